@@ -278,7 +278,7 @@ func appendArrayHead(b []byte, elem ValueType, n int, raw []byte) []byte {
 
 func appendArray(b []byte, v reflect.Value, depth int) (ValueType, []byte, error) {
 	if depth > maxNesting {
-		return 0, nil, fmt.Errorf("arrays are nested more than %d deep", maxNesting)
+		return 0, nil, errTooDeep
 	}
 	head := len(b)
 	elem, err := elemKind(v.Type().Elem())
