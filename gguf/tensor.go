@@ -146,7 +146,7 @@ func (f *File) placeTensors(end uint64) error {
 	f.start = (end + f.Alignment - 1) &^ (f.Alignment - 1)
 	size := uint64(len(f.data))
 	if f.start > size {
-		return f.errorf("truncated: tensor data begin at offset %d, the file has %d bytes", f.start, size)
+		return f.errorf("tensor data begin at offset %d, the file has %d bytes: %s", f.start, size, truncated)
 	}
 	room := size - f.start
 	for _, t := range f.Tensors {
@@ -154,8 +154,8 @@ func (f *File) placeTensors(end uint64) error {
 			return f.errorf("tensor %s: its offset %d is not a multiple of the alignment %d", shown(t.Name), t.Offset, f.Alignment)
 		}
 		if t.Offset > room || t.size > room-t.Offset {
-			return f.errorf("tensor %s: its data (%d bytes at offset %d of the tensor data) end past the file, which has %d there: the file is truncated or damaged",
-				shown(t.Name), t.size, t.Offset, room)
+			return f.errorf("tensor %s: its data (%d bytes at offset %d of the tensor data) end past the file, which has %d there: %s",
+				shown(t.Name), t.size, t.Offset, room, truncated)
 		}
 	}
 	byOffset := f.Tensors
