@@ -96,6 +96,9 @@ func TestFormulas(t *testing.T) {
 		{"attention, window", attention(kernels.AttentionAttrs{Causal: 1, Window: 2}), []float64{4.336375544, 5.336375544, 3.663624456, 4.663624456}},
 		{"attention, softcap", attention(kernels.AttentionAttrs{Causal: 1, Softcap: 0.5}), []float64{3.029850565, 4.029850565, 3.476100979, 4.476100979}},
 		{"attention, sinks", attention(kernels.AttentionAttrs{Causal: 1}, 0.3, -1), []float64{2.690879904, 3.514204449, 3.278462462, 4.225403571}},
+		{"attention, not causal", func(b *bench) kernels.ValueID { // the first row, which sees the later ones
+			return b.Op(kernels.OpPool, kernels.PoolAttrs{Kind: kernels.PoolKindFirst}, nil, attention(kernels.AttentionAttrs{})(b))
+		}, []float64{3, 4, 3, 4}},
 		{"yarn, base 150000, factor 32", yarn(kernels.RopeAttrs{Base: 150000, FreqScale: 1. / 32, NCtxOrig: 4096, BetaFast: 32}),
 			sines(1, 2.254180002e-01, 5.081327482e-02, 7.755466058e-03, 9.144544012e-04, 1.818833668e-05, 4.099978482e-06, 9.242089502e-07)},
 		{"yarn, base 10000, factor 4", yarn(kernels.RopeAttrs{Base: 10000, FreqScale: 1. / 4, NCtxOrig: 256, BetaFast: 8}),
@@ -104,7 +107,7 @@ func TestFormulas(t *testing.T) {
 		{"route: softmax, renormalised", route(kernels.RouteAttrs{TopK: 3, NGroup: 1, NGroupUsed: 1, Factor: 1, Renormalise: 1}),
 			[]float64{0, 0, 0.312741113, 0, 0.171635962, 0, 0, 0.515622925}},
 		{"route: sigmoid, bias, 2 of 4 groups", route(kernels.RouteAttrs{Score: kernels.RouteScoreSigmoid, TopK: 3, NGroup: 4, NGroupUsed: 2, Factor: 2.5, Renormalise: 1},
-			.1, 0, -.4, .2, 0, .05, .6, -.5), []float64{0, 0, 0, 0, 0.999386608, 0.969901876, 0.530711516, 0}},
+			.1, 0, -.4, .2, 0, .05, .6, -.9), []float64{0.72700752, 0, 0, 0, 0.89976911, 0.87322338, 0, 0}},
 		{"route: softmax of the chosen", route(kernels.RouteAttrs{Score: kernels.RouteScoreSoftmaxChosen, TopK: 2, NGroup: 1, NGroupUsed: 1, Factor: 1},
 			0, 0, 0, 0, 1, 0, 0, 0), []float64{0, 0, 0, 0, 0.249739894, 0, 0, 0.750260106}},
 		{"experts, biases", func(b *bench) kernels.ValueID {
