@@ -6,9 +6,16 @@ type instr struct {
 	leaves   bool   // of a block: some branch to its end comes from inside a loop within it
 	sub      uint32 // of opBulk and opSIMD; function index of a call, type index of call_indirect
 	pos, end uint32 // bytes pos..end of the body
-	a        int32  // block, loop, if, else: its end; end: its opener; br, br_if: opener of the target (all as indices)
-	b        int32  // if: its else, or 0; br_table: first entry in body.targets
-	n        int32  // br_table: entries, the default included; return: open blocks around it
+	a        int32  // block, loop, if, else: index of its end; end: index of its opener
+	b        int32  // if: index of its else, or 0; br, br_if, br_table, return: first entry in body.targets
+	n        int32  // br, br_if, br_table, return: entries, the default of a table included
+}
+
+// target is where a branch leads; a return leads to the function.
+type target struct {
+	opener int32  // index of the block it names, or toFunction
+	depth  uint32 // label as written
+	loops  uint32 // loops left on the way, one that is itself the target not counted
 }
 
 // toFunction marks the function itself as an opener of a branch target.
@@ -22,8 +29,8 @@ type body struct {
 	groups  uint32 // of the declaration of locals
 	declEnd uint32 // where the expression begins
 	ins     []instr
-	targets []int32 // openers, of all br_table
-	labels  uint32  // blocks, loops and ifs
+	targets []target // of all branches
+	labels  uint32   // blocks, loops and ifs
 	open    []frame
 }
 
@@ -103,16 +110,19 @@ func (d *body) scanInstr(r *reader, m *Module, lim *Limits) {
 			}
 		}
 		d.open = d.open[:len(d.open)-1]
-	case op == opBr || op == opBrIf:
-		in.a = d.target(r)
-	case op == opBrTable:
-		n := r.count(lim.MaxFuncBytes, "br_table targets")
+	case op == opBr || op == opBrIf || op == opBrTable || op == opReturn:
+		n := 0
+		if op == opBrTable {
+			n = r.count(lim.MaxFuncBytes, "br_table targets")
+		}
 		in.b, in.n = int32(len(d.targets)), int32(n)+1
 		for i := 0; i <= n && r.err == nil; i++ {
-			d.targets = append(d.targets, d.target(r))
+			depth := uint32(len(d.open)) - 1
+			if op != opReturn {
+				depth = r.u32("a label")
+			}
+			d.branch(r, start, depth)
 		}
-	case op == opReturn:
-		in.n = int32(len(d.open)) - 1
 	case op == opCall:
 		in.sub = r.u32("a function index")
 		if r.err == nil && int(in.sub) >= len(m.funcs) {
@@ -157,22 +167,21 @@ func (d *body) scanInstr(r *reader, m *Module, lim *Limits) {
 	d.ins = append(d.ins, in)
 }
 
-// target reads a label and returns the opener it names. A branch to the end of a block that leaves a loop on its way
-// is noted at the opener.
-func (d *body) target(r *reader) int32 {
-	start := r.offset()
-	depth := r.u32("a label")
+// branch appends the target of a label. A branch to the end of a block that leaves a loop on its way is noted at the
+// block.
+func (d *body) branch(r *reader, start int, depth uint32) {
 	if r.err == nil && uint64(depth) >= uint64(len(d.open)) {
 		r.fail(start, "branch to label %d, %d are open", depth, len(d.open))
 	}
 	if r.err != nil {
-		return toFunction
+		return
 	}
 	to := d.open[len(d.open)-1-int(depth)]
-	if to.opener >= 0 && to.op != opLoop && d.open[len(d.open)-1].loops > to.loops {
+	left := uint32(d.open[len(d.open)-1].loops - to.loops)
+	if to.opener >= 0 && to.op != opLoop && left > 0 {
 		d.ins[to.opener].leaves = true
 	}
-	return to.opener
+	d.targets = append(d.targets, target{to.opener, depth, left})
 }
 
 func (m *Module) scanBulk(r *reader, start int) uint32 {

@@ -30,7 +30,7 @@ type charges struct {
 }
 
 const (
-	wantNone = iota
+	wantNone byte = iota
 	wantExit
 	wantPoint
 )
@@ -67,18 +67,16 @@ func (c *charges) place(m *Module, d *body) {
 				c.even(no, then)
 			}
 			path += max(c.path[i+1], c.path[no])
-		case opBr:
-			path += c.label(d, in.a)
-		case opBrIf:
-			to := c.label(d, in.a)
-			c.even(i+1, to)
-			path += max(c.path[i+1], to)
-		case opBrTable:
-			dearest := int64(0)
+		case opBr, opBrTable, opBrIf:
+			var to int64
 			for _, t := range d.targets[in.b : in.b+in.n] {
-				dearest = max(dearest, c.label(d, t))
+				to = max(to, c.after(d, t))
 			}
-			path += dearest
+			if in.op == opBrIf {
+				c.even(i+1, to)
+				to = max(to, c.path[i+1])
+			}
+			path += to
 		case opReturn, opUnreachable:
 		default:
 			path += c.path[i+1]
@@ -105,12 +103,12 @@ func (c *charges) even(i int, other int64) {
 	}
 }
 
-// label is the path that follows a branch: none to a loop, whose header pays, nor out of the function.
-func (c *charges) label(d *body, opener int32) int64 {
-	if opener == toFunction || d.ins[opener].op == opLoop {
+// after is the path behind a branch: none to a loop, whose header pays, nor out of the function.
+func (c *charges) after(d *body, t target) int64 {
+	if t.opener == toFunction || d.ins[t.opener].op == opLoop {
 		return 0
 	}
-	return c.path[d.ins[opener].a+1]
+	return c.path[d.ins[t.opener].a+1]
 }
 
 func resize[T any](s []T, n int) []T {

@@ -11,8 +11,7 @@
 // The fuel is a mutable i64 global, exported as [FuelExport] and known to the host only: no guest index reaches it.
 // The host sets it before a call and reads what is left afterwards. Below zero the guest traps, or, with
 // [MeterOptions].Refill, calls the host first and traps if that left it below zero. A second global, [DepthExport],
-// counts down the room left on the call stack. After a trap the two tell the cause apart: a negative fuel or a
-// negative depth is the meter's doing, anything else is the guest's own fault. The counts depend on the module and its
+// counts down the room left on the call stack. After a trap [StopOf] tells from the two who is to blame. The counts depend on the module and its
 // inputs alone, so they are equal on every machine and in wazero's compiler and interpreter.
 //
 // # Caveats

@@ -12,12 +12,34 @@ const RewriteVersion = 1
 
 // Names that the rewrite adds. The exports are mutable i64 globals for the host.
 const (
-	FuelExport  = "__forge_fuel"  // units left; negative after the guest ran out
+	FuelExport  = "__forge_fuel"  // units left; may end a little below zero
 	DepthExport = "__forge_depth" // frames left; negative after the guest nested too deep
 
 	RefillModule = "forge"    // with MeterOptions.Refill the module imports
 	RefillName   = refillName // the function RefillModule.RefillName of type () -> ()
 )
+
+// Stop is why a guest trapped.
+type Stop int
+
+// The causes of a trap.
+const (
+	StopGuest Stop = iota // the guest's own fault: unreachable, an address out of bounds, a division by zero
+	StopFuel              // the meter: no fuel
+	StopDepth             // the meter: calls nested too deep
+)
+
+// StopOf tells from the two globals, read after a trap, who is to blame for it. A guest that trapped by itself while it
+// was in debt counts as out of fuel, which it was.
+func StopOf(fuel, depth int64) Stop {
+	switch {
+	case depth < 0:
+		return StopDepth
+	case fuel < 0:
+		return StopFuel
+	}
+	return StopGuest
+}
 
 // Defaults of MeterOptions.
 const (
@@ -30,7 +52,8 @@ type MeterOptions struct {
 	// Refill makes a guest that runs out of fuel call the import RefillModule.RefillName before it traps. The host
 	// function may add to the global FuelExport of the module that calls it, and so run a long call on small tanks:
 	// each refill is a point where Go's scheduler and collector see the goroutine and where a cancelled call ends, by
-	// adding nothing. The function must not call the guest. Without Refill the guest traps at once.
+	// adding nothing. What is below zero is a debt that the tank has to cover: a guest that is still below zero when
+	// the function returns traps. The function must not call the guest. Without Refill the guest traps at once.
 	Refill bool
 	// InitialFuel is the fuel of a fresh instance, which bounds its start function; 0 means DefaultInitialFuel.
 	InitialFuel int64
@@ -131,12 +154,13 @@ func (w *rewriter) code() ([]byte, error) {
 	if err != nil || !w.opt.Refill {
 		return out, err
 	}
-	// The refilling function: too deep is beyond help; else ask once, and trap if that was not enough.
+	// The refilling function: too deep is beyond help; else ask once, and stop if that was not enough.
 	buf = append(buf[:0], 0)
-	buf = w.trapIfNegative(buf, w.depth)
+	buf = ifNegative(buf, w.depth)
+	buf = append(buf, opUnreachable, opEnd)
 	buf = putU(append(buf, opCall), uint64(len(w.m.Imports)))
-	buf = w.trapIfNegative(buf, w.fuel)
-	buf = append(buf, opEnd)
+	buf = ifNegative(buf, w.fuel)
+	buf = append(buf, opUnreachable, opEnd, opEnd)
 	out = putU(out, uint64(len(buf)))
 	return append(out, buf...), nil
 }
@@ -152,46 +176,76 @@ const (
 	typeVoid       = 0x40
 )
 
-func (w *rewriter) trapIfNegative(b []byte, global uint64) []byte {
-	b = putU(append(b, opGlobalGet), global)
-	return append(b, opI64Const, 0, opI64LtS, opIf, typeVoid, opUnreachable, opEnd)
-}
-
-// cold is what runs when a bound is reached.
-func (w *rewriter) cold(b []byte) []byte {
-	b = append(b, opI64Const, 0, opI64LtS, opIf, typeVoid)
-	if w.opt.Refill {
-		b = putU(append(b, opCall), w.low)
-	} else {
-		b = append(b, opUnreachable)
-	}
-	return append(b, opEnd)
-}
-
-// charge pays units of fuel: all instructions leave the guest's operands on the stack alone.
-func (w *rewriter) charge(b []byte, units int64) []byte {
-	b = w.adjust(b, w.fuel, opI64Sub, units)
-	b = putU(append(b, opGlobalGet), w.fuel)
-	return w.cold(b)
-}
+// All that follows leaves the guest's operands on the stack alone.
 
 // adjust adds to or takes from a global.
-func (w *rewriter) adjust(b []byte, global uint64, op byte, by int64) []byte {
+func adjust(b []byte, global uint64, op byte, by int64) []byte {
 	b = putU(append(b, opGlobalGet), global)
 	b = putS(append(b, opI64Const), by)
 	b = append(b, op)
 	return putU(append(b, opGlobalSet), global)
 }
 
-// enter takes a frame from the depth and pays; one comparison sees both bounds, because the sign of the two numbers
-// or-ed together is set if one of them is negative.
-func (w *rewriter) enter(b []byte, frames, units int64) []byte {
-	b = w.adjust(b, w.depth, opI64Sub, frames)
-	b = w.adjust(b, w.fuel, opI64Sub, units)
+func (w *rewriter) pays(b []byte, units int64) []byte {
+	if units == 0 {
+		return b
+	}
+	return adjust(b, w.fuel, opI64Sub, units)
+}
+
+// ifNegative opens an if; the caller ends it.
+func ifNegative(b []byte, global uint64) []byte {
+	b = putU(append(b, opGlobalGet), global)
+	return append(b, opI64Const, 0, opI64LtS, opIf, typeVoid)
+}
+
+// look asks for fuel, or stops the guest, if there is none left.
+func (w *rewriter) look(b []byte) []byte {
+	return w.cold(ifNegative(b, w.fuel))
+}
+
+// cold is what an if of the meter holds, with its end.
+func (w *rewriter) cold(b []byte) []byte {
+	if w.opt.Refill {
+		return append(putU(append(b, opCall), w.low), opEnd)
+	}
+	return append(b, opUnreachable, opEnd)
+}
+
+// descend takes frames from the depth, pays, and looks at both bounds with one comparison: the sign of the two numbers or-ed
+// together is set if one of them is negative.
+func (w *rewriter) descend(b []byte, frames, units int64) []byte {
+	b = adjust(b, w.depth, opI64Sub, frames)
+	b = w.pays(b, units)
 	b = putU(append(b, opGlobalGet), w.fuel)
 	b = putU(append(b, opGlobalGet), w.depth)
-	b = append(b, opI64Or)
-	return w.cold(b)
+	return w.cold(append(b, opI64Or, opI64Const, 0, opI64LtS, opIf, typeVoid))
+}
+
+// header writes a loop and its charge. With a refill the guest's loop stands in a second one, and running dry means to
+// go round the outer loop, which makes the call:
+//
+//	loop $refill
+//	  if fuel < 0 { call low }
+//	  loop $guest
+//	    br_if $refill (fuel < 0)
+//	    fuel -= units
+//
+// A call within the guest's loop, even one that is never made, has the compiler keep every value of the loop in memory
+// and costs up to half of the loop's speed; here the values of the inner loop do not live across it. The local spare
+// saves reading the global a second time.
+func (w *rewriter) header(b, loop []byte, units int64, spare uint64) []byte {
+	if !w.opt.Refill {
+		b = w.pays(append(b, loop...), units)
+		return w.look(b)
+	}
+	b = w.look(append(b, loop...))
+	b = putU(append(append(b, loop...), opGlobalGet), w.fuel)
+	b = putU(append(b, opLocalTee), spare)
+	b = append(b, opI64Const, 0, opI64LtS, opBrIf, 1)
+	b = putU(append(b, opLocalGet), spare)
+	b = putS(append(b, opI64Const), units)
+	return putU(append(b, opI64Sub, opGlobalSet), w.fuel)
 }
 
 // chargeLength pays for the i32 on top of the stack and leaves it there, by way of the scratch local.
@@ -205,29 +259,51 @@ func (w *rewriter) chargeLength(b []byte, scratch uint64, shift int) []byte {
 	} else {
 		b = append(b, opI64Const, byte(shift), opI64Shl)
 	}
-	b = append(b, opI64Sub)
-	b = putU(append(b, opGlobalSet), w.fuel)
-	b = putU(append(b, opGlobalGet), w.fuel)
-	return w.cold(b)
+	b = putU(append(b, opI64Sub, opGlobalSet), w.fuel)
+	return w.look(b)
 }
 
-// function rewrites one body. A function that counts its depth is wrapped in a block of its results, so that every way
-// out (falling through, branching, and return, which becomes a branch) passes the code behind the block that gives the
-// frame back.
-func (w *rewriter) function(b []byte, index uint32, d *body) []byte {
-	w.pay.place(w.m, d)
-	lengths := false
+// traits are what decides how a body is rewritten.
+func traits(d *body) (lengths, loops, calls bool) {
 	for i := range d.ins {
-		if _, ok := dynamic(&d.ins[i]); ok {
-			lengths = true
-			break
+		switch in := &d.ins[i]; in.op {
+		case opBulk:
+			_, ok := dynamic(in)
+			lengths = lengths || ok
+		case opLoop:
+			loops = true
+		case opCall, opCallIndirect:
+			calls = true
 		}
 	}
-	scratch := uint64(d.locals)
-	b = w.declareLocals(b, d, lengths)
+	return
+}
+
+// function rewrites one body.
+//
+// Charges are subtractions; whether anything is left is looked at where time can run away: at loop headers and on
+// entering a function that calls others or loops. So a guest may run into debt by what lies between two looks, which the
+// size of a function bounds, and every other charge is free of branches. Bulk instructions and memory.grow, which take
+// long by themselves, look right before they run.
+//
+// A function that counts its depth is wrapped in a block of its results, so that every way out (falling through,
+// branching, and return, which becomes a branch) passes the code behind the block that gives the frame back.
+func (w *rewriter) function(b []byte, index uint32, d *body) []byte {
+	w.pay.place(w.m, d)
+	lengths, loops, calls := traits(d)
+	var added []ValueType
+	scratch, spare := uint64(d.locals), uint64(d.locals)
+	if lengths {
+		added = append(added, I32)
+		spare++
+	}
+	if loops && w.opt.Refill {
+		added = append(added, I64)
+	}
+	b = w.declareLocals(b, d, added)
 	counted, frames := w.graph.counted[index], d.frameWeight()
 	if counted {
-		b = w.enter(b, frames, w.pay.fuel[0])
+		b = w.descend(b, frames, w.pay.fuel[0])
 		b = append(b, opBlock)
 		switch results := w.m.types[w.m.funcs[index]].Results; len(results) {
 		case 0:
@@ -237,51 +313,95 @@ func (w *rewriter) function(b []byte, index uint32, d *body) []byte {
 		default:
 			b = putS(b, int64(w.typeOf(FuncType{Results: results})))
 		}
-	} else if w.pay.fuel[0] > 0 {
-		b = w.charge(b, w.pay.fuel[0])
+	} else {
+		b = w.pays(b, w.pay.fuel[0])
+		if loops || calls {
+			b = w.look(b)
+		}
 	}
 	from := d.declEnd // everything before is written
+	flush := func(to uint32) {
+		b = append(b, d.code[from:to]...)
+		from = to
+	}
 	for i := range d.ins {
 		in := &d.ins[i]
-		if units := w.pay.fuel[i]; units > 0 && i > 0 {
-			b = append(b, d.code[from:in.pos]...)
-			from = in.pos
-			b = w.charge(b, units)
+		if i > 0 && w.pay.fuel[i] > 0 && d.ins[i-1].op != opLoop { // a header paid with its loop
+			flush(in.pos)
+			b = w.pays(b, w.pay.fuel[i])
 		}
-		shift, length := dynamic(in)
-		switch {
-		case length:
-			b = append(b, d.code[from:in.pos]...)
-			from = in.pos
-			b = w.chargeLength(b, scratch, shift)
-		case in.op == opCall && w.shift > 0:
-			b = append(b, d.code[from:in.pos]...)
+		switch in.op {
+		case opLoop:
+			flush(in.pos)
+			b = w.header(b, d.code[in.pos:in.end], w.pay.fuel[i+1], spare)
 			from = in.end
-			b = putU(append(b, opCall), w.newIndex(in.sub))
-		case in.op == opReturn && counted:
-			b = append(b, d.code[from:in.pos]...)
+		case opEnd:
+			if w.opt.Refill && in.a >= 0 && d.ins[in.a].op == opLoop {
+				flush(in.end)
+				b = append(b, opEnd)
+			}
+		case opBr, opBrIf, opBrTable, opReturn:
+			if in.op == opReturn && !counted {
+				break
+			}
+			flush(in.pos)
+			b = w.branch(b, d, in)
 			from = in.end
-			b = putU(append(b, opBr), uint64(in.n))
+		case opCall:
+			if w.opt.Refill {
+				flush(in.pos)
+				b = putU(append(b, opCall), w.newIndex(in.sub))
+				from = in.end
+			}
+		case opMemoryGrow:
+			flush(in.pos)
+			b = w.look(b)
+		case opBulk:
+			if shift, ok := dynamic(in); ok {
+				flush(in.pos)
+				b = w.chargeLength(b, scratch, shift)
+			}
 		}
 	}
-	b = append(b, d.code[from:]...)
+	flush(uint32(len(d.code)))
 	if counted {
-		b = w.adjust(b, w.depth, opI64Add, frames)
+		b = adjust(b, w.depth, opI64Add, frames)
 		b = append(b, opEnd)
 	}
 	return b
 }
 
-// declareLocals copies the declaration of locals and adds the scratch local if asked for.
-func (w *rewriter) declareLocals(b []byte, d *body, scratch bool) []byte {
-	if !scratch {
-		return append(b, d.code[:d.declEnd]...)
+// branch writes a branch with its labels moved past the loops that header added.
+func (w *rewriter) branch(b []byte, d *body, in *instr) []byte {
+	targets := d.targets[in.b : in.b+in.n]
+	switch in.op {
+	case opReturn:
+		b = append(b, opBr)
+	case opBrTable:
+		b = putU(append(b, opBrTable), uint64(in.n-1))
+	default:
+		b = append(b, in.op)
 	}
+	for _, t := range targets {
+		label := uint64(t.depth)
+		if w.opt.Refill {
+			label += uint64(t.loops)
+		}
+		b = putU(b, label)
+	}
+	return b
+}
+
+// declareLocals copies the declaration of locals and adds some.
+func (w *rewriter) declareLocals(b []byte, d *body, added []ValueType) []byte {
 	r := &reader{b: d.code}
 	r.u32("")
-	b = putU(b, uint64(d.groups)+1)
+	b = putU(b, uint64(d.groups)+uint64(len(added)))
 	b = append(b, d.code[r.pos:d.declEnd]...)
-	return append(b, 1, byte(I32))
+	for _, t := range added {
+		b = append(b, 1, byte(t))
+	}
+	return b
 }
 
 // newIndex is where a function of the guest stands in the rewritten module: the refill follows the guest's imports.

@@ -222,7 +222,8 @@ func TestChargesCoverPaths(t *testing.T) {
 
 func walk(m *Module, d *body, pay *charges, rng *rand.Rand) (at int, over int64) {
 	var credit int64
-	jump := func(opener int32) int {
+	jump := func(in *instr) int {
+		opener := d.targets[in.b+rng.Int32N(in.n)].opener
 		if opener == toFunction {
 			return len(d.ins)
 		}
@@ -252,16 +253,14 @@ func walk(m *Module, d *body, pay *charges, rng *rand.Rand) (at int, over int64)
 			default:
 				i = int(in.a) + 1
 			}
-		case opBr:
-			i = jump(in.a)
+		case opBr, opBrTable:
+			i = jump(in)
 		case opBrIf:
 			if rng.IntN(2) == 0 {
 				i++
 			} else {
-				i = jump(in.a)
+				i = jump(in)
 			}
-		case opBrTable:
-			i = jump(d.targets[in.b+rng.Int32N(in.n)])
 		case opReturn, opUnreachable:
 			return i, 0
 		default:
