@@ -55,3 +55,38 @@ func nearest(x, d float32, values *[16]float32) byte {
 	}
 	return byte(best)
 }
+
+// The encoders are plain as those of the K formats: the value of largest magnitude is put on -127.
+
+func encodeIQ4_NL(dst []byte, src []float32) error {
+	d := largest(src) / iq4Values[0]
+	if err := putScale(dst, d); err != nil {
+		return err
+	}
+	d = scaleAt(dst)
+	for j := range 16 {
+		dst[2+j] = nearest(src[j], d, &iq4Values) | nearest(src[j+16], d, &iq4Values)<<4
+	}
+	return nil
+}
+
+func encodeIQ4_XS(dst []byte, src []float32) error {
+	clear(dst)
+	sc, d, err := signedScales(src, 32, 127, 31, func(d float32) error { return putScale(dst, d) })
+	if err != nil {
+		return err
+	}
+	sh := uint16(0)
+	for i, s := range sc {
+		dl := d * float32(s)
+		s += 32
+		dst[4+i/2] |= byte(s&15) << (i % 2 * 4)
+		sh |= uint16(s>>4) << (2 * i)
+		for j := range 16 {
+			x := src[32*i+j:]
+			dst[8+16*i+j] = nearest(x[0], dl, &iq4Values) | nearest(x[16], dl, &iq4Values)<<4
+		}
+	}
+	binary.LittleEndian.PutUint16(dst[2:], sh)
+	return nil
+}

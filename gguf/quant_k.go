@@ -124,3 +124,146 @@ func decodeQ6_K(dst []float32, src []byte) {
 		dst, src = dst[256:], src[210:]
 	}
 }
+
+// The encoders below are plain: scales follow from the extremes of each sub-block, and codes are the nearest ones under the
+// scales as they will be decoded. ggml's own search for the scales of least error, so its bytes differ and are better.
+
+// rangeScales fits sub-blocks of n elements with codes 0..limit over [min(0, lowest), highest]: d and m in half precision for
+// the block, and scales and minimums 0..top for each sub-block.
+func rangeScales(src []float32, n int, limit, top float32, put func(d, m float32) error) (sc, mn []byte, d, m float32, err error) {
+	count := len(src) / n
+	steps, lows := make([]float32, count), make([]float32, count)
+	for i := range count {
+		lo, hi := bounds(src[i*n : (i+1)*n])
+		lo, hi = min(lo, 0), max(hi, 0)
+		steps[i], lows[i] = (hi-lo)/limit, -lo
+	}
+	d, m = magnitude(steps)/top, magnitude(lows)/top
+	if err = put(d, m); err != nil {
+		return
+	}
+	d, m = F16ToF32(F32ToF16(d)), F16ToF32(F32ToF16(m))
+	sc, mn = make([]byte, count), make([]byte, count)
+	for i := range count {
+		sc[i] = code(steps[i], inverse(d), 0.5, byte(top))
+		mn[i] = code(lows[i], inverse(m), 0.5, byte(top))
+	}
+	return
+}
+
+// rangeCodes is the nearest code 0..limit of each element, given the scales that rangeScales made.
+func rangeCodes(src []float32, n int, limit byte, sc, mn []byte, d, m float32) []byte {
+	codes := make([]byte, len(src))
+	for i, x := range src {
+		dl, ml := d*float32(sc[i/n]), m*float32(mn[i/n])
+		codes[i] = code(x+ml, inverse(dl), 0.5, limit)
+	}
+	return codes
+}
+
+func encodeQ2_K(dst []byte, src []float32) error {
+	clear(dst)
+	sc, mn, d, m, err := rangeScales(src, 16, 3, 15, func(d, m float32) error { return putScales(dst[80:], d, m) })
+	if err != nil {
+		return err
+	}
+	for i := range sc {
+		dst[i] = sc[i] | mn[i]<<4
+	}
+	for i, q := range rangeCodes(src, 16, 3, sc, mn, d, m) {
+		dst[16+i/128*32+i%32] |= q << (i / 32 % 4 * 2)
+	}
+	return nil
+}
+
+// putScaleMin packs what scaleMin unpacks.
+func putScaleMin(s []byte, sc, mn []byte) {
+	for i := range 4 {
+		s[i] = sc[i] | sc[i+4]>>4<<6
+		s[i+4] = mn[i] | mn[i+4]>>4<<6
+		s[i+8] = sc[i+4]&15 | mn[i+4]<<4
+	}
+}
+
+func encodeQ4_K(dst []byte, src []float32) error {
+	clear(dst)
+	sc, mn, d, m, err := rangeScales(src, 32, 15, 63, func(d, m float32) error { return putScales(dst, d, m) })
+	if err != nil {
+		return err
+	}
+	putScaleMin(dst[4:16], sc, mn)
+	for i, q := range rangeCodes(src, 32, 15, sc, mn, d, m) {
+		dst[16+i/64*32+i%32] |= q << (i / 32 % 2 * 4)
+	}
+	return nil
+}
+
+func encodeQ5_K(dst []byte, src []float32) error {
+	clear(dst)
+	sc, mn, d, m, err := rangeScales(src, 32, 31, 63, func(d, m float32) error { return putScales(dst, d, m) })
+	if err != nil {
+		return err
+	}
+	putScaleMin(dst[4:16], sc, mn)
+	for i, q := range rangeCodes(src, 32, 31, sc, mn, d, m) {
+		dst[48+i/64*32+i%32] |= q & 15 << (i / 32 % 2 * 4)
+		dst[16+i%32] |= q >> 4 << (i / 32)
+	}
+	return nil
+}
+
+// signedScales fits sub-blocks of n elements with codes symmetric but for one more below: the value of largest magnitude is
+// put on the lowest code, -low. d is for the block, in half precision as decoded, with signed scales up to top.
+func signedScales(src []float32, n int, low, top float32, put func(d float32) error) (sc []int32, d float32, err error) {
+	steps := make([]float32, len(src)/n)
+	for i := range steps {
+		steps[i] = largest(src[i*n:(i+1)*n]) / -low
+	}
+	d = magnitude(steps) / top
+	if err = put(d); err != nil {
+		return
+	}
+	d = F16ToF32(F32ToF16(d))
+	sc = make([]int32, len(steps))
+	for i, s := range steps {
+		sc[i] = min(max(round(s*inverse(d)), int32(-top)), int32(top))
+	}
+	return
+}
+
+func encodeQ3_K(dst []byte, src []float32) error {
+	clear(dst)
+	sc, d, err := signedScales(src, 16, 4, 31, func(d float32) error { return putScale(dst[108:], d) })
+	if err != nil {
+		return err
+	}
+	for i, s := range sc {
+		s += 32
+		dst[96+i%8] |= byte(s&15) << (i / 8 * 4)
+		dst[104+i%4] |= byte(s>>4) << (i / 4 * 2)
+	}
+	for i, x := range src {
+		q := code(x, inverse(d*float32(sc[i/16])), 4.5, 7)
+		dst[32+i/128*32+i%32] |= q & 3 << (i / 32 % 4 * 2)
+		dst[i%32] |= q >> 2 << (i / 32)
+	}
+	return nil
+}
+
+func encodeQ6_K(dst []byte, src []float32) error {
+	clear(dst)
+	sc, d, err := signedScales(src, 16, 32, 127, func(d float32) error { return putScale(dst[208:], d) })
+	if err != nil {
+		return err
+	}
+	for i, s := range sc {
+		dst[192+i] = byte(int8(s))
+	}
+	for i, x := range src {
+		q := code(x, inverse(d*float32(sc[i/16])), 32.5, 63)
+		n, k, l := i/128, i/32%4, i%32
+		dst[64*n+k%2*32+l] |= q & 15 << (k / 2 * 4)
+		dst[128+32*n+l] |= q >> 4 << (2 * k)
+	}
+	return nil
+}
