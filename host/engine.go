@@ -318,17 +318,16 @@ func list(names []string) string {
 
 // Piece gives one token's text, control tokens included, as it stands in the middle of a text.
 func (e *Engine) Piece(ctx context.Context, id uint32) (string, error) {
-	// A state other than 0 keeps the tokenizer from taking the token for the first of a text.
-	st := plugin.DecodeState{State: 1}
-	b, err := e.tok.Decode(ctx, nil, []uint32{id}, &st, decodeLast)
+	st := plugin.MidText()
+	b, err := e.tok.Decode(ctx, nil, []uint32{id}, &st, plugin.Last)
 	return string(b), err
 }
 
 // Detokenize gives the text of ids.
 func Detokenize(ctx context.Context, t *plugin.Tokenizer, ids []uint32, skipSpecial bool) ([]byte, error) {
-	flags := decodeLast
+	flags := plugin.Last
 	if skipSpecial {
-		flags |= uint32(abi.TextFlagSkipSpecial)
+		flags |= plugin.SkipSpecial
 	}
 	return t.Decode(ctx, nil, ids, new(plugin.DecodeState), flags)
 }

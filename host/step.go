@@ -3,17 +3,14 @@ package host
 import (
 	"time"
 
-	"forge/abi"
 	"forge/host/plugin"
 )
 
-const decodeLast = uint32(abi.TextFlagLast)
-
-func (e *Engine) decodeFlags(s *sequence) uint32 {
+func (e *Engine) decodeFlags(s *sequence) plugin.DecodeFlags {
 	if s.req.KeepSpecial {
 		return 0
 	}
-	return uint32(abi.TextFlagSkipSpecial)
+	return plugin.SkipSpecial
 }
 
 // sample takes one token from a row through the sequence's chain; over says why the sequence ends here, if it does.
@@ -32,9 +29,12 @@ func (e *Engine) sample(s *sequence, logits []float32) (err error, over string) 
 		s.first = time.Now()
 		s.result.Timings.ToFirstToken = s.first.Sub(s.started)
 	}
+	if id == plugin.Stop {
+		return nil, "stop"
+	}
 	token := uint32(id)
 	s.tokens = append(s.tokens, token)
-	if err := s.chain.Accept(s.ctx, s.id, s.tokens[len(s.tokens)-1:]); err != nil {
+	if err := s.chain.Accept(s.ctx, s.id, token); err != nil {
 		return err, ""
 	}
 	if e.Vocab.EOG[token] && !s.req.IgnoreEOS {
