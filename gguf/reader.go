@@ -26,10 +26,10 @@ const (
 
 // File is an open GGUF file.
 type File struct {
-	Name      string // for messages: the path, or what Parse was told
-	Version   uint32 // 2 or 3
-	Alignment uint64 // of tensor data, a power of two
-	Keys      []string
+	Name      string    // for messages: the path, or what Parse was told
+	Version   uint32    // 2 or 3
+	Alignment uint64    // of tensor data, a power of two
+	Keys      []string  // in file order
 	Tensors   []*Tensor // in file order
 
 	values  map[string]Value
