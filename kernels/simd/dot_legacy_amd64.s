@@ -12,113 +12,100 @@ TEXT ·dotQ4_0AVX2(SB), NOSPLIT, $0-48
 	MOVQ    w+8(FP), SI
 	MOVQ    out+0(FP), R8
 	MOVQ    groups+24(FP), R9
-	VMOVDQU nibbleShift<>+0(SB), Y0
-	VMOVDQU nibbleMask<>+0(SB), Y1
-	VMOVDQU onesWords<>+0(SB), Y2
+	VMOVDQU nibbleMask<>+0(SB), Y0
+	VMOVDQU onesWords<>+0(SB), Y1
 
 group1:
 	MOVQ  SI, AX
 	LEAQ  (AX)(BX*1), CX
 	MOVQ  a+32(FP), DI
 	MOVQ  n+40(FP), R10
-	VPXOR Y3, Y3, Y3
+	VPXOR Y2, Y2, Y2
 
 block2:
-	VPBROADCASTD   (AX), Y4
-	VPBROADCASTD   (AX)(DX*1), Y5
-	VPBLENDD       $0x02, Y5, Y4, Y4
-	VPBROADCASTD   (AX)(DX*2), Y5
-	VPBLENDD       $0x04, Y5, Y4, Y4
-	VPBROADCASTD   (CX), Y5
-	VPBLENDD       $0x08, Y5, Y4, Y4
-	VPBROADCASTD   (AX)(DX*4), Y5
-	VPBLENDD       $0x10, Y5, Y4, Y4
-	VPBROADCASTD   (CX)(DX*2), Y5
-	VPBLENDD       $0x20, Y5, Y4, Y4
-	VPBROADCASTD   (AX)(BX*2), Y5
-	VPBLENDD       $0x40, Y5, Y4, Y4
-	VPBROADCASTD   (CX)(DX*4), Y5
-	VPBLENDD       $0x80, Y5, Y4, Y4
-	VPXOR          Y5, Y5, Y5
-	VPBLENDW       $0xaa, Y5, Y4, Y4
-	VPACKUSDW      Y4, Y4, Y4
-	VPERMQ         $0xd8, Y4, Y4
-	VCVTPH2PS      X4, Y4
-	VMOVDQU        (DI), Y5
+	VPBROADCASTD   (AX), Y3
+	VPBROADCASTD   (AX)(DX*1), Y4
+	VPBLENDD       $0x02, Y4, Y3, Y3
+	VPBROADCASTD   (AX)(DX*2), Y4
+	VPBLENDD       $0x04, Y4, Y3, Y3
+	VPBROADCASTD   (CX), Y4
+	VPBLENDD       $0x08, Y4, Y3, Y3
+	VPBROADCASTD   (AX)(DX*4), Y4
+	VPBLENDD       $0x10, Y4, Y3, Y3
+	VPBROADCASTD   (CX)(DX*2), Y4
+	VPBLENDD       $0x20, Y4, Y3, Y3
+	VPBROADCASTD   (AX)(BX*2), Y4
+	VPBLENDD       $0x40, Y4, Y3, Y3
+	VPBROADCASTD   (CX)(DX*4), Y4
+	VPBLENDD       $0x80, Y4, Y3, Y3
+	VPXOR          Y4, Y4, Y4
+	VPBLENDW       $0xaa, Y4, Y3, Y3
+	VPACKUSDW      Y3, Y3, Y3
+	VPERMQ         $0xd8, Y3, Y3
+	VCVTPH2PS      X3, Y3
+	VBROADCASTI128 (DI), Y4
+	VBROADCASTI128 16(DI), Y5
 	VBROADCASTI128 2(AX), Y6
-	VPSRLVD        Y0, Y6, Y6
-	VPAND          Y1, Y6, Y6
-	VPMADDUBSW     Y5, Y6, Y6
-	VPMADDWD       Y2, Y6, Y6
+	VINSERTI128    $0x01, 2(AX)(DX*4), Y6, Y6
+	VPSRLW         $0x04, Y6, Y7
+	VPAND          Y0, Y6, Y6
+	VPAND          Y0, Y7, Y7
+	VPMADDUBSW     Y4, Y6, Y6
+	VPMADDUBSW     Y5, Y7, Y7
+	VPADDW         Y7, Y6, Y6
+	VPMADDWD       Y1, Y6, Y6
 	VBROADCASTI128 2(AX)(DX*1), Y7
-	VPSRLVD        Y0, Y7, Y7
-	VPAND          Y1, Y7, Y7
-	VPMADDUBSW     Y5, Y7, Y7
-	VPMADDWD       Y2, Y7, Y7
-	VPHADDD        Y7, Y6, Y6
+	VINSERTI128    $0x01, 2(CX)(DX*2), Y7, Y7
+	VPSRLW         $0x04, Y7, Y8
+	VPAND          Y0, Y7, Y7
+	VPAND          Y0, Y8, Y8
+	VPMADDUBSW     Y4, Y7, Y7
+	VPMADDUBSW     Y5, Y8, Y8
+	VPADDW         Y8, Y7, Y7
+	VPMADDWD       Y1, Y7, Y7
+	VPACKSSDW      Y7, Y6, Y6
+	VPMADDWD       Y1, Y6, Y6
 	VBROADCASTI128 2(AX)(DX*2), Y7
-	VPSRLVD        Y0, Y7, Y7
-	VPAND          Y1, Y7, Y7
-	VPMADDUBSW     Y5, Y7, Y7
-	VPMADDWD       Y2, Y7, Y7
+	VINSERTI128    $0x01, 2(AX)(BX*2), Y7, Y7
+	VPSRLW         $0x04, Y7, Y8
+	VPAND          Y0, Y7, Y7
+	VPAND          Y0, Y8, Y8
+	VPMADDUBSW     Y4, Y7, Y7
+	VPMADDUBSW     Y5, Y8, Y8
+	VPADDW         Y8, Y7, Y7
+	VPMADDWD       Y1, Y7, Y7
 	VBROADCASTI128 2(CX), Y8
-	VPSRLVD        Y0, Y8, Y8
-	VPAND          Y1, Y8, Y8
-	VPMADDUBSW     Y5, Y8, Y8
-	VPMADDWD       Y2, Y8, Y8
-	VPHADDD        Y8, Y7, Y7
-	VPHADDD        Y7, Y6, Y6
-	VBROADCASTI128 2(AX)(DX*4), Y7
-	VPSRLVD        Y0, Y7, Y7
-	VPAND          Y1, Y7, Y7
-	VPMADDUBSW     Y5, Y7, Y7
-	VPMADDWD       Y2, Y7, Y7
-	VBROADCASTI128 2(CX)(DX*2), Y8
-	VPSRLVD        Y0, Y8, Y8
-	VPAND          Y1, Y8, Y8
-	VPMADDUBSW     Y5, Y8, Y8
-	VPMADDWD       Y2, Y8, Y8
-	VPHADDD        Y8, Y7, Y7
-	VBROADCASTI128 2(AX)(BX*2), Y8
-	VPSRLVD        Y0, Y8, Y8
-	VPAND          Y1, Y8, Y8
-	VPMADDUBSW     Y5, Y8, Y8
-	VPMADDWD       Y2, Y8, Y8
-	VBROADCASTI128 2(CX)(DX*4), Y9
-	VPSRLVD        Y0, Y9, Y9
-	VPAND          Y1, Y9, Y9
+	VINSERTI128    $0x01, 2(CX)(DX*4), Y8, Y8
+	VPSRLW         $0x04, Y8, Y9
+	VPAND          Y0, Y8, Y8
+	VPAND          Y0, Y9, Y9
+	VPMADDUBSW     Y4, Y8, Y8
 	VPMADDUBSW     Y5, Y9, Y9
-	VPMADDWD       Y2, Y9, Y9
-	VPHADDD        Y9, Y8, Y8
-	VPHADDD        Y8, Y7, Y7
-	VPERM2I128     $0x20, Y7, Y6, Y5
-	VPERM2I128     $0x31, Y7, Y6, Y6
-	VPADDD         Y6, Y5, Y5
-	VPBROADCASTD   40(DI), Y6
-	VPSLLD         $0x03, Y6, Y6
-	VPADDD         Y6, Y5, Y5
-	VCVTDQ2PS      Y5, Y5
-	VBROADCASTSS   32(DI), Y6
-	VMULPS         Y4, Y6, Y6
-	VFMADD231PS    Y5, Y6, Y3
+	VPADDW         Y9, Y8, Y8
+	VPMADDWD       Y1, Y8, Y8
+	VPACKSSDW      Y8, Y7, Y7
+	VPMADDWD       Y1, Y7, Y7
+	VPACKSSDW      Y7, Y6, Y6
+	VPMADDWD       Y1, Y6, Y6
+	VPBROADCASTD   40(DI), Y4
+	VPSLLD         $0x03, Y4, Y4
+	VPADDD         Y4, Y6, Y6
+	VCVTDQ2PS      Y6, Y6
+	VBROADCASTSS   32(DI), Y4
+	VMULPS         Y3, Y4, Y4
+	VFMADD231PS    Y6, Y4, Y2
 	ADDQ           $+18, AX
 	ADDQ           $+18, CX
 	ADDQ           $+64, DI
 	DECQ           R10
 	JNZ            block2
-	VMOVUPS        Y3, (R8)
+	VMOVUPS        Y2, (R8)
 	ADDQ           $+32, R8
 	LEAQ           (SI)(DX*8), SI
 	DECQ           R9
 	JNZ            group1
 	VZEROUPPER
 	RET
-
-DATA nibbleShift<>+0(SB)/8, $0x0000000000000000
-DATA nibbleShift<>+8(SB)/8, $0x0000000000000000
-DATA nibbleShift<>+16(SB)/8, $0x0000000400000004
-DATA nibbleShift<>+24(SB)/8, $0x0000000400000004
-GLOBL nibbleShift<>(SB), RODATA|NOPTR, $32
 
 DATA nibbleMask<>+0(SB)/8, $0x0f0f0f0f0f0f0f0f
 DATA nibbleMask<>+8(SB)/8, $0x0f0f0f0f0f0f0f0f
@@ -140,8 +127,8 @@ TEXT ·dotQ4_0VNNI(SB), NOSPLIT, $0-48
 	MOVQ    w+8(FP), SI
 	MOVQ    out+0(FP), R8
 	MOVQ    groups+24(FP), R9
-	VMOVDQU nibbleShift<>+0(SB), Y0
-	VMOVDQU nibbleMask<>+0(SB), Y1
+	VMOVDQU nibbleMask<>+0(SB), Y0
+	VMOVDQU onesWords<>+0(SB), Y1
 
 group3:
 	MOVQ  SI, AX
@@ -171,63 +158,53 @@ block4:
 	VPACKUSDW      Y3, Y3, Y3
 	VPERMQ         $0xd8, Y3, Y3
 	VCVTPH2PS      X3, Y3
-	VMOVDQU        (DI), Y4
-	VBROADCASTI128 2(AX), Y5
-	VPSRLVD        Y0, Y5, Y5
-	VPAND          Y1, Y5, Y5
-	VPXOR          Y6, Y6, Y6
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xf4 // VPDPBUSD       Y4, Y5, Y6
-	VBROADCASTI128 2(AX)(DX*1), Y5
-	VPSRLVD        Y0, Y5, Y5
-	VPAND          Y1, Y5, Y5
-	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y4, Y5, Y7
-	VPHADDD        Y7, Y6, Y6
-	VBROADCASTI128 2(AX)(DX*2), Y5
-	VPSRLVD        Y0, Y5, Y5
-	VPAND          Y1, Y5, Y5
-	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y4, Y5, Y7
-	VBROADCASTI128 2(CX), Y5
-	VPSRLVD        Y0, Y5, Y5
-	VPAND          Y1, Y5, Y5
+	VBROADCASTI128 (DI), Y4
+	VBROADCASTI128 16(DI), Y5
+	VBROADCASTI128 2(AX), Y6
+	VINSERTI128    $0x01, 2(AX)(DX*4), Y6, Y6
+	VPSRLW         $0x04, Y6, Y7
+	VPAND          Y0, Y6, Y6
+	VPAND          Y0, Y7, Y7
 	VPXOR          Y8, Y8, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y5, Y8
-	VPHADDD        Y8, Y7, Y7
-	VPHADDD        Y7, Y6, Y6
-	VBROADCASTI128 2(AX)(DX*4), Y5
-	VPSRLVD        Y0, Y5, Y5
-	VPAND          Y1, Y5, Y5
-	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y4, Y5, Y7
-	VBROADCASTI128 2(CX)(DX*2), Y5
-	VPSRLVD        Y0, Y5, Y5
-	VPAND          Y1, Y5, Y5
-	VPXOR          Y8, Y8, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y5, Y8
-	VPHADDD        Y8, Y7, Y7
-	VBROADCASTI128 2(AX)(BX*2), Y5
-	VPSRLVD        Y0, Y5, Y5
-	VPAND          Y1, Y5, Y5
-	VPXOR          Y8, Y8, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y5, Y8
-	VBROADCASTI128 2(CX)(DX*4), Y5
-	VPSRLVD        Y0, Y5, Y5
-	VPAND          Y1, Y5, Y5
+	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y6, Y8
+	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xc5 // VPDPBUSD       Y5, Y7, Y8
+	VBROADCASTI128 2(AX)(DX*1), Y6
+	VINSERTI128    $0x01, 2(CX)(DX*2), Y6, Y6
+	VPSRLW         $0x04, Y6, Y7
+	VPAND          Y0, Y6, Y6
+	VPAND          Y0, Y7, Y7
 	VPXOR          Y9, Y9, Y9
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xcc // VPDPBUSD       Y4, Y5, Y9
-	VPHADDD        Y9, Y8, Y8
-	VPHADDD        Y8, Y7, Y7
-	VPERM2I128     $0x20, Y7, Y6, Y4
-	VPERM2I128     $0x31, Y7, Y6, Y5
-	VPADDD         Y5, Y4, Y4
-	VPBROADCASTD   40(DI), Y5
-	VPSLLD         $0x03, Y5, Y5
-	VPADDD         Y5, Y4, Y4
-	VCVTDQ2PS      Y4, Y4
-	VBROADCASTSS   32(DI), Y5
-	VMULPS         Y3, Y5, Y5
-	VFMADD231PS    Y4, Y5, Y2
+	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xcc // VPDPBUSD       Y4, Y6, Y9
+	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xcd // VPDPBUSD       Y5, Y7, Y9
+	VPACKSSDW      Y9, Y8, Y8
+	VPMADDWD       Y1, Y8, Y8
+	VBROADCASTI128 2(AX)(DX*2), Y6
+	VINSERTI128    $0x01, 2(AX)(BX*2), Y6, Y6
+	VPSRLW         $0x04, Y6, Y7
+	VPAND          Y0, Y6, Y6
+	VPAND          Y0, Y7, Y7
+	VPXOR          Y9, Y9, Y9
+	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xcc // VPDPBUSD       Y4, Y6, Y9
+	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xcd // VPDPBUSD       Y5, Y7, Y9
+	VBROADCASTI128 2(CX), Y6
+	VINSERTI128    $0x01, 2(CX)(DX*4), Y6, Y6
+	VPSRLW         $0x04, Y6, Y7
+	VPAND          Y0, Y6, Y6
+	VPAND          Y0, Y7, Y7
+	VPXOR          Y10, Y10, Y10
+	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xd4 // VPDPBUSD       Y4, Y6, Y10
+	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xd5 // VPDPBUSD       Y5, Y7, Y10
+	VPACKSSDW      Y10, Y9, Y9
+	VPMADDWD       Y1, Y9, Y9
+	VPACKSSDW      Y9, Y8, Y8
+	VPMADDWD       Y1, Y8, Y8
+	VPBROADCASTD   40(DI), Y4
+	VPSLLD         $0x03, Y4, Y4
+	VPADDD         Y4, Y8, Y8
+	VCVTDQ2PS      Y8, Y8
+	VBROADCASTSS   32(DI), Y4
+	VMULPS         Y3, Y4, Y4
+	VFMADD231PS    Y8, Y4, Y2
 	ADDQ           $+18, AX
 	ADDQ           $+18, CX
 	ADDQ           $+64, DI
@@ -249,103 +226,96 @@ TEXT ·dotQ4_1AVX2(SB), NOSPLIT, $0-48
 	MOVQ    w+8(FP), SI
 	MOVQ    out+0(FP), R8
 	MOVQ    groups+24(FP), R9
-	VMOVDQU nibbleShift<>+0(SB), Y0
-	VMOVDQU nibbleMask<>+0(SB), Y1
-	VMOVDQU onesWords<>+0(SB), Y2
+	VMOVDQU nibbleMask<>+0(SB), Y0
+	VMOVDQU onesWords<>+0(SB), Y1
 
 group5:
 	MOVQ  SI, AX
 	LEAQ  (AX)(BX*1), CX
 	MOVQ  a+32(FP), DI
 	MOVQ  n+40(FP), R10
-	VPXOR Y3, Y3, Y3
+	VPXOR Y2, Y2, Y2
 
 block6:
-	VPBROADCASTD   (AX), Y4
-	VPBROADCASTD   (AX)(DX*1), Y5
-	VPBLENDD       $0x02, Y5, Y4, Y4
-	VPBROADCASTD   (AX)(DX*2), Y5
-	VPBLENDD       $0x04, Y5, Y4, Y4
-	VPBROADCASTD   (CX), Y5
-	VPBLENDD       $0x08, Y5, Y4, Y4
-	VPBROADCASTD   (AX)(DX*4), Y5
-	VPBLENDD       $0x10, Y5, Y4, Y4
-	VPBROADCASTD   (CX)(DX*2), Y5
-	VPBLENDD       $0x20, Y5, Y4, Y4
-	VPBROADCASTD   (AX)(BX*2), Y5
-	VPBLENDD       $0x40, Y5, Y4, Y4
-	VPBROADCASTD   (CX)(DX*4), Y5
-	VPBLENDD       $0x80, Y5, Y4, Y4
-	VPXOR          Y5, Y5, Y5
-	VPBLENDW       $0xaa, Y5, Y4, Y5
-	VPSRLD         $0x10, Y4, Y4
-	VPACKUSDW      Y4, Y5, Y5
-	VPERMQ         $0xd8, Y5, Y5
-	VCVTPH2PS      X5, Y4
-	VEXTRACTI128   $0x01, Y5, X5
-	VCVTPH2PS      X5, Y5
-	VMOVDQU        (DI), Y6
+	VPBROADCASTD   (AX), Y3
+	VPBROADCASTD   (AX)(DX*1), Y4
+	VPBLENDD       $0x02, Y4, Y3, Y3
+	VPBROADCASTD   (AX)(DX*2), Y4
+	VPBLENDD       $0x04, Y4, Y3, Y3
+	VPBROADCASTD   (CX), Y4
+	VPBLENDD       $0x08, Y4, Y3, Y3
+	VPBROADCASTD   (AX)(DX*4), Y4
+	VPBLENDD       $0x10, Y4, Y3, Y3
+	VPBROADCASTD   (CX)(DX*2), Y4
+	VPBLENDD       $0x20, Y4, Y3, Y3
+	VPBROADCASTD   (AX)(BX*2), Y4
+	VPBLENDD       $0x40, Y4, Y3, Y3
+	VPBROADCASTD   (CX)(DX*4), Y4
+	VPBLENDD       $0x80, Y4, Y3, Y3
+	VPXOR          Y4, Y4, Y4
+	VPBLENDW       $0xaa, Y4, Y3, Y4
+	VPSRLD         $0x10, Y3, Y3
+	VPACKUSDW      Y3, Y4, Y4
+	VPERMQ         $0xd8, Y4, Y4
+	VCVTPH2PS      X4, Y3
+	VEXTRACTI128   $0x01, Y4, X4
+	VCVTPH2PS      X4, Y4
+	VBROADCASTI128 (DI), Y5
+	VBROADCASTI128 16(DI), Y6
 	VBROADCASTI128 4(AX), Y7
-	VPSRLVD        Y0, Y7, Y7
-	VPAND          Y1, Y7, Y7
-	VPMADDUBSW     Y6, Y7, Y7
-	VPMADDWD       Y2, Y7, Y7
+	VINSERTI128    $0x01, 4(AX)(DX*4), Y7, Y7
+	VPSRLW         $0x04, Y7, Y8
+	VPAND          Y0, Y7, Y7
+	VPAND          Y0, Y8, Y8
+	VPMADDUBSW     Y5, Y7, Y7
+	VPMADDUBSW     Y6, Y8, Y8
+	VPADDW         Y8, Y7, Y7
+	VPMADDWD       Y1, Y7, Y7
 	VBROADCASTI128 4(AX)(DX*1), Y8
-	VPSRLVD        Y0, Y8, Y8
-	VPAND          Y1, Y8, Y8
-	VPMADDUBSW     Y6, Y8, Y8
-	VPMADDWD       Y2, Y8, Y8
-	VPHADDD        Y8, Y7, Y7
+	VINSERTI128    $0x01, 4(CX)(DX*2), Y8, Y8
+	VPSRLW         $0x04, Y8, Y9
+	VPAND          Y0, Y8, Y8
+	VPAND          Y0, Y9, Y9
+	VPMADDUBSW     Y5, Y8, Y8
+	VPMADDUBSW     Y6, Y9, Y9
+	VPADDW         Y9, Y8, Y8
+	VPMADDWD       Y1, Y8, Y8
+	VPACKSSDW      Y8, Y7, Y7
+	VPMADDWD       Y1, Y7, Y7
 	VBROADCASTI128 4(AX)(DX*2), Y8
-	VPSRLVD        Y0, Y8, Y8
-	VPAND          Y1, Y8, Y8
-	VPMADDUBSW     Y6, Y8, Y8
-	VPMADDWD       Y2, Y8, Y8
+	VINSERTI128    $0x01, 4(AX)(BX*2), Y8, Y8
+	VPSRLW         $0x04, Y8, Y9
+	VPAND          Y0, Y8, Y8
+	VPAND          Y0, Y9, Y9
+	VPMADDUBSW     Y5, Y8, Y8
+	VPMADDUBSW     Y6, Y9, Y9
+	VPADDW         Y9, Y8, Y8
+	VPMADDWD       Y1, Y8, Y8
 	VBROADCASTI128 4(CX), Y9
-	VPSRLVD        Y0, Y9, Y9
-	VPAND          Y1, Y9, Y9
-	VPMADDUBSW     Y6, Y9, Y9
-	VPMADDWD       Y2, Y9, Y9
-	VPHADDD        Y9, Y8, Y8
-	VPHADDD        Y8, Y7, Y7
-	VBROADCASTI128 4(AX)(DX*4), Y8
-	VPSRLVD        Y0, Y8, Y8
-	VPAND          Y1, Y8, Y8
-	VPMADDUBSW     Y6, Y8, Y8
-	VPMADDWD       Y2, Y8, Y8
-	VBROADCASTI128 4(CX)(DX*2), Y9
-	VPSRLVD        Y0, Y9, Y9
-	VPAND          Y1, Y9, Y9
-	VPMADDUBSW     Y6, Y9, Y9
-	VPMADDWD       Y2, Y9, Y9
-	VPHADDD        Y9, Y8, Y8
-	VBROADCASTI128 4(AX)(BX*2), Y9
-	VPSRLVD        Y0, Y9, Y9
-	VPAND          Y1, Y9, Y9
-	VPMADDUBSW     Y6, Y9, Y9
-	VPMADDWD       Y2, Y9, Y9
-	VBROADCASTI128 4(CX)(DX*4), Y10
-	VPSRLVD        Y0, Y10, Y10
-	VPAND          Y1, Y10, Y10
+	VINSERTI128    $0x01, 4(CX)(DX*4), Y9, Y9
+	VPSRLW         $0x04, Y9, Y10
+	VPAND          Y0, Y9, Y9
+	VPAND          Y0, Y10, Y10
+	VPMADDUBSW     Y5, Y9, Y9
 	VPMADDUBSW     Y6, Y10, Y10
-	VPMADDWD       Y2, Y10, Y10
-	VPHADDD        Y10, Y9, Y9
-	VPHADDD        Y9, Y8, Y8
-	VPERM2I128     $0x20, Y8, Y7, Y6
-	VPERM2I128     $0x31, Y8, Y7, Y7
-	VPADDD         Y7, Y6, Y6
-	VCVTDQ2PS      Y6, Y6
-	VBROADCASTSS   32(DI), Y7
-	VMULPS         Y4, Y7, Y7
-	VFMADD231PS    Y6, Y7, Y3
-	VBROADCASTSS   36(DI), Y7
-	VFMADD231PS    Y5, Y7, Y3
+	VPADDW         Y10, Y9, Y9
+	VPMADDWD       Y1, Y9, Y9
+	VPACKSSDW      Y9, Y8, Y8
+	VPMADDWD       Y1, Y8, Y8
+	VPACKSSDW      Y8, Y7, Y7
+	VPMADDWD       Y1, Y7, Y7
+	VCVTDQ2PS      Y7, Y7
+	VBROADCASTSS   32(DI), Y5
+	VMULPS         Y3, Y5, Y5
+	VFMADD231PS    Y7, Y5, Y2
+	VBROADCASTSS   36(DI), Y5
+	VFMADD231PS    Y4, Y5, Y2
 	ADDQ           $+20, AX
 	ADDQ           $+20, CX
 	ADDQ           $+64, DI
 	DECQ           R10
 	JNZ            block6
-	VMOVUPS        Y3, (R8)
+	VMOVUPS        Y2, (R8)
 	ADDQ           $+32, R8
 	LEAQ           (SI)(DX*8), SI
 	DECQ           R9
@@ -361,8 +331,8 @@ TEXT ·dotQ4_1VNNI(SB), NOSPLIT, $0-48
 	MOVQ    w+8(FP), SI
 	MOVQ    out+0(FP), R8
 	MOVQ    groups+24(FP), R9
-	VMOVDQU nibbleShift<>+0(SB), Y0
-	VMOVDQU nibbleMask<>+0(SB), Y1
+	VMOVDQU nibbleMask<>+0(SB), Y0
+	VMOVDQU onesWords<>+0(SB), Y1
 
 group7:
 	MOVQ  SI, AX
@@ -395,62 +365,52 @@ block8:
 	VCVTPH2PS      X4, Y3
 	VEXTRACTI128   $0x01, Y4, X4
 	VCVTPH2PS      X4, Y4
-	VMOVDQU        (DI), Y5
-	VBROADCASTI128 4(AX), Y6
-	VPSRLVD        Y0, Y6, Y6
-	VPAND          Y1, Y6, Y6
-	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x4d; BYTE $0x50; BYTE $0xfd // VPDPBUSD       Y5, Y6, Y7
-	VBROADCASTI128 4(AX)(DX*1), Y6
-	VPSRLVD        Y0, Y6, Y6
-	VPAND          Y1, Y6, Y6
-	VPXOR          Y8, Y8, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xc5 // VPDPBUSD       Y5, Y6, Y8
-	VPHADDD        Y8, Y7, Y7
-	VBROADCASTI128 4(AX)(DX*2), Y6
-	VPSRLVD        Y0, Y6, Y6
-	VPAND          Y1, Y6, Y6
-	VPXOR          Y8, Y8, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xc5 // VPDPBUSD       Y5, Y6, Y8
-	VBROADCASTI128 4(CX), Y6
-	VPSRLVD        Y0, Y6, Y6
-	VPAND          Y1, Y6, Y6
+	VBROADCASTI128 (DI), Y5
+	VBROADCASTI128 16(DI), Y6
+	VBROADCASTI128 4(AX), Y7
+	VINSERTI128    $0x01, 4(AX)(DX*4), Y7, Y7
+	VPSRLW         $0x04, Y7, Y8
+	VPAND          Y0, Y7, Y7
+	VPAND          Y0, Y8, Y8
 	VPXOR          Y9, Y9, Y9
-	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xcd // VPDPBUSD       Y5, Y6, Y9
-	VPHADDD        Y9, Y8, Y8
-	VPHADDD        Y8, Y7, Y7
-	VBROADCASTI128 4(AX)(DX*4), Y6
-	VPSRLVD        Y0, Y6, Y6
-	VPAND          Y1, Y6, Y6
-	VPXOR          Y8, Y8, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xc5 // VPDPBUSD       Y5, Y6, Y8
-	VBROADCASTI128 4(CX)(DX*2), Y6
-	VPSRLVD        Y0, Y6, Y6
-	VPAND          Y1, Y6, Y6
-	VPXOR          Y9, Y9, Y9
-	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xcd // VPDPBUSD       Y5, Y6, Y9
-	VPHADDD        Y9, Y8, Y8
-	VBROADCASTI128 4(AX)(BX*2), Y6
-	VPSRLVD        Y0, Y6, Y6
-	VPAND          Y1, Y6, Y6
-	VPXOR          Y9, Y9, Y9
-	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xcd // VPDPBUSD       Y5, Y6, Y9
-	VBROADCASTI128 4(CX)(DX*4), Y6
-	VPSRLVD        Y0, Y6, Y6
-	VPAND          Y1, Y6, Y6
+	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xcd // VPDPBUSD       Y5, Y7, Y9
+	BYTE $0xc4; BYTE $0x62; BYTE $0x3d; BYTE $0x50; BYTE $0xce // VPDPBUSD       Y6, Y8, Y9
+	VBROADCASTI128 4(AX)(DX*1), Y7
+	VINSERTI128    $0x01, 4(CX)(DX*2), Y7, Y7
+	VPSRLW         $0x04, Y7, Y8
+	VPAND          Y0, Y7, Y7
+	VPAND          Y0, Y8, Y8
 	VPXOR          Y10, Y10, Y10
-	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xd5 // VPDPBUSD       Y5, Y6, Y10
-	VPHADDD        Y10, Y9, Y9
-	VPHADDD        Y9, Y8, Y8
-	VPERM2I128     $0x20, Y8, Y7, Y5
-	VPERM2I128     $0x31, Y8, Y7, Y6
-	VPADDD         Y6, Y5, Y5
-	VCVTDQ2PS      Y5, Y5
-	VBROADCASTSS   32(DI), Y6
-	VMULPS         Y3, Y6, Y6
-	VFMADD231PS    Y5, Y6, Y2
-	VBROADCASTSS   36(DI), Y6
-	VFMADD231PS    Y4, Y6, Y2
+	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xd5 // VPDPBUSD       Y5, Y7, Y10
+	BYTE $0xc4; BYTE $0x62; BYTE $0x3d; BYTE $0x50; BYTE $0xd6 // VPDPBUSD       Y6, Y8, Y10
+	VPACKSSDW      Y10, Y9, Y9
+	VPMADDWD       Y1, Y9, Y9
+	VBROADCASTI128 4(AX)(DX*2), Y7
+	VINSERTI128    $0x01, 4(AX)(BX*2), Y7, Y7
+	VPSRLW         $0x04, Y7, Y8
+	VPAND          Y0, Y7, Y7
+	VPAND          Y0, Y8, Y8
+	VPXOR          Y10, Y10, Y10
+	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xd5 // VPDPBUSD       Y5, Y7, Y10
+	BYTE $0xc4; BYTE $0x62; BYTE $0x3d; BYTE $0x50; BYTE $0xd6 // VPDPBUSD       Y6, Y8, Y10
+	VBROADCASTI128 4(CX), Y7
+	VINSERTI128    $0x01, 4(CX)(DX*4), Y7, Y7
+	VPSRLW         $0x04, Y7, Y8
+	VPAND          Y0, Y7, Y7
+	VPAND          Y0, Y8, Y8
+	VPXOR          Y11, Y11, Y11
+	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xdd // VPDPBUSD       Y5, Y7, Y11
+	BYTE $0xc4; BYTE $0x62; BYTE $0x3d; BYTE $0x50; BYTE $0xde // VPDPBUSD       Y6, Y8, Y11
+	VPACKSSDW      Y11, Y10, Y10
+	VPMADDWD       Y1, Y10, Y10
+	VPACKSSDW      Y10, Y9, Y9
+	VPMADDWD       Y1, Y9, Y9
+	VCVTDQ2PS      Y9, Y9
+	VBROADCASTSS   32(DI), Y5
+	VMULPS         Y3, Y5, Y5
+	VFMADD231PS    Y9, Y5, Y2
+	VBROADCASTSS   36(DI), Y5
+	VFMADD231PS    Y4, Y5, Y2
 	ADDQ           $+20, AX
 	ADDQ           $+20, CX
 	ADDQ           $+64, DI
@@ -472,152 +432,142 @@ TEXT ·dotQ5_0AVX2(SB), NOSPLIT, $0-48
 	MOVQ    w+8(FP), SI
 	MOVQ    out+0(FP), R8
 	MOVQ    groups+24(FP), R9
-	VMOVDQU nibbleShift<>+0(SB), Y0
-	VMOVDQU nibbleMask<>+0(SB), Y1
-	VMOVDQU fifthSpread<>+0(SB), Y2
-	VMOVDQU fifthBit<>+0(SB), Y3
-	VMOVDQU sixteen<>+0(SB), Y4
-	VMOVDQU onesWords<>+0(SB), Y5
+	VMOVDQU nibbleMask<>+0(SB), Y0
+	VMOVDQU fifthBit<>+0(SB), Y1
+	VMOVDQU onesWords<>+0(SB), Y2
 
 group9:
 	MOVQ  SI, AX
 	LEAQ  (AX)(BX*1), CX
 	MOVQ  a+32(FP), DI
 	MOVQ  n+40(FP), R10
-	VPXOR Y6, Y6, Y6
+	VPXOR Y3, Y3, Y3
 
 block10:
-	VPBROADCASTD   (AX), Y7
-	VPBROADCASTD   (AX)(DX*1), Y8
-	VPBLENDD       $0x02, Y8, Y7, Y7
-	VPBROADCASTD   (AX)(DX*2), Y8
-	VPBLENDD       $0x04, Y8, Y7, Y7
-	VPBROADCASTD   (CX), Y8
-	VPBLENDD       $0x08, Y8, Y7, Y7
-	VPBROADCASTD   (AX)(DX*4), Y8
-	VPBLENDD       $0x10, Y8, Y7, Y7
-	VPBROADCASTD   (CX)(DX*2), Y8
-	VPBLENDD       $0x20, Y8, Y7, Y7
-	VPBROADCASTD   (AX)(BX*2), Y8
-	VPBLENDD       $0x40, Y8, Y7, Y7
-	VPBROADCASTD   (CX)(DX*4), Y8
-	VPBLENDD       $0x80, Y8, Y7, Y7
-	VPXOR          Y8, Y8, Y8
-	VPBLENDW       $0xaa, Y8, Y7, Y7
-	VPACKUSDW      Y7, Y7, Y7
-	VPERMQ         $0xd8, Y7, Y7
-	VCVTPH2PS      X7, Y7
-	VMOVDQU        (DI), Y8
-	VBROADCASTI128 6(AX), Y9
-	VPSRLVD        Y0, Y9, Y9
+	VPBROADCASTD   (AX), Y4
+	VPBROADCASTD   (AX)(DX*1), Y5
+	VPBLENDD       $0x02, Y5, Y4, Y4
+	VPBROADCASTD   (AX)(DX*2), Y5
+	VPBLENDD       $0x04, Y5, Y4, Y4
+	VPBROADCASTD   (CX), Y5
+	VPBLENDD       $0x08, Y5, Y4, Y4
+	VPBROADCASTD   (AX)(DX*4), Y5
+	VPBLENDD       $0x10, Y5, Y4, Y4
+	VPBROADCASTD   (CX)(DX*2), Y5
+	VPBLENDD       $0x20, Y5, Y4, Y4
+	VPBROADCASTD   (AX)(BX*2), Y5
+	VPBLENDD       $0x40, Y5, Y4, Y4
+	VPBROADCASTD   (CX)(DX*4), Y5
+	VPBLENDD       $0x80, Y5, Y4, Y4
+	VPXOR          Y5, Y5, Y5
+	VPBLENDW       $0xaa, Y5, Y4, Y4
+	VPACKUSDW      Y4, Y4, Y4
+	VPERMQ         $0xd8, Y4, Y4
+	VCVTPH2PS      X4, Y4
+	VBROADCASTI128 (DI), Y5
+	VBROADCASTI128 16(DI), Y6
+	VBROADCASTI128 6(AX), Y7
+	VINSERTI128    $0x01, 6(AX)(DX*4), Y7, Y7
+	VPSRLW         $0x04, Y7, Y8
+	VPAND          Y0, Y7, Y7
+	VPAND          Y0, Y8, Y8
+	VBROADCASTI128 2(AX), Y9
+	VINSERTI128    $0x01, 2(AX)(DX*4), Y9, Y9
+	VPSHUFB        fifthLow<>+0(SB), Y9, Y10
+	VPAND          Y1, Y10, Y10
+	VPCMPEQB       Y1, Y10, Y10
+	VPAND          sixteen<>+0(SB), Y10, Y10
+	VPOR           Y10, Y7, Y7
+	VPSHUFB        fifthHigh<>+0(SB), Y9, Y9
 	VPAND          Y1, Y9, Y9
-	VPBROADCASTD   2(AX), Y10
-	VPSHUFB        Y2, Y10, Y10
-	VPAND          Y3, Y10, Y10
-	VPCMPEQB       Y3, Y10, Y10
-	VPAND          Y4, Y10, Y10
+	VPCMPEQB       Y1, Y9, Y9
+	VPAND          sixteen<>+0(SB), Y9, Y9
+	VPOR           Y9, Y8, Y8
+	VPMADDUBSW     Y5, Y7, Y7
+	VPMADDUBSW     Y6, Y8, Y8
+	VPADDW         Y8, Y7, Y7
+	VPMADDWD       Y2, Y7, Y7
+	VBROADCASTI128 6(AX)(DX*1), Y8
+	VINSERTI128    $0x01, 6(CX)(DX*2), Y8, Y8
+	VPSRLW         $0x04, Y8, Y9
+	VPAND          Y0, Y8, Y8
+	VPAND          Y0, Y9, Y9
+	VBROADCASTI128 2(AX)(DX*1), Y10
+	VINSERTI128    $0x01, 2(CX)(DX*2), Y10, Y10
+	VPSHUFB        fifthLow<>+0(SB), Y10, Y11
+	VPAND          Y1, Y11, Y11
+	VPCMPEQB       Y1, Y11, Y11
+	VPAND          sixteen<>+0(SB), Y11, Y11
+	VPOR           Y11, Y8, Y8
+	VPSHUFB        fifthHigh<>+0(SB), Y10, Y10
+	VPAND          Y1, Y10, Y10
+	VPCMPEQB       Y1, Y10, Y10
+	VPAND          sixteen<>+0(SB), Y10, Y10
 	VPOR           Y10, Y9, Y9
-	VPMADDUBSW     Y8, Y9, Y9
-	VPMADDWD       Y5, Y9, Y9
-	VBROADCASTI128 6(AX)(DX*1), Y10
-	VPSRLVD        Y0, Y10, Y10
-	VPAND          Y1, Y10, Y10
-	VPBROADCASTD   2(AX)(DX*1), Y11
-	VPSHUFB        Y2, Y11, Y11
-	VPAND          Y3, Y11, Y11
-	VPCMPEQB       Y3, Y11, Y11
-	VPAND          Y4, Y11, Y11
-	VPOR           Y11, Y10, Y10
-	VPMADDUBSW     Y8, Y10, Y10
-	VPMADDWD       Y5, Y10, Y10
-	VPHADDD        Y10, Y9, Y9
-	VBROADCASTI128 6(AX)(DX*2), Y10
-	VPSRLVD        Y0, Y10, Y10
-	VPAND          Y1, Y10, Y10
-	VPBROADCASTD   2(AX)(DX*2), Y11
-	VPSHUFB        Y2, Y11, Y11
-	VPAND          Y3, Y11, Y11
-	VPCMPEQB       Y3, Y11, Y11
-	VPAND          Y4, Y11, Y11
-	VPOR           Y11, Y10, Y10
-	VPMADDUBSW     Y8, Y10, Y10
-	VPMADDWD       Y5, Y10, Y10
-	VBROADCASTI128 6(CX), Y11
-	VPSRLVD        Y0, Y11, Y11
+	VPMADDUBSW     Y5, Y8, Y8
+	VPMADDUBSW     Y6, Y9, Y9
+	VPADDW         Y9, Y8, Y8
+	VPMADDWD       Y2, Y8, Y8
+	VPACKSSDW      Y8, Y7, Y7
+	VPMADDWD       Y2, Y7, Y7
+	VBROADCASTI128 6(AX)(DX*2), Y8
+	VINSERTI128    $0x01, 6(AX)(BX*2), Y8, Y8
+	VPSRLW         $0x04, Y8, Y9
+	VPAND          Y0, Y8, Y8
+	VPAND          Y0, Y9, Y9
+	VBROADCASTI128 2(AX)(DX*2), Y10
+	VINSERTI128    $0x01, 2(AX)(BX*2), Y10, Y10
+	VPSHUFB        fifthLow<>+0(SB), Y10, Y11
 	VPAND          Y1, Y11, Y11
-	VPBROADCASTD   2(CX), Y12
-	VPSHUFB        Y2, Y12, Y12
-	VPAND          Y3, Y12, Y12
-	VPCMPEQB       Y3, Y12, Y12
-	VPAND          Y4, Y12, Y12
-	VPOR           Y12, Y11, Y11
-	VPMADDUBSW     Y8, Y11, Y11
-	VPMADDWD       Y5, Y11, Y11
-	VPHADDD        Y11, Y10, Y10
-	VPHADDD        Y10, Y9, Y9
-	VBROADCASTI128 6(AX)(DX*4), Y10
-	VPSRLVD        Y0, Y10, Y10
+	VPCMPEQB       Y1, Y11, Y11
+	VPAND          sixteen<>+0(SB), Y11, Y11
+	VPOR           Y11, Y8, Y8
+	VPSHUFB        fifthHigh<>+0(SB), Y10, Y10
 	VPAND          Y1, Y10, Y10
-	VPBROADCASTD   2(AX)(DX*4), Y11
-	VPSHUFB        Y2, Y11, Y11
-	VPAND          Y3, Y11, Y11
-	VPCMPEQB       Y3, Y11, Y11
-	VPAND          Y4, Y11, Y11
-	VPOR           Y11, Y10, Y10
-	VPMADDUBSW     Y8, Y10, Y10
-	VPMADDWD       Y5, Y10, Y10
-	VBROADCASTI128 6(CX)(DX*2), Y11
-	VPSRLVD        Y0, Y11, Y11
-	VPAND          Y1, Y11, Y11
-	VPBROADCASTD   2(CX)(DX*2), Y12
-	VPSHUFB        Y2, Y12, Y12
-	VPAND          Y3, Y12, Y12
-	VPCMPEQB       Y3, Y12, Y12
-	VPAND          Y4, Y12, Y12
-	VPOR           Y12, Y11, Y11
-	VPMADDUBSW     Y8, Y11, Y11
-	VPMADDWD       Y5, Y11, Y11
-	VPHADDD        Y11, Y10, Y10
-	VBROADCASTI128 6(AX)(BX*2), Y11
-	VPSRLVD        Y0, Y11, Y11
-	VPAND          Y1, Y11, Y11
-	VPBROADCASTD   2(AX)(BX*2), Y12
-	VPSHUFB        Y2, Y12, Y12
-	VPAND          Y3, Y12, Y12
-	VPCMPEQB       Y3, Y12, Y12
-	VPAND          Y4, Y12, Y12
-	VPOR           Y12, Y11, Y11
-	VPMADDUBSW     Y8, Y11, Y11
-	VPMADDWD       Y5, Y11, Y11
-	VBROADCASTI128 6(CX)(DX*4), Y12
-	VPSRLVD        Y0, Y12, Y12
+	VPCMPEQB       Y1, Y10, Y10
+	VPAND          sixteen<>+0(SB), Y10, Y10
+	VPOR           Y10, Y9, Y9
+	VPMADDUBSW     Y5, Y8, Y8
+	VPMADDUBSW     Y6, Y9, Y9
+	VPADDW         Y9, Y8, Y8
+	VPMADDWD       Y2, Y8, Y8
+	VBROADCASTI128 6(CX), Y9
+	VINSERTI128    $0x01, 6(CX)(DX*4), Y9, Y9
+	VPSRLW         $0x04, Y9, Y10
+	VPAND          Y0, Y9, Y9
+	VPAND          Y0, Y10, Y10
+	VBROADCASTI128 2(CX), Y11
+	VINSERTI128    $0x01, 2(CX)(DX*4), Y11, Y11
+	VPSHUFB        fifthLow<>+0(SB), Y11, Y12
 	VPAND          Y1, Y12, Y12
-	VPBROADCASTD   2(CX)(DX*4), Y13
-	VPSHUFB        Y2, Y13, Y13
-	VPAND          Y3, Y13, Y13
-	VPCMPEQB       Y3, Y13, Y13
-	VPAND          Y4, Y13, Y13
-	VPOR           Y13, Y12, Y12
-	VPMADDUBSW     Y8, Y12, Y12
-	VPMADDWD       Y5, Y12, Y12
-	VPHADDD        Y12, Y11, Y11
-	VPHADDD        Y11, Y10, Y10
-	VPERM2I128     $0x20, Y10, Y9, Y8
-	VPERM2I128     $0x31, Y10, Y9, Y9
-	VPADDD         Y9, Y8, Y8
-	VPBROADCASTD   40(DI), Y9
-	VPSLLD         $0x04, Y9, Y9
-	VPADDD         Y9, Y8, Y8
-	VCVTDQ2PS      Y8, Y8
-	VBROADCASTSS   32(DI), Y9
-	VMULPS         Y7, Y9, Y9
-	VFMADD231PS    Y8, Y9, Y6
+	VPCMPEQB       Y1, Y12, Y12
+	VPAND          sixteen<>+0(SB), Y12, Y12
+	VPOR           Y12, Y9, Y9
+	VPSHUFB        fifthHigh<>+0(SB), Y11, Y11
+	VPAND          Y1, Y11, Y11
+	VPCMPEQB       Y1, Y11, Y11
+	VPAND          sixteen<>+0(SB), Y11, Y11
+	VPOR           Y11, Y10, Y10
+	VPMADDUBSW     Y5, Y9, Y9
+	VPMADDUBSW     Y6, Y10, Y10
+	VPADDW         Y10, Y9, Y9
+	VPMADDWD       Y2, Y9, Y9
+	VPACKSSDW      Y9, Y8, Y8
+	VPMADDWD       Y2, Y8, Y8
+	VPHADDD        Y8, Y7, Y7
+	VPBROADCASTD   40(DI), Y5
+	VPSLLD         $0x04, Y5, Y5
+	VPADDD         Y5, Y7, Y7
+	VCVTDQ2PS      Y7, Y7
+	VBROADCASTSS   32(DI), Y5
+	VMULPS         Y4, Y5, Y5
+	VFMADD231PS    Y7, Y5, Y3
 	ADDQ           $+22, AX
 	ADDQ           $+22, CX
 	ADDQ           $+64, DI
 	DECQ           R10
 	JNZ            block10
-	VMOVUPS        Y6, (R8)
+	VMOVUPS        Y3, (R8)
 	ADDQ           $+32, R8
 	LEAQ           (SI)(DX*8), SI
 	DECQ           R9
@@ -625,23 +575,29 @@ block10:
 	VZEROUPPER
 	RET
 
-DATA fifthSpread<>+0(SB)/8, $0x0000000000000000
-DATA fifthSpread<>+8(SB)/8, $0x0101010101010101
-DATA fifthSpread<>+16(SB)/8, $0x0202020202020202
-DATA fifthSpread<>+24(SB)/8, $0x0303030303030303
-GLOBL fifthSpread<>(SB), RODATA|NOPTR, $32
-
 DATA fifthBit<>+0(SB)/8, $0x8040201008040201
 DATA fifthBit<>+8(SB)/8, $0x8040201008040201
 DATA fifthBit<>+16(SB)/8, $0x8040201008040201
 DATA fifthBit<>+24(SB)/8, $0x8040201008040201
 GLOBL fifthBit<>(SB), RODATA|NOPTR, $32
 
+DATA fifthLow<>+0(SB)/8, $0x0000000000000000
+DATA fifthLow<>+8(SB)/8, $0x0101010101010101
+DATA fifthLow<>+16(SB)/8, $0x0000000000000000
+DATA fifthLow<>+24(SB)/8, $0x0101010101010101
+GLOBL fifthLow<>(SB), RODATA|NOPTR, $32
+
 DATA sixteen<>+0(SB)/8, $0x1010101010101010
 DATA sixteen<>+8(SB)/8, $0x1010101010101010
 DATA sixteen<>+16(SB)/8, $0x1010101010101010
 DATA sixteen<>+24(SB)/8, $0x1010101010101010
 GLOBL sixteen<>(SB), RODATA|NOPTR, $32
+
+DATA fifthHigh<>+0(SB)/8, $0x0202020202020202
+DATA fifthHigh<>+8(SB)/8, $0x0303030303030303
+DATA fifthHigh<>+16(SB)/8, $0x0202020202020202
+DATA fifthHigh<>+24(SB)/8, $0x0303030303030303
+GLOBL fifthHigh<>(SB), RODATA|NOPTR, $32
 
 // func dotQ5_0VNNI(out *float32, w *byte, rowBytes int, groups int, a *byte, n int)
 // Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3
@@ -651,151 +607,138 @@ TEXT ·dotQ5_0VNNI(SB), NOSPLIT, $0-48
 	MOVQ    w+8(FP), SI
 	MOVQ    out+0(FP), R8
 	MOVQ    groups+24(FP), R9
-	VMOVDQU nibbleShift<>+0(SB), Y0
-	VMOVDQU nibbleMask<>+0(SB), Y1
-	VMOVDQU fifthSpread<>+0(SB), Y2
-	VMOVDQU fifthBit<>+0(SB), Y3
-	VMOVDQU sixteen<>+0(SB), Y4
+	VMOVDQU nibbleMask<>+0(SB), Y0
+	VMOVDQU fifthBit<>+0(SB), Y1
+	VMOVDQU onesWords<>+0(SB), Y2
 
 group11:
 	MOVQ  SI, AX
 	LEAQ  (AX)(BX*1), CX
 	MOVQ  a+32(FP), DI
 	MOVQ  n+40(FP), R10
-	VPXOR Y5, Y5, Y5
+	VPXOR Y3, Y3, Y3
 
 block12:
-	VPBROADCASTD   (AX), Y6
-	VPBROADCASTD   (AX)(DX*1), Y7
-	VPBLENDD       $0x02, Y7, Y6, Y6
-	VPBROADCASTD   (AX)(DX*2), Y7
-	VPBLENDD       $0x04, Y7, Y6, Y6
-	VPBROADCASTD   (CX), Y7
-	VPBLENDD       $0x08, Y7, Y6, Y6
-	VPBROADCASTD   (AX)(DX*4), Y7
-	VPBLENDD       $0x10, Y7, Y6, Y6
-	VPBROADCASTD   (CX)(DX*2), Y7
-	VPBLENDD       $0x20, Y7, Y6, Y6
-	VPBROADCASTD   (AX)(BX*2), Y7
-	VPBLENDD       $0x40, Y7, Y6, Y6
-	VPBROADCASTD   (CX)(DX*4), Y7
-	VPBLENDD       $0x80, Y7, Y6, Y6
-	VPXOR          Y7, Y7, Y7
-	VPBLENDW       $0xaa, Y7, Y6, Y6
-	VPACKUSDW      Y6, Y6, Y6
-	VPERMQ         $0xd8, Y6, Y6
-	VCVTPH2PS      X6, Y6
-	VMOVDQU        (DI), Y7
-	VBROADCASTI128 6(AX), Y8
-	VPSRLVD        Y0, Y8, Y8
-	VPAND          Y1, Y8, Y8
-	VPBROADCASTD   2(AX), Y9
-	VPSHUFB        Y2, Y9, Y9
-	VPAND          Y3, Y9, Y9
-	VPCMPEQB       Y3, Y9, Y9
-	VPAND          Y4, Y9, Y9
+	VPBROADCASTD   (AX), Y4
+	VPBROADCASTD   (AX)(DX*1), Y5
+	VPBLENDD       $0x02, Y5, Y4, Y4
+	VPBROADCASTD   (AX)(DX*2), Y5
+	VPBLENDD       $0x04, Y5, Y4, Y4
+	VPBROADCASTD   (CX), Y5
+	VPBLENDD       $0x08, Y5, Y4, Y4
+	VPBROADCASTD   (AX)(DX*4), Y5
+	VPBLENDD       $0x10, Y5, Y4, Y4
+	VPBROADCASTD   (CX)(DX*2), Y5
+	VPBLENDD       $0x20, Y5, Y4, Y4
+	VPBROADCASTD   (AX)(BX*2), Y5
+	VPBLENDD       $0x40, Y5, Y4, Y4
+	VPBROADCASTD   (CX)(DX*4), Y5
+	VPBLENDD       $0x80, Y5, Y4, Y4
+	VPXOR          Y5, Y5, Y5
+	VPBLENDW       $0xaa, Y5, Y4, Y4
+	VPACKUSDW      Y4, Y4, Y4
+	VPERMQ         $0xd8, Y4, Y4
+	VCVTPH2PS      X4, Y4
+	VBROADCASTI128 (DI), Y5
+	VBROADCASTI128 16(DI), Y6
+	VBROADCASTI128 6(AX), Y7
+	VINSERTI128    $0x01, 6(AX)(DX*4), Y7, Y7
+	VPSRLW         $0x04, Y7, Y8
+	VPAND          Y0, Y7, Y7
+	VPAND          Y0, Y8, Y8
+	VBROADCASTI128 2(AX), Y9
+	VINSERTI128    $0x01, 2(AX)(DX*4), Y9, Y9
+	VPSHUFB        fifthLow<>+0(SB), Y9, Y10
+	VPAND          Y1, Y10, Y10
+	VPCMPEQB       Y1, Y10, Y10
+	VPAND          sixteen<>+0(SB), Y10, Y10
+	VPOR           Y10, Y7, Y7
+	VPSHUFB        fifthHigh<>+0(SB), Y9, Y9
+	VPAND          Y1, Y9, Y9
+	VPCMPEQB       Y1, Y9, Y9
+	VPAND          sixteen<>+0(SB), Y9, Y9
 	VPOR           Y9, Y8, Y8
 	VPXOR          Y9, Y9, Y9
-	BYTE $0xc4; BYTE $0x62; BYTE $0x3d; BYTE $0x50; BYTE $0xcf // VPDPBUSD       Y7, Y8, Y9
-	VBROADCASTI128 6(AX)(DX*1), Y8
-	VPSRLVD        Y0, Y8, Y8
-	VPAND          Y1, Y8, Y8
-	VPBROADCASTD   2(AX)(DX*1), Y10
-	VPSHUFB        Y2, Y10, Y10
-	VPAND          Y3, Y10, Y10
-	VPCMPEQB       Y3, Y10, Y10
-	VPAND          Y4, Y10, Y10
+	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xcd // VPDPBUSD       Y5, Y7, Y9
+	BYTE $0xc4; BYTE $0x62; BYTE $0x3d; BYTE $0x50; BYTE $0xce // VPDPBUSD       Y6, Y8, Y9
+	VBROADCASTI128 6(AX)(DX*1), Y7
+	VINSERTI128    $0x01, 6(CX)(DX*2), Y7, Y7
+	VPSRLW         $0x04, Y7, Y8
+	VPAND          Y0, Y7, Y7
+	VPAND          Y0, Y8, Y8
+	VBROADCASTI128 2(AX)(DX*1), Y10
+	VINSERTI128    $0x01, 2(CX)(DX*2), Y10, Y10
+	VPSHUFB        fifthLow<>+0(SB), Y10, Y11
+	VPAND          Y1, Y11, Y11
+	VPCMPEQB       Y1, Y11, Y11
+	VPAND          sixteen<>+0(SB), Y11, Y11
+	VPOR           Y11, Y7, Y7
+	VPSHUFB        fifthHigh<>+0(SB), Y10, Y10
+	VPAND          Y1, Y10, Y10
+	VPCMPEQB       Y1, Y10, Y10
+	VPAND          sixteen<>+0(SB), Y10, Y10
 	VPOR           Y10, Y8, Y8
 	VPXOR          Y10, Y10, Y10
-	BYTE $0xc4; BYTE $0x62; BYTE $0x3d; BYTE $0x50; BYTE $0xd7 // VPDPBUSD       Y7, Y8, Y10
+	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xd5 // VPDPBUSD       Y5, Y7, Y10
+	BYTE $0xc4; BYTE $0x62; BYTE $0x3d; BYTE $0x50; BYTE $0xd6 // VPDPBUSD       Y6, Y8, Y10
+	VPACKSSDW      Y10, Y9, Y9
+	VPMADDWD       Y2, Y9, Y9
+	VBROADCASTI128 6(AX)(DX*2), Y7
+	VINSERTI128    $0x01, 6(AX)(BX*2), Y7, Y7
+	VPSRLW         $0x04, Y7, Y8
+	VPAND          Y0, Y7, Y7
+	VPAND          Y0, Y8, Y8
+	VBROADCASTI128 2(AX)(DX*2), Y10
+	VINSERTI128    $0x01, 2(AX)(BX*2), Y10, Y10
+	VPSHUFB        fifthLow<>+0(SB), Y10, Y11
+	VPAND          Y1, Y11, Y11
+	VPCMPEQB       Y1, Y11, Y11
+	VPAND          sixteen<>+0(SB), Y11, Y11
+	VPOR           Y11, Y7, Y7
+	VPSHUFB        fifthHigh<>+0(SB), Y10, Y10
+	VPAND          Y1, Y10, Y10
+	VPCMPEQB       Y1, Y10, Y10
+	VPAND          sixteen<>+0(SB), Y10, Y10
+	VPOR           Y10, Y8, Y8
+	VPXOR          Y10, Y10, Y10
+	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xd5 // VPDPBUSD       Y5, Y7, Y10
+	BYTE $0xc4; BYTE $0x62; BYTE $0x3d; BYTE $0x50; BYTE $0xd6 // VPDPBUSD       Y6, Y8, Y10
+	VBROADCASTI128 6(CX), Y7
+	VINSERTI128    $0x01, 6(CX)(DX*4), Y7, Y7
+	VPSRLW         $0x04, Y7, Y8
+	VPAND          Y0, Y7, Y7
+	VPAND          Y0, Y8, Y8
+	VBROADCASTI128 2(CX), Y11
+	VINSERTI128    $0x01, 2(CX)(DX*4), Y11, Y11
+	VPSHUFB        fifthLow<>+0(SB), Y11, Y12
+	VPAND          Y1, Y12, Y12
+	VPCMPEQB       Y1, Y12, Y12
+	VPAND          sixteen<>+0(SB), Y12, Y12
+	VPOR           Y12, Y7, Y7
+	VPSHUFB        fifthHigh<>+0(SB), Y11, Y11
+	VPAND          Y1, Y11, Y11
+	VPCMPEQB       Y1, Y11, Y11
+	VPAND          sixteen<>+0(SB), Y11, Y11
+	VPOR           Y11, Y8, Y8
+	VPXOR          Y11, Y11, Y11
+	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xdd // VPDPBUSD       Y5, Y7, Y11
+	BYTE $0xc4; BYTE $0x62; BYTE $0x3d; BYTE $0x50; BYTE $0xde // VPDPBUSD       Y6, Y8, Y11
+	VPACKSSDW      Y11, Y10, Y10
+	VPMADDWD       Y2, Y10, Y10
 	VPHADDD        Y10, Y9, Y9
-	VBROADCASTI128 6(AX)(DX*2), Y8
-	VPSRLVD        Y0, Y8, Y8
-	VPAND          Y1, Y8, Y8
-	VPBROADCASTD   2(AX)(DX*2), Y10
-	VPSHUFB        Y2, Y10, Y10
-	VPAND          Y3, Y10, Y10
-	VPCMPEQB       Y3, Y10, Y10
-	VPAND          Y4, Y10, Y10
-	VPOR           Y10, Y8, Y8
-	VPXOR          Y10, Y10, Y10
-	BYTE $0xc4; BYTE $0x62; BYTE $0x3d; BYTE $0x50; BYTE $0xd7 // VPDPBUSD       Y7, Y8, Y10
-	VBROADCASTI128 6(CX), Y8
-	VPSRLVD        Y0, Y8, Y8
-	VPAND          Y1, Y8, Y8
-	VPBROADCASTD   2(CX), Y11
-	VPSHUFB        Y2, Y11, Y11
-	VPAND          Y3, Y11, Y11
-	VPCMPEQB       Y3, Y11, Y11
-	VPAND          Y4, Y11, Y11
-	VPOR           Y11, Y8, Y8
-	VPXOR          Y11, Y11, Y11
-	BYTE $0xc4; BYTE $0x62; BYTE $0x3d; BYTE $0x50; BYTE $0xdf // VPDPBUSD       Y7, Y8, Y11
-	VPHADDD        Y11, Y10, Y10
-	VPHADDD        Y10, Y9, Y9
-	VBROADCASTI128 6(AX)(DX*4), Y8
-	VPSRLVD        Y0, Y8, Y8
-	VPAND          Y1, Y8, Y8
-	VPBROADCASTD   2(AX)(DX*4), Y10
-	VPSHUFB        Y2, Y10, Y10
-	VPAND          Y3, Y10, Y10
-	VPCMPEQB       Y3, Y10, Y10
-	VPAND          Y4, Y10, Y10
-	VPOR           Y10, Y8, Y8
-	VPXOR          Y10, Y10, Y10
-	BYTE $0xc4; BYTE $0x62; BYTE $0x3d; BYTE $0x50; BYTE $0xd7 // VPDPBUSD       Y7, Y8, Y10
-	VBROADCASTI128 6(CX)(DX*2), Y8
-	VPSRLVD        Y0, Y8, Y8
-	VPAND          Y1, Y8, Y8
-	VPBROADCASTD   2(CX)(DX*2), Y11
-	VPSHUFB        Y2, Y11, Y11
-	VPAND          Y3, Y11, Y11
-	VPCMPEQB       Y3, Y11, Y11
-	VPAND          Y4, Y11, Y11
-	VPOR           Y11, Y8, Y8
-	VPXOR          Y11, Y11, Y11
-	BYTE $0xc4; BYTE $0x62; BYTE $0x3d; BYTE $0x50; BYTE $0xdf // VPDPBUSD       Y7, Y8, Y11
-	VPHADDD        Y11, Y10, Y10
-	VBROADCASTI128 6(AX)(BX*2), Y8
-	VPSRLVD        Y0, Y8, Y8
-	VPAND          Y1, Y8, Y8
-	VPBROADCASTD   2(AX)(BX*2), Y11
-	VPSHUFB        Y2, Y11, Y11
-	VPAND          Y3, Y11, Y11
-	VPCMPEQB       Y3, Y11, Y11
-	VPAND          Y4, Y11, Y11
-	VPOR           Y11, Y8, Y8
-	VPXOR          Y11, Y11, Y11
-	BYTE $0xc4; BYTE $0x62; BYTE $0x3d; BYTE $0x50; BYTE $0xdf // VPDPBUSD       Y7, Y8, Y11
-	VBROADCASTI128 6(CX)(DX*4), Y8
-	VPSRLVD        Y0, Y8, Y8
-	VPAND          Y1, Y8, Y8
-	VPBROADCASTD   2(CX)(DX*4), Y12
-	VPSHUFB        Y2, Y12, Y12
-	VPAND          Y3, Y12, Y12
-	VPCMPEQB       Y3, Y12, Y12
-	VPAND          Y4, Y12, Y12
-	VPOR           Y12, Y8, Y8
-	VPXOR          Y12, Y12, Y12
-	BYTE $0xc4; BYTE $0x62; BYTE $0x3d; BYTE $0x50; BYTE $0xe7 // VPDPBUSD       Y7, Y8, Y12
-	VPHADDD        Y12, Y11, Y11
-	VPHADDD        Y11, Y10, Y10
-	VPERM2I128     $0x20, Y10, Y9, Y7
-	VPERM2I128     $0x31, Y10, Y9, Y8
-	VPADDD         Y8, Y7, Y7
-	VPBROADCASTD   40(DI), Y8
-	VPSLLD         $0x04, Y8, Y8
-	VPADDD         Y8, Y7, Y7
-	VCVTDQ2PS      Y7, Y7
-	VBROADCASTSS   32(DI), Y8
-	VMULPS         Y6, Y8, Y8
-	VFMADD231PS    Y7, Y8, Y5
+	VPBROADCASTD   40(DI), Y5
+	VPSLLD         $0x04, Y5, Y5
+	VPADDD         Y5, Y9, Y9
+	VCVTDQ2PS      Y9, Y9
+	VBROADCASTSS   32(DI), Y5
+	VMULPS         Y4, Y5, Y5
+	VFMADD231PS    Y9, Y5, Y3
 	ADDQ           $+22, AX
 	ADDQ           $+22, CX
 	ADDQ           $+64, DI
 	DECQ           R10
 	JNZ            block12
-	VMOVUPS        Y5, (R8)
+	VMOVUPS        Y3, (R8)
 	ADDQ           $+32, R8
 	LEAQ           (SI)(DX*8), SI
 	DECQ           R9
@@ -811,154 +754,144 @@ TEXT ·dotQ5_1AVX2(SB), NOSPLIT, $0-48
 	MOVQ    w+8(FP), SI
 	MOVQ    out+0(FP), R8
 	MOVQ    groups+24(FP), R9
-	VMOVDQU nibbleShift<>+0(SB), Y0
-	VMOVDQU nibbleMask<>+0(SB), Y1
-	VMOVDQU fifthSpread<>+0(SB), Y2
-	VMOVDQU fifthBit<>+0(SB), Y3
-	VMOVDQU sixteen<>+0(SB), Y4
-	VMOVDQU onesWords<>+0(SB), Y5
+	VMOVDQU nibbleMask<>+0(SB), Y0
+	VMOVDQU fifthBit<>+0(SB), Y1
+	VMOVDQU onesWords<>+0(SB), Y2
 
 group13:
 	MOVQ  SI, AX
 	LEAQ  (AX)(BX*1), CX
 	MOVQ  a+32(FP), DI
 	MOVQ  n+40(FP), R10
-	VPXOR Y6, Y6, Y6
+	VPXOR Y3, Y3, Y3
 
 block14:
-	VPBROADCASTD   (AX), Y7
-	VPBROADCASTD   (AX)(DX*1), Y8
-	VPBLENDD       $0x02, Y8, Y7, Y7
-	VPBROADCASTD   (AX)(DX*2), Y8
-	VPBLENDD       $0x04, Y8, Y7, Y7
-	VPBROADCASTD   (CX), Y8
-	VPBLENDD       $0x08, Y8, Y7, Y7
-	VPBROADCASTD   (AX)(DX*4), Y8
-	VPBLENDD       $0x10, Y8, Y7, Y7
-	VPBROADCASTD   (CX)(DX*2), Y8
-	VPBLENDD       $0x20, Y8, Y7, Y7
-	VPBROADCASTD   (AX)(BX*2), Y8
-	VPBLENDD       $0x40, Y8, Y7, Y7
-	VPBROADCASTD   (CX)(DX*4), Y8
-	VPBLENDD       $0x80, Y8, Y7, Y7
-	VPXOR          Y8, Y8, Y8
-	VPBLENDW       $0xaa, Y8, Y7, Y8
-	VPSRLD         $0x10, Y7, Y7
-	VPACKUSDW      Y7, Y8, Y8
-	VPERMQ         $0xd8, Y8, Y8
-	VCVTPH2PS      X8, Y7
-	VEXTRACTI128   $0x01, Y8, X8
-	VCVTPH2PS      X8, Y8
-	VMOVDQU        (DI), Y9
-	VBROADCASTI128 8(AX), Y10
-	VPSRLVD        Y0, Y10, Y10
+	VPBROADCASTD   (AX), Y4
+	VPBROADCASTD   (AX)(DX*1), Y5
+	VPBLENDD       $0x02, Y5, Y4, Y4
+	VPBROADCASTD   (AX)(DX*2), Y5
+	VPBLENDD       $0x04, Y5, Y4, Y4
+	VPBROADCASTD   (CX), Y5
+	VPBLENDD       $0x08, Y5, Y4, Y4
+	VPBROADCASTD   (AX)(DX*4), Y5
+	VPBLENDD       $0x10, Y5, Y4, Y4
+	VPBROADCASTD   (CX)(DX*2), Y5
+	VPBLENDD       $0x20, Y5, Y4, Y4
+	VPBROADCASTD   (AX)(BX*2), Y5
+	VPBLENDD       $0x40, Y5, Y4, Y4
+	VPBROADCASTD   (CX)(DX*4), Y5
+	VPBLENDD       $0x80, Y5, Y4, Y4
+	VPXOR          Y5, Y5, Y5
+	VPBLENDW       $0xaa, Y5, Y4, Y5
+	VPSRLD         $0x10, Y4, Y4
+	VPACKUSDW      Y4, Y5, Y5
+	VPERMQ         $0xd8, Y5, Y5
+	VCVTPH2PS      X5, Y4
+	VEXTRACTI128   $0x01, Y5, X5
+	VCVTPH2PS      X5, Y5
+	VBROADCASTI128 (DI), Y6
+	VBROADCASTI128 16(DI), Y7
+	VBROADCASTI128 8(AX), Y8
+	VINSERTI128    $0x01, 8(AX)(DX*4), Y8, Y8
+	VPSRLW         $0x04, Y8, Y9
+	VPAND          Y0, Y8, Y8
+	VPAND          Y0, Y9, Y9
+	VBROADCASTI128 4(AX), Y10
+	VINSERTI128    $0x01, 4(AX)(DX*4), Y10, Y10
+	VPSHUFB        fifthLow<>+0(SB), Y10, Y11
+	VPAND          Y1, Y11, Y11
+	VPCMPEQB       Y1, Y11, Y11
+	VPAND          sixteen<>+0(SB), Y11, Y11
+	VPOR           Y11, Y8, Y8
+	VPSHUFB        fifthHigh<>+0(SB), Y10, Y10
 	VPAND          Y1, Y10, Y10
-	VPBROADCASTD   4(AX), Y11
-	VPSHUFB        Y2, Y11, Y11
-	VPAND          Y3, Y11, Y11
-	VPCMPEQB       Y3, Y11, Y11
-	VPAND          Y4, Y11, Y11
+	VPCMPEQB       Y1, Y10, Y10
+	VPAND          sixteen<>+0(SB), Y10, Y10
+	VPOR           Y10, Y9, Y9
+	VPMADDUBSW     Y6, Y8, Y8
+	VPMADDUBSW     Y7, Y9, Y9
+	VPADDW         Y9, Y8, Y8
+	VPMADDWD       Y2, Y8, Y8
+	VBROADCASTI128 8(AX)(DX*1), Y9
+	VINSERTI128    $0x01, 8(CX)(DX*2), Y9, Y9
+	VPSRLW         $0x04, Y9, Y10
+	VPAND          Y0, Y9, Y9
+	VPAND          Y0, Y10, Y10
+	VBROADCASTI128 4(AX)(DX*1), Y11
+	VINSERTI128    $0x01, 4(CX)(DX*2), Y11, Y11
+	VPSHUFB        fifthLow<>+0(SB), Y11, Y12
+	VPAND          Y1, Y12, Y12
+	VPCMPEQB       Y1, Y12, Y12
+	VPAND          sixteen<>+0(SB), Y12, Y12
+	VPOR           Y12, Y9, Y9
+	VPSHUFB        fifthHigh<>+0(SB), Y11, Y11
+	VPAND          Y1, Y11, Y11
+	VPCMPEQB       Y1, Y11, Y11
+	VPAND          sixteen<>+0(SB), Y11, Y11
 	VPOR           Y11, Y10, Y10
-	VPMADDUBSW     Y9, Y10, Y10
-	VPMADDWD       Y5, Y10, Y10
-	VBROADCASTI128 8(AX)(DX*1), Y11
-	VPSRLVD        Y0, Y11, Y11
-	VPAND          Y1, Y11, Y11
-	VPBROADCASTD   4(AX)(DX*1), Y12
-	VPSHUFB        Y2, Y12, Y12
-	VPAND          Y3, Y12, Y12
-	VPCMPEQB       Y3, Y12, Y12
-	VPAND          Y4, Y12, Y12
-	VPOR           Y12, Y11, Y11
-	VPMADDUBSW     Y9, Y11, Y11
-	VPMADDWD       Y5, Y11, Y11
-	VPHADDD        Y11, Y10, Y10
-	VBROADCASTI128 8(AX)(DX*2), Y11
-	VPSRLVD        Y0, Y11, Y11
-	VPAND          Y1, Y11, Y11
-	VPBROADCASTD   4(AX)(DX*2), Y12
-	VPSHUFB        Y2, Y12, Y12
-	VPAND          Y3, Y12, Y12
-	VPCMPEQB       Y3, Y12, Y12
-	VPAND          Y4, Y12, Y12
-	VPOR           Y12, Y11, Y11
-	VPMADDUBSW     Y9, Y11, Y11
-	VPMADDWD       Y5, Y11, Y11
-	VBROADCASTI128 8(CX), Y12
-	VPSRLVD        Y0, Y12, Y12
+	VPMADDUBSW     Y6, Y9, Y9
+	VPMADDUBSW     Y7, Y10, Y10
+	VPADDW         Y10, Y9, Y9
+	VPMADDWD       Y2, Y9, Y9
+	VPACKSSDW      Y9, Y8, Y8
+	VPMADDWD       Y2, Y8, Y8
+	VBROADCASTI128 8(AX)(DX*2), Y9
+	VINSERTI128    $0x01, 8(AX)(BX*2), Y9, Y9
+	VPSRLW         $0x04, Y9, Y10
+	VPAND          Y0, Y9, Y9
+	VPAND          Y0, Y10, Y10
+	VBROADCASTI128 4(AX)(DX*2), Y11
+	VINSERTI128    $0x01, 4(AX)(BX*2), Y11, Y11
+	VPSHUFB        fifthLow<>+0(SB), Y11, Y12
 	VPAND          Y1, Y12, Y12
-	VPBROADCASTD   4(CX), Y13
-	VPSHUFB        Y2, Y13, Y13
-	VPAND          Y3, Y13, Y13
-	VPCMPEQB       Y3, Y13, Y13
-	VPAND          Y4, Y13, Y13
-	VPOR           Y13, Y12, Y12
-	VPMADDUBSW     Y9, Y12, Y12
-	VPMADDWD       Y5, Y12, Y12
-	VPHADDD        Y12, Y11, Y11
-	VPHADDD        Y11, Y10, Y10
-	VBROADCASTI128 8(AX)(DX*4), Y11
-	VPSRLVD        Y0, Y11, Y11
+	VPCMPEQB       Y1, Y12, Y12
+	VPAND          sixteen<>+0(SB), Y12, Y12
+	VPOR           Y12, Y9, Y9
+	VPSHUFB        fifthHigh<>+0(SB), Y11, Y11
 	VPAND          Y1, Y11, Y11
-	VPBROADCASTD   4(AX)(DX*4), Y12
-	VPSHUFB        Y2, Y12, Y12
-	VPAND          Y3, Y12, Y12
-	VPCMPEQB       Y3, Y12, Y12
-	VPAND          Y4, Y12, Y12
-	VPOR           Y12, Y11, Y11
-	VPMADDUBSW     Y9, Y11, Y11
-	VPMADDWD       Y5, Y11, Y11
-	VBROADCASTI128 8(CX)(DX*2), Y12
-	VPSRLVD        Y0, Y12, Y12
-	VPAND          Y1, Y12, Y12
-	VPBROADCASTD   4(CX)(DX*2), Y13
-	VPSHUFB        Y2, Y13, Y13
-	VPAND          Y3, Y13, Y13
-	VPCMPEQB       Y3, Y13, Y13
-	VPAND          Y4, Y13, Y13
-	VPOR           Y13, Y12, Y12
-	VPMADDUBSW     Y9, Y12, Y12
-	VPMADDWD       Y5, Y12, Y12
-	VPHADDD        Y12, Y11, Y11
-	VBROADCASTI128 8(AX)(BX*2), Y12
-	VPSRLVD        Y0, Y12, Y12
-	VPAND          Y1, Y12, Y12
-	VPBROADCASTD   4(AX)(BX*2), Y13
-	VPSHUFB        Y2, Y13, Y13
-	VPAND          Y3, Y13, Y13
-	VPCMPEQB       Y3, Y13, Y13
-	VPAND          Y4, Y13, Y13
-	VPOR           Y13, Y12, Y12
-	VPMADDUBSW     Y9, Y12, Y12
-	VPMADDWD       Y5, Y12, Y12
-	VBROADCASTI128 8(CX)(DX*4), Y13
-	VPSRLVD        Y0, Y13, Y13
+	VPCMPEQB       Y1, Y11, Y11
+	VPAND          sixteen<>+0(SB), Y11, Y11
+	VPOR           Y11, Y10, Y10
+	VPMADDUBSW     Y6, Y9, Y9
+	VPMADDUBSW     Y7, Y10, Y10
+	VPADDW         Y10, Y9, Y9
+	VPMADDWD       Y2, Y9, Y9
+	VBROADCASTI128 8(CX), Y10
+	VINSERTI128    $0x01, 8(CX)(DX*4), Y10, Y10
+	VPSRLW         $0x04, Y10, Y11
+	VPAND          Y0, Y10, Y10
+	VPAND          Y0, Y11, Y11
+	VBROADCASTI128 4(CX), Y12
+	VINSERTI128    $0x01, 4(CX)(DX*4), Y12, Y12
+	VPSHUFB        fifthLow<>+0(SB), Y12, Y13
 	VPAND          Y1, Y13, Y13
-	VPBROADCASTD   4(CX)(DX*4), Y14
-	VPSHUFB        Y2, Y14, Y14
-	VPAND          Y3, Y14, Y14
-	VPCMPEQB       Y3, Y14, Y14
-	VPAND          Y4, Y14, Y14
-	VPOR           Y14, Y13, Y13
-	VPMADDUBSW     Y9, Y13, Y13
-	VPMADDWD       Y5, Y13, Y13
-	VPHADDD        Y13, Y12, Y12
-	VPHADDD        Y12, Y11, Y11
-	VPERM2I128     $0x20, Y11, Y10, Y9
-	VPERM2I128     $0x31, Y11, Y10, Y10
-	VPADDD         Y10, Y9, Y9
-	VCVTDQ2PS      Y9, Y9
-	VBROADCASTSS   32(DI), Y10
-	VMULPS         Y7, Y10, Y10
-	VFMADD231PS    Y9, Y10, Y6
-	VBROADCASTSS   36(DI), Y10
-	VFMADD231PS    Y8, Y10, Y6
+	VPCMPEQB       Y1, Y13, Y13
+	VPAND          sixteen<>+0(SB), Y13, Y13
+	VPOR           Y13, Y10, Y10
+	VPSHUFB        fifthHigh<>+0(SB), Y12, Y12
+	VPAND          Y1, Y12, Y12
+	VPCMPEQB       Y1, Y12, Y12
+	VPAND          sixteen<>+0(SB), Y12, Y12
+	VPOR           Y12, Y11, Y11
+	VPMADDUBSW     Y6, Y10, Y10
+	VPMADDUBSW     Y7, Y11, Y11
+	VPADDW         Y11, Y10, Y10
+	VPMADDWD       Y2, Y10, Y10
+	VPACKSSDW      Y10, Y9, Y9
+	VPMADDWD       Y2, Y9, Y9
+	VPHADDD        Y9, Y8, Y8
+	VCVTDQ2PS      Y8, Y8
+	VBROADCASTSS   32(DI), Y6
+	VMULPS         Y4, Y6, Y6
+	VFMADD231PS    Y8, Y6, Y3
+	VBROADCASTSS   36(DI), Y6
+	VFMADD231PS    Y5, Y6, Y3
 	ADDQ           $+24, AX
 	ADDQ           $+24, CX
 	ADDQ           $+64, DI
 	DECQ           R10
 	JNZ            block14
-	VMOVUPS        Y6, (R8)
+	VMOVUPS        Y3, (R8)
 	ADDQ           $+32, R8
 	LEAQ           (SI)(DX*8), SI
 	DECQ           R9
@@ -974,153 +907,140 @@ TEXT ·dotQ5_1VNNI(SB), NOSPLIT, $0-48
 	MOVQ    w+8(FP), SI
 	MOVQ    out+0(FP), R8
 	MOVQ    groups+24(FP), R9
-	VMOVDQU nibbleShift<>+0(SB), Y0
-	VMOVDQU nibbleMask<>+0(SB), Y1
-	VMOVDQU fifthSpread<>+0(SB), Y2
-	VMOVDQU fifthBit<>+0(SB), Y3
-	VMOVDQU sixteen<>+0(SB), Y4
+	VMOVDQU nibbleMask<>+0(SB), Y0
+	VMOVDQU fifthBit<>+0(SB), Y1
+	VMOVDQU onesWords<>+0(SB), Y2
 
 group15:
 	MOVQ  SI, AX
 	LEAQ  (AX)(BX*1), CX
 	MOVQ  a+32(FP), DI
 	MOVQ  n+40(FP), R10
-	VPXOR Y5, Y5, Y5
+	VPXOR Y3, Y3, Y3
 
 block16:
-	VPBROADCASTD   (AX), Y6
-	VPBROADCASTD   (AX)(DX*1), Y7
-	VPBLENDD       $0x02, Y7, Y6, Y6
-	VPBROADCASTD   (AX)(DX*2), Y7
-	VPBLENDD       $0x04, Y7, Y6, Y6
-	VPBROADCASTD   (CX), Y7
-	VPBLENDD       $0x08, Y7, Y6, Y6
-	VPBROADCASTD   (AX)(DX*4), Y7
-	VPBLENDD       $0x10, Y7, Y6, Y6
-	VPBROADCASTD   (CX)(DX*2), Y7
-	VPBLENDD       $0x20, Y7, Y6, Y6
-	VPBROADCASTD   (AX)(BX*2), Y7
-	VPBLENDD       $0x40, Y7, Y6, Y6
-	VPBROADCASTD   (CX)(DX*4), Y7
-	VPBLENDD       $0x80, Y7, Y6, Y6
-	VPXOR          Y7, Y7, Y7
-	VPBLENDW       $0xaa, Y7, Y6, Y7
-	VPSRLD         $0x10, Y6, Y6
-	VPACKUSDW      Y6, Y7, Y7
-	VPERMQ         $0xd8, Y7, Y7
-	VCVTPH2PS      X7, Y6
-	VEXTRACTI128   $0x01, Y7, X7
-	VCVTPH2PS      X7, Y7
-	VMOVDQU        (DI), Y8
-	VBROADCASTI128 8(AX), Y9
-	VPSRLVD        Y0, Y9, Y9
-	VPAND          Y1, Y9, Y9
-	VPBROADCASTD   4(AX), Y10
-	VPSHUFB        Y2, Y10, Y10
-	VPAND          Y3, Y10, Y10
-	VPCMPEQB       Y3, Y10, Y10
-	VPAND          Y4, Y10, Y10
+	VPBROADCASTD   (AX), Y4
+	VPBROADCASTD   (AX)(DX*1), Y5
+	VPBLENDD       $0x02, Y5, Y4, Y4
+	VPBROADCASTD   (AX)(DX*2), Y5
+	VPBLENDD       $0x04, Y5, Y4, Y4
+	VPBROADCASTD   (CX), Y5
+	VPBLENDD       $0x08, Y5, Y4, Y4
+	VPBROADCASTD   (AX)(DX*4), Y5
+	VPBLENDD       $0x10, Y5, Y4, Y4
+	VPBROADCASTD   (CX)(DX*2), Y5
+	VPBLENDD       $0x20, Y5, Y4, Y4
+	VPBROADCASTD   (AX)(BX*2), Y5
+	VPBLENDD       $0x40, Y5, Y4, Y4
+	VPBROADCASTD   (CX)(DX*4), Y5
+	VPBLENDD       $0x80, Y5, Y4, Y4
+	VPXOR          Y5, Y5, Y5
+	VPBLENDW       $0xaa, Y5, Y4, Y5
+	VPSRLD         $0x10, Y4, Y4
+	VPACKUSDW      Y4, Y5, Y5
+	VPERMQ         $0xd8, Y5, Y5
+	VCVTPH2PS      X5, Y4
+	VEXTRACTI128   $0x01, Y5, X5
+	VCVTPH2PS      X5, Y5
+	VBROADCASTI128 (DI), Y6
+	VBROADCASTI128 16(DI), Y7
+	VBROADCASTI128 8(AX), Y8
+	VINSERTI128    $0x01, 8(AX)(DX*4), Y8, Y8
+	VPSRLW         $0x04, Y8, Y9
+	VPAND          Y0, Y8, Y8
+	VPAND          Y0, Y9, Y9
+	VBROADCASTI128 4(AX), Y10
+	VINSERTI128    $0x01, 4(AX)(DX*4), Y10, Y10
+	VPSHUFB        fifthLow<>+0(SB), Y10, Y11
+	VPAND          Y1, Y11, Y11
+	VPCMPEQB       Y1, Y11, Y11
+	VPAND          sixteen<>+0(SB), Y11, Y11
+	VPOR           Y11, Y8, Y8
+	VPSHUFB        fifthHigh<>+0(SB), Y10, Y10
+	VPAND          Y1, Y10, Y10
+	VPCMPEQB       Y1, Y10, Y10
+	VPAND          sixteen<>+0(SB), Y10, Y10
 	VPOR           Y10, Y9, Y9
 	VPXOR          Y10, Y10, Y10
-	BYTE $0xc4; BYTE $0x42; BYTE $0x35; BYTE $0x50; BYTE $0xd0 // VPDPBUSD       Y8, Y9, Y10
-	VBROADCASTI128 8(AX)(DX*1), Y9
-	VPSRLVD        Y0, Y9, Y9
-	VPAND          Y1, Y9, Y9
-	VPBROADCASTD   4(AX)(DX*1), Y11
-	VPSHUFB        Y2, Y11, Y11
-	VPAND          Y3, Y11, Y11
-	VPCMPEQB       Y3, Y11, Y11
-	VPAND          Y4, Y11, Y11
+	BYTE $0xc4; BYTE $0x62; BYTE $0x3d; BYTE $0x50; BYTE $0xd6 // VPDPBUSD       Y6, Y8, Y10
+	BYTE $0xc4; BYTE $0x62; BYTE $0x35; BYTE $0x50; BYTE $0xd7 // VPDPBUSD       Y7, Y9, Y10
+	VBROADCASTI128 8(AX)(DX*1), Y8
+	VINSERTI128    $0x01, 8(CX)(DX*2), Y8, Y8
+	VPSRLW         $0x04, Y8, Y9
+	VPAND          Y0, Y8, Y8
+	VPAND          Y0, Y9, Y9
+	VBROADCASTI128 4(AX)(DX*1), Y11
+	VINSERTI128    $0x01, 4(CX)(DX*2), Y11, Y11
+	VPSHUFB        fifthLow<>+0(SB), Y11, Y12
+	VPAND          Y1, Y12, Y12
+	VPCMPEQB       Y1, Y12, Y12
+	VPAND          sixteen<>+0(SB), Y12, Y12
+	VPOR           Y12, Y8, Y8
+	VPSHUFB        fifthHigh<>+0(SB), Y11, Y11
+	VPAND          Y1, Y11, Y11
+	VPCMPEQB       Y1, Y11, Y11
+	VPAND          sixteen<>+0(SB), Y11, Y11
 	VPOR           Y11, Y9, Y9
 	VPXOR          Y11, Y11, Y11
-	BYTE $0xc4; BYTE $0x42; BYTE $0x35; BYTE $0x50; BYTE $0xd8 // VPDPBUSD       Y8, Y9, Y11
+	BYTE $0xc4; BYTE $0x62; BYTE $0x3d; BYTE $0x50; BYTE $0xde // VPDPBUSD       Y6, Y8, Y11
+	BYTE $0xc4; BYTE $0x62; BYTE $0x35; BYTE $0x50; BYTE $0xdf // VPDPBUSD       Y7, Y9, Y11
+	VPACKSSDW      Y11, Y10, Y10
+	VPMADDWD       Y2, Y10, Y10
+	VBROADCASTI128 8(AX)(DX*2), Y8
+	VINSERTI128    $0x01, 8(AX)(BX*2), Y8, Y8
+	VPSRLW         $0x04, Y8, Y9
+	VPAND          Y0, Y8, Y8
+	VPAND          Y0, Y9, Y9
+	VBROADCASTI128 4(AX)(DX*2), Y11
+	VINSERTI128    $0x01, 4(AX)(BX*2), Y11, Y11
+	VPSHUFB        fifthLow<>+0(SB), Y11, Y12
+	VPAND          Y1, Y12, Y12
+	VPCMPEQB       Y1, Y12, Y12
+	VPAND          sixteen<>+0(SB), Y12, Y12
+	VPOR           Y12, Y8, Y8
+	VPSHUFB        fifthHigh<>+0(SB), Y11, Y11
+	VPAND          Y1, Y11, Y11
+	VPCMPEQB       Y1, Y11, Y11
+	VPAND          sixteen<>+0(SB), Y11, Y11
+	VPOR           Y11, Y9, Y9
+	VPXOR          Y11, Y11, Y11
+	BYTE $0xc4; BYTE $0x62; BYTE $0x3d; BYTE $0x50; BYTE $0xde // VPDPBUSD       Y6, Y8, Y11
+	BYTE $0xc4; BYTE $0x62; BYTE $0x35; BYTE $0x50; BYTE $0xdf // VPDPBUSD       Y7, Y9, Y11
+	VBROADCASTI128 8(CX), Y8
+	VINSERTI128    $0x01, 8(CX)(DX*4), Y8, Y8
+	VPSRLW         $0x04, Y8, Y9
+	VPAND          Y0, Y8, Y8
+	VPAND          Y0, Y9, Y9
+	VBROADCASTI128 4(CX), Y12
+	VINSERTI128    $0x01, 4(CX)(DX*4), Y12, Y12
+	VPSHUFB        fifthLow<>+0(SB), Y12, Y13
+	VPAND          Y1, Y13, Y13
+	VPCMPEQB       Y1, Y13, Y13
+	VPAND          sixteen<>+0(SB), Y13, Y13
+	VPOR           Y13, Y8, Y8
+	VPSHUFB        fifthHigh<>+0(SB), Y12, Y12
+	VPAND          Y1, Y12, Y12
+	VPCMPEQB       Y1, Y12, Y12
+	VPAND          sixteen<>+0(SB), Y12, Y12
+	VPOR           Y12, Y9, Y9
+	VPXOR          Y12, Y12, Y12
+	BYTE $0xc4; BYTE $0x62; BYTE $0x3d; BYTE $0x50; BYTE $0xe6 // VPDPBUSD       Y6, Y8, Y12
+	BYTE $0xc4; BYTE $0x62; BYTE $0x35; BYTE $0x50; BYTE $0xe7 // VPDPBUSD       Y7, Y9, Y12
+	VPACKSSDW      Y12, Y11, Y11
+	VPMADDWD       Y2, Y11, Y11
 	VPHADDD        Y11, Y10, Y10
-	VBROADCASTI128 8(AX)(DX*2), Y9
-	VPSRLVD        Y0, Y9, Y9
-	VPAND          Y1, Y9, Y9
-	VPBROADCASTD   4(AX)(DX*2), Y11
-	VPSHUFB        Y2, Y11, Y11
-	VPAND          Y3, Y11, Y11
-	VPCMPEQB       Y3, Y11, Y11
-	VPAND          Y4, Y11, Y11
-	VPOR           Y11, Y9, Y9
-	VPXOR          Y11, Y11, Y11
-	BYTE $0xc4; BYTE $0x42; BYTE $0x35; BYTE $0x50; BYTE $0xd8 // VPDPBUSD       Y8, Y9, Y11
-	VBROADCASTI128 8(CX), Y9
-	VPSRLVD        Y0, Y9, Y9
-	VPAND          Y1, Y9, Y9
-	VPBROADCASTD   4(CX), Y12
-	VPSHUFB        Y2, Y12, Y12
-	VPAND          Y3, Y12, Y12
-	VPCMPEQB       Y3, Y12, Y12
-	VPAND          Y4, Y12, Y12
-	VPOR           Y12, Y9, Y9
-	VPXOR          Y12, Y12, Y12
-	BYTE $0xc4; BYTE $0x42; BYTE $0x35; BYTE $0x50; BYTE $0xe0 // VPDPBUSD       Y8, Y9, Y12
-	VPHADDD        Y12, Y11, Y11
-	VPHADDD        Y11, Y10, Y10
-	VBROADCASTI128 8(AX)(DX*4), Y9
-	VPSRLVD        Y0, Y9, Y9
-	VPAND          Y1, Y9, Y9
-	VPBROADCASTD   4(AX)(DX*4), Y11
-	VPSHUFB        Y2, Y11, Y11
-	VPAND          Y3, Y11, Y11
-	VPCMPEQB       Y3, Y11, Y11
-	VPAND          Y4, Y11, Y11
-	VPOR           Y11, Y9, Y9
-	VPXOR          Y11, Y11, Y11
-	BYTE $0xc4; BYTE $0x42; BYTE $0x35; BYTE $0x50; BYTE $0xd8 // VPDPBUSD       Y8, Y9, Y11
-	VBROADCASTI128 8(CX)(DX*2), Y9
-	VPSRLVD        Y0, Y9, Y9
-	VPAND          Y1, Y9, Y9
-	VPBROADCASTD   4(CX)(DX*2), Y12
-	VPSHUFB        Y2, Y12, Y12
-	VPAND          Y3, Y12, Y12
-	VPCMPEQB       Y3, Y12, Y12
-	VPAND          Y4, Y12, Y12
-	VPOR           Y12, Y9, Y9
-	VPXOR          Y12, Y12, Y12
-	BYTE $0xc4; BYTE $0x42; BYTE $0x35; BYTE $0x50; BYTE $0xe0 // VPDPBUSD       Y8, Y9, Y12
-	VPHADDD        Y12, Y11, Y11
-	VBROADCASTI128 8(AX)(BX*2), Y9
-	VPSRLVD        Y0, Y9, Y9
-	VPAND          Y1, Y9, Y9
-	VPBROADCASTD   4(AX)(BX*2), Y12
-	VPSHUFB        Y2, Y12, Y12
-	VPAND          Y3, Y12, Y12
-	VPCMPEQB       Y3, Y12, Y12
-	VPAND          Y4, Y12, Y12
-	VPOR           Y12, Y9, Y9
-	VPXOR          Y12, Y12, Y12
-	BYTE $0xc4; BYTE $0x42; BYTE $0x35; BYTE $0x50; BYTE $0xe0 // VPDPBUSD       Y8, Y9, Y12
-	VBROADCASTI128 8(CX)(DX*4), Y9
-	VPSRLVD        Y0, Y9, Y9
-	VPAND          Y1, Y9, Y9
-	VPBROADCASTD   4(CX)(DX*4), Y13
-	VPSHUFB        Y2, Y13, Y13
-	VPAND          Y3, Y13, Y13
-	VPCMPEQB       Y3, Y13, Y13
-	VPAND          Y4, Y13, Y13
-	VPOR           Y13, Y9, Y9
-	VPXOR          Y13, Y13, Y13
-	BYTE $0xc4; BYTE $0x42; BYTE $0x35; BYTE $0x50; BYTE $0xe8 // VPDPBUSD       Y8, Y9, Y13
-	VPHADDD        Y13, Y12, Y12
-	VPHADDD        Y12, Y11, Y11
-	VPERM2I128     $0x20, Y11, Y10, Y8
-	VPERM2I128     $0x31, Y11, Y10, Y9
-	VPADDD         Y9, Y8, Y8
-	VCVTDQ2PS      Y8, Y8
-	VBROADCASTSS   32(DI), Y9
-	VMULPS         Y6, Y9, Y9
-	VFMADD231PS    Y8, Y9, Y5
-	VBROADCASTSS   36(DI), Y9
-	VFMADD231PS    Y7, Y9, Y5
+	VCVTDQ2PS      Y10, Y10
+	VBROADCASTSS   32(DI), Y6
+	VMULPS         Y4, Y6, Y6
+	VFMADD231PS    Y10, Y6, Y3
+	VBROADCASTSS   36(DI), Y6
+	VFMADD231PS    Y5, Y6, Y3
 	ADDQ           $+24, AX
 	ADDQ           $+24, CX
 	ADDQ           $+64, DI
 	DECQ           R10
 	JNZ            block16
-	VMOVUPS        Y5, (R8)
+	VMOVUPS        Y3, (R8)
 	ADDQ           $+32, R8
 	LEAQ           (SI)(DX*8), SI
 	DECQ           R9
@@ -1242,6 +1162,7 @@ TEXT ·dotQ8_0VNNI(SB), NOSPLIT, $0-48
 	MOVQ    out+0(FP), R8
 	MOVQ    groups+24(FP), R9
 	VMOVDQU signBit<>+0(SB), Y0
+	VMOVDQU onesWords<>+0(SB), Y1
 
 group19:
 	MOVQ  SI, AX

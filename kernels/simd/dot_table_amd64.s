@@ -12,135 +12,123 @@ TEXT ·dotIQ4_NLAVX2(SB), NOSPLIT, $0-48
 	MOVQ    w+8(FP), SI
 	MOVQ    out+0(FP), R8
 	MOVQ    groups+24(FP), R9
-	VMOVDQU nibbleShift<>+0(SB), Y0
-	VMOVDQU nibbleMask<>+0(SB), Y1
-	VMOVDQU tableIQ4<>+0(SB), Y2
-	VMOVDQU onesWords<>+0(SB), Y3
+	VMOVDQU nibbleMask<>+0(SB), Y0
+	VMOVDQU tableIQ4<>+0(SB), Y1
+	VMOVDQU onesWords<>+0(SB), Y2
 
 group1:
 	MOVQ  SI, AX
 	LEAQ  (AX)(BX*1), CX
 	MOVQ  a+32(FP), DI
 	MOVQ  n+40(FP), R10
-	VPXOR Y4, Y4, Y4
+	VPXOR Y3, Y3, Y3
 
 block2:
-	VPBROADCASTD   (AX), Y5
-	VPBROADCASTD   (AX)(DX*1), Y6
-	VPBLENDD       $0x02, Y6, Y5, Y5
-	VPBROADCASTD   (AX)(DX*2), Y6
-	VPBLENDD       $0x04, Y6, Y5, Y5
-	VPBROADCASTD   (CX), Y6
-	VPBLENDD       $0x08, Y6, Y5, Y5
-	VPBROADCASTD   (AX)(DX*4), Y6
-	VPBLENDD       $0x10, Y6, Y5, Y5
-	VPBROADCASTD   (CX)(DX*2), Y6
-	VPBLENDD       $0x20, Y6, Y5, Y5
-	VPBROADCASTD   (AX)(BX*2), Y6
-	VPBLENDD       $0x40, Y6, Y5, Y5
-	VPBROADCASTD   (CX)(DX*4), Y6
-	VPBLENDD       $0x80, Y6, Y5, Y5
-	VPXOR          Y6, Y6, Y6
-	VPBLENDW       $0xaa, Y6, Y5, Y5
-	VPACKUSDW      Y5, Y5, Y5
-	VPERMQ         $0xd8, Y5, Y5
-	VCVTPH2PS      X5, Y5
-	VMOVDQU        (DI), Y6
+	VPBROADCASTD   (AX), Y4
+	VPBROADCASTD   (AX)(DX*1), Y5
+	VPBLENDD       $0x02, Y5, Y4, Y4
+	VPBROADCASTD   (AX)(DX*2), Y5
+	VPBLENDD       $0x04, Y5, Y4, Y4
+	VPBROADCASTD   (CX), Y5
+	VPBLENDD       $0x08, Y5, Y4, Y4
+	VPBROADCASTD   (AX)(DX*4), Y5
+	VPBLENDD       $0x10, Y5, Y4, Y4
+	VPBROADCASTD   (CX)(DX*2), Y5
+	VPBLENDD       $0x20, Y5, Y4, Y4
+	VPBROADCASTD   (AX)(BX*2), Y5
+	VPBLENDD       $0x40, Y5, Y4, Y4
+	VPBROADCASTD   (CX)(DX*4), Y5
+	VPBLENDD       $0x80, Y5, Y4, Y4
+	VPXOR          Y5, Y5, Y5
+	VPBLENDW       $0xaa, Y5, Y4, Y4
+	VPACKUSDW      Y4, Y4, Y4
+	VPERMQ         $0xd8, Y4, Y4
+	VCVTPH2PS      X4, Y4
+	VBROADCASTI128 (DI), Y5
+	VBROADCASTI128 16(DI), Y6
 	VBROADCASTI128 2(AX), Y7
-	VPSRLVD        Y0, Y7, Y7
-	VPAND          Y1, Y7, Y7
-	VPSHUFB        Y7, Y2, Y7
-	VPSIGNB        Y7, Y6, Y8
+	VINSERTI128    $0x01, 2(AX)(DX*4), Y7, Y7
+	VPSRLW         $0x04, Y7, Y8
+	VPAND          Y0, Y7, Y7
+	VPAND          Y0, Y8, Y8
+	VPSHUFB        Y7, Y1, Y7
+	VPSHUFB        Y8, Y1, Y8
+	VPSIGNB        Y7, Y5, Y9
 	VPABSB         Y7, Y7
-	VPMADDUBSW     Y8, Y7, Y7
-	VPMADDWD       Y3, Y7, Y7
-	VBROADCASTI128 2(AX)(DX*1), Y8
-	VPSRLVD        Y0, Y8, Y8
-	VPAND          Y1, Y8, Y8
-	VPSHUFB        Y8, Y2, Y8
+	VPMADDUBSW     Y9, Y7, Y7
 	VPSIGNB        Y8, Y6, Y9
 	VPABSB         Y8, Y8
 	VPMADDUBSW     Y9, Y8, Y8
-	VPMADDWD       Y3, Y8, Y8
+	VPMADDWD       Y2, Y7, Y7
+	VPMADDWD       Y2, Y8, Y8
+	VPADDD         Y8, Y7, Y7
+	VBROADCASTI128 2(AX)(DX*1), Y8
+	VINSERTI128    $0x01, 2(CX)(DX*2), Y8, Y8
+	VPSRLW         $0x04, Y8, Y9
+	VPAND          Y0, Y8, Y8
+	VPAND          Y0, Y9, Y9
+	VPSHUFB        Y8, Y1, Y8
+	VPSHUFB        Y9, Y1, Y9
+	VPSIGNB        Y8, Y5, Y10
+	VPABSB         Y8, Y8
+	VPMADDUBSW     Y10, Y8, Y8
+	VPSIGNB        Y9, Y6, Y10
+	VPABSB         Y9, Y9
+	VPMADDUBSW     Y10, Y9, Y9
+	VPMADDWD       Y2, Y8, Y8
+	VPMADDWD       Y2, Y9, Y9
+	VPADDD         Y9, Y8, Y8
 	VPHADDD        Y8, Y7, Y7
 	VBROADCASTI128 2(AX)(DX*2), Y8
-	VPSRLVD        Y0, Y8, Y8
-	VPAND          Y1, Y8, Y8
-	VPSHUFB        Y8, Y2, Y8
-	VPSIGNB        Y8, Y6, Y9
+	VINSERTI128    $0x01, 2(AX)(BX*2), Y8, Y8
+	VPSRLW         $0x04, Y8, Y9
+	VPAND          Y0, Y8, Y8
+	VPAND          Y0, Y9, Y9
+	VPSHUFB        Y8, Y1, Y8
+	VPSHUFB        Y9, Y1, Y9
+	VPSIGNB        Y8, Y5, Y10
 	VPABSB         Y8, Y8
-	VPMADDUBSW     Y9, Y8, Y8
-	VPMADDWD       Y3, Y8, Y8
-	VBROADCASTI128 2(CX), Y9
-	VPSRLVD        Y0, Y9, Y9
-	VPAND          Y1, Y9, Y9
-	VPSHUFB        Y9, Y2, Y9
+	VPMADDUBSW     Y10, Y8, Y8
 	VPSIGNB        Y9, Y6, Y10
 	VPABSB         Y9, Y9
 	VPMADDUBSW     Y10, Y9, Y9
-	VPMADDWD       Y3, Y9, Y9
+	VPMADDWD       Y2, Y8, Y8
+	VPMADDWD       Y2, Y9, Y9
+	VPADDD         Y9, Y8, Y8
+	VBROADCASTI128 2(CX), Y9
+	VINSERTI128    $0x01, 2(CX)(DX*4), Y9, Y9
+	VPSRLW         $0x04, Y9, Y10
+	VPAND          Y0, Y9, Y9
+	VPAND          Y0, Y10, Y10
+	VPSHUFB        Y9, Y1, Y9
+	VPSHUFB        Y10, Y1, Y10
+	VPSIGNB        Y9, Y5, Y5
+	VPABSB         Y9, Y9
+	VPMADDUBSW     Y5, Y9, Y9
+	VPSIGNB        Y10, Y6, Y5
+	VPABSB         Y10, Y10
+	VPMADDUBSW     Y5, Y10, Y10
+	VPMADDWD       Y2, Y9, Y9
+	VPMADDWD       Y2, Y10, Y10
+	VPADDD         Y10, Y9, Y9
 	VPHADDD        Y9, Y8, Y8
 	VPHADDD        Y8, Y7, Y7
-	VBROADCASTI128 2(AX)(DX*4), Y8
-	VPSRLVD        Y0, Y8, Y8
-	VPAND          Y1, Y8, Y8
-	VPSHUFB        Y8, Y2, Y8
-	VPSIGNB        Y8, Y6, Y9
-	VPABSB         Y8, Y8
-	VPMADDUBSW     Y9, Y8, Y8
-	VPMADDWD       Y3, Y8, Y8
-	VBROADCASTI128 2(CX)(DX*2), Y9
-	VPSRLVD        Y0, Y9, Y9
-	VPAND          Y1, Y9, Y9
-	VPSHUFB        Y9, Y2, Y9
-	VPSIGNB        Y9, Y6, Y10
-	VPABSB         Y9, Y9
-	VPMADDUBSW     Y10, Y9, Y9
-	VPMADDWD       Y3, Y9, Y9
-	VPHADDD        Y9, Y8, Y8
-	VBROADCASTI128 2(AX)(BX*2), Y9
-	VPSRLVD        Y0, Y9, Y9
-	VPAND          Y1, Y9, Y9
-	VPSHUFB        Y9, Y2, Y9
-	VPSIGNB        Y9, Y6, Y10
-	VPABSB         Y9, Y9
-	VPMADDUBSW     Y10, Y9, Y9
-	VPMADDWD       Y3, Y9, Y9
-	VBROADCASTI128 2(CX)(DX*4), Y10
-	VPSRLVD        Y0, Y10, Y10
-	VPAND          Y1, Y10, Y10
-	VPSHUFB        Y10, Y2, Y10
-	VPSIGNB        Y10, Y6, Y6
-	VPABSB         Y10, Y10
-	VPMADDUBSW     Y6, Y10, Y10
-	VPMADDWD       Y3, Y10, Y10
-	VPHADDD        Y10, Y9, Y9
-	VPHADDD        Y9, Y8, Y8
-	VPERM2I128     $0x20, Y8, Y7, Y6
-	VPERM2I128     $0x31, Y8, Y7, Y7
-	VPADDD         Y7, Y6, Y6
-	VCVTDQ2PS      Y6, Y6
-	VBROADCASTSS   32(DI), Y7
-	VMULPS         Y5, Y7, Y7
-	VFMADD231PS    Y6, Y7, Y4
+	VCVTDQ2PS      Y7, Y7
+	VBROADCASTSS   32(DI), Y5
+	VMULPS         Y4, Y5, Y5
+	VFMADD231PS    Y7, Y5, Y3
 	ADDQ           $+18, AX
 	ADDQ           $+18, CX
 	ADDQ           $+64, DI
 	DECQ           R10
 	JNZ            block2
-	VMOVUPS        Y4, (R8)
+	VMOVUPS        Y3, (R8)
 	ADDQ           $+32, R8
 	LEAQ           (SI)(DX*8), SI
 	DECQ           R9
 	JNZ            group1
 	VZEROUPPER
 	RET
-
-DATA nibbleShift<>+0(SB)/8, $0x0000000000000000
-DATA nibbleShift<>+8(SB)/8, $0x0000000000000000
-DATA nibbleShift<>+16(SB)/8, $0x0000000400000004
-DATA nibbleShift<>+24(SB)/8, $0x0000000400000004
-GLOBL nibbleShift<>(SB), RODATA|NOPTR, $32
 
 DATA nibbleMask<>+0(SB)/8, $0x0f0f0f0f0f0f0f0f
 DATA nibbleMask<>+8(SB)/8, $0x0f0f0f0f0f0f0f0f
@@ -168,109 +156,96 @@ TEXT ·dotIQ4_NLVNNI(SB), NOSPLIT, $0-48
 	MOVQ    w+8(FP), SI
 	MOVQ    out+0(FP), R8
 	MOVQ    groups+24(FP), R9
-	VMOVDQU nibbleShift<>+0(SB), Y0
-	VMOVDQU nibbleMask<>+0(SB), Y1
-	VMOVDQU tableIQ4Unsigned<>+0(SB), Y2
+	VMOVDQU nibbleMask<>+0(SB), Y0
+	VMOVDQU tableIQ4Unsigned<>+0(SB), Y1
+	VMOVDQU onesWords<>+0(SB), Y2
 
 group3:
 	MOVQ  SI, AX
 	LEAQ  (AX)(BX*1), CX
 	MOVQ  a+32(FP), DI
 	MOVQ  n+40(FP), R10
-	VPXOR Y3, Y3, Y3
+	VPXOR Y2, Y2, Y2
 
 block4:
-	VPBROADCASTD   (AX), Y4
-	VPBROADCASTD   (AX)(DX*1), Y5
-	VPBLENDD       $0x02, Y5, Y4, Y4
-	VPBROADCASTD   (AX)(DX*2), Y5
-	VPBLENDD       $0x04, Y5, Y4, Y4
-	VPBROADCASTD   (CX), Y5
-	VPBLENDD       $0x08, Y5, Y4, Y4
-	VPBROADCASTD   (AX)(DX*4), Y5
-	VPBLENDD       $0x10, Y5, Y4, Y4
-	VPBROADCASTD   (CX)(DX*2), Y5
-	VPBLENDD       $0x20, Y5, Y4, Y4
-	VPBROADCASTD   (AX)(BX*2), Y5
-	VPBLENDD       $0x40, Y5, Y4, Y4
-	VPBROADCASTD   (CX)(DX*4), Y5
-	VPBLENDD       $0x80, Y5, Y4, Y4
-	VPXOR          Y5, Y5, Y5
-	VPBLENDW       $0xaa, Y5, Y4, Y4
-	VPACKUSDW      Y4, Y4, Y4
-	VPERMQ         $0xd8, Y4, Y4
-	VCVTPH2PS      X4, Y4
-	VMOVDQU        (DI), Y5
+	VPBROADCASTD   (AX), Y3
+	VPBROADCASTD   (AX)(DX*1), Y4
+	VPBLENDD       $0x02, Y4, Y3, Y3
+	VPBROADCASTD   (AX)(DX*2), Y4
+	VPBLENDD       $0x04, Y4, Y3, Y3
+	VPBROADCASTD   (CX), Y4
+	VPBLENDD       $0x08, Y4, Y3, Y3
+	VPBROADCASTD   (AX)(DX*4), Y4
+	VPBLENDD       $0x10, Y4, Y3, Y3
+	VPBROADCASTD   (CX)(DX*2), Y4
+	VPBLENDD       $0x20, Y4, Y3, Y3
+	VPBROADCASTD   (AX)(BX*2), Y4
+	VPBLENDD       $0x40, Y4, Y3, Y3
+	VPBROADCASTD   (CX)(DX*4), Y4
+	VPBLENDD       $0x80, Y4, Y3, Y3
+	VPXOR          Y4, Y4, Y4
+	VPBLENDW       $0xaa, Y4, Y3, Y3
+	VPACKUSDW      Y3, Y3, Y3
+	VPERMQ         $0xd8, Y3, Y3
+	VCVTPH2PS      X3, Y3
+	VBROADCASTI128 (DI), Y4
+	VBROADCASTI128 16(DI), Y5
 	VBROADCASTI128 2(AX), Y6
-	VPSRLVD        Y0, Y6, Y6
-	VPAND          Y1, Y6, Y6
-	VPSHUFB        Y6, Y2, Y6
-	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x4d; BYTE $0x50; BYTE $0xfd // VPDPBUSD       Y5, Y6, Y7
+	VINSERTI128    $0x01, 2(AX)(DX*4), Y6, Y6
+	VPSRLW         $0x04, Y6, Y7
+	VPAND          Y0, Y6, Y6
+	VPAND          Y0, Y7, Y7
+	VPSHUFB        Y6, Y1, Y6
+	VPSHUFB        Y7, Y1, Y7
+	VPXOR          Y8, Y8, Y8
+	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y6, Y8
+	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xc5 // VPDPBUSD       Y5, Y7, Y8
 	VBROADCASTI128 2(AX)(DX*1), Y6
-	VPSRLVD        Y0, Y6, Y6
-	VPAND          Y1, Y6, Y6
-	VPSHUFB        Y6, Y2, Y6
-	VPXOR          Y8, Y8, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xc5 // VPDPBUSD       Y5, Y6, Y8
-	VPHADDD        Y8, Y7, Y7
+	VINSERTI128    $0x01, 2(CX)(DX*2), Y6, Y6
+	VPSRLW         $0x04, Y6, Y7
+	VPAND          Y0, Y6, Y6
+	VPAND          Y0, Y7, Y7
+	VPSHUFB        Y6, Y1, Y6
+	VPSHUFB        Y7, Y1, Y7
+	VPXOR          Y9, Y9, Y9
+	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xcc // VPDPBUSD       Y4, Y6, Y9
+	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xcd // VPDPBUSD       Y5, Y7, Y9
+	VPHADDD        Y9, Y8, Y8
 	VBROADCASTI128 2(AX)(DX*2), Y6
-	VPSRLVD        Y0, Y6, Y6
-	VPAND          Y1, Y6, Y6
-	VPSHUFB        Y6, Y2, Y6
-	VPXOR          Y8, Y8, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xc5 // VPDPBUSD       Y5, Y6, Y8
+	VINSERTI128    $0x01, 2(AX)(BX*2), Y6, Y6
+	VPSRLW         $0x04, Y6, Y7
+	VPAND          Y0, Y6, Y6
+	VPAND          Y0, Y7, Y7
+	VPSHUFB        Y6, Y1, Y6
+	VPSHUFB        Y7, Y1, Y7
+	VPXOR          Y9, Y9, Y9
+	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xcc // VPDPBUSD       Y4, Y6, Y9
+	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xcd // VPDPBUSD       Y5, Y7, Y9
 	VBROADCASTI128 2(CX), Y6
-	VPSRLVD        Y0, Y6, Y6
-	VPAND          Y1, Y6, Y6
-	VPSHUFB        Y6, Y2, Y6
-	VPXOR          Y9, Y9, Y9
-	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xcd // VPDPBUSD       Y5, Y6, Y9
-	VPHADDD        Y9, Y8, Y8
-	VPHADDD        Y8, Y7, Y7
-	VBROADCASTI128 2(AX)(DX*4), Y6
-	VPSRLVD        Y0, Y6, Y6
-	VPAND          Y1, Y6, Y6
-	VPSHUFB        Y6, Y2, Y6
-	VPXOR          Y8, Y8, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xc5 // VPDPBUSD       Y5, Y6, Y8
-	VBROADCASTI128 2(CX)(DX*2), Y6
-	VPSRLVD        Y0, Y6, Y6
-	VPAND          Y1, Y6, Y6
-	VPSHUFB        Y6, Y2, Y6
-	VPXOR          Y9, Y9, Y9
-	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xcd // VPDPBUSD       Y5, Y6, Y9
-	VPHADDD        Y9, Y8, Y8
-	VBROADCASTI128 2(AX)(BX*2), Y6
-	VPSRLVD        Y0, Y6, Y6
-	VPAND          Y1, Y6, Y6
-	VPSHUFB        Y6, Y2, Y6
-	VPXOR          Y9, Y9, Y9
-	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xcd // VPDPBUSD       Y5, Y6, Y9
-	VBROADCASTI128 2(CX)(DX*4), Y6
-	VPSRLVD        Y0, Y6, Y6
-	VPAND          Y1, Y6, Y6
-	VPSHUFB        Y6, Y2, Y6
+	VINSERTI128    $0x01, 2(CX)(DX*4), Y6, Y6
+	VPSRLW         $0x04, Y6, Y7
+	VPAND          Y0, Y6, Y6
+	VPAND          Y0, Y7, Y7
+	VPSHUFB        Y6, Y1, Y6
+	VPSHUFB        Y7, Y1, Y7
 	VPXOR          Y10, Y10, Y10
-	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xd5 // VPDPBUSD       Y5, Y6, Y10
+	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xd4 // VPDPBUSD       Y4, Y6, Y10
+	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xd5 // VPDPBUSD       Y5, Y7, Y10
 	VPHADDD        Y10, Y9, Y9
 	VPHADDD        Y9, Y8, Y8
-	VPERM2I128     $0x20, Y8, Y7, Y5
-	VPERM2I128     $0x31, Y8, Y7, Y6
-	VPADDD         Y6, Y5, Y5
-	VPBROADCASTD   40(DI), Y6
-	VPSLLD         $0x07, Y6, Y6
-	VPADDD         Y6, Y5, Y5
-	VCVTDQ2PS      Y5, Y5
-	VBROADCASTSS   32(DI), Y6
-	VMULPS         Y4, Y6, Y6
-	VFMADD231PS    Y5, Y6, Y3
+	VPBROADCASTD   40(DI), Y4
+	VPSLLD         $0x07, Y4, Y4
+	VPADDD         Y4, Y8, Y8
+	VCVTDQ2PS      Y8, Y8
+	VBROADCASTSS   32(DI), Y4
+	VMULPS         Y3, Y4, Y4
+	VFMADD231PS    Y8, Y4, Y2
 	ADDQ           $+18, AX
 	ADDQ           $+18, CX
 	ADDQ           $+64, DI
 	DECQ           R10
 	JNZ            block4
-	VMOVUPS        Y3, (R8)
+	VMOVUPS        Y2, (R8)
 	ADDQ           $+32, R8
 	LEAQ           (SI)(DX*8), SI
 	DECQ           R9
@@ -292,113 +267,105 @@ TEXT ·dotMXFP4AVX2(SB), NOSPLIT, $0-48
 	MOVQ    w+8(FP), SI
 	MOVQ    out+0(FP), R8
 	MOVQ    groups+24(FP), R9
-	VMOVDQU nibbleShift<>+0(SB), Y0
-	VMOVDQU nibbleMask<>+0(SB), Y1
-	VMOVDQU tableFP4<>+0(SB), Y2
-	VMOVDQU onesWords<>+0(SB), Y3
+	VMOVDQU nibbleMask<>+0(SB), Y0
+	VMOVDQU tableFP4<>+0(SB), Y1
+	VMOVDQU onesWords<>+0(SB), Y2
 
 group5:
 	MOVQ  SI, AX
 	LEAQ  (AX)(BX*1), CX
 	MOVQ  a+32(FP), DI
 	MOVQ  n+40(FP), R10
-	VPXOR Y4, Y4, Y4
+	VPXOR Y3, Y3, Y3
 
 block6:
-	VPBROADCASTD   (AX), Y5
-	VPBROADCASTD   (AX)(DX*1), Y6
-	VPBLENDD       $0x02, Y6, Y5, Y5
-	VPBROADCASTD   (AX)(DX*2), Y6
-	VPBLENDD       $0x04, Y6, Y5, Y5
-	VPBROADCASTD   (CX), Y6
-	VPBLENDD       $0x08, Y6, Y5, Y5
-	VPBROADCASTD   (AX)(DX*4), Y6
-	VPBLENDD       $0x10, Y6, Y5, Y5
-	VPBROADCASTD   (CX)(DX*2), Y6
-	VPBLENDD       $0x20, Y6, Y5, Y5
-	VPBROADCASTD   (AX)(BX*2), Y6
-	VPBLENDD       $0x40, Y6, Y5, Y5
-	VPBROADCASTD   (CX)(DX*4), Y6
-	VPBLENDD       $0x80, Y6, Y5, Y5
-	VPAND          lowByte<>+0(SB), Y5, Y5
-	VMOVDQU        dwordOne<>+0(SB), Y6
-	VMOVDQU        halfOfMinNormal<>+0(SB), Y7
-	VPSLLVD        Y5, Y7, Y7
-	VPSUBD         Y6, Y5, Y8
-	VPSLLD         $0x17, Y8, Y8
-	VPCMPGTD       Y6, Y5, Y5
-	VBLENDVPS      Y5, Y8, Y7, Y8
-	VMOVDQU        (DI), Y5
+	VPBROADCASTD   (AX), Y4
+	VPBROADCASTD   (AX)(DX*1), Y5
+	VPBLENDD       $0x02, Y5, Y4, Y4
+	VPBROADCASTD   (AX)(DX*2), Y5
+	VPBLENDD       $0x04, Y5, Y4, Y4
+	VPBROADCASTD   (CX), Y5
+	VPBLENDD       $0x08, Y5, Y4, Y4
+	VPBROADCASTD   (AX)(DX*4), Y5
+	VPBLENDD       $0x10, Y5, Y4, Y4
+	VPBROADCASTD   (CX)(DX*2), Y5
+	VPBLENDD       $0x20, Y5, Y4, Y4
+	VPBROADCASTD   (AX)(BX*2), Y5
+	VPBLENDD       $0x40, Y5, Y4, Y4
+	VPBROADCASTD   (CX)(DX*4), Y5
+	VPBLENDD       $0x80, Y5, Y4, Y4
+	VPAND          lowByte<>+0(SB), Y4, Y4
+	VMOVDQU        dwordOne<>+0(SB), Y5
+	VMOVDQU        halfOfMinNormal<>+0(SB), Y6
+	VPSLLVD        Y4, Y6, Y6
+	VPSUBD         Y5, Y4, Y7
+	VPSLLD         $0x17, Y7, Y7
+	VPCMPGTD       Y5, Y4, Y4
+	VBLENDVPS      Y4, Y7, Y6, Y7
+	VBROADCASTI128 (DI), Y4
+	VBROADCASTI128 16(DI), Y5
 	VBROADCASTI128 1(AX), Y6
-	VPSRLVD        Y0, Y6, Y6
-	VPAND          Y1, Y6, Y6
-	VPSHUFB        Y6, Y2, Y6
-	VPMADDUBSW     Y5, Y6, Y6
-	VPMADDWD       Y3, Y6, Y6
-	VBROADCASTI128 1(AX)(DX*1), Y7
-	VPSRLVD        Y0, Y7, Y7
-	VPAND          Y1, Y7, Y7
-	VPSHUFB        Y7, Y2, Y7
-	VPMADDUBSW     Y5, Y7, Y7
-	VPMADDWD       Y3, Y7, Y7
-	VPHADDD        Y7, Y6, Y6
-	VBROADCASTI128 1(AX)(DX*2), Y7
-	VPSRLVD        Y0, Y7, Y7
-	VPAND          Y1, Y7, Y7
-	VPSHUFB        Y7, Y2, Y7
-	VPMADDUBSW     Y5, Y7, Y7
-	VPMADDWD       Y3, Y7, Y7
+	VINSERTI128    $0x01, 1(AX)(DX*4), Y6, Y6
+	VPSRLW         $0x04, Y6, Y8
+	VPAND          Y0, Y6, Y6
+	VPAND          Y0, Y8, Y8
+	VPSHUFB        Y6, Y1, Y6
+	VPSHUFB        Y8, Y1, Y8
+	VPMADDUBSW     Y4, Y6, Y6
+	VPMADDUBSW     Y5, Y8, Y8
+	VPADDW         Y8, Y6, Y6
+	VPMADDWD       Y2, Y6, Y6
+	VBROADCASTI128 1(AX)(DX*1), Y8
+	VINSERTI128    $0x01, 1(CX)(DX*2), Y8, Y8
+	VPSRLW         $0x04, Y8, Y9
+	VPAND          Y0, Y8, Y8
+	VPAND          Y0, Y9, Y9
+	VPSHUFB        Y8, Y1, Y8
+	VPSHUFB        Y9, Y1, Y9
+	VPMADDUBSW     Y4, Y8, Y8
+	VPMADDUBSW     Y5, Y9, Y9
+	VPADDW         Y9, Y8, Y8
+	VPMADDWD       Y2, Y8, Y8
+	VPACKSSDW      Y8, Y6, Y6
+	VPMADDWD       Y2, Y6, Y6
+	VBROADCASTI128 1(AX)(DX*2), Y8
+	VINSERTI128    $0x01, 1(AX)(BX*2), Y8, Y8
+	VPSRLW         $0x04, Y8, Y9
+	VPAND          Y0, Y8, Y8
+	VPAND          Y0, Y9, Y9
+	VPSHUFB        Y8, Y1, Y8
+	VPSHUFB        Y9, Y1, Y9
+	VPMADDUBSW     Y4, Y8, Y8
+	VPMADDUBSW     Y5, Y9, Y9
+	VPADDW         Y9, Y8, Y8
+	VPMADDWD       Y2, Y8, Y8
 	VBROADCASTI128 1(CX), Y9
-	VPSRLVD        Y0, Y9, Y9
-	VPAND          Y1, Y9, Y9
-	VPSHUFB        Y9, Y2, Y9
-	VPMADDUBSW     Y5, Y9, Y9
-	VPMADDWD       Y3, Y9, Y9
-	VPHADDD        Y9, Y7, Y7
-	VPHADDD        Y7, Y6, Y6
-	VBROADCASTI128 1(AX)(DX*4), Y7
-	VPSRLVD        Y0, Y7, Y7
-	VPAND          Y1, Y7, Y7
-	VPSHUFB        Y7, Y2, Y7
-	VPMADDUBSW     Y5, Y7, Y7
-	VPMADDWD       Y3, Y7, Y7
-	VBROADCASTI128 1(CX)(DX*2), Y9
-	VPSRLVD        Y0, Y9, Y9
-	VPAND          Y1, Y9, Y9
-	VPSHUFB        Y9, Y2, Y9
-	VPMADDUBSW     Y5, Y9, Y9
-	VPMADDWD       Y3, Y9, Y9
-	VPHADDD        Y9, Y7, Y7
-	VBROADCASTI128 1(AX)(BX*2), Y9
-	VPSRLVD        Y0, Y9, Y9
-	VPAND          Y1, Y9, Y9
-	VPSHUFB        Y9, Y2, Y9
-	VPMADDUBSW     Y5, Y9, Y9
-	VPMADDWD       Y3, Y9, Y9
-	VBROADCASTI128 1(CX)(DX*4), Y10
-	VPSRLVD        Y0, Y10, Y10
-	VPAND          Y1, Y10, Y10
-	VPSHUFB        Y10, Y2, Y10
+	VINSERTI128    $0x01, 1(CX)(DX*4), Y9, Y9
+	VPSRLW         $0x04, Y9, Y10
+	VPAND          Y0, Y9, Y9
+	VPAND          Y0, Y10, Y10
+	VPSHUFB        Y9, Y1, Y9
+	VPSHUFB        Y10, Y1, Y10
+	VPMADDUBSW     Y4, Y9, Y9
 	VPMADDUBSW     Y5, Y10, Y10
-	VPMADDWD       Y3, Y10, Y10
-	VPHADDD        Y10, Y9, Y9
-	VPHADDD        Y9, Y7, Y7
-	VPERM2I128     $0x20, Y7, Y6, Y5
-	VPERM2I128     $0x31, Y7, Y6, Y6
-	VPADDD         Y6, Y5, Y5
-	VPBROADCASTD   40(DI), Y6
-	VPSLLD         $0x04, Y6, Y6
-	VPADDD         Y6, Y5, Y5
-	VCVTDQ2PS      Y5, Y5
-	VBROADCASTSS   32(DI), Y6
-	VMULPS         Y8, Y6, Y6
-	VFMADD231PS    Y5, Y6, Y4
+	VPADDW         Y10, Y9, Y9
+	VPMADDWD       Y2, Y9, Y9
+	VPACKSSDW      Y9, Y8, Y8
+	VPMADDWD       Y2, Y8, Y8
+	VPHADDD        Y8, Y6, Y6
+	VPBROADCASTD   40(DI), Y4
+	VPSLLD         $0x04, Y4, Y4
+	VPADDD         Y4, Y6, Y6
+	VCVTDQ2PS      Y6, Y6
+	VBROADCASTSS   32(DI), Y4
+	VMULPS         Y7, Y4, Y4
+	VFMADD231PS    Y6, Y4, Y3
 	ADDQ           $+17, AX
 	ADDQ           $+17, CX
 	ADDQ           $+64, DI
 	DECQ           R10
 	JNZ            block6
-	VMOVUPS        Y4, (R8)
+	VMOVUPS        Y3, (R8)
 	ADDQ           $+32, R8
 	LEAQ           (SI)(DX*8), SI
 	DECQ           R9
@@ -438,9 +405,9 @@ TEXT ·dotMXFP4VNNI(SB), NOSPLIT, $0-48
 	MOVQ    w+8(FP), SI
 	MOVQ    out+0(FP), R8
 	MOVQ    groups+24(FP), R9
-	VMOVDQU nibbleShift<>+0(SB), Y0
-	VMOVDQU nibbleMask<>+0(SB), Y1
-	VMOVDQU tableFP4<>+0(SB), Y2
+	VMOVDQU nibbleMask<>+0(SB), Y0
+	VMOVDQU tableFP4<>+0(SB), Y1
+	VMOVDQU onesWords<>+0(SB), Y2
 
 group7:
 	MOVQ  SI, AX
@@ -473,71 +440,60 @@ block8:
 	VPSLLD         $0x17, Y7, Y7
 	VPCMPGTD       Y5, Y4, Y4
 	VBLENDVPS      Y4, Y7, Y6, Y7
-	VMOVDQU        (DI), Y4
-	VBROADCASTI128 1(AX), Y5
-	VPSRLVD        Y0, Y5, Y5
-	VPAND          Y1, Y5, Y5
-	VPSHUFB        Y5, Y2, Y5
-	VPXOR          Y6, Y6, Y6
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xf4 // VPDPBUSD       Y4, Y5, Y6
-	VBROADCASTI128 1(AX)(DX*1), Y5
-	VPSRLVD        Y0, Y5, Y5
-	VPAND          Y1, Y5, Y5
-	VPSHUFB        Y5, Y2, Y5
-	VPXOR          Y8, Y8, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y5, Y8
-	VPHADDD        Y8, Y6, Y6
-	VBROADCASTI128 1(AX)(DX*2), Y5
-	VPSRLVD        Y0, Y5, Y5
-	VPAND          Y1, Y5, Y5
-	VPSHUFB        Y5, Y2, Y5
-	VPXOR          Y8, Y8, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y5, Y8
-	VBROADCASTI128 1(CX), Y5
-	VPSRLVD        Y0, Y5, Y5
-	VPAND          Y1, Y5, Y5
-	VPSHUFB        Y5, Y2, Y5
+	VBROADCASTI128 (DI), Y4
+	VBROADCASTI128 16(DI), Y5
+	VBROADCASTI128 1(AX), Y6
+	VINSERTI128    $0x01, 1(AX)(DX*4), Y6, Y6
+	VPSRLW         $0x04, Y6, Y8
+	VPAND          Y0, Y6, Y6
+	VPAND          Y0, Y8, Y8
+	VPSHUFB        Y6, Y1, Y6
+	VPSHUFB        Y8, Y1, Y8
 	VPXOR          Y9, Y9, Y9
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xcc // VPDPBUSD       Y4, Y5, Y9
-	VPHADDD        Y9, Y8, Y8
-	VPHADDD        Y8, Y6, Y6
-	VBROADCASTI128 1(AX)(DX*4), Y5
-	VPSRLVD        Y0, Y5, Y5
-	VPAND          Y1, Y5, Y5
-	VPSHUFB        Y5, Y2, Y5
-	VPXOR          Y8, Y8, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y5, Y8
-	VBROADCASTI128 1(CX)(DX*2), Y5
-	VPSRLVD        Y0, Y5, Y5
-	VPAND          Y1, Y5, Y5
-	VPSHUFB        Y5, Y2, Y5
-	VPXOR          Y9, Y9, Y9
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xcc // VPDPBUSD       Y4, Y5, Y9
-	VPHADDD        Y9, Y8, Y8
-	VBROADCASTI128 1(AX)(BX*2), Y5
-	VPSRLVD        Y0, Y5, Y5
-	VPAND          Y1, Y5, Y5
-	VPSHUFB        Y5, Y2, Y5
-	VPXOR          Y9, Y9, Y9
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xcc // VPDPBUSD       Y4, Y5, Y9
-	VBROADCASTI128 1(CX)(DX*4), Y5
-	VPSRLVD        Y0, Y5, Y5
-	VPAND          Y1, Y5, Y5
-	VPSHUFB        Y5, Y2, Y5
+	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xcc // VPDPBUSD       Y4, Y6, Y9
+	BYTE $0xc4; BYTE $0x62; BYTE $0x3d; BYTE $0x50; BYTE $0xcd // VPDPBUSD       Y5, Y8, Y9
+	VBROADCASTI128 1(AX)(DX*1), Y6
+	VINSERTI128    $0x01, 1(CX)(DX*2), Y6, Y6
+	VPSRLW         $0x04, Y6, Y8
+	VPAND          Y0, Y6, Y6
+	VPAND          Y0, Y8, Y8
+	VPSHUFB        Y6, Y1, Y6
+	VPSHUFB        Y8, Y1, Y8
 	VPXOR          Y10, Y10, Y10
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xd4 // VPDPBUSD       Y4, Y5, Y10
+	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xd4 // VPDPBUSD       Y4, Y6, Y10
+	BYTE $0xc4; BYTE $0x62; BYTE $0x3d; BYTE $0x50; BYTE $0xd5 // VPDPBUSD       Y5, Y8, Y10
+	VPACKSSDW      Y10, Y9, Y9
+	VPMADDWD       Y2, Y9, Y9
+	VBROADCASTI128 1(AX)(DX*2), Y6
+	VINSERTI128    $0x01, 1(AX)(BX*2), Y6, Y6
+	VPSRLW         $0x04, Y6, Y8
+	VPAND          Y0, Y6, Y6
+	VPAND          Y0, Y8, Y8
+	VPSHUFB        Y6, Y1, Y6
+	VPSHUFB        Y8, Y1, Y8
+	VPXOR          Y10, Y10, Y10
+	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xd4 // VPDPBUSD       Y4, Y6, Y10
+	BYTE $0xc4; BYTE $0x62; BYTE $0x3d; BYTE $0x50; BYTE $0xd5 // VPDPBUSD       Y5, Y8, Y10
+	VBROADCASTI128 1(CX), Y6
+	VINSERTI128    $0x01, 1(CX)(DX*4), Y6, Y6
+	VPSRLW         $0x04, Y6, Y8
+	VPAND          Y0, Y6, Y6
+	VPAND          Y0, Y8, Y8
+	VPSHUFB        Y6, Y1, Y6
+	VPSHUFB        Y8, Y1, Y8
+	VPXOR          Y11, Y11, Y11
+	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xdc // VPDPBUSD       Y4, Y6, Y11
+	BYTE $0xc4; BYTE $0x62; BYTE $0x3d; BYTE $0x50; BYTE $0xdd // VPDPBUSD       Y5, Y8, Y11
+	VPACKSSDW      Y11, Y10, Y10
+	VPMADDWD       Y2, Y10, Y10
 	VPHADDD        Y10, Y9, Y9
-	VPHADDD        Y9, Y8, Y8
-	VPERM2I128     $0x20, Y8, Y6, Y4
-	VPERM2I128     $0x31, Y8, Y6, Y5
-	VPADDD         Y5, Y4, Y4
-	VPBROADCASTD   40(DI), Y5
-	VPSLLD         $0x04, Y5, Y5
-	VPADDD         Y5, Y4, Y4
-	VCVTDQ2PS      Y4, Y4
-	VBROADCASTSS   32(DI), Y5
-	VMULPS         Y7, Y5, Y5
-	VFMADD231PS    Y4, Y5, Y3
+	VPBROADCASTD   40(DI), Y4
+	VPSLLD         $0x04, Y4, Y4
+	VPADDD         Y4, Y9, Y9
+	VCVTDQ2PS      Y9, Y9
+	VBROADCASTSS   32(DI), Y4
+	VMULPS         Y7, Y4, Y4
+	VFMADD231PS    Y9, Y4, Y3
 	ADDQ           $+17, AX
 	ADDQ           $+17, CX
 	ADDQ           $+64, DI
@@ -559,813 +515,18 @@ TEXT ·dotIQ4_XSAVX2(SB), $256-48
 	MOVQ    w+8(FP), SI
 	MOVQ    out+0(FP), R8
 	MOVQ    groups+24(FP), R9
-	VMOVDQU nibbleShift<>+0(SB), Y0
-	VMOVDQU nibbleMask<>+0(SB), Y1
-	VMOVDQU tableIQ4<>+0(SB), Y2
-	VMOVDQU onesWords<>+0(SB), Y3
+	VMOVDQU nibbleMask<>+0(SB), Y0
+	VMOVDQU tableIQ4<>+0(SB), Y1
+	VMOVDQU onesWords<>+0(SB), Y2
 
 group9:
 	MOVQ  SI, AX
 	LEAQ  (AX)(BX*1), CX
 	MOVQ  a+32(FP), DI
 	MOVQ  n+40(FP), R10
-	VPXOR Y4, Y4, Y4
-
-block10:
-	VPBROADCASTD   (AX), Y5
-	VPBROADCASTD   (AX)(DX*1), Y6
-	VPBLENDD       $0x02, Y6, Y5, Y5
-	VPBROADCASTD   (AX)(DX*2), Y6
-	VPBLENDD       $0x04, Y6, Y5, Y5
-	VPBROADCASTD   (CX), Y6
-	VPBLENDD       $0x08, Y6, Y5, Y5
-	VPBROADCASTD   (AX)(DX*4), Y6
-	VPBLENDD       $0x10, Y6, Y5, Y5
-	VPBROADCASTD   (CX)(DX*2), Y6
-	VPBLENDD       $0x20, Y6, Y5, Y5
-	VPBROADCASTD   (AX)(BX*2), Y6
-	VPBLENDD       $0x40, Y6, Y5, Y5
-	VPBROADCASTD   (CX)(DX*4), Y6
-	VPBLENDD       $0x80, Y6, Y5, Y5
-	VPBROADCASTD   4(AX), Y6
-	VPBROADCASTD   4(AX)(DX*1), Y7
-	VPBLENDD       $0x02, Y7, Y6, Y6
-	VPBROADCASTD   4(AX)(DX*2), Y7
-	VPBLENDD       $0x04, Y7, Y6, Y6
-	VPBROADCASTD   4(CX), Y7
-	VPBLENDD       $0x08, Y7, Y6, Y6
-	VPBROADCASTD   4(AX)(DX*4), Y7
-	VPBLENDD       $0x10, Y7, Y6, Y6
-	VPBROADCASTD   4(CX)(DX*2), Y7
-	VPBLENDD       $0x20, Y7, Y6, Y6
-	VPBROADCASTD   4(AX)(BX*2), Y7
-	VPBLENDD       $0x40, Y7, Y6, Y6
-	VPBROADCASTD   4(CX)(DX*4), Y7
-	VPBLENDD       $0x80, Y7, Y6, Y6
-	VPXOR          Y7, Y7, Y7
-	VPBLENDW       $0xaa, Y7, Y5, Y7
-	VPACKUSDW      Y7, Y7, Y7
-	VPERMQ         $0xd8, Y7, Y7
-	VCVTPH2PS      X7, Y7
-	VPSRLD         $0x10, Y5, Y5
-	VMOVDQU        dwordFifteen<>+0(SB), Y8
-	VMOVDQU        dwordThree<>+0(SB), Y9
-	VMOVDQU        dwordThirtyTwo<>+0(SB), Y10
-	VPSRLD         $0x00, Y6, Y11
-	VPAND          Y8, Y11, Y11
-	VPSRLD         $0x00, Y5, Y12
-	VPAND          Y9, Y12, Y12
-	VPSLLD         $0x04, Y12, Y12
-	VPOR           Y12, Y11, Y11
-	VPSUBD         Y10, Y11, Y11
-	VCVTDQ2PS      Y11, Y11
-	VMULPS         Y7, Y11, Y11
-	VMOVDQU        Y11, (SP)
-	VPSRLD         $0x04, Y6, Y11
-	VPAND          Y8, Y11, Y11
-	VPSRLD         $0x02, Y5, Y12
-	VPAND          Y9, Y12, Y12
-	VPSLLD         $0x04, Y12, Y12
-	VPOR           Y12, Y11, Y11
-	VPSUBD         Y10, Y11, Y11
-	VCVTDQ2PS      Y11, Y11
-	VMULPS         Y7, Y11, Y11
-	VMOVDQU        Y11, 32(SP)
-	VPSRLD         $0x08, Y6, Y11
-	VPAND          Y8, Y11, Y11
-	VPSRLD         $0x04, Y5, Y12
-	VPAND          Y9, Y12, Y12
-	VPSLLD         $0x04, Y12, Y12
-	VPOR           Y12, Y11, Y11
-	VPSUBD         Y10, Y11, Y11
-	VCVTDQ2PS      Y11, Y11
-	VMULPS         Y7, Y11, Y11
-	VMOVDQU        Y11, 64(SP)
-	VPSRLD         $0x0c, Y6, Y11
-	VPAND          Y8, Y11, Y11
-	VPSRLD         $0x06, Y5, Y12
-	VPAND          Y9, Y12, Y12
-	VPSLLD         $0x04, Y12, Y12
-	VPOR           Y12, Y11, Y11
-	VPSUBD         Y10, Y11, Y11
-	VCVTDQ2PS      Y11, Y11
-	VMULPS         Y7, Y11, Y11
-	VMOVDQU        Y11, 96(SP)
-	VPSRLD         $0x10, Y6, Y11
-	VPAND          Y8, Y11, Y11
-	VPSRLD         $0x08, Y5, Y12
-	VPAND          Y9, Y12, Y12
-	VPSLLD         $0x04, Y12, Y12
-	VPOR           Y12, Y11, Y11
-	VPSUBD         Y10, Y11, Y11
-	VCVTDQ2PS      Y11, Y11
-	VMULPS         Y7, Y11, Y11
-	VMOVDQU        Y11, 128(SP)
-	VPSRLD         $0x14, Y6, Y11
-	VPAND          Y8, Y11, Y11
-	VPSRLD         $0x0a, Y5, Y12
-	VPAND          Y9, Y12, Y12
-	VPSLLD         $0x04, Y12, Y12
-	VPOR           Y12, Y11, Y11
-	VPSUBD         Y10, Y11, Y11
-	VCVTDQ2PS      Y11, Y11
-	VMULPS         Y7, Y11, Y11
-	VMOVDQU        Y11, 160(SP)
-	VPSRLD         $0x18, Y6, Y11
-	VPAND          Y8, Y11, Y11
-	VPSRLD         $0x0c, Y5, Y12
-	VPAND          Y9, Y12, Y12
-	VPSLLD         $0x04, Y12, Y12
-	VPOR           Y12, Y11, Y11
-	VPSUBD         Y10, Y11, Y11
-	VCVTDQ2PS      Y11, Y11
-	VMULPS         Y7, Y11, Y11
-	VMOVDQU        Y11, 192(SP)
-	VPSRLD         $0x1c, Y6, Y6
-	VPAND          Y8, Y6, Y6
-	VPSRLD         $0x0e, Y5, Y5
-	VPAND          Y9, Y5, Y5
-	VPSLLD         $0x04, Y5, Y5
-	VPOR           Y5, Y6, Y6
-	VPSUBD         Y10, Y6, Y6
-	VCVTDQ2PS      Y6, Y6
-	VMULPS         Y7, Y6, Y6
-	VMOVDQU        Y6, 224(SP)
-	VMOVDQU        (DI), Y5
-	VBROADCASTI128 8(AX), Y6
-	VPSRLVD        Y0, Y6, Y6
-	VPAND          Y1, Y6, Y6
-	VPSHUFB        Y6, Y2, Y6
-	VPSIGNB        Y6, Y5, Y7
-	VPABSB         Y6, Y6
-	VPMADDUBSW     Y7, Y6, Y6
-	VPMADDWD       Y3, Y6, Y6
-	VBROADCASTI128 8(AX)(DX*1), Y7
-	VPSRLVD        Y0, Y7, Y7
-	VPAND          Y1, Y7, Y7
-	VPSHUFB        Y7, Y2, Y7
-	VPSIGNB        Y7, Y5, Y8
-	VPABSB         Y7, Y7
-	VPMADDUBSW     Y8, Y7, Y7
-	VPMADDWD       Y3, Y7, Y7
-	VPHADDD        Y7, Y6, Y6
-	VBROADCASTI128 8(AX)(DX*2), Y7
-	VPSRLVD        Y0, Y7, Y7
-	VPAND          Y1, Y7, Y7
-	VPSHUFB        Y7, Y2, Y7
-	VPSIGNB        Y7, Y5, Y8
-	VPABSB         Y7, Y7
-	VPMADDUBSW     Y8, Y7, Y7
-	VPMADDWD       Y3, Y7, Y7
-	VBROADCASTI128 8(CX), Y8
-	VPSRLVD        Y0, Y8, Y8
-	VPAND          Y1, Y8, Y8
-	VPSHUFB        Y8, Y2, Y8
-	VPSIGNB        Y8, Y5, Y9
-	VPABSB         Y8, Y8
-	VPMADDUBSW     Y9, Y8, Y8
-	VPMADDWD       Y3, Y8, Y8
-	VPHADDD        Y8, Y7, Y7
-	VPHADDD        Y7, Y6, Y6
-	VBROADCASTI128 8(AX)(DX*4), Y7
-	VPSRLVD        Y0, Y7, Y7
-	VPAND          Y1, Y7, Y7
-	VPSHUFB        Y7, Y2, Y7
-	VPSIGNB        Y7, Y5, Y8
-	VPABSB         Y7, Y7
-	VPMADDUBSW     Y8, Y7, Y7
-	VPMADDWD       Y3, Y7, Y7
-	VBROADCASTI128 8(CX)(DX*2), Y8
-	VPSRLVD        Y0, Y8, Y8
-	VPAND          Y1, Y8, Y8
-	VPSHUFB        Y8, Y2, Y8
-	VPSIGNB        Y8, Y5, Y9
-	VPABSB         Y8, Y8
-	VPMADDUBSW     Y9, Y8, Y8
-	VPMADDWD       Y3, Y8, Y8
-	VPHADDD        Y8, Y7, Y7
-	VBROADCASTI128 8(AX)(BX*2), Y8
-	VPSRLVD        Y0, Y8, Y8
-	VPAND          Y1, Y8, Y8
-	VPSHUFB        Y8, Y2, Y8
-	VPSIGNB        Y8, Y5, Y9
-	VPABSB         Y8, Y8
-	VPMADDUBSW     Y9, Y8, Y8
-	VPMADDWD       Y3, Y8, Y8
-	VBROADCASTI128 8(CX)(DX*4), Y9
-	VPSRLVD        Y0, Y9, Y9
-	VPAND          Y1, Y9, Y9
-	VPSHUFB        Y9, Y2, Y9
-	VPSIGNB        Y9, Y5, Y5
-	VPABSB         Y9, Y9
-	VPMADDUBSW     Y5, Y9, Y9
-	VPMADDWD       Y3, Y9, Y9
-	VPHADDD        Y9, Y8, Y8
-	VPHADDD        Y8, Y7, Y7
-	VPERM2I128     $0x20, Y7, Y6, Y5
-	VPERM2I128     $0x31, Y7, Y6, Y6
-	VPADDD         Y6, Y5, Y5
-	VCVTDQ2PS      Y5, Y5
-	VBROADCASTSS   32(DI), Y6
-	VMULPS         (SP), Y6, Y6
-	VFMADD231PS    Y5, Y6, Y4
-	VMOVDQU        64(DI), Y5
-	VBROADCASTI128 24(AX), Y6
-	VPSRLVD        Y0, Y6, Y6
-	VPAND          Y1, Y6, Y6
-	VPSHUFB        Y6, Y2, Y6
-	VPSIGNB        Y6, Y5, Y7
-	VPABSB         Y6, Y6
-	VPMADDUBSW     Y7, Y6, Y6
-	VPMADDWD       Y3, Y6, Y6
-	VBROADCASTI128 24(AX)(DX*1), Y7
-	VPSRLVD        Y0, Y7, Y7
-	VPAND          Y1, Y7, Y7
-	VPSHUFB        Y7, Y2, Y7
-	VPSIGNB        Y7, Y5, Y8
-	VPABSB         Y7, Y7
-	VPMADDUBSW     Y8, Y7, Y7
-	VPMADDWD       Y3, Y7, Y7
-	VPHADDD        Y7, Y6, Y6
-	VBROADCASTI128 24(AX)(DX*2), Y7
-	VPSRLVD        Y0, Y7, Y7
-	VPAND          Y1, Y7, Y7
-	VPSHUFB        Y7, Y2, Y7
-	VPSIGNB        Y7, Y5, Y8
-	VPABSB         Y7, Y7
-	VPMADDUBSW     Y8, Y7, Y7
-	VPMADDWD       Y3, Y7, Y7
-	VBROADCASTI128 24(CX), Y8
-	VPSRLVD        Y0, Y8, Y8
-	VPAND          Y1, Y8, Y8
-	VPSHUFB        Y8, Y2, Y8
-	VPSIGNB        Y8, Y5, Y9
-	VPABSB         Y8, Y8
-	VPMADDUBSW     Y9, Y8, Y8
-	VPMADDWD       Y3, Y8, Y8
-	VPHADDD        Y8, Y7, Y7
-	VPHADDD        Y7, Y6, Y6
-	VBROADCASTI128 24(AX)(DX*4), Y7
-	VPSRLVD        Y0, Y7, Y7
-	VPAND          Y1, Y7, Y7
-	VPSHUFB        Y7, Y2, Y7
-	VPSIGNB        Y7, Y5, Y8
-	VPABSB         Y7, Y7
-	VPMADDUBSW     Y8, Y7, Y7
-	VPMADDWD       Y3, Y7, Y7
-	VBROADCASTI128 24(CX)(DX*2), Y8
-	VPSRLVD        Y0, Y8, Y8
-	VPAND          Y1, Y8, Y8
-	VPSHUFB        Y8, Y2, Y8
-	VPSIGNB        Y8, Y5, Y9
-	VPABSB         Y8, Y8
-	VPMADDUBSW     Y9, Y8, Y8
-	VPMADDWD       Y3, Y8, Y8
-	VPHADDD        Y8, Y7, Y7
-	VBROADCASTI128 24(AX)(BX*2), Y8
-	VPSRLVD        Y0, Y8, Y8
-	VPAND          Y1, Y8, Y8
-	VPSHUFB        Y8, Y2, Y8
-	VPSIGNB        Y8, Y5, Y9
-	VPABSB         Y8, Y8
-	VPMADDUBSW     Y9, Y8, Y8
-	VPMADDWD       Y3, Y8, Y8
-	VBROADCASTI128 24(CX)(DX*4), Y9
-	VPSRLVD        Y0, Y9, Y9
-	VPAND          Y1, Y9, Y9
-	VPSHUFB        Y9, Y2, Y9
-	VPSIGNB        Y9, Y5, Y5
-	VPABSB         Y9, Y9
-	VPMADDUBSW     Y5, Y9, Y9
-	VPMADDWD       Y3, Y9, Y9
-	VPHADDD        Y9, Y8, Y8
-	VPHADDD        Y8, Y7, Y7
-	VPERM2I128     $0x20, Y7, Y6, Y5
-	VPERM2I128     $0x31, Y7, Y6, Y6
-	VPADDD         Y6, Y5, Y5
-	VCVTDQ2PS      Y5, Y5
-	VBROADCASTSS   96(DI), Y6
-	VMULPS         32(SP), Y6, Y6
-	VFMADD231PS    Y5, Y6, Y4
-	VMOVDQU        128(DI), Y5
-	VBROADCASTI128 40(AX), Y6
-	VPSRLVD        Y0, Y6, Y6
-	VPAND          Y1, Y6, Y6
-	VPSHUFB        Y6, Y2, Y6
-	VPSIGNB        Y6, Y5, Y7
-	VPABSB         Y6, Y6
-	VPMADDUBSW     Y7, Y6, Y6
-	VPMADDWD       Y3, Y6, Y6
-	VBROADCASTI128 40(AX)(DX*1), Y7
-	VPSRLVD        Y0, Y7, Y7
-	VPAND          Y1, Y7, Y7
-	VPSHUFB        Y7, Y2, Y7
-	VPSIGNB        Y7, Y5, Y8
-	VPABSB         Y7, Y7
-	VPMADDUBSW     Y8, Y7, Y7
-	VPMADDWD       Y3, Y7, Y7
-	VPHADDD        Y7, Y6, Y6
-	VBROADCASTI128 40(AX)(DX*2), Y7
-	VPSRLVD        Y0, Y7, Y7
-	VPAND          Y1, Y7, Y7
-	VPSHUFB        Y7, Y2, Y7
-	VPSIGNB        Y7, Y5, Y8
-	VPABSB         Y7, Y7
-	VPMADDUBSW     Y8, Y7, Y7
-	VPMADDWD       Y3, Y7, Y7
-	VBROADCASTI128 40(CX), Y8
-	VPSRLVD        Y0, Y8, Y8
-	VPAND          Y1, Y8, Y8
-	VPSHUFB        Y8, Y2, Y8
-	VPSIGNB        Y8, Y5, Y9
-	VPABSB         Y8, Y8
-	VPMADDUBSW     Y9, Y8, Y8
-	VPMADDWD       Y3, Y8, Y8
-	VPHADDD        Y8, Y7, Y7
-	VPHADDD        Y7, Y6, Y6
-	VBROADCASTI128 40(AX)(DX*4), Y7
-	VPSRLVD        Y0, Y7, Y7
-	VPAND          Y1, Y7, Y7
-	VPSHUFB        Y7, Y2, Y7
-	VPSIGNB        Y7, Y5, Y8
-	VPABSB         Y7, Y7
-	VPMADDUBSW     Y8, Y7, Y7
-	VPMADDWD       Y3, Y7, Y7
-	VBROADCASTI128 40(CX)(DX*2), Y8
-	VPSRLVD        Y0, Y8, Y8
-	VPAND          Y1, Y8, Y8
-	VPSHUFB        Y8, Y2, Y8
-	VPSIGNB        Y8, Y5, Y9
-	VPABSB         Y8, Y8
-	VPMADDUBSW     Y9, Y8, Y8
-	VPMADDWD       Y3, Y8, Y8
-	VPHADDD        Y8, Y7, Y7
-	VBROADCASTI128 40(AX)(BX*2), Y8
-	VPSRLVD        Y0, Y8, Y8
-	VPAND          Y1, Y8, Y8
-	VPSHUFB        Y8, Y2, Y8
-	VPSIGNB        Y8, Y5, Y9
-	VPABSB         Y8, Y8
-	VPMADDUBSW     Y9, Y8, Y8
-	VPMADDWD       Y3, Y8, Y8
-	VBROADCASTI128 40(CX)(DX*4), Y9
-	VPSRLVD        Y0, Y9, Y9
-	VPAND          Y1, Y9, Y9
-	VPSHUFB        Y9, Y2, Y9
-	VPSIGNB        Y9, Y5, Y5
-	VPABSB         Y9, Y9
-	VPMADDUBSW     Y5, Y9, Y9
-	VPMADDWD       Y3, Y9, Y9
-	VPHADDD        Y9, Y8, Y8
-	VPHADDD        Y8, Y7, Y7
-	VPERM2I128     $0x20, Y7, Y6, Y5
-	VPERM2I128     $0x31, Y7, Y6, Y6
-	VPADDD         Y6, Y5, Y5
-	VCVTDQ2PS      Y5, Y5
-	VBROADCASTSS   160(DI), Y6
-	VMULPS         64(SP), Y6, Y6
-	VFMADD231PS    Y5, Y6, Y4
-	VMOVDQU        192(DI), Y5
-	VBROADCASTI128 56(AX), Y6
-	VPSRLVD        Y0, Y6, Y6
-	VPAND          Y1, Y6, Y6
-	VPSHUFB        Y6, Y2, Y6
-	VPSIGNB        Y6, Y5, Y7
-	VPABSB         Y6, Y6
-	VPMADDUBSW     Y7, Y6, Y6
-	VPMADDWD       Y3, Y6, Y6
-	VBROADCASTI128 56(AX)(DX*1), Y7
-	VPSRLVD        Y0, Y7, Y7
-	VPAND          Y1, Y7, Y7
-	VPSHUFB        Y7, Y2, Y7
-	VPSIGNB        Y7, Y5, Y8
-	VPABSB         Y7, Y7
-	VPMADDUBSW     Y8, Y7, Y7
-	VPMADDWD       Y3, Y7, Y7
-	VPHADDD        Y7, Y6, Y6
-	VBROADCASTI128 56(AX)(DX*2), Y7
-	VPSRLVD        Y0, Y7, Y7
-	VPAND          Y1, Y7, Y7
-	VPSHUFB        Y7, Y2, Y7
-	VPSIGNB        Y7, Y5, Y8
-	VPABSB         Y7, Y7
-	VPMADDUBSW     Y8, Y7, Y7
-	VPMADDWD       Y3, Y7, Y7
-	VBROADCASTI128 56(CX), Y8
-	VPSRLVD        Y0, Y8, Y8
-	VPAND          Y1, Y8, Y8
-	VPSHUFB        Y8, Y2, Y8
-	VPSIGNB        Y8, Y5, Y9
-	VPABSB         Y8, Y8
-	VPMADDUBSW     Y9, Y8, Y8
-	VPMADDWD       Y3, Y8, Y8
-	VPHADDD        Y8, Y7, Y7
-	VPHADDD        Y7, Y6, Y6
-	VBROADCASTI128 56(AX)(DX*4), Y7
-	VPSRLVD        Y0, Y7, Y7
-	VPAND          Y1, Y7, Y7
-	VPSHUFB        Y7, Y2, Y7
-	VPSIGNB        Y7, Y5, Y8
-	VPABSB         Y7, Y7
-	VPMADDUBSW     Y8, Y7, Y7
-	VPMADDWD       Y3, Y7, Y7
-	VBROADCASTI128 56(CX)(DX*2), Y8
-	VPSRLVD        Y0, Y8, Y8
-	VPAND          Y1, Y8, Y8
-	VPSHUFB        Y8, Y2, Y8
-	VPSIGNB        Y8, Y5, Y9
-	VPABSB         Y8, Y8
-	VPMADDUBSW     Y9, Y8, Y8
-	VPMADDWD       Y3, Y8, Y8
-	VPHADDD        Y8, Y7, Y7
-	VBROADCASTI128 56(AX)(BX*2), Y8
-	VPSRLVD        Y0, Y8, Y8
-	VPAND          Y1, Y8, Y8
-	VPSHUFB        Y8, Y2, Y8
-	VPSIGNB        Y8, Y5, Y9
-	VPABSB         Y8, Y8
-	VPMADDUBSW     Y9, Y8, Y8
-	VPMADDWD       Y3, Y8, Y8
-	VBROADCASTI128 56(CX)(DX*4), Y9
-	VPSRLVD        Y0, Y9, Y9
-	VPAND          Y1, Y9, Y9
-	VPSHUFB        Y9, Y2, Y9
-	VPSIGNB        Y9, Y5, Y5
-	VPABSB         Y9, Y9
-	VPMADDUBSW     Y5, Y9, Y9
-	VPMADDWD       Y3, Y9, Y9
-	VPHADDD        Y9, Y8, Y8
-	VPHADDD        Y8, Y7, Y7
-	VPERM2I128     $0x20, Y7, Y6, Y5
-	VPERM2I128     $0x31, Y7, Y6, Y6
-	VPADDD         Y6, Y5, Y5
-	VCVTDQ2PS      Y5, Y5
-	VBROADCASTSS   224(DI), Y6
-	VMULPS         96(SP), Y6, Y6
-	VFMADD231PS    Y5, Y6, Y4
-	VMOVDQU        256(DI), Y5
-	VBROADCASTI128 72(AX), Y6
-	VPSRLVD        Y0, Y6, Y6
-	VPAND          Y1, Y6, Y6
-	VPSHUFB        Y6, Y2, Y6
-	VPSIGNB        Y6, Y5, Y7
-	VPABSB         Y6, Y6
-	VPMADDUBSW     Y7, Y6, Y6
-	VPMADDWD       Y3, Y6, Y6
-	VBROADCASTI128 72(AX)(DX*1), Y7
-	VPSRLVD        Y0, Y7, Y7
-	VPAND          Y1, Y7, Y7
-	VPSHUFB        Y7, Y2, Y7
-	VPSIGNB        Y7, Y5, Y8
-	VPABSB         Y7, Y7
-	VPMADDUBSW     Y8, Y7, Y7
-	VPMADDWD       Y3, Y7, Y7
-	VPHADDD        Y7, Y6, Y6
-	VBROADCASTI128 72(AX)(DX*2), Y7
-	VPSRLVD        Y0, Y7, Y7
-	VPAND          Y1, Y7, Y7
-	VPSHUFB        Y7, Y2, Y7
-	VPSIGNB        Y7, Y5, Y8
-	VPABSB         Y7, Y7
-	VPMADDUBSW     Y8, Y7, Y7
-	VPMADDWD       Y3, Y7, Y7
-	VBROADCASTI128 72(CX), Y8
-	VPSRLVD        Y0, Y8, Y8
-	VPAND          Y1, Y8, Y8
-	VPSHUFB        Y8, Y2, Y8
-	VPSIGNB        Y8, Y5, Y9
-	VPABSB         Y8, Y8
-	VPMADDUBSW     Y9, Y8, Y8
-	VPMADDWD       Y3, Y8, Y8
-	VPHADDD        Y8, Y7, Y7
-	VPHADDD        Y7, Y6, Y6
-	VBROADCASTI128 72(AX)(DX*4), Y7
-	VPSRLVD        Y0, Y7, Y7
-	VPAND          Y1, Y7, Y7
-	VPSHUFB        Y7, Y2, Y7
-	VPSIGNB        Y7, Y5, Y8
-	VPABSB         Y7, Y7
-	VPMADDUBSW     Y8, Y7, Y7
-	VPMADDWD       Y3, Y7, Y7
-	VBROADCASTI128 72(CX)(DX*2), Y8
-	VPSRLVD        Y0, Y8, Y8
-	VPAND          Y1, Y8, Y8
-	VPSHUFB        Y8, Y2, Y8
-	VPSIGNB        Y8, Y5, Y9
-	VPABSB         Y8, Y8
-	VPMADDUBSW     Y9, Y8, Y8
-	VPMADDWD       Y3, Y8, Y8
-	VPHADDD        Y8, Y7, Y7
-	VBROADCASTI128 72(AX)(BX*2), Y8
-	VPSRLVD        Y0, Y8, Y8
-	VPAND          Y1, Y8, Y8
-	VPSHUFB        Y8, Y2, Y8
-	VPSIGNB        Y8, Y5, Y9
-	VPABSB         Y8, Y8
-	VPMADDUBSW     Y9, Y8, Y8
-	VPMADDWD       Y3, Y8, Y8
-	VBROADCASTI128 72(CX)(DX*4), Y9
-	VPSRLVD        Y0, Y9, Y9
-	VPAND          Y1, Y9, Y9
-	VPSHUFB        Y9, Y2, Y9
-	VPSIGNB        Y9, Y5, Y5
-	VPABSB         Y9, Y9
-	VPMADDUBSW     Y5, Y9, Y9
-	VPMADDWD       Y3, Y9, Y9
-	VPHADDD        Y9, Y8, Y8
-	VPHADDD        Y8, Y7, Y7
-	VPERM2I128     $0x20, Y7, Y6, Y5
-	VPERM2I128     $0x31, Y7, Y6, Y6
-	VPADDD         Y6, Y5, Y5
-	VCVTDQ2PS      Y5, Y5
-	VBROADCASTSS   288(DI), Y6
-	VMULPS         128(SP), Y6, Y6
-	VFMADD231PS    Y5, Y6, Y4
-	VMOVDQU        320(DI), Y5
-	VBROADCASTI128 88(AX), Y6
-	VPSRLVD        Y0, Y6, Y6
-	VPAND          Y1, Y6, Y6
-	VPSHUFB        Y6, Y2, Y6
-	VPSIGNB        Y6, Y5, Y7
-	VPABSB         Y6, Y6
-	VPMADDUBSW     Y7, Y6, Y6
-	VPMADDWD       Y3, Y6, Y6
-	VBROADCASTI128 88(AX)(DX*1), Y7
-	VPSRLVD        Y0, Y7, Y7
-	VPAND          Y1, Y7, Y7
-	VPSHUFB        Y7, Y2, Y7
-	VPSIGNB        Y7, Y5, Y8
-	VPABSB         Y7, Y7
-	VPMADDUBSW     Y8, Y7, Y7
-	VPMADDWD       Y3, Y7, Y7
-	VPHADDD        Y7, Y6, Y6
-	VBROADCASTI128 88(AX)(DX*2), Y7
-	VPSRLVD        Y0, Y7, Y7
-	VPAND          Y1, Y7, Y7
-	VPSHUFB        Y7, Y2, Y7
-	VPSIGNB        Y7, Y5, Y8
-	VPABSB         Y7, Y7
-	VPMADDUBSW     Y8, Y7, Y7
-	VPMADDWD       Y3, Y7, Y7
-	VBROADCASTI128 88(CX), Y8
-	VPSRLVD        Y0, Y8, Y8
-	VPAND          Y1, Y8, Y8
-	VPSHUFB        Y8, Y2, Y8
-	VPSIGNB        Y8, Y5, Y9
-	VPABSB         Y8, Y8
-	VPMADDUBSW     Y9, Y8, Y8
-	VPMADDWD       Y3, Y8, Y8
-	VPHADDD        Y8, Y7, Y7
-	VPHADDD        Y7, Y6, Y6
-	VBROADCASTI128 88(AX)(DX*4), Y7
-	VPSRLVD        Y0, Y7, Y7
-	VPAND          Y1, Y7, Y7
-	VPSHUFB        Y7, Y2, Y7
-	VPSIGNB        Y7, Y5, Y8
-	VPABSB         Y7, Y7
-	VPMADDUBSW     Y8, Y7, Y7
-	VPMADDWD       Y3, Y7, Y7
-	VBROADCASTI128 88(CX)(DX*2), Y8
-	VPSRLVD        Y0, Y8, Y8
-	VPAND          Y1, Y8, Y8
-	VPSHUFB        Y8, Y2, Y8
-	VPSIGNB        Y8, Y5, Y9
-	VPABSB         Y8, Y8
-	VPMADDUBSW     Y9, Y8, Y8
-	VPMADDWD       Y3, Y8, Y8
-	VPHADDD        Y8, Y7, Y7
-	VBROADCASTI128 88(AX)(BX*2), Y8
-	VPSRLVD        Y0, Y8, Y8
-	VPAND          Y1, Y8, Y8
-	VPSHUFB        Y8, Y2, Y8
-	VPSIGNB        Y8, Y5, Y9
-	VPABSB         Y8, Y8
-	VPMADDUBSW     Y9, Y8, Y8
-	VPMADDWD       Y3, Y8, Y8
-	VBROADCASTI128 88(CX)(DX*4), Y9
-	VPSRLVD        Y0, Y9, Y9
-	VPAND          Y1, Y9, Y9
-	VPSHUFB        Y9, Y2, Y9
-	VPSIGNB        Y9, Y5, Y5
-	VPABSB         Y9, Y9
-	VPMADDUBSW     Y5, Y9, Y9
-	VPMADDWD       Y3, Y9, Y9
-	VPHADDD        Y9, Y8, Y8
-	VPHADDD        Y8, Y7, Y7
-	VPERM2I128     $0x20, Y7, Y6, Y5
-	VPERM2I128     $0x31, Y7, Y6, Y6
-	VPADDD         Y6, Y5, Y5
-	VCVTDQ2PS      Y5, Y5
-	VBROADCASTSS   352(DI), Y6
-	VMULPS         160(SP), Y6, Y6
-	VFMADD231PS    Y5, Y6, Y4
-	VMOVDQU        384(DI), Y5
-	VBROADCASTI128 104(AX), Y6
-	VPSRLVD        Y0, Y6, Y6
-	VPAND          Y1, Y6, Y6
-	VPSHUFB        Y6, Y2, Y6
-	VPSIGNB        Y6, Y5, Y7
-	VPABSB         Y6, Y6
-	VPMADDUBSW     Y7, Y6, Y6
-	VPMADDWD       Y3, Y6, Y6
-	VBROADCASTI128 104(AX)(DX*1), Y7
-	VPSRLVD        Y0, Y7, Y7
-	VPAND          Y1, Y7, Y7
-	VPSHUFB        Y7, Y2, Y7
-	VPSIGNB        Y7, Y5, Y8
-	VPABSB         Y7, Y7
-	VPMADDUBSW     Y8, Y7, Y7
-	VPMADDWD       Y3, Y7, Y7
-	VPHADDD        Y7, Y6, Y6
-	VBROADCASTI128 104(AX)(DX*2), Y7
-	VPSRLVD        Y0, Y7, Y7
-	VPAND          Y1, Y7, Y7
-	VPSHUFB        Y7, Y2, Y7
-	VPSIGNB        Y7, Y5, Y8
-	VPABSB         Y7, Y7
-	VPMADDUBSW     Y8, Y7, Y7
-	VPMADDWD       Y3, Y7, Y7
-	VBROADCASTI128 104(CX), Y8
-	VPSRLVD        Y0, Y8, Y8
-	VPAND          Y1, Y8, Y8
-	VPSHUFB        Y8, Y2, Y8
-	VPSIGNB        Y8, Y5, Y9
-	VPABSB         Y8, Y8
-	VPMADDUBSW     Y9, Y8, Y8
-	VPMADDWD       Y3, Y8, Y8
-	VPHADDD        Y8, Y7, Y7
-	VPHADDD        Y7, Y6, Y6
-	VBROADCASTI128 104(AX)(DX*4), Y7
-	VPSRLVD        Y0, Y7, Y7
-	VPAND          Y1, Y7, Y7
-	VPSHUFB        Y7, Y2, Y7
-	VPSIGNB        Y7, Y5, Y8
-	VPABSB         Y7, Y7
-	VPMADDUBSW     Y8, Y7, Y7
-	VPMADDWD       Y3, Y7, Y7
-	VBROADCASTI128 104(CX)(DX*2), Y8
-	VPSRLVD        Y0, Y8, Y8
-	VPAND          Y1, Y8, Y8
-	VPSHUFB        Y8, Y2, Y8
-	VPSIGNB        Y8, Y5, Y9
-	VPABSB         Y8, Y8
-	VPMADDUBSW     Y9, Y8, Y8
-	VPMADDWD       Y3, Y8, Y8
-	VPHADDD        Y8, Y7, Y7
-	VBROADCASTI128 104(AX)(BX*2), Y8
-	VPSRLVD        Y0, Y8, Y8
-	VPAND          Y1, Y8, Y8
-	VPSHUFB        Y8, Y2, Y8
-	VPSIGNB        Y8, Y5, Y9
-	VPABSB         Y8, Y8
-	VPMADDUBSW     Y9, Y8, Y8
-	VPMADDWD       Y3, Y8, Y8
-	VBROADCASTI128 104(CX)(DX*4), Y9
-	VPSRLVD        Y0, Y9, Y9
-	VPAND          Y1, Y9, Y9
-	VPSHUFB        Y9, Y2, Y9
-	VPSIGNB        Y9, Y5, Y5
-	VPABSB         Y9, Y9
-	VPMADDUBSW     Y5, Y9, Y9
-	VPMADDWD       Y3, Y9, Y9
-	VPHADDD        Y9, Y8, Y8
-	VPHADDD        Y8, Y7, Y7
-	VPERM2I128     $0x20, Y7, Y6, Y5
-	VPERM2I128     $0x31, Y7, Y6, Y6
-	VPADDD         Y6, Y5, Y5
-	VCVTDQ2PS      Y5, Y5
-	VBROADCASTSS   416(DI), Y6
-	VMULPS         192(SP), Y6, Y6
-	VFMADD231PS    Y5, Y6, Y4
-	VMOVDQU        448(DI), Y5
-	VBROADCASTI128 120(AX), Y6
-	VPSRLVD        Y0, Y6, Y6
-	VPAND          Y1, Y6, Y6
-	VPSHUFB        Y6, Y2, Y6
-	VPSIGNB        Y6, Y5, Y7
-	VPABSB         Y6, Y6
-	VPMADDUBSW     Y7, Y6, Y6
-	VPMADDWD       Y3, Y6, Y6
-	VBROADCASTI128 120(AX)(DX*1), Y7
-	VPSRLVD        Y0, Y7, Y7
-	VPAND          Y1, Y7, Y7
-	VPSHUFB        Y7, Y2, Y7
-	VPSIGNB        Y7, Y5, Y8
-	VPABSB         Y7, Y7
-	VPMADDUBSW     Y8, Y7, Y7
-	VPMADDWD       Y3, Y7, Y7
-	VPHADDD        Y7, Y6, Y6
-	VBROADCASTI128 120(AX)(DX*2), Y7
-	VPSRLVD        Y0, Y7, Y7
-	VPAND          Y1, Y7, Y7
-	VPSHUFB        Y7, Y2, Y7
-	VPSIGNB        Y7, Y5, Y8
-	VPABSB         Y7, Y7
-	VPMADDUBSW     Y8, Y7, Y7
-	VPMADDWD       Y3, Y7, Y7
-	VBROADCASTI128 120(CX), Y8
-	VPSRLVD        Y0, Y8, Y8
-	VPAND          Y1, Y8, Y8
-	VPSHUFB        Y8, Y2, Y8
-	VPSIGNB        Y8, Y5, Y9
-	VPABSB         Y8, Y8
-	VPMADDUBSW     Y9, Y8, Y8
-	VPMADDWD       Y3, Y8, Y8
-	VPHADDD        Y8, Y7, Y7
-	VPHADDD        Y7, Y6, Y6
-	VBROADCASTI128 120(AX)(DX*4), Y7
-	VPSRLVD        Y0, Y7, Y7
-	VPAND          Y1, Y7, Y7
-	VPSHUFB        Y7, Y2, Y7
-	VPSIGNB        Y7, Y5, Y8
-	VPABSB         Y7, Y7
-	VPMADDUBSW     Y8, Y7, Y7
-	VPMADDWD       Y3, Y7, Y7
-	VBROADCASTI128 120(CX)(DX*2), Y8
-	VPSRLVD        Y0, Y8, Y8
-	VPAND          Y1, Y8, Y8
-	VPSHUFB        Y8, Y2, Y8
-	VPSIGNB        Y8, Y5, Y9
-	VPABSB         Y8, Y8
-	VPMADDUBSW     Y9, Y8, Y8
-	VPMADDWD       Y3, Y8, Y8
-	VPHADDD        Y8, Y7, Y7
-	VBROADCASTI128 120(AX)(BX*2), Y8
-	VPSRLVD        Y0, Y8, Y8
-	VPAND          Y1, Y8, Y8
-	VPSHUFB        Y8, Y2, Y8
-	VPSIGNB        Y8, Y5, Y9
-	VPABSB         Y8, Y8
-	VPMADDUBSW     Y9, Y8, Y8
-	VPMADDWD       Y3, Y8, Y8
-	VBROADCASTI128 120(CX)(DX*4), Y9
-	VPSRLVD        Y0, Y9, Y9
-	VPAND          Y1, Y9, Y9
-	VPSHUFB        Y9, Y2, Y9
-	VPSIGNB        Y9, Y5, Y5
-	VPABSB         Y9, Y9
-	VPMADDUBSW     Y5, Y9, Y9
-	VPMADDWD       Y3, Y9, Y9
-	VPHADDD        Y9, Y8, Y8
-	VPHADDD        Y8, Y7, Y7
-	VPERM2I128     $0x20, Y7, Y6, Y5
-	VPERM2I128     $0x31, Y7, Y6, Y6
-	VPADDD         Y6, Y5, Y5
-	VCVTDQ2PS      Y5, Y5
-	VBROADCASTSS   480(DI), Y6
-	VMULPS         224(SP), Y6, Y6
-	VFMADD231PS    Y5, Y6, Y4
-	ADDQ           $+136, AX
-	ADDQ           $+136, CX
-	ADDQ           $+512, DI
-	DECQ           R10
-	JNZ            block10
-	VMOVUPS        Y4, (R8)
-	ADDQ           $+32, R8
-	LEAQ           (SI)(DX*8), SI
-	DECQ           R9
-	JNZ            group9
-	VZEROUPPER
-	RET
-
-DATA dwordFifteen<>+0(SB)/8, $0x0000000f0000000f
-DATA dwordFifteen<>+8(SB)/8, $0x0000000f0000000f
-DATA dwordFifteen<>+16(SB)/8, $0x0000000f0000000f
-DATA dwordFifteen<>+24(SB)/8, $0x0000000f0000000f
-GLOBL dwordFifteen<>(SB), RODATA|NOPTR, $32
-
-DATA dwordThree<>+0(SB)/8, $0x0000000300000003
-DATA dwordThree<>+8(SB)/8, $0x0000000300000003
-DATA dwordThree<>+16(SB)/8, $0x0000000300000003
-DATA dwordThree<>+24(SB)/8, $0x0000000300000003
-GLOBL dwordThree<>(SB), RODATA|NOPTR, $32
-
-DATA dwordThirtyTwo<>+0(SB)/8, $0x0000002000000020
-DATA dwordThirtyTwo<>+8(SB)/8, $0x0000002000000020
-DATA dwordThirtyTwo<>+16(SB)/8, $0x0000002000000020
-DATA dwordThirtyTwo<>+24(SB)/8, $0x0000002000000020
-GLOBL dwordThirtyTwo<>(SB), RODATA|NOPTR, $32
-
-// func dotIQ4_XSVNNI(out *float32, w *byte, rowBytes int, groups int, a *byte, n int)
-// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3
-TEXT ·dotIQ4_XSVNNI(SB), $256-48
-	MOVQ    rowBytes+16(FP), DX
-	LEAQ    (DX)(DX*2), BX
-	MOVQ    w+8(FP), SI
-	MOVQ    out+0(FP), R8
-	MOVQ    groups+24(FP), R9
-	VMOVDQU nibbleShift<>+0(SB), Y0
-	VMOVDQU nibbleMask<>+0(SB), Y1
-	VMOVDQU tableIQ4Unsigned<>+0(SB), Y2
-
-group11:
-	MOVQ  SI, AX
-	LEAQ  (AX)(BX*1), CX
-	MOVQ  a+32(FP), DI
-	MOVQ  n+40(FP), R10
 	VPXOR Y3, Y3, Y3
 
-block12:
+block10:
 	VPBROADCASTD   (AX), Y4
 	VPBROADCASTD   (AX)(DX*1), Y5
 	VPBLENDD       $0x02, Y5, Y4, Y4
@@ -1485,532 +646,1182 @@ block12:
 	VCVTDQ2PS      Y5, Y5
 	VMULPS         Y6, Y5, Y5
 	VMOVDQU        Y5, 224(SP)
-	VMOVDQU        (DI), Y4
+	VBROADCASTI128 (DI), Y4
+	VBROADCASTI128 16(DI), Y5
+	VBROADCASTI128 8(AX), Y6
+	VINSERTI128    $0x01, 8(AX)(DX*4), Y6, Y6
+	VPSRLW         $0x04, Y6, Y7
+	VPAND          Y0, Y6, Y6
+	VPAND          Y0, Y7, Y7
+	VPSHUFB        Y6, Y1, Y6
+	VPSHUFB        Y7, Y1, Y7
+	VPSIGNB        Y6, Y4, Y8
+	VPABSB         Y6, Y6
+	VPMADDUBSW     Y8, Y6, Y6
+	VPSIGNB        Y7, Y5, Y8
+	VPABSB         Y7, Y7
+	VPMADDUBSW     Y8, Y7, Y7
+	VPMADDWD       Y2, Y6, Y6
+	VPMADDWD       Y2, Y7, Y7
+	VPADDD         Y7, Y6, Y6
+	VBROADCASTI128 8(AX)(DX*1), Y7
+	VINSERTI128    $0x01, 8(CX)(DX*2), Y7, Y7
+	VPSRLW         $0x04, Y7, Y8
+	VPAND          Y0, Y7, Y7
+	VPAND          Y0, Y8, Y8
+	VPSHUFB        Y7, Y1, Y7
+	VPSHUFB        Y8, Y1, Y8
+	VPSIGNB        Y7, Y4, Y9
+	VPABSB         Y7, Y7
+	VPMADDUBSW     Y9, Y7, Y7
+	VPSIGNB        Y8, Y5, Y9
+	VPABSB         Y8, Y8
+	VPMADDUBSW     Y9, Y8, Y8
+	VPMADDWD       Y2, Y7, Y7
+	VPMADDWD       Y2, Y8, Y8
+	VPADDD         Y8, Y7, Y7
+	VPHADDD        Y7, Y6, Y6
+	VBROADCASTI128 8(AX)(DX*2), Y7
+	VINSERTI128    $0x01, 8(AX)(BX*2), Y7, Y7
+	VPSRLW         $0x04, Y7, Y8
+	VPAND          Y0, Y7, Y7
+	VPAND          Y0, Y8, Y8
+	VPSHUFB        Y7, Y1, Y7
+	VPSHUFB        Y8, Y1, Y8
+	VPSIGNB        Y7, Y4, Y9
+	VPABSB         Y7, Y7
+	VPMADDUBSW     Y9, Y7, Y7
+	VPSIGNB        Y8, Y5, Y9
+	VPABSB         Y8, Y8
+	VPMADDUBSW     Y9, Y8, Y8
+	VPMADDWD       Y2, Y7, Y7
+	VPMADDWD       Y2, Y8, Y8
+	VPADDD         Y8, Y7, Y7
+	VBROADCASTI128 8(CX), Y8
+	VINSERTI128    $0x01, 8(CX)(DX*4), Y8, Y8
+	VPSRLW         $0x04, Y8, Y9
+	VPAND          Y0, Y8, Y8
+	VPAND          Y0, Y9, Y9
+	VPSHUFB        Y8, Y1, Y8
+	VPSHUFB        Y9, Y1, Y9
+	VPSIGNB        Y8, Y4, Y4
+	VPABSB         Y8, Y8
+	VPMADDUBSW     Y4, Y8, Y8
+	VPSIGNB        Y9, Y5, Y4
+	VPABSB         Y9, Y9
+	VPMADDUBSW     Y4, Y9, Y9
+	VPMADDWD       Y2, Y8, Y8
+	VPMADDWD       Y2, Y9, Y9
+	VPADDD         Y9, Y8, Y8
+	VPHADDD        Y8, Y7, Y7
+	VPHADDD        Y7, Y6, Y6
+	VCVTDQ2PS      Y6, Y6
+	VBROADCASTSS   32(DI), Y4
+	VMULPS         (SP), Y4, Y4
+	VFMADD231PS    Y6, Y4, Y3
+	VBROADCASTI128 64(DI), Y4
+	VBROADCASTI128 80(DI), Y5
+	VBROADCASTI128 24(AX), Y6
+	VINSERTI128    $0x01, 24(AX)(DX*4), Y6, Y6
+	VPSRLW         $0x04, Y6, Y7
+	VPAND          Y0, Y6, Y6
+	VPAND          Y0, Y7, Y7
+	VPSHUFB        Y6, Y1, Y6
+	VPSHUFB        Y7, Y1, Y7
+	VPSIGNB        Y6, Y4, Y8
+	VPABSB         Y6, Y6
+	VPMADDUBSW     Y8, Y6, Y6
+	VPSIGNB        Y7, Y5, Y8
+	VPABSB         Y7, Y7
+	VPMADDUBSW     Y8, Y7, Y7
+	VPMADDWD       Y2, Y6, Y6
+	VPMADDWD       Y2, Y7, Y7
+	VPADDD         Y7, Y6, Y6
+	VBROADCASTI128 24(AX)(DX*1), Y7
+	VINSERTI128    $0x01, 24(CX)(DX*2), Y7, Y7
+	VPSRLW         $0x04, Y7, Y8
+	VPAND          Y0, Y7, Y7
+	VPAND          Y0, Y8, Y8
+	VPSHUFB        Y7, Y1, Y7
+	VPSHUFB        Y8, Y1, Y8
+	VPSIGNB        Y7, Y4, Y9
+	VPABSB         Y7, Y7
+	VPMADDUBSW     Y9, Y7, Y7
+	VPSIGNB        Y8, Y5, Y9
+	VPABSB         Y8, Y8
+	VPMADDUBSW     Y9, Y8, Y8
+	VPMADDWD       Y2, Y7, Y7
+	VPMADDWD       Y2, Y8, Y8
+	VPADDD         Y8, Y7, Y7
+	VPHADDD        Y7, Y6, Y6
+	VBROADCASTI128 24(AX)(DX*2), Y7
+	VINSERTI128    $0x01, 24(AX)(BX*2), Y7, Y7
+	VPSRLW         $0x04, Y7, Y8
+	VPAND          Y0, Y7, Y7
+	VPAND          Y0, Y8, Y8
+	VPSHUFB        Y7, Y1, Y7
+	VPSHUFB        Y8, Y1, Y8
+	VPSIGNB        Y7, Y4, Y9
+	VPABSB         Y7, Y7
+	VPMADDUBSW     Y9, Y7, Y7
+	VPSIGNB        Y8, Y5, Y9
+	VPABSB         Y8, Y8
+	VPMADDUBSW     Y9, Y8, Y8
+	VPMADDWD       Y2, Y7, Y7
+	VPMADDWD       Y2, Y8, Y8
+	VPADDD         Y8, Y7, Y7
+	VBROADCASTI128 24(CX), Y8
+	VINSERTI128    $0x01, 24(CX)(DX*4), Y8, Y8
+	VPSRLW         $0x04, Y8, Y9
+	VPAND          Y0, Y8, Y8
+	VPAND          Y0, Y9, Y9
+	VPSHUFB        Y8, Y1, Y8
+	VPSHUFB        Y9, Y1, Y9
+	VPSIGNB        Y8, Y4, Y4
+	VPABSB         Y8, Y8
+	VPMADDUBSW     Y4, Y8, Y8
+	VPSIGNB        Y9, Y5, Y4
+	VPABSB         Y9, Y9
+	VPMADDUBSW     Y4, Y9, Y9
+	VPMADDWD       Y2, Y8, Y8
+	VPMADDWD       Y2, Y9, Y9
+	VPADDD         Y9, Y8, Y8
+	VPHADDD        Y8, Y7, Y7
+	VPHADDD        Y7, Y6, Y6
+	VCVTDQ2PS      Y6, Y6
+	VBROADCASTSS   96(DI), Y4
+	VMULPS         32(SP), Y4, Y4
+	VFMADD231PS    Y6, Y4, Y3
+	VBROADCASTI128 128(DI), Y4
+	VBROADCASTI128 144(DI), Y5
+	VBROADCASTI128 40(AX), Y6
+	VINSERTI128    $0x01, 40(AX)(DX*4), Y6, Y6
+	VPSRLW         $0x04, Y6, Y7
+	VPAND          Y0, Y6, Y6
+	VPAND          Y0, Y7, Y7
+	VPSHUFB        Y6, Y1, Y6
+	VPSHUFB        Y7, Y1, Y7
+	VPSIGNB        Y6, Y4, Y8
+	VPABSB         Y6, Y6
+	VPMADDUBSW     Y8, Y6, Y6
+	VPSIGNB        Y7, Y5, Y8
+	VPABSB         Y7, Y7
+	VPMADDUBSW     Y8, Y7, Y7
+	VPMADDWD       Y2, Y6, Y6
+	VPMADDWD       Y2, Y7, Y7
+	VPADDD         Y7, Y6, Y6
+	VBROADCASTI128 40(AX)(DX*1), Y7
+	VINSERTI128    $0x01, 40(CX)(DX*2), Y7, Y7
+	VPSRLW         $0x04, Y7, Y8
+	VPAND          Y0, Y7, Y7
+	VPAND          Y0, Y8, Y8
+	VPSHUFB        Y7, Y1, Y7
+	VPSHUFB        Y8, Y1, Y8
+	VPSIGNB        Y7, Y4, Y9
+	VPABSB         Y7, Y7
+	VPMADDUBSW     Y9, Y7, Y7
+	VPSIGNB        Y8, Y5, Y9
+	VPABSB         Y8, Y8
+	VPMADDUBSW     Y9, Y8, Y8
+	VPMADDWD       Y2, Y7, Y7
+	VPMADDWD       Y2, Y8, Y8
+	VPADDD         Y8, Y7, Y7
+	VPHADDD        Y7, Y6, Y6
+	VBROADCASTI128 40(AX)(DX*2), Y7
+	VINSERTI128    $0x01, 40(AX)(BX*2), Y7, Y7
+	VPSRLW         $0x04, Y7, Y8
+	VPAND          Y0, Y7, Y7
+	VPAND          Y0, Y8, Y8
+	VPSHUFB        Y7, Y1, Y7
+	VPSHUFB        Y8, Y1, Y8
+	VPSIGNB        Y7, Y4, Y9
+	VPABSB         Y7, Y7
+	VPMADDUBSW     Y9, Y7, Y7
+	VPSIGNB        Y8, Y5, Y9
+	VPABSB         Y8, Y8
+	VPMADDUBSW     Y9, Y8, Y8
+	VPMADDWD       Y2, Y7, Y7
+	VPMADDWD       Y2, Y8, Y8
+	VPADDD         Y8, Y7, Y7
+	VBROADCASTI128 40(CX), Y8
+	VINSERTI128    $0x01, 40(CX)(DX*4), Y8, Y8
+	VPSRLW         $0x04, Y8, Y9
+	VPAND          Y0, Y8, Y8
+	VPAND          Y0, Y9, Y9
+	VPSHUFB        Y8, Y1, Y8
+	VPSHUFB        Y9, Y1, Y9
+	VPSIGNB        Y8, Y4, Y4
+	VPABSB         Y8, Y8
+	VPMADDUBSW     Y4, Y8, Y8
+	VPSIGNB        Y9, Y5, Y4
+	VPABSB         Y9, Y9
+	VPMADDUBSW     Y4, Y9, Y9
+	VPMADDWD       Y2, Y8, Y8
+	VPMADDWD       Y2, Y9, Y9
+	VPADDD         Y9, Y8, Y8
+	VPHADDD        Y8, Y7, Y7
+	VPHADDD        Y7, Y6, Y6
+	VCVTDQ2PS      Y6, Y6
+	VBROADCASTSS   160(DI), Y4
+	VMULPS         64(SP), Y4, Y4
+	VFMADD231PS    Y6, Y4, Y3
+	VBROADCASTI128 192(DI), Y4
+	VBROADCASTI128 208(DI), Y5
+	VBROADCASTI128 56(AX), Y6
+	VINSERTI128    $0x01, 56(AX)(DX*4), Y6, Y6
+	VPSRLW         $0x04, Y6, Y7
+	VPAND          Y0, Y6, Y6
+	VPAND          Y0, Y7, Y7
+	VPSHUFB        Y6, Y1, Y6
+	VPSHUFB        Y7, Y1, Y7
+	VPSIGNB        Y6, Y4, Y8
+	VPABSB         Y6, Y6
+	VPMADDUBSW     Y8, Y6, Y6
+	VPSIGNB        Y7, Y5, Y8
+	VPABSB         Y7, Y7
+	VPMADDUBSW     Y8, Y7, Y7
+	VPMADDWD       Y2, Y6, Y6
+	VPMADDWD       Y2, Y7, Y7
+	VPADDD         Y7, Y6, Y6
+	VBROADCASTI128 56(AX)(DX*1), Y7
+	VINSERTI128    $0x01, 56(CX)(DX*2), Y7, Y7
+	VPSRLW         $0x04, Y7, Y8
+	VPAND          Y0, Y7, Y7
+	VPAND          Y0, Y8, Y8
+	VPSHUFB        Y7, Y1, Y7
+	VPSHUFB        Y8, Y1, Y8
+	VPSIGNB        Y7, Y4, Y9
+	VPABSB         Y7, Y7
+	VPMADDUBSW     Y9, Y7, Y7
+	VPSIGNB        Y8, Y5, Y9
+	VPABSB         Y8, Y8
+	VPMADDUBSW     Y9, Y8, Y8
+	VPMADDWD       Y2, Y7, Y7
+	VPMADDWD       Y2, Y8, Y8
+	VPADDD         Y8, Y7, Y7
+	VPHADDD        Y7, Y6, Y6
+	VBROADCASTI128 56(AX)(DX*2), Y7
+	VINSERTI128    $0x01, 56(AX)(BX*2), Y7, Y7
+	VPSRLW         $0x04, Y7, Y8
+	VPAND          Y0, Y7, Y7
+	VPAND          Y0, Y8, Y8
+	VPSHUFB        Y7, Y1, Y7
+	VPSHUFB        Y8, Y1, Y8
+	VPSIGNB        Y7, Y4, Y9
+	VPABSB         Y7, Y7
+	VPMADDUBSW     Y9, Y7, Y7
+	VPSIGNB        Y8, Y5, Y9
+	VPABSB         Y8, Y8
+	VPMADDUBSW     Y9, Y8, Y8
+	VPMADDWD       Y2, Y7, Y7
+	VPMADDWD       Y2, Y8, Y8
+	VPADDD         Y8, Y7, Y7
+	VBROADCASTI128 56(CX), Y8
+	VINSERTI128    $0x01, 56(CX)(DX*4), Y8, Y8
+	VPSRLW         $0x04, Y8, Y9
+	VPAND          Y0, Y8, Y8
+	VPAND          Y0, Y9, Y9
+	VPSHUFB        Y8, Y1, Y8
+	VPSHUFB        Y9, Y1, Y9
+	VPSIGNB        Y8, Y4, Y4
+	VPABSB         Y8, Y8
+	VPMADDUBSW     Y4, Y8, Y8
+	VPSIGNB        Y9, Y5, Y4
+	VPABSB         Y9, Y9
+	VPMADDUBSW     Y4, Y9, Y9
+	VPMADDWD       Y2, Y8, Y8
+	VPMADDWD       Y2, Y9, Y9
+	VPADDD         Y9, Y8, Y8
+	VPHADDD        Y8, Y7, Y7
+	VPHADDD        Y7, Y6, Y6
+	VCVTDQ2PS      Y6, Y6
+	VBROADCASTSS   224(DI), Y4
+	VMULPS         96(SP), Y4, Y4
+	VFMADD231PS    Y6, Y4, Y3
+	VBROADCASTI128 256(DI), Y4
+	VBROADCASTI128 272(DI), Y5
+	VBROADCASTI128 72(AX), Y6
+	VINSERTI128    $0x01, 72(AX)(DX*4), Y6, Y6
+	VPSRLW         $0x04, Y6, Y7
+	VPAND          Y0, Y6, Y6
+	VPAND          Y0, Y7, Y7
+	VPSHUFB        Y6, Y1, Y6
+	VPSHUFB        Y7, Y1, Y7
+	VPSIGNB        Y6, Y4, Y8
+	VPABSB         Y6, Y6
+	VPMADDUBSW     Y8, Y6, Y6
+	VPSIGNB        Y7, Y5, Y8
+	VPABSB         Y7, Y7
+	VPMADDUBSW     Y8, Y7, Y7
+	VPMADDWD       Y2, Y6, Y6
+	VPMADDWD       Y2, Y7, Y7
+	VPADDD         Y7, Y6, Y6
+	VBROADCASTI128 72(AX)(DX*1), Y7
+	VINSERTI128    $0x01, 72(CX)(DX*2), Y7, Y7
+	VPSRLW         $0x04, Y7, Y8
+	VPAND          Y0, Y7, Y7
+	VPAND          Y0, Y8, Y8
+	VPSHUFB        Y7, Y1, Y7
+	VPSHUFB        Y8, Y1, Y8
+	VPSIGNB        Y7, Y4, Y9
+	VPABSB         Y7, Y7
+	VPMADDUBSW     Y9, Y7, Y7
+	VPSIGNB        Y8, Y5, Y9
+	VPABSB         Y8, Y8
+	VPMADDUBSW     Y9, Y8, Y8
+	VPMADDWD       Y2, Y7, Y7
+	VPMADDWD       Y2, Y8, Y8
+	VPADDD         Y8, Y7, Y7
+	VPHADDD        Y7, Y6, Y6
+	VBROADCASTI128 72(AX)(DX*2), Y7
+	VINSERTI128    $0x01, 72(AX)(BX*2), Y7, Y7
+	VPSRLW         $0x04, Y7, Y8
+	VPAND          Y0, Y7, Y7
+	VPAND          Y0, Y8, Y8
+	VPSHUFB        Y7, Y1, Y7
+	VPSHUFB        Y8, Y1, Y8
+	VPSIGNB        Y7, Y4, Y9
+	VPABSB         Y7, Y7
+	VPMADDUBSW     Y9, Y7, Y7
+	VPSIGNB        Y8, Y5, Y9
+	VPABSB         Y8, Y8
+	VPMADDUBSW     Y9, Y8, Y8
+	VPMADDWD       Y2, Y7, Y7
+	VPMADDWD       Y2, Y8, Y8
+	VPADDD         Y8, Y7, Y7
+	VBROADCASTI128 72(CX), Y8
+	VINSERTI128    $0x01, 72(CX)(DX*4), Y8, Y8
+	VPSRLW         $0x04, Y8, Y9
+	VPAND          Y0, Y8, Y8
+	VPAND          Y0, Y9, Y9
+	VPSHUFB        Y8, Y1, Y8
+	VPSHUFB        Y9, Y1, Y9
+	VPSIGNB        Y8, Y4, Y4
+	VPABSB         Y8, Y8
+	VPMADDUBSW     Y4, Y8, Y8
+	VPSIGNB        Y9, Y5, Y4
+	VPABSB         Y9, Y9
+	VPMADDUBSW     Y4, Y9, Y9
+	VPMADDWD       Y2, Y8, Y8
+	VPMADDWD       Y2, Y9, Y9
+	VPADDD         Y9, Y8, Y8
+	VPHADDD        Y8, Y7, Y7
+	VPHADDD        Y7, Y6, Y6
+	VCVTDQ2PS      Y6, Y6
+	VBROADCASTSS   288(DI), Y4
+	VMULPS         128(SP), Y4, Y4
+	VFMADD231PS    Y6, Y4, Y3
+	VBROADCASTI128 320(DI), Y4
+	VBROADCASTI128 336(DI), Y5
+	VBROADCASTI128 88(AX), Y6
+	VINSERTI128    $0x01, 88(AX)(DX*4), Y6, Y6
+	VPSRLW         $0x04, Y6, Y7
+	VPAND          Y0, Y6, Y6
+	VPAND          Y0, Y7, Y7
+	VPSHUFB        Y6, Y1, Y6
+	VPSHUFB        Y7, Y1, Y7
+	VPSIGNB        Y6, Y4, Y8
+	VPABSB         Y6, Y6
+	VPMADDUBSW     Y8, Y6, Y6
+	VPSIGNB        Y7, Y5, Y8
+	VPABSB         Y7, Y7
+	VPMADDUBSW     Y8, Y7, Y7
+	VPMADDWD       Y2, Y6, Y6
+	VPMADDWD       Y2, Y7, Y7
+	VPADDD         Y7, Y6, Y6
+	VBROADCASTI128 88(AX)(DX*1), Y7
+	VINSERTI128    $0x01, 88(CX)(DX*2), Y7, Y7
+	VPSRLW         $0x04, Y7, Y8
+	VPAND          Y0, Y7, Y7
+	VPAND          Y0, Y8, Y8
+	VPSHUFB        Y7, Y1, Y7
+	VPSHUFB        Y8, Y1, Y8
+	VPSIGNB        Y7, Y4, Y9
+	VPABSB         Y7, Y7
+	VPMADDUBSW     Y9, Y7, Y7
+	VPSIGNB        Y8, Y5, Y9
+	VPABSB         Y8, Y8
+	VPMADDUBSW     Y9, Y8, Y8
+	VPMADDWD       Y2, Y7, Y7
+	VPMADDWD       Y2, Y8, Y8
+	VPADDD         Y8, Y7, Y7
+	VPHADDD        Y7, Y6, Y6
+	VBROADCASTI128 88(AX)(DX*2), Y7
+	VINSERTI128    $0x01, 88(AX)(BX*2), Y7, Y7
+	VPSRLW         $0x04, Y7, Y8
+	VPAND          Y0, Y7, Y7
+	VPAND          Y0, Y8, Y8
+	VPSHUFB        Y7, Y1, Y7
+	VPSHUFB        Y8, Y1, Y8
+	VPSIGNB        Y7, Y4, Y9
+	VPABSB         Y7, Y7
+	VPMADDUBSW     Y9, Y7, Y7
+	VPSIGNB        Y8, Y5, Y9
+	VPABSB         Y8, Y8
+	VPMADDUBSW     Y9, Y8, Y8
+	VPMADDWD       Y2, Y7, Y7
+	VPMADDWD       Y2, Y8, Y8
+	VPADDD         Y8, Y7, Y7
+	VBROADCASTI128 88(CX), Y8
+	VINSERTI128    $0x01, 88(CX)(DX*4), Y8, Y8
+	VPSRLW         $0x04, Y8, Y9
+	VPAND          Y0, Y8, Y8
+	VPAND          Y0, Y9, Y9
+	VPSHUFB        Y8, Y1, Y8
+	VPSHUFB        Y9, Y1, Y9
+	VPSIGNB        Y8, Y4, Y4
+	VPABSB         Y8, Y8
+	VPMADDUBSW     Y4, Y8, Y8
+	VPSIGNB        Y9, Y5, Y4
+	VPABSB         Y9, Y9
+	VPMADDUBSW     Y4, Y9, Y9
+	VPMADDWD       Y2, Y8, Y8
+	VPMADDWD       Y2, Y9, Y9
+	VPADDD         Y9, Y8, Y8
+	VPHADDD        Y8, Y7, Y7
+	VPHADDD        Y7, Y6, Y6
+	VCVTDQ2PS      Y6, Y6
+	VBROADCASTSS   352(DI), Y4
+	VMULPS         160(SP), Y4, Y4
+	VFMADD231PS    Y6, Y4, Y3
+	VBROADCASTI128 384(DI), Y4
+	VBROADCASTI128 400(DI), Y5
+	VBROADCASTI128 104(AX), Y6
+	VINSERTI128    $0x01, 104(AX)(DX*4), Y6, Y6
+	VPSRLW         $0x04, Y6, Y7
+	VPAND          Y0, Y6, Y6
+	VPAND          Y0, Y7, Y7
+	VPSHUFB        Y6, Y1, Y6
+	VPSHUFB        Y7, Y1, Y7
+	VPSIGNB        Y6, Y4, Y8
+	VPABSB         Y6, Y6
+	VPMADDUBSW     Y8, Y6, Y6
+	VPSIGNB        Y7, Y5, Y8
+	VPABSB         Y7, Y7
+	VPMADDUBSW     Y8, Y7, Y7
+	VPMADDWD       Y2, Y6, Y6
+	VPMADDWD       Y2, Y7, Y7
+	VPADDD         Y7, Y6, Y6
+	VBROADCASTI128 104(AX)(DX*1), Y7
+	VINSERTI128    $0x01, 104(CX)(DX*2), Y7, Y7
+	VPSRLW         $0x04, Y7, Y8
+	VPAND          Y0, Y7, Y7
+	VPAND          Y0, Y8, Y8
+	VPSHUFB        Y7, Y1, Y7
+	VPSHUFB        Y8, Y1, Y8
+	VPSIGNB        Y7, Y4, Y9
+	VPABSB         Y7, Y7
+	VPMADDUBSW     Y9, Y7, Y7
+	VPSIGNB        Y8, Y5, Y9
+	VPABSB         Y8, Y8
+	VPMADDUBSW     Y9, Y8, Y8
+	VPMADDWD       Y2, Y7, Y7
+	VPMADDWD       Y2, Y8, Y8
+	VPADDD         Y8, Y7, Y7
+	VPHADDD        Y7, Y6, Y6
+	VBROADCASTI128 104(AX)(DX*2), Y7
+	VINSERTI128    $0x01, 104(AX)(BX*2), Y7, Y7
+	VPSRLW         $0x04, Y7, Y8
+	VPAND          Y0, Y7, Y7
+	VPAND          Y0, Y8, Y8
+	VPSHUFB        Y7, Y1, Y7
+	VPSHUFB        Y8, Y1, Y8
+	VPSIGNB        Y7, Y4, Y9
+	VPABSB         Y7, Y7
+	VPMADDUBSW     Y9, Y7, Y7
+	VPSIGNB        Y8, Y5, Y9
+	VPABSB         Y8, Y8
+	VPMADDUBSW     Y9, Y8, Y8
+	VPMADDWD       Y2, Y7, Y7
+	VPMADDWD       Y2, Y8, Y8
+	VPADDD         Y8, Y7, Y7
+	VBROADCASTI128 104(CX), Y8
+	VINSERTI128    $0x01, 104(CX)(DX*4), Y8, Y8
+	VPSRLW         $0x04, Y8, Y9
+	VPAND          Y0, Y8, Y8
+	VPAND          Y0, Y9, Y9
+	VPSHUFB        Y8, Y1, Y8
+	VPSHUFB        Y9, Y1, Y9
+	VPSIGNB        Y8, Y4, Y4
+	VPABSB         Y8, Y8
+	VPMADDUBSW     Y4, Y8, Y8
+	VPSIGNB        Y9, Y5, Y4
+	VPABSB         Y9, Y9
+	VPMADDUBSW     Y4, Y9, Y9
+	VPMADDWD       Y2, Y8, Y8
+	VPMADDWD       Y2, Y9, Y9
+	VPADDD         Y9, Y8, Y8
+	VPHADDD        Y8, Y7, Y7
+	VPHADDD        Y7, Y6, Y6
+	VCVTDQ2PS      Y6, Y6
+	VBROADCASTSS   416(DI), Y4
+	VMULPS         192(SP), Y4, Y4
+	VFMADD231PS    Y6, Y4, Y3
+	VBROADCASTI128 448(DI), Y4
+	VBROADCASTI128 464(DI), Y5
+	VBROADCASTI128 120(AX), Y6
+	VINSERTI128    $0x01, 120(AX)(DX*4), Y6, Y6
+	VPSRLW         $0x04, Y6, Y7
+	VPAND          Y0, Y6, Y6
+	VPAND          Y0, Y7, Y7
+	VPSHUFB        Y6, Y1, Y6
+	VPSHUFB        Y7, Y1, Y7
+	VPSIGNB        Y6, Y4, Y8
+	VPABSB         Y6, Y6
+	VPMADDUBSW     Y8, Y6, Y6
+	VPSIGNB        Y7, Y5, Y8
+	VPABSB         Y7, Y7
+	VPMADDUBSW     Y8, Y7, Y7
+	VPMADDWD       Y2, Y6, Y6
+	VPMADDWD       Y2, Y7, Y7
+	VPADDD         Y7, Y6, Y6
+	VBROADCASTI128 120(AX)(DX*1), Y7
+	VINSERTI128    $0x01, 120(CX)(DX*2), Y7, Y7
+	VPSRLW         $0x04, Y7, Y8
+	VPAND          Y0, Y7, Y7
+	VPAND          Y0, Y8, Y8
+	VPSHUFB        Y7, Y1, Y7
+	VPSHUFB        Y8, Y1, Y8
+	VPSIGNB        Y7, Y4, Y9
+	VPABSB         Y7, Y7
+	VPMADDUBSW     Y9, Y7, Y7
+	VPSIGNB        Y8, Y5, Y9
+	VPABSB         Y8, Y8
+	VPMADDUBSW     Y9, Y8, Y8
+	VPMADDWD       Y2, Y7, Y7
+	VPMADDWD       Y2, Y8, Y8
+	VPADDD         Y8, Y7, Y7
+	VPHADDD        Y7, Y6, Y6
+	VBROADCASTI128 120(AX)(DX*2), Y7
+	VINSERTI128    $0x01, 120(AX)(BX*2), Y7, Y7
+	VPSRLW         $0x04, Y7, Y8
+	VPAND          Y0, Y7, Y7
+	VPAND          Y0, Y8, Y8
+	VPSHUFB        Y7, Y1, Y7
+	VPSHUFB        Y8, Y1, Y8
+	VPSIGNB        Y7, Y4, Y9
+	VPABSB         Y7, Y7
+	VPMADDUBSW     Y9, Y7, Y7
+	VPSIGNB        Y8, Y5, Y9
+	VPABSB         Y8, Y8
+	VPMADDUBSW     Y9, Y8, Y8
+	VPMADDWD       Y2, Y7, Y7
+	VPMADDWD       Y2, Y8, Y8
+	VPADDD         Y8, Y7, Y7
+	VBROADCASTI128 120(CX), Y8
+	VINSERTI128    $0x01, 120(CX)(DX*4), Y8, Y8
+	VPSRLW         $0x04, Y8, Y9
+	VPAND          Y0, Y8, Y8
+	VPAND          Y0, Y9, Y9
+	VPSHUFB        Y8, Y1, Y8
+	VPSHUFB        Y9, Y1, Y9
+	VPSIGNB        Y8, Y4, Y4
+	VPABSB         Y8, Y8
+	VPMADDUBSW     Y4, Y8, Y8
+	VPSIGNB        Y9, Y5, Y4
+	VPABSB         Y9, Y9
+	VPMADDUBSW     Y4, Y9, Y9
+	VPMADDWD       Y2, Y8, Y8
+	VPMADDWD       Y2, Y9, Y9
+	VPADDD         Y9, Y8, Y8
+	VPHADDD        Y8, Y7, Y7
+	VPHADDD        Y7, Y6, Y6
+	VCVTDQ2PS      Y6, Y6
+	VBROADCASTSS   480(DI), Y4
+	VMULPS         224(SP), Y4, Y4
+	VFMADD231PS    Y6, Y4, Y3
+	ADDQ           $+136, AX
+	ADDQ           $+136, CX
+	ADDQ           $+512, DI
+	DECQ           R10
+	JNZ            block10
+	VMOVUPS        Y3, (R8)
+	ADDQ           $+32, R8
+	LEAQ           (SI)(DX*8), SI
+	DECQ           R9
+	JNZ            group9
+	VZEROUPPER
+	RET
+
+DATA dwordFifteen<>+0(SB)/8, $0x0000000f0000000f
+DATA dwordFifteen<>+8(SB)/8, $0x0000000f0000000f
+DATA dwordFifteen<>+16(SB)/8, $0x0000000f0000000f
+DATA dwordFifteen<>+24(SB)/8, $0x0000000f0000000f
+GLOBL dwordFifteen<>(SB), RODATA|NOPTR, $32
+
+DATA dwordThree<>+0(SB)/8, $0x0000000300000003
+DATA dwordThree<>+8(SB)/8, $0x0000000300000003
+DATA dwordThree<>+16(SB)/8, $0x0000000300000003
+DATA dwordThree<>+24(SB)/8, $0x0000000300000003
+GLOBL dwordThree<>(SB), RODATA|NOPTR, $32
+
+DATA dwordThirtyTwo<>+0(SB)/8, $0x0000002000000020
+DATA dwordThirtyTwo<>+8(SB)/8, $0x0000002000000020
+DATA dwordThirtyTwo<>+16(SB)/8, $0x0000002000000020
+DATA dwordThirtyTwo<>+24(SB)/8, $0x0000002000000020
+GLOBL dwordThirtyTwo<>(SB), RODATA|NOPTR, $32
+
+// func dotIQ4_XSVNNI(out *float32, w *byte, rowBytes int, groups int, a *byte, n int)
+// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3
+TEXT ·dotIQ4_XSVNNI(SB), $256-48
+	MOVQ    rowBytes+16(FP), DX
+	LEAQ    (DX)(DX*2), BX
+	MOVQ    w+8(FP), SI
+	MOVQ    out+0(FP), R8
+	MOVQ    groups+24(FP), R9
+	VMOVDQU nibbleMask<>+0(SB), Y0
+	VMOVDQU tableIQ4Unsigned<>+0(SB), Y1
+	VMOVDQU onesWords<>+0(SB), Y2
+
+group11:
+	MOVQ  SI, AX
+	LEAQ  (AX)(BX*1), CX
+	MOVQ  a+32(FP), DI
+	MOVQ  n+40(FP), R10
+	VPXOR Y2, Y2, Y2
+
+block12:
+	VPBROADCASTD   (AX), Y3
+	VPBROADCASTD   (AX)(DX*1), Y4
+	VPBLENDD       $0x02, Y4, Y3, Y3
+	VPBROADCASTD   (AX)(DX*2), Y4
+	VPBLENDD       $0x04, Y4, Y3, Y3
+	VPBROADCASTD   (CX), Y4
+	VPBLENDD       $0x08, Y4, Y3, Y3
+	VPBROADCASTD   (AX)(DX*4), Y4
+	VPBLENDD       $0x10, Y4, Y3, Y3
+	VPBROADCASTD   (CX)(DX*2), Y4
+	VPBLENDD       $0x20, Y4, Y3, Y3
+	VPBROADCASTD   (AX)(BX*2), Y4
+	VPBLENDD       $0x40, Y4, Y3, Y3
+	VPBROADCASTD   (CX)(DX*4), Y4
+	VPBLENDD       $0x80, Y4, Y3, Y3
+	VPBROADCASTD   4(AX), Y4
+	VPBROADCASTD   4(AX)(DX*1), Y5
+	VPBLENDD       $0x02, Y5, Y4, Y4
+	VPBROADCASTD   4(AX)(DX*2), Y5
+	VPBLENDD       $0x04, Y5, Y4, Y4
+	VPBROADCASTD   4(CX), Y5
+	VPBLENDD       $0x08, Y5, Y4, Y4
+	VPBROADCASTD   4(AX)(DX*4), Y5
+	VPBLENDD       $0x10, Y5, Y4, Y4
+	VPBROADCASTD   4(CX)(DX*2), Y5
+	VPBLENDD       $0x20, Y5, Y4, Y4
+	VPBROADCASTD   4(AX)(BX*2), Y5
+	VPBLENDD       $0x40, Y5, Y4, Y4
+	VPBROADCASTD   4(CX)(DX*4), Y5
+	VPBLENDD       $0x80, Y5, Y4, Y4
+	VPXOR          Y5, Y5, Y5
+	VPBLENDW       $0xaa, Y5, Y3, Y5
+	VPACKUSDW      Y5, Y5, Y5
+	VPERMQ         $0xd8, Y5, Y5
+	VCVTPH2PS      X5, Y5
+	VPSRLD         $0x10, Y3, Y3
+	VMOVDQU        dwordFifteen<>+0(SB), Y6
+	VMOVDQU        dwordThree<>+0(SB), Y7
+	VMOVDQU        dwordThirtyTwo<>+0(SB), Y8
+	VPSRLD         $0x00, Y4, Y9
+	VPAND          Y6, Y9, Y9
+	VPSRLD         $0x00, Y3, Y10
+	VPAND          Y7, Y10, Y10
+	VPSLLD         $0x04, Y10, Y10
+	VPOR           Y10, Y9, Y9
+	VPSUBD         Y8, Y9, Y9
+	VCVTDQ2PS      Y9, Y9
+	VMULPS         Y5, Y9, Y9
+	VMOVDQU        Y9, (SP)
+	VPSRLD         $0x04, Y4, Y9
+	VPAND          Y6, Y9, Y9
+	VPSRLD         $0x02, Y3, Y10
+	VPAND          Y7, Y10, Y10
+	VPSLLD         $0x04, Y10, Y10
+	VPOR           Y10, Y9, Y9
+	VPSUBD         Y8, Y9, Y9
+	VCVTDQ2PS      Y9, Y9
+	VMULPS         Y5, Y9, Y9
+	VMOVDQU        Y9, 32(SP)
+	VPSRLD         $0x08, Y4, Y9
+	VPAND          Y6, Y9, Y9
+	VPSRLD         $0x04, Y3, Y10
+	VPAND          Y7, Y10, Y10
+	VPSLLD         $0x04, Y10, Y10
+	VPOR           Y10, Y9, Y9
+	VPSUBD         Y8, Y9, Y9
+	VCVTDQ2PS      Y9, Y9
+	VMULPS         Y5, Y9, Y9
+	VMOVDQU        Y9, 64(SP)
+	VPSRLD         $0x0c, Y4, Y9
+	VPAND          Y6, Y9, Y9
+	VPSRLD         $0x06, Y3, Y10
+	VPAND          Y7, Y10, Y10
+	VPSLLD         $0x04, Y10, Y10
+	VPOR           Y10, Y9, Y9
+	VPSUBD         Y8, Y9, Y9
+	VCVTDQ2PS      Y9, Y9
+	VMULPS         Y5, Y9, Y9
+	VMOVDQU        Y9, 96(SP)
+	VPSRLD         $0x10, Y4, Y9
+	VPAND          Y6, Y9, Y9
+	VPSRLD         $0x08, Y3, Y10
+	VPAND          Y7, Y10, Y10
+	VPSLLD         $0x04, Y10, Y10
+	VPOR           Y10, Y9, Y9
+	VPSUBD         Y8, Y9, Y9
+	VCVTDQ2PS      Y9, Y9
+	VMULPS         Y5, Y9, Y9
+	VMOVDQU        Y9, 128(SP)
+	VPSRLD         $0x14, Y4, Y9
+	VPAND          Y6, Y9, Y9
+	VPSRLD         $0x0a, Y3, Y10
+	VPAND          Y7, Y10, Y10
+	VPSLLD         $0x04, Y10, Y10
+	VPOR           Y10, Y9, Y9
+	VPSUBD         Y8, Y9, Y9
+	VCVTDQ2PS      Y9, Y9
+	VMULPS         Y5, Y9, Y9
+	VMOVDQU        Y9, 160(SP)
+	VPSRLD         $0x18, Y4, Y9
+	VPAND          Y6, Y9, Y9
+	VPSRLD         $0x0c, Y3, Y10
+	VPAND          Y7, Y10, Y10
+	VPSLLD         $0x04, Y10, Y10
+	VPOR           Y10, Y9, Y9
+	VPSUBD         Y8, Y9, Y9
+	VCVTDQ2PS      Y9, Y9
+	VMULPS         Y5, Y9, Y9
+	VMOVDQU        Y9, 192(SP)
+	VPSRLD         $0x1c, Y4, Y4
+	VPAND          Y6, Y4, Y4
+	VPSRLD         $0x0e, Y3, Y3
+	VPAND          Y7, Y3, Y3
+	VPSLLD         $0x04, Y3, Y3
+	VPOR           Y3, Y4, Y4
+	VPSUBD         Y8, Y4, Y4
+	VCVTDQ2PS      Y4, Y4
+	VMULPS         Y5, Y4, Y4
+	VMOVDQU        Y4, 224(SP)
+	VBROADCASTI128 (DI), Y3
+	VBROADCASTI128 16(DI), Y4
 	VBROADCASTI128 8(AX), Y5
-	VPSRLVD        Y0, Y5, Y5
-	VPAND          Y1, Y5, Y5
-	VPSHUFB        Y5, Y2, Y5
-	VPXOR          Y6, Y6, Y6
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xf4 // VPDPBUSD       Y4, Y5, Y6
+	VINSERTI128    $0x01, 8(AX)(DX*4), Y5, Y5
+	VPSRLW         $0x04, Y5, Y6
+	VPAND          Y0, Y5, Y5
+	VPAND          Y0, Y6, Y6
+	VPSHUFB        Y5, Y1, Y5
+	VPSHUFB        Y6, Y1, Y6
+	VPXOR          Y7, Y7, Y7
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfb // VPDPBUSD       Y3, Y5, Y7
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x4d; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y4, Y6, Y7
 	VBROADCASTI128 8(AX)(DX*1), Y5
-	VPSRLVD        Y0, Y5, Y5
-	VPAND          Y1, Y5, Y5
-	VPSHUFB        Y5, Y2, Y5
-	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y4, Y5, Y7
-	VPHADDD        Y7, Y6, Y6
+	VINSERTI128    $0x01, 8(CX)(DX*2), Y5, Y5
+	VPSRLW         $0x04, Y5, Y6
+	VPAND          Y0, Y5, Y5
+	VPAND          Y0, Y6, Y6
+	VPSHUFB        Y5, Y1, Y5
+	VPSHUFB        Y6, Y1, Y6
+	VPXOR          Y8, Y8, Y8
+	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc3 // VPDPBUSD       Y3, Y5, Y8
+	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y6, Y8
+	VPHADDD        Y8, Y7, Y7
 	VBROADCASTI128 8(AX)(DX*2), Y5
-	VPSRLVD        Y0, Y5, Y5
-	VPAND          Y1, Y5, Y5
-	VPSHUFB        Y5, Y2, Y5
-	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y4, Y5, Y7
+	VINSERTI128    $0x01, 8(AX)(BX*2), Y5, Y5
+	VPSRLW         $0x04, Y5, Y6
+	VPAND          Y0, Y5, Y5
+	VPAND          Y0, Y6, Y6
+	VPSHUFB        Y5, Y1, Y5
+	VPSHUFB        Y6, Y1, Y6
+	VPXOR          Y8, Y8, Y8
+	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc3 // VPDPBUSD       Y3, Y5, Y8
+	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y6, Y8
 	VBROADCASTI128 8(CX), Y5
-	VPSRLVD        Y0, Y5, Y5
-	VPAND          Y1, Y5, Y5
-	VPSHUFB        Y5, Y2, Y5
-	VPXOR          Y8, Y8, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y5, Y8
-	VPHADDD        Y8, Y7, Y7
-	VPHADDD        Y7, Y6, Y6
-	VBROADCASTI128 8(AX)(DX*4), Y5
-	VPSRLVD        Y0, Y5, Y5
-	VPAND          Y1, Y5, Y5
-	VPSHUFB        Y5, Y2, Y5
-	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y4, Y5, Y7
-	VBROADCASTI128 8(CX)(DX*2), Y5
-	VPSRLVD        Y0, Y5, Y5
-	VPAND          Y1, Y5, Y5
-	VPSHUFB        Y5, Y2, Y5
-	VPXOR          Y8, Y8, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y5, Y8
-	VPHADDD        Y8, Y7, Y7
-	VBROADCASTI128 8(AX)(BX*2), Y5
-	VPSRLVD        Y0, Y5, Y5
-	VPAND          Y1, Y5, Y5
-	VPSHUFB        Y5, Y2, Y5
-	VPXOR          Y8, Y8, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y5, Y8
-	VBROADCASTI128 8(CX)(DX*4), Y5
-	VPSRLVD        Y0, Y5, Y5
-	VPAND          Y1, Y5, Y5
-	VPSHUFB        Y5, Y2, Y5
+	VINSERTI128    $0x01, 8(CX)(DX*4), Y5, Y5
+	VPSRLW         $0x04, Y5, Y6
+	VPAND          Y0, Y5, Y5
+	VPAND          Y0, Y6, Y6
+	VPSHUFB        Y5, Y1, Y5
+	VPSHUFB        Y6, Y1, Y6
 	VPXOR          Y9, Y9, Y9
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xcc // VPDPBUSD       Y4, Y5, Y9
+	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xcb // VPDPBUSD       Y3, Y5, Y9
+	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xcc // VPDPBUSD       Y4, Y6, Y9
 	VPHADDD        Y9, Y8, Y8
 	VPHADDD        Y8, Y7, Y7
-	VPERM2I128     $0x20, Y7, Y6, Y4
-	VPERM2I128     $0x31, Y7, Y6, Y5
-	VPADDD         Y5, Y4, Y4
-	VPBROADCASTD   40(DI), Y5
-	VPSLLD         $0x07, Y5, Y5
-	VPADDD         Y5, Y4, Y4
-	VCVTDQ2PS      Y4, Y4
-	VBROADCASTSS   32(DI), Y5
-	VMULPS         (SP), Y5, Y5
-	VFMADD231PS    Y4, Y5, Y3
-	VMOVDQU        64(DI), Y4
+	VPBROADCASTD   40(DI), Y3
+	VPSLLD         $0x07, Y3, Y3
+	VPADDD         Y3, Y7, Y7
+	VCVTDQ2PS      Y7, Y7
+	VBROADCASTSS   32(DI), Y3
+	VMULPS         (SP), Y3, Y3
+	VFMADD231PS    Y7, Y3, Y2
+	VBROADCASTI128 64(DI), Y3
+	VBROADCASTI128 80(DI), Y4
 	VBROADCASTI128 24(AX), Y5
-	VPSRLVD        Y0, Y5, Y5
-	VPAND          Y1, Y5, Y5
-	VPSHUFB        Y5, Y2, Y5
-	VPXOR          Y6, Y6, Y6
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xf4 // VPDPBUSD       Y4, Y5, Y6
+	VINSERTI128    $0x01, 24(AX)(DX*4), Y5, Y5
+	VPSRLW         $0x04, Y5, Y6
+	VPAND          Y0, Y5, Y5
+	VPAND          Y0, Y6, Y6
+	VPSHUFB        Y5, Y1, Y5
+	VPSHUFB        Y6, Y1, Y6
+	VPXOR          Y7, Y7, Y7
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfb // VPDPBUSD       Y3, Y5, Y7
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x4d; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y4, Y6, Y7
 	VBROADCASTI128 24(AX)(DX*1), Y5
-	VPSRLVD        Y0, Y5, Y5
-	VPAND          Y1, Y5, Y5
-	VPSHUFB        Y5, Y2, Y5
-	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y4, Y5, Y7
-	VPHADDD        Y7, Y6, Y6
+	VINSERTI128    $0x01, 24(CX)(DX*2), Y5, Y5
+	VPSRLW         $0x04, Y5, Y6
+	VPAND          Y0, Y5, Y5
+	VPAND          Y0, Y6, Y6
+	VPSHUFB        Y5, Y1, Y5
+	VPSHUFB        Y6, Y1, Y6
+	VPXOR          Y8, Y8, Y8
+	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc3 // VPDPBUSD       Y3, Y5, Y8
+	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y6, Y8
+	VPHADDD        Y8, Y7, Y7
 	VBROADCASTI128 24(AX)(DX*2), Y5
-	VPSRLVD        Y0, Y5, Y5
-	VPAND          Y1, Y5, Y5
-	VPSHUFB        Y5, Y2, Y5
-	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y4, Y5, Y7
+	VINSERTI128    $0x01, 24(AX)(BX*2), Y5, Y5
+	VPSRLW         $0x04, Y5, Y6
+	VPAND          Y0, Y5, Y5
+	VPAND          Y0, Y6, Y6
+	VPSHUFB        Y5, Y1, Y5
+	VPSHUFB        Y6, Y1, Y6
+	VPXOR          Y8, Y8, Y8
+	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc3 // VPDPBUSD       Y3, Y5, Y8
+	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y6, Y8
 	VBROADCASTI128 24(CX), Y5
-	VPSRLVD        Y0, Y5, Y5
-	VPAND          Y1, Y5, Y5
-	VPSHUFB        Y5, Y2, Y5
-	VPXOR          Y8, Y8, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y5, Y8
-	VPHADDD        Y8, Y7, Y7
-	VPHADDD        Y7, Y6, Y6
-	VBROADCASTI128 24(AX)(DX*4), Y5
-	VPSRLVD        Y0, Y5, Y5
-	VPAND          Y1, Y5, Y5
-	VPSHUFB        Y5, Y2, Y5
-	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y4, Y5, Y7
-	VBROADCASTI128 24(CX)(DX*2), Y5
-	VPSRLVD        Y0, Y5, Y5
-	VPAND          Y1, Y5, Y5
-	VPSHUFB        Y5, Y2, Y5
-	VPXOR          Y8, Y8, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y5, Y8
-	VPHADDD        Y8, Y7, Y7
-	VBROADCASTI128 24(AX)(BX*2), Y5
-	VPSRLVD        Y0, Y5, Y5
-	VPAND          Y1, Y5, Y5
-	VPSHUFB        Y5, Y2, Y5
-	VPXOR          Y8, Y8, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y5, Y8
-	VBROADCASTI128 24(CX)(DX*4), Y5
-	VPSRLVD        Y0, Y5, Y5
-	VPAND          Y1, Y5, Y5
-	VPSHUFB        Y5, Y2, Y5
+	VINSERTI128    $0x01, 24(CX)(DX*4), Y5, Y5
+	VPSRLW         $0x04, Y5, Y6
+	VPAND          Y0, Y5, Y5
+	VPAND          Y0, Y6, Y6
+	VPSHUFB        Y5, Y1, Y5
+	VPSHUFB        Y6, Y1, Y6
 	VPXOR          Y9, Y9, Y9
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xcc // VPDPBUSD       Y4, Y5, Y9
+	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xcb // VPDPBUSD       Y3, Y5, Y9
+	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xcc // VPDPBUSD       Y4, Y6, Y9
 	VPHADDD        Y9, Y8, Y8
 	VPHADDD        Y8, Y7, Y7
-	VPERM2I128     $0x20, Y7, Y6, Y4
-	VPERM2I128     $0x31, Y7, Y6, Y5
-	VPADDD         Y5, Y4, Y4
-	VPBROADCASTD   104(DI), Y5
-	VPSLLD         $0x07, Y5, Y5
-	VPADDD         Y5, Y4, Y4
-	VCVTDQ2PS      Y4, Y4
-	VBROADCASTSS   96(DI), Y5
-	VMULPS         32(SP), Y5, Y5
-	VFMADD231PS    Y4, Y5, Y3
-	VMOVDQU        128(DI), Y4
+	VPBROADCASTD   104(DI), Y3
+	VPSLLD         $0x07, Y3, Y3
+	VPADDD         Y3, Y7, Y7
+	VCVTDQ2PS      Y7, Y7
+	VBROADCASTSS   96(DI), Y3
+	VMULPS         32(SP), Y3, Y3
+	VFMADD231PS    Y7, Y3, Y2
+	VBROADCASTI128 128(DI), Y3
+	VBROADCASTI128 144(DI), Y4
 	VBROADCASTI128 40(AX), Y5
-	VPSRLVD        Y0, Y5, Y5
-	VPAND          Y1, Y5, Y5
-	VPSHUFB        Y5, Y2, Y5
-	VPXOR          Y6, Y6, Y6
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xf4 // VPDPBUSD       Y4, Y5, Y6
+	VINSERTI128    $0x01, 40(AX)(DX*4), Y5, Y5
+	VPSRLW         $0x04, Y5, Y6
+	VPAND          Y0, Y5, Y5
+	VPAND          Y0, Y6, Y6
+	VPSHUFB        Y5, Y1, Y5
+	VPSHUFB        Y6, Y1, Y6
+	VPXOR          Y7, Y7, Y7
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfb // VPDPBUSD       Y3, Y5, Y7
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x4d; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y4, Y6, Y7
 	VBROADCASTI128 40(AX)(DX*1), Y5
-	VPSRLVD        Y0, Y5, Y5
-	VPAND          Y1, Y5, Y5
-	VPSHUFB        Y5, Y2, Y5
-	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y4, Y5, Y7
-	VPHADDD        Y7, Y6, Y6
+	VINSERTI128    $0x01, 40(CX)(DX*2), Y5, Y5
+	VPSRLW         $0x04, Y5, Y6
+	VPAND          Y0, Y5, Y5
+	VPAND          Y0, Y6, Y6
+	VPSHUFB        Y5, Y1, Y5
+	VPSHUFB        Y6, Y1, Y6
+	VPXOR          Y8, Y8, Y8
+	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc3 // VPDPBUSD       Y3, Y5, Y8
+	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y6, Y8
+	VPHADDD        Y8, Y7, Y7
 	VBROADCASTI128 40(AX)(DX*2), Y5
-	VPSRLVD        Y0, Y5, Y5
-	VPAND          Y1, Y5, Y5
-	VPSHUFB        Y5, Y2, Y5
-	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y4, Y5, Y7
+	VINSERTI128    $0x01, 40(AX)(BX*2), Y5, Y5
+	VPSRLW         $0x04, Y5, Y6
+	VPAND          Y0, Y5, Y5
+	VPAND          Y0, Y6, Y6
+	VPSHUFB        Y5, Y1, Y5
+	VPSHUFB        Y6, Y1, Y6
+	VPXOR          Y8, Y8, Y8
+	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc3 // VPDPBUSD       Y3, Y5, Y8
+	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y6, Y8
 	VBROADCASTI128 40(CX), Y5
-	VPSRLVD        Y0, Y5, Y5
-	VPAND          Y1, Y5, Y5
-	VPSHUFB        Y5, Y2, Y5
-	VPXOR          Y8, Y8, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y5, Y8
-	VPHADDD        Y8, Y7, Y7
-	VPHADDD        Y7, Y6, Y6
-	VBROADCASTI128 40(AX)(DX*4), Y5
-	VPSRLVD        Y0, Y5, Y5
-	VPAND          Y1, Y5, Y5
-	VPSHUFB        Y5, Y2, Y5
-	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y4, Y5, Y7
-	VBROADCASTI128 40(CX)(DX*2), Y5
-	VPSRLVD        Y0, Y5, Y5
-	VPAND          Y1, Y5, Y5
-	VPSHUFB        Y5, Y2, Y5
-	VPXOR          Y8, Y8, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y5, Y8
-	VPHADDD        Y8, Y7, Y7
-	VBROADCASTI128 40(AX)(BX*2), Y5
-	VPSRLVD        Y0, Y5, Y5
-	VPAND          Y1, Y5, Y5
-	VPSHUFB        Y5, Y2, Y5
-	VPXOR          Y8, Y8, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y5, Y8
-	VBROADCASTI128 40(CX)(DX*4), Y5
-	VPSRLVD        Y0, Y5, Y5
-	VPAND          Y1, Y5, Y5
-	VPSHUFB        Y5, Y2, Y5
+	VINSERTI128    $0x01, 40(CX)(DX*4), Y5, Y5
+	VPSRLW         $0x04, Y5, Y6
+	VPAND          Y0, Y5, Y5
+	VPAND          Y0, Y6, Y6
+	VPSHUFB        Y5, Y1, Y5
+	VPSHUFB        Y6, Y1, Y6
 	VPXOR          Y9, Y9, Y9
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xcc // VPDPBUSD       Y4, Y5, Y9
+	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xcb // VPDPBUSD       Y3, Y5, Y9
+	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xcc // VPDPBUSD       Y4, Y6, Y9
 	VPHADDD        Y9, Y8, Y8
 	VPHADDD        Y8, Y7, Y7
-	VPERM2I128     $0x20, Y7, Y6, Y4
-	VPERM2I128     $0x31, Y7, Y6, Y5
-	VPADDD         Y5, Y4, Y4
-	VPBROADCASTD   168(DI), Y5
-	VPSLLD         $0x07, Y5, Y5
-	VPADDD         Y5, Y4, Y4
-	VCVTDQ2PS      Y4, Y4
-	VBROADCASTSS   160(DI), Y5
-	VMULPS         64(SP), Y5, Y5
-	VFMADD231PS    Y4, Y5, Y3
-	VMOVDQU        192(DI), Y4
+	VPBROADCASTD   168(DI), Y3
+	VPSLLD         $0x07, Y3, Y3
+	VPADDD         Y3, Y7, Y7
+	VCVTDQ2PS      Y7, Y7
+	VBROADCASTSS   160(DI), Y3
+	VMULPS         64(SP), Y3, Y3
+	VFMADD231PS    Y7, Y3, Y2
+	VBROADCASTI128 192(DI), Y3
+	VBROADCASTI128 208(DI), Y4
 	VBROADCASTI128 56(AX), Y5
-	VPSRLVD        Y0, Y5, Y5
-	VPAND          Y1, Y5, Y5
-	VPSHUFB        Y5, Y2, Y5
-	VPXOR          Y6, Y6, Y6
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xf4 // VPDPBUSD       Y4, Y5, Y6
+	VINSERTI128    $0x01, 56(AX)(DX*4), Y5, Y5
+	VPSRLW         $0x04, Y5, Y6
+	VPAND          Y0, Y5, Y5
+	VPAND          Y0, Y6, Y6
+	VPSHUFB        Y5, Y1, Y5
+	VPSHUFB        Y6, Y1, Y6
+	VPXOR          Y7, Y7, Y7
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfb // VPDPBUSD       Y3, Y5, Y7
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x4d; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y4, Y6, Y7
 	VBROADCASTI128 56(AX)(DX*1), Y5
-	VPSRLVD        Y0, Y5, Y5
-	VPAND          Y1, Y5, Y5
-	VPSHUFB        Y5, Y2, Y5
-	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y4, Y5, Y7
-	VPHADDD        Y7, Y6, Y6
+	VINSERTI128    $0x01, 56(CX)(DX*2), Y5, Y5
+	VPSRLW         $0x04, Y5, Y6
+	VPAND          Y0, Y5, Y5
+	VPAND          Y0, Y6, Y6
+	VPSHUFB        Y5, Y1, Y5
+	VPSHUFB        Y6, Y1, Y6
+	VPXOR          Y8, Y8, Y8
+	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc3 // VPDPBUSD       Y3, Y5, Y8
+	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y6, Y8
+	VPHADDD        Y8, Y7, Y7
 	VBROADCASTI128 56(AX)(DX*2), Y5
-	VPSRLVD        Y0, Y5, Y5
-	VPAND          Y1, Y5, Y5
-	VPSHUFB        Y5, Y2, Y5
-	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y4, Y5, Y7
+	VINSERTI128    $0x01, 56(AX)(BX*2), Y5, Y5
+	VPSRLW         $0x04, Y5, Y6
+	VPAND          Y0, Y5, Y5
+	VPAND          Y0, Y6, Y6
+	VPSHUFB        Y5, Y1, Y5
+	VPSHUFB        Y6, Y1, Y6
+	VPXOR          Y8, Y8, Y8
+	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc3 // VPDPBUSD       Y3, Y5, Y8
+	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y6, Y8
 	VBROADCASTI128 56(CX), Y5
-	VPSRLVD        Y0, Y5, Y5
-	VPAND          Y1, Y5, Y5
-	VPSHUFB        Y5, Y2, Y5
-	VPXOR          Y8, Y8, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y5, Y8
-	VPHADDD        Y8, Y7, Y7
-	VPHADDD        Y7, Y6, Y6
-	VBROADCASTI128 56(AX)(DX*4), Y5
-	VPSRLVD        Y0, Y5, Y5
-	VPAND          Y1, Y5, Y5
-	VPSHUFB        Y5, Y2, Y5
-	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y4, Y5, Y7
-	VBROADCASTI128 56(CX)(DX*2), Y5
-	VPSRLVD        Y0, Y5, Y5
-	VPAND          Y1, Y5, Y5
-	VPSHUFB        Y5, Y2, Y5
-	VPXOR          Y8, Y8, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y5, Y8
-	VPHADDD        Y8, Y7, Y7
-	VBROADCASTI128 56(AX)(BX*2), Y5
-	VPSRLVD        Y0, Y5, Y5
-	VPAND          Y1, Y5, Y5
-	VPSHUFB        Y5, Y2, Y5
-	VPXOR          Y8, Y8, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y5, Y8
-	VBROADCASTI128 56(CX)(DX*4), Y5
-	VPSRLVD        Y0, Y5, Y5
-	VPAND          Y1, Y5, Y5
-	VPSHUFB        Y5, Y2, Y5
+	VINSERTI128    $0x01, 56(CX)(DX*4), Y5, Y5
+	VPSRLW         $0x04, Y5, Y6
+	VPAND          Y0, Y5, Y5
+	VPAND          Y0, Y6, Y6
+	VPSHUFB        Y5, Y1, Y5
+	VPSHUFB        Y6, Y1, Y6
 	VPXOR          Y9, Y9, Y9
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xcc // VPDPBUSD       Y4, Y5, Y9
+	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xcb // VPDPBUSD       Y3, Y5, Y9
+	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xcc // VPDPBUSD       Y4, Y6, Y9
 	VPHADDD        Y9, Y8, Y8
 	VPHADDD        Y8, Y7, Y7
-	VPERM2I128     $0x20, Y7, Y6, Y4
-	VPERM2I128     $0x31, Y7, Y6, Y5
-	VPADDD         Y5, Y4, Y4
-	VPBROADCASTD   232(DI), Y5
-	VPSLLD         $0x07, Y5, Y5
-	VPADDD         Y5, Y4, Y4
-	VCVTDQ2PS      Y4, Y4
-	VBROADCASTSS   224(DI), Y5
-	VMULPS         96(SP), Y5, Y5
-	VFMADD231PS    Y4, Y5, Y3
-	VMOVDQU        256(DI), Y4
+	VPBROADCASTD   232(DI), Y3
+	VPSLLD         $0x07, Y3, Y3
+	VPADDD         Y3, Y7, Y7
+	VCVTDQ2PS      Y7, Y7
+	VBROADCASTSS   224(DI), Y3
+	VMULPS         96(SP), Y3, Y3
+	VFMADD231PS    Y7, Y3, Y2
+	VBROADCASTI128 256(DI), Y3
+	VBROADCASTI128 272(DI), Y4
 	VBROADCASTI128 72(AX), Y5
-	VPSRLVD        Y0, Y5, Y5
-	VPAND          Y1, Y5, Y5
-	VPSHUFB        Y5, Y2, Y5
-	VPXOR          Y6, Y6, Y6
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xf4 // VPDPBUSD       Y4, Y5, Y6
+	VINSERTI128    $0x01, 72(AX)(DX*4), Y5, Y5
+	VPSRLW         $0x04, Y5, Y6
+	VPAND          Y0, Y5, Y5
+	VPAND          Y0, Y6, Y6
+	VPSHUFB        Y5, Y1, Y5
+	VPSHUFB        Y6, Y1, Y6
+	VPXOR          Y7, Y7, Y7
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfb // VPDPBUSD       Y3, Y5, Y7
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x4d; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y4, Y6, Y7
 	VBROADCASTI128 72(AX)(DX*1), Y5
-	VPSRLVD        Y0, Y5, Y5
-	VPAND          Y1, Y5, Y5
-	VPSHUFB        Y5, Y2, Y5
-	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y4, Y5, Y7
-	VPHADDD        Y7, Y6, Y6
+	VINSERTI128    $0x01, 72(CX)(DX*2), Y5, Y5
+	VPSRLW         $0x04, Y5, Y6
+	VPAND          Y0, Y5, Y5
+	VPAND          Y0, Y6, Y6
+	VPSHUFB        Y5, Y1, Y5
+	VPSHUFB        Y6, Y1, Y6
+	VPXOR          Y8, Y8, Y8
+	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc3 // VPDPBUSD       Y3, Y5, Y8
+	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y6, Y8
+	VPHADDD        Y8, Y7, Y7
 	VBROADCASTI128 72(AX)(DX*2), Y5
-	VPSRLVD        Y0, Y5, Y5
-	VPAND          Y1, Y5, Y5
-	VPSHUFB        Y5, Y2, Y5
-	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y4, Y5, Y7
+	VINSERTI128    $0x01, 72(AX)(BX*2), Y5, Y5
+	VPSRLW         $0x04, Y5, Y6
+	VPAND          Y0, Y5, Y5
+	VPAND          Y0, Y6, Y6
+	VPSHUFB        Y5, Y1, Y5
+	VPSHUFB        Y6, Y1, Y6
+	VPXOR          Y8, Y8, Y8
+	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc3 // VPDPBUSD       Y3, Y5, Y8
+	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y6, Y8
 	VBROADCASTI128 72(CX), Y5
-	VPSRLVD        Y0, Y5, Y5
-	VPAND          Y1, Y5, Y5
-	VPSHUFB        Y5, Y2, Y5
-	VPXOR          Y8, Y8, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y5, Y8
-	VPHADDD        Y8, Y7, Y7
-	VPHADDD        Y7, Y6, Y6
-	VBROADCASTI128 72(AX)(DX*4), Y5
-	VPSRLVD        Y0, Y5, Y5
-	VPAND          Y1, Y5, Y5
-	VPSHUFB        Y5, Y2, Y5
-	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y4, Y5, Y7
-	VBROADCASTI128 72(CX)(DX*2), Y5
-	VPSRLVD        Y0, Y5, Y5
-	VPAND          Y1, Y5, Y5
-	VPSHUFB        Y5, Y2, Y5
-	VPXOR          Y8, Y8, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y5, Y8
-	VPHADDD        Y8, Y7, Y7
-	VBROADCASTI128 72(AX)(BX*2), Y5
-	VPSRLVD        Y0, Y5, Y5
-	VPAND          Y1, Y5, Y5
-	VPSHUFB        Y5, Y2, Y5
-	VPXOR          Y8, Y8, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y5, Y8
-	VBROADCASTI128 72(CX)(DX*4), Y5
-	VPSRLVD        Y0, Y5, Y5
-	VPAND          Y1, Y5, Y5
-	VPSHUFB        Y5, Y2, Y5
+	VINSERTI128    $0x01, 72(CX)(DX*4), Y5, Y5
+	VPSRLW         $0x04, Y5, Y6
+	VPAND          Y0, Y5, Y5
+	VPAND          Y0, Y6, Y6
+	VPSHUFB        Y5, Y1, Y5
+	VPSHUFB        Y6, Y1, Y6
 	VPXOR          Y9, Y9, Y9
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xcc // VPDPBUSD       Y4, Y5, Y9
+	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xcb // VPDPBUSD       Y3, Y5, Y9
+	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xcc // VPDPBUSD       Y4, Y6, Y9
 	VPHADDD        Y9, Y8, Y8
 	VPHADDD        Y8, Y7, Y7
-	VPERM2I128     $0x20, Y7, Y6, Y4
-	VPERM2I128     $0x31, Y7, Y6, Y5
-	VPADDD         Y5, Y4, Y4
-	VPBROADCASTD   296(DI), Y5
-	VPSLLD         $0x07, Y5, Y5
-	VPADDD         Y5, Y4, Y4
-	VCVTDQ2PS      Y4, Y4
-	VBROADCASTSS   288(DI), Y5
-	VMULPS         128(SP), Y5, Y5
-	VFMADD231PS    Y4, Y5, Y3
-	VMOVDQU        320(DI), Y4
+	VPBROADCASTD   296(DI), Y3
+	VPSLLD         $0x07, Y3, Y3
+	VPADDD         Y3, Y7, Y7
+	VCVTDQ2PS      Y7, Y7
+	VBROADCASTSS   288(DI), Y3
+	VMULPS         128(SP), Y3, Y3
+	VFMADD231PS    Y7, Y3, Y2
+	VBROADCASTI128 320(DI), Y3
+	VBROADCASTI128 336(DI), Y4
 	VBROADCASTI128 88(AX), Y5
-	VPSRLVD        Y0, Y5, Y5
-	VPAND          Y1, Y5, Y5
-	VPSHUFB        Y5, Y2, Y5
-	VPXOR          Y6, Y6, Y6
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xf4 // VPDPBUSD       Y4, Y5, Y6
+	VINSERTI128    $0x01, 88(AX)(DX*4), Y5, Y5
+	VPSRLW         $0x04, Y5, Y6
+	VPAND          Y0, Y5, Y5
+	VPAND          Y0, Y6, Y6
+	VPSHUFB        Y5, Y1, Y5
+	VPSHUFB        Y6, Y1, Y6
+	VPXOR          Y7, Y7, Y7
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfb // VPDPBUSD       Y3, Y5, Y7
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x4d; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y4, Y6, Y7
 	VBROADCASTI128 88(AX)(DX*1), Y5
-	VPSRLVD        Y0, Y5, Y5
-	VPAND          Y1, Y5, Y5
-	VPSHUFB        Y5, Y2, Y5
-	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y4, Y5, Y7
-	VPHADDD        Y7, Y6, Y6
+	VINSERTI128    $0x01, 88(CX)(DX*2), Y5, Y5
+	VPSRLW         $0x04, Y5, Y6
+	VPAND          Y0, Y5, Y5
+	VPAND          Y0, Y6, Y6
+	VPSHUFB        Y5, Y1, Y5
+	VPSHUFB        Y6, Y1, Y6
+	VPXOR          Y8, Y8, Y8
+	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc3 // VPDPBUSD       Y3, Y5, Y8
+	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y6, Y8
+	VPHADDD        Y8, Y7, Y7
 	VBROADCASTI128 88(AX)(DX*2), Y5
-	VPSRLVD        Y0, Y5, Y5
-	VPAND          Y1, Y5, Y5
-	VPSHUFB        Y5, Y2, Y5
-	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y4, Y5, Y7
+	VINSERTI128    $0x01, 88(AX)(BX*2), Y5, Y5
+	VPSRLW         $0x04, Y5, Y6
+	VPAND          Y0, Y5, Y5
+	VPAND          Y0, Y6, Y6
+	VPSHUFB        Y5, Y1, Y5
+	VPSHUFB        Y6, Y1, Y6
+	VPXOR          Y8, Y8, Y8
+	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc3 // VPDPBUSD       Y3, Y5, Y8
+	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y6, Y8
 	VBROADCASTI128 88(CX), Y5
-	VPSRLVD        Y0, Y5, Y5
-	VPAND          Y1, Y5, Y5
-	VPSHUFB        Y5, Y2, Y5
-	VPXOR          Y8, Y8, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y5, Y8
-	VPHADDD        Y8, Y7, Y7
-	VPHADDD        Y7, Y6, Y6
-	VBROADCASTI128 88(AX)(DX*4), Y5
-	VPSRLVD        Y0, Y5, Y5
-	VPAND          Y1, Y5, Y5
-	VPSHUFB        Y5, Y2, Y5
-	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y4, Y5, Y7
-	VBROADCASTI128 88(CX)(DX*2), Y5
-	VPSRLVD        Y0, Y5, Y5
-	VPAND          Y1, Y5, Y5
-	VPSHUFB        Y5, Y2, Y5
-	VPXOR          Y8, Y8, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y5, Y8
-	VPHADDD        Y8, Y7, Y7
-	VBROADCASTI128 88(AX)(BX*2), Y5
-	VPSRLVD        Y0, Y5, Y5
-	VPAND          Y1, Y5, Y5
-	VPSHUFB        Y5, Y2, Y5
-	VPXOR          Y8, Y8, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y5, Y8
-	VBROADCASTI128 88(CX)(DX*4), Y5
-	VPSRLVD        Y0, Y5, Y5
-	VPAND          Y1, Y5, Y5
-	VPSHUFB        Y5, Y2, Y5
+	VINSERTI128    $0x01, 88(CX)(DX*4), Y5, Y5
+	VPSRLW         $0x04, Y5, Y6
+	VPAND          Y0, Y5, Y5
+	VPAND          Y0, Y6, Y6
+	VPSHUFB        Y5, Y1, Y5
+	VPSHUFB        Y6, Y1, Y6
 	VPXOR          Y9, Y9, Y9
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xcc // VPDPBUSD       Y4, Y5, Y9
+	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xcb // VPDPBUSD       Y3, Y5, Y9
+	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xcc // VPDPBUSD       Y4, Y6, Y9
 	VPHADDD        Y9, Y8, Y8
 	VPHADDD        Y8, Y7, Y7
-	VPERM2I128     $0x20, Y7, Y6, Y4
-	VPERM2I128     $0x31, Y7, Y6, Y5
-	VPADDD         Y5, Y4, Y4
-	VPBROADCASTD   360(DI), Y5
-	VPSLLD         $0x07, Y5, Y5
-	VPADDD         Y5, Y4, Y4
-	VCVTDQ2PS      Y4, Y4
-	VBROADCASTSS   352(DI), Y5
-	VMULPS         160(SP), Y5, Y5
-	VFMADD231PS    Y4, Y5, Y3
-	VMOVDQU        384(DI), Y4
+	VPBROADCASTD   360(DI), Y3
+	VPSLLD         $0x07, Y3, Y3
+	VPADDD         Y3, Y7, Y7
+	VCVTDQ2PS      Y7, Y7
+	VBROADCASTSS   352(DI), Y3
+	VMULPS         160(SP), Y3, Y3
+	VFMADD231PS    Y7, Y3, Y2
+	VBROADCASTI128 384(DI), Y3
+	VBROADCASTI128 400(DI), Y4
 	VBROADCASTI128 104(AX), Y5
-	VPSRLVD        Y0, Y5, Y5
-	VPAND          Y1, Y5, Y5
-	VPSHUFB        Y5, Y2, Y5
-	VPXOR          Y6, Y6, Y6
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xf4 // VPDPBUSD       Y4, Y5, Y6
+	VINSERTI128    $0x01, 104(AX)(DX*4), Y5, Y5
+	VPSRLW         $0x04, Y5, Y6
+	VPAND          Y0, Y5, Y5
+	VPAND          Y0, Y6, Y6
+	VPSHUFB        Y5, Y1, Y5
+	VPSHUFB        Y6, Y1, Y6
+	VPXOR          Y7, Y7, Y7
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfb // VPDPBUSD       Y3, Y5, Y7
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x4d; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y4, Y6, Y7
 	VBROADCASTI128 104(AX)(DX*1), Y5
-	VPSRLVD        Y0, Y5, Y5
-	VPAND          Y1, Y5, Y5
-	VPSHUFB        Y5, Y2, Y5
-	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y4, Y5, Y7
-	VPHADDD        Y7, Y6, Y6
+	VINSERTI128    $0x01, 104(CX)(DX*2), Y5, Y5
+	VPSRLW         $0x04, Y5, Y6
+	VPAND          Y0, Y5, Y5
+	VPAND          Y0, Y6, Y6
+	VPSHUFB        Y5, Y1, Y5
+	VPSHUFB        Y6, Y1, Y6
+	VPXOR          Y8, Y8, Y8
+	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc3 // VPDPBUSD       Y3, Y5, Y8
+	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y6, Y8
+	VPHADDD        Y8, Y7, Y7
 	VBROADCASTI128 104(AX)(DX*2), Y5
-	VPSRLVD        Y0, Y5, Y5
-	VPAND          Y1, Y5, Y5
-	VPSHUFB        Y5, Y2, Y5
-	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y4, Y5, Y7
+	VINSERTI128    $0x01, 104(AX)(BX*2), Y5, Y5
+	VPSRLW         $0x04, Y5, Y6
+	VPAND          Y0, Y5, Y5
+	VPAND          Y0, Y6, Y6
+	VPSHUFB        Y5, Y1, Y5
+	VPSHUFB        Y6, Y1, Y6
+	VPXOR          Y8, Y8, Y8
+	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc3 // VPDPBUSD       Y3, Y5, Y8
+	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y6, Y8
 	VBROADCASTI128 104(CX), Y5
-	VPSRLVD        Y0, Y5, Y5
-	VPAND          Y1, Y5, Y5
-	VPSHUFB        Y5, Y2, Y5
-	VPXOR          Y8, Y8, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y5, Y8
-	VPHADDD        Y8, Y7, Y7
-	VPHADDD        Y7, Y6, Y6
-	VBROADCASTI128 104(AX)(DX*4), Y5
-	VPSRLVD        Y0, Y5, Y5
-	VPAND          Y1, Y5, Y5
-	VPSHUFB        Y5, Y2, Y5
-	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y4, Y5, Y7
-	VBROADCASTI128 104(CX)(DX*2), Y5
-	VPSRLVD        Y0, Y5, Y5
-	VPAND          Y1, Y5, Y5
-	VPSHUFB        Y5, Y2, Y5
-	VPXOR          Y8, Y8, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y5, Y8
-	VPHADDD        Y8, Y7, Y7
-	VBROADCASTI128 104(AX)(BX*2), Y5
-	VPSRLVD        Y0, Y5, Y5
-	VPAND          Y1, Y5, Y5
-	VPSHUFB        Y5, Y2, Y5
-	VPXOR          Y8, Y8, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y5, Y8
-	VBROADCASTI128 104(CX)(DX*4), Y5
-	VPSRLVD        Y0, Y5, Y5
-	VPAND          Y1, Y5, Y5
-	VPSHUFB        Y5, Y2, Y5
+	VINSERTI128    $0x01, 104(CX)(DX*4), Y5, Y5
+	VPSRLW         $0x04, Y5, Y6
+	VPAND          Y0, Y5, Y5
+	VPAND          Y0, Y6, Y6
+	VPSHUFB        Y5, Y1, Y5
+	VPSHUFB        Y6, Y1, Y6
 	VPXOR          Y9, Y9, Y9
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xcc // VPDPBUSD       Y4, Y5, Y9
+	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xcb // VPDPBUSD       Y3, Y5, Y9
+	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xcc // VPDPBUSD       Y4, Y6, Y9
 	VPHADDD        Y9, Y8, Y8
 	VPHADDD        Y8, Y7, Y7
-	VPERM2I128     $0x20, Y7, Y6, Y4
-	VPERM2I128     $0x31, Y7, Y6, Y5
-	VPADDD         Y5, Y4, Y4
-	VPBROADCASTD   424(DI), Y5
-	VPSLLD         $0x07, Y5, Y5
-	VPADDD         Y5, Y4, Y4
-	VCVTDQ2PS      Y4, Y4
-	VBROADCASTSS   416(DI), Y5
-	VMULPS         192(SP), Y5, Y5
-	VFMADD231PS    Y4, Y5, Y3
-	VMOVDQU        448(DI), Y4
+	VPBROADCASTD   424(DI), Y3
+	VPSLLD         $0x07, Y3, Y3
+	VPADDD         Y3, Y7, Y7
+	VCVTDQ2PS      Y7, Y7
+	VBROADCASTSS   416(DI), Y3
+	VMULPS         192(SP), Y3, Y3
+	VFMADD231PS    Y7, Y3, Y2
+	VBROADCASTI128 448(DI), Y3
+	VBROADCASTI128 464(DI), Y4
 	VBROADCASTI128 120(AX), Y5
-	VPSRLVD        Y0, Y5, Y5
-	VPAND          Y1, Y5, Y5
-	VPSHUFB        Y5, Y2, Y5
-	VPXOR          Y6, Y6, Y6
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xf4 // VPDPBUSD       Y4, Y5, Y6
+	VINSERTI128    $0x01, 120(AX)(DX*4), Y5, Y5
+	VPSRLW         $0x04, Y5, Y6
+	VPAND          Y0, Y5, Y5
+	VPAND          Y0, Y6, Y6
+	VPSHUFB        Y5, Y1, Y5
+	VPSHUFB        Y6, Y1, Y6
+	VPXOR          Y7, Y7, Y7
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfb // VPDPBUSD       Y3, Y5, Y7
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x4d; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y4, Y6, Y7
 	VBROADCASTI128 120(AX)(DX*1), Y5
-	VPSRLVD        Y0, Y5, Y5
-	VPAND          Y1, Y5, Y5
-	VPSHUFB        Y5, Y2, Y5
-	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y4, Y5, Y7
-	VPHADDD        Y7, Y6, Y6
+	VINSERTI128    $0x01, 120(CX)(DX*2), Y5, Y5
+	VPSRLW         $0x04, Y5, Y6
+	VPAND          Y0, Y5, Y5
+	VPAND          Y0, Y6, Y6
+	VPSHUFB        Y5, Y1, Y5
+	VPSHUFB        Y6, Y1, Y6
+	VPXOR          Y8, Y8, Y8
+	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc3 // VPDPBUSD       Y3, Y5, Y8
+	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y6, Y8
+	VPHADDD        Y8, Y7, Y7
 	VBROADCASTI128 120(AX)(DX*2), Y5
-	VPSRLVD        Y0, Y5, Y5
-	VPAND          Y1, Y5, Y5
-	VPSHUFB        Y5, Y2, Y5
-	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y4, Y5, Y7
+	VINSERTI128    $0x01, 120(AX)(BX*2), Y5, Y5
+	VPSRLW         $0x04, Y5, Y6
+	VPAND          Y0, Y5, Y5
+	VPAND          Y0, Y6, Y6
+	VPSHUFB        Y5, Y1, Y5
+	VPSHUFB        Y6, Y1, Y6
+	VPXOR          Y8, Y8, Y8
+	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc3 // VPDPBUSD       Y3, Y5, Y8
+	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y6, Y8
 	VBROADCASTI128 120(CX), Y5
-	VPSRLVD        Y0, Y5, Y5
-	VPAND          Y1, Y5, Y5
-	VPSHUFB        Y5, Y2, Y5
-	VPXOR          Y8, Y8, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y5, Y8
-	VPHADDD        Y8, Y7, Y7
-	VPHADDD        Y7, Y6, Y6
-	VBROADCASTI128 120(AX)(DX*4), Y5
-	VPSRLVD        Y0, Y5, Y5
-	VPAND          Y1, Y5, Y5
-	VPSHUFB        Y5, Y2, Y5
-	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y4, Y5, Y7
-	VBROADCASTI128 120(CX)(DX*2), Y5
-	VPSRLVD        Y0, Y5, Y5
-	VPAND          Y1, Y5, Y5
-	VPSHUFB        Y5, Y2, Y5
-	VPXOR          Y8, Y8, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y5, Y8
-	VPHADDD        Y8, Y7, Y7
-	VBROADCASTI128 120(AX)(BX*2), Y5
-	VPSRLVD        Y0, Y5, Y5
-	VPAND          Y1, Y5, Y5
-	VPSHUFB        Y5, Y2, Y5
-	VPXOR          Y8, Y8, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y5, Y8
-	VBROADCASTI128 120(CX)(DX*4), Y5
-	VPSRLVD        Y0, Y5, Y5
-	VPAND          Y1, Y5, Y5
-	VPSHUFB        Y5, Y2, Y5
+	VINSERTI128    $0x01, 120(CX)(DX*4), Y5, Y5
+	VPSRLW         $0x04, Y5, Y6
+	VPAND          Y0, Y5, Y5
+	VPAND          Y0, Y6, Y6
+	VPSHUFB        Y5, Y1, Y5
+	VPSHUFB        Y6, Y1, Y6
 	VPXOR          Y9, Y9, Y9
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xcc // VPDPBUSD       Y4, Y5, Y9
+	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xcb // VPDPBUSD       Y3, Y5, Y9
+	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xcc // VPDPBUSD       Y4, Y6, Y9
 	VPHADDD        Y9, Y8, Y8
 	VPHADDD        Y8, Y7, Y7
-	VPERM2I128     $0x20, Y7, Y6, Y4
-	VPERM2I128     $0x31, Y7, Y6, Y5
-	VPADDD         Y5, Y4, Y4
-	VPBROADCASTD   488(DI), Y5
-	VPSLLD         $0x07, Y5, Y5
-	VPADDD         Y5, Y4, Y4
-	VCVTDQ2PS      Y4, Y4
-	VBROADCASTSS   480(DI), Y5
-	VMULPS         224(SP), Y5, Y5
-	VFMADD231PS    Y4, Y5, Y3
+	VPBROADCASTD   488(DI), Y3
+	VPSLLD         $0x07, Y3, Y3
+	VPADDD         Y3, Y7, Y7
+	VCVTDQ2PS      Y7, Y7
+	VBROADCASTSS   480(DI), Y3
+	VMULPS         224(SP), Y3, Y3
+	VFMADD231PS    Y7, Y3, Y2
 	ADDQ           $+136, AX
 	ADDQ           $+136, CX
 	ADDQ           $+512, DI
 	DECQ           R10
 	JNZ            block12
-	VMOVUPS        Y3, (R8)
+	VMOVUPS        Y2, (R8)
 	ADDQ           $+32, R8
 	LEAQ           (SI)(DX*8), SI
 	DECQ           R9

@@ -14,10 +14,222 @@ TEXT ·packQ4_0(SB), NOSPLIT, $0-32
 	LEAQ    (AX)(BX*1), CX
 	MOVQ    dst+0(FP), SI
 	MOVQ    n+24(FP), DI
-	VMOVDQU nibbleShift<>+0(SB), Y0
-	VMOVDQU nibbleMask<>+0(SB), Y1
+	VMOVDQU nibbleMask<>+0(SB), Y0
 
 block1:
+	VPBROADCASTD   (AX), Y1
+	VPBROADCASTD   (AX)(DX*1), Y2
+	VPBLENDD       $0x02, Y2, Y1, Y1
+	VPBROADCASTD   (AX)(DX*2), Y2
+	VPBLENDD       $0x04, Y2, Y1, Y1
+	VPBROADCASTD   (CX), Y2
+	VPBLENDD       $0x08, Y2, Y1, Y1
+	VPBROADCASTD   (AX)(DX*4), Y2
+	VPBLENDD       $0x10, Y2, Y1, Y1
+	VPBROADCASTD   (CX)(DX*2), Y2
+	VPBLENDD       $0x20, Y2, Y1, Y1
+	VPBROADCASTD   (AX)(BX*2), Y2
+	VPBLENDD       $0x40, Y2, Y1, Y1
+	VPBROADCASTD   (CX)(DX*4), Y2
+	VPBLENDD       $0x80, Y2, Y1, Y1
+	VPXOR          Y2, Y2, Y2
+	VPBLENDW       $0xaa, Y2, Y1, Y1
+	VPACKUSDW      Y1, Y1, Y1
+	VPERMQ         $0xd8, Y1, Y1
+	VCVTPH2PS      X1, Y1
+	VMOVUPS        Y1, 512(SI)
+	VBROADCASTI128 2(AX), Y1
+	VPSRLVD        nibbleShift<>+0(SB), Y1, Y1
+	VPAND          Y0, Y1, Y1
+	VBROADCASTI128 2(AX)(DX*4), Y2
+	VPSRLVD        nibbleShift<>+0(SB), Y2, Y2
+	VPAND          Y0, Y2, Y2
+	VINSERTI128    $0x01, X2, Y1, Y3
+	VPERM2I128     $0x31, Y2, Y1, Y1
+	VBROADCASTI128 2(AX)(DX*1), Y2
+	VPSRLVD        nibbleShift<>+0(SB), Y2, Y2
+	VPAND          Y0, Y2, Y2
+	VBROADCASTI128 2(CX)(DX*2), Y4
+	VPSRLVD        nibbleShift<>+0(SB), Y4, Y4
+	VPAND          Y0, Y4, Y4
+	VINSERTI128    $0x01, X4, Y2, Y5
+	VPERM2I128     $0x31, Y4, Y2, Y2
+	VBROADCASTI128 2(AX)(DX*2), Y4
+	VPSRLVD        nibbleShift<>+0(SB), Y4, Y4
+	VPAND          Y0, Y4, Y4
+	VBROADCASTI128 2(AX)(BX*2), Y6
+	VPSRLVD        nibbleShift<>+0(SB), Y6, Y6
+	VPAND          Y0, Y6, Y6
+	VINSERTI128    $0x01, X6, Y4, Y7
+	VPERM2I128     $0x31, Y6, Y4, Y4
+	VBROADCASTI128 2(CX), Y6
+	VPSRLVD        nibbleShift<>+0(SB), Y6, Y6
+	VPAND          Y0, Y6, Y6
+	VBROADCASTI128 2(CX)(DX*4), Y8
+	VPSRLVD        nibbleShift<>+0(SB), Y8, Y8
+	VPAND          Y0, Y8, Y8
+	VINSERTI128    $0x01, X8, Y6, Y9
+	VPERM2I128     $0x31, Y8, Y6, Y6
+	VPUNPCKLDQ     Y5, Y3, Y8
+	VPUNPCKHDQ     Y5, Y3, Y3
+	VPUNPCKLDQ     Y9, Y7, Y5
+	VPUNPCKHDQ     Y9, Y7, Y7
+	VPUNPCKLQDQ    Y5, Y8, Y9
+	VPUNPCKHQDQ    Y5, Y8, Y5
+	VPUNPCKLQDQ    Y7, Y3, Y8
+	VPUNPCKHQDQ    Y7, Y3, Y3
+	VMOVDQU        Y9, (SI)
+	VMOVDQU        Y5, 64(SI)
+	VMOVDQU        Y8, 128(SI)
+	VMOVDQU        Y3, 192(SI)
+	VPUNPCKLDQ     Y2, Y1, Y3
+	VPUNPCKHDQ     Y2, Y1, Y1
+	VPUNPCKLDQ     Y6, Y4, Y2
+	VPUNPCKHDQ     Y6, Y4, Y4
+	VPUNPCKLQDQ    Y2, Y3, Y5
+	VPUNPCKHQDQ    Y2, Y3, Y2
+	VPUNPCKLQDQ    Y4, Y1, Y3
+	VPUNPCKHQDQ    Y4, Y1, Y1
+	VMOVDQU        Y5, 256(SI)
+	VMOVDQU        Y2, 320(SI)
+	VMOVDQU        Y3, 384(SI)
+	VMOVDQU        Y1, 448(SI)
+	ADDQ           $+18, AX
+	ADDQ           $+18, CX
+	ADDQ           $+576, SI
+	DECQ           DI
+	JNZ            block1
+	VZEROUPPER
+	RET
+
+DATA nibbleMask<>+0(SB)/8, $0x0f0f0f0f0f0f0f0f
+DATA nibbleMask<>+8(SB)/8, $0x0f0f0f0f0f0f0f0f
+DATA nibbleMask<>+16(SB)/8, $0x0f0f0f0f0f0f0f0f
+DATA nibbleMask<>+24(SB)/8, $0x0f0f0f0f0f0f0f0f
+GLOBL nibbleMask<>(SB), RODATA|NOPTR, $32
+
+DATA nibbleShift<>+0(SB)/8, $0x0000000000000000
+DATA nibbleShift<>+8(SB)/8, $0x0000000000000000
+DATA nibbleShift<>+16(SB)/8, $0x0000000400000004
+DATA nibbleShift<>+24(SB)/8, $0x0000000400000004
+GLOBL nibbleShift<>(SB), RODATA|NOPTR, $32
+
+// func packQ4_1(dst *byte, w *byte, rowBytes int, n int)
+// Requires: AVX, AVX2, F16C
+TEXT ·packQ4_1(SB), NOSPLIT, $0-32
+	MOVQ    rowBytes+16(FP), DX
+	LEAQ    (DX)(DX*2), BX
+	MOVQ    w+8(FP), DI
+	MOVQ    DI, AX
+	LEAQ    (AX)(BX*1), CX
+	MOVQ    dst+0(FP), SI
+	MOVQ    n+24(FP), DI
+	VMOVDQU nibbleMask<>+0(SB), Y0
+
+block2:
+	VPBROADCASTD   (AX), Y1
+	VPBROADCASTD   (AX)(DX*1), Y2
+	VPBLENDD       $0x02, Y2, Y1, Y1
+	VPBROADCASTD   (AX)(DX*2), Y2
+	VPBLENDD       $0x04, Y2, Y1, Y1
+	VPBROADCASTD   (CX), Y2
+	VPBLENDD       $0x08, Y2, Y1, Y1
+	VPBROADCASTD   (AX)(DX*4), Y2
+	VPBLENDD       $0x10, Y2, Y1, Y1
+	VPBROADCASTD   (CX)(DX*2), Y2
+	VPBLENDD       $0x20, Y2, Y1, Y1
+	VPBROADCASTD   (AX)(BX*2), Y2
+	VPBLENDD       $0x40, Y2, Y1, Y1
+	VPBROADCASTD   (CX)(DX*4), Y2
+	VPBLENDD       $0x80, Y2, Y1, Y1
+	VPXOR          Y2, Y2, Y2
+	VPBLENDW       $0xaa, Y2, Y1, Y2
+	VPSRLD         $0x10, Y1, Y1
+	VPACKUSDW      Y1, Y2, Y2
+	VPERMQ         $0xd8, Y2, Y2
+	VCVTPH2PS      X2, Y1
+	VEXTRACTI128   $0x01, Y2, X2
+	VCVTPH2PS      X2, Y2
+	VMOVUPS        Y1, 512(SI)
+	VMOVUPS        Y2, 576(SI)
+	VBROADCASTI128 4(AX), Y1
+	VPSRLVD        nibbleShift<>+0(SB), Y1, Y1
+	VPAND          Y0, Y1, Y1
+	VBROADCASTI128 4(AX)(DX*4), Y2
+	VPSRLVD        nibbleShift<>+0(SB), Y2, Y2
+	VPAND          Y0, Y2, Y2
+	VINSERTI128    $0x01, X2, Y1, Y3
+	VPERM2I128     $0x31, Y2, Y1, Y1
+	VBROADCASTI128 4(AX)(DX*1), Y2
+	VPSRLVD        nibbleShift<>+0(SB), Y2, Y2
+	VPAND          Y0, Y2, Y2
+	VBROADCASTI128 4(CX)(DX*2), Y4
+	VPSRLVD        nibbleShift<>+0(SB), Y4, Y4
+	VPAND          Y0, Y4, Y4
+	VINSERTI128    $0x01, X4, Y2, Y5
+	VPERM2I128     $0x31, Y4, Y2, Y2
+	VBROADCASTI128 4(AX)(DX*2), Y4
+	VPSRLVD        nibbleShift<>+0(SB), Y4, Y4
+	VPAND          Y0, Y4, Y4
+	VBROADCASTI128 4(AX)(BX*2), Y6
+	VPSRLVD        nibbleShift<>+0(SB), Y6, Y6
+	VPAND          Y0, Y6, Y6
+	VINSERTI128    $0x01, X6, Y4, Y7
+	VPERM2I128     $0x31, Y6, Y4, Y4
+	VBROADCASTI128 4(CX), Y6
+	VPSRLVD        nibbleShift<>+0(SB), Y6, Y6
+	VPAND          Y0, Y6, Y6
+	VBROADCASTI128 4(CX)(DX*4), Y8
+	VPSRLVD        nibbleShift<>+0(SB), Y8, Y8
+	VPAND          Y0, Y8, Y8
+	VINSERTI128    $0x01, X8, Y6, Y9
+	VPERM2I128     $0x31, Y8, Y6, Y6
+	VPUNPCKLDQ     Y5, Y3, Y8
+	VPUNPCKHDQ     Y5, Y3, Y3
+	VPUNPCKLDQ     Y9, Y7, Y5
+	VPUNPCKHDQ     Y9, Y7, Y7
+	VPUNPCKLQDQ    Y5, Y8, Y9
+	VPUNPCKHQDQ    Y5, Y8, Y5
+	VPUNPCKLQDQ    Y7, Y3, Y8
+	VPUNPCKHQDQ    Y7, Y3, Y3
+	VMOVDQU        Y9, (SI)
+	VMOVDQU        Y5, 64(SI)
+	VMOVDQU        Y8, 128(SI)
+	VMOVDQU        Y3, 192(SI)
+	VPUNPCKLDQ     Y2, Y1, Y3
+	VPUNPCKHDQ     Y2, Y1, Y1
+	VPUNPCKLDQ     Y6, Y4, Y2
+	VPUNPCKHDQ     Y6, Y4, Y4
+	VPUNPCKLQDQ    Y2, Y3, Y5
+	VPUNPCKHQDQ    Y2, Y3, Y2
+	VPUNPCKLQDQ    Y4, Y1, Y3
+	VPUNPCKHQDQ    Y4, Y1, Y1
+	VMOVDQU        Y5, 256(SI)
+	VMOVDQU        Y2, 320(SI)
+	VMOVDQU        Y3, 384(SI)
+	VMOVDQU        Y1, 448(SI)
+	ADDQ           $+20, AX
+	ADDQ           $+20, CX
+	ADDQ           $+640, SI
+	DECQ           DI
+	JNZ            block2
+	VZEROUPPER
+	RET
+
+// func packQ5_0(dst *byte, w *byte, rowBytes int, n int)
+// Requires: AVX, AVX2, F16C
+TEXT ·packQ5_0(SB), NOSPLIT, $0-32
+	MOVQ    rowBytes+16(FP), DX
+	LEAQ    (DX)(DX*2), BX
+	MOVQ    w+8(FP), DI
+	MOVQ    DI, AX
+	LEAQ    (AX)(BX*1), CX
+	MOVQ    dst+0(FP), SI
+	MOVQ    n+24(FP), DI
+	VMOVDQU nibbleMask<>+0(SB), Y0
+	VMOVDQU fifthBit<>+0(SB), Y1
+
+block3:
 	VPBROADCASTD   (AX), Y2
 	VPBROADCASTD   (AX)(DX*1), Y3
 	VPBLENDD       $0x02, Y3, Y2, Y2
@@ -39,36 +251,84 @@ block1:
 	VPERMQ         $0xd8, Y2, Y2
 	VCVTPH2PS      X2, Y2
 	VMOVUPS        Y2, 512(SI)
-	VBROADCASTI128 2(AX), Y2
-	VPSRLVD        Y0, Y2, Y2
-	VPAND          Y1, Y2, Y2
-	VBROADCASTI128 2(AX)(DX*4), Y3
-	VPSRLVD        Y0, Y3, Y3
+	VBROADCASTI128 6(AX), Y2
+	VPSRLVD        nibbleShift<>+0(SB), Y2, Y2
+	VPAND          Y0, Y2, Y2
+	VPBROADCASTD   2(AX), Y3
+	VPSHUFB        fifthWide<>+0(SB), Y3, Y3
 	VPAND          Y1, Y3, Y3
+	VPCMPEQB       Y1, Y3, Y3
+	VPAND          sixteen<>+0(SB), Y3, Y3
+	VPOR           Y3, Y2, Y2
+	VBROADCASTI128 6(AX)(DX*4), Y3
+	VPSRLVD        nibbleShift<>+0(SB), Y3, Y3
+	VPAND          Y0, Y3, Y3
+	VPBROADCASTD   2(AX)(DX*4), Y4
+	VPSHUFB        fifthWide<>+0(SB), Y4, Y4
+	VPAND          Y1, Y4, Y4
+	VPCMPEQB       Y1, Y4, Y4
+	VPAND          sixteen<>+0(SB), Y4, Y4
+	VPOR           Y4, Y3, Y3
 	VINSERTI128    $0x01, X3, Y2, Y4
 	VPERM2I128     $0x31, Y3, Y2, Y2
-	VBROADCASTI128 2(AX)(DX*1), Y3
-	VPSRLVD        Y0, Y3, Y3
-	VPAND          Y1, Y3, Y3
-	VBROADCASTI128 2(CX)(DX*2), Y5
-	VPSRLVD        Y0, Y5, Y5
+	VBROADCASTI128 6(AX)(DX*1), Y3
+	VPSRLVD        nibbleShift<>+0(SB), Y3, Y3
+	VPAND          Y0, Y3, Y3
+	VPBROADCASTD   2(AX)(DX*1), Y5
+	VPSHUFB        fifthWide<>+0(SB), Y5, Y5
 	VPAND          Y1, Y5, Y5
+	VPCMPEQB       Y1, Y5, Y5
+	VPAND          sixteen<>+0(SB), Y5, Y5
+	VPOR           Y5, Y3, Y3
+	VBROADCASTI128 6(CX)(DX*2), Y5
+	VPSRLVD        nibbleShift<>+0(SB), Y5, Y5
+	VPAND          Y0, Y5, Y5
+	VPBROADCASTD   2(CX)(DX*2), Y6
+	VPSHUFB        fifthWide<>+0(SB), Y6, Y6
+	VPAND          Y1, Y6, Y6
+	VPCMPEQB       Y1, Y6, Y6
+	VPAND          sixteen<>+0(SB), Y6, Y6
+	VPOR           Y6, Y5, Y5
 	VINSERTI128    $0x01, X5, Y3, Y6
 	VPERM2I128     $0x31, Y5, Y3, Y3
-	VBROADCASTI128 2(AX)(DX*2), Y5
-	VPSRLVD        Y0, Y5, Y5
-	VPAND          Y1, Y5, Y5
-	VBROADCASTI128 2(AX)(BX*2), Y7
-	VPSRLVD        Y0, Y7, Y7
+	VBROADCASTI128 6(AX)(DX*2), Y5
+	VPSRLVD        nibbleShift<>+0(SB), Y5, Y5
+	VPAND          Y0, Y5, Y5
+	VPBROADCASTD   2(AX)(DX*2), Y7
+	VPSHUFB        fifthWide<>+0(SB), Y7, Y7
 	VPAND          Y1, Y7, Y7
+	VPCMPEQB       Y1, Y7, Y7
+	VPAND          sixteen<>+0(SB), Y7, Y7
+	VPOR           Y7, Y5, Y5
+	VBROADCASTI128 6(AX)(BX*2), Y7
+	VPSRLVD        nibbleShift<>+0(SB), Y7, Y7
+	VPAND          Y0, Y7, Y7
+	VPBROADCASTD   2(AX)(BX*2), Y8
+	VPSHUFB        fifthWide<>+0(SB), Y8, Y8
+	VPAND          Y1, Y8, Y8
+	VPCMPEQB       Y1, Y8, Y8
+	VPAND          sixteen<>+0(SB), Y8, Y8
+	VPOR           Y8, Y7, Y7
 	VINSERTI128    $0x01, X7, Y5, Y8
 	VPERM2I128     $0x31, Y7, Y5, Y5
-	VBROADCASTI128 2(CX), Y7
-	VPSRLVD        Y0, Y7, Y7
-	VPAND          Y1, Y7, Y7
-	VBROADCASTI128 2(CX)(DX*4), Y9
-	VPSRLVD        Y0, Y9, Y9
+	VBROADCASTI128 6(CX), Y7
+	VPSRLVD        nibbleShift<>+0(SB), Y7, Y7
+	VPAND          Y0, Y7, Y7
+	VPBROADCASTD   2(CX), Y9
+	VPSHUFB        fifthWide<>+0(SB), Y9, Y9
 	VPAND          Y1, Y9, Y9
+	VPCMPEQB       Y1, Y9, Y9
+	VPAND          sixteen<>+0(SB), Y9, Y9
+	VPOR           Y9, Y7, Y7
+	VBROADCASTI128 6(CX)(DX*4), Y9
+	VPSRLVD        nibbleShift<>+0(SB), Y9, Y9
+	VPAND          Y0, Y9, Y9
+	VPBROADCASTD   2(CX)(DX*4), Y10
+	VPSHUFB        fifthWide<>+0(SB), Y10, Y10
+	VPAND          Y1, Y10, Y10
+	VPCMPEQB       Y1, Y10, Y10
+	VPAND          sixteen<>+0(SB), Y10, Y10
+	VPOR           Y10, Y9, Y9
 	VINSERTI128    $0x01, X9, Y7, Y10
 	VPERM2I128     $0x31, Y9, Y7, Y7
 	VPUNPCKLDQ     Y6, Y4, Y9
@@ -95,29 +355,35 @@ block1:
 	VMOVDQU        Y3, 320(SI)
 	VMOVDQU        Y4, 384(SI)
 	VMOVDQU        Y2, 448(SI)
-	ADDQ           $+18, AX
-	ADDQ           $+18, CX
+	ADDQ           $+22, AX
+	ADDQ           $+22, CX
 	ADDQ           $+576, SI
 	DECQ           DI
-	JNZ            block1
+	JNZ            block3
 	VZEROUPPER
 	RET
 
-DATA nibbleShift<>+0(SB)/8, $0x0000000000000000
-DATA nibbleShift<>+8(SB)/8, $0x0000000000000000
-DATA nibbleShift<>+16(SB)/8, $0x0000000400000004
-DATA nibbleShift<>+24(SB)/8, $0x0000000400000004
-GLOBL nibbleShift<>(SB), RODATA|NOPTR, $32
+DATA fifthBit<>+0(SB)/8, $0x8040201008040201
+DATA fifthBit<>+8(SB)/8, $0x8040201008040201
+DATA fifthBit<>+16(SB)/8, $0x8040201008040201
+DATA fifthBit<>+24(SB)/8, $0x8040201008040201
+GLOBL fifthBit<>(SB), RODATA|NOPTR, $32
 
-DATA nibbleMask<>+0(SB)/8, $0x0f0f0f0f0f0f0f0f
-DATA nibbleMask<>+8(SB)/8, $0x0f0f0f0f0f0f0f0f
-DATA nibbleMask<>+16(SB)/8, $0x0f0f0f0f0f0f0f0f
-DATA nibbleMask<>+24(SB)/8, $0x0f0f0f0f0f0f0f0f
-GLOBL nibbleMask<>(SB), RODATA|NOPTR, $32
+DATA fifthWide<>+0(SB)/8, $0x0000000000000000
+DATA fifthWide<>+8(SB)/8, $0x0101010101010101
+DATA fifthWide<>+16(SB)/8, $0x0202020202020202
+DATA fifthWide<>+24(SB)/8, $0x0303030303030303
+GLOBL fifthWide<>(SB), RODATA|NOPTR, $32
 
-// func packQ4_1(dst *byte, w *byte, rowBytes int, n int)
+DATA sixteen<>+0(SB)/8, $0x1010101010101010
+DATA sixteen<>+8(SB)/8, $0x1010101010101010
+DATA sixteen<>+16(SB)/8, $0x1010101010101010
+DATA sixteen<>+24(SB)/8, $0x1010101010101010
+GLOBL sixteen<>(SB), RODATA|NOPTR, $32
+
+// func packQ5_1(dst *byte, w *byte, rowBytes int, n int)
 // Requires: AVX, AVX2, F16C
-TEXT ·packQ4_1(SB), NOSPLIT, $0-32
+TEXT ·packQ5_1(SB), NOSPLIT, $0-32
 	MOVQ    rowBytes+16(FP), DX
 	LEAQ    (DX)(DX*2), BX
 	MOVQ    w+8(FP), DI
@@ -125,10 +391,10 @@ TEXT ·packQ4_1(SB), NOSPLIT, $0-32
 	LEAQ    (AX)(BX*1), CX
 	MOVQ    dst+0(FP), SI
 	MOVQ    n+24(FP), DI
-	VMOVDQU nibbleShift<>+0(SB), Y0
-	VMOVDQU nibbleMask<>+0(SB), Y1
+	VMOVDQU nibbleMask<>+0(SB), Y0
+	VMOVDQU fifthBit<>+0(SB), Y1
 
-block2:
+block4:
 	VPBROADCASTD   (AX), Y2
 	VPBROADCASTD   (AX)(DX*1), Y3
 	VPBLENDD       $0x02, Y3, Y2, Y2
@@ -154,36 +420,84 @@ block2:
 	VCVTPH2PS      X3, Y3
 	VMOVUPS        Y2, 512(SI)
 	VMOVUPS        Y3, 576(SI)
-	VBROADCASTI128 4(AX), Y2
-	VPSRLVD        Y0, Y2, Y2
-	VPAND          Y1, Y2, Y2
-	VBROADCASTI128 4(AX)(DX*4), Y3
-	VPSRLVD        Y0, Y3, Y3
+	VBROADCASTI128 8(AX), Y2
+	VPSRLVD        nibbleShift<>+0(SB), Y2, Y2
+	VPAND          Y0, Y2, Y2
+	VPBROADCASTD   4(AX), Y3
+	VPSHUFB        fifthWide<>+0(SB), Y3, Y3
 	VPAND          Y1, Y3, Y3
+	VPCMPEQB       Y1, Y3, Y3
+	VPAND          sixteen<>+0(SB), Y3, Y3
+	VPOR           Y3, Y2, Y2
+	VBROADCASTI128 8(AX)(DX*4), Y3
+	VPSRLVD        nibbleShift<>+0(SB), Y3, Y3
+	VPAND          Y0, Y3, Y3
+	VPBROADCASTD   4(AX)(DX*4), Y4
+	VPSHUFB        fifthWide<>+0(SB), Y4, Y4
+	VPAND          Y1, Y4, Y4
+	VPCMPEQB       Y1, Y4, Y4
+	VPAND          sixteen<>+0(SB), Y4, Y4
+	VPOR           Y4, Y3, Y3
 	VINSERTI128    $0x01, X3, Y2, Y4
 	VPERM2I128     $0x31, Y3, Y2, Y2
-	VBROADCASTI128 4(AX)(DX*1), Y3
-	VPSRLVD        Y0, Y3, Y3
-	VPAND          Y1, Y3, Y3
-	VBROADCASTI128 4(CX)(DX*2), Y5
-	VPSRLVD        Y0, Y5, Y5
+	VBROADCASTI128 8(AX)(DX*1), Y3
+	VPSRLVD        nibbleShift<>+0(SB), Y3, Y3
+	VPAND          Y0, Y3, Y3
+	VPBROADCASTD   4(AX)(DX*1), Y5
+	VPSHUFB        fifthWide<>+0(SB), Y5, Y5
 	VPAND          Y1, Y5, Y5
+	VPCMPEQB       Y1, Y5, Y5
+	VPAND          sixteen<>+0(SB), Y5, Y5
+	VPOR           Y5, Y3, Y3
+	VBROADCASTI128 8(CX)(DX*2), Y5
+	VPSRLVD        nibbleShift<>+0(SB), Y5, Y5
+	VPAND          Y0, Y5, Y5
+	VPBROADCASTD   4(CX)(DX*2), Y6
+	VPSHUFB        fifthWide<>+0(SB), Y6, Y6
+	VPAND          Y1, Y6, Y6
+	VPCMPEQB       Y1, Y6, Y6
+	VPAND          sixteen<>+0(SB), Y6, Y6
+	VPOR           Y6, Y5, Y5
 	VINSERTI128    $0x01, X5, Y3, Y6
 	VPERM2I128     $0x31, Y5, Y3, Y3
-	VBROADCASTI128 4(AX)(DX*2), Y5
-	VPSRLVD        Y0, Y5, Y5
-	VPAND          Y1, Y5, Y5
-	VBROADCASTI128 4(AX)(BX*2), Y7
-	VPSRLVD        Y0, Y7, Y7
+	VBROADCASTI128 8(AX)(DX*2), Y5
+	VPSRLVD        nibbleShift<>+0(SB), Y5, Y5
+	VPAND          Y0, Y5, Y5
+	VPBROADCASTD   4(AX)(DX*2), Y7
+	VPSHUFB        fifthWide<>+0(SB), Y7, Y7
 	VPAND          Y1, Y7, Y7
+	VPCMPEQB       Y1, Y7, Y7
+	VPAND          sixteen<>+0(SB), Y7, Y7
+	VPOR           Y7, Y5, Y5
+	VBROADCASTI128 8(AX)(BX*2), Y7
+	VPSRLVD        nibbleShift<>+0(SB), Y7, Y7
+	VPAND          Y0, Y7, Y7
+	VPBROADCASTD   4(AX)(BX*2), Y8
+	VPSHUFB        fifthWide<>+0(SB), Y8, Y8
+	VPAND          Y1, Y8, Y8
+	VPCMPEQB       Y1, Y8, Y8
+	VPAND          sixteen<>+0(SB), Y8, Y8
+	VPOR           Y8, Y7, Y7
 	VINSERTI128    $0x01, X7, Y5, Y8
 	VPERM2I128     $0x31, Y7, Y5, Y5
-	VBROADCASTI128 4(CX), Y7
-	VPSRLVD        Y0, Y7, Y7
-	VPAND          Y1, Y7, Y7
-	VBROADCASTI128 4(CX)(DX*4), Y9
-	VPSRLVD        Y0, Y9, Y9
+	VBROADCASTI128 8(CX), Y7
+	VPSRLVD        nibbleShift<>+0(SB), Y7, Y7
+	VPAND          Y0, Y7, Y7
+	VPBROADCASTD   4(CX), Y9
+	VPSHUFB        fifthWide<>+0(SB), Y9, Y9
 	VPAND          Y1, Y9, Y9
+	VPCMPEQB       Y1, Y9, Y9
+	VPAND          sixteen<>+0(SB), Y9, Y9
+	VPOR           Y9, Y7, Y7
+	VBROADCASTI128 8(CX)(DX*4), Y9
+	VPSRLVD        nibbleShift<>+0(SB), Y9, Y9
+	VPAND          Y0, Y9, Y9
+	VPBROADCASTD   4(CX)(DX*4), Y10
+	VPSHUFB        fifthWide<>+0(SB), Y10, Y10
+	VPAND          Y1, Y10, Y10
+	VPCMPEQB       Y1, Y10, Y10
+	VPAND          sixteen<>+0(SB), Y10, Y10
+	VPOR           Y10, Y9, Y9
 	VINSERTI128    $0x01, X9, Y7, Y10
 	VPERM2I128     $0x31, Y9, Y7, Y7
 	VPUNPCKLDQ     Y6, Y4, Y9
@@ -210,328 +524,6 @@ block2:
 	VMOVDQU        Y3, 320(SI)
 	VMOVDQU        Y4, 384(SI)
 	VMOVDQU        Y2, 448(SI)
-	ADDQ           $+20, AX
-	ADDQ           $+20, CX
-	ADDQ           $+640, SI
-	DECQ           DI
-	JNZ            block2
-	VZEROUPPER
-	RET
-
-// func packQ5_0(dst *byte, w *byte, rowBytes int, n int)
-// Requires: AVX, AVX2, F16C
-TEXT ·packQ5_0(SB), NOSPLIT, $0-32
-	MOVQ    rowBytes+16(FP), DX
-	LEAQ    (DX)(DX*2), BX
-	MOVQ    w+8(FP), DI
-	MOVQ    DI, AX
-	LEAQ    (AX)(BX*1), CX
-	MOVQ    dst+0(FP), SI
-	MOVQ    n+24(FP), DI
-	VMOVDQU nibbleShift<>+0(SB), Y0
-	VMOVDQU nibbleMask<>+0(SB), Y1
-	VMOVDQU fifthSpread<>+0(SB), Y2
-	VMOVDQU fifthBit<>+0(SB), Y3
-	VMOVDQU sixteen<>+0(SB), Y4
-
-block3:
-	VPBROADCASTD   (AX), Y5
-	VPBROADCASTD   (AX)(DX*1), Y6
-	VPBLENDD       $0x02, Y6, Y5, Y5
-	VPBROADCASTD   (AX)(DX*2), Y6
-	VPBLENDD       $0x04, Y6, Y5, Y5
-	VPBROADCASTD   (CX), Y6
-	VPBLENDD       $0x08, Y6, Y5, Y5
-	VPBROADCASTD   (AX)(DX*4), Y6
-	VPBLENDD       $0x10, Y6, Y5, Y5
-	VPBROADCASTD   (CX)(DX*2), Y6
-	VPBLENDD       $0x20, Y6, Y5, Y5
-	VPBROADCASTD   (AX)(BX*2), Y6
-	VPBLENDD       $0x40, Y6, Y5, Y5
-	VPBROADCASTD   (CX)(DX*4), Y6
-	VPBLENDD       $0x80, Y6, Y5, Y5
-	VPXOR          Y6, Y6, Y6
-	VPBLENDW       $0xaa, Y6, Y5, Y5
-	VPACKUSDW      Y5, Y5, Y5
-	VPERMQ         $0xd8, Y5, Y5
-	VCVTPH2PS      X5, Y5
-	VMOVUPS        Y5, 512(SI)
-	VBROADCASTI128 6(AX), Y5
-	VPSRLVD        Y0, Y5, Y5
-	VPAND          Y1, Y5, Y5
-	VPBROADCASTD   2(AX), Y6
-	VPSHUFB        Y2, Y6, Y6
-	VPAND          Y3, Y6, Y6
-	VPCMPEQB       Y3, Y6, Y6
-	VPAND          Y4, Y6, Y6
-	VPOR           Y6, Y5, Y5
-	VBROADCASTI128 6(AX)(DX*4), Y6
-	VPSRLVD        Y0, Y6, Y6
-	VPAND          Y1, Y6, Y6
-	VPBROADCASTD   2(AX)(DX*4), Y7
-	VPSHUFB        Y2, Y7, Y7
-	VPAND          Y3, Y7, Y7
-	VPCMPEQB       Y3, Y7, Y7
-	VPAND          Y4, Y7, Y7
-	VPOR           Y7, Y6, Y6
-	VINSERTI128    $0x01, X6, Y5, Y7
-	VPERM2I128     $0x31, Y6, Y5, Y5
-	VBROADCASTI128 6(AX)(DX*1), Y6
-	VPSRLVD        Y0, Y6, Y6
-	VPAND          Y1, Y6, Y6
-	VPBROADCASTD   2(AX)(DX*1), Y8
-	VPSHUFB        Y2, Y8, Y8
-	VPAND          Y3, Y8, Y8
-	VPCMPEQB       Y3, Y8, Y8
-	VPAND          Y4, Y8, Y8
-	VPOR           Y8, Y6, Y6
-	VBROADCASTI128 6(CX)(DX*2), Y8
-	VPSRLVD        Y0, Y8, Y8
-	VPAND          Y1, Y8, Y8
-	VPBROADCASTD   2(CX)(DX*2), Y9
-	VPSHUFB        Y2, Y9, Y9
-	VPAND          Y3, Y9, Y9
-	VPCMPEQB       Y3, Y9, Y9
-	VPAND          Y4, Y9, Y9
-	VPOR           Y9, Y8, Y8
-	VINSERTI128    $0x01, X8, Y6, Y9
-	VPERM2I128     $0x31, Y8, Y6, Y6
-	VBROADCASTI128 6(AX)(DX*2), Y8
-	VPSRLVD        Y0, Y8, Y8
-	VPAND          Y1, Y8, Y8
-	VPBROADCASTD   2(AX)(DX*2), Y10
-	VPSHUFB        Y2, Y10, Y10
-	VPAND          Y3, Y10, Y10
-	VPCMPEQB       Y3, Y10, Y10
-	VPAND          Y4, Y10, Y10
-	VPOR           Y10, Y8, Y8
-	VBROADCASTI128 6(AX)(BX*2), Y10
-	VPSRLVD        Y0, Y10, Y10
-	VPAND          Y1, Y10, Y10
-	VPBROADCASTD   2(AX)(BX*2), Y11
-	VPSHUFB        Y2, Y11, Y11
-	VPAND          Y3, Y11, Y11
-	VPCMPEQB       Y3, Y11, Y11
-	VPAND          Y4, Y11, Y11
-	VPOR           Y11, Y10, Y10
-	VINSERTI128    $0x01, X10, Y8, Y11
-	VPERM2I128     $0x31, Y10, Y8, Y8
-	VBROADCASTI128 6(CX), Y10
-	VPSRLVD        Y0, Y10, Y10
-	VPAND          Y1, Y10, Y10
-	VPBROADCASTD   2(CX), Y12
-	VPSHUFB        Y2, Y12, Y12
-	VPAND          Y3, Y12, Y12
-	VPCMPEQB       Y3, Y12, Y12
-	VPAND          Y4, Y12, Y12
-	VPOR           Y12, Y10, Y10
-	VBROADCASTI128 6(CX)(DX*4), Y12
-	VPSRLVD        Y0, Y12, Y12
-	VPAND          Y1, Y12, Y12
-	VPBROADCASTD   2(CX)(DX*4), Y13
-	VPSHUFB        Y2, Y13, Y13
-	VPAND          Y3, Y13, Y13
-	VPCMPEQB       Y3, Y13, Y13
-	VPAND          Y4, Y13, Y13
-	VPOR           Y13, Y12, Y12
-	VINSERTI128    $0x01, X12, Y10, Y13
-	VPERM2I128     $0x31, Y12, Y10, Y10
-	VPUNPCKLDQ     Y9, Y7, Y12
-	VPUNPCKHDQ     Y9, Y7, Y7
-	VPUNPCKLDQ     Y13, Y11, Y9
-	VPUNPCKHDQ     Y13, Y11, Y11
-	VPUNPCKLQDQ    Y9, Y12, Y13
-	VPUNPCKHQDQ    Y9, Y12, Y9
-	VPUNPCKLQDQ    Y11, Y7, Y12
-	VPUNPCKHQDQ    Y11, Y7, Y7
-	VMOVDQU        Y13, (SI)
-	VMOVDQU        Y9, 64(SI)
-	VMOVDQU        Y12, 128(SI)
-	VMOVDQU        Y7, 192(SI)
-	VPUNPCKLDQ     Y6, Y5, Y7
-	VPUNPCKHDQ     Y6, Y5, Y5
-	VPUNPCKLDQ     Y10, Y8, Y6
-	VPUNPCKHDQ     Y10, Y8, Y8
-	VPUNPCKLQDQ    Y6, Y7, Y9
-	VPUNPCKHQDQ    Y6, Y7, Y6
-	VPUNPCKLQDQ    Y8, Y5, Y7
-	VPUNPCKHQDQ    Y8, Y5, Y5
-	VMOVDQU        Y9, 256(SI)
-	VMOVDQU        Y6, 320(SI)
-	VMOVDQU        Y7, 384(SI)
-	VMOVDQU        Y5, 448(SI)
-	ADDQ           $+22, AX
-	ADDQ           $+22, CX
-	ADDQ           $+576, SI
-	DECQ           DI
-	JNZ            block3
-	VZEROUPPER
-	RET
-
-DATA fifthSpread<>+0(SB)/8, $0x0000000000000000
-DATA fifthSpread<>+8(SB)/8, $0x0101010101010101
-DATA fifthSpread<>+16(SB)/8, $0x0202020202020202
-DATA fifthSpread<>+24(SB)/8, $0x0303030303030303
-GLOBL fifthSpread<>(SB), RODATA|NOPTR, $32
-
-DATA fifthBit<>+0(SB)/8, $0x8040201008040201
-DATA fifthBit<>+8(SB)/8, $0x8040201008040201
-DATA fifthBit<>+16(SB)/8, $0x8040201008040201
-DATA fifthBit<>+24(SB)/8, $0x8040201008040201
-GLOBL fifthBit<>(SB), RODATA|NOPTR, $32
-
-DATA sixteen<>+0(SB)/8, $0x1010101010101010
-DATA sixteen<>+8(SB)/8, $0x1010101010101010
-DATA sixteen<>+16(SB)/8, $0x1010101010101010
-DATA sixteen<>+24(SB)/8, $0x1010101010101010
-GLOBL sixteen<>(SB), RODATA|NOPTR, $32
-
-// func packQ5_1(dst *byte, w *byte, rowBytes int, n int)
-// Requires: AVX, AVX2, F16C
-TEXT ·packQ5_1(SB), NOSPLIT, $0-32
-	MOVQ    rowBytes+16(FP), DX
-	LEAQ    (DX)(DX*2), BX
-	MOVQ    w+8(FP), DI
-	MOVQ    DI, AX
-	LEAQ    (AX)(BX*1), CX
-	MOVQ    dst+0(FP), SI
-	MOVQ    n+24(FP), DI
-	VMOVDQU nibbleShift<>+0(SB), Y0
-	VMOVDQU nibbleMask<>+0(SB), Y1
-	VMOVDQU fifthSpread<>+0(SB), Y2
-	VMOVDQU fifthBit<>+0(SB), Y3
-	VMOVDQU sixteen<>+0(SB), Y4
-
-block4:
-	VPBROADCASTD   (AX), Y5
-	VPBROADCASTD   (AX)(DX*1), Y6
-	VPBLENDD       $0x02, Y6, Y5, Y5
-	VPBROADCASTD   (AX)(DX*2), Y6
-	VPBLENDD       $0x04, Y6, Y5, Y5
-	VPBROADCASTD   (CX), Y6
-	VPBLENDD       $0x08, Y6, Y5, Y5
-	VPBROADCASTD   (AX)(DX*4), Y6
-	VPBLENDD       $0x10, Y6, Y5, Y5
-	VPBROADCASTD   (CX)(DX*2), Y6
-	VPBLENDD       $0x20, Y6, Y5, Y5
-	VPBROADCASTD   (AX)(BX*2), Y6
-	VPBLENDD       $0x40, Y6, Y5, Y5
-	VPBROADCASTD   (CX)(DX*4), Y6
-	VPBLENDD       $0x80, Y6, Y5, Y5
-	VPXOR          Y6, Y6, Y6
-	VPBLENDW       $0xaa, Y6, Y5, Y6
-	VPSRLD         $0x10, Y5, Y5
-	VPACKUSDW      Y5, Y6, Y6
-	VPERMQ         $0xd8, Y6, Y6
-	VCVTPH2PS      X6, Y5
-	VEXTRACTI128   $0x01, Y6, X6
-	VCVTPH2PS      X6, Y6
-	VMOVUPS        Y5, 512(SI)
-	VMOVUPS        Y6, 576(SI)
-	VBROADCASTI128 8(AX), Y5
-	VPSRLVD        Y0, Y5, Y5
-	VPAND          Y1, Y5, Y5
-	VPBROADCASTD   4(AX), Y6
-	VPSHUFB        Y2, Y6, Y6
-	VPAND          Y3, Y6, Y6
-	VPCMPEQB       Y3, Y6, Y6
-	VPAND          Y4, Y6, Y6
-	VPOR           Y6, Y5, Y5
-	VBROADCASTI128 8(AX)(DX*4), Y6
-	VPSRLVD        Y0, Y6, Y6
-	VPAND          Y1, Y6, Y6
-	VPBROADCASTD   4(AX)(DX*4), Y7
-	VPSHUFB        Y2, Y7, Y7
-	VPAND          Y3, Y7, Y7
-	VPCMPEQB       Y3, Y7, Y7
-	VPAND          Y4, Y7, Y7
-	VPOR           Y7, Y6, Y6
-	VINSERTI128    $0x01, X6, Y5, Y7
-	VPERM2I128     $0x31, Y6, Y5, Y5
-	VBROADCASTI128 8(AX)(DX*1), Y6
-	VPSRLVD        Y0, Y6, Y6
-	VPAND          Y1, Y6, Y6
-	VPBROADCASTD   4(AX)(DX*1), Y8
-	VPSHUFB        Y2, Y8, Y8
-	VPAND          Y3, Y8, Y8
-	VPCMPEQB       Y3, Y8, Y8
-	VPAND          Y4, Y8, Y8
-	VPOR           Y8, Y6, Y6
-	VBROADCASTI128 8(CX)(DX*2), Y8
-	VPSRLVD        Y0, Y8, Y8
-	VPAND          Y1, Y8, Y8
-	VPBROADCASTD   4(CX)(DX*2), Y9
-	VPSHUFB        Y2, Y9, Y9
-	VPAND          Y3, Y9, Y9
-	VPCMPEQB       Y3, Y9, Y9
-	VPAND          Y4, Y9, Y9
-	VPOR           Y9, Y8, Y8
-	VINSERTI128    $0x01, X8, Y6, Y9
-	VPERM2I128     $0x31, Y8, Y6, Y6
-	VBROADCASTI128 8(AX)(DX*2), Y8
-	VPSRLVD        Y0, Y8, Y8
-	VPAND          Y1, Y8, Y8
-	VPBROADCASTD   4(AX)(DX*2), Y10
-	VPSHUFB        Y2, Y10, Y10
-	VPAND          Y3, Y10, Y10
-	VPCMPEQB       Y3, Y10, Y10
-	VPAND          Y4, Y10, Y10
-	VPOR           Y10, Y8, Y8
-	VBROADCASTI128 8(AX)(BX*2), Y10
-	VPSRLVD        Y0, Y10, Y10
-	VPAND          Y1, Y10, Y10
-	VPBROADCASTD   4(AX)(BX*2), Y11
-	VPSHUFB        Y2, Y11, Y11
-	VPAND          Y3, Y11, Y11
-	VPCMPEQB       Y3, Y11, Y11
-	VPAND          Y4, Y11, Y11
-	VPOR           Y11, Y10, Y10
-	VINSERTI128    $0x01, X10, Y8, Y11
-	VPERM2I128     $0x31, Y10, Y8, Y8
-	VBROADCASTI128 8(CX), Y10
-	VPSRLVD        Y0, Y10, Y10
-	VPAND          Y1, Y10, Y10
-	VPBROADCASTD   4(CX), Y12
-	VPSHUFB        Y2, Y12, Y12
-	VPAND          Y3, Y12, Y12
-	VPCMPEQB       Y3, Y12, Y12
-	VPAND          Y4, Y12, Y12
-	VPOR           Y12, Y10, Y10
-	VBROADCASTI128 8(CX)(DX*4), Y12
-	VPSRLVD        Y0, Y12, Y12
-	VPAND          Y1, Y12, Y12
-	VPBROADCASTD   4(CX)(DX*4), Y13
-	VPSHUFB        Y2, Y13, Y13
-	VPAND          Y3, Y13, Y13
-	VPCMPEQB       Y3, Y13, Y13
-	VPAND          Y4, Y13, Y13
-	VPOR           Y13, Y12, Y12
-	VINSERTI128    $0x01, X12, Y10, Y13
-	VPERM2I128     $0x31, Y12, Y10, Y10
-	VPUNPCKLDQ     Y9, Y7, Y12
-	VPUNPCKHDQ     Y9, Y7, Y7
-	VPUNPCKLDQ     Y13, Y11, Y9
-	VPUNPCKHDQ     Y13, Y11, Y11
-	VPUNPCKLQDQ    Y9, Y12, Y13
-	VPUNPCKHQDQ    Y9, Y12, Y9
-	VPUNPCKLQDQ    Y11, Y7, Y12
-	VPUNPCKHQDQ    Y11, Y7, Y7
-	VMOVDQU        Y13, (SI)
-	VMOVDQU        Y9, 64(SI)
-	VMOVDQU        Y12, 128(SI)
-	VMOVDQU        Y7, 192(SI)
-	VPUNPCKLDQ     Y6, Y5, Y7
-	VPUNPCKHDQ     Y6, Y5, Y5
-	VPUNPCKLDQ     Y10, Y8, Y6
-	VPUNPCKHDQ     Y10, Y8, Y8
-	VPUNPCKLQDQ    Y6, Y7, Y9
-	VPUNPCKHQDQ    Y6, Y7, Y6
-	VPUNPCKLQDQ    Y8, Y5, Y7
-	VPUNPCKHQDQ    Y8, Y5, Y5
-	VMOVDQU        Y9, 256(SI)
-	VMOVDQU        Y6, 320(SI)
-	VMOVDQU        Y7, 384(SI)
-	VMOVDQU        Y5, 448(SI)
 	ADDQ           $+24, AX
 	ADDQ           $+24, CX
 	ADDQ           $+640, SI
