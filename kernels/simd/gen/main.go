@@ -22,7 +22,7 @@ import (
 	"github.com/mmcloughlin/avo/printer"
 )
 
-const command = "go -C kernels/simd/gen run ."
+const command = "command: go generate ./kernels/simd"
 
 func main() {
 	outputs := []struct {
