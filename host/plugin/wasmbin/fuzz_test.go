@@ -46,7 +46,17 @@ func FuzzCheckMeter(f *testing.F) {
 		}
 		return err
 	}
+	for seed := range uint64(20) {
+		f.Add(randomModule(seed))
+		m, _ := Check(randomModule(seed), Limits{})
+		(&rewriter{m: m}).eachBody(func(index uint32, d *body) { // as bodies, which mutate better than modules
+			f.Add(append([]byte{}, d.code[d.declEnd:len(d.code)-1]...))
+		})
+	}
 	f.Fuzz(func(t *testing.T, wasm []byte) {
+		if !bytes.HasPrefix(wasm, []byte("\x00asm")) {
+			wasm = frameOf(wasm)
+		}
 		m, err := Check(wasm, lim)
 		if err != nil {
 			return
@@ -66,4 +76,20 @@ func FuzzCheckMeter(f *testing.F) {
 			}
 		}
 	})
+}
+
+// frameOf puts code into the body of a module that has one of everything.
+func frameOf(code []byte) []byte {
+	return module(
+		sec(secType, vec(programTypes...)),
+		sec(secFunction, vec(raw(0), raw(1), raw(2), raw(0))),
+		sec(secTable, vec(raw(0x70, 0, 4))),
+		sec(secMemory, vec(raw(0, 1))),
+		sec(secGlobal, vec(raw(0x7f, 1, opI32Const, 7, opEnd), raw(0x7e, 0, opI64Const, 7, opEnd))),
+		sec(secExport, vec(cat(str("run"), raw(0, 0)), cat(str("memory"), raw(2, 0)))),
+		sec(secElement, vec(raw(0, opI32Const, 0, opEnd, 4, 0, 1, 2, 3), raw(1, 0, 1, 2))),
+		sec(secDataCount, raw(1)),
+		sec(secCode, vec(fnLocals(vec(raw(3, 0x7f), raw(1, 0x7e), raw(1, 0x7b)), code...), fn(opUnreachable), fn(), fn(opUnreachable))),
+		sec(secData, vec(raw(1, 3, 'a', 'b', 'c'))),
+	)
 }
