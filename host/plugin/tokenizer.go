@@ -162,6 +162,9 @@ type DecodeState struct {
 	carryLen, carry, state uint32
 }
 
+// MidText is the state in the middle of a text: nothing is taken off what comes next.
+func MidText() DecodeState { return DecodeState{begun: true, state: 1} }
+
 // DecodeFlags of Tokenizer.Decode.
 type DecodeFlags uint32
 
