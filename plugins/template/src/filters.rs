@@ -1,9 +1,10 @@
 //! Filters, tests and functions where the template language of transformers differs from minijinja's own set.
 
+use crate::arguments::Arguments;
+use crate::generator::Generator;
 use crate::json::{self, Style};
-use crate::python::{self, is_space};
-use crate::time;
-use minijinja::value::{from_args, Kwargs, Rest, Value, ValueKind, ValueOrKwargs};
+use crate::{machine, numbers, python, texts, time};
+use minijinja::value::{Rest, Tuple, Value, ValueIter, ValueKind, ValueOrKwargs};
 use minijinja::{Environment, Error, ErrorKind, State};
 
 /// The name under which a rendering's time lies among the variables; no template can spell it.
@@ -13,20 +14,44 @@ pub const NOW: &str = " now";
 pub fn install(env: &mut Environment) {
     env.add_filter("tojson", tojson);
     env.add_filter("string", |v: &Value| python::to_str(v));
+    env.add_filter("pprint", |v: &Value| python::to_repr(v));
     env.add_filter("safe", |v: &Value| Value::from_safe_string(python::to_str(v)));
+    env.add_filter("trim", texts::trim);
+    env.add_filter("indent", texts::indent);
+    env.add_filter("truncate", texts::truncate);
+    env.add_filter("center", texts::center);
+    env.add_filter("wordcount", texts::word_count);
+    env.add_filter("filesizeformat", minijinja_contrib::filters::filesizeformat);
+    env.add_filter("int", numbers::int);
+    env.add_filter("float", numbers::float);
     env.add_filter("join", join);
-    env.add_filter("trim", trim);
-    env.add_filter("center", center);
-    env.add_filter("wordcount", |v: &Value| python::to_str(v).split(|c: char| c != '_' && !c.is_alphanumeric()).filter(|w| !w.is_empty()).count());
+    env.add_filter("list", list);
+    env.add_filter("dictsort", dictsort);
+    env.add_filter("default", default);
+    env.add_filter("d", default);
+    for own_of_minijinja in ["split", "lines", "bool", "chain", "zip"] {
+        env.remove_filter(own_of_minijinja);
+    }
+
     env.add_test("sequence", |v: &Value| {
         v.is_undefined() || matches!(v.kind(), ValueKind::Seq | ValueKind::Map | ValueKind::String)
     });
-    env.add_test("iterable", |v: &Value| !v.is_none() && v.try_iter().is_ok());
+    env.add_test("iterable", |v: &Value| {
+        v.downcast_object_ref::<Generator>().is_some() || (!v.is_none() && v.try_iter().is_ok())
+    });
     env.add_test("callable", |v: &Value| v.kind() == ValueKind::Plain);
+    for own_of_minijinja in ["startingwith", "endingwith", "safe", "int"] {
+        env.remove_test(own_of_minijinja);
+    }
+
     env.add_function("raise_exception", |v: &Value| -> Result<Value, Error> {
         Err(Error::new(ErrorKind::InvalidOperation, python::to_str(v)).with_source(Raised))
     });
     env.add_function("strftime_now", strftime_now);
+    env.add_function("dict", dict);
+    env.add_function("namespace", |args: Rest<ValueOrKwargs>| {
+        minijinja::functions::namespace(Some(ValueOrKwargs::from(dict(args)?)))
+    });
     env.add_function("cycler", |items: Rest<Value>| minijinja_contrib::globals::cycler(items.0));
     env.add_function("joiner", minijinja_contrib::globals::joiner);
     env.remove_global("debug");
@@ -46,51 +71,35 @@ impl std::error::Error for Raised {}
 
 /// `tojson(x, ensure_ascii=False, indent=None, separators=None, sort_keys=False)`.
 fn tojson(state: &State, value: &Value, args: Rest<ValueOrKwargs>) -> Result<String, Error> {
-    let args = args.into_values();
-    let (ascii, indent, separators, sort, named): (Option<Value>, Option<Value>, Option<Value>, Option<Value>, Kwargs) =
-        from_args(&args)?;
-    let pick = |given: Option<Value>, name: &str| match given {
-        Some(v) => Ok(Some(v)),
-        None => named.get::<Option<Value>>(name),
-    };
-    let ascii = pick(ascii, "ensure_ascii")?.is_some_and(|v| v.is_true());
-    let sort_keys = pick(sort, "sort_keys")?.is_some_and(|v| v.is_true());
-    let indent = match pick(indent, "indent")? {
-        Some(v) if v.is_none() => None,
+    let mut args = Arguments::new(args)?;
+    let ensure_ascii = args.flag("ensure_ascii")?;
+    let indent = match args.next("indent")?.filter(|v| !v.is_none()) {
         None => None,
         Some(v) => Some(match v.as_str() {
             Some(s) => s.to_string(),
             None => " ".repeat(i64::try_from(v)?.clamp(0, 64) as usize),
         }),
     };
-    let (item_separator, key_separator) = match pick(separators, "separators")? {
-        Some(v) if !v.is_none() => {
-            let pair: Vec<Value> = v.try_iter()?.collect();
-            match pair.as_slice() {
-                [a, b] => (python::to_str(a), python::to_str(b)),
-                _ => return Err(failure("tojson: separators must be a pair of strings")),
-            }
-        }
-        _ => (if indent.is_some() { "," } else { ", " }.to_string(), ": ".to_string()),
+    let (item_separator, key_separator) = match args.next("separators")?.filter(|v| !v.is_none()) {
+        None => (if indent.is_some() { "," } else { ", " }.to_string(), ": ".to_string()),
+        Some(v) => match v.try_iter()?.collect::<Vec<_>>().as_slice() {
+            [a, b] => (python::to_str(a), python::to_str(b)),
+            _ => return Err(failure("tojson: separators must be a pair of strings")),
+        },
     };
-    named.assert_all_used()?;
-    json::dumps(state, value, &Style { ensure_ascii: ascii, indent, item_separator, key_separator, sort_keys })
+    let sort_keys = args.flag("sort_keys")?;
+    args.end()?;
+    json::dumps(state, value, &Style { ensure_ascii, indent, item_separator, key_separator, sort_keys })
 }
 
 /// `join(value, d="", attribute=None)`: the items' texts with `d` between them.
-fn join(state: &State, value: &Value, d: Option<Value>, attribute: Option<Value>, named: Kwargs) -> Result<String, Error> {
-    let d = match d {
-        Some(d) => d,
-        None => named.get::<Option<Value>>("d")?.unwrap_or_else(|| Value::from("")),
-    };
-    let attribute = match attribute {
-        Some(a) => Some(a),
-        None => named.get::<Option<Value>>("attribute")?,
-    };
-    named.assert_all_used()?;
-    let d = python::to_str(&d);
+fn join(state: &State, value: &Value, args: Rest<ValueOrKwargs>) -> Result<String, Error> {
+    let mut args = Arguments::new(args)?;
+    let d = args.next("d")?.map_or_else(String::new, |d| python::to_str(&d));
+    let attribute = args.next("attribute")?.filter(|a| !a.is_none());
+    args.end()?;
     let mut out = String::new();
-    for (n, item) in value.try_iter()?.checked().enumerate() {
+    for (n, item) in items(value)?.checked().enumerate() {
         let item = item?;
         state.consume_fuel((d.len() / 64) as u64 + 1)?;
         if n > 0 {
@@ -113,24 +122,80 @@ fn attribute_of(item: &Value, path: &Value) -> Result<Value, Error> {
     })
 }
 
-fn trim(value: &Value, chars: Option<Value>, named: Kwargs) -> Result<String, Error> {
-    let chars = match chars {
-        Some(c) => Some(c),
-        None => named.get::<Option<Value>>("chars")?,
-    };
-    named.assert_all_used()?;
-    let text = python::to_str(value);
-    Ok(match chars.as_ref().filter(|c| !c.is_none()) {
-        None => text.trim_matches(is_space).to_string(),
-        Some(chars) => {
-            let set = python::to_str(chars);
-            text.trim_matches(|c| set.contains(c)).to_string()
-        }
-    })
+/// The items of a value; minijinja's iteration takes none as empty, Python refuses it.
+fn items(value: &Value) -> Result<ValueIter, Error> {
+    if value.is_none() {
+        return Err(failure("None is not iterable"));
+    }
+    value.try_iter()
 }
 
-fn center(state: &mut State, value: &Value, width: Option<i64>) -> Result<Value, Error> {
-    crate::methods::call(state, &Value::from(python::to_str(value)), "center", &[Value::from(width.unwrap_or(80))])
+fn list(state: &State, value: &Value) -> Result<Value, Error> {
+    let items = items(value)?.checked().collect::<Result<Vec<Value>, Error>>()?;
+    state.consume_fuel(items.len() as u64)?;
+    Ok(Value::from(items))
+}
+
+/// `dictsort(value, case_sensitive=False, by='key', reverse=False)`.
+fn dictsort(state: &State, value: &Value, args: Rest<ValueOrKwargs>) -> Result<Value, Error> {
+    let mut args = Arguments::new(args)?;
+    let case_sensitive = args.flag("case_sensitive")?;
+    let by = args.next("by")?.map_or_else(|| "key".into(), |v| python::to_str(&v));
+    let reverse = args.flag("reverse")?;
+    args.end()?;
+    let by_key = match by.as_str() {
+        "key" => true,
+        "value" => false,
+        _ => return Err(failure("dictsort: by must be key or value")),
+    };
+    let Some(pairs) = value.as_object().filter(|_| value.kind() == ValueKind::Map).and_then(|o| o.try_iter_pairs()) else {
+        return Err(failure("dictsort: expected a mapping"));
+    };
+    let rank = |v: &Value| match v.as_str() {
+        Some(s) if !case_sensitive => Value::from(s.to_lowercase()),
+        _ => v.clone(),
+    };
+    let mut ranked: Vec<(Value, Value, Value)> =
+        pairs.map(|(k, v)| (rank(if by_key { &k } else { &v }), k, v)).collect();
+    state.consume_fuel(8 * ranked.len() as u64)?;
+    for pair in ranked.windows(2) {
+        machine::order(&pair[0].0, &pair[1].0)?;
+    }
+    ranked.sort_by(|a, b| if reverse { b.0.cmp(&a.0) } else { a.0.cmp(&b.0) });
+    Ok(ranked.into_iter().map(|(_, k, v)| Value::from(Tuple::from([k, v]))).collect())
+}
+
+/// `default(value, default_value='', boolean=False)`.
+fn default(value: &Value, args: Rest<ValueOrKwargs>) -> Result<Value, Error> {
+    let mut args = Arguments::new(args)?;
+    let other = args.next("default_value")?.unwrap_or_else(|| Value::from(""));
+    let boolean = args.flag("boolean")?;
+    args.end()?;
+    Ok(if value.is_undefined() || (boolean && !value.is_true()) { other } else { value.clone() })
+}
+
+/// `dict(mapping or pairs, **named)`.
+fn dict(args: Rest<ValueOrKwargs>) -> Result<Value, Error> {
+    let mut values = args.into_values();
+    let named = if values.last().is_some_and(Value::is_kwargs) { values.pop() } else { None };
+    let mut pairs: Vec<(Value, Value)> = Vec::new();
+    for value in values.iter().take(1).chain(&named) {
+        match value.as_object().filter(|_| value.kind() == ValueKind::Map).and_then(|o| o.try_iter_pairs()) {
+            Some(items) => pairs.extend(items),
+            None => {
+                for pair in items(value)?.checked() {
+                    match pair?.try_iter()?.collect::<Vec<_>>().as_slice() {
+                        [k, v] => pairs.push((k.clone(), v.clone())),
+                        _ => return Err(failure("dict: expected pairs")),
+                    }
+                }
+            }
+        }
+    }
+    if values.len() > 1 {
+        return Err(ErrorKind::TooManyArguments.into());
+    }
+    Ok(Value::from_pairs(pairs))
 }
 
 /// `strftime_now(format)`: the caller's time in UTC.

@@ -17,14 +17,18 @@
 
 #[cfg(target_arch = "wasm32")]
 mod abi;
+mod arguments;
 mod filters;
+mod generator;
 mod json;
 mod machine;
 mod methods;
+mod numbers;
 mod pieces;
 mod prompt;
 mod python;
 mod source;
+mod texts;
 mod time;
 
 pub use pieces::{Pieces, Step};

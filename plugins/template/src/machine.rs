@@ -1,7 +1,8 @@
 //! Rewrites a compiled template where Python's operators differ from minijinja's: they become calls of the filters
 //! below, which follow Python. No template can name these filters, for their names are no identifiers.
 
-use crate::python;
+use crate::generator::Generator;
+use crate::{numbers, python};
 use minijinja::machinery::{CodeGenerator, Instruction, Instructions};
 use minijinja::value::{Value, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, State};
@@ -11,7 +12,13 @@ const ITER: &str = "for..";
 const IN: &str = "..in..";
 const CONCAT: &str = "~";
 const ADD: &str = "+";
+const PERCENT: &str = "%";
+const GENERATOR: &str = "yield..";
 const ORDER: [&str; 4] = ["<", "<=", ">", ">="];
+
+/// The filters that are generators in Python.
+const GENERATORS: [&str; 9] =
+    ["map", "select", "reject", "selectattr", "rejectattr", "batch", "slice", "unique", "items"];
 
 /// No cache slot for the filter.
 const NO_SLOT: u8 = !0;
@@ -22,6 +29,8 @@ pub fn install(env: &mut Environment) {
     env.add_filter(IN, contains);
     env.add_filter(CONCAT, |a: &Value, b: &Value| python::to_str(a) + &python::to_str(b));
     env.add_filter(ADD, add);
+    env.add_filter(PERCENT, numbers::percent);
+    env.add_filter(GENERATOR, Generator::over);
     env.add_filter("<", |a: &Value, b: &Value| order(a, b).map(|o| o == Some(Ordering::Less)));
     env.add_filter("<=", |a: &Value, b: &Value| order(a, b).map(|o| o.is_some_and(Ordering::is_le)));
     env.add_filter(">", |a: &Value, b: &Value| order(a, b).map(|o| o == Some(Ordering::Greater)));
@@ -36,12 +45,12 @@ pub fn finish(code: CodeGenerator<'static>, name: &'static str, source: &'static
     // Only a program that marks texts as safe can make two texts whose sum escapes one of them.
     let escapes = (0..length).flat_map(get).any(|i| matches!(i, Instruction::ApplyFilter("safe" | "escape" | "e", ..)));
 
-    // Every loop gets one instruction in front; a jump to the loop goes to that one.
+    // Every loop gets one instruction in front, and every generator one behind; a jump to a loop goes to the former.
     let mut moved = Vec::with_capacity(length as usize + 1);
     let mut inserted = 0;
     for at in 0..length {
         moved.push(at + inserted);
-        inserted += u32::from(matches!(old.get(at), Some(Instruction::PushLoop(_))));
+        inserted += u32::from(old.get(at).is_some_and(|i| matches!(i, Instruction::PushLoop(_)) || generates(i)));
     }
     moved.push(length + inserted);
     let to = |target: u32| moved.get(target as usize).copied().unwrap_or(target);
@@ -56,9 +65,14 @@ pub fn finish(code: CodeGenerator<'static>, name: &'static str, source: &'static
                 new.add_with_line(Instruction::ApplyFilter(ITER, Some(1), NO_SLOT), line);
                 instruction.clone()
             }
+            Instruction::ApplyFilter(..) if generates(instruction) => {
+                new.add_with_line(instruction.clone(), line);
+                Instruction::ApplyFilter(GENERATOR, Some(1), NO_SLOT)
+            }
             Instruction::In => operator(IN),
             Instruction::StringConcat => operator(CONCAT),
             Instruction::Add if escapes => operator(ADD),
+            Instruction::Rem => operator(PERCENT),
             Instruction::Lt => operator(ORDER[0]),
             Instruction::Lte => operator(ORDER[1]),
             Instruction::Gt => operator(ORDER[2]),
@@ -76,8 +90,16 @@ pub fn finish(code: CodeGenerator<'static>, name: &'static str, source: &'static
     new
 }
 
-/// What a loop runs over. minijinja takes none as an empty list; Python does not.
+fn generates(instruction: &Instruction) -> bool {
+    matches!(instruction, Instruction::ApplyFilter(name, ..) if GENERATORS.contains(name))
+}
+
+/// What a loop runs over. minijinja takes none as an empty list; Python does not. A generator becomes a list, for
+/// a loop knows how many items it has.
 fn iterable(value: &Value) -> Result<Value, Error> {
+    if let Some(generator) = value.downcast_object_ref::<Generator>() {
+        return Ok(Value::from(generator.drain()));
+    }
     if value.is_none() {
         return Err(failure("None is not iterable".into()));
     }
@@ -98,7 +120,7 @@ fn contains(state: &mut State, needle: &Value, container: &Value) -> Result<bool
 }
 
 /// The order of two values that Python can compare: numbers, strings, lists or tuples. `None` for a NaN.
-fn order(a: &Value, b: &Value) -> Result<Option<Ordering>, Error> {
+pub fn order(a: &Value, b: &Value) -> Result<Option<Ordering>, Error> {
     let class = |v: &Value| match v.kind() {
         ValueKind::Bool | ValueKind::Number => 1,
         ValueKind::String => 2,
@@ -112,12 +134,10 @@ fn order(a: &Value, b: &Value) -> Result<Option<Ordering>, Error> {
     if class(a) > 1 {
         return Ok(Some(a.cmp(b)));
     }
-    let number = |v: &Value| if v.kind() == ValueKind::Bool { Value::from(i64::from(v.is_true())) } else { v.clone() };
-    let (a, b) = (number(a), number(b));
-    if a.is_integer() && b.is_integer() {
-        return Ok(Some(a.cmp(&b)));
+    match (numbers::whole(a), numbers::whole(b)) {
+        (Some(x), Some(y)) => Ok(Some(x.cmp(&y))),
+        _ => Ok(f64::try_from(a.clone())?.partial_cmp(&f64::try_from(b.clone())?)),
     }
-    Ok(f64::try_from(a)?.partial_cmp(&f64::try_from(b)?))
 }
 
 /// The sum of two values in a program that marks texts as safe: of a safe and a plain text, the plain one is escaped.
@@ -130,13 +150,8 @@ fn add(a: &Value, b: &Value) -> Result<Value, Error> {
             (false, true) => Value::from_safe_string(escape(x) + y),
         });
     }
-    let number = |v: &Value| matches!(v.kind(), ValueKind::Number | ValueKind::Bool);
-    if number(a) && number(b) {
-        let whole = |v: &Value| if v.kind() == ValueKind::Bool { Some(i128::from(v.is_true())) } else { i128::try_from(v.clone()).ok().filter(|_| v.is_integer()) };
-        return match (whole(a), whole(b)) {
-            (Some(x), Some(y)) => x.checked_add(y).map(Value::from).ok_or_else(|| failure("+: the sum is too large".into())),
-            _ => Ok(Value::from(f64::try_from(a.clone())? + f64::try_from(b.clone())?)),
-        };
+    if let Some(sum) = numbers::sum(a, b) {
+        return sum;
     }
     if a.kind() == ValueKind::Seq && b.kind() == ValueKind::Seq && a.is_tuple() == b.is_tuple() {
         return Ok(a.try_iter()?.chain(b.try_iter()?).collect());

@@ -1,7 +1,7 @@
 //! Methods of Python's strings, lists and dictionaries. Those that change a list or dictionary do not exist: the
 //! sandbox of the Python original refuses them too.
 
-use crate::python::is_space;
+use crate::python::{is_space, lines};
 use minijinja::value::{from_args, Kwargs, Value, ValueKind};
 use minijinja::{Error, ErrorKind, State};
 
@@ -104,6 +104,12 @@ fn string(state: &State, s: &str, method: &str, args: &[Value]) -> Result<Option
             let () = from_args(args)?;
             Value::from(!s.is_empty() && s.chars().all(|c| c.is_ascii_digit()))
         }
+        "isdigit" => {
+            let () = from_args(args)?;
+            // Digits, superscripts and circled digits are; fractions, Roman and ideographic numerals are only numeric.
+            let digit = |c: char| c.is_numeric() && !matches!(c, '¼'..='¾' | '\u{2150}'..='\u{218b}' | '\u{3007}'..='\u{3029}');
+            Value::from(!s.is_empty() && s.chars().all(digit))
+        }
         "isidentifier" => {
             let () = from_args(args)?;
             let rest = |c: char| c == '_' || c.is_alphanumeric();
@@ -183,24 +189,11 @@ fn words_from_right(s: &str, max: usize) -> Value {
     parts.into_iter().map(Value::from).collect()
 }
 
-/// Python ends a line at more characters than `\n`: see the table of `str.splitlines`.
 fn split_lines(s: &str, args: &[Value]) -> Result<Value, Error> {
     let (keep, named): (Option<bool>, Kwargs) = from_args(args)?;
     let keep = keep.or(named.get("keepends")?).unwrap_or(false);
     named.assert_all_used()?;
-    let breaks = |c| matches!(c, '\n'..='\r' | '\u{1c}'..='\u{1e}' | '\u{85}' | '\u{2028}' | '\u{2029}');
-    let mut lines = Vec::new();
-    let mut rest = s;
-    while !rest.is_empty() {
-        let Some((at, c)) = rest.char_indices().find(|(_, c)| breaks(*c)) else {
-            lines.push(Value::from(rest));
-            break;
-        };
-        let end = at + if rest[at..].starts_with("\r\n") { 2 } else { c.len_utf8() };
-        lines.push(Value::from(&rest[..if keep { end } else { at }]));
-        rest = &rest[end..];
-    }
-    Ok(Value::from(lines))
+    Ok(lines(s, keep).into_iter().map(Value::from).collect())
 }
 
 /// The part of the text between two character positions, counted as in Python, and where it begins.

@@ -18,6 +18,13 @@ pub fn to_str(value: &Value) -> String {
     out
 }
 
+/// Python's `repr(value)`.
+pub fn to_repr(value: &Value) -> String {
+    let mut out = String::new();
+    let _ = write_repr(&mut out, value, 0);
+    out
+}
+
 /// Writes Python's `str(value)`.
 pub fn write_str(out: &mut dyn Write, value: &Value) -> fmt::Result {
     match value.kind() {
@@ -140,14 +147,29 @@ pub fn is_space(c: char) -> bool {
     c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c)
 }
 
+/// Python's `str.splitlines`, which ends a line at more characters than `\n`: see the table in its documentation.
+pub fn lines(s: &str, keep_ends: bool) -> Vec<&str> {
+    let breaks = |c| matches!(c, '\n'..='\r' | '\u{1c}'..='\u{1e}' | '\u{85}' | '\u{2028}' | '\u{2029}');
+    let mut lines = Vec::new();
+    let mut rest = s;
+    while !rest.is_empty() {
+        let Some((at, c)) = rest.char_indices().find(|(_, c)| breaks(*c)) else {
+            lines.push(rest);
+            break;
+        };
+        let end = at + if rest[at..].starts_with("\r\n") { 2 } else { c.len_utf8() };
+        lines.push(&rest[..if keep_ends { end } else { at }]);
+        rest = &rest[end..];
+    }
+    lines
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn repr(v: Value) -> String {
-        let mut s = String::new();
-        write_repr(&mut s, &v, 0).unwrap();
-        s
+        to_repr(&v)
     }
 
     #[test]
