@@ -2,7 +2,7 @@ package simd
 
 // kernels are one type's functions for one instruction set. Their preconditions are product.rows' to keep: pointers to
 // as much memory as the counts say, n and groups at least 1.
-type kernels struct {
+type kernelSet struct {
 	elems int // values of a row that n counts: a block's, or 8 floats
 
 	// dot computes 8*groups outputs of one activation row; n blocks a row.

@@ -44,7 +44,7 @@ type product struct {
 	typ gguf.Type
 	row generic // the plain Go form
 	isa isa
-	asm kernels // without dot: plain Go
+	asm kernelSet // without dot: plain Go
 }
 
 // products holds what productFor returns, by instruction set and type.
