@@ -256,6 +256,8 @@ func TestParse_Malformed(t *testing.T) {
 		{"unsupported type past the end", typed(uint32(IQ2_XXS)),
 			"tensor b.weight: its data (66 bytes at offset 32 of the tensor data) end past the file, which has 66 there: the file is truncated or damaged"},
 
+		{"counts forged in a large file", func(p *parts) { p.nKey, p.nTensors, p.data = 1<<20, 1<<20, make([]byte, 40<<20) },
+			"key 5 of 1048576, at offset 172: its name: at offset 180 a string takes 562949953421312 bytes, 41943116 are left: the file is truncated or damaged"},
 		{"data missing", func(p *parts) { p.data = nil },
 			"tensor a.weight: its data (32 bytes at offset 0 of the tensor data) end past the file, which has 0 there: the file is truncated or damaged"},
 		{"data one byte short", func(p *parts) { p.data = p.data[1:] },

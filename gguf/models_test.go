@@ -1,6 +1,7 @@
 package gguf
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
@@ -88,5 +89,40 @@ func BenchmarkOpen(b *testing.B) {
 		if err := f.Close(); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// comparing is a writer that wants to be given exactly these bytes.
+type comparing struct {
+	want []byte
+	at   int
+}
+
+func (c *comparing) Write(p []byte) (int, error) {
+	if !bytes.HasPrefix(c.want[c.at:], p) {
+		return 0, fmt.Errorf("the %d bytes at offset %d differ", len(p), c.at)
+	}
+	c.at += len(p)
+	return len(p), nil
+}
+
+// Files that llama.cpp wrote come out of our writer byte for byte.
+func TestModels_RewrittenAreIdentical(t *testing.T) {
+	for _, name := range []string{"SmolLM2-135M-Instruct.Q4_1.gguf", "gemma-3-270m-q4_k_m.gguf"} {
+		t.Run(name, func(t *testing.T) {
+			f := openModel(t, name)
+			w := NewWriter()
+			for _, key := range f.Keys {
+				v, _ := f.Get(key)
+				w.Set(key, v)
+			}
+			for _, x := range f.Tensors {
+				w.AddTensor(x.Name, x.Type, x.Dims, x.Data())
+			}
+			c := &comparing{want: f.data}
+			if _, err := w.WriteTo(c); err != nil || c.at != len(f.data) {
+				t.Errorf("%d of %d bytes are the same: %v", c.at, len(f.data), err)
+			}
+		})
 	}
 }

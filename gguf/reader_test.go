@@ -202,7 +202,7 @@ func TestTensor_CheckSupported(t *testing.T) {
 func TestTypes(t *testing.T) {
 	supported := []Type{F32, F16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K, IQ4_NL, IQ4_XS, BF16, MXFP4}
 	for _, typ := range Types() {
-		back, ok := ParseType(typ.String())
+		back, ok := ParseType(strings.ToLower(typ.String()))
 		if !ok || back != typ || !typ.Known() || typ.Supported() != slices.Contains(supported, typ) || typ.Quantizable() != typ.Supported() {
 			t.Errorf("%s: parsed as %v %v, known %v, supported %v, quantizable %v", typ, back, ok, typ.Known(), typ.Supported(), typ.Quantizable())
 		}
@@ -260,6 +260,9 @@ func TestFile_Close(t *testing.T) {
 		if err := f.Close(); err != nil {
 			t.Fatal(err)
 		}
+	}
+	if _, found := f.Get("k.string"); found {
+		t.Error("a closed file has a key")
 	}
 	if x.Data() != nil || name != "grüße, 世界" {
 		t.Errorf("after Close: data %v, string %q", x.Data(), name)

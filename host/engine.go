@@ -40,6 +40,8 @@ type Options struct {
 	Threads       int
 	Deterministic bool
 	Overrides     map[string]any // metadata for the architecture guest
+	// Template says that a chat template will be rendered: its guest is then compiled beside the rest.
+	Template bool
 	// OnProgress is told what is being loaded and how far it is, from 0 to 1.
 	OnProgress func(what string, done float64)
 }
@@ -127,6 +129,10 @@ func (e *Engine) open(ctx context.Context, progress func(string, float64)) error
 		defer wait.Done()
 		tokenizerErr = e.openTokenizer(ctx)
 	}()
+	if _, found, _ := e.File.Str("tokenizer.chat_template"); found && opt.Template {
+		// Whoever renders waits for it and is told if it failed.
+		go e.modules.first(context.WithoutCancel(ctx), abi.KindTemplate)
+	}
 	wait.Wait()
 	if err := errors.Join(programErr, tokenizerErr); err != nil {
 		if e.runner != nil {
@@ -318,17 +324,16 @@ func list(names []string) string {
 
 // Piece gives one token's text, control tokens included, as it stands in the middle of a text.
 func (e *Engine) Piece(ctx context.Context, id uint32) (string, error) {
-	// A state other than 0 keeps the tokenizer from taking the token for the first of a text.
-	st := plugin.DecodeState{State: 1}
-	b, err := e.tok.Decode(ctx, nil, []uint32{id}, &st, decodeLast)
+	st := plugin.MidText()
+	b, err := e.tok.Decode(ctx, nil, []uint32{id}, &st, plugin.Last)
 	return string(b), err
 }
 
 // Detokenize gives the text of ids.
 func Detokenize(ctx context.Context, t *plugin.Tokenizer, ids []uint32, skipSpecial bool) ([]byte, error) {
-	flags := decodeLast
+	flags := plugin.Last
 	if skipSpecial {
-		flags |= uint32(abi.TextFlagSkipSpecial)
+		flags |= plugin.SkipSpecial
 	}
 	return t.Decode(ctx, nil, ids, new(plugin.DecodeState), flags)
 }

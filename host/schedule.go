@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"forge/host/plugin"
 	"forge/kernels"
 )
 
@@ -40,6 +41,10 @@ func (e *Engine) Generate(ctx context.Context, req *Request) (*Result, error) {
 	s := &sequence{ctx: ctx, req: req, chain: chain, params: params, started: time.Now(), done: make(chan error, 1)}
 	s.tokens = make([]uint32, n, n+max(req.MaxTokens, 0))
 	copy(s.tokens, req.Prompt)
+	if n > 1 {
+		// The answer continues the prompt: a blank in front of it belongs to it.
+		s.decode = plugin.MidText()
+	}
 	select {
 	case e.submit <- s:
 	case <-e.stop:
@@ -146,7 +151,7 @@ func (e *Engine) admit(s *sequence) error {
 // finish answers a sequence's request and gives its pages back, or to the session.
 func (e *Engine) finish(s *sequence, reason string, err error) {
 	if err == nil {
-		if s.piece, err = e.tok.Decode(context.WithoutCancel(s.ctx), s.piece[:0], nil, &s.decode, e.decodeFlags(s)|decodeLast); err == nil && reason != "stop text" {
+		if s.piece, err = e.tok.Decode(context.WithoutCancel(s.ctx), s.piece[:0], nil, &s.decode, e.decodeFlags(s)|plugin.Last); err == nil && reason != "stop text" {
 			s.emit(s.piece, true)
 		}
 	}
@@ -241,7 +246,7 @@ func (e *Engine) step(running []*sequence) []*sequence {
 		if s.tables.n < len(s.tokens) {
 			continue
 		}
-		err, over := e.sample(s, logits[row*e.NVocab:(row+1)*e.NVocab])
+		over, err := e.sample(s, logits[row*e.NVocab:(row+1)*e.NVocab])
 		row++
 		if err != nil || over != "" {
 			s.rows = -1

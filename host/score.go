@@ -8,14 +8,14 @@ import (
 	"forge/kernels"
 )
 
-// Score computes the logits after every position of a text and hands each row to f: position i predicts tokens[i+1].
-// The row holds only during the call.
-func (e *Engine) Score(ctx context.Context, tokens []uint32, f func(pos int, logits []float32) error) error {
+// Score computes the logits after the positions of a text from `from` on and hands each row to f: position i predicts
+// tokens[i+1]. The row holds only during the call.
+func (e *Engine) Score(ctx context.Context, tokens []uint32, from int, f func(pos int, logits []float32) error) error {
 	if len(tokens) > e.NCtx {
 		return fmt.Errorf("the text is %d tokens long, the context holds %d: raise -c or cut the text", len(tokens), e.NCtx)
 	}
 	var err error
-	if closed := e.exclusive(func() { err = e.score(ctx, tokens, f) }); closed != nil {
+	if closed := e.exclusive(func() { err = e.score(ctx, tokens, from, f) }); closed != nil {
 		return closed
 	}
 	return err
@@ -24,7 +24,7 @@ func (e *Engine) Score(ctx context.Context, tokens []uint32, f func(pos int, log
 // scoreRows bounds the memory of logits: 64 rows of 262,144 are 64 MiB.
 const scoreRows = 64
 
-func (e *Engine) score(ctx context.Context, tokens []uint32, f func(int, []float32) error) error {
+func (e *Engine) score(ctx context.Context, tokens []uint32, from int, f func(int, []float32) error) error {
 	t := e.kv.newTables()
 	defer e.kv.truncate(t, 0)
 	var b kernels.Batch
@@ -38,7 +38,7 @@ func (e *Engine) score(ctx context.Context, tokens []uint32, f func(int, []float
 		}
 		b.Rows, b.Seqs = b.Rows[:0], append(b.Seqs[:0], kernels.Seq{Pages: t.pages})
 		for i := range n {
-			b.Rows = append(b.Rows, kernels.Row{Pos: int32(t.n + i), Token: int32(tokens[t.n+i]), Want: true})
+			b.Rows = append(b.Rows, kernels.Row{Pos: int32(t.n + i), Token: int32(tokens[t.n+i]), Want: t.n+i >= from})
 		}
 		out, err := e.runner.Step(&b)
 		if err != nil {
@@ -46,10 +46,11 @@ func (e *Engine) score(ctx context.Context, tokens []uint32, f func(int, []float
 		}
 		first := t.n
 		e.kv.advance(t, t.n+n)
-		for i := range n {
-			if err := f(first+i, out[i*e.NVocab:(i+1)*e.NVocab]); err != nil {
+		for pos := max(first, from); pos < t.n; pos++ {
+			if err := f(pos, out[:e.NVocab]); err != nil {
 				return err
 			}
+			out = out[e.NVocab:]
 		}
 	}
 	return nil
@@ -129,7 +130,7 @@ func Divergence(ctx context.Context, a, b *Engine, tokens []uint32, f func(pos i
 	rows, used := make(chan []float32), make(chan struct{})
 	errA := make(chan error, 1)
 	go func() {
-		errA <- a.Score(ctx, tokens, func(_ int, logits []float32) error {
+		errA <- a.Score(ctx, tokens, 0, func(_ int, logits []float32) error {
 			select {
 			case rows <- logits:
 				<-used
@@ -139,7 +140,7 @@ func Divergence(ctx context.Context, a, b *Engine, tokens []uint32, f func(pos i
 			}
 		})
 	}()
-	errB := b.Score(ctx, tokens, func(pos int, logits []float32) error {
+	errB := b.Score(ctx, tokens, 0, func(pos int, logits []float32) error {
 		select {
 		case la := <-rows:
 			kl := klDivergence(la, logits)

@@ -94,7 +94,7 @@ func inspectAction(c *cli.Context) error {
 	}
 	for _, key := range f.Keys {
 		v, _ := f.Get(key)
-		r.Metadata[key] = v.Summary()
+		r.Metadata[key] = v.String()
 	}
 	r.Verdict["architecture"] = verdict(progErr)
 	if prog != nil {

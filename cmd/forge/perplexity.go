@@ -61,7 +61,7 @@ func perplexityAction(c *cli.Context) error {
 	if c.IsSet("against") || c.IsSet("against-device") {
 		err = diverge(c, s, ids, &r)
 	} else {
-		err = s.Score(c.Context, ids, func(pos int, logits []float32) error {
+		err = s.Score(c.Context, ids, 0, func(pos int, logits []float32) error {
 			if pos+1 < len(ids) {
 				r.NLL = append(r.NLL, host.LogSumExp(logits)-float64(logits[ids[pos+1]]))
 			}

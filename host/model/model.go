@@ -67,23 +67,61 @@ func Input(f *gguf.File, nCtx int, overrides map[string]any) (plugin.ArchInput, 
 	return in, nil
 }
 
-// metaValue gives a number as float64, a bool, a string, an array of numbers or bools as []float64, else nil.
+// metaValue gives a number as float64, a bool, a string, an array of numbers or bools as []float64, else nil: the guest
+// then learns that the key is there, not what it holds.
 func metaValue(f *gguf.File, key string) any {
-	if v, found, err := f.Float(key); found && err == nil {
-		return v
+	v, _ := f.Get(key)
+	switch v.Kind {
+	case gguf.KindBool:
+		b, _ := v.Bool()
+		return b
+	case gguf.KindString:
+		s, _ := v.Str()
+		return s
+	case gguf.KindFloat32, gguf.KindFloat64:
+		x, _ := v.Float()
+		return x
+	case gguf.KindUint64:
+		u, _ := v.Uint()
+		return float64(u)
+	case gguf.KindArray:
+		a, _ := v.Array()
+		return numbers(a)
 	}
-	if v, found, err := f.Bool(key); found && err == nil {
-		return v
-	}
-	if v, found, err := f.Str(key); found && err == nil {
-		return v
-	}
-	if a, found, err := f.Array(key); found && err == nil {
-		if v, err := a.Floats(); err == nil {
-			return v
+	i, _ := v.Int()
+	return float64(i)
+}
+
+func numbers(a gguf.Array) any {
+	switch a.Elem() {
+	case gguf.KindString, gguf.KindArray:
+		return nil
+	case gguf.KindFloat32, gguf.KindFloat64:
+		x, _ := a.Floats()
+		return x
+	case gguf.KindBool:
+		bools, _ := a.Bools()
+		x := make([]float64, len(bools))
+		for i, b := range bools {
+			if b {
+				x[i] = 1
+			}
 		}
+		return x
+	case gguf.KindUint64:
+		u, _ := a.Uints()
+		x := make([]float64, len(u))
+		for i, v := range u {
+			x[i] = float64(v)
+		}
+		return x
 	}
-	return nil
+	n, _ := a.Ints()
+	x := make([]float64, len(n))
+	for i, v := range n {
+		x[i] = float64(v)
+	}
+	return x
 }
 
 // Bind makes the program: every index and count in the records is checked, tensors are found in the file, derived

@@ -40,15 +40,15 @@ func ReadVocab(f *gguf.File) (*Vocab, error) {
 	} else if !found || v.tokens.Len() == 0 {
 		return nil, fmt.Errorf("%s: metadata key tokenizer.ggml.tokens is missing or empty: the file has no vocabulary (convert the model again with its tokenizer)", f.Name)
 	}
-	if v.tokens.Elem() != gguf.TypeString {
+	if v.tokens.Elem() != gguf.KindString {
 		return nil, fmt.Errorf("%s: metadata key tokenizer.ggml.tokens is an array of %s, not of strings", f.Name, v.tokens.Elem())
 	}
 	v.N = v.tokens.Len()
 	v.Texts = texts(v.tokens)
-	if v.Scores, err = perToken(f, "tokenizer.ggml.scores", v.N, gguf.TypeFloat32); err != nil {
+	if v.Scores, err = perToken(f, "tokenizer.ggml.scores", v.N, gguf.KindFloat32); err != nil {
 		return nil, err
 	}
-	if v.Types, err = perToken(f, "tokenizer.ggml.token_type", v.N, gguf.TypeInt32); err != nil {
+	if v.Types, err = perToken(f, "tokenizer.ggml.token_type", v.N, gguf.KindInt32); err != nil {
 		return nil, err
 	}
 	merges, found, err := f.Array("tokenizer.ggml.merges")
@@ -56,7 +56,7 @@ func ReadVocab(f *gguf.File) (*Vocab, error) {
 		return nil, err
 	}
 	if found {
-		if merges.Elem() != gguf.TypeString {
+		if merges.Elem() != gguf.KindString {
 			return nil, fmt.Errorf("%s: metadata key tokenizer.ggml.merges is an array of %s, not of strings", f.Name, merges.Elem())
 		}
 		v.NMerges, v.Merges = merges.Len(), texts(merges)
