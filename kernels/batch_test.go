@@ -265,3 +265,31 @@ func steps(c *kernelstest.Case, seg *kernels.Segment, opt kernels.Options, batch
 	}
 	return all, nil
 }
+
+// FuzzBatch makes any rows and page tables: a step is an error or a result, and what the scalar device refuses the null
+// device refuses too.
+func FuzzBatch(f *testing.F) {
+	f.Add([]byte{0, 1, 2, 3}, []byte{0, 0, 1, 0, 1, 2})
+	f.Add([]byte{255, 1}, []byte{0, 33, 7})
+	f.Fuzz(func(t *testing.T, pages, rows []byte) {
+		b := kernels.Batch{Seqs: make([]kernels.Seq, 2)}
+		for i := range b.Seqs {
+			b.Seqs[i].Pages = make([][]int32, 1)
+			for k, page := range pages {
+				if k%2 == i {
+					b.Seqs[i].Pages[0] = append(b.Seqs[i].Pages[0], int32(int8(page)))
+				}
+			}
+		}
+		for ; len(rows) >= 3 && len(b.Rows) < 50; rows = rows[3:] {
+			b.Rows = append(b.Rows, kernels.Row{Seq: int32(int8(rows[0])), Pos: int32(int8(rows[1])), Token: int32(int8(rows[2])), Want: rows[2]%2 == 0})
+		}
+		real, _ := oneLayer(t, kernels.Scalar{}, 0, kernels.Options{Threads: 1})
+		null, _ := oneLayer(t, kernels.Null{}, 0, kernels.Options{})
+		out, err := real.Step(&b)
+		zeros, nullErr := null.Step(&b)
+		if err != nil && nullErr == nil || nullErr == nil && len(out) != len(zeros) {
+			t.Errorf("scalar: %d entries, %v; null: %d entries, %v", len(out), err, len(zeros), nullErr)
+		}
+	})
+}

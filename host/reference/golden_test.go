@@ -98,7 +98,7 @@ type family struct {
 }
 
 var families = []family{
-	{"llama", "smollm2.jsonl", "../../models/SmolLM2-135M-Instruct.Q4_1.gguf", reference.Llama, 0.001, 0.0003},
+	{"llama", "smollm2.jsonl", "../../models/SmolLM2-135M-Instruct.Q4_1.gguf", reference.Llama, 0.0002, 0.00005},
 	{"gemma", "gemma3.jsonl", "../../models/gemma-3-270m-q4_k_m.gguf", reference.Gemma, 0.05, 0.006},
 }
 
