@@ -30,6 +30,7 @@ type instance struct {
 	stack []uint64
 	spare int64  // fuel of the running call that is not in the tank yet
 	used  int64  // by the last call
+	lines int    // logged by the running call
 	base  uint32 // of the arena
 	size  uint32
 	caps  uint64 // accepted by the guest
@@ -218,6 +219,7 @@ func (in *instance) invoke(ctx context.Context, e export, arg uint32, budget int
 	in.spare = budget - first
 	in.fuel.Set(uint64(first))
 	in.stack[0] = uint64(arg)
+	in.lines = 0
 	start := time.Now()
 	err := e.fn.CallWithStack(ctx, in.stack)
 	m.nanos.Add(int64(time.Since(start)))
