@@ -11,7 +11,7 @@ static inline float penalised(float logit, uint32_t count, double repeat, double
 SAMPLER(penalties) {
 	double repeat = table_param(row, PARAM_REPEAT_PENALTY), last = table_param(row, PARAM_REPEAT_LAST_N);
 	double frequency = table_param(row, PARAM_FREQUENCY_PENALTY), presence = table_param(row, PARAM_PRESENCE_PENALTY);
-	if (repeat != repeat || last != last || frequency != frequency || presence != presence) return FORGE_ERR_CONFIG;
+	if (!is_finite(repeat) || !is_finite(last) || !is_finite(frequency) || !is_finite(presence) || repeat <= 0) return FORGE_ERR_CONFIG;
 	uint32_t n = row->history_len;
 	if (last >= 0 && last < n) n = (uint32_t)last;
 	if (n == 0 || (repeat == 1 && frequency == 0 && presence == 0)) return FORGE_SKIP;
