@@ -42,7 +42,7 @@ type Limits struct {
 const (
 	defaultStrikes = 3
 	maxFuelTimes   = 1 << 20
-	maxPages       = 65536
+	maxPages       = 65535 // one below 4 GiB, so that no end of a part needs 33 bits
 )
 
 // Module is a guest that was checked and compiled. It is safe for concurrent use.
@@ -62,7 +62,6 @@ type Module struct {
 
 // compiled is what all modules of one digest share.
 type compiled struct {
-	err      error
 	digest   string
 	code     wazero.CompiledModule
 	manifest *Manifest
@@ -168,7 +167,7 @@ func (s *Spec) check() error {
 	}
 	switch {
 	case s.Limits.Pages > maxPages:
-		return fmt.Errorf("limits.pages is %d, more than the %d that a guest can address", s.Limits.Pages, maxPages)
+		return fmt.Errorf("limits.pages is %d; a guest can have %d", s.Limits.Pages, maxPages)
 	case s.Limits.Fuel < 0 || s.Limits.Fuel > maxFuelTimes:
 		return fmt.Errorf("limits.fuel is %d; it multiplies the kind's fuel and is 1 to %d", s.Limits.Fuel, maxFuelTimes)
 	case s.Limits.Strikes < 0:
@@ -189,14 +188,14 @@ func (r *Runtime) compile(ctx context.Context, wasm []byte, digest string) (*com
 		return nil, fmt.Errorf("the runtime is closed")
 	}
 	if c := r.compiled[digest]; c != nil {
-		return c, c.err
+		return c, nil
 	}
 	c := &compiled{digest: digest}
-	c.err = r.build(ctx, c, wasm)
-	if ctx.Err() == nil { // a cancelled compilation says nothing about the module
-		r.compiled[digest] = c
+	if err := r.build(ctx, c, wasm); err != nil {
+		return nil, err
 	}
-	return c, c.err
+	r.compiled[digest] = c
+	return c, nil
 }
 
 func (r *Runtime) build(ctx context.Context, c *compiled, wasm []byte) error {

@@ -46,7 +46,7 @@ func TestLoadRefuses(t *testing.T) {
 		{with(func(s *Spec) { s.Grants = []string{"histroy"} }), `plugin p: grant "histroy" is none that forge has; did you mean history?`},
 		{with(func(s *Spec) { s.OnError = "ignore" }), `plugin p: on_error is "ignore"; it is fail or skip`},
 		{with(func(s *Spec) { s.Limits.Fuel = -1 }), "plugin p: limits.fuel is -1; it multiplies the kind's fuel and is 1 to 1048576"},
-		{with(func(s *Spec) { s.Limits.Pages = 70000 }), "plugin p: limits.pages is 70000, more than the 65536 that a guest can address"},
+		{with(func(s *Spec) { s.Limits.Pages = 70000 }), "plugin p: limits.pages is 70000; a guest can have 65535"},
 		{with(func(s *Spec) { s.Limits.Pages = 1 }), "plugin p: it begins with 2 pages of memory, its limit is 1: raise limits.pages"},
 		{with(func(s *Spec) { s.Config = map[string]any{"keep": 1} }), "plugin p: config key keep is none of its; did you mean keep_n?"},
 		{with(func(s *Spec) { s.Config = map[string]any{"keep_n": int64(0)} }), "plugin p: config key keep_n is 0, its range is 1 to 1e+06"},

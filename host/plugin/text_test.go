@@ -123,6 +123,10 @@ func TestHostileTokenizer(t *testing.T) {
 			_, err := tok.Encode(ctx, nil, nil, false)
 			wantError(t, err, "plugin is quarantined after 3 strikes, the last: "+want)
 		}
+		late := newTokenizer(t, r, 6) // its fuel is for the whole text, not for the last piece
+		if _, err := late.Encode(ctx, nil, make([]byte, textIn+1), false); err != nil {
+			t.Error(err)
+		}
 		tok := newTokenizer(t, r, 0)
 		for range 2 {
 			_, err := tok.Encode(ctx, nil, []byte("a\x01"), false)
