@@ -74,6 +74,24 @@ func Compare(a, b Device, seg *Segment, opt Options, batches []Batch) (Diff, err
 	return d, nil
 }
 
+// Outputs runs the batches on a device and returns all that Step returns, one after the other.
+func Outputs(dev Device, seg *Segment, opt Options, batches []Batch) ([]float32, error) {
+	r, err := ready(dev, seg, opt, batches)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	var all []float32
+	for step := range batches {
+		out, err := r.Step(&batches[step])
+		if err != nil {
+			return nil, fmt.Errorf("%s: step %d: %w", dev.Name(), step, err)
+		}
+		all = append(all, out...)
+	}
+	return all, nil
+}
+
 // ready compiles a segment and reserves the pages that the batches name.
 func ready(dev Device, seg *Segment, opt Options, batches []Batch) (Runner, error) {
 	r, err := dev.Compile(seg, opt)

@@ -6,11 +6,11 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 
 	"github.com/tetratelabs/wazero"
@@ -62,7 +62,6 @@ type Module struct {
 
 // compiled is what all modules of one digest share.
 type compiled struct {
-	once     sync.Once
 	err      error
 	digest   string
 	code     wazero.CompiledModule
@@ -263,24 +262,18 @@ func (r *Runtime) validate(ctx context.Context, wasm []byte, digest string) erro
 	return nil
 }
 
-// recompile is for a cache whose files were damaged: it empties the cache and compiles once more without it.
+// recompile is for a cache whose files were damaged: it empties the cache and compiles once more.
 func (r *Runtime) recompile(ctx context.Context, c *compiled, metered []byte, cause error) error {
-	if len(r.compiled) > 0 { // instances of others may run: keep them, and the cache
-		return cause
-	}
 	r.opt.logf("plugin cache %s is emptied: %s", r.dir, firstLine(cause))
-	r.wazero.Close(ctx)
-	r.cache.Close(ctx)
-	if err := os.RemoveAll(r.dir); err != nil {
-		return err
+	err := filepath.WalkDir(r.dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		return os.Remove(path)
+	})
+	if err != nil {
+		return fmt.Errorf("%s; the cache cannot be emptied: %w", firstLine(cause), err)
 	}
-	if err := privateDir(r.dir); err != nil {
-		return err
-	}
-	if err := r.open(ctx); err != nil {
-		return err
-	}
-	var err error
 	c.code, err = r.wazero.CompileModule(ctx, metered)
 	return err
 }
