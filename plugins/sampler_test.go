@@ -1,17 +1,13 @@
 package plugins_test
 
 import (
-	"context"
 	"fmt"
 	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
 
-	"github.com/tetratelabs/wazero"
-
 	"forge/abi"
-	"forge/host/plugin"
 )
 
 // tolerance bounds what float32 weights may do to a cumulative probability of a long table (plugins/sampler/table.h).
@@ -353,96 +349,6 @@ func philox(key [2]uint32, x [4]uint32) [4]uint32 {
 	return x
 }
 
-var philoxAnswers = []struct {
-	key     [2]uint32
-	x, want [4]uint32
-}{
-	{[2]uint32{}, [4]uint32{}, [4]uint32{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}},
-	{[2]uint32{^uint32(0), ^uint32(0)}, [4]uint32{^uint32(0), ^uint32(0), ^uint32(0), ^uint32(0)}, [4]uint32{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}},
-	{[2]uint32{0xa4093822, 0x299f31d0}, [4]uint32{0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344}, [4]uint32{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}},
-}
-
-// Ensure that the generator used as the oracle below gives the published known answers (Random123, kat_vectors).
-func TestPhilox_KnownAnswers(t *testing.T) {
-	for _, c := range philoxAnswers {
-		if got := philox(c.key, c.x); got != c.want {
-			t.Errorf("%08x, want %08x", got, c.want)
-		}
-	}
-}
-
-func uniform(seed, draw uint64) float64 {
-	x := philox([2]uint32{uint32(seed), uint32(seed >> 32)}, [4]uint32{uint32(draw), uint32(draw >> 32), 0, 0})
-	return float64(x[0]>>8) / (1 << 24)
-}
-
-// Ensure that dist draws what the formula in float64 gives for the same uniform.
-func TestDist(t *testing.T) {
-	eachTable(t, func(t *testing.T, c *chain, in table) {
-		p := softmax(in)
-		eps := tolerance
-		if len(p) <= 1024 {
-			eps = 1e-13
-		}
-		for k := range 12 {
-			rc := rowCase{params: params(), seed: uint64(k) * 0x123456789abcdef, draw: uint64(k)*3 + uint64(k)<<33}
-			got := c.run(in, rc, "dist")
-			if math.IsInf(value(in.logits[ranked(in)[0]]), -1) {
-				if got.selected != -1 || !got.stop || got.draw != rc.draw {
-					t.Fatalf("selected %d of a table without candidates", got.selected)
-				}
-				continue
-			}
-			if got.draw != rc.draw+1 || got.stop {
-				t.Fatalf("draw went from %d to %d", rc.draw, got.draw)
-			}
-			u, at := uniform(rc.seed, rc.draw), 0.0
-			for i := range got.selected {
-				at += p[i]
-			}
-			if s := got.selected; s < 0 || p[s] == 0 || at > u+eps || at+p[s] < u-eps {
-				t.Fatalf("u = %v picks %d, which spans %v to %v", u, s, at, at+p[s])
-			}
-		}
-	})
-}
-
-// Ensure that draws follow the probabilities: Pearson's statistic of 20,000 draws stays below its 0.1 % point.
-func TestDist_ChiSquare(t *testing.T) {
-	for _, c := range []struct {
-		n     int
-		point float64 // of chi square with n-1 degrees, or 63 where candidates are put in 64 bins
-	}{{8, 24.32}, {4096, 103.44}} {
-		rng := rand.New(rand.NewPCG(9, 9))
-		logits := make([]float32, c.n)
-		for i := range logits {
-			logits[i] = float32(rng.NormFloat64())
-		}
-		g := openChain(t, c.n)
-		in := table{logits: logits}
-		bins := min(c.n, 64)
-		want, seen := make([]float64, bins), make([]float64, bins)
-		for i, x := range softmax(in) {
-			want[i%bins] += x
-		}
-		const draws = 20000
-		g.load(in, rowCase{params: params(), seed: 42})
-		r := abi.Row(g.Bytes(g.row, abi.RowSize))
-		for range draws {
-			r.SetSelected(-1)
-			g.step("dist")
-			seen[int(r.Selected())%bins]++
-		}
-		x := 0.0
-		for i := range want {
-			x += (seen[i] - draws*want[i]) * (seen[i] - draws*want[i]) / (draws * want[i])
-		}
-		if x > c.point {
-			t.Errorf("n %d: chi square %v exceeds %v", c.n, x, c.point)
-		}
-	}
-}
-
 // Ensure that a row which has picked or stopped is left alone, and that rows of one call do not mix.
 func TestRows_Several(t *testing.T) {
 	const n = 1000
@@ -485,59 +391,5 @@ func TestRows_Refused(t *testing.T) {
 	abi.Rows(c.Bytes(c.frame, abi.RowsSize)).Head().SetSize(20)
 	if s, _ := c.Status("sampler_top_k", c.frame); s != abi.StatusErrABI {
 		t.Errorf("a frame of 20 bytes: %v", s)
-	}
-}
-
-// Ensure that the host's chain picks what the bare exports pick, and that no table makes a sampler run out of the fuel
-// that the host gives it.
-func TestChain_Host(t *testing.T) {
-	const n = 20011
-	history := make([]uint32, maxHistory)
-	for i := range history {
-		history[i] = uint32(i * i % n)
-	}
-	for _, c := range []struct {
-		names    []string
-		settings map[string]any
-		params   [nParams]float64
-	}{
-		{[]string{"penalties", "top_k", "top_p", "min_p", "temperature", "dist"}, map[string]any{"repeat_penalty": 1.1, "repeat_last_n": -1}, params(repeatPenalty, 1.1, repeatLastN, -1)},
-		{[]string{"top_k", "penalties", "top_p", "temperature", "greedy"}, map[string]any{"repeat_penalty": 1.1, "top_k": n / 2, "top_p": 0.99999}, params(repeatPenalty, 1.1, topK, n/2, topP, 0.99999)},
-		{[]string{"min_p", "top_p", "top_k", "dist"}, map[string]any{"min_p": 0.0001, "top_p": 0.99999, "top_k": 15000}, params(minP, 0.0001, topP, 0.99999, topK, 15000)},
-		{[]string{"temperature", "dist"}, nil, params()},
-	} {
-		bare, host := openChain(t, n), hostChain(t, c.names, n)
-		p, err := host.Params(c.settings)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for name, logits := range rows(n) {
-			for seed := range uint64(2) {
-				want := bare.run(table{logits: logits}, rowCase{params: c.params, seed: seed, history: history}, c.names...)
-				draw := uint64(0)
-				id, err := host.Sample(context.Background(), &plugin.Row{Logits: logits, Seed: seed, Draw: &draw, History: history, Params: p})
-				if err != nil {
-					t.Fatal(c.names, name, err)
-				}
-				if want.stop != (id == plugin.Stop) || !want.stop && uint32(id) != want.id(int(want.selected)) || !want.stop && draw != want.draw {
-					t.Fatalf("%v %s: the host picks %d, want %d of %d", c.names, name, id, want.selected, len(want.logits))
-				}
-			}
-		}
-	}
-}
-
-// Ensure that both of wazero's engines give the same bits.
-func TestChain_Engines(t *testing.T) {
-	const n = 5000
-	compiled, interpreted := openChain(t, n), openChainWith(t, wazero.NewRuntimeConfigInterpreter(), n)
-	for name, logits := range rows(n) {
-		for _, names := range [][]string{{"penalties", "top_k", "top_p", "min_p", "temperature", "dist"}, {"top_p", "temperature", "dist"}, {"min_p", "dist"}, {"dist"}} {
-			rc := rowCase{params: params(repeatPenalty, 1.1), seed: 3, history: []uint32{1, 2, 3, 2}}
-			a, b := compiled.run(table{logits: logits}, rc, names...), interpreted.run(table{logits: logits}, rc, names...)
-			if a.selected != b.selected || !slices.Equal(a.ids, b.ids) || string(floatBytes(a.logits)) != string(floatBytes(b.logits)) {
-				t.Errorf("%s %v: the engines differ", name, names)
-			}
-		}
 	}
 }

@@ -95,10 +95,6 @@ func (g *Guest) Alloc(n uint32) uint32 {
 	return at
 }
 
-// Mark and Release bound a stretch of allocations.
-func (g *Guest) Mark() uint32        { return g.used }
-func (g *Guest) Release(mark uint32) { g.used = mark }
-
 // Bytes views the guest's memory.
 func (g *Guest) Bytes(at, n uint32) []byte {
 	b, ok := g.mod.Memory().Read(at, n)
