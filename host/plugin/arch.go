@@ -73,7 +73,8 @@ type archLayout struct {
 
 func layOutArch(in *ArchInput) (*archLayout, error) {
 	if len(in.Meta) > maxMeta || len(in.Tensors) > maxTensors {
-		return nil, fmt.Errorf("the file has %d metadata keys and %d tensors; at most %d and %d are passed on", len(in.Meta), len(in.Tensors), maxMeta, maxTensors)
+		return nil, fmt.Errorf("the file has %d metadata keys and %d tensors; at most %d and %d are passed on",
+			len(in.Meta), len(in.Tensors), maxMeta, maxTensors)
 	}
 	var text, numbers, names uint64
 	for _, k := range in.Meta {

@@ -121,7 +121,8 @@ func (in *instance) init(ctx context.Context, size uint32, fill func(abi.Init)) 
 	}
 	switch {
 	case ptr == 0:
-		return in.fault(arena.name, abi.StatusErrNoMem, "cannot have the %d KiB that it is asked for; raise limits.pages (now %d)", size>>10, in.m.pages())
+		return in.fault(arena.name, abi.StatusErrNoMem, "cannot have the %d KiB that it is asked for; raise limits.pages (now %d)",
+			size>>10, in.m.pages())
 	case ptr%abi.ArenaAlign != 0:
 		return in.fault(arena.name, 0, "gave the address %#x, which is not a multiple of %d", ptr, abi.ArenaAlign)
 	case uint64(ptr)+uint64(size) > uint64(len(in.mem.buf)):
@@ -236,7 +237,8 @@ func (in *instance) invoke(ctx context.Context, e export, arg uint32, budget int
 		in.discard() // it was stopped between two tanks: no fault of the guest
 		return 0, ctx.Err()
 	case left < 0:
-		return 0, in.fault(e.name, 0, "ran out of fuel (%s): raise limits.fuel, which multiplies it, if the plugin is not stuck", units(budget))
+		return 0, in.fault(e.name, 0, "ran out of fuel (%s): raise limits.fuel, which multiplies it, if the plugin is not stuck",
+			units(budget))
 	case in.depth != nil && int64(in.depth.Get()) < 0:
 		return 0, in.fault(e.name, 0, "nested its calls too deep")
 	}
@@ -258,7 +260,8 @@ func (r *Runtime) hostRefill(ctx context.Context, mod api.Module, _ []uint64) {
 // fault throws the instance away, counts a strike and gives the error.
 func (in *instance) fault(call string, status abi.Status, format string, args ...any) error {
 	in.discard()
-	e := &Error{Plugin: in.m.spec.Name, Call: call, Why: fmt.Sprintf(format, args...), Status: status, Trapped: true, Fuel: in.used}
+	why := fmt.Sprintf(format, args...)
+	e := &Error{Plugin: in.m.spec.Name, Call: call, Why: why, Status: status, Trapped: true, Fuel: in.used}
 	in.m.strike(e)
 	return e
 }

@@ -53,7 +53,7 @@ func TestLoadRefuses(t *testing.T) {
 		{with(func(s *Spec) { s.Config = map[string]any{"label": 1.5} }), "plugin p: config key label is 1.5, it wants a string"},
 		{sampler([]byte("hello")), `plugin p: not a WebAssembly module: ...`},
 		{sampler(pair[:len(pair)-9]), "plugin p: ..."},
-		{sampler(replaced(t, "pair", "forge.abi", "forge.abx")), "plugin p: it has no custom section forge.abi, which says what it is; build it with the SDK's manifest or run forge plugin stamp"},
+		{sampler(replaced(t, "pair", "forge.abi", "forge.abx")), "plugin p: it has no custom section forge.abi, which says what it is; build it with the SDK's manifest"},
 		{sampler(replaced(t, "pair", "forge_sampler_1", "forge_sampler_2")), "plugin p: it exports forge_sampler_2, this forge runs forge_sampler_1: get the plugin for ABI 1"},
 		{sampler(replaced(t, "pair", "forge_sampler_1", "forge_smapler_1")), "plugin p: it lacks the export forge_sampler_1, which marks a sampler"},
 		{sampler(replaced(t, "pair", "forge_sampler_1", "forge_router_1x")), "plugin p: it lacks the export forge_sampler_1, which marks a sampler"},

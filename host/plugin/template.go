@@ -73,7 +73,8 @@ func (t *Template) ready(ctx context.Context) error {
 // ...). now is what the template's clock says.
 func (t *Template) Render(ctx context.Context, json []byte, now time.Time) (string, error) {
 	if len(json) > maxTemplateJSON {
-		return "", fmt.Errorf("plugin %s: the variables of the template have %d bytes of JSON, the limit is %d", t.m.spec.Name, len(json), maxTemplateJSON)
+		return "", fmt.Errorf("plugin %s: the variables of the template have %d bytes of JSON, the limit is %d",
+			t.m.spec.Name, len(json), maxTemplateJSON)
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -73,7 +73,8 @@ func layOutVocab(l *layout, v *Vocab) (*vocabLayout, error) {
 		}
 	}
 	if p.textBytes > math.MaxUint32 || p.mergeBytes > math.MaxUint32 {
-		return nil, fmt.Errorf("the vocabulary's texts have %d bytes, more than a guest can address", p.textBytes+p.mergeBytes)
+		return nil, fmt.Errorf("the vocabulary's texts have %d bytes, more than a guest can address",
+			p.textBytes+p.mergeBytes)
 	}
 	p.record = l.take(abi.VocabSize, 64)
 	p.offsets = l.take(4*uint64(v.N+1), 64)
@@ -265,7 +266,8 @@ func (t *Tokenizer) Decode(ctx context.Context, dst []byte, ids []uint32, st *De
 	}
 	start := len(dst)
 	c := textCall{
-		export: t.decode, flags: uint32(flags &^ Last), last: flags&Last != 0, input: bytesOf(ids), inWidth: 4, outWidth: 1, state: *st,
+		export: t.decode, flags: uint32(flags &^ Last), last: flags&Last != 0, state: *st,
+		input: bytesOf(ids), inWidth: 4, outWidth: 1,
 		maxOut: 64 + uint64(len(ids))*uint64(3*t.longest+64), // a byte that is no UTF-8 may become the three of U+FFFD
 		emit:   func(b []byte) { dst = append(dst, b...) },
 	}
