@@ -1,6 +1,7 @@
 package plugin
 
 import (
+	"context"
 	"path/filepath"
 	"testing"
 	"time"
@@ -25,12 +26,15 @@ func FuzzLoad(f *testing.F) {
 		if err != nil {
 			return
 		}
-		use(m)
+		// A mutant may well loop, and a tokenizer's fuel lasts for long.
+		soon, cancel := context.WithTimeout(ctx, 300*time.Millisecond)
+		defer cancel()
+		use(soon, m)
 	})
 }
 
 // use calls everything that a module of its kind can do; what it answers is its affair.
-func use(m *Module) {
+func use(ctx context.Context, m *Module) {
 	switch m.Kind() {
 	case "tokenizer":
 		if tok, err := m.NewTokenizer(ctx, echoVocab()); err == nil {
