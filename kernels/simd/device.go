@@ -123,10 +123,28 @@ func (r *runner) Step(b *kernels.Batch) ([]float32, error) {
 	for _, step := range r.steps {
 		step()
 	}
+	r.evenScratch()
 	if r.err != nil {
 		return nil, r.err
 	}
 	return r.value(r.seg.Out), nil
+}
+
+// evenScratch gives every worker as much memory for products as the one with the most: who takes which chunk is chance,
+// and a later step that deals otherwise must not allocate.
+func (r *runner) evenScratch() {
+	var panel, u, f int
+	for i := range r.scratch {
+		s := &r.scratch[i].products
+		panel, u, f = max(panel, cap(s.panel)), max(u, cap(s.row.u)), max(f, cap(s.row.f))
+	}
+	for i := range r.scratch {
+		s := &r.scratch[i].products
+		if cap(s.panel) < panel {
+			s.panel = alignedBytes(panel)
+		}
+		s.row.u, s.row.f = grow(s.row.u, u), grow(s.row.f, f)
+	}
 }
 
 // begin readies the lists of the batch and room for its rows.

@@ -17,11 +17,12 @@ func (r *runner) lowerRoute(op *kernels.Op, bias []float32) {
 	width := r.prog.Values[x].Width
 	to := &r.routes[y]
 	to.topK = a.TopK
+	router := newRouter(a, bias, width)
 	r.serial(func() {
 		to.chosen = to.chosen[:0]
 		from := r.value(x)
 		for row := range r.rows(x) {
-			to.chosen = kernels.ChooseExperts(to.chosen, from[row*width:(row+1)*width], bias, a)
+			to.chosen = router.choose(to.chosen, from[row*width:(row+1)*width])
 		}
 	})
 }
