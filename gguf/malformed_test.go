@@ -256,6 +256,8 @@ func TestParse_Malformed(t *testing.T) {
 		{"unsupported type past the end", typed(uint32(IQ2_XXS)),
 			"tensor b.weight: its data (66 bytes at offset 32 of the tensor data) end past the file, which has 66 there: the file is truncated or damaged"},
 
+		{"counts forged in a large file", func(p *parts) { p.nKey, p.nTensors, p.data = 1<<20, 1<<20, make([]byte, 40<<20) },
+			"key 5 of 1048576, at offset 172: its name: at offset 180 a string takes 562949953421312 bytes, 41943116 are left: the file is truncated or damaged"},
 		{"data missing", func(p *parts) { p.data = nil },
 			"tensor a.weight: its data (32 bytes at offset 0 of the tensor data) end past the file, which has 0 there: the file is truncated or damaged"},
 		{"data one byte short", func(p *parts) { p.data = p.data[1:] },
@@ -279,5 +281,143 @@ func TestParse_Malformed(t *testing.T) {
 				t.Errorf("refusing the file took %d bytes", n)
 			}
 		})
+	}
+}
+
+// walk reads everything a file offers, as its users do.
+func walk(t *testing.T, f *File) {
+	t.Helper()
+	var array func(a Array)
+	array = func(a Array) {
+		n := 0
+		a.Each(func(i int, s []byte) bool { n++; return true })
+		a.EachArray(func(i int, inner Array) bool { n++; array(inner); return true })
+		if (a.Elem() == KindString || a.Elem() == KindArray) && n != a.Len() {
+			t.Fatalf("an array of %d %ss gave %d", a.Len(), a.Elem(), n)
+		}
+		_, _ = a.Uints()
+		_, _ = a.Ints()
+		_, _ = a.Floats()
+		_, _ = a.Bools()
+		_, _ = a.Strings()
+	}
+	for _, key := range f.Keys {
+		v, ok := f.Get(key)
+		if !ok {
+			t.Fatalf("key %q is listed and not found", key)
+		}
+		_ = v.String()
+		_, _ = v.Uint()
+		_, _ = v.Int()
+		_, _ = v.Float()
+		_, _ = v.Bool()
+		_, _ = v.Str()
+		if a, err := v.Array(); err == nil {
+			array(a)
+		}
+	}
+	for _, x := range f.Tensors {
+		if f.Tensor(x.Name) != x {
+			t.Fatalf("tensor %q is listed and not found", x.Name)
+		}
+		data := x.Data()
+		if uint64(len(data)) != x.Size() || cap(data) != len(data) || len(data) != x.Type.RowBytes(int(x.Elems())) {
+			t.Fatalf("tensor %q: %d bytes, capacity %d, want %d", x.Name, len(data), cap(data), x.Size())
+		}
+		if x.CheckSupported() == nil {
+			row := make([]float32, x.Dims[0])
+			if err := Dequantize(x.Type, row, data[:x.Type.RowBytes(len(row))]); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+// Ensure that a file cut anywhere is refused: the good file has no byte to spare.
+func TestParse_CutAnywhere(t *testing.T) {
+	data := goodParts().bytes()
+	for n := range data {
+		if _, err := Parse("cut.gguf", data[:n:n]); err == nil || !strings.HasPrefix(err.Error(), "cut.gguf: ") {
+			t.Errorf("%d of %d bytes: got %v", n, len(data), err)
+		}
+	}
+}
+
+// Ensure that any single changed byte gives an error or a file that can be read to the end.
+func TestParse_ByteChangedAnywhere(t *testing.T) {
+	good := goodParts().bytes()
+	for i := range good {
+		for _, to := range []byte{0, 1, 0x7f, 0x80, 0xff, good[i] + 1, good[i] ^ 0x20} {
+			data := bytes.Clone(good)
+			data[i] = to
+			if f, err := Parse("changed.gguf", data); err == nil {
+				walk(t, f)
+			}
+		}
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add(goodParts().bytes())
+	for _, spoil := range []func(*parts){
+		func(p *parts) { p.keys = append(p.keys, keyBytes("n", KindArray, nested(8))) },
+		func(p *parts) { p.keys[2] = keyBytes("b", KindArray, KindBool, uint64(3), []byte{0, 1, 1}) },
+		func(p *parts) { p.keys[1] = keyBytes(alignmentKey, KindUint64, uint64(8)) },
+		func(p *parts) { p.tensors[1] = tensorBytes("b", Q4_K, 32, 256); p.data = make([]byte, 32+144) },
+		func(p *parts) { p.keys, p.tensors, p.data = nil, nil, nil },
+	} {
+		p := goodParts()
+		spoil(p)
+		f.Add(p.bytes())
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		file, err := Parse("fuzz.gguf", data)
+		if err != nil {
+			if strings.ContainsAny(err.Error(), "\n\x1b") {
+				t.Fatalf("message with control characters: %q", err)
+			}
+			return
+		}
+		walk(t, file)
+		// What can be read can be written, and reads the same.
+		w := NewWriter()
+		for _, key := range file.Keys {
+			v, _ := file.Get(key)
+			w.Set(key, v)
+		}
+		for _, x := range file.Tensors {
+			w.AddTensor(x.Name, x.Type, x.Dims, x.Data())
+		}
+		var out bytes.Buffer
+		if _, err := w.WriteTo(&out); err != nil {
+			t.Fatal(err)
+		}
+		again, err := Parse("again.gguf", out.Bytes())
+		if err != nil {
+			t.Fatal(err)
+		}
+		sameFile(t, again, file)
+	})
+}
+
+// sameFile compares all of two files but the order of data and the kind of the alignment.
+func sameFile(t *testing.T, got, want *File) {
+	t.Helper()
+	if !slices.Equal(got.Keys, want.Keys) || got.Alignment != want.Alignment || len(got.Tensors) != len(want.Tensors) {
+		t.Fatalf("got keys %q, alignment %d, %d tensors, want %q, %d, %d",
+			got.Keys, got.Alignment, len(got.Tensors), want.Keys, want.Alignment, len(want.Tensors))
+	}
+	for _, key := range want.Keys {
+		g, _ := got.Get(key)
+		w, _ := want.Get(key)
+		if key != alignmentKey && (g.Kind != w.Kind || g.elem != w.elem || g.n != w.n || !bytes.Equal(g.raw, w.raw)) {
+			t.Fatalf("key %q: got %s %s, want %s %s", key, g.Kind, g, w.Kind, w)
+		}
+	}
+	for i, w := range want.Tensors {
+		g := got.Tensors[i]
+		if g.Name != w.Name || g.Type != w.Type || !slices.Equal(g.Dims, w.Dims) || !bytes.Equal(g.Data(), w.Data()) {
+			t.Fatalf("tensor %q: got %v %v, want %q %v %v, or other data", g.Name, g.Type, g.Dims, w.Name, w.Type, w.Dims)
+		}
 	}
 }

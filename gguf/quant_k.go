@@ -3,8 +3,8 @@ package gguf
 import "encoding/binary"
 
 // The K formats of ggml: a super-block of 256 elements in sub-blocks of 16 or 32, whose scales are themselves quantised
-// and share one or two half-precision numbers. Layouts and formulas are those of ggml's public block structures; products
-// are taken in the order written, each rounded to float32 (no fused multiply-add).
+// and share one or two half-precision numbers. Layouts and formulas are those of ggml's public block structures. Products of
+// an 11-bit d, a scale of 6 or 8 bits and a code of 6 or fewer are exact in float32: their order and fusing change no bits.
 //
 //	Q2_K   84 bytes: s 16 | q 64 | d f16 | m f16               x = (d*sc) * q - m*mn     sub-blocks of 16, q 0..3
 //	Q3_K  110 bytes: h 32 | q 64 | s 12 | d f16                x = (d*(sc-32)) * (q-4)   sub-blocks of 16, q 0..7
@@ -34,7 +34,7 @@ func decodeQ2_K(dst []float32, src []byte) {
 		for i, s := range b[:16] {
 			y := (*[16]float32)(dst[16*i:])
 			dl, ml := d*float32(s&15), m*float32(s>>4)
-			x := [4]float32{float32(0*dl) - ml, dl - ml, float32(2*dl) - ml, float32(3*dl) - ml}
+			x := [4]float32{0*dl - ml, dl - ml, 2*dl - ml, 3*dl - ml}
 			q0, q1 := words(b[16+i/8*32+i%2*16:], i/2%4*2, lowBits2)
 			for l := range 8 {
 				y[l], y[l+8] = x[q0&3], x[q1&3]
@@ -92,8 +92,8 @@ func decodeQ4_K(dst []float32, src []byte) {
 			sc, mn = scaleMin(s, 2*n+1)
 			d1, m1 := d*float32(sc), m*float32(mn)
 			for l, q := range (*[32]byte)(b[16+32*n:]) {
-				y[l] = float32(d0*float32(q&15)) - m0
-				y[l+32] = float32(d1*float32(q>>4)) - m1
+				y[l] = d0*float32(q&15) - m0
+				y[l+32] = d1*float32(q>>4) - m1
 			}
 		}
 		dst, src = dst[256:], src[144:]
@@ -113,8 +113,8 @@ func decodeQ5_K(dst []float32, src []byte) {
 			d1, m1 := d*float32(sc), m*float32(mn)
 			for l, q := range (*[32]byte)(b[48+32*n:]) {
 				hi := h[l] >> (2 * n)
-				y[l] = float32(d0*float32(q&15|hi&1<<4)) - m0
-				y[l+32] = float32(d1*float32(q>>4|hi&2<<3)) - m1
+				y[l] = d0*float32(q&15|hi&1<<4) - m0
+				y[l+32] = d1*float32(q>>4|hi&2<<3) - m1
 			}
 		}
 		dst, src = dst[256:], src[176:]
@@ -242,7 +242,7 @@ func signedScales(src []float32, n int, low, top float32, put func(d float32) er
 	d = F16ToF32(F32ToF16(d))
 	sc = make([]int32, len(steps))
 	for i, s := range steps {
-		sc[i] = min(max(round(s*inverse(d)), int32(-top)), int32(top))
+		sc[i] = min(max(round(float32(s*inverse(d))), int32(-top)), int32(top))
 	}
 	return
 }

@@ -26,10 +26,10 @@ const (
 
 // File is an open GGUF file.
 type File struct {
-	Name      string // for messages: the path, or what Parse was told
-	Version   uint32 // 2 or 3
-	Alignment uint64 // of tensor data, a power of two
-	Keys      []string
+	Name      string    // for messages: the path, or what Parse was told
+	Version   uint32    // 2 or 3
+	Alignment uint64    // of tensor data, a power of two
+	Keys      []string  // in file order
 	Tensors   []*Tensor // in file order
 
 	values  map[string]Value
@@ -78,10 +78,11 @@ func Parse(name string, data []byte) (*File, error) {
 	return f, nil
 }
 
-// Close gives the mapping back. Every slice of the file's bytes is invalid from then on, and Data returns nil.
+// Close gives the mapping back. Every Value and slice of the file's bytes is invalid from then on; a closed file has no keys
+// and its tensors no data.
 func (f *File) Close() error {
 	unmap := f.unmap
-	f.data, f.unmap = nil, nil
+	f.data, f.unmap, f.values = nil, nil, nil
 	if unmap == nil {
 		return nil
 	}
@@ -161,8 +162,7 @@ const truncated = "the file is truncated or damaged"
 const bigEndian = "big-endian GGUF is not supported: convert the model again for little-endian machines"
 
 func (f *File) readKeys(c *cursor, n uint64) error {
-	f.Keys = make([]string, 0, n)
-	f.values = make(map[string]Value, n)
+	f.values = map[string]Value{} // grown as keys are found: n may be forged
 	for i := range n {
 		at := c.pos
 		raw, err := c.name()

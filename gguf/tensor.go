@@ -51,24 +51,21 @@ func (t *Tensor) CheckSupported() error {
 }
 
 func (f *File) readTensors(c *cursor, n uint64) error {
-	f.Tensors = make([]*Tensor, n)
-	f.tensors = make(map[string]*Tensor, n)
-	slab := make([]Tensor, n)
+	f.tensors = map[string]*Tensor{}
 	for i := range n {
 		at := c.pos
 		raw, err := c.name()
 		if err != nil {
 			return f.errorf("tensor %d of %d, at offset %d: its name: %w", i+1, n, at, err)
 		}
-		t := &slab[i]
-		t.Name, t.file = string(raw), f
+		t := &Tensor{Name: string(raw), file: f}
 		if f.tensors[t.Name] != nil {
 			return f.errorf("tensor %s is given twice, the second time at offset %d", shown(t.Name), at)
 		}
 		if err := c.tensor(t); err != nil {
 			return f.errorf("tensor %s, at offset %d: %w", shown(t.Name), at, err)
 		}
-		f.Tensors[i] = t
+		f.Tensors = append(f.Tensors, t)
 		f.tensors[t.Name] = t
 	}
 	return nil

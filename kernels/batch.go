@@ -146,6 +146,9 @@ func (c *BatchCheck) hidden(b *Batch, want int) error {
 // pooled tells whether the program's selected values have one row a sequence.
 func (c *BatchCheck) pooled() bool { return c.seg.Program.pooled() }
 
+// Pooled tells whether selected values have one row a sequence.
+func (c *BatchCheck) Pooled() bool { return c.pooled() }
+
 func (p *Program) pooled() bool {
 	for i := range p.Ops {
 		if p.Ops[i].Code == OpPool {

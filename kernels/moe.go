@@ -176,3 +176,17 @@ func (r *scalar) expert(x []float64, m int, w *Weight, e int, bias []float32) ([
 	}
 	return y, nil
 }
+
+// Route is one chosen expert of a row and its weight.
+type Route struct {
+	Expert int
+	Weight float32
+}
+
+// ChooseExperts appends the choice of OpRoute for one row's scores.
+func ChooseExperts(to []Route, scores, bias []float32, a RouteAttrs) []Route {
+	for _, c := range chooseExperts(scores, bias, a) {
+		to = append(to, Route{c.expert, float32(c.weight)})
+	}
+	return to
+}

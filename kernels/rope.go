@@ -57,3 +57,6 @@ func turns(a RopeAttrs, factors []float32) []float64 {
 func correction(a RopeAttrs, beta float64) float64 {
 	return float64(a.NRot) * math.Log(float64(a.NCtxOrig)/(beta*2*math.Pi)) / (2 * math.Log(float64(a.Base)))
 }
+
+// Turns gives what OpRope's angles are for position 1, one for each pair: other devices make theirs from it.
+func Turns(a RopeAttrs, factors []float32) []float64 { return turns(a, factors) }

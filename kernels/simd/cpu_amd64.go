@@ -21,9 +21,9 @@ func detectISA() isa {
 }
 
 // kernelsFor returns the kernels of a type; none at the scalar rung.
-func kernelsFor(t gguf.Type, i isa) kernels {
+func kernelsFor(t gguf.Type, i isa) kernelSet {
 	if i == isaScalar {
-		return kernels{}
+		return kernelSet{}
 	}
 	k := kernelTable[t]
 	pick := k.avx2
@@ -53,55 +53,55 @@ const (
 var kernelTable = map[gguf.Type]struct {
 	elems, shift int
 	pack         func(dst, w *byte, rowBytes, n int)
-	avx2, vnni   kernels
+	avx2, vnni   kernelSet
 }{
-	gguf.F32:  {elems: 8, avx2: kernels{dot: dotF32AVX2, gemmFloat: gemmF32AVX2}},
-	gguf.F16:  {elems: 8, avx2: kernels{dot: dotF16AVX2, gemmFloat: gemmF16AVX2}},
-	gguf.BF16: {elems: 8, avx2: kernels{dot: dotBF16AVX2, gemmFloat: gemmBF16AVX2}},
+	gguf.F32:  {elems: 8, avx2: kernelSet{dot: dotF32AVX2, gemmFloat: gemmF32AVX2}},
+	gguf.F16:  {elems: 8, avx2: kernelSet{dot: dotF16AVX2, gemmFloat: gemmF16AVX2}},
+	gguf.BF16: {elems: 8, avx2: kernelSet{dot: dotBF16AVX2, gemmFloat: gemmBF16AVX2}},
 	gguf.Q4_0: {elems: 32, shift: 3, pack: packQ4_0,
-		avx2: kernels{dot: dotQ4_0AVX2, gemm4: gemmOff8x4AVX2, gemm1: gemmOff8x1AVX2, panelBytes: panelOff},
-		vnni: kernels{dot: dotQ4_0VNNI, gemm4: gemmOffx4VNNI, gemm1: gemmOffx1VNNI, panelBytes: panelOff}},
+		avx2: kernelSet{dot: dotQ4_0AVX2, gemm4: gemmOff8x4AVX2, gemm1: gemmOff8x1AVX2, panelBytes: panelOff},
+		vnni: kernelSet{dot: dotQ4_0VNNI, gemm4: gemmOffx4VNNI, gemm1: gemmOffx1VNNI, panelBytes: panelOff}},
 	gguf.Q4_1: {elems: 32, pack: packQ4_1,
-		avx2: kernels{dot: dotQ4_1AVX2, gemm4: gemmMin8x4AVX2, gemm1: gemmMin8x1AVX2, panelBytes: panelMin},
-		vnni: kernels{dot: dotQ4_1VNNI, gemm4: gemmMinx4VNNI, gemm1: gemmMinx1VNNI, panelBytes: panelMin}},
+		avx2: kernelSet{dot: dotQ4_1AVX2, gemm4: gemmMin8x4AVX2, gemm1: gemmMin8x1AVX2, panelBytes: panelMin},
+		vnni: kernelSet{dot: dotQ4_1VNNI, gemm4: gemmMinx4VNNI, gemm1: gemmMinx1VNNI, panelBytes: panelMin}},
 	gguf.Q5_0: {elems: 32, shift: 4, pack: packQ5_0,
-		avx2: kernels{dot: dotQ5_0AVX2, gemm4: gemmOff4x4AVX2, gemm1: gemmOff4x1AVX2, panelBytes: panelOff},
-		vnni: kernels{dot: dotQ5_0VNNI, gemm4: gemmOffx4VNNI, gemm1: gemmOffx1VNNI, panelBytes: panelOff}},
+		avx2: kernelSet{dot: dotQ5_0AVX2, gemm4: gemmOff4x4AVX2, gemm1: gemmOff4x1AVX2, panelBytes: panelOff},
+		vnni: kernelSet{dot: dotQ5_0VNNI, gemm4: gemmOffx4VNNI, gemm1: gemmOffx1VNNI, panelBytes: panelOff}},
 	gguf.Q5_1: {elems: 32, pack: packQ5_1,
-		avx2: kernels{dot: dotQ5_1AVX2, gemm4: gemmMin4x4AVX2, gemm1: gemmMin4x1AVX2, panelBytes: panelMin},
-		vnni: kernels{dot: dotQ5_1VNNI, gemm4: gemmMinx4VNNI, gemm1: gemmMinx1VNNI, panelBytes: panelMin}},
+		avx2: kernelSet{dot: dotQ5_1AVX2, gemm4: gemmMin4x4AVX2, gemm1: gemmMin4x1AVX2, panelBytes: panelMin},
+		vnni: kernelSet{dot: dotQ5_1VNNI, gemm4: gemmMinx4VNNI, gemm1: gemmMinx1VNNI, panelBytes: panelMin}},
 	gguf.Q8_0: {elems: 32,
-		avx2: kernels{dot: dotQ8_0AVX2, pack: packQ8_0AVX2, gemm4: gemmSignx4AVX2, gemm1: gemmSignx1AVX2, panelBytes: panelOff},
-		vnni: kernels{dot: dotQ8_0VNNI, pack: packQ8_0VNNI, gemm4: gemmOffx4VNNI, gemm1: gemmOffx1VNNI, panelBytes: panelOff,
+		avx2: kernelSet{dot: dotQ8_0AVX2, pack: packQ8_0AVX2, gemm4: gemmSignx4AVX2, gemm1: gemmSignx1AVX2, panelBytes: panelOff},
+		vnni: kernelSet{dot: dotQ8_0VNNI, pack: packQ8_0VNNI, gemm4: gemmOffx4VNNI, gemm1: gemmOffx1VNNI, panelBytes: panelOff,
 			shift: 7}},
 	gguf.IQ4_NL: {elems: 32,
-		avx2: kernels{dot: dotIQ4_NLAVX2, pack: packIQ4_NLAVX2, gemm4: gemmSignx4AVX2, gemm1: gemmSignx1AVX2,
+		avx2: kernelSet{dot: dotIQ4_NLAVX2, pack: packIQ4_NLAVX2, gemm4: gemmSignx4AVX2, gemm1: gemmSignx1AVX2,
 			panelBytes: panelOff},
-		vnni: kernels{dot: dotIQ4_NLVNNI, pack: packIQ4_NLVNNI, gemm4: gemmOffx4VNNI, gemm1: gemmOffx1VNNI,
+		vnni: kernelSet{dot: dotIQ4_NLVNNI, pack: packIQ4_NLVNNI, gemm4: gemmOffx4VNNI, gemm1: gemmOffx1VNNI,
 			panelBytes: panelOff, shift: 7}},
 	gguf.IQ4_XS: {elems: 256,
-		avx2: kernels{dot: dotIQ4_XSAVX2, pack: packIQ4_XSAVX2, gemm4: gemmSignx4AVX2, gemm1: gemmSignx1AVX2,
+		avx2: kernelSet{dot: dotIQ4_XSAVX2, pack: packIQ4_XSAVX2, gemm4: gemmSignx4AVX2, gemm1: gemmSignx1AVX2,
 			panelBytes: panelOff},
-		vnni: kernels{dot: dotIQ4_XSVNNI, pack: packIQ4_XSVNNI, gemm4: gemmOffx4VNNI, gemm1: gemmOffx1VNNI,
+		vnni: kernelSet{dot: dotIQ4_XSVNNI, pack: packIQ4_XSVNNI, gemm4: gemmOffx4VNNI, gemm1: gemmOffx1VNNI,
 			panelBytes: panelOff, shift: 7}},
 	gguf.MXFP4: {elems: 32, shift: 4, pack: packMXFP4,
-		avx2: kernels{dot: dotMXFP4AVX2, gemm4: gemmOff4x4AVX2, gemm1: gemmOff4x1AVX2, panelBytes: panelOff},
-		vnni: kernels{dot: dotMXFP4VNNI, gemm4: gemmOffx4VNNI, gemm1: gemmOffx1VNNI, panelBytes: panelOff}},
+		avx2: kernelSet{dot: dotMXFP4AVX2, gemm4: gemmOff4x4AVX2, gemm1: gemmOff4x1AVX2, panelBytes: panelOff},
+		vnni: kernelSet{dot: dotMXFP4VNNI, gemm4: gemmOffx4VNNI, gemm1: gemmOffx1VNNI, panelBytes: panelOff}},
 	gguf.Q2_K: {elems: 256, pack: packQ2_K,
-		avx2: kernels{dot: dotQ2_KAVX2, gemm4: gemmMinTwox4AVX2, gemm1: gemmMinTwox1AVX2, panelBytes: panelMin2},
-		vnni: kernels{dot: dotQ2_KVNNI, gemm4: gemmMinTwox4VNNI, gemm1: gemmMinTwox1VNNI, panelBytes: panelMin2}},
+		avx2: kernelSet{dot: dotQ2_KAVX2, gemm4: gemmMinTwox4AVX2, gemm1: gemmMinTwox1AVX2, panelBytes: panelMin2},
+		vnni: kernelSet{dot: dotQ2_KVNNI, gemm4: gemmMinTwox4VNNI, gemm1: gemmMinTwox1VNNI, panelBytes: panelMin2}},
 	gguf.Q3_K: {elems: 256, shift: 2, pack: packQ3_K,
-		avx2: kernels{dot: dotQ3_KAVX2, gemm4: gemmHalfx4AVX2, gemm1: gemmHalfx1AVX2, panelBytes: panelHalf},
-		vnni: kernels{dot: dotQ3_KVNNI, gemm4: gemmHalfx4VNNI, gemm1: gemmHalfx1VNNI, panelBytes: panelHalf}},
+		avx2: kernelSet{dot: dotQ3_KAVX2, gemm4: gemmHalfx4AVX2, gemm1: gemmHalfx1AVX2, panelBytes: panelHalf},
+		vnni: kernelSet{dot: dotQ3_KVNNI, gemm4: gemmHalfx4VNNI, gemm1: gemmHalfx1VNNI, panelBytes: panelHalf}},
 	gguf.Q4_K: {elems: 256, pack: packQ4_K,
-		avx2: kernels{dot: dotQ4_KAVX2, gemm4: gemmMin8x4AVX2, gemm1: gemmMin8x1AVX2, panelBytes: panelMin},
-		vnni: kernels{dot: dotQ4_KVNNI, gemm4: gemmMinx4VNNI, gemm1: gemmMinx1VNNI, panelBytes: panelMin}},
+		avx2: kernelSet{dot: dotQ4_KAVX2, gemm4: gemmMin8x4AVX2, gemm1: gemmMin8x1AVX2, panelBytes: panelMin},
+		vnni: kernelSet{dot: dotQ4_KVNNI, gemm4: gemmMinx4VNNI, gemm1: gemmMinx1VNNI, panelBytes: panelMin}},
 	gguf.Q5_K: {elems: 256, pack: packQ5_K,
-		avx2: kernels{dot: dotQ5_KAVX2, gemm4: gemmMin4x4AVX2, gemm1: gemmMin4x1AVX2, panelBytes: panelMin},
-		vnni: kernels{dot: dotQ5_KVNNI, gemm4: gemmMinx4VNNI, gemm1: gemmMinx1VNNI, panelBytes: panelMin}},
+		avx2: kernelSet{dot: dotQ5_KAVX2, gemm4: gemmMin4x4AVX2, gemm1: gemmMin4x1AVX2, panelBytes: panelMin},
+		vnni: kernelSet{dot: dotQ5_KVNNI, gemm4: gemmMinx4VNNI, gemm1: gemmMinx1VNNI, panelBytes: panelMin}},
 	gguf.Q6_K: {elems: 256, shift: 5, pack: packQ6_K,
-		avx2: kernels{dot: dotQ6_KAVX2, gemm4: gemmHalfx4AVX2, gemm1: gemmHalfx1AVX2, panelBytes: panelHalf},
-		vnni: kernels{dot: dotQ6_KVNNI, gemm4: gemmHalfx4VNNI, gemm1: gemmHalfx1VNNI, panelBytes: panelHalf}},
+		avx2: kernelSet{dot: dotQ6_KAVX2, gemm4: gemmHalfx4AVX2, gemm1: gemmHalfx1AVX2, panelBytes: panelHalf},
+		vnni: kernelSet{dot: dotQ6_KVNNI, gemm4: gemmHalfx4VNNI, gemm1: gemmHalfx1VNNI, panelBytes: panelHalf}},
 }
 
 func quantize(i isa, dst []byte, x []float32) {

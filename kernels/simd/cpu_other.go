@@ -6,7 +6,7 @@ import "forge/gguf"
 
 func detectISA() isa { return isaScalar }
 
-func kernelsFor(gguf.Type, isa) kernels { return kernels{} }
+func kernelsFor(gguf.Type, isa) kernelSet { return kernelSet{} }
 
 func quantize(_ isa, dst []byte, x []float32) { quantizeGeneric(dst, x) }
 
