@@ -143,4 +143,3 @@ func step(t testing.TB, r kernels.Runner, b *kernels.Batch) []float32 {
 	}
 	return out
 }
-

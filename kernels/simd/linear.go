@@ -111,7 +111,7 @@ func (r *runner) lowerLinear(ops []kernels.Op) error {
 			}
 		}
 	}
-	r.steps = append(r.steps, func() {
+	r.addStep(func() {
 		if r.rows(x) == 0 {
 			return
 		}
@@ -160,7 +160,7 @@ func (r *runner) lowerHeads(op *kernels.Op, heads int) error {
 			p.rows(r.value(y), nOut, w.Data[h*nOut*rowBytes:], rowBytes, 0, nOut, a, t, t+1, &r.scratch[worker].products)
 		}
 	}
-	r.steps = append(r.steps, func() {
+	r.addStep(func() {
 		if r.rows(x) > 0 {
 			a = get()
 			r.pool.run(task)
