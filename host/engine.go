@@ -40,6 +40,8 @@ type Options struct {
 	Threads       int
 	Deterministic bool
 	Overrides     map[string]any // metadata for the architecture guest
+	// Template says that a chat template will be rendered: its guest is then compiled beside the rest.
+	Template bool
 	// OnProgress is told what is being loaded and how far it is, from 0 to 1.
 	OnProgress func(what string, done float64)
 }
@@ -127,6 +129,10 @@ func (e *Engine) open(ctx context.Context, progress func(string, float64)) error
 		defer wait.Done()
 		tokenizerErr = e.openTokenizer(ctx)
 	}()
+	if _, found, _ := e.File.Str("tokenizer.chat_template"); found && opt.Template {
+		// Whoever renders waits for it and is told if it failed.
+		go e.modules.first(context.WithoutCancel(ctx), abi.KindTemplate)
+	}
 	wait.Wait()
 	if err := errors.Join(programErr, tokenizerErr); err != nil {
 		if e.runner != nil {

@@ -76,12 +76,10 @@ func (s *moduleSet) first(ctx context.Context, kind string) (*plugin.Module, err
 	return nil, nil
 }
 
-// entry finds the plugin that has a sampler or processor of this name; the last one wins, so that a user's plugin can
-// take the place of a shipped one.
+// entry finds the first plugin that has a sampler or processor of this name.
 func (s *moduleSet) entry(ctx context.Context, name string) (*plugin.Module, []string, error) {
 	var known []string
-	for i := len(s.cfg.Plugins) - 1; i >= 0; i-- {
-		spec := s.cfg.Plugins[i]
+	for i, spec := range s.cfg.Plugins {
 		if spec.Kind != abi.KindSampler && spec.Kind != abi.KindProcessor {
 			continue
 		}

@@ -246,7 +246,7 @@ func (e *Engine) step(running []*sequence) []*sequence {
 		if s.tables.n < len(s.tokens) {
 			continue
 		}
-		err, over := e.sample(s, logits[row*e.NVocab:(row+1)*e.NVocab])
+		over, err := e.sample(s, logits[row*e.NVocab:(row+1)*e.NVocab])
 		row++
 		if err != nil || over != "" {
 			s.rows = -1

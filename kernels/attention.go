@@ -33,7 +33,8 @@ func (r *scalar) attention(y, q, k, v []float32, i int, op *Op) error {
 			sink = &sinks[h]
 		}
 		table := r.batch.Seqs[r.batch.Rows[row].Seq].Pages[g]
-		attend(y[task*a.HeadDimV:(task+1)*a.HeadDimV], q[task*a.HeadDimK:(task+1)*a.HeadDimK], &c, table, h/(a.NHead/a.NHeadKV), first, last, sink, a, s)
+		out, query := y[task*a.HeadDimV:(task+1)*a.HeadDimV], q[task*a.HeadDimK:(task+1)*a.HeadDimK]
+		attend(out, query, &c, table, h/(a.NHead/a.NHeadKV), first, last, sink, a, s)
 	})
 }
 

@@ -135,6 +135,7 @@ func TestCheckRefuses(t *testing.T) {
 		{func(p *kernels.Program) { p.Ops[10].Attr[1] = 3 }, "op 10 (route, layer 0): top_k is 3, the groups used have 2 experts"},
 		{func(p *kernels.Program) { p.Ops[10].Attr[2] = 3 }, "op 10 (route, layer 0): 4 experts do not part into 3 groups"},
 		{func(p *kernels.Program) { p.Ops[11].W[0] = 6 }, "op 11 (experts, layer 0): weight down is [4, 8, 6], the input has 8 entries and the routes choose from 4 experts"},
+		{func(p *kernels.Program) { p.Ops[9].W[0] = 0 }, "op 11 (experts, layer 0): weight gate is [4, 6, 8], the input has 8 entries and the routes choose from 10 experts"},
 		{func(p *kernels.Program) { p.Ops[11].W[2] = 5 }, "op 11 (experts, layer 0): weight gate is [4, 6, 8], it must be [4, 8, 6]"},
 		{func(p *kernels.Program) { p.Ops[11].Attr[2] = 0 }, "op 11 (experts, layer 0): alpha is 0, it divides"},
 		{func(p *kernels.Program) {

@@ -15,11 +15,12 @@ import (
 //	  v3[576] = linear(v2, weight=blk.0.attn_q.weight Q4_1 [576, 576], heads=1)
 func (p *Program) Listing(w io.Writer) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "program %s: %d operations, %d weights of %s, %d entries of a row alive at most\n", printable(p.Name), len(p.Ops), len(p.Weights), bytesText(p.WeightBytes()), p.Live())
+	fmt.Fprintf(&b, "program %s: %d operations, %d weights of %s, %d entries of a row alive at most\n",
+		printable(p.Name), len(p.Ops), len(p.Weights), bytesText(p.WeightBytes()), p.Live())
 	for g := range p.Groups {
 		group := &p.Groups[g]
-		fmt.Fprintf(&b, "kv group %d: %d layers, %d heads, k[%d] v[%d], %s, %s a position in F32\n", g, len(group.Layers), group.HeadsKV, group.WidthK, group.WidthV,
-			windowText(group.Window), bytesText(4*int64(group.KVFloats())))
+		fmt.Fprintf(&b, "kv group %d: %d layers, %d heads, k[%d] v[%d], %s, %s a position in F32\n",
+			g, len(group.Layers), group.HeadsKV, group.WidthK, group.WidthV, windowText(group.Window), bytesText(4*int64(group.KVFloats())))
 	}
 	layer := math.MinInt
 	for i := range p.Ops {
@@ -54,7 +55,8 @@ func (p *Program) line(b *strings.Builder, op *Op) {
 	for k, id := range op.W {
 		if id >= 0 {
 			w := &p.Weights[id]
-			args = append(args, fmt.Sprintf("%s=%s %s %s", strings.TrimSuffix(spec.W[k], "?"), printable(w.Name), w.Type, shapeText(w.Shape)))
+			slot := strings.TrimSuffix(spec.W[k], "?")
+			args = append(args, fmt.Sprintf("%s=%s %s %s", slot, printable(w.Name), w.Type, shapeText(w.Shape)))
 		}
 	}
 	for k, a := range spec.Attr {

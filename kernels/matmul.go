@@ -50,7 +50,7 @@ func (r *scalar) product(y []float32, x activations, m matrix, first, stride int
 		return nil
 	}
 	rowBytes := m.kind.RowBytes(m.nIn)
-	block := min(max(1<<15/m.nIn, 1), 16) * 4 // rows, a multiple of what dot4 takes
+	block := min(max(1<<15/m.nIn, 1), 16) * 4 // rows, a multiple of what dot4 takes; what fills a last one up is not used
 	return r.parallel((m.nOut+block-1)/block, func(s *scratch, task int) {
 		lo := task * block
 		n := min(block, m.nOut-lo)
@@ -62,7 +62,6 @@ func (r *scalar) product(y []float32, x activations, m matrix, first, stride int
 			}
 			widen(s.block[o*m.nIn:(o+1)*m.nIn], s.row)
 		}
-		clear(s.block[n*m.nIn:])
 		for o := 0; o < n; o += 4 {
 			for i := range x.n {
 				sums := dot4(s.block[o*m.nIn:(o+4)*m.nIn], x.data[i*x.stride:i*x.stride+m.nIn])

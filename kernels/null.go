@@ -15,7 +15,8 @@ func (Null) Compile(seg *Segment, opt Options) (Runner, error) {
 	if err := checkOptions(seg, opt); err != nil {
 		return nil, err
 	}
-	return &null{seg: seg, check: NewBatchCheck(seg, opt), pages: make([][][PageSize]place, len(seg.Program.Groups)), pooled: seg.Program.pooled()}, nil
+	p := seg.Program
+	return &null{seg: seg, check: NewBatchCheck(seg, opt), pages: make([][][PageSize]place, len(p.Groups)), pooled: p.pooled()}, nil
 }
 
 type null struct {
@@ -76,7 +77,8 @@ func (r *null) see(b *Batch, g int, rows []Row) error {
 		p := at(pos)
 		switch {
 		case p.pos == 0:
-			return fmt.Errorf("sequence %d position %d sees position %d in page %d of group %d, which was never written", rows[0].Seq, rows[0].Pos, pos, table[pos/PageSize], g)
+			return fmt.Errorf("sequence %d position %d sees position %d in page %d of group %d, which was never written",
+				rows[0].Seq, rows[0].Pos, pos, table[pos/PageSize], g)
 		case p.pos != pos+1 || (pos > from && p.past != past):
 			return fmt.Errorf("sequence %d position %d sees position %d in page %d of group %d, which holds position %d of another history",
 				rows[0].Seq, rows[0].Pos, pos, table[pos/PageSize], g, p.pos-1)

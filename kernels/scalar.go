@@ -31,7 +31,8 @@ func checkOptions(seg *Segment, opt Options) error {
 		return fmt.Errorf("MaxRows is %d, possible are 1 to %d", opt.MaxRows, maxRowsLimit)
 	}
 	if n := 4 * int64(seg.Program.Live()) * int64(opt.MaxRows); n > maxScratch {
-		return fmt.Errorf("the program's values take %s with steps of %d rows, the limit is %s: use smaller steps", bytesText(n), opt.MaxRows, bytesText(maxScratch))
+		return fmt.Errorf("the program's values take %s with steps of %d rows, the limit is %s: use smaller steps",
+			bytesText(n), opt.MaxRows, bytesText(maxScratch))
 	}
 	return nil
 }
@@ -44,7 +45,8 @@ func (Scalar) Compile(seg *Segment, opt Options) (Runner, error) {
 	p := seg.Program
 	r := &scalar{
 		seg: seg, p: p, check: NewBatchCheck(seg, opt), last: p.LastUse(), pooled: p.pooled(), kvType: opt.KVType,
-		values: make([][]float32, len(p.Values)), routes: make([][]route, len(p.Values)), vectors: map[WeightID][]float32{}, pages: make([][][]float32, len(p.Groups)),
+		values: make([][]float32, len(p.Values)), routes: make([][]route, len(p.Values)),
+		vectors: map[WeightID][]float32{}, pages: make([][][]float32, len(p.Groups)),
 	}
 	threads := opt.Threads
 	if threads <= 0 {

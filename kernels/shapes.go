@@ -154,7 +154,9 @@ func (c *checker) attention(q Value) (Value, error) {
 	if !ok {
 		g = len(c.list)
 		c.groups[key] = g
-		c.list = append(c.list, KVGroup{Window: a.Window, WidthK: k.Width, WidthV: v.Width, HeadsKV: a.NHeadKV, HeadDimK: a.HeadDimK, HeadDimV: a.HeadDimV})
+		c.list = append(c.list, KVGroup{
+			Window: a.Window, WidthK: k.Width, WidthV: v.Width, HeadsKV: a.NHeadKV, HeadDimK: a.HeadDimK, HeadDimV: a.HeadDimV,
+		})
 	}
 	c.opGroup[c.i], c.opLayer[c.i] = g, len(c.list[g].Layers)
 	c.list[g].Layers = append(c.list[g].Layers, c.i)
@@ -165,11 +167,11 @@ func (c *checker) attention(q Value) (Value, error) {
 type geometry struct{ window, headsKV, headDimK, headDimV int }
 
 func checkGLU(a GLUAttrs) error {
-	err := firstOf(inRange("limit", float64(a.Limit), 0, 1e9), inRange("alpha", float64(a.Alpha), -1e6, 1e6), inRange("up bias", float64(a.UpBias), -1e6, 1e6))
 	if a.Alpha == 0 {
-		err = firstOf(err, errors.New("alpha is 0, it divides"))
+		return errors.New("alpha is 0, it divides")
 	}
-	return err
+	return firstOf(inRange("limit", float64(a.Limit), 0, 1e9), inRange("alpha", float64(a.Alpha), -1e6, 1e6),
+		inRange("what is added to up", float64(a.UpBias), -1e6, 1e6))
 }
 
 func (c *checker) view(x Value) (Value, error) {

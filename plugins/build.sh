@@ -1,6 +1,6 @@
 #!/bin/sh
 # Builds the shipped C guests into .wasm files beside their sources, writes NAME.wasm.txt (compiler, command, sha256)
-# next to each. Needs clang and wasm-ld 19.
+# next to each, and pins the digests in default.toml. Needs clang and wasm-ld 19, and go.
 #   plugins/build.sh             all guests
 #   plugins/build.sh arch/llama  one
 # The bytes depend on the compiler's version and the sources alone.
@@ -11,7 +11,7 @@ WASM_LD=${WASM_LD:-wasm-ld-19}
 
 # Every feature is named, since the compiler's default set changes between versions and the ABI's does not.
 CFLAGS="--target=wasm32 -mcpu=mvp -mmutable-globals -msign-ext -mnontrapping-fptoint -mmultivalue -mbulk-memory -msimd128 \
--std=c17 -ffreestanding -fno-builtin -fno-strict-aliasing -ffp-contract=off -fvisibility=hidden -Wall -Wextra -Werror -Isdk/c"
+-std=c17 -ffreestanding -fno-builtin -fno-strict-aliasing -ffp-contract=off -fvisibility=hidden -Wall -Wextra -Werror -Isdk/c -Isampler"
 LDFLAGS="--no-entry --strip-all --stack-first -z stack-size=65536"
 
 # build OPT OUT SOURCE... compiles and links one guest. Objects are made one by one because clang's own link step would run
@@ -48,3 +48,9 @@ guest -Os arch/llama arch/llama.c
 guest -Os arch/gemma3 arch/gemma3.c
 guest -O3 sampler/sampler sampler/sampler.c sampler/table.c sampler/penalties.c sampler/top_k.c sampler/top_p.c sampler/min_p.c \
 	sampler/temperature.c sampler/dist.c sampler/greedy.c
+guest -O2 testdata/maths testdata/maths.c sampler/table.c
+if [ -z "$only" ]; then
+	tokenizer/build.sh
+	if command -v cargo >/dev/null && [ -x template/build.sh ]; then template/build.sh; fi
+fi
+cd .. && go run ./plugins/pin

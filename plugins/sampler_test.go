@@ -1,6 +1,7 @@
 package plugins_test
 
 import (
+	"context"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -10,6 +11,7 @@ import (
 	"github.com/tetratelabs/wazero"
 
 	"forge/abi"
+	"forge/host/plugin"
 )
 
 // tolerance bounds what float32 weights may do to a cumulative probability of a long table (plugins/sampler/table.h).
@@ -88,7 +90,8 @@ func peaked(rng *rand.Rand, n int) []float32 {
 	return x
 }
 
-var sizes = []int{1, 2, 3, 4, 15, 16, 17, 63, 127, 128, 129, 511, 512, 513, 1023, 1024, 1025, 4096, 4097, 5000, 20011}
+// The edges are those of vectors, blocks of 128, the float64 path's 1024 and groups of blocks.
+var sizes = []int{1, 2, 3, 4, 15, 17, 63, 128, 129, 511, 512, 513, 1024, 1025, 4097, 20011}
 
 // eachTable runs f on whole rows, and on the same candidates as a shuffled and as a sorted table.
 func eachTable(t *testing.T, f func(t *testing.T, c *chain, in table)) {
@@ -350,16 +353,18 @@ func philox(key [2]uint32, x [4]uint32) [4]uint32 {
 	return x
 }
 
+var philoxAnswers = []struct {
+	key     [2]uint32
+	x, want [4]uint32
+}{
+	{[2]uint32{}, [4]uint32{}, [4]uint32{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}},
+	{[2]uint32{^uint32(0), ^uint32(0)}, [4]uint32{^uint32(0), ^uint32(0), ^uint32(0), ^uint32(0)}, [4]uint32{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}},
+	{[2]uint32{0xa4093822, 0x299f31d0}, [4]uint32{0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344}, [4]uint32{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}},
+}
+
 // Ensure that the generator used as the oracle below gives the published known answers (Random123, kat_vectors).
 func TestPhilox_KnownAnswers(t *testing.T) {
-	for _, c := range []struct {
-		key     [2]uint32
-		x, want [4]uint32
-	}{
-		{[2]uint32{}, [4]uint32{}, [4]uint32{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}},
-		{[2]uint32{^uint32(0), ^uint32(0)}, [4]uint32{^uint32(0), ^uint32(0), ^uint32(0), ^uint32(0)}, [4]uint32{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}},
-		{[2]uint32{0xa4093822, 0x299f31d0}, [4]uint32{0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344}, [4]uint32{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}},
-	} {
+	for _, c := range philoxAnswers {
 		if got := philox(c.key, c.x); got != c.want {
 			t.Errorf("%08x, want %08x", got, c.want)
 		}
@@ -480,6 +485,45 @@ func TestRows_Refused(t *testing.T) {
 	abi.Rows(c.Bytes(c.frame, abi.RowsSize)).Head().SetSize(20)
 	if s, _ := c.Status("sampler_top_k", c.frame); s != abi.StatusErrABI {
 		t.Errorf("a frame of 20 bytes: %v", s)
+	}
+}
+
+// Ensure that the host's chain picks what the bare exports pick, and that no table makes a sampler run out of the fuel
+// that the host gives it.
+func TestChain_Host(t *testing.T) {
+	const n = 20011
+	history := make([]uint32, maxHistory)
+	for i := range history {
+		history[i] = uint32(i * i % n)
+	}
+	for _, c := range []struct {
+		names    []string
+		settings map[string]any
+		params   [nParams]float64
+	}{
+		{[]string{"penalties", "top_k", "top_p", "min_p", "temperature", "dist"}, map[string]any{"repeat_penalty": 1.1, "repeat_last_n": -1}, params(repeatPenalty, 1.1, repeatLastN, -1)},
+		{[]string{"top_k", "penalties", "top_p", "temperature", "greedy"}, map[string]any{"repeat_penalty": 1.1, "top_k": n / 2, "top_p": 0.99999}, params(repeatPenalty, 1.1, topK, n/2, topP, 0.99999)},
+		{[]string{"min_p", "top_p", "top_k", "dist"}, map[string]any{"min_p": 0.0001, "top_p": 0.99999, "top_k": 15000}, params(minP, 0.0001, topP, 0.99999, topK, 15000)},
+		{[]string{"temperature", "dist"}, nil, params()},
+	} {
+		bare, host := openChain(t, n), hostChain(t, c.names, n)
+		p, err := host.Params(c.settings)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, logits := range rows(n) {
+			for seed := range uint64(2) {
+				want := bare.run(table{logits: logits}, rowCase{params: c.params, seed: seed, history: history}, c.names...)
+				draw := uint64(0)
+				id, err := host.Sample(context.Background(), &plugin.Row{Logits: logits, Seed: seed, Draw: &draw, History: history, Params: p})
+				if err != nil {
+					t.Fatal(c.names, name, err)
+				}
+				if want.stop != (id == plugin.Stop) || !want.stop && uint32(id) != want.id(int(want.selected)) || !want.stop && draw != want.draw {
+					t.Fatalf("%v %s: the host picks %d, want %d of %d", c.names, name, id, want.selected, len(want.logits))
+				}
+			}
+		}
 	}
 }
 

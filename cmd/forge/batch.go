@@ -39,12 +39,16 @@ func batchAction(c *cli.Context) error {
 		return errors.New("--parallel takes a number from 1 to 1024")
 	}
 	var in io.Reader = os.Stdin
+	total := 0
 	if name := c.String("input"); name != "-" {
 		f, err := os.Open(name)
 		if err != nil {
 			return err
 		}
 		defer f.Close()
+		if total, err = server.CountRequests(f); err != nil {
+			return err
+		}
 		in = f
 	}
 	set, err := settings(c)
@@ -68,7 +72,7 @@ func batchAction(c *cli.Context) error {
 	if c.IsSet("seed") {
 		model.Seed = &seed
 	}
-	counter := newCounter("answered")
+	counter := newCounter("answered", total)
 	err = model.Batch(c.Context, in, out, n, counter.set)
 	counter.done()
 	return errors.Join(err, out.Close())

@@ -21,8 +21,8 @@ func pluginFlags() []cli.Flag {
 func engineFlags() []cli.Flag {
 	return append([]cli.Flag{
 		modelFlag,
-		&cli.IntFlag{Name: "ctx-size", Aliases: []string{"c"}, Usage: "context size in tokens (default: 4096, or what the model was trained for if less)", EnvVars: []string{"FORGE_CTX_SIZE"}},
-		&cli.IntFlag{Name: "threads", Aliases: []string{"t"}, Usage: "threads (default: the processors that this process may use)", EnvVars: []string{"FORGE_THREADS"}},
+		&cli.IntFlag{Name: "ctx-size", Aliases: []string{"c"}, Usage: "context size in tokens", DefaultText: "4096, or what the model was trained for if less", EnvVars: []string{"FORGE_CTX_SIZE"}},
+		&cli.IntFlag{Name: "threads", Aliases: []string{"t"}, Usage: "threads", DefaultText: "the processors that this process may use", EnvVars: []string{"FORGE_THREADS"}},
 		&cli.IntFlag{Name: "batch-size", Aliases: []string{"b"}, Usage: "tokens of a prompt computed at once", Value: 512},
 		&cli.StringFlag{Name: "device", Usage: "auto, simd or scalar", Value: "auto", EnvVars: []string{"FORGE_DEVICE"}},
 		&cli.BoolFlag{Name: "deterministic", Usage: "the same tokens whatever else runs in the same steps"},
@@ -33,16 +33,16 @@ func engineFlags() []cli.Flag {
 // samplingFlags name their config key in settingKeys.
 func samplingFlags() []cli.Flag {
 	return []cli.Flag{
-		&cli.Float64Flag{Name: "temp", Aliases: []string{"temperature"}, Usage: "temperature; 0 takes the likeliest token always (default: 0.8)"},
-		&cli.IntFlag{Name: "top-k", Usage: "keep the k likeliest tokens; 0: all (default: 40)"},
-		&cli.Float64Flag{Name: "top-p", Usage: "keep the likeliest tokens until their probabilities sum to p; 1: all (default: 0.95)"},
-		&cli.Float64Flag{Name: "min-p", Usage: "keep tokens at least p times as likely as the likeliest; 0: all (default: 0.05)"},
-		&cli.Float64Flag{Name: "repeat-penalty", Usage: "divide positive and multiply negative logits of recent tokens by this; 1: off (default: 1)"},
-		&cli.IntFlag{Name: "repeat-last-n", Usage: "how many recent tokens the penalties look at; 0: none, -1: all (default: 64)"},
-		&cli.Float64Flag{Name: "frequency-penalty", Usage: "subtract this for each time a token occurred (default: 0)"},
-		&cli.Float64Flag{Name: "presence-penalty", Usage: "subtract this if a token occurred (default: 0)"},
+		&cli.Float64Flag{Name: "temp", Aliases: []string{"temperature"}, Usage: "temperature; 0 takes the likeliest token always", DefaultText: "0.8"},
+		&cli.IntFlag{Name: "top-k", Usage: "keep the k likeliest tokens; 0: all", DefaultText: "40"},
+		&cli.Float64Flag{Name: "top-p", Usage: "keep the likeliest tokens until their probabilities sum to p; 1: all", DefaultText: "0.95"},
+		&cli.Float64Flag{Name: "min-p", Usage: "keep tokens at least p times as likely as the likeliest; 0: all", DefaultText: "0.05"},
+		&cli.Float64Flag{Name: "repeat-penalty", Usage: "divide positive and multiply negative logits of recent tokens by this; 1: off", DefaultText: "1"},
+		&cli.IntFlag{Name: "repeat-last-n", Usage: "how many recent tokens the penalties look at; 0: none, -1: all", DefaultText: "64"},
+		&cli.Float64Flag{Name: "frequency-penalty", Usage: "subtract this for each time a token occurred", DefaultText: "0"},
+		&cli.Float64Flag{Name: "presence-penalty", Usage: "subtract this if a token occurred", DefaultText: "0"},
 		&cli.StringSliceFlag{Name: "set", Usage: "a plugin's setting, `KEY=VALUE`, for samplers without a flag of their own"},
-		&cli.StringFlag{Name: "samplers", Usage: "the chain, `a;b;c` in order (default: the plugin set's, see forge plugin list)"},
+		&cli.StringFlag{Name: "samplers", Usage: "the chain, `a;b;c` in order", DefaultText: "the plugin set's, see forge plugin list"},
 		&cli.Int64Flag{Name: "seed", Aliases: []string{"s"}, Usage: "seed of the generator; -1: from the clock", Value: -1},
 	}
 }

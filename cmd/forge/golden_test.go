@@ -345,7 +345,7 @@ func TestStories(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			res, err := e.Generate(context.Background(), &host.Request{Prompt: prompt, MaxTokens: 200 - len(prompt), Samplers: []string{"greedy"}})
+			res, err := e.Generate(context.Background(), &host.Request{Prompt: prompt, MaxTokens: 200, Samplers: []string{"greedy"}})
 			if err != nil {
 				t.Fatal(err)
 			}

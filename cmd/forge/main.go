@@ -65,7 +65,21 @@ func newApp() *cli.App {
 			return cli.ShowAppHelp(c)
 		},
 	}
+	for _, c := range app.Commands {
+		plain(c)
+	}
 	return app
+}
+
+// plain makes a command answer a wrong flag with one sentence instead of its help.
+func plain(c *cli.Command) {
+	c.HideHelpCommand = true
+	c.OnUsageError = func(ctx *cli.Context, err error, _ bool) error {
+		return fmt.Errorf("%w (see forge %s --help)", err, ctx.Command.Name)
+	}
+	for _, sub := range c.Subcommands {
+		plain(sub)
+	}
 }
 
 // version is the module's version and the commit it was built from.

@@ -73,7 +73,7 @@ func addPlugin(cfg *plugin.Config, file string) error {
 		return fmt.Errorf("--plugin %s: %w", file, err)
 	}
 	spec := plugin.Spec{Name: m.Name, Kind: m.Kind, File: file, Wasm: wasm, Grants: m.Grants}
-	// In front, so that it serves what a shipped one would, except samplers, which are found by name.
+	// In front, so that it serves before one of the set would.
 	cfg.Plugins = append([]plugin.Spec{spec}, cfg.Plugins...)
 	fmt.Fprintf(os.Stderr, "plugin %s (%s) from %s, sha256 %s\n", m.Name, m.Kind, file, plugin.Digest(wasm))
 	return nil
@@ -140,7 +140,7 @@ func openFile(c *cli.Context, path, deviceName string, nSeq int) (*session, erro
 	bar := newBar("loading")
 	e, err := host.Open(c.Context, path, host.Options{
 		Device: dev, Runtime: rt, Plugins: cfg, NCtx: c.Int("ctx-size"), NBatch: c.Int("batch-size"), NSeq: nSeq,
-		Threads: c.Int("threads"), Deterministic: c.Bool("deterministic"), OnProgress: bar.set,
+		Threads: c.Int("threads"), Deterministic: c.Bool("deterministic"), OnProgress: bar.set, Template: !c.Bool("raw"),
 	})
 	bar.clear()
 	if err != nil {

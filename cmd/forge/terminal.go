@@ -57,25 +57,27 @@ func formatNames() []string {
 
 func note(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }
 
-// counter is a progress line on standard error for work whose amount is not known.
+// counter is a progress bar, or, where the total is not known, a progress line, on standard error.
 type counter struct {
-	title         string
-	shown         bool
-	count, failed int
+	bar
+	total, count, failed int
 }
 
-func newCounter(title string) *counter { return &counter{title: title, shown: isTerminal(os.Stderr)} }
+func newCounter(title string, total int) *counter {
+	return &counter{bar: *newBar(title), total: total}
+}
 
 func (p *counter) set(done, failed int) {
 	p.count, p.failed = done, failed
-	if p.shown {
+	switch {
+	case p.total > 0:
+		p.bar.set(fmt.Sprintf("%d of %d, %d with an error", done, p.total, failed), float64(done)/float64(max(done, p.total)))
+	case p.shown:
 		fmt.Fprintf(os.Stderr, "\r\033[K%s %d, %d of them with an error", p.title, done, failed)
 	}
 }
 
 func (p *counter) done() {
-	if p.shown {
-		fmt.Fprint(os.Stderr, "\r\033[K")
-	}
+	p.clear()
 	note("%s %d, %d of them with an error", p.title, p.count, p.failed)
 }

@@ -140,7 +140,7 @@ func (m *Module) BuildProgram(ctx context.Context, input ArchInput) (*Program, e
 		return nil, err
 	}
 	if status != abi.StatusOk {
-		return nil, in.fault("arch_build", status, 0, "returned the status %s", status)
+		return nil, in.fault("arch_build", status, "returned the status %s", status)
 	}
 	return l.read(in)
 }
@@ -199,7 +199,7 @@ func (l *archLayout) write(in *instance, input *ArchInput) {
 // read takes the guest's records out of the arena.
 func (l *archLayout) read(in *instance) (*Program, error) {
 	f := abi.Arch(in.at(0, abi.ArchSize))
-	bad := func(format string, args ...any) error { return in.fault("arch_build", 0, 0, format, args...) }
+	bad := func(format string, args ...any) error { return in.fault("arch_build", 0, format, args...) }
 	nw, no := f.NWeights(), f.NOps()
 	switch {
 	case nw > l.nWeights:

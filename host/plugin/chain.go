@@ -355,7 +355,7 @@ func (u *unit) checkIDs(call string, t table) error {
 	ids := u.in.at(u.ids, 4*t.n)
 	for i := uint32(0); i < 4*t.n; i += 4 {
 		if id := getU32(ids[i:]); id >= uint32(u.chain.nVocab) {
-			return u.in.fault(call, 0, 0, "left the id %d in the table, the vocabulary has %d", id, u.chain.nVocab)
+			return u.in.fault(call, 0, "left the id %d in the table, the vocabulary has %d", id, u.chain.nVocab)
 		}
 	}
 	return nil
@@ -422,7 +422,7 @@ func (u *unit) result(call string, status abi.Status, was table) (table, int32, 
 		}
 		why = fmt.Sprintf("picked the id %d, the vocabulary has %d", id, u.chain.nVocab)
 	}
-	return was, undecided, in.fault(call, status, 0, "%s", why)
+	return was, undecided, in.fault(call, status, "%s", why)
 }
 
 // Close frees the instances.

@@ -150,7 +150,10 @@ func (s *scanner) str() {
 		switch c := s.text[s.pos]; {
 		case c == '\\' && q == '"':
 			s.pos++
-			if !s.end() && s.text[s.pos] == '\n' {
+			if s.end() {
+				return
+			}
+			if s.text[s.pos] == '\n' {
 				s.line++
 			}
 		case c == '\n':

@@ -6,11 +6,11 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 
 	"github.com/tetratelabs/wazero"
@@ -42,7 +42,7 @@ type Limits struct {
 const (
 	defaultStrikes = 3
 	maxFuelTimes   = 1 << 20
-	maxPages       = 65536
+	maxPages       = 65535 // one below 4 GiB, so that no end of a part needs 33 bits
 )
 
 // Module is a guest that was checked and compiled. It is safe for concurrent use.
@@ -62,8 +62,6 @@ type Module struct {
 
 // compiled is what all modules of one digest share.
 type compiled struct {
-	once     sync.Once
-	err      error
 	digest   string
 	code     wazero.CompiledModule
 	manifest *Manifest
@@ -169,7 +167,7 @@ func (s *Spec) check() error {
 	}
 	switch {
 	case s.Limits.Pages > maxPages:
-		return fmt.Errorf("limits.pages is %d, more than the %d that a guest can address", s.Limits.Pages, maxPages)
+		return fmt.Errorf("limits.pages is %d; a guest can have %d", s.Limits.Pages, maxPages)
 	case s.Limits.Fuel < 0 || s.Limits.Fuel > maxFuelTimes:
 		return fmt.Errorf("limits.fuel is %d; it multiplies the kind's fuel and is 1 to %d", s.Limits.Fuel, maxFuelTimes)
 	case s.Limits.Strikes < 0:
@@ -190,14 +188,14 @@ func (r *Runtime) compile(ctx context.Context, wasm []byte, digest string) (*com
 		return nil, fmt.Errorf("the runtime is closed")
 	}
 	if c := r.compiled[digest]; c != nil {
-		return c, c.err
+		return c, nil
 	}
 	c := &compiled{digest: digest}
-	c.err = r.build(ctx, c, wasm)
-	if ctx.Err() == nil { // a cancelled compilation says nothing about the module
-		r.compiled[digest] = c
+	if err := r.build(ctx, c, wasm); err != nil {
+		return nil, err
 	}
-	return c, c.err
+	r.compiled[digest] = c
+	return c, nil
 }
 
 func (r *Runtime) build(ctx context.Context, c *compiled, wasm []byte) error {
@@ -263,24 +261,18 @@ func (r *Runtime) validate(ctx context.Context, wasm []byte, digest string) erro
 	return nil
 }
 
-// recompile is for a cache whose files were damaged: it empties the cache and compiles once more without it.
+// recompile is for a cache whose files were damaged: it empties the cache and compiles once more.
 func (r *Runtime) recompile(ctx context.Context, c *compiled, metered []byte, cause error) error {
-	if len(r.compiled) > 0 { // instances of others may run: keep them, and the cache
-		return cause
-	}
 	r.opt.logf("plugin cache %s is emptied: %s", r.dir, firstLine(cause))
-	r.wazero.Close(ctx)
-	r.cache.Close(ctx)
-	if err := os.RemoveAll(r.dir); err != nil {
-		return err
+	err := filepath.WalkDir(r.dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		return os.Remove(path)
+	})
+	if err != nil {
+		return fmt.Errorf("%s; the cache cannot be emptied: %w", firstLine(cause), err)
 	}
-	if err := privateDir(r.dir); err != nil {
-		return err
-	}
-	if err := r.open(ctx); err != nil {
-		return err
-	}
-	var err error
 	c.code, err = r.wazero.CompileModule(ctx, metered)
 	return err
 }

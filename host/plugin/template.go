@@ -83,8 +83,8 @@ func (t *Template) Render(ctx context.Context, json []byte, now time.Time) (stri
 	var out strings.Builder
 	c := textCall{
 		export: t.render, input: json, inWidth: 1, outWidth: 1, last: true, maxOut: maxRendered, now: now.Unix(),
-		work: len(json), // the guest works when it has it all
-		emit: func(b []byte) { out.Write(b) },
+		atOnce: true,
+		emit:   func(b []byte) { out.Write(b) },
 	}
 	if err := t.run(ctx, t.in, &c); err != nil {
 		return "", err

@@ -239,7 +239,7 @@ func (t *Tokenizer) Encode(ctx context.Context, dst []uint32, text []byte, parse
 	}
 	err := t.run(ctx, t.in, &c)
 	if err == nil && bad >= 0 {
-		err = t.in.fault(t.encode.name, 0, 0, "gave the id %d, the vocabulary has %d", bad, t.vocab.N)
+		err = t.in.fault(t.encode.name, 0, "gave the id %d, the vocabulary has %d", bad, t.vocab.N)
 	}
 	if err != nil {
 		return dst[:start], err

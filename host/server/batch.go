@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"sync"
 )
 
@@ -167,4 +168,26 @@ func (m *Model) answer(ctx context.Context, j job) answer {
 		a.Response.StatusCode, a.Response.Body = 500, map[string]any{"error": &apiError{Type: "server_error", Message: err.Error()}}
 	}
 	return a
+}
+
+// CountRequests counts the lines of a file that are not empty, if it can be read twice; else it is 0.
+func CountRequests(f *os.File) (int, error) {
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		return 0, err
+	}
+	n := 0
+	for r := bufio.NewReaderSize(f, 1<<16); ; {
+		text, long, err := readLine(r)
+		if long || len(bytes.TrimSpace(text)) > 0 {
+			n++
+		}
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return 0, err
+		}
+	}
+	_, err := f.Seek(0, io.SeekStart)
+	return n, err
 }

@@ -81,7 +81,7 @@ func normCases() []*Case {
 		eps          float32
 		weight, bias bool
 	}{
-		{1, 0, 1e-5, true, false}, {7, 0, 1e-6, true, true}, {31, 0, 1e-5, false, false}, {64, 0, 1e-5, true, false}, {100, 0, 0.1, true, false}, {577, 0, 1e-5, true, true},
+		{1, 0, 1e-5, true, true}, {7, 0, 1e-6, true, true}, {31, 0, 1e-5, false, false}, {64, 0, 1e-5, true, false}, {100, 0, 0.1, true, false}, {577, 0, 1e-5, true, true},
 		{640, 0, 1e-6, true, false}, {96, 32, 1e-5, true, false}, {1024, 256, 1e-6, true, false}, {45, 5, 1e-2, true, true}, {40, 8, 1e-5, false, false}, {33, 33, 1e-5, false, true},
 	} {
 		for _, kind := range []kernels.NormKind{kernels.NormKindRMS, kernels.NormKindLayer} {

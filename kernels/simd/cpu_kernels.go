@@ -9,9 +9,10 @@ type kernelSet struct {
 	dot func(out *float32, w *byte, rowBytes, groups int, a *byte, n int)
 
 	// pack unpacks n blocks of 8 rows into half of a panel, gemm4 and gemm1 multiply a panel of n blocks of 32 with 4 and
-	// with 1 activation rows that lie stride bytes apart. panelBytes is a panel's size for a block of 32.
+	// with 1 activation rows that lie stride bytes apart, and start from the outputs if add is not 0. panelBytes is a
+	// panel's size for a block of 32.
 	pack         func(dst, w *byte, rowBytes, n int)
-	gemm4, gemm1 func(out0, out1 *float32, ldo int, panel, a *byte, stride, n, shift int)
+	gemm4, gemm1 func(out0, out1 *float32, ldo int, panel, a *byte, stride, n, shift, add int)
 	panelBytes   int
 	shift        int
 

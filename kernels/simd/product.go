@@ -81,7 +81,9 @@ const (
 	groupRows   = 8          // weight rows of a kernel
 	panelRows   = 16         // weight rows of a panel
 	minGemmRows = 3          // activation rows from which unpacking to a panel pays
-	panelBudget = 256 * 1024 // bytes of panels that are unpacked before they are used
+	manyRows    = 16         // activation rows from which panels are unpacked in batches
+	panelBudget = 256 * 1024 // bytes of such a batch
+	pieceBlocks = 16         // blocks of a panel that are unpacked at once, a multiple of 8
 )
 
 // rows computes out[r*ldo+o] for the weight rows o in [o0, o1) and the activation rows r in [r0, r1): one worker's share.
@@ -138,50 +140,81 @@ func (p *product) rowsDot(out []float32, ldo int, w []byte, rowBytes, o0, o1 int
 	}
 }
 
-// rowsGemm unpacks as many panels of 16 weight rows as fit the second-level cache, and multiplies them with the activation
-// rows, 4 at a time.
+// rowsGemm unpacks panels of 16 weight rows and multiplies them with the activation rows, 4 at a time. The last 8 weight
+// rows of a share go back like rowsDot's, and an odd group of 8 is unpacked twice to make a panel.
+//
+// For many activation rows as many panels are unpacked as fit the second-level cache, so that 4 activation rows meet them
+// all while they are in the first. For few, a panel is made and used in pieces of k that never leave the first-level cache;
+// the float sums wait in the outputs meanwhile.
 func (p *product) rowsGemm(out []float32, ldo int, w []byte, rowBytes, o0, o1 int, a *acts, r0, r1 int, s *scratch) {
-	n, steps, blocks := o1-o0, a.k/p.asm.elems, a.k/32
-	groups := (n + groupRows - 1) / groupRows
-	start := func(g int) int { return min(o0+groupRows*g, o1-groupRows) } // the last goes back, an extra one repeats it
-	panels, size := (groups+1)/2, blocks*p.asm.panelBytes
-	batch := min(max(panelBudget/size, 1), panels)
-	if cap(s.panel) < batch*size {
-		s.panel = alignedBytes(batch * size)
+	blocks := a.k / 32
+	panels := ((o1-o0+groupRows-1)/groupRows + 1) / 2
+	size := blocks * p.asm.panelBytes
+	batch, piece := min(max(panelBudget/size, 1), panels), blocks
+	if r1-r0 < manyRows {
+		batch, piece = 1, min(pieceBlocks, blocks)
 	}
-	panel := s.panel[:batch*size]
+	if need := batch * piece * p.asm.panelBytes; cap(s.panel) < need {
+		s.panel = alignedBytes(need)
+	}
+	panel := s.panel[:cap(s.panel)]
 	stride := a.stride()
 	for first := 0; first < panels; first += batch {
 		last := min(first+batch, panels)
-		for g := 2 * first; g < 2*last; g++ {
-			at := (g/2-first)*size + g%2*32
-			p.asm.pack(&panel[at], &w[start(g)*rowBytes], rowBytes, steps)
-		}
-		for r := r0; r < r1; {
-			gemm, many := p.asm.gemm4, 4
-			if r1-r < 4 {
-				gemm, many = p.asm.gemm1, 1
-			}
-			act := &a.blocks[r*stride]
+		for b := 0; b < blocks; b += piece {
+			n := min(piece, blocks-b)
 			for i := first; i < last; i++ {
-				gemm(&out[r*ldo+start(2*i)], &out[r*ldo+start(2*i+1)], ldo, &panel[(i-first)*size], act, stride, blocks,
-					p.asm.shift)
+				p.packPanel(panel[(i-first)*size:], w, rowBytes, o0, o1, i, b, n)
 			}
-			r += many
+			for r := r0; r < r1; {
+				gemm, many := p.asm.gemm4, 4
+				if r1-r < 4 {
+					gemm, many = p.asm.gemm1, 1
+				}
+				act := &a.blocks[r*stride+b*actBlock]
+				for i := first; i < last; i++ {
+					s0, s1 := groupStart(o0, o1, 2*i), groupStart(o0, o1, 2*i+1)
+					gemm(&out[r*ldo+s0], &out[r*ldo+s1], ldo, &panel[(i-first)*size], act, stride, n, p.asm.shift, b)
+				}
+				r += many
+			}
 		}
 	}
 }
 
-// rowsGemmFloat multiplies pairs of weight rows with 4 activation rows at a time.
+// groupStart is the first row of group g of 8 in [o0, o1).
+func groupStart(o0, o1, g int) int { return min(o0+groupRows*g, o1-groupRows) }
+
+// packPanel unpacks blocks [b, b+n) of panel i. Both halves of a cache line are written while it is in the first-level cache.
+func (p *product) packPanel(dst, w []byte, rowBytes, o0, o1, i, b, n int) {
+	sub := p.asm.elems / 32
+	for end := b + n; b < end; b += pieceBlocks {
+		steps := min(pieceBlocks, end-b) / sub
+		for half := range 2 {
+			o := groupStart(o0, o1, 2*i+half)
+			p.asm.pack(&dst[32*half], &w[o*rowBytes+b/sub*p.typ.BlockBytes()], rowBytes, steps)
+		}
+		dst = dst[min(pieceBlocks, end-b)*p.asm.panelBytes:]
+	}
+}
+
+// rowsGemmFloat multiplies pairs of weight rows with 4 activation rows at a time, as many weights at once as fit the
+// second-level cache.
 func (p *product) rowsGemmFloat(out []float32, ldo int, w []byte, rowBytes, o0, o1 int, a *acts, r0, r1 int, s *scratch) {
-	n, steps, stride := o1-o0, a.k/p.asm.elems, 4*a.k
-	r := r0
-	for ; r+4 <= r1; r += 4 {
-		act := p.act(a, r)
-		p.asm.gemmFloat(&out[r*ldo+o0], ldo, &w[o0*rowBytes], rowBytes, n/2, act, stride, steps)
-		if n%2 != 0 {
-			p.asm.gemmFloat(&out[r*ldo+o1-2], ldo, &w[(o1-2)*rowBytes], rowBytes, 1, act, stride, steps)
+	steps, stride := a.k/p.asm.elems, 4*a.k
+	batch := max(panelBudget/rowBytes, 2) &^ 1
+	rest := r1 - (r1-r0)%4
+	for o := o0; o < o1; o += batch {
+		n := min(batch, o1-o)
+		for r := r0; r < rest; r += 4 {
+			act := p.act(a, r)
+			if n > 1 {
+				p.asm.gemmFloat(&out[r*ldo+o], ldo, &w[o*rowBytes], rowBytes, n/2, act, stride, steps)
+			}
+			if n%2 != 0 {
+				p.asm.gemmFloat(&out[r*ldo+o1-2], ldo, &w[(o1-2)*rowBytes], rowBytes, 1, act, stride, steps)
+			}
 		}
 	}
-	p.rowsDot(out, ldo, w, rowBytes, o0, o1, a, r, r1, s)
+	p.rowsDot(out, ldo, w, rowBytes, o0, o1, a, rest, r1, s)
 }

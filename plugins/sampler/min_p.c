@@ -5,7 +5,7 @@
 
 SAMPLER(min_p) {
 	double p = table_param(row, PARAM_MIN_P);
-	if (p != p) return FORGE_ERR_CONFIG;
+	if (!is_finite(p)) return FORGE_ERR_CONFIG;
 	if (p <= 0) return FORGE_SKIP;
 	float *x = row->logits;
 	float max = table_sorted(row) && row->n ? x[0] : table_max(x, row->n);
@@ -15,20 +15,8 @@ SAMPLER(min_p) {
 	float least = (float)exact;
 	if (least < exact) least = key_logit(key_of(least) + 1);
 
-	uint32_t kept = 0;
-	if (!table_whole(row)) {
-		for (uint32_t i = 0; i < row->n; i++) {
-			if (!(x[i] >= least)) continue;
-			x[kept] = x[i], row->ids[kept++] = row->ids[i];
-		}
-		if (kept == row->n) return FORGE_SKIP;
-	} else {
-		bool ascending;
-		kept = table_gather(row, least, sampler.list, &ascending);
-		if (kept == row->n) return FORGE_SKIP;
-		table_put(row, sampler.list, kept);
-		row->flags &= ~(uint32_t)FORGE_ROW_FLAG_SORTED;
-	}
-	row->n = kept;
+	uint32_t *positions = (uint32_t *)sampler.list, kept = table_gather(x, row->n, least, positions);
+	if (kept == row->n) return FORGE_SKIP;
+	table_narrow(row, positions, kept);
 	return FORGE_OK;
 }

@@ -126,18 +126,14 @@ static void insertion(uint64_t *a, uint32_t n) {
 	}
 }
 
-// A stable radix sort, a byte at a time from the lowest; bytes that are equal everywhere cost nothing but the count.
-// Where ids ascend already, stability ranks equal logits and the low half needs no pass.
-void table_rank(uint64_t *a, uint64_t *scratch, uint32_t n, bool ascending) {
+// radix sorts by the bytes from `first` up, each pass stable; bytes that are equal everywhere cost nothing but the count.
+static inline void radix(uint64_t *a, uint64_t *scratch, uint32_t n, const uint32_t first) {
 	static uint32_t count[8][256];
-	if (n <= 48) {
-		insertion(a, n);
-		return;
-	}
-	uint32_t first = ascending ? 4 : 0;
 	memset(count, 0, sizeof count);
-	for (uint32_t i = 0; i < n; i++)
-		for (uint32_t d = first; d < 8; d++) count[d][a[i] >> (8 * d) & 255]++;
+	for (uint32_t i = 0; i < n; i++) {
+		uint64_t e = a[i];
+		for (uint32_t d = first; d < 8; d++) count[d][e >> (8 * d) & 255]++;
+	}
 	uint64_t *from = a, *to = scratch;
 	for (uint32_t d = first; d < 8; d++) {
 		if (count[d][from[0] >> (8 * d) & 255] == n) continue;
@@ -147,34 +143,49 @@ void table_rank(uint64_t *a, uint64_t *scratch, uint32_t n, bool ascending) {
 			count[d][v] = sum;
 			sum += c;
 		}
-		for (uint32_t i = 0; i < n; i++) to[count[d][from[i] >> (8 * d) & 255]++] = from[i];
+		for (uint32_t i = 0; i < n; i++) {
+			uint64_t e = from[i];
+			to[count[d][e >> (8 * d) & 255]++] = e;
+		}
 		uint64_t *t = from;
 		from = to, to = t;
 	}
 	if (from != a) memcpy(a, from, n * sizeof *a);
 }
 
-uint32_t table_gather(const forge_row *row, float threshold, uint64_t *out, bool *ascending) {
-	const float *x = row->logits;
-	uint32_t n = row->n, i = 0, m = 0;
-	if (threshold == NEG_INF) { // takes NaN too
-		for (; i < n; i++) out[m++] = entry_of(x[i], table_id(row, i));
-	}
+void table_rank(uint64_t *a, uint64_t *scratch, uint32_t n, bool ascending) {
+	if (n <= 48)
+		insertion(a, n);
+	else if (ascending)
+		radix(a, scratch, n, 4); // stability ranks equal logits: the ids need no pass
+	else
+		radix(a, scratch, n, 0);
+}
+
+uint32_t table_gather(const float *x, uint32_t n, float threshold, uint32_t *positions) {
 	v128_t t = SPREAD(threshold);
+	uint32_t i = 0, m = 0;
 	for (; i + 16 <= n; i += 16) {
 		const float *p = x + i;
-		v128_t d = LOAD(p, 3), c = LOAD(p, 2), b = LOAD(p, 1), a = LOAD(p, 0);
-		v128_t hit = wasm_v128_or(wasm_v128_or(wasm_f32x4_ge(a, t), wasm_f32x4_ge(b, t)), wasm_v128_or(wasm_f32x4_ge(c, t), wasm_f32x4_ge(d, t)));
-		if (!wasm_v128_any_true(hit)) continue;
-		for (uint32_t j = 0; j < 16; j++)
-			if (p[j] >= threshold) out[m++] = entry_of(p[j], table_id(row, i + j));
+		v128_t d = wasm_f32x4_ge(LOAD(p, 3), t), c = wasm_f32x4_ge(LOAD(p, 2), t), b = wasm_f32x4_ge(LOAD(p, 1), t), a = wasm_f32x4_ge(LOAD(p, 0), t);
+		uint32_t hits = wasm_i8x16_bitmask(wasm_i8x16_narrow_i16x8(wasm_i16x8_narrow_i32x4(a, b), wasm_i16x8_narrow_i32x4(c, d)));
+		for (; hits; hits &= hits - 1) positions[m++] = i + (uint32_t)__builtin_ctz(hits);
 	}
 	for (; i < n; i++)
-		if (x[i] >= threshold) out[m++] = entry_of(x[i], table_id(row, i));
-	*ascending = true;
-	if (!table_whole(row))
-		for (uint32_t j = 1; j < m; j++) *ascending &= entry_id(out[j - 1]) < entry_id(out[j]);
+		if (x[i] >= threshold) positions[m++] = i;
 	return m;
+}
+
+void table_narrow(forge_row *row, const uint32_t *positions, uint32_t n) {
+	float *x = row->logits;
+	uint32_t *ids = row->ids;
+	for (uint32_t i = 0; i < n; i++) x[i] = x[positions[i]];
+	if (table_whole(row))
+		memcpy(ids, positions, n * sizeof *ids);
+	else
+		for (uint32_t i = 0; i < n; i++) ids[i] = ids[positions[i]];
+	row->n = n;
+	row->flags &= ~(uint32_t)FORGE_ROW_FLAG_WHOLE;
 }
 
 void table_put(forge_row *row, const uint64_t *entries, uint32_t n) {
@@ -188,8 +199,14 @@ void table_put(forge_row *row, const uint64_t *entries, uint32_t n) {
 
 void table_sort(forge_row *row) {
 	if (table_sorted(row)) return;
-	bool ascending;
-	uint32_t n = table_gather(row, NEG_INF, sampler.list, &ascending);
-	table_rank(sampler.list, sampler.other, n, ascending);
-	table_put(row, sampler.list, n);
+	bool ascending = true;
+	uint32_t last = 0;
+	for (uint32_t i = 0; i < row->n; i++) {
+		uint32_t id = table_id(row, i);
+		ascending &= i == 0 || id > last;
+		last = id;
+		sampler.list[i] = entry_of(row->logits[i], id);
+	}
+	table_rank(sampler.list, sampler.other, row->n, ascending);
+	table_put(row, sampler.list, row->n);
 }

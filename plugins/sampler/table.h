@@ -56,6 +56,8 @@ static inline double table_param(const forge_row *row, uint32_t slot) {
 	return slot < row->params_len ? row->params[slot] : sampler.config[slot];
 }
 
+static inline bool is_finite(double x) { return x - x == 0; }
+
 // table_max gives the highest logit, -inf for an empty table.
 float table_max(const float *logits, uint32_t n);
 
@@ -73,8 +75,11 @@ double table_weight(float logit, float max);
 // table_rank sorts entries, highest first; ascending says that their ids ascend already.
 void table_rank(uint64_t *entries, uint64_t *scratch, uint32_t n, bool ascending);
 
-// table_gather lists the candidates with logit >= threshold as entries and says whether their ids ascend.
-uint32_t table_gather(const forge_row *row, float threshold, uint64_t *entries, bool *ascending);
+// table_gather lists the positions of logits >= threshold, ascending.
+uint32_t table_gather(const float *logits, uint32_t n, float threshold, uint32_t *positions);
+
+// table_narrow keeps the candidates at n ascending positions, in their order.
+void table_narrow(forge_row *row, const uint32_t *positions, uint32_t n);
 
 // table_put makes the first n entries the table, sorted.
 void table_put(forge_row *row, const uint64_t *entries, uint32_t n);
@@ -95,7 +100,7 @@ int32_t table_check(forge_rows *frame);
 			if (row->selected >= 0 || (row->flags & FORGE_ROW_FLAG_STOP)) continue;                 \
 			status = name##_row(row);                                                               \
 			if (status == FORGE_OK) done = FORGE_OK;                                                \
-			if (status < 0) return FORGE_FAIL(frame, status, "sampler " #name ": a setting is not a number"); \
+			if (status < 0) return FORGE_FAIL(frame, status, "sampler " #name ": a setting is not a finite number in its range"); \
 		}                                                                                         \
 		return status < 0 ? status : done;                                                        \
 	}                                                                                           \

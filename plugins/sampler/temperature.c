@@ -5,7 +5,7 @@
 
 SAMPLER(temperature) {
 	double temp = table_param(row, PARAM_TEMP);
-	if (temp != temp) return FORGE_ERR_CONFIG;
+	if (!is_finite(temp)) return FORGE_ERR_CONFIG;
 	float factor = (float)(1 / temp);
 	if (temp <= 0 || factor > 3.4e38f) {
 		uint32_t best = table_first(row);

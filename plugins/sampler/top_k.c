@@ -99,29 +99,25 @@ static void dense(forge_row *row, uint32_t k) {
 	table_put(row, sampler.list, k);
 }
 
-// wide serves any k and any table: it counts the keys by their upper 12 bits, lists the candidates of the bins that hold
-// the first k, and ranks those.
+// wide serves any k and any table: it counts the keys by their upper 12 bits, and ranks the candidates of the bins that
+// hold the first k.
 static void wide(forge_row *row, uint32_t k) {
 	static uint32_t bins[4096];
 	memset(bins, 0, sizeof bins);
 	for (uint32_t i = 0; i < row->n; i++) bins[key_of(row->logits[i]) >> 20]++;
 	uint32_t bin = 4096, held = 0;
 	while (held < k) held += bins[--bin];
-	uint32_t m = 0;
-	bool ascending = true;
-	for (uint32_t i = 0; i < row->n; i++) {
-		if (key_of(row->logits[i]) >> 20 < bin) continue;
-		uint32_t id = table_id(row, i);
-		ascending &= m == 0 || entry_id(sampler.list[m - 1]) < id;
-		sampler.list[m++] = entry_of(row->logits[i], id);
+	if (bin > key_of(NEG_INF) >> 20) {
+		uint32_t *positions = (uint32_t *)sampler.list;
+		table_narrow(row, positions, table_gather(row->logits, row->n, key_logit(bin << 20), positions));
 	}
-	table_rank(sampler.list, sampler.other, m, ascending);
-	table_put(row, sampler.list, k);
+	table_sort(row);
+	row->n = k;
 }
 
 SAMPLER(top_k) {
 	double setting = table_param(row, PARAM_TOP_K);
-	if (setting != setting) return FORGE_ERR_CONFIG;
+	if (!is_finite(setting)) return FORGE_ERR_CONFIG;
 	if (setting < 1 || setting >= row->n) return FORGE_SKIP;
 	uint32_t k = (uint32_t)setting;
 	if (table_sorted(row))

@@ -3,11 +3,14 @@
 //
 // Sorting 100,000 candidates to keep a few is what has to be avoided. All candidates below max - c together weigh at
 // most n e^-c, so with c = ln(n / ((1 - top_p) sum)) they cannot be needed. The rest are listed and their weights added
-// up in bins of equal width in logit; the bin in which the cumulative weight crosses bounds what has to be ranked.
+// up in bins of equal width in logit; the bin where the cumulative weight crosses bounds what has to be ranked.
 #include "table.h"
 #include "math.h"
 
 enum { BINS = 2048 };
+
+// below gives a float32 that is no higher than x.
+static inline float below(double x) { return key_logit(key_of((float)x) - 1); }
 
 // cut walks a sorted table and gives how many candidates reach the share p of sum.
 static uint32_t cut(const forge_row *row, uint32_t n, float max, double p, double sum) {
@@ -31,42 +34,45 @@ static uint32_t cut_exact(const forge_row *row, float max, double p) {
 	return row->n;
 }
 
-static inline uint32_t bin_of(float logit, float max, float scale) {
-	float at = logit == max ? 0 : (max - logit) * scale;
-	return at < BINS ? (uint32_t)at : BINS;
-}
-
-// nucleus narrows an unsorted long table to its first bins, sorted; the cut lies inside.
+// nucleus narrows an unsorted long table to its first bins and sorts them; the cut lies inside.
 static void nucleus(forge_row *row, float max, double p, double sum) {
-	static double bins[BINS + 1];
+	uint32_t *positions = (uint32_t *)sampler.list;
+	if (max == POS_INF) { // these share the whole probability
+		table_narrow(row, positions, table_gather(row->logits, row->n, max, positions));
+		table_sort(row);
+		return;
+	}
 	double reach = forge_log(row->n / ((1 - p) * sum)) + 1e-3; // the margin covers the rounding of the weights
 	if (!(reach > 1e-3)) reach = 1e-3;
-	if (max == POS_INF) reach = 1;
-	double least = (double)max - reach;
-	float threshold = max == POS_INF ? max : key_logit(key_of((float)least) - 1); // the step down covers the rounding
-	bool ascending;
-	uint32_t n = table_gather(row, threshold, sampler.list, &ascending), m = 0;
+	table_narrow(row, positions, table_gather(row->logits, row->n, below((double)max - reach), positions));
 
-	// Logits of the list go to the front of the row's own buffer, its weights to the ids' buffer.
-	float *logits = row->logits, *weights = (float *)row->ids;
-	for (uint32_t i = 0; i < n; i++) logits[i] = entry_logit(sampler.list[i]);
-	table_weights(logits, n, max, weights);
+	// Adding 2^23 to a number in [0, BINS] leaves its nearest integer in the low bits.
+	static double bins[2][2 * BINS]; // two sets, so that neighbours in one bin need not wait for each other
 	memset(bins, 0, sizeof bins);
-	float scale = (float)(BINS / reach);
-	for (uint32_t i = 0; i < n; i++) bins[bin_of(logits[i], max, scale)] += weights[i];
+	uint32_t n = row->n, *bin = (uint32_t *)sampler.list + n;
+	float *weights = (float *)sampler.list, scale = (float)(BINS / reach);
+	table_weights(row->logits, n, max, weights);
+	for (uint32_t i = 0; i < n; i++) {
+		float at = (max - row->logits[i]) * scale + 0x1p23f;
+		bin[i] = __builtin_bit_cast(uint32_t, at) & (2 * BINS - 1);
+	}
+	uint32_t i = 0;
+	for (; i + 2 <= n; i += 2) {
+		bins[0][bin[i]] += weights[i];
+		bins[1][bin[i + 1]] += weights[i + 1];
+	}
+	if (i < n) bins[0][bin[i]] += weights[i];
 	double at = 0;
-	uint32_t bin = 0;
-	while (bin < BINS && (at += bins[bin]) < p * sum) bin++;
-	bin++; // sums in another order may cross a rounding later
-	for (uint32_t i = 0; i < n; i++)
-		if (bin_of(logits[i], max, scale) <= bin) sampler.list[m++] = sampler.list[i];
-	table_rank(sampler.list, sampler.other, m, ascending);
-	table_put(row, sampler.list, m);
+	uint32_t last = 0;
+	while (last < 2 * BINS - 1 && (at += bins[0][last] + bins[1][last]) < p * sum) last++;
+	// One bin more, since sums in another order may cross a rounding later, and one for the rounding of bins.
+	table_narrow(row, positions, table_gather(row->logits, n, below((double)max - (last + 2) / (double)scale), positions));
+	table_sort(row);
 }
 
 SAMPLER(top_p) {
 	double p = table_param(row, PARAM_TOP_P);
-	if (p != p) return FORGE_ERR_CONFIG;
+	if (!is_finite(p)) return FORGE_ERR_CONFIG;
 	if (p >= 1) return FORGE_SKIP;
 	float max = table_sorted(row) && row->n ? row->logits[0] : table_max(row->logits, row->n);
 	if (max == NEG_INF) return FORGE_SKIP;

@@ -20,6 +20,7 @@ const (
 	maxPath   = 4 * 256
 	maxUneven = 4 * 24
 	minExit   = 4 * 8 // leaving a loop for less than this is paid by the loop
+	loopUnits = 4     // of each time around: the counting itself, most of an empty loop in the interpreter
 )
 
 // charges holds, for each instruction of a body and for its end, the fuel paid just before it.
@@ -83,6 +84,9 @@ func (c *charges) place(m *Module, d *body) {
 		}
 		if c.want[i] == wantPoint || c.want[i] == wantExit && path > minExit || path > maxPath {
 			c.fuel[i] = (path + 3) / 4
+			if i > 0 && d.ins[i-1].op == opLoop {
+				c.fuel[i] += loopUnits
+			}
 			path = 0
 		}
 		c.path[i] = path

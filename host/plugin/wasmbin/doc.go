@@ -18,8 +18,9 @@
 //
 // Check proves structure, not types: operand types on the stack are left to the compile step. The caller must therefore
 // compile the original bytes too and refuse the module if that fails, and then run only the metered ones: a rewrite of
-// an ill-typed body is not promised to be ill-typed in the same place. The run-time must enable the second core
-// feature set (compilers write the table index of call_indirect in a form that only that set accepts).
+// an ill-typed body is not promised to be ill-typed in the same place. The run-time must enable the second core feature
+// set, because compilers write the table index of call_indirect in a form that only that set accepts, and should not
+// parse debug information, which Check does not look into.
 //
 // A trap leaves the guest's memory and the depth undefined: throw the instance away. A host function that a guest
 // imports must not call back into that guest: the call graph that decides where depth is counted does not see it.

@@ -93,10 +93,7 @@ func emitDot(e *emitter, f *format) {
 	e.Load(e.Param("groups"), groups)
 	s := newDotSink(e, f)
 	f.begin(e)
-	var ones ymm
-	if !e.vnni {
-		ones = e.load(e.onesWords())
-	}
+	ones := e.load(e.onesWords())
 	group, loop := e.label("group"), e.label("block")
 	e.Label(group)
 	e.start(r, w)
@@ -125,14 +122,11 @@ func emitDot(e *emitter, f *format) {
 
 // dotBlock adds block b's part to acc.
 func (e *emitter) dotBlock(f *format, r rows, b int, at operand.Mem, s *dotSink, ones, acc ymm) {
-	act := e.YMM()
-	e.VMOVDQU(at, act)
-	t := e.tree(func(i int) ymm { return e.dot32(f, f.unpack(e, r, b, i), act, ones) }, e.haddInt)
 	var sum ymm
 	shift, corrected := f.offset(e.vnni)
 	if f.kind == kindHalf || f.kind == kindMin2 {
 		var h [2]ymm
-		h[0], h[1] = e.split(t)
+		h[0], h[1] = e.split(e.sumHalves(f, r, b, at, ones))
 		for i := range h {
 			if corrected {
 				c := e.YMM()
@@ -145,9 +139,13 @@ func (e *emitter) dotBlock(f *format, r rows, b int, at operand.Mem, s *dotSink,
 		sum = h[0]
 		e.VPADDD(h[1], h[0], sum)
 	} else {
-		first, second := e.split(t)
-		sum = first
-		e.VPADDD(second, first, sum)
+		if f.pair != nil {
+			sum = e.sumPairs(f, r, b, at, ones)
+		} else {
+			first, second := e.split(e.sumHalves(f, r, b, at, ones))
+			sum = first
+			e.VPADDD(second, first, sum)
+		}
 		if corrected {
 			c := e.YMM()
 			e.VPBROADCASTD(at.Offset(actNegSum), c)
@@ -172,23 +170,61 @@ func (e *emitter) dotBlock(f *format, r rows, b int, at operand.Mem, s *dotSink,
 	}
 }
 
-// dot32 multiplies 32 weights by 32 activations: 8 exact int32 partial sums of 4 products.
-func (e *emitter) dot32(f *format, w, act, ones ymm) ymm {
-	if e.vnni {
-		sum := e.zero()
-		e.VPDPBUSD(act, w, sum)
-		return sum
+// sumHalves are the integer sums of block b of 8 rows, for both halves of k.
+func (e *emitter) sumHalves(f *format, r rows, b int, at operand.Mem, ones ymm) treeHalves {
+	act := e.load(at)
+	return e.tree(func(i int) ymm {
+		w := f.unpack(e, r, b, i)
+		if e.vnni {
+			sum := e.zero()
+			e.VPDPBUSD(act, w, sum)
+			return sum
+		}
+		e.multiply(f, act, w)
+		e.VPMADDWD(ones, w, w)
+		return w
+	}, e.addInt(f.top, 4, ones))
+}
+
+// sumPairs are the integer sums of block b of 8 rows, from vectors of two rows.
+func (e *emitter) sumPairs(f *format, r rows, b int, at operand.Mem, ones ymm) ymm {
+	var act [2]ymm
+	for i := range act {
+		act[i] = e.YMM()
+		e.VBROADCASTI128(at.Offset(16*i), act[i])
 	}
-	s := act
+	return e.quad(func(i int) ymm {
+		lo, hi := f.pair(e, r, b, i)
+		if e.vnni {
+			sum := e.zero()
+			e.VPDPBUSD(act[0], lo, sum)
+			e.VPDPBUSD(act[1], hi, sum)
+			return sum
+		}
+		e.multiply(f, act[0], lo)
+		e.multiply(f, act[1], hi)
+		if f.signed { // two sums of two products, each up to 32512
+			e.VPMADDWD(ones, lo, lo)
+			e.VPMADDWD(ones, hi, hi)
+			e.VPADDD(hi, lo, lo)
+			return lo
+		}
+		e.VPADDW(hi, lo, lo)
+		e.VPMADDWD(ones, lo, lo)
+		return lo
+	}, e.addInt(f.top, 8, ones))
+}
+
+// multiply leaves in w sums of two products in int16. Signed weights take |w| * (a with the sign of w); |w| may be 128, which
+// is right as an unsigned byte.
+func (e *emitter) multiply(f *format, act, w ymm) {
 	if f.signed {
-		// |w| * (a with the sign of w): |w| may be 128, which is right as an unsigned byte.
-		s = e.YMM()
+		s := e.YMM()
 		e.VPSIGNB(w, act, s)
 		e.VPABSB(w, w)
+		act = s
 	}
-	e.VPMADDUBSW(s, w, w)
-	e.VPMADDWD(ones, w, w)
-	return w
+	e.VPMADDUBSW(act, w, w)
 }
 
 func (e *emitter) onesWords() operand.Mem { return e.dwords("onesWords", 0x00010001) }

@@ -135,6 +135,14 @@ func (e *emitter) newRows() rows {
 	return r
 }
 
+// two loads the 16 bytes at disp of row i into the low and those of row i+4 into the high half.
+func (e *emitter) two(r rows, i, disp int) ymm {
+	v := e.YMM()
+	e.VBROADCASTI128(r.at(i, disp), v) // writes all of v, which a 16-byte load would not in the allocator's eyes
+	e.VINSERTI128(imm(1), r.at(i+4, disp), v, v)
+	return v
+}
+
 func (e *emitter) advance(r rows, n int) {
 	e.ADDQ(operand.I32(int32(n)), r.p)
 	e.ADDQ(operand.I32(int32(n)), r.q)
@@ -156,9 +164,7 @@ func (e *emitter) gather(r rows, disp int) ymm {
 func (e *emitter) gather16(r rows, disp int) [4]ymm {
 	var t [4]ymm
 	for i := range t {
-		t[i] = e.YMM()
-		e.VMOVDQU(r.at(i, disp), t[i].AsX())
-		e.VINSERTI128(imm(1), r.at(i+4, disp), t[i], t[i])
+		t[i] = e.two(r, i, disp)
 	}
 	return e.transpose4(t)
 }
@@ -200,29 +206,41 @@ func (e *emitter) halves(v ymm, high bool) (lo, hi ymm) {
 	return lo, hi
 }
 
-// tree sums: each of the 8 vectors that next returns is one weight row's partial sums, lanes 0-3 for k below 16 and
-// lanes 4-7 for the rest. It returns the rows' sums over the first and over the second half of k.
+// treeHalves are sums of 8 rows: a has rows 0-3, b rows 4-7, each over the first half of k in the low 128 bits and over the
+// second in the high.
 type treeHalves struct{ a, b ymm }
 
-func (e *emitter) tree(next func(i int) ymm, hadd func(b, a, dst ymm)) treeHalves {
-	quad := func(i int) ymm {
-		var pair [2]ymm
-		for j := range pair {
-			a := next(i + 2*j)
-			b := next(i + 2*j + 1)
-			hadd(b, a, a)
-			pair[j] = a
-		}
-		hadd(pair[1], pair[0], pair[0])
-		return pair[0]
-	}
-	lo := quad(0)
-	hi := quad(4)
-	return treeHalves{lo, hi}
+// tree adds the partial sums of 8 rows; next returns row i's, lanes 0-3 for the first half of k and 4-7 for the second.
+// add(b, a, level) leaves in a the sums of neighbouring lanes: a's in the low and b's in the high half of each 128 bits.
+func (e *emitter) tree(next func(i int) ymm, add func(b, a ymm, level int)) treeHalves {
+	return treeHalves{e.quad(func(i int) ymm { return next(i) }, add), e.quad(func(i int) ymm { return next(i + 4) }, add)}
 }
 
-func (e *emitter) haddInt(b, a, dst ymm) { e.VPHADDD(b, a, dst) }
-func (e *emitter) haddPS(b, a, dst ymm)  { e.VHADDPS(b, a, dst) }
+// quad is the same for 4 vectors, without any order of lanes but that of 128 bits.
+func (e *emitter) quad(next func(i int) ymm, add func(b, a ymm, level int)) ymm {
+	var pair [2]ymm
+	for j := range pair {
+		pair[j] = next(2 * j)
+		add(next(2*j+1), pair[j], 0)
+	}
+	add(pair[1], pair[0], 1)
+	return pair[0]
+}
+
+// addInt adds neighbours among int32. While all fit int16, packing and VPMADDWD are cheaper than VPHADDD; products is
+// how many products of a weight up to top and an activation a lane of level 0 has summed.
+func (e *emitter) addInt(top, products int, ones ymm) func(b, a ymm, level int) {
+	return func(b, a ymm, level int) {
+		if top*127*products<<level > 32767 {
+			e.VPHADDD(b, a, a)
+			return
+		}
+		e.VPACKSSDW(b, a, a)
+		e.VPMADDWD(ones, a, a)
+	}
+}
+
+func (e *emitter) addFloat(b, a ymm, _ int) { e.VHADDPS(b, a, a) }
 
 // split returns the two halves' sums in row order, and is what formats with 16-wide scales need.
 func (e *emitter) split(t treeHalves) (first, second ymm) {
@@ -232,5 +250,5 @@ func (e *emitter) split(t treeHalves) (first, second ymm) {
 	return first, second
 }
 
-// maskBytes keeps the bits of m (a byte repeated) in v.
+// and keeps the bits of m in v.
 func (e *emitter) and(m operand.Op, v ymm) { e.VPAND(m, v, v) }

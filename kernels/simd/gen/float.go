@@ -30,7 +30,7 @@ func floatFormats() []floatFormat {
 
 // reduce adds the lanes of 8 sums: lane i of the result is sum i's.
 func (e *emitter) reduce(sums [8]ymm) ymm {
-	t := e.tree(func(i int) ymm { return sums[i] }, e.haddPS)
+	t := e.tree(func(i int) ymm { return sums[i] }, e.addFloat)
 	first, second := e.split(t)
 	e.VADDPS(second, first, first)
 	return first

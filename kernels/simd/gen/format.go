@@ -29,6 +29,7 @@ type format struct {
 	sub   int
 	kind  panelKind
 	shift int // of kindOff and kindHalf
+	top   int // the largest u
 	// signed formats have values that fill 8 bits: AVX2 multiplies them by the sign trick, VNNI as u8 with shift 7.
 	signed bool
 	// begin loads constants before the loop.
@@ -37,6 +38,9 @@ type format struct {
 	header func(e *emitter, r rows, s sink)
 	// unpack returns the 32 bytes of block b of row i, in order.
 	unpack func(e *emitter, r rows, b, i int) ymm
+	// pair, which formats of 16 bytes of nibbles have, returns values 0-15 and 16-31 of block b, of row i in the low and of
+	// row i+4 in the high half: half the work of unpack and half the sums to add across.
+	pair func(e *emitter, r rows, b, i int) (lo, hi ymm)
 }
 
 // effective shift for the instruction set: signed formats are unsigned with an offset of 128 where VNNI multiplies.
@@ -59,15 +63,21 @@ func (e *emitter) isa() string {
 }
 
 // nibbles16 unpacks 16 bytes: low nibbles are values 0-15, high ones 16-31.
-func (e *emitter) nibbles16(m operand.Mem, shift, mask ymm) ymm {
+func (e *emitter) nibbles16(m operand.Mem, mask ymm) ymm {
 	v := e.YMM()
 	e.VBROADCASTI128(m, v)
-	e.VPSRLVD(shift, v, v)
+	e.VPSRLVD(e.dwordList("nibbleShift", [8]uint32{4: 4, 5: 4, 6: 4, 7: 4}), v, v)
 	e.and(mask, v)
 	return v
 }
 
-func (e *emitter) nibbleShift() ymm {
-	return e.load(e.dwordList("nibbleShift", [8]uint32{4: 4, 5: 4, 6: 4, 7: 4}))
+// nibblePair is nibbles16 for two rows.
+func (e *emitter) nibblePair(r rows, i, disp int, mask ymm) (lo, hi ymm) {
+	lo, hi = e.two(r, i, disp), e.YMM()
+	e.VPSRLW(imm(4), lo, hi)
+	e.and(mask, lo)
+	e.and(mask, hi)
+	return lo, hi
 }
+
 func (e *emitter) nibbleMask() ymm { return e.load(e.bytes8("nibbleMask", 15)) }

@@ -92,7 +92,7 @@ func header45(e *emitter, r rows, s sink) {
 func formatQ4K() *format {
 	var mask ymm
 	return &format{
-		name: "Q4_K", bytes: 144, sub: 8, kind: kindMin,
+		name: "Q4_K", bytes: 144, sub: 8, kind: kindMin, top: 15,
 		begin:  func(e *emitter) { mask = e.nibbleMask() },
 		header: header45,
 		unpack: func(e *emitter, r rows, b, i int) ymm {
@@ -104,7 +104,7 @@ func formatQ4K() *format {
 func formatQ5K() *format {
 	var mask ymm
 	return &format{
-		name: "Q5_K", bytes: 176, sub: 8, kind: kindMin,
+		name: "Q5_K", bytes: 176, sub: 8, kind: kindMin, top: 31,
 		begin:  func(e *emitter) { mask = e.nibbleMask() },
 		header: header45,
 		unpack: func(e *emitter, r rows, b, i int) ymm {
@@ -119,7 +119,7 @@ func formatQ5K() *format {
 func formatQ6K() *format {
 	var low, high ymm
 	return &format{
-		name: "Q6_K", bytes: 210, sub: 8, kind: kindHalf, shift: 5,
+		name: "Q6_K", bytes: 210, sub: 8, kind: kindHalf, top: 63, shift: 5,
 		begin: func(e *emitter) { low, high = e.nibbleMask(), e.load(e.bytes8("bits45", 48)) },
 		header: func(e *emitter, r rows, s sink) {
 			v := e.gather(r, 206)
@@ -146,7 +146,7 @@ func formatQ6K() *format {
 func formatQ3K() *format {
 	var low, four ymm
 	return &format{
-		name: "Q3_K", bytes: 110, sub: 8, kind: kindHalf, shift: 2,
+		name: "Q3_K", bytes: 110, sub: 8, kind: kindHalf, top: 7, shift: 2,
 		begin: func(e *emitter) { low, four = e.load(e.bytes8("low2", 3)), e.load(e.bytes8("bit2", 4)) },
 		header: func(e *emitter, r rows, s sink) {
 			// The 12 scale bytes start at 96; reading from 94 stays inside the block. The last dword ends with d.
@@ -199,7 +199,7 @@ func formatQ3K() *format {
 func formatQ2K() *format {
 	var low ymm
 	return &format{
-		name: "Q2_K", bytes: 84, sub: 8, kind: kindMin2,
+		name: "Q2_K", bytes: 84, sub: 8, kind: kindMin2, top: 3,
 		begin: func(e *emitter) { low = e.load(e.bytes8("low2", 3)) },
 		header: func(e *emitter, r rows, s sink) {
 			d, dmin := e.halves(e.gather(r, 80), true)

@@ -5,10 +5,10 @@ package main
 func tableFormats() []*format {
 	iq4 := [16]int{-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113}
 	fp4 := [16]int{0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12}
-	var shift, mask, table ymm
+	var mask, table ymm
 	begin := func(name string, values [16]int, offset func(*emitter) int) func(*emitter) {
 		return func(e *emitter) {
-			shift, mask = e.nibbleShift(), e.nibbleMask()
+			mask = e.nibbleMask()
 			off := offset(e)
 			var b [32]byte
 			for i := range b {
@@ -28,23 +28,34 @@ func tableFormats() []*format {
 	}
 	lookup := func(at func(b int) int) func(*emitter, rows, int, int) ymm {
 		return func(e *emitter, r rows, b, i int) ymm {
-			v := e.nibbles16(r.at(i, at(b)), shift, mask)
+			v := e.nibbles16(r.at(i, at(b)), mask)
 			e.VPSHUFB(v, table, v)
 			return v
 		}
 	}
+	lookupPair := func(at func(b int) int) func(*emitter, rows, int, int) (lo, hi ymm) {
+		return func(e *emitter, r rows, b, i int) (lo, hi ymm) {
+			lo, hi = e.nibblePair(r, i, at(b), mask)
+			e.VPSHUFB(lo, table, lo)
+			e.VPSHUFB(hi, table, hi)
+			return lo, hi
+		}
+	}
+	after2, after1 := func(int) int { return 2 }, func(int) int { return 1 }
+	after8 := func(b int) int { return 8 + 16*b }
 	return []*format{
 		{
-			name: "IQ4_NL", bytes: 18, sub: 1, kind: kindOff, signed: true,
+			name: "IQ4_NL", bytes: 18, sub: 1, kind: kindOff, top: 255, signed: true,
 			begin: begin("tableIQ4", iq4, full),
 			header: func(e *emitter, r rows, s sink) {
 				d, _ := e.halves(e.gather(r, 0), false)
 				s.dw(0, d)
 			},
-			unpack: lookup(func(int) int { return 2 }),
+			unpack: lookup(after2),
+			pair:   lookupPair(after2),
 		},
 		{
-			name: "MXFP4", bytes: 17, sub: 1, kind: kindOff, shift: 4,
+			name: "MXFP4", bytes: 17, sub: 1, kind: kindOff, top: 28, shift: 4,
 			begin: begin("tableFP4", fp4, func(*emitter) int { return 16 }),
 			header: func(e *emitter, r rows, s sink) {
 				// 2^(x-128) as bits: (x-1) << 23, and for x below 2 the denormals 0x200000 << x.
@@ -60,11 +71,12 @@ func tableFormats() []*format {
 				e.VBLENDVPS(x, big, small, big)
 				s.dw(0, big)
 			},
-			unpack: lookup(func(int) int { return 1 }),
+			unpack: lookup(after1),
+			pair:   lookupPair(after1),
 		},
 		{
 			// d, 8 times the two high bits of a scale, 8 low nibbles of them, 8 times 16 bytes; scales are less 32.
-			name: "IQ4_XS", bytes: 136, sub: 8, kind: kindOff, signed: true,
+			name: "IQ4_XS", bytes: 136, sub: 8, kind: kindOff, top: 255, signed: true,
 			begin: begin("tableIQ4", iq4, full),
 			header: func(e *emitter, r rows, s sink) {
 				head, low := e.gather(r, 0), e.gather(r, 4)
@@ -89,7 +101,8 @@ func tableFormats() []*format {
 					s.dw(b, l)
 				}
 			},
-			unpack: lookup(func(b int) int { return 8 + 16*b }),
+			unpack: lookup(after8),
+			pair:   lookupPair(after8),
 		},
 	}
 }

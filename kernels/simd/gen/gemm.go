@@ -80,8 +80,9 @@ func emitGemm(e *emitter, k gemm) {
 	e.Function(name)
 	e.Pragma("noescape")
 	e.Doc(fmt.Sprintf("%s multiplies a panel of n blocks with %d activation rows that lie stride bytes apart.", name, k.rows),
-		"Row j's results go to out0[j*ldo:][:8] and out1[j*ldo:][:8]; the offset subtracted from a weight is 1 << shift.")
-	e.SignatureExpr("func(out0, out1 *float32, ldo int, panel, a *byte, stride, n, shift int)")
+		"Row j's results go to out0[j*ldo:][:8] and out1[j*ldo:][:8], on top of what is there if add is not 0; the offset",
+		"subtracted from a weight is 1 << shift.")
+	e.SignatureExpr("func(out0, out1 *float32, ldo int, panel, a *byte, stride, n, shift, add int)")
 
 	panel, a, n := e.GP64(), e.GP64(), e.GP64()
 	e.Load(e.Param("panel"), panel)
@@ -116,8 +117,7 @@ func emitGemm(e *emitter, k gemm) {
 		g.ones = e.load(e.onesWords())
 	}
 	g.sums = e.AllocLocal(64 * k.rows)
-	z := e.zero()
-	g.each(func(v, j int) { e.VMOVUPS(z, g.slot(g.sums, v, j)) })
+	g.startSums()
 	groups := 8 / k.steps
 	if !k.sign && groups > 1 {
 		g.wide = e.AllocLocal(64 * k.rows)
@@ -144,24 +144,45 @@ func emitGemm(e *emitter, k gemm) {
 	e.DECQ(n)
 	e.JNZ(operand.LabelRef(loop))
 
+	g.outputs(func(out operand.Mem, v, j int) {
+		t := g.load(g.slot(g.sums, v, j))
+		e.VMOVUPS(t, out)
+	})
+	e.VZEROUPPER()
+	e.RET()
+}
+
+// outputs calls do with the place of each vector of results.
+func (g *gemmState) outputs(do func(out operand.Mem, v, j int)) {
 	for v, p := range []string{"out0", "out1"} {
-		out, ldo := e.GP64(), e.GP64()
-		e.Load(e.Param(p), out)
-		if k.rows > 1 {
-			e.Load(e.Param("ldo"), ldo)
-			e.SHLQ(imm(2), ldo)
+		out, ldo := g.GP64(), g.GP64()
+		g.Load(g.Param(p), out)
+		if g.rows > 1 {
+			g.Load(g.Param("ldo"), ldo)
+			g.SHLQ(imm(2), ldo)
 		}
-		for j := range k.rows {
-			t := e.YMM()
-			e.VMOVUPS(g.slot(g.sums, v, j), t)
-			e.VMOVUPS(t, operand.Mem{Base: out})
-			if j < k.rows-1 {
-				e.ADDQ(ldo, out)
+		for j := range g.rows {
+			do(operand.Mem{Base: out}, v, j)
+			if j < g.rows-1 {
+				g.ADDQ(ldo, out)
 			}
 		}
 	}
-	e.VZEROUPPER()
-	e.RET()
+}
+
+// startSums makes the float sums zero, or what the outputs hold.
+func (g *gemmState) startSums() {
+	zero, ready := g.label("zero"), g.label("ready")
+	add := g.GP64()
+	g.Load(g.Param("add"), add)
+	g.TESTQ(add, add)
+	g.JZ(operand.LabelRef(zero))
+	g.outputs(func(out operand.Mem, v, j int) { g.VMOVUPS(g.load(out), g.slot(g.sums, v, j)) })
+	g.JMP(operand.LabelRef(ready))
+	g.Label(zero)
+	z := g.zero()
+	g.each(func(v, j int) { g.VMOVUPS(z, g.slot(g.sums, v, j)) })
+	g.Label(ready)
 }
 
 // weights loads the two vectors of step k4.

@@ -22,7 +22,7 @@ import (
 	"github.com/mmcloughlin/avo/printer"
 )
 
-const command = "go -C kernels/simd/gen run ."
+const command = "command: go generate ./kernels/simd"
 
 func main() {
 	outputs := []struct {
@@ -85,14 +85,17 @@ func write(name string, emit func(*emitter)) error {
 var (
 	vnniLine = regexp.MustCompile(`(?m)^\tVPDPBUSD\s+Y(\d+), Y(\d+), Y(\d+)$`)
 	highRegs = regexp.MustCompile(`\b[XY](1[6-9]|2\d|3[01])\b|\bK[0-7]\b`)
+	funcName = regexp.MustCompile(`(?m)^TEXT ·(\w+)`)
 	anyVNNI  = regexp.MustCompile(`(?m)^\tVPDPBUSD.*$`)
 )
 
 // encodeVNNI writes VPDPBUSD in its VEX form (AVX-VNNI). Go's assembler knows only the EVEX form, which CPUs with
 // AVX-VNNI but without AVX-512 refuse. It also makes sure that no register outside AVX2 was allocated.
 func encodeVNNI(asm []byte) ([]byte, error) {
-	if m := highRegs.Find(asm); m != nil {
-		return nil, fmt.Errorf("register %s needs AVX-512: too many vectors are alive at once", m)
+	if at := highRegs.FindIndex(asm); at != nil {
+		names := funcName.FindAllSubmatch(asm[:at[0]], -1)
+		return nil, fmt.Errorf("%s: register %s needs AVX-512: too many vectors are alive at once",
+			names[len(names)-1][1], asm[at[0]:at[1]])
 	}
 	asm = vnniLine.ReplaceAllFunc(asm, func(line []byte) []byte {
 		m := vnniLine.FindSubmatch(line)

@@ -100,6 +100,10 @@ func emitPack(e *emitter, f *format) {
 func (e *emitter) packBlock(f *format, r rows, b int, s *packSink) {
 	var lo, hi [4]ymm
 	for i := range lo {
+		if f.pair != nil {
+			lo[i], hi[i] = f.pair(e, r, b, i)
+			continue
+		}
 		u, v := f.unpack(e, r, b, i), f.unpack(e, r, b, i+4)
 		lo[i], hi[i] = e.YMM(), u
 		e.VINSERTI128(imm(1), v.AsX(), u, lo[i])
