@@ -68,6 +68,8 @@ func hostiles() []hostile {
 		{name: "table.copy of all", wasm: guestWith(1, loopOf(i32c(1), i32c(0), i32c(59999), raw(opBulk, 14, 0, 0)))},
 		{name: "memory.grow by 0", wasm: guestWith(1, loopOf(i32c(0), raw(opMemoryGrow, 0, opDrop)))},
 		{name: "memory.grow by 1", wasm: guestWith(1, loopOf(i32c(1), raw(opMemoryGrow, 0, opDrop)))},
+		{name: "memory.grow without a loop", wasm: guestWith(1, repeat(2000, cat(i32c(0), raw(opMemoryGrow, 0, opDrop))))},
+		{name: "memory.fill without a loop", wasm: guestWith(256, repeat(2000, cat(i32c(0), i32c(1), i32c(256*65536), raw(opBulk, 11, 0))))},
 		{name: "pointer chase", page: 256, wasm: guestWith(256, loopOf(raw(opLocalGet, 0, 0x28, 2, 0, opLocalSet, 0)))},
 		{name: "pointer chase by vectors", page: 256,
 			wasm: guestWith(256, loopOf(raw(opLocalGet, 0, opSIMD, 0, 0, 0, opSIMD, 0x1b, 0, opLocalSet, 0)))},
