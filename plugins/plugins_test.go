@@ -77,3 +77,41 @@ func TestRecords(t *testing.T) {
 		}
 	}
 }
+
+// hostChain is a chain of the default set's plugins, through the host's door.
+func hostChain(tb testing.TB, names []string, nVocab int) *plugin.Chain {
+	tb.Helper()
+	ctx := context.Background()
+	config, err := plugin.ParseConfig("default.toml", plugins.Default(), shipped)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	rt, err := plugin.NewRuntime(ctx, plugin.RuntimeOptions{})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { rt.Close(ctx) })
+	var modules []*plugin.Module
+	for _, spec := range config.Plugins {
+		if spec.Kind == "sampler" {
+			m, err := rt.Load(ctx, spec)
+			if err != nil {
+				tb.Fatal(err)
+			}
+			modules = append(modules, m)
+		}
+	}
+	if names == nil {
+		names = config.Chain
+	}
+	entries, err := plugin.Resolve(modules, names)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	chain, err := rt.NewChain(ctx, entries, nVocab)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(chain.Close)
+	return chain
+}

@@ -156,13 +156,16 @@ func (c *chain) read() table {
 	t.sorted = r.Flags()&uint32(abi.RowFlagSorted) != 0
 	t.stop = r.Flags()&uint32(abi.RowFlagStop) != 0
 	n := r.N()
-	for i := range n {
-		t.logits = append(t.logits, math.Float32frombits(binary.LittleEndian.Uint32(c.Bytes(c.logits+4*i, 4))))
+	t.logits = make([]float32, n)
+	b := c.Bytes(c.logits, 4*n)
+	for i := range t.logits {
+		t.logits[i] = math.Float32frombits(binary.LittleEndian.Uint32(b[4*i:]))
 	}
 	if r.Flags()&uint32(abi.RowFlagWhole) == 0 {
-		t.ids = []uint32{}
-		for i := range n {
-			t.ids = append(t.ids, binary.LittleEndian.Uint32(c.Bytes(c.ids+4*i, 4)))
+		t.ids = make([]uint32, n)
+		b := c.Bytes(c.ids, 4*n)
+		for i := range t.ids {
+			t.ids[i] = binary.LittleEndian.Uint32(b[4*i:])
 		}
 	}
 	return t

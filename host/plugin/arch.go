@@ -73,7 +73,8 @@ type archLayout struct {
 
 func layOutArch(in *ArchInput) (*archLayout, error) {
 	if len(in.Meta) > maxMeta || len(in.Tensors) > maxTensors {
-		return nil, fmt.Errorf("the file has %d metadata keys and %d tensors; at most %d and %d are passed on", len(in.Meta), len(in.Tensors), maxMeta, maxTensors)
+		return nil, fmt.Errorf("the file has %d metadata keys and %d tensors; at most %d and %d are passed on",
+			len(in.Meta), len(in.Tensors), maxMeta, maxTensors)
 	}
 	var text, numbers, names uint64
 	for _, k := range in.Meta {
@@ -140,7 +141,7 @@ func (m *Module) BuildProgram(ctx context.Context, input ArchInput) (*Program, e
 		return nil, err
 	}
 	if status != abi.StatusOk {
-		return nil, in.fault("arch_build", status, 0, "returned the status %s", status)
+		return nil, in.fault("arch_build", status, "returned the status %s", status)
 	}
 	return l.read(in)
 }
@@ -199,7 +200,7 @@ func (l *archLayout) write(in *instance, input *ArchInput) {
 // read takes the guest's records out of the arena.
 func (l *archLayout) read(in *instance) (*Program, error) {
 	f := abi.Arch(in.at(0, abi.ArchSize))
-	bad := func(format string, args ...any) error { return in.fault("arch_build", 0, 0, format, args...) }
+	bad := func(format string, args ...any) error { return in.fault("arch_build", 0, format, args...) }
 	nw, no := f.NWeights(), f.NOps()
 	switch {
 	case nw > l.nWeights:

@@ -274,6 +274,15 @@ func TestGrants(t *testing.T) {
 		if want := []string{outside, "granted: o [1mne", outside, "granted: zero"}; !slices.Equal(lines, want) {
 			t.Errorf("log %q, want %q", lines, want)
 		}
+		flood, err := r.NewChain(ctx, []ChainEntry{{m, "flood"}, {m, "again"}}, 3, WithVocab(v))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer flood.Close()
+		lines = nil
+		if _, err := flood.Sample(ctx, &Row{Logits: logits(3), History: []uint32{2}}); err != nil || len(lines) != maxLogLines+1 {
+			t.Errorf("%d lines of a flood, %v", len(lines), err)
+		}
 	})
 }
 

@@ -79,7 +79,8 @@ func ParseConfig(name string, data []byte, open func(file string) ([]byte, error
 		}
 	}
 	if len(f.Plugin) > maxPlugins || len(f.Chain.Default) > maxChain {
-		return nil, fmt.Errorf("%s: %d plugins and a chain of %d entries; the limits are %d and %d", name, len(f.Plugin), len(f.Chain.Default), maxPlugins, maxChain)
+		return nil, fmt.Errorf("%s: %d plugins and a chain of %d entries; the limits are %d and %d",
+			name, len(f.Plugin), len(f.Chain.Default), maxPlugins, maxChain)
 	}
 	c := &Config{File: name, Chain: f.Chain.Default}
 	seen := map[string]int{}
@@ -96,7 +97,8 @@ func ParseConfig(name string, data []byte, open func(file string) ([]byte, error
 	}
 	for i, e := range c.Chain {
 		if err := plainName(e); err != nil || e == "" {
-			return nil, fmt.Errorf("%s:%d: entry %d of chain.default is no name of a sampler or processor entry", name, lines.of(toml.Key{"chain", "default"}), i+1)
+			return nil, fmt.Errorf("%s:%d: entry %d of chain.default is no name of a sampler or processor entry",
+				name, lines.of(toml.Key{"chain", "default"}), i+1)
 		}
 	}
 	return c, nil
@@ -196,7 +198,8 @@ func Resolve(modules []*Module, chain []string) ([]ChainEntry, error) {
 		case 1:
 			list = append(list, found[0])
 		default:
-			return nil, fmt.Errorf("the chain's entry %s is in several plugins: write %s.%s or %s.%s", name, found[0].Module.spec.Name, name, found[1].Module.spec.Name, name)
+			return nil, fmt.Errorf("the chain's entry %s is in several plugins: write %s.%s or %s.%s",
+				name, found[0].Module.spec.Name, name, found[1].Module.spec.Name, name)
 		}
 	}
 	return list, nil

@@ -86,9 +86,10 @@ func TestConfigErrors(t *testing.T) {
 		{good + "grants = [\"logs\"]\n", "p.toml:1: plugin a: grant \"logs\" is none that forge has; did you mean log?"},
 		{good + "on_error = \"retry\"\n", "p.toml:1: plugin a: on_error is \"retry\"; it is fail or skip"},
 		{strings.Replace(good, "sampler", "arch", 1) + "on_error = \"skip\"\n", "p.toml:1: plugin a: on_error = \"skip\" is for samplers and processors; without its arch nothing can go on"},
-		{good + "limits = { pages = 65537 }\n", "p.toml:1: plugin a: limits.pages is 65537; it is 1 to 65536"},
+		{good + "limits = { pages = 65536 }\n", "p.toml:1: plugin a: limits.pages is 65536; it is 1 to 65535"},
 		{good + "limits = { strikes = -1 }\n", "p.toml:1: plugin a: limits.strikes is -1; it is 1 to 1073741824"},
 		{good + "\n\n" + good, "p.toml:8: plugin a: the name is taken by the plugin of line 1"},
+		{good + "config = { x = [\n[[\"plugin\"]]\n] }\n[[plugin]]\n", "p.toml:9: plugin (no name): name is missing"}, // what looks like a table is a value
 		{"[chain]\ndefault = [\"a\", \"\"]\n", "p.toml:2: entry 2 of chain.default is no name of a sampler or processor entry"},
 		{"# [[plugin]]\nx = \"\"\"\n[[plugin]]\n\"\"\"\n", "p.toml:2: unknown key x"},
 		{strings.Repeat(" ", maxConfigFile+1), "p.toml: it has 1048577 bytes, the limit is 1048576"},

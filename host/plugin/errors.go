@@ -66,8 +66,8 @@ func sentence(b []byte, limit int) string {
 	}
 	return strings.TrimSpace(strings.Map(func(r rune) rune {
 		switch {
-		case r < ' ' || r >= 0x7f && r < 0xa0 || r == 0x2028 || r == 0x2029 || r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069:
-			return ' '
+		case r < ' ' || r >= 0x7f && r < 0xa0 || r >= 0x2028 && r <= 0x202e || r >= 0x2066 && r <= 0x2069:
+			return ' ' // the last two ranges end lines and turn the direction of writing
 		case r == utf8.RuneError:
 			return '?'
 		}

@@ -29,6 +29,8 @@ type instance struct {
 	depth api.Global
 	stack []uint64
 	spare int64  // fuel of the running call that is not in the tank yet
+	used  int64  // by the last call
+	lines int    // logged by the running call
 	base  uint32 // of the arena
 	size  uint32
 	caps  uint64 // accepted by the guest
@@ -119,11 +121,12 @@ func (in *instance) init(ctx context.Context, size uint32, fill func(abi.Init)) 
 	}
 	switch {
 	case ptr == 0:
-		return in.fault(arena.name, abi.StatusErrNoMem, 0, "cannot have the %d KiB that it is asked for; raise limits.pages (now %d)", size>>10, in.m.pages())
+		return in.fault(arena.name, abi.StatusErrNoMem, "cannot have the %d KiB that it is asked for; raise limits.pages (now %d)",
+			size>>10, in.m.pages())
 	case ptr%abi.ArenaAlign != 0:
-		return in.fault(arena.name, 0, 0, "gave the address %#x, which is not a multiple of %d", ptr, abi.ArenaAlign)
+		return in.fault(arena.name, 0, "gave the address %#x, which is not a multiple of %d", ptr, abi.ArenaAlign)
 	case uint64(ptr)+uint64(size) > uint64(len(in.mem.buf)):
-		return in.fault(arena.name, 0, 0, "gave %d bytes at %#x, beyond its memory of %d", size, ptr, len(in.mem.buf))
+		return in.fault(arena.name, 0, "gave %d bytes at %#x, beyond its memory of %d", size, ptr, len(in.mem.buf))
 	}
 	in.base, in.size = ptr, size
 	init := abi.Init(in.frame(abi.InitSize))
@@ -136,11 +139,11 @@ func (in *instance) init(ctx context.Context, size uint32, fill func(abi.Init)) 
 		return err
 	}
 	if status != abi.StatusOk {
-		return in.fault("forge_init", status, 0, "returned the status %s", status)
+		return in.fault("forge_init", status, "returned the status %s", status)
 	}
 	in.caps = abi.Init(in.at(0, abi.InitSize)).Accepted()
 	if in.caps&^in.m.caps != 0 {
-		return in.fault("forge_init", 0, 0, "accepted capabilities that were not offered (%#x of %#x)", in.caps, in.m.caps)
+		return in.fault("forge_init", 0, "accepted capabilities that were not offered (%#x of %#x)", in.caps, in.m.caps)
 	}
 	return nil
 }
@@ -186,13 +189,13 @@ func (in *instance) call(ctx context.Context, e export, budget int64) (abi.Statu
 	}
 	status := abi.Status(int32(v))
 	if status < 0 {
-		return status, in.refusal(e.name, status, budget)
+		return status, in.refusal(e.name, status)
 	}
 	return status, nil
 }
 
 // refusal is the error of a guest that returned a negative status, with the sentence it left.
-func (in *instance) refusal(name string, status abi.Status, budget int64) error {
+func (in *instance) refusal(name string, status abi.Status) error {
 	head := abi.Head(in.at(0, abi.HeadSize))
 	n := min(head.ErrorLen(), errorRoom)
 	why := sentence(in.at(frameRoom, n), errorRoom)
@@ -201,11 +204,10 @@ func (in *instance) refusal(name string, status abi.Status, budget int64) error 
 	} else {
 		why = "says: " + strings.TrimSuffix(why, ".")
 	}
-	used := budget - in.spare - int64(in.fuel.Get())
 	if status == abi.StatusErrInternal { // its own bug, and nobody knows what it left behind
-		return in.fault(name, status, used, "%s", why)
+		return in.fault(name, status, "%s", why)
 	}
-	return &Error{Plugin: in.m.spec.Name, Call: name, Why: why, Status: status, Fuel: used}
+	return &Error{Plugin: in.m.spec.Name, Call: name, Why: why, Status: status, Fuel: in.used}
 }
 
 // invoke runs an export with one argument and gives its result.
@@ -218,11 +220,13 @@ func (in *instance) invoke(ctx context.Context, e export, arg uint32, budget int
 	in.spare = budget - first
 	in.fuel.Set(uint64(first))
 	in.stack[0] = uint64(arg)
+	in.lines = 0
 	start := time.Now()
 	err := e.fn.CallWithStack(ctx, in.stack)
 	m.nanos.Add(int64(time.Since(start)))
 	left := int64(in.fuel.Get())
 	used := budget - in.spare - left
+	in.used = used
 	m.calls.Add(1)
 	m.fuel.Add(used)
 	if err == nil {
@@ -233,11 +237,12 @@ func (in *instance) invoke(ctx context.Context, e export, arg uint32, budget int
 		in.discard() // it was stopped between two tanks: no fault of the guest
 		return 0, ctx.Err()
 	case left < 0:
-		return 0, in.fault(e.name, 0, budget, "ran out of fuel (%s): raise limits.fuel, which multiplies it, if the plugin is not stuck", units(budget))
+		return 0, in.fault(e.name, 0, "ran out of fuel (%s): raise limits.fuel, which multiplies it, if the plugin is not stuck",
+			units(budget))
 	case in.depth != nil && int64(in.depth.Get()) < 0:
-		return 0, in.fault(e.name, 0, used, "nested its calls too deep")
+		return 0, in.fault(e.name, 0, "nested its calls too deep")
 	}
-	return 0, in.fault(e.name, 0, used, "%s (fuel used: %s)", trapWhy(err), units(used))
+	return 0, in.fault(e.name, 0, "%s (fuel used: %s)", trapWhy(err), units(used))
 }
 
 // hostRefill is called by a guest whose tank is empty. To add nothing stops it.
@@ -253,9 +258,10 @@ func (r *Runtime) hostRefill(ctx context.Context, mod api.Module, _ []uint64) {
 }
 
 // fault throws the instance away, counts a strike and gives the error.
-func (in *instance) fault(call string, status abi.Status, used int64, format string, args ...any) error {
+func (in *instance) fault(call string, status abi.Status, format string, args ...any) error {
 	in.discard()
-	e := &Error{Plugin: in.m.spec.Name, Call: call, Why: fmt.Sprintf(format, args...), Status: status, Trapped: true, Fuel: used}
+	why := fmt.Sprintf(format, args...)
+	e := &Error{Plugin: in.m.spec.Name, Call: call, Why: why, Status: status, Trapped: true, Fuel: in.used}
 	in.m.strike(e)
 	return e
 }

@@ -42,7 +42,7 @@ type Limits struct {
 const (
 	defaultStrikes = 3
 	maxFuelTimes   = 1 << 20
-	maxPages       = 65536
+	maxPages       = 65535 // one below 4 GiB, so that no end of a part needs 33 bits
 )
 
 // Module is a guest that was checked and compiled. It is safe for concurrent use.
@@ -62,7 +62,6 @@ type Module struct {
 
 // compiled is what all modules of one digest share.
 type compiled struct {
-	err      error
 	digest   string
 	code     wazero.CompiledModule
 	manifest *Manifest
@@ -168,7 +167,7 @@ func (s *Spec) check() error {
 	}
 	switch {
 	case s.Limits.Pages > maxPages:
-		return fmt.Errorf("limits.pages is %d, more than the %d that a guest can address", s.Limits.Pages, maxPages)
+		return fmt.Errorf("limits.pages is %d; a guest can have %d", s.Limits.Pages, maxPages)
 	case s.Limits.Fuel < 0 || s.Limits.Fuel > maxFuelTimes:
 		return fmt.Errorf("limits.fuel is %d; it multiplies the kind's fuel and is 1 to %d", s.Limits.Fuel, maxFuelTimes)
 	case s.Limits.Strikes < 0:
@@ -189,24 +188,27 @@ func (r *Runtime) compile(ctx context.Context, wasm []byte, digest string) (*com
 		return nil, fmt.Errorf("the runtime is closed")
 	}
 	if c := r.compiled[digest]; c != nil {
-		return c, c.err
+		return c, nil
 	}
 	c := &compiled{digest: digest}
-	c.err = r.build(ctx, c, wasm)
-	if ctx.Err() == nil { // a cancelled compilation says nothing about the module
-		r.compiled[digest] = c
+	if err := r.build(ctx, c, wasm); err != nil {
+		return nil, err
 	}
-	return c, c.err
+	r.compiled[digest] = c
+	return c, nil
 }
 
 func (r *Runtime) build(ctx context.Context, c *compiled, wasm []byte) error {
-	info, err := wasmbin.Check(wasm, wasmbin.Limits{MaxModuleBytes: abi.MaxModuleBytes, MaxPages: maxPages, AllowImports: isLogImport})
+	info, err := wasmbin.Check(wasm, wasmbin.Limits{
+		MaxModuleBytes: abi.MaxModuleBytes, MaxPages: maxPages, AllowImports: isLogImport,
+	})
 	if err != nil {
 		return err
 	}
 	section, ok := info.Custom[abi.Section]
 	if !ok {
-		return fmt.Errorf("it has no custom section %s, which says what it is; build it with the SDK's manifest or run forge plugin stamp", abi.Section)
+		return fmt.Errorf("it has no custom section %s, which says what it is; build it with the SDK's manifest",
+			abi.Section)
 	}
 	if c.manifest, err = parseManifest(bytes.Clone(section)); err != nil {
 		return err
@@ -249,7 +251,8 @@ func (r *Runtime) validate(ctx context.Context, wasm []byte, digest string) erro
 			return nil
 		}
 	}
-	rt := wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfigInterpreter().WithCoreFeatures(coreFeatures).WithDebugInfoEnabled(false))
+	config := wazero.NewRuntimeConfigInterpreter().WithCoreFeatures(coreFeatures).WithDebugInfoEnabled(false)
+	rt := wazero.NewRuntimeWithConfig(ctx, config)
 	defer rt.Close(ctx)
 	if _, err := rt.CompileModule(ctx, wasm); err != nil {
 		return fmt.Errorf("it is not valid WebAssembly: %s", firstLine(err))
@@ -287,131 +290,6 @@ func (o *RuntimeOptions) logf(format string, args ...any) {
 func firstLine(err error) string {
 	line, _, _ := strings.Cut(err.Error(), "\n")
 	return line
-}
-
-var logType = wasmbin.FuncType{Params: []wasmbin.ValueType{wasmbin.I32, wasmbin.I32, wasmbin.I32}}
-
-func isLogImport(i wasmbin.Import) bool {
-	return i.Module == hostModule && i.Name == "log" && sameType(i.Type, logType)
-}
-
-func sameType(a, b wasmbin.FuncType) bool {
-	return slices.Equal(a.Params, b.Params) && slices.Equal(a.Results, b.Results)
-}
-
-// admit holds a compiled guest against what this plugin was declared and granted to be.
-func (m *Module) admit() error {
-	man := m.code.manifest
-	if man.Kind != m.kind.Name {
-		return fmt.Errorf("its manifest says %s, plugins.toml says %s: correct kind", man.Kind, m.kind.Name)
-	}
-	if limit := m.pages(); m.code.minPages > limit {
-		return fmt.Errorf("it begins with %d pages of memory, its limit is %d: raise limits.pages", m.code.minPages, limit)
-	}
-	if err := m.checkMarkers(); err != nil {
-		return err
-	}
-	var granted uint64
-	for _, g := range m.spec.Grants {
-		granted |= abi.Capabilities[g]
-	}
-	for _, g := range man.Grants {
-		if granted&abi.Capabilities[g] == 0 {
-			return fmt.Errorf("it asks for %s: add it to grants (grants = [%q]) if you agree", g, g)
-		}
-		m.caps |= abi.Capabilities[g]
-	}
-	if len(m.code.imports) > 0 && m.caps&abi.CapLog == 0 {
-		return fmt.Errorf("it imports %s.%s and its manifest does not ask for the grant log", hostModule, "log")
-	}
-	return m.checkExports()
-}
-
-// checkMarkers wants the marker export of the kind, and no other kind's.
-func (m *Module) checkMarkers() error {
-	t, ok := m.code.exports[m.kind.Marker]
-	for name := range m.code.exports {
-		for _, k := range abi.Kinds {
-			if name == k.Marker && k.Name != m.kind.Name {
-				return fmt.Errorf("it exports %s, the marker of a %s; a module is of one kind, and this one is declared a %s", name, k.Name, m.kind.Name)
-			}
-		}
-	}
-	if !ok {
-		for name := range m.code.exports {
-			if base := strings.TrimSuffix(m.kind.Marker, "1"); strings.HasPrefix(name, base) {
-				return fmt.Errorf("it exports %s, this forge runs %s: get the plugin for ABI %d", name, m.kind.Marker, abi.Major)
-			}
-		}
-		return fmt.Errorf("it lacks the export %s, which marks a %s", m.kind.Marker, m.kind.Name)
-	}
-	if len(t.Params)+len(t.Results) > 0 {
-		return fmt.Errorf("its marker %s is %s; it has neither parameters nor results", m.kind.Marker, t)
-	}
-	return nil
-}
-
-var callType = wasmbin.FuncType{Params: []wasmbin.ValueType{wasmbin.I32}, Results: []wasmbin.ValueType{wasmbin.I32}}
-
-// checkExports wants every required export of the kind, and the ABI's signature of every export it names.
-func (m *Module) checkExports() error {
-	for _, e := range abi.Exports {
-		if !slices.Contains(e.Kinds, "*") && !slices.Contains(e.Kinds, m.kind.Name) {
-			continue
-		}
-		names := []string{e.Name}
-		if base, ok := strings.CutSuffix(e.Name, "*"); ok {
-			names = names[:0]
-			for _, entry := range m.code.manifest.Entries {
-				names = append(names, base+entry.Name)
-			}
-			if extra := m.extraEntry(base, names); extra != "" {
-				return fmt.Errorf("it exports %s, which the manifest's [[entries]] do not have", extra)
-			}
-		}
-		for _, name := range names {
-			t, ok := m.code.exports[name]
-			if !ok && e.Required {
-				return fmt.Errorf("it lacks the export %s", name)
-			}
-			if ok && !sameType(t, callType) {
-				return fmt.Errorf("its export %s is %s; the ABI has %s", name, t, callType)
-			}
-		}
-	}
-	return nil
-}
-
-func (m *Module) extraEntry(base string, names []string) string {
-	for name := range m.code.exports {
-		if strings.HasPrefix(name, base) && !slices.Contains(names, name) {
-			return name
-		}
-	}
-	return ""
-}
-
-// configure checks the config values of plugins.toml and completes them with the manifest's defaults.
-func (m *Module) configure() error {
-	man := m.code.manifest
-	m.slots = make([]value, len(man.Config))
-	for name := range m.spec.Config {
-		if man.configKey(name) < 0 {
-			return fmt.Errorf("config key %s is none of its%s", name, suggest(name, man.configNames()))
-		}
-	}
-	for i := range man.Config {
-		k := &man.Config[i]
-		v, given := m.spec.Config[k.Name]
-		if !given {
-			v = k.Default
-		}
-		var err error
-		if m.slots[i], err = k.value(v); err != nil {
-			return fmt.Errorf("config key %w", err)
-		}
-	}
-	return nil
 }
 
 func (m *Module) pages() uint32 {

@@ -62,7 +62,8 @@ func parseManifest(text []byte) (*Manifest, error) {
 		return nil, fmt.Errorf("the manifest in section %s: %w", abi.Section, err)
 	}
 	if u := md.Undecoded(); len(u) > 0 {
-		known := []string{"name", "version", "kind", "abi", "state", "provides", "grants", "config", "entries", "type", "default", "min", "max", "doc"}
+		known := []string{"name", "version", "kind", "abi", "state", "provides", "grants", "config", "entries",
+			"type", "default", "min", "max", "doc"}
 		return nil, fmt.Errorf("the manifest has an unknown key %s%s", u[0], suggest(u[0][len(u[0])-1], known))
 	}
 	for _, f := range []struct{ key, value string }{{"name", m.Name}, {"version", m.Version}, {"kind", m.Kind}, {"abi", m.ABI}} {
@@ -84,7 +85,8 @@ func parseManifest(text []byte) (*Manifest, error) {
 	}
 	for _, g := range m.Grants {
 		if _, ok := abi.Capabilities[g]; !ok {
-			return nil, fmt.Errorf("the manifest asks for the grant %q, which this forge does not know%s", g, suggest(g, capabilityNames()))
+			return nil, fmt.Errorf("the manifest asks for the grant %q, which this forge does not know%s",
+				g, suggest(g, capabilityNames()))
 		}
 	}
 	if err := m.checkConfig(); err != nil {
@@ -101,7 +103,8 @@ func checkABI(s string) error {
 	case !ok || err1 != nil || err2 != nil || a < 0 || b < 0:
 		return fmt.Errorf("the manifest's abi is %q; write it as \"%d.%d\"", s, abi.Major, abi.Minor)
 	case a != abi.Major:
-		return fmt.Errorf("it was written for ABI %s, this forge has %d.%d; get the plugin for that one", s, abi.Major, abi.Minor)
+		return fmt.Errorf("it was written for ABI %s, this forge has %d.%d; get the plugin for that one",
+			s, abi.Major, abi.Minor)
 	case b > abi.Minor:
 		return fmt.Errorf("it needs ABI %s, this forge has %d.%d; a newer forge runs it", s, abi.Major, abi.Minor)
 	}
@@ -149,7 +152,8 @@ func (m *Manifest) checkConfig() error {
 		seen[k.Name] = true
 		zero, ok := map[string]any{"f32": 0.0, "i32": int64(0), "bool": false, "string": ""}[k.Type]
 		if !ok {
-			return fmt.Errorf("the manifest's config key %s has the type %q; it is f32, i32, bool or string", k.Name, k.Type)
+			return fmt.Errorf("the manifest's config key %s has the type %q; it is f32, i32, bool or string",
+				k.Name, k.Type)
 		}
 		if (k.Min != nil || k.Max != nil) && k.Type != "f32" && k.Type != "i32" {
 			return fmt.Errorf("the manifest's config key %s is a %s and cannot have min or max", k.Name, k.Type)
@@ -189,7 +193,8 @@ func (m *Manifest) checkEntries() error {
 		seen[e.Name] = true
 		for _, c := range e.Config {
 			if m.configKey(c) < 0 {
-				return fmt.Errorf("the manifest's entry %s reads the config key %s, which [[config]] does not have%s", e.Name, c, suggest(c, m.configNames()))
+				return fmt.Errorf("the manifest's entry %s reads the config key %s, which [[config]] does not have%s",
+					e.Name, c, suggest(c, m.configNames()))
 			}
 		}
 	}

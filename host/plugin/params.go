@@ -69,7 +69,8 @@ func (c *Chain) Params(settings map[string]any) (*Params, error) {
 			n += len(v.str)
 		}
 		if n > maxParamText {
-			return nil, fmt.Errorf("the string settings of plugin %s have %d bytes, a row has room for %d", u.m.spec.Name, n, maxParamText)
+			return nil, fmt.Errorf("the string settings of plugin %s have %d bytes, a row has room for %d",
+				u.m.spec.Name, n, maxParamText)
 		}
 	}
 	return p, nil

@@ -48,6 +48,7 @@ const (
 	hostModule   = wasmbin.RefillModule
 	coreFeatures = api.CoreFeaturesV2
 	maxLogLine   = 4096
+	maxLogLines  = 100               // of one call
 	cacheRewrite = "forge-guests-%v" // wasmbin.RewriteVersion: what is compiled is the rewritten module
 )
 
@@ -141,6 +142,12 @@ func (r *Runtime) hostLog(_ context.Context, mod api.Module, stack []uint64) {
 		return
 	}
 	in := v.(*instance)
+	if in.lines++; in.lines >= maxLogLines {
+		if in.lines == maxLogLines {
+			in.m.log("more log lines of this call are left out")
+		}
+		return
+	}
 	ptr, n := uint64(uint32(stack[1])), uint64(uint32(stack[2]))
 	if ptr+n > uint64(len(in.mem.buf)) {
 		in.m.log(fmt.Sprintf("log line at %d of %d bytes lies outside the plugin's memory", ptr, n))

@@ -122,7 +122,7 @@ func (u *unit) sequence(ctx context.Context, e export, seq, parent uint64, n int
 	f.SetTokens(u.in.base+u.ids, uint32(n))
 	status, err := u.in.call(ctx, e, u.m.budget(n))
 	if err == nil && status != abi.StatusOk {
-		err = u.in.fault(e.name, status, 0, "returned the status %s", status)
+		err = u.in.fault(e.name, status, "returned the status %s", status)
 	}
 	return err
 }

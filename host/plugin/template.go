@@ -73,7 +73,8 @@ func (t *Template) ready(ctx context.Context) error {
 // ...). now is what the template's clock says.
 func (t *Template) Render(ctx context.Context, json []byte, now time.Time) (string, error) {
 	if len(json) > maxTemplateJSON {
-		return "", fmt.Errorf("plugin %s: the variables of the template have %d bytes of JSON, the limit is %d", t.m.spec.Name, len(json), maxTemplateJSON)
+		return "", fmt.Errorf("plugin %s: the variables of the template have %d bytes of JSON, the limit is %d",
+			t.m.spec.Name, len(json), maxTemplateJSON)
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -83,8 +84,8 @@ func (t *Template) Render(ctx context.Context, json []byte, now time.Time) (stri
 	var out strings.Builder
 	c := textCall{
 		export: t.render, input: json, inWidth: 1, outWidth: 1, last: true, maxOut: maxRendered, now: now.Unix(),
-		work: len(json), // the guest works when it has it all
-		emit: func(b []byte) { out.Write(b) },
+		atOnce: true,
+		emit:   func(b []byte) { out.Write(b) },
 	}
 	if err := t.run(ctx, t.in, &c); err != nil {
 		return "", err

@@ -27,7 +27,7 @@ type textCall struct {
 	input    []byte
 	inWidth  int // bytes of an input element: 1 or 4
 	outWidth int
-	work     int    // elements that each call's fuel is counted by; 0: those offered
+	atOnce   bool   // the guest may do all its work in any call: fuel for the whole input from the first one on
 	maxOut   uint64 // bytes of output that this input can have
 	emit     func([]byte)
 	state    DecodeState // what the frame carries from call to call
@@ -36,7 +36,7 @@ type textCall struct {
 
 // run offers the input piece by piece until the guest has taken all of it and has no more to give.
 func (w textWindows) run(ctx context.Context, in *instance, c *textCall) error {
-	rest, total := c.input, uint64(0)
+	rest, total, spent := c.input, uint64(0), int64(0)
 	for {
 		piece := rest[:min(len(rest), textIn/c.inWidth*c.inWidth)]
 		ends := c.last && len(piece) == len(rest)
@@ -58,17 +58,19 @@ func (w textWindows) run(ctx context.Context, in *instance, c *textCall) error {
 		f.SetCarry(c.state.carry)
 		f.SetState(c.state.state)
 		f.SetNow(c.now)
-		work := c.work
-		if work == 0 {
-			work = offered
+		// A guest may keep what it is offered and work on it later: fuel is for the text so far, less what it has used.
+		work := (len(c.input) - len(rest) + len(piece)) / c.inWidth
+		if c.atOnce {
+			work = len(c.input) / c.inWidth
 		}
-		status, err := in.call(ctx, c.export, in.m.budget(work))
+		status, err := in.call(ctx, c.export, max(in.m.budget(work)-spent, in.m.budget(0)))
 		if err != nil {
 			return err
 		}
+		spent += in.used
 		f = abi.Text(in.at(0, abi.TextSize)) // memory may have moved
 		consumed, n, more := f.Consumed(), f.OutputLen(), f.More()
-		bad := func(format string, args ...any) error { return in.fault(c.export.name, status, 0, format, args...) }
+		bad := func(format string, args ...any) error { return in.fault(c.export.name, status, format, args...) }
 		switch {
 		case status != abi.StatusOk:
 			return bad("returned the status %s", status)

@@ -73,7 +73,8 @@ func layOutVocab(l *layout, v *Vocab) (*vocabLayout, error) {
 		}
 	}
 	if p.textBytes > math.MaxUint32 || p.mergeBytes > math.MaxUint32 {
-		return nil, fmt.Errorf("the vocabulary's texts have %d bytes, more than a guest can address", p.textBytes+p.mergeBytes)
+		return nil, fmt.Errorf("the vocabulary's texts have %d bytes, more than a guest can address",
+			p.textBytes+p.mergeBytes)
 	}
 	p.record = l.take(abi.VocabSize, 64)
 	p.offsets = l.take(4*uint64(v.N+1), 64)
@@ -239,7 +240,7 @@ func (t *Tokenizer) Encode(ctx context.Context, dst []uint32, text []byte, parse
 	}
 	err := t.run(ctx, t.in, &c)
 	if err == nil && bad >= 0 {
-		err = t.in.fault(t.encode.name, 0, 0, "gave the id %d, the vocabulary has %d", bad, t.vocab.N)
+		err = t.in.fault(t.encode.name, 0, "gave the id %d, the vocabulary has %d", bad, t.vocab.N)
 	}
 	if err != nil {
 		return dst[:start], err
@@ -265,7 +266,8 @@ func (t *Tokenizer) Decode(ctx context.Context, dst []byte, ids []uint32, st *De
 	}
 	start := len(dst)
 	c := textCall{
-		export: t.decode, flags: uint32(flags &^ Last), last: flags&Last != 0, input: bytesOf(ids), inWidth: 4, outWidth: 1, state: *st,
+		export: t.decode, flags: uint32(flags &^ Last), last: flags&Last != 0, state: *st,
+		input: bytesOf(ids), inWidth: 4, outWidth: 1,
 		maxOut: 64 + uint64(len(ids))*uint64(3*t.longest+64), // a byte that is no UTF-8 may become the three of U+FFFD
 		emit:   func(b []byte) { dst = append(dst, b...) },
 	}

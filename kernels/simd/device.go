@@ -46,7 +46,7 @@ func (Device) Compile(seg *kernels.Segment, opt kernels.Options) (kernels.Runner
 		threads = runtime.GOMAXPROCS(0)
 	}
 	r := &runner{
-		seg: seg, prog: seg.Program, check: kernels.NewBatchCheck(seg, opt), pool: newPool(threads), scratch: make([]workerScratch, threads),
+		seg: seg, maxRows: opt.MaxRows, prog: seg.Program, check: kernels.NewBatchCheck(seg, opt), pool: newPool(threads), scratch: make([]workerScratch, threads),
 		pages: make([][][]uint16, len(seg.Program.Groups)), layer0: make([]int, len(seg.Program.Groups)), acts: map[kernels.ValueID]*sharedActs{},
 	}
 	for g := range r.layer0 {
@@ -63,11 +63,14 @@ func (Device) Compile(seg *kernels.Segment, opt kernels.Options) (kernels.Runner
 
 // runner executes a segment.
 type runner struct {
-	seg   *kernels.Segment
-	prog  *kernels.Program
-	check *kernels.BatchCheck
-	pool  *pool
-	steps []func()
+	seg     *kernels.Segment
+	maxRows int
+	prog    *kernels.Program
+	check   *kernels.BatchCheck
+	pool    *pool
+	steps   []func()
+	ops     []kernels.OpCode // of steps
+	op      kernels.OpCode   // that is being lowered
 
 	values  []buffer // by value; those that never live at once share memory
 	slots   []slot
@@ -81,10 +84,11 @@ type runner struct {
 	wanted []int32 // indices of the rows that want output
 	runs   []run
 	blocks []block
+	pieces []piece
 	err    error
 
-	// pages[g][page] holds for each layer of the segment keys [HeadsKV, PageSize, HeadDimK], then values
-	// [HeadsKV, PageSize, HeadDimV], in F16: a head's part of a page is one piece.
+	// pages[g][page] holds for each layer of the segment keys [HeadsKV, HeadDimK, PageSize], then values
+	// [HeadsKV, PageSize, HeadDimV in whole vectors], in F16: a head's part of a page is one piece.
 	pages  [][][]uint16
 	layer0 []int // the group's first layer in the segment
 }
@@ -123,16 +127,34 @@ func (r *runner) Step(b *kernels.Batch) ([]float32, error) {
 	for _, step := range r.steps {
 		step()
 	}
+	r.evenScratch()
 	if r.err != nil {
 		return nil, r.err
 	}
 	return r.value(r.seg.Out), nil
 }
 
+// evenScratch gives every worker as much memory for products as the one with the most: who takes which chunk is chance,
+// and a later step that deals otherwise must not allocate.
+func (r *runner) evenScratch() {
+	var panel, u, f int
+	for i := range r.scratch {
+		s := &r.scratch[i].products
+		panel, u, f = max(panel, cap(s.panel)), max(u, cap(s.row.u)), max(f, cap(s.row.f))
+	}
+	for i := range r.scratch {
+		s := &r.scratch[i].products
+		if cap(s.panel) < panel {
+			s.panel = alignedBytes(panel)
+		}
+		s.row.u, s.row.f = grow(s.row.u, u), grow(s.row.f, f)
+	}
+}
+
 // begin readies the lists of the batch and room for its rows.
 func (r *runner) begin(b *kernels.Batch) {
 	r.batch, r.err = b, nil
-	r.wanted, r.runs, r.blocks = r.wanted[:0], r.runs[:0], r.blocks[:0]
+	r.wanted, r.runs, r.blocks, r.pieces = r.wanted[:0], r.runs[:0], r.blocks[:0], r.pieces[:0]
 	for i := range b.Rows {
 		if b.Rows[i].Want {
 			r.wanted = append(r.wanted, int32(i))
@@ -145,6 +167,13 @@ func (r *runner) begin(b *kernels.Batch) {
 	for _, u := range r.runs {
 		for at := 0; at < u.n; at += blockRows {
 			r.blocks = append(r.blocks, block{run: u, first: u.first + at, n: min(blockRows, u.n-at)})
+		}
+		for at := 0; at < u.n; {
+			pos := int(b.Rows[u.first+at].Pos)
+			p := piece{first: u.first + at, page: pos / kernels.PageSize, slot: pos % kernels.PageSize}
+			p.n = min(u.n-at, kernels.PageSize-p.slot)
+			r.pieces = append(r.pieces, p)
+			at += p.n
 		}
 	}
 	for i := range r.slots {
@@ -233,8 +262,7 @@ func (r *runner) PageBytes(group int) int {
 	if group < 0 || group >= len(r.prog.Groups) {
 		return 0
 	}
-	g := &r.prog.Groups[group]
-	return 2 * kernels.PageSize * r.seg.Layers(group) * (g.WidthK + g.WidthV)
+	return 2 * r.seg.Layers(group) * layerSize(&r.prog.Groups[group])
 }
 
 // Close ends the workers.

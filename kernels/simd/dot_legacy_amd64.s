@@ -5,7 +5,7 @@
 #include "textflag.h"
 
 // func dotQ4_0AVX2(out *float32, w *byte, rowBytes int, groups int, a *byte, n int)
-// Requires: AVX, AVX2, F16C, FMA3
+// Requires: AVX, AVX2, CMOV, F16C, FMA3, MMX+
 TEXT ·dotQ4_0AVX2(SB), NOSPLIT, $0-48
 	MOVQ    rowBytes+16(FP), DX
 	LEAQ    (DX)(DX*2), BX
@@ -16,13 +16,20 @@ TEXT ·dotQ4_0AVX2(SB), NOSPLIT, $0-48
 	VMOVDQU onesWords<>+0(SB), Y1
 
 group1:
-	MOVQ  SI, AX
-	LEAQ  (AX)(BX*1), CX
-	MOVQ  a+32(FP), DI
-	MOVQ  n+40(FP), R10
-	VPXOR Y2, Y2, Y2
+	MOVQ    SI, AX
+	LEAQ    (AX)(BX*1), CX
+	LEAQ    (SI)(DX*8), R11
+	CMPQ    DX, $+2560
+	CMOVQGT AX, R11
+	MOVQ    a+32(FP), DI
+	MOVQ    n+40(FP), R10
+	VPXOR   Y2, Y2, Y2
 
 block2:
+	PREFETCHT0     (R11)
+	PREFETCHT0     64(R11)
+	PREFETCHT0     128(R11)
+	ADDQ           $+144, R11
 	VPBROADCASTD   (AX), Y3
 	VPBROADCASTD   (AX)(DX*1), Y4
 	VPBLENDD       $0x02, Y4, Y3, Y3
@@ -120,7 +127,7 @@ DATA onesWords<>+24(SB)/8, $0x0001000100010001
 GLOBL onesWords<>(SB), RODATA|NOPTR, $32
 
 // func dotQ4_0VNNI(out *float32, w *byte, rowBytes int, groups int, a *byte, n int)
-// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3
+// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, CMOV, F16C, FMA3, MMX+
 TEXT ·dotQ4_0VNNI(SB), NOSPLIT, $0-48
 	MOVQ    rowBytes+16(FP), DX
 	LEAQ    (DX)(DX*2), BX
@@ -131,13 +138,20 @@ TEXT ·dotQ4_0VNNI(SB), NOSPLIT, $0-48
 	VMOVDQU onesWords<>+0(SB), Y1
 
 group3:
-	MOVQ  SI, AX
-	LEAQ  (AX)(BX*1), CX
-	MOVQ  a+32(FP), DI
-	MOVQ  n+40(FP), R10
-	VPXOR Y2, Y2, Y2
+	MOVQ    SI, AX
+	LEAQ    (AX)(BX*1), CX
+	LEAQ    (SI)(DX*8), R11
+	CMPQ    DX, $+2560
+	CMOVQGT AX, R11
+	MOVQ    a+32(FP), DI
+	MOVQ    n+40(FP), R10
+	VPXOR   Y2, Y2, Y2
 
 block4:
+	PREFETCHT0     (R11)
+	PREFETCHT0     64(R11)
+	PREFETCHT0     128(R11)
+	ADDQ           $+144, R11
 	VPBROADCASTD   (AX), Y3
 	VPBROADCASTD   (AX)(DX*1), Y4
 	VPBLENDD       $0x02, Y4, Y3, Y3
@@ -219,7 +233,7 @@ block4:
 	RET
 
 // func dotQ4_1AVX2(out *float32, w *byte, rowBytes int, groups int, a *byte, n int)
-// Requires: AVX, AVX2, F16C, FMA3
+// Requires: AVX, AVX2, CMOV, F16C, FMA3, MMX+
 TEXT ·dotQ4_1AVX2(SB), NOSPLIT, $0-48
 	MOVQ    rowBytes+16(FP), DX
 	LEAQ    (DX)(DX*2), BX
@@ -230,13 +244,20 @@ TEXT ·dotQ4_1AVX2(SB), NOSPLIT, $0-48
 	VMOVDQU onesWords<>+0(SB), Y1
 
 group5:
-	MOVQ  SI, AX
-	LEAQ  (AX)(BX*1), CX
-	MOVQ  a+32(FP), DI
-	MOVQ  n+40(FP), R10
-	VPXOR Y2, Y2, Y2
+	MOVQ    SI, AX
+	LEAQ    (AX)(BX*1), CX
+	LEAQ    (SI)(DX*8), R11
+	CMPQ    DX, $+2560
+	CMOVQGT AX, R11
+	MOVQ    a+32(FP), DI
+	MOVQ    n+40(FP), R10
+	VPXOR   Y2, Y2, Y2
 
 block6:
+	PREFETCHT0     (R11)
+	PREFETCHT0     64(R11)
+	PREFETCHT0     128(R11)
+	ADDQ           $+160, R11
 	VPBROADCASTD   (AX), Y3
 	VPBROADCASTD   (AX)(DX*1), Y4
 	VPBLENDD       $0x02, Y4, Y3, Y3
@@ -324,7 +345,7 @@ block6:
 	RET
 
 // func dotQ4_1VNNI(out *float32, w *byte, rowBytes int, groups int, a *byte, n int)
-// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3
+// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, CMOV, F16C, FMA3, MMX+
 TEXT ·dotQ4_1VNNI(SB), NOSPLIT, $0-48
 	MOVQ    rowBytes+16(FP), DX
 	LEAQ    (DX)(DX*2), BX
@@ -335,13 +356,20 @@ TEXT ·dotQ4_1VNNI(SB), NOSPLIT, $0-48
 	VMOVDQU onesWords<>+0(SB), Y1
 
 group7:
-	MOVQ  SI, AX
-	LEAQ  (AX)(BX*1), CX
-	MOVQ  a+32(FP), DI
-	MOVQ  n+40(FP), R10
-	VPXOR Y2, Y2, Y2
+	MOVQ    SI, AX
+	LEAQ    (AX)(BX*1), CX
+	LEAQ    (SI)(DX*8), R11
+	CMPQ    DX, $+2560
+	CMOVQGT AX, R11
+	MOVQ    a+32(FP), DI
+	MOVQ    n+40(FP), R10
+	VPXOR   Y2, Y2, Y2
 
 block8:
+	PREFETCHT0     (R11)
+	PREFETCHT0     64(R11)
+	PREFETCHT0     128(R11)
+	ADDQ           $+160, R11
 	VPBROADCASTD   (AX), Y3
 	VPBROADCASTD   (AX)(DX*1), Y4
 	VPBLENDD       $0x02, Y4, Y3, Y3
@@ -425,7 +453,7 @@ block8:
 	RET
 
 // func dotQ5_0AVX2(out *float32, w *byte, rowBytes int, groups int, a *byte, n int)
-// Requires: AVX, AVX2, F16C, FMA3
+// Requires: AVX, AVX2, CMOV, F16C, FMA3, MMX+
 TEXT ·dotQ5_0AVX2(SB), NOSPLIT, $0-48
 	MOVQ    rowBytes+16(FP), DX
 	LEAQ    (DX)(DX*2), BX
@@ -437,13 +465,20 @@ TEXT ·dotQ5_0AVX2(SB), NOSPLIT, $0-48
 	VMOVDQU onesWords<>+0(SB), Y2
 
 group9:
-	MOVQ  SI, AX
-	LEAQ  (AX)(BX*1), CX
-	MOVQ  a+32(FP), DI
-	MOVQ  n+40(FP), R10
-	VPXOR Y3, Y3, Y3
+	MOVQ    SI, AX
+	LEAQ    (AX)(BX*1), CX
+	LEAQ    (SI)(DX*8), R11
+	CMPQ    DX, $+2560
+	CMOVQGT AX, R11
+	MOVQ    a+32(FP), DI
+	MOVQ    n+40(FP), R10
+	VPXOR   Y3, Y3, Y3
 
 block10:
+	PREFETCHT0     (R11)
+	PREFETCHT0     64(R11)
+	PREFETCHT0     128(R11)
+	ADDQ           $+176, R11
 	VPBROADCASTD   (AX), Y4
 	VPBROADCASTD   (AX)(DX*1), Y5
 	VPBLENDD       $0x02, Y5, Y4, Y4
@@ -600,7 +635,7 @@ DATA fifthHigh<>+24(SB)/8, $0x0303030303030303
 GLOBL fifthHigh<>(SB), RODATA|NOPTR, $32
 
 // func dotQ5_0VNNI(out *float32, w *byte, rowBytes int, groups int, a *byte, n int)
-// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3
+// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, CMOV, F16C, FMA3, MMX+
 TEXT ·dotQ5_0VNNI(SB), NOSPLIT, $0-48
 	MOVQ    rowBytes+16(FP), DX
 	LEAQ    (DX)(DX*2), BX
@@ -612,13 +647,20 @@ TEXT ·dotQ5_0VNNI(SB), NOSPLIT, $0-48
 	VMOVDQU onesWords<>+0(SB), Y2
 
 group11:
-	MOVQ  SI, AX
-	LEAQ  (AX)(BX*1), CX
-	MOVQ  a+32(FP), DI
-	MOVQ  n+40(FP), R10
-	VPXOR Y3, Y3, Y3
+	MOVQ    SI, AX
+	LEAQ    (AX)(BX*1), CX
+	LEAQ    (SI)(DX*8), R11
+	CMPQ    DX, $+2560
+	CMOVQGT AX, R11
+	MOVQ    a+32(FP), DI
+	MOVQ    n+40(FP), R10
+	VPXOR   Y3, Y3, Y3
 
 block12:
+	PREFETCHT0     (R11)
+	PREFETCHT0     64(R11)
+	PREFETCHT0     128(R11)
+	ADDQ           $+176, R11
 	VPBROADCASTD   (AX), Y4
 	VPBROADCASTD   (AX)(DX*1), Y5
 	VPBLENDD       $0x02, Y5, Y4, Y4
@@ -747,7 +789,7 @@ block12:
 	RET
 
 // func dotQ5_1AVX2(out *float32, w *byte, rowBytes int, groups int, a *byte, n int)
-// Requires: AVX, AVX2, F16C, FMA3
+// Requires: AVX, AVX2, CMOV, F16C, FMA3, MMX+
 TEXT ·dotQ5_1AVX2(SB), NOSPLIT, $0-48
 	MOVQ    rowBytes+16(FP), DX
 	LEAQ    (DX)(DX*2), BX
@@ -759,13 +801,20 @@ TEXT ·dotQ5_1AVX2(SB), NOSPLIT, $0-48
 	VMOVDQU onesWords<>+0(SB), Y2
 
 group13:
-	MOVQ  SI, AX
-	LEAQ  (AX)(BX*1), CX
-	MOVQ  a+32(FP), DI
-	MOVQ  n+40(FP), R10
-	VPXOR Y3, Y3, Y3
+	MOVQ    SI, AX
+	LEAQ    (AX)(BX*1), CX
+	LEAQ    (SI)(DX*8), R11
+	CMPQ    DX, $+2560
+	CMOVQGT AX, R11
+	MOVQ    a+32(FP), DI
+	MOVQ    n+40(FP), R10
+	VPXOR   Y3, Y3, Y3
 
 block14:
+	PREFETCHT0     (R11)
+	PREFETCHT0     64(R11)
+	PREFETCHT0     128(R11)
+	ADDQ           $+192, R11
 	VPBROADCASTD   (AX), Y4
 	VPBROADCASTD   (AX)(DX*1), Y5
 	VPBLENDD       $0x02, Y5, Y4, Y4
@@ -900,7 +949,7 @@ block14:
 	RET
 
 // func dotQ5_1VNNI(out *float32, w *byte, rowBytes int, groups int, a *byte, n int)
-// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3
+// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, CMOV, F16C, FMA3, MMX+
 TEXT ·dotQ5_1VNNI(SB), NOSPLIT, $0-48
 	MOVQ    rowBytes+16(FP), DX
 	LEAQ    (DX)(DX*2), BX
@@ -912,13 +961,20 @@ TEXT ·dotQ5_1VNNI(SB), NOSPLIT, $0-48
 	VMOVDQU onesWords<>+0(SB), Y2
 
 group15:
-	MOVQ  SI, AX
-	LEAQ  (AX)(BX*1), CX
-	MOVQ  a+32(FP), DI
-	MOVQ  n+40(FP), R10
-	VPXOR Y3, Y3, Y3
+	MOVQ    SI, AX
+	LEAQ    (AX)(BX*1), CX
+	LEAQ    (SI)(DX*8), R11
+	CMPQ    DX, $+2560
+	CMOVQGT AX, R11
+	MOVQ    a+32(FP), DI
+	MOVQ    n+40(FP), R10
+	VPXOR   Y3, Y3, Y3
 
 block16:
+	PREFETCHT0     (R11)
+	PREFETCHT0     64(R11)
+	PREFETCHT0     128(R11)
+	ADDQ           $+192, R11
 	VPBROADCASTD   (AX), Y4
 	VPBROADCASTD   (AX)(DX*1), Y5
 	VPBLENDD       $0x02, Y5, Y4, Y4
@@ -1049,7 +1105,7 @@ block16:
 	RET
 
 // func dotQ8_0AVX2(out *float32, w *byte, rowBytes int, groups int, a *byte, n int)
-// Requires: AVX, AVX2, F16C, FMA3
+// Requires: AVX, AVX2, CMOV, F16C, FMA3, MMX+
 TEXT ·dotQ8_0AVX2(SB), NOSPLIT, $0-48
 	MOVQ    rowBytes+16(FP), DX
 	LEAQ    (DX)(DX*2), BX
@@ -1059,13 +1115,22 @@ TEXT ·dotQ8_0AVX2(SB), NOSPLIT, $0-48
 	VMOVDQU onesWords<>+0(SB), Y0
 
 group17:
-	MOVQ  SI, AX
-	LEAQ  (AX)(BX*1), CX
-	MOVQ  a+32(FP), DI
-	MOVQ  n+40(FP), R10
-	VPXOR Y1, Y1, Y1
+	MOVQ    SI, AX
+	LEAQ    (AX)(BX*1), CX
+	LEAQ    (SI)(DX*8), R11
+	CMPQ    DX, $+2560
+	CMOVQGT AX, R11
+	MOVQ    a+32(FP), DI
+	MOVQ    n+40(FP), R10
+	VPXOR   Y1, Y1, Y1
 
 block18:
+	PREFETCHT0   (R11)
+	PREFETCHT0   64(R11)
+	PREFETCHT0   128(R11)
+	PREFETCHT0   192(R11)
+	PREFETCHT0   256(R11)
+	ADDQ         $+272, R11
 	VPBROADCASTD (AX), Y2
 	VPBROADCASTD (AX)(DX*1), Y3
 	VPBLENDD     $0x02, Y3, Y2, Y2
@@ -1154,7 +1219,7 @@ block18:
 	RET
 
 // func dotQ8_0VNNI(out *float32, w *byte, rowBytes int, groups int, a *byte, n int)
-// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3
+// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, CMOV, F16C, FMA3, MMX+
 TEXT ·dotQ8_0VNNI(SB), NOSPLIT, $0-48
 	MOVQ    rowBytes+16(FP), DX
 	LEAQ    (DX)(DX*2), BX
@@ -1165,13 +1230,22 @@ TEXT ·dotQ8_0VNNI(SB), NOSPLIT, $0-48
 	VMOVDQU onesWords<>+0(SB), Y1
 
 group19:
-	MOVQ  SI, AX
-	LEAQ  (AX)(BX*1), CX
-	MOVQ  a+32(FP), DI
-	MOVQ  n+40(FP), R10
-	VPXOR Y1, Y1, Y1
+	MOVQ    SI, AX
+	LEAQ    (AX)(BX*1), CX
+	LEAQ    (SI)(DX*8), R11
+	CMPQ    DX, $+2560
+	CMOVQGT AX, R11
+	MOVQ    a+32(FP), DI
+	MOVQ    n+40(FP), R10
+	VPXOR   Y1, Y1, Y1
 
 block20:
+	PREFETCHT0   (R11)
+	PREFETCHT0   64(R11)
+	PREFETCHT0   128(R11)
+	PREFETCHT0   192(R11)
+	PREFETCHT0   256(R11)
+	ADDQ         $+272, R11
 	VPBROADCASTD (AX), Y2
 	VPBROADCASTD (AX)(DX*1), Y3
 	VPBLENDD     $0x02, Y3, Y2, Y2

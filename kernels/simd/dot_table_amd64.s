@@ -5,7 +5,7 @@
 #include "textflag.h"
 
 // func dotIQ4_NLAVX2(out *float32, w *byte, rowBytes int, groups int, a *byte, n int)
-// Requires: AVX, AVX2, F16C, FMA3
+// Requires: AVX, AVX2, CMOV, F16C, FMA3, MMX+
 TEXT ·dotIQ4_NLAVX2(SB), NOSPLIT, $0-48
 	MOVQ    rowBytes+16(FP), DX
 	LEAQ    (DX)(DX*2), BX
@@ -17,13 +17,20 @@ TEXT ·dotIQ4_NLAVX2(SB), NOSPLIT, $0-48
 	VMOVDQU onesWords<>+0(SB), Y2
 
 group1:
-	MOVQ  SI, AX
-	LEAQ  (AX)(BX*1), CX
-	MOVQ  a+32(FP), DI
-	MOVQ  n+40(FP), R10
-	VPXOR Y3, Y3, Y3
+	MOVQ    SI, AX
+	LEAQ    (AX)(BX*1), CX
+	LEAQ    (SI)(DX*8), R11
+	CMPQ    DX, $+2560
+	CMOVQGT AX, R11
+	MOVQ    a+32(FP), DI
+	MOVQ    n+40(FP), R10
+	VPXOR   Y3, Y3, Y3
 
 block2:
+	PREFETCHT0     (R11)
+	PREFETCHT0     64(R11)
+	PREFETCHT0     128(R11)
+	ADDQ           $+144, R11
 	VPBROADCASTD   (AX), Y4
 	VPBROADCASTD   (AX)(DX*1), Y5
 	VPBLENDD       $0x02, Y5, Y4, Y4
@@ -149,7 +156,7 @@ DATA onesWords<>+24(SB)/8, $0x0001000100010001
 GLOBL onesWords<>(SB), RODATA|NOPTR, $32
 
 // func dotIQ4_NLVNNI(out *float32, w *byte, rowBytes int, groups int, a *byte, n int)
-// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3
+// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, CMOV, F16C, FMA3, MMX+
 TEXT ·dotIQ4_NLVNNI(SB), NOSPLIT, $0-48
 	MOVQ    rowBytes+16(FP), DX
 	LEAQ    (DX)(DX*2), BX
@@ -161,13 +168,20 @@ TEXT ·dotIQ4_NLVNNI(SB), NOSPLIT, $0-48
 	VMOVDQU onesWords<>+0(SB), Y2
 
 group3:
-	MOVQ  SI, AX
-	LEAQ  (AX)(BX*1), CX
-	MOVQ  a+32(FP), DI
-	MOVQ  n+40(FP), R10
-	VPXOR Y2, Y2, Y2
+	MOVQ    SI, AX
+	LEAQ    (AX)(BX*1), CX
+	LEAQ    (SI)(DX*8), R11
+	CMPQ    DX, $+2560
+	CMOVQGT AX, R11
+	MOVQ    a+32(FP), DI
+	MOVQ    n+40(FP), R10
+	VPXOR   Y2, Y2, Y2
 
 block4:
+	PREFETCHT0     (R11)
+	PREFETCHT0     64(R11)
+	PREFETCHT0     128(R11)
+	ADDQ           $+144, R11
 	VPBROADCASTD   (AX), Y3
 	VPBROADCASTD   (AX)(DX*1), Y4
 	VPBLENDD       $0x02, Y4, Y3, Y3
@@ -260,7 +274,7 @@ DATA tableIQ4Unsigned<>+24(SB)/8, $0xf1d9c5b5a6998d81
 GLOBL tableIQ4Unsigned<>(SB), RODATA|NOPTR, $32
 
 // func dotMXFP4AVX2(out *float32, w *byte, rowBytes int, groups int, a *byte, n int)
-// Requires: AVX, AVX2, FMA3
+// Requires: AVX, AVX2, CMOV, FMA3, MMX+
 TEXT ·dotMXFP4AVX2(SB), NOSPLIT, $0-48
 	MOVQ    rowBytes+16(FP), DX
 	LEAQ    (DX)(DX*2), BX
@@ -272,13 +286,20 @@ TEXT ·dotMXFP4AVX2(SB), NOSPLIT, $0-48
 	VMOVDQU onesWords<>+0(SB), Y2
 
 group5:
-	MOVQ  SI, AX
-	LEAQ  (AX)(BX*1), CX
-	MOVQ  a+32(FP), DI
-	MOVQ  n+40(FP), R10
-	VPXOR Y3, Y3, Y3
+	MOVQ    SI, AX
+	LEAQ    (AX)(BX*1), CX
+	LEAQ    (SI)(DX*8), R11
+	CMPQ    DX, $+2560
+	CMOVQGT AX, R11
+	MOVQ    a+32(FP), DI
+	MOVQ    n+40(FP), R10
+	VPXOR   Y3, Y3, Y3
 
 block6:
+	PREFETCHT0     (R11)
+	PREFETCHT0     64(R11)
+	PREFETCHT0     128(R11)
+	ADDQ           $+136, R11
 	VPBROADCASTD   (AX), Y4
 	VPBROADCASTD   (AX)(DX*1), Y5
 	VPBLENDD       $0x02, Y5, Y4, Y4
@@ -398,7 +419,7 @@ DATA halfOfMinNormal<>+24(SB)/8, $0x0020000000200000
 GLOBL halfOfMinNormal<>(SB), RODATA|NOPTR, $32
 
 // func dotMXFP4VNNI(out *float32, w *byte, rowBytes int, groups int, a *byte, n int)
-// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, FMA3
+// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, CMOV, FMA3, MMX+
 TEXT ·dotMXFP4VNNI(SB), NOSPLIT, $0-48
 	MOVQ    rowBytes+16(FP), DX
 	LEAQ    (DX)(DX*2), BX
@@ -410,13 +431,20 @@ TEXT ·dotMXFP4VNNI(SB), NOSPLIT, $0-48
 	VMOVDQU onesWords<>+0(SB), Y2
 
 group7:
-	MOVQ  SI, AX
-	LEAQ  (AX)(BX*1), CX
-	MOVQ  a+32(FP), DI
-	MOVQ  n+40(FP), R10
-	VPXOR Y3, Y3, Y3
+	MOVQ    SI, AX
+	LEAQ    (AX)(BX*1), CX
+	LEAQ    (SI)(DX*8), R11
+	CMPQ    DX, $+2560
+	CMOVQGT AX, R11
+	MOVQ    a+32(FP), DI
+	MOVQ    n+40(FP), R10
+	VPXOR   Y3, Y3, Y3
 
 block8:
+	PREFETCHT0     (R11)
+	PREFETCHT0     64(R11)
+	PREFETCHT0     128(R11)
+	ADDQ           $+136, R11
 	VPBROADCASTD   (AX), Y4
 	VPBROADCASTD   (AX)(DX*1), Y5
 	VPBLENDD       $0x02, Y5, Y4, Y4
@@ -508,7 +536,7 @@ block8:
 	RET
 
 // func dotIQ4_XSAVX2(out *float32, w *byte, rowBytes int, groups int, a *byte, n int)
-// Requires: AVX, AVX2, F16C, FMA3
+// Requires: AVX, AVX2, CMOV, F16C, FMA3, MMX+
 TEXT ·dotIQ4_XSAVX2(SB), $256-48
 	MOVQ    rowBytes+16(FP), DX
 	LEAQ    (DX)(DX*2), BX
@@ -520,13 +548,34 @@ TEXT ·dotIQ4_XSAVX2(SB), $256-48
 	VMOVDQU onesWords<>+0(SB), Y2
 
 group9:
-	MOVQ  SI, AX
-	LEAQ  (AX)(BX*1), CX
-	MOVQ  a+32(FP), DI
-	MOVQ  n+40(FP), R10
-	VPXOR Y3, Y3, Y3
+	MOVQ    SI, AX
+	LEAQ    (AX)(BX*1), CX
+	LEAQ    (SI)(DX*8), R11
+	CMPQ    DX, $+2560
+	CMOVQGT AX, R11
+	MOVQ    a+32(FP), DI
+	MOVQ    n+40(FP), R10
+	VPXOR   Y3, Y3, Y3
 
 block10:
+	PREFETCHT0     (R11)
+	PREFETCHT0     64(R11)
+	PREFETCHT0     128(R11)
+	PREFETCHT0     192(R11)
+	PREFETCHT0     256(R11)
+	PREFETCHT0     320(R11)
+	PREFETCHT0     384(R11)
+	PREFETCHT0     448(R11)
+	PREFETCHT0     512(R11)
+	PREFETCHT0     576(R11)
+	PREFETCHT0     640(R11)
+	PREFETCHT0     704(R11)
+	PREFETCHT0     768(R11)
+	PREFETCHT0     832(R11)
+	PREFETCHT0     896(R11)
+	PREFETCHT0     960(R11)
+	PREFETCHT0     1024(R11)
+	ADDQ           $+1088, R11
 	VPBROADCASTD   (AX), Y4
 	VPBROADCASTD   (AX)(DX*1), Y5
 	VPBLENDD       $0x02, Y5, Y4, Y4
@@ -1262,7 +1311,7 @@ DATA dwordThirtyTwo<>+24(SB)/8, $0x0000002000000020
 GLOBL dwordThirtyTwo<>(SB), RODATA|NOPTR, $32
 
 // func dotIQ4_XSVNNI(out *float32, w *byte, rowBytes int, groups int, a *byte, n int)
-// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3
+// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, CMOV, F16C, FMA3, MMX+
 TEXT ·dotIQ4_XSVNNI(SB), $256-48
 	MOVQ    rowBytes+16(FP), DX
 	LEAQ    (DX)(DX*2), BX
@@ -1274,13 +1323,34 @@ TEXT ·dotIQ4_XSVNNI(SB), $256-48
 	VMOVDQU onesWords<>+0(SB), Y2
 
 group11:
-	MOVQ  SI, AX
-	LEAQ  (AX)(BX*1), CX
-	MOVQ  a+32(FP), DI
-	MOVQ  n+40(FP), R10
-	VPXOR Y2, Y2, Y2
+	MOVQ    SI, AX
+	LEAQ    (AX)(BX*1), CX
+	LEAQ    (SI)(DX*8), R11
+	CMPQ    DX, $+2560
+	CMOVQGT AX, R11
+	MOVQ    a+32(FP), DI
+	MOVQ    n+40(FP), R10
+	VPXOR   Y2, Y2, Y2
 
 block12:
+	PREFETCHT0     (R11)
+	PREFETCHT0     64(R11)
+	PREFETCHT0     128(R11)
+	PREFETCHT0     192(R11)
+	PREFETCHT0     256(R11)
+	PREFETCHT0     320(R11)
+	PREFETCHT0     384(R11)
+	PREFETCHT0     448(R11)
+	PREFETCHT0     512(R11)
+	PREFETCHT0     576(R11)
+	PREFETCHT0     640(R11)
+	PREFETCHT0     704(R11)
+	PREFETCHT0     768(R11)
+	PREFETCHT0     832(R11)
+	PREFETCHT0     896(R11)
+	PREFETCHT0     960(R11)
+	PREFETCHT0     1024(R11)
+	ADDQ           $+1088, R11
 	VPBROADCASTD   (AX), Y3
 	VPBROADCASTD   (AX)(DX*1), Y4
 	VPBLENDD       $0x02, Y4, Y3, Y3

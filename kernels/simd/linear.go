@@ -91,7 +91,8 @@ func (r *runner) lowerLinear(ops []kernels.Op) error {
 		if err != nil {
 			return err
 		}
-		ls = append(ls, linear{product: p, data: w.Data, rowBytes: w.Type.RowBytes(r.prog.Values[x].Width), out: ops[k].Out[0], nOut: w.Shape[0], bias: bias})
+		ls = append(ls, linear{product: p, data: w.Data, rowBytes: w.Type.RowBytes(r.prog.Values[x].Width), out: ops[k].Out[0],
+			nOut: r.prog.Values[ops[k].Out[0]].Width, bias: bias})
 	}
 	chunks := share(ls, r.pool.n)
 	get := r.quantised(x, 1)
@@ -110,7 +111,7 @@ func (r *runner) lowerLinear(ops []kernels.Op) error {
 			}
 		}
 	}
-	r.steps = append(r.steps, func() {
+	r.addStep(func() {
 		if r.rows(x) == 0 {
 			return
 		}
@@ -147,10 +148,6 @@ func (r *runner) lowerHeads(op *kernels.Op, heads int) error {
 	if err != nil {
 		return fmt.Errorf("weight %s: %w", w.Name, err)
 	}
-	bias, err := r.vector(op, 1)
-	if err != nil {
-		return err
-	}
 	nOut, k := w.Shape[1], r.prog.Values[x].Width/heads
 	rowBytes := w.Type.RowBytes(k)
 	get := r.quantised(x, heads)
@@ -161,13 +158,9 @@ func (r *runner) lowerHeads(op *kernels.Op, heads int) error {
 			h := t % heads
 			// Row t of the activations is head h of its row; its outputs stand at the same place of y.
 			p.rows(r.value(y), nOut, w.Data[h*nOut*rowBytes:], rowBytes, 0, nOut, a, t, t+1, &r.scratch[worker].products)
-			if bias != nil {
-				out := r.value(y)[t*nOut : (t+1)*nOut]
-				add(out, out, bias[h*nOut:(h+1)*nOut])
-			}
 		}
 	}
-	r.steps = append(r.steps, func() {
+	r.addStep(func() {
 		if r.rows(x) > 0 {
 			a = get()
 			r.pool.run(task)

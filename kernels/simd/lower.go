@@ -29,6 +29,7 @@ func (r *runner) lower() error {
 				}
 			}
 		}
+		r.op = ops[0].Code
 		var err error
 		if ops[0].Code == kernels.OpLinear {
 			err = r.lowerLinear(ops)
@@ -100,10 +101,11 @@ func (r *runner) lowerOp(i int, op *kernels.Op) error {
 	case kernels.OpRope:
 		r.lowerRope(op, w0)
 	case kernels.OpAttention:
-		return r.lowerAttention(i, op, w0)
+		r.lowerAttention(i, op, w0)
 	case kernels.OpGLU:
 		a, g, u, y := op.GLU(), in(0), in(1), op.Out[0]
-		r.eachSpan(g, func(from, to int) { glu(r.value(y)[from:to], r.value(g)[from:to], r.value(u)[from:to], a) })
+		params := newGLUParams(a)
+		r.eachSpan(g, func(from, to int) { glu(r.value(y)[from:to], r.value(g)[from:to], r.value(u)[from:to], a.Act, params) })
 	case kernels.OpAct:
 		a, x, y := op.Act(), in(0), op.Out[0]
 		r.eachSpan(x, func(from, to int) { activate(r.value(y)[from:to], r.value(x)[from:to], a.Act) })
@@ -152,7 +154,12 @@ func (r *runner) vectorUnlessMatrix(op *kernels.Op, k int) ([]float32, error) {
 }
 
 // serial adds a step that the caller does alone.
-func (r *runner) serial(f func()) { r.steps = append(r.steps, f) }
+func (r *runner) serial(f func()) { r.addStep(f) }
+
+// addStep adds a step that shares its work out itself.
+func (r *runner) addStep(f func()) {
+	r.steps, r.ops = append(r.steps, f), append(r.ops, r.op)
+}
 
 // serialWork is how many numbers of a light operation one processor does rather than share out.
 const serialWork = 8192
@@ -166,7 +173,7 @@ func (r *runner) eachSpan(x kernels.ValueID, f func(from, to int)) {
 			f(t*span, min(n, (t+1)*span))
 		}
 	}
-	r.steps = append(r.steps, func() {
+	r.addStep(func() {
 		if n := len(r.value(x)); n <= serialWork {
 			f(0, n)
 			return
@@ -187,7 +194,7 @@ func (r *runner) eachRow(x kernels.ValueID, f func(row int)) {
 		}
 	}
 	width := r.prog.Values[x].Width
-	r.steps = append(r.steps, func() {
+	r.addStep(func() {
 		if n := r.rows(x); n*width <= serialWork {
 			for row := range n {
 				f(row)

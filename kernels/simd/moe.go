@@ -17,11 +17,12 @@ func (r *runner) lowerRoute(op *kernels.Op, bias []float32) {
 	width := r.prog.Values[x].Width
 	to := &r.routes[y]
 	to.topK = a.TopK
+	router := newRouter(a, bias, width)
 	r.serial(func() {
 		to.chosen = to.chosen[:0]
 		from := r.value(x)
 		for row := range r.rows(x) {
-			to.chosen = kernels.ChooseExperts(to.chosen, from[row*width:(row+1)*width], bias, a)
+			to.chosen = router.choose(to.chosen, from[row*width:(row+1)*width])
 		}
 	})
 }
@@ -29,7 +30,8 @@ func (r *runner) lowerRoute(op *kernels.Op, bias []float32) {
 // experts is the state of one OpExperts: rows gathered by expert, so that each expert's weights are read once a step.
 type experts struct {
 	r              *runner
-	attrs          kernels.GLUAttrs
+	act            kernels.Act
+	params         *gluParams
 	x, routes, out kernels.ValueID
 	matrix         [3]matrix // gate, up, down
 	n, nFF         int       // widths
@@ -53,7 +55,7 @@ type matrix struct {
 func (r *runner) lowerExperts(op *kernels.Op) error {
 	a := op.Experts()
 	e := &experts{r: r, x: op.In[0], routes: op.In[1], out: op.Out[0]}
-	e.attrs = kernels.GLUAttrs{Act: a.Act, Limit: a.Limit, Alpha: a.Alpha, UpBias: a.UpAdd}
+	e.act, e.params = a.Act, newGLUParams(kernels.GLUAttrs{Limit: a.Limit, Alpha: a.Alpha, UpBias: a.UpAdd})
 	e.n = r.prog.Values[e.x].Width
 	count := 0
 	for k := range e.matrix {
@@ -71,7 +73,7 @@ func (r *runner) lowerExperts(op *kernels.Op) error {
 	}
 	e.nFF = e.matrix[0].nOut
 	e.start = make([]int32, count+1)
-	r.steps = append(r.steps, e.step())
+	r.addStep(e.step())
 	return nil
 }
 
@@ -92,7 +94,7 @@ func (e *experts) step() func() {
 	mid := func(int) {
 		for t := r.pool.take(); t < len(e.order); t = r.pool.take() {
 			g, u := e.gate[t*e.nFF:(t+1)*e.nFF], e.up[t*e.nFF:(t+1)*e.nFF]
-			glu(g, g, u, e.attrs)
+			glu(g, g, u, e.act, e.params)
 			e.mid.set(t, g)
 		}
 	}

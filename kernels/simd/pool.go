@@ -97,6 +97,12 @@ func (p *pool) run(task func(worker int)) {
 	}
 }
 
+// alone lets the caller execute task by itself.
+func (p *pool) alone(task func(worker int)) {
+	p.next.Store(0)
+	task(0)
+}
+
 // take gives the index of the next task of the phase.
 func (p *pool) take() int { return int(p.next.Add(1)) - 1 }
 

@@ -198,16 +198,23 @@ func (p *product) packPanel(dst, w []byte, rowBytes, o0, o1, i, b, n int) {
 	}
 }
 
-// rowsGemmFloat multiplies pairs of weight rows with 4 activation rows at a time.
+// rowsGemmFloat multiplies pairs of weight rows with 4 activation rows at a time, as many weights at once as fit the
+// second-level cache.
 func (p *product) rowsGemmFloat(out []float32, ldo int, w []byte, rowBytes, o0, o1 int, a *acts, r0, r1 int, s *scratch) {
-	n, steps, stride := o1-o0, a.k/p.asm.elems, 4*a.k
-	r := r0
-	for ; r+4 <= r1; r += 4 {
-		act := p.act(a, r)
-		p.asm.gemmFloat(&out[r*ldo+o0], ldo, &w[o0*rowBytes], rowBytes, n/2, act, stride, steps)
-		if n%2 != 0 {
-			p.asm.gemmFloat(&out[r*ldo+o1-2], ldo, &w[(o1-2)*rowBytes], rowBytes, 1, act, stride, steps)
+	steps, stride := a.k/p.asm.elems, 4*a.k
+	batch := max(panelBudget/rowBytes, 2) &^ 1
+	rest := r1 - (r1-r0)%4
+	for o := o0; o < o1; o += batch {
+		n := min(batch, o1-o)
+		for r := r0; r < rest; r += 4 {
+			act := p.act(a, r)
+			if n > 1 {
+				p.asm.gemmFloat(&out[r*ldo+o], ldo, &w[o*rowBytes], rowBytes, n/2, act, stride, steps)
+			}
+			if n%2 != 0 {
+				p.asm.gemmFloat(&out[r*ldo+o1-2], ldo, &w[(o1-2)*rowBytes], rowBytes, 1, act, stride, steps)
+			}
 		}
 	}
-	p.rowsDot(out, ldo, w, rowBytes, o0, o1, a, r, r1, s)
+	p.rowsDot(out, ldo, w, rowBytes, o0, o1, a, rest, r1, s)
 }

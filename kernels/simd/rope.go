@@ -52,7 +52,7 @@ func (r *runner) eachRowOfBatch(before func(), f func(row int)) {
 			f(row)
 		}
 	}
-	r.steps = append(r.steps, func() {
+	r.addStep(func() {
 		before()
 		if len(r.batch.Rows) < 16 {
 			for row := range r.batch.Rows {
@@ -69,9 +69,9 @@ func rotateHalves(y, x, cs []float32) {
 	n := len(x) / 2
 	cos, sin, lo, hi := cs[:n], cs[n:2*n], x[:n], x[n:2*n]
 	ylo, yhi := y[:n], y[n:2*n]
-	for i := range n {
+	for i := rotateHalvesGroups(level, y, x, cos, sin); i < n; i++ {
 		u, v := lo[i], hi[i]
-		ylo[i], yhi[i] = u*cos[i]-v*sin[i], u*sin[i]+v*cos[i]
+		ylo[i], yhi[i] = float32(u*cos[i])-float32(v*sin[i]), float32(u*sin[i])+float32(v*cos[i])
 	}
 }
 
@@ -79,8 +79,8 @@ func rotateHalves(y, x, cs []float32) {
 func rotatePairs(y, x, cs []float32) {
 	n := len(x) / 2
 	cos, sin := cs[:n], cs[n:2*n]
-	for i := range n {
+	for i := rotatePairsGroups(level, y, x, cos, sin); i < n; i++ {
 		u, v := x[2*i], x[2*i+1]
-		y[2*i], y[2*i+1] = u*cos[i]-v*sin[i], u*sin[i]+v*cos[i]
+		y[2*i], y[2*i+1] = float32(u*cos[i])-float32(v*sin[i]), float32(u*sin[i])+float32(v*cos[i])
 	}
 }

@@ -23,18 +23,18 @@ SAMPLER(penalties) {
 	if (table_whole(row)) {
 		for (uint32_t i = 0; i < n; i++) {
 			uint32_t id = recent[i];
-			if (id >= row->n || counts[id] == 0) continue;
+			if (id >= sampler.n_vocab || counts[id] == 0) continue;
 			row->logits[id] = penalised(row->logits[id], counts[id], repeat, frequency, presence);
-			counts[id] = 0;
+			counts[id] = 0; // a whole row has every id, so all counts end up 0
 		}
 	} else {
 		for (uint32_t i = 0; i < row->n; i++) {
 			uint32_t id = row->ids[i];
 			if (id < sampler.n_vocab && counts[id]) row->logits[i] = penalised(row->logits[i], counts[id], repeat, frequency, presence);
 		}
+		for (uint32_t i = 0; i < n; i++)
+			if (recent[i] < sampler.n_vocab) counts[recent[i]] = 0;
 	}
-	for (uint32_t i = 0; i < n; i++)
-		if (recent[i] < sampler.n_vocab) counts[recent[i]] = 0;
 	row->flags &= ~(uint32_t)FORGE_ROW_FLAG_SORTED;
 	return FORGE_OK;
 }

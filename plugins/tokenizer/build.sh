@@ -14,7 +14,7 @@ LDFLAGS="--no-entry --strip-all --stack-first -z stack-size=65536"
 
 tmp=$(mktemp -d)
 trap 'rm -r "$tmp"' EXIT
-for name in ${*:-spm}; do
+for name in ${*:-spm bpe}; do
 	$CLANG $CFLAGS -c "$name.c" -o "$tmp/$name.o"
 	$WASM_LD $LDFLAGS "$tmp/$name.o" -o "$name.wasm"
 	chmod 644 "$name.wasm"

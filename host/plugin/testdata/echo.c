@@ -5,7 +5,7 @@ FORGE_MANIFEST("name = \"echo\"\nversion = \"1.0\"\nkind = \"tokenizer\"\nabi = 
 FORGE_MARKER(tokenizer)
 
 static forge_vocab *vocab;
-static uint32_t mode;
+static uint32_t mode, seen;
 
 FORGE_EXPORT(forge_init) int32_t init(forge_init *f) {
 	vocab = f->vocab;
@@ -37,6 +37,12 @@ FORGE_EXPORT(tokenizer_encode) int32_t encode(forge_text *f) {
 	if (mode == 3) return f->consumed = f->input_len + 1, FORGE_OK;
 	if (mode == 4) return f->output_len = f->output_cap + 1, FORGE_OK;
 	if (mode == 5) return out[0] = vocab->n, f->output_len = 1, f->consumed = f->input_len, FORGE_OK;
+	if (mode == 6) { // takes all, works at the end: allowed
+		seen = (f->flags & FORGE_TEXT_FLAG_FIRST ? 0 : seen) + f->input_len;
+		if (f->flags & FORGE_TEXT_FLAG_LAST)
+			for (volatile uint32_t k = 0; k < 40 * seen; k++) {}
+		return f->consumed = f->input_len, FORGE_OK;
+	}
 	while (i < f->input_len && n < f->output_cap) {
 		if (f->input[i] == 1) __builtin_trap();
 		if (f->flags & FORGE_TEXT_FLAG_PARSE_SPECIAL) {

@@ -30,13 +30,16 @@ type body struct {
 	declEnd uint32 // where the expression begins
 	ins     []instr
 	targets []target // of all branches
-	labels  uint32   // blocks, loops and ifs
+	loops   uint32
+	inLoops uint64 // locals and parameters at loops, see Limits.MaxLoopMerges
+	inAll   uint64 // the same at all labels and branches
 	open    []frame
 }
 
 type frame struct {
 	opener int32
-	loops  int32 // loops among the frames from the function to this one
+	loops  uint32 // loops among the frames from the function to this one
+	arity  uint32 // operands of a branch to it
 	op     byte
 }
 
@@ -45,19 +48,24 @@ func (d *body) scan(m *Module, index uint32, code []byte, base int, lim *Limits)
 	r := &reader{b: code, base: base, at: m.place(index)}
 	d.code, d.base = code, base
 	d.ins, d.targets, d.open = d.ins[:0], d.targets[:0], d.open[:0]
-	d.labels = 0
+	d.loops, d.inLoops, d.inAll = 0, 0, 0
 	d.scanLocals(r, m, index, lim)
 	d.declEnd = uint32(r.pos)
-	d.open = append(d.open, frame{opener: toFunction})
+	d.open = append(d.open, frame{opener: toFunction, arity: uint32(len(m.types[m.funcs[index]].Results))})
 	for r.err == nil && len(d.open) > 0 {
 		d.scanInstr(r, m, lim)
 	}
 	if r.err == nil && r.left() > 0 {
 		r.fail(r.offset(), "%d bytes follow the end of the body", r.left())
 	}
-	if r.err == nil && uint64(d.labels)*uint64(d.locals) > uint64(lim.MaxFuncMerges) {
-		r.fail(base, "%d locals times %d labels exceed the limit of %d; split the function", d.locals, d.labels,
-			lim.MaxFuncMerges)
+	switch {
+	case r.err != nil:
+	case d.inLoops > uint64(lim.MaxLoopMerges):
+		r.fail(base, "%d locals in %d loops take too long to compile: %d merges, the limit is %d; split the function",
+			d.locals, d.loops, d.inLoops, lim.MaxLoopMerges)
+	case d.inAll > uint64(lim.MaxFuncMerges):
+		r.fail(base, "%d locals and the function's branches take too long to compile: %d merges, the limit is %d; split the function",
+			d.locals, d.inAll, lim.MaxFuncMerges)
 	}
 	return r.err
 }
@@ -83,16 +91,24 @@ func (d *body) scanInstr(r *reader, m *Module, lim *Limits) {
 	top := &d.open[len(d.open)-1]
 	switch op := in.op; {
 	case op == opBlock || op == opLoop || op == opIf:
-		m.blockType(r)
-		d.labels++
+		params, results := m.blockType(r)
 		if uint32(len(d.open)) > lim.MaxFuncNesting {
 			r.fail(start, "blocks nest deeper than the limit of %d", lim.MaxFuncNesting)
 		}
-		loops := top.loops
+		inner := frame{opener: self, loops: top.loops, arity: results, op: op}
+		d.inAll += uint64(d.locals + results)
 		if op == opLoop {
-			loops++
+			inner.loops++
+			inner.arity = params
+			d.loops++
+			d.inLoops += uint64(d.locals + params)
+			if d.loops > lim.MaxFuncLoops {
+				r.fail(start, "more than %d loops; split the function", lim.MaxFuncLoops)
+			} else if inner.loops > lim.MaxLoopNesting {
+				r.fail(start, "loops nest deeper than the limit of %d", lim.MaxLoopNesting)
+			}
 		}
-		d.open = append(d.open, frame{opener: self, loops: loops, op: op})
+		d.open = append(d.open, inner)
 	case op == opElse:
 		if top.op != opIf {
 			r.fail(start, "else without if")
@@ -177,7 +193,8 @@ func (d *body) branch(r *reader, start int, depth uint32) {
 		return
 	}
 	to := d.open[len(d.open)-1-int(depth)]
-	left := uint32(d.open[len(d.open)-1].loops - to.loops)
+	left := d.open[len(d.open)-1].loops - to.loops
+	d.inAll += uint64(to.arity)
 	if to.opener >= 0 && to.op != opLoop && left > 0 {
 		d.ins[to.opener].leaves = true
 	}
@@ -249,17 +266,21 @@ func (m *Module) scanSIMD(r *reader, start int) uint32 {
 	return sub
 }
 
-// blockType reads the type of a block; the operand types it implies are the compiler's to check.
-func (m *Module) blockType(r *reader) {
+// blockType reads the type of a block and returns its numbers of operands; their types are the compiler's to check.
+func (m *Module) blockType(r *reader) (params, results uint32) {
 	start := r.offset()
 	v := int64(r.leb(33, true, "a block type"))
 	switch {
 	case r.err != nil || v == -0x40:
 	case v < 0:
 		m.checkValueType(r, start, byte(v&0x7f), "a block type")
+		results = 1
 	case v >= int64(len(m.types)):
 		r.fail(start, "type %d, the module has %d", v, len(m.types))
+	default:
+		params, results = uint32(len(m.types[v].Params)), uint32(len(m.types[v].Results))
 	}
+	return
 }
 
 func (m *Module) typeIndex(r *reader) uint32 {

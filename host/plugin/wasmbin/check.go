@@ -196,6 +196,7 @@ func (m *Module) decodeCode(s section, lim *Limits) error {
 		r.fail(start, "%d bodies for %d functions", n, m.NFuncs)
 	}
 	var d body
+	var merges uint64
 	for i := 0; i < n && r.err == nil; i++ {
 		index := uint32(len(m.Imports) + i)
 		start = r.offset()
@@ -210,6 +211,10 @@ func (m *Module) decodeCode(s section, lim *Limits) error {
 		}
 		if err := d.scan(m, index, code, base, lim); err != nil {
 			return err
+		}
+		if merges += d.inLoops; merges > uint64(lim.MaxTotalMerges) {
+			r.fail(start, "the module's loops take too long to compile: more than %d merges up to %s; build with less inlining",
+				lim.MaxTotalMerges, m.place(index))
 		}
 		m.MaxFuncOps = max(m.MaxFuncOps, len(d.ins))
 	}

@@ -68,7 +68,8 @@ func TestCheckReadsGoGuest(t *testing.T) {
 func TestCheckRefuses(t *testing.T) {
 	void, number := ft("", ""), ft("", "i")
 	small := Limits{MaxModuleBytes: 2000, MaxTypes: 3, MaxTypeValues: 2, MaxImports: 1, MaxFunctions: 2, MaxGlobals: 2,
-		MaxExports: 2, MaxTable: 4, MaxData: 2, MaxPages: 2, MaxFuncBytes: 200, MaxFuncLocals: 20, MaxFuncNesting: 6, MaxFuncMerges: 40}
+		MaxExports: 2, MaxTable: 4, MaxData: 2, MaxPages: 2, MaxFuncBytes: 200, MaxFuncLocals: 20, MaxFuncNesting: 6,
+		MaxFuncLoops: 4, MaxLoopNesting: 2, MaxLoopMerges: 30, MaxFuncMerges: 50, MaxTotalMerges: 40}
 	body := func(code ...byte) []byte { return one(void, fn(code...)) }
 	for _, c := range []struct {
 		name string
@@ -249,8 +250,18 @@ func TestCheckRefuses(t *testing.T) {
 			`function 0 "run", offset 0x4c: 4294967296 locals, the limit is 20`},
 		{"local of a reference", one(void, fnLocals(raw(1, 1, 0x70))),
 			`function 0 "run", offset 0x4b: the type of a local is funcref: forge does not run reference types; build with -mno-reference-types and keep function pointers in one table`},
-		{"merges", one(void, fnLocals(raw(1, 20, 0x7f), opLoop, 0x40, opEnd, opLoop, 0x40, opEnd, opLoop, 0x40, opEnd)),
-			`function 0 "run", offset 0x49: 20 locals times 3 labels exceed the limit of 40; split the function`},
+		{"merges", one(void, fnLocals(raw(1, 20, 0x7f), repeat(3, raw(opBlock, typeVoid, opEnd))...)),
+			`function 0 "run", offset 0x49: 20 locals and the function's branches take too long to compile: 60 merges, the limit is 50; split the function`},
+		{"merges of branches", one(number, fn(cat(i32c(1), i32c(1), raw(opBrTable), uleb(50), make([]byte, 51))...)),
+			`function 0 "run", offset 0x4a: 0 locals and the function's branches take too long to compile: 51 merges, the limit is 50; split the function`},
+		{"merges of loops", one(void, fnLocals(raw(1, 20, 0x7f), repeat(2, raw(opLoop, typeVoid, opEnd))...)),
+			`function 0 "run", offset 0x49: 20 locals in 2 loops take too long to compile: 40 merges, the limit is 30; split the function`},
+		{"merges of the module", many([][]byte{void}, []byte{0, 0}, fnLocals(raw(1, 20, 0x7f), opLoop, typeVoid, opEnd), fnLocals(raw(1, 15, 0x7f), repeat(2, raw(opLoop, typeVoid, opEnd))...)),
+			`the code section, offset 0x51: the module's loops take too long to compile: more than 40 merges up to function 1 "run"; build with less inlining`},
+		{"loops", body(repeat(5, raw(opLoop, typeVoid, opEnd))...),
+			`function 0 "run", offset 0x56: more than 4 loops; split the function`},
+		{"loops in loops", body(opLoop, typeVoid, opLoop, typeVoid, opLoop, typeVoid),
+			`function 0 "run", offset 0x4e: loops nest deeper than the limit of 2`},
 		{"nesting", body(opBlock, 0x40, opBlock, 0x40, opBlock, 0x40, opBlock, 0x40, opBlock, 0x40, opBlock, 0x40, opBlock, 0x40),
 			`function 0 "run", offset 0x56: blocks nest deeper than the limit of 6`},
 		{"else without if", body(opElse),

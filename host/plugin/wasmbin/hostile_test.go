@@ -68,6 +68,8 @@ func hostiles() []hostile {
 		{name: "table.copy of all", wasm: guestWith(1, loopOf(i32c(1), i32c(0), i32c(59999), raw(opBulk, 14, 0, 0)))},
 		{name: "memory.grow by 0", wasm: guestWith(1, loopOf(i32c(0), raw(opMemoryGrow, 0, opDrop)))},
 		{name: "memory.grow by 1", wasm: guestWith(1, loopOf(i32c(1), raw(opMemoryGrow, 0, opDrop)))},
+		{name: "memory.grow without a loop", wasm: guestWith(1, repeat(2000, cat(i32c(0), raw(opMemoryGrow, 0, opDrop))))},
+		{name: "memory.fill without a loop", wasm: guestWith(256, repeat(2000, cat(i32c(0), i32c(1), i32c(256*65536), raw(opBulk, 11, 0))))},
 		{name: "pointer chase", page: 256, wasm: guestWith(256, loopOf(raw(opLocalGet, 0, 0x28, 2, 0, opLocalSet, 0)))},
 		{name: "pointer chase by vectors", page: 256,
 			wasm: guestWith(256, loopOf(raw(opLocalGet, 0, opSIMD, 0, 0, 0, opSIMD, 0x1b, 0, opLocalSet, 0)))},
@@ -277,5 +279,68 @@ func TestMeterDepthBoundsStack(t *testing.T) {
 	t.Logf("stacks of %d KiB were allocated", grown>>10)
 	if grown > 64<<20 {
 		t.Errorf("stacks took %s", fmt.Sprint(grown))
+	}
+}
+
+// Ensure that a function at the limits of Check compiles in seconds; without them the first would take minutes.
+func TestCheckBoundsCompileTime(t *testing.T) {
+	if testing.Short() {
+		t.Skip("compiles for seconds")
+	}
+	shape := func(locals, groups, nest int, kind byte, per int) []byte {
+		var code []byte
+		n := 0
+		work := func() {
+			for range per {
+				n++
+				code = cat(code, raw(opLocalGet), uleb(uint64(n%locals)), raw(opLocalGet), uleb(uint64((n*7+1)%locals)),
+					raw(0x6a, opLocalSet), uleb(uint64((n*3+2)%locals)))
+			}
+		}
+		for range groups {
+			for range nest {
+				code = append(code, kind, typeVoid)
+				work()
+			}
+			for range nest {
+				work()
+				code = append(code, opLocalGet, 0, opBrIf, 0, opEnd)
+			}
+		}
+		return module(sec(secType, vec(ft("", ""))), sec(secFunction, vec(raw(0))),
+			sec(secCode, vec(fnLocals(vec(cat(uleb(uint64(locals)), raw(0x7f))), code...))))
+	}
+	for _, c := range []struct {
+		locals, groups, nest int
+		kind                 byte
+		per                  int
+		refused              bool
+	}{
+		{locals: 1000, groups: 1, nest: 1000, kind: opLoop, per: 2, refused: true},
+		{locals: 50, groups: 5000, nest: 1, kind: opLoop, per: 1, refused: true},
+		{locals: 64, groups: 256, nest: 1, kind: opLoop, per: 5},
+		{locals: 256, groups: 1, nest: 64, kind: opLoop, per: 20},
+		{locals: 2000, groups: 1, nest: 8, kind: opLoop, per: 400},
+		{locals: 50, groups: 3000, nest: 1, kind: opBlock, per: 5},
+	} {
+		wasm := shape(c.locals, c.groups, c.nest, c.kind, c.per)
+		if _, err := Check(wasm, Limits{}); (err != nil) != c.refused {
+			t.Errorf("%+v: %v", c, err)
+		}
+		if c.refused {
+			continue
+		}
+		for _, w := range [][]byte{wasm, metered(t, wasm, MeterOptions{}), metered(t, wasm, MeterOptions{Refill: true})} {
+			r := engine(t, "compiler")
+			start := time.Now()
+			if _, err := r.CompileModule(ctx, w); err != nil {
+				t.Error(err)
+			}
+			took := time.Since(start)
+			t.Logf("%d locals, %d times %d of %#02x: %d bytes compile in %v", c.locals, c.groups, c.nest, c.kind, len(w), took)
+			if took > 30*time.Second {
+				t.Errorf("%+v compiles in %v", c, took)
+			}
+		}
 	}
 }

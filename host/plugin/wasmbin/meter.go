@@ -111,7 +111,9 @@ type rewriter struct {
 
 // eachBody decodes the bodies in turn; the callee must not keep the body.
 func (w *rewriter) eachBody(each func(index uint32, d *body)) error {
-	lim := Limits{MaxFuncBytes: 1<<32 - 1, MaxFuncLocals: 1<<32 - 1, MaxFuncNesting: 1<<32 - 1, MaxFuncMerges: 1<<32 - 1}
+	const none = 1<<32 - 1 // the limits held in Check
+	lim := Limits{MaxFuncBytes: none, MaxFuncLocals: none, MaxFuncNesting: none, MaxFuncLoops: none, MaxLoopNesting: none,
+		MaxLoopMerges: none, MaxFuncMerges: none}
 	for _, s := range w.m.sections {
 		if s.id != secCode {
 			continue

@@ -205,6 +205,9 @@ func TestChargesCoverPaths(t *testing.T) {
 	if !testing.Short() {
 		wasms["go"] = buildGoGuest(t)
 	}
+	for seed := range uint64(200) {
+		wasms[fmt.Sprint("program ", seed)] = randomModule(seed)
+	}
 	rng := rand.New(rand.NewPCG(1, 2))
 	for name, wasm := range wasms {
 		m := checked(t, wasm, wasip1(Limits{}))

@@ -40,6 +40,8 @@ func main() {
 		{"gemm_avx2", emitGemmsAVX2},
 		{"gemm_vnni", emitGemmsVNNI},
 		{"gemm_float", emitFloatGemms},
+		{"attention", emitAttention},
+		{"vector", emitVectors},
 	}
 	for _, o := range outputs {
 		if err := write(o.name, o.emit); err != nil {

@@ -28,6 +28,9 @@ type Guest struct {
 
 const errorCap = 512
 
+// compiled spares the tests the compiler's time for each of their many instances.
+var compiled = wazero.NewCompilationCache()
+
 // Open instantiates the module in the file with an arena of that many bytes and calls forge_init with the frame that
 // fill completes (nil: nothing to add).
 func Open(tb testing.TB, file string, arena uint32, fill func(g *Guest, frame abi.Init)) *Guest {
@@ -43,7 +46,7 @@ func OpenWith(tb testing.TB, config wazero.RuntimeConfig, file string, arena uin
 		tb.Fatal(err)
 	}
 	ctx := context.Background()
-	rt := wazero.NewRuntimeWithConfig(ctx, config)
+	rt := wazero.NewRuntimeWithConfig(ctx, config.WithCompilationCache(compiled))
 	tb.Cleanup(func() { rt.Close(ctx) })
 	mod, err := rt.InstantiateWithConfig(ctx, code, wazero.NewModuleConfig().WithName(""))
 	if err != nil {
@@ -91,10 +94,6 @@ func (g *Guest) Alloc(n uint32) uint32 {
 	clear(g.Bytes(at, n))
 	return at
 }
-
-// Mark and Release bound a stretch of allocations.
-func (g *Guest) Mark() uint32        { return g.used }
-func (g *Guest) Release(mark uint32) { g.used = mark }
 
 // Bytes views the guest's memory.
 func (g *Guest) Bytes(at, n uint32) []byte {

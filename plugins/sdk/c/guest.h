@@ -1,4 +1,5 @@
-// guest.h: the hand-written part of the C SDK: arena, errors, strings, maths and the generator, for freestanding guests.
+// guest.h: the hand-written part of the C SDK: arena, errors and what a freestanding compiler calls. Beside it, for those
+// who need them: math.h (exp, log), random.h (the generator), arch.h (architecture guests).
 // A guest is one .c file:
 //
 //     #include "guest.h"

@@ -15,7 +15,7 @@ pub fn install(env: &mut Environment) {
     env.add_filter("tojson", tojson);
     env.add_filter("string", |v: &Value| python::to_str(v));
     env.add_filter("pprint", |v: &Value| python::to_repr(v));
-    env.add_filter("safe", |v: &Value| Value::from_safe_string(python::to_str(v)));
+    env.add_filter("safe", |v: &Value| python::to_str(v).map(Value::from_safe_string));
     env.add_filter("trim", texts::trim);
     env.add_filter("indent", texts::indent);
     env.add_filter("truncate", texts::truncate);
@@ -45,7 +45,7 @@ pub fn install(env: &mut Environment) {
     }
 
     env.add_function("raise_exception", |v: &Value| -> Result<Value, Error> {
-        Err(Error::new(ErrorKind::InvalidOperation, python::to_str(v)).with_source(Raised))
+        Err(Error::new(ErrorKind::InvalidOperation, python::to_str(v)?).with_source(Raised))
     });
     env.add_function("strftime_now", strftime_now);
     env.add_function("dict", dict);
@@ -83,7 +83,7 @@ fn tojson(state: &State, value: &Value, args: Rest<ValueOrKwargs>) -> Result<Str
     let (item_separator, key_separator) = match args.next("separators")?.filter(|v| !v.is_none()) {
         None => (if indent.is_some() { "," } else { ", " }.to_string(), ": ".to_string()),
         Some(v) => match v.try_iter()?.collect::<Vec<_>>().as_slice() {
-            [a, b] => (python::to_str(a), python::to_str(b)),
+            [a, b] => (python::to_str(a)?, python::to_str(b)?),
             _ => return Err(failure("tojson: separators must be a pair of strings")),
         },
     };
@@ -95,7 +95,7 @@ fn tojson(state: &State, value: &Value, args: Rest<ValueOrKwargs>) -> Result<Str
 /// `join(value, d="", attribute=None)`: the items' texts with `d` between them.
 fn join(state: &State, value: &Value, args: Rest<ValueOrKwargs>) -> Result<String, Error> {
     let mut args = Arguments::new(args)?;
-    let d = args.next("d")?.map_or_else(String::new, |d| python::to_str(&d));
+    let d = args.next("d")?.map_or_else(|| Ok(String::new()), |d| python::to_str(&d))?;
     let attribute = args.next("attribute")?.filter(|a| !a.is_none());
     args.end()?;
     let mut out = String::new();
@@ -106,8 +106,8 @@ fn join(state: &State, value: &Value, args: Rest<ValueOrKwargs>) -> Result<Strin
             out.push_str(&d);
         }
         match &attribute {
-            Some(path) => out.push_str(&python::to_str(&attribute_of(&item, path)?)),
-            None => out.push_str(&python::to_str(&item)),
+            Some(path) => out.push_str(&python::to_str(&attribute_of(&item, path)?)?),
+            None => out.push_str(&python::to_str(&item)?),
         }
     }
     Ok(out)
@@ -140,7 +140,7 @@ fn list(state: &State, value: &Value) -> Result<Value, Error> {
 fn dictsort(state: &State, value: &Value, args: Rest<ValueOrKwargs>) -> Result<Value, Error> {
     let mut args = Arguments::new(args)?;
     let case_sensitive = args.flag("case_sensitive")?;
-    let by = args.next("by")?.map_or_else(|| "key".into(), |v| python::to_str(&v));
+    let by = args.next("by")?.map_or_else(|| Ok("key".into()), |v| python::to_str(&v))?;
     let reverse = args.flag("reverse")?;
     args.end()?;
     let by_key = match by.as_str() {

@@ -4,7 +4,7 @@ use crate::python;
 use indexmap::IndexMap;
 use minijinja::value::{Enumerator, Object, ObjectRepr, Value, ValueKind};
 use minijinja::{Error, ErrorKind, State};
-use std::fmt;
+use std::fmt::{self, Write};
 use std::sync::Arc;
 
 /// A list of the input. Its text is Python's, wherever the text is asked for.
@@ -33,15 +33,20 @@ impl Object for List {
 
 impl fmt::Debug for List {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[")?;
-        for (n, item) in self.0.iter().enumerate() {
-            if n > 0 {
-                f.write_str(", ")?;
+        shown(f, |out| {
+            out.write_char('[')?;
+            for (n, item) in self.0.iter().enumerate() {
+                out.write_str(if n > 0 { ", " } else { "" })?;
+                python::write_repr(out, item, 1)?;
             }
-            python::write_repr(f, item, 0)?;
-        }
-        f.write_str("]")
+            out.write_char(']')
+        })
     }
+}
+
+/// Writes a text of bounded length. Who formats a value must not meet an error.
+fn shown(f: &mut fmt::Formatter<'_>, write: impl FnOnce(&mut dyn Write) -> fmt::Result) -> fmt::Result {
+    f.write_str(python::bounded(write).as_deref().unwrap_or("..."))
 }
 
 impl Object for Dict {
@@ -68,16 +73,16 @@ impl Object for Dict {
 
 impl fmt::Debug for Dict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("{")?;
-        for (n, (key, item)) in self.0.iter().enumerate() {
-            if n > 0 {
-                f.write_str(", ")?;
+        shown(f, |out| {
+            out.write_char('{')?;
+            for (n, (key, item)) in self.0.iter().enumerate() {
+                out.write_str(if n > 0 { ", " } else { "" })?;
+                python::write_repr(out, &Value::from(key), 1)?;
+                out.write_str(": ")?;
+                python::write_repr(out, item, 1)?;
             }
-            python::write_repr(f, &Value::from(key), 0)?;
-            f.write_str(": ")?;
-            python::write_repr(f, item, 0)?;
-        }
-        f.write_str("}")
+            out.write_char('}')
+        })
     }
 }
 
@@ -168,7 +173,7 @@ impl Writer<'_> {
         let grown = self.out.len() - self.paid;
         if grown >= 64 {
             self.paid = self.out.len();
-            self.state.consume_fuel((grown / 16) as u64)?;
+            self.state.consume_fuel((grown / 4) as u64)?;
         }
         Ok(())
     }

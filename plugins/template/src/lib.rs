@@ -12,6 +12,12 @@
 //! assert_eq!(prompt, "<user>hi");
 //! ```
 //!
+//! What differs from Jinja2, and why: a macro has no `varargs` and `kwargs`, the filters `random`, `urlize`,
+//! `urlencode`, `xmlattr`, `striptags` and `wordwrap` and the function `lipsum` do not exist, and neither do blocks,
+//! inheritance and imports (no chat template of the field uses them, and one file has nothing to import); an unknown
+//! filter is an error when it is reached, not before; whole numbers end at 128 bits; operators between two constants
+//! are worked out by minijinja's rules; a list times a number is no list for `tojson`.
+//!
 //! Caveats: a template is a stranger's program. Run it in the sandbox, with the host's limits of memory and fuel;
 //! the limits here turn the usual excesses into a message, they do not replace the sandbox.
 

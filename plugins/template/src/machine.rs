@@ -4,7 +4,7 @@
 use crate::generator::Generator;
 use crate::{numbers, python};
 use minijinja::machinery::{CodeGenerator, Instruction, Instructions};
-use minijinja::value::{Value, ValueKind};
+use minijinja::value::{Tuple, Value, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, State};
 use std::cmp::Ordering;
 
@@ -27,7 +27,7 @@ const NO_SLOT: u8 = !0;
 pub fn install(env: &mut Environment) {
     env.add_filter(ITER, iterable);
     env.add_filter(IN, contains);
-    env.add_filter(CONCAT, |a: &Value, b: &Value| python::to_str(a) + &python::to_str(b));
+    env.add_filter(CONCAT, |a: &Value, b: &Value| Ok::<_, Error>(python::to_str(a)? + &python::to_str(b)?));
     env.add_filter(ADD, add);
     env.add_filter(PERCENT, numbers::percent);
     env.add_filter(GENERATOR, Generator::over);
@@ -41,9 +41,6 @@ pub fn install(env: &mut Environment) {
 pub fn finish(code: CodeGenerator<'static>, name: &'static str, source: &'static str) -> Instructions<'static> {
     let (old, _) = code.finish();
     let length = (0..).take_while(|at| old.get(*at).is_some()).count() as u32;
-    let get = |at: u32| old.get(at).into_iter();
-    // Only a program that marks texts as safe can make two texts whose sum escapes one of them.
-    let escapes = (0..length).flat_map(get).any(|i| matches!(i, Instruction::ApplyFilter("safe" | "escape" | "e", ..)));
 
     // Every loop gets one instruction in front, and every generator one behind; a jump to a loop goes to the former.
     let mut moved = Vec::with_capacity(length as usize + 1);
@@ -71,7 +68,7 @@ pub fn finish(code: CodeGenerator<'static>, name: &'static str, source: &'static
             }
             Instruction::In => operator(IN),
             Instruction::StringConcat => operator(CONCAT),
-            Instruction::Add if escapes => operator(ADD),
+            Instruction::Add => operator(ADD),
             Instruction::Rem => operator(PERCENT),
             Instruction::Lt => operator(ORDER[0]),
             Instruction::Lte => operator(ORDER[1]),
@@ -110,7 +107,7 @@ fn contains(state: &mut State, needle: &Value, container: &Value) -> Result<bool
     match container.kind() {
         ValueKind::Undefined => Ok(false),
         ValueKind::None | ValueKind::Bool | ValueKind::Number => {
-            Err(failure(format!("in: {} is not iterable", python::to_str(container))))
+            Err(failure(format!("in: {container} is not iterable")))
         }
         ValueKind::String if needle.as_str().is_none() => {
             Err(failure(format!("in: a string contains strings only, not {}", needle.kind())))
@@ -140,8 +137,8 @@ pub fn order(a: &Value, b: &Value) -> Result<Option<Ordering>, Error> {
     }
 }
 
-/// The sum of two values in a program that marks texts as safe: of a safe and a plain text, the plain one is escaped.
-fn add(a: &Value, b: &Value) -> Result<Value, Error> {
+/// The sum of two values. Of a text marked as safe and a plain one, the plain one is escaped.
+fn add(state: &State, a: &Value, b: &Value) -> Result<Value, Error> {
     if let (Some(x), Some(y)) = (a.as_str(), b.as_str()) {
         return Ok(match (a.is_safe(), b.is_safe()) {
             (false, false) => Value::from(x.to_string() + y),
@@ -154,7 +151,9 @@ fn add(a: &Value, b: &Value) -> Result<Value, Error> {
         return sum;
     }
     if a.kind() == ValueKind::Seq && b.kind() == ValueKind::Seq && a.is_tuple() == b.is_tuple() {
-        return Ok(a.try_iter()?.chain(b.try_iter()?).collect());
+        state.consume_fuel((a.len().unwrap_or(0) + b.len().unwrap_or(0)) as u64)?;
+        let items = a.try_iter()?.chain(b.try_iter()?);
+        return Ok(if a.is_tuple() { Value::from(Tuple::from(items.collect::<Vec<_>>())) } else { items.collect() });
     }
     Err(failure(format!("+: {} and {} cannot be added", a.kind(), b.kind())))
 }

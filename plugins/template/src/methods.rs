@@ -83,6 +83,10 @@ fn string(state: &State, s: &str, method: &str, args: &[Value]) -> Result<Option
         "find" | "rfind" | "index" | "rindex" | "count" => search(s, method, args)?,
         "ljust" | "rjust" | "center" | "zfill" => pad(state, s, method, args)?,
         "join" => join(state, s, args)?,
+        "format" => {
+            bound_widths(s, args)?;
+            return Ok(None);
+        }
         "title" => {
             let () = from_args(args)?;
             Value::from(title(s))
@@ -285,6 +289,21 @@ fn join(state: &State, s: &str, args: &[Value]) -> Result<Value, Error> {
         out.push_str(text);
     }
     Ok(Value::from(out))
+}
+
+/// Refuses a format with a width or precision of six digits or more, written out or passed for a field like
+/// `{:{width}}`: the text would be made at once, whatever its size.
+fn bound_widths(format: &str, args: &[Value]) -> Result<(), Error> {
+    let long_digits = format.split(|c: char| !c.is_ascii_digit()).any(|run| run.len() > 5);
+    let nested = format.split('{').skip(1).any(|field| field.ends_with(':') || (field.contains(':') && !field.contains('}')));
+    let large = |v: &Value| v.as_i64().is_some_and(|n| n > 99_999);
+    let large_argument = || {
+        args.iter().any(|v| large(v) || (v.is_kwargs() && v.as_object().and_then(|o| o.try_iter_pairs()).is_some_and(|mut p| p.any(|(_, v)| large(&v)))))
+    };
+    if long_digits || (nested && large_argument()) {
+        return Err(failure("format: a width or precision of more than 99999"));
+    }
+    Ok(())
 }
 
 /// A letter after anything but a letter is upper case, every other lower.

@@ -1,9 +1,8 @@
 //! Numbers as Python reads and divides them.
 
 use crate::arguments::Arguments;
-use minijinja::formatting::{format, FormatStyle};
 use minijinja::value::{Rest, Value, ValueKind, ValueOrKwargs};
-use minijinja::{Error, ErrorKind};
+use minijinja::{Error, ErrorKind, State};
 
 /// The filter `int(value, default=0, base=10)`.
 pub fn int(value: &Value, args: Rest<ValueOrKwargs>) -> Result<Value, Error> {
@@ -73,10 +72,11 @@ fn read_float(text: &str) -> Option<f64> {
 }
 
 /// The operator `%`: fills a text's places, or gives the remainder, which has the divisor's sign.
-pub fn percent(a: &Value, b: &Value) -> Result<Value, Error> {
-    if let Some(text) = a.as_str() {
-        let args: Vec<Value> = if b.is_tuple() { b.try_iter()?.collect() } else { vec![b.clone()] };
-        return format(FormatStyle::Printf, text, &args).map(Value::from);
+pub fn percent(state: &mut State, a: &Value, b: &Value) -> Result<Value, Error> {
+    if a.as_str().is_some() {
+        let places = if b.is_tuple() { b.try_iter()?.collect() } else { vec![b.clone()] };
+        let args: Vec<Value> = std::iter::once(a.clone()).chain(places).collect();
+        return state.apply_filter("format", &args);
     }
     if let (Some(x), Some(y)) = (whole(a), whole(b)) {
         if y == 0 {

@@ -86,10 +86,9 @@ impl ChatTemplate {
     pub fn compile(text: &str, bos: &str, eos: &str, limits: Limits) -> Result<ChatTemplate, Failure> {
         let mut env = Environment::new();
         env.set_formatter(|out, _, value| {
-            let mut text = String::new();
             match value.as_str() {
                 Some(s) => out.write_str(s),
-                None => python::write_str(&mut text, value).and_then(|()| out.write_str(&text)),
+                None => out.write_str(&python::to_str(value)?),
             }
             .map_err(Error::from)
         });
@@ -97,7 +96,9 @@ impl ChatTemplate {
         env.set_recursion_limit(limits.depth);
         filters::install(&mut env);
         machine::install(&mut env);
-        let text: &'static str = source::prepare(text).leak();
+        let text = source::prepare(text)
+            .map_err(|(line, text)| Failure::Template { line: Some(line), text: text.to_string() })?;
+        let text: &'static str = text.leak();
         let mut code = CodeGenerator::new(NAME, text);
         code.compile_stmt(&machinery::parse(text, NAME, source::syntax()?)?);
         let program = machine::finish(code, NAME, text);

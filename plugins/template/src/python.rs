@@ -1,28 +1,48 @@
 //! How Python writes values: `str`, `repr` and the text of a float.
 
 use minijinja::value::{Value, ValueKind};
+use minijinja::{Error, ErrorKind};
 use std::fmt::{self, Write};
 
 /// Containers nested deeper than this are written as `...`, so that a value that a template nested
 /// on purpose cannot use up the stack.
 pub const MAX_DEPTH: usize = 200;
 
+/// The longest text that a value may have: lists that share their items may mean more than any memory holds.
+const MAX_TEXT: usize = 8 << 20;
+
 /// Python's `str(value)`. An undefined value gives the empty text, as Jinja2's does.
-pub fn to_str(value: &Value) -> String {
-    if let Some(s) = value.as_str() {
-        return s.to_string();
+pub fn to_str(value: &Value) -> Result<String, Error> {
+    match value.as_str() {
+        Some(s) => Ok(s.to_string()),
+        None => bounded(|out| write_str(out, value)),
     }
-    let mut out = String::new();
-    // Writing into a String cannot fail.
-    let _ = write_str(&mut out, value);
-    out
 }
 
 /// Python's `repr(value)`.
-pub fn to_repr(value: &Value) -> String {
-    let mut out = String::new();
-    let _ = write_repr(&mut out, value, 0);
-    out
+pub fn to_repr(value: &Value) -> Result<String, Error> {
+    bounded(|out| write_repr(out, value, 0))
+}
+
+/// What is written, unless it is too long.
+pub fn bounded(write: impl FnOnce(&mut dyn Write) -> fmt::Result) -> Result<String, Error> {
+    struct Bounded(String);
+
+    impl Write for Bounded {
+        fn write_str(&mut self, s: &str) -> fmt::Result {
+            if s.len() > MAX_TEXT - self.0.len() {
+                return Err(fmt::Error);
+            }
+            self.0.push_str(s);
+            Ok(())
+        }
+    }
+
+    let mut out = Bounded(String::new());
+    match write(&mut out) {
+        Ok(()) => Ok(out.0),
+        Err(_) => Err(Error::new(ErrorKind::InvalidOperation, "the text of the value is too long")),
+    }
 }
 
 /// Writes Python's `str(value)`.
@@ -169,7 +189,7 @@ mod tests {
     use super::*;
 
     fn repr(v: Value) -> String {
-        to_repr(&v)
+        to_repr(&v).unwrap()
     }
 
     #[test]

@@ -4,6 +4,11 @@ use minijinja::machinery::{tokenize, Token};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::Error;
 
+/// Tokens that one tag may have, operators like `not` in a row, and tags `elif` in the text.
+const MAX_TOKENS: usize = 4000;
+const MAX_SIGNS: usize = 50;
+const MAX_ELIFS: usize = 1000;
+
 /// White space control as transformers sets it.
 pub fn syntax() -> Result<SyntaxConfig, Error> {
     SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).keep_trailing_newline(false).build()
@@ -16,15 +21,24 @@ pub fn syntax() -> Result<SyntaxConfig, Error> {
 /// - A line end behind the tag `raw` belongs to the block in Jinja2: the tag gets the sign that keeps it.
 /// - The escapes of Python's strings that minijinja does not know become ones that it does.
 ///
-/// A text that does not tokenise is left to the parser's message.
-pub fn prepare(text: &str) -> String {
+/// A text that does not tokenise is left to the parser's message. An error is the line and the text of a refusal: the
+/// parser and the code generator call themselves for each operator of a chain, so that a long one uses up the stack.
+pub fn prepare(text: &str) -> Result<String, (usize, &'static str)> {
     let text = text.replace("\r\n", "\n").replace('\r', "\n");
-    let Ok(syntax) = syntax() else { return text };
+    let Ok(syntax) = syntax() else { return Ok(text) };
+    let (mut of_tag, mut signs, mut elifs) = (0, 0, 0); // tokens of the tag so far; unary operators in a row
     let mut edits = Vec::new();
     let mut end = 0; // of the token before
     let mut opens = false; // the token before opened a block
     for token in tokenize(&text, false, syntax) {
-        let Ok((token, span)) = token else { return text.clone() };
+        let Ok((token, span)) = token else { return Ok(text.clone()) };
+        of_tag = if matches!(token, Token::BlockStart | Token::VariableStart) { 0 } else { of_tag + 1 };
+        signs = if matches!(token, Token::Ident("not") | Token::Minus | Token::Plus) { signs + 1 } else { 0 };
+        elifs += usize::from(opens && matches!(token, Token::Ident("elif")));
+        if of_tag > MAX_TOKENS || signs > MAX_SIGNS || elifs > MAX_ELIFS {
+            let text = if elifs > MAX_ELIFS { "too many branches of elif" } else { "the expression is too long" };
+            return Err((span.start_line.into(), text));
+        }
         let range = span.start_offset as usize..span.end_offset as usize;
         match token {
             Token::Ident("generation") if opens && closes(&text[range.end..]) => edits.push((range.clone(), "with".into())),
@@ -43,7 +57,7 @@ pub fn prepare(text: &str) -> String {
         out.push_str(&new);
         copied = range.end;
     }
-    out + &text[copied..]
+    Ok(out + &text[copied..])
 }
 
 /// Whether the text begins with the end of a block.
@@ -101,7 +115,7 @@ mod tests {
             ("{% if generation %}{% set generation = 1 %}{% endif %}", "{% if generation %}{% set generation = 1 %}{% endif %}"),
             ("a\r\n{%generation%}\rb{% endgeneration %}", "a\n{%with%}\nb{% endwith %}"),
         ] {
-            assert_eq!(prepare(text), want);
+            assert_eq!(prepare(text).unwrap(), want);
         }
     }
 }

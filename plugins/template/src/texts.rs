@@ -10,11 +10,11 @@ pub fn trim(value: &Value, args: Rest<ValueOrKwargs>) -> Result<String, Error> {
     let mut args = Arguments::new(args)?;
     let chars = args.next("chars")?.filter(|c| !c.is_none());
     args.end()?;
-    let text = to_str(value);
+    let text = to_str(value)?;
     Ok(match chars {
         None => text.trim_matches(is_space).to_string(),
         Some(chars) => {
-            let set = to_str(&chars);
+            let set = to_str(&chars)?;
             text.trim_matches(|c| set.contains(c)).to_string()
         }
     })
@@ -56,13 +56,13 @@ pub fn truncate(value: &Value, args: Rest<ValueOrKwargs>) -> Result<String, Erro
     let mut args = Arguments::new(args)?;
     let length = args.next("length")?.map_or(Ok(255), i64::try_from)?;
     let kill = args.flag("killwords")?;
-    let end = args.next("end")?.map_or_else(|| "...".into(), |v| to_str(&v));
+    let end = args.next("end")?.map_or_else(|| Ok("...".into()), |v| to_str(&v))?;
     let leeway = match args.next("leeway")?.filter(|v| !v.is_none()) {
         Some(leeway) => i64::try_from(leeway)?,
         None => 5,
     };
     args.end()?;
-    let text = to_str(value);
+    let text = to_str(value)?;
     let tail = end.chars().count() as i64;
     if length < tail || leeway < 0 {
         return Err(failure(format!("truncate: length must be at least {tail} and leeway at least 0")));
@@ -80,12 +80,13 @@ pub fn center(state: &mut State, value: &Value, args: Rest<ValueOrKwargs>) -> Re
     let mut args = Arguments::new(args)?;
     let width = args.next("width")?.unwrap_or_else(|| Value::from(80));
     args.end()?;
-    crate::methods::call(state, &Value::from(to_str(value)), "center", &[width])
+    crate::methods::call(state, &Value::from(to_str(value)?), "center", &[width])
 }
 
 /// `wordcount`: runs of letters, digits and underscores.
-pub fn word_count(value: &Value) -> usize {
-    to_str(value).split(|c: char| c != '_' && !c.is_alphanumeric()).filter(|word| !word.is_empty()).count()
+pub fn word_count(value: &Value) -> Result<usize, Error> {
+    let text = to_str(value)?;
+    Ok(text.split(|c: char| c != '_' && !c.is_alphanumeric()).filter(|word| !word.is_empty()).count())
 }
 
 fn failure(text: String) -> Error {

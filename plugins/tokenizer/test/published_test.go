@@ -16,6 +16,7 @@ import (
 // published lists the vocabularies with test strings and the guest that serves each.
 var published = []struct{ name, guest string }{
 	{"llama-spm", "spm"}, {"phi-3", "spm"},
+	{"gpt-2", "bpe"}, {"falcon", "bpe"}, {"starcoder", "bpe"}, {"deepseek-llm", "bpe"},
 }
 
 // readCases reads the test strings of a published vocabulary and their ids.
@@ -90,6 +91,7 @@ func TestPublishedVocabularies(t *testing.T) {
 // The prompts of the golden files, special tokens parsed, and the long text.
 func TestGolden(t *testing.T) {
 	for _, m := range []struct{ file, jsonl, guest string }{
+		{"SmolLM2-135M-Instruct.Q4_1.gguf", "golden/smollm2.jsonl", "bpe"},
 		{"gemma-3-270m-q4_k_m.gguf", "golden/gemma3.jsonl", "spm"},
 	} {
 		t.Run(m.guest, func(t *testing.T) {

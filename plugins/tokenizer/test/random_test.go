@@ -22,9 +22,15 @@ var subjects = []subject{
 	{"gemma", "spm", func(t testing.TB) string { return model(t, "gemma-3-270m-q4_k_m.gguf") }, spmRef},
 	{"llama-spm", "spm", func(t testing.TB) string { return shared(t, "vocab/llama-spm.gguf") }, spmRef},
 	{"phi-3", "spm", func(t testing.TB) string { return shared(t, "vocab/phi-3.gguf") }, spmRef},
+	{"smollm2", "bpe", func(t testing.TB) string { return model(t, "SmolLM2-135M-Instruct.Q4_1.gguf") }, bpeRef},
+	{"gpt-2", "bpe", func(t testing.TB) string { return shared(t, "vocab/gpt-2.gguf") }, bpeRef},
+	{"falcon", "bpe", func(t testing.TB) string { return shared(t, "vocab/falcon.gguf") }, bpeRef},
+	{"starcoder", "bpe", func(t testing.TB) string { return shared(t, "vocab/starcoder.gguf") }, bpeRef},
+	{"deepseek-llm", "bpe", func(t testing.TB) string { return shared(t, "vocab/deepseek-llm.gguf") }, bpeRef},
 }
 
 func spmRef(v *vocabulary) reference { return newSPMReference(v) }
+func bpeRef(v *vocabulary) reference { return newBPEReference(v) }
 
 // randomText joins pieces of several kinds, so that tokens, special tokens, scripts and broken bytes meet.
 func randomText(rng *rand.Rand, v *vocabulary, broken bool) string {
@@ -78,43 +84,65 @@ func randomText(rng *rand.Rand, v *vocabulary, broken bool) string {
 
 // Random texts, whole and in random pieces with little room, give the reference's ids, and decode to themselves if valid.
 func TestRandomTexts(t *testing.T) {
-	rounds := 400
-	if testing.Short() {
-		rounds = 40
-	}
 	for _, s := range subjects {
 		t.Run(s.name, func(t *testing.T) {
 			v := readVocabulary(t, s.path(t))
-			ref := s.reference(v)
-			g := load(t, s.guest, v, 1<<16, 1<<16)
-			rng := rand.New(rand.NewPCG(7, 11))
-			for range rounds {
-				text := randomText(rng, v, rng.IntN(4) == 0)
-				special := rng.IntN(2) == 0
-				want := ref.encode(text, special)
-				if got := g.mustEncode(t, text, special); !slices.Equal(got, want) {
-					t.Fatalf("%q special %v\n got %v\nwant %v", text, special, got, want)
-				}
-				most := 1 + rng.IntN(20)
-				got, err := g.encode(t, text, special, func() int { return rng.IntN(most) + rng.IntN(2) }, 1+rng.IntN(4))
-				if err != nil || !slices.Equal(got, want) {
-					t.Fatalf("%q special %v in pieces\n got %v %v\nwant %v", text, special, got, err, want)
-				}
-				if back, ok := plain(v, text); ok && !special {
-					if got, _, err := g.decode(t, want, false, 1+rng.IntN(5), 8+rng.IntN(20)); err != nil || got != back {
-						t.Fatalf("%q decodes to %q, %v", text, got, err)
-					}
-				}
-			}
+			compareRandom(t, s.guest, v, s.reference(v), 400)
 		})
 	}
 }
 
+// Every pre-tokenizer on the words of a vocabulary that was made for another.
+func TestPreTokenizers(t *testing.T) {
+	v := readVocabulary(t, shared(t, "vocab/gpt-2.gguf"))
+	for pre := range expressions {
+		t.Run(pre, func(t *testing.T) {
+			w := *v
+			w.pre = pre
+			compareRandom(t, "bpe", &w, newBPEReference(&w), 1500)
+		})
+	}
+}
+
+func compareRandom(t *testing.T, guest string, v *vocabulary, ref reference, rounds int) {
+	t.Helper()
+	if testing.Short() {
+		rounds /= 10
+	}
+	g := load(t, guest, v, 1<<16, 1<<16)
+	rng := rand.New(rand.NewPCG(7, 11))
+	for range rounds {
+		text := randomText(rng, v, rng.IntN(4) == 0)
+		special := rng.IntN(2) == 0
+		want := ref.encode(text, special)
+		if got := g.mustEncode(t, text, special); !slices.Equal(got, want) {
+			t.Fatalf("%q special %v\n got %v\nwant %v", text, special, got, want)
+		}
+		most := 1 + rng.IntN(20)
+		got, err := g.encode(t, text, special, func() int { return rng.IntN(most) + rng.IntN(2) }, 1+rng.IntN(4))
+		if err != nil || !slices.Equal(got, want) {
+			t.Fatalf("%q special %v in pieces\n got %v %v\nwant %v", text, special, got, err, want)
+		}
+		if back, ok := plain(v, ref, text); ok && !special {
+			if got, _, err := g.decode(t, want, false, 1+rng.IntN(5), 8+rng.IntN(20)); err != nil || got != back {
+				t.Fatalf("%q decodes to %q, %v", text, got, err)
+			}
+		}
+	}
+}
+
 // plain is what a text comes back as, where that is the text: SentencePiece's pieces cannot tell U+2581 from a space, and
-// after a user-defined token in the text the space that is added stays.
-func plain(v *vocabulary, text string) (string, bool) {
+// after a user-defined token in the text the space that is added stays. A byte without a token is lost in BPE.
+func plain(v *vocabulary, ref reference, text string) (string, bool) {
 	if !utf8.ValidString(text) || v.model == "llama" && v.addSpace != 0 && len(partition(v, text, false)) > 1 {
 		return "", false
+	}
+	if r, ok := ref.(*bpeReference); ok {
+		for _, c := range []byte(text) {
+			if _, ok := r.ids[r.mapped[c]]; !ok {
+				return "", false
+			}
+		}
 	}
 	if v.model == "llama" {
 		text = strings.ReplaceAll(text, "\u2581", " ")

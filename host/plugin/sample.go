@@ -1,0 +1,235 @@
+package plugin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"forge/abi"
+)
+
+// Row is one row of logits and the sequence that it belongs to.
+type Row struct {
+	Logits  []float32 // [n_vocab]; only read
+	Seq     uint64
+	Seed    uint64
+	Draw    *uint64 // counter of the sequence's generator: guests that draw advance it
+	Pos     int     // of the token that the row predicts
+	Draft   int     // 0, or n for the n-th draft row after the next token
+	NPrompt int
+	History []uint32 // the sequence's tokens, newest last
+	Params  *Params  // nil: the defaults
+}
+
+// table is the state of the candidates between two entries; the candidates themselves lie in a unit's arena.
+type table struct {
+	unit  *unit // nil: still the row's own logits
+	n     uint32
+	flags uint32
+	draw  uint64
+}
+
+const whole = uint32(abi.RowFlagWhole)
+
+// Sample sends a row through the chain and returns the id that an entry picked, or Stop. It allocates nothing. An entry
+// whose plugin has on_error = "skip" and fails is left out, with the other entries of its module beside it.
+func (c *Chain) Sample(ctx context.Context, row *Row) (int32, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	p := row.Params
+	if p == nil {
+		p = c.defaults
+	}
+	switch {
+	case c.closed:
+		return Stop, errors.New("the sampler chain is closed")
+	case len(row.Logits) != c.nVocab:
+		return Stop, fmt.Errorf("the row has %d logits, the sampler chain was made for %d", len(row.Logits), c.nVocab)
+	case p.chain != c:
+		return Stop, errors.New("the row's params were made by another sampler chain")
+	}
+	t := table{n: uint32(c.nVocab), flags: whole}
+	if row.Draw != nil {
+		t.draw = *row.Draw
+	}
+	c.skipped = ""
+	for i := range c.stages {
+		s := &c.stages[i]
+		after, id, err := s.run(ctx, row, p, t)
+		if err != nil {
+			if !s.unit.skips(ctx, err) {
+				return Stop, err
+			}
+			c.skip(s, err)
+			continue
+		}
+		t = after
+		if id != undecided {
+			if row.Draw != nil {
+				*row.Draw = t.draw
+			}
+			return id, nil
+		}
+	}
+	if c.skipped != "" {
+		return Stop, fmt.Errorf("the chain picks no token: %s failed and was skipped", c.skipped)
+	}
+	return Stop, errors.New("the chain picks no token: end it with greedy or dist")
+}
+
+// undecided is run's id while no token was picked.
+const undecided int32 = -2
+
+// skips tells whether an error of the unit's plugin leaves its entries out rather than failing the row. A setting out of
+// range is the user's to mend, and a cancelled context nobody's fault.
+func (u *unit) skips(ctx context.Context, err error) bool {
+	if u.m.spec.OnError != "skip" || ctx.Err() != nil {
+		return false
+	}
+	var e *Error
+	if errors.As(err, &e) {
+		return e.Status != abi.StatusErrConfig
+	}
+	return errors.Is(err, ErrQuarantined)
+}
+
+func (c *Chain) skip(s *stage, err error) {
+	var names []string
+	for _, e := range s.entries {
+		names = append(names, e.name)
+	}
+	c.skipped = strings.TrimPrefix(c.skipped+", "+strings.Join(names, ", "), ", ")
+	if !errors.Is(err, ErrQuarantined) { // that was said when it came to it
+		s.unit.m.log("skipped: " + err.Error())
+	}
+}
+
+// run sends the table through the entries of one stage.
+func (s *stage) run(ctx context.Context, row *Row, p *Params, t table) (table, int32, error) {
+	u := s.unit
+	if err := u.ready(ctx); err != nil {
+		return t, undecided, err
+	}
+	if err := u.knows(row.Seq); err != nil {
+		return t, undecided, err
+	}
+	u.load(row, t)
+	t.unit = u
+	u.in.putSlots(u.params, u.strings, p.slots[u.index])
+	seen := row.History[max(0, len(row.History)-int(u.historyCap)):]
+	copy(u.in.at(u.history, 4*uint32(len(seen))), bytesOf(seen))
+	for i := range s.entries {
+		e := u.fns[s.entries[i].fn]
+		if u.m.kind.Name == abi.KindProcessor && t.flags&whole == 0 {
+			return t, undecided, fmt.Errorf("plugin %s: %s edits whole rows and stands behind an entry that narrows them: put it first",
+				u.m.spec.Name, s.entries[i].name)
+		}
+		u.frame(row, uint32(len(seen)), t)
+		status, err := u.in.call(ctx, e, u.m.budget(int(t.n)))
+		if err != nil {
+			return t, undecided, err
+		}
+		if status == abi.StatusSkip {
+			continue
+		}
+		var id int32
+		if t, id, err = u.result(e.name, status, t); err != nil || id != undecided {
+			return t, id, err
+		}
+	}
+	if t.flags&whole == 0 && !s.last {
+		return t, undecided, u.checkIDs(u.fns[s.entries[len(s.entries)-1].fn].name, t)
+	}
+	return t, undecided, nil
+}
+
+// load brings the candidates into the unit's arena, unless they are there.
+func (u *unit) load(row *Row, t table) {
+	switch t.unit {
+	case u:
+	case nil:
+		copy(u.in.at(u.logits, 4*t.n), bytesOf(row.Logits))
+	default:
+		from := t.unit
+		copy(u.in.at(u.logits, 4*t.n), from.in.at(from.logits, 4*t.n))
+		if t.flags&whole == 0 {
+			copy(u.in.at(u.ids, 4*t.n), from.in.at(from.ids, 4*t.n))
+		}
+	}
+}
+
+// checkIDs holds the ids of a narrowed table to the vocabulary before another module sees them.
+func (u *unit) checkIDs(call string, t table) error {
+	ids := u.in.at(u.ids, 4*t.n)
+	for i := uint32(0); i < 4*t.n; i += 4 {
+		if id := getU32(ids[i:]); id >= uint32(u.chain.nVocab) {
+			return u.in.fault(call, 0, "left the id %d in the table, the vocabulary has %d", id, u.chain.nVocab)
+		}
+	}
+	return nil
+}
+
+// frame writes the frame and the row's record anew for each entry, so that a guest cannot change the next one's.
+func (u *unit) frame(row *Row, seen uint32, t table) {
+	in := u.in
+	f := abi.Rows(in.frame(abi.RowsSize))
+	f.SetNRows(1)
+	f.SetRows(in.base + u.row)
+	f.SetNVocab(uint32(u.chain.nVocab))
+	r := abi.Row(in.at(u.row, abi.RowSize))
+	clear(r)
+	r.SetSeq(row.Seq)
+	r.SetSeed(row.Seed)
+	r.SetDraw(t.draw)
+	r.SetPos(uint32(row.Pos))
+	r.SetDraft(int32(row.Draft))
+	r.SetN(t.n)
+	r.SetFlags(t.flags)
+	r.SetLogits(in.base + u.logits)
+	r.SetIDs(in.base + u.ids)
+	r.SetSelected(-1)
+	r.SetHistory(in.base+u.history, seen)
+	r.SetParams(in.base+u.params, uint32(len(u.m.slots)))
+	r.SetNPrompt(uint32(row.NPrompt))
+	r.SetNHistory(uint32(len(row.History)))
+}
+
+// result reads what an entry left in the row's record and holds it to the ABI.
+func (u *unit) result(call string, status abi.Status, was table) (table, int32, error) {
+	in := u.in
+	r := abi.Row(in.at(u.row, abi.RowSize))
+	now := table{unit: u, n: r.N(), flags: r.Flags(), draw: r.Draw()}
+	selected := r.Selected()
+	const known = whole | uint32(abi.RowFlagSorted) | uint32(abi.RowFlagStop)
+	why := ""
+	switch {
+	case status != abi.StatusOk:
+		why = fmt.Sprintf("returned the status %s", status)
+	case now.n > was.n:
+		why = fmt.Sprintf("left %d candidates of %d", now.n, was.n)
+	case now.flags&^known != 0:
+		why = fmt.Sprintf("set the row flags %#x, the ABI has %#x", now.flags, known)
+	case now.n == 0 && now.flags&uint32(abi.RowFlagStop) == 0:
+		why = "left no candidates"
+	case now.flags&whole != 0 && (was.flags&whole == 0 || now.n != was.n):
+		why = fmt.Sprintf("calls a table of %d candidates the whole row", now.n)
+	case now.draw < was.draw:
+		why = fmt.Sprintf("set the draw counter back from %d to %d", was.draw, now.draw)
+	case now.flags&uint32(abi.RowFlagStop) != 0:
+		return now, Stop, nil
+	case selected < -1 || selected >= 0 && uint32(selected) >= now.n:
+		why = fmt.Sprintf("picked candidate %d of %d", selected, now.n)
+	case selected == -1:
+		return now, undecided, nil
+	case now.flags&whole != 0:
+		return now, selected, nil
+	default:
+		id := getU32(in.at(u.ids+4*uint32(selected), 4))
+		if id < uint32(u.chain.nVocab) {
+			return now, int32(id), nil
+		}
+		why = fmt.Sprintf("picked the id %d, the vocabulary has %d", id, u.chain.nVocab)
+	}
+	return was, undecided, in.fault(call, status, "%s", why)
+}

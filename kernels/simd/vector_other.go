@@ -1,0 +1,29 @@
+//go:build !amd64 || purego
+
+package simd
+
+import "forge/kernels"
+
+func addGroups(isa, []float32, []float32, []float32) int { return 0 }
+
+func mulGroups(isa, []float32, []float32, []float32) int { return 0 }
+
+func scaleGroups(isa, []float32, []float32, float32) int { return 0 }
+
+func scaleMulGroups(isa, []float32, []float32, []float32, float32) int { return 0 }
+
+func tanhGroups(isa, []float32, []float32, float32) int { return 0 }
+
+func sumSquaresGroups(isa, *[8]float32, []float32) int { return 0 }
+
+func gluGroups(isa, []float32, []float32, []float32, kernels.Act, *gluParams) int { return 0 }
+
+func actGroups(isa, []float32, []float32, kernels.Act) int { return 0 }
+
+func rotateHalvesGroups(isa, []float32, []float32, []float32, []float32) int { return 0 }
+
+func rotatePairsGroups(isa, []float32, []float32, []float32, []float32) int { return 0 }
+
+func softmaxPages(isa, []float32, int, []float32, []float32, []float32) bool { return false }
+
+func multiplyTiles(isa, []float32, int, []float32, int, int, int, *tile, int) bool { return false }
