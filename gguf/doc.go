@@ -29,7 +29,8 @@
 //
 // # Caveats
 //
-// Bytes handed out by [Tensor.Data], [Array.Bytes] and [Array.Each] are the file itself. They must not be written to, and
-// they end with [File.Close]: touching them afterwards crashes the program, and so does a file that another program
-// truncates while it is mapped. Strings are copies and stay. A File may be read by many goroutines.
+// Values, arrays and the bytes handed out by [Tensor.Data], [Array.Bytes] and [Array.Each] are the file itself. They
+// must not be written to, and they end with [File.Close]: reading them afterwards crashes the program, and so does a
+// file that another program truncates while it is mapped. Strings and slices of numbers are copies and stay. A File may
+// be read by many goroutines.
 package gguf

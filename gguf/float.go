@@ -58,6 +58,13 @@ func F32ToBF16(x float32) uint16 {
 }
 
 func decodeF32(dst []float32, src []byte) {
+	for len(dst) >= 8 && len(src) >= 32 { // eight at a time need one check of bounds
+		y, b := (*[8]float32)(dst), (*[32]byte)(src)
+		for j := range y {
+			y[j] = math.Float32frombits(binary.LittleEndian.Uint32(b[4*j:]))
+		}
+		dst, src = dst[8:], src[32:]
+	}
 	for i := range dst {
 		dst[i] = math.Float32frombits(binary.LittleEndian.Uint32(src[4*i:]))
 	}
@@ -72,7 +79,12 @@ func encodeF32(dst []byte, src []float32) error {
 
 func decodeF16(dst []float32, src []byte) {
 	for i := range dst {
-		dst[i] = F16ToF32(binary.LittleEndian.Uint16(src[2*i:]))
+		h := uint32(binary.LittleEndian.Uint16(src[2*i:]))
+		if exp := h >> 10 & 0x1f; exp-1 < 30 { // neither zero, subnormal, infinity nor NaN
+			dst[i] = math.Float32frombits(h&0x8000<<16 | h&0x7fff<<13 + (127-15)<<23)
+			continue
+		}
+		dst[i] = F16ToF32(uint16(h))
 	}
 }
 

@@ -47,9 +47,9 @@ func decodeIQ4_XS(dst []float32, src []byte) {
 
 // nearest is the first code whose value times d is nearest to x.
 func nearest(x, d float32, values *[16]float32) byte {
-	best, least := 0, abs(float32(d*values[0])-x)
+	best, least := 0, abs(d*values[0]-x)
 	for i, v := range values {
-		if e := abs(float32(d*v) - x); e < least {
+		if e := abs(d*v - x); e < least {
 			best, least = i, e
 		}
 	}

@@ -1,8 +1,10 @@
 package gguf
 
+import "encoding/binary"
+
 // The K formats of ggml: a super-block of 256 elements in sub-blocks of 16 or 32, whose scales are themselves quantised
-// and share one or two half-precision numbers. Layouts and formulas are those of ggml's public block structures; products
-// are taken in the order written, each rounded to float32 (no fused multiply-add).
+// and share one or two half-precision numbers. Layouts and formulas are those of ggml's public block structures. Products of
+// an 11-bit d, a scale of 6 or 8 bits and a code of 6 or fewer are exact in float32: their order and fusing change no bits.
 //
 //	Q2_K   84 bytes: s 16 | q 64 | d f16 | m f16               x = (d*sc) * q - m*mn     sub-blocks of 16, q 0..3
 //	Q3_K  110 bytes: h 32 | q 64 | s 12 | d f16                x = (d*(sc-32)) * (q-4)   sub-blocks of 16, q 0..7
@@ -18,18 +20,25 @@ package gguf
 // Scales. Q2_K: sc is the low and mn the high half of s byte i. Q3_K: sc has 6 bits, four in the low (i < 8) or high half
 // of byte i%8, two at bit 2(i/4) of byte 8+i%4. Q4_K and Q5_K: see scaleMin. Q6_K: sc is s byte i.
 
+// Codes are taken out of eight bytes at a time: shift and mask the word, then peel bytes off its low end.
+const (
+	lowBits2 = 0x0303030303030303
+	lowBits4 = 0x0f0f0f0f0f0f0f0f
+	lowBit   = 0x0101010101010101
+)
+
 func decodeQ2_K(dst []float32, src []byte) {
 	for len(dst) >= 256 && len(src) >= 84 {
 		b := (*[84]byte)(src)
 		d, m := scaleAt(b[80:]), scaleAt(b[82:])
 		for i, s := range b[:16] {
 			y := (*[16]float32)(dst[16*i:])
-			q := (*[16]byte)(b[16+i/8*32+i%2*16:])
-			shift := i / 2 % 4 * 2
 			dl, ml := d*float32(s&15), m*float32(s>>4)
-			x := [4]float32{0*dl - ml, dl - ml, float32(2*dl) - ml, float32(3*dl) - ml}
-			for l, v := range q {
-				y[l] = x[v>>shift&3]
+			x := [4]float32{0*dl - ml, dl - ml, 2*dl - ml, 3*dl - ml}
+			q0, q1 := words(b[16+i/8*32+i%2*16:], i/2%4*2, lowBits2)
+			for l := range 8 {
+				y[l], y[l+8] = x[q0&3], x[q1&3]
+				q0, q1 = q0>>8, q1>>8
 			}
 		}
 		dst, src = dst[256:], src[84:]
@@ -42,18 +51,24 @@ func decodeQ3_K(dst []float32, src []byte) {
 		d := scaleAt(b[108:])
 		for i := range 16 {
 			y := (*[16]float32)(dst[16*i:])
-			q := (*[16]byte)(b[32+i/8*32+i%2*16:])
-			h := (*[16]byte)(b[i%2*16:])
-			shift, bit := i/2%4*2, i/2
 			sc := b[96+i%8]>>(i/8*4)&15 | b[104+i%4]>>(i/4*2)&3<<4
 			dl := d * float32(int(sc)-32)
 			x := [8]float32{-4 * dl, -3 * dl, -2 * dl, -1 * dl, 0 * dl, dl, 2 * dl, 3 * dl}
-			for l, v := range q {
-				y[l] = x[v>>shift&3|h[l]>>bit&1<<2]
+			q0, q1 := words(b[32+i/8*32+i%2*16:], i/2%4*2, lowBits2)
+			h0, h1 := words(b[i%2*16:], i/2, lowBit)
+			q0, q1 = q0|h0<<2, q1|h1<<2
+			for l := range 8 {
+				y[l], y[l+8] = x[q0&7], x[q1&7]
+				q0, q1 = q0>>8, q1>>8
 			}
 		}
 		dst, src = dst[256:], src[110:]
 	}
+}
+
+// words loads 16 bytes and keeps, of each byte, the bits of mask from bit shift up.
+func words(b []byte, shift int, mask uint64) (uint64, uint64) {
+	return binary.LittleEndian.Uint64(b) >> uint(shift) & mask, binary.LittleEndian.Uint64(b[8:]) >> uint(shift) & mask
 }
 
 // scaleMin unpacks the scale and minimum, 6 bits each, of sub-block i (0..7) from the 12 bytes of Q4_K and Q5_K. Below 4
@@ -77,8 +92,8 @@ func decodeQ4_K(dst []float32, src []byte) {
 			sc, mn = scaleMin(s, 2*n+1)
 			d1, m1 := d*float32(sc), m*float32(mn)
 			for l, q := range (*[32]byte)(b[16+32*n:]) {
-				y[l] = float32(d0*float32(q&15)) - m0
-				y[l+32] = float32(d1*float32(q>>4)) - m1
+				y[l] = d0*float32(q&15) - m0
+				y[l+32] = d1*float32(q>>4) - m1
 			}
 		}
 		dst, src = dst[256:], src[144:]
@@ -98,8 +113,8 @@ func decodeQ5_K(dst []float32, src []byte) {
 			d1, m1 := d*float32(sc), m*float32(mn)
 			for l, q := range (*[32]byte)(b[48+32*n:]) {
 				hi := h[l] >> (2 * n)
-				y[l] = float32(d0*float32(q&15|hi&1<<4)) - m0
-				y[l+32] = float32(d1*float32(q>>4|hi&2<<3)) - m1
+				y[l] = d0*float32(q&15|hi&1<<4) - m0
+				y[l+32] = d1*float32(q>>4|hi&2<<3) - m1
 			}
 		}
 		dst, src = dst[256:], src[176:]
@@ -113,12 +128,13 @@ func decodeQ6_K(dst []float32, src []byte) {
 		for i, s := range b[192:208] {
 			y := (*[16]float32)(dst[16*i:])
 			n, k, half := i/8, i/2%4, i%2*16
-			q := (*[16]byte)(b[64*n+k%2*32+half:])
-			h := (*[16]byte)(b[128+32*n+half:])
-			low, high := k/2*4, 2*k
+			q0, q1 := words(b[64*n+k%2*32+half:], k/2*4, lowBits4)
+			h0, h1 := words(b[128+32*n+half:], 2*k, lowBits2)
+			q0, q1 = q0|h0<<4, q1|h1<<4
 			dl := d * float32(int8(s))
-			for l, v := range q {
-				y[l] = dl * float32(int(v>>low&15|h[l]>>high&3<<4)-32)
+			for l := range 8 {
+				y[l], y[l+8] = dl*float32(int32(q0&63)-32), dl*float32(int32(q1&63)-32)
+				q0, q1 = q0>>8, q1>>8
 			}
 		}
 		dst, src = dst[256:], src[210:]
@@ -226,7 +242,7 @@ func signedScales(src []float32, n int, low, top float32, put func(d float32) er
 	d = F16ToF32(F32ToF16(d))
 	sc = make([]int32, len(steps))
 	for i, s := range steps {
-		sc[i] = min(max(round(s*inverse(d)), int32(-top)), int32(top))
+		sc[i] = min(max(round(float32(s*inverse(d))), int32(-top)), int32(top))
 	}
 	return
 }

@@ -8,7 +8,8 @@ import (
 
 // The first block formats of ggml: 32 elements and one or two half-precision numbers. Element j is in the low four bits
 // of byte j and element j+16 in the high four bits, so that both halves come out of one load. Layouts and formulas are
-// those of ggml's public block structures; a product is rounded to float32 before the sum (no fused multiply-add).
+// those of ggml's public block structures. A half-precision number has 11 bits, so d * q is exact in float32, and a CPU that
+// fuses it with the sum gets the same bits.
 //
 //	Q4_0  18 bytes: d f16 | q 16 bytes                      x = d * (q - 8)            q 0..15
 //	Q4_1  20 bytes: d f16 | m f16 | q 16 bytes              x = d * q + m              q 0..15
@@ -33,8 +34,8 @@ func decodeQ4_1(dst []float32, src []byte) {
 		y, b := (*[32]float32)(dst), (*[20]byte)(src)
 		d, m := scaleAt(b[:]), scaleAt(b[2:])
 		for j, q := range b[4:] {
-			y[j] = float32(d*float32(q&15)) + m
-			y[j+16] = float32(d*float32(q>>4)) + m
+			y[j] = d*float32(q&15) + m
+			y[j+16] = d*float32(q>>4) + m
 		}
 		dst, src = dst[32:], src[20:]
 	}
@@ -57,8 +58,8 @@ func decodeQ5_1(dst []float32, src []byte) {
 		y, b := (*[32]float32)(dst), (*[24]byte)(src)
 		d, m, h := scaleAt(b[:]), scaleAt(b[2:]), binary.LittleEndian.Uint32(b[4:])
 		for j, q := range b[8:] {
-			y[j] = float32(d*float32(q&15|byte(h>>j<<4)&16)) + m
-			y[j+16] = float32(d*float32(q>>4|byte(h>>j>>12)&16)) + m
+			y[j] = d*float32(q&15|byte(h>>j<<4)&16) + m
+			y[j+16] = d*float32(q>>4|byte(h>>j>>12)&16) + m
 		}
 		dst, src = dst[32:], src[24:]
 	}
@@ -77,7 +78,8 @@ func decodeQ8_0(dst []float32, src []byte) {
 
 // The encoders below make the bytes of ggml's reference quantisers. The symmetric ones put the value of largest
 // magnitude, with its sign, on the lowest code (-8, -16), which has no positive equal; the others span minimum to maximum.
-// Quants are computed from the scale before it is rounded to half precision.
+// Codes are computed from the scale before it is rounded to half precision. The conversions to float32 of products keep Go
+// from fusing them with the sum, which would round ties otherwise on some CPUs.
 
 func encodeQ4_0(dst []byte, src []float32) error {
 	d := largest(src) / -8
@@ -142,7 +144,7 @@ func encodeQ8_0(dst []byte, src []float32) error {
 	}
 	id := inverse(d)
 	for j, x := range src {
-		dst[2+j] = byte(int8(round(x * id)))
+		dst[2+j] = byte(int8(round(float32(x * id))))
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -199,5 +200,58 @@ func BenchmarkDequantize(b *testing.B) {
 			}
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/n, "ns/elem")
 		})
+	}
+}
+
+// The K and IQ4 encoders have no outside reference: ggml searches for better scales. What they must do is come back close,
+// here in root mean square over normal noise. Codes spread evenly leave an error of a step over the square root of 12, and
+// the step follows from the range, or the largest magnitude, to be expected in a sub-block of 16 or 32; 8% more is for
+// scales that are themselves rounded. For the uneven codes the bounds are what was measured, plus 5%.
+func TestQuantize_ComesBackClose(t *testing.T) {
+	const range16, range32, most16, most32 = 3.53, 4.14, 2.05, 2.34
+	even := func(span, codes float64) float64 { return 1.08 * span / codes / math.Sqrt(12) }
+	rng := rand.New(rand.NewPCG(5, 6))
+	for _, c := range []struct {
+		typ Type
+		rms float64
+	}{
+		{F32, 0}, {F16, 0x1p-11}, {BF16, 0x1p-8}, {Q4_0, even(most32, 8)}, {Q4_1, even(range32, 15)}, {Q5_0, even(most32, 16)},
+		{Q5_1, even(range32, 31)}, {Q8_0, even(most32, 127)}, {Q2_K, even(range16, 3)}, {Q3_K, even(most16, 4)},
+		{Q4_K, even(range32, 15)}, {Q5_K, even(range32, 31)}, {Q6_K, even(most16, 32)}, {IQ4_NL, 0.084}, {IQ4_XS, 0.085}, {MXFP4, 0.123},
+	} {
+		x, y, b := make([]float32, 1<<14), make([]float32, 1<<14), make([]byte, c.typ.RowBytes(1<<14))
+		roundTrip := func() {
+			rng.Shuffle(len(b), func(i, j int) { b[i], b[j] = byte(i), byte(j) }) // encoders must not rely on zeros
+			if err := Quantize(c.typ, b, x); err != nil {
+				t.Fatal(err)
+			}
+			if err := Dequantize(c.typ, y, b); err != nil {
+				t.Fatal(err)
+			}
+		}
+		roundTrip()
+		if i := slices.IndexFunc(y, func(v float32) bool { return v != 0 }); i >= 0 {
+			t.Errorf("%s: zeros come back with %g at %d", c.typ, y[i], i)
+		}
+		for i := range x {
+			x[i] = float32(rng.NormFloat64())
+		}
+		roundTrip()
+		var errs, all float64
+		for i := range x {
+			e := float64(x[i] - y[i])
+			errs, all = errs+e*e, all+float64(x[i])*float64(x[i])
+		}
+		if rms := math.Sqrt(errs / all); rms > c.rms {
+			t.Errorf("%s: relative error %.5f, at most %.5f is expected", c.typ, rms, c.rms)
+		}
+		// Values so small that scales vanish in half precision must not turn into anything large.
+		for i := range x {
+			x[i] *= 1e-40
+		}
+		roundTrip()
+		if i := slices.IndexFunc(y, func(v float32) bool { return !(abs(v) < 1e-38) }); i >= 0 {
+			t.Errorf("%s: %g comes back as %g", c.typ, x[i], y[i])
+		}
 	}
 }

@@ -26,10 +26,10 @@ const (
 
 // File is an open GGUF file.
 type File struct {
-	Name      string // for messages: the path, or what Parse was told
-	Version   uint32 // 2 or 3
-	Alignment uint64 // of tensor data, a power of two
-	Keys      []string
+	Name      string    // for messages: the path, or what Parse was told
+	Version   uint32    // 2 or 3
+	Alignment uint64    // of tensor data, a power of two
+	Keys      []string  // in file order
 	Tensors   []*Tensor // in file order
 
 	values  map[string]Value
@@ -78,10 +78,11 @@ func Parse(name string, data []byte) (*File, error) {
 	return f, nil
 }
 
-// Close gives the mapping back. Every slice of the file's bytes is invalid from then on, and Data returns nil.
+// Close gives the mapping back. Every Value and slice of the file's bytes is invalid from then on; a closed file has no keys
+// and its tensors no data.
 func (f *File) Close() error {
 	unmap := f.unmap
-	f.data, f.unmap = nil, nil
+	f.data, f.unmap, f.values = nil, nil, nil
 	if unmap == nil {
 		return nil
 	}
@@ -111,7 +112,7 @@ func (f *File) readHeader(c *cursor) (nTensors, nKeys uint64, err error) {
 	case ok && version != 2 && version != 3:
 		return 0, 0, f.errorf("GGUF version %d is unknown (2 and 3 are supported)", version)
 	case !ok || !ok1 || !ok2:
-		return 0, 0, f.errorf("truncated: the header takes 24 bytes, the file has %d", len(c.data))
+		return 0, 0, f.errorf("the header takes 24 bytes, the file has %d: %s", len(c.data), truncated)
 	}
 	f.Version = version
 	left := uint64(c.left())
@@ -154,11 +155,14 @@ func notGGUF(data []byte) string {
 	return fmt.Sprintf("not a GGUF file: it begins with %q, not with %q", data[:min(4, len(data))], magic)
 }
 
+var errTooDeep = fmt.Errorf("arrays are nested more than %d deep", maxNesting)
+
+const truncated = "the file is truncated or damaged"
+
 const bigEndian = "big-endian GGUF is not supported: convert the model again for little-endian machines"
 
 func (f *File) readKeys(c *cursor, n uint64) error {
-	f.Keys = make([]string, 0, n)
-	f.values = make(map[string]Value, n)
+	f.values = map[string]Value{} // grown as keys are found: n may be forged
 	for i := range n {
 		at := c.pos
 		raw, err := c.name()
@@ -223,7 +227,7 @@ func (c *cursor) left() int { return len(c.data) - c.pos }
 // need fails if fewer than n bytes are left for what.
 func (c *cursor) need(n uint64, what string) error {
 	if n > uint64(c.left()) {
-		return fmt.Errorf("truncated at offset %d: %s takes %d bytes, %d are left", c.pos, what, n, c.left())
+		return fmt.Errorf("at offset %d %s takes %d bytes, %d are left: %s", c.pos, what, n, c.left(), truncated)
 	}
 	return nil
 }
@@ -310,7 +314,7 @@ func (c *cursor) value(v *Value) error {
 func (c *cursor) array(depth int) (Array, error) {
 	var a Array
 	if depth > maxNesting {
-		return a, fmt.Errorf("arrays are nested more than %d deep", maxNesting)
+		return a, errTooDeep
 	}
 	elem, ok := c.u32()
 	n, ok2 := c.u64()
@@ -329,8 +333,8 @@ func (c *cursor) array(depth int) (Array, error) {
 		return a, fmt.Errorf("the array has elements of kind %d, which does not exist", elem)
 	}
 	if n > uint64(c.left())/least {
-		return a, fmt.Errorf("truncated at offset %d: an array of %d elements of kind %s takes at least %d bytes each, %d are left",
-			c.pos, n, a.elem, least, c.left())
+		return a, fmt.Errorf("at offset %d an array of %d elements of kind %s takes at least %d bytes each, %d are left: %s",
+			c.pos, n, a.elem, least, c.left(), truncated)
 	}
 	start := c.pos
 	switch a.elem {
@@ -340,7 +344,9 @@ func (c *cursor) array(depth int) (Array, error) {
 		}
 	case KindArray:
 		for i := range n {
-			if _, err := c.array(depth + 1); err != nil {
+			if _, err := c.array(depth + 1); err == errTooDeep {
+				return a, err // the path to it would be as long as it is deep
+			} else if err != nil {
 				return a, fmt.Errorf("element %d: %w", i, err)
 			}
 		}

@@ -51,24 +51,21 @@ func (t *Tensor) CheckSupported() error {
 }
 
 func (f *File) readTensors(c *cursor, n uint64) error {
-	f.Tensors = make([]*Tensor, n)
-	f.tensors = make(map[string]*Tensor, n)
-	slab := make([]Tensor, n)
+	f.tensors = map[string]*Tensor{}
 	for i := range n {
 		at := c.pos
 		raw, err := c.name()
 		if err != nil {
 			return f.errorf("tensor %d of %d, at offset %d: its name: %w", i+1, n, at, err)
 		}
-		t := &slab[i]
-		t.Name, t.file = string(raw), f
+		t := &Tensor{Name: string(raw), file: f}
 		if f.tensors[t.Name] != nil {
 			return f.errorf("tensor %s is given twice, the second time at offset %d", shown(t.Name), at)
 		}
 		if err := c.tensor(t); err != nil {
 			return f.errorf("tensor %s, at offset %d: %w", shown(t.Name), at, err)
 		}
-		f.Tensors[i] = t
+		f.Tensors = append(f.Tensors, t)
 		f.tensors[t.Name] = t
 	}
 	return nil
@@ -146,7 +143,7 @@ func (f *File) placeTensors(end uint64) error {
 	f.start = (end + f.Alignment - 1) &^ (f.Alignment - 1)
 	size := uint64(len(f.data))
 	if f.start > size {
-		return f.errorf("truncated: tensor data begin at offset %d, the file has %d bytes", f.start, size)
+		return f.errorf("tensor data begin at offset %d, the file has %d bytes: %s", f.start, size, truncated)
 	}
 	room := size - f.start
 	for _, t := range f.Tensors {
@@ -154,8 +151,8 @@ func (f *File) placeTensors(end uint64) error {
 			return f.errorf("tensor %s: its offset %d is not a multiple of the alignment %d", shown(t.Name), t.Offset, f.Alignment)
 		}
 		if t.Offset > room || t.size > room-t.Offset {
-			return f.errorf("tensor %s: its data (%d bytes at offset %d of the tensor data) end past the file, which has %d there: the file is truncated or damaged",
-				shown(t.Name), t.size, t.Offset, room)
+			return f.errorf("tensor %s: its data (%d bytes at offset %d of the tensor data) end past the file, which has %d there: %s",
+				shown(t.Name), t.size, t.Offset, room, truncated)
 		}
 	}
 	byOffset := f.Tensors

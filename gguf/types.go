@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+	"strings"
 )
 
 // Type is the storage format of a tensor, with the number it has in files (ggml's enum).
@@ -161,10 +162,10 @@ func Types() []Type {
 	return ts
 }
 
-// ParseType finds a known format by its name, as String writes it.
+// ParseType finds a known format by its name in capitals or small letters.
 func ParseType(name string) (Type, bool) {
 	for i, f := range formats {
-		if f.name != "" && f.name == name {
+		if f.name != "" && strings.EqualFold(f.name, name) {
 			return Type(i), true
 		}
 	}
@@ -172,8 +173,8 @@ func ParseType(name string) (Type, bool) {
 }
 
 // Dequantize decodes whole blocks of src to dst. len(dst) must be a multiple of t's BlockElems and len(src) exactly
-// RowBytes(len(dst)). Results are the bits that float32 arithmetic gives in the order of the format's formula, on every
-// CPU, except that the payload of a NaN made from an infinite or NaN scale is the CPU's own.
+// RowBytes(len(dst)). The results have the same bits on every CPU, except that the payload of a NaN that comes of an infinite
+// or NaN scale is the CPU's own.
 func Dequantize(t Type, dst []float32, src []byte) error {
 	f := t.format()
 	if f.decode == nil {

@@ -226,14 +226,21 @@ func appendValue(b []byte, value any, depth int) (ValueType, []byte, error) {
 		case KindString:
 			return v.Kind, append(binary.LittleEndian.AppendUint64(b, uint64(len(v.raw))), v.raw...), nil
 		case KindArray:
-			return v.Kind, appendArrayHead(b, v.elem, v.n, v.raw), nil
+			return appendValue(b, Array{elem: v.elem, n: v.n, raw: v.raw}, depth)
 		}
 		if len(v.raw) != v.Kind.size() || len(v.raw) == 0 {
 			return 0, nil, errors.New("the Value is not from a file")
 		}
 		return v.Kind, append(b, v.raw...), nil
 	case Array:
-		return KindArray, appendArrayHead(b, v.elem, v.n, v.raw), nil
+		head := len(b)
+		b = appendArrayHead(b, v.elem, v.n, v.raw)
+		if v.elem != KindArray {
+			return KindArray, b, nil
+		}
+		c := cursor{data: b, pos: head}
+		_, err := c.array(depth + 1) // with the arrays around it, it may be too deep
+		return KindArray, b, err
 	}
 	v := reflect.ValueOf(value)
 	switch v.Kind() {
@@ -278,7 +285,7 @@ func appendArrayHead(b []byte, elem ValueType, n int, raw []byte) []byte {
 
 func appendArray(b []byte, v reflect.Value, depth int) (ValueType, []byte, error) {
 	if depth > maxNesting {
-		return 0, nil, fmt.Errorf("arrays are nested more than %d deep", maxNesting)
+		return 0, nil, errTooDeep
 	}
 	head := len(b)
 	elem, err := elemKind(v.Type().Elem())
@@ -288,6 +295,9 @@ func appendArray(b []byte, v reflect.Value, depth int) (ValueType, []byte, error
 	b = appendArrayHead(b, elem, v.Len(), nil)
 	for i := range v.Len() {
 		kind, grown, err := appendValue(b, v.Index(i).Interface(), depth)
+		if err == errTooDeep {
+			return 0, nil, err
+		}
 		if err != nil {
 			return 0, nil, fmt.Errorf("element %d: %w", i, err)
 		}

@@ -48,22 +48,25 @@ type Seq struct {
 // Batch is the input of one step. The rows of one sequence stand together in ascending positions without a gap; rows of
 // many sequences mix freely: prefill is many rows of one, decode one row of each, speculation several rows of one.
 type Batch struct {
-	Rows   []Row
-	Seqs   []Seq
-	Hidden []float32 // [len(Rows), width of Segment.In] for segments that do not start from tokens
+	Rows []Row
+	Seqs []Seq
+	// Hidden is [len(Rows), width of Segment.In] for segments that do not start from tokens. Where Segment.In holds only
+	// selected rows it has those alone.
+	Hidden []float32
 }
 
 // Runner executes a segment. It is for one caller at a time.
 type Runner interface {
-	// Step computes the batch and returns the rows of Segment.Out: one for each row that wants it where the program has
-	// passed OpRows, else one for each row of the batch, [n, width]. The slice belongs to the runner and holds until the
-	// next Step. Keys and values of the rows are in their pages afterwards.
+	// Step computes the batch and returns the rows of Segment.Out, [n, width]: one for each row that wants it where the
+	// program has passed OpRows, one for each sequence that has rows, in their order, where it has passed OpPool, else
+	// one for each row of the batch. The slice belongs to the runner and holds until the next Step. Keys and values of
+	// the rows are in their pages afterwards. A batch that breaks the rules of BatchCheck is an error and changes nothing.
 	Step(b *Batch) ([]float32, error)
 	// Reserve makes pages 0 to n-1 of a group usable, keeping what they hold.
 	Reserve(group, n int) error
 	// CopyPage copies one page of a group, all layers.
 	CopyPage(group int, dst, src int32) error
-	// PageBytes is what one page of a group takes.
+	// PageBytes is what one page of a group takes; 0 if the segment has none of the group's layers.
 	PageBytes(group int) int
 	Close() error
 }

@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"go/format"
 	"os"
@@ -109,16 +110,45 @@ func camel(s string) string {
 }
 
 func main() {
-	var s Spec
-	md, err := toml.DecodeFile("v1.toml", &s)
+	s, err := read("v1.toml")
 	check(err)
-	if u := md.Undecoded(); len(u) > 0 {
-		check(fmt.Errorf("v1.toml: unknown keys %v", u))
+	files, err := s.files()
+	check(err)
+	for path, b := range files {
+		check(os.WriteFile(path, b, 0o644))
 	}
-	check(s.verify())
-	write("gen_abi.go", s.goABI())
-	write("../kernels/gen_op.go", s.goOps())
-	check(os.WriteFile("../plugins/sdk/c/forge.h", s.cHeader(), 0o644))
+}
+
+// read decodes a definition and holds it to its own rules.
+func read(path string) (*Spec, error) {
+	s := new(Spec)
+	md, err := toml.DecodeFile(path, s)
+	if err != nil {
+		return nil, err
+	}
+	if u := md.Undecoded(); len(u) > 0 {
+		return nil, fmt.Errorf("%s: unknown keys %v", path, u)
+	}
+	if err := s.verify(); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return s, nil
+}
+
+// files are the generated files by their path from the folder abi.
+func (s *Spec) files() (map[string][]byte, error) {
+	files := map[string][]byte{"gen_abi.go": s.goABI(), "../kernels/gen_op.go": s.goOps(), "../plugins/sdk/c/forge.h": s.cHeader()}
+	for path, src := range files {
+		if !strings.HasSuffix(path, ".go") {
+			continue
+		}
+		out, err := format.Source(src)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w in:\n%s", path, err, src)
+		}
+		files[path] = out
+	}
+	return files, nil
 }
 
 func check(err error) {
@@ -126,15 +156,6 @@ func check(err error) {
 		fmt.Fprintln(os.Stderr, "abi/gen:", err)
 		os.Exit(1)
 	}
-}
-
-func write(path string, src []byte) {
-	out, err := format.Source(src)
-	if err != nil {
-		os.Stderr.Write(src)
-	}
-	check(err)
-	check(os.WriteFile(path, out, 0o644))
 }
 
 // width is a field's bytes and alignment.
@@ -180,6 +201,9 @@ func (s *Spec) verify() error {
 			return fmt.Errorf("%s: fields end at %d, size is %d (a multiple of 8)", st.Name, end, st.Size)
 		}
 	}
+	if err := s.verifyNumbers(); err != nil {
+		return err
+	}
 	codes := map[int]string{}
 	for _, op := range s.Op {
 		if was, ok := codes[op.Code]; ok {
@@ -195,6 +219,81 @@ func (s *Spec) verify() error {
 			}
 		}
 	}
+	return nil
+}
+
+// verifyNumbers wants every name and every number once, in its list.
+func (s *Spec) verifyNumbers() error {
+	lists := map[string]*uniques{}
+	add := func(list, name string, number int) error {
+		u := lists[list]
+		if u == nil {
+			u = &uniques{names: map[string]bool{}, numbers: map[int]string{}}
+			lists[list] = u
+		}
+		return u.add(list, name, number)
+	}
+	var errs []error
+	for _, v := range s.Status {
+		errs = append(errs, add("status", v.Name, v.Value))
+	}
+	for _, v := range s.Capability {
+		errs = append(errs, add("capability", v.Name, v.Bit))
+		if v.Bit < 0 || v.Bit > 63 {
+			errs = append(errs, fmt.Errorf("capability %s: bit %d does not fit a u64", v.Name, v.Bit))
+		}
+	}
+	for _, e := range s.Enum {
+		for _, v := range e.Values {
+			errs = append(errs, add("enum "+e.Name, v.Name, v.Value))
+		}
+	}
+	frames := map[string]bool{"": true}
+	for i, st := range s.Struct {
+		errs = append(errs, add("struct", st.Name, i))
+		for k, f := range st.Fields {
+			errs = append(errs, add("struct "+st.Name, f.Name, k))
+			if f.Name == "head" {
+				frames[st.Name] = true
+			}
+		}
+	}
+	kinds := map[string]bool{"*": true}
+	for i, k := range s.Kind {
+		errs = append(errs, add("kind", k.Name, i), add("marker", k.Marker, i))
+		kinds[k.Name] = true
+		if want := fmt.Sprintf("forge_%s_%d", k.Name, s.ABI.Major); k.Marker != want {
+			errs = append(errs, fmt.Errorf("kind %s: marker %s, want %s", k.Name, k.Marker, want))
+		}
+	}
+	for i, e := range s.Export {
+		errs = append(errs, add("export", e.Name, i))
+		if !frames[e.Frame] {
+			errs = append(errs, fmt.Errorf("export %s: %q is no frame", e.Name, e.Frame))
+		}
+		for _, k := range e.Kinds {
+			if !kinds[k] {
+				errs = append(errs, fmt.Errorf("export %s: unknown kind %q", e.Name, k))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// uniques are the names and numbers of one list.
+type uniques struct {
+	names   map[string]bool
+	numbers map[int]string
+}
+
+func (u *uniques) add(list, name string, number int) error {
+	if was, ok := u.numbers[number]; ok {
+		return fmt.Errorf("%s %s has the number %d of %s", list, name, number, was)
+	}
+	if u.names[name] {
+		return fmt.Errorf("%s has %s twice", list, name)
+	}
+	u.names[name], u.numbers[number] = true, name
 	return nil
 }
 

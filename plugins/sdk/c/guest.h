@@ -24,7 +24,8 @@ static inline void *forge_grow(uint32_t bytes) {
 	return at == (size_t)-1 ? 0 : (void *)(at * 65536);
 }
 
-FORGE_EXPORT(forge_arena) void *forge_arena(uint32_t bytes) { return forge_grow(bytes); }
+// Weak, so that a guest may be linked from several files that all include this one.
+FORGE_EXPORT(forge_arena) __attribute__((weak)) void *forge_arena(uint32_t bytes) { return forge_grow(bytes); }
 
 static inline uint32_t forge_strlen(const char *s) {
 	uint32_t n = 0;
@@ -33,7 +34,7 @@ static inline uint32_t forge_strlen(const char *s) {
 }
 
 // forge_fail writes parts (ended by a null pointer) to the error slot and returns the status.
-static int32_t forge_fail(forge_head *head, int32_t status, const char *const *parts) {
+static inline int32_t forge_fail(forge_head *head, int32_t status, const char *const *parts) {
 	uint32_t n = 0;
 	for (; *parts; parts++)
 		for (const char *p = *parts; *p && n < head->error_cap; p++) head->error_ptr[n++] = (uint8_t)*p;
@@ -42,5 +43,25 @@ static int32_t forge_fail(forge_head *head, int32_t status, const char *const *p
 }
 #define FORGE_FAIL(frame, status, ...) forge_fail(&(frame)->head, status, (const char *const[]){__VA_ARGS__, 0})
 
+// A freestanding compiler still emits calls to these four for struct copies and loops that it recognises. They are
+// weak, so a guest may bring its own, and are linked only where something calls them.
+__attribute__((weak)) void *memcpy(void *restrict to, const void *restrict from, size_t n) {
+	__asm__ volatile("local.get %0\n\tlocal.get %1\n\tlocal.get %2\n\tmemory.copy 0, 0" : : "r"(to), "r"(from), "r"(n) : "memory");
+	return to;
+}
+__attribute__((weak)) void *memmove(void *to, const void *from, size_t n) {
+	__asm__ volatile("local.get %0\n\tlocal.get %1\n\tlocal.get %2\n\tmemory.copy 0, 0" : : "r"(to), "r"(from), "r"(n) : "memory");
+	return to;
+}
+__attribute__((weak)) void *memset(void *to, int value, size_t n) {
+	__asm__ volatile("local.get %0\n\tlocal.get %1\n\tlocal.get %2\n\tmemory.fill 0" : : "r"(to), "r"(value), "r"(n) : "memory");
+	return to;
+}
+__attribute__((weak)) int memcmp(const void *a, const void *b, size_t n) {
+	const uint8_t *p = a, *q = b;
+	for (size_t i = 0; i < n; i++)
+		if (p[i] != q[i]) return p[i] < q[i] ? -1 : 1;
+	return 0;
+}
 
 #endif

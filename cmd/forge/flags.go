@@ -1,0 +1,110 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+)
+
+var modelFlag = &cli.StringFlag{Name: "model", Aliases: []string{"m"}, Usage: "the GGUF `FILE`", EnvVars: []string{"FORGE_MODEL"}}
+
+func pluginFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "plugins", Usage: "the plugin set, a TOML `FILE` (else the user's configuration directory has forge/plugins.toml, else the set that forge ships)", EnvVars: []string{"FORGE_PLUGINS"}},
+		&cli.StringSliceFlag{Name: "plugin", Usage: "add one module, a `FILE.wasm`, unpinned, for this run; its digest is printed"},
+	}
+}
+
+func engineFlags() []cli.Flag {
+	return append([]cli.Flag{
+		modelFlag,
+		&cli.IntFlag{Name: "ctx-size", Aliases: []string{"c"}, Usage: "context size in tokens", DefaultText: "4096, or what the model was trained for if less", EnvVars: []string{"FORGE_CTX_SIZE"}},
+		&cli.IntFlag{Name: "threads", Aliases: []string{"t"}, Usage: "threads", DefaultText: "the processors that this process may use", EnvVars: []string{"FORGE_THREADS"}},
+		&cli.IntFlag{Name: "batch-size", Aliases: []string{"b"}, Usage: "tokens of a prompt computed at once", Value: 512},
+		&cli.StringFlag{Name: "device", Usage: "auto, simd or scalar", Value: "auto", EnvVars: []string{"FORGE_DEVICE"}},
+		&cli.BoolFlag{Name: "deterministic", Usage: "the same tokens whatever else runs in the same steps"},
+		&cli.BoolFlag{Name: "verbose", Usage: "say which plugins, digests and kernels are used"},
+	}, pluginFlags()...)
+}
+
+// samplingFlags name their config key in settingKeys.
+func samplingFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.Float64Flag{Name: "temp", Aliases: []string{"temperature"}, Usage: "temperature; 0 takes the likeliest token always", DefaultText: "0.8"},
+		&cli.IntFlag{Name: "top-k", Usage: "keep the k likeliest tokens; 0: all", DefaultText: "40"},
+		&cli.Float64Flag{Name: "top-p", Usage: "keep the likeliest tokens until their probabilities sum to p; 1: all", DefaultText: "0.95"},
+		&cli.Float64Flag{Name: "min-p", Usage: "keep tokens at least p times as likely as the likeliest; 0: all", DefaultText: "0.05"},
+		&cli.Float64Flag{Name: "repeat-penalty", Usage: "divide positive and multiply negative logits of recent tokens by this; 1: off", DefaultText: "1"},
+		&cli.IntFlag{Name: "repeat-last-n", Usage: "how many recent tokens the penalties look at; 0: none, -1: all", DefaultText: "64"},
+		&cli.Float64Flag{Name: "frequency-penalty", Usage: "subtract this for each time a token occurred", DefaultText: "0"},
+		&cli.Float64Flag{Name: "presence-penalty", Usage: "subtract this if a token occurred", DefaultText: "0"},
+		&cli.StringSliceFlag{Name: "set", Usage: "a plugin's setting, `KEY=VALUE`, for samplers without a flag of their own"},
+		&cli.StringFlag{Name: "samplers", Usage: "the chain, `a;b;c` in order", DefaultText: "the plugin set's, see forge plugin list"},
+		&cli.Int64Flag{Name: "seed", Aliases: []string{"s"}, Usage: "seed of the generator; -1: from the clock", Value: -1},
+	}
+}
+
+var settingKeys = map[string]string{
+	"temp": "temp", "top-k": "top_k", "top-p": "top_p", "min-p": "min_p", "repeat-penalty": "repeat_penalty",
+	"repeat-last-n": "repeat_last_n", "frequency-penalty": "frequency_penalty", "presence-penalty": "presence_penalty",
+}
+
+// settings gathers the sampler settings that the user gave.
+func settings(c *cli.Context) (map[string]any, error) {
+	s := map[string]any{}
+	for flag, key := range settingKeys {
+		if c.IsSet(flag) {
+			s[key] = c.Value(flag)
+		}
+	}
+	for _, kv := range c.StringSlice("set") {
+		key, value, ok := strings.Cut(kv, "=")
+		if !ok || key == "" {
+			return nil, fmt.Errorf("--set %q: write it as KEY=VALUE", kv)
+		}
+		if v, err := strconv.ParseFloat(value, 64); err == nil {
+			s[key] = v
+		} else if v, err := strconv.ParseBool(value); err == nil {
+			s[key] = v
+		} else {
+			s[key] = value
+		}
+	}
+	return s, nil
+}
+
+// samplerNames splits --samplers; nil means the plugin set's chain. llama.cpp's spelling of temperature is taken too.
+func samplerNames(c *cli.Context) []string {
+	if !c.IsSet("samplers") {
+		return nil
+	}
+	names := strings.FieldsFunc(c.String("samplers"), func(r rune) bool { return r == ';' || r == ' ' })
+	for i, n := range names {
+		if n == "temp" {
+			names[i] = "temperature"
+		}
+	}
+	return append([]string{}, names...)
+}
+
+func requireModel(c *cli.Context) (string, error) {
+	path := c.String("model")
+	if path == "" {
+		return "", fmt.Errorf("no model: name a GGUF file with -m (see forge %s --help)", c.Command.Name)
+	}
+	if _, err := os.Stat(path); err != nil {
+		return "", fmt.Errorf("no model: %w", err)
+	}
+	return path, nil
+}
+
+// noArguments refuses words that no flag took: most often a prompt without -p.
+func noArguments(c *cli.Context) error {
+	if c.Args().Present() {
+		return fmt.Errorf("%q is not understood: forge %s takes no argument there (a prompt goes after -p, in quotes)", c.Args().First(), c.Command.Name)
+	}
+	return nil
+}

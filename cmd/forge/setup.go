@@ -1,0 +1,193 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"forge/host"
+	"forge/host/chat"
+	"forge/host/plugin"
+	"forge/kernels"
+	"forge/kernels/simd"
+	"forge/plugins"
+)
+
+// pluginSet finds plugins.toml: --plugins, FORGE_PLUGINS, the user's configuration directory, or the shipped set; never
+// the working directory. Modules named by --plugin come on top.
+func pluginSet(c *cli.Context) (*plugin.Config, error) {
+	path := c.String("plugins")
+	if path == "" {
+		if dir, err := os.UserConfigDir(); err == nil {
+			user := filepath.Join(dir, "forge", "plugins.toml")
+			if _, err := os.Stat(user); err == nil {
+				path = user
+			}
+		}
+	}
+	name, data := "default.toml", plugins.Default()
+	if path != "" {
+		var err error
+		if data, err = os.ReadFile(path); err != nil {
+			return nil, fmt.Errorf("the plugin set cannot be read: %w", err)
+		}
+		name = path
+	}
+	cfg, err := plugin.ParseConfig(name, data, func(file string) ([]byte, error) {
+		if shipped, ok := strings.CutPrefix(file, "shipped:"); ok {
+			if wasm, ok := plugins.Shipped()[shipped]; ok {
+				return wasm, nil
+			}
+			return nil, fmt.Errorf("forge ships no plugin %q", shipped)
+		}
+		if !filepath.IsAbs(file) {
+			file = filepath.Join(filepath.Dir(path), file)
+		}
+		return os.ReadFile(file)
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, file := range c.StringSlice("plugin") {
+		if err := addPlugin(cfg, file); err != nil {
+			return nil, err
+		}
+	}
+	return cfg, nil
+}
+
+// addPlugin adds a module for this run and prints its digest, so that the user can pin it.
+func addPlugin(cfg *plugin.Config, file string) error {
+	wasm, err := os.ReadFile(file)
+	if err != nil {
+		return fmt.Errorf("--plugin: %w", err)
+	}
+	m, err := plugin.ReadManifest(wasm)
+	if err != nil {
+		return fmt.Errorf("--plugin %s: %w", file, err)
+	}
+	spec := plugin.Spec{Name: m.Name, Kind: m.Kind, File: file, Wasm: wasm, Grants: m.Grants}
+	// In front, so that it serves before one of the set would.
+	cfg.Plugins = append([]plugin.Spec{spec}, cfg.Plugins...)
+	fmt.Fprintf(os.Stderr, "plugin %s (%s) from %s, sha256 %s\n", m.Name, m.Kind, file, plugin.Digest(wasm))
+	return nil
+}
+
+// newRuntime makes the plugin runtime with the compilation cache of this user.
+func newRuntime(c *cli.Context) (*plugin.Runtime, error) {
+	opt := plugin.RuntimeOptions{}
+	if dir, err := os.UserCacheDir(); err == nil {
+		opt.CacheDir = filepath.Join(dir, "forge", "wasm")
+	}
+	if c.Bool("verbose") {
+		opt.Log = func(name, line string) { fmt.Fprintf(os.Stderr, "plugin %s: %s\n", name, line) }
+	}
+	return plugin.NewRuntime(c.Context, opt)
+}
+
+// device finds a device by what the user typed.
+func device(name string) (kernels.Device, error) {
+	switch name {
+	case "", "auto", "simd":
+		return simd.New(), nil
+	case "scalar":
+		return kernels.Scalar{}, nil
+	case "null":
+		return kernels.Null{}, nil
+	}
+	return nil, fmt.Errorf("there is no device %q: possible are auto, simd and scalar (forge devices)", name)
+}
+
+// session is an open engine with what the commands need beside it.
+type session struct {
+	*host.Engine
+	runtime  *plugin.Runtime
+	renderer *chat.Renderer
+	device   kernels.Device
+}
+
+// open opens the engine that the flags describe.
+func open(c *cli.Context, nSeq int) (*session, error) {
+	path, err := requireModel(c)
+	if err != nil {
+		return nil, err
+	}
+	return openFile(c, path, c.String("device"), nSeq)
+}
+
+func openFile(c *cli.Context, path, deviceName string, nSeq int) (*session, error) {
+	dev, err := device(deviceName)
+	if err != nil {
+		return nil, err
+	}
+	if c.Int("threads") < 0 || c.Int("threads") > 1024 {
+		return nil, fmt.Errorf("-t %d: give a number of threads from 1 to 1024", c.Int("threads"))
+	}
+	cfg, err := pluginSet(c)
+	if err != nil {
+		return nil, err
+	}
+	rt, err := newRuntime(c)
+	if err != nil {
+		return nil, err
+	}
+	bar := newBar("loading")
+	e, err := host.Open(c.Context, path, host.Options{
+		Device: dev, Runtime: rt, Plugins: cfg, NCtx: c.Int("ctx-size"), NBatch: c.Int("batch-size"), NSeq: nSeq,
+		Threads: c.Int("threads"), Deterministic: c.Bool("deterministic"), OnProgress: bar.set, Template: !c.Bool("raw"),
+	})
+	bar.clear()
+	if err != nil {
+		rt.Close(context.WithoutCancel(c.Context))
+		return nil, err
+	}
+	s := &session{Engine: e, runtime: rt, device: dev}
+	if s.renderer, err = s.newRenderer(c); err != nil {
+		s.close()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *session) close() {
+	s.Engine.Close()
+	s.runtime.Close(context.Background())
+}
+
+// newRenderer renders with the format that the user named, else with the model's own template and chatml behind it.
+func (s *session) newRenderer(c *cli.Context) (*chat.Renderer, error) {
+	opener := func(text string) func(context.Context) (chat.Template, error) {
+		return func(ctx context.Context) (chat.Template, error) { return s.OpenTemplate(ctx, text) }
+	}
+	formats := plugins.Formats()
+	if name := c.String("chat-template"); name != "" {
+		text, ok := formats[name]
+		if !ok {
+			return nil, fmt.Errorf("--chat-template %q: forge ships %s", name, strings.Join(formatNames(), ", "))
+		}
+		return &chat.Renderer{Open: opener(text)}, nil
+	}
+	text, found, err := s.File.Str("tokenizer.chat_template")
+	if err != nil || !found {
+		return &chat.Renderer{}, err
+	}
+	return &chat.Renderer{Open: opener(text), Fallback: opener(formats["chatml"])}, nil
+}
+
+// readText reads a file, or standard input for "-".
+func readText(name string) (string, error) {
+	if name == "-" {
+		return readAll(os.Stdin, "standard input")
+	}
+	b, err := os.ReadFile(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("there is no file %s", name)
+	}
+	return string(b), err
+}

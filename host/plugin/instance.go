@@ -1,0 +1,289 @@
+package plugin
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
+	"github.com/tetratelabs/wazero/experimental"
+
+	"forge/abi"
+	"forge/host/plugin/wasmbin"
+)
+
+const (
+	frameRoom = 128 // bytes at the arena's beginning for the frame of any call
+	errorRoom = 1024
+	tank      = 10_000_000 // units a guest runs on before it gives Go's scheduler and collector a turn
+)
+
+// instance is a guest at work: one caller at a time.
+type instance struct {
+	m     *Module
+	mod   api.Module
+	mem   *memory
+	fuel  api.MutableGlobal
+	depth api.Global
+	stack []uint64
+	spare int64  // fuel of the running call that is not in the tank yet
+	used  int64  // by the last call
+	lines int    // logged by the running call
+	base  uint32 // of the arena
+	size  uint32
+	caps  uint64 // accepted by the guest
+	dead  bool
+}
+
+// export is a function of a guest by its name; the zero fn is one that it does not have.
+type export struct {
+	name string
+	fn   api.Function
+}
+
+func (in *instance) export(name string) export {
+	return export{name, in.mod.ExportedFunction(name)}
+}
+
+// newLayout begins an arena: the frame and the error slot stand first in every one.
+func newLayout() *layout {
+	l := new(layout)
+	l.take(frameRoom+errorRoom, 64)
+	return l
+}
+
+// start makes an instance with an arena as laid out, to which it adds the room for the config values, and calls
+// forge_init; fill completes that frame and writes what it points to.
+func (m *Module) start(ctx context.Context, l *layout, fill func(*instance, abi.Init)) (*instance, error) {
+	if err := m.quarantined(); err != nil {
+		return nil, err
+	}
+	strBytes := 0
+	for _, v := range m.slots {
+		strBytes += len(v.str)
+	}
+	slots, strs := l.take(8*uint64(len(m.slots)), 64), l.take(uint64(strBytes), 1)
+	limit := uint64(m.pages()) * abi.PageBytes
+	if l.size > limit {
+		return nil, m.spec.wrap(fmt.Errorf("its work needs an arena of %d MiB, its limit is %d pages (%d MiB): raise limits.pages",
+			l.size>>20+1, m.pages(), limit>>20))
+	}
+	in, err := m.instantiate(ctx, limit)
+	if err != nil {
+		return nil, err
+	}
+	if err := in.init(ctx, uint32(l.size), func(init abi.Init) {
+		in.putSlots(slots, strs, m.slots)
+		init.SetConfig(in.base+slots, uint32(len(m.slots)))
+		if fill != nil {
+			fill(in, init)
+		}
+	}); err != nil {
+		in.discard()
+		return nil, err
+	}
+	return in, nil
+}
+
+func (m *Module) instantiate(ctx context.Context, limit uint64) (*instance, error) {
+	in := &instance{m: m, mem: &memory{limit: limit}, stack: make([]uint64, 1)}
+	mod, err := m.r.wazero.InstantiateModule(experimental.WithMemoryAllocator(ctx, in.mem), m.code.code,
+		wazero.NewModuleConfig().WithName("").WithStartFunctions())
+	if err != nil {
+		e := &Error{Plugin: m.spec.Name, Call: "its start function", Why: trapWhy(err), Trapped: true}
+		m.strike(e)
+		return nil, e
+	}
+	in.mod = mod
+	m.r.instances.Store(mod, in)
+	var ok bool
+	if in.fuel, ok = mod.ExportedGlobal(wasmbin.FuelExport).(api.MutableGlobal); !ok {
+		in.discard()
+		return nil, m.spec.wrap(fmt.Errorf("the metered module lost its fuel"))
+	}
+	in.depth = mod.ExportedGlobal(wasmbin.DepthExport)
+	return in, nil
+}
+
+// init asks for the arena and calls forge_init.
+func (in *instance) init(ctx context.Context, size uint32, fill func(abi.Init)) error {
+	if t, ok := in.m.code.exports["_initialize"]; ok && len(t.Params)+len(t.Results) == 0 {
+		if _, err := in.invoke(ctx, in.export("_initialize"), 0, in.m.initBudget()); err != nil {
+			return err
+		}
+	}
+	arena := in.export("forge_arena")
+	ptr, err := in.invoke(ctx, arena, size, in.m.initBudget())
+	if err != nil {
+		return err
+	}
+	switch {
+	case ptr == 0:
+		return in.fault(arena.name, abi.StatusErrNoMem, "cannot have the %d KiB that it is asked for; raise limits.pages (now %d)", size>>10, in.m.pages())
+	case ptr%abi.ArenaAlign != 0:
+		return in.fault(arena.name, 0, "gave the address %#x, which is not a multiple of %d", ptr, abi.ArenaAlign)
+	case uint64(ptr)+uint64(size) > uint64(len(in.mem.buf)):
+		return in.fault(arena.name, 0, "gave %d bytes at %#x, beyond its memory of %d", size, ptr, len(in.mem.buf))
+	}
+	in.base, in.size = ptr, size
+	init := abi.Init(in.frame(abi.InitSize))
+	init.SetMajor(abi.Major)
+	init.SetMinor(abi.Minor)
+	init.SetOffered(in.m.caps)
+	fill(init)
+	status, err := in.call(ctx, in.export("forge_init"), in.m.initBudget())
+	if err != nil {
+		return err
+	}
+	if status != abi.StatusOk {
+		return in.fault("forge_init", status, "returned the status %s", status)
+	}
+	in.caps = abi.Init(in.at(0, abi.InitSize)).Accepted()
+	if in.caps&^in.m.caps != 0 {
+		return in.fault("forge_init", 0, "accepted capabilities that were not offered (%#x of %#x)", in.caps, in.m.caps)
+	}
+	return nil
+}
+
+// at is the part of the arena that begins at an offset. It holds until the next call.
+func (in *instance) at(off, n uint32) []byte {
+	p := in.base + off
+	return in.mem.buf[p : p+n : p+n]
+}
+
+// frame clears the frame and fills its head.
+func (in *instance) frame(size uint32) []byte {
+	f := in.at(0, size)
+	clear(f)
+	h := abi.Head(f)
+	h.SetSize(size)
+	h.SetErrorCap(errorRoom)
+	h.SetErrorPtr(in.base + frameRoom)
+	return f
+}
+
+// putSlots writes config values: 8 bytes each, a number or the address and length of a string that lies in strs.
+func (in *instance) putSlots(slots, strs uint32, values []value) {
+	b := in.at(slots, 8*uint32(len(values)))
+	for i := range values {
+		v := &values[i]
+		slot := b[8*i:]
+		if v.str == "" {
+			putF64(slot, v.num)
+			continue
+		}
+		putU32(slot, in.base+strs)
+		putU32(slot[4:], uint32(len(v.str)))
+		strs += uint32(copy(in.at(strs, uint32(len(v.str))), v.str))
+	}
+}
+
+// call runs an export on the frame. The error is an *Error, or ctx's; a status below zero is one.
+func (in *instance) call(ctx context.Context, e export, budget int64) (abi.Status, error) {
+	v, err := in.invoke(ctx, e, in.base, budget)
+	if err != nil {
+		return 0, err
+	}
+	status := abi.Status(int32(v))
+	if status < 0 {
+		return status, in.refusal(e.name, status)
+	}
+	return status, nil
+}
+
+// refusal is the error of a guest that returned a negative status, with the sentence it left.
+func (in *instance) refusal(name string, status abi.Status) error {
+	head := abi.Head(in.at(0, abi.HeadSize))
+	n := min(head.ErrorLen(), errorRoom)
+	why := sentence(in.at(frameRoom, n), errorRoom)
+	if why == "" {
+		why = "gives no reason (status " + status.String() + ")"
+	} else {
+		why = "says: " + strings.TrimSuffix(why, ".")
+	}
+	if status == abi.StatusErrInternal { // its own bug, and nobody knows what it left behind
+		return in.fault(name, status, "%s", why)
+	}
+	return &Error{Plugin: in.m.spec.Name, Call: name, Why: why, Status: status, Fuel: in.used}
+}
+
+// invoke runs an export with one argument and gives its result.
+func (in *instance) invoke(ctx context.Context, e export, arg uint32, budget int64) (uint32, error) {
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	m := in.m
+	first := min(budget, tank)
+	in.spare = budget - first
+	in.fuel.Set(uint64(first))
+	in.stack[0] = uint64(arg)
+	in.lines = 0
+	start := time.Now()
+	err := e.fn.CallWithStack(ctx, in.stack)
+	m.nanos.Add(int64(time.Since(start)))
+	left := int64(in.fuel.Get())
+	used := budget - in.spare - left
+	in.used = used
+	m.calls.Add(1)
+	m.fuel.Add(used)
+	if err == nil {
+		return uint32(in.stack[0]), nil
+	}
+	switch {
+	case left < 0 && ctx.Err() != nil:
+		in.discard() // it was stopped between two tanks: no fault of the guest
+		return 0, ctx.Err()
+	case left < 0:
+		return 0, in.fault(e.name, 0, "ran out of fuel (%s): raise limits.fuel, which multiplies it, if the plugin is not stuck", units(budget))
+	case in.depth != nil && int64(in.depth.Get()) < 0:
+		return 0, in.fault(e.name, 0, "nested its calls too deep")
+	}
+	return 0, in.fault(e.name, 0, "%s (fuel used: %s)", trapWhy(err), units(used))
+}
+
+// hostRefill is called by a guest whose tank is empty. To add nothing stops it.
+func (r *Runtime) hostRefill(ctx context.Context, mod api.Module, _ []uint64) {
+	v, ok := r.instances.Load(mod)
+	if !ok || ctx.Err() != nil {
+		return
+	}
+	in := v.(*instance)
+	more := min(in.spare, tank)
+	in.spare -= more
+	in.fuel.Set(in.fuel.Get() + uint64(more))
+}
+
+// fault throws the instance away, counts a strike and gives the error.
+func (in *instance) fault(call string, status abi.Status, format string, args ...any) error {
+	in.discard()
+	e := &Error{Plugin: in.m.spec.Name, Call: call, Why: fmt.Sprintf(format, args...), Status: status, Trapped: true, Fuel: in.used}
+	in.m.strike(e)
+	return e
+}
+
+// discard ends the instance. It may be called twice.
+func (in *instance) discard() {
+	if in.dead {
+		return
+	}
+	in.dead = true
+	in.m.r.instances.Delete(in.mod)
+	in.mod.Close(context.Background()) // frees memory; there is no host resource whose error would matter
+}
+
+func (m *Module) strike(e *Error) {
+	m.traps.Add(1)
+	m.lastStrike.Store(e)
+	m.strikes.Add(1)
+}
+
+// quarantined is the error of a plugin that had its strikes.
+func (m *Module) quarantined() error {
+	n := m.strikes.Load()
+	if n < m.maxStrikes() {
+		return nil
+	}
+	return fmt.Errorf("%w after %d strikes, the last: %w", ErrQuarantined, n, m.lastStrike.Load())
+}

@@ -1,0 +1,435 @@
+package plugin
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+
+	"github.com/tetratelabs/wazero"
+
+	"forge/abi"
+	"forge/host/plugin/wasmbin"
+)
+
+// Spec is one plugin to load: an entry of plugins.toml with its file's bytes.
+type Spec struct {
+	Name, Kind, File string
+	Where            string // the file and line that ask for it, for messages: plugins.toml:12
+	Line             int
+	Wasm             []byte // must not change after Load
+	SHA256           string // in hex; "" is not pinned
+	Grants           []string
+	Config           map[string]any // values over the manifest's defaults
+	Limits           Limits
+	OnError          string // "fail" or "skip" (samplers and processors); "" is fail
+}
+
+// Limits of one plugin; zero takes the kind's.
+type Limits struct {
+	Pages   uint32 // of 65,536 bytes for each instance
+	Fuel    int64  // times the kind's fuel
+	Strikes int    // traps until it is quarantined, 3 if zero
+}
+
+const (
+	defaultStrikes = 3
+	maxFuelTimes   = 1 << 20
+	maxPages       = 65535 // one below 4 GiB, so that no end of a part needs 33 bits
+)
+
+// Module is a guest that was checked and compiled. It is safe for concurrent use.
+type Module struct {
+	r     *Runtime
+	spec  Spec
+	kind  abi.Kind
+	code  *compiled
+	slots []value // config values at init, in the manifest's order
+	caps  uint64  // granted and asked for
+
+	strikes    atomic.Int64
+	lastStrike atomic.Pointer[Error]
+
+	calls, fuel, traps, nanos atomic.Int64
+}
+
+// compiled is what all modules of one digest share.
+type compiled struct {
+	digest   string
+	code     wazero.CompiledModule
+	manifest *Manifest
+	imports  []wasmbin.Import
+	exports  map[string]wasmbin.FuncType
+	minPages uint32
+}
+
+// Stats are the sums of a module's calls since it was loaded.
+type Stats struct {
+	Calls       int64
+	Fuel        int64 // units
+	Traps       int64
+	Nanoseconds int64
+}
+
+// Name is the plugin's name in plugins.toml.
+func (m *Module) Name() string { return m.spec.Name }
+
+// Kind is the plugin's kind.
+func (m *Module) Kind() string { return m.kind.Name }
+
+// Digest is the SHA-256 of the module's bytes in hex.
+func (m *Module) Digest() string { return m.code.digest }
+
+// Manifest is what the guest says about itself. It must not be changed.
+func (m *Module) Manifest() *Manifest { return m.code.manifest }
+
+// Provides tells whether the manifest lists what: an architecture, a tokenizer model, "pre:NAME".
+func (m *Module) Provides(what string) bool { return slices.Contains(m.code.manifest.Provides, what) }
+
+// Stats gives the sums so far.
+func (m *Module) Stats() Stats {
+	return Stats{Calls: m.calls.Load(), Fuel: m.fuel.Load(), Traps: m.traps.Load(), Nanoseconds: m.nanos.Load()}
+}
+
+// Load checks a guest and compiles it; nothing of it runs. Its errors are one sentence that names the plugin, the place
+// in plugins.toml if the spec has one, and what to change.
+func (r *Runtime) Load(ctx context.Context, s Spec) (*Module, error) {
+	m, err := r.load(ctx, s)
+	if err != nil {
+		return nil, s.wrap(err)
+	}
+	return m, nil
+}
+
+func (s *Spec) wrap(err error) error {
+	if s.Where == "" {
+		return fmt.Errorf("plugin %s: %w", s.Name, err)
+	}
+	return fmt.Errorf("%s: plugin %s: %w", s.Where, s.Name, err)
+}
+
+func (r *Runtime) load(ctx context.Context, s Spec) (*Module, error) {
+	if s.Name == "" {
+		return nil, fmt.Errorf("it has no name")
+	}
+	kind, ok := abi.KindByName(s.Kind)
+	if !ok {
+		return nil, fmt.Errorf("kind %q is none that forge has%s", s.Kind, suggest(s.Kind, kindNames()))
+	}
+	if err := s.check(); err != nil {
+		return nil, err
+	}
+	sum := sha256.Sum256(s.Wasm)
+	digest := hex.EncodeToString(sum[:])
+	if s.SHA256 != "" && !strings.EqualFold(s.SHA256, digest) {
+		return nil, digestError(s.SHA256, digest)
+	}
+	code, err := r.compile(ctx, s.Wasm, digest)
+	if err != nil {
+		return nil, err
+	}
+	m := &Module{r: r, spec: s, kind: kind, code: code}
+	m.spec.Wasm = nil // compiled; a Spec's bytes may be a mapped file
+	if err := m.admit(); err != nil {
+		return nil, err
+	}
+	return m, m.configure()
+}
+
+func digestError(want, have string) error {
+	if want == "" {
+		return fmt.Errorf("sha256 is missing, the file has %s: put that there if you trust it", have)
+	}
+	return fmt.Errorf("sha256 is %s, the file has %s: put the latter there if you trust it", want, have)
+}
+
+func kindNames() []string {
+	names := make([]string, len(abi.Kinds))
+	for i, k := range abi.Kinds {
+		names[i] = k.Name
+	}
+	return names
+}
+
+// check holds a spec's own values to their ranges.
+func (s *Spec) check() error {
+	for _, g := range s.Grants {
+		if _, ok := abi.Capabilities[g]; !ok {
+			return fmt.Errorf("grant %q is none that forge has%s", g, suggest(g, capabilityNames()))
+		}
+	}
+	switch {
+	case s.Limits.Pages > maxPages:
+		return fmt.Errorf("limits.pages is %d; a guest can have %d", s.Limits.Pages, maxPages)
+	case s.Limits.Fuel < 0 || s.Limits.Fuel > maxFuelTimes:
+		return fmt.Errorf("limits.fuel is %d; it multiplies the kind's fuel and is 1 to %d", s.Limits.Fuel, maxFuelTimes)
+	case s.Limits.Strikes < 0:
+		return fmt.Errorf("limits.strikes is %d; it is 1 or more", s.Limits.Strikes)
+	case s.OnError != "" && s.OnError != "fail" && s.OnError != "skip":
+		return fmt.Errorf("on_error is %q; it is fail or skip%s", s.OnError, suggest(s.OnError, []string{"fail", "skip"}))
+	case s.OnError == "skip" && entryPrefix(s.Kind) == "":
+		return fmt.Errorf("on_error = \"skip\" is for samplers and processors; without its %s nothing can go on", s.Kind)
+	}
+	return nil
+}
+
+// compile checks, meters and compiles a guest once for each digest.
+func (r *Runtime) compile(ctx context.Context, wasm []byte, digest string) (*compiled, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return nil, fmt.Errorf("the runtime is closed")
+	}
+	if c := r.compiled[digest]; c != nil {
+		return c, nil
+	}
+	c := &compiled{digest: digest}
+	if err := r.build(ctx, c, wasm); err != nil {
+		return nil, err
+	}
+	r.compiled[digest] = c
+	return c, nil
+}
+
+func (r *Runtime) build(ctx context.Context, c *compiled, wasm []byte) error {
+	info, err := wasmbin.Check(wasm, wasmbin.Limits{MaxModuleBytes: abi.MaxModuleBytes, MaxPages: maxPages, AllowImports: isLogImport})
+	if err != nil {
+		return err
+	}
+	section, ok := info.Custom[abi.Section]
+	if !ok {
+		return fmt.Errorf("it has no custom section %s, which says what it is; build it with the SDK's manifest or run forge plugin stamp", abi.Section)
+	}
+	if c.manifest, err = parseManifest(bytes.Clone(section)); err != nil {
+		return err
+	}
+	if !info.HasMemory {
+		return fmt.Errorf("it has no memory")
+	}
+	c.minPages = info.MemoryMin
+	c.imports = info.Imports
+	c.exports = map[string]wasmbin.FuncType{}
+	for _, e := range info.Exports {
+		if e.Kind == wasmbin.Func {
+			c.exports[e.Name] = e.Type
+		}
+	}
+	metered, err := wasmbin.Meter(wasm, info, wasmbin.MeterOptions{Refill: true})
+	if err != nil {
+		return err
+	}
+	if err := r.validate(ctx, wasm, c.digest); err != nil {
+		return err
+	}
+	c.code, err = r.wazero.CompileModule(ctx, metered)
+	if err != nil && r.dir != "" && ctx.Err() == nil {
+		err = r.recompile(ctx, c, metered, err)
+	}
+	if err != nil {
+		return fmt.Errorf("it does not compile: %s", firstLine(err))
+	}
+	return nil
+}
+
+// validate lets wazero check the operand types of the bytes as they were written, which wasmbin does not. The interpreter
+// does that without making native code. A digest that passed is noted in the cache.
+func (r *Runtime) validate(ctx context.Context, wasm []byte, digest string) error {
+	note := ""
+	if r.dir != "" {
+		note = filepath.Join(r.dir, "valid-"+digest)
+		if _, err := os.Lstat(note); err == nil {
+			return nil
+		}
+	}
+	rt := wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfigInterpreter().WithCoreFeatures(coreFeatures).WithDebugInfoEnabled(false))
+	defer rt.Close(ctx)
+	if _, err := rt.CompileModule(ctx, wasm); err != nil {
+		return fmt.Errorf("it is not valid WebAssembly: %s", firstLine(err))
+	}
+	if note != "" {
+		if err := os.WriteFile(note, nil, 0o600); err != nil {
+			r.opt.logf("plugin cache: %v", err)
+		}
+	}
+	return nil
+}
+
+// recompile is for a cache whose files were damaged: it empties the cache and compiles once more.
+func (r *Runtime) recompile(ctx context.Context, c *compiled, metered []byte, cause error) error {
+	r.opt.logf("plugin cache %s is emptied: %s", r.dir, firstLine(cause))
+	err := filepath.WalkDir(r.dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		return os.Remove(path)
+	})
+	if err != nil {
+		return fmt.Errorf("%s; the cache cannot be emptied: %w", firstLine(cause), err)
+	}
+	c.code, err = r.wazero.CompileModule(ctx, metered)
+	return err
+}
+
+func (o *RuntimeOptions) logf(format string, args ...any) {
+	if o.Log != nil {
+		o.Log("", fmt.Sprintf(format, args...))
+	}
+}
+
+func firstLine(err error) string {
+	line, _, _ := strings.Cut(err.Error(), "\n")
+	return line
+}
+
+var logType = wasmbin.FuncType{Params: []wasmbin.ValueType{wasmbin.I32, wasmbin.I32, wasmbin.I32}}
+
+func isLogImport(i wasmbin.Import) bool {
+	return i.Module == hostModule && i.Name == "log" && sameType(i.Type, logType)
+}
+
+func sameType(a, b wasmbin.FuncType) bool {
+	return slices.Equal(a.Params, b.Params) && slices.Equal(a.Results, b.Results)
+}
+
+// admit holds a compiled guest against what this plugin was declared and granted to be.
+func (m *Module) admit() error {
+	man := m.code.manifest
+	if man.Kind != m.kind.Name {
+		return fmt.Errorf("its manifest says %s, plugins.toml says %s: correct kind", man.Kind, m.kind.Name)
+	}
+	if limit := m.pages(); m.code.minPages > limit {
+		return fmt.Errorf("it begins with %d pages of memory, its limit is %d: raise limits.pages", m.code.minPages, limit)
+	}
+	if err := m.checkMarkers(); err != nil {
+		return err
+	}
+	var granted uint64
+	for _, g := range m.spec.Grants {
+		granted |= abi.Capabilities[g]
+	}
+	for _, g := range man.Grants {
+		if granted&abi.Capabilities[g] == 0 {
+			return fmt.Errorf("it asks for %s: add it to grants (grants = [%q]) if you agree", g, g)
+		}
+		m.caps |= abi.Capabilities[g]
+	}
+	if len(m.code.imports) > 0 && m.caps&abi.CapLog == 0 {
+		return fmt.Errorf("it imports %s.%s and its manifest does not ask for the grant log", hostModule, "log")
+	}
+	return m.checkExports()
+}
+
+// checkMarkers wants the marker export of the kind, and no other kind's.
+func (m *Module) checkMarkers() error {
+	t, ok := m.code.exports[m.kind.Marker]
+	for name := range m.code.exports {
+		for _, k := range abi.Kinds {
+			if name == k.Marker && k.Name != m.kind.Name {
+				return fmt.Errorf("it exports %s, the marker of a %s; a module is of one kind, and this one is declared a %s", name, k.Name, m.kind.Name)
+			}
+		}
+	}
+	if !ok {
+		for name := range m.code.exports {
+			if base := strings.TrimSuffix(m.kind.Marker, "1"); strings.HasPrefix(name, base) {
+				return fmt.Errorf("it exports %s, this forge runs %s: get the plugin for ABI %d", name, m.kind.Marker, abi.Major)
+			}
+		}
+		return fmt.Errorf("it lacks the export %s, which marks a %s", m.kind.Marker, m.kind.Name)
+	}
+	if len(t.Params)+len(t.Results) > 0 {
+		return fmt.Errorf("its marker %s is %s; it has neither parameters nor results", m.kind.Marker, t)
+	}
+	return nil
+}
+
+var callType = wasmbin.FuncType{Params: []wasmbin.ValueType{wasmbin.I32}, Results: []wasmbin.ValueType{wasmbin.I32}}
+
+// checkExports wants every required export of the kind, and the ABI's signature of every export it names.
+func (m *Module) checkExports() error {
+	for _, e := range abi.Exports {
+		if !slices.Contains(e.Kinds, "*") && !slices.Contains(e.Kinds, m.kind.Name) {
+			continue
+		}
+		names := []string{e.Name}
+		if base, ok := strings.CutSuffix(e.Name, "*"); ok {
+			names = names[:0]
+			for _, entry := range m.code.manifest.Entries {
+				names = append(names, base+entry.Name)
+			}
+			if extra := m.extraEntry(base, names); extra != "" {
+				return fmt.Errorf("it exports %s, which the manifest's [[entries]] do not have", extra)
+			}
+		}
+		for _, name := range names {
+			t, ok := m.code.exports[name]
+			if !ok && e.Required {
+				return fmt.Errorf("it lacks the export %s", name)
+			}
+			if ok && !sameType(t, callType) {
+				return fmt.Errorf("its export %s is %s; the ABI has %s", name, t, callType)
+			}
+		}
+	}
+	return nil
+}
+
+func (m *Module) extraEntry(base string, names []string) string {
+	for name := range m.code.exports {
+		if strings.HasPrefix(name, base) && !slices.Contains(names, name) {
+			return name
+		}
+	}
+	return ""
+}
+
+// configure checks the config values of plugins.toml and completes them with the manifest's defaults.
+func (m *Module) configure() error {
+	man := m.code.manifest
+	m.slots = make([]value, len(man.Config))
+	for name := range m.spec.Config {
+		if man.configKey(name) < 0 {
+			return fmt.Errorf("config key %s is none of its%s", name, suggest(name, man.configNames()))
+		}
+	}
+	for i := range man.Config {
+		k := &man.Config[i]
+		v, given := m.spec.Config[k.Name]
+		if !given {
+			v = k.Default
+		}
+		var err error
+		if m.slots[i], err = k.value(v); err != nil {
+			return fmt.Errorf("config key %w", err)
+		}
+	}
+	return nil
+}
+
+func (m *Module) pages() uint32 {
+	if m.spec.Limits.Pages > 0 {
+		return m.spec.Limits.Pages
+	}
+	return m.kind.MaxPages
+}
+
+// budget is the fuel of a call over n elements of work.
+func (m *Module) budget(n int) int64 {
+	return (m.kind.Fuel.Base + m.kind.Fuel.Per*int64(n)) * max(1, m.spec.Limits.Fuel)
+}
+
+func (m *Module) initBudget() int64 { return m.kind.Fuel.Init * max(1, m.spec.Limits.Fuel) }
+
+func (m *Module) maxStrikes() int64 {
+	if m.spec.Limits.Strikes > 0 {
+		return int64(m.spec.Limits.Strikes)
+	}
+	return defaultStrikes
+}

@@ -1,0 +1,82 @@
+package plugin
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// guest reads a module of testdata.
+func guest(t testing.TB, name string) []byte {
+	t.Helper()
+	wasm, err := os.ReadFile(filepath.Join("testdata", name+".wasm"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return wasm
+}
+
+// engines runs a test on wazero's compiler and on its interpreter.
+func engines(t *testing.T, f func(t *testing.T, r *Runtime)) {
+	for _, e := range []struct {
+		name        string
+		interpreter bool
+	}{{"compiler", false}, {"interpreter", true}} {
+		t.Run(e.name, func(t *testing.T) { f(t, newRuntime(t, RuntimeOptions{Interpreter: e.interpreter})) })
+	}
+}
+
+func newRuntime(t testing.TB, opt RuntimeOptions) *Runtime {
+	t.Helper()
+	r, err := NewRuntime(context.Background(), opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := r.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	return r
+}
+
+// load loads a guest of testdata, whose kind is that of its manifest.
+func load(t testing.TB, r *Runtime, name, kind string, change func(*Spec)) *Module {
+	t.Helper()
+	s := Spec{Name: name, Kind: kind, Wasm: guest(t, name)}
+	if change != nil {
+		change(&s)
+	}
+	m, err := r.Load(context.Background(), s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func newChain(t testing.TB, r *Runtime, nVocab int, entries ...ChainEntry) *Chain {
+	t.Helper()
+	c, err := r.NewChain(context.Background(), entries, nVocab)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	return c
+}
+
+// wantError holds an error to a sentence, or to the beginning of one that ends in "...".
+func wantError(t *testing.T, err error, want string) {
+	t.Helper()
+	got := "no error"
+	if err != nil {
+		got = err.Error()
+	}
+	if begin, ok := strings.CutSuffix(want, "..."); ok && strings.HasPrefix(got, begin) {
+		return
+	}
+	if got != want {
+		t.Errorf("error:\n got %s\nwant %s", got, want)
+	}
+}

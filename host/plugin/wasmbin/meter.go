@@ -1,0 +1,413 @@
+package wasmbin
+
+import (
+	"errors"
+	"fmt"
+	"hash/maphash"
+)
+
+// RewriteVersion belongs into the key of every cache of rewritten or compiled guests: it changes whenever Meter would
+// give other bytes for the same module, the prices included.
+const RewriteVersion = 1
+
+// Names that the rewrite adds. The exports are mutable i64 globals for the host.
+const (
+	FuelExport  = "__forge_fuel"  // units left; may end a little below zero
+	DepthExport = "__forge_depth" // frames left; negative after the guest nested too deep
+
+	RefillModule = "forge"    // with MeterOptions.Refill the module imports
+	RefillName   = refillName // the function RefillModule.RefillName of type () -> ()
+)
+
+// Stop is why a guest trapped.
+type Stop int
+
+// The causes of a trap.
+const (
+	StopGuest Stop = iota // the guest's own fault: unreachable, an address out of bounds, a division by zero
+	StopFuel              // the meter: no fuel
+	StopDepth             // the meter: calls nested too deep
+)
+
+// StopOf tells from the two globals, read after a trap, who is to blame for it. A guest that trapped by itself while it
+// was in debt counts as out of fuel, which it was.
+func StopOf(fuel, depth int64) Stop {
+	switch {
+	case depth < 0:
+		return StopDepth
+	case fuel < 0:
+		return StopFuel
+	}
+	return StopGuest
+}
+
+// Defaults of MeterOptions.
+const (
+	DefaultInitialFuel = 10_000_000
+	DefaultMaxDepth    = 1000
+)
+
+// MeterOptions say what the rewritten module does at its bounds.
+type MeterOptions struct {
+	// Refill makes a guest that runs out of fuel call the import RefillModule.RefillName before it traps. The host
+	// function may add to the global FuelExport of the module that calls it, and so run a long call on small tanks:
+	// each refill is a point where Go's scheduler and collector see the goroutine and where a cancelled call ends, by
+	// adding nothing. What is below zero is a debt that the tank has to cover: a guest that is still below zero when
+	// the function returns traps. The function must not call the guest. Without Refill the guest traps at once.
+	Refill bool
+	// InitialFuel is the fuel of a fresh instance, which bounds its start function; 0 means DefaultInitialFuel.
+	InitialFuel int64
+	// MaxDepth bounds the frames of functions that can recurse, 0 means DefaultMaxDepth. wazero's interpreter stops at
+	// 2000 frames of its own accord, so beyond that the two engines differ.
+	MaxDepth int64
+}
+
+// Meter rewrites a checked module so that it pays fuel and counts its call depth. wasm must be the bytes that Check
+// read into m. The result exports what the module did and the two globals; it keeps no custom section but the names of
+// functions.
+func Meter(wasm []byte, m *Module, opt MeterOptions) ([]byte, error) {
+	if m == nil || maphash.Bytes(digestSeed, wasm) != m.digest {
+		return nil, errors.New("meter: these are not the bytes that were checked")
+	}
+	if opt.InitialFuel == 0 {
+		opt.InitialFuel = DefaultInitialFuel
+	}
+	if opt.MaxDepth == 0 {
+		opt.MaxDepth = DefaultMaxDepth
+	}
+	if opt.InitialFuel < 0 || opt.MaxDepth < 0 {
+		return nil, fmt.Errorf("meter: initial fuel %d and depth %d must be positive", opt.InitialFuel, opt.MaxDepth)
+	}
+	w := &rewriter{m: m, opt: opt, fuel: uint64(len(m.globals)), depth: uint64(len(m.globals)) + 1}
+	w.types = append(w.types, m.types...)
+	w.low = uint64(len(m.funcs))
+	if opt.Refill {
+		w.shift = 1
+		w.low++
+	}
+	var err error
+	if w.graph, err = m.countedFuncs(opt.MaxDepth, w.eachBody); err != nil {
+		return nil, err
+	}
+	code, err := w.code()
+	if err != nil {
+		return nil, err
+	}
+	return w.module(wasm[:8], code)
+}
+
+type rewriter struct {
+	m     *Module
+	opt   MeterOptions
+	types []FuncType // the module's, then those that the rewrite needs
+	shift uint32     // imports added, so what every function index grows by
+	fuel  uint64     // global indices
+	depth uint64
+	low   uint64 // function that asks for a refill
+	graph *callGraph
+	body  body
+	pay   charges
+}
+
+// eachBody decodes the bodies in turn; the callee must not keep the body.
+func (w *rewriter) eachBody(each func(index uint32, d *body)) error {
+	lim := Limits{MaxFuncBytes: 1<<32 - 1, MaxFuncLocals: 1<<32 - 1, MaxFuncNesting: 1<<32 - 1, MaxFuncMerges: 1<<32 - 1}
+	for _, s := range w.m.sections {
+		if s.id != secCode {
+			continue
+		}
+		r := s.reader()
+		n := r.u32("")
+		for i := uint32(0); i < n && r.err == nil; i++ {
+			index := uint32(len(w.m.Imports)) + i
+			size := r.u32("")
+			base := r.offset()
+			if err := w.body.scan(w.m, index, r.bytes(size, ""), base, &lim); err != nil {
+				return err
+			}
+			each(index, &w.body)
+		}
+		return r.err
+	}
+	return nil
+}
+
+// typeOf finds or adds a function type.
+func (w *rewriter) typeOf(t FuncType) uint64 {
+	for i, have := range w.types {
+		if have.equal(t) {
+			return uint64(i)
+		}
+	}
+	w.types = append(w.types, t)
+	return uint64(len(w.types) - 1)
+}
+
+// code gives the bodies of the code section, without their number.
+func (w *rewriter) code() ([]byte, error) {
+	var out, buf []byte
+	err := w.eachBody(func(index uint32, d *body) {
+		buf = w.function(buf[:0], index, d)
+		out = putU(out, uint64(len(buf)))
+		out = append(out, buf...)
+	})
+	if err != nil || !w.opt.Refill {
+		return out, err
+	}
+	// The refilling function: too deep is beyond help; else ask once, and stop if that was not enough.
+	buf = append(buf[:0], 0)
+	buf = ifNegative(buf, w.depth)
+	buf = append(buf, opUnreachable, opEnd)
+	buf = putU(append(buf, opCall), uint64(len(w.m.Imports)))
+	buf = ifNegative(buf, w.fuel)
+	buf = append(buf, opUnreachable, opEnd, opEnd)
+	out = putU(out, uint64(len(buf)))
+	return append(out, buf...), nil
+}
+
+const (
+	opI64LtS       = 0x53
+	opI64Add       = 0x7c
+	opI64Sub       = 0x7d
+	opI64Or        = 0x84
+	opI64Shl       = 0x86
+	opI64ShrU      = 0x88
+	opI64ExtendI32 = 0xad
+	typeVoid       = 0x40
+)
+
+// All that follows leaves the guest's operands on the stack alone.
+
+// adjust adds to or takes from a global.
+func adjust(b []byte, global uint64, op byte, by int64) []byte {
+	b = putU(append(b, opGlobalGet), global)
+	b = putS(append(b, opI64Const), by)
+	b = append(b, op)
+	return putU(append(b, opGlobalSet), global)
+}
+
+func (w *rewriter) pays(b []byte, units int64) []byte {
+	if units == 0 {
+		return b
+	}
+	return adjust(b, w.fuel, opI64Sub, units)
+}
+
+// ifNegative opens an if; the caller ends it.
+func ifNegative(b []byte, global uint64) []byte {
+	b = putU(append(b, opGlobalGet), global)
+	return append(b, opI64Const, 0, opI64LtS, opIf, typeVoid)
+}
+
+// look asks for fuel, or stops the guest, if there is none left.
+func (w *rewriter) look(b []byte) []byte {
+	return w.cold(ifNegative(b, w.fuel))
+}
+
+// cold is what an if of the meter holds, with its end.
+func (w *rewriter) cold(b []byte) []byte {
+	if w.opt.Refill {
+		return append(putU(append(b, opCall), w.low), opEnd)
+	}
+	return append(b, opUnreachable, opEnd)
+}
+
+// descend takes frames from the depth, pays, and looks at both bounds with one comparison: the sign of the two numbers or-ed
+// together is set if one of them is negative.
+func (w *rewriter) descend(b []byte, frames, units int64) []byte {
+	b = adjust(b, w.depth, opI64Sub, frames)
+	b = w.pays(b, units)
+	b = putU(append(b, opGlobalGet), w.fuel)
+	b = putU(append(b, opGlobalGet), w.depth)
+	return w.cold(append(b, opI64Or, opI64Const, 0, opI64LtS, opIf, typeVoid))
+}
+
+// header writes a loop and its charge. With a refill the guest's loop stands in a second one, and running dry means to
+// go round the outer loop, which makes the call:
+//
+//	loop $refill
+//	  if fuel < 0 { call low }
+//	  loop $guest
+//	    br_if $refill (fuel < 0)
+//	    fuel -= units
+//
+// A call within the guest's loop, even one that is never made, has the compiler keep every value of the loop in memory
+// and costs up to half of the loop's speed; here the values of the inner loop do not live across it. The local spare
+// saves reading the global a second time.
+func (w *rewriter) header(b, loop []byte, units int64, spare uint64) []byte {
+	if !w.opt.Refill {
+		b = w.pays(append(b, loop...), units)
+		return w.look(b)
+	}
+	b = w.look(append(b, loop...))
+	b = putU(append(append(b, loop...), opGlobalGet), w.fuel)
+	b = putU(append(b, opLocalTee), spare)
+	b = append(b, opI64Const, 0, opI64LtS, opBrIf, 1)
+	b = putU(append(b, opLocalGet), spare)
+	b = putS(append(b, opI64Const), units)
+	return putU(append(b, opI64Sub, opGlobalSet), w.fuel)
+}
+
+// chargeLength pays for the i32 on top of the stack and leaves it there, by way of the scratch local.
+func (w *rewriter) chargeLength(b []byte, scratch uint64, shift int) []byte {
+	b = putU(append(b, opLocalTee), scratch)
+	b = putU(append(b, opGlobalGet), w.fuel)
+	b = putU(append(b, opLocalGet), scratch)
+	b = append(b, opI64ExtendI32)
+	if shift < 0 {
+		b = append(b, opI64Const, byte(-shift), opI64ShrU)
+	} else {
+		b = append(b, opI64Const, byte(shift), opI64Shl)
+	}
+	b = putU(append(b, opI64Sub, opGlobalSet), w.fuel)
+	return w.look(b)
+}
+
+// traits are what decides how a body is rewritten.
+func traits(d *body) (lengths, loops, calls bool) {
+	for i := range d.ins {
+		switch in := &d.ins[i]; in.op {
+		case opBulk:
+			_, ok := dynamic(in)
+			lengths = lengths || ok
+		case opLoop:
+			loops = true
+		case opCall, opCallIndirect:
+			calls = true
+		}
+	}
+	return
+}
+
+// function rewrites one body.
+//
+// Charges are subtractions; whether anything is left is looked at where time can run away: at loop headers and on
+// entering a function that calls others or loops. So a guest may run into debt by what lies between two looks, which the
+// size of a function bounds, and every other charge is free of branches. Bulk instructions and memory.grow, which take
+// long by themselves, look right before they run.
+//
+// A function that counts its depth is wrapped in a block of its results, so that every way out (falling through,
+// branching, and return, which becomes a branch) passes the code behind the block that gives the frame back.
+func (w *rewriter) function(b []byte, index uint32, d *body) []byte {
+	w.pay.place(w.m, d)
+	lengths, loops, calls := traits(d)
+	var added []ValueType
+	scratch, spare := uint64(d.locals), uint64(d.locals)
+	if lengths {
+		added = append(added, I32)
+		spare++
+	}
+	if loops && w.opt.Refill {
+		added = append(added, I64)
+	}
+	b = w.declareLocals(b, d, added)
+	counted, frames := w.graph.counted[index], d.frameWeight()
+	if counted {
+		b = w.descend(b, frames, w.pay.fuel[0])
+		b = append(b, opBlock)
+		switch results := w.m.types[w.m.funcs[index]].Results; len(results) {
+		case 0:
+			b = append(b, typeVoid)
+		case 1:
+			b = append(b, byte(results[0]))
+		default:
+			b = putS(b, int64(w.typeOf(FuncType{Results: results})))
+		}
+	} else {
+		b = w.pays(b, w.pay.fuel[0])
+		if loops || calls {
+			b = w.look(b)
+		}
+	}
+	from := d.declEnd // everything before is written
+	flush := func(to uint32) {
+		b = append(b, d.code[from:to]...)
+		from = to
+	}
+	for i := range d.ins {
+		in := &d.ins[i]
+		if i > 0 && w.pay.fuel[i] > 0 && d.ins[i-1].op != opLoop { // a header paid with its loop
+			flush(in.pos)
+			b = w.pays(b, w.pay.fuel[i])
+		}
+		switch in.op {
+		case opLoop:
+			flush(in.pos)
+			b = w.header(b, d.code[in.pos:in.end], w.pay.fuel[i+1], spare)
+			from = in.end
+		case opEnd:
+			if w.opt.Refill && in.a >= 0 && d.ins[in.a].op == opLoop {
+				flush(in.end)
+				b = append(b, opEnd)
+			}
+		case opBr, opBrIf, opBrTable, opReturn:
+			if in.op == opReturn && !counted {
+				break
+			}
+			flush(in.pos)
+			b = w.branch(b, d, in)
+			from = in.end
+		case opCall:
+			if w.opt.Refill {
+				flush(in.pos)
+				b = putU(append(b, opCall), w.newIndex(in.sub))
+				from = in.end
+			}
+		case opMemoryGrow:
+			flush(in.pos)
+			b = w.look(b)
+		case opBulk:
+			if shift, ok := dynamic(in); ok {
+				flush(in.pos)
+				b = w.chargeLength(b, scratch, shift)
+			}
+		}
+	}
+	flush(uint32(len(d.code)))
+	if counted {
+		b = adjust(b, w.depth, opI64Add, frames)
+		b = append(b, opEnd)
+	}
+	return b
+}
+
+// branch writes a branch with its labels moved past the loops that header added.
+func (w *rewriter) branch(b []byte, d *body, in *instr) []byte {
+	targets := d.targets[in.b : in.b+in.n]
+	switch in.op {
+	case opReturn:
+		b = append(b, opBr)
+	case opBrTable:
+		b = putU(append(b, opBrTable), uint64(in.n-1))
+	default:
+		b = append(b, in.op)
+	}
+	for _, t := range targets {
+		label := uint64(t.depth)
+		if w.opt.Refill {
+			label += uint64(t.loops)
+		}
+		b = putU(b, label)
+	}
+	return b
+}
+
+// declareLocals copies the declaration of locals and adds some.
+func (w *rewriter) declareLocals(b []byte, d *body, added []ValueType) []byte {
+	r := &reader{b: d.code}
+	r.u32("")
+	b = putU(b, uint64(d.groups)+uint64(len(added)))
+	b = append(b, d.code[r.pos:d.declEnd]...)
+	for _, t := range added {
+		b = append(b, 1, byte(t))
+	}
+	return b
+}
+
+// newIndex is where a function of the guest stands in the rewritten module: the refill follows the guest's imports.
+func (w *rewriter) newIndex(i uint32) uint64 {
+	if i >= uint32(len(w.m.Imports)) {
+		return uint64(i) + uint64(w.shift)
+	}
+	return uint64(i)
+}

@@ -1,0 +1,277 @@
+// Package server holds the wire formats that requests come in: so far the OpenAI batch file.
+//
+// Nouns: a body is the JSON of one request for a path of the OpenAI API; an answer is the JSON object it gets; a batch is
+// a file of such requests, one a line. Nothing here knows kernels or what plugins do inside.
+package server
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"strings"
+	"time"
+
+	"forge/host"
+	"forge/host/chat"
+)
+
+// Model is what requests run on.
+type Model struct {
+	Engine   *host.Engine
+	Renderer *chat.Renderer
+	Name     string
+	Defaults map[string]any // sampler settings where a body says nothing
+	Samplers []string
+	Warn     func(string)
+	MaxTok   int    // where a body says nothing; -1: until the context is full
+	Seed     *int64 // where a body says nothing; nil: from the clock
+}
+
+// body holds the fields of /v1/chat/completions and /v1/completions that forge acts on.
+type body struct {
+	Model            string          `json:"model"`
+	Messages         []chat.Message  `json:"messages"`
+	Tools            json.RawMessage `json:"tools"`
+	Prompt           json.RawMessage `json:"prompt"`
+	MaxTokens        *int            `json:"max_tokens"`
+	MaxCompletion    *int            `json:"max_completion_tokens"`
+	Temperature      *float64        `json:"temperature"`
+	TopP             *float64        `json:"top_p"`
+	TopK             *int            `json:"top_k"`
+	MinP             *float64        `json:"min_p"`
+	RepeatPenalty    *float64        `json:"repeat_penalty"`
+	FrequencyPenalty *float64        `json:"frequency_penalty"`
+	PresencePenalty  *float64        `json:"presence_penalty"`
+	Seed             *int64          `json:"seed"`
+	Stop             json.RawMessage `json:"stop"`
+	Logprobs         json.RawMessage `json:"logprobs"`
+	TopLogprobs      *int            `json:"top_logprobs"`
+	N                *int            `json:"n"`
+	Stream           bool            `json:"stream"`
+	IgnoreEOS        bool            `json:"ignore_eos"`
+	Samplers         []string        `json:"samplers"`
+	ChatVars         map[string]any  `json:"chat_template_kwargs"`
+}
+
+// apiError is an error as the OpenAI API writes it, with the HTTP status that belongs to it.
+type apiError struct {
+	status  int
+	Message string `json:"message"`
+	Type    string `json:"type"`
+}
+
+func (e *apiError) Error() string { return e.Message }
+
+func badRequest(format string, args ...any) *apiError {
+	return &apiError{status: 400, Type: "invalid_request_error", Message: fmt.Sprintf(format, args...)}
+}
+
+// complete answers one body. The result is the response object, to be written as JSON.
+func (m *Model) complete(ctx context.Context, path, id string, raw []byte) (any, error) {
+	var b body
+	dec := json.NewDecoder(bytes.NewReader(raw))
+	if err := dec.Decode(&b); err != nil {
+		return nil, badRequest("the body is not valid JSON for %s: %v", path, err)
+	}
+	if b.Stream {
+		return nil, badRequest("a batch cannot stream: leave \"stream\" out")
+	}
+	if b.N != nil && *b.N != 1 {
+		return nil, badRequest("\"n\" is %d: only 1 is supported", *b.N)
+	}
+	req := &host.Request{Settings: m.settings(&b), Samplers: m.Samplers, MaxTokens: m.MaxTok, IgnoreEOS: b.IgnoreEOS}
+	if b.Samplers != nil {
+		req.Samplers = b.Samplers
+	}
+	if b.MaxTokens != nil {
+		req.MaxTokens = *b.MaxTokens
+	}
+	if b.MaxCompletion != nil {
+		req.MaxTokens = *b.MaxCompletion
+	}
+	if req.MaxTokens == 0 || req.MaxTokens < -1 {
+		return nil, badRequest("\"max_tokens\" is %d: give a positive number", req.MaxTokens)
+	}
+	if b.Seed == nil {
+		b.Seed = m.Seed
+	}
+	req.Seed = Seed(b.Seed)
+	var err error
+	if req.Stop, err = stringOrList(b.Stop); err != nil {
+		return nil, badRequest("\"stop\" is neither a string nor a list of strings")
+	}
+	isChat := strings.HasSuffix(path, "/chat/completions")
+	if req.Logprobs, err = wantedLogprobs(&b, isChat); err != nil {
+		return nil, err
+	}
+	text, err := m.promptText(ctx, &b, isChat)
+	if err != nil {
+		return nil, err
+	}
+	if req.Prompt, err = m.Engine.Tokenize(ctx, text, true); err != nil {
+		return nil, err
+	}
+	res, err := m.Engine.Generate(ctx, req)
+	if err != nil {
+		return nil, badRequest("%v", err)
+	}
+	if res.Finish == "cancelled" {
+		return nil, context.Cause(ctx)
+	}
+	return m.response(ctx, res, id, isChat)
+}
+
+func (m *Model) promptText(ctx context.Context, b *body, isChat bool) (string, error) {
+	if !isChat {
+		var prompts []string
+		if err := json.Unmarshal(b.Prompt, &prompts); err == nil && len(prompts) == 1 {
+			return prompts[0], nil
+		}
+		var prompt string
+		if err := json.Unmarshal(b.Prompt, &prompt); err != nil || len(b.Prompt) == 0 {
+			return "", badRequest("\"prompt\" is missing or is not one text")
+		}
+		return prompt, nil
+	}
+	if len(b.Messages) == 0 {
+		return "", badRequest("\"messages\" is missing or empty")
+	}
+	d := &chat.Dialogue{Messages: b.Messages, Tools: b.Tools, AddGenerationPrompt: true, Vars: b.ChatVars}
+	text, notice, err := m.Renderer.Render(ctx, d)
+	if err != nil {
+		return "", badRequest("%v", err)
+	}
+	if notice != "" && m.Warn != nil {
+		m.Warn(notice)
+	}
+	return text, nil
+}
+
+// settings are the sampler settings of a body over the defaults.
+func (m *Model) settings(b *body) map[string]any {
+	s := maps.Clone(m.Defaults)
+	if s == nil {
+		s = map[string]any{}
+	}
+	for key, v := range map[string]*float64{
+		"temp": b.Temperature, "top_p": b.TopP, "min_p": b.MinP, "repeat_penalty": b.RepeatPenalty,
+		"frequency_penalty": b.FrequencyPenalty, "presence_penalty": b.PresencePenalty,
+	} {
+		if v != nil {
+			s[key] = *v
+		}
+	}
+	if b.TopK != nil {
+		s["top_k"] = *b.TopK
+	}
+	return s
+}
+
+// Seed gives the seed asked for, or one from the clock: it is reported, so that the run can be repeated.
+func Seed(asked *int64) uint64 {
+	if asked != nil && *asked >= 0 {
+		return uint64(*asked)
+	}
+	return uint64(time.Now().UnixNano()) & 0xffffffff
+}
+
+func stringOrList(raw json.RawMessage) ([]string, error) {
+	if len(raw) == 0 || string(raw) == "null" {
+		return nil, nil
+	}
+	var list []string
+	if err := json.Unmarshal(raw, &list); err == nil {
+		return list, nil
+	}
+	var one string
+	if err := json.Unmarshal(raw, &one); err != nil {
+		return nil, err
+	}
+	return []string{one}, nil
+}
+
+func wantedLogprobs(b *body, isChat bool) (int, error) {
+	if len(b.Logprobs) == 0 || string(b.Logprobs) == "null" || string(b.Logprobs) == "false" {
+		return 0, nil
+	}
+	n := 1
+	if isChat {
+		if b.TopLogprobs != nil {
+			n = max(1, *b.TopLogprobs)
+		}
+	} else if err := json.Unmarshal(b.Logprobs, &n); err != nil {
+		return 0, badRequest("\"logprobs\" is not a number")
+	}
+	if n < 0 || n > 100 {
+		return 0, badRequest("%d logprobs asked for: at most 100", n)
+	}
+	return n, nil
+}
+
+type usage struct {
+	Prompt     int `json:"prompt_tokens"`
+	Completion int `json:"completion_tokens"`
+	Total      int `json:"total_tokens"`
+}
+
+type tokenLogprob struct {
+	Token   string         `json:"token"`
+	Logprob float64        `json:"logprob"`
+	Top     []tokenLogprob `json:"top_logprobs,omitempty"`
+}
+
+func (m *Model) response(ctx context.Context, res *host.Result, id string, isChat bool) (any, error) {
+	choice := map[string]any{"index": 0, "finish_reason": res.Finish, "logprobs": nil}
+	out := map[string]any{
+		"created": time.Now().Unix(), "model": m.Name, "choices": []any{choice},
+		"usage": usage{len(res.Prompt), len(res.Tokens), len(res.Prompt) + len(res.Tokens)},
+	}
+	if isChat {
+		out["id"], out["object"] = "chatcmpl-"+id, "chat.completion"
+		choice["message"] = map[string]any{"role": "assistant", "content": res.Text}
+	} else {
+		out["id"], out["object"] = "cmpl-"+id, "text_completion"
+		choice["text"] = res.Text
+	}
+	if res.Logprobs == nil {
+		return out, nil
+	}
+	var content []tokenLogprob
+	for i, top := range res.Logprobs {
+		t := tokenLogprob{Logprob: top[len(top)-1].Logprob}
+		for _, l := range top {
+			text, err := m.Engine.Piece(ctx, l.ID)
+			if err != nil {
+				return nil, err
+			}
+			t.Top = append(t.Top, tokenLogprob{Token: text, Logprob: l.Logprob})
+			if l.ID == res.Tokens[i] {
+				t.Logprob = l.Logprob
+			}
+		}
+		var err error
+		if t.Token, err = m.Engine.Piece(ctx, res.Tokens[i]); err != nil {
+			return nil, err
+		}
+		content = append(content, t)
+	}
+	if isChat {
+		choice["logprobs"] = map[string]any{"content": content}
+		return out, nil
+	}
+	var tokens []string
+	var lps []float64
+	var tops []map[string]float64
+	for _, t := range content {
+		tokens, lps = append(tokens, t.Token), append(lps, t.Logprob)
+		top := map[string]float64{}
+		for _, l := range t.Top {
+			top[l.Token] = l.Logprob
+		}
+		tops = append(tops, top)
+	}
+	choice["logprobs"] = map[string]any{"tokens": tokens, "token_logprobs": lps, "top_logprobs": tops}
+	return out, nil
+}

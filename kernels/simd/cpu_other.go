@@ -1,0 +1,15 @@
+//go:build !amd64 || purego
+
+package simd
+
+import "forge/gguf"
+
+func detectISA() isa { return isaScalar }
+
+func kernelsFor(gguf.Type, isa) kernelSet { return kernelSet{} }
+
+func quantize(_ isa, dst []byte, x []float32) { quantizeGeneric(dst, x) }
+
+func convertHalf(isa, []float32, []uint16) int { return 0 }
+
+func roundHalf(isa, []uint16, []float32) int { return 0 }

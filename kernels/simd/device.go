@@ -1,0 +1,265 @@
+package simd
+
+import (
+	"fmt"
+	"runtime"
+
+	"forge/gguf"
+	"forge/kernels"
+)
+
+// Device is the CPU with its vector instructions.
+type Device struct{}
+
+// New gives the device.
+func New() Device { return Device{} }
+
+// Name is "simd".
+func (Device) Name() string { return "simd" }
+
+// Describe says which instruction set the kernels use.
+func Describe() string {
+	if levelErr != nil {
+		return levelErr.Error()
+	}
+	return fmt.Sprintf("kernels for %s; %s=scalar|avx2|avxvnni forces a lower one", level, isaVariable)
+}
+
+// Compile lowers the segment to steps that allocate nothing.
+func (Device) Compile(seg *kernels.Segment, opt kernels.Options) (kernels.Runner, error) {
+	if err := seg.Check(); err != nil {
+		return nil, err
+	}
+	if levelErr != nil {
+		return nil, levelErr
+	}
+	switch opt.KVType {
+	case 0, gguf.F16:
+	default:
+		return nil, fmt.Errorf("the simd device keeps keys and values in F16, not in %s", opt.KVType)
+	}
+	if opt.MaxRows < 1 {
+		return nil, fmt.Errorf("MaxRows is %d: a step has at least one row", opt.MaxRows)
+	}
+	threads := opt.Threads
+	if threads <= 0 {
+		threads = runtime.GOMAXPROCS(0)
+	}
+	r := &runner{
+		seg: seg, prog: seg.Program, check: kernels.NewBatchCheck(seg, opt), pool: newPool(threads), scratch: make([]workerScratch, threads),
+		pages: make([][][]uint16, len(seg.Program.Groups)), layer0: make([]int, len(seg.Program.Groups)), acts: map[kernels.ValueID]*sharedActs{},
+	}
+	for g := range r.layer0 {
+		for r.layer0[g] < len(r.prog.Groups[g].Layers) && r.prog.Groups[g].Layers[r.layer0[g]] < seg.First {
+			r.layer0[g]++
+		}
+	}
+	if err := r.lower(); err != nil {
+		r.pool.close()
+		return nil, err
+	}
+	return r, nil
+}
+
+// runner executes a segment.
+type runner struct {
+	seg   *kernels.Segment
+	prog  *kernels.Program
+	check *kernels.BatchCheck
+	pool  *pool
+	steps []func()
+
+	values  []buffer // by value; those that never live at once share memory
+	slots   []slot
+	routes  []routing // by value
+	acts    map[kernels.ValueID]*sharedActs
+	ropes   []*ropeTable
+	scratch []workerScratch
+
+	// of the step
+	batch  *kernels.Batch
+	wanted []int32 // indices of the rows that want output
+	runs   []run
+	blocks []block
+	err    error
+
+	// pages[g][page] holds for each layer of the segment keys [HeadsKV, PageSize, HeadDimK], then values
+	// [HeadsKV, PageSize, HeadDimV], in F16: a head's part of a page is one piece.
+	pages  [][][]uint16
+	layer0 []int // the group's first layer in the segment
+}
+
+// run is the rows of one sequence in the batch.
+type run struct{ first, n int }
+
+// workerScratch is one worker's memory.
+type workerScratch struct {
+	products scratch
+	attention
+	row []float32
+}
+
+// buffer is where a value lies.
+type buffer struct {
+	slot     int
+	width    int
+	selected bool
+}
+
+// slot is memory for values that do not live at once; it grows to the most rows seen.
+type slot struct {
+	width    int
+	selected bool
+	data     []float32
+	busy     bool
+}
+
+// Step computes the batch.
+func (r *runner) Step(b *kernels.Batch) ([]float32, error) {
+	if err := r.check.Check(b); err != nil {
+		return nil, err
+	}
+	r.begin(b)
+	for _, step := range r.steps {
+		step()
+	}
+	r.evenScratch()
+	if r.err != nil {
+		return nil, r.err
+	}
+	return r.value(r.seg.Out), nil
+}
+
+// evenScratch gives every worker as much memory for products as the one with the most: who takes which chunk is chance,
+// and a later step that deals otherwise must not allocate.
+func (r *runner) evenScratch() {
+	var panel, u, f int
+	for i := range r.scratch {
+		s := &r.scratch[i].products
+		panel, u, f = max(panel, cap(s.panel)), max(u, cap(s.row.u)), max(f, cap(s.row.f))
+	}
+	for i := range r.scratch {
+		s := &r.scratch[i].products
+		if cap(s.panel) < panel {
+			s.panel = alignedBytes(panel)
+		}
+		s.row.u, s.row.f = grow(s.row.u, u), grow(s.row.f, f)
+	}
+}
+
+// begin readies the lists of the batch and room for its rows.
+func (r *runner) begin(b *kernels.Batch) {
+	r.batch, r.err = b, nil
+	r.wanted, r.runs, r.blocks = r.wanted[:0], r.runs[:0], r.blocks[:0]
+	for i := range b.Rows {
+		if b.Rows[i].Want {
+			r.wanted = append(r.wanted, int32(i))
+		}
+		if i == 0 || b.Rows[i].Seq != b.Rows[i-1].Seq {
+			r.runs = append(r.runs, run{first: i})
+		}
+		r.runs[len(r.runs)-1].n++
+	}
+	for _, u := range r.runs {
+		for at := 0; at < u.n; at += blockRows {
+			r.blocks = append(r.blocks, block{run: u, first: u.first + at, n: min(blockRows, u.n-at)})
+		}
+	}
+	for i := range r.slots {
+		s := &r.slots[i]
+		if n := r.rowsOf(s.selected) * s.width; len(s.data) < n {
+			s.data = make([]float32, n)
+		}
+	}
+	for _, a := range r.acts {
+		a.valid = false
+	}
+	if r.seg.In >= 0 {
+		copy(r.value(r.seg.In), b.Hidden)
+	}
+}
+
+func (r *runner) rowsOf(selected bool) int {
+	switch {
+	case !selected:
+		return len(r.batch.Rows)
+	case r.check.Pooled():
+		return len(r.runs)
+	}
+	return len(r.wanted)
+}
+
+// rows is how many rows a value has in this step.
+func (r *runner) rows(id kernels.ValueID) int { return r.rowsOf(r.prog.Values[id].Selected) }
+
+// value is [rows, width].
+func (r *runner) value(id kernels.ValueID) []float32 {
+	b := &r.values[id]
+	return r.slots[b.slot].data[:r.rowsOf(b.selected)*b.width]
+}
+
+// place gives a value memory; drop gives it back at compile time.
+func (r *runner) place(id kernels.ValueID) {
+	v := r.prog.Values[id]
+	best := -1
+	for i := range r.slots {
+		s := &r.slots[i]
+		if s.busy || s.selected != v.Selected {
+			continue
+		}
+		// The closest in size; a slot may grow to twice what it is, not more.
+		if fits := s.width <= 2*v.Width && v.Width <= 2*s.width; fits && (best < 0 || abs(s.width-v.Width) < abs(r.slots[best].width-v.Width)) {
+			best = i
+		}
+	}
+	if best < 0 {
+		r.slots = append(r.slots, slot{selected: v.Selected})
+		best = len(r.slots) - 1
+	}
+	s := &r.slots[best]
+	s.busy, s.width = true, max(s.width, v.Width)
+	r.values[id] = buffer{slot: best, width: v.Width, selected: v.Selected}
+}
+
+func (r *runner) drop(id kernels.ValueID) { r.slots[r.values[id].slot].busy = false }
+
+func abs(n int) int { return max(n, -n) }
+
+// Reserve makes pages one by one: what is there does not move.
+func (r *runner) Reserve(group, n int) error {
+	if err := r.check.Reserve(group, n); err != nil {
+		return err
+	}
+	size := r.PageBytes(group) / 2
+	for len(r.pages[group]) < n {
+		r.pages[group] = append(r.pages[group], make([]uint16, size))
+	}
+	return nil
+}
+
+// CopyPage copies all layers of a page.
+func (r *runner) CopyPage(group int, dst, src int32) error {
+	if err := r.check.CheckPages(group, dst, src); err != nil {
+		return err
+	}
+	copy(r.pages[group][dst], r.pages[group][src])
+	return nil
+}
+
+// PageBytes counts two bytes a number.
+func (r *runner) PageBytes(group int) int {
+	if group < 0 || group >= len(r.prog.Groups) {
+		return 0
+	}
+	g := &r.prog.Groups[group]
+	return 2 * kernels.PageSize * r.seg.Layers(group) * (g.WidthK + g.WidthV)
+}
+
+// Close ends the workers.
+func (r *runner) Close() error {
+	if r.steps != nil {
+		r.pool.close()
+		r.steps = nil
+	}
+	return nil
+}

@@ -1,0 +1,146 @@
+package simd
+
+import (
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"forge/gguf"
+	"forge/kernels"
+	"forge/kernels/kernelstest"
+)
+
+// atLevel holds the package to a rung until the test ends.
+func atLevel(t testing.TB, i isa) {
+	old := level
+	level = i
+	t.Cleanup(func() { level = old })
+}
+
+// ladder is every rung of this CPU, fastest first, plain Go last.
+func ladder() []isa { return append(rungs(), isaScalar) }
+
+// allowed is the relative difference to the scalar device that a case may have. With float weights the sums run in float32
+// where scalar's run in float64, and in whole models a key whose last bit falls on the other side costs 2^-11 of it.
+// Products of block formats round activations to 8 bits in steps of 1/127 of the largest of 32, which for normal numbers is
+// an error of 0.5 % of each and twice that if one of the 32 stands out; in whole models these errors add up.
+// TestProductOfDecodedWeights holds the same products to 1e-6 of a form that rounds alike.
+func allowed(c *kernelstest.Case) float64 {
+	part, _, _ := strings.Cut(c.Name, "/")
+	switch {
+	case !c.Quantised() || part == "embed":
+		return map[string]float64{"model": 2e-5}[part] + 2.5e-6
+	case strings.HasSuffix(c.Name, "outliers"):
+		return 0.014
+	}
+	return map[string]float64{"experts": 0.006, "model": 0.01}[part] + 0.0065
+}
+
+func TestDeviceAgainstScalar(t *testing.T) {
+	for _, rung := range ladder() {
+		t.Run(rung.String(), func(t *testing.T) {
+			atLevel(t, rung)
+			kernelstest.Against(t, New(), kernels.Options{KVType: gguf.F16, Threads: 2}, allowed)
+		})
+	}
+}
+
+// TestDeviceRowByRow cuts every step into steps of one row, which takes other kernels than many rows do.
+func TestDeviceRowByRow(t *testing.T) {
+	kernelstest.Invariant(t, New(), kernels.Options{Threads: 2})
+}
+
+// TestDeviceLadder wants the same bits from every rung, any number of threads, and steps cut anywhere.
+func TestDeviceLadder(t *testing.T) {
+	for _, c := range kernelstest.Cases() {
+		t.Run(c.Name, func(t *testing.T) {
+			var want []float32
+			for i, rung := range ladder() {
+				atLevel(t, rung)
+				for threads := 1; threads <= 4; threads++ {
+					if i > 0 && threads > 1 {
+						continue // threads see no rung
+					}
+					batches := c.Batches
+					if threads > 1 && !c.Mixes {
+						batches = cut(rand.New(rand.NewPCG(uint64(threads), 9)), c.Batches)
+					}
+					got, err := kernels.Outputs(New(), kernels.Whole(c.Program), kernels.Options{MaxRows: c.MaxRows, Threads: threads}, batches)
+					if err != nil {
+						t.Fatal(err)
+					}
+					if want == nil {
+						want = got
+						continue
+					}
+					if len(got) != len(want) {
+						t.Fatalf("%v, %d threads: %d numbers, want %d", rung, threads, len(got), len(want))
+					}
+					for i := range want {
+						if got[i] != want[i] && (got[i] == got[i] || want[i] == want[i]) {
+							t.Fatalf("%v, %d threads: number %d is %v, want %v", rung, threads, i, got[i], want[i])
+						}
+					}
+				}
+			}
+		})
+	}
+}
+
+// cut parts each batch into steps of a few rows, in order.
+func cut(rng *rand.Rand, batches []kernels.Batch) []kernels.Batch {
+	var parts []kernels.Batch
+	for _, b := range batches {
+		for rows := b.Rows; len(rows) > 0; {
+			n := min(1+rng.IntN(20), len(rows))
+			parts = append(parts, kernels.Batch{Rows: rows[:n], Seqs: b.Seqs})
+			rows = rows[n:]
+		}
+	}
+	return parts
+}
+
+func TestStepAllocatesNothing(t *testing.T) {
+	for _, c := range kernelstest.Cases() {
+		if strings.HasPrefix(c.Name, "linear/") && !strings.Contains(c.Name, "heads") {
+			continue
+		}
+		for _, threads := range []int{1, 2} {
+			r := open(t, c, kernels.Options{MaxRows: c.MaxRows, Threads: threads})
+			for i := range c.Batches {
+				step(t, r, &c.Batches[i])
+			}
+			// The last batches again: a prompt and a decode in most cases.
+			for i := range c.Batches {
+				if got := testing.AllocsPerRun(1, func() { step(t, r, &c.Batches[i]) }); got != 0 {
+					t.Errorf("%s, batch %d, %d threads: %v allocations", c.Name, i, threads, got)
+				}
+			}
+		}
+	}
+}
+
+func open(t testing.TB, c *kernelstest.Case, opt kernels.Options) kernels.Runner {
+	t.Helper()
+	r, err := New().Compile(kernels.Whole(c.Program), opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { r.Close() })
+	for g := range c.Program.Groups {
+		if err := r.Reserve(g, 64); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return r
+}
+
+func step(t testing.TB, r kernels.Runner, b *kernels.Batch) []float32 {
+	t.Helper()
+	out, err := r.Step(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+

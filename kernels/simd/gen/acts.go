@@ -1,0 +1,149 @@
+package main
+
+import (
+	"math"
+
+	"github.com/mmcloughlin/avo/operand"
+)
+
+// Kernels around the products: quantising an activation row, and float16 to float32 and back.
+func emitActs(e *emitter) {
+	emitQuantize(e)
+	emitHalfToFloat(e)
+	emitFloatToHalf(e)
+}
+
+// emitQuantize writes one activation block for every 32 floats; acts.go has the layout and the formula.
+func emitQuantize(e *emitter) {
+	e.Function("quantizeAVX2")
+	e.Attributes(nosplit)
+	e.Pragma("noescape")
+	e.Doc("quantizeAVX2 rounds n blocks of 32 floats to activation blocks.")
+	e.SignatureExpr("func(dst *byte, x *float32, n int)")
+	dst, x, n := e.GP64(), e.GP64(), e.GP64()
+	e.Load(e.Param("dst"), dst)
+	e.Load(e.Param("x"), x)
+	e.Load(e.Param("n"), n)
+	abs := e.load(e.dwords("floatAbs", 0x7fffffff))
+	order := e.load(e.dwordList("packOrder", [8]uint32{0, 4, 1, 5, 2, 6, 3, 7}))
+	lowest := e.load(e.bytes8("minus127", 129))
+	ones8 := e.load(e.bytes8("onesBytes", 1))
+	ones16 := e.load(e.onesWords())
+	c127, tiny := e.XMM(), e.XMM()
+	e.VMOVUPS(e.dwords("float127", math.Float32bits(127)), c127)
+	e.VMOVUPS(e.dwords("minNormal", 0x00800000), tiny)
+
+	loop := e.label("block")
+	e.Label(loop)
+	var v [4]ymm
+	for i := range v {
+		v[i] = e.YMM()
+		e.VMOVUPS(operand.Mem{Base: x, Disp: 32 * i}, v[i])
+	}
+	// The bits of |x| order like the numbers, and put a NaN above them all, so that it reaches d.
+	m, t := e.YMM(), e.YMM()
+	e.VPAND(abs, v[0], m)
+	for _, u := range v[1:] {
+		e.VPAND(abs, u, t)
+		e.VPMAXUD(t, m, m)
+	}
+	mx, tx := m.AsX(), t.AsX()
+	e.VEXTRACTI128(imm(1), m, tx)
+	e.VPMAXUD(tx, mx, mx)
+	e.VPSHUFD(imm(0x4e), mx, tx)
+	e.VPMAXUD(tx, mx, mx)
+	e.VPSHUFD(imm(0xb1), mx, tx)
+	e.VPMAXUD(tx, mx, mx)
+	e.VDIVPS(c127, mx, mx)
+	e.VMAXPS(mx, tiny, mx) // keeps a NaN: the second source wins
+	d := e.YMM()
+	e.VBROADCASTSS(mx, d)
+	for i := range v {
+		e.VDIVPS(d, v[i], v[i])
+		e.VCVTPS2DQ(v[i], v[i])
+	}
+	e.VPACKSSDW(v[1], v[0], v[0])
+	e.VPACKSSDW(v[3], v[2], v[2])
+	e.VPACKSSWB(v[2], v[0], v[0])
+	e.VPERMD(v[0], order, v[0])
+	e.VPMAXSB(lowest, v[0], v[0])
+	at := func(off int) operand.Mem { return operand.Mem{Base: dst, Disp: off} }
+	e.VMOVDQU(v[0], at(0))
+
+	// Sums of 16: in both halves of s at once.
+	s := e.YMM()
+	e.VPMADDUBSW(v[0], ones8, s)
+	e.VPMADDWD(ones16, s, s)
+	e.VPHADDD(s, s, s)
+	e.VPHADDD(s, s, s)
+	hi, both, zero := e.XMM(), e.XMM(), e.XMM()
+	e.VEXTRACTI128(imm(1), s, hi)
+	e.VPUNPCKLDQ(hi, s.AsX(), both) // sum 0, sum 1, sum 0, sum 1
+	total := e.XMM()
+	e.VPADDD(hi, s.AsX(), total)
+	e.VPXOR(zero, zero, zero)
+	e.VMOVD(mx, at(actScale))
+	f := e.XMM()
+	e.VCVTDQ2PS(total, f)
+	e.VMULPS(d.AsX(), f, f)
+	e.VMOVD(f, at(actDSum))
+	e.VPSUBD(total, zero, total)
+	e.VMOVD(total, at(actNegSum))
+	e.VCVTDQ2PS(both, f)
+	e.VMULPS(d.AsX(), f, f)
+	e.VMOVQ(f, at(actDSum16))
+	e.VPSUBD(both, zero, both)
+	e.VMOVQ(both, at(actNeg16))
+	e.VPACKSSDW(both, both, both)
+	e.VMOVD(both, at(actNegPr))
+
+	e.ADDQ(operand.I32(128), x)
+	e.ADDQ(operand.I32(actBlock), dst)
+	e.DECQ(n)
+	e.JNZ(operand.LabelRef(loop))
+	e.VZEROUPPER()
+	e.RET()
+}
+
+func emitHalfToFloat(e *emitter) {
+	e.Function("halfToFloatAVX2")
+	e.Attributes(nosplit)
+	e.Pragma("noescape")
+	e.Doc("halfToFloatAVX2 converts n groups of 8 float16.")
+	e.SignatureExpr("func(dst *float32, src *uint16, n int)")
+	convert(e, 32, 16, func(dst, src operand.Mem) {
+		v := e.YMM()
+		e.VCVTPH2PS(src, v)
+		e.VMOVUPS(v, dst)
+	})
+}
+
+func emitFloatToHalf(e *emitter) {
+	e.Function("floatToHalfAVX2")
+	e.Attributes(nosplit)
+	e.Pragma("noescape")
+	e.Doc("floatToHalfAVX2 rounds n groups of 8 floats to the nearest float16, ties to even.")
+	e.SignatureExpr("func(dst *uint16, src *float32, n int)")
+	convert(e, 16, 32, func(dst, src operand.Mem) {
+		v := e.YMM()
+		e.VMOVUPS(src, v)
+		e.VCVTPS2PH(imm(0), v, dst)
+	})
+}
+
+// convert is a loop over groups of 8 values.
+func convert(e *emitter, dstBytes, srcBytes int, one func(dst, src operand.Mem)) {
+	dst, src, n := e.GP64(), e.GP64(), e.GP64()
+	e.Load(e.Param("dst"), dst)
+	e.Load(e.Param("src"), src)
+	e.Load(e.Param("n"), n)
+	loop := e.label("group")
+	e.Label(loop)
+	one(operand.Mem{Base: dst}, operand.Mem{Base: src})
+	e.ADDQ(operand.I32(int32(dstBytes)), dst)
+	e.ADDQ(operand.I32(int32(srcBytes)), src)
+	e.DECQ(n)
+	e.JNZ(operand.LabelRef(loop))
+	e.VZEROUPPER()
+	e.RET()
+}

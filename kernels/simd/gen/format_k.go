@@ -1,0 +1,232 @@
+package main
+
+import "github.com/mmcloughlin/avo/operand"
+
+// The K formats: super-blocks of 256 = 8 blocks of 32. Q4_K and Q5_K have a 6-bit scale and minimum a block, Q2_K 4-bit
+// ones for 16 values, Q3_K a 6-bit and Q6_K an 8-bit scale for 16. The 16 bytes that hold the scales are read for 8 rows at
+// once and transposed, so that the scales of a block are one shift and one mask away for all 8 rows.
+func kFormats() []*format {
+	return []*format{formatQ2K(), formatQ3K(), formatQ4K(), formatQ5K(), formatQ6K()}
+}
+
+// byteOf returns byte n of every dword as an int32.
+func (e *emitter) byteOf(v ymm, n int) ymm {
+	o := e.YMM()
+	if n == 3 {
+		e.VPSRLD(imm(24), v, o)
+		return o
+	}
+	e.VPSLLD(imm(24-8*n), v, o)
+	e.VPSRLD(imm(24), o, o)
+	return o
+}
+
+func (e *emitter) signedByteOf(v ymm, n int) ymm {
+	o := e.YMM()
+	if n == 3 {
+		e.VPSRAD(imm(24), v, o)
+		return o
+	}
+	e.VPSLLD(imm(24-8*n), v, o)
+	e.VPSRAD(imm(24), o, o)
+	return o
+}
+
+// maskShift returns v >> n (n < 0: << -n) with the bits of m kept. Words are shifted, so m must drop what crosses bytes.
+func (e *emitter) maskShift(v operand.Op, n int, m operand.Op) ymm {
+	o := e.YMM()
+	switch {
+	case n == 0:
+		if _, ok := m.(operand.Mem); ok {
+			m = e.load(m.(operand.Mem))
+		}
+		e.VPAND(v, m, o)
+		return o
+	case n > 0:
+		e.VMOVDQU(v, o)
+		e.VPSRLW(imm(n), o, o)
+	default:
+		e.VMOVDQU(v, o)
+		e.VPSLLW(imm(-n), o, o)
+	}
+	e.VPAND(m, o, o)
+	return o
+}
+
+// header45 reads d, dmin and the eight pairs of 6-bit scale and minimum that Q4_K and Q5_K share.
+func header45(e *emitter, r rows, s sink) {
+	h := e.gather16(r, 0)
+	d, dmin := e.halves(h[0], true)
+	e.VXORPS(e.dwords("floatSign", 1<<31), dmin, dmin)
+	low6, low4, high2 := e.bytes8("low6", 63), e.bytes8("nibbleMask", 15), e.bytes8("bits45", 48)
+	pair := func(first, last ymm, shift int) [2]ymm {
+		a, b, c := e.YMM(), e.YMM(), e.YMM()
+		e.VPAND(low6, first, a)
+		e.VPSRLD(imm(2), first, b)
+		e.VPAND(high2, b, b)
+		if shift == 0 {
+			e.VPAND(low4, last, c)
+		} else {
+			e.VPSRLD(imm(shift), last, c)
+			e.VPAND(low4, c, c)
+		}
+		e.VPOR(c, b, b)
+		return [2]ymm{a, b}
+	}
+	sc := pair(h[1], h[3], 0)
+	for b := range 8 {
+		v := e.byteOf(sc[b/4], b%4)
+		e.VCVTDQ2PS(v, v)
+		e.VMULPS(d, v, v)
+		s.dw(b, v)
+	}
+	mn := pair(h[2], h[3], 4)
+	for b := range 8 {
+		v := e.byteOf(mn[b/4], b%4)
+		e.VCVTDQ2PS(v, v)
+		e.VMULPS(dmin, v, v)
+		s.min(b, 0, v)
+	}
+}
+
+func formatQ4K() *format {
+	var mask ymm
+	return &format{
+		name: "Q4_K", bytes: 144, sub: 8, kind: kindMin, top: 15,
+		begin:  func(e *emitter) { mask = e.nibbleMask() },
+		header: header45,
+		unpack: func(e *emitter, r rows, b, i int) ymm {
+			return e.maskShift(r.at(i, 16+b/2*32), b%2*4, mask)
+		},
+	}
+}
+
+func formatQ5K() *format {
+	var mask ymm
+	return &format{
+		name: "Q5_K", bytes: 176, sub: 8, kind: kindMin, top: 31,
+		begin:  func(e *emitter) { mask = e.nibbleMask() },
+		header: header45,
+		unpack: func(e *emitter, r rows, b, i int) ymm {
+			v := e.maskShift(r.at(i, 48+b/2*32), b%2*4, mask)
+			h := e.maskShift(r.at(i, 16), b-4, e.bytes8("sixteen", 16))
+			e.VPOR(h, v, v)
+			return v
+		},
+	}
+}
+
+func formatQ6K() *format {
+	var low, high ymm
+	return &format{
+		name: "Q6_K", bytes: 210, sub: 8, kind: kindHalf, top: 63, shift: 5,
+		begin: func(e *emitter) { low, high = e.nibbleMask(), e.load(e.bytes8("bits45", 48)) },
+		header: func(e *emitter, r rows, s sink) {
+			v := e.gather(r, 206)
+			e.VPSRLD(imm(16), v, v)
+			d, _ := e.halves(v, false)
+			for b := range 8 {
+				s.dw(b, d)
+			}
+			h := e.gather16(r, 192)
+			for b := range 8 {
+				s.scales(b, [2]ymm{e.signedByteOf(h[b/2], b%2*2), e.signedByteOf(h[b/2], b%2*2+1)})
+			}
+		},
+		unpack: func(e *emitter, r rows, b, i int) ymm {
+			n, j := b/4, b%4
+			v := e.maskShift(r.at(i, 64*n+j%2*32), j/2*4, low)
+			h := e.maskShift(r.at(i, 128+32*n), 2*j-4, high)
+			e.VPOR(h, v, v)
+			return v
+		},
+	}
+}
+
+func formatQ3K() *format {
+	var low, four ymm
+	return &format{
+		name: "Q3_K", bytes: 110, sub: 8, kind: kindHalf, top: 7, shift: 2,
+		begin: func(e *emitter) { low, four = e.load(e.bytes8("low2", 3)), e.load(e.bytes8("bit2", 4)) },
+		header: func(e *emitter, r rows, s sink) {
+			// The 12 scale bytes start at 96; reading from 94 stays inside the block. The last dword ends with d.
+			h := e.gather16(r, 94)
+			top := e.YMM()
+			e.VPSRLD(imm(16), h[3], top)
+			d, _ := e.halves(top, false)
+			for b := range 8 {
+				s.dw(b, d)
+			}
+			var a [3]ymm
+			for j := range a {
+				a[j] = e.YMM()
+				t := e.YMM()
+				e.VPSRLD(imm(16), h[j], a[j])
+				e.VPSLLD(imm(16), h[j+1], t)
+				e.VPOR(t, a[j], a[j])
+			}
+			low4, high2 := e.bytes8("nibbleMask", 15), e.bytes8("bits45", 48)
+			for j := range 4 {
+				v, t := e.YMM(), e.YMM()
+				if j < 2 {
+					e.VPAND(low4, a[j], v)
+				} else {
+					e.VPSRLD(imm(4), a[j-2], v)
+					e.VPAND(low4, v, v)
+				}
+				if n := 4 - 2*j; n >= 0 {
+					e.VPSLLD(imm(n), a[2], t)
+				} else {
+					e.VPSRLD(imm(-n), a[2], t)
+				}
+				e.VPAND(high2, t, t)
+				e.VPOR(t, v, v)
+				e.VPSUBB(e.bytes8("thirtyTwo", 32), v, v)
+				for b := 2 * j; b < 2*j+2; b++ {
+					s.scales(b, [2]ymm{e.signedByteOf(v, b%2*2), e.signedByteOf(v, b%2*2+1)})
+				}
+			}
+		},
+		unpack: func(e *emitter, r rows, b, i int) ymm {
+			v := e.maskShift(r.at(i, 32+b/4*32), b%4*2, low)
+			h := e.maskShift(r.at(i, 0), b-2, four)
+			e.VPOR(h, v, v)
+			return v
+		},
+	}
+}
+
+func formatQ2K() *format {
+	var low ymm
+	return &format{
+		name: "Q2_K", bytes: 84, sub: 8, kind: kindMin2, top: 3,
+		begin: func(e *emitter) { low = e.load(e.bytes8("low2", 3)) },
+		header: func(e *emitter, r rows, s sink) {
+			d, dmin := e.halves(e.gather(r, 80), true)
+			e.VXORPS(e.dwords("floatSign", 1<<31), dmin, dmin)
+			for b := range 8 {
+				s.dw(b, d)
+			}
+			h := e.gather16(r, 0)
+			low4 := e.bytes8("nibbleMask", 15)
+			for j := range 4 {
+				sc, mn := e.YMM(), e.YMM()
+				e.VPAND(low4, h[j], sc)
+				e.VPSRLD(imm(4), h[j], mn)
+				e.VPAND(low4, mn, mn)
+				for b := 2 * j; b < 2*j+2; b++ {
+					s.scales(b, [2]ymm{e.byteOf(sc, b%2*2), e.byteOf(sc, b%2*2+1)})
+					for half := range 2 {
+						m := e.byteOf(mn, b%2*2+half)
+						e.VCVTDQ2PS(m, m)
+						e.VMULPS(dmin, m, m)
+						s.min(b, half, m)
+					}
+				}
+			}
+		},
+		unpack: func(e *emitter, r rows, b, i int) ymm {
+			return e.maskShift(r.at(i, 16+b/4*32), b%4*2, low)
+		},
+	}
+}

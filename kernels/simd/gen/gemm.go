@@ -1,0 +1,357 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/mmcloughlin/avo/operand"
+)
+
+// The kernels that multiply one panel of 16 weight rows with 4 (or 1) activation rows. The integer sums of a block stay in
+// registers, 2 vectors of 8 weight rows times 4 activation rows; the float sums stay in the stack frame, since a block is
+// long enough to hide that. No lane is ever added to another: a lane is a weight row from the first load to the store.
+//
+// AVX2 adds the int16 results of VPMADDUBSW before it widens them, as many as cannot overflow: with u at most 15 a whole
+// block (8 x 2 x 15 x 127 = 30480), with 31 half of it (31496), with 63 two steps (32004), with signed 8 bits none.
+
+type gemm struct {
+	name  string
+	kind  panelKind
+	steps int  // of 4 k that fit int16 (AVX2)
+	sign  bool // the sign trick, and no correction (AVX2)
+	rows  int
+}
+
+func emitGemmsAVX2(e *emitter) {
+	for _, n := range []int{4, 1} {
+		for _, g := range []gemm{
+			{name: "Off8", kind: kindOff, steps: 8},
+			{name: "Off4", kind: kindOff, steps: 4},
+			{name: "Sign", kind: kindOff, steps: 1, sign: true},
+			{name: "Min8", kind: kindMin, steps: 8},
+			{name: "Min4", kind: kindMin, steps: 4},
+			{name: "MinTwo", kind: kindMin2, steps: 2},
+			{name: "Half", kind: kindHalf, steps: 2},
+		} {
+			g.rows = n
+			emitGemm(e, g)
+		}
+	}
+}
+
+func emitGemmsVNNI(e *emitter) {
+	e.vnni = true
+	for _, n := range []int{4, 1} {
+		for _, g := range []gemm{
+			{name: "Off", kind: kindOff, steps: 8},
+			{name: "Min", kind: kindMin, steps: 8},
+			{name: "MinTwo", kind: kindMin2, steps: 8},
+			{name: "Half", kind: kindHalf, steps: 4},
+		} {
+			g.rows = n
+			emitGemm(e, g)
+		}
+	}
+}
+
+// gemmState is what the parts of one kernel share.
+type gemmState struct {
+	gemm
+	*emitter
+	panel       operand.Mem
+	act         func(j, disp int) operand.Mem
+	acc         [2][4]ymm // int32, or int16 on AVX2 until widened
+	ones, shift ymm
+	sums, wide  operand.Mem // float sums and spilled int32 sums, 32 bytes for each of acc
+}
+
+func (g *gemmState) slot(m operand.Mem, v, j int) operand.Mem { return m.Offset(32 * (g.rows*v + j)) }
+
+func (g *gemmState) each(do func(v, j int)) {
+	for j := range g.rows {
+		for v := range 2 {
+			do(v, j)
+		}
+	}
+}
+
+func emitGemm(e *emitter, k gemm) {
+	g := &gemmState{gemm: k, emitter: e}
+	name := fmt.Sprintf("gemm%sx%d%s", k.name, k.rows, e.isa())
+	e.Function(name)
+	e.Pragma("noescape")
+	e.Doc(fmt.Sprintf("%s multiplies a panel of n blocks with %d activation rows that lie stride bytes apart.", name, k.rows),
+		"Row j's results go to out0[j*ldo:][:8] and out1[j*ldo:][:8], on top of what is there if add is not 0; the offset",
+		"subtracted from a weight is 1 << shift.")
+	e.SignatureExpr("func(out0, out1 *float32, ldo int, panel, a *byte, stride, n, shift, add int)")
+
+	panel, a, n := e.GP64(), e.GP64(), e.GP64()
+	e.Load(e.Param("panel"), panel)
+	e.Load(e.Param("a"), a)
+	e.Load(e.Param("n"), n)
+	stride, stride3 := e.GP64(), e.GP64()
+	if k.rows > 1 {
+		e.Load(e.Param("stride"), stride)
+		e.LEAQ(operand.Mem{Base: stride, Index: stride, Scale: 2}, stride3)
+	}
+	g.panel = operand.Mem{Base: panel}
+	g.act = func(j, disp int) operand.Mem {
+		m := operand.Mem{Base: a, Disp: disp}
+		switch j {
+		case 1, 2:
+			m.Index, m.Scale = stride, uint8(j)
+		case 3:
+			m.Index, m.Scale = stride3, 1
+		}
+		return m
+	}
+	corrected := !k.sign && (k.kind == kindOff || k.kind == kindHalf)
+	if corrected {
+		g.shift = e.YMM()
+		m, err := e.Param("shift").Resolve()
+		if err != nil {
+			panic(err)
+		}
+		e.VPBROADCASTD(m.Addr, g.shift)
+	}
+	if !e.vnni && k.kind != kindHalf {
+		g.ones = e.load(e.onesWords())
+	}
+	g.sums = e.AllocLocal(64 * k.rows)
+	g.startSums()
+	groups := 8 / k.steps
+	if !k.sign && groups > 1 {
+		g.wide = e.AllocLocal(64 * k.rows)
+	}
+
+	loop := e.label("block")
+	e.Label(loop)
+	for i := range groups {
+		switch {
+		case e.vnni:
+			g.groupVNNI(i, groups, corrected)
+		case k.sign:
+			g.groupSign(i)
+		default:
+			g.groupAVX2(i, groups)
+		}
+	}
+	if corrected && !e.vnni {
+		g.correctAVX2()
+	}
+	g.finish()
+	e.ADDQ(operand.I32(int32(k.kind.panelBytes())), panel)
+	e.ADDQ(operand.I32(actBlock), a)
+	e.DECQ(n)
+	e.JNZ(operand.LabelRef(loop))
+
+	g.outputs(func(out operand.Mem, v, j int) {
+		t := g.load(g.slot(g.sums, v, j))
+		e.VMOVUPS(t, out)
+	})
+	e.VZEROUPPER()
+	e.RET()
+}
+
+// outputs calls do with the place of each vector of results.
+func (g *gemmState) outputs(do func(out operand.Mem, v, j int)) {
+	for v, p := range []string{"out0", "out1"} {
+		out, ldo := g.GP64(), g.GP64()
+		g.Load(g.Param(p), out)
+		if g.rows > 1 {
+			g.Load(g.Param("ldo"), ldo)
+			g.SHLQ(imm(2), ldo)
+		}
+		for j := range g.rows {
+			do(operand.Mem{Base: out}, v, j)
+			if j < g.rows-1 {
+				g.ADDQ(ldo, out)
+			}
+		}
+	}
+}
+
+// startSums makes the float sums zero, or what the outputs hold.
+func (g *gemmState) startSums() {
+	zero, ready := g.label("zero"), g.label("ready")
+	add := g.GP64()
+	g.Load(g.Param("add"), add)
+	g.TESTQ(add, add)
+	g.JZ(operand.LabelRef(zero))
+	g.outputs(func(out operand.Mem, v, j int) { g.VMOVUPS(g.load(out), g.slot(g.sums, v, j)) })
+	g.JMP(operand.LabelRef(ready))
+	g.Label(zero)
+	z := g.zero()
+	g.each(func(v, j int) { g.VMOVUPS(z, g.slot(g.sums, v, j)) })
+	g.Label(ready)
+}
+
+// weights loads the two vectors of step k4.
+func (g *gemmState) weights(k4 int) [2]ymm {
+	return [2]ymm{g.load(g.panel.Offset(64 * k4)), g.load(g.panel.Offset(64*k4 + 32))}
+}
+
+// groupVNNI: VPDPBUSD adds to sums that start from the correction -(2^shift * sum of a).
+func (g *gemmState) groupVNNI(i, groups int, corrected bool) {
+	e := g.emitter
+	for j := range g.rows {
+		g.acc[0][j], g.acc[1][j] = e.YMM(), e.YMM()
+		if corrected {
+			at := actNegSum
+			if g.kind == kindHalf {
+				at = actNeg16 + 4*i
+			}
+			e.VPBROADCASTD(g.act(j, at), g.acc[0][j])
+			e.VPSLLVD(g.shift, g.acc[0][j], g.acc[0][j])
+			e.VMOVDQA(g.acc[0][j], g.acc[1][j])
+		} else {
+			e.VPXOR(g.acc[0][j], g.acc[0][j], g.acc[0][j])
+			e.VPXOR(g.acc[1][j], g.acc[1][j], g.acc[1][j])
+		}
+	}
+	for k4 := i * g.steps; k4 < (i+1)*g.steps; k4++ {
+		w := g.weights(k4)
+		for j := range g.rows {
+			a := e.YMM()
+			e.VPBROADCASTD(g.act(j, 4*k4), a)
+			for v := range w {
+				e.VPDPBUSD(a, w[v], g.acc[v][j])
+			}
+		}
+	}
+	if g.kind != kindHalf {
+		return
+	}
+	for v := range 2 {
+		s := e.YMM()
+		e.VMOVDQU(g.panel.Offset(panelMore+64*i+32*v), s)
+		e.VPSRAD(imm(16), s, s)
+		for j := range g.rows {
+			e.VPMULLD(s, g.acc[v][j], g.acc[v][j])
+		}
+	}
+	g.spill(i, groups)
+}
+
+// spill keeps the first half's sums in the frame and adds them to the last group's.
+func (g *gemmState) spill(i, groups int) {
+	g.each(func(v, j int) {
+		if i > 0 {
+			g.VPADDD(g.slot(g.wide, v, j), g.acc[v][j], g.acc[v][j])
+		}
+		if i < groups-1 {
+			g.VMOVDQU(g.acc[v][j], g.slot(g.wide, v, j))
+		}
+	})
+}
+
+// groupAVX2 adds g.steps products in int16, then widens: by ones, or by the integer scale of these 16 values.
+func (g *gemmState) groupAVX2(i, groups int) {
+	e := g.emitter
+	for k4 := i * g.steps; k4 < (i+1)*g.steps; k4++ {
+		w := g.weights(k4)
+		for j := range g.rows {
+			a := e.YMM()
+			e.VPBROADCASTD(g.act(j, 4*k4), a)
+			for v := range w {
+				p := e.YMM()
+				e.VPMADDUBSW(a, w[v], p)
+				if k4 == i*g.steps {
+					g.acc[v][j] = p
+				} else {
+					e.VPADDW(p, g.acc[v][j], g.acc[v][j])
+				}
+			}
+		}
+	}
+	g.each(func(v, j int) {
+		if g.kind == kindHalf {
+			e.VPMADDWD(g.panel.Offset(panelMore+64*(i*g.steps/4)+32*v), g.acc[v][j], g.acc[v][j])
+		} else {
+			e.VPMADDWD(g.ones, g.acc[v][j], g.acc[v][j])
+		}
+	})
+	if groups > 1 {
+		g.spill(i, groups)
+	}
+}
+
+// groupSign multiplies |w| by the activations with the sign of w.
+func (g *gemmState) groupSign(k4 int) {
+	e := g.emitter
+	w := g.weights(k4)
+	abs := [2]ymm{e.YMM(), e.YMM()}
+	for v := range w {
+		e.VPABSB(w[v], abs[v])
+	}
+	for j := range g.rows {
+		a := e.YMM()
+		e.VPBROADCASTD(g.act(j, 4*k4), a)
+		for v := range w {
+			p := e.YMM()
+			e.VPSIGNB(w[v], a, p)
+			e.VPMADDUBSW(p, abs[v], p)
+			e.VPMADDWD(g.ones, p, p)
+			if k4 == 0 {
+				g.acc[v][j] = p
+			} else {
+				e.VPADDD(p, g.acc[v][j], g.acc[v][j])
+			}
+		}
+	}
+}
+
+// correctAVX2 adds -(2^shift * sum of a), each half times its scale where there are scales.
+func (g *gemmState) correctAVX2() {
+	e := g.emitter
+	for j := range g.rows {
+		c := e.YMM()
+		if g.kind == kindOff {
+			e.VPBROADCASTD(g.act(j, actNegSum), c)
+			e.VPSLLVD(g.shift, c, c)
+			for v := range 2 {
+				e.VPADDD(c, g.acc[v][j], g.acc[v][j])
+			}
+			continue
+		}
+		e.VPBROADCASTD(g.act(j, actNegPr), c)
+		for v := range 2 {
+			t := e.YMM()
+			e.VPMADDWD(g.panel.Offset(panelMore+128+32*v), c, t)
+			e.VPSLLVD(g.shift, t, t)
+			e.VPADDD(t, g.acc[v][j], g.acc[v][j])
+		}
+	}
+}
+
+// finish turns the block's sums into floats and adds them: acc = fma(dw*da, sum, acc), then the minimums.
+func (g *gemmState) finish() {
+	e := g.emitter
+	for v := range 2 {
+		dw := g.load(g.panel.Offset(panelScale + 32*v))
+		var m [2]ymm
+		mins := 0
+		if g.kind == kindMin || g.kind == kindMin2 {
+			mins = int(g.kind - kindMin + 1)
+		}
+		for h := range mins {
+			m[h] = g.load(g.panel.Offset(panelMore + 64*h + 32*v))
+		}
+		for j := range g.rows {
+			sum, d := g.acc[v][j], e.YMM()
+			e.VCVTDQ2PS(sum, sum)
+			e.VBROADCASTSS(g.act(j, actScale), d)
+			e.VMULPS(dw, d, d)
+			e.VFMADD213PS(g.slot(g.sums, v, j), sum, d)
+			for h := range mins {
+				s := e.YMM()
+				at := actDSum
+				if g.kind == kindMin2 {
+					at = actDSum16 + 4*h
+				}
+				e.VBROADCASTSS(g.act(j, at), s)
+				e.VFMADD231PS(m[h], s, d)
+			}
+			e.VMOVUPS(d, g.slot(g.sums, v, j))
+		}
+	}
+}

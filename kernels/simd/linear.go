@@ -1,0 +1,170 @@
+package simd
+
+import (
+	"fmt"
+
+	"forge/kernels"
+)
+
+// sharedActs is a value as the products read it, made once a step.
+type sharedActs struct {
+	acts
+	valid bool
+}
+
+// quantised gives a value's activations, rounding them if no product has done so in this step.
+func (r *runner) quantised(id kernels.ValueID, heads int) func() *acts {
+	a := r.acts[id]
+	if a == nil {
+		a = &sharedActs{}
+		r.acts[id] = a
+	}
+	width := r.prog.Values[id].Width / heads
+	n := 0
+	task := func(int) {
+		const some = 4
+		for t := r.pool.take(); t*some < n; t = r.pool.take() {
+			for row := t * some; row < min(n, (t+1)*some); row++ {
+				a.set(row, r.value(id)[row*width:(row+1)*width])
+			}
+		}
+	}
+	return func() *acts {
+		if a.valid && a.k == width {
+			return &a.acts
+		}
+		n = r.rows(id) * heads
+		a.resize(n, width)
+		if n*width <= serialWork {
+			for row := range n {
+				a.set(row, r.value(id)[row*width:(row+1)*width])
+			}
+		} else {
+			r.pool.run(task)
+		}
+		a.valid = true
+		return &a.acts
+	}
+}
+
+// linear is one matrix of a phase.
+type linear struct {
+	product  *product
+	data     []byte
+	rowBytes int
+	out      kernels.ValueID
+	nOut     int
+	bias     []float32
+}
+
+// chunk is a share of a phase: outputs o0 to o1-1 of a matrix.
+type chunk struct {
+	linear int
+	o0, o1 int
+}
+
+// lowerLinear lowers products of one value.
+func (r *runner) lowerLinear(ops []kernels.Op) error {
+	heads := ops[0].Linear().Heads
+	for k := range ops {
+		if ops[k].Linear().Heads != heads || heads > 1 && len(ops) > 1 {
+			for k := range ops {
+				if err := r.lowerLinear(ops[k : k+1]); err != nil {
+					return err
+				}
+			}
+			return nil
+		}
+	}
+	if heads > 1 {
+		return r.lowerHeads(&ops[0], heads)
+	}
+	x := ops[0].In[0]
+	var ls []linear
+	for k := range ops {
+		w := &r.prog.Weights[ops[k].W[0]]
+		p, err := productFor(w.Type)
+		if err != nil {
+			return fmt.Errorf("weight %s: %w", w.Name, err)
+		}
+		bias, err := r.vector(&ops[k], 1)
+		if err != nil {
+			return err
+		}
+		ls = append(ls, linear{product: p, data: w.Data, rowBytes: w.Type.RowBytes(r.prog.Values[x].Width), out: ops[k].Out[0],
+			nOut: r.prog.Values[ops[k].Out[0]].Width, bias: bias})
+	}
+	chunks := share(ls, r.pool.n)
+	get := r.quantised(x, 1)
+	var a *acts
+	task := func(worker int) {
+		for t := r.pool.take(); t < len(chunks); t = r.pool.take() {
+			c := &chunks[t]
+			l := &ls[c.linear]
+			out, n := r.value(l.out), r.rows(x)
+			l.product.rows(out, l.nOut, l.data, l.rowBytes, c.o0, c.o1, a, 0, n, &r.scratch[worker].products)
+			if l.bias != nil {
+				for row := range n {
+					y := out[row*l.nOut+c.o0 : row*l.nOut+c.o1]
+					add(y, y, l.bias[c.o0:c.o1])
+				}
+			}
+		}
+	}
+	r.steps = append(r.steps, func() {
+		if r.rows(x) == 0 {
+			return
+		}
+		a = get()
+		r.pool.run(task)
+	})
+	return nil
+}
+
+// share cuts matrices into chunks of whole panels: enough that a worker that is held up holds up little, not so small
+// that taking them costs.
+func share(ls []linear, workers int) []chunk {
+	total := 0
+	for i := range ls {
+		total += ls[i].nOut
+	}
+	size := total
+	if workers > 1 {
+		size = max(2*panelRows, total/(8*workers)/panelRows*panelRows)
+	}
+	var chunks []chunk
+	for i := range ls {
+		for o := 0; o < ls[i].nOut; o += size {
+			chunks = append(chunks, chunk{i, o, min(ls[i].nOut, o+size)})
+		}
+	}
+	return chunks
+}
+
+// lowerHeads multiplies each head's part of a row with the head's own matrix.
+func (r *runner) lowerHeads(op *kernels.Op, heads int) error {
+	w, x, y := &r.prog.Weights[op.W[0]], op.In[0], op.Out[0]
+	p, err := productFor(w.Type)
+	if err != nil {
+		return fmt.Errorf("weight %s: %w", w.Name, err)
+	}
+	nOut, k := w.Shape[1], r.prog.Values[x].Width/heads
+	rowBytes := w.Type.RowBytes(k)
+	get := r.quantised(x, heads)
+	var a *acts
+	task := func(worker int) {
+		n := r.rows(x) * heads
+		for t := r.pool.take(); t < n; t = r.pool.take() {
+			h := t % heads
+			// Row t of the activations is head h of its row; its outputs stand at the same place of y.
+			p.rows(r.value(y), nOut, w.Data[h*nOut*rowBytes:], rowBytes, 0, nOut, a, t, t+1, &r.scratch[worker].products)
+		}
+	}
+	r.steps = append(r.steps, func() {
+		if r.rows(x) > 0 {
+			a = get()
+			r.pool.run(task)
+		}
+	})
+	return nil
+}

@@ -1,0 +1,57 @@
+// Package plugins embeds the guests that forge ships, their default set, and chat formats. They come through the same
+// door as anyone's: the host is handed these bytes and knows none of them by name.
+package plugins
+
+import (
+	"embed"
+	"path"
+	"strings"
+)
+
+//go:embed arch/*.wasm sampler/*.wasm tokenizer/*.wasm
+var modules embed.FS
+
+//go:embed default.toml
+var defaultSet []byte
+
+//go:embed template/formats/*.jinja
+var formats embed.FS
+
+// Shipped gives the shipped modules by name: plugins.toml asks for them as "shipped:NAME".
+func Shipped() map[string][]byte {
+	return files(modules, ".wasm", "arch", "sampler", "tokenizer")
+}
+
+// Default is the plugin set that is used where the user has none, a plugins.toml.
+func Default() []byte { return defaultSet }
+
+// Formats gives the shipped chat formats by name: Jinja texts.
+func Formats() map[string]string {
+	out := map[string]string{}
+	for name, text := range files(formats, ".jinja", "template/formats") {
+		out[name] = string(text)
+	}
+	return out
+}
+
+// files reads the files with an ending in some folders; their names lose it.
+func files(fs embed.FS, ending string, folders ...string) map[string][]byte {
+	out := map[string][]byte{}
+	for _, folder := range folders {
+		entries, err := fs.ReadDir(folder)
+		if err != nil {
+			panic(err) // the folders are embedded: only a wrong name here can fail
+		}
+		for _, e := range entries {
+			if !strings.HasSuffix(e.Name(), ending) {
+				continue
+			}
+			b, err := fs.ReadFile(path.Join(folder, e.Name()))
+			if err != nil {
+				panic(err)
+			}
+			out[strings.TrimSuffix(e.Name(), ending)] = b
+		}
+	}
+	return out
+}

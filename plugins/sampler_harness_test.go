@@ -1,0 +1,241 @@
+package plugins_test
+
+import (
+	"encoding/binary"
+	"math"
+	"slices"
+	"testing"
+
+	"github.com/tetratelabs/wazero"
+
+	"forge/abi"
+	"forge/plugins/internal/guesttest"
+)
+
+// Slots of row.params, in the manifest's order.
+const (
+	temp = iota
+	topK
+	topP
+	minP
+	repeatPenalty
+	repeatLastN
+	frequencyPenalty
+	presencePenalty
+	nParams
+)
+
+// A table is a row as a sampler sees it; ids nil: the whole row.
+type table struct {
+	logits   []float32
+	ids      []uint32
+	sorted   bool
+	selected int32
+	stop     bool
+	draw     uint64
+	status   abi.Status
+}
+
+// A rowCase is what goes in beside the table.
+type rowCase struct {
+	seed, draw uint64
+	history    []uint32
+	params     [nParams]float64
+}
+
+// params gives the defaults, changed by the slot, value pairs.
+func params(pairs ...float64) (p [nParams]float64) {
+	p = [nParams]float64{0.8, 40, 0.95, 0.05, 1, 64, 0, 0}
+	for i := 0; i < len(pairs); i += 2 {
+		p[int(pairs[i])] = pairs[i+1]
+	}
+	return p
+}
+
+// A chain is the sampler guest with room for one row.
+type chain struct {
+	*guesttest.Guest
+	nVocab           uint32
+	frame            uint32
+	row, logits, ids uint32
+	history, params  uint32
+	names            map[string]string
+	tb               testing.TB
+}
+
+const maxHistory = 4096
+
+func openChain(tb testing.TB, nVocab int) *chain {
+	return openChainWith(tb, wazero.NewRuntimeConfigCompiler(), nVocab)
+}
+
+func openChainWith(tb testing.TB, config wazero.RuntimeConfig, nVocab int) *chain {
+	tb.Helper()
+	c := &chain{tb: tb, nVocab: uint32(nVocab), names: map[string]string{}}
+	c.Guest = guesttest.OpenWith(tb, config, "sampler/sampler.wasm", uint32(8*nVocab)+65536, func(g *guesttest.Guest, f abi.Init) {
+		f.SetNVocab(uint32(nVocab))
+		f.SetMaxRows(1)
+		f.SetOffered(abi.CapHistory)
+	})
+	c.row = c.Alloc(abi.RowSize)
+	c.logits = c.Alloc(uint32(4 * nVocab))
+	c.ids = c.Alloc(uint32(4 * nVocab))
+	c.history = c.Alloc(4 * maxHistory)
+	c.params = c.Alloc(8 * nParams)
+	at, frame := c.Frame(abi.RowsSize)
+	c.frame = at
+	f := abi.Rows(frame)
+	f.SetNRows(1)
+	f.SetRows(c.row)
+	f.SetNVocab(uint32(nVocab))
+	return c
+}
+
+func floatBytes(x []float32) []byte {
+	b := make([]byte, 0, 4*len(x))
+	for _, v := range x {
+		b = binary.LittleEndian.AppendUint32(b, math.Float32bits(v))
+	}
+	return b
+}
+
+func idBytes(x []uint32) []byte {
+	b := make([]byte, 0, 4*len(x))
+	for _, v := range x {
+		b = binary.LittleEndian.AppendUint32(b, v)
+	}
+	return b
+}
+
+// load fills the row.
+func (c *chain) load(t table, rc rowCase) {
+	r := abi.Row(c.Bytes(c.row, abi.RowSize))
+	clear(r)
+	r.SetSeed(rc.seed)
+	r.SetDraw(rc.draw)
+	r.SetN(uint32(len(t.logits)))
+	flags := uint32(0)
+	if t.ids == nil {
+		flags |= uint32(abi.RowFlagWhole)
+	}
+	if t.sorted {
+		flags |= uint32(abi.RowFlagSorted)
+	}
+	r.SetFlags(flags)
+	r.SetLogits(c.logits)
+	r.SetIDs(c.ids)
+	r.SetSelected(-1)
+	r.SetHistory(c.history, uint32(len(rc.history)))
+	r.SetParams(c.params, nParams)
+	copy(c.Bytes(c.logits, 4*c.nVocab), floatBytes(t.logits))
+	copy(c.Bytes(c.ids, 4*c.nVocab), idBytes(t.ids))
+	copy(c.Bytes(c.history, 4*maxHistory), idBytes(rc.history))
+	for i, p := range rc.params {
+		binary.LittleEndian.PutUint64(c.Bytes(c.params, 8*nParams)[8*i:], math.Float64bits(p))
+	}
+}
+
+// step calls one sampler on the loaded row.
+func (c *chain) step(name string) abi.Status {
+	export := c.names[name]
+	if export == "" {
+		export = "sampler_" + name
+		c.names[name] = export
+	}
+	status, err := c.Status(export, c.frame)
+	if err != nil {
+		c.tb.Fatal(err)
+	}
+	return status
+}
+
+// read takes the row back.
+func (c *chain) read() table {
+	r := abi.Row(c.Bytes(c.row, abi.RowSize))
+	t := table{selected: r.Selected(), draw: r.Draw()}
+	t.sorted = r.Flags()&uint32(abi.RowFlagSorted) != 0
+	t.stop = r.Flags()&uint32(abi.RowFlagStop) != 0
+	n := r.N()
+	t.logits = make([]float32, n)
+	b := c.Bytes(c.logits, 4*n)
+	for i := range t.logits {
+		t.logits[i] = math.Float32frombits(binary.LittleEndian.Uint32(b[4*i:]))
+	}
+	if r.Flags()&uint32(abi.RowFlagWhole) == 0 {
+		t.ids = make([]uint32, n)
+		b := c.Bytes(c.ids, 4*n)
+		for i := range t.ids {
+			t.ids[i] = binary.LittleEndian.Uint32(b[4*i:])
+		}
+	}
+	return t
+}
+
+// run loads, calls the samplers in order, and reads.
+func (c *chain) run(t table, rc rowCase, names ...string) table {
+	c.load(t, rc)
+	var status abi.Status
+	for _, name := range names {
+		status = c.step(name)
+	}
+	out := c.read()
+	out.status = status
+	return out
+}
+
+// id gives candidate i's token.
+func (t table) id(i int) uint32 {
+	if t.ids == nil {
+		return uint32(i)
+	}
+	return t.ids[i]
+}
+
+// ---- the plain formulas, in float64 -----------------------------------------------------------------------------------
+
+func value(x float32) float64 {
+	if x != x {
+		return math.Inf(-1)
+	}
+	return float64(x)
+}
+
+// ranked gives a table's indices, highest logit first and of equal ones the lowest id.
+func ranked(t table) []int {
+	order := make([]int, len(t.logits))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortFunc(order, func(a, b int) int {
+		if x, y := value(t.logits[a]), value(t.logits[b]); x != y {
+			if x > y {
+				return -1
+			}
+			return 1
+		}
+		return int(t.id(a)) - int(t.id(b))
+	})
+	return order
+}
+
+// softmax gives the probabilities in the order of the table.
+func softmax(t table) []float64 {
+	top := math.Inf(-1)
+	for _, x := range t.logits {
+		top = max(top, value(x))
+	}
+	p, sum := make([]float64, len(t.logits)), 0.0
+	for i, x := range t.logits {
+		switch v := value(x); {
+		case v == top:
+			p[i] = 1
+		case !math.IsInf(v, -1):
+			p[i] = math.Exp(v - top)
+		}
+		sum += p[i]
+	}
+	for i := range p {
+		p[i] /= sum
+	}
+	return p
+}

@@ -1,0 +1,52 @@
+// math.h: exp and log for freestanding guests, in float64 and, for whole rows, in SIMD float32. Deterministic: plain
+// multiplications and additions, each rounded once, in a fixed order, so that every machine gives the same bits.
+#ifndef FORGE_MATH_H
+#define FORGE_MATH_H
+
+#include <stdint.h>
+
+static inline uint64_t forge_bits(double x) { return __builtin_bit_cast(uint64_t, x); }
+static inline double forge_from_bits(uint64_t b) { return __builtin_bit_cast(double, b); }
+
+#define FORGE_LN2_HI 6.93147180369123816490e-01 // its last 32 bits are 0, so that k * hi is exact
+#define FORGE_LN2_LO 1.90821492927058770002e-10
+
+// forge_log gives ln x with an error below 1 ulp; log 0 = -inf, and NaN for negative x.
+// x = m 2^e with m in [sqrt 1/2, sqrt 2); ln m = 2 atanh s = 2 (s + s^3/3 + s^5/5 + ...), s = (m-1)/(m+1).
+static inline double forge_log(double x) {
+	if (!(x > 0)) return x == 0 ? -__builtin_inf() : __builtin_nan("");
+	if (x == __builtin_inf()) return x;
+	int64_t e = 0;
+	if (x < 0x1p-1022) x *= 0x1p54, e = -54;
+	uint64_t b = forge_bits(x);
+	e += (int64_t)(b >> 52) - 1023;
+	double m = forge_from_bits((b & 0xfffffffffffffull) | 0x3ff0000000000000ull);
+	if (m > 1.4142135623730951) m *= 0.5, e++;
+	double f = m - 1, s = f / (m + 1), z = s * s;
+	double r = 1.0 / 23;
+	for (int k = 21; k >= 3; k -= 2) r = r * z + 1.0 / k;
+	// ln m = f - f^2/2 + s (f^2/2 + 2 z r) keeps the leading term exact.
+	double h = 0.5 * f * f;
+	return (double)e * FORGE_LN2_HI - ((h - (s * (h + 2 * z * r) + (double)e * FORGE_LN2_LO)) - f);
+}
+
+// forge_exp gives e^x with an error below 1 ulp (2 where the result is subnormal); +inf above 709.79, 0 below -745.14.
+// x = k ln 2 + r with |r| <= ln 2 / 2; e^r by its Taylor polynomial of degree 13.
+static inline double forge_exp(double x) {
+	if (x != x) return x;
+	if (x > 709.782712893384) return __builtin_inf();
+	if (x < -745.1332191019412) return 0;
+	double k = __builtin_nearbyint(x * 1.44269504088896338700);
+	double hi = x - k * FORGE_LN2_HI, lo = k * FORGE_LN2_LO, r = hi - lo;
+	double p = 1.0 / 6227020800;
+	double d = 479001600; // 12!
+	for (int n = 12; n >= 2; n--) p = p * r + 1.0 / d, d /= n;
+	double tail = r * r * p - lo; // e^r - 1 - hi
+	double y = 1 + (hi + tail);
+	int64_t e = (int64_t)k;
+	if (e > 1023) y *= 2, e--;
+	if (e < -1021) y *= forge_from_bits((uint64_t)(e + 54 + 1023) << 52), e = -54;
+	return y * forge_from_bits((uint64_t)(e + 1023) << 52);
+}
+
+#endif

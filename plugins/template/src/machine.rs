@@ -1,0 +1,169 @@
+//! Rewrites a compiled template where Python's operators differ from minijinja's: they become calls of the filters
+//! below, which follow Python. No template can name these filters, for their names are no identifiers.
+
+use crate::generator::Generator;
+use crate::{numbers, python};
+use minijinja::machinery::{CodeGenerator, Instruction, Instructions};
+use minijinja::value::{Value, ValueKind};
+use minijinja::{Environment, Error, ErrorKind, State};
+use std::cmp::Ordering;
+
+const ITER: &str = "for..";
+const IN: &str = "..in..";
+const CONCAT: &str = "~";
+const ADD: &str = "+";
+const PERCENT: &str = "%";
+const GENERATOR: &str = "yield..";
+const ORDER: [&str; 4] = ["<", "<=", ">", ">="];
+
+/// The filters that are generators in Python.
+const GENERATORS: [&str; 9] =
+    ["map", "select", "reject", "selectattr", "rejectattr", "batch", "slice", "unique", "items"];
+
+/// No cache slot for the filter.
+const NO_SLOT: u8 = !0;
+
+/// Puts the operators' filters into the environment.
+pub fn install(env: &mut Environment) {
+    env.add_filter(ITER, iterable);
+    env.add_filter(IN, contains);
+    env.add_filter(CONCAT, |a: &Value, b: &Value| python::to_str(a) + &python::to_str(b));
+    env.add_filter(ADD, add);
+    env.add_filter(PERCENT, numbers::percent);
+    env.add_filter(GENERATOR, Generator::over);
+    env.add_filter("<", |a: &Value, b: &Value| order(a, b).map(|o| o == Some(Ordering::Less)));
+    env.add_filter("<=", |a: &Value, b: &Value| order(a, b).map(|o| o.is_some_and(Ordering::is_le)));
+    env.add_filter(">", |a: &Value, b: &Value| order(a, b).map(|o| o == Some(Ordering::Greater)));
+    env.add_filter(">=", |a: &Value, b: &Value| order(a, b).map(|o| o.is_some_and(Ordering::is_ge)));
+}
+
+/// Ends the generation of code and gives the rewritten program. Lines are kept, jumps go where they went.
+pub fn finish(code: CodeGenerator<'static>, name: &'static str, source: &'static str) -> Instructions<'static> {
+    let (old, _) = code.finish();
+    let length = (0..).take_while(|at| old.get(*at).is_some()).count() as u32;
+    let get = |at: u32| old.get(at).into_iter();
+    // Only a program that marks texts as safe can make two texts whose sum escapes one of them.
+    let escapes = (0..length).flat_map(get).any(|i| matches!(i, Instruction::ApplyFilter("safe" | "escape" | "e", ..)));
+
+    // Every loop gets one instruction in front, and every generator one behind; a jump to a loop goes to the former.
+    let mut moved = Vec::with_capacity(length as usize + 1);
+    let mut inserted = 0;
+    for at in 0..length {
+        moved.push(at + inserted);
+        inserted += u32::from(old.get(at).is_some_and(|i| matches!(i, Instruction::PushLoop(_)) || generates(i)));
+    }
+    moved.push(length + inserted);
+    let to = |target: u32| moved.get(target as usize).copied().unwrap_or(target);
+
+    let mut new = Instructions::new(name, source);
+    for at in 0..length {
+        let Some(instruction) = old.get(at) else { break };
+        let line = old.get_line(at).map_or(0, |line| line as u16);
+        let operator = |name| Instruction::ApplyFilter(name, Some(2), NO_SLOT);
+        let instruction = match instruction {
+            Instruction::PushLoop(_) => {
+                new.add_with_line(Instruction::ApplyFilter(ITER, Some(1), NO_SLOT), line);
+                instruction.clone()
+            }
+            Instruction::ApplyFilter(..) if generates(instruction) => {
+                new.add_with_line(instruction.clone(), line);
+                Instruction::ApplyFilter(GENERATOR, Some(1), NO_SLOT)
+            }
+            Instruction::In => operator(IN),
+            Instruction::StringConcat => operator(CONCAT),
+            Instruction::Add if escapes => operator(ADD),
+            Instruction::Rem => operator(PERCENT),
+            Instruction::Lt => operator(ORDER[0]),
+            Instruction::Lte => operator(ORDER[1]),
+            Instruction::Gt => operator(ORDER[2]),
+            Instruction::Gte => operator(ORDER[3]),
+            Instruction::Iterate(target) => Instruction::Iterate(to(*target)),
+            Instruction::Jump(target) => Instruction::Jump(to(*target)),
+            Instruction::JumpIfFalse(target) => Instruction::JumpIfFalse(to(*target)),
+            Instruction::JumpIfFalseOrPop(target) => Instruction::JumpIfFalseOrPop(to(*target)),
+            Instruction::JumpIfTrueOrPop(target) => Instruction::JumpIfTrueOrPop(to(*target)),
+            Instruction::BuildMacro(name, target, flags) => Instruction::BuildMacro(name, to(*target), *flags),
+            other => other.clone(),
+        };
+        new.add_with_line(instruction, line);
+    }
+    new
+}
+
+fn generates(instruction: &Instruction) -> bool {
+    matches!(instruction, Instruction::ApplyFilter(name, ..) if GENERATORS.contains(name))
+}
+
+/// What a loop runs over. minijinja takes none as an empty list; Python does not. A generator becomes a list, for
+/// a loop knows how many items it has.
+fn iterable(value: &Value) -> Result<Value, Error> {
+    if let Some(generator) = value.downcast_object_ref::<Generator>() {
+        return Ok(Value::from(generator.drain()));
+    }
+    if value.is_none() {
+        return Err(failure("None is not iterable".into()));
+    }
+    Ok(value.clone())
+}
+
+fn contains(state: &mut State, needle: &Value, container: &Value) -> Result<bool, Error> {
+    match container.kind() {
+        ValueKind::Undefined => Ok(false),
+        ValueKind::None | ValueKind::Bool | ValueKind::Number => {
+            Err(failure(format!("in: {} is not iterable", python::to_str(container))))
+        }
+        ValueKind::String if needle.as_str().is_none() => {
+            Err(failure(format!("in: a string contains strings only, not {}", needle.kind())))
+        }
+        _ => state.perform_test("in", &[needle.clone(), container.clone()]),
+    }
+}
+
+/// The order of two values that Python can compare: numbers, strings, lists or tuples. `None` for a NaN.
+pub fn order(a: &Value, b: &Value) -> Result<Option<Ordering>, Error> {
+    let class = |v: &Value| match v.kind() {
+        ValueKind::Bool | ValueKind::Number => 1,
+        ValueKind::String => 2,
+        ValueKind::Seq if v.is_tuple() => 3,
+        ValueKind::Seq => 4,
+        _ => 0,
+    };
+    if class(a) == 0 || class(a) != class(b) {
+        return Err(failure(format!("{} and {} have no order", a.kind(), b.kind())));
+    }
+    if class(a) > 1 {
+        return Ok(Some(a.cmp(b)));
+    }
+    match (numbers::whole(a), numbers::whole(b)) {
+        (Some(x), Some(y)) => Ok(Some(x.cmp(&y))),
+        _ => Ok(f64::try_from(a.clone())?.partial_cmp(&f64::try_from(b.clone())?)),
+    }
+}
+
+/// The sum of two values in a program that marks texts as safe: of a safe and a plain text, the plain one is escaped.
+fn add(a: &Value, b: &Value) -> Result<Value, Error> {
+    if let (Some(x), Some(y)) = (a.as_str(), b.as_str()) {
+        return Ok(match (a.is_safe(), b.is_safe()) {
+            (false, false) => Value::from(x.to_string() + y),
+            (true, true) => Value::from_safe_string(x.to_string() + y),
+            (true, false) => Value::from_safe_string(x.to_string() + &escape(y)),
+            (false, true) => Value::from_safe_string(escape(x) + y),
+        });
+    }
+    if let Some(sum) = numbers::sum(a, b) {
+        return sum;
+    }
+    if a.kind() == ValueKind::Seq && b.kind() == ValueKind::Seq && a.is_tuple() == b.is_tuple() {
+        return Ok(a.try_iter()?.chain(b.try_iter()?).collect());
+    }
+    Err(failure(format!("+: {} and {} cannot be added", a.kind(), b.kind())))
+}
+
+/// The text with the five characters of markup as entities, as Python's markupsafe writes them.
+fn escape(s: &str) -> String {
+    s.replace('&', "&amp;").replace('>', "&gt;").replace('<', "&lt;").replace('\'', "&#39;").replace('"', "&#34;")
+}
+
+fn failure(text: String) -> Error {
+    Error::new(ErrorKind::InvalidOperation, text)
+}
