@@ -45,17 +45,7 @@ static uint32_t resolve(const uint8_t *s, uint32_t a, uint32_t b, uint32_t id, u
 }
 
 // The words that are tokens, by their bytes, for pre-tokenizers that take them whole.
-static uint32_t find_whole(const uint8_t *p, uint32_t n) {
-	uint64_t h = hash_mix(hash_text(p, n));
-	uint32_t tag = (uint32_t)h, m;
-	for (uint32_t i = (uint32_t)(h >> tokens.shift);; i = (i + 1) & tokens.mask) {
-		struct slot s = tokens.slots[i];
-		if (s.id == 0) return NONE;
-		if (s.tag != tag) continue;
-		const uint8_t *q = token_text(s.id - 1, &m);
-		if (m == n && same(p, q, n)) return s.id - 1;
-	}
-}
+static uint32_t find_whole(const uint8_t *p, uint32_t n) { return table_id(table_slot(p, n, hash_mix(hash_text(p, n)), token_text)); }
 
 static enum step encode_word(const uint8_t *s, uint32_t n) {
 	uint64_t key[3];
@@ -161,31 +151,47 @@ static const uint8_t *file_text(uint32_t id, uint32_t *n) {
 	return others[id - tokens.n].p;
 }
 
-// slot_of finds the slot of the text p[:n], or the empty one where it belongs.
-static struct slot *slot_of(const uint8_t *p, uint32_t n, uint64_t h) {
-	h = hash_mix(h);
-	for (uint32_t i = (uint32_t)(h >> tokens.shift);; i = (i + 1) & tokens.mask) {
-		struct slot *s = &tokens.slots[i];
-		if (s->id) {
-			if (s->tag != (uint32_t)h) continue;
-			uint32_t m;
-			const uint8_t *q = file_text(s->id - 1, &m);
-			if (m != n || !same_exact(p, q, n)) continue;
-		}
-		s->tag = (uint32_t)h;
-		return s;
-	}
-}
-
 // id_of gives the id of a text, a new one if it is no token; NONE if there are too many such texts.
 static uint32_t id_of(const uint8_t *p, uint32_t n, uint64_t h) {
-	struct slot *s = slot_of(p, n, h);
-	if (s->id == 0) {
+	h = hash_mix(h);
+	uint32_t *slot = table_slot(p, n, h, file_text);
+	if (*slot == 0) {
 		if (n_others == most_others) return NONE;
-		others[n_others++] = (struct other){p, n};
-		s->id = tokens.n + n_others;
+		others[n_others] = (struct other){p, n};
+		table_set(slot, h, tokens.n + n_others++);
 	}
-	return s->id - 1;
+	return table_id(slot);
+}
+
+static bool repeated; // two tokens have one text
+
+// Text never becomes a control token by merging.
+static inline bool mergeable(uint32_t id) { return tokens.types[id] != FORGE_TOKEN_TYPE_CONTROL && tokens.types[id] != FORGE_TOKEN_TYPE_UNKNOWN; }
+
+// joined_id is id_of for the two texts of a merge together. Most vocabularies list the tokens that merges make in the
+// merges' order, so the token after the last one is tried first.
+static uint32_t joined_id(const uint8_t *left, uint32_t n_left, uint64_t left_hash, const uint8_t *right, uint32_t n_right, uint64_t right_hash) {
+	static uint32_t last;
+	static uint8_t joined[2 * MAX_PIECE + SLACK];
+	uint32_t n = n_left + n_right, m;
+	if (!repeated && last + 1 < tokens.n && mergeable(last + 1)) {
+		const uint8_t *q = file_text(last + 1, &m);
+		if (m == n && same(q, left, n_left) && same(q + n_left, right, n_right)) return ++last;
+	}
+	uint8_t *text = n <= 2 * MAX_PIECE ? joined : take(n + SLACK);
+	if (!text) return NONE;
+	__builtin_memcpy(text, left, n_left);
+	__builtin_memcpy(text + n_left, right, n_right);
+	uint64_t h = n_right <= MAX_PIECE ? left_hash * hash_power[n_right] + right_hash : hash_text(text, n);
+	uint32_t id = table_id(table_slot(text, n, hash_mix(h), file_text));
+	if (id == NONE) {
+		uint8_t *copy = take(n + SLACK);
+		if (!copy) return NONE;
+		__builtin_memcpy(copy, text, n);
+		id = id_of(copy, n, h);
+	}
+	last = id;
+	return id;
 }
 
 static int32_t read_merges(forge_init *f) {
@@ -195,36 +201,17 @@ static int32_t read_merges(forge_init *f) {
 		if (from > to || to > v->merges_len) return FORGE_FAIL(f, FORGE_ERR_ARG, "the text of merge ", decimal(i), " lies outside the merges' texts");
 		// The two sides are parted by a space, which is not their first byte.
 		const uint8_t *p = v->merges + from;
-		uint32_t n = to - from, left = 0, space = 0;
-		uint64_t h = 0, left_hash = 0, all_hash = 0;
-		for (uint32_t k = 0; k < n; k++) {
-			if (p[k] == ' ' && k && !space) space = k, left = k, left_hash = all_hash = h, h = 0;
-			else h = hash_add(h, p[k]), all_hash = space ? hash_add(all_hash, p[k]) : 0;
-		}
-		if (!space || left + 1 == n) return FORGE_FAIL(f, FORGE_ERR_ARG, "merge ", decimal(i), " is \"", printable(p, n), "\", not two texts with a space between them");
+		uint32_t n = to - from, left = 0;
+		uint64_t h = 0;
+		while (left < n && (p[left] != ' ' || left == 0)) h = hash_add(h, p[left++]);
+		if (left == 0 || left + 1 >= n) return FORGE_FAIL(f, FORGE_ERR_ARG, "merge ", decimal(i), " is \"", printable(p, n), "\", not two texts with a space between them");
 		const uint8_t *right = p + left + 1;
-		uint32_t n_right = n - left - 1, a = id_of(p, left, left_hash), b = id_of(right, n_right, h);
-		// The joined text does not lie in one piece: look for it as two.
-		uint64_t mixed = hash_mix(all_hash);
-		uint32_t joined = NONE, at = (uint32_t)(mixed >> tokens.shift);
-		for (; tokens.slots[at].id; at = (at + 1) & tokens.mask) {
-			if (tokens.slots[at].tag != (uint32_t)mixed) continue;
-			uint32_t m;
-			const uint8_t *q = file_text(tokens.slots[at].id - 1, &m);
-			if (m != left + n_right || !same_exact(p, q, left) || !same_exact(right, q + left, n_right)) continue;
-			joined = tokens.slots[at].id - 1;
-			break;
-		}
-		if (joined == NONE) {
-			uint8_t *copy = take(left + n_right + 1);
-			if (!copy) return FORGE_FAIL(f, FORGE_ERR_NOMEM, "no memory for the merges");
-			__builtin_memcpy(copy, p, left);
-			__builtin_memcpy(copy + left, right, n_right);
-			joined = id_of(copy, left + n_right, all_hash);
-		}
+		n -= left + 1;
+		uint64_t right_hash = hash_text(right, n);
+		uint32_t a = id_of(p, left, h), b = id_of(right, n, right_hash), joined = joined_id(p, left, h, right, n, right_hash);
 		if (a == NONE || b == NONE || joined == NONE)
 			return FORGE_FAIL(f, FORGE_ERR_UNSUPPORTED, "the merges name more than ", decimal(most_others), " texts that are no tokens");
-		at = merge_slot(a, b);
+		uint32_t at = merge_slot(a, b);
 		while (merges[at].rank && !(merges[at].left == a && merges[at].right == b)) at = (at + 1) & merges_mask;
 		if (!merges[at].rank) merges[at] = (struct merge){a, b, i + 1, joined}; // of equal ones the first counts
 	}
@@ -283,11 +270,11 @@ FORGE_EXPORT(forge_init) int32_t forge_init_bpe(forge_init *f) {
 	}
 	if (n_special >= 1u << 24) return FORGE_FAIL(f, FORGE_ERR_UNSUPPORTED, "the special tokens' texts have ", decimal(n_special), " bytes, at most 16777215 can be served");
 	most_others = 256 + v->n / 2;
-	uint32_t table = power_of_two(2 * (v->n + most_others) + 1) * 8, trie = power_of_two(2 * n_special + 2) * 8 + 5 * n_special + 16384;
+	uint32_t table = 2 * table_bytes(v->n + most_others), trie = power_of_two(2 * n_special + 2) * 8 + 5 * n_special + 16384;
 	uint32_t slots = power_of_two(2 * v->n_merges + 1);
 	uint32_t bytes = v->texts_len + 5 * v->n + table + trie + slots * (uint32_t)sizeof(struct merge) + 8 * most_others + WORDS * (uint32_t)sizeof(struct word) + TEXT + 65536;
 	if (!reserve(bytes) || !(tokens.texts = take(v->texts_len + SLACK)) || !(tokens.offsets = take(4 * (v->n + 1))) || !(tokens.types = take(v->n)) ||
-	    !tokens_table(v->n + most_others) || !special_init(n_special) || !(merges = take(slots * (uint32_t)sizeof(struct merge))) ||
+	    !table_init(v->n + most_others) || !special_init(n_special) || !(merges = take(slots * (uint32_t)sizeof(struct merge))) ||
 	    !(others = take(most_others * (uint32_t)sizeof(struct other))) || !words_init() || !stream_init())
 		return FORGE_FAIL(f, FORGE_ERR_NOMEM, "no memory for a vocabulary of this size");
 	merges_mask = slots - 1;
@@ -303,24 +290,26 @@ FORGE_EXPORT(forge_init) int32_t forge_init_bpe(forge_init *f) {
 		to = decoded(to, p, n, type);
 		tokens.offsets[id + 1] = (uint32_t)(to - tokens.texts);
 		if (is_special_type(type)) special_add(id, p, n);
-		// Text never becomes a control token by merging. Of equal texts the last counts.
-		if (n && type != FORGE_TOKEN_TYPE_CONTROL && type != FORGE_TOKEN_TYPE_UNKNOWN) slot_of(p, n, hash_text(p, n))->id = id + 1;
+		if (n && mergeable(id)) {
+			uint64_t h = hash_mix(hash_text(p, n));
+			uint32_t *slot = table_slot(p, n, h, file_text);
+			repeated |= *slot != 0;
+			table_set(slot, h, id); // of equal texts the last counts
+		}
 	}
 	for (uint32_t b = 0; b < 256; b++) byte_ids[b] = id_of(byte_text[b], byte_text_len[b], hash_text(byte_text[b], byte_text_len[b]));
 	status = read_merges(f);
 	if (status) return status;
 	if (pre->whole) {
 		// The merges are read: from here on the table is for whole words.
-		if (!tokens_table(v->n)) return FORGE_FAIL(f, FORGE_ERR_NOMEM, "no memory for a vocabulary of this size");
+		if (!table_init(v->n)) return FORGE_FAIL(f, FORGE_ERR_NOMEM, "no memory for a vocabulary of this size");
 		for (uint32_t id = 0; id < v->n; id++) {
 			uint32_t n;
 			const uint8_t *p = token_text(id, &n);
 			if (n == 0 || is_special_type(tokens.types[id])) continue;
 			if (n > tokens.longest) tokens.longest = n;
 			uint64_t h = hash_mix(hash_text(p, n));
-			uint32_t at = (uint32_t)(h >> tokens.shift);
-			while (tokens.slots[at].id) at = (at + 1) & tokens.mask;
-			tokens.slots[at] = (struct slot){(uint32_t)h, id + 1};
+			table_set(table_slot(p, n, h, token_text), h, id);
 		}
 	}
 	f->accepted = 0;

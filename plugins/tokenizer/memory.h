@@ -113,10 +113,8 @@ static struct {
 	uint32_t *offsets; // [n+1]
 	uint8_t *types;    // [n] FORGE_TOKEN_TYPE_*
 	uint32_t longest;  // bytes of the longest text in the table
-	struct slot {
-		uint32_t tag, id; // id + 1, 0: empty
-	} *slots;
-	uint32_t mask, shift;
+	uint32_t *slots;   // id + 1 in the low bits, bits of the hash in the others; 0: empty
+	uint32_t mask, shift, id_mask;
 } tokens;
 
 static inline const uint8_t *token_text(uint32_t id, uint32_t *n) {
@@ -124,12 +122,31 @@ static inline const uint8_t *token_text(uint32_t id, uint32_t *n) {
 	return tokens.texts + tokens.offsets[id];
 }
 
-static bool tokens_table(uint32_t n) {
+// table_bytes is what the table takes for ids below n.
+static uint32_t table_bytes(uint32_t n) { return power_of_two(2 * n + 1) * 4; }
+
+static bool table_init(uint32_t n) {
 	uint32_t size = power_of_two(2 * n + 1);
-	tokens.slots = take(size * sizeof(struct slot));
+	tokens.slots = take(size * 4);
 	tokens.mask = size - 1;
 	tokens.shift = 64 - (uint32_t)__builtin_ctz(size);
+	tokens.id_mask = power_of_two(n + 1) - 1;
+	if (tokens.id_mask < n) tokens.id_mask = 2 * tokens.id_mask + 1;
 	return tokens.slots != 0;
 }
+
+// table_slot finds the slot of the text p[:n] with the mixed hash h, or the empty one where it belongs.
+static inline __attribute__((always_inline)) uint32_t *table_slot(const uint8_t *p, uint32_t n, uint64_t h, const uint8_t *(*text_of)(uint32_t id, uint32_t *n)) {
+	uint32_t tag = (uint32_t)h & ~tokens.id_mask, m;
+	for (uint32_t i = (uint32_t)(h >> tokens.shift);; i = (i + 1) & tokens.mask) {
+		uint32_t *slot = &tokens.slots[i];
+		if (*slot == 0) return slot;
+		if ((*slot & ~tokens.id_mask) != tag) continue;
+		const uint8_t *q = text_of((*slot & tokens.id_mask) - 1, &m);
+		if (m == n && same(p, q, n)) return slot;
+	}
+}
+static inline void table_set(uint32_t *slot, uint64_t h, uint32_t id) { *slot = ((uint32_t)h & ~tokens.id_mask) | (id + 1); }
+static inline uint32_t table_id(const uint32_t *slot) { return *slot ? (*slot & tokens.id_mask) - 1 : NONE; }
 
 #endif

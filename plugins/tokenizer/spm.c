@@ -17,6 +17,10 @@ static uint32_t byte_ids[256];
 static uint32_t unknown;      // id or NONE
 static bool adds_space;
 
+// Phi-3's special tokens, but for <unk>, <s> and <|endoftext|>, take the white space that follows them along. No key of the
+// file says so, so the vocabulary is known by its special tokens <|user|> and <|placeholder1|>.
+static uint8_t *takes_space; // [n], or 0: none does
+
 // Which characters follow each other in some piece: exact for ASCII, else a bit per hash of the pair, where a clash only
 // makes a stretch longer.
 #define PAIR_BITS 23
@@ -33,7 +37,10 @@ static inline bool joined(uint32_t a, uint32_t b) {
 	return pairs[bit >> 3] >> (bit & 7) & 1;
 }
 static inline void set_joined(uint32_t a, uint32_t b) {
-	if (a < 128 && b < 128) ascii_pairs[a][b] = 1;
+	if (a < 128 && b < 128) {
+		ascii_pairs[a][b] = 1;
+		return;
+	}
 	uint32_t bit = pair_bit(a, b);
 	pairs[bit >> 3] |= (uint8_t)(1 << (bit & 7));
 }
@@ -42,18 +49,7 @@ static inline bool is_space_mark(const uint8_t *p, const uint8_t *end) {
 	return p[0] == 0xE2 && end - p >= 3 && p[1] == 0x96 && p[2] == 0x81;
 }
 
-static uint32_t find(const uint8_t *p, uint32_t n, uint64_t h) {
-	h = hash_mix(h);
-	uint32_t tag = (uint32_t)h;
-	for (uint32_t i = (uint32_t)(h >> tokens.shift);; i = (i + 1) & tokens.mask) {
-		struct slot s = tokens.slots[i];
-		if (s.id == 0) return NONE;
-		if (s.tag != tag) continue;
-		uint32_t m;
-		const uint8_t *q = token_text(s.id - 1, &m);
-		if (m == n && same(p, q, n)) return s.id - 1;
-	}
-}
+static inline uint32_t find(const uint8_t *p, uint32_t n, uint64_t h) { return table_id(table_slot(p, n, hash_mix(h), token_text)); }
 
 static inline uint64_t hash_of(uint32_t a, uint32_t b) { return prefix_hash[b] - prefix_hash[a] * hash_power[b - a]; }
 
@@ -86,10 +82,11 @@ static uint32_t resolve(const uint8_t *s, uint32_t a, uint32_t b, uint32_t id, u
 }
 
 // lead: the stretch has a space before its first byte. fresh: the next character begins a run of plain text.
-static bool lead, fresh;
+// skips: the white space that follows goes with the special token before it.
+static bool lead, fresh, skips;
 static uint32_t before; // the character before text.scan
 
-static void encode_reset(void) { lead = false, fresh = true; }
+static void encode_reset(void) { lead = skips = false, fresh = true; }
 
 // encode_stretch merges text.bytes[text.at:to].
 static enum step encode_stretch(uint32_t to) {
@@ -152,6 +149,11 @@ static enum step encode_stretch(uint32_t to) {
 
 static enum step encode_step(bool open) {
 	const uint8_t *end = text.bytes + text.end;
+	for (; skips && text.at < text.end; text.scan = ++text.at) {
+		uint8_t c = text.bytes[text.at];
+		skips = c == ' ' || (c >= '\t' && c <= '\r');
+		if (!skips) break;
+	}
 	for (uint32_t i = text.scan; i < text.end;) {
 		const uint8_t *p = text.bytes + i;
 		text.scan = i;
@@ -163,6 +165,7 @@ static enum step encode_step(bool open) {
 				// The run of plain text ends here; its last stretch goes first.
 				if (i > text.at || lead) return encode_stretch(i);
 				text.at = text.scan = i + (uint32_t)n, fresh = true;
+				skips = takes_space && takes_space[id];
 				emit(&id, 1);
 				return STEP_AGAIN;
 			}
@@ -190,26 +193,37 @@ static enum step encode_step(bool open) {
 
 static int32_t hex(uint8_t c) { return c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1; }
 
-// add_piece enters the normalised text of token id, which lies at the end of tokens.texts, into the table.
-static void add_piece(uint32_t id, const uint8_t *p, uint32_t n) {
-	if (n == 0 || n > MAX_PIECE) return;
+// add_piece writes the text p[:n] of token id to its place, spaces plain, enters it in the table and gives its end.
+static uint8_t *add_piece(uint32_t id, uint8_t *to, const uint8_t *p, uint32_t n) {
+	uint8_t *from = to;
 	uint64_t h = 0;
-	uint32_t last = NONE;
-	for (uint32_t i = 0; i < n;) {
-		uint32_t code, m = utf8_at(p + i, p + n, false, &code);
-		for (uint32_t k = 0; k < m; k++) h = hash_add(h, p[i + k]);
-		if (last != NONE) set_joined(last, code);
-		last = code, i += m;
+	uint32_t last = NONE, code, m;
+	bool spaced = false;
+	for (const uint8_t *end = p + n; p < end; p += m, last = code) {
+		code = *p, m = 1;
+		if (code < 128) {
+			spaced |= code == ' ';
+		} else if (is_space_mark(p, end)) {
+			code = ' ', m = 3;
+		} else {
+			m = utf8_at(p, end, false, &code);
+			for (uint32_t i = 0; i < m; i++) h = hash_add(h, *to++ = p[i]);
+			if (last != NONE) set_joined(last, code);
+			continue;
+		}
+		*to++ = (uint8_t)code;
+		h = hash_add(h, (uint8_t)code);
+		if (last < 128) ascii_pairs[last][code] = 1;
+		else if (last != NONE) set_joined(last, code);
 	}
+	n = (uint32_t)(to - from);
+	tokens.offsets[id + 1] = (uint32_t)(to - tokens.texts);
+	// A piece with a plain space in it never equals text, where spaces are U+2581.
+	if (n == 0 || n > MAX_PIECE || spaced) return to;
 	if (n > tokens.longest) tokens.longest = n;
 	h = hash_mix(h);
-	uint32_t tag = (uint32_t)h, at = (uint32_t)(h >> tokens.shift), m;
-	for (; tokens.slots[at].id; at = (at + 1) & tokens.mask) {
-		if (tokens.slots[at].tag != tag) continue;
-		const uint8_t *q = token_text(tokens.slots[at].id - 1, &m);
-		if (m == n && same(p, q, n)) break; // of equal texts the last counts
-	}
-	tokens.slots[at] = (struct slot){tag, id + 1};
+	table_set(table_slot(from, n, h, token_text), h, id); // of equal texts the last counts
+	return to;
 }
 
 FORGE_EXPORT(forge_init) int32_t forge_init_spm(forge_init *f) {
@@ -227,10 +241,10 @@ FORGE_EXPORT(forge_init) int32_t forge_init_spm(forge_init *f) {
 	}
 	const char *nomem = "no memory for a vocabulary of this size";
 	if (n_special >= 1u << 24) return FORGE_FAIL(f, FORGE_ERR_UNSUPPORTED, "the special tokens' texts have ", decimal(n_special), " bytes, at most 16777215 can be served");
-	uint32_t table = power_of_two(2 * v->n + 1) * 8, trie = power_of_two(2 * n_special + 2) * 8 + 5 * n_special + 16384;
-	uint32_t bytes = v->texts_len + 9 * v->n + table + trie + (1 << PAIR_BITS) / 8 + WORDS * (uint32_t)sizeof(struct word) + 3 * TEXT + 65536;
+	uint32_t table = table_bytes(v->n), trie = power_of_two(2 * n_special + 2) * 8 + 5 * n_special + 16384;
+	uint32_t bytes = v->texts_len + 10 * v->n + table + trie + (1 << PAIR_BITS) / 8 + WORDS * (uint32_t)sizeof(struct word) + 3 * TEXT + 65536;
 	if (!reserve(bytes) || !(tokens.texts = take(v->texts_len + SLACK)) || !(tokens.offsets = take(4 * (v->n + 1))) || !(tokens.types = take(v->n)) ||
-	    !(priorities = take(4 * v->n)) || !tokens_table(v->n) || !special_init(n_special) || !(pairs = take((1 << PAIR_BITS) / 8)) || !words_init() ||
+	    !(priorities = take(4 * v->n)) || !table_init(v->n) || !special_init(n_special) || !(pairs = take((1 << PAIR_BITS) / 8)) || !words_init() ||
 	    !stream_init() || !(stretch = take(TEXT + SLACK)))
 		return FORGE_FAIL(f, FORGE_ERR_NOMEM, nomem);
 	tokens.n = v->n;
@@ -239,6 +253,7 @@ FORGE_EXPORT(forge_init) int32_t forge_init_spm(forge_init *f) {
 	for (uint32_t i = 0; i < 256; i++) byte_ids[i] = NONE;
 	adds_space = strips_space = v->add_space_prefix != 0; // SentencePiece's default is to add one
 	uint8_t *to = tokens.texts;
+	bool user = false, placeholder = false;
 	for (uint32_t id = 0; id < v->n; id++) {
 		const uint8_t *p = v->texts + v->offsets[id], *end = v->texts + v->offsets[id + 1];
 		uint32_t n = (uint32_t)(end - p), type = v->types ? (uint32_t)v->types[id] : FORGE_TOKEN_TYPE_NORMAL;
@@ -251,19 +266,27 @@ FORGE_EXPORT(forge_init) int32_t forge_init_spm(forge_init *f) {
 			tokens.offsets[id + 1] = (uint32_t)(to - tokens.texts);
 			continue;
 		}
-		if (is_special_type(type)) special_add(id, p, n);
-		bool raw = type == FORGE_TOKEN_TYPE_CONTROL || type == FORGE_TOKEN_TYPE_UNKNOWN || type == FORGE_TOKEN_TYPE_BYTE, spaced = false;
-		uint8_t *from = to;
-		while (p < end) {
-			if (!raw && is_space_mark(p, end)) *to++ = ' ', p += 3;
-			else spaced |= *p == ' ', *to++ = *p++;
+		if (is_special_type(type)) {
+			special_add(id, p, n);
+			user |= is_text(p, n, "<|user|>"), placeholder |= is_text(p, n, "<|placeholder1|>");
 		}
-		tokens.offsets[id + 1] = (uint32_t)(to - tokens.texts);
+		if (type == FORGE_TOKEN_TYPE_CONTROL || type == FORGE_TOKEN_TYPE_UNKNOWN || type == FORGE_TOKEN_TYPE_BYTE) {
+			while (p < end) *to++ = *p++;
+			tokens.offsets[id + 1] = (uint32_t)(to - tokens.texts);
+			continue;
+		}
+		to = add_piece(id, to, p, n);
 		float score = v->scores[id] + 0.0f; // no -0
 		uint32_t bits = __builtin_bit_cast(uint32_t, score);
 		priorities[id] = bits >> 31 ? bits : 0x7FFFFFFFu - bits;
-		// A piece with a plain space in it never equals text, where spaces are U+2581.
-		if (!raw && !spaced) add_piece(id, from, (uint32_t)(to - from));
+	}
+	if (user && placeholder) {
+		if (!(takes_space = take(v->n))) return FORGE_FAIL(f, FORGE_ERR_NOMEM, nomem);
+		for (uint32_t id = 0; id < v->n; id++) {
+			uint32_t n;
+			const uint8_t *p = token_text(id, &n);
+			takes_space[id] = is_special_type(tokens.types[id]) && !is_text(p, n, "<unk>") && !is_text(p, n, "<s>") && !is_text(p, n, "<|endoftext|>");
+		}
 	}
 	f->accepted = 0;
 	return FORGE_OK;

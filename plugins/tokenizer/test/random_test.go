@@ -66,7 +66,7 @@ func randomText(rng *rand.Rand, v *vocabulary, broken bool) string {
 				b.WriteRune(rune(0x4E00 + rng.IntN(0x5200)))
 			}
 		case 10:
-			b.WriteString([]string{"<s>", "</s>", "<bos>", "<|im_start|>", "<|im_end|>", "<start_of_turn>", "<unused12>", "<unused", "[PAD100015]", "<|end|>", "<0x41>", "<", "||"}[rng.IntN(13)])
+			b.WriteString([]string{"<s>", "</s>", "<bos>", "<|im_start|>", "<|im_end|>", "<start_of_turn>", "<unused12>", "<unused", "[PAD100015]", "<|end|>", "<|user|>", "<|end|>\n", "<0x41>", "<", "||"}[rng.IntN(15)])
 		case 11:
 			for range rng.IntN(20) {
 				b.WriteByte(byte(33 + rng.IntN(94)))

@@ -25,6 +25,7 @@ type fragment struct {
 // partition splits special tokens out of a text: one token after the other, longest first, through all that is still text.
 func partition(v *vocabulary, text string, parse bool) []fragment {
 	var order []int
+	phi3 := slices.Contains(v.texts, "<|placeholder1|>") && v.model == "llama"
 	for id := range v.texts {
 		if ty := v.types[id]; len(v.texts[id]) > 0 && (ty == 4 || parse && (ty == 2 || ty == 3)) && strings.Contains(text, v.texts[id]) {
 			order = append(order, id)
@@ -45,6 +46,9 @@ func partition(v *vocabulary, text string, parse bool) []fragment {
 			for i, s := range strings.Split(p.text, v.texts[id]) {
 				if i > 0 {
 					next = append(next, fragment{id: id})
+					if phi3 && !slices.Contains([]string{"<unk>", "<s>", "<|endoftext|>"}, v.texts[id]) {
+						s = strings.TrimLeft(s, " \t\n\v\f\r")
+					}
 				}
 				if s != "" {
 					next = append(next, fragment{s, -1})
