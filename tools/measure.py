@@ -30,7 +30,8 @@ def first_byte(model, env=None):
     p.stdout.read(1)
     took = time.monotonic() - start
     p.stdout.read()
-    p.wait()
+    if p.wait() != 0:
+        sys.exit(f"forge run -m {model} failed")
     return took
 
 

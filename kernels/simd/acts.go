@@ -36,11 +36,15 @@ type acts struct {
 
 // resize makes room for n rows of k floats and drops what was there. It allocates only when more is needed than ever before.
 func (a *acts) resize(n, k int) {
-	a.n, a.k = n, k
 	if cap(a.x) < n*k {
 		a.x = make([]float32, n*k)
 	}
-	a.x = a.x[:n*k]
+	a.alias(a.x[:n*k], n, k)
+}
+
+// alias makes x, n rows of k floats, the floats of a; nothing is rounded yet.
+func (a *acts) alias(x []float32, n, k int) {
+	a.n, a.k, a.x = n, k, x
 	if size := n * a.stride(); cap(a.blocks) < size {
 		a.blocks = alignedBytes(size)
 	} else {
@@ -58,10 +62,14 @@ func (a *acts) stride() int {
 
 // set makes x row r.
 func (a *acts) set(r int, x []float32) {
-	row := a.x[r*a.k : (r+1)*a.k]
-	copy(row, x[:a.k])
+	copy(a.x[r*a.k:(r+1)*a.k], x[:a.k])
+	a.round(r)
+}
+
+// round makes the blocks of row r.
+func (a *acts) round(r int) {
 	if s := a.stride(); s != 0 {
-		quantize(level, a.blocks[r*s:(r+1)*s], row)
+		quantize(level, a.blocks[r*s:(r+1)*s], a.x[r*a.k:(r+1)*a.k])
 	}
 }
 

@@ -72,12 +72,13 @@ type runner struct {
 	ops     []kernels.OpCode // of steps
 	op      kernels.OpCode   // that is being lowered
 
-	values  []buffer // by value; those that never live at once share memory
-	slots   []slot
-	routes  []routing // by value
-	acts    map[kernels.ValueID]*sharedActs
-	ropes   []*ropeTable
-	scratch []workerScratch
+	values            []buffer // by value; those that never live at once share memory
+	slots             []slot
+	routes            []routing                       // by value
+	acts              map[kernels.ValueID]*sharedActs // of values that live, at compile time
+	allActs, freeActs []*sharedActs
+	ropes             []*ropeTable
+	scratch           []workerScratch
 
 	// of the step
 	batch  *kernels.Batch
@@ -182,8 +183,8 @@ func (r *runner) begin(b *kernels.Batch) {
 			s.data = make([]float32, n)
 		}
 	}
-	for _, a := range r.acts {
-		a.valid = false
+	for _, a := range r.allActs {
+		a.of = -1
 	}
 	if r.seg.In >= 0 {
 		copy(r.value(r.seg.In), b.Hidden)
@@ -232,7 +233,10 @@ func (r *runner) place(id kernels.ValueID) {
 	r.values[id] = buffer{slot: best, width: v.Width, selected: v.Selected}
 }
 
-func (r *runner) drop(id kernels.ValueID) { r.slots[r.values[id].slot].busy = false }
+func (r *runner) drop(id kernels.ValueID) {
+	r.slots[r.values[id].slot].busy = false
+	r.dropActs(id)
+}
 
 func abs(n int) int { return max(n, -n) }
 

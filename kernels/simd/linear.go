@@ -6,43 +6,67 @@ import (
 	"forge/kernels"
 )
 
-// sharedActs is a value as the products read it, made once a step.
+// sharedActs is a value as the products read it, rounded once a step. Values that do not live at once share it.
 type sharedActs struct {
 	acts
-	valid bool
+	width int             // of a row
+	of    kernels.ValueID // whose blocks it holds in this step; -1: nobody's
 }
 
-// quantised gives a value's activations, rounding them if no product has done so in this step.
-func (r *runner) quantised(id kernels.ValueID, heads int) func() *acts {
-	a := r.acts[id]
-	if a == nil {
-		a = &sharedActs{}
-		r.acts[id] = a
+// actsOf gives a value the memory of its activations; dropActs gives it back at compile time.
+func (r *runner) actsOf(id kernels.ValueID, width int) *sharedActs {
+	if a := r.acts[id]; a != nil {
+		return a
 	}
+	for i, a := range r.freeActs {
+		if a.width == width {
+			r.freeActs = append(r.freeActs[:i], r.freeActs[i+1:]...)
+			r.acts[id] = a
+			return a
+		}
+	}
+	a := &sharedActs{width: width}
+	r.acts[id], r.allActs = a, append(r.allActs, a)
+	return a
+}
+
+func (r *runner) dropActs(id kernels.ValueID) {
+	if a := r.acts[id]; a != nil {
+		r.freeActs = append(r.freeActs, a)
+		delete(r.acts, id)
+	}
+}
+
+// quantised gives a value's activations, one row for each head, rounded unless all their products read floats or another
+// product has done so in this step.
+func (r *runner) quantised(id kernels.ValueID, heads int, round bool) func() *acts {
 	width := r.prog.Values[id].Width / heads
-	n := 0
+	a := r.actsOf(id, width)
 	task := func(int) {
 		const some = 4
-		for t := r.pool.take(); t*some < n; t = r.pool.take() {
-			for row := t * some; row < min(n, (t+1)*some); row++ {
-				a.set(row, r.value(id)[row*width:(row+1)*width])
+		for t := r.pool.take(); t*some < a.n; t = r.pool.take() {
+			for row := t * some; row < min(a.n, (t+1)*some); row++ {
+				a.round(row)
 			}
 		}
 	}
 	return func() *acts {
-		if a.valid && a.k == width {
+		if a.of == id && a.k == width {
 			return &a.acts
 		}
-		n = r.rows(id) * heads
-		a.resize(n, width)
+		n := r.rows(id) * heads
+		a.alias(r.value(id), n, width)
+		if !round {
+			return &a.acts
+		}
 		if n*width <= serialWork {
 			for row := range n {
-				a.set(row, r.value(id)[row*width:(row+1)*width])
+				a.round(row)
 			}
 		} else {
 			r.pool.run(task)
 		}
-		a.valid = true
+		a.of = id
 		return &a.acts
 	}
 }
@@ -95,7 +119,11 @@ func (r *runner) lowerLinear(ops []kernels.Op) error {
 			nOut: r.prog.Values[ops[k].Out[0]].Width, bias: bias})
 	}
 	chunks := share(ls, r.pool.n)
-	get := r.quantised(x, 1)
+	round := false
+	for i := range ls {
+		round = round || !ls[i].product.floats()
+	}
+	get := r.quantised(x, 1, round)
 	var a *acts
 	task := func(worker int) {
 		for t := r.pool.take(); t < len(chunks); t = r.pool.take() {
@@ -150,7 +178,7 @@ func (r *runner) lowerHeads(op *kernels.Op, heads int) error {
 	}
 	nOut, k := w.Shape[1], r.prog.Values[x].Width/heads
 	rowBytes := w.Type.RowBytes(k)
-	get := r.quantised(x, heads)
+	get := r.quantised(x, heads, !p.floats())
 	var a *acts
 	task := func(worker int) {
 		n := r.rows(x) * heads

@@ -70,6 +70,9 @@ func productFor(t gguf.Type) (*product, error) {
 	return p, nil
 }
 
+// floats tells that the product reads activations as floats, not rounded.
+func (p *product) floats() bool { return p.row.float != nil }
+
 // scratch is one worker's memory for products. It grows to the largest product seen and stays.
 type scratch struct {
 	panel []byte     // unpacked weights
