@@ -52,7 +52,7 @@ var statusNames = map[Status]string{
 const (
 	// forge.log(level, ptr, len): a line of text for the user's --verbose
 	CapLog uint64 = 1 << 0
-	// samplers: the token texts are in the arena at init
+	// samplers: the token texts and types are in the arena at init, and which tokens end a generation
 	CapVocab uint64 = 1 << 1
 	// samplers and processors: the sequence's tokens are in each row
 	CapHistory uint64 = 1 << 2
@@ -262,6 +262,8 @@ func (r Vocab) RemoveExtraWhitespaces() int32     { return getI32(r[80:]) }
 func (r Vocab) SetRemoveExtraWhitespaces(v int32) { putI32(r[80:], v) }
 func (r Vocab) Charsmap() (ptr, n uint32)         { return getU32(r[84:]), getU32(r[88:]) }
 func (r Vocab) SetCharsmap(ptr, n uint32)         { putU32(r[84:], ptr); putU32(r[88:], n) }
+func (r Vocab) EOG() (ptr, n uint32)              { return getU32(r[92:]), getU32(r[96:]) }
+func (r Vocab) SetEOG(ptr, n uint32)              { putU32(r[92:], ptr); putU32(r[96:], n) }
 
 // TextSize is the bytes of a text record.
 const TextSize = 80

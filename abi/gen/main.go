@@ -94,7 +94,7 @@ type Op struct {
 	}
 }
 
-var initialisms = map[string]string{"id": "ID", "ids": "IDs", "kv": "KV", "abi": "ABI", "rms": "RMS", "bos": "BOS", "eos": "EOS", "glu": "GLU", "silu": "SiLU", "gelu": "GELU", "relu": "ReLU", "nomem": "NoMem"}
+var initialisms = map[string]string{"id": "ID", "ids": "IDs", "kv": "KV", "abi": "ABI", "rms": "RMS", "bos": "BOS", "eos": "EOS", "eog": "EOG", "glu": "GLU", "silu": "SiLU", "gelu": "GELU", "relu": "ReLU", "nomem": "NoMem"}
 
 // camel turns snake_case into MixedCaps.
 func camel(s string) string {

@@ -24,7 +24,7 @@ enum {
 };
 
 #define FORGE_CAP_LOG (1ull << 0) // forge.log(level, ptr, len): a line of text for the user's --verbose
-#define FORGE_CAP_VOCAB (1ull << 1) // samplers: the token texts are in the arena at init
+#define FORGE_CAP_VOCAB (1ull << 1) // samplers: the token texts and types are in the arena at init, and which tokens end a generation
 #define FORGE_CAP_HISTORY (1ull << 2) // samplers and processors: the sequence's tokens are in each row
 #define FORGE_CAP_LOGPROBS (1ull << 3) // samplers: the host reads back the candidates' log probabilities
 
@@ -203,7 +203,9 @@ struct forge_vocab {
 	int32_t remove_extra_whitespaces; // in: 0, 1 or -1
 	uint8_t *charsmap; // in: tokenizer.ggml.precompiled_charsmap
 	uint32_t charsmap_len;
-	uint8_t pad0[28];
+	uint32_t *eog; // in: samplers: u32 tokens that end a generation, the one that ends a turn first
+	uint32_t eog_len;
+	uint8_t pad0[20];
 };
 #ifdef __wasm32__
 _Static_assert(offsetof(forge_vocab, n) == 0, "vocab.n");
@@ -224,6 +226,7 @@ _Static_assert(offsetof(forge_vocab, pad) == 72, "vocab.pad");
 _Static_assert(offsetof(forge_vocab, add_space_prefix) == 76, "vocab.add_space_prefix");
 _Static_assert(offsetof(forge_vocab, remove_extra_whitespaces) == 80, "vocab.remove_extra_whitespaces");
 _Static_assert(offsetof(forge_vocab, charsmap) == 84, "vocab.charsmap");
+_Static_assert(offsetof(forge_vocab, eog) == 92, "vocab.eog");
 _Static_assert(sizeof(forge_vocab) == 120, "vocab");
 #endif
 
