@@ -160,6 +160,8 @@ func TestErrors(t *testing.T) {
 		{[]string{"run", "-m", storiesFile, "hello"}, `"hello" is not understood: forge run takes no argument there \(a prompt goes after -p, in quotes\)`},
 		{[]string{"run", "--nonsense"}, `nonsense`},
 		{[]string{"frobnicate"}, `there is no command "frobnicate"`},
+		{[]string{"bacth"}, `there is no command "bacth"; did you mean batch\?`},
+		{[]string{"run", "--tmep", "1"}, `not defined: -tmep \(did you mean --temp\?`},
 		{[]string{"detokenize", "-m", storiesFile, "12", "x"}, `"x" is not a token id`},
 		{[]string{"detokenize", "-m", storiesFile, "512"}, `token id 512 is not in the vocabulary of 512 tokens`},
 		{[]string{"inspect"}, `name one GGUF file: forge inspect FILE`},
