@@ -24,7 +24,7 @@ var mayImport = map[string]string{
 	"forge/host/reference":        "gguf",
 	"forge/host/server":           "host host/chat",
 	"forge/cmd/forge":             "host host/chat host/model host/plugin host/server kernels kernels/simd plugins gguf",
-	"forge/plugins/pin":           "plugins",
+	"forge/plugins/pin":           "plugins host/plugin",
 	"forge/plugins/tokenizer/gen": "",
 	"forge/examples":              "",
 }
