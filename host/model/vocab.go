@@ -120,6 +120,7 @@ func (v *Vocab) ends(f *gguf.File) error {
 			v.EOG = append(v.EOG, uint32(i))
 		}
 	}
+	slices.Sort(v.EOG)
 	return nil
 }
 

@@ -1,5 +1,5 @@
 // vocab.c: what tokens stand for in text, and which of them end a generation.
-#include "sampler.h"
+#include "text.h"
 
 static const forge_vocab *vocab;
 static bool byte_level, blanks;
@@ -16,6 +16,11 @@ bool vocab_known(void) { return vocab; }
 const uint32_t *vocab_eog(uint32_t *n) {
 	*n = vocab ? vocab->eog_len : 0;
 	return vocab ? vocab->eog : 0;
+}
+
+int32_t vocab_eos(void) {
+	if (!vocab) return -1;
+	return vocab->eos >= 0 || vocab->eog_len == 0 ? vocab->eos : (int32_t)vocab->eog[0];
 }
 
 bool vocab_ends(uint32_t id) {
@@ -43,6 +48,12 @@ static int32_t letter_byte(uint32_t c) {
 
 uint32_t vocab_bytes(uint32_t id, uint8_t *to, uint32_t cap) {
 	if (!vocab || id >= vocab->n) return 0;
+	if (vocab->piece_offsets) {
+		uint32_t n = vocab->piece_offsets[id + 1] - vocab->piece_offsets[id];
+		if (n > cap) n = cap;
+		memcpy(to, vocab->pieces + vocab->piece_offsets[id], n);
+		return n;
+	}
 	const uint8_t *s = vocab->texts + vocab->offsets[id];
 	uint32_t n = vocab->offsets[id + 1] - vocab->offsets[id], out = 0;
 	int32_t type = vocab->types ? vocab->types[id] : FORGE_TOKEN_TYPE_NORMAL;
