@@ -12,7 +12,7 @@ import (
 func (g *generator) goABI() []byte {
 	b := bytes.NewBufferString(header + "package abi\n\n")
 	fmt.Fprintf(b, "const (\n\tMajor = %d\n\tMinor = %d\n\t// Section is the custom section that holds a plugin's manifest.\n\tSection = %q\n", g.ABI.Major, g.ABI.Minor, g.ABI.Section)
-	fmt.Fprintf(b, "\tMaxModuleBytes = %d\n\tPageBytes = %d\n\tArenaAlign = %d\n\t// Tank is how many units of fuel a guest runs on between two safe points.\n\tTank = %d\n)\n\n", g.Wasm.MaxModuleBytes, g.Wasm.PageBytes, g.Wasm.ArenaAlign, g.Wasm.Tank)
+	fmt.Fprintf(b, "\tMaxModuleBytes = %d\n\tPageBytes = %d\n\tArenaAlign = %d\n)\n\n", g.Wasm.MaxModuleBytes, g.Wasm.PageBytes, g.Wasm.ArenaAlign)
 	b.WriteString("// Status is what an export returns; negative is an error.\ntype Status int32\n\nconst (\n")
 	for _, v := range g.Status {
 		comment(b, "\t", v.Doc)

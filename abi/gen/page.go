@@ -20,8 +20,8 @@ func (g *generator) page() []byte {
 	for _, r := range g.Rule {
 		fmt.Fprintf(b, "**%s.** %s\n\n", r.Title, r.Doc)
 	}
-	fmt.Fprintf(b, "Features of WebAssembly: %s. A module has at most %d bytes, a tank %d units; the arena is aligned to %d bytes.\n\n",
-		strings.Join(g.Wasm.Features, ", "), g.Wasm.MaxModuleBytes, g.Wasm.Tank, g.Wasm.ArenaAlign)
+	fmt.Fprintf(b, "Features of WebAssembly: %s. A module has at most %d bytes; the arena is aligned to %d bytes.\n\n",
+		strings.Join(g.Wasm.Features, ", "), g.Wasm.MaxModuleBytes, g.Wasm.ArenaAlign)
 	g.pageKinds(b)
 	g.pageExports(b)
 	b.WriteString("## Frames and records\n\nOffsets are in bytes. Each line of a picture is 16 bytes.\n\n")

@@ -49,8 +49,8 @@ func (s *Spec) Text(w io.Writer) {
 	for _, r := range s.Rule {
 		fmt.Fprintf(w, "\n%s: %s\n", r.Title, r.Doc)
 	}
-	fmt.Fprintf(w, "\nfeatures: %s\nmodule: at most %d bytes; arena aligned to %d; tank of %d units\n", strings.Join(s.Wasm.Features, " "),
-		s.Wasm.MaxModuleBytes, s.Wasm.ArenaAlign, s.Wasm.Tank)
+	fmt.Fprintf(w, "\nfeatures: %s\nmodule: at most %d bytes; arena aligned to %d\n", strings.Join(s.Wasm.Features, " "),
+		s.Wasm.MaxModuleBytes, s.Wasm.ArenaAlign)
 	for _, it := range s.items() {
 		fmt.Fprintln(w)
 		it.show(w)

@@ -57,7 +57,6 @@ type Wasm struct {
 	MaxModuleBytes int      `json:"max_module_bytes" toml:"max_module_bytes"`
 	PageBytes      int      `json:"page_bytes" toml:"page_bytes"`
 	ArenaAlign     int      `json:"arena_align" toml:"arena_align"`
-	Tank           int      `json:"tank"`
 }
 
 // Rule is one thing that both sides keep.

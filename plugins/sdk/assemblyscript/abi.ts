@@ -246,19 +246,19 @@ export class Vocab {
   @inline set charsmap(v: usize) { store<u32>(changetype<usize>(this), <u32>v, 84); }
   @inline get charsmapLen(): u32 { return load<u32>(changetype<usize>(this), 88); }
   @inline set charsmapLen(v: u32) { store<u32>(changetype<usize>(this), v, 88); }
+  // in: the tokens that end a generation, the one that ends a turn first; empty for tokenizers
+  @inline get eog(): usize { return load<u32>(changetype<usize>(this), 92); }
+  @inline set eog(v: usize) { store<u32>(changetype<usize>(this), <u32>v, 92); }
+  @inline get eogLen(): u32 { return load<u32>(changetype<usize>(this), 96); }
+  @inline set eogLen(v: u32) { store<u32>(changetype<usize>(this), v, 96); }
   // in: u32[n+1]: where each token's piece begins in pieces; 0 for tokenizers
-  @inline get pieceOffsets(): usize { return load<u32>(changetype<usize>(this), 92); }
-  @inline set pieceOffsets(v: usize) { store<u32>(changetype<usize>(this), <u32>v, 92); }
+  @inline get pieceOffsets(): usize { return load<u32>(changetype<usize>(this), 100); }
+  @inline set pieceOffsets(v: usize) { store<u32>(changetype<usize>(this), <u32>v, 100); }
   // in: the bytes that each token adds to a text, one after the other: what tokenizer_decode gives with text_flag raw. A byte token is one byte, a control token its text: types tells which those are
-  @inline get pieces(): usize { return load<u32>(changetype<usize>(this), 96); }
-  @inline set pieces(v: usize) { store<u32>(changetype<usize>(this), <u32>v, 96); }
-  @inline get piecesLen(): u32 { return load<u32>(changetype<usize>(this), 100); }
-  @inline set piecesLen(v: u32) { store<u32>(changetype<usize>(this), v, 100); }
-  // in: the tokens that end a generation, ascending; empty for tokenizers
-  @inline get eog(): usize { return load<u32>(changetype<usize>(this), 104); }
-  @inline set eog(v: usize) { store<u32>(changetype<usize>(this), <u32>v, 104); }
-  @inline get eogLen(): u32 { return load<u32>(changetype<usize>(this), 108); }
-  @inline set eogLen(v: u32) { store<u32>(changetype<usize>(this), v, 108); }
+  @inline get pieces(): usize { return load<u32>(changetype<usize>(this), 104); }
+  @inline set pieces(v: usize) { store<u32>(changetype<usize>(this), <u32>v, 104); }
+  @inline get piecesLen(): u32 { return load<u32>(changetype<usize>(this), 108); }
+  @inline set piecesLen(v: u32) { store<u32>(changetype<usize>(this), v, 108); }
 }
 
 // tokenizer_encode, tokenizer_decode and template_render: text in pieces. The host calls until the guest has consumed all input and more is 0.

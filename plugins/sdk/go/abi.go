@@ -292,13 +292,13 @@ type Vocab struct {
 	RemoveExtraWhitespaces int32
 	// in: tokenizer.ggml.precompiled_charsmap
 	Charsmap Span[byte]
+	// in: the tokens that end a generation, the one that ends a turn first; empty for tokenizers
+	EOG Span[uint32]
 	// in: u32[n+1]: where each token's piece begins in pieces; 0 for tokenizers
 	PieceOffsets Ptr[uint32]
 	// in: the bytes that each token adds to a text, one after the other: what tokenizer_decode gives with text_flag raw. A byte token is one byte, a control token its text: types tells which those are
 	Pieces Span[byte]
-	// in: the tokens that end a generation, ascending; empty for tokenizers
-	EOG Span[uint32]
-	_   [8]byte
+	_      [8]byte
 }
 
 var _ = [1]int{}[unsafe.Offsetof(Vocab{}.N)-0]
@@ -319,9 +319,9 @@ var _ = [1]int{}[unsafe.Offsetof(Vocab{}.Pad)-72]
 var _ = [1]int{}[unsafe.Offsetof(Vocab{}.AddSpacePrefix)-76]
 var _ = [1]int{}[unsafe.Offsetof(Vocab{}.RemoveExtraWhitespaces)-80]
 var _ = [1]int{}[unsafe.Offsetof(Vocab{}.Charsmap)-84]
-var _ = [1]int{}[unsafe.Offsetof(Vocab{}.PieceOffsets)-92]
-var _ = [1]int{}[unsafe.Offsetof(Vocab{}.Pieces)-96]
-var _ = [1]int{}[unsafe.Offsetof(Vocab{}.EOG)-104]
+var _ = [1]int{}[unsafe.Offsetof(Vocab{}.EOG)-92]
+var _ = [1]int{}[unsafe.Offsetof(Vocab{}.PieceOffsets)-100]
+var _ = [1]int{}[unsafe.Offsetof(Vocab{}.Pieces)-104]
 var _ = [1]int{}[unsafe.Sizeof(Vocab{})-120]
 
 // Text is a record of the ABI. tokenizer_encode, tokenizer_decode and template_render: text in pieces. The host calls until the guest has consumed all input and more is 0.

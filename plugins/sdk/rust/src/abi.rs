@@ -243,12 +243,12 @@ pub struct Vocab {
     pub remove_extra_whitespaces: i32,
     /// in: tokenizer.ggml.precompiled_charsmap
     pub charsmap: Span<u8>,
+    /// in: the tokens that end a generation, the one that ends a turn first; empty for tokenizers
+    pub eog: Span<u32>,
     /// in: u32\[n+1\]: where each token's piece begins in pieces; 0 for tokenizers
     pub piece_offsets: Ptr<u32>,
     /// in: the bytes that each token adds to a text, one after the other: what tokenizer_decode gives with text_flag raw. A byte token is one byte, a control token its text: types tells which those are
     pub pieces: Span<u8>,
-    /// in: the tokens that end a generation, ascending; empty for tokenizers
-    pub eog: Span<u32>,
     _pad0: [u8; 8],
 }
 const _: () = {
@@ -270,9 +270,9 @@ const _: () = {
     assert!(offset_of!(Vocab, add_space_prefix) == 76);
     assert!(offset_of!(Vocab, remove_extra_whitespaces) == 80);
     assert!(offset_of!(Vocab, charsmap) == 84);
-    assert!(offset_of!(Vocab, piece_offsets) == 92);
-    assert!(offset_of!(Vocab, pieces) == 96);
-    assert!(offset_of!(Vocab, eog) == 104);
+    assert!(offset_of!(Vocab, eog) == 92);
+    assert!(offset_of!(Vocab, piece_offsets) == 100);
+    assert!(offset_of!(Vocab, pieces) == 104);
     assert!(size_of::<Vocab>() == 120);
 };
 
