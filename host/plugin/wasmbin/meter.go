@@ -8,7 +8,7 @@ import (
 
 // RewriteVersion belongs into the key of every cache of rewritten or compiled guests: it changes whenever Meter would
 // give other bytes for the same module, the prices included.
-const RewriteVersion = 1
+const RewriteVersion = 2
 
 // Names that the rewrite adds. The exports are mutable i64 globals for the host.
 const (
@@ -80,10 +80,9 @@ func Meter(wasm []byte, m *Module, opt MeterOptions) ([]byte, error) {
 	}
 	w := &rewriter{m: m, opt: opt, fuel: uint64(len(m.globals)), depth: uint64(len(m.globals)) + 1}
 	w.types = append(w.types, m.types...)
-	w.low = uint64(len(m.funcs))
 	if opt.Refill {
 		w.shift = 1
-		w.low++
+		w.low = w.add(FuncType{})
 	}
 	var err error
 	if w.graph, err = m.countedFuncs(opt.MaxDepth, w.eachBody); err != nil {
@@ -104,9 +103,17 @@ type rewriter struct {
 	fuel  uint64     // global indices
 	depth uint64
 	low   uint64 // function that asks for a refill
+	bulk  bulkFuncs
 	graph *callGraph
+	added []uint64 // types of the functions that follow the guest's own
 	body  body
 	pay   charges
+}
+
+// add reserves an index for a function of the meter's; code writes the bodies in the same order.
+func (w *rewriter) add(t FuncType) uint64 {
+	w.added = append(w.added, w.typeOf(t))
+	return uint64(len(w.m.funcs)) + uint64(w.shift) + uint64(len(w.added)) - 1
 }
 
 // eachBody decodes the bodies in turn; the callee must not keep the body.
@@ -148,23 +155,36 @@ func (w *rewriter) typeOf(t FuncType) uint64 {
 // code gives the bodies of the code section, without their number.
 func (w *rewriter) code() ([]byte, error) {
 	var out, buf []byte
-	err := w.eachBody(func(index uint32, d *body) {
-		buf = w.function(buf[:0], index, d)
+	emit := func() {
 		out = putU(out, uint64(len(buf)))
 		out = append(out, buf...)
-	})
-	if err != nil || !w.opt.Refill {
-		return out, err
 	}
-	// The refilling function: too deep is beyond help; else ask once, and stop if that was not enough.
-	buf = append(buf[:0], 0)
-	buf = ifNegative(buf, w.depth)
-	buf = append(buf, opUnreachable, opEnd)
-	buf = putU(append(buf, opCall), uint64(len(w.m.Imports)))
-	buf = ifNegative(buf, w.fuel)
-	buf = append(buf, opUnreachable, opEnd, opEnd)
-	out = putU(out, uint64(len(buf)))
-	return append(out, buf...), nil
+	err := w.eachBody(func(index uint32, d *body) {
+		buf = w.function(buf[:0], index, d)
+		emit()
+	})
+	if err != nil {
+		return nil, err
+	}
+	if w.opt.Refill {
+		buf = w.refill(buf[:0])
+		emit()
+	}
+	for _, write := range w.bulk.bodies(w) {
+		buf = write(buf[:0])
+		emit()
+	}
+	return out, nil
+}
+
+// refill is the function that a guest in debt calls: too deep is beyond help; else ask once, and stop if that was not
+// enough.
+func (w *rewriter) refill(b []byte) []byte {
+	b = ifNegative(append(b, 0), w.depth)
+	b = append(b, opUnreachable, opEnd)
+	b = putU(append(b, opCall), uint64(len(w.m.Imports)))
+	b = ifNegative(b, w.fuel)
+	return append(b, opUnreachable, opEnd, opEnd)
 }
 
 const (
@@ -265,8 +285,8 @@ func (w *rewriter) chargeLength(b []byte, scratch uint64, shift int) []byte {
 	return w.look(b)
 }
 
-// traits are what decides how a body is rewritten.
-func traits(d *body) (lengths, loops, calls bool) {
+// traits are what decides which locals a rewritten body needs.
+func traits(d *body) (lengths, loops bool) {
 	for i := range d.ins {
 		switch in := &d.ins[i]; in.op {
 		case opBulk:
@@ -274,8 +294,6 @@ func traits(d *body) (lengths, loops, calls bool) {
 			lengths = lengths || ok
 		case opLoop:
 			loops = true
-		case opCall, opCallIndirect:
-			calls = true
 		}
 	}
 	return
@@ -283,16 +301,14 @@ func traits(d *body) (lengths, loops, calls bool) {
 
 // function rewrites one body.
 //
-// Charges are subtractions; whether anything is left is looked at where time can run away: at loop headers and on
-// entering a function that calls others or loops. So a guest may run into debt by what lies between two looks, which the
-// size of a function bounds, and every other charge is free of branches. Bulk instructions and memory.grow, which take
-// long by themselves, look right before they run.
+// Charges are subtractions; whether anything is left is looked at where time can run away (charges.look), so most
+// charges are free of branches. Bulk instructions, which take long by themselves, look right before they run.
 //
 // A function that counts its depth is wrapped in a block of its results, so that every way out (falling through,
 // branching, and return, which becomes a branch) passes the code behind the block that gives the frame back.
 func (w *rewriter) function(b []byte, index uint32, d *body) []byte {
 	w.pay.place(w.m, d)
-	lengths, loops, calls := traits(d)
+	lengths, loops := traits(d)
 	var added []ValueType
 	scratch, spare := uint64(d.locals), uint64(d.locals)
 	if lengths {
@@ -317,7 +333,7 @@ func (w *rewriter) function(b []byte, index uint32, d *body) []byte {
 		}
 	} else {
 		b = w.pays(b, w.pay.fuel[0])
-		if loops || calls {
+		if w.pay.look[0] {
 			b = w.look(b)
 		}
 	}
@@ -331,6 +347,10 @@ func (w *rewriter) function(b []byte, index uint32, d *body) []byte {
 		if i > 0 && w.pay.fuel[i] > 0 && d.ins[i-1].op != opLoop { // a header paid with its loop
 			flush(in.pos)
 			b = w.pays(b, w.pay.fuel[i])
+		}
+		if i > 0 && w.pay.look[i] {
+			flush(in.pos)
+			b = w.look(b)
 		}
 		switch in.op {
 		case opLoop:
@@ -355,12 +375,12 @@ func (w *rewriter) function(b []byte, index uint32, d *body) []byte {
 				b = putU(append(b, opCall), w.newIndex(in.sub))
 				from = in.end
 			}
-		case opMemoryGrow:
-			flush(in.pos)
-			b = w.look(b)
 		case opBulk:
-			if shift, ok := dynamic(in); ok {
-				flush(in.pos)
+			flush(in.pos)
+			if f, ok := w.bulk.of(w, in); ok {
+				b = putU(append(b, opCall), f)
+				from = in.end
+			} else if shift, ok := dynamic(in); ok {
 				b = w.chargeLength(b, scratch, shift)
 			}
 		}
