@@ -189,6 +189,7 @@ func (w *rewriter) refill(b []byte) []byte {
 
 const (
 	opI64LtS       = 0x53
+	opI64GeS       = 0x59
 	opI64Add       = 0x7c
 	opI64Sub       = 0x7d
 	opI64Or        = 0x84
@@ -223,51 +224,88 @@ func ifNegative(b []byte, global uint64) []byte {
 
 // look asks for fuel, or stops the guest, if there is none left.
 func (w *rewriter) look(b []byte) []byte {
-	return w.cold(ifNegative(b, w.fuel))
+	return w.unlessNegative(b, putU([]byte{opGlobalGet}, w.fuel))
 }
 
-// cold is what an if of the meter holds, with its end.
-func (w *rewriter) cold(b []byte) []byte {
-	if w.opt.Refill {
-		return append(putU(append(b, opCall), w.low), opEnd)
-	}
-	return append(b, opUnreachable, opEnd)
-}
-
-// descend takes frames from the depth, pays, and looks at both bounds with one comparison: the sign of the two numbers or-ed
-// together is set if one of them is negative.
+// descend takes frames from the depth, pays, and looks at both bounds with one comparison: the sign of the two numbers
+// or-ed together is set if one of them is negative.
 func (w *rewriter) descend(b []byte, frames, units int64) []byte {
 	b = adjust(b, w.depth, opI64Sub, frames)
 	b = w.pays(b, units)
-	b = putU(append(b, opGlobalGet), w.fuel)
-	b = putU(append(b, opGlobalGet), w.depth)
-	return w.cold(append(b, opI64Or, opI64Const, 0, opI64LtS, opIf, typeVoid))
+	both := putU([]byte{opGlobalGet}, w.fuel)
+	both = putU(append(both, opGlobalGet), w.depth)
+	return w.unlessNegative(b, append(both, opI64Or))
 }
 
-// header writes a loop and its charge. With a refill the guest's loop stands in a second one, and running dry means to
-// go round the outer loop, which makes the call:
+// unlessNegative goes on if the number is not negative. Otherwise it stops the guest, or calls for a refill:
 //
-//	loop $refill
-//	  if fuel < 0 { call low }
-//	  loop $guest
-//	    br_if $refill (fuel < 0)
-//	    fuel -= units
+//	block
+//	  loop
+//	    br_if 1 (number >= 0)
+//	    call low
+//	    br 0
 //
-// A call within the guest's loop, even one that is never made, has the compiler keep every value of the loop in memory
-// and costs up to half of the loop's speed; here the values of the inner loop do not live across it. The local spare
-// saves reading the global a second time.
+// An if around the call would do the same, but where its two ways meet again, wazero's register allocation takes the
+// state behind the call, with every value in memory. Here nothing meets: the way on comes from the condition alone.
+func (w *rewriter) unlessNegative(b, number []byte) []byte {
+	if !w.opt.Refill {
+		return append(append(b, number...), opI64Const, 0, opI64LtS, opIf, typeVoid, opUnreachable, opEnd)
+	}
+	b = append(append(b, opBlock, typeVoid, opLoop, typeVoid), number...)
+	b = putU(append(b, opI64Const, 0, opI64GeS, opBrIf, 1, opCall), w.low)
+	return append(b, opBr, 0, opEnd, opEnd)
+}
+
+// header writes a loop and its charge. With a refill the call for it stands behind the guest's loop, for the reason that
+// unlessNegative gives, and footer ends what is opened here:
+//
+//	block $done
+//	  loop $refill
+//	    block $low
+//	      loop $guest
+//	        br_if $low (fuel < 0)
+//	        fuel -= units
+//	        ...
+//	      end
+//	      br $done
+//	    end
+//	    call low
+//	    br $refill
+//
+// The local spare saves reading the global a second time.
 func (w *rewriter) header(b, loop []byte, units int64, spare uint64) []byte {
 	if !w.opt.Refill {
 		b = w.pays(append(b, loop...), units)
 		return w.look(b)
 	}
-	b = w.look(append(b, loop...))
+	b = append(append(b, opBlock), loop[1:]...)
+	b = append(b, loop...)
+	b = append(append(b, opBlock), w.operandsOf(loop)...)
 	b = putU(append(append(b, loop...), opGlobalGet), w.fuel)
 	b = putU(append(b, opLocalTee), spare)
 	b = append(b, opI64Const, 0, opI64LtS, opBrIf, 1)
 	b = putU(append(b, opLocalGet), spare)
 	b = putS(append(b, opI64Const), units)
 	return putU(append(b, opI64Sub, opGlobalSet), w.fuel)
+}
+
+// loopLabels is how many labels header puts around a guest's loop.
+const loopLabels = 3
+
+func (w *rewriter) footer(b []byte) []byte {
+	b = putU(append(b, opBr, 2, opEnd, opCall), w.low)
+	return append(b, opBr, 0, opEnd, opEnd)
+}
+
+// operandsOf is the type of a block that takes and gives what a loop takes.
+func (w *rewriter) operandsOf(loop []byte) []byte {
+	r := &reader{b: loop[1:]}
+	index := int64(r.leb(33, true, ""))
+	if index < 0 || len(w.types[index].Params) == 0 { // no type, or that of one result
+		return []byte{typeVoid}
+	}
+	params := w.types[index].Params
+	return putS(nil, int64(w.typeOf(FuncType{Params: params, Results: params})))
 }
 
 // chargeLength pays for the i32 on top of the stack and leaves it there, by way of the scratch local.
@@ -360,7 +398,7 @@ func (w *rewriter) function(b []byte, index uint32, d *body) []byte {
 		case opEnd:
 			if w.opt.Refill && in.a >= 0 && d.ins[in.a].op == opLoop {
 				flush(in.end)
-				b = append(b, opEnd)
+				b = w.footer(b)
 			}
 		case opBr, opBrIf, opBrTable, opReturn:
 			if in.op == opReturn && !counted {
@@ -393,7 +431,7 @@ func (w *rewriter) function(b []byte, index uint32, d *body) []byte {
 	return b
 }
 
-// branch writes a branch with its labels moved past the loops that header added.
+// branch writes a branch with its labels moved past those that header added.
 func (w *rewriter) branch(b []byte, d *body, in *instr) []byte {
 	targets := d.targets[in.b : in.b+in.n]
 	switch in.op {
@@ -407,7 +445,7 @@ func (w *rewriter) branch(b []byte, d *body, in *instr) []byte {
 	for _, t := range targets {
 		label := uint64(t.depth)
 		if w.opt.Refill {
-			label += uint64(t.loops)
+			label += loopLabels * uint64(t.loops)
 		}
 		b = putU(b, label)
 	}
