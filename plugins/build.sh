@@ -46,6 +46,8 @@ guest() {
 # An arch guest runs once, at load.
 guest -Os arch/llama arch/llama.c
 guest -Os arch/gemma3 arch/gemma3.c
+guest -Os arch/qwen2moe arch/qwen2moe.c
+guest -Os arch/qwen3moe arch/qwen3moe.c
 guest -O3 sampler/sampler sampler/sampler.c sampler/table.c sampler/penalties.c sampler/top_k.c sampler/top_p.c sampler/min_p.c \
 	sampler/temperature.c sampler/dist.c sampler/greedy.c
 guest -O2 testdata/maths testdata/maths.c sampler/table.c

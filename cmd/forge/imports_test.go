@@ -12,6 +12,7 @@ var mayImport = map[string]string{
 	"forge/abi":                   "",
 	"forge/abi/gen":               "",
 	"forge/gguf":                  "",
+	"forge/gguf/randmodel":        "gguf",
 	"forge/kernels":               "gguf",
 	"forge/kernels/kernelstest":   "kernels gguf",
 	"forge/kernels/simd":          "kernels gguf",
@@ -27,6 +28,7 @@ var mayImport = map[string]string{
 	"forge/plugins/pin":           "plugins",
 	"forge/plugins/tokenizer/gen": "",
 	"forge/examples":              "",
+	"forge/tools/randmodel":       "gguf gguf/randmodel",
 }
 
 // oneImporter names the only package that may import a library.
