@@ -10,7 +10,7 @@ import (
 func (s *Spec) goABI() []byte {
 	b := bytes.NewBufferString(header + "package abi\n\n")
 	fmt.Fprintf(b, "const (\n\tMajor = %d\n\tMinor = %d\n\t// Section is the custom section that holds a plugin's manifest.\n\tSection = %q\n", s.ABI.Major, s.ABI.Minor, s.ABI.Section)
-	fmt.Fprintf(b, "\tMaxModuleBytes = %d\n\tPageBytes = %d\n\tArenaAlign = %d\n)\n\n", s.Wasm.MaxModuleBytes, s.Wasm.PageBytes, s.Wasm.ArenaAlign)
+	fmt.Fprintf(b, "\tMaxModuleBytes = %d\n\tPageBytes = %d\n\tArenaAlign = %d\n\t// Tank is how many units of fuel a guest runs on between two safe points.\n\tTank = %d\n)\n\n", s.Wasm.MaxModuleBytes, s.Wasm.PageBytes, s.Wasm.ArenaAlign, s.Wasm.Tank)
 	b.WriteString("// Status is what an export returns; negative is an error.\ntype Status int32\n\nconst (\n")
 	for _, v := range s.Status {
 		comment(b, "\t", v.Doc)
@@ -29,9 +29,15 @@ func (s *Spec) goABI() []byte {
 	for _, v := range s.Capability {
 		fmt.Fprintf(b, "\t%q: Cap%s,\n", v.Name, camel(v.Name))
 	}
+	b.WriteString("}\n\n// Imports are the functions that granted guests may import.\nvar Imports = []Import{\n")
+	for _, v := range s.Capability {
+		for _, i := range v.Imports {
+			fmt.Fprintf(b, "\t{Cap: Cap%s, Module: %q, Name: %q, Params: %#v, Results: %#v},\n", camel(v.Name), i.Module, i.Name, i.Params, i.Results)
+		}
+	}
 	b.WriteString("}\n\n// Kinds of plugin, with their marker export and limits.\nvar Kinds = []Kind{\n")
 	for _, k := range s.Kind {
-		fmt.Fprintf(b, "\t{Name: %q, Marker: %q, MaxPages: %d, Fuel: Fuel{Init: %d, Base: %d, Per: %d}},\n", k.Name, k.Marker, k.MaxPages, k.Fuel.Init, k.Fuel.Base, k.Fuel.Per)
+		fmt.Fprintf(b, "\t{Name: %q, Marker: %q, MaxPages: %d, Fuel: Fuel{Init: %d, Base: %d, Per: %d, Text: %d}},\n", k.Name, k.Marker, k.MaxPages, k.Fuel.Init, k.Fuel.Base, k.Fuel.Per, k.Fuel.Text)
 	}
 	b.WriteString("}\n\nconst (\n")
 	for _, k := range s.Kind {

@@ -25,6 +25,7 @@ type Spec struct {
 		MaxModuleBytes int `toml:"max_module_bytes"`
 		PageBytes      int `toml:"page_bytes"`
 		ArenaAlign     int `toml:"arena_align"`
+		Tank           int
 	}
 	Manifest struct {
 		Keys []struct {
@@ -39,7 +40,7 @@ type Spec struct {
 	Capability []struct {
 		Name, Doc string
 		Bit       int
-		Import    struct {
+		Imports   []struct {
 			Module, Name    string
 			Params, Results []string
 		}
@@ -58,15 +59,19 @@ type Spec struct {
 		Required         bool
 	}
 	Kind []struct {
-		Name, Marker string
-		MaxPages     int `toml:"max_pages"`
-		Fuel         struct{ Init, Base, Per int64 }
+		Name, Marker, Element string
+		MaxPages              int `toml:"max_pages"`
+		Fuel                  struct{ Init, Base, Per, Text int64 }
 	}
 	Generator  struct{ Name, Source, Doc string }
 	Op         []Op
 	OpReserved []struct {
 		First, Last int
 		Doc         string
+		Attr        []struct {
+			Name string
+			Slot int
+		}
 	} `toml:"op_reserved"`
 }
 
@@ -94,7 +99,7 @@ type Op struct {
 	}
 }
 
-var initialisms = map[string]string{"id": "ID", "ids": "IDs", "kv": "KV", "abi": "ABI", "rms": "RMS", "bos": "BOS", "eos": "EOS", "glu": "GLU", "silu": "SiLU", "gelu": "GELU", "relu": "ReLU", "nomem": "NoMem"}
+var initialisms = map[string]string{"id": "ID", "ids": "IDs", "kv": "KV", "abi": "ABI", "rms": "RMS", "bos": "BOS", "eos": "EOS", "glu": "GLU", "silu": "SiLU", "gelu": "GELU", "relu": "ReLU", "nomem": "NoMem", "eog": "EOG", "wasi": "WASI"}
 
 // camel turns snake_case into MixedCaps.
 func camel(s string) string {
