@@ -50,6 +50,8 @@ guest -Os arch/qwen2moe arch/qwen2moe.c
 guest -Os arch/qwen3moe arch/qwen3moe.c
 guest -O3 sampler/sampler sampler/sampler.c sampler/table.c sampler/penalties.c sampler/top_k.c sampler/top_p.c sampler/min_p.c \
 	sampler/temperature.c sampler/dist.c sampler/greedy.c
+guest -O3 router/softmax router/softmax.c
+guest -O3 router/sigmoid router/sigmoid.c
 guest -O2 testdata/maths testdata/maths.c sampler/table.c
 if [ -z "$only" ]; then
 	tokenizer/build.sh
