@@ -10,7 +10,8 @@ import (
 // imports a generator, the host imports neither a device nor a shipped guest, and nothing imports cmd/forge.
 var mayImport = map[string]string{
 	"forge/abi":                   "",
-	"forge/abi/gen":               "",
+	"forge/abi/gen":               "abi/spec",
+	"forge/abi/spec":              "",
 	"forge/gguf":                  "",
 	"forge/gguf/randmodel":        "gguf",
 	"forge/kernels":               "gguf",
@@ -25,7 +26,7 @@ var mayImport = map[string]string{
 	"forge/host/plugin/wasmbin":   "",
 	"forge/host/reference":        "gguf",
 	"forge/host/server":           "host host/chat",
-	"forge/cmd/forge":             "host host/author host/chat host/model host/plugin host/server kernels kernels/simd plugins gguf",
+	"forge/cmd/forge":             "host host/author host/chat host/model host/plugin host/server kernels kernels/simd plugins gguf abi abi/spec",
 	"forge/plugins/pin":           "plugins host/plugin",
 	"forge/plugins/tokenizer/gen": "",
 	"forge/examples":              "",
