@@ -390,4 +390,11 @@ static inline forge_heads forge_heads_read(forge_builder *a, int32_t n_embd) {
 	return h;
 }
 
+// forge_experts_read gives how many experts a row uses (expert_used_count), held to how many there are (expert_count).
+static inline int32_t forge_experts_read(forge_builder *a) {
+	int32_t n_expert = forge_need_int(a, "expert_count"), n_used = forge_need_int(a, "expert_used_count");
+	if (n_used > n_expert) forge_stop(a, FORGE_ERR_ARG, "metadata ", forge_key(a, "expert_used_count").text, " is larger than ", forge_key(a, "expert_count").text);
+	return n_used;
+}
+
 #endif
