@@ -52,7 +52,7 @@ func newApp() *cli.App {
 		UseShortOptionHandling:    false,
 		Commands: []*cli.Command{
 			runCommand(), batchCommand(), tokenizeCommand(), detokenizeCommand(), inspectCommand(),
-			benchCommand(), perplexityCommand(), pluginCommand(), devicesCommand(), versionCommand(), docsCommand(),
+			benchCommand(), perplexityCommand(), pluginCommand(), abiCommand(), devicesCommand(), versionCommand(), docsCommand(),
 		},
 		ExitErrHandler: func(*cli.Context, error) {},
 		CommandNotFound: func(c *cli.Context, name string) {
