@@ -120,7 +120,6 @@ func (v *Vocab) ends(f *gguf.File) error {
 			v.EOG = append(v.EOG, uint32(i))
 		}
 	}
-	slices.Sort(v.EOG)
 	return nil
 }
 

@@ -98,17 +98,20 @@ func (r *Runtime) NewChain(ctx context.Context, entries []ChainEntry, nVocab int
 			return nil, err
 		}
 	}
-	for _, u := range c.units {
-		if err := u.ready(ctx); err != nil {
-			c.Close()
-			return nil, err
-		}
-	}
 	c.stages[len(c.stages)-1].last = true
 	var err error
 	if c.defaults, err = c.Params(nil); err != nil {
 		c.Close()
 		return nil, err
+	}
+	for _, u := range c.units {
+		if u.waits() {
+			continue
+		}
+		if err := u.ready(ctx); err != nil {
+			c.Close()
+			return nil, err
+		}
 	}
 	return c, nil
 }

@@ -51,3 +51,15 @@ func (p *Params) rest() {
 		}
 	}
 }
+
+// waits tells whether a unit's instance is made only when a row wants one of its entries: it keeps no state, and the default
+// settings leave all of them idle.
+func (u *unit) waits() bool {
+	c := u.chain
+	for i := range c.stages {
+		if c.stages[i].unit == u && !c.defaults.idleStage[i] {
+			return false
+		}
+	}
+	return u.m.code.manifest.State == "stateless"
+}

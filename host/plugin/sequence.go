@@ -99,6 +99,9 @@ func (c *Chain) each(ctx context.Context, f func(*unit) error) error {
 	}
 	var first error
 	for _, u := range c.units {
+		if u.in == nil && u.waits() {
+			continue
+		}
 		err := u.ready(ctx)
 		if err == nil {
 			err = f(u)

@@ -24,7 +24,7 @@ type Vocab struct {
 	AddSpacePrefix         int32 // 0, 1, or -1 where the file does not say
 	RemoveExtraWhitespaces int32
 	Charsmap               []byte
-	EOG                    []uint32 // tokens that end a generation, ascending; not for tokenizers
+	EOG                    []uint32 // tokens that end a generation, the one that ends a turn first; not for tokenizers
 }
 
 const maxVocab = 1 << 24 // tokens, and merges

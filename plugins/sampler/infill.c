@@ -1,7 +1,7 @@
 // infill chooses what may follow when a gap is filled, behind top_k and top_p. If the tokens that end the text weigh, times
 // three times the number of candidates, more than all others, they alone are kept. Else candidates of which one's text
 // begins with the other's are merged into the likelier one, unlikely ones are dropped (below 0.2, then below
-// 1 / (left + 1) of what is left), and where only ends are left, EOS is the one candidate.
+// 1 / (left + 1) of what is left), and where only ends are left, the token that ends a turn is the one candidate.
 #include "text.h"
 #include "math.h"
 
@@ -57,7 +57,7 @@ SAMPLER(infill) {
 	float max = table_max(row->logits, row->n);
 	if (max == NEG_INF) return FORGE_SKIP;
 	table_sort(row);
-	uint32_t n = row->n, n_ends = 0;
+	uint32_t n = row->n, n_ends = 0, n_eog;
 	double sum = 0, ends = 0;
 	for (uint32_t i = 0; i < n; i++) sum += list[i].p = table_weight(row->logits[i], max);
 	for (uint32_t i = 0; i < n; i++) {
@@ -73,7 +73,8 @@ SAMPLER(infill) {
 	merge(n);
 	n = keep(n, 0.2);
 	if (n == n_ends) {
-		list[0].id = vocab_eos() >= 0 ? (uint32_t)vocab_eos() : row->ids[0], list[0].p = 1;
+		const uint32_t *eog = vocab_eog(&n_eog);
+		list[0].id = n_eog ? eog[0] : row->ids[0], list[0].p = 1;
 		write(row, 1);
 		return FORGE_OK;
 	}

@@ -245,13 +245,18 @@ FORGE_EXPORT(forge_load) int32_t seq_load(forge_seq *frame) {
 
 // ---- sampling -------------------------------------------------------------------------------------------------------
 
+// keep_best leaves the candidate that ranks first.
+static void keep_best(forge_row *row) {
+	uint32_t best = table_first(row);
+	uint64_t entry = entry_of(row->logits[best], table_id(row, best));
+	table_put(row, &entry, 1);
+}
+
 // scale divides the logits by temp; a temp of 0 or less keeps the best candidate alone.
 static void scale(forge_row *row, double temp) {
 	float factor = (float)(1 / temp);
 	if (temp <= 0 || factor > 3.4e38f) {
-		uint32_t best = table_first(row);
-		uint64_t entry = entry_of(row->logits[best], table_id(row, best));
-		table_put(row, &entry, 1);
+		keep_best(row);
 	} else if (temp != 1) {
 		for (uint32_t i = 0; i < row->n; i++) row->logits[i] *= factor;
 		row->flags &= ~(uint32_t)FORGE_ROW_FLAG_SORTED;
@@ -303,13 +308,14 @@ static void keep_zipf(forge_row *row, double mu) {
 	if (k < row->n) table_top(row, k >= 1 ? (uint32_t)k : 1);
 }
 
-// keep_below narrows for version 2: to the candidates with -log2 p <= mu, at least one.
+// keep_below narrows for version 2: to the candidates with -log2 p <= mu, or where none is so likely, to the best.
 static void keep_below(forge_row *row, float max, double mu) {
-	if (max == POS_INF) return; // they share the whole probability
-	double least = (double)max + forge_log(sum_of(row, max)) - mu * LN2;
-	uint32_t *positions = (uint32_t *)sampler.list;
-	float bound = least < max ? table_least(least) : max;
-	uint32_t kept = table_gather(row->logits, row->n, bound, positions);
+	double least = forge_log(sum_of(row, max)) - mu * LN2; // of logit - max
+	if (least > 0) {
+		keep_best(row);
+		return;
+	}
+	uint32_t *positions = (uint32_t *)sampler.list, kept = table_gather(row->logits, row->n, table_least(max + least), positions);
 	if (kept < row->n) table_narrow(row, positions, kept);
 }
 

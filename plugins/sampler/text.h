@@ -28,11 +28,8 @@ bool vocab_known(void);
 // vocab_ends tells whether a token ends a generation.
 bool vocab_ends(uint32_t id);
 
-// vocab_eog gives those tokens, ascending.
+// vocab_eog gives those tokens, the one that ends a turn first.
 const uint32_t *vocab_eog(uint32_t *n);
-
-// vocab_eos gives the one that is meant where only one can be, -1 where there is none.
-int32_t vocab_eos(void);
 
 // vocab_open takes what forge_init is given, which may be 0.
 void vocab_open(const forge_vocab *vocab);

@@ -18,11 +18,6 @@ const uint32_t *vocab_eog(uint32_t *n) {
 	return vocab ? vocab->eog : 0;
 }
 
-int32_t vocab_eos(void) {
-	if (!vocab) return -1;
-	return vocab->eos >= 0 || vocab->eog_len == 0 ? vocab->eos : (int32_t)vocab->eog[0];
-}
-
 bool vocab_ends(uint32_t id) {
 	uint32_t n;
 	const uint32_t *eog = vocab_eog(&n);
