@@ -78,8 +78,8 @@ func TestRecords(t *testing.T) {
 	}
 }
 
-// hostChain is a chain of the default set's plugins, through the host's door.
-func hostChain(tb testing.TB, names []string, nVocab int) *plugin.Chain {
+// hostChain is a chain of the default set's plugins and of more, through the host's door.
+func hostChain(tb testing.TB, names []string, nVocab int, more ...plugin.Spec) *plugin.Chain {
 	tb.Helper()
 	ctx := context.Background()
 	config, err := plugin.ParseConfig("default.toml", plugins.Default(), shipped)
@@ -92,7 +92,7 @@ func hostChain(tb testing.TB, names []string, nVocab int) *plugin.Chain {
 	}
 	tb.Cleanup(func() { rt.Close(ctx) })
 	var modules []*plugin.Module
-	for _, spec := range config.Plugins {
+	for _, spec := range append(config.Plugins, more...) {
 		if spec.Kind == "sampler" {
 			m, err := rt.Load(ctx, spec)
 			if err != nil {

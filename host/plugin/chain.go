@@ -33,6 +33,7 @@ type Chain struct {
 	stages   []stage
 	defaults *Params
 	skipped  string // entries that the last Sample left out, for its error
+	observe  func(Observation)
 	closed   bool
 }
 

@@ -298,7 +298,7 @@ func TestHostileSamplers(t *testing.T) {
 		{1, "plugin hostile: sampler_hostile ran out of fuel (1,009,000 units)" + again, true},
 		{2, "plugin hostile: sampler_hostile gave up (unreachable: an assertion or a panic in the plugin) (fuel used: ...", true},
 		{3, "plugin hostile: sampler_hostile read or wrote outside its memory (fuel used: ...", true},
-		{4, "plugin hostile: sampler_hostile nested its calls too deep", true},
+		{4, "plugin hostile: sampler_hostile nested its calls too deep (fuel used: ...", true},
 		{5, "plugin hostile: sampler_hostile left 31 candidates of 30", true},
 		{6, "plugin hostile: sampler_hostile left the id 4294967280 in the table, the vocabulary has 30", true},
 		{7, "plugin hostile: sampler_hostile picked candidate 30 of 30", true},

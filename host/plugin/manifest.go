@@ -275,15 +275,24 @@ func (k *ConfigKey) value(v any) (value, error) {
 
 // span says a key's range in words.
 func (k *ConfigKey) span() string {
+	plain := func(x float64) string { return strconv.FormatFloat(x, 'f', -1, 64) }
 	switch {
 	case k.Min != nil && k.Max != nil:
-		return fmt.Sprintf("%v to %v", *k.Min, *k.Max)
+		return plain(*k.Min) + " to " + plain(*k.Max)
 	case k.Min != nil:
-		return fmt.Sprintf("%v or more", *k.Min)
+		return plain(*k.Min) + " or more"
 	case k.Max != nil:
-		return fmt.Sprintf("%v or less", *k.Max)
+		return plain(*k.Max) + " or less"
 	}
 	return "any"
+}
+
+// Range says a setting's range for a reader, beginning with a comma, or nothing.
+func (k *ConfigKey) Range() string {
+	if k.Min == nil && k.Max == nil {
+		return ""
+	}
+	return ", " + k.span()
 }
 
 // number takes the number types that Go callers, TOML and JSON give.

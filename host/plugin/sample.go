@@ -130,12 +130,17 @@ func (s *stage) run(ctx context.Context, row *Row, p *Params, t table) (table, i
 		if err != nil {
 			return t, undecided, err
 		}
-		if status == abi.StatusSkip {
-			continue
+		id := undecided
+		if status != abi.StatusSkip {
+			if t, id, err = u.result(e.name, status, t); err != nil {
+				return t, id, err
+			}
 		}
-		var id int32
-		if t, id, err = u.result(e.name, status, t); err != nil || id != undecided {
-			return t, id, err
+		if u.chain.observe != nil {
+			u.chain.observe(u.observed(s.entries[i].name, status, t, id))
+		}
+		if id != undecided {
+			return t, id, nil
 		}
 	}
 	if t.flags&whole == 0 && !s.last {

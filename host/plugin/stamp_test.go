@@ -2,42 +2,62 @@ package plugin
 
 import (
 	"bytes"
+	"os"
 	"strings"
 	"testing"
+
+	"forge/abi"
 )
 
-// Ensure that a stamp is read back, replaces the one before it, and leaves the rest of the module alone.
+// Ensure that a stamped module is the module with the new manifest in place of the old one, and nothing else changed.
 func TestStamp(t *testing.T) {
-	const head = "\x00asm\x01\x00\x00\x00"
-	module := []byte(head + "\x01\x04\x01\x60\x00\x00" + "\x00\x05\x04name") // a type section and a custom one
-	for _, name := range []string{"first", "the-second"} {
-		manifest := "name = \"" + name + "\"\nversion = \"1.0\"\nkind = \"router\"\nabi = \"1.0\"\n"
-		stamped, err := Stamp(module, []byte(manifest))
-		if err != nil {
-			t.Fatal(err)
-		}
-		want := head + "\x01\x04\x01\x60\x00\x00" + "\x00\x05\x04name" + "\x00" + string(rune(len(manifest)+10)) + "\x09forge.abi" + manifest
-		if string(stamped) != want {
-			t.Errorf("stamped as %q, want %q", stamped, want)
-		}
-		m, err := ReadManifest(stamped)
-		if err != nil || m.Name != name {
-			t.Errorf("read back %+v, %v", m, err)
-		}
-		module = stamped
+	wasm, err := os.ReadFile("../../examples/sampler-c/margin.wasm")
+	if err != nil {
+		t.Fatal(err)
 	}
-	if bytes.Count(module, []byte("forge.abi")) != 1 {
-		t.Error("the first stamp is still there")
+	manifest := []byte("name = \"wider\"\nversion = \"2.0\"\nkind = \"sampler\"\nabi = \"1.0\"\n[[entries]]\nname = \"margin\"\n")
+	stamped, err := Stamp(wasm, manifest)
+	if err != nil {
+		t.Fatal(err)
 	}
-	good := "name = \"a\"\nversion = \"1\"\nkind = \"router\"\nabi = \"1.0\"\n"
-	for _, c := range []struct{ module, manifest, want string }{
-		{head, "name = 1", "manifest"},
-		{"\x00asm\x0d\x00\x01\x00", good, "it is not a WebAssembly module of version 1"}, // a component
-		{head + "\x01\x09\x00", good, "a section ends outside the module"},
-		{head + "\x01", good, "a section ends outside the module"},
+	info, err := Inspect(stamped)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info.Manifest.Name != "wider" || info.Manifest.Version != "2.0" || info.Bytes != len(stamped) || len(info.Imports) != 0 {
+		t.Errorf("%+v", info)
+	}
+	sections := 0
+	customSections(stamped, func(name string, _ []byte, _, _ int) error {
+		if name == abi.Section {
+			sections++
+		}
+		return nil
+	})
+	if sections != 1 {
+		t.Errorf("%d sections %s", sections, abi.Section)
+	}
+	// What stands before the old section is as it was.
+	customSections(wasm, func(name string, _ []byte, begin, _ int) error {
+		if name == abi.Section && !bytes.Equal(stamped[:begin], wasm[:begin]) {
+			t.Error("the code changed")
+		}
+		return nil
+	})
+	if again, err := Stamp(stamped, manifest); err != nil || !bytes.Equal(again, stamped) {
+		t.Errorf("stamping twice differs: %v", err)
+	}
+	for _, c := range []struct {
+		wasm, manifest []byte
+		want           string
+	}{
+		{[]byte("text"), manifest, "not a WebAssembly module"},
+		{wasm, []byte("name = 1"), "manifest"},
+		{wasm, []byte("name = \"x\"\n"), "lacks version"},
+		{wasm[:len(wasm)-3], manifest, "cut off"},
 	} {
-		if _, err := Stamp([]byte(c.module), []byte(c.manifest)); err == nil || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%q: error %v, want %s", c.module, err, c.want)
+		if _, err := Stamp(c.wasm, c.manifest); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%v, want %q", err, c.want)
 		}
 	}
 }

@@ -101,7 +101,6 @@ type run struct{ first, n int }
 type workerScratch struct {
 	products scratch
 	attention
-	row []float32
 }
 
 // buffer is where a value lies.
