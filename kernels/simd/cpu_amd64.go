@@ -27,6 +27,9 @@ func kernelsFor(t gguf.Type, i isa) kernelSet {
 	if i == isaVNNI && k.vnni.dot != nil {
 		pick = k.vnni
 	}
+	if i == isaAVX512 {
+		pick.wide = wideTable[t]
+	}
 	pick.elems = k.elems
 	if pick.pack == nil {
 		pick.pack = k.pack

@@ -18,4 +18,12 @@ type kernelSet struct {
 
 	// gemmFloat, for float weights instead of those: 2*pairs weight rows times 4 activation rows.
 	gemmFloat func(out *float32, ldo int, w *byte, rowBytes, pairs int, a *byte, stride, n int)
+
+	wide wideSet
+}
+
+// wideSet are the kernels of 512 bits, which take 16 weight rows at once; a share of fewer rows takes those above.
+type wideSet struct {
+	// dot computes 16*groups outputs of one activation row; n blocks a row.
+	dot func(out *float32, w *byte, rowBytes, groups int, a *byte, n int)
 }

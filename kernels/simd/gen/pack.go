@@ -37,11 +37,11 @@ type packSink struct {
 }
 
 func (s *packSink) at(b, off int) operand.Mem { return s.dst.Offset(b*s.f.kind.panelBytes() + off) }
-func (s *packSink) dw(b int, v ymm)           { s.e.VMOVUPS(v, s.at(b, panelScale)) }
-func (s *packSink) min(b, half int, v ymm)    { s.e.VMOVUPS(v, s.at(b, panelMore+64*half)) }
-func (s *packSink) scales(b int, v [2]ymm) {
+func (s *packSink) dw(b int, v vec)           { s.e.VMOVUPS(v, s.at(b, panelScale)) }
+func (s *packSink) min(b, half int, v vec)    { s.e.VMOVUPS(v, s.at(b, panelMore+64*half)) }
+func (s *packSink) scales(b int, v [2]vec) {
 	e := s.e
-	var p [2]ymm
+	var p [2]vec
 	for i := range v {
 		p[i] = e.YMM()
 		e.VPSLLD(imm(16), v[i], p[i])
@@ -98,18 +98,18 @@ func emitPack(e *emitter, f *format) {
 
 // packBlock transposes 8 rows x 8 dwords of unpacked bytes: a row and the one 4 below it share a vector's halves first.
 func (e *emitter) packBlock(f *format, r rows, b int, s *packSink) {
-	var lo, hi [4]ymm
+	var lo, hi [4]vec
 	for i := range lo {
-		if f.pair != nil {
-			lo[i], hi[i] = f.pair(e, r, b, i)
+		if f.nibbles != nil {
+			lo[i], hi[i] = f.pair(e, e.piece(r, i), b)
 			continue
 		}
-		u, v := f.unpack(e, r, b, i), f.unpack(e, r, b, i+4)
+		u, v := f.row(e, r, b, i), f.row(e, r, b, i+4)
 		lo[i], hi[i] = e.YMM(), u
 		e.VINSERTI128(imm(1), v.AsX(), u, lo[i])
 		e.VPERM2I128(imm(0x31), v, u, hi[i])
 	}
-	for h, part := range [2][4]ymm{lo, hi} {
+	for h, part := range [2][4]vec{lo, hi} {
 		for k, v := range e.transpose4(part) {
 			if f.kind == kindMin2 {
 				// Values up to 3 times scales up to 15: bytes do not carry into their neighbours.
