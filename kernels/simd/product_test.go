@@ -136,6 +136,10 @@ func TestProductOverLadder(t *testing.T) {
 						testShape(t, rng, p, n, ks[(i+j)%len(ks)], rows, (i+j)%2 == 0)
 					}
 				}
+				// More rows than a tile, more panels than a pair, and more of k than is multiplied at once.
+				for i, s := range [][3]int{{32, 256, 8}, {63, 768, 13}, {70, 2304, 9}, {100, 512, 17}} {
+					testShape(t, rng, p, s[0], s[1], s[2], i%2 == 0)
+				}
 			})
 		}
 	}

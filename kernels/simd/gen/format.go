@@ -12,8 +12,13 @@ const (
 	kindHalf                  // value = d * s * (u - 2^shift), an integer s for 16 values
 )
 
-// panelBytes is the size of one block of a 16-row panel; the same numbers stand in product.go.
-func (k panelKind) panelBytes() int { return [...]int{576, 640, 704, 768}[k] }
+// panelBytes is the size of one block of a 16-row panel; the same numbers stand in package simd's kernel tables.
+func (e *emitter) panelBytes(k panelKind) int {
+	if e.wide && k == kindHalf {
+		return 704
+	}
+	return [...]int{576, 640, 704, 768}[k]
+}
 
 // sink takes the scales of all rows for block b of the format's block. Every argument is a vector with a lane for each row.
 type sink interface {
@@ -70,8 +75,12 @@ func (f *format) pair(e *emitter, p *piece, b int) (lo, hi vec) {
 	if f.nibbles != nil {
 		return f.nibbles(e, p, b)
 	}
-	half := func(h int) vec { return f.bits(e, func(disp int) operand.Op { return p.at(disp + 16*h) }, b) }
-	return half(0), half(1)
+	return f.half(e, p, b, 0), f.half(e, p, b, 1)
+}
+
+// half returns values 0-15 (h 0) or 16-31 of block b of p's rows, for formats with values in order.
+func (f *format) half(e *emitter, p *piece, b, h int) vec {
+	return f.bits(e, func(disp int) operand.Op { return p.at(disp + 16*h) }, b)
 }
 
 // row returns the 32 bytes of block b of row i, in order.

@@ -139,7 +139,7 @@ func emitGemm(e *emitter, k gemm) {
 		g.correctAVX2()
 	}
 	g.finish()
-	e.ADDQ(operand.I32(int32(k.kind.panelBytes())), panel)
+	e.ADDQ(operand.I32(int32(e.panelBytes(k.kind))), panel)
 	e.ADDQ(operand.I32(actBlock), a)
 	e.DECQ(n)
 	e.JNZ(operand.LabelRef(loop))
