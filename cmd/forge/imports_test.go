@@ -27,6 +27,7 @@ var mayImport = map[string]string{
 	"forge/plugins/pin":           "plugins",
 	"forge/plugins/tokenizer/gen": "",
 	"forge/examples":              "",
+	"forge/tools/mkmodel":         "gguf",
 }
 
 // oneImporter names the only package that may import a library.
