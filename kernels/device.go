@@ -1,6 +1,10 @@
 package kernels
 
-import "forge/gguf"
+import (
+	"time"
+
+	"forge/gguf"
+)
 
 // PageSize is the number of positions in one page of the KV cache.
 const PageSize = 32
@@ -69,4 +73,19 @@ type Runner interface {
 	// PageBytes is what one page of a group takes; 0 if the segment has none of the group's layers.
 	PageBytes(group int) int
 	Close() error
+}
+
+// Profiler is a Runner that can tell where the time of its steps goes.
+type Profiler interface {
+	// Profile opens a new account, or with false closes it: keeping one costs some time itself.
+	Profile(on bool)
+	// Account is the time of the steps since then by kind of work, the longest first.
+	Account() []WorkTime
+}
+
+// WorkTime is the time that one kind of work took. Matrices tells that it is the products with weight matrices.
+type WorkTime struct {
+	Work     string
+	Matrices bool
+	Time     time.Duration
 }

@@ -68,17 +68,17 @@ type runner struct {
 	prog    *kernels.Program
 	check   *kernels.BatchCheck
 	pool    *pool
-	steps   []func()
-	ops     []kernels.OpCode // of steps
-	op      kernels.OpCode   // that is being lowered
+	steps   []stage
+	work    string // what the step that is being lowered does
+	account account
 
-	values            []buffer // by value; those that never live at once share memory
-	slots             []slot
-	routes            []routing                       // by value
-	acts              map[kernels.ValueID]*sharedActs // of values that live, at compile time
-	allActs, freeActs []*sharedActs
-	ropes             []*ropeTable
-	scratch           []workerScratch
+	values   []buffer // by value; those that never live at once share memory
+	slots    []slot
+	routes   []routing                       // by value
+	acts     map[kernels.ValueID]*sharedActs // of values that live, at compile time
+	freeActs []*sharedActs
+	ropes    []*ropeTable
+	scratch  []workerScratch
 
 	// of the step
 	batch  *kernels.Batch
@@ -125,9 +125,7 @@ func (r *runner) Step(b *kernels.Batch) ([]float32, error) {
 		return nil, err
 	}
 	r.begin(b)
-	for _, step := range r.steps {
-		step()
-	}
+	r.walk()
 	r.evenScratch()
 	if r.err != nil {
 		return nil, r.err
@@ -182,9 +180,6 @@ func (r *runner) begin(b *kernels.Batch) {
 		if n := r.rowsOf(s.selected) * s.width; len(s.data) < n {
 			s.data = make([]float32, n)
 		}
-	}
-	for _, a := range r.allActs {
-		a.of = -1
 	}
 	if r.seg.In >= 0 {
 		copy(r.value(r.seg.In), b.Hidden)
