@@ -2,7 +2,6 @@ package simd
 
 import (
 	"fmt"
-	"runtime"
 
 	"forge/gguf"
 	"forge/kernels"
@@ -43,7 +42,7 @@ func (Device) Compile(seg *kernels.Segment, opt kernels.Options) (kernels.Runner
 	}
 	threads := opt.Threads
 	if threads <= 0 {
-		threads = runtime.GOMAXPROCS(0)
+		threads = Threads()
 	}
 	r := &runner{
 		seg: seg, maxRows: opt.MaxRows, prog: seg.Program, check: kernels.NewBatchCheck(seg, opt), pool: newPool(threads), scratch: make([]workerScratch, threads),
