@@ -169,7 +169,7 @@ func TestChainParams(t *testing.T) {
 		settings map[string]any
 		want     string
 	}{
-		{map[string]any{"keep_n": 0}, "setting keep_n is 0, its range is 1 to 1e+06 (plugin pair)"},
+		{map[string]any{"keep_n": 0}, "setting keep_n is 0, its range is 1 to 1000000 (plugin pair)"},
 		{map[string]any{"keep_n": 2.5}, "setting keep_n is 2.5, it wants a whole number of 32 bits (plugin pair)"},
 		{map[string]any{"keep_n": "many"}, "setting keep_n is many, it wants a number (plugin pair)"},
 		{map[string]any{"ratio": 1.01}, "setting ratio is 1.01, its range is 0 to 1 (plugin pair)"},
@@ -298,7 +298,7 @@ func TestHostileSamplers(t *testing.T) {
 		{1, "plugin hostile: sampler_hostile ran out of fuel (1,009,000 units)" + again, true},
 		{2, "plugin hostile: sampler_hostile gave up (unreachable: an assertion or a panic in the plugin) (fuel used: ...", true},
 		{3, "plugin hostile: sampler_hostile read or wrote outside its memory (fuel used: ...", true},
-		{4, "plugin hostile: sampler_hostile nested its calls too deep", true},
+		{4, "plugin hostile: sampler_hostile nested its calls too deep (fuel used: ...", true},
 		{5, "plugin hostile: sampler_hostile left 31 candidates of 30", true},
 		{6, "plugin hostile: sampler_hostile left the id 4294967280 in the table, the vocabulary has 30", true},
 		{7, "plugin hostile: sampler_hostile picked candidate 30 of 30", true},

@@ -3,6 +3,7 @@ package plugin
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"strings"
 	"time"
 
@@ -17,24 +18,49 @@ import (
 const (
 	frameRoom = 128 // bytes at the arena's beginning for the frame of any call
 	errorRoom = 1024
-	tank      = 10_000_000 // units a guest runs on before it gives Go's scheduler and collector a turn
+)
+
+// A tank is the fuel that a guest runs on before it gives Go's scheduler and collector a turn. Compiled code cannot be
+// interrupted, and the dearest unit found, a chain of loads that all miss the caches, takes some 50 ns: that is 7 ms. The
+// interpreter is Go and can be interrupted anywhere, but is some 50 times slower, and a cancelled context is seen at a
+// refill only.
+const (
+	tankCompiled    = 1 << 17
+	tankInterpreted = 1 << 14
 )
 
 // instance is a guest at work: one caller at a time.
 type instance struct {
 	m     *Module
 	mod   api.Module
+	ctx   callContext
 	mem   *memory
 	fuel  api.MutableGlobal
 	depth api.Global
 	stack []uint64
+	tank  int64
 	spare int64  // fuel of the running call that is not in the tank yet
 	used  int64  // by the last call
+	calls uint32 // so far
 	lines int    // logged by the running call
 	base  uint32 // of the arena
 	size  uint32
 	caps  uint64 // accepted by the guest
 	dead  bool
+}
+
+// callContext is the context of a running call. Host functions get it and so know their instance.
+type callContext struct {
+	context.Context
+	in *instance
+}
+
+// caller is the instance that calls a host function, nil for one that is still being made.
+func caller(ctx context.Context) *instance {
+	if c, ok := ctx.(*callContext); ok {
+		return c.in
+	}
+	return nil
 }
 
 // export is a function of a guest by its name; the zero fn is one that it does not have.
@@ -88,7 +114,11 @@ func (m *Module) start(ctx context.Context, l *layout, fill func(*instance, abi.
 }
 
 func (m *Module) instantiate(ctx context.Context, limit uint64) (*instance, error) {
-	in := &instance{m: m, mem: &memory{limit: limit}, stack: make([]uint64, 1)}
+	in := &instance{m: m, mem: &memory{limit: limit}, stack: make([]uint64, 1), tank: tankCompiled}
+	if m.r.opt.Interpreter {
+		in.tank = tankInterpreted
+	}
+	in.ctx.in = in
 	mod, err := m.r.wazero.InstantiateModule(experimental.WithMemoryAllocator(ctx, in.mem), m.code.code,
 		wazero.NewModuleConfig().WithName("").WithStartFunctions())
 	if err != nil {
@@ -97,7 +127,6 @@ func (m *Module) instantiate(ctx context.Context, limit uint64) (*instance, erro
 		return nil, e
 	}
 	in.mod = mod
-	m.r.instances.Store(mod, in)
 	var ok bool
 	if in.fuel, ok = mod.ExportedGlobal(wasmbin.FuelExport).(api.MutableGlobal); !ok {
 		in.discard()
@@ -215,46 +244,82 @@ func (in *instance) invoke(ctx context.Context, e export, arg uint32, budget int
 	if err := ctx.Err(); err != nil {
 		return 0, err
 	}
-	m := in.m
-	first := min(budget, tank)
-	in.spare = budget - first
-	in.fuel.Set(uint64(first))
+	in.spare = budget
+	in.fuel.Set(uint64(in.draw(in.tank)))
 	in.stack[0] = uint64(arg)
 	in.lines = 0
-	start := time.Now()
-	err := e.fn.CallWithStack(ctx, in.stack)
-	m.nanos.Add(int64(time.Since(start)))
+	timer := in.startTimer()
+	in.ctx.Context = ctx
+	err := e.fn.CallWithStack(&in.ctx, in.stack)
+	in.ctx.Context = nil
+	timer.stop(in.m)
 	left := int64(in.fuel.Get())
-	used := budget - in.spare - left
-	in.used = used
-	m.calls.Add(1)
-	m.fuel.Add(used)
+	in.used = budget - in.spare - left
+	in.m.calls.Add(1)
+	in.m.fuel.Add(in.used)
 	if err == nil {
 		return uint32(in.stack[0]), nil
 	}
-	switch {
-	case left < 0 && ctx.Err() != nil:
-		in.discard() // it was stopped between two tanks: no fault of the guest
-		return 0, ctx.Err()
-	case left < 0:
+	switch depth := int64(in.depth.Get()); wasmbin.StopOf(left, depth) {
+	case wasmbin.StopFuel:
+		if ctx.Err() != nil {
+			in.discard() // it was stopped between two tanks: no fault of the guest
+			return 0, ctx.Err()
+		}
 		return 0, in.fault(e.name, 0, "ran out of fuel (%s): raise limits.fuel, which multiplies it, if the plugin is not stuck",
 			units(budget))
-	case in.depth != nil && int64(in.depth.Get()) < 0:
-		return 0, in.fault(e.name, 0, "nested its calls too deep")
+	case wasmbin.StopDepth:
+		return 0, in.fault(e.name, 0, "nested its calls too deep (fuel used: %s)", units(in.used))
 	}
-	return 0, in.fault(e.name, 0, "%s (fuel used: %s)", trapWhy(err), units(used))
+	return 0, in.fault(e.name, 0, "%s (fuel used: %s)", trapWhy(err), units(in.used))
 }
 
-// hostRefill is called by a guest whose tank is empty. To add nothing stops it.
-func (r *Runtime) hostRefill(ctx context.Context, mod api.Module, _ []uint64) {
-	v, ok := r.instances.Load(mod)
-	if !ok || ctx.Err() != nil {
+// draw takes up to n units from what the running call has left.
+func (in *instance) draw(n int64) int64 {
+	n = min(n, in.spare)
+	in.spare -= n
+	return n
+}
+
+// callTimer measures each of the first calls of an instance, then one in timedCalls for all of them: to read the clock
+// twice takes longer than a short call.
+type callTimer struct {
+	start time.Time
+	times int64
+}
+
+const timedCalls = 16
+
+func (in *instance) startTimer() callTimer {
+	in.calls++
+	switch {
+	case in.calls <= timedCalls:
+		return callTimer{time.Now(), 1}
+	case in.calls%timedCalls == 0:
+		return callTimer{time.Now(), timedCalls}
+	}
+	return callTimer{}
+}
+
+func (t callTimer) stop(m *Module) {
+	if t.times > 0 {
+		m.nanos.Add(t.times * int64(time.Since(t.start)))
+	}
+}
+
+// hostRefill is called by a guest whose tank is empty, with what it is below zero as a debt. Other goroutines have their
+// turn here. To add nothing stops the guest.
+func (r *Runtime) hostRefill(ctx context.Context, _ api.Module, _ []uint64) {
+	in := caller(ctx)
+	if in == nil {
 		return
 	}
-	in := v.(*instance)
-	more := min(in.spare, tank)
-	in.spare -= more
-	in.fuel.Set(in.fuel.Get() + uint64(more))
+	runtime.Gosched()
+	if ctx.Err() != nil {
+		return
+	}
+	left := int64(in.fuel.Get())
+	in.fuel.Set(uint64(left + in.draw(in.tank-left)))
 }
 
 // fault throws the instance away, counts a strike and gives the error.
@@ -272,7 +337,6 @@ func (in *instance) discard() {
 		return
 	}
 	in.dead = true
-	in.m.r.instances.Delete(in.mod)
 	in.mod.Close(context.Background()) // frees memory; there is no host resource whose error would matter
 }
 

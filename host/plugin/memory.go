@@ -23,11 +23,16 @@ func (m *memory) Reallocate(size uint64) []byte {
 	default:
 		// A quarter of room keeps a guest that grows page by page from copying its memory each time.
 		grown := make([]byte, size, min(m.limit, size+size/4))
-		copy(grown, m.buf)
+		for i := 0; i < len(m.buf); i += copyPiece {
+			copy(grown[i:], m.buf[i:min(i+copyPiece, len(m.buf))])
+		}
 		m.buf = grown
 	}
 	return m.buf
 }
+
+// copyPiece is how much is copied at once: Go cannot interrupt a copy, and a memory of 256 MiB takes a tenth of a second.
+const copyPiece = 1 << 20
 
 // Free implements experimental.LinearMemory.
 func (m *memory) Free() { m.buf = nil }

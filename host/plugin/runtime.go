@@ -40,8 +40,6 @@ type Runtime struct {
 	mu       sync.Mutex
 	compiled map[string]*compiled
 	closed   bool
-
-	instances sync.Map // api.Module to *instance, for host functions
 }
 
 const (
@@ -136,12 +134,11 @@ func privateDir(dir string) error {
 }
 
 // hostLog is forge.log(level, ptr, len).
-func (r *Runtime) hostLog(_ context.Context, mod api.Module, stack []uint64) {
-	v, ok := r.instances.Load(mod)
-	if !ok || r.opt.Log == nil {
+func (r *Runtime) hostLog(ctx context.Context, _ api.Module, stack []uint64) {
+	in := caller(ctx)
+	if in == nil || r.opt.Log == nil {
 		return
 	}
-	in := v.(*instance)
 	if in.lines++; in.lines >= maxLogLines {
 		if in.lines == maxLogLines {
 			in.m.log("more log lines of this call are left out")

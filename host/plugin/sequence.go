@@ -120,6 +120,7 @@ func (u *unit) sequence(ctx context.Context, e export, seq, parent uint64, n int
 	f.SetParent(parent)
 	copy(u.in.at(u.ids, 4*uint32(len(tokens))), bytesOf(tokens))
 	f.SetTokens(u.in.base+u.ids, uint32(n))
+	f.SetCount(uint32(n))
 	status, err := u.in.call(ctx, e, u.m.budget(n))
 	if err == nil && status != abi.StatusOk {
 		err = u.in.fault(e.name, status, "returned the status %s", status)

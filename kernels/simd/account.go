@@ -20,17 +20,21 @@ type account struct {
 	times []time.Duration // by step
 }
 
-// walk runs the steps one after the other.
+// walk runs the steps one after the other, to the first that fails.
 func (r *runner) walk() {
 	if !r.account.on {
 		for i := range r.steps {
-			r.steps[i].run()
+			if r.steps[i].run(); r.err != nil {
+				return
+			}
 		}
 		return
 	}
 	last := time.Now()
 	for i := range r.steps {
-		r.steps[i].run()
+		if r.steps[i].run(); r.err != nil {
+			return
+		}
 		now := time.Now()
 		r.account.times[i] += now.Sub(last)
 		last = now

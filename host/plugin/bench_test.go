@@ -1,0 +1,48 @@
+package plugin
+
+import (
+	"testing"
+	"time"
+)
+
+// bestOf reports the best of many runs of f, divided by its calls: what else the machine does only ever adds to it.
+func bestOf(b *testing.B, unit string, calls int, f func()) {
+	best := time.Duration(1 << 62)
+	for b.Loop() {
+		start := time.Now()
+		f()
+		best = min(best, time.Since(start))
+	}
+	b.ReportMetric(float64(best.Nanoseconds())/float64(calls), unit)
+}
+
+// BenchmarkEmptyCall is what a call costs that does nothing: in the guest alone (bare), and with the host's fuel and
+// accounts (invoke).
+func BenchmarkEmptyCall(b *testing.B) {
+	r := newRuntime(b, RuntimeOptions{})
+	m := load(b, r, "pair", "sampler", nil)
+	c := newChain(b, r, 30, ChainEntry{m, "idle"})
+	in, e := c.units[0].in, c.units[0].fns[0]
+	const calls = 1000
+	b.Run("bare", func(b *testing.B) {
+		stack := []uint64{0}
+		bestOf(b, "ns/call", calls, func() {
+			for range calls {
+				stack[0] = uint64(in.base)
+				if err := e.fn.CallWithStack(ctx, stack); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	})
+	b.Run("invoke", func(b *testing.B) {
+		b.ReportAllocs()
+		bestOf(b, "ns/call", calls, func() {
+			for range calls {
+				if _, err := in.invoke(ctx, e, in.base, 1000); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	})
+}
