@@ -11,12 +11,19 @@
 package abi
 
 import (
+	_ "embed" // the definition itself
 	"encoding/binary"
 	"fmt"
 	"math"
 )
 
 //go:generate go run ./gen
+
+//go:embed v1.toml
+var source []byte
+
+// Source is v1.toml, the definition.
+func Source() []byte { return source }
 
 // Kind of plugin.
 type Kind struct {

@@ -10,8 +10,6 @@ const (
 	MaxModuleBytes = 8388608
 	PageBytes      = 65536
 	ArenaAlign     = 65536
-	// Tank is how many units of fuel a guest runs on between two safe points.
-	Tank = 10000000
 )
 
 // Status is what an export returns; negative is an error.
@@ -335,12 +333,12 @@ func (r Vocab) RemoveExtraWhitespaces() int32     { return getI32(r[80:]) }
 func (r Vocab) SetRemoveExtraWhitespaces(v int32) { putI32(r[80:], v) }
 func (r Vocab) Charsmap() (ptr, n uint32)         { return getU32(r[84:]), getU32(r[88:]) }
 func (r Vocab) SetCharsmap(ptr, n uint32)         { putU32(r[84:], ptr); putU32(r[88:], n) }
-func (r Vocab) PieceOffsets() uint32              { return getU32(r[92:]) }
-func (r Vocab) SetPieceOffsets(v uint32)          { putU32(r[92:], v) }
-func (r Vocab) Pieces() (ptr, n uint32)           { return getU32(r[96:]), getU32(r[100:]) }
-func (r Vocab) SetPieces(ptr, n uint32)           { putU32(r[96:], ptr); putU32(r[100:], n) }
-func (r Vocab) EOG() (ptr, n uint32)              { return getU32(r[104:]), getU32(r[108:]) }
-func (r Vocab) SetEOG(ptr, n uint32)              { putU32(r[104:], ptr); putU32(r[108:], n) }
+func (r Vocab) EOG() (ptr, n uint32)              { return getU32(r[92:]), getU32(r[96:]) }
+func (r Vocab) SetEOG(ptr, n uint32)              { putU32(r[92:], ptr); putU32(r[96:], n) }
+func (r Vocab) PieceOffsets() uint32              { return getU32(r[100:]) }
+func (r Vocab) SetPieceOffsets(v uint32)          { putU32(r[100:], v) }
+func (r Vocab) Pieces() (ptr, n uint32)           { return getU32(r[104:]), getU32(r[108:]) }
+func (r Vocab) SetPieces(ptr, n uint32)           { putU32(r[104:], ptr); putU32(r[108:], n) }
 
 // TextSize is the bytes of a text record.
 const TextSize = 80

@@ -39,7 +39,21 @@ func pluginSet(c *cli.Context) (*plugin.Config, error) {
 		}
 		name = path
 	}
-	cfg, err := plugin.ParseConfig(name, data, func(file string) ([]byte, error) {
+	cfg, err := plugin.ParseConfig(name, data, pluginFiles(path))
+	if err != nil {
+		return nil, err
+	}
+	for _, file := range c.StringSlice("plugin") {
+		if err := addPlugin(cfg, file); err != nil {
+			return nil, err
+		}
+	}
+	return cfg, nil
+}
+
+// pluginFiles opens what a plugins.toml at path names: shipped modules, and files relative to it.
+func pluginFiles(path string) func(file string) ([]byte, error) {
+	return func(file string) ([]byte, error) {
 		if shipped, ok := strings.CutPrefix(file, "shipped:"); ok {
 			if wasm, ok := plugins.Shipped()[shipped]; ok {
 				return wasm, nil
@@ -50,16 +64,7 @@ func pluginSet(c *cli.Context) (*plugin.Config, error) {
 			file = filepath.Join(filepath.Dir(path), file)
 		}
 		return os.ReadFile(file)
-	})
-	if err != nil {
-		return nil, err
 	}
-	for _, file := range c.StringSlice("plugin") {
-		if err := addPlugin(cfg, file); err != nil {
-			return nil, err
-		}
-	}
-	return cfg, nil
 }
 
 // addPlugin adds a module for this run and prints its digest, so that the user can pin it.

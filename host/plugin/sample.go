@@ -56,8 +56,11 @@ func (c *Chain) Sample(ctx context.Context, row *Row) (int32, error) {
 	}
 	c.skipped = ""
 	for i := range c.stages {
+		if p.idleStage[i] {
+			continue
+		}
 		s := &c.stages[i]
-		after, id, err := s.run(ctx, row, p, t)
+		after, id, err := s.run(ctx, row, p, p.idle[i], t)
 		if err != nil {
 			if !s.unit.skips(ctx, err) || t.in != nil && t.in.dead { // the table is gone with the instance
 				return Stop, err
@@ -106,8 +109,8 @@ func (c *Chain) skip(s *stage, err error) {
 	}
 }
 
-// run sends the table through the entries of one stage.
-func (s *stage) run(ctx context.Context, row *Row, p *Params, t table) (table, int32, error) {
+// run sends the table through the entries of one stage that are not idle.
+func (s *stage) run(ctx context.Context, row *Row, p *Params, idle []bool, t table) (table, int32, error) {
 	u := s.unit
 	in, err := u.serving(ctx, row.Seq)
 	if err != nil {
@@ -119,22 +122,30 @@ func (s *stage) run(ctx context.Context, row *Row, p *Params, t table) (table, i
 	seen := row.History[max(0, len(row.History)-int(u.historyCap)):]
 	copy(in.at(u.history, 4*uint32(len(seen))), bytesOf(seen))
 	for i := range s.entries {
+		if idle[i] {
+			continue
+		}
 		e := in.fns[s.entries[i].fn]
 		if u.m.kind.Name == abi.KindProcessor && t.flags&whole == 0 {
 			return t, undecided, fmt.Errorf("plugin %s: %s edits whole rows and stands behind an entry that narrows them: put it first",
 				u.m.spec.Name, s.entries[i].name)
 		}
 		u.frame(in, row, uint32(len(seen)), t)
-		status, err := in.call(ctx, e, u.m.budget(int(t.n)))
+		status, err := in.call(ctx, e, u.m.budget(int(t.n)+len(seen)))
 		if err != nil {
 			return t, undecided, err
 		}
-		if status == abi.StatusSkip {
-			continue
+		id := undecided
+		if status != abi.StatusSkip {
+			if t, id, err = u.result(e.name, status, t); err != nil {
+				return t, id, err
+			}
 		}
-		var id int32
-		if t, id, err = u.result(e.name, status, t); err != nil || id != undecided {
-			return t, id, err
+		if u.chain.observe != nil {
+			u.chain.observe(u.observed(s.entries[i].name, status, t, id))
+		}
+		if id != undecided {
+			return t, id, nil
 		}
 	}
 	if t.flags&whole == 0 && !s.last {

@@ -26,8 +26,8 @@ type Vocab struct {
 	Charsmap               []byte
 
 	// For samplers, processors and constraints that were granted vocab; not for tokenizers.
-	Pieces iter.Seq[[]byte] // N times the bytes that a token adds to a text
-	EOG    []uint32         // the tokens that end a generation, ascending
+	Pieces iter.Seq[[]byte] // N times the bytes that a token adds to a text; constraints want them
+	EOG    []uint32         // the tokens that end a generation, the one that ends a turn first
 }
 
 const maxVocab = 1 << 24 // tokens, and merges

@@ -242,11 +242,11 @@ struct forge_vocab {
 	int32_t remove_extra_whitespaces; // in: 0, 1 or -1
 	uint8_t *charsmap; // in: tokenizer.ggml.precompiled_charsmap
 	uint32_t charsmap_len;
+	uint32_t *eog; // in: the tokens that end a generation, the one that ends a turn first; empty for tokenizers
+	uint32_t eog_len;
 	uint32_t *piece_offsets; // in: u32[n+1]: where each token's piece begins in pieces; 0 for tokenizers
 	uint8_t *pieces; // in: the bytes that each token adds to a text, one after the other: what tokenizer_decode gives with text_flag raw. A byte token is one byte, a control token its text: types tells which those are
 	uint32_t pieces_len;
-	uint32_t *eog; // in: the tokens that end a generation, ascending; empty for tokenizers
-	uint32_t eog_len;
 	uint8_t pad0[8];
 };
 #ifdef __wasm32__
@@ -268,9 +268,9 @@ _Static_assert(offsetof(forge_vocab, pad) == 72, "vocab.pad");
 _Static_assert(offsetof(forge_vocab, add_space_prefix) == 76, "vocab.add_space_prefix");
 _Static_assert(offsetof(forge_vocab, remove_extra_whitespaces) == 80, "vocab.remove_extra_whitespaces");
 _Static_assert(offsetof(forge_vocab, charsmap) == 84, "vocab.charsmap");
-_Static_assert(offsetof(forge_vocab, piece_offsets) == 92, "vocab.piece_offsets");
-_Static_assert(offsetof(forge_vocab, pieces) == 96, "vocab.pieces");
-_Static_assert(offsetof(forge_vocab, eog) == 104, "vocab.eog");
+_Static_assert(offsetof(forge_vocab, eog) == 92, "vocab.eog");
+_Static_assert(offsetof(forge_vocab, piece_offsets) == 100, "vocab.piece_offsets");
+_Static_assert(offsetof(forge_vocab, pieces) == 104, "vocab.pieces");
 _Static_assert(sizeof(forge_vocab) == 120, "vocab");
 #endif
 

@@ -1,0 +1,209 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"github.com/urfave/cli/v2"
+
+	"forge/host"
+	"forge/host/author"
+	"forge/host/plugin"
+)
+
+func traceCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "trace",
+		Usage: "generate, and show for each token the candidates before and after each plugin",
+		Flags: append(append(append(promptFlags(),
+			&cli.StringFlag{Name: "html", Usage: "write one page to look at to `FILE` instead of text to standard output"},
+			topFlag(),
+		), engineFlags()...), samplingFlags()...),
+		Action: traceAction,
+	}
+}
+
+func topFlag() cli.Flag {
+	return &cli.IntFlag{Name: "top", Usage: "candidates to show of each table", Value: 5}
+}
+
+func traceAction(c *cli.Context) error {
+	if err := noArguments(c); err != nil {
+		return err
+	}
+	prompt, given, err := promptText(c)
+	if err != nil {
+		return err
+	}
+	if !given {
+		return errors.New("a trace needs a prompt: give one with -p, -f or on standard input")
+	}
+	s, err := open(c, 1)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	req, err := request(c)
+	if err != nil {
+		return err
+	}
+	if req.Prompt, err = promptIDs(c, s, prompt); err != nil {
+		return err
+	}
+	trace := author.NewTrace(max(1, c.Int("top")), func(id uint32) string {
+		text, err := s.Piece(c.Context, id)
+		if err != nil {
+			return strconv.Itoa(int(id))
+		}
+		return text
+	})
+	req.OnLogits, req.Observe = trace.Row, trace.Observe
+	if _, err = s.Generate(c.Context, req); err != nil {
+		return err
+	}
+	return writeTrace(c, trace, "Trace of "+filepath.Base(c.String("model")))
+}
+
+func writeTrace(c *cli.Context, trace *author.Trace, title string) error {
+	path := c.String("html")
+	if path == "" {
+		return trace.WriteText(os.Stdout)
+	}
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(trace.WriteHTML(f, title), f.Close())
+}
+
+// saveLogits has a request's rows written to the file of --save-logits; done completes it.
+func saveLogits(c *cli.Context, req *host.Request) (done func() error, err error) {
+	path := c.String("save-logits")
+	if path == "" {
+		return func() error { return nil }, nil
+	}
+	w, err := author.NewRowWriter(path)
+	if err != nil {
+		return nil, err
+	}
+	var failed error
+	req.OnLogits = func(row []float32) { failed = errors.Join(failed, w.Write(row)) }
+	return func() error { return errors.Join(failed, w.Close()) }, nil
+}
+
+func tryCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "try",
+		Usage: "send saved logits through a sampler and show what it does; no model is needed",
+		Description: "The rows are of forge run --save-logits, or of numpy.save. The chain is the module's own entries in its manifest's\n" +
+			"order, unless --samplers gives another, which may name shipped entries too; it is ended with dist if need be.",
+		ArgsUsage: "FILE.wasm",
+		Flags: append([]cli.Flag{
+			&cli.StringFlag{Name: "logits", Usage: "the rows, a NumPy array `FILE` of float32 [rows, vocabulary]"},
+			&cli.StringFlag{Name: "html", Usage: "write one page to look at to `FILE` instead of text to standard output"},
+			topFlag(),
+		}, samplingFlags()...),
+		Action: tryAction,
+	}
+}
+
+func tryAction(c *cli.Context) error {
+	file, err := argument(c)
+	if err != nil {
+		return err
+	}
+	if c.String("logits") == "" {
+		return errors.New("name the rows with --logits FILE.npy: forge run --save-logits writes them")
+	}
+	rows, err := author.ReadRows(c.String("logits"))
+	if err != nil {
+		return err
+	}
+	chain, closeChain, err := moduleChain(c, file, len(rows[0]))
+	if err != nil {
+		return err
+	}
+	defer closeChain()
+	set, err := settings(c)
+	if err != nil {
+		return err
+	}
+	params, err := chain.Params(set)
+	if err != nil {
+		return err
+	}
+	trace := author.NewTrace(max(1, c.Int("top")), func(id uint32) string { return strconv.Itoa(int(id)) })
+	chain.Observe(trace.Observe)
+	draw, history := uint64(0), []uint32{}
+	seed := uint64(max(0, c.Int64("seed")))
+	for i, logits := range rows {
+		trace.Row(logits)
+		row := plugin.Row{Logits: logits, Seq: 1, Seed: seed, Draw: &draw, Pos: i, History: history, Params: params}
+		id, err := chain.Sample(c.Context, &row)
+		if err != nil {
+			return fmt.Errorf("row %d: %w", i+1, err)
+		}
+		if id == plugin.Stop {
+			continue
+		}
+		history = append(history, uint32(id))
+		if err := chain.Accept(c.Context, 1, uint32(id)); err != nil {
+			return fmt.Errorf("row %d: %w", i+1, err)
+		}
+	}
+	return writeTrace(c, trace, "Saved logits through "+filepath.Base(file))
+}
+
+// moduleChain opens a chain of a module's entries, or the one of --samplers, with the samplers of the plugin set beside it.
+func moduleChain(c *cli.Context, file string, nVocab int) (*plugin.Chain, func(), error) {
+	cfg, err := pluginSet(c)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := addPlugin(cfg, file); err != nil {
+		return nil, nil, err
+	}
+	rt, err := newRuntime(c)
+	if err != nil {
+		return nil, nil, err
+	}
+	closeRuntime := func() { rt.Close(c.Context) }
+	var mods []*plugin.Module
+	for _, spec := range cfg.Plugins {
+		if spec.Kind != "sampler" && spec.Kind != "processor" {
+			continue
+		}
+		m, err := rt.Load(c.Context, spec)
+		if err != nil {
+			closeRuntime()
+			return nil, nil, err
+		}
+		mods = append(mods, m)
+	}
+	names := samplerNames(c)
+	if names == nil {
+		mine := cfg.Plugins[0]
+		if len(mods) == 0 || mods[0].Name() != mine.Name {
+			closeRuntime()
+			return nil, nil, fmt.Errorf("%s is a %s: only samplers and processors work on logits", file, mine.Kind)
+		}
+		for _, e := range mods[0].Manifest().Entries {
+			names = append(names, mine.Name+"."+e.Name)
+		}
+		names = append(names, "dist")
+	}
+	entries, err := plugin.Resolve(mods, names)
+	if err != nil {
+		closeRuntime()
+		return nil, nil, err
+	}
+	chain, err := rt.NewChain(c.Context, entries, nVocab, plugin.WithVocab(author.NumberedVocab(nVocab)))
+	if err != nil {
+		closeRuntime()
+		return nil, nil, err
+	}
+	return chain, func() { chain.Close(); closeRuntime() }, nil
+}
