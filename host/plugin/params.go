@@ -128,21 +128,22 @@ func (m *Module) Settings(values map[string]any) (*Settings, error) {
 			return nil, fmt.Errorf("setting %w (plugin %s)", err, m.spec.Name)
 		}
 	}
-	if n := textBytes(s.slots); n > maxConfigBytes {
-		return nil, fmt.Errorf("the string settings of plugin %s have %d bytes, the limit is %d", m.spec.Name, n, maxConfigBytes)
-	}
 	return s, nil
 }
 
 // of gives the values for a module: the module's own if there are none.
 func (s *Settings) of(m *Module) ([]value, error) {
-	switch {
-	case s == nil:
-		return m.slots, nil
-	case s.m != m:
-		return nil, fmt.Errorf("the settings were made for plugin %s, not for %s", s.m.spec.Name, m.spec.Name)
+	slots := m.slots
+	if s != nil {
+		if s.m != m {
+			return nil, fmt.Errorf("the settings were made for plugin %s, not for %s", s.m.spec.Name, m.spec.Name)
+		}
+		slots = s.slots
 	}
-	return s.slots, nil
+	if n := textBytes(slots); n > maxConfigBytes {
+		return nil, fmt.Errorf("the string settings of plugin %s have %d bytes, the limit is %d", m.spec.Name, n, maxConfigBytes)
+	}
+	return slots, nil
 }
 
 // rowParams is the window of an arena for the settings of a call's rows. Sequences with the same settings share them, and

@@ -76,6 +76,7 @@ func (g *tenant) tell(ctx context.Context, s *sequence, main *instance) (err err
 
 // putParams writes a sequence's settings for forge_begin and forge_load.
 func (g *tenant) putParams(in *instance, f abi.Seq, params []value) {
+	in.rows.clear() // they lie there
 	in.putSlots(g.params, g.strings, params)
 	f.SetParams(in.base+g.params, uint32(len(params)))
 }

@@ -73,6 +73,9 @@ func (g *tenant) ready(ctx context.Context) error {
 	return nil
 }
 
+// paramRoom is the size of the window of settings: slots and then texts.
+func (g *tenant) paramRoom() uint32 { return g.strings + g.stringRoom - g.params }
+
 // bind finds the exports of an instance.
 func (g *tenant) bind(in *instance) {
 	for _, name := range g.names {
