@@ -12,10 +12,13 @@ stamp() {
 	else go run ../cmd/forge plugin stamp "$1/$2.wasm" --manifest "$1/manifest.toml"; fi
 }
 
-for folder in ${*:-sampler-c arch-c}; do
+for folder in ${*:-sampler-c arch-c tokenizer-bytes router-record router-balance}; do
 	case $folder in
 	sampler-c) $sdk/c/build.sh sampler-c/margin.c sampler-c/margin.wasm ;;
 	arch-c) $sdk/c/build.sh arch-c/parallel.c arch-c/parallel.wasm ;;
+	tokenizer-bytes) $sdk/c/build.sh tokenizer-bytes/bytes.c tokenizer-bytes/bytes.wasm ;;
+	router-record) $sdk/c/build.sh router-record/record.c router-record/record.wasm ;;
+	router-balance) $sdk/c/build.sh router-balance/balance.c router-balance/balance.wasm ;;
 	sampler-rust) $sdk/rust/build.sh sampler-rust sampler-rust/margin.wasm ;;
 	sampler-assemblyscript)
 		$sdk/assemblyscript/build.sh sampler-assemblyscript/margin.ts sampler-assemblyscript/margin.wasm
