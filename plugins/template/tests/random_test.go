@@ -43,7 +43,7 @@ func (o object) MarshalJSON() ([]byte, error) {
 		if i > 0 {
 			out = append(out, ',')
 		}
-		out = append(append(fmt.Appendf(out, "%q:", m.key), value...))
+		out = append(fmt.Appendf(out, "%q:", m.key), value...)
 	}
 	return append(out, '}'), nil
 }
