@@ -18,7 +18,7 @@ FORGE_EXPORT(forge_init) int32_t init(forge_init *frame) {
 static forge_value feed_forward(forge_builder *a, forge_value x, int32_t n_used) {
 	if (n_used > 0) {
 		forge_value scores = forge_linear(a, x, forge_need(a, "ffn_gate_inp.weight"), FORGE_NONE);
-		forge_value routes = forge_route_op(a, scores, FORGE_NONE, FORGE_ROUTE_SCORE_SOFTMAX, n_used, true, 1);
+		forge_value routes = forge_choose(a, scores, FORGE_NONE, FORGE_ROUTE_SCORE_SOFTMAX, n_used, true, 1);
 		return forge_experts(a, x, routes, FORGE_ACT_SILU, forge_need(a, "ffn_gate_exps.weight"), forge_need(a, "ffn_up_exps.weight"), forge_need(a, "ffn_down_exps.weight"));
 	}
 	forge_value gate = forge_linear(a, x, forge_need(a, "ffn_gate.weight"), forge_maybe(a, "ffn_gate.bias"));

@@ -24,7 +24,7 @@ static forge_value swiglu(forge_builder *a, forge_value x, const char *gate, con
 static forge_value feed_forward(forge_builder *a, forge_value x, int32_t n_used) {
 	if (n_used == 0) return swiglu(a, x, "ffn_gate.weight", "ffn_up.weight", "ffn_down.weight");
 	forge_value scores = forge_linear(a, x, forge_need(a, "ffn_gate_inp.weight"), FORGE_NONE);
-	forge_value routes = forge_route_op(a, scores, FORGE_NONE, FORGE_ROUTE_SCORE_SOFTMAX, n_used, false, 1);
+	forge_value routes = forge_choose(a, scores, FORGE_NONE, FORGE_ROUTE_SCORE_SOFTMAX, n_used, false, 1);
 	forge_value y = forge_experts(a, x, routes, FORGE_ACT_SILU, forge_need(a, "ffn_gate_exps.weight"), forge_need(a, "ffn_up_exps.weight"), forge_need(a, "ffn_down_exps.weight"));
 	// The gate is one vector: a product of one row.
 	forge_value gate = forge_activate(a, forge_linear(a, x, forge_need(a, "ffn_gate_inp_shexp.weight"), FORGE_NONE), FORGE_ACT_SIGMOID);

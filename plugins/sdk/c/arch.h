@@ -322,8 +322,8 @@ static inline forge_value forge_concat(forge_builder *a, forge_value x, forge_va
 	return op->output[0];
 }
 
-// forge_route_op chooses top_k experts in one group; set the record's other attributes by hand where a model has groups.
-static inline forge_value forge_route_op(forge_builder *a, forge_value scores, forge_weight_id bias, int32_t score, int32_t top_k, bool renormalise, float factor) {
+// forge_choose chooses top_k experts in one group; set the record's other attributes by hand where a model has groups.
+static inline forge_value forge_choose(forge_builder *a, forge_value scores, forge_weight_id bias, int32_t score, int32_t top_k, bool renormalise, float factor) {
 	forge_op *op = forge_op_new(a, FORGE_OP_ROUTE);
 	op->input[0] = scores, op->weight[0] = bias;
 	op->attr[FORGE_ROUTE_ATTR_SCORE] = (uint32_t)score, op->attr[FORGE_ROUTE_ATTR_TOP_K] = (uint32_t)top_k, op->attr[FORGE_ROUTE_ATTR_N_GROUP] = 1;
