@@ -31,8 +31,8 @@ $(SMOLLM2):
 $(GEMMA3):
 	$(PYTHON) tools/models.py models gemma3
 
-synthetic: $(SMOLLM2)
-	go run ./tools/mkmodel -o models
+synthetic:
+	go run ./tools/randmodel -large models
 
 # The race detector needs cgo, so test-all alone runs it.
 test: models vet

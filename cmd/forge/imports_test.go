@@ -30,7 +30,6 @@ var mayImport = map[string]string{
 	"forge/plugins/pin":           "plugins host/plugin",
 	"forge/plugins/tokenizer/gen": "",
 	"forge/examples":              "",
-	"forge/tools/mkmodel":         "gguf",
 	"forge/tools/randmodel":       "gguf gguf/randmodel",
 }
 
