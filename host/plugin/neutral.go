@@ -52,14 +52,12 @@ func (p *Params) rest() {
 	}
 }
 
-// waits tells whether a unit's instance is made only when a row wants one of its entries: it keeps no state, and the default
-// settings leave all of them idle.
-func (u *unit) waits() bool {
-	c := u.chain
-	for i := range c.stages {
-		if c.stages[i].unit == u && !c.defaults.idleStage[i] {
+// idleFor tells whether the settings leave all of a unit's entries idle.
+func (p *Params) idleFor(u *unit) bool {
+	for i := range p.chain.stages {
+		if p.chain.stages[i].unit == u && !p.idleStage[i] {
 			return false
 		}
 	}
-	return u.m.code.manifest.State == "stateless"
+	return true
 }
