@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"forge/host/plugin"
 )
 
 // Ensure that a trace tells what the run does: the same tokens, and a table for each entry of the chain.
@@ -58,6 +60,32 @@ func TestTry(t *testing.T) {
 	} {
 		if o := forge(t, "", append([]string{"plugin", "try"}, c.args...)...); o.status != 1 || !strings.Contains(o.err, c.want) {
 			t.Errorf("%v: status %d, %s", c.args, o.status, o.err)
+		}
+	}
+}
+
+// Ensure that bench times a module's entry and, beside it, the shipped one of that name.
+func TestPluginBench(t *testing.T) {
+	o := forge(t, "", "plugin", "bench", root("examples", "sampler-c", "margin.wasm"), "--vocab", "4099", "--rounds", "3", "--json").must(t)
+	if !regexp.MustCompile(`"entry":"margin","rows":"peaked","vocab":4099,"us":[0-9.]+,"fuel":\d{4,},"bytes":16396`).MatchString(o.out) {
+		t.Error(o.out)
+	}
+	module := filepath.Join(t.TempDir(), "sampler.wasm")
+	wasm, err := os.ReadFile(root("plugins", "sampler", "sampler.wasm"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	stamped, err := plugin.Stamp(wasm, []byte("name = \"mine\"\nversion = \"1\"\nkind = \"sampler\"\nabi = \"1.0\"\n[[config]]\nname = \"top_k\"\ntype = \"i32\"\ndefault = 5\n[[entries]]\nname = \"greedy\"\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(module, stamped, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	o = forge(t, "", "plugin", "bench", module, "--vocab", "1000", "--rounds", "2").must(t)
+	for _, want := range []string{"mine.greedy", "sampler.greedy"} {
+		if !strings.Contains(o.out, want) {
+			t.Errorf("%s is not in\n%s", want, o.out)
 		}
 	}
 }
