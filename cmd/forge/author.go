@@ -47,7 +47,7 @@ func traceAction(c *cli.Context) error {
 		return err
 	}
 	defer s.close()
-	req, err := request(c)
+	req, err := request(c, s)
 	if err != nil {
 		return err
 	}
