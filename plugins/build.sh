@@ -27,6 +27,7 @@ build() {
 		objects="$objects $tmp/$(basename "$source" .c).o"
 	done
 	$WASM_LD $LDFLAGS $objects -o "$out.wasm"
+	chmod 644 "$out.wasm"
 	rm -r "$tmp"
 	{
 		echo "compiler: $($CLANG --version | head -n 1)"

@@ -1,6 +1,7 @@
 package plugin
 
 import (
+	"time"
 	"unsafe"
 
 	"forge/abi"
@@ -15,6 +16,7 @@ type Observation struct {
 	Logits        []float32 // of the candidates
 	Picked        int32     // the token that the entry picked, Stop, or -2 while none is
 	Fuel          int64     // units that the call used
+	Took          time.Duration
 }
 
 // Observe has f called after every entry of the rows to come; nil ends it. It is for looking at a chain at work, and
