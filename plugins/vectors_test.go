@@ -180,7 +180,7 @@ func wanted(name string, in table, rc rowCase, w *words) table {
 		}
 		out.logits = slices.Clone(in.logits)
 		for i, x := range in.logits {
-			out.logits[i] = float32(value(x)) * float32(1/at)
+			out.logits[i] = float32(value(x)) / float32(at)
 		}
 		return out
 	case "dist":

@@ -40,6 +40,7 @@ func (m *Manifest) idleAt(e *Entry, slots []value) bool {
 // rest finds out which entries of the chain the settings leave idle, and which stages have no other.
 func (p *Params) rest() {
 	c := p.chain
+	p.plans = make([][]*plan, len(c.units))
 	p.idle, p.idleStage = make([][]bool, len(c.stages)), make([]bool, len(c.stages))
 	for i := range c.stages {
 		s := &c.stages[i]
