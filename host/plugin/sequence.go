@@ -103,7 +103,7 @@ func (c *Chain) each(ctx context.Context, f func(*unit) error) error {
 		if err == nil {
 			err = f(u)
 		}
-		if err != nil && first == nil && !u.skips(ctx, err) {
+		if err != nil && first == nil && !u.m.skips(ctx, err) {
 			first = err
 		}
 	}
