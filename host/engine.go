@@ -265,7 +265,7 @@ func (e *Engine) chain(ctx context.Context, entries []string) (*plugin.Chain, er
 		}
 		links = append(links, plugin.ChainEntry{Module: m, Entry: name})
 	}
-	c, err := e.opt.Runtime.NewChain(ctx, links, e.Vocab.N)
+	c, err := e.opt.Runtime.NewChain(ctx, links, e.Vocab.N, plugin.WithVocab(&e.Vocab.Vocab))
 	if err != nil {
 		return nil, err
 	}

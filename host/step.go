@@ -44,7 +44,7 @@ func (e *Engine) sample(s *sequence, logits []float32) (over string, err error) 
 	if err := s.chain.Accept(s.ctx, s.id, token); err != nil {
 		return "", err
 	}
-	if e.Vocab.EOG[token] && !s.req.IgnoreEOS {
+	if e.Vocab.Ends(token) && !s.req.IgnoreEOS {
 		return "stop", nil
 	}
 	if s.piece, err = e.tok.Decode(s.ctx, s.piece[:0], s.tokens[len(s.tokens)-1:], &s.decode, e.decodeFlags(s)); err != nil {

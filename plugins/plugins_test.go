@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -108,7 +109,11 @@ func hostChain(tb testing.TB, names []string, nVocab int, more ...plugin.Spec) *
 	if err != nil {
 		tb.Fatal(err)
 	}
-	chain, err := rt.NewChain(ctx, entries, nVocab)
+	vocab := &plugin.Vocab{N: nVocab, Model: "gpt2", EOG: []uint32{0}, Texts: func(yield func([]byte) bool) {
+		for i := 0; i < nVocab && yield([]byte(strconv.Itoa(i))); i++ {
+		}
+	}}
+	chain, err := rt.NewChain(ctx, entries, nVocab, plugin.WithVocab(vocab))
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -52,7 +52,7 @@ func TestChain_Host(t *testing.T) {
 // Ensure that both of wazero's engines give the same bits.
 func TestChain_Engines(t *testing.T) {
 	const n = 5000
-	compiled, interpreted := openChain(t, n), openChainWith(t, wazero.NewRuntimeConfigInterpreter(), n)
+	compiled, interpreted := openChain(t, n), openChainWith(t, wazero.NewRuntimeConfigInterpreter(), "sampler", n, nil)
 	for name, logits := range rows(n) {
 		for _, names := range [][]string{{"penalties", "top_k", "top_p", "min_p", "temperature", "dist"}, {"top_p", "temperature", "dist"}, {"min_p", "dist"}, {"dist"}} {
 			rc := rowCase{params: params(repeatPenalty, 1.1), seed: 3, history: []uint32{1, 2, 3, 2}}

@@ -22,6 +22,20 @@ const (
 	repeatLastN
 	frequencyPenalty
 	presencePenalty
+	dynatempRange
+	dynatempExponent
+	typicalP
+	topNSigma
+	xtcProbability
+	xtcThreshold
+	dryMultiplier
+	dryBase
+	dryAllowedLength
+	dryPenaltyLastN
+	drySequenceBreakers
+	logitBias
+	minTokens
+	ignoreEOS
 	nParams
 )
 
@@ -41,11 +55,14 @@ type rowCase struct {
 	seed, draw uint64
 	history    []uint32
 	params     [nParams]float64
+	breakers   string // the slot drySequenceBreakers
+	bias       string // the slot logitBias
+	nPrompt    int    // the rest of the history was generated
 }
 
 // params gives the defaults, changed by the slot, value pairs.
 func params(pairs ...float64) (p [nParams]float64) {
-	p = [nParams]float64{0.8, 40, 0.95, 0.05, 1, 64, 0, 0}
+	p = [nParams]float64{0.8, 40, 0.95, 0.05, 1, 64, 0, 0, 0, 1, 1, -1, 0, 0.1, 0, 1.75, 2, -1}
 	for i := 0; i < len(pairs); i += 2 {
 		p[int(pairs[i])] = pairs[i+1]
 	}
@@ -59,29 +76,53 @@ type chain struct {
 	frame            uint32
 	row, logits, ids uint32
 	history, params  uint32
+	text             uint32
 	names            map[string]string
 	tb               testing.TB
 }
 
-const maxHistory = 4096
+const (
+	maxHistory = 4096
+	maxText    = 4096
+)
 
-func openChain(tb testing.TB, nVocab int) *chain {
-	return openChainWith(tb, wazero.NewRuntimeConfigCompiler(), nVocab)
+// A words is a vocabulary for the tests: what a file would have.
+type words struct {
+	model string
+	texts []string
+	types []int32
+	eog   []uint32
 }
 
-func openChainWith(tb testing.TB, config wazero.RuntimeConfig, nVocab int) *chain {
+func openChain(tb testing.TB, nVocab int) *chain {
+	return openChainWith(tb, wazero.NewRuntimeConfigCompiler(), "sampler", nVocab, nil)
+}
+
+// openWords is openChain with the grant vocab.
+func openWords(tb testing.TB, w *words) *chain {
+	return openChainWith(tb, wazero.NewRuntimeConfigCompiler(), "sampler", len(w.texts), w)
+}
+
+func openChainWith(tb testing.TB, config wazero.RuntimeConfig, module string, nVocab int, w *words) *chain {
 	tb.Helper()
 	c := &chain{tb: tb, nVocab: uint32(nVocab), names: map[string]string{}}
-	c.Guest = guesttest.OpenWith(tb, config, "sampler/sampler.wasm", uint32(8*nVocab)+65536, func(g *guesttest.Guest, f abi.Init) {
+	c.Guest = guesttest.OpenWith(tb, config, "sampler/"+module+".wasm", uint32(64*nVocab)+1<<17, func(g *guesttest.Guest, f abi.Init) {
 		f.SetNVocab(uint32(nVocab))
 		f.SetMaxRows(1)
 		f.SetOffered(abi.CapHistory)
+		slots := params()
+		f.SetConfig(putSlots(g, slots[:]), nParams)
+		if w != nil {
+			f.SetOffered(abi.CapHistory | abi.CapVocab)
+			f.SetVocab(w.put(g))
+		}
 	})
 	c.row = c.Alloc(abi.RowSize)
 	c.logits = c.Alloc(uint32(4 * nVocab))
 	c.ids = c.Alloc(uint32(4 * nVocab))
 	c.history = c.Alloc(4 * maxHistory)
 	c.params = c.Alloc(8 * nParams)
+	c.text = c.Alloc(maxText)
 	at, frame := c.Frame(abi.RowsSize)
 	c.frame = at
 	f := abi.Rows(frame)
@@ -89,6 +130,42 @@ func openChainWith(tb testing.TB, config wazero.RuntimeConfig, nVocab int) *chai
 	f.SetRows(c.row)
 	f.SetNVocab(uint32(nVocab))
 	return c
+}
+
+func putSlots(g *guesttest.Guest, slots []float64) uint32 {
+	var b []byte
+	for _, v := range slots {
+		b = binary.LittleEndian.AppendUint64(b, math.Float64bits(v))
+	}
+	at, _ := g.Put(b)
+	return at
+}
+
+// put lays the vocabulary out as the host does.
+func (w *words) put(g *guesttest.Guest) uint32 {
+	var texts []byte
+	offsets := []uint32{0}
+	var types []uint32
+	for i, s := range w.texts {
+		texts = append(texts, s...)
+		offsets = append(offsets, uint32(len(texts)))
+		if types = append(types, 1); w.types != nil {
+			types[i] = uint32(w.types[i])
+		}
+	}
+	at := g.Alloc(abi.VocabSize)
+	v := abi.Vocab(g.Bytes(at, abi.VocabSize))
+	v.SetN(uint32(len(w.texts)))
+	v.SetTexts(g.Put(texts))
+	put := func(x []uint32) uint32 {
+		at, _ := g.Put(idBytes(x))
+		return at
+	}
+	v.SetOffsets(put(offsets))
+	v.SetTypes(put(types))
+	v.SetEOG(put(w.eog), uint32(len(w.eog)))
+	v.SetModel(g.Put([]byte(w.model)))
+	return at
 }
 
 func floatBytes(x []float32) []byte {
@@ -126,13 +203,23 @@ func (c *chain) load(t table, rc rowCase) {
 	r.SetIDs(c.ids)
 	r.SetSelected(-1)
 	r.SetHistory(c.history, uint32(len(rc.history)))
+	r.SetNHistory(uint32(len(rc.history)))
+	r.SetPos(uint32(len(rc.history)))
+	r.SetNPrompt(uint32(rc.nPrompt))
 	r.SetParams(c.params, nParams)
 	copy(c.Bytes(c.logits, 4*c.nVocab), floatBytes(t.logits))
 	copy(c.Bytes(c.ids, 4*c.nVocab), idBytes(t.ids))
 	copy(c.Bytes(c.history, 4*maxHistory), idBytes(rc.history))
+	slots := c.Bytes(c.params, 8*nParams)
 	for i, p := range rc.params {
-		binary.LittleEndian.PutUint64(c.Bytes(c.params, 8*nParams)[8*i:], math.Float64bits(p))
+		binary.LittleEndian.PutUint64(slots[8*i:], math.Float64bits(p))
 	}
+	copy(c.Bytes(c.text, maxText), rc.breakers+rc.bias)
+	putText := func(slot int, at uint32, s string) {
+		binary.LittleEndian.PutUint64(slots[8*slot:], uint64(len(s))<<32|uint64(at))
+	}
+	putText(drySequenceBreakers, c.text, rc.breakers)
+	putText(logitBias, c.text+uint32(len(rc.breakers)), rc.bias)
 }
 
 // step calls one sampler on the loaded row.

@@ -73,8 +73,12 @@ type unit struct {
 // ChainOption of NewChain.
 type ChainOption func(*Chain)
 
-// WithVocab gives the token texts to guests that were granted vocab.
-func WithVocab(v *Vocab) ChainOption { return func(c *Chain) { c.vocab = v } }
+// WithVocab gives the token texts to guests that were granted vocab. What tokenizers alone need is left out.
+func WithVocab(v *Vocab) ChainOption {
+	texts := &Vocab{N: v.N, Texts: v.Texts, Types: v.Types, Model: v.Model, Pre: v.Pre, EOG: v.EOG, BOS: v.BOS, EOS: v.EOS, UNK: v.UNK, SEP: v.SEP,
+		PAD: v.PAD, AddSpacePrefix: v.AddSpacePrefix, RemoveExtraWhitespaces: v.RemoveExtraWhitespaces}
+	return func(c *Chain) { c.vocab = texts }
+}
 
 // NewChain starts the modules of a chain. Entries run in order.
 func (r *Runtime) NewChain(ctx context.Context, entries []ChainEntry, nVocab int, options ...ChainOption) (*Chain, error) {

@@ -169,7 +169,7 @@ func TestChainParams(t *testing.T) {
 		settings map[string]any
 		want     string
 	}{
-		{map[string]any{"keep_n": 0}, "setting keep_n is 0, its range is 1 to 1e+06 (plugin pair)"},
+		{map[string]any{"keep_n": 0}, "setting keep_n is 0, its range is 1 to 1000000 (plugin pair)"},
 		{map[string]any{"keep_n": 2.5}, "setting keep_n is 2.5, it wants a whole number of 32 bits (plugin pair)"},
 		{map[string]any{"keep_n": "many"}, "setting keep_n is many, it wants a number (plugin pair)"},
 		{map[string]any{"ratio": 1.01}, "setting ratio is 1.01, its range is 0 to 1 (plugin pair)"},

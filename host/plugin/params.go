@@ -19,6 +19,9 @@ type Setting struct {
 type Params struct {
 	chain *Chain
 	slots [][]value // for each unit of the chain, in the manifest's order
+
+	idle      [][]bool // for each entry of each stage: it does nothing at these settings
+	idleStage []bool
 }
 
 // Settings lists what Params takes.
@@ -73,6 +76,7 @@ func (c *Chain) Params(settings map[string]any) (*Params, error) {
 				u.m.spec.Name, n, maxParamText)
 		}
 	}
+	p.rest()
 	return p, nil
 }
 

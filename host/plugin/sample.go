@@ -55,8 +55,11 @@ func (c *Chain) Sample(ctx context.Context, row *Row) (int32, error) {
 	}
 	c.skipped = ""
 	for i := range c.stages {
+		if p.idleStage[i] {
+			continue
+		}
 		s := &c.stages[i]
-		after, id, err := s.run(ctx, row, p, t)
+		after, id, err := s.run(ctx, row, p, p.idle[i], t)
 		if err != nil {
 			if !s.unit.m.skips(ctx, err) {
 				return Stop, err
@@ -105,8 +108,8 @@ func (c *Chain) skip(s *stage, err error) {
 	}
 }
 
-// run sends the table through the entries of one stage.
-func (s *stage) run(ctx context.Context, row *Row, p *Params, t table) (table, int32, error) {
+// run sends the table through the entries of one stage that are not idle.
+func (s *stage) run(ctx context.Context, row *Row, p *Params, idle []bool, t table) (table, int32, error) {
 	u := s.unit
 	if err := u.ready(ctx); err != nil {
 		return t, undecided, err
@@ -120,13 +123,16 @@ func (s *stage) run(ctx context.Context, row *Row, p *Params, t table) (table, i
 	seen := row.History[max(0, len(row.History)-int(u.historyCap)):]
 	copy(u.in.at(u.history, 4*uint32(len(seen))), bytesOf(seen))
 	for i := range s.entries {
+		if idle[i] {
+			continue
+		}
 		e := u.fns[s.entries[i].fn]
 		if u.m.kind.Name == abi.KindProcessor && t.flags&whole == 0 {
 			return t, undecided, fmt.Errorf("plugin %s: %s edits whole rows and stands behind an entry that narrows them: put it first",
 				u.m.spec.Name, s.entries[i].name)
 		}
 		u.frame(row, uint32(len(seen)), t)
-		status, err := u.in.call(ctx, e, u.m.budget(int(t.n)))
+		status, err := u.in.call(ctx, e, u.m.budget(int(t.n)+len(seen)))
 		if err != nil {
 			return t, undecided, err
 		}

@@ -24,6 +24,7 @@ type Vocab struct {
 	AddSpacePrefix         int32 // 0, 1, or -1 where the file does not say
 	RemoveExtraWhitespaces int32
 	Charsmap               []byte
+	EOG                    []uint32 // tokens that end a generation, the one that ends a turn first; for samplers
 }
 
 const maxVocab = 1 << 24 // tokens, and merges
@@ -32,7 +33,7 @@ const maxVocab = 1 << 24 // tokens, and merges
 type vocabLayout struct {
 	record, offsets, texts, scores, types uint32
 	mergeOffsets, merges                  uint32
-	model, pre, charsmap                  uint32
+	model, pre, charsmap, eog             uint32
 	textBytes, mergeBytes                 uint64
 	longest                               int // bytes of the longest text
 }
@@ -86,6 +87,7 @@ func layOutVocab(l *layout, v *Vocab) (*vocabLayout, error) {
 	p.texts = l.take(p.textBytes, 64)
 	p.merges = l.take(p.mergeBytes, 64)
 	p.charsmap = l.take(uint64(len(v.Charsmap)), 64)
+	p.eog = l.take(4*uint64(len(v.EOG)), 64)
 	p.model = l.take(uint64(len(v.Model)), 1)
 	p.pre = l.take(uint64(len(v.Pre)), 1)
 	return p, nil
@@ -133,6 +135,7 @@ func (p *vocabLayout) write(in *instance, v *Vocab) uint32 {
 	r.SetModel(raw(p.model, []byte(v.Model)), uint32(len(v.Model)))
 	r.SetPre(raw(p.pre, []byte(v.Pre)), uint32(len(v.Pre)))
 	r.SetCharsmap(raw(p.charsmap, v.Charsmap), uint32(len(v.Charsmap)))
+	r.SetEOG(raw(p.eog, bytesOf(v.EOG)), uint32(len(v.EOG)))
 	r.SetBOS(v.BOS)
 	r.SetEOS(v.EOS)
 	r.SetUnk(v.UNK)

@@ -3,6 +3,7 @@ package simd
 import (
 	"fmt"
 	"runtime"
+	"strings"
 
 	"forge/gguf"
 	"forge/kernels"
@@ -22,7 +23,7 @@ func Describe() string {
 	if levelErr != nil {
 		return levelErr.Error()
 	}
-	return fmt.Sprintf("kernels for %s; %s=scalar|avx2|avxvnni forces a lower one", level, isaVariable)
+	return fmt.Sprintf("kernels for %s; %s=%s forces a rung", level, isaVariable, strings.Join(isaNames[:], "|"))
 }
 
 // Compile lowers the segment to steps that allocate nothing.

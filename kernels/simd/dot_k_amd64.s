@@ -257,6 +257,171 @@ block2:
 	VPMADDWD       Y1, Y5, Y5
 	VPERM2I128     $0x20, Y5, Y4, Y3
 	VPERM2I128     $0x31, Y5, Y4, Y4
+	VMOVDQU        64(DI), Y5
+	VMOVDQU        16(AX), Y6
+	VPSRLW         $0x02, Y6, Y6
+	VPAND          Y0, Y6, Y6
+	VPMADDUBSW     Y5, Y6, Y6
+	VPMADDWD       Y1, Y6, Y6
+	VMOVDQU        16(AX)(DX*1), Y7
+	VPSRLW         $0x02, Y7, Y7
+	VPAND          Y0, Y7, Y7
+	VPMADDUBSW     Y5, Y7, Y7
+	VPMADDWD       Y1, Y7, Y7
+	VPACKSSDW      Y7, Y6, Y6
+	VPMADDWD       Y1, Y6, Y6
+	VMOVDQU        16(AX)(DX*2), Y7
+	VPSRLW         $0x02, Y7, Y7
+	VPAND          Y0, Y7, Y7
+	VPMADDUBSW     Y5, Y7, Y7
+	VPMADDWD       Y1, Y7, Y7
+	VMOVDQU        16(CX), Y8
+	VPSRLW         $0x02, Y8, Y8
+	VPAND          Y0, Y8, Y8
+	VPMADDUBSW     Y5, Y8, Y8
+	VPMADDWD       Y1, Y8, Y8
+	VPACKSSDW      Y8, Y7, Y7
+	VPMADDWD       Y1, Y7, Y7
+	VPACKSSDW      Y7, Y6, Y6
+	VPMADDWD       Y1, Y6, Y6
+	VMOVDQU        16(AX)(DX*4), Y7
+	VPSRLW         $0x02, Y7, Y7
+	VPAND          Y0, Y7, Y7
+	VPMADDUBSW     Y5, Y7, Y7
+	VPMADDWD       Y1, Y7, Y7
+	VMOVDQU        16(CX)(DX*2), Y8
+	VPSRLW         $0x02, Y8, Y8
+	VPAND          Y0, Y8, Y8
+	VPMADDUBSW     Y5, Y8, Y8
+	VPMADDWD       Y1, Y8, Y8
+	VPACKSSDW      Y8, Y7, Y7
+	VPMADDWD       Y1, Y7, Y7
+	VMOVDQU        16(AX)(BX*2), Y8
+	VPSRLW         $0x02, Y8, Y8
+	VPAND          Y0, Y8, Y8
+	VPMADDUBSW     Y5, Y8, Y8
+	VPMADDWD       Y1, Y8, Y8
+	VMOVDQU        16(CX)(DX*4), Y9
+	VPSRLW         $0x02, Y9, Y9
+	VPAND          Y0, Y9, Y9
+	VPMADDUBSW     Y5, Y9, Y9
+	VPMADDWD       Y1, Y9, Y9
+	VPACKSSDW      Y9, Y8, Y8
+	VPMADDWD       Y1, Y8, Y8
+	VPACKSSDW      Y8, Y7, Y7
+	VPMADDWD       Y1, Y7, Y7
+	VPERM2I128     $0x20, Y7, Y6, Y5
+	VPERM2I128     $0x31, Y7, Y6, Y6
+	VMOVDQU        128(DI), Y7
+	VMOVDQU        16(AX), Y8
+	VPSRLW         $0x04, Y8, Y8
+	VPAND          Y0, Y8, Y8
+	VPMADDUBSW     Y7, Y8, Y8
+	VPMADDWD       Y1, Y8, Y8
+	VMOVDQU        16(AX)(DX*1), Y9
+	VPSRLW         $0x04, Y9, Y9
+	VPAND          Y0, Y9, Y9
+	VPMADDUBSW     Y7, Y9, Y9
+	VPMADDWD       Y1, Y9, Y9
+	VPACKSSDW      Y9, Y8, Y8
+	VPMADDWD       Y1, Y8, Y8
+	VMOVDQU        16(AX)(DX*2), Y9
+	VPSRLW         $0x04, Y9, Y9
+	VPAND          Y0, Y9, Y9
+	VPMADDUBSW     Y7, Y9, Y9
+	VPMADDWD       Y1, Y9, Y9
+	VMOVDQU        16(CX), Y10
+	VPSRLW         $0x04, Y10, Y10
+	VPAND          Y0, Y10, Y10
+	VPMADDUBSW     Y7, Y10, Y10
+	VPMADDWD       Y1, Y10, Y10
+	VPACKSSDW      Y10, Y9, Y9
+	VPMADDWD       Y1, Y9, Y9
+	VPACKSSDW      Y9, Y8, Y8
+	VPMADDWD       Y1, Y8, Y8
+	VMOVDQU        16(AX)(DX*4), Y9
+	VPSRLW         $0x04, Y9, Y9
+	VPAND          Y0, Y9, Y9
+	VPMADDUBSW     Y7, Y9, Y9
+	VPMADDWD       Y1, Y9, Y9
+	VMOVDQU        16(CX)(DX*2), Y10
+	VPSRLW         $0x04, Y10, Y10
+	VPAND          Y0, Y10, Y10
+	VPMADDUBSW     Y7, Y10, Y10
+	VPMADDWD       Y1, Y10, Y10
+	VPACKSSDW      Y10, Y9, Y9
+	VPMADDWD       Y1, Y9, Y9
+	VMOVDQU        16(AX)(BX*2), Y10
+	VPSRLW         $0x04, Y10, Y10
+	VPAND          Y0, Y10, Y10
+	VPMADDUBSW     Y7, Y10, Y10
+	VPMADDWD       Y1, Y10, Y10
+	VMOVDQU        16(CX)(DX*4), Y11
+	VPSRLW         $0x04, Y11, Y11
+	VPAND          Y0, Y11, Y11
+	VPMADDUBSW     Y7, Y11, Y11
+	VPMADDWD       Y1, Y11, Y11
+	VPACKSSDW      Y11, Y10, Y10
+	VPMADDWD       Y1, Y10, Y10
+	VPACKSSDW      Y10, Y9, Y9
+	VPMADDWD       Y1, Y9, Y9
+	VPERM2I128     $0x20, Y9, Y8, Y7
+	VPERM2I128     $0x31, Y9, Y8, Y8
+	VMOVDQU        192(DI), Y9
+	VMOVDQU        16(AX), Y10
+	VPSRLW         $0x06, Y10, Y10
+	VPAND          Y0, Y10, Y10
+	VPMADDUBSW     Y9, Y10, Y10
+	VPMADDWD       Y1, Y10, Y10
+	VMOVDQU        16(AX)(DX*1), Y11
+	VPSRLW         $0x06, Y11, Y11
+	VPAND          Y0, Y11, Y11
+	VPMADDUBSW     Y9, Y11, Y11
+	VPMADDWD       Y1, Y11, Y11
+	VPACKSSDW      Y11, Y10, Y10
+	VPMADDWD       Y1, Y10, Y10
+	VMOVDQU        16(AX)(DX*2), Y11
+	VPSRLW         $0x06, Y11, Y11
+	VPAND          Y0, Y11, Y11
+	VPMADDUBSW     Y9, Y11, Y11
+	VPMADDWD       Y1, Y11, Y11
+	VMOVDQU        16(CX), Y12
+	VPSRLW         $0x06, Y12, Y12
+	VPAND          Y0, Y12, Y12
+	VPMADDUBSW     Y9, Y12, Y12
+	VPMADDWD       Y1, Y12, Y12
+	VPACKSSDW      Y12, Y11, Y11
+	VPMADDWD       Y1, Y11, Y11
+	VPACKSSDW      Y11, Y10, Y10
+	VPMADDWD       Y1, Y10, Y10
+	VMOVDQU        16(AX)(DX*4), Y11
+	VPSRLW         $0x06, Y11, Y11
+	VPAND          Y0, Y11, Y11
+	VPMADDUBSW     Y9, Y11, Y11
+	VPMADDWD       Y1, Y11, Y11
+	VMOVDQU        16(CX)(DX*2), Y12
+	VPSRLW         $0x06, Y12, Y12
+	VPAND          Y0, Y12, Y12
+	VPMADDUBSW     Y9, Y12, Y12
+	VPMADDWD       Y1, Y12, Y12
+	VPACKSSDW      Y12, Y11, Y11
+	VPMADDWD       Y1, Y11, Y11
+	VMOVDQU        16(AX)(BX*2), Y12
+	VPSRLW         $0x06, Y12, Y12
+	VPAND          Y0, Y12, Y12
+	VPMADDUBSW     Y9, Y12, Y12
+	VPMADDWD       Y1, Y12, Y12
+	VMOVDQU        16(CX)(DX*4), Y13
+	VPSRLW         $0x06, Y13, Y13
+	VPAND          Y0, Y13, Y13
+	VPMADDUBSW     Y9, Y13, Y13
+	VPMADDWD       Y1, Y13, Y13
+	VPACKSSDW      Y13, Y12, Y12
+	VPMADDWD       Y1, Y12, Y12
+	VPACKSSDW      Y12, Y11, Y11
+	VPMADDWD       Y1, Y11, Y11
+	VPERM2I128     $0x20, Y11, Y10, Y9
+	VPERM2I128     $0x31, Y11, Y10, Y10
 	VPMULLD        768(SP), Y3, Y3
 	VPMULLD        1024(SP), Y4, Y4
 	VPADDD         Y4, Y3, Y3
@@ -268,204 +433,39 @@ block2:
 	VFMADD231PS    256(SP), Y4, Y2
 	VBROADCASTSS   60(DI), Y4
 	VFMADD231PS    512(SP), Y4, Y2
-	VMOVDQU        64(DI), Y3
-	VMOVDQU        16(AX), Y4
-	VPSRLW         $0x02, Y4, Y4
-	VPAND          Y0, Y4, Y4
-	VPMADDUBSW     Y3, Y4, Y4
-	VPMADDWD       Y1, Y4, Y4
-	VMOVDQU        16(AX)(DX*1), Y5
-	VPSRLW         $0x02, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VPMADDUBSW     Y3, Y5, Y5
-	VPMADDWD       Y1, Y5, Y5
-	VPACKSSDW      Y5, Y4, Y4
-	VPMADDWD       Y1, Y4, Y4
-	VMOVDQU        16(AX)(DX*2), Y5
-	VPSRLW         $0x02, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VPMADDUBSW     Y3, Y5, Y5
-	VPMADDWD       Y1, Y5, Y5
-	VMOVDQU        16(CX), Y6
-	VPSRLW         $0x02, Y6, Y6
-	VPAND          Y0, Y6, Y6
-	VPMADDUBSW     Y3, Y6, Y6
-	VPMADDWD       Y1, Y6, Y6
-	VPACKSSDW      Y6, Y5, Y5
-	VPMADDWD       Y1, Y5, Y5
-	VPACKSSDW      Y5, Y4, Y4
-	VPMADDWD       Y1, Y4, Y4
-	VMOVDQU        16(AX)(DX*4), Y5
-	VPSRLW         $0x02, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VPMADDUBSW     Y3, Y5, Y5
-	VPMADDWD       Y1, Y5, Y5
-	VMOVDQU        16(CX)(DX*2), Y6
-	VPSRLW         $0x02, Y6, Y6
-	VPAND          Y0, Y6, Y6
-	VPMADDUBSW     Y3, Y6, Y6
-	VPMADDWD       Y1, Y6, Y6
-	VPACKSSDW      Y6, Y5, Y5
-	VPMADDWD       Y1, Y5, Y5
-	VMOVDQU        16(AX)(BX*2), Y6
-	VPSRLW         $0x02, Y6, Y6
-	VPAND          Y0, Y6, Y6
-	VPMADDUBSW     Y3, Y6, Y6
-	VPMADDWD       Y1, Y6, Y6
-	VMOVDQU        16(CX)(DX*4), Y7
-	VPSRLW         $0x02, Y7, Y7
-	VPAND          Y0, Y7, Y7
-	VPMADDUBSW     Y3, Y7, Y7
-	VPMADDWD       Y1, Y7, Y7
-	VPACKSSDW      Y7, Y6, Y6
-	VPMADDWD       Y1, Y6, Y6
-	VPACKSSDW      Y6, Y5, Y5
-	VPMADDWD       Y1, Y5, Y5
-	VPERM2I128     $0x20, Y5, Y4, Y3
-	VPERM2I128     $0x31, Y5, Y4, Y4
-	VPMULLD        800(SP), Y3, Y3
-	VPMULLD        1056(SP), Y4, Y4
-	VPADDD         Y4, Y3, Y3
-	VCVTDQ2PS      Y3, Y3
-	VBROADCASTSS   96(DI), Y4
-	VMULPS         32(SP), Y4, Y4
-	VFMADD231PS    Y3, Y4, Y2
-	VBROADCASTSS   120(DI), Y4
-	VFMADD231PS    288(SP), Y4, Y2
-	VBROADCASTSS   124(DI), Y4
-	VFMADD231PS    544(SP), Y4, Y2
-	VMOVDQU        128(DI), Y3
-	VMOVDQU        16(AX), Y4
-	VPSRLW         $0x04, Y4, Y4
-	VPAND          Y0, Y4, Y4
-	VPMADDUBSW     Y3, Y4, Y4
-	VPMADDWD       Y1, Y4, Y4
-	VMOVDQU        16(AX)(DX*1), Y5
-	VPSRLW         $0x04, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VPMADDUBSW     Y3, Y5, Y5
-	VPMADDWD       Y1, Y5, Y5
-	VPACKSSDW      Y5, Y4, Y4
-	VPMADDWD       Y1, Y4, Y4
-	VMOVDQU        16(AX)(DX*2), Y5
-	VPSRLW         $0x04, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VPMADDUBSW     Y3, Y5, Y5
-	VPMADDWD       Y1, Y5, Y5
-	VMOVDQU        16(CX), Y6
-	VPSRLW         $0x04, Y6, Y6
-	VPAND          Y0, Y6, Y6
-	VPMADDUBSW     Y3, Y6, Y6
-	VPMADDWD       Y1, Y6, Y6
-	VPACKSSDW      Y6, Y5, Y5
-	VPMADDWD       Y1, Y5, Y5
-	VPACKSSDW      Y5, Y4, Y4
-	VPMADDWD       Y1, Y4, Y4
-	VMOVDQU        16(AX)(DX*4), Y5
-	VPSRLW         $0x04, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VPMADDUBSW     Y3, Y5, Y5
-	VPMADDWD       Y1, Y5, Y5
-	VMOVDQU        16(CX)(DX*2), Y6
-	VPSRLW         $0x04, Y6, Y6
-	VPAND          Y0, Y6, Y6
-	VPMADDUBSW     Y3, Y6, Y6
-	VPMADDWD       Y1, Y6, Y6
-	VPACKSSDW      Y6, Y5, Y5
-	VPMADDWD       Y1, Y5, Y5
-	VMOVDQU        16(AX)(BX*2), Y6
-	VPSRLW         $0x04, Y6, Y6
-	VPAND          Y0, Y6, Y6
-	VPMADDUBSW     Y3, Y6, Y6
-	VPMADDWD       Y1, Y6, Y6
-	VMOVDQU        16(CX)(DX*4), Y7
-	VPSRLW         $0x04, Y7, Y7
-	VPAND          Y0, Y7, Y7
-	VPMADDUBSW     Y3, Y7, Y7
-	VPMADDWD       Y1, Y7, Y7
-	VPACKSSDW      Y7, Y6, Y6
-	VPMADDWD       Y1, Y6, Y6
-	VPACKSSDW      Y6, Y5, Y5
-	VPMADDWD       Y1, Y5, Y5
-	VPERM2I128     $0x20, Y5, Y4, Y3
-	VPERM2I128     $0x31, Y5, Y4, Y4
-	VPMULLD        832(SP), Y3, Y3
-	VPMULLD        1088(SP), Y4, Y4
-	VPADDD         Y4, Y3, Y3
-	VCVTDQ2PS      Y3, Y3
-	VBROADCASTSS   160(DI), Y4
-	VMULPS         64(SP), Y4, Y4
-	VFMADD231PS    Y3, Y4, Y2
-	VBROADCASTSS   184(DI), Y4
-	VFMADD231PS    320(SP), Y4, Y2
-	VBROADCASTSS   188(DI), Y4
-	VFMADD231PS    576(SP), Y4, Y2
-	VMOVDQU        192(DI), Y3
-	VMOVDQU        16(AX), Y4
-	VPSRLW         $0x06, Y4, Y4
-	VPAND          Y0, Y4, Y4
-	VPMADDUBSW     Y3, Y4, Y4
-	VPMADDWD       Y1, Y4, Y4
-	VMOVDQU        16(AX)(DX*1), Y5
-	VPSRLW         $0x06, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VPMADDUBSW     Y3, Y5, Y5
-	VPMADDWD       Y1, Y5, Y5
-	VPACKSSDW      Y5, Y4, Y4
-	VPMADDWD       Y1, Y4, Y4
-	VMOVDQU        16(AX)(DX*2), Y5
-	VPSRLW         $0x06, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VPMADDUBSW     Y3, Y5, Y5
-	VPMADDWD       Y1, Y5, Y5
-	VMOVDQU        16(CX), Y6
-	VPSRLW         $0x06, Y6, Y6
-	VPAND          Y0, Y6, Y6
-	VPMADDUBSW     Y3, Y6, Y6
-	VPMADDWD       Y1, Y6, Y6
-	VPACKSSDW      Y6, Y5, Y5
-	VPMADDWD       Y1, Y5, Y5
-	VPACKSSDW      Y5, Y4, Y4
-	VPMADDWD       Y1, Y4, Y4
-	VMOVDQU        16(AX)(DX*4), Y5
-	VPSRLW         $0x06, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VPMADDUBSW     Y3, Y5, Y5
-	VPMADDWD       Y1, Y5, Y5
-	VMOVDQU        16(CX)(DX*2), Y6
-	VPSRLW         $0x06, Y6, Y6
-	VPAND          Y0, Y6, Y6
-	VPMADDUBSW     Y3, Y6, Y6
-	VPMADDWD       Y1, Y6, Y6
-	VPACKSSDW      Y6, Y5, Y5
-	VPMADDWD       Y1, Y5, Y5
-	VMOVDQU        16(AX)(BX*2), Y6
-	VPSRLW         $0x06, Y6, Y6
-	VPAND          Y0, Y6, Y6
-	VPMADDUBSW     Y3, Y6, Y6
-	VPMADDWD       Y1, Y6, Y6
-	VMOVDQU        16(CX)(DX*4), Y7
-	VPSRLW         $0x06, Y7, Y7
-	VPAND          Y0, Y7, Y7
-	VPMADDUBSW     Y3, Y7, Y7
-	VPMADDWD       Y1, Y7, Y7
-	VPACKSSDW      Y7, Y6, Y6
-	VPMADDWD       Y1, Y6, Y6
-	VPACKSSDW      Y6, Y5, Y5
-	VPMADDWD       Y1, Y5, Y5
-	VPERM2I128     $0x20, Y5, Y4, Y3
-	VPERM2I128     $0x31, Y5, Y4, Y4
-	VPMULLD        864(SP), Y3, Y3
-	VPMULLD        1120(SP), Y4, Y4
-	VPADDD         Y4, Y3, Y3
-	VCVTDQ2PS      Y3, Y3
-	VBROADCASTSS   224(DI), Y4
-	VMULPS         96(SP), Y4, Y4
-	VFMADD231PS    Y3, Y4, Y2
-	VBROADCASTSS   248(DI), Y4
-	VFMADD231PS    352(SP), Y4, Y2
-	VBROADCASTSS   252(DI), Y4
-	VFMADD231PS    608(SP), Y4, Y2
+	VPMULLD        800(SP), Y5, Y5
+	VPMULLD        1056(SP), Y6, Y6
+	VPADDD         Y6, Y5, Y5
+	VCVTDQ2PS      Y5, Y5
+	VBROADCASTSS   96(DI), Y3
+	VMULPS         32(SP), Y3, Y3
+	VFMADD231PS    Y5, Y3, Y2
+	VBROADCASTSS   120(DI), Y3
+	VFMADD231PS    288(SP), Y3, Y2
+	VBROADCASTSS   124(DI), Y3
+	VFMADD231PS    544(SP), Y3, Y2
+	VPMULLD        832(SP), Y7, Y7
+	VPMULLD        1088(SP), Y8, Y8
+	VPADDD         Y8, Y7, Y7
+	VCVTDQ2PS      Y7, Y7
+	VBROADCASTSS   160(DI), Y3
+	VMULPS         64(SP), Y3, Y3
+	VFMADD231PS    Y7, Y3, Y2
+	VBROADCASTSS   184(DI), Y3
+	VFMADD231PS    320(SP), Y3, Y2
+	VBROADCASTSS   188(DI), Y3
+	VFMADD231PS    576(SP), Y3, Y2
+	VPMULLD        864(SP), Y9, Y9
+	VPMULLD        1120(SP), Y10, Y10
+	VPADDD         Y10, Y9, Y9
+	VCVTDQ2PS      Y9, Y9
+	VBROADCASTSS   224(DI), Y3
+	VMULPS         96(SP), Y3, Y3
+	VFMADD231PS    Y9, Y3, Y2
+	VBROADCASTSS   248(DI), Y3
+	VFMADD231PS    352(SP), Y3, Y2
+	VBROADCASTSS   252(DI), Y3
+	VFMADD231PS    608(SP), Y3, Y2
 	VMOVDQU        256(DI), Y3
 	VPAND          48(AX), Y0, Y4
 	VPMADDUBSW     Y3, Y4, Y4
@@ -505,6 +505,171 @@ block2:
 	VPMADDWD       Y1, Y5, Y5
 	VPERM2I128     $0x20, Y5, Y4, Y3
 	VPERM2I128     $0x31, Y5, Y4, Y4
+	VMOVDQU        320(DI), Y5
+	VMOVDQU        48(AX), Y6
+	VPSRLW         $0x02, Y6, Y6
+	VPAND          Y0, Y6, Y6
+	VPMADDUBSW     Y5, Y6, Y6
+	VPMADDWD       Y1, Y6, Y6
+	VMOVDQU        48(AX)(DX*1), Y7
+	VPSRLW         $0x02, Y7, Y7
+	VPAND          Y0, Y7, Y7
+	VPMADDUBSW     Y5, Y7, Y7
+	VPMADDWD       Y1, Y7, Y7
+	VPACKSSDW      Y7, Y6, Y6
+	VPMADDWD       Y1, Y6, Y6
+	VMOVDQU        48(AX)(DX*2), Y7
+	VPSRLW         $0x02, Y7, Y7
+	VPAND          Y0, Y7, Y7
+	VPMADDUBSW     Y5, Y7, Y7
+	VPMADDWD       Y1, Y7, Y7
+	VMOVDQU        48(CX), Y8
+	VPSRLW         $0x02, Y8, Y8
+	VPAND          Y0, Y8, Y8
+	VPMADDUBSW     Y5, Y8, Y8
+	VPMADDWD       Y1, Y8, Y8
+	VPACKSSDW      Y8, Y7, Y7
+	VPMADDWD       Y1, Y7, Y7
+	VPACKSSDW      Y7, Y6, Y6
+	VPMADDWD       Y1, Y6, Y6
+	VMOVDQU        48(AX)(DX*4), Y7
+	VPSRLW         $0x02, Y7, Y7
+	VPAND          Y0, Y7, Y7
+	VPMADDUBSW     Y5, Y7, Y7
+	VPMADDWD       Y1, Y7, Y7
+	VMOVDQU        48(CX)(DX*2), Y8
+	VPSRLW         $0x02, Y8, Y8
+	VPAND          Y0, Y8, Y8
+	VPMADDUBSW     Y5, Y8, Y8
+	VPMADDWD       Y1, Y8, Y8
+	VPACKSSDW      Y8, Y7, Y7
+	VPMADDWD       Y1, Y7, Y7
+	VMOVDQU        48(AX)(BX*2), Y8
+	VPSRLW         $0x02, Y8, Y8
+	VPAND          Y0, Y8, Y8
+	VPMADDUBSW     Y5, Y8, Y8
+	VPMADDWD       Y1, Y8, Y8
+	VMOVDQU        48(CX)(DX*4), Y9
+	VPSRLW         $0x02, Y9, Y9
+	VPAND          Y0, Y9, Y9
+	VPMADDUBSW     Y5, Y9, Y9
+	VPMADDWD       Y1, Y9, Y9
+	VPACKSSDW      Y9, Y8, Y8
+	VPMADDWD       Y1, Y8, Y8
+	VPACKSSDW      Y8, Y7, Y7
+	VPMADDWD       Y1, Y7, Y7
+	VPERM2I128     $0x20, Y7, Y6, Y5
+	VPERM2I128     $0x31, Y7, Y6, Y6
+	VMOVDQU        384(DI), Y7
+	VMOVDQU        48(AX), Y8
+	VPSRLW         $0x04, Y8, Y8
+	VPAND          Y0, Y8, Y8
+	VPMADDUBSW     Y7, Y8, Y8
+	VPMADDWD       Y1, Y8, Y8
+	VMOVDQU        48(AX)(DX*1), Y9
+	VPSRLW         $0x04, Y9, Y9
+	VPAND          Y0, Y9, Y9
+	VPMADDUBSW     Y7, Y9, Y9
+	VPMADDWD       Y1, Y9, Y9
+	VPACKSSDW      Y9, Y8, Y8
+	VPMADDWD       Y1, Y8, Y8
+	VMOVDQU        48(AX)(DX*2), Y9
+	VPSRLW         $0x04, Y9, Y9
+	VPAND          Y0, Y9, Y9
+	VPMADDUBSW     Y7, Y9, Y9
+	VPMADDWD       Y1, Y9, Y9
+	VMOVDQU        48(CX), Y10
+	VPSRLW         $0x04, Y10, Y10
+	VPAND          Y0, Y10, Y10
+	VPMADDUBSW     Y7, Y10, Y10
+	VPMADDWD       Y1, Y10, Y10
+	VPACKSSDW      Y10, Y9, Y9
+	VPMADDWD       Y1, Y9, Y9
+	VPACKSSDW      Y9, Y8, Y8
+	VPMADDWD       Y1, Y8, Y8
+	VMOVDQU        48(AX)(DX*4), Y9
+	VPSRLW         $0x04, Y9, Y9
+	VPAND          Y0, Y9, Y9
+	VPMADDUBSW     Y7, Y9, Y9
+	VPMADDWD       Y1, Y9, Y9
+	VMOVDQU        48(CX)(DX*2), Y10
+	VPSRLW         $0x04, Y10, Y10
+	VPAND          Y0, Y10, Y10
+	VPMADDUBSW     Y7, Y10, Y10
+	VPMADDWD       Y1, Y10, Y10
+	VPACKSSDW      Y10, Y9, Y9
+	VPMADDWD       Y1, Y9, Y9
+	VMOVDQU        48(AX)(BX*2), Y10
+	VPSRLW         $0x04, Y10, Y10
+	VPAND          Y0, Y10, Y10
+	VPMADDUBSW     Y7, Y10, Y10
+	VPMADDWD       Y1, Y10, Y10
+	VMOVDQU        48(CX)(DX*4), Y11
+	VPSRLW         $0x04, Y11, Y11
+	VPAND          Y0, Y11, Y11
+	VPMADDUBSW     Y7, Y11, Y11
+	VPMADDWD       Y1, Y11, Y11
+	VPACKSSDW      Y11, Y10, Y10
+	VPMADDWD       Y1, Y10, Y10
+	VPACKSSDW      Y10, Y9, Y9
+	VPMADDWD       Y1, Y9, Y9
+	VPERM2I128     $0x20, Y9, Y8, Y7
+	VPERM2I128     $0x31, Y9, Y8, Y8
+	VMOVDQU        448(DI), Y9
+	VMOVDQU        48(AX), Y10
+	VPSRLW         $0x06, Y10, Y10
+	VPAND          Y0, Y10, Y10
+	VPMADDUBSW     Y9, Y10, Y10
+	VPMADDWD       Y1, Y10, Y10
+	VMOVDQU        48(AX)(DX*1), Y11
+	VPSRLW         $0x06, Y11, Y11
+	VPAND          Y0, Y11, Y11
+	VPMADDUBSW     Y9, Y11, Y11
+	VPMADDWD       Y1, Y11, Y11
+	VPACKSSDW      Y11, Y10, Y10
+	VPMADDWD       Y1, Y10, Y10
+	VMOVDQU        48(AX)(DX*2), Y11
+	VPSRLW         $0x06, Y11, Y11
+	VPAND          Y0, Y11, Y11
+	VPMADDUBSW     Y9, Y11, Y11
+	VPMADDWD       Y1, Y11, Y11
+	VMOVDQU        48(CX), Y12
+	VPSRLW         $0x06, Y12, Y12
+	VPAND          Y0, Y12, Y12
+	VPMADDUBSW     Y9, Y12, Y12
+	VPMADDWD       Y1, Y12, Y12
+	VPACKSSDW      Y12, Y11, Y11
+	VPMADDWD       Y1, Y11, Y11
+	VPACKSSDW      Y11, Y10, Y10
+	VPMADDWD       Y1, Y10, Y10
+	VMOVDQU        48(AX)(DX*4), Y11
+	VPSRLW         $0x06, Y11, Y11
+	VPAND          Y0, Y11, Y11
+	VPMADDUBSW     Y9, Y11, Y11
+	VPMADDWD       Y1, Y11, Y11
+	VMOVDQU        48(CX)(DX*2), Y12
+	VPSRLW         $0x06, Y12, Y12
+	VPAND          Y0, Y12, Y12
+	VPMADDUBSW     Y9, Y12, Y12
+	VPMADDWD       Y1, Y12, Y12
+	VPACKSSDW      Y12, Y11, Y11
+	VPMADDWD       Y1, Y11, Y11
+	VMOVDQU        48(AX)(BX*2), Y12
+	VPSRLW         $0x06, Y12, Y12
+	VPAND          Y0, Y12, Y12
+	VPMADDUBSW     Y9, Y12, Y12
+	VPMADDWD       Y1, Y12, Y12
+	VMOVDQU        48(CX)(DX*4), Y13
+	VPSRLW         $0x06, Y13, Y13
+	VPAND          Y0, Y13, Y13
+	VPMADDUBSW     Y9, Y13, Y13
+	VPMADDWD       Y1, Y13, Y13
+	VPACKSSDW      Y13, Y12, Y12
+	VPMADDWD       Y1, Y12, Y12
+	VPACKSSDW      Y12, Y11, Y11
+	VPMADDWD       Y1, Y11, Y11
+	VPERM2I128     $0x20, Y11, Y10, Y9
+	VPERM2I128     $0x31, Y11, Y10, Y10
 	VPMULLD        896(SP), Y3, Y3
 	VPMULLD        1152(SP), Y4, Y4
 	VPADDD         Y4, Y3, Y3
@@ -516,204 +681,39 @@ block2:
 	VFMADD231PS    384(SP), Y4, Y2
 	VBROADCASTSS   316(DI), Y4
 	VFMADD231PS    640(SP), Y4, Y2
-	VMOVDQU        320(DI), Y3
-	VMOVDQU        48(AX), Y4
-	VPSRLW         $0x02, Y4, Y4
-	VPAND          Y0, Y4, Y4
-	VPMADDUBSW     Y3, Y4, Y4
-	VPMADDWD       Y1, Y4, Y4
-	VMOVDQU        48(AX)(DX*1), Y5
-	VPSRLW         $0x02, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VPMADDUBSW     Y3, Y5, Y5
-	VPMADDWD       Y1, Y5, Y5
-	VPACKSSDW      Y5, Y4, Y4
-	VPMADDWD       Y1, Y4, Y4
-	VMOVDQU        48(AX)(DX*2), Y5
-	VPSRLW         $0x02, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VPMADDUBSW     Y3, Y5, Y5
-	VPMADDWD       Y1, Y5, Y5
-	VMOVDQU        48(CX), Y6
-	VPSRLW         $0x02, Y6, Y6
-	VPAND          Y0, Y6, Y6
-	VPMADDUBSW     Y3, Y6, Y6
-	VPMADDWD       Y1, Y6, Y6
-	VPACKSSDW      Y6, Y5, Y5
-	VPMADDWD       Y1, Y5, Y5
-	VPACKSSDW      Y5, Y4, Y4
-	VPMADDWD       Y1, Y4, Y4
-	VMOVDQU        48(AX)(DX*4), Y5
-	VPSRLW         $0x02, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VPMADDUBSW     Y3, Y5, Y5
-	VPMADDWD       Y1, Y5, Y5
-	VMOVDQU        48(CX)(DX*2), Y6
-	VPSRLW         $0x02, Y6, Y6
-	VPAND          Y0, Y6, Y6
-	VPMADDUBSW     Y3, Y6, Y6
-	VPMADDWD       Y1, Y6, Y6
-	VPACKSSDW      Y6, Y5, Y5
-	VPMADDWD       Y1, Y5, Y5
-	VMOVDQU        48(AX)(BX*2), Y6
-	VPSRLW         $0x02, Y6, Y6
-	VPAND          Y0, Y6, Y6
-	VPMADDUBSW     Y3, Y6, Y6
-	VPMADDWD       Y1, Y6, Y6
-	VMOVDQU        48(CX)(DX*4), Y7
-	VPSRLW         $0x02, Y7, Y7
-	VPAND          Y0, Y7, Y7
-	VPMADDUBSW     Y3, Y7, Y7
-	VPMADDWD       Y1, Y7, Y7
-	VPACKSSDW      Y7, Y6, Y6
-	VPMADDWD       Y1, Y6, Y6
-	VPACKSSDW      Y6, Y5, Y5
-	VPMADDWD       Y1, Y5, Y5
-	VPERM2I128     $0x20, Y5, Y4, Y3
-	VPERM2I128     $0x31, Y5, Y4, Y4
-	VPMULLD        928(SP), Y3, Y3
-	VPMULLD        1184(SP), Y4, Y4
-	VPADDD         Y4, Y3, Y3
-	VCVTDQ2PS      Y3, Y3
-	VBROADCASTSS   352(DI), Y4
-	VMULPS         160(SP), Y4, Y4
-	VFMADD231PS    Y3, Y4, Y2
-	VBROADCASTSS   376(DI), Y4
-	VFMADD231PS    416(SP), Y4, Y2
-	VBROADCASTSS   380(DI), Y4
-	VFMADD231PS    672(SP), Y4, Y2
-	VMOVDQU        384(DI), Y3
-	VMOVDQU        48(AX), Y4
-	VPSRLW         $0x04, Y4, Y4
-	VPAND          Y0, Y4, Y4
-	VPMADDUBSW     Y3, Y4, Y4
-	VPMADDWD       Y1, Y4, Y4
-	VMOVDQU        48(AX)(DX*1), Y5
-	VPSRLW         $0x04, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VPMADDUBSW     Y3, Y5, Y5
-	VPMADDWD       Y1, Y5, Y5
-	VPACKSSDW      Y5, Y4, Y4
-	VPMADDWD       Y1, Y4, Y4
-	VMOVDQU        48(AX)(DX*2), Y5
-	VPSRLW         $0x04, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VPMADDUBSW     Y3, Y5, Y5
-	VPMADDWD       Y1, Y5, Y5
-	VMOVDQU        48(CX), Y6
-	VPSRLW         $0x04, Y6, Y6
-	VPAND          Y0, Y6, Y6
-	VPMADDUBSW     Y3, Y6, Y6
-	VPMADDWD       Y1, Y6, Y6
-	VPACKSSDW      Y6, Y5, Y5
-	VPMADDWD       Y1, Y5, Y5
-	VPACKSSDW      Y5, Y4, Y4
-	VPMADDWD       Y1, Y4, Y4
-	VMOVDQU        48(AX)(DX*4), Y5
-	VPSRLW         $0x04, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VPMADDUBSW     Y3, Y5, Y5
-	VPMADDWD       Y1, Y5, Y5
-	VMOVDQU        48(CX)(DX*2), Y6
-	VPSRLW         $0x04, Y6, Y6
-	VPAND          Y0, Y6, Y6
-	VPMADDUBSW     Y3, Y6, Y6
-	VPMADDWD       Y1, Y6, Y6
-	VPACKSSDW      Y6, Y5, Y5
-	VPMADDWD       Y1, Y5, Y5
-	VMOVDQU        48(AX)(BX*2), Y6
-	VPSRLW         $0x04, Y6, Y6
-	VPAND          Y0, Y6, Y6
-	VPMADDUBSW     Y3, Y6, Y6
-	VPMADDWD       Y1, Y6, Y6
-	VMOVDQU        48(CX)(DX*4), Y7
-	VPSRLW         $0x04, Y7, Y7
-	VPAND          Y0, Y7, Y7
-	VPMADDUBSW     Y3, Y7, Y7
-	VPMADDWD       Y1, Y7, Y7
-	VPACKSSDW      Y7, Y6, Y6
-	VPMADDWD       Y1, Y6, Y6
-	VPACKSSDW      Y6, Y5, Y5
-	VPMADDWD       Y1, Y5, Y5
-	VPERM2I128     $0x20, Y5, Y4, Y3
-	VPERM2I128     $0x31, Y5, Y4, Y4
-	VPMULLD        960(SP), Y3, Y3
-	VPMULLD        1216(SP), Y4, Y4
-	VPADDD         Y4, Y3, Y3
-	VCVTDQ2PS      Y3, Y3
-	VBROADCASTSS   416(DI), Y4
-	VMULPS         192(SP), Y4, Y4
-	VFMADD231PS    Y3, Y4, Y2
-	VBROADCASTSS   440(DI), Y4
-	VFMADD231PS    448(SP), Y4, Y2
-	VBROADCASTSS   444(DI), Y4
-	VFMADD231PS    704(SP), Y4, Y2
-	VMOVDQU        448(DI), Y3
-	VMOVDQU        48(AX), Y4
-	VPSRLW         $0x06, Y4, Y4
-	VPAND          Y0, Y4, Y4
-	VPMADDUBSW     Y3, Y4, Y4
-	VPMADDWD       Y1, Y4, Y4
-	VMOVDQU        48(AX)(DX*1), Y5
-	VPSRLW         $0x06, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VPMADDUBSW     Y3, Y5, Y5
-	VPMADDWD       Y1, Y5, Y5
-	VPACKSSDW      Y5, Y4, Y4
-	VPMADDWD       Y1, Y4, Y4
-	VMOVDQU        48(AX)(DX*2), Y5
-	VPSRLW         $0x06, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VPMADDUBSW     Y3, Y5, Y5
-	VPMADDWD       Y1, Y5, Y5
-	VMOVDQU        48(CX), Y6
-	VPSRLW         $0x06, Y6, Y6
-	VPAND          Y0, Y6, Y6
-	VPMADDUBSW     Y3, Y6, Y6
-	VPMADDWD       Y1, Y6, Y6
-	VPACKSSDW      Y6, Y5, Y5
-	VPMADDWD       Y1, Y5, Y5
-	VPACKSSDW      Y5, Y4, Y4
-	VPMADDWD       Y1, Y4, Y4
-	VMOVDQU        48(AX)(DX*4), Y5
-	VPSRLW         $0x06, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VPMADDUBSW     Y3, Y5, Y5
-	VPMADDWD       Y1, Y5, Y5
-	VMOVDQU        48(CX)(DX*2), Y6
-	VPSRLW         $0x06, Y6, Y6
-	VPAND          Y0, Y6, Y6
-	VPMADDUBSW     Y3, Y6, Y6
-	VPMADDWD       Y1, Y6, Y6
-	VPACKSSDW      Y6, Y5, Y5
-	VPMADDWD       Y1, Y5, Y5
-	VMOVDQU        48(AX)(BX*2), Y6
-	VPSRLW         $0x06, Y6, Y6
-	VPAND          Y0, Y6, Y6
-	VPMADDUBSW     Y3, Y6, Y6
-	VPMADDWD       Y1, Y6, Y6
-	VMOVDQU        48(CX)(DX*4), Y7
-	VPSRLW         $0x06, Y7, Y7
-	VPAND          Y0, Y7, Y7
-	VPMADDUBSW     Y3, Y7, Y7
-	VPMADDWD       Y1, Y7, Y7
-	VPACKSSDW      Y7, Y6, Y6
-	VPMADDWD       Y1, Y6, Y6
-	VPACKSSDW      Y6, Y5, Y5
-	VPMADDWD       Y1, Y5, Y5
-	VPERM2I128     $0x20, Y5, Y4, Y3
-	VPERM2I128     $0x31, Y5, Y4, Y4
-	VPMULLD        992(SP), Y3, Y3
-	VPMULLD        1248(SP), Y4, Y4
-	VPADDD         Y4, Y3, Y3
-	VCVTDQ2PS      Y3, Y3
-	VBROADCASTSS   480(DI), Y4
-	VMULPS         224(SP), Y4, Y4
-	VFMADD231PS    Y3, Y4, Y2
-	VBROADCASTSS   504(DI), Y4
-	VFMADD231PS    480(SP), Y4, Y2
-	VBROADCASTSS   508(DI), Y4
-	VFMADD231PS    736(SP), Y4, Y2
+	VPMULLD        928(SP), Y5, Y5
+	VPMULLD        1184(SP), Y6, Y6
+	VPADDD         Y6, Y5, Y5
+	VCVTDQ2PS      Y5, Y5
+	VBROADCASTSS   352(DI), Y3
+	VMULPS         160(SP), Y3, Y3
+	VFMADD231PS    Y5, Y3, Y2
+	VBROADCASTSS   376(DI), Y3
+	VFMADD231PS    416(SP), Y3, Y2
+	VBROADCASTSS   380(DI), Y3
+	VFMADD231PS    672(SP), Y3, Y2
+	VPMULLD        960(SP), Y7, Y7
+	VPMULLD        1216(SP), Y8, Y8
+	VPADDD         Y8, Y7, Y7
+	VCVTDQ2PS      Y7, Y7
+	VBROADCASTSS   416(DI), Y3
+	VMULPS         192(SP), Y3, Y3
+	VFMADD231PS    Y7, Y3, Y2
+	VBROADCASTSS   440(DI), Y3
+	VFMADD231PS    448(SP), Y3, Y2
+	VBROADCASTSS   444(DI), Y3
+	VFMADD231PS    704(SP), Y3, Y2
+	VPMULLD        992(SP), Y9, Y9
+	VPMULLD        1248(SP), Y10, Y10
+	VPADDD         Y10, Y9, Y9
+	VCVTDQ2PS      Y9, Y9
+	VBROADCASTSS   480(DI), Y3
+	VMULPS         224(SP), Y3, Y3
+	VFMADD231PS    Y9, Y3, Y2
+	VBROADCASTSS   504(DI), Y3
+	VFMADD231PS    480(SP), Y3, Y2
+	VBROADCASTSS   508(DI), Y3
+	VFMADD231PS    736(SP), Y3, Y2
 	ADDQ           $+84, AX
 	ADDQ           $+84, CX
 	ADDQ           $+512, DI
@@ -1004,6 +1004,171 @@ block4:
 	VPMADDWD       Y1, Y6, Y6
 	VPERM2I128     $0x20, Y6, Y5, Y3
 	VPERM2I128     $0x31, Y6, Y5, Y4
+	VMOVDQU        64(DI), Y5
+	VMOVDQU        16(AX), Y6
+	VPSRLW         $0x02, Y6, Y6
+	VPAND          Y0, Y6, Y6
+	VPXOR          Y7, Y7, Y7
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x4d; BYTE $0x50; BYTE $0xfd // VPDPBUSD       Y5, Y6, Y7
+	VMOVDQU        16(AX)(DX*1), Y6
+	VPSRLW         $0x02, Y6, Y6
+	VPAND          Y0, Y6, Y6
+	VPXOR          Y8, Y8, Y8
+	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xc5 // VPDPBUSD       Y5, Y6, Y8
+	VPACKSSDW      Y8, Y7, Y7
+	VPMADDWD       Y1, Y7, Y7
+	VMOVDQU        16(AX)(DX*2), Y6
+	VPSRLW         $0x02, Y6, Y6
+	VPAND          Y0, Y6, Y6
+	VPXOR          Y8, Y8, Y8
+	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xc5 // VPDPBUSD       Y5, Y6, Y8
+	VMOVDQU        16(CX), Y6
+	VPSRLW         $0x02, Y6, Y6
+	VPAND          Y0, Y6, Y6
+	VPXOR          Y9, Y9, Y9
+	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xcd // VPDPBUSD       Y5, Y6, Y9
+	VPACKSSDW      Y9, Y8, Y8
+	VPMADDWD       Y1, Y8, Y8
+	VPACKSSDW      Y8, Y7, Y7
+	VPMADDWD       Y1, Y7, Y7
+	VMOVDQU        16(AX)(DX*4), Y6
+	VPSRLW         $0x02, Y6, Y6
+	VPAND          Y0, Y6, Y6
+	VPXOR          Y8, Y8, Y8
+	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xc5 // VPDPBUSD       Y5, Y6, Y8
+	VMOVDQU        16(CX)(DX*2), Y6
+	VPSRLW         $0x02, Y6, Y6
+	VPAND          Y0, Y6, Y6
+	VPXOR          Y9, Y9, Y9
+	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xcd // VPDPBUSD       Y5, Y6, Y9
+	VPACKSSDW      Y9, Y8, Y8
+	VPMADDWD       Y1, Y8, Y8
+	VMOVDQU        16(AX)(BX*2), Y6
+	VPSRLW         $0x02, Y6, Y6
+	VPAND          Y0, Y6, Y6
+	VPXOR          Y9, Y9, Y9
+	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xcd // VPDPBUSD       Y5, Y6, Y9
+	VMOVDQU        16(CX)(DX*4), Y6
+	VPSRLW         $0x02, Y6, Y6
+	VPAND          Y0, Y6, Y6
+	VPXOR          Y10, Y10, Y10
+	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xd5 // VPDPBUSD       Y5, Y6, Y10
+	VPACKSSDW      Y10, Y9, Y9
+	VPMADDWD       Y1, Y9, Y9
+	VPACKSSDW      Y9, Y8, Y8
+	VPMADDWD       Y1, Y8, Y8
+	VPERM2I128     $0x20, Y8, Y7, Y5
+	VPERM2I128     $0x31, Y8, Y7, Y6
+	VMOVDQU        128(DI), Y7
+	VMOVDQU        16(AX), Y8
+	VPSRLW         $0x04, Y8, Y8
+	VPAND          Y0, Y8, Y8
+	VPXOR          Y9, Y9, Y9
+	BYTE $0xc4; BYTE $0x62; BYTE $0x3d; BYTE $0x50; BYTE $0xcf // VPDPBUSD       Y7, Y8, Y9
+	VMOVDQU        16(AX)(DX*1), Y8
+	VPSRLW         $0x04, Y8, Y8
+	VPAND          Y0, Y8, Y8
+	VPXOR          Y10, Y10, Y10
+	BYTE $0xc4; BYTE $0x62; BYTE $0x3d; BYTE $0x50; BYTE $0xd7 // VPDPBUSD       Y7, Y8, Y10
+	VPACKSSDW      Y10, Y9, Y9
+	VPMADDWD       Y1, Y9, Y9
+	VMOVDQU        16(AX)(DX*2), Y8
+	VPSRLW         $0x04, Y8, Y8
+	VPAND          Y0, Y8, Y8
+	VPXOR          Y10, Y10, Y10
+	BYTE $0xc4; BYTE $0x62; BYTE $0x3d; BYTE $0x50; BYTE $0xd7 // VPDPBUSD       Y7, Y8, Y10
+	VMOVDQU        16(CX), Y8
+	VPSRLW         $0x04, Y8, Y8
+	VPAND          Y0, Y8, Y8
+	VPXOR          Y11, Y11, Y11
+	BYTE $0xc4; BYTE $0x62; BYTE $0x3d; BYTE $0x50; BYTE $0xdf // VPDPBUSD       Y7, Y8, Y11
+	VPACKSSDW      Y11, Y10, Y10
+	VPMADDWD       Y1, Y10, Y10
+	VPACKSSDW      Y10, Y9, Y9
+	VPMADDWD       Y1, Y9, Y9
+	VMOVDQU        16(AX)(DX*4), Y8
+	VPSRLW         $0x04, Y8, Y8
+	VPAND          Y0, Y8, Y8
+	VPXOR          Y10, Y10, Y10
+	BYTE $0xc4; BYTE $0x62; BYTE $0x3d; BYTE $0x50; BYTE $0xd7 // VPDPBUSD       Y7, Y8, Y10
+	VMOVDQU        16(CX)(DX*2), Y8
+	VPSRLW         $0x04, Y8, Y8
+	VPAND          Y0, Y8, Y8
+	VPXOR          Y11, Y11, Y11
+	BYTE $0xc4; BYTE $0x62; BYTE $0x3d; BYTE $0x50; BYTE $0xdf // VPDPBUSD       Y7, Y8, Y11
+	VPACKSSDW      Y11, Y10, Y10
+	VPMADDWD       Y1, Y10, Y10
+	VMOVDQU        16(AX)(BX*2), Y8
+	VPSRLW         $0x04, Y8, Y8
+	VPAND          Y0, Y8, Y8
+	VPXOR          Y11, Y11, Y11
+	BYTE $0xc4; BYTE $0x62; BYTE $0x3d; BYTE $0x50; BYTE $0xdf // VPDPBUSD       Y7, Y8, Y11
+	VMOVDQU        16(CX)(DX*4), Y8
+	VPSRLW         $0x04, Y8, Y8
+	VPAND          Y0, Y8, Y8
+	VPXOR          Y12, Y12, Y12
+	BYTE $0xc4; BYTE $0x62; BYTE $0x3d; BYTE $0x50; BYTE $0xe7 // VPDPBUSD       Y7, Y8, Y12
+	VPACKSSDW      Y12, Y11, Y11
+	VPMADDWD       Y1, Y11, Y11
+	VPACKSSDW      Y11, Y10, Y10
+	VPMADDWD       Y1, Y10, Y10
+	VPERM2I128     $0x20, Y10, Y9, Y7
+	VPERM2I128     $0x31, Y10, Y9, Y8
+	VMOVDQU        192(DI), Y9
+	VMOVDQU        16(AX), Y10
+	VPSRLW         $0x06, Y10, Y10
+	VPAND          Y0, Y10, Y10
+	VPXOR          Y11, Y11, Y11
+	BYTE $0xc4; BYTE $0x42; BYTE $0x2d; BYTE $0x50; BYTE $0xd9 // VPDPBUSD       Y9, Y10, Y11
+	VMOVDQU        16(AX)(DX*1), Y10
+	VPSRLW         $0x06, Y10, Y10
+	VPAND          Y0, Y10, Y10
+	VPXOR          Y12, Y12, Y12
+	BYTE $0xc4; BYTE $0x42; BYTE $0x2d; BYTE $0x50; BYTE $0xe1 // VPDPBUSD       Y9, Y10, Y12
+	VPACKSSDW      Y12, Y11, Y11
+	VPMADDWD       Y1, Y11, Y11
+	VMOVDQU        16(AX)(DX*2), Y10
+	VPSRLW         $0x06, Y10, Y10
+	VPAND          Y0, Y10, Y10
+	VPXOR          Y12, Y12, Y12
+	BYTE $0xc4; BYTE $0x42; BYTE $0x2d; BYTE $0x50; BYTE $0xe1 // VPDPBUSD       Y9, Y10, Y12
+	VMOVDQU        16(CX), Y10
+	VPSRLW         $0x06, Y10, Y10
+	VPAND          Y0, Y10, Y10
+	VPXOR          Y13, Y13, Y13
+	BYTE $0xc4; BYTE $0x42; BYTE $0x2d; BYTE $0x50; BYTE $0xe9 // VPDPBUSD       Y9, Y10, Y13
+	VPACKSSDW      Y13, Y12, Y12
+	VPMADDWD       Y1, Y12, Y12
+	VPACKSSDW      Y12, Y11, Y11
+	VPMADDWD       Y1, Y11, Y11
+	VMOVDQU        16(AX)(DX*4), Y10
+	VPSRLW         $0x06, Y10, Y10
+	VPAND          Y0, Y10, Y10
+	VPXOR          Y12, Y12, Y12
+	BYTE $0xc4; BYTE $0x42; BYTE $0x2d; BYTE $0x50; BYTE $0xe1 // VPDPBUSD       Y9, Y10, Y12
+	VMOVDQU        16(CX)(DX*2), Y10
+	VPSRLW         $0x06, Y10, Y10
+	VPAND          Y0, Y10, Y10
+	VPXOR          Y13, Y13, Y13
+	BYTE $0xc4; BYTE $0x42; BYTE $0x2d; BYTE $0x50; BYTE $0xe9 // VPDPBUSD       Y9, Y10, Y13
+	VPACKSSDW      Y13, Y12, Y12
+	VPMADDWD       Y1, Y12, Y12
+	VMOVDQU        16(AX)(BX*2), Y10
+	VPSRLW         $0x06, Y10, Y10
+	VPAND          Y0, Y10, Y10
+	VPXOR          Y13, Y13, Y13
+	BYTE $0xc4; BYTE $0x42; BYTE $0x2d; BYTE $0x50; BYTE $0xe9 // VPDPBUSD       Y9, Y10, Y13
+	VMOVDQU        16(CX)(DX*4), Y10
+	VPSRLW         $0x06, Y10, Y10
+	VPAND          Y0, Y10, Y10
+	VPXOR          Y14, Y14, Y14
+	BYTE $0xc4; BYTE $0x42; BYTE $0x2d; BYTE $0x50; BYTE $0xf1 // VPDPBUSD       Y9, Y10, Y14
+	VPACKSSDW      Y14, Y13, Y13
+	VPMADDWD       Y1, Y13, Y13
+	VPACKSSDW      Y13, Y12, Y12
+	VPMADDWD       Y1, Y12, Y12
+	VPERM2I128     $0x20, Y12, Y11, Y9
+	VPERM2I128     $0x31, Y12, Y11, Y10
 	VPMULLD        768(SP), Y3, Y3
 	VPMULLD        1024(SP), Y4, Y4
 	VPADDD         Y4, Y3, Y3
@@ -1015,204 +1180,39 @@ block4:
 	VFMADD231PS    256(SP), Y4, Y2
 	VBROADCASTSS   60(DI), Y4
 	VFMADD231PS    512(SP), Y4, Y2
-	VMOVDQU        64(DI), Y3
-	VMOVDQU        16(AX), Y4
-	VPSRLW         $0x02, Y4, Y4
-	VPAND          Y0, Y4, Y4
-	VPXOR          Y5, Y5, Y5
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xeb // VPDPBUSD       Y3, Y4, Y5
-	VMOVDQU        16(AX)(DX*1), Y4
-	VPSRLW         $0x02, Y4, Y4
-	VPAND          Y0, Y4, Y4
-	VPXOR          Y6, Y6, Y6
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xf3 // VPDPBUSD       Y3, Y4, Y6
-	VPACKSSDW      Y6, Y5, Y5
-	VPMADDWD       Y1, Y5, Y5
-	VMOVDQU        16(AX)(DX*2), Y4
-	VPSRLW         $0x02, Y4, Y4
-	VPAND          Y0, Y4, Y4
-	VPXOR          Y6, Y6, Y6
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xf3 // VPDPBUSD       Y3, Y4, Y6
-	VMOVDQU        16(CX), Y4
-	VPSRLW         $0x02, Y4, Y4
-	VPAND          Y0, Y4, Y4
-	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xfb // VPDPBUSD       Y3, Y4, Y7
-	VPACKSSDW      Y7, Y6, Y6
-	VPMADDWD       Y1, Y6, Y6
-	VPACKSSDW      Y6, Y5, Y5
-	VPMADDWD       Y1, Y5, Y5
-	VMOVDQU        16(AX)(DX*4), Y4
-	VPSRLW         $0x02, Y4, Y4
-	VPAND          Y0, Y4, Y4
-	VPXOR          Y6, Y6, Y6
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xf3 // VPDPBUSD       Y3, Y4, Y6
-	VMOVDQU        16(CX)(DX*2), Y4
-	VPSRLW         $0x02, Y4, Y4
-	VPAND          Y0, Y4, Y4
-	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xfb // VPDPBUSD       Y3, Y4, Y7
-	VPACKSSDW      Y7, Y6, Y6
-	VPMADDWD       Y1, Y6, Y6
-	VMOVDQU        16(AX)(BX*2), Y4
-	VPSRLW         $0x02, Y4, Y4
-	VPAND          Y0, Y4, Y4
-	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xfb // VPDPBUSD       Y3, Y4, Y7
-	VMOVDQU        16(CX)(DX*4), Y4
-	VPSRLW         $0x02, Y4, Y4
-	VPAND          Y0, Y4, Y4
-	VPXOR          Y8, Y8, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x5d; BYTE $0x50; BYTE $0xc3 // VPDPBUSD       Y3, Y4, Y8
-	VPACKSSDW      Y8, Y7, Y7
-	VPMADDWD       Y1, Y7, Y7
-	VPACKSSDW      Y7, Y6, Y6
-	VPMADDWD       Y1, Y6, Y6
-	VPERM2I128     $0x20, Y6, Y5, Y3
-	VPERM2I128     $0x31, Y6, Y5, Y4
-	VPMULLD        800(SP), Y3, Y3
-	VPMULLD        1056(SP), Y4, Y4
-	VPADDD         Y4, Y3, Y3
-	VCVTDQ2PS      Y3, Y3
-	VBROADCASTSS   96(DI), Y4
-	VMULPS         32(SP), Y4, Y4
-	VFMADD231PS    Y3, Y4, Y2
-	VBROADCASTSS   120(DI), Y4
-	VFMADD231PS    288(SP), Y4, Y2
-	VBROADCASTSS   124(DI), Y4
-	VFMADD231PS    544(SP), Y4, Y2
-	VMOVDQU        128(DI), Y3
-	VMOVDQU        16(AX), Y4
-	VPSRLW         $0x04, Y4, Y4
-	VPAND          Y0, Y4, Y4
-	VPXOR          Y5, Y5, Y5
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xeb // VPDPBUSD       Y3, Y4, Y5
-	VMOVDQU        16(AX)(DX*1), Y4
-	VPSRLW         $0x04, Y4, Y4
-	VPAND          Y0, Y4, Y4
-	VPXOR          Y6, Y6, Y6
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xf3 // VPDPBUSD       Y3, Y4, Y6
-	VPACKSSDW      Y6, Y5, Y5
-	VPMADDWD       Y1, Y5, Y5
-	VMOVDQU        16(AX)(DX*2), Y4
-	VPSRLW         $0x04, Y4, Y4
-	VPAND          Y0, Y4, Y4
-	VPXOR          Y6, Y6, Y6
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xf3 // VPDPBUSD       Y3, Y4, Y6
-	VMOVDQU        16(CX), Y4
-	VPSRLW         $0x04, Y4, Y4
-	VPAND          Y0, Y4, Y4
-	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xfb // VPDPBUSD       Y3, Y4, Y7
-	VPACKSSDW      Y7, Y6, Y6
-	VPMADDWD       Y1, Y6, Y6
-	VPACKSSDW      Y6, Y5, Y5
-	VPMADDWD       Y1, Y5, Y5
-	VMOVDQU        16(AX)(DX*4), Y4
-	VPSRLW         $0x04, Y4, Y4
-	VPAND          Y0, Y4, Y4
-	VPXOR          Y6, Y6, Y6
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xf3 // VPDPBUSD       Y3, Y4, Y6
-	VMOVDQU        16(CX)(DX*2), Y4
-	VPSRLW         $0x04, Y4, Y4
-	VPAND          Y0, Y4, Y4
-	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xfb // VPDPBUSD       Y3, Y4, Y7
-	VPACKSSDW      Y7, Y6, Y6
-	VPMADDWD       Y1, Y6, Y6
-	VMOVDQU        16(AX)(BX*2), Y4
-	VPSRLW         $0x04, Y4, Y4
-	VPAND          Y0, Y4, Y4
-	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xfb // VPDPBUSD       Y3, Y4, Y7
-	VMOVDQU        16(CX)(DX*4), Y4
-	VPSRLW         $0x04, Y4, Y4
-	VPAND          Y0, Y4, Y4
-	VPXOR          Y8, Y8, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x5d; BYTE $0x50; BYTE $0xc3 // VPDPBUSD       Y3, Y4, Y8
-	VPACKSSDW      Y8, Y7, Y7
-	VPMADDWD       Y1, Y7, Y7
-	VPACKSSDW      Y7, Y6, Y6
-	VPMADDWD       Y1, Y6, Y6
-	VPERM2I128     $0x20, Y6, Y5, Y3
-	VPERM2I128     $0x31, Y6, Y5, Y4
-	VPMULLD        832(SP), Y3, Y3
-	VPMULLD        1088(SP), Y4, Y4
-	VPADDD         Y4, Y3, Y3
-	VCVTDQ2PS      Y3, Y3
-	VBROADCASTSS   160(DI), Y4
-	VMULPS         64(SP), Y4, Y4
-	VFMADD231PS    Y3, Y4, Y2
-	VBROADCASTSS   184(DI), Y4
-	VFMADD231PS    320(SP), Y4, Y2
-	VBROADCASTSS   188(DI), Y4
-	VFMADD231PS    576(SP), Y4, Y2
-	VMOVDQU        192(DI), Y3
-	VMOVDQU        16(AX), Y4
-	VPSRLW         $0x06, Y4, Y4
-	VPAND          Y0, Y4, Y4
-	VPXOR          Y5, Y5, Y5
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xeb // VPDPBUSD       Y3, Y4, Y5
-	VMOVDQU        16(AX)(DX*1), Y4
-	VPSRLW         $0x06, Y4, Y4
-	VPAND          Y0, Y4, Y4
-	VPXOR          Y6, Y6, Y6
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xf3 // VPDPBUSD       Y3, Y4, Y6
-	VPACKSSDW      Y6, Y5, Y5
-	VPMADDWD       Y1, Y5, Y5
-	VMOVDQU        16(AX)(DX*2), Y4
-	VPSRLW         $0x06, Y4, Y4
-	VPAND          Y0, Y4, Y4
-	VPXOR          Y6, Y6, Y6
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xf3 // VPDPBUSD       Y3, Y4, Y6
-	VMOVDQU        16(CX), Y4
-	VPSRLW         $0x06, Y4, Y4
-	VPAND          Y0, Y4, Y4
-	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xfb // VPDPBUSD       Y3, Y4, Y7
-	VPACKSSDW      Y7, Y6, Y6
-	VPMADDWD       Y1, Y6, Y6
-	VPACKSSDW      Y6, Y5, Y5
-	VPMADDWD       Y1, Y5, Y5
-	VMOVDQU        16(AX)(DX*4), Y4
-	VPSRLW         $0x06, Y4, Y4
-	VPAND          Y0, Y4, Y4
-	VPXOR          Y6, Y6, Y6
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xf3 // VPDPBUSD       Y3, Y4, Y6
-	VMOVDQU        16(CX)(DX*2), Y4
-	VPSRLW         $0x06, Y4, Y4
-	VPAND          Y0, Y4, Y4
-	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xfb // VPDPBUSD       Y3, Y4, Y7
-	VPACKSSDW      Y7, Y6, Y6
-	VPMADDWD       Y1, Y6, Y6
-	VMOVDQU        16(AX)(BX*2), Y4
-	VPSRLW         $0x06, Y4, Y4
-	VPAND          Y0, Y4, Y4
-	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xfb // VPDPBUSD       Y3, Y4, Y7
-	VMOVDQU        16(CX)(DX*4), Y4
-	VPSRLW         $0x06, Y4, Y4
-	VPAND          Y0, Y4, Y4
-	VPXOR          Y8, Y8, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x5d; BYTE $0x50; BYTE $0xc3 // VPDPBUSD       Y3, Y4, Y8
-	VPACKSSDW      Y8, Y7, Y7
-	VPMADDWD       Y1, Y7, Y7
-	VPACKSSDW      Y7, Y6, Y6
-	VPMADDWD       Y1, Y6, Y6
-	VPERM2I128     $0x20, Y6, Y5, Y3
-	VPERM2I128     $0x31, Y6, Y5, Y4
-	VPMULLD        864(SP), Y3, Y3
-	VPMULLD        1120(SP), Y4, Y4
-	VPADDD         Y4, Y3, Y3
-	VCVTDQ2PS      Y3, Y3
-	VBROADCASTSS   224(DI), Y4
-	VMULPS         96(SP), Y4, Y4
-	VFMADD231PS    Y3, Y4, Y2
-	VBROADCASTSS   248(DI), Y4
-	VFMADD231PS    352(SP), Y4, Y2
-	VBROADCASTSS   252(DI), Y4
-	VFMADD231PS    608(SP), Y4, Y2
+	VPMULLD        800(SP), Y5, Y5
+	VPMULLD        1056(SP), Y6, Y6
+	VPADDD         Y6, Y5, Y5
+	VCVTDQ2PS      Y5, Y5
+	VBROADCASTSS   96(DI), Y3
+	VMULPS         32(SP), Y3, Y3
+	VFMADD231PS    Y5, Y3, Y2
+	VBROADCASTSS   120(DI), Y3
+	VFMADD231PS    288(SP), Y3, Y2
+	VBROADCASTSS   124(DI), Y3
+	VFMADD231PS    544(SP), Y3, Y2
+	VPMULLD        832(SP), Y7, Y7
+	VPMULLD        1088(SP), Y8, Y8
+	VPADDD         Y8, Y7, Y7
+	VCVTDQ2PS      Y7, Y7
+	VBROADCASTSS   160(DI), Y3
+	VMULPS         64(SP), Y3, Y3
+	VFMADD231PS    Y7, Y3, Y2
+	VBROADCASTSS   184(DI), Y3
+	VFMADD231PS    320(SP), Y3, Y2
+	VBROADCASTSS   188(DI), Y3
+	VFMADD231PS    576(SP), Y3, Y2
+	VPMULLD        864(SP), Y9, Y9
+	VPMULLD        1120(SP), Y10, Y10
+	VPADDD         Y10, Y9, Y9
+	VCVTDQ2PS      Y9, Y9
+	VBROADCASTSS   224(DI), Y3
+	VMULPS         96(SP), Y3, Y3
+	VFMADD231PS    Y9, Y3, Y2
+	VBROADCASTSS   248(DI), Y3
+	VFMADD231PS    352(SP), Y3, Y2
+	VBROADCASTSS   252(DI), Y3
+	VFMADD231PS    608(SP), Y3, Y2
 	VMOVDQU        256(DI), Y3
 	VPAND          48(AX), Y0, Y4
 	VPXOR          Y5, Y5, Y5
@@ -1252,6 +1252,171 @@ block4:
 	VPMADDWD       Y1, Y6, Y6
 	VPERM2I128     $0x20, Y6, Y5, Y3
 	VPERM2I128     $0x31, Y6, Y5, Y4
+	VMOVDQU        320(DI), Y5
+	VMOVDQU        48(AX), Y6
+	VPSRLW         $0x02, Y6, Y6
+	VPAND          Y0, Y6, Y6
+	VPXOR          Y7, Y7, Y7
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x4d; BYTE $0x50; BYTE $0xfd // VPDPBUSD       Y5, Y6, Y7
+	VMOVDQU        48(AX)(DX*1), Y6
+	VPSRLW         $0x02, Y6, Y6
+	VPAND          Y0, Y6, Y6
+	VPXOR          Y8, Y8, Y8
+	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xc5 // VPDPBUSD       Y5, Y6, Y8
+	VPACKSSDW      Y8, Y7, Y7
+	VPMADDWD       Y1, Y7, Y7
+	VMOVDQU        48(AX)(DX*2), Y6
+	VPSRLW         $0x02, Y6, Y6
+	VPAND          Y0, Y6, Y6
+	VPXOR          Y8, Y8, Y8
+	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xc5 // VPDPBUSD       Y5, Y6, Y8
+	VMOVDQU        48(CX), Y6
+	VPSRLW         $0x02, Y6, Y6
+	VPAND          Y0, Y6, Y6
+	VPXOR          Y9, Y9, Y9
+	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xcd // VPDPBUSD       Y5, Y6, Y9
+	VPACKSSDW      Y9, Y8, Y8
+	VPMADDWD       Y1, Y8, Y8
+	VPACKSSDW      Y8, Y7, Y7
+	VPMADDWD       Y1, Y7, Y7
+	VMOVDQU        48(AX)(DX*4), Y6
+	VPSRLW         $0x02, Y6, Y6
+	VPAND          Y0, Y6, Y6
+	VPXOR          Y8, Y8, Y8
+	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xc5 // VPDPBUSD       Y5, Y6, Y8
+	VMOVDQU        48(CX)(DX*2), Y6
+	VPSRLW         $0x02, Y6, Y6
+	VPAND          Y0, Y6, Y6
+	VPXOR          Y9, Y9, Y9
+	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xcd // VPDPBUSD       Y5, Y6, Y9
+	VPACKSSDW      Y9, Y8, Y8
+	VPMADDWD       Y1, Y8, Y8
+	VMOVDQU        48(AX)(BX*2), Y6
+	VPSRLW         $0x02, Y6, Y6
+	VPAND          Y0, Y6, Y6
+	VPXOR          Y9, Y9, Y9
+	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xcd // VPDPBUSD       Y5, Y6, Y9
+	VMOVDQU        48(CX)(DX*4), Y6
+	VPSRLW         $0x02, Y6, Y6
+	VPAND          Y0, Y6, Y6
+	VPXOR          Y10, Y10, Y10
+	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xd5 // VPDPBUSD       Y5, Y6, Y10
+	VPACKSSDW      Y10, Y9, Y9
+	VPMADDWD       Y1, Y9, Y9
+	VPACKSSDW      Y9, Y8, Y8
+	VPMADDWD       Y1, Y8, Y8
+	VPERM2I128     $0x20, Y8, Y7, Y5
+	VPERM2I128     $0x31, Y8, Y7, Y6
+	VMOVDQU        384(DI), Y7
+	VMOVDQU        48(AX), Y8
+	VPSRLW         $0x04, Y8, Y8
+	VPAND          Y0, Y8, Y8
+	VPXOR          Y9, Y9, Y9
+	BYTE $0xc4; BYTE $0x62; BYTE $0x3d; BYTE $0x50; BYTE $0xcf // VPDPBUSD       Y7, Y8, Y9
+	VMOVDQU        48(AX)(DX*1), Y8
+	VPSRLW         $0x04, Y8, Y8
+	VPAND          Y0, Y8, Y8
+	VPXOR          Y10, Y10, Y10
+	BYTE $0xc4; BYTE $0x62; BYTE $0x3d; BYTE $0x50; BYTE $0xd7 // VPDPBUSD       Y7, Y8, Y10
+	VPACKSSDW      Y10, Y9, Y9
+	VPMADDWD       Y1, Y9, Y9
+	VMOVDQU        48(AX)(DX*2), Y8
+	VPSRLW         $0x04, Y8, Y8
+	VPAND          Y0, Y8, Y8
+	VPXOR          Y10, Y10, Y10
+	BYTE $0xc4; BYTE $0x62; BYTE $0x3d; BYTE $0x50; BYTE $0xd7 // VPDPBUSD       Y7, Y8, Y10
+	VMOVDQU        48(CX), Y8
+	VPSRLW         $0x04, Y8, Y8
+	VPAND          Y0, Y8, Y8
+	VPXOR          Y11, Y11, Y11
+	BYTE $0xc4; BYTE $0x62; BYTE $0x3d; BYTE $0x50; BYTE $0xdf // VPDPBUSD       Y7, Y8, Y11
+	VPACKSSDW      Y11, Y10, Y10
+	VPMADDWD       Y1, Y10, Y10
+	VPACKSSDW      Y10, Y9, Y9
+	VPMADDWD       Y1, Y9, Y9
+	VMOVDQU        48(AX)(DX*4), Y8
+	VPSRLW         $0x04, Y8, Y8
+	VPAND          Y0, Y8, Y8
+	VPXOR          Y10, Y10, Y10
+	BYTE $0xc4; BYTE $0x62; BYTE $0x3d; BYTE $0x50; BYTE $0xd7 // VPDPBUSD       Y7, Y8, Y10
+	VMOVDQU        48(CX)(DX*2), Y8
+	VPSRLW         $0x04, Y8, Y8
+	VPAND          Y0, Y8, Y8
+	VPXOR          Y11, Y11, Y11
+	BYTE $0xc4; BYTE $0x62; BYTE $0x3d; BYTE $0x50; BYTE $0xdf // VPDPBUSD       Y7, Y8, Y11
+	VPACKSSDW      Y11, Y10, Y10
+	VPMADDWD       Y1, Y10, Y10
+	VMOVDQU        48(AX)(BX*2), Y8
+	VPSRLW         $0x04, Y8, Y8
+	VPAND          Y0, Y8, Y8
+	VPXOR          Y11, Y11, Y11
+	BYTE $0xc4; BYTE $0x62; BYTE $0x3d; BYTE $0x50; BYTE $0xdf // VPDPBUSD       Y7, Y8, Y11
+	VMOVDQU        48(CX)(DX*4), Y8
+	VPSRLW         $0x04, Y8, Y8
+	VPAND          Y0, Y8, Y8
+	VPXOR          Y12, Y12, Y12
+	BYTE $0xc4; BYTE $0x62; BYTE $0x3d; BYTE $0x50; BYTE $0xe7 // VPDPBUSD       Y7, Y8, Y12
+	VPACKSSDW      Y12, Y11, Y11
+	VPMADDWD       Y1, Y11, Y11
+	VPACKSSDW      Y11, Y10, Y10
+	VPMADDWD       Y1, Y10, Y10
+	VPERM2I128     $0x20, Y10, Y9, Y7
+	VPERM2I128     $0x31, Y10, Y9, Y8
+	VMOVDQU        448(DI), Y9
+	VMOVDQU        48(AX), Y10
+	VPSRLW         $0x06, Y10, Y10
+	VPAND          Y0, Y10, Y10
+	VPXOR          Y11, Y11, Y11
+	BYTE $0xc4; BYTE $0x42; BYTE $0x2d; BYTE $0x50; BYTE $0xd9 // VPDPBUSD       Y9, Y10, Y11
+	VMOVDQU        48(AX)(DX*1), Y10
+	VPSRLW         $0x06, Y10, Y10
+	VPAND          Y0, Y10, Y10
+	VPXOR          Y12, Y12, Y12
+	BYTE $0xc4; BYTE $0x42; BYTE $0x2d; BYTE $0x50; BYTE $0xe1 // VPDPBUSD       Y9, Y10, Y12
+	VPACKSSDW      Y12, Y11, Y11
+	VPMADDWD       Y1, Y11, Y11
+	VMOVDQU        48(AX)(DX*2), Y10
+	VPSRLW         $0x06, Y10, Y10
+	VPAND          Y0, Y10, Y10
+	VPXOR          Y12, Y12, Y12
+	BYTE $0xc4; BYTE $0x42; BYTE $0x2d; BYTE $0x50; BYTE $0xe1 // VPDPBUSD       Y9, Y10, Y12
+	VMOVDQU        48(CX), Y10
+	VPSRLW         $0x06, Y10, Y10
+	VPAND          Y0, Y10, Y10
+	VPXOR          Y13, Y13, Y13
+	BYTE $0xc4; BYTE $0x42; BYTE $0x2d; BYTE $0x50; BYTE $0xe9 // VPDPBUSD       Y9, Y10, Y13
+	VPACKSSDW      Y13, Y12, Y12
+	VPMADDWD       Y1, Y12, Y12
+	VPACKSSDW      Y12, Y11, Y11
+	VPMADDWD       Y1, Y11, Y11
+	VMOVDQU        48(AX)(DX*4), Y10
+	VPSRLW         $0x06, Y10, Y10
+	VPAND          Y0, Y10, Y10
+	VPXOR          Y12, Y12, Y12
+	BYTE $0xc4; BYTE $0x42; BYTE $0x2d; BYTE $0x50; BYTE $0xe1 // VPDPBUSD       Y9, Y10, Y12
+	VMOVDQU        48(CX)(DX*2), Y10
+	VPSRLW         $0x06, Y10, Y10
+	VPAND          Y0, Y10, Y10
+	VPXOR          Y13, Y13, Y13
+	BYTE $0xc4; BYTE $0x42; BYTE $0x2d; BYTE $0x50; BYTE $0xe9 // VPDPBUSD       Y9, Y10, Y13
+	VPACKSSDW      Y13, Y12, Y12
+	VPMADDWD       Y1, Y12, Y12
+	VMOVDQU        48(AX)(BX*2), Y10
+	VPSRLW         $0x06, Y10, Y10
+	VPAND          Y0, Y10, Y10
+	VPXOR          Y13, Y13, Y13
+	BYTE $0xc4; BYTE $0x42; BYTE $0x2d; BYTE $0x50; BYTE $0xe9 // VPDPBUSD       Y9, Y10, Y13
+	VMOVDQU        48(CX)(DX*4), Y10
+	VPSRLW         $0x06, Y10, Y10
+	VPAND          Y0, Y10, Y10
+	VPXOR          Y14, Y14, Y14
+	BYTE $0xc4; BYTE $0x42; BYTE $0x2d; BYTE $0x50; BYTE $0xf1 // VPDPBUSD       Y9, Y10, Y14
+	VPACKSSDW      Y14, Y13, Y13
+	VPMADDWD       Y1, Y13, Y13
+	VPACKSSDW      Y13, Y12, Y12
+	VPMADDWD       Y1, Y12, Y12
+	VPERM2I128     $0x20, Y12, Y11, Y9
+	VPERM2I128     $0x31, Y12, Y11, Y10
 	VPMULLD        896(SP), Y3, Y3
 	VPMULLD        1152(SP), Y4, Y4
 	VPADDD         Y4, Y3, Y3
@@ -1263,204 +1428,39 @@ block4:
 	VFMADD231PS    384(SP), Y4, Y2
 	VBROADCASTSS   316(DI), Y4
 	VFMADD231PS    640(SP), Y4, Y2
-	VMOVDQU        320(DI), Y3
-	VMOVDQU        48(AX), Y4
-	VPSRLW         $0x02, Y4, Y4
-	VPAND          Y0, Y4, Y4
-	VPXOR          Y5, Y5, Y5
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xeb // VPDPBUSD       Y3, Y4, Y5
-	VMOVDQU        48(AX)(DX*1), Y4
-	VPSRLW         $0x02, Y4, Y4
-	VPAND          Y0, Y4, Y4
-	VPXOR          Y6, Y6, Y6
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xf3 // VPDPBUSD       Y3, Y4, Y6
-	VPACKSSDW      Y6, Y5, Y5
-	VPMADDWD       Y1, Y5, Y5
-	VMOVDQU        48(AX)(DX*2), Y4
-	VPSRLW         $0x02, Y4, Y4
-	VPAND          Y0, Y4, Y4
-	VPXOR          Y6, Y6, Y6
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xf3 // VPDPBUSD       Y3, Y4, Y6
-	VMOVDQU        48(CX), Y4
-	VPSRLW         $0x02, Y4, Y4
-	VPAND          Y0, Y4, Y4
-	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xfb // VPDPBUSD       Y3, Y4, Y7
-	VPACKSSDW      Y7, Y6, Y6
-	VPMADDWD       Y1, Y6, Y6
-	VPACKSSDW      Y6, Y5, Y5
-	VPMADDWD       Y1, Y5, Y5
-	VMOVDQU        48(AX)(DX*4), Y4
-	VPSRLW         $0x02, Y4, Y4
-	VPAND          Y0, Y4, Y4
-	VPXOR          Y6, Y6, Y6
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xf3 // VPDPBUSD       Y3, Y4, Y6
-	VMOVDQU        48(CX)(DX*2), Y4
-	VPSRLW         $0x02, Y4, Y4
-	VPAND          Y0, Y4, Y4
-	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xfb // VPDPBUSD       Y3, Y4, Y7
-	VPACKSSDW      Y7, Y6, Y6
-	VPMADDWD       Y1, Y6, Y6
-	VMOVDQU        48(AX)(BX*2), Y4
-	VPSRLW         $0x02, Y4, Y4
-	VPAND          Y0, Y4, Y4
-	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xfb // VPDPBUSD       Y3, Y4, Y7
-	VMOVDQU        48(CX)(DX*4), Y4
-	VPSRLW         $0x02, Y4, Y4
-	VPAND          Y0, Y4, Y4
-	VPXOR          Y8, Y8, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x5d; BYTE $0x50; BYTE $0xc3 // VPDPBUSD       Y3, Y4, Y8
-	VPACKSSDW      Y8, Y7, Y7
-	VPMADDWD       Y1, Y7, Y7
-	VPACKSSDW      Y7, Y6, Y6
-	VPMADDWD       Y1, Y6, Y6
-	VPERM2I128     $0x20, Y6, Y5, Y3
-	VPERM2I128     $0x31, Y6, Y5, Y4
-	VPMULLD        928(SP), Y3, Y3
-	VPMULLD        1184(SP), Y4, Y4
-	VPADDD         Y4, Y3, Y3
-	VCVTDQ2PS      Y3, Y3
-	VBROADCASTSS   352(DI), Y4
-	VMULPS         160(SP), Y4, Y4
-	VFMADD231PS    Y3, Y4, Y2
-	VBROADCASTSS   376(DI), Y4
-	VFMADD231PS    416(SP), Y4, Y2
-	VBROADCASTSS   380(DI), Y4
-	VFMADD231PS    672(SP), Y4, Y2
-	VMOVDQU        384(DI), Y3
-	VMOVDQU        48(AX), Y4
-	VPSRLW         $0x04, Y4, Y4
-	VPAND          Y0, Y4, Y4
-	VPXOR          Y5, Y5, Y5
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xeb // VPDPBUSD       Y3, Y4, Y5
-	VMOVDQU        48(AX)(DX*1), Y4
-	VPSRLW         $0x04, Y4, Y4
-	VPAND          Y0, Y4, Y4
-	VPXOR          Y6, Y6, Y6
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xf3 // VPDPBUSD       Y3, Y4, Y6
-	VPACKSSDW      Y6, Y5, Y5
-	VPMADDWD       Y1, Y5, Y5
-	VMOVDQU        48(AX)(DX*2), Y4
-	VPSRLW         $0x04, Y4, Y4
-	VPAND          Y0, Y4, Y4
-	VPXOR          Y6, Y6, Y6
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xf3 // VPDPBUSD       Y3, Y4, Y6
-	VMOVDQU        48(CX), Y4
-	VPSRLW         $0x04, Y4, Y4
-	VPAND          Y0, Y4, Y4
-	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xfb // VPDPBUSD       Y3, Y4, Y7
-	VPACKSSDW      Y7, Y6, Y6
-	VPMADDWD       Y1, Y6, Y6
-	VPACKSSDW      Y6, Y5, Y5
-	VPMADDWD       Y1, Y5, Y5
-	VMOVDQU        48(AX)(DX*4), Y4
-	VPSRLW         $0x04, Y4, Y4
-	VPAND          Y0, Y4, Y4
-	VPXOR          Y6, Y6, Y6
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xf3 // VPDPBUSD       Y3, Y4, Y6
-	VMOVDQU        48(CX)(DX*2), Y4
-	VPSRLW         $0x04, Y4, Y4
-	VPAND          Y0, Y4, Y4
-	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xfb // VPDPBUSD       Y3, Y4, Y7
-	VPACKSSDW      Y7, Y6, Y6
-	VPMADDWD       Y1, Y6, Y6
-	VMOVDQU        48(AX)(BX*2), Y4
-	VPSRLW         $0x04, Y4, Y4
-	VPAND          Y0, Y4, Y4
-	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xfb // VPDPBUSD       Y3, Y4, Y7
-	VMOVDQU        48(CX)(DX*4), Y4
-	VPSRLW         $0x04, Y4, Y4
-	VPAND          Y0, Y4, Y4
-	VPXOR          Y8, Y8, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x5d; BYTE $0x50; BYTE $0xc3 // VPDPBUSD       Y3, Y4, Y8
-	VPACKSSDW      Y8, Y7, Y7
-	VPMADDWD       Y1, Y7, Y7
-	VPACKSSDW      Y7, Y6, Y6
-	VPMADDWD       Y1, Y6, Y6
-	VPERM2I128     $0x20, Y6, Y5, Y3
-	VPERM2I128     $0x31, Y6, Y5, Y4
-	VPMULLD        960(SP), Y3, Y3
-	VPMULLD        1216(SP), Y4, Y4
-	VPADDD         Y4, Y3, Y3
-	VCVTDQ2PS      Y3, Y3
-	VBROADCASTSS   416(DI), Y4
-	VMULPS         192(SP), Y4, Y4
-	VFMADD231PS    Y3, Y4, Y2
-	VBROADCASTSS   440(DI), Y4
-	VFMADD231PS    448(SP), Y4, Y2
-	VBROADCASTSS   444(DI), Y4
-	VFMADD231PS    704(SP), Y4, Y2
-	VMOVDQU        448(DI), Y3
-	VMOVDQU        48(AX), Y4
-	VPSRLW         $0x06, Y4, Y4
-	VPAND          Y0, Y4, Y4
-	VPXOR          Y5, Y5, Y5
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xeb // VPDPBUSD       Y3, Y4, Y5
-	VMOVDQU        48(AX)(DX*1), Y4
-	VPSRLW         $0x06, Y4, Y4
-	VPAND          Y0, Y4, Y4
-	VPXOR          Y6, Y6, Y6
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xf3 // VPDPBUSD       Y3, Y4, Y6
-	VPACKSSDW      Y6, Y5, Y5
-	VPMADDWD       Y1, Y5, Y5
-	VMOVDQU        48(AX)(DX*2), Y4
-	VPSRLW         $0x06, Y4, Y4
-	VPAND          Y0, Y4, Y4
-	VPXOR          Y6, Y6, Y6
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xf3 // VPDPBUSD       Y3, Y4, Y6
-	VMOVDQU        48(CX), Y4
-	VPSRLW         $0x06, Y4, Y4
-	VPAND          Y0, Y4, Y4
-	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xfb // VPDPBUSD       Y3, Y4, Y7
-	VPACKSSDW      Y7, Y6, Y6
-	VPMADDWD       Y1, Y6, Y6
-	VPACKSSDW      Y6, Y5, Y5
-	VPMADDWD       Y1, Y5, Y5
-	VMOVDQU        48(AX)(DX*4), Y4
-	VPSRLW         $0x06, Y4, Y4
-	VPAND          Y0, Y4, Y4
-	VPXOR          Y6, Y6, Y6
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xf3 // VPDPBUSD       Y3, Y4, Y6
-	VMOVDQU        48(CX)(DX*2), Y4
-	VPSRLW         $0x06, Y4, Y4
-	VPAND          Y0, Y4, Y4
-	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xfb // VPDPBUSD       Y3, Y4, Y7
-	VPACKSSDW      Y7, Y6, Y6
-	VPMADDWD       Y1, Y6, Y6
-	VMOVDQU        48(AX)(BX*2), Y4
-	VPSRLW         $0x06, Y4, Y4
-	VPAND          Y0, Y4, Y4
-	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xfb // VPDPBUSD       Y3, Y4, Y7
-	VMOVDQU        48(CX)(DX*4), Y4
-	VPSRLW         $0x06, Y4, Y4
-	VPAND          Y0, Y4, Y4
-	VPXOR          Y8, Y8, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x5d; BYTE $0x50; BYTE $0xc3 // VPDPBUSD       Y3, Y4, Y8
-	VPACKSSDW      Y8, Y7, Y7
-	VPMADDWD       Y1, Y7, Y7
-	VPACKSSDW      Y7, Y6, Y6
-	VPMADDWD       Y1, Y6, Y6
-	VPERM2I128     $0x20, Y6, Y5, Y3
-	VPERM2I128     $0x31, Y6, Y5, Y4
-	VPMULLD        992(SP), Y3, Y3
-	VPMULLD        1248(SP), Y4, Y4
-	VPADDD         Y4, Y3, Y3
-	VCVTDQ2PS      Y3, Y3
-	VBROADCASTSS   480(DI), Y4
-	VMULPS         224(SP), Y4, Y4
-	VFMADD231PS    Y3, Y4, Y2
-	VBROADCASTSS   504(DI), Y4
-	VFMADD231PS    480(SP), Y4, Y2
-	VBROADCASTSS   508(DI), Y4
-	VFMADD231PS    736(SP), Y4, Y2
+	VPMULLD        928(SP), Y5, Y5
+	VPMULLD        1184(SP), Y6, Y6
+	VPADDD         Y6, Y5, Y5
+	VCVTDQ2PS      Y5, Y5
+	VBROADCASTSS   352(DI), Y3
+	VMULPS         160(SP), Y3, Y3
+	VFMADD231PS    Y5, Y3, Y2
+	VBROADCASTSS   376(DI), Y3
+	VFMADD231PS    416(SP), Y3, Y2
+	VBROADCASTSS   380(DI), Y3
+	VFMADD231PS    672(SP), Y3, Y2
+	VPMULLD        960(SP), Y7, Y7
+	VPMULLD        1216(SP), Y8, Y8
+	VPADDD         Y8, Y7, Y7
+	VCVTDQ2PS      Y7, Y7
+	VBROADCASTSS   416(DI), Y3
+	VMULPS         192(SP), Y3, Y3
+	VFMADD231PS    Y7, Y3, Y2
+	VBROADCASTSS   440(DI), Y3
+	VFMADD231PS    448(SP), Y3, Y2
+	VBROADCASTSS   444(DI), Y3
+	VFMADD231PS    704(SP), Y3, Y2
+	VPMULLD        992(SP), Y9, Y9
+	VPMULLD        1248(SP), Y10, Y10
+	VPADDD         Y10, Y9, Y9
+	VCVTDQ2PS      Y9, Y9
+	VBROADCASTSS   480(DI), Y3
+	VMULPS         224(SP), Y3, Y3
+	VFMADD231PS    Y9, Y3, Y2
+	VBROADCASTSS   504(DI), Y3
+	VFMADD231PS    480(SP), Y3, Y2
+	VBROADCASTSS   508(DI), Y3
+	VFMADD231PS    736(SP), Y3, Y2
 	ADDQ           $+84, AX
 	ADDQ           $+84, CX
 	ADDQ           $+512, DI
@@ -1688,303 +1688,303 @@ block6:
 	VPMADDWD       Y2, Y6, Y6
 	VPERM2I128     $0x20, Y6, Y5, Y4
 	VPERM2I128     $0x31, Y6, Y5, Y5
-	VPBROADCASTD   48(DI), Y6
-	VPSLLD         $0x02, Y6, Y6
-	VPADDD         Y6, Y4, Y4
+	VMOVDQU        64(DI), Y6
+	VMOVDQU        32(AX), Y7
+	VPSRLW         $0x02, Y7, Y7
+	VPAND          Y0, Y7, Y7
+	VMOVDQU        (AX), Y8
+	VPSLLW         $0x01, Y8, Y8
+	VPAND          Y1, Y8, Y8
+	VPOR           Y8, Y7, Y7
+	VPMADDUBSW     Y6, Y7, Y7
+	VPMADDWD       Y2, Y7, Y7
+	VMOVDQU        32(AX)(DX*1), Y8
+	VPSRLW         $0x02, Y8, Y8
+	VPAND          Y0, Y8, Y8
+	VMOVDQU        (AX)(DX*1), Y9
+	VPSLLW         $0x01, Y9, Y9
+	VPAND          Y1, Y9, Y9
+	VPOR           Y9, Y8, Y8
+	VPMADDUBSW     Y6, Y8, Y8
+	VPMADDWD       Y2, Y8, Y8
+	VPACKSSDW      Y8, Y7, Y7
+	VPMADDWD       Y2, Y7, Y7
+	VMOVDQU        32(AX)(DX*2), Y8
+	VPSRLW         $0x02, Y8, Y8
+	VPAND          Y0, Y8, Y8
+	VMOVDQU        (AX)(DX*2), Y9
+	VPSLLW         $0x01, Y9, Y9
+	VPAND          Y1, Y9, Y9
+	VPOR           Y9, Y8, Y8
+	VPMADDUBSW     Y6, Y8, Y8
+	VPMADDWD       Y2, Y8, Y8
+	VMOVDQU        32(CX), Y9
+	VPSRLW         $0x02, Y9, Y9
+	VPAND          Y0, Y9, Y9
+	VMOVDQU        (CX), Y10
+	VPSLLW         $0x01, Y10, Y10
+	VPAND          Y1, Y10, Y10
+	VPOR           Y10, Y9, Y9
+	VPMADDUBSW     Y6, Y9, Y9
+	VPMADDWD       Y2, Y9, Y9
+	VPACKSSDW      Y9, Y8, Y8
+	VPMADDWD       Y2, Y8, Y8
+	VPACKSSDW      Y8, Y7, Y7
+	VPMADDWD       Y2, Y7, Y7
+	VMOVDQU        32(AX)(DX*4), Y8
+	VPSRLW         $0x02, Y8, Y8
+	VPAND          Y0, Y8, Y8
+	VMOVDQU        (AX)(DX*4), Y9
+	VPSLLW         $0x01, Y9, Y9
+	VPAND          Y1, Y9, Y9
+	VPOR           Y9, Y8, Y8
+	VPMADDUBSW     Y6, Y8, Y8
+	VPMADDWD       Y2, Y8, Y8
+	VMOVDQU        32(CX)(DX*2), Y9
+	VPSRLW         $0x02, Y9, Y9
+	VPAND          Y0, Y9, Y9
+	VMOVDQU        (CX)(DX*2), Y10
+	VPSLLW         $0x01, Y10, Y10
+	VPAND          Y1, Y10, Y10
+	VPOR           Y10, Y9, Y9
+	VPMADDUBSW     Y6, Y9, Y9
+	VPMADDWD       Y2, Y9, Y9
+	VPACKSSDW      Y9, Y8, Y8
+	VPMADDWD       Y2, Y8, Y8
+	VMOVDQU        32(AX)(BX*2), Y9
+	VPSRLW         $0x02, Y9, Y9
+	VPAND          Y0, Y9, Y9
+	VMOVDQU        (AX)(BX*2), Y10
+	VPSLLW         $0x01, Y10, Y10
+	VPAND          Y1, Y10, Y10
+	VPOR           Y10, Y9, Y9
+	VPMADDUBSW     Y6, Y9, Y9
+	VPMADDWD       Y2, Y9, Y9
+	VMOVDQU        32(CX)(DX*4), Y10
+	VPSRLW         $0x02, Y10, Y10
+	VPAND          Y0, Y10, Y10
+	VMOVDQU        (CX)(DX*4), Y11
+	VPSLLW         $0x01, Y11, Y11
+	VPAND          Y1, Y11, Y11
+	VPOR           Y11, Y10, Y10
+	VPMADDUBSW     Y6, Y10, Y10
+	VPMADDWD       Y2, Y10, Y10
+	VPACKSSDW      Y10, Y9, Y9
+	VPMADDWD       Y2, Y9, Y9
+	VPACKSSDW      Y9, Y8, Y8
+	VPMADDWD       Y2, Y8, Y8
+	VPERM2I128     $0x20, Y8, Y7, Y6
+	VPERM2I128     $0x31, Y8, Y7, Y7
+	VMOVDQU        128(DI), Y8
+	VMOVDQU        32(AX), Y9
+	VPSRLW         $0x04, Y9, Y9
+	VPAND          Y0, Y9, Y9
+	VPAND          (AX), Y1, Y10
+	VPOR           Y10, Y9, Y9
+	VPMADDUBSW     Y8, Y9, Y9
+	VPMADDWD       Y2, Y9, Y9
+	VMOVDQU        32(AX)(DX*1), Y10
+	VPSRLW         $0x04, Y10, Y10
+	VPAND          Y0, Y10, Y10
+	VPAND          (AX)(DX*1), Y1, Y11
+	VPOR           Y11, Y10, Y10
+	VPMADDUBSW     Y8, Y10, Y10
+	VPMADDWD       Y2, Y10, Y10
+	VPACKSSDW      Y10, Y9, Y9
+	VPMADDWD       Y2, Y9, Y9
+	VMOVDQU        32(AX)(DX*2), Y10
+	VPSRLW         $0x04, Y10, Y10
+	VPAND          Y0, Y10, Y10
+	VPAND          (AX)(DX*2), Y1, Y11
+	VPOR           Y11, Y10, Y10
+	VPMADDUBSW     Y8, Y10, Y10
+	VPMADDWD       Y2, Y10, Y10
+	VMOVDQU        32(CX), Y11
+	VPSRLW         $0x04, Y11, Y11
+	VPAND          Y0, Y11, Y11
+	VPAND          (CX), Y1, Y12
+	VPOR           Y12, Y11, Y11
+	VPMADDUBSW     Y8, Y11, Y11
+	VPMADDWD       Y2, Y11, Y11
+	VPACKSSDW      Y11, Y10, Y10
+	VPMADDWD       Y2, Y10, Y10
+	VPACKSSDW      Y10, Y9, Y9
+	VPMADDWD       Y2, Y9, Y9
+	VMOVDQU        32(AX)(DX*4), Y10
+	VPSRLW         $0x04, Y10, Y10
+	VPAND          Y0, Y10, Y10
+	VPAND          (AX)(DX*4), Y1, Y11
+	VPOR           Y11, Y10, Y10
+	VPMADDUBSW     Y8, Y10, Y10
+	VPMADDWD       Y2, Y10, Y10
+	VMOVDQU        32(CX)(DX*2), Y11
+	VPSRLW         $0x04, Y11, Y11
+	VPAND          Y0, Y11, Y11
+	VPAND          (CX)(DX*2), Y1, Y12
+	VPOR           Y12, Y11, Y11
+	VPMADDUBSW     Y8, Y11, Y11
+	VPMADDWD       Y2, Y11, Y11
+	VPACKSSDW      Y11, Y10, Y10
+	VPMADDWD       Y2, Y10, Y10
+	VMOVDQU        32(AX)(BX*2), Y11
+	VPSRLW         $0x04, Y11, Y11
+	VPAND          Y0, Y11, Y11
+	VPAND          (AX)(BX*2), Y1, Y12
+	VPOR           Y12, Y11, Y11
+	VPMADDUBSW     Y8, Y11, Y11
+	VPMADDWD       Y2, Y11, Y11
+	VMOVDQU        32(CX)(DX*4), Y12
+	VPSRLW         $0x04, Y12, Y12
+	VPAND          Y0, Y12, Y12
+	VPAND          (CX)(DX*4), Y1, Y13
+	VPOR           Y13, Y12, Y12
+	VPMADDUBSW     Y8, Y12, Y12
+	VPMADDWD       Y2, Y12, Y12
+	VPACKSSDW      Y12, Y11, Y11
+	VPMADDWD       Y2, Y11, Y11
+	VPACKSSDW      Y11, Y10, Y10
+	VPMADDWD       Y2, Y10, Y10
+	VPERM2I128     $0x20, Y10, Y9, Y8
+	VPERM2I128     $0x31, Y10, Y9, Y9
+	VMOVDQU        192(DI), Y10
+	VMOVDQU        32(AX), Y11
+	VPSRLW         $0x06, Y11, Y11
+	VPAND          Y0, Y11, Y11
+	VMOVDQU        (AX), Y12
+	VPSRLW         $0x01, Y12, Y12
+	VPAND          Y1, Y12, Y12
+	VPOR           Y12, Y11, Y11
+	VPMADDUBSW     Y10, Y11, Y11
+	VPMADDWD       Y2, Y11, Y11
+	VMOVDQU        32(AX)(DX*1), Y12
+	VPSRLW         $0x06, Y12, Y12
+	VPAND          Y0, Y12, Y12
+	VMOVDQU        (AX)(DX*1), Y13
+	VPSRLW         $0x01, Y13, Y13
+	VPAND          Y1, Y13, Y13
+	VPOR           Y13, Y12, Y12
+	VPMADDUBSW     Y10, Y12, Y12
+	VPMADDWD       Y2, Y12, Y12
+	VPACKSSDW      Y12, Y11, Y11
+	VPMADDWD       Y2, Y11, Y11
+	VMOVDQU        32(AX)(DX*2), Y12
+	VPSRLW         $0x06, Y12, Y12
+	VPAND          Y0, Y12, Y12
+	VMOVDQU        (AX)(DX*2), Y13
+	VPSRLW         $0x01, Y13, Y13
+	VPAND          Y1, Y13, Y13
+	VPOR           Y13, Y12, Y12
+	VPMADDUBSW     Y10, Y12, Y12
+	VPMADDWD       Y2, Y12, Y12
+	VMOVDQU        32(CX), Y13
+	VPSRLW         $0x06, Y13, Y13
+	VPAND          Y0, Y13, Y13
+	VMOVDQU        (CX), Y14
+	VPSRLW         $0x01, Y14, Y14
+	VPAND          Y1, Y14, Y14
+	VPOR           Y14, Y13, Y13
+	VPMADDUBSW     Y10, Y13, Y13
+	VPMADDWD       Y2, Y13, Y13
+	VPACKSSDW      Y13, Y12, Y12
+	VPMADDWD       Y2, Y12, Y12
+	VPACKSSDW      Y12, Y11, Y11
+	VPMADDWD       Y2, Y11, Y11
+	VMOVDQU        32(AX)(DX*4), Y12
+	VPSRLW         $0x06, Y12, Y12
+	VPAND          Y0, Y12, Y12
+	VMOVDQU        (AX)(DX*4), Y13
+	VPSRLW         $0x01, Y13, Y13
+	VPAND          Y1, Y13, Y13
+	VPOR           Y13, Y12, Y12
+	VPMADDUBSW     Y10, Y12, Y12
+	VPMADDWD       Y2, Y12, Y12
+	VMOVDQU        32(CX)(DX*2), Y13
+	VPSRLW         $0x06, Y13, Y13
+	VPAND          Y0, Y13, Y13
+	VMOVDQU        (CX)(DX*2), Y14
+	VPSRLW         $0x01, Y14, Y14
+	VPAND          Y1, Y14, Y14
+	VPOR           Y14, Y13, Y13
+	VPMADDUBSW     Y10, Y13, Y13
+	VPMADDWD       Y2, Y13, Y13
+	VPACKSSDW      Y13, Y12, Y12
+	VPMADDWD       Y2, Y12, Y12
+	VMOVDQU        32(AX)(BX*2), Y13
+	VPSRLW         $0x06, Y13, Y13
+	VPAND          Y0, Y13, Y13
+	VMOVDQU        (AX)(BX*2), Y14
+	VPSRLW         $0x01, Y14, Y14
+	VPAND          Y1, Y14, Y14
+	VPOR           Y14, Y13, Y13
+	VPMADDUBSW     Y10, Y13, Y13
+	VPMADDWD       Y2, Y13, Y13
+	VMOVDQU        32(CX)(DX*4), Y14
+	VPSRLW         $0x06, Y14, Y14
+	VPAND          Y0, Y14, Y14
+	VMOVDQU        (CX)(DX*4), Y15
+	VPSRLW         $0x01, Y15, Y15
+	VPAND          Y1, Y15, Y15
+	VPOR           Y15, Y14, Y14
+	VPMADDUBSW     Y10, Y14, Y14
+	VPMADDWD       Y2, Y14, Y14
+	VPACKSSDW      Y14, Y13, Y13
+	VPMADDWD       Y2, Y13, Y13
+	VPACKSSDW      Y13, Y12, Y12
+	VPMADDWD       Y2, Y12, Y12
+	VPERM2I128     $0x20, Y12, Y11, Y10
+	VPERM2I128     $0x31, Y12, Y11, Y11
+	VPBROADCASTD   48(DI), Y12
+	VPSLLD         $0x02, Y12, Y12
+	VPADDD         Y12, Y4, Y4
 	VPMULLD        256(SP), Y4, Y4
-	VPBROADCASTD   52(DI), Y6
-	VPSLLD         $0x02, Y6, Y6
-	VPADDD         Y6, Y5, Y5
+	VPBROADCASTD   52(DI), Y12
+	VPSLLD         $0x02, Y12, Y12
+	VPADDD         Y12, Y5, Y5
 	VPMULLD        512(SP), Y5, Y5
 	VPADDD         Y5, Y4, Y4
 	VCVTDQ2PS      Y4, Y4
 	VBROADCASTSS   32(DI), Y5
 	VMULPS         (SP), Y5, Y5
 	VFMADD231PS    Y4, Y5, Y3
-	VMOVDQU        64(DI), Y4
-	VMOVDQU        32(AX), Y5
-	VPSRLW         $0x02, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VMOVDQU        (AX), Y6
-	VPSLLW         $0x01, Y6, Y6
-	VPAND          Y1, Y6, Y6
-	VPOR           Y6, Y5, Y5
-	VPMADDUBSW     Y4, Y5, Y5
-	VPMADDWD       Y2, Y5, Y5
-	VMOVDQU        32(AX)(DX*1), Y6
-	VPSRLW         $0x02, Y6, Y6
-	VPAND          Y0, Y6, Y6
-	VMOVDQU        (AX)(DX*1), Y7
-	VPSLLW         $0x01, Y7, Y7
-	VPAND          Y1, Y7, Y7
-	VPOR           Y7, Y6, Y6
-	VPMADDUBSW     Y4, Y6, Y6
-	VPMADDWD       Y2, Y6, Y6
-	VPACKSSDW      Y6, Y5, Y5
-	VPMADDWD       Y2, Y5, Y5
-	VMOVDQU        32(AX)(DX*2), Y6
-	VPSRLW         $0x02, Y6, Y6
-	VPAND          Y0, Y6, Y6
-	VMOVDQU        (AX)(DX*2), Y7
-	VPSLLW         $0x01, Y7, Y7
-	VPAND          Y1, Y7, Y7
-	VPOR           Y7, Y6, Y6
-	VPMADDUBSW     Y4, Y6, Y6
-	VPMADDWD       Y2, Y6, Y6
-	VMOVDQU        32(CX), Y7
-	VPSRLW         $0x02, Y7, Y7
-	VPAND          Y0, Y7, Y7
-	VMOVDQU        (CX), Y8
-	VPSLLW         $0x01, Y8, Y8
-	VPAND          Y1, Y8, Y8
-	VPOR           Y8, Y7, Y7
-	VPMADDUBSW     Y4, Y7, Y7
-	VPMADDWD       Y2, Y7, Y7
-	VPACKSSDW      Y7, Y6, Y6
-	VPMADDWD       Y2, Y6, Y6
-	VPACKSSDW      Y6, Y5, Y5
-	VPMADDWD       Y2, Y5, Y5
-	VMOVDQU        32(AX)(DX*4), Y6
-	VPSRLW         $0x02, Y6, Y6
-	VPAND          Y0, Y6, Y6
-	VMOVDQU        (AX)(DX*4), Y7
-	VPSLLW         $0x01, Y7, Y7
-	VPAND          Y1, Y7, Y7
-	VPOR           Y7, Y6, Y6
-	VPMADDUBSW     Y4, Y6, Y6
-	VPMADDWD       Y2, Y6, Y6
-	VMOVDQU        32(CX)(DX*2), Y7
-	VPSRLW         $0x02, Y7, Y7
-	VPAND          Y0, Y7, Y7
-	VMOVDQU        (CX)(DX*2), Y8
-	VPSLLW         $0x01, Y8, Y8
-	VPAND          Y1, Y8, Y8
-	VPOR           Y8, Y7, Y7
-	VPMADDUBSW     Y4, Y7, Y7
-	VPMADDWD       Y2, Y7, Y7
-	VPACKSSDW      Y7, Y6, Y6
-	VPMADDWD       Y2, Y6, Y6
-	VMOVDQU        32(AX)(BX*2), Y7
-	VPSRLW         $0x02, Y7, Y7
-	VPAND          Y0, Y7, Y7
-	VMOVDQU        (AX)(BX*2), Y8
-	VPSLLW         $0x01, Y8, Y8
-	VPAND          Y1, Y8, Y8
-	VPOR           Y8, Y7, Y7
-	VPMADDUBSW     Y4, Y7, Y7
-	VPMADDWD       Y2, Y7, Y7
-	VMOVDQU        32(CX)(DX*4), Y8
-	VPSRLW         $0x02, Y8, Y8
-	VPAND          Y0, Y8, Y8
-	VMOVDQU        (CX)(DX*4), Y9
-	VPSLLW         $0x01, Y9, Y9
-	VPAND          Y1, Y9, Y9
-	VPOR           Y9, Y8, Y8
-	VPMADDUBSW     Y4, Y8, Y8
-	VPMADDWD       Y2, Y8, Y8
-	VPACKSSDW      Y8, Y7, Y7
-	VPMADDWD       Y2, Y7, Y7
-	VPACKSSDW      Y7, Y6, Y6
-	VPMADDWD       Y2, Y6, Y6
-	VPERM2I128     $0x20, Y6, Y5, Y4
-	VPERM2I128     $0x31, Y6, Y5, Y5
-	VPBROADCASTD   112(DI), Y6
-	VPSLLD         $0x02, Y6, Y6
-	VPADDD         Y6, Y4, Y4
-	VPMULLD        288(SP), Y4, Y4
-	VPBROADCASTD   116(DI), Y6
-	VPSLLD         $0x02, Y6, Y6
-	VPADDD         Y6, Y5, Y5
-	VPMULLD        544(SP), Y5, Y5
-	VPADDD         Y5, Y4, Y4
-	VCVTDQ2PS      Y4, Y4
-	VBROADCASTSS   96(DI), Y5
-	VMULPS         32(SP), Y5, Y5
-	VFMADD231PS    Y4, Y5, Y3
-	VMOVDQU        128(DI), Y4
-	VMOVDQU        32(AX), Y5
-	VPSRLW         $0x04, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VPAND          (AX), Y1, Y6
-	VPOR           Y6, Y5, Y5
-	VPMADDUBSW     Y4, Y5, Y5
-	VPMADDWD       Y2, Y5, Y5
-	VMOVDQU        32(AX)(DX*1), Y6
-	VPSRLW         $0x04, Y6, Y6
-	VPAND          Y0, Y6, Y6
-	VPAND          (AX)(DX*1), Y1, Y7
-	VPOR           Y7, Y6, Y6
-	VPMADDUBSW     Y4, Y6, Y6
-	VPMADDWD       Y2, Y6, Y6
-	VPACKSSDW      Y6, Y5, Y5
-	VPMADDWD       Y2, Y5, Y5
-	VMOVDQU        32(AX)(DX*2), Y6
-	VPSRLW         $0x04, Y6, Y6
-	VPAND          Y0, Y6, Y6
-	VPAND          (AX)(DX*2), Y1, Y7
-	VPOR           Y7, Y6, Y6
-	VPMADDUBSW     Y4, Y6, Y6
-	VPMADDWD       Y2, Y6, Y6
-	VMOVDQU        32(CX), Y7
-	VPSRLW         $0x04, Y7, Y7
-	VPAND          Y0, Y7, Y7
-	VPAND          (CX), Y1, Y8
-	VPOR           Y8, Y7, Y7
-	VPMADDUBSW     Y4, Y7, Y7
-	VPMADDWD       Y2, Y7, Y7
-	VPACKSSDW      Y7, Y6, Y6
-	VPMADDWD       Y2, Y6, Y6
-	VPACKSSDW      Y6, Y5, Y5
-	VPMADDWD       Y2, Y5, Y5
-	VMOVDQU        32(AX)(DX*4), Y6
-	VPSRLW         $0x04, Y6, Y6
-	VPAND          Y0, Y6, Y6
-	VPAND          (AX)(DX*4), Y1, Y7
-	VPOR           Y7, Y6, Y6
-	VPMADDUBSW     Y4, Y6, Y6
-	VPMADDWD       Y2, Y6, Y6
-	VMOVDQU        32(CX)(DX*2), Y7
-	VPSRLW         $0x04, Y7, Y7
-	VPAND          Y0, Y7, Y7
-	VPAND          (CX)(DX*2), Y1, Y8
-	VPOR           Y8, Y7, Y7
-	VPMADDUBSW     Y4, Y7, Y7
-	VPMADDWD       Y2, Y7, Y7
-	VPACKSSDW      Y7, Y6, Y6
-	VPMADDWD       Y2, Y6, Y6
-	VMOVDQU        32(AX)(BX*2), Y7
-	VPSRLW         $0x04, Y7, Y7
-	VPAND          Y0, Y7, Y7
-	VPAND          (AX)(BX*2), Y1, Y8
-	VPOR           Y8, Y7, Y7
-	VPMADDUBSW     Y4, Y7, Y7
-	VPMADDWD       Y2, Y7, Y7
-	VMOVDQU        32(CX)(DX*4), Y8
-	VPSRLW         $0x04, Y8, Y8
-	VPAND          Y0, Y8, Y8
-	VPAND          (CX)(DX*4), Y1, Y9
-	VPOR           Y9, Y8, Y8
-	VPMADDUBSW     Y4, Y8, Y8
-	VPMADDWD       Y2, Y8, Y8
-	VPACKSSDW      Y8, Y7, Y7
-	VPMADDWD       Y2, Y7, Y7
-	VPACKSSDW      Y7, Y6, Y6
-	VPMADDWD       Y2, Y6, Y6
-	VPERM2I128     $0x20, Y6, Y5, Y4
-	VPERM2I128     $0x31, Y6, Y5, Y5
-	VPBROADCASTD   176(DI), Y6
-	VPSLLD         $0x02, Y6, Y6
-	VPADDD         Y6, Y4, Y4
-	VPMULLD        320(SP), Y4, Y4
-	VPBROADCASTD   180(DI), Y6
-	VPSLLD         $0x02, Y6, Y6
-	VPADDD         Y6, Y5, Y5
-	VPMULLD        576(SP), Y5, Y5
-	VPADDD         Y5, Y4, Y4
-	VCVTDQ2PS      Y4, Y4
-	VBROADCASTSS   160(DI), Y5
-	VMULPS         64(SP), Y5, Y5
-	VFMADD231PS    Y4, Y5, Y3
-	VMOVDQU        192(DI), Y4
-	VMOVDQU        32(AX), Y5
-	VPSRLW         $0x06, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VMOVDQU        (AX), Y6
-	VPSRLW         $0x01, Y6, Y6
-	VPAND          Y1, Y6, Y6
-	VPOR           Y6, Y5, Y5
-	VPMADDUBSW     Y4, Y5, Y5
-	VPMADDWD       Y2, Y5, Y5
-	VMOVDQU        32(AX)(DX*1), Y6
-	VPSRLW         $0x06, Y6, Y6
-	VPAND          Y0, Y6, Y6
-	VMOVDQU        (AX)(DX*1), Y7
-	VPSRLW         $0x01, Y7, Y7
-	VPAND          Y1, Y7, Y7
-	VPOR           Y7, Y6, Y6
-	VPMADDUBSW     Y4, Y6, Y6
-	VPMADDWD       Y2, Y6, Y6
-	VPACKSSDW      Y6, Y5, Y5
-	VPMADDWD       Y2, Y5, Y5
-	VMOVDQU        32(AX)(DX*2), Y6
-	VPSRLW         $0x06, Y6, Y6
-	VPAND          Y0, Y6, Y6
-	VMOVDQU        (AX)(DX*2), Y7
-	VPSRLW         $0x01, Y7, Y7
-	VPAND          Y1, Y7, Y7
-	VPOR           Y7, Y6, Y6
-	VPMADDUBSW     Y4, Y6, Y6
-	VPMADDWD       Y2, Y6, Y6
-	VMOVDQU        32(CX), Y7
-	VPSRLW         $0x06, Y7, Y7
-	VPAND          Y0, Y7, Y7
-	VMOVDQU        (CX), Y8
-	VPSRLW         $0x01, Y8, Y8
-	VPAND          Y1, Y8, Y8
-	VPOR           Y8, Y7, Y7
-	VPMADDUBSW     Y4, Y7, Y7
-	VPMADDWD       Y2, Y7, Y7
-	VPACKSSDW      Y7, Y6, Y6
-	VPMADDWD       Y2, Y6, Y6
-	VPACKSSDW      Y6, Y5, Y5
-	VPMADDWD       Y2, Y5, Y5
-	VMOVDQU        32(AX)(DX*4), Y6
-	VPSRLW         $0x06, Y6, Y6
-	VPAND          Y0, Y6, Y6
-	VMOVDQU        (AX)(DX*4), Y7
-	VPSRLW         $0x01, Y7, Y7
-	VPAND          Y1, Y7, Y7
-	VPOR           Y7, Y6, Y6
-	VPMADDUBSW     Y4, Y6, Y6
-	VPMADDWD       Y2, Y6, Y6
-	VMOVDQU        32(CX)(DX*2), Y7
-	VPSRLW         $0x06, Y7, Y7
-	VPAND          Y0, Y7, Y7
-	VMOVDQU        (CX)(DX*2), Y8
-	VPSRLW         $0x01, Y8, Y8
-	VPAND          Y1, Y8, Y8
-	VPOR           Y8, Y7, Y7
-	VPMADDUBSW     Y4, Y7, Y7
-	VPMADDWD       Y2, Y7, Y7
-	VPACKSSDW      Y7, Y6, Y6
-	VPMADDWD       Y2, Y6, Y6
-	VMOVDQU        32(AX)(BX*2), Y7
-	VPSRLW         $0x06, Y7, Y7
-	VPAND          Y0, Y7, Y7
-	VMOVDQU        (AX)(BX*2), Y8
-	VPSRLW         $0x01, Y8, Y8
-	VPAND          Y1, Y8, Y8
-	VPOR           Y8, Y7, Y7
-	VPMADDUBSW     Y4, Y7, Y7
-	VPMADDWD       Y2, Y7, Y7
-	VMOVDQU        32(CX)(DX*4), Y8
-	VPSRLW         $0x06, Y8, Y8
-	VPAND          Y0, Y8, Y8
-	VMOVDQU        (CX)(DX*4), Y9
-	VPSRLW         $0x01, Y9, Y9
-	VPAND          Y1, Y9, Y9
-	VPOR           Y9, Y8, Y8
-	VPMADDUBSW     Y4, Y8, Y8
-	VPMADDWD       Y2, Y8, Y8
-	VPACKSSDW      Y8, Y7, Y7
-	VPMADDWD       Y2, Y7, Y7
-	VPACKSSDW      Y7, Y6, Y6
-	VPMADDWD       Y2, Y6, Y6
-	VPERM2I128     $0x20, Y6, Y5, Y4
-	VPERM2I128     $0x31, Y6, Y5, Y5
-	VPBROADCASTD   240(DI), Y6
-	VPSLLD         $0x02, Y6, Y6
-	VPADDD         Y6, Y4, Y4
-	VPMULLD        352(SP), Y4, Y4
-	VPBROADCASTD   244(DI), Y6
-	VPSLLD         $0x02, Y6, Y6
-	VPADDD         Y6, Y5, Y5
-	VPMULLD        608(SP), Y5, Y5
-	VPADDD         Y5, Y4, Y4
-	VCVTDQ2PS      Y4, Y4
-	VBROADCASTSS   224(DI), Y5
-	VMULPS         96(SP), Y5, Y5
-	VFMADD231PS    Y4, Y5, Y3
+	VPBROADCASTD   112(DI), Y4
+	VPSLLD         $0x02, Y4, Y4
+	VPADDD         Y4, Y6, Y6
+	VPMULLD        288(SP), Y6, Y6
+	VPBROADCASTD   116(DI), Y4
+	VPSLLD         $0x02, Y4, Y4
+	VPADDD         Y4, Y7, Y7
+	VPMULLD        544(SP), Y7, Y7
+	VPADDD         Y7, Y6, Y6
+	VCVTDQ2PS      Y6, Y6
+	VBROADCASTSS   96(DI), Y4
+	VMULPS         32(SP), Y4, Y4
+	VFMADD231PS    Y6, Y4, Y3
+	VPBROADCASTD   176(DI), Y4
+	VPSLLD         $0x02, Y4, Y4
+	VPADDD         Y4, Y8, Y8
+	VPMULLD        320(SP), Y8, Y8
+	VPBROADCASTD   180(DI), Y4
+	VPSLLD         $0x02, Y4, Y4
+	VPADDD         Y4, Y9, Y9
+	VPMULLD        576(SP), Y9, Y9
+	VPADDD         Y9, Y8, Y8
+	VCVTDQ2PS      Y8, Y8
+	VBROADCASTSS   160(DI), Y4
+	VMULPS         64(SP), Y4, Y4
+	VFMADD231PS    Y8, Y4, Y3
+	VPBROADCASTD   240(DI), Y4
+	VPSLLD         $0x02, Y4, Y4
+	VPADDD         Y4, Y10, Y10
+	VPMULLD        352(SP), Y10, Y10
+	VPBROADCASTD   244(DI), Y4
+	VPSLLD         $0x02, Y4, Y4
+	VPADDD         Y4, Y11, Y11
+	VPMULLD        608(SP), Y11, Y11
+	VPADDD         Y11, Y10, Y10
+	VCVTDQ2PS      Y10, Y10
+	VBROADCASTSS   224(DI), Y4
+	VMULPS         96(SP), Y4, Y4
+	VFMADD231PS    Y10, Y4, Y3
 	VMOVDQU        256(DI), Y4
 	VPAND          64(AX), Y0, Y5
 	VMOVDQU        (AX), Y6
@@ -2056,319 +2056,319 @@ block6:
 	VPMADDWD       Y2, Y6, Y6
 	VPERM2I128     $0x20, Y6, Y5, Y4
 	VPERM2I128     $0x31, Y6, Y5, Y5
-	VPBROADCASTD   304(DI), Y6
-	VPSLLD         $0x02, Y6, Y6
-	VPADDD         Y6, Y4, Y4
+	VMOVDQU        320(DI), Y6
+	VMOVDQU        64(AX), Y7
+	VPSRLW         $0x02, Y7, Y7
+	VPAND          Y0, Y7, Y7
+	VMOVDQU        (AX), Y8
+	VPSRLW         $0x03, Y8, Y8
+	VPAND          Y1, Y8, Y8
+	VPOR           Y8, Y7, Y7
+	VPMADDUBSW     Y6, Y7, Y7
+	VPMADDWD       Y2, Y7, Y7
+	VMOVDQU        64(AX)(DX*1), Y8
+	VPSRLW         $0x02, Y8, Y8
+	VPAND          Y0, Y8, Y8
+	VMOVDQU        (AX)(DX*1), Y9
+	VPSRLW         $0x03, Y9, Y9
+	VPAND          Y1, Y9, Y9
+	VPOR           Y9, Y8, Y8
+	VPMADDUBSW     Y6, Y8, Y8
+	VPMADDWD       Y2, Y8, Y8
+	VPACKSSDW      Y8, Y7, Y7
+	VPMADDWD       Y2, Y7, Y7
+	VMOVDQU        64(AX)(DX*2), Y8
+	VPSRLW         $0x02, Y8, Y8
+	VPAND          Y0, Y8, Y8
+	VMOVDQU        (AX)(DX*2), Y9
+	VPSRLW         $0x03, Y9, Y9
+	VPAND          Y1, Y9, Y9
+	VPOR           Y9, Y8, Y8
+	VPMADDUBSW     Y6, Y8, Y8
+	VPMADDWD       Y2, Y8, Y8
+	VMOVDQU        64(CX), Y9
+	VPSRLW         $0x02, Y9, Y9
+	VPAND          Y0, Y9, Y9
+	VMOVDQU        (CX), Y10
+	VPSRLW         $0x03, Y10, Y10
+	VPAND          Y1, Y10, Y10
+	VPOR           Y10, Y9, Y9
+	VPMADDUBSW     Y6, Y9, Y9
+	VPMADDWD       Y2, Y9, Y9
+	VPACKSSDW      Y9, Y8, Y8
+	VPMADDWD       Y2, Y8, Y8
+	VPACKSSDW      Y8, Y7, Y7
+	VPMADDWD       Y2, Y7, Y7
+	VMOVDQU        64(AX)(DX*4), Y8
+	VPSRLW         $0x02, Y8, Y8
+	VPAND          Y0, Y8, Y8
+	VMOVDQU        (AX)(DX*4), Y9
+	VPSRLW         $0x03, Y9, Y9
+	VPAND          Y1, Y9, Y9
+	VPOR           Y9, Y8, Y8
+	VPMADDUBSW     Y6, Y8, Y8
+	VPMADDWD       Y2, Y8, Y8
+	VMOVDQU        64(CX)(DX*2), Y9
+	VPSRLW         $0x02, Y9, Y9
+	VPAND          Y0, Y9, Y9
+	VMOVDQU        (CX)(DX*2), Y10
+	VPSRLW         $0x03, Y10, Y10
+	VPAND          Y1, Y10, Y10
+	VPOR           Y10, Y9, Y9
+	VPMADDUBSW     Y6, Y9, Y9
+	VPMADDWD       Y2, Y9, Y9
+	VPACKSSDW      Y9, Y8, Y8
+	VPMADDWD       Y2, Y8, Y8
+	VMOVDQU        64(AX)(BX*2), Y9
+	VPSRLW         $0x02, Y9, Y9
+	VPAND          Y0, Y9, Y9
+	VMOVDQU        (AX)(BX*2), Y10
+	VPSRLW         $0x03, Y10, Y10
+	VPAND          Y1, Y10, Y10
+	VPOR           Y10, Y9, Y9
+	VPMADDUBSW     Y6, Y9, Y9
+	VPMADDWD       Y2, Y9, Y9
+	VMOVDQU        64(CX)(DX*4), Y10
+	VPSRLW         $0x02, Y10, Y10
+	VPAND          Y0, Y10, Y10
+	VMOVDQU        (CX)(DX*4), Y11
+	VPSRLW         $0x03, Y11, Y11
+	VPAND          Y1, Y11, Y11
+	VPOR           Y11, Y10, Y10
+	VPMADDUBSW     Y6, Y10, Y10
+	VPMADDWD       Y2, Y10, Y10
+	VPACKSSDW      Y10, Y9, Y9
+	VPMADDWD       Y2, Y9, Y9
+	VPACKSSDW      Y9, Y8, Y8
+	VPMADDWD       Y2, Y8, Y8
+	VPERM2I128     $0x20, Y8, Y7, Y6
+	VPERM2I128     $0x31, Y8, Y7, Y7
+	VMOVDQU        384(DI), Y8
+	VMOVDQU        64(AX), Y9
+	VPSRLW         $0x04, Y9, Y9
+	VPAND          Y0, Y9, Y9
+	VMOVDQU        (AX), Y10
+	VPSRLW         $0x04, Y10, Y10
+	VPAND          Y1, Y10, Y10
+	VPOR           Y10, Y9, Y9
+	VPMADDUBSW     Y8, Y9, Y9
+	VPMADDWD       Y2, Y9, Y9
+	VMOVDQU        64(AX)(DX*1), Y10
+	VPSRLW         $0x04, Y10, Y10
+	VPAND          Y0, Y10, Y10
+	VMOVDQU        (AX)(DX*1), Y11
+	VPSRLW         $0x04, Y11, Y11
+	VPAND          Y1, Y11, Y11
+	VPOR           Y11, Y10, Y10
+	VPMADDUBSW     Y8, Y10, Y10
+	VPMADDWD       Y2, Y10, Y10
+	VPACKSSDW      Y10, Y9, Y9
+	VPMADDWD       Y2, Y9, Y9
+	VMOVDQU        64(AX)(DX*2), Y10
+	VPSRLW         $0x04, Y10, Y10
+	VPAND          Y0, Y10, Y10
+	VMOVDQU        (AX)(DX*2), Y11
+	VPSRLW         $0x04, Y11, Y11
+	VPAND          Y1, Y11, Y11
+	VPOR           Y11, Y10, Y10
+	VPMADDUBSW     Y8, Y10, Y10
+	VPMADDWD       Y2, Y10, Y10
+	VMOVDQU        64(CX), Y11
+	VPSRLW         $0x04, Y11, Y11
+	VPAND          Y0, Y11, Y11
+	VMOVDQU        (CX), Y12
+	VPSRLW         $0x04, Y12, Y12
+	VPAND          Y1, Y12, Y12
+	VPOR           Y12, Y11, Y11
+	VPMADDUBSW     Y8, Y11, Y11
+	VPMADDWD       Y2, Y11, Y11
+	VPACKSSDW      Y11, Y10, Y10
+	VPMADDWD       Y2, Y10, Y10
+	VPACKSSDW      Y10, Y9, Y9
+	VPMADDWD       Y2, Y9, Y9
+	VMOVDQU        64(AX)(DX*4), Y10
+	VPSRLW         $0x04, Y10, Y10
+	VPAND          Y0, Y10, Y10
+	VMOVDQU        (AX)(DX*4), Y11
+	VPSRLW         $0x04, Y11, Y11
+	VPAND          Y1, Y11, Y11
+	VPOR           Y11, Y10, Y10
+	VPMADDUBSW     Y8, Y10, Y10
+	VPMADDWD       Y2, Y10, Y10
+	VMOVDQU        64(CX)(DX*2), Y11
+	VPSRLW         $0x04, Y11, Y11
+	VPAND          Y0, Y11, Y11
+	VMOVDQU        (CX)(DX*2), Y12
+	VPSRLW         $0x04, Y12, Y12
+	VPAND          Y1, Y12, Y12
+	VPOR           Y12, Y11, Y11
+	VPMADDUBSW     Y8, Y11, Y11
+	VPMADDWD       Y2, Y11, Y11
+	VPACKSSDW      Y11, Y10, Y10
+	VPMADDWD       Y2, Y10, Y10
+	VMOVDQU        64(AX)(BX*2), Y11
+	VPSRLW         $0x04, Y11, Y11
+	VPAND          Y0, Y11, Y11
+	VMOVDQU        (AX)(BX*2), Y12
+	VPSRLW         $0x04, Y12, Y12
+	VPAND          Y1, Y12, Y12
+	VPOR           Y12, Y11, Y11
+	VPMADDUBSW     Y8, Y11, Y11
+	VPMADDWD       Y2, Y11, Y11
+	VMOVDQU        64(CX)(DX*4), Y12
+	VPSRLW         $0x04, Y12, Y12
+	VPAND          Y0, Y12, Y12
+	VMOVDQU        (CX)(DX*4), Y13
+	VPSRLW         $0x04, Y13, Y13
+	VPAND          Y1, Y13, Y13
+	VPOR           Y13, Y12, Y12
+	VPMADDUBSW     Y8, Y12, Y12
+	VPMADDWD       Y2, Y12, Y12
+	VPACKSSDW      Y12, Y11, Y11
+	VPMADDWD       Y2, Y11, Y11
+	VPACKSSDW      Y11, Y10, Y10
+	VPMADDWD       Y2, Y10, Y10
+	VPERM2I128     $0x20, Y10, Y9, Y8
+	VPERM2I128     $0x31, Y10, Y9, Y9
+	VMOVDQU        448(DI), Y10
+	VMOVDQU        64(AX), Y11
+	VPSRLW         $0x06, Y11, Y11
+	VPAND          Y0, Y11, Y11
+	VMOVDQU        (AX), Y12
+	VPSRLW         $0x05, Y12, Y12
+	VPAND          Y1, Y12, Y12
+	VPOR           Y12, Y11, Y11
+	VPMADDUBSW     Y10, Y11, Y11
+	VPMADDWD       Y2, Y11, Y11
+	VMOVDQU        64(AX)(DX*1), Y12
+	VPSRLW         $0x06, Y12, Y12
+	VPAND          Y0, Y12, Y12
+	VMOVDQU        (AX)(DX*1), Y13
+	VPSRLW         $0x05, Y13, Y13
+	VPAND          Y1, Y13, Y13
+	VPOR           Y13, Y12, Y12
+	VPMADDUBSW     Y10, Y12, Y12
+	VPMADDWD       Y2, Y12, Y12
+	VPACKSSDW      Y12, Y11, Y11
+	VPMADDWD       Y2, Y11, Y11
+	VMOVDQU        64(AX)(DX*2), Y12
+	VPSRLW         $0x06, Y12, Y12
+	VPAND          Y0, Y12, Y12
+	VMOVDQU        (AX)(DX*2), Y13
+	VPSRLW         $0x05, Y13, Y13
+	VPAND          Y1, Y13, Y13
+	VPOR           Y13, Y12, Y12
+	VPMADDUBSW     Y10, Y12, Y12
+	VPMADDWD       Y2, Y12, Y12
+	VMOVDQU        64(CX), Y13
+	VPSRLW         $0x06, Y13, Y13
+	VPAND          Y0, Y13, Y13
+	VMOVDQU        (CX), Y14
+	VPSRLW         $0x05, Y14, Y14
+	VPAND          Y1, Y14, Y14
+	VPOR           Y14, Y13, Y13
+	VPMADDUBSW     Y10, Y13, Y13
+	VPMADDWD       Y2, Y13, Y13
+	VPACKSSDW      Y13, Y12, Y12
+	VPMADDWD       Y2, Y12, Y12
+	VPACKSSDW      Y12, Y11, Y11
+	VPMADDWD       Y2, Y11, Y11
+	VMOVDQU        64(AX)(DX*4), Y12
+	VPSRLW         $0x06, Y12, Y12
+	VPAND          Y0, Y12, Y12
+	VMOVDQU        (AX)(DX*4), Y13
+	VPSRLW         $0x05, Y13, Y13
+	VPAND          Y1, Y13, Y13
+	VPOR           Y13, Y12, Y12
+	VPMADDUBSW     Y10, Y12, Y12
+	VPMADDWD       Y2, Y12, Y12
+	VMOVDQU        64(CX)(DX*2), Y13
+	VPSRLW         $0x06, Y13, Y13
+	VPAND          Y0, Y13, Y13
+	VMOVDQU        (CX)(DX*2), Y14
+	VPSRLW         $0x05, Y14, Y14
+	VPAND          Y1, Y14, Y14
+	VPOR           Y14, Y13, Y13
+	VPMADDUBSW     Y10, Y13, Y13
+	VPMADDWD       Y2, Y13, Y13
+	VPACKSSDW      Y13, Y12, Y12
+	VPMADDWD       Y2, Y12, Y12
+	VMOVDQU        64(AX)(BX*2), Y13
+	VPSRLW         $0x06, Y13, Y13
+	VPAND          Y0, Y13, Y13
+	VMOVDQU        (AX)(BX*2), Y14
+	VPSRLW         $0x05, Y14, Y14
+	VPAND          Y1, Y14, Y14
+	VPOR           Y14, Y13, Y13
+	VPMADDUBSW     Y10, Y13, Y13
+	VPMADDWD       Y2, Y13, Y13
+	VMOVDQU        64(CX)(DX*4), Y14
+	VPSRLW         $0x06, Y14, Y14
+	VPAND          Y0, Y14, Y14
+	VMOVDQU        (CX)(DX*4), Y15
+	VPSRLW         $0x05, Y15, Y15
+	VPAND          Y1, Y15, Y15
+	VPOR           Y15, Y14, Y14
+	VPMADDUBSW     Y10, Y14, Y14
+	VPMADDWD       Y2, Y14, Y14
+	VPACKSSDW      Y14, Y13, Y13
+	VPMADDWD       Y2, Y13, Y13
+	VPACKSSDW      Y13, Y12, Y12
+	VPMADDWD       Y2, Y12, Y12
+	VPERM2I128     $0x20, Y12, Y11, Y10
+	VPERM2I128     $0x31, Y12, Y11, Y11
+	VPBROADCASTD   304(DI), Y12
+	VPSLLD         $0x02, Y12, Y12
+	VPADDD         Y12, Y4, Y4
 	VPMULLD        384(SP), Y4, Y4
-	VPBROADCASTD   308(DI), Y6
-	VPSLLD         $0x02, Y6, Y6
-	VPADDD         Y6, Y5, Y5
+	VPBROADCASTD   308(DI), Y12
+	VPSLLD         $0x02, Y12, Y12
+	VPADDD         Y12, Y5, Y5
 	VPMULLD        640(SP), Y5, Y5
 	VPADDD         Y5, Y4, Y4
 	VCVTDQ2PS      Y4, Y4
 	VBROADCASTSS   288(DI), Y5
 	VMULPS         128(SP), Y5, Y5
 	VFMADD231PS    Y4, Y5, Y3
-	VMOVDQU        320(DI), Y4
-	VMOVDQU        64(AX), Y5
-	VPSRLW         $0x02, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VMOVDQU        (AX), Y6
-	VPSRLW         $0x03, Y6, Y6
-	VPAND          Y1, Y6, Y6
-	VPOR           Y6, Y5, Y5
-	VPMADDUBSW     Y4, Y5, Y5
-	VPMADDWD       Y2, Y5, Y5
-	VMOVDQU        64(AX)(DX*1), Y6
-	VPSRLW         $0x02, Y6, Y6
-	VPAND          Y0, Y6, Y6
-	VMOVDQU        (AX)(DX*1), Y7
-	VPSRLW         $0x03, Y7, Y7
-	VPAND          Y1, Y7, Y7
-	VPOR           Y7, Y6, Y6
-	VPMADDUBSW     Y4, Y6, Y6
-	VPMADDWD       Y2, Y6, Y6
-	VPACKSSDW      Y6, Y5, Y5
-	VPMADDWD       Y2, Y5, Y5
-	VMOVDQU        64(AX)(DX*2), Y6
-	VPSRLW         $0x02, Y6, Y6
-	VPAND          Y0, Y6, Y6
-	VMOVDQU        (AX)(DX*2), Y7
-	VPSRLW         $0x03, Y7, Y7
-	VPAND          Y1, Y7, Y7
-	VPOR           Y7, Y6, Y6
-	VPMADDUBSW     Y4, Y6, Y6
-	VPMADDWD       Y2, Y6, Y6
-	VMOVDQU        64(CX), Y7
-	VPSRLW         $0x02, Y7, Y7
-	VPAND          Y0, Y7, Y7
-	VMOVDQU        (CX), Y8
-	VPSRLW         $0x03, Y8, Y8
-	VPAND          Y1, Y8, Y8
-	VPOR           Y8, Y7, Y7
-	VPMADDUBSW     Y4, Y7, Y7
-	VPMADDWD       Y2, Y7, Y7
-	VPACKSSDW      Y7, Y6, Y6
-	VPMADDWD       Y2, Y6, Y6
-	VPACKSSDW      Y6, Y5, Y5
-	VPMADDWD       Y2, Y5, Y5
-	VMOVDQU        64(AX)(DX*4), Y6
-	VPSRLW         $0x02, Y6, Y6
-	VPAND          Y0, Y6, Y6
-	VMOVDQU        (AX)(DX*4), Y7
-	VPSRLW         $0x03, Y7, Y7
-	VPAND          Y1, Y7, Y7
-	VPOR           Y7, Y6, Y6
-	VPMADDUBSW     Y4, Y6, Y6
-	VPMADDWD       Y2, Y6, Y6
-	VMOVDQU        64(CX)(DX*2), Y7
-	VPSRLW         $0x02, Y7, Y7
-	VPAND          Y0, Y7, Y7
-	VMOVDQU        (CX)(DX*2), Y8
-	VPSRLW         $0x03, Y8, Y8
-	VPAND          Y1, Y8, Y8
-	VPOR           Y8, Y7, Y7
-	VPMADDUBSW     Y4, Y7, Y7
-	VPMADDWD       Y2, Y7, Y7
-	VPACKSSDW      Y7, Y6, Y6
-	VPMADDWD       Y2, Y6, Y6
-	VMOVDQU        64(AX)(BX*2), Y7
-	VPSRLW         $0x02, Y7, Y7
-	VPAND          Y0, Y7, Y7
-	VMOVDQU        (AX)(BX*2), Y8
-	VPSRLW         $0x03, Y8, Y8
-	VPAND          Y1, Y8, Y8
-	VPOR           Y8, Y7, Y7
-	VPMADDUBSW     Y4, Y7, Y7
-	VPMADDWD       Y2, Y7, Y7
-	VMOVDQU        64(CX)(DX*4), Y8
-	VPSRLW         $0x02, Y8, Y8
-	VPAND          Y0, Y8, Y8
-	VMOVDQU        (CX)(DX*4), Y9
-	VPSRLW         $0x03, Y9, Y9
-	VPAND          Y1, Y9, Y9
-	VPOR           Y9, Y8, Y8
-	VPMADDUBSW     Y4, Y8, Y8
-	VPMADDWD       Y2, Y8, Y8
-	VPACKSSDW      Y8, Y7, Y7
-	VPMADDWD       Y2, Y7, Y7
-	VPACKSSDW      Y7, Y6, Y6
-	VPMADDWD       Y2, Y6, Y6
-	VPERM2I128     $0x20, Y6, Y5, Y4
-	VPERM2I128     $0x31, Y6, Y5, Y5
-	VPBROADCASTD   368(DI), Y6
-	VPSLLD         $0x02, Y6, Y6
-	VPADDD         Y6, Y4, Y4
-	VPMULLD        416(SP), Y4, Y4
-	VPBROADCASTD   372(DI), Y6
-	VPSLLD         $0x02, Y6, Y6
-	VPADDD         Y6, Y5, Y5
-	VPMULLD        672(SP), Y5, Y5
-	VPADDD         Y5, Y4, Y4
-	VCVTDQ2PS      Y4, Y4
-	VBROADCASTSS   352(DI), Y5
-	VMULPS         160(SP), Y5, Y5
-	VFMADD231PS    Y4, Y5, Y3
-	VMOVDQU        384(DI), Y4
-	VMOVDQU        64(AX), Y5
-	VPSRLW         $0x04, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VMOVDQU        (AX), Y6
-	VPSRLW         $0x04, Y6, Y6
-	VPAND          Y1, Y6, Y6
-	VPOR           Y6, Y5, Y5
-	VPMADDUBSW     Y4, Y5, Y5
-	VPMADDWD       Y2, Y5, Y5
-	VMOVDQU        64(AX)(DX*1), Y6
-	VPSRLW         $0x04, Y6, Y6
-	VPAND          Y0, Y6, Y6
-	VMOVDQU        (AX)(DX*1), Y7
-	VPSRLW         $0x04, Y7, Y7
-	VPAND          Y1, Y7, Y7
-	VPOR           Y7, Y6, Y6
-	VPMADDUBSW     Y4, Y6, Y6
-	VPMADDWD       Y2, Y6, Y6
-	VPACKSSDW      Y6, Y5, Y5
-	VPMADDWD       Y2, Y5, Y5
-	VMOVDQU        64(AX)(DX*2), Y6
-	VPSRLW         $0x04, Y6, Y6
-	VPAND          Y0, Y6, Y6
-	VMOVDQU        (AX)(DX*2), Y7
-	VPSRLW         $0x04, Y7, Y7
-	VPAND          Y1, Y7, Y7
-	VPOR           Y7, Y6, Y6
-	VPMADDUBSW     Y4, Y6, Y6
-	VPMADDWD       Y2, Y6, Y6
-	VMOVDQU        64(CX), Y7
-	VPSRLW         $0x04, Y7, Y7
-	VPAND          Y0, Y7, Y7
-	VMOVDQU        (CX), Y8
-	VPSRLW         $0x04, Y8, Y8
-	VPAND          Y1, Y8, Y8
-	VPOR           Y8, Y7, Y7
-	VPMADDUBSW     Y4, Y7, Y7
-	VPMADDWD       Y2, Y7, Y7
-	VPACKSSDW      Y7, Y6, Y6
-	VPMADDWD       Y2, Y6, Y6
-	VPACKSSDW      Y6, Y5, Y5
-	VPMADDWD       Y2, Y5, Y5
-	VMOVDQU        64(AX)(DX*4), Y6
-	VPSRLW         $0x04, Y6, Y6
-	VPAND          Y0, Y6, Y6
-	VMOVDQU        (AX)(DX*4), Y7
-	VPSRLW         $0x04, Y7, Y7
-	VPAND          Y1, Y7, Y7
-	VPOR           Y7, Y6, Y6
-	VPMADDUBSW     Y4, Y6, Y6
-	VPMADDWD       Y2, Y6, Y6
-	VMOVDQU        64(CX)(DX*2), Y7
-	VPSRLW         $0x04, Y7, Y7
-	VPAND          Y0, Y7, Y7
-	VMOVDQU        (CX)(DX*2), Y8
-	VPSRLW         $0x04, Y8, Y8
-	VPAND          Y1, Y8, Y8
-	VPOR           Y8, Y7, Y7
-	VPMADDUBSW     Y4, Y7, Y7
-	VPMADDWD       Y2, Y7, Y7
-	VPACKSSDW      Y7, Y6, Y6
-	VPMADDWD       Y2, Y6, Y6
-	VMOVDQU        64(AX)(BX*2), Y7
-	VPSRLW         $0x04, Y7, Y7
-	VPAND          Y0, Y7, Y7
-	VMOVDQU        (AX)(BX*2), Y8
-	VPSRLW         $0x04, Y8, Y8
-	VPAND          Y1, Y8, Y8
-	VPOR           Y8, Y7, Y7
-	VPMADDUBSW     Y4, Y7, Y7
-	VPMADDWD       Y2, Y7, Y7
-	VMOVDQU        64(CX)(DX*4), Y8
-	VPSRLW         $0x04, Y8, Y8
-	VPAND          Y0, Y8, Y8
-	VMOVDQU        (CX)(DX*4), Y9
-	VPSRLW         $0x04, Y9, Y9
-	VPAND          Y1, Y9, Y9
-	VPOR           Y9, Y8, Y8
-	VPMADDUBSW     Y4, Y8, Y8
-	VPMADDWD       Y2, Y8, Y8
-	VPACKSSDW      Y8, Y7, Y7
-	VPMADDWD       Y2, Y7, Y7
-	VPACKSSDW      Y7, Y6, Y6
-	VPMADDWD       Y2, Y6, Y6
-	VPERM2I128     $0x20, Y6, Y5, Y4
-	VPERM2I128     $0x31, Y6, Y5, Y5
-	VPBROADCASTD   432(DI), Y6
-	VPSLLD         $0x02, Y6, Y6
-	VPADDD         Y6, Y4, Y4
-	VPMULLD        448(SP), Y4, Y4
-	VPBROADCASTD   436(DI), Y6
-	VPSLLD         $0x02, Y6, Y6
-	VPADDD         Y6, Y5, Y5
-	VPMULLD        704(SP), Y5, Y5
-	VPADDD         Y5, Y4, Y4
-	VCVTDQ2PS      Y4, Y4
-	VBROADCASTSS   416(DI), Y5
-	VMULPS         192(SP), Y5, Y5
-	VFMADD231PS    Y4, Y5, Y3
-	VMOVDQU        448(DI), Y4
-	VMOVDQU        64(AX), Y5
-	VPSRLW         $0x06, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VMOVDQU        (AX), Y6
-	VPSRLW         $0x05, Y6, Y6
-	VPAND          Y1, Y6, Y6
-	VPOR           Y6, Y5, Y5
-	VPMADDUBSW     Y4, Y5, Y5
-	VPMADDWD       Y2, Y5, Y5
-	VMOVDQU        64(AX)(DX*1), Y6
-	VPSRLW         $0x06, Y6, Y6
-	VPAND          Y0, Y6, Y6
-	VMOVDQU        (AX)(DX*1), Y7
-	VPSRLW         $0x05, Y7, Y7
-	VPAND          Y1, Y7, Y7
-	VPOR           Y7, Y6, Y6
-	VPMADDUBSW     Y4, Y6, Y6
-	VPMADDWD       Y2, Y6, Y6
-	VPACKSSDW      Y6, Y5, Y5
-	VPMADDWD       Y2, Y5, Y5
-	VMOVDQU        64(AX)(DX*2), Y6
-	VPSRLW         $0x06, Y6, Y6
-	VPAND          Y0, Y6, Y6
-	VMOVDQU        (AX)(DX*2), Y7
-	VPSRLW         $0x05, Y7, Y7
-	VPAND          Y1, Y7, Y7
-	VPOR           Y7, Y6, Y6
-	VPMADDUBSW     Y4, Y6, Y6
-	VPMADDWD       Y2, Y6, Y6
-	VMOVDQU        64(CX), Y7
-	VPSRLW         $0x06, Y7, Y7
-	VPAND          Y0, Y7, Y7
-	VMOVDQU        (CX), Y8
-	VPSRLW         $0x05, Y8, Y8
-	VPAND          Y1, Y8, Y8
-	VPOR           Y8, Y7, Y7
-	VPMADDUBSW     Y4, Y7, Y7
-	VPMADDWD       Y2, Y7, Y7
-	VPACKSSDW      Y7, Y6, Y6
-	VPMADDWD       Y2, Y6, Y6
-	VPACKSSDW      Y6, Y5, Y5
-	VPMADDWD       Y2, Y5, Y5
-	VMOVDQU        64(AX)(DX*4), Y6
-	VPSRLW         $0x06, Y6, Y6
-	VPAND          Y0, Y6, Y6
-	VMOVDQU        (AX)(DX*4), Y7
-	VPSRLW         $0x05, Y7, Y7
-	VPAND          Y1, Y7, Y7
-	VPOR           Y7, Y6, Y6
-	VPMADDUBSW     Y4, Y6, Y6
-	VPMADDWD       Y2, Y6, Y6
-	VMOVDQU        64(CX)(DX*2), Y7
-	VPSRLW         $0x06, Y7, Y7
-	VPAND          Y0, Y7, Y7
-	VMOVDQU        (CX)(DX*2), Y8
-	VPSRLW         $0x05, Y8, Y8
-	VPAND          Y1, Y8, Y8
-	VPOR           Y8, Y7, Y7
-	VPMADDUBSW     Y4, Y7, Y7
-	VPMADDWD       Y2, Y7, Y7
-	VPACKSSDW      Y7, Y6, Y6
-	VPMADDWD       Y2, Y6, Y6
-	VMOVDQU        64(AX)(BX*2), Y7
-	VPSRLW         $0x06, Y7, Y7
-	VPAND          Y0, Y7, Y7
-	VMOVDQU        (AX)(BX*2), Y8
-	VPSRLW         $0x05, Y8, Y8
-	VPAND          Y1, Y8, Y8
-	VPOR           Y8, Y7, Y7
-	VPMADDUBSW     Y4, Y7, Y7
-	VPMADDWD       Y2, Y7, Y7
-	VMOVDQU        64(CX)(DX*4), Y8
-	VPSRLW         $0x06, Y8, Y8
-	VPAND          Y0, Y8, Y8
-	VMOVDQU        (CX)(DX*4), Y9
-	VPSRLW         $0x05, Y9, Y9
-	VPAND          Y1, Y9, Y9
-	VPOR           Y9, Y8, Y8
-	VPMADDUBSW     Y4, Y8, Y8
-	VPMADDWD       Y2, Y8, Y8
-	VPACKSSDW      Y8, Y7, Y7
-	VPMADDWD       Y2, Y7, Y7
-	VPACKSSDW      Y7, Y6, Y6
-	VPMADDWD       Y2, Y6, Y6
-	VPERM2I128     $0x20, Y6, Y5, Y4
-	VPERM2I128     $0x31, Y6, Y5, Y5
-	VPBROADCASTD   496(DI), Y6
-	VPSLLD         $0x02, Y6, Y6
-	VPADDD         Y6, Y4, Y4
-	VPMULLD        480(SP), Y4, Y4
-	VPBROADCASTD   500(DI), Y6
-	VPSLLD         $0x02, Y6, Y6
-	VPADDD         Y6, Y5, Y5
-	VPMULLD        736(SP), Y5, Y5
-	VPADDD         Y5, Y4, Y4
-	VCVTDQ2PS      Y4, Y4
-	VBROADCASTSS   480(DI), Y5
-	VMULPS         224(SP), Y5, Y5
-	VFMADD231PS    Y4, Y5, Y3
+	VPBROADCASTD   368(DI), Y4
+	VPSLLD         $0x02, Y4, Y4
+	VPADDD         Y4, Y6, Y6
+	VPMULLD        416(SP), Y6, Y6
+	VPBROADCASTD   372(DI), Y4
+	VPSLLD         $0x02, Y4, Y4
+	VPADDD         Y4, Y7, Y7
+	VPMULLD        672(SP), Y7, Y7
+	VPADDD         Y7, Y6, Y6
+	VCVTDQ2PS      Y6, Y6
+	VBROADCASTSS   352(DI), Y4
+	VMULPS         160(SP), Y4, Y4
+	VFMADD231PS    Y6, Y4, Y3
+	VPBROADCASTD   432(DI), Y4
+	VPSLLD         $0x02, Y4, Y4
+	VPADDD         Y4, Y8, Y8
+	VPMULLD        448(SP), Y8, Y8
+	VPBROADCASTD   436(DI), Y4
+	VPSLLD         $0x02, Y4, Y4
+	VPADDD         Y4, Y9, Y9
+	VPMULLD        704(SP), Y9, Y9
+	VPADDD         Y9, Y8, Y8
+	VCVTDQ2PS      Y8, Y8
+	VBROADCASTSS   416(DI), Y4
+	VMULPS         192(SP), Y4, Y4
+	VFMADD231PS    Y8, Y4, Y3
+	VPBROADCASTD   496(DI), Y4
+	VPSLLD         $0x02, Y4, Y4
+	VPADDD         Y4, Y10, Y10
+	VPMULLD        480(SP), Y10, Y10
+	VPBROADCASTD   500(DI), Y4
+	VPSLLD         $0x02, Y4, Y4
+	VPADDD         Y4, Y11, Y11
+	VPMULLD        736(SP), Y11, Y11
+	VPADDD         Y11, Y10, Y10
+	VCVTDQ2PS      Y10, Y10
+	VBROADCASTSS   480(DI), Y4
+	VMULPS         224(SP), Y4, Y4
+	VFMADD231PS    Y10, Y4, Y3
 	ADDQ           $+110, AX
 	ADDQ           $+110, CX
 	ADDQ           $+512, DI
@@ -2614,303 +2614,303 @@ block8:
 	VPMADDWD       Y2, Y7, Y7
 	VPERM2I128     $0x20, Y7, Y6, Y4
 	VPERM2I128     $0x31, Y7, Y6, Y5
-	VPBROADCASTD   48(DI), Y6
-	VPSLLD         $0x02, Y6, Y6
-	VPADDD         Y6, Y4, Y4
+	VMOVDQU        64(DI), Y6
+	VMOVDQU        32(AX), Y7
+	VPSRLW         $0x02, Y7, Y7
+	VPAND          Y0, Y7, Y7
+	VMOVDQU        (AX), Y8
+	VPSLLW         $0x01, Y8, Y8
+	VPAND          Y1, Y8, Y8
+	VPOR           Y8, Y7, Y7
+	VPXOR          Y8, Y8, Y8
+	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xc6 // VPDPBUSD       Y6, Y7, Y8
+	VMOVDQU        32(AX)(DX*1), Y7
+	VPSRLW         $0x02, Y7, Y7
+	VPAND          Y0, Y7, Y7
+	VMOVDQU        (AX)(DX*1), Y9
+	VPSLLW         $0x01, Y9, Y9
+	VPAND          Y1, Y9, Y9
+	VPOR           Y9, Y7, Y7
+	VPXOR          Y9, Y9, Y9
+	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xce // VPDPBUSD       Y6, Y7, Y9
+	VPACKSSDW      Y9, Y8, Y8
+	VPMADDWD       Y2, Y8, Y8
+	VMOVDQU        32(AX)(DX*2), Y7
+	VPSRLW         $0x02, Y7, Y7
+	VPAND          Y0, Y7, Y7
+	VMOVDQU        (AX)(DX*2), Y9
+	VPSLLW         $0x01, Y9, Y9
+	VPAND          Y1, Y9, Y9
+	VPOR           Y9, Y7, Y7
+	VPXOR          Y9, Y9, Y9
+	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xce // VPDPBUSD       Y6, Y7, Y9
+	VMOVDQU        32(CX), Y7
+	VPSRLW         $0x02, Y7, Y7
+	VPAND          Y0, Y7, Y7
+	VMOVDQU        (CX), Y10
+	VPSLLW         $0x01, Y10, Y10
+	VPAND          Y1, Y10, Y10
+	VPOR           Y10, Y7, Y7
+	VPXOR          Y10, Y10, Y10
+	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xd6 // VPDPBUSD       Y6, Y7, Y10
+	VPACKSSDW      Y10, Y9, Y9
+	VPMADDWD       Y2, Y9, Y9
+	VPACKSSDW      Y9, Y8, Y8
+	VPMADDWD       Y2, Y8, Y8
+	VMOVDQU        32(AX)(DX*4), Y7
+	VPSRLW         $0x02, Y7, Y7
+	VPAND          Y0, Y7, Y7
+	VMOVDQU        (AX)(DX*4), Y9
+	VPSLLW         $0x01, Y9, Y9
+	VPAND          Y1, Y9, Y9
+	VPOR           Y9, Y7, Y7
+	VPXOR          Y9, Y9, Y9
+	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xce // VPDPBUSD       Y6, Y7, Y9
+	VMOVDQU        32(CX)(DX*2), Y7
+	VPSRLW         $0x02, Y7, Y7
+	VPAND          Y0, Y7, Y7
+	VMOVDQU        (CX)(DX*2), Y10
+	VPSLLW         $0x01, Y10, Y10
+	VPAND          Y1, Y10, Y10
+	VPOR           Y10, Y7, Y7
+	VPXOR          Y10, Y10, Y10
+	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xd6 // VPDPBUSD       Y6, Y7, Y10
+	VPACKSSDW      Y10, Y9, Y9
+	VPMADDWD       Y2, Y9, Y9
+	VMOVDQU        32(AX)(BX*2), Y7
+	VPSRLW         $0x02, Y7, Y7
+	VPAND          Y0, Y7, Y7
+	VMOVDQU        (AX)(BX*2), Y10
+	VPSLLW         $0x01, Y10, Y10
+	VPAND          Y1, Y10, Y10
+	VPOR           Y10, Y7, Y7
+	VPXOR          Y10, Y10, Y10
+	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xd6 // VPDPBUSD       Y6, Y7, Y10
+	VMOVDQU        32(CX)(DX*4), Y7
+	VPSRLW         $0x02, Y7, Y7
+	VPAND          Y0, Y7, Y7
+	VMOVDQU        (CX)(DX*4), Y11
+	VPSLLW         $0x01, Y11, Y11
+	VPAND          Y1, Y11, Y11
+	VPOR           Y11, Y7, Y7
+	VPXOR          Y11, Y11, Y11
+	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xde // VPDPBUSD       Y6, Y7, Y11
+	VPACKSSDW      Y11, Y10, Y10
+	VPMADDWD       Y2, Y10, Y10
+	VPACKSSDW      Y10, Y9, Y9
+	VPMADDWD       Y2, Y9, Y9
+	VPERM2I128     $0x20, Y9, Y8, Y6
+	VPERM2I128     $0x31, Y9, Y8, Y7
+	VMOVDQU        128(DI), Y8
+	VMOVDQU        32(AX), Y9
+	VPSRLW         $0x04, Y9, Y9
+	VPAND          Y0, Y9, Y9
+	VPAND          (AX), Y1, Y10
+	VPOR           Y10, Y9, Y9
+	VPXOR          Y10, Y10, Y10
+	BYTE $0xc4; BYTE $0x42; BYTE $0x35; BYTE $0x50; BYTE $0xd0 // VPDPBUSD       Y8, Y9, Y10
+	VMOVDQU        32(AX)(DX*1), Y9
+	VPSRLW         $0x04, Y9, Y9
+	VPAND          Y0, Y9, Y9
+	VPAND          (AX)(DX*1), Y1, Y11
+	VPOR           Y11, Y9, Y9
+	VPXOR          Y11, Y11, Y11
+	BYTE $0xc4; BYTE $0x42; BYTE $0x35; BYTE $0x50; BYTE $0xd8 // VPDPBUSD       Y8, Y9, Y11
+	VPACKSSDW      Y11, Y10, Y10
+	VPMADDWD       Y2, Y10, Y10
+	VMOVDQU        32(AX)(DX*2), Y9
+	VPSRLW         $0x04, Y9, Y9
+	VPAND          Y0, Y9, Y9
+	VPAND          (AX)(DX*2), Y1, Y11
+	VPOR           Y11, Y9, Y9
+	VPXOR          Y11, Y11, Y11
+	BYTE $0xc4; BYTE $0x42; BYTE $0x35; BYTE $0x50; BYTE $0xd8 // VPDPBUSD       Y8, Y9, Y11
+	VMOVDQU        32(CX), Y9
+	VPSRLW         $0x04, Y9, Y9
+	VPAND          Y0, Y9, Y9
+	VPAND          (CX), Y1, Y12
+	VPOR           Y12, Y9, Y9
+	VPXOR          Y12, Y12, Y12
+	BYTE $0xc4; BYTE $0x42; BYTE $0x35; BYTE $0x50; BYTE $0xe0 // VPDPBUSD       Y8, Y9, Y12
+	VPACKSSDW      Y12, Y11, Y11
+	VPMADDWD       Y2, Y11, Y11
+	VPACKSSDW      Y11, Y10, Y10
+	VPMADDWD       Y2, Y10, Y10
+	VMOVDQU        32(AX)(DX*4), Y9
+	VPSRLW         $0x04, Y9, Y9
+	VPAND          Y0, Y9, Y9
+	VPAND          (AX)(DX*4), Y1, Y11
+	VPOR           Y11, Y9, Y9
+	VPXOR          Y11, Y11, Y11
+	BYTE $0xc4; BYTE $0x42; BYTE $0x35; BYTE $0x50; BYTE $0xd8 // VPDPBUSD       Y8, Y9, Y11
+	VMOVDQU        32(CX)(DX*2), Y9
+	VPSRLW         $0x04, Y9, Y9
+	VPAND          Y0, Y9, Y9
+	VPAND          (CX)(DX*2), Y1, Y12
+	VPOR           Y12, Y9, Y9
+	VPXOR          Y12, Y12, Y12
+	BYTE $0xc4; BYTE $0x42; BYTE $0x35; BYTE $0x50; BYTE $0xe0 // VPDPBUSD       Y8, Y9, Y12
+	VPACKSSDW      Y12, Y11, Y11
+	VPMADDWD       Y2, Y11, Y11
+	VMOVDQU        32(AX)(BX*2), Y9
+	VPSRLW         $0x04, Y9, Y9
+	VPAND          Y0, Y9, Y9
+	VPAND          (AX)(BX*2), Y1, Y12
+	VPOR           Y12, Y9, Y9
+	VPXOR          Y12, Y12, Y12
+	BYTE $0xc4; BYTE $0x42; BYTE $0x35; BYTE $0x50; BYTE $0xe0 // VPDPBUSD       Y8, Y9, Y12
+	VMOVDQU        32(CX)(DX*4), Y9
+	VPSRLW         $0x04, Y9, Y9
+	VPAND          Y0, Y9, Y9
+	VPAND          (CX)(DX*4), Y1, Y13
+	VPOR           Y13, Y9, Y9
+	VPXOR          Y13, Y13, Y13
+	BYTE $0xc4; BYTE $0x42; BYTE $0x35; BYTE $0x50; BYTE $0xe8 // VPDPBUSD       Y8, Y9, Y13
+	VPACKSSDW      Y13, Y12, Y12
+	VPMADDWD       Y2, Y12, Y12
+	VPACKSSDW      Y12, Y11, Y11
+	VPMADDWD       Y2, Y11, Y11
+	VPERM2I128     $0x20, Y11, Y10, Y8
+	VPERM2I128     $0x31, Y11, Y10, Y9
+	VMOVDQU        192(DI), Y10
+	VMOVDQU        32(AX), Y11
+	VPSRLW         $0x06, Y11, Y11
+	VPAND          Y0, Y11, Y11
+	VMOVDQU        (AX), Y12
+	VPSRLW         $0x01, Y12, Y12
+	VPAND          Y1, Y12, Y12
+	VPOR           Y12, Y11, Y11
+	VPXOR          Y12, Y12, Y12
+	BYTE $0xc4; BYTE $0x42; BYTE $0x25; BYTE $0x50; BYTE $0xe2 // VPDPBUSD       Y10, Y11, Y12
+	VMOVDQU        32(AX)(DX*1), Y11
+	VPSRLW         $0x06, Y11, Y11
+	VPAND          Y0, Y11, Y11
+	VMOVDQU        (AX)(DX*1), Y13
+	VPSRLW         $0x01, Y13, Y13
+	VPAND          Y1, Y13, Y13
+	VPOR           Y13, Y11, Y11
+	VPXOR          Y13, Y13, Y13
+	BYTE $0xc4; BYTE $0x42; BYTE $0x25; BYTE $0x50; BYTE $0xea // VPDPBUSD       Y10, Y11, Y13
+	VPACKSSDW      Y13, Y12, Y12
+	VPMADDWD       Y2, Y12, Y12
+	VMOVDQU        32(AX)(DX*2), Y11
+	VPSRLW         $0x06, Y11, Y11
+	VPAND          Y0, Y11, Y11
+	VMOVDQU        (AX)(DX*2), Y13
+	VPSRLW         $0x01, Y13, Y13
+	VPAND          Y1, Y13, Y13
+	VPOR           Y13, Y11, Y11
+	VPXOR          Y13, Y13, Y13
+	BYTE $0xc4; BYTE $0x42; BYTE $0x25; BYTE $0x50; BYTE $0xea // VPDPBUSD       Y10, Y11, Y13
+	VMOVDQU        32(CX), Y11
+	VPSRLW         $0x06, Y11, Y11
+	VPAND          Y0, Y11, Y11
+	VMOVDQU        (CX), Y14
+	VPSRLW         $0x01, Y14, Y14
+	VPAND          Y1, Y14, Y14
+	VPOR           Y14, Y11, Y11
+	VPXOR          Y14, Y14, Y14
+	BYTE $0xc4; BYTE $0x42; BYTE $0x25; BYTE $0x50; BYTE $0xf2 // VPDPBUSD       Y10, Y11, Y14
+	VPACKSSDW      Y14, Y13, Y13
+	VPMADDWD       Y2, Y13, Y13
+	VPACKSSDW      Y13, Y12, Y12
+	VPMADDWD       Y2, Y12, Y12
+	VMOVDQU        32(AX)(DX*4), Y11
+	VPSRLW         $0x06, Y11, Y11
+	VPAND          Y0, Y11, Y11
+	VMOVDQU        (AX)(DX*4), Y13
+	VPSRLW         $0x01, Y13, Y13
+	VPAND          Y1, Y13, Y13
+	VPOR           Y13, Y11, Y11
+	VPXOR          Y13, Y13, Y13
+	BYTE $0xc4; BYTE $0x42; BYTE $0x25; BYTE $0x50; BYTE $0xea // VPDPBUSD       Y10, Y11, Y13
+	VMOVDQU        32(CX)(DX*2), Y11
+	VPSRLW         $0x06, Y11, Y11
+	VPAND          Y0, Y11, Y11
+	VMOVDQU        (CX)(DX*2), Y14
+	VPSRLW         $0x01, Y14, Y14
+	VPAND          Y1, Y14, Y14
+	VPOR           Y14, Y11, Y11
+	VPXOR          Y14, Y14, Y14
+	BYTE $0xc4; BYTE $0x42; BYTE $0x25; BYTE $0x50; BYTE $0xf2 // VPDPBUSD       Y10, Y11, Y14
+	VPACKSSDW      Y14, Y13, Y13
+	VPMADDWD       Y2, Y13, Y13
+	VMOVDQU        32(AX)(BX*2), Y11
+	VPSRLW         $0x06, Y11, Y11
+	VPAND          Y0, Y11, Y11
+	VMOVDQU        (AX)(BX*2), Y14
+	VPSRLW         $0x01, Y14, Y14
+	VPAND          Y1, Y14, Y14
+	VPOR           Y14, Y11, Y11
+	VPXOR          Y14, Y14, Y14
+	BYTE $0xc4; BYTE $0x42; BYTE $0x25; BYTE $0x50; BYTE $0xf2 // VPDPBUSD       Y10, Y11, Y14
+	VMOVDQU        32(CX)(DX*4), Y11
+	VPSRLW         $0x06, Y11, Y11
+	VPAND          Y0, Y11, Y11
+	VMOVDQU        (CX)(DX*4), Y15
+	VPSRLW         $0x01, Y15, Y15
+	VPAND          Y1, Y15, Y15
+	VPOR           Y15, Y11, Y11
+	VPXOR          Y15, Y15, Y15
+	BYTE $0xc4; BYTE $0x42; BYTE $0x25; BYTE $0x50; BYTE $0xfa // VPDPBUSD       Y10, Y11, Y15
+	VPACKSSDW      Y15, Y14, Y14
+	VPMADDWD       Y2, Y14, Y14
+	VPACKSSDW      Y14, Y13, Y13
+	VPMADDWD       Y2, Y13, Y13
+	VPERM2I128     $0x20, Y13, Y12, Y10
+	VPERM2I128     $0x31, Y13, Y12, Y11
+	VPBROADCASTD   48(DI), Y12
+	VPSLLD         $0x02, Y12, Y12
+	VPADDD         Y12, Y4, Y4
 	VPMULLD        256(SP), Y4, Y4
-	VPBROADCASTD   52(DI), Y6
-	VPSLLD         $0x02, Y6, Y6
-	VPADDD         Y6, Y5, Y5
+	VPBROADCASTD   52(DI), Y12
+	VPSLLD         $0x02, Y12, Y12
+	VPADDD         Y12, Y5, Y5
 	VPMULLD        512(SP), Y5, Y5
 	VPADDD         Y5, Y4, Y4
 	VCVTDQ2PS      Y4, Y4
 	VBROADCASTSS   32(DI), Y5
 	VMULPS         (SP), Y5, Y5
 	VFMADD231PS    Y4, Y5, Y3
-	VMOVDQU        64(DI), Y4
-	VMOVDQU        32(AX), Y5
-	VPSRLW         $0x02, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VMOVDQU        (AX), Y6
-	VPSLLW         $0x01, Y6, Y6
-	VPAND          Y1, Y6, Y6
-	VPOR           Y6, Y5, Y5
-	VPXOR          Y6, Y6, Y6
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xf4 // VPDPBUSD       Y4, Y5, Y6
-	VMOVDQU        32(AX)(DX*1), Y5
-	VPSRLW         $0x02, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VMOVDQU        (AX)(DX*1), Y7
-	VPSLLW         $0x01, Y7, Y7
-	VPAND          Y1, Y7, Y7
-	VPOR           Y7, Y5, Y5
-	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y4, Y5, Y7
-	VPACKSSDW      Y7, Y6, Y6
-	VPMADDWD       Y2, Y6, Y6
-	VMOVDQU        32(AX)(DX*2), Y5
-	VPSRLW         $0x02, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VMOVDQU        (AX)(DX*2), Y7
-	VPSLLW         $0x01, Y7, Y7
-	VPAND          Y1, Y7, Y7
-	VPOR           Y7, Y5, Y5
-	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y4, Y5, Y7
-	VMOVDQU        32(CX), Y5
-	VPSRLW         $0x02, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VMOVDQU        (CX), Y8
-	VPSLLW         $0x01, Y8, Y8
-	VPAND          Y1, Y8, Y8
-	VPOR           Y8, Y5, Y5
-	VPXOR          Y8, Y8, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y5, Y8
-	VPACKSSDW      Y8, Y7, Y7
-	VPMADDWD       Y2, Y7, Y7
-	VPACKSSDW      Y7, Y6, Y6
-	VPMADDWD       Y2, Y6, Y6
-	VMOVDQU        32(AX)(DX*4), Y5
-	VPSRLW         $0x02, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VMOVDQU        (AX)(DX*4), Y7
-	VPSLLW         $0x01, Y7, Y7
-	VPAND          Y1, Y7, Y7
-	VPOR           Y7, Y5, Y5
-	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y4, Y5, Y7
-	VMOVDQU        32(CX)(DX*2), Y5
-	VPSRLW         $0x02, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VMOVDQU        (CX)(DX*2), Y8
-	VPSLLW         $0x01, Y8, Y8
-	VPAND          Y1, Y8, Y8
-	VPOR           Y8, Y5, Y5
-	VPXOR          Y8, Y8, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y5, Y8
-	VPACKSSDW      Y8, Y7, Y7
-	VPMADDWD       Y2, Y7, Y7
-	VMOVDQU        32(AX)(BX*2), Y5
-	VPSRLW         $0x02, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VMOVDQU        (AX)(BX*2), Y8
-	VPSLLW         $0x01, Y8, Y8
-	VPAND          Y1, Y8, Y8
-	VPOR           Y8, Y5, Y5
-	VPXOR          Y8, Y8, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y5, Y8
-	VMOVDQU        32(CX)(DX*4), Y5
-	VPSRLW         $0x02, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VMOVDQU        (CX)(DX*4), Y9
-	VPSLLW         $0x01, Y9, Y9
-	VPAND          Y1, Y9, Y9
-	VPOR           Y9, Y5, Y5
-	VPXOR          Y9, Y9, Y9
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xcc // VPDPBUSD       Y4, Y5, Y9
-	VPACKSSDW      Y9, Y8, Y8
-	VPMADDWD       Y2, Y8, Y8
-	VPACKSSDW      Y8, Y7, Y7
-	VPMADDWD       Y2, Y7, Y7
-	VPERM2I128     $0x20, Y7, Y6, Y4
-	VPERM2I128     $0x31, Y7, Y6, Y5
-	VPBROADCASTD   112(DI), Y6
-	VPSLLD         $0x02, Y6, Y6
-	VPADDD         Y6, Y4, Y4
-	VPMULLD        288(SP), Y4, Y4
-	VPBROADCASTD   116(DI), Y6
-	VPSLLD         $0x02, Y6, Y6
-	VPADDD         Y6, Y5, Y5
-	VPMULLD        544(SP), Y5, Y5
-	VPADDD         Y5, Y4, Y4
-	VCVTDQ2PS      Y4, Y4
-	VBROADCASTSS   96(DI), Y5
-	VMULPS         32(SP), Y5, Y5
-	VFMADD231PS    Y4, Y5, Y3
-	VMOVDQU        128(DI), Y4
-	VMOVDQU        32(AX), Y5
-	VPSRLW         $0x04, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VPAND          (AX), Y1, Y6
-	VPOR           Y6, Y5, Y5
-	VPXOR          Y6, Y6, Y6
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xf4 // VPDPBUSD       Y4, Y5, Y6
-	VMOVDQU        32(AX)(DX*1), Y5
-	VPSRLW         $0x04, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VPAND          (AX)(DX*1), Y1, Y7
-	VPOR           Y7, Y5, Y5
-	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y4, Y5, Y7
-	VPACKSSDW      Y7, Y6, Y6
-	VPMADDWD       Y2, Y6, Y6
-	VMOVDQU        32(AX)(DX*2), Y5
-	VPSRLW         $0x04, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VPAND          (AX)(DX*2), Y1, Y7
-	VPOR           Y7, Y5, Y5
-	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y4, Y5, Y7
-	VMOVDQU        32(CX), Y5
-	VPSRLW         $0x04, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VPAND          (CX), Y1, Y8
-	VPOR           Y8, Y5, Y5
-	VPXOR          Y8, Y8, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y5, Y8
-	VPACKSSDW      Y8, Y7, Y7
-	VPMADDWD       Y2, Y7, Y7
-	VPACKSSDW      Y7, Y6, Y6
-	VPMADDWD       Y2, Y6, Y6
-	VMOVDQU        32(AX)(DX*4), Y5
-	VPSRLW         $0x04, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VPAND          (AX)(DX*4), Y1, Y7
-	VPOR           Y7, Y5, Y5
-	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y4, Y5, Y7
-	VMOVDQU        32(CX)(DX*2), Y5
-	VPSRLW         $0x04, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VPAND          (CX)(DX*2), Y1, Y8
-	VPOR           Y8, Y5, Y5
-	VPXOR          Y8, Y8, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y5, Y8
-	VPACKSSDW      Y8, Y7, Y7
-	VPMADDWD       Y2, Y7, Y7
-	VMOVDQU        32(AX)(BX*2), Y5
-	VPSRLW         $0x04, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VPAND          (AX)(BX*2), Y1, Y8
-	VPOR           Y8, Y5, Y5
-	VPXOR          Y8, Y8, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y5, Y8
-	VMOVDQU        32(CX)(DX*4), Y5
-	VPSRLW         $0x04, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VPAND          (CX)(DX*4), Y1, Y9
-	VPOR           Y9, Y5, Y5
-	VPXOR          Y9, Y9, Y9
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xcc // VPDPBUSD       Y4, Y5, Y9
-	VPACKSSDW      Y9, Y8, Y8
-	VPMADDWD       Y2, Y8, Y8
-	VPACKSSDW      Y8, Y7, Y7
-	VPMADDWD       Y2, Y7, Y7
-	VPERM2I128     $0x20, Y7, Y6, Y4
-	VPERM2I128     $0x31, Y7, Y6, Y5
-	VPBROADCASTD   176(DI), Y6
-	VPSLLD         $0x02, Y6, Y6
-	VPADDD         Y6, Y4, Y4
-	VPMULLD        320(SP), Y4, Y4
-	VPBROADCASTD   180(DI), Y6
-	VPSLLD         $0x02, Y6, Y6
-	VPADDD         Y6, Y5, Y5
-	VPMULLD        576(SP), Y5, Y5
-	VPADDD         Y5, Y4, Y4
-	VCVTDQ2PS      Y4, Y4
-	VBROADCASTSS   160(DI), Y5
-	VMULPS         64(SP), Y5, Y5
-	VFMADD231PS    Y4, Y5, Y3
-	VMOVDQU        192(DI), Y4
-	VMOVDQU        32(AX), Y5
-	VPSRLW         $0x06, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VMOVDQU        (AX), Y6
-	VPSRLW         $0x01, Y6, Y6
-	VPAND          Y1, Y6, Y6
-	VPOR           Y6, Y5, Y5
-	VPXOR          Y6, Y6, Y6
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xf4 // VPDPBUSD       Y4, Y5, Y6
-	VMOVDQU        32(AX)(DX*1), Y5
-	VPSRLW         $0x06, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VMOVDQU        (AX)(DX*1), Y7
-	VPSRLW         $0x01, Y7, Y7
-	VPAND          Y1, Y7, Y7
-	VPOR           Y7, Y5, Y5
-	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y4, Y5, Y7
-	VPACKSSDW      Y7, Y6, Y6
-	VPMADDWD       Y2, Y6, Y6
-	VMOVDQU        32(AX)(DX*2), Y5
-	VPSRLW         $0x06, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VMOVDQU        (AX)(DX*2), Y7
-	VPSRLW         $0x01, Y7, Y7
-	VPAND          Y1, Y7, Y7
-	VPOR           Y7, Y5, Y5
-	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y4, Y5, Y7
-	VMOVDQU        32(CX), Y5
-	VPSRLW         $0x06, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VMOVDQU        (CX), Y8
-	VPSRLW         $0x01, Y8, Y8
-	VPAND          Y1, Y8, Y8
-	VPOR           Y8, Y5, Y5
-	VPXOR          Y8, Y8, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y5, Y8
-	VPACKSSDW      Y8, Y7, Y7
-	VPMADDWD       Y2, Y7, Y7
-	VPACKSSDW      Y7, Y6, Y6
-	VPMADDWD       Y2, Y6, Y6
-	VMOVDQU        32(AX)(DX*4), Y5
-	VPSRLW         $0x06, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VMOVDQU        (AX)(DX*4), Y7
-	VPSRLW         $0x01, Y7, Y7
-	VPAND          Y1, Y7, Y7
-	VPOR           Y7, Y5, Y5
-	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y4, Y5, Y7
-	VMOVDQU        32(CX)(DX*2), Y5
-	VPSRLW         $0x06, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VMOVDQU        (CX)(DX*2), Y8
-	VPSRLW         $0x01, Y8, Y8
-	VPAND          Y1, Y8, Y8
-	VPOR           Y8, Y5, Y5
-	VPXOR          Y8, Y8, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y5, Y8
-	VPACKSSDW      Y8, Y7, Y7
-	VPMADDWD       Y2, Y7, Y7
-	VMOVDQU        32(AX)(BX*2), Y5
-	VPSRLW         $0x06, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VMOVDQU        (AX)(BX*2), Y8
-	VPSRLW         $0x01, Y8, Y8
-	VPAND          Y1, Y8, Y8
-	VPOR           Y8, Y5, Y5
-	VPXOR          Y8, Y8, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y5, Y8
-	VMOVDQU        32(CX)(DX*4), Y5
-	VPSRLW         $0x06, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VMOVDQU        (CX)(DX*4), Y9
-	VPSRLW         $0x01, Y9, Y9
-	VPAND          Y1, Y9, Y9
-	VPOR           Y9, Y5, Y5
-	VPXOR          Y9, Y9, Y9
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xcc // VPDPBUSD       Y4, Y5, Y9
-	VPACKSSDW      Y9, Y8, Y8
-	VPMADDWD       Y2, Y8, Y8
-	VPACKSSDW      Y8, Y7, Y7
-	VPMADDWD       Y2, Y7, Y7
-	VPERM2I128     $0x20, Y7, Y6, Y4
-	VPERM2I128     $0x31, Y7, Y6, Y5
-	VPBROADCASTD   240(DI), Y6
-	VPSLLD         $0x02, Y6, Y6
-	VPADDD         Y6, Y4, Y4
-	VPMULLD        352(SP), Y4, Y4
-	VPBROADCASTD   244(DI), Y6
-	VPSLLD         $0x02, Y6, Y6
-	VPADDD         Y6, Y5, Y5
-	VPMULLD        608(SP), Y5, Y5
-	VPADDD         Y5, Y4, Y4
-	VCVTDQ2PS      Y4, Y4
-	VBROADCASTSS   224(DI), Y5
-	VMULPS         96(SP), Y5, Y5
-	VFMADD231PS    Y4, Y5, Y3
+	VPBROADCASTD   112(DI), Y4
+	VPSLLD         $0x02, Y4, Y4
+	VPADDD         Y4, Y6, Y6
+	VPMULLD        288(SP), Y6, Y6
+	VPBROADCASTD   116(DI), Y4
+	VPSLLD         $0x02, Y4, Y4
+	VPADDD         Y4, Y7, Y7
+	VPMULLD        544(SP), Y7, Y7
+	VPADDD         Y7, Y6, Y6
+	VCVTDQ2PS      Y6, Y6
+	VBROADCASTSS   96(DI), Y4
+	VMULPS         32(SP), Y4, Y4
+	VFMADD231PS    Y6, Y4, Y3
+	VPBROADCASTD   176(DI), Y4
+	VPSLLD         $0x02, Y4, Y4
+	VPADDD         Y4, Y8, Y8
+	VPMULLD        320(SP), Y8, Y8
+	VPBROADCASTD   180(DI), Y4
+	VPSLLD         $0x02, Y4, Y4
+	VPADDD         Y4, Y9, Y9
+	VPMULLD        576(SP), Y9, Y9
+	VPADDD         Y9, Y8, Y8
+	VCVTDQ2PS      Y8, Y8
+	VBROADCASTSS   160(DI), Y4
+	VMULPS         64(SP), Y4, Y4
+	VFMADD231PS    Y8, Y4, Y3
+	VPBROADCASTD   240(DI), Y4
+	VPSLLD         $0x02, Y4, Y4
+	VPADDD         Y4, Y10, Y10
+	VPMULLD        352(SP), Y10, Y10
+	VPBROADCASTD   244(DI), Y4
+	VPSLLD         $0x02, Y4, Y4
+	VPADDD         Y4, Y11, Y11
+	VPMULLD        608(SP), Y11, Y11
+	VPADDD         Y11, Y10, Y10
+	VCVTDQ2PS      Y10, Y10
+	VBROADCASTSS   224(DI), Y4
+	VMULPS         96(SP), Y4, Y4
+	VFMADD231PS    Y10, Y4, Y3
 	VMOVDQU        256(DI), Y4
 	VPAND          64(AX), Y0, Y5
 	VMOVDQU        (AX), Y6
@@ -2982,319 +2982,319 @@ block8:
 	VPMADDWD       Y2, Y7, Y7
 	VPERM2I128     $0x20, Y7, Y6, Y4
 	VPERM2I128     $0x31, Y7, Y6, Y5
-	VPBROADCASTD   304(DI), Y6
-	VPSLLD         $0x02, Y6, Y6
-	VPADDD         Y6, Y4, Y4
+	VMOVDQU        320(DI), Y6
+	VMOVDQU        64(AX), Y7
+	VPSRLW         $0x02, Y7, Y7
+	VPAND          Y0, Y7, Y7
+	VMOVDQU        (AX), Y8
+	VPSRLW         $0x03, Y8, Y8
+	VPAND          Y1, Y8, Y8
+	VPOR           Y8, Y7, Y7
+	VPXOR          Y8, Y8, Y8
+	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xc6 // VPDPBUSD       Y6, Y7, Y8
+	VMOVDQU        64(AX)(DX*1), Y7
+	VPSRLW         $0x02, Y7, Y7
+	VPAND          Y0, Y7, Y7
+	VMOVDQU        (AX)(DX*1), Y9
+	VPSRLW         $0x03, Y9, Y9
+	VPAND          Y1, Y9, Y9
+	VPOR           Y9, Y7, Y7
+	VPXOR          Y9, Y9, Y9
+	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xce // VPDPBUSD       Y6, Y7, Y9
+	VPACKSSDW      Y9, Y8, Y8
+	VPMADDWD       Y2, Y8, Y8
+	VMOVDQU        64(AX)(DX*2), Y7
+	VPSRLW         $0x02, Y7, Y7
+	VPAND          Y0, Y7, Y7
+	VMOVDQU        (AX)(DX*2), Y9
+	VPSRLW         $0x03, Y9, Y9
+	VPAND          Y1, Y9, Y9
+	VPOR           Y9, Y7, Y7
+	VPXOR          Y9, Y9, Y9
+	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xce // VPDPBUSD       Y6, Y7, Y9
+	VMOVDQU        64(CX), Y7
+	VPSRLW         $0x02, Y7, Y7
+	VPAND          Y0, Y7, Y7
+	VMOVDQU        (CX), Y10
+	VPSRLW         $0x03, Y10, Y10
+	VPAND          Y1, Y10, Y10
+	VPOR           Y10, Y7, Y7
+	VPXOR          Y10, Y10, Y10
+	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xd6 // VPDPBUSD       Y6, Y7, Y10
+	VPACKSSDW      Y10, Y9, Y9
+	VPMADDWD       Y2, Y9, Y9
+	VPACKSSDW      Y9, Y8, Y8
+	VPMADDWD       Y2, Y8, Y8
+	VMOVDQU        64(AX)(DX*4), Y7
+	VPSRLW         $0x02, Y7, Y7
+	VPAND          Y0, Y7, Y7
+	VMOVDQU        (AX)(DX*4), Y9
+	VPSRLW         $0x03, Y9, Y9
+	VPAND          Y1, Y9, Y9
+	VPOR           Y9, Y7, Y7
+	VPXOR          Y9, Y9, Y9
+	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xce // VPDPBUSD       Y6, Y7, Y9
+	VMOVDQU        64(CX)(DX*2), Y7
+	VPSRLW         $0x02, Y7, Y7
+	VPAND          Y0, Y7, Y7
+	VMOVDQU        (CX)(DX*2), Y10
+	VPSRLW         $0x03, Y10, Y10
+	VPAND          Y1, Y10, Y10
+	VPOR           Y10, Y7, Y7
+	VPXOR          Y10, Y10, Y10
+	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xd6 // VPDPBUSD       Y6, Y7, Y10
+	VPACKSSDW      Y10, Y9, Y9
+	VPMADDWD       Y2, Y9, Y9
+	VMOVDQU        64(AX)(BX*2), Y7
+	VPSRLW         $0x02, Y7, Y7
+	VPAND          Y0, Y7, Y7
+	VMOVDQU        (AX)(BX*2), Y10
+	VPSRLW         $0x03, Y10, Y10
+	VPAND          Y1, Y10, Y10
+	VPOR           Y10, Y7, Y7
+	VPXOR          Y10, Y10, Y10
+	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xd6 // VPDPBUSD       Y6, Y7, Y10
+	VMOVDQU        64(CX)(DX*4), Y7
+	VPSRLW         $0x02, Y7, Y7
+	VPAND          Y0, Y7, Y7
+	VMOVDQU        (CX)(DX*4), Y11
+	VPSRLW         $0x03, Y11, Y11
+	VPAND          Y1, Y11, Y11
+	VPOR           Y11, Y7, Y7
+	VPXOR          Y11, Y11, Y11
+	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xde // VPDPBUSD       Y6, Y7, Y11
+	VPACKSSDW      Y11, Y10, Y10
+	VPMADDWD       Y2, Y10, Y10
+	VPACKSSDW      Y10, Y9, Y9
+	VPMADDWD       Y2, Y9, Y9
+	VPERM2I128     $0x20, Y9, Y8, Y6
+	VPERM2I128     $0x31, Y9, Y8, Y7
+	VMOVDQU        384(DI), Y8
+	VMOVDQU        64(AX), Y9
+	VPSRLW         $0x04, Y9, Y9
+	VPAND          Y0, Y9, Y9
+	VMOVDQU        (AX), Y10
+	VPSRLW         $0x04, Y10, Y10
+	VPAND          Y1, Y10, Y10
+	VPOR           Y10, Y9, Y9
+	VPXOR          Y10, Y10, Y10
+	BYTE $0xc4; BYTE $0x42; BYTE $0x35; BYTE $0x50; BYTE $0xd0 // VPDPBUSD       Y8, Y9, Y10
+	VMOVDQU        64(AX)(DX*1), Y9
+	VPSRLW         $0x04, Y9, Y9
+	VPAND          Y0, Y9, Y9
+	VMOVDQU        (AX)(DX*1), Y11
+	VPSRLW         $0x04, Y11, Y11
+	VPAND          Y1, Y11, Y11
+	VPOR           Y11, Y9, Y9
+	VPXOR          Y11, Y11, Y11
+	BYTE $0xc4; BYTE $0x42; BYTE $0x35; BYTE $0x50; BYTE $0xd8 // VPDPBUSD       Y8, Y9, Y11
+	VPACKSSDW      Y11, Y10, Y10
+	VPMADDWD       Y2, Y10, Y10
+	VMOVDQU        64(AX)(DX*2), Y9
+	VPSRLW         $0x04, Y9, Y9
+	VPAND          Y0, Y9, Y9
+	VMOVDQU        (AX)(DX*2), Y11
+	VPSRLW         $0x04, Y11, Y11
+	VPAND          Y1, Y11, Y11
+	VPOR           Y11, Y9, Y9
+	VPXOR          Y11, Y11, Y11
+	BYTE $0xc4; BYTE $0x42; BYTE $0x35; BYTE $0x50; BYTE $0xd8 // VPDPBUSD       Y8, Y9, Y11
+	VMOVDQU        64(CX), Y9
+	VPSRLW         $0x04, Y9, Y9
+	VPAND          Y0, Y9, Y9
+	VMOVDQU        (CX), Y12
+	VPSRLW         $0x04, Y12, Y12
+	VPAND          Y1, Y12, Y12
+	VPOR           Y12, Y9, Y9
+	VPXOR          Y12, Y12, Y12
+	BYTE $0xc4; BYTE $0x42; BYTE $0x35; BYTE $0x50; BYTE $0xe0 // VPDPBUSD       Y8, Y9, Y12
+	VPACKSSDW      Y12, Y11, Y11
+	VPMADDWD       Y2, Y11, Y11
+	VPACKSSDW      Y11, Y10, Y10
+	VPMADDWD       Y2, Y10, Y10
+	VMOVDQU        64(AX)(DX*4), Y9
+	VPSRLW         $0x04, Y9, Y9
+	VPAND          Y0, Y9, Y9
+	VMOVDQU        (AX)(DX*4), Y11
+	VPSRLW         $0x04, Y11, Y11
+	VPAND          Y1, Y11, Y11
+	VPOR           Y11, Y9, Y9
+	VPXOR          Y11, Y11, Y11
+	BYTE $0xc4; BYTE $0x42; BYTE $0x35; BYTE $0x50; BYTE $0xd8 // VPDPBUSD       Y8, Y9, Y11
+	VMOVDQU        64(CX)(DX*2), Y9
+	VPSRLW         $0x04, Y9, Y9
+	VPAND          Y0, Y9, Y9
+	VMOVDQU        (CX)(DX*2), Y12
+	VPSRLW         $0x04, Y12, Y12
+	VPAND          Y1, Y12, Y12
+	VPOR           Y12, Y9, Y9
+	VPXOR          Y12, Y12, Y12
+	BYTE $0xc4; BYTE $0x42; BYTE $0x35; BYTE $0x50; BYTE $0xe0 // VPDPBUSD       Y8, Y9, Y12
+	VPACKSSDW      Y12, Y11, Y11
+	VPMADDWD       Y2, Y11, Y11
+	VMOVDQU        64(AX)(BX*2), Y9
+	VPSRLW         $0x04, Y9, Y9
+	VPAND          Y0, Y9, Y9
+	VMOVDQU        (AX)(BX*2), Y12
+	VPSRLW         $0x04, Y12, Y12
+	VPAND          Y1, Y12, Y12
+	VPOR           Y12, Y9, Y9
+	VPXOR          Y12, Y12, Y12
+	BYTE $0xc4; BYTE $0x42; BYTE $0x35; BYTE $0x50; BYTE $0xe0 // VPDPBUSD       Y8, Y9, Y12
+	VMOVDQU        64(CX)(DX*4), Y9
+	VPSRLW         $0x04, Y9, Y9
+	VPAND          Y0, Y9, Y9
+	VMOVDQU        (CX)(DX*4), Y13
+	VPSRLW         $0x04, Y13, Y13
+	VPAND          Y1, Y13, Y13
+	VPOR           Y13, Y9, Y9
+	VPXOR          Y13, Y13, Y13
+	BYTE $0xc4; BYTE $0x42; BYTE $0x35; BYTE $0x50; BYTE $0xe8 // VPDPBUSD       Y8, Y9, Y13
+	VPACKSSDW      Y13, Y12, Y12
+	VPMADDWD       Y2, Y12, Y12
+	VPACKSSDW      Y12, Y11, Y11
+	VPMADDWD       Y2, Y11, Y11
+	VPERM2I128     $0x20, Y11, Y10, Y8
+	VPERM2I128     $0x31, Y11, Y10, Y9
+	VMOVDQU        448(DI), Y10
+	VMOVDQU        64(AX), Y11
+	VPSRLW         $0x06, Y11, Y11
+	VPAND          Y0, Y11, Y11
+	VMOVDQU        (AX), Y12
+	VPSRLW         $0x05, Y12, Y12
+	VPAND          Y1, Y12, Y12
+	VPOR           Y12, Y11, Y11
+	VPXOR          Y12, Y12, Y12
+	BYTE $0xc4; BYTE $0x42; BYTE $0x25; BYTE $0x50; BYTE $0xe2 // VPDPBUSD       Y10, Y11, Y12
+	VMOVDQU        64(AX)(DX*1), Y11
+	VPSRLW         $0x06, Y11, Y11
+	VPAND          Y0, Y11, Y11
+	VMOVDQU        (AX)(DX*1), Y13
+	VPSRLW         $0x05, Y13, Y13
+	VPAND          Y1, Y13, Y13
+	VPOR           Y13, Y11, Y11
+	VPXOR          Y13, Y13, Y13
+	BYTE $0xc4; BYTE $0x42; BYTE $0x25; BYTE $0x50; BYTE $0xea // VPDPBUSD       Y10, Y11, Y13
+	VPACKSSDW      Y13, Y12, Y12
+	VPMADDWD       Y2, Y12, Y12
+	VMOVDQU        64(AX)(DX*2), Y11
+	VPSRLW         $0x06, Y11, Y11
+	VPAND          Y0, Y11, Y11
+	VMOVDQU        (AX)(DX*2), Y13
+	VPSRLW         $0x05, Y13, Y13
+	VPAND          Y1, Y13, Y13
+	VPOR           Y13, Y11, Y11
+	VPXOR          Y13, Y13, Y13
+	BYTE $0xc4; BYTE $0x42; BYTE $0x25; BYTE $0x50; BYTE $0xea // VPDPBUSD       Y10, Y11, Y13
+	VMOVDQU        64(CX), Y11
+	VPSRLW         $0x06, Y11, Y11
+	VPAND          Y0, Y11, Y11
+	VMOVDQU        (CX), Y14
+	VPSRLW         $0x05, Y14, Y14
+	VPAND          Y1, Y14, Y14
+	VPOR           Y14, Y11, Y11
+	VPXOR          Y14, Y14, Y14
+	BYTE $0xc4; BYTE $0x42; BYTE $0x25; BYTE $0x50; BYTE $0xf2 // VPDPBUSD       Y10, Y11, Y14
+	VPACKSSDW      Y14, Y13, Y13
+	VPMADDWD       Y2, Y13, Y13
+	VPACKSSDW      Y13, Y12, Y12
+	VPMADDWD       Y2, Y12, Y12
+	VMOVDQU        64(AX)(DX*4), Y11
+	VPSRLW         $0x06, Y11, Y11
+	VPAND          Y0, Y11, Y11
+	VMOVDQU        (AX)(DX*4), Y13
+	VPSRLW         $0x05, Y13, Y13
+	VPAND          Y1, Y13, Y13
+	VPOR           Y13, Y11, Y11
+	VPXOR          Y13, Y13, Y13
+	BYTE $0xc4; BYTE $0x42; BYTE $0x25; BYTE $0x50; BYTE $0xea // VPDPBUSD       Y10, Y11, Y13
+	VMOVDQU        64(CX)(DX*2), Y11
+	VPSRLW         $0x06, Y11, Y11
+	VPAND          Y0, Y11, Y11
+	VMOVDQU        (CX)(DX*2), Y14
+	VPSRLW         $0x05, Y14, Y14
+	VPAND          Y1, Y14, Y14
+	VPOR           Y14, Y11, Y11
+	VPXOR          Y14, Y14, Y14
+	BYTE $0xc4; BYTE $0x42; BYTE $0x25; BYTE $0x50; BYTE $0xf2 // VPDPBUSD       Y10, Y11, Y14
+	VPACKSSDW      Y14, Y13, Y13
+	VPMADDWD       Y2, Y13, Y13
+	VMOVDQU        64(AX)(BX*2), Y11
+	VPSRLW         $0x06, Y11, Y11
+	VPAND          Y0, Y11, Y11
+	VMOVDQU        (AX)(BX*2), Y14
+	VPSRLW         $0x05, Y14, Y14
+	VPAND          Y1, Y14, Y14
+	VPOR           Y14, Y11, Y11
+	VPXOR          Y14, Y14, Y14
+	BYTE $0xc4; BYTE $0x42; BYTE $0x25; BYTE $0x50; BYTE $0xf2 // VPDPBUSD       Y10, Y11, Y14
+	VMOVDQU        64(CX)(DX*4), Y11
+	VPSRLW         $0x06, Y11, Y11
+	VPAND          Y0, Y11, Y11
+	VMOVDQU        (CX)(DX*4), Y15
+	VPSRLW         $0x05, Y15, Y15
+	VPAND          Y1, Y15, Y15
+	VPOR           Y15, Y11, Y11
+	VPXOR          Y15, Y15, Y15
+	BYTE $0xc4; BYTE $0x42; BYTE $0x25; BYTE $0x50; BYTE $0xfa // VPDPBUSD       Y10, Y11, Y15
+	VPACKSSDW      Y15, Y14, Y14
+	VPMADDWD       Y2, Y14, Y14
+	VPACKSSDW      Y14, Y13, Y13
+	VPMADDWD       Y2, Y13, Y13
+	VPERM2I128     $0x20, Y13, Y12, Y10
+	VPERM2I128     $0x31, Y13, Y12, Y11
+	VPBROADCASTD   304(DI), Y12
+	VPSLLD         $0x02, Y12, Y12
+	VPADDD         Y12, Y4, Y4
 	VPMULLD        384(SP), Y4, Y4
-	VPBROADCASTD   308(DI), Y6
-	VPSLLD         $0x02, Y6, Y6
-	VPADDD         Y6, Y5, Y5
+	VPBROADCASTD   308(DI), Y12
+	VPSLLD         $0x02, Y12, Y12
+	VPADDD         Y12, Y5, Y5
 	VPMULLD        640(SP), Y5, Y5
 	VPADDD         Y5, Y4, Y4
 	VCVTDQ2PS      Y4, Y4
 	VBROADCASTSS   288(DI), Y5
 	VMULPS         128(SP), Y5, Y5
 	VFMADD231PS    Y4, Y5, Y3
-	VMOVDQU        320(DI), Y4
-	VMOVDQU        64(AX), Y5
-	VPSRLW         $0x02, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VMOVDQU        (AX), Y6
-	VPSRLW         $0x03, Y6, Y6
-	VPAND          Y1, Y6, Y6
-	VPOR           Y6, Y5, Y5
-	VPXOR          Y6, Y6, Y6
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xf4 // VPDPBUSD       Y4, Y5, Y6
-	VMOVDQU        64(AX)(DX*1), Y5
-	VPSRLW         $0x02, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VMOVDQU        (AX)(DX*1), Y7
-	VPSRLW         $0x03, Y7, Y7
-	VPAND          Y1, Y7, Y7
-	VPOR           Y7, Y5, Y5
-	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y4, Y5, Y7
-	VPACKSSDW      Y7, Y6, Y6
-	VPMADDWD       Y2, Y6, Y6
-	VMOVDQU        64(AX)(DX*2), Y5
-	VPSRLW         $0x02, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VMOVDQU        (AX)(DX*2), Y7
-	VPSRLW         $0x03, Y7, Y7
-	VPAND          Y1, Y7, Y7
-	VPOR           Y7, Y5, Y5
-	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y4, Y5, Y7
-	VMOVDQU        64(CX), Y5
-	VPSRLW         $0x02, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VMOVDQU        (CX), Y8
-	VPSRLW         $0x03, Y8, Y8
-	VPAND          Y1, Y8, Y8
-	VPOR           Y8, Y5, Y5
-	VPXOR          Y8, Y8, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y5, Y8
-	VPACKSSDW      Y8, Y7, Y7
-	VPMADDWD       Y2, Y7, Y7
-	VPACKSSDW      Y7, Y6, Y6
-	VPMADDWD       Y2, Y6, Y6
-	VMOVDQU        64(AX)(DX*4), Y5
-	VPSRLW         $0x02, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VMOVDQU        (AX)(DX*4), Y7
-	VPSRLW         $0x03, Y7, Y7
-	VPAND          Y1, Y7, Y7
-	VPOR           Y7, Y5, Y5
-	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y4, Y5, Y7
-	VMOVDQU        64(CX)(DX*2), Y5
-	VPSRLW         $0x02, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VMOVDQU        (CX)(DX*2), Y8
-	VPSRLW         $0x03, Y8, Y8
-	VPAND          Y1, Y8, Y8
-	VPOR           Y8, Y5, Y5
-	VPXOR          Y8, Y8, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y5, Y8
-	VPACKSSDW      Y8, Y7, Y7
-	VPMADDWD       Y2, Y7, Y7
-	VMOVDQU        64(AX)(BX*2), Y5
-	VPSRLW         $0x02, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VMOVDQU        (AX)(BX*2), Y8
-	VPSRLW         $0x03, Y8, Y8
-	VPAND          Y1, Y8, Y8
-	VPOR           Y8, Y5, Y5
-	VPXOR          Y8, Y8, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y5, Y8
-	VMOVDQU        64(CX)(DX*4), Y5
-	VPSRLW         $0x02, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VMOVDQU        (CX)(DX*4), Y9
-	VPSRLW         $0x03, Y9, Y9
-	VPAND          Y1, Y9, Y9
-	VPOR           Y9, Y5, Y5
-	VPXOR          Y9, Y9, Y9
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xcc // VPDPBUSD       Y4, Y5, Y9
-	VPACKSSDW      Y9, Y8, Y8
-	VPMADDWD       Y2, Y8, Y8
-	VPACKSSDW      Y8, Y7, Y7
-	VPMADDWD       Y2, Y7, Y7
-	VPERM2I128     $0x20, Y7, Y6, Y4
-	VPERM2I128     $0x31, Y7, Y6, Y5
-	VPBROADCASTD   368(DI), Y6
-	VPSLLD         $0x02, Y6, Y6
-	VPADDD         Y6, Y4, Y4
-	VPMULLD        416(SP), Y4, Y4
-	VPBROADCASTD   372(DI), Y6
-	VPSLLD         $0x02, Y6, Y6
-	VPADDD         Y6, Y5, Y5
-	VPMULLD        672(SP), Y5, Y5
-	VPADDD         Y5, Y4, Y4
-	VCVTDQ2PS      Y4, Y4
-	VBROADCASTSS   352(DI), Y5
-	VMULPS         160(SP), Y5, Y5
-	VFMADD231PS    Y4, Y5, Y3
-	VMOVDQU        384(DI), Y4
-	VMOVDQU        64(AX), Y5
-	VPSRLW         $0x04, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VMOVDQU        (AX), Y6
-	VPSRLW         $0x04, Y6, Y6
-	VPAND          Y1, Y6, Y6
-	VPOR           Y6, Y5, Y5
-	VPXOR          Y6, Y6, Y6
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xf4 // VPDPBUSD       Y4, Y5, Y6
-	VMOVDQU        64(AX)(DX*1), Y5
-	VPSRLW         $0x04, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VMOVDQU        (AX)(DX*1), Y7
-	VPSRLW         $0x04, Y7, Y7
-	VPAND          Y1, Y7, Y7
-	VPOR           Y7, Y5, Y5
-	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y4, Y5, Y7
-	VPACKSSDW      Y7, Y6, Y6
-	VPMADDWD       Y2, Y6, Y6
-	VMOVDQU        64(AX)(DX*2), Y5
-	VPSRLW         $0x04, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VMOVDQU        (AX)(DX*2), Y7
-	VPSRLW         $0x04, Y7, Y7
-	VPAND          Y1, Y7, Y7
-	VPOR           Y7, Y5, Y5
-	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y4, Y5, Y7
-	VMOVDQU        64(CX), Y5
-	VPSRLW         $0x04, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VMOVDQU        (CX), Y8
-	VPSRLW         $0x04, Y8, Y8
-	VPAND          Y1, Y8, Y8
-	VPOR           Y8, Y5, Y5
-	VPXOR          Y8, Y8, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y5, Y8
-	VPACKSSDW      Y8, Y7, Y7
-	VPMADDWD       Y2, Y7, Y7
-	VPACKSSDW      Y7, Y6, Y6
-	VPMADDWD       Y2, Y6, Y6
-	VMOVDQU        64(AX)(DX*4), Y5
-	VPSRLW         $0x04, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VMOVDQU        (AX)(DX*4), Y7
-	VPSRLW         $0x04, Y7, Y7
-	VPAND          Y1, Y7, Y7
-	VPOR           Y7, Y5, Y5
-	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y4, Y5, Y7
-	VMOVDQU        64(CX)(DX*2), Y5
-	VPSRLW         $0x04, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VMOVDQU        (CX)(DX*2), Y8
-	VPSRLW         $0x04, Y8, Y8
-	VPAND          Y1, Y8, Y8
-	VPOR           Y8, Y5, Y5
-	VPXOR          Y8, Y8, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y5, Y8
-	VPACKSSDW      Y8, Y7, Y7
-	VPMADDWD       Y2, Y7, Y7
-	VMOVDQU        64(AX)(BX*2), Y5
-	VPSRLW         $0x04, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VMOVDQU        (AX)(BX*2), Y8
-	VPSRLW         $0x04, Y8, Y8
-	VPAND          Y1, Y8, Y8
-	VPOR           Y8, Y5, Y5
-	VPXOR          Y8, Y8, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y5, Y8
-	VMOVDQU        64(CX)(DX*4), Y5
-	VPSRLW         $0x04, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VMOVDQU        (CX)(DX*4), Y9
-	VPSRLW         $0x04, Y9, Y9
-	VPAND          Y1, Y9, Y9
-	VPOR           Y9, Y5, Y5
-	VPXOR          Y9, Y9, Y9
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xcc // VPDPBUSD       Y4, Y5, Y9
-	VPACKSSDW      Y9, Y8, Y8
-	VPMADDWD       Y2, Y8, Y8
-	VPACKSSDW      Y8, Y7, Y7
-	VPMADDWD       Y2, Y7, Y7
-	VPERM2I128     $0x20, Y7, Y6, Y4
-	VPERM2I128     $0x31, Y7, Y6, Y5
-	VPBROADCASTD   432(DI), Y6
-	VPSLLD         $0x02, Y6, Y6
-	VPADDD         Y6, Y4, Y4
-	VPMULLD        448(SP), Y4, Y4
-	VPBROADCASTD   436(DI), Y6
-	VPSLLD         $0x02, Y6, Y6
-	VPADDD         Y6, Y5, Y5
-	VPMULLD        704(SP), Y5, Y5
-	VPADDD         Y5, Y4, Y4
-	VCVTDQ2PS      Y4, Y4
-	VBROADCASTSS   416(DI), Y5
-	VMULPS         192(SP), Y5, Y5
-	VFMADD231PS    Y4, Y5, Y3
-	VMOVDQU        448(DI), Y4
-	VMOVDQU        64(AX), Y5
-	VPSRLW         $0x06, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VMOVDQU        (AX), Y6
-	VPSRLW         $0x05, Y6, Y6
-	VPAND          Y1, Y6, Y6
-	VPOR           Y6, Y5, Y5
-	VPXOR          Y6, Y6, Y6
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xf4 // VPDPBUSD       Y4, Y5, Y6
-	VMOVDQU        64(AX)(DX*1), Y5
-	VPSRLW         $0x06, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VMOVDQU        (AX)(DX*1), Y7
-	VPSRLW         $0x05, Y7, Y7
-	VPAND          Y1, Y7, Y7
-	VPOR           Y7, Y5, Y5
-	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y4, Y5, Y7
-	VPACKSSDW      Y7, Y6, Y6
-	VPMADDWD       Y2, Y6, Y6
-	VMOVDQU        64(AX)(DX*2), Y5
-	VPSRLW         $0x06, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VMOVDQU        (AX)(DX*2), Y7
-	VPSRLW         $0x05, Y7, Y7
-	VPAND          Y1, Y7, Y7
-	VPOR           Y7, Y5, Y5
-	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y4, Y5, Y7
-	VMOVDQU        64(CX), Y5
-	VPSRLW         $0x06, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VMOVDQU        (CX), Y8
-	VPSRLW         $0x05, Y8, Y8
-	VPAND          Y1, Y8, Y8
-	VPOR           Y8, Y5, Y5
-	VPXOR          Y8, Y8, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y5, Y8
-	VPACKSSDW      Y8, Y7, Y7
-	VPMADDWD       Y2, Y7, Y7
-	VPACKSSDW      Y7, Y6, Y6
-	VPMADDWD       Y2, Y6, Y6
-	VMOVDQU        64(AX)(DX*4), Y5
-	VPSRLW         $0x06, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VMOVDQU        (AX)(DX*4), Y7
-	VPSRLW         $0x05, Y7, Y7
-	VPAND          Y1, Y7, Y7
-	VPOR           Y7, Y5, Y5
-	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y4, Y5, Y7
-	VMOVDQU        64(CX)(DX*2), Y5
-	VPSRLW         $0x06, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VMOVDQU        (CX)(DX*2), Y8
-	VPSRLW         $0x05, Y8, Y8
-	VPAND          Y1, Y8, Y8
-	VPOR           Y8, Y5, Y5
-	VPXOR          Y8, Y8, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y5, Y8
-	VPACKSSDW      Y8, Y7, Y7
-	VPMADDWD       Y2, Y7, Y7
-	VMOVDQU        64(AX)(BX*2), Y5
-	VPSRLW         $0x06, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VMOVDQU        (AX)(BX*2), Y8
-	VPSRLW         $0x05, Y8, Y8
-	VPAND          Y1, Y8, Y8
-	VPOR           Y8, Y5, Y5
-	VPXOR          Y8, Y8, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y5, Y8
-	VMOVDQU        64(CX)(DX*4), Y5
-	VPSRLW         $0x06, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VMOVDQU        (CX)(DX*4), Y9
-	VPSRLW         $0x05, Y9, Y9
-	VPAND          Y1, Y9, Y9
-	VPOR           Y9, Y5, Y5
-	VPXOR          Y9, Y9, Y9
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xcc // VPDPBUSD       Y4, Y5, Y9
-	VPACKSSDW      Y9, Y8, Y8
-	VPMADDWD       Y2, Y8, Y8
-	VPACKSSDW      Y8, Y7, Y7
-	VPMADDWD       Y2, Y7, Y7
-	VPERM2I128     $0x20, Y7, Y6, Y4
-	VPERM2I128     $0x31, Y7, Y6, Y5
-	VPBROADCASTD   496(DI), Y6
-	VPSLLD         $0x02, Y6, Y6
-	VPADDD         Y6, Y4, Y4
-	VPMULLD        480(SP), Y4, Y4
-	VPBROADCASTD   500(DI), Y6
-	VPSLLD         $0x02, Y6, Y6
-	VPADDD         Y6, Y5, Y5
-	VPMULLD        736(SP), Y5, Y5
-	VPADDD         Y5, Y4, Y4
-	VCVTDQ2PS      Y4, Y4
-	VBROADCASTSS   480(DI), Y5
-	VMULPS         224(SP), Y5, Y5
-	VFMADD231PS    Y4, Y5, Y3
+	VPBROADCASTD   368(DI), Y4
+	VPSLLD         $0x02, Y4, Y4
+	VPADDD         Y4, Y6, Y6
+	VPMULLD        416(SP), Y6, Y6
+	VPBROADCASTD   372(DI), Y4
+	VPSLLD         $0x02, Y4, Y4
+	VPADDD         Y4, Y7, Y7
+	VPMULLD        672(SP), Y7, Y7
+	VPADDD         Y7, Y6, Y6
+	VCVTDQ2PS      Y6, Y6
+	VBROADCASTSS   352(DI), Y4
+	VMULPS         160(SP), Y4, Y4
+	VFMADD231PS    Y6, Y4, Y3
+	VPBROADCASTD   432(DI), Y4
+	VPSLLD         $0x02, Y4, Y4
+	VPADDD         Y4, Y8, Y8
+	VPMULLD        448(SP), Y8, Y8
+	VPBROADCASTD   436(DI), Y4
+	VPSLLD         $0x02, Y4, Y4
+	VPADDD         Y4, Y9, Y9
+	VPMULLD        704(SP), Y9, Y9
+	VPADDD         Y9, Y8, Y8
+	VCVTDQ2PS      Y8, Y8
+	VBROADCASTSS   416(DI), Y4
+	VMULPS         192(SP), Y4, Y4
+	VFMADD231PS    Y8, Y4, Y3
+	VPBROADCASTD   496(DI), Y4
+	VPSLLD         $0x02, Y4, Y4
+	VPADDD         Y4, Y10, Y10
+	VPMULLD        480(SP), Y10, Y10
+	VPBROADCASTD   500(DI), Y4
+	VPSLLD         $0x02, Y4, Y4
+	VPADDD         Y4, Y11, Y11
+	VPMULLD        736(SP), Y11, Y11
+	VPADDD         Y11, Y10, Y10
+	VCVTDQ2PS      Y10, Y10
+	VBROADCASTSS   480(DI), Y4
+	VMULPS         224(SP), Y4, Y4
+	VFMADD231PS    Y10, Y4, Y3
 	ADDQ           $+110, AX
 	ADDQ           $+110, CX
 	ADDQ           $+512, DI
@@ -3501,74 +3501,74 @@ block10:
 	VPERM2I128     $0x20, Y5, Y4, Y3
 	VPERM2I128     $0x31, Y5, Y4, Y4
 	VPADDD         Y4, Y3, Y3
-	VCVTDQ2PS      Y3, Y3
-	VBROADCASTSS   32(DI), Y4
-	VMULPS         (SP), Y4, Y4
-	VFMADD231PS    Y3, Y4, Y2
-	VBROADCASTSS   36(DI), Y4
-	VFMADD231PS    256(SP), Y4, Y2
-	VMOVDQU        64(DI), Y3
-	VMOVDQU        16(AX), Y4
-	VPSRLW         $0x04, Y4, Y4
-	VPAND          Y0, Y4, Y4
-	VPMADDUBSW     Y3, Y4, Y4
-	VPMADDWD       Y1, Y4, Y4
-	VMOVDQU        16(AX)(DX*1), Y5
+	VMOVDQU        64(DI), Y4
+	VMOVDQU        16(AX), Y5
 	VPSRLW         $0x04, Y5, Y5
 	VPAND          Y0, Y5, Y5
-	VPMADDUBSW     Y3, Y5, Y5
+	VPMADDUBSW     Y4, Y5, Y5
 	VPMADDWD       Y1, Y5, Y5
-	VPACKSSDW      Y5, Y4, Y4
-	VPMADDWD       Y1, Y4, Y4
-	VMOVDQU        16(AX)(DX*2), Y5
-	VPSRLW         $0x04, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VPMADDUBSW     Y3, Y5, Y5
-	VPMADDWD       Y1, Y5, Y5
-	VMOVDQU        16(CX), Y6
+	VMOVDQU        16(AX)(DX*1), Y6
 	VPSRLW         $0x04, Y6, Y6
 	VPAND          Y0, Y6, Y6
-	VPMADDUBSW     Y3, Y6, Y6
+	VPMADDUBSW     Y4, Y6, Y6
 	VPMADDWD       Y1, Y6, Y6
 	VPACKSSDW      Y6, Y5, Y5
 	VPMADDWD       Y1, Y5, Y5
-	VPACKSSDW      Y5, Y4, Y4
-	VPMADDWD       Y1, Y4, Y4
-	VMOVDQU        16(AX)(DX*4), Y5
-	VPSRLW         $0x04, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VPMADDUBSW     Y3, Y5, Y5
-	VPMADDWD       Y1, Y5, Y5
-	VMOVDQU        16(CX)(DX*2), Y6
+	VMOVDQU        16(AX)(DX*2), Y6
 	VPSRLW         $0x04, Y6, Y6
 	VPAND          Y0, Y6, Y6
-	VPMADDUBSW     Y3, Y6, Y6
+	VPMADDUBSW     Y4, Y6, Y6
 	VPMADDWD       Y1, Y6, Y6
-	VPACKSSDW      Y6, Y5, Y5
-	VPMADDWD       Y1, Y5, Y5
-	VMOVDQU        16(AX)(BX*2), Y6
-	VPSRLW         $0x04, Y6, Y6
-	VPAND          Y0, Y6, Y6
-	VPMADDUBSW     Y3, Y6, Y6
-	VPMADDWD       Y1, Y6, Y6
-	VMOVDQU        16(CX)(DX*4), Y7
+	VMOVDQU        16(CX), Y7
 	VPSRLW         $0x04, Y7, Y7
 	VPAND          Y0, Y7, Y7
-	VPMADDUBSW     Y3, Y7, Y7
+	VPMADDUBSW     Y4, Y7, Y7
 	VPMADDWD       Y1, Y7, Y7
 	VPACKSSDW      Y7, Y6, Y6
 	VPMADDWD       Y1, Y6, Y6
 	VPACKSSDW      Y6, Y5, Y5
 	VPMADDWD       Y1, Y5, Y5
-	VPERM2I128     $0x20, Y5, Y4, Y3
-	VPERM2I128     $0x31, Y5, Y4, Y4
-	VPADDD         Y4, Y3, Y3
+	VMOVDQU        16(AX)(DX*4), Y6
+	VPSRLW         $0x04, Y6, Y6
+	VPAND          Y0, Y6, Y6
+	VPMADDUBSW     Y4, Y6, Y6
+	VPMADDWD       Y1, Y6, Y6
+	VMOVDQU        16(CX)(DX*2), Y7
+	VPSRLW         $0x04, Y7, Y7
+	VPAND          Y0, Y7, Y7
+	VPMADDUBSW     Y4, Y7, Y7
+	VPMADDWD       Y1, Y7, Y7
+	VPACKSSDW      Y7, Y6, Y6
+	VPMADDWD       Y1, Y6, Y6
+	VMOVDQU        16(AX)(BX*2), Y7
+	VPSRLW         $0x04, Y7, Y7
+	VPAND          Y0, Y7, Y7
+	VPMADDUBSW     Y4, Y7, Y7
+	VPMADDWD       Y1, Y7, Y7
+	VMOVDQU        16(CX)(DX*4), Y8
+	VPSRLW         $0x04, Y8, Y8
+	VPAND          Y0, Y8, Y8
+	VPMADDUBSW     Y4, Y8, Y8
+	VPMADDWD       Y1, Y8, Y8
+	VPACKSSDW      Y8, Y7, Y7
+	VPMADDWD       Y1, Y7, Y7
+	VPACKSSDW      Y7, Y6, Y6
+	VPMADDWD       Y1, Y6, Y6
+	VPERM2I128     $0x20, Y6, Y5, Y4
+	VPERM2I128     $0x31, Y6, Y5, Y5
+	VPADDD         Y5, Y4, Y4
 	VCVTDQ2PS      Y3, Y3
-	VBROADCASTSS   96(DI), Y4
-	VMULPS         32(SP), Y4, Y4
-	VFMADD231PS    Y3, Y4, Y2
-	VBROADCASTSS   100(DI), Y4
-	VFMADD231PS    288(SP), Y4, Y2
+	VBROADCASTSS   32(DI), Y5
+	VMULPS         (SP), Y5, Y5
+	VFMADD231PS    Y3, Y5, Y2
+	VBROADCASTSS   36(DI), Y5
+	VFMADD231PS    256(SP), Y5, Y2
+	VCVTDQ2PS      Y4, Y4
+	VBROADCASTSS   96(DI), Y3
+	VMULPS         32(SP), Y3, Y3
+	VFMADD231PS    Y4, Y3, Y2
+	VBROADCASTSS   100(DI), Y3
+	VFMADD231PS    288(SP), Y3, Y2
 	VMOVDQU        128(DI), Y3
 	VPAND          48(AX), Y0, Y4
 	VPMADDUBSW     Y3, Y4, Y4
@@ -3609,74 +3609,74 @@ block10:
 	VPERM2I128     $0x20, Y5, Y4, Y3
 	VPERM2I128     $0x31, Y5, Y4, Y4
 	VPADDD         Y4, Y3, Y3
-	VCVTDQ2PS      Y3, Y3
-	VBROADCASTSS   160(DI), Y4
-	VMULPS         64(SP), Y4, Y4
-	VFMADD231PS    Y3, Y4, Y2
-	VBROADCASTSS   164(DI), Y4
-	VFMADD231PS    320(SP), Y4, Y2
-	VMOVDQU        192(DI), Y3
-	VMOVDQU        48(AX), Y4
-	VPSRLW         $0x04, Y4, Y4
-	VPAND          Y0, Y4, Y4
-	VPMADDUBSW     Y3, Y4, Y4
-	VPMADDWD       Y1, Y4, Y4
-	VMOVDQU        48(AX)(DX*1), Y5
+	VMOVDQU        192(DI), Y4
+	VMOVDQU        48(AX), Y5
 	VPSRLW         $0x04, Y5, Y5
 	VPAND          Y0, Y5, Y5
-	VPMADDUBSW     Y3, Y5, Y5
+	VPMADDUBSW     Y4, Y5, Y5
 	VPMADDWD       Y1, Y5, Y5
-	VPACKSSDW      Y5, Y4, Y4
-	VPMADDWD       Y1, Y4, Y4
-	VMOVDQU        48(AX)(DX*2), Y5
-	VPSRLW         $0x04, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VPMADDUBSW     Y3, Y5, Y5
-	VPMADDWD       Y1, Y5, Y5
-	VMOVDQU        48(CX), Y6
+	VMOVDQU        48(AX)(DX*1), Y6
 	VPSRLW         $0x04, Y6, Y6
 	VPAND          Y0, Y6, Y6
-	VPMADDUBSW     Y3, Y6, Y6
+	VPMADDUBSW     Y4, Y6, Y6
 	VPMADDWD       Y1, Y6, Y6
 	VPACKSSDW      Y6, Y5, Y5
 	VPMADDWD       Y1, Y5, Y5
-	VPACKSSDW      Y5, Y4, Y4
-	VPMADDWD       Y1, Y4, Y4
-	VMOVDQU        48(AX)(DX*4), Y5
-	VPSRLW         $0x04, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VPMADDUBSW     Y3, Y5, Y5
-	VPMADDWD       Y1, Y5, Y5
-	VMOVDQU        48(CX)(DX*2), Y6
+	VMOVDQU        48(AX)(DX*2), Y6
 	VPSRLW         $0x04, Y6, Y6
 	VPAND          Y0, Y6, Y6
-	VPMADDUBSW     Y3, Y6, Y6
+	VPMADDUBSW     Y4, Y6, Y6
 	VPMADDWD       Y1, Y6, Y6
-	VPACKSSDW      Y6, Y5, Y5
-	VPMADDWD       Y1, Y5, Y5
-	VMOVDQU        48(AX)(BX*2), Y6
-	VPSRLW         $0x04, Y6, Y6
-	VPAND          Y0, Y6, Y6
-	VPMADDUBSW     Y3, Y6, Y6
-	VPMADDWD       Y1, Y6, Y6
-	VMOVDQU        48(CX)(DX*4), Y7
+	VMOVDQU        48(CX), Y7
 	VPSRLW         $0x04, Y7, Y7
 	VPAND          Y0, Y7, Y7
-	VPMADDUBSW     Y3, Y7, Y7
+	VPMADDUBSW     Y4, Y7, Y7
 	VPMADDWD       Y1, Y7, Y7
 	VPACKSSDW      Y7, Y6, Y6
 	VPMADDWD       Y1, Y6, Y6
 	VPACKSSDW      Y6, Y5, Y5
 	VPMADDWD       Y1, Y5, Y5
-	VPERM2I128     $0x20, Y5, Y4, Y3
-	VPERM2I128     $0x31, Y5, Y4, Y4
-	VPADDD         Y4, Y3, Y3
+	VMOVDQU        48(AX)(DX*4), Y6
+	VPSRLW         $0x04, Y6, Y6
+	VPAND          Y0, Y6, Y6
+	VPMADDUBSW     Y4, Y6, Y6
+	VPMADDWD       Y1, Y6, Y6
+	VMOVDQU        48(CX)(DX*2), Y7
+	VPSRLW         $0x04, Y7, Y7
+	VPAND          Y0, Y7, Y7
+	VPMADDUBSW     Y4, Y7, Y7
+	VPMADDWD       Y1, Y7, Y7
+	VPACKSSDW      Y7, Y6, Y6
+	VPMADDWD       Y1, Y6, Y6
+	VMOVDQU        48(AX)(BX*2), Y7
+	VPSRLW         $0x04, Y7, Y7
+	VPAND          Y0, Y7, Y7
+	VPMADDUBSW     Y4, Y7, Y7
+	VPMADDWD       Y1, Y7, Y7
+	VMOVDQU        48(CX)(DX*4), Y8
+	VPSRLW         $0x04, Y8, Y8
+	VPAND          Y0, Y8, Y8
+	VPMADDUBSW     Y4, Y8, Y8
+	VPMADDWD       Y1, Y8, Y8
+	VPACKSSDW      Y8, Y7, Y7
+	VPMADDWD       Y1, Y7, Y7
+	VPACKSSDW      Y7, Y6, Y6
+	VPMADDWD       Y1, Y6, Y6
+	VPERM2I128     $0x20, Y6, Y5, Y4
+	VPERM2I128     $0x31, Y6, Y5, Y5
+	VPADDD         Y5, Y4, Y4
 	VCVTDQ2PS      Y3, Y3
-	VBROADCASTSS   224(DI), Y4
-	VMULPS         96(SP), Y4, Y4
-	VFMADD231PS    Y3, Y4, Y2
-	VBROADCASTSS   228(DI), Y4
-	VFMADD231PS    352(SP), Y4, Y2
+	VBROADCASTSS   160(DI), Y5
+	VMULPS         64(SP), Y5, Y5
+	VFMADD231PS    Y3, Y5, Y2
+	VBROADCASTSS   164(DI), Y5
+	VFMADD231PS    320(SP), Y5, Y2
+	VCVTDQ2PS      Y4, Y4
+	VBROADCASTSS   224(DI), Y3
+	VMULPS         96(SP), Y3, Y3
+	VFMADD231PS    Y4, Y3, Y2
+	VBROADCASTSS   228(DI), Y3
+	VFMADD231PS    352(SP), Y3, Y2
 	VMOVDQU        256(DI), Y3
 	VPAND          80(AX), Y0, Y4
 	VPMADDUBSW     Y3, Y4, Y4
@@ -3717,74 +3717,74 @@ block10:
 	VPERM2I128     $0x20, Y5, Y4, Y3
 	VPERM2I128     $0x31, Y5, Y4, Y4
 	VPADDD         Y4, Y3, Y3
-	VCVTDQ2PS      Y3, Y3
-	VBROADCASTSS   288(DI), Y4
-	VMULPS         128(SP), Y4, Y4
-	VFMADD231PS    Y3, Y4, Y2
-	VBROADCASTSS   292(DI), Y4
-	VFMADD231PS    384(SP), Y4, Y2
-	VMOVDQU        320(DI), Y3
-	VMOVDQU        80(AX), Y4
-	VPSRLW         $0x04, Y4, Y4
-	VPAND          Y0, Y4, Y4
-	VPMADDUBSW     Y3, Y4, Y4
-	VPMADDWD       Y1, Y4, Y4
-	VMOVDQU        80(AX)(DX*1), Y5
+	VMOVDQU        320(DI), Y4
+	VMOVDQU        80(AX), Y5
 	VPSRLW         $0x04, Y5, Y5
 	VPAND          Y0, Y5, Y5
-	VPMADDUBSW     Y3, Y5, Y5
+	VPMADDUBSW     Y4, Y5, Y5
 	VPMADDWD       Y1, Y5, Y5
-	VPACKSSDW      Y5, Y4, Y4
-	VPMADDWD       Y1, Y4, Y4
-	VMOVDQU        80(AX)(DX*2), Y5
-	VPSRLW         $0x04, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VPMADDUBSW     Y3, Y5, Y5
-	VPMADDWD       Y1, Y5, Y5
-	VMOVDQU        80(CX), Y6
+	VMOVDQU        80(AX)(DX*1), Y6
 	VPSRLW         $0x04, Y6, Y6
 	VPAND          Y0, Y6, Y6
-	VPMADDUBSW     Y3, Y6, Y6
+	VPMADDUBSW     Y4, Y6, Y6
 	VPMADDWD       Y1, Y6, Y6
 	VPACKSSDW      Y6, Y5, Y5
 	VPMADDWD       Y1, Y5, Y5
-	VPACKSSDW      Y5, Y4, Y4
-	VPMADDWD       Y1, Y4, Y4
-	VMOVDQU        80(AX)(DX*4), Y5
-	VPSRLW         $0x04, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VPMADDUBSW     Y3, Y5, Y5
-	VPMADDWD       Y1, Y5, Y5
-	VMOVDQU        80(CX)(DX*2), Y6
+	VMOVDQU        80(AX)(DX*2), Y6
 	VPSRLW         $0x04, Y6, Y6
 	VPAND          Y0, Y6, Y6
-	VPMADDUBSW     Y3, Y6, Y6
+	VPMADDUBSW     Y4, Y6, Y6
 	VPMADDWD       Y1, Y6, Y6
-	VPACKSSDW      Y6, Y5, Y5
-	VPMADDWD       Y1, Y5, Y5
-	VMOVDQU        80(AX)(BX*2), Y6
-	VPSRLW         $0x04, Y6, Y6
-	VPAND          Y0, Y6, Y6
-	VPMADDUBSW     Y3, Y6, Y6
-	VPMADDWD       Y1, Y6, Y6
-	VMOVDQU        80(CX)(DX*4), Y7
+	VMOVDQU        80(CX), Y7
 	VPSRLW         $0x04, Y7, Y7
 	VPAND          Y0, Y7, Y7
-	VPMADDUBSW     Y3, Y7, Y7
+	VPMADDUBSW     Y4, Y7, Y7
 	VPMADDWD       Y1, Y7, Y7
 	VPACKSSDW      Y7, Y6, Y6
 	VPMADDWD       Y1, Y6, Y6
 	VPACKSSDW      Y6, Y5, Y5
 	VPMADDWD       Y1, Y5, Y5
-	VPERM2I128     $0x20, Y5, Y4, Y3
-	VPERM2I128     $0x31, Y5, Y4, Y4
-	VPADDD         Y4, Y3, Y3
+	VMOVDQU        80(AX)(DX*4), Y6
+	VPSRLW         $0x04, Y6, Y6
+	VPAND          Y0, Y6, Y6
+	VPMADDUBSW     Y4, Y6, Y6
+	VPMADDWD       Y1, Y6, Y6
+	VMOVDQU        80(CX)(DX*2), Y7
+	VPSRLW         $0x04, Y7, Y7
+	VPAND          Y0, Y7, Y7
+	VPMADDUBSW     Y4, Y7, Y7
+	VPMADDWD       Y1, Y7, Y7
+	VPACKSSDW      Y7, Y6, Y6
+	VPMADDWD       Y1, Y6, Y6
+	VMOVDQU        80(AX)(BX*2), Y7
+	VPSRLW         $0x04, Y7, Y7
+	VPAND          Y0, Y7, Y7
+	VPMADDUBSW     Y4, Y7, Y7
+	VPMADDWD       Y1, Y7, Y7
+	VMOVDQU        80(CX)(DX*4), Y8
+	VPSRLW         $0x04, Y8, Y8
+	VPAND          Y0, Y8, Y8
+	VPMADDUBSW     Y4, Y8, Y8
+	VPMADDWD       Y1, Y8, Y8
+	VPACKSSDW      Y8, Y7, Y7
+	VPMADDWD       Y1, Y7, Y7
+	VPACKSSDW      Y7, Y6, Y6
+	VPMADDWD       Y1, Y6, Y6
+	VPERM2I128     $0x20, Y6, Y5, Y4
+	VPERM2I128     $0x31, Y6, Y5, Y5
+	VPADDD         Y5, Y4, Y4
 	VCVTDQ2PS      Y3, Y3
-	VBROADCASTSS   352(DI), Y4
-	VMULPS         160(SP), Y4, Y4
-	VFMADD231PS    Y3, Y4, Y2
-	VBROADCASTSS   356(DI), Y4
-	VFMADD231PS    416(SP), Y4, Y2
+	VBROADCASTSS   288(DI), Y5
+	VMULPS         128(SP), Y5, Y5
+	VFMADD231PS    Y3, Y5, Y2
+	VBROADCASTSS   292(DI), Y5
+	VFMADD231PS    384(SP), Y5, Y2
+	VCVTDQ2PS      Y4, Y4
+	VBROADCASTSS   352(DI), Y3
+	VMULPS         160(SP), Y3, Y3
+	VFMADD231PS    Y4, Y3, Y2
+	VBROADCASTSS   356(DI), Y3
+	VFMADD231PS    416(SP), Y3, Y2
 	VMOVDQU        384(DI), Y3
 	VPAND          112(AX), Y0, Y4
 	VPMADDUBSW     Y3, Y4, Y4
@@ -3825,74 +3825,74 @@ block10:
 	VPERM2I128     $0x20, Y5, Y4, Y3
 	VPERM2I128     $0x31, Y5, Y4, Y4
 	VPADDD         Y4, Y3, Y3
-	VCVTDQ2PS      Y3, Y3
-	VBROADCASTSS   416(DI), Y4
-	VMULPS         192(SP), Y4, Y4
-	VFMADD231PS    Y3, Y4, Y2
-	VBROADCASTSS   420(DI), Y4
-	VFMADD231PS    448(SP), Y4, Y2
-	VMOVDQU        448(DI), Y3
-	VMOVDQU        112(AX), Y4
-	VPSRLW         $0x04, Y4, Y4
-	VPAND          Y0, Y4, Y4
-	VPMADDUBSW     Y3, Y4, Y4
-	VPMADDWD       Y1, Y4, Y4
-	VMOVDQU        112(AX)(DX*1), Y5
+	VMOVDQU        448(DI), Y4
+	VMOVDQU        112(AX), Y5
 	VPSRLW         $0x04, Y5, Y5
 	VPAND          Y0, Y5, Y5
-	VPMADDUBSW     Y3, Y5, Y5
+	VPMADDUBSW     Y4, Y5, Y5
 	VPMADDWD       Y1, Y5, Y5
-	VPACKSSDW      Y5, Y4, Y4
-	VPMADDWD       Y1, Y4, Y4
-	VMOVDQU        112(AX)(DX*2), Y5
-	VPSRLW         $0x04, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VPMADDUBSW     Y3, Y5, Y5
-	VPMADDWD       Y1, Y5, Y5
-	VMOVDQU        112(CX), Y6
+	VMOVDQU        112(AX)(DX*1), Y6
 	VPSRLW         $0x04, Y6, Y6
 	VPAND          Y0, Y6, Y6
-	VPMADDUBSW     Y3, Y6, Y6
+	VPMADDUBSW     Y4, Y6, Y6
 	VPMADDWD       Y1, Y6, Y6
 	VPACKSSDW      Y6, Y5, Y5
 	VPMADDWD       Y1, Y5, Y5
-	VPACKSSDW      Y5, Y4, Y4
-	VPMADDWD       Y1, Y4, Y4
-	VMOVDQU        112(AX)(DX*4), Y5
-	VPSRLW         $0x04, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VPMADDUBSW     Y3, Y5, Y5
-	VPMADDWD       Y1, Y5, Y5
-	VMOVDQU        112(CX)(DX*2), Y6
+	VMOVDQU        112(AX)(DX*2), Y6
 	VPSRLW         $0x04, Y6, Y6
 	VPAND          Y0, Y6, Y6
-	VPMADDUBSW     Y3, Y6, Y6
+	VPMADDUBSW     Y4, Y6, Y6
 	VPMADDWD       Y1, Y6, Y6
-	VPACKSSDW      Y6, Y5, Y5
-	VPMADDWD       Y1, Y5, Y5
-	VMOVDQU        112(AX)(BX*2), Y6
-	VPSRLW         $0x04, Y6, Y6
-	VPAND          Y0, Y6, Y6
-	VPMADDUBSW     Y3, Y6, Y6
-	VPMADDWD       Y1, Y6, Y6
-	VMOVDQU        112(CX)(DX*4), Y7
+	VMOVDQU        112(CX), Y7
 	VPSRLW         $0x04, Y7, Y7
 	VPAND          Y0, Y7, Y7
-	VPMADDUBSW     Y3, Y7, Y7
+	VPMADDUBSW     Y4, Y7, Y7
 	VPMADDWD       Y1, Y7, Y7
 	VPACKSSDW      Y7, Y6, Y6
 	VPMADDWD       Y1, Y6, Y6
 	VPACKSSDW      Y6, Y5, Y5
 	VPMADDWD       Y1, Y5, Y5
-	VPERM2I128     $0x20, Y5, Y4, Y3
-	VPERM2I128     $0x31, Y5, Y4, Y4
-	VPADDD         Y4, Y3, Y3
+	VMOVDQU        112(AX)(DX*4), Y6
+	VPSRLW         $0x04, Y6, Y6
+	VPAND          Y0, Y6, Y6
+	VPMADDUBSW     Y4, Y6, Y6
+	VPMADDWD       Y1, Y6, Y6
+	VMOVDQU        112(CX)(DX*2), Y7
+	VPSRLW         $0x04, Y7, Y7
+	VPAND          Y0, Y7, Y7
+	VPMADDUBSW     Y4, Y7, Y7
+	VPMADDWD       Y1, Y7, Y7
+	VPACKSSDW      Y7, Y6, Y6
+	VPMADDWD       Y1, Y6, Y6
+	VMOVDQU        112(AX)(BX*2), Y7
+	VPSRLW         $0x04, Y7, Y7
+	VPAND          Y0, Y7, Y7
+	VPMADDUBSW     Y4, Y7, Y7
+	VPMADDWD       Y1, Y7, Y7
+	VMOVDQU        112(CX)(DX*4), Y8
+	VPSRLW         $0x04, Y8, Y8
+	VPAND          Y0, Y8, Y8
+	VPMADDUBSW     Y4, Y8, Y8
+	VPMADDWD       Y1, Y8, Y8
+	VPACKSSDW      Y8, Y7, Y7
+	VPMADDWD       Y1, Y7, Y7
+	VPACKSSDW      Y7, Y6, Y6
+	VPMADDWD       Y1, Y6, Y6
+	VPERM2I128     $0x20, Y6, Y5, Y4
+	VPERM2I128     $0x31, Y6, Y5, Y5
+	VPADDD         Y5, Y4, Y4
 	VCVTDQ2PS      Y3, Y3
-	VBROADCASTSS   480(DI), Y4
-	VMULPS         224(SP), Y4, Y4
-	VFMADD231PS    Y3, Y4, Y2
-	VBROADCASTSS   484(DI), Y4
-	VFMADD231PS    480(SP), Y4, Y2
+	VBROADCASTSS   416(DI), Y5
+	VMULPS         192(SP), Y5, Y5
+	VFMADD231PS    Y3, Y5, Y2
+	VBROADCASTSS   420(DI), Y5
+	VFMADD231PS    448(SP), Y5, Y2
+	VCVTDQ2PS      Y4, Y4
+	VBROADCASTSS   480(DI), Y3
+	VMULPS         224(SP), Y3, Y3
+	VFMADD231PS    Y4, Y3, Y2
+	VBROADCASTSS   484(DI), Y3
+	VFMADD231PS    480(SP), Y3, Y2
 	ADDQ           $+144, AX
 	ADDQ           $+144, CX
 	ADDQ           $+512, DI
@@ -4105,74 +4105,74 @@ block12:
 	VPERM2I128     $0x20, Y6, Y5, Y3
 	VPERM2I128     $0x31, Y6, Y5, Y4
 	VPADDD         Y4, Y3, Y3
-	VCVTDQ2PS      Y3, Y3
-	VBROADCASTSS   32(DI), Y4
-	VMULPS         (SP), Y4, Y4
-	VFMADD231PS    Y3, Y4, Y2
-	VBROADCASTSS   36(DI), Y4
-	VFMADD231PS    256(SP), Y4, Y2
-	VMOVDQU        64(DI), Y3
-	VMOVDQU        16(AX), Y4
-	VPSRLW         $0x04, Y4, Y4
-	VPAND          Y0, Y4, Y4
-	VPXOR          Y5, Y5, Y5
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xeb // VPDPBUSD       Y3, Y4, Y5
-	VMOVDQU        16(AX)(DX*1), Y4
-	VPSRLW         $0x04, Y4, Y4
-	VPAND          Y0, Y4, Y4
+	VMOVDQU        64(DI), Y4
+	VMOVDQU        16(AX), Y5
+	VPSRLW         $0x04, Y5, Y5
+	VPAND          Y0, Y5, Y5
 	VPXOR          Y6, Y6, Y6
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xf3 // VPDPBUSD       Y3, Y4, Y6
-	VPACKSSDW      Y6, Y5, Y5
-	VPMADDWD       Y1, Y5, Y5
-	VMOVDQU        16(AX)(DX*2), Y4
-	VPSRLW         $0x04, Y4, Y4
-	VPAND          Y0, Y4, Y4
-	VPXOR          Y6, Y6, Y6
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xf3 // VPDPBUSD       Y3, Y4, Y6
-	VMOVDQU        16(CX), Y4
-	VPSRLW         $0x04, Y4, Y4
-	VPAND          Y0, Y4, Y4
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xf4 // VPDPBUSD       Y4, Y5, Y6
+	VMOVDQU        16(AX)(DX*1), Y5
+	VPSRLW         $0x04, Y5, Y5
+	VPAND          Y0, Y5, Y5
 	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xfb // VPDPBUSD       Y3, Y4, Y7
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y4, Y5, Y7
 	VPACKSSDW      Y7, Y6, Y6
 	VPMADDWD       Y1, Y6, Y6
-	VPACKSSDW      Y6, Y5, Y5
-	VPMADDWD       Y1, Y5, Y5
-	VMOVDQU        16(AX)(DX*4), Y4
-	VPSRLW         $0x04, Y4, Y4
-	VPAND          Y0, Y4, Y4
-	VPXOR          Y6, Y6, Y6
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xf3 // VPDPBUSD       Y3, Y4, Y6
-	VMOVDQU        16(CX)(DX*2), Y4
-	VPSRLW         $0x04, Y4, Y4
-	VPAND          Y0, Y4, Y4
+	VMOVDQU        16(AX)(DX*2), Y5
+	VPSRLW         $0x04, Y5, Y5
+	VPAND          Y0, Y5, Y5
 	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xfb // VPDPBUSD       Y3, Y4, Y7
-	VPACKSSDW      Y7, Y6, Y6
-	VPMADDWD       Y1, Y6, Y6
-	VMOVDQU        16(AX)(BX*2), Y4
-	VPSRLW         $0x04, Y4, Y4
-	VPAND          Y0, Y4, Y4
-	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xfb // VPDPBUSD       Y3, Y4, Y7
-	VMOVDQU        16(CX)(DX*4), Y4
-	VPSRLW         $0x04, Y4, Y4
-	VPAND          Y0, Y4, Y4
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y4, Y5, Y7
+	VMOVDQU        16(CX), Y5
+	VPSRLW         $0x04, Y5, Y5
+	VPAND          Y0, Y5, Y5
 	VPXOR          Y8, Y8, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x5d; BYTE $0x50; BYTE $0xc3 // VPDPBUSD       Y3, Y4, Y8
+	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y5, Y8
 	VPACKSSDW      Y8, Y7, Y7
 	VPMADDWD       Y1, Y7, Y7
 	VPACKSSDW      Y7, Y6, Y6
 	VPMADDWD       Y1, Y6, Y6
-	VPERM2I128     $0x20, Y6, Y5, Y3
-	VPERM2I128     $0x31, Y6, Y5, Y4
-	VPADDD         Y4, Y3, Y3
+	VMOVDQU        16(AX)(DX*4), Y5
+	VPSRLW         $0x04, Y5, Y5
+	VPAND          Y0, Y5, Y5
+	VPXOR          Y7, Y7, Y7
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y4, Y5, Y7
+	VMOVDQU        16(CX)(DX*2), Y5
+	VPSRLW         $0x04, Y5, Y5
+	VPAND          Y0, Y5, Y5
+	VPXOR          Y8, Y8, Y8
+	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y5, Y8
+	VPACKSSDW      Y8, Y7, Y7
+	VPMADDWD       Y1, Y7, Y7
+	VMOVDQU        16(AX)(BX*2), Y5
+	VPSRLW         $0x04, Y5, Y5
+	VPAND          Y0, Y5, Y5
+	VPXOR          Y8, Y8, Y8
+	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y5, Y8
+	VMOVDQU        16(CX)(DX*4), Y5
+	VPSRLW         $0x04, Y5, Y5
+	VPAND          Y0, Y5, Y5
+	VPXOR          Y9, Y9, Y9
+	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xcc // VPDPBUSD       Y4, Y5, Y9
+	VPACKSSDW      Y9, Y8, Y8
+	VPMADDWD       Y1, Y8, Y8
+	VPACKSSDW      Y8, Y7, Y7
+	VPMADDWD       Y1, Y7, Y7
+	VPERM2I128     $0x20, Y7, Y6, Y4
+	VPERM2I128     $0x31, Y7, Y6, Y5
+	VPADDD         Y5, Y4, Y4
 	VCVTDQ2PS      Y3, Y3
-	VBROADCASTSS   96(DI), Y4
-	VMULPS         32(SP), Y4, Y4
-	VFMADD231PS    Y3, Y4, Y2
-	VBROADCASTSS   100(DI), Y4
-	VFMADD231PS    288(SP), Y4, Y2
+	VBROADCASTSS   32(DI), Y5
+	VMULPS         (SP), Y5, Y5
+	VFMADD231PS    Y3, Y5, Y2
+	VBROADCASTSS   36(DI), Y5
+	VFMADD231PS    256(SP), Y5, Y2
+	VCVTDQ2PS      Y4, Y4
+	VBROADCASTSS   96(DI), Y3
+	VMULPS         32(SP), Y3, Y3
+	VFMADD231PS    Y4, Y3, Y2
+	VBROADCASTSS   100(DI), Y3
+	VFMADD231PS    288(SP), Y3, Y2
 	VMOVDQU        128(DI), Y3
 	VPAND          48(AX), Y0, Y4
 	VPXOR          Y5, Y5, Y5
@@ -4213,74 +4213,74 @@ block12:
 	VPERM2I128     $0x20, Y6, Y5, Y3
 	VPERM2I128     $0x31, Y6, Y5, Y4
 	VPADDD         Y4, Y3, Y3
-	VCVTDQ2PS      Y3, Y3
-	VBROADCASTSS   160(DI), Y4
-	VMULPS         64(SP), Y4, Y4
-	VFMADD231PS    Y3, Y4, Y2
-	VBROADCASTSS   164(DI), Y4
-	VFMADD231PS    320(SP), Y4, Y2
-	VMOVDQU        192(DI), Y3
-	VMOVDQU        48(AX), Y4
-	VPSRLW         $0x04, Y4, Y4
-	VPAND          Y0, Y4, Y4
-	VPXOR          Y5, Y5, Y5
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xeb // VPDPBUSD       Y3, Y4, Y5
-	VMOVDQU        48(AX)(DX*1), Y4
-	VPSRLW         $0x04, Y4, Y4
-	VPAND          Y0, Y4, Y4
+	VMOVDQU        192(DI), Y4
+	VMOVDQU        48(AX), Y5
+	VPSRLW         $0x04, Y5, Y5
+	VPAND          Y0, Y5, Y5
 	VPXOR          Y6, Y6, Y6
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xf3 // VPDPBUSD       Y3, Y4, Y6
-	VPACKSSDW      Y6, Y5, Y5
-	VPMADDWD       Y1, Y5, Y5
-	VMOVDQU        48(AX)(DX*2), Y4
-	VPSRLW         $0x04, Y4, Y4
-	VPAND          Y0, Y4, Y4
-	VPXOR          Y6, Y6, Y6
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xf3 // VPDPBUSD       Y3, Y4, Y6
-	VMOVDQU        48(CX), Y4
-	VPSRLW         $0x04, Y4, Y4
-	VPAND          Y0, Y4, Y4
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xf4 // VPDPBUSD       Y4, Y5, Y6
+	VMOVDQU        48(AX)(DX*1), Y5
+	VPSRLW         $0x04, Y5, Y5
+	VPAND          Y0, Y5, Y5
 	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xfb // VPDPBUSD       Y3, Y4, Y7
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y4, Y5, Y7
 	VPACKSSDW      Y7, Y6, Y6
 	VPMADDWD       Y1, Y6, Y6
-	VPACKSSDW      Y6, Y5, Y5
-	VPMADDWD       Y1, Y5, Y5
-	VMOVDQU        48(AX)(DX*4), Y4
-	VPSRLW         $0x04, Y4, Y4
-	VPAND          Y0, Y4, Y4
-	VPXOR          Y6, Y6, Y6
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xf3 // VPDPBUSD       Y3, Y4, Y6
-	VMOVDQU        48(CX)(DX*2), Y4
-	VPSRLW         $0x04, Y4, Y4
-	VPAND          Y0, Y4, Y4
+	VMOVDQU        48(AX)(DX*2), Y5
+	VPSRLW         $0x04, Y5, Y5
+	VPAND          Y0, Y5, Y5
 	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xfb // VPDPBUSD       Y3, Y4, Y7
-	VPACKSSDW      Y7, Y6, Y6
-	VPMADDWD       Y1, Y6, Y6
-	VMOVDQU        48(AX)(BX*2), Y4
-	VPSRLW         $0x04, Y4, Y4
-	VPAND          Y0, Y4, Y4
-	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xfb // VPDPBUSD       Y3, Y4, Y7
-	VMOVDQU        48(CX)(DX*4), Y4
-	VPSRLW         $0x04, Y4, Y4
-	VPAND          Y0, Y4, Y4
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y4, Y5, Y7
+	VMOVDQU        48(CX), Y5
+	VPSRLW         $0x04, Y5, Y5
+	VPAND          Y0, Y5, Y5
 	VPXOR          Y8, Y8, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x5d; BYTE $0x50; BYTE $0xc3 // VPDPBUSD       Y3, Y4, Y8
+	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y5, Y8
 	VPACKSSDW      Y8, Y7, Y7
 	VPMADDWD       Y1, Y7, Y7
 	VPACKSSDW      Y7, Y6, Y6
 	VPMADDWD       Y1, Y6, Y6
-	VPERM2I128     $0x20, Y6, Y5, Y3
-	VPERM2I128     $0x31, Y6, Y5, Y4
-	VPADDD         Y4, Y3, Y3
+	VMOVDQU        48(AX)(DX*4), Y5
+	VPSRLW         $0x04, Y5, Y5
+	VPAND          Y0, Y5, Y5
+	VPXOR          Y7, Y7, Y7
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y4, Y5, Y7
+	VMOVDQU        48(CX)(DX*2), Y5
+	VPSRLW         $0x04, Y5, Y5
+	VPAND          Y0, Y5, Y5
+	VPXOR          Y8, Y8, Y8
+	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y5, Y8
+	VPACKSSDW      Y8, Y7, Y7
+	VPMADDWD       Y1, Y7, Y7
+	VMOVDQU        48(AX)(BX*2), Y5
+	VPSRLW         $0x04, Y5, Y5
+	VPAND          Y0, Y5, Y5
+	VPXOR          Y8, Y8, Y8
+	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y5, Y8
+	VMOVDQU        48(CX)(DX*4), Y5
+	VPSRLW         $0x04, Y5, Y5
+	VPAND          Y0, Y5, Y5
+	VPXOR          Y9, Y9, Y9
+	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xcc // VPDPBUSD       Y4, Y5, Y9
+	VPACKSSDW      Y9, Y8, Y8
+	VPMADDWD       Y1, Y8, Y8
+	VPACKSSDW      Y8, Y7, Y7
+	VPMADDWD       Y1, Y7, Y7
+	VPERM2I128     $0x20, Y7, Y6, Y4
+	VPERM2I128     $0x31, Y7, Y6, Y5
+	VPADDD         Y5, Y4, Y4
 	VCVTDQ2PS      Y3, Y3
-	VBROADCASTSS   224(DI), Y4
-	VMULPS         96(SP), Y4, Y4
-	VFMADD231PS    Y3, Y4, Y2
-	VBROADCASTSS   228(DI), Y4
-	VFMADD231PS    352(SP), Y4, Y2
+	VBROADCASTSS   160(DI), Y5
+	VMULPS         64(SP), Y5, Y5
+	VFMADD231PS    Y3, Y5, Y2
+	VBROADCASTSS   164(DI), Y5
+	VFMADD231PS    320(SP), Y5, Y2
+	VCVTDQ2PS      Y4, Y4
+	VBROADCASTSS   224(DI), Y3
+	VMULPS         96(SP), Y3, Y3
+	VFMADD231PS    Y4, Y3, Y2
+	VBROADCASTSS   228(DI), Y3
+	VFMADD231PS    352(SP), Y3, Y2
 	VMOVDQU        256(DI), Y3
 	VPAND          80(AX), Y0, Y4
 	VPXOR          Y5, Y5, Y5
@@ -4321,74 +4321,74 @@ block12:
 	VPERM2I128     $0x20, Y6, Y5, Y3
 	VPERM2I128     $0x31, Y6, Y5, Y4
 	VPADDD         Y4, Y3, Y3
-	VCVTDQ2PS      Y3, Y3
-	VBROADCASTSS   288(DI), Y4
-	VMULPS         128(SP), Y4, Y4
-	VFMADD231PS    Y3, Y4, Y2
-	VBROADCASTSS   292(DI), Y4
-	VFMADD231PS    384(SP), Y4, Y2
-	VMOVDQU        320(DI), Y3
-	VMOVDQU        80(AX), Y4
-	VPSRLW         $0x04, Y4, Y4
-	VPAND          Y0, Y4, Y4
-	VPXOR          Y5, Y5, Y5
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xeb // VPDPBUSD       Y3, Y4, Y5
-	VMOVDQU        80(AX)(DX*1), Y4
-	VPSRLW         $0x04, Y4, Y4
-	VPAND          Y0, Y4, Y4
+	VMOVDQU        320(DI), Y4
+	VMOVDQU        80(AX), Y5
+	VPSRLW         $0x04, Y5, Y5
+	VPAND          Y0, Y5, Y5
 	VPXOR          Y6, Y6, Y6
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xf3 // VPDPBUSD       Y3, Y4, Y6
-	VPACKSSDW      Y6, Y5, Y5
-	VPMADDWD       Y1, Y5, Y5
-	VMOVDQU        80(AX)(DX*2), Y4
-	VPSRLW         $0x04, Y4, Y4
-	VPAND          Y0, Y4, Y4
-	VPXOR          Y6, Y6, Y6
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xf3 // VPDPBUSD       Y3, Y4, Y6
-	VMOVDQU        80(CX), Y4
-	VPSRLW         $0x04, Y4, Y4
-	VPAND          Y0, Y4, Y4
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xf4 // VPDPBUSD       Y4, Y5, Y6
+	VMOVDQU        80(AX)(DX*1), Y5
+	VPSRLW         $0x04, Y5, Y5
+	VPAND          Y0, Y5, Y5
 	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xfb // VPDPBUSD       Y3, Y4, Y7
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y4, Y5, Y7
 	VPACKSSDW      Y7, Y6, Y6
 	VPMADDWD       Y1, Y6, Y6
-	VPACKSSDW      Y6, Y5, Y5
-	VPMADDWD       Y1, Y5, Y5
-	VMOVDQU        80(AX)(DX*4), Y4
-	VPSRLW         $0x04, Y4, Y4
-	VPAND          Y0, Y4, Y4
-	VPXOR          Y6, Y6, Y6
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xf3 // VPDPBUSD       Y3, Y4, Y6
-	VMOVDQU        80(CX)(DX*2), Y4
-	VPSRLW         $0x04, Y4, Y4
-	VPAND          Y0, Y4, Y4
+	VMOVDQU        80(AX)(DX*2), Y5
+	VPSRLW         $0x04, Y5, Y5
+	VPAND          Y0, Y5, Y5
 	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xfb // VPDPBUSD       Y3, Y4, Y7
-	VPACKSSDW      Y7, Y6, Y6
-	VPMADDWD       Y1, Y6, Y6
-	VMOVDQU        80(AX)(BX*2), Y4
-	VPSRLW         $0x04, Y4, Y4
-	VPAND          Y0, Y4, Y4
-	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xfb // VPDPBUSD       Y3, Y4, Y7
-	VMOVDQU        80(CX)(DX*4), Y4
-	VPSRLW         $0x04, Y4, Y4
-	VPAND          Y0, Y4, Y4
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y4, Y5, Y7
+	VMOVDQU        80(CX), Y5
+	VPSRLW         $0x04, Y5, Y5
+	VPAND          Y0, Y5, Y5
 	VPXOR          Y8, Y8, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x5d; BYTE $0x50; BYTE $0xc3 // VPDPBUSD       Y3, Y4, Y8
+	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y5, Y8
 	VPACKSSDW      Y8, Y7, Y7
 	VPMADDWD       Y1, Y7, Y7
 	VPACKSSDW      Y7, Y6, Y6
 	VPMADDWD       Y1, Y6, Y6
-	VPERM2I128     $0x20, Y6, Y5, Y3
-	VPERM2I128     $0x31, Y6, Y5, Y4
-	VPADDD         Y4, Y3, Y3
+	VMOVDQU        80(AX)(DX*4), Y5
+	VPSRLW         $0x04, Y5, Y5
+	VPAND          Y0, Y5, Y5
+	VPXOR          Y7, Y7, Y7
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y4, Y5, Y7
+	VMOVDQU        80(CX)(DX*2), Y5
+	VPSRLW         $0x04, Y5, Y5
+	VPAND          Y0, Y5, Y5
+	VPXOR          Y8, Y8, Y8
+	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y5, Y8
+	VPACKSSDW      Y8, Y7, Y7
+	VPMADDWD       Y1, Y7, Y7
+	VMOVDQU        80(AX)(BX*2), Y5
+	VPSRLW         $0x04, Y5, Y5
+	VPAND          Y0, Y5, Y5
+	VPXOR          Y8, Y8, Y8
+	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y5, Y8
+	VMOVDQU        80(CX)(DX*4), Y5
+	VPSRLW         $0x04, Y5, Y5
+	VPAND          Y0, Y5, Y5
+	VPXOR          Y9, Y9, Y9
+	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xcc // VPDPBUSD       Y4, Y5, Y9
+	VPACKSSDW      Y9, Y8, Y8
+	VPMADDWD       Y1, Y8, Y8
+	VPACKSSDW      Y8, Y7, Y7
+	VPMADDWD       Y1, Y7, Y7
+	VPERM2I128     $0x20, Y7, Y6, Y4
+	VPERM2I128     $0x31, Y7, Y6, Y5
+	VPADDD         Y5, Y4, Y4
 	VCVTDQ2PS      Y3, Y3
-	VBROADCASTSS   352(DI), Y4
-	VMULPS         160(SP), Y4, Y4
-	VFMADD231PS    Y3, Y4, Y2
-	VBROADCASTSS   356(DI), Y4
-	VFMADD231PS    416(SP), Y4, Y2
+	VBROADCASTSS   288(DI), Y5
+	VMULPS         128(SP), Y5, Y5
+	VFMADD231PS    Y3, Y5, Y2
+	VBROADCASTSS   292(DI), Y5
+	VFMADD231PS    384(SP), Y5, Y2
+	VCVTDQ2PS      Y4, Y4
+	VBROADCASTSS   352(DI), Y3
+	VMULPS         160(SP), Y3, Y3
+	VFMADD231PS    Y4, Y3, Y2
+	VBROADCASTSS   356(DI), Y3
+	VFMADD231PS    416(SP), Y3, Y2
 	VMOVDQU        384(DI), Y3
 	VPAND          112(AX), Y0, Y4
 	VPXOR          Y5, Y5, Y5
@@ -4429,74 +4429,74 @@ block12:
 	VPERM2I128     $0x20, Y6, Y5, Y3
 	VPERM2I128     $0x31, Y6, Y5, Y4
 	VPADDD         Y4, Y3, Y3
-	VCVTDQ2PS      Y3, Y3
-	VBROADCASTSS   416(DI), Y4
-	VMULPS         192(SP), Y4, Y4
-	VFMADD231PS    Y3, Y4, Y2
-	VBROADCASTSS   420(DI), Y4
-	VFMADD231PS    448(SP), Y4, Y2
-	VMOVDQU        448(DI), Y3
-	VMOVDQU        112(AX), Y4
-	VPSRLW         $0x04, Y4, Y4
-	VPAND          Y0, Y4, Y4
-	VPXOR          Y5, Y5, Y5
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xeb // VPDPBUSD       Y3, Y4, Y5
-	VMOVDQU        112(AX)(DX*1), Y4
-	VPSRLW         $0x04, Y4, Y4
-	VPAND          Y0, Y4, Y4
+	VMOVDQU        448(DI), Y4
+	VMOVDQU        112(AX), Y5
+	VPSRLW         $0x04, Y5, Y5
+	VPAND          Y0, Y5, Y5
 	VPXOR          Y6, Y6, Y6
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xf3 // VPDPBUSD       Y3, Y4, Y6
-	VPACKSSDW      Y6, Y5, Y5
-	VPMADDWD       Y1, Y5, Y5
-	VMOVDQU        112(AX)(DX*2), Y4
-	VPSRLW         $0x04, Y4, Y4
-	VPAND          Y0, Y4, Y4
-	VPXOR          Y6, Y6, Y6
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xf3 // VPDPBUSD       Y3, Y4, Y6
-	VMOVDQU        112(CX), Y4
-	VPSRLW         $0x04, Y4, Y4
-	VPAND          Y0, Y4, Y4
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xf4 // VPDPBUSD       Y4, Y5, Y6
+	VMOVDQU        112(AX)(DX*1), Y5
+	VPSRLW         $0x04, Y5, Y5
+	VPAND          Y0, Y5, Y5
 	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xfb // VPDPBUSD       Y3, Y4, Y7
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y4, Y5, Y7
 	VPACKSSDW      Y7, Y6, Y6
 	VPMADDWD       Y1, Y6, Y6
-	VPACKSSDW      Y6, Y5, Y5
-	VPMADDWD       Y1, Y5, Y5
-	VMOVDQU        112(AX)(DX*4), Y4
-	VPSRLW         $0x04, Y4, Y4
-	VPAND          Y0, Y4, Y4
-	VPXOR          Y6, Y6, Y6
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xf3 // VPDPBUSD       Y3, Y4, Y6
-	VMOVDQU        112(CX)(DX*2), Y4
-	VPSRLW         $0x04, Y4, Y4
-	VPAND          Y0, Y4, Y4
+	VMOVDQU        112(AX)(DX*2), Y5
+	VPSRLW         $0x04, Y5, Y5
+	VPAND          Y0, Y5, Y5
 	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xfb // VPDPBUSD       Y3, Y4, Y7
-	VPACKSSDW      Y7, Y6, Y6
-	VPMADDWD       Y1, Y6, Y6
-	VMOVDQU        112(AX)(BX*2), Y4
-	VPSRLW         $0x04, Y4, Y4
-	VPAND          Y0, Y4, Y4
-	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xfb // VPDPBUSD       Y3, Y4, Y7
-	VMOVDQU        112(CX)(DX*4), Y4
-	VPSRLW         $0x04, Y4, Y4
-	VPAND          Y0, Y4, Y4
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y4, Y5, Y7
+	VMOVDQU        112(CX), Y5
+	VPSRLW         $0x04, Y5, Y5
+	VPAND          Y0, Y5, Y5
 	VPXOR          Y8, Y8, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x5d; BYTE $0x50; BYTE $0xc3 // VPDPBUSD       Y3, Y4, Y8
+	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y5, Y8
 	VPACKSSDW      Y8, Y7, Y7
 	VPMADDWD       Y1, Y7, Y7
 	VPACKSSDW      Y7, Y6, Y6
 	VPMADDWD       Y1, Y6, Y6
-	VPERM2I128     $0x20, Y6, Y5, Y3
-	VPERM2I128     $0x31, Y6, Y5, Y4
-	VPADDD         Y4, Y3, Y3
+	VMOVDQU        112(AX)(DX*4), Y5
+	VPSRLW         $0x04, Y5, Y5
+	VPAND          Y0, Y5, Y5
+	VPXOR          Y7, Y7, Y7
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y4, Y5, Y7
+	VMOVDQU        112(CX)(DX*2), Y5
+	VPSRLW         $0x04, Y5, Y5
+	VPAND          Y0, Y5, Y5
+	VPXOR          Y8, Y8, Y8
+	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y5, Y8
+	VPACKSSDW      Y8, Y7, Y7
+	VPMADDWD       Y1, Y7, Y7
+	VMOVDQU        112(AX)(BX*2), Y5
+	VPSRLW         $0x04, Y5, Y5
+	VPAND          Y0, Y5, Y5
+	VPXOR          Y8, Y8, Y8
+	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y5, Y8
+	VMOVDQU        112(CX)(DX*4), Y5
+	VPSRLW         $0x04, Y5, Y5
+	VPAND          Y0, Y5, Y5
+	VPXOR          Y9, Y9, Y9
+	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xcc // VPDPBUSD       Y4, Y5, Y9
+	VPACKSSDW      Y9, Y8, Y8
+	VPMADDWD       Y1, Y8, Y8
+	VPACKSSDW      Y8, Y7, Y7
+	VPMADDWD       Y1, Y7, Y7
+	VPERM2I128     $0x20, Y7, Y6, Y4
+	VPERM2I128     $0x31, Y7, Y6, Y5
+	VPADDD         Y5, Y4, Y4
 	VCVTDQ2PS      Y3, Y3
-	VBROADCASTSS   480(DI), Y4
-	VMULPS         224(SP), Y4, Y4
-	VFMADD231PS    Y3, Y4, Y2
-	VBROADCASTSS   484(DI), Y4
-	VFMADD231PS    480(SP), Y4, Y2
+	VBROADCASTSS   416(DI), Y5
+	VMULPS         192(SP), Y5, Y5
+	VFMADD231PS    Y3, Y5, Y2
+	VBROADCASTSS   420(DI), Y5
+	VFMADD231PS    448(SP), Y5, Y2
+	VCVTDQ2PS      Y4, Y4
+	VBROADCASTSS   480(DI), Y3
+	VMULPS         224(SP), Y3, Y3
+	VFMADD231PS    Y4, Y3, Y2
+	VBROADCASTSS   484(DI), Y3
+	VFMADD231PS    480(SP), Y3, Y2
 	ADDQ           $+144, AX
 	ADDQ           $+144, CX
 	ADDQ           $+512, DI
@@ -4739,106 +4739,106 @@ block14:
 	VPERM2I128     $0x20, Y5, Y4, Y3
 	VPERM2I128     $0x31, Y5, Y4, Y4
 	VPADDD         Y4, Y3, Y3
-	VCVTDQ2PS      Y3, Y3
-	VBROADCASTSS   32(DI), Y4
-	VMULPS         (SP), Y4, Y4
-	VFMADD231PS    Y3, Y4, Y2
-	VBROADCASTSS   36(DI), Y4
-	VFMADD231PS    256(SP), Y4, Y2
-	VMOVDQU        64(DI), Y3
-	VMOVDQU        48(AX), Y4
-	VPSRLW         $0x04, Y4, Y4
-	VPAND          Y0, Y4, Y4
-	VMOVDQU        16(AX), Y5
-	VPSLLW         $0x03, Y5, Y5
-	VPAND          sixteen<>+0(SB), Y5, Y5
-	VPOR           Y5, Y4, Y4
-	VPMADDUBSW     Y3, Y4, Y4
-	VPMADDWD       Y1, Y4, Y4
-	VMOVDQU        48(AX)(DX*1), Y5
+	VMOVDQU        64(DI), Y4
+	VMOVDQU        48(AX), Y5
 	VPSRLW         $0x04, Y5, Y5
 	VPAND          Y0, Y5, Y5
-	VMOVDQU        16(AX)(DX*1), Y6
+	VMOVDQU        16(AX), Y6
 	VPSLLW         $0x03, Y6, Y6
 	VPAND          sixteen<>+0(SB), Y6, Y6
 	VPOR           Y6, Y5, Y5
-	VPMADDUBSW     Y3, Y5, Y5
+	VPMADDUBSW     Y4, Y5, Y5
 	VPMADDWD       Y1, Y5, Y5
-	VPACKSSDW      Y5, Y4, Y4
-	VPMADDWD       Y1, Y4, Y4
-	VMOVDQU        48(AX)(DX*2), Y5
-	VPSRLW         $0x04, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VMOVDQU        16(AX)(DX*2), Y6
-	VPSLLW         $0x03, Y6, Y6
-	VPAND          sixteen<>+0(SB), Y6, Y6
-	VPOR           Y6, Y5, Y5
-	VPMADDUBSW     Y3, Y5, Y5
-	VPMADDWD       Y1, Y5, Y5
-	VMOVDQU        48(CX), Y6
+	VMOVDQU        48(AX)(DX*1), Y6
 	VPSRLW         $0x04, Y6, Y6
 	VPAND          Y0, Y6, Y6
-	VMOVDQU        16(CX), Y7
+	VMOVDQU        16(AX)(DX*1), Y7
 	VPSLLW         $0x03, Y7, Y7
 	VPAND          sixteen<>+0(SB), Y7, Y7
 	VPOR           Y7, Y6, Y6
-	VPMADDUBSW     Y3, Y6, Y6
+	VPMADDUBSW     Y4, Y6, Y6
 	VPMADDWD       Y1, Y6, Y6
 	VPACKSSDW      Y6, Y5, Y5
 	VPMADDWD       Y1, Y5, Y5
-	VPACKSSDW      Y5, Y4, Y4
-	VPMADDWD       Y1, Y4, Y4
-	VMOVDQU        48(AX)(DX*4), Y5
-	VPSRLW         $0x04, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VMOVDQU        16(AX)(DX*4), Y6
-	VPSLLW         $0x03, Y6, Y6
-	VPAND          sixteen<>+0(SB), Y6, Y6
-	VPOR           Y6, Y5, Y5
-	VPMADDUBSW     Y3, Y5, Y5
-	VPMADDWD       Y1, Y5, Y5
-	VMOVDQU        48(CX)(DX*2), Y6
+	VMOVDQU        48(AX)(DX*2), Y6
 	VPSRLW         $0x04, Y6, Y6
 	VPAND          Y0, Y6, Y6
-	VMOVDQU        16(CX)(DX*2), Y7
+	VMOVDQU        16(AX)(DX*2), Y7
 	VPSLLW         $0x03, Y7, Y7
 	VPAND          sixteen<>+0(SB), Y7, Y7
 	VPOR           Y7, Y6, Y6
-	VPMADDUBSW     Y3, Y6, Y6
+	VPMADDUBSW     Y4, Y6, Y6
 	VPMADDWD       Y1, Y6, Y6
-	VPACKSSDW      Y6, Y5, Y5
-	VPMADDWD       Y1, Y5, Y5
-	VMOVDQU        48(AX)(BX*2), Y6
-	VPSRLW         $0x04, Y6, Y6
-	VPAND          Y0, Y6, Y6
-	VMOVDQU        16(AX)(BX*2), Y7
-	VPSLLW         $0x03, Y7, Y7
-	VPAND          sixteen<>+0(SB), Y7, Y7
-	VPOR           Y7, Y6, Y6
-	VPMADDUBSW     Y3, Y6, Y6
-	VPMADDWD       Y1, Y6, Y6
-	VMOVDQU        48(CX)(DX*4), Y7
+	VMOVDQU        48(CX), Y7
 	VPSRLW         $0x04, Y7, Y7
 	VPAND          Y0, Y7, Y7
-	VMOVDQU        16(CX)(DX*4), Y8
+	VMOVDQU        16(CX), Y8
 	VPSLLW         $0x03, Y8, Y8
 	VPAND          sixteen<>+0(SB), Y8, Y8
 	VPOR           Y8, Y7, Y7
-	VPMADDUBSW     Y3, Y7, Y7
+	VPMADDUBSW     Y4, Y7, Y7
 	VPMADDWD       Y1, Y7, Y7
 	VPACKSSDW      Y7, Y6, Y6
 	VPMADDWD       Y1, Y6, Y6
 	VPACKSSDW      Y6, Y5, Y5
 	VPMADDWD       Y1, Y5, Y5
-	VPERM2I128     $0x20, Y5, Y4, Y3
-	VPERM2I128     $0x31, Y5, Y4, Y4
-	VPADDD         Y4, Y3, Y3
+	VMOVDQU        48(AX)(DX*4), Y6
+	VPSRLW         $0x04, Y6, Y6
+	VPAND          Y0, Y6, Y6
+	VMOVDQU        16(AX)(DX*4), Y7
+	VPSLLW         $0x03, Y7, Y7
+	VPAND          sixteen<>+0(SB), Y7, Y7
+	VPOR           Y7, Y6, Y6
+	VPMADDUBSW     Y4, Y6, Y6
+	VPMADDWD       Y1, Y6, Y6
+	VMOVDQU        48(CX)(DX*2), Y7
+	VPSRLW         $0x04, Y7, Y7
+	VPAND          Y0, Y7, Y7
+	VMOVDQU        16(CX)(DX*2), Y8
+	VPSLLW         $0x03, Y8, Y8
+	VPAND          sixteen<>+0(SB), Y8, Y8
+	VPOR           Y8, Y7, Y7
+	VPMADDUBSW     Y4, Y7, Y7
+	VPMADDWD       Y1, Y7, Y7
+	VPACKSSDW      Y7, Y6, Y6
+	VPMADDWD       Y1, Y6, Y6
+	VMOVDQU        48(AX)(BX*2), Y7
+	VPSRLW         $0x04, Y7, Y7
+	VPAND          Y0, Y7, Y7
+	VMOVDQU        16(AX)(BX*2), Y8
+	VPSLLW         $0x03, Y8, Y8
+	VPAND          sixteen<>+0(SB), Y8, Y8
+	VPOR           Y8, Y7, Y7
+	VPMADDUBSW     Y4, Y7, Y7
+	VPMADDWD       Y1, Y7, Y7
+	VMOVDQU        48(CX)(DX*4), Y8
+	VPSRLW         $0x04, Y8, Y8
+	VPAND          Y0, Y8, Y8
+	VMOVDQU        16(CX)(DX*4), Y9
+	VPSLLW         $0x03, Y9, Y9
+	VPAND          sixteen<>+0(SB), Y9, Y9
+	VPOR           Y9, Y8, Y8
+	VPMADDUBSW     Y4, Y8, Y8
+	VPMADDWD       Y1, Y8, Y8
+	VPACKSSDW      Y8, Y7, Y7
+	VPMADDWD       Y1, Y7, Y7
+	VPACKSSDW      Y7, Y6, Y6
+	VPMADDWD       Y1, Y6, Y6
+	VPERM2I128     $0x20, Y6, Y5, Y4
+	VPERM2I128     $0x31, Y6, Y5, Y5
+	VPADDD         Y5, Y4, Y4
 	VCVTDQ2PS      Y3, Y3
-	VBROADCASTSS   96(DI), Y4
-	VMULPS         32(SP), Y4, Y4
-	VFMADD231PS    Y3, Y4, Y2
-	VBROADCASTSS   100(DI), Y4
-	VFMADD231PS    288(SP), Y4, Y2
+	VBROADCASTSS   32(DI), Y5
+	VMULPS         (SP), Y5, Y5
+	VFMADD231PS    Y3, Y5, Y2
+	VBROADCASTSS   36(DI), Y5
+	VFMADD231PS    256(SP), Y5, Y2
+	VCVTDQ2PS      Y4, Y4
+	VBROADCASTSS   96(DI), Y3
+	VMULPS         32(SP), Y3, Y3
+	VFMADD231PS    Y4, Y3, Y2
+	VBROADCASTSS   100(DI), Y3
+	VFMADD231PS    288(SP), Y3, Y2
 	VMOVDQU        128(DI), Y3
 	VPAND          80(AX), Y0, Y4
 	VMOVDQU        16(AX), Y5
@@ -4911,106 +4911,106 @@ block14:
 	VPERM2I128     $0x20, Y5, Y4, Y3
 	VPERM2I128     $0x31, Y5, Y4, Y4
 	VPADDD         Y4, Y3, Y3
-	VCVTDQ2PS      Y3, Y3
-	VBROADCASTSS   160(DI), Y4
-	VMULPS         64(SP), Y4, Y4
-	VFMADD231PS    Y3, Y4, Y2
-	VBROADCASTSS   164(DI), Y4
-	VFMADD231PS    320(SP), Y4, Y2
-	VMOVDQU        192(DI), Y3
-	VMOVDQU        80(AX), Y4
-	VPSRLW         $0x04, Y4, Y4
-	VPAND          Y0, Y4, Y4
-	VMOVDQU        16(AX), Y5
-	VPSLLW         $0x01, Y5, Y5
-	VPAND          sixteen<>+0(SB), Y5, Y5
-	VPOR           Y5, Y4, Y4
-	VPMADDUBSW     Y3, Y4, Y4
-	VPMADDWD       Y1, Y4, Y4
-	VMOVDQU        80(AX)(DX*1), Y5
+	VMOVDQU        192(DI), Y4
+	VMOVDQU        80(AX), Y5
 	VPSRLW         $0x04, Y5, Y5
 	VPAND          Y0, Y5, Y5
-	VMOVDQU        16(AX)(DX*1), Y6
+	VMOVDQU        16(AX), Y6
 	VPSLLW         $0x01, Y6, Y6
 	VPAND          sixteen<>+0(SB), Y6, Y6
 	VPOR           Y6, Y5, Y5
-	VPMADDUBSW     Y3, Y5, Y5
+	VPMADDUBSW     Y4, Y5, Y5
 	VPMADDWD       Y1, Y5, Y5
-	VPACKSSDW      Y5, Y4, Y4
-	VPMADDWD       Y1, Y4, Y4
-	VMOVDQU        80(AX)(DX*2), Y5
-	VPSRLW         $0x04, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VMOVDQU        16(AX)(DX*2), Y6
-	VPSLLW         $0x01, Y6, Y6
-	VPAND          sixteen<>+0(SB), Y6, Y6
-	VPOR           Y6, Y5, Y5
-	VPMADDUBSW     Y3, Y5, Y5
-	VPMADDWD       Y1, Y5, Y5
-	VMOVDQU        80(CX), Y6
+	VMOVDQU        80(AX)(DX*1), Y6
 	VPSRLW         $0x04, Y6, Y6
 	VPAND          Y0, Y6, Y6
-	VMOVDQU        16(CX), Y7
+	VMOVDQU        16(AX)(DX*1), Y7
 	VPSLLW         $0x01, Y7, Y7
 	VPAND          sixteen<>+0(SB), Y7, Y7
 	VPOR           Y7, Y6, Y6
-	VPMADDUBSW     Y3, Y6, Y6
+	VPMADDUBSW     Y4, Y6, Y6
 	VPMADDWD       Y1, Y6, Y6
 	VPACKSSDW      Y6, Y5, Y5
 	VPMADDWD       Y1, Y5, Y5
-	VPACKSSDW      Y5, Y4, Y4
-	VPMADDWD       Y1, Y4, Y4
-	VMOVDQU        80(AX)(DX*4), Y5
-	VPSRLW         $0x04, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VMOVDQU        16(AX)(DX*4), Y6
-	VPSLLW         $0x01, Y6, Y6
-	VPAND          sixteen<>+0(SB), Y6, Y6
-	VPOR           Y6, Y5, Y5
-	VPMADDUBSW     Y3, Y5, Y5
-	VPMADDWD       Y1, Y5, Y5
-	VMOVDQU        80(CX)(DX*2), Y6
+	VMOVDQU        80(AX)(DX*2), Y6
 	VPSRLW         $0x04, Y6, Y6
 	VPAND          Y0, Y6, Y6
-	VMOVDQU        16(CX)(DX*2), Y7
+	VMOVDQU        16(AX)(DX*2), Y7
 	VPSLLW         $0x01, Y7, Y7
 	VPAND          sixteen<>+0(SB), Y7, Y7
 	VPOR           Y7, Y6, Y6
-	VPMADDUBSW     Y3, Y6, Y6
+	VPMADDUBSW     Y4, Y6, Y6
 	VPMADDWD       Y1, Y6, Y6
-	VPACKSSDW      Y6, Y5, Y5
-	VPMADDWD       Y1, Y5, Y5
-	VMOVDQU        80(AX)(BX*2), Y6
-	VPSRLW         $0x04, Y6, Y6
-	VPAND          Y0, Y6, Y6
-	VMOVDQU        16(AX)(BX*2), Y7
-	VPSLLW         $0x01, Y7, Y7
-	VPAND          sixteen<>+0(SB), Y7, Y7
-	VPOR           Y7, Y6, Y6
-	VPMADDUBSW     Y3, Y6, Y6
-	VPMADDWD       Y1, Y6, Y6
-	VMOVDQU        80(CX)(DX*4), Y7
+	VMOVDQU        80(CX), Y7
 	VPSRLW         $0x04, Y7, Y7
 	VPAND          Y0, Y7, Y7
-	VMOVDQU        16(CX)(DX*4), Y8
+	VMOVDQU        16(CX), Y8
 	VPSLLW         $0x01, Y8, Y8
 	VPAND          sixteen<>+0(SB), Y8, Y8
 	VPOR           Y8, Y7, Y7
-	VPMADDUBSW     Y3, Y7, Y7
+	VPMADDUBSW     Y4, Y7, Y7
 	VPMADDWD       Y1, Y7, Y7
 	VPACKSSDW      Y7, Y6, Y6
 	VPMADDWD       Y1, Y6, Y6
 	VPACKSSDW      Y6, Y5, Y5
 	VPMADDWD       Y1, Y5, Y5
-	VPERM2I128     $0x20, Y5, Y4, Y3
-	VPERM2I128     $0x31, Y5, Y4, Y4
-	VPADDD         Y4, Y3, Y3
+	VMOVDQU        80(AX)(DX*4), Y6
+	VPSRLW         $0x04, Y6, Y6
+	VPAND          Y0, Y6, Y6
+	VMOVDQU        16(AX)(DX*4), Y7
+	VPSLLW         $0x01, Y7, Y7
+	VPAND          sixteen<>+0(SB), Y7, Y7
+	VPOR           Y7, Y6, Y6
+	VPMADDUBSW     Y4, Y6, Y6
+	VPMADDWD       Y1, Y6, Y6
+	VMOVDQU        80(CX)(DX*2), Y7
+	VPSRLW         $0x04, Y7, Y7
+	VPAND          Y0, Y7, Y7
+	VMOVDQU        16(CX)(DX*2), Y8
+	VPSLLW         $0x01, Y8, Y8
+	VPAND          sixteen<>+0(SB), Y8, Y8
+	VPOR           Y8, Y7, Y7
+	VPMADDUBSW     Y4, Y7, Y7
+	VPMADDWD       Y1, Y7, Y7
+	VPACKSSDW      Y7, Y6, Y6
+	VPMADDWD       Y1, Y6, Y6
+	VMOVDQU        80(AX)(BX*2), Y7
+	VPSRLW         $0x04, Y7, Y7
+	VPAND          Y0, Y7, Y7
+	VMOVDQU        16(AX)(BX*2), Y8
+	VPSLLW         $0x01, Y8, Y8
+	VPAND          sixteen<>+0(SB), Y8, Y8
+	VPOR           Y8, Y7, Y7
+	VPMADDUBSW     Y4, Y7, Y7
+	VPMADDWD       Y1, Y7, Y7
+	VMOVDQU        80(CX)(DX*4), Y8
+	VPSRLW         $0x04, Y8, Y8
+	VPAND          Y0, Y8, Y8
+	VMOVDQU        16(CX)(DX*4), Y9
+	VPSLLW         $0x01, Y9, Y9
+	VPAND          sixteen<>+0(SB), Y9, Y9
+	VPOR           Y9, Y8, Y8
+	VPMADDUBSW     Y4, Y8, Y8
+	VPMADDWD       Y1, Y8, Y8
+	VPACKSSDW      Y8, Y7, Y7
+	VPMADDWD       Y1, Y7, Y7
+	VPACKSSDW      Y7, Y6, Y6
+	VPMADDWD       Y1, Y6, Y6
+	VPERM2I128     $0x20, Y6, Y5, Y4
+	VPERM2I128     $0x31, Y6, Y5, Y5
+	VPADDD         Y5, Y4, Y4
 	VCVTDQ2PS      Y3, Y3
-	VBROADCASTSS   224(DI), Y4
-	VMULPS         96(SP), Y4, Y4
-	VFMADD231PS    Y3, Y4, Y2
-	VBROADCASTSS   228(DI), Y4
-	VFMADD231PS    352(SP), Y4, Y2
+	VBROADCASTSS   160(DI), Y5
+	VMULPS         64(SP), Y5, Y5
+	VFMADD231PS    Y3, Y5, Y2
+	VBROADCASTSS   164(DI), Y5
+	VFMADD231PS    320(SP), Y5, Y2
+	VCVTDQ2PS      Y4, Y4
+	VBROADCASTSS   224(DI), Y3
+	VMULPS         96(SP), Y3, Y3
+	VFMADD231PS    Y4, Y3, Y2
+	VBROADCASTSS   228(DI), Y3
+	VFMADD231PS    352(SP), Y3, Y2
 	VMOVDQU        256(DI), Y3
 	VPAND          112(AX), Y0, Y4
 	VMOVDQU        sixteen<>+0(SB), Y5
@@ -5075,106 +5075,106 @@ block14:
 	VPERM2I128     $0x20, Y5, Y4, Y3
 	VPERM2I128     $0x31, Y5, Y4, Y4
 	VPADDD         Y4, Y3, Y3
-	VCVTDQ2PS      Y3, Y3
-	VBROADCASTSS   288(DI), Y4
-	VMULPS         128(SP), Y4, Y4
-	VFMADD231PS    Y3, Y4, Y2
-	VBROADCASTSS   292(DI), Y4
-	VFMADD231PS    384(SP), Y4, Y2
-	VMOVDQU        320(DI), Y3
-	VMOVDQU        112(AX), Y4
-	VPSRLW         $0x04, Y4, Y4
-	VPAND          Y0, Y4, Y4
-	VMOVDQU        16(AX), Y5
-	VPSRLW         $0x01, Y5, Y5
-	VPAND          sixteen<>+0(SB), Y5, Y5
-	VPOR           Y5, Y4, Y4
-	VPMADDUBSW     Y3, Y4, Y4
-	VPMADDWD       Y1, Y4, Y4
-	VMOVDQU        112(AX)(DX*1), Y5
+	VMOVDQU        320(DI), Y4
+	VMOVDQU        112(AX), Y5
 	VPSRLW         $0x04, Y5, Y5
 	VPAND          Y0, Y5, Y5
-	VMOVDQU        16(AX)(DX*1), Y6
+	VMOVDQU        16(AX), Y6
 	VPSRLW         $0x01, Y6, Y6
 	VPAND          sixteen<>+0(SB), Y6, Y6
 	VPOR           Y6, Y5, Y5
-	VPMADDUBSW     Y3, Y5, Y5
+	VPMADDUBSW     Y4, Y5, Y5
 	VPMADDWD       Y1, Y5, Y5
-	VPACKSSDW      Y5, Y4, Y4
-	VPMADDWD       Y1, Y4, Y4
-	VMOVDQU        112(AX)(DX*2), Y5
-	VPSRLW         $0x04, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VMOVDQU        16(AX)(DX*2), Y6
-	VPSRLW         $0x01, Y6, Y6
-	VPAND          sixteen<>+0(SB), Y6, Y6
-	VPOR           Y6, Y5, Y5
-	VPMADDUBSW     Y3, Y5, Y5
-	VPMADDWD       Y1, Y5, Y5
-	VMOVDQU        112(CX), Y6
+	VMOVDQU        112(AX)(DX*1), Y6
 	VPSRLW         $0x04, Y6, Y6
 	VPAND          Y0, Y6, Y6
-	VMOVDQU        16(CX), Y7
+	VMOVDQU        16(AX)(DX*1), Y7
 	VPSRLW         $0x01, Y7, Y7
 	VPAND          sixteen<>+0(SB), Y7, Y7
 	VPOR           Y7, Y6, Y6
-	VPMADDUBSW     Y3, Y6, Y6
+	VPMADDUBSW     Y4, Y6, Y6
 	VPMADDWD       Y1, Y6, Y6
 	VPACKSSDW      Y6, Y5, Y5
 	VPMADDWD       Y1, Y5, Y5
-	VPACKSSDW      Y5, Y4, Y4
-	VPMADDWD       Y1, Y4, Y4
-	VMOVDQU        112(AX)(DX*4), Y5
-	VPSRLW         $0x04, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VMOVDQU        16(AX)(DX*4), Y6
-	VPSRLW         $0x01, Y6, Y6
-	VPAND          sixteen<>+0(SB), Y6, Y6
-	VPOR           Y6, Y5, Y5
-	VPMADDUBSW     Y3, Y5, Y5
-	VPMADDWD       Y1, Y5, Y5
-	VMOVDQU        112(CX)(DX*2), Y6
+	VMOVDQU        112(AX)(DX*2), Y6
 	VPSRLW         $0x04, Y6, Y6
 	VPAND          Y0, Y6, Y6
-	VMOVDQU        16(CX)(DX*2), Y7
+	VMOVDQU        16(AX)(DX*2), Y7
 	VPSRLW         $0x01, Y7, Y7
 	VPAND          sixteen<>+0(SB), Y7, Y7
 	VPOR           Y7, Y6, Y6
-	VPMADDUBSW     Y3, Y6, Y6
+	VPMADDUBSW     Y4, Y6, Y6
 	VPMADDWD       Y1, Y6, Y6
-	VPACKSSDW      Y6, Y5, Y5
-	VPMADDWD       Y1, Y5, Y5
-	VMOVDQU        112(AX)(BX*2), Y6
-	VPSRLW         $0x04, Y6, Y6
-	VPAND          Y0, Y6, Y6
-	VMOVDQU        16(AX)(BX*2), Y7
-	VPSRLW         $0x01, Y7, Y7
-	VPAND          sixteen<>+0(SB), Y7, Y7
-	VPOR           Y7, Y6, Y6
-	VPMADDUBSW     Y3, Y6, Y6
-	VPMADDWD       Y1, Y6, Y6
-	VMOVDQU        112(CX)(DX*4), Y7
+	VMOVDQU        112(CX), Y7
 	VPSRLW         $0x04, Y7, Y7
 	VPAND          Y0, Y7, Y7
-	VMOVDQU        16(CX)(DX*4), Y8
+	VMOVDQU        16(CX), Y8
 	VPSRLW         $0x01, Y8, Y8
 	VPAND          sixteen<>+0(SB), Y8, Y8
 	VPOR           Y8, Y7, Y7
-	VPMADDUBSW     Y3, Y7, Y7
+	VPMADDUBSW     Y4, Y7, Y7
 	VPMADDWD       Y1, Y7, Y7
 	VPACKSSDW      Y7, Y6, Y6
 	VPMADDWD       Y1, Y6, Y6
 	VPACKSSDW      Y6, Y5, Y5
 	VPMADDWD       Y1, Y5, Y5
-	VPERM2I128     $0x20, Y5, Y4, Y3
-	VPERM2I128     $0x31, Y5, Y4, Y4
-	VPADDD         Y4, Y3, Y3
+	VMOVDQU        112(AX)(DX*4), Y6
+	VPSRLW         $0x04, Y6, Y6
+	VPAND          Y0, Y6, Y6
+	VMOVDQU        16(AX)(DX*4), Y7
+	VPSRLW         $0x01, Y7, Y7
+	VPAND          sixteen<>+0(SB), Y7, Y7
+	VPOR           Y7, Y6, Y6
+	VPMADDUBSW     Y4, Y6, Y6
+	VPMADDWD       Y1, Y6, Y6
+	VMOVDQU        112(CX)(DX*2), Y7
+	VPSRLW         $0x04, Y7, Y7
+	VPAND          Y0, Y7, Y7
+	VMOVDQU        16(CX)(DX*2), Y8
+	VPSRLW         $0x01, Y8, Y8
+	VPAND          sixteen<>+0(SB), Y8, Y8
+	VPOR           Y8, Y7, Y7
+	VPMADDUBSW     Y4, Y7, Y7
+	VPMADDWD       Y1, Y7, Y7
+	VPACKSSDW      Y7, Y6, Y6
+	VPMADDWD       Y1, Y6, Y6
+	VMOVDQU        112(AX)(BX*2), Y7
+	VPSRLW         $0x04, Y7, Y7
+	VPAND          Y0, Y7, Y7
+	VMOVDQU        16(AX)(BX*2), Y8
+	VPSRLW         $0x01, Y8, Y8
+	VPAND          sixteen<>+0(SB), Y8, Y8
+	VPOR           Y8, Y7, Y7
+	VPMADDUBSW     Y4, Y7, Y7
+	VPMADDWD       Y1, Y7, Y7
+	VMOVDQU        112(CX)(DX*4), Y8
+	VPSRLW         $0x04, Y8, Y8
+	VPAND          Y0, Y8, Y8
+	VMOVDQU        16(CX)(DX*4), Y9
+	VPSRLW         $0x01, Y9, Y9
+	VPAND          sixteen<>+0(SB), Y9, Y9
+	VPOR           Y9, Y8, Y8
+	VPMADDUBSW     Y4, Y8, Y8
+	VPMADDWD       Y1, Y8, Y8
+	VPACKSSDW      Y8, Y7, Y7
+	VPMADDWD       Y1, Y7, Y7
+	VPACKSSDW      Y7, Y6, Y6
+	VPMADDWD       Y1, Y6, Y6
+	VPERM2I128     $0x20, Y6, Y5, Y4
+	VPERM2I128     $0x31, Y6, Y5, Y5
+	VPADDD         Y5, Y4, Y4
 	VCVTDQ2PS      Y3, Y3
-	VBROADCASTSS   352(DI), Y4
-	VMULPS         160(SP), Y4, Y4
-	VFMADD231PS    Y3, Y4, Y2
-	VBROADCASTSS   356(DI), Y4
-	VFMADD231PS    416(SP), Y4, Y2
+	VBROADCASTSS   288(DI), Y5
+	VMULPS         128(SP), Y5, Y5
+	VFMADD231PS    Y3, Y5, Y2
+	VBROADCASTSS   292(DI), Y5
+	VFMADD231PS    384(SP), Y5, Y2
+	VCVTDQ2PS      Y4, Y4
+	VBROADCASTSS   352(DI), Y3
+	VMULPS         160(SP), Y3, Y3
+	VFMADD231PS    Y4, Y3, Y2
+	VBROADCASTSS   356(DI), Y3
+	VFMADD231PS    416(SP), Y3, Y2
 	VMOVDQU        384(DI), Y3
 	VPAND          144(AX), Y0, Y4
 	VMOVDQU        16(AX), Y5
@@ -5247,106 +5247,106 @@ block14:
 	VPERM2I128     $0x20, Y5, Y4, Y3
 	VPERM2I128     $0x31, Y5, Y4, Y4
 	VPADDD         Y4, Y3, Y3
-	VCVTDQ2PS      Y3, Y3
-	VBROADCASTSS   416(DI), Y4
-	VMULPS         192(SP), Y4, Y4
-	VFMADD231PS    Y3, Y4, Y2
-	VBROADCASTSS   420(DI), Y4
-	VFMADD231PS    448(SP), Y4, Y2
-	VMOVDQU        448(DI), Y3
-	VMOVDQU        144(AX), Y4
-	VPSRLW         $0x04, Y4, Y4
-	VPAND          Y0, Y4, Y4
-	VMOVDQU        16(AX), Y5
-	VPSRLW         $0x03, Y5, Y5
-	VPAND          sixteen<>+0(SB), Y5, Y5
-	VPOR           Y5, Y4, Y4
-	VPMADDUBSW     Y3, Y4, Y4
-	VPMADDWD       Y1, Y4, Y4
-	VMOVDQU        144(AX)(DX*1), Y5
+	VMOVDQU        448(DI), Y4
+	VMOVDQU        144(AX), Y5
 	VPSRLW         $0x04, Y5, Y5
 	VPAND          Y0, Y5, Y5
-	VMOVDQU        16(AX)(DX*1), Y6
+	VMOVDQU        16(AX), Y6
 	VPSRLW         $0x03, Y6, Y6
 	VPAND          sixteen<>+0(SB), Y6, Y6
 	VPOR           Y6, Y5, Y5
-	VPMADDUBSW     Y3, Y5, Y5
+	VPMADDUBSW     Y4, Y5, Y5
 	VPMADDWD       Y1, Y5, Y5
-	VPACKSSDW      Y5, Y4, Y4
-	VPMADDWD       Y1, Y4, Y4
-	VMOVDQU        144(AX)(DX*2), Y5
-	VPSRLW         $0x04, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VMOVDQU        16(AX)(DX*2), Y6
-	VPSRLW         $0x03, Y6, Y6
-	VPAND          sixteen<>+0(SB), Y6, Y6
-	VPOR           Y6, Y5, Y5
-	VPMADDUBSW     Y3, Y5, Y5
-	VPMADDWD       Y1, Y5, Y5
-	VMOVDQU        144(CX), Y6
+	VMOVDQU        144(AX)(DX*1), Y6
 	VPSRLW         $0x04, Y6, Y6
 	VPAND          Y0, Y6, Y6
-	VMOVDQU        16(CX), Y7
+	VMOVDQU        16(AX)(DX*1), Y7
 	VPSRLW         $0x03, Y7, Y7
 	VPAND          sixteen<>+0(SB), Y7, Y7
 	VPOR           Y7, Y6, Y6
-	VPMADDUBSW     Y3, Y6, Y6
+	VPMADDUBSW     Y4, Y6, Y6
 	VPMADDWD       Y1, Y6, Y6
 	VPACKSSDW      Y6, Y5, Y5
 	VPMADDWD       Y1, Y5, Y5
-	VPACKSSDW      Y5, Y4, Y4
-	VPMADDWD       Y1, Y4, Y4
-	VMOVDQU        144(AX)(DX*4), Y5
-	VPSRLW         $0x04, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VMOVDQU        16(AX)(DX*4), Y6
-	VPSRLW         $0x03, Y6, Y6
-	VPAND          sixteen<>+0(SB), Y6, Y6
-	VPOR           Y6, Y5, Y5
-	VPMADDUBSW     Y3, Y5, Y5
-	VPMADDWD       Y1, Y5, Y5
-	VMOVDQU        144(CX)(DX*2), Y6
+	VMOVDQU        144(AX)(DX*2), Y6
 	VPSRLW         $0x04, Y6, Y6
 	VPAND          Y0, Y6, Y6
-	VMOVDQU        16(CX)(DX*2), Y7
+	VMOVDQU        16(AX)(DX*2), Y7
 	VPSRLW         $0x03, Y7, Y7
 	VPAND          sixteen<>+0(SB), Y7, Y7
 	VPOR           Y7, Y6, Y6
-	VPMADDUBSW     Y3, Y6, Y6
+	VPMADDUBSW     Y4, Y6, Y6
 	VPMADDWD       Y1, Y6, Y6
-	VPACKSSDW      Y6, Y5, Y5
-	VPMADDWD       Y1, Y5, Y5
-	VMOVDQU        144(AX)(BX*2), Y6
-	VPSRLW         $0x04, Y6, Y6
-	VPAND          Y0, Y6, Y6
-	VMOVDQU        16(AX)(BX*2), Y7
-	VPSRLW         $0x03, Y7, Y7
-	VPAND          sixteen<>+0(SB), Y7, Y7
-	VPOR           Y7, Y6, Y6
-	VPMADDUBSW     Y3, Y6, Y6
-	VPMADDWD       Y1, Y6, Y6
-	VMOVDQU        144(CX)(DX*4), Y7
+	VMOVDQU        144(CX), Y7
 	VPSRLW         $0x04, Y7, Y7
 	VPAND          Y0, Y7, Y7
-	VMOVDQU        16(CX)(DX*4), Y8
+	VMOVDQU        16(CX), Y8
 	VPSRLW         $0x03, Y8, Y8
 	VPAND          sixteen<>+0(SB), Y8, Y8
 	VPOR           Y8, Y7, Y7
-	VPMADDUBSW     Y3, Y7, Y7
+	VPMADDUBSW     Y4, Y7, Y7
 	VPMADDWD       Y1, Y7, Y7
 	VPACKSSDW      Y7, Y6, Y6
 	VPMADDWD       Y1, Y6, Y6
 	VPACKSSDW      Y6, Y5, Y5
 	VPMADDWD       Y1, Y5, Y5
-	VPERM2I128     $0x20, Y5, Y4, Y3
-	VPERM2I128     $0x31, Y5, Y4, Y4
-	VPADDD         Y4, Y3, Y3
+	VMOVDQU        144(AX)(DX*4), Y6
+	VPSRLW         $0x04, Y6, Y6
+	VPAND          Y0, Y6, Y6
+	VMOVDQU        16(AX)(DX*4), Y7
+	VPSRLW         $0x03, Y7, Y7
+	VPAND          sixteen<>+0(SB), Y7, Y7
+	VPOR           Y7, Y6, Y6
+	VPMADDUBSW     Y4, Y6, Y6
+	VPMADDWD       Y1, Y6, Y6
+	VMOVDQU        144(CX)(DX*2), Y7
+	VPSRLW         $0x04, Y7, Y7
+	VPAND          Y0, Y7, Y7
+	VMOVDQU        16(CX)(DX*2), Y8
+	VPSRLW         $0x03, Y8, Y8
+	VPAND          sixteen<>+0(SB), Y8, Y8
+	VPOR           Y8, Y7, Y7
+	VPMADDUBSW     Y4, Y7, Y7
+	VPMADDWD       Y1, Y7, Y7
+	VPACKSSDW      Y7, Y6, Y6
+	VPMADDWD       Y1, Y6, Y6
+	VMOVDQU        144(AX)(BX*2), Y7
+	VPSRLW         $0x04, Y7, Y7
+	VPAND          Y0, Y7, Y7
+	VMOVDQU        16(AX)(BX*2), Y8
+	VPSRLW         $0x03, Y8, Y8
+	VPAND          sixteen<>+0(SB), Y8, Y8
+	VPOR           Y8, Y7, Y7
+	VPMADDUBSW     Y4, Y7, Y7
+	VPMADDWD       Y1, Y7, Y7
+	VMOVDQU        144(CX)(DX*4), Y8
+	VPSRLW         $0x04, Y8, Y8
+	VPAND          Y0, Y8, Y8
+	VMOVDQU        16(CX)(DX*4), Y9
+	VPSRLW         $0x03, Y9, Y9
+	VPAND          sixteen<>+0(SB), Y9, Y9
+	VPOR           Y9, Y8, Y8
+	VPMADDUBSW     Y4, Y8, Y8
+	VPMADDWD       Y1, Y8, Y8
+	VPACKSSDW      Y8, Y7, Y7
+	VPMADDWD       Y1, Y7, Y7
+	VPACKSSDW      Y7, Y6, Y6
+	VPMADDWD       Y1, Y6, Y6
+	VPERM2I128     $0x20, Y6, Y5, Y4
+	VPERM2I128     $0x31, Y6, Y5, Y5
+	VPADDD         Y5, Y4, Y4
 	VCVTDQ2PS      Y3, Y3
-	VBROADCASTSS   480(DI), Y4
-	VMULPS         224(SP), Y4, Y4
-	VFMADD231PS    Y3, Y4, Y2
-	VBROADCASTSS   484(DI), Y4
-	VFMADD231PS    480(SP), Y4, Y2
+	VBROADCASTSS   416(DI), Y5
+	VMULPS         192(SP), Y5, Y5
+	VFMADD231PS    Y3, Y5, Y2
+	VBROADCASTSS   420(DI), Y5
+	VFMADD231PS    448(SP), Y5, Y2
+	VCVTDQ2PS      Y4, Y4
+	VBROADCASTSS   480(DI), Y3
+	VMULPS         224(SP), Y3, Y3
+	VFMADD231PS    Y4, Y3, Y2
+	VBROADCASTSS   484(DI), Y3
+	VFMADD231PS    480(SP), Y3, Y2
 	ADDQ           $+176, AX
 	ADDQ           $+176, CX
 	ADDQ           $+512, DI
@@ -5595,106 +5595,106 @@ block16:
 	VPERM2I128     $0x20, Y6, Y5, Y3
 	VPERM2I128     $0x31, Y6, Y5, Y4
 	VPADDD         Y4, Y3, Y3
-	VCVTDQ2PS      Y3, Y3
-	VBROADCASTSS   32(DI), Y4
-	VMULPS         (SP), Y4, Y4
-	VFMADD231PS    Y3, Y4, Y2
-	VBROADCASTSS   36(DI), Y4
-	VFMADD231PS    256(SP), Y4, Y2
-	VMOVDQU        64(DI), Y3
-	VMOVDQU        48(AX), Y4
-	VPSRLW         $0x04, Y4, Y4
-	VPAND          Y0, Y4, Y4
-	VMOVDQU        16(AX), Y5
-	VPSLLW         $0x03, Y5, Y5
-	VPAND          sixteen<>+0(SB), Y5, Y5
-	VPOR           Y5, Y4, Y4
-	VPXOR          Y5, Y5, Y5
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xeb // VPDPBUSD       Y3, Y4, Y5
-	VMOVDQU        48(AX)(DX*1), Y4
-	VPSRLW         $0x04, Y4, Y4
-	VPAND          Y0, Y4, Y4
-	VMOVDQU        16(AX)(DX*1), Y6
+	VMOVDQU        64(DI), Y4
+	VMOVDQU        48(AX), Y5
+	VPSRLW         $0x04, Y5, Y5
+	VPAND          Y0, Y5, Y5
+	VMOVDQU        16(AX), Y6
 	VPSLLW         $0x03, Y6, Y6
 	VPAND          sixteen<>+0(SB), Y6, Y6
-	VPOR           Y6, Y4, Y4
+	VPOR           Y6, Y5, Y5
 	VPXOR          Y6, Y6, Y6
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xf3 // VPDPBUSD       Y3, Y4, Y6
-	VPACKSSDW      Y6, Y5, Y5
-	VPMADDWD       Y1, Y5, Y5
-	VMOVDQU        48(AX)(DX*2), Y4
-	VPSRLW         $0x04, Y4, Y4
-	VPAND          Y0, Y4, Y4
-	VMOVDQU        16(AX)(DX*2), Y6
-	VPSLLW         $0x03, Y6, Y6
-	VPAND          sixteen<>+0(SB), Y6, Y6
-	VPOR           Y6, Y4, Y4
-	VPXOR          Y6, Y6, Y6
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xf3 // VPDPBUSD       Y3, Y4, Y6
-	VMOVDQU        48(CX), Y4
-	VPSRLW         $0x04, Y4, Y4
-	VPAND          Y0, Y4, Y4
-	VMOVDQU        16(CX), Y7
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xf4 // VPDPBUSD       Y4, Y5, Y6
+	VMOVDQU        48(AX)(DX*1), Y5
+	VPSRLW         $0x04, Y5, Y5
+	VPAND          Y0, Y5, Y5
+	VMOVDQU        16(AX)(DX*1), Y7
 	VPSLLW         $0x03, Y7, Y7
 	VPAND          sixteen<>+0(SB), Y7, Y7
-	VPOR           Y7, Y4, Y4
+	VPOR           Y7, Y5, Y5
 	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xfb // VPDPBUSD       Y3, Y4, Y7
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y4, Y5, Y7
 	VPACKSSDW      Y7, Y6, Y6
 	VPMADDWD       Y1, Y6, Y6
-	VPACKSSDW      Y6, Y5, Y5
-	VPMADDWD       Y1, Y5, Y5
-	VMOVDQU        48(AX)(DX*4), Y4
-	VPSRLW         $0x04, Y4, Y4
-	VPAND          Y0, Y4, Y4
-	VMOVDQU        16(AX)(DX*4), Y6
-	VPSLLW         $0x03, Y6, Y6
-	VPAND          sixteen<>+0(SB), Y6, Y6
-	VPOR           Y6, Y4, Y4
-	VPXOR          Y6, Y6, Y6
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xf3 // VPDPBUSD       Y3, Y4, Y6
-	VMOVDQU        48(CX)(DX*2), Y4
-	VPSRLW         $0x04, Y4, Y4
-	VPAND          Y0, Y4, Y4
-	VMOVDQU        16(CX)(DX*2), Y7
+	VMOVDQU        48(AX)(DX*2), Y5
+	VPSRLW         $0x04, Y5, Y5
+	VPAND          Y0, Y5, Y5
+	VMOVDQU        16(AX)(DX*2), Y7
 	VPSLLW         $0x03, Y7, Y7
 	VPAND          sixteen<>+0(SB), Y7, Y7
-	VPOR           Y7, Y4, Y4
+	VPOR           Y7, Y5, Y5
 	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xfb // VPDPBUSD       Y3, Y4, Y7
-	VPACKSSDW      Y7, Y6, Y6
-	VPMADDWD       Y1, Y6, Y6
-	VMOVDQU        48(AX)(BX*2), Y4
-	VPSRLW         $0x04, Y4, Y4
-	VPAND          Y0, Y4, Y4
-	VMOVDQU        16(AX)(BX*2), Y7
-	VPSLLW         $0x03, Y7, Y7
-	VPAND          sixteen<>+0(SB), Y7, Y7
-	VPOR           Y7, Y4, Y4
-	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xfb // VPDPBUSD       Y3, Y4, Y7
-	VMOVDQU        48(CX)(DX*4), Y4
-	VPSRLW         $0x04, Y4, Y4
-	VPAND          Y0, Y4, Y4
-	VMOVDQU        16(CX)(DX*4), Y8
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y4, Y5, Y7
+	VMOVDQU        48(CX), Y5
+	VPSRLW         $0x04, Y5, Y5
+	VPAND          Y0, Y5, Y5
+	VMOVDQU        16(CX), Y8
 	VPSLLW         $0x03, Y8, Y8
 	VPAND          sixteen<>+0(SB), Y8, Y8
-	VPOR           Y8, Y4, Y4
+	VPOR           Y8, Y5, Y5
 	VPXOR          Y8, Y8, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x5d; BYTE $0x50; BYTE $0xc3 // VPDPBUSD       Y3, Y4, Y8
+	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y5, Y8
 	VPACKSSDW      Y8, Y7, Y7
 	VPMADDWD       Y1, Y7, Y7
 	VPACKSSDW      Y7, Y6, Y6
 	VPMADDWD       Y1, Y6, Y6
-	VPERM2I128     $0x20, Y6, Y5, Y3
-	VPERM2I128     $0x31, Y6, Y5, Y4
-	VPADDD         Y4, Y3, Y3
+	VMOVDQU        48(AX)(DX*4), Y5
+	VPSRLW         $0x04, Y5, Y5
+	VPAND          Y0, Y5, Y5
+	VMOVDQU        16(AX)(DX*4), Y7
+	VPSLLW         $0x03, Y7, Y7
+	VPAND          sixteen<>+0(SB), Y7, Y7
+	VPOR           Y7, Y5, Y5
+	VPXOR          Y7, Y7, Y7
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y4, Y5, Y7
+	VMOVDQU        48(CX)(DX*2), Y5
+	VPSRLW         $0x04, Y5, Y5
+	VPAND          Y0, Y5, Y5
+	VMOVDQU        16(CX)(DX*2), Y8
+	VPSLLW         $0x03, Y8, Y8
+	VPAND          sixteen<>+0(SB), Y8, Y8
+	VPOR           Y8, Y5, Y5
+	VPXOR          Y8, Y8, Y8
+	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y5, Y8
+	VPACKSSDW      Y8, Y7, Y7
+	VPMADDWD       Y1, Y7, Y7
+	VMOVDQU        48(AX)(BX*2), Y5
+	VPSRLW         $0x04, Y5, Y5
+	VPAND          Y0, Y5, Y5
+	VMOVDQU        16(AX)(BX*2), Y8
+	VPSLLW         $0x03, Y8, Y8
+	VPAND          sixteen<>+0(SB), Y8, Y8
+	VPOR           Y8, Y5, Y5
+	VPXOR          Y8, Y8, Y8
+	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y5, Y8
+	VMOVDQU        48(CX)(DX*4), Y5
+	VPSRLW         $0x04, Y5, Y5
+	VPAND          Y0, Y5, Y5
+	VMOVDQU        16(CX)(DX*4), Y9
+	VPSLLW         $0x03, Y9, Y9
+	VPAND          sixteen<>+0(SB), Y9, Y9
+	VPOR           Y9, Y5, Y5
+	VPXOR          Y9, Y9, Y9
+	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xcc // VPDPBUSD       Y4, Y5, Y9
+	VPACKSSDW      Y9, Y8, Y8
+	VPMADDWD       Y1, Y8, Y8
+	VPACKSSDW      Y8, Y7, Y7
+	VPMADDWD       Y1, Y7, Y7
+	VPERM2I128     $0x20, Y7, Y6, Y4
+	VPERM2I128     $0x31, Y7, Y6, Y5
+	VPADDD         Y5, Y4, Y4
 	VCVTDQ2PS      Y3, Y3
-	VBROADCASTSS   96(DI), Y4
-	VMULPS         32(SP), Y4, Y4
-	VFMADD231PS    Y3, Y4, Y2
-	VBROADCASTSS   100(DI), Y4
-	VFMADD231PS    288(SP), Y4, Y2
+	VBROADCASTSS   32(DI), Y5
+	VMULPS         (SP), Y5, Y5
+	VFMADD231PS    Y3, Y5, Y2
+	VBROADCASTSS   36(DI), Y5
+	VFMADD231PS    256(SP), Y5, Y2
+	VCVTDQ2PS      Y4, Y4
+	VBROADCASTSS   96(DI), Y3
+	VMULPS         32(SP), Y3, Y3
+	VFMADD231PS    Y4, Y3, Y2
+	VBROADCASTSS   100(DI), Y3
+	VFMADD231PS    288(SP), Y3, Y2
 	VMOVDQU        128(DI), Y3
 	VPAND          80(AX), Y0, Y4
 	VMOVDQU        16(AX), Y5
@@ -5767,106 +5767,106 @@ block16:
 	VPERM2I128     $0x20, Y6, Y5, Y3
 	VPERM2I128     $0x31, Y6, Y5, Y4
 	VPADDD         Y4, Y3, Y3
-	VCVTDQ2PS      Y3, Y3
-	VBROADCASTSS   160(DI), Y4
-	VMULPS         64(SP), Y4, Y4
-	VFMADD231PS    Y3, Y4, Y2
-	VBROADCASTSS   164(DI), Y4
-	VFMADD231PS    320(SP), Y4, Y2
-	VMOVDQU        192(DI), Y3
-	VMOVDQU        80(AX), Y4
-	VPSRLW         $0x04, Y4, Y4
-	VPAND          Y0, Y4, Y4
-	VMOVDQU        16(AX), Y5
-	VPSLLW         $0x01, Y5, Y5
-	VPAND          sixteen<>+0(SB), Y5, Y5
-	VPOR           Y5, Y4, Y4
-	VPXOR          Y5, Y5, Y5
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xeb // VPDPBUSD       Y3, Y4, Y5
-	VMOVDQU        80(AX)(DX*1), Y4
-	VPSRLW         $0x04, Y4, Y4
-	VPAND          Y0, Y4, Y4
-	VMOVDQU        16(AX)(DX*1), Y6
+	VMOVDQU        192(DI), Y4
+	VMOVDQU        80(AX), Y5
+	VPSRLW         $0x04, Y5, Y5
+	VPAND          Y0, Y5, Y5
+	VMOVDQU        16(AX), Y6
 	VPSLLW         $0x01, Y6, Y6
 	VPAND          sixteen<>+0(SB), Y6, Y6
-	VPOR           Y6, Y4, Y4
+	VPOR           Y6, Y5, Y5
 	VPXOR          Y6, Y6, Y6
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xf3 // VPDPBUSD       Y3, Y4, Y6
-	VPACKSSDW      Y6, Y5, Y5
-	VPMADDWD       Y1, Y5, Y5
-	VMOVDQU        80(AX)(DX*2), Y4
-	VPSRLW         $0x04, Y4, Y4
-	VPAND          Y0, Y4, Y4
-	VMOVDQU        16(AX)(DX*2), Y6
-	VPSLLW         $0x01, Y6, Y6
-	VPAND          sixteen<>+0(SB), Y6, Y6
-	VPOR           Y6, Y4, Y4
-	VPXOR          Y6, Y6, Y6
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xf3 // VPDPBUSD       Y3, Y4, Y6
-	VMOVDQU        80(CX), Y4
-	VPSRLW         $0x04, Y4, Y4
-	VPAND          Y0, Y4, Y4
-	VMOVDQU        16(CX), Y7
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xf4 // VPDPBUSD       Y4, Y5, Y6
+	VMOVDQU        80(AX)(DX*1), Y5
+	VPSRLW         $0x04, Y5, Y5
+	VPAND          Y0, Y5, Y5
+	VMOVDQU        16(AX)(DX*1), Y7
 	VPSLLW         $0x01, Y7, Y7
 	VPAND          sixteen<>+0(SB), Y7, Y7
-	VPOR           Y7, Y4, Y4
+	VPOR           Y7, Y5, Y5
 	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xfb // VPDPBUSD       Y3, Y4, Y7
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y4, Y5, Y7
 	VPACKSSDW      Y7, Y6, Y6
 	VPMADDWD       Y1, Y6, Y6
-	VPACKSSDW      Y6, Y5, Y5
-	VPMADDWD       Y1, Y5, Y5
-	VMOVDQU        80(AX)(DX*4), Y4
-	VPSRLW         $0x04, Y4, Y4
-	VPAND          Y0, Y4, Y4
-	VMOVDQU        16(AX)(DX*4), Y6
-	VPSLLW         $0x01, Y6, Y6
-	VPAND          sixteen<>+0(SB), Y6, Y6
-	VPOR           Y6, Y4, Y4
-	VPXOR          Y6, Y6, Y6
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xf3 // VPDPBUSD       Y3, Y4, Y6
-	VMOVDQU        80(CX)(DX*2), Y4
-	VPSRLW         $0x04, Y4, Y4
-	VPAND          Y0, Y4, Y4
-	VMOVDQU        16(CX)(DX*2), Y7
+	VMOVDQU        80(AX)(DX*2), Y5
+	VPSRLW         $0x04, Y5, Y5
+	VPAND          Y0, Y5, Y5
+	VMOVDQU        16(AX)(DX*2), Y7
 	VPSLLW         $0x01, Y7, Y7
 	VPAND          sixteen<>+0(SB), Y7, Y7
-	VPOR           Y7, Y4, Y4
+	VPOR           Y7, Y5, Y5
 	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xfb // VPDPBUSD       Y3, Y4, Y7
-	VPACKSSDW      Y7, Y6, Y6
-	VPMADDWD       Y1, Y6, Y6
-	VMOVDQU        80(AX)(BX*2), Y4
-	VPSRLW         $0x04, Y4, Y4
-	VPAND          Y0, Y4, Y4
-	VMOVDQU        16(AX)(BX*2), Y7
-	VPSLLW         $0x01, Y7, Y7
-	VPAND          sixteen<>+0(SB), Y7, Y7
-	VPOR           Y7, Y4, Y4
-	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xfb // VPDPBUSD       Y3, Y4, Y7
-	VMOVDQU        80(CX)(DX*4), Y4
-	VPSRLW         $0x04, Y4, Y4
-	VPAND          Y0, Y4, Y4
-	VMOVDQU        16(CX)(DX*4), Y8
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y4, Y5, Y7
+	VMOVDQU        80(CX), Y5
+	VPSRLW         $0x04, Y5, Y5
+	VPAND          Y0, Y5, Y5
+	VMOVDQU        16(CX), Y8
 	VPSLLW         $0x01, Y8, Y8
 	VPAND          sixteen<>+0(SB), Y8, Y8
-	VPOR           Y8, Y4, Y4
+	VPOR           Y8, Y5, Y5
 	VPXOR          Y8, Y8, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x5d; BYTE $0x50; BYTE $0xc3 // VPDPBUSD       Y3, Y4, Y8
+	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y5, Y8
 	VPACKSSDW      Y8, Y7, Y7
 	VPMADDWD       Y1, Y7, Y7
 	VPACKSSDW      Y7, Y6, Y6
 	VPMADDWD       Y1, Y6, Y6
-	VPERM2I128     $0x20, Y6, Y5, Y3
-	VPERM2I128     $0x31, Y6, Y5, Y4
-	VPADDD         Y4, Y3, Y3
+	VMOVDQU        80(AX)(DX*4), Y5
+	VPSRLW         $0x04, Y5, Y5
+	VPAND          Y0, Y5, Y5
+	VMOVDQU        16(AX)(DX*4), Y7
+	VPSLLW         $0x01, Y7, Y7
+	VPAND          sixteen<>+0(SB), Y7, Y7
+	VPOR           Y7, Y5, Y5
+	VPXOR          Y7, Y7, Y7
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y4, Y5, Y7
+	VMOVDQU        80(CX)(DX*2), Y5
+	VPSRLW         $0x04, Y5, Y5
+	VPAND          Y0, Y5, Y5
+	VMOVDQU        16(CX)(DX*2), Y8
+	VPSLLW         $0x01, Y8, Y8
+	VPAND          sixteen<>+0(SB), Y8, Y8
+	VPOR           Y8, Y5, Y5
+	VPXOR          Y8, Y8, Y8
+	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y5, Y8
+	VPACKSSDW      Y8, Y7, Y7
+	VPMADDWD       Y1, Y7, Y7
+	VMOVDQU        80(AX)(BX*2), Y5
+	VPSRLW         $0x04, Y5, Y5
+	VPAND          Y0, Y5, Y5
+	VMOVDQU        16(AX)(BX*2), Y8
+	VPSLLW         $0x01, Y8, Y8
+	VPAND          sixteen<>+0(SB), Y8, Y8
+	VPOR           Y8, Y5, Y5
+	VPXOR          Y8, Y8, Y8
+	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y5, Y8
+	VMOVDQU        80(CX)(DX*4), Y5
+	VPSRLW         $0x04, Y5, Y5
+	VPAND          Y0, Y5, Y5
+	VMOVDQU        16(CX)(DX*4), Y9
+	VPSLLW         $0x01, Y9, Y9
+	VPAND          sixteen<>+0(SB), Y9, Y9
+	VPOR           Y9, Y5, Y5
+	VPXOR          Y9, Y9, Y9
+	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xcc // VPDPBUSD       Y4, Y5, Y9
+	VPACKSSDW      Y9, Y8, Y8
+	VPMADDWD       Y1, Y8, Y8
+	VPACKSSDW      Y8, Y7, Y7
+	VPMADDWD       Y1, Y7, Y7
+	VPERM2I128     $0x20, Y7, Y6, Y4
+	VPERM2I128     $0x31, Y7, Y6, Y5
+	VPADDD         Y5, Y4, Y4
 	VCVTDQ2PS      Y3, Y3
-	VBROADCASTSS   224(DI), Y4
-	VMULPS         96(SP), Y4, Y4
-	VFMADD231PS    Y3, Y4, Y2
-	VBROADCASTSS   228(DI), Y4
-	VFMADD231PS    352(SP), Y4, Y2
+	VBROADCASTSS   160(DI), Y5
+	VMULPS         64(SP), Y5, Y5
+	VFMADD231PS    Y3, Y5, Y2
+	VBROADCASTSS   164(DI), Y5
+	VFMADD231PS    320(SP), Y5, Y2
+	VCVTDQ2PS      Y4, Y4
+	VBROADCASTSS   224(DI), Y3
+	VMULPS         96(SP), Y3, Y3
+	VFMADD231PS    Y4, Y3, Y2
+	VBROADCASTSS   228(DI), Y3
+	VFMADD231PS    352(SP), Y3, Y2
 	VMOVDQU        256(DI), Y3
 	VPAND          112(AX), Y0, Y4
 	VMOVDQU        sixteen<>+0(SB), Y5
@@ -5931,106 +5931,106 @@ block16:
 	VPERM2I128     $0x20, Y6, Y5, Y3
 	VPERM2I128     $0x31, Y6, Y5, Y4
 	VPADDD         Y4, Y3, Y3
-	VCVTDQ2PS      Y3, Y3
-	VBROADCASTSS   288(DI), Y4
-	VMULPS         128(SP), Y4, Y4
-	VFMADD231PS    Y3, Y4, Y2
-	VBROADCASTSS   292(DI), Y4
-	VFMADD231PS    384(SP), Y4, Y2
-	VMOVDQU        320(DI), Y3
-	VMOVDQU        112(AX), Y4
-	VPSRLW         $0x04, Y4, Y4
-	VPAND          Y0, Y4, Y4
-	VMOVDQU        16(AX), Y5
-	VPSRLW         $0x01, Y5, Y5
-	VPAND          sixteen<>+0(SB), Y5, Y5
-	VPOR           Y5, Y4, Y4
-	VPXOR          Y5, Y5, Y5
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xeb // VPDPBUSD       Y3, Y4, Y5
-	VMOVDQU        112(AX)(DX*1), Y4
-	VPSRLW         $0x04, Y4, Y4
-	VPAND          Y0, Y4, Y4
-	VMOVDQU        16(AX)(DX*1), Y6
+	VMOVDQU        320(DI), Y4
+	VMOVDQU        112(AX), Y5
+	VPSRLW         $0x04, Y5, Y5
+	VPAND          Y0, Y5, Y5
+	VMOVDQU        16(AX), Y6
 	VPSRLW         $0x01, Y6, Y6
 	VPAND          sixteen<>+0(SB), Y6, Y6
-	VPOR           Y6, Y4, Y4
+	VPOR           Y6, Y5, Y5
 	VPXOR          Y6, Y6, Y6
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xf3 // VPDPBUSD       Y3, Y4, Y6
-	VPACKSSDW      Y6, Y5, Y5
-	VPMADDWD       Y1, Y5, Y5
-	VMOVDQU        112(AX)(DX*2), Y4
-	VPSRLW         $0x04, Y4, Y4
-	VPAND          Y0, Y4, Y4
-	VMOVDQU        16(AX)(DX*2), Y6
-	VPSRLW         $0x01, Y6, Y6
-	VPAND          sixteen<>+0(SB), Y6, Y6
-	VPOR           Y6, Y4, Y4
-	VPXOR          Y6, Y6, Y6
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xf3 // VPDPBUSD       Y3, Y4, Y6
-	VMOVDQU        112(CX), Y4
-	VPSRLW         $0x04, Y4, Y4
-	VPAND          Y0, Y4, Y4
-	VMOVDQU        16(CX), Y7
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xf4 // VPDPBUSD       Y4, Y5, Y6
+	VMOVDQU        112(AX)(DX*1), Y5
+	VPSRLW         $0x04, Y5, Y5
+	VPAND          Y0, Y5, Y5
+	VMOVDQU        16(AX)(DX*1), Y7
 	VPSRLW         $0x01, Y7, Y7
 	VPAND          sixteen<>+0(SB), Y7, Y7
-	VPOR           Y7, Y4, Y4
+	VPOR           Y7, Y5, Y5
 	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xfb // VPDPBUSD       Y3, Y4, Y7
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y4, Y5, Y7
 	VPACKSSDW      Y7, Y6, Y6
 	VPMADDWD       Y1, Y6, Y6
-	VPACKSSDW      Y6, Y5, Y5
-	VPMADDWD       Y1, Y5, Y5
-	VMOVDQU        112(AX)(DX*4), Y4
-	VPSRLW         $0x04, Y4, Y4
-	VPAND          Y0, Y4, Y4
-	VMOVDQU        16(AX)(DX*4), Y6
-	VPSRLW         $0x01, Y6, Y6
-	VPAND          sixteen<>+0(SB), Y6, Y6
-	VPOR           Y6, Y4, Y4
-	VPXOR          Y6, Y6, Y6
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xf3 // VPDPBUSD       Y3, Y4, Y6
-	VMOVDQU        112(CX)(DX*2), Y4
-	VPSRLW         $0x04, Y4, Y4
-	VPAND          Y0, Y4, Y4
-	VMOVDQU        16(CX)(DX*2), Y7
+	VMOVDQU        112(AX)(DX*2), Y5
+	VPSRLW         $0x04, Y5, Y5
+	VPAND          Y0, Y5, Y5
+	VMOVDQU        16(AX)(DX*2), Y7
 	VPSRLW         $0x01, Y7, Y7
 	VPAND          sixteen<>+0(SB), Y7, Y7
-	VPOR           Y7, Y4, Y4
+	VPOR           Y7, Y5, Y5
 	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xfb // VPDPBUSD       Y3, Y4, Y7
-	VPACKSSDW      Y7, Y6, Y6
-	VPMADDWD       Y1, Y6, Y6
-	VMOVDQU        112(AX)(BX*2), Y4
-	VPSRLW         $0x04, Y4, Y4
-	VPAND          Y0, Y4, Y4
-	VMOVDQU        16(AX)(BX*2), Y7
-	VPSRLW         $0x01, Y7, Y7
-	VPAND          sixteen<>+0(SB), Y7, Y7
-	VPOR           Y7, Y4, Y4
-	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xfb // VPDPBUSD       Y3, Y4, Y7
-	VMOVDQU        112(CX)(DX*4), Y4
-	VPSRLW         $0x04, Y4, Y4
-	VPAND          Y0, Y4, Y4
-	VMOVDQU        16(CX)(DX*4), Y8
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y4, Y5, Y7
+	VMOVDQU        112(CX), Y5
+	VPSRLW         $0x04, Y5, Y5
+	VPAND          Y0, Y5, Y5
+	VMOVDQU        16(CX), Y8
 	VPSRLW         $0x01, Y8, Y8
 	VPAND          sixteen<>+0(SB), Y8, Y8
-	VPOR           Y8, Y4, Y4
+	VPOR           Y8, Y5, Y5
 	VPXOR          Y8, Y8, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x5d; BYTE $0x50; BYTE $0xc3 // VPDPBUSD       Y3, Y4, Y8
+	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y5, Y8
 	VPACKSSDW      Y8, Y7, Y7
 	VPMADDWD       Y1, Y7, Y7
 	VPACKSSDW      Y7, Y6, Y6
 	VPMADDWD       Y1, Y6, Y6
-	VPERM2I128     $0x20, Y6, Y5, Y3
-	VPERM2I128     $0x31, Y6, Y5, Y4
-	VPADDD         Y4, Y3, Y3
+	VMOVDQU        112(AX)(DX*4), Y5
+	VPSRLW         $0x04, Y5, Y5
+	VPAND          Y0, Y5, Y5
+	VMOVDQU        16(AX)(DX*4), Y7
+	VPSRLW         $0x01, Y7, Y7
+	VPAND          sixteen<>+0(SB), Y7, Y7
+	VPOR           Y7, Y5, Y5
+	VPXOR          Y7, Y7, Y7
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y4, Y5, Y7
+	VMOVDQU        112(CX)(DX*2), Y5
+	VPSRLW         $0x04, Y5, Y5
+	VPAND          Y0, Y5, Y5
+	VMOVDQU        16(CX)(DX*2), Y8
+	VPSRLW         $0x01, Y8, Y8
+	VPAND          sixteen<>+0(SB), Y8, Y8
+	VPOR           Y8, Y5, Y5
+	VPXOR          Y8, Y8, Y8
+	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y5, Y8
+	VPACKSSDW      Y8, Y7, Y7
+	VPMADDWD       Y1, Y7, Y7
+	VMOVDQU        112(AX)(BX*2), Y5
+	VPSRLW         $0x04, Y5, Y5
+	VPAND          Y0, Y5, Y5
+	VMOVDQU        16(AX)(BX*2), Y8
+	VPSRLW         $0x01, Y8, Y8
+	VPAND          sixteen<>+0(SB), Y8, Y8
+	VPOR           Y8, Y5, Y5
+	VPXOR          Y8, Y8, Y8
+	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y5, Y8
+	VMOVDQU        112(CX)(DX*4), Y5
+	VPSRLW         $0x04, Y5, Y5
+	VPAND          Y0, Y5, Y5
+	VMOVDQU        16(CX)(DX*4), Y9
+	VPSRLW         $0x01, Y9, Y9
+	VPAND          sixteen<>+0(SB), Y9, Y9
+	VPOR           Y9, Y5, Y5
+	VPXOR          Y9, Y9, Y9
+	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xcc // VPDPBUSD       Y4, Y5, Y9
+	VPACKSSDW      Y9, Y8, Y8
+	VPMADDWD       Y1, Y8, Y8
+	VPACKSSDW      Y8, Y7, Y7
+	VPMADDWD       Y1, Y7, Y7
+	VPERM2I128     $0x20, Y7, Y6, Y4
+	VPERM2I128     $0x31, Y7, Y6, Y5
+	VPADDD         Y5, Y4, Y4
 	VCVTDQ2PS      Y3, Y3
-	VBROADCASTSS   352(DI), Y4
-	VMULPS         160(SP), Y4, Y4
-	VFMADD231PS    Y3, Y4, Y2
-	VBROADCASTSS   356(DI), Y4
-	VFMADD231PS    416(SP), Y4, Y2
+	VBROADCASTSS   288(DI), Y5
+	VMULPS         128(SP), Y5, Y5
+	VFMADD231PS    Y3, Y5, Y2
+	VBROADCASTSS   292(DI), Y5
+	VFMADD231PS    384(SP), Y5, Y2
+	VCVTDQ2PS      Y4, Y4
+	VBROADCASTSS   352(DI), Y3
+	VMULPS         160(SP), Y3, Y3
+	VFMADD231PS    Y4, Y3, Y2
+	VBROADCASTSS   356(DI), Y3
+	VFMADD231PS    416(SP), Y3, Y2
 	VMOVDQU        384(DI), Y3
 	VPAND          144(AX), Y0, Y4
 	VMOVDQU        16(AX), Y5
@@ -6103,106 +6103,106 @@ block16:
 	VPERM2I128     $0x20, Y6, Y5, Y3
 	VPERM2I128     $0x31, Y6, Y5, Y4
 	VPADDD         Y4, Y3, Y3
-	VCVTDQ2PS      Y3, Y3
-	VBROADCASTSS   416(DI), Y4
-	VMULPS         192(SP), Y4, Y4
-	VFMADD231PS    Y3, Y4, Y2
-	VBROADCASTSS   420(DI), Y4
-	VFMADD231PS    448(SP), Y4, Y2
-	VMOVDQU        448(DI), Y3
-	VMOVDQU        144(AX), Y4
-	VPSRLW         $0x04, Y4, Y4
-	VPAND          Y0, Y4, Y4
-	VMOVDQU        16(AX), Y5
-	VPSRLW         $0x03, Y5, Y5
-	VPAND          sixteen<>+0(SB), Y5, Y5
-	VPOR           Y5, Y4, Y4
-	VPXOR          Y5, Y5, Y5
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xeb // VPDPBUSD       Y3, Y4, Y5
-	VMOVDQU        144(AX)(DX*1), Y4
-	VPSRLW         $0x04, Y4, Y4
-	VPAND          Y0, Y4, Y4
-	VMOVDQU        16(AX)(DX*1), Y6
+	VMOVDQU        448(DI), Y4
+	VMOVDQU        144(AX), Y5
+	VPSRLW         $0x04, Y5, Y5
+	VPAND          Y0, Y5, Y5
+	VMOVDQU        16(AX), Y6
 	VPSRLW         $0x03, Y6, Y6
 	VPAND          sixteen<>+0(SB), Y6, Y6
-	VPOR           Y6, Y4, Y4
+	VPOR           Y6, Y5, Y5
 	VPXOR          Y6, Y6, Y6
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xf3 // VPDPBUSD       Y3, Y4, Y6
-	VPACKSSDW      Y6, Y5, Y5
-	VPMADDWD       Y1, Y5, Y5
-	VMOVDQU        144(AX)(DX*2), Y4
-	VPSRLW         $0x04, Y4, Y4
-	VPAND          Y0, Y4, Y4
-	VMOVDQU        16(AX)(DX*2), Y6
-	VPSRLW         $0x03, Y6, Y6
-	VPAND          sixteen<>+0(SB), Y6, Y6
-	VPOR           Y6, Y4, Y4
-	VPXOR          Y6, Y6, Y6
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xf3 // VPDPBUSD       Y3, Y4, Y6
-	VMOVDQU        144(CX), Y4
-	VPSRLW         $0x04, Y4, Y4
-	VPAND          Y0, Y4, Y4
-	VMOVDQU        16(CX), Y7
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xf4 // VPDPBUSD       Y4, Y5, Y6
+	VMOVDQU        144(AX)(DX*1), Y5
+	VPSRLW         $0x04, Y5, Y5
+	VPAND          Y0, Y5, Y5
+	VMOVDQU        16(AX)(DX*1), Y7
 	VPSRLW         $0x03, Y7, Y7
 	VPAND          sixteen<>+0(SB), Y7, Y7
-	VPOR           Y7, Y4, Y4
+	VPOR           Y7, Y5, Y5
 	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xfb // VPDPBUSD       Y3, Y4, Y7
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y4, Y5, Y7
 	VPACKSSDW      Y7, Y6, Y6
 	VPMADDWD       Y1, Y6, Y6
-	VPACKSSDW      Y6, Y5, Y5
-	VPMADDWD       Y1, Y5, Y5
-	VMOVDQU        144(AX)(DX*4), Y4
-	VPSRLW         $0x04, Y4, Y4
-	VPAND          Y0, Y4, Y4
-	VMOVDQU        16(AX)(DX*4), Y6
-	VPSRLW         $0x03, Y6, Y6
-	VPAND          sixteen<>+0(SB), Y6, Y6
-	VPOR           Y6, Y4, Y4
-	VPXOR          Y6, Y6, Y6
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xf3 // VPDPBUSD       Y3, Y4, Y6
-	VMOVDQU        144(CX)(DX*2), Y4
-	VPSRLW         $0x04, Y4, Y4
-	VPAND          Y0, Y4, Y4
-	VMOVDQU        16(CX)(DX*2), Y7
+	VMOVDQU        144(AX)(DX*2), Y5
+	VPSRLW         $0x04, Y5, Y5
+	VPAND          Y0, Y5, Y5
+	VMOVDQU        16(AX)(DX*2), Y7
 	VPSRLW         $0x03, Y7, Y7
 	VPAND          sixteen<>+0(SB), Y7, Y7
-	VPOR           Y7, Y4, Y4
+	VPOR           Y7, Y5, Y5
 	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xfb // VPDPBUSD       Y3, Y4, Y7
-	VPACKSSDW      Y7, Y6, Y6
-	VPMADDWD       Y1, Y6, Y6
-	VMOVDQU        144(AX)(BX*2), Y4
-	VPSRLW         $0x04, Y4, Y4
-	VPAND          Y0, Y4, Y4
-	VMOVDQU        16(AX)(BX*2), Y7
-	VPSRLW         $0x03, Y7, Y7
-	VPAND          sixteen<>+0(SB), Y7, Y7
-	VPOR           Y7, Y4, Y4
-	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xfb // VPDPBUSD       Y3, Y4, Y7
-	VMOVDQU        144(CX)(DX*4), Y4
-	VPSRLW         $0x04, Y4, Y4
-	VPAND          Y0, Y4, Y4
-	VMOVDQU        16(CX)(DX*4), Y8
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y4, Y5, Y7
+	VMOVDQU        144(CX), Y5
+	VPSRLW         $0x04, Y5, Y5
+	VPAND          Y0, Y5, Y5
+	VMOVDQU        16(CX), Y8
 	VPSRLW         $0x03, Y8, Y8
 	VPAND          sixteen<>+0(SB), Y8, Y8
-	VPOR           Y8, Y4, Y4
+	VPOR           Y8, Y5, Y5
 	VPXOR          Y8, Y8, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x5d; BYTE $0x50; BYTE $0xc3 // VPDPBUSD       Y3, Y4, Y8
+	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y5, Y8
 	VPACKSSDW      Y8, Y7, Y7
 	VPMADDWD       Y1, Y7, Y7
 	VPACKSSDW      Y7, Y6, Y6
 	VPMADDWD       Y1, Y6, Y6
-	VPERM2I128     $0x20, Y6, Y5, Y3
-	VPERM2I128     $0x31, Y6, Y5, Y4
-	VPADDD         Y4, Y3, Y3
+	VMOVDQU        144(AX)(DX*4), Y5
+	VPSRLW         $0x04, Y5, Y5
+	VPAND          Y0, Y5, Y5
+	VMOVDQU        16(AX)(DX*4), Y7
+	VPSRLW         $0x03, Y7, Y7
+	VPAND          sixteen<>+0(SB), Y7, Y7
+	VPOR           Y7, Y5, Y5
+	VPXOR          Y7, Y7, Y7
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y4, Y5, Y7
+	VMOVDQU        144(CX)(DX*2), Y5
+	VPSRLW         $0x04, Y5, Y5
+	VPAND          Y0, Y5, Y5
+	VMOVDQU        16(CX)(DX*2), Y8
+	VPSRLW         $0x03, Y8, Y8
+	VPAND          sixteen<>+0(SB), Y8, Y8
+	VPOR           Y8, Y5, Y5
+	VPXOR          Y8, Y8, Y8
+	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y5, Y8
+	VPACKSSDW      Y8, Y7, Y7
+	VPMADDWD       Y1, Y7, Y7
+	VMOVDQU        144(AX)(BX*2), Y5
+	VPSRLW         $0x04, Y5, Y5
+	VPAND          Y0, Y5, Y5
+	VMOVDQU        16(AX)(BX*2), Y8
+	VPSRLW         $0x03, Y8, Y8
+	VPAND          sixteen<>+0(SB), Y8, Y8
+	VPOR           Y8, Y5, Y5
+	VPXOR          Y8, Y8, Y8
+	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y5, Y8
+	VMOVDQU        144(CX)(DX*4), Y5
+	VPSRLW         $0x04, Y5, Y5
+	VPAND          Y0, Y5, Y5
+	VMOVDQU        16(CX)(DX*4), Y9
+	VPSRLW         $0x03, Y9, Y9
+	VPAND          sixteen<>+0(SB), Y9, Y9
+	VPOR           Y9, Y5, Y5
+	VPXOR          Y9, Y9, Y9
+	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xcc // VPDPBUSD       Y4, Y5, Y9
+	VPACKSSDW      Y9, Y8, Y8
+	VPMADDWD       Y1, Y8, Y8
+	VPACKSSDW      Y8, Y7, Y7
+	VPMADDWD       Y1, Y7, Y7
+	VPERM2I128     $0x20, Y7, Y6, Y4
+	VPERM2I128     $0x31, Y7, Y6, Y5
+	VPADDD         Y5, Y4, Y4
 	VCVTDQ2PS      Y3, Y3
-	VBROADCASTSS   480(DI), Y4
-	VMULPS         224(SP), Y4, Y4
-	VFMADD231PS    Y3, Y4, Y2
-	VBROADCASTSS   484(DI), Y4
-	VFMADD231PS    480(SP), Y4, Y2
+	VBROADCASTSS   416(DI), Y5
+	VMULPS         192(SP), Y5, Y5
+	VFMADD231PS    Y3, Y5, Y2
+	VBROADCASTSS   420(DI), Y5
+	VFMADD231PS    448(SP), Y5, Y2
+	VCVTDQ2PS      Y4, Y4
+	VBROADCASTSS   480(DI), Y3
+	VMULPS         224(SP), Y3, Y3
+	VFMADD231PS    Y4, Y3, Y2
+	VBROADCASTSS   484(DI), Y3
+	VFMADD231PS    480(SP), Y3, Y2
 	ADDQ           $+176, AX
 	ADDQ           $+176, CX
 	ADDQ           $+512, DI
@@ -6425,281 +6425,281 @@ block18:
 	VPHADDD        Y7, Y6, Y6
 	VPERM2I128     $0x20, Y6, Y5, Y4
 	VPERM2I128     $0x31, Y6, Y5, Y5
-	VPBROADCASTD   48(DI), Y6
-	VPSLLD         $0x05, Y6, Y6
-	VPADDD         Y6, Y4, Y4
+	VMOVDQU        64(DI), Y6
+	VPAND          32(AX), Y0, Y7
+	VMOVDQU        128(AX), Y8
+	VPSLLW         $0x02, Y8, Y8
+	VPAND          Y1, Y8, Y8
+	VPOR           Y8, Y7, Y7
+	VPMADDUBSW     Y6, Y7, Y7
+	VPMADDWD       Y2, Y7, Y7
+	VPAND          32(AX)(DX*1), Y0, Y8
+	VMOVDQU        128(AX)(DX*1), Y9
+	VPSLLW         $0x02, Y9, Y9
+	VPAND          Y1, Y9, Y9
+	VPOR           Y9, Y8, Y8
+	VPMADDUBSW     Y6, Y8, Y8
+	VPMADDWD       Y2, Y8, Y8
+	VPACKSSDW      Y8, Y7, Y7
+	VPMADDWD       Y2, Y7, Y7
+	VPAND          32(AX)(DX*2), Y0, Y8
+	VMOVDQU        128(AX)(DX*2), Y9
+	VPSLLW         $0x02, Y9, Y9
+	VPAND          Y1, Y9, Y9
+	VPOR           Y9, Y8, Y8
+	VPMADDUBSW     Y6, Y8, Y8
+	VPMADDWD       Y2, Y8, Y8
+	VPAND          32(CX), Y0, Y9
+	VMOVDQU        128(CX), Y10
+	VPSLLW         $0x02, Y10, Y10
+	VPAND          Y1, Y10, Y10
+	VPOR           Y10, Y9, Y9
+	VPMADDUBSW     Y6, Y9, Y9
+	VPMADDWD       Y2, Y9, Y9
+	VPACKSSDW      Y9, Y8, Y8
+	VPMADDWD       Y2, Y8, Y8
+	VPHADDD        Y8, Y7, Y7
+	VPAND          32(AX)(DX*4), Y0, Y8
+	VMOVDQU        128(AX)(DX*4), Y9
+	VPSLLW         $0x02, Y9, Y9
+	VPAND          Y1, Y9, Y9
+	VPOR           Y9, Y8, Y8
+	VPMADDUBSW     Y6, Y8, Y8
+	VPMADDWD       Y2, Y8, Y8
+	VPAND          32(CX)(DX*2), Y0, Y9
+	VMOVDQU        128(CX)(DX*2), Y10
+	VPSLLW         $0x02, Y10, Y10
+	VPAND          Y1, Y10, Y10
+	VPOR           Y10, Y9, Y9
+	VPMADDUBSW     Y6, Y9, Y9
+	VPMADDWD       Y2, Y9, Y9
+	VPACKSSDW      Y9, Y8, Y8
+	VPMADDWD       Y2, Y8, Y8
+	VPAND          32(AX)(BX*2), Y0, Y9
+	VMOVDQU        128(AX)(BX*2), Y10
+	VPSLLW         $0x02, Y10, Y10
+	VPAND          Y1, Y10, Y10
+	VPOR           Y10, Y9, Y9
+	VPMADDUBSW     Y6, Y9, Y9
+	VPMADDWD       Y2, Y9, Y9
+	VPAND          32(CX)(DX*4), Y0, Y10
+	VMOVDQU        128(CX)(DX*4), Y11
+	VPSLLW         $0x02, Y11, Y11
+	VPAND          Y1, Y11, Y11
+	VPOR           Y11, Y10, Y10
+	VPMADDUBSW     Y6, Y10, Y10
+	VPMADDWD       Y2, Y10, Y10
+	VPACKSSDW      Y10, Y9, Y9
+	VPMADDWD       Y2, Y9, Y9
+	VPHADDD        Y9, Y8, Y8
+	VPERM2I128     $0x20, Y8, Y7, Y6
+	VPERM2I128     $0x31, Y8, Y7, Y7
+	VMOVDQU        128(DI), Y8
+	VMOVDQU        (AX), Y9
+	VPSRLW         $0x04, Y9, Y9
+	VPAND          Y0, Y9, Y9
+	VPAND          128(AX), Y1, Y10
+	VPOR           Y10, Y9, Y9
+	VPMADDUBSW     Y8, Y9, Y9
+	VPMADDWD       Y2, Y9, Y9
+	VMOVDQU        (AX)(DX*1), Y10
+	VPSRLW         $0x04, Y10, Y10
+	VPAND          Y0, Y10, Y10
+	VPAND          128(AX)(DX*1), Y1, Y11
+	VPOR           Y11, Y10, Y10
+	VPMADDUBSW     Y8, Y10, Y10
+	VPMADDWD       Y2, Y10, Y10
+	VPACKSSDW      Y10, Y9, Y9
+	VPMADDWD       Y2, Y9, Y9
+	VMOVDQU        (AX)(DX*2), Y10
+	VPSRLW         $0x04, Y10, Y10
+	VPAND          Y0, Y10, Y10
+	VPAND          128(AX)(DX*2), Y1, Y11
+	VPOR           Y11, Y10, Y10
+	VPMADDUBSW     Y8, Y10, Y10
+	VPMADDWD       Y2, Y10, Y10
+	VMOVDQU        (CX), Y11
+	VPSRLW         $0x04, Y11, Y11
+	VPAND          Y0, Y11, Y11
+	VPAND          128(CX), Y1, Y12
+	VPOR           Y12, Y11, Y11
+	VPMADDUBSW     Y8, Y11, Y11
+	VPMADDWD       Y2, Y11, Y11
+	VPACKSSDW      Y11, Y10, Y10
+	VPMADDWD       Y2, Y10, Y10
+	VPHADDD        Y10, Y9, Y9
+	VMOVDQU        (AX)(DX*4), Y10
+	VPSRLW         $0x04, Y10, Y10
+	VPAND          Y0, Y10, Y10
+	VPAND          128(AX)(DX*4), Y1, Y11
+	VPOR           Y11, Y10, Y10
+	VPMADDUBSW     Y8, Y10, Y10
+	VPMADDWD       Y2, Y10, Y10
+	VMOVDQU        (CX)(DX*2), Y11
+	VPSRLW         $0x04, Y11, Y11
+	VPAND          Y0, Y11, Y11
+	VPAND          128(CX)(DX*2), Y1, Y12
+	VPOR           Y12, Y11, Y11
+	VPMADDUBSW     Y8, Y11, Y11
+	VPMADDWD       Y2, Y11, Y11
+	VPACKSSDW      Y11, Y10, Y10
+	VPMADDWD       Y2, Y10, Y10
+	VMOVDQU        (AX)(BX*2), Y11
+	VPSRLW         $0x04, Y11, Y11
+	VPAND          Y0, Y11, Y11
+	VPAND          128(AX)(BX*2), Y1, Y12
+	VPOR           Y12, Y11, Y11
+	VPMADDUBSW     Y8, Y11, Y11
+	VPMADDWD       Y2, Y11, Y11
+	VMOVDQU        (CX)(DX*4), Y12
+	VPSRLW         $0x04, Y12, Y12
+	VPAND          Y0, Y12, Y12
+	VPAND          128(CX)(DX*4), Y1, Y13
+	VPOR           Y13, Y12, Y12
+	VPMADDUBSW     Y8, Y12, Y12
+	VPMADDWD       Y2, Y12, Y12
+	VPACKSSDW      Y12, Y11, Y11
+	VPMADDWD       Y2, Y11, Y11
+	VPHADDD        Y11, Y10, Y10
+	VPERM2I128     $0x20, Y10, Y9, Y8
+	VPERM2I128     $0x31, Y10, Y9, Y9
+	VMOVDQU        192(DI), Y10
+	VMOVDQU        32(AX), Y11
+	VPSRLW         $0x04, Y11, Y11
+	VPAND          Y0, Y11, Y11
+	VMOVDQU        128(AX), Y12
+	VPSRLW         $0x02, Y12, Y12
+	VPAND          Y1, Y12, Y12
+	VPOR           Y12, Y11, Y11
+	VPMADDUBSW     Y10, Y11, Y11
+	VPMADDWD       Y2, Y11, Y11
+	VMOVDQU        32(AX)(DX*1), Y12
+	VPSRLW         $0x04, Y12, Y12
+	VPAND          Y0, Y12, Y12
+	VMOVDQU        128(AX)(DX*1), Y13
+	VPSRLW         $0x02, Y13, Y13
+	VPAND          Y1, Y13, Y13
+	VPOR           Y13, Y12, Y12
+	VPMADDUBSW     Y10, Y12, Y12
+	VPMADDWD       Y2, Y12, Y12
+	VPACKSSDW      Y12, Y11, Y11
+	VPMADDWD       Y2, Y11, Y11
+	VMOVDQU        32(AX)(DX*2), Y12
+	VPSRLW         $0x04, Y12, Y12
+	VPAND          Y0, Y12, Y12
+	VMOVDQU        128(AX)(DX*2), Y13
+	VPSRLW         $0x02, Y13, Y13
+	VPAND          Y1, Y13, Y13
+	VPOR           Y13, Y12, Y12
+	VPMADDUBSW     Y10, Y12, Y12
+	VPMADDWD       Y2, Y12, Y12
+	VMOVDQU        32(CX), Y13
+	VPSRLW         $0x04, Y13, Y13
+	VPAND          Y0, Y13, Y13
+	VMOVDQU        128(CX), Y14
+	VPSRLW         $0x02, Y14, Y14
+	VPAND          Y1, Y14, Y14
+	VPOR           Y14, Y13, Y13
+	VPMADDUBSW     Y10, Y13, Y13
+	VPMADDWD       Y2, Y13, Y13
+	VPACKSSDW      Y13, Y12, Y12
+	VPMADDWD       Y2, Y12, Y12
+	VPHADDD        Y12, Y11, Y11
+	VMOVDQU        32(AX)(DX*4), Y12
+	VPSRLW         $0x04, Y12, Y12
+	VPAND          Y0, Y12, Y12
+	VMOVDQU        128(AX)(DX*4), Y13
+	VPSRLW         $0x02, Y13, Y13
+	VPAND          Y1, Y13, Y13
+	VPOR           Y13, Y12, Y12
+	VPMADDUBSW     Y10, Y12, Y12
+	VPMADDWD       Y2, Y12, Y12
+	VMOVDQU        32(CX)(DX*2), Y13
+	VPSRLW         $0x04, Y13, Y13
+	VPAND          Y0, Y13, Y13
+	VMOVDQU        128(CX)(DX*2), Y14
+	VPSRLW         $0x02, Y14, Y14
+	VPAND          Y1, Y14, Y14
+	VPOR           Y14, Y13, Y13
+	VPMADDUBSW     Y10, Y13, Y13
+	VPMADDWD       Y2, Y13, Y13
+	VPACKSSDW      Y13, Y12, Y12
+	VPMADDWD       Y2, Y12, Y12
+	VMOVDQU        32(AX)(BX*2), Y13
+	VPSRLW         $0x04, Y13, Y13
+	VPAND          Y0, Y13, Y13
+	VMOVDQU        128(AX)(BX*2), Y14
+	VPSRLW         $0x02, Y14, Y14
+	VPAND          Y1, Y14, Y14
+	VPOR           Y14, Y13, Y13
+	VPMADDUBSW     Y10, Y13, Y13
+	VPMADDWD       Y2, Y13, Y13
+	VMOVDQU        32(CX)(DX*4), Y14
+	VPSRLW         $0x04, Y14, Y14
+	VPAND          Y0, Y14, Y14
+	VMOVDQU        128(CX)(DX*4), Y15
+	VPSRLW         $0x02, Y15, Y15
+	VPAND          Y1, Y15, Y15
+	VPOR           Y15, Y14, Y14
+	VPMADDUBSW     Y10, Y14, Y14
+	VPMADDWD       Y2, Y14, Y14
+	VPACKSSDW      Y14, Y13, Y13
+	VPMADDWD       Y2, Y13, Y13
+	VPHADDD        Y13, Y12, Y12
+	VPERM2I128     $0x20, Y12, Y11, Y10
+	VPERM2I128     $0x31, Y12, Y11, Y11
+	VPBROADCASTD   48(DI), Y12
+	VPSLLD         $0x05, Y12, Y12
+	VPADDD         Y12, Y4, Y4
 	VPMULLD        256(SP), Y4, Y4
-	VPBROADCASTD   52(DI), Y6
-	VPSLLD         $0x05, Y6, Y6
-	VPADDD         Y6, Y5, Y5
+	VPBROADCASTD   52(DI), Y12
+	VPSLLD         $0x05, Y12, Y12
+	VPADDD         Y12, Y5, Y5
 	VPMULLD        512(SP), Y5, Y5
 	VPADDD         Y5, Y4, Y4
 	VCVTDQ2PS      Y4, Y4
 	VBROADCASTSS   32(DI), Y5
 	VMULPS         (SP), Y5, Y5
 	VFMADD231PS    Y4, Y5, Y3
-	VMOVDQU        64(DI), Y4
-	VPAND          32(AX), Y0, Y5
-	VMOVDQU        128(AX), Y6
-	VPSLLW         $0x02, Y6, Y6
-	VPAND          Y1, Y6, Y6
-	VPOR           Y6, Y5, Y5
-	VPMADDUBSW     Y4, Y5, Y5
-	VPMADDWD       Y2, Y5, Y5
-	VPAND          32(AX)(DX*1), Y0, Y6
-	VMOVDQU        128(AX)(DX*1), Y7
-	VPSLLW         $0x02, Y7, Y7
-	VPAND          Y1, Y7, Y7
-	VPOR           Y7, Y6, Y6
-	VPMADDUBSW     Y4, Y6, Y6
-	VPMADDWD       Y2, Y6, Y6
-	VPACKSSDW      Y6, Y5, Y5
-	VPMADDWD       Y2, Y5, Y5
-	VPAND          32(AX)(DX*2), Y0, Y6
-	VMOVDQU        128(AX)(DX*2), Y7
-	VPSLLW         $0x02, Y7, Y7
-	VPAND          Y1, Y7, Y7
-	VPOR           Y7, Y6, Y6
-	VPMADDUBSW     Y4, Y6, Y6
-	VPMADDWD       Y2, Y6, Y6
-	VPAND          32(CX), Y0, Y7
-	VMOVDQU        128(CX), Y8
-	VPSLLW         $0x02, Y8, Y8
-	VPAND          Y1, Y8, Y8
-	VPOR           Y8, Y7, Y7
-	VPMADDUBSW     Y4, Y7, Y7
-	VPMADDWD       Y2, Y7, Y7
-	VPACKSSDW      Y7, Y6, Y6
-	VPMADDWD       Y2, Y6, Y6
-	VPHADDD        Y6, Y5, Y5
-	VPAND          32(AX)(DX*4), Y0, Y6
-	VMOVDQU        128(AX)(DX*4), Y7
-	VPSLLW         $0x02, Y7, Y7
-	VPAND          Y1, Y7, Y7
-	VPOR           Y7, Y6, Y6
-	VPMADDUBSW     Y4, Y6, Y6
-	VPMADDWD       Y2, Y6, Y6
-	VPAND          32(CX)(DX*2), Y0, Y7
-	VMOVDQU        128(CX)(DX*2), Y8
-	VPSLLW         $0x02, Y8, Y8
-	VPAND          Y1, Y8, Y8
-	VPOR           Y8, Y7, Y7
-	VPMADDUBSW     Y4, Y7, Y7
-	VPMADDWD       Y2, Y7, Y7
-	VPACKSSDW      Y7, Y6, Y6
-	VPMADDWD       Y2, Y6, Y6
-	VPAND          32(AX)(BX*2), Y0, Y7
-	VMOVDQU        128(AX)(BX*2), Y8
-	VPSLLW         $0x02, Y8, Y8
-	VPAND          Y1, Y8, Y8
-	VPOR           Y8, Y7, Y7
-	VPMADDUBSW     Y4, Y7, Y7
-	VPMADDWD       Y2, Y7, Y7
-	VPAND          32(CX)(DX*4), Y0, Y8
-	VMOVDQU        128(CX)(DX*4), Y9
-	VPSLLW         $0x02, Y9, Y9
-	VPAND          Y1, Y9, Y9
-	VPOR           Y9, Y8, Y8
-	VPMADDUBSW     Y4, Y8, Y8
-	VPMADDWD       Y2, Y8, Y8
-	VPACKSSDW      Y8, Y7, Y7
-	VPMADDWD       Y2, Y7, Y7
-	VPHADDD        Y7, Y6, Y6
-	VPERM2I128     $0x20, Y6, Y5, Y4
-	VPERM2I128     $0x31, Y6, Y5, Y5
-	VPBROADCASTD   112(DI), Y6
-	VPSLLD         $0x05, Y6, Y6
-	VPADDD         Y6, Y4, Y4
-	VPMULLD        288(SP), Y4, Y4
-	VPBROADCASTD   116(DI), Y6
-	VPSLLD         $0x05, Y6, Y6
-	VPADDD         Y6, Y5, Y5
-	VPMULLD        544(SP), Y5, Y5
-	VPADDD         Y5, Y4, Y4
-	VCVTDQ2PS      Y4, Y4
-	VBROADCASTSS   96(DI), Y5
-	VMULPS         32(SP), Y5, Y5
-	VFMADD231PS    Y4, Y5, Y3
-	VMOVDQU        128(DI), Y4
-	VMOVDQU        (AX), Y5
-	VPSRLW         $0x04, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VPAND          128(AX), Y1, Y6
-	VPOR           Y6, Y5, Y5
-	VPMADDUBSW     Y4, Y5, Y5
-	VPMADDWD       Y2, Y5, Y5
-	VMOVDQU        (AX)(DX*1), Y6
-	VPSRLW         $0x04, Y6, Y6
-	VPAND          Y0, Y6, Y6
-	VPAND          128(AX)(DX*1), Y1, Y7
-	VPOR           Y7, Y6, Y6
-	VPMADDUBSW     Y4, Y6, Y6
-	VPMADDWD       Y2, Y6, Y6
-	VPACKSSDW      Y6, Y5, Y5
-	VPMADDWD       Y2, Y5, Y5
-	VMOVDQU        (AX)(DX*2), Y6
-	VPSRLW         $0x04, Y6, Y6
-	VPAND          Y0, Y6, Y6
-	VPAND          128(AX)(DX*2), Y1, Y7
-	VPOR           Y7, Y6, Y6
-	VPMADDUBSW     Y4, Y6, Y6
-	VPMADDWD       Y2, Y6, Y6
-	VMOVDQU        (CX), Y7
-	VPSRLW         $0x04, Y7, Y7
-	VPAND          Y0, Y7, Y7
-	VPAND          128(CX), Y1, Y8
-	VPOR           Y8, Y7, Y7
-	VPMADDUBSW     Y4, Y7, Y7
-	VPMADDWD       Y2, Y7, Y7
-	VPACKSSDW      Y7, Y6, Y6
-	VPMADDWD       Y2, Y6, Y6
-	VPHADDD        Y6, Y5, Y5
-	VMOVDQU        (AX)(DX*4), Y6
-	VPSRLW         $0x04, Y6, Y6
-	VPAND          Y0, Y6, Y6
-	VPAND          128(AX)(DX*4), Y1, Y7
-	VPOR           Y7, Y6, Y6
-	VPMADDUBSW     Y4, Y6, Y6
-	VPMADDWD       Y2, Y6, Y6
-	VMOVDQU        (CX)(DX*2), Y7
-	VPSRLW         $0x04, Y7, Y7
-	VPAND          Y0, Y7, Y7
-	VPAND          128(CX)(DX*2), Y1, Y8
-	VPOR           Y8, Y7, Y7
-	VPMADDUBSW     Y4, Y7, Y7
-	VPMADDWD       Y2, Y7, Y7
-	VPACKSSDW      Y7, Y6, Y6
-	VPMADDWD       Y2, Y6, Y6
-	VMOVDQU        (AX)(BX*2), Y7
-	VPSRLW         $0x04, Y7, Y7
-	VPAND          Y0, Y7, Y7
-	VPAND          128(AX)(BX*2), Y1, Y8
-	VPOR           Y8, Y7, Y7
-	VPMADDUBSW     Y4, Y7, Y7
-	VPMADDWD       Y2, Y7, Y7
-	VMOVDQU        (CX)(DX*4), Y8
-	VPSRLW         $0x04, Y8, Y8
-	VPAND          Y0, Y8, Y8
-	VPAND          128(CX)(DX*4), Y1, Y9
-	VPOR           Y9, Y8, Y8
-	VPMADDUBSW     Y4, Y8, Y8
-	VPMADDWD       Y2, Y8, Y8
-	VPACKSSDW      Y8, Y7, Y7
-	VPMADDWD       Y2, Y7, Y7
-	VPHADDD        Y7, Y6, Y6
-	VPERM2I128     $0x20, Y6, Y5, Y4
-	VPERM2I128     $0x31, Y6, Y5, Y5
-	VPBROADCASTD   176(DI), Y6
-	VPSLLD         $0x05, Y6, Y6
-	VPADDD         Y6, Y4, Y4
-	VPMULLD        320(SP), Y4, Y4
-	VPBROADCASTD   180(DI), Y6
-	VPSLLD         $0x05, Y6, Y6
-	VPADDD         Y6, Y5, Y5
-	VPMULLD        576(SP), Y5, Y5
-	VPADDD         Y5, Y4, Y4
-	VCVTDQ2PS      Y4, Y4
-	VBROADCASTSS   160(DI), Y5
-	VMULPS         64(SP), Y5, Y5
-	VFMADD231PS    Y4, Y5, Y3
-	VMOVDQU        192(DI), Y4
-	VMOVDQU        32(AX), Y5
-	VPSRLW         $0x04, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VMOVDQU        128(AX), Y6
-	VPSRLW         $0x02, Y6, Y6
-	VPAND          Y1, Y6, Y6
-	VPOR           Y6, Y5, Y5
-	VPMADDUBSW     Y4, Y5, Y5
-	VPMADDWD       Y2, Y5, Y5
-	VMOVDQU        32(AX)(DX*1), Y6
-	VPSRLW         $0x04, Y6, Y6
-	VPAND          Y0, Y6, Y6
-	VMOVDQU        128(AX)(DX*1), Y7
-	VPSRLW         $0x02, Y7, Y7
-	VPAND          Y1, Y7, Y7
-	VPOR           Y7, Y6, Y6
-	VPMADDUBSW     Y4, Y6, Y6
-	VPMADDWD       Y2, Y6, Y6
-	VPACKSSDW      Y6, Y5, Y5
-	VPMADDWD       Y2, Y5, Y5
-	VMOVDQU        32(AX)(DX*2), Y6
-	VPSRLW         $0x04, Y6, Y6
-	VPAND          Y0, Y6, Y6
-	VMOVDQU        128(AX)(DX*2), Y7
-	VPSRLW         $0x02, Y7, Y7
-	VPAND          Y1, Y7, Y7
-	VPOR           Y7, Y6, Y6
-	VPMADDUBSW     Y4, Y6, Y6
-	VPMADDWD       Y2, Y6, Y6
-	VMOVDQU        32(CX), Y7
-	VPSRLW         $0x04, Y7, Y7
-	VPAND          Y0, Y7, Y7
-	VMOVDQU        128(CX), Y8
-	VPSRLW         $0x02, Y8, Y8
-	VPAND          Y1, Y8, Y8
-	VPOR           Y8, Y7, Y7
-	VPMADDUBSW     Y4, Y7, Y7
-	VPMADDWD       Y2, Y7, Y7
-	VPACKSSDW      Y7, Y6, Y6
-	VPMADDWD       Y2, Y6, Y6
-	VPHADDD        Y6, Y5, Y5
-	VMOVDQU        32(AX)(DX*4), Y6
-	VPSRLW         $0x04, Y6, Y6
-	VPAND          Y0, Y6, Y6
-	VMOVDQU        128(AX)(DX*4), Y7
-	VPSRLW         $0x02, Y7, Y7
-	VPAND          Y1, Y7, Y7
-	VPOR           Y7, Y6, Y6
-	VPMADDUBSW     Y4, Y6, Y6
-	VPMADDWD       Y2, Y6, Y6
-	VMOVDQU        32(CX)(DX*2), Y7
-	VPSRLW         $0x04, Y7, Y7
-	VPAND          Y0, Y7, Y7
-	VMOVDQU        128(CX)(DX*2), Y8
-	VPSRLW         $0x02, Y8, Y8
-	VPAND          Y1, Y8, Y8
-	VPOR           Y8, Y7, Y7
-	VPMADDUBSW     Y4, Y7, Y7
-	VPMADDWD       Y2, Y7, Y7
-	VPACKSSDW      Y7, Y6, Y6
-	VPMADDWD       Y2, Y6, Y6
-	VMOVDQU        32(AX)(BX*2), Y7
-	VPSRLW         $0x04, Y7, Y7
-	VPAND          Y0, Y7, Y7
-	VMOVDQU        128(AX)(BX*2), Y8
-	VPSRLW         $0x02, Y8, Y8
-	VPAND          Y1, Y8, Y8
-	VPOR           Y8, Y7, Y7
-	VPMADDUBSW     Y4, Y7, Y7
-	VPMADDWD       Y2, Y7, Y7
-	VMOVDQU        32(CX)(DX*4), Y8
-	VPSRLW         $0x04, Y8, Y8
-	VPAND          Y0, Y8, Y8
-	VMOVDQU        128(CX)(DX*4), Y9
-	VPSRLW         $0x02, Y9, Y9
-	VPAND          Y1, Y9, Y9
-	VPOR           Y9, Y8, Y8
-	VPMADDUBSW     Y4, Y8, Y8
-	VPMADDWD       Y2, Y8, Y8
-	VPACKSSDW      Y8, Y7, Y7
-	VPMADDWD       Y2, Y7, Y7
-	VPHADDD        Y7, Y6, Y6
-	VPERM2I128     $0x20, Y6, Y5, Y4
-	VPERM2I128     $0x31, Y6, Y5, Y5
-	VPBROADCASTD   240(DI), Y6
-	VPSLLD         $0x05, Y6, Y6
-	VPADDD         Y6, Y4, Y4
-	VPMULLD        352(SP), Y4, Y4
-	VPBROADCASTD   244(DI), Y6
-	VPSLLD         $0x05, Y6, Y6
-	VPADDD         Y6, Y5, Y5
-	VPMULLD        608(SP), Y5, Y5
-	VPADDD         Y5, Y4, Y4
-	VCVTDQ2PS      Y4, Y4
-	VBROADCASTSS   224(DI), Y5
-	VMULPS         96(SP), Y5, Y5
-	VFMADD231PS    Y4, Y5, Y3
+	VPBROADCASTD   112(DI), Y4
+	VPSLLD         $0x05, Y4, Y4
+	VPADDD         Y4, Y6, Y6
+	VPMULLD        288(SP), Y6, Y6
+	VPBROADCASTD   116(DI), Y4
+	VPSLLD         $0x05, Y4, Y4
+	VPADDD         Y4, Y7, Y7
+	VPMULLD        544(SP), Y7, Y7
+	VPADDD         Y7, Y6, Y6
+	VCVTDQ2PS      Y6, Y6
+	VBROADCASTSS   96(DI), Y4
+	VMULPS         32(SP), Y4, Y4
+	VFMADD231PS    Y6, Y4, Y3
+	VPBROADCASTD   176(DI), Y4
+	VPSLLD         $0x05, Y4, Y4
+	VPADDD         Y4, Y8, Y8
+	VPMULLD        320(SP), Y8, Y8
+	VPBROADCASTD   180(DI), Y4
+	VPSLLD         $0x05, Y4, Y4
+	VPADDD         Y4, Y9, Y9
+	VPMULLD        576(SP), Y9, Y9
+	VPADDD         Y9, Y8, Y8
+	VCVTDQ2PS      Y8, Y8
+	VBROADCASTSS   160(DI), Y4
+	VMULPS         64(SP), Y4, Y4
+	VFMADD231PS    Y8, Y4, Y3
+	VPBROADCASTD   240(DI), Y4
+	VPSLLD         $0x05, Y4, Y4
+	VPADDD         Y4, Y10, Y10
+	VPMULLD        352(SP), Y10, Y10
+	VPBROADCASTD   244(DI), Y4
+	VPSLLD         $0x05, Y4, Y4
+	VPADDD         Y4, Y11, Y11
+	VPMULLD        608(SP), Y11, Y11
+	VPADDD         Y11, Y10, Y10
+	VCVTDQ2PS      Y10, Y10
+	VBROADCASTSS   224(DI), Y4
+	VMULPS         96(SP), Y4, Y4
+	VFMADD231PS    Y10, Y4, Y3
 	VMOVDQU        256(DI), Y4
 	VPAND          64(AX), Y0, Y5
 	VMOVDQU        160(AX), Y6
@@ -6769,281 +6769,281 @@ block18:
 	VPHADDD        Y7, Y6, Y6
 	VPERM2I128     $0x20, Y6, Y5, Y4
 	VPERM2I128     $0x31, Y6, Y5, Y5
-	VPBROADCASTD   304(DI), Y6
-	VPSLLD         $0x05, Y6, Y6
-	VPADDD         Y6, Y4, Y4
+	VMOVDQU        320(DI), Y6
+	VPAND          96(AX), Y0, Y7
+	VMOVDQU        160(AX), Y8
+	VPSLLW         $0x02, Y8, Y8
+	VPAND          Y1, Y8, Y8
+	VPOR           Y8, Y7, Y7
+	VPMADDUBSW     Y6, Y7, Y7
+	VPMADDWD       Y2, Y7, Y7
+	VPAND          96(AX)(DX*1), Y0, Y8
+	VMOVDQU        160(AX)(DX*1), Y9
+	VPSLLW         $0x02, Y9, Y9
+	VPAND          Y1, Y9, Y9
+	VPOR           Y9, Y8, Y8
+	VPMADDUBSW     Y6, Y8, Y8
+	VPMADDWD       Y2, Y8, Y8
+	VPACKSSDW      Y8, Y7, Y7
+	VPMADDWD       Y2, Y7, Y7
+	VPAND          96(AX)(DX*2), Y0, Y8
+	VMOVDQU        160(AX)(DX*2), Y9
+	VPSLLW         $0x02, Y9, Y9
+	VPAND          Y1, Y9, Y9
+	VPOR           Y9, Y8, Y8
+	VPMADDUBSW     Y6, Y8, Y8
+	VPMADDWD       Y2, Y8, Y8
+	VPAND          96(CX), Y0, Y9
+	VMOVDQU        160(CX), Y10
+	VPSLLW         $0x02, Y10, Y10
+	VPAND          Y1, Y10, Y10
+	VPOR           Y10, Y9, Y9
+	VPMADDUBSW     Y6, Y9, Y9
+	VPMADDWD       Y2, Y9, Y9
+	VPACKSSDW      Y9, Y8, Y8
+	VPMADDWD       Y2, Y8, Y8
+	VPHADDD        Y8, Y7, Y7
+	VPAND          96(AX)(DX*4), Y0, Y8
+	VMOVDQU        160(AX)(DX*4), Y9
+	VPSLLW         $0x02, Y9, Y9
+	VPAND          Y1, Y9, Y9
+	VPOR           Y9, Y8, Y8
+	VPMADDUBSW     Y6, Y8, Y8
+	VPMADDWD       Y2, Y8, Y8
+	VPAND          96(CX)(DX*2), Y0, Y9
+	VMOVDQU        160(CX)(DX*2), Y10
+	VPSLLW         $0x02, Y10, Y10
+	VPAND          Y1, Y10, Y10
+	VPOR           Y10, Y9, Y9
+	VPMADDUBSW     Y6, Y9, Y9
+	VPMADDWD       Y2, Y9, Y9
+	VPACKSSDW      Y9, Y8, Y8
+	VPMADDWD       Y2, Y8, Y8
+	VPAND          96(AX)(BX*2), Y0, Y9
+	VMOVDQU        160(AX)(BX*2), Y10
+	VPSLLW         $0x02, Y10, Y10
+	VPAND          Y1, Y10, Y10
+	VPOR           Y10, Y9, Y9
+	VPMADDUBSW     Y6, Y9, Y9
+	VPMADDWD       Y2, Y9, Y9
+	VPAND          96(CX)(DX*4), Y0, Y10
+	VMOVDQU        160(CX)(DX*4), Y11
+	VPSLLW         $0x02, Y11, Y11
+	VPAND          Y1, Y11, Y11
+	VPOR           Y11, Y10, Y10
+	VPMADDUBSW     Y6, Y10, Y10
+	VPMADDWD       Y2, Y10, Y10
+	VPACKSSDW      Y10, Y9, Y9
+	VPMADDWD       Y2, Y9, Y9
+	VPHADDD        Y9, Y8, Y8
+	VPERM2I128     $0x20, Y8, Y7, Y6
+	VPERM2I128     $0x31, Y8, Y7, Y7
+	VMOVDQU        384(DI), Y8
+	VMOVDQU        64(AX), Y9
+	VPSRLW         $0x04, Y9, Y9
+	VPAND          Y0, Y9, Y9
+	VPAND          160(AX), Y1, Y10
+	VPOR           Y10, Y9, Y9
+	VPMADDUBSW     Y8, Y9, Y9
+	VPMADDWD       Y2, Y9, Y9
+	VMOVDQU        64(AX)(DX*1), Y10
+	VPSRLW         $0x04, Y10, Y10
+	VPAND          Y0, Y10, Y10
+	VPAND          160(AX)(DX*1), Y1, Y11
+	VPOR           Y11, Y10, Y10
+	VPMADDUBSW     Y8, Y10, Y10
+	VPMADDWD       Y2, Y10, Y10
+	VPACKSSDW      Y10, Y9, Y9
+	VPMADDWD       Y2, Y9, Y9
+	VMOVDQU        64(AX)(DX*2), Y10
+	VPSRLW         $0x04, Y10, Y10
+	VPAND          Y0, Y10, Y10
+	VPAND          160(AX)(DX*2), Y1, Y11
+	VPOR           Y11, Y10, Y10
+	VPMADDUBSW     Y8, Y10, Y10
+	VPMADDWD       Y2, Y10, Y10
+	VMOVDQU        64(CX), Y11
+	VPSRLW         $0x04, Y11, Y11
+	VPAND          Y0, Y11, Y11
+	VPAND          160(CX), Y1, Y12
+	VPOR           Y12, Y11, Y11
+	VPMADDUBSW     Y8, Y11, Y11
+	VPMADDWD       Y2, Y11, Y11
+	VPACKSSDW      Y11, Y10, Y10
+	VPMADDWD       Y2, Y10, Y10
+	VPHADDD        Y10, Y9, Y9
+	VMOVDQU        64(AX)(DX*4), Y10
+	VPSRLW         $0x04, Y10, Y10
+	VPAND          Y0, Y10, Y10
+	VPAND          160(AX)(DX*4), Y1, Y11
+	VPOR           Y11, Y10, Y10
+	VPMADDUBSW     Y8, Y10, Y10
+	VPMADDWD       Y2, Y10, Y10
+	VMOVDQU        64(CX)(DX*2), Y11
+	VPSRLW         $0x04, Y11, Y11
+	VPAND          Y0, Y11, Y11
+	VPAND          160(CX)(DX*2), Y1, Y12
+	VPOR           Y12, Y11, Y11
+	VPMADDUBSW     Y8, Y11, Y11
+	VPMADDWD       Y2, Y11, Y11
+	VPACKSSDW      Y11, Y10, Y10
+	VPMADDWD       Y2, Y10, Y10
+	VMOVDQU        64(AX)(BX*2), Y11
+	VPSRLW         $0x04, Y11, Y11
+	VPAND          Y0, Y11, Y11
+	VPAND          160(AX)(BX*2), Y1, Y12
+	VPOR           Y12, Y11, Y11
+	VPMADDUBSW     Y8, Y11, Y11
+	VPMADDWD       Y2, Y11, Y11
+	VMOVDQU        64(CX)(DX*4), Y12
+	VPSRLW         $0x04, Y12, Y12
+	VPAND          Y0, Y12, Y12
+	VPAND          160(CX)(DX*4), Y1, Y13
+	VPOR           Y13, Y12, Y12
+	VPMADDUBSW     Y8, Y12, Y12
+	VPMADDWD       Y2, Y12, Y12
+	VPACKSSDW      Y12, Y11, Y11
+	VPMADDWD       Y2, Y11, Y11
+	VPHADDD        Y11, Y10, Y10
+	VPERM2I128     $0x20, Y10, Y9, Y8
+	VPERM2I128     $0x31, Y10, Y9, Y9
+	VMOVDQU        448(DI), Y10
+	VMOVDQU        96(AX), Y11
+	VPSRLW         $0x04, Y11, Y11
+	VPAND          Y0, Y11, Y11
+	VMOVDQU        160(AX), Y12
+	VPSRLW         $0x02, Y12, Y12
+	VPAND          Y1, Y12, Y12
+	VPOR           Y12, Y11, Y11
+	VPMADDUBSW     Y10, Y11, Y11
+	VPMADDWD       Y2, Y11, Y11
+	VMOVDQU        96(AX)(DX*1), Y12
+	VPSRLW         $0x04, Y12, Y12
+	VPAND          Y0, Y12, Y12
+	VMOVDQU        160(AX)(DX*1), Y13
+	VPSRLW         $0x02, Y13, Y13
+	VPAND          Y1, Y13, Y13
+	VPOR           Y13, Y12, Y12
+	VPMADDUBSW     Y10, Y12, Y12
+	VPMADDWD       Y2, Y12, Y12
+	VPACKSSDW      Y12, Y11, Y11
+	VPMADDWD       Y2, Y11, Y11
+	VMOVDQU        96(AX)(DX*2), Y12
+	VPSRLW         $0x04, Y12, Y12
+	VPAND          Y0, Y12, Y12
+	VMOVDQU        160(AX)(DX*2), Y13
+	VPSRLW         $0x02, Y13, Y13
+	VPAND          Y1, Y13, Y13
+	VPOR           Y13, Y12, Y12
+	VPMADDUBSW     Y10, Y12, Y12
+	VPMADDWD       Y2, Y12, Y12
+	VMOVDQU        96(CX), Y13
+	VPSRLW         $0x04, Y13, Y13
+	VPAND          Y0, Y13, Y13
+	VMOVDQU        160(CX), Y14
+	VPSRLW         $0x02, Y14, Y14
+	VPAND          Y1, Y14, Y14
+	VPOR           Y14, Y13, Y13
+	VPMADDUBSW     Y10, Y13, Y13
+	VPMADDWD       Y2, Y13, Y13
+	VPACKSSDW      Y13, Y12, Y12
+	VPMADDWD       Y2, Y12, Y12
+	VPHADDD        Y12, Y11, Y11
+	VMOVDQU        96(AX)(DX*4), Y12
+	VPSRLW         $0x04, Y12, Y12
+	VPAND          Y0, Y12, Y12
+	VMOVDQU        160(AX)(DX*4), Y13
+	VPSRLW         $0x02, Y13, Y13
+	VPAND          Y1, Y13, Y13
+	VPOR           Y13, Y12, Y12
+	VPMADDUBSW     Y10, Y12, Y12
+	VPMADDWD       Y2, Y12, Y12
+	VMOVDQU        96(CX)(DX*2), Y13
+	VPSRLW         $0x04, Y13, Y13
+	VPAND          Y0, Y13, Y13
+	VMOVDQU        160(CX)(DX*2), Y14
+	VPSRLW         $0x02, Y14, Y14
+	VPAND          Y1, Y14, Y14
+	VPOR           Y14, Y13, Y13
+	VPMADDUBSW     Y10, Y13, Y13
+	VPMADDWD       Y2, Y13, Y13
+	VPACKSSDW      Y13, Y12, Y12
+	VPMADDWD       Y2, Y12, Y12
+	VMOVDQU        96(AX)(BX*2), Y13
+	VPSRLW         $0x04, Y13, Y13
+	VPAND          Y0, Y13, Y13
+	VMOVDQU        160(AX)(BX*2), Y14
+	VPSRLW         $0x02, Y14, Y14
+	VPAND          Y1, Y14, Y14
+	VPOR           Y14, Y13, Y13
+	VPMADDUBSW     Y10, Y13, Y13
+	VPMADDWD       Y2, Y13, Y13
+	VMOVDQU        96(CX)(DX*4), Y14
+	VPSRLW         $0x04, Y14, Y14
+	VPAND          Y0, Y14, Y14
+	VMOVDQU        160(CX)(DX*4), Y15
+	VPSRLW         $0x02, Y15, Y15
+	VPAND          Y1, Y15, Y15
+	VPOR           Y15, Y14, Y14
+	VPMADDUBSW     Y10, Y14, Y14
+	VPMADDWD       Y2, Y14, Y14
+	VPACKSSDW      Y14, Y13, Y13
+	VPMADDWD       Y2, Y13, Y13
+	VPHADDD        Y13, Y12, Y12
+	VPERM2I128     $0x20, Y12, Y11, Y10
+	VPERM2I128     $0x31, Y12, Y11, Y11
+	VPBROADCASTD   304(DI), Y12
+	VPSLLD         $0x05, Y12, Y12
+	VPADDD         Y12, Y4, Y4
 	VPMULLD        384(SP), Y4, Y4
-	VPBROADCASTD   308(DI), Y6
-	VPSLLD         $0x05, Y6, Y6
-	VPADDD         Y6, Y5, Y5
+	VPBROADCASTD   308(DI), Y12
+	VPSLLD         $0x05, Y12, Y12
+	VPADDD         Y12, Y5, Y5
 	VPMULLD        640(SP), Y5, Y5
 	VPADDD         Y5, Y4, Y4
 	VCVTDQ2PS      Y4, Y4
 	VBROADCASTSS   288(DI), Y5
 	VMULPS         128(SP), Y5, Y5
 	VFMADD231PS    Y4, Y5, Y3
-	VMOVDQU        320(DI), Y4
-	VPAND          96(AX), Y0, Y5
-	VMOVDQU        160(AX), Y6
-	VPSLLW         $0x02, Y6, Y6
-	VPAND          Y1, Y6, Y6
-	VPOR           Y6, Y5, Y5
-	VPMADDUBSW     Y4, Y5, Y5
-	VPMADDWD       Y2, Y5, Y5
-	VPAND          96(AX)(DX*1), Y0, Y6
-	VMOVDQU        160(AX)(DX*1), Y7
-	VPSLLW         $0x02, Y7, Y7
-	VPAND          Y1, Y7, Y7
-	VPOR           Y7, Y6, Y6
-	VPMADDUBSW     Y4, Y6, Y6
-	VPMADDWD       Y2, Y6, Y6
-	VPACKSSDW      Y6, Y5, Y5
-	VPMADDWD       Y2, Y5, Y5
-	VPAND          96(AX)(DX*2), Y0, Y6
-	VMOVDQU        160(AX)(DX*2), Y7
-	VPSLLW         $0x02, Y7, Y7
-	VPAND          Y1, Y7, Y7
-	VPOR           Y7, Y6, Y6
-	VPMADDUBSW     Y4, Y6, Y6
-	VPMADDWD       Y2, Y6, Y6
-	VPAND          96(CX), Y0, Y7
-	VMOVDQU        160(CX), Y8
-	VPSLLW         $0x02, Y8, Y8
-	VPAND          Y1, Y8, Y8
-	VPOR           Y8, Y7, Y7
-	VPMADDUBSW     Y4, Y7, Y7
-	VPMADDWD       Y2, Y7, Y7
-	VPACKSSDW      Y7, Y6, Y6
-	VPMADDWD       Y2, Y6, Y6
-	VPHADDD        Y6, Y5, Y5
-	VPAND          96(AX)(DX*4), Y0, Y6
-	VMOVDQU        160(AX)(DX*4), Y7
-	VPSLLW         $0x02, Y7, Y7
-	VPAND          Y1, Y7, Y7
-	VPOR           Y7, Y6, Y6
-	VPMADDUBSW     Y4, Y6, Y6
-	VPMADDWD       Y2, Y6, Y6
-	VPAND          96(CX)(DX*2), Y0, Y7
-	VMOVDQU        160(CX)(DX*2), Y8
-	VPSLLW         $0x02, Y8, Y8
-	VPAND          Y1, Y8, Y8
-	VPOR           Y8, Y7, Y7
-	VPMADDUBSW     Y4, Y7, Y7
-	VPMADDWD       Y2, Y7, Y7
-	VPACKSSDW      Y7, Y6, Y6
-	VPMADDWD       Y2, Y6, Y6
-	VPAND          96(AX)(BX*2), Y0, Y7
-	VMOVDQU        160(AX)(BX*2), Y8
-	VPSLLW         $0x02, Y8, Y8
-	VPAND          Y1, Y8, Y8
-	VPOR           Y8, Y7, Y7
-	VPMADDUBSW     Y4, Y7, Y7
-	VPMADDWD       Y2, Y7, Y7
-	VPAND          96(CX)(DX*4), Y0, Y8
-	VMOVDQU        160(CX)(DX*4), Y9
-	VPSLLW         $0x02, Y9, Y9
-	VPAND          Y1, Y9, Y9
-	VPOR           Y9, Y8, Y8
-	VPMADDUBSW     Y4, Y8, Y8
-	VPMADDWD       Y2, Y8, Y8
-	VPACKSSDW      Y8, Y7, Y7
-	VPMADDWD       Y2, Y7, Y7
-	VPHADDD        Y7, Y6, Y6
-	VPERM2I128     $0x20, Y6, Y5, Y4
-	VPERM2I128     $0x31, Y6, Y5, Y5
-	VPBROADCASTD   368(DI), Y6
-	VPSLLD         $0x05, Y6, Y6
-	VPADDD         Y6, Y4, Y4
-	VPMULLD        416(SP), Y4, Y4
-	VPBROADCASTD   372(DI), Y6
-	VPSLLD         $0x05, Y6, Y6
-	VPADDD         Y6, Y5, Y5
-	VPMULLD        672(SP), Y5, Y5
-	VPADDD         Y5, Y4, Y4
-	VCVTDQ2PS      Y4, Y4
-	VBROADCASTSS   352(DI), Y5
-	VMULPS         160(SP), Y5, Y5
-	VFMADD231PS    Y4, Y5, Y3
-	VMOVDQU        384(DI), Y4
-	VMOVDQU        64(AX), Y5
-	VPSRLW         $0x04, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VPAND          160(AX), Y1, Y6
-	VPOR           Y6, Y5, Y5
-	VPMADDUBSW     Y4, Y5, Y5
-	VPMADDWD       Y2, Y5, Y5
-	VMOVDQU        64(AX)(DX*1), Y6
-	VPSRLW         $0x04, Y6, Y6
-	VPAND          Y0, Y6, Y6
-	VPAND          160(AX)(DX*1), Y1, Y7
-	VPOR           Y7, Y6, Y6
-	VPMADDUBSW     Y4, Y6, Y6
-	VPMADDWD       Y2, Y6, Y6
-	VPACKSSDW      Y6, Y5, Y5
-	VPMADDWD       Y2, Y5, Y5
-	VMOVDQU        64(AX)(DX*2), Y6
-	VPSRLW         $0x04, Y6, Y6
-	VPAND          Y0, Y6, Y6
-	VPAND          160(AX)(DX*2), Y1, Y7
-	VPOR           Y7, Y6, Y6
-	VPMADDUBSW     Y4, Y6, Y6
-	VPMADDWD       Y2, Y6, Y6
-	VMOVDQU        64(CX), Y7
-	VPSRLW         $0x04, Y7, Y7
-	VPAND          Y0, Y7, Y7
-	VPAND          160(CX), Y1, Y8
-	VPOR           Y8, Y7, Y7
-	VPMADDUBSW     Y4, Y7, Y7
-	VPMADDWD       Y2, Y7, Y7
-	VPACKSSDW      Y7, Y6, Y6
-	VPMADDWD       Y2, Y6, Y6
-	VPHADDD        Y6, Y5, Y5
-	VMOVDQU        64(AX)(DX*4), Y6
-	VPSRLW         $0x04, Y6, Y6
-	VPAND          Y0, Y6, Y6
-	VPAND          160(AX)(DX*4), Y1, Y7
-	VPOR           Y7, Y6, Y6
-	VPMADDUBSW     Y4, Y6, Y6
-	VPMADDWD       Y2, Y6, Y6
-	VMOVDQU        64(CX)(DX*2), Y7
-	VPSRLW         $0x04, Y7, Y7
-	VPAND          Y0, Y7, Y7
-	VPAND          160(CX)(DX*2), Y1, Y8
-	VPOR           Y8, Y7, Y7
-	VPMADDUBSW     Y4, Y7, Y7
-	VPMADDWD       Y2, Y7, Y7
-	VPACKSSDW      Y7, Y6, Y6
-	VPMADDWD       Y2, Y6, Y6
-	VMOVDQU        64(AX)(BX*2), Y7
-	VPSRLW         $0x04, Y7, Y7
-	VPAND          Y0, Y7, Y7
-	VPAND          160(AX)(BX*2), Y1, Y8
-	VPOR           Y8, Y7, Y7
-	VPMADDUBSW     Y4, Y7, Y7
-	VPMADDWD       Y2, Y7, Y7
-	VMOVDQU        64(CX)(DX*4), Y8
-	VPSRLW         $0x04, Y8, Y8
-	VPAND          Y0, Y8, Y8
-	VPAND          160(CX)(DX*4), Y1, Y9
-	VPOR           Y9, Y8, Y8
-	VPMADDUBSW     Y4, Y8, Y8
-	VPMADDWD       Y2, Y8, Y8
-	VPACKSSDW      Y8, Y7, Y7
-	VPMADDWD       Y2, Y7, Y7
-	VPHADDD        Y7, Y6, Y6
-	VPERM2I128     $0x20, Y6, Y5, Y4
-	VPERM2I128     $0x31, Y6, Y5, Y5
-	VPBROADCASTD   432(DI), Y6
-	VPSLLD         $0x05, Y6, Y6
-	VPADDD         Y6, Y4, Y4
-	VPMULLD        448(SP), Y4, Y4
-	VPBROADCASTD   436(DI), Y6
-	VPSLLD         $0x05, Y6, Y6
-	VPADDD         Y6, Y5, Y5
-	VPMULLD        704(SP), Y5, Y5
-	VPADDD         Y5, Y4, Y4
-	VCVTDQ2PS      Y4, Y4
-	VBROADCASTSS   416(DI), Y5
-	VMULPS         192(SP), Y5, Y5
-	VFMADD231PS    Y4, Y5, Y3
-	VMOVDQU        448(DI), Y4
-	VMOVDQU        96(AX), Y5
-	VPSRLW         $0x04, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VMOVDQU        160(AX), Y6
-	VPSRLW         $0x02, Y6, Y6
-	VPAND          Y1, Y6, Y6
-	VPOR           Y6, Y5, Y5
-	VPMADDUBSW     Y4, Y5, Y5
-	VPMADDWD       Y2, Y5, Y5
-	VMOVDQU        96(AX)(DX*1), Y6
-	VPSRLW         $0x04, Y6, Y6
-	VPAND          Y0, Y6, Y6
-	VMOVDQU        160(AX)(DX*1), Y7
-	VPSRLW         $0x02, Y7, Y7
-	VPAND          Y1, Y7, Y7
-	VPOR           Y7, Y6, Y6
-	VPMADDUBSW     Y4, Y6, Y6
-	VPMADDWD       Y2, Y6, Y6
-	VPACKSSDW      Y6, Y5, Y5
-	VPMADDWD       Y2, Y5, Y5
-	VMOVDQU        96(AX)(DX*2), Y6
-	VPSRLW         $0x04, Y6, Y6
-	VPAND          Y0, Y6, Y6
-	VMOVDQU        160(AX)(DX*2), Y7
-	VPSRLW         $0x02, Y7, Y7
-	VPAND          Y1, Y7, Y7
-	VPOR           Y7, Y6, Y6
-	VPMADDUBSW     Y4, Y6, Y6
-	VPMADDWD       Y2, Y6, Y6
-	VMOVDQU        96(CX), Y7
-	VPSRLW         $0x04, Y7, Y7
-	VPAND          Y0, Y7, Y7
-	VMOVDQU        160(CX), Y8
-	VPSRLW         $0x02, Y8, Y8
-	VPAND          Y1, Y8, Y8
-	VPOR           Y8, Y7, Y7
-	VPMADDUBSW     Y4, Y7, Y7
-	VPMADDWD       Y2, Y7, Y7
-	VPACKSSDW      Y7, Y6, Y6
-	VPMADDWD       Y2, Y6, Y6
-	VPHADDD        Y6, Y5, Y5
-	VMOVDQU        96(AX)(DX*4), Y6
-	VPSRLW         $0x04, Y6, Y6
-	VPAND          Y0, Y6, Y6
-	VMOVDQU        160(AX)(DX*4), Y7
-	VPSRLW         $0x02, Y7, Y7
-	VPAND          Y1, Y7, Y7
-	VPOR           Y7, Y6, Y6
-	VPMADDUBSW     Y4, Y6, Y6
-	VPMADDWD       Y2, Y6, Y6
-	VMOVDQU        96(CX)(DX*2), Y7
-	VPSRLW         $0x04, Y7, Y7
-	VPAND          Y0, Y7, Y7
-	VMOVDQU        160(CX)(DX*2), Y8
-	VPSRLW         $0x02, Y8, Y8
-	VPAND          Y1, Y8, Y8
-	VPOR           Y8, Y7, Y7
-	VPMADDUBSW     Y4, Y7, Y7
-	VPMADDWD       Y2, Y7, Y7
-	VPACKSSDW      Y7, Y6, Y6
-	VPMADDWD       Y2, Y6, Y6
-	VMOVDQU        96(AX)(BX*2), Y7
-	VPSRLW         $0x04, Y7, Y7
-	VPAND          Y0, Y7, Y7
-	VMOVDQU        160(AX)(BX*2), Y8
-	VPSRLW         $0x02, Y8, Y8
-	VPAND          Y1, Y8, Y8
-	VPOR           Y8, Y7, Y7
-	VPMADDUBSW     Y4, Y7, Y7
-	VPMADDWD       Y2, Y7, Y7
-	VMOVDQU        96(CX)(DX*4), Y8
-	VPSRLW         $0x04, Y8, Y8
-	VPAND          Y0, Y8, Y8
-	VMOVDQU        160(CX)(DX*4), Y9
-	VPSRLW         $0x02, Y9, Y9
-	VPAND          Y1, Y9, Y9
-	VPOR           Y9, Y8, Y8
-	VPMADDUBSW     Y4, Y8, Y8
-	VPMADDWD       Y2, Y8, Y8
-	VPACKSSDW      Y8, Y7, Y7
-	VPMADDWD       Y2, Y7, Y7
-	VPHADDD        Y7, Y6, Y6
-	VPERM2I128     $0x20, Y6, Y5, Y4
-	VPERM2I128     $0x31, Y6, Y5, Y5
-	VPBROADCASTD   496(DI), Y6
-	VPSLLD         $0x05, Y6, Y6
-	VPADDD         Y6, Y4, Y4
-	VPMULLD        480(SP), Y4, Y4
-	VPBROADCASTD   500(DI), Y6
-	VPSLLD         $0x05, Y6, Y6
-	VPADDD         Y6, Y5, Y5
-	VPMULLD        736(SP), Y5, Y5
-	VPADDD         Y5, Y4, Y4
-	VCVTDQ2PS      Y4, Y4
-	VBROADCASTSS   480(DI), Y5
-	VMULPS         224(SP), Y5, Y5
-	VFMADD231PS    Y4, Y5, Y3
+	VPBROADCASTD   368(DI), Y4
+	VPSLLD         $0x05, Y4, Y4
+	VPADDD         Y4, Y6, Y6
+	VPMULLD        416(SP), Y6, Y6
+	VPBROADCASTD   372(DI), Y4
+	VPSLLD         $0x05, Y4, Y4
+	VPADDD         Y4, Y7, Y7
+	VPMULLD        672(SP), Y7, Y7
+	VPADDD         Y7, Y6, Y6
+	VCVTDQ2PS      Y6, Y6
+	VBROADCASTSS   352(DI), Y4
+	VMULPS         160(SP), Y4, Y4
+	VFMADD231PS    Y6, Y4, Y3
+	VPBROADCASTD   432(DI), Y4
+	VPSLLD         $0x05, Y4, Y4
+	VPADDD         Y4, Y8, Y8
+	VPMULLD        448(SP), Y8, Y8
+	VPBROADCASTD   436(DI), Y4
+	VPSLLD         $0x05, Y4, Y4
+	VPADDD         Y4, Y9, Y9
+	VPMULLD        704(SP), Y9, Y9
+	VPADDD         Y9, Y8, Y8
+	VCVTDQ2PS      Y8, Y8
+	VBROADCASTSS   416(DI), Y4
+	VMULPS         192(SP), Y4, Y4
+	VFMADD231PS    Y8, Y4, Y3
+	VPBROADCASTD   496(DI), Y4
+	VPSLLD         $0x05, Y4, Y4
+	VPADDD         Y4, Y10, Y10
+	VPMULLD        480(SP), Y10, Y10
+	VPBROADCASTD   500(DI), Y4
+	VPSLLD         $0x05, Y4, Y4
+	VPADDD         Y4, Y11, Y11
+	VPMULLD        736(SP), Y11, Y11
+	VPADDD         Y11, Y10, Y10
+	VCVTDQ2PS      Y10, Y10
+	VBROADCASTSS   480(DI), Y4
+	VMULPS         224(SP), Y4, Y4
+	VFMADD231PS    Y10, Y4, Y3
 	ADDQ           $+210, AX
 	ADDQ           $+210, CX
 	ADDQ           $+512, DI
@@ -7266,281 +7266,281 @@ block20:
 	VPHADDD        Y8, Y7, Y7
 	VPERM2I128     $0x20, Y7, Y6, Y4
 	VPERM2I128     $0x31, Y7, Y6, Y5
-	VPBROADCASTD   48(DI), Y6
-	VPSLLD         $0x05, Y6, Y6
-	VPADDD         Y6, Y4, Y4
+	VMOVDQU        64(DI), Y6
+	VPAND          32(AX), Y0, Y7
+	VMOVDQU        128(AX), Y8
+	VPSLLW         $0x02, Y8, Y8
+	VPAND          Y1, Y8, Y8
+	VPOR           Y8, Y7, Y7
+	VPXOR          Y8, Y8, Y8
+	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xc6 // VPDPBUSD       Y6, Y7, Y8
+	VPAND          32(AX)(DX*1), Y0, Y7
+	VMOVDQU        128(AX)(DX*1), Y9
+	VPSLLW         $0x02, Y9, Y9
+	VPAND          Y1, Y9, Y9
+	VPOR           Y9, Y7, Y7
+	VPXOR          Y9, Y9, Y9
+	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xce // VPDPBUSD       Y6, Y7, Y9
+	VPACKSSDW      Y9, Y8, Y8
+	VPMADDWD       Y2, Y8, Y8
+	VPAND          32(AX)(DX*2), Y0, Y7
+	VMOVDQU        128(AX)(DX*2), Y9
+	VPSLLW         $0x02, Y9, Y9
+	VPAND          Y1, Y9, Y9
+	VPOR           Y9, Y7, Y7
+	VPXOR          Y9, Y9, Y9
+	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xce // VPDPBUSD       Y6, Y7, Y9
+	VPAND          32(CX), Y0, Y7
+	VMOVDQU        128(CX), Y10
+	VPSLLW         $0x02, Y10, Y10
+	VPAND          Y1, Y10, Y10
+	VPOR           Y10, Y7, Y7
+	VPXOR          Y10, Y10, Y10
+	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xd6 // VPDPBUSD       Y6, Y7, Y10
+	VPACKSSDW      Y10, Y9, Y9
+	VPMADDWD       Y2, Y9, Y9
+	VPHADDD        Y9, Y8, Y8
+	VPAND          32(AX)(DX*4), Y0, Y7
+	VMOVDQU        128(AX)(DX*4), Y9
+	VPSLLW         $0x02, Y9, Y9
+	VPAND          Y1, Y9, Y9
+	VPOR           Y9, Y7, Y7
+	VPXOR          Y9, Y9, Y9
+	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xce // VPDPBUSD       Y6, Y7, Y9
+	VPAND          32(CX)(DX*2), Y0, Y7
+	VMOVDQU        128(CX)(DX*2), Y10
+	VPSLLW         $0x02, Y10, Y10
+	VPAND          Y1, Y10, Y10
+	VPOR           Y10, Y7, Y7
+	VPXOR          Y10, Y10, Y10
+	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xd6 // VPDPBUSD       Y6, Y7, Y10
+	VPACKSSDW      Y10, Y9, Y9
+	VPMADDWD       Y2, Y9, Y9
+	VPAND          32(AX)(BX*2), Y0, Y7
+	VMOVDQU        128(AX)(BX*2), Y10
+	VPSLLW         $0x02, Y10, Y10
+	VPAND          Y1, Y10, Y10
+	VPOR           Y10, Y7, Y7
+	VPXOR          Y10, Y10, Y10
+	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xd6 // VPDPBUSD       Y6, Y7, Y10
+	VPAND          32(CX)(DX*4), Y0, Y7
+	VMOVDQU        128(CX)(DX*4), Y11
+	VPSLLW         $0x02, Y11, Y11
+	VPAND          Y1, Y11, Y11
+	VPOR           Y11, Y7, Y7
+	VPXOR          Y11, Y11, Y11
+	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xde // VPDPBUSD       Y6, Y7, Y11
+	VPACKSSDW      Y11, Y10, Y10
+	VPMADDWD       Y2, Y10, Y10
+	VPHADDD        Y10, Y9, Y9
+	VPERM2I128     $0x20, Y9, Y8, Y6
+	VPERM2I128     $0x31, Y9, Y8, Y7
+	VMOVDQU        128(DI), Y8
+	VMOVDQU        (AX), Y9
+	VPSRLW         $0x04, Y9, Y9
+	VPAND          Y0, Y9, Y9
+	VPAND          128(AX), Y1, Y10
+	VPOR           Y10, Y9, Y9
+	VPXOR          Y10, Y10, Y10
+	BYTE $0xc4; BYTE $0x42; BYTE $0x35; BYTE $0x50; BYTE $0xd0 // VPDPBUSD       Y8, Y9, Y10
+	VMOVDQU        (AX)(DX*1), Y9
+	VPSRLW         $0x04, Y9, Y9
+	VPAND          Y0, Y9, Y9
+	VPAND          128(AX)(DX*1), Y1, Y11
+	VPOR           Y11, Y9, Y9
+	VPXOR          Y11, Y11, Y11
+	BYTE $0xc4; BYTE $0x42; BYTE $0x35; BYTE $0x50; BYTE $0xd8 // VPDPBUSD       Y8, Y9, Y11
+	VPACKSSDW      Y11, Y10, Y10
+	VPMADDWD       Y2, Y10, Y10
+	VMOVDQU        (AX)(DX*2), Y9
+	VPSRLW         $0x04, Y9, Y9
+	VPAND          Y0, Y9, Y9
+	VPAND          128(AX)(DX*2), Y1, Y11
+	VPOR           Y11, Y9, Y9
+	VPXOR          Y11, Y11, Y11
+	BYTE $0xc4; BYTE $0x42; BYTE $0x35; BYTE $0x50; BYTE $0xd8 // VPDPBUSD       Y8, Y9, Y11
+	VMOVDQU        (CX), Y9
+	VPSRLW         $0x04, Y9, Y9
+	VPAND          Y0, Y9, Y9
+	VPAND          128(CX), Y1, Y12
+	VPOR           Y12, Y9, Y9
+	VPXOR          Y12, Y12, Y12
+	BYTE $0xc4; BYTE $0x42; BYTE $0x35; BYTE $0x50; BYTE $0xe0 // VPDPBUSD       Y8, Y9, Y12
+	VPACKSSDW      Y12, Y11, Y11
+	VPMADDWD       Y2, Y11, Y11
+	VPHADDD        Y11, Y10, Y10
+	VMOVDQU        (AX)(DX*4), Y9
+	VPSRLW         $0x04, Y9, Y9
+	VPAND          Y0, Y9, Y9
+	VPAND          128(AX)(DX*4), Y1, Y11
+	VPOR           Y11, Y9, Y9
+	VPXOR          Y11, Y11, Y11
+	BYTE $0xc4; BYTE $0x42; BYTE $0x35; BYTE $0x50; BYTE $0xd8 // VPDPBUSD       Y8, Y9, Y11
+	VMOVDQU        (CX)(DX*2), Y9
+	VPSRLW         $0x04, Y9, Y9
+	VPAND          Y0, Y9, Y9
+	VPAND          128(CX)(DX*2), Y1, Y12
+	VPOR           Y12, Y9, Y9
+	VPXOR          Y12, Y12, Y12
+	BYTE $0xc4; BYTE $0x42; BYTE $0x35; BYTE $0x50; BYTE $0xe0 // VPDPBUSD       Y8, Y9, Y12
+	VPACKSSDW      Y12, Y11, Y11
+	VPMADDWD       Y2, Y11, Y11
+	VMOVDQU        (AX)(BX*2), Y9
+	VPSRLW         $0x04, Y9, Y9
+	VPAND          Y0, Y9, Y9
+	VPAND          128(AX)(BX*2), Y1, Y12
+	VPOR           Y12, Y9, Y9
+	VPXOR          Y12, Y12, Y12
+	BYTE $0xc4; BYTE $0x42; BYTE $0x35; BYTE $0x50; BYTE $0xe0 // VPDPBUSD       Y8, Y9, Y12
+	VMOVDQU        (CX)(DX*4), Y9
+	VPSRLW         $0x04, Y9, Y9
+	VPAND          Y0, Y9, Y9
+	VPAND          128(CX)(DX*4), Y1, Y13
+	VPOR           Y13, Y9, Y9
+	VPXOR          Y13, Y13, Y13
+	BYTE $0xc4; BYTE $0x42; BYTE $0x35; BYTE $0x50; BYTE $0xe8 // VPDPBUSD       Y8, Y9, Y13
+	VPACKSSDW      Y13, Y12, Y12
+	VPMADDWD       Y2, Y12, Y12
+	VPHADDD        Y12, Y11, Y11
+	VPERM2I128     $0x20, Y11, Y10, Y8
+	VPERM2I128     $0x31, Y11, Y10, Y9
+	VMOVDQU        192(DI), Y10
+	VMOVDQU        32(AX), Y11
+	VPSRLW         $0x04, Y11, Y11
+	VPAND          Y0, Y11, Y11
+	VMOVDQU        128(AX), Y12
+	VPSRLW         $0x02, Y12, Y12
+	VPAND          Y1, Y12, Y12
+	VPOR           Y12, Y11, Y11
+	VPXOR          Y12, Y12, Y12
+	BYTE $0xc4; BYTE $0x42; BYTE $0x25; BYTE $0x50; BYTE $0xe2 // VPDPBUSD       Y10, Y11, Y12
+	VMOVDQU        32(AX)(DX*1), Y11
+	VPSRLW         $0x04, Y11, Y11
+	VPAND          Y0, Y11, Y11
+	VMOVDQU        128(AX)(DX*1), Y13
+	VPSRLW         $0x02, Y13, Y13
+	VPAND          Y1, Y13, Y13
+	VPOR           Y13, Y11, Y11
+	VPXOR          Y13, Y13, Y13
+	BYTE $0xc4; BYTE $0x42; BYTE $0x25; BYTE $0x50; BYTE $0xea // VPDPBUSD       Y10, Y11, Y13
+	VPACKSSDW      Y13, Y12, Y12
+	VPMADDWD       Y2, Y12, Y12
+	VMOVDQU        32(AX)(DX*2), Y11
+	VPSRLW         $0x04, Y11, Y11
+	VPAND          Y0, Y11, Y11
+	VMOVDQU        128(AX)(DX*2), Y13
+	VPSRLW         $0x02, Y13, Y13
+	VPAND          Y1, Y13, Y13
+	VPOR           Y13, Y11, Y11
+	VPXOR          Y13, Y13, Y13
+	BYTE $0xc4; BYTE $0x42; BYTE $0x25; BYTE $0x50; BYTE $0xea // VPDPBUSD       Y10, Y11, Y13
+	VMOVDQU        32(CX), Y11
+	VPSRLW         $0x04, Y11, Y11
+	VPAND          Y0, Y11, Y11
+	VMOVDQU        128(CX), Y14
+	VPSRLW         $0x02, Y14, Y14
+	VPAND          Y1, Y14, Y14
+	VPOR           Y14, Y11, Y11
+	VPXOR          Y14, Y14, Y14
+	BYTE $0xc4; BYTE $0x42; BYTE $0x25; BYTE $0x50; BYTE $0xf2 // VPDPBUSD       Y10, Y11, Y14
+	VPACKSSDW      Y14, Y13, Y13
+	VPMADDWD       Y2, Y13, Y13
+	VPHADDD        Y13, Y12, Y12
+	VMOVDQU        32(AX)(DX*4), Y11
+	VPSRLW         $0x04, Y11, Y11
+	VPAND          Y0, Y11, Y11
+	VMOVDQU        128(AX)(DX*4), Y13
+	VPSRLW         $0x02, Y13, Y13
+	VPAND          Y1, Y13, Y13
+	VPOR           Y13, Y11, Y11
+	VPXOR          Y13, Y13, Y13
+	BYTE $0xc4; BYTE $0x42; BYTE $0x25; BYTE $0x50; BYTE $0xea // VPDPBUSD       Y10, Y11, Y13
+	VMOVDQU        32(CX)(DX*2), Y11
+	VPSRLW         $0x04, Y11, Y11
+	VPAND          Y0, Y11, Y11
+	VMOVDQU        128(CX)(DX*2), Y14
+	VPSRLW         $0x02, Y14, Y14
+	VPAND          Y1, Y14, Y14
+	VPOR           Y14, Y11, Y11
+	VPXOR          Y14, Y14, Y14
+	BYTE $0xc4; BYTE $0x42; BYTE $0x25; BYTE $0x50; BYTE $0xf2 // VPDPBUSD       Y10, Y11, Y14
+	VPACKSSDW      Y14, Y13, Y13
+	VPMADDWD       Y2, Y13, Y13
+	VMOVDQU        32(AX)(BX*2), Y11
+	VPSRLW         $0x04, Y11, Y11
+	VPAND          Y0, Y11, Y11
+	VMOVDQU        128(AX)(BX*2), Y14
+	VPSRLW         $0x02, Y14, Y14
+	VPAND          Y1, Y14, Y14
+	VPOR           Y14, Y11, Y11
+	VPXOR          Y14, Y14, Y14
+	BYTE $0xc4; BYTE $0x42; BYTE $0x25; BYTE $0x50; BYTE $0xf2 // VPDPBUSD       Y10, Y11, Y14
+	VMOVDQU        32(CX)(DX*4), Y11
+	VPSRLW         $0x04, Y11, Y11
+	VPAND          Y0, Y11, Y11
+	VMOVDQU        128(CX)(DX*4), Y15
+	VPSRLW         $0x02, Y15, Y15
+	VPAND          Y1, Y15, Y15
+	VPOR           Y15, Y11, Y11
+	VPXOR          Y15, Y15, Y15
+	BYTE $0xc4; BYTE $0x42; BYTE $0x25; BYTE $0x50; BYTE $0xfa // VPDPBUSD       Y10, Y11, Y15
+	VPACKSSDW      Y15, Y14, Y14
+	VPMADDWD       Y2, Y14, Y14
+	VPHADDD        Y14, Y13, Y13
+	VPERM2I128     $0x20, Y13, Y12, Y10
+	VPERM2I128     $0x31, Y13, Y12, Y11
+	VPBROADCASTD   48(DI), Y12
+	VPSLLD         $0x05, Y12, Y12
+	VPADDD         Y12, Y4, Y4
 	VPMULLD        256(SP), Y4, Y4
-	VPBROADCASTD   52(DI), Y6
-	VPSLLD         $0x05, Y6, Y6
-	VPADDD         Y6, Y5, Y5
+	VPBROADCASTD   52(DI), Y12
+	VPSLLD         $0x05, Y12, Y12
+	VPADDD         Y12, Y5, Y5
 	VPMULLD        512(SP), Y5, Y5
 	VPADDD         Y5, Y4, Y4
 	VCVTDQ2PS      Y4, Y4
 	VBROADCASTSS   32(DI), Y5
 	VMULPS         (SP), Y5, Y5
 	VFMADD231PS    Y4, Y5, Y3
-	VMOVDQU        64(DI), Y4
-	VPAND          32(AX), Y0, Y5
-	VMOVDQU        128(AX), Y6
-	VPSLLW         $0x02, Y6, Y6
-	VPAND          Y1, Y6, Y6
-	VPOR           Y6, Y5, Y5
-	VPXOR          Y6, Y6, Y6
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xf4 // VPDPBUSD       Y4, Y5, Y6
-	VPAND          32(AX)(DX*1), Y0, Y5
-	VMOVDQU        128(AX)(DX*1), Y7
-	VPSLLW         $0x02, Y7, Y7
-	VPAND          Y1, Y7, Y7
-	VPOR           Y7, Y5, Y5
-	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y4, Y5, Y7
-	VPACKSSDW      Y7, Y6, Y6
-	VPMADDWD       Y2, Y6, Y6
-	VPAND          32(AX)(DX*2), Y0, Y5
-	VMOVDQU        128(AX)(DX*2), Y7
-	VPSLLW         $0x02, Y7, Y7
-	VPAND          Y1, Y7, Y7
-	VPOR           Y7, Y5, Y5
-	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y4, Y5, Y7
-	VPAND          32(CX), Y0, Y5
-	VMOVDQU        128(CX), Y8
-	VPSLLW         $0x02, Y8, Y8
-	VPAND          Y1, Y8, Y8
-	VPOR           Y8, Y5, Y5
-	VPXOR          Y8, Y8, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y5, Y8
-	VPACKSSDW      Y8, Y7, Y7
-	VPMADDWD       Y2, Y7, Y7
-	VPHADDD        Y7, Y6, Y6
-	VPAND          32(AX)(DX*4), Y0, Y5
-	VMOVDQU        128(AX)(DX*4), Y7
-	VPSLLW         $0x02, Y7, Y7
-	VPAND          Y1, Y7, Y7
-	VPOR           Y7, Y5, Y5
-	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y4, Y5, Y7
-	VPAND          32(CX)(DX*2), Y0, Y5
-	VMOVDQU        128(CX)(DX*2), Y8
-	VPSLLW         $0x02, Y8, Y8
-	VPAND          Y1, Y8, Y8
-	VPOR           Y8, Y5, Y5
-	VPXOR          Y8, Y8, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y5, Y8
-	VPACKSSDW      Y8, Y7, Y7
-	VPMADDWD       Y2, Y7, Y7
-	VPAND          32(AX)(BX*2), Y0, Y5
-	VMOVDQU        128(AX)(BX*2), Y8
-	VPSLLW         $0x02, Y8, Y8
-	VPAND          Y1, Y8, Y8
-	VPOR           Y8, Y5, Y5
-	VPXOR          Y8, Y8, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y5, Y8
-	VPAND          32(CX)(DX*4), Y0, Y5
-	VMOVDQU        128(CX)(DX*4), Y9
-	VPSLLW         $0x02, Y9, Y9
-	VPAND          Y1, Y9, Y9
-	VPOR           Y9, Y5, Y5
-	VPXOR          Y9, Y9, Y9
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xcc // VPDPBUSD       Y4, Y5, Y9
-	VPACKSSDW      Y9, Y8, Y8
-	VPMADDWD       Y2, Y8, Y8
-	VPHADDD        Y8, Y7, Y7
-	VPERM2I128     $0x20, Y7, Y6, Y4
-	VPERM2I128     $0x31, Y7, Y6, Y5
-	VPBROADCASTD   112(DI), Y6
-	VPSLLD         $0x05, Y6, Y6
-	VPADDD         Y6, Y4, Y4
-	VPMULLD        288(SP), Y4, Y4
-	VPBROADCASTD   116(DI), Y6
-	VPSLLD         $0x05, Y6, Y6
-	VPADDD         Y6, Y5, Y5
-	VPMULLD        544(SP), Y5, Y5
-	VPADDD         Y5, Y4, Y4
-	VCVTDQ2PS      Y4, Y4
-	VBROADCASTSS   96(DI), Y5
-	VMULPS         32(SP), Y5, Y5
-	VFMADD231PS    Y4, Y5, Y3
-	VMOVDQU        128(DI), Y4
-	VMOVDQU        (AX), Y5
-	VPSRLW         $0x04, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VPAND          128(AX), Y1, Y6
-	VPOR           Y6, Y5, Y5
-	VPXOR          Y6, Y6, Y6
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xf4 // VPDPBUSD       Y4, Y5, Y6
-	VMOVDQU        (AX)(DX*1), Y5
-	VPSRLW         $0x04, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VPAND          128(AX)(DX*1), Y1, Y7
-	VPOR           Y7, Y5, Y5
-	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y4, Y5, Y7
-	VPACKSSDW      Y7, Y6, Y6
-	VPMADDWD       Y2, Y6, Y6
-	VMOVDQU        (AX)(DX*2), Y5
-	VPSRLW         $0x04, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VPAND          128(AX)(DX*2), Y1, Y7
-	VPOR           Y7, Y5, Y5
-	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y4, Y5, Y7
-	VMOVDQU        (CX), Y5
-	VPSRLW         $0x04, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VPAND          128(CX), Y1, Y8
-	VPOR           Y8, Y5, Y5
-	VPXOR          Y8, Y8, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y5, Y8
-	VPACKSSDW      Y8, Y7, Y7
-	VPMADDWD       Y2, Y7, Y7
-	VPHADDD        Y7, Y6, Y6
-	VMOVDQU        (AX)(DX*4), Y5
-	VPSRLW         $0x04, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VPAND          128(AX)(DX*4), Y1, Y7
-	VPOR           Y7, Y5, Y5
-	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y4, Y5, Y7
-	VMOVDQU        (CX)(DX*2), Y5
-	VPSRLW         $0x04, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VPAND          128(CX)(DX*2), Y1, Y8
-	VPOR           Y8, Y5, Y5
-	VPXOR          Y8, Y8, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y5, Y8
-	VPACKSSDW      Y8, Y7, Y7
-	VPMADDWD       Y2, Y7, Y7
-	VMOVDQU        (AX)(BX*2), Y5
-	VPSRLW         $0x04, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VPAND          128(AX)(BX*2), Y1, Y8
-	VPOR           Y8, Y5, Y5
-	VPXOR          Y8, Y8, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y5, Y8
-	VMOVDQU        (CX)(DX*4), Y5
-	VPSRLW         $0x04, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VPAND          128(CX)(DX*4), Y1, Y9
-	VPOR           Y9, Y5, Y5
-	VPXOR          Y9, Y9, Y9
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xcc // VPDPBUSD       Y4, Y5, Y9
-	VPACKSSDW      Y9, Y8, Y8
-	VPMADDWD       Y2, Y8, Y8
-	VPHADDD        Y8, Y7, Y7
-	VPERM2I128     $0x20, Y7, Y6, Y4
-	VPERM2I128     $0x31, Y7, Y6, Y5
-	VPBROADCASTD   176(DI), Y6
-	VPSLLD         $0x05, Y6, Y6
-	VPADDD         Y6, Y4, Y4
-	VPMULLD        320(SP), Y4, Y4
-	VPBROADCASTD   180(DI), Y6
-	VPSLLD         $0x05, Y6, Y6
-	VPADDD         Y6, Y5, Y5
-	VPMULLD        576(SP), Y5, Y5
-	VPADDD         Y5, Y4, Y4
-	VCVTDQ2PS      Y4, Y4
-	VBROADCASTSS   160(DI), Y5
-	VMULPS         64(SP), Y5, Y5
-	VFMADD231PS    Y4, Y5, Y3
-	VMOVDQU        192(DI), Y4
-	VMOVDQU        32(AX), Y5
-	VPSRLW         $0x04, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VMOVDQU        128(AX), Y6
-	VPSRLW         $0x02, Y6, Y6
-	VPAND          Y1, Y6, Y6
-	VPOR           Y6, Y5, Y5
-	VPXOR          Y6, Y6, Y6
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xf4 // VPDPBUSD       Y4, Y5, Y6
-	VMOVDQU        32(AX)(DX*1), Y5
-	VPSRLW         $0x04, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VMOVDQU        128(AX)(DX*1), Y7
-	VPSRLW         $0x02, Y7, Y7
-	VPAND          Y1, Y7, Y7
-	VPOR           Y7, Y5, Y5
-	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y4, Y5, Y7
-	VPACKSSDW      Y7, Y6, Y6
-	VPMADDWD       Y2, Y6, Y6
-	VMOVDQU        32(AX)(DX*2), Y5
-	VPSRLW         $0x04, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VMOVDQU        128(AX)(DX*2), Y7
-	VPSRLW         $0x02, Y7, Y7
-	VPAND          Y1, Y7, Y7
-	VPOR           Y7, Y5, Y5
-	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y4, Y5, Y7
-	VMOVDQU        32(CX), Y5
-	VPSRLW         $0x04, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VMOVDQU        128(CX), Y8
-	VPSRLW         $0x02, Y8, Y8
-	VPAND          Y1, Y8, Y8
-	VPOR           Y8, Y5, Y5
-	VPXOR          Y8, Y8, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y5, Y8
-	VPACKSSDW      Y8, Y7, Y7
-	VPMADDWD       Y2, Y7, Y7
-	VPHADDD        Y7, Y6, Y6
-	VMOVDQU        32(AX)(DX*4), Y5
-	VPSRLW         $0x04, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VMOVDQU        128(AX)(DX*4), Y7
-	VPSRLW         $0x02, Y7, Y7
-	VPAND          Y1, Y7, Y7
-	VPOR           Y7, Y5, Y5
-	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y4, Y5, Y7
-	VMOVDQU        32(CX)(DX*2), Y5
-	VPSRLW         $0x04, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VMOVDQU        128(CX)(DX*2), Y8
-	VPSRLW         $0x02, Y8, Y8
-	VPAND          Y1, Y8, Y8
-	VPOR           Y8, Y5, Y5
-	VPXOR          Y8, Y8, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y5, Y8
-	VPACKSSDW      Y8, Y7, Y7
-	VPMADDWD       Y2, Y7, Y7
-	VMOVDQU        32(AX)(BX*2), Y5
-	VPSRLW         $0x04, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VMOVDQU        128(AX)(BX*2), Y8
-	VPSRLW         $0x02, Y8, Y8
-	VPAND          Y1, Y8, Y8
-	VPOR           Y8, Y5, Y5
-	VPXOR          Y8, Y8, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y5, Y8
-	VMOVDQU        32(CX)(DX*4), Y5
-	VPSRLW         $0x04, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VMOVDQU        128(CX)(DX*4), Y9
-	VPSRLW         $0x02, Y9, Y9
-	VPAND          Y1, Y9, Y9
-	VPOR           Y9, Y5, Y5
-	VPXOR          Y9, Y9, Y9
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xcc // VPDPBUSD       Y4, Y5, Y9
-	VPACKSSDW      Y9, Y8, Y8
-	VPMADDWD       Y2, Y8, Y8
-	VPHADDD        Y8, Y7, Y7
-	VPERM2I128     $0x20, Y7, Y6, Y4
-	VPERM2I128     $0x31, Y7, Y6, Y5
-	VPBROADCASTD   240(DI), Y6
-	VPSLLD         $0x05, Y6, Y6
-	VPADDD         Y6, Y4, Y4
-	VPMULLD        352(SP), Y4, Y4
-	VPBROADCASTD   244(DI), Y6
-	VPSLLD         $0x05, Y6, Y6
-	VPADDD         Y6, Y5, Y5
-	VPMULLD        608(SP), Y5, Y5
-	VPADDD         Y5, Y4, Y4
-	VCVTDQ2PS      Y4, Y4
-	VBROADCASTSS   224(DI), Y5
-	VMULPS         96(SP), Y5, Y5
-	VFMADD231PS    Y4, Y5, Y3
+	VPBROADCASTD   112(DI), Y4
+	VPSLLD         $0x05, Y4, Y4
+	VPADDD         Y4, Y6, Y6
+	VPMULLD        288(SP), Y6, Y6
+	VPBROADCASTD   116(DI), Y4
+	VPSLLD         $0x05, Y4, Y4
+	VPADDD         Y4, Y7, Y7
+	VPMULLD        544(SP), Y7, Y7
+	VPADDD         Y7, Y6, Y6
+	VCVTDQ2PS      Y6, Y6
+	VBROADCASTSS   96(DI), Y4
+	VMULPS         32(SP), Y4, Y4
+	VFMADD231PS    Y6, Y4, Y3
+	VPBROADCASTD   176(DI), Y4
+	VPSLLD         $0x05, Y4, Y4
+	VPADDD         Y4, Y8, Y8
+	VPMULLD        320(SP), Y8, Y8
+	VPBROADCASTD   180(DI), Y4
+	VPSLLD         $0x05, Y4, Y4
+	VPADDD         Y4, Y9, Y9
+	VPMULLD        576(SP), Y9, Y9
+	VPADDD         Y9, Y8, Y8
+	VCVTDQ2PS      Y8, Y8
+	VBROADCASTSS   160(DI), Y4
+	VMULPS         64(SP), Y4, Y4
+	VFMADD231PS    Y8, Y4, Y3
+	VPBROADCASTD   240(DI), Y4
+	VPSLLD         $0x05, Y4, Y4
+	VPADDD         Y4, Y10, Y10
+	VPMULLD        352(SP), Y10, Y10
+	VPBROADCASTD   244(DI), Y4
+	VPSLLD         $0x05, Y4, Y4
+	VPADDD         Y4, Y11, Y11
+	VPMULLD        608(SP), Y11, Y11
+	VPADDD         Y11, Y10, Y10
+	VCVTDQ2PS      Y10, Y10
+	VBROADCASTSS   224(DI), Y4
+	VMULPS         96(SP), Y4, Y4
+	VFMADD231PS    Y10, Y4, Y3
 	VMOVDQU        256(DI), Y4
 	VPAND          64(AX), Y0, Y5
 	VMOVDQU        160(AX), Y6
@@ -7610,281 +7610,281 @@ block20:
 	VPHADDD        Y8, Y7, Y7
 	VPERM2I128     $0x20, Y7, Y6, Y4
 	VPERM2I128     $0x31, Y7, Y6, Y5
-	VPBROADCASTD   304(DI), Y6
-	VPSLLD         $0x05, Y6, Y6
-	VPADDD         Y6, Y4, Y4
+	VMOVDQU        320(DI), Y6
+	VPAND          96(AX), Y0, Y7
+	VMOVDQU        160(AX), Y8
+	VPSLLW         $0x02, Y8, Y8
+	VPAND          Y1, Y8, Y8
+	VPOR           Y8, Y7, Y7
+	VPXOR          Y8, Y8, Y8
+	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xc6 // VPDPBUSD       Y6, Y7, Y8
+	VPAND          96(AX)(DX*1), Y0, Y7
+	VMOVDQU        160(AX)(DX*1), Y9
+	VPSLLW         $0x02, Y9, Y9
+	VPAND          Y1, Y9, Y9
+	VPOR           Y9, Y7, Y7
+	VPXOR          Y9, Y9, Y9
+	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xce // VPDPBUSD       Y6, Y7, Y9
+	VPACKSSDW      Y9, Y8, Y8
+	VPMADDWD       Y2, Y8, Y8
+	VPAND          96(AX)(DX*2), Y0, Y7
+	VMOVDQU        160(AX)(DX*2), Y9
+	VPSLLW         $0x02, Y9, Y9
+	VPAND          Y1, Y9, Y9
+	VPOR           Y9, Y7, Y7
+	VPXOR          Y9, Y9, Y9
+	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xce // VPDPBUSD       Y6, Y7, Y9
+	VPAND          96(CX), Y0, Y7
+	VMOVDQU        160(CX), Y10
+	VPSLLW         $0x02, Y10, Y10
+	VPAND          Y1, Y10, Y10
+	VPOR           Y10, Y7, Y7
+	VPXOR          Y10, Y10, Y10
+	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xd6 // VPDPBUSD       Y6, Y7, Y10
+	VPACKSSDW      Y10, Y9, Y9
+	VPMADDWD       Y2, Y9, Y9
+	VPHADDD        Y9, Y8, Y8
+	VPAND          96(AX)(DX*4), Y0, Y7
+	VMOVDQU        160(AX)(DX*4), Y9
+	VPSLLW         $0x02, Y9, Y9
+	VPAND          Y1, Y9, Y9
+	VPOR           Y9, Y7, Y7
+	VPXOR          Y9, Y9, Y9
+	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xce // VPDPBUSD       Y6, Y7, Y9
+	VPAND          96(CX)(DX*2), Y0, Y7
+	VMOVDQU        160(CX)(DX*2), Y10
+	VPSLLW         $0x02, Y10, Y10
+	VPAND          Y1, Y10, Y10
+	VPOR           Y10, Y7, Y7
+	VPXOR          Y10, Y10, Y10
+	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xd6 // VPDPBUSD       Y6, Y7, Y10
+	VPACKSSDW      Y10, Y9, Y9
+	VPMADDWD       Y2, Y9, Y9
+	VPAND          96(AX)(BX*2), Y0, Y7
+	VMOVDQU        160(AX)(BX*2), Y10
+	VPSLLW         $0x02, Y10, Y10
+	VPAND          Y1, Y10, Y10
+	VPOR           Y10, Y7, Y7
+	VPXOR          Y10, Y10, Y10
+	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xd6 // VPDPBUSD       Y6, Y7, Y10
+	VPAND          96(CX)(DX*4), Y0, Y7
+	VMOVDQU        160(CX)(DX*4), Y11
+	VPSLLW         $0x02, Y11, Y11
+	VPAND          Y1, Y11, Y11
+	VPOR           Y11, Y7, Y7
+	VPXOR          Y11, Y11, Y11
+	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xde // VPDPBUSD       Y6, Y7, Y11
+	VPACKSSDW      Y11, Y10, Y10
+	VPMADDWD       Y2, Y10, Y10
+	VPHADDD        Y10, Y9, Y9
+	VPERM2I128     $0x20, Y9, Y8, Y6
+	VPERM2I128     $0x31, Y9, Y8, Y7
+	VMOVDQU        384(DI), Y8
+	VMOVDQU        64(AX), Y9
+	VPSRLW         $0x04, Y9, Y9
+	VPAND          Y0, Y9, Y9
+	VPAND          160(AX), Y1, Y10
+	VPOR           Y10, Y9, Y9
+	VPXOR          Y10, Y10, Y10
+	BYTE $0xc4; BYTE $0x42; BYTE $0x35; BYTE $0x50; BYTE $0xd0 // VPDPBUSD       Y8, Y9, Y10
+	VMOVDQU        64(AX)(DX*1), Y9
+	VPSRLW         $0x04, Y9, Y9
+	VPAND          Y0, Y9, Y9
+	VPAND          160(AX)(DX*1), Y1, Y11
+	VPOR           Y11, Y9, Y9
+	VPXOR          Y11, Y11, Y11
+	BYTE $0xc4; BYTE $0x42; BYTE $0x35; BYTE $0x50; BYTE $0xd8 // VPDPBUSD       Y8, Y9, Y11
+	VPACKSSDW      Y11, Y10, Y10
+	VPMADDWD       Y2, Y10, Y10
+	VMOVDQU        64(AX)(DX*2), Y9
+	VPSRLW         $0x04, Y9, Y9
+	VPAND          Y0, Y9, Y9
+	VPAND          160(AX)(DX*2), Y1, Y11
+	VPOR           Y11, Y9, Y9
+	VPXOR          Y11, Y11, Y11
+	BYTE $0xc4; BYTE $0x42; BYTE $0x35; BYTE $0x50; BYTE $0xd8 // VPDPBUSD       Y8, Y9, Y11
+	VMOVDQU        64(CX), Y9
+	VPSRLW         $0x04, Y9, Y9
+	VPAND          Y0, Y9, Y9
+	VPAND          160(CX), Y1, Y12
+	VPOR           Y12, Y9, Y9
+	VPXOR          Y12, Y12, Y12
+	BYTE $0xc4; BYTE $0x42; BYTE $0x35; BYTE $0x50; BYTE $0xe0 // VPDPBUSD       Y8, Y9, Y12
+	VPACKSSDW      Y12, Y11, Y11
+	VPMADDWD       Y2, Y11, Y11
+	VPHADDD        Y11, Y10, Y10
+	VMOVDQU        64(AX)(DX*4), Y9
+	VPSRLW         $0x04, Y9, Y9
+	VPAND          Y0, Y9, Y9
+	VPAND          160(AX)(DX*4), Y1, Y11
+	VPOR           Y11, Y9, Y9
+	VPXOR          Y11, Y11, Y11
+	BYTE $0xc4; BYTE $0x42; BYTE $0x35; BYTE $0x50; BYTE $0xd8 // VPDPBUSD       Y8, Y9, Y11
+	VMOVDQU        64(CX)(DX*2), Y9
+	VPSRLW         $0x04, Y9, Y9
+	VPAND          Y0, Y9, Y9
+	VPAND          160(CX)(DX*2), Y1, Y12
+	VPOR           Y12, Y9, Y9
+	VPXOR          Y12, Y12, Y12
+	BYTE $0xc4; BYTE $0x42; BYTE $0x35; BYTE $0x50; BYTE $0xe0 // VPDPBUSD       Y8, Y9, Y12
+	VPACKSSDW      Y12, Y11, Y11
+	VPMADDWD       Y2, Y11, Y11
+	VMOVDQU        64(AX)(BX*2), Y9
+	VPSRLW         $0x04, Y9, Y9
+	VPAND          Y0, Y9, Y9
+	VPAND          160(AX)(BX*2), Y1, Y12
+	VPOR           Y12, Y9, Y9
+	VPXOR          Y12, Y12, Y12
+	BYTE $0xc4; BYTE $0x42; BYTE $0x35; BYTE $0x50; BYTE $0xe0 // VPDPBUSD       Y8, Y9, Y12
+	VMOVDQU        64(CX)(DX*4), Y9
+	VPSRLW         $0x04, Y9, Y9
+	VPAND          Y0, Y9, Y9
+	VPAND          160(CX)(DX*4), Y1, Y13
+	VPOR           Y13, Y9, Y9
+	VPXOR          Y13, Y13, Y13
+	BYTE $0xc4; BYTE $0x42; BYTE $0x35; BYTE $0x50; BYTE $0xe8 // VPDPBUSD       Y8, Y9, Y13
+	VPACKSSDW      Y13, Y12, Y12
+	VPMADDWD       Y2, Y12, Y12
+	VPHADDD        Y12, Y11, Y11
+	VPERM2I128     $0x20, Y11, Y10, Y8
+	VPERM2I128     $0x31, Y11, Y10, Y9
+	VMOVDQU        448(DI), Y10
+	VMOVDQU        96(AX), Y11
+	VPSRLW         $0x04, Y11, Y11
+	VPAND          Y0, Y11, Y11
+	VMOVDQU        160(AX), Y12
+	VPSRLW         $0x02, Y12, Y12
+	VPAND          Y1, Y12, Y12
+	VPOR           Y12, Y11, Y11
+	VPXOR          Y12, Y12, Y12
+	BYTE $0xc4; BYTE $0x42; BYTE $0x25; BYTE $0x50; BYTE $0xe2 // VPDPBUSD       Y10, Y11, Y12
+	VMOVDQU        96(AX)(DX*1), Y11
+	VPSRLW         $0x04, Y11, Y11
+	VPAND          Y0, Y11, Y11
+	VMOVDQU        160(AX)(DX*1), Y13
+	VPSRLW         $0x02, Y13, Y13
+	VPAND          Y1, Y13, Y13
+	VPOR           Y13, Y11, Y11
+	VPXOR          Y13, Y13, Y13
+	BYTE $0xc4; BYTE $0x42; BYTE $0x25; BYTE $0x50; BYTE $0xea // VPDPBUSD       Y10, Y11, Y13
+	VPACKSSDW      Y13, Y12, Y12
+	VPMADDWD       Y2, Y12, Y12
+	VMOVDQU        96(AX)(DX*2), Y11
+	VPSRLW         $0x04, Y11, Y11
+	VPAND          Y0, Y11, Y11
+	VMOVDQU        160(AX)(DX*2), Y13
+	VPSRLW         $0x02, Y13, Y13
+	VPAND          Y1, Y13, Y13
+	VPOR           Y13, Y11, Y11
+	VPXOR          Y13, Y13, Y13
+	BYTE $0xc4; BYTE $0x42; BYTE $0x25; BYTE $0x50; BYTE $0xea // VPDPBUSD       Y10, Y11, Y13
+	VMOVDQU        96(CX), Y11
+	VPSRLW         $0x04, Y11, Y11
+	VPAND          Y0, Y11, Y11
+	VMOVDQU        160(CX), Y14
+	VPSRLW         $0x02, Y14, Y14
+	VPAND          Y1, Y14, Y14
+	VPOR           Y14, Y11, Y11
+	VPXOR          Y14, Y14, Y14
+	BYTE $0xc4; BYTE $0x42; BYTE $0x25; BYTE $0x50; BYTE $0xf2 // VPDPBUSD       Y10, Y11, Y14
+	VPACKSSDW      Y14, Y13, Y13
+	VPMADDWD       Y2, Y13, Y13
+	VPHADDD        Y13, Y12, Y12
+	VMOVDQU        96(AX)(DX*4), Y11
+	VPSRLW         $0x04, Y11, Y11
+	VPAND          Y0, Y11, Y11
+	VMOVDQU        160(AX)(DX*4), Y13
+	VPSRLW         $0x02, Y13, Y13
+	VPAND          Y1, Y13, Y13
+	VPOR           Y13, Y11, Y11
+	VPXOR          Y13, Y13, Y13
+	BYTE $0xc4; BYTE $0x42; BYTE $0x25; BYTE $0x50; BYTE $0xea // VPDPBUSD       Y10, Y11, Y13
+	VMOVDQU        96(CX)(DX*2), Y11
+	VPSRLW         $0x04, Y11, Y11
+	VPAND          Y0, Y11, Y11
+	VMOVDQU        160(CX)(DX*2), Y14
+	VPSRLW         $0x02, Y14, Y14
+	VPAND          Y1, Y14, Y14
+	VPOR           Y14, Y11, Y11
+	VPXOR          Y14, Y14, Y14
+	BYTE $0xc4; BYTE $0x42; BYTE $0x25; BYTE $0x50; BYTE $0xf2 // VPDPBUSD       Y10, Y11, Y14
+	VPACKSSDW      Y14, Y13, Y13
+	VPMADDWD       Y2, Y13, Y13
+	VMOVDQU        96(AX)(BX*2), Y11
+	VPSRLW         $0x04, Y11, Y11
+	VPAND          Y0, Y11, Y11
+	VMOVDQU        160(AX)(BX*2), Y14
+	VPSRLW         $0x02, Y14, Y14
+	VPAND          Y1, Y14, Y14
+	VPOR           Y14, Y11, Y11
+	VPXOR          Y14, Y14, Y14
+	BYTE $0xc4; BYTE $0x42; BYTE $0x25; BYTE $0x50; BYTE $0xf2 // VPDPBUSD       Y10, Y11, Y14
+	VMOVDQU        96(CX)(DX*4), Y11
+	VPSRLW         $0x04, Y11, Y11
+	VPAND          Y0, Y11, Y11
+	VMOVDQU        160(CX)(DX*4), Y15
+	VPSRLW         $0x02, Y15, Y15
+	VPAND          Y1, Y15, Y15
+	VPOR           Y15, Y11, Y11
+	VPXOR          Y15, Y15, Y15
+	BYTE $0xc4; BYTE $0x42; BYTE $0x25; BYTE $0x50; BYTE $0xfa // VPDPBUSD       Y10, Y11, Y15
+	VPACKSSDW      Y15, Y14, Y14
+	VPMADDWD       Y2, Y14, Y14
+	VPHADDD        Y14, Y13, Y13
+	VPERM2I128     $0x20, Y13, Y12, Y10
+	VPERM2I128     $0x31, Y13, Y12, Y11
+	VPBROADCASTD   304(DI), Y12
+	VPSLLD         $0x05, Y12, Y12
+	VPADDD         Y12, Y4, Y4
 	VPMULLD        384(SP), Y4, Y4
-	VPBROADCASTD   308(DI), Y6
-	VPSLLD         $0x05, Y6, Y6
-	VPADDD         Y6, Y5, Y5
+	VPBROADCASTD   308(DI), Y12
+	VPSLLD         $0x05, Y12, Y12
+	VPADDD         Y12, Y5, Y5
 	VPMULLD        640(SP), Y5, Y5
 	VPADDD         Y5, Y4, Y4
 	VCVTDQ2PS      Y4, Y4
 	VBROADCASTSS   288(DI), Y5
 	VMULPS         128(SP), Y5, Y5
 	VFMADD231PS    Y4, Y5, Y3
-	VMOVDQU        320(DI), Y4
-	VPAND          96(AX), Y0, Y5
-	VMOVDQU        160(AX), Y6
-	VPSLLW         $0x02, Y6, Y6
-	VPAND          Y1, Y6, Y6
-	VPOR           Y6, Y5, Y5
-	VPXOR          Y6, Y6, Y6
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xf4 // VPDPBUSD       Y4, Y5, Y6
-	VPAND          96(AX)(DX*1), Y0, Y5
-	VMOVDQU        160(AX)(DX*1), Y7
-	VPSLLW         $0x02, Y7, Y7
-	VPAND          Y1, Y7, Y7
-	VPOR           Y7, Y5, Y5
-	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y4, Y5, Y7
-	VPACKSSDW      Y7, Y6, Y6
-	VPMADDWD       Y2, Y6, Y6
-	VPAND          96(AX)(DX*2), Y0, Y5
-	VMOVDQU        160(AX)(DX*2), Y7
-	VPSLLW         $0x02, Y7, Y7
-	VPAND          Y1, Y7, Y7
-	VPOR           Y7, Y5, Y5
-	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y4, Y5, Y7
-	VPAND          96(CX), Y0, Y5
-	VMOVDQU        160(CX), Y8
-	VPSLLW         $0x02, Y8, Y8
-	VPAND          Y1, Y8, Y8
-	VPOR           Y8, Y5, Y5
-	VPXOR          Y8, Y8, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y5, Y8
-	VPACKSSDW      Y8, Y7, Y7
-	VPMADDWD       Y2, Y7, Y7
-	VPHADDD        Y7, Y6, Y6
-	VPAND          96(AX)(DX*4), Y0, Y5
-	VMOVDQU        160(AX)(DX*4), Y7
-	VPSLLW         $0x02, Y7, Y7
-	VPAND          Y1, Y7, Y7
-	VPOR           Y7, Y5, Y5
-	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y4, Y5, Y7
-	VPAND          96(CX)(DX*2), Y0, Y5
-	VMOVDQU        160(CX)(DX*2), Y8
-	VPSLLW         $0x02, Y8, Y8
-	VPAND          Y1, Y8, Y8
-	VPOR           Y8, Y5, Y5
-	VPXOR          Y8, Y8, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y5, Y8
-	VPACKSSDW      Y8, Y7, Y7
-	VPMADDWD       Y2, Y7, Y7
-	VPAND          96(AX)(BX*2), Y0, Y5
-	VMOVDQU        160(AX)(BX*2), Y8
-	VPSLLW         $0x02, Y8, Y8
-	VPAND          Y1, Y8, Y8
-	VPOR           Y8, Y5, Y5
-	VPXOR          Y8, Y8, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y5, Y8
-	VPAND          96(CX)(DX*4), Y0, Y5
-	VMOVDQU        160(CX)(DX*4), Y9
-	VPSLLW         $0x02, Y9, Y9
-	VPAND          Y1, Y9, Y9
-	VPOR           Y9, Y5, Y5
-	VPXOR          Y9, Y9, Y9
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xcc // VPDPBUSD       Y4, Y5, Y9
-	VPACKSSDW      Y9, Y8, Y8
-	VPMADDWD       Y2, Y8, Y8
-	VPHADDD        Y8, Y7, Y7
-	VPERM2I128     $0x20, Y7, Y6, Y4
-	VPERM2I128     $0x31, Y7, Y6, Y5
-	VPBROADCASTD   368(DI), Y6
-	VPSLLD         $0x05, Y6, Y6
-	VPADDD         Y6, Y4, Y4
-	VPMULLD        416(SP), Y4, Y4
-	VPBROADCASTD   372(DI), Y6
-	VPSLLD         $0x05, Y6, Y6
-	VPADDD         Y6, Y5, Y5
-	VPMULLD        672(SP), Y5, Y5
-	VPADDD         Y5, Y4, Y4
-	VCVTDQ2PS      Y4, Y4
-	VBROADCASTSS   352(DI), Y5
-	VMULPS         160(SP), Y5, Y5
-	VFMADD231PS    Y4, Y5, Y3
-	VMOVDQU        384(DI), Y4
-	VMOVDQU        64(AX), Y5
-	VPSRLW         $0x04, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VPAND          160(AX), Y1, Y6
-	VPOR           Y6, Y5, Y5
-	VPXOR          Y6, Y6, Y6
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xf4 // VPDPBUSD       Y4, Y5, Y6
-	VMOVDQU        64(AX)(DX*1), Y5
-	VPSRLW         $0x04, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VPAND          160(AX)(DX*1), Y1, Y7
-	VPOR           Y7, Y5, Y5
-	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y4, Y5, Y7
-	VPACKSSDW      Y7, Y6, Y6
-	VPMADDWD       Y2, Y6, Y6
-	VMOVDQU        64(AX)(DX*2), Y5
-	VPSRLW         $0x04, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VPAND          160(AX)(DX*2), Y1, Y7
-	VPOR           Y7, Y5, Y5
-	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y4, Y5, Y7
-	VMOVDQU        64(CX), Y5
-	VPSRLW         $0x04, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VPAND          160(CX), Y1, Y8
-	VPOR           Y8, Y5, Y5
-	VPXOR          Y8, Y8, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y5, Y8
-	VPACKSSDW      Y8, Y7, Y7
-	VPMADDWD       Y2, Y7, Y7
-	VPHADDD        Y7, Y6, Y6
-	VMOVDQU        64(AX)(DX*4), Y5
-	VPSRLW         $0x04, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VPAND          160(AX)(DX*4), Y1, Y7
-	VPOR           Y7, Y5, Y5
-	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y4, Y5, Y7
-	VMOVDQU        64(CX)(DX*2), Y5
-	VPSRLW         $0x04, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VPAND          160(CX)(DX*2), Y1, Y8
-	VPOR           Y8, Y5, Y5
-	VPXOR          Y8, Y8, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y5, Y8
-	VPACKSSDW      Y8, Y7, Y7
-	VPMADDWD       Y2, Y7, Y7
-	VMOVDQU        64(AX)(BX*2), Y5
-	VPSRLW         $0x04, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VPAND          160(AX)(BX*2), Y1, Y8
-	VPOR           Y8, Y5, Y5
-	VPXOR          Y8, Y8, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y5, Y8
-	VMOVDQU        64(CX)(DX*4), Y5
-	VPSRLW         $0x04, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VPAND          160(CX)(DX*4), Y1, Y9
-	VPOR           Y9, Y5, Y5
-	VPXOR          Y9, Y9, Y9
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xcc // VPDPBUSD       Y4, Y5, Y9
-	VPACKSSDW      Y9, Y8, Y8
-	VPMADDWD       Y2, Y8, Y8
-	VPHADDD        Y8, Y7, Y7
-	VPERM2I128     $0x20, Y7, Y6, Y4
-	VPERM2I128     $0x31, Y7, Y6, Y5
-	VPBROADCASTD   432(DI), Y6
-	VPSLLD         $0x05, Y6, Y6
-	VPADDD         Y6, Y4, Y4
-	VPMULLD        448(SP), Y4, Y4
-	VPBROADCASTD   436(DI), Y6
-	VPSLLD         $0x05, Y6, Y6
-	VPADDD         Y6, Y5, Y5
-	VPMULLD        704(SP), Y5, Y5
-	VPADDD         Y5, Y4, Y4
-	VCVTDQ2PS      Y4, Y4
-	VBROADCASTSS   416(DI), Y5
-	VMULPS         192(SP), Y5, Y5
-	VFMADD231PS    Y4, Y5, Y3
-	VMOVDQU        448(DI), Y4
-	VMOVDQU        96(AX), Y5
-	VPSRLW         $0x04, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VMOVDQU        160(AX), Y6
-	VPSRLW         $0x02, Y6, Y6
-	VPAND          Y1, Y6, Y6
-	VPOR           Y6, Y5, Y5
-	VPXOR          Y6, Y6, Y6
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xf4 // VPDPBUSD       Y4, Y5, Y6
-	VMOVDQU        96(AX)(DX*1), Y5
-	VPSRLW         $0x04, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VMOVDQU        160(AX)(DX*1), Y7
-	VPSRLW         $0x02, Y7, Y7
-	VPAND          Y1, Y7, Y7
-	VPOR           Y7, Y5, Y5
-	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y4, Y5, Y7
-	VPACKSSDW      Y7, Y6, Y6
-	VPMADDWD       Y2, Y6, Y6
-	VMOVDQU        96(AX)(DX*2), Y5
-	VPSRLW         $0x04, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VMOVDQU        160(AX)(DX*2), Y7
-	VPSRLW         $0x02, Y7, Y7
-	VPAND          Y1, Y7, Y7
-	VPOR           Y7, Y5, Y5
-	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y4, Y5, Y7
-	VMOVDQU        96(CX), Y5
-	VPSRLW         $0x04, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VMOVDQU        160(CX), Y8
-	VPSRLW         $0x02, Y8, Y8
-	VPAND          Y1, Y8, Y8
-	VPOR           Y8, Y5, Y5
-	VPXOR          Y8, Y8, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y5, Y8
-	VPACKSSDW      Y8, Y7, Y7
-	VPMADDWD       Y2, Y7, Y7
-	VPHADDD        Y7, Y6, Y6
-	VMOVDQU        96(AX)(DX*4), Y5
-	VPSRLW         $0x04, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VMOVDQU        160(AX)(DX*4), Y7
-	VPSRLW         $0x02, Y7, Y7
-	VPAND          Y1, Y7, Y7
-	VPOR           Y7, Y5, Y5
-	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y4, Y5, Y7
-	VMOVDQU        96(CX)(DX*2), Y5
-	VPSRLW         $0x04, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VMOVDQU        160(CX)(DX*2), Y8
-	VPSRLW         $0x02, Y8, Y8
-	VPAND          Y1, Y8, Y8
-	VPOR           Y8, Y5, Y5
-	VPXOR          Y8, Y8, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y5, Y8
-	VPACKSSDW      Y8, Y7, Y7
-	VPMADDWD       Y2, Y7, Y7
-	VMOVDQU        96(AX)(BX*2), Y5
-	VPSRLW         $0x04, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VMOVDQU        160(AX)(BX*2), Y8
-	VPSRLW         $0x02, Y8, Y8
-	VPAND          Y1, Y8, Y8
-	VPOR           Y8, Y5, Y5
-	VPXOR          Y8, Y8, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y5, Y8
-	VMOVDQU        96(CX)(DX*4), Y5
-	VPSRLW         $0x04, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VMOVDQU        160(CX)(DX*4), Y9
-	VPSRLW         $0x02, Y9, Y9
-	VPAND          Y1, Y9, Y9
-	VPOR           Y9, Y5, Y5
-	VPXOR          Y9, Y9, Y9
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xcc // VPDPBUSD       Y4, Y5, Y9
-	VPACKSSDW      Y9, Y8, Y8
-	VPMADDWD       Y2, Y8, Y8
-	VPHADDD        Y8, Y7, Y7
-	VPERM2I128     $0x20, Y7, Y6, Y4
-	VPERM2I128     $0x31, Y7, Y6, Y5
-	VPBROADCASTD   496(DI), Y6
-	VPSLLD         $0x05, Y6, Y6
-	VPADDD         Y6, Y4, Y4
-	VPMULLD        480(SP), Y4, Y4
-	VPBROADCASTD   500(DI), Y6
-	VPSLLD         $0x05, Y6, Y6
-	VPADDD         Y6, Y5, Y5
-	VPMULLD        736(SP), Y5, Y5
-	VPADDD         Y5, Y4, Y4
-	VCVTDQ2PS      Y4, Y4
-	VBROADCASTSS   480(DI), Y5
-	VMULPS         224(SP), Y5, Y5
-	VFMADD231PS    Y4, Y5, Y3
+	VPBROADCASTD   368(DI), Y4
+	VPSLLD         $0x05, Y4, Y4
+	VPADDD         Y4, Y6, Y6
+	VPMULLD        416(SP), Y6, Y6
+	VPBROADCASTD   372(DI), Y4
+	VPSLLD         $0x05, Y4, Y4
+	VPADDD         Y4, Y7, Y7
+	VPMULLD        672(SP), Y7, Y7
+	VPADDD         Y7, Y6, Y6
+	VCVTDQ2PS      Y6, Y6
+	VBROADCASTSS   352(DI), Y4
+	VMULPS         160(SP), Y4, Y4
+	VFMADD231PS    Y6, Y4, Y3
+	VPBROADCASTD   432(DI), Y4
+	VPSLLD         $0x05, Y4, Y4
+	VPADDD         Y4, Y8, Y8
+	VPMULLD        448(SP), Y8, Y8
+	VPBROADCASTD   436(DI), Y4
+	VPSLLD         $0x05, Y4, Y4
+	VPADDD         Y4, Y9, Y9
+	VPMULLD        704(SP), Y9, Y9
+	VPADDD         Y9, Y8, Y8
+	VCVTDQ2PS      Y8, Y8
+	VBROADCASTSS   416(DI), Y4
+	VMULPS         192(SP), Y4, Y4
+	VFMADD231PS    Y8, Y4, Y3
+	VPBROADCASTD   496(DI), Y4
+	VPSLLD         $0x05, Y4, Y4
+	VPADDD         Y4, Y10, Y10
+	VPMULLD        480(SP), Y10, Y10
+	VPBROADCASTD   500(DI), Y4
+	VPSLLD         $0x05, Y4, Y4
+	VPADDD         Y4, Y11, Y11
+	VPMULLD        736(SP), Y11, Y11
+	VPADDD         Y11, Y10, Y10
+	VCVTDQ2PS      Y10, Y10
+	VBROADCASTSS   480(DI), Y4
+	VMULPS         224(SP), Y4, Y4
+	VFMADD231PS    Y10, Y4, Y3
 	ADDQ           $+210, AX
 	ADDQ           $+210, CX
 	ADDQ           $+512, DI

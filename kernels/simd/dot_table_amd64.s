@@ -316,26 +316,26 @@ block6:
 	VPBROADCASTD   (CX)(DX*4), Y5
 	VPBLENDD       $0x80, Y5, Y4, Y4
 	VPAND          lowByte<>+0(SB), Y4, Y4
-	VMOVDQU        dwordOne<>+0(SB), Y5
-	VMOVDQU        halfOfMinNormal<>+0(SB), Y6
-	VPSLLVD        Y4, Y6, Y6
-	VPSUBD         Y5, Y4, Y7
-	VPSLLD         $0x17, Y7, Y7
-	VPCMPGTD       Y5, Y4, Y4
-	VBLENDVPS      Y4, Y7, Y6, Y7
+	VMOVDQU        halfOfMinNormal<>+0(SB), Y5
+	VMOVDQU        dwordOne<>+0(SB), Y7
+	VPSLLVD        Y4, Y5, Y5
+	VPSUBD         Y7, Y4, Y6
+	VPSLLD         $0x17, Y6, Y6
+	VPCMPGTD       Y7, Y4, Y4
+	VBLENDVPS      Y4, Y6, Y5, Y6
 	VBROADCASTI128 (DI), Y4
 	VBROADCASTI128 16(DI), Y5
-	VBROADCASTI128 1(AX), Y6
-	VINSERTI128    $0x01, 1(AX)(DX*4), Y6, Y6
-	VPSRLW         $0x04, Y6, Y8
-	VPAND          Y0, Y6, Y6
+	VBROADCASTI128 1(AX), Y7
+	VINSERTI128    $0x01, 1(AX)(DX*4), Y7, Y7
+	VPSRLW         $0x04, Y7, Y8
+	VPAND          Y0, Y7, Y7
 	VPAND          Y0, Y8, Y8
-	VPSHUFB        Y6, Y1, Y6
+	VPSHUFB        Y7, Y1, Y7
 	VPSHUFB        Y8, Y1, Y8
-	VPMADDUBSW     Y4, Y6, Y6
+	VPMADDUBSW     Y4, Y7, Y7
 	VPMADDUBSW     Y5, Y8, Y8
-	VPADDW         Y8, Y6, Y6
-	VPMADDWD       Y2, Y6, Y6
+	VPADDW         Y8, Y7, Y7
+	VPMADDWD       Y2, Y7, Y7
 	VBROADCASTI128 1(AX)(DX*1), Y8
 	VINSERTI128    $0x01, 1(CX)(DX*2), Y8, Y8
 	VPSRLW         $0x04, Y8, Y9
@@ -347,8 +347,8 @@ block6:
 	VPMADDUBSW     Y5, Y9, Y9
 	VPADDW         Y9, Y8, Y8
 	VPMADDWD       Y2, Y8, Y8
-	VPACKSSDW      Y8, Y6, Y6
-	VPMADDWD       Y2, Y6, Y6
+	VPACKSSDW      Y8, Y7, Y7
+	VPMADDWD       Y2, Y7, Y7
 	VBROADCASTI128 1(AX)(DX*2), Y8
 	VINSERTI128    $0x01, 1(AX)(BX*2), Y8, Y8
 	VPSRLW         $0x04, Y8, Y9
@@ -373,14 +373,14 @@ block6:
 	VPMADDWD       Y2, Y9, Y9
 	VPACKSSDW      Y9, Y8, Y8
 	VPMADDWD       Y2, Y8, Y8
-	VPHADDD        Y8, Y6, Y6
+	VPHADDD        Y8, Y7, Y7
 	VPBROADCASTD   40(DI), Y4
 	VPSLLD         $0x04, Y4, Y4
-	VPADDD         Y4, Y6, Y6
-	VCVTDQ2PS      Y6, Y6
+	VPADDD         Y4, Y7, Y7
+	VCVTDQ2PS      Y7, Y7
 	VBROADCASTSS   32(DI), Y4
-	VMULPS         Y7, Y4, Y4
-	VFMADD231PS    Y6, Y4, Y3
+	VMULPS         Y6, Y4, Y4
+	VFMADD231PS    Y7, Y4, Y3
 	ADDQ           $+17, AX
 	ADDQ           $+17, CX
 	ADDQ           $+64, DI
@@ -406,17 +406,17 @@ DATA lowByte<>+16(SB)/8, $0x000000ff000000ff
 DATA lowByte<>+24(SB)/8, $0x000000ff000000ff
 GLOBL lowByte<>(SB), RODATA|NOPTR, $32
 
-DATA dwordOne<>+0(SB)/8, $0x0000000100000001
-DATA dwordOne<>+8(SB)/8, $0x0000000100000001
-DATA dwordOne<>+16(SB)/8, $0x0000000100000001
-DATA dwordOne<>+24(SB)/8, $0x0000000100000001
-GLOBL dwordOne<>(SB), RODATA|NOPTR, $32
-
 DATA halfOfMinNormal<>+0(SB)/8, $0x0020000000200000
 DATA halfOfMinNormal<>+8(SB)/8, $0x0020000000200000
 DATA halfOfMinNormal<>+16(SB)/8, $0x0020000000200000
 DATA halfOfMinNormal<>+24(SB)/8, $0x0020000000200000
 GLOBL halfOfMinNormal<>(SB), RODATA|NOPTR, $32
+
+DATA dwordOne<>+0(SB)/8, $0x0000000100000001
+DATA dwordOne<>+8(SB)/8, $0x0000000100000001
+DATA dwordOne<>+16(SB)/8, $0x0000000100000001
+DATA dwordOne<>+24(SB)/8, $0x0000000100000001
+GLOBL dwordOne<>(SB), RODATA|NOPTR, $32
 
 // func dotMXFP4VNNI(out *float32, w *byte, rowBytes int, groups int, a *byte, n int)
 // Requires: AVX, AVX2, AVX512VL, AVX512VNNI, CMOV, FMA3, MMX+
@@ -461,56 +461,56 @@ block8:
 	VPBROADCASTD   (CX)(DX*4), Y5
 	VPBLENDD       $0x80, Y5, Y4, Y4
 	VPAND          lowByte<>+0(SB), Y4, Y4
-	VMOVDQU        dwordOne<>+0(SB), Y5
-	VMOVDQU        halfOfMinNormal<>+0(SB), Y6
-	VPSLLVD        Y4, Y6, Y6
-	VPSUBD         Y5, Y4, Y7
-	VPSLLD         $0x17, Y7, Y7
-	VPCMPGTD       Y5, Y4, Y4
-	VBLENDVPS      Y4, Y7, Y6, Y7
+	VMOVDQU        halfOfMinNormal<>+0(SB), Y5
+	VMOVDQU        dwordOne<>+0(SB), Y7
+	VPSLLVD        Y4, Y5, Y5
+	VPSUBD         Y7, Y4, Y6
+	VPSLLD         $0x17, Y6, Y6
+	VPCMPGTD       Y7, Y4, Y4
+	VBLENDVPS      Y4, Y6, Y5, Y6
 	VBROADCASTI128 (DI), Y4
 	VBROADCASTI128 16(DI), Y5
-	VBROADCASTI128 1(AX), Y6
-	VINSERTI128    $0x01, 1(AX)(DX*4), Y6, Y6
-	VPSRLW         $0x04, Y6, Y8
-	VPAND          Y0, Y6, Y6
+	VBROADCASTI128 1(AX), Y7
+	VINSERTI128    $0x01, 1(AX)(DX*4), Y7, Y7
+	VPSRLW         $0x04, Y7, Y8
+	VPAND          Y0, Y7, Y7
 	VPAND          Y0, Y8, Y8
-	VPSHUFB        Y6, Y1, Y6
+	VPSHUFB        Y7, Y1, Y7
 	VPSHUFB        Y8, Y1, Y8
 	VPXOR          Y9, Y9, Y9
-	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xcc // VPDPBUSD       Y4, Y6, Y9
+	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xcc // VPDPBUSD       Y4, Y7, Y9
 	BYTE $0xc4; BYTE $0x62; BYTE $0x3d; BYTE $0x50; BYTE $0xcd // VPDPBUSD       Y5, Y8, Y9
-	VBROADCASTI128 1(AX)(DX*1), Y6
-	VINSERTI128    $0x01, 1(CX)(DX*2), Y6, Y6
-	VPSRLW         $0x04, Y6, Y8
-	VPAND          Y0, Y6, Y6
+	VBROADCASTI128 1(AX)(DX*1), Y7
+	VINSERTI128    $0x01, 1(CX)(DX*2), Y7, Y7
+	VPSRLW         $0x04, Y7, Y8
+	VPAND          Y0, Y7, Y7
 	VPAND          Y0, Y8, Y8
-	VPSHUFB        Y6, Y1, Y6
+	VPSHUFB        Y7, Y1, Y7
 	VPSHUFB        Y8, Y1, Y8
 	VPXOR          Y10, Y10, Y10
-	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xd4 // VPDPBUSD       Y4, Y6, Y10
+	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xd4 // VPDPBUSD       Y4, Y7, Y10
 	BYTE $0xc4; BYTE $0x62; BYTE $0x3d; BYTE $0x50; BYTE $0xd5 // VPDPBUSD       Y5, Y8, Y10
 	VPACKSSDW      Y10, Y9, Y9
 	VPMADDWD       Y2, Y9, Y9
-	VBROADCASTI128 1(AX)(DX*2), Y6
-	VINSERTI128    $0x01, 1(AX)(BX*2), Y6, Y6
-	VPSRLW         $0x04, Y6, Y8
-	VPAND          Y0, Y6, Y6
+	VBROADCASTI128 1(AX)(DX*2), Y7
+	VINSERTI128    $0x01, 1(AX)(BX*2), Y7, Y7
+	VPSRLW         $0x04, Y7, Y8
+	VPAND          Y0, Y7, Y7
 	VPAND          Y0, Y8, Y8
-	VPSHUFB        Y6, Y1, Y6
+	VPSHUFB        Y7, Y1, Y7
 	VPSHUFB        Y8, Y1, Y8
 	VPXOR          Y10, Y10, Y10
-	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xd4 // VPDPBUSD       Y4, Y6, Y10
+	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xd4 // VPDPBUSD       Y4, Y7, Y10
 	BYTE $0xc4; BYTE $0x62; BYTE $0x3d; BYTE $0x50; BYTE $0xd5 // VPDPBUSD       Y5, Y8, Y10
-	VBROADCASTI128 1(CX), Y6
-	VINSERTI128    $0x01, 1(CX)(DX*4), Y6, Y6
-	VPSRLW         $0x04, Y6, Y8
-	VPAND          Y0, Y6, Y6
+	VBROADCASTI128 1(CX), Y7
+	VINSERTI128    $0x01, 1(CX)(DX*4), Y7, Y7
+	VPSRLW         $0x04, Y7, Y8
+	VPAND          Y0, Y7, Y7
 	VPAND          Y0, Y8, Y8
-	VPSHUFB        Y6, Y1, Y6
+	VPSHUFB        Y7, Y1, Y7
 	VPSHUFB        Y8, Y1, Y8
 	VPXOR          Y11, Y11, Y11
-	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xdc // VPDPBUSD       Y4, Y6, Y11
+	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xdc // VPDPBUSD       Y4, Y7, Y11
 	BYTE $0xc4; BYTE $0x62; BYTE $0x3d; BYTE $0x50; BYTE $0xdd // VPDPBUSD       Y5, Y8, Y11
 	VPACKSSDW      Y11, Y10, Y10
 	VPMADDWD       Y2, Y10, Y10
@@ -520,7 +520,7 @@ block8:
 	VPADDD         Y4, Y9, Y9
 	VCVTDQ2PS      Y9, Y9
 	VBROADCASTSS   32(DI), Y4
-	VMULPS         Y7, Y4, Y4
+	VMULPS         Y6, Y4, Y4
 	VFMADD231PS    Y9, Y4, Y3
 	ADDQ           $+17, AX
 	ADDQ           $+17, CX

@@ -801,10 +801,11 @@ block2:
 	VPBLENDW       $0xaa, Y8, Y6, Y8
 	VMOVDQU        Y8, 576(SI)
 	VPSLLD         $0x10, Y7, Y8
-	VPBLENDW       $0xaa, Y8, Y7, Y7
-	VMOVDQU        Y7, 640(SI)
-	VPBLENDW       $0xaa, Y8, Y6, Y8
-	VMOVDQU        Y8, 704(SI)
+	VPBLENDW       $0xaa, Y8, Y7, Y8
+	VMOVDQU        Y8, 640(SI)
+	VPSLLD         $0x10, Y7, Y7
+	VPBLENDW       $0xaa, Y7, Y6, Y7
+	VMOVDQU        Y7, 704(SI)
 	VPSLLD         $0x08, Y2, Y6
 	VPSRAD         $0x18, Y6, Y6
 	VPSRAD         $0x18, Y2, Y2
@@ -812,10 +813,11 @@ block2:
 	VPBLENDW       $0xaa, Y7, Y6, Y7
 	VMOVDQU        Y7, 1344(SI)
 	VPSLLD         $0x10, Y2, Y7
-	VPBLENDW       $0xaa, Y7, Y2, Y2
-	VMOVDQU        Y2, 1408(SI)
-	VPBLENDW       $0xaa, Y7, Y6, Y7
-	VMOVDQU        Y7, 1472(SI)
+	VPBLENDW       $0xaa, Y7, Y2, Y7
+	VMOVDQU        Y7, 1408(SI)
+	VPSLLD         $0x10, Y2, Y2
+	VPBLENDW       $0xaa, Y2, Y6, Y2
+	VMOVDQU        Y2, 1472(SI)
 	VPAND          nibbleMask<>+0(SB), Y3, Y2
 	VPSLLD         $0x02, Y5, Y6
 	VPAND          bits45<>+0(SB), Y6, Y6
@@ -829,10 +831,11 @@ block2:
 	VPBLENDW       $0xaa, Y8, Y6, Y8
 	VMOVDQU        Y8, 2112(SI)
 	VPSLLD         $0x10, Y7, Y8
-	VPBLENDW       $0xaa, Y8, Y7, Y7
-	VMOVDQU        Y7, 2176(SI)
-	VPBLENDW       $0xaa, Y8, Y6, Y8
-	VMOVDQU        Y8, 2240(SI)
+	VPBLENDW       $0xaa, Y8, Y7, Y8
+	VMOVDQU        Y8, 2176(SI)
+	VPSLLD         $0x10, Y7, Y7
+	VPBLENDW       $0xaa, Y7, Y6, Y7
+	VMOVDQU        Y7, 2240(SI)
 	VPSLLD         $0x08, Y2, Y6
 	VPSRAD         $0x18, Y6, Y6
 	VPSRAD         $0x18, Y2, Y2
@@ -840,10 +843,11 @@ block2:
 	VPBLENDW       $0xaa, Y7, Y6, Y7
 	VMOVDQU        Y7, 2880(SI)
 	VPSLLD         $0x10, Y2, Y7
-	VPBLENDW       $0xaa, Y7, Y2, Y2
-	VMOVDQU        Y2, 2944(SI)
-	VPBLENDW       $0xaa, Y7, Y6, Y7
-	VMOVDQU        Y7, 3008(SI)
+	VPBLENDW       $0xaa, Y7, Y2, Y7
+	VMOVDQU        Y7, 2944(SI)
+	VPSLLD         $0x10, Y2, Y2
+	VPBLENDW       $0xaa, Y2, Y6, Y2
+	VMOVDQU        Y2, 3008(SI)
 	VPSRLD         $0x04, Y4, Y2
 	VPAND          nibbleMask<>+0(SB), Y2, Y2
 	VPSLLD         $0x00, Y5, Y4
@@ -858,10 +862,11 @@ block2:
 	VPBLENDW       $0xaa, Y7, Y4, Y7
 	VMOVDQU        Y7, 3648(SI)
 	VPSLLD         $0x10, Y6, Y7
-	VPBLENDW       $0xaa, Y7, Y6, Y6
-	VMOVDQU        Y6, 3712(SI)
-	VPBLENDW       $0xaa, Y7, Y4, Y7
-	VMOVDQU        Y7, 3776(SI)
+	VPBLENDW       $0xaa, Y7, Y6, Y7
+	VMOVDQU        Y7, 3712(SI)
+	VPSLLD         $0x10, Y6, Y6
+	VPBLENDW       $0xaa, Y6, Y4, Y6
+	VMOVDQU        Y6, 3776(SI)
 	VPSLLD         $0x08, Y2, Y4
 	VPSRAD         $0x18, Y4, Y4
 	VPSRAD         $0x18, Y2, Y2
@@ -869,10 +874,11 @@ block2:
 	VPBLENDW       $0xaa, Y6, Y4, Y6
 	VMOVDQU        Y6, 4416(SI)
 	VPSLLD         $0x10, Y2, Y6
-	VPBLENDW       $0xaa, Y6, Y2, Y2
-	VMOVDQU        Y2, 4480(SI)
-	VPBLENDW       $0xaa, Y6, Y4, Y6
-	VMOVDQU        Y6, 4544(SI)
+	VPBLENDW       $0xaa, Y6, Y2, Y6
+	VMOVDQU        Y6, 4480(SI)
+	VPSLLD         $0x10, Y2, Y2
+	VPBLENDW       $0xaa, Y2, Y4, Y2
+	VMOVDQU        Y2, 4544(SI)
 	VPSRLD         $0x04, Y3, Y2
 	VPAND          nibbleMask<>+0(SB), Y2, Y2
 	VPSRLD         $0x02, Y5, Y3
@@ -887,10 +893,11 @@ block2:
 	VPBLENDW       $0xaa, Y5, Y3, Y5
 	VMOVDQU        Y5, 5184(SI)
 	VPSLLD         $0x10, Y4, Y5
-	VPBLENDW       $0xaa, Y5, Y4, Y4
-	VMOVDQU        Y4, 5248(SI)
-	VPBLENDW       $0xaa, Y5, Y3, Y5
-	VMOVDQU        Y5, 5312(SI)
+	VPBLENDW       $0xaa, Y5, Y4, Y5
+	VMOVDQU        Y5, 5248(SI)
+	VPSLLD         $0x10, Y4, Y4
+	VPBLENDW       $0xaa, Y4, Y3, Y4
+	VMOVDQU        Y4, 5312(SI)
 	VPSLLD         $0x08, Y2, Y3
 	VPSRAD         $0x18, Y3, Y3
 	VPSRAD         $0x18, Y2, Y2
@@ -898,10 +905,11 @@ block2:
 	VPBLENDW       $0xaa, Y4, Y3, Y4
 	VMOVDQU        Y4, 5952(SI)
 	VPSLLD         $0x10, Y2, Y4
-	VPBLENDW       $0xaa, Y4, Y2, Y2
-	VMOVDQU        Y2, 6016(SI)
-	VPBLENDW       $0xaa, Y4, Y3, Y4
-	VMOVDQU        Y4, 6080(SI)
+	VPBLENDW       $0xaa, Y4, Y2, Y4
+	VMOVDQU        Y4, 6016(SI)
+	VPSLLD         $0x10, Y2, Y2
+	VPBLENDW       $0xaa, Y2, Y3, Y2
+	VMOVDQU        Y2, 6080(SI)
 	VPAND          32(AX), Y0, Y2
 	VMOVDQU        (AX), Y3
 	VPSLLW         $0x02, Y3, Y3
@@ -2945,10 +2953,11 @@ block5:
 	VPBLENDW       $0xaa, Y8, Y4, Y8
 	VMOVDQU        Y8, 576(SI)
 	VPSLLD         $0x10, Y7, Y8
-	VPBLENDW       $0xaa, Y8, Y7, Y7
-	VMOVDQU        Y7, 640(SI)
-	VPBLENDW       $0xaa, Y8, Y4, Y8
-	VMOVDQU        Y8, 704(SI)
+	VPBLENDW       $0xaa, Y8, Y7, Y8
+	VMOVDQU        Y8, 640(SI)
+	VPSLLD         $0x10, Y7, Y7
+	VPBLENDW       $0xaa, Y7, Y4, Y7
+	VMOVDQU        Y7, 704(SI)
 	VPSLLD         $0x08, Y5, Y4
 	VPSRAD         $0x18, Y4, Y4
 	VPSRAD         $0x18, Y5, Y5
@@ -2956,10 +2965,11 @@ block5:
 	VPBLENDW       $0xaa, Y7, Y4, Y7
 	VMOVDQU        Y7, 1344(SI)
 	VPSLLD         $0x10, Y5, Y7
-	VPBLENDW       $0xaa, Y7, Y5, Y5
-	VMOVDQU        Y5, 1408(SI)
-	VPBLENDW       $0xaa, Y7, Y4, Y7
-	VMOVDQU        Y7, 1472(SI)
+	VPBLENDW       $0xaa, Y7, Y5, Y7
+	VMOVDQU        Y7, 1408(SI)
+	VPSLLD         $0x10, Y5, Y5
+	VPBLENDW       $0xaa, Y5, Y4, Y5
+	VMOVDQU        Y5, 1472(SI)
 	VPSLLD         $0x18, Y3, Y4
 	VPSRAD         $0x18, Y4, Y4
 	VPSLLD         $0x10, Y3, Y5
@@ -2968,10 +2978,11 @@ block5:
 	VPBLENDW       $0xaa, Y7, Y4, Y7
 	VMOVDQU        Y7, 2112(SI)
 	VPSLLD         $0x10, Y5, Y7
-	VPBLENDW       $0xaa, Y7, Y5, Y5
-	VMOVDQU        Y5, 2176(SI)
-	VPBLENDW       $0xaa, Y7, Y4, Y7
-	VMOVDQU        Y7, 2240(SI)
+	VPBLENDW       $0xaa, Y7, Y5, Y7
+	VMOVDQU        Y7, 2176(SI)
+	VPSLLD         $0x10, Y5, Y5
+	VPBLENDW       $0xaa, Y5, Y4, Y5
+	VMOVDQU        Y5, 2240(SI)
 	VPSLLD         $0x08, Y3, Y4
 	VPSRAD         $0x18, Y4, Y4
 	VPSRAD         $0x18, Y3, Y3
@@ -2979,10 +2990,11 @@ block5:
 	VPBLENDW       $0xaa, Y5, Y4, Y5
 	VMOVDQU        Y5, 2880(SI)
 	VPSLLD         $0x10, Y3, Y5
-	VPBLENDW       $0xaa, Y5, Y3, Y3
-	VMOVDQU        Y3, 2944(SI)
-	VPBLENDW       $0xaa, Y5, Y4, Y5
-	VMOVDQU        Y5, 3008(SI)
+	VPBLENDW       $0xaa, Y5, Y3, Y5
+	VMOVDQU        Y5, 2944(SI)
+	VPSLLD         $0x10, Y3, Y3
+	VPBLENDW       $0xaa, Y3, Y4, Y3
+	VMOVDQU        Y3, 3008(SI)
 	VPSLLD         $0x18, Y6, Y3
 	VPSRAD         $0x18, Y3, Y3
 	VPSLLD         $0x10, Y6, Y4
@@ -2991,10 +3003,11 @@ block5:
 	VPBLENDW       $0xaa, Y5, Y3, Y5
 	VMOVDQU        Y5, 3648(SI)
 	VPSLLD         $0x10, Y4, Y5
-	VPBLENDW       $0xaa, Y5, Y4, Y4
-	VMOVDQU        Y4, 3712(SI)
-	VPBLENDW       $0xaa, Y5, Y3, Y5
-	VMOVDQU        Y5, 3776(SI)
+	VPBLENDW       $0xaa, Y5, Y4, Y5
+	VMOVDQU        Y5, 3712(SI)
+	VPSLLD         $0x10, Y4, Y4
+	VPBLENDW       $0xaa, Y4, Y3, Y4
+	VMOVDQU        Y4, 3776(SI)
 	VPSLLD         $0x08, Y6, Y3
 	VPSRAD         $0x18, Y3, Y3
 	VPSRAD         $0x18, Y6, Y4
@@ -3002,10 +3015,11 @@ block5:
 	VPBLENDW       $0xaa, Y5, Y3, Y5
 	VMOVDQU        Y5, 4416(SI)
 	VPSLLD         $0x10, Y4, Y5
-	VPBLENDW       $0xaa, Y5, Y4, Y4
-	VMOVDQU        Y4, 4480(SI)
-	VPBLENDW       $0xaa, Y5, Y3, Y5
-	VMOVDQU        Y5, 4544(SI)
+	VPBLENDW       $0xaa, Y5, Y4, Y5
+	VMOVDQU        Y5, 4480(SI)
+	VPSLLD         $0x10, Y4, Y4
+	VPBLENDW       $0xaa, Y4, Y3, Y4
+	VMOVDQU        Y4, 4544(SI)
 	VPSLLD         $0x18, Y2, Y3
 	VPSRAD         $0x18, Y3, Y3
 	VPSLLD         $0x10, Y2, Y4
@@ -3014,10 +3028,11 @@ block5:
 	VPBLENDW       $0xaa, Y5, Y3, Y5
 	VMOVDQU        Y5, 5184(SI)
 	VPSLLD         $0x10, Y4, Y5
-	VPBLENDW       $0xaa, Y5, Y4, Y4
-	VMOVDQU        Y4, 5248(SI)
-	VPBLENDW       $0xaa, Y5, Y3, Y5
-	VMOVDQU        Y5, 5312(SI)
+	VPBLENDW       $0xaa, Y5, Y4, Y5
+	VMOVDQU        Y5, 5248(SI)
+	VPSLLD         $0x10, Y4, Y4
+	VPBLENDW       $0xaa, Y4, Y3, Y4
+	VMOVDQU        Y4, 5312(SI)
 	VPSLLD         $0x08, Y2, Y3
 	VPSRAD         $0x18, Y3, Y3
 	VPSRAD         $0x18, Y2, Y2
@@ -3025,10 +3040,11 @@ block5:
 	VPBLENDW       $0xaa, Y4, Y3, Y4
 	VMOVDQU        Y4, 5952(SI)
 	VPSLLD         $0x10, Y2, Y4
-	VPBLENDW       $0xaa, Y4, Y2, Y2
-	VMOVDQU        Y2, 6016(SI)
-	VPBLENDW       $0xaa, Y4, Y3, Y4
-	VMOVDQU        Y4, 6080(SI)
+	VPBLENDW       $0xaa, Y4, Y2, Y4
+	VMOVDQU        Y4, 6016(SI)
+	VPSLLD         $0x10, Y2, Y2
+	VPBLENDW       $0xaa, Y2, Y3, Y2
+	VMOVDQU        Y2, 6080(SI)
 	VPAND          (AX), Y0, Y2
 	VMOVDQU        128(AX), Y3
 	VPSLLW         $0x04, Y3, Y3

@@ -242,14 +242,14 @@ block3:
 	VPBROADCASTD   (CX)(DX*4), Y3
 	VPBLENDD       $0x80, Y3, Y2, Y2
 	VPAND          lowByte<>+0(SB), Y2, Y2
-	VMOVDQU        dwordOne<>+0(SB), Y3
-	VMOVDQU        halfOfMinNormal<>+0(SB), Y4
-	VPSLLVD        Y2, Y4, Y4
-	VPSUBD         Y3, Y2, Y5
-	VPSLLD         $0x17, Y5, Y5
-	VPCMPGTD       Y3, Y2, Y2
-	VBLENDVPS      Y2, Y5, Y4, Y5
-	VMOVUPS        Y5, 512(SI)
+	VMOVDQU        halfOfMinNormal<>+0(SB), Y3
+	VMOVDQU        dwordOne<>+0(SB), Y5
+	VPSLLVD        Y2, Y3, Y3
+	VPSUBD         Y5, Y2, Y4
+	VPSLLD         $0x17, Y4, Y4
+	VPCMPGTD       Y5, Y2, Y2
+	VBLENDVPS      Y2, Y4, Y3, Y4
+	VMOVUPS        Y4, 512(SI)
 	VBROADCASTI128 1(AX), Y2
 	VINSERTI128    $0x01, 1(AX)(DX*4), Y2, Y2
 	VPSRLW         $0x04, Y2, Y3
@@ -322,17 +322,17 @@ DATA lowByte<>+16(SB)/8, $0x000000ff000000ff
 DATA lowByte<>+24(SB)/8, $0x000000ff000000ff
 GLOBL lowByte<>(SB), RODATA|NOPTR, $32
 
-DATA dwordOne<>+0(SB)/8, $0x0000000100000001
-DATA dwordOne<>+8(SB)/8, $0x0000000100000001
-DATA dwordOne<>+16(SB)/8, $0x0000000100000001
-DATA dwordOne<>+24(SB)/8, $0x0000000100000001
-GLOBL dwordOne<>(SB), RODATA|NOPTR, $32
-
 DATA halfOfMinNormal<>+0(SB)/8, $0x0020000000200000
 DATA halfOfMinNormal<>+8(SB)/8, $0x0020000000200000
 DATA halfOfMinNormal<>+16(SB)/8, $0x0020000000200000
 DATA halfOfMinNormal<>+24(SB)/8, $0x0020000000200000
 GLOBL halfOfMinNormal<>(SB), RODATA|NOPTR, $32
+
+DATA dwordOne<>+0(SB)/8, $0x0000000100000001
+DATA dwordOne<>+8(SB)/8, $0x0000000100000001
+DATA dwordOne<>+16(SB)/8, $0x0000000100000001
+DATA dwordOne<>+24(SB)/8, $0x0000000100000001
+GLOBL dwordOne<>(SB), RODATA|NOPTR, $32
 
 // func packIQ4_XSAVX2(dst *byte, w *byte, rowBytes int, n int)
 // Requires: AVX, AVX2, F16C

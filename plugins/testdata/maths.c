@@ -3,8 +3,6 @@
 #include "random.h"
 #include "table.h"
 
-sampler_state sampler; // table.c refers to it
-
 static uint32_t words[6]; // philox: key, counter
 static float values[4096], weights[4096];
 

@@ -2,7 +2,7 @@
 //! below, which follow Python. No template can name these filters, for their names are no identifiers.
 
 use crate::generator::Generator;
-use crate::{numbers, python};
+use crate::{numbers, python, slices};
 use minijinja::machinery::{CodeGenerator, Instruction, Instructions};
 use minijinja::value::{Tuple, Value, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, State};
@@ -13,12 +13,14 @@ const IN: &str = "..in..";
 const CONCAT: &str = "~";
 const ADD: &str = "+";
 const PERCENT: &str = "%";
+const SLICE: &str = "[:]";
+const REPEATED: &str = "*..";
 const GENERATOR: &str = "yield..";
 const ORDER: [&str; 4] = ["<", "<=", ">", ">="];
 
 /// The filters that are generators in Python.
-const GENERATORS: [&str; 9] =
-    ["map", "select", "reject", "selectattr", "rejectattr", "batch", "slice", "unique", "items"];
+const GENERATORS: [&str; 10] =
+    ["map", "select", "reject", "selectattr", "rejectattr", "batch", "slice", "unique", "items", "reverse"];
 
 /// No cache slot for the filter.
 const NO_SLOT: u8 = !0;
@@ -30,7 +32,9 @@ pub fn install(env: &mut Environment) {
     env.add_filter(CONCAT, |a: &Value, b: &Value| Ok::<_, Error>(python::to_str(a)? + &python::to_str(b)?));
     env.add_filter(ADD, add);
     env.add_filter(PERCENT, numbers::percent);
-    env.add_filter(GENERATOR, Generator::over);
+    env.add_filter(SLICE, slices::slice);
+    env.add_filter(REPEATED, repeated);
+    env.add_filter(GENERATOR, generator);
     env.add_filter("<", |a: &Value, b: &Value| order(a, b).map(|o| o == Some(Ordering::Less)));
     env.add_filter("<=", |a: &Value, b: &Value| order(a, b).map(|o| o.is_some_and(Ordering::is_le)));
     env.add_filter(">", |a: &Value, b: &Value| order(a, b).map(|o| o == Some(Ordering::Greater)));
@@ -42,12 +46,13 @@ pub fn finish(code: CodeGenerator<'static>, name: &'static str, source: &'static
     let (old, _) = code.finish();
     let length = (0..).take_while(|at| old.get(*at).is_some()).count() as u32;
 
-    // Every loop gets one instruction in front, and every generator one behind; a jump to a loop goes to the former.
+    // Every loop gets one instruction in front, and every generator and product one behind; a jump to a loop goes to
+    // the former.
     let mut moved = Vec::with_capacity(length as usize + 1);
     let mut inserted = 0;
     for at in 0..length {
         moved.push(at + inserted);
-        inserted += u32::from(old.get(at).is_some_and(|i| matches!(i, Instruction::PushLoop(_)) || generates(i)));
+        inserted += u32::from(old.get(at).is_some_and(|i| matches!(i, Instruction::PushLoop(_) | Instruction::Mul) || generates(i)));
     }
     moved.push(length + inserted);
     let to = |target: u32| moved.get(target as usize).copied().unwrap_or(target);
@@ -66,6 +71,12 @@ pub fn finish(code: CodeGenerator<'static>, name: &'static str, source: &'static
                 new.add_with_line(instruction.clone(), line);
                 Instruction::ApplyFilter(GENERATOR, Some(1), NO_SLOT)
             }
+            Instruction::Mul => {
+                new.add_with_line(Instruction::Mul, line);
+                Instruction::ApplyFilter(REPEATED, Some(1), NO_SLOT)
+            }
+            Instruction::LoadConst(value) => Instruction::LoadConst(constant(value)),
+            Instruction::Slice => Instruction::ApplyFilter(SLICE, Some(4), NO_SLOT),
             Instruction::In => operator(IN),
             Instruction::StringConcat => operator(CONCAT),
             Instruction::Add => operator(ADD),
@@ -101,6 +112,32 @@ fn iterable(value: &Value) -> Result<Value, Error> {
         return Err(failure("None is not iterable".into()));
     }
     Ok(value.clone())
+}
+
+/// What a filter that is a generator in Python gives. Only `reverse` gives a text, of a text.
+fn generator(value: &Value) -> Result<Value, Error> {
+    if value.as_str().is_some() {
+        return Ok(value.clone());
+    }
+    Generator::over(value)
+}
+
+/// A product. A list that is repeated is a list again, where minijinja makes something to run through.
+fn repeated(state: &State, value: &Value) -> Result<Value, Error> {
+    if value.kind() != ValueKind::Iterable {
+        return Ok(value.clone());
+    }
+    let items = value.try_iter()?.checked().collect::<Result<Vec<Value>, Error>>()?;
+    state.consume_fuel(items.len() as u64)?;
+    Ok(Value::from(items))
+}
+
+/// A constant that the compiler worked out. One that is a repeated list of sensible length becomes a list, as above.
+fn constant(value: &Value) -> Value {
+    match value.len() {
+        Some(0..=10_000) if value.kind() == ValueKind::Iterable => value.try_iter().map_or(value.clone(), Iterator::collect),
+        _ => value.clone(),
+    }
 }
 
 fn contains(state: &mut State, needle: &Value, container: &Value) -> Result<bool, Error> {
