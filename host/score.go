@@ -27,6 +27,12 @@ const scoreRows = 64
 func (e *Engine) score(ctx context.Context, tokens []uint32, from int, f func(int, []float32) error) error {
 	t := e.kv.newTables()
 	defer e.kv.truncate(t, 0)
+	e.nextSeq++
+	seqs := []uint64{e.nextSeq}
+	if err := e.routing.start(ctx, seqs[0]); err != nil {
+		return err
+	}
+	defer e.routing.end(context.WithoutCancel(ctx), seqs[0])
 	var b kernels.Batch
 	for t.n < len(tokens) {
 		if err := ctx.Err(); err != nil {
@@ -40,7 +46,10 @@ func (e *Engine) score(ctx context.Context, tokens []uint32, from int, f func(in
 		for i := range n {
 			b.Rows = append(b.Rows, kernels.Row{Pos: int32(t.n + i), Token: int32(tokens[t.n+i]), Want: t.n+i >= from})
 		}
-		out, err := e.runner.Step(&b)
+		out, err := e.compute(&b, seqs)
+		if err == nil {
+			err = e.routing.failed[0]
+		}
 		if err != nil {
 			return err
 		}
@@ -61,8 +70,13 @@ func (e *Engine) score(ctx context.Context, tokens []uint32, from int, f func(in
 func (e *Engine) Bench(depth int, run func(b *Bench) error) error {
 	var err error
 	if closed := e.exclusive(func() {
-		b := &Bench{e: e, tables: e.kv.newTables()}
+		e.nextSeq++
+		b := &Bench{e: e, tables: e.kv.newTables(), seqs: [1]uint64{e.nextSeq}}
 		defer e.kv.truncate(b.tables, 0)
+		if err = e.routing.start(context.Background(), e.nextSeq); err != nil {
+			return
+		}
+		defer e.routing.end(context.Background(), e.nextSeq)
 		if err = b.Prefill(depth); err == nil {
 			err = run(b)
 		}
@@ -77,6 +91,7 @@ type Bench struct {
 	e      *Engine
 	tables *pageTables
 	batch  kernels.Batch
+	seqs   [1]uint64
 	token  uint32
 }
 
@@ -112,7 +127,10 @@ func (b *Bench) step(rows int) error {
 		b.token = (b.token*1664525 + 1013904223) % uint32(b.e.NVocab)
 		b.batch.Rows = append(b.batch.Rows, kernels.Row{Pos: int32(b.tables.n + i), Token: int32(b.token), Want: i == rows-1})
 	}
-	if _, err := b.e.runner.Step(&b.batch); err != nil {
+	if _, err := b.e.compute(&b.batch, b.seqs[:]); err != nil {
+		return err
+	}
+	if err := b.e.routing.failed[0]; err != nil {
 		return err
 	}
 	b.e.kv.advance(b.tables, b.tables.n+rows)

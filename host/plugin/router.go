@@ -2,6 +2,7 @@ package plugin
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"sync"
@@ -323,7 +324,15 @@ func (r *Router) tell(ctx context.Context, e *export, seq uint64) error {
 }
 
 // Skips tells whether an error of the router is to be passed over (on_error = "skip"): the model then routes by itself.
-func (r *Router) Skips(ctx context.Context, err error) bool { return r.m.skips(ctx, err) }
+func (r *Router) Skips(ctx context.Context, err error) bool {
+	if !r.m.skips(ctx, err) {
+		return false
+	}
+	if !errors.Is(err, ErrQuarantined) { // that was said when it came to it
+		r.m.log("skipped: " + err.Error())
+	}
+	return true
+}
 
 // Name is the plugin's.
 func (r *Router) Name() string { return r.m.spec.Name }

@@ -206,6 +206,51 @@ func shippedRouter(t testing.TB, r *Runtime, name string) *Module {
 	return m
 }
 
+// Ensure that the fuel of the kind is enough for the shipped routers whatever the sizes and the order of the scores, and
+// about ten times what they need where these are as models have them.
+func TestRouter_Fuel(t *testing.T) {
+	r := newRuntime(t, RuntimeOptions{})
+	for _, c := range []struct {
+		guest  string
+		own    Routing
+		usual  bool
+		biased bool
+	}{
+		{"softmax", Routing{Experts: 128, TopK: 8, NGroup: 1, NGroupUsed: 1, Renormalise: true}, true, false},
+		{"softmax", Routing{Experts: 60, TopK: 4, NGroup: 1, NGroupUsed: 1}, true, false},
+		{"sigmoid", Routing{Experts: 256, TopK: 8, NGroup: 8, NGroupUsed: 4, Renormalise: true}, true, true},
+		{"softmax", Routing{Experts: 2, TopK: 1, NGroup: 1, NGroupUsed: 1}, false, false},
+		{"softmax", Routing{Experts: 256, TopK: 256, NGroup: 1, NGroupUsed: 1}, false, true},
+		{"softmax", Routing{Experts: 4096, TopK: 32, NGroup: 1, NGroupUsed: 1}, false, true},
+		{"sigmoid", Routing{Experts: 256, TopK: 256, NGroup: 256, NGroupUsed: 256}, false, true},
+	} {
+		m := shippedRouter(t, r, c.guest)
+		if c.own.Factor = 1; c.biased {
+			c.own.Bias = make([]float32, c.own.Experts)
+		}
+		router := newRouter(t, m, c.own.Experts, c.own.TopK, 16)
+		for order, score := range map[string]func(i int) float32{
+			"ascending": func(i int) float32 { return float32(i%c.own.Experts) / 20 },
+			"equal":     func(int) float32 { return 1 },
+			"mixed":     func(i int) float32 { return float32(i*37%101) / 20 },
+		} {
+			call := routeCall(&c.own, 16)
+			for i := range call.Scores {
+				call.Scores[i] = score(i)
+			}
+			before := m.Stats().Fuel
+			if err := router.Route(context.Background(), call); err != nil {
+				t.Fatalf("%s, %s scores: %v", c.guest, order, err)
+			}
+			used, budget := m.Stats().Fuel-before, m.budget(len(call.Scores))
+			t.Logf("%s, %d of %d, %s scores: %d units a token of %d", c.guest, c.own.TopK, c.own.Experts, order, used/16, budget/16)
+			if c.usual && order == "mixed" && used > budget/10 {
+				t.Errorf("%s: %d of %d units", c.guest, used, budget)
+			}
+		}
+	}
+}
+
 // Ensure that a call allocates nothing.
 func TestRouter_AllocatesNothing(t *testing.T) {
 	router := newRouter(t, shippedRouter(t, newRuntime(t, RuntimeOptions{}), "softmax"), 128, 8, 16)
