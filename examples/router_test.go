@@ -198,21 +198,22 @@ func unevenness(counts []int) float64 {
 	return math.Log(float64(len(counts))) - h
 }
 
-// balanced routes rows of scores that favour the first experts, in calls of the given numbers of rows, and gives the choices.
-func balanced(t *testing.T, r *plugin.Router, own *plugin.Routing, seq uint64, first, rows int, cuts ...int) []uint32 {
+// balanced routes rows of scores that favour the experts from one on, in calls of the given numbers of rows, and gives the
+// choices.
+func balanced(t *testing.T, r *plugin.Router, own *plugin.RouteLayer, seq uint64, favour, first, rows int, cuts ...int) []uint32 {
 	t.Helper()
 	var ids []uint32
 	for at, cut := 0, 0; at < rows; cut++ {
 		n := min(cuts[cut%len(cuts)], rows-at)
-		c := plugin.RouteCall{Own: own, Scores: make([]float32, n*own.Experts), Seqs: make([]uint64, n), Positions: make([]uint32, n),
+		c := plugin.RouteBatch{N: n, Scores: make([]float32, n*own.NExperts), Seqs: make([]uint64, n), Positions: make([]uint32, n),
 			IDs: make([]uint32, n*own.TopK), Weights: make([]float32, n*own.TopK)}
 		for i := range n {
 			c.Seqs[i], c.Positions[i] = seq, uint32(first+at+i)
-			for e := range own.Experts {
-				c.Scores[i*own.Experts+e] = float32(math.Sin(float64((first+at+i)*7+e*e)))/4 - float32(e)/8
+			for e := range own.NExperts {
+				c.Scores[i*own.NExperts+(e+favour)%own.NExperts] = float32(math.Sin(float64((first+at+i)*7+e*e)))/4 - float32(e)/8
 			}
 		}
-		if err := r.Route(context.Background(), &c); err != nil {
+		if err := r.Route(context.Background(), own.Layer, &c); err != nil {
 			t.Fatal(err)
 		}
 		ids = append(ids, c.IDs...)
@@ -234,17 +235,22 @@ func TestBalance(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	own := &plugin.Routing{Layer: 2, Experts: 16, TopK: 2, NGroup: 1, NGroupUsed: 1, Renormalise: true, Factor: 1}
+	own := &plugin.RouteLayer{Layer: 2, NExperts: 16, TopK: 2, NGroup: 1, NGroupUsed: 1, Renormalise: true, Factor: 1}
 	router := func(strength float64) *plugin.Router {
 		m, err := rt.Load(ctx, plugin.Spec{Name: "balance", Kind: "router", Wasm: wasm, Config: map[string]any{"strength": strength}})
 		if err != nil {
 			t.Fatal(err)
 		}
-		r, err := m.NewRouter(ctx, 16, 2, 64)
+		r, err := m.NewRouter(ctx, []plugin.RouteLayer{*own}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(r.Close)
+		for _, seq := range []uint64{1, 2, 3} {
+			if err := r.Begin(ctx, seq); err != nil {
+				t.Fatal(err)
+			}
+		}
 		return r
 	}
 	load := func(ids []uint32) []int {
@@ -255,7 +261,7 @@ func TestBalance(t *testing.T) {
 		return counts
 	}
 	const rows = 300
-	off, gentle, hard := balanced(t, router(0), own, 1, 0, rows, 64), balanced(t, router(1), own, 1, 0, rows, 64), balanced(t, router(100), own, 1, 0, rows, 64)
+	off, gentle, hard := balanced(t, router(0), own, 1, 0, 0, rows, 64), balanced(t, router(1), own, 1, 0, 0, rows, 64), balanced(t, router(100), own, 1, 0, 0, rows, 64)
 	a, b, c := unevenness(load(off)), unevenness(load(gentle)), unevenness(load(hard))
 	t.Logf("unevenness: off %.3f, gently %.3f, hard %.3f nats", a, b, c)
 	if !(a > 0.5 && b < a && c < 0.02) {
@@ -266,26 +272,18 @@ func TestBalance(t *testing.T) {
 	}
 
 	r := router(1)
-	for _, seq := range []uint64{1, 2, 3} {
-		if err := r.Begin(ctx, seq); err != nil {
-			t.Fatal(err)
-		}
-	}
 	var piece []uint32
 	for at := 0; at < rows; at += 10 { // sequences 1 and 2 take turns; 2 goes its own way
-		piece = append(piece, balanced(t, r, own, 1, at, 10, 1, 3)...)
-		balanced(t, r, own, 2, at+5000, 10, 10)
+		piece = append(piece, balanced(t, r, own, 1, 0, at, 10, 1, 3)...)
+		balanced(t, r, own, 2, 5, at+5000, 10, 10)
 	}
 	if !slices.Equal(piece, gentle) {
 		t.Error("cut otherwise and beside another sequence it chooses others")
 	}
 	// Drafts that were taken back: positions 270 to 299 were others first.
-	again := balanced(t, r, own, 3, 0, 270, 30)
-	other := *own
-	other.Bias = make([]float32, 16)
-	other.Bias[15] = 3
-	balanced(t, r, &other, 3, 270, 30, 30)
-	if again = append(again, balanced(t, r, own, 3, 270, 30, 1)...); !slices.Equal(again, gentle) {
+	again := balanced(t, r, own, 3, 0, 0, 270, 30)
+	balanced(t, r, own, 3, 9, 270, 30, 30)
+	if again = append(again, balanced(t, r, own, 3, 0, 270, 30, 1)...); !slices.Equal(again, gentle) {
 		t.Error("positions that were taken back left a trace")
 	}
 	// A sequence that ended leaves room and no trace.
@@ -293,7 +291,7 @@ func TestBalance(t *testing.T) {
 		if err := r.Begin(ctx, seq); err != nil {
 			t.Fatal(err)
 		}
-		if got := balanced(t, r, own, seq, 0, 20, 20); !slices.Equal(got, gentle[:40]) {
+		if got := balanced(t, r, own, seq, 0, 0, 20, 20); !slices.Equal(got, gentle[:40]) {
 			t.Fatal("a new sequence is routed by what another left")
 		}
 		if err := r.End(ctx, seq); err != nil {

@@ -204,7 +204,7 @@ func (e *Engine) openProgram(ctx context.Context) error {
 	if e.Program, err = e.modules.program(ctx, e.File, e.NCtx, e.opt.Overrides); err != nil {
 		return err
 	}
-	if e.Program, e.routing, err = e.modules.routed(ctx, e.Program, e.NBatch, e.opt.RouterCalls); err != nil {
+	if e.Program, e.routing, err = e.modules.routed(ctx, e.Program, e.opt.RouterCalls); err != nil {
 		return fmt.Errorf("%s: %w", e.File.Name, err)
 	}
 	seg := kernels.Whole(e.Program)
@@ -251,6 +251,9 @@ func (e *Engine) openTokenizer(ctx context.Context) error {
 	_, err = e.chain(ctx, e.DefaultChain())
 	return err
 }
+
+// Threads is how many the device was asked to use.
+func (e *Engine) Threads() int { return e.opt.Threads }
 
 // DefaultChain is the plugin set's chain.
 func (e *Engine) DefaultChain() []string { return e.opt.Plugins.Chain }

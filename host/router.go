@@ -27,8 +27,8 @@ type routing struct {
 // routedLayer is one route operation whose router is asked.
 type routedLayer struct {
 	routing *routing
-	router  *plugin.Router
-	own     plugin.Routing
+	module  *plugin.Module
+	own     plugin.RouteLayer
 	attrs   kernels.RouteAttrs // own, as the device has it
 
 	// windows that grow to the most rows seen
@@ -39,14 +39,17 @@ type routedLayer struct {
 	native    []kernels.Route
 }
 
+func (l *routedLayer) router() *plugin.Router { return l.routing.routers[l.module] }
+
 // routeScores names the values of route_score as a router's manifest provides them.
 func routeScores() []string { return kernels.Specs[kernels.OpRoute].Attr[0].Names }
 
 // routed finds a router for every route operation of a program. Where it has a plan, this is compared with the guest and
 // takes the place of the operation's attributes in the program that is returned; the others are asked through the device's
 // options. A score that no plugin provides is the device's own matter: the operation says all of it.
-func (s *moduleSet) routed(ctx context.Context, p *kernels.Program, maxRows int, byCall bool) (*kernels.Program, *routing, error) {
+func (s *moduleSet) routed(ctx context.Context, p *kernels.Program, byCall bool) (*kernels.Program, *routing, error) {
 	r := &routing{layers: map[int]*routedLayer{}, routers: map[*plugin.Module]*plugin.Router{}, failed: map[int]error{}}
+	layers := map[*plugin.Module][]plugin.RouteLayer{}
 	planned := *p
 	planned.Ops = slices.Clone(p.Ops)
 	for i := range p.Ops {
@@ -74,15 +77,16 @@ func (s *moduleSet) routed(ctx context.Context, p *kernels.Program, maxRows int,
 				continue
 			}
 		}
-		router := r.routers[module]
-		if router == nil {
-			experts, topK := mostExperts(p)
-			if router, err = module.NewRouter(ctx, experts, topK, maxRows); err != nil {
-				return nil, nil, err
-			}
-			r.routers[module] = router
+		r.layers[i] = &routedLayer{routing: r, module: module, own: own, attrs: attrsOf(&own)}
+		layers[module] = append(layers[module], own)
+	}
+	for module, list := range layers {
+		router, err := module.NewRouter(ctx, list, nil)
+		if err != nil {
+			r.close()
+			return nil, nil, err
 		}
-		r.layers[i] = &routedLayer{routing: r, router: router, own: own, attrs: attrsOf(&own)}
+		r.routers[module] = router
 	}
 	if err := planned.Check(); err != nil {
 		return nil, nil, fmt.Errorf("the router's plan does not fit the model: %w", err)
@@ -104,60 +108,47 @@ func (s *moduleSet) router(ctx context.Context, score string) (*plugin.Module, e
 }
 
 // ownRouting is a route operation as a router is told of it.
-func ownRouting(p *kernels.Program, op *kernels.Op) (plugin.Routing, error) {
+func ownRouting(p *kernels.Program, op *kernels.Op) (plugin.RouteLayer, error) {
 	a := op.Route()
-	r := plugin.Routing{
-		Layer: op.Layer, Experts: p.Values[op.In[0]].Width, TopK: a.TopK, Score: uint32(a.Score), NGroup: a.NGroup, NGroupUsed: a.NGroupUsed,
+	l := plugin.RouteLayer{
+		Layer: op.Layer, NExperts: p.Values[op.In[0]].Width, TopK: a.TopK, Score: uint32(a.Score), NGroup: a.NGroup, NGroupUsed: a.NGroupUsed,
 		Renormalise: a.Renormalise != 0, Factor: a.Factor,
 	}
 	if op.W[0] >= 0 {
 		w := &p.Weights[op.W[0]]
-		r.Bias = make([]float32, r.Experts)
-		if err := gguf.Dequantize(w.Type, r.Bias, w.Data); err != nil {
-			return r, fmt.Errorf("weight %s: %w", w.Name, err)
+		l.Bias = make([]float32, l.NExperts)
+		if err := gguf.Dequantize(w.Type, l.Bias, w.Data); err != nil {
+			return l, fmt.Errorf("weight %s: %w", w.Name, err)
 		}
 	}
-	return r, nil
+	return l, nil
 }
 
-func attrsOf(r *plugin.Routing) kernels.RouteAttrs {
-	a := kernels.RouteAttrs{Score: kernels.RouteScore(r.Score), TopK: r.TopK, NGroup: r.NGroup, NGroupUsed: r.NGroupUsed, Factor: r.Factor}
-	if r.Renormalise {
+func attrsOf(l *plugin.RouteLayer) kernels.RouteAttrs {
+	a := kernels.RouteAttrs{Score: kernels.RouteScore(l.Score), TopK: l.TopK, NGroup: l.NGroup, NGroupUsed: l.NGroupUsed, Factor: l.Factor}
+	if l.Renormalise {
 		a.Renormalise = 1
 	}
 	return a
 }
 
-// mostExperts is what a router of the program's layers must hold.
-func mostExperts(p *kernels.Program) (experts, topK int) {
-	for i := range p.Ops {
-		if op := &p.Ops[i]; op.Code == kernels.OpRoute {
-			experts, topK = max(experts, p.Values[op.In[0]].Width), max(topK, op.Route().TopK)
-		}
-	}
-	return experts, topK
-}
-
 // plan asks a router for the plan of a layer, holds it to the router's own answers, and writes it into the operation; done
 // is false where there is none. The router that answers is one of its own, so that probes leave no trace in the one that works.
-func plan(ctx context.Context, m *plugin.Module, op *kernels.Op, own *plugin.Routing) (done bool, err error) {
-	router, err := m.NewRouter(ctx, own.Experts, own.TopK, probes)
+func plan(ctx context.Context, m *plugin.Module, op *kernels.Op, own *plugin.RouteLayer) (done bool, err error) {
+	router, err := m.NewRouter(ctx, []plugin.RouteLayer{*own}, nil)
 	if err != nil {
 		return false, err
 	}
 	defer router.Close()
-	planned, ok, err := router.Plan(ctx, own)
+	planned, ok, err := router.Plan(ctx, own.Layer)
 	if err != nil || !ok {
 		return false, err
 	}
-	if int(planned.Score) >= len(routeScores()) {
-		return false, fmt.Errorf("plugin %s: its plan for layer %d has the score %d, which this forge does not know", m.Name(), own.Layer, planned.Score)
-	}
-	if err := comparePlan(ctx, router, own, &planned); err != nil {
+	if err := comparePlan(ctx, router, &planned); err != nil {
 		return false, fmt.Errorf("plugin %s: its plan for layer %d is not what it answers: %w: it has a bug and is not used", m.Name(), own.Layer, err)
 	}
 	attrsOf(&planned).Set(op)
-	if planned.Bias == nil {
+	if !planned.UseBias {
 		op.W = slices.Clone(op.W)
 		op.W[0] = -1
 	}
@@ -168,23 +159,30 @@ func plan(ctx context.Context, m *plugin.Module, op *kernels.Op, own *plugin.Rou
 const probes = 64
 
 // comparePlan wants the same experts from plan and guest for rows of all kinds, and weights that differ by roundings at most.
-func comparePlan(ctx context.Context, router *plugin.Router, own, planned *plugin.Routing) error {
-	n, k := own.Experts, own.TopK
-	c := plugin.RouteCall{Own: own, Scores: probeScores(n), Seqs: make([]uint64, probes), Positions: make([]uint32, probes),
+func comparePlan(ctx context.Context, router *plugin.Router, planned *plugin.RouteLayer) error {
+	n, k := planned.NExperts, planned.TopK
+	b := plugin.RouteBatch{N: probes, Scores: probeScores(n), Seqs: make([]uint64, probes), Positions: make([]uint32, probes),
 		IDs: make([]uint32, probes*k), Weights: make([]float32, probes*k)}
-	for i := range c.Positions {
-		c.Positions[i] = uint32(i)
+	for i := range b.Positions {
+		b.Positions[i] = uint32(i)
 	}
-	if err := router.Route(ctx, &c); err != nil {
+	if err := router.Begin(ctx, 0); err != nil {
 		return err
+	}
+	if err := router.Route(ctx, planned.Layer, &b); err != nil {
+		return err
+	}
+	var bias []float32
+	if planned.UseBias {
+		bias = planned.Bias
 	}
 	answer, weightOf := make([]kernels.Route, 0, k), make(map[int]float32, k)
 	for row := range probes {
-		scores := c.Scores[row*n : (row+1)*n]
-		answer = kernels.ChooseExperts(answer[:0], scores, planned.Bias, attrsOf(planned))
+		scores := b.Scores[row*n : (row+1)*n]
+		answer = kernels.ChooseExperts(answer[:0], scores, bias, attrsOf(planned))
 		clear(weightOf)
 		for i := row * k; i < (row+1)*k; i++ {
-			weightOf[int(c.IDs[i])] = c.Weights[i]
+			weightOf[int(b.IDs[i])] = b.Weights[i]
 		}
 		for _, want := range answer {
 			got, chosen := weightOf[want.Expert]
@@ -308,7 +306,7 @@ func (l *routedLayer) ask(c *kernels.RouteCall) error {
 				continue
 			}
 		}
-		if err != nil && !l.router.Skips(context.Background(), err) && r.failed[seq] == nil {
+		if err != nil && !l.router().Skips(context.Background(), err) && r.failed[seq] == nil {
 			r.failed[seq] = err
 		}
 		l.byModel(c, from, to)
@@ -318,7 +316,7 @@ func (l *routedLayer) ask(c *kernels.RouteCall) error {
 
 // byModel routes some of the rows as the model's own operation does.
 func (l *routedLayer) byModel(c *kernels.RouteCall, from, to int) {
-	n, k := l.own.Experts, l.own.TopK
+	n, k := l.own.NExperts, l.own.TopK
 	for i := from; i < to; i++ {
 		l.native = kernels.ChooseExperts(l.native[:0], c.Scores[i*n:(i+1)*n], l.own.Bias, l.attrs)
 		copy(c.Out[i*k:], l.native)
@@ -327,14 +325,14 @@ func (l *routedLayer) byModel(c *kernels.RouteCall, from, to int) {
 
 // route asks the router for some of the rows.
 func (l *routedLayer) route(c *kernels.RouteCall, from, to int) error {
-	n, k := l.own.Experts, l.own.TopK
-	call := plugin.RouteCall{Own: &l.own, Scores: c.Scores[from*n : to*n], Seqs: l.seqs[from:to], Positions: l.positions[from:to],
+	n, k := l.own.NExperts, l.own.TopK
+	b := plugin.RouteBatch{N: to - from, Scores: c.Scores[from*n : to*n], Seqs: l.seqs[from:to], Positions: l.positions[from:to],
 		IDs: l.ids[from*k : to*k], Weights: l.weights[from*k : to*k]}
-	if err := l.router.Route(context.Background(), &call); err != nil {
+	if err := l.router().Route(context.Background(), l.own.Layer, &b); err != nil {
 		return err
 	}
-	for i := range call.IDs {
-		c.Out[from*k+i] = kernels.Route{Expert: int(call.IDs[i]), Weight: call.Weights[i]}
+	for i := range b.IDs {
+		c.Out[from*k+i] = kernels.Route{Expert: int(b.IDs[i]), Weight: b.Weights[i]}
 	}
 	return nil
 }

@@ -148,7 +148,7 @@ func (e *Engine) admit(s *sequence) error {
 	if err := e.routing.start(s.ctx, s.id); err != nil {
 		return err
 	}
-	return s.chain.Begin(s.ctx, s.id)
+	return s.chain.Begin(s.ctx, s.id, s.params)
 }
 
 // finish answers a sequence's request and gives its pages back, or to the session.

@@ -39,10 +39,10 @@ func withRouter(name string, config map[string]any) func(*plugin.Config) {
 	}
 }
 
-// testRouter adds the router of host/plugin/testdata, which misbehaves as its config says, and puts it in charge.
+// testRouter adds the router of host/plugin/testdata/route.c, which misbehaves as its config says, and puts it in charge.
 func testRouter(t testing.TB, config map[string]any, change func(*plugin.Spec)) func(*plugin.Config) {
 	t.Helper()
-	wasm, err := os.ReadFile(root("host", "plugin", "testdata", "router.wasm"))
+	wasm, err := os.ReadFile(root("host", "plugin", "testdata", "route.wasm"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,12 +123,12 @@ func TestRouters_PlanAndCall(t *testing.T) {
 // settings which do not fit the model are.
 func TestRouters_Refused(t *testing.T) {
 	path := randomModel(t, randmodel.Models()["qwen3moe"])
+	more := func(s *plugin.Spec) { s.Limits.Fuel = 10 } // it searches the whole row for each expert
 	for want, change := range map[string]func(*plugin.Config){
-		": plugin odd: its plan for layer 0 is not what it answers: the plan chooses expert ": testRouter(t, map[string]any{"plan": 9}, nil),
-		": plugin odd: router_plan planned 5 groups of 12 experts":                            testRouter(t, map[string]any{"plan": 2}, nil),
-		": plugin odd: its plan for layer 0 has the score 7, which this forge does not know":  testRouter(t, map[string]any{"plan": 1}, nil),
-		": plugin sigmoid: router_plan says: the experts do not part into so many groups":     withRouter("sigmoid", map[string]any{"groups": 5}),
-		": there is no plugin of kind router named \"sampler\"":                               withRouter("sampler", nil),
+		": plugin odd: its plan for layer 0 is not what it answers: the plan gives expert ": testRouter(t, map[string]any{"mode": 27}, more),
+		": plugin odd: router_plan gave a plan that cannot be: layer 0 uses 0 of 1 groups":  testRouter(t, map[string]any{"mode": 23}, nil),
+		": plugin sigmoid: router_plan says: the experts do not part into so many groups":   withRouter("sigmoid", map[string]any{"groups": 5}),
+		": there is no plugin of kind router named \"sampler\"":                             withRouter("sampler", nil),
 	} {
 		if _, err := openRouted(t, path, kernels.Scalar{}, host.Options{}, routerSet(t, change)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v\nwant %s", err, want)
@@ -165,25 +165,25 @@ func answers(t *testing.T, path string, change func(*plugin.Config)) (texts [2]s
 // that on_error = "skip" lets the model route that sequence by itself.
 func TestRouters_Failures(t *testing.T) {
 	path := randomModel(t, randmodel.Models()["qwen3moe"])
-	good, errs := answers(t, path, testRouter(t, nil, nil))
+	more := func(s *plugin.Spec) { s.Limits = plugin.Limits{Strikes: 1000, Fuel: 10} }
+	good, errs := answers(t, path, testRouter(t, nil, more))
 	if errs[0] != nil || errs[1] != nil || good[0] == "" {
 		t.Fatal(good, errs)
 	}
-	many := func(s *plugin.Spec) { s.Limits.Strikes = 1000 }
 	for mode, want := range map[int]string{
-		6: "plugin odd: router_route gave up (unreachable: an assertion or a panic in the plugin)",
-		2: "plugin odd: router_route chose expert 0 twice for one token of layer 0",
-		8: "plugin odd: router_route says: nothing is known of this sequence",
+		6:  "plugin odd: router_route gave up (unreachable: an assertion or a panic in the plugin)",
+		2:  "plugin odd: router_route layer 0, token ",
+		11: "plugin odd: router_route says: nothing is known of this sequence",
 	} {
-		broken := map[string]any{"mode": mode, "bad_seq": 2}
-		texts, errs := answers(t, path, testRouter(t, broken, many))
+		broken := map[string]any{"mode": mode, "seq": 2}
+		texts, errs := answers(t, path, testRouter(t, broken, more))
 		if errs[0] != nil || texts[0] != good[0] {
 			t.Errorf("mode %d: the other sequence's text is %q (%v), without the offender %q", mode, texts[0], errs[0], good[0])
 		}
 		if errs[1] == nil || !strings.HasPrefix(errs[1].Error(), want) {
 			t.Errorf("mode %d: got %v\nwant %s", mode, errs[1], want)
 		}
-		skip := func(s *plugin.Spec) { s.Limits.Strikes, s.OnError = 1000, "skip" }
+		skip := func(s *plugin.Spec) { more(s); s.OnError = "skip" }
 		if texts, errs = answers(t, path, testRouter(t, broken, skip)); errs[0] != nil || errs[1] != nil || texts[0] != good[0] {
 			t.Errorf("mode %d, skipped: %q %v", mode, texts, errs)
 		}
@@ -193,7 +193,7 @@ func TestRouters_Failures(t *testing.T) {
 		}
 	}
 	// After its strikes a router is out for all.
-	_, errs = answers(t, path, testRouter(t, map[string]any{"mode": 6, "bad_seq": 2}, func(s *plugin.Spec) { s.Limits.Strikes = 1 }))
+	_, errs = answers(t, path, testRouter(t, map[string]any{"mode": 6, "seq": 2}, func(s *plugin.Spec) { s.Limits = plugin.Limits{Strikes: 1, Fuel: 10} }))
 	if errs[0] == nil || !strings.Contains(errs[0].Error(), "quarantined") {
 		t.Errorf("after one strike of one: %v", errs[0])
 	}
