@@ -49,7 +49,9 @@ func main() {
 		{"gemm_vnni", emitGemmsVNNI},
 		{"gemm_float", emitFloatGemms},
 		{"attention", emitAttention},
+		{"attention_avx512", emitAttention},
 		{"vector", emitVectors},
+		{"vector_avx512", emitCurves},
 	}
 	for _, o := range outputs {
 		if err := write(o.name, o.emit); err != nil {
