@@ -240,6 +240,9 @@ func (e *Engine) openTokenizer(ctx context.Context) error {
 	return err
 }
 
+// Threads is how many the device was asked to use.
+func (e *Engine) Threads() int { return e.opt.Threads }
+
 // DefaultChain is the plugin set's chain.
 func (e *Engine) DefaultChain() []string { return e.opt.Plugins.Chain }
 

@@ -2,6 +2,7 @@ package kernels
 
 import (
 	"fmt"
+	"time"
 
 	"forge/gguf"
 )
@@ -86,4 +87,19 @@ type Runner interface {
 	// PageBytes is what one page of a group takes; 0 if the segment has none of the group's layers.
 	PageBytes(group int) int
 	Close() error
+}
+
+// Profiler is a Runner that can tell where the time of its steps goes.
+type Profiler interface {
+	// Profile opens a new account, or with false closes it: keeping one costs some time itself.
+	Profile(on bool)
+	// Account is the time of the steps since then by kind of work, the longest first.
+	Account() []WorkTime
+}
+
+// WorkTime is the time that one kind of work took. Matrices tells that it is the products with weight matrices.
+type WorkTime struct {
+	Work     string
+	Matrices bool
+	Time     time.Duration
 }

@@ -61,3 +61,15 @@ func TestTry(t *testing.T) {
 		}
 	}
 }
+
+// Ensure that bench times a module's entry and, beside it, the shipped one of that name.
+func TestPluginBench(t *testing.T) {
+	o := forge(t, "", "plugin", "bench", root("examples", "sampler-c", "margin.wasm"), "--vocab", "4099", "--rounds", "3", "--json").must(t)
+	if !regexp.MustCompile(`"entry":"margin","rows":"peaked","vocab":4099,"us":[0-9.]+,"fuel":\d{4,},"bytes":16396`).MatchString(o.out) {
+		t.Error(o.out)
+	}
+	o = forge(t, "", "plugin", "bench", root("plugins", "sampler", "sampler.wasm"), "--vocab", "1000", "--rounds", "2").must(t)
+	if n := strings.Count(o.out, "sampler.greedy"); n != 4 {
+		t.Errorf("greedy is timed %d times, want twice beside the shipped one in\n%s", n, o.out)
+	}
+}

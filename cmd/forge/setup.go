@@ -134,6 +134,10 @@ func openFile(c *cli.Context, path, deviceName string, nSeq int) (*session, erro
 	if c.Int("threads") < 0 || c.Int("threads") > 1024 {
 		return nil, fmt.Errorf("-t %d: give a number of threads from 1 to 1024", c.Int("threads"))
 	}
+	threads := c.Int("threads")
+	if threads == 0 {
+		threads = simd.Threads()
+	}
 	cfg, err := pluginSet(c)
 	if err != nil {
 		return nil, err
@@ -145,7 +149,7 @@ func openFile(c *cli.Context, path, deviceName string, nSeq int) (*session, erro
 	bar := newBar("loading")
 	e, err := host.Open(c.Context, path, host.Options{
 		Device: dev, Runtime: rt, Plugins: cfg, NCtx: c.Int("ctx-size"), NBatch: c.Int("batch-size"), NSeq: nSeq,
-		Threads: c.Int("threads"), Deterministic: c.Bool("deterministic"), OnProgress: bar.set, Template: !c.Bool("raw"),
+		Threads: threads, Deterministic: c.Bool("deterministic"), OnProgress: bar.set, Template: !c.Bool("raw"),
 	})
 	bar.clear()
 	if err != nil {

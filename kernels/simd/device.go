@@ -2,7 +2,6 @@ package simd
 
 import (
 	"fmt"
-	"runtime"
 	"strings"
 
 	"forge/gguf"
@@ -47,7 +46,7 @@ func (Device) Compile(seg *kernels.Segment, opt kernels.Options) (kernels.Runner
 	}
 	threads := opt.Threads
 	if threads <= 0 {
-		threads = runtime.GOMAXPROCS(0)
+		threads = Threads()
 	}
 	r := &runner{
 		seg: seg, maxRows: opt.MaxRows, prog: seg.Program, check: kernels.NewBatchCheck(seg, opt), pool: newPool(threads), scratch: make([]workerScratch, threads),
@@ -73,18 +72,18 @@ type runner struct {
 	prog    *kernels.Program
 	check   *kernels.BatchCheck
 	pool    *pool
-	steps   []func()
-	ops     []kernels.OpCode // of steps
-	op      kernels.OpCode   // that is being lowered
+	steps   []stage
+	work    string // what the step that is being lowered does
+	account account
 
-	values            []buffer // by value; those that never live at once share memory
-	slots             []slot
-	routes            []routing                       // by value
-	routers           map[int]kernels.Router          // by operation
-	acts              map[kernels.ValueID]*sharedActs // of values that live, at compile time
-	allActs, freeActs []*sharedActs
-	ropes             []*ropeTable
-	scratch           []workerScratch
+	values   []buffer // by value; those that never live at once share memory
+	slots    []slot
+	routes   []routing                       // by value
+	routers  map[int]kernels.Router          // by operation
+	acts     map[kernels.ValueID]*sharedActs // of values that live, at compile time
+	freeActs []*sharedActs
+	ropes    []*ropeTable
+	scratch  []workerScratch
 
 	// of the step
 	batch  *kernels.Batch
@@ -131,10 +130,9 @@ func (r *runner) Step(b *kernels.Batch) ([]float32, error) {
 		return nil, err
 	}
 	r.begin(b)
-	for _, step := range r.steps {
-		if step(); r.err != nil {
-			return nil, r.err
-		}
+	r.walk()
+	if r.err != nil {
+		return nil, r.err
 	}
 	r.evenScratch()
 	return r.value(r.seg.Out), nil
@@ -187,9 +185,6 @@ func (r *runner) begin(b *kernels.Batch) {
 		if n := r.rowsOf(s.selected) * s.width; len(s.data) < n {
 			s.data = make([]float32, n)
 		}
-	}
-	for _, a := range r.allActs {
-		a.of = -1
 	}
 	if r.seg.In >= 0 {
 		copy(r.value(r.seg.In), b.Hidden)
