@@ -52,6 +52,7 @@ guest -O3 sampler/sampler sampler/sampler.c sampler/table.c sampler/select.c sam
 	sampler/temperature.c sampler/dist.c sampler/greedy.c
 guest -O2 testdata/maths testdata/maths.c sampler/table.c
 if [ -z "$only" ]; then
+	constraint/build.sh
 	tokenizer/build.sh
 	if command -v cargo >/dev/null && [ -x template/build.sh ]; then template/build.sh; fi
 fi
