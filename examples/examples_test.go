@@ -70,7 +70,7 @@ func TestBuild(t *testing.T) {
 	if out, err := exec.Command(filepath.Join(dir, "examples", "build.sh")).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	for _, name := range []string{"sampler-c/margin.wasm", "arch-c/parallel.wasm"} {
+	for _, name := range []string{"sampler-c/margin.wasm", "arch-c/parallel.wasm", "tokenizer-bytes/bytes.wasm", "router-record/record.wasm", "router-balance/balance.wasm"} {
 		a, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)

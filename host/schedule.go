@@ -145,7 +145,7 @@ func (e *Engine) admit(s *sequence) error {
 	} else {
 		s.tables = e.kv.newTables()
 	}
-	return s.chain.Begin(s.ctx, s.id)
+	return s.chain.Begin(s.ctx, s.id, s.params)
 }
 
 // finish answers a sequence's request and gives its pages back, or to the session.

@@ -1,6 +1,10 @@
 package kernels
 
-import "forge/gguf"
+import (
+	"fmt"
+
+	"forge/gguf"
+)
 
 // PageSize is the number of positions in one page of the KV cache.
 const PageSize = 32
@@ -19,6 +23,19 @@ type Options struct {
 	Threads       int       // worker count; 0 lets the device choose from what the process may use
 	KVType        gguf.Type // of the cached keys and values; 0 (F32) lets the device choose its own default
 	Deterministic bool      // forbid every kernel whose result for a row depends on the other rows of the step
+	// Routers are asked in place of the attributes and the bias of the OpRoute operations with these indices: each once a
+	// step in which the operation has rows, from the goroutine that called Step.
+	Routers map[int]Router
+}
+
+// CheckRouters says whether each router belongs to an OpRoute of the program.
+func (o *Options) CheckRouters(p *Program) error {
+	for i, router := range o.Routers {
+		if i < 0 || i >= len(p.Ops) || p.Ops[i].Code != OpRoute || router == nil {
+			return fmt.Errorf("there is a router for operation %d, which does not route", i)
+		}
+	}
+	return nil
 }
 
 // Segment is a run of a program's operations that one device executes: from token ids (In < 0) or from hidden rows

@@ -34,7 +34,7 @@ func checkOptions(seg *Segment, opt Options) error {
 		return fmt.Errorf("the program's values take %s with steps of %d rows, the limit is %s: use smaller steps",
 			bytesText(n), opt.MaxRows, bytesText(maxScratch))
 	}
-	return nil
+	return opt.CheckRouters(seg.Program)
 }
 
 // Compile readies the vectors of the segment (norms, biases, factors); matrices are decoded as they are used.
@@ -44,8 +44,8 @@ func (Scalar) Compile(seg *Segment, opt Options) (Runner, error) {
 	}
 	p := seg.Program
 	r := &scalar{
-		seg: seg, p: p, check: NewBatchCheck(seg, opt), last: p.LastUse(), pooled: p.pooled(), kvType: opt.KVType,
-		values: make([][]float32, len(p.Values)), routes: make([][]route, len(p.Values)),
+		seg: seg, p: p, check: NewBatchCheck(seg, opt), last: p.LastUse(), pooled: p.pooled(), kvType: opt.KVType, routers: opt.Routers,
+		values: make([][]float32, len(p.Values)), routes: make([][]Route, len(p.Values)),
 		vectors: map[WeightID][]float32{}, pages: make([][][]float32, len(p.Groups)),
 	}
 	threads := opt.Threads
@@ -75,6 +75,7 @@ type scalar struct {
 	last    []int // for each value the operation after which it is dead
 	pooled  bool
 	kvType  gguf.Type
+	routers map[int]Router
 	vectors map[WeightID][]float32
 	workers []scratch
 
@@ -83,7 +84,7 @@ type scalar struct {
 	chosen []int       // indices of the rows that want output
 	runs   [][2]int    // first row and number of rows of each sequence
 	values [][]float32 // [rows, width] while alive
-	routes [][]route   // [rows, top_k] while alive
+	routes [][]Route   // [rows, top_k] while alive
 	free   [][]float32 // buffers of dead values
 	result []float32
 
@@ -188,6 +189,26 @@ func (r *scalar) rows(id ValueID) int {
 	return len(r.chosen)
 }
 
+// indices says for each row of a value which row of the batch it is; a pooled one is its sequence's last.
+func (r *scalar) indices(id ValueID) []int32 {
+	var list []int32
+	switch {
+	case !r.p.Values[id].Selected:
+		for i := range r.batch.Rows {
+			list = append(list, int32(i))
+		}
+	case r.pooled:
+		for _, run := range r.runs {
+			list = append(list, int32(run[0]+run[1]-1))
+		}
+	default:
+		for _, i := range r.chosen {
+			list = append(list, int32(i))
+		}
+	}
+	return list
+}
+
 // alloc gives a value its buffer [rows, width].
 func (r *scalar) alloc(id ValueID) []float32 {
 	n := r.rows(id) * r.p.Values[id].Width
@@ -233,8 +254,7 @@ func (r *scalar) apply(i int, op *Op) error {
 		return nil
 	}
 	if op.Code == OpRoute {
-		r.route(op)
-		return nil
+		return r.route(i, op)
 	}
 	y := r.alloc(op.Out[0])
 	var x, z []float32

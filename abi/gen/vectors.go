@@ -20,8 +20,8 @@ type Vector struct {
 	Values []Value `json:"values"`
 }
 
-// Value of a scalar in a record: decimal, exact for integers and shortest that reads back to the same bits for floats. A span
-// gives two values, name and name_len; an array name[i]; an embedded record name.field.
+// Value of a scalar in a record: decimal, exact for integers and shortest that reads back to the same bits for floats. A ptr is
+// its number. A span gives two values, name and name_len; an array name[i]; an embedded record name.field.
 type Value struct {
 	Name  string `json:"name"`
 	Type  string `json:"type"`
@@ -45,7 +45,10 @@ func (g *generator) vectors() []byte {
 			list = append(list, Vector{st.Name, st.Size, hex.EncodeToString(data), g.values(nil, "", 0, st, data)})
 		}
 	}
-	b := bytes.NewBufferString("{\"abi\": \"" + g.ABI.Version() + "\", \"vectors\": [\n")
+	random, err := json.Marshal(g.Generator.Vectors)
+	check(err)
+	b := new(bytes.Buffer)
+	fmt.Fprintf(b, "{\"abi\": %q,\n\"%s\": %s,\n\"vectors\": [\n", g.ABI.Version(), g.Generator.Name, random)
 	for i, v := range list {
 		line, err := json.Marshal(v)
 		check(err)
@@ -72,10 +75,10 @@ func (g *generator) values(list []Value, prefix string, at int, st spec.Struct, 
 				add(fmt.Sprintf("%s[%d]", f.Name, i), base, at+f.At+i*g.width(base))
 			}
 		case base == "span":
-			add(f.Name, "u32", at+f.At)
+			add(f.Name, "ptr", at+f.At)
 			add(f.Name+"_len", "u32", at+f.At+4)
 		case base == "ptr":
-			add(f.Name, "u32", at+f.At)
+			add(f.Name, "ptr", at+f.At)
 		case g.isRecord(base):
 			for _, inner := range g.Struct {
 				if inner.Name == base {
@@ -92,7 +95,7 @@ func (g *generator) values(list []Value, prefix string, at int, st spec.Struct, 
 func decimal(typ string, b []byte) string {
 	le := binary.LittleEndian
 	switch typ {
-	case "u32":
+	case "u32", "ptr":
 		return strconv.FormatUint(uint64(le.Uint32(b)), 10)
 	case "i32":
 		return strconv.FormatInt(int64(int32(le.Uint32(b))), 10)

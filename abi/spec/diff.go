@@ -116,6 +116,7 @@ func (d *differ) header(old, now *Spec) {
 	d.same("wasm", "page_bytes", old.Wasm.PageBytes, now.Wasm.PageBytes)
 	d.same("wasm", "arena_align", old.Wasm.ArenaAlign, now.Wasm.ArenaAlign)
 	d.same("generator", "name", old.Generator.Name, now.Generator.Name)
+	d.same("generator", "vectors", old.Generator.Vectors, now.Generator.Vectors)
 }
 
 func (d *differ) manifest(old, now *Spec) {

@@ -174,9 +174,17 @@ type Fuel struct {
 
 // Generator is the counter-based generator of random numbers.
 type Generator struct {
-	Name   string `json:"name"`
-	Source string `json:"source"`
-	Doc    string `json:"doc"`
+	Name    string            `json:"name"`
+	Source  string            `json:"source"`
+	Doc     string            `json:"doc"`
+	Vectors []GeneratorVector `json:"vectors"`
+}
+
+// GeneratorVector is what the generator makes of a key and a counter.
+type GeneratorVector struct {
+	Key     [2]uint32 `json:"key"`
+	Counter [4]uint32 `json:"counter"`
+	Words   [4]uint32 `json:"words"`
 }
 
 // Op is an operation of programs.

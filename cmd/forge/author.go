@@ -200,7 +200,7 @@ func moduleChain(c *cli.Context, file string, nVocab int) (*plugin.Chain, func()
 		closeRuntime()
 		return nil, nil, err
 	}
-	chain, err := rt.NewChain(c.Context, entries, nVocab)
+	chain, err := rt.NewChain(c.Context, entries, nVocab, plugin.WithVocab(author.NumberedVocab(nVocab)))
 	if err != nil {
 		closeRuntime()
 		return nil, nil, err

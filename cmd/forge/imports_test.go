@@ -13,6 +13,7 @@ var mayImport = map[string]string{
 	"forge/abi/gen":               "abi/spec",
 	"forge/abi/spec":              "",
 	"forge/gguf":                  "",
+	"forge/gguf/randmodel":        "gguf",
 	"forge/kernels":               "gguf",
 	"forge/kernels/kernelstest":   "kernels gguf",
 	"forge/kernels/simd":          "kernels gguf",
@@ -29,6 +30,7 @@ var mayImport = map[string]string{
 	"forge/plugins/pin":           "plugins host/plugin",
 	"forge/plugins/tokenizer/gen": "",
 	"forge/examples":              "",
+	"forge/tools/randmodel":       "gguf gguf/randmodel",
 }
 
 // oneImporter names the only package that may import a library.

@@ -22,7 +22,8 @@ func BenchmarkEmptyCall(b *testing.B) {
 	r := newRuntime(b, RuntimeOptions{})
 	m := load(b, r, "pair", "sampler", nil)
 	c := newChain(b, r, 30, ChainEntry{m, "idle"})
-	in, e := c.units[0].in, c.units[0].fns[0]
+	in := c.units[0].main
+	e := in.fns[0]
 	const calls = 1000
 	b.Run("bare", func(b *testing.B) {
 		stack := []uint64{0}

@@ -22,8 +22,8 @@ const (
 
 // A tank is the fuel that a guest runs on before it gives Go's scheduler and collector a turn. Compiled code cannot be
 // interrupted, and the dearest unit found, a chain of loads that all miss the caches, takes some 50 ns: that is 7 ms. The
-// interpreter is Go and can be interrupted anywhere, but is some 50 times slower, and a cancelled context is seen at a
-// refill only.
+// interpreter is Go and can be interrupted anywhere, but it is some 50 times slower, and a cancelled context is seen
+// at a refill only: so its tanks are smaller.
 const (
 	tankCompiled    = 1 << 17
 	tankInterpreted = 1 << 14
@@ -47,6 +47,12 @@ type instance struct {
 	size  uint32
 	caps  uint64 // accepted by the guest
 	dead  bool
+
+	lenient bool // faults are no strikes: the call is for several rows, and which is at fault will be found out
+
+	fns  []export // that the owner calls, in its order
+	life lifeCalls
+	rows rowParams
 }
 
 // callContext is the context of a running call. Host functions get it and so know their instance.
@@ -327,8 +333,26 @@ func (in *instance) fault(call string, status abi.Status, format string, args ..
 	in.discard()
 	why := fmt.Sprintf(format, args...)
 	e := &Error{Plugin: in.m.spec.Name, Call: call, Why: why, Status: status, Trapped: true, Fuel: in.used}
-	in.m.strike(e)
+	if !in.lenient {
+		in.m.strike(e)
+	}
 	return e
+}
+
+// become makes the instance's memory and globals those of another of the same module.
+func (in *instance) become(of *instance) error {
+	have, want := uint32(len(in.mem.buf)/abi.PageBytes), uint32(len(of.mem.buf)/abi.PageBytes)
+	if want > have {
+		if _, ok := in.mod.Memory().Grow(want - have); !ok {
+			return fmt.Errorf("its %d pages of memory cannot be copied", want)
+		}
+	}
+	copyPieces(in.mem.buf, of.mem.buf)
+	for _, name := range in.m.code.globals {
+		in.mod.ExportedGlobal(name).(api.MutableGlobal).Set(of.mod.ExportedGlobal(name).Get())
+	}
+	in.base, in.size, in.caps = of.base, of.size, of.caps
+	return nil
 }
 
 // discard ends the instance. It may be called twice.

@@ -67,6 +67,7 @@ type compiled struct {
 	manifest *Manifest
 	imports  []wasmbin.Import
 	exports  map[string]wasmbin.FuncType
+	globals  []string // of guests whose state is an image: the exports of their mutable globals
 	minPages uint32
 }
 
@@ -224,7 +225,13 @@ func (r *Runtime) build(ctx context.Context, c *compiled, wasm []byte) error {
 			c.exports[e.Name] = e.Type
 		}
 	}
-	metered, err := wasmbin.Meter(wasm, info, wasmbin.MeterOptions{Refill: true})
+	image := c.manifest.State == "image"
+	if image {
+		if c.globals, err = imageGlobals(info); err != nil {
+			return err
+		}
+	}
+	metered, err := wasmbin.Meter(wasm, info, wasmbin.MeterOptions{Refill: true, Globals: image})
 	if err != nil {
 		return err
 	}
@@ -239,6 +246,23 @@ func (r *Runtime) build(ctx context.Context, c *compiled, wasm []byte) error {
 		return fmt.Errorf("it does not compile: %s", firstLine(err))
 	}
 	return nil
+}
+
+// imageGlobals names the mutable globals of a guest that is to be copied, or says what cannot be copied in it.
+func imageGlobals(info *wasmbin.Module) ([]string, error) {
+	if info.MutatesSegments {
+		return nil, fmt.Errorf("its state is an image, and it drops segments or changes its table, which cannot be copied: " +
+			"declare state explicit")
+	}
+	var names []string
+	for i, t := range info.MutableGlobals {
+		if t == wasmbin.V128 {
+			return nil, fmt.Errorf("its state is an image, and it keeps a vector in a mutable global, which cannot be copied: " +
+				"keep it in memory")
+		}
+		names = append(names, wasmbin.GlobalExport(i))
+	}
+	return names, nil
 }
 
 // validate lets wazero check the operand types of the bytes as they were written, which wasmbin does not. The interpreter
@@ -304,7 +328,16 @@ func (m *Module) budget(n int) int64 {
 	return (m.kind.Fuel.Base + m.kind.Fuel.Per*int64(n)) * max(1, m.spec.Limits.Fuel)
 }
 
-func (m *Module) initBudget() int64 { return m.kind.Fuel.Init * max(1, m.spec.Limits.Fuel) }
+// initBudget is the fuel of forge_init, beginBudget that of forge_begin.
+func (m *Module) initBudget() int64 { return m.settingsBudget(m.kind.Fuel.Init, m.slots) }
+
+func (m *Module) beginBudget(params []value) int64 {
+	return m.settingsBudget(m.kind.Fuel.Base, params)
+}
+
+func (m *Module) settingsBudget(base int64, params []value) int64 {
+	return (base + m.kind.Fuel.Text*int64(textBytes(params))) * max(1, m.spec.Limits.Fuel)
+}
 
 func (m *Module) maxStrikes() int64 {
 	if m.spec.Limits.Strikes > 0 {

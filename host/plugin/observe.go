@@ -26,10 +26,10 @@ func (c *Chain) Observe(f func(Observation)) {
 }
 
 func (u *unit) observed(entry string, status abi.Status, t table, id int32) Observation {
-	o := Observation{Plugin: u.m.spec.Name, Entry: entry, Skipped: status == abi.StatusSkip, Picked: id, Fuel: u.in.used}
-	o.Logits = unsafe.Slice((*float32)(unsafe.Pointer(unsafe.SliceData(u.in.at(u.logits, 4*t.n)))), t.n)
+	o := Observation{Plugin: u.m.spec.Name, Entry: entry, Skipped: status == abi.StatusSkip, Picked: id, Fuel: t.in.used}
+	o.Logits = unsafe.Slice((*float32)(unsafe.Pointer(unsafe.SliceData(t.in.at(u.logits, 4*t.n)))), t.n)
 	if t.flags&whole == 0 {
-		o.IDs = unsafe.Slice((*uint32)(unsafe.Pointer(unsafe.SliceData(u.in.at(u.ids, 4*t.n)))), t.n)
+		o.IDs = unsafe.Slice((*uint32)(unsafe.Pointer(unsafe.SliceData(t.in.at(u.ids, 4*t.n)))), t.n)
 	}
 	return o
 }

@@ -38,6 +38,9 @@ func (Device) Compile(seg *kernels.Segment, opt kernels.Options) (kernels.Runner
 	default:
 		return nil, fmt.Errorf("the simd device keeps keys and values in F16, not in %s", opt.KVType)
 	}
+	if err := opt.CheckRouters(seg.Program); err != nil {
+		return nil, err
+	}
 	if opt.MaxRows < 1 {
 		return nil, fmt.Errorf("MaxRows is %d: a step has at least one row", opt.MaxRows)
 	}
@@ -48,6 +51,7 @@ func (Device) Compile(seg *kernels.Segment, opt kernels.Options) (kernels.Runner
 	r := &runner{
 		seg: seg, maxRows: opt.MaxRows, prog: seg.Program, check: kernels.NewBatchCheck(seg, opt), pool: newPool(threads), scratch: make([]workerScratch, threads),
 		pages: make([][][]uint16, len(seg.Program.Groups)), layer0: make([]int, len(seg.Program.Groups)), acts: map[kernels.ValueID]*sharedActs{},
+		routers: opt.Routers,
 	}
 	for g := range r.layer0 {
 		for r.layer0[g] < len(r.prog.Groups[g].Layers) && r.prog.Groups[g].Layers[r.layer0[g]] < seg.First {
@@ -75,6 +79,7 @@ type runner struct {
 	values            []buffer // by value; those that never live at once share memory
 	slots             []slot
 	routes            []routing                       // by value
+	routers           map[int]kernels.Router          // by operation
 	acts              map[kernels.ValueID]*sharedActs // of values that live, at compile time
 	allActs, freeActs []*sharedActs
 	ropes             []*ropeTable
@@ -83,6 +88,7 @@ type runner struct {
 	// of the step
 	batch  *kernels.Batch
 	wanted []int32 // indices of the rows that want output
+	index  []int32 // what indices gives, where it is not that
 	runs   []run
 	blocks []block
 	pieces []piece
@@ -125,12 +131,11 @@ func (r *runner) Step(b *kernels.Batch) ([]float32, error) {
 	}
 	r.begin(b)
 	for _, step := range r.steps {
-		step()
+		if step(); r.err != nil {
+			return nil, r.err
+		}
 	}
 	r.evenScratch()
-	if r.err != nil {
-		return nil, r.err
-	}
 	return r.value(r.seg.Out), nil
 }
 
@@ -198,6 +203,20 @@ func (r *runner) rowsOf(selected bool) int {
 		return len(r.runs)
 	}
 	return len(r.wanted)
+}
+
+// indices says for each row of a value which row of the batch it is; a pooled one is its sequence's last.
+func (r *runner) indices(id kernels.ValueID) []int32 {
+	if r.prog.Values[id].Selected && !r.check.Pooled() {
+		return r.wanted
+	}
+	r.index = grow(r.index, r.rows(id))
+	for i := range r.index {
+		if r.index[i] = int32(i); r.prog.Values[id].Selected {
+			r.index[i] = int32(r.runs[i].first + r.runs[i].n - 1)
+		}
+	}
+	return r.index
 }
 
 // rows is how many rows a value has in this step.

@@ -45,6 +45,37 @@ func TestDeviceAgainstScalar(t *testing.T) {
 	}
 }
 
+func TestDeviceRouters(t *testing.T) {
+	kernelstest.Routers(t, New(), kernels.Options{Threads: 2}, allowed)
+}
+
+// TestRoutersAllocateNothing counts what a step allocates that asks routers.
+func TestRoutersAllocateNothing(t *testing.T) {
+	for _, c := range kernelstest.Cases() {
+		if !strings.HasPrefix(c.Name, "model/experts") {
+			continue
+		}
+		routers := map[int]kernels.Router{}
+		for i := range c.Program.Ops {
+			if c.Program.Ops[i].Code == kernels.OpRoute {
+				routers[i] = func(call *kernels.RouteCall) error {
+					for k := range call.Out {
+						call.Out[k] = kernels.Route{Expert: k % 2, Weight: 0.5}
+					}
+					return nil
+				}
+			}
+		}
+		r := open(t, c, kernels.Options{MaxRows: c.MaxRows, Threads: 2, Routers: routers})
+		for i := range c.Batches {
+			step(t, r, &c.Batches[i])
+		}
+		if got := testing.AllocsPerRun(3, func() { step(t, r, &c.Batches[3]) }); got != 0 {
+			t.Errorf("%v allocations", got)
+		}
+	}
+}
+
 // TestDeviceRowByRow cuts every step into steps of one row, which takes other kernels than many rows do.
 func TestDeviceRowByRow(t *testing.T) {
 	kernelstest.Invariant(t, New(), kernels.Options{Threads: 2})

@@ -125,7 +125,7 @@ func (r *runner) lowerOp(i int, op *kernels.Op) error {
 	case kernels.OpConcat:
 		r.lowerConcat(op)
 	case kernels.OpRoute:
-		r.lowerRoute(op, w0)
+		r.lowerRoute(i, op, w0)
 	case kernels.OpExperts:
 		return r.lowerExperts(op)
 	case kernels.OpRows:

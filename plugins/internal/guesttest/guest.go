@@ -95,6 +95,9 @@ func (g *Guest) Alloc(n uint32) uint32 {
 	return at
 }
 
+// Reset gives all of the arena back.
+func (g *Guest) Reset() { g.used = 0 }
+
 // Bytes views the guest's memory.
 func (g *Guest) Bytes(at, n uint32) []byte {
 	b, ok := g.mod.Memory().Read(at, n)
