@@ -28,6 +28,7 @@ func engineFlags() []cli.Flag {
 		&cli.IntFlag{Name: "threads", Aliases: []string{"t"}, Usage: "threads", DefaultText: "the processors that this process may use", EnvVars: []string{"FORGE_THREADS"}},
 		&cli.IntFlag{Name: "batch-size", Aliases: []string{"b"}, Usage: "tokens of a prompt computed at once", Value: 512},
 		&cli.StringFlag{Name: "device", Usage: "auto, simd or scalar", Value: "auto", EnvVars: []string{"FORGE_DEVICE"}},
+		&cli.StringFlag{Name: "router", Usage: "a plugin of kind router by `NAME`: it chooses the experts of a model that has some", DefaultText: "the plugin set's, else the one that provides the model's own way"},
 		&cli.BoolFlag{Name: "deterministic", Usage: "the same tokens whatever else runs in the same steps"},
 		&cli.BoolFlag{Name: "verbose", Usage: "say which plugins, digests and kernels are used"},
 	}, pluginFlags()...)

@@ -275,7 +275,7 @@ func (c *Chain) each(ctx context.Context, f func(*unit) error) error {
 		if !u.stateful() {
 			continue
 		}
-		if err := f(u); err != nil && first == nil && !u.skips(ctx, err) {
+		if err := f(u); err != nil && first == nil && !u.m.skips(ctx, err) {
 			first = err
 		}
 	}

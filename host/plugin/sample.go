@@ -63,7 +63,7 @@ func (c *Chain) Sample(ctx context.Context, row *Row) (int32, error) {
 		s := &c.stages[i]
 		after, id, err := s.run(ctx, row, p, p.idle[i], t)
 		if err != nil {
-			if !s.unit.skips(ctx, err) || t.in != nil && t.in.dead { // the table is gone with the instance
+			if !s.unit.m.skips(ctx, err) || t.in != nil && t.in.dead { // the table is gone with the instance
 				return Stop, err
 			}
 			c.skip(s, err)
@@ -86,10 +86,10 @@ func (c *Chain) Sample(ctx context.Context, row *Row) (int32, error) {
 // undecided is run's id while no token was picked.
 const undecided int32 = -2
 
-// skips tells whether an error of the unit's plugin leaves its entries out rather than failing the row. A setting out of
-// range is the user's to mend, and a cancelled context nobody's fault.
-func (u *unit) skips(ctx context.Context, err error) bool {
-	if u.m.spec.OnError != "skip" || ctx.Err() != nil {
+// skips tells whether an error of the plugin leaves it out rather than failing the request. A setting out of range is the
+// user's to mend, and a cancelled context nobody's fault.
+func (m *Module) skips(ctx context.Context, err error) bool {
+	if m.spec.OnError != "skip" || ctx.Err() != nil {
 		return false
 	}
 	var e *Error

@@ -51,7 +51,9 @@ func main() {
 		{"probe", emitProbes},
 		{"probe_avx512", emitWideProbes},
 		{"attention", emitAttention},
+		{"attention_avx512", emitAttention},
 		{"vector", emitVectors},
+		{"vector_avx512", emitCurves},
 	}
 	for _, o := range outputs {
 		if err := write(o.name, o.emit); err != nil {
