@@ -74,7 +74,7 @@ func (v vector) rowCase() rowCase {
 
 // open gives the sampler's module for a vocabulary of n tokens.
 func (v vector) open(t *testing.T, sampler string, n int) *chain {
-	w := &words{model: "bert", texts: slices.Clone(v.Words), eog: v.EOG}
+	w := &words{texts: slices.Clone(v.Words), eog: v.EOG}
 	for len(w.texts) < n {
 		w.texts = append(w.texts, "")
 	}

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+
+	"forge/abi"
 )
 
 // checkNeutral holds an entry's neutral values to the config keys that it reads.
@@ -61,4 +63,14 @@ func (p *Params) idleFor(u *unit) bool {
 		}
 	}
 	return true
+}
+
+// WantsVocab tells whether the settings want an entry of a module that was granted vocab.
+func (p *Params) WantsVocab() bool {
+	for _, u := range p.chain.units {
+		if u.m.caps&abi.CapVocab != 0 && !p.idleFor(u) {
+			return true
+		}
+	}
+	return false
 }
