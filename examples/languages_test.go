@@ -68,7 +68,7 @@ type candidates struct {
 func marginCases() (tables []candidates, margins []float64) {
 	rng := rand.New(rand.NewPCG(7, 7))
 	inf, nan := float32(math.Inf(1)), float32(math.NaN())
-	odd := [][]float32{{3}, {1, 1, 1}, {-inf, -inf}, {nan, 2, nan, 1}, {inf, 5, inf}, {-0.0, 0, -5}, {nan}, {1, 0.75, 0.5}}
+	odd := [][]float32{{3}, {1, 1, 1}, {-inf, -inf}, {nan, 2, nan, 1}, {inf, 5, inf}, {float32(math.Copysign(0, -1)), 0, -5}, {nan}, {1, 0.75, 0.5}}
 	for i, logits := range odd {
 		tables, margins = append(tables, candidates{logits: logits}), append(margins, float64(i%4)/4)
 	}

@@ -51,3 +51,13 @@ func (p *Params) rest() {
 		}
 	}
 }
+
+// idleFor tells whether the settings leave all of a unit's entries idle.
+func (p *Params) idleFor(u *unit) bool {
+	for i := range p.chain.stages {
+		if p.chain.stages[i].unit == u && !p.idleStage[i] {
+			return false
+		}
+	}
+	return true
+}

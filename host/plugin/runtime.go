@@ -40,6 +40,8 @@ type Runtime struct {
 	mu       sync.Mutex
 	compiled map[string]*compiled
 	closed   bool
+
+	onRefill func() // for tests, nil
 }
 
 const (

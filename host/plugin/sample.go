@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"forge/abi"
 )
@@ -131,6 +132,10 @@ func (s *stage) run(ctx context.Context, row *Row, p *Params, idle []bool, t tab
 				u.m.spec.Name, s.entries[i].name)
 		}
 		u.frame(in, row, uint32(len(seen)), t)
+		var start time.Time
+		if u.chain.observe != nil {
+			start = time.Now()
+		}
 		status, err := in.call(ctx, e, u.m.budget(int(t.n)+len(seen)))
 		if err != nil {
 			return t, undecided, err
@@ -142,7 +147,10 @@ func (s *stage) run(ctx context.Context, row *Row, p *Params, idle []bool, t tab
 			}
 		}
 		if u.chain.observe != nil {
-			u.chain.observe(u.observed(s.entries[i].name, status, t, id))
+			took := time.Since(start)
+			o := u.observed(s.entries[i].name, status, t, id)
+			o.Took = took
+			u.chain.observe(o)
 		}
 		if id != undecided {
 			return t, id, nil

@@ -1,5 +1,5 @@
 // vocab.c: what tokens stand for in text, and which of them end a generation.
-#include "sampler.h"
+#include "text.h"
 
 static const forge_vocab *vocab;
 static bool byte_level, blanks;
@@ -43,6 +43,12 @@ static int32_t letter_byte(uint32_t c) {
 
 uint32_t vocab_bytes(uint32_t id, uint8_t *to, uint32_t cap) {
 	if (!vocab || id >= vocab->n) return 0;
+	if (vocab->piece_offsets) {
+		uint32_t n = vocab->piece_offsets[id + 1] - vocab->piece_offsets[id];
+		if (n > cap) n = cap;
+		memcpy(to, vocab->pieces + vocab->piece_offsets[id], n);
+		return n;
+	}
 	const uint8_t *s = vocab->texts + vocab->offsets[id];
 	uint32_t n = vocab->offsets[id + 1] - vocab->offsets[id], out = 0;
 	int32_t type = vocab->types ? vocab->types[id] : FORGE_TOKEN_TYPE_NORMAL;
