@@ -58,6 +58,7 @@ guest -O3 router/softmax router/softmax.c
 guest -O3 router/sigmoid router/sigmoid.c
 guest -O2 testdata/maths testdata/maths.c sampler/table.c
 if [ -z "$only" ]; then
+	constraint/build.sh
 	tokenizer/build.sh
 	if command -v cargo >/dev/null && [ -x template/build.sh ]; then template/build.sh; fi
 fi
