@@ -11,12 +11,19 @@
 package abi
 
 import (
+	_ "embed" // the definition itself
 	"encoding/binary"
 	"fmt"
 	"math"
 )
 
 //go:generate go run ./gen
+
+//go:embed v1.toml
+var source []byte
+
+// Source is v1.toml, the definition.
+func Source() []byte { return source }
 
 // Kind of plugin.
 type Kind struct {
@@ -25,8 +32,16 @@ type Kind struct {
 	Fuel         Fuel
 }
 
-// Fuel of calls: of forge_init, and of others Base + Per for each element of the work.
-type Fuel struct{ Init, Base, Per int64 }
+// Fuel of calls: of forge_init Init, and of others Base + Per for each element of the work; of forge_init and forge_begin
+// Text beside for each byte of their string settings.
+type Fuel struct{ Init, Base, Per, Text int64 }
+
+// Import is a function that guests with a capability may import.
+type Import struct {
+	Cap             uint64
+	Module, Name    string
+	Params, Results []string
+}
 
 // Export that a guest has.
 type Export struct {
@@ -62,5 +77,7 @@ func getU64(b []byte) uint64     { return binary.LittleEndian.Uint64(b) }
 func putU64(b []byte, v uint64)  { binary.LittleEndian.PutUint64(b, v) }
 func getI64(b []byte) int64      { return int64(getU64(b)) }
 func putI64(b []byte, v int64)   { putU64(b, uint64(v)) }
+func getF32(b []byte) float32    { return math.Float32frombits(getU32(b)) }
+func putF32(b []byte, v float32) { putU32(b, math.Float32bits(v)) }
 func getF64(b []byte) float64    { return math.Float64frombits(getU64(b)) }
 func putF64(b []byte, v float64) { putU64(b, math.Float64bits(v)) }

@@ -13,11 +13,15 @@ import (
 var views = map[string]any{
 	"head": Head(nil), "init": Init(nil), "vocab": Vocab(nil), "text": Text(nil), "rows": Rows(nil), "row": Row(nil), "seq": Seq(nil),
 	"arch": Arch(nil), "meta": Meta(nil), "tensor": Tensor(nil), "weight": Weight(nil), "op": Op(nil),
+	"logprob": Logprob(nil), "plan": Plan(nil), "plan_step": PlanStep(nil), "masks": Masks(nil), "mask_row": MaskRow(nil),
+	"route": Route(nil), "route_plan": RoutePlan(nil),
 }
 
 var sizes = map[string]int{
 	"head": HeadSize, "init": InitSize, "vocab": VocabSize, "text": TextSize, "rows": RowsSize, "row": RowSize, "seq": SeqSize,
 	"arch": ArchSize, "meta": MetaSize, "tensor": TensorSize, "weight": WeightSize, "op": OpSize,
+	"logprob": LogprobSize, "plan": PlanSize, "plan_step": PlanStepSize, "masks": MasksSize, "mask_row": MaskRowSize,
+	"route": RouteSize, "route_plan": RoutePlanSize,
 }
 
 type field struct {
@@ -94,8 +98,11 @@ func checkField(t *testing.T, record string, size int, f field) {
 		if width == 4 {
 			v = reflect.ValueOf(uint32(0x01010101))
 		}
-		if last.Kind() == reflect.Float64 {
+		switch last.Kind() {
+		case reflect.Float64:
 			v = reflect.ValueOf(getF64(bytes.Repeat([]byte{1}, 8)))
+		case reflect.Float32:
+			v = reflect.ValueOf(getF32(bytes.Repeat([]byte{1}, 4)))
 		}
 		v = v.Convert(last)
 		set.Call(append(args, v))
@@ -116,7 +123,7 @@ func TestKinds(t *testing.T) {
 		if !ok || got.Marker != "forge_"+k.Name+"_1" {
 			t.Errorf("kind %s: %+v", k.Name, got)
 		}
-		if k.Fuel.Init <= 0 || k.Fuel.Base <= 0 || k.Fuel.Per <= 0 || k.MaxPages == 0 {
+		if k.Fuel.Init <= 0 || k.Fuel.Base <= 0 || k.Fuel.Per <= 0 || k.Fuel.Text <= 0 || k.MaxPages == 0 {
 			t.Errorf("kind %s has no limit: %+v", k.Name, k)
 		}
 	}

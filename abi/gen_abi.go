@@ -50,14 +50,16 @@ var statusNames = map[Status]string{
 
 // Capability bits, granted in plugins.toml.
 const (
-	// forge.log(level, ptr, len): a line of text for the user's --verbose
+	// any kind: forge.log(log_level, ptr, len), a line of UTF-8 text for the user's --verbose
 	CapLog uint64 = 1 << 0
-	// samplers: the token texts are in the arena at init
+	// samplers, processors and constraints: a vocab record is in the arena at init, with decoded pieces and the tokens that end a generation
 	CapVocab uint64 = 1 << 1
-	// samplers and processors: the sequence's tokens are in each row
+	// samplers, processors and constraints: the sequence's tokens are in each row
 	CapHistory uint64 = 1 << 2
-	// samplers: the host reads back the candidates' log probabilities
+	// samplers: one that picks fills row.logprob and row.top, with the probabilities that it picked by
 	CapLogprobs uint64 = 1 << 3
+	// Go guests: the ten WASI functions that Go's runtime imports, with answers that are the same every time: no arguments, no environment, a clock that counts calls, fixed random bytes, no files; what is written goes nowhere, and proc_exit is a trap
+	CapWASI uint64 = 1 << 4
 )
 
 // Capabilities by name.
@@ -66,17 +68,33 @@ var Capabilities = map[string]uint64{
 	"vocab":    CapVocab,
 	"history":  CapHistory,
 	"logprobs": CapLogprobs,
+	"wasi":     CapWASI,
+}
+
+// Imports are the functions that granted guests may import.
+var Imports = []Import{
+	{Cap: CapLog, Module: "forge", Name: "log", Params: []string{"i32", "i32", "i32"}, Results: []string{}},
+	{Cap: CapWASI, Module: "wasi_snapshot_preview1", Name: "args_get", Params: []string{"i32", "i32"}, Results: []string{"i32"}},
+	{Cap: CapWASI, Module: "wasi_snapshot_preview1", Name: "args_sizes_get", Params: []string{"i32", "i32"}, Results: []string{"i32"}},
+	{Cap: CapWASI, Module: "wasi_snapshot_preview1", Name: "clock_time_get", Params: []string{"i32", "i64", "i32"}, Results: []string{"i32"}},
+	{Cap: CapWASI, Module: "wasi_snapshot_preview1", Name: "environ_get", Params: []string{"i32", "i32"}, Results: []string{"i32"}},
+	{Cap: CapWASI, Module: "wasi_snapshot_preview1", Name: "environ_sizes_get", Params: []string{"i32", "i32"}, Results: []string{"i32"}},
+	{Cap: CapWASI, Module: "wasi_snapshot_preview1", Name: "fd_write", Params: []string{"i32", "i32", "i32", "i32"}, Results: []string{"i32"}},
+	{Cap: CapWASI, Module: "wasi_snapshot_preview1", Name: "poll_oneoff", Params: []string{"i32", "i32", "i32", "i32"}, Results: []string{"i32"}},
+	{Cap: CapWASI, Module: "wasi_snapshot_preview1", Name: "proc_exit", Params: []string{"i32"}, Results: []string{}},
+	{Cap: CapWASI, Module: "wasi_snapshot_preview1", Name: "random_get", Params: []string{"i32", "i32"}, Results: []string{"i32"}},
+	{Cap: CapWASI, Module: "wasi_snapshot_preview1", Name: "sched_yield", Params: []string{}, Results: []string{"i32"}},
 }
 
 // Kinds of plugin, with their marker export and limits.
 var Kinds = []Kind{
-	{Name: "tokenizer", Marker: "forge_tokenizer_1", MaxPages: 4096, Fuel: Fuel{Init: 20000000000, Base: 50000000, Per: 20000}},
-	{Name: "template", Marker: "forge_template_1", MaxPages: 2048, Fuel: Fuel{Init: 2000000000, Base: 2000000000, Per: 100000}},
-	{Name: "processor", Marker: "forge_processor_1", MaxPages: 256, Fuel: Fuel{Init: 200000000, Base: 1000000, Per: 300}},
-	{Name: "sampler", Marker: "forge_sampler_1", MaxPages: 256, Fuel: Fuel{Init: 200000000, Base: 1000000, Per: 300}},
-	{Name: "constraint", Marker: "forge_constraint_1", MaxPages: 1024, Fuel: Fuel{Init: 2000000000, Base: 40000000, Per: 300}},
-	{Name: "router", Marker: "forge_router_1", MaxPages: 64, Fuel: Fuel{Init: 10000000, Base: 50000, Per: 2000}},
-	{Name: "arch", Marker: "forge_arch_1", MaxPages: 512, Fuel: Fuel{Init: 10000000, Base: 500000000, Per: 100000}},
+	{Name: "tokenizer", Marker: "forge_tokenizer_1", MaxPages: 4096, Fuel: Fuel{Init: 20000000000, Base: 50000000, Per: 20000, Text: 1000}},
+	{Name: "template", Marker: "forge_template_1", MaxPages: 2048, Fuel: Fuel{Init: 2000000000, Base: 2000000000, Per: 100000, Text: 1000}},
+	{Name: "processor", Marker: "forge_processor_1", MaxPages: 256, Fuel: Fuel{Init: 200000000, Base: 1000000, Per: 300, Text: 1000}},
+	{Name: "sampler", Marker: "forge_sampler_1", MaxPages: 256, Fuel: Fuel{Init: 200000000, Base: 1000000, Per: 300, Text: 1000}},
+	{Name: "constraint", Marker: "forge_constraint_1", MaxPages: 1024, Fuel: Fuel{Init: 2000000000, Base: 40000000, Per: 300, Text: 100000}},
+	{Name: "router", Marker: "forge_router_1", MaxPages: 64, Fuel: Fuel{Init: 10000000, Base: 50000, Per: 4000, Text: 1000}},
+	{Name: "arch", Marker: "forge_arch_1", MaxPages: 512, Fuel: Fuel{Init: 10000000, Base: 500000000, Per: 100000, Text: 1000}},
 }
 
 const (
@@ -99,8 +117,11 @@ var Exports = []Export{
 	{Name: "sampler_*", Kinds: []string{"sampler"}, Required: true, Frame: "rows"},
 	{Name: "processor_*", Kinds: []string{"processor"}, Required: true, Frame: "rows"},
 	{Name: "arch_build", Kinds: []string{"arch"}, Required: true, Frame: "arch"},
-	{Name: "constraint_mask", Kinds: []string{"constraint"}, Required: true, Frame: "rows"},
-	{Name: "router_route", Kinds: []string{"router"}, Required: true, Frame: "rows"},
+	{Name: "plan_*", Kinds: []string{"sampler", "processor"}, Required: false, Frame: "plan"},
+	{Name: "constraint_mask", Kinds: []string{"constraint"}, Required: true, Frame: "masks"},
+	{Name: "constraint_validate", Kinds: []string{"constraint"}, Required: false, Frame: "masks"},
+	{Name: "router_route", Kinds: []string{"router"}, Required: true, Frame: "route"},
+	{Name: "router_plan", Kinds: []string{"router"}, Required: false, Frame: "route_plan"},
 	{Name: "forge_begin", Kinds: []string{"*"}, Required: false, Frame: "seq"},
 	{Name: "forge_accept", Kinds: []string{"*"}, Required: false, Frame: "seq"},
 	{Name: "forge_rollback", Kinds: []string{"*"}, Required: false, Frame: "seq"},
@@ -109,6 +130,16 @@ var Exports = []Export{
 	{Name: "forge_load", Kinds: []string{"*"}, Required: false, Frame: "seq"},
 	{Name: "forge_end", Kinds: []string{"*"}, Required: false, Frame: "seq"},
 }
+
+// LogLevel: an enum of abi/v1.toml; first argument of forge.log.
+type LogLevel uint32
+
+const (
+	LogLevelDebug LogLevel = 0
+	LogLevelInfo  LogLevel = 1
+	LogLevelWarn  LogLevel = 2
+	LogLevelError LogLevel = 3
+)
 
 // TokenType: an enum of abi/v1.toml; values of tokenizer.ggml.token_type.
 type TokenType uint32
@@ -135,6 +166,8 @@ const (
 	TextFlagParseSpecial TextFlag = 4
 	// decode: leave control tokens out
 	TextFlagSkipSpecial TextFlag = 8
+	// decode: the ids' bytes as in the middle of a text, whole characters or not; nothing is held back, replaced or taken away
+	TextFlagRaw TextFlag = 16
 )
 
 // RowFlag: an enum of abi/v1.toml; bits of row.flags.
@@ -147,6 +180,44 @@ const (
 	RowFlagSorted RowFlag = 2
 	// set by a guest: end this sequence instead of picking
 	RowFlagStop RowFlag = 4
+)
+
+// PlanOp: an enum of abi/v1.toml; steps of plans. A NaN logit counts as -inf; equal logits rank by ascending id.
+type PlanOp uint32
+
+const (
+	// keep the n highest logits, sorted; all of them if there are fewer
+	PlanOpTopK PlanOp = 1
+	// the logits of the named ids become -inf
+	PlanOpMask PlanOp = 2
+	// divide every logit by value, a finite number above 0
+	PlanOpTemperature PlanOp = 3
+	// pick the highest logit; end the sequence where all are -inf
+	PlanOpArgMax PlanOp = 4
+)
+
+// MaskResult: an enum of abi/v1.toml; what a constraint says about the next token.
+type MaskResult uint32
+
+const (
+	// the tokens of the mask; the end is allowed if the bits of vocab.eog are set. An empty mask fails the request
+	MaskResultMask MaskResult = 0
+	// any token; the mask is not read
+	MaskResultAll MaskResult = 1
+	// these tokens and no choice; the host appends them without sampling and then accepts them
+	MaskResultForced MaskResult = 2
+	// nothing: the sequence ends here
+	MaskResultStop MaskResult = 3
+	// take tokens back and ask again; the host never again picks at that place the token that stood first among them. Not for rows with drafts
+	MaskResultRewind MaskResult = 4
+)
+
+// SeqFlag: an enum of abi/v1.toml; bits of seq.flags.
+type SeqFlag uint32
+
+const (
+	// accept: the tokens are prompt, not picked; a constraint does not hold them to anything
+	SeqFlagPrompt SeqFlag = 1
 )
 
 // MetaType: an enum of abi/v1.toml; what a meta record holds.
@@ -262,6 +333,12 @@ func (r Vocab) RemoveExtraWhitespaces() int32     { return getI32(r[80:]) }
 func (r Vocab) SetRemoveExtraWhitespaces(v int32) { putI32(r[80:], v) }
 func (r Vocab) Charsmap() (ptr, n uint32)         { return getU32(r[84:]), getU32(r[88:]) }
 func (r Vocab) SetCharsmap(ptr, n uint32)         { putU32(r[84:], ptr); putU32(r[88:], n) }
+func (r Vocab) EOG() (ptr, n uint32)              { return getU32(r[92:]), getU32(r[96:]) }
+func (r Vocab) SetEOG(ptr, n uint32)              { putU32(r[92:], ptr); putU32(r[96:], n) }
+func (r Vocab) PieceOffsets() uint32              { return getU32(r[100:]) }
+func (r Vocab) SetPieceOffsets(v uint32)          { putU32(r[100:], v) }
+func (r Vocab) Pieces() (ptr, n uint32)           { return getU32(r[104:]), getU32(r[108:]) }
+func (r Vocab) SetPieces(ptr, n uint32)           { putU32(r[104:], ptr); putU32(r[108:], n) }
 
 // TextSize is the bytes of a text record.
 const TextSize = 80
@@ -345,11 +422,202 @@ func (r Row) NPrompt() uint32          { return getU32(r[68:]) }
 func (r Row) SetNPrompt(v uint32)      { putU32(r[68:], v) }
 func (r Row) NHistory() uint32         { return getU32(r[72:]) }
 func (r Row) SetNHistory(v uint32)     { putU32(r[72:], v) }
+func (r Row) Logprob() float32         { return getF32(r[76:]) }
+func (r Row) SetLogprob(v float32)     { putF32(r[76:], v) }
+func (r Row) Top() uint32              { return getU32(r[80:]) }
+func (r Row) SetTop(v uint32)          { putU32(r[80:], v) }
+func (r Row) TopCap() uint32           { return getU32(r[84:]) }
+func (r Row) SetTopCap(v uint32)       { putU32(r[84:], v) }
+func (r Row) NTop() uint32             { return getU32(r[88:]) }
+func (r Row) SetNTop(v uint32)         { putU32(r[88:], v) }
+
+// LogprobSize is the bytes of a logprob record.
+const LogprobSize = 8
+
+// Logprob views a logprob record: One candidate with its probability.
+type Logprob []byte
+
+func (r Logprob) ID() uint32           { return getU32(r[0:]) }
+func (r Logprob) SetID(v uint32)       { putU32(r[0:], v) }
+func (r Logprob) Logprob() float32     { return getF32(r[4:]) }
+func (r Logprob) SetLogprob(v float32) { putF32(r[4:], v) }
+
+// PlanSize is the bytes of a plan record.
+const PlanSize = 64
+
+// Plan views a plan record: plan_NAME: the entry's work as steps. Status skip: these settings have no plan. No steps: there is nothing to do.
+type Plan []byte
+
+func (r Plan) Head() Head              { return Head(r[0:]) }
+func (r Plan) NVocab() uint32          { return getU32(r[16:]) }
+func (r Plan) SetNVocab(v uint32)      { putU32(r[16:], v) }
+func (r Plan) Flags() uint32           { return getU32(r[20:]) }
+func (r Plan) SetFlags(v uint32)       { putU32(r[20:], v) }
+func (r Plan) Params() (ptr, n uint32) { return getU32(r[24:]), getU32(r[28:]) }
+func (r Plan) SetParams(ptr, n uint32) { putU32(r[24:], ptr); putU32(r[28:], n) }
+func (r Plan) Steps() uint32           { return getU32(r[32:]) }
+func (r Plan) SetSteps(v uint32)       { putU32(r[32:], v) }
+func (r Plan) StepsCap() uint32        { return getU32(r[36:]) }
+func (r Plan) SetStepsCap(v uint32)    { putU32(r[36:], v) }
+func (r Plan) NSteps() uint32          { return getU32(r[40:]) }
+func (r Plan) SetNSteps(v uint32)      { putU32(r[40:], v) }
+func (r Plan) IDs() uint32             { return getU32(r[44:]) }
+func (r Plan) SetIDs(v uint32)         { putU32(r[44:], v) }
+func (r Plan) IDsCap() uint32          { return getU32(r[48:]) }
+func (r Plan) SetIDsCap(v uint32)      { putU32(r[48:], v) }
+func (r Plan) NIDs() uint32            { return getU32(r[52:]) }
+func (r Plan) SetNIDs(v uint32)        { putU32(r[52:], v) }
+
+// PlanStepSize is the bytes of a plan_step record.
+const PlanStepSize = 32
+
+// PlanStep views a plan_step record: One step of a plan.
+type PlanStep []byte
+
+func (r PlanStep) Op() uint32         { return getU32(r[0:]) }
+func (r PlanStep) SetOp(v uint32)     { putU32(r[0:], v) }
+func (r PlanStep) N() uint32          { return getU32(r[4:]) }
+func (r PlanStep) SetN(v uint32)      { putU32(r[4:], v) }
+func (r PlanStep) Value() float64     { return getF64(r[8:]) }
+func (r PlanStep) SetValue(v float64) { putF64(r[8:], v) }
+func (r PlanStep) First() uint32      { return getU32(r[16:]) }
+func (r PlanStep) SetFirst(v uint32)  { putU32(r[16:], v) }
+func (r PlanStep) Count() uint32      { return getU32(r[20:]) }
+func (r PlanStep) SetCount(v uint32)  { putU32(r[20:], v) }
+
+// MasksSize is the bytes of a masks record.
+const MasksSize = 48
+
+// Masks views a masks record: constraint_mask and constraint_validate: rows of many sequences in one call.
+type Masks []byte
+
+func (r Masks) Head() Head         { return Head(r[0:]) }
+func (r Masks) NRows() uint32      { return getU32(r[16:]) }
+func (r Masks) SetNRows(v uint32)  { putU32(r[16:], v) }
+func (r Masks) Rows() uint32       { return getU32(r[20:]) }
+func (r Masks) SetRows(v uint32)   { putU32(r[20:], v) }
+func (r Masks) NVocab() uint32     { return getU32(r[24:]) }
+func (r Masks) SetNVocab(v uint32) { putU32(r[24:], v) }
+func (r Masks) Flags() uint32      { return getU32(r[28:]) }
+func (r Masks) SetFlags(v uint32)  { putU32(r[28:], v) }
+
+// MaskRowSize is the bytes of a mask_row record.
+const MaskRowSize = 128
+
+// MaskRow views a mask_row record: One row of a constraint. A guest that forbids everything by mistake, or leaves the record as it was, forbids: constraints fail closed.
+type MaskRow []byte
+
+func (r MaskRow) Seq() uint64              { return getU64(r[0:]) }
+func (r MaskRow) SetSeq(v uint64)          { putU64(r[0:], v) }
+func (r MaskRow) Pos() uint32              { return getU32(r[8:]) }
+func (r MaskRow) SetPos(v uint32)          { putU32(r[8:], v) }
+func (r MaskRow) Flags() uint32            { return getU32(r[12:]) }
+func (r MaskRow) SetFlags(v uint32)        { putU32(r[12:], v) }
+func (r MaskRow) Drafts() (ptr, n uint32)  { return getU32(r[16:]), getU32(r[20:]) }
+func (r MaskRow) SetDrafts(ptr, n uint32)  { putU32(r[16:], ptr); putU32(r[20:], n) }
+func (r MaskRow) Mask() uint32             { return getU32(r[24:]) }
+func (r MaskRow) SetMask(v uint32)         { putU32(r[24:], v) }
+func (r MaskRow) Result() uint32           { return getU32(r[28:]) }
+func (r MaskRow) SetResult(v uint32)       { putU32(r[28:], v) }
+func (r MaskRow) Forced() uint32           { return getU32(r[32:]) }
+func (r MaskRow) SetForced(v uint32)       { putU32(r[32:], v) }
+func (r MaskRow) ForcedCap() uint32        { return getU32(r[36:]) }
+func (r MaskRow) SetForcedCap(v uint32)    { putU32(r[36:], v) }
+func (r MaskRow) NForced() uint32          { return getU32(r[40:]) }
+func (r MaskRow) SetNForced(v uint32)      { putU32(r[40:], v) }
+func (r MaskRow) Rewind() uint32           { return getU32(r[44:]) }
+func (r MaskRow) SetRewind(v uint32)       { putU32(r[44:], v) }
+func (r MaskRow) Hold() uint32             { return getU32(r[48:]) }
+func (r MaskRow) SetHold(v uint32)         { putU32(r[48:], v) }
+func (r MaskRow) Fits() uint32             { return getU32(r[52:]) }
+func (r MaskRow) SetFits(v uint32)         { putU32(r[52:], v) }
+func (r MaskRow) Params() (ptr, n uint32)  { return getU32(r[56:]), getU32(r[60:]) }
+func (r MaskRow) SetParams(ptr, n uint32)  { putU32(r[56:], ptr); putU32(r[60:], n) }
+func (r MaskRow) History() (ptr, n uint32) { return getU32(r[64:]), getU32(r[68:]) }
+func (r MaskRow) SetHistory(ptr, n uint32) { putU32(r[64:], ptr); putU32(r[68:], n) }
+func (r MaskRow) NPrompt() uint32          { return getU32(r[72:]) }
+func (r MaskRow) SetNPrompt(v uint32)      { putU32(r[72:], v) }
+func (r MaskRow) NHistory() uint32         { return getU32(r[76:]) }
+func (r MaskRow) SetNHistory(v uint32)     { putU32(r[76:], v) }
+
+// RouteSize is the bytes of a route record.
+const RouteSize = 128
+
+// Route views a route record: router_route: which experts each token goes to. The host holds the answer to: ids below n_experts and distinct for each token, weights finite and not negative.
+type Route []byte
+
+func (r Route) Head() Head              { return Head(r[0:]) }
+func (r Route) Layer() int32            { return getI32(r[16:]) }
+func (r Route) SetLayer(v int32)        { putI32(r[16:], v) }
+func (r Route) NTokens() uint32         { return getU32(r[20:]) }
+func (r Route) SetNTokens(v uint32)     { putU32(r[20:], v) }
+func (r Route) NExperts() uint32        { return getU32(r[24:]) }
+func (r Route) SetNExperts(v uint32)    { putU32(r[24:], v) }
+func (r Route) TopK() uint32            { return getU32(r[28:]) }
+func (r Route) SetTopK(v uint32)        { putU32(r[28:], v) }
+func (r Route) Flags() uint32           { return getU32(r[32:]) }
+func (r Route) SetFlags(v uint32)       { putU32(r[32:], v) }
+func (r Route) Scores() uint32          { return getU32(r[36:]) }
+func (r Route) SetScores(v uint32)      { putU32(r[36:], v) }
+func (r Route) Bias() uint32            { return getU32(r[40:]) }
+func (r Route) SetBias(v uint32)        { putU32(r[40:], v) }
+func (r Route) IDs() uint32             { return getU32(r[44:]) }
+func (r Route) SetIDs(v uint32)         { putU32(r[44:], v) }
+func (r Route) Weights() uint32         { return getU32(r[48:]) }
+func (r Route) SetWeights(v uint32)     { putU32(r[48:], v) }
+func (r Route) Seqs() uint32            { return getU32(r[52:]) }
+func (r Route) SetSeqs(v uint32)        { putU32(r[52:], v) }
+func (r Route) Positions() uint32       { return getU32(r[56:]) }
+func (r Route) SetPositions(v uint32)   { putU32(r[56:], v) }
+func (r Route) Params() (ptr, n uint32) { return getU32(r[60:]), getU32(r[64:]) }
+func (r Route) SetParams(ptr, n uint32) { putU32(r[60:], ptr); putU32(r[64:], n) }
+func (r Route) Score() uint32           { return getU32(r[68:]) }
+func (r Route) SetScore(v uint32)       { putU32(r[68:], v) }
+func (r Route) NGroup() uint32          { return getU32(r[72:]) }
+func (r Route) SetNGroup(v uint32)      { putU32(r[72:], v) }
+func (r Route) NGroupUsed() uint32      { return getU32(r[76:]) }
+func (r Route) SetNGroupUsed(v uint32)  { putU32(r[76:], v) }
+func (r Route) Renormalise() uint32     { return getU32(r[80:]) }
+func (r Route) SetRenormalise(v uint32) { putU32(r[80:], v) }
+func (r Route) Factor() float32         { return getF32(r[84:]) }
+func (r Route) SetFactor(v float32)     { putF32(r[84:], v) }
+
+// RoutePlanSize is the bytes of a route_plan record.
+const RoutePlanSize = 96
+
+// RoutePlan views a route_plan record: router_plan: the routing of a layer as the operation route has it, which the host then runs natively. The host fills in the model's own attributes and the guest changes them. Status skip: there is no plan, router_route is called. The host compares plan and guest on random scores at load.
+type RoutePlan []byte
+
+func (r RoutePlan) Head() Head              { return Head(r[0:]) }
+func (r RoutePlan) Layer() int32            { return getI32(r[16:]) }
+func (r RoutePlan) SetLayer(v int32)        { putI32(r[16:], v) }
+func (r RoutePlan) NExperts() uint32        { return getU32(r[20:]) }
+func (r RoutePlan) SetNExperts(v uint32)    { putU32(r[20:], v) }
+func (r RoutePlan) Flags() uint32           { return getU32(r[24:]) }
+func (r RoutePlan) SetFlags(v uint32)       { putU32(r[24:], v) }
+func (r RoutePlan) Params() (ptr, n uint32) { return getU32(r[28:]), getU32(r[32:]) }
+func (r RoutePlan) SetParams(ptr, n uint32) { putU32(r[28:], ptr); putU32(r[32:], n) }
+func (r RoutePlan) TopK() uint32            { return getU32(r[36:]) }
+func (r RoutePlan) SetTopK(v uint32)        { putU32(r[36:], v) }
+func (r RoutePlan) HasBias() uint32         { return getU32(r[40:]) }
+func (r RoutePlan) SetHasBias(v uint32)     { putU32(r[40:], v) }
+func (r RoutePlan) UseBias() uint32         { return getU32(r[44:]) }
+func (r RoutePlan) SetUseBias(v uint32)     { putU32(r[44:], v) }
+func (r RoutePlan) Score() uint32           { return getU32(r[48:]) }
+func (r RoutePlan) SetScore(v uint32)       { putU32(r[48:], v) }
+func (r RoutePlan) NGroup() uint32          { return getU32(r[52:]) }
+func (r RoutePlan) SetNGroup(v uint32)      { putU32(r[52:], v) }
+func (r RoutePlan) NGroupUsed() uint32      { return getU32(r[56:]) }
+func (r RoutePlan) SetNGroupUsed(v uint32)  { putU32(r[56:], v) }
+func (r RoutePlan) Renormalise() uint32     { return getU32(r[60:]) }
+func (r RoutePlan) SetRenormalise(v uint32) { putU32(r[60:], v) }
+func (r RoutePlan) Factor() float32         { return getF32(r[64:]) }
+func (r RoutePlan) SetFactor(v float32)     { putF32(r[64:], v) }
 
 // SeqSize is the bytes of a seq record.
-const SeqSize = 64
+const SeqSize = 80
 
-// Seq views a seq record: forge_begin, forge_accept, forge_rollback, forge_fork, forge_save, forge_load, forge_end: optional exports of guests with state.
+// Seq views a seq record: forge_begin, forge_accept, forge_rollback, forge_fork, forge_save, forge_load, forge_end: exports of guests with state.
 type Seq []byte
 
 func (r Seq) Head() Head              { return Head(r[0:]) }
@@ -363,6 +631,14 @@ func (r Seq) Buffer() (ptr, n uint32) { return getU32(r[40:]), getU32(r[44:]) }
 func (r Seq) SetBuffer(ptr, n uint32) { putU32(r[40:], ptr); putU32(r[44:], n) }
 func (r Seq) Used() uint32            { return getU32(r[48:]) }
 func (r Seq) SetUsed(v uint32)        { putU32(r[48:], v) }
+func (r Seq) Flags() uint32           { return getU32(r[52:]) }
+func (r Seq) SetFlags(v uint32)       { putU32(r[52:], v) }
+func (r Seq) Params() (ptr, n uint32) { return getU32(r[56:]), getU32(r[60:]) }
+func (r Seq) SetParams(ptr, n uint32) { putU32(r[56:], ptr); putU32(r[60:], n) }
+func (r Seq) Count() uint32           { return getU32(r[64:]) }
+func (r Seq) SetCount(v uint32)       { putU32(r[64:], v) }
+func (r Seq) Pos() uint32             { return getU32(r[68:]) }
+func (r Seq) SetPos(v uint32)         { putU32(r[68:], v) }
 
 // ArchSize is the bytes of a arch record.
 const ArchSize = 96

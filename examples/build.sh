@@ -1,16 +1,31 @@
 #!/bin/sh
-# Builds the examples in C. Needs clang and wasm-ld 19. The bytes depend on the compiler's version and the sources alone.
-#   examples/build.sh                    all
-#   examples/build.sh sampler-c/margin   one
+# Builds the examples with the SDKs' scripts, which say what they need.
+#   examples/build.sh                    all in C
+#   examples/build.sh sampler-rust       one, by its folder
+# What Go and AssemblyScript compile is stamped with its manifest by forge: FORGE names the program, else it runs from source.
 set -eu
 cd "$(dirname "$0")"
-CLANG=${CLANG:-clang-19}
-WASM_LD=${WASM_LD:-wasm-ld-19}
-tmp=$(mktemp -d)
-trap 'rm -r "$tmp"' EXIT
-for guest in ${*:-sampler-c/margin arch-c/parallel}; do
-	$CLANG --target=wasm32 -mcpu=mvp -mbulk-memory -msimd128 -O2 -std=c17 -ffreestanding -fno-builtin -fvisibility=hidden \
-		-I../plugins/sdk/c -c "$guest.c" -o "$tmp/guest.o"
-	$WASM_LD --no-entry --strip-all --stack-first -z stack-size=65536 "$tmp/guest.o" -o "$guest.wasm"
-	chmod 644 "$guest.wasm"
+sdk=../plugins/sdk
+
+stamp() {
+	if [ -n "${FORGE:-}" ]; then "$FORGE" plugin stamp "$1/$2.wasm" --manifest "$1/manifest.toml"
+	else go run ../cmd/forge plugin stamp "$1/$2.wasm" --manifest "$1/manifest.toml"; fi
+}
+
+for folder in ${*:-sampler-c arch-c tokenizer-bytes router-record router-balance}; do
+	case $folder in
+	sampler-c) $sdk/c/build.sh sampler-c/margin.c sampler-c/margin.wasm ;;
+	arch-c) $sdk/c/build.sh arch-c/parallel.c arch-c/parallel.wasm ;;
+	tokenizer-bytes) $sdk/c/build.sh tokenizer-bytes/bytes.c tokenizer-bytes/bytes.wasm ;;
+	router-record) $sdk/c/build.sh router-record/record.c router-record/record.wasm ;;
+	router-balance) $sdk/c/build.sh router-balance/balance.c router-balance/balance.wasm ;;
+	sampler-rust) $sdk/rust/build.sh sampler-rust sampler-rust/margin.wasm ;;
+	sampler-assemblyscript)
+		$sdk/assemblyscript/build.sh sampler-assemblyscript/margin.ts sampler-assemblyscript/margin.wasm
+		stamp sampler-assemblyscript margin ;;
+	sampler-go)
+		$sdk/go/build.sh sampler-go sampler-go/margin.wasm
+		stamp sampler-go margin ;;
+	*) echo "examples/build.sh: there is no example $folder" >&2; exit 1 ;;
+	esac
 done

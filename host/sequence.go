@@ -25,6 +25,10 @@ type Request struct {
 	Session *Session
 	// OnText gets the text as it comes, whole characters only. It is called from the loop: it must not block for long.
 	OnText func(text []byte)
+	// OnLogits gets each row that a token is taken from, before sampling; it holds during the call.
+	OnLogits func(logits []float32)
+	// Observe gets what each entry of the chain left behind, row by row.
+	Observe func(plugin.Observation)
 }
 
 // Session is a sequence kept between requests: a dialogue.

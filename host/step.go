@@ -18,6 +18,13 @@ func (e *Engine) sample(s *sequence, logits []float32) (over string, err error) 
 	if k := s.req.Logprobs; k > 0 {
 		s.result.Logprobs = append(s.result.Logprobs, topLogprobs(logits, k))
 	}
+	if s.req.OnLogits != nil {
+		s.req.OnLogits(logits)
+	}
+	if s.req.Observe != nil {
+		s.chain.Observe(s.req.Observe)
+		defer s.chain.Observe(nil)
+	}
 	row := plugin.Row{
 		Logits: logits, Seq: s.id, Seed: s.req.Seed, Draw: &s.draw, Pos: len(s.tokens), NPrompt: s.nPrompt(), History: s.tokens, Params: s.params,
 	}
@@ -37,7 +44,7 @@ func (e *Engine) sample(s *sequence, logits []float32) (over string, err error) 
 	if err := s.chain.Accept(s.ctx, s.id, token); err != nil {
 		return "", err
 	}
-	if e.Vocab.EOG[token] && !s.req.IgnoreEOS {
+	if e.Vocab.Ends(token) && !s.req.IgnoreEOS {
 		return "stop", nil
 	}
 	if s.piece, err = e.tok.Decode(s.ctx, s.piece[:0], s.tokens[len(s.tokens)-1:], &s.decode, e.decodeFlags(s)); err != nil {

@@ -60,7 +60,7 @@ const (
 	//
 	// a[heads*na] or a[na], b[heads*nb] or b[nb], ... -> y[heads*(na+nb+..)]
 	OpConcat OpCode = 13
-	// OpRoute: Chooses experts and their weights. p = softmax or sigmoid of the scores (softmax_chosen: the scores themselves); the choice is by p + bias, among the n_group_used groups whose two best sum highest if n_group > 1; weights are p of the chosen (softmax_chosen: softmax over the chosen), divided by their sum if renormalise, times factor.
+	// OpRoute: Chooses experts and their weights. p = softmax or sigmoid of the scores (softmax_chosen: the scores themselves); the choice is by p + bias, equal ones by ascending id, among the n_group_used groups whose two best sum highest if n_group > 1; with neither bias nor groups it is by the scores, which rank alike. Weights are p of the chosen (softmax_chosen: softmax over the chosen), divided by their sum, or 2^-14 if that is more, if renormalise (softmax: that is softmax over the chosen), times factor.
 	//
 	// scores[n_expert], bias[n_expert] -> routes[top_k]
 	OpRoute OpCode = 14

@@ -2,52 +2,70 @@ package kernels
 
 import (
 	"cmp"
+	"fmt"
 	"math"
 	"slices"
 )
 
-// route is one chosen expert and its weight.
-type route struct {
-	expert int
-	weight float64
+// Route is one chosen expert of a row and its weight.
+type Route struct {
+	Expert int
+	Weight float32
 }
 
-// route chooses experts for each row.
-func (r *scalar) route(op *Op) {
-	a, n, bias := op.Route(), r.p.Values[op.In[0]].Width, r.vector(op, 0)
+// route chooses experts for each row, or asks the router that the options have for this operation.
+func (r *scalar) route(i int, op *Op) error {
+	a, n, rows, bias := op.Route(), r.p.Values[op.In[0]].Width, r.rows(op.In[0]), r.vector(op, 0)
 	x, chosen := r.values[op.In[0]], r.routes[op.Out[0]][:0]
-	for i := range r.rows(op.In[0]) {
-		chosen = append(chosen, chooseExperts(x[i*n:(i+1)*n], bias, a)...)
-	}
-	r.routes[op.Out[0]] = chosen
-}
-
-// chooseExperts: p = softmax(scores), sigmoid(scores) or the scores; the top_k highest p + bias are chosen, among the
-// n_group_used groups of experts whose two best p + bias sum highest; equal ones go to the lower index. Weights are p of
-// the chosen (a softmax over them for softmax_chosen), divided by their sum if renormalise, times factor. They stand in
-// descending order of p + bias. Sources: Shazeer et al. 2017; DeepSeek-AI 2024 (bias and groups, V3 section 2.1).
-func chooseExperts(scores, bias []float32, a RouteAttrs) []route {
-	p := make([]float64, len(scores))
-	widen(p, scores)
-	switch a.Score {
-	case RouteScoreSoftmax:
-		softmax(p)
-	case RouteScoreSigmoid:
-		for i, v := range p {
-			p[i] = activate(ActSigmoid, v)
+	if ask := r.routers[i]; ask != nil && rows > 0 {
+		chosen = grow(chosen, rows*a.TopK)
+		call := RouteCall{Scores: x, Batch: r.batch, Rows: r.indices(op.In[0]), Out: chosen}
+		if err := call.Ask(ask, n); err != nil {
+			return err
+		}
+	} else {
+		for row := range rows {
+			chosen = ChooseExperts(chosen, x[row*n:(row+1)*n], bias, a)
 		}
 	}
-	choice := slices.Clone(p)
+	r.routes[op.Out[0]] = chosen
+	return nil
+}
+
+// ChooseExperts appends the choice of OpRoute for one row's scores: p = softmax(scores), sigmoid(scores) or the scores; the
+// top_k highest p + bias are chosen, among the n_group_used groups of experts whose two best p + bias sum highest; equal ones
+// go to the lower index. Where there is neither bias nor group the scores rank, as their p would. The chosen stand in
+// descending order.
+// Sources: Shazeer et al. 2017; DeepSeek-AI 2024 (bias and groups, V3 section 2.1).
+func ChooseExperts(to []Route, scores, bias []float32, a RouteAttrs) []Route {
+	x := make([]float64, len(scores))
+	widen(x, scores)
+	choice := slices.Clone(x)
+	if bias != nil || a.NGroup > 1 {
+		probabilities(choice, a.Score)
+	}
 	for i := range bias {
 		choice[i] += float64(bias[i])
 	}
 	dropGroups(choice, a)
-	chosen := make([]route, 0, a.TopK)
+	first := len(to)
 	for _, e := range descending(choice)[:a.TopK] {
-		chosen = append(chosen, route{e, p[e]})
+		to = append(to, Route{Expert: e})
 	}
-	weigh(chosen, a)
-	return chosen
+	weigh(to[first:], x, a)
+	return to
+}
+
+// probabilities turns scores into p.
+func probabilities(x []float64, score RouteScore) {
+	switch score {
+	case RouteScoreSoftmax:
+		softmax(x)
+	case RouteScoreSigmoid:
+		for i, v := range x {
+			x[i] = sigmoid(v)
+		}
+	}
 }
 
 // dropGroups sets the choice values of the groups that are not used to -Inf.
@@ -69,24 +87,32 @@ func dropGroups(choice []float64, a RouteAttrs) {
 	}
 }
 
-// weigh turns the p of the chosen into their weights.
-func weigh(chosen []route, a RouteAttrs) {
+// MinRouteSum is the least by which the weights of chosen experts are divided, that of other engines.
+const MinRouteSum = 1.0 / (1 << 14)
+
+// weigh gives the chosen their weights: p, divided by the sum of the chosen ones' p if renormalise, times factor. For
+// softmax that quotient is a softmax over the chosen, which softmax_chosen is in any case.
+func weigh(chosen []Route, scores []float64, a RouteAttrs) {
+	p := slices.Clone(scores)
+	if a.Score == RouteScoreSoftmax && a.Renormalise == 0 || a.Score == RouteScoreSigmoid {
+		probabilities(p, a.Score)
+	}
 	w := make([]float64, len(chosen))
-	for i := range chosen {
-		w[i] = chosen[i].weight
+	sum := 0.0
+	for i, c := range chosen {
+		w[i] = p[c.Expert]
+		sum += w[i]
 	}
-	if a.Score == RouteScoreSoftmaxChosen {
+	switch {
+	case a.Score == RouteScoreSoftmaxChosen || a.Score == RouteScoreSoftmax && a.Renormalise != 0:
 		softmax(w)
-	}
-	sum := 1.0
-	if a.Renormalise != 0 {
-		sum = 0
-		for _, v := range w {
-			sum += v
+	case a.Renormalise != 0:
+		for i := range w {
+			w[i] /= max(sum, MinRouteSum)
 		}
 	}
 	for i := range chosen {
-		chosen[i].weight = w[i] / sum * float64(a.Factor)
+		chosen[i].Weight = float32(w[i] * float64(a.Factor))
 	}
 }
 
@@ -94,13 +120,16 @@ func weigh(chosen []route, a RouteAttrs) {
 func softmax(x []float64) {
 	most, sum := slices.Max(x), 0.0
 	for i, v := range x {
-		x[i] = math.Exp(v - most)
+		x[i] = Exp(v - most)
 		sum += x[i]
 	}
 	for i := range x {
 		x[i] /= sum
 	}
 }
+
+// sigmoid: 1 / (1 + e^-x)
+func sigmoid(x float64) float64 { return 1 / (1 + Exp(-x)) }
 
 // descending lists the indices of x from the highest value to the lowest, equal ones by index. NaN comes last.
 func descending(x []float64) []int {
@@ -123,7 +152,7 @@ func (r *scalar) experts(y, x []float32, op *Op) error {
 	clear(r.sums)
 	byExpert := make([][]int, gate.Shape[0]) // indices of routes
 	for i, c := range routes {
-		byExpert[c.expert] = append(byExpert[c.expert], i)
+		byExpert[c.Expert] = append(byExpert[c.Expert], i)
 	}
 	for e, mine := range byExpert {
 		if len(mine) == 0 {
@@ -151,7 +180,7 @@ func (r *scalar) experts(y, x []float32, op *Op) error {
 		for j, i := range mine {
 			sum := r.sums[i/topK*n : (i/topK+1)*n]
 			for k := range sum {
-				sum[k] += routes[i].weight * float64(d[j*n+k])
+				sum[k] += float64(routes[i].Weight) * float64(d[j*n+k])
 			}
 		}
 	}
@@ -177,16 +206,26 @@ func (r *scalar) expert(x []float64, m int, w *Weight, e int, bias []float32) ([
 	return y, nil
 }
 
-// Route is one chosen expert of a row and its weight.
-type Route struct {
-	Expert int
-	Weight float32
+// RouteCall is what a device asks a router: which experts the rows of one OpRoute go to.
+type RouteCall struct {
+	Scores []float32 // [rows, n_expert]
+	Batch  *Batch    // of the step
+	Rows   []int32   // for each row its index in Batch.Rows
+	Out    []Route   // [rows, top_k], for the router to fill; what it held is of no meaning
 }
 
-// ChooseExperts appends the choice of OpRoute for one row's scores.
-func ChooseExperts(to []Route, scores, bias []float32, a RouteAttrs) []Route {
-	for _, c := range chooseExperts(scores, bias, a) {
-		to = append(to, Route{c.expert, float32(c.weight)})
+// Router answers a RouteCall. It must neither keep nor change what the call points to, Out aside.
+type Router func(call *RouteCall) error
+
+// Ask puts the call to a router and holds its answer to the number of experts.
+func (c *RouteCall) Ask(router Router, experts int) error {
+	if err := router(c); err != nil {
+		return err
 	}
-	return to
+	for i := range c.Out {
+		if e := c.Out[i].Expert; e < 0 || e >= experts {
+			return fmt.Errorf("the router chose expert %d, there are %d", e, experts)
+		}
+	}
+	return nil
 }

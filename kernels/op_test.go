@@ -110,6 +110,14 @@ func TestFormulas(t *testing.T) {
 			.1, 0, -.4, .2, 0, .05, .6, -.9), []float64{0.72700752, 0, 0, 0, 0.89976911, 0.87322338, 0, 0}},
 		{"route: softmax of the chosen", route(kernels.RouteAttrs{Score: kernels.RouteScoreSoftmaxChosen, TopK: 2, NGroup: 1, NGroupUsed: 1, Factor: 1},
 			0, 0, 0, 0, 1, 0, 0, 0), []float64{0, 0, 0, 0, 0.249739894, 0, 0, 0.750260106}},
+		{"route: sigmoid, the sum is below 2^-14", func(b *bench) kernels.ValueID {
+			a := kernels.RouteAttrs{Score: kernels.RouteScoreSigmoid, TopK: 2, NGroup: 1, NGroupUsed: 1, Factor: 1, Renormalise: 1}
+			return b.weightsOf([]float32{-12, -700, -11, -90}, nil, a)
+		}, []float64{0.10066615668268594, 0, 0.27363609555919144, 0}},
+		{"route: softmax, far apart and equal", func(b *bench) kernels.ValueID {
+			a := kernels.RouteAttrs{TopK: 3, NGroup: 1, NGroupUsed: 1, Factor: 1}
+			return b.weightsOf([]float32{-3e38, 800, -800, 800, -900}, nil, a) // -800 is chosen, at a weight of 0
+		}, []float64{0, 0.5, 0, 0.5, 0}},
 		{"experts, biases", func(b *bench) kernels.ValueID {
 			// Only expert 1 is chosen: relu(2*3 + 0.5) * (4*3 - 1) * 5 + 10, times factor 2.
 			routes := b.Op(kernels.OpRoute, kernels.RouteAttrs{TopK: 1, NGroup: 1, NGroupUsed: 1, Factor: 2, Renormalise: 1}, nil, b.input([]float32{0, 1}))

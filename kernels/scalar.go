@@ -11,7 +11,7 @@ import (
 
 // Scalar is the device that defines every operation: plain Go, one short function an operation with its formula. Values
 // and the cache are float32, sums are float64, so other devices are measured against it. A row's result does not depend
-// on the other rows of the step. It takes every KVType that gguf can write: what is stored is rounded to that format.
+// on the other rows of the step. It takes every cache type that gguf can write: what is stored is rounded to that format.
 type Scalar struct{}
 
 // Name is "scalar".
@@ -34,7 +34,7 @@ func checkOptions(seg *Segment, opt Options) error {
 		return fmt.Errorf("the program's values take %s with steps of %d rows, the limit is %s: use smaller steps",
 			bytesText(n), opt.MaxRows, bytesText(maxScratch))
 	}
-	return nil
+	return opt.CheckRouters(seg.Program)
 }
 
 // Compile readies the vectors of the segment (norms, biases, factors); matrices are decoded as they are used.
@@ -44,8 +44,8 @@ func (Scalar) Compile(seg *Segment, opt Options) (Runner, error) {
 	}
 	p := seg.Program
 	r := &scalar{
-		seg: seg, p: p, check: NewBatchCheck(seg, opt), last: p.LastUse(), pooled: p.pooled(), kvType: opt.KVType,
-		values: make([][]float32, len(p.Values)), routes: make([][]route, len(p.Values)),
+		seg: seg, p: p, check: NewBatchCheck(seg, opt), last: p.LastUse(), pooled: p.pooled(), keyType: opt.KeyType, valueType: opt.ValueType, routers: opt.Routers,
+		values: make([][]float32, len(p.Values)), routes: make([][]Route, len(p.Values)),
 		vectors: map[WeightID][]float32{}, pages: make([][][]float32, len(p.Groups)),
 	}
 	threads := opt.Threads
@@ -69,21 +69,22 @@ func (Scalar) Compile(seg *Segment, opt Options) (Runner, error) {
 
 // scalar runs a segment.
 type scalar struct {
-	seg     *Segment
-	p       *Program
-	check   *BatchCheck
-	last    []int // for each value the operation after which it is dead
-	pooled  bool
-	kvType  gguf.Type
-	vectors map[WeightID][]float32
-	workers []scratch
+	seg                *Segment
+	p                  *Program
+	check              *BatchCheck
+	last               []int // for each value the operation after which it is dead
+	pooled             bool
+	keyType, valueType gguf.Type
+	routers            map[int]Router
+	vectors            map[WeightID][]float32
+	workers            []scratch
 
 	// of the step
 	batch  *Batch
 	chosen []int       // indices of the rows that want output
 	runs   [][2]int    // first row and number of rows of each sequence
 	values [][]float32 // [rows, width] while alive
-	routes [][]route   // [rows, top_k] while alive
+	routes [][]Route   // [rows, top_k] while alive
 	free   [][]float32 // buffers of dead values
 	result []float32
 
@@ -124,15 +125,17 @@ func (r *scalar) prepare(i int) error {
 		}
 		r.vectors[id] = v
 	}
-	if op.Code != OpAttention || r.kvType == gguf.F32 {
+	if op.Code != OpAttention {
 		return nil
 	}
 	a := op.Attention()
-	if !r.kvType.Quantizable() || a.HeadDimK%r.kvType.BlockElems() != 0 || a.HeadDimV%r.kvType.BlockElems() != 0 {
-		return fmt.Errorf("a cache of %s cannot hold heads of %d and %d entries", r.kvType, a.HeadDimK, a.HeadDimV)
+	if !fits(r.keyType, a.HeadDimK) || !fits(r.valueType, a.HeadDimV) {
+		return fmt.Errorf("a cache of %s and %s cannot hold keys of %d and values of %d entries", r.keyType, r.valueType, a.HeadDimK, a.HeadDimV)
 	}
 	return nil
 }
+
+func fits(t gguf.Type, entries int) bool { return t.Quantizable() && entries%t.BlockElems() == 0 }
 
 // vector is a decoded small weight, nil if the slot is empty.
 func (r *scalar) vector(op *Op, k int) []float32 {
@@ -188,6 +191,26 @@ func (r *scalar) rows(id ValueID) int {
 	return len(r.chosen)
 }
 
+// indices says for each row of a value which row of the batch it is; a pooled one is its sequence's last.
+func (r *scalar) indices(id ValueID) []int32 {
+	var list []int32
+	switch {
+	case !r.p.Values[id].Selected:
+		for i := range r.batch.Rows {
+			list = append(list, int32(i))
+		}
+	case r.pooled:
+		for _, run := range r.runs {
+			list = append(list, int32(run[0]+run[1]-1))
+		}
+	default:
+		for _, i := range r.chosen {
+			list = append(list, int32(i))
+		}
+	}
+	return list
+}
+
 // alloc gives a value its buffer [rows, width].
 func (r *scalar) alloc(id ValueID) []float32 {
 	n := r.rows(id) * r.p.Values[id].Width
@@ -233,8 +256,7 @@ func (r *scalar) apply(i int, op *Op) error {
 		return nil
 	}
 	if op.Code == OpRoute {
-		r.route(op)
-		return nil
+		return r.route(i, op)
 	}
 	y := r.alloc(op.Out[0])
 	var x, z []float32

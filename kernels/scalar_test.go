@@ -10,3 +10,7 @@ import (
 func TestScalarInvariant(t *testing.T) {
 	kernelstest.Invariant(t, kernels.Scalar{}, kernels.Options{})
 }
+
+func TestScalarRouters(t *testing.T) {
+	kernelstest.Routers(t, kernels.Scalar{}, kernels.Options{}, func(*kernelstest.Case) float64 { return 0 })
+}

@@ -227,7 +227,11 @@ func TestProgram(t *testing.T) {
 	for _, c := range []struct {
 		name, guest string
 		file        file
-	}{{"llama", "llama", llama()}, {"mixtral", "llama", moe}, {"gemma3", "gemma3", gemma3()}} {
+	}{
+		{"llama", "llama", llama()}, {"mixtral", "llama", moe}, {"gemma3", "gemma3", gemma3()},
+		{"qwen3moe", "qwen3moe", qwen("qwen3moe")}, {"qwen3", "qwen3moe", qwen("qwen3")},
+		{"qwen2moe", "qwen2moe", qwen("qwen2moe")}, {"qwen2", "qwen2moe", qwen("qwen2")},
+	} {
 		t.Run(c.name, func(t *testing.T) {
 			p, err := build(t, c.guest, c.file, 256, 256)
 			if err != nil {

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-//go:embed arch/*.wasm sampler/*.wasm template/*.wasm tokenizer/*.wasm
+//go:embed arch/*.wasm constraint/*.wasm router/*.wasm sampler/*.wasm template/*.wasm tokenizer/*.wasm
 var modules embed.FS
 
 //go:embed default.toml
@@ -19,7 +19,7 @@ var formats embed.FS
 
 // Shipped gives the shipped modules by name: plugins.toml asks for them as "shipped:NAME".
 func Shipped() map[string][]byte {
-	return files(modules, ".wasm", "arch", "sampler", "template", "tokenizer")
+	return files(modules, ".wasm", "arch", "constraint", "router", "sampler", "template", "tokenizer")
 }
 
 // Default is the plugin set that is used where the user has none, a plugins.toml.

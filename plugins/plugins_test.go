@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -78,8 +79,8 @@ func TestRecords(t *testing.T) {
 	}
 }
 
-// hostChain is a chain of the default set's plugins, through the host's door.
-func hostChain(tb testing.TB, names []string, nVocab int) *plugin.Chain {
+// hostChain is a chain of the default set's plugins and of more, through the host's door.
+func hostChain(tb testing.TB, names []string, nVocab int, more ...plugin.Spec) *plugin.Chain {
 	tb.Helper()
 	ctx := context.Background()
 	config, err := plugin.ParseConfig("default.toml", plugins.Default(), shipped)
@@ -92,7 +93,7 @@ func hostChain(tb testing.TB, names []string, nVocab int) *plugin.Chain {
 	}
 	tb.Cleanup(func() { rt.Close(ctx) })
 	var modules []*plugin.Module
-	for _, spec := range config.Plugins {
+	for _, spec := range append(config.Plugins, more...) {
 		if spec.Kind == "sampler" {
 			m, err := rt.Load(ctx, spec)
 			if err != nil {
@@ -108,7 +109,11 @@ func hostChain(tb testing.TB, names []string, nVocab int) *plugin.Chain {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	chain, err := rt.NewChain(ctx, entries, nVocab)
+	vocab := &plugin.Vocab{N: nVocab, Model: "gpt2", EOG: []uint32{0}, Texts: func(yield func([]byte) bool) {
+		for i := 0; i < nVocab && yield([]byte(strconv.Itoa(i))); i++ {
+		}
+	}}
+	chain, err := rt.NewChain(ctx, entries, nVocab, plugin.WithVocab(vocab))
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -12,7 +12,7 @@ import (
 	"forge/plugins/internal/guesttest"
 )
 
-// Slots of row.params, in the manifest's order.
+// Settings of the shipped samplers.
 const (
 	temp = iota
 	topK
@@ -22,8 +22,37 @@ const (
 	repeatLastN
 	frequencyPenalty
 	presencePenalty
+	dynatempRange
+	dynatempExponent
+	typicalP
+	topNSigma
+	xtcProbability
+	xtcThreshold
+	dryMultiplier
+	dryBase
+	dryAllowedLength
+	dryPenaltyLastN
+	drySequenceBreakers
+	logitBias
+	minTokens
+	ignoreEOS
+	mirostat
+	mirostatTau
+	mirostatEta
 	nParams
 )
+
+var settingNames = [nParams]string{"temp", "top_k", "top_p", "min_p", "repeat_penalty", "repeat_last_n", "frequency_penalty", "presence_penalty",
+	"dynatemp_range", "dynatemp_exponent", "typical_p", "top_n_sigma", "xtc_probability", "xtc_threshold", "dry_multiplier", "dry_base",
+	"dry_allowed_length", "dry_penalty_last_n", "dry_sequence_breakers", "logit_bias", "min_tokens", "ignore_eos", "mirostat", "mirostat_tau", "mirostat_eta"}
+
+// Slots of row.params for each module, in its manifest's order.
+var slotsOf = map[string][]int{
+	"sampler": {temp, topK, topP, minP, repeatPenalty, repeatLastN, frequencyPenalty, presencePenalty, dynatempRange, dynatempExponent, typicalP,
+		topNSigma, xtcProbability, xtcThreshold, logitBias},
+	"text":     {dryMultiplier, dryBase, dryAllowedLength, dryPenaltyLastN, drySequenceBreakers, minTokens, ignoreEOS},
+	"mirostat": {temp, mirostat, mirostatTau, mirostatEta},
+}
 
 // A table is a row as a sampler sees it; ids nil: the whole row.
 type table struct {
@@ -41,11 +70,16 @@ type rowCase struct {
 	seed, draw uint64
 	history    []uint32
 	params     [nParams]float64
+	breakers   string // the slot drySequenceBreakers
+	bias       string // the slot logitBias
+	nPrompt    int    // the rest of the history was generated
+	seq        uint64
+	draft      int
 }
 
 // params gives the defaults, changed by the slot, value pairs.
 func params(pairs ...float64) (p [nParams]float64) {
-	p = [nParams]float64{0.8, 40, 0.95, 0.05, 1, 64, 0, 0}
+	p = [nParams]float64{0.8, 40, 0.95, 0.05, 1, 64, 0, 0, 0, 1, 1, -1, 0, 0.1, 0, 1.75, 2, -1, 0, 0, 0, 0, 0, 5, 0.1}
 	for i := 0; i < len(pairs); i += 2 {
 		p[int(pairs[i])] = pairs[i+1]
 	}
@@ -59,29 +93,58 @@ type chain struct {
 	frame            uint32
 	row, logits, ids uint32
 	history, params  uint32
+	text             uint32
+	slots            []int
 	names            map[string]string
 	tb               testing.TB
 }
 
-const maxHistory = 4096
+const (
+	maxHistory = 4096
+	maxText    = 4096
+)
 
-func openChain(tb testing.TB, nVocab int) *chain {
-	return openChainWith(tb, wazero.NewRuntimeConfigCompiler(), nVocab)
+// A words is a vocabulary for the tests: what a file would have.
+type words struct {
+	model string
+	texts []string
+	types []int32
+	eog   []uint32
 }
 
-func openChainWith(tb testing.TB, config wazero.RuntimeConfig, nVocab int) *chain {
+func openChain(tb testing.TB, nVocab int) *chain {
+	return openChainWith(tb, wazero.NewRuntimeConfigCompiler(), "sampler", nVocab, nil)
+}
+
+// openModule is openChain of another module, without a vocabulary.
+func openModule(tb testing.TB, module string, nVocab int) *chain {
+	return openChainWith(tb, wazero.NewRuntimeConfigCompiler(), module, nVocab, nil)
+}
+
+// openWords is openChain of the module text, with a vocabulary.
+func openWords(tb testing.TB, w *words) *chain {
+	return openChainWith(tb, wazero.NewRuntimeConfigCompiler(), "text", len(w.texts), w)
+}
+
+func openChainWith(tb testing.TB, config wazero.RuntimeConfig, module string, nVocab int, w *words) *chain {
 	tb.Helper()
-	c := &chain{tb: tb, nVocab: uint32(nVocab), names: map[string]string{}}
-	c.Guest = guesttest.OpenWith(tb, config, "sampler/sampler.wasm", uint32(8*nVocab)+65536, func(g *guesttest.Guest, f abi.Init) {
+	c := &chain{tb: tb, nVocab: uint32(nVocab), names: map[string]string{}, slots: slotsOf[module]}
+	c.Guest = guesttest.OpenWith(tb, config, "sampler/"+module+".wasm", uint32(64*nVocab)+1<<18, func(g *guesttest.Guest, f abi.Init) {
 		f.SetNVocab(uint32(nVocab))
 		f.SetMaxRows(1)
 		f.SetOffered(abi.CapHistory)
+		f.SetConfig(g.Alloc(uint32(8*len(c.slots))), uint32(len(c.slots)))
+		if w != nil {
+			f.SetOffered(abi.CapHistory | abi.CapVocab)
+			f.SetVocab(w.put(g))
+		}
 	})
 	c.row = c.Alloc(abi.RowSize)
 	c.logits = c.Alloc(uint32(4 * nVocab))
 	c.ids = c.Alloc(uint32(4 * nVocab))
 	c.history = c.Alloc(4 * maxHistory)
-	c.params = c.Alloc(8 * nParams)
+	c.params = c.Alloc(uint32(8 * len(c.slots)))
+	c.text = c.Alloc(maxText)
 	at, frame := c.Frame(abi.RowsSize)
 	c.frame = at
 	f := abi.Rows(frame)
@@ -89,6 +152,33 @@ func openChainWith(tb testing.TB, config wazero.RuntimeConfig, nVocab int) *chai
 	f.SetRows(c.row)
 	f.SetNVocab(uint32(nVocab))
 	return c
+}
+
+// put lays the vocabulary out as the host does.
+func (w *words) put(g *guesttest.Guest) uint32 {
+	var texts []byte
+	offsets := []uint32{0}
+	var types []uint32
+	for i, s := range w.texts {
+		texts = append(texts, s...)
+		offsets = append(offsets, uint32(len(texts)))
+		if types = append(types, 1); w.types != nil {
+			types[i] = uint32(w.types[i])
+		}
+	}
+	at := g.Alloc(abi.VocabSize)
+	v := abi.Vocab(g.Bytes(at, abi.VocabSize))
+	v.SetN(uint32(len(w.texts)))
+	v.SetTexts(g.Put(texts))
+	put := func(x []uint32) uint32 {
+		at, _ := g.Put(idBytes(x))
+		return at
+	}
+	v.SetOffsets(put(offsets))
+	v.SetTypes(put(types))
+	v.SetEOG(put(w.eog), uint32(len(w.eog)))
+	v.SetModel(g.Put([]byte(w.model)))
+	return at
 }
 
 func floatBytes(x []float32) []byte {
@@ -111,6 +201,8 @@ func idBytes(x []uint32) []byte {
 func (c *chain) load(t table, rc rowCase) {
 	r := abi.Row(c.Bytes(c.row, abi.RowSize))
 	clear(r)
+	r.SetSeq(rc.seq)
+	r.SetDraft(int32(rc.draft))
 	r.SetSeed(rc.seed)
 	r.SetDraw(rc.draw)
 	r.SetN(uint32(len(t.logits)))
@@ -126,12 +218,21 @@ func (c *chain) load(t table, rc rowCase) {
 	r.SetIDs(c.ids)
 	r.SetSelected(-1)
 	r.SetHistory(c.history, uint32(len(rc.history)))
-	r.SetParams(c.params, nParams)
+	r.SetNHistory(uint32(len(rc.history)))
+	r.SetPos(uint32(len(rc.history)))
+	r.SetNPrompt(uint32(rc.nPrompt))
+	r.SetParams(c.params, uint32(len(c.slots)))
 	copy(c.Bytes(c.logits, 4*c.nVocab), floatBytes(t.logits))
 	copy(c.Bytes(c.ids, 4*c.nVocab), idBytes(t.ids))
 	copy(c.Bytes(c.history, 4*maxHistory), idBytes(rc.history))
-	for i, p := range rc.params {
-		binary.LittleEndian.PutUint64(c.Bytes(c.params, 8*nParams)[8*i:], math.Float64bits(p))
+	slots := c.Bytes(c.params, uint32(8*len(c.slots)))
+	for i, setting := range c.slots {
+		bits := math.Float64bits(rc.params[setting])
+		if text := map[int]string{drySequenceBreakers: rc.breakers, logitBias: rc.bias}[setting]; text != "" { // a module has one
+			copy(c.Bytes(c.text, maxText), text)
+			bits = uint64(len(text))<<32 | uint64(c.text)
+		}
+		binary.LittleEndian.PutUint64(slots[8*i:], bits)
 	}
 }
 

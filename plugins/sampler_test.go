@@ -361,7 +361,7 @@ func TestRows_Several(t *testing.T) {
 	logits := peaked(rng, n)
 	c.load(table{logits: logits}, rowCase{params: params()})
 	abi.Row(c.Bytes(c.row, abi.RowSize)).SetSelected(7)
-	for _, name := range []string{"penalties", "top_k", "top_p", "min_p", "temperature", "dist", "greedy"} {
+	for _, name := range []string{"logit_bias", "penalties", "top_n_sigma", "top_k", "typ_p", "top_p", "min_p", "xtc", "temperature", "dist", "greedy"} {
 		if s := c.step(name); s != abi.StatusSkip {
 			t.Errorf("%s on a row that has picked: %v", name, s)
 		}
@@ -376,7 +376,8 @@ func TestRows_Several(t *testing.T) {
 func TestRows_Refused(t *testing.T) {
 	c := openChain(t, 100)
 	in := table{logits: rows(100)["normal"]}
-	for name, slot := range map[string]float64{"penalties": repeatPenalty, "top_k": topK, "top_p": topP, "min_p": minP, "temperature": temp} {
+	for name, slot := range map[string]float64{"penalties": repeatPenalty, "top_k": topK, "top_p": topP, "min_p": minP, "temperature": temp, "typ_p": typicalP,
+		"top_n_sigma": topNSigma, "xtc": xtcProbability} {
 		c.load(in, rowCase{params: params(slot, math.NaN()), history: []uint32{1}})
 		if s, err := c.Status("sampler_"+name, c.frame); s != abi.StatusErrConfig {
 			t.Errorf("%s: %v", name, err)

@@ -4,21 +4,23 @@ import (
 	"bytes"
 	"fmt"
 	"strings"
+
+	"forge/abi/spec"
 )
 
 // cHeader is plugins/sdk/c/forge.h.
-func (s *Spec) cHeader() []byte {
+func (g *generator) cHeader() []byte {
 	b := bytes.NewBufferString(header)
 	b.WriteString("#ifndef FORGE_H\n#define FORGE_H\n\n#include <stddef.h>\n#include <stdint.h>\n\n")
-	fmt.Fprintf(b, "#define FORGE_ABI_MAJOR %d\n#define FORGE_ABI_MINOR %d\n#define FORGE_ABI \"%d.%d\"\n#define FORGE_ARENA_ALIGN %d\n\nenum {\n", s.ABI.Major, s.ABI.Minor, s.ABI.Major, s.ABI.Minor, s.Wasm.ArenaAlign)
-	for _, v := range s.Status {
+	fmt.Fprintf(b, "#define FORGE_ABI_MAJOR %d\n#define FORGE_ABI_MINOR %d\n#define FORGE_ABI \"%d.%d\"\n#define FORGE_ARENA_ALIGN %d\n\nenum {\n", g.ABI.Major, g.ABI.Minor, g.ABI.Major, g.ABI.Minor, g.Wasm.ArenaAlign)
+	for _, v := range g.Status {
 		fmt.Fprintf(b, "\tFORGE_%s = %d, // %s\n", strings.ToUpper(v.Name), v.Value, v.Doc)
 	}
 	b.WriteString("};\n\n")
-	for _, v := range s.Capability {
+	for _, v := range g.Capability {
 		fmt.Fprintf(b, "#define FORGE_CAP_%s (1ull << %d) // %s\n", strings.ToUpper(v.Name), v.Bit, v.Doc)
 	}
-	for _, e := range s.Enum {
+	for _, e := range g.Enum {
 		fmt.Fprintf(b, "\n// %s\nenum {\n", strings.TrimSuffix(e.Name+": "+e.Doc, ": "))
 		for _, v := range e.Values {
 			fmt.Fprintf(b, "\tFORGE_%s_%s = %d,", strings.ToUpper(e.Name), strings.ToUpper(v.Name), v.Value)
@@ -30,18 +32,18 @@ func (s *Spec) cHeader() []byte {
 		b.WriteString("};\n")
 	}
 	b.WriteString("\n")
-	for _, st := range s.Struct {
+	for _, st := range g.Struct {
 		fmt.Fprintf(b, "typedef struct forge_%s forge_%s;\n", st.Name, st.Name)
 	}
-	for _, st := range s.Struct {
-		s.cStruct(b, st)
+	for _, st := range g.Struct {
+		g.cStruct(b, st)
 	}
 	b.WriteString("\n// Operations of programs, and the slots of their attributes.\nenum {\n")
-	for _, op := range s.Op {
+	for _, op := range g.Op {
 		fmt.Fprintf(b, "\tFORGE_OP_%s = %d, // %s\n", strings.ToUpper(op.Name), op.Code, op.Shape)
 	}
 	b.WriteString("};\nenum {\n")
-	for _, op := range s.Op {
+	for _, op := range g.Op {
 		for i, a := range op.Attr {
 			fmt.Fprintf(b, "\tFORGE_%s_%s = %d,", strings.ToUpper(op.Name), "ATTR_"+strings.ToUpper(a.Name), i)
 			if a.Doc != "" {
@@ -54,7 +56,7 @@ func (s *Spec) cHeader() []byte {
 	return b.Bytes()
 }
 
-func (s *Spec) cStruct(b *bytes.Buffer, st Struct) {
+func (g *generator) cStruct(b *bytes.Buffer, st spec.Struct) {
 	fmt.Fprintf(b, "\n// %s\nstruct forge_%s {\n", st.Doc, st.Name)
 	scalar := map[string]string{"u32": "uint32_t", "i32": "int32_t", "f32": "float", "u64": "uint64_t", "i64": "int64_t", "f64": "double"}
 	end, pads := 0, 0
@@ -65,10 +67,8 @@ func (s *Spec) cStruct(b *bytes.Buffer, st Struct) {
 		}
 	}
 	for _, f := range st.Fields {
-		size, _, err := s.width(f.Type)
-		check(err)
 		pad(f.At)
-		end = f.At + size
+		end = f.At + g.width(f.Type)
 		base, n, isArray := strings.Cut(f.Type, "[")
 		of := "uint8_t"
 		if f.Of != "" {

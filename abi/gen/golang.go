@@ -4,54 +4,62 @@ import (
 	"bytes"
 	"fmt"
 	"strings"
+
+	"forge/abi/spec"
 )
 
 // goABI is abi/gen_abi.go: constants, and for each record a view on its bytes.
-func (s *Spec) goABI() []byte {
+func (g *generator) goABI() []byte {
 	b := bytes.NewBufferString(header + "package abi\n\n")
-	fmt.Fprintf(b, "const (\n\tMajor = %d\n\tMinor = %d\n\t// Section is the custom section that holds a plugin's manifest.\n\tSection = %q\n", s.ABI.Major, s.ABI.Minor, s.ABI.Section)
-	fmt.Fprintf(b, "\tMaxModuleBytes = %d\n\tPageBytes = %d\n\tArenaAlign = %d\n)\n\n", s.Wasm.MaxModuleBytes, s.Wasm.PageBytes, s.Wasm.ArenaAlign)
+	fmt.Fprintf(b, "const (\n\tMajor = %d\n\tMinor = %d\n\t// Section is the custom section that holds a plugin's manifest.\n\tSection = %q\n", g.ABI.Major, g.ABI.Minor, g.ABI.Section)
+	fmt.Fprintf(b, "\tMaxModuleBytes = %d\n\tPageBytes = %d\n\tArenaAlign = %d\n)\n\n", g.Wasm.MaxModuleBytes, g.Wasm.PageBytes, g.Wasm.ArenaAlign)
 	b.WriteString("// Status is what an export returns; negative is an error.\ntype Status int32\n\nconst (\n")
-	for _, v := range s.Status {
+	for _, v := range g.Status {
 		comment(b, "\t", v.Doc)
 		fmt.Fprintf(b, "\tStatus%s Status = %d\n", camel(v.Name), v.Value)
 	}
 	b.WriteString(")\n\nvar statusNames = map[Status]string{\n")
-	for _, v := range s.Status {
+	for _, v := range g.Status {
 		fmt.Fprintf(b, "\t%d: %q,\n", v.Value, v.Name)
 	}
 	b.WriteString("}\n\n// Capability bits, granted in plugins.toml.\nconst (\n")
-	for _, v := range s.Capability {
+	for _, v := range g.Capability {
 		comment(b, "\t", v.Doc)
 		fmt.Fprintf(b, "\tCap%s uint64 = 1 << %d\n", camel(v.Name), v.Bit)
 	}
 	b.WriteString(")\n\n// Capabilities by name.\nvar Capabilities = map[string]uint64{\n")
-	for _, v := range s.Capability {
+	for _, v := range g.Capability {
 		fmt.Fprintf(b, "\t%q: Cap%s,\n", v.Name, camel(v.Name))
 	}
+	b.WriteString("}\n\n// Imports are the functions that granted guests may import.\nvar Imports = []Import{\n")
+	for _, v := range g.Capability {
+		for _, i := range v.Imports {
+			fmt.Fprintf(b, "\t{Cap: Cap%s, Module: %q, Name: %q, Params: %#v, Results: %#v},\n", camel(v.Name), i.Module, i.Name, i.Params, i.Results)
+		}
+	}
 	b.WriteString("}\n\n// Kinds of plugin, with their marker export and limits.\nvar Kinds = []Kind{\n")
-	for _, k := range s.Kind {
-		fmt.Fprintf(b, "\t{Name: %q, Marker: %q, MaxPages: %d, Fuel: Fuel{Init: %d, Base: %d, Per: %d}},\n", k.Name, k.Marker, k.MaxPages, k.Fuel.Init, k.Fuel.Base, k.Fuel.Per)
+	for _, k := range g.Kind {
+		fmt.Fprintf(b, "\t{Name: %q, Marker: %q, MaxPages: %d, Fuel: Fuel{Init: %d, Base: %d, Per: %d, Text: %d}},\n", k.Name, k.Marker, k.MaxPages, k.Fuel.Init, k.Fuel.Base, k.Fuel.Per, k.Fuel.Text)
 	}
 	b.WriteString("}\n\nconst (\n")
-	for _, k := range s.Kind {
+	for _, k := range g.Kind {
 		fmt.Fprintf(b, "\tKind%s = %q\n", camel(k.Name), k.Name)
 	}
 	b.WriteString(")\n\n// Exports that guests have; a name that ends in * is a family.\nvar Exports = []Export{\n")
-	for _, e := range s.Export {
+	for _, e := range g.Export {
 		fmt.Fprintf(b, "\t{Name: %q, Kinds: %#v, Required: %v, Frame: %q},\n", e.Name, e.Kinds, e.Required, e.Frame)
 	}
 	b.WriteString("}\n")
-	s.goEnums(b, func(name string) bool { return !s.opEnum(name) })
-	for _, st := range s.Struct {
+	g.goEnums(b, func(name string) bool { return !g.opEnum(name) })
+	for _, st := range g.Struct {
 		goStruct(b, st)
 	}
 	return b.Bytes()
 }
 
 // opEnum tells whether an enum belongs to the operations and so to package kernels.
-func (s *Spec) opEnum(name string) bool {
-	for _, op := range s.Op {
+func (g *generator) opEnum(name string) bool {
+	for _, op := range g.Op {
 		for _, a := range op.Attr {
 			if a.Type == "enum:"+name {
 				return true
@@ -61,8 +69,8 @@ func (s *Spec) opEnum(name string) bool {
 	return false
 }
 
-func (s *Spec) goEnums(b *bytes.Buffer, take func(string) bool) {
-	for _, e := range s.Enum {
+func (g *generator) goEnums(b *bytes.Buffer, take func(string) bool) {
+	for _, e := range g.Enum {
 		if !take(e.Name) {
 			continue
 		}
@@ -76,7 +84,7 @@ func (s *Spec) goEnums(b *bytes.Buffer, take func(string) bool) {
 	}
 }
 
-func goStruct(b *bytes.Buffer, st Struct) {
+func goStruct(b *bytes.Buffer, st spec.Struct) {
 	t := camel(st.Name)
 	fmt.Fprintf(b, "\n// %sSize is the bytes of a %s record.\nconst %sSize = %d\n", t, st.Name, t, st.Size)
 	fmt.Fprintf(b, "\n// %s views a %s record: %s\ntype %s []byte\n\n", t, st.Name, st.Doc, t)
@@ -106,19 +114,19 @@ func goStruct(b *bytes.Buffer, st Struct) {
 }
 
 // goOps is kernels/gen_op.go: the op vocabulary with typed attributes.
-func (s *Spec) goOps() []byte {
+func (g *generator) goOps() []byte {
 	b := bytes.NewBufferString(header + "package kernels\n\nimport \"math\"\n\n")
 	b.WriteString("// OpCode names an operation.\ntype OpCode uint32\n\nconst (\n")
-	for _, op := range s.Op {
+	for _, op := range g.Op {
 		fmt.Fprintf(b, "\t// Op%s: %s\n\t//\n\t// %s\n\tOp%s OpCode = %d\n", camel(op.Name), op.Doc, op.Shape, camel(op.Name), op.Code)
 	}
 	b.WriteString(")\n\n// MaxAttrs is the most attributes an operation has.\nconst MaxAttrs = 16\n\n// Specs is the vocabulary: names of inputs, weights, outputs and attributes in slot order; a ? marks an optional one.\nvar Specs = map[OpCode]Spec{\n")
-	for _, op := range s.Op {
+	for _, op := range g.Op {
 		fmt.Fprintf(b, "\tOp%s: {Name: %q, In: %#v, W: %#v, Out: %#v, Attr: []AttrSpec{", camel(op.Name), op.Name, op.In, op.W, op.Out)
 		for _, a := range op.Attr {
 			typ, enum, _ := strings.Cut(a.Type, ":")
 			names := "nil"
-			for _, e := range s.Enum {
+			for _, e := range g.Enum {
 				if e.Name == enum {
 					names = "[]string{"
 					for _, v := range e.Values {
@@ -132,8 +140,8 @@ func (s *Spec) goOps() []byte {
 		b.WriteString("}},\n")
 	}
 	b.WriteString("}\n")
-	s.goEnums(b, s.opEnum)
-	for _, op := range s.Op {
+	g.goEnums(b, g.opEnum)
+	for _, op := range g.Op {
 		if len(op.Attr) == 0 {
 			continue
 		}

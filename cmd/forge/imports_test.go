@@ -10,23 +10,28 @@ import (
 // imports a generator, the host imports neither a device nor a shipped guest, and nothing imports cmd/forge.
 var mayImport = map[string]string{
 	"forge/abi":                   "",
-	"forge/abi/gen":               "",
+	"forge/abi/gen":               "abi/spec",
+	"forge/abi/spec":              "",
 	"forge/gguf":                  "",
+	"forge/gguf/randmodel":        "gguf",
 	"forge/kernels":               "gguf",
 	"forge/kernels/kernelstest":   "kernels gguf",
 	"forge/kernels/simd":          "kernels gguf",
 	"forge/plugins":               "",
 	"forge/host":                  "host/model host/plugin kernels gguf abi",
+	"forge/host/author":           "host/plugin abi",
 	"forge/host/chat":             "",
 	"forge/host/model":            "host/plugin kernels gguf abi",
 	"forge/host/plugin":           "host/plugin/wasmbin abi",
 	"forge/host/plugin/wasmbin":   "",
+	"forge/host/plugin/wasmtest":  "",
 	"forge/host/reference":        "gguf",
 	"forge/host/server":           "host host/chat",
-	"forge/cmd/forge":             "host host/chat host/model host/plugin host/server kernels kernels/simd plugins gguf",
-	"forge/plugins/pin":           "plugins",
+	"forge/cmd/forge":             "host host/author host/chat host/model host/plugin host/server kernels kernels/simd plugins gguf abi abi/spec",
+	"forge/plugins/pin":           "plugins host/plugin",
 	"forge/plugins/tokenizer/gen": "",
 	"forge/examples":              "",
+	"forge/tools/randmodel":       "gguf gguf/randmodel",
 }
 
 // oneImporter names the only package that may import a library.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 )
@@ -49,18 +50,17 @@ func newApp() *cli.App {
 		HideVersion:               true,
 		DisableSliceFlagSeparator: true,
 		UseShortOptionHandling:    false,
-		Suggest:                   true,
 		Commands: []*cli.Command{
 			runCommand(), batchCommand(), tokenizeCommand(), detokenizeCommand(), inspectCommand(),
-			benchCommand(), perplexityCommand(), pluginCommand(), devicesCommand(), versionCommand(), docsCommand(),
+			benchCommand(), perplexityCommand(), pluginCommand(), abiCommand(), devicesCommand(), versionCommand(), docsCommand(),
 		},
 		ExitErrHandler: func(*cli.Context, error) {},
 		CommandNotFound: func(c *cli.Context, name string) {
-			fmt.Fprintf(os.Stderr, "forge: there is no command %q; forge --help lists them\n", name)
+			fmt.Fprintln(os.Stderr, "forge:", noCommand(c, name))
 		},
 		Action: func(c *cli.Context) error {
 			if c.Args().Present() {
-				return fmt.Errorf("there is no command %q; forge --help lists them", c.Args().First())
+				return noCommand(c, c.Args().First())
 			}
 			return cli.ShowAppHelp(c)
 		},
@@ -71,11 +71,37 @@ func newApp() *cli.App {
 	return app
 }
 
+func noCommand(c *cli.Context, name string) error {
+	var names []string
+	for _, cmd := range c.App.Commands {
+		names = append(names, cmd.Name)
+	}
+	return fmt.Errorf("there is no command %q; %sforge --help lists them", name, suggest(name, names))
+}
+
+// dashes is a flag's name as it is typed.
+func dashes(name string) string {
+	if len(name) == 1 {
+		return "-" + name
+	}
+	return "--" + name
+}
+
 // plain makes a command answer a wrong flag with one sentence instead of its help.
 func plain(c *cli.Command) {
 	c.HideHelpCommand = true
 	c.OnUsageError = func(ctx *cli.Context, err error, _ bool) error {
-		return fmt.Errorf("%w (see forge %s --help)", err, ctx.Command.Name)
+		hint := ""
+		if name, unknown := strings.CutPrefix(err.Error(), "flag provided but not defined: "); unknown {
+			var names []string
+			for _, f := range ctx.Command.Flags {
+				for _, n := range f.Names() {
+					names = append(names, dashes(n))
+				}
+			}
+			hint = suggest(dashes(strings.TrimLeft(name, "-")), names)
+		}
+		return fmt.Errorf("%w (%ssee forge %s --help)", err, hint, ctx.Command.Name)
 	}
 	for _, sub := range c.Subcommands {
 		plain(sub)

@@ -25,19 +25,26 @@ func runCommand() *cli.Command {
 			"  forge run -m model.gguf -p \"Name three rivers.\"\n" +
 			"  forge run -m model.gguf -p \"Once upon a time\" --raw -n 64 --temp 0\n" +
 			"  cat notes.txt | forge run -m model.gguf --system \"Summarise what you are given.\"",
-		Flags: append(append([]cli.Flag{
-			&cli.StringFlag{Name: "prompt", Aliases: []string{"p"}, Usage: "the prompt `TEXT`"},
-			&cli.StringFlag{Name: "file", Aliases: []string{"f"}, Usage: "read the prompt from a `FILE`; -: standard input"},
-			&cli.IntFlag{Name: "n-predict", Aliases: []string{"n"}, Usage: "the most tokens to generate; -1: until the model ends or the context is full", Value: -1},
-			&cli.BoolFlag{Name: "raw", Usage: "continue the prompt as it is, without the chat template"},
-			&cli.StringFlag{Name: "system", Aliases: []string{"sys"}, Usage: "system message `TEXT`"},
-			&cli.StringFlag{Name: "chat-template", Usage: "use a shipped chat format by `NAME`: " + strings.Join(formatNames(), ", ")},
-			&cli.StringSliceFlag{Name: "stop", Usage: "end the answer before this `TEXT`; may be given several times"},
-			&cli.BoolFlag{Name: "ignore-eos", Usage: "go on after an end-of-generation token"},
+		Flags: append(append(append(promptFlags(),
 			&cli.BoolFlag{Name: "json", Usage: "print one JSON object instead of text"},
 			&cli.IntFlag{Name: "logprobs", Usage: "with --json: the `K` likeliest ids of each step with their log probabilities"},
-		}, engineFlags()...), samplingFlags()...),
+			&cli.StringFlag{Name: "save-logits", Usage: "write the rows that tokens are taken from to `FILE`, a NumPy array, for forge plugin try"},
+		), engineFlags()...), samplingFlags()...),
 		Action: runAction,
+	}
+}
+
+// promptFlags say what to answer and when to end.
+func promptFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "prompt", Aliases: []string{"p"}, Usage: "the prompt `TEXT`"},
+		&cli.StringFlag{Name: "file", Aliases: []string{"f"}, Usage: "read the prompt from a `FILE`; -: standard input"},
+		&cli.IntFlag{Name: "n-predict", Aliases: []string{"n"}, Usage: "the most tokens to generate; -1: until the model ends or the context is full", Value: -1},
+		&cli.BoolFlag{Name: "raw", Usage: "continue the prompt as it is, without the chat template"},
+		&cli.StringFlag{Name: "system", Aliases: []string{"sys"}, Usage: "system message `TEXT`"},
+		&cli.StringFlag{Name: "chat-template", Usage: "use a shipped chat format by `NAME`: " + strings.Join(formatNames(), ", ")},
+		&cli.StringSliceFlag{Name: "stop", Usage: "end the answer before this `TEXT`; may be given several times"},
+		&cli.BoolFlag{Name: "ignore-eos", Usage: "never pick a token that ends the generation"},
 	}
 }
 
@@ -66,7 +73,7 @@ func runAction(c *cli.Context) error {
 		return err
 	}
 	defer s.close()
-	req, err := request(c)
+	req, err := request(c, s)
 	if err != nil {
 		return err
 	}
@@ -94,19 +101,23 @@ func promptText(c *cli.Context) (text string, given bool, err error) {
 }
 
 // request holds what the flags say about generation.
-func request(c *cli.Context) (*host.Request, error) {
+func request(c *cli.Context, s *session) (*host.Request, error) {
 	set, err := settings(c)
 	if err != nil {
 		return nil, err
 	}
+	if c.Bool("ignore-eos") {
+		set["ignore_eos"] = true
+	}
 	seed := c.Int64("seed")
 	return &host.Request{
-		MaxTokens: c.Int("n-predict"), Settings: set, Samplers: samplerNames(c), Seed: server.Seed(&seed),
+		MaxTokens: c.Int("n-predict"), Settings: set, Samplers: server.WithRules(samplerNames(c), s.DefaultChain(), set), Seed: server.Seed(&seed),
 		Stop: c.StringSlice("stop"), IgnoreEOS: c.Bool("ignore-eos"), Logprobs: c.Int("logprobs"),
 	}, nil
 }
 
-func answerOnce(c *cli.Context, s *session, req *host.Request, prompt string) error {
+// promptIDs gives a prompt's tokens, through the model's chat template unless --raw.
+func promptIDs(c *cli.Context, s *session, prompt string) ([]uint32, error) {
 	text := prompt
 	if !c.Bool("raw") {
 		rendered, notice, err := s.renderer.Render(c.Context, chat.Prompt(c.String("system"), prompt))
@@ -114,7 +125,7 @@ func answerOnce(c *cli.Context, s *session, req *host.Request, prompt string) er
 		case errors.Is(err, chat.ErrNoTemplate):
 			note("the model file has no chat template: the prompt is continued as it is (--raw says so without this notice, --chat-template names a format)")
 		case err != nil:
-			return err
+			return nil, err
 		default:
 			text = rendered
 		}
@@ -122,15 +133,23 @@ func answerOnce(c *cli.Context, s *session, req *host.Request, prompt string) er
 			note("%s", notice)
 		}
 	}
+	return s.Tokenize(c.Context, text, true)
+}
+
+func answerOnce(c *cli.Context, s *session, req *host.Request, prompt string) error {
 	var err error
-	if req.Prompt, err = s.Tokenize(c.Context, text, true); err != nil {
+	if req.Prompt, err = promptIDs(c, s, prompt); err != nil {
+		return err
+	}
+	save, err := saveLogits(c, req)
+	if err != nil {
 		return err
 	}
 	if !c.Bool("json") {
 		req.OnText = func(piece []byte) { os.Stdout.Write(piece) }
 	}
 	res, err := s.Generate(c.Context, req)
-	if err != nil {
+	if err = errors.Join(err, save()); err != nil {
 		return err
 	}
 	if c.Bool("json") {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"forge/abi"
 	"forge/host"
 	"forge/host/chat"
 	"forge/host/plugin"
@@ -39,7 +40,27 @@ func pluginSet(c *cli.Context) (*plugin.Config, error) {
 		}
 		name = path
 	}
-	cfg, err := plugin.ParseConfig(name, data, func(file string) ([]byte, error) {
+	cfg, err := plugin.ParseConfig(name, data, pluginFiles(path))
+	if err != nil {
+		return nil, err
+	}
+	for _, file := range c.StringSlice("plugin") {
+		if err := addPlugin(cfg, file); err != nil {
+			return nil, err
+		}
+	}
+	if name := c.String("router"); name != "" {
+		cfg.Router = name
+		if err := cfg.CheckRouter(); err != nil {
+			return nil, fmt.Errorf("--router: %w", err)
+		}
+	}
+	return cfg, nil
+}
+
+// pluginFiles opens what a plugins.toml at path names: shipped modules, and files relative to it.
+func pluginFiles(path string) func(file string) ([]byte, error) {
+	return func(file string) ([]byte, error) {
 		if shipped, ok := strings.CutPrefix(file, "shipped:"); ok {
 			if wasm, ok := plugins.Shipped()[shipped]; ok {
 				return wasm, nil
@@ -50,16 +71,7 @@ func pluginSet(c *cli.Context) (*plugin.Config, error) {
 			file = filepath.Join(filepath.Dir(path), file)
 		}
 		return os.ReadFile(file)
-	})
-	if err != nil {
-		return nil, err
 	}
-	for _, file := range c.StringSlice("plugin") {
-		if err := addPlugin(cfg, file); err != nil {
-			return nil, err
-		}
-	}
-	return cfg, nil
 }
 
 // addPlugin adds a module for this run and prints its digest, so that the user can pin it.
@@ -75,6 +87,9 @@ func addPlugin(cfg *plugin.Config, file string) error {
 	spec := plugin.Spec{Name: m.Name, Kind: m.Kind, File: file, Wasm: wasm, Grants: m.Grants}
 	// In front, so that it serves before one of the set would.
 	cfg.Plugins = append([]plugin.Spec{spec}, cfg.Plugins...)
+	if m.Kind == abi.KindRouter {
+		cfg.Router = m.Name // whoever names one wants to be routed by it
+	}
 	fmt.Fprintf(os.Stderr, "plugin %s (%s) from %s, sha256 %s\n", m.Name, m.Kind, file, plugin.Digest(wasm))
 	return nil
 }
@@ -129,6 +144,10 @@ func openFile(c *cli.Context, path, deviceName string, nSeq int) (*session, erro
 	if c.Int("threads") < 0 || c.Int("threads") > 1024 {
 		return nil, fmt.Errorf("-t %d: give a number of threads from 1 to 1024", c.Int("threads"))
 	}
+	threads := c.Int("threads")
+	if threads == 0 {
+		threads = simd.Threads()
+	}
 	cfg, err := pluginSet(c)
 	if err != nil {
 		return nil, err
@@ -140,7 +159,7 @@ func openFile(c *cli.Context, path, deviceName string, nSeq int) (*session, erro
 	bar := newBar("loading")
 	e, err := host.Open(c.Context, path, host.Options{
 		Device: dev, Runtime: rt, Plugins: cfg, NCtx: c.Int("ctx-size"), NBatch: c.Int("batch-size"), NSeq: nSeq,
-		Threads: c.Int("threads"), Deterministic: c.Bool("deterministic"), OnProgress: bar.set, Template: !c.Bool("raw"),
+		Threads: threads, Deterministic: c.Bool("deterministic"), OnProgress: bar.set, Template: !c.Bool("raw"),
 	})
 	bar.clear()
 	if err != nil {

@@ -2,6 +2,7 @@ package model
 
 import (
 	"fmt"
+	"slices"
 
 	"forge/gguf"
 	"forge/host/plugin"
@@ -11,7 +12,6 @@ import (
 type Vocab struct {
 	plugin.Vocab
 	AddBOS, AddEOS bool
-	EOG            map[uint32]bool // tokens that end a generation
 	tokens         gguf.Array
 }
 
@@ -27,7 +27,7 @@ const (
 
 // ReadVocab reads the tokenizer.* keys. Texts stay in the file.
 func ReadVocab(f *gguf.File) (*Vocab, error) {
-	v := &Vocab{EOG: map[uint32]bool{}}
+	v := new(Vocab)
 	var err error
 	var found bool
 	if v.Model, found, err = f.Str("tokenizer.ggml.model"); err != nil {
@@ -104,27 +104,27 @@ func (v *Vocab) ends(f *gguf.File) error {
 		return err
 	}
 	v.AddEOS = b && v.EOS >= 0
-	if v.EOS >= 0 {
-		v.EOG[uint32(v.EOS)] = true
-	}
-	for _, key := range []string{"eot", "eom"} {
+	for _, key := range []string{"eot", "eos", "eom"} {
 		id, found, err := f.Uint("tokenizer.ggml." + key + "_token_id")
 		if err != nil {
 			return err
 		}
-		if found && id < uint64(v.N) {
-			v.EOG[uint32(id)] = true
+		if found && id < uint64(v.N) && !v.Ends(uint32(id)) {
+			v.EOG = append(v.EOG, uint32(id))
 		}
 	}
 	i := -1
 	for s := range v.Texts {
 		i++
-		if len(s) > 4 && len(s) < 40 && s[0] == '<' && eogTexts[string(s)] && (v.Types == nil || v.Types[4*i] == typeControl) {
-			v.EOG[uint32(i)] = true
+		if len(s) > 4 && len(s) < 40 && s[0] == '<' && eogTexts[string(s)] && (v.Types == nil || v.Types[4*i] == typeControl) && !v.Ends(uint32(i)) {
+			v.EOG = append(v.EOG, uint32(i))
 		}
 	}
 	return nil
 }
+
+// Ends tells whether a token ends a generation.
+func (v *Vocab) Ends(token uint32) bool { return slices.Contains(v.EOG, token) }
 
 // Text gives a token's text as the file has it. It walks the vocabulary: for messages, not for loops.
 func (v *Vocab) Text(id int32) string {

@@ -3,6 +3,7 @@ package plugin
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"strings"
 	"time"
 
@@ -17,24 +18,59 @@ import (
 const (
 	frameRoom = 128 // bytes at the arena's beginning for the frame of any call
 	errorRoom = 1024
-	tank      = 10_000_000 // units a guest runs on before it gives Go's scheduler and collector a turn
+)
+
+// A tank is the fuel that a guest runs on before it comes to a safe point. Compiled code cannot be interrupted, and the
+// dearest unit found, a chain of loads that all miss the caches, takes some 50 ns: that is 3 ms in which the collector and
+// who wants to cancel may have to wait. The interpreter is Go and can be interrupted anywhere, but is some 50 times slower,
+// and a cancelled context is seen at a refill only. At some refills the guest goes to the end of the queue, so that
+// others have their turn before the scheduler insists on it.
+const (
+	tankCompiled    = 1 << 16
+	tankInterpreted = 1 << 14
+	yieldEvery      = 4 // refills
 )
 
 // instance is a guest at work: one caller at a time.
 type instance struct {
-	m     *Module
-	mod   api.Module
-	mem   *memory
-	fuel  api.MutableGlobal
-	depth api.Global
-	stack []uint64
-	spare int64  // fuel of the running call that is not in the tank yet
-	used  int64  // by the last call
-	lines int    // logged by the running call
-	base  uint32 // of the arena
-	size  uint32
-	caps  uint64 // accepted by the guest
-	dead  bool
+	m       *Module
+	mod     api.Module
+	ctx     callContext
+	mem     *memory
+	fuel    api.MutableGlobal
+	depth   api.Global
+	stack   []uint64
+	tank    int64
+	spare   int64  // fuel of the running call that is not in the tank yet
+	used    int64  // by the last call
+	calls   uint32 // so far
+	refills uint32 // so far
+	clock   uint64 // nanoseconds that the guest has seen pass, if it was granted wasi
+	lines   int    // logged by the running call
+	base    uint32 // of the arena
+	size    uint32
+	caps    uint64 // accepted by the guest
+	dead    bool
+
+	lenient bool // faults are no strikes: the call is for several rows, and which is at fault will be found out
+
+	fns  []export // that the owner calls, in its order
+	life lifeCalls
+	rows rowParams
+}
+
+// callContext is the context of a running call. Host functions get it and so know their instance.
+type callContext struct {
+	context.Context
+	in *instance
+}
+
+// caller is the instance that calls a host function, nil for one that is still being made.
+func caller(ctx context.Context) *instance {
+	if c, ok := ctx.(*callContext); ok {
+		return c.in
+	}
+	return nil
 }
 
 // export is a function of a guest by its name; the zero fn is one that it does not have.
@@ -88,7 +124,11 @@ func (m *Module) start(ctx context.Context, l *layout, fill func(*instance, abi.
 }
 
 func (m *Module) instantiate(ctx context.Context, limit uint64) (*instance, error) {
-	in := &instance{m: m, mem: &memory{limit: limit}, stack: make([]uint64, 1)}
+	in := &instance{m: m, mem: &memory{limit: limit}, stack: make([]uint64, 1), tank: tankCompiled}
+	if m.r.opt.Interpreter {
+		in.tank = tankInterpreted
+	}
+	in.ctx.in = in
 	mod, err := m.r.wazero.InstantiateModule(experimental.WithMemoryAllocator(ctx, in.mem), m.code.code,
 		wazero.NewModuleConfig().WithName("").WithStartFunctions())
 	if err != nil {
@@ -97,7 +137,6 @@ func (m *Module) instantiate(ctx context.Context, limit uint64) (*instance, erro
 		return nil, e
 	}
 	in.mod = mod
-	m.r.instances.Store(mod, in)
 	var ok bool
 	if in.fuel, ok = mod.ExportedGlobal(wasmbin.FuelExport).(api.MutableGlobal); !ok {
 		in.discard()
@@ -215,46 +254,87 @@ func (in *instance) invoke(ctx context.Context, e export, arg uint32, budget int
 	if err := ctx.Err(); err != nil {
 		return 0, err
 	}
-	m := in.m
-	first := min(budget, tank)
-	in.spare = budget - first
-	in.fuel.Set(uint64(first))
+	in.spare = budget
+	in.fuel.Set(uint64(in.draw(in.tank)))
 	in.stack[0] = uint64(arg)
 	in.lines = 0
-	start := time.Now()
-	err := e.fn.CallWithStack(ctx, in.stack)
-	m.nanos.Add(int64(time.Since(start)))
+	timer := in.startTimer()
+	in.ctx.Context = ctx
+	err := e.fn.CallWithStack(&in.ctx, in.stack)
+	in.ctx.Context = nil
+	timer.stop(in.m)
 	left := int64(in.fuel.Get())
-	used := budget - in.spare - left
-	in.used = used
-	m.calls.Add(1)
-	m.fuel.Add(used)
+	in.used = budget - in.spare - left
+	in.m.calls.Add(1)
+	in.m.fuel.Add(in.used)
 	if err == nil {
 		return uint32(in.stack[0]), nil
 	}
-	switch {
-	case left < 0 && ctx.Err() != nil:
-		in.discard() // it was stopped between two tanks: no fault of the guest
-		return 0, ctx.Err()
-	case left < 0:
+	switch depth := int64(in.depth.Get()); wasmbin.StopOf(left, depth) {
+	case wasmbin.StopFuel:
+		if ctx.Err() != nil {
+			in.discard() // it was stopped between two tanks: no fault of the guest
+			return 0, ctx.Err()
+		}
 		return 0, in.fault(e.name, 0, "ran out of fuel (%s): raise limits.fuel, which multiplies it, if the plugin is not stuck",
 			units(budget))
-	case in.depth != nil && int64(in.depth.Get()) < 0:
-		return 0, in.fault(e.name, 0, "nested its calls too deep")
+	case wasmbin.StopDepth:
+		return 0, in.fault(e.name, 0, "nested its calls too deep (fuel used: %s)", units(in.used))
 	}
-	return 0, in.fault(e.name, 0, "%s (fuel used: %s)", trapWhy(err), units(used))
+	return 0, in.fault(e.name, 0, "%s (fuel used: %s)", trapWhy(err), units(in.used))
 }
 
-// hostRefill is called by a guest whose tank is empty. To add nothing stops it.
-func (r *Runtime) hostRefill(ctx context.Context, mod api.Module, _ []uint64) {
-	v, ok := r.instances.Load(mod)
-	if !ok || ctx.Err() != nil {
+// draw takes up to n units from what the running call has left.
+func (in *instance) draw(n int64) int64 {
+	n = min(n, in.spare)
+	in.spare -= n
+	return n
+}
+
+// callTimer measures each of the first calls of an instance, then one in timedCalls for all of them: to read the clock
+// twice takes longer than a short call.
+type callTimer struct {
+	start time.Time
+	times int64
+}
+
+const timedCalls = 16
+
+func (in *instance) startTimer() callTimer {
+	in.calls++
+	switch {
+	case in.calls <= timedCalls:
+		return callTimer{time.Now(), 1}
+	case in.calls%timedCalls == 0:
+		return callTimer{time.Now(), timedCalls}
+	}
+	return callTimer{}
+}
+
+func (t callTimer) stop(m *Module) {
+	if t.times > 0 {
+		m.nanos.Add(t.times * int64(time.Since(t.start)))
+	}
+}
+
+// hostRefill is called by a guest whose tank is empty, with what it is below zero as a debt. To add nothing stops the
+// guest.
+func (r *Runtime) hostRefill(ctx context.Context, _ api.Module, _ []uint64) {
+	in := caller(ctx)
+	if in == nil {
 		return
 	}
-	in := v.(*instance)
-	more := min(in.spare, tank)
-	in.spare -= more
-	in.fuel.Set(in.fuel.Get() + uint64(more))
+	if in.refills++; in.refills%yieldEvery == 0 {
+		runtime.Gosched()
+	}
+	if r.onRefill != nil {
+		r.onRefill()
+	}
+	if ctx.Err() != nil {
+		return
+	}
+	left := int64(in.fuel.Get())
+	in.fuel.Set(uint64(left + in.draw(in.tank-left)))
 }
 
 // fault throws the instance away, counts a strike and gives the error.
@@ -262,8 +342,26 @@ func (in *instance) fault(call string, status abi.Status, format string, args ..
 	in.discard()
 	why := fmt.Sprintf(format, args...)
 	e := &Error{Plugin: in.m.spec.Name, Call: call, Why: why, Status: status, Trapped: true, Fuel: in.used}
-	in.m.strike(e)
+	if !in.lenient {
+		in.m.strike(e)
+	}
 	return e
+}
+
+// become makes the instance's memory and globals those of another of the same module.
+func (in *instance) become(of *instance) error {
+	have, want := uint32(len(in.mem.buf)/abi.PageBytes), uint32(len(of.mem.buf)/abi.PageBytes)
+	if want > have {
+		if _, ok := in.mod.Memory().Grow(want - have); !ok {
+			return fmt.Errorf("its %d pages of memory cannot be copied", want)
+		}
+	}
+	copyPieces(in.mem.buf, of.mem.buf)
+	for _, name := range in.m.code.globals {
+		in.mod.ExportedGlobal(name).(api.MutableGlobal).Set(of.mod.ExportedGlobal(name).Get())
+	}
+	in.base, in.size, in.caps, in.clock = of.base, of.size, of.caps, of.clock
+	return nil
 }
 
 // discard ends the instance. It may be called twice.
@@ -272,7 +370,6 @@ func (in *instance) discard() {
 		return
 	}
 	in.dead = true
-	in.m.r.instances.Delete(in.mod)
 	in.mod.Close(context.Background()) // frees memory; there is no host resource whose error would matter
 }
 

@@ -6,6 +6,8 @@ import "strings"
 // from a text that the library took, so it need not judge, only skip strings, comments and nested values.
 type lines struct {
 	plugins []int          // of each [[plugin]]
+	files   []int          // of each one's file, 0: none
+	digests []int          // of each one's sha256, 0: none
 	keys    map[string]int // first line of each dotted key or table, array indices left out
 }
 
@@ -48,7 +50,7 @@ func findLines(text string) *lines {
 			}
 			table = s.key()
 			if array && len(table) == 1 && table[0] == "plugin" {
-				l.plugins = append(l.plugins, line)
+				l.plugins, l.files, l.digests = append(l.plugins, line), append(l.files, 0), append(l.digests, 0)
 			}
 			l.note(table, line)
 			s.rest()
@@ -56,6 +58,14 @@ func findLines(text string) *lines {
 			line := s.line
 			key := append(table[:len(table):len(table)], s.key()...)
 			l.note(key, line)
+			if n := len(l.plugins); n > 0 && len(key) == 2 && key[0] == "plugin" {
+				switch key[1] {
+				case "file":
+					l.files[n-1] = line
+				case "sha256":
+					l.digests[n-1] = line
+				}
+			}
 			s.rest()
 		}
 	}

@@ -49,7 +49,7 @@ func TestLoadRefuses(t *testing.T) {
 		{with(func(s *Spec) { s.Limits.Pages = 70000 }), "plugin p: limits.pages is 70000; a guest can have 65535"},
 		{with(func(s *Spec) { s.Limits.Pages = 1 }), "plugin p: it begins with 2 pages of memory, its limit is 1: raise limits.pages"},
 		{with(func(s *Spec) { s.Config = map[string]any{"keep": 1} }), "plugin p: config key keep is none of its; did you mean keep_n?"},
-		{with(func(s *Spec) { s.Config = map[string]any{"keep_n": int64(0)} }), "plugin p: config key keep_n is 0, its range is 1 to 1e+06"},
+		{with(func(s *Spec) { s.Config = map[string]any{"keep_n": int64(0)} }), "plugin p: config key keep_n is 0, its range is 1 to 1000000"},
 		{with(func(s *Spec) { s.Config = map[string]any{"label": 1.5} }), "plugin p: config key label is 1.5, it wants a string"},
 		{sampler([]byte("hello")), `plugin p: not a WebAssembly module: ...`},
 		{sampler(pair[:len(pair)-9]), "plugin p: ..."},
@@ -73,7 +73,7 @@ func TestLoadRefuses(t *testing.T) {
 		{sampler(replaced(t, "pair", "version", "verzion")), "plugin p: the manifest has an unknown key verzion; did you mean version?"},
 		{sampler(replaced(t, "pair", `version = "1.0"`, `#ersion = "1.0"`)), "plugin p: the manifest lacks version"},
 		{sampler(replaced(t, "pair", `kind = "sampler"`, `kind = sampler  `)), "plugin p: the manifest in section forge.abi: toml: line 3..."},
-		{sampler(replaced(t, "pair", "default = 3\n", "default = 0\n")), "plugin p: the manifest's default of keep_n is 0, its range is 1 to 1e+06"},
+		{sampler(replaced(t, "pair", "default = 3\n", "default = 0\n")), "plugin p: the manifest's default of keep_n is 0, its range is 1 to 1000000"},
 		{sampler(replaced(t, "pair", `config = ["keep_n"]`, `config = ["keep_m"]`)), "plugin p: the manifest's entry keep reads the config key keep_m, which [[config]] does not have; did you mean keep_n?"},
 		{sampler(replaced(t, "pair", `type = "i32"`, `type = "u32"`)), `plugin p: the manifest's config key keep_n has the type "u32"; it is f32, i32, bool or string`},
 	} {

@@ -18,7 +18,7 @@ const (
 	maxManifest    = 64 << 10 // bytes of the section
 	maxConfigKeys  = 256
 	maxEntries     = 256
-	maxConfigBytes = 64 << 10 // of one string value
+	maxConfigBytes = 1 << 20 // of one string value, and of all that a constraint's sequence has
 )
 
 // Manifest is what a guest says about itself in its custom section; abi/v1.toml documents the keys.
@@ -37,10 +37,12 @@ type ConfigKey struct {
 	Doc        string
 }
 
-// Entry is one sampler_NAME or processor_NAME export and the config keys that it reads; none said means all.
+// Entry is one sampler_NAME or processor_NAME export and the config keys that it reads; none said means all. Where all
+// the keys of Neutral have the values given there, the entry does nothing and is not called.
 type Entry struct {
-	Name   string
-	Config []string
+	Name    string
+	Config  []string
+	Neutral map[string]any
 }
 
 // entryPrefix is what stands before an entry's name in its export, empty for kinds without entries.
@@ -63,7 +65,7 @@ func parseManifest(text []byte) (*Manifest, error) {
 	}
 	if u := md.Undecoded(); len(u) > 0 {
 		known := []string{"name", "version", "kind", "abi", "state", "provides", "grants", "config", "entries",
-			"type", "default", "min", "max", "doc"}
+			"type", "default", "min", "max", "doc", "neutral"}
 		return nil, fmt.Errorf("the manifest has an unknown key %s%s", u[0], suggest(u[0][len(u[0])-1], known))
 	}
 	for _, f := range []struct{ key, value string }{{"name", m.Name}, {"version", m.Version}, {"kind", m.Kind}, {"abi", m.ABI}} {
@@ -180,7 +182,7 @@ func (m *Manifest) checkEntries() error {
 		return fmt.Errorf("the manifest names %d [[entries]]; a %s has 1 to %d", len(m.Entries), m.Kind, maxEntries)
 	}
 	seen := map[string]bool{}
-	for _, e := range m.Entries {
+	for i, e := range m.Entries {
 		if e.Name == "" {
 			return fmt.Errorf("the manifest has an entry without a name")
 		}
@@ -196,6 +198,9 @@ func (m *Manifest) checkEntries() error {
 				return fmt.Errorf("the manifest's entry %s reads the config key %s, which [[config]] does not have%s",
 					e.Name, c, suggest(c, m.configNames()))
 			}
+		}
+		if err := m.checkNeutral(&m.Entries[i]); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -275,15 +280,24 @@ func (k *ConfigKey) value(v any) (value, error) {
 
 // span says a key's range in words.
 func (k *ConfigKey) span() string {
+	plain := func(x float64) string { return strconv.FormatFloat(x, 'f', -1, 64) }
 	switch {
 	case k.Min != nil && k.Max != nil:
-		return fmt.Sprintf("%v to %v", *k.Min, *k.Max)
+		return plain(*k.Min) + " to " + plain(*k.Max)
 	case k.Min != nil:
-		return fmt.Sprintf("%v or more", *k.Min)
+		return plain(*k.Min) + " or more"
 	case k.Max != nil:
-		return fmt.Sprintf("%v or less", *k.Max)
+		return plain(*k.Max) + " or less"
 	}
 	return "any"
+}
+
+// Range says a setting's range for a reader, beginning with a comma, or nothing.
+func (k *ConfigKey) Range() string {
+	if k.Min == nil && k.Max == nil {
+		return ""
+	}
+	return ", " + k.span()
 }
 
 // number takes the number types that Go callers, TOML and JSON give.

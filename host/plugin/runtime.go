@@ -41,7 +41,7 @@ type Runtime struct {
 	compiled map[string]*compiled
 	closed   bool
 
-	instances sync.Map // api.Module to *instance, for host functions
+	onRefill func() // for tests, nil
 }
 
 const (
@@ -95,7 +95,7 @@ func (r *Runtime) open(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("plugin: host functions: %w", err)
 	}
-	return nil
+	return r.addWASI(ctx)
 }
 
 // Close ends all guests. Nothing made from the runtime may be used after it.
@@ -136,12 +136,11 @@ func privateDir(dir string) error {
 }
 
 // hostLog is forge.log(level, ptr, len).
-func (r *Runtime) hostLog(_ context.Context, mod api.Module, stack []uint64) {
-	v, ok := r.instances.Load(mod)
-	if !ok || r.opt.Log == nil {
+func (r *Runtime) hostLog(ctx context.Context, _ api.Module, stack []uint64) {
+	in := caller(ctx)
+	if in == nil || r.opt.Log == nil {
 		return
 	}
-	in := v.(*instance)
 	if in.lines++; in.lines >= maxLogLines {
 		if in.lines == maxLogLines {
 			in.m.log("more log lines of this call are left out")

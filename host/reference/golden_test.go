@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"forge/gguf"
+	"forge/gguf/randmodel"
 	"forge/host/reference"
 )
 
@@ -115,6 +116,44 @@ func TestGolden(t *testing.T) {
 			t.Logf("logits differ by %.6f at most, %.6f on average", most, mean)
 			if most > c.most || mean > c.mean {
 				t.Errorf("logits differ by %.6f at most, %.6f on average", most, mean)
+			}
+		})
+	}
+}
+
+// TestRandom holds forward passes without a real model in the tree to what an independent engine computes from random
+// weights; testdata/random/README.md says which engine. All weights are F32.
+func TestRandom(t *testing.T) {
+	for name, forward := range map[string]func(*gguf.File, []uint32) ([][]float32, error){"qwen3moe": reference.QwenMoE} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), name+".gguf")
+			if err := randmodel.Models()[name].Write(path); err != nil {
+				t.Fatal(err)
+			}
+			b, err := os.ReadFile(filepath.Join("../../testdata/random", name+".json"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var rec struct {
+				Tokens []uint32
+				Logits map[int][]float64
+			}
+			if err := json.Unmarshal(b, &rec); err != nil {
+				t.Fatal(err)
+			}
+			logits, err := forward(openModel(t, path), rec.Tokens)
+			if err != nil {
+				t.Fatal(err)
+			}
+			most, n := 0.0, 0
+			for pos, want := range rec.Logits {
+				for i := range want {
+					most, n = max(most, math.Abs(float64(logits[pos][i])-want[i])), n+1
+				}
+			}
+			t.Logf("%d logits differ by %.2g at most", n, most)
+			if n < 1000 || !(most < 1e-5) {
+				t.Errorf("%d logits differ by %g at most", n, most)
 			}
 		})
 	}

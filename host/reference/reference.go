@@ -5,7 +5,7 @@
 //	f, err := gguf.Open("model.gguf")
 //	logits, err := reference.Llama(f, []uint32{1, 403, 407}) // logits[t][i]: how likely token i comes after tokens[:t+1]
 //
-// Read [Llama] first, then [Gemma]; the parts they are made of follow in this file. Vectors are float32, a list of vectors is
+// Read [Llama] first, then [Gemma] and [QwenMoE]; the parts they are made of follow in this file. Vectors are float32, a list of vectors is
 // written [T, n] for T positions of n numbers, and sums run in float64, so that their order does not show.
 //
 // Caveats: all positions are computed at once, layer by layer, without a cache, and each weight is decoded row by row as it
@@ -97,7 +97,7 @@ func (m *model) tensor(name string, n int) *gguf.Tensor {
 		m.fail("tensor %s is missing", name)
 	case t.CheckSupported() != nil:
 		m.fail("%w", t.CheckSupported())
-	case t.Dims[0] != uint64(n) || len(t.Dims) > 2:
+	case t.Dims[0] != uint64(n) || len(t.Dims) > 3:
 		m.fail("tensor %s has dimensions %d, rows of %d numbers are wanted", name, t.Dims, n)
 	}
 	if m.err != nil {
@@ -147,14 +147,27 @@ func (m *model) embed(name string, tokens []uint32, n int) [][]float32 {
 
 // matmul: y[t] = W x[t] for each position; W [nOut, n], x [T, n] -> y [T, nOut]. nOut 0 takes all rows that the tensor has.
 func (m *model) matmul(name string, x [][]float32, nOut int) [][]float32 {
-	n := len(x[0])
-	w := m.tensor(name, n)
+	w := m.tensor(name, len(x[0]))
 	if w != nil && nOut == 0 {
-		nOut = int(w.Elems()) / n
+		nOut = int(w.Elems()) / len(x[0])
 	}
-	if w != nil && w.Elems() != uint64(nOut)*uint64(n) {
+	if w != nil && (w.Elems() != uint64(nOut)*uint64(len(x[0])) || len(w.Dims) > 2) {
 		m.fail("tensor %s has dimensions %d, %d rows are wanted", name, w.Dims, nOut)
 	}
+	return m.times(w, 0, x, nOut)
+}
+
+// expert is matmul with the e-th of a tensor's matrices; W [n_expert, nOut, n], x [T, n] -> y [T, nOut]
+func (m *model) expert(name string, e int, x [][]float32, nOut int) [][]float32 {
+	w := m.tensor(name, len(x[0]))
+	if w != nil && (len(w.Dims) != 3 || w.Dims[1] != uint64(nOut)) {
+		m.fail("tensor %s has dimensions %d, matrices of %d rows are wanted", name, w.Dims, nOut)
+	}
+	return m.times(w, e*nOut, x, nOut)
+}
+
+// times multiplies nOut rows of a tensor, from the first on, with each position.
+func (m *model) times(w *gguf.Tensor, first int, x [][]float32, nOut int) [][]float32 {
 	y := make([][]float32, len(x))
 	for t := range y {
 		y[t] = make([]float32, nOut)
@@ -162,9 +175,9 @@ func (m *model) matmul(name string, x [][]float32, nOut int) [][]float32 {
 	if m.err != nil {
 		return y
 	}
-	row := make([]float32, n)
+	row := make([]float32, len(x[0]))
 	for o := range nOut {
-		m.row(row, w, o)
+		m.row(row, w, first+o)
 		for t := range x {
 			y[t][o] = float32(dot(row, x[t]))
 		}

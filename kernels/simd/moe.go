@@ -12,17 +12,44 @@ type routing struct {
 	chosen []kernels.Route
 }
 
-func (r *runner) lowerRoute(op *kernels.Op, bias []float32) {
+// lowerRoute shares the rows among the workers, or asks the router that the options have for this operation.
+func (r *runner) lowerRoute(i int, op *kernels.Op, bias []float32) {
 	a, x, y := op.Route(), op.In[0], op.Out[0]
 	width := r.prog.Values[x].Width
 	to := &r.routes[y]
 	to.topK = a.TopK
-	router := newRouter(a, bias, width)
-	r.serial(func() {
-		to.chosen = to.chosen[:0]
-		from := r.value(x)
-		for row := range r.rows(x) {
-			to.chosen = router.choose(to.chosen, from[row*width:(row+1)*width])
+	resize := func() int {
+		n := r.rows(x)
+		to.chosen = grow(to.chosen, n*a.TopK)
+		return n
+	}
+	if ask := r.routers[i]; ask != nil {
+		var call kernels.RouteCall
+		r.serial(func() {
+			if resize() > 0 {
+				call = kernels.RouteCall{Scores: r.value(x), Batch: r.batch, Rows: r.indices(x), Out: to.chosen}
+				r.err = call.Ask(ask, width)
+			}
+		})
+		return
+	}
+	routers := make([]*router, r.pool.n)
+	for k := range routers {
+		routers[k] = newRouter(a, bias, width)
+	}
+	task := func(worker int) {
+		for row := r.pool.take(); row < r.rows(x); row = r.pool.take() {
+			routers[worker].choose(to.chosen[row*a.TopK:(row+1)*a.TopK], r.value(x)[row*width:(row+1)*width])
+		}
+	}
+	r.addStep(func() {
+		n := resize()
+		if n*width > serialWork/16 { // an exponential is so much dearer than an addition
+			r.pool.run(task)
+			return
+		}
+		for row := range n {
+			routers[0].choose(to.chosen[row*a.TopK:(row+1)*a.TopK], r.value(x)[row*width:(row+1)*width])
 		}
 	})
 }
@@ -150,15 +177,8 @@ func (e *experts) gather() {
 		e.in.set(t, x[row*e.n:(row+1)*e.n])
 	}
 	e.mid.resize(n, e.nFF)
-	e.gate, e.up, e.down = grown(e.gate, n*e.nFF), grown(e.up, n*e.nFF), grown(e.down, n*e.n)
+	e.gate, e.up, e.down = grow(e.gate, n*e.nFF), grow(e.up, n*e.nFF), grow(e.down, n*e.n)
 	e.chunks = max(1, 4*e.r.pool.n/len(e.used))
-}
-
-func grown(s []float32, n int) []float32 {
-	if cap(s) < n {
-		return make([]float32, n)
-	}
-	return s[:n]
 }
 
 // multiply computes share i of per of one expert's outputs for the rows that chose it.

@@ -1,8 +1,8 @@
 package simd
 
 import (
-	"cmp"
 	"math"
+	"slices"
 
 	"forge/kernels"
 )
@@ -13,57 +13,68 @@ type router struct {
 	bias      []float32
 	p, choice []float64 // [experts]
 	sums      []float64 // [groups]
-	taken     []bool    // [experts], [groups]
+	best      []int32   // [top_k], [groups]
 	weights   []float64 // [top_k]
 }
 
 func newRouter(a kernels.RouteAttrs, bias []float32, experts int) *router {
 	return &router{
-		attrs: a, bias: bias, p: make([]float64, experts), choice: make([]float64, experts),
-		sums: make([]float64, a.NGroup), taken: make([]bool, max(experts, a.NGroup)), weights: make([]float64, a.TopK),
+		attrs: a, bias: bias, p: make([]float64, experts), choice: make([]float64, experts), sums: make([]float64, a.NGroup),
+		best: make([]int32, max(a.TopK, a.NGroup, 2)), weights: make([]float64, a.TopK),
 	}
 }
 
-// choose appends one row's choice.
-func (r *router) choose(to []kernels.Route, scores []float32) []kernels.Route {
+// choose fills to with one row's choice.
+func (r *router) choose(to []kernels.Route, scores []float32) {
 	a := &r.attrs
 	for i, v := range scores {
-		r.p[i] = float64(v)
+		r.choice[i] = float64(v)
 	}
-	switch a.Score {
-	case kernels.RouteScoreSoftmax:
-		softmax(r.p)
-	case kernels.RouteScoreSigmoid:
-		for i, v := range r.p {
-			r.p[i] = 1 / (1 + math.Exp(-v))
-		}
+	if r.bias != nil || a.NGroup > 1 {
+		probabilities(r.choice, a.Score)
 	}
-	copy(r.choice, r.p)
 	for i, v := range r.bias {
 		r.choice[i] += float64(v)
 	}
 	r.dropGroups()
-	clear(r.taken)
-	first := len(to)
-	for i := range r.weights {
-		e := r.best(r.choice)
-		r.weights[i] = r.p[e]
-		to = append(to, kernels.Route{Expert: e})
+	for i, e := range highest(r.best[:a.TopK], r.choice) {
+		to[i].Expert = int(e)
 	}
-	if a.Score == kernels.RouteScoreSoftmaxChosen {
-		softmax(r.weights)
-	}
-	sum := 1.0
-	if a.Renormalise != 0 {
-		sum = 0
-		for _, v := range r.weights {
-			sum += v
-		}
-	}
+	r.weigh(to, scores)
 	for i, w := range r.weights {
-		to[first+i].Weight = float32(w / sum * float64(a.Factor))
+		to[i].Weight = float32(w * float64(a.Factor))
 	}
-	return to
+}
+
+// weigh gives the chosen their weights before the factor. Only those that count are put through the exponential.
+func (r *router) weigh(to []kernels.Route, scores []float32) {
+	a, w := &r.attrs, r.weights
+	for i := range to {
+		w[i] = float64(scores[to[i].Expert])
+	}
+	switch {
+	case a.Score == kernels.RouteScoreSigmoid:
+		probabilities(w, a.Score)
+		if a.Renormalise != 0 {
+			sum := 0.0
+			for _, v := range w {
+				sum += v
+			}
+			for i := range w {
+				w[i] /= max(sum, kernels.MinRouteSum)
+			}
+		}
+	case a.Score == kernels.RouteScoreSoftmax && a.Renormalise == 0:
+		for i, v := range scores {
+			r.p[i] = float64(v)
+		}
+		softmax(r.p)
+		for i := range to {
+			w[i] = r.p[to[i].Expert]
+		}
+	default:
+		softmax(w)
+	}
 }
 
 // dropGroups sets the choice values of the groups that are not used to -Inf.
@@ -74,45 +85,56 @@ func (r *router) dropGroups() {
 	size := len(r.choice) / r.attrs.NGroup
 	for g := range r.sums {
 		group := r.choice[g*size : (g+1)*size]
-		clear(r.taken)
 		r.sums[g] = 0
-		for range min(2, size) {
-			r.sums[g] += group[r.best(group)]
+		for _, i := range highest(r.best[:min(2, size)], group) {
+			r.sums[g] += group[i]
 		}
 	}
-	clear(r.taken)
-	for range r.attrs.NGroupUsed {
-		r.best(r.sums)
-	}
-	for g := range r.sums {
-		if !r.taken[g] {
-			for i := g * size; i < (g+1)*size; i++ {
-				r.choice[i] = math.Inf(-1)
-			}
+	order := highest(r.best[:r.attrs.NGroup], r.sums)
+	for _, g := range order[r.attrs.NGroupUsed:] {
+		for i := int(g) * size; i < (int(g)+1)*size; i++ {
+			r.choice[i] = math.Inf(-1)
 		}
 	}
 }
 
-// best takes the highest of x that is not taken, of equal ones the first; NaN is the lowest.
-func (r *router) best(x []float64) int {
-	best := -1
+// highest fills best with the indices of the highest of x in descending order, of equal ones the first; NaN is the lowest.
+func highest(best []int32, x []float64) []int32 {
+	n := 0
 	for i, v := range x {
-		if !r.taken[i] && (best < 0 || cmp.Compare(v, x[best]) > 0) {
-			best = i
+		at := n
+		for at > 0 && ranks(v, x[best[at-1]]) {
+			at--
+		}
+		if at == len(best) {
+			continue
+		}
+		n = min(n+1, len(best))
+		copy(best[at+1:n], best[at:n-1])
+		best[at] = int32(i)
+	}
+	return best
+}
+
+// ranks tells whether a stands before an earlier b.
+func ranks(a, b float64) bool { return a > b || b != b && a == a }
+
+func probabilities(x []float64, score kernels.RouteScore) {
+	switch score {
+	case kernels.RouteScoreSoftmax:
+		softmax(x)
+	case kernels.RouteScoreSigmoid:
+		for i, v := range x {
+			x[i] = 1 / (1 + kernels.Exp(-v))
 		}
 	}
-	r.taken[best] = true
-	return best
 }
 
 // softmax: x = e^x / sum(e^x)
 func softmax(x []float64) {
-	most, sum := x[0], 0.0
-	for _, v := range x {
-		most = max(most, v)
-	}
+	most, sum := slices.Max(x), 0.0
 	for i, v := range x {
-		x[i] = math.Exp(v - most)
+		x[i] = kernels.Exp(v - most)
 		sum += x[i]
 	}
 	for i := range x {

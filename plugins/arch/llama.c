@@ -15,10 +15,10 @@ FORGE_EXPORT(forge_init) int32_t init(forge_init *frame) {
 	return FORGE_OK;
 }
 
-static forge_value feed_forward(forge_builder *a, forge_value x, int32_t n_expert, int32_t n_used) {
-	if (n_expert > 0) {
+static forge_value feed_forward(forge_builder *a, forge_value x, int32_t n_used) {
+	if (n_used > 0) {
 		forge_value scores = forge_linear(a, x, forge_need(a, "ffn_gate_inp.weight"), FORGE_NONE);
-		forge_value routes = forge_route(a, scores, FORGE_NONE, FORGE_ROUTE_SCORE_SOFTMAX, n_used, true, 1);
+		forge_value routes = forge_choose(a, scores, FORGE_NONE, FORGE_ROUTE_SCORE_SOFTMAX, n_used, true, 1);
 		return forge_experts(a, x, routes, FORGE_ACT_SILU, forge_need(a, "ffn_gate_exps.weight"), forge_need(a, "ffn_up_exps.weight"), forge_need(a, "ffn_down_exps.weight"));
 	}
 	forge_value gate = forge_linear(a, x, forge_need(a, "ffn_gate.weight"), forge_maybe(a, "ffn_gate.bias"));
@@ -29,11 +29,10 @@ static forge_value feed_forward(forge_builder *a, forge_value x, int32_t n_exper
 FORGE_EXPORT(arch_build) int32_t build(forge_arch *frame) {
 	forge_builder a = forge_start(frame);
 	int32_t n_embd = forge_need_int(&a, "embedding_length"), n_layer = forge_need_int(&a, "block_count");
-	int32_t n_expert = forge_int(&a, "expert_count", 0), n_used = n_expert ? forge_need_int(&a, "expert_used_count") : 0;
+	int32_t n_used = forge_int(&a, "expert_count", 0) ? forge_experts_read(&a) : 0;
 	float eps = (float)forge_need_number(&a, "attention.layer_norm_rms_epsilon");
 	forge_weight_id table = forge_need(&a, "token_embd.weight");
 	forge_weight_id factors = forge_maybe(&a, "rope_freqs.weight"); // Llama 3.1's scaling, as one divisor for each pair
-	if (n_used > n_expert) forge_stop(&a, FORGE_ERR_ARG, "metadata llama.expert_used_count is larger than llama.expert_count");
 
 	forge_value x = forge_embed(&a, table);
 	for (a.layer = 0; a.layer < n_layer && a.status == FORGE_OK; a.layer++) {
@@ -48,7 +47,7 @@ FORGE_EXPORT(arch_build) int32_t build(forge_arch *frame) {
 		h = forge_attention(&a, q, k, v, &heads, FORGE_NONE);
 		x = forge_add(&a, x, forge_linear(&a, h, forge_need(&a, "attn_output.weight"), forge_maybe(&a, "attn_output.bias")));
 		h = forge_rms(&a, x, eps, forge_need(&a, "ffn_norm.weight"));
-		x = forge_add(&a, x, feed_forward(&a, h, n_expert, n_used));
+		x = forge_add(&a, x, feed_forward(&a, h, n_used));
 	}
 	a.layer = -1;
 	x = forge_rms(&a, forge_rows_wanted(&a, x), eps, forge_need(&a, "output_norm.weight"));

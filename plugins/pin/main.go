@@ -3,12 +3,11 @@
 package main
 
 import (
-	"crypto/sha256"
 	"fmt"
 	"os"
-	"regexp"
 	"strings"
 
+	"forge/host/plugin"
 	"forge/plugins"
 )
 
@@ -16,10 +15,10 @@ import (
 var targets = []string{"plugins/default.toml", "plugins.toml"}
 
 func main() {
-	text, err := pin(string(plugins.Default()), plugins.Shipped())
+	text, err := pin(plugins.Default(), plugins.Shipped())
 	for _, file := range targets {
 		if err == nil {
-			err = os.WriteFile(file, []byte(text), 0o644)
+			err = os.WriteFile(file, text, 0o644)
 		}
 	}
 	if err != nil {
@@ -28,29 +27,25 @@ func main() {
 	}
 }
 
-var shippedFile = regexp.MustCompile(`(?m)^file = "shipped:([^"]+)"$`)
-var digest = regexp.MustCompile(`(?m)^sha256 = "[^"]*"$`)
-
-// pin replaces the sha256 of each [[plugin]] whose file is a shipped module. Every shipped module must be in the set.
-func pin(set string, shipped map[string][]byte) (string, error) {
-	tables := strings.SplitAfter(set, "[[plugin]]\n")
-	for i, t := range tables[1:] {
-		m := shippedFile.FindStringSubmatch(t)
-		if m == nil {
-			continue
+// pin pins the set. Every shipped module must be in it.
+func pin(set []byte, shipped map[string][]byte) ([]byte, error) {
+	used := map[string]bool{}
+	text, _, err := plugin.Pin(targets[0], set, func(file string) ([]byte, error) {
+		name, ok := strings.CutPrefix(file, "shipped:")
+		wasm := shipped[name]
+		if !ok || wasm == nil {
+			return nil, fmt.Errorf("%s is not a shipped module", file)
 		}
-		code, ok := shipped[m[1]]
-		if !ok {
-			return "", fmt.Errorf("%s asks for shipped:%s, which is not a shipped module", targets[0], m[1])
-		}
-		delete(shipped, m[1])
-		if len(digest.FindAllString(t, -1)) != 1 {
-			return "", fmt.Errorf("%s: the [[plugin]] of shipped:%s needs one line sha256 = \"\"", targets[0], m[1])
-		}
-		tables[i+1] = digest.ReplaceAllString(t, fmt.Sprintf(`sha256 = "%x"`, sha256.Sum256(code)))
+		used[name] = true
+		return wasm, nil
+	})
+	if err != nil {
+		return nil, err
 	}
 	for name := range shipped {
-		return "", fmt.Errorf("%s has no [[plugin]] with file = \"shipped:%s\": add one", targets[0], name)
+		if !used[name] {
+			return nil, fmt.Errorf("%s has no [[plugin]] with file = \"shipped:%s\": add one", targets[0], name)
+		}
 	}
-	return strings.Join(tables, ""), nil
+	return text, nil
 }

@@ -1,5 +1,5 @@
 // greedy picks the candidate with the highest logit, of equal ones the lowest id.
-#include "table.h"
+#include "sampler.h"
 
 SAMPLER(greedy) {
 	uint32_t best = table_first(row);

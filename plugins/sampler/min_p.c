@@ -1,6 +1,6 @@
 // min_p keeps the candidates whose probability is at least min_p times the best one's, that is, logit >= max + ln min_p
 // (Nguyen et al. 2024). The order of the table stays; a whole row narrows to ascending ids.
-#include "table.h"
+#include "sampler.h"
 #include "math.h"
 
 SAMPLER(min_p) {
@@ -10,11 +10,7 @@ SAMPLER(min_p) {
 	float *x = row->logits;
 	float max = table_sorted(row) && row->n ? x[0] : table_max(x, row->n);
 	if (!(max > NEG_INF)) return FORGE_SKIP;
-	// The bound is exact: the least float32 that is not below it in float64.
-	double exact = max + forge_log(p < 1 ? p : 1);
-	float least = (float)exact;
-	if (least < exact) least = key_logit(key_of(least) + 1);
-
+	float least = table_least(max + forge_log(p < 1 ? p : 1));
 	uint32_t *positions = (uint32_t *)sampler.list, kept = table_gather(x, row->n, least, positions);
 	if (kept == row->n) return FORGE_SKIP;
 	table_narrow(row, positions, kept);

@@ -1,7 +1,7 @@
 // penalties lowers the logits of tokens among the last repeat_last_n: divided by repeat_penalty if positive, else
 // multiplied (Keskar et al. 2019, CTRL, which divides both; dividing a negative logit would reward it), then
 // count * frequency_penalty + presence_penalty is taken away. Computed in float64 and rounded once.
-#include "table.h"
+#include "sampler.h"
 
 static inline float penalised(float logit, uint32_t count, double repeat, double frequency, double presence) {
 	double x = logit <= 0 ? logit * repeat : logit / repeat;

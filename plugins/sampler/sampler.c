@@ -1,8 +1,8 @@
-// The shipped samplers: manifest, settings and scratch. One file each holds the samplers themselves.
-#include "table.h"
+// The module sampler: manifest and init. One file each holds the samplers themselves.
+#include "sampler.h"
 
 FORGE_MANIFEST("name = \"sampler\"\n"
-               "version = \"1.0\"\n"
+               "version = \"1.1\"\n"
                "kind = \"sampler\"\n"
                "abi = \"1.0\"\n"
                "state = \"stateless\"\n"
@@ -64,22 +64,90 @@ FORGE_MANIFEST("name = \"sampler\"\n"
                "min = -100.0\n"
                "max = 100.0\n"
                "doc = \"taken once from each recent token's logit\"\n"
+               "[[config]]\n"
+               "name = \"dynatemp_range\"\n"
+               "type = \"f32\"\n"
+               "default = 0.0\n"
+               "min = 0.0\n"
+               "max = 1000.0\n"
+               "doc = \"how far the temperature may go from temp, by how undecided the row is; 0: not at all\"\n"
+               "[[config]]\n"
+               "name = \"dynatemp_exponent\"\n"
+               "type = \"f32\"\n"
+               "default = 1.0\n"
+               "min = 0.0\n"
+               "max = 100.0\n"
+               "doc = \"shape of that: above 1, only undecided rows reach high temperatures\"\n"
+               "[[config]]\n"
+               "name = \"typical_p\"\n"
+               "type = \"f32\"\n"
+               "default = 1.0\n"
+               "min = 0.0\n"
+               "max = 1.0\n"
+               "doc = \"keeps the candidates nearest to the expected surprise that together exceed this probability; 1: all\"\n"
+               "[[config]]\n"
+               "name = \"top_n_sigma\"\n"
+               "type = \"f32\"\n"
+               "default = -1.0\n"
+               "min = -1.0\n"
+               "max = 1000.0\n"
+               "doc = \"drops candidates more than this many standard deviations below the best logit; 0 or less: none\"\n"
+               "[[config]]\n"
+               "name = \"xtc_probability\"\n"
+               "type = \"f32\"\n"
+               "default = 0.0\n"
+               "min = 0.0\n"
+               "max = 1.0\n"
+               "doc = \"how often top choices are excluded; 0: never\"\n"
+               "[[config]]\n"
+               "name = \"xtc_threshold\"\n"
+               "type = \"f32\"\n"
+               "default = 0.1\n"
+               "min = 0.0\n"
+               "max = 1.0\n"
+               "doc = \"the probability that makes a top choice; above 0.5: none\"\n"
+               "[[config]]\n"
+               "name = \"logit_bias\"\n"
+               "type = \"string\"\n"
+               "default = \"\"\n"
+               "doc = \"what to add to the logits of tokens: 15043+1,2-inf\"\n"
                "\n"
+               "[[entries]]\n"
+               "name = \"logit_bias\"\n"
+               "config = [\"logit_bias\"]\n"
+               "neutral = { logit_bias = \"\" }\n"
                "[[entries]]\n"
                "name = \"penalties\"\n"
                "config = [\"repeat_penalty\", \"repeat_last_n\", \"frequency_penalty\", \"presence_penalty\"]\n"
+               "neutral = { repeat_penalty = 1, frequency_penalty = 0, presence_penalty = 0 }\n"
+               "[[entries]]\n"
+               "name = \"top_n_sigma\"\n"
+               "config = [\"top_n_sigma\"]\n"
+               "neutral = { top_n_sigma = -1 }\n"
                "[[entries]]\n"
                "name = \"top_k\"\n"
                "config = [\"top_k\"]\n"
+               "neutral = { top_k = 0 }\n"
+               "[[entries]]\n"
+               "name = \"typ_p\"\n"
+               "config = [\"typical_p\"]\n"
+               "neutral = { typical_p = 1 }\n"
                "[[entries]]\n"
                "name = \"top_p\"\n"
                "config = [\"top_p\"]\n"
+               "neutral = { top_p = 1 }\n"
                "[[entries]]\n"
                "name = \"min_p\"\n"
                "config = [\"min_p\"]\n"
+               "neutral = { min_p = 0 }\n"
+               "[[entries]]\n"
+               "name = \"xtc\"\n"
+               "config = [\"xtc_probability\", \"xtc_threshold\"]\n"
+               "neutral = { xtc_probability = 0 }\n"
                "[[entries]]\n"
                "name = \"temperature\"\n"
-               "config = [\"temp\"]\n"
+               "config = [\"temp\", \"dynatemp_range\", \"dynatemp_exponent\"]\n"
+               "neutral = { temp = 1, dynatemp_range = 0 }\n"
                "[[entries]]\n"
                "name = \"dist\"\n"
                "config = []\n"
@@ -88,32 +156,7 @@ FORGE_MANIFEST("name = \"sampler\"\n"
                "config = []\n")
 FORGE_MARKER(sampler)
 
-sampler_state sampler;
-
 FORGE_EXPORT(forge_init) int32_t init(forge_init *frame) {
-	static const double defaults[N_PARAMS] = {0.8, 40, 0.95, 0.05, 1, 64, 0, 0};
-	if (frame->head.size < sizeof *frame) return FORGE_FAIL(frame, FORGE_ERR_ABI, "the init frame is shorter than that of ABI " FORGE_ABI);
-	for (uint32_t i = 0; i < N_PARAMS; i++) sampler.config[i] = i < frame->config_len ? frame->config[i] : defaults[i];
-	uint32_t n = sampler.n_vocab = frame->n_vocab, blocks = n / 128 + 1;
-	if (n == 0) return FORGE_FAIL(frame, FORGE_ERR_ARG, "a sampler needs to know the size of the vocabulary, and n_vocab is 0");
-	if (n > 1u << 26) return FORGE_FAIL(frame, FORGE_ERR_NOMEM, "the vocabulary has more than 67108864 tokens");
-	uint8_t *at = forge_grow(blocks * 20 + n * 20 + 64);
-	if (!at) return FORGE_FAIL(frame, FORGE_ERR_NOMEM, "memory for the sampler's working tables was refused; raise the plugin's page limit");
-	sampler.maxima = (v128_t *)at, at += blocks * 16;
-	sampler.list = (uint64_t *)at, at += n * 8;
-	sampler.other = (uint64_t *)at, at += n * 8;
-	sampler.counts = (uint32_t *)at, at += n * 4;
-	sampler.hits = (uint32_t *)at;
 	frame->accepted = frame->offered & FORGE_CAP_HISTORY;
-	return FORGE_OK;
-}
-
-int32_t table_check(forge_rows *frame) {
-	if (frame->head.size < sizeof *frame) return FORGE_FAIL(frame, FORGE_ERR_ABI, "the rows frame is shorter than that of ABI " FORGE_ABI);
-	for (uint32_t i = 0; i < frame->n_rows; i++) {
-		const forge_row *row = &frame->rows[i];
-		if (row->n > sampler.n_vocab) return FORGE_FAIL(frame, FORGE_ERR_ARG, "a row has more candidates than the vocabulary that forge_init was told of");
-		if (table_whole(row) && row->n != frame->n_vocab) return FORGE_FAIL(frame, FORGE_ERR_ARG, "a whole row has another length than n_vocab");
-	}
-	return FORGE_OK;
+	return table_init(frame, N_PARAMS);
 }

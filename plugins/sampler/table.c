@@ -115,6 +115,34 @@ double table_weight(float logit, float max) {
 	return logit > NEG_INF ? forge_exp((double)logit - (double)max) : 0;
 }
 
+double table_mean(const forge_row *row, float max, double *sum) {
+	const float *x = row->logits;
+	uint32_t n = row->n;
+	double total = 0, mean = 0;
+	if (n <= TABLE_EXACT || max == POS_INF) {
+		for (uint32_t i = 0; i < n; i++) {
+			double w = table_weight(x[i], max);
+			total += w;
+			if (w > 0 && x[i] != max) mean += w * ((double)x[i] - (double)max);
+		}
+		*sum = total;
+		return mean / total;
+	}
+	v128_t m = SPREAD(max), low = wasm_f64x2_splat(0), high = low, none = low, d_low = low, d_high = low;
+	for (uint32_t i = 0; i < n; i += 4) {
+		v128_t v = n - i < 4 ? tail4(x + i, n - i) : LOAD(x + i, 0), w = weights4(v, m);
+		// A weight of 0 has a difference of -inf or NaN, which must not count.
+		v128_t d = wasm_v128_and(wasm_f32x4_mul(w, wasm_f32x4_sub(v, m)), wasm_f32x4_gt(w, none));
+		low = wasm_f64x2_add(low, wasm_f64x2_promote_low_f32x4(w));
+		high = wasm_f64x2_add(high, wasm_f64x2_promote_low_f32x4(wasm_i32x4_shuffle(w, w, 2, 3, 2, 3)));
+		d_low = wasm_f64x2_add(d_low, wasm_f64x2_promote_low_f32x4(d));
+		d_high = wasm_f64x2_add(d_high, wasm_f64x2_promote_low_f32x4(wasm_i32x4_shuffle(d, d, 2, 3, 2, 3)));
+	}
+	low = wasm_f64x2_add(low, high), d_low = wasm_f64x2_add(d_low, d_high);
+	*sum = wasm_f64x2_extract_lane(low, 0) + wasm_f64x2_extract_lane(low, 1);
+	return (wasm_f64x2_extract_lane(d_low, 0) + wasm_f64x2_extract_lane(d_low, 1)) / *sum;
+}
+
 // ---- ranking ------------------------------------------------------------------------------------------------------
 
 static void insertion(uint64_t *a, uint32_t n) {
@@ -209,4 +237,35 @@ void table_sort(forge_row *row) {
 	}
 	table_rank(sampler.list, sampler.other, row->n, ascending);
 	table_put(row, sampler.list, row->n);
+}
+
+// ---- the instance -------------------------------------------------------------------------------------------------
+
+sampler_state sampler;
+
+int32_t table_init(forge_init *frame, uint32_t n_params) {
+	if (frame->head.size < sizeof *frame) return FORGE_FAIL(frame, FORGE_ERR_ABI, "the init frame is shorter than that of ABI " FORGE_ABI);
+	if (frame->config_len < n_params) return FORGE_FAIL(frame, FORGE_ERR_ABI, "the host gives fewer settings than the manifest has");
+	for (uint32_t i = 0; i < n_params; i++) sampler.config[i] = frame->config[i];
+	uint32_t n = sampler.n_vocab = frame->n_vocab, blocks = n / 128 + 1;
+	if (n == 0) return FORGE_FAIL(frame, FORGE_ERR_ARG, "a sampler needs to know the size of the vocabulary, and n_vocab is 0");
+	if (n > 1u << 26) return FORGE_FAIL(frame, FORGE_ERR_NOMEM, "the vocabulary has more than 67108864 tokens");
+	uint8_t *at = forge_grow(blocks * 20 + n * 20 + 64);
+	if (!at) return FORGE_FAIL(frame, FORGE_ERR_NOMEM, "memory for the sampler's working tables was refused; raise the plugin's page limit");
+	sampler.maxima = (v128_t *)at, at += blocks * 16;
+	sampler.list = (uint64_t *)at, at += n * 8;
+	sampler.other = (uint64_t *)at, at += n * 8;
+	sampler.counts = (uint32_t *)at, at += n * 4;
+	sampler.hits = (uint32_t *)at;
+	return FORGE_OK;
+}
+
+int32_t table_check(forge_rows *frame) {
+	if (frame->head.size < sizeof *frame) return FORGE_FAIL(frame, FORGE_ERR_ABI, "the rows frame is shorter than that of ABI " FORGE_ABI);
+	for (uint32_t i = 0; i < frame->n_rows; i++) {
+		const forge_row *row = &frame->rows[i];
+		if (row->n > sampler.n_vocab) return FORGE_FAIL(frame, FORGE_ERR_ARG, "a row has more candidates than the vocabulary that forge_init was told of");
+		if (table_whole(row) && row->n != frame->n_vocab) return FORGE_FAIL(frame, FORGE_ERR_ARG, "a whole row has another length than n_vocab");
+	}
+	return FORGE_OK;
 }

@@ -18,16 +18,14 @@
 #define NEG_INF (-__builtin_inff())
 #define POS_INF (__builtin_inff())
 
-// Slots of row.params: the manifest's [[config]] tables in order.
-enum { PARAM_TEMP, PARAM_TOP_K, PARAM_TOP_P, PARAM_MIN_P, PARAM_REPEAT_PENALTY, PARAM_REPEAT_LAST_N, PARAM_FREQUENCY_PENALTY, PARAM_PRESENCE_PENALTY, N_PARAMS };
-
-enum { TABLE_EXACT = 1024 };
+enum { TABLE_EXACT = 1024, TABLE_PARAMS = 32 };
 
 // Scratch of the instance, sized by n_vocab at init. Nothing in it outlives a call, except that counts is all zero
 // between calls.
 typedef struct {
 	uint32_t n_vocab;
-	double config[N_PARAMS]; // for rows without params
+	double config[TABLE_PARAMS]; // for rows without params
+	const char *why;             // what a sampler that returns a negative status says; 0: a setting is out of range
 	uint32_t *counts;        // [n_vocab]
 	uint64_t *list, *other;  // [n_vocab], entries to rank
 	v128_t *maxima;          // [n_vocab / 128 + 1]
@@ -56,7 +54,23 @@ static inline double table_param(const forge_row *row, uint32_t slot) {
 	return slot < row->params_len ? row->params[slot] : sampler.config[slot];
 }
 
+// table_text reads a string slot of the row.
+static inline const char *table_text(const forge_row *row, uint32_t slot, uint32_t *n) {
+	uint64_t bits = ((const uint64_t *)(slot < row->params_len ? row->params : sampler.config))[slot];
+	*n = (uint32_t)(bits >> 32);
+	return (const char *)(size_t)(uint32_t)bits;
+}
+
 static inline bool is_finite(double x) { return x - x == 0; }
+
+// table_least gives the lowest float32 that is not below x, so that comparing with it is comparing with x.
+static inline float table_least(double x) {
+	float least = (float)x;
+	return least < x ? key_logit(key_of(least) + 1) : least;
+}
+
+// table_below gives a float32 that is no higher than x.
+static inline float table_below(double x) { return key_logit(key_of((float)x) - 1); }
 
 // table_max gives the highest logit, -inf for an empty table.
 float table_max(const float *logits, uint32_t n);
@@ -71,6 +85,10 @@ void table_weights(const float *logits, uint32_t n, float max, float *weights);
 
 // table_weight is exp(logit - max) in float64, under the same rules.
 double table_weight(float logit, float max);
+
+// table_mean gives the mean of logit - max under the table's probabilities, and the sum of its weights. The entropy of
+// the probabilities in nats is log(sum) - mean.
+double table_mean(const forge_row *row, float max, double *sum);
 
 // table_rank sorts entries, highest first; ascending says that their ids ascend already.
 void table_rank(uint64_t *entries, uint64_t *scratch, uint32_t n, bool ascending);
@@ -87,6 +105,16 @@ void table_put(forge_row *row, const uint64_t *entries, uint32_t n);
 // table_sort ranks the whole table.
 void table_sort(forge_row *row);
 
+// table_top keeps the k candidates that rank first, sorted; 1 <= k < n.
+void table_top(forge_row *row, uint32_t k);
+
+// table_pick gives the candidate that a uniform u in [0, 1) draws: the first in the table's order whose cumulative weight
+// exceeds u times the sum. max is the highest logit and above -inf.
+uint32_t table_pick(const forge_row *row, float max, double u);
+
+// table_init takes the settings, which must be no fewer than n_params, and makes the scratch.
+int32_t table_init(forge_init *frame, uint32_t n_params);
+
 // table_check refuses rows that do not fit the instance.
 int32_t table_check(forge_rows *frame);
 
@@ -98,9 +126,11 @@ int32_t table_check(forge_rows *frame);
 		for (uint32_t i = 0; i < frame->n_rows && status >= 0; i++) {                             \
 			forge_row *row = &frame->rows[i];                                                       \
 			if (row->selected >= 0 || (row->flags & FORGE_ROW_FLAG_STOP)) continue;                 \
+			sampler.why = 0;                                                                        \
 			status = name##_row(row);                                                               \
 			if (status == FORGE_OK) done = FORGE_OK;                                                \
-			if (status < 0) return FORGE_FAIL(frame, status, "sampler " #name ": a setting is not a finite number in its range"); \
+			if (status < 0)                                                                         \
+				return FORGE_FAIL(frame, status, "sampler " #name ": ", sampler.why ? sampler.why : "a setting is not a finite number in its range"); \
 		}                                                                                         \
 		return status < 0 ? status : done;                                                        \
 	}                                                                                           \

@@ -1,11 +1,16 @@
 // temperature divides the logits by temp: each is multiplied by 1/temp rounded to float32, so the result lies within 1.5
 // units in the last place of logit / temp. A temp of 0 or less (or so small that its inverse overflows) keeps the best
-// candidate alone.
-#include "table.h"
+// candidate alone. With a dynatemp_range above 0, dynatemp.c chooses the temperature for each row.
+#include "sampler.h"
 
 SAMPLER(temperature) {
 	double temp = table_param(row, PARAM_TEMP);
-	if (!is_finite(temp)) return FORGE_ERR_CONFIG;
+	double range = table_param(row, PARAM_DYNATEMP_RANGE), exponent = table_param(row, PARAM_DYNATEMP_EXPONENT);
+	if (!is_finite(temp) || !is_finite(range) || !is_finite(exponent)) return FORGE_ERR_CONFIG;
+	if (range > 0) {
+		if (row->n < 2) return FORGE_SKIP;
+		temp = dynatemp(row, temp, range, exponent);
+	}
 	float factor = (float)(1 / temp);
 	if (temp <= 0 || factor > 3.4e38f) {
 		uint32_t best = table_first(row);

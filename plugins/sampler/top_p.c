@@ -4,13 +4,10 @@
 // Sorting 100,000 candidates to keep a few is what has to be avoided. All candidates below max - c together weigh at
 // most n e^-c, so with c = ln(n / ((1 - top_p) sum)) they cannot be needed. The weights of the others are added up in
 // bins of equal width in logit; only the candidates of the bin where the cumulative weight crosses have to be ranked.
-#include "table.h"
+#include "sampler.h"
 #include "math.h"
 
 enum { BINS = 2048 };
-
-// below gives a float32 that is no higher than x.
-static inline float below(double x) { return key_logit(key_of((float)x) - 1); }
 
 // cut walks a sorted table and gives how many candidates reach the share p of sum.
 static uint32_t cut(const forge_row *row, uint32_t n, float max, double p, double sum) {
@@ -51,7 +48,7 @@ static void nucleus(forge_row *row, float max, double p, double sum) {
 	uint32_t *positions = (uint32_t *)sampler.list;
 	double reach = forge_log(row->n / ((1 - p) * sum)) + 1e-3; // the margin covers the rounding of the weights
 	if (!(reach > 1e-3)) reach = 1e-3;
-	table_narrow(row, positions, table_gather(row->logits, row->n, below((double)max - reach), positions));
+	table_narrow(row, positions, table_gather(row->logits, row->n, table_below((double)max - reach), positions));
 
 	// Adding 2^23 to a number in [0, BINS] leaves its nearest integer in the low bits.
 	static double bins[2][2 * BINS]; // two sets, so that neighbours in one bin need not wait for each other

@@ -3,12 +3,14 @@
 #include "random.h"
 #include "table.h"
 
-sampler_state sampler; // table.c refers to it
-
 static uint32_t words[6]; // philox: key, counter
 static float values[4096], weights[4096];
 
 FORGE_EXPORT(exp) double test_exp(double x) { return forge_exp(x); }
+FORGE_EXPORT(exp_pair) double test_exp_pair(double x, double other, int32_t lane) {
+	v128_t y = forge_exp_pair(lane ? wasm_f64x2_make(other, x) : wasm_f64x2_make(x, other));
+	return lane ? wasm_f64x2_extract_lane(y, 1) : wasm_f64x2_extract_lane(y, 0);
+}
 FORGE_EXPORT(log) double test_log(double x) { return forge_log(x); }
 FORGE_EXPORT(words) uint32_t *test_words(void) { return words; }
 FORGE_EXPORT(philox) void test_philox(void) { forge_philox(words[0], words[1], words + 2); }

@@ -23,11 +23,25 @@ const (
 	loopUnits = 4     // of each time around: the counting itself, most of an empty loop in the interpreter
 )
 
-// charges holds, for each instruction of a body and for its end, the fuel paid just before it.
+// Where a body looks whether any fuel is left. Between two looks a guest runs into debt, and what it does there cannot
+// be interrupted. Loop headers and functions that call others look; besides, a path that comes to maxDebt looks on its
+// way, and a function that may return without a look costs at most leafDebt, which its callers reckon with. Coming back
+// through nested calls, each frame adds what it does after its last look: with the thousand frames of DefaultMaxDepth
+// half a million units at worst.
+const (
+	maxDebt  = 4 * 512
+	leafDebt = 4 * 64
+)
+
+// charges holds, for each instruction of a body and for its end, what happens just before it: the fuel paid, and
+// whether the guest looks at what is left.
 type charges struct {
-	fuel []int64
-	path []int64 // weight of the dearest path from here to the next charge points; 0 at one
-	want []byte
+	fuel  []int64
+	look  []bool
+	path  []int64 // weight of the dearest path from here to the next charge points; 0 at one
+	debt  []int64 // weight of the dearest path from here to the next looks; 0 at one
+	want  []byte
+	calls bool // some other function of the guest
 }
 
 const (
@@ -40,8 +54,11 @@ func (c *charges) place(m *Module, d *body) {
 	n := len(d.ins)
 	c.fuel = resize(c.fuel, n+1)
 	c.path = resize(c.path, n+1)
+	c.debt = resize(c.debt, n+1)
+	c.look = resize(c.look, n+1)
 	c.want = resize(c.want, n+1)
 	c.want[0] = wantPoint
+	c.calls = false
 	for i := range d.ins {
 		switch in := &d.ins[i]; {
 		case in.op == opLoop:
@@ -71,7 +88,7 @@ func (c *charges) place(m *Module, d *body) {
 		case opBr, opBrTable, opBrIf:
 			var to int64
 			for _, t := range d.targets[in.b : in.b+in.n] {
-				to = max(to, c.after(d, t))
+				to = max(to, c.after(d, t, c.path))
 			}
 			if in.op == opBrIf {
 				c.even(i+1, to)
@@ -90,7 +107,50 @@ func (c *charges) place(m *Module, d *body) {
 			path = 0
 		}
 		c.path[i] = path
+		c.owe(m, d, i)
 	}
+	// At its entry a function looks if it calls others, or else every call in a row of them would go unseen.
+	c.look[0] = c.calls || c.look[0] || c.debt[0] > leafDebt
+}
+
+// owe reckons the debt at an instruction whose followers are done.
+func (c *charges) owe(m *Module, d *body, i int) {
+	in := &d.ins[i]
+	debt := m.weight(in)
+	switch in.op {
+	case opElse:
+		debt += c.debt[in.a+1]
+	case opIf:
+		no := in.a
+		if in.b != 0 {
+			no = in.b
+		}
+		debt += max(c.debt[i+1], c.debt[no+1])
+	case opBr, opBrTable, opBrIf:
+		var to int64
+		for _, t := range d.targets[in.b : in.b+in.n] {
+			to = max(to, c.after(d, t, c.debt))
+		}
+		if in.op == opBrIf {
+			to = max(to, c.debt[i+1])
+		}
+		debt += to
+	case opReturn, opUnreachable:
+	case opLoop: // its header looks
+	case opCall, opCallIndirect:
+		if in.op == opCallIndirect || in.sub >= uint32(len(m.Imports)) {
+			c.calls = true
+			debt += leafDebt
+		}
+		debt += c.debt[i+1]
+	default:
+		debt += c.debt[i+1]
+	}
+	if debt > maxDebt && (i == 0 || d.ins[i-1].op != opLoop) { // a header has just looked
+		c.look[i] = true
+		debt = 0
+	}
+	c.debt[i] = debt
 }
 
 func (c *charges) wish(i int) {
@@ -107,12 +167,12 @@ func (c *charges) even(i int, other int64) {
 	}
 }
 
-// after is the path behind a branch: none to a loop, whose header pays, nor out of the function.
-func (c *charges) after(d *body, t target) int64 {
+// after is the path, or the debt, behind a branch: none to a loop, whose header pays and looks, nor out of the function.
+func (c *charges) after(d *body, t target, path []int64) int64 {
 	if t.opener == toFunction || d.ins[t.opener].op == opLoop {
 		return 0
 	}
-	return c.path[d.ins[t.opener].a+1]
+	return path[d.ins[t.opener].a+1]
 }
 
 func resize[T any](s []T, n int) []T {

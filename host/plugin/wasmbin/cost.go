@@ -111,12 +111,13 @@ func simdWeight(sub uint32) int64 {
 }
 
 // dynamic says how the length on top of the stack is priced: by a shift to the left (right if negative) of its value.
+// memory.fill and memory.copy are priced in the functions that take their places.
 func dynamic(in *instr) (shift int, ok bool) {
 	if in.op != opBulk {
 		return 0, false
 	}
 	switch in.sub {
-	case bulkMemoryInit, bulkMemoryCopy, bulkMemoryFill:
+	case bulkMemoryInit:
 		return -bytesShift, true
 	case bulkTableInit, bulkTableCopy:
 		return entriesShift, true

@@ -8,10 +8,6 @@ func (w *rewriter) module(header, code []byte) ([]byte, error) {
 			have[s.id] = s.body
 		}
 	}
-	var void uint64
-	if w.opt.Refill {
-		void = w.typeOf(FuncType{})
-	}
 	out := append([]byte{}, header...)
 	emit := func(id byte, n int, items []byte) {
 		if n == 0 {
@@ -48,12 +44,13 @@ func (w *rewriter) module(header, code []byte) ([]byte, error) {
 	if w.opt.Refill {
 		imports = putName(imports, RefillModule)
 		imports = putName(imports, RefillName)
-		imports = putU(append(imports, byte(Func)), void)
-		funcs = putU(funcs, void)
+		imports = putU(append(imports, byte(Func)), w.added[0]) // of the same type as its caller, the first that is added
 	}
-	added := int(w.shift) // the refill among the imports, its caller among the functions
-	emit(secImport, len(w.m.Imports)+added, imports)
-	emit(secFunction, w.m.NFuncs+added, funcs)
+	for _, t := range w.added {
+		funcs = putU(funcs, t)
+	}
+	emit(secImport, len(w.m.Imports)+int(w.shift), imports)
+	emit(secFunction, w.m.NFuncs+len(w.added), funcs)
 	keep(secTable)
 	keep(secMemory)
 
@@ -74,7 +71,16 @@ func (w *rewriter) module(header, code []byte) ([]byte, error) {
 	}
 	exports = putU(append(putName(exports, FuelExport), byte(Global)), w.fuel)
 	exports = putU(append(putName(exports, DepthExport), byte(Global)), w.depth)
-	emit(secExport, len(w.m.Exports)+2, exports)
+	n := len(w.m.Exports) + 2
+	if w.opt.Globals {
+		for i, g := range w.m.globals {
+			if g.mutable {
+				exports = putU(append(putName(exports, GlobalExport(n-len(w.m.Exports)-2)), byte(Global)), uint64(i))
+				n++
+			}
+		}
+	}
+	emit(secExport, n, exports)
 
 	if w.m.Start {
 		start := putU(nil, w.newIndex(w.m.start))
@@ -90,7 +96,7 @@ func (w *rewriter) module(header, code []byte) ([]byte, error) {
 		emit(secElement, w.m.nElems, elements)
 	}
 	keep(secDataCount)
-	emit(secCode, w.m.NFuncs+added, code)
+	emit(secCode, w.m.NFuncs+len(w.added), code)
 	keep(secData)
 
 	if names := w.names(); len(names) > 0 {

@@ -21,25 +21,6 @@ type hostile struct {
 	page int  // memory pages to be set up as one random cycle of pointers
 }
 
-func uleb(v uint64) []byte { return putU(nil, v) }
-
-// i32c and i64c are constants.
-func i32c(v int64) []byte { return putS(raw(opI32Const), v) }
-func i64c(v int64) []byte { return putS(raw(opI64Const), v) }
-
-// loopOf repeats a body for ever.
-func loopOf(parts ...[]byte) []byte {
-	return cat(raw(opLoop, typeVoid), cat(parts...), raw(opBr, 0, opEnd))
-}
-
-func repeat(n int, code []byte) []byte {
-	var b []byte
-	for range n {
-		b = append(b, code...)
-	}
-	return b
-}
-
 // guestWith is a module of one function "run", () -> (), with five locals i32 i64 f32 f64 v128 and five more of the
 // same types, and a memory of the given size.
 func guestWith(pages int, code []byte) []byte {
@@ -110,7 +91,22 @@ func hostiles() []hostile {
 			bodies[i] = fn(cat(raw(opCall), uleb(uint64(i-1)))...)
 		}
 	}
-	return append(list, hostile{name: "chain of calls", deep: true, wasm: many([][]byte{void}, kinds, bodies...)})
+	list = append(list, hostile{name: "chain of calls", deep: true, wasm: many([][]byte{void}, kinds, bodies...)})
+	// Hours without a loop or a call in the same function: long leaves, and chains that do their work on the way back.
+	work := repeat(20000, raw(opLocalGet, 0, 0x28, 2, 0, opLocalSet, 0)) // dependent loads
+	leaf := fnLocals(vec(raw(1, 0x7f)), work...)
+	list = append(list, hostile{name: "calls of a long leaf", page: 1, wasm: many([][]byte{void}, []byte{0, 0}, leaf,
+		fn(repeat(20000, raw(opCall, 0))...))})
+	const back = 240
+	kinds, bodies = make([]byte, back), make([][]byte, back)
+	for i := range bodies {
+		code := repeat(100, cat(i32c(0), raw(0x28, 2, 0, opDrop)))
+		if i > 0 {
+			code = cat(repeat(20, cat(raw(opCall), uleb(uint64(i-1)))), code)
+		}
+		bodies[i] = fn(code...)
+	}
+	return append(list, hostile{name: "work on the way back", wasm: many([][]byte{void}, kinds, bodies...)})
 }
 
 // random steps local 1 by a linear congruence and folds its high bits down.
@@ -195,6 +191,10 @@ func stopped(t *testing.T, r wazero.Runtime, h hostile, opt MeterOptions, fuel i
 	left = int64(fuelOf(mod).Get())
 	if err == nil || StopOf(left, depthOf(mod)) != want {
 		t.Errorf("%s, refill %v: error %.40v, fuel %d, depth %d", h.name, opt.Refill, err, left, depthOf(mod))
+	}
+	// What was done without a look: charges.look allows maxDebt a frame, and a look follows what is paid in one go.
+	if most := int64(DefaultMaxDepth*maxDebt/4 + weightGrow/4 + 2<<20>>bytesShift + 60000<<entriesShift); left < -most {
+		t.Errorf("%s, refill %v: stopped with a debt of %d, more than %d", h.name, opt.Refill, -left, most)
 	}
 	return took, left
 }

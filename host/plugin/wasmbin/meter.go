@@ -4,20 +4,26 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"strconv"
 )
 
 // RewriteVersion belongs into the key of every cache of rewritten or compiled guests: it changes whenever Meter would
 // give other bytes for the same module, the prices included.
-const RewriteVersion = 1
+const RewriteVersion = 2
 
 // Names that the rewrite adds. The exports are mutable i64 globals for the host.
 const (
 	FuelExport  = "__forge_fuel"  // units left; may end a little below zero
 	DepthExport = "__forge_depth" // frames left; negative after the guest nested too deep
 
+	globalExport = "__forge_global_"
+
 	RefillModule = "forge"    // with MeterOptions.Refill the module imports
 	RefillName   = refillName // the function RefillModule.RefillName of type () -> ()
 )
+
+// GlobalExport names the i-th of Module.MutableGlobals in a module that was metered with MeterOptions.Globals.
+func GlobalExport(i int) string { return globalExport + strconv.Itoa(i) }
 
 // Stop is why a guest trapped.
 type Stop int
@@ -57,6 +63,9 @@ type MeterOptions struct {
 	Refill bool
 	// InitialFuel is the fuel of a fresh instance, which bounds its start function; 0 means DefaultInitialFuel.
 	InitialFuel int64
+	// Globals exports the guest's own mutable globals too, under the names of GlobalExport, so that the host can copy an
+	// instance.
+	Globals bool
 	// MaxDepth bounds the frames of functions that can recurse, 0 means DefaultMaxDepth. wazero's interpreter stops at
 	// 2000 frames of its own accord, so beyond that the two engines differ.
 	MaxDepth int64
@@ -80,10 +89,9 @@ func Meter(wasm []byte, m *Module, opt MeterOptions) ([]byte, error) {
 	}
 	w := &rewriter{m: m, opt: opt, fuel: uint64(len(m.globals)), depth: uint64(len(m.globals)) + 1}
 	w.types = append(w.types, m.types...)
-	w.low = uint64(len(m.funcs))
 	if opt.Refill {
 		w.shift = 1
-		w.low++
+		w.low = w.add(FuncType{})
 	}
 	var err error
 	if w.graph, err = m.countedFuncs(opt.MaxDepth, w.eachBody); err != nil {
@@ -104,9 +112,17 @@ type rewriter struct {
 	fuel  uint64     // global indices
 	depth uint64
 	low   uint64 // function that asks for a refill
+	bulk  bulkFuncs
 	graph *callGraph
+	added []uint64 // types of the functions that follow the guest's own
 	body  body
 	pay   charges
+}
+
+// add reserves an index for a function of the meter's; code writes the bodies in the same order.
+func (w *rewriter) add(t FuncType) uint64 {
+	w.added = append(w.added, w.typeOf(t))
+	return uint64(len(w.m.funcs)) + uint64(w.shift) + uint64(len(w.added)) - 1
 }
 
 // eachBody decodes the bodies in turn; the callee must not keep the body.
@@ -148,27 +164,41 @@ func (w *rewriter) typeOf(t FuncType) uint64 {
 // code gives the bodies of the code section, without their number.
 func (w *rewriter) code() ([]byte, error) {
 	var out, buf []byte
-	err := w.eachBody(func(index uint32, d *body) {
-		buf = w.function(buf[:0], index, d)
+	emit := func() {
 		out = putU(out, uint64(len(buf)))
 		out = append(out, buf...)
-	})
-	if err != nil || !w.opt.Refill {
-		return out, err
 	}
-	// The refilling function: too deep is beyond help; else ask once, and stop if that was not enough.
-	buf = append(buf[:0], 0)
-	buf = ifNegative(buf, w.depth)
-	buf = append(buf, opUnreachable, opEnd)
-	buf = putU(append(buf, opCall), uint64(len(w.m.Imports)))
-	buf = ifNegative(buf, w.fuel)
-	buf = append(buf, opUnreachable, opEnd, opEnd)
-	out = putU(out, uint64(len(buf)))
-	return append(out, buf...), nil
+	err := w.eachBody(func(index uint32, d *body) {
+		buf = w.function(buf[:0], index, d)
+		emit()
+	})
+	if err != nil {
+		return nil, err
+	}
+	if w.opt.Refill {
+		buf = w.refill(buf[:0])
+		emit()
+	}
+	for _, write := range w.bulk.bodies(w) {
+		buf = write(buf[:0])
+		emit()
+	}
+	return out, nil
+}
+
+// refill is the function that a guest in debt calls: too deep is beyond help; else ask once, and stop if that was not
+// enough.
+func (w *rewriter) refill(b []byte) []byte {
+	b = ifNegative(append(b, 0), w.depth)
+	b = append(b, opUnreachable, opEnd)
+	b = putU(append(b, opCall), uint64(len(w.m.Imports)))
+	b = ifNegative(b, w.fuel)
+	return append(b, opUnreachable, opEnd, opEnd)
 }
 
 const (
 	opI64LtS       = 0x53
+	opI64GeS       = 0x59
 	opI64Add       = 0x7c
 	opI64Sub       = 0x7d
 	opI64Or        = 0x84
@@ -203,51 +233,88 @@ func ifNegative(b []byte, global uint64) []byte {
 
 // look asks for fuel, or stops the guest, if there is none left.
 func (w *rewriter) look(b []byte) []byte {
-	return w.cold(ifNegative(b, w.fuel))
+	return w.unlessNegative(b, putU([]byte{opGlobalGet}, w.fuel))
 }
 
-// cold is what an if of the meter holds, with its end.
-func (w *rewriter) cold(b []byte) []byte {
-	if w.opt.Refill {
-		return append(putU(append(b, opCall), w.low), opEnd)
-	}
-	return append(b, opUnreachable, opEnd)
-}
-
-// descend takes frames from the depth, pays, and looks at both bounds with one comparison: the sign of the two numbers or-ed
-// together is set if one of them is negative.
+// descend takes frames from the depth, pays, and looks at both bounds with one comparison: the sign of the two numbers
+// or-ed together is set if one of them is negative.
 func (w *rewriter) descend(b []byte, frames, units int64) []byte {
 	b = adjust(b, w.depth, opI64Sub, frames)
 	b = w.pays(b, units)
-	b = putU(append(b, opGlobalGet), w.fuel)
-	b = putU(append(b, opGlobalGet), w.depth)
-	return w.cold(append(b, opI64Or, opI64Const, 0, opI64LtS, opIf, typeVoid))
+	both := putU([]byte{opGlobalGet}, w.fuel)
+	both = putU(append(both, opGlobalGet), w.depth)
+	return w.unlessNegative(b, append(both, opI64Or))
 }
 
-// header writes a loop and its charge. With a refill the guest's loop stands in a second one, and running dry means to
-// go round the outer loop, which makes the call:
+// unlessNegative goes on if the number is not negative. Otherwise it stops the guest, or calls for a refill:
 //
-//	loop $refill
-//	  if fuel < 0 { call low }
-//	  loop $guest
-//	    br_if $refill (fuel < 0)
-//	    fuel -= units
+//	block
+//	  loop
+//	    br_if 1 (number >= 0)
+//	    call low
+//	    br 0
 //
-// A call within the guest's loop, even one that is never made, has the compiler keep every value of the loop in memory
-// and costs up to half of the loop's speed; here the values of the inner loop do not live across it. The local spare
-// saves reading the global a second time.
+// An if around the call would do the same, but where its two ways meet again, wazero's register allocation takes the
+// state behind the call, with every value in memory. Here nothing meets: the way on comes from the condition alone.
+func (w *rewriter) unlessNegative(b, number []byte) []byte {
+	if !w.opt.Refill {
+		return append(append(b, number...), opI64Const, 0, opI64LtS, opIf, typeVoid, opUnreachable, opEnd)
+	}
+	b = append(append(b, opBlock, typeVoid, opLoop, typeVoid), number...)
+	b = putU(append(b, opI64Const, 0, opI64GeS, opBrIf, 1, opCall), w.low)
+	return append(b, opBr, 0, opEnd, opEnd)
+}
+
+// header writes a loop and its charge. With a refill the call for it stands behind the guest's loop, for the reason that
+// unlessNegative gives, and footer ends what is opened here:
+//
+//	block $done
+//	  loop $refill
+//	    block $low
+//	      loop $guest
+//	        br_if $low (fuel < 0)
+//	        fuel -= units
+//	        ...
+//	      end
+//	      br $done
+//	    end
+//	    call low
+//	    br $refill
+//
+// The local spare saves reading the global a second time.
 func (w *rewriter) header(b, loop []byte, units int64, spare uint64) []byte {
 	if !w.opt.Refill {
 		b = w.pays(append(b, loop...), units)
 		return w.look(b)
 	}
-	b = w.look(append(b, loop...))
+	b = append(append(b, opBlock), loop[1:]...)
+	b = append(b, loop...)
+	b = append(append(b, opBlock), w.operandsOf(loop)...)
 	b = putU(append(append(b, loop...), opGlobalGet), w.fuel)
 	b = putU(append(b, opLocalTee), spare)
 	b = append(b, opI64Const, 0, opI64LtS, opBrIf, 1)
 	b = putU(append(b, opLocalGet), spare)
 	b = putS(append(b, opI64Const), units)
 	return putU(append(b, opI64Sub, opGlobalSet), w.fuel)
+}
+
+// loopLabels is how many labels header puts around a guest's loop.
+const loopLabels = 3
+
+func (w *rewriter) footer(b []byte) []byte {
+	b = putU(append(b, opBr, 2, opEnd, opCall), w.low)
+	return append(b, opBr, 0, opEnd, opEnd)
+}
+
+// operandsOf is the type of a block that takes and gives what a loop takes.
+func (w *rewriter) operandsOf(loop []byte) []byte {
+	r := &reader{b: loop[1:]}
+	index := int64(r.leb(33, true, ""))
+	if index < 0 || len(w.types[index].Params) == 0 { // no type, or that of one result
+		return []byte{typeVoid}
+	}
+	params := w.types[index].Params
+	return putS(nil, int64(w.typeOf(FuncType{Params: params, Results: params})))
 }
 
 // chargeLength pays for the i32 on top of the stack and leaves it there, by way of the scratch local.
@@ -265,8 +332,8 @@ func (w *rewriter) chargeLength(b []byte, scratch uint64, shift int) []byte {
 	return w.look(b)
 }
 
-// traits are what decides how a body is rewritten.
-func traits(d *body) (lengths, loops, calls bool) {
+// traits are what decides which locals a rewritten body needs.
+func traits(d *body) (lengths, loops bool) {
 	for i := range d.ins {
 		switch in := &d.ins[i]; in.op {
 		case opBulk:
@@ -274,8 +341,6 @@ func traits(d *body) (lengths, loops, calls bool) {
 			lengths = lengths || ok
 		case opLoop:
 			loops = true
-		case opCall, opCallIndirect:
-			calls = true
 		}
 	}
 	return
@@ -283,16 +348,14 @@ func traits(d *body) (lengths, loops, calls bool) {
 
 // function rewrites one body.
 //
-// Charges are subtractions; whether anything is left is looked at where time can run away: at loop headers and on
-// entering a function that calls others or loops. So a guest may run into debt by what lies between two looks, which the
-// size of a function bounds, and every other charge is free of branches. Bulk instructions and memory.grow, which take
-// long by themselves, look right before they run.
+// Charges are subtractions; whether anything is left is looked at where time can run away (charges.look), so most
+// charges are free of branches. Bulk instructions, which take long by themselves, look right before they run.
 //
 // A function that counts its depth is wrapped in a block of its results, so that every way out (falling through,
 // branching, and return, which becomes a branch) passes the code behind the block that gives the frame back.
 func (w *rewriter) function(b []byte, index uint32, d *body) []byte {
 	w.pay.place(w.m, d)
-	lengths, loops, calls := traits(d)
+	lengths, loops := traits(d)
 	var added []ValueType
 	scratch, spare := uint64(d.locals), uint64(d.locals)
 	if lengths {
@@ -317,7 +380,7 @@ func (w *rewriter) function(b []byte, index uint32, d *body) []byte {
 		}
 	} else {
 		b = w.pays(b, w.pay.fuel[0])
-		if loops || calls {
+		if w.pay.look[0] {
 			b = w.look(b)
 		}
 	}
@@ -332,6 +395,10 @@ func (w *rewriter) function(b []byte, index uint32, d *body) []byte {
 			flush(in.pos)
 			b = w.pays(b, w.pay.fuel[i])
 		}
+		if i > 0 && w.pay.look[i] {
+			flush(in.pos)
+			b = w.look(b)
+		}
 		switch in.op {
 		case opLoop:
 			flush(in.pos)
@@ -340,7 +407,7 @@ func (w *rewriter) function(b []byte, index uint32, d *body) []byte {
 		case opEnd:
 			if w.opt.Refill && in.a >= 0 && d.ins[in.a].op == opLoop {
 				flush(in.end)
-				b = append(b, opEnd)
+				b = w.footer(b)
 			}
 		case opBr, opBrIf, opBrTable, opReturn:
 			if in.op == opReturn && !counted {
@@ -355,12 +422,12 @@ func (w *rewriter) function(b []byte, index uint32, d *body) []byte {
 				b = putU(append(b, opCall), w.newIndex(in.sub))
 				from = in.end
 			}
-		case opMemoryGrow:
-			flush(in.pos)
-			b = w.look(b)
 		case opBulk:
-			if shift, ok := dynamic(in); ok {
-				flush(in.pos)
+			flush(in.pos)
+			if f, ok := w.bulk.of(w, in); ok {
+				b = putU(append(b, opCall), f)
+				from = in.end
+			} else if shift, ok := dynamic(in); ok {
 				b = w.chargeLength(b, scratch, shift)
 			}
 		}
@@ -373,7 +440,7 @@ func (w *rewriter) function(b []byte, index uint32, d *body) []byte {
 	return b
 }
 
-// branch writes a branch with its labels moved past the loops that header added.
+// branch writes a branch with its labels moved past those that header added.
 func (w *rewriter) branch(b []byte, d *body, in *instr) []byte {
 	targets := d.targets[in.b : in.b+in.n]
 	switch in.op {
@@ -387,7 +454,7 @@ func (w *rewriter) branch(b []byte, d *body, in *instr) []byte {
 	for _, t := range targets {
 		label := uint64(t.depth)
 		if w.opt.Refill {
-			label += uint64(t.loops)
+			label += loopLabels * uint64(t.loops)
 		}
 		b = putU(b, label)
 	}

@@ -95,6 +95,9 @@ func (g *Guest) Alloc(n uint32) uint32 {
 	return at
 }
 
+// Reset gives all of the arena back.
+func (g *Guest) Reset() { g.used = 0 }
+
 // Bytes views the guest's memory.
 func (g *Guest) Bytes(at, n uint32) []byte {
 	b, ok := g.mod.Memory().Read(at, n)
@@ -103,6 +106,9 @@ func (g *Guest) Bytes(at, n uint32) []byte {
 	}
 	return b
 }
+
+// MemorySize is how much memory the guest has.
+func (g *Guest) MemorySize() uint32 { return g.mod.Memory().Size() }
 
 // Put copies bytes into the arena.
 func (g *Guest) Put(b []byte) (at, n uint32) {

@@ -322,8 +322,8 @@ static inline forge_value forge_concat(forge_builder *a, forge_value x, forge_va
 	return op->output[0];
 }
 
-// forge_route chooses top_k experts in one group; set the record's other attributes by hand where a model has groups.
-static inline forge_value forge_route(forge_builder *a, forge_value scores, forge_weight_id bias, int32_t score, int32_t top_k, bool renormalise, float factor) {
+// forge_choose chooses top_k experts in one group; set the record's other attributes by hand where a model has groups.
+static inline forge_value forge_choose(forge_builder *a, forge_value scores, forge_weight_id bias, int32_t score, int32_t top_k, bool renormalise, float factor) {
 	forge_op *op = forge_op_new(a, FORGE_OP_ROUTE);
 	op->input[0] = scores, op->weight[0] = bias;
 	op->attr[FORGE_ROUTE_ATTR_SCORE] = (uint32_t)score, op->attr[FORGE_ROUTE_ATTR_TOP_K] = (uint32_t)top_k, op->attr[FORGE_ROUTE_ATTR_N_GROUP] = 1;
@@ -388,6 +388,13 @@ static inline forge_heads forge_heads_read(forge_builder *a, int32_t n_embd) {
 	if (h.head_dim_k < 1 || h.head_dim_v < 1) forge_stop(a, FORGE_ERR_ARG, "the size of a head is 0; see metadata ", forge_key(a, "attention.key_length").text);
 	h.scale = 1 / __builtin_sqrtf((float)h.head_dim_k);
 	return h;
+}
+
+// forge_experts_read gives how many experts a row uses (expert_used_count), held to how many there are (expert_count).
+static inline int32_t forge_experts_read(forge_builder *a) {
+	int32_t n_expert = forge_need_int(a, "expert_count"), n_used = forge_need_int(a, "expert_used_count");
+	if (n_used > n_expert) forge_stop(a, FORGE_ERR_ARG, "metadata ", forge_key(a, "expert_used_count").text, " is larger than ", forge_key(a, "expert_count").text);
+	return n_used;
 }
 
 #endif

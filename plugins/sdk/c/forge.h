@@ -23,10 +23,19 @@ enum {
 	FORGE_ERR_INTERNAL = -7, // the guest has a bug
 };
 
-#define FORGE_CAP_LOG (1ull << 0) // forge.log(level, ptr, len): a line of text for the user's --verbose
-#define FORGE_CAP_VOCAB (1ull << 1) // samplers: the token texts are in the arena at init
-#define FORGE_CAP_HISTORY (1ull << 2) // samplers and processors: the sequence's tokens are in each row
-#define FORGE_CAP_LOGPROBS (1ull << 3) // samplers: the host reads back the candidates' log probabilities
+#define FORGE_CAP_LOG (1ull << 0) // any kind: forge.log(log_level, ptr, len), a line of UTF-8 text for the user's --verbose
+#define FORGE_CAP_VOCAB (1ull << 1) // samplers, processors and constraints: a vocab record is in the arena at init, with decoded pieces and the tokens that end a generation
+#define FORGE_CAP_HISTORY (1ull << 2) // samplers, processors and constraints: the sequence's tokens are in each row
+#define FORGE_CAP_LOGPROBS (1ull << 3) // samplers: one that picks fills row.logprob and row.top, with the probabilities that it picked by
+#define FORGE_CAP_WASI (1ull << 4) // Go guests: the ten WASI functions that Go's runtime imports, with answers that are the same every time: no arguments, no environment, a clock that counts calls, fixed random bytes, no files; what is written goes nowhere, and proc_exit is a trap
+
+// log_level: first argument of forge.log
+enum {
+	FORGE_LOG_LEVEL_DEBUG = 0,
+	FORGE_LOG_LEVEL_INFO = 1,
+	FORGE_LOG_LEVEL_WARN = 2,
+	FORGE_LOG_LEVEL_ERROR = 3,
+};
 
 // token_type: values of tokenizer.ggml.token_type
 enum {
@@ -45,6 +54,7 @@ enum {
 	FORGE_TEXT_FLAG_LAST = 2, // the input ends the text
 	FORGE_TEXT_FLAG_PARSE_SPECIAL = 4, // encode: texts of control and user-defined tokens become those tokens (user-defined ones always do)
 	FORGE_TEXT_FLAG_SKIP_SPECIAL = 8, // decode: leave control tokens out
+	FORGE_TEXT_FLAG_RAW = 16, // decode: the ids' bytes as in the middle of a text, whole characters or not; nothing is held back, replaced or taken away
 };
 
 // row_flag: bits of row.flags
@@ -52,6 +62,28 @@ enum {
 	FORGE_ROW_FLAG_WHOLE = 1, // the table is the whole row, ids are absent
 	FORGE_ROW_FLAG_SORTED = 2, // logits descend; equal ones by ascending id
 	FORGE_ROW_FLAG_STOP = 4, // set by a guest: end this sequence instead of picking
+};
+
+// plan_op: steps of plans. A NaN logit counts as -inf; equal logits rank by ascending id
+enum {
+	FORGE_PLAN_OP_TOP_K = 1, // keep the n highest logits, sorted; all of them if there are fewer
+	FORGE_PLAN_OP_MASK = 2, // the logits of the named ids become -inf
+	FORGE_PLAN_OP_TEMPERATURE = 3, // divide every logit by value, a finite number above 0
+	FORGE_PLAN_OP_ARG_MAX = 4, // pick the highest logit; end the sequence where all are -inf
+};
+
+// mask_result: what a constraint says about the next token
+enum {
+	FORGE_MASK_RESULT_MASK = 0, // the tokens of the mask; the end is allowed if the bits of vocab.eog are set. An empty mask fails the request
+	FORGE_MASK_RESULT_ALL = 1, // any token; the mask is not read
+	FORGE_MASK_RESULT_FORCED = 2, // these tokens and no choice; the host appends them without sampling and then accepts them
+	FORGE_MASK_RESULT_STOP = 3, // nothing: the sequence ends here
+	FORGE_MASK_RESULT_REWIND = 4, // take tokens back and ask again; the host never again picks at that place the token that stood first among them. Not for rows with drafts
+};
+
+// seq_flag: bits of seq.flags
+enum {
+	FORGE_SEQ_FLAG_PROMPT = 1, // accept: the tokens are prompt, not picked; a constraint does not hold them to anything
 };
 
 // meta_type: what a meta record holds
@@ -118,6 +150,13 @@ typedef struct forge_vocab forge_vocab;
 typedef struct forge_text forge_text;
 typedef struct forge_rows forge_rows;
 typedef struct forge_row forge_row;
+typedef struct forge_logprob forge_logprob;
+typedef struct forge_plan forge_plan;
+typedef struct forge_plan_step forge_plan_step;
+typedef struct forge_masks forge_masks;
+typedef struct forge_mask_row forge_mask_row;
+typedef struct forge_route forge_route;
+typedef struct forge_route_plan forge_route_plan;
 typedef struct forge_seq forge_seq;
 typedef struct forge_arch forge_arch;
 typedef struct forge_meta forge_meta;
@@ -151,7 +190,7 @@ struct forge_init {
 	uint32_t config_len;
 	uint32_t n_vocab; // in: size of the vocabulary; 0 where the kind has none
 	uint32_t max_rows; // in: the most rows of one call
-	forge_vocab *vocab; // in: a vocab record for tokenizers and for the vocab capability, else 0
+	forge_vocab *vocab; // in: for tokenizers and for guests granted vocab, else 0
 	uint8_t *text; // in: template: the Jinja text
 	uint32_t text_len;
 	uint8_t *bos; // in: template: text of the BOS token
@@ -203,7 +242,12 @@ struct forge_vocab {
 	int32_t remove_extra_whitespaces; // in: 0, 1 or -1
 	uint8_t *charsmap; // in: tokenizer.ggml.precompiled_charsmap
 	uint32_t charsmap_len;
-	uint8_t pad0[28];
+	uint32_t *eog; // in: the tokens that end a generation, the one that ends a turn first; empty for tokenizers
+	uint32_t eog_len;
+	uint32_t *piece_offsets; // in: u32[n+1]: where each token's piece begins in pieces; 0 for tokenizers
+	uint8_t *pieces; // in: the bytes that each token adds to a text, one after the other: what tokenizer_decode gives with text_flag raw. A byte token is one byte, a control token its text: types tells which those are
+	uint32_t pieces_len;
+	uint8_t pad0[8];
 };
 #ifdef __wasm32__
 _Static_assert(offsetof(forge_vocab, n) == 0, "vocab.n");
@@ -224,6 +268,9 @@ _Static_assert(offsetof(forge_vocab, pad) == 72, "vocab.pad");
 _Static_assert(offsetof(forge_vocab, add_space_prefix) == 76, "vocab.add_space_prefix");
 _Static_assert(offsetof(forge_vocab, remove_extra_whitespaces) == 80, "vocab.remove_extra_whitespaces");
 _Static_assert(offsetof(forge_vocab, charsmap) == 84, "vocab.charsmap");
+_Static_assert(offsetof(forge_vocab, eog) == 92, "vocab.eog");
+_Static_assert(offsetof(forge_vocab, piece_offsets) == 100, "vocab.piece_offsets");
+_Static_assert(offsetof(forge_vocab, pieces) == 104, "vocab.pieces");
 _Static_assert(sizeof(forge_vocab) == 120, "vocab");
 #endif
 
@@ -298,7 +345,11 @@ struct forge_row {
 	uint32_t params_len;
 	uint32_t n_prompt; // in: how many tokens of the sequence are prompt
 	uint32_t n_history; // in: tokens of the sequence altogether
-	uint8_t pad0[52];
+	float logprob; // out: logprobs: natural logarithm of the probability that the picked token was picked by
+	forge_logprob *top; // in: logprobs: room for the most probable candidates, 0 where none are wanted
+	uint32_t top_cap; // in: records wanted, the picked token not counted
+	uint32_t n_top; // out: records written, the most probable first
+	uint8_t pad0[36];
 };
 #ifdef __wasm32__
 _Static_assert(offsetof(forge_row, seq) == 0, "row.seq");
@@ -315,20 +366,228 @@ _Static_assert(offsetof(forge_row, history) == 52, "row.history");
 _Static_assert(offsetof(forge_row, params) == 60, "row.params");
 _Static_assert(offsetof(forge_row, n_prompt) == 68, "row.n_prompt");
 _Static_assert(offsetof(forge_row, n_history) == 72, "row.n_history");
+_Static_assert(offsetof(forge_row, logprob) == 76, "row.logprob");
+_Static_assert(offsetof(forge_row, top) == 80, "row.top");
+_Static_assert(offsetof(forge_row, top_cap) == 84, "row.top_cap");
+_Static_assert(offsetof(forge_row, n_top) == 88, "row.n_top");
 _Static_assert(sizeof(forge_row) == 128, "row");
 #endif
 
-// forge_begin, forge_accept, forge_rollback, forge_fork, forge_save, forge_load, forge_end: optional exports of guests with state.
+// One candidate with its probability.
+struct forge_logprob {
+	uint32_t id;
+	float logprob; // out: natural logarithm
+};
+#ifdef __wasm32__
+_Static_assert(offsetof(forge_logprob, id) == 0, "logprob.id");
+_Static_assert(offsetof(forge_logprob, logprob) == 4, "logprob.logprob");
+_Static_assert(sizeof(forge_logprob) == 8, "logprob");
+#endif
+
+// plan_NAME: the entry's work as steps. Status skip: these settings have no plan. No steps: there is nothing to do.
+struct forge_plan {
+	forge_head head;
+	uint32_t n_vocab;
+	uint32_t flags; // in: 0
+	double *params; // in: config slots, as in row
+	uint32_t params_len;
+	forge_plan_step *steps; // in: room for steps
+	uint32_t steps_cap; // in: records
+	uint32_t n_steps;
+	uint32_t *ids; // in: room for the ids that steps name
+	uint32_t ids_cap;
+	uint32_t n_ids;
+	uint8_t pad0[8];
+};
+#ifdef __wasm32__
+_Static_assert(offsetof(forge_plan, head) == 0, "plan.head");
+_Static_assert(offsetof(forge_plan, n_vocab) == 16, "plan.n_vocab");
+_Static_assert(offsetof(forge_plan, flags) == 20, "plan.flags");
+_Static_assert(offsetof(forge_plan, params) == 24, "plan.params");
+_Static_assert(offsetof(forge_plan, steps) == 32, "plan.steps");
+_Static_assert(offsetof(forge_plan, steps_cap) == 36, "plan.steps_cap");
+_Static_assert(offsetof(forge_plan, n_steps) == 40, "plan.n_steps");
+_Static_assert(offsetof(forge_plan, ids) == 44, "plan.ids");
+_Static_assert(offsetof(forge_plan, ids_cap) == 48, "plan.ids_cap");
+_Static_assert(offsetof(forge_plan, n_ids) == 52, "plan.n_ids");
+_Static_assert(sizeof(forge_plan) == 64, "plan");
+#endif
+
+// One step of a plan.
+struct forge_plan_step {
+	uint32_t op; // out: plan_op
+	uint32_t n; // out: top_k: how many are kept
+	double value; // out: temperature: the divisor
+	uint32_t first; // out: mask: index of its first id in plan.ids
+	uint32_t count; // out: mask: how many ids
+	uint8_t pad0[8];
+};
+#ifdef __wasm32__
+_Static_assert(offsetof(forge_plan_step, op) == 0, "plan_step.op");
+_Static_assert(offsetof(forge_plan_step, n) == 4, "plan_step.n");
+_Static_assert(offsetof(forge_plan_step, value) == 8, "plan_step.value");
+_Static_assert(offsetof(forge_plan_step, first) == 16, "plan_step.first");
+_Static_assert(offsetof(forge_plan_step, count) == 20, "plan_step.count");
+_Static_assert(sizeof(forge_plan_step) == 32, "plan_step");
+#endif
+
+// constraint_mask and constraint_validate: rows of many sequences in one call.
+struct forge_masks {
+	forge_head head;
+	uint32_t n_rows;
+	forge_mask_row *rows; // in: n_rows records
+	uint32_t n_vocab;
+	uint32_t flags; // in: 0
+	uint8_t pad0[16];
+};
+#ifdef __wasm32__
+_Static_assert(offsetof(forge_masks, head) == 0, "masks.head");
+_Static_assert(offsetof(forge_masks, n_rows) == 16, "masks.n_rows");
+_Static_assert(offsetof(forge_masks, rows) == 20, "masks.rows");
+_Static_assert(offsetof(forge_masks, n_vocab) == 24, "masks.n_vocab");
+_Static_assert(offsetof(forge_masks, flags) == 28, "masks.flags");
+_Static_assert(sizeof(forge_masks) == 48, "masks");
+#endif
+
+// One row of a constraint. A guest that forbids everything by mistake, or leaves the record as it was, forbids: constraints fail closed.
+struct forge_mask_row {
+	uint64_t seq; // in: the sequence
+	uint32_t pos; // in: position of the token that the mask is for; in constraint_validate, of the first draft
+	uint32_t flags; // in: 0
+	uint32_t *drafts; // in: tokens taken as accepted, after those that are
+	uint32_t drafts_len;
+	uint32_t *mask; // in: u32[(n_vocab+31)/32], 64-byte aligned: token i is allowed if bit i%32 of word i/32 is set. mask: the guest writes every word; bits from n_vocab on do not count. 0 in constraint_validate
+	uint32_t result; // out: mask_result
+	uint32_t *forced; // in: room for forced tokens
+	uint32_t forced_cap;
+	uint32_t n_forced; // out: forced: how many tokens follow whatever the logits say, at least 1
+	uint32_t rewind; // out: rewind: how many of the newest tokens are taken back, at least 1; none of the prompt's
+	uint32_t hold; // out: newest bytes of the generated text that must not be shown yet, because what is forbidden may have begun in them
+	uint32_t fits; // out: constraint_validate: how many of the drafts fit, from the first on
+	double *params; // in: config slots of the sequence, as in forge_begin
+	uint32_t params_len;
+	uint32_t *history; // in: history: the sequence's accepted tokens, newest last
+	uint32_t history_len;
+	uint32_t n_prompt; // in: how many tokens of the sequence are prompt
+	uint32_t n_history; // in: accepted tokens of the sequence altogether
+	uint8_t pad0[48];
+};
+#ifdef __wasm32__
+_Static_assert(offsetof(forge_mask_row, seq) == 0, "mask_row.seq");
+_Static_assert(offsetof(forge_mask_row, pos) == 8, "mask_row.pos");
+_Static_assert(offsetof(forge_mask_row, flags) == 12, "mask_row.flags");
+_Static_assert(offsetof(forge_mask_row, drafts) == 16, "mask_row.drafts");
+_Static_assert(offsetof(forge_mask_row, mask) == 24, "mask_row.mask");
+_Static_assert(offsetof(forge_mask_row, result) == 28, "mask_row.result");
+_Static_assert(offsetof(forge_mask_row, forced) == 32, "mask_row.forced");
+_Static_assert(offsetof(forge_mask_row, forced_cap) == 36, "mask_row.forced_cap");
+_Static_assert(offsetof(forge_mask_row, n_forced) == 40, "mask_row.n_forced");
+_Static_assert(offsetof(forge_mask_row, rewind) == 44, "mask_row.rewind");
+_Static_assert(offsetof(forge_mask_row, hold) == 48, "mask_row.hold");
+_Static_assert(offsetof(forge_mask_row, fits) == 52, "mask_row.fits");
+_Static_assert(offsetof(forge_mask_row, params) == 56, "mask_row.params");
+_Static_assert(offsetof(forge_mask_row, history) == 64, "mask_row.history");
+_Static_assert(offsetof(forge_mask_row, n_prompt) == 72, "mask_row.n_prompt");
+_Static_assert(offsetof(forge_mask_row, n_history) == 76, "mask_row.n_history");
+_Static_assert(sizeof(forge_mask_row) == 128, "mask_row");
+#endif
+
+// router_route: which experts each token goes to. The host holds the answer to: ids below n_experts and distinct for each token, weights finite and not negative.
+struct forge_route {
+	forge_head head;
+	int32_t layer;
+	uint32_t n_tokens;
+	uint32_t n_experts;
+	uint32_t top_k; // in: experts for each token; a weight of 0 leaves one out
+	uint32_t flags; // in: 0
+	float *scores; // in: f32[n_tokens * n_experts], 64-byte aligned
+	float *bias; // in: f32[n_experts], or 0 where the model has none
+	uint32_t *ids; // in: u32[n_tokens * top_k]: the guest writes the chosen experts
+	float *weights; // in: f32[n_tokens * top_k]: the guest writes their weights
+	uint64_t *seqs; // in: u64[n_tokens]: the sequence of each token
+	uint32_t *positions; // in: u32[n_tokens]
+	double *params; // in: config slots
+	uint32_t params_len;
+	uint32_t score; // in: route_score of the model's own routing, and so on for the attributes of the operation route
+	uint32_t n_group; // in: 1: no groups
+	uint32_t n_group_used;
+	uint32_t renormalise;
+	float factor;
+	uint8_t pad0[40];
+};
+#ifdef __wasm32__
+_Static_assert(offsetof(forge_route, head) == 0, "route.head");
+_Static_assert(offsetof(forge_route, layer) == 16, "route.layer");
+_Static_assert(offsetof(forge_route, n_tokens) == 20, "route.n_tokens");
+_Static_assert(offsetof(forge_route, n_experts) == 24, "route.n_experts");
+_Static_assert(offsetof(forge_route, top_k) == 28, "route.top_k");
+_Static_assert(offsetof(forge_route, flags) == 32, "route.flags");
+_Static_assert(offsetof(forge_route, scores) == 36, "route.scores");
+_Static_assert(offsetof(forge_route, bias) == 40, "route.bias");
+_Static_assert(offsetof(forge_route, ids) == 44, "route.ids");
+_Static_assert(offsetof(forge_route, weights) == 48, "route.weights");
+_Static_assert(offsetof(forge_route, seqs) == 52, "route.seqs");
+_Static_assert(offsetof(forge_route, positions) == 56, "route.positions");
+_Static_assert(offsetof(forge_route, params) == 60, "route.params");
+_Static_assert(offsetof(forge_route, score) == 68, "route.score");
+_Static_assert(offsetof(forge_route, n_group) == 72, "route.n_group");
+_Static_assert(offsetof(forge_route, n_group_used) == 76, "route.n_group_used");
+_Static_assert(offsetof(forge_route, renormalise) == 80, "route.renormalise");
+_Static_assert(offsetof(forge_route, factor) == 84, "route.factor");
+_Static_assert(sizeof(forge_route) == 128, "route");
+#endif
+
+// router_plan: the routing of a layer as the operation route has it, which the host then runs natively. The host fills in the model's own attributes and the guest changes them. Status skip: there is no plan, router_route is called. The host compares plan and guest on random scores at load.
+struct forge_route_plan {
+	forge_head head;
+	int32_t layer;
+	uint32_t n_experts;
+	uint32_t flags; // in: 0
+	double *params; // in: config slots
+	uint32_t params_len;
+	uint32_t top_k;
+	uint32_t has_bias; // in: 1: the model has a bias
+	uint32_t use_bias; // inout: 0: without it
+	uint32_t score; // inout: route_score: softmax before the choice, or over the chosen (softmax_chosen), or sigmoid
+	uint32_t n_group;
+	uint32_t n_group_used;
+	uint32_t renormalise;
+	float factor;
+	uint8_t pad0[28];
+};
+#ifdef __wasm32__
+_Static_assert(offsetof(forge_route_plan, head) == 0, "route_plan.head");
+_Static_assert(offsetof(forge_route_plan, layer) == 16, "route_plan.layer");
+_Static_assert(offsetof(forge_route_plan, n_experts) == 20, "route_plan.n_experts");
+_Static_assert(offsetof(forge_route_plan, flags) == 24, "route_plan.flags");
+_Static_assert(offsetof(forge_route_plan, params) == 28, "route_plan.params");
+_Static_assert(offsetof(forge_route_plan, top_k) == 36, "route_plan.top_k");
+_Static_assert(offsetof(forge_route_plan, has_bias) == 40, "route_plan.has_bias");
+_Static_assert(offsetof(forge_route_plan, use_bias) == 44, "route_plan.use_bias");
+_Static_assert(offsetof(forge_route_plan, score) == 48, "route_plan.score");
+_Static_assert(offsetof(forge_route_plan, n_group) == 52, "route_plan.n_group");
+_Static_assert(offsetof(forge_route_plan, n_group_used) == 56, "route_plan.n_group_used");
+_Static_assert(offsetof(forge_route_plan, renormalise) == 60, "route_plan.renormalise");
+_Static_assert(offsetof(forge_route_plan, factor) == 64, "route_plan.factor");
+_Static_assert(sizeof(forge_route_plan) == 96, "route_plan");
+#endif
+
+// forge_begin, forge_accept, forge_rollback, forge_fork, forge_save, forge_load, forge_end: exports of guests with state.
 struct forge_seq {
 	forge_head head;
-	uint64_t seq;
+	uint64_t seq; // in: the sequence
 	uint64_t parent; // in: fork: the sequence whose state is copied
-	uint32_t *tokens; // in: accept: tokens kept; rollback: only the length counts
+	uint32_t *tokens; // in: accept: tokens kept, in order
 	uint32_t tokens_len;
-	uint8_t *buffer; // in: save and load
+	uint8_t *buffer; // in: save: room; load: what save wrote
 	uint32_t buffer_len;
-	uint32_t used; // out: save: bytes written
-	uint8_t pad0[12];
+	uint32_t used; // out: save: bytes written; more than the room is what it needs, nothing was written and the host calls again
+	uint32_t flags; // in: seq_flag bits
+	double *params; // in: begin and load: the sequence's config slots (f64 each; a string slot is ptr, len), in the manifest's order
+	uint32_t params_len;
+	uint32_t count; // in: accept: how many tokens are kept; rollback: how many of the newest are taken back
+	uint32_t pos; // in: tokens of the sequence before the call
+	uint8_t pad0[8];
 };
 #ifdef __wasm32__
 _Static_assert(offsetof(forge_seq, head) == 0, "seq.head");
@@ -337,7 +596,11 @@ _Static_assert(offsetof(forge_seq, parent) == 24, "seq.parent");
 _Static_assert(offsetof(forge_seq, tokens) == 32, "seq.tokens");
 _Static_assert(offsetof(forge_seq, buffer) == 40, "seq.buffer");
 _Static_assert(offsetof(forge_seq, used) == 48, "seq.used");
-_Static_assert(sizeof(forge_seq) == 64, "seq");
+_Static_assert(offsetof(forge_seq, flags) == 52, "seq.flags");
+_Static_assert(offsetof(forge_seq, params) == 56, "seq.params");
+_Static_assert(offsetof(forge_seq, count) == 64, "seq.count");
+_Static_assert(offsetof(forge_seq, pos) == 68, "seq.pos");
+_Static_assert(sizeof(forge_seq) == 80, "seq");
 #endif
 
 // arch_build: metadata and tensor list in, program out.

@@ -49,4 +49,28 @@ static inline double forge_exp(double x) {
 	return y * forge_from_bits((uint64_t)(e + 1023) << 52);
 }
 
+#ifdef __wasm_simd128__
+#include <wasm_simd128.h>
+
+// forge_exp_pair gives e^x of two float64 lanes, each with the bits of forge_exp.
+static inline v128_t forge_exp_pair(v128_t x) {
+	v128_t k = wasm_f64x2_nearest(wasm_f64x2_mul(x, wasm_f64x2_splat(1.44269504088896338700)));
+	k = wasm_f64x2_pmax(wasm_f64x2_splat(-1076), wasm_f64x2_pmin(wasm_f64x2_splat(1025), k)); // beyond, the result is replaced
+	v128_t hi = wasm_f64x2_sub(x, wasm_f64x2_mul(k, wasm_f64x2_splat(FORGE_LN2_HI))), lo = wasm_f64x2_mul(k, wasm_f64x2_splat(FORGE_LN2_LO));
+	v128_t r = wasm_f64x2_sub(hi, lo), p = wasm_f64x2_splat(1.0 / 6227020800);
+	double d = 479001600; // 12!
+	for (int n = 12; n >= 2; n--) p = wasm_f64x2_add(wasm_f64x2_mul(p, r), wasm_f64x2_splat(1.0 / d)), d /= n;
+	v128_t tail = wasm_f64x2_sub(wasm_f64x2_mul(wasm_f64x2_mul(r, r), p), lo);
+	v128_t y = wasm_f64x2_add(wasm_f64x2_splat(1), wasm_f64x2_add(hi, tail));
+	// 2^k by two factors: the first product is exact, the second rounds once, also where the result is subnormal. Adding
+	// 1.5 * 2^52 leaves an exponent in the low bits, from where it is moved to its place.
+	v128_t k1 = wasm_f64x2_floor(wasm_f64x2_mul(k, wasm_f64x2_splat(0.5))), move = wasm_f64x2_splat(0x1.8p52 + 1023);
+	y = wasm_f64x2_mul(y, wasm_i64x2_shl(wasm_f64x2_add(k1, move), 52));
+	y = wasm_f64x2_mul(y, wasm_i64x2_shl(wasm_f64x2_add(wasm_f64x2_sub(k, k1), move), 52));
+	y = wasm_v128_bitselect(wasm_f64x2_splat(__builtin_inf()), y, wasm_f64x2_gt(x, wasm_f64x2_splat(709.782712893384)));
+	y = wasm_v128_andnot(y, wasm_f64x2_lt(x, wasm_f64x2_splat(-745.1332191019412)));
+	return wasm_v128_bitselect(y, x, wasm_f64x2_eq(x, x)); // NaN stays
+}
+#endif
+
 #endif

@@ -1,0 +1,89 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// Ensure that a trace tells what the run does: the same tokens, and a table for each entry of the chain.
+func TestTrace(t *testing.T) {
+	args := []string{"-m", storiesFile, "-p", "Once upon", "--raw", "-n", "6", "--seed", "7", "--top-k", "9"}
+	text := forge(t, "", append([]string{"run"}, args...)...).must(t).out
+	o := forge(t, "", append([]string{"plugin", "trace"}, args...)...).must(t)
+	got := ""
+	for _, m := range regexp.MustCompile(`(?m)^token \d+: "(.*)" \(\d+\)$`).FindAllStringSubmatch(o.out, -1) {
+		got += m[1]
+	}
+	if got != strings.TrimSuffix(text, "\n") {
+		t.Errorf("the trace has %q, the run %q", got, text)
+	}
+	if n := len(regexp.MustCompile(`(?m)^  top_k +9  "`).FindAllString(o.out, -1)); n != 6 {
+		t.Errorf("top_k leaves 9 candidates %d times in\n%s", n, o.out)
+	}
+	page := filepath.Join(t.TempDir(), "trace.html")
+	forge(t, "", append([]string{"plugin", "trace", "--html", page}, args...)...).must(t)
+	html, err := os.ReadFile(page)
+	if err != nil || strings.Count(string(html), "<details") != 6 || strings.Contains(string(html), "src=") {
+		t.Errorf("%v\n%s", err, html)
+	}
+}
+
+// Ensure that saved logits give through try the tokens that the run took from them.
+func TestTry(t *testing.T) {
+	rows := filepath.Join(t.TempDir(), "rows.npy")
+	args := []string{"-m", storiesFile, "-p", "Once upon", "--raw", "-n", "6", "--json", "--seed", "3", "--temp", "1.5", "--samplers", "top_k;temperature;dist"}
+	run := forge(t, "", append([]string{"run", "--save-logits", rows}, args...)...).must(t)
+	margin := root("examples", "sampler-c", "margin.wasm")
+	o := forge(t, "", "plugin", "try", margin, "--logits", rows, "--seed", "3", "--temp", "1.5", "--samplers", "top_k;temperature;dist").must(t)
+	var ids []string
+	for _, m := range regexp.MustCompile(`(?m)^token \d+: "\d+" \((\d+)\)$`).FindAllStringSubmatch(o.out, -1) {
+		ids = append(ids, m[1])
+	}
+	if want := `"tokens":[` + strings.Join(ids, ",") + "]"; len(ids) != 6 || !strings.Contains(run.out, want) {
+		t.Errorf("try picks %s, the run %s", want, run.out)
+	}
+	if o := forge(t, "", "plugin", "try", margin, "--logits", rows, "--set", "margin=0").must(t); !strings.Contains(o.out, "\n  margin               1 ") {
+		t.Errorf("a margin of 0 leaves one candidate; printed\n%s", o.out)
+	}
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{margin}, "name the rows with --logits"},
+		{[]string{margin, "--logits", margin}, "not a NumPy array file"},
+		{[]string{root("plugins", "tokenizer", "spm.wasm"), "--logits", rows}, "only samplers and processors work on logits"},
+	} {
+		if o := forge(t, "", append([]string{"plugin", "try"}, c.args...)...); o.status != 1 || !strings.Contains(o.err, c.want) {
+			t.Errorf("%v: status %d, %s", c.args, o.status, o.err)
+		}
+	}
+}
+
+// Ensure that bench times a module's entry and, beside it, the shipped one of that name.
+func TestPluginBench(t *testing.T) {
+	o := forge(t, "", "plugin", "bench", root("examples", "sampler-c", "margin.wasm"), "--vocab", "4099", "--rounds", "3", "--json").must(t)
+	if !regexp.MustCompile(`"entry":"margin","rows":"peaked","vocab":4099,"us":[0-9.]+,"fuel":\d{4,},"bytes":16396`).MatchString(o.out) {
+		t.Error(o.out)
+	}
+	o = forge(t, "", "plugin", "bench", root("plugins", "sampler", "sampler.wasm"), "--vocab", "1000", "--rounds", "2").must(t)
+	if n := strings.Count(o.out, "sampler.greedy"); n != 4 {
+		t.Errorf("greedy is timed %d times, want twice beside the shipped one in\n%s", n, o.out)
+	}
+}
+
+// Ensure that check passes the shipped samplers at the fuel that the default set gives them, and fails by its status.
+func TestPluginCheck(t *testing.T) {
+	for _, name := range []string{"sampler", "text", "mirostat"} {
+		o := forge(t, "", "plugin", "check", root("plugins", "sampler", name+".wasm"), "--fuel", "4", "--fuzz", "20")
+		if o.status != 0 || strings.Contains(o.out, "FAILED") {
+			t.Errorf("%s: status %d\n%s%s", name, o.status, o.out, o.err)
+		}
+	}
+	o := forge(t, "", "plugin", "check", root("host", "author", "testdata", "nan.wasm"), "--json")
+	if o.status != 1 || !strings.Contains(o.out, `"check":"shapes","ok":false,"detail":"nan/`) {
+		t.Errorf("status %d, %s", o.status, o.out)
+	}
+}

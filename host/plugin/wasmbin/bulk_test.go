@@ -1,0 +1,71 @@
+package wasmbin
+
+import (
+	"bytes"
+	"math/rand/v2"
+	"testing"
+)
+
+// Ensure that memory.fill and memory.copy in pieces do what the instructions do, whichever way the ranges overlap, trap
+// where those trap, and cost by their length alone.
+func TestBulkPieces(t *testing.T) {
+	const pages = 20
+	void := ft("iii", "")
+	operands := raw(opLocalGet, 0, opLocalGet, 1, opLocalGet, 2)
+	wasm := module(
+		sec(secType, vec(void)), sec(secFunction, vec(raw(0), raw(0))), sec(secMemory, vec(raw(0, pages))),
+		sec(secExport, vec(cat(str("fill"), raw(0, 0)), cat(str("copy"), raw(0, 1)), cat(str("memory"), raw(2, 0)))),
+		sec(secCode, vec(fn(cat(operands, raw(opBulk, bulkMemoryFill, 0))...), fn(cat(operands, raw(opBulk, bulkMemoryCopy, 0, 0))...))))
+	r := engine(t, "compiler")
+	refills := &refiller{tank: 1000, left: 1 << 30}
+	refills.install(t, r)
+	mod := anonymous(t, r, metered(t, wasm, MeterOptions{Refill: true}))
+	mem, _ := mod.Memory().Read(0, pages*65536)
+	rng := rand.New(rand.NewPCG(5, 6))
+	for i := range mem {
+		mem[i] = byte(rng.Uint32())
+	}
+	want := bytes.Clone(mem)
+	call := func(name string, to, from, n int) error {
+		_, err := mod.ExportedFunction(name).Call(ctx, uint64(to), uint64(from), uint64(n))
+		return err
+	}
+	lengths := []int{0, 1, 7, bulkPiece - 1, bulkPiece, bulkPiece + 1, 3*bulkPiece + 5, 2 * bulkPiece}
+	for _, n := range lengths {
+		for range 12 {
+			to, from := rng.IntN(len(mem)-n+1), rng.IntN(len(mem)-n+1)
+			if rng.IntN(2) == 0 { // so close that pieces overlap
+				from = min(max(0, to+rng.IntN(200)-100), len(mem)-n)
+			}
+			copy(want[to:to+n], want[from:from+n])
+			if err := call("copy", to, from, n); err != nil || !bytes.Equal(mem, want) {
+				t.Fatalf("copy(%d, %d, %d): %v, equal %v", to, from, n, err, bytes.Equal(mem, want))
+			}
+		}
+		to := rng.IntN(len(mem) - n + 1)
+		for i := range n {
+			want[to+i] = byte(n)
+		}
+		fuelOf(mod).Set(1 << 40)
+		if err := call("fill", to, n, n); err != nil || !bytes.Equal(mem, want) {
+			t.Fatalf("fill(%d, %d): %v", to, n, err)
+		}
+		pieces := max(1, (n+bulkPiece-1)/bulkPiece)
+		if used, most := 1<<40-int64(fuelOf(mod).Get()), int64(n>>bytesShift+100*pieces); used < int64(n>>bytesShift) || used > most {
+			t.Errorf("fill of %d bytes cost %d units, at most %d", n, used, most)
+		}
+	}
+	for _, k := range [][3]int{
+		{len(mem) + 1, 0, 0}, {len(mem), 0, 1}, {0, 0, len(mem) + 1}, {1, 0, len(mem)}, {0, 1, len(mem)},
+		{1<<32 - 1, 0, 0}, {1<<32 - 1, 0, 2 * bulkPiece}, {5, 1<<32 - 1, 2 * bulkPiece}, {16, 8, 1<<32 - 1}, {8, 16, 1<<32 - 1},
+	} {
+		for _, name := range []string{"fill", "copy"} {
+			if name == "fill" && k[0]+k[2] <= len(mem) {
+				continue
+			}
+			if err := call(name, k[0], k[1], k[2]); err == nil {
+				t.Errorf("%s%v did not trap", name, k)
+			}
+		}
+	}
+}

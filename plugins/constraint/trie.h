@@ -1,0 +1,33 @@
+// trie.h: the vocabulary as a tree of bytes, so that tokens with a common beginning are looked at together.
+//
+// Nodes stand in the order of a walk that goes down first: a node's descendants follow it, up to the node `after`. Node 0
+// is the root. The tokens whose piece ends at a node are order[node.token] up to order[next node's token].
+#ifndef CONSTRAINT_TRIE_H
+#define CONSTRAINT_TRIE_H
+
+#include "heap.h"
+
+enum { LONGEST_PIECE = 1024 }; // a longer one is never allowed
+
+typedef struct {
+	uint32_t after; // the first node that does not descend from this one
+	uint32_t token; // index in order
+	uint16_t depth;
+	uint8_t byte;
+} trie_node;
+
+typedef struct {
+	trie_node *nodes; // and one more, whose token is the number of tokens
+	uint32_t n_nodes;
+	uint32_t *order;
+	uint32_t n_tokens;
+	uint32_t depth; // of the deepest node
+} trie;
+
+// trie_build takes the tokens in ids, whose pieces are pieces[offsets[id]] up to pieces[offsets[id+1]]; it sorts ids and
+// keeps them. Empty and overlong pieces are left out.
+bool trie_build(trie *t, const uint8_t *pieces, const uint32_t *offsets, uint32_t *ids, uint32_t n);
+
+static inline bool trie_leaf(const trie *t, uint32_t node) { return t->nodes[node].after == node + 1; }
+
+#endif
