@@ -62,6 +62,7 @@ type Engine struct {
 	routing *routing
 	kv      *kvCache
 	tok     *plugin.Tokenizer
+	pieces  func() (text []byte, offsets []uint32)
 	modules *moduleSet
 	chains  map[string]*plugin.Chain // by joined entry names; the loop's
 	chainMu sync.Mutex
@@ -247,6 +248,7 @@ func (e *Engine) openTokenizer(ctx context.Context) error {
 	if e.tok, err = e.modules.tokenizer(ctx, e.File, e.Vocab); err != nil {
 		return err
 	}
+	e.Vocab.Pieces = e.lazyPieces()
 	// The chain is made beside the program, so that the first token need not wait for it.
 	_, err = e.chain(ctx, e.DefaultChain())
 	return err
