@@ -353,7 +353,7 @@ func TestConstraintRefuses(t *testing.T) {
 	_, err = load(t, r, "pair", "sampler", nil).NewConstraint(ctx, numbers(5))
 	wantError(t, err, "plugin pair is a sampler and not a constraint")
 	_, err = r.Load(ctx, Spec{Name: "c", Kind: "constraint", OnError: "skip", Wasm: guest(t, "mask_bare")})
-	wantError(t, err, `plugin c: on_error = "skip" is for samplers and processors; without its constraint nothing can go on`)
+	wantError(t, err, `plugin c: on_error = "skip" is for samplers, processors and routers; without its constraint nothing can go on`)
 }
 
 func TestConstraintAllocatesNothing(t *testing.T) {

@@ -45,6 +45,7 @@ type instance struct {
 	used    int64  // by the last call
 	calls   uint32 // so far
 	refills uint32 // so far
+	clock   uint64 // nanoseconds that the guest has seen pass, if it was granted wasi
 	lines   int    // logged by the running call
 	base    uint32 // of the arena
 	size    uint32
@@ -359,7 +360,7 @@ func (in *instance) become(of *instance) error {
 	for _, name := range in.m.code.globals {
 		in.mod.ExportedGlobal(name).(api.MutableGlobal).Set(of.mod.ExportedGlobal(name).Get())
 	}
-	in.base, in.size, in.caps = of.base, of.size, of.caps
+	in.base, in.size, in.caps, in.clock = of.base, of.size, of.caps, of.clock
 	return nil
 }
 

@@ -201,7 +201,7 @@ func (r *Runtime) compile(ctx context.Context, wasm []byte, digest string) (*com
 
 func (r *Runtime) build(ctx context.Context, c *compiled, wasm []byte) error {
 	info, err := wasmbin.Check(wasm, wasmbin.Limits{
-		MaxModuleBytes: abi.MaxModuleBytes, MaxPages: maxPages, AllowImports: isLogImport,
+		MaxModuleBytes: abi.MaxModuleBytes, MaxPages: maxPages, AllowImports: grantable,
 	})
 	if err != nil {
 		return err
