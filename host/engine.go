@@ -39,6 +39,8 @@ type Options struct {
 	NSeq          int // sequences at once; 0: 1
 	Threads       int
 	Deterministic bool
+	KeyType       gguf.Type      // of the cached keys; 0: the device's own choice
+	ValueType     gguf.Type      // of the cached values
 	Overrides     map[string]any // metadata for the architecture guest
 	// Template says that a chat template will be rendered: its guest is then compiled beside the rest.
 	Template bool
@@ -202,7 +204,9 @@ func (e *Engine) openProgram(ctx context.Context) error {
 	if e.NVocab != e.Vocab.N {
 		return fmt.Errorf("%s: the model gives %d logits, its vocabulary has %d tokens: the file is damaged or was converted wrongly", e.File.Name, e.NVocab, e.Vocab.N)
 	}
-	e.runner, err = e.opt.Device.Compile(seg, kernels.Options{MaxRows: e.NBatch, Threads: e.opt.Threads, Deterministic: e.opt.Deterministic})
+	e.runner, err = e.opt.Device.Compile(seg, kernels.Options{
+		MaxRows: e.NBatch, Threads: e.opt.Threads, Deterministic: e.opt.Deterministic, KeyType: e.opt.KeyType, ValueType: e.opt.ValueType,
+	})
 	if err != nil {
 		return fmt.Errorf("%s: device %s: %w", e.File.Name, e.opt.Device.Name(), err)
 	}
