@@ -52,7 +52,7 @@ func (o outcome) must(t testing.TB) outcome {
 
 var storiesFile = root("testdata", "stories260K", "stories260K.gguf")
 
-// rewrite copies stories260K with changes to its metadata; a nil value takes the key out.
+// rewrite copies stories260K with changes to its metadata: other values, further keys; a nil value takes the key out.
 func rewrite(t testing.TB, change map[string]any, drop ...string) string {
 	t.Helper()
 	f, err := gguf.Open(storiesFile)
@@ -70,6 +70,11 @@ func rewrite(t testing.TB, change map[string]any, drop ...string) string {
 		default:
 			old, _ := f.Get(key)
 			w.Set(key, old)
+		}
+	}
+	for key, v := range change {
+		if _, old := f.Get(key); !old {
+			w.Set(key, v)
 		}
 	}
 	for _, x := range f.Tensors {
