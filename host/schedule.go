@@ -156,6 +156,9 @@ func (e *Engine) admit(s *sequence) error {
 
 // finish answers a sequence's request and gives its pages back, or to the session.
 func (e *Engine) finish(s *sequence, reason string, err error) {
+	if cause := s.ctx.Err(); cause != nil && errors.Is(err, cause) {
+		reason, err = "cancelled", nil // amid a guest's call rather than between two steps: the answer so far counts
+	}
 	if err == nil {
 		if s.piece, err = e.tok.Decode(context.WithoutCancel(s.ctx), s.piece[:0], nil, &s.decode, e.decodeFlags(s)|plugin.Last); err == nil && reason != "stop text" {
 			s.emit(s.piece, true)
