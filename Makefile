@@ -5,7 +5,7 @@ GEMMA3 = models/gemma-3-270m-q4_k_m.gguf
 PROMPT = Explain in two sentences why the sky is blue.
 PYTHON ?= python3
 
-.PHONY: help build run models test test-all vet cross gen guests check fuzz bench bench-peers docs clean
+.PHONY: help build run models synthetic test test-all vet cross gen guests check fuzz bench bench-peers docs clean
 
 help:
 	@echo "make run          build forge, fetch a small model, answer a prompt"
@@ -16,7 +16,7 @@ help:
 	@echo "make check        format, vet, other platforms, generated files fresh"
 	@echo "make fuzz         fuzz each target for a minute (FUZZTIME=1m)"
 	@echo "make bench        benchmarks of kernels and plugins"
-	@echo "make bench-peers  forge next to llama.cpp, interleaved"
+	@echo "make bench-peers  forge next to llama.cpp, interleaved (PEERS_FLAGS: see tools/bench_peers.py --help)"
 
 build:
 	go build -o bin/forge ./cmd/forge
@@ -30,6 +30,9 @@ $(SMOLLM2):
 	$(PYTHON) tools/models.py models smollm2
 $(GEMMA3):
 	$(PYTHON) tools/models.py models gemma3
+
+synthetic:
+	go run ./tools/randmodel -large models
 
 # The race detector needs cgo, so test-all alone runs it.
 test: models vet
@@ -47,6 +50,7 @@ cross:
 	GOOS=linux GOARCH=arm64 go build ./...
 	GOOS=darwin GOARCH=arm64 go build ./...
 	GOOS=windows GOARCH=amd64 go build ./...
+	GOOS=wasip1 GOARCH=wasm go vet ./plugins/sdk/go ./examples/sampler-go
 
 staticcheck:
 	go run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
@@ -71,8 +75,8 @@ fuzz:
 bench:
 	go test -run '^$$' -bench . ./...
 
-bench-peers: build models
-	$(PYTHON) tools/bench_peers.py
+bench-peers: build models synthetic
+	$(PYTHON) tools/bench_peers.py --models real,synthetic $(PEERS_FLAGS)
 
 clean:
 	rm -rf bin

@@ -27,6 +27,12 @@ const scoreRows = 64
 func (e *Engine) score(ctx context.Context, tokens []uint32, from int, f func(int, []float32) error) error {
 	t := e.kv.newTables()
 	defer e.kv.truncate(t, 0)
+	e.nextSeq++
+	seqs := []uint64{e.nextSeq}
+	if err := e.routing.start(ctx, seqs[0]); err != nil {
+		return err
+	}
+	defer e.routing.end(context.WithoutCancel(ctx), seqs[0])
 	var b kernels.Batch
 	for t.n < len(tokens) {
 		if err := ctx.Err(); err != nil {
@@ -40,7 +46,10 @@ func (e *Engine) score(ctx context.Context, tokens []uint32, from int, f func(in
 		for i := range n {
 			b.Rows = append(b.Rows, kernels.Row{Pos: int32(t.n + i), Token: int32(tokens[t.n+i]), Want: t.n+i >= from})
 		}
-		out, err := e.runner.Step(&b)
+		out, err := e.compute(&b, seqs)
+		if err == nil {
+			err = e.routing.failed[0]
+		}
 		if err != nil {
 			return err
 		}
@@ -53,69 +62,6 @@ func (e *Engine) score(ctx context.Context, tokens []uint32, from int, f func(in
 			out = out[e.NVocab:]
 		}
 	}
-	return nil
-}
-
-// Bench computes steps without sampling, as benchmarks of other engines do: first a cache of depth positions, untimed,
-// then what run does with Prefill and Decode.
-func (e *Engine) Bench(depth int, run func(b *Bench) error) error {
-	var err error
-	if closed := e.exclusive(func() {
-		b := &Bench{e: e, tables: e.kv.newTables()}
-		defer e.kv.truncate(b.tables, 0)
-		if err = b.Prefill(depth); err == nil {
-			err = run(b)
-		}
-	}); closed != nil {
-		return closed
-	}
-	return err
-}
-
-// Bench is a sequence of arbitrary tokens.
-type Bench struct {
-	e      *Engine
-	tables *pageTables
-	batch  kernels.Batch
-	token  uint32
-}
-
-// Prefill computes n positions in steps of the batch size, wanting the last row's logits of each step.
-func (b *Bench) Prefill(n int) error {
-	for n > 0 {
-		rows := min(n, b.e.NBatch)
-		if err := b.step(rows); err != nil {
-			return err
-		}
-		n -= rows
-	}
-	return nil
-}
-
-// Decode computes n positions one at a time.
-func (b *Bench) Decode(n int) error {
-	for range n {
-		if err := b.step(1); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (b *Bench) step(rows int) error {
-	if err := b.e.kv.extend(b.tables, b.tables.n+rows); err != nil {
-		return err
-	}
-	b.batch.Rows, b.batch.Seqs = b.batch.Rows[:0], append(b.batch.Seqs[:0], kernels.Seq{Pages: b.tables.pages})
-	for i := range rows {
-		// Any tokens do; these walk through the vocabulary.
-		b.token = (b.token*1664525 + 1013904223) % uint32(b.e.NVocab)
-		b.batch.Rows = append(b.batch.Rows, kernels.Row{Pos: int32(b.tables.n + i), Token: int32(b.token), Want: i == rows-1})
-	}
-	if _, err := b.e.runner.Step(&b.batch); err != nil {
-		return err
-	}
-	b.e.kv.advance(b.tables, b.tables.n+rows)
 	return nil
 }
 

@@ -2,6 +2,7 @@ package kernels
 
 import (
 	"fmt"
+	"time"
 
 	"forge/gguf"
 )
@@ -21,7 +22,8 @@ type Device interface {
 type Options struct {
 	MaxRows       int       // the most rows of one Step
 	Threads       int       // worker count; 0 lets the device choose from what the process may use
-	KVType        gguf.Type // of the cached keys and values; 0 (F32) lets the device choose its own default
+	KeyType       gguf.Type // of the cached keys; 0 (F32) lets the device choose its own default
+	ValueType     gguf.Type // of the cached values, likewise
 	Deterministic bool      // forbid every kernel whose result for a row depends on the other rows of the step
 	// Routers are asked in place of the attributes and the bias of the OpRoute operations with these indices: each once a
 	// step in which the operation has rows, from the goroutine that called Step.
@@ -86,4 +88,19 @@ type Runner interface {
 	// PageBytes is what one page of a group takes; 0 if the segment has none of the group's layers.
 	PageBytes(group int) int
 	Close() error
+}
+
+// Profiler is a Runner that can tell where the time of its steps goes.
+type Profiler interface {
+	// Profile opens a new account, or with false closes it: keeping one costs some time itself.
+	Profile(on bool)
+	// Account is the time of the steps since then by kind of work, the longest first.
+	Account() []WorkTime
+}
+
+// WorkTime is the time that one kind of work took. Matrices tells that it is the products with weight matrices.
+type WorkTime struct {
+	Work     string
+	Matrices bool
+	Time     time.Duration
 }

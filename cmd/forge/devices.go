@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"runtime"
 
 	"github.com/urfave/cli/v2"
 
@@ -14,7 +13,7 @@ func devicesCommand() *cli.Command {
 		Name:  "devices",
 		Usage: "list the devices, and what the processor offers them",
 		Action: func(c *cli.Context) error {
-			fmt.Printf("processor  %s, %d threads for this process\n", cpuName(), runtime.GOMAXPROCS(0))
+			fmt.Printf("processor  %s, %d threads for this process\n", cpuName(), simd.Threads())
 			fmt.Printf("simd       %s (--device simd, the default)\n", simd.Describe())
 			fmt.Println("scalar     plain Go, defines every operation, slow (--device scalar)")
 			return nil

@@ -68,9 +68,6 @@ func score(t testing.TB, e *host.Engine, tokens []uint32) [][]float32 {
 // The weights are F32, so that neither device rounds activations; simd's cache is F16.
 func TestRandomModels(t *testing.T) {
 	for name, shape := range randmodel.Models() {
-		if name == "moe-bench" {
-			continue
-		}
 		t.Run(name, func(t *testing.T) {
 			rec, path := loadRecorded(t, name), randomModel(t, shape)
 			b, err := os.ReadFile(path)

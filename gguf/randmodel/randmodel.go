@@ -14,6 +14,8 @@ import (
 	"io"
 	"math"
 	"os"
+	"path/filepath"
+	"strings"
 
 	"forge/gguf"
 )
@@ -34,6 +36,8 @@ type Shape struct {
 	Spread                        float64   // of the router's scores, times that of other products
 	Keys                          map[string]any
 	BytesVocab                    bool // tokens are the 256 bytes, model "bytes"; else SPM with byte tokens
+	Mix                           Mix  // instead of Type, if not nil
+	Pooled                        bool // rows of matrices repeat: see Large
 }
 
 // Models are the small models by name.
@@ -51,23 +55,16 @@ func Models() map[string]Shape {
 	qwen2moe.NExpert, qwen2moe.NExpertUsed, qwen2moe.NFFExp, qwen2moe.NFFShared = 9, 4, 20, 36
 	qwen2.Arch, qwen2.Seed, qwen2.Bias, qwen2.Tied, qwen2.NFF = "qwen2", 4, true, true, 52
 	qwen2.NHead, qwen2.NHeadKV, qwen2.HeadDim = 4, 1, 10
-	return map[string]Shape{"qwen3moe": qwen3moe, "qwen3": qwen3, "qwen2moe": qwen2moe, "qwen2": qwen2, "moe-bench": bench()}
+	return map[string]Shape{"qwen3moe": qwen3moe, "qwen3": qwen3, "qwen2moe": qwen2moe, "qwen2": qwen2}
 }
 
-// bench is a model to time: 8 layers of 32 experts, of which a token takes 4, about 450 million weights.
-func bench() Shape {
-	return Shape{
-		Arch: "qwen3moe", NVocab: 4096, NCtx: 8192, NEmbd: 1024, NLayer: 8, NHead: 16, NHeadKV: 4, HeadDim: 64,
-		NExpert: 32, NExpertUsed: 4, NFFExp: 512, HeadNorm: true, Eps: 1e-6, RopeBase: 1e6, Type: gguf.Q4_0, Spread: 1, Seed: 5,
-	}
-}
-
-// Write makes the file.
+// Write makes the file, whole or not at all.
 func (s Shape) Write(path string) error {
-	f, err := os.Create(path)
+	f, err := os.CreateTemp(filepath.Dir(path), ".randmodel-*")
 	if err != nil {
 		return err
 	}
+	defer os.Remove(f.Name())
 	out := bufio.NewWriterSize(f, 1<<20)
 	if _, err = s.writer().WriteTo(out); err == nil {
 		err = out.Flush()
@@ -75,7 +72,13 @@ func (s Shape) Write(path string) error {
 	if closeErr := f.Close(); err == nil {
 		err = closeErr
 	}
-	return err
+	if err == nil {
+		err = os.Chmod(f.Name(), 0o644)
+	}
+	if err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), path)
 }
 
 func (s Shape) writer() *gguf.Writer {
@@ -116,21 +119,28 @@ func (s Shape) writer() *gguf.Writer {
 
 // tensors adds the weights in the usual order. Dims are in GGUF's order, row length first.
 func (s Shape) tensors(w *gguf.Writer) {
-	seed := s.Seed << 32
+	seed, layer, numbers := s.Seed<<32, -1, pools{}
 	add := func(name string, t gguf.Type, middle, spread float64, dims ...int) {
 		seed++
-		addTensor(w, name, t, seed, middle, spread, dims)
+		s.addTensor(w, numbers, name, t, seed, middle, spread, dims)
 	}
 	vector := func(name string, middle float64, n int) { add(name, gguf.F32, middle, 0.3, n) }
 	// Products keep the size of what they are fed.
-	matrix := func(name string, dims ...int) { add(name, s.Type, 0, 1/math.Sqrt(float64(dims[0])), dims...) }
-	add("token_embd.weight", s.Type, 0, 1, s.NEmbd, s.NVocab)
+	format := func(name string) gguf.Type {
+		if s.Mix == nil {
+			return s.Type
+		}
+		short := strings.TrimSuffix(name, ".weight")
+		return s.Mix(short[strings.LastIndexByte(short, '.')+1:], layer, s.NLayer)
+	}
+	matrix := func(name string, dims ...int) { add(name, format(name), 0, 1/math.Sqrt(float64(dims[0])), dims...) }
+	add("token_embd.weight", format("token_embd.weight"), 0, 1, s.NEmbd, s.NVocab)
 	vector("output_norm.weight", 1, s.NEmbd)
 	if !s.Tied {
 		matrix("output.weight", s.NEmbd, s.NVocab)
 	}
-	for i := range s.NLayer {
-		p := fmt.Sprintf("blk.%d.", i)
+	for layer = range s.NLayer {
+		p := fmt.Sprintf("blk.%d.", layer)
 		vector(p+"attn_norm.weight", 1, s.NEmbd)
 		for _, m := range []struct {
 			name string
@@ -167,7 +177,7 @@ func (s Shape) tensors(w *gguf.Writer) {
 }
 
 // addTensor draws a tensor row by row while it is written, so that large models need no memory.
-func addTensor(w *gguf.Writer, name string, t gguf.Type, seed uint64, middle, spread float64, dims []int) {
+func (s Shape) addTensor(w *gguf.Writer, numbers pools, name string, t gguf.Type, seed uint64, middle, spread float64, dims []int) {
 	rows, shape := 1, make([]uint64, len(dims))
 	for i, d := range dims {
 		shape[i] = uint64(d)
@@ -176,10 +186,17 @@ func addTensor(w *gguf.Writer, name string, t gguf.Type, seed uint64, middle, sp
 		}
 	}
 	w.AddTensorFunc(name, t, shape, func() (io.Reader, error) {
-		r := &tensorReader{t: t, rows: rows, middle: middle, spread: spread, draw: draw(seed)}
-		r.x, r.row = make([]float32, dims[0]), make([]byte, t.RowBytes(dims[0]))
-		return r, nil
+		if s.Pooled && len(dims) > 1 {
+			return numbers.reader(t, seed, spread, dims[0], rows)
+		}
+		return newTensorReader(t, seed, middle, spread, dims[0], rows), nil
 	})
+}
+
+func newTensorReader(t gguf.Type, seed uint64, middle, spread float64, nIn, rows int) *tensorReader {
+	return &tensorReader{
+		t: t, rows: rows, middle: middle, spread: spread, draw: draw(seed), x: make([]float32, nIn), row: make([]byte, t.RowBytes(nIn)),
+	}
 }
 
 type tensorReader struct {

@@ -16,7 +16,7 @@ import (
 //
 //	"forge.seq" 1 | sha256 of the module [32] | u32 tokens, u32 of them prompt | u32[tokens] | u32 n, n bytes
 //
-// The bytes of an image are u32 globals, u64 each, u32 pages, and for each page that is not zero its number and content.
+// The bytes of an image are the u64 clock of wasi, u32 globals, u64 each, u32 pages, and for each page that is not zero its number and content.
 const saveMagic = "forge.seq\x01"
 
 const noState = 1<<32 - 1 // n where the guest saved nothing
@@ -156,7 +156,7 @@ func (g *tenant) loadState(ctx context.Context, s *sequence, state []byte) error
 var zeroPage [abi.PageBytes]byte
 
 func (in *instance) saveImage() []byte {
-	var b []byte
+	b := binary.LittleEndian.AppendUint64(nil, in.clock)
 	b = binary.LittleEndian.AppendUint32(b, uint32(len(in.m.code.globals)))
 	for _, name := range in.m.code.globals {
 		b = binary.LittleEndian.AppendUint64(b, in.mod.ExportedGlobal(name).Get())
@@ -173,9 +173,11 @@ func (in *instance) saveImage() []byte {
 // loadImage makes a fresh copy of the main instance what saveImage saw.
 func (in *instance) loadImage(b []byte) error {
 	names := in.m.code.globals
-	if len(b) < 8+8*len(names) || getU32(b) != uint32(len(names)) {
+	if len(b) < 16+8*len(names) || getU32(b[8:]) != uint32(len(names)) {
 		return fmt.Errorf("the image is cut off or damaged")
 	}
+	in.clock = binary.LittleEndian.Uint64(b)
+	b = b[8:]
 	globals, rest := b[4:4+8*len(names)], b[4+8*len(names):]
 	pages := getU32(rest)
 	rest = rest[4:]

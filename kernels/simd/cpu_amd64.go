@@ -8,16 +8,13 @@ import (
 	"golang.org/x/sys/cpu"
 )
 
-// detectISA returns the highest rung that the CPU and the operating system have.
-func detectISA() isa {
+// detectISA tells what the CPU and the operating system have.
+func detectISA() (s isaSet) {
 	c := &cpu.X86
-	switch {
-	case !c.HasAVX2 || !c.HasFMA || !c.HasF16C:
-		return isaScalar
-	case !c.HasAVXVNNI:
-		return isaAVX2
-	}
-	return isaVNNI
+	s[isaAVX2] = c.HasAVX2 && c.HasFMA && c.HasF16C
+	s[isaVNNI] = s[isaAVX2] && c.HasAVXVNNI
+	s[isaAVX512] = s[isaAVX2] && c.HasAVX512F && c.HasAVX512BW && c.HasAVX512DQ && c.HasAVX512VL && c.HasAVX512VNNI
+	return s
 }
 
 // kernelsFor returns the kernels of a type; none at the scalar rung.
@@ -29,6 +26,9 @@ func kernelsFor(t gguf.Type, i isa) kernelSet {
 	pick := k.avx2
 	if i == isaVNNI && k.vnni.dot != nil {
 		pick = k.vnni
+	}
+	if i == isaAVX512 {
+		pick.wide = wideTable[t]
 	}
 	pick.elems = k.elems
 	if pick.pack == nil {

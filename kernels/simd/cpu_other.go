@@ -4,7 +4,7 @@ package simd
 
 import "forge/gguf"
 
-func detectISA() isa { return isaScalar }
+func detectISA() isaSet { return isaSet{} }
 
 func kernelsFor(gguf.Type, isa) kernelSet { return kernelSet{} }
 

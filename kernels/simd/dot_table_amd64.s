@@ -53,7 +53,7 @@ block2:
 	VCVTPH2PS      X4, Y4
 	VBROADCASTI128 (DI), Y5
 	VBROADCASTI128 16(DI), Y6
-	VBROADCASTI128 2(AX), Y7
+	VMOVDQU        2(AX), X7
 	VINSERTI128    $0x01, 2(AX)(DX*4), Y7, Y7
 	VPSRLW         $0x04, Y7, Y8
 	VPAND          Y0, Y7, Y7
@@ -69,7 +69,7 @@ block2:
 	VPMADDWD       Y2, Y7, Y7
 	VPMADDWD       Y2, Y8, Y8
 	VPADDD         Y8, Y7, Y7
-	VBROADCASTI128 2(AX)(DX*1), Y8
+	VMOVDQU        2(AX)(DX*1), X8
 	VINSERTI128    $0x01, 2(CX)(DX*2), Y8, Y8
 	VPSRLW         $0x04, Y8, Y9
 	VPAND          Y0, Y8, Y8
@@ -86,7 +86,7 @@ block2:
 	VPMADDWD       Y2, Y9, Y9
 	VPADDD         Y9, Y8, Y8
 	VPHADDD        Y8, Y7, Y7
-	VBROADCASTI128 2(AX)(DX*2), Y8
+	VMOVDQU        2(AX)(DX*2), X8
 	VINSERTI128    $0x01, 2(AX)(BX*2), Y8, Y8
 	VPSRLW         $0x04, Y8, Y9
 	VPAND          Y0, Y8, Y8
@@ -102,7 +102,7 @@ block2:
 	VPMADDWD       Y2, Y8, Y8
 	VPMADDWD       Y2, Y9, Y9
 	VPADDD         Y9, Y8, Y8
-	VBROADCASTI128 2(CX), Y9
+	VMOVDQU        2(CX), X9
 	VINSERTI128    $0x01, 2(CX)(DX*4), Y9, Y9
 	VPSRLW         $0x04, Y9, Y10
 	VPAND          Y0, Y9, Y9
@@ -204,7 +204,7 @@ block4:
 	VCVTPH2PS      X3, Y3
 	VBROADCASTI128 (DI), Y4
 	VBROADCASTI128 16(DI), Y5
-	VBROADCASTI128 2(AX), Y6
+	VMOVDQU        2(AX), X6
 	VINSERTI128    $0x01, 2(AX)(DX*4), Y6, Y6
 	VPSRLW         $0x04, Y6, Y7
 	VPAND          Y0, Y6, Y6
@@ -214,7 +214,7 @@ block4:
 	VPXOR          Y8, Y8, Y8
 	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y6, Y8
 	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xc5 // VPDPBUSD       Y5, Y7, Y8
-	VBROADCASTI128 2(AX)(DX*1), Y6
+	VMOVDQU        2(AX)(DX*1), X6
 	VINSERTI128    $0x01, 2(CX)(DX*2), Y6, Y6
 	VPSRLW         $0x04, Y6, Y7
 	VPAND          Y0, Y6, Y6
@@ -225,7 +225,7 @@ block4:
 	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xcc // VPDPBUSD       Y4, Y6, Y9
 	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xcd // VPDPBUSD       Y5, Y7, Y9
 	VPHADDD        Y9, Y8, Y8
-	VBROADCASTI128 2(AX)(DX*2), Y6
+	VMOVDQU        2(AX)(DX*2), X6
 	VINSERTI128    $0x01, 2(AX)(BX*2), Y6, Y6
 	VPSRLW         $0x04, Y6, Y7
 	VPAND          Y0, Y6, Y6
@@ -235,7 +235,7 @@ block4:
 	VPXOR          Y9, Y9, Y9
 	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xcc // VPDPBUSD       Y4, Y6, Y9
 	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xcd // VPDPBUSD       Y5, Y7, Y9
-	VBROADCASTI128 2(CX), Y6
+	VMOVDQU        2(CX), X6
 	VINSERTI128    $0x01, 2(CX)(DX*4), Y6, Y6
 	VPSRLW         $0x04, Y6, Y7
 	VPAND          Y0, Y6, Y6
@@ -316,27 +316,27 @@ block6:
 	VPBROADCASTD   (CX)(DX*4), Y5
 	VPBLENDD       $0x80, Y5, Y4, Y4
 	VPAND          lowByte<>+0(SB), Y4, Y4
-	VMOVDQU        dwordOne<>+0(SB), Y5
-	VMOVDQU        halfOfMinNormal<>+0(SB), Y6
-	VPSLLVD        Y4, Y6, Y6
-	VPSUBD         Y5, Y4, Y7
-	VPSLLD         $0x17, Y7, Y7
-	VPCMPGTD       Y5, Y4, Y4
-	VBLENDVPS      Y4, Y7, Y6, Y7
+	VMOVDQU        halfOfMinNormal<>+0(SB), Y5
+	VMOVDQU        dwordOne<>+0(SB), Y7
+	VPSLLVD        Y4, Y5, Y5
+	VPSUBD         Y7, Y4, Y6
+	VPSLLD         $0x17, Y6, Y6
+	VPCMPGTD       Y7, Y4, Y4
+	VBLENDVPS      Y4, Y6, Y5, Y6
 	VBROADCASTI128 (DI), Y4
 	VBROADCASTI128 16(DI), Y5
-	VBROADCASTI128 1(AX), Y6
-	VINSERTI128    $0x01, 1(AX)(DX*4), Y6, Y6
-	VPSRLW         $0x04, Y6, Y8
-	VPAND          Y0, Y6, Y6
+	VMOVDQU        1(AX), X7
+	VINSERTI128    $0x01, 1(AX)(DX*4), Y7, Y7
+	VPSRLW         $0x04, Y7, Y8
+	VPAND          Y0, Y7, Y7
 	VPAND          Y0, Y8, Y8
-	VPSHUFB        Y6, Y1, Y6
+	VPSHUFB        Y7, Y1, Y7
 	VPSHUFB        Y8, Y1, Y8
-	VPMADDUBSW     Y4, Y6, Y6
+	VPMADDUBSW     Y4, Y7, Y7
 	VPMADDUBSW     Y5, Y8, Y8
-	VPADDW         Y8, Y6, Y6
-	VPMADDWD       Y2, Y6, Y6
-	VBROADCASTI128 1(AX)(DX*1), Y8
+	VPADDW         Y8, Y7, Y7
+	VPMADDWD       Y2, Y7, Y7
+	VMOVDQU        1(AX)(DX*1), X8
 	VINSERTI128    $0x01, 1(CX)(DX*2), Y8, Y8
 	VPSRLW         $0x04, Y8, Y9
 	VPAND          Y0, Y8, Y8
@@ -347,9 +347,9 @@ block6:
 	VPMADDUBSW     Y5, Y9, Y9
 	VPADDW         Y9, Y8, Y8
 	VPMADDWD       Y2, Y8, Y8
-	VPACKSSDW      Y8, Y6, Y6
-	VPMADDWD       Y2, Y6, Y6
-	VBROADCASTI128 1(AX)(DX*2), Y8
+	VPACKSSDW      Y8, Y7, Y7
+	VPMADDWD       Y2, Y7, Y7
+	VMOVDQU        1(AX)(DX*2), X8
 	VINSERTI128    $0x01, 1(AX)(BX*2), Y8, Y8
 	VPSRLW         $0x04, Y8, Y9
 	VPAND          Y0, Y8, Y8
@@ -360,7 +360,7 @@ block6:
 	VPMADDUBSW     Y5, Y9, Y9
 	VPADDW         Y9, Y8, Y8
 	VPMADDWD       Y2, Y8, Y8
-	VBROADCASTI128 1(CX), Y9
+	VMOVDQU        1(CX), X9
 	VINSERTI128    $0x01, 1(CX)(DX*4), Y9, Y9
 	VPSRLW         $0x04, Y9, Y10
 	VPAND          Y0, Y9, Y9
@@ -373,14 +373,14 @@ block6:
 	VPMADDWD       Y2, Y9, Y9
 	VPACKSSDW      Y9, Y8, Y8
 	VPMADDWD       Y2, Y8, Y8
-	VPHADDD        Y8, Y6, Y6
+	VPHADDD        Y8, Y7, Y7
 	VPBROADCASTD   40(DI), Y4
 	VPSLLD         $0x04, Y4, Y4
-	VPADDD         Y4, Y6, Y6
-	VCVTDQ2PS      Y6, Y6
+	VPADDD         Y4, Y7, Y7
+	VCVTDQ2PS      Y7, Y7
 	VBROADCASTSS   32(DI), Y4
-	VMULPS         Y7, Y4, Y4
-	VFMADD231PS    Y6, Y4, Y3
+	VMULPS         Y6, Y4, Y4
+	VFMADD231PS    Y7, Y4, Y3
 	ADDQ           $+17, AX
 	ADDQ           $+17, CX
 	ADDQ           $+64, DI
@@ -406,17 +406,17 @@ DATA lowByte<>+16(SB)/8, $0x000000ff000000ff
 DATA lowByte<>+24(SB)/8, $0x000000ff000000ff
 GLOBL lowByte<>(SB), RODATA|NOPTR, $32
 
-DATA dwordOne<>+0(SB)/8, $0x0000000100000001
-DATA dwordOne<>+8(SB)/8, $0x0000000100000001
-DATA dwordOne<>+16(SB)/8, $0x0000000100000001
-DATA dwordOne<>+24(SB)/8, $0x0000000100000001
-GLOBL dwordOne<>(SB), RODATA|NOPTR, $32
-
 DATA halfOfMinNormal<>+0(SB)/8, $0x0020000000200000
 DATA halfOfMinNormal<>+8(SB)/8, $0x0020000000200000
 DATA halfOfMinNormal<>+16(SB)/8, $0x0020000000200000
 DATA halfOfMinNormal<>+24(SB)/8, $0x0020000000200000
 GLOBL halfOfMinNormal<>(SB), RODATA|NOPTR, $32
+
+DATA dwordOne<>+0(SB)/8, $0x0000000100000001
+DATA dwordOne<>+8(SB)/8, $0x0000000100000001
+DATA dwordOne<>+16(SB)/8, $0x0000000100000001
+DATA dwordOne<>+24(SB)/8, $0x0000000100000001
+GLOBL dwordOne<>(SB), RODATA|NOPTR, $32
 
 // func dotMXFP4VNNI(out *float32, w *byte, rowBytes int, groups int, a *byte, n int)
 // Requires: AVX, AVX2, AVX512VL, AVX512VNNI, CMOV, FMA3, MMX+
@@ -461,56 +461,56 @@ block8:
 	VPBROADCASTD   (CX)(DX*4), Y5
 	VPBLENDD       $0x80, Y5, Y4, Y4
 	VPAND          lowByte<>+0(SB), Y4, Y4
-	VMOVDQU        dwordOne<>+0(SB), Y5
-	VMOVDQU        halfOfMinNormal<>+0(SB), Y6
-	VPSLLVD        Y4, Y6, Y6
-	VPSUBD         Y5, Y4, Y7
-	VPSLLD         $0x17, Y7, Y7
-	VPCMPGTD       Y5, Y4, Y4
-	VBLENDVPS      Y4, Y7, Y6, Y7
+	VMOVDQU        halfOfMinNormal<>+0(SB), Y5
+	VMOVDQU        dwordOne<>+0(SB), Y7
+	VPSLLVD        Y4, Y5, Y5
+	VPSUBD         Y7, Y4, Y6
+	VPSLLD         $0x17, Y6, Y6
+	VPCMPGTD       Y7, Y4, Y4
+	VBLENDVPS      Y4, Y6, Y5, Y6
 	VBROADCASTI128 (DI), Y4
 	VBROADCASTI128 16(DI), Y5
-	VBROADCASTI128 1(AX), Y6
-	VINSERTI128    $0x01, 1(AX)(DX*4), Y6, Y6
-	VPSRLW         $0x04, Y6, Y8
-	VPAND          Y0, Y6, Y6
+	VMOVDQU        1(AX), X7
+	VINSERTI128    $0x01, 1(AX)(DX*4), Y7, Y7
+	VPSRLW         $0x04, Y7, Y8
+	VPAND          Y0, Y7, Y7
 	VPAND          Y0, Y8, Y8
-	VPSHUFB        Y6, Y1, Y6
+	VPSHUFB        Y7, Y1, Y7
 	VPSHUFB        Y8, Y1, Y8
 	VPXOR          Y9, Y9, Y9
-	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xcc // VPDPBUSD       Y4, Y6, Y9
+	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xcc // VPDPBUSD       Y4, Y7, Y9
 	BYTE $0xc4; BYTE $0x62; BYTE $0x3d; BYTE $0x50; BYTE $0xcd // VPDPBUSD       Y5, Y8, Y9
-	VBROADCASTI128 1(AX)(DX*1), Y6
-	VINSERTI128    $0x01, 1(CX)(DX*2), Y6, Y6
-	VPSRLW         $0x04, Y6, Y8
-	VPAND          Y0, Y6, Y6
+	VMOVDQU        1(AX)(DX*1), X7
+	VINSERTI128    $0x01, 1(CX)(DX*2), Y7, Y7
+	VPSRLW         $0x04, Y7, Y8
+	VPAND          Y0, Y7, Y7
 	VPAND          Y0, Y8, Y8
-	VPSHUFB        Y6, Y1, Y6
+	VPSHUFB        Y7, Y1, Y7
 	VPSHUFB        Y8, Y1, Y8
 	VPXOR          Y10, Y10, Y10
-	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xd4 // VPDPBUSD       Y4, Y6, Y10
+	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xd4 // VPDPBUSD       Y4, Y7, Y10
 	BYTE $0xc4; BYTE $0x62; BYTE $0x3d; BYTE $0x50; BYTE $0xd5 // VPDPBUSD       Y5, Y8, Y10
 	VPACKSSDW      Y10, Y9, Y9
 	VPMADDWD       Y2, Y9, Y9
-	VBROADCASTI128 1(AX)(DX*2), Y6
-	VINSERTI128    $0x01, 1(AX)(BX*2), Y6, Y6
-	VPSRLW         $0x04, Y6, Y8
-	VPAND          Y0, Y6, Y6
+	VMOVDQU        1(AX)(DX*2), X7
+	VINSERTI128    $0x01, 1(AX)(BX*2), Y7, Y7
+	VPSRLW         $0x04, Y7, Y8
+	VPAND          Y0, Y7, Y7
 	VPAND          Y0, Y8, Y8
-	VPSHUFB        Y6, Y1, Y6
+	VPSHUFB        Y7, Y1, Y7
 	VPSHUFB        Y8, Y1, Y8
 	VPXOR          Y10, Y10, Y10
-	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xd4 // VPDPBUSD       Y4, Y6, Y10
+	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xd4 // VPDPBUSD       Y4, Y7, Y10
 	BYTE $0xc4; BYTE $0x62; BYTE $0x3d; BYTE $0x50; BYTE $0xd5 // VPDPBUSD       Y5, Y8, Y10
-	VBROADCASTI128 1(CX), Y6
-	VINSERTI128    $0x01, 1(CX)(DX*4), Y6, Y6
-	VPSRLW         $0x04, Y6, Y8
-	VPAND          Y0, Y6, Y6
+	VMOVDQU        1(CX), X7
+	VINSERTI128    $0x01, 1(CX)(DX*4), Y7, Y7
+	VPSRLW         $0x04, Y7, Y8
+	VPAND          Y0, Y7, Y7
 	VPAND          Y0, Y8, Y8
-	VPSHUFB        Y6, Y1, Y6
+	VPSHUFB        Y7, Y1, Y7
 	VPSHUFB        Y8, Y1, Y8
 	VPXOR          Y11, Y11, Y11
-	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xdc // VPDPBUSD       Y4, Y6, Y11
+	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xdc // VPDPBUSD       Y4, Y7, Y11
 	BYTE $0xc4; BYTE $0x62; BYTE $0x3d; BYTE $0x50; BYTE $0xdd // VPDPBUSD       Y5, Y8, Y11
 	VPACKSSDW      Y11, Y10, Y10
 	VPMADDWD       Y2, Y10, Y10
@@ -520,7 +520,7 @@ block8:
 	VPADDD         Y4, Y9, Y9
 	VCVTDQ2PS      Y9, Y9
 	VBROADCASTSS   32(DI), Y4
-	VMULPS         Y7, Y4, Y4
+	VMULPS         Y6, Y4, Y4
 	VFMADD231PS    Y9, Y4, Y3
 	ADDQ           $+17, AX
 	ADDQ           $+17, CX
@@ -697,7 +697,7 @@ block10:
 	VMOVDQU        Y5, 224(SP)
 	VBROADCASTI128 (DI), Y4
 	VBROADCASTI128 16(DI), Y5
-	VBROADCASTI128 8(AX), Y6
+	VMOVDQU        8(AX), X6
 	VINSERTI128    $0x01, 8(AX)(DX*4), Y6, Y6
 	VPSRLW         $0x04, Y6, Y7
 	VPAND          Y0, Y6, Y6
@@ -713,7 +713,7 @@ block10:
 	VPMADDWD       Y2, Y6, Y6
 	VPMADDWD       Y2, Y7, Y7
 	VPADDD         Y7, Y6, Y6
-	VBROADCASTI128 8(AX)(DX*1), Y7
+	VMOVDQU        8(AX)(DX*1), X7
 	VINSERTI128    $0x01, 8(CX)(DX*2), Y7, Y7
 	VPSRLW         $0x04, Y7, Y8
 	VPAND          Y0, Y7, Y7
@@ -730,7 +730,7 @@ block10:
 	VPMADDWD       Y2, Y8, Y8
 	VPADDD         Y8, Y7, Y7
 	VPHADDD        Y7, Y6, Y6
-	VBROADCASTI128 8(AX)(DX*2), Y7
+	VMOVDQU        8(AX)(DX*2), X7
 	VINSERTI128    $0x01, 8(AX)(BX*2), Y7, Y7
 	VPSRLW         $0x04, Y7, Y8
 	VPAND          Y0, Y7, Y7
@@ -746,7 +746,7 @@ block10:
 	VPMADDWD       Y2, Y7, Y7
 	VPMADDWD       Y2, Y8, Y8
 	VPADDD         Y8, Y7, Y7
-	VBROADCASTI128 8(CX), Y8
+	VMOVDQU        8(CX), X8
 	VINSERTI128    $0x01, 8(CX)(DX*4), Y8, Y8
 	VPSRLW         $0x04, Y8, Y9
 	VPAND          Y0, Y8, Y8
@@ -770,7 +770,7 @@ block10:
 	VFMADD231PS    Y6, Y4, Y3
 	VBROADCASTI128 64(DI), Y4
 	VBROADCASTI128 80(DI), Y5
-	VBROADCASTI128 24(AX), Y6
+	VMOVDQU        24(AX), X6
 	VINSERTI128    $0x01, 24(AX)(DX*4), Y6, Y6
 	VPSRLW         $0x04, Y6, Y7
 	VPAND          Y0, Y6, Y6
@@ -786,7 +786,7 @@ block10:
 	VPMADDWD       Y2, Y6, Y6
 	VPMADDWD       Y2, Y7, Y7
 	VPADDD         Y7, Y6, Y6
-	VBROADCASTI128 24(AX)(DX*1), Y7
+	VMOVDQU        24(AX)(DX*1), X7
 	VINSERTI128    $0x01, 24(CX)(DX*2), Y7, Y7
 	VPSRLW         $0x04, Y7, Y8
 	VPAND          Y0, Y7, Y7
@@ -803,7 +803,7 @@ block10:
 	VPMADDWD       Y2, Y8, Y8
 	VPADDD         Y8, Y7, Y7
 	VPHADDD        Y7, Y6, Y6
-	VBROADCASTI128 24(AX)(DX*2), Y7
+	VMOVDQU        24(AX)(DX*2), X7
 	VINSERTI128    $0x01, 24(AX)(BX*2), Y7, Y7
 	VPSRLW         $0x04, Y7, Y8
 	VPAND          Y0, Y7, Y7
@@ -819,7 +819,7 @@ block10:
 	VPMADDWD       Y2, Y7, Y7
 	VPMADDWD       Y2, Y8, Y8
 	VPADDD         Y8, Y7, Y7
-	VBROADCASTI128 24(CX), Y8
+	VMOVDQU        24(CX), X8
 	VINSERTI128    $0x01, 24(CX)(DX*4), Y8, Y8
 	VPSRLW         $0x04, Y8, Y9
 	VPAND          Y0, Y8, Y8
@@ -843,7 +843,7 @@ block10:
 	VFMADD231PS    Y6, Y4, Y3
 	VBROADCASTI128 128(DI), Y4
 	VBROADCASTI128 144(DI), Y5
-	VBROADCASTI128 40(AX), Y6
+	VMOVDQU        40(AX), X6
 	VINSERTI128    $0x01, 40(AX)(DX*4), Y6, Y6
 	VPSRLW         $0x04, Y6, Y7
 	VPAND          Y0, Y6, Y6
@@ -859,7 +859,7 @@ block10:
 	VPMADDWD       Y2, Y6, Y6
 	VPMADDWD       Y2, Y7, Y7
 	VPADDD         Y7, Y6, Y6
-	VBROADCASTI128 40(AX)(DX*1), Y7
+	VMOVDQU        40(AX)(DX*1), X7
 	VINSERTI128    $0x01, 40(CX)(DX*2), Y7, Y7
 	VPSRLW         $0x04, Y7, Y8
 	VPAND          Y0, Y7, Y7
@@ -876,7 +876,7 @@ block10:
 	VPMADDWD       Y2, Y8, Y8
 	VPADDD         Y8, Y7, Y7
 	VPHADDD        Y7, Y6, Y6
-	VBROADCASTI128 40(AX)(DX*2), Y7
+	VMOVDQU        40(AX)(DX*2), X7
 	VINSERTI128    $0x01, 40(AX)(BX*2), Y7, Y7
 	VPSRLW         $0x04, Y7, Y8
 	VPAND          Y0, Y7, Y7
@@ -892,7 +892,7 @@ block10:
 	VPMADDWD       Y2, Y7, Y7
 	VPMADDWD       Y2, Y8, Y8
 	VPADDD         Y8, Y7, Y7
-	VBROADCASTI128 40(CX), Y8
+	VMOVDQU        40(CX), X8
 	VINSERTI128    $0x01, 40(CX)(DX*4), Y8, Y8
 	VPSRLW         $0x04, Y8, Y9
 	VPAND          Y0, Y8, Y8
@@ -916,7 +916,7 @@ block10:
 	VFMADD231PS    Y6, Y4, Y3
 	VBROADCASTI128 192(DI), Y4
 	VBROADCASTI128 208(DI), Y5
-	VBROADCASTI128 56(AX), Y6
+	VMOVDQU        56(AX), X6
 	VINSERTI128    $0x01, 56(AX)(DX*4), Y6, Y6
 	VPSRLW         $0x04, Y6, Y7
 	VPAND          Y0, Y6, Y6
@@ -932,7 +932,7 @@ block10:
 	VPMADDWD       Y2, Y6, Y6
 	VPMADDWD       Y2, Y7, Y7
 	VPADDD         Y7, Y6, Y6
-	VBROADCASTI128 56(AX)(DX*1), Y7
+	VMOVDQU        56(AX)(DX*1), X7
 	VINSERTI128    $0x01, 56(CX)(DX*2), Y7, Y7
 	VPSRLW         $0x04, Y7, Y8
 	VPAND          Y0, Y7, Y7
@@ -949,7 +949,7 @@ block10:
 	VPMADDWD       Y2, Y8, Y8
 	VPADDD         Y8, Y7, Y7
 	VPHADDD        Y7, Y6, Y6
-	VBROADCASTI128 56(AX)(DX*2), Y7
+	VMOVDQU        56(AX)(DX*2), X7
 	VINSERTI128    $0x01, 56(AX)(BX*2), Y7, Y7
 	VPSRLW         $0x04, Y7, Y8
 	VPAND          Y0, Y7, Y7
@@ -965,7 +965,7 @@ block10:
 	VPMADDWD       Y2, Y7, Y7
 	VPMADDWD       Y2, Y8, Y8
 	VPADDD         Y8, Y7, Y7
-	VBROADCASTI128 56(CX), Y8
+	VMOVDQU        56(CX), X8
 	VINSERTI128    $0x01, 56(CX)(DX*4), Y8, Y8
 	VPSRLW         $0x04, Y8, Y9
 	VPAND          Y0, Y8, Y8
@@ -989,7 +989,7 @@ block10:
 	VFMADD231PS    Y6, Y4, Y3
 	VBROADCASTI128 256(DI), Y4
 	VBROADCASTI128 272(DI), Y5
-	VBROADCASTI128 72(AX), Y6
+	VMOVDQU        72(AX), X6
 	VINSERTI128    $0x01, 72(AX)(DX*4), Y6, Y6
 	VPSRLW         $0x04, Y6, Y7
 	VPAND          Y0, Y6, Y6
@@ -1005,7 +1005,7 @@ block10:
 	VPMADDWD       Y2, Y6, Y6
 	VPMADDWD       Y2, Y7, Y7
 	VPADDD         Y7, Y6, Y6
-	VBROADCASTI128 72(AX)(DX*1), Y7
+	VMOVDQU        72(AX)(DX*1), X7
 	VINSERTI128    $0x01, 72(CX)(DX*2), Y7, Y7
 	VPSRLW         $0x04, Y7, Y8
 	VPAND          Y0, Y7, Y7
@@ -1022,7 +1022,7 @@ block10:
 	VPMADDWD       Y2, Y8, Y8
 	VPADDD         Y8, Y7, Y7
 	VPHADDD        Y7, Y6, Y6
-	VBROADCASTI128 72(AX)(DX*2), Y7
+	VMOVDQU        72(AX)(DX*2), X7
 	VINSERTI128    $0x01, 72(AX)(BX*2), Y7, Y7
 	VPSRLW         $0x04, Y7, Y8
 	VPAND          Y0, Y7, Y7
@@ -1038,7 +1038,7 @@ block10:
 	VPMADDWD       Y2, Y7, Y7
 	VPMADDWD       Y2, Y8, Y8
 	VPADDD         Y8, Y7, Y7
-	VBROADCASTI128 72(CX), Y8
+	VMOVDQU        72(CX), X8
 	VINSERTI128    $0x01, 72(CX)(DX*4), Y8, Y8
 	VPSRLW         $0x04, Y8, Y9
 	VPAND          Y0, Y8, Y8
@@ -1062,7 +1062,7 @@ block10:
 	VFMADD231PS    Y6, Y4, Y3
 	VBROADCASTI128 320(DI), Y4
 	VBROADCASTI128 336(DI), Y5
-	VBROADCASTI128 88(AX), Y6
+	VMOVDQU        88(AX), X6
 	VINSERTI128    $0x01, 88(AX)(DX*4), Y6, Y6
 	VPSRLW         $0x04, Y6, Y7
 	VPAND          Y0, Y6, Y6
@@ -1078,7 +1078,7 @@ block10:
 	VPMADDWD       Y2, Y6, Y6
 	VPMADDWD       Y2, Y7, Y7
 	VPADDD         Y7, Y6, Y6
-	VBROADCASTI128 88(AX)(DX*1), Y7
+	VMOVDQU        88(AX)(DX*1), X7
 	VINSERTI128    $0x01, 88(CX)(DX*2), Y7, Y7
 	VPSRLW         $0x04, Y7, Y8
 	VPAND          Y0, Y7, Y7
@@ -1095,7 +1095,7 @@ block10:
 	VPMADDWD       Y2, Y8, Y8
 	VPADDD         Y8, Y7, Y7
 	VPHADDD        Y7, Y6, Y6
-	VBROADCASTI128 88(AX)(DX*2), Y7
+	VMOVDQU        88(AX)(DX*2), X7
 	VINSERTI128    $0x01, 88(AX)(BX*2), Y7, Y7
 	VPSRLW         $0x04, Y7, Y8
 	VPAND          Y0, Y7, Y7
@@ -1111,7 +1111,7 @@ block10:
 	VPMADDWD       Y2, Y7, Y7
 	VPMADDWD       Y2, Y8, Y8
 	VPADDD         Y8, Y7, Y7
-	VBROADCASTI128 88(CX), Y8
+	VMOVDQU        88(CX), X8
 	VINSERTI128    $0x01, 88(CX)(DX*4), Y8, Y8
 	VPSRLW         $0x04, Y8, Y9
 	VPAND          Y0, Y8, Y8
@@ -1135,7 +1135,7 @@ block10:
 	VFMADD231PS    Y6, Y4, Y3
 	VBROADCASTI128 384(DI), Y4
 	VBROADCASTI128 400(DI), Y5
-	VBROADCASTI128 104(AX), Y6
+	VMOVDQU        104(AX), X6
 	VINSERTI128    $0x01, 104(AX)(DX*4), Y6, Y6
 	VPSRLW         $0x04, Y6, Y7
 	VPAND          Y0, Y6, Y6
@@ -1151,7 +1151,7 @@ block10:
 	VPMADDWD       Y2, Y6, Y6
 	VPMADDWD       Y2, Y7, Y7
 	VPADDD         Y7, Y6, Y6
-	VBROADCASTI128 104(AX)(DX*1), Y7
+	VMOVDQU        104(AX)(DX*1), X7
 	VINSERTI128    $0x01, 104(CX)(DX*2), Y7, Y7
 	VPSRLW         $0x04, Y7, Y8
 	VPAND          Y0, Y7, Y7
@@ -1168,7 +1168,7 @@ block10:
 	VPMADDWD       Y2, Y8, Y8
 	VPADDD         Y8, Y7, Y7
 	VPHADDD        Y7, Y6, Y6
-	VBROADCASTI128 104(AX)(DX*2), Y7
+	VMOVDQU        104(AX)(DX*2), X7
 	VINSERTI128    $0x01, 104(AX)(BX*2), Y7, Y7
 	VPSRLW         $0x04, Y7, Y8
 	VPAND          Y0, Y7, Y7
@@ -1184,7 +1184,7 @@ block10:
 	VPMADDWD       Y2, Y7, Y7
 	VPMADDWD       Y2, Y8, Y8
 	VPADDD         Y8, Y7, Y7
-	VBROADCASTI128 104(CX), Y8
+	VMOVDQU        104(CX), X8
 	VINSERTI128    $0x01, 104(CX)(DX*4), Y8, Y8
 	VPSRLW         $0x04, Y8, Y9
 	VPAND          Y0, Y8, Y8
@@ -1208,7 +1208,7 @@ block10:
 	VFMADD231PS    Y6, Y4, Y3
 	VBROADCASTI128 448(DI), Y4
 	VBROADCASTI128 464(DI), Y5
-	VBROADCASTI128 120(AX), Y6
+	VMOVDQU        120(AX), X6
 	VINSERTI128    $0x01, 120(AX)(DX*4), Y6, Y6
 	VPSRLW         $0x04, Y6, Y7
 	VPAND          Y0, Y6, Y6
@@ -1224,7 +1224,7 @@ block10:
 	VPMADDWD       Y2, Y6, Y6
 	VPMADDWD       Y2, Y7, Y7
 	VPADDD         Y7, Y6, Y6
-	VBROADCASTI128 120(AX)(DX*1), Y7
+	VMOVDQU        120(AX)(DX*1), X7
 	VINSERTI128    $0x01, 120(CX)(DX*2), Y7, Y7
 	VPSRLW         $0x04, Y7, Y8
 	VPAND          Y0, Y7, Y7
@@ -1241,7 +1241,7 @@ block10:
 	VPMADDWD       Y2, Y8, Y8
 	VPADDD         Y8, Y7, Y7
 	VPHADDD        Y7, Y6, Y6
-	VBROADCASTI128 120(AX)(DX*2), Y7
+	VMOVDQU        120(AX)(DX*2), X7
 	VINSERTI128    $0x01, 120(AX)(BX*2), Y7, Y7
 	VPSRLW         $0x04, Y7, Y8
 	VPAND          Y0, Y7, Y7
@@ -1257,7 +1257,7 @@ block10:
 	VPMADDWD       Y2, Y7, Y7
 	VPMADDWD       Y2, Y8, Y8
 	VPADDD         Y8, Y7, Y7
-	VBROADCASTI128 120(CX), Y8
+	VMOVDQU        120(CX), X8
 	VINSERTI128    $0x01, 120(CX)(DX*4), Y8, Y8
 	VPSRLW         $0x04, Y8, Y9
 	VPAND          Y0, Y8, Y8
@@ -1472,7 +1472,7 @@ block12:
 	VMOVDQU        Y4, 224(SP)
 	VBROADCASTI128 (DI), Y3
 	VBROADCASTI128 16(DI), Y4
-	VBROADCASTI128 8(AX), Y5
+	VMOVDQU        8(AX), X5
 	VINSERTI128    $0x01, 8(AX)(DX*4), Y5, Y5
 	VPSRLW         $0x04, Y5, Y6
 	VPAND          Y0, Y5, Y5
@@ -1482,7 +1482,7 @@ block12:
 	VPXOR          Y7, Y7, Y7
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfb // VPDPBUSD       Y3, Y5, Y7
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x4d; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y4, Y6, Y7
-	VBROADCASTI128 8(AX)(DX*1), Y5
+	VMOVDQU        8(AX)(DX*1), X5
 	VINSERTI128    $0x01, 8(CX)(DX*2), Y5, Y5
 	VPSRLW         $0x04, Y5, Y6
 	VPAND          Y0, Y5, Y5
@@ -1493,7 +1493,7 @@ block12:
 	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc3 // VPDPBUSD       Y3, Y5, Y8
 	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y6, Y8
 	VPHADDD        Y8, Y7, Y7
-	VBROADCASTI128 8(AX)(DX*2), Y5
+	VMOVDQU        8(AX)(DX*2), X5
 	VINSERTI128    $0x01, 8(AX)(BX*2), Y5, Y5
 	VPSRLW         $0x04, Y5, Y6
 	VPAND          Y0, Y5, Y5
@@ -1503,7 +1503,7 @@ block12:
 	VPXOR          Y8, Y8, Y8
 	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc3 // VPDPBUSD       Y3, Y5, Y8
 	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y6, Y8
-	VBROADCASTI128 8(CX), Y5
+	VMOVDQU        8(CX), X5
 	VINSERTI128    $0x01, 8(CX)(DX*4), Y5, Y5
 	VPSRLW         $0x04, Y5, Y6
 	VPAND          Y0, Y5, Y5
@@ -1524,7 +1524,7 @@ block12:
 	VFMADD231PS    Y7, Y3, Y2
 	VBROADCASTI128 64(DI), Y3
 	VBROADCASTI128 80(DI), Y4
-	VBROADCASTI128 24(AX), Y5
+	VMOVDQU        24(AX), X5
 	VINSERTI128    $0x01, 24(AX)(DX*4), Y5, Y5
 	VPSRLW         $0x04, Y5, Y6
 	VPAND          Y0, Y5, Y5
@@ -1534,7 +1534,7 @@ block12:
 	VPXOR          Y7, Y7, Y7
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfb // VPDPBUSD       Y3, Y5, Y7
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x4d; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y4, Y6, Y7
-	VBROADCASTI128 24(AX)(DX*1), Y5
+	VMOVDQU        24(AX)(DX*1), X5
 	VINSERTI128    $0x01, 24(CX)(DX*2), Y5, Y5
 	VPSRLW         $0x04, Y5, Y6
 	VPAND          Y0, Y5, Y5
@@ -1545,7 +1545,7 @@ block12:
 	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc3 // VPDPBUSD       Y3, Y5, Y8
 	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y6, Y8
 	VPHADDD        Y8, Y7, Y7
-	VBROADCASTI128 24(AX)(DX*2), Y5
+	VMOVDQU        24(AX)(DX*2), X5
 	VINSERTI128    $0x01, 24(AX)(BX*2), Y5, Y5
 	VPSRLW         $0x04, Y5, Y6
 	VPAND          Y0, Y5, Y5
@@ -1555,7 +1555,7 @@ block12:
 	VPXOR          Y8, Y8, Y8
 	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc3 // VPDPBUSD       Y3, Y5, Y8
 	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y6, Y8
-	VBROADCASTI128 24(CX), Y5
+	VMOVDQU        24(CX), X5
 	VINSERTI128    $0x01, 24(CX)(DX*4), Y5, Y5
 	VPSRLW         $0x04, Y5, Y6
 	VPAND          Y0, Y5, Y5
@@ -1576,7 +1576,7 @@ block12:
 	VFMADD231PS    Y7, Y3, Y2
 	VBROADCASTI128 128(DI), Y3
 	VBROADCASTI128 144(DI), Y4
-	VBROADCASTI128 40(AX), Y5
+	VMOVDQU        40(AX), X5
 	VINSERTI128    $0x01, 40(AX)(DX*4), Y5, Y5
 	VPSRLW         $0x04, Y5, Y6
 	VPAND          Y0, Y5, Y5
@@ -1586,7 +1586,7 @@ block12:
 	VPXOR          Y7, Y7, Y7
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfb // VPDPBUSD       Y3, Y5, Y7
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x4d; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y4, Y6, Y7
-	VBROADCASTI128 40(AX)(DX*1), Y5
+	VMOVDQU        40(AX)(DX*1), X5
 	VINSERTI128    $0x01, 40(CX)(DX*2), Y5, Y5
 	VPSRLW         $0x04, Y5, Y6
 	VPAND          Y0, Y5, Y5
@@ -1597,7 +1597,7 @@ block12:
 	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc3 // VPDPBUSD       Y3, Y5, Y8
 	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y6, Y8
 	VPHADDD        Y8, Y7, Y7
-	VBROADCASTI128 40(AX)(DX*2), Y5
+	VMOVDQU        40(AX)(DX*2), X5
 	VINSERTI128    $0x01, 40(AX)(BX*2), Y5, Y5
 	VPSRLW         $0x04, Y5, Y6
 	VPAND          Y0, Y5, Y5
@@ -1607,7 +1607,7 @@ block12:
 	VPXOR          Y8, Y8, Y8
 	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc3 // VPDPBUSD       Y3, Y5, Y8
 	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y6, Y8
-	VBROADCASTI128 40(CX), Y5
+	VMOVDQU        40(CX), X5
 	VINSERTI128    $0x01, 40(CX)(DX*4), Y5, Y5
 	VPSRLW         $0x04, Y5, Y6
 	VPAND          Y0, Y5, Y5
@@ -1628,7 +1628,7 @@ block12:
 	VFMADD231PS    Y7, Y3, Y2
 	VBROADCASTI128 192(DI), Y3
 	VBROADCASTI128 208(DI), Y4
-	VBROADCASTI128 56(AX), Y5
+	VMOVDQU        56(AX), X5
 	VINSERTI128    $0x01, 56(AX)(DX*4), Y5, Y5
 	VPSRLW         $0x04, Y5, Y6
 	VPAND          Y0, Y5, Y5
@@ -1638,7 +1638,7 @@ block12:
 	VPXOR          Y7, Y7, Y7
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfb // VPDPBUSD       Y3, Y5, Y7
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x4d; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y4, Y6, Y7
-	VBROADCASTI128 56(AX)(DX*1), Y5
+	VMOVDQU        56(AX)(DX*1), X5
 	VINSERTI128    $0x01, 56(CX)(DX*2), Y5, Y5
 	VPSRLW         $0x04, Y5, Y6
 	VPAND          Y0, Y5, Y5
@@ -1649,7 +1649,7 @@ block12:
 	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc3 // VPDPBUSD       Y3, Y5, Y8
 	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y6, Y8
 	VPHADDD        Y8, Y7, Y7
-	VBROADCASTI128 56(AX)(DX*2), Y5
+	VMOVDQU        56(AX)(DX*2), X5
 	VINSERTI128    $0x01, 56(AX)(BX*2), Y5, Y5
 	VPSRLW         $0x04, Y5, Y6
 	VPAND          Y0, Y5, Y5
@@ -1659,7 +1659,7 @@ block12:
 	VPXOR          Y8, Y8, Y8
 	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc3 // VPDPBUSD       Y3, Y5, Y8
 	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y6, Y8
-	VBROADCASTI128 56(CX), Y5
+	VMOVDQU        56(CX), X5
 	VINSERTI128    $0x01, 56(CX)(DX*4), Y5, Y5
 	VPSRLW         $0x04, Y5, Y6
 	VPAND          Y0, Y5, Y5
@@ -1680,7 +1680,7 @@ block12:
 	VFMADD231PS    Y7, Y3, Y2
 	VBROADCASTI128 256(DI), Y3
 	VBROADCASTI128 272(DI), Y4
-	VBROADCASTI128 72(AX), Y5
+	VMOVDQU        72(AX), X5
 	VINSERTI128    $0x01, 72(AX)(DX*4), Y5, Y5
 	VPSRLW         $0x04, Y5, Y6
 	VPAND          Y0, Y5, Y5
@@ -1690,7 +1690,7 @@ block12:
 	VPXOR          Y7, Y7, Y7
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfb // VPDPBUSD       Y3, Y5, Y7
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x4d; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y4, Y6, Y7
-	VBROADCASTI128 72(AX)(DX*1), Y5
+	VMOVDQU        72(AX)(DX*1), X5
 	VINSERTI128    $0x01, 72(CX)(DX*2), Y5, Y5
 	VPSRLW         $0x04, Y5, Y6
 	VPAND          Y0, Y5, Y5
@@ -1701,7 +1701,7 @@ block12:
 	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc3 // VPDPBUSD       Y3, Y5, Y8
 	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y6, Y8
 	VPHADDD        Y8, Y7, Y7
-	VBROADCASTI128 72(AX)(DX*2), Y5
+	VMOVDQU        72(AX)(DX*2), X5
 	VINSERTI128    $0x01, 72(AX)(BX*2), Y5, Y5
 	VPSRLW         $0x04, Y5, Y6
 	VPAND          Y0, Y5, Y5
@@ -1711,7 +1711,7 @@ block12:
 	VPXOR          Y8, Y8, Y8
 	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc3 // VPDPBUSD       Y3, Y5, Y8
 	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y6, Y8
-	VBROADCASTI128 72(CX), Y5
+	VMOVDQU        72(CX), X5
 	VINSERTI128    $0x01, 72(CX)(DX*4), Y5, Y5
 	VPSRLW         $0x04, Y5, Y6
 	VPAND          Y0, Y5, Y5
@@ -1732,7 +1732,7 @@ block12:
 	VFMADD231PS    Y7, Y3, Y2
 	VBROADCASTI128 320(DI), Y3
 	VBROADCASTI128 336(DI), Y4
-	VBROADCASTI128 88(AX), Y5
+	VMOVDQU        88(AX), X5
 	VINSERTI128    $0x01, 88(AX)(DX*4), Y5, Y5
 	VPSRLW         $0x04, Y5, Y6
 	VPAND          Y0, Y5, Y5
@@ -1742,7 +1742,7 @@ block12:
 	VPXOR          Y7, Y7, Y7
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfb // VPDPBUSD       Y3, Y5, Y7
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x4d; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y4, Y6, Y7
-	VBROADCASTI128 88(AX)(DX*1), Y5
+	VMOVDQU        88(AX)(DX*1), X5
 	VINSERTI128    $0x01, 88(CX)(DX*2), Y5, Y5
 	VPSRLW         $0x04, Y5, Y6
 	VPAND          Y0, Y5, Y5
@@ -1753,7 +1753,7 @@ block12:
 	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc3 // VPDPBUSD       Y3, Y5, Y8
 	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y6, Y8
 	VPHADDD        Y8, Y7, Y7
-	VBROADCASTI128 88(AX)(DX*2), Y5
+	VMOVDQU        88(AX)(DX*2), X5
 	VINSERTI128    $0x01, 88(AX)(BX*2), Y5, Y5
 	VPSRLW         $0x04, Y5, Y6
 	VPAND          Y0, Y5, Y5
@@ -1763,7 +1763,7 @@ block12:
 	VPXOR          Y8, Y8, Y8
 	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc3 // VPDPBUSD       Y3, Y5, Y8
 	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y6, Y8
-	VBROADCASTI128 88(CX), Y5
+	VMOVDQU        88(CX), X5
 	VINSERTI128    $0x01, 88(CX)(DX*4), Y5, Y5
 	VPSRLW         $0x04, Y5, Y6
 	VPAND          Y0, Y5, Y5
@@ -1784,7 +1784,7 @@ block12:
 	VFMADD231PS    Y7, Y3, Y2
 	VBROADCASTI128 384(DI), Y3
 	VBROADCASTI128 400(DI), Y4
-	VBROADCASTI128 104(AX), Y5
+	VMOVDQU        104(AX), X5
 	VINSERTI128    $0x01, 104(AX)(DX*4), Y5, Y5
 	VPSRLW         $0x04, Y5, Y6
 	VPAND          Y0, Y5, Y5
@@ -1794,7 +1794,7 @@ block12:
 	VPXOR          Y7, Y7, Y7
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfb // VPDPBUSD       Y3, Y5, Y7
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x4d; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y4, Y6, Y7
-	VBROADCASTI128 104(AX)(DX*1), Y5
+	VMOVDQU        104(AX)(DX*1), X5
 	VINSERTI128    $0x01, 104(CX)(DX*2), Y5, Y5
 	VPSRLW         $0x04, Y5, Y6
 	VPAND          Y0, Y5, Y5
@@ -1805,7 +1805,7 @@ block12:
 	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc3 // VPDPBUSD       Y3, Y5, Y8
 	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y6, Y8
 	VPHADDD        Y8, Y7, Y7
-	VBROADCASTI128 104(AX)(DX*2), Y5
+	VMOVDQU        104(AX)(DX*2), X5
 	VINSERTI128    $0x01, 104(AX)(BX*2), Y5, Y5
 	VPSRLW         $0x04, Y5, Y6
 	VPAND          Y0, Y5, Y5
@@ -1815,7 +1815,7 @@ block12:
 	VPXOR          Y8, Y8, Y8
 	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc3 // VPDPBUSD       Y3, Y5, Y8
 	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y6, Y8
-	VBROADCASTI128 104(CX), Y5
+	VMOVDQU        104(CX), X5
 	VINSERTI128    $0x01, 104(CX)(DX*4), Y5, Y5
 	VPSRLW         $0x04, Y5, Y6
 	VPAND          Y0, Y5, Y5
@@ -1836,7 +1836,7 @@ block12:
 	VFMADD231PS    Y7, Y3, Y2
 	VBROADCASTI128 448(DI), Y3
 	VBROADCASTI128 464(DI), Y4
-	VBROADCASTI128 120(AX), Y5
+	VMOVDQU        120(AX), X5
 	VINSERTI128    $0x01, 120(AX)(DX*4), Y5, Y5
 	VPSRLW         $0x04, Y5, Y6
 	VPAND          Y0, Y5, Y5
@@ -1846,7 +1846,7 @@ block12:
 	VPXOR          Y7, Y7, Y7
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfb // VPDPBUSD       Y3, Y5, Y7
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x4d; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y4, Y6, Y7
-	VBROADCASTI128 120(AX)(DX*1), Y5
+	VMOVDQU        120(AX)(DX*1), X5
 	VINSERTI128    $0x01, 120(CX)(DX*2), Y5, Y5
 	VPSRLW         $0x04, Y5, Y6
 	VPAND          Y0, Y5, Y5
@@ -1857,7 +1857,7 @@ block12:
 	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc3 // VPDPBUSD       Y3, Y5, Y8
 	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y6, Y8
 	VPHADDD        Y8, Y7, Y7
-	VBROADCASTI128 120(AX)(DX*2), Y5
+	VMOVDQU        120(AX)(DX*2), X5
 	VINSERTI128    $0x01, 120(AX)(BX*2), Y5, Y5
 	VPSRLW         $0x04, Y5, Y6
 	VPAND          Y0, Y5, Y5
@@ -1867,7 +1867,7 @@ block12:
 	VPXOR          Y8, Y8, Y8
 	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc3 // VPDPBUSD       Y3, Y5, Y8
 	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y6, Y8
-	VBROADCASTI128 120(CX), Y5
+	VMOVDQU        120(CX), X5
 	VINSERTI128    $0x01, 120(CX)(DX*4), Y5, Y5
 	VPSRLW         $0x04, Y5, Y6
 	VPAND          Y0, Y5, Y5

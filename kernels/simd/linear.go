@@ -9,8 +9,11 @@ import (
 // sharedActs is a value as the products read it, rounded once a step. Values that do not live at once share it.
 type sharedActs struct {
 	acts
-	width int             // of a row
-	of    kernels.ValueID // whose blocks it holds in this step; -1: nobody's
+	width int // of a row at first
+	// At compile time: the value that it holds after the steps so far, in rows of how many numbers, and whether rounded.
+	of       kernels.ValueID
+	rowWidth int
+	rounded  bool
 }
 
 // actsOf gives a value the memory of its activations; dropActs gives it back at compile time.
@@ -21,12 +24,12 @@ func (r *runner) actsOf(id kernels.ValueID, width int) *sharedActs {
 	for i, a := range r.freeActs {
 		if a.width == width {
 			r.freeActs = append(r.freeActs[:i], r.freeActs[i+1:]...)
-			r.acts[id] = a
+			r.acts[id], a.of = a, -1
 			return a
 		}
 	}
-	a := &sharedActs{width: width}
-	r.acts[id], r.allActs = a, append(r.allActs, a)
+	a := &sharedActs{width: width, of: -1}
+	r.acts[id] = a
 	return a
 }
 
@@ -37,11 +40,15 @@ func (r *runner) dropActs(id kernels.ValueID) {
 	}
 }
 
-// quantised gives a value's activations, one row for each head, rounded unless all their products read floats or another
-// product has done so in this step.
-func (r *runner) quantised(id kernels.ValueID, heads int, round bool) func() *acts {
+// quantised gives a value's activations, one row for each head, and adds the step that makes them: rounded unless all their
+// products read floats or a step before has done so.
+func (r *runner) quantised(id kernels.ValueID, heads int, round bool) *acts {
 	width := r.prog.Values[id].Width / heads
 	a := r.actsOf(id, width)
+	if a.of == id && a.rowWidth == width && (a.rounded || !round) {
+		return &a.acts
+	}
+	a.of, a.rowWidth, a.rounded = id, width, round
 	task := func(int) {
 		const some = 4
 		for t := r.pool.take(); t*some < a.n; t = r.pool.take() {
@@ -50,25 +57,23 @@ func (r *runner) quantised(id kernels.ValueID, heads int, round bool) func() *ac
 			}
 		}
 	}
-	return func() *acts {
-		if a.of == id && a.k == width {
-			return &a.acts
-		}
+	work := r.work
+	r.work = "quantise"
+	r.addStep(func() {
 		n := r.rows(id) * heads
 		a.alias(r.value(id), n, width)
-		if !round {
-			return &a.acts
-		}
-		if n*width <= serialWork {
+		switch {
+		case !round:
+		case n*width <= serialWork:
 			for row := range n {
 				a.round(row)
 			}
-		} else {
+		default:
 			r.pool.run(task)
 		}
-		a.of = id
-		return &a.acts
-	}
+	})
+	r.work = work
+	return &a.acts
 }
 
 // linear is one matrix of a phase.
@@ -123,8 +128,7 @@ func (r *runner) lowerLinear(ops []kernels.Op) error {
 	for i := range ls {
 		round = round || !ls[i].product.floats()
 	}
-	get := r.quantised(x, 1, round)
-	var a *acts
+	a := r.quantised(x, 1, round)
 	task := func(worker int) {
 		for t := r.pool.take(); t < len(chunks); t = r.pool.take() {
 			c := &chunks[t]
@@ -143,7 +147,6 @@ func (r *runner) lowerLinear(ops []kernels.Op) error {
 		if r.rows(x) == 0 {
 			return
 		}
-		a = get()
 		r.pool.run(task)
 	})
 	return nil
@@ -178,8 +181,7 @@ func (r *runner) lowerHeads(op *kernels.Op, heads int) error {
 	}
 	nOut, k := w.Shape[1], r.prog.Values[x].Width/heads
 	rowBytes := w.Type.RowBytes(k)
-	get := r.quantised(x, heads, !p.floats())
-	var a *acts
+	a := r.quantised(x, heads, !p.floats())
 	task := func(worker int) {
 		n := r.rows(x) * heads
 		for t := r.pool.take(); t < n; t = r.pool.take() {
@@ -190,7 +192,6 @@ func (r *runner) lowerHeads(op *kernels.Op, heads int) error {
 	}
 	r.addStep(func() {
 		if r.rows(x) > 0 {
-			a = get()
 			r.pool.run(task)
 		}
 	})

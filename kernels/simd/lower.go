@@ -29,7 +29,7 @@ func (r *runner) lower() error {
 				}
 			}
 		}
-		r.op = ops[0].Code
+		r.work = ops[0].Code.String()
 		var err error
 		if ops[0].Code == kernels.OpLinear {
 			err = r.lowerLinear(ops)
@@ -158,7 +158,7 @@ func (r *runner) serial(f func()) { r.addStep(f) }
 
 // addStep adds a step that shares its work out itself.
 func (r *runner) addStep(f func()) {
-	r.steps, r.ops = append(r.steps, f), append(r.ops, r.op)
+	r.steps = append(r.steps, stage{work: r.work, run: f})
 }
 
 // serialWork is how many numbers of a light operation one processor does rather than share out.

@@ -81,6 +81,7 @@ type scratch struct {
 }
 
 const (
+	wideRows    = 16         // weight rows of a kernel of 512 bits
 	groupRows   = 8          // weight rows of a kernel
 	panelRows   = 16         // weight rows of a panel
 	minGemmRows = 3          // activation rows from which unpacking to a panel pays
@@ -101,11 +102,20 @@ func (p *product) rows(out []float32, ldo int, w []byte, rowBytes, o0, o1 int, a
 	_ = out[(r1-1)*ldo+o1-1]
 	_ = w[o0*rowBytes]
 	_ = w[(o1-1)*rowBytes+p.typ.RowBytes(a.k)-1]
-	_ = a.x[r0*a.k]
-	_ = a.x[r1*a.k-1]
+	if p.floats() {
+		_ = a.x[r0*a.k]
+		_ = a.x[r1*a.k-1]
+	} else {
+		_ = a.blocks[r0*a.stride()]
+		_ = a.blocks[r1*a.stride()-1]
+	}
 	switch {
 	case p.asm.dot == nil || a.k%p.asm.elems != 0:
 		p.rowsGeneric(out, ldo, w, rowBytes, o0, o1, a, r0, r1, &s.row)
+	case p.asm.wide.dot != nil && o1-o0 >= wideRows && r1-r0 < minGemmRows:
+		p.rowsDotWide(out, ldo, w, rowBytes, o0, o1, a, r0, r1)
+	case p.asm.wide.gemm[0] != nil && o1-o0 >= 2*wideRows && r1-r0 >= 8:
+		p.rowsGemmWide(out, ldo, w, rowBytes, o0, o1, a, r0, r1, s)
 	case r1-r0 < minGemmRows || o1-o0 < groupRows:
 		p.rowsDot(out, ldo, w, rowBytes, o0, o1, a, r0, r1, s)
 	case p.asm.gemmFloat != nil:

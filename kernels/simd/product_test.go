@@ -30,8 +30,11 @@ func types() []gguf.Type {
 // rungs are the instruction sets of this CPU, fastest first, without plain Go.
 func rungs() []isa {
 	var r []isa
-	for i := detectISA(); i > isaScalar; i-- {
-		r = append(r, i)
+	have := detectISA()
+	for i := isaCount - 1; i > isaScalar; i-- {
+		if have[i] {
+			r = append(r, i)
+		}
 	}
 	return r
 }
@@ -132,6 +135,10 @@ func TestProductOverLadder(t *testing.T) {
 						}
 						testShape(t, rng, p, n, ks[(i+j)%len(ks)], rows, (i+j)%2 == 0)
 					}
+				}
+				// More rows than a tile, more panels than a pair, and more of k than is multiplied at once.
+				for i, s := range [][3]int{{32, 256, 8}, {63, 768, 13}, {70, 2304, 9}, {100, 512, 17}} {
+					testShape(t, rng, p, s[0], s[1], s[2], i%2 == 0)
 				}
 			})
 		}
@@ -367,21 +374,41 @@ func TestProductAllocatesNothing(t *testing.T) {
 }
 
 func TestChooseISA(t *testing.T) {
+	avx2, vnni := isaSet{isaAVX2: true}, isaSet{isaAVX2: true, isaVNNI: true}
+	zen4 := isaSet{isaAVX2: true, isaAVX512: true}
 	for _, c := range []struct {
 		wanted string
-		have   isa
+		have   isaSet
 		isa    isa
 		err    string
 	}{
-		{"", isaAVX2, isaAVX2, ""},
-		{"scalar", isaVNNI, isaScalar, ""},
-		{"avx2", isaVNNI, isaAVX2, ""},
-		{"avxvnni", isaAVX2, isaAVX2, "FORGE_SIMD=avxvnni: this CPU has kernels up to avx2; unset it or choose that"},
-		{"sse", isaVNNI, isaVNNI, "FORGE_SIMD=sse: no such instruction set; choose scalar, avx2 or avxvnni"},
+		{"", isaSet{}, isaScalar, ""},
+		{"", avx2, isaAVX2, ""},
+		{"", zen4, isaAVX512, ""},
+		{"scalar", vnni, isaScalar, ""},
+		{"avx2", zen4, isaAVX2, ""},
+		{"avx512", zen4, isaAVX512, ""},
+		{"avxvnni", avx2, isaAVX2, "FORGE_SIMD=avxvnni: this CPU has no such instructions; unset it or choose scalar or avx2"},
+		{"avxvnni", zen4, isaAVX512, "FORGE_SIMD=avxvnni: this CPU has no such instructions; unset it or choose scalar, avx2 or avx512"},
+		{"sse", vnni, isaVNNI, "FORGE_SIMD=sse: no such instruction set; choose scalar, avx2 or avxvnni"},
 	} {
 		got, err := chooseISA(c.wanted, c.have)
 		if got != c.isa || (err == nil) != (c.err == "") || err != nil && err.Error() != c.err {
 			t.Errorf("%q on %v: %v, %v", c.wanted, c.have, got, err)
 		}
 	}
+}
+
+// resize makes room for n rows of k floats and drops what was there. It allocates only when more is needed than ever before.
+func (a *acts) resize(n, k int) {
+	if cap(a.x) < n*k {
+		a.x = make([]float32, n*k)
+	}
+	a.alias(a.x[:n*k], n, k)
+}
+
+// set makes x row r.
+func (a *acts) set(r int, x []float32) {
+	copy(a.x[r*a.k:(r+1)*a.k], x[:a.k])
+	a.round(r)
 }

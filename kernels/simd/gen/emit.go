@@ -5,8 +5,10 @@ import (
 
 	"github.com/mmcloughlin/avo/attr"
 	"github.com/mmcloughlin/avo/build"
+	"github.com/mmcloughlin/avo/ir"
 	"github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
+	"github.com/mmcloughlin/avo/x86"
 )
 
 // Offsets inside one activation block; the same numbers stand in acts.go.
@@ -20,15 +22,48 @@ const (
 	actDSum16 = 56 // d * sum of q[0:16], d * sum of q[16:32], float32 each
 )
 
+// groupRows is the number of weight rows that a kernel takes at once: the lanes of an AVX2 vector.
+const groupRows = 8
+
 // emitter is an avo context with the few parts that kernels share.
 type emitter struct {
 	*build.Context
 	vnni   bool // the kernel being written may use VPDPBUSD
+	wide   bool // and has vectors of 512 bits; then 16 weight rows stand where AVX2 has 8
 	labels int
 	data   map[string]operand.Mem
 }
 
 type ymm = reg.VecVirtual
+
+// vec is a vector register of the kernel's width.
+type vec = reg.VecVirtual
+
+func (e *emitter) vec() vec {
+	if e.wide {
+		return e.ZMM()
+	}
+	return e.YMM()
+}
+
+// size is the number of bytes of a vector.
+func (e *emitter) size() int { return 16 * e.lanes() }
+
+// groupRows is the number of weight rows that a kernel takes at once.
+func (e *emitter) groupRows() int {
+	if e.wide {
+		return 16
+	}
+	return groupRows
+}
+
+// lanes is the number of 128-bit lanes of a vector: as many rows as share one when 16 bytes of each are loaded.
+func (e *emitter) lanes() int {
+	if e.wide {
+		return 4
+	}
+	return 2
+}
 
 func imm(v int) operand.Constant { return operand.U8(uint8(v)) }
 
@@ -38,7 +73,7 @@ func (e *emitter) label(base string) string {
 	return fmt.Sprintf("%s%d", base, e.labels)
 }
 
-// constant returns 32 bytes of read-only data.
+// constant returns 32 bytes of read-only data, twice the same 32 for wide vectors.
 func (e *emitter) constant(name string, b [32]byte) operand.Mem {
 	if m, ok := e.data[name]; ok {
 		return m
@@ -48,10 +83,10 @@ func (e *emitter) constant(name string, b [32]byte) operand.Mem {
 	}
 	m := e.StaticGlobal(name)
 	e.DataAttributes(attr.RODATA | attr.NOPTR)
-	for i := 0; i < 32; i += 8 {
+	for i := 0; i < e.size(); i += 8 {
 		var v uint64
 		for j := 7; j >= 0; j-- {
-			v = v<<8 | uint64(b[i+j])
+			v = v<<8 | uint64(b[i%32+j])
 		}
 		e.AddDatum(i, operand.U64(v))
 	}
@@ -84,23 +119,92 @@ func (e *emitter) dwordList(name string, v [8]uint32) operand.Mem {
 	return e.constant(name, b)
 }
 
-// load brings a constant into a register.
-func (e *emitter) load(m operand.Mem) ymm {
-	y := e.YMM()
-	e.VMOVDQU(m, y)
-	return y
+// load brings a vector of memory into a register.
+func (e *emitter) load(m operand.Mem) vec {
+	v := e.vec()
+	if e.wide {
+		e.VMOVDQU32(m, v)
+	} else {
+		e.VMOVDQU(m, v)
+	}
+	return v
 }
 
-func (e *emitter) zero() ymm {
-	y := e.YMM()
-	e.VPXOR(y, y, y)
-	return y
+func (e *emitter) store(v vec, m operand.Mem) {
+	if e.wide {
+		e.VMOVDQU32(v, m)
+	} else {
+		e.VMOVDQU(v, m)
+	}
 }
 
-// rows addresses 8 weight rows that lie rb bytes apart, with two pointers and two strides.
-type rows struct{ p, q, rb, rb3 reg.GPVirtual }
+// keep is m in a register where there are enough of them, else m itself.
+func (e *emitter) keep(m operand.Mem) operand.Op {
+	if e.wide {
+		return e.load(m)
+	}
+	return m
+}
+
+func (e *emitter) zero() vec {
+	v := e.vec()
+	if !e.wide {
+		e.VPXOR(v, v, v)
+		return v
+	}
+	i, err := x86.VPXORD(v, v, v)
+	if err != nil {
+		panic(err)
+	}
+	i.CancellingInputs = true // avo does not know that of VPXORD, and would keep v alive from the start of the function
+	e.Instruction(i)
+	return v
+}
+
+// and, or and xor are the bit operations, whose names differ between AVX2 and AVX-512.
+func (e *emitter) and(a operand.Op, b, to vec) {
+	if e.wide {
+		e.VPANDD(a, b, to)
+	} else {
+		e.VPAND(a, b, to)
+	}
+}
+
+func (e *emitter) or(a operand.Op, b, to vec) {
+	if e.wide {
+		e.VPORD(a, b, to)
+	} else {
+		e.VPOR(a, b, to)
+	}
+}
+
+func (e *emitter) xor(a operand.Op, b, to vec) {
+	if e.wide {
+		e.VPXORD(a, b, to)
+	} else {
+		e.VPXOR(a, b, to)
+	}
+}
+
+// negate changes the sign of floats.
+func (e *emitter) negate(v vec) {
+	if e.wide {
+		e.VPXORD(e.dwords("floatSign", 1<<31), v, v)
+	} else {
+		e.VXORPS(e.dwords("floatSign", 1<<31), v, v)
+	}
+}
+
+// rows addresses 8 weight rows that lie rb bytes apart, with two pointers and two strides; in a wide kernel high has 8 more.
+type rows struct {
+	p, q, rb, rb3 reg.GPVirtual
+	high          *rows
+}
 
 func (r rows) at(i, disp int) operand.Mem {
+	if i >= 8 {
+		return r.high.at(i-8, disp)
+	}
 	m := operand.Mem{Base: r.p, Disp: disp, Scale: 1}
 	switch i {
 	case 1:
@@ -121,31 +225,79 @@ func (r rows) at(i, disp int) operand.Mem {
 	return m
 }
 
-// start points r at the 8 rows that begin at w.
+// skip makes to the address behind the rows that begin at w.
+func (e *emitter) skip(r rows, w, to reg.GPVirtual) {
+	e.LEAQ(operand.Mem{Base: w, Index: r.rb, Scale: 8}, to)
+	if e.wide {
+		e.LEAQ(operand.Mem{Base: to, Index: r.rb, Scale: 8}, to)
+	}
+}
+
+// start points r at the rows that begin at w.
 func (e *emitter) start(r rows, w reg.Register) {
 	e.MOVQ(w, r.p)
 	e.LEAQ(operand.Mem{Base: r.p, Index: r.rb3, Scale: 1}, r.q)
+	if r.high != nil {
+		e.LEAQ(operand.Mem{Base: r.p, Index: r.rb, Scale: 8}, r.high.p)
+		e.LEAQ(operand.Mem{Base: r.q, Index: r.rb, Scale: 8}, r.high.q)
+	}
 }
 
 // newRows reserves the registers and loads the stride.
 func (e *emitter) newRows() rows {
 	r := rows{p: e.GP64(), q: e.GP64(), rb: e.GP64(), rb3: e.GP64()}
+	if e.wide {
+		r.high = &rows{p: e.GP64(), q: e.GP64(), rb: r.rb, rb3: r.rb3}
+	}
 	e.Load(e.Param("rowBytes"), r.rb)
 	e.LEAQ(operand.Mem{Base: r.rb, Index: r.rb, Scale: 2}, r.rb3)
 	return r
 }
 
-// two loads the 16 bytes at disp of row i into the low and those of row i+4 into the high half.
-func (e *emitter) two(r rows, i, disp int) ymm {
-	v := e.YMM()
-	e.VBROADCASTI128(r.at(i, disp), v) // writes all of v, which a 16-byte load would not in the allocator's eyes
-	e.VINSERTI128(imm(1), r.at(i+4, disp), v, v)
+// laneRows loads the 16 bytes at disp of rows i, i+4, ... into the lanes of a vector.
+func (e *emitter) laneRows(r rows, i, disp int) vec {
+	v := e.vec()
+	e.loadLane(r.at(i, disp), v)
+	if !e.wide {
+		e.VINSERTI128(imm(1), r.at(i+4, disp), v, v)
+		return v
+	}
+	// Two vectors of 256 bits and one insertion between them cost Zen 4 less than three insertions into 512 bits.
+	high := e.YMM()
+	e.VINSERTI32X4(imm(1), r.at(i+4, disp), v.AsY(), v.AsY())
+	e.loadLane(r.at(i+8, disp), high)
+	e.VINSERTI32X4(imm(1), r.at(i+12, disp), high, high)
+	e.VINSERTI64X4(imm(1), high, v, v)
 	return v
+}
+
+// loadLane loads 16 bytes into the first lane of v and clears the others, which avo must be told: it would keep the rest of v
+// alive from before.
+func (e *emitter) loadLane(m operand.Mem, v vec) {
+	if e.wide {
+		e.whole(v)(x86.VMOVDQU32(m, v.AsX()))
+	} else {
+		e.whole(v)(x86.VMOVDQU(m, v.AsX()))
+	}
+}
+
+// whole adds an instruction that writes all of v, whatever its operands say.
+func (e *emitter) whole(v vec) func(*ir.Instruction, error) {
+	return func(i *ir.Instruction, err error) {
+		if err != nil {
+			panic(err)
+		}
+		i.Outputs = []operand.Op{v}
+		e.Instruction(i)
+	}
 }
 
 func (e *emitter) advance(r rows, n int) {
 	e.ADDQ(operand.I32(int32(n)), r.p)
 	e.ADDQ(operand.I32(int32(n)), r.q)
+	if r.high != nil {
+		e.advance(*r.high, n)
+	}
 }
 
 // prefetch asks for the next n bytes at p and moves p on. The 8 rows of a group lie one after the other, so a kernel that
@@ -159,34 +311,49 @@ func (e *emitter) prefetch(p reg.GPVirtual, n int) {
 }
 
 // gather collects the dword at disp of each row: lane i holds row i's.
-func (e *emitter) gather(r rows, disp int) ymm {
-	v := e.YMM()
-	e.VPBROADCASTD(r.at(0, disp), v)
-	for i := 1; i < 8; i++ {
-		t := e.YMM()
-		e.VPBROADCASTD(r.at(i, disp), t)
-		e.VPBLENDD(imm(1<<i), t, v, v)
+func (e *emitter) gather(r rows, disp int) vec {
+	v := e.vec()
+	if !e.wide {
+		e.VPBROADCASTD(r.at(0, disp), v)
+		for i := 1; i < 8; i++ {
+			t := e.YMM()
+			e.VPBROADCASTD(r.at(i, disp), t)
+			e.VPBLENDD(imm(1<<i), t, v, v)
+		}
+		return v
 	}
+	// Four rows to a lane, then the lanes together.
+	var x [4]vec
+	for l := range x {
+		x[l] = e.ZMM()
+		e.whole(x[l])(x86.VMOVD(r.at(4*l, disp), x[l].AsX()))
+		for i := 1; i < 4; i++ {
+			e.VPINSRD(imm(i), r.at(4*l+i, disp), x[l].AsX(), x[l].AsX())
+		}
+	}
+	e.VINSERTI32X4(imm(1), x[1].AsX(), x[0].AsY(), x[0].AsY())
+	e.VINSERTI32X4(imm(1), x[3].AsX(), x[2].AsY(), x[2].AsY())
+	e.VINSERTI64X4(imm(1), x[2].AsY(), x[0], v)
 	return v
 }
 
 // gather16 collects the 16 bytes at disp of each row: lane i of vector j holds dword j of row i.
-func (e *emitter) gather16(r rows, disp int) [4]ymm {
-	var t [4]ymm
+func (e *emitter) gather16(r rows, disp int) [4]vec {
+	var t [4]vec
 	for i := range t {
-		t[i] = e.two(r, i, disp)
+		t[i] = e.laneRows(r, i, disp)
 	}
 	return e.transpose4(t)
 }
 
-// transpose4 transposes 4x4 dwords in each 128-bit half.
-func (e *emitter) transpose4(t [4]ymm) [4]ymm {
-	a, b, c, d := e.YMM(), e.YMM(), e.YMM(), e.YMM()
+// transpose4 transposes 4x4 dwords in each 128-bit lane.
+func (e *emitter) transpose4(t [4]vec) [4]vec {
+	a, b, c, d := e.vec(), e.vec(), e.vec(), e.vec()
 	e.VPUNPCKLDQ(t[1], t[0], a)
 	e.VPUNPCKHDQ(t[1], t[0], b)
 	e.VPUNPCKLDQ(t[3], t[2], c)
 	e.VPUNPCKHDQ(t[3], t[2], d)
-	o := [4]ymm{e.YMM(), e.YMM(), e.YMM(), e.YMM()}
+	o := [4]vec{e.vec(), e.vec(), e.vec(), e.vec()}
 	e.VPUNPCKLQDQ(c, a, o[0])
 	e.VPUNPCKHQDQ(c, a, o[1])
 	e.VPUNPCKLQDQ(d, b, o[2])
@@ -195,7 +362,10 @@ func (e *emitter) transpose4(t [4]ymm) [4]ymm {
 }
 
 // halves converts the float16 in the low word of every dword, and where wanted the one in the high word.
-func (e *emitter) halves(v ymm, high bool) (lo, hi ymm) {
+func (e *emitter) halves(v vec, high bool) (lo, hi vec) {
+	if e.wide {
+		return e.halvesWide(v, high)
+	}
 	a, b := e.YMM(), e.YMM()
 	e.VPBLENDW(imm(0xaa), e.zero(), v, a)
 	if high {
@@ -212,6 +382,21 @@ func (e *emitter) halves(v ymm, high bool) (lo, hi ymm) {
 		x := e.XMM()
 		e.VEXTRACTI128(imm(1), a, x)
 		e.VCVTPH2PS(x, hi)
+	}
+	return lo, hi
+}
+
+func (e *emitter) halvesWide(v vec, high bool) (lo, hi vec) {
+	words := e.YMM()
+	lo = e.ZMM()
+	e.VPMOVDW(v, words)
+	e.VCVTPH2PS(words, lo)
+	if high {
+		t := e.ZMM()
+		words, hi = e.YMM(), e.ZMM()
+		e.VPSRLD(imm(16), v, t)
+		e.VPMOVDW(t, words)
+		e.VCVTPH2PS(words, hi)
 	}
 	return lo, hi
 }
@@ -240,14 +425,26 @@ func (e *emitter) quad(next func(i int) ymm, add func(b, a ymm, level int)) ymm 
 // addInt adds neighbours among int32. While all fit int16, packing and VPMADDWD are cheaper than VPHADDD; products is
 // how many products of a weight up to top and an activation a lane of level 0 has summed.
 func (e *emitter) addInt(top, products int, ones ymm) func(b, a ymm, level int) {
-	return func(b, a ymm, level int) {
+	return func(b, a vec, level int) {
 		if top*127*products<<level > 32767 {
-			e.VPHADDD(b, a, a)
+			e.addPairs(b, a)
 			return
 		}
 		e.VPACKSSDW(b, a, a)
 		e.VPMADDWD(ones, a, a)
 	}
+}
+
+// addPairs is VPHADDD, which AVX-512 does not have.
+func (e *emitter) addPairs(b, a vec) {
+	if !e.wide {
+		e.VPHADDD(b, a, a)
+		return
+	}
+	odd := e.vec()
+	e.VSHUFPS(imm(0xdd), b, a, odd)
+	e.VSHUFPS(imm(0x88), b, a, a)
+	e.VPADDD(odd, a, a)
 }
 
 func (e *emitter) addFloat(b, a ymm, _ int) { e.VHADDPS(b, a, a) }
@@ -259,6 +456,3 @@ func (e *emitter) split(t treeHalves) (first, second ymm) {
 	e.VPERM2I128(imm(0x31), t.b, t.a, second)
 	return first, second
 }
-
-// and keeps the bits of m in v.
-func (e *emitter) and(m operand.Op, v ymm) { e.VPAND(m, v, v) }

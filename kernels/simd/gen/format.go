@@ -12,14 +12,19 @@ const (
 	kindHalf                  // value = d * s * (u - 2^shift), an integer s for 16 values
 )
 
-// panelBytes is the size of one block of a 16-row panel; the same numbers stand in product.go.
-func (k panelKind) panelBytes() int { return [...]int{576, 640, 704, 768}[k] }
+// panelBytes is the size of one block of a 16-row panel; the same numbers stand in package simd's kernel tables.
+func (e *emitter) panelBytes(k panelKind) int {
+	if e.wide && k == kindHalf {
+		return 704
+	}
+	return [...]int{576, 640, 704, 768}[k]
+}
 
-// sink takes the scales of 8 rows for block b of the format's block. Every argument is a vector of 8 rows.
+// sink takes the scales of all rows for block b of the format's block. Every argument is a vector with a lane for each row.
 type sink interface {
-	dw(b int, v ymm)        // float32
-	min(b, half int, v ymm) // float32, added: already negative where the format subtracts
-	scales(b int, s [2]ymm) // int32
+	dw(b int, v vec)        // float32
+	min(b, half int, v vec) // float32, added: already negative where the format subtracts
+	scales(b int, s [2]vec) // int32
 }
 
 // format is one quantised type as the emitters see it.
@@ -34,16 +39,57 @@ type format struct {
 	signed bool
 	// begin loads constants before the loop.
 	begin func(e *emitter)
-	// header reads the scales of the block of 8 rows.
+	// header reads the scales of the block of all rows.
 	header func(e *emitter, r rows, s sink)
-	// unpack returns the 32 bytes of block b of row i, in order.
-	unpack func(e *emitter, r rows, b, i int) ymm
-	// pair, which formats of 16 bytes of nibbles have, returns values 0-15 and 16-31 of block b, of row i in the low and of
-	// row i+4 in the high half: half the work of unpack and half the sums to add across.
-	pair func(e *emitter, r rows, b, i int) (lo, hi ymm)
+
+	// A format has one of the two that follow. bits is for values that stand in order: it makes bytes of values of block b,
+	// from the bytes that at returns for a place in the format's block; 32 values where at gives 32 bytes, the first or the
+	// last 16 of several rows where it gives those. shared is the number of blocks whose values are in the same bytes.
+	bits   func(e *emitter, at func(disp int) operand.Op, b int) vec
+	shared int
+	// nibbles is for 16 bytes whose low halves are values 0-15 and whose high halves are values 16-31.
+	nibbles func(e *emitter, p *piece, b int) (lo, hi vec)
 }
 
-// effective shift for the instruction set: signed formats are unsigned with an offset of 128 where VNNI multiplies.
+// piece reads 16 bytes of the rows i, i+4, ..., and remembers what it has read.
+type piece struct {
+	e    *emitter
+	r    rows
+	i    int
+	have map[int]vec
+}
+
+func (e *emitter) piece(r rows, i int) *piece { return &piece{e: e, r: r, i: i, have: map[int]vec{}} }
+
+func (p *piece) at(disp int) vec {
+	v, ok := p.have[disp]
+	if !ok {
+		v = p.e.laneRows(p.r, p.i, disp)
+		p.have[disp] = v
+	}
+	return v
+}
+
+// pair returns values 0-15 and 16-31 of block b of p's rows, a row to a lane.
+func (f *format) pair(e *emitter, p *piece, b int) (lo, hi vec) {
+	if f.nibbles != nil {
+		return f.nibbles(e, p, b)
+	}
+	return f.half(e, p, b, 0), f.half(e, p, b, 1)
+}
+
+// half returns values 0-15 (h 0) or 16-31 of block b of p's rows, for formats with values in order.
+func (f *format) half(e *emitter, p *piece, b, h int) vec {
+	return f.bits(e, func(disp int) operand.Op { return p.at(disp + 16*h) }, b)
+}
+
+// row returns the 32 bytes of block b of row i, in order.
+func (f *format) row(e *emitter, r rows, b, i int) vec {
+	return f.bits(e, func(disp int) operand.Op { return r.at(i, disp) }, b)
+}
+
+// offset is the effective shift for the instruction set: signed formats are unsigned with an offset of 128 where VNNI
+// multiplies.
 func (f *format) offset(vnni bool) (shift int, ok bool) {
 	if f.kind != kindOff && f.kind != kindHalf {
 		return 0, false
@@ -56,28 +102,23 @@ func (f *format) offset(vnni bool) (shift int, ok bool) {
 
 // isa is the suffix of a kernel's name.
 func (e *emitter) isa() string {
-	if e.vnni {
+	switch {
+	case e.wide:
+		return "AVX512"
+	case e.vnni:
 		return "VNNI"
 	}
 	return "AVX2"
 }
 
-// nibbles16 unpacks 16 bytes: low nibbles are values 0-15, high ones 16-31.
-func (e *emitter) nibbles16(m operand.Mem, mask ymm) ymm {
-	v := e.YMM()
-	e.VBROADCASTI128(m, v)
-	e.VPSRLVD(e.dwordList("nibbleShift", [8]uint32{4: 4, 5: 4, 6: 4, 7: 4}), v, v)
-	e.and(mask, v)
-	return v
-}
-
-// nibblePair is nibbles16 for two rows.
-func (e *emitter) nibblePair(r rows, i, disp int, mask ymm) (lo, hi ymm) {
-	lo, hi = e.two(r, i, disp), e.YMM()
-	e.VPSRLW(imm(4), lo, hi)
-	e.and(mask, lo)
-	e.and(mask, hi)
+// nibblePair takes the halves of the bytes at disp apart.
+func (e *emitter) nibblePair(p *piece, disp int, mask vec) (lo, hi vec) {
+	v := p.at(disp)
+	lo, hi = e.vec(), e.vec()
+	e.VPSRLW(imm(4), v, hi)
+	e.and(mask, v, lo)
+	e.and(mask, hi, hi)
 	return lo, hi
 }
 
-func (e *emitter) nibbleMask() ymm { return e.load(e.bytes8("nibbleMask", 15)) }
+func (e *emitter) nibbleMask() vec { return e.load(e.bytes8("nibbleMask", 15)) }

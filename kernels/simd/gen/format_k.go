@@ -10,8 +10,8 @@ func kFormats() []*format {
 }
 
 // byteOf returns byte n of every dword as an int32.
-func (e *emitter) byteOf(v ymm, n int) ymm {
-	o := e.YMM()
+func (e *emitter) byteOf(v vec, n int) vec {
+	o := e.vec()
 	if n == 3 {
 		e.VPSRLD(imm(24), v, o)
 		return o
@@ -21,8 +21,8 @@ func (e *emitter) byteOf(v ymm, n int) ymm {
 	return o
 }
 
-func (e *emitter) signedByteOf(v ymm, n int) ymm {
-	o := e.YMM()
+func (e *emitter) signedByteOf(v vec, n int) vec {
+	o := e.vec()
 	if n == 3 {
 		e.VPSRAD(imm(24), v, o)
 		return o
@@ -33,23 +33,26 @@ func (e *emitter) signedByteOf(v ymm, n int) ymm {
 }
 
 // maskShift returns v >> n (n < 0: << -n) with the bits of m kept. Words are shifted, so m must drop what crosses bytes.
-func (e *emitter) maskShift(v operand.Op, n int, m operand.Op) ymm {
-	o := e.YMM()
-	switch {
-	case n == 0:
-		if _, ok := m.(operand.Mem); ok {
-			m = e.load(m.(operand.Mem))
+func (e *emitter) maskShift(v operand.Op, n int, m operand.Op) vec {
+	o := e.vec()
+	if n == 0 {
+		kept, ok := m.(vec)
+		if !ok {
+			kept = e.load(m.(operand.Mem))
 		}
-		e.VPAND(v, m, o)
+		e.and(v, kept, o)
 		return o
-	case n > 0:
-		e.VMOVDQU(v, o)
-		e.VPSRLW(imm(n), o, o)
-	default:
-		e.VMOVDQU(v, o)
-		e.VPSLLW(imm(-n), o, o)
 	}
-	e.VPAND(m, o, o)
+	if m, ok := v.(operand.Mem); ok {
+		e.VMOVDQU(m, o)
+		v = o
+	}
+	if n > 0 {
+		e.VPSRLW(imm(n), v, o)
+	} else {
+		e.VPSLLW(imm(-n), v, o)
+	}
+	e.and(m, o, o)
 	return o
 }
 
@@ -57,21 +60,21 @@ func (e *emitter) maskShift(v operand.Op, n int, m operand.Op) ymm {
 func header45(e *emitter, r rows, s sink) {
 	h := e.gather16(r, 0)
 	d, dmin := e.halves(h[0], true)
-	e.VXORPS(e.dwords("floatSign", 1<<31), dmin, dmin)
+	e.negate(dmin)
 	low6, low4, high2 := e.bytes8("low6", 63), e.bytes8("nibbleMask", 15), e.bytes8("bits45", 48)
-	pair := func(first, last ymm, shift int) [2]ymm {
-		a, b, c := e.YMM(), e.YMM(), e.YMM()
-		e.VPAND(low6, first, a)
+	pair := func(first, last vec, shift int) [2]vec {
+		a, b, c := e.vec(), e.vec(), e.vec()
+		e.and(low6, first, a)
 		e.VPSRLD(imm(2), first, b)
-		e.VPAND(high2, b, b)
+		e.and(high2, b, b)
 		if shift == 0 {
-			e.VPAND(low4, last, c)
+			e.and(low4, last, c)
 		} else {
 			e.VPSRLD(imm(shift), last, c)
-			e.VPAND(low4, c, c)
+			e.and(low4, c, c)
 		}
-		e.VPOR(c, b, b)
-		return [2]ymm{a, b}
+		e.or(c, b, b)
+		return [2]vec{a, b}
 	}
 	sc := pair(h[1], h[3], 0)
 	for b := range 8 {
@@ -90,36 +93,37 @@ func header45(e *emitter, r rows, s sink) {
 }
 
 func formatQ4K() *format {
-	var mask ymm
+	var mask vec
 	return &format{
-		name: "Q4_K", bytes: 144, sub: 8, kind: kindMin, top: 15,
+		name: "Q4_K", bytes: 144, sub: 8, shared: 2, kind: kindMin, top: 15,
 		begin:  func(e *emitter) { mask = e.nibbleMask() },
 		header: header45,
-		unpack: func(e *emitter, r rows, b, i int) ymm {
-			return e.maskShift(r.at(i, 16+b/2*32), b%2*4, mask)
+		bits: func(e *emitter, at func(int) operand.Op, b int) vec {
+			return e.maskShift(at(16+b/2*32), b%2*4, mask)
 		},
 	}
 }
 
 func formatQ5K() *format {
-	var mask ymm
+	var mask vec
+	var sixteen operand.Op
 	return &format{
-		name: "Q5_K", bytes: 176, sub: 8, kind: kindMin, top: 31,
-		begin:  func(e *emitter) { mask = e.nibbleMask() },
+		name: "Q5_K", bytes: 176, sub: 8, shared: 2, kind: kindMin, top: 31,
+		begin:  func(e *emitter) { mask, sixteen = e.nibbleMask(), e.keep(e.bytes8("sixteen", 16)) },
 		header: header45,
-		unpack: func(e *emitter, r rows, b, i int) ymm {
-			v := e.maskShift(r.at(i, 48+b/2*32), b%2*4, mask)
-			h := e.maskShift(r.at(i, 16), b-4, e.bytes8("sixteen", 16))
-			e.VPOR(h, v, v)
+		bits: func(e *emitter, at func(int) operand.Op, b int) vec {
+			v := e.maskShift(at(48+b/2*32), b%2*4, mask)
+			h := e.maskShift(at(16), b-4, sixteen)
+			e.or(h, v, v)
 			return v
 		},
 	}
 }
 
 func formatQ6K() *format {
-	var low, high ymm
+	var low, high vec
 	return &format{
-		name: "Q6_K", bytes: 210, sub: 8, kind: kindHalf, top: 63, shift: 5,
+		name: "Q6_K", bytes: 210, sub: 8, shared: 4, kind: kindHalf, top: 63, shift: 5,
 		begin: func(e *emitter) { low, high = e.nibbleMask(), e.load(e.bytes8("bits45", 48)) },
 		header: func(e *emitter, r rows, s sink) {
 			v := e.gather(r, 206)
@@ -130,92 +134,92 @@ func formatQ6K() *format {
 			}
 			h := e.gather16(r, 192)
 			for b := range 8 {
-				s.scales(b, [2]ymm{e.signedByteOf(h[b/2], b%2*2), e.signedByteOf(h[b/2], b%2*2+1)})
+				s.scales(b, [2]vec{e.signedByteOf(h[b/2], b%2*2), e.signedByteOf(h[b/2], b%2*2+1)})
 			}
 		},
-		unpack: func(e *emitter, r rows, b, i int) ymm {
+		bits: func(e *emitter, at func(int) operand.Op, b int) vec {
 			n, j := b/4, b%4
-			v := e.maskShift(r.at(i, 64*n+j%2*32), j/2*4, low)
-			h := e.maskShift(r.at(i, 128+32*n), 2*j-4, high)
-			e.VPOR(h, v, v)
+			v := e.maskShift(at(64*n+j%2*32), j/2*4, low)
+			h := e.maskShift(at(128+32*n), 2*j-4, high)
+			e.or(h, v, v)
 			return v
 		},
 	}
 }
 
 func formatQ3K() *format {
-	var low, four ymm
+	var low, four vec
 	return &format{
-		name: "Q3_K", bytes: 110, sub: 8, kind: kindHalf, top: 7, shift: 2,
+		name: "Q3_K", bytes: 110, sub: 8, shared: 4, kind: kindHalf, top: 7, shift: 2,
 		begin: func(e *emitter) { low, four = e.load(e.bytes8("low2", 3)), e.load(e.bytes8("bit2", 4)) },
 		header: func(e *emitter, r rows, s sink) {
 			// The 12 scale bytes start at 96; reading from 94 stays inside the block. The last dword ends with d.
 			h := e.gather16(r, 94)
-			top := e.YMM()
+			top := e.vec()
 			e.VPSRLD(imm(16), h[3], top)
 			d, _ := e.halves(top, false)
 			for b := range 8 {
 				s.dw(b, d)
 			}
-			var a [3]ymm
+			var a [3]vec
 			for j := range a {
-				a[j] = e.YMM()
-				t := e.YMM()
+				a[j] = e.vec()
+				t := e.vec()
 				e.VPSRLD(imm(16), h[j], a[j])
 				e.VPSLLD(imm(16), h[j+1], t)
-				e.VPOR(t, a[j], a[j])
+				e.or(t, a[j], a[j])
 			}
 			low4, high2 := e.bytes8("nibbleMask", 15), e.bytes8("bits45", 48)
 			for j := range 4 {
-				v, t := e.YMM(), e.YMM()
+				v, t := e.vec(), e.vec()
 				if j < 2 {
-					e.VPAND(low4, a[j], v)
+					e.and(low4, a[j], v)
 				} else {
 					e.VPSRLD(imm(4), a[j-2], v)
-					e.VPAND(low4, v, v)
+					e.and(low4, v, v)
 				}
 				if n := 4 - 2*j; n >= 0 {
 					e.VPSLLD(imm(n), a[2], t)
 				} else {
 					e.VPSRLD(imm(-n), a[2], t)
 				}
-				e.VPAND(high2, t, t)
-				e.VPOR(t, v, v)
+				e.and(high2, t, t)
+				e.or(t, v, v)
 				e.VPSUBB(e.bytes8("thirtyTwo", 32), v, v)
 				for b := 2 * j; b < 2*j+2; b++ {
-					s.scales(b, [2]ymm{e.signedByteOf(v, b%2*2), e.signedByteOf(v, b%2*2+1)})
+					s.scales(b, [2]vec{e.signedByteOf(v, b%2*2), e.signedByteOf(v, b%2*2+1)})
 				}
 			}
 		},
-		unpack: func(e *emitter, r rows, b, i int) ymm {
-			v := e.maskShift(r.at(i, 32+b/4*32), b%4*2, low)
-			h := e.maskShift(r.at(i, 0), b-2, four)
-			e.VPOR(h, v, v)
+		bits: func(e *emitter, at func(int) operand.Op, b int) vec {
+			v := e.maskShift(at(32+b/4*32), b%4*2, low)
+			h := e.maskShift(at(0), b-2, four)
+			e.or(h, v, v)
 			return v
 		},
 	}
 }
 
 func formatQ2K() *format {
-	var low ymm
+	var low vec
 	return &format{
-		name: "Q2_K", bytes: 84, sub: 8, kind: kindMin2, top: 3,
+		name: "Q2_K", bytes: 84, sub: 8, shared: 4, kind: kindMin2, top: 3,
 		begin: func(e *emitter) { low = e.load(e.bytes8("low2", 3)) },
 		header: func(e *emitter, r rows, s sink) {
 			d, dmin := e.halves(e.gather(r, 80), true)
-			e.VXORPS(e.dwords("floatSign", 1<<31), dmin, dmin)
+			e.negate(dmin)
 			for b := range 8 {
 				s.dw(b, d)
 			}
 			h := e.gather16(r, 0)
 			low4 := e.bytes8("nibbleMask", 15)
 			for j := range 4 {
-				sc, mn := e.YMM(), e.YMM()
-				e.VPAND(low4, h[j], sc)
+				sc, mn := e.vec(), e.vec()
+				e.and(low4, h[j], sc)
 				e.VPSRLD(imm(4), h[j], mn)
-				e.VPAND(low4, mn, mn)
+				e.and(low4, mn, mn)
 				for b := 2 * j; b < 2*j+2; b++ {
-					s.scales(b, [2]ymm{e.byteOf(sc, b%2*2), e.byteOf(sc, b%2*2+1)})
+					s.scales(b, [2]vec{e.byteOf(sc, b%2*2), e.byteOf(sc, b%2*2+1)})
 					for half := range 2 {
 						m := e.byteOf(mn, b%2*2+half)
 						e.VCVTDQ2PS(m, m)
@@ -225,8 +229,8 @@ func formatQ2K() *format {
 				}
 			}
 		},
-		unpack: func(e *emitter, r rows, b, i int) ymm {
-			return e.maskShift(r.at(i, 16+b/4*32), b%4*2, low)
+		bits: func(e *emitter, at func(int) operand.Op, b int) vec {
+			return e.maskShift(at(16+b/4*32), b%4*2, low)
 		},
 	}
 }

@@ -1,5 +1,7 @@
 package main
 
+import "github.com/mmcloughlin/avo/operand"
+
 // The formats of one block of 32: Q4_0, Q4_1, Q5_0, Q5_1, Q8_0. A block opens with d (and m) as float16; the nibbles of
 // byte i are values i and i+16; the fifth bits lie in one dword in the order of the values.
 func legacyFormats() []*format {
@@ -23,47 +25,46 @@ func legacyFormats() []*format {
 
 // nibbleFormat completes a format with its nibbles at disp.
 func nibbleFormat(f *format, disp int) *format {
-	var mask ymm
-	f.sub, f.top = 1, 15
+	var mask vec
+	f.sub, f.top, f.shared = 1, 15, 1
 	f.begin = func(e *emitter) { mask = e.nibbleMask() }
-	f.unpack = func(e *emitter, r rows, _, i int) ymm { return e.nibbles16(r.at(i, disp), mask) }
-	f.pair = func(e *emitter, r rows, _, i int) (lo, hi ymm) { return e.nibblePair(r, i, disp, mask) }
+	f.nibbles = func(e *emitter, p *piece, _ int) (lo, hi vec) { return e.nibblePair(p, disp, mask) }
 	return f
 }
 
 // fifthFormat completes a format with its fifth bits at disp and its nibbles after them.
 func fifthFormat(f *format, disp int) *format {
-	var mask, bit ymm
-	var wide, low, high, bits [32]byte
-	for i := range wide {
-		wide[i], low[i], high[i], bits[i] = byte(i/8), byte(i%16/8), byte(i%16/8+2), 1<<(i%8)
+	var mask, bit vec
+	var sixteen, lowBytes, highBytes operand.Op
+	var low, high, bits [32]byte
+	for i := range low {
+		low[i], high[i], bits[i] = byte(i%16/8), byte(i%16/8+2), 1<<(i%8)
 	}
-	fifth := func(e *emitter, spread, v ymm) {
-		e.VPAND(bit, spread, spread)
-		e.VPCMPEQB(bit, spread, spread)
-		e.VPAND(e.bytes8("sixteen", 16), spread, spread)
-		e.VPOR(spread, v, v)
+	f.sub, f.top, f.shared = 1, 31, 1
+	f.begin = func(e *emitter) {
+		mask, bit = e.nibbleMask(), e.load(e.constant("fifthBit", bits))
+		sixteen = e.keep(e.bytes8("sixteen", 16))
+		lowBytes, highBytes = e.keep(e.constant("fifthLow", low)), e.keep(e.constant("fifthHigh", high))
 	}
-	f.sub, f.top = 1, 31
-	f.begin = func(e *emitter) { mask, bit = e.nibbleMask(), e.load(e.constant("fifthBit", bits)) }
-	f.unpack = func(e *emitter, r rows, _, i int) ymm {
-		v, h := e.nibbles16(r.at(i, disp+4), mask), e.YMM()
-		e.VPBROADCASTD(r.at(i, disp), h)
-		e.VPSHUFB(e.constant("fifthWide", wide), h, h)
-		fifth(e, h, v)
-		return v
-	}
-	f.pair = func(e *emitter, r rows, _, i int) (lo, hi ymm) {
-		lo, hi = e.nibblePair(r, i, disp+4, mask)
-		h := e.two(r, i, disp)
-		for j, v := range []ymm{lo, hi} {
-			spread := e.YMM()
-			if j == 0 {
-				e.VPSHUFB(e.constant("fifthLow", low), h, spread)
-			} else {
-				e.VPSHUFB(e.constant("fifthHigh", high), h, spread)
+	f.nibbles = func(e *emitter, p *piece, _ int) (lo, hi vec) {
+		lo, hi = e.nibblePair(p, disp+4, mask)
+		h := p.at(disp)
+		for _, x := range []struct {
+			v     vec
+			bytes operand.Op
+		}{{lo, lowBytes}, {hi, highBytes}} {
+			spread := e.vec()
+			e.VPSHUFB(x.bytes, h, spread)
+			if e.wide {
+				k := e.K()
+				e.VPTESTMB(bit, spread, k)
+				e.VPADDB(sixteen, x.v, k, x.v)
+				continue
 			}
-			fifth(e, spread, v)
+			e.VPAND(bit, spread, spread)
+			e.VPCMPEQB(bit, spread, spread)
+			e.VPAND(sixteen, spread, spread)
+			e.VPOR(spread, x.v, x.v)
 		}
 		return lo, hi
 	}
@@ -71,21 +72,21 @@ func fifthFormat(f *format, disp int) *format {
 }
 
 func formatQ80(scale func(*emitter, rows, sink)) *format {
-	var flip ymm
+	var flip vec
 	return &format{
-		name: "Q8_0", bytes: 34, sub: 1, kind: kindOff, top: 255, signed: true,
+		name: "Q8_0", bytes: 34, sub: 1, kind: kindOff, top: 255, signed: true, shared: 1,
 		begin: func(e *emitter) {
 			if e.vnni {
 				flip = e.load(e.bytes8("signBit", 128))
 			}
 		},
 		header: scale,
-		unpack: func(e *emitter, r rows, _, i int) ymm {
-			v := e.YMM()
+		bits: func(e *emitter, at func(int) operand.Op, _ int) vec {
+			v := e.vec()
 			if e.vnni {
-				e.VPXOR(r.at(i, 2), flip, v)
+				e.xor(at(2), flip, v)
 			} else {
-				e.VMOVDQU(r.at(i, 2), v)
+				e.VMOVDQU(at(2), v)
 			}
 			return v
 		},

@@ -5,7 +5,7 @@ package main
 func tableFormats() []*format {
 	iq4 := [16]int{-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113}
 	fp4 := [16]int{0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12}
-	var mask, table ymm
+	var mask, table vec
 	begin := func(name string, values [16]int, offset func(*emitter) int) func(*emitter) {
 		return func(e *emitter) {
 			mask = e.nibbleMask()
@@ -26,16 +26,9 @@ func tableFormats() []*format {
 		}
 		return 0
 	}
-	lookup := func(at func(b int) int) func(*emitter, rows, int, int) ymm {
-		return func(e *emitter, r rows, b, i int) ymm {
-			v := e.nibbles16(r.at(i, at(b)), mask)
-			e.VPSHUFB(v, table, v)
-			return v
-		}
-	}
-	lookupPair := func(at func(b int) int) func(*emitter, rows, int, int) (lo, hi ymm) {
-		return func(e *emitter, r rows, b, i int) (lo, hi ymm) {
-			lo, hi = e.nibblePair(r, i, at(b), mask)
+	lookup := func(at func(b int) int) func(*emitter, *piece, int) (lo, hi vec) {
+		return func(e *emitter, p *piece, b int) (lo, hi vec) {
+			lo, hi = e.nibblePair(p, at(b), mask)
 			e.VPSHUFB(lo, table, lo)
 			e.VPSHUFB(hi, table, hi)
 			return lo, hi
@@ -45,64 +38,64 @@ func tableFormats() []*format {
 	after8 := func(b int) int { return 8 + 16*b }
 	return []*format{
 		{
-			name: "IQ4_NL", bytes: 18, sub: 1, kind: kindOff, top: 255, signed: true,
+			name: "IQ4_NL", bytes: 18, sub: 1, kind: kindOff, top: 255, signed: true, shared: 1,
 			begin: begin("tableIQ4", iq4, full),
 			header: func(e *emitter, r rows, s sink) {
 				d, _ := e.halves(e.gather(r, 0), false)
 				s.dw(0, d)
 			},
-			unpack: lookup(after2),
-			pair:   lookupPair(after2),
+			nibbles: lookup(after2),
 		},
 		{
-			name: "MXFP4", bytes: 17, sub: 1, kind: kindOff, top: 28, shift: 4,
+			name: "MXFP4", bytes: 17, sub: 1, kind: kindOff, top: 28, shift: 4, shared: 1,
 			begin: begin("tableFP4", fp4, func(*emitter) int { return 16 }),
 			header: func(e *emitter, r rows, s sink) {
 				// 2^(x-128) as bits: (x-1) << 23, and for x below 2 the denormals 0x200000 << x.
 				x := e.gather(r, 0)
-				e.VPAND(e.dwords("lowByte", 255), x, x)
-				one, small, big := e.YMM(), e.YMM(), e.YMM()
-				e.VMOVDQU(e.dwords("dwordOne", 1), one)
-				e.VMOVDQU(e.dwords("halfOfMinNormal", 0x200000), small)
+				e.and(e.dwords("lowByte", 255), x, x)
+				small, big := e.load(e.dwords("halfOfMinNormal", 0x200000)), e.vec()
+				one := e.load(e.dwords("dwordOne", 1))
 				e.VPSLLVD(x, small, small)
 				e.VPSUBD(one, x, big)
 				e.VPSLLD(imm(23), big, big)
-				e.VPCMPGTD(one, x, x)
-				e.VBLENDVPS(x, big, small, big)
+				if e.wide {
+					k := e.K()
+					e.VPCMPGTD(x, one, k)
+					e.VMOVDQA32(small, k, big)
+				} else {
+					e.VPCMPGTD(one, x, x)
+					e.VBLENDVPS(x, big, small, big)
+				}
 				s.dw(0, big)
 			},
-			unpack: lookup(after1),
-			pair:   lookupPair(after1),
+			nibbles: lookup(after1),
 		},
 		{
 			// d, 8 times the two high bits of a scale, 8 low nibbles of them, 8 times 16 bytes; scales are less 32.
-			name: "IQ4_XS", bytes: 136, sub: 8, kind: kindOff, top: 255, signed: true,
+			name: "IQ4_XS", bytes: 136, sub: 8, kind: kindOff, top: 255, signed: true, shared: 1,
 			begin: begin("tableIQ4", iq4, full),
 			header: func(e *emitter, r rows, s sink) {
 				head, low := e.gather(r, 0), e.gather(r, 4)
 				d, _ := e.halves(head, false)
-				high := e.YMM()
+				high := e.vec()
 				e.VPSRLD(imm(16), head, high)
-				fifteen, three, bias := e.YMM(), e.YMM(), e.YMM()
-				e.VMOVDQU(e.dwords("dwordFifteen", 15), fifteen)
-				e.VMOVDQU(e.dwords("dwordThree", 3), three)
-				e.VMOVDQU(e.dwords("dwordThirtyTwo", 32), bias)
+				fifteen, three := e.load(e.dwords("dwordFifteen", 15)), e.load(e.dwords("dwordThree", 3))
+				bias := e.load(e.dwords("dwordThirtyTwo", 32))
 				for b := range 8 {
-					l, h := e.YMM(), e.YMM()
+					l, h := e.vec(), e.vec()
 					e.VPSRLD(imm(4*b), low, l)
-					e.VPAND(fifteen, l, l)
+					e.and(fifteen, l, l)
 					e.VPSRLD(imm(2*b), high, h)
-					e.VPAND(three, h, h)
+					e.and(three, h, h)
 					e.VPSLLD(imm(4), h, h)
-					e.VPOR(h, l, l)
+					e.or(h, l, l)
 					e.VPSUBD(bias, l, l)
 					e.VCVTDQ2PS(l, l)
 					e.VMULPS(d, l, l)
 					s.dw(b, l)
 				}
 			},
-			unpack: lookup(after8),
-			pair:   lookupPair(after8),
+			nibbles: lookup(after8),
 		},
 	}
 }

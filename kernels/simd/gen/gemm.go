@@ -59,8 +59,8 @@ type gemmState struct {
 	*emitter
 	panel       operand.Mem
 	act         func(j, disp int) operand.Mem
-	acc         [2][4]ymm // int32, or int16 on AVX2 until widened
-	ones, shift ymm
+	acc         [2][4]vec // int32, or int16 on AVX2 until widened
+	ones, shift vec
 	sums, wide  operand.Mem // float sums and spilled int32 sums, 32 bytes for each of acc
 }
 
@@ -139,7 +139,7 @@ func emitGemm(e *emitter, k gemm) {
 		g.correctAVX2()
 	}
 	g.finish()
-	e.ADDQ(operand.I32(int32(k.kind.panelBytes())), panel)
+	e.ADDQ(operand.I32(int32(e.panelBytes(k.kind))), panel)
 	e.ADDQ(operand.I32(actBlock), a)
 	e.DECQ(n)
 	e.JNZ(operand.LabelRef(loop))
@@ -186,8 +186,8 @@ func (g *gemmState) startSums() {
 }
 
 // weights loads the two vectors of step k4.
-func (g *gemmState) weights(k4 int) [2]ymm {
-	return [2]ymm{g.load(g.panel.Offset(64 * k4)), g.load(g.panel.Offset(64*k4 + 32))}
+func (g *gemmState) weights(k4 int) [2]vec {
+	return [2]vec{g.load(g.panel.Offset(64 * k4)), g.load(g.panel.Offset(64*k4 + 32))}
 }
 
 // groupVNNI: VPDPBUSD adds to sums that start from the correction -(2^shift * sum of a).
@@ -279,7 +279,7 @@ func (g *gemmState) groupAVX2(i, groups int) {
 func (g *gemmState) groupSign(k4 int) {
 	e := g.emitter
 	w := g.weights(k4)
-	abs := [2]ymm{e.YMM(), e.YMM()}
+	abs := [2]vec{e.YMM(), e.YMM()}
 	for v := range w {
 		e.VPABSB(w[v], abs[v])
 	}
@@ -328,7 +328,7 @@ func (g *gemmState) finish() {
 	e := g.emitter
 	for v := range 2 {
 		dw := g.load(g.panel.Offset(panelScale + 32*v))
-		var m [2]ymm
+		var m [2]vec
 		mins := 0
 		if g.kind == kindMin || g.kind == kindMin2 {
 			mins = int(g.kind - kindMin + 1)

@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
+	"strings"
 
 	"github.com/mmcloughlin/avo/build"
 	"github.com/mmcloughlin/avo/pass"
@@ -29,6 +30,9 @@ func main() {
 		name string
 		emit func(e *emitter)
 	}{
+		{"dot_legacy_avx512", func(e *emitter) { emitWideDots(e, legacyFormats()) }},
+		{"dot_k_avx512", func(e *emitter) { emitWideDots(e, kFormats()) }},
+		{"dot_table_avx512", func(e *emitter) { emitWideDots(e, tableFormats()) }},
 		{"acts", emitActs},
 		{"dot_legacy", func(e *emitter) { emitDots(e, legacyFormats()) }},
 		{"dot_k", func(e *emitter) { emitDots(e, kFormats()) }},
@@ -37,11 +41,19 @@ func main() {
 		{"gemm_pack_legacy", func(e *emitter) { emitPacks(e, legacyFormats()) }},
 		{"gemm_pack_k", func(e *emitter) { emitPacks(e, kFormats()) }},
 		{"gemm_pack_table", func(e *emitter) { emitPacks(e, tableFormats()) }},
+		{"gemm_pack_legacy_avx512", func(e *emitter) { emitPacks(e, legacyFormats()) }},
+		{"gemm_pack_k_avx512", func(e *emitter) { emitPacks(e, kFormats()) }},
+		{"gemm_pack_table_avx512", func(e *emitter) { emitPacks(e, tableFormats()) }},
+		{"gemm_avx512", emitGemmsWide},
 		{"gemm_avx2", emitGemmsAVX2},
 		{"gemm_vnni", emitGemmsVNNI},
 		{"gemm_float", emitFloatGemms},
+		{"probe", emitProbes},
+		{"probe_avx512", emitWideProbes},
 		{"attention", emitAttention},
+		{"attention_avx512", emitAttention},
 		{"vector", emitVectors},
+		{"vector_avx512", emitCurves},
 	}
 	for _, o := range outputs {
 		if err := write(o.name, o.emit); err != nil {
@@ -54,6 +66,8 @@ func main() {
 // write runs one emitter and leaves ../NAME_amd64.s and its Go stubs.
 func write(name string, emit func(*emitter)) error {
 	e := &emitter{Context: build.NewContext()}
+	e.wide = strings.HasSuffix(name, "_avx512")
+	e.vnni = e.wide
 	e.ConstraintExpr("!purego")
 	emit(e)
 	f, err := e.Result()
@@ -68,8 +82,10 @@ func write(name string, emit func(*emitter)) error {
 	if err != nil {
 		return err
 	}
-	if asm, err = encodeVNNI(asm); err != nil {
-		return err
+	if !e.wide {
+		if asm, err = encodeVNNI(asm); err != nil {
+			return err
+		}
 	}
 	stubs, err := printer.NewStubs(cfg).Print(f)
 	if err != nil {

@@ -8,9 +8,10 @@ import (
 const nosplit = attr.NOSPLIT
 
 // A panel is 16 weight rows unpacked for gemm, block after block. In a block of 32: eight times 64 bytes, each the four
-// values k..k+3 of row 0, of row 1, ... of row 15 (so that one broadcast of 4 activations meets 8 rows in a vector), then
-// dw of the 16 rows, then what the kind needs: minimums, or integer scales as pairs of words (s0,s0), (s1,s1), (s0,s1). A
-// pack kernel fills 8 of the 16 rows: dst points at the first or the second 32 bytes of the panel.
+// values k..k+3 of row 0, of row 1, ... of row 15 (so that one broadcast of 4 activations meets the rows of a whole vector),
+// then dw of the 16 rows, then what the kind needs: minimums, or integer scales. AVX2 wants those as pairs of words (s0,s0),
+// (s1,s1), (s0,s1); a wide panel has s0 and s1 as int32. A pack kernel of AVX2 fills 8 of the 16 rows: dst points at the
+// first or the second 32 bytes of the panel.
 
 const (
 	panelScale = 512
@@ -20,7 +21,7 @@ const (
 func emitPacks(e *emitter, formats []*format) {
 	for _, f := range formats {
 		emitPack(e, f)
-		if f.signed {
+		if f.signed && !e.wide {
 			e.vnni = true
 			emitPack(e, f)
 			e.vnni = false
@@ -36,32 +37,50 @@ type packSink struct {
 	pair operand.Mem // of a folding format: the scales of the 8 blocks
 }
 
-func (s *packSink) at(b, off int) operand.Mem { return s.dst.Offset(b*s.f.kind.panelBytes() + off) }
-func (s *packSink) dw(b int, v ymm)           { s.e.VMOVUPS(v, s.at(b, panelScale)) }
-func (s *packSink) min(b, half int, v ymm)    { s.e.VMOVUPS(v, s.at(b, panelMore+64*half)) }
-func (s *packSink) scales(b int, v [2]ymm) {
+func (s *packSink) at(b, off int) operand.Mem { return s.dst.Offset(b*s.e.panelBytes(s.f.kind) + off) }
+func (s *packSink) dw(b int, v vec)           { s.e.VMOVUPS(v, s.at(b, panelScale)) }
+func (s *packSink) min(b, half int, v vec)    { s.e.VMOVUPS(v, s.at(b, panelMore+64*half)) }
+
+func (s *packSink) scales(b int, v [2]vec) {
 	e := s.e
-	var p [2]ymm
-	for i := range v {
-		p[i] = e.YMM()
-		e.VPSLLD(imm(16), v[i], p[i])
-		t := e.YMM()
-		e.VPBLENDW(imm(0xaa), p[i], v[i], t)
-		if s.f.kind == kindMin2 {
-			e.VMOVDQU(t, s.pair.Offset(32*(2*b+i)))
-			continue
+	switch {
+	case s.f.kind == kindMin2:
+		for i := range v {
+			e.store(e.twice(v[i]), s.folded(b, i))
 		}
-		e.VMOVDQU(t, s.at(b, panelMore+64*i))
+	case e.wide:
+		for i := range v {
+			e.store(v[i], s.at(b, panelMore+64*i))
+		}
+	default:
+		for i := range v {
+			e.VMOVDQU(e.twice(v[i]), s.at(b, panelMore+64*i))
+		}
+		high := e.YMM()
+		e.VPSLLD(imm(16), v[1], high)
+		e.VPBLENDW(imm(0xaa), high, v[0], high)
+		e.VMOVDQU(high, s.at(b, panelMore+128))
 	}
-	if s.f.kind == kindHalf {
-		e.VPBLENDW(imm(0xaa), p[1], v[0], p[1])
-		e.VMOVDQU(p[1], s.at(b, panelMore+128))
+}
+
+// folded is the place of the scales of half i of block b, as both words of a dword.
+func (s *packSink) folded(b, i int) operand.Mem { return s.pair.Offset(s.e.size() * (2*b + i)) }
+
+// twice returns the low words of v in both words.
+func (e *emitter) twice(v vec) vec {
+	high, both := e.vec(), e.vec()
+	e.VPSLLD(imm(16), v, high)
+	if e.wide { // scales that are folded are not negative
+		e.or(high, v, both)
+	} else {
+		e.VPBLENDW(imm(0xaa), high, v, both)
 	}
+	return both
 }
 
 func emitPack(e *emitter, f *format) {
 	name := "pack" + f.name
-	if f.signed {
+	if f.signed || e.wide {
 		name += e.isa()
 	}
 	e.Function(name)
@@ -69,7 +88,11 @@ func emitPack(e *emitter, f *format) {
 		e.Attributes(nosplit)
 	}
 	e.Pragma("noescape")
-	e.Doc(name + " unpacks 8 rows of n " + f.name + " blocks into one half of a panel.")
+	if e.wide {
+		e.Doc(name + " unpacks 16 rows of n " + f.name + " blocks into a panel.")
+	} else {
+		e.Doc(name + " unpacks 8 rows of n " + f.name + " blocks into one half of a panel.")
+	}
 	e.SignatureExpr("func(dst, w *byte, rowBytes, n int)")
 	r := e.newRows()
 	dst, n := e.GP64(), e.GP64()
@@ -79,43 +102,84 @@ func emitPack(e *emitter, f *format) {
 	e.Load(e.Param("n"), n)
 	s := &packSink{e: e, f: f, dst: operand.Mem{Base: dst}}
 	if f.kind == kindMin2 {
-		s.pair = e.AllocLocal(32 * 2 * f.sub)
+		s.pair = e.newFrame(2 * f.sub).take(2 * f.sub)
 	}
 	f.begin(e)
 	loop := e.label("block")
 	e.Label(loop)
 	f.header(e, r, s)
-	for b := range f.sub {
-		e.packBlock(f, r, b, s)
+	for b := 0; b < f.sub; b += f.shared {
+		e.columns(f, r, b, func(j, k int, v vec) {
+			if f.kind == kindMin2 {
+				e.fold(s.folded(b+j, k/4), v)
+			}
+			e.store(v, s.at(b+j, 64*k))
+		})
 	}
 	e.advance(r, f.bytes)
-	e.ADDQ(operand.I32(int32(f.sub*f.kind.panelBytes())), dst)
+	e.ADDQ(operand.I32(int32(f.sub*e.panelBytes(f.kind))), dst)
 	e.DECQ(n)
 	e.JNZ(operand.LabelRef(loop))
 	e.VZEROUPPER()
 	e.RET()
 }
 
-// packBlock transposes 8 rows x 8 dwords of unpacked bytes: a row and the one 4 below it share a vector's halves first.
-func (e *emitter) packBlock(f *format, r rows, b int, s *packSink) {
-	var lo, hi [4]ymm
+// fold multiplies bytes by the scales of their rows: values up to 3 times scales up to 15 do not carry into their neighbours.
+func (e *emitter) fold(scales operand.Mem, v vec) { e.VPMULLW(scales, v, v) }
+
+// columns unpacks the blocks from b on that share bytes and hands put the four values from 4*k on of block b+j, 4 bytes for
+// each row.
+func (e *emitter) columns(f *format, r rows, b int, put func(j, k int, v vec)) {
+	if !e.wide {
+		for j := range f.shared {
+			e.columnsAVX2(f, r, b+j, func(k int, v vec) { put(j, k, v) })
+		}
+		return
+	}
+	if f.nibbles != nil {
+		var half [2][4]vec
+		for i := range 4 {
+			half[0][i], half[1][i] = f.pair(e, e.piece(r, i), b)
+		}
+		for h, part := range half {
+			for k, v := range e.transpose4(part) {
+				put(0, 4*h+k, v)
+			}
+		}
+		return
+	}
+	for h := range 2 {
+		part := make([][4]vec, f.shared)
+		for i := range 4 {
+			p := e.piece(r, i)
+			for j := range f.shared {
+				part[j][i] = f.half(e, p, b+j, h)
+			}
+		}
+		for j := range f.shared {
+			for k, v := range e.transpose4(part[j]) {
+				put(j, 4*h+k, v)
+			}
+		}
+	}
+}
+
+// columnsAVX2 transposes 8 rows x 8 dwords of unpacked bytes: a row and the one 4 below it share a vector's halves first.
+func (e *emitter) columnsAVX2(f *format, r rows, b int, put func(k int, v vec)) {
+	var lo, hi [4]vec
 	for i := range lo {
-		if f.pair != nil {
-			lo[i], hi[i] = f.pair(e, r, b, i)
+		if f.nibbles != nil {
+			lo[i], hi[i] = f.pair(e, e.piece(r, i), b)
 			continue
 		}
-		u, v := f.unpack(e, r, b, i), f.unpack(e, r, b, i+4)
+		u, v := f.row(e, r, b, i), f.row(e, r, b, i+4)
 		lo[i], hi[i] = e.YMM(), u
 		e.VINSERTI128(imm(1), v.AsX(), u, lo[i])
 		e.VPERM2I128(imm(0x31), v, u, hi[i])
 	}
-	for h, part := range [2][4]ymm{lo, hi} {
+	for h, part := range [2][4]vec{lo, hi} {
 		for k, v := range e.transpose4(part) {
-			if f.kind == kindMin2 {
-				// Values up to 3 times scales up to 15: bytes do not carry into their neighbours.
-				e.VPMULLW(s.pair.Offset(32*(2*b+h)), v, v)
-			}
-			e.VMOVDQU(v, s.at(b, 64*(4*h+k)))
+			put(4*h+k, v)
 		}
 	}
 }

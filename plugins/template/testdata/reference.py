@@ -1,7 +1,13 @@
-"""Jinja2 set up as transformers sets it up for chat templates: what the guest is compared with."""
+"""Jinja2 set up as transformers sets it up for chat templates: what the guest is compared with.
+
+As a program it renders the requests of standard input, a JSON object a line: template, bos, eos and input, the
+variables. Answers a line each: {"prompt": ...}, or {"error": ...} where Jinja2 refuses.
+"""
 
 import datetime
+import functools
 import json
+import sys
 
 import jinja2
 import jinja2.ext
@@ -23,6 +29,11 @@ class Generation(jinja2.ext.Extension):
 
     def _body(self, caller):
         return caller()
+
+
+@functools.lru_cache
+def compiled(text):
+    return environment().from_string(text)
 
 
 def environment():
@@ -49,6 +60,17 @@ def render(text, variables, bos="<s>", eos="</s>"):
     """Gives (prompt, None) or (None, error)."""
     names = {"bos_token": bos, "eos_token": eos}
     try:
-        return environment().from_string(text).render(**{**names, **variables}), None
+        return compiled(text).render(**{**names, **variables}), None
     except Exception as err:  # a template may fail in any way that Python knows
         return None, f"{type(err).__name__}: {err}"
+
+
+def main():
+    for line in sys.stdin:
+        request = json.loads(line)
+        prompt, err = render(request["template"], request["input"], request["bos"], request["eos"])
+        print(json.dumps({"error": err} if err else {"prompt": prompt}), flush=True)
+
+
+if __name__ == "__main__":
+    main()
