@@ -25,7 +25,7 @@ func batchCommand() *cli.Command {
 			&cli.IntFlag{Name: "parallel", Aliases: []string{"np"}, Usage: "sequences at once", Value: 8},
 			&cli.IntFlag{Name: "n-predict", Aliases: []string{"n"}, Usage: "the most tokens of an answer where the request does not say", Value: -1},
 			&cli.StringFlag{Name: "chat-template", Usage: "use a shipped chat format by `NAME`: " + strings.Join(formatNames(), ", ")},
-		}, engineFlags()...), samplingFlags()...),
+		}, engineFlags()...), append(constraintFlags(), samplingFlags()...)...),
 		Action: batchAction,
 	}
 }
@@ -55,6 +55,10 @@ func batchAction(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	held, err := constraints(c)
+	if err != nil {
+		return err
+	}
 	s, err := open(c, n)
 	if err != nil {
 		return err
@@ -65,7 +69,7 @@ func batchAction(c *cli.Context) error {
 		return err
 	}
 	model := &server.Model{
-		Engine: s.Engine, Renderer: s.renderer, Name: filepath.Base(c.String("model")), Defaults: set, Samplers: samplerNames(c),
+		Engine: s.Engine, Renderer: s.renderer, Name: filepath.Base(c.String("model")), Defaults: set, Samplers: samplerNames(c), Constraint: held, Constraints: c.StringSlice("constraint"),
 		Warn: func(msg string) { note("%s", msg) }, MaxTok: c.Int("n-predict"),
 	}
 	seed := c.Int64("seed")
