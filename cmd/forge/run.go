@@ -27,7 +27,7 @@ func runCommand() *cli.Command {
 			&cli.BoolFlag{Name: "json", Usage: "print one JSON object instead of text"},
 			&cli.IntFlag{Name: "logprobs", Usage: "with --json: the `K` likeliest ids of each step with their log probabilities"},
 			&cli.StringFlag{Name: "save-logits", Usage: "write the rows that tokens are taken from to `FILE`, a NumPy array, for forge plugin try"},
-		), engineFlags()...), samplingFlags()...),
+		), engineFlags()...), append(constraintFlags(), samplingFlags()...)...),
 		Action: runAction,
 	}
 }
@@ -106,8 +106,13 @@ func request(c *cli.Context, s *session) (*host.Request, error) {
 	if c.Bool("ignore-eos") {
 		set["ignore_eos"] = true
 	}
+	held, err := constraints(c)
+	if err != nil {
+		return nil, err
+	}
 	seed := c.Int64("seed")
 	return &host.Request{
+		Constraint: held, Constraints: c.StringSlice("constraint"),
 		MaxTokens: c.Int("n-predict"), Settings: set, Samplers: server.WithRules(samplerNames(c), s.DefaultChain(), set), Seed: server.Seed(&seed),
 		Stop: c.StringSlice("stop"), IgnoreEOS: c.Bool("ignore-eos"), Logprobs: c.Int("logprobs"),
 	}, nil
