@@ -186,7 +186,7 @@ const (
 type PlanOp uint32
 
 const (
-	// keep the n highest logits, sorted; all of them if there are fewer
+	// keep the n highest logits, sorted; nothing where there are no more than n
 	PlanOpTopK PlanOp = 1
 	// the logits of the named ids become -inf
 	PlanOpMask PlanOp = 2

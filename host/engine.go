@@ -39,6 +39,8 @@ type Options struct {
 	NSeq          int // sequences at once; 0: 1
 	Threads       int
 	Deterministic bool
+	KeyType       gguf.Type      // of the cached keys; 0: the device's own choice
+	ValueType     gguf.Type      // of the cached values
 	Overrides     map[string]any // metadata for the architecture guest
 	// RouterCalls has router guests asked at every step even where they have a plan: to measure, and to compare the two.
 	RouterCalls bool
@@ -62,6 +64,7 @@ type Engine struct {
 	routing *routing
 	kv      *kvCache
 	tok     *plugin.Tokenizer
+	pieces  func() (text []byte, offsets []uint32)
 	modules *moduleSet
 	chains  map[string]*plugin.Chain // by joined entry names; the loop's
 	chainMu sync.Mutex
@@ -214,6 +217,7 @@ func (e *Engine) openProgram(ctx context.Context) error {
 	}
 	e.runner, err = e.opt.Device.Compile(seg, kernels.Options{
 		MaxRows: e.NBatch, Threads: e.opt.Threads, Deterministic: e.opt.Deterministic, Routers: e.routing.options(),
+		KeyType: e.opt.KeyType, ValueType: e.opt.ValueType,
 	})
 	if err != nil {
 		return fmt.Errorf("%s: device %s: %w", e.File.Name, e.opt.Device.Name(), err)
@@ -247,6 +251,7 @@ func (e *Engine) openTokenizer(ctx context.Context) error {
 	if e.tok, err = e.modules.tokenizer(ctx, e.File, e.Vocab); err != nil {
 		return err
 	}
+	e.Vocab.Pieces = e.lazyPieces()
 	// The chain is made beside the program, so that the first token need not wait for it.
 	_, err = e.chain(ctx, e.DefaultChain())
 	return err

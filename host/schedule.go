@@ -38,6 +38,9 @@ func (e *Engine) Generate(ctx context.Context, req *Request) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
+	if params.WantsVocab() {
+		e.pieces() // here, so that the loop need not wait for them
+	}
 	s := &sequence{ctx: ctx, req: req, chain: chain, params: params, started: time.Now(), done: make(chan error, 1)}
 	s.tokens = make([]uint32, n, n+max(req.MaxTokens, 0))
 	copy(s.tokens, req.Prompt)

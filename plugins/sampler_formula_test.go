@@ -123,9 +123,9 @@ var formulas = map[string]func(in table, rc rowCase, w *words) table{
 		if rc.params[mirostat] == 2 { // which keeps the order of the table
 			slices.Sort(kept)
 		}
-		out := in.pick(kept, rc.params[mirostat] == 1)
+		out := in.pick(kept, rc.params[mirostat] == 1 || in.sorted)
 		for j := range out.logits {
-			out.logits[j] *= float32(1 / rc.params[temp])
+			out.logits[j] /= float32(rc.params[temp])
 		}
 		p := softmax(out)
 		out.draw = rc.draw + 1

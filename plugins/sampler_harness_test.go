@@ -104,11 +104,9 @@ const (
 	maxText    = 4096
 )
 
-// A words is a vocabulary for the tests: what a file would have.
+// A words is a vocabulary for the tests: what each token adds to a text, and which of them end one.
 type words struct {
-	model string
 	texts []string
-	types []int32
 	eog   []uint32
 }
 
@@ -158,26 +156,20 @@ func openChainWith(tb testing.TB, config wazero.RuntimeConfig, module string, nV
 func (w *words) put(g *guesttest.Guest) uint32 {
 	var texts []byte
 	offsets := []uint32{0}
-	var types []uint32
-	for i, s := range w.texts {
+	for _, s := range w.texts {
 		texts = append(texts, s...)
 		offsets = append(offsets, uint32(len(texts)))
-		if types = append(types, 1); w.types != nil {
-			types[i] = uint32(w.types[i])
-		}
 	}
 	at := g.Alloc(abi.VocabSize)
 	v := abi.Vocab(g.Bytes(at, abi.VocabSize))
 	v.SetN(uint32(len(w.texts)))
-	v.SetTexts(g.Put(texts))
+	v.SetPieces(g.Put(texts))
 	put := func(x []uint32) uint32 {
 		at, _ := g.Put(idBytes(x))
 		return at
 	}
-	v.SetOffsets(put(offsets))
-	v.SetTypes(put(types))
+	v.SetPieceOffsets(put(offsets))
 	v.SetEOG(put(w.eog), uint32(len(w.eog)))
-	v.SetModel(g.Put([]byte(w.model)))
 	return at
 }
 

@@ -18,7 +18,7 @@ func mirostatKept(in table, nVocab int, p [nParams]float64, mu float64) (kept []
 	for _, x := range in.logits {
 		y := value(x)
 		if p[temp] > 0 && p[temp] != 1 {
-			y = float64(float32(y) * float32(1/p[temp]))
+			y = float64(float32(y) / float32(p[temp]))
 		}
 		scaled.logits = append(scaled.logits, float32(y))
 	}

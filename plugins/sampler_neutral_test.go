@@ -55,7 +55,7 @@ func TestSamplers_Slots(t *testing.T) {
 // Ensure that every entry whose manifest calls some values neutral does nothing there, whatever the other settings are: the
 // host relies on it and does not call.
 func TestSamplers_Neutral(t *testing.T) {
-	w := vocabularies(dryWords)["gpt2"]
+	w := &words{texts: dryWords}
 	w.eog = []uint32{1, 2}
 	n := len(w.texts)
 	in := table{logits: make([]float32, n)}

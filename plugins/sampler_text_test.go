@@ -11,46 +11,8 @@ import (
 	"forge/abi"
 )
 
-// byteLevel spells a text in the alphabet of byte-level vocabularies, made as GPT-2's bytes_to_unicode makes it.
-func byteLevel(text string) string {
-	var out strings.Builder
-	for _, b := range []byte(text) {
-		out.WriteRune(byteLetters[b])
-	}
-	return out.String()
-}
-
-var byteLetters = func() (letters [256]rune) {
-	n := rune(0)
-	for b := range letters {
-		if '!' <= b && b <= '~' || 0xa1 <= b && b <= 0xac || 0xae <= b {
-			letters[b] = rune(b)
-		} else {
-			letters[b] = 256 + n
-			n++
-		}
-	}
-	return letters
-}()
-
 // dryWords are tokens of which some hold breakers, some begin one, and some end one.
 var dryWords = []string{"a", "b", "ab", " the", "\n", ".\n\n", ":", "x:y", "\"", "*", "E", "N", "D", "EN", "ND", "xE", "Ende", "é", " ", "<|im|>"}
-
-// vocabularies spell the same words as three kinds of model files do.
-func vocabularies(texts []string) map[string]*words {
-	var bpe, spm, plain []string
-	types := make([]int32, len(texts))
-	for i, s := range texts {
-		types[i] = 1
-		bpe = append(bpe, byteLevel(s))
-		if plain = append(plain, s); s == "\n" {
-			spm, types[i] = append(spm, "<0x0A>"), 6
-		} else {
-			spm = append(spm, strings.ReplaceAll(s, " ", "\u2581"))
-		}
-	}
-	return map[string]*words{"gpt2": {model: "gpt2", texts: bpe}, "llama": {model: "llama", texts: spm, types: types}, "bert": {model: "bert", texts: plain}}
-}
 
 // dryFormula gives each token's penalty by the definition, comparing every two places of the history.
 func dryFormula(history []uint32, texts, breakers []string, p [nParams]float64) map[uint32]float64 {
@@ -103,8 +65,8 @@ func dryFormula(history []uint32, texts, breakers []string, p [nParams]float64) 
 	return out
 }
 
-// Ensure that dry lowers logits by the definition: on random histories, whole and narrowed tables, vocabularies of three
-// spellings, and breakers within a token and across several.
+// Ensure that dry lowers logits by the definition: on random histories, whole and narrowed tables, and
+// breakers within a token and across several.
 func TestDRY(t *testing.T) {
 	sets := map[string][]string{
 		"":                  nil,
@@ -114,58 +76,56 @@ func TestDRY(t *testing.T) {
 		` ,é`:               {" ", "é"},
 		`\\,a\,b,<|im|>, t`: {"\\", "a,b", "<|im|>", " t"},
 	}
-	for name, w := range vocabularies(dryWords) {
-		c := openWords(t, w)
-		n := len(w.texts)
-		rng := rand.New(rand.NewPCG(3, 3))
-		penalised := 0
-		for round := range 1200 {
-			// A few tokens repeat a lot, the others break.
-			history := make([]uint32, rng.IntN(60)+rng.IntN(2)*rng.IntN(300))
-			few := 1 + rng.IntN(3)
-			for i := range history {
-				if history[i] = uint32(rng.IntN(few)); rng.IntN(12) == 0 {
-					history[i] = uint32(rng.IntN(n))
-				}
-				if i > 8 && rng.IntN(5) == 0 {
-					history[i] = history[i-7]
-				}
+	c := openWords(t, &words{texts: dryWords})
+	n := len(dryWords)
+	rng := rand.New(rand.NewPCG(3, 3))
+	penalised := 0
+	for round := range 1200 {
+		// A few tokens repeat a lot, the others break.
+		history := make([]uint32, rng.IntN(60)+rng.IntN(2)*rng.IntN(300))
+		few := 1 + rng.IntN(3)
+		for i := range history {
+			if history[i] = uint32(rng.IntN(few)); rng.IntN(12) == 0 {
+				history[i] = uint32(rng.IntN(n))
 			}
-			for setting, breakers := range sets {
-				rc := rowCase{history: history, breakers: setting, params: params(dryMultiplier, 0.25+rng.Float64(), dryBase, 1+rng.Float64(),
-					dryAllowedLength, float64(rng.IntN(4)), dryPenaltyLastN, []float64{-1, 0, 3, 40}[rng.IntN(4)])}
-				in := table{logits: make([]float32, n)}
-				for i := range in.logits {
-					in.logits[i] = float32(rng.NormFloat64())
+			if i > 8 && rng.IntN(5) == 0 {
+				history[i] = history[i-7]
+			}
+		}
+		for setting, breakers := range sets {
+			rc := rowCase{history: history, breakers: setting, params: params(dryMultiplier, 0.25+rng.Float64(), dryBase, 1+rng.Float64(),
+				dryAllowedLength, float64(rng.IntN(4)), dryPenaltyLastN, []float64{-1, 0, 3, 40}[rng.IntN(4)])}
+			in := table{logits: make([]float32, n)}
+			for i := range in.logits {
+				in.logits[i] = float32(rng.NormFloat64())
+			}
+			if round%2 == 1 {
+				for _, i := range rng.Perm(n)[:n/2] {
+					in.ids = append(in.ids, uint32(i))
 				}
-				if round%2 == 1 {
-					for _, i := range rng.Perm(n)[:n/2] {
-						in.ids = append(in.ids, uint32(i))
-					}
-					in.logits = in.logits[:n/2]
+				in.logits = in.logits[:n/2]
+			}
+			got := c.run(in, rc, "dry")
+			want := dryFormula(history, dryWords, breakers, rc.params)
+			for i, x := range in.logits {
+				penalty := want[in.id(i)]
+				if penalty > 0 {
+					penalised++
 				}
-				got := c.run(in, rc, "dry")
-				want := dryFormula(history, dryWords, breakers, rc.params)
-				for i, x := range in.logits {
-					penalty := want[in.id(i)]
-					if penalty > 0 {
-						penalised++
-					}
-					if got.id(i) != in.id(i) || math.Abs(float64(got.logits[i])-(float64(x)-penalty)) > ulp(math.Abs(float64(x)-penalty)) {
-						t.Fatalf("%s %q %v last %d: token %d: %v becomes %v, want %v", name, setting, rc.params[dryMultiplier:drySequenceBreakers], history, in.id(i), x, got.logits[i], float64(x)-penalty)
-					}
+				if got.id(i) != in.id(i) || math.Abs(float64(got.logits[i])-(float64(x)-penalty)) > ulp(math.Abs(float64(x)-penalty)) {
+					t.Fatalf("%q %v last %d: token %d: %v becomes %v, want %v", setting, rc.params[dryMultiplier:drySequenceBreakers], history, in.id(i), x, got.logits[i], float64(x)-penalty)
 				}
 			}
 		}
-		if penalised < 5000 {
-			t.Errorf("%s: only %d penalties were seen", name, penalised)
-		}
+	}
+	if penalised < 5000 {
+		t.Errorf("only %d penalties were seen", penalised)
 	}
 }
 
 // Ensure that a history of one token repeated costs fuel in proportion to its length, and that its penalty stays finite.
 func TestDRY_Long(t *testing.T) {
-	c := openWords(t, vocabularies(dryWords)["gpt2"])
+	c := openWords(t, &words{texts: dryWords})
 	in := table{logits: make([]float32, len(dryWords))}
 	got := c.run(in, rowCase{history: make([]uint32, maxHistory), params: params(dryMultiplier, 1)}, "dry")
 	// base^exponent is held to the largest float32.
@@ -180,7 +140,7 @@ func TestDRY_Long(t *testing.T) {
 }
 
 func TestDRY_Settings(t *testing.T) {
-	c := openWords(t, vocabularies(dryWords)["gpt2"])
+	c := openWords(t, &words{texts: dryWords})
 	in := table{logits: make([]float32, len(dryWords))}
 	history := []uint32{0, 1, 0, 1, 0}
 	for _, off := range [][nParams]float64{params(), params(dryMultiplier, 1, dryBase, 0.9), params(dryMultiplier, 1, dryPenaltyLastN, 0),
@@ -201,7 +161,7 @@ func TestDRY_Settings(t *testing.T) {
 
 // Ensure that the tokens that end a generation are forbidden while they should be.
 func TestEOG(t *testing.T) {
-	w := vocabularies(dryWords)["gpt2"]
+	w := &words{texts: dryWords}
 	w.eog = []uint32{7, 3, 7}
 	c := openWords(t, w)
 	n := len(dryWords)
@@ -258,7 +218,7 @@ func TestText_Ungranted(t *testing.T) {
 // Ensure that infill does what llama.h documents, worked by hand.
 func TestInfill(t *testing.T) {
 	texts := []string{"abc", "abcd", "abcde", "dummy", "<end>", "x", "xy"}
-	w := vocabularies(texts)["gpt2"]
+	w := &words{texts: texts}
 	w.eog = []uint32{4}
 	c := openWords(t, w)
 	for name, k := range map[string]struct {
@@ -301,7 +261,7 @@ func TestInfill_Edges(t *testing.T) {
 	for i := range texts {
 		texts[i] = fmt.Sprintf("%c%d|", 'a'+i%26, i)
 	}
-	w := vocabularies(texts)["bert"]
+	w := &words{texts: texts}
 	w.eog = []uint32{299, 3}
 	c := openWords(t, w)
 	in := table{}

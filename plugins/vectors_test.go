@@ -74,7 +74,7 @@ func (v vector) rowCase() rowCase {
 
 // open gives the sampler's module for a vocabulary of n tokens.
 func (v vector) open(t *testing.T, sampler string, n int) *chain {
-	w := &words{model: "bert", texts: slices.Clone(v.Words), eog: v.EOG}
+	w := &words{texts: slices.Clone(v.Words), eog: v.EOG}
 	for len(w.texts) < n {
 		w.texts = append(w.texts, "")
 	}
@@ -180,7 +180,7 @@ func wanted(name string, in table, rc rowCase, w *words) table {
 		}
 		out.logits = slices.Clone(in.logits)
 		for i, x := range in.logits {
-			out.logits[i] = float32(value(x)) * float32(1/at)
+			out.logits[i] = float32(value(x)) / float32(at)
 		}
 		return out
 	case "dist":

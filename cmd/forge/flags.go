@@ -27,6 +27,8 @@ func engineFlags() []cli.Flag {
 		&cli.IntFlag{Name: "ctx-size", Aliases: []string{"c"}, Usage: "context size in tokens", DefaultText: "4096, or what the model was trained for if less", EnvVars: []string{"FORGE_CTX_SIZE"}},
 		&cli.IntFlag{Name: "threads", Aliases: []string{"t"}, Usage: "threads", DefaultText: "the processors that this process may use", EnvVars: []string{"FORGE_THREADS"}},
 		&cli.IntFlag{Name: "batch-size", Aliases: []string{"b"}, Usage: "tokens of a prompt computed at once", Value: 512},
+		&cli.StringFlag{Name: "cache-type-k", Aliases: []string{"ctk"}, Usage: "format of cached keys: f16 or q8_0, half the memory; the scalar device takes more", DefaultText: "f16"},
+		&cli.StringFlag{Name: "cache-type-v", Aliases: []string{"ctv"}, Usage: "format of cached values, likewise", DefaultText: "f16"},
 		&cli.StringFlag{Name: "device", Usage: "auto, simd or scalar", Value: "auto", EnvVars: []string{"FORGE_DEVICE"}},
 		&cli.StringFlag{Name: "router", Usage: "a plugin of kind router by `NAME`: it chooses the experts of a model that has some", DefaultText: "the plugin set's, else the one that provides the model's own way"},
 		&cli.BoolFlag{Name: "deterministic", Usage: "the same tokens whatever else runs in the same steps"},

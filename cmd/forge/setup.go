@@ -12,6 +12,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"forge/abi"
+	"forge/gguf"
 	"forge/host"
 	"forge/host/chat"
 	"forge/host/plugin"
@@ -119,6 +120,19 @@ func device(name string) (kernels.Device, error) {
 	return nil, fmt.Errorf("there is no device %q: possible are auto, simd and scalar (forge devices)", name)
 }
 
+// cacheType reads a format of keys or values. F32 is what the scalar device has without being asked, and no other.
+func cacheType(c *cli.Context, flag string, dev kernels.Device) (gguf.Type, error) {
+	name := c.String(flag)
+	if name == "" {
+		return 0, nil
+	}
+	t, ok := gguf.ParseType(name)
+	if _, scalar := dev.(kernels.Scalar); !ok || t == gguf.F32 && !scalar {
+		return 0, fmt.Errorf("--%s %q: possible are f16 and q8_0", flag, name)
+	}
+	return t, nil
+}
+
 // session is an open engine with what the commands need beside it.
 type session struct {
 	*host.Engine
@@ -144,6 +158,14 @@ func openFile(c *cli.Context, path, deviceName string, nSeq int) (*session, erro
 	if c.Int("threads") < 0 || c.Int("threads") > 1024 {
 		return nil, fmt.Errorf("-t %d: give a number of threads from 1 to 1024", c.Int("threads"))
 	}
+	keyType, err := cacheType(c, "cache-type-k", dev)
+	if err != nil {
+		return nil, err
+	}
+	valueType, err := cacheType(c, "cache-type-v", dev)
+	if err != nil {
+		return nil, err
+	}
 	threads := c.Int("threads")
 	if threads == 0 {
 		threads = simd.Threads()
@@ -159,7 +181,8 @@ func openFile(c *cli.Context, path, deviceName string, nSeq int) (*session, erro
 	bar := newBar("loading")
 	e, err := host.Open(c.Context, path, host.Options{
 		Device: dev, Runtime: rt, Plugins: cfg, NCtx: c.Int("ctx-size"), NBatch: c.Int("batch-size"), NSeq: nSeq,
-		Threads: threads, Deterministic: c.Bool("deterministic"), OnProgress: bar.set, Template: !c.Bool("raw"),
+		Threads: threads, Deterministic: c.Bool("deterministic"), KeyType: keyType, ValueType: valueType,
+		OnProgress: bar.set, Template: !c.Bool("raw"),
 	})
 	bar.clear()
 	if err != nil {

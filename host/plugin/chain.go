@@ -35,6 +35,7 @@ type Chain struct {
 	skipped  string // entries that the last Sample left out, for its error
 	observe  func(Observation)
 	closed   bool
+	ranking  []uint64 // scratch of plans
 }
 
 // stage is a run of neighbouring entries of one module.
@@ -58,6 +59,9 @@ type unit struct {
 
 	row, history, logits, ids uint32 // offsets in the arena
 	historyCap                uint32
+
+	steps, planIDs uint32 // windows of plans, 0 if no entry has one
+	proven         bool   // plans and entries were compared
 
 	unheard map[uint64]struct{} // sequences whose settings leave all entries idle: a guest with state hears nothing of them
 }
@@ -101,6 +105,10 @@ func (r *Runtime) NewChain(ctx context.Context, entries []ChainEntry, nVocab int
 			continue // its instance is made for the first sequence that wants it
 		}
 		if err := u.ready(ctx); err != nil {
+			c.Close()
+			return nil, err
+		}
+		if err := u.prove(ctx); err != nil {
 			c.Close()
 			return nil, err
 		}
@@ -163,6 +171,7 @@ func (u *unit) layOut(l *layout) (func(*instance, abi.Init), error) {
 	u.history = l.take(4*uint64(u.historyCap), 64)
 	u.logits = l.take(4*uint64(c.nVocab), 64)
 	u.ids = l.take(4*uint64(c.nVocab), 64)
+	u.planRoom(l)
 	var vocab *vocabLayout
 	if u.m.caps&abi.CapVocab != 0 {
 		var err error

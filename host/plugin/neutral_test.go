@@ -10,7 +10,7 @@ func TestNeutral_Calls(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const n = 300
+	const n = 300 // more than plannedLength: no plan is followed in place of a call
 	chain := newChain(t, r, n, entries...)
 	off := map[string]any{"top_k": 0, "top_p": 1, "min_p": 0, "temp": 1}
 	for _, k := range []struct {
@@ -20,7 +20,7 @@ func TestNeutral_Calls(t *testing.T) {
 		{nil, 1},
 		{map[string]any{"temp": 0.8}, 2},
 		{map[string]any{"dynatemp_range": 0.5}, 2},
-		{map[string]any{"top_k": 40, "top_p": 0.9, "min_p": 0.1}, 4},
+		{map[string]any{"top_k": 40, "top_p": 0.9, "min_p": 0.1, "temp": 0.5}, 4}, // temperature by its plan
 		{map[string]any{"repeat_penalty": 1.1}, 2},
 		{map[string]any{"presence_penalty": 0.5, "repeat_last_n": 3}, 2},
 		{map[string]any{"repeat_last_n": 3, "dry_base": 2.5, "xtc_threshold": 0.3}, 1},

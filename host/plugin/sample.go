@@ -119,36 +119,42 @@ func (s *stage) run(ctx context.Context, row *Row, p *Params, idle []bool, t tab
 	}
 	u.load(in, row, t)
 	t.unit, t.in = u, in
-	in.putSlots(u.params, u.strings, p.slots[u.index])
-	seen := row.History[max(0, len(row.History)-int(u.historyCap)):]
-	copy(in.at(u.history, 4*uint32(len(seen))), bytesOf(seen))
+	seen := -1 // tokens of the history, once it lies in the arena
 	for i := range s.entries {
 		if idle[i] {
 			continue
 		}
-		e := in.fns[s.entries[i].fn]
+		name, fn := s.entries[i].name, s.entries[i].fn
 		if u.m.kind.Name == abi.KindProcessor && t.flags&whole == 0 {
 			return t, undecided, fmt.Errorf("plugin %s: %s edits whole rows and stands behind an entry that narrows them: put it first",
-				u.m.spec.Name, s.entries[i].name)
+				u.m.spec.Name, name)
 		}
-		u.frame(in, row, uint32(len(seen)), t)
 		var start time.Time
 		if u.chain.observe != nil {
 			start = time.Now()
 		}
-		status, err := in.call(ctx, e, u.m.budget(int(t.n)+len(seen)))
+		id, status := undecided, abi.StatusOk
+		steps, planned, err := u.plan(ctx, p, fn)
+		switch {
+		case err != nil:
+		case planned && t.n <= plannedLength:
+			t, id, err = u.follow(in, u.names[fn], steps, t)
+		default:
+			if seen < 0 {
+				seen = u.loadRow(in, row, p.slots[u.index])
+			}
+			u.frame(in, row, uint32(seen), t)
+			e := in.fns[fn]
+			if status, err = in.call(ctx, e, u.m.budget(int(t.n)+seen)); err == nil && status != abi.StatusSkip {
+				t, id, err = u.result(e.name, status, t)
+			}
+		}
 		if err != nil {
 			return t, undecided, err
 		}
-		id := undecided
-		if status != abi.StatusSkip {
-			if t, id, err = u.result(e.name, status, t); err != nil {
-				return t, id, err
-			}
-		}
 		if u.chain.observe != nil {
 			took := time.Since(start)
-			o := u.observed(s.entries[i].name, status, t, id)
+			o := u.observed(name, status, t, id)
 			o.Took = took
 			u.chain.observe(o)
 		}
@@ -188,6 +194,14 @@ func (u *unit) load(in *instance, row *Row, t table) {
 			copy(in.at(u.ids, 4*t.n), t.in.at(from.ids, 4*t.n))
 		}
 	}
+}
+
+// loadRow brings what entries read beside the candidates into the arena, and tells how many tokens of the history that are.
+func (u *unit) loadRow(in *instance, row *Row, slots []value) int {
+	in.putSlots(u.params, u.strings, slots)
+	seen := row.History[max(0, len(row.History)-int(u.historyCap)):]
+	copy(in.at(u.history, 4*uint32(len(seen))), bytesOf(seen))
+	return len(seen)
 }
 
 // checkIDs holds the ids of a narrowed table to the vocabulary before another module sees them.

@@ -76,14 +76,15 @@ type runner struct {
 	work    string // what the step that is being lowered does
 	account account
 
-	values   []buffer // by value; those that never live at once share memory
-	slots    []slot
-	routes   []routing                       // by value
-	routers  map[int]kernels.Router          // by operation
-	acts     map[kernels.ValueID]*sharedActs // of values that live, at compile time
-	freeActs []*sharedActs
-	ropes    []*ropeTable
-	scratch  []workerScratch
+	values     []buffer // by value; those that never live at once share memory
+	slots      []slot
+	routes     []routing              // by value
+	routers    map[int]kernels.Router // by operation
+	expertWork *expertWork
+	acts       map[kernels.ValueID]*sharedActs // of values that live, at compile time
+	freeActs   []*sharedActs
+	ropes      []*ropeTable
+	scratch    []workerScratch
 
 	// of the step
 	batch  *kernels.Batch
@@ -106,6 +107,7 @@ type run struct{ first, n int }
 type workerScratch struct {
 	products scratch
 	attention
+	sum []float32 // of experts
 }
 
 // buffer is where a value lies.

@@ -165,7 +165,7 @@ static void emit_repeat(builder *b, const ir_node *n, uint32_t from, uint32_t to
 		return;
 	}
 	if ((uint64_t)cost(b->g, what) * (most == UNBOUNDED ? least : most) > UNROLL) {
-		repeat r = {new_rule(b, what), least, most};
+		repeat r = {.rule = new_rule(b, what), .least = least, .most = most};
 		want(b, r.rule);
 		if (!vec_add(&b->a->repeats, r)) b->failed = true;
 		uint32_t loop = new_node(b);

@@ -39,6 +39,8 @@ FORGE_MANIFEST("name = \"constraint\"\n"
                "doc = \"JSON array of texts that do not occur in the answer, whether in capital or small letters\"\n")
 FORGE_MARKER(constraint)
 
+enum { WORKING_MEMORY = 8 << 20 };
+
 static setting defaults[N_SETTINGS];
 
 // settings_of reads string slots, which are ptr and len each.
@@ -92,6 +94,7 @@ FORGE_EXPORT(forge_init) int32_t init(forge_init *frame) {
 	settings_of(frame->config, frame->config_len, defaults);
 	if (!load_vocabulary(frame->vocab)) return refuse("there is not enough memory for the vocabulary: raise limits.pages"), fail(&frame->head, FORGE_ERR_NOMEM);
 	grammars_base();
+	heap_reserve(WORKING_MEMORY);
 	return FORGE_OK;
 }
 

@@ -89,6 +89,14 @@ void *heap_keep(uint32_t bytes) {
 	return p;
 }
 
+void heap_reserve(uint32_t bytes) {
+	if ((uint32_t)(spare_end - spare) >= bytes) return;
+	uint8_t *p = forge_grow(bytes);
+	if (!p || ((uint32_t)(uintptr_t)p + bytes) >> PAGE > MOST_PAGES) return;
+	if (p != spare_end) spare = p;
+	spare_end = p + bytes;
+}
+
 uint32_t heap_used(void) { return used; }
 
 bool heap_grow(void **at, uint32_t *cap, uint32_t kept, uint32_t n, uint32_t size) {

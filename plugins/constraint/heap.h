@@ -22,6 +22,9 @@ void heap_give(void *block);
 // heap_keep gives whole pages that are never given back: for what is large and stays.
 void *heap_keep(uint32_t bytes);
 
+// heap_reserve takes memory from the host ahead of time, as growing may cost the host a copy of all that there is.
+void heap_reserve(uint32_t bytes);
+
 // heap_used counts the bytes of blocks that are taken.
 uint32_t heap_used(void);
 

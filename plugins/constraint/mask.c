@@ -64,6 +64,96 @@ static void spill(void) {
 	s.tokens.n = 0;
 }
 
+// take_all takes the tokens between two places of the order.
+static void take_all(const trie *t, uint32_t from, uint32_t to) {
+	while (from < to) {
+		uint32_t n = to - from < s.tokens.cap - s.tokens.n ? to - from : s.tokens.cap - s.tokens.n;
+		__builtin_memcpy(s.tokens.at + s.tokens.n, t->order + from, 4 * n);
+		s.tokens.n += n, from += n;
+		if (s.tokens.n == s.tokens.cap) spill();
+	}
+}
+
+// ---- characters that lead back -----------------------------------------------------------------------------------------
+//
+// Inside a JSON text nearly every token may follow, whatever it is made of, and a walk through all of them would find
+// that out byte by byte. So a row says of which kinds of characters any leads back to where it stands, or, where
+// repetitions are counted, one step on, for a number of steps (ROW_LOOPS, ROW_STEPS); and a node of the trie says which
+// characters descend from it. Where these fit, all of its tokens may follow, and none has an exit.
+
+static uint32_t next_row(const automaton *a, uint32_t at, uint8_t byte) { return a->trans.at[at + a->class_of[byte]]; }
+
+static bool expanded(automaton *a, uint32_t at) { return at != ROW_DEAD && (a->trans.at[at + ROW_FLAGS] || expand(a, at)); }
+
+// range_leads tells whether each byte of a range leads from a row to the same one, and which that is.
+static bool range_leads(const automaton *a, uint32_t at, uint32_t lo, uint32_t hi, uint32_t *to) {
+	*to = next_row(a, at, (uint8_t)lo);
+	for (uint32_t c = a->class_of[lo] + 1u; c <= a->class_of[hi]; c++)
+		if (a->trans.at[at + c] != *to) return false;
+	return *to != ROW_DEAD;
+}
+
+// high_leads tells whether every character outside ASCII leads from one row to another.
+static bool high_leads(automaton *a, uint32_t from, uint32_t target) {
+	static const uint8_t forms[][5] = {
+		// lead bytes, bounds of the second one, bytes
+		{0xC2, 0xDF, 0x80, 0xBF, 2}, {0xE0, 0xE0, 0xA0, 0xBF, 3}, {0xE1, 0xEC, 0x80, 0xBF, 3}, {0xED, 0xED, 0x80, 0x9F, 3},
+		{0xEE, 0xEF, 0x80, 0xBF, 3}, {0xF0, 0xF0, 0x90, 0xBF, 4}, {0xF1, 0xF3, 0x80, 0xBF, 4}, {0xF4, 0xF4, 0x80, 0x8F, 4},
+	};
+	for (uint32_t f = 0; f < sizeof forms / sizeof *forms; f++) {
+		uint32_t at;
+		if (!range_leads(a, from, forms[f][0], forms[f][1], &at)) return false;
+		for (uint32_t i = 1; i < forms[f][4]; i++) {
+			if (!expanded(a, at) || a->trans.at[at + ROW_FLAGS] & ROW_EXIT) return false;
+			if (!range_leads(a, at, i == 1 ? forms[f][2] : 0x80, i == 1 ? forms[f][3] : 0xBF, &at)) return false;
+		}
+		if (at != target) return false;
+	}
+	return true;
+}
+
+// leads gives the kinds of characters of which every one leads from one row to another.
+static uint32_t leads(automaton *a, uint32_t from, uint32_t target) {
+	uint32_t other = 0, some = 0;
+	for (uint32_t c = 0; c < 128; c++) {
+		if (next_row(a, from, (uint8_t)c) == target) some |= 1u << kind_of[c];
+		else other |= 1u << kind_of[c];
+	}
+	some &= ~other;
+	return some && high_leads(a, from, target) ? some | KIND_HIGH : some;
+}
+
+// repeat_loops gives those of a counted repetition of single characters.
+static uint32_t repeat_loops(automaton *a, uint32_t node) {
+	edge e = a->edges.at[a->nodes.at[node].first];
+	repeat *r = &a->repeats.at[e.arg];
+	if (r->looked) return r->loops;
+	entry body = {a->rules.at[r->rule].start, 0, SET_BOTTOM}, behind = {e.to, 0, SET_BOTTOM};
+	uint32_t from = row(a, intern(a, &body, 1)), target = row(a, SET_BOTTOM), then = row(a, intern(a, &behind, 1));
+	if (!expanded(a, from) || !expanded(a, then) || target == ROW_DEAD) return 0;
+	uint32_t loops = leads(a, from, target);
+	if (a->trans.at[then + ROW_FLAGS] & ROW_EXIT) loops = 0;
+	for (uint32_t c = 0; c < 256; c++)
+		if (next_row(a, then, (uint8_t)c) != ROW_DEAD) loops &= ~(c < 128 ? 1u << kind_of[c] : (uint32_t)KIND_HIGH);
+	r->looked = true;
+	return r->loops = loops;
+}
+
+// look fills in a row's loops. A failure leaves none.
+static void look(automaton *a, uint32_t at) {
+	a->trans.at[at + ROW_FLAGS] |= ROW_LOOKED;
+	if (a->trans.at[at + ROW_FLAGS] & ROW_EXIT) return;
+	uint32_t set = a->trans.at[at + ROW_SET], loops = leads(a, at, at), steps = MANY_CHARS;
+	entry e = set_entries(a, set)[0];
+	if (!loops && set_size(a, set) == 1 && e.parent == SET_BOTTOM && a->nodes.at[e.node].flags & NODE_REPEAT) {
+		uint32_t most = a->repeats.at[a->edges.at[a->nodes.at[e.node].first].arg].most;
+		loops = repeat_loops(a, e.node);
+		if (most != UNBOUNDED && most - e.count < MANY_CHARS) steps = most - e.count;
+		else steps = MANY_CHARS - 1;
+	}
+	a->trans.at[at + ROW_LOOPS] = loops, a->trans.at[at + ROW_STEPS] = steps;
+}
+
 // descend walks the tokens below a node of the trie, where the group stands at a row that is expanded.
 static bool descend(automaton *a, const trie *t, uint32_t top, uint32_t start) {
 	const trie_node *nodes = t->nodes;
@@ -82,9 +172,15 @@ static bool descend(automaton *a, const trie *t, uint32_t top, uint32_t start) {
 			if (s.tokens.n == s.tokens.cap) spill();
 		}
 		if (n->after != ++i) { // it has children
-			if (trans[to + ROW_FLAGS] == 0) {
-				if (!expand(a, to)) return false;
+			if (!(trans[to + ROW_FLAGS] & ROW_LOOKED)) {
+				if (!expanded(a, to)) return false;
+				look(a, to);
 				trans = a->trans.at;
+			}
+			if ((n->below & ~trans[to + ROW_LOOPS]) == 0 && n->chars <= trans[to + ROW_STEPS]) {
+				i = n->after;
+				take_all(t, n[1].token, nodes[i].token);
+				continue;
 			}
 			if (trans[to + ROW_FLAGS] & ROW_EXIT && !vec_add(&s.exits, i - 1)) return fail();
 			s.path[n->depth] = to;
@@ -121,7 +217,7 @@ static bool make(automaton *a, const trie *t, walk *w, uint32_t n_words) {
 	if (!vec_room(&s.tokens, n_words) || !vec_room(&s.mask, n_words)) return fail();
 	s.mask.n = n_words;
 	uint32_t start = row(a, w->group);
-	if (start == ROW_DEAD || (a->trans.at[start + ROW_FLAGS] == 0 && !expand(a, start))) return false;
+	if (!expanded(a, start)) return false;
 	bool ends = a->trans.at[start + ROW_FLAGS] & ROW_EXIT;
 	if (w->from == 0) {
 		w->root_exit = ends;

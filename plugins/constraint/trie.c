@@ -1,5 +1,16 @@
 #include "trie.h"
 
+#include "ir.h"
+
+const uint8_t kind_of[128] = {
+	0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+	[' '] = 4, ['"'] = 5, ['\\'] = 6, ['0'] = 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, ['A'] = 8, 8, 8, 8, 8, 8, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9,
+	['a'] = 10, 10, 10, 10, 10, 10, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11,
+	['_'] = 12, ['-'] = 13, ['.'] = 14, [','] = 15, [':'] = 16, [';'] = 17, ['\''] = 18, ['('] = 19, [')'] = 19, ['{'] = 20, ['}'] = 20, ['['] = 21, [']'] = 21,
+	['<'] = 22, ['>'] = 22, ['/'] = 23, ['+'] = 24, ['='] = 25, ['*'] = 26, ['@'] = 27, ['#'] = 27, ['$'] = 27, ['%'] = 27, ['&'] = 27, ['|'] = 27, ['~'] = 27, ['^'] = 27,
+	['`'] = 27, ['!'] = 28, ['?'] = 28, [127] = 0,
+};
+
 // A token while it is sorted: its first eight bytes as a number that compares as they do.
 typedef struct {
 	uint64_t key;
@@ -84,6 +95,59 @@ static uint32_t common(const uint8_t *p, uint32_t n, const uint8_t *q, uint32_t 
 	return i;
 }
 
+// How many bytes of a character are still to come, and the bounds of the next one.
+typedef struct {
+	uint8_t left, lo, hi;
+} utf8_state;
+
+static utf8_state after_byte(utf8_state at, uint8_t c, bool *broken) {
+	if (at.left) {
+		*broken = c < at.lo || c > at.hi;
+		return (utf8_state){at.left - 1, 0x80, 0xBF};
+	}
+	*broken = c >= 0x80 && (c < 0xC2 || c > 0xF4);
+	if (c < 0x80 || *broken) return (utf8_state){0, 0, 0};
+	uint8_t left = c >= 0xF0 ? 3 : c >= 0xE0 ? 2 : 1;
+	return (utf8_state){left, c == 0xE0 ? 0xA0 : c == 0xF0 ? 0x90 : 0x80, c == 0xED ? 0x9F : c == 0xF4 ? 0x8F : 0xBF};
+}
+
+// characters fills in what characters stand below each node.
+static void characters(trie *t) {
+	// Nodes are taken in their order with a stack of the way down; what is known of a node goes up when it is left.
+	struct {
+		uint32_t node, kinds, chars;
+		utf8_state state;
+	} *way = heap_take((t->depth + 1) * sizeof *way);
+	uint32_t at = 0;
+	if (!way) {
+		for (uint32_t i = 0; i < t->n_nodes; i++) t->nodes[i].below = KIND_BROKEN; // slower, no less right
+		return;
+	}
+	for (uint32_t i = 1; i <= t->n_nodes; i++) {
+		uint32_t depth = i < t->n_nodes ? t->nodes[i].depth : 0;
+		for (; at && (at >= depth); at--) {
+			trie_node *n = &t->nodes[way[at].node];
+			uint32_t kinds = way[at].kinds, chars = way[at].chars;
+			n->below = way[at].state.left ? kinds | KIND_BROKEN : kinds;
+			n->chars = (uint8_t)(chars > MANY_CHARS ? MANY_CHARS : chars);
+			bool broken;
+			after_byte(way[at - 1].state, n->byte, &broken);
+			kinds |= broken ? KIND_BROKEN : n->byte < 0x80 ? 1u << kind_of[n->byte] : KIND_HIGH;
+			chars += way[at - 1].state.left == 0; // a character begins here
+			way[at - 1].kinds |= kinds;
+			if (chars > way[at - 1].chars) way[at - 1].chars = chars;
+		}
+		if (i == t->n_nodes) break;
+		bool broken;
+		at = depth;
+		way[at].node = i, way[at].kinds = way[at].chars = 0;
+		way[at].state = after_byte(way[at - 1].state, t->nodes[i].byte, &broken);
+	}
+	t->nodes[0].below = way[0].kinds;
+	t->nodes[0].chars = (uint8_t)(way[0].chars > MANY_CHARS ? MANY_CHARS : way[0].chars);
+	heap_give(way);
+}
+
 bool trie_build(trie *t, const uint8_t *pieces, const uint32_t *offsets, uint32_t *ids, uint32_t n) {
 	if (!sorted(pieces, offsets, ids, &n)) return false;
 	const uint8_t *last = 0;
@@ -115,5 +179,6 @@ bool trie_build(trie *t, const uint8_t *pieces, const uint32_t *offsets, uint32_
 	nodes[made] = (trie_node){.after = made, .token = n};
 	heap_give(path);
 	*t = (trie){nodes, made, ids, n, depth};
+	characters(t);
 	return true;
 }

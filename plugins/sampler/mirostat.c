@@ -254,13 +254,10 @@ static void keep_best(forge_row *row) {
 
 // scale divides the logits by temp; a temp of 0 or less keeps the best candidate alone.
 static void scale(forge_row *row, double temp) {
-	float factor = (float)(1 / temp);
-	if (temp <= 0 || factor > 3.4e38f) {
+	if (temp <= 0 || (float)(1 / temp) > 3.4e38f)
 		keep_best(row);
-	} else if (temp != 1) {
-		for (uint32_t i = 0; i < row->n; i++) row->logits[i] *= factor;
-		row->flags &= ~(uint32_t)FORGE_ROW_FLAG_SORTED;
-	}
+	else if (temp != 1)
+		table_divide(row, temp);
 }
 
 // sum_of gives the sum of the table's weights.

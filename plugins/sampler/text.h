@@ -18,11 +18,10 @@ enum {
 };
 _Static_assert(N_PARAMS <= TABLE_PARAMS, "table.h has room for fewer settings");
 
-// vocab_bytes writes the first bytes of what a token stands for in text, cap at most, and gives how many it wrote. The
-// file's spelling (byte-level letters, U+2581 for a blank, <0xNN>) is undone.
+// vocab_bytes writes the first bytes of what a token adds to a text, cap at most, and gives how many it wrote.
 uint32_t vocab_bytes(uint32_t id, uint8_t *to, uint32_t cap);
 
-// vocab_known tells whether the token texts are there.
+// vocab_known tells whether the tokens' bytes are there.
 bool vocab_known(void);
 
 // vocab_ends tells whether a token ends a generation.
