@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"forge/gguf"
@@ -23,6 +24,19 @@ import (
 // open opens a model with the shipped plugins and, before them, one module of the examples.
 func open(t *testing.T, model, module string, dev kernels.Device) *host.Engine {
 	t.Helper()
+	wasm, err := os.ReadFile(module)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := plugin.ReadManifest(wasm)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return openSpec(t, model, plugin.Spec{Name: m.Name, Kind: m.Kind, Wasm: wasm}, dev)
+}
+
+func openSpec(t *testing.T, model string, spec plugin.Spec, dev kernels.Device) *host.Engine {
+	t.Helper()
 	ctx := context.Background()
 	rt, err := plugin.NewRuntime(ctx, plugin.RuntimeOptions{})
 	if err != nil {
@@ -34,15 +48,7 @@ func open(t *testing.T, model, module string, dev kernels.Device) *host.Engine {
 	if err != nil {
 		t.Fatal(err)
 	}
-	wasm, err := os.ReadFile(module)
-	if err != nil {
-		t.Fatal(err)
-	}
-	m, err := plugin.ReadManifest(wasm)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cfg.Plugins = append([]plugin.Spec{{Name: m.Name, Kind: m.Kind, Wasm: wasm}}, cfg.Plugins...)
+	cfg.Plugins = append([]plugin.Spec{spec}, cfg.Plugins...)
 	e, err := host.Open(ctx, model, host.Options{Device: dev, Runtime: rt, Plugins: cfg})
 	if err != nil {
 		t.Fatal(err)
@@ -54,34 +60,83 @@ func open(t *testing.T, model, module string, dev kernels.Device) *host.Engine {
 	return e
 }
 
-// Ensure that the committed modules are what their sources give, where the compiler is the recorded one.
+// Ensure that the committed modules in C are what their sources give, where the compiler is the recorded one.
 func TestBuild(t *testing.T) {
 	out, err := exec.Command("clang-19", "--version").Output()
 	if err != nil || !bytes.Contains(out, []byte("19.1.7")) {
 		t.Skip("clang 19.1.7, which the committed modules were built with, is not here")
 	}
+	for _, source := range []string{"sampler-c/margin.c", "arch-c/parallel.c", "tokenizer-bytes/bytes.c", "router-record/record.c", "router-balance/balance.c"} {
+		name := strings.TrimSuffix(source, ".c") + ".wasm"
+		file := filepath.Join(t.TempDir(), "guest.wasm")
+		if out, err := exec.Command("../plugins/sdk/c/build.sh", source, file).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		fresh(t, name, file)
+	}
+}
+
+// Ensure that the committed module in Rust is what its source gives with Debian's compiler. Its core library takes a while to build.
+func TestBuild_Rust(t *testing.T) {
+	out, err := exec.Command("/usr/bin/rustc", "--version").Output()
+	if err != nil || !bytes.HasPrefix(out, []byte("rustc 1.96.0 ")) {
+		t.Skip("Debian's rustc 1.96, which the committed module was built with, is not here")
+	}
+	if os.Getenv("FORGE_TEST_ALL") == "" {
+		t.Skip("set FORGE_TEST_ALL")
+	}
+	file := filepath.Join(t.TempDir(), "guest.wasm")
+	cmd := exec.Command("../plugins/sdk/rust/build.sh", "sampler-rust", file)
+	cmd.Env = append(os.Environ(), "CARGO_TARGET_DIR="+t.TempDir())
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	fresh(t, "sampler-rust/margin.wasm", file)
+}
+
+// Ensure that the committed module in AssemblyScript is what its source gives with the compiler that package.json names.
+func TestBuild_AssemblyScript(t *testing.T) {
+	npm, err := exec.LookPath("npm")
+	if os.Getenv("FORGE_TEST_ALL") == "" || err != nil {
+		t.Skip("set FORGE_TEST_ALL: npm fetches the compiler")
+	}
 	dir := t.TempDir()
-	if out, err := exec.Command("cp", "-r", ".", filepath.Join(dir, "examples")).CombinedOutput(); err != nil {
+	text, err := os.ReadFile("sampler-assemblyscript/package.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "package.json"), text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	install := exec.Command(npm, "install", "--no-package-lock", "--no-audit", "--no-fund", "--prefix", dir)
+	if out, err := install.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	if out, err := exec.Command("cp", "-r", "../plugins", filepath.Join(dir, "plugins")).CombinedOutput(); err != nil {
+	file := filepath.Join(dir, "guest.wasm")
+	cmd := exec.Command("../plugins/sdk/assemblyscript/build.sh", "sampler-assemblyscript/margin.ts", file)
+	cmd.Env = append(os.Environ(), "ASC="+filepath.Join(dir, "node_modules", ".bin", "asc"))
+	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	if out, err := exec.Command(filepath.Join(dir, "examples", "build.sh")).CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
+	if err := os.WriteFile(file, stamped(t, "sampler-assemblyscript", file), 0o600); err != nil {
+		t.Fatal(err)
 	}
-	for _, name := range []string{"sampler-c/margin.wasm", "arch-c/parallel.wasm", "tokenizer-bytes/bytes.wasm", "router-record/record.wasm", "router-balance/balance.wasm"} {
-		a, err := os.ReadFile(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		b, err := os.ReadFile(filepath.Join(dir, "examples", name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if !bytes.Equal(a, b) {
-			t.Errorf("%s is not what its source gives: run examples/build.sh", name)
-		}
+	fresh(t, "sampler-assemblyscript/margin.wasm", file)
+}
+
+// fresh compares a committed module with one just built.
+func fresh(t *testing.T, name, built string) {
+	t.Helper()
+	a, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(built)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(a, b) {
+		t.Errorf("%s is not what its source gives: run examples/build.sh %s", name, filepath.Dir(name))
 	}
 }
 

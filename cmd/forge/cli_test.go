@@ -156,7 +156,7 @@ func TestErrors(t *testing.T) {
 		{with("--plugins", noFile), `x\.wasm`},
 		{with("--plugins", badKey), `plugins.toml:\d+:.*nam`},
 		{with("--plugin", notWasm), `it is not a WebAssembly module`},
-		{with("--chat-template", "nope"), `forge ships chatml`},
+		{with("--chat-template", "nope"), `forge ships chatglm4, chatml, `},
 		{[]string{"run", "-m", storiesFile, "-p", strings.Repeat("long ", 400), "--raw", "-c", "64"}, `the prompt is \d+ tokens long, the context holds 64: raise -c to at least \d+ or shorten the prompt`},
 		{[]string{"run", "-m", storiesFile, "hello"}, `"hello" is not understood: forge run takes no argument there \(a prompt goes after -p, in quotes\)`},
 		{[]string{"run", "--nonsense"}, `nonsense`},

@@ -24,6 +24,7 @@ var mayImport = map[string]string{
 	"forge/host/model":            "host/plugin kernels gguf abi",
 	"forge/host/plugin":           "host/plugin/wasmbin abi",
 	"forge/host/plugin/wasmbin":   "",
+	"forge/host/plugin/wasmtest":  "",
 	"forge/host/reference":        "gguf",
 	"forge/host/server":           "host host/chat",
 	"forge/cmd/forge":             "host host/author host/chat host/model host/plugin host/server kernels kernels/simd plugins gguf abi abi/spec",

@@ -11,6 +11,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"forge/abi"
 	"forge/gguf"
 	"forge/host"
 	"forge/host/chat"
@@ -49,6 +50,12 @@ func pluginSet(c *cli.Context) (*plugin.Config, error) {
 			return nil, err
 		}
 	}
+	if name := c.String("router"); name != "" {
+		cfg.Router = name
+		if err := cfg.CheckRouter(); err != nil {
+			return nil, fmt.Errorf("--router: %w", err)
+		}
+	}
 	return cfg, nil
 }
 
@@ -81,6 +88,9 @@ func addPlugin(cfg *plugin.Config, file string) error {
 	spec := plugin.Spec{Name: m.Name, Kind: m.Kind, File: file, Wasm: wasm, Grants: m.Grants}
 	// In front, so that it serves before one of the set would.
 	cfg.Plugins = append([]plugin.Spec{spec}, cfg.Plugins...)
+	if m.Kind == abi.KindRouter {
+		cfg.Router = m.Name // whoever names one wants to be routed by it
+	}
 	fmt.Fprintf(os.Stderr, "plugin %s (%s) from %s, sha256 %s\n", m.Name, m.Kind, file, plugin.Digest(wasm))
 	return nil
 }

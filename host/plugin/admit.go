@@ -9,12 +9,6 @@ import (
 	"forge/host/plugin/wasmbin"
 )
 
-var logType = wasmbin.FuncType{Params: []wasmbin.ValueType{wasmbin.I32, wasmbin.I32, wasmbin.I32}}
-
-func isLogImport(i wasmbin.Import) bool {
-	return i.Module == hostModule && i.Name == "log" && sameType(i.Type, logType)
-}
-
 func sameType(a, b wasmbin.FuncType) bool {
 	return slices.Equal(a.Params, b.Params) && slices.Equal(a.Results, b.Results)
 }
@@ -41,8 +35,10 @@ func (m *Module) admit() error {
 		}
 		m.caps |= abi.Capabilities[g]
 	}
-	if len(m.code.imports) > 0 && m.caps&abi.CapLog == 0 {
-		return fmt.Errorf("it imports %s.%s and its manifest does not ask for the grant log", hostModule, "log")
+	for _, i := range m.code.imports {
+		if c := grantOf(i); m.caps&c == 0 {
+			return fmt.Errorf("it imports %s.%s and its manifest does not ask for the grant %s", i.Module, i.Name, capabilityName(c))
+		}
 	}
 	return m.checkExports()
 }

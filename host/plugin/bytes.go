@@ -11,7 +11,7 @@ func getU32(b []byte) uint32     { return binary.LittleEndian.Uint32(b) }
 func putF64(b []byte, v float64) { binary.LittleEndian.PutUint64(b, math.Float64bits(v)) }
 
 // bytesOf sees numbers as the bytes that guests read. NewRuntime refuses machines where they differ.
-func bytesOf[T float32 | float64 | uint32](v []T) []byte {
+func bytesOf[T float32 | float64 | uint32 | uint64](v []T) []byte {
 	if len(v) == 0 {
 		return nil
 	}

@@ -35,6 +35,7 @@ type Chain struct {
 	skipped  string // entries that the last Sample left out, for its error
 	observe  func(Observation)
 	closed   bool
+	ranking  []uint64 // scratch of plans
 }
 
 // stage is a run of neighbouring entries of one module.
@@ -46,28 +47,23 @@ type stage struct {
 
 type stageEntry struct {
 	name string
-	fn   int // index in unit.fns
+	fn   int // index in instance.fns
 }
 
-// unit is one module of a chain with its instance.
+// unit is one module of a chain.
 type unit struct {
-	m      *Module
-	chain  *Chain
-	index  int    // in Chain.units
-	reads  []bool // for each config key: some entry of the chain reads it
-	names  []string
-	fns    []export // of names, in the present instance
-	in     *instance
-	begin  export
-	accept export
-	back   export
-	fork   export
-	end    export
-	seqs   map[uint64]struct{} // that the present instance has state for; nil for a stateless guest
-	remade bool
+	tenant
+	chain *Chain
+	index int    // in Chain.units
+	reads []bool // for each config key: some entry of the chain reads it
 
-	row, params, strings, history, logits, ids uint32 // offsets in the arena
-	historyCap                                 uint32
+	row, history, logits, ids uint32 // offsets in the arena
+	historyCap                uint32
+
+	steps, planIDs uint32 // windows of plans, 0 if no entry has one
+	proven         bool   // plans and entries were compared
+
+	unheard map[uint64]struct{} // sequences whose settings leave all entries idle: a guest with state hears nothing of them
 }
 
 // ChainOption of NewChain.
@@ -75,7 +71,7 @@ type ChainOption func(*Chain)
 
 // WithVocab gives the token texts to guests that were granted vocab. What tokenizers alone need is left out.
 func WithVocab(v *Vocab) ChainOption {
-	texts := &Vocab{N: v.N, Texts: v.Texts, Types: v.Types, Model: v.Model, Pre: v.Pre, EOG: v.EOG, BOS: v.BOS, EOS: v.EOS, UNK: v.UNK, SEP: v.SEP,
+	texts := &Vocab{N: v.N, Texts: v.Texts, Types: v.Types, Model: v.Model, Pre: v.Pre, Pieces: v.Pieces, EOG: v.EOG, BOS: v.BOS, EOS: v.EOS, UNK: v.UNK, SEP: v.SEP,
 		PAD: v.PAD, AddSpacePrefix: v.AddSpacePrefix, RemoveExtraWhitespaces: v.RemoveExtraWhitespaces}
 	return func(c *Chain) { c.vocab = texts }
 }
@@ -98,17 +94,24 @@ func (r *Runtime) NewChain(ctx context.Context, entries []ChainEntry, nVocab int
 			return nil, err
 		}
 	}
-	for _, u := range c.units {
-		if err := u.ready(ctx); err != nil {
-			c.Close()
-			return nil, err
-		}
-	}
 	c.stages[len(c.stages)-1].last = true
 	var err error
 	if c.defaults, err = c.Params(nil); err != nil {
 		c.Close()
 		return nil, err
+	}
+	for _, u := range c.units {
+		if c.defaults.idleFor(u) {
+			continue // its instance is made for the first sequence that wants it
+		}
+		if err := u.ready(ctx); err != nil {
+			c.Close()
+			return nil, err
+		}
+		if err := u.prove(ctx); err != nil {
+			c.Close()
+			return nil, err
+		}
 	}
 	return c, nil
 }
@@ -128,10 +131,6 @@ func (c *Chain) add(r *Runtime, e ChainEntry) error {
 	if entry == nil {
 		return fmt.Errorf("plugin %s has no entry %s%s", m.spec.Name, e.Entry, suggest(e.Entry, man.entryNames()))
 	}
-	if man.State == "image" {
-		return fmt.Errorf("plugin %s keeps its state as an image; a chain has one instance for many sequences and wants state explicit",
-			m.spec.Name)
-	}
 	if m.caps&abi.CapVocab != 0 && (c.vocab == nil || c.vocab.N != c.nVocab) {
 		return fmt.Errorf("plugin %s is granted vocab, and the chain was given no vocabulary of %d tokens",
 			m.spec.Name, c.nVocab)
@@ -139,7 +138,9 @@ func (c *Chain) add(r *Runtime, e ChainEntry) error {
 	i := slices.IndexFunc(c.units, func(u *unit) bool { return u.m == m })
 	if i < 0 {
 		i = len(c.units)
-		c.units = append(c.units, &unit{m: m, chain: c, index: i, reads: make([]bool, len(man.Config))})
+		u := &unit{chain: c, index: i, reads: make([]bool, len(man.Config))}
+		u.tenant = tenant{m: m, arena: u.layOut, stringRoom: maxParamText}
+		c.units = append(c.units, u)
 	}
 	u := c.units[i]
 	for k, key := range man.Config {
@@ -159,16 +160,10 @@ func (c *Chain) add(r *Runtime, e ChainEntry) error {
 	return nil
 }
 
-// ready makes the unit's instance if there is none that can be used.
-func (u *unit) ready(ctx context.Context) error {
-	if u.in != nil && !u.in.dead {
-		return u.m.quarantined()
-	}
+// layOut is the unit's arena.
+func (u *unit) layOut(l *layout) (func(*instance, abi.Init), error) {
 	c := u.chain
-	l := newLayout()
 	u.row = l.take(abi.RowSize, 64)
-	u.params = l.take(8*uint64(len(u.m.slots)), 64)
-	u.strings = l.take(maxParamText, 64)
 	u.historyCap = 0
 	if u.m.caps&abi.CapHistory != 0 {
 		u.historyCap = historyRoom
@@ -176,35 +171,21 @@ func (u *unit) ready(ctx context.Context) error {
 	u.history = l.take(4*uint64(u.historyCap), 64)
 	u.logits = l.take(4*uint64(c.nVocab), 64)
 	u.ids = l.take(4*uint64(c.nVocab), 64)
+	u.planRoom(l)
 	var vocab *vocabLayout
-	var err error
 	if u.m.caps&abi.CapVocab != 0 {
-		if vocab, err = layOutVocab(l, c.vocab); err != nil {
-			return fmt.Errorf("plugin %s: %w", u.m.spec.Name, err)
+		var err error
+		if vocab, err = layOutVocab(l, c.vocab, true); err != nil {
+			return nil, err
 		}
 	}
-	u.remade = u.in != nil
-	u.in, err = u.m.start(ctx, l, func(in *instance, init abi.Init) {
+	return func(in *instance, init abi.Init) {
 		init.SetNVocab(uint32(c.nVocab))
 		init.SetMaxRows(1)
 		if vocab != nil {
 			init.SetVocab(vocab.write(in, c.vocab))
 		}
-	})
-	if err != nil {
-		return err
-	}
-	u.fns = u.fns[:0]
-	for _, name := range u.names {
-		u.fns = append(u.fns, u.in.export(name))
-	}
-	u.begin, u.accept, u.back = u.in.export("forge_begin"), u.in.export("forge_accept"), u.in.export("forge_rollback")
-	u.fork, u.end = u.in.export("forge_fork"), u.in.export("forge_end")
-	u.seqs = nil
-	if u.m.code.manifest.State != "stateless" {
-		u.seqs = map[uint64]struct{}{}
-	}
-	return nil
+	}, nil
 }
 
 // Close frees the instances.
@@ -213,8 +194,90 @@ func (c *Chain) Close() {
 	defer c.mu.Unlock()
 	c.closed = true
 	for _, u := range c.units {
-		if u.in != nil {
-			u.in.discard()
+		u.close()
+	}
+}
+
+// Begin tells the guests that a sequence starts, with its settings: nil for the defaults.
+func (c *Chain) Begin(ctx context.Context, seq uint64, p *Params) error {
+	if p == nil {
+		p = c.defaults
+	}
+	if p.chain != c {
+		return errors.New("the sequence's params were made by another sampler chain")
+	}
+	return c.each(ctx, func(u *unit) error {
+		delete(u.unheard, seq)
+		if p.idleFor(u) {
+			if u.unheard == nil {
+				u.unheard = map[uint64]struct{}{}
+			}
+			u.unheard[seq] = struct{}{}
+			return u.end(ctx, seq)
+		}
+		return u.begin(ctx, seq, p.slots[u.index])
+	})
+}
+
+// AcceptPrompt tells the guests the next tokens of the prompt.
+func (c *Chain) AcceptPrompt(ctx context.Context, seq uint64, tokens ...uint32) error {
+	return c.heard(ctx, seq, func(u *unit) error { return u.add(ctx, seq, tokens, true) })
+}
+
+// Accept tells the guests which tokens were kept behind the prompt.
+func (c *Chain) Accept(ctx context.Context, seq uint64, tokens ...uint32) error {
+	return c.heard(ctx, seq, func(u *unit) error { return u.add(ctx, seq, tokens, false) })
+}
+
+// Rollback tells the guests that the newest n tokens are taken back.
+func (c *Chain) Rollback(ctx context.Context, seq uint64, n int) error {
+	return c.heard(ctx, seq, func(u *unit) error { return u.rollback(ctx, seq, n) })
+}
+
+// Fork tells the guests that a sequence starts as a copy of its parent.
+func (c *Chain) Fork(ctx context.Context, seq, parent uint64) error {
+	return c.each(ctx, func(u *unit) error {
+		if _, ok := u.unheard[parent]; ok {
+			u.unheard[seq] = struct{}{}
+			return nil
+		}
+		return u.fork(ctx, seq, parent)
+	})
+}
+
+// End tells the guests that a sequence is over.
+func (c *Chain) End(ctx context.Context, seq uint64) error {
+	return c.each(ctx, func(u *unit) error {
+		delete(u.unheard, seq)
+		return u.end(ctx, seq)
+	})
+}
+
+// heard calls f for every unit with state that hears of a sequence.
+func (c *Chain) heard(ctx context.Context, seq uint64, f func(*unit) error) error {
+	return c.each(ctx, func(u *unit) error {
+		if _, ok := u.unheard[seq]; ok {
+			return nil
+		}
+		return f(u)
+	})
+}
+
+// each calls f for every unit with state, and gives the first error that the plugin's policy does not pass over.
+func (c *Chain) each(ctx context.Context, f func(*unit) error) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return errors.New("the sampler chain is closed")
+	}
+	var first error
+	for _, u := range c.units {
+		if !u.stateful() {
+			continue
+		}
+		if err := f(u); err != nil && first == nil && !u.m.skips(ctx, err) {
+			first = err
 		}
 	}
+	return first
 }

@@ -46,7 +46,7 @@ func TestChain(t *testing.T) {
 		order := highest(l)
 		c := newChain(t, r, n, ChainEntry{halve, "halve"}, ChainEntry{halve, "negate"}, ChainEntry{halve, "negate"},
 			ChainEntry{pair, "idle"}, ChainEntry{pair, "keep"}, ChainEntry{second, "bias"}, ChainEntry{pair, "idle"}, ChainEntry{pair, "draw"})
-		if err := c.Begin(ctx, 5); err != nil {
+		if err := c.Begin(ctx, 5, nil); err != nil {
 			t.Fatal(err)
 		}
 		draw := uint64(0)
@@ -92,7 +92,7 @@ func TestChainState(t *testing.T) {
 		}
 		_, err := c.Sample(ctx, &Row{Logits: logits(n), Seq: 1})
 		wantError(t, err, "plugin second: sequence 1 was not begun")
-		do(c.Begin(ctx, 1))
+		do(c.Begin(ctx, 1, nil))
 		sample(1, 0)
 		do(c.Accept(ctx, 1, 1, 2, 3))
 		sample(1, 3)
@@ -102,24 +102,29 @@ func TestChainState(t *testing.T) {
 		sample(2, 3)
 		do(c.Rollback(ctx, 2, 2))
 		sample(2, 1)
-		wantError(t, c.Rollback(ctx, 2, 5), "plugin second: forge_rollback says: more is taken back than was accepted")
+		wantError(t, c.Rollback(ctx, 2, 5), "plugin second: sequence 2 has 1 tokens, 5 cannot be taken back")
 		do(c.End(ctx, 2))
 		_, err = c.Sample(ctx, &Row{Logits: logits(n), Seq: 2})
 		wantError(t, err, "plugin second: sequence 2 was not begun")
 		wantError(t, c.Fork(ctx, 3, 2), "plugin second: sequence 2 was not begun")
 
-		// A trap loses the state, and the sentence says so.
+		// A trap ends the instance; the next one is told what this one knew, of all sequences.
 		bias := newChain(t, r, n, ChainEntry{second, "bias"}, ChainEntry{second, "counted"})
-		do(bias.Begin(ctx, 1))
+		do(bias.Begin(ctx, 1, nil))
+		do(bias.Begin(ctx, 2, nil))
+		do(bias.AcceptPrompt(ctx, 1, 5, 6))
+		do(bias.Accept(ctx, 1, 7, 8, 9))
+		do(bias.Accept(ctx, 2, 1))
 		trap, err := bias.Params(map[string]any{"trap": true})
 		do(err)
 		_, err = bias.Sample(ctx, &Row{Logits: logits(n), Seq: 1, Params: trap})
 		wantError(t, err, "plugin second: sampler_bias gave up (unreachable: an assertion or a panic in the plugin)...")
-		_, err = bias.Sample(ctx, &Row{Logits: logits(n), Seq: 1})
-		wantError(t, err, "plugin second: sequence 1 lost its state when the plugin was started anew after a fault: begin the sequence again")
-		do(bias.Begin(ctx, 1))
-		if _, err = bias.Sample(ctx, &Row{Logits: logits(n), Seq: 1}); err != nil {
-			t.Error(err)
+		do(bias.Accept(ctx, 1, 4))
+		do(bias.Rollback(ctx, 2, 1))
+		for seq, want := range map[uint64]int32{1: 6, 2: 0} {
+			if id, err := bias.Sample(ctx, &Row{Logits: logits(n), Seq: seq}); err != nil || id != want {
+				t.Errorf("sequence %d after the trap: %d tokens, want %d; %v", seq, id, want, err)
+			}
 		}
 	})
 }
@@ -132,7 +137,7 @@ func TestChainCopiesBetweenModules(t *testing.T) {
 		order := highest(l)
 		// pair, second, pair: the third stage works in the first one's instance on what the second one changed.
 		c := newChain(t, r, n, ChainEntry{pair, "keep"}, ChainEntry{second, "bias"}, ChainEntry{pair, "pick"})
-		if err := c.Begin(ctx, 0); err != nil {
+		if err := c.Begin(ctx, 0, nil); err != nil {
 			t.Fatal(err)
 		}
 		for _, k := range []struct {
@@ -228,7 +233,7 @@ func TestSampleAllocatesNothing(t *testing.T) {
 	r := newRuntime(t, RuntimeOptions{})
 	pair, second, halve := load(t, r, "pair", "sampler", nil), load(t, r, "second", "sampler", nil), load(t, r, "halve", "processor", nil)
 	c := newChain(t, r, 1000, ChainEntry{halve, "halve"}, ChainEntry{pair, "keep"}, ChainEntry{pair, "note"}, ChainEntry{second, "bias"}, ChainEntry{pair, "idle"}, ChainEntry{pair, "draw"})
-	if err := c.Begin(ctx, 0); err != nil {
+	if err := c.Begin(ctx, 0, nil); err != nil {
 		t.Fatal(err)
 	}
 	p, err := c.Params(map[string]any{"label": "some text", "keep_n": 40})

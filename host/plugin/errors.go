@@ -27,6 +27,10 @@ var ErrQuarantined = errors.New("plugin is quarantined")
 
 // trapWhy turns wazero's error, which has a stack trace behind the first line, into a reason.
 func trapWhy(err error) string {
+	var exit exitError
+	if errors.As(err, &exit) {
+		return exit.Error()
+	}
 	line, _, _ := strings.Cut(err.Error(), "\n")
 	line = strings.TrimPrefix(line, "wasm error: ")
 	switch line {

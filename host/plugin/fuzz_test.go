@@ -57,7 +57,7 @@ func use(ctx context.Context, m *Module) {
 			return
 		}
 		defer c.Close()
-		c.Begin(ctx, 0)
+		c.Begin(ctx, 0, nil)
 		c.Accept(ctx, 0, 1, 2, 3)
 		c.Sample(ctx, &Row{Logits: logits(258), History: []uint32{1, 2, 3}})
 		c.Rollback(ctx, 0, 1)

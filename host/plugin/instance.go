@@ -20,33 +20,43 @@ const (
 	errorRoom = 1024
 )
 
-// A tank is the fuel that a guest runs on before it gives Go's scheduler and collector a turn. Compiled code cannot be
-// interrupted, and the dearest unit found, a chain of loads that all miss the caches, takes some 50 ns: that is 7 ms. The
-// interpreter is Go and can be interrupted anywhere, but is some 50 times slower, and a cancelled context is seen at a
-// refill only.
+// A tank is the fuel that a guest runs on before it comes to a safe point. Compiled code cannot be interrupted, and the
+// dearest unit found, a chain of loads that all miss the caches, takes some 50 ns: that is 3 ms in which the collector and
+// who wants to cancel may have to wait. The interpreter is Go and can be interrupted anywhere, but is some 50 times slower,
+// and a cancelled context is seen at a refill only. At some refills the guest goes to the end of the queue, so that
+// others have their turn before the scheduler insists on it.
 const (
-	tankCompiled    = 1 << 17
+	tankCompiled    = 1 << 16
 	tankInterpreted = 1 << 14
+	yieldEvery      = 4 // refills
 )
 
 // instance is a guest at work: one caller at a time.
 type instance struct {
-	m     *Module
-	mod   api.Module
-	ctx   callContext
-	mem   *memory
-	fuel  api.MutableGlobal
-	depth api.Global
-	stack []uint64
-	tank  int64
-	spare int64  // fuel of the running call that is not in the tank yet
-	used  int64  // by the last call
-	calls uint32 // so far
-	lines int    // logged by the running call
-	base  uint32 // of the arena
-	size  uint32
-	caps  uint64 // accepted by the guest
-	dead  bool
+	m       *Module
+	mod     api.Module
+	ctx     callContext
+	mem     *memory
+	fuel    api.MutableGlobal
+	depth   api.Global
+	stack   []uint64
+	tank    int64
+	spare   int64  // fuel of the running call that is not in the tank yet
+	used    int64  // by the last call
+	calls   uint32 // so far
+	refills uint32 // so far
+	clock   uint64 // nanoseconds that the guest has seen pass, if it was granted wasi
+	lines   int    // logged by the running call
+	base    uint32 // of the arena
+	size    uint32
+	caps    uint64 // accepted by the guest
+	dead    bool
+
+	lenient bool // faults are no strikes: the call is for several rows, and which is at fault will be found out
+
+	fns  []export // that the owner calls, in its order
+	life lifeCalls
+	rows rowParams
 }
 
 // callContext is the context of a running call. Host functions get it and so know their instance.
@@ -307,14 +317,19 @@ func (t callTimer) stop(m *Module) {
 	}
 }
 
-// hostRefill is called by a guest whose tank is empty, with what it is below zero as a debt. Other goroutines have their
-// turn here. To add nothing stops the guest.
+// hostRefill is called by a guest whose tank is empty, with what it is below zero as a debt. To add nothing stops the
+// guest.
 func (r *Runtime) hostRefill(ctx context.Context, _ api.Module, _ []uint64) {
 	in := caller(ctx)
 	if in == nil {
 		return
 	}
-	runtime.Gosched()
+	if in.refills++; in.refills%yieldEvery == 0 {
+		runtime.Gosched()
+	}
+	if r.onRefill != nil {
+		r.onRefill()
+	}
 	if ctx.Err() != nil {
 		return
 	}
@@ -327,8 +342,26 @@ func (in *instance) fault(call string, status abi.Status, format string, args ..
 	in.discard()
 	why := fmt.Sprintf(format, args...)
 	e := &Error{Plugin: in.m.spec.Name, Call: call, Why: why, Status: status, Trapped: true, Fuel: in.used}
-	in.m.strike(e)
+	if !in.lenient {
+		in.m.strike(e)
+	}
 	return e
+}
+
+// become makes the instance's memory and globals those of another of the same module.
+func (in *instance) become(of *instance) error {
+	have, want := uint32(len(in.mem.buf)/abi.PageBytes), uint32(len(of.mem.buf)/abi.PageBytes)
+	if want > have {
+		if _, ok := in.mod.Memory().Grow(want - have); !ok {
+			return fmt.Errorf("its %d pages of memory cannot be copied", want)
+		}
+	}
+	copyPieces(in.mem.buf, of.mem.buf)
+	for _, name := range in.m.code.globals {
+		in.mod.ExportedGlobal(name).(api.MutableGlobal).Set(of.mod.ExportedGlobal(name).Get())
+	}
+	in.base, in.size, in.caps, in.clock = of.base, of.size, of.caps, of.clock
+	return nil
 }
 
 // discard ends the instance. It may be called twice.

@@ -29,7 +29,7 @@ type Spec struct {
 	Grants           []string
 	Config           map[string]any // values over the manifest's defaults
 	Limits           Limits
-	OnError          string // "fail" or "skip" (samplers and processors); "" is fail
+	OnError          string // "fail" or "skip" (samplers, processors, routers); "" is fail
 }
 
 // Limits of one plugin; zero takes the kind's.
@@ -67,6 +67,7 @@ type compiled struct {
 	manifest *Manifest
 	imports  []wasmbin.Import
 	exports  map[string]wasmbin.FuncType
+	globals  []string // of guests whose state is an image: the exports of their mutable globals
 	minPages uint32
 }
 
@@ -174,8 +175,8 @@ func (s *Spec) check() error {
 		return fmt.Errorf("limits.strikes is %d; it is 1 or more", s.Limits.Strikes)
 	case s.OnError != "" && s.OnError != "fail" && s.OnError != "skip":
 		return fmt.Errorf("on_error is %q; it is fail or skip%s", s.OnError, suggest(s.OnError, []string{"fail", "skip"}))
-	case s.OnError == "skip" && entryPrefix(s.Kind) == "":
-		return fmt.Errorf("on_error = \"skip\" is for samplers and processors; without its %s nothing can go on", s.Kind)
+	case s.OnError == "skip" && entryPrefix(s.Kind) == "" && s.Kind != abi.KindRouter:
+		return fmt.Errorf("on_error = \"skip\" is for samplers, processors and routers; without its %s nothing can go on", s.Kind)
 	}
 	return nil
 }
@@ -200,7 +201,7 @@ func (r *Runtime) compile(ctx context.Context, wasm []byte, digest string) (*com
 
 func (r *Runtime) build(ctx context.Context, c *compiled, wasm []byte) error {
 	info, err := wasmbin.Check(wasm, wasmbin.Limits{
-		MaxModuleBytes: abi.MaxModuleBytes, MaxPages: maxPages, AllowImports: isLogImport,
+		MaxModuleBytes: abi.MaxModuleBytes, MaxPages: maxPages, AllowImports: grantable,
 	})
 	if err != nil {
 		return err
@@ -224,7 +225,13 @@ func (r *Runtime) build(ctx context.Context, c *compiled, wasm []byte) error {
 			c.exports[e.Name] = e.Type
 		}
 	}
-	metered, err := wasmbin.Meter(wasm, info, wasmbin.MeterOptions{Refill: true})
+	image := c.manifest.State == "image"
+	if image {
+		if c.globals, err = imageGlobals(info); err != nil {
+			return err
+		}
+	}
+	metered, err := wasmbin.Meter(wasm, info, wasmbin.MeterOptions{Refill: true, Globals: image})
 	if err != nil {
 		return err
 	}
@@ -239,6 +246,23 @@ func (r *Runtime) build(ctx context.Context, c *compiled, wasm []byte) error {
 		return fmt.Errorf("it does not compile: %s", firstLine(err))
 	}
 	return nil
+}
+
+// imageGlobals names the mutable globals of a guest that is to be copied, or says what cannot be copied in it.
+func imageGlobals(info *wasmbin.Module) ([]string, error) {
+	if info.MutatesSegments {
+		return nil, fmt.Errorf("its state is an image, and it drops segments or changes its table, which cannot be copied: " +
+			"declare state explicit")
+	}
+	var names []string
+	for i, t := range info.MutableGlobals {
+		if t == wasmbin.V128 {
+			return nil, fmt.Errorf("its state is an image, and it keeps a vector in a mutable global, which cannot be copied: " +
+				"keep it in memory")
+		}
+		names = append(names, wasmbin.GlobalExport(i))
+	}
+	return names, nil
 }
 
 // validate lets wazero check the operand types of the bytes as they were written, which wasmbin does not. The interpreter
@@ -304,7 +328,16 @@ func (m *Module) budget(n int) int64 {
 	return (m.kind.Fuel.Base + m.kind.Fuel.Per*int64(n)) * max(1, m.spec.Limits.Fuel)
 }
 
-func (m *Module) initBudget() int64 { return m.kind.Fuel.Init * max(1, m.spec.Limits.Fuel) }
+// initBudget is the fuel of forge_init, beginBudget that of forge_begin.
+func (m *Module) initBudget() int64 { return m.settingsBudget(m.kind.Fuel.Init, m.slots) }
+
+func (m *Module) beginBudget(params []value) int64 {
+	return m.settingsBudget(m.kind.Fuel.Base, params)
+}
+
+func (m *Module) settingsBudget(base int64, params []value) int64 {
+	return (base + m.kind.Fuel.Text*int64(textBytes(params))) * max(1, m.spec.Limits.Fuel)
+}
 
 func (m *Module) maxStrikes() int64 {
 	if m.spec.Limits.Strikes > 0 {

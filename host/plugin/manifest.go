@@ -18,7 +18,7 @@ const (
 	maxManifest    = 64 << 10 // bytes of the section
 	maxConfigKeys  = 256
 	maxEntries     = 256
-	maxConfigBytes = 64 << 10 // of one string value
+	maxConfigBytes = 1 << 20 // of one string value, and of all that a constraint's sequence has
 )
 
 // Manifest is what a guest says about itself in its custom section; abi/v1.toml documents the keys.

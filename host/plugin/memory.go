@@ -23,16 +23,11 @@ func (m *memory) Reallocate(size uint64) []byte {
 	default:
 		// A quarter of room keeps a guest that grows page by page from copying its memory each time.
 		grown := make([]byte, size, min(m.limit, size+size/4))
-		for i := 0; i < len(m.buf); i += copyPiece {
-			copy(grown[i:], m.buf[i:min(i+copyPiece, len(m.buf))])
-		}
+		copyPieces(grown, m.buf)
 		m.buf = grown
 	}
 	return m.buf
 }
-
-// copyPiece is how much is copied at once: Go cannot interrupt a copy, and a memory of 256 MiB takes a tenth of a second.
-const copyPiece = 1 << 20
 
 // Free implements experimental.LinearMemory.
 func (m *memory) Free() { m.buf = nil }
@@ -45,4 +40,12 @@ func (l *layout) take(n, align uint64) uint32 {
 	at := (l.size + align - 1) / align * align
 	l.size = at + n
 	return uint32(at)
+}
+
+// copyPieces copies piece by piece: Go cannot interrupt a copy, and a memory of 256 MiB takes a tenth of a second.
+func copyPieces(to, from []byte) {
+	const piece = 1 << 20
+	for i := 0; i < len(from); i += piece {
+		copy(to[i:], from[i:min(i+piece, len(from))])
+	}
 }

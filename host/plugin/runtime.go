@@ -40,6 +40,8 @@ type Runtime struct {
 	mu       sync.Mutex
 	compiled map[string]*compiled
 	closed   bool
+
+	onRefill func() // for tests, nil
 }
 
 const (
@@ -93,7 +95,7 @@ func (r *Runtime) open(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("plugin: host functions: %w", err)
 	}
-	return nil
+	return r.addWASI(ctx)
 }
 
 // Close ends all guests. Nothing made from the runtime may be used after it.

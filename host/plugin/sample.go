@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"forge/abi"
 )
@@ -25,6 +26,7 @@ type Row struct {
 // table is the state of the candidates between two entries; the candidates themselves lie in a unit's arena.
 type table struct {
 	unit  *unit // nil: still the row's own logits
+	in    *instance
 	n     uint32
 	flags uint32
 	draw  uint64
@@ -61,7 +63,7 @@ func (c *Chain) Sample(ctx context.Context, row *Row) (int32, error) {
 		s := &c.stages[i]
 		after, id, err := s.run(ctx, row, p, p.idle[i], t)
 		if err != nil {
-			if !s.unit.skips(ctx, err) {
+			if !s.unit.m.skips(ctx, err) || t.in != nil && t.in.dead { // the table is gone with the instance
 				return Stop, err
 			}
 			c.skip(s, err)
@@ -84,10 +86,10 @@ func (c *Chain) Sample(ctx context.Context, row *Row) (int32, error) {
 // undecided is run's id while no token was picked.
 const undecided int32 = -2
 
-// skips tells whether an error of the unit's plugin leaves its entries out rather than failing the row. A setting out of
-// range is the user's to mend, and a cancelled context nobody's fault.
-func (u *unit) skips(ctx context.Context, err error) bool {
-	if u.m.spec.OnError != "skip" || ctx.Err() != nil {
+// skips tells whether an error of the plugin leaves it out rather than failing the request. A setting out of range is the
+// user's to mend, and a cancelled context nobody's fault.
+func (m *Module) skips(ctx context.Context, err error) bool {
+	if m.spec.OnError != "skip" || ctx.Err() != nil {
 		return false
 	}
 	var e *Error
@@ -111,79 +113,110 @@ func (c *Chain) skip(s *stage, err error) {
 // run sends the table through the entries of one stage that are not idle.
 func (s *stage) run(ctx context.Context, row *Row, p *Params, idle []bool, t table) (table, int32, error) {
 	u := s.unit
-	if err := u.ready(ctx); err != nil {
+	in, err := u.serving(ctx, row.Seq)
+	if err != nil {
 		return t, undecided, err
 	}
-	if err := u.knows(row.Seq); err != nil {
-		return t, undecided, err
-	}
-	u.load(row, t)
-	t.unit = u
-	u.in.putSlots(u.params, u.strings, p.slots[u.index])
-	seen := row.History[max(0, len(row.History)-int(u.historyCap)):]
-	copy(u.in.at(u.history, 4*uint32(len(seen))), bytesOf(seen))
+	u.load(in, row, t)
+	t.unit, t.in = u, in
+	seen := -1 // tokens of the history, once it lies in the arena
 	for i := range s.entries {
 		if idle[i] {
 			continue
 		}
-		e := u.fns[s.entries[i].fn]
+		name, fn := s.entries[i].name, s.entries[i].fn
 		if u.m.kind.Name == abi.KindProcessor && t.flags&whole == 0 {
 			return t, undecided, fmt.Errorf("plugin %s: %s edits whole rows and stands behind an entry that narrows them: put it first",
-				u.m.spec.Name, s.entries[i].name)
+				u.m.spec.Name, name)
 		}
-		u.frame(row, uint32(len(seen)), t)
-		status, err := u.in.call(ctx, e, u.m.budget(int(t.n)+len(seen)))
+		var start time.Time
+		if u.chain.observe != nil {
+			start = time.Now()
+		}
+		id, status := undecided, abi.StatusOk
+		steps, planned, err := u.plan(ctx, p, fn)
+		switch {
+		case err != nil:
+		case planned && t.n <= plannedLength:
+			t, id, err = u.follow(in, u.names[fn], steps, t)
+		default:
+			if seen < 0 {
+				seen = u.loadRow(in, row, p.slots[u.index])
+			}
+			u.frame(in, row, uint32(seen), t)
+			e := in.fns[fn]
+			if status, err = in.call(ctx, e, u.m.budget(int(t.n)+seen)); err == nil && status != abi.StatusSkip {
+				t, id, err = u.result(e.name, status, t)
+			}
+		}
 		if err != nil {
 			return t, undecided, err
 		}
-		id := undecided
-		if status != abi.StatusSkip {
-			if t, id, err = u.result(e.name, status, t); err != nil {
-				return t, id, err
-			}
-		}
 		if u.chain.observe != nil {
-			u.chain.observe(u.observed(s.entries[i].name, status, t, id))
+			took := time.Since(start)
+			o := u.observed(name, status, t, id)
+			o.Took = took
+			u.chain.observe(o)
 		}
 		if id != undecided {
 			return t, id, nil
 		}
 	}
 	if t.flags&whole == 0 && !s.last {
-		return t, undecided, u.checkIDs(u.fns[s.entries[len(s.entries)-1].fn].name, t)
+		return t, undecided, u.checkIDs(in.fns[s.entries[len(s.entries)-1].fn].name, t)
 	}
 	return t, undecided, nil
 }
 
-// load brings the candidates into the unit's arena, unless they are there.
-func (u *unit) load(row *Row, t table) {
-	switch t.unit {
-	case u:
+// serving gives the instance that serves a sequence.
+func (u *unit) serving(ctx context.Context, seq uint64) (*instance, error) {
+	if !u.stateful() {
+		err := u.ready(ctx)
+		return u.main, err
+	}
+	s, err := u.of(ctx, seq)
+	if err != nil {
+		return nil, err
+	}
+	return s.in, nil
+}
+
+// load brings the candidates into the arena of the unit's instance, unless they are there.
+func (u *unit) load(in *instance, row *Row, t table) {
+	switch t.in {
+	case in:
 	case nil:
-		copy(u.in.at(u.logits, 4*t.n), bytesOf(row.Logits))
+		copy(in.at(u.logits, 4*t.n), bytesOf(row.Logits))
 	default:
 		from := t.unit
-		copy(u.in.at(u.logits, 4*t.n), from.in.at(from.logits, 4*t.n))
+		copy(in.at(u.logits, 4*t.n), t.in.at(from.logits, 4*t.n))
 		if t.flags&whole == 0 {
-			copy(u.in.at(u.ids, 4*t.n), from.in.at(from.ids, 4*t.n))
+			copy(in.at(u.ids, 4*t.n), t.in.at(from.ids, 4*t.n))
 		}
 	}
 }
 
+// loadRow brings what entries read beside the candidates into the arena, and tells how many tokens of the history that are.
+func (u *unit) loadRow(in *instance, row *Row, slots []value) int {
+	in.putSlots(u.params, u.strings, slots)
+	seen := row.History[max(0, len(row.History)-int(u.historyCap)):]
+	copy(in.at(u.history, 4*uint32(len(seen))), bytesOf(seen))
+	return len(seen)
+}
+
 // checkIDs holds the ids of a narrowed table to the vocabulary before another module sees them.
 func (u *unit) checkIDs(call string, t table) error {
-	ids := u.in.at(u.ids, 4*t.n)
+	ids := t.in.at(u.ids, 4*t.n)
 	for i := uint32(0); i < 4*t.n; i += 4 {
 		if id := getU32(ids[i:]); id >= uint32(u.chain.nVocab) {
-			return u.in.fault(call, 0, "left the id %d in the table, the vocabulary has %d", id, u.chain.nVocab)
+			return t.in.fault(call, 0, "left the id %d in the table, the vocabulary has %d", id, u.chain.nVocab)
 		}
 	}
 	return nil
 }
 
 // frame writes the frame and the row's record anew for each entry, so that a guest cannot change the next one's.
-func (u *unit) frame(row *Row, seen uint32, t table) {
-	in := u.in
+func (u *unit) frame(in *instance, row *Row, seen uint32, t table) {
 	f := abi.Rows(in.frame(abi.RowsSize))
 	f.SetNRows(1)
 	f.SetRows(in.base + u.row)
@@ -208,9 +241,9 @@ func (u *unit) frame(row *Row, seen uint32, t table) {
 
 // result reads what an entry left in the row's record and holds it to the ABI.
 func (u *unit) result(call string, status abi.Status, was table) (table, int32, error) {
-	in := u.in
+	in := was.in
 	r := abi.Row(in.at(u.row, abi.RowSize))
-	now := table{unit: u, n: r.N(), flags: r.Flags(), draw: r.Draw()}
+	now := table{unit: u, in: in, n: r.N(), flags: r.Flags(), draw: r.Draw()}
 	selected := r.Selected()
 	const known = whole | uint32(abi.RowFlagSorted) | uint32(abi.RowFlagStop)
 	why := ""

@@ -98,6 +98,3 @@ func Inspect(wasm []byte) (*Info, error) {
 	}
 	return info, nil
 }
-
-// grantable tells whether some grant allows an import.
-func grantable(i wasmbin.Import) bool { return isLogImport(i) }

@@ -24,7 +24,10 @@ type Vocab struct {
 	AddSpacePrefix         int32 // 0, 1, or -1 where the file does not say
 	RemoveExtraWhitespaces int32
 	Charsmap               []byte
-	EOG                    []uint32 // tokens that end a generation, the one that ends a turn first; for samplers
+
+	// For samplers, processors and constraints that were granted vocab; not for tokenizers.
+	Pieces iter.Seq[[]byte] // N times the bytes that a token adds to a text; constraints want them
+	EOG    []uint32         // the tokens that end a generation, the one that ends a turn first
 }
 
 const maxVocab = 1 << 24 // tokens, and merges
@@ -33,13 +36,17 @@ const maxVocab = 1 << 24 // tokens, and merges
 type vocabLayout struct {
 	record, offsets, texts, scores, types uint32
 	mergeOffsets, merges                  uint32
-	model, pre, charsmap, eog             uint32
-	textBytes, mergeBytes                 uint64
+	model, pre, charsmap                  uint32
+	pieceOffsets, pieces, eog             uint32
+	textBytes, mergeBytes, pieceBytes     uint64
 	longest                               int // bytes of the longest text
 }
 
-func layOutVocab(l *layout, v *Vocab) (*vocabLayout, error) {
+// layOutVocab makes room for a vocabulary; decoded says that the pieces go along.
+func layOutVocab(l *layout, v *Vocab, decoded bool) (*vocabLayout, error) {
 	switch {
+	case decoded && len(v.EOG) > v.N:
+		return nil, fmt.Errorf("the vocabulary has %d tokens and %d that end a generation", v.N, len(v.EOG))
 	case v.N < 1 || v.N > maxVocab || v.NMerges < 0 || v.NMerges > maxVocab:
 		return nil, fmt.Errorf("a vocabulary of %d tokens and %d merges is out of range: 1 to %d", v.N, v.NMerges, maxVocab)
 	case v.Texts == nil || v.NMerges > 0 && v.Merges == nil:
@@ -73,9 +80,14 @@ func layOutVocab(l *layout, v *Vocab) (*vocabLayout, error) {
 			return nil, err
 		}
 	}
-	if p.textBytes > math.MaxUint32 || p.mergeBytes > math.MaxUint32 {
+	if decoded && v.Pieces != nil {
+		if p.pieceBytes, _, err = count(v.Pieces, v.N, "pieces"); err != nil {
+			return nil, err
+		}
+	}
+	if p.textBytes > math.MaxUint32 || p.mergeBytes > math.MaxUint32 || p.pieceBytes > math.MaxUint32 {
 		return nil, fmt.Errorf("the vocabulary's texts have %d bytes, more than a guest can address",
-			p.textBytes+p.mergeBytes)
+			p.textBytes+p.mergeBytes+p.pieceBytes)
 	}
 	p.record = l.take(abi.VocabSize, 64)
 	p.offsets = l.take(4*uint64(v.N+1), 64)
@@ -84,10 +96,16 @@ func layOutVocab(l *layout, v *Vocab) (*vocabLayout, error) {
 	if v.NMerges > 0 {
 		p.mergeOffsets = l.take(4*uint64(v.NMerges+1), 64)
 	}
+	if decoded {
+		p.eog = l.take(4*uint64(len(v.EOG)), 64)
+	}
+	if decoded && v.Pieces != nil {
+		p.pieceOffsets = l.take(4*uint64(v.N+1), 64)
+		p.pieces = l.take(p.pieceBytes, 64)
+	}
 	p.texts = l.take(p.textBytes, 64)
 	p.merges = l.take(p.mergeBytes, 64)
 	p.charsmap = l.take(uint64(len(v.Charsmap)), 64)
-	p.eog = l.take(4*uint64(len(v.EOG)), 64)
 	p.model = l.take(uint64(len(v.Model)), 1)
 	p.pre = l.take(uint64(len(v.Pre)), 1)
 	return p, nil
@@ -132,10 +150,17 @@ func (p *vocabLayout) write(in *instance, v *Vocab) uint32 {
 		r.SetMerges(in.base+p.merges, uint32(p.mergeBytes))
 		list(v.Merges, v.NMerges, p.mergeOffsets, p.merges, p.mergeBytes)
 	}
+	if p.eog != 0 {
+		r.SetEOG(raw(p.eog, bytesOf(v.EOG)), uint32(len(v.EOG)))
+	}
+	if p.pieceOffsets != 0 {
+		r.SetPieceOffsets(in.base + p.pieceOffsets)
+		r.SetPieces(in.base+p.pieces, uint32(p.pieceBytes))
+		list(v.Pieces, v.N, p.pieceOffsets, p.pieces, p.pieceBytes)
+	}
 	r.SetModel(raw(p.model, []byte(v.Model)), uint32(len(v.Model)))
 	r.SetPre(raw(p.pre, []byte(v.Pre)), uint32(len(v.Pre)))
 	r.SetCharsmap(raw(p.charsmap, v.Charsmap), uint32(len(v.Charsmap)))
-	r.SetEOG(raw(p.eog, bytesOf(v.EOG)), uint32(len(v.EOG)))
 	r.SetBOS(v.BOS)
 	r.SetEOS(v.EOS)
 	r.SetUnk(v.UNK)
@@ -175,6 +200,8 @@ type DecodeFlags uint32
 const (
 	// SkipSpecial leaves control tokens out.
 	SkipSpecial = DecodeFlags(abi.TextFlagSkipSpecial)
+	// Raw gives the ids' bytes as in the middle of a text, whole characters or not.
+	Raw = DecodeFlags(abi.TextFlagRaw)
 	// Last says that the ids end the text: an unfinished character comes out as it is.
 	Last = DecodeFlags(abi.TextFlagLast)
 )
@@ -200,7 +227,7 @@ func (t *Tokenizer) ready(ctx context.Context) error {
 	}
 	l := newLayout()
 	t.textWindows = layOutText(l)
-	p, err := layOutVocab(l, t.vocab)
+	p, err := layOutVocab(l, t.vocab, false)
 	if err != nil {
 		return fmt.Errorf("plugin %s: %w", t.m.spec.Name, err)
 	}
@@ -279,6 +306,22 @@ func (t *Tokenizer) Decode(ctx context.Context, dst []byte, ids []uint32, st *De
 	}
 	*st = c.state
 	return dst, nil
+}
+
+// Pieces gives for each token the bytes that it adds to a text: piece i is text[offsets[i]:offsets[i+1]].
+func (t *Tokenizer) Pieces(ctx context.Context) (text []byte, offsets []uint32, err error) {
+	offsets = make([]uint32, 1, t.vocab.N+1)
+	for id := range uint32(t.vocab.N) {
+		st := MidText()
+		if text, err = t.Decode(ctx, text, []uint32{id}, &st, Raw); err != nil {
+			return nil, nil, err
+		}
+		if len(text) > math.MaxUint32 {
+			return nil, nil, fmt.Errorf("plugin %s: the pieces of the vocabulary have more than 4 GiB", t.m.spec.Name)
+		}
+		offsets = append(offsets, uint32(len(text)))
+	}
+	return text, offsets, nil
 }
 
 // NVocab is the number of tokens.

@@ -78,14 +78,15 @@ type runner struct {
 	pending []rowWork         // light operations that are not in a step yet
 	dying   []kernels.ValueID // values that die in them
 
-	values   []buffer // by value; those that never live at once share memory
-	slots    []slot
-	routes   []routing                       // by value
-	routers  map[int]kernels.Router          // by operation
-	acts     map[kernels.ValueID]*sharedActs // of values that live, at compile time
-	freeActs []*sharedActs
-	ropes    []*ropeTable
-	scratch  []workerScratch
+	values     []buffer // by value; those that never live at once share memory
+	slots      []slot
+	routes     []routing              // by value
+	routers    map[int]kernels.Router // by operation
+	expertWork *expertWork
+	acts       map[kernels.ValueID]*sharedActs // of values that live, at compile time
+	freeActs   []*sharedActs
+	ropes      []*ropeTable
+	scratch    []workerScratch
 
 	// of the step
 	batch  *kernels.Batch
@@ -107,6 +108,7 @@ type run struct{ first, n int }
 type workerScratch struct {
 	products scratch
 	attention
+	sum []float32 // of experts
 }
 
 // buffer is where a value lies.

@@ -52,7 +52,7 @@ block2:
 	VCVTPH2PS      X3, Y3
 	VBROADCASTI128 (DI), Y4
 	VBROADCASTI128 16(DI), Y5
-	VBROADCASTI128 2(AX), Y6
+	VMOVDQU        2(AX), X6
 	VINSERTI128    $0x01, 2(AX)(DX*4), Y6, Y6
 	VPSRLW         $0x04, Y6, Y7
 	VPAND          Y0, Y6, Y6
@@ -61,7 +61,7 @@ block2:
 	VPMADDUBSW     Y5, Y7, Y7
 	VPADDW         Y7, Y6, Y6
 	VPMADDWD       Y1, Y6, Y6
-	VBROADCASTI128 2(AX)(DX*1), Y7
+	VMOVDQU        2(AX)(DX*1), X7
 	VINSERTI128    $0x01, 2(CX)(DX*2), Y7, Y7
 	VPSRLW         $0x04, Y7, Y8
 	VPAND          Y0, Y7, Y7
@@ -72,7 +72,7 @@ block2:
 	VPMADDWD       Y1, Y7, Y7
 	VPACKSSDW      Y7, Y6, Y6
 	VPMADDWD       Y1, Y6, Y6
-	VBROADCASTI128 2(AX)(DX*2), Y7
+	VMOVDQU        2(AX)(DX*2), X7
 	VINSERTI128    $0x01, 2(AX)(BX*2), Y7, Y7
 	VPSRLW         $0x04, Y7, Y8
 	VPAND          Y0, Y7, Y7
@@ -81,7 +81,7 @@ block2:
 	VPMADDUBSW     Y5, Y8, Y8
 	VPADDW         Y8, Y7, Y7
 	VPMADDWD       Y1, Y7, Y7
-	VBROADCASTI128 2(CX), Y8
+	VMOVDQU        2(CX), X8
 	VINSERTI128    $0x01, 2(CX)(DX*4), Y8, Y8
 	VPSRLW         $0x04, Y8, Y9
 	VPAND          Y0, Y8, Y8
@@ -174,7 +174,7 @@ block4:
 	VCVTPH2PS      X3, Y3
 	VBROADCASTI128 (DI), Y4
 	VBROADCASTI128 16(DI), Y5
-	VBROADCASTI128 2(AX), Y6
+	VMOVDQU        2(AX), X6
 	VINSERTI128    $0x01, 2(AX)(DX*4), Y6, Y6
 	VPSRLW         $0x04, Y6, Y7
 	VPAND          Y0, Y6, Y6
@@ -182,7 +182,7 @@ block4:
 	VPXOR          Y8, Y8, Y8
 	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y6, Y8
 	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xc5 // VPDPBUSD       Y5, Y7, Y8
-	VBROADCASTI128 2(AX)(DX*1), Y6
+	VMOVDQU        2(AX)(DX*1), X6
 	VINSERTI128    $0x01, 2(CX)(DX*2), Y6, Y6
 	VPSRLW         $0x04, Y6, Y7
 	VPAND          Y0, Y6, Y6
@@ -192,7 +192,7 @@ block4:
 	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xcd // VPDPBUSD       Y5, Y7, Y9
 	VPACKSSDW      Y9, Y8, Y8
 	VPMADDWD       Y1, Y8, Y8
-	VBROADCASTI128 2(AX)(DX*2), Y6
+	VMOVDQU        2(AX)(DX*2), X6
 	VINSERTI128    $0x01, 2(AX)(BX*2), Y6, Y6
 	VPSRLW         $0x04, Y6, Y7
 	VPAND          Y0, Y6, Y6
@@ -200,7 +200,7 @@ block4:
 	VPXOR          Y9, Y9, Y9
 	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xcc // VPDPBUSD       Y4, Y6, Y9
 	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xcd // VPDPBUSD       Y5, Y7, Y9
-	VBROADCASTI128 2(CX), Y6
+	VMOVDQU        2(CX), X6
 	VINSERTI128    $0x01, 2(CX)(DX*4), Y6, Y6
 	VPSRLW         $0x04, Y6, Y7
 	VPAND          Y0, Y6, Y6
@@ -283,7 +283,7 @@ block6:
 	VCVTPH2PS      X4, Y4
 	VBROADCASTI128 (DI), Y5
 	VBROADCASTI128 16(DI), Y6
-	VBROADCASTI128 4(AX), Y7
+	VMOVDQU        4(AX), X7
 	VINSERTI128    $0x01, 4(AX)(DX*4), Y7, Y7
 	VPSRLW         $0x04, Y7, Y8
 	VPAND          Y0, Y7, Y7
@@ -292,7 +292,7 @@ block6:
 	VPMADDUBSW     Y6, Y8, Y8
 	VPADDW         Y8, Y7, Y7
 	VPMADDWD       Y1, Y7, Y7
-	VBROADCASTI128 4(AX)(DX*1), Y8
+	VMOVDQU        4(AX)(DX*1), X8
 	VINSERTI128    $0x01, 4(CX)(DX*2), Y8, Y8
 	VPSRLW         $0x04, Y8, Y9
 	VPAND          Y0, Y8, Y8
@@ -303,7 +303,7 @@ block6:
 	VPMADDWD       Y1, Y8, Y8
 	VPACKSSDW      Y8, Y7, Y7
 	VPMADDWD       Y1, Y7, Y7
-	VBROADCASTI128 4(AX)(DX*2), Y8
+	VMOVDQU        4(AX)(DX*2), X8
 	VINSERTI128    $0x01, 4(AX)(BX*2), Y8, Y8
 	VPSRLW         $0x04, Y8, Y9
 	VPAND          Y0, Y8, Y8
@@ -312,7 +312,7 @@ block6:
 	VPMADDUBSW     Y6, Y9, Y9
 	VPADDW         Y9, Y8, Y8
 	VPMADDWD       Y1, Y8, Y8
-	VBROADCASTI128 4(CX), Y9
+	VMOVDQU        4(CX), X9
 	VINSERTI128    $0x01, 4(CX)(DX*4), Y9, Y9
 	VPSRLW         $0x04, Y9, Y10
 	VPAND          Y0, Y9, Y9
@@ -395,7 +395,7 @@ block8:
 	VCVTPH2PS      X4, Y4
 	VBROADCASTI128 (DI), Y5
 	VBROADCASTI128 16(DI), Y6
-	VBROADCASTI128 4(AX), Y7
+	VMOVDQU        4(AX), X7
 	VINSERTI128    $0x01, 4(AX)(DX*4), Y7, Y7
 	VPSRLW         $0x04, Y7, Y8
 	VPAND          Y0, Y7, Y7
@@ -403,7 +403,7 @@ block8:
 	VPXOR          Y9, Y9, Y9
 	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xcd // VPDPBUSD       Y5, Y7, Y9
 	BYTE $0xc4; BYTE $0x62; BYTE $0x3d; BYTE $0x50; BYTE $0xce // VPDPBUSD       Y6, Y8, Y9
-	VBROADCASTI128 4(AX)(DX*1), Y7
+	VMOVDQU        4(AX)(DX*1), X7
 	VINSERTI128    $0x01, 4(CX)(DX*2), Y7, Y7
 	VPSRLW         $0x04, Y7, Y8
 	VPAND          Y0, Y7, Y7
@@ -413,7 +413,7 @@ block8:
 	BYTE $0xc4; BYTE $0x62; BYTE $0x3d; BYTE $0x50; BYTE $0xd6 // VPDPBUSD       Y6, Y8, Y10
 	VPACKSSDW      Y10, Y9, Y9
 	VPMADDWD       Y1, Y9, Y9
-	VBROADCASTI128 4(AX)(DX*2), Y7
+	VMOVDQU        4(AX)(DX*2), X7
 	VINSERTI128    $0x01, 4(AX)(BX*2), Y7, Y7
 	VPSRLW         $0x04, Y7, Y8
 	VPAND          Y0, Y7, Y7
@@ -421,7 +421,7 @@ block8:
 	VPXOR          Y10, Y10, Y10
 	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xd5 // VPDPBUSD       Y5, Y7, Y10
 	BYTE $0xc4; BYTE $0x62; BYTE $0x3d; BYTE $0x50; BYTE $0xd6 // VPDPBUSD       Y6, Y8, Y10
-	VBROADCASTI128 4(CX), Y7
+	VMOVDQU        4(CX), X7
 	VINSERTI128    $0x01, 4(CX)(DX*4), Y7, Y7
 	VPSRLW         $0x04, Y7, Y8
 	VPAND          Y0, Y7, Y7
@@ -501,12 +501,12 @@ block10:
 	VCVTPH2PS      X4, Y4
 	VBROADCASTI128 (DI), Y5
 	VBROADCASTI128 16(DI), Y6
-	VBROADCASTI128 6(AX), Y7
+	VMOVDQU        6(AX), X7
 	VINSERTI128    $0x01, 6(AX)(DX*4), Y7, Y7
 	VPSRLW         $0x04, Y7, Y8
 	VPAND          Y0, Y7, Y7
 	VPAND          Y0, Y8, Y8
-	VBROADCASTI128 2(AX), Y9
+	VMOVDQU        2(AX), X9
 	VINSERTI128    $0x01, 2(AX)(DX*4), Y9, Y9
 	VPSHUFB        fifthLow<>+0(SB), Y9, Y10
 	VPAND          Y1, Y10, Y10
@@ -522,12 +522,12 @@ block10:
 	VPMADDUBSW     Y6, Y8, Y8
 	VPADDW         Y8, Y7, Y7
 	VPMADDWD       Y2, Y7, Y7
-	VBROADCASTI128 6(AX)(DX*1), Y8
+	VMOVDQU        6(AX)(DX*1), X8
 	VINSERTI128    $0x01, 6(CX)(DX*2), Y8, Y8
 	VPSRLW         $0x04, Y8, Y9
 	VPAND          Y0, Y8, Y8
 	VPAND          Y0, Y9, Y9
-	VBROADCASTI128 2(AX)(DX*1), Y10
+	VMOVDQU        2(AX)(DX*1), X10
 	VINSERTI128    $0x01, 2(CX)(DX*2), Y10, Y10
 	VPSHUFB        fifthLow<>+0(SB), Y10, Y11
 	VPAND          Y1, Y11, Y11
@@ -545,12 +545,12 @@ block10:
 	VPMADDWD       Y2, Y8, Y8
 	VPACKSSDW      Y8, Y7, Y7
 	VPMADDWD       Y2, Y7, Y7
-	VBROADCASTI128 6(AX)(DX*2), Y8
+	VMOVDQU        6(AX)(DX*2), X8
 	VINSERTI128    $0x01, 6(AX)(BX*2), Y8, Y8
 	VPSRLW         $0x04, Y8, Y9
 	VPAND          Y0, Y8, Y8
 	VPAND          Y0, Y9, Y9
-	VBROADCASTI128 2(AX)(DX*2), Y10
+	VMOVDQU        2(AX)(DX*2), X10
 	VINSERTI128    $0x01, 2(AX)(BX*2), Y10, Y10
 	VPSHUFB        fifthLow<>+0(SB), Y10, Y11
 	VPAND          Y1, Y11, Y11
@@ -566,12 +566,12 @@ block10:
 	VPMADDUBSW     Y6, Y9, Y9
 	VPADDW         Y9, Y8, Y8
 	VPMADDWD       Y2, Y8, Y8
-	VBROADCASTI128 6(CX), Y9
+	VMOVDQU        6(CX), X9
 	VINSERTI128    $0x01, 6(CX)(DX*4), Y9, Y9
 	VPSRLW         $0x04, Y9, Y10
 	VPAND          Y0, Y9, Y9
 	VPAND          Y0, Y10, Y10
-	VBROADCASTI128 2(CX), Y11
+	VMOVDQU        2(CX), X11
 	VINSERTI128    $0x01, 2(CX)(DX*4), Y11, Y11
 	VPSHUFB        fifthLow<>+0(SB), Y11, Y12
 	VPAND          Y1, Y12, Y12
@@ -683,12 +683,12 @@ block12:
 	VCVTPH2PS      X4, Y4
 	VBROADCASTI128 (DI), Y5
 	VBROADCASTI128 16(DI), Y6
-	VBROADCASTI128 6(AX), Y7
+	VMOVDQU        6(AX), X7
 	VINSERTI128    $0x01, 6(AX)(DX*4), Y7, Y7
 	VPSRLW         $0x04, Y7, Y8
 	VPAND          Y0, Y7, Y7
 	VPAND          Y0, Y8, Y8
-	VBROADCASTI128 2(AX), Y9
+	VMOVDQU        2(AX), X9
 	VINSERTI128    $0x01, 2(AX)(DX*4), Y9, Y9
 	VPSHUFB        fifthLow<>+0(SB), Y9, Y10
 	VPAND          Y1, Y10, Y10
@@ -703,12 +703,12 @@ block12:
 	VPXOR          Y9, Y9, Y9
 	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xcd // VPDPBUSD       Y5, Y7, Y9
 	BYTE $0xc4; BYTE $0x62; BYTE $0x3d; BYTE $0x50; BYTE $0xce // VPDPBUSD       Y6, Y8, Y9
-	VBROADCASTI128 6(AX)(DX*1), Y7
+	VMOVDQU        6(AX)(DX*1), X7
 	VINSERTI128    $0x01, 6(CX)(DX*2), Y7, Y7
 	VPSRLW         $0x04, Y7, Y8
 	VPAND          Y0, Y7, Y7
 	VPAND          Y0, Y8, Y8
-	VBROADCASTI128 2(AX)(DX*1), Y10
+	VMOVDQU        2(AX)(DX*1), X10
 	VINSERTI128    $0x01, 2(CX)(DX*2), Y10, Y10
 	VPSHUFB        fifthLow<>+0(SB), Y10, Y11
 	VPAND          Y1, Y11, Y11
@@ -725,12 +725,12 @@ block12:
 	BYTE $0xc4; BYTE $0x62; BYTE $0x3d; BYTE $0x50; BYTE $0xd6 // VPDPBUSD       Y6, Y8, Y10
 	VPACKSSDW      Y10, Y9, Y9
 	VPMADDWD       Y2, Y9, Y9
-	VBROADCASTI128 6(AX)(DX*2), Y7
+	VMOVDQU        6(AX)(DX*2), X7
 	VINSERTI128    $0x01, 6(AX)(BX*2), Y7, Y7
 	VPSRLW         $0x04, Y7, Y8
 	VPAND          Y0, Y7, Y7
 	VPAND          Y0, Y8, Y8
-	VBROADCASTI128 2(AX)(DX*2), Y10
+	VMOVDQU        2(AX)(DX*2), X10
 	VINSERTI128    $0x01, 2(AX)(BX*2), Y10, Y10
 	VPSHUFB        fifthLow<>+0(SB), Y10, Y11
 	VPAND          Y1, Y11, Y11
@@ -745,12 +745,12 @@ block12:
 	VPXOR          Y10, Y10, Y10
 	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xd5 // VPDPBUSD       Y5, Y7, Y10
 	BYTE $0xc4; BYTE $0x62; BYTE $0x3d; BYTE $0x50; BYTE $0xd6 // VPDPBUSD       Y6, Y8, Y10
-	VBROADCASTI128 6(CX), Y7
+	VMOVDQU        6(CX), X7
 	VINSERTI128    $0x01, 6(CX)(DX*4), Y7, Y7
 	VPSRLW         $0x04, Y7, Y8
 	VPAND          Y0, Y7, Y7
 	VPAND          Y0, Y8, Y8
-	VBROADCASTI128 2(CX), Y11
+	VMOVDQU        2(CX), X11
 	VINSERTI128    $0x01, 2(CX)(DX*4), Y11, Y11
 	VPSHUFB        fifthLow<>+0(SB), Y11, Y12
 	VPAND          Y1, Y12, Y12
@@ -840,12 +840,12 @@ block14:
 	VCVTPH2PS      X5, Y5
 	VBROADCASTI128 (DI), Y6
 	VBROADCASTI128 16(DI), Y7
-	VBROADCASTI128 8(AX), Y8
+	VMOVDQU        8(AX), X8
 	VINSERTI128    $0x01, 8(AX)(DX*4), Y8, Y8
 	VPSRLW         $0x04, Y8, Y9
 	VPAND          Y0, Y8, Y8
 	VPAND          Y0, Y9, Y9
-	VBROADCASTI128 4(AX), Y10
+	VMOVDQU        4(AX), X10
 	VINSERTI128    $0x01, 4(AX)(DX*4), Y10, Y10
 	VPSHUFB        fifthLow<>+0(SB), Y10, Y11
 	VPAND          Y1, Y11, Y11
@@ -861,12 +861,12 @@ block14:
 	VPMADDUBSW     Y7, Y9, Y9
 	VPADDW         Y9, Y8, Y8
 	VPMADDWD       Y2, Y8, Y8
-	VBROADCASTI128 8(AX)(DX*1), Y9
+	VMOVDQU        8(AX)(DX*1), X9
 	VINSERTI128    $0x01, 8(CX)(DX*2), Y9, Y9
 	VPSRLW         $0x04, Y9, Y10
 	VPAND          Y0, Y9, Y9
 	VPAND          Y0, Y10, Y10
-	VBROADCASTI128 4(AX)(DX*1), Y11
+	VMOVDQU        4(AX)(DX*1), X11
 	VINSERTI128    $0x01, 4(CX)(DX*2), Y11, Y11
 	VPSHUFB        fifthLow<>+0(SB), Y11, Y12
 	VPAND          Y1, Y12, Y12
@@ -884,12 +884,12 @@ block14:
 	VPMADDWD       Y2, Y9, Y9
 	VPACKSSDW      Y9, Y8, Y8
 	VPMADDWD       Y2, Y8, Y8
-	VBROADCASTI128 8(AX)(DX*2), Y9
+	VMOVDQU        8(AX)(DX*2), X9
 	VINSERTI128    $0x01, 8(AX)(BX*2), Y9, Y9
 	VPSRLW         $0x04, Y9, Y10
 	VPAND          Y0, Y9, Y9
 	VPAND          Y0, Y10, Y10
-	VBROADCASTI128 4(AX)(DX*2), Y11
+	VMOVDQU        4(AX)(DX*2), X11
 	VINSERTI128    $0x01, 4(AX)(BX*2), Y11, Y11
 	VPSHUFB        fifthLow<>+0(SB), Y11, Y12
 	VPAND          Y1, Y12, Y12
@@ -905,12 +905,12 @@ block14:
 	VPMADDUBSW     Y7, Y10, Y10
 	VPADDW         Y10, Y9, Y9
 	VPMADDWD       Y2, Y9, Y9
-	VBROADCASTI128 8(CX), Y10
+	VMOVDQU        8(CX), X10
 	VINSERTI128    $0x01, 8(CX)(DX*4), Y10, Y10
 	VPSRLW         $0x04, Y10, Y11
 	VPAND          Y0, Y10, Y10
 	VPAND          Y0, Y11, Y11
-	VBROADCASTI128 4(CX), Y12
+	VMOVDQU        4(CX), X12
 	VINSERTI128    $0x01, 4(CX)(DX*4), Y12, Y12
 	VPSHUFB        fifthLow<>+0(SB), Y12, Y13
 	VPAND          Y1, Y13, Y13
@@ -1000,12 +1000,12 @@ block16:
 	VCVTPH2PS      X5, Y5
 	VBROADCASTI128 (DI), Y6
 	VBROADCASTI128 16(DI), Y7
-	VBROADCASTI128 8(AX), Y8
+	VMOVDQU        8(AX), X8
 	VINSERTI128    $0x01, 8(AX)(DX*4), Y8, Y8
 	VPSRLW         $0x04, Y8, Y9
 	VPAND          Y0, Y8, Y8
 	VPAND          Y0, Y9, Y9
-	VBROADCASTI128 4(AX), Y10
+	VMOVDQU        4(AX), X10
 	VINSERTI128    $0x01, 4(AX)(DX*4), Y10, Y10
 	VPSHUFB        fifthLow<>+0(SB), Y10, Y11
 	VPAND          Y1, Y11, Y11
@@ -1020,12 +1020,12 @@ block16:
 	VPXOR          Y10, Y10, Y10
 	BYTE $0xc4; BYTE $0x62; BYTE $0x3d; BYTE $0x50; BYTE $0xd6 // VPDPBUSD       Y6, Y8, Y10
 	BYTE $0xc4; BYTE $0x62; BYTE $0x35; BYTE $0x50; BYTE $0xd7 // VPDPBUSD       Y7, Y9, Y10
-	VBROADCASTI128 8(AX)(DX*1), Y8
+	VMOVDQU        8(AX)(DX*1), X8
 	VINSERTI128    $0x01, 8(CX)(DX*2), Y8, Y8
 	VPSRLW         $0x04, Y8, Y9
 	VPAND          Y0, Y8, Y8
 	VPAND          Y0, Y9, Y9
-	VBROADCASTI128 4(AX)(DX*1), Y11
+	VMOVDQU        4(AX)(DX*1), X11
 	VINSERTI128    $0x01, 4(CX)(DX*2), Y11, Y11
 	VPSHUFB        fifthLow<>+0(SB), Y11, Y12
 	VPAND          Y1, Y12, Y12
@@ -1042,12 +1042,12 @@ block16:
 	BYTE $0xc4; BYTE $0x62; BYTE $0x35; BYTE $0x50; BYTE $0xdf // VPDPBUSD       Y7, Y9, Y11
 	VPACKSSDW      Y11, Y10, Y10
 	VPMADDWD       Y2, Y10, Y10
-	VBROADCASTI128 8(AX)(DX*2), Y8
+	VMOVDQU        8(AX)(DX*2), X8
 	VINSERTI128    $0x01, 8(AX)(BX*2), Y8, Y8
 	VPSRLW         $0x04, Y8, Y9
 	VPAND          Y0, Y8, Y8
 	VPAND          Y0, Y9, Y9
-	VBROADCASTI128 4(AX)(DX*2), Y11
+	VMOVDQU        4(AX)(DX*2), X11
 	VINSERTI128    $0x01, 4(AX)(BX*2), Y11, Y11
 	VPSHUFB        fifthLow<>+0(SB), Y11, Y12
 	VPAND          Y1, Y12, Y12
@@ -1062,12 +1062,12 @@ block16:
 	VPXOR          Y11, Y11, Y11
 	BYTE $0xc4; BYTE $0x62; BYTE $0x3d; BYTE $0x50; BYTE $0xde // VPDPBUSD       Y6, Y8, Y11
 	BYTE $0xc4; BYTE $0x62; BYTE $0x35; BYTE $0x50; BYTE $0xdf // VPDPBUSD       Y7, Y9, Y11
-	VBROADCASTI128 8(CX), Y8
+	VMOVDQU        8(CX), X8
 	VINSERTI128    $0x01, 8(CX)(DX*4), Y8, Y8
 	VPSRLW         $0x04, Y8, Y9
 	VPAND          Y0, Y8, Y8
 	VPAND          Y0, Y9, Y9
-	VBROADCASTI128 4(CX), Y12
+	VMOVDQU        4(CX), X12
 	VINSERTI128    $0x01, 4(CX)(DX*4), Y12, Y12
 	VPSHUFB        fifthLow<>+0(SB), Y12, Y13
 	VPAND          Y1, Y13, Y13

@@ -17,76 +17,76 @@ TEXT ·packQ4_0(SB), NOSPLIT, $0-32
 	VMOVDQU nibbleMask<>+0(SB), Y0
 
 block1:
-	VPBROADCASTD   (AX), Y1
-	VPBROADCASTD   (AX)(DX*1), Y2
-	VPBLENDD       $0x02, Y2, Y1, Y1
-	VPBROADCASTD   (AX)(DX*2), Y2
-	VPBLENDD       $0x04, Y2, Y1, Y1
-	VPBROADCASTD   (CX), Y2
-	VPBLENDD       $0x08, Y2, Y1, Y1
-	VPBROADCASTD   (AX)(DX*4), Y2
-	VPBLENDD       $0x10, Y2, Y1, Y1
-	VPBROADCASTD   (CX)(DX*2), Y2
-	VPBLENDD       $0x20, Y2, Y1, Y1
-	VPBROADCASTD   (AX)(BX*2), Y2
-	VPBLENDD       $0x40, Y2, Y1, Y1
-	VPBROADCASTD   (CX)(DX*4), Y2
-	VPBLENDD       $0x80, Y2, Y1, Y1
-	VPXOR          Y2, Y2, Y2
-	VPBLENDW       $0xaa, Y2, Y1, Y1
-	VPACKUSDW      Y1, Y1, Y1
-	VPERMQ         $0xd8, Y1, Y1
-	VCVTPH2PS      X1, Y1
-	VMOVUPS        Y1, 512(SI)
-	VBROADCASTI128 2(AX), Y1
-	VINSERTI128    $0x01, 2(AX)(DX*4), Y1, Y1
-	VPSRLW         $0x04, Y1, Y2
-	VPAND          Y0, Y1, Y1
-	VPAND          Y0, Y2, Y2
-	VBROADCASTI128 2(AX)(DX*1), Y3
-	VINSERTI128    $0x01, 2(CX)(DX*2), Y3, Y3
-	VPSRLW         $0x04, Y3, Y4
-	VPAND          Y0, Y3, Y3
-	VPAND          Y0, Y4, Y4
-	VBROADCASTI128 2(AX)(DX*2), Y5
-	VINSERTI128    $0x01, 2(AX)(BX*2), Y5, Y5
-	VPSRLW         $0x04, Y5, Y6
-	VPAND          Y0, Y5, Y5
-	VPAND          Y0, Y6, Y6
-	VBROADCASTI128 2(CX), Y7
-	VINSERTI128    $0x01, 2(CX)(DX*4), Y7, Y7
-	VPSRLW         $0x04, Y7, Y8
-	VPAND          Y0, Y7, Y7
-	VPAND          Y0, Y8, Y8
-	VPUNPCKLDQ     Y3, Y1, Y9
-	VPUNPCKHDQ     Y3, Y1, Y1
-	VPUNPCKLDQ     Y7, Y5, Y3
-	VPUNPCKHDQ     Y7, Y5, Y5
-	VPUNPCKLQDQ    Y3, Y9, Y7
-	VPUNPCKHQDQ    Y3, Y9, Y3
-	VPUNPCKLQDQ    Y5, Y1, Y9
-	VPUNPCKHQDQ    Y5, Y1, Y1
-	VMOVDQU        Y7, (SI)
-	VMOVDQU        Y3, 64(SI)
-	VMOVDQU        Y9, 128(SI)
-	VMOVDQU        Y1, 192(SI)
-	VPUNPCKLDQ     Y4, Y2, Y1
-	VPUNPCKHDQ     Y4, Y2, Y2
-	VPUNPCKLDQ     Y8, Y6, Y3
-	VPUNPCKHDQ     Y8, Y6, Y4
-	VPUNPCKLQDQ    Y3, Y1, Y5
-	VPUNPCKHQDQ    Y3, Y1, Y1
-	VPUNPCKLQDQ    Y4, Y2, Y3
-	VPUNPCKHQDQ    Y4, Y2, Y2
-	VMOVDQU        Y5, 256(SI)
-	VMOVDQU        Y1, 320(SI)
-	VMOVDQU        Y3, 384(SI)
-	VMOVDQU        Y2, 448(SI)
-	ADDQ           $+18, AX
-	ADDQ           $+18, CX
-	ADDQ           $+576, SI
-	DECQ           DI
-	JNZ            block1
+	VPBROADCASTD (AX), Y1
+	VPBROADCASTD (AX)(DX*1), Y2
+	VPBLENDD     $0x02, Y2, Y1, Y1
+	VPBROADCASTD (AX)(DX*2), Y2
+	VPBLENDD     $0x04, Y2, Y1, Y1
+	VPBROADCASTD (CX), Y2
+	VPBLENDD     $0x08, Y2, Y1, Y1
+	VPBROADCASTD (AX)(DX*4), Y2
+	VPBLENDD     $0x10, Y2, Y1, Y1
+	VPBROADCASTD (CX)(DX*2), Y2
+	VPBLENDD     $0x20, Y2, Y1, Y1
+	VPBROADCASTD (AX)(BX*2), Y2
+	VPBLENDD     $0x40, Y2, Y1, Y1
+	VPBROADCASTD (CX)(DX*4), Y2
+	VPBLENDD     $0x80, Y2, Y1, Y1
+	VPXOR        Y2, Y2, Y2
+	VPBLENDW     $0xaa, Y2, Y1, Y1
+	VPACKUSDW    Y1, Y1, Y1
+	VPERMQ       $0xd8, Y1, Y1
+	VCVTPH2PS    X1, Y1
+	VMOVUPS      Y1, 512(SI)
+	VMOVDQU      2(AX), X1
+	VINSERTI128  $0x01, 2(AX)(DX*4), Y1, Y1
+	VPSRLW       $0x04, Y1, Y2
+	VPAND        Y0, Y1, Y1
+	VPAND        Y0, Y2, Y2
+	VMOVDQU      2(AX)(DX*1), X3
+	VINSERTI128  $0x01, 2(CX)(DX*2), Y3, Y3
+	VPSRLW       $0x04, Y3, Y4
+	VPAND        Y0, Y3, Y3
+	VPAND        Y0, Y4, Y4
+	VMOVDQU      2(AX)(DX*2), X5
+	VINSERTI128  $0x01, 2(AX)(BX*2), Y5, Y5
+	VPSRLW       $0x04, Y5, Y6
+	VPAND        Y0, Y5, Y5
+	VPAND        Y0, Y6, Y6
+	VMOVDQU      2(CX), X7
+	VINSERTI128  $0x01, 2(CX)(DX*4), Y7, Y7
+	VPSRLW       $0x04, Y7, Y8
+	VPAND        Y0, Y7, Y7
+	VPAND        Y0, Y8, Y8
+	VPUNPCKLDQ   Y3, Y1, Y9
+	VPUNPCKHDQ   Y3, Y1, Y1
+	VPUNPCKLDQ   Y7, Y5, Y3
+	VPUNPCKHDQ   Y7, Y5, Y5
+	VPUNPCKLQDQ  Y3, Y9, Y7
+	VPUNPCKHQDQ  Y3, Y9, Y3
+	VPUNPCKLQDQ  Y5, Y1, Y9
+	VPUNPCKHQDQ  Y5, Y1, Y1
+	VMOVDQU      Y7, (SI)
+	VMOVDQU      Y3, 64(SI)
+	VMOVDQU      Y9, 128(SI)
+	VMOVDQU      Y1, 192(SI)
+	VPUNPCKLDQ   Y4, Y2, Y1
+	VPUNPCKHDQ   Y4, Y2, Y2
+	VPUNPCKLDQ   Y8, Y6, Y3
+	VPUNPCKHDQ   Y8, Y6, Y4
+	VPUNPCKLQDQ  Y3, Y1, Y5
+	VPUNPCKHQDQ  Y3, Y1, Y1
+	VPUNPCKLQDQ  Y4, Y2, Y3
+	VPUNPCKHQDQ  Y4, Y2, Y2
+	VMOVDQU      Y5, 256(SI)
+	VMOVDQU      Y1, 320(SI)
+	VMOVDQU      Y3, 384(SI)
+	VMOVDQU      Y2, 448(SI)
+	ADDQ         $+18, AX
+	ADDQ         $+18, CX
+	ADDQ         $+576, SI
+	DECQ         DI
+	JNZ          block1
 	VZEROUPPER
 	RET
 
@@ -109,80 +109,80 @@ TEXT ·packQ4_1(SB), NOSPLIT, $0-32
 	VMOVDQU nibbleMask<>+0(SB), Y0
 
 block2:
-	VPBROADCASTD   (AX), Y1
-	VPBROADCASTD   (AX)(DX*1), Y2
-	VPBLENDD       $0x02, Y2, Y1, Y1
-	VPBROADCASTD   (AX)(DX*2), Y2
-	VPBLENDD       $0x04, Y2, Y1, Y1
-	VPBROADCASTD   (CX), Y2
-	VPBLENDD       $0x08, Y2, Y1, Y1
-	VPBROADCASTD   (AX)(DX*4), Y2
-	VPBLENDD       $0x10, Y2, Y1, Y1
-	VPBROADCASTD   (CX)(DX*2), Y2
-	VPBLENDD       $0x20, Y2, Y1, Y1
-	VPBROADCASTD   (AX)(BX*2), Y2
-	VPBLENDD       $0x40, Y2, Y1, Y1
-	VPBROADCASTD   (CX)(DX*4), Y2
-	VPBLENDD       $0x80, Y2, Y1, Y1
-	VPXOR          Y2, Y2, Y2
-	VPBLENDW       $0xaa, Y2, Y1, Y2
-	VPSRLD         $0x10, Y1, Y1
-	VPACKUSDW      Y1, Y2, Y2
-	VPERMQ         $0xd8, Y2, Y2
-	VCVTPH2PS      X2, Y1
-	VEXTRACTI128   $0x01, Y2, X2
-	VCVTPH2PS      X2, Y2
-	VMOVUPS        Y1, 512(SI)
-	VMOVUPS        Y2, 576(SI)
-	VBROADCASTI128 4(AX), Y1
-	VINSERTI128    $0x01, 4(AX)(DX*4), Y1, Y1
-	VPSRLW         $0x04, Y1, Y2
-	VPAND          Y0, Y1, Y1
-	VPAND          Y0, Y2, Y2
-	VBROADCASTI128 4(AX)(DX*1), Y3
-	VINSERTI128    $0x01, 4(CX)(DX*2), Y3, Y3
-	VPSRLW         $0x04, Y3, Y4
-	VPAND          Y0, Y3, Y3
-	VPAND          Y0, Y4, Y4
-	VBROADCASTI128 4(AX)(DX*2), Y5
-	VINSERTI128    $0x01, 4(AX)(BX*2), Y5, Y5
-	VPSRLW         $0x04, Y5, Y6
-	VPAND          Y0, Y5, Y5
-	VPAND          Y0, Y6, Y6
-	VBROADCASTI128 4(CX), Y7
-	VINSERTI128    $0x01, 4(CX)(DX*4), Y7, Y7
-	VPSRLW         $0x04, Y7, Y8
-	VPAND          Y0, Y7, Y7
-	VPAND          Y0, Y8, Y8
-	VPUNPCKLDQ     Y3, Y1, Y9
-	VPUNPCKHDQ     Y3, Y1, Y1
-	VPUNPCKLDQ     Y7, Y5, Y3
-	VPUNPCKHDQ     Y7, Y5, Y5
-	VPUNPCKLQDQ    Y3, Y9, Y7
-	VPUNPCKHQDQ    Y3, Y9, Y3
-	VPUNPCKLQDQ    Y5, Y1, Y9
-	VPUNPCKHQDQ    Y5, Y1, Y1
-	VMOVDQU        Y7, (SI)
-	VMOVDQU        Y3, 64(SI)
-	VMOVDQU        Y9, 128(SI)
-	VMOVDQU        Y1, 192(SI)
-	VPUNPCKLDQ     Y4, Y2, Y1
-	VPUNPCKHDQ     Y4, Y2, Y2
-	VPUNPCKLDQ     Y8, Y6, Y3
-	VPUNPCKHDQ     Y8, Y6, Y4
-	VPUNPCKLQDQ    Y3, Y1, Y5
-	VPUNPCKHQDQ    Y3, Y1, Y1
-	VPUNPCKLQDQ    Y4, Y2, Y3
-	VPUNPCKHQDQ    Y4, Y2, Y2
-	VMOVDQU        Y5, 256(SI)
-	VMOVDQU        Y1, 320(SI)
-	VMOVDQU        Y3, 384(SI)
-	VMOVDQU        Y2, 448(SI)
-	ADDQ           $+20, AX
-	ADDQ           $+20, CX
-	ADDQ           $+640, SI
-	DECQ           DI
-	JNZ            block2
+	VPBROADCASTD (AX), Y1
+	VPBROADCASTD (AX)(DX*1), Y2
+	VPBLENDD     $0x02, Y2, Y1, Y1
+	VPBROADCASTD (AX)(DX*2), Y2
+	VPBLENDD     $0x04, Y2, Y1, Y1
+	VPBROADCASTD (CX), Y2
+	VPBLENDD     $0x08, Y2, Y1, Y1
+	VPBROADCASTD (AX)(DX*4), Y2
+	VPBLENDD     $0x10, Y2, Y1, Y1
+	VPBROADCASTD (CX)(DX*2), Y2
+	VPBLENDD     $0x20, Y2, Y1, Y1
+	VPBROADCASTD (AX)(BX*2), Y2
+	VPBLENDD     $0x40, Y2, Y1, Y1
+	VPBROADCASTD (CX)(DX*4), Y2
+	VPBLENDD     $0x80, Y2, Y1, Y1
+	VPXOR        Y2, Y2, Y2
+	VPBLENDW     $0xaa, Y2, Y1, Y2
+	VPSRLD       $0x10, Y1, Y1
+	VPACKUSDW    Y1, Y2, Y2
+	VPERMQ       $0xd8, Y2, Y2
+	VCVTPH2PS    X2, Y1
+	VEXTRACTI128 $0x01, Y2, X2
+	VCVTPH2PS    X2, Y2
+	VMOVUPS      Y1, 512(SI)
+	VMOVUPS      Y2, 576(SI)
+	VMOVDQU      4(AX), X1
+	VINSERTI128  $0x01, 4(AX)(DX*4), Y1, Y1
+	VPSRLW       $0x04, Y1, Y2
+	VPAND        Y0, Y1, Y1
+	VPAND        Y0, Y2, Y2
+	VMOVDQU      4(AX)(DX*1), X3
+	VINSERTI128  $0x01, 4(CX)(DX*2), Y3, Y3
+	VPSRLW       $0x04, Y3, Y4
+	VPAND        Y0, Y3, Y3
+	VPAND        Y0, Y4, Y4
+	VMOVDQU      4(AX)(DX*2), X5
+	VINSERTI128  $0x01, 4(AX)(BX*2), Y5, Y5
+	VPSRLW       $0x04, Y5, Y6
+	VPAND        Y0, Y5, Y5
+	VPAND        Y0, Y6, Y6
+	VMOVDQU      4(CX), X7
+	VINSERTI128  $0x01, 4(CX)(DX*4), Y7, Y7
+	VPSRLW       $0x04, Y7, Y8
+	VPAND        Y0, Y7, Y7
+	VPAND        Y0, Y8, Y8
+	VPUNPCKLDQ   Y3, Y1, Y9
+	VPUNPCKHDQ   Y3, Y1, Y1
+	VPUNPCKLDQ   Y7, Y5, Y3
+	VPUNPCKHDQ   Y7, Y5, Y5
+	VPUNPCKLQDQ  Y3, Y9, Y7
+	VPUNPCKHQDQ  Y3, Y9, Y3
+	VPUNPCKLQDQ  Y5, Y1, Y9
+	VPUNPCKHQDQ  Y5, Y1, Y1
+	VMOVDQU      Y7, (SI)
+	VMOVDQU      Y3, 64(SI)
+	VMOVDQU      Y9, 128(SI)
+	VMOVDQU      Y1, 192(SI)
+	VPUNPCKLDQ   Y4, Y2, Y1
+	VPUNPCKHDQ   Y4, Y2, Y2
+	VPUNPCKLDQ   Y8, Y6, Y3
+	VPUNPCKHDQ   Y8, Y6, Y4
+	VPUNPCKLQDQ  Y3, Y1, Y5
+	VPUNPCKHQDQ  Y3, Y1, Y1
+	VPUNPCKLQDQ  Y4, Y2, Y3
+	VPUNPCKHQDQ  Y4, Y2, Y2
+	VMOVDQU      Y5, 256(SI)
+	VMOVDQU      Y1, 320(SI)
+	VMOVDQU      Y3, 384(SI)
+	VMOVDQU      Y2, 448(SI)
+	ADDQ         $+20, AX
+	ADDQ         $+20, CX
+	ADDQ         $+640, SI
+	DECQ         DI
+	JNZ          block2
 	VZEROUPPER
 	RET
 
@@ -200,124 +200,124 @@ TEXT ·packQ5_0(SB), NOSPLIT, $0-32
 	VMOVDQU fifthBit<>+0(SB), Y1
 
 block3:
-	VPBROADCASTD   (AX), Y2
-	VPBROADCASTD   (AX)(DX*1), Y3
-	VPBLENDD       $0x02, Y3, Y2, Y2
-	VPBROADCASTD   (AX)(DX*2), Y3
-	VPBLENDD       $0x04, Y3, Y2, Y2
-	VPBROADCASTD   (CX), Y3
-	VPBLENDD       $0x08, Y3, Y2, Y2
-	VPBROADCASTD   (AX)(DX*4), Y3
-	VPBLENDD       $0x10, Y3, Y2, Y2
-	VPBROADCASTD   (CX)(DX*2), Y3
-	VPBLENDD       $0x20, Y3, Y2, Y2
-	VPBROADCASTD   (AX)(BX*2), Y3
-	VPBLENDD       $0x40, Y3, Y2, Y2
-	VPBROADCASTD   (CX)(DX*4), Y3
-	VPBLENDD       $0x80, Y3, Y2, Y2
-	VPXOR          Y3, Y3, Y3
-	VPBLENDW       $0xaa, Y3, Y2, Y2
-	VPACKUSDW      Y2, Y2, Y2
-	VPERMQ         $0xd8, Y2, Y2
-	VCVTPH2PS      X2, Y2
-	VMOVUPS        Y2, 512(SI)
-	VBROADCASTI128 6(AX), Y2
-	VINSERTI128    $0x01, 6(AX)(DX*4), Y2, Y2
-	VPSRLW         $0x04, Y2, Y3
-	VPAND          Y0, Y2, Y2
-	VPAND          Y0, Y3, Y3
-	VBROADCASTI128 2(AX), Y4
-	VINSERTI128    $0x01, 2(AX)(DX*4), Y4, Y4
-	VPSHUFB        fifthLow<>+0(SB), Y4, Y5
-	VPAND          Y1, Y5, Y5
-	VPCMPEQB       Y1, Y5, Y5
-	VPAND          sixteen<>+0(SB), Y5, Y5
-	VPOR           Y5, Y2, Y2
-	VPSHUFB        fifthHigh<>+0(SB), Y4, Y4
-	VPAND          Y1, Y4, Y4
-	VPCMPEQB       Y1, Y4, Y4
-	VPAND          sixteen<>+0(SB), Y4, Y4
-	VPOR           Y4, Y3, Y3
-	VBROADCASTI128 6(AX)(DX*1), Y4
-	VINSERTI128    $0x01, 6(CX)(DX*2), Y4, Y4
-	VPSRLW         $0x04, Y4, Y5
-	VPAND          Y0, Y4, Y4
-	VPAND          Y0, Y5, Y5
-	VBROADCASTI128 2(AX)(DX*1), Y6
-	VINSERTI128    $0x01, 2(CX)(DX*2), Y6, Y6
-	VPSHUFB        fifthLow<>+0(SB), Y6, Y7
-	VPAND          Y1, Y7, Y7
-	VPCMPEQB       Y1, Y7, Y7
-	VPAND          sixteen<>+0(SB), Y7, Y7
-	VPOR           Y7, Y4, Y4
-	VPSHUFB        fifthHigh<>+0(SB), Y6, Y6
-	VPAND          Y1, Y6, Y6
-	VPCMPEQB       Y1, Y6, Y6
-	VPAND          sixteen<>+0(SB), Y6, Y6
-	VPOR           Y6, Y5, Y5
-	VBROADCASTI128 6(AX)(DX*2), Y6
-	VINSERTI128    $0x01, 6(AX)(BX*2), Y6, Y6
-	VPSRLW         $0x04, Y6, Y7
-	VPAND          Y0, Y6, Y6
-	VPAND          Y0, Y7, Y7
-	VBROADCASTI128 2(AX)(DX*2), Y8
-	VINSERTI128    $0x01, 2(AX)(BX*2), Y8, Y8
-	VPSHUFB        fifthLow<>+0(SB), Y8, Y9
-	VPAND          Y1, Y9, Y9
-	VPCMPEQB       Y1, Y9, Y9
-	VPAND          sixteen<>+0(SB), Y9, Y9
-	VPOR           Y9, Y6, Y6
-	VPSHUFB        fifthHigh<>+0(SB), Y8, Y8
-	VPAND          Y1, Y8, Y8
-	VPCMPEQB       Y1, Y8, Y8
-	VPAND          sixteen<>+0(SB), Y8, Y8
-	VPOR           Y8, Y7, Y7
-	VBROADCASTI128 6(CX), Y8
-	VINSERTI128    $0x01, 6(CX)(DX*4), Y8, Y8
-	VPSRLW         $0x04, Y8, Y9
-	VPAND          Y0, Y8, Y8
-	VPAND          Y0, Y9, Y9
-	VBROADCASTI128 2(CX), Y10
-	VINSERTI128    $0x01, 2(CX)(DX*4), Y10, Y10
-	VPSHUFB        fifthLow<>+0(SB), Y10, Y11
-	VPAND          Y1, Y11, Y11
-	VPCMPEQB       Y1, Y11, Y11
-	VPAND          sixteen<>+0(SB), Y11, Y11
-	VPOR           Y11, Y8, Y8
-	VPSHUFB        fifthHigh<>+0(SB), Y10, Y10
-	VPAND          Y1, Y10, Y10
-	VPCMPEQB       Y1, Y10, Y10
-	VPAND          sixteen<>+0(SB), Y10, Y10
-	VPOR           Y10, Y9, Y9
-	VPUNPCKLDQ     Y4, Y2, Y10
-	VPUNPCKHDQ     Y4, Y2, Y2
-	VPUNPCKLDQ     Y8, Y6, Y4
-	VPUNPCKHDQ     Y8, Y6, Y6
-	VPUNPCKLQDQ    Y4, Y10, Y8
-	VPUNPCKHQDQ    Y4, Y10, Y4
-	VPUNPCKLQDQ    Y6, Y2, Y10
-	VPUNPCKHQDQ    Y6, Y2, Y2
-	VMOVDQU        Y8, (SI)
-	VMOVDQU        Y4, 64(SI)
-	VMOVDQU        Y10, 128(SI)
-	VMOVDQU        Y2, 192(SI)
-	VPUNPCKLDQ     Y5, Y3, Y2
-	VPUNPCKHDQ     Y5, Y3, Y3
-	VPUNPCKLDQ     Y9, Y7, Y4
-	VPUNPCKHDQ     Y9, Y7, Y5
-	VPUNPCKLQDQ    Y4, Y2, Y6
-	VPUNPCKHQDQ    Y4, Y2, Y2
-	VPUNPCKLQDQ    Y5, Y3, Y4
-	VPUNPCKHQDQ    Y5, Y3, Y3
-	VMOVDQU        Y6, 256(SI)
-	VMOVDQU        Y2, 320(SI)
-	VMOVDQU        Y4, 384(SI)
-	VMOVDQU        Y3, 448(SI)
-	ADDQ           $+22, AX
-	ADDQ           $+22, CX
-	ADDQ           $+576, SI
-	DECQ           DI
-	JNZ            block3
+	VPBROADCASTD (AX), Y2
+	VPBROADCASTD (AX)(DX*1), Y3
+	VPBLENDD     $0x02, Y3, Y2, Y2
+	VPBROADCASTD (AX)(DX*2), Y3
+	VPBLENDD     $0x04, Y3, Y2, Y2
+	VPBROADCASTD (CX), Y3
+	VPBLENDD     $0x08, Y3, Y2, Y2
+	VPBROADCASTD (AX)(DX*4), Y3
+	VPBLENDD     $0x10, Y3, Y2, Y2
+	VPBROADCASTD (CX)(DX*2), Y3
+	VPBLENDD     $0x20, Y3, Y2, Y2
+	VPBROADCASTD (AX)(BX*2), Y3
+	VPBLENDD     $0x40, Y3, Y2, Y2
+	VPBROADCASTD (CX)(DX*4), Y3
+	VPBLENDD     $0x80, Y3, Y2, Y2
+	VPXOR        Y3, Y3, Y3
+	VPBLENDW     $0xaa, Y3, Y2, Y2
+	VPACKUSDW    Y2, Y2, Y2
+	VPERMQ       $0xd8, Y2, Y2
+	VCVTPH2PS    X2, Y2
+	VMOVUPS      Y2, 512(SI)
+	VMOVDQU      6(AX), X2
+	VINSERTI128  $0x01, 6(AX)(DX*4), Y2, Y2
+	VPSRLW       $0x04, Y2, Y3
+	VPAND        Y0, Y2, Y2
+	VPAND        Y0, Y3, Y3
+	VMOVDQU      2(AX), X4
+	VINSERTI128  $0x01, 2(AX)(DX*4), Y4, Y4
+	VPSHUFB      fifthLow<>+0(SB), Y4, Y5
+	VPAND        Y1, Y5, Y5
+	VPCMPEQB     Y1, Y5, Y5
+	VPAND        sixteen<>+0(SB), Y5, Y5
+	VPOR         Y5, Y2, Y2
+	VPSHUFB      fifthHigh<>+0(SB), Y4, Y4
+	VPAND        Y1, Y4, Y4
+	VPCMPEQB     Y1, Y4, Y4
+	VPAND        sixteen<>+0(SB), Y4, Y4
+	VPOR         Y4, Y3, Y3
+	VMOVDQU      6(AX)(DX*1), X4
+	VINSERTI128  $0x01, 6(CX)(DX*2), Y4, Y4
+	VPSRLW       $0x04, Y4, Y5
+	VPAND        Y0, Y4, Y4
+	VPAND        Y0, Y5, Y5
+	VMOVDQU      2(AX)(DX*1), X6
+	VINSERTI128  $0x01, 2(CX)(DX*2), Y6, Y6
+	VPSHUFB      fifthLow<>+0(SB), Y6, Y7
+	VPAND        Y1, Y7, Y7
+	VPCMPEQB     Y1, Y7, Y7
+	VPAND        sixteen<>+0(SB), Y7, Y7
+	VPOR         Y7, Y4, Y4
+	VPSHUFB      fifthHigh<>+0(SB), Y6, Y6
+	VPAND        Y1, Y6, Y6
+	VPCMPEQB     Y1, Y6, Y6
+	VPAND        sixteen<>+0(SB), Y6, Y6
+	VPOR         Y6, Y5, Y5
+	VMOVDQU      6(AX)(DX*2), X6
+	VINSERTI128  $0x01, 6(AX)(BX*2), Y6, Y6
+	VPSRLW       $0x04, Y6, Y7
+	VPAND        Y0, Y6, Y6
+	VPAND        Y0, Y7, Y7
+	VMOVDQU      2(AX)(DX*2), X8
+	VINSERTI128  $0x01, 2(AX)(BX*2), Y8, Y8
+	VPSHUFB      fifthLow<>+0(SB), Y8, Y9
+	VPAND        Y1, Y9, Y9
+	VPCMPEQB     Y1, Y9, Y9
+	VPAND        sixteen<>+0(SB), Y9, Y9
+	VPOR         Y9, Y6, Y6
+	VPSHUFB      fifthHigh<>+0(SB), Y8, Y8
+	VPAND        Y1, Y8, Y8
+	VPCMPEQB     Y1, Y8, Y8
+	VPAND        sixteen<>+0(SB), Y8, Y8
+	VPOR         Y8, Y7, Y7
+	VMOVDQU      6(CX), X8
+	VINSERTI128  $0x01, 6(CX)(DX*4), Y8, Y8
+	VPSRLW       $0x04, Y8, Y9
+	VPAND        Y0, Y8, Y8
+	VPAND        Y0, Y9, Y9
+	VMOVDQU      2(CX), X10
+	VINSERTI128  $0x01, 2(CX)(DX*4), Y10, Y10
+	VPSHUFB      fifthLow<>+0(SB), Y10, Y11
+	VPAND        Y1, Y11, Y11
+	VPCMPEQB     Y1, Y11, Y11
+	VPAND        sixteen<>+0(SB), Y11, Y11
+	VPOR         Y11, Y8, Y8
+	VPSHUFB      fifthHigh<>+0(SB), Y10, Y10
+	VPAND        Y1, Y10, Y10
+	VPCMPEQB     Y1, Y10, Y10
+	VPAND        sixteen<>+0(SB), Y10, Y10
+	VPOR         Y10, Y9, Y9
+	VPUNPCKLDQ   Y4, Y2, Y10
+	VPUNPCKHDQ   Y4, Y2, Y2
+	VPUNPCKLDQ   Y8, Y6, Y4
+	VPUNPCKHDQ   Y8, Y6, Y6
+	VPUNPCKLQDQ  Y4, Y10, Y8
+	VPUNPCKHQDQ  Y4, Y10, Y4
+	VPUNPCKLQDQ  Y6, Y2, Y10
+	VPUNPCKHQDQ  Y6, Y2, Y2
+	VMOVDQU      Y8, (SI)
+	VMOVDQU      Y4, 64(SI)
+	VMOVDQU      Y10, 128(SI)
+	VMOVDQU      Y2, 192(SI)
+	VPUNPCKLDQ   Y5, Y3, Y2
+	VPUNPCKHDQ   Y5, Y3, Y3
+	VPUNPCKLDQ   Y9, Y7, Y4
+	VPUNPCKHDQ   Y9, Y7, Y5
+	VPUNPCKLQDQ  Y4, Y2, Y6
+	VPUNPCKHQDQ  Y4, Y2, Y2
+	VPUNPCKLQDQ  Y5, Y3, Y4
+	VPUNPCKHQDQ  Y5, Y3, Y3
+	VMOVDQU      Y6, 256(SI)
+	VMOVDQU      Y2, 320(SI)
+	VMOVDQU      Y4, 384(SI)
+	VMOVDQU      Y3, 448(SI)
+	ADDQ         $+22, AX
+	ADDQ         $+22, CX
+	ADDQ         $+576, SI
+	DECQ         DI
+	JNZ          block3
 	VZEROUPPER
 	RET
 
@@ -359,128 +359,128 @@ TEXT ·packQ5_1(SB), NOSPLIT, $0-32
 	VMOVDQU fifthBit<>+0(SB), Y1
 
 block4:
-	VPBROADCASTD   (AX), Y2
-	VPBROADCASTD   (AX)(DX*1), Y3
-	VPBLENDD       $0x02, Y3, Y2, Y2
-	VPBROADCASTD   (AX)(DX*2), Y3
-	VPBLENDD       $0x04, Y3, Y2, Y2
-	VPBROADCASTD   (CX), Y3
-	VPBLENDD       $0x08, Y3, Y2, Y2
-	VPBROADCASTD   (AX)(DX*4), Y3
-	VPBLENDD       $0x10, Y3, Y2, Y2
-	VPBROADCASTD   (CX)(DX*2), Y3
-	VPBLENDD       $0x20, Y3, Y2, Y2
-	VPBROADCASTD   (AX)(BX*2), Y3
-	VPBLENDD       $0x40, Y3, Y2, Y2
-	VPBROADCASTD   (CX)(DX*4), Y3
-	VPBLENDD       $0x80, Y3, Y2, Y2
-	VPXOR          Y3, Y3, Y3
-	VPBLENDW       $0xaa, Y3, Y2, Y3
-	VPSRLD         $0x10, Y2, Y2
-	VPACKUSDW      Y2, Y3, Y3
-	VPERMQ         $0xd8, Y3, Y3
-	VCVTPH2PS      X3, Y2
-	VEXTRACTI128   $0x01, Y3, X3
-	VCVTPH2PS      X3, Y3
-	VMOVUPS        Y2, 512(SI)
-	VMOVUPS        Y3, 576(SI)
-	VBROADCASTI128 8(AX), Y2
-	VINSERTI128    $0x01, 8(AX)(DX*4), Y2, Y2
-	VPSRLW         $0x04, Y2, Y3
-	VPAND          Y0, Y2, Y2
-	VPAND          Y0, Y3, Y3
-	VBROADCASTI128 4(AX), Y4
-	VINSERTI128    $0x01, 4(AX)(DX*4), Y4, Y4
-	VPSHUFB        fifthLow<>+0(SB), Y4, Y5
-	VPAND          Y1, Y5, Y5
-	VPCMPEQB       Y1, Y5, Y5
-	VPAND          sixteen<>+0(SB), Y5, Y5
-	VPOR           Y5, Y2, Y2
-	VPSHUFB        fifthHigh<>+0(SB), Y4, Y4
-	VPAND          Y1, Y4, Y4
-	VPCMPEQB       Y1, Y4, Y4
-	VPAND          sixteen<>+0(SB), Y4, Y4
-	VPOR           Y4, Y3, Y3
-	VBROADCASTI128 8(AX)(DX*1), Y4
-	VINSERTI128    $0x01, 8(CX)(DX*2), Y4, Y4
-	VPSRLW         $0x04, Y4, Y5
-	VPAND          Y0, Y4, Y4
-	VPAND          Y0, Y5, Y5
-	VBROADCASTI128 4(AX)(DX*1), Y6
-	VINSERTI128    $0x01, 4(CX)(DX*2), Y6, Y6
-	VPSHUFB        fifthLow<>+0(SB), Y6, Y7
-	VPAND          Y1, Y7, Y7
-	VPCMPEQB       Y1, Y7, Y7
-	VPAND          sixteen<>+0(SB), Y7, Y7
-	VPOR           Y7, Y4, Y4
-	VPSHUFB        fifthHigh<>+0(SB), Y6, Y6
-	VPAND          Y1, Y6, Y6
-	VPCMPEQB       Y1, Y6, Y6
-	VPAND          sixteen<>+0(SB), Y6, Y6
-	VPOR           Y6, Y5, Y5
-	VBROADCASTI128 8(AX)(DX*2), Y6
-	VINSERTI128    $0x01, 8(AX)(BX*2), Y6, Y6
-	VPSRLW         $0x04, Y6, Y7
-	VPAND          Y0, Y6, Y6
-	VPAND          Y0, Y7, Y7
-	VBROADCASTI128 4(AX)(DX*2), Y8
-	VINSERTI128    $0x01, 4(AX)(BX*2), Y8, Y8
-	VPSHUFB        fifthLow<>+0(SB), Y8, Y9
-	VPAND          Y1, Y9, Y9
-	VPCMPEQB       Y1, Y9, Y9
-	VPAND          sixteen<>+0(SB), Y9, Y9
-	VPOR           Y9, Y6, Y6
-	VPSHUFB        fifthHigh<>+0(SB), Y8, Y8
-	VPAND          Y1, Y8, Y8
-	VPCMPEQB       Y1, Y8, Y8
-	VPAND          sixteen<>+0(SB), Y8, Y8
-	VPOR           Y8, Y7, Y7
-	VBROADCASTI128 8(CX), Y8
-	VINSERTI128    $0x01, 8(CX)(DX*4), Y8, Y8
-	VPSRLW         $0x04, Y8, Y9
-	VPAND          Y0, Y8, Y8
-	VPAND          Y0, Y9, Y9
-	VBROADCASTI128 4(CX), Y10
-	VINSERTI128    $0x01, 4(CX)(DX*4), Y10, Y10
-	VPSHUFB        fifthLow<>+0(SB), Y10, Y11
-	VPAND          Y1, Y11, Y11
-	VPCMPEQB       Y1, Y11, Y11
-	VPAND          sixteen<>+0(SB), Y11, Y11
-	VPOR           Y11, Y8, Y8
-	VPSHUFB        fifthHigh<>+0(SB), Y10, Y10
-	VPAND          Y1, Y10, Y10
-	VPCMPEQB       Y1, Y10, Y10
-	VPAND          sixteen<>+0(SB), Y10, Y10
-	VPOR           Y10, Y9, Y9
-	VPUNPCKLDQ     Y4, Y2, Y10
-	VPUNPCKHDQ     Y4, Y2, Y2
-	VPUNPCKLDQ     Y8, Y6, Y4
-	VPUNPCKHDQ     Y8, Y6, Y6
-	VPUNPCKLQDQ    Y4, Y10, Y8
-	VPUNPCKHQDQ    Y4, Y10, Y4
-	VPUNPCKLQDQ    Y6, Y2, Y10
-	VPUNPCKHQDQ    Y6, Y2, Y2
-	VMOVDQU        Y8, (SI)
-	VMOVDQU        Y4, 64(SI)
-	VMOVDQU        Y10, 128(SI)
-	VMOVDQU        Y2, 192(SI)
-	VPUNPCKLDQ     Y5, Y3, Y2
-	VPUNPCKHDQ     Y5, Y3, Y3
-	VPUNPCKLDQ     Y9, Y7, Y4
-	VPUNPCKHDQ     Y9, Y7, Y5
-	VPUNPCKLQDQ    Y4, Y2, Y6
-	VPUNPCKHQDQ    Y4, Y2, Y2
-	VPUNPCKLQDQ    Y5, Y3, Y4
-	VPUNPCKHQDQ    Y5, Y3, Y3
-	VMOVDQU        Y6, 256(SI)
-	VMOVDQU        Y2, 320(SI)
-	VMOVDQU        Y4, 384(SI)
-	VMOVDQU        Y3, 448(SI)
-	ADDQ           $+24, AX
-	ADDQ           $+24, CX
-	ADDQ           $+640, SI
-	DECQ           DI
-	JNZ            block4
+	VPBROADCASTD (AX), Y2
+	VPBROADCASTD (AX)(DX*1), Y3
+	VPBLENDD     $0x02, Y3, Y2, Y2
+	VPBROADCASTD (AX)(DX*2), Y3
+	VPBLENDD     $0x04, Y3, Y2, Y2
+	VPBROADCASTD (CX), Y3
+	VPBLENDD     $0x08, Y3, Y2, Y2
+	VPBROADCASTD (AX)(DX*4), Y3
+	VPBLENDD     $0x10, Y3, Y2, Y2
+	VPBROADCASTD (CX)(DX*2), Y3
+	VPBLENDD     $0x20, Y3, Y2, Y2
+	VPBROADCASTD (AX)(BX*2), Y3
+	VPBLENDD     $0x40, Y3, Y2, Y2
+	VPBROADCASTD (CX)(DX*4), Y3
+	VPBLENDD     $0x80, Y3, Y2, Y2
+	VPXOR        Y3, Y3, Y3
+	VPBLENDW     $0xaa, Y3, Y2, Y3
+	VPSRLD       $0x10, Y2, Y2
+	VPACKUSDW    Y2, Y3, Y3
+	VPERMQ       $0xd8, Y3, Y3
+	VCVTPH2PS    X3, Y2
+	VEXTRACTI128 $0x01, Y3, X3
+	VCVTPH2PS    X3, Y3
+	VMOVUPS      Y2, 512(SI)
+	VMOVUPS      Y3, 576(SI)
+	VMOVDQU      8(AX), X2
+	VINSERTI128  $0x01, 8(AX)(DX*4), Y2, Y2
+	VPSRLW       $0x04, Y2, Y3
+	VPAND        Y0, Y2, Y2
+	VPAND        Y0, Y3, Y3
+	VMOVDQU      4(AX), X4
+	VINSERTI128  $0x01, 4(AX)(DX*4), Y4, Y4
+	VPSHUFB      fifthLow<>+0(SB), Y4, Y5
+	VPAND        Y1, Y5, Y5
+	VPCMPEQB     Y1, Y5, Y5
+	VPAND        sixteen<>+0(SB), Y5, Y5
+	VPOR         Y5, Y2, Y2
+	VPSHUFB      fifthHigh<>+0(SB), Y4, Y4
+	VPAND        Y1, Y4, Y4
+	VPCMPEQB     Y1, Y4, Y4
+	VPAND        sixteen<>+0(SB), Y4, Y4
+	VPOR         Y4, Y3, Y3
+	VMOVDQU      8(AX)(DX*1), X4
+	VINSERTI128  $0x01, 8(CX)(DX*2), Y4, Y4
+	VPSRLW       $0x04, Y4, Y5
+	VPAND        Y0, Y4, Y4
+	VPAND        Y0, Y5, Y5
+	VMOVDQU      4(AX)(DX*1), X6
+	VINSERTI128  $0x01, 4(CX)(DX*2), Y6, Y6
+	VPSHUFB      fifthLow<>+0(SB), Y6, Y7
+	VPAND        Y1, Y7, Y7
+	VPCMPEQB     Y1, Y7, Y7
+	VPAND        sixteen<>+0(SB), Y7, Y7
+	VPOR         Y7, Y4, Y4
+	VPSHUFB      fifthHigh<>+0(SB), Y6, Y6
+	VPAND        Y1, Y6, Y6
+	VPCMPEQB     Y1, Y6, Y6
+	VPAND        sixteen<>+0(SB), Y6, Y6
+	VPOR         Y6, Y5, Y5
+	VMOVDQU      8(AX)(DX*2), X6
+	VINSERTI128  $0x01, 8(AX)(BX*2), Y6, Y6
+	VPSRLW       $0x04, Y6, Y7
+	VPAND        Y0, Y6, Y6
+	VPAND        Y0, Y7, Y7
+	VMOVDQU      4(AX)(DX*2), X8
+	VINSERTI128  $0x01, 4(AX)(BX*2), Y8, Y8
+	VPSHUFB      fifthLow<>+0(SB), Y8, Y9
+	VPAND        Y1, Y9, Y9
+	VPCMPEQB     Y1, Y9, Y9
+	VPAND        sixteen<>+0(SB), Y9, Y9
+	VPOR         Y9, Y6, Y6
+	VPSHUFB      fifthHigh<>+0(SB), Y8, Y8
+	VPAND        Y1, Y8, Y8
+	VPCMPEQB     Y1, Y8, Y8
+	VPAND        sixteen<>+0(SB), Y8, Y8
+	VPOR         Y8, Y7, Y7
+	VMOVDQU      8(CX), X8
+	VINSERTI128  $0x01, 8(CX)(DX*4), Y8, Y8
+	VPSRLW       $0x04, Y8, Y9
+	VPAND        Y0, Y8, Y8
+	VPAND        Y0, Y9, Y9
+	VMOVDQU      4(CX), X10
+	VINSERTI128  $0x01, 4(CX)(DX*4), Y10, Y10
+	VPSHUFB      fifthLow<>+0(SB), Y10, Y11
+	VPAND        Y1, Y11, Y11
+	VPCMPEQB     Y1, Y11, Y11
+	VPAND        sixteen<>+0(SB), Y11, Y11
+	VPOR         Y11, Y8, Y8
+	VPSHUFB      fifthHigh<>+0(SB), Y10, Y10
+	VPAND        Y1, Y10, Y10
+	VPCMPEQB     Y1, Y10, Y10
+	VPAND        sixteen<>+0(SB), Y10, Y10
+	VPOR         Y10, Y9, Y9
+	VPUNPCKLDQ   Y4, Y2, Y10
+	VPUNPCKHDQ   Y4, Y2, Y2
+	VPUNPCKLDQ   Y8, Y6, Y4
+	VPUNPCKHDQ   Y8, Y6, Y6
+	VPUNPCKLQDQ  Y4, Y10, Y8
+	VPUNPCKHQDQ  Y4, Y10, Y4
+	VPUNPCKLQDQ  Y6, Y2, Y10
+	VPUNPCKHQDQ  Y6, Y2, Y2
+	VMOVDQU      Y8, (SI)
+	VMOVDQU      Y4, 64(SI)
+	VMOVDQU      Y10, 128(SI)
+	VMOVDQU      Y2, 192(SI)
+	VPUNPCKLDQ   Y5, Y3, Y2
+	VPUNPCKHDQ   Y5, Y3, Y3
+	VPUNPCKLDQ   Y9, Y7, Y4
+	VPUNPCKHDQ   Y9, Y7, Y5
+	VPUNPCKLQDQ  Y4, Y2, Y6
+	VPUNPCKHQDQ  Y4, Y2, Y2
+	VPUNPCKLQDQ  Y5, Y3, Y4
+	VPUNPCKHQDQ  Y5, Y3, Y3
+	VMOVDQU      Y6, 256(SI)
+	VMOVDQU      Y2, 320(SI)
+	VMOVDQU      Y4, 384(SI)
+	VMOVDQU      Y3, 448(SI)
+	ADDQ         $+24, AX
+	ADDQ         $+24, CX
+	ADDQ         $+640, SI
+	DECQ         DI
+	JNZ          block4
 	VZEROUPPER
 	RET
 

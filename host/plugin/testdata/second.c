@@ -30,14 +30,14 @@ FORGE_EXPORT(forge_end) int32_t end(forge_seq *f) { return seqs[find(f->seq)].us
 FORGE_EXPORT(forge_accept) int32_t accept(forge_seq *f) {
 	for (uint32_t i = 0; i < f->tokens_len; i++)
 		if (f->tokens[i] > 1000000) return FORGE_ERR_ARG;
-	seqs[find(f->seq)].n += f->tokens_len;
+	seqs[find(f->seq)].n += f->count;
 	return FORGE_OK;
 }
 
 FORGE_EXPORT(forge_rollback) int32_t rollback(forge_seq *f) {
 	uint32_t i = find(f->seq);
-	if (f->tokens_len > seqs[i].n) return FORGE_FAIL(f, FORGE_ERR_STATE, "more is taken back than was accepted");
-	seqs[i].n -= f->tokens_len;
+	if (f->count > seqs[i].n) return FORGE_FAIL(f, FORGE_ERR_STATE, "more is taken back than was accepted");
+	seqs[i].n -= f->count;
 	return FORGE_OK;
 }
 

@@ -203,6 +203,9 @@ func (d *body) branch(r *reader, start int, depth uint32) {
 
 func (m *Module) scanBulk(r *reader, start int) uint32 {
 	sub := r.u32("an opcode")
+	if sub == bulkDataDrop || sub >= bulkTableInit && sub <= bulkTableCopy {
+		m.MutatesSegments = true
+	}
 	switch {
 	case sub <= bulkTruncLast:
 	case sub == bulkMemoryInit || sub == bulkDataDrop:

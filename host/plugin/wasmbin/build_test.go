@@ -6,68 +6,29 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+
+	"forge/host/plugin/wasmtest"
 )
 
-// A module by hand: the tests write bytes where they mean bytes and use these for lengths and counts.
+// The builders of package wasmtest by short names: the tests write bytes where they mean bytes.
+var (
+	module     = wasmtest.Module
+	sec        = wasmtest.Section
+	vec        = wasmtest.Vec
+	raw        = wasmtest.Raw
+	str        = wasmtest.Name
+	cat        = wasmtest.Cat
+	custom     = wasmtest.Custom
+	ft         = wasmtest.FuncType
+	fnLocals   = wasmtest.Body
+	uleb       = wasmtest.U
+	i32c, i64c = wasmtest.I32, wasmtest.I64
+	loopOf     = wasmtest.Loop
+	repeat     = wasmtest.Repeat
+)
 
-func module(sections ...[]byte) []byte {
-	b := []byte("\x00asm\x01\x00\x00\x00")
-	for _, s := range sections {
-		b = append(b, s...)
-	}
-	return b
-}
-
-func sec(id byte, parts ...[]byte) []byte {
-	var body []byte
-	for _, p := range parts {
-		body = append(body, p...)
-	}
-	return append(putU([]byte{id}, uint64(len(body))), body...)
-}
-
-// vec is a vector of items, each already encoded.
-func vec(items ...[]byte) []byte {
-	b := putU(nil, uint64(len(items)))
-	for _, it := range items {
-		b = append(b, it...)
-	}
-	return b
-}
-
-func raw(b ...byte) []byte { return b }
-
-func str(s string) []byte { return append(putU(nil, uint64(len(s))), s...) }
-
-func cat(parts ...[]byte) []byte {
-	var b []byte
-	for _, p := range parts {
-		b = append(b, p...)
-	}
-	return b
-}
-
-func custom(name string, body ...byte) []byte { return sec(secCustom, str(name), body) }
-
-// typ is a function type; ft("i", "") takes an i32: i I f F v are the five value types.
-func ft(params, results string) []byte {
-	list := func(s string) []byte {
-		b := putU(nil, uint64(len(s)))
-		for _, c := range s {
-			b = append(b, map[rune]byte{'i': 0x7f, 'I': 0x7e, 'f': 0x7d, 'F': 0x7c, 'v': 0x7b}[c])
-		}
-		return b
-	}
-	return cat(raw(0x60), list(params), list(results))
-}
-
-// fn is a body without locals; the end is added.
+// fn is a body without locals.
 func fn(code ...byte) []byte { return fnLocals(raw(0), code...) }
-
-func fnLocals(decl []byte, code ...byte) []byte {
-	b := cat(decl, code, raw(opEnd))
-	return append(putU(nil, uint64(len(b))), b...)
-}
 
 // one is a module of one exported function "run" with the given type and body, a memory of one page, a table of one
 // entry, a mutable i32 global and a constant one.

@@ -71,7 +71,16 @@ func (w *rewriter) module(header, code []byte) ([]byte, error) {
 	}
 	exports = putU(append(putName(exports, FuelExport), byte(Global)), w.fuel)
 	exports = putU(append(putName(exports, DepthExport), byte(Global)), w.depth)
-	emit(secExport, len(w.m.Exports)+2, exports)
+	n := len(w.m.Exports) + 2
+	if w.opt.Globals {
+		for i, g := range w.m.globals {
+			if g.mutable {
+				exports = putU(append(putName(exports, GlobalExport(n-len(w.m.Exports)-2)), byte(Global)), uint64(i))
+				n++
+			}
+		}
+	}
+	emit(secExport, n, exports)
 
 	if w.m.Start {
 		start := putU(nil, w.newIndex(w.m.start))

@@ -21,25 +21,6 @@ type hostile struct {
 	page int  // memory pages to be set up as one random cycle of pointers
 }
 
-func uleb(v uint64) []byte { return putU(nil, v) }
-
-// i32c and i64c are constants.
-func i32c(v int64) []byte { return putS(raw(opI32Const), v) }
-func i64c(v int64) []byte { return putS(raw(opI64Const), v) }
-
-// loopOf repeats a body for ever.
-func loopOf(parts ...[]byte) []byte {
-	return cat(raw(opLoop, typeVoid), cat(parts...), raw(opBr, 0, opEnd))
-}
-
-func repeat(n int, code []byte) []byte {
-	var b []byte
-	for range n {
-		b = append(b, code...)
-	}
-	return b
-}
-
 // guestWith is a module of one function "run", () -> (), with five locals i32 i64 f32 f64 v128 and five more of the
 // same types, and a memory of the given size.
 func guestWith(pages int, code []byte) []byte {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"strconv"
 )
 
 // RewriteVersion belongs into the key of every cache of rewritten or compiled guests: it changes whenever Meter would
@@ -15,9 +16,14 @@ const (
 	FuelExport  = "__forge_fuel"  // units left; may end a little below zero
 	DepthExport = "__forge_depth" // frames left; negative after the guest nested too deep
 
+	globalExport = "__forge_global_"
+
 	RefillModule = "forge"    // with MeterOptions.Refill the module imports
 	RefillName   = refillName // the function RefillModule.RefillName of type () -> ()
 )
+
+// GlobalExport names the i-th of Module.MutableGlobals in a module that was metered with MeterOptions.Globals.
+func GlobalExport(i int) string { return globalExport + strconv.Itoa(i) }
 
 // Stop is why a guest trapped.
 type Stop int
@@ -57,6 +63,9 @@ type MeterOptions struct {
 	Refill bool
 	// InitialFuel is the fuel of a fresh instance, which bounds its start function; 0 means DefaultInitialFuel.
 	InitialFuel int64
+	// Globals exports the guest's own mutable globals too, under the names of GlobalExport, so that the host can copy an
+	// instance.
+	Globals bool
 	// MaxDepth bounds the frames of functions that can recurse, 0 means DefaultMaxDepth. wazero's interpreter stops at
 	// 2000 frames of its own accord, so beyond that the two engines differ.
 	MaxDepth int64

@@ -127,6 +127,9 @@ type Module struct {
 	MaxFuncOps int // instructions of the longest body
 	Start      bool
 
+	MutableGlobals  []ValueType // of the guest's own mutable globals, in their order
+	MutatesSegments bool        // some function drops a segment or writes to the table
+
 	hasTable  bool
 	types     []FuncType
 	funcs     []uint32 // type index of every function, imports first

@@ -227,6 +227,9 @@ func (m *Module) decodeGlobals(r *reader, lim *Limits) {
 		}
 		m.constant(r, t, "the initial value of a global")
 		m.globals = append(m.globals, globalType{t, mut == 1})
+		if mut == 1 {
+			m.MutableGlobals = append(m.MutableGlobals, t)
+		}
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 
 	"github.com/mmcloughlin/avo/attr"
 	"github.com/mmcloughlin/avo/build"
+	"github.com/mmcloughlin/avo/ir"
 	"github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
 	"github.com/mmcloughlin/avo/x86"
@@ -256,17 +257,39 @@ func (e *emitter) newRows() rows {
 // laneRows loads the 16 bytes at disp of rows i, i+4, ... into the lanes of a vector.
 func (e *emitter) laneRows(r rows, i, disp int) vec {
 	v := e.vec()
-	// A broadcast writes all of v, which a 16-byte load would not in the allocator's eyes.
+	e.loadLane(r.at(i, disp), v)
 	if !e.wide {
-		e.VBROADCASTI128(r.at(i, disp), v)
 		e.VINSERTI128(imm(1), r.at(i+4, disp), v, v)
 		return v
 	}
-	e.VBROADCASTI32X4(r.at(i, disp), v)
-	for l := 1; l < 4; l++ {
-		e.VINSERTI32X4(imm(l), r.at(i+4*l, disp), v, v)
-	}
+	// Two vectors of 256 bits and one insertion between them cost Zen 4 less than three insertions into 512 bits.
+	high := e.YMM()
+	e.VINSERTI32X4(imm(1), r.at(i+4, disp), v.AsY(), v.AsY())
+	e.loadLane(r.at(i+8, disp), high)
+	e.VINSERTI32X4(imm(1), r.at(i+12, disp), high, high)
+	e.VINSERTI64X4(imm(1), high, v, v)
 	return v
+}
+
+// loadLane loads 16 bytes into the first lane of v and clears the others, which avo must be told: it would keep the rest of v
+// alive from before.
+func (e *emitter) loadLane(m operand.Mem, v vec) {
+	if e.wide {
+		e.whole(v)(x86.VMOVDQU32(m, v.AsX()))
+	} else {
+		e.whole(v)(x86.VMOVDQU(m, v.AsX()))
+	}
+}
+
+// whole adds an instruction that writes all of v, whatever its operands say.
+func (e *emitter) whole(v vec) func(*ir.Instruction, error) {
+	return func(i *ir.Instruction, err error) {
+		if err != nil {
+			panic(err)
+		}
+		i.Outputs = []operand.Op{v}
+		e.Instruction(i)
+	}
 }
 
 func (e *emitter) advance(r rows, n int) {
@@ -299,17 +322,17 @@ func (e *emitter) gather(r rows, disp int) vec {
 		}
 		return v
 	}
-	// Four rows to a lane, then the lanes together. A broadcast writes all of a register, as in laneRows.
+	// Four rows to a lane, then the lanes together.
 	var x [4]vec
 	for l := range x {
 		x[l] = e.ZMM()
-		e.VPBROADCASTD(r.at(4*l, disp), x[l])
+		e.whole(x[l])(x86.VMOVD(r.at(4*l, disp), x[l].AsX()))
 		for i := 1; i < 4; i++ {
 			e.VPINSRD(imm(i), r.at(4*l+i, disp), x[l].AsX(), x[l].AsX())
 		}
 	}
-	e.VINSERTI128(imm(1), x[1].AsX(), x[0].AsY(), x[0].AsY())
-	e.VINSERTI128(imm(1), x[3].AsX(), x[2].AsY(), x[2].AsY())
+	e.VINSERTI32X4(imm(1), x[1].AsX(), x[0].AsY(), x[0].AsY())
+	e.VINSERTI32X4(imm(1), x[3].AsX(), x[2].AsY(), x[2].AsY())
 	e.VINSERTI64X4(imm(1), x[2].AsY(), x[0], v)
 	return v
 }

@@ -48,6 +48,8 @@ func main() {
 		{"gemm_avx2", emitGemmsAVX2},
 		{"gemm_vnni", emitGemmsVNNI},
 		{"gemm_float", emitFloatGemms},
+		{"probe", emitProbes},
+		{"probe_avx512", emitWideProbes},
 		{"attention", emitAttention},
 		{"attention_avx512", emitAttention},
 		{"vector", emitVectors},

@@ -3,7 +3,8 @@
 use crate::arguments::Arguments;
 use crate::generator::Generator;
 use crate::json::{self, Style};
-use crate::{machine, numbers, python, texts, time};
+use crate::namespace::Namespace;
+use crate::{attributes, machine, numbers, python, texts, time};
 use minijinja::value::{Rest, Tuple, Value, ValueIter, ValueKind, ValueOrKwargs};
 use minijinja::{Environment, Error, ErrorKind, State};
 
@@ -27,8 +28,10 @@ pub fn install(env: &mut Environment) {
     env.add_filter("join", join);
     env.add_filter("list", list);
     env.add_filter("dictsort", dictsort);
+    env.add_filter("attr", attributes::attr);
     env.add_filter("default", default);
     env.add_filter("d", default);
+    guard(env);
     for own_of_minijinja in ["split", "lines", "bool", "chain", "zip"] {
         env.remove_filter(own_of_minijinja);
     }
@@ -49,12 +52,51 @@ pub fn install(env: &mut Environment) {
     });
     env.add_function("strftime_now", strftime_now);
     env.add_function("dict", dict);
-    env.add_function("namespace", |args: Rest<ValueOrKwargs>| {
-        minijinja::functions::namespace(Some(ValueOrKwargs::from(dict(args)?)))
-    });
+    env.add_function("namespace", |args: Rest<ValueOrKwargs>| Namespace::of(&dict(args)?));
     env.add_function("cycler", |items: Rest<Value>| minijinja_contrib::globals::cycler(items.0));
     env.add_function("joiner", minijinja_contrib::globals::joiner);
     env.remove_global("debug");
+}
+
+/// Puts what Python makes of a value that cannot be run through in front of filters on lists. minijinja takes none as an
+/// empty list. Python refuses it, but some filters look first whether the value is true, and give nothing if it is not.
+fn guard(env: &mut Environment) {
+    // The filters proper get names that no template can spell.
+    env.add_filter("map()", minijinja::filters::map);
+    env.add_filter("select()", minijinja::filters::select);
+    env.add_filter("reject()", minijinja::filters::reject);
+    env.add_filter("selectattr()", minijinja::filters::selectattr);
+    env.add_filter("rejectattr()", minijinja::filters::rejectattr);
+    env.add_filter("batch()", minijinja::filters::batch);
+    env.add_filter("slice()", minijinja::filters::slice);
+    env.add_filter("unique()", minijinja::filters::unique);
+    env.add_filter("groupby()", minijinja::filters::groupby);
+    env.add_filter("sort()", minijinja::filters::sort);
+    env.add_filter("sum()", minijinja::filters::sum);
+    env.add_filter("min()", minijinja::filters::min);
+    env.add_filter("max()", minijinja::filters::max);
+    for (name, proper) in [("map", "map()"), ("select", "select()"), ("reject", "reject()"),
+                           ("selectattr", "selectattr()"), ("rejectattr", "rejectattr()")] {
+        guarded(env, name, proper, |value| {
+            let nothing = !value.is_true() && !value.is_undefined();
+            Ok(nothing.then(|| Value::from(Vec::<Value>::new())))
+        });
+    }
+    for (name, proper) in [("batch", "batch()"), ("slice", "slice()"), ("unique", "unique()"), ("groupby", "groupby()"),
+                           ("sort", "sort()"), ("sum", "sum()"), ("min", "min()"), ("max", "max()")] {
+        guarded(env, name, proper, |value| if value.is_none() { Err(failure("None is not iterable")) } else { Ok(None) });
+    }
+}
+
+/// Names a filter that first looks at its value: what `first` gives of it, if anything, is the result.
+fn guarded(env: &mut Environment, name: &'static str, proper: &'static str, first: fn(&Value) -> Result<Option<Value>, Error>) {
+    env.add_filter(name, move |state: &mut State, args: Rest<ValueOrKwargs>| {
+        let args = args.into_values();
+        match args.first().map(first).transpose()?.flatten() {
+            Some(result) => Ok(result),
+            None => state.apply_filter(proper, &args),
+        }
+    });
 }
 
 /// Marks an error that a template raised on purpose.
@@ -101,7 +143,7 @@ fn join(state: &State, value: &Value, args: Rest<ValueOrKwargs>) -> Result<Strin
     let mut out = String::new();
     for (n, item) in items(value)?.checked().enumerate() {
         let item = item?;
-        state.consume_fuel((d.len() / 64) as u64 + 1)?;
+        state.consume_fuel((d.len() / 16) as u64 + 1)?;
         if n > 0 {
             out.push_str(&d);
         }
@@ -201,6 +243,7 @@ fn dict(args: Rest<ValueOrKwargs>) -> Result<Value, Error> {
 /// `strftime_now(format)`: the caller's time in UTC.
 fn strftime_now(state: &State, format: &str) -> Result<String, Error> {
     // The years 1 to 9999, which Python's datetime can hold.
+    state.consume_fuel(16 * format.len() as u64)?;
     match state.lookup(NOW).and_then(|v| v.as_i64()) {
         Some(now) if (-62135596800..=253402300799).contains(&now) => Ok(time::strftime(format, now)),
         _ => Err(failure("strftime_now: the time passed in is not within the years 1 to 9999")),

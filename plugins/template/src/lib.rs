@@ -17,8 +17,8 @@
 //! inheritance and imports (no chat template of the field uses them, and one file has nothing to import); an unknown
 //! filter is an error when it is reached, not before; whole numbers end at 128 bits; operators between two constants
 //! are worked out by minijinja's rules;
-//! a macro's default value does not see the parameters before it; `+x` is no expression; a method is no value
-//! without a call; `!r`, `%r` and `%` as formats, and fields with an index, do not exist.
+//! a macro's default value does not see the parameters before it; `+x` is no expression; the text of a method is not
+//! Python's; `!r`, `%r` and `%` as formats, and fields with an index, do not exist.
 //!
 //! Caveats: a template is a stranger's program. Run it in the sandbox, with the host's limits of memory and fuel;
 //! the limits here turn the usual excesses into a message, they do not replace the sandbox.
@@ -26,11 +26,14 @@
 #[cfg(target_arch = "wasm32")]
 mod abi;
 mod arguments;
+mod attributes;
 mod filters;
 mod generator;
 mod json;
 mod machine;
 mod methods;
+mod namespace;
+mod nesting;
 mod numbers;
 mod pieces;
 mod prompt;

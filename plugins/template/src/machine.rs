@@ -2,7 +2,7 @@
 //! below, which follow Python. No template can name these filters, for their names are no identifiers.
 
 use crate::generator::Generator;
-use crate::{numbers, python, slices};
+use crate::{attributes, namespace, numbers, python, slices};
 use minijinja::machinery::{CodeGenerator, Instruction, Instructions};
 use minijinja::value::{Tuple, Value, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, State};
@@ -13,6 +13,9 @@ const IN: &str = "..in..";
 const CONCAT: &str = "~";
 const ADD: &str = "+";
 const PERCENT: &str = "%";
+const ASSIGN: &str = ".=";
+const ATTRIBUTE: &str = ".";
+const ITEM: &str = "[]";
 const SLICE: &str = "[:]";
 const REPEATED: &str = "*..";
 const GENERATOR: &str = "yield..";
@@ -32,6 +35,9 @@ pub fn install(env: &mut Environment) {
     env.add_filter(CONCAT, |a: &Value, b: &Value| Ok::<_, Error>(python::to_str(a)? + &python::to_str(b)?));
     env.add_filter(ADD, add);
     env.add_filter(PERCENT, numbers::percent);
+    env.add_filter(ASSIGN, namespace::assign);
+    env.add_filter(ATTRIBUTE, attributes::attribute);
+    env.add_filter(ITEM, attributes::item);
     env.add_filter(SLICE, slices::slice);
     env.add_filter(REPEATED, repeated);
     env.add_filter(GENERATOR, generator);
@@ -44,67 +50,83 @@ pub fn install(env: &mut Environment) {
 /// Ends the generation of code and gives the rewritten program. Lines are kept, jumps go where they went.
 pub fn finish(code: CodeGenerator<'static>, name: &'static str, source: &'static str) -> Instructions<'static> {
     let (old, _) = code.finish();
-    let length = (0..).take_while(|at| old.get(*at).is_some()).count() as u32;
-
-    // Every loop gets one instruction in front, and every generator and product one behind; a jump to a loop goes to
-    // the former.
-    let mut moved = Vec::with_capacity(length as usize + 1);
-    let mut inserted = 0;
-    for at in 0..length {
-        moved.push(at + inserted);
-        inserted += u32::from(old.get(at).is_some_and(|i| matches!(i, Instruction::PushLoop(_) | Instruction::Mul) || generates(i)));
+    let mut parts = Vec::new();
+    let mut starts = Vec::new(); // where the part of each old instruction begins
+    let mut length = 0;
+    let mut before = None;
+    for at in 0.. {
+        let Some(instruction) = old.get(at) else { break };
+        let part = rewritten(instruction, before);
+        starts.push(length);
+        length += part.len() as u32;
+        parts.push((part, old.get_line(at).map_or(0, |line| line as u16)));
+        before = Some(instruction);
     }
-    moved.push(length + inserted);
-    let to = |target: u32| moved.get(target as usize).copied().unwrap_or(target);
+    starts.push(length);
 
     let mut new = Instructions::new(name, source);
-    for at in 0..length {
-        let Some(instruction) = old.get(at) else { break };
-        let line = old.get_line(at).map_or(0, |line| line as u16);
-        let operator = |name| Instruction::ApplyFilter(name, Some(2), NO_SLOT);
-        let instruction = match instruction {
-            Instruction::PushLoop(_) => {
-                new.add_with_line(Instruction::ApplyFilter(ITER, Some(1), NO_SLOT), line);
-                instruction.clone()
-            }
-            Instruction::ApplyFilter(..) if generates(instruction) => {
-                new.add_with_line(instruction.clone(), line);
-                Instruction::ApplyFilter(GENERATOR, Some(1), NO_SLOT)
-            }
-            Instruction::Mul => {
-                new.add_with_line(Instruction::Mul, line);
-                Instruction::ApplyFilter(REPEATED, Some(1), NO_SLOT)
-            }
-            Instruction::LoadConst(value) => Instruction::LoadConst(constant(value)),
-            Instruction::Slice => Instruction::ApplyFilter(SLICE, Some(4), NO_SLOT),
-            Instruction::In => operator(IN),
-            Instruction::StringConcat => operator(CONCAT),
-            Instruction::Add => operator(ADD),
-            Instruction::Rem => operator(PERCENT),
-            Instruction::Lt => operator(ORDER[0]),
-            Instruction::Lte => operator(ORDER[1]),
-            Instruction::Gt => operator(ORDER[2]),
-            Instruction::Gte => operator(ORDER[3]),
-            Instruction::Iterate(target) => Instruction::Iterate(to(*target)),
-            Instruction::Jump(target) => Instruction::Jump(to(*target)),
-            Instruction::JumpIfFalse(target) => Instruction::JumpIfFalse(to(*target)),
-            Instruction::JumpIfFalseOrPop(target) => Instruction::JumpIfFalseOrPop(to(*target)),
-            Instruction::JumpIfTrueOrPop(target) => Instruction::JumpIfTrueOrPop(to(*target)),
-            Instruction::BuildMacro(name, target, flags) => Instruction::BuildMacro(name, to(*target), *flags),
-            other => other.clone(),
-        };
-        new.add_with_line(instruction, line);
+    for (part, line) in parts {
+        for instruction in part {
+            new.add_with_line(redirected(instruction, &starts), line);
+        }
     }
     new
 }
 
-fn generates(instruction: &Instruction) -> bool {
-    matches!(instruction, Instruction::ApplyFilter(name, ..) if GENERATORS.contains(name))
+/// What an instruction becomes; `before` is the one in front of it.
+fn rewritten(old: &Instruction<'static>, before: Option<&Instruction<'static>>) -> Vec<Instruction<'static>> {
+    let filter = |name, args| Instruction::ApplyFilter(name, Some(args), NO_SLOT);
+    vec![match old {
+        Instruction::PushLoop(_) => return vec![filter(ITER, 1), old.clone()],
+        Instruction::ApplyFilter(name, ..) if GENERATORS.contains(name) => return vec![old.clone(), filter(GENERATOR, 1)],
+        Instruction::Mul => return vec![Instruction::Mul, filter(REPEATED, 1)],
+        Instruction::SetAttr(name) => {
+            return vec![Instruction::LoadConst(Value::from(*name)), filter(ASSIGN, 3), Instruction::DiscardTop]
+        }
+        Instruction::GetAttr(name) if attributes::exists(name) => {
+            return vec![Instruction::LoadConst(Value::from(*name)), filter(ATTRIBUTE, 2)]
+        }
+        Instruction::GetItem if before.is_some_and(names_attribute) => filter(ITEM, 2),
+        Instruction::LoadConst(value) => Instruction::LoadConst(constant(value)),
+        Instruction::Slice => filter(SLICE, 4),
+        Instruction::In => filter(IN, 2),
+        Instruction::StringConcat => filter(CONCAT, 2),
+        Instruction::Add => filter(ADD, 2),
+        Instruction::Rem => filter(PERCENT, 2),
+        Instruction::Lt => filter(ORDER[0], 2),
+        Instruction::Lte => filter(ORDER[1], 2),
+        Instruction::Gt => filter(ORDER[2], 2),
+        Instruction::Gte => filter(ORDER[3], 2),
+        other => other.clone(),
+    }]
 }
 
-/// What a loop runs over. minijinja takes none as an empty list; Python does not. A generator becomes a list, for
-/// a loop knows how many items it has.
-fn iterable(value: &Value) -> Result<Value, Error> {
+/// The instruction with its jump, if it has one, to where its target now is.
+fn redirected(instruction: Instruction<'static>, starts: &[u32]) -> Instruction<'static> {
+    let to = |target: u32| starts.get(target as usize).copied().unwrap_or(target);
+    match instruction {
+        Instruction::Iterate(target) => Instruction::Iterate(to(target)),
+        Instruction::Jump(target) => Instruction::Jump(to(target)),
+        Instruction::JumpIfFalse(target) => Instruction::JumpIfFalse(to(target)),
+        Instruction::JumpIfFalseOrPop(target) => Instruction::JumpIfFalseOrPop(to(target)),
+        Instruction::JumpIfTrueOrPop(target) => Instruction::JumpIfTrueOrPop(to(target)),
+        Instruction::BuildMacro(name, target, flags) => Instruction::BuildMacro(name, to(target), flags),
+        other => other,
+    }
+}
+
+/// Whether the instruction loads a text that names an attribute of Python's values.
+fn names_attribute(instruction: &Instruction) -> bool {
+    matches!(instruction, Instruction::LoadConst(v) if v.as_str().is_some_and(attributes::exists))
+}
+
+/// What a loop runs over. minijinja takes none as an empty list; Python does not. A generator and a text become lists,
+/// for a loop knows how many items it has.
+fn iterable(state: &State, value: &Value) -> Result<Value, Error> {
+    if let Some(text) = value.as_str() {
+        state.consume_fuel(text.len() as u64 / 2)?;
+        return Ok(text.chars().map(Value::from).collect());
+    }
     if let Some(generator) = value.downcast_object_ref::<Generator>() {
         return Ok(Value::from(generator.drain()));
     }

@@ -23,13 +23,13 @@ pub struct Limits {
     pub work: u64,
     /// ... and this many for each of its bytes.
     pub work_per_byte: u64,
-    /// Levels of calls; a macro takes four.
+    /// Levels of calls; a macro takes four, and one for each loop around the call.
     pub depth: usize,
 }
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { input: 16 << 20, output: 16 << 20, work: 2_000_000, work_per_byte: 200, depth: 500 }
+        Limits { input: 16 << 20, output: 16 << 20, work: 400_000, work_per_byte: 100, depth: 160 }
     }
 }
 

@@ -1,13 +1,12 @@
 //! Prepares the text of a template: what Jinja2 takes and minijinja does not.
 
+use crate::nesting::Nesting;
 use minijinja::machinery::{tokenize, Token};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::Error;
 
-/// Tokens that one tag may have, operators like `not` in a row, and tags `elif` in the text.
-const MAX_TOKENS: usize = 4000;
-const MAX_SIGNS: usize = 50;
-const MAX_ELIFS: usize = 1000;
+/// The tokens that a template may have. The longest in use have some five thousand.
+const MAX_TOKENS: usize = 100_000;
 
 /// White space control as transformers sets it.
 pub fn syntax() -> Result<SyntaxConfig, Error> {
@@ -21,23 +20,21 @@ pub fn syntax() -> Result<SyntaxConfig, Error> {
 /// - A line end behind the tag `raw` belongs to the block in Jinja2: the tag gets the sign that keeps it.
 /// - The escapes of Python's strings that minijinja does not know become ones that it does.
 ///
-/// A text that does not tokenise is left to the parser's message. An error is the line and the text of a refusal: the
-/// parser and the code generator call themselves for each operator of a chain, so that a long one uses up the stack.
+/// A text that does not tokenise is left to the parser's message. An error is the line and the text of a refusal.
 pub fn prepare(text: &str) -> Result<String, (usize, &'static str)> {
     let text = text.replace("\r\n", "\n").replace('\r', "\n");
     let Ok(syntax) = syntax() else { return Ok(text) };
-    let (mut of_tag, mut signs, mut elifs) = (0, 0, 0); // tokens of the tag so far; unary operators in a row
+    let mut nesting = Nesting::default();
     let mut edits = Vec::new();
     let mut end = 0; // of the token before
     let mut opens = false; // the token before opened a block
-    for token in tokenize(&text, false, syntax) {
+    for (count, token) in tokenize(&text, false, syntax).enumerate() {
         let Ok((token, span)) = token else { return Ok(text.clone()) };
-        of_tag = if matches!(token, Token::BlockStart | Token::VariableStart) { 0 } else { of_tag + 1 };
-        signs = if matches!(token, Token::Ident("not") | Token::Minus | Token::Plus) { signs + 1 } else { 0 };
-        elifs += usize::from(opens && matches!(token, Token::Ident("elif")));
-        if of_tag > MAX_TOKENS || signs > MAX_SIGNS || elifs > MAX_ELIFS {
-            let text = if elifs > MAX_ELIFS { "too many branches of elif" } else { "the expression is too long" };
-            return Err((span.start_line.into(), text));
+        if count == MAX_TOKENS {
+            return Err((span.start_line.into(), "the template is too long"));
+        }
+        if let Some(refusal) = nesting.passes(&token) {
+            return Err((span.start_line.into(), refusal));
         }
         let range = span.start_offset as usize..span.end_offset as usize;
         match token {

@@ -5,6 +5,7 @@ variables. Answers a line each: {"prompt": ...}, or {"error": ...} where Jinja2 
 """
 
 import datetime
+import functools
 import json
 import sys
 
@@ -28,6 +29,11 @@ class Generation(jinja2.ext.Extension):
 
     def _body(self, caller):
         return caller()
+
+
+@functools.lru_cache
+def compiled(text):
+    return environment().from_string(text)
 
 
 def environment():
@@ -54,7 +60,7 @@ def render(text, variables, bos="<s>", eos="</s>"):
     """Gives (prompt, None) or (None, error)."""
     names = {"bos_token": bos, "eos_token": eos}
     try:
-        return environment().from_string(text).render(**{**names, **variables}), None
+        return compiled(text).render(**{**names, **variables}), None
     except Exception as err:  # a template may fail in any way that Python knows
         return None, f"{type(err).__name__}: {err}"
 

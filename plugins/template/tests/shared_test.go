@@ -16,10 +16,13 @@ import (
 type dialogues struct {
 	BOS, EOS  string
 	Now       int64
-	Dialogues []struct {
-		Kind, Name string
-		Input      json.RawMessage
-	}
+	Dialogues []dialogue
+}
+
+// A dialogue is the variables of a template, as JSON.
+type dialogue struct {
+	Kind, Name string
+	Input      json.RawMessage
 }
 
 // exceptions are the renderings that may differ from Jinja2's, "TEMPLATE KIND/NAME", each with its reason.

@@ -1,0 +1,9 @@
+//go:build !linux
+
+package plugin
+
+import "time"
+
+const canTimeThread = false
+
+func threadTime() time.Duration { return 0 }
