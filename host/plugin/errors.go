@@ -20,7 +20,13 @@ type Error struct {
 }
 
 // Error gives the sentence for the user.
-func (e *Error) Error() string { return "plugin " + e.Plugin + ": " + e.Call + " " + e.Why }
+func (e *Error) Error() string {
+	text := "plugin " + e.Plugin + ": " + e.Call + " " + e.Why
+	if e.Trapped {
+		text += " (fuel used: " + units(e.Fuel) + ")"
+	}
+	return text
+}
 
 // ErrQuarantined is wrapped by the errors of a plugin that had its strikes.
 var ErrQuarantined = errors.New("plugin is quarantined")

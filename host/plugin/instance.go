@@ -276,12 +276,12 @@ func (in *instance) invoke(ctx context.Context, e export, arg uint32, budget int
 			in.discard() // it was stopped between two tanks: no fault of the guest
 			return 0, ctx.Err()
 		}
-		return 0, in.fault(e.name, 0, "ran out of fuel (%s): raise limits.fuel, which multiplies it, if the plugin is not stuck",
+		return 0, in.fault(e.name, 0, "ran out of fuel: raise limits.fuel, which multiplies the %s of such a call, if the plugin is not stuck",
 			units(budget))
 	case wasmbin.StopDepth:
-		return 0, in.fault(e.name, 0, "nested its calls too deep (fuel used: %s)", units(in.used))
+		return 0, in.fault(e.name, 0, "nested its calls too deep")
 	}
-	return 0, in.fault(e.name, 0, "%s (fuel used: %s)", trapWhy(err), units(in.used))
+	return 0, in.fault(e.name, 0, "%s", trapWhy(err))
 }
 
 // draw takes up to n units from what the running call has left.
