@@ -145,7 +145,10 @@ func (e *Engine) admit(s *sequence) error {
 	} else {
 		s.tables = e.kv.newTables()
 	}
-	return s.chain.Begin(s.ctx, s.id, s.params)
+	if err := s.chain.Begin(s.ctx, s.id, s.params); err != nil {
+		return err
+	}
+	return s.chain.AcceptPrompt(s.ctx, s.id, s.tokens...)
 }
 
 // finish answers a sequence's request and gives its pages back, or to the session.

@@ -2,6 +2,7 @@ package plugin
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -218,6 +219,40 @@ func (c *Chain) Fork(ctx context.Context, seq, parent uint64) error {
 // End tells the guests that a sequence is over.
 func (c *Chain) End(ctx context.Context, seq uint64) error {
 	return c.each(ctx, func(u *unit) error { return u.end(ctx, seq) })
+}
+
+// Save gives what the guests with state know of a sequence as bytes, without its settings.
+func (c *Chain) Save(ctx context.Context, seq uint64) ([]byte, error) {
+	var all []byte
+	err := c.each(ctx, func(u *unit) error {
+		data, err := u.save(ctx, seq)
+		all = binary.LittleEndian.AppendUint32(all, uint32(len(data)))
+		all = append(all, data...)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return all, nil
+}
+
+// Load starts a sequence from bytes that Save of a chain of the same modules gave; nil params are the defaults.
+func (c *Chain) Load(ctx context.Context, seq uint64, p *Params, data []byte) error {
+	if p == nil {
+		p = c.defaults
+	}
+	if p.chain != c {
+		return errors.New("the sequence's params were made by another sampler chain")
+	}
+	return c.each(ctx, func(u *unit) error {
+		if len(data) < 4 || uint64(len(data)-4) < uint64(getU32(data)) {
+			return u.stateError(seq, "cannot be loaded: the bytes are cut off or of another chain")
+		}
+		n := 4 + int(getU32(data))
+		mine := data[4:n]
+		data = data[n:]
+		return u.load(ctx, seq, p.slots[u.index], mine)
+	})
 }
 
 // each calls f for every unit with state, and gives the first error that the plugin's policy does not pass over.

@@ -116,7 +116,7 @@ func (s *stage) run(ctx context.Context, row *Row, p *Params, idle []bool, t tab
 	if err != nil {
 		return t, undecided, err
 	}
-	u.load(in, row, t)
+	u.bring(in, row, t)
 	t.unit, t.in = u, in
 	in.putSlots(u.params, u.strings, p.slots[u.index])
 	seen := row.History[max(0, len(row.History)-int(u.historyCap)):]
@@ -167,8 +167,8 @@ func (u *unit) serving(ctx context.Context, seq uint64) (*instance, error) {
 	return s.in, nil
 }
 
-// load brings the candidates into the arena of the unit's instance, unless they are there.
-func (u *unit) load(in *instance, row *Row, t table) {
+// bring puts the candidates into the arena of the unit's instance, unless they are there.
+func (u *unit) bring(in *instance, row *Row, t table) {
 	switch t.in {
 	case in:
 	case nil:
