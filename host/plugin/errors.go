@@ -38,7 +38,9 @@ func trapWhy(err error) string {
 		return exit.Error()
 	}
 	line, _, _ := strings.Cut(err.Error(), "\n")
-	line = strings.TrimPrefix(line, "wasm error: ")
+	if _, why, ok := strings.Cut(line, "wasm error: "); ok { // behind the start function's name, if that is what trapped
+		line = why
+	}
 	switch line {
 	case "unreachable":
 		return "gave up (unreachable: an assertion or a panic in the plugin)"

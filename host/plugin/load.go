@@ -231,7 +231,7 @@ func (r *Runtime) build(ctx context.Context, c *compiled, wasm []byte) error {
 			return err
 		}
 	}
-	metered, err := wasmbin.Meter(wasm, info, wasmbin.MeterOptions{Refill: true, Globals: image})
+	metered, err := wasmbin.Meter(wasm, info, wasmbin.MeterOptions{Refill: true, InitialFuel: startTank, Globals: image})
 	if err != nil {
 		return err
 	}
