@@ -93,7 +93,7 @@ var Kinds = []Kind{
 	{Name: "processor", Marker: "forge_processor_1", MaxPages: 256, Fuel: Fuel{Init: 200000000, Base: 1000000, Per: 300, Text: 1000}},
 	{Name: "sampler", Marker: "forge_sampler_1", MaxPages: 256, Fuel: Fuel{Init: 200000000, Base: 1000000, Per: 300, Text: 1000}},
 	{Name: "constraint", Marker: "forge_constraint_1", MaxPages: 1024, Fuel: Fuel{Init: 2000000000, Base: 40000000, Per: 300, Text: 100000}},
-	{Name: "router", Marker: "forge_router_1", MaxPages: 64, Fuel: Fuel{Init: 10000000, Base: 50000, Per: 400, Text: 1000}},
+	{Name: "router", Marker: "forge_router_1", MaxPages: 64, Fuel: Fuel{Init: 10000000, Base: 50000, Per: 4000, Text: 1000}},
 	{Name: "arch", Marker: "forge_arch_1", MaxPages: 512, Fuel: Fuel{Init: 10000000, Base: 500000000, Per: 100000, Text: 1000}},
 }
 
@@ -186,7 +186,7 @@ const (
 type PlanOp uint32
 
 const (
-	// keep the n highest logits, sorted; all of them if there are fewer
+	// keep the n highest logits, sorted; nothing where there are no more than n
 	PlanOpTopK PlanOp = 1
 	// the logits of the named ids become -inf
 	PlanOpMask PlanOp = 2

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"context"
 	"errors"
 
 	"forge/kernels"
@@ -15,7 +16,12 @@ func (e *Engine) Bench(nSeq, depth int, run func(b *Bench) error) error {
 		for range nSeq {
 			t := e.kv.newTables()
 			defer e.kv.truncate(t, 0)
-			b.tables = append(b.tables, t)
+			e.nextSeq++
+			b.tables, b.seqs = append(b.tables, t), append(b.seqs, e.nextSeq)
+			if err = e.routing.start(context.Background(), e.nextSeq); err != nil {
+				return
+			}
+			defer e.routing.end(context.Background(), e.nextSeq)
 		}
 		for i := range b.tables {
 			if err = b.prefill(i, depth); err != nil {
@@ -33,6 +39,7 @@ func (e *Engine) Bench(nSeq, depth int, run func(b *Bench) error) error {
 type Bench struct {
 	e      *Engine
 	tables []*pageTables
+	seqs   []uint64 // of tables, for the routers
 	batch  kernels.Batch
 	token  uint32
 }
@@ -43,7 +50,7 @@ func (b *Bench) Prefill(n int) error { return b.prefill(0, n) }
 func (b *Bench) prefill(seq, n int) error {
 	for n > 0 {
 		rows := min(n, b.e.NBatch)
-		if err := b.step(b.tables[seq:seq+1], rows); err != nil {
+		if err := b.step(seq, 1, rows); err != nil {
 			return err
 		}
 		n -= rows
@@ -54,15 +61,16 @@ func (b *Bench) prefill(seq, n int) error {
 // Decode computes n positions of every sequence, one of each at a time.
 func (b *Bench) Decode(n int) error {
 	for range n {
-		if err := b.step(b.tables, 1); err != nil {
+		if err := b.step(0, len(b.tables), 1); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// step computes rows positions of each sequence.
-func (b *Bench) step(tables []*pageTables, rows int) error {
+// step computes rows positions of each of nSeq sequences, from the first on.
+func (b *Bench) step(first, nSeq, rows int) error {
+	tables := b.tables[first : first+nSeq]
 	b.batch.Rows, b.batch.Seqs = b.batch.Rows[:0], b.batch.Seqs[:0]
 	for s, t := range tables {
 		if err := b.e.kv.extend(t, t.n+rows); err != nil {
@@ -75,7 +83,10 @@ func (b *Bench) step(tables []*pageTables, rows int) error {
 			b.batch.Rows = append(b.batch.Rows, kernels.Row{Seq: int32(s), Pos: int32(t.n + i), Token: int32(b.token), Want: i == rows-1})
 		}
 	}
-	if _, err := b.e.runner.Step(&b.batch); err != nil {
+	if _, err := b.e.compute(&b.batch, b.seqs[first:first+nSeq]); err != nil {
+		return err
+	}
+	for _, err := range b.e.routing.failed {
 		return err
 	}
 	for _, t := range tables {

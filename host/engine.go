@@ -39,7 +39,11 @@ type Options struct {
 	NSeq          int // sequences at once; 0: 1
 	Threads       int
 	Deterministic bool
+	KeyType       gguf.Type      // of the cached keys; 0: the device's own choice
+	ValueType     gguf.Type      // of the cached values
 	Overrides     map[string]any // metadata for the architecture guest
+	// RouterCalls has router guests asked at every step even where they have a plan: to measure, and to compare the two.
+	RouterCalls bool
 	// Template says that a chat template will be rendered: its guest is then compiled beside the rest.
 	Template bool
 	// OnProgress is told what is being loaded and how far it is, from 0 to 1.
@@ -57,12 +61,15 @@ type Engine struct {
 
 	opt     Options
 	runner  kernels.Runner
+	routing *routing
 	kv      *kvCache
 	tok     *plugin.Tokenizer
+	pieces  func() (text []byte, offsets []uint32)
 	modules *moduleSet
 	chains  map[string]*plugin.Chain // by joined entry names; the loop's
 	chainMu sync.Mutex
 	batch   kernels.Batch
+	seqIDs  []uint64 // of batch.Seqs
 	nextSeq uint64
 
 	submit chan *sequence
@@ -138,6 +145,9 @@ func (e *Engine) open(ctx context.Context, progress func(string, float64)) error
 		if e.runner != nil {
 			e.runner.Close()
 		}
+		if e.routing != nil {
+			e.routing.close()
+		}
 		return err
 	}
 	return nil
@@ -197,12 +207,18 @@ func (e *Engine) openProgram(ctx context.Context) error {
 	if e.Program, err = e.modules.program(ctx, e.File, e.NCtx, e.opt.Overrides); err != nil {
 		return err
 	}
+	if e.Program, e.routing, err = e.modules.routed(ctx, e.Program, e.opt.RouterCalls); err != nil {
+		return fmt.Errorf("%s: %w", e.File.Name, err)
+	}
 	seg := kernels.Whole(e.Program)
 	e.NVocab = e.Program.Values[seg.Out].Width
 	if e.NVocab != e.Vocab.N {
 		return fmt.Errorf("%s: the model gives %d logits, its vocabulary has %d tokens: the file is damaged or was converted wrongly", e.File.Name, e.NVocab, e.Vocab.N)
 	}
-	e.runner, err = e.opt.Device.Compile(seg, kernels.Options{MaxRows: e.NBatch, Threads: e.opt.Threads, Deterministic: e.opt.Deterministic})
+	e.runner, err = e.opt.Device.Compile(seg, kernels.Options{
+		MaxRows: e.NBatch, Threads: e.opt.Threads, Deterministic: e.opt.Deterministic, Routers: e.routing.options(),
+		KeyType: e.opt.KeyType, ValueType: e.opt.ValueType,
+	})
 	if err != nil {
 		return fmt.Errorf("%s: device %s: %w", e.File.Name, e.opt.Device.Name(), err)
 	}
@@ -235,6 +251,7 @@ func (e *Engine) openTokenizer(ctx context.Context) error {
 	if e.tok, err = e.modules.tokenizer(ctx, e.File, e.Vocab); err != nil {
 		return err
 	}
+	e.Vocab.Pieces = e.lazyPieces()
 	// The chain is made beside the program, so that the first token need not wait for it.
 	_, err = e.chain(ctx, e.DefaultChain())
 	return err
@@ -314,6 +331,7 @@ func (e *Engine) Close() error {
 	for _, c := range e.chains {
 		c.Close()
 	}
+	e.routing.close()
 	return errors.Join(e.runner.Close(), e.File.Close())
 }
 

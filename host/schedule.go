@@ -38,6 +38,9 @@ func (e *Engine) Generate(ctx context.Context, req *Request) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
+	if params.WantsVocab() {
+		e.pieces() // here, so that the loop need not wait for them
+	}
 	s := &sequence{ctx: ctx, req: req, chain: chain, params: params, started: time.Now(), done: make(chan error, 1)}
 	s.tokens = make([]uint32, n, n+max(req.MaxTokens, 0))
 	copy(s.tokens, req.Prompt)
@@ -138,12 +141,15 @@ func (e *Engine) admit(s *sequence) error {
 		for common < min(len(ses.tokens), s.tables.n, len(s.tokens)-1) && ses.tokens[common] == s.tokens[common] {
 			common++
 		}
-		if !e.kv.canTruncate(s.tables, common) {
-			common = 0
+		if !e.kv.canTruncate(s.tables, common) || e.routing.stateful() {
+			common = 0 // a router that keeps count must see every row
 		}
 		e.kv.truncate(s.tables, common)
 	} else {
 		s.tables = e.kv.newTables()
+	}
+	if err := e.routing.start(s.ctx, s.id); err != nil {
+		return err
 	}
 	if err := s.chain.Begin(s.ctx, s.id, s.params); err != nil {
 		return err
@@ -159,6 +165,9 @@ func (e *Engine) finish(s *sequence, reason string, err error) {
 		}
 	}
 	if err := s.chain.End(context.WithoutCancel(s.ctx), s.id); err != nil && reason == "" {
+		reason = "stop"
+	}
+	if err := e.routing.end(context.WithoutCancel(s.ctx), s.id); err != nil && reason == "" {
 		reason = "stop"
 	}
 	if reason == "stop text" {
@@ -193,7 +202,7 @@ func (e *Engine) CloseSession(ses *Session) error {
 // compose fills the batch: a row of every sequence that decodes, then as much prompt as fits.
 func (e *Engine) compose(running []*sequence) []*sequence {
 	b := &e.batch
-	b.Rows, b.Seqs = b.Rows[:0], b.Seqs[:0]
+	b.Rows, b.Seqs, e.seqIDs = b.Rows[:0], b.Seqs[:0], e.seqIDs[:0]
 	var in []*sequence
 	add := func(s *sequence, n int) {
 		err := e.kv.extend(s.tables, s.tables.n+n)
@@ -203,7 +212,7 @@ func (e *Engine) compose(running []*sequence) []*sequence {
 			return
 		}
 		s.index, s.rows = int32(len(b.Seqs)), n
-		b.Seqs = append(b.Seqs, kernels.Seq{Pages: s.tables.pages})
+		b.Seqs, e.seqIDs = append(b.Seqs, kernels.Seq{Pages: s.tables.pages}), append(e.seqIDs, s.id)
 		for i := range n {
 			pos := s.tables.n + i
 			b.Rows = append(b.Rows, kernels.Row{Seq: s.index, Pos: int32(pos), Token: int32(s.tokens[pos]), Want: pos == len(s.tokens)-1})
@@ -230,7 +239,7 @@ func (e *Engine) step(running []*sequence) []*sequence {
 		return slices.DeleteFunc(running, func(s *sequence) bool { return s.rows == -1 })
 	}
 	began := time.Now()
-	logits, err := e.runner.Step(&e.batch)
+	logits, err := e.compute(&e.batch, e.seqIDs)
 	if err != nil {
 		for _, s := range in {
 			s.rows = -1
@@ -246,11 +255,13 @@ func (e *Engine) step(running []*sequence) []*sequence {
 			s.result.Timings.PromptTokens += s.rows
 			s.result.Timings.PromptTime += time.Since(began)
 		}
-		if s.tables.n < len(s.tokens) {
-			continue
+		over, err := "", e.routing.failed[int(s.index)]
+		if s.tables.n == len(s.tokens) {
+			if err == nil {
+				over, err = e.sample(s, logits[row*e.NVocab:(row+1)*e.NVocab])
+			}
+			row++
 		}
-		over, err := e.sample(s, logits[row*e.NVocab:(row+1)*e.NVocab])
-		row++
 		if err != nil || over != "" {
 			s.rows = -1
 			e.finish(s, over, err)

@@ -27,6 +27,12 @@ const scoreRows = 64
 func (e *Engine) score(ctx context.Context, tokens []uint32, from int, f func(int, []float32) error) error {
 	t := e.kv.newTables()
 	defer e.kv.truncate(t, 0)
+	e.nextSeq++
+	seqs := []uint64{e.nextSeq}
+	if err := e.routing.start(ctx, seqs[0]); err != nil {
+		return err
+	}
+	defer e.routing.end(context.WithoutCancel(ctx), seqs[0])
 	var b kernels.Batch
 	for t.n < len(tokens) {
 		if err := ctx.Err(); err != nil {
@@ -40,7 +46,10 @@ func (e *Engine) score(ctx context.Context, tokens []uint32, from int, f func(in
 		for i := range n {
 			b.Rows = append(b.Rows, kernels.Row{Pos: int32(t.n + i), Token: int32(tokens[t.n+i]), Want: t.n+i >= from})
 		}
-		out, err := e.runner.Step(&b)
+		out, err := e.compute(&b, seqs)
+		if err == nil {
+			err = e.routing.failed[0]
+		}
 		if err != nil {
 			return err
 		}

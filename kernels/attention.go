@@ -111,18 +111,21 @@ func (r *scalar) store(c *cache, table []int32, row int, k, v []float32) error {
 	toK, toV := c.at(table, int(r.batch.Rows[row].Pos))
 	copy(toK, k[row*g.WidthK:])
 	copy(toV, v[row*g.WidthV:])
-	if r.kvType == gguf.F32 {
+	if err := r.roundTo(r.keyType, toK); err != nil {
+		return err
+	}
+	return r.roundTo(r.valueType, toV)
+}
+
+// roundTo rounds x to what a format can hold.
+func (r *scalar) roundTo(t gguf.Type, x []float32) error {
+	if t == gguf.F32 {
 		return nil
 	}
 	s := &r.workers[0]
-	for _, x := range [][]float32{toK, toV} {
-		s.packed = grow(s.packed, r.kvType.RowBytes(len(x)))
-		if err := gguf.Quantize(r.kvType, s.packed, x); err != nil {
-			return err
-		}
-		if err := gguf.Dequantize(r.kvType, x, s.packed); err != nil {
-			return err
-		}
+	s.packed = grow(s.packed, t.RowBytes(len(x)))
+	if err := gguf.Quantize(t, s.packed, x); err != nil {
+		return err
 	}
-	return nil
+	return gguf.Dequantize(t, x, s.packed)
 }

@@ -166,7 +166,7 @@ func TestCacheTypes(t *testing.T) {
 	batch := kernels.Batch{Rows: rowsOf(0, 0, 40, 0), Seqs: seqs([]int32{1, 3})}
 	out := map[gguf.Type][]float32{}
 	for _, kind := range []gguf.Type{gguf.F32, gguf.F16, gguf.Q8_0} {
-		r, _ := oneLayer(t, kernels.Scalar{}, 0, kernels.Options{KVType: kind})
+		r, _ := oneLayer(t, kernels.Scalar{}, 0, kernels.Options{KeyType: kind, ValueType: kind})
 		got, err := r.Step(&batch)
 		if err != nil {
 			t.Fatal(err)
@@ -185,8 +185,8 @@ func TestCacheTypes(t *testing.T) {
 	b := kernelstest.NewBuilder("odd heads")
 	x := b.Embed(33, 1)
 	c := b.Case(b.Op(kernels.OpAttention, kernels.AttentionAttrs{NHead: 1, NHeadKV: 1, HeadDimK: 33, HeadDimV: 33, Causal: 1}, nil, x, x, x), nil)
-	_, err := kernels.Scalar{}.Compile(kernels.Whole(c.Program), kernels.Options{MaxRows: 1, KVType: gguf.Q8_0})
-	if want := "op 1 (attention): a cache of Q8_0 cannot hold heads of 33 and 33 entries"; err == nil || err.Error() != want {
+	_, err := kernels.Scalar{}.Compile(kernels.Whole(c.Program), kernels.Options{MaxRows: 1, KeyType: gguf.Q8_0, ValueType: gguf.Q8_0})
+	if want := "op 1 (attention): a cache of Q8_0 and Q8_0 cannot hold keys of 33 and values of 33 entries"; err == nil || err.Error() != want {
 		t.Error(err)
 	}
 }

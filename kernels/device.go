@@ -22,7 +22,8 @@ type Device interface {
 type Options struct {
 	MaxRows       int       // the most rows of one Step
 	Threads       int       // worker count; 0 lets the device choose from what the process may use
-	KVType        gguf.Type // of the cached keys and values; 0 (F32) lets the device choose its own default
+	KeyType       gguf.Type // of the cached keys; 0 (F32) lets the device choose its own default
+	ValueType     gguf.Type // of the cached values, likewise
 	Deterministic bool      // forbid every kernel whose result for a row depends on the other rows of the step
 	// Routers are asked in place of the attributes and the bias of the OpRoute operations with these indices: each once a
 	// step in which the operation has rows, from the goroutine that called Step.

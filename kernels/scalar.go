@@ -11,7 +11,7 @@ import (
 
 // Scalar is the device that defines every operation: plain Go, one short function an operation with its formula. Values
 // and the cache are float32, sums are float64, so other devices are measured against it. A row's result does not depend
-// on the other rows of the step. It takes every KVType that gguf can write: what is stored is rounded to that format.
+// on the other rows of the step. It takes every cache type that gguf can write: what is stored is rounded to that format.
 type Scalar struct{}
 
 // Name is "scalar".
@@ -44,7 +44,7 @@ func (Scalar) Compile(seg *Segment, opt Options) (Runner, error) {
 	}
 	p := seg.Program
 	r := &scalar{
-		seg: seg, p: p, check: NewBatchCheck(seg, opt), last: p.LastUse(), pooled: p.pooled(), kvType: opt.KVType, routers: opt.Routers,
+		seg: seg, p: p, check: NewBatchCheck(seg, opt), last: p.LastUse(), pooled: p.pooled(), keyType: opt.KeyType, valueType: opt.ValueType, routers: opt.Routers,
 		values: make([][]float32, len(p.Values)), routes: make([][]Route, len(p.Values)),
 		vectors: map[WeightID][]float32{}, pages: make([][][]float32, len(p.Groups)),
 	}
@@ -69,15 +69,15 @@ func (Scalar) Compile(seg *Segment, opt Options) (Runner, error) {
 
 // scalar runs a segment.
 type scalar struct {
-	seg     *Segment
-	p       *Program
-	check   *BatchCheck
-	last    []int // for each value the operation after which it is dead
-	pooled  bool
-	kvType  gguf.Type
-	routers map[int]Router
-	vectors map[WeightID][]float32
-	workers []scratch
+	seg                *Segment
+	p                  *Program
+	check              *BatchCheck
+	last               []int // for each value the operation after which it is dead
+	pooled             bool
+	keyType, valueType gguf.Type
+	routers            map[int]Router
+	vectors            map[WeightID][]float32
+	workers            []scratch
 
 	// of the step
 	batch  *Batch
@@ -125,15 +125,17 @@ func (r *scalar) prepare(i int) error {
 		}
 		r.vectors[id] = v
 	}
-	if op.Code != OpAttention || r.kvType == gguf.F32 {
+	if op.Code != OpAttention {
 		return nil
 	}
 	a := op.Attention()
-	if !r.kvType.Quantizable() || a.HeadDimK%r.kvType.BlockElems() != 0 || a.HeadDimV%r.kvType.BlockElems() != 0 {
-		return fmt.Errorf("a cache of %s cannot hold heads of %d and %d entries", r.kvType, a.HeadDimK, a.HeadDimV)
+	if !fits(r.keyType, a.HeadDimK) || !fits(r.valueType, a.HeadDimV) {
+		return fmt.Errorf("a cache of %s and %s cannot hold keys of %d and values of %d entries", r.keyType, r.valueType, a.HeadDimK, a.HeadDimV)
 	}
 	return nil
 }
+
+func fits(t gguf.Type, entries int) bool { return t.Quantizable() && entries%t.BlockElems() == 0 }
 
 // vector is a decoded small weight, nil if the slot is empty.
 func (r *scalar) vector(op *Op, k int) []float32 {

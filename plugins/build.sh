@@ -27,6 +27,7 @@ build() {
 		objects="$objects $tmp/$(basename "$source" .c).o"
 	done
 	$WASM_LD $LDFLAGS $objects -o "$out.wasm"
+	chmod 644 "$out.wasm"
 	rm -r "$tmp"
 	{
 		echo "compiler: $($CLANG --version | head -n 1)"
@@ -48,14 +49,16 @@ guest -Os arch/llama arch/llama.c
 guest -Os arch/gemma3 arch/gemma3.c
 guest -Os arch/qwen2moe arch/qwen2moe.c
 guest -Os arch/qwen3moe arch/qwen3moe.c
-guest -O3 sampler/sampler sampler/sampler.c sampler/table.c sampler/select.c sampler/pick.c sampler/vocab.c \
-	sampler/logit_bias.c sampler/eog.c sampler/penalties.c sampler/dry.c sampler/top_n_sigma.c sampler/top_k.c sampler/typ_p.c sampler/top_p.c \
-	sampler/min_p.c sampler/xtc.c sampler/dynatemp.c sampler/infill.c \
-	sampler/temperature.c sampler/dist.c sampler/greedy.c
+TABLE="sampler/table.c sampler/select.c sampler/pick.c"
+guest -O3 sampler/sampler sampler/sampler.c $TABLE sampler/logit_bias.c sampler/penalties.c sampler/top_n_sigma.c sampler/top_k.c sampler/typ_p.c \
+	sampler/top_p.c sampler/min_p.c sampler/xtc.c sampler/dynatemp.c sampler/temperature.c sampler/dist.c sampler/greedy.c
+guest -O2 sampler/text sampler/text.c sampler/table.c sampler/vocab.c sampler/eog.c sampler/dry.c sampler/infill.c
+guest -O2 sampler/mirostat sampler/mirostat.c $TABLE
 guest -O3 router/softmax router/softmax.c
 guest -O3 router/sigmoid router/sigmoid.c
 guest -O2 testdata/maths testdata/maths.c sampler/table.c
 if [ -z "$only" ]; then
+	constraint/build.sh
 	tokenizer/build.sh
 	if command -v cargo >/dev/null && [ -x template/build.sh ]; then template/build.sh; fi
 fi

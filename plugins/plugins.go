@@ -1,14 +1,15 @@
-// Package plugins embeds the guests that forge ships, their default set, and chat formats. They come through the same
-// door as anyone's: the host is handed these bytes and knows none of them by name.
+// Package plugins embeds the guests that forge ships, their default set, chat formats, and what a plugin is written with. Guests
+// come through the same door as anyone's: the host is handed these bytes and knows none of them by name.
 package plugins
 
 import (
 	"embed"
+	"io/fs"
 	"path"
 	"strings"
 )
 
-//go:embed arch/*.wasm router/*.wasm sampler/*.wasm template/*.wasm tokenizer/*.wasm
+//go:embed arch/*.wasm constraint/*.wasm router/*.wasm sampler/*.wasm template/*.wasm tokenizer/*.wasm
 var modules embed.FS
 
 //go:embed default.toml
@@ -17,9 +18,12 @@ var defaultSet []byte
 //go:embed template/formats/*.jinja
 var formats embed.FS
 
+//go:embed sdk/c/*.h sdk/rust/Cargo.toml sdk/rust/src/*.rs sdk/assemblyscript/*.ts sdk/go/*.go sdk/*/build.sh sdk/*/start
+var sdk embed.FS
+
 // Shipped gives the shipped modules by name: plugins.toml asks for them as "shipped:NAME".
 func Shipped() map[string][]byte {
-	return files(modules, ".wasm", "arch", "router", "sampler", "template", "tokenizer")
+	return files(modules, ".wasm", "arch", "constraint", "router", "sampler", "template", "tokenizer")
 }
 
 // Default is the plugin set that is used where the user has none, a plugins.toml.
@@ -34,11 +38,21 @@ func Formats() map[string]string {
 	return out
 }
 
+// SDK gives the kits for writing plugins: a folder for each language, with its build.sh and, in start, a first plugin of each
+// kind that can be begun in it.
+func SDK() fs.FS {
+	sub, err := fs.Sub(sdk, "sdk")
+	if err != nil {
+		panic(err) // only a path that is not valid fails
+	}
+	return sub
+}
+
 // files reads the files with an ending in some folders; their names lose it.
-func files(fs embed.FS, ending string, folders ...string) map[string][]byte {
+func files(from embed.FS, ending string, folders ...string) map[string][]byte {
 	out := map[string][]byte{}
 	for _, folder := range folders {
-		entries, err := fs.ReadDir(folder)
+		entries, err := from.ReadDir(folder)
 		if err != nil {
 			panic(err) // the folders are embedded: only a wrong name here can fail
 		}
@@ -46,7 +60,7 @@ func files(fs embed.FS, ending string, folders ...string) map[string][]byte {
 			if !strings.HasSuffix(e.Name(), ending) {
 				continue
 			}
-			b, err := fs.ReadFile(path.Join(folder, e.Name()))
+			b, err := from.ReadFile(path.Join(folder, e.Name()))
 			if err != nil {
 				panic(err)
 			}

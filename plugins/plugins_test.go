@@ -113,6 +113,7 @@ func hostChain(tb testing.TB, names []string, nVocab int, more ...plugin.Spec) *
 		for i := 0; i < nVocab && yield([]byte(strconv.Itoa(i))); i++ {
 		}
 	}}
+	vocab.Pieces = vocab.Texts
 	chain, err := rt.NewChain(ctx, entries, nVocab, plugin.WithVocab(vocab))
 	if err != nil {
 		tb.Fatal(err)

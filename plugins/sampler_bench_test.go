@@ -74,7 +74,7 @@ var benchChains = []struct {
 	name  string
 	names []string
 }{
-	{"default", []string{"penalties", "top_k", "top_p", "min_p", "temperature", "dist"}},
+	{"default", nil},
 	{"no_top_k", []string{"penalties", "top_p", "min_p", "temperature", "dist"}},
 	{"no_cut", []string{"temperature", "dist"}},
 }
@@ -92,7 +92,7 @@ func BenchmarkChain(b *testing.B) {
 				b.Run(fmt.Sprintf("%s/%d/%s", ch.name, n, name), func(b *testing.B) {
 					host, unit := hostChain(b, ch.names, n), newCopier()
 					settings := map[string]any{}
-					if ch.names[0] == "penalties" {
+					if ch.names == nil || ch.names[0] == "penalties" {
 						settings["repeat_penalty"] = 1.1
 					}
 					p, err := host.Params(settings)

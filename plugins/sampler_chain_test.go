@@ -63,3 +63,46 @@ func TestChain_Engines(t *testing.T) {
 		}
 	}
 }
+
+// Ensure that a text sampled with Mirostat goes on as it went before after tokens were taken back, and as its parent would
+// have after a fork.
+func TestChain_Mirostat(t *testing.T) {
+	const n = 5000
+	ctx := context.Background()
+	chain := hostChain(t, nil, n)
+	p, err := chain.Params(map[string]any{"mirostat": 2, "mirostat_tau": 3})
+	if err != nil {
+		t.Fatal(err)
+	}
+	do := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	logits := rows(n)["normal"]
+	more := func(seq uint64, from, to int) (out []int32) {
+		for i := from; i < to; i++ {
+			draw := uint64(i)
+			id, err := chain.Sample(ctx, &plugin.Row{Logits: logits, Seq: seq, Seed: 4, Draw: &draw, Params: p})
+			do(err)
+			do(chain.Accept(ctx, seq, uint32(id)))
+			out = append(out, id)
+		}
+		return out
+	}
+	do(chain.Begin(ctx, 1, p))
+	do(chain.AcceptPrompt(ctx, 1, 9, 9, 9))
+	first := more(1, 0, 60)
+	do(chain.Rollback(ctx, 1, 40))
+	do(chain.Fork(ctx, 2, 1))
+	again, forked := more(1, 20, 60), more(2, 20, 60)
+	if !slices.Equal(first[20:], again) || !slices.Equal(again, forked) {
+		t.Errorf("first %v\nagain %v\nforked %v", first[20:], again, forked)
+	}
+	// mu has its part in it: begun anew, the same draws pick other tokens.
+	do(chain.Begin(ctx, 3, p))
+	if slices.Equal(more(3, 20, 60), again) {
+		t.Error("mu changes nothing")
+	}
+}

@@ -12,7 +12,7 @@ import (
 	"forge/plugins/internal/guesttest"
 )
 
-// Slots of row.params, in the manifest's order.
+// Settings of the shipped samplers.
 const (
 	temp = iota
 	topK
@@ -36,8 +36,23 @@ const (
 	logitBias
 	minTokens
 	ignoreEOS
+	mirostat
+	mirostatTau
+	mirostatEta
 	nParams
 )
+
+var settingNames = [nParams]string{"temp", "top_k", "top_p", "min_p", "repeat_penalty", "repeat_last_n", "frequency_penalty", "presence_penalty",
+	"dynatemp_range", "dynatemp_exponent", "typical_p", "top_n_sigma", "xtc_probability", "xtc_threshold", "dry_multiplier", "dry_base",
+	"dry_allowed_length", "dry_penalty_last_n", "dry_sequence_breakers", "logit_bias", "min_tokens", "ignore_eos", "mirostat", "mirostat_tau", "mirostat_eta"}
+
+// Slots of row.params for each module, in its manifest's order.
+var slotsOf = map[string][]int{
+	"sampler": {temp, topK, topP, minP, repeatPenalty, repeatLastN, frequencyPenalty, presencePenalty, dynatempRange, dynatempExponent, typicalP,
+		topNSigma, xtcProbability, xtcThreshold, logitBias},
+	"text":     {dryMultiplier, dryBase, dryAllowedLength, dryPenaltyLastN, drySequenceBreakers, minTokens, ignoreEOS},
+	"mirostat": {temp, mirostat, mirostatTau, mirostatEta},
+}
 
 // A table is a row as a sampler sees it; ids nil: the whole row.
 type table struct {
@@ -58,11 +73,13 @@ type rowCase struct {
 	breakers   string // the slot drySequenceBreakers
 	bias       string // the slot logitBias
 	nPrompt    int    // the rest of the history was generated
+	seq        uint64
+	draft      int
 }
 
 // params gives the defaults, changed by the slot, value pairs.
 func params(pairs ...float64) (p [nParams]float64) {
-	p = [nParams]float64{0.8, 40, 0.95, 0.05, 1, 64, 0, 0, 0, 1, 1, -1, 0, 0.1, 0, 1.75, 2, -1}
+	p = [nParams]float64{0.8, 40, 0.95, 0.05, 1, 64, 0, 0, 0, 1, 1, -1, 0, 0.1, 0, 1.75, 2, -1, 0, 0, 0, 0, 0, 5, 0.1}
 	for i := 0; i < len(pairs); i += 2 {
 		p[int(pairs[i])] = pairs[i+1]
 	}
@@ -77,6 +94,7 @@ type chain struct {
 	row, logits, ids uint32
 	history, params  uint32
 	text             uint32
+	slots            []int
 	names            map[string]string
 	tb               testing.TB
 }
@@ -86,11 +104,9 @@ const (
 	maxText    = 4096
 )
 
-// A words is a vocabulary for the tests: what a file would have.
+// A words is a vocabulary for the tests: what each token adds to a text, and which of them end one.
 type words struct {
-	model string
 	texts []string
-	types []int32
 	eog   []uint32
 }
 
@@ -98,20 +114,24 @@ func openChain(tb testing.TB, nVocab int) *chain {
 	return openChainWith(tb, wazero.NewRuntimeConfigCompiler(), "sampler", nVocab, nil)
 }
 
-// openWords is openChain with the grant vocab.
+// openModule is openChain of another module, without a vocabulary.
+func openModule(tb testing.TB, module string, nVocab int) *chain {
+	return openChainWith(tb, wazero.NewRuntimeConfigCompiler(), module, nVocab, nil)
+}
+
+// openWords is openChain of the module text, with a vocabulary.
 func openWords(tb testing.TB, w *words) *chain {
-	return openChainWith(tb, wazero.NewRuntimeConfigCompiler(), "sampler", len(w.texts), w)
+	return openChainWith(tb, wazero.NewRuntimeConfigCompiler(), "text", len(w.texts), w)
 }
 
 func openChainWith(tb testing.TB, config wazero.RuntimeConfig, module string, nVocab int, w *words) *chain {
 	tb.Helper()
-	c := &chain{tb: tb, nVocab: uint32(nVocab), names: map[string]string{}}
-	c.Guest = guesttest.OpenWith(tb, config, "sampler/"+module+".wasm", uint32(64*nVocab)+1<<17, func(g *guesttest.Guest, f abi.Init) {
+	c := &chain{tb: tb, nVocab: uint32(nVocab), names: map[string]string{}, slots: slotsOf[module]}
+	c.Guest = guesttest.OpenWith(tb, config, "sampler/"+module+".wasm", uint32(64*nVocab)+1<<18, func(g *guesttest.Guest, f abi.Init) {
 		f.SetNVocab(uint32(nVocab))
 		f.SetMaxRows(1)
 		f.SetOffered(abi.CapHistory)
-		slots := params()
-		f.SetConfig(putSlots(g, slots[:]), nParams)
+		f.SetConfig(g.Alloc(uint32(8*len(c.slots))), uint32(len(c.slots)))
 		if w != nil {
 			f.SetOffered(abi.CapHistory | abi.CapVocab)
 			f.SetVocab(w.put(g))
@@ -121,7 +141,7 @@ func openChainWith(tb testing.TB, config wazero.RuntimeConfig, module string, nV
 	c.logits = c.Alloc(uint32(4 * nVocab))
 	c.ids = c.Alloc(uint32(4 * nVocab))
 	c.history = c.Alloc(4 * maxHistory)
-	c.params = c.Alloc(8 * nParams)
+	c.params = c.Alloc(uint32(8 * len(c.slots)))
 	c.text = c.Alloc(maxText)
 	at, frame := c.Frame(abi.RowsSize)
 	c.frame = at
@@ -132,39 +152,24 @@ func openChainWith(tb testing.TB, config wazero.RuntimeConfig, module string, nV
 	return c
 }
 
-func putSlots(g *guesttest.Guest, slots []float64) uint32 {
-	var b []byte
-	for _, v := range slots {
-		b = binary.LittleEndian.AppendUint64(b, math.Float64bits(v))
-	}
-	at, _ := g.Put(b)
-	return at
-}
-
 // put lays the vocabulary out as the host does.
 func (w *words) put(g *guesttest.Guest) uint32 {
 	var texts []byte
 	offsets := []uint32{0}
-	var types []uint32
-	for i, s := range w.texts {
+	for _, s := range w.texts {
 		texts = append(texts, s...)
 		offsets = append(offsets, uint32(len(texts)))
-		if types = append(types, 1); w.types != nil {
-			types[i] = uint32(w.types[i])
-		}
 	}
 	at := g.Alloc(abi.VocabSize)
 	v := abi.Vocab(g.Bytes(at, abi.VocabSize))
 	v.SetN(uint32(len(w.texts)))
-	v.SetTexts(g.Put(texts))
+	v.SetPieces(g.Put(texts))
 	put := func(x []uint32) uint32 {
 		at, _ := g.Put(idBytes(x))
 		return at
 	}
-	v.SetOffsets(put(offsets))
-	v.SetTypes(put(types))
+	v.SetPieceOffsets(put(offsets))
 	v.SetEOG(put(w.eog), uint32(len(w.eog)))
-	v.SetModel(g.Put([]byte(w.model)))
 	return at
 }
 
@@ -188,6 +193,8 @@ func idBytes(x []uint32) []byte {
 func (c *chain) load(t table, rc rowCase) {
 	r := abi.Row(c.Bytes(c.row, abi.RowSize))
 	clear(r)
+	r.SetSeq(rc.seq)
+	r.SetDraft(int32(rc.draft))
 	r.SetSeed(rc.seed)
 	r.SetDraw(rc.draw)
 	r.SetN(uint32(len(t.logits)))
@@ -206,20 +213,19 @@ func (c *chain) load(t table, rc rowCase) {
 	r.SetNHistory(uint32(len(rc.history)))
 	r.SetPos(uint32(len(rc.history)))
 	r.SetNPrompt(uint32(rc.nPrompt))
-	r.SetParams(c.params, nParams)
+	r.SetParams(c.params, uint32(len(c.slots)))
 	copy(c.Bytes(c.logits, 4*c.nVocab), floatBytes(t.logits))
 	copy(c.Bytes(c.ids, 4*c.nVocab), idBytes(t.ids))
 	copy(c.Bytes(c.history, 4*maxHistory), idBytes(rc.history))
-	slots := c.Bytes(c.params, 8*nParams)
-	for i, p := range rc.params {
-		binary.LittleEndian.PutUint64(slots[8*i:], math.Float64bits(p))
+	slots := c.Bytes(c.params, uint32(8*len(c.slots)))
+	for i, setting := range c.slots {
+		bits := math.Float64bits(rc.params[setting])
+		if text := map[int]string{drySequenceBreakers: rc.breakers, logitBias: rc.bias}[setting]; text != "" { // a module has one
+			copy(c.Bytes(c.text, maxText), text)
+			bits = uint64(len(text))<<32 | uint64(c.text)
+		}
+		binary.LittleEndian.PutUint64(slots[8*i:], bits)
 	}
-	copy(c.Bytes(c.text, maxText), rc.breakers+rc.bias)
-	putText := func(slot int, at uint32, s string) {
-		binary.LittleEndian.PutUint64(slots[8*slot:], uint64(len(s))<<32|uint64(at))
-	}
-	putText(drySequenceBreakers, c.text, rc.breakers)
-	putText(logitBias, c.text+uint32(len(rc.breakers)), rc.bias)
 }
 
 // step calls one sampler on the loaded row.

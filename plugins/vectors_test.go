@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"forge/abi"
 )
 
 // Vectors are small tables before and after one sampler, for whoever writes a sampler in another language. The results
@@ -15,7 +17,11 @@ import (
 type vector struct {
 	Name    string             `json:"name"`
 	Params  map[string]float64 `json:"params,omitempty"`
+	Strings map[string]string  `json:"strings,omitempty"` // settings of the type string
+	Words   []string           `json:"words,omitempty"`   // what the tokens stand for, where a sampler looks at it
+	EOG     []uint32           `json:"eog,omitempty"`     // tokens that end a generation
 	History []uint32           `json:"history,omitempty"`
+	NPrompt int                `json:"n_prompt,omitempty"`
 	Seed    uint64             `json:"seed,omitempty"`
 	Draw    uint64             `json:"draw,omitempty"`
 	In      vectorTable        `json:"in"`
@@ -57,15 +63,33 @@ func (n *number) UnmarshalJSON(b []byte) error {
 	return err
 }
 
-var slots = map[string]int{"temp": temp, "top_k": topK, "top_p": topP, "min_p": minP, "repeat_penalty": repeatPenalty,
-	"repeat_last_n": repeatLastN, "frequency_penalty": frequencyPenalty, "presence_penalty": presencePenalty}
-
 func (v vector) rowCase() rowCase {
-	rc := rowCase{seed: v.Seed, draw: v.Draw, history: v.History, params: params()}
+	rc := rowCase{seed: v.Seed, draw: v.Draw, history: v.History, nPrompt: v.NPrompt, params: params(), bias: v.Strings["logit_bias"],
+		breakers: v.Strings["dry_sequence_breakers"]}
 	for name, x := range v.Params {
-		rc.params[slots[name]] = x
+		rc.params[slices.Index(settingNames[:], name)] = x
 	}
 	return rc
+}
+
+// open gives the sampler's module for a vocabulary of n tokens.
+func (v vector) open(t *testing.T, sampler string, n int) *chain {
+	w := &words{texts: slices.Clone(v.Words), eog: v.EOG}
+	for len(w.texts) < n {
+		w.texts = append(w.texts, "")
+	}
+	switch sampler {
+	case "ignore_eos", "min_tokens", "dry":
+		return openWords(t, w)
+	case "mirostat":
+		c := &miroChain{chain: openModule(t, "mirostat", n)}
+		c.seqFrame, _ = c.Frame(abi.SeqSize)
+		if err := c.begin(0); err != nil {
+			t.Fatal(err)
+		}
+		return c.chain
+	}
+	return openChain(t, n)
 }
 
 // pick keeps the given candidates in the given order.
@@ -79,10 +103,14 @@ func (t table) pick(order []int, sorted bool) table {
 }
 
 // wanted is what a sampler makes of a table that has a candidate above -inf.
-func wanted(name string, in table, rc rowCase) table {
+func wanted(name string, in table, rc rowCase, w *words) table {
 	p, order, out := softmax(in), ranked(in), in
 	out.selected, out.draw = -1, rc.draw
 	kept := len(in.logits)
+	if formula := formulas[name]; formula != nil {
+		in.selected, in.draw = -1, rc.draw
+		return formula(in, rc, w)
+	}
 	switch name {
 	case "greedy":
 		out.selected = int32(order[0])
@@ -136,12 +164,23 @@ func wanted(name string, in table, rc rowCase) table {
 		}
 		return in.pick(keep, in.sorted)
 	case "temperature":
-		if rc.params[temp] <= 0 {
+		at := rc.params[temp]
+		if spread := rc.params[dynatempRange]; spread > 0 {
+			entropy := 0.0
+			for _, x := range p {
+				if x > 0 {
+					entropy -= x * math.Log(x)
+				}
+			}
+			low := max(0, at-spread)
+			at = low + (at+spread-low)*math.Pow(entropy/math.Log(float64(kept)), rc.params[dynatempExponent])
+		}
+		if at <= 0 {
 			return in.pick(order[:1], true)
 		}
 		out.logits = slices.Clone(in.logits)
 		for i, x := range in.logits {
-			out.logits[i] = float32(value(x) / rc.params[temp])
+			out.logits[i] = float32(value(x)) / float32(at)
 		}
 		return out
 	case "dist":
@@ -173,8 +212,16 @@ func vectorCases() map[string][]vector {
 		"top_k":       {{"top_k": 1}, {"top_k": 3}, {"top_k": 0}, {"top_k": 40}},
 		"top_p":       {{"top_p": 0}, {"top_p": 0.5}, {"top_p": 0.9}, {"top_p": 1}},
 		"min_p":       {{"min_p": 0.05}, {"min_p": 0.4}, {"min_p": 1}},
-		"temperature": {{"temp": 0.5}, {"temp": 2}, {"temp": 0}},
+		"temperature": {{"temp": 0.5}, {"temp": 2}, {"temp": 0}, {"temp": 1, "dynatemp_range": 0.5}, {"temp": 0.5, "dynatemp_range": 1, "dynatemp_exponent": 2}},
 		"dist":        {nil},
+		"typ_p":       {{"typical_p": 0}, {"typical_p": 0.3}, {"typical_p": 0.8}, {"typical_p": 1}},
+		"top_n_sigma": {{"top_n_sigma": 0.5}, {"top_n_sigma": 1}, {"top_n_sigma": 3}, {"top_n_sigma": -1}},
+		"xtc":         {{"xtc_probability": 0.5}, {"xtc_probability": 1, "xtc_threshold": 0.05}, {"xtc_probability": 0}},
+		"logit_bias":  {nil},
+		"ignore_eos":  {{"ignore_eos": 1}, {"ignore_eos": 0}},
+		"min_tokens":  {{"min_tokens": 0}, {"min_tokens": 4}, {"min_tokens": 5}},
+		"dry":         {{"dry_multiplier": 0.8}, {"dry_multiplier": 1, "dry_base": 2, "dry_allowed_length": 1, "dry_penalty_last_n": 6}, {"dry_multiplier": 0}},
+		"mirostat":    {{"mirostat": 2, "mirostat_tau": 1}, {"mirostat": 1, "mirostat_tau": 1}, {"mirostat": 2, "temp": 0.5}},
 	}
 	cases := map[string][]vector{}
 	for name, list := range settings {
@@ -184,7 +231,30 @@ func vectorCases() map[string][]vector {
 				switch name {
 				case "penalties":
 					v.History = []uint32{2, 9, 9, 5, 0, 4, 4, 2, 99}
-				case "dist":
+				case "ignore_eos":
+					v.EOG = []uint32{4, 0}
+				case "min_tokens":
+					v.EOG, v.History, v.NPrompt = []uint32{4, 0}, []uint32{1, 2, 3, 4, 5, 6}, 2
+				case "dry":
+					if t.name == "nan and -inf" {
+						continue // it has six tokens
+					}
+					v.Words = []string{"a", "b", "c", "d.", ":", "(", "\n", "g", "h", "i"}
+					v.History = []uint32{0, 1, 2, 7, 4, 0, 1, 2, 8, 0, 1, 2}
+					for _, breakers := range []string{"", "\\n,:", "h"} {
+						v.Strings = map[string]string{"dry_sequence_breakers": breakers}
+						cases[name] = append(cases[name], v)
+					}
+					continue
+				case "logit_bias":
+					for _, bias := range []string{"", "2+1,4-0.5", "0-inf,7+1e1,0+3"} {
+						if t.name != "nan and -inf" || bias == "" {
+							v.Strings = map[string]string{"logit_bias": bias}
+							cases[name] = append(cases[name], v)
+						}
+					}
+					continue
+				case "dist", "xtc", "mirostat":
 					for seed := range uint64(4) {
 						v.Seed, v.Draw = seed*0x9e3779b97f4a7c15, seed*5
 						cases[name] = append(cases[name], v)
@@ -221,7 +291,7 @@ func TestVectors(t *testing.T) {
 			file := "testdata/sampler/" + name + ".json"
 			if *update {
 				for i, v := range cases {
-					cases[i].Out = vectorOf(wanted(name, v.In.table(), v.rowCase()))
+					cases[i].Out = vectorOf(wanted(name, v.In.table(), v.rowCase(), &words{texts: v.Words, eog: v.EOG}))
 				}
 				var lines []string
 				for _, v := range cases {
@@ -243,17 +313,16 @@ func TestVectors(t *testing.T) {
 			if err := json.Unmarshal(b, &vectors); err != nil || len(vectors) != len(cases) {
 				t.Fatalf("%s: %d vectors, want %d; %v", file, len(vectors), len(cases), err)
 			}
-			chains := map[int]*chain{}
+			var c *chain
+			var last vector
 			for _, v := range vectors {
 				in := v.In.table()
-				n := len(in.logits)
-				if in.ids != nil {
-					n = 10
+				n := vocabOf(in)
+				if c == nil || int(c.nVocab) != n || !slices.Equal(v.Words, last.Words) || !slices.Equal(v.EOG, last.EOG) {
+					c = v.open(t, name, n)
 				}
-				if chains[n] == nil {
-					chains[n] = openChain(t, n)
-				}
-				got, want := chains[n].run(in, v.rowCase(), name), v.Out.table()
+				last = v
+				got, want := c.run(in, v.rowCase(), name), v.Out.table()
 				if got.selected != want.selected || got.draw != want.draw || got.stop != want.stop || got.sorted != want.sorted ||
 					(got.ids == nil) != (want.ids == nil) || !slices.Equal(got.ids, want.ids) || len(got.logits) != len(want.logits) {
 					t.Fatalf("%s %v: %+v\nwant %+v", v.Name, v.Params, got, want)

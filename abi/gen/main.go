@@ -90,6 +90,3 @@ func (g *generator) isRecord(t string) bool {
 	}
 	return false
 }
-
-// bits are the enums whose values are bits of a flags field.
-func bits(e spec.Enum) bool { return strings.HasSuffix(e.Name, "_flag") }

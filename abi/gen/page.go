@@ -20,8 +20,8 @@ func (g *generator) page() []byte {
 	for _, r := range g.Rule {
 		fmt.Fprintf(b, "**%s.** %s\n\n", r.Title, r.Doc)
 	}
-	fmt.Fprintf(b, "Features of WebAssembly: %s. A module has at most %d bytes; the arena is aligned to %d bytes.\n\n",
-		strings.Join(g.Wasm.Features, ", "), g.Wasm.MaxModuleBytes, g.Wasm.ArenaAlign)
+	fmt.Fprintf(b, "Features of WebAssembly: %s. A module has at most %s bytes; the arena is aligned to %s bytes.\n\n",
+		strings.Join(g.Wasm.Features, ", "), grouped(g.Wasm.MaxModuleBytes), grouped(g.Wasm.ArenaAlign))
 	g.pageKinds(b)
 	g.pageExports(b)
 	b.WriteString("## Frames and records\n\nOffsets are in bytes. Each line of a picture is 16 bytes.\n\n")
@@ -31,6 +31,15 @@ func (g *generator) page() []byte {
 	g.pageLists(b)
 	g.pageOps(b)
 	return b.Bytes()
+}
+
+// grouped writes a number with commas between its thousands.
+func grouped[T int | int64](n T) string {
+	s := fmt.Sprint(n)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
 }
 
 func cell(text string) string { return strings.ReplaceAll(text, "|", "\\|") }
@@ -51,7 +60,7 @@ func (g *generator) pageKinds(b *bytes.Buffer) {
 		"`limits.fuel`, which multiplies).\n\n")
 	row := table(b, "kind", "what it does", "marker", "pages", "fuel: init", "a call", "per element", "an element is a", "per byte of string settings")
 	for _, k := range g.Kind {
-		row("`"+k.Name+"`", k.Doc, "`"+k.Marker+"`", k.MaxPages, k.Fuel.Init, k.Fuel.Base, k.Fuel.Per, k.Element, k.Fuel.Text)
+		row("`"+k.Name+"`", k.Doc, "`"+k.Marker+"`", grouped(k.MaxPages), grouped(k.Fuel.Init), grouped(k.Fuel.Base), grouped(k.Fuel.Per), k.Element, grouped(k.Fuel.Text))
 	}
 	b.WriteString("\n")
 }

@@ -70,7 +70,7 @@ func TestDiff(t *testing.T) {
 		{"[[export]]\n" + rollback, "[[export]]\nname = \"forge_pause\"\nkinds = [\"router\"]\nrequired = true\nframe = \"seq\"\n[[export]]\n" + rollback, []string{"breaking: export forge_pause: is new and required of kinds that were there"}},
 		{"name = \"plan_*\"\nkinds = [\"sampler\", \"processor\"]", "name = \"plan_*\"\nkinds = [\"sampler\", \"processor\", \"constraint\"]", []string{"appended: export plan_*: the kind constraint may have it"}},
 		{"max_pages = 64", "max_pages = 32", []string{"breaking: kind router: max_pages fell from 64 to 32"}},
-		{"base = 50_000, per = 400,", "base = 60_000, per = 300,", []string{"appended: kind router: fuel.base rose from 50000 to 60000", "breaking: kind router: fuel.per fell from 400 to 300"}},
+		{"base = 50_000, per = 4_000,", "base = 60_000, per = 300,", []string{"appended: kind router: fuel.base rose from 50000 to 60000", "breaking: kind router: fuel.per fell from 4000 to 300"}},
 		{`element = "logit"`, `element = "row"`, []string{"breaking: kind processor: element was logit and is row"}},
 		{"[[kind]]\nname = \"arch\"", "[[kind]]\nname = \"judge\"\nmarker = \"forge_judge_1\"\n[[kind]]\nname = \"arch\"", []string{"appended: kind judge: a new kind"}},
 		{"name = \"philox4x32-10\"", "name = \"pcg\"", []string{"breaking: generator: name was philox4x32-10 and is pcg"}},

@@ -20,6 +20,15 @@ func (s *Spec) JSON() ([]byte, error) {
 	return b.Bytes(), err
 }
 
+// Names are what Show can show alone.
+func (s *Spec) Names() []string {
+	var names []string
+	for _, it := range s.items() {
+		names = append(names, it.name)
+	}
+	return names
+}
+
 // item is one thing of a definition as text.
 type item struct {
 	name string

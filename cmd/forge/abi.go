@@ -32,7 +32,7 @@ func abiCommand() *cli.Command {
 				Usage:       "compare two definitions: append-only changes pass, anything else is named and the exit status is 1",
 				ArgsUsage:   "OLD NEW",
 				Description: "  forge abi diff abi/released/1.0-rc1.toml abi/v1.toml",
-				Flags:       []cli.Flag{&cli.BoolFlag{Name: "json", Usage: "print JSON"}},
+				Flags:       []cli.Flag{jsonFlag()},
 				Action:      abiDiffAction,
 			},
 		},
@@ -61,7 +61,7 @@ func abiShowAction(c *cli.Context) error {
 	}
 	if name := c.Args().First(); name != "" {
 		if !s.Show(os.Stdout, name) {
-			return fmt.Errorf("the ABI has nothing called %q; forge abi show lists all there is", name)
+			return fmt.Errorf("the ABI has nothing called %q; %sforge abi show lists all there is", name, suggest(name, s.Names()))
 		}
 		return nil
 	}

@@ -44,8 +44,8 @@ func TestABIShow(t *testing.T) {
 	if err := json.Unmarshal([]byte(a), &v); err != nil || v.ABI.Major != 1 || len(v.Struct) == 0 || v.Struct[0].Name != "head" || v.Struct[0].Size != 16 {
 		t.Errorf("show --json: %+v, %v", v, err)
 	}
-	wrong := forge(t, "", "abi", "show", "raw")
-	if want := "forge: the ABI has nothing called \"raw\"; forge abi show lists all there is\n"; wrong.status != 1 || wrong.err != want {
+	wrong := forge(t, "", "abi", "show", "ruote")
+	if want := "forge: the ABI has nothing called \"ruote\"; did you mean route? forge abi show lists all there is\n"; wrong.status != 1 || wrong.err != want {
 		t.Errorf("status %d: %s", wrong.status, wrong.err)
 	}
 }

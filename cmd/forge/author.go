@@ -6,12 +6,14 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"text/tabwriter"
 
 	"github.com/urfave/cli/v2"
 
 	"forge/host"
 	"forge/host/author"
 	"forge/host/plugin"
+	"forge/plugins"
 )
 
 func traceCommand() *cli.Command {
@@ -46,7 +48,7 @@ func traceAction(c *cli.Context) error {
 		return err
 	}
 	defer s.close()
-	req, err := request(c)
+	req, err := request(c, s)
 	if err != nil {
 		return err
 	}
@@ -122,11 +124,16 @@ func tryAction(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	chain, closeChain, err := moduleChain(c, file, len(rows[0]))
+	mods, rt, err := openModule(c, file)
 	if err != nil {
 		return err
 	}
-	defer closeChain()
+	defer rt.Close(c.Context)
+	chain, err := moduleChain(c, rt, mods, len(rows[0]))
+	if err != nil {
+		return err
+	}
+	defer chain.Close()
 	set, err := settings(c)
 	if err != nil {
 		return err
@@ -137,6 +144,9 @@ func tryAction(c *cli.Context) error {
 	}
 	trace := author.NewTrace(max(1, c.Int("top")), func(id uint32) string { return strconv.Itoa(int(id)) })
 	chain.Observe(trace.Observe)
+	if err := chain.Begin(c.Context, 1, params); err != nil {
+		return err
+	}
 	draw, history := uint64(0), []uint32{}
 	seed := uint64(max(0, c.Int64("seed")))
 	for i, logits := range rows {
@@ -157,8 +167,8 @@ func tryAction(c *cli.Context) error {
 	return writeTrace(c, trace, "Saved logits through "+filepath.Base(file))
 }
 
-// moduleChain opens a chain of a module's entries, or the one of --samplers, with the samplers of the plugin set beside it.
-func moduleChain(c *cli.Context, file string, nVocab int) (*plugin.Chain, func(), error) {
+// openModule loads a module of the kinds that work on logits, the first of those returned, with the plugin set's beside it.
+func openModule(c *cli.Context, file string) ([]*plugin.Module, *plugin.Runtime, error) {
 	cfg, err := pluginSet(c)
 	if err != nil {
 		return nil, nil, err
@@ -166,11 +176,13 @@ func moduleChain(c *cli.Context, file string, nVocab int) (*plugin.Chain, func()
 	if err := addPlugin(cfg, file); err != nil {
 		return nil, nil, err
 	}
+	if kind := cfg.Plugins[0].Kind; kind != "sampler" && kind != "processor" {
+		return nil, nil, fmt.Errorf("%s is a %s: only samplers and processors work on logits", file, kind)
+	}
 	rt, err := newRuntime(c)
 	if err != nil {
 		return nil, nil, err
 	}
-	closeRuntime := func() { rt.Close(c.Context) }
 	var mods []*plugin.Module
 	for _, spec := range cfg.Plugins {
 		if spec.Kind != "sampler" && spec.Kind != "processor" {
@@ -178,32 +190,168 @@ func moduleChain(c *cli.Context, file string, nVocab int) (*plugin.Chain, func()
 		}
 		m, err := rt.Load(c.Context, spec)
 		if err != nil {
-			closeRuntime()
+			rt.Close(c.Context)
 			return nil, nil, err
 		}
 		mods = append(mods, m)
 	}
+	return mods, rt, nil
+}
+
+// moduleChain opens a chain of the first module's entries, or the one of --samplers.
+func moduleChain(c *cli.Context, rt *plugin.Runtime, mods []*plugin.Module, nVocab int) (*plugin.Chain, error) {
 	names := samplerNames(c)
 	if names == nil {
-		mine := cfg.Plugins[0]
-		if len(mods) == 0 || mods[0].Name() != mine.Name {
-			closeRuntime()
-			return nil, nil, fmt.Errorf("%s is a %s: only samplers and processors work on logits", file, mine.Kind)
-		}
 		for _, e := range mods[0].Manifest().Entries {
-			names = append(names, mine.Name+"."+e.Name)
+			names = append(names, mods[0].Name()+"."+e.Name)
 		}
 		names = append(names, "dist")
 	}
 	entries, err := plugin.Resolve(mods, names)
 	if err != nil {
-		closeRuntime()
-		return nil, nil, err
+		return nil, err
 	}
-	chain, err := rt.NewChain(c.Context, entries, nVocab, plugin.WithVocab(author.NumberedVocab(nVocab)))
+	return rt.NewChain(c.Context, entries, nVocab, plugin.WithVocab(author.NumberedVocab(nVocab)))
+}
+
+func benchModuleCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "bench",
+		Usage: "time each entry of a sampler or processor, beside the shipped one of the same name",
+		Description: "Rows stand for a model's: one peaked, one of the normal distribution; --logits takes real ones. Times are medians,\n" +
+			"fuel is in the ABI's units, bytes are what a row's copy into the module's memory moves.",
+		ArgsUsage: "FILE.wasm",
+		Flags: append([]cli.Flag{
+			&cli.IntFlag{Name: "vocab", Usage: "logits of a row", Value: 131072},
+			&cli.StringFlag{Name: "logits", Usage: "rows of forge run --save-logits, a NumPy array `FILE`; its first 8 are used"},
+			&cli.IntFlag{Name: "rounds", Usage: "calls of each entry", Value: 200},
+			jsonFlag(),
+		}, samplingFlags()...),
+		Action: benchModuleAction,
+	}
+}
+
+func benchModuleAction(c *cli.Context) error {
+	file, err := argument(c)
 	if err != nil {
-		closeRuntime()
-		return nil, nil, err
+		return err
 	}
-	return chain, func() { chain.Close(); closeRuntime() }, nil
+	if n := c.Int("vocab"); n < 1 || n > 1<<22 {
+		return fmt.Errorf("--vocab %d: give a number of logits from 1 to %d", n, 1<<22)
+	}
+	rows := author.BenchRows(c.Int("vocab"))
+	if path := c.String("logits"); path != "" {
+		saved, err := author.ReadRows(path)
+		if err != nil {
+			return err
+		}
+		rows = rows[:0]
+		for i, l := range saved[:min(8, len(saved))] {
+			rows = append(rows, author.BenchRow{Name: "row " + strconv.Itoa(i+1), Logits: l})
+		}
+	}
+	mods, rt, err := openModule(c, file)
+	if err != nil {
+		return err
+	}
+	defer rt.Close(c.Context)
+	last, err := plugin.Resolve(mods[1:], []string{"dist"})
+	if err != nil {
+		return err
+	}
+	var entries []plugin.ChainEntry
+	for _, e := range mods[0].Manifest().Entries {
+		entries = append(entries, plugin.ChainEntry{Module: mods[0], Entry: e.Name})
+		if shipped, err := plugin.Resolve(mods[1:], []string{e.Name}); err == nil {
+			entries = append(entries, shipped...)
+		}
+	}
+	set, err := settings(c)
+	if err != nil {
+		return err
+	}
+	times, err := author.Bench(c.Context, rt, entries, last[0], rows, max(2, c.Int("rounds")), set)
+	if err != nil {
+		return err
+	}
+	if c.Bool("json") {
+		return printJSON(times)
+	}
+	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "entry\trows\tµs\tfuel\tbytes\tcandidates")
+	for _, t := range times {
+		fmt.Fprintln(w, t)
+	}
+	return w.Flush()
+}
+
+func checkModuleCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "check",
+		Usage: "hold a module to everything that forge wants of it, and say what to mend",
+		Description: "Static checks, rows of every shape, both engines, independence, drafts, forks, leaks, a hostile host, random rows.\n" +
+			"The exit status is 1 if a check fails.",
+		ArgsUsage: "FILE.wasm",
+		Flags: []cli.Flag{
+			jsonFlag(),
+			&cli.StringFlag{Name: "golden", Usage: "compare outcomes with those in `FILE`"},
+			&cli.StringFlag{Name: "record", Usage: "write the outcomes to `FILE`, to compare with later"},
+			&cli.IntFlag{Name: "fuzz", Usage: "random rows for each entry", Value: 200},
+			&cli.Int64Flag{Name: "fuel", Usage: "limits.fuel that the module will have in plugins.toml", Value: 1},
+		},
+		Action: checkModuleAction,
+	}
+}
+
+func checkModuleAction(c *cli.Context) error {
+	file, err := argument(c)
+	if err != nil {
+		return err
+	}
+	wasm, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	opt := author.CheckOptions{Fuzz: max(1, c.Int("fuzz")), Fuel: max(1, c.Int64("fuel"))}
+	set, err := plugin.ParseConfig("default.toml", plugins.Default(), pluginFiles(""))
+	if err != nil {
+		return err
+	}
+	for _, s := range set.Plugins {
+		if s.Kind == "sampler" {
+			opt.Last = append(opt.Last, s)
+		}
+	}
+	if path := c.String("golden"); path != "" {
+		if opt.Golden, err = author.ReadGolden(path); err != nil {
+			return err
+		}
+	}
+	report := author.Check(c.Context, wasm, opt)
+	if path := c.String("record"); path != "" && report.OK() {
+		if err := author.WriteGolden(path, report.Golden); err != nil {
+			return err
+		}
+	}
+	if c.Bool("json") {
+		if err := printJSON(report); err != nil {
+			return err
+		}
+	} else {
+		w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+		for _, f := range report.Findings {
+			verdict := "ok"
+			if !f.OK {
+				verdict = "FAILED"
+			}
+			fmt.Fprintf(w, "%s\t%s\t%s\n", verdict, f.Check, f.Detail)
+		}
+		if err := w.Flush(); err != nil {
+			return err
+		}
+	}
+	if !report.OK() {
+		return exitStatus(1)
+	}
+	return nil
 }

@@ -61,3 +61,29 @@ func TestTry(t *testing.T) {
 		}
 	}
 }
+
+// Ensure that bench times a module's entry and, beside it, the shipped one of that name.
+func TestPluginBench(t *testing.T) {
+	o := forge(t, "", "plugin", "bench", root("examples", "sampler-c", "margin.wasm"), "--vocab", "4099", "--rounds", "3", "--json").must(t)
+	if !regexp.MustCompile(`"entry":"margin","rows":"peaked","vocab":4099,"us":[0-9.]+,"fuel":\d{4,},"bytes":16396`).MatchString(o.out) {
+		t.Error(o.out)
+	}
+	o = forge(t, "", "plugin", "bench", root("plugins", "sampler", "sampler.wasm"), "--vocab", "1000", "--rounds", "2").must(t)
+	if n := strings.Count(o.out, "sampler.greedy"); n != 4 {
+		t.Errorf("greedy is timed %d times, want twice beside the shipped one in\n%s", n, o.out)
+	}
+}
+
+// Ensure that check passes the shipped samplers at the fuel that the default set gives them, and fails by its status.
+func TestPluginCheck(t *testing.T) {
+	for _, name := range []string{"sampler", "text", "mirostat"} {
+		o := forge(t, "", "plugin", "check", root("plugins", "sampler", name+".wasm"), "--fuel", "4", "--fuzz", "20")
+		if o.status != 0 || strings.Contains(o.out, "FAILED") {
+			t.Errorf("%s: status %d\n%s%s", name, o.status, o.out, o.err)
+		}
+	}
+	o := forge(t, "", "plugin", "check", root("host", "author", "testdata", "nan.wasm"), "--json")
+	if o.status != 1 || !strings.Contains(o.out, `"check":"shapes","ok":false,"detail":"nan/`) {
+		t.Errorf("status %d, %s", o.status, o.out)
+	}
+}

@@ -172,6 +172,10 @@ func TestErrors(t *testing.T) {
 		{[]string{"inspect"}, `name one GGUF file: forge inspect FILE`},
 		{[]string{"batch", "-m", storiesFile, "-i", "nowhere.jsonl", "-o", "-"}, `nowhere.jsonl: no such file`},
 		{[]string{"bench", "-m", storiesFile, "-r", "0"}, `-r from 1 on`},
+		{[]string{"bench", "-m", storiesFile, "-np", "0"}, `-np and -r from 1 on`},
+		{[]string{"bench", "-m", storiesFile, "-ctk", "f32"}, `--cache-type-k "f32": possible are f16 and q8_0`},
+		{[]string{"bench", "-m", storiesFile, "-ctv", "q4_0"}, `the simd device keeps keys and values in F16 or Q8_0, not in Q4_0`},
+		{[]string{"bench", "-m", storiesFile, "-ctk", "q8_0"}, `a cache of Q8_0 cannot hold heads of 8 and 8 entries: they are no multiples of 32`},
 		{[]string{"perplexity", "-m", storiesFile, "-f", write(t, "e.txt", "")}, `fewer than two tokens`},
 	} {
 		t.Run(strings.Join(c.args, " ")[:min(60, len(strings.Join(c.args, " ")))], func(t *testing.T) {

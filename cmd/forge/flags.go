@@ -3,10 +3,13 @@ package main
 import (
 	"fmt"
 	"os"
+	"regexp"
 	"strconv"
 	"strings"
 
 	"github.com/urfave/cli/v2"
+
+	"forge/host/server"
 )
 
 var modelFlag = &cli.StringFlag{Name: "model", Aliases: []string{"m"}, Usage: "the GGUF `FILE`", EnvVars: []string{"FORGE_MODEL"}}
@@ -24,7 +27,10 @@ func engineFlags() []cli.Flag {
 		&cli.IntFlag{Name: "ctx-size", Aliases: []string{"c"}, Usage: "context size in tokens", DefaultText: "4096, or what the model was trained for if less", EnvVars: []string{"FORGE_CTX_SIZE"}},
 		&cli.IntFlag{Name: "threads", Aliases: []string{"t"}, Usage: "threads", DefaultText: "the processors that this process may use", EnvVars: []string{"FORGE_THREADS"}},
 		&cli.IntFlag{Name: "batch-size", Aliases: []string{"b"}, Usage: "tokens of a prompt computed at once", Value: 512},
+		&cli.StringFlag{Name: "cache-type-k", Aliases: []string{"ctk"}, Usage: "format of cached keys: f16 or q8_0, half the memory; the scalar device takes more", DefaultText: "f16"},
+		&cli.StringFlag{Name: "cache-type-v", Aliases: []string{"ctv"}, Usage: "format of cached values, likewise", DefaultText: "f16"},
 		&cli.StringFlag{Name: "device", Usage: "auto, simd or scalar", Value: "auto", EnvVars: []string{"FORGE_DEVICE"}},
+		&cli.StringFlag{Name: "router", Usage: "a plugin of kind router by `NAME`: it chooses the experts of a model that has some", DefaultText: "the plugin set's, else the one that provides the model's own way"},
 		&cli.BoolFlag{Name: "deterministic", Usage: "the same tokens whatever else runs in the same steps"},
 		&cli.BoolFlag{Name: "verbose", Usage: "say which plugins, digests and kernels are used"},
 	}, pluginFlags()...)
@@ -41,6 +47,22 @@ func samplingFlags() []cli.Flag {
 		&cli.IntFlag{Name: "repeat-last-n", Usage: "how many recent tokens the penalties look at; 0: none, -1: all", DefaultText: "64"},
 		&cli.Float64Flag{Name: "frequency-penalty", Usage: "subtract this for each time a token occurred", DefaultText: "0"},
 		&cli.Float64Flag{Name: "presence-penalty", Usage: "subtract this if a token occurred", DefaultText: "0"},
+		&cli.Float64Flag{Name: "dynatemp-range", Usage: "let the temperature vary by this much, with how undecided the model is; 0: not at all", DefaultText: "0"},
+		&cli.Float64Flag{Name: "dynatemp-exp", Usage: "exponent of that", DefaultText: "1"},
+		&cli.Float64Flag{Name: "typical", Usage: "keep the tokens of most typical surprise until their probabilities exceed p; 1: all", DefaultText: "1"},
+		&cli.Float64Flag{Name: "top-n-sigma", Aliases: []string{"top-nsigma"}, Usage: "keep tokens at most n standard deviations below the best logit; -1: all", DefaultText: "-1"},
+		&cli.Float64Flag{Name: "xtc-probability", Usage: "how often the likeliest tokens are excluded, but the last of them; 0: never", DefaultText: "0"},
+		&cli.Float64Flag{Name: "xtc-threshold", Usage: "the probability that makes a token one of them", DefaultText: "0.1"},
+		&cli.Float64Flag{Name: "dry-multiplier", Usage: "strength of the penalty on tokens that continue a repetition (DRY); 0: off", DefaultText: "0"},
+		&cli.Float64Flag{Name: "dry-base", Usage: "growth of that penalty with each repeated token", DefaultText: "1.75"},
+		&cli.IntFlag{Name: "dry-allowed-length", Usage: "shorter repetitions are not penalised", DefaultText: "2"},
+		&cli.IntFlag{Name: "dry-penalty-last-n", Usage: "how many recent tokens DRY looks at; 0: none, -1: all", DefaultText: "-1"},
+		&cli.StringSliceFlag{Name: "dry-sequence-breaker", Usage: "a `TEXT` over which no repetition reaches, in place of those by default; \\n is a line's end; none: no text; may be given several times", DefaultText: "\\n : \" *"},
+		&cli.IntFlag{Name: "mirostat", Usage: "steer the surprise of the text to a target with Mirostat 1 or 2, in place of the other samplers; 0: off", DefaultText: "0"},
+		&cli.Float64Flag{Name: "mirostat-lr", Usage: "Mirostat's learning rate, eta", DefaultText: "0.1"},
+		&cli.Float64Flag{Name: "mirostat-ent", Usage: "Mirostat's target entropy, tau, in bits a token", DefaultText: "5"},
+		&cli.StringSliceFlag{Name: "logit-bias", Aliases: []string{"l"}, Usage: "`TOKEN(+/-)BIAS`: add to the logit of a token id, 15043+1 or 15043-inf; may be given several times"},
+		&cli.IntFlag{Name: "min-tokens", Usage: "generate at least this many tokens before the end", DefaultText: "0"},
 		&cli.StringSliceFlag{Name: "set", Usage: "a plugin's setting, `KEY=VALUE`, for samplers without a flag of their own"},
 		&cli.StringFlag{Name: "samplers", Usage: "the chain, `a;b;c` in order", DefaultText: "the plugin set's, see forge plugin list"},
 		&cli.Int64Flag{Name: "seed", Aliases: []string{"s"}, Usage: "seed of the generator; -1: from the clock", Value: -1},
@@ -50,6 +72,35 @@ func samplingFlags() []cli.Flag {
 var settingKeys = map[string]string{
 	"temp": "temp", "top-k": "top_k", "top-p": "top_p", "min-p": "min_p", "repeat-penalty": "repeat_penalty",
 	"repeat-last-n": "repeat_last_n", "frequency-penalty": "frequency_penalty", "presence-penalty": "presence_penalty",
+	"dynatemp-range": "dynatemp_range", "dynatemp-exp": "dynatemp_exponent", "typical": "typical_p", "top-n-sigma": "top_n_sigma",
+	"xtc-probability": "xtc_probability", "xtc-threshold": "xtc_threshold", "dry-multiplier": "dry_multiplier", "dry-base": "dry_base",
+	"dry-allowed-length": "dry_allowed_length", "dry-penalty-last-n": "dry_penalty_last_n", "mirostat": "mirostat", "mirostat-lr": "mirostat_eta",
+	"mirostat-ent": "mirostat_tau", "min-tokens": "min_tokens",
+}
+
+// biasShape is what --logit-bias takes: as llama.cpp has it.
+var biasShape = regexp.MustCompile(`^[0-9]+[+-]([0-9]+(\.[0-9]*)?([eE][+-]?[0-9]+)?|\.[0-9]+|inf)$`)
+
+// listSettings gathers the flags that may be given several times.
+func listSettings(c *cli.Context, s map[string]any) error {
+	if list := c.StringSlice("logit-bias"); len(list) > 0 {
+		for _, bias := range list {
+			if !biasShape.MatchString(bias) {
+				return fmt.Errorf("-l %q: write it as TOKEN+BIAS or TOKEN-BIAS, such as 15043+1 or 15043-inf", bias)
+			}
+		}
+		s["logit_bias"] = strings.Join(list, ",")
+	}
+	if list := c.StringSlice("dry-sequence-breaker"); len(list) > 0 {
+		var breakers []string
+		for _, text := range list {
+			if text != "none" {
+				breakers = append(breakers, strings.ReplaceAll(text, `\n`, "\n"))
+			}
+		}
+		s["dry_sequence_breakers"] = server.Breakers(breakers)
+	}
+	return nil
 }
 
 // settings gathers the sampler settings that the user gave.
@@ -59,6 +110,9 @@ func settings(c *cli.Context) (map[string]any, error) {
 		if c.IsSet(flag) {
 			s[key] = c.Value(flag)
 		}
+	}
+	if err := listSettings(c, s); err != nil {
+		return nil, err
 	}
 	for _, kv := range c.StringSlice("set") {
 		key, value, ok := strings.Cut(kv, "=")

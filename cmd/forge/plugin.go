@@ -44,7 +44,7 @@ func pluginCommand() *cli.Command {
 				&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "write to `FILE` instead of the module itself"},
 			},
 			Action: pluginStampAction,
-		}, tryCommand(), traceCommand()},
+		}, newPluginCommand(), checkModuleCommand(), benchModuleCommand(), tryCommand(), traceCommand()},
 	}
 }
 

@@ -44,7 +44,7 @@ func promptFlags() []cli.Flag {
 		&cli.StringFlag{Name: "system", Aliases: []string{"sys"}, Usage: "system message `TEXT`"},
 		&cli.StringFlag{Name: "chat-template", Usage: "use a shipped chat format by `NAME`: " + strings.Join(formatNames(), ", ")},
 		&cli.StringSliceFlag{Name: "stop", Usage: "end the answer before this `TEXT`; may be given several times"},
-		&cli.BoolFlag{Name: "ignore-eos", Usage: "go on after an end-of-generation token"},
+		&cli.BoolFlag{Name: "ignore-eos", Usage: "never pick a token that ends the generation"},
 	}
 }
 
@@ -73,7 +73,7 @@ func runAction(c *cli.Context) error {
 		return err
 	}
 	defer s.close()
-	req, err := request(c)
+	req, err := request(c, s)
 	if err != nil {
 		return err
 	}
@@ -101,14 +101,17 @@ func promptText(c *cli.Context) (text string, given bool, err error) {
 }
 
 // request holds what the flags say about generation.
-func request(c *cli.Context) (*host.Request, error) {
+func request(c *cli.Context, s *session) (*host.Request, error) {
 	set, err := settings(c)
 	if err != nil {
 		return nil, err
 	}
+	if c.Bool("ignore-eos") {
+		set["ignore_eos"] = true
+	}
 	seed := c.Int64("seed")
 	return &host.Request{
-		MaxTokens: c.Int("n-predict"), Settings: set, Samplers: samplerNames(c), Seed: server.Seed(&seed),
+		MaxTokens: c.Int("n-predict"), Settings: set, Samplers: server.WithRules(samplerNames(c), s.DefaultChain(), set), Seed: server.Seed(&seed),
 		Stop: c.StringSlice("stop"), IgnoreEOS: c.Bool("ignore-eos"), Logprobs: c.Int("logprobs"),
 	}, nil
 }

@@ -11,6 +11,8 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"forge/abi"
+	"forge/gguf"
 	"forge/host"
 	"forge/host/chat"
 	"forge/host/plugin"
@@ -48,6 +50,12 @@ func pluginSet(c *cli.Context) (*plugin.Config, error) {
 			return nil, err
 		}
 	}
+	if name := c.String("router"); name != "" {
+		cfg.Router = name
+		if err := cfg.CheckRouter(); err != nil {
+			return nil, fmt.Errorf("--router: %w", err)
+		}
+	}
 	return cfg, nil
 }
 
@@ -80,6 +88,9 @@ func addPlugin(cfg *plugin.Config, file string) error {
 	spec := plugin.Spec{Name: m.Name, Kind: m.Kind, File: file, Wasm: wasm, Grants: m.Grants}
 	// In front, so that it serves before one of the set would.
 	cfg.Plugins = append([]plugin.Spec{spec}, cfg.Plugins...)
+	if m.Kind == abi.KindRouter {
+		cfg.Router = m.Name // whoever names one wants to be routed by it
+	}
 	fmt.Fprintf(os.Stderr, "plugin %s (%s) from %s, sha256 %s\n", m.Name, m.Kind, file, plugin.Digest(wasm))
 	return nil
 }
@@ -109,6 +120,19 @@ func device(name string) (kernels.Device, error) {
 	return nil, fmt.Errorf("there is no device %q: possible are auto, simd and scalar (forge devices)", name)
 }
 
+// cacheType reads a format of keys or values. F32 is what the scalar device has without being asked, and no other.
+func cacheType(c *cli.Context, flag string, dev kernels.Device) (gguf.Type, error) {
+	name := c.String(flag)
+	if name == "" {
+		return 0, nil
+	}
+	t, ok := gguf.ParseType(name)
+	if _, scalar := dev.(kernels.Scalar); !ok || t == gguf.F32 && !scalar {
+		return 0, fmt.Errorf("--%s %q: possible are f16 and q8_0", flag, name)
+	}
+	return t, nil
+}
+
 // session is an open engine with what the commands need beside it.
 type session struct {
 	*host.Engine
@@ -134,6 +158,14 @@ func openFile(c *cli.Context, path, deviceName string, nSeq int) (*session, erro
 	if c.Int("threads") < 0 || c.Int("threads") > 1024 {
 		return nil, fmt.Errorf("-t %d: give a number of threads from 1 to 1024", c.Int("threads"))
 	}
+	keyType, err := cacheType(c, "cache-type-k", dev)
+	if err != nil {
+		return nil, err
+	}
+	valueType, err := cacheType(c, "cache-type-v", dev)
+	if err != nil {
+		return nil, err
+	}
 	threads := c.Int("threads")
 	if threads == 0 {
 		threads = simd.Threads()
@@ -149,7 +181,8 @@ func openFile(c *cli.Context, path, deviceName string, nSeq int) (*session, erro
 	bar := newBar("loading")
 	e, err := host.Open(c.Context, path, host.Options{
 		Device: dev, Runtime: rt, Plugins: cfg, NCtx: c.Int("ctx-size"), NBatch: c.Int("batch-size"), NSeq: nSeq,
-		Threads: threads, Deterministic: c.Bool("deterministic"), OnProgress: bar.set, Template: !c.Bool("raw"),
+		Threads: threads, Deterministic: c.Bool("deterministic"), KeyType: keyType, ValueType: valueType,
+		OnProgress: bar.set, Template: !c.Bool("raw"),
 	})
 	bar.clear()
 	if err != nil {

@@ -36,6 +36,7 @@ type Chain struct {
 	skipped  string // entries that the last Sample left out, for its error
 	observe  func(Observation)
 	closed   bool
+	ranking  []uint64 // scratch of plans
 }
 
 // stage is a run of neighbouring entries of one module.
@@ -59,6 +60,11 @@ type unit struct {
 
 	row, history, logits, ids uint32 // offsets in the arena
 	historyCap                uint32
+
+	steps, planIDs uint32 // windows of plans, 0 if no entry has one
+	proven         bool   // plans and entries were compared
+
+	unheard map[uint64]struct{} // sequences whose settings leave all entries idle: a guest with state hears nothing of them
 }
 
 // ChainOption of NewChain.
@@ -89,17 +95,24 @@ func (r *Runtime) NewChain(ctx context.Context, entries []ChainEntry, nVocab int
 			return nil, err
 		}
 	}
-	for _, u := range c.units {
-		if err := u.ready(ctx); err != nil {
-			c.Close()
-			return nil, err
-		}
-	}
 	c.stages[len(c.stages)-1].last = true
 	var err error
 	if c.defaults, err = c.Params(nil); err != nil {
 		c.Close()
 		return nil, err
+	}
+	for _, u := range c.units {
+		if c.defaults.idleFor(u) {
+			continue // its instance is made for the first sequence that wants it
+		}
+		if err := u.ready(ctx); err != nil {
+			c.Close()
+			return nil, err
+		}
+		if err := u.prove(ctx); err != nil {
+			c.Close()
+			return nil, err
+		}
 	}
 	return c, nil
 }
@@ -159,6 +172,7 @@ func (u *unit) layOut(l *layout) (func(*instance, abi.Init), error) {
 	u.history = l.take(4*uint64(u.historyCap), 64)
 	u.logits = l.take(4*uint64(c.nVocab), 64)
 	u.ids = l.take(4*uint64(c.nVocab), 64)
+	u.planRoom(l)
 	var vocab *vocabLayout
 	if u.m.caps&abi.CapVocab != 0 {
 		var err error
@@ -193,32 +207,61 @@ func (c *Chain) Begin(ctx context.Context, seq uint64, p *Params) error {
 	if p.chain != c {
 		return errors.New("the sequence's params were made by another sampler chain")
 	}
-	return c.each(ctx, func(u *unit) error { return u.begin(ctx, seq, p.slots[u.index]) })
+	return c.each(ctx, func(u *unit) error {
+		delete(u.unheard, seq)
+		if p.idleFor(u) {
+			if u.unheard == nil {
+				u.unheard = map[uint64]struct{}{}
+			}
+			u.unheard[seq] = struct{}{}
+			return u.end(ctx, seq)
+		}
+		return u.begin(ctx, seq, p.slots[u.index])
+	})
 }
 
 // AcceptPrompt tells the guests the next tokens of the prompt.
 func (c *Chain) AcceptPrompt(ctx context.Context, seq uint64, tokens ...uint32) error {
-	return c.each(ctx, func(u *unit) error { return u.add(ctx, seq, tokens, true) })
+	return c.heard(ctx, seq, func(u *unit) error { return u.add(ctx, seq, tokens, true) })
 }
 
 // Accept tells the guests which tokens were kept behind the prompt.
 func (c *Chain) Accept(ctx context.Context, seq uint64, tokens ...uint32) error {
-	return c.each(ctx, func(u *unit) error { return u.add(ctx, seq, tokens, false) })
+	return c.heard(ctx, seq, func(u *unit) error { return u.add(ctx, seq, tokens, false) })
 }
 
 // Rollback tells the guests that the newest n tokens are taken back.
 func (c *Chain) Rollback(ctx context.Context, seq uint64, n int) error {
-	return c.each(ctx, func(u *unit) error { return u.rollback(ctx, seq, n) })
+	return c.heard(ctx, seq, func(u *unit) error { return u.rollback(ctx, seq, n) })
 }
 
 // Fork tells the guests that a sequence starts as a copy of its parent.
 func (c *Chain) Fork(ctx context.Context, seq, parent uint64) error {
-	return c.each(ctx, func(u *unit) error { return u.fork(ctx, seq, parent) })
+	return c.each(ctx, func(u *unit) error {
+		if _, ok := u.unheard[parent]; ok {
+			u.unheard[seq] = struct{}{}
+			return nil
+		}
+		return u.fork(ctx, seq, parent)
+	})
 }
 
 // End tells the guests that a sequence is over.
 func (c *Chain) End(ctx context.Context, seq uint64) error {
-	return c.each(ctx, func(u *unit) error { return u.end(ctx, seq) })
+	return c.each(ctx, func(u *unit) error {
+		delete(u.unheard, seq)
+		return u.end(ctx, seq)
+	})
+}
+
+// heard calls f for every unit with state that hears of a sequence.
+func (c *Chain) heard(ctx context.Context, seq uint64, f func(*unit) error) error {
+	return c.each(ctx, func(u *unit) error {
+		if _, ok := u.unheard[seq]; ok {
+			return nil
+		}
+		return f(u)
+	})
 }
 
 // Save gives what the guests with state know of a sequence as bytes, without its settings.
@@ -267,7 +310,7 @@ func (c *Chain) each(ctx context.Context, f func(*unit) error) error {
 		if !u.stateful() {
 			continue
 		}
-		if err := f(u); err != nil && first == nil && !u.skips(ctx, err) {
+		if err := f(u); err != nil && first == nil && !u.m.skips(ctx, err) {
 			first = err
 		}
 	}

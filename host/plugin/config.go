@@ -20,6 +20,7 @@ type Config struct {
 	File    string
 	Plugins []Spec
 	Chain   []string // of samplers and processors, in order: ENTRY, or PLUGIN.ENTRY
+	Router  string   // the plugin that routes all layers with experts; "": the first that provides a layer's score
 }
 
 const (
@@ -32,6 +33,7 @@ const (
 type fileConfig struct {
 	Plugin []filePlugin
 	Chain  struct{ Default []string }
+	Router struct{ Default string }
 }
 
 type filePlugin struct {
@@ -47,10 +49,11 @@ type filePlugin struct {
 }
 
 var knownKeys = map[string][]string{
-	"":              {"plugin", "chain"},
+	"":              {"plugin", "chain", "router"},
 	"plugin":        {"name", "kind", "file", "sha256", "grants", "config", "limits", "on_error"},
 	"plugin.limits": {"pages", "fuel", "strikes"},
 	"chain":         {"default"},
+	"router":        {"default"},
 }
 
 // ParseConfig reads a plugins.toml. name is the file's, for messages; open gives the bytes of a plugin's file, whose
@@ -82,7 +85,7 @@ func ParseConfig(name string, data []byte, open func(file string) ([]byte, error
 		return nil, fmt.Errorf("%s: %d plugins and a chain of %d entries; the limits are %d and %d",
 			name, len(f.Plugin), len(f.Chain.Default), maxPlugins, maxChain)
 	}
-	c := &Config{File: name, Chain: f.Chain.Default}
+	c := &Config{File: name, Chain: f.Chain.Default, Router: f.Router.Default}
 	seen := map[string]int{}
 	for i := range f.Plugin {
 		s, err := f.Plugin[i].spec(name, lines.plugin(i), open)
@@ -101,7 +104,24 @@ func ParseConfig(name string, data []byte, open func(file string) ([]byte, error
 				name, lines.of(toml.Key{"chain", "default"}), i+1)
 		}
 	}
+	if err := c.CheckRouter(); err != nil {
+		return nil, fmt.Errorf("%s:%d: router.default: %w", name, lines.of(toml.Key{"router", "default"}), err)
+	}
 	return c, nil
+}
+
+// CheckRouter says whether Router, if it is set, is a plugin of the set that routes.
+func (c *Config) CheckRouter() error {
+	var known []string
+	for _, s := range c.Plugins {
+		if s.Kind == abi.KindRouter {
+			known = append(known, s.Name)
+		}
+	}
+	if c.Router == "" || slices.Contains(known, c.Router) {
+		return nil
+	}
+	return fmt.Errorf("there is no plugin of kind router named %q%s", c.Router, suggest(c.Router, known))
 }
 
 var typeError = regexp.MustCompile(`^toml: line (\d+) \(last key "([^"]*)"\): (.*)$`)

@@ -85,7 +85,7 @@ func TestConfigErrors(t *testing.T) {
 		{"[[plugin]]\nname = \"a\"\nkind = \"sampler\"\nfile = \"missing.wasm\"\n", "p.toml:1: plugin a: file missing.wasm: there is no such file"},
 		{good + "grants = [\"logs\"]\n", "p.toml:1: plugin a: grant \"logs\" is none that forge has; did you mean log?"},
 		{good + "on_error = \"retry\"\n", "p.toml:1: plugin a: on_error is \"retry\"; it is fail or skip"},
-		{strings.Replace(good, "sampler", "arch", 1) + "on_error = \"skip\"\n", "p.toml:1: plugin a: on_error = \"skip\" is for samplers and processors; without its arch nothing can go on"},
+		{strings.Replace(good, "sampler", "arch", 1) + "on_error = \"skip\"\n", "p.toml:1: plugin a: on_error = \"skip\" is for samplers, processors and routers; without its arch nothing can go on"},
 		{good + "limits = { pages = 65536 }\n", "p.toml:1: plugin a: limits.pages is 65536; it is 1 to 65535"},
 		{good + "limits = { strikes = -1 }\n", "p.toml:1: plugin a: limits.strikes is -1; it is 1 to 1073741824"},
 		{good + "\n\n" + good, "p.toml:8: plugin a: the name is taken by the plugin of line 1"},

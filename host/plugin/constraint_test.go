@@ -30,7 +30,7 @@ func newConstraint(t testing.TB, r *Runtime, name string, change func(*Spec)) *C
 			change(s)
 		}
 	})
-	v := numbers(maskVocab)
+	v := numberedVocab(maskVocab)
 	v.Pieces = pieces(maskVocab)
 	c, err := m.NewConstraint(ctx, v)
 	if err != nil {
@@ -350,10 +350,10 @@ func TestConstraintRefuses(t *testing.T) {
 
 	_, err = c.t.m.NewConstraint(ctx, nil)
 	wantError(t, err, "plugin c: a constraint needs a vocabulary of 1 to 16777216 tokens")
-	_, err = load(t, r, "pair", "sampler", nil).NewConstraint(ctx, numbers(5))
+	_, err = load(t, r, "pair", "sampler", nil).NewConstraint(ctx, numberedVocab(5))
 	wantError(t, err, "plugin pair is a sampler and not a constraint")
 	_, err = r.Load(ctx, Spec{Name: "c", Kind: "constraint", OnError: "skip", Wasm: guest(t, "mask_bare")})
-	wantError(t, err, `plugin c: on_error = "skip" is for samplers and processors; without its constraint nothing can go on`)
+	wantError(t, err, `plugin c: on_error = "skip" is for samplers, processors and routers; without its constraint nothing can go on`)
 }
 
 func TestConstraintAllocatesNothing(t *testing.T) {

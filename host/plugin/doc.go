@@ -2,7 +2,7 @@
 // token, messages into a prompt or metadata into a program, behind the ABI of package abi.
 //
 // Nouns: a [Runtime] runs guests; a [Spec] says which bytes, from whom, with what grants and limits; a [Module] is a
-// guest that was checked and compiled; [Tokenizer], [Template] and [Chain] are a module at work, with its instance; a
+// guest that was checked and compiled; [Tokenizer], [Template], [Chain] and [Router] are a module at work, with its instance; a
 // [Program] is what an architecture guest builds. [ParseConfig] reads plugins.toml into specs.
 //
 //	rt, err := plugin.NewRuntime(ctx, plugin.RuntimeOptions{CacheDir: dir})

@@ -29,7 +29,7 @@ type Spec struct {
 	Grants           []string
 	Config           map[string]any // values over the manifest's defaults
 	Limits           Limits
-	OnError          string // "fail" or "skip" (samplers and processors); "" is fail
+	OnError          string // "fail" or "skip" (samplers, processors, routers); "" is fail
 }
 
 // Limits of one plugin; zero takes the kind's.
@@ -175,8 +175,8 @@ func (s *Spec) check() error {
 		return fmt.Errorf("limits.strikes is %d; it is 1 or more", s.Limits.Strikes)
 	case s.OnError != "" && s.OnError != "fail" && s.OnError != "skip":
 		return fmt.Errorf("on_error is %q; it is fail or skip%s", s.OnError, suggest(s.OnError, []string{"fail", "skip"}))
-	case s.OnError == "skip" && entryPrefix(s.Kind) == "":
-		return fmt.Errorf("on_error = \"skip\" is for samplers and processors; without its %s nothing can go on", s.Kind)
+	case s.OnError == "skip" && entryPrefix(s.Kind) == "" && s.Kind != abi.KindRouter:
+		return fmt.Errorf("on_error = \"skip\" is for samplers, processors and routers; without its %s nothing can go on", s.Kind)
 	}
 	return nil
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+
+	"forge/abi"
 )
 
 // checkNeutral holds an entry's neutral values to the config keys that it reads.
@@ -40,6 +42,7 @@ func (m *Manifest) idleAt(e *Entry, slots []value) bool {
 // rest finds out which entries of the chain the settings leave idle, and which stages have no other.
 func (p *Params) rest() {
 	c := p.chain
+	p.plans = make([][]*plan, len(c.units))
 	p.idle, p.idleStage = make([][]bool, len(c.stages)), make([]bool, len(c.stages))
 	for i := range c.stages {
 		s := &c.stages[i]
@@ -50,4 +53,24 @@ func (p *Params) rest() {
 			p.idleStage[i] = p.idleStage[i] && p.idle[i][j]
 		}
 	}
+}
+
+// idleFor tells whether the settings leave all of a unit's entries idle.
+func (p *Params) idleFor(u *unit) bool {
+	for i := range p.chain.stages {
+		if p.chain.stages[i].unit == u && !p.idleStage[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// WantsVocab tells whether the settings want an entry of a module that was granted vocab.
+func (p *Params) WantsVocab() bool {
+	for _, u := range p.chain.units {
+		if u.m.caps&abi.CapVocab != 0 && !p.idleFor(u) {
+			return true
+		}
+	}
+	return false
 }

@@ -1,6 +1,7 @@
 package plugin
 
 import (
+	"time"
 	"unsafe"
 
 	"forge/abi"
@@ -15,6 +16,8 @@ type Observation struct {
 	Logits        []float32 // of the candidates
 	Picked        int32     // the token that the entry picked, Stop, or -2 while none is
 	Fuel          int64     // units that the call used
+	Took          time.Duration
+	Memory        int // bytes that the guest's memory has grown to
 }
 
 // Observe has f called after every entry of the rows to come; nil ends it. It is for looking at a chain at work, and
@@ -26,7 +29,7 @@ func (c *Chain) Observe(f func(Observation)) {
 }
 
 func (u *unit) observed(entry string, status abi.Status, t table, id int32) Observation {
-	o := Observation{Plugin: u.m.spec.Name, Entry: entry, Skipped: status == abi.StatusSkip, Picked: id, Fuel: t.in.used}
+	o := Observation{Plugin: u.m.spec.Name, Entry: entry, Skipped: status == abi.StatusSkip, Picked: id, Fuel: t.in.used, Memory: len(t.in.mem.buf)}
 	o.Logits = unsafe.Slice((*float32)(unsafe.Pointer(unsafe.SliceData(t.in.at(u.logits, 4*t.n)))), t.n)
 	if t.flags&whole == 0 {
 		o.IDs = unsafe.Slice((*uint32)(unsafe.Pointer(unsafe.SliceData(t.in.at(u.ids, 4*t.n)))), t.n)

@@ -22,6 +22,7 @@ type Params struct {
 
 	idle      [][]bool // for each entry of each stage: it does nothing at these settings
 	idleStage []bool
+	plans     [][]*plan // for each unit of the chain, once a row was sampled, and each of its exports
 }
 
 // Settings lists what Params takes.

@@ -58,17 +58,18 @@ func load(t testing.TB, r *Runtime, name, kind string, change func(*Spec)) *Modu
 	return m
 }
 
-// numbers is a vocabulary of n tokens, of which the first ends a generation.
-func numbers(n int) *Vocab {
-	return &Vocab{N: n, Model: "gpt2", EOG: []uint32{0}, Texts: func(yield func([]byte) bool) {
+// numberedVocab is a vocabulary of n tokens, of which the first ends a generation.
+func numberedVocab(n int) *Vocab {
+	texts := func(yield func([]byte) bool) {
 		for i := 0; i < n && yield([]byte(strconv.Itoa(i))); i++ {
 		}
-	}}
+	}
+	return &Vocab{N: n, Model: "gpt2", EOG: []uint32{0}, Texts: texts, Pieces: texts}
 }
 
 func newChain(t testing.TB, r *Runtime, nVocab int, entries ...ChainEntry) *Chain {
 	t.Helper()
-	c, err := r.NewChain(context.Background(), entries, nVocab, WithVocab(numbers(nVocab)))
+	c, err := r.NewChain(context.Background(), entries, nVocab, WithVocab(numberedVocab(nVocab)))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -101,9 +101,9 @@ func (m *Module) NewRouter(ctx context.Context, layers []RouteLayer, s *Settings
 	switch {
 	case m.kind.Name != abi.KindRouter:
 		return nil, fmt.Errorf("plugin %s is a %s and not a router", m.spec.Name, m.kind.Name)
-	case m.code.manifest.State != "stateless":
-		return nil, fmt.Errorf("plugin %s keeps state %s; a router answers from the scores of a call and is stateless",
-			m.spec.Name, m.code.manifest.State)
+	case m.code.manifest.State == "image":
+		return nil, fmt.Errorf("plugin %s keeps its state as an image; a call has tokens of many sequences and wants state explicit",
+			m.spec.Name)
 	case len(layers) == 0:
 		return nil, fmt.Errorf("plugin %s: the model has no layers with experts", m.spec.Name)
 	}
@@ -184,7 +184,8 @@ func (r *Router) begin(ctx context.Context, layer int) (*instance, *RouteLayer, 
 	return r.t.main, l, nil
 }
 
-// Route asks the guest where the tokens of a layer go. It allocates nothing.
+// Route asks the guest where the tokens of a layer go. It allocates nothing. Scores that are not finite are an error that
+// is not the guest's.
 func (r *Router) Route(ctx context.Context, layer int, b *RouteBatch) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -197,12 +198,50 @@ func (r *Router) Route(ctx context.Context, layer int, b *RouteBatch) error {
 		return fmt.Errorf("a batch of %d tokens has slices of other lengths: %d scores for %d experts, %d ids and %d weights for %d",
 			b.N, len(b.Scores), l.NExperts, len(b.IDs), len(b.Weights), l.TopK)
 	}
+	if !finite(b.Scores) {
+		return fmt.Errorf("the router's scores of layer %d are not finite: the model file is damaged, or its numbers overflow", layer)
+	}
+	if err := r.known(ctx, b.Seqs); err != nil {
+		return err
+	}
 	for from, step := 0, r.tokensOf(l); from < b.N; from += step {
 		if err := r.route(ctx, layer, b, from, min(from+step, b.N)); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// known sees to it that an instance with state knows the sequences, also one that was made anew.
+func (r *Router) known(ctx context.Context, seqs []uint64) error {
+	if !r.t.stateful() {
+		return nil
+	}
+	for i, id := range seqs {
+		if i > 0 && id == seqs[i-1] {
+			continue
+		}
+		if _, err := r.t.of(ctx, id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// finite tells whether all numbers are: 0 times one that is not is NaN.
+func finite(x []float32) bool {
+	var a, b, c, d float32
+	for ; len(x) >= 4; x = x[4:] {
+		a += x[0] * 0
+		b += x[1] * 0
+		c += x[2] * 0
+		d += x[3] * 0
+	}
+	for _, v := range x {
+		a += v * 0
+	}
+	sum := a + b + c + d
+	return sum == sum
 }
 
 // route is one call for the tokens from .. to-1.
@@ -334,6 +373,38 @@ func (r *Router) Plan(ctx context.Context, layer int) (plan RouteLayer, ok bool,
 		return RouteLayer{}, false, in.fault(e.name, status, "gave a plan that cannot be: %s", err)
 	}
 	return plan, true, nil
+}
+
+// Stateful tells whether the router keeps something of each sequence: it must then see all of a sequence's tokens.
+func (r *Router) Stateful() bool { return r.t.stateful() }
+
+// Begin tells a router with state that a sequence starts, End that it is over.
+func (r *Router) Begin(ctx context.Context, seq uint64) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.t.stateful() {
+		return nil
+	}
+	return r.t.begin(ctx, seq, r.params)
+}
+
+// End is Begin's counterpart.
+func (r *Router) End(ctx context.Context, seq uint64) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.t.end(ctx, seq)
+}
+
+// Skips tells whether an error of the router is to be passed over (on_error = "skip"): the model then routes by itself.
+func (r *Router) Skips(ctx context.Context, err error) bool {
+	m := r.t.m
+	if !m.skips(ctx, err) {
+		return false
+	}
+	if !errors.Is(err, ErrQuarantined) { // that was said when it came to it
+		m.log("skipped: " + err.Error())
+	}
+	return true
 }
 
 func flag(b bool) uint32 {

@@ -2,6 +2,7 @@ package plugin
 
 import (
 	"math"
+	"os"
 	"slices"
 	"testing"
 )
@@ -32,6 +33,11 @@ func newRouter(t testing.TB, r *Runtime, mode int) *Router {
 		t.Fatal(err)
 	}
 	t.Cleanup(router.Close)
+	for seq := uint64(90); seq < 90+1300; seq++ {
+		if err := router.Begin(ctx, seq); err != nil {
+			t.Fatal(err)
+		}
+	}
 	return router
 }
 
@@ -105,7 +111,7 @@ func TestRouterRefuses(t *testing.T) {
 		4:  call + "layer 0, token 2: gave the weight +Inf; it must be finite and not negative",
 		5:  call + "layer 0, token 2: gave the weight -1; it must be finite and not negative",
 		6:  call + "gave up (unreachable: an assertion or a panic in the plugin)...",
-		7:  call + "ran out of fuel: raise limits.fuel, which multiplies the 596,000 units of such a call...",
+		7:  call + "ran out of fuel: raise limits.fuel, which multiplies the 1,460,000 units of such a call...",
 		8:  call + "returned the status status 4",
 		9:  call + "layer 0, token 0: chose the expert 4294967295 of 8",
 		10: "no error",
@@ -185,5 +191,146 @@ func TestRouterAllocatesNothing(t *testing.T) {
 	b := routeBatch(routeLayers()[2], 3)
 	if a := testing.AllocsPerRun(100, func() { router.Route(ctx, 7, b) }); a != 0 {
 		t.Errorf("%v allocations in a call", a)
+	}
+}
+
+// Ensure that a router with state hears of sequences, also one that was made anew, and is asked of none that was not begun.
+func TestRouterState(t *testing.T) {
+	r := newRuntime(t, RuntimeOptions{})
+	l := routeLayers()[0]
+	router := newRouter(t, r, 12)
+	b := routeBatch(l, 2)
+	for step, want := range []float32{1300, 1299, 2} {
+		switch step {
+		case 1:
+			if err := router.End(ctx, 1000); err != nil {
+				t.Fatal(err)
+			}
+		case 2: // as after a fault: only the sequences of the call are told again
+			router.t.main.discard()
+		}
+		if err := router.Route(ctx, l.Layer, b); err != nil {
+			t.Fatal(err)
+		}
+		if got := b.Weights[len(b.Weights)-1]; got != want {
+			t.Errorf("step %d: %v sequences, want %v", step, got, want)
+		}
+	}
+	b.Seqs[1] = 1000
+	wantError(t, router.Route(ctx, l.Layer, b), "plugin r: sequence 1000 was not begun")
+	if !router.Stateful() {
+		t.Error("it has no state")
+	}
+}
+
+// Ensure that scores which are not finite are not held against the guest.
+func TestRouterScores(t *testing.T) {
+	router := newRouter(t, newRuntime(t, RuntimeOptions{}), 0)
+	l := routeLayers()[0]
+	for at := range 2 * l.NExperts {
+		for _, bad := range []float64{math.NaN(), math.Inf(1), math.Inf(-1)} {
+			b := routeBatch(l, 2)
+			b.Scores[at] = float32(bad)
+			wantError(t, router.Route(ctx, 0, b), "the router's scores of layer 0 are not finite: the model file is damaged, or its numbers overflow")
+		}
+	}
+	b := routeBatch(l, 2)
+	for i := range b.Scores {
+		b.Scores[i] = math.MaxFloat32
+	}
+	if err := router.Route(ctx, 0, b); err != nil || router.t.m.Stats().Traps != 0 {
+		t.Error(err, router.t.m.Stats())
+	}
+}
+
+// shippedRouter makes one of the shipped routers for a layer.
+func shippedRouter(t testing.TB, r *Runtime, name string, l RouteLayer) *Router {
+	t.Helper()
+	wasm, err := os.ReadFile("../../plugins/router/" + name + ".wasm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := r.Load(ctx, Spec{Name: name, Kind: "router", Wasm: wasm})
+	if err != nil {
+		t.Fatal(err)
+	}
+	router, err := m.NewRouter(ctx, []RouteLayer{l}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(router.Close)
+	return router
+}
+
+// Ensure that the fuel of the kind is enough for the shipped routers whatever the sizes and the order of the scores, and
+// about ten times what they need where these are as models have them.
+func TestRouterFuel(t *testing.T) {
+	r := newRuntime(t, RuntimeOptions{})
+	for _, c := range []struct {
+		guest  string
+		layer  RouteLayer
+		usual  bool
+		biased bool
+	}{
+		{"softmax", RouteLayer{NExperts: 128, TopK: 8, NGroup: 1, NGroupUsed: 1, Renormalise: true}, true, false},
+		{"softmax", RouteLayer{NExperts: 60, TopK: 4, NGroup: 1, NGroupUsed: 1}, true, false},
+		{"sigmoid", RouteLayer{NExperts: 256, TopK: 8, NGroup: 8, NGroupUsed: 4, Renormalise: true, Score: 1}, true, true},
+		{"softmax", RouteLayer{NExperts: 2, TopK: 1, NGroup: 1, NGroupUsed: 1}, false, false},
+		{"softmax", RouteLayer{NExperts: 256, TopK: 256, NGroup: 1, NGroupUsed: 1}, false, true},
+		{"softmax", RouteLayer{NExperts: 4096, TopK: 32, NGroup: 1, NGroupUsed: 1}, false, true},
+		{"sigmoid", RouteLayer{NExperts: 256, TopK: 256, NGroup: 256, NGroupUsed: 256, Score: 1}, false, true},
+	} {
+		if c.layer.Factor = 1; c.biased {
+			c.layer.Bias = make([]float32, c.layer.NExperts)
+		}
+		router := shippedRouter(t, r, c.guest, c.layer)
+		m := router.t.m
+		for order, score := range map[string]func(i int) float32{
+			"ascending": func(i int) float32 { return float32(i%c.layer.NExperts) / 20 },
+			"equal":     func(int) float32 { return 1 },
+			"mixed":     func(i int) float32 { return float32(i*37%101) / 20 },
+		} {
+			b := routeBatch(c.layer, 16)
+			for i := range b.Scores {
+				b.Scores[i] = score(i)
+			}
+			before := m.Stats().Fuel
+			if err := router.Route(ctx, 0, b); err != nil {
+				t.Fatalf("%s, %s scores: %v", c.guest, order, err)
+			}
+			used, budget := m.Stats().Fuel-before, m.budget(len(b.Scores))
+			t.Logf("%s, %d of %d, %s scores: %d units a token of %d", c.guest, c.layer.TopK, c.layer.NExperts, order, used/16, budget/16)
+			if c.usual && order == "mixed" && used > budget/10 {
+				t.Errorf("%s: %d of %d units", c.guest, used, budget)
+			}
+		}
+	}
+}
+
+// BenchmarkRouter is one token through the shipped routers, 128 experts to 8.
+func BenchmarkRouter(b *testing.B) {
+	r := newRuntime(b, RuntimeOptions{})
+	for _, c := range []struct {
+		name, guest string
+		layer       RouteLayer
+	}{
+		{"softmax", "softmax", RouteLayer{NGroup: 1, NGroupUsed: 1, Renormalise: true}},
+		{"softmax over all", "softmax", RouteLayer{NGroup: 1, NGroupUsed: 1}},
+		{"sigmoid", "sigmoid", RouteLayer{NGroup: 1, NGroupUsed: 1, Renormalise: true, Score: 1}},
+		{"sigmoid, bias, groups", "sigmoid", RouteLayer{NGroup: 8, NGroupUsed: 4, Renormalise: true, Score: 1, Bias: make([]float32, 128)}},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			c.layer.NExperts, c.layer.TopK, c.layer.Factor = 128, 8, 1
+			router, batch := shippedRouter(b, r, c.guest, c.layer), routeBatch(c.layer, 1)
+			for i := range batch.Scores {
+				batch.Scores[i] = float32(i*37%101) / 20
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := router.Route(ctx, 0, batch); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }

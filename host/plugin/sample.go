@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"forge/abi"
 )
@@ -62,7 +63,7 @@ func (c *Chain) Sample(ctx context.Context, row *Row) (int32, error) {
 		s := &c.stages[i]
 		after, id, err := s.run(ctx, row, p, p.idle[i], t)
 		if err != nil {
-			if !s.unit.skips(ctx, err) || t.in != nil && t.in.dead { // the table is gone with the instance
+			if !s.unit.m.skips(ctx, err) || t.in != nil && t.in.dead { // the table is gone with the instance
 				return Stop, err
 			}
 			c.skip(s, err)
@@ -85,10 +86,10 @@ func (c *Chain) Sample(ctx context.Context, row *Row) (int32, error) {
 // undecided is run's id while no token was picked.
 const undecided int32 = -2
 
-// skips tells whether an error of the unit's plugin leaves its entries out rather than failing the row. A setting out of
-// range is the user's to mend, and a cancelled context nobody's fault.
-func (u *unit) skips(ctx context.Context, err error) bool {
-	if u.m.spec.OnError != "skip" || ctx.Err() != nil {
+// skips tells whether an error of the plugin leaves it out rather than failing the request. A setting out of range is the
+// user's to mend, and a cancelled context nobody's fault.
+func (m *Module) skips(ctx context.Context, err error) bool {
+	if m.spec.OnError != "skip" || ctx.Err() != nil {
 		return false
 	}
 	var e *Error
@@ -118,31 +119,44 @@ func (s *stage) run(ctx context.Context, row *Row, p *Params, idle []bool, t tab
 	}
 	u.bring(in, row, t)
 	t.unit, t.in = u, in
-	in.putSlots(u.params, u.strings, p.slots[u.index])
-	seen := row.History[max(0, len(row.History)-int(u.historyCap)):]
-	copy(in.at(u.history, 4*uint32(len(seen))), bytesOf(seen))
+	seen := -1 // tokens of the history, once it lies in the arena
 	for i := range s.entries {
 		if idle[i] {
 			continue
 		}
-		e := in.fns[s.entries[i].fn]
+		name, fn := s.entries[i].name, s.entries[i].fn
 		if u.m.kind.Name == abi.KindProcessor && t.flags&whole == 0 {
 			return t, undecided, fmt.Errorf("plugin %s: %s edits whole rows and stands behind an entry that narrows them: put it first",
-				u.m.spec.Name, s.entries[i].name)
+				u.m.spec.Name, name)
 		}
-		u.frame(in, row, uint32(len(seen)), t)
-		status, err := in.call(ctx, e, u.m.budget(int(t.n)+len(seen)))
+		var start time.Time
+		if u.chain.observe != nil {
+			start = time.Now()
+		}
+		id, status := undecided, abi.StatusOk
+		steps, planned, err := u.plan(ctx, p, fn)
+		switch {
+		case err != nil:
+		case planned && t.n <= plannedLength:
+			t, id, err = u.follow(in, u.names[fn], steps, t)
+		default:
+			if seen < 0 {
+				seen = u.loadRow(in, row, p.slots[u.index])
+			}
+			u.frame(in, row, uint32(seen), t)
+			e := in.fns[fn]
+			if status, err = in.call(ctx, e, u.m.budget(int(t.n)+seen)); err == nil && status != abi.StatusSkip {
+				t, id, err = u.result(e.name, status, t)
+			}
+		}
 		if err != nil {
 			return t, undecided, err
 		}
-		id := undecided
-		if status != abi.StatusSkip {
-			if t, id, err = u.result(e.name, status, t); err != nil {
-				return t, id, err
-			}
-		}
 		if u.chain.observe != nil {
-			u.chain.observe(u.observed(s.entries[i].name, status, t, id))
+			took := time.Since(start)
+			o := u.observed(name, status, t, id)
+			o.Took = took
+			u.chain.observe(o)
 		}
 		if id != undecided {
 			return t, id, nil
@@ -180,6 +194,14 @@ func (u *unit) bring(in *instance, row *Row, t table) {
 			copy(in.at(u.ids, 4*t.n), t.in.at(from.ids, 4*t.n))
 		}
 	}
+}
+
+// loadRow brings what entries read beside the candidates into the arena, and tells how many tokens of the history that are.
+func (u *unit) loadRow(in *instance, row *Row, slots []value) int {
+	in.putSlots(u.params, u.strings, slots)
+	seen := row.History[max(0, len(row.History)-int(u.historyCap)):]
+	copy(in.at(u.history, 4*uint32(len(seen))), bytesOf(seen))
+	return len(seen)
 }
 
 // checkIDs holds the ids of a narrowed table to the vocabulary before another module sees them.

@@ -31,28 +31,21 @@ type Model struct {
 
 // body holds the fields of /v1/chat/completions and /v1/completions that forge acts on.
 type body struct {
-	Model            string          `json:"model"`
-	Messages         []chat.Message  `json:"messages"`
-	Tools            json.RawMessage `json:"tools"`
-	Prompt           json.RawMessage `json:"prompt"`
-	MaxTokens        *int            `json:"max_tokens"`
-	MaxCompletion    *int            `json:"max_completion_tokens"`
-	Temperature      *float64        `json:"temperature"`
-	TopP             *float64        `json:"top_p"`
-	TopK             *int            `json:"top_k"`
-	MinP             *float64        `json:"min_p"`
-	RepeatPenalty    *float64        `json:"repeat_penalty"`
-	FrequencyPenalty *float64        `json:"frequency_penalty"`
-	PresencePenalty  *float64        `json:"presence_penalty"`
-	Seed             *int64          `json:"seed"`
-	Stop             json.RawMessage `json:"stop"`
-	Logprobs         json.RawMessage `json:"logprobs"`
-	TopLogprobs      *int            `json:"top_logprobs"`
-	N                *int            `json:"n"`
-	Stream           bool            `json:"stream"`
-	IgnoreEOS        bool            `json:"ignore_eos"`
-	Samplers         []string        `json:"samplers"`
-	ChatVars         map[string]any  `json:"chat_template_kwargs"`
+	Model         string          `json:"model"`
+	Messages      []chat.Message  `json:"messages"`
+	Tools         json.RawMessage `json:"tools"`
+	Prompt        json.RawMessage `json:"prompt"`
+	MaxTokens     *int            `json:"max_tokens"`
+	MaxCompletion *int            `json:"max_completion_tokens"`
+	Seed          *int64          `json:"seed"`
+	Stop          json.RawMessage `json:"stop"`
+	Logprobs      json.RawMessage `json:"logprobs"`
+	TopLogprobs   *int            `json:"top_logprobs"`
+	N             *int            `json:"n"`
+	Stream        bool            `json:"stream"`
+	IgnoreEOS     bool            `json:"ignore_eos"`
+	Samplers      []string        `json:"samplers"`
+	ChatVars      map[string]any  `json:"chat_template_kwargs"`
 }
 
 // apiError is an error as the OpenAI API writes it, with the HTTP status that belongs to it.
@@ -81,10 +74,15 @@ func (m *Model) complete(ctx context.Context, path, id string, raw []byte) (any,
 	if b.N != nil && *b.N != 1 {
 		return nil, badRequest("\"n\" is %d: only 1 is supported", *b.N)
 	}
-	req := &host.Request{Settings: m.settings(&b), Samplers: m.Samplers, MaxTokens: m.MaxTok, IgnoreEOS: b.IgnoreEOS}
+	set, err := m.settings(ctx, raw)
+	if err != nil {
+		return nil, err
+	}
+	req := &host.Request{Settings: set, Samplers: m.Samplers, MaxTokens: m.MaxTok, IgnoreEOS: b.IgnoreEOS}
 	if b.Samplers != nil {
 		req.Samplers = b.Samplers
 	}
+	req.Samplers = WithRules(req.Samplers, m.Engine.DefaultChain(), set)
 	if b.MaxTokens != nil {
 		req.MaxTokens = *b.MaxTokens
 	}
@@ -98,7 +96,6 @@ func (m *Model) complete(ctx context.Context, path, id string, raw []byte) (any,
 		b.Seed = m.Seed
 	}
 	req.Seed = Seed(b.Seed)
-	var err error
 	if req.Stop, err = stringOrList(b.Stop); err != nil {
 		return nil, badRequest("\"stop\" is neither a string nor a list of strings")
 	}
@@ -150,23 +147,16 @@ func (m *Model) promptText(ctx context.Context, b *body, isChat bool) (string, e
 }
 
 // settings are the sampler settings of a body over the defaults.
-func (m *Model) settings(b *body) map[string]any {
+func (m *Model) settings(ctx context.Context, raw []byte) (map[string]any, error) {
 	s := maps.Clone(m.Defaults)
 	if s == nil {
 		s = map[string]any{}
 	}
-	for key, v := range map[string]*float64{
-		"temp": b.Temperature, "top_p": b.TopP, "min_p": b.MinP, "repeat_penalty": b.RepeatPenalty,
-		"frequency_penalty": b.FrequencyPenalty, "presence_penalty": b.PresencePenalty,
-	} {
-		if v != nil {
-			s[key] = *v
-		}
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(raw, &fields); err != nil {
+		return nil, badRequest("the body is not a JSON object: %v", err)
 	}
-	if b.TopK != nil {
-		s["top_k"] = *b.TopK
-	}
-	return s
+	return s, sampling(fields, s, func(text string) ([]uint32, error) { return m.Engine.Tokenize(ctx, text, false) })
 }
 
 // Seed gives the seed asked for, or one from the clock: it is reported, so that the run can be repeated.

@@ -34,14 +34,6 @@ type acts struct {
 	blocks []byte    // [n, k/32] blocks, aligned to 64 bytes
 }
 
-// resize makes room for n rows of k floats and drops what was there. It allocates only when more is needed than ever before.
-func (a *acts) resize(n, k int) {
-	if cap(a.x) < n*k {
-		a.x = make([]float32, n*k)
-	}
-	a.alias(a.x[:n*k], n, k)
-}
-
 // alias makes x, n rows of k floats, the floats of a; nothing is rounded yet.
 func (a *acts) alias(x []float32, n, k int) {
 	a.n, a.k, a.x = n, k, x
@@ -60,16 +52,17 @@ func (a *acts) stride() int {
 	return a.k / 32 * actBlock
 }
 
-// set makes x row r.
-func (a *acts) set(r int, x []float32) {
-	copy(a.x[r*a.k:(r+1)*a.k], x[:a.k])
-	a.round(r)
-}
-
 // round makes the blocks of row r.
 func (a *acts) round(r int) {
 	if s := a.stride(); s != 0 {
 		quantize(level, a.blocks[r*s:(r+1)*s], a.x[r*a.k:(r+1)*a.k])
+	}
+}
+
+// roundPart makes the blocks of entries from .. to-1 of row r, whole blocks.
+func (a *acts) roundPart(r, from, to int) {
+	if s := a.stride(); s != 0 {
+		quantize(level, a.blocks[r*s+from/32*actBlock:r*s+to/32*actBlock], a.x[r*a.k+from:r*a.k+to])
 	}
 }
 

@@ -4,19 +4,25 @@ import (
 	"math"
 	"unsafe"
 
-	"forge/gguf"
 	"forge/kernels"
 )
 
-// Attention walks a sequence's pages with an online softmax (Milakov and Gimelshein 2018; Dao et al. 2022): for each page
-// the scores of a block of rows and of all query heads that share a key head, then the running maximum, sum and weighted
-// values are brought up to date. Both products are of one form, [queries, k] * [k, columns] with the columns in lanes:
-// keys lie transposed in their page, [HeadDimK, PageSize], values as they come, [PageSize, HeadDimV]. What a row computes
-// depends on its own position alone: pages are taken in order, each whole or cut to what the row sees, so its result has
-// the same bits whatever rows share the block.
+// Attention looks at a sequence's positions in ranges of 256. In a range every row has a softmax of its own: the scores of
+// a block of rows and of all query heads that share a key head against each page, weights e^(score - highest), the weighted
+// values. Ranges are then folded together in order, as an online softmax does (Milakov and Gimelshein 2018; Dao et al.
+// 2022). Both products are of one form, [queries, k] * [k, columns] with the columns in lanes; kv.go has the layout.
+//
+// What a row computes depends on its own position alone: ranges begin at multiples of 256, pages are taken in order, each
+// whole or cut to what the row sees. So its result has the same bits whatever rows share the block, and whether one worker
+// walks all ranges or several share them: they do where blocks and heads alone are too few to keep all workers busy.
 
 // blockRows is how many rows of one sequence are taken together: they share each page that is read.
 const blockRows = 8
+
+const (
+	rangePages = 8
+	rangeSize  = rangePages * kernels.PageSize
+)
 
 // block is a task's rows: n rows from the batch's row first on, of one sequence.
 type block struct {
@@ -30,17 +36,27 @@ type piece struct {
 	page, slot int
 }
 
+// partial is what some queries have seen of some positions: the highest score, the sum of the weights e^(score - top), and
+// the values by these weights.
+type partial struct {
+	top, sum []float32 // [queries]
+	acc      []float32 // [queries, columns of V]
+}
+
+func (p *partial) grow(n, columns int) {
+	p.top, p.sum, p.acc = grow(p.top, max(len(p.top), n)), grow(p.sum, max(len(p.sum), n)), grow(p.acc, max(len(p.acc), n*columns))
+}
+
 // attention is one worker's memory for it.
 type attention struct {
-	scores []float32 // [queries, PageSize]
-	top    []float32 // [queries]: the highest score so far
-	sum    []float32 // [queries]
-	factor []float32 // [queries]: what the last page's maximum makes of earlier sums
-	acc    []float32 // [queries, columns of V]
-	query  []float32 // [queries, HeadDimK], scaled
-	keys   []float32 // [HeadDimK, PageSize]
-	values []float32 // [PageSize, columns of V]
-	key    []uint16  // [HeadDimK]
+	query        []float32 // [queries, HeadDimK], scaled
+	scores       []float32 // [queries, rangeSize], then weights
+	product      []float32 // [queries, PageSize]: of a block of entries, before or after its scales
+	scales       []float32 // [PageSize]
+	part, total  partial
+	keys, values []float32      // a page's, as floats
+	half         []uint16       // [HeadDimK]
+	block        [actBlock]byte // that is being rounded
 }
 
 // floatQueries is how many queries make it worth to convert a page once for all.
@@ -51,278 +67,430 @@ func (s *attention) grow(n, dk, columns int) {
 	for _, x := range []struct {
 		to   *[]float32
 		size int
-	}{{&s.scores, n * kernels.PageSize}, {&s.acc, n * columns}, {&s.query, n * dk}, {&s.top, n}, {&s.sum, n}, {&s.factor, n}} {
+	}{{&s.scores, n * rangeSize}, {&s.product, n * kernels.PageSize}, {&s.scales, kernels.PageSize}, {&s.query, n * dk}} {
 		*x.to = grow(*x.to, max(len(*x.to), x.size))
 	}
-	s.key = grow(s.key, max(len(s.key), dk))
+	s.half = grow(s.half, max(len(s.half), dk))
+	s.part.grow(n, columns)
+	s.total.grow(n, columns)
 	if n >= floatQueries {
 		s.keys = grow(s.keys, max(len(s.keys), dk*kernels.PageSize))
 		s.values = grow(s.values, max(len(s.values), kernels.PageSize*columns))
 	}
 }
 
-// layerCache finds the keys and values of one layer in the pages of its group.
-type layerCache struct {
-	group    *kernels.KVGroup
-	index    int
-	at, size int // of the layer in a page
-	columns  int // HeadDimV in whole vectors
-}
-
-// columnsOf rounds a head's size up to what the kernels take.
-func columnsOf(dv int) int { return (dv + 15) &^ 15 }
-
-// layerSize is how many numbers one layer has in a page of a group.
-func layerSize(g *kernels.KVGroup) int {
-	return kernels.PageSize * (g.WidthK + g.HeadsKV*columnsOf(g.HeadDimV))
-}
-
-// heads gives one head's keys [HeadDimK, PageSize] and values [PageSize, columns] in a page.
-func (r *runner) heads(c *layerCache, page int32, head int) (k, v []uint16) {
-	g := c.group
-	layer := r.pages[c.index][page][c.at : c.at+c.size]
-	nk, nv := kernels.PageSize*g.HeadDimK, kernels.PageSize*c.columns
-	v = layer[kernels.PageSize*g.WidthK:]
-	return layer[head*nk : (head+1)*nk], v[head*nv : (head+1)*nv]
-}
-
-// tile is a matrix of float16 or of float32 whose rows have width entries.
-type tile struct {
-	half  []uint16
-	float []float32
-	width int
-}
-
-func (t *tile) bytes() *byte {
-	if t.half != nil {
-		return (*byte)(unsafe.Pointer(unsafe.SliceData(t.half)))
-	}
-	return (*byte)(unsafe.Pointer(unsafe.SliceData(t.float)))
-}
-
-func (t *tile) rowBytes() int {
-	if t.half != nil {
-		return 2 * t.width
-	}
-	return 4 * t.width
-}
-
-// from cuts off the first rows and columns.
-func (t *tile) from(row, column int) tile {
-	if t.half != nil {
-		return tile{half: t.half[row*t.width+column:], width: t.width}
-	}
-	return tile{float: t.float[row*t.width+column:], width: t.width}
-}
-
-func (t *tile) entry(i int) float32 {
-	if t.half != nil {
-		return gguf.F16ToF32(t.half[i])
-	}
-	return t.float[i]
-}
-
-// multiply: out[i, c] = fma(a[i, j], b[j, c], out[i, c]) for j in 0..k-1 in order. Rows of out and a lie ldo and lda entries
-// apart; cols is a multiple of 16.
-func multiply(out []float32, ldo int, a []float32, lda, n, k int, b tile, cols int) {
+// multiply: out[i, c] = fma(a[i, j], b[j, c], out[i, c]) for j in 0..k-1 in order, beginning with 0 unless add. Rows of out
+// and a lie ldo and lda numbers apart; cols is a multiple of 16. Memory from ahead on is fetched meanwhile, as much as b has.
+func multiply(out []float32, ldo int, a []float32, lda, n, k int, b tile, cols int, add bool, ahead *byte) {
 	// The kernels trust their pointers: let Go check the last of each.
 	_ = out[(n-1)*ldo+cols-1]
 	_ = a[(n-1)*lda+k-1]
-	if b.half != nil {
-		_ = b.half[(k-1)*b.width+cols-1]
-	} else {
-		_ = b.float[(k-1)*b.width+cols-1]
-	}
-	if multiplyTiles(level, out, ldo, a, lda, n, k, &b, cols) {
-		return
-	}
-	for j := range k {
-		for c := range cols {
-			v := b.entry(j*b.width + c)
-			for i := range n {
-				out[i*ldo+c] = fma32(a[i*lda+j], v, out[i*ldo+c])
-			}
-		}
-	}
-}
-
-// softmaxPage turns the scores of n queries into weights e^(score - top) after bringing top, the highest so far, up to date;
-// sum is multiplied by factor = e^(old top - top) and the weights are added. A score of -Inf gets the weight 0.
-func softmaxPage(scores []float32, n int, top, sum, factor []float32) {
-	_, _, _, _ = scores[n*kernels.PageSize-1], top[n-1], sum[n-1], factor[n-1]
-	if softmaxPages(level, scores, n, top, sum, factor) {
+	_ = b.data[((k-1)*b.width+cols)*numberBytes[b.kind]-1]
+	if multiplyTiles(level, out, ldo, a, lda, n, k, &b, cols, add, ahead) {
 		return
 	}
 	for i := range n {
-		softmaxPageGeneric(scores[i*kernels.PageSize:(i+1)*kernels.PageSize], &top[i], &sum[i], &factor[i])
+		for c := range cols {
+			sum := float32(0)
+			if add {
+				sum = out[i*ldo+c]
+			}
+			for j := range k {
+				sum = fma32(a[i*lda+j], b.number(j*b.width+c), sum)
+			}
+			out[i*ldo+c] = sum
+		}
 	}
 }
 
-// softmaxPageGeneric adds the weights in 8 lanes of ((0+1) + (2+3)), then the lanes at a distance of 4, 2 and 1.
-func softmaxPageGeneric(scores []float32, top, sum, factor *float32) {
-	old, most := *top, *top
-	for _, v := range scores {
-		most = max(most, v)
+// softmaxRange turns n queries' scores of some pages, in rows of rangeSize, into weights e^(score - top), top being the
+// highest, and adds them up. A score of -Inf gets the weight 0, also if there are no others.
+func softmaxRange(scores []float32, n, pages int, top, sum []float32) {
+	_, _, _ = scores[(n-1)*rangeSize+pages*kernels.PageSize-1], top[n-1], sum[n-1]
+	if softmaxQueries(level, scores, n, pages, top, sum) {
+		return
 	}
-	*top, *factor = most, 1
-	if old != most {
-		*factor = exp32(old - most)
+	for i := range n {
+		top[i], sum[i] = softmaxRangeGeneric(scores[i*rangeSize:][:pages*kernels.PageSize])
 	}
-	for i, v := range scores {
-		scores[i] = exp32(v - most)
-	}
-	var s [8]float32
-	for l := range s {
-		s[l] = (scores[l] + scores[8+l]) + (scores[16+l] + scores[24+l])
-	}
-	for l := range 4 {
-		s[l] += s[4+l]
-	}
-	*sum = float32(*sum**factor) + ((s[0] + s[2]) + (s[1] + s[3]))
 }
+
+// softmaxRangeGeneric adds the weights in 16 lanes, of each page the first half and the second together, then the lanes at a
+// distance of 8, 4, 2 and 1.
+func softmaxRangeGeneric(scores []float32) (top, sum float32) {
+	top = scores[0]
+	for _, v := range scores {
+		if v > top {
+			top = v
+		}
+	}
+	from := top
+	if from < -math.MaxFloat32 {
+		from = -math.MaxFloat32
+	}
+	var s [16]float32
+	for ; len(scores) > 0; scores = scores[kernels.PageSize:] {
+		for i := range kernels.PageSize {
+			scores[i] = exp32(scores[i] - from)
+		}
+		for l := range s {
+			s[l] += scores[l] + scores[16+l]
+		}
+	}
+	for d := 8; d > 0; d /= 2 {
+		for l := range d {
+			s[l] += s[d+l]
+		}
+	}
+	return top, s[0]
+}
+
+// fold brings what n queries have seen further on into p.
+func (p *partial) fold(q *partial, n, columns int) {
+	for i := range n {
+		if math.IsInf(float64(q.top[i]), -1) {
+			continue // nothing of it is seen
+		}
+		acc, more := p.acc[i*columns:(i+1)*columns], q.acc[i*columns:(i+1)*columns]
+		if math.IsInf(float64(p.top[i]), -1) {
+			p.top[i], p.sum[i] = q.top[i], q.sum[i]
+			copy(acc, more)
+			continue
+		}
+		top := max(p.top[i], q.top[i])
+		f, g := exp32(p.top[i]-top), exp32(q.top[i]-top)
+		p.top[i], p.sum[i] = top, fma32(q.sum[i], g, float32(p.sum[i]*f))
+		foldInto(acc, more, f, g)
+	}
+}
+
+// lookup is one attention operation.
+type lookup struct {
+	kernels.AttentionAttrs
+	r          *runner
+	cache      *layerCache
+	q, k, v, y kernels.ValueID
+	sinks      []float32
+	per        int // query heads of a key head
+	parts      []lookupPart
+	partials   []partial
+}
+
+// lookupPart is a range of a block's positions for the queries of one key head.
+type lookupPart struct{ block, head, index int }
 
 func (r *runner) lowerAttention(i int, op *kernels.Op, sinks []float32) {
 	a := op.Attention()
-	q, k, v, y := op.In[0], op.In[1], op.In[2], op.Out[0]
-	c := &layerCache{index: r.prog.OpGroup[i], group: &r.prog.Groups[r.prog.OpGroup[i]], columns: columnsOf(a.HeadDimV)}
-	c.size = layerSize(c.group)
-	c.at = c.size * (r.prog.OpLayer[i] - r.layer0[c.index])
+	o := &lookup{
+		AttentionAttrs: a, r: r, q: op.In[0], k: op.In[1], v: op.In[2], y: op.Out[0], sinks: sinks, per: a.NHead / a.NHeadKV,
+		cache: r.newLayerCache(r.prog.OpGroup[i], r.prog.OpLayer[i]-r.layer0[r.prog.OpGroup[i]]),
+	}
 	for w := range r.scratch {
-		r.scratch[w].attention.grow(min(blockRows, r.maxRows)*a.NHead/a.NHeadKV, a.HeadDimK, c.columns)
+		r.scratch[w].attention.grow(min(blockRows, r.maxRows)*o.per, a.HeadDimK, o.cache.columns)
 	}
 	store := func(worker int) {
 		for t := r.pool.take(); t < len(r.pieces)*a.NHeadKV; t = r.pool.take() {
-			r.store(c, &r.pieces[t/a.NHeadKV], t%a.NHeadKV, r.value(k), r.value(v), r.scratch[worker].attention.key[:a.HeadDimK])
+			r.store(o.cache, &r.pieces[t/a.NHeadKV], t%a.NHeadKV, r.value(o.k), r.value(o.v), &r.scratch[worker].attention)
 		}
 	}
 	r.addStep(func() {
-		if len(r.batch.Rows)*(c.group.WidthK+c.group.WidthV) > serialWork {
+		if g := o.cache.group; len(r.batch.Rows)*(g.WidthK+g.WidthV) > serialWork {
 			r.pool.run(store)
 			return
 		}
 		r.pool.alone(store)
 	})
-	task := func(worker int) {
+	whole := func(worker int) {
 		for t := r.pool.take(); t < len(r.blocks)*a.NHeadKV; t = r.pool.take() {
 			// Later blocks see more and take longer: they go first.
-			b := &r.blocks[len(r.blocks)-1-t/a.NHeadKV]
-			r.attend(c, b, t%a.NHeadKV, r.value(y), r.value(q), sinks, &a, &r.scratch[worker].attention)
+			o.walk(&r.blocks[len(r.blocks)-1-t/a.NHeadKV], t%a.NHeadKV, &r.scratch[worker].attention)
 		}
 	}
-	r.addStep(func() { r.pool.run(task) })
+	parts := func(worker int) {
+		for t := r.pool.take(); t < len(o.parts); t = r.pool.take() {
+			p := &o.parts[t]
+			s := &r.scratch[worker].attention
+			b := &r.blocks[p.block]
+			o.readQueries(b, p.head, s)
+			o.look(b, p.head, p.index, s, &o.partials[t])
+		}
+	}
+	r.addStep(func() {
+		if !o.share() {
+			r.pool.run(whole)
+			return
+		}
+		r.pool.run(parts)
+		o.join(&r.scratch[0].attention)
+	})
 }
 
-// store writes one head's keys and values of a piece to its page.
-func (r *runner) store(c *layerCache, p *piece, head int, k, v []float32, key []uint16) {
-	g := c.group
-	page := r.batch.Seqs[r.batch.Rows[p.first].Seq].Pages[c.index][p.page]
-	keys, values := r.heads(c, page, head)
-	for i := range p.n {
-		row, slot := p.first+i, p.slot+i
-		floatToHalf(key, k[row*g.WidthK+head*g.HeadDimK:][:g.HeadDimK])
-		for d, x := range key {
-			keys[d*kernels.PageSize+slot] = x
+// tasksPerWorker is how many blocks and heads keep a worker busy to the end without sharing ranges.
+const tasksPerWorker = 4
+
+// share lists the parts where blocks and heads alone do not fill the workers.
+func (o *lookup) share() bool {
+	r := o.r
+	if r.pool.n == 1 || len(r.blocks)*o.NHeadKV >= tasksPerWorker*r.pool.n {
+		return false
+	}
+	o.parts = o.parts[:0]
+	for b := range r.blocks {
+		first, last := o.ranges(&r.blocks[b])
+		for index := first; index <= last; index++ {
+			for head := range o.NHeadKV {
+				o.parts = append(o.parts, lookupPart{b, head, index})
+			}
 		}
-		floatToHalf(values[slot*c.columns:][:g.HeadDimV], v[row*g.WidthV+head*g.HeadDimV:][:g.HeadDimV])
+	}
+	if len(o.parts) == len(r.blocks)*o.NHeadKV {
+		return false
+	}
+	for len(o.partials) < len(o.parts) {
+		o.partials = append(o.partials, partial{})
+	}
+	for i := range o.parts {
+		o.partials[i].grow(r.blocks[o.parts[i].block].n*o.per, o.cache.columns)
+	}
+	return true
+}
+
+// join folds the parts of each block and head together in order.
+func (o *lookup) join(s *attention) {
+	for i := 0; i < len(o.parts); i += o.NHeadKV {
+		// The parts of a block stand together, its heads side by side in each range.
+		if i > 0 && o.parts[i].block == o.parts[i-1].block {
+			continue
+		}
+		b := &o.r.blocks[o.parts[i].block]
+		n := b.n * o.per
+		for head := range o.NHeadKV {
+			o.begin(b, head, &s.total)
+			for t := i + head; t < len(o.parts) && o.parts[t].block == o.parts[i].block; t += o.NHeadKV {
+				s.total.fold(&o.partials[t], n, o.cache.columns)
+			}
+			o.finish(b, head, &s.total)
+		}
 	}
 }
 
-// attend computes a block of rows for the query heads that share key head headKV.
-func (r *runner) attend(c *layerCache, b *block, headKV int, y, q, sinks []float32, a *kernels.AttentionAttrs, s *attention) {
-	per := a.NHead / a.NHeadKV // query heads of a key head
-	n, dk, dv := b.n*per, a.HeadDimK, a.HeadDimV
-	widthQ, widthY := a.NHead*dk, a.NHead*dv
+// walk does all ranges of a block.
+func (o *lookup) walk(b *block, head int, s *attention) {
+	o.readQueries(b, head, s)
+	o.begin(b, head, &s.total)
+	first, last := o.ranges(b)
+	for index := first; index <= last; index++ {
+		o.look(b, head, index, s, &s.part)
+		s.total.fold(&s.part, b.n*o.per, o.cache.columns)
+	}
+	o.finish(b, head, &s.total)
+}
+
+// row gives a query's row of the batch, and its head.
+func (o *lookup) row(b *block, head, i int) (row, h int) {
+	return b.first + i/o.per, head*o.per + i%o.per
+}
+
+func (o *lookup) readQueries(b *block, head int, s *attention) {
+	q, dk := o.r.value(o.q), o.HeadDimK
+	for i := range b.n * o.per {
+		row, h := o.row(b, head, i)
+		scale(s.query[i*dk:(i+1)*dk], q[(row*o.NHead+h)*dk:][:dk], o.Scale)
+	}
+}
+
+// begin sets a partial to what is seen before any position: a sink, or nothing.
+func (o *lookup) begin(b *block, head int, p *partial) {
+	n := b.n * o.per
 	for i := range n {
-		row, h := b.first+i/per, headKV*per+i%per
-		scale(s.query[i*dk:(i+1)*dk], q[row*widthQ+h*dk:][:dk], a.Scale)
-		s.top[i], s.sum[i] = float32(math.Inf(-1)), 0
-		if sinks != nil {
-			s.top[i], s.sum[i] = sinks[h], 1
+		p.top[i], p.sum[i] = float32(math.Inf(-1)), 0
+		if o.sinks != nil {
+			_, h := o.row(b, head, i)
+			p.top[i], p.sum[i] = o.sinks[h], 1
 		}
 	}
-	clear(s.acc[:n*c.columns])
-	first, _ := r.sees(b, b.first, a)
-	_, last := r.sees(b, b.first+b.n-1, a)
-	table := r.batch.Seqs[r.batch.Rows[b.first].Seq].Pages[c.index]
-	for p := first / kernels.PageSize; p <= last/kernels.PageSize; p++ {
-		k, v := r.heads(c, table[p], headKV)
-		keys, values := tile{half: k, width: kernels.PageSize}, tile{half: v, width: c.columns}
-		if n >= floatQueries {
-			keys = tile{float: s.keys[:len(k)], width: kernels.PageSize}
-			values = tile{float: s.values[:len(v)], width: c.columns}
-			halfToFloat(keys.float, k)
-			halfToFloat(values.float, v)
+	clear(p.acc[:n*o.cache.columns])
+}
+
+func (o *lookup) finish(b *block, head int, p *partial) {
+	y, dv, columns := o.r.value(o.y), o.HeadDimV, o.cache.columns
+	for i := range b.n * o.per {
+		row, h := o.row(b, head, i)
+		scale(y[(row*o.NHead+h)*dv:][:dv], p.acc[i*columns:][:dv], 1/p.sum[i])
+	}
+}
+
+// look gives what a block's queries see of one range.
+func (o *lookup) look(b *block, head, index int, s *attention, to *partial) {
+	n, columns := b.n*o.per, o.cache.columns
+	first, last := o.seenPages(b)
+	first, last = max(first, index*rangePages), min(last, (index+1)*rangePages-1)
+	pages := last - first + 1
+	for p := range pages {
+		o.score(b, head, first, first+p, last, s)
+	}
+	softmaxRange(s.scores, n, pages, to.top, to.sum)
+	clear(to.acc[:n*columns])
+	for p := range pages {
+		o.addValues(b, head, first, first+p, last, s, to.acc)
+	}
+}
+
+// page finds a head's part of a page of the block's sequence, and what will be looked at after its keys, or its values.
+func (o *lookup) page(b *block, head, first, page, last int, keys bool) (h headPage, ahead *byte) {
+	table := o.r.batch.Seqs[o.r.batch.Rows[b.first].Seq].Pages[o.cache.index]
+	memory := o.r.pages[o.cache.index]
+	h = o.cache.head(memory.at(table[page]), head)
+	switch {
+	case page < last:
+		next := o.cache.head(memory.at(table[page+1]), head)
+		if ahead = unsafe.SliceData(next.keys.data); !keys {
+			ahead = unsafe.SliceData(next.values.data)
 		}
-		// Rows that see the same part of the page go together.
-		for i := 0; i < b.n; {
-			from, to := r.seesOf(p, b, b.first+i, a)
-			rows := 1
-			for ; i+rows < b.n; rows++ {
-				if f, t := r.seesOf(p, b, b.first+i+rows, a); f != from || t != to {
-					break
+	case keys && first < last:
+		begin := o.cache.head(memory.at(table[first]), head)
+		ahead = unsafe.SliceData(begin.values.data)
+	default:
+		ahead = unsafe.SliceData(h.values.data)
+	}
+	return h, ahead
+}
+
+// alike calls f for each run of rows that see the same part of a page: positions from..to-1 of it, none if from >= to.
+func (o *lookup) alike(b *block, page int, f func(row, n, from, to int)) {
+	for i := 0; i < b.n; {
+		from, to := o.seesOf(page, b, b.first+i)
+		rows := 1
+		for ; i+rows < b.n; rows++ {
+			if f, t := o.seesOf(page, b, b.first+i+rows); f != from || t != to {
+				break
+			}
+		}
+		f(i, rows, from, to)
+		i += rows
+	}
+}
+
+// score makes a page's scores; what a row does not see is -Inf.
+func (o *lookup) score(b *block, head, first, page, last int, s *attention) {
+	h, ahead := o.page(b, head, first, page, last, true)
+	if b.n*o.per >= floatQueries {
+		h.keys = h.keys.floats(s.keys)
+	}
+	at := (page - first) * kernels.PageSize
+	o.alike(b, page, func(i, rows, from, to int) {
+		scores := s.scores[i*o.per*rangeSize+at:]
+		n := rows * o.per
+		if from < to {
+			// Scores beside from..to-1 are made in whole vectors and dropped.
+			c0, c1 := from&^15, (to+15)&^15
+			o.multiplyKeys(scores[c0:], s, i*o.per, n, &h, c0, c1, ahead)
+			if o.Softcap != 0 {
+				for q := range n {
+					part := scores[q*rangeSize:][c0:c1]
+					softcap(part, part, o.Softcap)
 				}
 			}
-			if from < to {
-				s.page(i*per, rows*per, from, to, keys, values, dk, c.columns, a.Softcap)
+		}
+		if from > 0 || to < kernels.PageSize {
+			for q := range n {
+				fillOutside(scores[q*rangeSize:][:kernels.PageSize], from, to, float32(math.Inf(-1)))
 			}
-			i += rows
 		}
-	}
-	for i := range n {
-		row, h := b.first+i/per, headKV*per+i%per
-		scale(y[row*widthY+h*dv:][:dv], s.acc[i*c.columns:][:dv], 1/s.sum[i])
-	}
+	})
 }
 
-// page takes the positions from..to-1 of a page for n queries from first on.
-func (s *attention) page(first, n, from, to int, keys, values tile, dk, columns int, cap float32) {
-	scores := s.scores[first*kernels.PageSize : (first+n)*kernels.PageSize]
-	clear(scores)
-	// Scores beside from..to-1 are made in whole vectors and dropped.
-	c0, c1 := from&^15, (to+15)&^15
-	multiply(scores[c0:], kernels.PageSize, s.query[first*dk:], dk, n, dk, keys.from(0, c0), c1-c0)
-	if cap != 0 {
-		softcap(scores, scores, cap)
-	}
-	if from > 0 || to < kernels.PageSize {
-		for i := range n {
-			row := scores[i*kernels.PageSize : (i+1)*kernels.PageSize]
-			fill(row[:from], float32(math.Inf(-1)))
-			fill(row[to:], float32(math.Inf(-1)))
-		}
-	}
-	softmaxPage(scores, n, s.top[first:], s.sum[first:], s.factor[first:])
-	for i, f := range s.factor[first : first+n] {
-		if f != 1 {
-			acc := s.acc[(first+i)*columns : (first+i+1)*columns]
-			scale(acc, acc, f)
-		}
-	}
-	multiply(s.acc[first*columns:], columns, scores[from:], kernels.PageSize, n, to-from, values.from(from, 0), columns)
-}
-
-func fill(x []float32, v float32) {
+// fillOutside sets what is not in from..to-1.
+func fillOutside(x []float32, from, to int, v float32) {
 	for i := range x {
-		x[i] = v
+		if i < from || i >= to {
+			x[i] = v
+		}
 	}
+}
+
+// multiplyKeys makes the scores of n queries from the given one on with columns c0 to c1-1 of a page.
+func (o *lookup) multiplyKeys(scores []float32, s *attention, first, n int, h *headPage, c0, c1 int, ahead *byte) {
+	dk := o.HeadDimK
+	query := s.query[first*dk:]
+	if h.keyScales == nil {
+		multiply(scores, rangeSize, query, dk, n, dk, h.keys.from(0, c0), c1-c0, false, ahead)
+		return
+	}
+	// A position's scale goes for a block of 32 entries: the products of each block, times the scales, are added up.
+	scales := s.scales[:c1-c0]
+	for b := 0; b < dk/cacheBlock; b++ {
+		multiply(s.product, kernels.PageSize, query[b*cacheBlock:], dk, n, cacheBlock, h.keys.from(b*cacheBlock, c0), c1-c0, false, ahead)
+		ahead = (*byte)(unsafe.Add(unsafe.Pointer(ahead), cacheBlock*kernels.PageSize))
+		halfToFloat(scales, h.keyScales[b*kernels.PageSize+c0:][:c1-c0])
+		for i := range n {
+			to := scores[i*rangeSize:][:c1-c0]
+			if product := s.product[i*kernels.PageSize:][:c1-c0]; b == 0 {
+				mul(to, product, scales)
+			} else {
+				mulAdd(to, product, scales)
+			}
+		}
+	}
+}
+
+// addValues adds a page's values by their weights.
+func (o *lookup) addValues(b *block, head, first, page, last int, s *attention, acc []float32) {
+	h, ahead := o.page(b, head, first, page, last, false)
+	if b.n*o.per >= floatQueries {
+		h.values = h.values.floats(s.values)
+	}
+	at, columns := (page-first)*kernels.PageSize, o.cache.columns
+	o.alike(b, page, func(i, rows, from, to int) {
+		if from >= to {
+			return
+		}
+		n := rows * o.per
+		weights, acc := s.scores[i*o.per*rangeSize+at+from:], acc[i*o.per*columns:]
+		if h.valueScales == nil {
+			multiply(acc, columns, weights, rangeSize, n, to-from, h.values.from(from, 0), columns, true, ahead)
+			return
+		}
+		for b := 0; b < columns/cacheBlock; b++ {
+			scales := s.scales[:to-from]
+			halfToFloat(scales, h.valueScales[b*kernels.PageSize+from:][:to-from])
+			for q := range n {
+				mul(s.product[q*kernels.PageSize:][:to-from], weights[q*rangeSize:][:to-from], scales)
+			}
+			multiply(acc[b*cacheBlock:], columns, s.product, kernels.PageSize, n, to-from, h.values.from(from, b*cacheBlock), cacheBlock, true, ahead)
+			ahead = (*byte)(unsafe.Add(unsafe.Pointer(ahead), cacheBlock*kernels.PageSize))
+		}
+	})
 }
 
 // sees gives the first and last position that a row looks at.
-func (r *runner) sees(b *block, row int, a *kernels.AttentionAttrs) (first, last int) {
-	pos := int(r.batch.Rows[row].Pos)
+func (o *lookup) sees(b *block, row int) (first, last int) {
+	pos := int(o.r.batch.Rows[row].Pos)
 	first, last = 0, pos
-	if a.Window > 0 {
-		first = max(0, pos-a.Window+1)
+	if o.Window > 0 {
+		first = max(0, pos-o.Window+1)
 	}
-	if a.Causal == 0 {
-		last = int(r.batch.Rows[b.run.first+b.run.n-1].Pos)
+	if o.Causal == 0 {
+		last = int(o.r.batch.Rows[b.run.first+b.run.n-1].Pos)
 	}
 	return first, last
 }
 
 // seesOf is the part of a page that a row sees: positions from..to-1 of it, none if from >= to.
-func (r *runner) seesOf(page int, b *block, row int, a *kernels.AttentionAttrs) (from, to int) {
-	first, last := r.sees(b, row, a)
+func (o *lookup) seesOf(page int, b *block, row int) (from, to int) {
+	first, last := o.sees(b, row)
 	start := page * kernels.PageSize
 	return max(first-start, 0), min(last-start+1, kernels.PageSize)
+}
+
+// seenPages gives the first and last page that any row of a block sees, ranges the same in ranges.
+func (o *lookup) seenPages(b *block) (first, last int) {
+	from, _ := o.sees(b, b.first)
+	_, to := o.sees(b, b.first+b.n-1)
+	return from / kernels.PageSize, to / kernels.PageSize
+}
+
+func (o *lookup) ranges(b *block) (first, last int) {
+	first, last = o.seenPages(b)
+	return first / rangePages, last / rangePages
 }

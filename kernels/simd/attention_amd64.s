@@ -4,44 +4,54 @@
 
 #include "textflag.h"
 
-// func multiplyHalf1AVX2(out *float32, ldo int, a *float32, lda int, b *byte, ldb int, k int, cols int)
-// Requires: AVX, F16C, FMA3
-TEXT ·multiplyHalf1AVX2(SB), NOSPLIT, $0-64
+// func multiplyHalf1AVX2(out *float32, ldo int, a *float32, lda int, b *byte, ldb int, k int, cols int, add int, ahead *byte)
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
+TEXT ·multiplyHalf1AVX2(SB), NOSPLIT, $0-80
+	MOVQ ldo+8(FP), AX
+	SHLQ $0x02, AX
+	MOVQ lda+24(FP), AX
+	SHLQ $0x02, AX
 	MOVQ out+0(FP), AX
-	MOVQ ldo+8(FP), CX
-	SHLQ $0x02, CX
-	MOVQ a+16(FP), CX
-	MOVQ lda+24(FP), DX
-	SHLQ $0x02, DX
 	MOVQ b+32(FP), DX
 	MOVQ ldb+40(FP), BX
-	MOVQ k+48(FP), SI
-	MOVQ cols+56(FP), DI
+	MOVQ cols+56(FP), SI
+	MOVQ ahead+72(FP), DI
 
 tile1:
-	CMPQ    DI, $+32
+	CMPQ    SI, $+32
 	JLT     done3
+	VPXOR   Y0, Y0, Y0
+	VPXOR   Y1, Y1, Y1
+	VPXOR   Y2, Y2, Y2
+	VPXOR   Y3, Y3, Y3
+	MOVQ    add+64(FP), CX
+	TESTQ   CX, CX
+	JZ      first4
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
 	VMOVUPS 64(AX), Y2
 	VMOVUPS 96(AX), Y3
-	MOVQ    CX, R8
-	MOVQ    DX, R9
-	MOVQ    SI, R10
+
+first4:
+	MOVQ a+16(FP), CX
+	MOVQ DX, R8
+	MOVQ k+48(FP), R9
 
 step2:
-	VBROADCASTSS (R8), Y4
-	VCVTPH2PS    (R9), Y5
+	PREFETCHT0   (DI)
+	VBROADCASTSS (CX), Y4
+	VCVTPH2PS    (R8), Y5
 	VFMADD231PS  Y5, Y4, Y0
-	VCVTPH2PS    16(R9), Y5
+	VCVTPH2PS    16(R8), Y5
 	VFMADD231PS  Y5, Y4, Y1
-	VCVTPH2PS    32(R9), Y5
+	VCVTPH2PS    32(R8), Y5
 	VFMADD231PS  Y5, Y4, Y2
-	VCVTPH2PS    48(R9), Y5
+	VCVTPH2PS    48(R8), Y5
 	VFMADD231PS  Y5, Y4, Y3
-	ADDQ         $+4, R8
-	ADDQ         BX, R9
-	DECQ         R10
+	ADDQ         $+64, DI
+	ADDQ         $+4, CX
+	ADDQ         BX, R8
+	DECQ         R9
 	JNZ          step2
 	VMOVUPS      Y0, (AX)
 	VMOVUPS      Y1, 32(AX)
@@ -49,57 +59,76 @@ step2:
 	VMOVUPS      Y3, 96(AX)
 	ADDQ         $+128, AX
 	ADDQ         $+64, DX
-	SUBQ         $+32, DI
+	SUBQ         $+32, SI
 	JMP          tile1
 
 done3:
-tile4:
-	CMPQ    DI, $+16
-	JLT     done6
+tile5:
+	CMPQ    SI, $+16
+	JLT     done7
+	VPXOR   Y0, Y0, Y0
+	VPXOR   Y1, Y1, Y1
+	MOVQ    add+64(FP), CX
+	TESTQ   CX, CX
+	JZ      first8
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
-	MOVQ    CX, R8
-	MOVQ    DX, R9
-	MOVQ    SI, R10
 
-step5:
-	VBROADCASTSS (R8), Y2
-	VCVTPH2PS    (R9), Y3
+first8:
+	MOVQ a+16(FP), CX
+	MOVQ DX, R8
+	MOVQ k+48(FP), R9
+
+step6:
+	PREFETCHT0   (DI)
+	VBROADCASTSS (CX), Y2
+	VCVTPH2PS    (R8), Y3
 	VFMADD231PS  Y3, Y2, Y0
-	VCVTPH2PS    16(R9), Y3
+	VCVTPH2PS    16(R8), Y3
 	VFMADD231PS  Y3, Y2, Y1
-	ADDQ         $+4, R8
-	ADDQ         BX, R9
-	DECQ         R10
-	JNZ          step5
+	ADDQ         $+64, DI
+	ADDQ         $+4, CX
+	ADDQ         BX, R8
+	DECQ         R9
+	JNZ          step6
 	VMOVUPS      Y0, (AX)
 	VMOVUPS      Y1, 32(AX)
 	ADDQ         $+64, AX
 	ADDQ         $+32, DX
-	SUBQ         $+16, DI
-	JMP          tile4
+	SUBQ         $+16, SI
+	JMP          tile5
 
-done6:
+done7:
 	VZEROUPPER
 	RET
 
-// func multiplyHalf2AVX2(out *float32, ldo int, a *float32, lda int, b *byte, ldb int, k int, cols int)
-// Requires: AVX, F16C, FMA3
-TEXT ·multiplyHalf2AVX2(SB), NOSPLIT, $0-64
-	MOVQ out+0(FP), AX
+// func multiplyHalf2AVX2(out *float32, ldo int, a *float32, lda int, b *byte, ldb int, k int, cols int, add int, ahead *byte)
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
+TEXT ·multiplyHalf2AVX2(SB), NOSPLIT, $0-80
 	MOVQ ldo+8(FP), CX
 	SHLQ $0x02, CX
-	MOVQ a+16(FP), DX
 	MOVQ lda+24(FP), BX
 	SHLQ $0x02, BX
+	MOVQ out+0(FP), AX
 	MOVQ b+32(FP), SI
 	MOVQ ldb+40(FP), DI
-	MOVQ k+48(FP), R8
-	MOVQ cols+56(FP), R9
+	MOVQ cols+56(FP), R8
+	MOVQ ahead+72(FP), R9
 
-tile7:
-	CMPQ    R9, $+32
-	JLT     done9
+tile9:
+	CMPQ    R8, $+32
+	JLT     done11
+	VPXOR   Y0, Y0, Y0
+	VPXOR   Y1, Y1, Y1
+	VPXOR   Y2, Y2, Y2
+	VPXOR   Y3, Y3, Y3
+	VPXOR   Y4, Y4, Y4
+	VPXOR   Y5, Y5, Y5
+	VPXOR   Y6, Y6, Y6
+	VPXOR   Y7, Y7, Y7
+	MOVQ    add+64(FP), DX
+	TESTQ   DX, DX
+	JZ      first12
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
 	VMOVUPS 64(AX), Y2
@@ -108,29 +137,33 @@ tile7:
 	VMOVUPS 32(AX)(CX*1), Y5
 	VMOVUPS 64(AX)(CX*1), Y6
 	VMOVUPS 96(AX)(CX*1), Y7
-	MOVQ    DX, R10
-	MOVQ    SI, R11
-	MOVQ    R8, R12
 
-step8:
-	VBROADCASTSS (R10), Y8
-	VBROADCASTSS (R10)(BX*1), Y9
-	VCVTPH2PS    (R11), Y10
+first12:
+	MOVQ a+16(FP), DX
+	MOVQ SI, R10
+	MOVQ k+48(FP), R11
+
+step10:
+	PREFETCHT0   (R9)
+	VBROADCASTSS (DX), Y8
+	VBROADCASTSS (DX)(BX*1), Y9
+	VCVTPH2PS    (R10), Y10
 	VFMADD231PS  Y10, Y8, Y0
 	VFMADD231PS  Y10, Y9, Y4
-	VCVTPH2PS    16(R11), Y10
+	VCVTPH2PS    16(R10), Y10
 	VFMADD231PS  Y10, Y8, Y1
 	VFMADD231PS  Y10, Y9, Y5
-	VCVTPH2PS    32(R11), Y10
+	VCVTPH2PS    32(R10), Y10
 	VFMADD231PS  Y10, Y8, Y2
 	VFMADD231PS  Y10, Y9, Y6
-	VCVTPH2PS    48(R11), Y10
+	VCVTPH2PS    48(R10), Y10
 	VFMADD231PS  Y10, Y8, Y3
 	VFMADD231PS  Y10, Y9, Y7
-	ADDQ         $+4, R10
-	ADDQ         DI, R11
-	DECQ         R12
-	JNZ          step8
+	ADDQ         $+64, R9
+	ADDQ         $+4, DX
+	ADDQ         DI, R10
+	DECQ         R11
+	JNZ          step10
 	VMOVUPS      Y0, (AX)
 	VMOVUPS      Y1, 32(AX)
 	VMOVUPS      Y2, 64(AX)
@@ -141,64 +174,89 @@ step8:
 	VMOVUPS      Y7, 96(AX)(CX*1)
 	ADDQ         $+128, AX
 	ADDQ         $+64, SI
-	SUBQ         $+32, R9
-	JMP          tile7
+	SUBQ         $+32, R8
+	JMP          tile9
 
-done9:
-tile10:
-	CMPQ    R9, $+16
-	JLT     done12
+done11:
+tile13:
+	CMPQ    R8, $+16
+	JLT     done15
+	VPXOR   Y0, Y0, Y0
+	VPXOR   Y1, Y1, Y1
+	VPXOR   Y2, Y2, Y2
+	VPXOR   Y3, Y3, Y3
+	MOVQ    add+64(FP), DX
+	TESTQ   DX, DX
+	JZ      first16
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
 	VMOVUPS (AX)(CX*1), Y2
 	VMOVUPS 32(AX)(CX*1), Y3
-	MOVQ    DX, R10
-	MOVQ    SI, R11
-	MOVQ    R8, R12
 
-step11:
-	VBROADCASTSS (R10), Y4
-	VBROADCASTSS (R10)(BX*1), Y5
-	VCVTPH2PS    (R11), Y6
+first16:
+	MOVQ a+16(FP), DX
+	MOVQ SI, R10
+	MOVQ k+48(FP), R11
+
+step14:
+	PREFETCHT0   (R9)
+	VBROADCASTSS (DX), Y4
+	VBROADCASTSS (DX)(BX*1), Y5
+	VCVTPH2PS    (R10), Y6
 	VFMADD231PS  Y6, Y4, Y0
 	VFMADD231PS  Y6, Y5, Y2
-	VCVTPH2PS    16(R11), Y6
+	VCVTPH2PS    16(R10), Y6
 	VFMADD231PS  Y6, Y4, Y1
 	VFMADD231PS  Y6, Y5, Y3
-	ADDQ         $+4, R10
-	ADDQ         DI, R11
-	DECQ         R12
-	JNZ          step11
+	ADDQ         $+64, R9
+	ADDQ         $+4, DX
+	ADDQ         DI, R10
+	DECQ         R11
+	JNZ          step14
 	VMOVUPS      Y0, (AX)
 	VMOVUPS      Y1, 32(AX)
 	VMOVUPS      Y2, (AX)(CX*1)
 	VMOVUPS      Y3, 32(AX)(CX*1)
 	ADDQ         $+64, AX
 	ADDQ         $+32, SI
-	SUBQ         $+16, R9
-	JMP          tile10
+	SUBQ         $+16, R8
+	JMP          tile13
 
-done12:
+done15:
 	VZEROUPPER
 	RET
 
-// func multiplyHalf3AVX2(out *float32, ldo int, a *float32, lda int, b *byte, ldb int, k int, cols int)
-// Requires: AVX, F16C, FMA3
-TEXT ·multiplyHalf3AVX2(SB), NOSPLIT, $0-64
-	MOVQ out+0(FP), AX
+// func multiplyHalf3AVX2(out *float32, ldo int, a *float32, lda int, b *byte, ldb int, k int, cols int, add int, ahead *byte)
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
+TEXT ·multiplyHalf3AVX2(SB), NOSPLIT, $0-80
 	MOVQ ldo+8(FP), CX
 	SHLQ $0x02, CX
-	MOVQ a+16(FP), DX
 	MOVQ lda+24(FP), BX
 	SHLQ $0x02, BX
+	MOVQ out+0(FP), AX
 	MOVQ b+32(FP), SI
 	MOVQ ldb+40(FP), DI
-	MOVQ k+48(FP), R8
-	MOVQ cols+56(FP), R9
+	MOVQ cols+56(FP), R8
+	MOVQ ahead+72(FP), R9
 
-tile13:
-	CMPQ    R9, $+32
-	JLT     done15
+tile17:
+	CMPQ    R8, $+32
+	JLT     done19
+	VPXOR   Y0, Y0, Y0
+	VPXOR   Y1, Y1, Y1
+	VPXOR   Y2, Y2, Y2
+	VPXOR   Y3, Y3, Y3
+	VPXOR   Y4, Y4, Y4
+	VPXOR   Y5, Y5, Y5
+	VPXOR   Y6, Y6, Y6
+	VPXOR   Y7, Y7, Y7
+	VPXOR   Y8, Y8, Y8
+	VPXOR   Y9, Y9, Y9
+	VPXOR   Y10, Y10, Y10
+	VPXOR   Y11, Y11, Y11
+	MOVQ    add+64(FP), DX
+	TESTQ   DX, DX
+	JZ      first20
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
 	VMOVUPS 64(AX), Y2
@@ -211,34 +269,38 @@ tile13:
 	VMOVUPS 32(AX)(CX*2), Y9
 	VMOVUPS 64(AX)(CX*2), Y10
 	VMOVUPS 96(AX)(CX*2), Y11
-	MOVQ    DX, R10
-	MOVQ    SI, R11
-	MOVQ    R8, R12
 
-step14:
-	VBROADCASTSS (R10), Y12
-	VBROADCASTSS (R10)(BX*1), Y13
-	VBROADCASTSS (R10)(BX*2), Y14
-	VCVTPH2PS    (R11), Y15
+first20:
+	MOVQ a+16(FP), DX
+	MOVQ SI, R10
+	MOVQ k+48(FP), R11
+
+step18:
+	PREFETCHT0   (R9)
+	VBROADCASTSS (DX), Y12
+	VBROADCASTSS (DX)(BX*1), Y13
+	VBROADCASTSS (DX)(BX*2), Y14
+	VCVTPH2PS    (R10), Y15
 	VFMADD231PS  Y15, Y12, Y0
 	VFMADD231PS  Y15, Y13, Y4
 	VFMADD231PS  Y15, Y14, Y8
-	VCVTPH2PS    16(R11), Y15
+	VCVTPH2PS    16(R10), Y15
 	VFMADD231PS  Y15, Y12, Y1
 	VFMADD231PS  Y15, Y13, Y5
 	VFMADD231PS  Y15, Y14, Y9
-	VCVTPH2PS    32(R11), Y15
+	VCVTPH2PS    32(R10), Y15
 	VFMADD231PS  Y15, Y12, Y2
 	VFMADD231PS  Y15, Y13, Y6
 	VFMADD231PS  Y15, Y14, Y10
-	VCVTPH2PS    48(R11), Y15
+	VCVTPH2PS    48(R10), Y15
 	VFMADD231PS  Y15, Y12, Y3
 	VFMADD231PS  Y15, Y13, Y7
 	VFMADD231PS  Y15, Y14, Y11
-	ADDQ         $+4, R10
-	ADDQ         DI, R11
-	DECQ         R12
-	JNZ          step14
+	ADDQ         $+64, R9
+	ADDQ         $+4, DX
+	ADDQ         DI, R10
+	DECQ         R11
+	JNZ          step18
 	VMOVUPS      Y0, (AX)
 	VMOVUPS      Y1, 32(AX)
 	VMOVUPS      Y2, 64(AX)
@@ -253,39 +315,52 @@ step14:
 	VMOVUPS      Y11, 96(AX)(CX*2)
 	ADDQ         $+128, AX
 	ADDQ         $+64, SI
-	SUBQ         $+32, R9
-	JMP          tile13
+	SUBQ         $+32, R8
+	JMP          tile17
 
-done15:
-tile16:
-	CMPQ    R9, $+16
-	JLT     done18
+done19:
+tile21:
+	CMPQ    R8, $+16
+	JLT     done23
+	VPXOR   Y0, Y0, Y0
+	VPXOR   Y1, Y1, Y1
+	VPXOR   Y2, Y2, Y2
+	VPXOR   Y3, Y3, Y3
+	VPXOR   Y4, Y4, Y4
+	VPXOR   Y5, Y5, Y5
+	MOVQ    add+64(FP), DX
+	TESTQ   DX, DX
+	JZ      first24
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
 	VMOVUPS (AX)(CX*1), Y2
 	VMOVUPS 32(AX)(CX*1), Y3
 	VMOVUPS (AX)(CX*2), Y4
 	VMOVUPS 32(AX)(CX*2), Y5
-	MOVQ    DX, R10
-	MOVQ    SI, R11
-	MOVQ    R8, R12
 
-step17:
-	VBROADCASTSS (R10), Y6
-	VBROADCASTSS (R10)(BX*1), Y7
-	VBROADCASTSS (R10)(BX*2), Y8
-	VCVTPH2PS    (R11), Y9
+first24:
+	MOVQ a+16(FP), DX
+	MOVQ SI, R10
+	MOVQ k+48(FP), R11
+
+step22:
+	PREFETCHT0   (R9)
+	VBROADCASTSS (DX), Y6
+	VBROADCASTSS (DX)(BX*1), Y7
+	VBROADCASTSS (DX)(BX*2), Y8
+	VCVTPH2PS    (R10), Y9
 	VFMADD231PS  Y9, Y6, Y0
 	VFMADD231PS  Y9, Y7, Y2
 	VFMADD231PS  Y9, Y8, Y4
-	VCVTPH2PS    16(R11), Y9
+	VCVTPH2PS    16(R10), Y9
 	VFMADD231PS  Y9, Y6, Y1
 	VFMADD231PS  Y9, Y7, Y3
 	VFMADD231PS  Y9, Y8, Y5
-	ADDQ         $+4, R10
-	ADDQ         DI, R11
-	DECQ         R12
-	JNZ          step17
+	ADDQ         $+64, R9
+	ADDQ         $+4, DX
+	ADDQ         DI, R10
+	DECQ         R11
+	JNZ          step22
 	VMOVUPS      Y0, (AX)
 	VMOVUPS      Y1, 32(AX)
 	VMOVUPS      Y2, (AX)(CX*1)
@@ -294,179 +369,42 @@ step17:
 	VMOVUPS      Y5, 32(AX)(CX*2)
 	ADDQ         $+64, AX
 	ADDQ         $+32, SI
-	SUBQ         $+16, R9
-	JMP          tile16
+	SUBQ         $+16, R8
+	JMP          tile21
 
-done18:
+done23:
 	VZEROUPPER
 	RET
 
-// func multiplyHalf4AVX2(out *float32, ldo int, a *float32, lda int, b *byte, ldb int, k int, cols int)
-// Requires: AVX, F16C, FMA3
-TEXT ·multiplyHalf4AVX2(SB), NOSPLIT, $0-64
-	MOVQ out+0(FP), AX
+// func multiplyHalf4AVX2(out *float32, ldo int, a *float32, lda int, b *byte, ldb int, k int, cols int, add int, ahead *byte)
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
+TEXT ·multiplyHalf4AVX2(SB), NOSPLIT, $0-80
 	MOVQ ldo+8(FP), DX
 	SHLQ $0x02, DX
-	MOVQ a+16(FP), BX
-	MOVQ lda+24(FP), SI
-	SHLQ $0x02, SI
-	MOVQ b+32(FP), DI
-	MOVQ ldb+40(FP), R8
-	MOVQ k+48(FP), R9
-	MOVQ cols+56(FP), R10
-
-tile19:
-	CMPQ    R10, $+16
-	JLT     done21
-	LEAQ    (AX)(DX*2), CX
-	ADDQ    DX, CX
-	VMOVUPS (AX), Y0
-	VMOVUPS 32(AX), Y1
-	VMOVUPS (AX)(DX*1), Y2
-	VMOVUPS 32(AX)(DX*1), Y3
-	VMOVUPS (AX)(DX*2), Y4
-	VMOVUPS 32(AX)(DX*2), Y5
-	VMOVUPS (CX), Y6
-	VMOVUPS 32(CX), Y7
-	MOVQ    BX, R11
-	LEAQ    (BX)(SI*2), R12
-	ADDQ    SI, R12
-	MOVQ    DI, R13
-	MOVQ    R9, R14
-
-step20:
-	VCVTPH2PS    (R13), Y8
-	VCVTPH2PS    16(R13), Y9
-	VBROADCASTSS (R11), Y10
-	VFMADD231PS  Y8, Y10, Y0
-	VFMADD231PS  Y9, Y10, Y1
-	VBROADCASTSS (R11)(SI*1), Y10
-	VFMADD231PS  Y8, Y10, Y2
-	VFMADD231PS  Y9, Y10, Y3
-	VBROADCASTSS (R11)(SI*2), Y10
-	VFMADD231PS  Y8, Y10, Y4
-	VFMADD231PS  Y9, Y10, Y5
-	VBROADCASTSS (R12), Y10
-	VFMADD231PS  Y8, Y10, Y6
-	VFMADD231PS  Y9, Y10, Y7
-	ADDQ         $+4, R11
-	ADDQ         $+4, R12
-	ADDQ         R8, R13
-	DECQ         R14
-	JNZ          step20
-	VMOVUPS      Y0, (AX)
-	VMOVUPS      Y1, 32(AX)
-	VMOVUPS      Y2, (AX)(DX*1)
-	VMOVUPS      Y3, 32(AX)(DX*1)
-	VMOVUPS      Y4, (AX)(DX*2)
-	VMOVUPS      Y5, 32(AX)(DX*2)
-	VMOVUPS      Y6, (CX)
-	VMOVUPS      Y7, 32(CX)
-	ADDQ         $+64, AX
-	ADDQ         $+32, DI
-	SUBQ         $+16, R10
-	JMP          tile19
-
-done21:
-	VZEROUPPER
-	RET
-
-// func multiplyHalf5AVX2(out *float32, ldo int, a *float32, lda int, b *byte, ldb int, k int, cols int)
-// Requires: AVX, F16C, FMA3
-TEXT ·multiplyHalf5AVX2(SB), NOSPLIT, $0-64
+	MOVQ lda+24(FP), DI
+	SHLQ $0x02, DI
 	MOVQ out+0(FP), AX
-	MOVQ ldo+8(FP), DX
-	SHLQ $0x02, DX
-	MOVQ a+16(FP), BX
-	MOVQ lda+24(FP), SI
-	SHLQ $0x02, SI
-	MOVQ b+32(FP), DI
-	MOVQ ldb+40(FP), R8
-	MOVQ k+48(FP), R9
+	MOVQ b+32(FP), R8
+	MOVQ ldb+40(FP), R9
 	MOVQ cols+56(FP), R10
-
-tile22:
-	CMPQ    R10, $+16
-	JLT     done24
-	LEAQ    (AX)(DX*2), CX
-	ADDQ    DX, CX
-	VMOVUPS (AX), Y0
-	VMOVUPS 32(AX), Y1
-	VMOVUPS (AX)(DX*1), Y2
-	VMOVUPS 32(AX)(DX*1), Y3
-	VMOVUPS (AX)(DX*2), Y4
-	VMOVUPS 32(AX)(DX*2), Y5
-	VMOVUPS (CX), Y6
-	VMOVUPS 32(CX), Y7
-	VMOVUPS (CX)(DX*1), Y8
-	VMOVUPS 32(CX)(DX*1), Y9
-	MOVQ    BX, R11
-	LEAQ    (BX)(SI*2), R12
-	ADDQ    SI, R12
-	MOVQ    DI, R13
-	MOVQ    R9, R14
-
-step23:
-	VCVTPH2PS    (R13), Y10
-	VCVTPH2PS    16(R13), Y11
-	VBROADCASTSS (R11), Y12
-	VFMADD231PS  Y10, Y12, Y0
-	VFMADD231PS  Y11, Y12, Y1
-	VBROADCASTSS (R11)(SI*1), Y12
-	VFMADD231PS  Y10, Y12, Y2
-	VFMADD231PS  Y11, Y12, Y3
-	VBROADCASTSS (R11)(SI*2), Y12
-	VFMADD231PS  Y10, Y12, Y4
-	VFMADD231PS  Y11, Y12, Y5
-	VBROADCASTSS (R12), Y12
-	VFMADD231PS  Y10, Y12, Y6
-	VFMADD231PS  Y11, Y12, Y7
-	VBROADCASTSS (R12)(SI*1), Y12
-	VFMADD231PS  Y10, Y12, Y8
-	VFMADD231PS  Y11, Y12, Y9
-	ADDQ         $+4, R11
-	ADDQ         $+4, R12
-	ADDQ         R8, R13
-	DECQ         R14
-	JNZ          step23
-	VMOVUPS      Y0, (AX)
-	VMOVUPS      Y1, 32(AX)
-	VMOVUPS      Y2, (AX)(DX*1)
-	VMOVUPS      Y3, 32(AX)(DX*1)
-	VMOVUPS      Y4, (AX)(DX*2)
-	VMOVUPS      Y5, 32(AX)(DX*2)
-	VMOVUPS      Y6, (CX)
-	VMOVUPS      Y7, 32(CX)
-	VMOVUPS      Y8, (CX)(DX*1)
-	VMOVUPS      Y9, 32(CX)(DX*1)
-	ADDQ         $+64, AX
-	ADDQ         $+32, DI
-	SUBQ         $+16, R10
-	JMP          tile22
-
-done24:
-	VZEROUPPER
-	RET
-
-// func multiplyHalf6AVX2(out *float32, ldo int, a *float32, lda int, b *byte, ldb int, k int, cols int)
-// Requires: AVX, F16C, FMA3
-TEXT ·multiplyHalf6AVX2(SB), NOSPLIT, $0-64
-	MOVQ out+0(FP), AX
-	MOVQ ldo+8(FP), DX
-	SHLQ $0x02, DX
-	MOVQ a+16(FP), BX
-	MOVQ lda+24(FP), SI
-	SHLQ $0x02, SI
-	MOVQ b+32(FP), DI
-	MOVQ ldb+40(FP), R8
-	MOVQ k+48(FP), R9
-	MOVQ cols+56(FP), R10
+	MOVQ ahead+72(FP), R11
 
 tile25:
 	CMPQ    R10, $+16
 	JLT     done27
 	LEAQ    (AX)(DX*2), CX
 	ADDQ    DX, CX
+	VPXOR   Y0, Y0, Y0
+	VPXOR   Y1, Y1, Y1
+	VPXOR   Y2, Y2, Y2
+	VPXOR   Y3, Y3, Y3
+	VPXOR   Y4, Y4, Y4
+	VPXOR   Y5, Y5, Y5
+	VPXOR   Y6, Y6, Y6
+	VPXOR   Y7, Y7, Y7
+	MOVQ    add+64(FP), BX
+	TESTQ   BX, BX
+	JZ      first28
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
 	VMOVUPS (AX)(DX*1), Y2
@@ -475,41 +413,35 @@ tile25:
 	VMOVUPS 32(AX)(DX*2), Y5
 	VMOVUPS (CX), Y6
 	VMOVUPS 32(CX), Y7
-	VMOVUPS (CX)(DX*1), Y8
-	VMOVUPS 32(CX)(DX*1), Y9
-	VMOVUPS (CX)(DX*2), Y10
-	VMOVUPS 32(CX)(DX*2), Y11
-	MOVQ    BX, R11
-	LEAQ    (BX)(SI*2), R12
-	ADDQ    SI, R12
-	MOVQ    DI, R13
-	MOVQ    R9, R14
+
+first28:
+	MOVQ a+16(FP), BX
+	LEAQ (BX)(DI*2), SI
+	ADDQ DI, SI
+	MOVQ R8, R12
+	MOVQ k+48(FP), R13
 
 step26:
-	VCVTPH2PS    (R13), Y12
-	VCVTPH2PS    16(R13), Y13
-	VBROADCASTSS (R11), Y14
-	VFMADD231PS  Y12, Y14, Y0
-	VFMADD231PS  Y13, Y14, Y1
-	VBROADCASTSS (R11)(SI*1), Y14
-	VFMADD231PS  Y12, Y14, Y2
-	VFMADD231PS  Y13, Y14, Y3
-	VBROADCASTSS (R11)(SI*2), Y14
-	VFMADD231PS  Y12, Y14, Y4
-	VFMADD231PS  Y13, Y14, Y5
-	VBROADCASTSS (R12), Y14
-	VFMADD231PS  Y12, Y14, Y6
-	VFMADD231PS  Y13, Y14, Y7
-	VBROADCASTSS (R12)(SI*1), Y14
-	VFMADD231PS  Y12, Y14, Y8
-	VFMADD231PS  Y13, Y14, Y9
-	VBROADCASTSS (R12)(SI*2), Y14
-	VFMADD231PS  Y12, Y14, Y10
-	VFMADD231PS  Y13, Y14, Y11
-	ADDQ         $+4, R11
-	ADDQ         $+4, R12
-	ADDQ         R8, R13
-	DECQ         R14
+	PREFETCHT0   (R11)
+	VCVTPH2PS    (R12), Y8
+	VCVTPH2PS    16(R12), Y9
+	VBROADCASTSS (BX), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS (BX)(DI*1), Y10
+	VFMADD231PS  Y8, Y10, Y2
+	VFMADD231PS  Y9, Y10, Y3
+	VBROADCASTSS (BX)(DI*2), Y10
+	VFMADD231PS  Y8, Y10, Y4
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS (SI), Y10
+	VFMADD231PS  Y8, Y10, Y6
+	VFMADD231PS  Y9, Y10, Y7
+	ADDQ         $+64, R11
+	ADDQ         $+4, BX
+	ADDQ         $+4, SI
+	ADDQ         R9, R12
+	DECQ         R13
 	JNZ          step26
 	VMOVUPS      Y0, (AX)
 	VMOVUPS      Y1, 32(AX)
@@ -519,12 +451,8 @@ step26:
 	VMOVUPS      Y5, 32(AX)(DX*2)
 	VMOVUPS      Y6, (CX)
 	VMOVUPS      Y7, 32(CX)
-	VMOVUPS      Y8, (CX)(DX*1)
-	VMOVUPS      Y9, 32(CX)(DX*1)
-	VMOVUPS      Y10, (CX)(DX*2)
-	VMOVUPS      Y11, 32(CX)(DX*2)
 	ADDQ         $+64, AX
-	ADDQ         $+32, DI
+	ADDQ         $+32, R8
 	SUBQ         $+16, R10
 	JMP          tile25
 
@@ -532,102 +460,326 @@ done27:
 	VZEROUPPER
 	RET
 
-// func multiplyFloat1AVX2(out *float32, ldo int, a *float32, lda int, b *byte, ldb int, k int, cols int)
-// Requires: AVX, FMA3
-TEXT ·multiplyFloat1AVX2(SB), NOSPLIT, $0-64
-	MOVQ out+0(FP), AX
-	MOVQ ldo+8(FP), CX
-	SHLQ $0x02, CX
-	MOVQ a+16(FP), CX
-	MOVQ lda+24(FP), DX
+// func multiplyHalf5AVX2(out *float32, ldo int, a *float32, lda int, b *byte, ldb int, k int, cols int, add int, ahead *byte)
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
+TEXT ·multiplyHalf5AVX2(SB), NOSPLIT, $0-80
+	MOVQ ldo+8(FP), DX
 	SHLQ $0x02, DX
+	MOVQ lda+24(FP), DI
+	SHLQ $0x02, DI
+	MOVQ out+0(FP), AX
+	MOVQ b+32(FP), R8
+	MOVQ ldb+40(FP), R9
+	MOVQ cols+56(FP), R10
+	MOVQ ahead+72(FP), R11
+
+tile29:
+	CMPQ    R10, $+16
+	JLT     done31
+	LEAQ    (AX)(DX*2), CX
+	ADDQ    DX, CX
+	VPXOR   Y0, Y0, Y0
+	VPXOR   Y1, Y1, Y1
+	VPXOR   Y2, Y2, Y2
+	VPXOR   Y3, Y3, Y3
+	VPXOR   Y4, Y4, Y4
+	VPXOR   Y5, Y5, Y5
+	VPXOR   Y6, Y6, Y6
+	VPXOR   Y7, Y7, Y7
+	VPXOR   Y8, Y8, Y8
+	VPXOR   Y9, Y9, Y9
+	MOVQ    add+64(FP), BX
+	TESTQ   BX, BX
+	JZ      first32
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	VMOVUPS (AX)(DX*1), Y2
+	VMOVUPS 32(AX)(DX*1), Y3
+	VMOVUPS (AX)(DX*2), Y4
+	VMOVUPS 32(AX)(DX*2), Y5
+	VMOVUPS (CX), Y6
+	VMOVUPS 32(CX), Y7
+	VMOVUPS (CX)(DX*1), Y8
+	VMOVUPS 32(CX)(DX*1), Y9
+
+first32:
+	MOVQ a+16(FP), BX
+	LEAQ (BX)(DI*2), SI
+	ADDQ DI, SI
+	MOVQ R8, R12
+	MOVQ k+48(FP), R13
+
+step30:
+	PREFETCHT0   (R11)
+	VCVTPH2PS    (R12), Y10
+	VCVTPH2PS    16(R12), Y11
+	VBROADCASTSS (BX), Y12
+	VFMADD231PS  Y10, Y12, Y0
+	VFMADD231PS  Y11, Y12, Y1
+	VBROADCASTSS (BX)(DI*1), Y12
+	VFMADD231PS  Y10, Y12, Y2
+	VFMADD231PS  Y11, Y12, Y3
+	VBROADCASTSS (BX)(DI*2), Y12
+	VFMADD231PS  Y10, Y12, Y4
+	VFMADD231PS  Y11, Y12, Y5
+	VBROADCASTSS (SI), Y12
+	VFMADD231PS  Y10, Y12, Y6
+	VFMADD231PS  Y11, Y12, Y7
+	VBROADCASTSS (SI)(DI*1), Y12
+	VFMADD231PS  Y10, Y12, Y8
+	VFMADD231PS  Y11, Y12, Y9
+	ADDQ         $+64, R11
+	ADDQ         $+4, BX
+	ADDQ         $+4, SI
+	ADDQ         R9, R12
+	DECQ         R13
+	JNZ          step30
+	VMOVUPS      Y0, (AX)
+	VMOVUPS      Y1, 32(AX)
+	VMOVUPS      Y2, (AX)(DX*1)
+	VMOVUPS      Y3, 32(AX)(DX*1)
+	VMOVUPS      Y4, (AX)(DX*2)
+	VMOVUPS      Y5, 32(AX)(DX*2)
+	VMOVUPS      Y6, (CX)
+	VMOVUPS      Y7, 32(CX)
+	VMOVUPS      Y8, (CX)(DX*1)
+	VMOVUPS      Y9, 32(CX)(DX*1)
+	ADDQ         $+64, AX
+	ADDQ         $+32, R8
+	SUBQ         $+16, R10
+	JMP          tile29
+
+done31:
+	VZEROUPPER
+	RET
+
+// func multiplyHalf6AVX2(out *float32, ldo int, a *float32, lda int, b *byte, ldb int, k int, cols int, add int, ahead *byte)
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
+TEXT ·multiplyHalf6AVX2(SB), NOSPLIT, $0-80
+	MOVQ ldo+8(FP), DX
+	SHLQ $0x02, DX
+	MOVQ lda+24(FP), DI
+	SHLQ $0x02, DI
+	MOVQ out+0(FP), AX
+	MOVQ b+32(FP), R8
+	MOVQ ldb+40(FP), R9
+	MOVQ cols+56(FP), R10
+	MOVQ ahead+72(FP), R11
+
+tile33:
+	CMPQ    R10, $+16
+	JLT     done35
+	LEAQ    (AX)(DX*2), CX
+	ADDQ    DX, CX
+	VPXOR   Y0, Y0, Y0
+	VPXOR   Y1, Y1, Y1
+	VPXOR   Y2, Y2, Y2
+	VPXOR   Y3, Y3, Y3
+	VPXOR   Y4, Y4, Y4
+	VPXOR   Y5, Y5, Y5
+	VPXOR   Y6, Y6, Y6
+	VPXOR   Y7, Y7, Y7
+	VPXOR   Y8, Y8, Y8
+	VPXOR   Y9, Y9, Y9
+	VPXOR   Y10, Y10, Y10
+	VPXOR   Y11, Y11, Y11
+	MOVQ    add+64(FP), BX
+	TESTQ   BX, BX
+	JZ      first36
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	VMOVUPS (AX)(DX*1), Y2
+	VMOVUPS 32(AX)(DX*1), Y3
+	VMOVUPS (AX)(DX*2), Y4
+	VMOVUPS 32(AX)(DX*2), Y5
+	VMOVUPS (CX), Y6
+	VMOVUPS 32(CX), Y7
+	VMOVUPS (CX)(DX*1), Y8
+	VMOVUPS 32(CX)(DX*1), Y9
+	VMOVUPS (CX)(DX*2), Y10
+	VMOVUPS 32(CX)(DX*2), Y11
+
+first36:
+	MOVQ a+16(FP), BX
+	LEAQ (BX)(DI*2), SI
+	ADDQ DI, SI
+	MOVQ R8, R12
+	MOVQ k+48(FP), R13
+
+step34:
+	PREFETCHT0   (R11)
+	VCVTPH2PS    (R12), Y12
+	VCVTPH2PS    16(R12), Y13
+	VBROADCASTSS (BX), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS (BX)(DI*1), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS (BX)(DI*2), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS (SI), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS (SI)(DI*1), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS (SI)(DI*2), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	ADDQ         $+64, R11
+	ADDQ         $+4, BX
+	ADDQ         $+4, SI
+	ADDQ         R9, R12
+	DECQ         R13
+	JNZ          step34
+	VMOVUPS      Y0, (AX)
+	VMOVUPS      Y1, 32(AX)
+	VMOVUPS      Y2, (AX)(DX*1)
+	VMOVUPS      Y3, 32(AX)(DX*1)
+	VMOVUPS      Y4, (AX)(DX*2)
+	VMOVUPS      Y5, 32(AX)(DX*2)
+	VMOVUPS      Y6, (CX)
+	VMOVUPS      Y7, 32(CX)
+	VMOVUPS      Y8, (CX)(DX*1)
+	VMOVUPS      Y9, 32(CX)(DX*1)
+	VMOVUPS      Y10, (CX)(DX*2)
+	VMOVUPS      Y11, 32(CX)(DX*2)
+	ADDQ         $+64, AX
+	ADDQ         $+32, R8
+	SUBQ         $+16, R10
+	JMP          tile33
+
+done35:
+	VZEROUPPER
+	RET
+
+// func multiplyFloat1AVX2(out *float32, ldo int, a *float32, lda int, b *byte, ldb int, k int, cols int, add int, ahead *byte)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·multiplyFloat1AVX2(SB), NOSPLIT, $0-80
+	MOVQ ldo+8(FP), AX
+	SHLQ $0x02, AX
+	MOVQ lda+24(FP), AX
+	SHLQ $0x02, AX
+	MOVQ out+0(FP), AX
 	MOVQ b+32(FP), DX
 	MOVQ ldb+40(FP), BX
-	MOVQ k+48(FP), SI
-	MOVQ cols+56(FP), DI
+	MOVQ cols+56(FP), SI
+	MOVQ ahead+72(FP), DI
 
-tile28:
-	CMPQ    DI, $+32
-	JLT     done30
+tile37:
+	CMPQ    SI, $+32
+	JLT     done39
+	VPXOR   Y0, Y0, Y0
+	VPXOR   Y1, Y1, Y1
+	VPXOR   Y2, Y2, Y2
+	VPXOR   Y3, Y3, Y3
+	MOVQ    add+64(FP), CX
+	TESTQ   CX, CX
+	JZ      first40
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
 	VMOVUPS 64(AX), Y2
 	VMOVUPS 96(AX), Y3
-	MOVQ    CX, R8
-	MOVQ    DX, R9
-	MOVQ    SI, R10
 
-step29:
-	VBROADCASTSS (R8), Y4
-	VMOVUPS      (R9), Y5
+first40:
+	MOVQ a+16(FP), CX
+	MOVQ DX, R8
+	MOVQ k+48(FP), R9
+
+step38:
+	PREFETCHT0   (DI)
+	VBROADCASTSS (CX), Y4
+	VMOVUPS      (R8), Y5
 	VFMADD231PS  Y5, Y4, Y0
-	VMOVUPS      32(R9), Y5
+	VMOVUPS      32(R8), Y5
 	VFMADD231PS  Y5, Y4, Y1
-	VMOVUPS      64(R9), Y5
+	VMOVUPS      64(R8), Y5
 	VFMADD231PS  Y5, Y4, Y2
-	VMOVUPS      96(R9), Y5
+	VMOVUPS      96(R8), Y5
 	VFMADD231PS  Y5, Y4, Y3
-	ADDQ         $+4, R8
-	ADDQ         BX, R9
-	DECQ         R10
-	JNZ          step29
+	ADDQ         $+64, DI
+	ADDQ         $+4, CX
+	ADDQ         BX, R8
+	DECQ         R9
+	JNZ          step38
 	VMOVUPS      Y0, (AX)
 	VMOVUPS      Y1, 32(AX)
 	VMOVUPS      Y2, 64(AX)
 	VMOVUPS      Y3, 96(AX)
 	ADDQ         $+128, AX
 	ADDQ         $+128, DX
-	SUBQ         $+32, DI
-	JMP          tile28
+	SUBQ         $+32, SI
+	JMP          tile37
 
-done30:
-tile31:
-	CMPQ    DI, $+16
-	JLT     done33
+done39:
+tile41:
+	CMPQ    SI, $+16
+	JLT     done43
+	VPXOR   Y0, Y0, Y0
+	VPXOR   Y1, Y1, Y1
+	MOVQ    add+64(FP), CX
+	TESTQ   CX, CX
+	JZ      first44
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
-	MOVQ    CX, R8
-	MOVQ    DX, R9
-	MOVQ    SI, R10
 
-step32:
-	VBROADCASTSS (R8), Y2
-	VMOVUPS      (R9), Y3
+first44:
+	MOVQ a+16(FP), CX
+	MOVQ DX, R8
+	MOVQ k+48(FP), R9
+
+step42:
+	PREFETCHT0   (DI)
+	VBROADCASTSS (CX), Y2
+	VMOVUPS      (R8), Y3
 	VFMADD231PS  Y3, Y2, Y0
-	VMOVUPS      32(R9), Y3
+	VMOVUPS      32(R8), Y3
 	VFMADD231PS  Y3, Y2, Y1
-	ADDQ         $+4, R8
-	ADDQ         BX, R9
-	DECQ         R10
-	JNZ          step32
+	ADDQ         $+64, DI
+	ADDQ         $+4, CX
+	ADDQ         BX, R8
+	DECQ         R9
+	JNZ          step42
 	VMOVUPS      Y0, (AX)
 	VMOVUPS      Y1, 32(AX)
 	ADDQ         $+64, AX
 	ADDQ         $+64, DX
-	SUBQ         $+16, DI
-	JMP          tile31
+	SUBQ         $+16, SI
+	JMP          tile41
 
-done33:
+done43:
 	VZEROUPPER
 	RET
 
-// func multiplyFloat2AVX2(out *float32, ldo int, a *float32, lda int, b *byte, ldb int, k int, cols int)
-// Requires: AVX, FMA3
-TEXT ·multiplyFloat2AVX2(SB), NOSPLIT, $0-64
-	MOVQ out+0(FP), AX
+// func multiplyFloat2AVX2(out *float32, ldo int, a *float32, lda int, b *byte, ldb int, k int, cols int, add int, ahead *byte)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·multiplyFloat2AVX2(SB), NOSPLIT, $0-80
 	MOVQ ldo+8(FP), CX
 	SHLQ $0x02, CX
-	MOVQ a+16(FP), DX
 	MOVQ lda+24(FP), BX
 	SHLQ $0x02, BX
+	MOVQ out+0(FP), AX
 	MOVQ b+32(FP), SI
 	MOVQ ldb+40(FP), DI
-	MOVQ k+48(FP), R8
-	MOVQ cols+56(FP), R9
+	MOVQ cols+56(FP), R8
+	MOVQ ahead+72(FP), R9
 
-tile34:
-	CMPQ    R9, $+32
-	JLT     done36
+tile45:
+	CMPQ    R8, $+32
+	JLT     done47
+	VPXOR   Y0, Y0, Y0
+	VPXOR   Y1, Y1, Y1
+	VPXOR   Y2, Y2, Y2
+	VPXOR   Y3, Y3, Y3
+	VPXOR   Y4, Y4, Y4
+	VPXOR   Y5, Y5, Y5
+	VPXOR   Y6, Y6, Y6
+	VPXOR   Y7, Y7, Y7
+	MOVQ    add+64(FP), DX
+	TESTQ   DX, DX
+	JZ      first48
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
 	VMOVUPS 64(AX), Y2
@@ -636,29 +788,33 @@ tile34:
 	VMOVUPS 32(AX)(CX*1), Y5
 	VMOVUPS 64(AX)(CX*1), Y6
 	VMOVUPS 96(AX)(CX*1), Y7
-	MOVQ    DX, R10
-	MOVQ    SI, R11
-	MOVQ    R8, R12
 
-step35:
-	VBROADCASTSS (R10), Y8
-	VBROADCASTSS (R10)(BX*1), Y9
-	VMOVUPS      (R11), Y10
+first48:
+	MOVQ a+16(FP), DX
+	MOVQ SI, R10
+	MOVQ k+48(FP), R11
+
+step46:
+	PREFETCHT0   (R9)
+	VBROADCASTSS (DX), Y8
+	VBROADCASTSS (DX)(BX*1), Y9
+	VMOVUPS      (R10), Y10
 	VFMADD231PS  Y10, Y8, Y0
 	VFMADD231PS  Y10, Y9, Y4
-	VMOVUPS      32(R11), Y10
+	VMOVUPS      32(R10), Y10
 	VFMADD231PS  Y10, Y8, Y1
 	VFMADD231PS  Y10, Y9, Y5
-	VMOVUPS      64(R11), Y10
+	VMOVUPS      64(R10), Y10
 	VFMADD231PS  Y10, Y8, Y2
 	VFMADD231PS  Y10, Y9, Y6
-	VMOVUPS      96(R11), Y10
+	VMOVUPS      96(R10), Y10
 	VFMADD231PS  Y10, Y8, Y3
 	VFMADD231PS  Y10, Y9, Y7
-	ADDQ         $+4, R10
-	ADDQ         DI, R11
-	DECQ         R12
-	JNZ          step35
+	ADDQ         $+64, R9
+	ADDQ         $+4, DX
+	ADDQ         DI, R10
+	DECQ         R11
+	JNZ          step46
 	VMOVUPS      Y0, (AX)
 	VMOVUPS      Y1, 32(AX)
 	VMOVUPS      Y2, 64(AX)
@@ -669,64 +825,89 @@ step35:
 	VMOVUPS      Y7, 96(AX)(CX*1)
 	ADDQ         $+128, AX
 	ADDQ         $+128, SI
-	SUBQ         $+32, R9
-	JMP          tile34
+	SUBQ         $+32, R8
+	JMP          tile45
 
-done36:
-tile37:
-	CMPQ    R9, $+16
-	JLT     done39
+done47:
+tile49:
+	CMPQ    R8, $+16
+	JLT     done51
+	VPXOR   Y0, Y0, Y0
+	VPXOR   Y1, Y1, Y1
+	VPXOR   Y2, Y2, Y2
+	VPXOR   Y3, Y3, Y3
+	MOVQ    add+64(FP), DX
+	TESTQ   DX, DX
+	JZ      first52
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
 	VMOVUPS (AX)(CX*1), Y2
 	VMOVUPS 32(AX)(CX*1), Y3
-	MOVQ    DX, R10
-	MOVQ    SI, R11
-	MOVQ    R8, R12
 
-step38:
-	VBROADCASTSS (R10), Y4
-	VBROADCASTSS (R10)(BX*1), Y5
-	VMOVUPS      (R11), Y6
+first52:
+	MOVQ a+16(FP), DX
+	MOVQ SI, R10
+	MOVQ k+48(FP), R11
+
+step50:
+	PREFETCHT0   (R9)
+	VBROADCASTSS (DX), Y4
+	VBROADCASTSS (DX)(BX*1), Y5
+	VMOVUPS      (R10), Y6
 	VFMADD231PS  Y6, Y4, Y0
 	VFMADD231PS  Y6, Y5, Y2
-	VMOVUPS      32(R11), Y6
+	VMOVUPS      32(R10), Y6
 	VFMADD231PS  Y6, Y4, Y1
 	VFMADD231PS  Y6, Y5, Y3
-	ADDQ         $+4, R10
-	ADDQ         DI, R11
-	DECQ         R12
-	JNZ          step38
+	ADDQ         $+64, R9
+	ADDQ         $+4, DX
+	ADDQ         DI, R10
+	DECQ         R11
+	JNZ          step50
 	VMOVUPS      Y0, (AX)
 	VMOVUPS      Y1, 32(AX)
 	VMOVUPS      Y2, (AX)(CX*1)
 	VMOVUPS      Y3, 32(AX)(CX*1)
 	ADDQ         $+64, AX
 	ADDQ         $+64, SI
-	SUBQ         $+16, R9
-	JMP          tile37
+	SUBQ         $+16, R8
+	JMP          tile49
 
-done39:
+done51:
 	VZEROUPPER
 	RET
 
-// func multiplyFloat3AVX2(out *float32, ldo int, a *float32, lda int, b *byte, ldb int, k int, cols int)
-// Requires: AVX, FMA3
-TEXT ·multiplyFloat3AVX2(SB), NOSPLIT, $0-64
-	MOVQ out+0(FP), AX
+// func multiplyFloat3AVX2(out *float32, ldo int, a *float32, lda int, b *byte, ldb int, k int, cols int, add int, ahead *byte)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·multiplyFloat3AVX2(SB), NOSPLIT, $0-80
 	MOVQ ldo+8(FP), CX
 	SHLQ $0x02, CX
-	MOVQ a+16(FP), DX
 	MOVQ lda+24(FP), BX
 	SHLQ $0x02, BX
+	MOVQ out+0(FP), AX
 	MOVQ b+32(FP), SI
 	MOVQ ldb+40(FP), DI
-	MOVQ k+48(FP), R8
-	MOVQ cols+56(FP), R9
+	MOVQ cols+56(FP), R8
+	MOVQ ahead+72(FP), R9
 
-tile40:
-	CMPQ    R9, $+32
-	JLT     done42
+tile53:
+	CMPQ    R8, $+32
+	JLT     done55
+	VPXOR   Y0, Y0, Y0
+	VPXOR   Y1, Y1, Y1
+	VPXOR   Y2, Y2, Y2
+	VPXOR   Y3, Y3, Y3
+	VPXOR   Y4, Y4, Y4
+	VPXOR   Y5, Y5, Y5
+	VPXOR   Y6, Y6, Y6
+	VPXOR   Y7, Y7, Y7
+	VPXOR   Y8, Y8, Y8
+	VPXOR   Y9, Y9, Y9
+	VPXOR   Y10, Y10, Y10
+	VPXOR   Y11, Y11, Y11
+	MOVQ    add+64(FP), DX
+	TESTQ   DX, DX
+	JZ      first56
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
 	VMOVUPS 64(AX), Y2
@@ -739,34 +920,38 @@ tile40:
 	VMOVUPS 32(AX)(CX*2), Y9
 	VMOVUPS 64(AX)(CX*2), Y10
 	VMOVUPS 96(AX)(CX*2), Y11
-	MOVQ    DX, R10
-	MOVQ    SI, R11
-	MOVQ    R8, R12
 
-step41:
-	VBROADCASTSS (R10), Y12
-	VBROADCASTSS (R10)(BX*1), Y13
-	VBROADCASTSS (R10)(BX*2), Y14
-	VMOVUPS      (R11), Y15
+first56:
+	MOVQ a+16(FP), DX
+	MOVQ SI, R10
+	MOVQ k+48(FP), R11
+
+step54:
+	PREFETCHT0   (R9)
+	VBROADCASTSS (DX), Y12
+	VBROADCASTSS (DX)(BX*1), Y13
+	VBROADCASTSS (DX)(BX*2), Y14
+	VMOVUPS      (R10), Y15
 	VFMADD231PS  Y15, Y12, Y0
 	VFMADD231PS  Y15, Y13, Y4
 	VFMADD231PS  Y15, Y14, Y8
-	VMOVUPS      32(R11), Y15
+	VMOVUPS      32(R10), Y15
 	VFMADD231PS  Y15, Y12, Y1
 	VFMADD231PS  Y15, Y13, Y5
 	VFMADD231PS  Y15, Y14, Y9
-	VMOVUPS      64(R11), Y15
+	VMOVUPS      64(R10), Y15
 	VFMADD231PS  Y15, Y12, Y2
 	VFMADD231PS  Y15, Y13, Y6
 	VFMADD231PS  Y15, Y14, Y10
-	VMOVUPS      96(R11), Y15
+	VMOVUPS      96(R10), Y15
 	VFMADD231PS  Y15, Y12, Y3
 	VFMADD231PS  Y15, Y13, Y7
 	VFMADD231PS  Y15, Y14, Y11
-	ADDQ         $+4, R10
-	ADDQ         DI, R11
-	DECQ         R12
-	JNZ          step41
+	ADDQ         $+64, R9
+	ADDQ         $+4, DX
+	ADDQ         DI, R10
+	DECQ         R11
+	JNZ          step54
 	VMOVUPS      Y0, (AX)
 	VMOVUPS      Y1, 32(AX)
 	VMOVUPS      Y2, 64(AX)
@@ -781,39 +966,52 @@ step41:
 	VMOVUPS      Y11, 96(AX)(CX*2)
 	ADDQ         $+128, AX
 	ADDQ         $+128, SI
-	SUBQ         $+32, R9
-	JMP          tile40
+	SUBQ         $+32, R8
+	JMP          tile53
 
-done42:
-tile43:
-	CMPQ    R9, $+16
-	JLT     done45
+done55:
+tile57:
+	CMPQ    R8, $+16
+	JLT     done59
+	VPXOR   Y0, Y0, Y0
+	VPXOR   Y1, Y1, Y1
+	VPXOR   Y2, Y2, Y2
+	VPXOR   Y3, Y3, Y3
+	VPXOR   Y4, Y4, Y4
+	VPXOR   Y5, Y5, Y5
+	MOVQ    add+64(FP), DX
+	TESTQ   DX, DX
+	JZ      first60
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
 	VMOVUPS (AX)(CX*1), Y2
 	VMOVUPS 32(AX)(CX*1), Y3
 	VMOVUPS (AX)(CX*2), Y4
 	VMOVUPS 32(AX)(CX*2), Y5
-	MOVQ    DX, R10
-	MOVQ    SI, R11
-	MOVQ    R8, R12
 
-step44:
-	VBROADCASTSS (R10), Y6
-	VBROADCASTSS (R10)(BX*1), Y7
-	VBROADCASTSS (R10)(BX*2), Y8
-	VMOVUPS      (R11), Y9
+first60:
+	MOVQ a+16(FP), DX
+	MOVQ SI, R10
+	MOVQ k+48(FP), R11
+
+step58:
+	PREFETCHT0   (R9)
+	VBROADCASTSS (DX), Y6
+	VBROADCASTSS (DX)(BX*1), Y7
+	VBROADCASTSS (DX)(BX*2), Y8
+	VMOVUPS      (R10), Y9
 	VFMADD231PS  Y9, Y6, Y0
 	VFMADD231PS  Y9, Y7, Y2
 	VFMADD231PS  Y9, Y8, Y4
-	VMOVUPS      32(R11), Y9
+	VMOVUPS      32(R10), Y9
 	VFMADD231PS  Y9, Y6, Y1
 	VFMADD231PS  Y9, Y7, Y3
 	VFMADD231PS  Y9, Y8, Y5
-	ADDQ         $+4, R10
-	ADDQ         DI, R11
-	DECQ         R12
-	JNZ          step44
+	ADDQ         $+64, R9
+	ADDQ         $+4, DX
+	ADDQ         DI, R10
+	DECQ         R11
+	JNZ          step58
 	VMOVUPS      Y0, (AX)
 	VMOVUPS      Y1, 32(AX)
 	VMOVUPS      Y2, (AX)(CX*1)
@@ -822,32 +1020,42 @@ step44:
 	VMOVUPS      Y5, 32(AX)(CX*2)
 	ADDQ         $+64, AX
 	ADDQ         $+64, SI
-	SUBQ         $+16, R9
-	JMP          tile43
+	SUBQ         $+16, R8
+	JMP          tile57
 
-done45:
+done59:
 	VZEROUPPER
 	RET
 
-// func multiplyFloat4AVX2(out *float32, ldo int, a *float32, lda int, b *byte, ldb int, k int, cols int)
-// Requires: AVX, FMA3
-TEXT ·multiplyFloat4AVX2(SB), NOSPLIT, $0-64
-	MOVQ out+0(FP), AX
+// func multiplyFloat4AVX2(out *float32, ldo int, a *float32, lda int, b *byte, ldb int, k int, cols int, add int, ahead *byte)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·multiplyFloat4AVX2(SB), NOSPLIT, $0-80
 	MOVQ ldo+8(FP), DX
 	SHLQ $0x02, DX
-	MOVQ a+16(FP), BX
-	MOVQ lda+24(FP), SI
-	SHLQ $0x02, SI
-	MOVQ b+32(FP), DI
-	MOVQ ldb+40(FP), R8
-	MOVQ k+48(FP), R9
+	MOVQ lda+24(FP), DI
+	SHLQ $0x02, DI
+	MOVQ out+0(FP), AX
+	MOVQ b+32(FP), R8
+	MOVQ ldb+40(FP), R9
 	MOVQ cols+56(FP), R10
+	MOVQ ahead+72(FP), R11
 
-tile46:
+tile61:
 	CMPQ    R10, $+16
-	JLT     done48
+	JLT     done63
 	LEAQ    (AX)(DX*2), CX
 	ADDQ    DX, CX
+	VPXOR   Y0, Y0, Y0
+	VPXOR   Y1, Y1, Y1
+	VPXOR   Y2, Y2, Y2
+	VPXOR   Y3, Y3, Y3
+	VPXOR   Y4, Y4, Y4
+	VPXOR   Y5, Y5, Y5
+	VPXOR   Y6, Y6, Y6
+	VPXOR   Y7, Y7, Y7
+	MOVQ    add+64(FP), BX
+	TESTQ   BX, BX
+	JZ      first64
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
 	VMOVUPS (AX)(DX*1), Y2
@@ -856,32 +1064,36 @@ tile46:
 	VMOVUPS 32(AX)(DX*2), Y5
 	VMOVUPS (CX), Y6
 	VMOVUPS 32(CX), Y7
-	MOVQ    BX, R11
-	LEAQ    (BX)(SI*2), R12
-	ADDQ    SI, R12
-	MOVQ    DI, R13
-	MOVQ    R9, R14
 
-step47:
-	VMOVUPS      (R13), Y8
-	VMOVUPS      32(R13), Y9
-	VBROADCASTSS (R11), Y10
+first64:
+	MOVQ a+16(FP), BX
+	LEAQ (BX)(DI*2), SI
+	ADDQ DI, SI
+	MOVQ R8, R12
+	MOVQ k+48(FP), R13
+
+step62:
+	PREFETCHT0   (R11)
+	VMOVUPS      (R12), Y8
+	VMOVUPS      32(R12), Y9
+	VBROADCASTSS (BX), Y10
 	VFMADD231PS  Y8, Y10, Y0
 	VFMADD231PS  Y9, Y10, Y1
-	VBROADCASTSS (R11)(SI*1), Y10
+	VBROADCASTSS (BX)(DI*1), Y10
 	VFMADD231PS  Y8, Y10, Y2
 	VFMADD231PS  Y9, Y10, Y3
-	VBROADCASTSS (R11)(SI*2), Y10
+	VBROADCASTSS (BX)(DI*2), Y10
 	VFMADD231PS  Y8, Y10, Y4
 	VFMADD231PS  Y9, Y10, Y5
-	VBROADCASTSS (R12), Y10
+	VBROADCASTSS (SI), Y10
 	VFMADD231PS  Y8, Y10, Y6
 	VFMADD231PS  Y9, Y10, Y7
-	ADDQ         $+4, R11
-	ADDQ         $+4, R12
-	ADDQ         R8, R13
-	DECQ         R14
-	JNZ          step47
+	ADDQ         $+64, R11
+	ADDQ         $+4, BX
+	ADDQ         $+4, SI
+	ADDQ         R9, R12
+	DECQ         R13
+	JNZ          step62
 	VMOVUPS      Y0, (AX)
 	VMOVUPS      Y1, 32(AX)
 	VMOVUPS      Y2, (AX)(DX*1)
@@ -891,33 +1103,45 @@ step47:
 	VMOVUPS      Y6, (CX)
 	VMOVUPS      Y7, 32(CX)
 	ADDQ         $+64, AX
-	ADDQ         $+64, DI
+	ADDQ         $+64, R8
 	SUBQ         $+16, R10
-	JMP          tile46
+	JMP          tile61
 
-done48:
+done63:
 	VZEROUPPER
 	RET
 
-// func multiplyFloat5AVX2(out *float32, ldo int, a *float32, lda int, b *byte, ldb int, k int, cols int)
-// Requires: AVX, FMA3
-TEXT ·multiplyFloat5AVX2(SB), NOSPLIT, $0-64
-	MOVQ out+0(FP), AX
+// func multiplyFloat5AVX2(out *float32, ldo int, a *float32, lda int, b *byte, ldb int, k int, cols int, add int, ahead *byte)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·multiplyFloat5AVX2(SB), NOSPLIT, $0-80
 	MOVQ ldo+8(FP), DX
 	SHLQ $0x02, DX
-	MOVQ a+16(FP), BX
-	MOVQ lda+24(FP), SI
-	SHLQ $0x02, SI
-	MOVQ b+32(FP), DI
-	MOVQ ldb+40(FP), R8
-	MOVQ k+48(FP), R9
+	MOVQ lda+24(FP), DI
+	SHLQ $0x02, DI
+	MOVQ out+0(FP), AX
+	MOVQ b+32(FP), R8
+	MOVQ ldb+40(FP), R9
 	MOVQ cols+56(FP), R10
+	MOVQ ahead+72(FP), R11
 
-tile49:
+tile65:
 	CMPQ    R10, $+16
-	JLT     done51
+	JLT     done67
 	LEAQ    (AX)(DX*2), CX
 	ADDQ    DX, CX
+	VPXOR   Y0, Y0, Y0
+	VPXOR   Y1, Y1, Y1
+	VPXOR   Y2, Y2, Y2
+	VPXOR   Y3, Y3, Y3
+	VPXOR   Y4, Y4, Y4
+	VPXOR   Y5, Y5, Y5
+	VPXOR   Y6, Y6, Y6
+	VPXOR   Y7, Y7, Y7
+	VPXOR   Y8, Y8, Y8
+	VPXOR   Y9, Y9, Y9
+	MOVQ    add+64(FP), BX
+	TESTQ   BX, BX
+	JZ      first68
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
 	VMOVUPS (AX)(DX*1), Y2
@@ -928,35 +1152,39 @@ tile49:
 	VMOVUPS 32(CX), Y7
 	VMOVUPS (CX)(DX*1), Y8
 	VMOVUPS 32(CX)(DX*1), Y9
-	MOVQ    BX, R11
-	LEAQ    (BX)(SI*2), R12
-	ADDQ    SI, R12
-	MOVQ    DI, R13
-	MOVQ    R9, R14
 
-step50:
-	VMOVUPS      (R13), Y10
-	VMOVUPS      32(R13), Y11
-	VBROADCASTSS (R11), Y12
+first68:
+	MOVQ a+16(FP), BX
+	LEAQ (BX)(DI*2), SI
+	ADDQ DI, SI
+	MOVQ R8, R12
+	MOVQ k+48(FP), R13
+
+step66:
+	PREFETCHT0   (R11)
+	VMOVUPS      (R12), Y10
+	VMOVUPS      32(R12), Y11
+	VBROADCASTSS (BX), Y12
 	VFMADD231PS  Y10, Y12, Y0
 	VFMADD231PS  Y11, Y12, Y1
-	VBROADCASTSS (R11)(SI*1), Y12
+	VBROADCASTSS (BX)(DI*1), Y12
 	VFMADD231PS  Y10, Y12, Y2
 	VFMADD231PS  Y11, Y12, Y3
-	VBROADCASTSS (R11)(SI*2), Y12
+	VBROADCASTSS (BX)(DI*2), Y12
 	VFMADD231PS  Y10, Y12, Y4
 	VFMADD231PS  Y11, Y12, Y5
-	VBROADCASTSS (R12), Y12
+	VBROADCASTSS (SI), Y12
 	VFMADD231PS  Y10, Y12, Y6
 	VFMADD231PS  Y11, Y12, Y7
-	VBROADCASTSS (R12)(SI*1), Y12
+	VBROADCASTSS (SI)(DI*1), Y12
 	VFMADD231PS  Y10, Y12, Y8
 	VFMADD231PS  Y11, Y12, Y9
-	ADDQ         $+4, R11
-	ADDQ         $+4, R12
-	ADDQ         R8, R13
-	DECQ         R14
-	JNZ          step50
+	ADDQ         $+64, R11
+	ADDQ         $+4, BX
+	ADDQ         $+4, SI
+	ADDQ         R9, R12
+	DECQ         R13
+	JNZ          step66
 	VMOVUPS      Y0, (AX)
 	VMOVUPS      Y1, 32(AX)
 	VMOVUPS      Y2, (AX)(DX*1)
@@ -968,33 +1196,47 @@ step50:
 	VMOVUPS      Y8, (CX)(DX*1)
 	VMOVUPS      Y9, 32(CX)(DX*1)
 	ADDQ         $+64, AX
-	ADDQ         $+64, DI
+	ADDQ         $+64, R8
 	SUBQ         $+16, R10
-	JMP          tile49
+	JMP          tile65
 
-done51:
+done67:
 	VZEROUPPER
 	RET
 
-// func multiplyFloat6AVX2(out *float32, ldo int, a *float32, lda int, b *byte, ldb int, k int, cols int)
-// Requires: AVX, FMA3
-TEXT ·multiplyFloat6AVX2(SB), NOSPLIT, $0-64
-	MOVQ out+0(FP), AX
+// func multiplyFloat6AVX2(out *float32, ldo int, a *float32, lda int, b *byte, ldb int, k int, cols int, add int, ahead *byte)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·multiplyFloat6AVX2(SB), NOSPLIT, $0-80
 	MOVQ ldo+8(FP), DX
 	SHLQ $0x02, DX
-	MOVQ a+16(FP), BX
-	MOVQ lda+24(FP), SI
-	SHLQ $0x02, SI
-	MOVQ b+32(FP), DI
-	MOVQ ldb+40(FP), R8
-	MOVQ k+48(FP), R9
+	MOVQ lda+24(FP), DI
+	SHLQ $0x02, DI
+	MOVQ out+0(FP), AX
+	MOVQ b+32(FP), R8
+	MOVQ ldb+40(FP), R9
 	MOVQ cols+56(FP), R10
+	MOVQ ahead+72(FP), R11
 
-tile52:
+tile69:
 	CMPQ    R10, $+16
-	JLT     done54
+	JLT     done71
 	LEAQ    (AX)(DX*2), CX
 	ADDQ    DX, CX
+	VPXOR   Y0, Y0, Y0
+	VPXOR   Y1, Y1, Y1
+	VPXOR   Y2, Y2, Y2
+	VPXOR   Y3, Y3, Y3
+	VPXOR   Y4, Y4, Y4
+	VPXOR   Y5, Y5, Y5
+	VPXOR   Y6, Y6, Y6
+	VPXOR   Y7, Y7, Y7
+	VPXOR   Y8, Y8, Y8
+	VPXOR   Y9, Y9, Y9
+	VPXOR   Y10, Y10, Y10
+	VPXOR   Y11, Y11, Y11
+	MOVQ    add+64(FP), BX
+	TESTQ   BX, BX
+	JZ      first72
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
 	VMOVUPS (AX)(DX*1), Y2
@@ -1007,38 +1249,42 @@ tile52:
 	VMOVUPS 32(CX)(DX*1), Y9
 	VMOVUPS (CX)(DX*2), Y10
 	VMOVUPS 32(CX)(DX*2), Y11
-	MOVQ    BX, R11
-	LEAQ    (BX)(SI*2), R12
-	ADDQ    SI, R12
-	MOVQ    DI, R13
-	MOVQ    R9, R14
 
-step53:
-	VMOVUPS      (R13), Y12
-	VMOVUPS      32(R13), Y13
-	VBROADCASTSS (R11), Y14
+first72:
+	MOVQ a+16(FP), BX
+	LEAQ (BX)(DI*2), SI
+	ADDQ DI, SI
+	MOVQ R8, R12
+	MOVQ k+48(FP), R13
+
+step70:
+	PREFETCHT0   (R11)
+	VMOVUPS      (R12), Y12
+	VMOVUPS      32(R12), Y13
+	VBROADCASTSS (BX), Y14
 	VFMADD231PS  Y12, Y14, Y0
 	VFMADD231PS  Y13, Y14, Y1
-	VBROADCASTSS (R11)(SI*1), Y14
+	VBROADCASTSS (BX)(DI*1), Y14
 	VFMADD231PS  Y12, Y14, Y2
 	VFMADD231PS  Y13, Y14, Y3
-	VBROADCASTSS (R11)(SI*2), Y14
+	VBROADCASTSS (BX)(DI*2), Y14
 	VFMADD231PS  Y12, Y14, Y4
 	VFMADD231PS  Y13, Y14, Y5
-	VBROADCASTSS (R12), Y14
+	VBROADCASTSS (SI), Y14
 	VFMADD231PS  Y12, Y14, Y6
 	VFMADD231PS  Y13, Y14, Y7
-	VBROADCASTSS (R12)(SI*1), Y14
+	VBROADCASTSS (SI)(DI*1), Y14
 	VFMADD231PS  Y12, Y14, Y8
 	VFMADD231PS  Y13, Y14, Y9
-	VBROADCASTSS (R12)(SI*2), Y14
+	VBROADCASTSS (SI)(DI*2), Y14
 	VFMADD231PS  Y12, Y14, Y10
 	VFMADD231PS  Y13, Y14, Y11
-	ADDQ         $+4, R11
-	ADDQ         $+4, R12
-	ADDQ         R8, R13
-	DECQ         R14
-	JNZ          step53
+	ADDQ         $+64, R11
+	ADDQ         $+4, BX
+	ADDQ         $+4, SI
+	ADDQ         R9, R12
+	DECQ         R13
+	JNZ          step70
 	VMOVUPS      Y0, (AX)
 	VMOVUPS      Y1, 32(AX)
 	VMOVUPS      Y2, (AX)(DX*1)
@@ -1052,46 +1298,808 @@ step53:
 	VMOVUPS      Y10, (CX)(DX*2)
 	VMOVUPS      Y11, 32(CX)(DX*2)
 	ADDQ         $+64, AX
-	ADDQ         $+64, DI
+	ADDQ         $+64, R8
 	SUBQ         $+16, R10
-	JMP          tile52
+	JMP          tile69
 
-done54:
+done71:
 	VZEROUPPER
 	RET
 
-// func softmaxPageAVX2(scores *float32, n int, top *float32, sum *float32, factor *float32)
-// Requires: AVX, AVX2, FMA3
-TEXT ·softmaxPageAVX2(SB), NOSPLIT, $0-40
-	MOVQ scores+0(FP), AX
-	MOVQ n+8(FP), CX
-	MOVQ top+16(FP), DX
-	MOVQ sum+24(FP), BX
-	MOVQ factor+32(FP), SI
+// func multiplyInt81AVX2(out *float32, ldo int, a *float32, lda int, b *byte, ldb int, k int, cols int, add int, ahead *byte)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·multiplyInt81AVX2(SB), NOSPLIT, $0-80
+	MOVQ ldo+8(FP), AX
+	SHLQ $0x02, AX
+	MOVQ lda+24(FP), AX
+	SHLQ $0x02, AX
+	MOVQ out+0(FP), AX
+	MOVQ b+32(FP), DX
+	MOVQ ldb+40(FP), BX
+	MOVQ cols+56(FP), SI
+	MOVQ ahead+72(FP), DI
 
-query55:
-	VMOVUPS      (AX), Y0
-	VMOVUPS      32(AX), Y1
-	VMOVUPS      64(AX), Y2
-	VMOVUPS      96(AX), Y3
-	VMAXPS       Y1, Y0, Y4
-	VMAXPS       Y3, Y2, Y5
-	VMAXPS       Y5, Y4, Y4
-	VEXTRACTF128 $0x01, Y4, X5
-	VMAXPS       X5, X4, X4
-	VPERMILPS    $0x4e, X4, X5
-	VMAXPS       X5, X4, X4
-	VPERMILPS    $0xb1, X4, X5
-	VMAXPS       X5, X4, X4
-	VBROADCASTSS (DX), Y5
-	VMAXSS       X5, X4, X4
-	VMOVSS       X4, (DX)
-	VBROADCASTSS X4, Y4
-	VMOVUPS      oneFloat<>+0(SB), Y6
-	VUCOMISS     X5, X4
-	JEQ          same56
-	VSUBPS       Y4, Y5, Y6
-	VCMPPS       $0x01, expLowFloat<>+0(SB), Y6, Y5
+tile73:
+	CMPQ    SI, $+32
+	JLT     done75
+	VPXOR   Y0, Y0, Y0
+	VPXOR   Y1, Y1, Y1
+	VPXOR   Y2, Y2, Y2
+	VPXOR   Y3, Y3, Y3
+	MOVQ    add+64(FP), CX
+	TESTQ   CX, CX
+	JZ      first76
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	VMOVUPS 64(AX), Y2
+	VMOVUPS 96(AX), Y3
+
+first76:
+	MOVQ a+16(FP), CX
+	MOVQ DX, R8
+	MOVQ k+48(FP), R9
+
+step74:
+	PREFETCHT0   (DI)
+	VBROADCASTSS (CX), Y4
+	VPMOVSXBD    (R8), Y5
+	VCVTDQ2PS    Y5, Y5
+	VFMADD231PS  Y5, Y4, Y0
+	VPMOVSXBD    8(R8), Y5
+	VCVTDQ2PS    Y5, Y5
+	VFMADD231PS  Y5, Y4, Y1
+	VPMOVSXBD    16(R8), Y5
+	VCVTDQ2PS    Y5, Y5
+	VFMADD231PS  Y5, Y4, Y2
+	VPMOVSXBD    24(R8), Y5
+	VCVTDQ2PS    Y5, Y5
+	VFMADD231PS  Y5, Y4, Y3
+	ADDQ         $+64, DI
+	ADDQ         $+4, CX
+	ADDQ         BX, R8
+	DECQ         R9
+	JNZ          step74
+	VMOVUPS      Y0, (AX)
+	VMOVUPS      Y1, 32(AX)
+	VMOVUPS      Y2, 64(AX)
+	VMOVUPS      Y3, 96(AX)
+	ADDQ         $+128, AX
+	ADDQ         $+32, DX
+	SUBQ         $+32, SI
+	JMP          tile73
+
+done75:
+tile77:
+	CMPQ    SI, $+16
+	JLT     done79
+	VPXOR   Y0, Y0, Y0
+	VPXOR   Y1, Y1, Y1
+	MOVQ    add+64(FP), CX
+	TESTQ   CX, CX
+	JZ      first80
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+
+first80:
+	MOVQ a+16(FP), CX
+	MOVQ DX, R8
+	MOVQ k+48(FP), R9
+
+step78:
+	PREFETCHT0   (DI)
+	VBROADCASTSS (CX), Y2
+	VPMOVSXBD    (R8), Y3
+	VCVTDQ2PS    Y3, Y3
+	VFMADD231PS  Y3, Y2, Y0
+	VPMOVSXBD    8(R8), Y3
+	VCVTDQ2PS    Y3, Y3
+	VFMADD231PS  Y3, Y2, Y1
+	ADDQ         $+64, DI
+	ADDQ         $+4, CX
+	ADDQ         BX, R8
+	DECQ         R9
+	JNZ          step78
+	VMOVUPS      Y0, (AX)
+	VMOVUPS      Y1, 32(AX)
+	ADDQ         $+64, AX
+	ADDQ         $+16, DX
+	SUBQ         $+16, SI
+	JMP          tile77
+
+done79:
+	VZEROUPPER
+	RET
+
+// func multiplyInt82AVX2(out *float32, ldo int, a *float32, lda int, b *byte, ldb int, k int, cols int, add int, ahead *byte)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·multiplyInt82AVX2(SB), NOSPLIT, $0-80
+	MOVQ ldo+8(FP), CX
+	SHLQ $0x02, CX
+	MOVQ lda+24(FP), BX
+	SHLQ $0x02, BX
+	MOVQ out+0(FP), AX
+	MOVQ b+32(FP), SI
+	MOVQ ldb+40(FP), DI
+	MOVQ cols+56(FP), R8
+	MOVQ ahead+72(FP), R9
+
+tile81:
+	CMPQ    R8, $+32
+	JLT     done83
+	VPXOR   Y0, Y0, Y0
+	VPXOR   Y1, Y1, Y1
+	VPXOR   Y2, Y2, Y2
+	VPXOR   Y3, Y3, Y3
+	VPXOR   Y4, Y4, Y4
+	VPXOR   Y5, Y5, Y5
+	VPXOR   Y6, Y6, Y6
+	VPXOR   Y7, Y7, Y7
+	MOVQ    add+64(FP), DX
+	TESTQ   DX, DX
+	JZ      first84
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	VMOVUPS 64(AX), Y2
+	VMOVUPS 96(AX), Y3
+	VMOVUPS (AX)(CX*1), Y4
+	VMOVUPS 32(AX)(CX*1), Y5
+	VMOVUPS 64(AX)(CX*1), Y6
+	VMOVUPS 96(AX)(CX*1), Y7
+
+first84:
+	MOVQ a+16(FP), DX
+	MOVQ SI, R10
+	MOVQ k+48(FP), R11
+
+step82:
+	PREFETCHT0   (R9)
+	VBROADCASTSS (DX), Y8
+	VBROADCASTSS (DX)(BX*1), Y9
+	VPMOVSXBD    (R10), Y10
+	VCVTDQ2PS    Y10, Y10
+	VFMADD231PS  Y10, Y8, Y0
+	VFMADD231PS  Y10, Y9, Y4
+	VPMOVSXBD    8(R10), Y10
+	VCVTDQ2PS    Y10, Y10
+	VFMADD231PS  Y10, Y8, Y1
+	VFMADD231PS  Y10, Y9, Y5
+	VPMOVSXBD    16(R10), Y10
+	VCVTDQ2PS    Y10, Y10
+	VFMADD231PS  Y10, Y8, Y2
+	VFMADD231PS  Y10, Y9, Y6
+	VPMOVSXBD    24(R10), Y10
+	VCVTDQ2PS    Y10, Y10
+	VFMADD231PS  Y10, Y8, Y3
+	VFMADD231PS  Y10, Y9, Y7
+	ADDQ         $+64, R9
+	ADDQ         $+4, DX
+	ADDQ         DI, R10
+	DECQ         R11
+	JNZ          step82
+	VMOVUPS      Y0, (AX)
+	VMOVUPS      Y1, 32(AX)
+	VMOVUPS      Y2, 64(AX)
+	VMOVUPS      Y3, 96(AX)
+	VMOVUPS      Y4, (AX)(CX*1)
+	VMOVUPS      Y5, 32(AX)(CX*1)
+	VMOVUPS      Y6, 64(AX)(CX*1)
+	VMOVUPS      Y7, 96(AX)(CX*1)
+	ADDQ         $+128, AX
+	ADDQ         $+32, SI
+	SUBQ         $+32, R8
+	JMP          tile81
+
+done83:
+tile85:
+	CMPQ    R8, $+16
+	JLT     done87
+	VPXOR   Y0, Y0, Y0
+	VPXOR   Y1, Y1, Y1
+	VPXOR   Y2, Y2, Y2
+	VPXOR   Y3, Y3, Y3
+	MOVQ    add+64(FP), DX
+	TESTQ   DX, DX
+	JZ      first88
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	VMOVUPS (AX)(CX*1), Y2
+	VMOVUPS 32(AX)(CX*1), Y3
+
+first88:
+	MOVQ a+16(FP), DX
+	MOVQ SI, R10
+	MOVQ k+48(FP), R11
+
+step86:
+	PREFETCHT0   (R9)
+	VBROADCASTSS (DX), Y4
+	VBROADCASTSS (DX)(BX*1), Y5
+	VPMOVSXBD    (R10), Y6
+	VCVTDQ2PS    Y6, Y6
+	VFMADD231PS  Y6, Y4, Y0
+	VFMADD231PS  Y6, Y5, Y2
+	VPMOVSXBD    8(R10), Y6
+	VCVTDQ2PS    Y6, Y6
+	VFMADD231PS  Y6, Y4, Y1
+	VFMADD231PS  Y6, Y5, Y3
+	ADDQ         $+64, R9
+	ADDQ         $+4, DX
+	ADDQ         DI, R10
+	DECQ         R11
+	JNZ          step86
+	VMOVUPS      Y0, (AX)
+	VMOVUPS      Y1, 32(AX)
+	VMOVUPS      Y2, (AX)(CX*1)
+	VMOVUPS      Y3, 32(AX)(CX*1)
+	ADDQ         $+64, AX
+	ADDQ         $+16, SI
+	SUBQ         $+16, R8
+	JMP          tile85
+
+done87:
+	VZEROUPPER
+	RET
+
+// func multiplyInt83AVX2(out *float32, ldo int, a *float32, lda int, b *byte, ldb int, k int, cols int, add int, ahead *byte)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·multiplyInt83AVX2(SB), NOSPLIT, $0-80
+	MOVQ ldo+8(FP), CX
+	SHLQ $0x02, CX
+	MOVQ lda+24(FP), BX
+	SHLQ $0x02, BX
+	MOVQ out+0(FP), AX
+	MOVQ b+32(FP), SI
+	MOVQ ldb+40(FP), DI
+	MOVQ cols+56(FP), R8
+	MOVQ ahead+72(FP), R9
+
+tile89:
+	CMPQ    R8, $+32
+	JLT     done91
+	VPXOR   Y0, Y0, Y0
+	VPXOR   Y1, Y1, Y1
+	VPXOR   Y2, Y2, Y2
+	VPXOR   Y3, Y3, Y3
+	VPXOR   Y4, Y4, Y4
+	VPXOR   Y5, Y5, Y5
+	VPXOR   Y6, Y6, Y6
+	VPXOR   Y7, Y7, Y7
+	VPXOR   Y8, Y8, Y8
+	VPXOR   Y9, Y9, Y9
+	VPXOR   Y10, Y10, Y10
+	VPXOR   Y11, Y11, Y11
+	MOVQ    add+64(FP), DX
+	TESTQ   DX, DX
+	JZ      first92
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	VMOVUPS 64(AX), Y2
+	VMOVUPS 96(AX), Y3
+	VMOVUPS (AX)(CX*1), Y4
+	VMOVUPS 32(AX)(CX*1), Y5
+	VMOVUPS 64(AX)(CX*1), Y6
+	VMOVUPS 96(AX)(CX*1), Y7
+	VMOVUPS (AX)(CX*2), Y8
+	VMOVUPS 32(AX)(CX*2), Y9
+	VMOVUPS 64(AX)(CX*2), Y10
+	VMOVUPS 96(AX)(CX*2), Y11
+
+first92:
+	MOVQ a+16(FP), DX
+	MOVQ SI, R10
+	MOVQ k+48(FP), R11
+
+step90:
+	PREFETCHT0   (R9)
+	VBROADCASTSS (DX), Y12
+	VBROADCASTSS (DX)(BX*1), Y13
+	VBROADCASTSS (DX)(BX*2), Y14
+	VPMOVSXBD    (R10), Y15
+	VCVTDQ2PS    Y15, Y15
+	VFMADD231PS  Y15, Y12, Y0
+	VFMADD231PS  Y15, Y13, Y4
+	VFMADD231PS  Y15, Y14, Y8
+	VPMOVSXBD    8(R10), Y15
+	VCVTDQ2PS    Y15, Y15
+	VFMADD231PS  Y15, Y12, Y1
+	VFMADD231PS  Y15, Y13, Y5
+	VFMADD231PS  Y15, Y14, Y9
+	VPMOVSXBD    16(R10), Y15
+	VCVTDQ2PS    Y15, Y15
+	VFMADD231PS  Y15, Y12, Y2
+	VFMADD231PS  Y15, Y13, Y6
+	VFMADD231PS  Y15, Y14, Y10
+	VPMOVSXBD    24(R10), Y15
+	VCVTDQ2PS    Y15, Y15
+	VFMADD231PS  Y15, Y12, Y3
+	VFMADD231PS  Y15, Y13, Y7
+	VFMADD231PS  Y15, Y14, Y11
+	ADDQ         $+64, R9
+	ADDQ         $+4, DX
+	ADDQ         DI, R10
+	DECQ         R11
+	JNZ          step90
+	VMOVUPS      Y0, (AX)
+	VMOVUPS      Y1, 32(AX)
+	VMOVUPS      Y2, 64(AX)
+	VMOVUPS      Y3, 96(AX)
+	VMOVUPS      Y4, (AX)(CX*1)
+	VMOVUPS      Y5, 32(AX)(CX*1)
+	VMOVUPS      Y6, 64(AX)(CX*1)
+	VMOVUPS      Y7, 96(AX)(CX*1)
+	VMOVUPS      Y8, (AX)(CX*2)
+	VMOVUPS      Y9, 32(AX)(CX*2)
+	VMOVUPS      Y10, 64(AX)(CX*2)
+	VMOVUPS      Y11, 96(AX)(CX*2)
+	ADDQ         $+128, AX
+	ADDQ         $+32, SI
+	SUBQ         $+32, R8
+	JMP          tile89
+
+done91:
+tile93:
+	CMPQ    R8, $+16
+	JLT     done95
+	VPXOR   Y0, Y0, Y0
+	VPXOR   Y1, Y1, Y1
+	VPXOR   Y2, Y2, Y2
+	VPXOR   Y3, Y3, Y3
+	VPXOR   Y4, Y4, Y4
+	VPXOR   Y5, Y5, Y5
+	MOVQ    add+64(FP), DX
+	TESTQ   DX, DX
+	JZ      first96
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	VMOVUPS (AX)(CX*1), Y2
+	VMOVUPS 32(AX)(CX*1), Y3
+	VMOVUPS (AX)(CX*2), Y4
+	VMOVUPS 32(AX)(CX*2), Y5
+
+first96:
+	MOVQ a+16(FP), DX
+	MOVQ SI, R10
+	MOVQ k+48(FP), R11
+
+step94:
+	PREFETCHT0   (R9)
+	VBROADCASTSS (DX), Y6
+	VBROADCASTSS (DX)(BX*1), Y7
+	VBROADCASTSS (DX)(BX*2), Y8
+	VPMOVSXBD    (R10), Y9
+	VCVTDQ2PS    Y9, Y9
+	VFMADD231PS  Y9, Y6, Y0
+	VFMADD231PS  Y9, Y7, Y2
+	VFMADD231PS  Y9, Y8, Y4
+	VPMOVSXBD    8(R10), Y9
+	VCVTDQ2PS    Y9, Y9
+	VFMADD231PS  Y9, Y6, Y1
+	VFMADD231PS  Y9, Y7, Y3
+	VFMADD231PS  Y9, Y8, Y5
+	ADDQ         $+64, R9
+	ADDQ         $+4, DX
+	ADDQ         DI, R10
+	DECQ         R11
+	JNZ          step94
+	VMOVUPS      Y0, (AX)
+	VMOVUPS      Y1, 32(AX)
+	VMOVUPS      Y2, (AX)(CX*1)
+	VMOVUPS      Y3, 32(AX)(CX*1)
+	VMOVUPS      Y4, (AX)(CX*2)
+	VMOVUPS      Y5, 32(AX)(CX*2)
+	ADDQ         $+64, AX
+	ADDQ         $+16, SI
+	SUBQ         $+16, R8
+	JMP          tile93
+
+done95:
+	VZEROUPPER
+	RET
+
+// func multiplyInt84AVX2(out *float32, ldo int, a *float32, lda int, b *byte, ldb int, k int, cols int, add int, ahead *byte)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·multiplyInt84AVX2(SB), NOSPLIT, $0-80
+	MOVQ ldo+8(FP), DX
+	SHLQ $0x02, DX
+	MOVQ lda+24(FP), DI
+	SHLQ $0x02, DI
+	MOVQ out+0(FP), AX
+	MOVQ b+32(FP), R8
+	MOVQ ldb+40(FP), R9
+	MOVQ cols+56(FP), R10
+	MOVQ ahead+72(FP), R11
+
+tile97:
+	CMPQ    R10, $+16
+	JLT     done99
+	LEAQ    (AX)(DX*2), CX
+	ADDQ    DX, CX
+	VPXOR   Y0, Y0, Y0
+	VPXOR   Y1, Y1, Y1
+	VPXOR   Y2, Y2, Y2
+	VPXOR   Y3, Y3, Y3
+	VPXOR   Y4, Y4, Y4
+	VPXOR   Y5, Y5, Y5
+	VPXOR   Y6, Y6, Y6
+	VPXOR   Y7, Y7, Y7
+	MOVQ    add+64(FP), BX
+	TESTQ   BX, BX
+	JZ      first100
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	VMOVUPS (AX)(DX*1), Y2
+	VMOVUPS 32(AX)(DX*1), Y3
+	VMOVUPS (AX)(DX*2), Y4
+	VMOVUPS 32(AX)(DX*2), Y5
+	VMOVUPS (CX), Y6
+	VMOVUPS 32(CX), Y7
+
+first100:
+	MOVQ a+16(FP), BX
+	LEAQ (BX)(DI*2), SI
+	ADDQ DI, SI
+	MOVQ R8, R12
+	MOVQ k+48(FP), R13
+
+step98:
+	PREFETCHT0   (R11)
+	VPMOVSXBD    (R12), Y8
+	VCVTDQ2PS    Y8, Y8
+	VPMOVSXBD    8(R12), Y9
+	VCVTDQ2PS    Y9, Y9
+	VBROADCASTSS (BX), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS (BX)(DI*1), Y10
+	VFMADD231PS  Y8, Y10, Y2
+	VFMADD231PS  Y9, Y10, Y3
+	VBROADCASTSS (BX)(DI*2), Y10
+	VFMADD231PS  Y8, Y10, Y4
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS (SI), Y10
+	VFMADD231PS  Y8, Y10, Y6
+	VFMADD231PS  Y9, Y10, Y7
+	ADDQ         $+64, R11
+	ADDQ         $+4, BX
+	ADDQ         $+4, SI
+	ADDQ         R9, R12
+	DECQ         R13
+	JNZ          step98
+	VMOVUPS      Y0, (AX)
+	VMOVUPS      Y1, 32(AX)
+	VMOVUPS      Y2, (AX)(DX*1)
+	VMOVUPS      Y3, 32(AX)(DX*1)
+	VMOVUPS      Y4, (AX)(DX*2)
+	VMOVUPS      Y5, 32(AX)(DX*2)
+	VMOVUPS      Y6, (CX)
+	VMOVUPS      Y7, 32(CX)
+	ADDQ         $+64, AX
+	ADDQ         $+16, R8
+	SUBQ         $+16, R10
+	JMP          tile97
+
+done99:
+	VZEROUPPER
+	RET
+
+// func multiplyInt85AVX2(out *float32, ldo int, a *float32, lda int, b *byte, ldb int, k int, cols int, add int, ahead *byte)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·multiplyInt85AVX2(SB), NOSPLIT, $0-80
+	MOVQ ldo+8(FP), DX
+	SHLQ $0x02, DX
+	MOVQ lda+24(FP), DI
+	SHLQ $0x02, DI
+	MOVQ out+0(FP), AX
+	MOVQ b+32(FP), R8
+	MOVQ ldb+40(FP), R9
+	MOVQ cols+56(FP), R10
+	MOVQ ahead+72(FP), R11
+
+tile101:
+	CMPQ    R10, $+16
+	JLT     done103
+	LEAQ    (AX)(DX*2), CX
+	ADDQ    DX, CX
+	VPXOR   Y0, Y0, Y0
+	VPXOR   Y1, Y1, Y1
+	VPXOR   Y2, Y2, Y2
+	VPXOR   Y3, Y3, Y3
+	VPXOR   Y4, Y4, Y4
+	VPXOR   Y5, Y5, Y5
+	VPXOR   Y6, Y6, Y6
+	VPXOR   Y7, Y7, Y7
+	VPXOR   Y8, Y8, Y8
+	VPXOR   Y9, Y9, Y9
+	MOVQ    add+64(FP), BX
+	TESTQ   BX, BX
+	JZ      first104
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	VMOVUPS (AX)(DX*1), Y2
+	VMOVUPS 32(AX)(DX*1), Y3
+	VMOVUPS (AX)(DX*2), Y4
+	VMOVUPS 32(AX)(DX*2), Y5
+	VMOVUPS (CX), Y6
+	VMOVUPS 32(CX), Y7
+	VMOVUPS (CX)(DX*1), Y8
+	VMOVUPS 32(CX)(DX*1), Y9
+
+first104:
+	MOVQ a+16(FP), BX
+	LEAQ (BX)(DI*2), SI
+	ADDQ DI, SI
+	MOVQ R8, R12
+	MOVQ k+48(FP), R13
+
+step102:
+	PREFETCHT0   (R11)
+	VPMOVSXBD    (R12), Y10
+	VCVTDQ2PS    Y10, Y10
+	VPMOVSXBD    8(R12), Y11
+	VCVTDQ2PS    Y11, Y11
+	VBROADCASTSS (BX), Y12
+	VFMADD231PS  Y10, Y12, Y0
+	VFMADD231PS  Y11, Y12, Y1
+	VBROADCASTSS (BX)(DI*1), Y12
+	VFMADD231PS  Y10, Y12, Y2
+	VFMADD231PS  Y11, Y12, Y3
+	VBROADCASTSS (BX)(DI*2), Y12
+	VFMADD231PS  Y10, Y12, Y4
+	VFMADD231PS  Y11, Y12, Y5
+	VBROADCASTSS (SI), Y12
+	VFMADD231PS  Y10, Y12, Y6
+	VFMADD231PS  Y11, Y12, Y7
+	VBROADCASTSS (SI)(DI*1), Y12
+	VFMADD231PS  Y10, Y12, Y8
+	VFMADD231PS  Y11, Y12, Y9
+	ADDQ         $+64, R11
+	ADDQ         $+4, BX
+	ADDQ         $+4, SI
+	ADDQ         R9, R12
+	DECQ         R13
+	JNZ          step102
+	VMOVUPS      Y0, (AX)
+	VMOVUPS      Y1, 32(AX)
+	VMOVUPS      Y2, (AX)(DX*1)
+	VMOVUPS      Y3, 32(AX)(DX*1)
+	VMOVUPS      Y4, (AX)(DX*2)
+	VMOVUPS      Y5, 32(AX)(DX*2)
+	VMOVUPS      Y6, (CX)
+	VMOVUPS      Y7, 32(CX)
+	VMOVUPS      Y8, (CX)(DX*1)
+	VMOVUPS      Y9, 32(CX)(DX*1)
+	ADDQ         $+64, AX
+	ADDQ         $+16, R8
+	SUBQ         $+16, R10
+	JMP          tile101
+
+done103:
+	VZEROUPPER
+	RET
+
+// func multiplyInt86AVX2(out *float32, ldo int, a *float32, lda int, b *byte, ldb int, k int, cols int, add int, ahead *byte)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·multiplyInt86AVX2(SB), NOSPLIT, $0-80
+	MOVQ ldo+8(FP), DX
+	SHLQ $0x02, DX
+	MOVQ lda+24(FP), DI
+	SHLQ $0x02, DI
+	MOVQ out+0(FP), AX
+	MOVQ b+32(FP), R8
+	MOVQ ldb+40(FP), R9
+	MOVQ cols+56(FP), R10
+	MOVQ ahead+72(FP), R11
+
+tile105:
+	CMPQ    R10, $+16
+	JLT     done107
+	LEAQ    (AX)(DX*2), CX
+	ADDQ    DX, CX
+	VPXOR   Y0, Y0, Y0
+	VPXOR   Y1, Y1, Y1
+	VPXOR   Y2, Y2, Y2
+	VPXOR   Y3, Y3, Y3
+	VPXOR   Y4, Y4, Y4
+	VPXOR   Y5, Y5, Y5
+	VPXOR   Y6, Y6, Y6
+	VPXOR   Y7, Y7, Y7
+	VPXOR   Y8, Y8, Y8
+	VPXOR   Y9, Y9, Y9
+	VPXOR   Y10, Y10, Y10
+	VPXOR   Y11, Y11, Y11
+	MOVQ    add+64(FP), BX
+	TESTQ   BX, BX
+	JZ      first108
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	VMOVUPS (AX)(DX*1), Y2
+	VMOVUPS 32(AX)(DX*1), Y3
+	VMOVUPS (AX)(DX*2), Y4
+	VMOVUPS 32(AX)(DX*2), Y5
+	VMOVUPS (CX), Y6
+	VMOVUPS 32(CX), Y7
+	VMOVUPS (CX)(DX*1), Y8
+	VMOVUPS 32(CX)(DX*1), Y9
+	VMOVUPS (CX)(DX*2), Y10
+	VMOVUPS 32(CX)(DX*2), Y11
+
+first108:
+	MOVQ a+16(FP), BX
+	LEAQ (BX)(DI*2), SI
+	ADDQ DI, SI
+	MOVQ R8, R12
+	MOVQ k+48(FP), R13
+
+step106:
+	PREFETCHT0   (R11)
+	VPMOVSXBD    (R12), Y12
+	VCVTDQ2PS    Y12, Y12
+	VPMOVSXBD    8(R12), Y13
+	VCVTDQ2PS    Y13, Y13
+	VBROADCASTSS (BX), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS (BX)(DI*1), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS (BX)(DI*2), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS (SI), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS (SI)(DI*1), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS (SI)(DI*2), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	ADDQ         $+64, R11
+	ADDQ         $+4, BX
+	ADDQ         $+4, SI
+	ADDQ         R9, R12
+	DECQ         R13
+	JNZ          step106
+	VMOVUPS      Y0, (AX)
+	VMOVUPS      Y1, 32(AX)
+	VMOVUPS      Y2, (AX)(DX*1)
+	VMOVUPS      Y3, 32(AX)(DX*1)
+	VMOVUPS      Y4, (AX)(DX*2)
+	VMOVUPS      Y5, 32(AX)(DX*2)
+	VMOVUPS      Y6, (CX)
+	VMOVUPS      Y7, 32(CX)
+	VMOVUPS      Y8, (CX)(DX*1)
+	VMOVUPS      Y9, 32(CX)(DX*1)
+	VMOVUPS      Y10, (CX)(DX*2)
+	VMOVUPS      Y11, 32(CX)(DX*2)
+	ADDQ         $+64, AX
+	ADDQ         $+16, R8
+	SUBQ         $+16, R10
+	JMP          tile105
+
+done107:
+	VZEROUPPER
+	RET
+
+// func softmaxRangeAVX2(scores *float32, stride int, n int, pages int, top *float32, sum *float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·softmaxRangeAVX2(SB), NOSPLIT, $0-48
+	MOVQ scores+0(FP), AX
+	MOVQ stride+8(FP), CX
+	MOVQ n+16(FP), DX
+	MOVQ pages+24(FP), BX
+	MOVQ top+32(FP), SI
+	MOVQ sum+40(FP), DI
+
+query109:
+	VMOVUPS (AX), Y0
+	MOVQ    AX, R8
+	MOVQ    BX, R9
+
+most110:
+	VMAXPS       (R8), Y0, Y0
+	VMAXPS       32(R8), Y0, Y0
+	VMAXPS       64(R8), Y0, Y0
+	VMAXPS       96(R8), Y0, Y0
+	ADDQ         $+128, R8
+	DECQ         R9
+	JNZ          most110
+	VEXTRACTF128 $0x01, Y0, X1
+	VMAXPS       X1, X0, X0
+	VPERMILPS    $0x4e, X0, X1
+	VMAXPS       X1, X0, X0
+	VPERMILPS    $0xb1, X0, X1
+	VMAXPS       X1, X0, X0
+	VMOVSS       X0, (SI)
+	VBROADCASTSS X0, Y0
+	VMAXPS       lowestFloatFloat<>+0(SB), Y0, Y0
+	VPXOR        Y2, Y2, Y2
+	VPXOR        Y1, Y1, Y1
+	MOVQ         AX, R8
+	MOVQ         BX, R9
+
+weights111:
+	VMOVUPS      (R8), Y3
+	VSUBPS       Y0, Y3, Y3
+	VCMPPS       $0x01, expLowFloat<>+0(SB), Y3, Y7
+	VMOVUPS      expHighFloat<>+0(SB), Y6
+	VMINPS       Y3, Y6, Y3
+	VMOVUPS      expLowFloat<>+0(SB), Y6
+	VMAXPS       Y3, Y6, Y3
+	VMULPS       log2eFloat<>+0(SB), Y3, Y4
+	VROUNDPS     $0x08, Y4, Y4
+	VFNMADD231PS ln2HighFloat<>+0(SB), Y4, Y3
+	VFNMADD231PS ln2LowFloat<>+0(SB), Y4, Y3
+	VMOVUPS      exp5Float<>+0(SB), Y5
+	VFMADD213PS  exp4Float<>+0(SB), Y3, Y5
+	VFMADD213PS  exp3Float<>+0(SB), Y3, Y5
+	VFMADD213PS  exp2Float<>+0(SB), Y3, Y5
+	VFMADD213PS  exp1Float<>+0(SB), Y3, Y5
+	VFMADD213PS  exp0Float<>+0(SB), Y3, Y5
+	VMULPS       Y3, Y3, Y6
+	VFMADD213PS  Y3, Y6, Y5
+	VADDPS       oneFloat<>+0(SB), Y5, Y5
+	VCVTPS2DQ    Y4, Y4
+	VPADDD       expBias<>+0(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y4, Y5, Y5
+	VANDNPS      Y5, Y7, Y3
+	VMOVUPS      Y3, (R8)
+	VMOVUPS      32(R8), Y4
+	VSUBPS       Y0, Y4, Y4
+	VCMPPS       $0x01, expLowFloat<>+0(SB), Y4, Y8
+	VMOVUPS      expHighFloat<>+0(SB), Y7
+	VMINPS       Y4, Y7, Y4
+	VMOVUPS      expLowFloat<>+0(SB), Y7
+	VMAXPS       Y4, Y7, Y4
+	VMULPS       log2eFloat<>+0(SB), Y4, Y5
+	VROUNDPS     $0x08, Y5, Y5
+	VFNMADD231PS ln2HighFloat<>+0(SB), Y5, Y4
+	VFNMADD231PS ln2LowFloat<>+0(SB), Y5, Y4
+	VMOVUPS      exp5Float<>+0(SB), Y6
+	VFMADD213PS  exp4Float<>+0(SB), Y4, Y6
+	VFMADD213PS  exp3Float<>+0(SB), Y4, Y6
+	VFMADD213PS  exp2Float<>+0(SB), Y4, Y6
+	VFMADD213PS  exp1Float<>+0(SB), Y4, Y6
+	VFMADD213PS  exp0Float<>+0(SB), Y4, Y6
+	VMULPS       Y4, Y4, Y7
+	VFMADD213PS  Y4, Y7, Y6
+	VADDPS       oneFloat<>+0(SB), Y6, Y6
+	VCVTPS2DQ    Y5, Y5
+	VPADDD       expBias<>+0(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y5, Y6, Y6
+	VANDNPS      Y6, Y8, Y4
+	VMOVUPS      Y4, 32(R8)
+	VMOVUPS      64(R8), Y5
+	VSUBPS       Y0, Y5, Y5
+	VCMPPS       $0x01, expLowFloat<>+0(SB), Y5, Y9
+	VMOVUPS      expHighFloat<>+0(SB), Y8
+	VMINPS       Y5, Y8, Y5
+	VMOVUPS      expLowFloat<>+0(SB), Y8
+	VMAXPS       Y5, Y8, Y5
+	VMULPS       log2eFloat<>+0(SB), Y5, Y6
+	VROUNDPS     $0x08, Y6, Y6
+	VFNMADD231PS ln2HighFloat<>+0(SB), Y6, Y5
+	VFNMADD231PS ln2LowFloat<>+0(SB), Y6, Y5
+	VMOVUPS      exp5Float<>+0(SB), Y7
+	VFMADD213PS  exp4Float<>+0(SB), Y5, Y7
+	VFMADD213PS  exp3Float<>+0(SB), Y5, Y7
+	VFMADD213PS  exp2Float<>+0(SB), Y5, Y7
+	VFMADD213PS  exp1Float<>+0(SB), Y5, Y7
+	VFMADD213PS  exp0Float<>+0(SB), Y5, Y7
+	VMULPS       Y5, Y5, Y8
+	VFMADD213PS  Y5, Y8, Y7
+	VADDPS       oneFloat<>+0(SB), Y7, Y7
+	VCVTPS2DQ    Y6, Y6
+	VPADDD       expBias<>+0(SB), Y6, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VMULPS       Y6, Y7, Y7
+	VANDNPS      Y7, Y9, Y5
+	VMOVUPS      Y5, 64(R8)
+	VMOVUPS      96(R8), Y6
+	VSUBPS       Y0, Y6, Y6
+	VCMPPS       $0x01, expLowFloat<>+0(SB), Y6, Y10
 	VMOVUPS      expHighFloat<>+0(SB), Y9
 	VMINPS       Y6, Y9, Y6
 	VMOVUPS      expLowFloat<>+0(SB), Y9
@@ -1113,136 +2121,36 @@ query55:
 	VPADDD       expBias<>+0(SB), Y7, Y7
 	VPSLLD       $0x17, Y7, Y7
 	VMULPS       Y7, Y8, Y8
-	VANDNPS      Y8, Y5, Y6
-
-same56:
-	VMOVSS       X6, (SI)
-	VSUBPS       Y4, Y0, Y0
-	VCMPPS       $0x01, expLowFloat<>+0(SB), Y0, Y5
-	VMOVUPS      expHighFloat<>+0(SB), Y9
-	VMINPS       Y0, Y9, Y0
-	VMOVUPS      expLowFloat<>+0(SB), Y9
-	VMAXPS       Y0, Y9, Y0
-	VMULPS       log2eFloat<>+0(SB), Y0, Y7
-	VROUNDPS     $0x08, Y7, Y7
-	VFNMADD231PS ln2HighFloat<>+0(SB), Y7, Y0
-	VFNMADD231PS ln2LowFloat<>+0(SB), Y7, Y0
-	VMOVUPS      exp5Float<>+0(SB), Y8
-	VFMADD213PS  exp4Float<>+0(SB), Y0, Y8
-	VFMADD213PS  exp3Float<>+0(SB), Y0, Y8
-	VFMADD213PS  exp2Float<>+0(SB), Y0, Y8
-	VFMADD213PS  exp1Float<>+0(SB), Y0, Y8
-	VFMADD213PS  exp0Float<>+0(SB), Y0, Y8
-	VMULPS       Y0, Y0, Y9
-	VFMADD213PS  Y0, Y9, Y8
-	VADDPS       oneFloat<>+0(SB), Y8, Y8
-	VCVTPS2DQ    Y7, Y7
-	VPADDD       expBias<>+0(SB), Y7, Y7
-	VPSLLD       $0x17, Y7, Y7
-	VMULPS       Y7, Y8, Y8
-	VANDNPS      Y8, Y5, Y0
-	VMOVUPS      Y0, (AX)
-	VSUBPS       Y4, Y1, Y1
-	VCMPPS       $0x01, expLowFloat<>+0(SB), Y1, Y5
-	VMOVUPS      expHighFloat<>+0(SB), Y9
-	VMINPS       Y1, Y9, Y1
-	VMOVUPS      expLowFloat<>+0(SB), Y9
-	VMAXPS       Y1, Y9, Y1
-	VMULPS       log2eFloat<>+0(SB), Y1, Y7
-	VROUNDPS     $0x08, Y7, Y7
-	VFNMADD231PS ln2HighFloat<>+0(SB), Y7, Y1
-	VFNMADD231PS ln2LowFloat<>+0(SB), Y7, Y1
-	VMOVUPS      exp5Float<>+0(SB), Y8
-	VFMADD213PS  exp4Float<>+0(SB), Y1, Y8
-	VFMADD213PS  exp3Float<>+0(SB), Y1, Y8
-	VFMADD213PS  exp2Float<>+0(SB), Y1, Y8
-	VFMADD213PS  exp1Float<>+0(SB), Y1, Y8
-	VFMADD213PS  exp0Float<>+0(SB), Y1, Y8
-	VMULPS       Y1, Y1, Y9
-	VFMADD213PS  Y1, Y9, Y8
-	VADDPS       oneFloat<>+0(SB), Y8, Y8
-	VCVTPS2DQ    Y7, Y7
-	VPADDD       expBias<>+0(SB), Y7, Y7
-	VPSLLD       $0x17, Y7, Y7
-	VMULPS       Y7, Y8, Y8
-	VANDNPS      Y8, Y5, Y1
-	VMOVUPS      Y1, 32(AX)
-	VSUBPS       Y4, Y2, Y2
-	VCMPPS       $0x01, expLowFloat<>+0(SB), Y2, Y5
-	VMOVUPS      expHighFloat<>+0(SB), Y9
-	VMINPS       Y2, Y9, Y2
-	VMOVUPS      expLowFloat<>+0(SB), Y9
-	VMAXPS       Y2, Y9, Y2
-	VMULPS       log2eFloat<>+0(SB), Y2, Y7
-	VROUNDPS     $0x08, Y7, Y7
-	VFNMADD231PS ln2HighFloat<>+0(SB), Y7, Y2
-	VFNMADD231PS ln2LowFloat<>+0(SB), Y7, Y2
-	VMOVUPS      exp5Float<>+0(SB), Y8
-	VFMADD213PS  exp4Float<>+0(SB), Y2, Y8
-	VFMADD213PS  exp3Float<>+0(SB), Y2, Y8
-	VFMADD213PS  exp2Float<>+0(SB), Y2, Y8
-	VFMADD213PS  exp1Float<>+0(SB), Y2, Y8
-	VFMADD213PS  exp0Float<>+0(SB), Y2, Y8
-	VMULPS       Y2, Y2, Y9
-	VFMADD213PS  Y2, Y9, Y8
-	VADDPS       oneFloat<>+0(SB), Y8, Y8
-	VCVTPS2DQ    Y7, Y7
-	VPADDD       expBias<>+0(SB), Y7, Y7
-	VPSLLD       $0x17, Y7, Y7
-	VMULPS       Y7, Y8, Y8
-	VANDNPS      Y8, Y5, Y2
-	VMOVUPS      Y2, 64(AX)
-	VSUBPS       Y4, Y3, Y3
-	VCMPPS       $0x01, expLowFloat<>+0(SB), Y3, Y4
-	VMOVUPS      expHighFloat<>+0(SB), Y8
-	VMINPS       Y3, Y8, Y3
-	VMOVUPS      expLowFloat<>+0(SB), Y8
-	VMAXPS       Y3, Y8, Y3
-	VMULPS       log2eFloat<>+0(SB), Y3, Y5
-	VROUNDPS     $0x08, Y5, Y5
-	VFNMADD231PS ln2HighFloat<>+0(SB), Y5, Y3
-	VFNMADD231PS ln2LowFloat<>+0(SB), Y5, Y3
-	VMOVUPS      exp5Float<>+0(SB), Y7
-	VFMADD213PS  exp4Float<>+0(SB), Y3, Y7
-	VFMADD213PS  exp3Float<>+0(SB), Y3, Y7
-	VFMADD213PS  exp2Float<>+0(SB), Y3, Y7
-	VFMADD213PS  exp1Float<>+0(SB), Y3, Y7
-	VFMADD213PS  exp0Float<>+0(SB), Y3, Y7
-	VMULPS       Y3, Y3, Y8
-	VFMADD213PS  Y3, Y8, Y7
-	VADDPS       oneFloat<>+0(SB), Y7, Y7
-	VCVTPS2DQ    Y5, Y5
-	VPADDD       expBias<>+0(SB), Y5, Y5
-	VPSLLD       $0x17, Y5, Y5
-	VMULPS       Y5, Y7, Y7
-	VANDNPS      Y7, Y4, Y3
-	VMOVUPS      Y3, 96(AX)
-	VADDPS       Y1, Y0, Y0
-	VADDPS       Y3, Y2, Y5
-	VADDPS       Y5, Y0, Y0
-	VEXTRACTF128 $0x01, Y0, X5
-	VADDPS       X5, X0, X0
-	VPERMILPS    $0x4e, X0, X5
-	VADDPS       X5, X0, X0
-	VPERMILPS    $0xb1, X0, X5
-	VADDPS       X5, X0, X0
-	VMULSS       (BX), X6, X6
-	VADDSS       X0, X6, X6
-	VMOVSS       X6, (BX)
-	ADDQ         $+128, AX
-	ADDQ         $+4, DX
-	ADDQ         $+4, BX
+	VANDNPS      Y8, Y10, Y6
+	VMOVUPS      Y6, 96(R8)
+	VADDPS       Y5, Y3, Y3
+	VADDPS       Y3, Y2, Y2
+	VADDPS       Y6, Y4, Y4
+	VADDPS       Y4, Y1, Y1
+	ADDQ         $+128, R8
+	DECQ         R9
+	JNZ          weights111
+	VADDPS       Y1, Y2, Y2
+	VEXTRACTF128 $0x01, Y2, X1
+	VADDPS       X1, X2, X2
+	VPERMILPS    $0x4e, X2, X1
+	VADDPS       X1, X2, X2
+	VPERMILPS    $0xb1, X2, X1
+	VADDPS       X1, X2, X2
+	VMOVSS       X2, (DI)
+	ADDQ         CX, AX
 	ADDQ         $+4, SI
-	DECQ         CX
-	JNZ          query55
+	ADDQ         $+4, DI
+	DECQ         DX
+	JNZ          query109
 	VZEROUPPER
 	RET
 
-DATA oneFloat<>+0(SB)/8, $0x3f8000003f800000
-DATA oneFloat<>+8(SB)/8, $0x3f8000003f800000
-DATA oneFloat<>+16(SB)/8, $0x3f8000003f800000
-DATA oneFloat<>+24(SB)/8, $0x3f8000003f800000
-GLOBL oneFloat<>(SB), RODATA|NOPTR, $32
+DATA lowestFloatFloat<>+0(SB)/8, $0xff7fffffff7fffff
+DATA lowestFloatFloat<>+8(SB)/8, $0xff7fffffff7fffff
+DATA lowestFloatFloat<>+16(SB)/8, $0xff7fffffff7fffff
+DATA lowestFloatFloat<>+24(SB)/8, $0xff7fffffff7fffff
+GLOBL lowestFloatFloat<>(SB), RODATA|NOPTR, $32
 
 DATA expLowFloat<>+0(SB)/8, $0xc2aeac4fc2aeac4f
 DATA expLowFloat<>+8(SB)/8, $0xc2aeac4fc2aeac4f
@@ -1310,8 +2218,32 @@ DATA exp0Float<>+16(SB)/8, $0x3f0000003f000000
 DATA exp0Float<>+24(SB)/8, $0x3f0000003f000000
 GLOBL exp0Float<>(SB), RODATA|NOPTR, $32
 
+DATA oneFloat<>+0(SB)/8, $0x3f8000003f800000
+DATA oneFloat<>+8(SB)/8, $0x3f8000003f800000
+DATA oneFloat<>+16(SB)/8, $0x3f8000003f800000
+DATA oneFloat<>+24(SB)/8, $0x3f8000003f800000
+GLOBL oneFloat<>(SB), RODATA|NOPTR, $32
+
 DATA expBias<>+0(SB)/8, $0x0000007f0000007f
 DATA expBias<>+8(SB)/8, $0x0000007f0000007f
 DATA expBias<>+16(SB)/8, $0x0000007f0000007f
 DATA expBias<>+24(SB)/8, $0x0000007f0000007f
 GLOBL expBias<>(SB), RODATA|NOPTR, $32
+
+// func int8ToFloatAVX2(dst *float32, src *byte, n int)
+// Requires: AVX, AVX2
+TEXT ·int8ToFloatAVX2(SB), NOSPLIT, $0-24
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ n+16(FP), DX
+
+group112:
+	VPMOVSXBD (CX), Y0
+	VCVTDQ2PS Y0, Y0
+	VMOVUPS   Y0, (AX)
+	ADDQ      $+32, AX
+	ADDQ      $+8, CX
+	DECQ      DX
+	JNZ       group112
+	VZEROUPPER
+	RET

@@ -4,67 +4,102 @@
 
 package simd
 
-// multiplyHalf1AVX2 adds a[1, k] * b[k, cols] to out; b is float16, its rows lie ldb bytes apart. cols is a multiple of 16.
+// multiplyHalf1AVX2 adds a[1, k] * b[k, cols] to out, or to 0 if add is 0. Rows of b lie ldb bytes apart; cols is a multiple of 16.
 //
 //go:noescape
-func multiplyHalf1AVX2(out *float32, ldo int, a *float32, lda int, b *byte, ldb int, k int, cols int)
+func multiplyHalf1AVX2(out *float32, ldo int, a *float32, lda int, b *byte, ldb int, k int, cols int, add int, ahead *byte)
 
-// multiplyHalf2AVX2 adds a[2, k] * b[k, cols] to out; b is float16, its rows lie ldb bytes apart. cols is a multiple of 16.
+// multiplyHalf2AVX2 adds a[2, k] * b[k, cols] to out, or to 0 if add is 0. Rows of b lie ldb bytes apart; cols is a multiple of 16.
 //
 //go:noescape
-func multiplyHalf2AVX2(out *float32, ldo int, a *float32, lda int, b *byte, ldb int, k int, cols int)
+func multiplyHalf2AVX2(out *float32, ldo int, a *float32, lda int, b *byte, ldb int, k int, cols int, add int, ahead *byte)
 
-// multiplyHalf3AVX2 adds a[3, k] * b[k, cols] to out; b is float16, its rows lie ldb bytes apart. cols is a multiple of 16.
+// multiplyHalf3AVX2 adds a[3, k] * b[k, cols] to out, or to 0 if add is 0. Rows of b lie ldb bytes apart; cols is a multiple of 16.
 //
 //go:noescape
-func multiplyHalf3AVX2(out *float32, ldo int, a *float32, lda int, b *byte, ldb int, k int, cols int)
+func multiplyHalf3AVX2(out *float32, ldo int, a *float32, lda int, b *byte, ldb int, k int, cols int, add int, ahead *byte)
 
-// multiplyHalf4AVX2 adds a[4, k] * b[k, cols] to out; b is float16, its rows lie ldb bytes apart. cols is a multiple of 16.
+// multiplyHalf4AVX2 adds a[4, k] * b[k, cols] to out, or to 0 if add is 0. Rows of b lie ldb bytes apart; cols is a multiple of 16.
 //
 //go:noescape
-func multiplyHalf4AVX2(out *float32, ldo int, a *float32, lda int, b *byte, ldb int, k int, cols int)
+func multiplyHalf4AVX2(out *float32, ldo int, a *float32, lda int, b *byte, ldb int, k int, cols int, add int, ahead *byte)
 
-// multiplyHalf5AVX2 adds a[5, k] * b[k, cols] to out; b is float16, its rows lie ldb bytes apart. cols is a multiple of 16.
+// multiplyHalf5AVX2 adds a[5, k] * b[k, cols] to out, or to 0 if add is 0. Rows of b lie ldb bytes apart; cols is a multiple of 16.
 //
 //go:noescape
-func multiplyHalf5AVX2(out *float32, ldo int, a *float32, lda int, b *byte, ldb int, k int, cols int)
+func multiplyHalf5AVX2(out *float32, ldo int, a *float32, lda int, b *byte, ldb int, k int, cols int, add int, ahead *byte)
 
-// multiplyHalf6AVX2 adds a[6, k] * b[k, cols] to out; b is float16, its rows lie ldb bytes apart. cols is a multiple of 16.
+// multiplyHalf6AVX2 adds a[6, k] * b[k, cols] to out, or to 0 if add is 0. Rows of b lie ldb bytes apart; cols is a multiple of 16.
 //
 //go:noescape
-func multiplyHalf6AVX2(out *float32, ldo int, a *float32, lda int, b *byte, ldb int, k int, cols int)
+func multiplyHalf6AVX2(out *float32, ldo int, a *float32, lda int, b *byte, ldb int, k int, cols int, add int, ahead *byte)
 
-// multiplyFloat1AVX2 adds a[1, k] * b[k, cols] to out; b is float32, its rows lie ldb bytes apart. cols is a multiple of 16.
+// multiplyFloat1AVX2 adds a[1, k] * b[k, cols] to out, or to 0 if add is 0. Rows of b lie ldb bytes apart; cols is a multiple of 16.
 //
 //go:noescape
-func multiplyFloat1AVX2(out *float32, ldo int, a *float32, lda int, b *byte, ldb int, k int, cols int)
+func multiplyFloat1AVX2(out *float32, ldo int, a *float32, lda int, b *byte, ldb int, k int, cols int, add int, ahead *byte)
 
-// multiplyFloat2AVX2 adds a[2, k] * b[k, cols] to out; b is float32, its rows lie ldb bytes apart. cols is a multiple of 16.
+// multiplyFloat2AVX2 adds a[2, k] * b[k, cols] to out, or to 0 if add is 0. Rows of b lie ldb bytes apart; cols is a multiple of 16.
 //
 //go:noescape
-func multiplyFloat2AVX2(out *float32, ldo int, a *float32, lda int, b *byte, ldb int, k int, cols int)
+func multiplyFloat2AVX2(out *float32, ldo int, a *float32, lda int, b *byte, ldb int, k int, cols int, add int, ahead *byte)
 
-// multiplyFloat3AVX2 adds a[3, k] * b[k, cols] to out; b is float32, its rows lie ldb bytes apart. cols is a multiple of 16.
+// multiplyFloat3AVX2 adds a[3, k] * b[k, cols] to out, or to 0 if add is 0. Rows of b lie ldb bytes apart; cols is a multiple of 16.
 //
 //go:noescape
-func multiplyFloat3AVX2(out *float32, ldo int, a *float32, lda int, b *byte, ldb int, k int, cols int)
+func multiplyFloat3AVX2(out *float32, ldo int, a *float32, lda int, b *byte, ldb int, k int, cols int, add int, ahead *byte)
 
-// multiplyFloat4AVX2 adds a[4, k] * b[k, cols] to out; b is float32, its rows lie ldb bytes apart. cols is a multiple of 16.
+// multiplyFloat4AVX2 adds a[4, k] * b[k, cols] to out, or to 0 if add is 0. Rows of b lie ldb bytes apart; cols is a multiple of 16.
 //
 //go:noescape
-func multiplyFloat4AVX2(out *float32, ldo int, a *float32, lda int, b *byte, ldb int, k int, cols int)
+func multiplyFloat4AVX2(out *float32, ldo int, a *float32, lda int, b *byte, ldb int, k int, cols int, add int, ahead *byte)
 
-// multiplyFloat5AVX2 adds a[5, k] * b[k, cols] to out; b is float32, its rows lie ldb bytes apart. cols is a multiple of 16.
+// multiplyFloat5AVX2 adds a[5, k] * b[k, cols] to out, or to 0 if add is 0. Rows of b lie ldb bytes apart; cols is a multiple of 16.
 //
 //go:noescape
-func multiplyFloat5AVX2(out *float32, ldo int, a *float32, lda int, b *byte, ldb int, k int, cols int)
+func multiplyFloat5AVX2(out *float32, ldo int, a *float32, lda int, b *byte, ldb int, k int, cols int, add int, ahead *byte)
 
-// multiplyFloat6AVX2 adds a[6, k] * b[k, cols] to out; b is float32, its rows lie ldb bytes apart. cols is a multiple of 16.
+// multiplyFloat6AVX2 adds a[6, k] * b[k, cols] to out, or to 0 if add is 0. Rows of b lie ldb bytes apart; cols is a multiple of 16.
 //
 //go:noescape
-func multiplyFloat6AVX2(out *float32, ldo int, a *float32, lda int, b *byte, ldb int, k int, cols int)
+func multiplyFloat6AVX2(out *float32, ldo int, a *float32, lda int, b *byte, ldb int, k int, cols int, add int, ahead *byte)
 
-// softmaxPageAVX2 is softmaxPageGeneric for n queries.
+// multiplyInt81AVX2 adds a[1, k] * b[k, cols] to out, or to 0 if add is 0. Rows of b lie ldb bytes apart; cols is a multiple of 16.
 //
 //go:noescape
-func softmaxPageAVX2(scores *float32, n int, top *float32, sum *float32, factor *float32)
+func multiplyInt81AVX2(out *float32, ldo int, a *float32, lda int, b *byte, ldb int, k int, cols int, add int, ahead *byte)
+
+// multiplyInt82AVX2 adds a[2, k] * b[k, cols] to out, or to 0 if add is 0. Rows of b lie ldb bytes apart; cols is a multiple of 16.
+//
+//go:noescape
+func multiplyInt82AVX2(out *float32, ldo int, a *float32, lda int, b *byte, ldb int, k int, cols int, add int, ahead *byte)
+
+// multiplyInt83AVX2 adds a[3, k] * b[k, cols] to out, or to 0 if add is 0. Rows of b lie ldb bytes apart; cols is a multiple of 16.
+//
+//go:noescape
+func multiplyInt83AVX2(out *float32, ldo int, a *float32, lda int, b *byte, ldb int, k int, cols int, add int, ahead *byte)
+
+// multiplyInt84AVX2 adds a[4, k] * b[k, cols] to out, or to 0 if add is 0. Rows of b lie ldb bytes apart; cols is a multiple of 16.
+//
+//go:noescape
+func multiplyInt84AVX2(out *float32, ldo int, a *float32, lda int, b *byte, ldb int, k int, cols int, add int, ahead *byte)
+
+// multiplyInt85AVX2 adds a[5, k] * b[k, cols] to out, or to 0 if add is 0. Rows of b lie ldb bytes apart; cols is a multiple of 16.
+//
+//go:noescape
+func multiplyInt85AVX2(out *float32, ldo int, a *float32, lda int, b *byte, ldb int, k int, cols int, add int, ahead *byte)
+
+// multiplyInt86AVX2 adds a[6, k] * b[k, cols] to out, or to 0 if add is 0. Rows of b lie ldb bytes apart; cols is a multiple of 16.
+//
+//go:noescape
+func multiplyInt86AVX2(out *float32, ldo int, a *float32, lda int, b *byte, ldb int, k int, cols int, add int, ahead *byte)
+
+// softmaxRangeAVX2 is softmaxRangeGeneric for n queries of 32*pages scores, whose rows lie stride bytes apart.
+//
+//go:noescape
+func softmaxRangeAVX2(scores *float32, stride int, n int, pages int, top *float32, sum *float32)
+
+// int8ToFloatAVX2 converts n groups of 8 signed bytes.
+//
+//go:noescape
+func int8ToFloatAVX2(dst *float32, src *byte, n int)

@@ -33,11 +33,6 @@ func (Device) Compile(seg *kernels.Segment, opt kernels.Options) (kernels.Runner
 	if levelErr != nil {
 		return nil, levelErr
 	}
-	switch opt.KVType {
-	case 0, gguf.F16:
-	default:
-		return nil, fmt.Errorf("the simd device keeps keys and values in F16, not in %s", opt.KVType)
-	}
 	if err := opt.CheckRouters(seg.Program); err != nil {
 		return nil, err
 	}
@@ -50,13 +45,18 @@ func (Device) Compile(seg *kernels.Segment, opt kernels.Options) (kernels.Runner
 	}
 	r := &runner{
 		seg: seg, maxRows: opt.MaxRows, prog: seg.Program, check: kernels.NewBatchCheck(seg, opt), pool: newPool(threads), scratch: make([]workerScratch, threads),
-		pages: make([][][]uint16, len(seg.Program.Groups)), layer0: make([]int, len(seg.Program.Groups)), acts: map[kernels.ValueID]*sharedActs{},
-		routers: opt.Routers,
+		layer0: make([]int, len(seg.Program.Groups)), acts: map[kernels.ValueID]*sharedActs{}, routers: opt.Routers,
+		keyType: opt.KeyType, valueType: opt.ValueType,
+	}
+	if err := r.checkCache(); err != nil {
+		r.pool.close()
+		return nil, err
 	}
 	for g := range r.layer0 {
 		for r.layer0[g] < len(r.prog.Groups[g].Layers) && r.prog.Groups[g].Layers[r.layer0[g]] < seg.First {
 			r.layer0[g]++
 		}
+		r.pages = append(r.pages, newPageMemory(seg.Layers(g)*r.newLayerCache(g, 0).layerBytes()))
 	}
 	if err := r.lower(); err != nil {
 		r.pool.close()
@@ -76,14 +76,15 @@ type runner struct {
 	work    string // what the step that is being lowered does
 	account account
 
-	values   []buffer // by value; those that never live at once share memory
-	slots    []slot
-	routes   []routing                       // by value
-	routers  map[int]kernels.Router          // by operation
-	acts     map[kernels.ValueID]*sharedActs // of values that live, at compile time
-	freeActs []*sharedActs
-	ropes    []*ropeTable
-	scratch  []workerScratch
+	values     []buffer // by value; those that never live at once share memory
+	slots      []slot
+	routes     []routing              // by value
+	routers    map[int]kernels.Router // by operation
+	expertWork *expertWork
+	acts       map[kernels.ValueID]*sharedActs // of values that live, at compile time
+	freeActs   []*sharedActs
+	ropes      []*ropeTable
+	scratch    []workerScratch
 
 	// of the step
 	batch  *kernels.Batch
@@ -94,10 +95,9 @@ type runner struct {
 	pieces []piece
 	err    error
 
-	// pages[g][page] holds for each layer of the segment keys [HeadsKV, HeadDimK, PageSize], then values
-	// [HeadsKV, PageSize, HeadDimV in whole vectors], in F16: a head's part of a page is one piece.
-	pages  [][][]uint16
-	layer0 []int // the group's first layer in the segment
+	pages              []*pageMemory // by group
+	keyType, valueType gguf.Type
+	layer0             []int // the group's first layer in the segment
 }
 
 // run is the rows of one sequence in the batch.
@@ -107,6 +107,7 @@ type run struct{ first, n int }
 type workerScratch struct {
 	products scratch
 	attention
+	sum []float32 // of experts
 }
 
 // buffer is where a value lies.
@@ -254,16 +255,12 @@ func (r *runner) drop(id kernels.ValueID) {
 
 func abs(n int) int { return max(n, -n) }
 
-// Reserve makes pages one by one: what is there does not move.
+// Reserve makes pages some at a time: what is there does not move.
 func (r *runner) Reserve(group, n int) error {
 	if err := r.check.Reserve(group, n); err != nil {
 		return err
 	}
-	size := r.PageBytes(group) / 2
-	for len(r.pages[group]) < n {
-		r.pages[group] = append(r.pages[group], make([]uint16, size))
-	}
-	return nil
+	return r.pages[group].reserve(n)
 }
 
 // CopyPage copies all layers of a page.
@@ -271,16 +268,16 @@ func (r *runner) CopyPage(group int, dst, src int32) error {
 	if err := r.check.CheckPages(group, dst, src); err != nil {
 		return err
 	}
-	copy(r.pages[group][dst], r.pages[group][src])
+	copy(r.pages[group].at(dst), r.pages[group].at(src))
 	return nil
 }
 
-// PageBytes counts two bytes a number.
+// PageBytes is what the formats of keys and values take.
 func (r *runner) PageBytes(group int) int {
-	if group < 0 || group >= len(r.prog.Groups) {
+	if group < 0 || group >= len(r.pages) {
 		return 0
 	}
-	return 2 * r.seg.Layers(group) * layerSize(&r.prog.Groups[group])
+	return r.pages[group].pageBytes
 }
 
 // Close ends the workers.
@@ -288,6 +285,9 @@ func (r *runner) Close() error {
 	if r.steps != nil {
 		r.pool.close()
 		r.steps = nil
+		for _, m := range r.pages {
+			m.free()
+		}
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package simd
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -40,7 +41,7 @@ func TestDeviceAgainstScalar(t *testing.T) {
 	for _, rung := range ladder() {
 		t.Run(rung.String(), func(t *testing.T) {
 			atLevel(t, rung)
-			kernelstest.Against(t, New(), kernels.Options{KVType: gguf.F16, Threads: 2}, allowed)
+			kernelstest.Against(t, New(), kernels.Options{KeyType: gguf.F16, ValueType: gguf.F16, Threads: 2}, allowed)
 		})
 	}
 }
@@ -72,6 +73,29 @@ func TestRoutersAllocateNothing(t *testing.T) {
 		}
 		if got := testing.AllocsPerRun(3, func() { step(t, r, &c.Batches[3]) }); got != 0 {
 			t.Errorf("%v allocations", got)
+		}
+	}
+}
+
+// TestDeviceCacheTypes is TestDeviceAgainstScalar for caches of other formats, where there is a cache.
+func TestDeviceCacheTypes(t *testing.T) {
+	for _, kinds := range [][2]gguf.Type{{gguf.Q8_0, gguf.Q8_0}, {gguf.Q8_0, gguf.F16}, {gguf.F16, gguf.Q8_0}} {
+		for _, rung := range ladder() {
+			t.Run(fmt.Sprintf("%v %v %v", kinds[0], kinds[1], rung), func(t *testing.T) {
+				atLevel(t, rung)
+				kernelstest.Against(t, New(), kernels.Options{KeyType: kinds[0], ValueType: kinds[1], Threads: 2}, func(c *kernelstest.Case) float64 {
+					for _, g := range c.Program.Groups {
+						if g.HeadDimK%32 != 0 || g.HeadDimV%32 != 0 {
+							return -1
+						}
+					}
+					if !c.Has(kernels.OpAttention) {
+						return -1
+					}
+					// A number rounded the other way is a step of 1/127 of the largest of 32.
+					return allowed(c) + 2e-4
+				})
+			})
 		}
 	}
 }

@@ -54,20 +54,18 @@ func (r *runner) lowerRoute(i int, op *kernels.Op, bias []float32) {
 	})
 }
 
-// experts is the state of one OpExperts: rows gathered by expert, so that each expert's weights are read once a step.
+// experts is one OpExperts. A step's routes are sorted by expert, so that each expert's weights are read once, and every
+// expert that some row chose has its share of two phases: gate, up and their activation together, then down.
 type experts struct {
 	r              *runner
+	work           *expertWork
 	act            kernels.Act
 	params         *gluParams
 	x, routes, out kernels.ValueID
+	rows           *acts     // of x
 	matrix         [3]matrix // gate, up, down
-	n, nFF         int       // widths
-	order          []int32   // route indices by expert, rows ascending
-	start          []int32   // of each expert in order
-	used           []int32   // experts that some row chose
-	in, mid        acts
-	gate, up, down []float32
-	chunks         int // of the phase, for each used expert
+	n, nFF, count  int       // widths, and how many experts there are
+	floats, blocks bool      // what gate and up read of x
 }
 
 // matrix is a stack of one matrix for each expert.
@@ -79,12 +77,31 @@ type matrix struct {
 	bias     []float32
 }
 
+// expertWork is the memory of a step's routes. A route's place is its index in order. Layers take turns with it: there are
+// many, and for a long prompt it is large.
+type expertWork struct {
+	order          []int32 // routes by expert, rows ascending
+	start          []int32 // of each expert in order, and the end
+	used           []int32 // experts that some row chose
+	places         []int32 // of each row's routes, ascending
+	filled         []int32 // of each row: how many of its places are known
+	in             acts    // rows of x by place
+	x              []float32
+	mid            acts // gate after its activation
+	gate, up, down []float32
+}
+
+// addSpan is how many entries of a row one task adds up.
+const addSpan = 1024
+
 func (r *runner) lowerExperts(op *kernels.Op) error {
 	a := op.Experts()
-	e := &experts{r: r, x: op.In[0], routes: op.In[1], out: op.Out[0]}
+	if r.expertWork == nil {
+		r.expertWork = new(expertWork)
+	}
+	e := &experts{r: r, work: r.expertWork, x: op.In[0], routes: op.In[1], out: op.Out[0]}
 	e.act, e.params = a.Act, newGLUParams(kernels.GLUAttrs{Limit: a.Limit, Alpha: a.Alpha, UpBias: a.UpAdd})
 	e.n = r.prog.Values[e.x].Width
-	count := 0
 	for k := range e.matrix {
 		w := &r.prog.Weights[op.W[k]]
 		p, err := productFor(w.Type)
@@ -95,118 +112,179 @@ func (r *runner) lowerExperts(op *kernels.Op) error {
 		if err != nil {
 			return err
 		}
-		count = w.Shape[0]
+		e.count = w.Shape[0]
 		e.matrix[k] = matrix{p, w.Data, w.Type.RowBytes(w.Shape[2]), w.Shape[1], bias}
+		if k < 2 {
+			e.floats, e.blocks = e.floats || p.floats(), e.blocks || !p.floats()
+		}
 	}
 	e.nFF = e.matrix[0].nOut
-	e.start = make([]int32, count+1)
+	for i := range r.scratch {
+		r.scratch[i].sum = grow(r.scratch[i].sum, addSpan)
+	}
+	e.rows = r.quantised(e.x, 1, e.blocks)
 	r.addStep(e.step())
 	return nil
 }
 
-// step gathers, multiplies, and adds up.
 func (e *experts) step() func() {
-	r := e.r
-	gateUp := func(worker int) {
-		per := e.chunks
-		for t := r.pool.take(); t < 2*per*len(e.used); t = r.pool.take() {
-			k, rest := t%2, t/2
-			out := e.gate
-			if k == 1 {
-				out = e.up
-			}
-			e.multiply(&e.matrix[k], &e.in, out, int(e.used[rest/per]), rest%per, per, worker)
+	r, w := e.r, e.work
+	gather := func(int) {
+		const some = 8
+		for t := r.pool.take(); t*some < len(w.order); t = r.pool.take() {
+			e.gather(t*some, min(len(w.order), (t+1)*some))
 		}
 	}
-	mid := func(int) {
-		for t := r.pool.take(); t < len(e.order); t = r.pool.take() {
-			g, u := e.gate[t*e.nFF:(t+1)*e.nFF], e.up[t*e.nFF:(t+1)*e.nFF]
-			glu(g, g, u, e.act, e.params)
-			e.mid.set(t, g)
+	var in *acts // what gate and up read; one row stands for all its places
+	gateUp := func(worker int) {
+		size, per := e.share(e.nFF)
+		for t := r.pool.take(); t < per*len(w.used); t = r.pool.take() {
+			e.gateUp(in, int(w.used[t/per]), t%per*size, min(e.nFF, (t%per+1)*size), worker)
 		}
 	}
 	down := func(worker int) {
-		per := e.chunks
-		for t := r.pool.take(); t < per*len(e.used); t = r.pool.take() {
-			e.multiply(&e.matrix[2], &e.mid, e.down, int(e.used[t/per]), t%per, per, worker)
+		size, per := e.share(e.n)
+		for t := r.pool.take(); t < per*len(w.used); t = r.pool.take() {
+			e.multiply(&e.matrix[2], &w.mid, w.down, int(w.used[t/per]), t%per*size, min(e.n, (t%per+1)*size), worker)
+		}
+	}
+	addUp := func(worker int) {
+		spans := (e.n + addSpan - 1) / addSpan
+		for t := r.pool.take(); t < spans*r.rows(e.x); t = r.pool.take() {
+			e.addUp(t/spans, t%spans*addSpan, min(e.n, (t%spans+1)*addSpan), worker)
 		}
 	}
 	return func() {
-		if r.rows(e.x) == 0 {
+		rows := r.rows(e.x)
+		if rows == 0 {
 			return
 		}
-		e.gather()
+		e.sort()
+		in = e.rows
+		if rows > 1 {
+			in = &w.in
+			r.pool.run(gather)
+		}
 		r.pool.run(gateUp)
-		r.pool.run(mid)
 		r.pool.run(down)
-		e.addUp()
+		if len(w.order)*e.n <= serialWork {
+			r.pool.alone(addUp)
+		} else {
+			r.pool.run(addUp)
+		}
 	}
 }
 
-// gather sorts the routes by expert and copies each route's row to its place.
-func (e *experts) gather() {
-	routes := &e.r.routes[e.routes]
-	n := len(routes.chosen)
-	clear(e.start)
+// share cuts nOut outputs of an expert into shares of whole blocks of 32, as many as share has for a matrix of all that are
+// used.
+func (e *experts) share(nOut int) (size, per int) {
+	size = nOut
+	if workers := e.r.pool.n; workers > 1 {
+		size = min(nOut, max(2*panelRows, nOut*len(e.work.used)/(8*workers)/32*32))
+	}
+	return size, (nOut + size - 1) / size
+}
+
+// sort gives every route its place, by expert, and makes room for what is computed there.
+func (e *experts) sort() {
+	w, routes := e.work, &e.r.routes[e.routes]
+	n, rows := len(routes.chosen), e.r.rows(e.x)
+	w.start = grow(w.start, e.count+1)
+	clear(w.start)
 	for _, c := range routes.chosen {
-		e.start[c.Expert+1]++
+		w.start[c.Expert+1]++
 	}
-	e.used = e.used[:0]
-	for i := 1; i < len(e.start); i++ {
-		if e.start[i] > 0 {
-			e.used = append(e.used, int32(i-1))
+	w.used = w.used[:0]
+	for i := 1; i < len(w.start); i++ {
+		if w.start[i] > 0 {
+			w.used = append(w.used, int32(i-1))
 		}
-		e.start[i] += e.start[i-1]
+		w.start[i] += w.start[i-1]
 	}
-	if cap(e.order) < n {
-		e.order = make([]int32, n)
-	}
-	e.order = e.order[:n]
+	w.order = grow(w.order, n)
 	for i := n - 1; i >= 0; i-- {
 		// Filling from the end keeps rows ascending; start ends as the beginning of each expert's part.
 		c := routes.chosen[i].Expert
-		e.start[c+1]--
-		e.order[e.start[c+1]] = int32(i)
+		w.start[c+1]--
+		w.order[w.start[c+1]] = int32(i)
 	}
-	copy(e.start, e.start[1:])
-	e.start[len(e.start)-1] = int32(n)
-	e.in.resize(n, e.n)
-	x := e.r.value(e.x)
-	for t, i := range e.order {
+	copy(w.start, w.start[1:])
+	w.start[len(w.start)-1] = int32(n)
+	w.places, w.filled = grow(w.places, n), grow(w.filled, rows)
+	clear(w.filled)
+	for t, i := range w.order {
 		row := int(i) / routes.topK
-		e.in.set(t, x[row*e.n:(row+1)*e.n])
+		w.places[row*routes.topK+int(w.filled[row])] = int32(t)
+		w.filled[row]++
 	}
-	e.mid.resize(n, e.nFF)
-	e.gate, e.up, e.down = grow(e.gate, n*e.nFF), grow(e.up, n*e.nFF), grow(e.down, n*e.n)
-	e.chunks = max(1, 4*e.r.pool.n/len(e.used))
+	if rows > 1 {
+		if e.floats {
+			w.x = grow(w.x, n*e.n)
+			w.in.alias(w.x, n, e.n)
+		} else {
+			w.in.alias(nil, n, e.n)
+		}
+	}
+	w.gate, w.up, w.down = grow(w.gate, n*e.nFF), grow(w.up, n*e.nFF), grow(w.down, n*e.n)
+	w.mid.alias(w.gate, n, e.nFF)
 }
 
-// multiply computes share i of per of one expert's outputs for the rows that chose it.
-func (e *experts) multiply(m *matrix, a *acts, out []float32, expert, i, per, worker int) {
-	size := (m.nOut/per + panelRows) / panelRows * panelRows
-	o0, o1 := min(i*size, m.nOut), min((i+1)*size, m.nOut)
-	r0, r1 := int(e.start[expert]), int(e.start[expert+1])
-	if o0 >= o1 {
-		return
+// gather copies the rows of x, as they are rounded, to the places from .. to-1.
+func (e *experts) gather(from, to int) {
+	w, topK := e.work, e.r.routes[e.routes].topK
+	for t := from; t < to; t++ {
+		row := int(w.order[t]) / topK
+		if e.floats {
+			copy(w.in.x[t*e.n:(t+1)*e.n], e.rows.x[row*e.n:(row+1)*e.n])
+		}
+		if s := e.rows.stride(); e.blocks && s > 0 {
+			copy(w.in.blocks[t*s:(t+1)*s], e.rows.blocks[row*s:(row+1)*s])
+		}
 	}
-	m.product.rows(out, m.nOut, m.data[expert*m.nOut*m.rowBytes:], m.rowBytes, o0, o1, a, r0, r1, &e.r.scratch[worker].products)
+}
+
+// gateUp computes outputs o0 to o1-1 of an expert's gate and up for the rows that chose it, and the activation.
+func (e *experts) gateUp(in *acts, expert, o0, o1, worker int) {
+	w := e.work
+	e.multiply(&e.matrix[0], in, w.gate, expert, o0, o1, worker)
+	e.multiply(&e.matrix[1], in, w.up, expert, o0, o1, worker)
+	for t := int(w.start[expert]); t < int(w.start[expert+1]); t++ {
+		g := w.gate[t*e.nFF+o0 : t*e.nFF+o1]
+		glu(g, g, w.up[t*e.nFF+o0:t*e.nFF+o1], e.act, e.params)
+		if !e.matrix[2].product.floats() {
+			w.mid.roundPart(t, o0, o1)
+		}
+	}
+}
+
+// multiply computes outputs o0 to o1-1 of one expert for the rows that chose it: those at its places, or the only row.
+func (e *experts) multiply(m *matrix, a *acts, out []float32, expert, o0, o1, worker int) {
+	t0, t1 := int(e.work.start[expert]), int(e.work.start[expert+1])
+	r0, r1, to := t0, t1, out
+	if a == e.rows {
+		r0, r1, to = 0, 1, out[t0*m.nOut:]
+	}
+	m.product.rows(to, m.nOut, m.data[expert*m.nOut*m.rowBytes:], m.rowBytes, o0, o1, a, r0, r1, &e.r.scratch[worker].products)
 	if m.bias != nil {
-		for t := r0; t < r1; t++ {
+		for t := t0; t < t1; t++ {
 			y := out[t*m.nOut+o0 : t*m.nOut+o1]
 			add(y, y, m.bias[expert*m.nOut+o0:][:o1-o0])
 		}
 	}
 }
 
-// addUp sums each row's experts in ascending order of expert.
-func (e *experts) addUp() {
-	routes, y := &e.r.routes[e.routes], e.r.value(e.out)
-	clear(y)
-	for t, i := range e.order {
-		row, w := int(i)/routes.topK, routes.chosen[i].Weight
-		to := y[row*e.n : (row+1)*e.n]
-		for d, v := range e.down[t*e.n : (t+1)*e.n] {
-			to[d] += w * v
+// addUp sums entries from .. to-1 of a row's experts in ascending order of expert.
+func (e *experts) addUp(row, from, to, worker int) {
+	w, routes := e.work, &e.r.routes[e.routes]
+	y := e.r.value(e.out)[row*e.n+from : row*e.n+to]
+	sum := e.r.scratch[worker].sum[:len(y)]
+	for k, t := range w.places[row*routes.topK : (row+1)*routes.topK] {
+		part := w.down[int(t)*e.n+from : int(t)*e.n+to]
+		if weight := routes.chosen[w.order[t]].Weight; k == 0 {
+			scale(y, part, weight)
+		} else {
+			scale(sum, part, weight)
+			add(y, y, sum)
 		}
 	}
 }

@@ -102,8 +102,13 @@ func (p *product) rows(out []float32, ldo int, w []byte, rowBytes, o0, o1 int, a
 	_ = out[(r1-1)*ldo+o1-1]
 	_ = w[o0*rowBytes]
 	_ = w[(o1-1)*rowBytes+p.typ.RowBytes(a.k)-1]
-	_ = a.x[r0*a.k]
-	_ = a.x[r1*a.k-1]
+	if p.floats() {
+		_ = a.x[r0*a.k]
+		_ = a.x[r1*a.k-1]
+	} else {
+		_ = a.blocks[r0*a.stride()]
+		_ = a.blocks[r1*a.stride()-1]
+	}
 	switch {
 	case p.asm.dot == nil || a.k%p.asm.elems != 0:
 		p.rowsGeneric(out, ldo, w, rowBytes, o0, o1, a, r0, r1, &s.row)

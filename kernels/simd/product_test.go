@@ -398,3 +398,17 @@ func TestChooseISA(t *testing.T) {
 		}
 	}
 }
+
+// resize makes room for n rows of k floats and drops what was there. It allocates only when more is needed than ever before.
+func (a *acts) resize(n, k int) {
+	if cap(a.x) < n*k {
+		a.x = make([]float32, n*k)
+	}
+	a.alias(a.x[:n*k], n, k)
+}
+
+// set makes x row r.
+func (a *acts) set(r int, x []float32) {
+	copy(a.x[r*a.k:(r+1)*a.k], x[:a.k])
+	a.round(r)
+}

@@ -38,6 +38,22 @@ func scaleMul(y, x, w []float32, f float32) {
 	}
 }
 
+// mulAdd: y = fma(a, b, y)
+func mulAdd(y, a, b []float32) {
+	a, b = a[:len(y)], b[:len(y)]
+	for i := mulAddGroups(level, y, a, b); i < len(y); i++ {
+		y[i] = fma32(a[i], b[i], y[i])
+	}
+}
+
+// foldInto: y = fma(g, x, f*y)
+func foldInto(y, x []float32, f, g float32) {
+	x = x[:len(y)]
+	for i := foldGroups(level, y, x, f, g); i < len(y); i++ {
+		y[i] = fma32(g, x[i], float32(f*y[i]))
+	}
+}
+
 // softcap: y = c * tanh(x / c)
 func softcap(y, x []float32, c float32) {
 	x = x[:len(y)]
@@ -101,15 +117,15 @@ func sumSquares(x []float32) float32 {
 	return addLanes(&s)
 }
 
-// gluParams is what OpGLU's kernels read: alpha, limit, -limit and the bias of up, each 8 times.
-type gluParams [4][8]float32
+// gluParams is what OpGLU's kernels read: alpha, limit, -limit and the bias of up, each 16 times.
+type gluParams [4][16]float32
 
 func newGLUParams(a kernels.GLUAttrs) *gluParams {
 	p, limit := new(gluParams), a.Limit
 	if limit == 0 {
 		limit = float32(math.Inf(1))
 	}
-	for i := range 8 {
+	for i := range p[0] {
 		p[0][i], p[1][i], p[2][i], p[3][i] = a.Alpha, limit, -limit, a.UpBias
 	}
 	return p

@@ -24,6 +24,25 @@ func mulGroups(i isa, y, a, b []float32) int {
 	return 8 * n
 }
 
+func mulAddGroups(i isa, y, a, b []float32) int {
+	n := len(y) / 8
+	if i == isaScalar || n == 0 {
+		return 0
+	}
+	mulAddAVX2(&y[0], &a[0], &b[0], nil, n)
+	return 8 * n
+}
+
+func foldGroups(i isa, y, x []float32, f, g float32) int {
+	n := len(y) / 8
+	if i == isaScalar || n == 0 {
+		return 0
+	}
+	fs := [2][8]float32{eight(f), eight(g)}
+	foldAVX2(&y[0], &y[0], &x[0], &fs[0][0], n)
+	return 8 * n
+}
+
 func scaleGroups(i isa, y, x []float32, f float32) int {
 	n := len(y) / 8
 	if i == isaScalar || n == 0 {
@@ -44,16 +63,6 @@ func scaleMulGroups(i isa, y, x, w []float32, f float32) int {
 	return 8 * n
 }
 
-func tanhGroups(i isa, y, x []float32, f float32) int {
-	n := len(y) / 8
-	if i == isaScalar || n == 0 {
-		return 0
-	}
-	fs := eight(f)
-	tanhAVX2(&y[0], &x[0], &fs[0], n)
-	return 8 * n
-}
-
 func eight(f float32) [8]float32 { return [8]float32{f, f, f, f, f, f, f, f} }
 
 func sumSquaresGroups(i isa, lanes *[8]float32, x []float32) int {
@@ -65,34 +74,75 @@ func sumSquaresGroups(i isa, lanes *[8]float32, x []float32) int {
 	return 8 * n
 }
 
-func gluGroups(i isa, y, gate, up []float32, act kernels.Act, p *gluParams) int {
-	n := len(y) / 8
-	switch {
-	case i == isaScalar || n == 0:
-		return 0
-	case act == kernels.ActSiLU:
-		siluGLUAVX2(&y[0], &gate[0], &up[0], &p[0][0], n)
-	case act == kernels.ActGELUTanh:
-		geluTanhGLUAVX2(&y[0], &gate[0], &up[0], &p[0][0], n)
-	default:
+// Operations with an exponential have kernels of both widths; wide says how many numbers the wider takes before the other.
+func wide(i isa, n int) int {
+	if i == isaAVX512 {
+		return n &^ 15
+	}
+	return 0
+}
+
+func tanhGroups(i isa, y, x []float32, f float32) int {
+	n := len(y) &^ 7
+	if i == isaScalar || n == 0 {
 		return 0
 	}
-	return 8 * n
+	fs := [2][8]float32{eight(f), eight(f)}
+	at := wide(i, n)
+	if at > 0 {
+		tanhAVX512(&y[0], &x[0], &fs[0][0], at/16)
+	}
+	if at < n {
+		tanhAVX2(&y[at], &x[at], &fs[0][0], (n-at)/8)
+	}
+	return n
+}
+
+// gluKernel and actKernel are the functions of an activation, wide first.
+type (
+	gluKernel [2]func(y, a, b, f *float32, n int)
+	actKernel [2]func(y, a, f *float32, n int)
+)
+
+var (
+	gluKernels = map[kernels.Act]gluKernel{
+		kernels.ActSiLU: {siluGLUAVX512, siluGLUAVX2}, kernels.ActGELUTanh: {geluTanhGLUAVX512, geluTanhGLUAVX2},
+	}
+	actKernels = map[kernels.Act]actKernel{
+		kernels.ActSiLU: {siluAVX512, siluAVX2}, kernels.ActGELUTanh: {geluTanhAVX512, geluTanhAVX2},
+	}
+)
+
+func gluGroups(i isa, y, gate, up []float32, act kernels.Act, p *gluParams) int {
+	n := len(y) &^ 7
+	k, ok := gluKernels[act]
+	if i == isaScalar || n == 0 || !ok {
+		return 0
+	}
+	at := wide(i, n)
+	if at > 0 {
+		k[0](&y[0], &gate[0], &up[0], &p[0][0], at/16)
+	}
+	if at < n {
+		k[1](&y[at], &gate[at], &up[at], &p[0][0], (n-at)/8)
+	}
+	return n
 }
 
 func actGroups(i isa, y, x []float32, act kernels.Act) int {
-	n := len(y) / 8
-	switch {
-	case i == isaScalar || n == 0:
-		return 0
-	case act == kernels.ActSiLU:
-		siluAVX2(&y[0], &x[0], nil, n)
-	case act == kernels.ActGELUTanh:
-		geluTanhAVX2(&y[0], &x[0], nil, n)
-	default:
+	n := len(y) &^ 7
+	k, ok := actKernels[act]
+	if i == isaScalar || n == 0 || !ok {
 		return 0
 	}
-	return 8 * n
+	at := wide(i, n)
+	if at > 0 {
+		k[0](&y[0], &x[0], nil, at/16)
+	}
+	if at < n {
+		k[1](&y[at], &x[at], nil, (n-at)/8)
+	}
+	return n
 }
 
 // rotateHalvesGroups and rotatePairsGroups count pairs.
@@ -114,35 +164,70 @@ func rotatePairsGroups(i isa, y, x, cos, sin []float32) int {
 	return 4 * n
 }
 
-// softmaxPages does all n queries, or none.
-func softmaxPages(i isa, scores []float32, n int, top, sum, factor []float32) bool {
-	if i == isaScalar {
-		return false
+// int8Groups converts signed bytes.
+func int8Groups(i isa, y []float32, x []byte) int {
+	n := len(y) / 8
+	if i == isaScalar || n == 0 {
+		return 0
 	}
-	softmaxPageAVX2(&scores[0], n, &top[0], &sum[0], &factor[0])
+	int8ToFloatAVX2(&y[0], &x[0], n)
+	return 8 * n
+}
+
+// softmaxQueries does all n queries, or none.
+func softmaxQueries(i isa, scores []float32, n, pages int, top, sum []float32) bool {
+	switch i {
+	case isaScalar:
+		return false
+	case isaAVX512:
+		softmaxRangeAVX512(&scores[0], 4*rangeSize, n, pages, &top[0], &sum[0])
+	default:
+		softmaxRangeAVX2(&scores[0], 4*rangeSize, n, pages, &top[0], &sum[0])
+	}
 	return true
 }
 
-var multiplyHalf = [...]func(out *float32, ldo int, a *float32, lda int, b *byte, ldb, k, cols int){
-	multiplyHalf1AVX2, multiplyHalf2AVX2, multiplyHalf3AVX2, multiplyHalf4AVX2, multiplyHalf5AVX2, multiplyHalf6AVX2,
-}
+// multiplyKernel is one row count's.
+type multiplyKernel func(out *float32, ldo int, a *float32, lda int, b *byte, ldb, k, cols, add int, ahead *byte)
 
-var multiplyFloat = [...]func(out *float32, ldo int, a *float32, lda int, b *byte, ldb, k, cols int){
-	multiplyFloat1AVX2, multiplyFloat2AVX2, multiplyFloat3AVX2, multiplyFloat4AVX2, multiplyFloat5AVX2, multiplyFloat6AVX2,
-}
+// multiplyTable has the kernels by kind of tile, for 1, 2, ... rows.
+type multiplyTable [tileKinds][]multiplyKernel
 
-// multiplyTiles does all n rows, at most six at a time and no tile much smaller than the others, or none.
-func multiplyTiles(i isa, out []float32, ldo int, a []float32, lda, n, k int, b *tile, cols int) bool {
+var (
+	multiplyAVX2 = multiplyTable{
+		halfTile:  {multiplyHalf1AVX2, multiplyHalf2AVX2, multiplyHalf3AVX2, multiplyHalf4AVX2, multiplyHalf5AVX2, multiplyHalf6AVX2},
+		floatTile: {multiplyFloat1AVX2, multiplyFloat2AVX2, multiplyFloat3AVX2, multiplyFloat4AVX2, multiplyFloat5AVX2, multiplyFloat6AVX2},
+		int8Tile:  {multiplyInt81AVX2, multiplyInt82AVX2, multiplyInt83AVX2, multiplyInt84AVX2, multiplyInt85AVX2, multiplyInt86AVX2},
+	}
+	multiplyAVX512 = multiplyTable{
+		halfTile: {multiplyHalf1AVX512, multiplyHalf2AVX512, multiplyHalf3AVX512, multiplyHalf4AVX512, multiplyHalf5AVX512, multiplyHalf6AVX512,
+			multiplyHalf7AVX512, multiplyHalf8AVX512},
+		floatTile: {multiplyFloat1AVX512, multiplyFloat2AVX512, multiplyFloat3AVX512, multiplyFloat4AVX512, multiplyFloat5AVX512,
+			multiplyFloat6AVX512, multiplyFloat7AVX512, multiplyFloat8AVX512},
+		int8Tile: {multiplyInt81AVX512, multiplyInt82AVX512, multiplyInt83AVX512, multiplyInt84AVX512, multiplyInt85AVX512, multiplyInt86AVX512,
+			multiplyInt87AVX512, multiplyInt88AVX512},
+	}
+)
+
+// multiplyTiles does all n rows, no more at a time than there are kernels for and no tile much smaller than the others, or
+// none.
+func multiplyTiles(i isa, out []float32, ldo int, a []float32, lda, n, k int, b *tile, cols int, add bool, ahead *byte) bool {
 	if i == isaScalar {
 		return false
 	}
-	kernel, data := &multiplyFloat, b.bytes()
-	if b.half != nil {
-		kernel = &multiplyHalf
+	table := multiplyAVX2[b.kind]
+	if i == isaAVX512 {
+		table = multiplyAVX512[b.kind]
 	}
-	for tiles := (n + len(kernel) - 1) / len(kernel); tiles > 0; tiles-- {
+	from := 0
+	if add {
+		from = 1
+	}
+	data := &b.data[0]
+	for tiles := (n + len(table) - 1) / len(table); tiles > 0; tiles-- {
 		rows := (n + tiles - 1) / tiles
-		kernel[rows-1](&out[0], ldo, &a[0], lda, data, b.rowBytes(), k, cols)
+		table[rows-1](&out[0], ldo, &a[0], lda, data, b.rowBytes(), k, cols, from, ahead)
+		ahead = data // once is enough
 		if n -= rows; n > 0 {
 			out, a = out[rows*ldo:], a[rows*lda:]
 		}

@@ -87,6 +87,50 @@ group4:
 	VZEROUPPER
 	RET
 
+// func mulAddAVX2(y *float32, a *float32, b *float32, f *float32, n int)
+// Requires: AVX, FMA3
+TEXT ·mulAddAVX2(SB), NOSPLIT, $0-40
+	MOVQ y+0(FP), AX
+	MOVQ a+8(FP), DX
+	MOVQ b+16(FP), BX
+	MOVQ f+24(FP), CX
+	MOVQ n+32(FP), CX
+	XORQ SI, SI
+
+group5:
+	VMOVUPS     (DX)(SI*1), Y0
+	VMOVUPS     (BX)(SI*1), Y1
+	VMOVUPS     (AX)(SI*1), Y2
+	VFMADD231PS Y1, Y0, Y2
+	VMOVUPS     Y2, (AX)(SI*1)
+	ADDQ        $+32, SI
+	DECQ        CX
+	JNZ         group5
+	VZEROUPPER
+	RET
+
+// func foldAVX2(y *float32, a *float32, b *float32, f *float32, n int)
+// Requires: AVX, FMA3
+TEXT ·foldAVX2(SB), NOSPLIT, $0-40
+	MOVQ y+0(FP), AX
+	MOVQ a+8(FP), BX
+	MOVQ b+16(FP), SI
+	MOVQ f+24(FP), CX
+	MOVQ n+32(FP), DX
+	XORQ DI, DI
+
+group6:
+	VMOVUPS     (BX)(DI*1), Y0
+	VMOVUPS     (SI)(DI*1), Y1
+	VMULPS      (CX), Y0, Y0
+	VFMADD231PS 32(CX), Y1, Y0
+	VMOVUPS     Y0, (AX)(DI*1)
+	ADDQ        $+32, DI
+	DECQ        DX
+	JNZ         group6
+	VZEROUPPER
+	RET
+
 // func siluAVX2(y *float32, a *float32, f *float32, n int)
 // Requires: AVX, AVX2, FMA3
 TEXT ·siluAVX2(SB), NOSPLIT, $0-32
@@ -96,38 +140,38 @@ TEXT ·siluAVX2(SB), NOSPLIT, $0-32
 	MOVQ n+24(FP), CX
 	XORQ BX, BX
 
-group5:
+group7:
 	VMOVUPS      (DX)(BX*1), Y0
 	VXORPS       signBit<>+0(SB), Y0, Y1
-	VCMPPS       $0x01, expLowFloat<>+0(SB), Y1, Y2
-	VMOVUPS      expHighFloat<>+0(SB), Y5
-	VMINPS       Y1, Y5, Y1
-	VMOVUPS      expLowFloat<>+0(SB), Y5
-	VMAXPS       Y1, Y5, Y1
-	VMULPS       log2eFloat<>+0(SB), Y1, Y3
-	VROUNDPS     $0x08, Y3, Y3
-	VFNMADD231PS ln2HighFloat<>+0(SB), Y3, Y1
-	VFNMADD231PS ln2LowFloat<>+0(SB), Y3, Y1
-	VMOVUPS      exp5Float<>+0(SB), Y4
-	VFMADD213PS  exp4Float<>+0(SB), Y1, Y4
-	VFMADD213PS  exp3Float<>+0(SB), Y1, Y4
-	VFMADD213PS  exp2Float<>+0(SB), Y1, Y4
-	VFMADD213PS  exp1Float<>+0(SB), Y1, Y4
-	VFMADD213PS  exp0Float<>+0(SB), Y1, Y4
-	VMULPS       Y1, Y1, Y5
-	VFMADD213PS  Y1, Y5, Y4
-	VADDPS       oneFloat<>+0(SB), Y4, Y4
-	VCVTPS2DQ    Y3, Y3
-	VPADDD       expBias<>+0(SB), Y3, Y3
-	VPSLLD       $0x17, Y3, Y3
-	VMULPS       Y3, Y4, Y4
-	VANDNPS      Y4, Y2, Y1
+	VCMPPS       $0x01, expLowFloat<>+0(SB), Y1, Y5
+	VMOVUPS      expHighFloat<>+0(SB), Y4
+	VMINPS       Y1, Y4, Y1
+	VMOVUPS      expLowFloat<>+0(SB), Y4
+	VMAXPS       Y1, Y4, Y1
+	VMULPS       log2eFloat<>+0(SB), Y1, Y2
+	VROUNDPS     $0x08, Y2, Y2
+	VFNMADD231PS ln2HighFloat<>+0(SB), Y2, Y1
+	VFNMADD231PS ln2LowFloat<>+0(SB), Y2, Y1
+	VMOVUPS      exp5Float<>+0(SB), Y3
+	VFMADD213PS  exp4Float<>+0(SB), Y1, Y3
+	VFMADD213PS  exp3Float<>+0(SB), Y1, Y3
+	VFMADD213PS  exp2Float<>+0(SB), Y1, Y3
+	VFMADD213PS  exp1Float<>+0(SB), Y1, Y3
+	VFMADD213PS  exp0Float<>+0(SB), Y1, Y3
+	VMULPS       Y1, Y1, Y4
+	VFMADD213PS  Y1, Y4, Y3
+	VADDPS       oneFloat<>+0(SB), Y3, Y3
+	VCVTPS2DQ    Y2, Y2
+	VPADDD       expBias<>+0(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VMULPS       Y2, Y3, Y3
+	VANDNPS      Y3, Y5, Y1
 	VADDPS       oneFloat<>+0(SB), Y1, Y1
 	VDIVPS       Y1, Y0, Y0
 	VMOVUPS      Y0, (AX)(BX*1)
 	ADDQ         $+32, BX
 	DECQ         CX
-	JNZ          group5
+	JNZ          group7
 	VZEROUPPER
 	RET
 
@@ -225,47 +269,47 @@ TEXT ·siluGLUAVX2(SB), NOSPLIT, $0-40
 	MOVQ n+32(FP), DX
 	XORQ DI, DI
 
-group6:
+group8:
 	VMOVUPS      (BX)(DI*1), Y0
 	VMOVUPS      (SI)(DI*1), Y1
-	VMOVUPS      32(CX), Y2
+	VMOVUPS      64(CX), Y2
 	VMINPS       Y0, Y2, Y0
 	VMINPS       Y1, Y2, Y1
-	VMOVUPS      64(CX), Y2
+	VMOVUPS      128(CX), Y2
 	VMAXPS       Y1, Y2, Y1
-	VADDPS       96(CX), Y1, Y1
+	VADDPS       192(CX), Y1, Y1
 	VMULPS       (CX), Y0, Y2
 	VXORPS       signBit<>+0(SB), Y2, Y2
-	VCMPPS       $0x01, expLowFloat<>+0(SB), Y2, Y3
-	VMOVUPS      expHighFloat<>+0(SB), Y6
-	VMINPS       Y2, Y6, Y2
-	VMOVUPS      expLowFloat<>+0(SB), Y6
-	VMAXPS       Y2, Y6, Y2
-	VMULPS       log2eFloat<>+0(SB), Y2, Y4
-	VROUNDPS     $0x08, Y4, Y4
-	VFNMADD231PS ln2HighFloat<>+0(SB), Y4, Y2
-	VFNMADD231PS ln2LowFloat<>+0(SB), Y4, Y2
-	VMOVUPS      exp5Float<>+0(SB), Y5
-	VFMADD213PS  exp4Float<>+0(SB), Y2, Y5
-	VFMADD213PS  exp3Float<>+0(SB), Y2, Y5
-	VFMADD213PS  exp2Float<>+0(SB), Y2, Y5
-	VFMADD213PS  exp1Float<>+0(SB), Y2, Y5
-	VFMADD213PS  exp0Float<>+0(SB), Y2, Y5
-	VMULPS       Y2, Y2, Y6
-	VFMADD213PS  Y2, Y6, Y5
-	VADDPS       oneFloat<>+0(SB), Y5, Y5
-	VCVTPS2DQ    Y4, Y4
-	VPADDD       expBias<>+0(SB), Y4, Y4
-	VPSLLD       $0x17, Y4, Y4
-	VMULPS       Y4, Y5, Y5
-	VANDNPS      Y5, Y3, Y2
+	VCMPPS       $0x01, expLowFloat<>+0(SB), Y2, Y6
+	VMOVUPS      expHighFloat<>+0(SB), Y5
+	VMINPS       Y2, Y5, Y2
+	VMOVUPS      expLowFloat<>+0(SB), Y5
+	VMAXPS       Y2, Y5, Y2
+	VMULPS       log2eFloat<>+0(SB), Y2, Y3
+	VROUNDPS     $0x08, Y3, Y3
+	VFNMADD231PS ln2HighFloat<>+0(SB), Y3, Y2
+	VFNMADD231PS ln2LowFloat<>+0(SB), Y3, Y2
+	VMOVUPS      exp5Float<>+0(SB), Y4
+	VFMADD213PS  exp4Float<>+0(SB), Y2, Y4
+	VFMADD213PS  exp3Float<>+0(SB), Y2, Y4
+	VFMADD213PS  exp2Float<>+0(SB), Y2, Y4
+	VFMADD213PS  exp1Float<>+0(SB), Y2, Y4
+	VFMADD213PS  exp0Float<>+0(SB), Y2, Y4
+	VMULPS       Y2, Y2, Y5
+	VFMADD213PS  Y2, Y5, Y4
+	VADDPS       oneFloat<>+0(SB), Y4, Y4
+	VCVTPS2DQ    Y3, Y3
+	VPADDD       expBias<>+0(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y3, Y4, Y4
+	VANDNPS      Y4, Y6, Y2
 	VADDPS       oneFloat<>+0(SB), Y2, Y2
 	VDIVPS       Y2, Y0, Y0
 	VMULPS       Y1, Y0, Y0
 	VMOVUPS      Y0, (AX)(DI*1)
 	ADDQ         $+32, DI
 	DECQ         DX
-	JNZ          group6
+	JNZ          group8
 	VZEROUPPER
 	RET
 
@@ -278,42 +322,42 @@ TEXT ·geluTanhAVX2(SB), NOSPLIT, $0-32
 	MOVQ n+24(FP), CX
 	XORQ BX, BX
 
-group7:
+group9:
 	VMOVUPS      (DX)(BX*1), Y0
 	VXORPS       signBit<>+0(SB), Y0, Y1
 	VMULPS       Y0, Y0, Y2
 	VMULPS       geluCubeFloat<>+0(SB), Y2, Y2
 	VADDPS       geluLinearFloat<>+0(SB), Y2, Y2
 	VMULPS       Y2, Y1, Y1
-	VCMPPS       $0x01, expLowFloat<>+0(SB), Y1, Y2
-	VMOVUPS      expHighFloat<>+0(SB), Y5
-	VMINPS       Y1, Y5, Y1
-	VMOVUPS      expLowFloat<>+0(SB), Y5
-	VMAXPS       Y1, Y5, Y1
-	VMULPS       log2eFloat<>+0(SB), Y1, Y3
-	VROUNDPS     $0x08, Y3, Y3
-	VFNMADD231PS ln2HighFloat<>+0(SB), Y3, Y1
-	VFNMADD231PS ln2LowFloat<>+0(SB), Y3, Y1
-	VMOVUPS      exp5Float<>+0(SB), Y4
-	VFMADD213PS  exp4Float<>+0(SB), Y1, Y4
-	VFMADD213PS  exp3Float<>+0(SB), Y1, Y4
-	VFMADD213PS  exp2Float<>+0(SB), Y1, Y4
-	VFMADD213PS  exp1Float<>+0(SB), Y1, Y4
-	VFMADD213PS  exp0Float<>+0(SB), Y1, Y4
-	VMULPS       Y1, Y1, Y5
-	VFMADD213PS  Y1, Y5, Y4
-	VADDPS       oneFloat<>+0(SB), Y4, Y4
-	VCVTPS2DQ    Y3, Y3
-	VPADDD       expBias<>+0(SB), Y3, Y3
-	VPSLLD       $0x17, Y3, Y3
-	VMULPS       Y3, Y4, Y4
-	VANDNPS      Y4, Y2, Y1
+	VCMPPS       $0x01, expLowFloat<>+0(SB), Y1, Y5
+	VMOVUPS      expHighFloat<>+0(SB), Y4
+	VMINPS       Y1, Y4, Y1
+	VMOVUPS      expLowFloat<>+0(SB), Y4
+	VMAXPS       Y1, Y4, Y1
+	VMULPS       log2eFloat<>+0(SB), Y1, Y2
+	VROUNDPS     $0x08, Y2, Y2
+	VFNMADD231PS ln2HighFloat<>+0(SB), Y2, Y1
+	VFNMADD231PS ln2LowFloat<>+0(SB), Y2, Y1
+	VMOVUPS      exp5Float<>+0(SB), Y3
+	VFMADD213PS  exp4Float<>+0(SB), Y1, Y3
+	VFMADD213PS  exp3Float<>+0(SB), Y1, Y3
+	VFMADD213PS  exp2Float<>+0(SB), Y1, Y3
+	VFMADD213PS  exp1Float<>+0(SB), Y1, Y3
+	VFMADD213PS  exp0Float<>+0(SB), Y1, Y3
+	VMULPS       Y1, Y1, Y4
+	VFMADD213PS  Y1, Y4, Y3
+	VADDPS       oneFloat<>+0(SB), Y3, Y3
+	VCVTPS2DQ    Y2, Y2
+	VPADDD       expBias<>+0(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VMULPS       Y2, Y3, Y3
+	VANDNPS      Y3, Y5, Y1
 	VADDPS       oneFloat<>+0(SB), Y1, Y1
 	VDIVPS       Y1, Y0, Y0
 	VMOVUPS      Y0, (AX)(BX*1)
 	ADDQ         $+32, BX
 	DECQ         CX
-	JNZ          group7
+	JNZ          group9
 	VZEROUPPER
 	RET
 
@@ -339,51 +383,51 @@ TEXT ·geluTanhGLUAVX2(SB), NOSPLIT, $0-40
 	MOVQ n+32(FP), DX
 	XORQ DI, DI
 
-group8:
+group10:
 	VMOVUPS      (BX)(DI*1), Y0
 	VMOVUPS      (SI)(DI*1), Y1
-	VMOVUPS      32(CX), Y2
+	VMOVUPS      64(CX), Y2
 	VMINPS       Y0, Y2, Y0
 	VMINPS       Y1, Y2, Y1
-	VMOVUPS      64(CX), Y2
+	VMOVUPS      128(CX), Y2
 	VMAXPS       Y1, Y2, Y1
-	VADDPS       96(CX), Y1, Y1
+	VADDPS       192(CX), Y1, Y1
 	VMULPS       (CX), Y0, Y2
 	VXORPS       signBit<>+0(SB), Y2, Y3
 	VMULPS       Y2, Y2, Y2
 	VMULPS       geluCubeFloat<>+0(SB), Y2, Y2
 	VADDPS       geluLinearFloat<>+0(SB), Y2, Y2
 	VMULPS       Y2, Y3, Y3
-	VCMPPS       $0x01, expLowFloat<>+0(SB), Y3, Y2
-	VMOVUPS      expHighFloat<>+0(SB), Y6
-	VMINPS       Y3, Y6, Y3
-	VMOVUPS      expLowFloat<>+0(SB), Y6
-	VMAXPS       Y3, Y6, Y3
-	VMULPS       log2eFloat<>+0(SB), Y3, Y4
-	VROUNDPS     $0x08, Y4, Y4
-	VFNMADD231PS ln2HighFloat<>+0(SB), Y4, Y3
-	VFNMADD231PS ln2LowFloat<>+0(SB), Y4, Y3
-	VMOVUPS      exp5Float<>+0(SB), Y5
-	VFMADD213PS  exp4Float<>+0(SB), Y3, Y5
-	VFMADD213PS  exp3Float<>+0(SB), Y3, Y5
-	VFMADD213PS  exp2Float<>+0(SB), Y3, Y5
-	VFMADD213PS  exp1Float<>+0(SB), Y3, Y5
-	VFMADD213PS  exp0Float<>+0(SB), Y3, Y5
-	VMULPS       Y3, Y3, Y6
-	VFMADD213PS  Y3, Y6, Y5
-	VADDPS       oneFloat<>+0(SB), Y5, Y5
-	VCVTPS2DQ    Y4, Y4
-	VPADDD       expBias<>+0(SB), Y4, Y4
-	VPSLLD       $0x17, Y4, Y4
-	VMULPS       Y4, Y5, Y5
-	VANDNPS      Y5, Y2, Y3
+	VCMPPS       $0x01, expLowFloat<>+0(SB), Y3, Y6
+	VMOVUPS      expHighFloat<>+0(SB), Y5
+	VMINPS       Y3, Y5, Y3
+	VMOVUPS      expLowFloat<>+0(SB), Y5
+	VMAXPS       Y3, Y5, Y3
+	VMULPS       log2eFloat<>+0(SB), Y3, Y2
+	VROUNDPS     $0x08, Y2, Y2
+	VFNMADD231PS ln2HighFloat<>+0(SB), Y2, Y3
+	VFNMADD231PS ln2LowFloat<>+0(SB), Y2, Y3
+	VMOVUPS      exp5Float<>+0(SB), Y4
+	VFMADD213PS  exp4Float<>+0(SB), Y3, Y4
+	VFMADD213PS  exp3Float<>+0(SB), Y3, Y4
+	VFMADD213PS  exp2Float<>+0(SB), Y3, Y4
+	VFMADD213PS  exp1Float<>+0(SB), Y3, Y4
+	VFMADD213PS  exp0Float<>+0(SB), Y3, Y4
+	VMULPS       Y3, Y3, Y5
+	VFMADD213PS  Y3, Y5, Y4
+	VADDPS       oneFloat<>+0(SB), Y4, Y4
+	VCVTPS2DQ    Y2, Y2
+	VPADDD       expBias<>+0(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VMULPS       Y2, Y4, Y4
+	VANDNPS      Y4, Y6, Y3
 	VADDPS       oneFloat<>+0(SB), Y3, Y3
 	VDIVPS       Y3, Y0, Y0
 	VMULPS       Y1, Y0, Y0
 	VMOVUPS      Y0, (AX)(DI*1)
 	ADDQ         $+32, DI
 	DECQ         DX
-	JNZ          group8
+	JNZ          group10
 	VZEROUPPER
 	RET
 
@@ -396,35 +440,35 @@ TEXT ·tanhAVX2(SB), NOSPLIT, $0-32
 	MOVQ n+24(FP), DX
 	XORQ SI, SI
 
-group9:
+group11:
 	VMOVUPS      (BX)(SI*1), Y0
 	VDIVPS       (CX), Y0, Y0
 	VANDPS       signBit<>+0(SB), Y0, Y1
 	VXORPS       Y1, Y0, Y0
 	VADDPS       Y0, Y0, Y2
-	VCMPPS       $0x01, expLowFloat<>+0(SB), Y2, Y3
-	VMOVUPS      expHighFloat<>+0(SB), Y6
-	VMINPS       Y2, Y6, Y2
-	VMOVUPS      expLowFloat<>+0(SB), Y6
-	VMAXPS       Y2, Y6, Y2
-	VMULPS       log2eFloat<>+0(SB), Y2, Y4
-	VROUNDPS     $0x08, Y4, Y4
-	VFNMADD231PS ln2HighFloat<>+0(SB), Y4, Y2
-	VFNMADD231PS ln2LowFloat<>+0(SB), Y4, Y2
-	VMOVUPS      exp5Float<>+0(SB), Y5
-	VFMADD213PS  exp4Float<>+0(SB), Y2, Y5
-	VFMADD213PS  exp3Float<>+0(SB), Y2, Y5
-	VFMADD213PS  exp2Float<>+0(SB), Y2, Y5
-	VFMADD213PS  exp1Float<>+0(SB), Y2, Y5
-	VFMADD213PS  exp0Float<>+0(SB), Y2, Y5
-	VMULPS       Y2, Y2, Y6
-	VFMADD213PS  Y2, Y6, Y5
-	VADDPS       oneFloat<>+0(SB), Y5, Y5
-	VCVTPS2DQ    Y4, Y4
-	VPADDD       expBias<>+0(SB), Y4, Y4
-	VPSLLD       $0x17, Y4, Y4
-	VMULPS       Y4, Y5, Y5
-	VANDNPS      Y5, Y3, Y2
+	VCMPPS       $0x01, expLowFloat<>+0(SB), Y2, Y6
+	VMOVUPS      expHighFloat<>+0(SB), Y5
+	VMINPS       Y2, Y5, Y2
+	VMOVUPS      expLowFloat<>+0(SB), Y5
+	VMAXPS       Y2, Y5, Y2
+	VMULPS       log2eFloat<>+0(SB), Y2, Y3
+	VROUNDPS     $0x08, Y3, Y3
+	VFNMADD231PS ln2HighFloat<>+0(SB), Y3, Y2
+	VFNMADD231PS ln2LowFloat<>+0(SB), Y3, Y2
+	VMOVUPS      exp5Float<>+0(SB), Y4
+	VFMADD213PS  exp4Float<>+0(SB), Y2, Y4
+	VFMADD213PS  exp3Float<>+0(SB), Y2, Y4
+	VFMADD213PS  exp2Float<>+0(SB), Y2, Y4
+	VFMADD213PS  exp1Float<>+0(SB), Y2, Y4
+	VFMADD213PS  exp0Float<>+0(SB), Y2, Y4
+	VMULPS       Y2, Y2, Y5
+	VFMADD213PS  Y2, Y5, Y4
+	VADDPS       oneFloat<>+0(SB), Y4, Y4
+	VCVTPS2DQ    Y3, Y3
+	VPADDD       expBias<>+0(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y3, Y4, Y4
+	VANDNPS      Y4, Y6, Y2
 	VADDPS       oneFloat<>+0(SB), Y2, Y2
 	VMOVUPS      twoFloat<>+0(SB), Y3
 	VDIVPS       Y2, Y3, Y2
@@ -445,7 +489,7 @@ group9:
 	VMOVUPS      Y2, (AX)(SI*1)
 	ADDQ         $+32, SI
 	DECQ         DX
-	JNZ          group9
+	JNZ          group11
 	VZEROUPPER
 	RET
 
@@ -499,13 +543,13 @@ TEXT ·sumSquaresAVX2(SB), NOSPLIT, $0-24
 	MOVQ    n+16(FP), DX
 	VMOVUPS (AX), Y0
 
-group10:
+group12:
 	VMOVUPS (CX), Y1
 	VMULPS  Y1, Y1, Y1
 	VADDPS  Y1, Y0, Y0
 	ADDQ    $+32, CX
 	DECQ    DX
-	JNZ     group10
+	JNZ     group12
 	VMOVUPS Y0, (AX)
 	VZEROUPPER
 	RET
@@ -523,7 +567,7 @@ TEXT ·rotateHalvesAVX2(SB), NOSPLIT, $0-48
 	LEAQ (AX)(DI*4), R9
 	LEAQ (CX)(DI*4), DI
 
-group11:
+group13:
 	VMOVUPS (CX)(R8*1), Y0
 	VMOVUPS (DI)(R8*1), Y1
 	VMOVUPS (DX)(R8*1), Y2
@@ -538,7 +582,7 @@ group11:
 	VMOVUPS Y0, (R9)(R8*1)
 	ADDQ    $+32, R8
 	DECQ    SI
-	JNZ     group11
+	JNZ     group13
 	VZEROUPPER
 	RET
 
@@ -552,7 +596,7 @@ TEXT ·rotatePairsAVX2(SB), NOSPLIT, $0-48
 	MOVQ    n+40(FP), SI
 	VMOVDQU twice<>+0(SB), Y0
 
-group12:
+group14:
 	VBROADCASTF128 (DX), Y3
 	VBROADCASTF128 (BX), Y4
 	VPERMPS        Y3, Y0, Y3
@@ -568,7 +612,7 @@ group12:
 	ADDQ           $+16, DX
 	ADDQ           $+16, BX
 	DECQ           SI
-	JNZ            group12
+	JNZ            group14
 	VZEROUPPER
 	RET
 

@@ -24,6 +24,14 @@ func rotateHalvesGroups(isa, []float32, []float32, []float32, []float32) int { r
 
 func rotatePairsGroups(isa, []float32, []float32, []float32, []float32) int { return 0 }
 
-func softmaxPages(isa, []float32, int, []float32, []float32, []float32) bool { return false }
+func softmaxQueries(isa, []float32, int, int, []float32, []float32) bool { return false }
 
-func multiplyTiles(isa, []float32, int, []float32, int, int, int, *tile, int) bool { return false }
+func multiplyTiles(isa, []float32, int, []float32, int, int, int, *tile, int, bool, *byte) bool {
+	return false
+}
+
+func mulAddGroups(isa, []float32, []float32, []float32) int { return 0 }
+
+func foldGroups(isa, []float32, []float32, float32, float32) int { return 0 }
+
+func int8Groups(isa, []float32, []byte) int { return 0 }

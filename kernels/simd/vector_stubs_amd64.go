@@ -24,12 +24,22 @@ func scaleAVX2(y *float32, a *float32, f *float32, n int)
 //go:noescape
 func scaleMulAVX2(y *float32, a *float32, b *float32, f *float32, n int)
 
+// mulAddAVX2: y = fma(a, b, y), for n groups of 8.
+//
+//go:noescape
+func mulAddAVX2(y *float32, a *float32, b *float32, f *float32, n int)
+
+// foldAVX2: y = fma(f_1, b, f_0 * a), each f 8 times the same, for n groups of 8.
+//
+//go:noescape
+func foldAVX2(y *float32, a *float32, b *float32, f *float32, n int)
+
 // siluAVX2: y = act(a), for n groups of 8.
 //
 //go:noescape
 func siluAVX2(y *float32, a *float32, f *float32, n int)
 
-// siluGLUAVX2: y = act(alpha g) / alpha * (u + bias), f is alpha, limit, -limit, bias, each 8 times, for n groups of 8.
+// siluGLUAVX2: y = act(alpha g) / alpha * (u + bias), f is alpha, limit, -limit, bias, each 16 times, for n groups of 8.
 //
 //go:noescape
 func siluGLUAVX2(y *float32, a *float32, b *float32, f *float32, n int)
@@ -39,12 +49,12 @@ func siluGLUAVX2(y *float32, a *float32, b *float32, f *float32, n int)
 //go:noescape
 func geluTanhAVX2(y *float32, a *float32, f *float32, n int)
 
-// geluTanhGLUAVX2: y = act(alpha g) / alpha * (u + bias), f is alpha, limit, -limit, bias, each 8 times, for n groups of 8.
+// geluTanhGLUAVX2: y = act(alpha g) / alpha * (u + bias), f is alpha, limit, -limit, bias, each 16 times, for n groups of 8.
 //
 //go:noescape
 func geluTanhGLUAVX2(y *float32, a *float32, b *float32, f *float32, n int)
 
-// tanhAVX2: y = f * tanh(a / f), f 8 times the same, for n groups of 8.
+// tanhAVX2: y = f * tanh(a / f), f 16 times the same, for n groups of 8.
 //
 //go:noescape
 func tanhAVX2(y *float32, a *float32, f *float32, n int)

@@ -1,11 +1,11 @@
 package simd
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math"
 	"math/rand/v2"
 	"testing"
-	"unsafe"
 
 	"forge/gguf"
 	"forge/kernels"
@@ -46,6 +46,8 @@ func TestVectorsOverLadder(t *testing.T) {
 		{"add", func(y, a, b []float32) { add(y, a, b) }},
 		{"mul", func(y, a, b []float32) { mul(y, a, b) }},
 		{"scale", func(y, a, b []float32) { scale(y, a, 0.3) }},
+		{"mulAdd", func(y, a, b []float32) { mul(y, a, b); mulAdd(y, a, b) }},
+		{"fold", func(y, a, b []float32) { copy(y, a); foldInto(y, b, 0.3, 0.7) }},
 		{"scaleMul", func(y, a, b []float32) { scaleMul(y, a, b, 0.3) }},
 		{"softcap", func(y, a, b []float32) { softcap(y, a, 7) }},
 		{"silu", func(y, a, b []float32) { activate(y, a, kernels.ActSiLU) }},
@@ -126,18 +128,16 @@ func TestMultiplyOverLadder(t *testing.T) {
 					atEnd := (n+k)%2 == 0
 					lda, ldo, width := k+n%3, cols+16*(n%2), cols+16*(k%2)
 					a, out := anyFloats(t, rng, (n-1)*lda+k, 1, atEnd), guardedFloats(t, (n-1)*ldo+cols, atEnd)
-					b := tile{half: halves(t, rng, (k-1)*width+cols, atEnd), width: width}
-					if n%4 == 1 {
-						b = tile{float: anyFloats(t, rng, (k-1)*width+cols, 1, atEnd), width: width}
-					}
+					b := anyTile(t, rng, tileKind((n+k)%int(tileKinds)), (k-1)*width+cols, width, atEnd)
+					add := cols%32 == 0
 					for i := range out {
 						out[i] = float32(rng.NormFloat64())
 					}
 					want := append([]float32{}, out...)
 					atLevel(t, isaScalar)
-					multiply(want, ldo, a, lda, n, k, b, cols)
+					multiply(want, ldo, a, lda, n, k, b, cols, add, &b.data[0])
 					atLevel(t, rung)
-					multiply(out, ldo, a, lda, n, k, b, cols)
+					multiply(out, ldo, a, lda, n, k, b, cols, add, &b.data[0])
 					sameOrNaN(t, out, want)
 				}
 			}
@@ -145,47 +145,142 @@ func TestMultiplyOverLadder(t *testing.T) {
 	}
 }
 
-func halves(t *testing.T, rng *rand.Rand, n int, atEnd bool) []uint16 {
-	b := guarded(t, 2*n, atEnd)
-	h := unsafe.Slice((*uint16)(unsafe.Pointer(unsafe.SliceData(b))), n)
-	for i := range h {
-		h[i] = gguf.F32ToF16(float32(rng.NormFloat64()))
+// anyTile is n random numbers against an unmapped page.
+func anyTile(t *testing.T, rng *rand.Rand, kind tileKind, n, width int, atEnd bool) tile {
+	b := guarded(t, n*numberBytes[kind], atEnd)
+	for i := range n {
+		switch v := float32(rng.NormFloat64()); kind {
+		case halfTile:
+			binary.LittleEndian.PutUint16(b[2*i:], gguf.F32ToF16(v))
+		case floatTile:
+			binary.LittleEndian.PutUint32(b[4*i:], math.Float32bits(v))
+		default:
+			b[i] = byte(rng.Uint32())
+		}
 	}
-	return h
+	return tile{kind, b, width}
 }
 
-func TestSoftmaxPageOverLadder(t *testing.T) {
+// TestTile holds the plain reading of each kind of number to its meaning.
+func TestTile(t *testing.T) {
+	for kind, b := range map[tileKind][]byte{halfTile: {0x00, 0x3e, 0x00, 0xc0}, floatTile: {0, 0, 0xc0, 0x3f, 0, 0, 0, 0xc0}, int8Tile: {3, 0xfe}} {
+		want := [2]float32{1.5, -2}
+		if kind == int8Tile {
+			want[0] = 3
+		}
+		x := tile{kind, b, 2}
+		if x.number(0) != want[0] || x.number(1) != want[1] {
+			t.Errorf("kind %d: %v and %v, want %v", kind, x.number(0), x.number(1), want)
+		}
+		if kind == floatTile {
+			continue
+		}
+		for _, rung := range ladder() {
+			atLevel(t, rung)
+			x := anyTile(t, rand.New(rand.NewPCG(5, 5)), kind, 37, 37, true)
+			f := x.floats(make([]float32, 40))
+			for i := range 37 {
+				if f.number(i) != x.number(i) {
+					t.Errorf("kind %d, %v: number %d is %v, converted %v", kind, rung, i, x.number(i), f.number(i))
+				}
+			}
+		}
+	}
+}
+
+func TestSoftmaxRangeOverLadder(t *testing.T) {
 	rng := rand.New(rand.NewPCG(14, 1))
 	for _, rung := range rungs() {
 		for n := 1; n <= 9; n++ {
 			for trial := range 40 {
-				scores := guardedFloats(t, n*kernels.PageSize, trial%2 == 0)
-				state := [3][]float32{}
-				for i := range state {
-					state[i] = guardedFloats(t, n, trial%2 == 0)
-				}
+				pages := 1 + trial%rangePages
+				scores := guardedFloats(t, (n-1)*rangeSize+pages*kernels.PageSize, trial%2 == 0)
+				top, sum := guardedFloats(t, n, trial%2 == 0), guardedFloats(t, n, trial%2 == 0)
 				for i := range scores {
 					scores[i] = float32(rng.NormFloat64() * 8)
-					if rng.IntN(20) == 0 {
+					if rng.IntN(20) == 0 || n == 5 && i < rangeSize {
 						scores[i] = float32(math.Inf(-1))
 					}
 				}
-				for i := range n {
-					state[0][i], state[1][i] = float32(rng.NormFloat64()*20), rng.Float32()*9
-					if rng.IntN(3) == 0 {
-						state[0][i], state[1][i] = float32(math.Inf(-1)), 0
-					}
-				}
-				want := append([]float32{}, scores...)
-				top, sum, factor := append([]float32{}, state[0]...), append([]float32{}, state[1]...), make([]float32, n)
+				want, wantTop, wantSum := append([]float32{}, scores...), make([]float32, n), make([]float32, n)
 				atLevel(t, isaScalar)
-				softmaxPage(want, n, top, sum, factor)
+				softmaxRange(want, n, pages, wantTop, wantSum)
 				atLevel(t, rung)
-				softmaxPage(scores, n, state[0], state[1], state[2])
+				softmaxRange(scores, n, pages, top, sum)
 				sameOrNaN(t, scores, want)
-				sameOrNaN(t, state[0], top)
-				sameOrNaN(t, state[1], sum)
-				sameOrNaN(t, state[2], factor)
+				sameOrNaN(t, top, wantTop)
+				sameOrNaN(t, sum, wantSum)
+			}
+		}
+	}
+}
+
+// TestSoftmaxRange holds plain Go to the formula in float64, and to weights of 0 where nothing is seen.
+func TestSoftmaxRange(t *testing.T) {
+	rng := rand.New(rand.NewPCG(14, 2))
+	atLevel(t, isaScalar)
+	scores := make([]float32, 2*rangeSize)
+	for i := range scores {
+		scores[i] = float32(rng.NormFloat64() * 6)
+		if i >= rangeSize {
+			scores[i] = float32(math.Inf(-1))
+		}
+	}
+	before := append([]float32{}, scores...)
+	var top, sum [2]float32
+	softmaxRange(scores, 2, rangePages, top[:], sum[:])
+	most, total := math.Inf(-1), 0.0
+	for _, v := range before[:rangeSize] {
+		most = max(most, float64(v))
+	}
+	for i, v := range before[:rangeSize] {
+		w := math.Exp(float64(v - float32(most)))
+		total += w
+		if math.Abs(w-float64(scores[i])) > 1e-6*w {
+			t.Errorf("weight %d is %v, want %v", i, scores[i], w)
+		}
+	}
+	if float64(top[0]) != most || math.Abs(float64(sum[0])-total) > 1e-5*total {
+		t.Errorf("top %v sum %v, want %v and %v", top[0], sum[0], most, total)
+	}
+	if !math.IsInf(float64(top[1]), -1) || sum[1] != 0 || scores[rangeSize] != 0 {
+		t.Errorf("nothing is seen: top %v, sum %v, weight %v", top[1], sum[1], scores[rangeSize])
+	}
+}
+
+// TestFold folds ranges of softmax together and compares with the softmax of all at once, in float64.
+func TestFold(t *testing.T) {
+	rng := rand.New(rand.NewPCG(14, 3))
+	const columns, ranges = 24, 5
+	for _, rung := range ladder() {
+		atLevel(t, rung)
+		var total, part partial
+		total.grow(1, columns)
+		part.grow(1, columns)
+		total.top[0] = float32(math.Inf(-1))
+		top, sum, acc := math.Inf(-1), 0.0, make([]float64, columns)
+		for i := range ranges {
+			part.top[0], part.sum[0] = float32(rng.NormFloat64()*5), rng.Float32()+1
+			if i == 2 {
+				part.top[0], part.sum[0] = float32(math.Inf(-1)), 0
+			}
+			for c := range columns {
+				part.acc[c] = float32(rng.NormFloat64())
+			}
+			total.fold(&part, 1, columns)
+			if i == 2 {
+				continue
+			}
+			next := max(top, float64(part.top[0]))
+			f, g := math.Exp(top-next), math.Exp(float64(part.top[0])-next)
+			top, sum = next, sum*f+float64(part.sum[0])*g
+			for c := range acc {
+				acc[c] = acc[c]*f + float64(part.acc[c])*g
+			}
+		}
+		for c := range acc {
+			if got, want := float64(total.acc[c]/total.sum[0]), acc[c]/sum; math.Abs(got-want) > 1e-5 {
+				t.Errorf("%v: column %d is %v, want %v", rung, c, got, want)
 			}
 		}
 	}
@@ -216,34 +311,54 @@ func BenchmarkVectors(b *testing.B) {
 	}
 }
 
-// BenchmarkAttention is a page of 32 positions for the queries of one decoded row and of a block of rows.
+// BenchmarkAttention is a range of 8 pages for the queries of one decoded row and of a block of rows, out of a cache of 64
+// MiB: B/s is of keys and values read.
 func BenchmarkAttention(b *testing.B) {
-	rng := rand.New(rand.NewPCG(16, 1))
-	for _, c := range []struct{ n, dim int }{{1, 128}, {3, 64}, {4, 256}, {24, 64}, {32, 128}, {32, 256}} {
-		for _, rung := range []isa{isaAVX2, isaScalar} {
-			b.Run(fmt.Sprintf("%d queries of %d/%v", c.n, c.dim, rung), func(b *testing.B) {
-				atLevel(b, rung)
-				s := new(attention)
-				s.grow(c.n, c.dim, c.dim)
-				for i := range s.query {
-					s.query[i] = float32(rng.NormFloat64()) / 20
-				}
-				k, v := make([]uint16, 32*c.dim), make([]uint16, 32*c.dim)
-				for i := range k {
-					k[i], v[i] = gguf.F32ToF16(float32(rng.NormFloat64())), gguf.F32ToF16(float32(rng.NormFloat64()))
-				}
-				keys, values := tile{half: k, width: 32}, tile{half: v, width: c.dim}
-				for b.Loop() {
-					if c.n >= floatQueries {
-						keys = tile{float: s.keys, width: 32}
-						values = tile{float: s.values, width: c.dim}
-						halfToFloat(s.keys, k)
-						halfToFloat(s.values, v)
-					}
-					s.page(0, c.n, 0, 32, keys, values, c.dim, c.dim, 0)
-				}
-				b.ReportMetric(2*32*float64(c.n*c.dim)*float64(b.N)/float64(b.Elapsed().Nanoseconds()), "GMAC/s")
-			})
+	for _, c := range []struct{ per, dim, rows int }{{1, 128, 1}, {3, 64, 1}, {4, 256, 1}, {8, 64, 1}, {3, 64, 8}, {4, 128, 8}, {4, 256, 8}} {
+		for _, kind := range []gguf.Type{gguf.F16, gguf.Q8_0} {
+			for _, rung := range ladder() {
+				b.Run(fmt.Sprintf("%d rows of %d heads of %d/%v/%v", c.rows, c.per, c.dim, kind, rung), func(b *testing.B) {
+					benchAttention(b, rung, kind, c.per, c.dim, c.rows)
+				})
+			}
 		}
 	}
+}
+
+func benchAttention(b *testing.B, rung isa, kind gguf.Type, per, dim, rows int) {
+	atLevel(b, rung)
+	g := kernels.KVGroup{WidthK: dim, WidthV: dim, HeadsKV: 1, HeadDimK: dim, HeadDimV: dim}
+	r := &runner{prog: &kernels.Program{Groups: []kernels.KVGroup{g}}, keyType: kind, valueType: kind, batch: &kernels.Batch{Seqs: []kernels.Seq{{Pages: [][]int32{nil}}}}}
+	c := r.newLayerCache(0, 0)
+	r.pages = []*pageMemory{newPageMemory(c.layerBytes())}
+	pages := 64 << 20 / c.layerBytes() / rangePages * rangePages
+	if err := r.pages[0].reserve(pages); err != nil {
+		b.Fatal(err)
+	}
+	defer r.pages[0].free()
+	rng := rand.New(rand.NewPCG(16, 1))
+	for p := range pages {
+		page := r.pages[0].at(int32(p))
+		for i := 0; i < len(page); i += 2 {
+			binary.LittleEndian.PutUint16(page[i:], gguf.F32ToF16(float32(rng.NormFloat64()/4)))
+		}
+		r.batch.Seqs[0].Pages[0] = append(r.batch.Seqs[0].Pages[0], int32(p))
+	}
+	for i := range rows {
+		r.batch.Rows = append(r.batch.Rows, kernels.Row{Pos: int32(pages*kernels.PageSize - rows + i)})
+	}
+	o := &lookup{AttentionAttrs: kernels.AttentionAttrs{NHead: per, NHeadKV: 1, HeadDimK: dim, HeadDimV: dim, Causal: 1}, r: r, cache: c, per: per}
+	s := new(attention)
+	s.grow(rows*per, dim, c.columns)
+	for i := range s.query {
+		s.query[i] = float32(rng.NormFloat64()) / 20
+	}
+	blk := block{run: run{0, rows}, n: rows}
+	index := 0
+	for b.Loop() {
+		o.look(&blk, 0, index, s, &s.part)
+		index = (index + 1) % (pages/rangePages - 1)
+	}
+	b.SetBytes(int64(rangePages * c.layerBytes()))
+	b.ReportMetric(2*rangeSize*float64(rows*per*dim)*float64(b.N)/float64(b.Elapsed().Nanoseconds()), "GMAC/s")
 }

@@ -5,7 +5,7 @@
 //
 // A sequence breaker ends what is compared: the newest tokens count only as far back as the last breaker, and a token
 // whose own text holds a breaker is not penalised. (By p-e-w, in text-generation-webui's pull request 5677.)
-#include "sampler.h"
+#include "text.h"
 #include "math.h"
 
 enum { MAX_BREAKERS = 64, MAX_BREAKER = 64, MAX_PIECE = 1024 };

@@ -1,6 +1,6 @@
 // ignore_eos forbids the tokens that end a generation; min_tokens does so until min_tokens tokens were generated. Where a
 // narrowed table has nothing else, they go all the same, and whoever picks ends the sequence.
-#include "sampler.h"
+#include "text.h"
 
 static int32_t forbid(forge_row *row) {
 	uint32_t n_eog, kept = 0;

@@ -9,3 +9,5 @@ SAMPLER(greedy) {
 		row->selected = (int32_t)best;
 	return FORGE_OK;
 }
+
+PLAN(greedy) { return plan_step(frame, (forge_plan_step){.op = FORGE_PLAN_OP_ARG_MAX}); }

@@ -2,7 +2,7 @@
 // three times the number of candidates, more than all others, they alone are kept. Else candidates of which one's text
 // begins with the other's are merged into the likelier one, unlikely ones are dropped (below 0.2, then below
 // 1 / (left + 1) of what is left), and where only ends are left, the token that ends a turn is the one candidate.
-#include "sampler.h"
+#include "text.h"
 #include "math.h"
 
 enum { MAX_CANDIDATES = 256, MAX_PIECE = 128 };

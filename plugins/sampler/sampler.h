@@ -1,4 +1,4 @@
-// sampler.h: settings and vocabulary of the module sampler, for its samplers. table.h has the candidate table.
+// sampler.h: the settings of the module sampler. table.h has the candidate table.
 #ifndef SAMPLER_H
 #define SAMPLER_H
 
@@ -20,37 +20,12 @@ enum {
 	PARAM_TOP_N_SIGMA,
 	PARAM_XTC_PROBABILITY,
 	PARAM_XTC_THRESHOLD,
-	PARAM_DRY_MULTIPLIER,
-	PARAM_DRY_BASE,
-	PARAM_DRY_ALLOWED_LENGTH,
-	PARAM_DRY_PENALTY_LAST_N,
-	PARAM_DRY_SEQUENCE_BREAKERS,
 	PARAM_LOGIT_BIAS,
-	PARAM_MIN_TOKENS,
-	PARAM_IGNORE_EOS,
 	N_PARAMS
 };
 _Static_assert(N_PARAMS <= TABLE_PARAMS, "table.h has room for fewer settings");
 
 // dynatemp gives the temperature that dynamic temperature chooses for a row of at least two candidates.
 double dynatemp(const forge_row *row, double temp, double range, double exponent);
-
-// ---- vocabulary: what the grant vocab brings ------------------------------------------------------------------------
-
-// vocab_bytes writes the first bytes of what a token stands for in text, cap at most, and gives how many it wrote. The
-// file's spelling (byte-level letters, U+2581 for a blank, <0xNN>) is undone.
-uint32_t vocab_bytes(uint32_t id, uint8_t *to, uint32_t cap);
-
-// vocab_known tells whether the token texts are there.
-bool vocab_known(void);
-
-// vocab_ends tells whether a token ends a generation.
-bool vocab_ends(uint32_t id);
-
-// vocab_eog gives those tokens, the one that ends a turn first.
-const uint32_t *vocab_eog(uint32_t *n);
-
-// vocab_open takes what forge_init is given, which may be 0.
-void vocab_open(const forge_vocab *vocab);
 
 #endif

@@ -34,13 +34,25 @@ float table_max(const float *x, uint32_t n) {
 }
 
 uint32_t table_first(const forge_row *row) {
-	float max = table_max(row->logits, row->n);
-	if (max == NEG_INF) return row->n;
-	uint32_t best = row->n;
-	for (uint32_t i = 0; i < row->n; i++) {
-		if (row->logits[i] != max) continue;
-		if (table_whole(row) || table_sorted(row)) return i;
-		if (best == row->n || row->ids[i] < row->ids[best]) best = i;
+	const float *x = row->logits;
+	uint32_t n = row->n, best = n, i = 0;
+	float max = table_max(x, n);
+	if (max == NEG_INF) return n;
+	v128_t m = SPREAD(max);
+	bool ascending = table_whole(row) || table_sorted(row); // equal logits stand by ascending id
+	while (i < n) {
+		uint32_t count = n - i < 16 ? n - i : 16;
+		if (count == 16) { // most blocks have none
+			const float *p = x + i;
+			v128_t high = wasm_v128_or(wasm_f32x4_eq(LOAD(p, 3), m), wasm_f32x4_eq(LOAD(p, 2), m));
+			v128_t low = wasm_v128_or(wasm_f32x4_eq(LOAD(p, 1), m), wasm_f32x4_eq(LOAD(p, 0), m));
+			if (!wasm_v128_any_true(wasm_v128_or(high, low))) count = 0, i += 16;
+		}
+		for (; count > 0; count--, i++) {
+			if (x[i] != max) continue;
+			if (ascending) return i;
+			if (best == n || row->ids[i] < row->ids[best]) best = i;
+		}
 	}
 	return best;
 }
@@ -237,6 +249,19 @@ void table_sort(forge_row *row) {
 	}
 	table_rank(sampler.list, sampler.other, row->n, ascending);
 	table_put(row, sampler.list, row->n);
+}
+
+void table_divide(forge_row *row, double temp) {
+	float *x = row->logits, t = (float)temp;
+	v128_t divisor = SPREAD(t);
+	uint32_t n = row->n, i = 0;
+	for (; i + 16 <= n; i += 16)
+		for (uint32_t j = 4; j-- > 0;) wasm_v128_store(x + i + 4 * j, wasm_f32x4_div(LOAD(x + i + 4 * j, 0), divisor));
+	for (; i < n; i++) x[i] /= t;
+	// Rounding can make neighbours equal whose ids descend.
+	if (table_sorted(row))
+		for (uint32_t j = 1; j < n; j++)
+			if (x[j - 1] == x[j] && table_id(row, j - 1) > table_id(row, j)) row->flags &= ~(uint32_t)FORGE_ROW_FLAG_SORTED;
 }
 
 // ---- the instance -------------------------------------------------------------------------------------------------

@@ -108,6 +108,9 @@ void table_sort(forge_row *row);
 // table_top keeps the k candidates that rank first, sorted; 1 <= k < n.
 void table_top(forge_row *row, uint32_t k);
 
+// table_divide divides the logits by a temperature, rounded to float32, above 0.
+void table_divide(forge_row *row, double temp);
+
 // table_pick gives the candidate that a uniform u in [0, 1) draws: the first in the table's order whose cumulative weight
 // exceeds u times the sum. max is the highest logit and above -inf.
 uint32_t table_pick(const forge_row *row, float max, double u);
@@ -135,5 +138,19 @@ int32_t table_check(forge_rows *frame);
 		return status < 0 ? status : done;                                                        \
 	}                                                                                           \
 	static int32_t name##_row(forge_row *row)
+
+// PLAN makes the export plan_NAME: steps that do what the sampler does at the frame's settings, or FORGE_SKIP.
+#define PLAN(name) FORGE_EXPORT(plan_##name) int32_t plan_##name(forge_plan *frame)
+
+static inline double plan_param(const forge_plan *frame, uint32_t slot) {
+	return slot < frame->params_len ? frame->params[slot] : sampler.config[slot];
+}
+
+// plan_step adds a step.
+static inline int32_t plan_step(forge_plan *frame, forge_plan_step step) {
+	if (frame->n_steps == frame->steps_cap) return FORGE_SKIP;
+	frame->steps[frame->n_steps++] = step;
+	return FORGE_OK;
+}
 
 #endif

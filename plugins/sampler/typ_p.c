@@ -85,7 +85,7 @@ static void long_table(forge_row *row, float max, double p) {
 	}
 	static double bins[BINS];
 	memset(bins, 0, sizeof bins);
-	float scale = farthest > 0 ? (BINS - 1) / farthest : 0;
+	float scale = farthest > 1e-30f ? (BINS - 1) / farthest : 0; // what is nearer than that shares a bin
 	for (uint32_t i = 0; i < n; i++) bins[(uint32_t)(distances[i] * scale)] += weights[i];
 	double at = 0, target = p * sum;
 	uint32_t bin = 0, m = 0, *positions = (uint32_t *)sampler.other + n;

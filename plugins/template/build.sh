@@ -30,6 +30,7 @@ export RUSTC_BOOTSTRAP=1 # Debian's compiler is a stable one; building std is no
 	-Zbuild-std=std,panic_abort -Zbuild-std-features=optimize_for_size \
 	-Zpanic-immediate-abort --config 'profile.release.panic="immediate-abort"'
 cp "$target/wasm32-unknown-unknown/release/template.wasm" template.wasm
+chmod 644 template.wasm
 {
 	echo "compiler: $("$RUSTC" --version)"
 	echo "linker: $("$WASM_LD" --version | head -n 1)"

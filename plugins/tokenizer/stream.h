@@ -157,6 +157,7 @@ FORGE_EXPORT(tokenizer_decode) int32_t tokenizer_decode(forge_text *f) {
 	if (f->output_cap < 8) return FORGE_FAIL(f, FORGE_ERR_ARG, "the output has room for ", decimal(f->output_cap), " bytes, 8 are the least");
 	const uint8_t *ids = f->input;
 	uint8_t *to = f->output, *full = to + f->output_cap - 7;
+	bool raw = f->flags & FORGE_TEXT_FLAG_RAW;
 	for (; f->consumed < f->input_len; f->consumed++) {
 		uint32_t id = load32(ids + 4 * f->consumed), n;
 		if (id >= tokens.n) {
@@ -167,9 +168,9 @@ FORGE_EXPORT(tokenizer_decode) int32_t tokenizer_decode(forge_text *f) {
 		if (f->flags & FORGE_TEXT_FLAG_SKIP_SPECIAL && (type == FORGE_TOKEN_TYPE_CONTROL || type == FORGE_TOKEN_TYPE_UNKNOWN)) continue;
 		const uint8_t *p = token_text(id, &n);
 		uint32_t i = f->state >> 1;
-		if (i == 0 && !(f->state & STARTED) && strips_space && n && p[0] == ' ' && type != FORGE_TOKEN_TYPE_CONTROL) i = 1;
+		if (i == 0 && !raw && !(f->state & STARTED) && strips_space && n && p[0] == ' ' && type != FORGE_TOKEN_TYPE_CONTROL) i = 1;
 		for (; i < n && to < full; i++) {
-			if (p[i] < 0x80 && f->carry_len == 0) *to++ = p[i];
+			if (raw || (p[i] < 0x80 && f->carry_len == 0)) *to++ = p[i];
 			else to = decode_byte(f, to, p[i]);
 		}
 		if (i < n) {

@@ -1,8 +1,13 @@
 // Built by build.sh. A router: the top_k highest scores, with weights that are those of a softmax over the chosen; config
-// key mode makes it answer something else, right or wrong.
+// key mode makes it answer something else, right or wrong, for all sequences or for one of them.
 #include "guest.h"
-FORGE_MANIFEST("name = \"route\"\nversion = \"1.0\"\nkind = \"router\"\nabi = \"1.0\"\n[[config]]\nname = \"mode\"\ntype = \"i32\"\n")
+FORGE_MANIFEST("name = \"route\"\nversion = \"1.0\"\nkind = \"router\"\nabi = \"1.0\"\nstate = \"explicit\"\n[[config]]\nname = \"mode\"\ntype = \"i32\"\n"
+               "[[config]]\nname = \"seq\"\ntype = \"i32\"\ndefault = -1\n")
 FORGE_MARKER(router)
+
+static int32_t sequences; // begun and not ended
+FORGE_EXPORT(forge_begin) int32_t begin(forge_seq *f) { sequences++; return FORGE_OK; }
+FORGE_EXPORT(forge_end) int32_t end(forge_seq *f) { sequences--; return FORGE_OK; }
 
 FORGE_EXPORT(forge_init) int32_t init(forge_init *f) { return FORGE_OK; }
 
@@ -26,6 +31,12 @@ FORGE_EXPORT(router_route) int32_t route(forge_route *f) {
 		}
 	}
 	uint32_t last = f->n_tokens * f->top_k - 1;
+	if (f->params[1] >= 0) {
+		uint32_t t = f->n_tokens;
+		while (t > 0 && f->seqs[t - 1] != (uint64_t)f->params[1]) t--;
+		if (t == 0) return FORGE_OK;
+		last = t * f->top_k - 1;
+	}
 	switch (mode) {
 	case 1: f->ids[last] = f->n_experts; break;
 	case 2: f->ids[last] = f->ids[last - 1]; break;
@@ -37,6 +48,8 @@ FORGE_EXPORT(router_route) int32_t route(forge_route *f) {
 	case 8: return 4;
 	case 9: f->ids[0] = 0xffffffff; break;
 	case 10: f->weights[last] = 0; break; // allowed
+	case 11: return FORGE_FAIL(f, FORGE_ERR_STATE, "nothing is known of this sequence");
+	case 12: f->weights[last] = (float)sequences; break;
 	}
 	return FORGE_OK;
 }
@@ -50,6 +63,7 @@ FORGE_EXPORT(router_plan) int32_t plan(forge_route_plan *f) {
 	case 24: f->factor = __builtin_nanf(""); break;
 	case 25: f->use_bias = 2; break;
 	case 26: f->n_group = 4, f->n_group_used = 1; break;
+	case 27: f->renormalise = !f->renormalise; break; // not what it answers
 	default: return FORGE_SKIP;
 	}
 	return FORGE_OK;

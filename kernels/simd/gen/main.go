@@ -48,8 +48,12 @@ func main() {
 		{"gemm_avx2", emitGemmsAVX2},
 		{"gemm_vnni", emitGemmsVNNI},
 		{"gemm_float", emitFloatGemms},
+		{"probe", emitProbes},
+		{"probe_avx512", emitWideProbes},
 		{"attention", emitAttention},
+		{"attention_avx512", emitAttention},
 		{"vector", emitVectors},
+		{"vector_avx512", emitCurves},
 	}
 	for _, o := range outputs {
 		if err := write(o.name, o.emit); err != nil {

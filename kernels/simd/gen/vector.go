@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"math"
 
 	"github.com/mmcloughlin/avo/operand"
@@ -13,17 +14,21 @@ func (e *emitter) floats(name string, v float32) operand.Mem {
 }
 
 // exp replaces x by e^x, step by step as exp32 in package simd's exp.go.
-func (e *emitter) exp(x ymm) {
-	low, n, p, t := e.YMM(), e.YMM(), e.YMM(), e.YMM()
+func (e *emitter) exp(x vec) {
+	n, p, t := e.vec(), e.vec(), e.vec()
 	lowest := e.floats("expLow", -87.33654)
-	e.VCMPPS(imm(1), lowest, x, low) // x < lowest; false for a NaN
+	clear := e.below(lowest, x)
 	// The second source of min and max, the first operand here, wins where one is a NaN: it must be x.
 	e.VMOVUPS(e.floats("expHigh", 89), t)
 	e.VMINPS(x, t, x)
 	e.VMOVUPS(lowest, t)
 	e.VMAXPS(x, t, x)
 	e.VMULPS(e.floats("log2e", math.Log2E), x, n)
-	e.VROUNDPS(imm(8), n, n)
+	if e.wide {
+		e.VRNDSCALEPS(imm(8), n, n)
+	} else {
+		e.VROUNDPS(imm(8), n, n)
+	}
 	e.VFNMADD231PS(e.floats("ln2High", 0.693359375), n, x)
 	e.VFNMADD231PS(e.floats("ln2Low", -2.12194440e-4), n, x)
 	e.VMOVUPS(e.floats("exp5", 1.9875691500e-4), p)
@@ -39,52 +44,79 @@ func (e *emitter) exp(x ymm) {
 	e.VPADDD(e.dwords("expBias", 127), n, n)
 	e.VPSLLD(imm(23), n, n)
 	e.VMULPS(n, p, p)
-	e.VANDNPS(p, low, x)
+	clear(p, x)
 }
 
-// emitVectors writes the operations that work entry by entry. n counts groups of 8 floats and is at least 1.
+// below compares x with a limit now and gives what later copies a result to x, 0 where x was below; a NaN is not.
+func (e *emitter) below(limit operand.Mem, x vec) func(from, to vec) {
+	if e.wide {
+		k := e.K()
+		e.VCMPPS(imm(5), limit, x, k) // not less than
+		return func(from, to vec) { e.VMOVAPS_Z(from, k, to) }
+	}
+	less := e.YMM()
+	e.VCMPPS(imm(1), limit, x, less)
+	return func(from, to vec) { e.VANDNPS(from, less, to) }
+}
+
+// emitVectors writes the operations that work entry by entry. n counts vectors and is at least 1.
 func emitVectors(e *emitter) {
-	emitEach(e, "addAVX2", "y = a + b", 2, func(x []ymm, _ operand.Mem) ymm { e.VADDPS(x[1], x[0], x[0]); return x[0] })
-	emitEach(e, "mulAVX2", "y = a * b", 2, func(x []ymm, _ operand.Mem) ymm { e.VMULPS(x[1], x[0], x[0]); return x[0] })
-	scalar := func(x []ymm, p operand.Mem) ymm { e.VMULPS(p, x[0], x[0]); return x[0] }
-	emitEach(e, "scaleAVX2", "y = f * a, f 8 times the same", 1, scalar)
-	emitEach(e, "scaleMulAVX2", "y = (f * a) * b, f 8 times the same", 2, func(x []ymm, p operand.Mem) ymm {
+	emitEach(e, "add", "y = a + b", 2, func(x []vec, _ operand.Mem) vec { e.VADDPS(x[1], x[0], x[0]); return x[0] })
+	emitEach(e, "mul", "y = a * b", 2, func(x []vec, _ operand.Mem) vec { e.VMULPS(x[1], x[0], x[0]); return x[0] })
+	scalar := func(x []vec, p operand.Mem) vec { e.VMULPS(p, x[0], x[0]); return x[0] }
+	emitEach(e, "scale", "y = f * a, f 8 times the same", 1, scalar)
+	emitEach(e, "scaleMul", "y = (f * a) * b, f 8 times the same", 2, func(x []vec, p operand.Mem) vec {
 		x[0] = scalar(x[:1], p)
 		e.VMULPS(x[1], x[0], x[0])
 		return x[0]
 	})
-	for _, gelu := range []bool{false, true} {
-		name := map[bool]string{false: "silu", true: "geluTanh"}[gelu]
-		emitEach(e, name+"AVX2", "y = act(a)", 1, func(x []ymm, _ operand.Mem) ymm { return e.gated(x[0], x[0], gelu) })
-		// The parameters: alpha, limit, -limit, up bias, each 8 times.
-		emitEach(e, name+"GLUAVX2", "y = act(alpha g) / alpha * (u + bias), f is alpha, limit, -limit, bias, each 8 times", 2,
-			func(x []ymm, p operand.Mem) ymm {
-				at := func(i int) operand.Mem { m := p; m.Disp = 32 * i; return m }
-				g, u, t := x[0], x[1], e.YMM()
-				e.VMOVUPS(at(1), t)
-				e.VMINPS(g, t, g)
-				e.VMINPS(u, t, u)
-				e.VMOVUPS(at(2), t)
-				e.VMAXPS(u, t, u)
-				e.VADDPS(at(3), u, u)
-				e.VMULPS(at(0), g, t)
-				g = e.gated(g, t, gelu)
-				e.VMULPS(u, g, g)
-				return g
-			})
-	}
-	emitEach(e, "tanhAVX2", "y = f * tanh(a / f), f 8 times the same", 1, func(x []ymm, p operand.Mem) ymm { return e.tanh(x[0], p) })
+	emitEach(e, "mulAdd", "y = fma(a, b, y)", 3, func(x []vec, _ operand.Mem) vec { e.VFMADD231PS(x[1], x[0], x[2]); return x[2] })
+	emitEach(e, "fold", "y = fma(f_1, b, f_0 * a), each f 8 times the same", 2, func(x []vec, p operand.Mem) vec {
+		e.VMULPS(p, x[0], x[0])
+		e.VFMADD231PS(further(p, 32), x[1], x[0])
+		return x[0]
+	})
+	emitCurves(e)
 	emitSumSquares(e)
 	emitRotateHalves(e)
 	emitRotatePairs(e)
 }
 
+func further(m operand.Mem, bytes int) operand.Mem {
+	m.Disp += bytes
+	return m
+}
+
+// emitCurves writes the operations with an exponential inside, which are worth wider vectors.
+func emitCurves(e *emitter) {
+	for _, gelu := range []bool{false, true} {
+		name := map[bool]string{false: "silu", true: "geluTanh"}[gelu]
+		emitEach(e, name, "y = act(a)", 1, func(x []vec, _ operand.Mem) vec { return e.gated(x[0], x[0], gelu) })
+		// The parameters: alpha, limit, -limit, up bias, each 16 times.
+		emitEach(e, name+"GLU", "y = act(alpha g) / alpha * (u + bias), f is alpha, limit, -limit, bias, each 16 times", 2,
+			func(x []vec, p operand.Mem) vec {
+				g, u, t := x[0], x[1], e.vec()
+				e.VMOVUPS(further(p, 64), t)
+				e.VMINPS(g, t, g)
+				e.VMINPS(u, t, u)
+				e.VMOVUPS(further(p, 128), t)
+				e.VMAXPS(u, t, u)
+				e.VADDPS(further(p, 192), u, u)
+				e.VMULPS(p, g, t)
+				g = e.gated(g, t, gelu)
+				e.VMULPS(u, g, g)
+				return g
+			})
+	}
+	emitEach(e, "tanh", "y = f * tanh(a / f), f 16 times the same", 1, func(x []vec, p operand.Mem) vec { return e.tanh(x[0], p) })
+}
+
 // gated gives g * sigmoid(z), where z is x for silu and 2 sqrt(2/pi) (x + 0.044715 x^3) for gelu_tanh. x may be g.
-func (e *emitter) gated(g, x ymm, gelu bool) ymm {
-	z := e.YMM()
+func (e *emitter) gated(g, x vec, gelu bool) vec {
+	z := e.vec()
 	e.VXORPS(e.dwords("signBit", 1<<31), x, z)
 	if gelu {
-		t := e.YMM()
+		t := e.vec()
 		e.VMULPS(x, x, t)
 		e.VMULPS(e.floats("geluCube", 0.071354816), t, t)
 		e.VADDPS(e.floats("geluLinear", 1.5957691), t, t)
@@ -92,14 +124,14 @@ func (e *emitter) gated(g, x ymm, gelu bool) ymm {
 	}
 	e.exp(z)
 	e.VADDPS(e.floats("one", 1), z, z)
-	out := e.YMM()
+	out := e.vec()
 	e.VDIVPS(z, g, out)
 	return out
 }
 
 // tanh gives f tanh(x / f), as tanh32 in exp.go.
-func (e *emitter) tanh(x ymm, f operand.Mem) ymm {
-	sign, a, big, t := e.YMM(), e.YMM(), e.YMM(), e.YMM()
+func (e *emitter) tanh(x vec, f operand.Mem) vec {
+	sign, a, big, t := e.vec(), e.vec(), e.vec(), e.vec()
 	e.VDIVPS(f, x, x)
 	e.VANDPS(e.dwords("signBit", 1<<31), x, sign)
 	e.VXORPS(sign, x, a)
@@ -112,7 +144,7 @@ func (e *emitter) tanh(x ymm, f operand.Mem) ymm {
 	e.VMOVUPS(e.floats("one", 1), t)
 	e.VSUBPS(big, t, big)
 	// |x| + |x|^3 P(x^2) below 0.625
-	z, p := e.YMM(), e.YMM()
+	z, p := e.vec(), e.vec()
 	e.VMULPS(a, a, z)
 	e.VMOVUPS(e.floats("tanh4", -5.70498872745e-3), p)
 	e.VFMADD213PS(e.floats("tanh3", 2.06390887954e-2), z, p)
@@ -121,22 +153,29 @@ func (e *emitter) tanh(x ymm, f operand.Mem) ymm {
 	e.VFMADD213PS(e.floats("tanh0", -3.33332819422e-1), z, p)
 	e.VMULPS(a, z, z)
 	e.VFMADD213PS(a, z, p)
-	e.VCMPPS(imm(1), e.floats("tanhSmall", 0.625), a, t)
-	e.VBLENDVPS(t, p, big, big)
+	if small := e.floats("tanhSmall", 0.625); e.wide {
+		k := e.K()
+		e.VCMPPS(imm(1), small, a, k)
+		e.VBLENDMPS(p, big, k, big)
+	} else {
+		e.VCMPPS(imm(1), small, a, t)
+		e.VBLENDVPS(t, p, big, big)
+	}
 	e.VORPS(sign, big, big)
 	e.VMULPS(f, big, big)
 	return big
 }
 
-// emitEach is a loop over groups of 8: y = one(x_0, ...), with a pointer to 8 floats or more of parameters.
-func emitEach(e *emitter, name, doc string, in int, one func(x []ymm, p operand.Mem) ymm) {
+// emitEach is a loop over vectors: y = one(x_0, ...), with a pointer to a vector or more of parameters.
+func emitEach(e *emitter, name, doc string, in int, one func(x []vec, p operand.Mem) vec) {
+	name += e.isaName()
 	e.Function(name)
 	e.Attributes(nosplit)
 	e.Pragma("noescape")
-	e.Doc(name + ": " + doc + ", for n groups of 8.")
-	names := []string{"a", "b"}[:in]
+	e.Doc(fmt.Sprintf("%s: %s, for n groups of %d.", name, doc, e.size()/4))
+	names := []string{"a", "b"}[:min(in, 2)]
 	sig := "func(y, a"
-	if in == 2 {
+	if in > 1 {
 		sig += ", b"
 	}
 	e.SignatureExpr(sig + ", f *float32, n int)")
@@ -148,20 +187,23 @@ func emitEach(e *emitter, name, doc string, in int, one func(x []ymm, p operand.
 		e.Load(e.Param(name), p)
 		from = append(from, p)
 	}
+	if in > 2 {
+		from = append(from, y)
+	}
 	e.Load(e.Param("f"), f)
 	e.Load(e.Param("n"), n)
 	loop, at := e.label("group"), e.GP64()
 	e.XORQ(at, at)
 	e.Label(loop)
-	var x []ymm
+	var x []vec
 	for _, p := range from {
-		v := e.YMM()
+		v := e.vec()
 		e.VMOVUPS(operand.Mem{Base: p, Index: at, Scale: 1}, v)
 		x = append(x, v)
 	}
 	v := one(x, operand.Mem{Base: f})
 	e.VMOVUPS(v, operand.Mem{Base: y, Index: at, Scale: 1})
-	e.ADDQ(operand.I32(32), at)
+	e.ADDQ(operand.I32(int32(e.size())), at)
 	e.DECQ(n)
 	e.JNZ(operand.LabelRef(loop))
 	e.VZEROUPPER()

@@ -107,6 +107,9 @@ func (g *Guest) Bytes(at, n uint32) []byte {
 	return b
 }
 
+// MemorySize is how much memory the guest has.
+func (g *Guest) MemorySize() uint32 { return g.mod.Memory().Size() }
+
 // Put copies bytes into the arena.
 func (g *Guest) Put(b []byte) (at, n uint32) {
 	at = g.Alloc(uint32(len(b)))

@@ -48,7 +48,7 @@ export const ROW_FLAG_SORTED: u32 = 2; // logits descend; equal ones by ascendin
 export const ROW_FLAG_STOP: u32 = 4; // set by a guest: end this sequence instead of picking
 
 // plan_op: steps of plans. A NaN logit counts as -inf; equal logits rank by ascending id
-export const PLAN_OP_TOP_K: u32 = 1; // keep the n highest logits, sorted; all of them if there are fewer
+export const PLAN_OP_TOP_K: u32 = 1; // keep the n highest logits, sorted; nothing where there are no more than n
 export const PLAN_OP_MASK: u32 = 2; // the logits of the named ids become -inf
 export const PLAN_OP_TEMPERATURE: u32 = 3; // divide every logit by value, a finite number above 0
 export const PLAN_OP_ARG_MAX: u32 = 4; // pick the highest logit; end the sequence where all are -inf

@@ -58,10 +58,17 @@ export function text(slots: usize, slot: u32): string {
   return load<u32>(at, 4) - load<u32>(at);
 }
 
-// allow sets a token's bit in the mask of a constraint's row.
+// allow sets a token's bit in the mask of a constraint's row. The bits are the guest's to clear first.
 @inline export function allow(row: MaskRow, id: u32): void {
   const at = row.mask + (<usize>(id >> 5) << 2);
   store<u32>(at, load<u32>(at) | (1 << (id & 31)));
+}
+
+// next is the next number in [0, 1) of the row's generator.
+export function next(row: Row): f64 {
+  const draw = row.draw;
+  row.draw = draw + 1;
+  return uniform(row.seed, draw);
 }
 
 // philox is the ABI's counter-based generator, Philox4x32-10 of Salmon et al., Parallel random numbers: as easy as 1, 2, 3

@@ -66,7 +66,7 @@ enum {
 
 // plan_op: steps of plans. A NaN logit counts as -inf; equal logits rank by ascending id
 enum {
-	FORGE_PLAN_OP_TOP_K = 1, // keep the n highest logits, sorted; all of them if there are fewer
+	FORGE_PLAN_OP_TOP_K = 1, // keep the n highest logits, sorted; nothing where there are no more than n
 	FORGE_PLAN_OP_MASK = 2, // the logits of the named ids become -inf
 	FORGE_PLAN_OP_TEMPERATURE = 3, // divide every logit by value, a finite number above 0
 	FORGE_PLAN_OP_ARG_MAX = 4, // pick the highest logit; end the sequence where all are -inf

@@ -57,8 +57,18 @@ static inline void forge_highest(const double *x, uint32_t n, uint32_t k, uint32
 		if (i == n) break;
 		double v = x[i] == x[i] ? x[i] : -__builtin_inf();
 		if (have == k && !(v > least)) continue;
-		uint32_t at = have < k ? have++ : k - 1;
-		for (; at > 0 && v > values[at - 1]; at--) values[at] = values[at - 1], best[at] = best[at - 1];
+		uint32_t last = have < k ? have++ : k - 1, at = last;
+		if (k <= 32) {
+			for (; at > 0 && v > values[at - 1]; at--) values[at] = values[at - 1], best[at] = best[at - 1];
+		} else { // many are moved at once
+			for (uint32_t low = 0; low < at;) {
+				uint32_t middle = (low + at) / 2;
+				if (v > values[middle]) at = middle;
+				else low = middle + 1;
+			}
+			memmove(values + at + 1, values + at, (last - at) * sizeof *values);
+			memmove(best + at + 1, best + at, (last - at) * sizeof *best);
+		}
 		values[at] = v, best[at] = i;
 		least = values[k - 1];
 	}
@@ -102,9 +112,10 @@ static inline void forge_drop_groups(double *x, uint32_t n, const forge_routing 
 		sums[g] = 0;
 		for (uint32_t i = 0; i < two; i++) sums[g] += x[g * size + best[i]];
 	}
-	forge_highest(sums, r->n_group, r->n_group, best);
-	for (uint32_t i = r->n_group_used; i < r->n_group; i++)
-		for (uint32_t e = best[i] * size; e < (best[i] + 1) * size; e++) x[e] = -__builtin_inf();
+	forge_highest(sums, r->n_group, r->n_group_used, best);
+	for (uint32_t i = 0; i < r->n_group_used; i++) sums[best[i]] = __builtin_nan(""); // used
+	for (uint32_t g = 0; g < r->n_group; g++)
+		for (uint32_t e = g * size; sums[g] == sums[g] && e < (g + 1) * size; e++) x[e] = -__builtin_inf();
 }
 
 // forge_weigh_chosen writes the weights of the chosen experts: p, divided by the sum of theirs if renormalise (for softmax

@@ -98,7 +98,7 @@ const (
 
 // Values of plan_op: steps of plans. A NaN logit counts as -inf; equal logits rank by ascending id
 const (
-	// keep the n highest logits, sorted; all of them if there are fewer
+	// keep the n highest logits, sorted; nothing where there are no more than n
 	PlanOpTopK uint32 = 1
 	// the logits of the named ids become -inf
 	PlanOpMask uint32 = 2

@@ -100,6 +100,15 @@ func (r *Row) Next() float64 {
 	return Uniform(r.Seed, r.Draw-1)
 }
 
+// Allow allows a token. The bits of the mask are the guest's to clear first.
+func (r *MaskRow) Allow(id uint32) { r.Mask.Slice(id/32 + 1)[id/32] |= 1 << (id % 32) }
+
+// Token is the scores of a token, and where its experts and their weights go.
+func (f *Route) Token(i uint32) (scores []float32, ids []uint32, weights []float32) {
+	n, k := f.NExperts, f.TopK
+	return f.Scores.Slice(f.NTokens * n)[i*n:][:n], f.IDs.Slice(f.NTokens * k)[i*k:][:k], f.Weights.Slice(f.NTokens * k)[i*k:][:k]
+}
+
 // String is a setting that is a string. It aliases the arena.
 func String(slots []float64, slot int) string {
 	s := (*Span[byte])(unsafe.Pointer(&slots[slot]))

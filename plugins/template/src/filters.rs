@@ -143,7 +143,7 @@ fn join(state: &State, value: &Value, args: Rest<ValueOrKwargs>) -> Result<Strin
     let mut out = String::new();
     for (n, item) in items(value)?.checked().enumerate() {
         let item = item?;
-        state.consume_fuel((d.len() / 64) as u64 + 1)?;
+        state.consume_fuel((d.len() / 16) as u64 + 1)?;
         if n > 0 {
             out.push_str(&d);
         }
@@ -243,6 +243,7 @@ fn dict(args: Rest<ValueOrKwargs>) -> Result<Value, Error> {
 /// `strftime_now(format)`: the caller's time in UTC.
 fn strftime_now(state: &State, format: &str) -> Result<String, Error> {
     // The years 1 to 9999, which Python's datetime can hold.
+    state.consume_fuel(16 * format.len() as u64)?;
     match state.lookup(NOW).and_then(|v| v.as_i64()) {
         Some(now) if (-62135596800..=253402300799).contains(&now) => Ok(time::strftime(format, now)),
         _ => Err(failure("strftime_now: the time passed in is not within the years 1 to 9999")),

@@ -168,14 +168,11 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// Lets the writing count against the template's work.
+    /// Lets the writing count against the template's work: each value, and what was written of it.
     fn pay(&mut self) -> Result<(), Error> {
         let grown = self.out.len() - self.paid;
-        if grown >= 64 {
-            self.paid = self.out.len();
-            self.state.consume_fuel((grown / 4) as u64)?;
-        }
-        Ok(())
+        self.paid = self.out.len();
+        self.state.consume_fuel(4 + (grown / 4) as u64)
     }
 
     fn seq(&mut self, value: &Value, depth: usize) -> Result<(), Error> {

@@ -56,11 +56,10 @@ impl Object for Namespace {
 }
 
 impl fmt::Debug for Namespace {
-    /// A namespace may hold itself, so the lock is not kept while its values are written, and they are no deeper than
-    /// what is written of them.
+    /// A namespace may hold itself: while its values are written it is locked, and what is locked is not written again.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let attributes = self.0.try_lock().map(|a| a.clone()).unwrap_or_default();
-        let shown = python::to_repr(&crate::json::dict(attributes));
+        let Ok(attributes) = self.0.try_lock() else { return f.write_str("<Namespace {...}>") };
+        let shown = python::to_repr(&crate::json::dict(attributes.clone()));
         write!(f, "<Namespace {}>", shown.as_deref().unwrap_or("{...}"))
     }
 }

@@ -29,7 +29,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { input: 16 << 20, output: 16 << 20, work: 2_000_000, work_per_byte: 200, depth: 160 }
+        Limits { input: 16 << 20, output: 16 << 20, work: 400_000, work_per_byte: 100, depth: 160 }
     }
 }
 

@@ -8,8 +8,10 @@ use std::fmt::{self, Write};
 /// on purpose cannot use up the stack.
 pub const MAX_DEPTH: usize = 200;
 
-/// The longest text that a value may have: lists that share their items may mean more than any memory holds.
+/// The longest text that a value may have, and the most pieces: lists that share their items may mean more than any
+/// memory holds.
 const MAX_TEXT: usize = 8 << 20;
+const MAX_PIECES: usize = 1 << 20;
 
 /// Python's `str(value)`. An undefined value gives the empty text, as Jinja2's does.
 pub fn to_str(value: &Value) -> Result<String, Error> {
@@ -26,21 +28,26 @@ pub fn to_repr(value: &Value) -> Result<String, Error> {
 
 /// What is written, unless it is too long.
 pub fn bounded(write: impl FnOnce(&mut dyn Write) -> fmt::Result) -> Result<String, Error> {
-    struct Bounded(String);
+    #[derive(Default)]
+    struct Bounded {
+        text: String,
+        pieces: usize,
+    }
 
     impl Write for Bounded {
         fn write_str(&mut self, s: &str) -> fmt::Result {
-            if s.len() > MAX_TEXT - self.0.len() {
+            self.pieces += 1;
+            if s.len() > MAX_TEXT - self.text.len() || self.pieces > MAX_PIECES {
                 return Err(fmt::Error);
             }
-            self.0.push_str(s);
+            self.text.push_str(s);
             Ok(())
         }
     }
 
-    let mut out = Bounded(String::new());
+    let mut out = Bounded::default();
     match write(&mut out) {
-        Ok(()) => Ok(out.0),
+        Ok(()) => Ok(out.text),
         Err(_) => Err(Error::new(ErrorKind::InvalidOperation, "the text of the value is too long")),
     }
 }

@@ -5,6 +5,9 @@ use minijinja::machinery::{tokenize, Token};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::Error;
 
+/// The tokens that a template may have. The longest in use have some five thousand.
+const MAX_TOKENS: usize = 100_000;
+
 /// White space control as transformers sets it.
 pub fn syntax() -> Result<SyntaxConfig, Error> {
     SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).keep_trailing_newline(false).build()
@@ -25,8 +28,11 @@ pub fn prepare(text: &str) -> Result<String, (usize, &'static str)> {
     let mut edits = Vec::new();
     let mut end = 0; // of the token before
     let mut opens = false; // the token before opened a block
-    for token in tokenize(&text, false, syntax) {
+    for (count, token) in tokenize(&text, false, syntax).enumerate() {
         let Ok((token, span)) = token else { return Ok(text.clone()) };
+        if count == MAX_TOKENS {
+            return Err((span.start_line.into(), "the template is too long"));
+        }
         if let Some(refusal) = nesting.passes(&token) {
             return Err((span.start_line.into(), refusal));
         }

@@ -6,11 +6,12 @@ use minijinja::value::{Rest, Value, ValueOrKwargs};
 use minijinja::{Error, ErrorKind, State};
 
 /// `trim(value, chars=None)`.
-pub fn trim(value: &Value, args: Rest<ValueOrKwargs>) -> Result<String, Error> {
+pub fn trim(state: &State, value: &Value, args: Rest<ValueOrKwargs>) -> Result<String, Error> {
     let mut args = Arguments::new(args)?;
     let chars = args.next("chars")?.filter(|c| !c.is_none());
     args.end()?;
     let text = to_str(value)?;
+    state.consume_fuel(text.len() as u64 / 4)?;
     Ok(match chars {
         None => text.trim_matches(is_space).to_string(),
         Some(chars) => {
@@ -39,7 +40,7 @@ pub fn indent(state: &State, value: &Value, args: Rest<ValueOrKwargs>) -> Result
     let text = text.to_string() + "\n";
     let mut out = String::new();
     for (n, line) in lines(&text, false).into_iter().enumerate() {
-        state.consume_fuel(1 + margin.len() as u64 / 64)?;
+        state.consume_fuel(1 + margin.len() as u64 / 16)?;
         if n > 0 {
             out.push('\n');
         }
@@ -84,8 +85,9 @@ pub fn center(state: &mut State, value: &Value, args: Rest<ValueOrKwargs>) -> Re
 }
 
 /// `wordcount`: runs of letters, digits and underscores.
-pub fn word_count(value: &Value) -> Result<usize, Error> {
+pub fn word_count(state: &State, value: &Value) -> Result<usize, Error> {
     let text = to_str(value)?;
+    state.consume_fuel(text.len() as u64)?;
     Ok(text.split(|c: char| c != '_' && !c.is_alphanumeric()).filter(|word| !word.is_empty()).count())
 }
 

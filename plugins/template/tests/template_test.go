@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -20,8 +21,14 @@ import (
 
 var ctx = context.Background()
 
-// load gives the shipped guest, held to its limits.
+// load gives the shipped guest, held to its kind's limits.
 func load(t testing.TB, opt plugin.RuntimeOptions) *plugin.Module {
+	t.Helper()
+	return loadWithin(t, opt, 0)
+}
+
+// loadWithin gives the shipped guest with another limit of pages of 64 KiB; 0 is the kind's. It is never quarantined.
+func loadWithin(t testing.TB, opt plugin.RuntimeOptions, pages uint32) *plugin.Module {
 	t.Helper()
 	r, err := plugin.NewRuntime(ctx, opt)
 	if err != nil {
@@ -29,7 +36,8 @@ func load(t testing.TB, opt plugin.RuntimeOptions) *plugin.Module {
 	}
 	t.Cleanup(func() { r.Close(ctx) })
 	m, err := r.Load(ctx, plugin.Spec{
-		Name: "template", Kind: "template", Wasm: plugins.Shipped()["template"], Limits: plugin.Limits{Strikes: 1 << 20},
+		Name: "template", Kind: "template", Wasm: plugins.Shipped()["template"],
+		Limits: plugin.Limits{Pages: pages, Strikes: 1 << 20},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -124,4 +132,18 @@ func TestSmolLM2(t *testing.T) {
 // Ensure that the template language is Jinja2's, snippet by snippet.
 func TestLanguage(t *testing.T) {
 	checkRecorded(t, load(t, plugin.RuntimeOptions{}), "language.json")
+}
+
+// Ensure that a dialogue of 10 MB renders.
+func TestLongDialogue(t *testing.T) {
+	text := strings.Repeat("Ten bytes\n", 1<<20)
+	input, err := json.Marshal(map[string]any{"messages": []any{map[string]string{"role": "user", "content": text}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := load(t, plugin.RuntimeOptions{})
+	got, err := render(m, &request{Template: "{% for m in messages %}<{{ m.role }}>{{ m.content|trim }}{% endfor %}", Input: input})
+	if want := "<user>" + strings.TrimSpace(text); err != nil || got != want {
+		t.Errorf("%d bytes, want %d; %v", len(got), len(want), err)
+	}
 }

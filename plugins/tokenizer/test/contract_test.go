@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"forge/abi"
 )
 
 // byteVocabulary is the smallest vocabulary of a model: the bytes, a control token and a user-defined one.
@@ -114,6 +116,33 @@ func TestDecodeSpecial(t *testing.T) {
 	}
 	if _, _, err := g.decode(t, []uint32{259}, false, 9, 7); err == nil || err.Error() != "err_arg: the output has room for 7 bytes, 8 are the least" {
 		t.Errorf("no room: %v", err)
+	}
+}
+
+// Raw, a token is its bytes: nothing is held back, repaired or taken off.
+func TestDecodeRaw(t *testing.T) {
+	for name, space := range map[string]string{"spm": " a", "bpe": "\u2581a"} {
+		g := load(t, name, byteVocabulary(name), 1024, 1024)
+		want := ""
+		for id := range uint32(261) {
+			piece := string([]byte{byte(id)})
+			if id > 255 {
+				piece = []string{"<end>", "[user]", space, "a", "b"}[id-256]
+			}
+			want += piece
+			if got, _, err := g.decodeWith(t, []uint32{id}, abi.TextFlagRaw, 1, 64); err != nil || got != piece {
+				t.Errorf("%s: token %d alone: %q %v, want %q", name, id, got, err, piece)
+			}
+		}
+		var ids []uint32
+		for id := range uint32(261) {
+			ids = append(ids, id)
+		}
+		for _, piece := range []int{1, 7, 261} {
+			if got, _, err := g.decodeWith(t, ids, abi.TextFlagRaw, piece, 8+piece); err != nil || got != want {
+				t.Errorf("%s: all tokens in pieces of %d: %q %v", name, piece, got, err)
+			}
+		}
 	}
 }
 

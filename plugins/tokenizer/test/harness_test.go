@@ -242,18 +242,24 @@ func (g *guest) mustEncode(t testing.TB, text string, special bool) []uint32 {
 // decode gives the text of ids, piece ids and room for outLen bytes a call; every call's text is in calls.
 func (g *guest) decode(t testing.TB, ids []uint32, skip bool, piece, outLen int) (text string, calls []string, err error) {
 	t.Helper()
+	if skip {
+		return g.decodeWith(t, ids, abi.TextFlagSkipSpecial, piece, outLen)
+	}
+	return g.decodeWith(t, ids, 0, piece, outLen)
+}
+
+// decodeWith is decode with flags beside first and last.
+func (g *guest) decodeWith(t testing.TB, ids []uint32, with abi.TextFlag, piece, outLen int) (text string, calls []string, err error) {
+	t.Helper()
 	first := abi.TextFlagFirst
 	var state, carry, carryLen uint32
 	for rest := ids; ; {
 		n := min(piece, len(rest), int(g.inCap/4))
 		f := abi.Text(g.view(t, g.frame, abi.TextSize))
 		clear(f)
-		flags := first
+		flags := first | with
 		if n == len(rest) {
 			flags |= abi.TextFlagLast
-		}
-		if skip {
-			flags |= abi.TextFlagSkipSpecial
 		}
 		in := g.view(t, g.in, uint32(4*n))
 		for i, id := range rest[:n] {

@@ -73,7 +73,7 @@ pub const ROW_FLAG_SORTED: u32 = 2;
 pub const ROW_FLAG_STOP: u32 = 4;
 
 // plan_op: steps of plans. A NaN logit counts as -inf; equal logits rank by ascending id
-/// keep the n highest logits, sorted; all of them if there are fewer
+/// keep the n highest logits, sorted; nothing where there are no more than n
 pub const PLAN_OP_TOP_K: u32 = 1;
 /// the logits of the named ids become -inf
 pub const PLAN_OP_MASK: u32 = 2;

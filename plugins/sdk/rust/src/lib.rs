@@ -141,6 +141,32 @@ impl Masks {
     }
 }
 
+impl MaskRow {
+    /// Allows a token. The bits of the mask are the guest's to clear first: `mask(n_vocab).fill(0)`.
+    pub fn allow(&mut self, id: u32) {
+        unsafe { self.mask.slice(id / 32 + 1)[id as usize / 32] |= 1 << (id % 32) }
+    }
+
+    /// The words of the mask.
+    pub fn mask(&mut self, n_vocab: u32) -> &mut [u32] {
+        unsafe { self.mask.slice((n_vocab + 31) / 32) }
+    }
+}
+
+impl Route {
+    /// The scores of a token, and where its experts and their weights go.
+    pub fn token(&mut self, i: u32) -> (&[f32], &mut [u32], &mut [f32]) {
+        let (n, k, i) = (self.n_experts as usize, self.top_k as usize, i as usize);
+        unsafe {
+            (
+                &self.scores.slice(self.n_tokens * self.n_experts)[i * n..(i + 1) * n],
+                &mut self.ids.slice(self.n_tokens * self.top_k)[i * k..(i + 1) * k],
+                &mut self.weights.slice(self.n_tokens * self.top_k)[i * k..(i + 1) * k],
+            )
+        }
+    }
+}
+
 /// Text of a string setting: the slot's eight bytes are an address and a length.
 pub fn text(slot: &f64) -> &str {
     let bits = slot.to_bits();

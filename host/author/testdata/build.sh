@@ -1,0 +1,7 @@
+#!/bin/sh
+# Builds the faulty samplers of the tests. Needs clang and wasm-ld 19.
+set -eu
+cd "$(dirname "$0")"
+for source in *.c; do
+	../../../plugins/sdk/c/build.sh "$source" "${source%.c}.wasm"
+done
