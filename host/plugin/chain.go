@@ -268,7 +268,11 @@ func (c *Chain) heard(ctx context.Context, seq uint64, f func(*unit) error) erro
 func (c *Chain) Save(ctx context.Context, seq uint64) ([]byte, error) {
 	var all []byte
 	err := c.each(ctx, func(u *unit) error {
-		data, err := u.save(ctx, seq)
+		var data []byte // none of a guest that does not hear of the sequence
+		var err error
+		if _, ok := u.unheard[seq]; !ok {
+			data, err = u.save(ctx, seq)
+		}
 		all = binary.LittleEndian.AppendUint32(all, uint32(len(data)))
 		all = append(all, data...)
 		return err
@@ -294,6 +298,16 @@ func (c *Chain) Load(ctx context.Context, seq uint64, p *Params, data []byte) er
 		n := 4 + int(getU32(data))
 		mine := data[4:n]
 		data = data[n:]
+		switch {
+		case p.idleFor(u):
+			if u.unheard == nil {
+				u.unheard = map[uint64]struct{}{}
+			}
+			u.unheard[seq] = struct{}{}
+			return nil
+		case len(mine) == 0:
+			return u.stateError(seq, "cannot be loaded: it was saved under settings that left the plugin idle")
+		}
 		return u.load(ctx, seq, p.slots[u.index], mine)
 	})
 }
