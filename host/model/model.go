@@ -132,7 +132,11 @@ func Bind(f *gguf.File, rec *plugin.Program) (*kernels.Program, error) {
 		return nil, err
 	}
 	p := &kernels.Program{Name: name}
-	room := maxTransposed
+	room := 0
+	for i := range f.Tensors {
+		room += transposedTimes * len(f.Tensors[i].Data())
+	}
+	room = min(room, maxTransposed)
 	for i, r := range rec.Weights {
 		w, err := bindWeight(f, p.Weights, r, &room)
 		if err != nil {
@@ -171,8 +175,12 @@ func trim(ids []int32) []int32 {
 	return ids
 }
 
-// maxTransposed bounds the bytes of all transposed weights of a program, which the host makes beside the file.
-const maxTransposed = 4 << 30
+// The bytes of all transposed weights of a program, which the host makes beside the file: at most so many times the file's
+// tensors, and never more than the other number.
+const (
+	transposedTimes = 8
+	maxTransposed   = 4 << 30
+)
 
 func bindWeight(f *gguf.File, earlier []kernels.Weight, r plugin.WeightRecord, room *int) (kernels.Weight, error) {
 	var w kernels.Weight
@@ -233,7 +241,7 @@ func transpose(src kernels.Weight, room *int) (kernels.Weight, error) {
 	}
 	size := 4 * outer * rows * cols // a file's tensor has fewer than 2^60 entries
 	if *room -= size; *room < 0 {
-		return src, fmt.Errorf("transpose of %s: all transposed weights together take more than %d GiB", src.Name, maxTransposed>>30)
+		return src, fmt.Errorf("transpose of %s: all transposed weights together would take more than %d times the file, or %d GiB", src.Name, transposedTimes, maxTransposed>>30)
 	}
 	w := kernels.Weight{Name: src.Name + "^T", Type: gguf.F32, Data: make([]byte, size)}
 	w.Shape = append(append(w.Shape, src.Shape[:n-2]...), cols, rows)
