@@ -158,7 +158,10 @@ func (e *Engine) admit(s *sequence) error {
 	if err := e.routing.start(s.ctx, s.id); err != nil {
 		return err
 	}
-	return s.chain.Begin(s.ctx, s.id, s.params)
+	if err := s.chain.Begin(s.ctx, s.id, s.params); err != nil {
+		return err
+	}
+	return s.chain.AcceptPrompt(s.ctx, s.id, s.tokens...)
 }
 
 // finish answers a sequence's request and gives its pages back, or to the session.
