@@ -18,7 +18,8 @@ func TestRoofline(t *testing.T) {
 		memory bool
 	}{
 		{"a token reads 700 bytes at 100 a second", benchTest{name: "tg8", n: 8, nSeq: 1}, 700, 1.0 / 7, true},
-		{"4 sequences read the weights once and 4 caches", benchTest{name: "tg8x4", n: 8, nSeq: 4}, 650, 4.0 / 8, true},
+		{"4 sequences read the weights once and 4 caches", benchTest{name: "tg8x4", n: 8, nSeq: 4}, 1600, 4.0 / 46, true},
+		{"4 sequences with small caches multiply for longer than they read", benchTest{name: "tg8x4", n: 8, nSeq: 4}, 650, 1.0 / 5, false},
 		{"a long prompt takes 3000/1000 + 500/250 seconds a token", benchTest{name: "pp512", n: 512, nSeq: 1}, 600, 1.0 / 5, false},
 		{"a prompt of one token reads the weights too", benchTest{name: "pp1", n: 1, nSeq: 1}, 600, 1.0 / 6, true},
 	} {
