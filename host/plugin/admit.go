@@ -19,8 +19,8 @@ func (m *Module) admit() error {
 	if man.Kind != m.kind.Name {
 		return fmt.Errorf("its manifest says %s, plugins.toml says %s: correct kind", man.Kind, m.kind.Name)
 	}
-	if limit := m.pages(); m.code.MinPages > limit {
-		return fmt.Errorf("it begins with %d pages of memory, its limit is %d: raise limits.pages", m.code.MinPages, limit)
+	if limit := m.pages(); m.code.minPages > limit {
+		return fmt.Errorf("it begins with %d pages of memory, its limit is %d: raise limits.pages", m.code.minPages, limit)
 	}
 	if err := m.checkMarkers(); err != nil {
 		return err
@@ -35,7 +35,7 @@ func (m *Module) admit() error {
 		}
 		m.caps |= abi.Capabilities[g]
 	}
-	for _, i := range m.code.Imports {
+	for _, i := range m.code.imports {
 		if c := grantOf(i); m.caps&c == 0 {
 			return fmt.Errorf("it imports %s.%s and its manifest does not ask for the grant %s", i.Module, i.Name, capabilityName(c))
 		}
@@ -45,8 +45,8 @@ func (m *Module) admit() error {
 
 // checkMarkers wants the marker export of the kind, and no other kind's.
 func (m *Module) checkMarkers() error {
-	t, ok := m.code.Exports[m.kind.Marker]
-	for name := range m.code.Exports {
+	t, ok := m.code.exports[m.kind.Marker]
+	for name := range m.code.exports {
 		for _, k := range abi.Kinds {
 			if name == k.Marker && k.Name != m.kind.Name {
 				return fmt.Errorf("it exports %s, the marker of a %s; a module is of one kind, and this one is declared a %s",
@@ -55,7 +55,7 @@ func (m *Module) checkMarkers() error {
 		}
 	}
 	if !ok {
-		for name := range m.code.Exports {
+		for name := range m.code.exports {
 			if base := strings.TrimSuffix(m.kind.Marker, "1"); strings.HasPrefix(name, base) {
 				return fmt.Errorf("it exports %s, this forge runs %s: get the plugin for ABI %d",
 					name, m.kind.Marker, abi.Major)
@@ -88,7 +88,7 @@ func (m *Module) checkExports() error {
 			}
 		}
 		for _, name := range names {
-			t, ok := m.code.Exports[name]
+			t, ok := m.code.exports[name]
 			if !ok && e.Required {
 				return fmt.Errorf("it lacks the export %s", name)
 			}
@@ -101,7 +101,7 @@ func (m *Module) checkExports() error {
 }
 
 func (m *Module) extraEntry(base string, names []string) string {
-	for name := range m.code.Exports {
+	for name := range m.code.exports {
 		if strings.HasPrefix(name, base) && !slices.Contains(names, name) {
 			return name
 		}

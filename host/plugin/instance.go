@@ -171,7 +171,7 @@ func (in *instance) startFault(ctx context.Context, err error) error {
 
 // init asks for the arena and calls forge_init.
 func (in *instance) init(ctx context.Context, size uint32, fill func(abi.Init)) error {
-	if t, ok := in.m.code.Exports["_initialize"]; ok && len(t.Params)+len(t.Results) == 0 {
+	if t, ok := in.m.code.exports["_initialize"]; ok && len(t.Params)+len(t.Results) == 0 {
 		if _, err := in.invoke(ctx, in.export("_initialize"), 0, in.m.initBudget()); err != nil {
 			return err
 		}
@@ -390,7 +390,7 @@ func (in *instance) become(of *instance) error {
 		}
 	}
 	copyPieces(in.mem.buf, of.mem.buf)
-	for _, name := range in.m.code.Globals {
+	for _, name := range in.m.code.globals {
 		in.mod.ExportedGlobal(name).(api.MutableGlobal).Set(of.mod.ExportedGlobal(name).Get())
 	}
 	in.base, in.size, in.caps, in.clock = of.base, of.size, of.caps, of.clock

@@ -6,6 +6,9 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -59,18 +62,13 @@ type Module struct {
 
 // compiled is what all modules of one digest share.
 type compiled struct {
-	facts
 	digest   string
 	code     wazero.CompiledModule
 	manifest *Manifest
-}
-
-// facts are what the check of a module's bytes found out; the cache keeps them.
-type facts struct {
-	Imports  []wasmbin.Import
-	Exports  map[string]wasmbin.FuncType
-	Globals  []string `json:",omitempty"` // of guests whose state is an image: the exports of their mutable globals
-	MinPages uint32
+	imports  []wasmbin.Import
+	exports  map[string]wasmbin.FuncType
+	globals  []string // of guests whose state is an image: the exports of their mutable globals
+	minPages uint32
 }
 
 // Stats are the sums of a module's calls since it was loaded.
@@ -201,68 +199,53 @@ func (r *Runtime) compile(ctx context.Context, wasm []byte, digest string) (*com
 	return c, nil
 }
 
-// build checks, meters and compiles a guest, or finds it in the cache.
-func (r *Runtime) build(ctx context.Context, c *compiled, wasm []byte) (err error) {
-	if metered, ok := r.cached(c); ok {
-		if c.manifest, err = ReadManifest(wasm); err != nil {
-			return err
-		}
-		if c.code, err = r.wazero.CompileModule(ctx, metered); err == nil || ctx.Err() != nil {
-			return err
-		}
-		r.emptyCache(err)
-	}
-	metered, err := r.check(c, wasm)
-	if err != nil {
-		return err
-	}
-	if err := validate(ctx, wasm); err != nil {
-		return err
-	}
-	c.code, err = r.wazero.CompileModule(ctx, metered)
-	if err != nil && r.dir != "" && ctx.Err() == nil {
-		r.emptyCache(err)
-		c.code, err = r.wazero.CompileModule(ctx, metered)
-	}
-	if err != nil {
-		return fmt.Errorf("it does not compile: %s", firstLine(err))
-	}
-	r.store(c, metered)
-	return nil
-}
-
-// check decodes all of a module and gives its metered form.
-func (r *Runtime) check(c *compiled, wasm []byte) ([]byte, error) {
+func (r *Runtime) build(ctx context.Context, c *compiled, wasm []byte) error {
 	info, err := wasmbin.Check(wasm, wasmbin.Limits{
 		MaxModuleBytes: abi.MaxModuleBytes, MaxPages: maxPages, AllowImports: grantable,
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	section, ok := info.Custom[abi.Section]
 	if !ok {
-		return nil, fmt.Errorf("it has no custom section %s, which says what it is; build it with the SDK's manifest",
+		return fmt.Errorf("it has no custom section %s, which says what it is; build it with the SDK's manifest",
 			abi.Section)
 	}
 	if c.manifest, err = parseManifest(bytes.Clone(section)); err != nil {
-		return nil, err
+		return err
 	}
 	if !info.HasMemory {
-		return nil, fmt.Errorf("it has no memory")
+		return fmt.Errorf("it has no memory")
 	}
-	c.facts = facts{Imports: info.Imports, Exports: map[string]wasmbin.FuncType{}, MinPages: info.MemoryMin}
+	c.minPages = info.MemoryMin
+	c.imports = info.Imports
+	c.exports = map[string]wasmbin.FuncType{}
 	for _, e := range info.Exports {
 		if e.Kind == wasmbin.Func {
-			c.Exports[e.Name] = e.Type
+			c.exports[e.Name] = e.Type
 		}
 	}
 	image := c.manifest.State == "image"
 	if image {
-		if c.Globals, err = imageGlobals(info); err != nil {
-			return nil, err
+		if c.globals, err = imageGlobals(info); err != nil {
+			return err
 		}
 	}
-	return wasmbin.Meter(wasm, info, wasmbin.MeterOptions{Refill: true, InitialFuel: startTank, Globals: image})
+	metered, err := wasmbin.Meter(wasm, info, wasmbin.MeterOptions{Refill: true, InitialFuel: startTank, Globals: image})
+	if err != nil {
+		return err
+	}
+	if err := r.validate(ctx, wasm, c.digest); err != nil {
+		return err
+	}
+	c.code, err = r.wazero.CompileModule(ctx, metered)
+	if err != nil && r.dir != "" && ctx.Err() == nil {
+		err = r.recompile(ctx, c, metered, err)
+	}
+	if err != nil {
+		return fmt.Errorf("it does not compile: %s", firstLine(err))
+	}
+	return nil
 }
 
 // imageGlobals names the mutable globals of a guest that is to be copied, or says what cannot be copied in it.
@@ -283,15 +266,43 @@ func imageGlobals(info *wasmbin.Module) ([]string, error) {
 }
 
 // validate lets wazero check the operand types of the bytes as they were written, which wasmbin does not. The interpreter
-// does that without making native code.
-func validate(ctx context.Context, wasm []byte) error {
+// does that without making native code. A digest that passed is noted in the cache.
+func (r *Runtime) validate(ctx context.Context, wasm []byte, digest string) error {
+	note := ""
+	if r.dir != "" {
+		note = filepath.Join(r.dir, "valid-"+digest)
+		if _, err := os.Lstat(note); err == nil {
+			return nil
+		}
+	}
 	config := wazero.NewRuntimeConfigInterpreter().WithCoreFeatures(coreFeatures).WithDebugInfoEnabled(false)
 	rt := wazero.NewRuntimeWithConfig(ctx, config)
 	defer rt.Close(ctx)
 	if _, err := rt.CompileModule(ctx, wasm); err != nil {
 		return fmt.Errorf("it is not valid WebAssembly: %s", firstLine(err))
 	}
+	if note != "" {
+		if err := os.WriteFile(note, nil, 0o600); err != nil {
+			r.opt.logf("plugin cache: %v", err)
+		}
+	}
 	return nil
+}
+
+// recompile is for a cache whose files were damaged: it empties the cache and compiles once more.
+func (r *Runtime) recompile(ctx context.Context, c *compiled, metered []byte, cause error) error {
+	r.opt.logf("plugin cache %s is emptied: %s", r.dir, firstLine(cause))
+	err := filepath.WalkDir(r.dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		return os.Remove(path)
+	})
+	if err != nil {
+		return fmt.Errorf("%s; the cache cannot be emptied: %w", firstLine(cause), err)
+	}
+	c.code, err = r.wazero.CompileModule(ctx, metered)
+	return err
 }
 
 func (o *RuntimeOptions) logf(format string, args ...any) {

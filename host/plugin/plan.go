@@ -42,7 +42,7 @@ func (u *unit) planRoom(l *layout) {
 // planOf gives the name of the export that plans for a sampler_NAME or processor_NAME, empty if there is none.
 func (u *unit) planOf(export string) string {
 	name := "plan_" + export[len(entryPrefix(u.m.kind.Name)):]
-	if _, ok := u.m.code.Exports[name]; !ok {
+	if _, ok := u.m.code.exports[name]; !ok {
 		return ""
 	}
 	return name

@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"os"
 	"path/filepath"
+	"runtime"
 	"sync"
 
 	"github.com/tetratelabs/wazero"
@@ -111,6 +113,26 @@ func (r *Runtime) Close(ctx context.Context) error {
 		}
 	}
 	return err
+}
+
+// privateDir makes dir, or takes it as it is if nobody else may write or read there.
+func privateDir(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	info, err := os.Lstat(dir)
+	if err != nil {
+		return err
+	}
+	if !info.IsDir() {
+		return fmt.Errorf("%s is not a folder; remove it", dir)
+	}
+	if runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
+		if err := os.Chmod(dir, 0o700); err != nil {
+			return fmt.Errorf("%s holds native code and others may write to it (mode %v): %w", dir, info.Mode().Perm(), err)
+		}
+	}
+	return nil
 }
 
 // hostLog is forge.log(level, ptr, len).

@@ -157,8 +157,8 @@ var zeroPage [abi.PageBytes]byte
 
 func (in *instance) saveImage() []byte {
 	b := binary.LittleEndian.AppendUint64(nil, in.clock)
-	b = binary.LittleEndian.AppendUint32(b, uint32(len(in.m.code.Globals)))
-	for _, name := range in.m.code.Globals {
+	b = binary.LittleEndian.AppendUint32(b, uint32(len(in.m.code.globals)))
+	for _, name := range in.m.code.globals {
 		b = binary.LittleEndian.AppendUint64(b, in.mod.ExportedGlobal(name).Get())
 	}
 	b = binary.LittleEndian.AppendUint32(b, uint32(len(in.mem.buf)/abi.PageBytes))
@@ -172,7 +172,7 @@ func (in *instance) saveImage() []byte {
 
 // loadImage makes a fresh copy of the main instance what saveImage saw.
 func (in *instance) loadImage(b []byte) error {
-	names := in.m.code.Globals
+	names := in.m.code.globals
 	if len(b) < 16+8*len(names) || getU32(b[8:]) != uint32(len(names)) {
 		return fmt.Errorf("the image is cut off or damaged")
 	}

@@ -57,7 +57,7 @@ func (g *tenant) ready(ctx context.Context) error {
 	g.strings = l.take(uint64(g.stringRoom), 64)
 	if g.stateful() {
 		g.tokens = l.take(4*tokenRoom, 64)
-		if _, ok := g.m.code.Exports["forge_save"]; ok && !g.image() {
+		if _, ok := g.m.code.exports["forge_save"]; ok && !g.image() {
 			g.buffer = l.take(bufferRoom, 64)
 		}
 	}

@@ -7,8 +7,7 @@ import (
 	"strconv"
 )
 
-// RewriteVersion belongs into the key of every cache of checked, rewritten or compiled guests: it changes whenever Check
-// would refuse more, or Meter
+// RewriteVersion belongs into the key of every cache of rewritten or compiled guests: it changes whenever Meter would
 // give other bytes for the same module, the prices included.
 const RewriteVersion = 3
 
