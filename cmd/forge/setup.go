@@ -170,6 +170,10 @@ func openFile(c *cli.Context, path, deviceName string, nSeq int) (*session, erro
 	if threads == 0 {
 		threads = simd.Threads()
 	}
+	given, err := givenTemplate(c)
+	if err != nil {
+		return nil, err
+	}
 	cfg, err := pluginSet(c)
 	if err != nil {
 		return nil, err
@@ -182,7 +186,7 @@ func openFile(c *cli.Context, path, deviceName string, nSeq int) (*session, erro
 	e, err := host.Open(c.Context, path, host.Options{
 		Device: dev, Runtime: rt, Plugins: cfg, NCtx: c.Int("ctx-size"), NBatch: c.Int("batch-size"), NSeq: nSeq,
 		Threads: threads, Deterministic: c.Bool("deterministic"), KeyType: keyType, ValueType: valueType,
-		OnProgress: bar.set, Template: !c.Bool("raw"),
+		OnProgress: bar.set, Template: func(f *gguf.File) string { return templateText(c, f, given) },
 	})
 	bar.clear()
 	if err != nil {
@@ -190,36 +194,13 @@ func openFile(c *cli.Context, path, deviceName string, nSeq int) (*session, erro
 		return nil, err
 	}
 	s := &session{Engine: e, runtime: rt, device: dev}
-	if s.renderer, err = s.newRenderer(c); err != nil {
-		s.close()
-		return nil, err
-	}
+	s.renderer = s.newRenderer(given)
 	return s, nil
 }
 
 func (s *session) close() {
 	s.Engine.Close()
 	s.runtime.Close(context.Background())
-}
-
-// newRenderer renders with the format that the user named, else with the model's own template and chatml behind it.
-func (s *session) newRenderer(c *cli.Context) (*chat.Renderer, error) {
-	opener := func(text string) func(context.Context) (chat.Template, error) {
-		return func(ctx context.Context) (chat.Template, error) { return s.OpenTemplate(ctx, text) }
-	}
-	formats := plugins.Formats()
-	if name := c.String("chat-template"); name != "" {
-		text, ok := formats[name]
-		if !ok {
-			return nil, fmt.Errorf("--chat-template %q: forge ships %s", name, strings.Join(formatNames(), ", "))
-		}
-		return &chat.Renderer{Open: opener(text)}, nil
-	}
-	text, found, err := s.File.Str("tokenizer.chat_template")
-	if err != nil || !found {
-		return &chat.Renderer{}, err
-	}
-	return &chat.Renderer{Open: opener(text), Fallback: opener(formats["chatml"])}, nil
 }
 
 // readText reads a file, or standard input for "-".
