@@ -256,6 +256,9 @@ func (e *Engine) step(running []*sequence) []*sequence {
 		if s.tables.n == len(s.tokens) {
 			if err == nil {
 				over, err = e.sample(s, logits[row*e.NVocab:(row+1)*e.NVocab])
+				if err != nil && s.ctx.Err() != nil { // a guest call ends where its request was cancelled
+					over, err = "cancelled", nil
+				}
 			}
 			row++
 		}

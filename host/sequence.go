@@ -27,6 +27,8 @@ type Request struct {
 	OnText func(text []byte)
 	// OnLogits gets each row that a token is taken from, before sampling; it holds during the call.
 	OnLogits func(logits []float32)
+	// OnToken gets each token that was picked, with the generator's counter before and after.
+	OnToken func(id uint32, from, to uint64)
 	// Observe gets what each entry of the chain left behind, row by row.
 	Observe func(plugin.Observation)
 }

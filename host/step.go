@@ -28,6 +28,7 @@ func (e *Engine) sample(s *sequence, logits []float32) (over string, err error) 
 	row := plugin.Row{
 		Logits: logits, Seq: s.id, Seed: s.req.Seed, Draw: &s.draw, Pos: len(s.tokens), NPrompt: s.nPrompt(), History: s.tokens, Params: s.params,
 	}
+	from := s.draw
 	id, err := s.chain.Sample(s.ctx, &row)
 	if err != nil {
 		return "", err
@@ -41,6 +42,9 @@ func (e *Engine) sample(s *sequence, logits []float32) (over string, err error) 
 	}
 	token := uint32(id)
 	s.tokens = append(s.tokens, token)
+	if s.req.OnToken != nil {
+		s.req.OnToken(token, from, s.draw)
+	}
 	if err := s.chain.Accept(s.ctx, s.id, token); err != nil {
 		return "", err
 	}
