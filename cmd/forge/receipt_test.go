@@ -70,7 +70,7 @@ func TestReceipt(t *testing.T) {
 // Ensure that what was run is proved: as it was, on the other device, with a plugin of one's own, to a stop text, to the end.
 func TestReplay_Proved(t *testing.T) {
 	margin := root("examples", "sampler-c", "margin.wasm")
-	set := write(t, "plugins.toml", string(bytes.Replace(mustRead(t, root("plugins.toml")), []byte("kind = \"sampler\"\n"), []byte("kind = \"sampler\"\nconfig = { temp = 2 }\n"), 1)))
+	set := write(t, "plugins.toml", string(bytes.Replace(mustRead(t, root("plugins.toml")), []byte("kind = \"sampler\"\n"), []byte("kind = \"sampler\"\nconfig = { temp = 30, top_k = 0, top_p = 1, min_p = 0 }\n"), 1)))
 	for _, c := range []struct {
 		name         string
 		args, replay []string
