@@ -56,7 +56,7 @@ func TestReceipt(t *testing.T) {
 	for _, want := range []string{
 		fmt.Sprintf(`"bytes":%d,"sha256":"%x"`, len(model), sha256.Sum256(model)),
 		fmt.Sprintf(`{"name":"sampler","kind":"sampler","sha256":"%x","grants":["history"]`, sha256.Sum256(sampler)),
-		`"abi":"1.0"`, `"device":"simd"`, `"settings":{"temp":1.5,"top_k":7}`, `"seed":4,"max_tokens":5`, `"prompt":[1,403,407]`, `"from":4,"to":5}],"finish":"length"}`,
+		`"abi":"1.0"`, `"device":"simd"`, `"settings":{"temp":1.5,"top_k":7}`, `"seed":4,"max_tokens":5`, `"prompt":[1,403,407]`, `"pos":7,"from":4,"to":5}],"finish":"length"}`,
 	} {
 		if !strings.Contains(string(text), want) {
 			t.Errorf("it lacks %s\n%s", want, text)
@@ -82,6 +82,8 @@ func TestReplay_Proved(t *testing.T) {
 		{"Mirostat", []string{"-n", "20", "--mirostat", "2", "-l", "300-inf"}, nil, "proved: 20 tokens equal"},
 		{"a plugin", []string{"-n", "9", "--plugin", margin, "--samplers", "margin;dist", "--set", "margin=3"}, []string{"--plugin", margin}, "proved: 9 tokens equal"},
 		{"the set's settings", []string{"-n", "9", "--plugins", set}, nil, "proved: 9 tokens equal"},
+		{"a form", []string{"-n", "20", "--regex", "[a-z ]*", "--temp", "1.5"}, nil, "proved: 20 tokens equal"},
+		{"a banned text, taken back", []string{"-n", "20", "--banned-string", "little girl", "--temp", "0"}, nil, "proved: 24 tokens equal"},
 		{"a stop text", []string{"-n", "20", "--stop", "there"}, nil, "proved: 4 tokens equal"},
 		{"the end of the context", []string{"-c", "8", "--ignore-eos"}, []string{"-m", storiesFile}, "proved: 5 tokens equal"},
 	} {
@@ -91,6 +93,16 @@ func TestReplay_Proved(t *testing.T) {
 				t.Errorf("status %d, %q, want %q\n%s", o.status, o.out, c.want, o.err)
 			}
 		})
+	}
+}
+
+// Ensure that of a run that its user stopped what there is is proved.
+func TestReplay_Cancelled(t *testing.T) {
+	cut := forged(t, paper(t, "-n", "20"), func(r map[string]any) {
+		r["finish"], r["tokens"] = "cancelled", r["tokens"].([]any)[:7]
+	})
+	if o := forge(t, "", "replay", cut); o.status != 0 || o.out != "proved: 7 tokens equal\n" {
+		t.Errorf("status %d, %q %s", o.status, o.out, o.err)
 	}
 }
 
@@ -120,7 +132,7 @@ func TestReplay_Disproved(t *testing.T) {
 		{"the seed", func(r map[string]any) { r["seed"] = 5 }, nil, 1, " in the receipt, and "},
 		{"a draw", func(r map[string]any) { token(r, 7)["to"] = 9 }, nil, 1, "disproved after 7 equal tokens: token 8 (position 10) is 298 in both, but the receipt draws 7 to 9, and the run 7 to 8\n"},
 		{"a token less", func(r map[string]any) { r["tokens"] = r["tokens"].([]any)[:19] }, nil, 1, "disproved after 19 equal tokens: the receipt ends before token 20 (position 22), which is 264 in the run\n"},
-		{"a token more", func(r map[string]any) { r["tokens"] = append(r["tokens"].([]any), token(r, 0)) }, nil, 1, "token 21 (position 23) is 261 in the receipt, and the run ends before it (length)\n"},
+		{"a token more", func(r map[string]any) { r["tokens"] = append(r["tokens"].([]any), token(r, 0)) }, nil, 1, "token 21 (position 3) is 261 in the receipt, and the run ends before it (length)\n"},
 		{"the finish", func(r map[string]any) { r["finish"] = "stop" }, nil, 1, `the receipt says that it ended by "stop", the run ends by "length"`},
 		{"a setting", func(r map[string]any) { r["settings"] = map[string]any{"temp": 30, "top_k": 0, "min_p": 0, "top_p": 1} }, nil, 1, "disproved after "},
 		{"the prompt", func(r map[string]any) { r["prompt"] = []int{1, 403, 300} }, nil, 1, "disproved after "},

@@ -170,17 +170,27 @@ func openFile(c *cli.Context, path, deviceName string, nSeq int) (*session, erro
 	if threads == 0 {
 		threads = simd.Threads()
 	}
+	given, err := givenTemplate(c)
+	if err != nil {
+		return nil, err
+	}
 	cfg, err := pluginSet(c)
 	if err != nil {
 		return nil, err
 	}
-	return openWith(c, path, host.Options{
+	s, err := openWith(c, path, host.Options{
 		Device: dev, Plugins: cfg, NCtx: c.Int("ctx-size"), NBatch: c.Int("batch-size"), NSeq: nSeq,
-		Threads: threads, Deterministic: c.Bool("deterministic"), KeyType: keyType, ValueType: valueType, Template: !c.Bool("raw"),
+		Threads: threads, Deterministic: c.Bool("deterministic"), KeyType: keyType, ValueType: valueType,
+		Template: func(f *gguf.File) string { return templateText(c, f, given) },
 	})
+	if err != nil {
+		return nil, err
+	}
+	s.renderer = s.newRenderer(given)
+	return s, nil
 }
 
-// openWith opens the engine with a runtime of its own and a bar that says how far it is.
+// openWith opens an engine with a runtime of its own, and a bar that says how far it is. It renders no dialogues.
 func openWith(c *cli.Context, path string, opt host.Options) (*session, error) {
 	rt, err := newRuntime(c)
 	if err != nil {
@@ -194,37 +204,12 @@ func openWith(c *cli.Context, path string, opt host.Options) (*session, error) {
 		rt.Close(context.WithoutCancel(c.Context))
 		return nil, err
 	}
-	s := &session{Engine: e, runtime: rt, device: opt.Device, plugins: opt.Plugins}
-	if s.renderer, err = s.newRenderer(c); err != nil {
-		s.close()
-		return nil, err
-	}
-	return s, nil
+	return &session{Engine: e, runtime: rt, device: opt.Device, plugins: opt.Plugins}, nil
 }
 
 func (s *session) close() {
 	s.Engine.Close()
 	s.runtime.Close(context.Background())
-}
-
-// newRenderer renders with the format that the user named, else with the model's own template and chatml behind it.
-func (s *session) newRenderer(c *cli.Context) (*chat.Renderer, error) {
-	opener := func(text string) func(context.Context) (chat.Template, error) {
-		return func(ctx context.Context) (chat.Template, error) { return s.OpenTemplate(ctx, text) }
-	}
-	formats := plugins.Formats()
-	if name := c.String("chat-template"); name != "" {
-		text, ok := formats[name]
-		if !ok {
-			return nil, fmt.Errorf("--chat-template %q: forge ships %s", name, strings.Join(formatNames(), ", "))
-		}
-		return &chat.Renderer{Open: opener(text)}, nil
-	}
-	text, found, err := s.File.Str("tokenizer.chat_template")
-	if err != nil || !found {
-		return &chat.Renderer{}, err
-	}
-	return &chat.Renderer{Open: opener(text), Fallback: opener(formats["chatml"])}, nil
 }
 
 // readText reads a file, or standard input for "-".

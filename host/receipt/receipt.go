@@ -55,11 +55,14 @@ type Receipt struct {
 	Router  string   `json:"router,omitempty"`
 	Chain   []string `json:"chain"`
 
-	Settings  map[string]any `json:"settings"`
-	Seed      uint64         `json:"seed"`
-	MaxTokens int            `json:"max_tokens"`
-	Stop      []string       `json:"stop,omitempty"`
-	IgnoreEOS bool           `json:"ignore_eos,omitempty"`
+	Settings    map[string]any `json:"settings"`
+	Constraint  map[string]any `json:"constraint,omitempty"`
+	Constraints []string       `json:"constraints,omitempty"`
+
+	Seed      uint64   `json:"seed"`
+	MaxTokens int      `json:"max_tokens"`
+	Stop      []string `json:"stop,omitempty"`
+	IgnoreEOS bool     `json:"ignore_eos,omitempty"`
 
 	Prompt []uint32 `json:"prompt"`
 	Tokens []Draw   `json:"tokens"`
@@ -86,9 +89,11 @@ type Plugin struct {
 	OnError string         `json:"on_error,omitempty"`
 }
 
-// Draw is a token that was picked: the generator's counter stood at From before, and at To after.
+// Draw is a token that was picked or forced, at its position: the generator's counter stood at From before, and at To after. Tokens
+// that a constraint took back are there too, and their positions come again.
 type Draw struct {
 	ID   uint32 `json:"id"`
+	Pos  int    `json:"pos"`
 	From uint64 `json:"from"`
 	To   uint64 `json:"to"`
 }
@@ -98,7 +103,7 @@ type Draw struct {
 func New(e *host.Engine, req *host.Request, set *plugin.Config) *Receipt {
 	r := &Receipt{
 		Form: form, ABI: fmt.Sprintf("%d.%d", abi.Major, abi.Minor), Context: e.NCtx, Router: set.Router, Chain: req.Samplers,
-		Settings: req.Settings, Seed: req.Seed, MaxTokens: req.MaxTokens, Stop: req.Stop, IgnoreEOS: req.IgnoreEOS,
+		Settings: req.Settings, Constraint: req.Constraint, Constraints: req.Constraints, Seed: req.Seed, MaxTokens: req.MaxTokens, Stop: req.Stop, IgnoreEOS: req.IgnoreEOS,
 		Prompt: req.Prompt, Tokens: []Draw{},
 	}
 	if r.Chain == nil {
@@ -108,7 +113,7 @@ func New(e *host.Engine, req *host.Request, set *plugin.Config) *Receipt {
 }
 
 // Add writes a token down: the request's OnToken.
-func (r *Receipt) Add(id uint32, from, to uint64) { r.Tokens = append(r.Tokens, Draw{id, from, to}) }
+func (r *Receipt) Add(p host.Pick) { r.Tokens = append(r.Tokens, Draw(p)) }
 
 // AddPlugins writes down which modules of the set were loaded.
 func (r *Receipt) AddPlugins(loaded []*plugin.Module, set *plugin.Config) {
@@ -171,8 +176,6 @@ func (r *Receipt) check() error {
 		return fmt.Errorf("context is %d; it is 1 to %d", r.Context, maxContext)
 	case len(r.Prompt) == 0:
 		return errors.New("prompt is empty")
-	case len(r.Prompt) > r.Context || len(r.Tokens) > r.Context:
-		return fmt.Errorf("%d tokens of prompt and %d picked do not fit in a context of %d", len(r.Prompt), len(r.Tokens), r.Context)
 	case len(r.Chain) == 0:
 		return errors.New("chain is empty")
 	}
