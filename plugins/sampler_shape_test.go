@@ -145,7 +145,7 @@ func TestXTC(t *testing.T) {
 		if len(p) <= 1024 {
 			eps = 1e-12
 		}
-		for draw := range uint64(3) {
+		for _, draw := range []uint64{0, 4, 7} { // whose uniforms lie on both sides of the probability
 			for _, threshold := range []float64{0, 1e-4, 0.1, 0.5} {
 				rc := rowCase{params: params(xtcProbability, 0.6, xtcThreshold, threshold), seed: 77, draw: draw}
 				got := c.run(in, rc, "xtc")

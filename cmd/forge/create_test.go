@@ -18,6 +18,7 @@ import (
 	"forge/gguf/randmodel"
 	"forge/host"
 	"forge/host/author"
+	"forge/host/chat"
 	"forge/host/plugin"
 	"forge/kernels"
 	"forge/plugins"
@@ -67,7 +68,7 @@ func absolute(t *testing.T, path string) string {
 func TestPluginNew(t *testing.T) {
 	works := map[string]func(t *testing.T, module string){
 		"sampler": samplerWorks, "processor": processorWorks, "tokenizer": tokenizerWorks, "constraint": constraintWorks,
-		"router": routerWorks, "arch": archWorks,
+		"router": routerWorks, "arch": archWorks, "template": templateWorks,
 	}
 	n := 0
 	for lang, kinds := range author.Starts(plugins.SDK()) {
@@ -298,6 +299,46 @@ func archWorks(t *testing.T, module string) {
 	want := forge(t, "", append([]string{"run", "-m", storiesFile}, args...)...).must(t).out
 	if got := forge(t, "", append([]string{"run", "-m", model, "--plugin", module}, args...)...).must(t).out; got != want {
 		t.Errorf("got %q, as llama %q", got, want)
+	}
+}
+
+// templateWorks: dialogues of any text and length become ChatML.
+func templateWorks(t *testing.T, module string) {
+	ctx := context.Background()
+	m, err := testRuntime.Load(ctx, plugin.Spec{Name: "my_template", Kind: "template", Wasm: mustRead(t, module)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	format, err := m.NewTemplate(ctx, "not looked at", "<s>", "</s>")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer format.Close()
+	render := func(d *chat.Dialogue) (string, error) {
+		r := chat.Renderer{Open: func(context.Context) (chat.Template, error) { return format, nil }}
+		text, _, err := r.Render(ctx, d)
+		return text, err
+	}
+	for _, texts := range [][]string{
+		{"Hello"}, {"", "x"}, {}, {"Say \"hi\" & <b>, \\ and \t tabs\nand lines, }{][ too", "ü € \U0001F600 \u2028 \x01\b\f\r"},
+		{`"role": "x", content`, `\`, `"`}, {strings.Repeat("Lines.\n", 100_000), "and\\then"}, {"short again"},
+	} {
+		d, want := &chat.Dialogue{AddGenerationPrompt: len(texts) != 2, Vars: map[string]any{"a": []any{1, "]", nil, true}, "z": -1.5e3}}, ""
+		for i, text := range texts {
+			role := []string{"system", "user", "assistant"}[i%3]
+			d.Messages = append(d.Messages, chat.Message{Role: role, Content: text, Extra: map[string]json.RawMessage{"name": json.RawMessage(`{"role":["}"]}`)}})
+			want += "<|im_start|>" + role + "\n" + text + "<|im_end|>\n"
+		}
+		if d.AddGenerationPrompt {
+			want += "<|im_start|>assistant\n"
+		}
+		if got, err := render(d); err != nil || got != want {
+			t.Errorf("%.200q gives %v\n%.200q\nwant %.200q", texts, err, got, want)
+		}
+	}
+	parts := &chat.Dialogue{Messages: []chat.Message{{Role: "user", Content: []any{map[string]any{"type": "text", "text": "x"}}}}}
+	if _, err := render(parts); err == nil || !strings.Contains(err.Error(), "a message has parts: this format takes text alone") {
+		t.Errorf("parts: %v", err)
 	}
 }
 

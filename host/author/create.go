@@ -218,7 +218,7 @@ var tries = map[string]string{
 	"tokenizer":  `forge tokenize -m MODEL.gguf -p "Once upon a time" --plugin NAME.wasm`,
 	"arch":       `forge inspect MODEL.gguf --program --plugin NAME.wasm`,
 	"router":     `forge run -m MODEL.gguf -p "Once upon a time" --plugin NAME.wasm --router NAME`,
-	"constraint": `forge plugin inspect NAME.wasm`,
+	"constraint": `forge run -m MODEL.gguf -p "Once upon a time" --plugin NAME.wasm --constraint NAME`,
 	"template":   `forge run -m MODEL.gguf -p "Who are you?" --plugin NAME.wasm`,
 }
 
