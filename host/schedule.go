@@ -158,11 +158,17 @@ func (e *Engine) admit(s *sequence) error {
 	if err := e.routing.start(s.ctx, s.id); err != nil {
 		return err
 	}
-	return s.chain.Begin(s.ctx, s.id, s.params)
+	if err := s.chain.Begin(s.ctx, s.id, s.params); err != nil {
+		return err
+	}
+	return s.chain.AcceptPrompt(s.ctx, s.id, s.tokens...)
 }
 
 // finish answers a sequence's request and gives its pages back, or to the session.
 func (e *Engine) finish(s *sequence, reason string, err error) {
+	if cause := s.ctx.Err(); cause != nil && errors.Is(err, cause) {
+		reason, err = "cancelled", nil // amid a guest's call rather than between two steps: the answer so far counts
+	}
 	if err == nil && reason == "cancelled" {
 		_, err = e.settleLast(s) // what has to be taken back is, and the rest is shown
 	}

@@ -31,6 +31,8 @@ type Request struct {
 	OnText func(text []byte)
 	// OnLogits gets each row that a token is taken from, before sampling; it holds during the call.
 	OnLogits func(logits []float32)
+	// OnToken gets each token that was picked or forced, those too that a constraint takes back later.
+	OnToken func(Pick)
 	// Observe gets what each entry of the chain left behind, row by row.
 	Observe func(plugin.Observation)
 }
@@ -45,6 +47,13 @@ type Session struct {
 type Logprob struct {
 	ID      uint32
 	Logprob float64
+}
+
+// Pick is a token at its position. The generator's counter stood at From before, and at To after it was picked.
+type Pick struct {
+	ID       uint32
+	Pos      int
+	From, To uint64
 }
 
 // Result is a finished continuation.
@@ -91,8 +100,9 @@ type sequence struct {
 	tokens []uint32 // prompt and what was generated
 	id     uint64
 	draw   uint64
-	index  int32 // in the current batch
-	rows   int   // of this sequence in the current batch
+	drawn  uint64 // the counter after the last token
+	index  int32  // in the current batch
+	rows   int    // of this sequence in the current batch
 
 	constraints *constraining // nil: none
 

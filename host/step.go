@@ -70,6 +70,10 @@ func (e *Engine) keep(s *sequence, token uint32) (over string, err error) {
 		c.places = append(c.places, textPlace{s.text.Len() + len(s.held), s.decode})
 	}
 	s.tokens = append(s.tokens, token)
+	if s.req.OnToken != nil {
+		s.req.OnToken(Pick{ID: token, Pos: len(s.tokens) - 1, From: s.drawn, To: s.draw})
+	}
+	s.drawn = s.draw
 	if err := s.chain.Accept(s.always, s.id, token); err != nil {
 		return "", err
 	}

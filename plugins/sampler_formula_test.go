@@ -28,6 +28,8 @@ var formulas = map[string]func(in table, rc rowCase, w *words) table{
 				return -1
 			case x > y+1e-12:
 				return 1
+			case -math.Log(p[a]) < entropy-1e-12: // likelier than the mean: the nearest in rank are the last
+				return slices.Index(order, b) - slices.Index(order, a)
 			}
 			return 0
 		})

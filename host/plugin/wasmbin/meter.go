@@ -8,8 +8,8 @@ import (
 )
 
 // RewriteVersion belongs into the key of every cache of rewritten or compiled guests: it changes whenever Meter would
-// give other bytes for the same module, the prices included.
-const RewriteVersion = 2
+// give other bytes for the same module, the prices included, and whenever Check refuses more than before.
+const RewriteVersion = 3
 
 // Names that the rewrite adds. The exports are mutable i64 globals for the host.
 const (
@@ -75,7 +75,7 @@ type MeterOptions struct {
 // read into m. The result exports what the module did and the two globals; it keeps no custom section but the names of
 // functions.
 func Meter(wasm []byte, m *Module, opt MeterOptions) ([]byte, error) {
-	if m == nil || maphash.Bytes(digestSeed, wasm) != m.digest {
+	if m == nil || !m.bodiesRead || maphash.Bytes(digestSeed, wasm) != m.digest {
 		return nil, errors.New("meter: these are not the bytes that were checked")
 	}
 	if opt.InitialFuel == 0 {
