@@ -169,7 +169,7 @@ func (s *sequence) release() {
 		return
 	}
 	for _, u := range s.constraints.uses {
-		u.of.End(context.WithoutCancel(s.ctx), s.id) // a guest that fails here fails the next sequence that needs it
+		u.of.End(s.always, s.id) // a guest that fails here fails the next sequence that needs it
 	}
 }
 
@@ -271,11 +271,11 @@ func (e *Engine) rewind(s *sequence) (bool, error) {
 	}
 	s.held, s.decode = s.held[:place.bytes-s.text.Len()], place.decode
 	c.unsure = len(s.held)
-	if err := s.chain.Rollback(s.ctx, s.id, n); err != nil {
+	if err := s.chain.Rollback(s.always, s.id, n); err != nil {
 		return false, err
 	}
 	for i := range c.uses {
-		if err := c.uses[i].of.Rollback(s.ctx, s.id, n); err != nil {
+		if err := c.uses[i].of.Rollback(s.always, s.id, n); err != nil {
 			return false, err
 		}
 	}
@@ -286,10 +286,10 @@ func (e *Engine) rewind(s *sequence) (bool, error) {
 func (e *Engine) recompute(s *sequence, n int) error {
 	if e.routing.stateful() { // a router that keeps count must see every row
 		n = 0
-		if err := e.routing.end(s.ctx, s.id); err != nil {
+		if err := e.routing.end(s.always, s.id); err != nil {
 			return err
 		}
-		if err := e.routing.start(s.ctx, s.id); err != nil {
+		if err := e.routing.start(s.always, s.id); err != nil {
 			return err
 		}
 	}

@@ -45,7 +45,7 @@ func (e *Engine) Generate(ctx context.Context, req *Request) (*Result, error) {
 	if params.WantsVocab() {
 		e.pieces() // here, so that the loop need not wait for them
 	}
-	s := &sequence{ctx: ctx, req: req, chain: chain, params: params, id: e.nextSeq.Add(1), started: time.Now(), done: make(chan error, 1)}
+	s := &sequence{ctx: ctx, always: context.WithoutCancel(ctx), req: req, chain: chain, params: params, id: e.nextSeq.Add(1), started: time.Now(), done: make(chan error, 1)}
 	s.tokens = make([]uint32, n, n+max(req.MaxTokens, 0))
 	copy(s.tokens, req.Prompt)
 	if n > 1 {
@@ -170,19 +170,18 @@ func (e *Engine) finish(s *sequence, reason string, err error) {
 		reason, err = "cancelled", nil // amid a guest's call rather than between two steps: the answer so far counts
 	}
 	if err == nil && reason == "cancelled" {
-		s.ctx = context.WithoutCancel(s.ctx)
 		_, err = e.settleLast(s) // what has to be taken back is, and the rest is shown
 	}
 	if err == nil && reason != stopText {
-		if s.piece, err = e.tok.Decode(context.WithoutCancel(s.ctx), s.piece[:0], nil, &s.decode, e.decodeFlags(s)|plugin.Last); err == nil {
+		if s.piece, err = e.tok.Decode(s.always, s.piece[:0], nil, &s.decode, e.decodeFlags(s)|plugin.Last); err == nil {
 			s.held = append(s.held, s.piece...)
 			s.showRest()
 		}
 	}
-	if err := s.chain.End(context.WithoutCancel(s.ctx), s.id); err != nil && reason == "" {
+	if err := s.chain.End(s.always, s.id); err != nil && reason == "" {
 		reason = "stop"
 	}
-	if err := e.routing.end(context.WithoutCancel(s.ctx), s.id); err != nil && reason == "" {
+	if err := e.routing.end(s.always, s.id); err != nil && reason == "" {
 		reason = "stop"
 	}
 	if reason == stopText {

@@ -83,6 +83,7 @@ func rate(n int, d time.Duration) float64 {
 // sequence is a request in the loop.
 type sequence struct {
 	ctx    context.Context
+	always context.Context // ctx without its cancellation
 	req    *Request
 	chain  *plugin.Chain
 	params *plugin.Params

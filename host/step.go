@@ -41,6 +41,9 @@ func (e *Engine) sample(s *sequence, logits []float32) (over string, err error) 
 		Logits: logits, Seq: s.id, Seed: s.req.Seed, Draw: &s.draw, Pos: len(s.tokens), NPrompt: s.nPrompt(), History: s.tokens, Params: s.params,
 	}
 	id, err := s.chain.Sample(s.ctx, &row)
+	if s.ctx.Err() != nil {
+		return "cancelled", nil
+	}
 	if err != nil {
 		return "", err
 	}
@@ -59,19 +62,20 @@ func (e *Engine) sample(s *sequence, logits []float32) (over string, err error) 
 	return e.keep(s, uint32(id))
 }
 
-// keep adds a token to a sequence; over says why the sequence ends with it, if it does.
+// keep adds a token to a sequence; over says why the sequence ends with it, if it does. A request that is cancelled
+// meanwhile has the token whole.
 func (e *Engine) keep(s *sequence, token uint32) (over string, err error) {
 	c := s.constraints
 	if c != nil {
 		c.places = append(c.places, textPlace{s.text.Len() + len(s.held), s.decode})
 	}
 	s.tokens = append(s.tokens, token)
-	if err := s.chain.Accept(s.ctx, s.id, token); err != nil {
+	if err := s.chain.Accept(s.always, s.id, token); err != nil {
 		return "", err
 	}
 	if c != nil {
 		for i := range c.uses {
-			if err := c.uses[i].of.Accept(s.ctx, s.id, token); err != nil {
+			if err := c.uses[i].of.Accept(s.always, s.id, token); err != nil {
 				return "", err
 			}
 		}
@@ -79,7 +83,7 @@ func (e *Engine) keep(s *sequence, token uint32) (over string, err error) {
 	if e.Vocab.Ends(token) && !s.req.IgnoreEOS {
 		return "stop", nil
 	}
-	if s.piece, err = e.tok.Decode(s.ctx, s.piece[:0], s.tokens[len(s.tokens)-1:], &s.decode, e.decodeFlags(s)); err != nil {
+	if s.piece, err = e.tok.Decode(s.always, s.piece[:0], s.tokens[len(s.tokens)-1:], &s.decode, e.decodeFlags(s)); err != nil {
 		return "", err
 	}
 	s.held = append(s.held, s.piece...)

@@ -318,6 +318,31 @@ func TestConstraintAnswers(t *testing.T) {
 	}
 }
 
+// TestConstraintAnswersBesideATrap asks one row for what only the host finds wrong, beside one that traps: when each row
+// is asked alone, neither error may get lost, or the row would count as answered.
+func TestConstraintAnswersBesideATrap(t *testing.T) {
+	for _, mode := range []int{5, 11, 4} {
+		for _, name := range maskGuests {
+			c := newConstraint(t, newRuntime(t, RuntimeOptions{}), name, func(s *Spec) { s.Name = "c" })
+			rows := []MaskRow{{Seq: 1}, {Seq: 2}}
+			for i, m := range []int{mode, 12} {
+				if err := c.Begin(ctx, rows[i].Seq, settings(t, c, map[string]any{"mode": m})); err != nil {
+					t.Fatal(err)
+				}
+				rows[i].Mask = make([]uint32, c.words)
+			}
+			if err := c.Mask(ctx, rows); err != nil {
+				t.Fatal(err)
+			}
+			for i := range rows {
+				if rows[i].Err == nil {
+					t.Errorf("%s, mode %d: row %d has no error, its result is %d", name, mode, i, rows[i].Result)
+				}
+			}
+		}
+	}
+}
+
 func TestConstraintRefuses(t *testing.T) {
 	r := newRuntime(t, RuntimeOptions{})
 	c := newConstraint(t, r, "mask_explicit", func(s *Spec) { s.Name = "c" })

@@ -1,35 +1,193 @@
 package plugin
 
 import (
+	"bytes"
 	"context"
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
+
+	w "forge/host/plugin/wasmtest"
 )
 
-// FuzzLoad: bytes that are hardly a module, or a module that is hardly a guest, give an error and nothing worse.
-func FuzzLoad(f *testing.F) {
+// seed is a module that mutations begin with, and where its code lies.
+type seed struct {
+	wasm       []byte
+	begin, end int
+}
+
+// seedModules are the guests of testdata and those hostile ones that load.
+func seedModules(t testing.TB) []seed {
 	files, err := filepath.Glob(filepath.Join("testdata", "*.wasm"))
 	if err != nil {
-		f.Fatal(err)
+		t.Fatal(err)
 	}
+	var list []seed
 	for _, file := range files {
-		f.Add(guest(f, filepath.Base(file[:len(file)-len(".wasm")])))
+		list = append(list, seedOf(guest(t, strings.TrimSuffix(filepath.Base(file), ".wasm"))))
+	}
+	for _, h := range hostileModules() {
+		if len(h.wasm) < 4096 && (h.want == "" || h.want[0] == 's' || h.want[0] == 'r' || h.want[0] == 'c') {
+			list = append(list, seedOf(h.wasm))
+		}
+	}
+	return list
+}
+
+func seedOf(wasm []byte) seed {
+	for at := 8; at < len(wasm); {
+		size, n := binary.Uvarint(wasm[at+1:])
+		begin := at + 1 + n
+		if wasm[at] == w.SecCode {
+			return seed{wasm, begin, begin + int(size)}
+		}
+		at = begin + int(size)
+	}
+	return seed{wasm, 8, len(wasm)}
+}
+
+// mutant changes a few bytes of a seed: edits are read five bytes at a time, where, how and what. Most hit the code, whose
+// operands may have any value, so that many a mutant still loads.
+func mutant(seeds []seed, which uint16, edits []byte) []byte {
+	s := seeds[int(which)%len(seeds)]
+	wasm := bytes.Clone(s.wasm)
+	for ; len(edits) >= 5; edits = edits[5:] {
+		begin, end := s.begin, min(s.end, len(wasm))
+		if edits[2]>>3 == 0 { // anywhere
+			begin, end = 8, len(wasm)
+		}
+		if end <= begin {
+			break
+		}
+		at := begin + int(binary.LittleEndian.Uint16(edits))*(end-begin)>>16
+		next := func(first, last byte) (int, bool) { // the next byte like these that has one behind it
+			for k := at; k < end-1; k++ {
+				if wasm[k] >= first && wasm[k] <= last {
+					return k, true
+				}
+			}
+			return 0, false
+		}
+		switch edits[2] % 20 {
+		case 0:
+			wasm[at] = edits[3]
+		case 8, 9, 10, 11, 12, 13, 14, 15: // another constant
+			if k, ok := next(w.OpI32Const, w.OpI32Const); ok && wasm[k+1] < 0x80 {
+				wasm[k+1] = edits[3] & 0x7f
+			}
+		case 16, 17, 18, 19: // other arithmetic
+			if k, ok := next(w.OpI32Add, 0x78); ok {
+				wasm[k] = w.OpI32Add + edits[3]%15
+			}
+		case 1:
+			wasm[at] ^= 1 << (edits[3] % 8)
+		case 2:
+			wasm[at]++
+		case 3:
+			wasm[at]--
+		case 4: // swap with a neighbour
+			to := min(len(wasm)-1, at+1+int(edits[3]%4))
+			wasm[at], wasm[to] = wasm[to], wasm[at]
+		case 5: // another instruction of the same shape, most likely
+			wasm[at] = wasm[at]&0xf0 | edits[3]&0x0f
+		case 6: // a piece of the module in another place
+			n := min(int(edits[3]%16), len(wasm)-at)
+			copy(wasm[at:at+n], wasm[begin+int(edits[4])*(end-begin)>>8:])
+		case 7:
+			if edits[4] < 8 { // seldom: what follows is shifted, and the sizes are wrong
+				wasm = slices.Delete(wasm, at, at+1)
+			}
+		}
+	}
+	return wasm
+}
+
+// runMutant loads a mutant and calls all of it; reached tells whether a call of its kind ran.
+func runMutant(t testing.TB, r *Runtime, wasm []byte) (reached bool) {
+	man, err := ReadManifest(wasm)
+	if err != nil {
+		return false
+	}
+	m, err := r.Load(ctx, Spec{Name: "fuzz", Kind: man.Kind, Wasm: wasm, Grants: []string{"log", "history", "vocab", "wasi", "logprobs"}})
+	if err != nil {
+		if len(err.Error()) > 2000 {
+			t.Fatalf("a sentence of %d bytes: %.200s", len(err.Error()), err)
+		}
+		return false
+	}
+	// A mutant may well loop, and a tokenizer's fuel lasts for long.
+	soon, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
+	defer cancel()
+	reached, _ = use(soon, m)
+	return reached
+}
+
+// TestMutants runs a fixed number of mutants and wants a tenth of them to get as far as a call, so that it is known to
+// test something.
+func TestMutants(t *testing.T) {
+	n := 300
+	if os.Getenv("FORGE_TEST_ALL") != "" {
+		n = 20_000
+	}
+	seeds := seedModules(t)
+	rng := rand.New(rand.NewPCG(8, 9))
+	r := newRuntime(t, RuntimeOptions{Log: func(string, string) {}})
+	reached := 0
+	for i := range n {
+		edits := make([]byte, 5*(1+rng.IntN(4)))
+		for k := range edits {
+			edits[k] = byte(rng.Uint32())
+		}
+		if runMutant(t, r, mutant(seeds, uint16(rng.Uint32()), edits)) {
+			reached++
+		}
+		if i%500 == 499 { // compiled modules stay until the runtime ends
+			r = newRuntime(t, RuntimeOptions{Log: func(string, string) {}})
+		}
+	}
+	t.Logf("%d of %d mutants reach a call", reached, n)
+	if reached < n/10 {
+		t.Errorf("only %d of %d mutants reach a call", reached, n)
+	}
+}
+
+// FuzzMutant is the same on the fuzzer's inputs.
+func FuzzMutant(f *testing.F) {
+	seeds := seedModules(f)
+	for i := range seeds {
+		f.Add(uint16(i), []byte{})
+		f.Add(uint16(i), []byte{0, 0x80, 0, 1, 0, 0, 0xa0, 2, 0, 0, 0, 0xc0, 1, 3, 0})
+	}
+	var runs, reached int
+	f.Fuzz(func(t *testing.T, which uint16, edits []byte) {
+		r := newRuntime(t, RuntimeOptions{Log: func(string, string) {}})
+		edits = edits[:min(len(edits), 20)] // more than four break every module
+		runs++
+		if runMutant(t, r, mutant(seeds, which, edits)) {
+			reached++
+		}
+		if runs%500 == 0 {
+			fmt.Fprintf(os.Stderr, "fuzz: %d of %d mutants reached a call\n", reached, runs)
+			if reached < runs/10 {
+				t.Fatalf("only %d of %d mutants reach a call", reached, runs)
+			}
+		}
+	})
+}
+
+// FuzzLoad: bytes that are hardly a module give an error and nothing worse.
+func FuzzLoad(f *testing.F) {
+	for _, s := range seedModules(f) {
+		f.Add(s.wasm)
 	}
 	f.Fuzz(func(t *testing.T, wasm []byte) {
-		man, err := ReadManifest(wasm)
-		if err != nil {
-			return
-		}
-		r := newRuntime(t, RuntimeOptions{Log: func(string, string) {}})
-		m, err := r.Load(ctx, Spec{Name: "fuzz", Kind: man.Kind, Wasm: wasm, Grants: []string{"log", "history", "vocab"}})
-		if err != nil {
-			return
-		}
-		// A mutant may well loop, and a tokenizer's fuel lasts for long.
-		soon, cancel := context.WithTimeout(ctx, 300*time.Millisecond)
-		defer cancel()
-		use(soon, m)
+		runMutant(t, newRuntime(t, RuntimeOptions{Log: func(string, string) {}}), wasm)
 	})
 }
 

@@ -100,7 +100,6 @@ type programWriter struct {
 	widths  []int // of the values
 	routes  []int // experts that a value of routes chooses from, 0 for others
 	wild    bool
-	widest  int
 	rowsCut bool
 }
 
