@@ -172,7 +172,7 @@ func (e *emitter) columnsAVX2(f *format, r rows, b int, put func(k int, v vec)) 
 			lo[i], hi[i] = f.pair(e, e.piece(r, i), b)
 			continue
 		}
-		u, v := f.row(e, r, b, i), f.row(e, r, b, i+4)
+		u, v := f.bytes32(e, r, b, i), f.bytes32(e, r, b, i+4)
 		lo[i], hi[i] = e.YMM(), u
 		e.VINSERTI128(imm(1), v.AsX(), u, lo[i])
 		e.VPERM2I128(imm(0x31), v, u, hi[i])

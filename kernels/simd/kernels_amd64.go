@@ -1,0 +1,130 @@
+//go:build !purego
+
+package simd
+
+import "forge/gguf"
+
+// kernelsFor returns the kernels of a type; none at the scalar rung.
+func kernelsFor(t gguf.Type, i isa) kernelSet {
+	k := kernelTable[t]
+	switch i {
+	case isaAVX2:
+		return kernelSet{elems: k.elems, dotFloat: k.dotFloat, gemmFloat: k.gemmFloat, narrow: k.avx2}
+	case isaVNNI:
+		return kernelSet{elems: k.elems, dotFloat: k.dotFloat, gemmFloat: k.gemmFloat, narrow: k.vnni}
+	case isaAVX512:
+		return kernelSet{elems: k.elems, dotFloat: k.dotFloat, gemmFloat: k.gemmFloat, narrow: k.evex, wide: k.wide}
+	}
+	return kernelSet{}
+}
+
+// The gemm kernels by kind of panel, for 4 activation rows and for 1, and those of 512 bits for 4, 5 and 6.
+var (
+	gemmOff8AVX2     = gemms{gemmOff8x4AVX2, gemmOff8x1AVX2}
+	gemmOff4AVX2     = gemms{gemmOff4x4AVX2, gemmOff4x1AVX2}
+	gemmSignAVX2     = gemms{gemmSignx4AVX2, gemmSignx1AVX2}
+	gemmMin8AVX2     = gemms{gemmMin8x4AVX2, gemmMin8x1AVX2}
+	gemmMin4AVX2     = gemms{gemmMin4x4AVX2, gemmMin4x1AVX2}
+	gemmMinTwoAVX2   = gemms{gemmMinTwox4AVX2, gemmMinTwox1AVX2}
+	gemmHalfAVX2     = gemms{gemmHalfx4AVX2, gemmHalfx1AVX2}
+	gemmOffVNNI      = gemms{gemmOffx4VNNI, gemmOffx1VNNI}
+	gemmMinVNNI      = gemms{gemmMinx4VNNI, gemmMinx1VNNI}
+	gemmMinTwoVNNI   = gemms{gemmMinTwox4VNNI, gemmMinTwox1VNNI}
+	gemmHalfVNNI     = gemms{gemmHalfx4VNNI, gemmHalfx1VNNI}
+	gemmOffVL        = gemms{gemmOffx4VL, gemmOffx1VL}
+	gemmMinVL        = gemms{gemmMinx4VL, gemmMinx1VL}
+	gemmMinTwoVL     = gemms{gemmMinTwox4VL, gemmMinTwox1VL}
+	gemmHalfVL       = gemms{gemmHalfx4VL, gemmHalfx1VL}
+	gemmOffAVX512    = [3]wideGemm{gemmOffx4AVX512, gemmOffx5AVX512, gemmOffx6AVX512}
+	gemmMinAVX512    = [3]wideGemm{gemmMinx4AVX512, gemmMinx5AVX512, gemmMinx6AVX512}
+	gemmMinTwoAVX512 = [3]wideGemm{gemmMinTwox4AVX512, gemmMinTwox5AVX512, gemmMinTwox6AVX512}
+	gemmHalfAVX512   = [3]wideGemm{gemmHalfx4AVX512, gemmHalfx5AVX512, gemmHalfx6AVX512}
+)
+
+// A panel's bytes for a block of 32: 512 of weights, 64 for every vector of scales; the generator has the same.
+const (
+	panelOff      = 576
+	panelMin      = 640
+	panelTwo      = 704
+	panelHalf     = 768
+	panelHalfWide = 704
+)
+
+// kernelTable lists every kernel. Formats with values of 8 bits multiply signed bytes with AVX2 and bytes plus 128 with
+// VPDPBUSD, so they alone have a pack and a shift for each. evex has the kernels of vnni in the form of AVX-512.
+var kernelTable = map[gguf.Type]struct {
+	elems            int
+	dotFloat         dotFloat
+	gemmFloat        gemmFloat
+	avx2, vnni, evex narrowSet
+	wide             wideSet
+}{
+	gguf.F32:  {elems: 8, dotFloat: dotF32AVX2, gemmFloat: gemmF32AVX2},
+	gguf.F16:  {elems: 8, dotFloat: dotF16AVX2, gemmFloat: gemmF16AVX2},
+	gguf.BF16: {elems: 8, dotFloat: dotBF16AVX2, gemmFloat: gemmBF16AVX2},
+	gguf.Q4_0: {elems: 32,
+		avx2: narrowSet{[2]dot{dotQ4_0x1AVX2, dotQ4_0x2AVX2}, packQ4_0, gemmOff8AVX2, panelOff, 3},
+		vnni: narrowSet{[2]dot{dotQ4_0x1VNNI, dotQ4_0x2VNNI}, packQ4_0, gemmOffVNNI, panelOff, 3},
+		evex: narrowSet{[2]dot{dotQ4_0x1VL, dotQ4_0x2VL}, packQ4_0, gemmOffVL, panelOff, 3},
+		wide: wideSet{packQ4_0AVX512, gemmOffAVX512, panelOff, 3}},
+	gguf.Q4_1: {elems: 32,
+		avx2: narrowSet{[2]dot{dotQ4_1x1AVX2, dotQ4_1x2AVX2}, packQ4_1, gemmMin8AVX2, panelMin, 0},
+		vnni: narrowSet{[2]dot{dotQ4_1x1VNNI, dotQ4_1x2VNNI}, packQ4_1, gemmMinVNNI, panelMin, 0},
+		evex: narrowSet{[2]dot{dotQ4_1x1VL, dotQ4_1x2VL}, packQ4_1, gemmMinVL, panelMin, 0},
+		wide: wideSet{packQ4_1AVX512, gemmMinAVX512, panelMin, 0}},
+	gguf.Q5_0: {elems: 32,
+		avx2: narrowSet{[2]dot{dotQ5_0x1AVX2, dotQ5_0x2AVX2}, packQ5_0, gemmOff4AVX2, panelOff, 4},
+		vnni: narrowSet{[2]dot{dotQ5_0x1VNNI, dotQ5_0x2VNNI}, packQ5_0, gemmOffVNNI, panelOff, 4},
+		evex: narrowSet{[2]dot{dotQ5_0x1VL, dotQ5_0x2VL}, packQ5_0, gemmOffVL, panelOff, 4},
+		wide: wideSet{packQ5_0AVX512, gemmOffAVX512, panelOff, 4}},
+	gguf.Q5_1: {elems: 32,
+		avx2: narrowSet{[2]dot{dotQ5_1x1AVX2, dotQ5_1x2AVX2}, packQ5_1, gemmMin4AVX2, panelMin, 0},
+		vnni: narrowSet{[2]dot{dotQ5_1x1VNNI, dotQ5_1x2VNNI}, packQ5_1, gemmMinVNNI, panelMin, 0},
+		evex: narrowSet{[2]dot{dotQ5_1x1VL, dotQ5_1x2VL}, packQ5_1, gemmMinVL, panelMin, 0},
+		wide: wideSet{packQ5_1AVX512, gemmMinAVX512, panelMin, 0}},
+	gguf.Q8_0: {elems: 32,
+		avx2: narrowSet{[2]dot{dotQ8_0x1AVX2, dotQ8_0x2AVX2}, packQ8_0AVX2, gemmSignAVX2, panelOff, 0},
+		vnni: narrowSet{[2]dot{dotQ8_0x1VNNI, dotQ8_0x2VNNI}, packQ8_0VNNI, gemmOffVNNI, panelOff, 7},
+		evex: narrowSet{[2]dot{dotQ8_0x1VL, dotQ8_0x2VL}, packQ8_0VNNI, gemmOffVL, panelOff, 7},
+		wide: wideSet{packQ8_0AVX512, gemmOffAVX512, panelOff, 7}},
+	gguf.IQ4_NL: {elems: 32,
+		avx2: narrowSet{[2]dot{dotIQ4_NLx1AVX2, dotIQ4_NLx2AVX2}, packIQ4_NLAVX2, gemmSignAVX2, panelOff, 0},
+		vnni: narrowSet{[2]dot{dotIQ4_NLx1VNNI, dotIQ4_NLx2VNNI}, packIQ4_NLVNNI, gemmOffVNNI, panelOff, 7},
+		evex: narrowSet{[2]dot{dotIQ4_NLx1VL, dotIQ4_NLx2VL}, packIQ4_NLVNNI, gemmOffVL, panelOff, 7},
+		wide: wideSet{packIQ4_NLAVX512, gemmOffAVX512, panelOff, 7}},
+	gguf.IQ4_XS: {elems: 256,
+		avx2: narrowSet{[2]dot{dotIQ4_XSx1AVX2, dotIQ4_XSx2AVX2}, packIQ4_XSAVX2, gemmSignAVX2, panelOff, 0},
+		vnni: narrowSet{[2]dot{dotIQ4_XSx1VNNI, dotIQ4_XSx2VNNI}, packIQ4_XSVNNI, gemmOffVNNI, panelOff, 7},
+		evex: narrowSet{[2]dot{dotIQ4_XSx1VL, dotIQ4_XSx2VL}, packIQ4_XSVNNI, gemmOffVL, panelOff, 7},
+		wide: wideSet{packIQ4_XSAVX512, gemmOffAVX512, panelOff, 7}},
+	gguf.MXFP4: {elems: 32,
+		avx2: narrowSet{[2]dot{dotMXFP4x1AVX2, dotMXFP4x2AVX2}, packMXFP4, gemmOff4AVX2, panelOff, 4},
+		vnni: narrowSet{[2]dot{dotMXFP4x1VNNI, dotMXFP4x2VNNI}, packMXFP4, gemmOffVNNI, panelOff, 4},
+		evex: narrowSet{[2]dot{dotMXFP4x1VL, dotMXFP4x2VL}, packMXFP4, gemmOffVL, panelOff, 4},
+		wide: wideSet{packMXFP4AVX512, gemmOffAVX512, panelOff, 4}},
+	gguf.Q2_K: {elems: 256,
+		avx2: narrowSet{[2]dot{dotQ2_Kx1AVX2, dotQ2_Kx2AVX2}, packQ2_K, gemmMinTwoAVX2, panelTwo, 0},
+		vnni: narrowSet{[2]dot{dotQ2_Kx1VNNI, dotQ2_Kx2VNNI}, packQ2_K, gemmMinTwoVNNI, panelTwo, 0},
+		evex: narrowSet{[2]dot{dotQ2_Kx1VL, dotQ2_Kx2VL}, packQ2_K, gemmMinTwoVL, panelTwo, 0},
+		wide: wideSet{packQ2_KAVX512, gemmMinTwoAVX512, panelTwo, 0}},
+	gguf.Q3_K: {elems: 256,
+		avx2: narrowSet{[2]dot{dotQ3_Kx1AVX2, dotQ3_Kx2AVX2}, packQ3_K, gemmHalfAVX2, panelHalf, 2},
+		vnni: narrowSet{[2]dot{dotQ3_Kx1VNNI, dotQ3_Kx2VNNI}, packQ3_K, gemmHalfVNNI, panelHalf, 2},
+		evex: narrowSet{[2]dot{dotQ3_Kx1VL, dotQ3_Kx2VL}, packQ3_K, gemmHalfVL, panelHalf, 2},
+		wide: wideSet{packQ3_KAVX512, gemmHalfAVX512, panelHalfWide, 2}},
+	gguf.Q4_K: {elems: 256,
+		avx2: narrowSet{[2]dot{dotQ4_Kx1AVX2, dotQ4_Kx2AVX2}, packQ4_K, gemmMin8AVX2, panelMin, 0},
+		vnni: narrowSet{[2]dot{dotQ4_Kx1VNNI, dotQ4_Kx2VNNI}, packQ4_K, gemmMinVNNI, panelMin, 0},
+		evex: narrowSet{[2]dot{dotQ4_Kx1VL, dotQ4_Kx2VL}, packQ4_K, gemmMinVL, panelMin, 0},
+		wide: wideSet{packQ4_KAVX512, gemmMinAVX512, panelMin, 0}},
+	gguf.Q5_K: {elems: 256,
+		avx2: narrowSet{[2]dot{dotQ5_Kx1AVX2, dotQ5_Kx2AVX2}, packQ5_K, gemmMin4AVX2, panelMin, 0},
+		vnni: narrowSet{[2]dot{dotQ5_Kx1VNNI, dotQ5_Kx2VNNI}, packQ5_K, gemmMinVNNI, panelMin, 0},
+		evex: narrowSet{[2]dot{dotQ5_Kx1VL, dotQ5_Kx2VL}, packQ5_K, gemmMinVL, panelMin, 0},
+		wide: wideSet{packQ5_KAVX512, gemmMinAVX512, panelMin, 0}},
+	gguf.Q6_K: {elems: 256,
+		avx2: narrowSet{[2]dot{dotQ6_Kx1AVX2, dotQ6_Kx2AVX2}, packQ6_K, gemmHalfAVX2, panelHalf, 5},
+		vnni: narrowSet{[2]dot{dotQ6_Kx1VNNI, dotQ6_Kx2VNNI}, packQ6_K, gemmHalfVNNI, panelHalf, 5},
+		evex: narrowSet{[2]dot{dotQ6_Kx1VL, dotQ6_Kx2VL}, packQ6_K, gemmHalfVL, panelHalf, 5},
+		wide: wideSet{packQ6_KAVX512, gemmHalfAVX512, panelHalfWide, 5}},
+}
