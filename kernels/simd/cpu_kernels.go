@@ -12,8 +12,9 @@ type gemmFloat func(out *float32, ldo int, w *byte, rowBytes, pairs int, a *byte
 // bytes before the end of the one before.
 type dot func(out *float32, ldo int, w *byte, rowBytes, octets int, blocks, lanes *byte, stride, n, back int)
 
-// pack unpacks n of the format's blocks of 8 rows to half of a panel, or of 16 rows to a wide one.
-type pack func(dst, w *byte, rowBytes, n int)
+// pack unpacks n of the format's blocks of 8 rows to half of a panel, or of 16 rows to a wide one, whose lanes lie lane bytes
+// apart. dst is the place of the first block.
+type pack func(dst, w *byte, rowBytes, n, lane int)
 
 // gemm multiplies a panel of full groups of blocks and an incomplete one of rest with activation rows that lie stride bytes
 // apart.

@@ -22,6 +22,13 @@ TEXT ·gemmOff8x4AVX2(SB), $512-72
 	VMOVUPS      Y2, 480(SP)
 	MOVQ         panel+24(FP), SI
 	MOVQ         a+32(FP), DI
+	MOVQ         rest+56(FP), R9
+	NEGQ         R9
+	SBBQ         R10, R10
+	NEGQ         R10
+	MOVQ         full+48(FP), R9
+	ADDQ         R9, R10
+	IMUL3Q       $+576, R10, R10
 	MOVQ         $+8, R8
 
 lane1:
@@ -281,7 +288,7 @@ block2:
 	VMULPS       Y2, Y4, Y4
 	VFMADD213PS  224(SP), Y3, Y4
 	VMOVUPS      Y4, 224(SP)
-	ADDQ         $+4608, DX
+	ADDQ         $+576, DX
 	ADDQ         $+512, BX
 	DECQ         R9
 	JNZ          block2
@@ -311,7 +318,7 @@ block2:
 	VMOVUPS      Y2, 480(SP)
 
 next4:
-	ADDQ    $+576, SI
+	ADDQ    R10, SI
 	ADDQ    $+64, DI
 	DECQ    R8
 	JNZ     lane1
@@ -370,6 +377,13 @@ TEXT ·gemmOff4x4AVX2(SB), $768-72
 	VMOVUPS      Y2, 480(SP)
 	MOVQ         panel+24(FP), SI
 	MOVQ         a+32(FP), DI
+	MOVQ         rest+56(FP), R9
+	NEGQ         R9
+	SBBQ         R10, R10
+	NEGQ         R10
+	MOVQ         full+48(FP), R9
+	ADDQ         R9, R10
+	IMUL3Q       $+576, R10, R10
 	MOVQ         $+8, R8
 
 lane5:
@@ -645,7 +659,7 @@ block6:
 	VMULPS       Y2, Y4, Y4
 	VFMADD213PS  224(SP), Y3, Y4
 	VMOVUPS      Y4, 224(SP)
-	ADDQ         $+4608, DX
+	ADDQ         $+576, DX
 	ADDQ         $+512, BX
 	DECQ         R9
 	JNZ          block6
@@ -675,7 +689,7 @@ block6:
 	VMOVUPS      Y2, 480(SP)
 
 next8:
-	ADDQ    $+576, SI
+	ADDQ    R10, SI
 	ADDQ    $+64, DI
 	DECQ    R8
 	JNZ     lane5
@@ -727,6 +741,13 @@ TEXT ·gemmSignx4AVX2(SB), $512-72
 	VMOVUPS Y1, 480(SP)
 	MOVQ    panel+24(FP), SI
 	MOVQ    a+32(FP), DI
+	MOVQ    rest+56(FP), R9
+	NEGQ    R9
+	SBBQ    R10, R10
+	NEGQ    R10
+	MOVQ    full+48(FP), R9
+	ADDQ    R9, R10
+	IMUL3Q  $+576, R10, R10
 	MOVQ    $+8, R8
 
 lane9:
@@ -1106,7 +1127,7 @@ block10:
 	VMULPS       Y1, Y3, Y3
 	VFMADD213PS  224(SP), Y2, Y3
 	VMOVUPS      Y3, 224(SP)
-	ADDQ         $+4608, DX
+	ADDQ         $+576, DX
 	ADDQ         $+512, BX
 	DECQ         R9
 	JNZ          block10
@@ -1136,7 +1157,7 @@ block10:
 	VMOVUPS      Y1, 480(SP)
 
 next12:
-	ADDQ    $+576, SI
+	ADDQ    R10, SI
 	ADDQ    $+64, DI
 	DECQ    R8
 	JNZ     lane9
@@ -1188,6 +1209,13 @@ TEXT ·gemmMin8x4AVX2(SB), $512-72
 	VMOVUPS Y1, 480(SP)
 	MOVQ    panel+24(FP), SI
 	MOVQ    a+32(FP), DI
+	MOVQ    rest+56(FP), R9
+	NEGQ    R9
+	SBBQ    R10, R10
+	NEGQ    R10
+	MOVQ    full+48(FP), R9
+	ADDQ    R9, R10
+	IMUL3Q  $+640, R10, R10
 	MOVQ    $+8, R8
 
 lane13:
@@ -1449,7 +1477,7 @@ block14:
 	VBROADCASTSS 36(BX)(CX*1), Y1
 	VFMADD231PS  Y4, Y1, Y3
 	VMOVUPS      Y3, 224(SP)
-	ADDQ         $+5120, DX
+	ADDQ         $+640, DX
 	ADDQ         $+512, BX
 	DECQ         R9
 	JNZ          block14
@@ -1479,7 +1507,7 @@ block14:
 	VMOVUPS      Y1, 480(SP)
 
 next16:
-	ADDQ    $+640, SI
+	ADDQ    R10, SI
 	ADDQ    $+64, DI
 	DECQ    R8
 	JNZ     lane13
@@ -1531,6 +1559,13 @@ TEXT ·gemmMin4x4AVX2(SB), $768-72
 	VMOVUPS Y1, 480(SP)
 	MOVQ    panel+24(FP), SI
 	MOVQ    a+32(FP), DI
+	MOVQ    rest+56(FP), R9
+	NEGQ    R9
+	SBBQ    R10, R10
+	NEGQ    R10
+	MOVQ    full+48(FP), R9
+	ADDQ    R9, R10
+	IMUL3Q  $+640, R10, R10
 	MOVQ    $+8, R8
 
 lane17:
@@ -1808,7 +1843,7 @@ block18:
 	VBROADCASTSS 36(BX)(CX*1), Y1
 	VFMADD231PS  Y4, Y1, Y3
 	VMOVUPS      Y3, 224(SP)
-	ADDQ         $+5120, DX
+	ADDQ         $+640, DX
 	ADDQ         $+512, BX
 	DECQ         R9
 	JNZ          block18
@@ -1838,7 +1873,7 @@ block18:
 	VMOVUPS      Y1, 480(SP)
 
 next20:
-	ADDQ    $+640, SI
+	ADDQ    R10, SI
 	ADDQ    $+64, DI
 	DECQ    R8
 	JNZ     lane17
@@ -1890,6 +1925,13 @@ TEXT ·gemmMinTwox4AVX2(SB), $768-72
 	VMOVUPS Y1, 480(SP)
 	MOVQ    panel+24(FP), SI
 	MOVQ    a+32(FP), DI
+	MOVQ    rest+56(FP), R9
+	NEGQ    R9
+	SBBQ    R10, R10
+	NEGQ    R10
+	MOVQ    full+48(FP), R9
+	ADDQ    R9, R10
+	IMUL3Q  $+704, R10, R10
 	MOVQ    $+8, R8
 
 lane21:
@@ -2217,7 +2259,7 @@ block22:
 	VBROADCASTSS 60(BX)(CX*1), Y1
 	VFMADD231PS  Y6, Y1, Y3
 	VMOVUPS      Y3, 224(SP)
-	ADDQ         $+5632, DX
+	ADDQ         $+704, DX
 	ADDQ         $+512, BX
 	DECQ         R9
 	JNZ          block22
@@ -2247,7 +2289,7 @@ block22:
 	VMOVUPS      Y1, 480(SP)
 
 next24:
-	ADDQ    $+704, SI
+	ADDQ    R10, SI
 	ADDQ    $+64, DI
 	DECQ    R8
 	JNZ     lane21
@@ -2299,6 +2341,13 @@ TEXT ·gemmHalfx4AVX2(SB), $768-72
 	VMOVUPS      Y1, 480(SP)
 	MOVQ         panel+24(FP), SI
 	MOVQ         a+32(FP), DI
+	MOVQ         rest+56(FP), R9
+	NEGQ         R9
+	SBBQ         R10, R10
+	NEGQ         R10
+	MOVQ         full+48(FP), R9
+	ADDQ         R9, R10
+	IMUL3Q       $+768, R10, R10
 	MOVQ         $+8, R8
 
 lane25:
@@ -2618,7 +2667,7 @@ block26:
 	VMULPS       Y1, Y3, Y3
 	VFMADD213PS  224(SP), Y2, Y3
 	VMOVUPS      Y3, 224(SP)
-	ADDQ         $+6144, DX
+	ADDQ         $+768, DX
 	ADDQ         $+512, BX
 	DECQ         R9
 	JNZ          block26
@@ -2648,7 +2697,7 @@ block26:
 	VMOVUPS      Y1, 480(SP)
 
 next28:
-	ADDQ    $+768, SI
+	ADDQ    R10, SI
 	ADDQ    $+64, DI
 	DECQ    R8
 	JNZ     lane25
@@ -2693,6 +2742,13 @@ TEXT ·gemmOff8x1AVX2(SB), $128-72
 	VMOVUPS      Y2, 96(SP)
 	MOVQ         panel+24(FP), DX
 	MOVQ         a+32(FP), BX
+	MOVQ         rest+56(FP), DI
+	NEGQ         DI
+	SBBQ         R8, R8
+	NEGQ         R8
+	MOVQ         full+48(FP), DI
+	ADDQ         DI, R8
+	IMUL3Q       $+576, R8, R8
 	MOVQ         $+8, SI
 
 lane29:
@@ -2784,7 +2840,7 @@ block30:
 	VMULPS       Y2, Y4, Y4
 	VFMADD213PS  32(SP), Y3, Y4
 	VMOVUPS      Y4, 32(SP)
-	ADDQ         $+4608, AX
+	ADDQ         $+576, AX
 	ADDQ         $+512, CX
 	DECQ         DI
 	JNZ          block30
@@ -2796,7 +2852,7 @@ block30:
 	VMOVUPS      Y2, 96(SP)
 
 next32:
-	ADDQ    $+576, DX
+	ADDQ    R8, DX
 	ADDQ    $+64, BX
 	DECQ    SI
 	JNZ     lane29
@@ -2819,6 +2875,13 @@ TEXT ·gemmOff4x1AVX2(SB), $192-72
 	VMOVUPS      Y2, 96(SP)
 	MOVQ         panel+24(FP), DX
 	MOVQ         a+32(FP), BX
+	MOVQ         rest+56(FP), DI
+	NEGQ         DI
+	SBBQ         R8, R8
+	NEGQ         R8
+	MOVQ         full+48(FP), DI
+	ADDQ         DI, R8
+	IMUL3Q       $+576, R8, R8
 	MOVQ         $+8, SI
 
 lane33:
@@ -2914,7 +2977,7 @@ block34:
 	VMULPS       Y2, Y4, Y4
 	VFMADD213PS  32(SP), Y3, Y4
 	VMOVUPS      Y4, 32(SP)
-	ADDQ         $+4608, AX
+	ADDQ         $+576, AX
 	ADDQ         $+512, CX
 	DECQ         DI
 	JNZ          block34
@@ -2926,7 +2989,7 @@ block34:
 	VMOVUPS      Y2, 96(SP)
 
 next36:
-	ADDQ    $+576, DX
+	ADDQ    R8, DX
 	ADDQ    $+64, BX
 	DECQ    SI
 	JNZ     lane33
@@ -2948,6 +3011,13 @@ TEXT ·gemmSignx1AVX2(SB), $128-72
 	VMOVUPS Y1, 96(SP)
 	MOVQ    panel+24(FP), DX
 	MOVQ    a+32(FP), BX
+	MOVQ    rest+56(FP), DI
+	NEGQ    DI
+	SBBQ    R8, R8
+	NEGQ    R8
+	MOVQ    full+48(FP), DI
+	ADDQ    DI, R8
+	IMUL3Q  $+576, R8, R8
 	MOVQ    $+8, SI
 
 lane37:
@@ -3081,7 +3151,7 @@ block38:
 	VMULPS       Y1, Y3, Y3
 	VFMADD213PS  32(SP), Y2, Y3
 	VMOVUPS      Y3, 32(SP)
-	ADDQ         $+4608, AX
+	ADDQ         $+576, AX
 	ADDQ         $+512, CX
 	DECQ         DI
 	JNZ          block38
@@ -3093,7 +3163,7 @@ block38:
 	VMOVUPS      Y1, 96(SP)
 
 next40:
-	ADDQ    $+576, DX
+	ADDQ    R8, DX
 	ADDQ    $+64, BX
 	DECQ    SI
 	JNZ     lane37
@@ -3115,6 +3185,13 @@ TEXT ·gemmMin8x1AVX2(SB), $128-72
 	VMOVUPS Y1, 96(SP)
 	MOVQ    panel+24(FP), DX
 	MOVQ    a+32(FP), BX
+	MOVQ    rest+56(FP), DI
+	NEGQ    DI
+	SBBQ    R8, R8
+	NEGQ    R8
+	MOVQ    full+48(FP), DI
+	ADDQ    DI, R8
+	IMUL3Q  $+640, R8, R8
 	MOVQ    $+8, SI
 
 lane41:
@@ -3208,7 +3285,7 @@ block42:
 	VBROADCASTSS 36(CX), Y1
 	VFMADD231PS  Y3, Y1, Y4
 	VMOVUPS      Y4, 32(SP)
-	ADDQ         $+5120, AX
+	ADDQ         $+640, AX
 	ADDQ         $+512, CX
 	DECQ         DI
 	JNZ          block42
@@ -3220,7 +3297,7 @@ block42:
 	VMOVUPS      Y1, 96(SP)
 
 next44:
-	ADDQ    $+640, DX
+	ADDQ    R8, DX
 	ADDQ    $+64, BX
 	DECQ    SI
 	JNZ     lane41
@@ -3242,6 +3319,13 @@ TEXT ·gemmMin4x1AVX2(SB), $192-72
 	VMOVUPS Y1, 96(SP)
 	MOVQ    panel+24(FP), DX
 	MOVQ    a+32(FP), BX
+	MOVQ    rest+56(FP), DI
+	NEGQ    DI
+	SBBQ    R8, R8
+	NEGQ    R8
+	MOVQ    full+48(FP), DI
+	ADDQ    DI, R8
+	IMUL3Q  $+640, R8, R8
 	MOVQ    $+8, SI
 
 lane45:
@@ -3339,7 +3423,7 @@ block46:
 	VBROADCASTSS 36(CX), Y1
 	VFMADD231PS  Y3, Y1, Y4
 	VMOVUPS      Y4, 32(SP)
-	ADDQ         $+5120, AX
+	ADDQ         $+640, AX
 	ADDQ         $+512, CX
 	DECQ         DI
 	JNZ          block46
@@ -3351,7 +3435,7 @@ block46:
 	VMOVUPS      Y1, 96(SP)
 
 next48:
-	ADDQ    $+640, DX
+	ADDQ    R8, DX
 	ADDQ    $+64, BX
 	DECQ    SI
 	JNZ     lane45
@@ -3373,6 +3457,13 @@ TEXT ·gemmMinTwox1AVX2(SB), $192-72
 	VMOVUPS Y1, 96(SP)
 	MOVQ    panel+24(FP), DX
 	MOVQ    a+32(FP), BX
+	MOVQ    rest+56(FP), DI
+	NEGQ    DI
+	SBBQ    R8, R8
+	NEGQ    R8
+	MOVQ    full+48(FP), DI
+	ADDQ    DI, R8
+	IMUL3Q  $+704, R8, R8
 	MOVQ    $+8, SI
 
 lane49:
@@ -3484,7 +3575,7 @@ block50:
 	VBROADCASTSS 60(CX), Y1
 	VFMADD231PS  Y4, Y1, Y5
 	VMOVUPS      Y5, 32(SP)
-	ADDQ         $+5632, AX
+	ADDQ         $+704, AX
 	ADDQ         $+512, CX
 	DECQ         DI
 	JNZ          block50
@@ -3496,7 +3587,7 @@ block50:
 	VMOVUPS      Y1, 96(SP)
 
 next52:
-	ADDQ    $+704, DX
+	ADDQ    R8, DX
 	ADDQ    $+64, BX
 	DECQ    SI
 	JNZ     lane49
@@ -3518,6 +3609,13 @@ TEXT ·gemmHalfx1AVX2(SB), $192-72
 	VMOVUPS      Y1, 96(SP)
 	MOVQ         panel+24(FP), DX
 	MOVQ         a+32(FP), BX
+	MOVQ         rest+56(FP), DI
+	NEGQ         DI
+	SBBQ         R8, R8
+	NEGQ         R8
+	MOVQ         full+48(FP), DI
+	ADDQ         DI, R8
+	IMUL3Q       $+768, R8, R8
 	MOVQ         $+8, SI
 
 lane53:
@@ -3624,7 +3722,7 @@ block54:
 	VMULPS       Y1, Y3, Y3
 	VFMADD213PS  32(SP), Y2, Y3
 	VMOVUPS      Y3, 32(SP)
-	ADDQ         $+6144, AX
+	ADDQ         $+768, AX
 	ADDQ         $+512, CX
 	DECQ         DI
 	JNZ          block54
@@ -3636,7 +3734,7 @@ block54:
 	VMOVUPS      Y1, 96(SP)
 
 next56:
-	ADDQ    $+768, DX
+	ADDQ    R8, DX
 	ADDQ    $+64, BX
 	DECQ    SI
 	JNZ     lane53

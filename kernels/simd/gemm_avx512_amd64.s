@@ -21,6 +21,13 @@ TEXT ·gemmOffx4AVX512(SB), $1088-80
 	VMOVUPS      Z1, 448(DI)
 	MOVQ         panel+24(FP), R8
 	MOVQ         a+40(FP), R9
+	MOVQ         rest+64(FP), R11
+	NEGQ         R11
+	SBBQ         R12, R12
+	NEGQ         R12
+	MOVQ         full+56(FP), R11
+	ADDQ         R11, R12
+	IMUL3Q       $+576, R12, R12
 	MOVQ         $+8, R10
 
 lane1:
@@ -198,7 +205,7 @@ block2:
 	VMULPS.BCST  32(SI), Z9, Z9
 	VFMADD231PS  Z16, Z9, Z8
 	ADDQ         $+512, SI
-	ADDQ         $+4608, AX
+	ADDQ         $+576, AX
 	ADDQ         $+512, DX
 	DECQ         R11
 	JNZ          block2
@@ -220,7 +227,7 @@ block2:
 	VMOVUPS      Z8, 448(DI)
 
 next4:
-	ADDQ      $+576, R8
+	ADDQ      R12, R8
 	ADDQ      $+64, R9
 	DECQ      R10
 	JNZ       lane1
@@ -271,6 +278,13 @@ TEXT ·gemmMinx4AVX512(SB), $1088-80
 	VMOVUPS Z0, 448(DI)
 	MOVQ    panel+24(FP), R8
 	MOVQ    a+40(FP), R9
+	MOVQ    rest+64(FP), R11
+	NEGQ    R11
+	SBBQ    R12, R12
+	NEGQ    R12
+	MOVQ    full+56(FP), R11
+	ADDQ    R11, R12
+	IMUL3Q  $+640, R12, R12
 	MOVQ    $+8, R10
 
 lane5:
@@ -454,7 +468,7 @@ block6:
 	VFMADD231PS      Z15, Z8, Z7
 	VFMADD231PS.BCST 36(SI), Z10, Z7
 	ADDQ             $+512, SI
-	ADDQ             $+5120, AX
+	ADDQ             $+640, AX
 	ADDQ             $+512, DX
 	DECQ             R11
 	JNZ              block6
@@ -476,7 +490,7 @@ block6:
 	VMOVUPS          Z7, 448(DI)
 
 next8:
-	ADDQ      $+640, R8
+	ADDQ      R12, R8
 	ADDQ      $+64, R9
 	DECQ      R10
 	JNZ       lane5
@@ -527,6 +541,13 @@ TEXT ·gemmMinTwox4AVX512(SB), $1088-80
 	VMOVUPS Z0, 448(DI)
 	MOVQ    panel+24(FP), R8
 	MOVQ    a+40(FP), R9
+	MOVQ    rest+64(FP), R11
+	NEGQ    R11
+	SBBQ    R12, R12
+	NEGQ    R12
+	MOVQ    full+56(FP), R11
+	ADDQ    R11, R12
+	IMUL3Q  $+704, R12, R12
 	MOVQ    $+8, R10
 
 lane9:
@@ -720,7 +741,7 @@ block10:
 	VFMADD231PS.BCST 56(SI), Z10, Z7
 	VFMADD231PS.BCST 60(SI), Z12, Z7
 	ADDQ             $+512, SI
-	ADDQ             $+5632, AX
+	ADDQ             $+704, AX
 	ADDQ             $+512, DX
 	DECQ             R11
 	JNZ              block10
@@ -742,7 +763,7 @@ block10:
 	VMOVUPS          Z7, 448(DI)
 
 next12:
-	ADDQ      $+704, R8
+	ADDQ      R12, R8
 	ADDQ      $+64, R9
 	DECQ      R10
 	JNZ       lane9
@@ -794,6 +815,13 @@ TEXT ·gemmHalfx4AVX512(SB), $1088-80
 	VMOVUPS      Z1, 448(DI)
 	MOVQ         panel+24(FP), R8
 	MOVQ         a+40(FP), R9
+	MOVQ         rest+64(FP), R11
+	NEGQ         R11
+	SBBQ         R12, R12
+	NEGQ         R12
+	MOVQ         full+56(FP), R11
+	ADDQ         R11, R12
+	IMUL3Q       $+704, R12, R12
 	MOVQ         $+8, R10
 
 lane13:
@@ -1020,7 +1048,7 @@ block14:
 	VFMADD213PS  960(DI), Z16, Z1
 	VMOVUPS      Z1, 960(DI)
 	ADDQ         $+512, SI
-	ADDQ         $+5632, AX
+	ADDQ         $+704, AX
 	ADDQ         $+512, DX
 	DECQ         R11
 	JNZ          block14
@@ -1050,7 +1078,7 @@ block14:
 	VMOVUPS      Z1, 448(DI)
 
 next16:
-	ADDQ      $+704, R8
+	ADDQ      R12, R8
 	ADDQ      $+64, R9
 	DECQ      R10
 	JNZ       lane13
@@ -1104,6 +1132,13 @@ TEXT ·gemmOffx5AVX512(SB), $1344-80
 	VMOVUPS      Z1, 576(DI)
 	MOVQ         panel+24(FP), R8
 	MOVQ         a+40(FP), R9
+	MOVQ         rest+64(FP), R11
+	NEGQ         R11
+	SBBQ         R12, R12
+	NEGQ         R12
+	MOVQ         full+56(FP), R11
+	ADDQ         R11, R12
+	IMUL3Q       $+576, R12, R12
 	MOVQ         $+8, R10
 
 lane17:
@@ -1316,7 +1351,7 @@ block18:
 	VMULPS.BCST  32(SI)(BX*1), Z11, Z11
 	VFMADD231PS  Z20, Z11, Z10
 	ADDQ         $+512, SI
-	ADDQ         $+4608, AX
+	ADDQ         $+576, AX
 	ADDQ         $+512, DX
 	DECQ         R11
 	JNZ          block18
@@ -1342,7 +1377,7 @@ block18:
 	VMOVUPS      Z10, 576(DI)
 
 next20:
-	ADDQ      $+576, R8
+	ADDQ      R12, R8
 	ADDQ      $+64, R9
 	DECQ      R10
 	JNZ       lane17
@@ -1401,6 +1436,13 @@ TEXT ·gemmMinx5AVX512(SB), $1344-80
 	VMOVUPS Z0, 576(DI)
 	MOVQ    panel+24(FP), R8
 	MOVQ    a+40(FP), R9
+	MOVQ    rest+64(FP), R11
+	NEGQ    R11
+	SBBQ    R12, R12
+	NEGQ    R12
+	MOVQ    full+56(FP), R11
+	ADDQ    R11, R12
+	IMUL3Q  $+640, R12, R12
 	MOVQ    $+8, R10
 
 lane21:
@@ -1620,7 +1662,7 @@ block22:
 	VFMADD231PS      Z19, Z10, Z9
 	VFMADD231PS.BCST 36(SI)(BX*1), Z12, Z9
 	ADDQ             $+512, SI
-	ADDQ             $+5120, AX
+	ADDQ             $+640, AX
 	ADDQ             $+512, DX
 	DECQ             R11
 	JNZ              block22
@@ -1646,7 +1688,7 @@ block22:
 	VMOVUPS          Z9, 576(DI)
 
 next24:
-	ADDQ      $+640, R8
+	ADDQ      R12, R8
 	ADDQ      $+64, R9
 	DECQ      R10
 	JNZ       lane21
@@ -1705,6 +1747,13 @@ TEXT ·gemmMinTwox5AVX512(SB), $1344-80
 	VMOVUPS Z0, 576(DI)
 	MOVQ    panel+24(FP), R8
 	MOVQ    a+40(FP), R9
+	MOVQ    rest+64(FP), R11
+	NEGQ    R11
+	SBBQ    R12, R12
+	NEGQ    R12
+	MOVQ    full+56(FP), R11
+	ADDQ    R11, R12
+	IMUL3Q  $+704, R12, R12
 	MOVQ    $+8, R10
 
 lane25:
@@ -1936,7 +1985,7 @@ block26:
 	VFMADD231PS.BCST 56(SI)(BX*1), Z12, Z9
 	VFMADD231PS.BCST 60(SI)(BX*1), Z14, Z9
 	ADDQ             $+512, SI
-	ADDQ             $+5632, AX
+	ADDQ             $+704, AX
 	ADDQ             $+512, DX
 	DECQ             R11
 	JNZ              block26
@@ -1962,7 +2011,7 @@ block26:
 	VMOVUPS          Z9, 576(DI)
 
 next28:
-	ADDQ      $+704, R8
+	ADDQ      R12, R8
 	ADDQ      $+64, R9
 	DECQ      R10
 	JNZ       lane25
@@ -2022,6 +2071,13 @@ TEXT ·gemmHalfx5AVX512(SB), $1344-80
 	VMOVUPS      Z1, 576(DI)
 	MOVQ         panel+24(FP), R8
 	MOVQ         a+40(FP), R9
+	MOVQ         rest+64(FP), R11
+	NEGQ         R11
+	SBBQ         R12, R12
+	NEGQ         R12
+	MOVQ         full+56(FP), R11
+	ADDQ         R11, R12
+	IMUL3Q       $+704, R12, R12
 	MOVQ         $+8, R10
 
 lane29:
@@ -2294,7 +2350,7 @@ block30:
 	VFMADD213PS  1216(DI), Z20, Z1
 	VMOVUPS      Z1, 1216(DI)
 	ADDQ         $+512, SI
-	ADDQ         $+5632, AX
+	ADDQ         $+704, AX
 	ADDQ         $+512, DX
 	DECQ         R11
 	JNZ          block30
@@ -2330,7 +2386,7 @@ block30:
 	VMOVUPS      Z1, 576(DI)
 
 next32:
-	ADDQ      $+704, R8
+	ADDQ      R12, R8
 	ADDQ      $+64, R9
 	DECQ      R10
 	JNZ       lane29
@@ -2392,6 +2448,13 @@ TEXT ·gemmOffx6AVX512(SB), $1600-80
 	VMOVUPS      Z1, 704(DI)
 	MOVQ         panel+24(FP), R8
 	MOVQ         a+40(FP), R9
+	MOVQ         rest+64(FP), R11
+	NEGQ         R11
+	SBBQ         R12, R12
+	NEGQ         R12
+	MOVQ         full+56(FP), R11
+	ADDQ         R11, R12
+	IMUL3Q       $+576, R12, R12
 	MOVQ         $+8, R10
 
 lane33:
@@ -2639,7 +2702,7 @@ block34:
 	VMULPS.BCST  32(SI)(BX*2), Z13, Z13
 	VFMADD231PS  Z24, Z13, Z12
 	ADDQ         $+512, SI
-	ADDQ         $+4608, AX
+	ADDQ         $+576, AX
 	ADDQ         $+512, DX
 	DECQ         R11
 	JNZ          block34
@@ -2669,7 +2732,7 @@ block34:
 	VMOVUPS      Z12, 704(DI)
 
 next36:
-	ADDQ      $+576, R8
+	ADDQ      R12, R8
 	ADDQ      $+64, R9
 	DECQ      R10
 	JNZ       lane33
@@ -2736,6 +2799,13 @@ TEXT ·gemmMinx6AVX512(SB), $1600-80
 	VMOVUPS Z0, 704(DI)
 	MOVQ    panel+24(FP), R8
 	MOVQ    a+40(FP), R9
+	MOVQ    rest+64(FP), R11
+	NEGQ    R11
+	SBBQ    R12, R12
+	NEGQ    R12
+	MOVQ    full+56(FP), R11
+	ADDQ    R11, R12
+	IMUL3Q  $+640, R12, R12
 	MOVQ    $+8, R10
 
 lane37:
@@ -2991,7 +3061,7 @@ block38:
 	VFMADD231PS      Z23, Z12, Z11
 	VFMADD231PS.BCST 36(SI)(BX*2), Z14, Z11
 	ADDQ             $+512, SI
-	ADDQ             $+5120, AX
+	ADDQ             $+640, AX
 	ADDQ             $+512, DX
 	DECQ             R11
 	JNZ              block38
@@ -3021,7 +3091,7 @@ block38:
 	VMOVUPS          Z11, 704(DI)
 
 next40:
-	ADDQ      $+640, R8
+	ADDQ      R12, R8
 	ADDQ      $+64, R9
 	DECQ      R10
 	JNZ       lane37
@@ -3088,6 +3158,13 @@ TEXT ·gemmMinTwox6AVX512(SB), $1600-80
 	VMOVUPS Z0, 704(DI)
 	MOVQ    panel+24(FP), R8
 	MOVQ    a+40(FP), R9
+	MOVQ    rest+64(FP), R11
+	NEGQ    R11
+	SBBQ    R12, R12
+	NEGQ    R12
+	MOVQ    full+56(FP), R11
+	ADDQ    R11, R12
+	IMUL3Q  $+704, R12, R12
 	MOVQ    $+8, R10
 
 lane41:
@@ -3357,7 +3434,7 @@ block42:
 	VFMADD231PS.BCST 56(SI)(BX*2), Z14, Z11
 	VFMADD231PS.BCST 60(SI)(BX*2), Z16, Z11
 	ADDQ             $+512, SI
-	ADDQ             $+5632, AX
+	ADDQ             $+704, AX
 	ADDQ             $+512, DX
 	DECQ             R11
 	JNZ              block42
@@ -3387,7 +3464,7 @@ block42:
 	VMOVUPS          Z11, 704(DI)
 
 next44:
-	ADDQ      $+704, R8
+	ADDQ      R12, R8
 	ADDQ      $+64, R9
 	DECQ      R10
 	JNZ       lane41
@@ -3455,6 +3532,13 @@ TEXT ·gemmHalfx6AVX512(SB), $1600-80
 	VMOVUPS      Z1, 704(DI)
 	MOVQ         panel+24(FP), R8
 	MOVQ         a+40(FP), R9
+	MOVQ         rest+64(FP), R11
+	NEGQ         R11
+	SBBQ         R12, R12
+	NEGQ         R12
+	MOVQ         full+56(FP), R11
+	ADDQ         R11, R12
+	IMUL3Q       $+704, R12, R12
 	MOVQ         $+8, R10
 
 lane45:
@@ -3773,7 +3857,7 @@ block46:
 	VFMADD213PS  1472(DI), Z24, Z1
 	VMOVUPS      Z1, 1472(DI)
 	ADDQ         $+512, SI
-	ADDQ         $+5632, AX
+	ADDQ         $+704, AX
 	ADDQ         $+512, DX
 	DECQ         R11
 	JNZ          block46
@@ -3815,7 +3899,7 @@ block46:
 	VMOVUPS      Z1, 704(DI)
 
 next48:
-	ADDQ      $+704, R8
+	ADDQ      R12, R8
 	ADDQ      $+64, R9
 	DECQ      R10
 	JNZ       lane45

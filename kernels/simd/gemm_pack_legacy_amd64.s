@@ -4,9 +4,9 @@
 
 #include "textflag.h"
 
-// func packQ4_0(dst *byte, w *byte, rowBytes int, n int)
+// func packQ4_0(dst *byte, w *byte, rowBytes int, n int, lane int)
 // Requires: AVX, AVX2, F16C
-TEXT ·packQ4_0(SB), NOSPLIT, $0-32
+TEXT ·packQ4_0(SB), NOSPLIT, $0-40
 	MOVQ    rowBytes+16(FP), DX
 	LEAQ    (DX)(DX*2), BX
 	MOVQ    w+8(FP), DI
@@ -14,7 +14,12 @@ TEXT ·packQ4_0(SB), NOSPLIT, $0-32
 	LEAQ    (AX)(BX*1), CX
 	MOVQ    dst+0(FP), SI
 	MOVQ    n+24(FP), DI
+	MOVQ    lane+32(FP), R8
 	VMOVDQU nibbleMask<>+0(SB), Y0
+	MOVQ    $+8, R9
+	MOVQ    R8, R10
+	SHLQ    $0x03, R10
+	SUBQ    $+576, R10
 
 block1:
 	VPBROADCASTD (AX), Y1
@@ -84,9 +89,15 @@ block1:
 	VMOVDQU      Y2, 448(SI)
 	ADDQ         $+18, AX
 	ADDQ         $+18, CX
-	ADDQ         $+576, SI
-	DECQ         DI
-	JNZ          block1
+	ADDQ         R8, SI
+	DECQ         R9
+	JNZ          same2
+	MOVQ         $+8, R9
+	SUBQ         R10, SI
+
+same2:
+	DECQ DI
+	JNZ  block1
 	VZEROUPPER
 	RET
 
@@ -96,9 +107,9 @@ DATA nibbleMask<>+16(SB)/8, $0x0f0f0f0f0f0f0f0f
 DATA nibbleMask<>+24(SB)/8, $0x0f0f0f0f0f0f0f0f
 GLOBL nibbleMask<>(SB), RODATA|NOPTR, $32
 
-// func packQ4_1(dst *byte, w *byte, rowBytes int, n int)
+// func packQ4_1(dst *byte, w *byte, rowBytes int, n int, lane int)
 // Requires: AVX, AVX2, F16C
-TEXT ·packQ4_1(SB), NOSPLIT, $0-32
+TEXT ·packQ4_1(SB), NOSPLIT, $0-40
 	MOVQ    rowBytes+16(FP), DX
 	LEAQ    (DX)(DX*2), BX
 	MOVQ    w+8(FP), DI
@@ -106,9 +117,14 @@ TEXT ·packQ4_1(SB), NOSPLIT, $0-32
 	LEAQ    (AX)(BX*1), CX
 	MOVQ    dst+0(FP), SI
 	MOVQ    n+24(FP), DI
+	MOVQ    lane+32(FP), R8
 	VMOVDQU nibbleMask<>+0(SB), Y0
+	MOVQ    $+8, R9
+	MOVQ    R8, R10
+	SHLQ    $0x03, R10
+	SUBQ    $+640, R10
 
-block2:
+block3:
 	VPBROADCASTD (AX), Y1
 	VPBROADCASTD (AX)(DX*1), Y2
 	VPBLENDD     $0x02, Y2, Y1, Y1
@@ -180,15 +196,21 @@ block2:
 	VMOVDQU      Y2, 448(SI)
 	ADDQ         $+20, AX
 	ADDQ         $+20, CX
-	ADDQ         $+640, SI
-	DECQ         DI
-	JNZ          block2
+	ADDQ         R8, SI
+	DECQ         R9
+	JNZ          same4
+	MOVQ         $+8, R9
+	SUBQ         R10, SI
+
+same4:
+	DECQ DI
+	JNZ  block3
 	VZEROUPPER
 	RET
 
-// func packQ5_0(dst *byte, w *byte, rowBytes int, n int)
+// func packQ5_0(dst *byte, w *byte, rowBytes int, n int, lane int)
 // Requires: AVX, AVX2, F16C
-TEXT ·packQ5_0(SB), NOSPLIT, $0-32
+TEXT ·packQ5_0(SB), NOSPLIT, $0-40
 	MOVQ    rowBytes+16(FP), DX
 	LEAQ    (DX)(DX*2), BX
 	MOVQ    w+8(FP), DI
@@ -196,10 +218,15 @@ TEXT ·packQ5_0(SB), NOSPLIT, $0-32
 	LEAQ    (AX)(BX*1), CX
 	MOVQ    dst+0(FP), SI
 	MOVQ    n+24(FP), DI
+	MOVQ    lane+32(FP), R8
 	VMOVDQU nibbleMask<>+0(SB), Y0
 	VMOVDQU fifthBit<>+0(SB), Y1
+	MOVQ    $+8, R9
+	MOVQ    R8, R10
+	SHLQ    $0x03, R10
+	SUBQ    $+576, R10
 
-block3:
+block5:
 	VPBROADCASTD (AX), Y2
 	VPBROADCASTD (AX)(DX*1), Y3
 	VPBLENDD     $0x02, Y3, Y2, Y2
@@ -315,9 +342,15 @@ block3:
 	VMOVDQU      Y3, 448(SI)
 	ADDQ         $+22, AX
 	ADDQ         $+22, CX
-	ADDQ         $+576, SI
-	DECQ         DI
-	JNZ          block3
+	ADDQ         R8, SI
+	DECQ         R9
+	JNZ          same6
+	MOVQ         $+8, R9
+	SUBQ         R10, SI
+
+same6:
+	DECQ DI
+	JNZ  block5
 	VZEROUPPER
 	RET
 
@@ -345,9 +378,9 @@ DATA fifthHigh<>+16(SB)/8, $0x0202020202020202
 DATA fifthHigh<>+24(SB)/8, $0x0303030303030303
 GLOBL fifthHigh<>(SB), RODATA|NOPTR, $32
 
-// func packQ5_1(dst *byte, w *byte, rowBytes int, n int)
+// func packQ5_1(dst *byte, w *byte, rowBytes int, n int, lane int)
 // Requires: AVX, AVX2, F16C
-TEXT ·packQ5_1(SB), NOSPLIT, $0-32
+TEXT ·packQ5_1(SB), NOSPLIT, $0-40
 	MOVQ    rowBytes+16(FP), DX
 	LEAQ    (DX)(DX*2), BX
 	MOVQ    w+8(FP), DI
@@ -355,10 +388,15 @@ TEXT ·packQ5_1(SB), NOSPLIT, $0-32
 	LEAQ    (AX)(BX*1), CX
 	MOVQ    dst+0(FP), SI
 	MOVQ    n+24(FP), DI
+	MOVQ    lane+32(FP), R8
 	VMOVDQU nibbleMask<>+0(SB), Y0
 	VMOVDQU fifthBit<>+0(SB), Y1
+	MOVQ    $+8, R9
+	MOVQ    R8, R10
+	SHLQ    $0x03, R10
+	SUBQ    $+640, R10
 
-block4:
+block7:
 	VPBROADCASTD (AX), Y2
 	VPBROADCASTD (AX)(DX*1), Y3
 	VPBLENDD     $0x02, Y3, Y2, Y2
@@ -478,15 +516,21 @@ block4:
 	VMOVDQU      Y3, 448(SI)
 	ADDQ         $+24, AX
 	ADDQ         $+24, CX
-	ADDQ         $+640, SI
-	DECQ         DI
-	JNZ          block4
+	ADDQ         R8, SI
+	DECQ         R9
+	JNZ          same8
+	MOVQ         $+8, R9
+	SUBQ         R10, SI
+
+same8:
+	DECQ DI
+	JNZ  block7
 	VZEROUPPER
 	RET
 
-// func packQ8_0AVX2(dst *byte, w *byte, rowBytes int, n int)
+// func packQ8_0AVX2(dst *byte, w *byte, rowBytes int, n int, lane int)
 // Requires: AVX, AVX2, F16C
-TEXT ·packQ8_0AVX2(SB), NOSPLIT, $0-32
+TEXT ·packQ8_0AVX2(SB), NOSPLIT, $0-40
 	MOVQ rowBytes+16(FP), DX
 	LEAQ (DX)(DX*2), BX
 	MOVQ w+8(FP), DI
@@ -494,8 +538,13 @@ TEXT ·packQ8_0AVX2(SB), NOSPLIT, $0-32
 	LEAQ (AX)(BX*1), CX
 	MOVQ dst+0(FP), SI
 	MOVQ n+24(FP), DI
+	MOVQ lane+32(FP), R8
+	MOVQ $+8, R9
+	MOVQ R8, R10
+	SHLQ $0x03, R10
+	SUBQ $+576, R10
 
-block5:
+block9:
 	VPBROADCASTD (AX), Y0
 	VPBROADCASTD (AX)(DX*1), Y1
 	VPBLENDD     $0x02, Y1, Y0, Y0
@@ -559,15 +608,21 @@ block5:
 	VMOVDQU      Y0, 448(SI)
 	ADDQ         $+34, AX
 	ADDQ         $+34, CX
-	ADDQ         $+576, SI
-	DECQ         DI
-	JNZ          block5
+	ADDQ         R8, SI
+	DECQ         R9
+	JNZ          same10
+	MOVQ         $+8, R9
+	SUBQ         R10, SI
+
+same10:
+	DECQ DI
+	JNZ  block9
 	VZEROUPPER
 	RET
 
-// func packQ8_0VNNI(dst *byte, w *byte, rowBytes int, n int)
+// func packQ8_0VNNI(dst *byte, w *byte, rowBytes int, n int, lane int)
 // Requires: AVX, AVX2, F16C
-TEXT ·packQ8_0VNNI(SB), NOSPLIT, $0-32
+TEXT ·packQ8_0VNNI(SB), NOSPLIT, $0-40
 	MOVQ    rowBytes+16(FP), DX
 	LEAQ    (DX)(DX*2), BX
 	MOVQ    w+8(FP), DI
@@ -575,9 +630,14 @@ TEXT ·packQ8_0VNNI(SB), NOSPLIT, $0-32
 	LEAQ    (AX)(BX*1), CX
 	MOVQ    dst+0(FP), SI
 	MOVQ    n+24(FP), DI
+	MOVQ    lane+32(FP), R8
 	VMOVDQU signBit<>+0(SB), Y0
+	MOVQ    $+8, R9
+	MOVQ    R8, R10
+	SHLQ    $0x03, R10
+	SUBQ    $+576, R10
 
-block6:
+block11:
 	VPBROADCASTD (AX), Y1
 	VPBROADCASTD (AX)(DX*1), Y2
 	VPBLENDD     $0x02, Y2, Y1, Y1
@@ -641,9 +701,15 @@ block6:
 	VMOVDQU      Y1, 448(SI)
 	ADDQ         $+34, AX
 	ADDQ         $+34, CX
-	ADDQ         $+576, SI
-	DECQ         DI
-	JNZ          block6
+	ADDQ         R8, SI
+	DECQ         R9
+	JNZ          same12
+	MOVQ         $+8, R9
+	SUBQ         R10, SI
+
+same12:
+	DECQ DI
+	JNZ  block11
 	VZEROUPPER
 	RET
 

@@ -4,9 +4,9 @@
 
 #include "textflag.h"
 
-// func packQ4_0AVX512(dst *byte, w *byte, rowBytes int, n int)
+// func packQ4_0AVX512(dst *byte, w *byte, rowBytes int, n int, lane int)
 // Requires: AVX, AVX512BW, AVX512F, AVX512VL
-TEXT ·packQ4_0AVX512(SB), NOSPLIT, $0-32
+TEXT ·packQ4_0AVX512(SB), NOSPLIT, $0-40
 	MOVQ      rowBytes+16(FP), DX
 	LEAQ      (DX)(DX*2), BX
 	MOVQ      w+8(FP), R9
@@ -16,7 +16,12 @@ TEXT ·packQ4_0AVX512(SB), NOSPLIT, $0-32
 	LEAQ      (CX)(DX*8), DI
 	MOVQ      dst+0(FP), R8
 	MOVQ      n+24(FP), R9
+	MOVQ      lane+32(FP), R10
 	VMOVDQU32 nibbleMask<>+0(SB), Z0
+	MOVQ      $+8, R11
+	MOVQ      R10, R12
+	SHLQ      $0x03, R12
+	SUBQ      $+576, R12
 
 block1:
 	VMOVD        (AX), X1
@@ -101,9 +106,15 @@ block1:
 	ADDQ         $+18, CX
 	ADDQ         $+18, SI
 	ADDQ         $+18, DI
-	ADDQ         $+576, R8
-	DECQ         R9
-	JNZ          block1
+	ADDQ         R10, R8
+	DECQ         R11
+	JNZ          same2
+	MOVQ         $+8, R11
+	SUBQ         R12, R8
+
+same2:
+	DECQ R9
+	JNZ  block1
 	VZEROUPPER
 	RET
 
@@ -117,9 +128,9 @@ DATA nibbleMask<>+48(SB)/8, $0x0f0f0f0f0f0f0f0f
 DATA nibbleMask<>+56(SB)/8, $0x0f0f0f0f0f0f0f0f
 GLOBL nibbleMask<>(SB), RODATA|NOPTR, $64
 
-// func packQ4_1AVX512(dst *byte, w *byte, rowBytes int, n int)
+// func packQ4_1AVX512(dst *byte, w *byte, rowBytes int, n int, lane int)
 // Requires: AVX, AVX512BW, AVX512F, AVX512VL
-TEXT ·packQ4_1AVX512(SB), NOSPLIT, $0-32
+TEXT ·packQ4_1AVX512(SB), NOSPLIT, $0-40
 	MOVQ      rowBytes+16(FP), DX
 	LEAQ      (DX)(DX*2), BX
 	MOVQ      w+8(FP), R9
@@ -129,9 +140,14 @@ TEXT ·packQ4_1AVX512(SB), NOSPLIT, $0-32
 	LEAQ      (CX)(DX*8), DI
 	MOVQ      dst+0(FP), R8
 	MOVQ      n+24(FP), R9
+	MOVQ      lane+32(FP), R10
 	VMOVDQU32 nibbleMask<>+0(SB), Z0
+	MOVQ      $+8, R11
+	MOVQ      R10, R12
+	SHLQ      $0x03, R12
+	SUBQ      $+640, R12
 
-block2:
+block3:
 	VMOVD        (AX), X1
 	VPINSRD      $0x01, (AX)(DX*1), X1, X1
 	VPINSRD      $0x02, (AX)(DX*2), X1, X1
@@ -218,15 +234,21 @@ block2:
 	ADDQ         $+20, CX
 	ADDQ         $+20, SI
 	ADDQ         $+20, DI
-	ADDQ         $+640, R8
-	DECQ         R9
-	JNZ          block2
+	ADDQ         R10, R8
+	DECQ         R11
+	JNZ          same4
+	MOVQ         $+8, R11
+	SUBQ         R12, R8
+
+same4:
+	DECQ R9
+	JNZ  block3
 	VZEROUPPER
 	RET
 
-// func packQ5_0AVX512(dst *byte, w *byte, rowBytes int, n int)
+// func packQ5_0AVX512(dst *byte, w *byte, rowBytes int, n int, lane int)
 // Requires: AVX, AVX512BW, AVX512F, AVX512VL
-TEXT ·packQ5_0AVX512(SB), NOSPLIT, $0-32
+TEXT ·packQ5_0AVX512(SB), NOSPLIT, $0-40
 	MOVQ      rowBytes+16(FP), DX
 	LEAQ      (DX)(DX*2), BX
 	MOVQ      w+8(FP), R9
@@ -236,13 +258,18 @@ TEXT ·packQ5_0AVX512(SB), NOSPLIT, $0-32
 	LEAQ      (CX)(DX*8), DI
 	MOVQ      dst+0(FP), R8
 	MOVQ      n+24(FP), R9
+	MOVQ      lane+32(FP), R10
 	VMOVDQU32 nibbleMask<>+0(SB), Z0
 	VMOVDQU32 fifthBit<>+0(SB), Z1
 	VMOVDQU32 sixteen<>+0(SB), Z2
 	VMOVDQU32 fifthLow<>+0(SB), Z3
 	VMOVDQU32 fifthHigh<>+0(SB), Z4
+	MOVQ      $+8, R11
+	MOVQ      R10, R12
+	SHLQ      $0x03, R12
+	SUBQ      $+576, R12
 
-block3:
+block5:
 	VMOVD        (AX), X5
 	VPINSRD      $0x01, (AX)(DX*1), X5, X5
 	VPINSRD      $0x02, (AX)(DX*2), X5, X5
@@ -369,9 +396,15 @@ block3:
 	ADDQ         $+22, CX
 	ADDQ         $+22, SI
 	ADDQ         $+22, DI
-	ADDQ         $+576, R8
-	DECQ         R9
-	JNZ          block3
+	ADDQ         R10, R8
+	DECQ         R11
+	JNZ          same6
+	MOVQ         $+8, R11
+	SUBQ         R12, R8
+
+same6:
+	DECQ R9
+	JNZ  block5
 	VZEROUPPER
 	RET
 
@@ -415,9 +448,9 @@ DATA fifthHigh<>+48(SB)/8, $0x0202020202020202
 DATA fifthHigh<>+56(SB)/8, $0x0303030303030303
 GLOBL fifthHigh<>(SB), RODATA|NOPTR, $64
 
-// func packQ5_1AVX512(dst *byte, w *byte, rowBytes int, n int)
+// func packQ5_1AVX512(dst *byte, w *byte, rowBytes int, n int, lane int)
 // Requires: AVX, AVX512BW, AVX512F, AVX512VL
-TEXT ·packQ5_1AVX512(SB), NOSPLIT, $0-32
+TEXT ·packQ5_1AVX512(SB), NOSPLIT, $0-40
 	MOVQ      rowBytes+16(FP), DX
 	LEAQ      (DX)(DX*2), BX
 	MOVQ      w+8(FP), R9
@@ -427,13 +460,18 @@ TEXT ·packQ5_1AVX512(SB), NOSPLIT, $0-32
 	LEAQ      (CX)(DX*8), DI
 	MOVQ      dst+0(FP), R8
 	MOVQ      n+24(FP), R9
+	MOVQ      lane+32(FP), R10
 	VMOVDQU32 nibbleMask<>+0(SB), Z0
 	VMOVDQU32 fifthBit<>+0(SB), Z1
 	VMOVDQU32 sixteen<>+0(SB), Z2
 	VMOVDQU32 fifthLow<>+0(SB), Z3
 	VMOVDQU32 fifthHigh<>+0(SB), Z4
+	MOVQ      $+8, R11
+	MOVQ      R10, R12
+	SHLQ      $0x03, R12
+	SUBQ      $+640, R12
 
-block4:
+block7:
 	VMOVD        (AX), X5
 	VPINSRD      $0x01, (AX)(DX*1), X5, X5
 	VPINSRD      $0x02, (AX)(DX*2), X5, X5
@@ -564,15 +602,21 @@ block4:
 	ADDQ         $+24, CX
 	ADDQ         $+24, SI
 	ADDQ         $+24, DI
-	ADDQ         $+640, R8
-	DECQ         R9
-	JNZ          block4
+	ADDQ         R10, R8
+	DECQ         R11
+	JNZ          same8
+	MOVQ         $+8, R11
+	SUBQ         R12, R8
+
+same8:
+	DECQ R9
+	JNZ  block7
 	VZEROUPPER
 	RET
 
-// func packQ8_0AVX512(dst *byte, w *byte, rowBytes int, n int)
+// func packQ8_0AVX512(dst *byte, w *byte, rowBytes int, n int, lane int)
 // Requires: AVX, AVX512F, AVX512VL
-TEXT ·packQ8_0AVX512(SB), NOSPLIT, $0-32
+TEXT ·packQ8_0AVX512(SB), NOSPLIT, $0-40
 	MOVQ      rowBytes+16(FP), DX
 	LEAQ      (DX)(DX*2), BX
 	MOVQ      w+8(FP), R9
@@ -582,9 +626,14 @@ TEXT ·packQ8_0AVX512(SB), NOSPLIT, $0-32
 	LEAQ      (CX)(DX*8), DI
 	MOVQ      dst+0(FP), R8
 	MOVQ      n+24(FP), R9
+	MOVQ      lane+32(FP), R10
 	VMOVDQU32 signBit<>+0(SB), Z0
+	MOVQ      $+8, R11
+	MOVQ      R10, R12
+	SHLQ      $0x03, R12
+	SUBQ      $+576, R12
 
-block5:
+block9:
 	VMOVD        (AX), X1
 	VPINSRD      $0x01, (AX)(DX*1), X1, X1
 	VPINSRD      $0x02, (AX)(DX*2), X1, X1
@@ -683,9 +732,15 @@ block5:
 	ADDQ         $+34, CX
 	ADDQ         $+34, SI
 	ADDQ         $+34, DI
-	ADDQ         $+576, R8
-	DECQ         R9
-	JNZ          block5
+	ADDQ         R10, R8
+	DECQ         R11
+	JNZ          same10
+	MOVQ         $+8, R11
+	SUBQ         R12, R8
+
+same10:
+	DECQ R9
+	JNZ  block9
 	VZEROUPPER
 	RET
 

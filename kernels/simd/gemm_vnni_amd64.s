@@ -19,6 +19,13 @@ TEXT ·gemmOffx4VNNI(SB), $512-72
 	VMOVUPS      Y1, 480(SP)
 	MOVQ         panel+24(FP), SI
 	MOVQ         a+32(FP), DI
+	MOVQ         rest+56(FP), R9
+	NEGQ         R9
+	SBBQ         R10, R10
+	NEGQ         R10
+	MOVQ         full+48(FP), R9
+	ADDQ         R9, R10
+	IMUL3Q       $+576, R10, R10
 	MOVQ         $+8, R8
 
 lane1:
@@ -210,7 +217,7 @@ block2:
 	VMULPS       Y1, Y2, Y2
 	VFMADD213PS  224(SP), Y8, Y2
 	VMOVUPS      Y2, 224(SP)
-	ADDQ         $+4608, DX
+	ADDQ         $+576, DX
 	ADDQ         $+512, BX
 	DECQ         R9
 	JNZ          block2
@@ -240,7 +247,7 @@ block2:
 	VMOVUPS      Y1, 480(SP)
 
 next4:
-	ADDQ    $+576, SI
+	ADDQ    R10, SI
 	ADDQ    $+64, DI
 	DECQ    R8
 	JNZ     lane1
@@ -291,6 +298,13 @@ TEXT ·gemmMinx4VNNI(SB), $512-72
 	VMOVUPS Y0, 480(SP)
 	MOVQ    panel+24(FP), SI
 	MOVQ    a+32(FP), DI
+	MOVQ    rest+56(FP), R9
+	NEGQ    R9
+	SBBQ    R10, R10
+	NEGQ    R10
+	MOVQ    full+48(FP), R9
+	ADDQ    R9, R10
+	IMUL3Q  $+640, R10, R10
 	MOVQ    $+8, R8
 
 lane5:
@@ -496,7 +510,7 @@ block6:
 	VBROADCASTSS 36(BX)(CX*1), Y0
 	VFMADD231PS  Y2, Y0, Y1
 	VMOVUPS      Y1, 224(SP)
-	ADDQ         $+5120, DX
+	ADDQ         $+640, DX
 	ADDQ         $+512, BX
 	DECQ         R9
 	JNZ          block6
@@ -526,7 +540,7 @@ block6:
 	VMOVUPS      Y0, 480(SP)
 
 next8:
-	ADDQ    $+640, SI
+	ADDQ    R10, SI
 	ADDQ    $+64, DI
 	DECQ    R8
 	JNZ     lane5
@@ -577,6 +591,13 @@ TEXT ·gemmMinTwox4VNNI(SB), $512-72
 	VMOVUPS Y0, 480(SP)
 	MOVQ    panel+24(FP), SI
 	MOVQ    a+32(FP), DI
+	MOVQ    rest+56(FP), R9
+	NEGQ    R9
+	SBBQ    R10, R10
+	NEGQ    R10
+	MOVQ    full+48(FP), R9
+	ADDQ    R9, R10
+	IMUL3Q  $+704, R10, R10
 	MOVQ    $+8, R8
 
 lane9:
@@ -800,7 +821,7 @@ block10:
 	VBROADCASTSS 60(BX)(CX*1), Y0
 	VFMADD231PS  Y4, Y0, Y1
 	VMOVUPS      Y1, 224(SP)
-	ADDQ         $+5632, DX
+	ADDQ         $+704, DX
 	ADDQ         $+512, BX
 	DECQ         R9
 	JNZ          block10
@@ -830,7 +851,7 @@ block10:
 	VMOVUPS      Y0, 480(SP)
 
 next12:
-	ADDQ    $+704, SI
+	ADDQ    R10, SI
 	ADDQ    $+64, DI
 	DECQ    R8
 	JNZ     lane9
@@ -882,6 +903,13 @@ TEXT ·gemmHalfx4VNNI(SB), $768-72
 	VMOVUPS      Y1, 480(SP)
 	MOVQ         panel+24(FP), SI
 	MOVQ         a+32(FP), DI
+	MOVQ         rest+56(FP), R9
+	NEGQ         R9
+	SBBQ         R10, R10
+	NEGQ         R10
+	MOVQ         full+48(FP), R9
+	ADDQ         R9, R10
+	IMUL3Q       $+768, R10, R10
 	MOVQ         $+8, R8
 
 lane13:
@@ -1125,7 +1153,7 @@ block14:
 	VMULPS       Y1, Y2, Y2
 	VFMADD213PS  224(SP), Y8, Y2
 	VMOVUPS      Y2, 224(SP)
-	ADDQ         $+6144, DX
+	ADDQ         $+768, DX
 	ADDQ         $+512, BX
 	DECQ         R9
 	JNZ          block14
@@ -1155,7 +1183,7 @@ block14:
 	VMOVUPS      Y1, 480(SP)
 
 next16:
-	ADDQ    $+768, SI
+	ADDQ    R10, SI
 	ADDQ    $+64, DI
 	DECQ    R8
 	JNZ     lane13
@@ -1199,6 +1227,13 @@ TEXT ·gemmOffx1VNNI(SB), $128-72
 	VMOVUPS      Y1, 96(SP)
 	MOVQ         panel+24(FP), DX
 	MOVQ         a+32(FP), BX
+	MOVQ         rest+56(FP), DI
+	NEGQ         DI
+	SBBQ         R8, R8
+	NEGQ         R8
+	MOVQ         full+48(FP), DI
+	ADDQ         DI, R8
+	IMUL3Q       $+576, R8, R8
 	MOVQ         $+8, SI
 
 lane17:
@@ -1273,7 +1308,7 @@ block18:
 	VMULPS       Y1, Y3, Y3
 	VFMADD213PS  32(SP), Y2, Y3
 	VMOVUPS      Y3, 32(SP)
-	ADDQ         $+4608, AX
+	ADDQ         $+576, AX
 	ADDQ         $+512, CX
 	DECQ         DI
 	JNZ          block18
@@ -1285,7 +1320,7 @@ block18:
 	VMOVUPS      Y1, 96(SP)
 
 next20:
-	ADDQ    $+576, DX
+	ADDQ    R8, DX
 	ADDQ    $+64, BX
 	DECQ    SI
 	JNZ     lane17
@@ -1306,6 +1341,13 @@ TEXT ·gemmMinx1VNNI(SB), $128-72
 	VMOVUPS Y0, 96(SP)
 	MOVQ    panel+24(FP), DX
 	MOVQ    a+32(FP), BX
+	MOVQ    rest+56(FP), DI
+	NEGQ    DI
+	SBBQ    R8, R8
+	NEGQ    R8
+	MOVQ    full+48(FP), DI
+	ADDQ    DI, R8
+	IMUL3Q  $+640, R8, R8
 	MOVQ    $+8, SI
 
 lane21:
@@ -1385,7 +1427,7 @@ block22:
 	VBROADCASTSS 36(CX), Y0
 	VFMADD231PS  Y2, Y0, Y3
 	VMOVUPS      Y3, 32(SP)
-	ADDQ         $+5120, AX
+	ADDQ         $+640, AX
 	ADDQ         $+512, CX
 	DECQ         DI
 	JNZ          block22
@@ -1397,7 +1439,7 @@ block22:
 	VMOVUPS      Y0, 96(SP)
 
 next24:
-	ADDQ    $+640, DX
+	ADDQ    R8, DX
 	ADDQ    $+64, BX
 	DECQ    SI
 	JNZ     lane21
@@ -1418,6 +1460,13 @@ TEXT ·gemmMinTwox1VNNI(SB), $128-72
 	VMOVUPS Y0, 96(SP)
 	MOVQ    panel+24(FP), DX
 	MOVQ    a+32(FP), BX
+	MOVQ    rest+56(FP), DI
+	NEGQ    DI
+	SBBQ    R8, R8
+	NEGQ    R8
+	MOVQ    full+48(FP), DI
+	ADDQ    DI, R8
+	IMUL3Q  $+704, R8, R8
 	MOVQ    $+8, SI
 
 lane25:
@@ -1503,7 +1552,7 @@ block26:
 	VBROADCASTSS 60(CX), Y0
 	VFMADD231PS  Y3, Y0, Y4
 	VMOVUPS      Y4, 32(SP)
-	ADDQ         $+5632, AX
+	ADDQ         $+704, AX
 	ADDQ         $+512, CX
 	DECQ         DI
 	JNZ          block26
@@ -1515,7 +1564,7 @@ block26:
 	VMOVUPS      Y0, 96(SP)
 
 next28:
-	ADDQ    $+704, DX
+	ADDQ    R8, DX
 	ADDQ    $+64, BX
 	DECQ    SI
 	JNZ     lane25
@@ -1537,6 +1586,13 @@ TEXT ·gemmHalfx1VNNI(SB), $192-72
 	VMOVUPS      Y1, 96(SP)
 	MOVQ         panel+24(FP), DX
 	MOVQ         a+32(FP), BX
+	MOVQ         rest+56(FP), DI
+	NEGQ         DI
+	SBBQ         R8, R8
+	NEGQ         R8
+	MOVQ         full+48(FP), DI
+	ADDQ         DI, R8
+	IMUL3Q       $+768, R8, R8
 	MOVQ         $+8, SI
 
 lane29:
@@ -1630,7 +1686,7 @@ block30:
 	VMULPS       Y1, Y3, Y3
 	VFMADD213PS  32(SP), Y2, Y3
 	VMOVUPS      Y3, 32(SP)
-	ADDQ         $+6144, AX
+	ADDQ         $+768, AX
 	ADDQ         $+512, CX
 	DECQ         DI
 	JNZ          block30
@@ -1642,7 +1698,7 @@ block30:
 	VMOVUPS      Y1, 96(SP)
 
 next32:
-	ADDQ    $+768, DX
+	ADDQ    R8, DX
 	ADDQ    $+64, BX
 	DECQ    SI
 	JNZ     lane29

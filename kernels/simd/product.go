@@ -192,21 +192,29 @@ func (s *scratch) panels(size int) []byte {
 // octetStart is the first row of octet g in [o0, o1).
 func octetStart(o0, o1, g int) int { return min(o0+octet*g, o1-octet) }
 
-// packPanel unpacks panel i. Both halves of a cache line are written while it is in the first-level cache. The blocks of an
-// incomplete group go to its end.
+// packPanel unpacks panel i. Both halves of a cache line are written while it is in the first-level cache.
 func (p *product) packPanel(dst, w []byte, rowBytes, o0, o1, i, full, rest int) {
 	k, sub := &p.asm.narrow, p.asm.elems/32
-	piece := func(dst []byte, b, n int) {
+	lane := lanePlaces(full, rest) * k.panelBytes
+	piece := func(at, b, n int) {
 		for half := range 2 {
 			o := octetStart(o0, o1, 2*i+half)
-			k.pack(&dst[32*half], &w[o*rowBytes+b/sub*p.typ.BlockBytes()], rowBytes, n/sub)
+			k.pack(&dst[at+32*half], &w[o*rowBytes+b/sub*p.typ.BlockBytes()], rowBytes, n/sub, lane)
 		}
 	}
 	blocks := full * groupBlocks
 	for b := 0; b < blocks; b += pieceBlocks {
-		piece(dst[b*k.panelBytes:], b, min(pieceBlocks, blocks-b))
+		piece(b/groupBlocks*k.panelBytes, b, min(pieceBlocks, blocks-b))
 	}
 	if rest != 0 {
-		piece(dst[(blocks+groupBlocks-rest)*k.panelBytes:], blocks, rest)
+		piece((groupBlocks-rest)*lane+full*k.panelBytes, blocks, rest)
 	}
+}
+
+// lanePlaces is the number of blocks that a lane of a panel has room for.
+func lanePlaces(full, rest int) int {
+	if rest != 0 {
+		full++
+	}
+	return full
 }

@@ -33,14 +33,15 @@ func (p *product) rowsGemmWide(out []float32, ldo int, w []byte, rowBytes, o0, o
 	}
 }
 
-// packWide unpacks 16 rows to a panel. The blocks of an incomplete group go to its end.
+// packWide unpacks 16 rows to a panel.
 func (p *product) packWide(dst, w []byte, rowBytes, full, rest int) {
 	k, sub := &p.asm.wide, p.asm.elems/32
+	lane := lanePlaces(full, rest) * k.panelBytes
 	blocks := full * groupBlocks
 	if full > 0 {
-		k.pack(&dst[0], &w[0], rowBytes, blocks/sub)
+		k.pack(&dst[0], &w[0], rowBytes, blocks/sub, lane)
 	}
 	if rest != 0 {
-		k.pack(&dst[(blocks+groupBlocks-rest)*k.panelBytes], &w[blocks/sub*p.typ.BlockBytes()], rowBytes, rest/sub)
+		k.pack(&dst[(groupBlocks-rest)*lane+full*k.panelBytes], &w[blocks/sub*p.typ.BlockBytes()], rowBytes, rest/sub, lane)
 	}
 }
