@@ -35,6 +35,8 @@ touched7:
 	VPXOR Y2, Y2, Y2
 
 group3:
+	PREFETCHT0   1024(R8)
+	PREFETCHT0   1088(R8)
 	VPAND        16(R8), Y0, Y3
 	VPXOR        Y4, Y4, Y4
 	VPDPBUSD     (R9), Y3, Y4
@@ -230,6 +232,8 @@ touched14:
 	VPXOR Y3, Y3, Y3
 
 group10:
+	PREFETCHT0   1024(R9)
+	PREFETCHT0   1088(R9)
 	VPAND        16(R9), Y0, Y4
 	VPXOR        Y5, Y5, Y5
 	VPDPBUSD     (R10), Y4, Y5
@@ -482,6 +486,8 @@ touched21:
 	VPXOR Y3, Y3, Y3
 
 group17:
+	PREFETCHT0   1024(R8)
+	PREFETCHT0   1088(R8)
 	VPAND        32(R8), Y0, Y4
 	VMOVDQU      (R8), Y5
 	VPSLLW       $0x02, Y5, Y5
@@ -708,6 +714,8 @@ touched28:
 	VPXOR Y4, Y4, Y4
 
 group24:
+	PREFETCHT0   1024(R9)
+	PREFETCHT0   1088(R9)
 	VPAND        32(R9), Y0, Y5
 	VMOVDQU      (R9), Y6
 	VPSLLW       $0x02, Y6, Y6
@@ -993,6 +1001,9 @@ touched35:
 	VPXOR Y2, Y2, Y2
 
 group31:
+	PREFETCHT0   1024(R8)
+	PREFETCHT0   1088(R8)
+	PREFETCHT0   1152(R8)
 	VPAND        16(R8), Y0, Y3
 	VPXOR        Y4, Y4, Y4
 	VPDPBUSD     (R9), Y3, Y4
@@ -1174,6 +1185,9 @@ touched42:
 	VPXOR Y3, Y3, Y3
 
 group38:
+	PREFETCHT0   1024(R9)
+	PREFETCHT0   1088(R9)
+	PREFETCHT0   1152(R9)
 	VPAND        16(R9), Y0, Y4
 	VPXOR        Y5, Y5, Y5
 	VPDPBUSD     (R10), Y4, Y5
@@ -1414,6 +1428,9 @@ touched49:
 	VPXOR Y2, Y2, Y2
 
 group45:
+	PREFETCHT0   1024(R8)
+	PREFETCHT0   1088(R8)
+	PREFETCHT0   1152(R8)
 	VPAND        48(R8), Y0, Y3
 	VMOVDQU      16(R8), Y4
 	VPSLLW       $0x04, Y4, Y4
@@ -1614,6 +1631,9 @@ touched56:
 	VPXOR Y3, Y3, Y3
 
 group52:
+	PREFETCHT0   1024(R9)
+	PREFETCHT0   1088(R9)
+	PREFETCHT0   1152(R9)
 	VPAND        48(R9), Y0, Y4
 	VMOVDQU      16(R9), Y5
 	VPSLLW       $0x04, Y5, Y5
@@ -1886,6 +1906,10 @@ touched63:
 	VPXOR Y3, Y3, Y3
 
 group59:
+	PREFETCHT0   1024(R8)
+	PREFETCHT0   1088(R8)
+	PREFETCHT0   1152(R8)
+	PREFETCHT0   1216(R8)
 	VPAND        (R8), Y0, Y4
 	VMOVDQU      128(R8), Y5
 	VPSLLW       $0x04, Y5, Y5
@@ -2075,6 +2099,10 @@ touched70:
 	VPXOR Y4, Y4, Y4
 
 group66:
+	PREFETCHT0   1024(R9)
+	PREFETCHT0   1088(R9)
+	PREFETCHT0   1152(R9)
+	PREFETCHT0   1216(R9)
 	VPAND        (R9), Y0, Y5
 	VMOVDQU      128(R9), Y6
 	VPSLLW       $0x04, Y6, Y6

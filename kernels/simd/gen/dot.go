@@ -18,6 +18,10 @@ import (
 // farAhead is the distance of that touch; with pages of 4 KiB it is worth a sixth to a half of the speed of a plain read.
 const farAhead = 64 * 1024
 
+// nearAhead is how far ahead the lines of a row are asked for, which brings what the hardware has fetched into the second-level
+// cache on to the first.
+const nearAhead = 1024
+
 // dotRows are the numbers of activation rows that there are kernels for.
 var dotRows = []int{1, 2}
 
@@ -126,6 +130,9 @@ func emitDot(e *emitter, f *format, rows int) {
 		g.acc[j] = e.zero()
 	}
 	e.Label(loop)
+	for at := 0; at < step; at += 64 {
+		e.PREFETCHT0(operand.Mem{Base: g.w.p, Disp: nearAhead + at})
+	}
 	g.group()
 	e.ADDQ(operand.I32(int32(step)), g.w.p)
 	e.ADDQ(operand.I32(actGroup), g.blocks)
