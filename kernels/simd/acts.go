@@ -163,3 +163,7 @@ func floatToHalf(dst []uint16, src []float32) {
 }
 
 func bytesOf(x *float32) *byte { return (*byte)(unsafe.Pointer(x)) }
+
+func floatsOf(b []byte) []float32 {
+	return unsafe.Slice((*float32)(unsafe.Pointer(unsafe.SliceData(b))), len(b)/4)
+}

@@ -12,6 +12,10 @@ type gemmFloat func(out *float32, ldo int, w *byte, rowBytes, pairs int, a *byte
 // bytes before the end of the one before.
 type dot func(out *float32, ldo int, w *byte, rowBytes, octets int, blocks, lanes *byte, stride, n, back int)
 
+// few adds to sums, [rows][8 lanes] vectors of 8 or 16 weight rows, the products of n of the format's blocks with rows
+// activation rows that lie stride bytes apart. A format of one block begins in the given lane.
+type few func(sums *float32, w *byte, rowBytes int, a *byte, stride, rows, n, lane int)
+
 // pack unpacks n of the format's blocks of 8 rows to half of a panel, or of 16 rows to a wide one, whose lanes lie lane bytes
 // apart. dst is the place of the first block.
 type pack func(dst, w *byte, rowBytes, n, lane int)
@@ -38,6 +42,7 @@ type kernelSet struct {
 // narrowSet are the kernels of 256 bits.
 type narrowSet struct {
 	dot        [2]dot // for one and for two activation rows
+	few        few
 	pack       pack
 	gemm       gemms
 	panelBytes int // of a panel, for a block of 32
@@ -46,6 +51,7 @@ type narrowSet struct {
 
 // wideSet are the kernels of 512 bits.
 type wideSet struct {
+	few        few
 	pack       pack
 	gemm       [3]wideGemm // for 4, 5 and 6 activation rows
 	panelBytes int

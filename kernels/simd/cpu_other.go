@@ -15,3 +15,5 @@ func quantize(_ isa, blocks, lanes []byte, x []float32, first int) {
 func convertHalf(isa, []float32, []uint16) int { return 0 }
 
 func roundHalf(isa, []uint16, []float32) int { return 0 }
+
+func endFew(bool, *float32, int, *float32, int) {}

@@ -9,17 +9,17 @@
 TEXT ·packQ4_0AVX512(SB), NOSPLIT, $0-40
 	MOVQ      rowBytes+16(FP), DX
 	LEAQ      (DX)(DX*2), BX
-	MOVQ      w+8(FP), R9
-	MOVQ      R9, AX
+	MOVQ      w+8(FP), R8
+	MOVQ      R8, AX
 	LEAQ      (AX)(BX*1), CX
 	LEAQ      (AX)(DX*8), SI
 	LEAQ      (CX)(DX*8), DI
-	MOVQ      dst+0(FP), R8
-	MOVQ      n+24(FP), R9
-	MOVQ      lane+32(FP), R10
+	MOVQ      dst+0(FP), R10
+	MOVQ      n+24(FP), R8
+	MOVQ      lane+32(FP), R9
 	VMOVDQU32 nibbleMask<>+0(SB), Z0
 	MOVQ      $+8, R11
-	MOVQ      R10, R12
+	MOVQ      R9, R12
 	SHLQ      $0x03, R12
 	SUBQ      $+576, R12
 
@@ -45,7 +45,7 @@ block1:
 	VINSERTI64X4 $0x01, Y3, Z1, Z1
 	VPMOVDW      Z1, Y1
 	VCVTPH2PS    Y1, Z1
-	VMOVUPS      Z1, 512(R8)
+	VMOVUPS      Z1, 512(R10)
 	VMOVDQU32    2(AX), X1
 	VINSERTI32X4 $0x01, 2(AX)(DX*4), Y1, Y1
 	VMOVDQU32    2(SI), X2
@@ -86,10 +86,10 @@ block1:
 	VPUNPCKHQDQ  Z3, Z9, Z3
 	VPUNPCKLQDQ  Z5, Z1, Z9
 	VPUNPCKHQDQ  Z5, Z1, Z1
-	VMOVDQU32    Z7, (R8)
-	VMOVDQU32    Z3, 64(R8)
-	VMOVDQU32    Z9, 128(R8)
-	VMOVDQU32    Z1, 192(R8)
+	VMOVDQU32    Z7, (R10)
+	VMOVDQU32    Z3, 64(R10)
+	VMOVDQU32    Z9, 128(R10)
+	VMOVDQU32    Z1, 192(R10)
 	VPUNPCKLDQ   Z4, Z2, Z1
 	VPUNPCKHDQ   Z4, Z2, Z2
 	VPUNPCKLDQ   Z8, Z6, Z3
@@ -98,22 +98,22 @@ block1:
 	VPUNPCKHQDQ  Z3, Z1, Z1
 	VPUNPCKLQDQ  Z4, Z2, Z3
 	VPUNPCKHQDQ  Z4, Z2, Z2
-	VMOVDQU32    Z5, 256(R8)
-	VMOVDQU32    Z1, 320(R8)
-	VMOVDQU32    Z3, 384(R8)
-	VMOVDQU32    Z2, 448(R8)
+	VMOVDQU32    Z5, 256(R10)
+	VMOVDQU32    Z1, 320(R10)
+	VMOVDQU32    Z3, 384(R10)
+	VMOVDQU32    Z2, 448(R10)
 	ADDQ         $+18, AX
 	ADDQ         $+18, CX
 	ADDQ         $+18, SI
 	ADDQ         $+18, DI
-	ADDQ         R10, R8
+	ADDQ         R9, R10
 	DECQ         R11
 	JNZ          same2
 	MOVQ         $+8, R11
-	SUBQ         R12, R8
+	SUBQ         R12, R10
 
 same2:
-	DECQ R9
+	DECQ R8
 	JNZ  block1
 	VZEROUPPER
 	RET
@@ -133,17 +133,17 @@ GLOBL nibbleMask<>(SB), RODATA|NOPTR, $64
 TEXT ·packQ4_1AVX512(SB), NOSPLIT, $0-40
 	MOVQ      rowBytes+16(FP), DX
 	LEAQ      (DX)(DX*2), BX
-	MOVQ      w+8(FP), R9
-	MOVQ      R9, AX
+	MOVQ      w+8(FP), R8
+	MOVQ      R8, AX
 	LEAQ      (AX)(BX*1), CX
 	LEAQ      (AX)(DX*8), SI
 	LEAQ      (CX)(DX*8), DI
-	MOVQ      dst+0(FP), R8
-	MOVQ      n+24(FP), R9
-	MOVQ      lane+32(FP), R10
+	MOVQ      dst+0(FP), R10
+	MOVQ      n+24(FP), R8
+	MOVQ      lane+32(FP), R9
 	VMOVDQU32 nibbleMask<>+0(SB), Z0
 	MOVQ      $+8, R11
-	MOVQ      R10, R12
+	MOVQ      R9, R12
 	SHLQ      $0x03, R12
 	SUBQ      $+640, R12
 
@@ -172,8 +172,8 @@ block3:
 	VPSRLD       $0x10, Z1, Z1
 	VPMOVDW      Z1, Y1
 	VCVTPH2PS    Y1, Z1
-	VMOVUPS      Z2, 512(R8)
-	VMOVUPS      Z1, 576(R8)
+	VMOVUPS      Z2, 512(R10)
+	VMOVUPS      Z1, 576(R10)
 	VMOVDQU32    4(AX), X1
 	VINSERTI32X4 $0x01, 4(AX)(DX*4), Y1, Y1
 	VMOVDQU32    4(SI), X2
@@ -214,10 +214,10 @@ block3:
 	VPUNPCKHQDQ  Z3, Z9, Z3
 	VPUNPCKLQDQ  Z5, Z1, Z9
 	VPUNPCKHQDQ  Z5, Z1, Z1
-	VMOVDQU32    Z7, (R8)
-	VMOVDQU32    Z3, 64(R8)
-	VMOVDQU32    Z9, 128(R8)
-	VMOVDQU32    Z1, 192(R8)
+	VMOVDQU32    Z7, (R10)
+	VMOVDQU32    Z3, 64(R10)
+	VMOVDQU32    Z9, 128(R10)
+	VMOVDQU32    Z1, 192(R10)
 	VPUNPCKLDQ   Z4, Z2, Z1
 	VPUNPCKHDQ   Z4, Z2, Z2
 	VPUNPCKLDQ   Z8, Z6, Z3
@@ -226,22 +226,22 @@ block3:
 	VPUNPCKHQDQ  Z3, Z1, Z1
 	VPUNPCKLQDQ  Z4, Z2, Z3
 	VPUNPCKHQDQ  Z4, Z2, Z2
-	VMOVDQU32    Z5, 256(R8)
-	VMOVDQU32    Z1, 320(R8)
-	VMOVDQU32    Z3, 384(R8)
-	VMOVDQU32    Z2, 448(R8)
+	VMOVDQU32    Z5, 256(R10)
+	VMOVDQU32    Z1, 320(R10)
+	VMOVDQU32    Z3, 384(R10)
+	VMOVDQU32    Z2, 448(R10)
 	ADDQ         $+20, AX
 	ADDQ         $+20, CX
 	ADDQ         $+20, SI
 	ADDQ         $+20, DI
-	ADDQ         R10, R8
+	ADDQ         R9, R10
 	DECQ         R11
 	JNZ          same4
 	MOVQ         $+8, R11
-	SUBQ         R12, R8
+	SUBQ         R12, R10
 
 same4:
-	DECQ R9
+	DECQ R8
 	JNZ  block3
 	VZEROUPPER
 	RET
@@ -251,21 +251,21 @@ same4:
 TEXT ·packQ5_0AVX512(SB), NOSPLIT, $0-40
 	MOVQ      rowBytes+16(FP), DX
 	LEAQ      (DX)(DX*2), BX
-	MOVQ      w+8(FP), R9
-	MOVQ      R9, AX
+	MOVQ      w+8(FP), R8
+	MOVQ      R8, AX
 	LEAQ      (AX)(BX*1), CX
 	LEAQ      (AX)(DX*8), SI
 	LEAQ      (CX)(DX*8), DI
-	MOVQ      dst+0(FP), R8
-	MOVQ      n+24(FP), R9
-	MOVQ      lane+32(FP), R10
+	MOVQ      dst+0(FP), R10
+	MOVQ      n+24(FP), R8
+	MOVQ      lane+32(FP), R9
 	VMOVDQU32 nibbleMask<>+0(SB), Z0
 	VMOVDQU32 fifthBit<>+0(SB), Z1
 	VMOVDQU32 sixteen<>+0(SB), Z2
 	VMOVDQU32 fifthLow<>+0(SB), Z3
 	VMOVDQU32 fifthHigh<>+0(SB), Z4
 	MOVQ      $+8, R11
-	MOVQ      R10, R12
+	MOVQ      R9, R12
 	SHLQ      $0x03, R12
 	SUBQ      $+576, R12
 
@@ -291,7 +291,7 @@ block5:
 	VINSERTI64X4 $0x01, Y7, Z5, Z5
 	VPMOVDW      Z5, Y5
 	VCVTPH2PS    Y5, Z5
-	VMOVUPS      Z5, 512(R8)
+	VMOVUPS      Z5, 512(R10)
 	VMOVDQU32    6(AX), X5
 	VINSERTI32X4 $0x01, 6(AX)(DX*4), Y5, Y5
 	VMOVDQU32    6(SI), X6
@@ -376,10 +376,10 @@ block5:
 	VPUNPCKHQDQ  Z7, Z13, Z7
 	VPUNPCKLQDQ  Z9, Z5, Z13
 	VPUNPCKHQDQ  Z9, Z5, Z5
-	VMOVDQU32    Z11, (R8)
-	VMOVDQU32    Z7, 64(R8)
-	VMOVDQU32    Z13, 128(R8)
-	VMOVDQU32    Z5, 192(R8)
+	VMOVDQU32    Z11, (R10)
+	VMOVDQU32    Z7, 64(R10)
+	VMOVDQU32    Z13, 128(R10)
+	VMOVDQU32    Z5, 192(R10)
 	VPUNPCKLDQ   Z8, Z6, Z5
 	VPUNPCKHDQ   Z8, Z6, Z6
 	VPUNPCKLDQ   Z12, Z10, Z7
@@ -388,22 +388,22 @@ block5:
 	VPUNPCKHQDQ  Z7, Z5, Z5
 	VPUNPCKLQDQ  Z8, Z6, Z7
 	VPUNPCKHQDQ  Z8, Z6, Z6
-	VMOVDQU32    Z9, 256(R8)
-	VMOVDQU32    Z5, 320(R8)
-	VMOVDQU32    Z7, 384(R8)
-	VMOVDQU32    Z6, 448(R8)
+	VMOVDQU32    Z9, 256(R10)
+	VMOVDQU32    Z5, 320(R10)
+	VMOVDQU32    Z7, 384(R10)
+	VMOVDQU32    Z6, 448(R10)
 	ADDQ         $+22, AX
 	ADDQ         $+22, CX
 	ADDQ         $+22, SI
 	ADDQ         $+22, DI
-	ADDQ         R10, R8
+	ADDQ         R9, R10
 	DECQ         R11
 	JNZ          same6
 	MOVQ         $+8, R11
-	SUBQ         R12, R8
+	SUBQ         R12, R10
 
 same6:
-	DECQ R9
+	DECQ R8
 	JNZ  block5
 	VZEROUPPER
 	RET
@@ -453,21 +453,21 @@ GLOBL fifthHigh<>(SB), RODATA|NOPTR, $64
 TEXT ·packQ5_1AVX512(SB), NOSPLIT, $0-40
 	MOVQ      rowBytes+16(FP), DX
 	LEAQ      (DX)(DX*2), BX
-	MOVQ      w+8(FP), R9
-	MOVQ      R9, AX
+	MOVQ      w+8(FP), R8
+	MOVQ      R8, AX
 	LEAQ      (AX)(BX*1), CX
 	LEAQ      (AX)(DX*8), SI
 	LEAQ      (CX)(DX*8), DI
-	MOVQ      dst+0(FP), R8
-	MOVQ      n+24(FP), R9
-	MOVQ      lane+32(FP), R10
+	MOVQ      dst+0(FP), R10
+	MOVQ      n+24(FP), R8
+	MOVQ      lane+32(FP), R9
 	VMOVDQU32 nibbleMask<>+0(SB), Z0
 	VMOVDQU32 fifthBit<>+0(SB), Z1
 	VMOVDQU32 sixteen<>+0(SB), Z2
 	VMOVDQU32 fifthLow<>+0(SB), Z3
 	VMOVDQU32 fifthHigh<>+0(SB), Z4
 	MOVQ      $+8, R11
-	MOVQ      R10, R12
+	MOVQ      R9, R12
 	SHLQ      $0x03, R12
 	SUBQ      $+640, R12
 
@@ -496,8 +496,8 @@ block7:
 	VPSRLD       $0x10, Z5, Z5
 	VPMOVDW      Z5, Y5
 	VCVTPH2PS    Y5, Z5
-	VMOVUPS      Z6, 512(R8)
-	VMOVUPS      Z5, 576(R8)
+	VMOVUPS      Z6, 512(R10)
+	VMOVUPS      Z5, 576(R10)
 	VMOVDQU32    8(AX), X5
 	VINSERTI32X4 $0x01, 8(AX)(DX*4), Y5, Y5
 	VMOVDQU32    8(SI), X6
@@ -582,10 +582,10 @@ block7:
 	VPUNPCKHQDQ  Z7, Z13, Z7
 	VPUNPCKLQDQ  Z9, Z5, Z13
 	VPUNPCKHQDQ  Z9, Z5, Z5
-	VMOVDQU32    Z11, (R8)
-	VMOVDQU32    Z7, 64(R8)
-	VMOVDQU32    Z13, 128(R8)
-	VMOVDQU32    Z5, 192(R8)
+	VMOVDQU32    Z11, (R10)
+	VMOVDQU32    Z7, 64(R10)
+	VMOVDQU32    Z13, 128(R10)
+	VMOVDQU32    Z5, 192(R10)
 	VPUNPCKLDQ   Z8, Z6, Z5
 	VPUNPCKHDQ   Z8, Z6, Z6
 	VPUNPCKLDQ   Z12, Z10, Z7
@@ -594,22 +594,22 @@ block7:
 	VPUNPCKHQDQ  Z7, Z5, Z5
 	VPUNPCKLQDQ  Z8, Z6, Z7
 	VPUNPCKHQDQ  Z8, Z6, Z6
-	VMOVDQU32    Z9, 256(R8)
-	VMOVDQU32    Z5, 320(R8)
-	VMOVDQU32    Z7, 384(R8)
-	VMOVDQU32    Z6, 448(R8)
+	VMOVDQU32    Z9, 256(R10)
+	VMOVDQU32    Z5, 320(R10)
+	VMOVDQU32    Z7, 384(R10)
+	VMOVDQU32    Z6, 448(R10)
 	ADDQ         $+24, AX
 	ADDQ         $+24, CX
 	ADDQ         $+24, SI
 	ADDQ         $+24, DI
-	ADDQ         R10, R8
+	ADDQ         R9, R10
 	DECQ         R11
 	JNZ          same8
 	MOVQ         $+8, R11
-	SUBQ         R12, R8
+	SUBQ         R12, R10
 
 same8:
-	DECQ R9
+	DECQ R8
 	JNZ  block7
 	VZEROUPPER
 	RET
@@ -619,17 +619,17 @@ same8:
 TEXT ·packQ8_0AVX512(SB), NOSPLIT, $0-40
 	MOVQ      rowBytes+16(FP), DX
 	LEAQ      (DX)(DX*2), BX
-	MOVQ      w+8(FP), R9
-	MOVQ      R9, AX
+	MOVQ      w+8(FP), R8
+	MOVQ      R8, AX
 	LEAQ      (AX)(BX*1), CX
 	LEAQ      (AX)(DX*8), SI
 	LEAQ      (CX)(DX*8), DI
-	MOVQ      dst+0(FP), R8
-	MOVQ      n+24(FP), R9
-	MOVQ      lane+32(FP), R10
+	MOVQ      dst+0(FP), R10
+	MOVQ      n+24(FP), R8
+	MOVQ      lane+32(FP), R9
 	VMOVDQU32 signBit<>+0(SB), Z0
 	MOVQ      $+8, R11
-	MOVQ      R10, R12
+	MOVQ      R9, R12
 	SHLQ      $0x03, R12
 	SUBQ      $+576, R12
 
@@ -655,7 +655,7 @@ block9:
 	VINSERTI64X4 $0x01, Y3, Z1, Z1
 	VPMOVDW      Z1, Y1
 	VCVTPH2PS    Y1, Z1
-	VMOVUPS      Z1, 512(R8)
+	VMOVUPS      Z1, 512(R10)
 	VMOVDQU32    2(AX), X1
 	VINSERTI32X4 $0x01, 2(AX)(DX*4), Y1, Y1
 	VMOVDQU32    2(SI), X2
@@ -688,10 +688,10 @@ block9:
 	VPUNPCKHQDQ  Z2, Z5, Z2
 	VPUNPCKLQDQ  Z3, Z1, Z5
 	VPUNPCKHQDQ  Z3, Z1, Z1
-	VMOVDQU32    Z4, (R8)
-	VMOVDQU32    Z2, 64(R8)
-	VMOVDQU32    Z5, 128(R8)
-	VMOVDQU32    Z1, 192(R8)
+	VMOVDQU32    Z4, (R10)
+	VMOVDQU32    Z2, 64(R10)
+	VMOVDQU32    Z5, 128(R10)
+	VMOVDQU32    Z1, 192(R10)
 	VMOVDQU32    18(AX), X1
 	VINSERTI32X4 $0x01, 18(AX)(DX*4), Y1, Y1
 	VMOVDQU32    18(SI), X2
@@ -724,22 +724,22 @@ block9:
 	VPUNPCKHQDQ  Z2, Z5, Z2
 	VPUNPCKLQDQ  Z3, Z1, Z5
 	VPUNPCKHQDQ  Z3, Z1, Z1
-	VMOVDQU32    Z4, 256(R8)
-	VMOVDQU32    Z2, 320(R8)
-	VMOVDQU32    Z5, 384(R8)
-	VMOVDQU32    Z1, 448(R8)
+	VMOVDQU32    Z4, 256(R10)
+	VMOVDQU32    Z2, 320(R10)
+	VMOVDQU32    Z5, 384(R10)
+	VMOVDQU32    Z1, 448(R10)
 	ADDQ         $+34, AX
 	ADDQ         $+34, CX
 	ADDQ         $+34, SI
 	ADDQ         $+34, DI
-	ADDQ         R10, R8
+	ADDQ         R9, R10
 	DECQ         R11
 	JNZ          same10
 	MOVQ         $+8, R11
-	SUBQ         R12, R8
+	SUBQ         R12, R10
 
 same10:
-	DECQ R9
+	DECQ R8
 	JNZ  block9
 	VZEROUPPER
 	RET

@@ -83,6 +83,7 @@ func (p *product) floats() bool { return p.row.float != nil }
 // scratch is one worker's memory for products. It grows to the largest product seen and stays.
 type scratch struct {
 	panel []byte      // unpacked weights
+	sums  []float32   // of a few activation rows
 	out8  [16]float32 // the results of an octet that is wider than the share, for two activation rows
 	row   genericRow
 }
@@ -95,6 +96,13 @@ const (
 	pieceBlocks = 16         // blocks of a panel of which both halves are unpacked together, a multiple of 8
 	wideMin     = 8          // activation rows from which the kernels of 512 bits serve
 )
+
+// fewMax is the largest number of activation rows for which rowsFew is used.
+func fewMax(wide bool) int {
+	return fewTest
+}
+
+var fewTest = 16
 
 // rows computes out[r*ldo+o] for the weight rows o in [o0, o1) and the activation rows r in [r0, r1): one worker's share.
 // Row o of the weights starts at w[o*rowBytes] and has as many values as the rows of a. Nothing outside these weight rows
@@ -118,6 +126,8 @@ func (p *product) rows(out []float32, ldo int, w []byte, rowBytes, o0, o1 int, a
 		p.rowsFloat(out, ldo, w, rowBytes, o0, o1, a, r0, r1, s)
 	case n < octet || r1-r0 <= dotRows && !incomplete:
 		p.rowsDot(out, ldo, w, rowBytes, o0, o1, a, r0, r1, s)
+	case r1-r0 <= fewMax(p.asm.wide.few != nil):
+		p.rowsFew(out, ldo, w, rowBytes, o0, o1, a, r0, r1, s)
 	case p.asm.wide.pack != nil && n >= 2*panelRows && r1-r0 >= wideMin:
 		p.rowsGemmWide(out, ldo, w, rowBytes, o0, o1, a, r0, r1, s)
 	default:
@@ -149,6 +159,33 @@ func (p *product) rowsDot(out []float32, ldo int, w []byte, rowBytes, o0, o1 int
 		if n%octet != 0 {
 			dot(&out[r*ldo+o1-octet], ldo, &w[(o1-octet)*rowBytes], rowBytes, 1, blocks, lanes, stride, groups, back)
 		}
+	}
+}
+
+// rowsFew unpacks 8 or 16 weight rows at a time into registers and multiplies them with all activation rows.
+func (p *product) rowsFew(out []float32, ldo int, w []byte, rowBytes, o0, o1 int, a *acts, r0, r1 int, s *scratch) {
+	few, group, wide := p.asm.narrow.few, octet, false
+	if p.asm.wide.few != nil && o1-o0 >= panelRows {
+		few, group, wide = p.asm.wide.few, panelRows, true
+	}
+	rows, stride, sub := r1-r0, a.stride(), p.asm.elems/32
+	full, rest := a.k/32/groupBlocks*groupBlocks, a.k/32%groupBlocks
+	if need := rows * groupBlocks * group; cap(s.sums) < need {
+		s.sums = floatsOf(alignedBytes(4 * need))
+	}
+	sums := s.sums[:rows*groupBlocks*group]
+	for o := o0; o < o1; o += group {
+		o := min(o, o1-group)
+		clear(sums)
+		at := o * rowBytes
+		if full > 0 {
+			few(&sums[0], &w[at], rowBytes, &a.blocks[r0*stride], stride, rows, full/sub, 0)
+		}
+		if rest > 0 {
+			lane := groupBlocks - rest
+			few(&sums[0], &w[at+full*p.typ.BlockBytes()], rowBytes, &a.blocks[r0*stride+(full+lane)*actBlock], stride, rows, rest, lane)
+		}
+		endFew(wide, &out[r0*ldo+o], ldo, &sums[0], rows)
 	}
 }
 

@@ -31,26 +31,30 @@ func emitPacks(e *emitter, formats []*format) {
 	}
 }
 
-// packSink writes the scales into the panel.
+// packSink writes the scales to their places in a panel.
 type packSink struct {
-	e         *emitter
-	f         *format
-	near, far reg.GPVirtual // lanes 0 and 4
-	lane      [4]reg.GPVirtual
-	pair      operand.Mem // of a folding format: the scales of the 8 blocks
+	e    *emitter
+	f    *format
+	at   func(b, off int) operand.Mem // byte off of block b
+	pair operand.Mem                  // of a folding format: the scales of the 8 blocks
 }
 
-// at is byte off of the block of lane b.
-func (s *packSink) at(b, off int) operand.Mem {
-	m := operand.Mem{Base: s.near, Disp: off}
+// lanePlaces addresses a block in each lane of a panel.
+type lanePlaces struct {
+	near, far  reg.GPVirtual // lanes 0 and 4
+	one, three reg.GPVirtual // the distance of lanes, and three times that
+}
+
+func (p *lanePlaces) at(b, off int) operand.Mem {
+	m := operand.Mem{Base: p.near, Disp: off}
 	if b >= 4 {
-		m.Base, b = s.far, b-4
+		m.Base, b = p.far, b-4
 	}
 	switch b {
 	case 1, 2:
-		m.Index, m.Scale = s.lane[1], uint8(b)
+		m.Index, m.Scale = p.one, uint8(b)
 	case 3:
-		m.Index, m.Scale = s.lane[3], 1
+		m.Index, m.Scale = p.three, 1
 	}
 	return m
 }
@@ -113,18 +117,18 @@ func emitPack(e *emitter, f *format) {
 	}
 	e.SignatureExpr("func(dst, w *byte, rowBytes, n, lane int)")
 	r := e.newRows()
-	s := &packSink{e: e, f: f, near: e.GP64()}
 	n, lane := e.GP64(), e.GP64()
-	s.lane[1] = lane
+	to := &lanePlaces{near: e.GP64(), one: lane}
+	s := &packSink{e: e, f: f, at: to.at}
 	e.Load(e.Param("w"), n)
 	e.start(r, n)
-	e.Load(e.Param("dst"), s.near)
+	e.Load(e.Param("dst"), to.near)
 	e.Load(e.Param("n"), n)
 	e.Load(e.Param("lane"), lane)
 	if f.sub > 1 {
-		s.far, s.lane[3] = e.GP64(), e.GP64()
-		e.LEAQ(operand.Mem{Base: lane, Index: lane, Scale: 2}, s.lane[3])
-		e.LEAQ(operand.Mem{Base: s.near, Index: lane, Scale: 4}, s.far)
+		to.far, to.three = e.GP64(), e.GP64()
+		e.LEAQ(operand.Mem{Base: lane, Index: lane, Scale: 2}, to.three)
+		e.LEAQ(operand.Mem{Base: to.near, Index: lane, Scale: 4}, to.far)
 	}
 	if f.kind == kindMin2 {
 		s.pair = e.newFrame(2 * f.sub).take(2 * f.sub)
@@ -150,15 +154,15 @@ func emitPack(e *emitter, f *format) {
 	}
 	e.advance(r, f.bytes)
 	if f.sub > 1 {
-		e.ADDQ(operand.I32(int32(e.panelBytes(f.kind))), s.near)
-		e.ADDQ(operand.I32(int32(e.panelBytes(f.kind))), s.far)
+		e.ADDQ(operand.I32(int32(e.panelBytes(f.kind))), to.near)
+		e.ADDQ(operand.I32(int32(e.panelBytes(f.kind))), to.far)
 	} else {
 		same := e.label("same")
-		e.ADDQ(lane, s.near)
+		e.ADDQ(lane, to.near)
 		e.DECQ(left)
 		e.JNZ(operand.LabelRef(same))
 		e.MOVQ(operand.I32(groupBlocks), left)
-		e.SUBQ(wrap, s.near)
+		e.SUBQ(wrap, to.near)
 		e.Label(same)
 	}
 	e.DECQ(n)
