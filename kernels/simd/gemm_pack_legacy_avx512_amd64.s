@@ -5,8 +5,8 @@
 #include "textflag.h"
 
 // func packQ4_0AVX512(dst *byte, w *byte, rowBytes int, n int, lane int)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VL
-TEXT ·packQ4_0AVX512(SB), NOSPLIT, $0-40
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, MMX+
+TEXT ·packQ4_0AVX512(SB), NOSPLIT, $8-40
 	MOVQ      rowBytes+16(FP), DX
 	LEAQ      (DX)(DX*2), BX
 	MOVQ      w+8(FP), R8
@@ -14,6 +14,9 @@ TEXT ·packQ4_0AVX512(SB), NOSPLIT, $0-40
 	LEAQ      (AX)(BX*1), CX
 	LEAQ      (AX)(DX*8), SI
 	LEAQ      (CX)(DX*8), DI
+	LEAQ      (R8)(DX*8), R8
+	LEAQ      (R8)(DX*8), R8
+	MOVQ      R8, (SP)
 	MOVQ      dst+0(FP), R10
 	MOVQ      n+24(FP), R8
 	MOVQ      lane+32(FP), R9
@@ -46,6 +49,13 @@ block1:
 	VPMOVDW      Z1, Y1
 	VCVTPH2PS    Y1, Z1
 	VMOVUPS      Z1, 512(R10)
+	MOVQ         (SP), R13
+	PREFETCHT1   (R13)
+	PREFETCHT1   64(R13)
+	PREFETCHT1   128(R13)
+	PREFETCHT1   192(R13)
+	PREFETCHT1   256(R13)
+	PREFETCHT1   65536(R13)
 	VMOVDQU32    2(AX), X1
 	VINSERTI32X4 $0x01, 2(AX)(DX*4), Y1, Y1
 	VMOVDQU32    2(SI), X2
@@ -106,6 +116,7 @@ block1:
 	ADDQ         $+18, CX
 	ADDQ         $+18, SI
 	ADDQ         $+18, DI
+	ADDQ         $+288, (SP)
 	ADDQ         R9, R10
 	DECQ         R11
 	JNZ          same2
@@ -129,8 +140,8 @@ DATA nibbleMask<>+56(SB)/8, $0x0f0f0f0f0f0f0f0f
 GLOBL nibbleMask<>(SB), RODATA|NOPTR, $64
 
 // func packQ4_1AVX512(dst *byte, w *byte, rowBytes int, n int, lane int)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VL
-TEXT ·packQ4_1AVX512(SB), NOSPLIT, $0-40
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, MMX+
+TEXT ·packQ4_1AVX512(SB), NOSPLIT, $8-40
 	MOVQ      rowBytes+16(FP), DX
 	LEAQ      (DX)(DX*2), BX
 	MOVQ      w+8(FP), R8
@@ -138,6 +149,9 @@ TEXT ·packQ4_1AVX512(SB), NOSPLIT, $0-40
 	LEAQ      (AX)(BX*1), CX
 	LEAQ      (AX)(DX*8), SI
 	LEAQ      (CX)(DX*8), DI
+	LEAQ      (R8)(DX*8), R8
+	LEAQ      (R8)(DX*8), R8
+	MOVQ      R8, (SP)
 	MOVQ      dst+0(FP), R10
 	MOVQ      n+24(FP), R8
 	MOVQ      lane+32(FP), R9
@@ -174,6 +188,13 @@ block3:
 	VCVTPH2PS    Y1, Z1
 	VMOVUPS      Z2, 512(R10)
 	VMOVUPS      Z1, 576(R10)
+	MOVQ         (SP), R13
+	PREFETCHT1   (R13)
+	PREFETCHT1   64(R13)
+	PREFETCHT1   128(R13)
+	PREFETCHT1   192(R13)
+	PREFETCHT1   256(R13)
+	PREFETCHT1   65536(R13)
 	VMOVDQU32    4(AX), X1
 	VINSERTI32X4 $0x01, 4(AX)(DX*4), Y1, Y1
 	VMOVDQU32    4(SI), X2
@@ -234,6 +255,7 @@ block3:
 	ADDQ         $+20, CX
 	ADDQ         $+20, SI
 	ADDQ         $+20, DI
+	ADDQ         $+320, (SP)
 	ADDQ         R9, R10
 	DECQ         R11
 	JNZ          same4
@@ -247,8 +269,8 @@ same4:
 	RET
 
 // func packQ5_0AVX512(dst *byte, w *byte, rowBytes int, n int, lane int)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VL
-TEXT ·packQ5_0AVX512(SB), NOSPLIT, $0-40
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, MMX+
+TEXT ·packQ5_0AVX512(SB), NOSPLIT, $8-40
 	MOVQ      rowBytes+16(FP), DX
 	LEAQ      (DX)(DX*2), BX
 	MOVQ      w+8(FP), R8
@@ -256,6 +278,9 @@ TEXT ·packQ5_0AVX512(SB), NOSPLIT, $0-40
 	LEAQ      (AX)(BX*1), CX
 	LEAQ      (AX)(DX*8), SI
 	LEAQ      (CX)(DX*8), DI
+	LEAQ      (R8)(DX*8), R8
+	LEAQ      (R8)(DX*8), R8
+	MOVQ      R8, (SP)
 	MOVQ      dst+0(FP), R10
 	MOVQ      n+24(FP), R8
 	MOVQ      lane+32(FP), R9
@@ -292,6 +317,14 @@ block5:
 	VPMOVDW      Z5, Y5
 	VCVTPH2PS    Y5, Z5
 	VMOVUPS      Z5, 512(R10)
+	MOVQ         (SP), R13
+	PREFETCHT1   (R13)
+	PREFETCHT1   64(R13)
+	PREFETCHT1   128(R13)
+	PREFETCHT1   192(R13)
+	PREFETCHT1   256(R13)
+	PREFETCHT1   320(R13)
+	PREFETCHT1   65536(R13)
 	VMOVDQU32    6(AX), X5
 	VINSERTI32X4 $0x01, 6(AX)(DX*4), Y5, Y5
 	VMOVDQU32    6(SI), X6
@@ -396,6 +429,7 @@ block5:
 	ADDQ         $+22, CX
 	ADDQ         $+22, SI
 	ADDQ         $+22, DI
+	ADDQ         $+352, (SP)
 	ADDQ         R9, R10
 	DECQ         R11
 	JNZ          same6
@@ -449,8 +483,8 @@ DATA fifthHigh<>+56(SB)/8, $0x0303030303030303
 GLOBL fifthHigh<>(SB), RODATA|NOPTR, $64
 
 // func packQ5_1AVX512(dst *byte, w *byte, rowBytes int, n int, lane int)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VL
-TEXT ·packQ5_1AVX512(SB), NOSPLIT, $0-40
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, MMX+
+TEXT ·packQ5_1AVX512(SB), NOSPLIT, $8-40
 	MOVQ      rowBytes+16(FP), DX
 	LEAQ      (DX)(DX*2), BX
 	MOVQ      w+8(FP), R8
@@ -458,6 +492,9 @@ TEXT ·packQ5_1AVX512(SB), NOSPLIT, $0-40
 	LEAQ      (AX)(BX*1), CX
 	LEAQ      (AX)(DX*8), SI
 	LEAQ      (CX)(DX*8), DI
+	LEAQ      (R8)(DX*8), R8
+	LEAQ      (R8)(DX*8), R8
+	MOVQ      R8, (SP)
 	MOVQ      dst+0(FP), R10
 	MOVQ      n+24(FP), R8
 	MOVQ      lane+32(FP), R9
@@ -498,6 +535,14 @@ block7:
 	VCVTPH2PS    Y5, Z5
 	VMOVUPS      Z6, 512(R10)
 	VMOVUPS      Z5, 576(R10)
+	MOVQ         (SP), R13
+	PREFETCHT1   (R13)
+	PREFETCHT1   64(R13)
+	PREFETCHT1   128(R13)
+	PREFETCHT1   192(R13)
+	PREFETCHT1   256(R13)
+	PREFETCHT1   320(R13)
+	PREFETCHT1   65536(R13)
 	VMOVDQU32    8(AX), X5
 	VINSERTI32X4 $0x01, 8(AX)(DX*4), Y5, Y5
 	VMOVDQU32    8(SI), X6
@@ -602,6 +647,7 @@ block7:
 	ADDQ         $+24, CX
 	ADDQ         $+24, SI
 	ADDQ         $+24, DI
+	ADDQ         $+384, (SP)
 	ADDQ         R9, R10
 	DECQ         R11
 	JNZ          same8
@@ -615,8 +661,8 @@ same8:
 	RET
 
 // func packQ8_0AVX512(dst *byte, w *byte, rowBytes int, n int, lane int)
-// Requires: AVX, AVX512F, AVX512VL
-TEXT ·packQ8_0AVX512(SB), NOSPLIT, $0-40
+// Requires: AVX, AVX512F, AVX512VL, MMX+
+TEXT ·packQ8_0AVX512(SB), NOSPLIT, $8-40
 	MOVQ      rowBytes+16(FP), DX
 	LEAQ      (DX)(DX*2), BX
 	MOVQ      w+8(FP), R8
@@ -624,6 +670,9 @@ TEXT ·packQ8_0AVX512(SB), NOSPLIT, $0-40
 	LEAQ      (AX)(BX*1), CX
 	LEAQ      (AX)(DX*8), SI
 	LEAQ      (CX)(DX*8), DI
+	LEAQ      (R8)(DX*8), R8
+	LEAQ      (R8)(DX*8), R8
+	MOVQ      R8, (SP)
 	MOVQ      dst+0(FP), R10
 	MOVQ      n+24(FP), R8
 	MOVQ      lane+32(FP), R9
@@ -656,6 +705,17 @@ block9:
 	VPMOVDW      Z1, Y1
 	VCVTPH2PS    Y1, Z1
 	VMOVUPS      Z1, 512(R10)
+	MOVQ         (SP), R13
+	PREFETCHT1   (R13)
+	PREFETCHT1   64(R13)
+	PREFETCHT1   128(R13)
+	PREFETCHT1   192(R13)
+	PREFETCHT1   256(R13)
+	PREFETCHT1   320(R13)
+	PREFETCHT1   384(R13)
+	PREFETCHT1   448(R13)
+	PREFETCHT1   512(R13)
+	PREFETCHT1   65536(R13)
 	VMOVDQU32    2(AX), X1
 	VINSERTI32X4 $0x01, 2(AX)(DX*4), Y1, Y1
 	VMOVDQU32    2(SI), X2
@@ -732,6 +792,7 @@ block9:
 	ADDQ         $+34, CX
 	ADDQ         $+34, SI
 	ADDQ         $+34, DI
+	ADDQ         $+544, (SP)
 	ADDQ         R9, R10
 	DECQ         R11
 	JNZ          same10

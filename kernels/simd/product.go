@@ -94,15 +94,16 @@ const (
 	dotRows     = 2          // activation rows of a dot kernel, at most
 	panelBudget = 256 * 1024 // bytes of panels that are unpacked at once
 	pieceBlocks = 16         // blocks of a panel of which both halves are unpacked together, a multiple of 8
-	wideMin     = 8          // activation rows from which the kernels of 512 bits serve
 )
 
-// fewMax is the largest number of activation rows for which rowsFew is used.
+// fewMax is the largest number of activation rows for which unpacking into registers beats panels, with the kernels of 512
+// bits and without.
 func fewMax(wide bool) int {
-	return fewTest
+	if wide {
+		return 32
+	}
+	return 24
 }
-
-var fewTest = 16
 
 // rows computes out[r*ldo+o] for the weight rows o in [o0, o1) and the activation rows r in [r0, r1): one worker's share.
 // Row o of the weights starts at w[o*rowBytes] and has as many values as the rows of a. Nothing outside these weight rows
@@ -128,7 +129,7 @@ func (p *product) rows(out []float32, ldo int, w []byte, rowBytes, o0, o1 int, a
 		p.rowsDot(out, ldo, w, rowBytes, o0, o1, a, r0, r1, s)
 	case r1-r0 <= fewMax(p.asm.wide.few != nil):
 		p.rowsFew(out, ldo, w, rowBytes, o0, o1, a, r0, r1, s)
-	case p.asm.wide.pack != nil && n >= 2*panelRows && r1-r0 >= wideMin:
+	case p.asm.wide.pack != nil && n >= 2*panelRows:
 		p.rowsGemmWide(out, ldo, w, rowBytes, o0, o1, a, r0, r1, s)
 	default:
 		p.rowsGemm(out, ldo, w, rowBytes, o0, o1, a, r0, r1, s)

@@ -31,8 +31,7 @@ type few struct {
 	a, sums reg.GPVirtual // of block and lane 0, or of the one block
 	scales  *packSink
 	columns operand.Mem // of the blocks that share bytes, where registers do not suffice
-	next    operand.Mem // where to ask for memory ahead
-	asked   int         // lines in this step
+	ahead   *ahead
 }
 
 func emitFew(e *emitter, f *format) {
@@ -53,9 +52,7 @@ func emitFew(e *emitter, f *format) {
 	n, lane := e.GP64(), e.GP64()
 	e.Load(e.Param("w"), n)
 	e.start(g.w, n)
-	e.skip(g.w, n, n)
-	g.next = e.AllocLocal(8)
-	e.MOVQ(n, g.next)
+	g.ahead = e.newAhead(g.w, n, f)
 	e.Load(e.Param("a"), g.a)
 	e.Load(e.Param("sums"), g.sums)
 	e.Load(e.Param("n"), n)
@@ -70,7 +67,7 @@ func emitFew(e *emitter, f *format) {
 	f.begin(e)
 	loop := e.label("block")
 	e.Label(loop)
-	g.asked = 0
+	g.ahead.begin()
 	f.header(e, g.w, g.scales)
 	if e.wide {
 		for b := 0; b < f.sub; b += f.shared {
@@ -82,7 +79,7 @@ func emitFew(e *emitter, f *format) {
 		}
 	}
 	e.advance(g.w, f.bytes)
-	e.ADDQ(operand.I32(int32(e.groupRows()*f.bytes)), g.next)
+	g.ahead.end()
 	e.ADDQ(operand.I32(int32(actBlock*f.sub)), g.a)
 	if f.sub == 1 {
 		same := e.label("same")
@@ -117,22 +114,9 @@ func (g *few) newScales() {
 	g.columns = f.take(columns)
 }
 
-// ask prefetches the next rows' part of the blocks up to b.
-func (g *few) ask(b int) {
-	lines := (g.groupRows()*g.f.bytes + 63) / 64
-	p := g.GP64()
-	g.MOVQ(g.next, p)
-	if g.asked == 0 {
-		g.PREFETCHT1(operand.Mem{Base: p, Disp: farAhead})
-	}
-	for ; g.asked < lines*b/g.f.sub; g.asked++ {
-		g.PREFETCHT1(operand.Mem{Base: p, Disp: 64 * g.asked})
-	}
-}
-
 // oneBlock multiplies block b.
 func (g *few) oneBlock(b int) {
-	g.ask(b + 1)
+	g.ahead.ask(b + 1)
 	var c [8]vec
 	g.columnsAVX2(g.f, g.w, b, func(k int, v vec) {
 		g.folded(b, k, v)
@@ -143,7 +127,7 @@ func (g *few) oneBlock(b int) {
 
 // sharedBlocks multiplies the blocks from b on that share bytes.
 func (g *few) sharedBlocks(b int) {
-	g.ask(b + g.f.shared)
+	g.ahead.ask(b + g.f.shared)
 	c := make([][8]vec, g.f.shared)
 	place := func(j, k int) operand.Mem { return g.columns.Offset(64 * (8*j + k)) }
 	inFrame := g.f.shared > 2

@@ -122,6 +122,10 @@ func emitPack(e *emitter, f *format) {
 	s := &packSink{e: e, f: f, at: to.at}
 	e.Load(e.Param("w"), n)
 	e.start(r, n)
+	var next *ahead
+	if e.wide {
+		next = e.newAhead(r, n, f)
+	}
 	e.Load(e.Param("dst"), to.near)
 	e.Load(e.Param("n"), n)
 	e.Load(e.Param("lane"), lane)
@@ -143,8 +147,14 @@ func emitPack(e *emitter, f *format) {
 		e.SUBQ(operand.I32(int32(e.panelBytes(f.kind))), wrap)
 	}
 	e.Label(loop)
+	if e.wide {
+		next.begin()
+	}
 	f.header(e, r, s)
 	for b := 0; b < f.sub; b += f.shared {
+		if e.wide {
+			next.ask(b + f.shared)
+		}
 		e.columns(f, r, b, func(j, k int, v vec) {
 			if f.kind == kindMin2 {
 				e.fold(s.folded(b+j, k/4), v)
@@ -153,6 +163,9 @@ func emitPack(e *emitter, f *format) {
 		})
 	}
 	e.advance(r, f.bytes)
+	if e.wide {
+		next.end()
+	}
 	if f.sub > 1 {
 		e.ADDQ(operand.I32(int32(e.panelBytes(f.kind))), to.near)
 		e.ADDQ(operand.I32(int32(e.panelBytes(f.kind))), to.far)
