@@ -164,6 +164,11 @@ func floatToHalf(dst []uint16, src []float32) {
 
 func bytesOf(x *float32) *byte { return (*byte)(unsafe.Pointer(x)) }
 
+// aligned drops floats from the beginning of x, 15 at most, to start on a cache line.
+func aligned(x []float32) []float32 {
+	return x[-uintptr(unsafe.Pointer(unsafe.SliceData(x)))&63/4:]
+}
+
 func floatsOf(b []byte) []float32 {
 	return unsafe.Slice((*float32)(unsafe.Pointer(unsafe.SliceData(b))), len(b)/4)
 }

@@ -5,8 +5,12 @@ package simd
 // dotFloat computes 8*octets outputs of one activation row of float weights; n groups of 8 values a row.
 type dotFloat func(out *float32, w *byte, rowBytes, octets int, a *byte, n int)
 
-// gemmFloat multiplies 2*pairs rows of float weights with 4 activation rows.
-type gemmFloat func(out *float32, ldo int, w *byte, rowBytes, pairs int, a *byte, stride, n int)
+// packFloat converts 8*n values of two rows of float weights to a pair of a float panel.
+type packFloat func(dst, w *byte, rowBytes, n int)
+
+// panelTile multiplies 8*n values of one pair of a float panel, or of four that lie pair bytes apart, with activation rows,
+// and adds to sums, [rows][8 weight rows][8 lanes], or begins them if add is 0.
+type panelTile func(sums *float32, panel *byte, pair int, a *byte, stride, n, add int)
 
 // dot computes 8*octets outputs of one or two activation rows from n groups of 8 blocks a row, the last of which begins back
 // bytes before the end of the one before.
@@ -34,9 +38,16 @@ type gemms struct{ four, one gemm }
 type kernelSet struct {
 	elems     int // values of the format's block, or 8 floats: what a row must be a multiple of
 	dotFloat  dotFloat
-	gemmFloat gemmFloat
+	packFloat packFloat
+	tiles     floatTiles
 	narrow    narrowSet
 	wide      wideSet
+}
+
+// floatTiles are kernels for 1 to 6 activation rows and the pairs that each of them takes.
+type floatTiles struct {
+	rows  [6]panelTile
+	pairs int
 }
 
 // narrowSet are the kernels of 256 bits.

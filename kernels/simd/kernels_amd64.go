@@ -7,16 +7,27 @@ import "forge/gguf"
 // kernelsFor returns the kernels of a type; none at the scalar rung.
 func kernelsFor(t gguf.Type, i isa) kernelSet {
 	k := kernelTable[t]
+	set := kernelSet{elems: k.elems, dotFloat: k.dotFloat, packFloat: k.packFloat, tiles: tileFloatAVX2}
 	switch i {
 	case isaAVX2:
-		return kernelSet{elems: k.elems, dotFloat: k.dotFloat, gemmFloat: k.gemmFloat, narrow: k.avx2}
+		set.narrow = k.avx2
 	case isaVNNI:
-		return kernelSet{elems: k.elems, dotFloat: k.dotFloat, gemmFloat: k.gemmFloat, narrow: k.vnni}
+		set.narrow = k.vnni
 	case isaAVX512:
-		return kernelSet{elems: k.elems, dotFloat: k.dotFloat, gemmFloat: k.gemmFloat, narrow: k.evex, wide: k.wide}
+		set.narrow, set.wide, set.tiles = k.evex, k.wide, tileFloatAVX512
+	default:
+		return kernelSet{}
 	}
-	return kernelSet{}
+	return set
 }
+
+// The tiles of float panels.
+var (
+	tileFloatAVX2 = floatTiles{[6]panelTile{tileFloatx1AVX2, tileFloatx2AVX2, tileFloatx3AVX2, tileFloatx4AVX2, tileFloatx5AVX2,
+		tileFloatx6AVX2}, 1}
+	tileFloatAVX512 = floatTiles{[6]panelTile{tileFloatx1AVX512, tileFloatx2AVX512, tileFloatx3AVX512, tileFloatx4AVX512,
+		tileFloatx5AVX512, tileFloatx6AVX512}, 4}
+)
 
 // The gemm kernels by kind of panel, for 4 activation rows and for 1, and those of 512 bits for 4, 5 and 6.
 var (
@@ -59,18 +70,21 @@ func endFew(wide bool, out *float32, ldo int, sums *float32, rows int) {
 	}
 }
 
+// sumFloat adds the lanes of a float tile's sums.
+func sumFloat(out *float32, ldo int, sums *float32, rows int) { sumFloatAVX2(out, ldo, sums, rows) }
+
 // kernelTable lists every kernel. Formats with values of 8 bits multiply signed bytes with AVX2 and bytes plus 128 with
 // VPDPBUSD, so they alone have a pack and a shift for each. evex has the kernels of vnni in the form of AVX-512.
 var kernelTable = map[gguf.Type]struct {
 	elems            int
 	dotFloat         dotFloat
-	gemmFloat        gemmFloat
+	packFloat        packFloat
 	avx2, vnni, evex narrowSet
 	wide             wideSet
 }{
-	gguf.F32:  {elems: 8, dotFloat: dotF32AVX2, gemmFloat: gemmF32AVX2},
-	gguf.F16:  {elems: 8, dotFloat: dotF16AVX2, gemmFloat: gemmF16AVX2},
-	gguf.BF16: {elems: 8, dotFloat: dotBF16AVX2, gemmFloat: gemmBF16AVX2},
+	gguf.F32:  {elems: 8, dotFloat: dotF32AVX2, packFloat: packF32AVX2},
+	gguf.F16:  {elems: 8, dotFloat: dotF16AVX2, packFloat: packF16AVX2},
+	gguf.BF16: {elems: 8, dotFloat: dotBF16AVX2, packFloat: packBF16AVX2},
 	gguf.Q4_0: {elems: 32,
 		avx2: narrowSet{[2]dot{dotQ4_0x1AVX2, dotQ4_0x2AVX2}, fewQ4_0AVX2, packQ4_0, gemmOff8AVX2, panelOff, 3},
 		vnni: narrowSet{[2]dot{dotQ4_0x1VNNI, dotQ4_0x2VNNI}, fewQ4_0VNNI, packQ4_0, gemmOffVNNI, panelOff, 3},

@@ -82,10 +82,12 @@ func (p *product) floats() bool { return p.row.float != nil }
 
 // scratch is one worker's memory for products. It grows to the largest product seen and stays.
 type scratch struct {
-	panel []byte      // unpacked weights
-	sums  []float32   // of a few activation rows
-	out8  [16]float32 // the results of an octet that is wider than the share, for two activation rows
-	row   genericRow
+	panel []byte // unpacked weights
+	// The sums of a few activation rows, with room to align them.
+	few  [fewMost*groupBlocks*panelRows + 16]float32
+	sums []float32   // of a float panel
+	out8 [16]float32 // the results of an octet that is wider than the share, for two activation rows
+	row  genericRow
 }
 
 const (
@@ -100,10 +102,12 @@ const (
 // bits and without.
 func fewMax(wide bool) int {
 	if wide {
-		return 32
+		return fewMost
 	}
-	return 24
+	return fewMost * 3 / 4
 }
+
+const fewMost = 32
 
 // rows computes out[r*ldo+o] for the weight rows o in [o0, o1) and the activation rows r in [r0, r1): one worker's share.
 // Row o of the weights starts at w[o*rowBytes] and has as many values as the rows of a. Nothing outside these weight rows
@@ -171,10 +175,7 @@ func (p *product) rowsFew(out []float32, ldo int, w []byte, rowBytes, o0, o1 int
 	}
 	rows, stride, sub := r1-r0, a.stride(), p.asm.elems/32
 	full, rest := a.k/32/groupBlocks*groupBlocks, a.k/32%groupBlocks
-	if need := rows * groupBlocks * group; cap(s.sums) < need {
-		s.sums = floatsOf(alignedBytes(4 * need))
-	}
-	sums := s.sums[:rows*groupBlocks*group]
+	sums := aligned(s.few[:])[:rows*groupBlocks*group]
 	for o := o0; o < o1; o += group {
 		o := min(o, o1-group)
 		clear(sums)
