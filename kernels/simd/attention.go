@@ -48,9 +48,9 @@ type attention struct {
 	product      []float32 // [queries, PageSize]: of a block of entries, before or after its scales
 	scales       []float32 // [PageSize]
 	part, total  partial
-	keys, values []float32      // a page's, as floats
-	half         []uint16       // [HeadDimK]
-	block        [actBlock]byte // that is being rounded
+	keys, values []float32   // a page's, as floats
+	half         []uint16    // [HeadDimK]
+	block        roundBuffer // that is being rounded
 }
 
 // floatQueries is how many queries make it worth to convert a page once for all.

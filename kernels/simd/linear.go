@@ -58,7 +58,12 @@ func (r *runner) quantised(id kernels.ValueID, heads int, round bool) *acts {
 	case width > serialWork && width%cacheBlock == 0:
 		r.serial(alias)
 		r.eachPart(id, func(from, to int) {
-			quantize(level, a.blocks[from/cacheBlock*actBlock:to/cacheBlock*actBlock], a.x[from:to])
+			for from < to {
+				row := from / width
+				end := min(to, (row+1)*width)
+				a.roundPart(row, from-row*width, end-row*width)
+				from = end
+			}
 		})
 	default:
 		r.addRowWork(rowWork{work: r.work, selected: r.prog.Values[id].Selected, width: r.prog.Values[id].Width, before: alias, row: func(row, _ int) {

@@ -239,6 +239,7 @@ func (e *experts) gather(from, to int) {
 		}
 		if s := e.rows.stride(); e.blocks && s > 0 {
 			copy(w.in.blocks[t*s:(t+1)*s], e.rows.blocks[row*s:(row+1)*s])
+			copy(w.in.lanes[t*s:(t+1)*s], e.rows.lanes[row*s:(row+1)*s])
 		}
 	}
 }

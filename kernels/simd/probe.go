@@ -28,10 +28,12 @@ type probes struct {
 // MeasureLimits measures with that many threads, each limit for about as long as given. It allocates 256 MiB meanwhile. Other
 // programs' work only makes a round slower, so the best of several rounds counts.
 func MeasureLimits(threads int, each time.Duration) Limits {
-	threads = max(threads, 1)
+	return measureLimits(probesFor(level), max(threads, 1), each)
+}
+
+func measureLimits(k probes, threads int, each time.Duration) Limits {
 	p := newPool(threads)
 	defer p.close()
-	k := probesFor(level)
 	memory := alignedBytes(probeBytes)
 	for i := 0; i < len(memory); i += probePage {
 		memory[i] = 1 // a page that was never written is all pages' zeros, and no memory

@@ -1,6 +1,9 @@
 package main
 
-import "github.com/mmcloughlin/avo/operand"
+import (
+	"github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+)
 
 // Kinds of correction and scale that a format needs besides d.
 type panelKind int
@@ -20,7 +23,8 @@ func (e *emitter) panelBytes(k panelKind) int {
 	return [...]int{576, 640, 704, 768}[k]
 }
 
-// sink takes the scales of all rows for block b of the format's block. Every argument is a vector with a lane for each row.
+// sink takes the scales for block b of the format's block. Every argument is a vector with a lane for each weight row, or for
+// each of 8 blocks of one row.
 type sink interface {
 	dw(b int, v vec)        // float32
 	min(b, half int, v vec) // float32, added: already negative where the format subtracts
@@ -39,8 +43,10 @@ type format struct {
 	signed bool
 	// begin loads constants before the loop.
 	begin func(e *emitter)
-	// header reads the scales of the block of all rows.
-	header func(e *emitter, r rows, s sink)
+	// header reads the scales of the block of all rows; with one block to a format's block also those of 8 blocks of one row.
+	header func(e *emitter, r addresses, s sink)
+	// row, of formats with 8 blocks in theirs, reads the scales of the 8 blocks at p.
+	row func(e *emitter, p reg.GPVirtual, s sink)
 
 	// A format has one of the two that follow. bits is for values that stand in order: it makes bytes of values of block b,
 	// from the bytes that at returns for a place in the format's block; 32 values where at gives 32 bytes, the first or the
@@ -51,15 +57,20 @@ type format struct {
 	nibbles func(e *emitter, p *piece, b int) (lo, hi vec)
 }
 
+// halved tells that the format has integer scales for 16 values.
+func (f *format) halved() bool { return f.kind == kindHalf || f.kind == kindMin2 }
+
 // piece reads 16 bytes of the rows i, i+4, ..., and remembers what it has read.
 type piece struct {
 	e    *emitter
-	r    rows
+	r    addresses
 	i    int
 	have map[int]vec
 }
 
-func (e *emitter) piece(r rows, i int) *piece { return &piece{e: e, r: r, i: i, have: map[int]vec{}} }
+func (e *emitter) piece(r addresses, i int) *piece {
+	return &piece{e: e, r: r, i: i, have: map[int]vec{}}
+}
 
 func (p *piece) at(disp int) vec {
 	v, ok := p.have[disp]
@@ -83,8 +94,8 @@ func (f *format) half(e *emitter, p *piece, b, h int) vec {
 	return f.bits(e, func(disp int) operand.Op { return p.at(disp + 16*h) }, b)
 }
 
-// row returns the 32 bytes of block b of row i, in order.
-func (f *format) row(e *emitter, r rows, b, i int) vec {
+// bytes32 returns the 32 bytes of block b of row i, in order.
+func (f *format) bytes32(e *emitter, r addresses, b, i int) vec {
 	return f.bits(e, func(disp int) operand.Op { return r.at(i, disp) }, b)
 }
 
@@ -105,6 +116,8 @@ func (e *emitter) isa() string {
 	switch {
 	case e.wide:
 		return "AVX512"
+	case e.evex:
+		return "VL"
 	case e.vnni:
 		return "VNNI"
 	}

@@ -4,11 +4,14 @@ import (
 	"fmt"
 
 	"github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
 )
 
 // The kernels that multiply one panel of 16 weight rows with 4 (or 1) activation rows. The integer sums of a block stay in
 // registers, 2 vectors of 8 weight rows times 4 activation rows; the float sums stay in the stack frame, since a block is
-// long enough to hide that. No lane is ever added to another: a lane is a weight row from the first load to the store.
+// long enough to hide that. No lane of a vector is ever added to another: it is a weight row from the first load to the
+// store. The lanes of the float order are block 0 of every group, block 1 of every group and so on, which are summed one
+// after the other.
 //
 // AVX2 adds the int16 results of VPMADDUBSW before it widens them, as many as cannot overflow: with u at most 15 a whole
 // block (8 x 2 x 15 x 127 = 30480), with 31 half of it (31496), with 63 two steps (32004), with signed 8 bits none.
@@ -61,7 +64,8 @@ type gemmState struct {
 	act         func(j, disp int) operand.Mem
 	acc         [2][4]vec // int32, or int16 on AVX2 until widened
 	ones, shift vec
-	sums, wide  operand.Mem // float sums and spilled int32 sums, 32 bytes for each of acc
+	// In the frame, 32 bytes for each of acc: the float sums of a lane and of all lanes, and spilled int32 sums.
+	sums, totals, wide operand.Mem
 }
 
 func (g *gemmState) slot(m operand.Mem, v, j int) operand.Mem { return m.Offset(32 * (g.rows*v + j)) }
@@ -79,20 +83,17 @@ func emitGemm(e *emitter, k gemm) {
 	name := fmt.Sprintf("gemm%sx%d%s", k.name, k.rows, e.isa())
 	e.Function(name)
 	e.Pragma("noescape")
-	e.Doc(fmt.Sprintf("%s multiplies a panel of n blocks with %d activation rows that lie stride bytes apart.", name, k.rows),
-		"Row j's results go to out0[j*ldo:][:8] and out1[j*ldo:][:8], on top of what is there if add is not 0; the offset",
-		"subtracted from a weight is 1 << shift.")
-	e.SignatureExpr("func(out0, out1 *float32, ldo int, panel, a *byte, stride, n, shift, add int)")
+	e.Doc(fmt.Sprintf("%s multiplies a panel of full groups and, if rest is not 0, one of rest blocks with %d activation rows that", name, k.rows),
+		"lie stride bytes apart. Row j's results go to out0[j*ldo:][:8] and out1[j*ldo:][:8]; the offset subtracted from a weight",
+		"is 1 << shift.")
+	e.SignatureExpr("func(out0, out1 *float32, ldo int, panel, a *byte, stride, full, rest, shift int)")
 
-	panel, a, n := e.GP64(), e.GP64(), e.GP64()
-	e.Load(e.Param("panel"), panel)
-	e.Load(e.Param("a"), a)
-	e.Load(e.Param("n"), n)
 	stride, stride3 := e.GP64(), e.GP64()
 	if k.rows > 1 {
 		e.Load(e.Param("stride"), stride)
 		e.LEAQ(operand.Mem{Base: stride, Index: stride, Scale: 2}, stride3)
 	}
+	panel, a := e.GP64(), e.GP64()
 	g.panel = operand.Mem{Base: panel}
 	g.act = func(j, disp int) operand.Mem {
 		m := operand.Mem{Base: a, Disp: disp}
@@ -116,40 +117,89 @@ func emitGemm(e *emitter, k gemm) {
 	if !e.vnni && k.kind != kindHalf {
 		g.ones = e.load(e.onesWords())
 	}
-	g.sums = e.AllocLocal(64 * k.rows)
-	g.startSums()
+	g.sums, g.totals = e.AllocLocal(64*k.rows), e.AllocLocal(64*k.rows)
+	z := g.zero()
+	g.each(func(v, j int) { g.VMOVUPS(z, g.slot(g.totals, v, j)) })
 	groups := 8 / k.steps
 	if !k.sign && groups > 1 {
 		g.wide = e.AllocLocal(64 * k.rows)
 	}
 
-	loop := e.label("block")
-	e.Label(loop)
-	for i := range groups {
-		switch {
-		case e.vnni:
-			g.groupVNNI(i, groups, corrected)
-		case k.sign:
-			g.groupSign(i)
-		default:
-			g.groupAVX2(i, groups)
+	e.eachLane(e.panelBytes(k.kind), panel, a, func() {
+		z := g.zero()
+		g.each(func(v, j int) { g.VMOVUPS(z, g.slot(g.sums, v, j)) })
+	}, func() {
+		for i := range groups {
+			switch {
+			case e.vnni:
+				g.groupVNNI(i, groups, corrected)
+			case k.sign:
+				g.groupSign(i)
+			default:
+				g.groupAVX2(i, groups)
+			}
 		}
-	}
-	if corrected && !e.vnni {
-		g.correctAVX2()
-	}
-	g.finish()
-	e.ADDQ(operand.I32(int32(e.panelBytes(k.kind))), panel)
-	e.ADDQ(operand.I32(actBlock), a)
-	e.DECQ(n)
-	e.JNZ(operand.LabelRef(loop))
-
+		if corrected && !e.vnni {
+			g.correctAVX2()
+		}
+		g.finish()
+	}, func() {
+		g.each(func(v, j int) {
+			t := g.load(g.slot(g.totals, v, j))
+			g.VADDPS(g.slot(g.sums, v, j), t, t)
+			g.VMOVUPS(t, g.slot(g.totals, v, j))
+		})
+	})
 	g.outputs(func(out operand.Mem, v, j int) {
-		t := g.load(g.slot(g.sums, v, j))
+		t := g.load(g.slot(g.totals, v, j))
 		e.VMOVUPS(t, out)
 	})
 	e.VZEROUPPER()
 	e.RET()
+}
+
+// eachLane goes through the lanes of the float order: start, block for every block of the lane with panel and a pointing at
+// it, end. A lane without blocks adds nothing. The parameters panel, a, full and rest say where and how many.
+func (e *emitter) eachLane(panelBytes int, panel, a reg.GPVirtual, start, block, end func()) {
+	firstPanel, firstAct, left, n := e.GP64(), e.GP64(), e.GP64(), e.GP64()
+	e.Load(e.Param("panel"), firstPanel)
+	e.Load(e.Param("a"), firstAct)
+	lane, loop, complete, next := e.label("lane"), e.label("block"), e.label("complete"), e.label("next")
+	// The distance of lanes: as many blocks as there are groups.
+	size := e.GP64()
+	e.Load(e.Param("rest"), n)
+	e.NEGQ(n)
+	e.SBBQ(size, size) // -1 if rest is not 0
+	e.NEGQ(size)
+	e.Load(e.Param("full"), n)
+	e.ADDQ(n, size)
+	e.IMUL3Q(operand.I32(int32(panelBytes)), size, size)
+	e.MOVQ(operand.I32(groupBlocks), left)
+	e.Label(lane)
+	rest := e.GP64()
+	e.Load(e.Param("full"), n)
+	e.Load(e.Param("rest"), rest)
+	e.CMPQ(left, rest) // the blocks of an incomplete group are in the last lanes
+	e.JGT(operand.LabelRef(complete))
+	e.INCQ(n)
+	e.Label(complete)
+	e.TESTQ(n, n)
+	e.JZ(operand.LabelRef(next))
+	e.MOVQ(firstPanel, panel)
+	e.MOVQ(firstAct, a)
+	start()
+	e.Label(loop)
+	block()
+	e.ADDQ(operand.I32(int32(panelBytes)), panel)
+	e.ADDQ(operand.I32(actGroup), a)
+	e.DECQ(n)
+	e.JNZ(operand.LabelRef(loop))
+	end()
+	e.Label(next)
+	e.ADDQ(size, firstPanel)
+	e.ADDQ(operand.I32(actBlock), firstAct)
+	e.DECQ(left)
+	e.JNZ(operand.LabelRef(lane))
 }
 
 // outputs calls do with the place of each vector of results.
@@ -168,21 +218,6 @@ func (g *gemmState) outputs(do func(out operand.Mem, v, j int)) {
 			}
 		}
 	}
-}
-
-// startSums makes the float sums zero, or what the outputs hold.
-func (g *gemmState) startSums() {
-	zero, ready := g.label("zero"), g.label("ready")
-	add := g.GP64()
-	g.Load(g.Param("add"), add)
-	g.TESTQ(add, add)
-	g.JZ(operand.LabelRef(zero))
-	g.outputs(func(out operand.Mem, v, j int) { g.VMOVUPS(g.load(out), g.slot(g.sums, v, j)) })
-	g.JMP(operand.LabelRef(ready))
-	g.Label(zero)
-	z := g.zero()
-	g.each(func(v, j int) { g.VMOVUPS(z, g.slot(g.sums, v, j)) })
-	g.Label(ready)
 }
 
 // weights loads the two vectors of step k4.
