@@ -21,6 +21,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"forge/abi"
 	"forge/gguf"
@@ -68,10 +69,12 @@ type Engine struct {
 	modules  *moduleSet
 	template *earlyTemplate           // nil: none
 	chains   map[string]*plugin.Chain // by joined entry names; the loop's
-	chainMu  sync.Mutex
-	batch    kernels.Batch
-	seqIDs   []uint64 // of batch.Seqs
-	nextSeq  uint64
+	// constraints at work, by their index in the plugin set
+	constraints map[int]*constraintModule
+	chainMu     sync.Mutex
+	batch       kernels.Batch
+	seqIDs      []uint64 // of batch.Seqs
+	nextSeq     atomic.Uint64
 
 	submit chan *sequence
 	jobs   chan func()
@@ -93,7 +96,7 @@ func Open(ctx context.Context, path string, opt Options) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{File: f, opt: opt, modules: newModuleSet(opt.Runtime, opt.Plugins), chains: map[string]*plugin.Chain{}}
+	e := &Engine{File: f, opt: opt, modules: newModuleSet(opt.Runtime, opt.Plugins), chains: map[string]*plugin.Chain{}, constraints: map[int]*constraintModule{}}
 	if err := e.open(ctx, progress); err != nil {
 		f.Close()
 		return nil, err
@@ -329,6 +332,9 @@ func (e *Engine) Close() error {
 	close(e.stop)
 	<-e.ended
 	for _, c := range e.chains {
+		c.Close()
+	}
+	for _, c := range e.constraints {
 		c.Close()
 	}
 	e.routing.close()

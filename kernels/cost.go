@@ -4,7 +4,9 @@ package kernels
 // nor do with fewer multiply-adds.
 type Cost struct {
 	WeightBytes int64 // of matrices, read once for a row that wants output; of experts as many as a row chooses
-	RowMACs     int64 // with matrices, for a row that wants no output: in a long prompt the head's share is nothing
+	// Multiply-adds with matrices of block formats and with others, for a row that wants no output: in a long prompt the
+	// head's share is nothing.
+	BlockMACs, FloatMACs int64
 }
 
 // Cost counts what the operations do with matrices. The row of an embedding, vectors and attention are left out.
@@ -17,24 +19,29 @@ func (p *Program) Cost() Cost {
 			w := &p.Weights[op.W[0]]
 			c.WeightBytes += int64(len(w.Data))
 			if !p.Values[op.In[0]].Selected {
-				c.RowMACs += elems(w.Shape)
+				c.multiply(w, 1)
 			}
 		case OpExperts:
 			for _, id := range op.W[:3] {
 				w := &p.Weights[id]
-				n, chosen := int64(w.Shape[0]), int64(p.Values[op.In[1]].Width)
-				c.WeightBytes += int64(len(w.Data)) / n * chosen
-				c.RowMACs += elems(w.Shape) / n * chosen
+				share := float64(p.Values[op.In[1]].Width) / float64(w.Shape[0])
+				c.WeightBytes += int64(float64(len(w.Data)) * share)
+				c.multiply(w, share)
 			}
 		}
 	}
 	return c
 }
 
-func elems(shape []int) int64 {
-	n := int64(1)
-	for _, d := range shape {
-		n *= int64(d)
+// multiply counts a row's products with a share of a weight.
+func (c *Cost) multiply(w *Weight, share float64) {
+	n := 1
+	for _, d := range w.Shape {
+		n *= d
 	}
-	return n
+	to := &c.FloatMACs
+	if w.Type.BlockElems() > 1 {
+		to = &c.BlockMACs
+	}
+	*to += int64(float64(n) * share)
 }

@@ -19,7 +19,8 @@ func TestCost(t *testing.T) {
 	c := b.Case(b.Linear(gguf.F16, 10, 64, b.Op(kernels.OpRows, nil, nil, x)), nil)
 	want := kernels.Cost{
 		WeightBytes: 64*2*34 + 4*8*64 + 2*3*2*32*64 + 2*10*64,
-		RowMACs:     64*64 + 8*64 + 2*3*32*64,
+		BlockMACs:   64 * 64,
+		FloatMACs:   8*64 + 2*3*32*64,
 	}
 	if got := c.Program.Cost(); got != want {
 		t.Errorf("%+v, want %+v", got, want)

@@ -7,8 +7,8 @@ usage: tools/bench_peers.py [--models real|synthetic|FILE,...] [--threads 1,2] [
 Every round runs the machine's probes, forge and each peer in all its settings one after the other, so that a busy minute hits
 all alike; medians are compared. A peer counts with its best setting: flash attention on or off, ik_llama.cpp's run-time repack
 on or off. The last column says how near forge is to what the machine can do: of decode, the bytes that a token must read
-against the DRAM bandwidth that a C loop reaches (tools/probe.c, built here); of prefill, the multiply-adds of a token against
-the unit that does them, bytes for block formats and float32 for float ones.
+against the DRAM bandwidth; of prefill, the multiply-adds of a token against the unit that does them, bytes for block formats
+and float32 for float ones. The better of a C loop (tools/probe.c, built here) and of forge's own is 100 %.
 
 --depth adds tg32 after that many tokens, --batch the decoding of so many sequences at once (llama-batched-bench). --busy N runs
 N busy loops beside everything.
@@ -30,6 +30,7 @@ import tarfile
 VERSION = "0.3.36"
 PEERS = ".peers"
 REAL = ["models/SmolLM2-135M-Instruct.Q4_1.gguf", "models/gemma-3-270m-q4_k_m.gguf"]
+OWN_PROBE = {"dram": "bytes_per_second", "fma": "float_macs_per_second", "int8": "int8_macs_per_second"}
 SYNTHETIC = [f"models/random-{name}.gguf" for name in ("1b-q4_k_m", "1b-q8_0", "1b-q4_0", "1b-f16", "moe-q4_k_m")]
 
 
@@ -87,7 +88,7 @@ def command_json(*command):
 def forge(model, threads, t):
     """Gives tokens/s, and the row with what a token costs."""
     counts = ["-p", str(t.n), "-n", "0"] if t.prefill else ["-p", "0", "-n", str(t.n)]
-    row = command_json("bin/forge", "bench", "-m", model, "-t", str(threads), "-r", "1", "--json", "-d", str(t.depth), "-np", str(t.seqs), *counts)[0]
+    row = command_json("bin/forge", "bench", "-m", model, "-t", str(threads), "-r", "1", "--json", "--roofline", "-d", str(t.depth), "-np", str(t.seqs), *counts)[0]
     return row["samples_ts"][0], row
 
 
@@ -137,13 +138,9 @@ def cpu():
 
 def compare(model, threads, test, rounds, peers, probe):
     """Runs the rounds of one line of the table and gives it with all samples."""
-    unit = "dram"
-    if test.prefill:
-        unit = "fma" if "f16" in model or "f32" in model else "int8"
     samples = {name: [] for name in ("forge", *peers)}
-    limits, row = [], None
+    limits, unit, row = [], "dram", None
     for i in range(rounds):
-        limits.append(float(run(probe, unit, str(threads), capture_output=True, text=True).stdout))
         order = ["forge", *peers]
         for name in order if i % 2 == 0 else reversed(order):
             if name == "forge":
@@ -152,6 +149,10 @@ def compare(model, threads, test, rounds, peers, probe):
                 ts = peers[name](model, threads, test)
             if ts is not None:
                 samples[name].append(ts)
+        if test.prefill:
+            unit = "fma" if 2 * row["float_macs_per_token"] > row["macs_per_token"] else "int8"
+        c = float(run(probe, unit, str(threads), capture_output=True, text=True).stdout)
+        limits.append(max(c, row["roofline"][OWN_PROBE[unit]] / 1e9))
     med = {name: statistics.median(s) for name, s in samples.items() if s}
     best = max((name for name in med if name != "forge"), key=med.get)
     # Sequences that decode at once share one reading of the weights.

@@ -23,7 +23,7 @@ func batchCommand() *cli.Command {
 			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "the answers, a new `FILE`; -: standard output", Required: true},
 			&cli.IntFlag{Name: "parallel", Aliases: []string{"np"}, Usage: "sequences at once", Value: 8},
 			&cli.IntFlag{Name: "n-predict", Aliases: []string{"n"}, Usage: "the most tokens of an answer where the request does not say", Value: -1},
-		}, templateFlags()...), engineFlags()...), samplingFlags()...),
+		}, templateFlags()...), engineFlags()...), append(constraintFlags(), samplingFlags()...)...),
 		Action: batchAction,
 	}
 }
@@ -53,6 +53,10 @@ func batchAction(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	held, err := constraints(c)
+	if err != nil {
+		return err
+	}
 	s, err := open(c, n)
 	if err != nil {
 		return err
@@ -64,7 +68,7 @@ func batchAction(c *cli.Context) error {
 	}
 	model := &server.Model{
 		Engine: s.Engine, Renderer: s.renderer, Name: filepath.Base(c.String("model")), Defaults: set, Samplers: samplerNames(c),
-		Warn: onceEach(), MaxTok: c.Int("n-predict"),
+		Constraint: held, Constraints: c.StringSlice("constraint"), Warn: onceEach(), MaxTok: c.Int("n-predict"),
 	}
 	seed := c.Int64("seed")
 	if c.IsSet("seed") {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -29,6 +30,7 @@ func benchCommand() *cli.Command {
 			&cli.IntFlag{Name: "n-depth", Aliases: []string{"d"}, Usage: "tokens in the cache before either", Value: 0},
 			&cli.IntFlag{Name: "parallel", Aliases: []string{"np"}, Usage: "sequences that decode at once", Value: 1},
 			&cli.IntFlag{Name: "repetitions", Aliases: []string{"r"}, Usage: "samples of each test", Value: 3},
+			&cli.BoolFlag{Name: "roofline", Usage: "measure what this machine's memory and arithmetic allow, and say how near each test comes"},
 			&cli.BoolFlag{Name: "profile", Usage: "say which kinds of work the time of each test goes to"},
 			&cli.BoolFlag{Name: "json", Usage: "print JSON rows"},
 		}, engineFlags()...),
@@ -49,7 +51,9 @@ type benchRow struct {
 	CPU     string             `json:"cpu"`
 	Bytes   int64              `json:"bytes_per_token"`
 	MACs    int64              `json:"macs_per_token"`
+	Floats  int64              `json:"float_macs_per_token"` // the part of these with matrices of no block format
 	Shares  map[string]float64 `json:"profile,omitempty"`
+	Limits  *benchLimits       `json:"roofline,omitempty"`
 
 	account []kernels.WorkTime
 }
@@ -60,6 +64,9 @@ type benchTest struct {
 	n, nSeq, depth int
 	run            func(*host.Bench, int) error
 }
+
+// decodes tells that the test computes a token of each sequence at a time.
+func (t *benchTest) decodes() bool { return strings.HasPrefix(t.name, "tg") }
 
 func benchTests(c *cli.Context) ([]benchTest, error) {
 	pp, tg, depth, np := c.Int("n-prompt"), c.Int("n-gen"), c.Int("n-depth"), c.Int("parallel")
@@ -107,14 +114,19 @@ func benchAction(c *cli.Context) error {
 	}
 	defer s.close()
 	var rows []benchRow
+	cost := s.Program.Cost()
 	for _, t := range tests {
 		row := benchRow{
 			Test: t.name, Model: filepath.Base(c.String("model")), Threads: s.Threads(), Device: s.device.Name(), CPU: cpuName(),
-			Bytes: s.Program.Cost().WeightBytes + s.CacheBytes(t.depth), MACs: s.Program.Cost().RowMACs,
+			Bytes: cost.WeightBytes + s.CacheBytes(t.depth), MACs: cost.BlockMACs + cost.FloatMACs, Floats: cost.FloatMACs,
+		}
+		if c.Bool("roofline") {
+			row.Limits = new(benchLimits)
 		}
 		if err := row.measure(s, &t, c.Int("repetitions"), c.Bool("profile")); err != nil {
 			return err
 		}
+		row.Limits.conclude(&row, &t, &cost)
 		rows = append(rows, row)
 	}
 	if c.Bool("json") {
@@ -129,6 +141,7 @@ func benchAction(c *cli.Context) error {
 		return err
 	}
 	for _, r := range rows {
+		r.Limits.print(&r)
 		printAccount(r)
 	}
 	return nil
@@ -159,6 +172,7 @@ func (row *benchRow) measure(s *session, t *benchTest, samples int, profile bool
 		if err != nil {
 			return err
 		}
+		row.Limits.measure(row.Threads)
 	}
 	row.Avg, row.Stddev = meanStddev(row.Samples)
 	if profile {
@@ -195,6 +209,12 @@ func printAccount(r benchRow) {
 	}
 	fmt.Printf("\n%s: %.1f %% of the time is outside the products with matrices\n", r.Test, outside)
 	w.Flush()
+}
+
+func median(v []float64) float64 {
+	s := slices.Sorted(slices.Values(v))
+	n := len(s)
+	return (s[n/2] + s[(n-1)/2]) / 2
 }
 
 func meanStddev(v []float64) (mean, stddev float64) {

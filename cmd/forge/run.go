@@ -27,7 +27,8 @@ func runCommand() *cli.Command {
 			&cli.BoolFlag{Name: "json", Usage: "print one JSON object instead of text"},
 			&cli.IntFlag{Name: "logprobs", Usage: "with --json: the `K` likeliest ids of each step with their log probabilities"},
 			&cli.StringFlag{Name: "save-logits", Usage: "write the rows that tokens are taken from to `FILE`, a NumPy array, for forge plugin try"},
-		), engineFlags()...), samplingFlags()...),
+			&cli.StringFlag{Name: "receipt", Usage: "write what the answer depended on, and each token's draws, to `FILE`, for forge replay"},
+		), engineFlags()...), append(constraintFlags(), samplingFlags()...)...),
 		Action: runAction,
 	}
 }
@@ -64,6 +65,9 @@ func runAction(c *cli.Context) error {
 	}
 	if k := c.Int("logprobs"); k < 0 || k > 0 && !c.Bool("json") {
 		return errors.New("--logprobs takes a positive number and needs --json")
+	}
+	if !given && c.String("receipt") != "" {
+		return errors.New("--receipt needs a prompt: give one with -p, -f or on standard input")
 	}
 	s, err := open(c, 1)
 	if err != nil {
@@ -106,8 +110,13 @@ func request(c *cli.Context, s *session) (*host.Request, error) {
 	if c.Bool("ignore-eos") {
 		set["ignore_eos"] = true
 	}
+	held, err := constraints(c)
+	if err != nil {
+		return nil, err
+	}
 	seed := c.Int64("seed")
 	return &host.Request{
+		Constraint: held, Constraints: c.StringSlice("constraint"),
 		MaxTokens: c.Int("n-predict"), Settings: set, Samplers: server.WithRules(samplerNames(c), s.DefaultChain(), set), Seed: server.Seed(&seed),
 		Stop: c.StringSlice("stop"), IgnoreEOS: c.Bool("ignore-eos"), Logprobs: c.Int("logprobs"),
 	}, nil
@@ -144,12 +153,16 @@ func answerOnce(c *cli.Context, s *session, req *host.Request, prompt string) er
 	if err != nil {
 		return err
 	}
+	paper := takeReceipt(c, s, req)
 	var out answerWriter
 	if !c.Bool("json") {
 		req.OnText = out.write
 	}
 	res, err := s.Generate(c.Context, req)
 	if err = errors.Join(err, save()); err != nil {
+		return err
+	}
+	if err := paper(res); err != nil {
 		return err
 	}
 	if c.Bool("json") {

@@ -121,8 +121,7 @@ func device(name string) (kernels.Device, error) {
 }
 
 // cacheType reads a format of keys or values. F32 is what the scalar device has without being asked, and no other.
-func cacheType(c *cli.Context, flag string, dev kernels.Device) (gguf.Type, error) {
-	name := c.String(flag)
+func cacheType(flag, name string, dev kernels.Device) (gguf.Type, error) {
 	if name == "" {
 		return 0, nil
 	}
@@ -139,6 +138,7 @@ type session struct {
 	runtime  *plugin.Runtime
 	renderer *chat.Renderer
 	device   kernels.Device
+	plugins  *plugin.Config
 }
 
 // open opens the engine that the flags describe.
@@ -158,11 +158,11 @@ func openFile(c *cli.Context, path, deviceName string, nSeq int) (*session, erro
 	if c.Int("threads") < 0 || c.Int("threads") > 1024 {
 		return nil, fmt.Errorf("-t %d: give a number of threads from 1 to 1024", c.Int("threads"))
 	}
-	keyType, err := cacheType(c, "cache-type-k", dev)
+	keyType, err := cacheType("cache-type-k", c.String("cache-type-k"), dev)
 	if err != nil {
 		return nil, err
 	}
-	valueType, err := cacheType(c, "cache-type-v", dev)
+	valueType, err := cacheType("cache-type-v", c.String("cache-type-v"), dev)
 	if err != nil {
 		return nil, err
 	}
@@ -178,24 +178,33 @@ func openFile(c *cli.Context, path, deviceName string, nSeq int) (*session, erro
 	if err != nil {
 		return nil, err
 	}
+	s, err := openWith(c, path, host.Options{
+		Device: dev, Plugins: cfg, NCtx: c.Int("ctx-size"), NBatch: c.Int("batch-size"), NSeq: nSeq,
+		Threads: threads, Deterministic: c.Bool("deterministic"), KeyType: keyType, ValueType: valueType,
+		Template: func(f *gguf.File) string { return templateText(c, f, given) },
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.renderer = s.newRenderer(given)
+	return s, nil
+}
+
+// openWith opens an engine with a runtime of its own, and a bar that says how far it is. It renders no dialogues.
+func openWith(c *cli.Context, path string, opt host.Options) (*session, error) {
 	rt, err := newRuntime(c)
 	if err != nil {
 		return nil, err
 	}
 	bar := newBar("loading")
-	e, err := host.Open(c.Context, path, host.Options{
-		Device: dev, Runtime: rt, Plugins: cfg, NCtx: c.Int("ctx-size"), NBatch: c.Int("batch-size"), NSeq: nSeq,
-		Threads: threads, Deterministic: c.Bool("deterministic"), KeyType: keyType, ValueType: valueType,
-		OnProgress: bar.set, Template: func(f *gguf.File) string { return templateText(c, f, given) },
-	})
+	opt.Runtime, opt.OnProgress = rt, bar.set
+	e, err := host.Open(c.Context, path, opt)
 	bar.clear()
 	if err != nil {
 		rt.Close(context.WithoutCancel(c.Context))
 		return nil, err
 	}
-	s := &session{Engine: e, runtime: rt, device: dev}
-	s.renderer = s.newRenderer(given)
-	return s, nil
+	return &session{Engine: e, runtime: rt, device: opt.Device, plugins: opt.Plugins}, nil
 }
 
 func (s *session) close() {

@@ -242,7 +242,7 @@ func (r *Runtime) build(ctx context.Context, c *compiled, wasm []byte) error {
 		}
 	}
 	if metered == nil {
-		if metered, err = wasmbin.Meter(wasm, info, wasmbin.MeterOptions{Refill: true, Globals: image}); err != nil {
+		if metered, err = wasmbin.Meter(wasm, info, wasmbin.MeterOptions{Refill: true, InitialFuel: startTank, Globals: image}); err != nil {
 			return err
 		}
 		if err := validate(ctx, wasm); err != nil {

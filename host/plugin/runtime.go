@@ -161,6 +161,8 @@ func (r *Runtime) hostLog(ctx context.Context, _ api.Module, stack []uint64) {
 		in.m.log(fmt.Sprintf("log line at %d of %d bytes lies outside the plugin's memory", ptr, n))
 		return
 	}
+	n = min(n, maxLogLine)
+	in.charge(int64(16 * n))
 	in.m.log(sentence(in.mem.buf[ptr:ptr+n], maxLogLine))
 }
 

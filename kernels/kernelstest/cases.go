@@ -249,6 +249,21 @@ func attentionCases() []*Case {
 		}
 		all = append(all, b.Case(y, batches))
 	}
+	return append(all, farCases()...)
+}
+
+// farCases look back over many pages with few heads: a device may share the pages of one row among its workers.
+func farCases() []*Case {
+	var all []*Case
+	for _, window := range []int{0, 400} {
+		b := NewBuilder(fmt.Sprintf("attention/far back, window of %d", window))
+		a := kernels.AttentionAttrs{Causal: 1, NHead: 3, NHeadKV: 1, HeadDimK: 32, HeadDimV: 32, Scale: 0.4, Window: window}
+		y := b.Op(kernels.OpAttention, a, nil, b.Embed(96, 1), b.Embed(32, 1), b.Embed(32, 1))
+		t := NewTraffic(b, 2)
+		all = append(all, b.Case(y, []kernels.Batch{
+			t.Step(Run{0, 300}), t.Step(Run{0, 300}), t.Step(Run{0, 1}), t.Step(Run{0, 166}, Run{1, 2}), t.Step(Run{0, 1}), t.Step(Run{1, 1}, Run{0, 5}), t.Step(Run{0, 1}, Run{1, 1}),
+		}))
+	}
 	return all
 }
 

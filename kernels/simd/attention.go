@@ -30,12 +30,6 @@ type block struct {
 	first, n int
 }
 
-// piece is rows of one sequence whose positions lie in one page, from slot on.
-type piece struct {
-	first, n   int
-	page, slot int
-}
-
 // partial is what some queries have seen of some positions: the highest score, the sum of the weights e^(score - top), and
 // the values by these weights.
 type partial struct {
@@ -188,18 +182,9 @@ func (r *runner) lowerAttention(i int, op *kernels.Op, sinks []float32) {
 	for w := range r.scratch {
 		r.scratch[w].attention.grow(min(blockRows, r.maxRows)*o.per, a.HeadDimK, o.cache.columns)
 	}
-	store := func(worker int) {
-		for t := r.pool.take(); t < len(r.pieces)*a.NHeadKV; t = r.pool.take() {
-			r.store(o.cache, &r.pieces[t/a.NHeadKV], t%a.NHeadKV, r.value(o.k), r.value(o.v), &r.scratch[worker].attention)
-		}
-	}
-	r.addStep(func() {
-		if g := o.cache.group; len(r.batch.Rows)*(g.WidthK+g.WidthV) > serialWork {
-			r.pool.run(store)
-			return
-		}
-		r.pool.alone(store)
-	})
+	r.work = "store"
+	r.eachRow(o.k, func(row, worker int) { r.store(o.cache, row, r.value(o.k), r.value(o.v), &r.scratch[worker].attention) })
+	r.work = op.Code.String()
 	whole := func(worker int) {
 		for t := r.pool.take(); t < len(r.blocks)*a.NHeadKV; t = r.pool.take() {
 			// Later blocks see more and take longer: they go first.

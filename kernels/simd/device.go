@@ -17,6 +17,9 @@ func New() Device { return Device{} }
 // Name is "simd".
 func (Device) Name() string { return "simd" }
 
+// Rung is the name of the instruction set that the kernels use.
+func Rung() string { return level.String() }
+
 // Describe says which instruction set the kernels use.
 func Describe() string {
 	if levelErr != nil {
@@ -75,6 +78,8 @@ type runner struct {
 	steps   []stage
 	work    string // what the step that is being lowered does
 	account account
+	pending []rowWork         // light operations that are not in a step yet
+	dying   []kernels.ValueID // values that die in them
 
 	values     []buffer // by value; those that never live at once share memory
 	slots      []slot
@@ -92,7 +97,6 @@ type runner struct {
 	index  []int32 // what indices gives, where it is not that
 	runs   []run
 	blocks []block
-	pieces []piece
 	err    error
 
 	pages              []*pageMemory // by group
@@ -159,7 +163,7 @@ func (r *runner) evenScratch() {
 // begin readies the lists of the batch and room for its rows.
 func (r *runner) begin(b *kernels.Batch) {
 	r.batch, r.err = b, nil
-	r.wanted, r.runs, r.blocks, r.pieces = r.wanted[:0], r.runs[:0], r.blocks[:0], r.pieces[:0]
+	r.wanted, r.runs, r.blocks = r.wanted[:0], r.runs[:0], r.blocks[:0]
 	for i := range b.Rows {
 		if b.Rows[i].Want {
 			r.wanted = append(r.wanted, int32(i))
@@ -172,13 +176,6 @@ func (r *runner) begin(b *kernels.Batch) {
 	for _, u := range r.runs {
 		for at := 0; at < u.n; at += blockRows {
 			r.blocks = append(r.blocks, block{run: u, first: u.first + at, n: min(blockRows, u.n-at)})
-		}
-		for at := 0; at < u.n; {
-			pos := int(b.Rows[u.first+at].Pos)
-			p := piece{first: u.first + at, page: pos / kernels.PageSize, slot: pos % kernels.PageSize}
-			p.n = min(u.n-at, kernels.PageSize-p.slot)
-			r.pieces = append(r.pieces, p)
-			at += p.n
 		}
 	}
 	for i := range r.slots {

@@ -198,3 +198,25 @@ func step(t testing.TB, r kernels.Runner, b *kernels.Batch) []float32 {
 	}
 	return out
 }
+
+// TestWideRows has rows that are cut for the workers, which the rows of the table are too narrow for.
+func TestWideRows(t *testing.T) {
+	const n = 2*serialWork + 4096
+	b := kernelstest.NewBuilder("wide rows")
+	x := b.Embed(n, 1)
+	y := b.Op(kernels.OpGLU, kernels.GLUAttrs{Alpha: 1}, nil, x, b.Op(kernels.OpAdd, nil, nil, x, x))
+	z := b.Linear(gguf.Q8_0, 7, n, y)
+	traffic := kernelstest.NewTraffic(b, 1)
+	var batches []kernels.Batch
+	for _, rows := range []int{1, 3, 9} {
+		batches = append(batches, traffic.Step(kernelstest.Run{Seq: 0, N: rows}))
+	}
+	c := b.Case(z, batches)
+	for threads := 1; threads <= 3; threads++ {
+		opt := kernels.Options{MaxRows: 16, Threads: threads}
+		diff, err := kernels.Compare(kernels.Scalar{}, New(), kernels.Whole(c.Program), opt, c.Batches)
+		if err != nil || diff.Relative > 0.01 {
+			t.Errorf("%d threads: %v, %v", threads, diff, err)
+		}
+	}
+}

@@ -103,15 +103,16 @@ func floatBytes(x []float32) []byte {
 	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(x))), 4*len(x))
 }
 
-// store writes one head's keys and values of a piece to its page.
-func (r *runner) store(c *layerCache, p *piece, head int, k, v []float32, s *attention) {
-	g := c.group
-	page := r.batch.Seqs[r.batch.Rows[p.first].Seq].Pages[c.index][p.page]
-	h := c.head(r.pages[c.index].at(page), head)
-	for i := range p.n {
-		row, slot := p.first+i, p.slot+i
-		h.storeKey(slot, k[row*g.WidthK+head*g.HeadDimK:][:g.HeadDimK], s)
-		h.storeValue(slot, v[row*g.WidthV+head*g.HeadDimV:][:g.HeadDimV], s)
+// store writes a row's keys and values to its page.
+func (r *runner) store(c *layerCache, row int, k, v []float32, s *attention) {
+	g, at := c.group, &r.batch.Rows[row]
+	page := r.pages[c.index].at(r.batch.Seqs[at.Seq].Pages[c.index][at.Pos/kernels.PageSize])
+	slot := int(at.Pos) % kernels.PageSize
+	k, v = k[row*g.WidthK:], v[row*g.WidthV:]
+	for head := range g.HeadsKV {
+		h := c.head(page, head)
+		h.storeKey(slot, k[head*g.HeadDimK:][:g.HeadDimK], s)
+		h.storeValue(slot, v[head*g.HeadDimV:][:g.HeadDimV], s)
 	}
 }
 

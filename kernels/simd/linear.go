@@ -49,29 +49,24 @@ func (r *runner) quantised(id kernels.ValueID, heads int, round bool) *acts {
 		return &a.acts
 	}
 	a.of, a.rowWidth, a.rounded = id, width, round
-	task := func(int) {
-		const some = 4
-		for t := r.pool.take(); t*some < a.n; t = r.pool.take() {
-			for row := t * some; row < min(a.n, (t+1)*some); row++ {
-				a.round(row)
-			}
-		}
-	}
 	work := r.work
 	r.work = "quantise"
-	r.addStep(func() {
-		n := r.rows(id) * heads
-		a.alias(r.value(id), n, width)
-		switch {
-		case !round:
-		case n*width <= serialWork:
-			for row := range n {
-				a.round(row)
+	alias := func() { a.alias(r.value(id), r.rows(id)*heads, width) }
+	switch {
+	case !round:
+		r.addRowWork(rowWork{work: r.work, selected: r.prog.Values[id].Selected, before: alias, row: func(int, int) {}})
+	case width > serialWork && width%cacheBlock == 0:
+		r.serial(alias)
+		r.eachPart(id, func(from, to int) {
+			quantize(level, a.blocks[from/cacheBlock*actBlock:to/cacheBlock*actBlock], a.x[from:to])
+		})
+	default:
+		r.addRowWork(rowWork{work: r.work, selected: r.prog.Values[id].Selected, width: r.prog.Values[id].Width, before: alias, row: func(row, _ int) {
+			for h := row * heads; h < (row+1)*heads; h++ {
+				a.round(h)
 			}
-		default:
-			r.pool.run(task)
-		}
-	})
+		}})
+	}
 	r.work = work
 	return &a.acts
 }

@@ -9,6 +9,7 @@ import (
 
 // lower turns the segment's operations into steps. Linear operations that read the same value and stand together become
 // one phase, so that their outputs are shared out at once; a value is rounded to 8 bits once however many products read it.
+// Light operations are joined too (rowwork.go).
 func (r *runner) lower() error {
 	p, last := r.prog, r.prog.LastUse()
 	r.values = make([]buffer, len(p.Values))
@@ -44,14 +45,17 @@ func (r *runner) lower() error {
 			for _, ids := range [][]kernels.ValueID{ops[k].In, ops[k].Out} {
 				for _, id := range ids {
 					if id >= 0 && id != r.seg.Out && !p.Values[id].Routes && last[id] <= i+group-1 && !dropped[id] {
-						r.drop(id)
+						r.dying = append(r.dying, id)
 						dropped[id] = true
 					}
 				}
 			}
 		}
-		i += group - 1
+		if i += group - 1; len(r.pending) == 0 {
+			r.flush()
+		}
 	}
+	r.flush()
 	return nil
 }
 
@@ -95,7 +99,7 @@ func (r *runner) lowerOp(i int, op *kernels.Op) error {
 		if group == 0 {
 			group = width
 		}
-		r.eachRow(x, func(row int) {
+		r.eachRow(x, func(row, _ int) {
 			norm(r.value(y)[row*width:(row+1)*width], r.value(x)[row*width:(row+1)*width], w0, w1, group, a.Eps, a.Kind == kernels.NormKindLayer)
 		})
 	case kernels.OpRope:
@@ -105,21 +109,21 @@ func (r *runner) lowerOp(i int, op *kernels.Op) error {
 	case kernels.OpGLU:
 		a, g, u, y := op.GLU(), in(0), in(1), op.Out[0]
 		params := newGLUParams(a)
-		r.eachSpan(g, func(from, to int) { glu(r.value(y)[from:to], r.value(g)[from:to], r.value(u)[from:to], a.Act, params) })
+		r.eachPart(g, func(from, to int) { glu(r.value(y)[from:to], r.value(g)[from:to], r.value(u)[from:to], a.Act, params) })
 	case kernels.OpAct:
 		a, x, y := op.Act(), in(0), op.Out[0]
-		r.eachSpan(x, func(from, to int) { activate(r.value(y)[from:to], r.value(x)[from:to], a.Act) })
+		r.eachPart(x, func(from, to int) { activate(r.value(y)[from:to], r.value(x)[from:to], a.Act) })
 	case kernels.OpAdd:
 		x, z, y := in(0), in(1), op.Out[0]
-		r.eachSpan(x, func(from, to int) { add(r.value(y)[from:to], r.value(x)[from:to], r.value(z)[from:to]) })
+		r.eachPart(x, func(from, to int) { add(r.value(y)[from:to], r.value(x)[from:to], r.value(z)[from:to]) })
 	case kernels.OpMul:
 		r.lowerMul(op)
 	case kernels.OpScale:
 		f, x, y := op.Scale().Factor, in(0), op.Out[0]
-		r.eachSpan(x, func(from, to int) { scale(r.value(y)[from:to], r.value(x)[from:to], f) })
+		r.eachPart(x, func(from, to int) { scale(r.value(y)[from:to], r.value(x)[from:to], f) })
 	case kernels.OpSoftcap:
 		c, x, y := op.Softcap().Cap, in(0), op.Out[0]
-		r.eachSpan(x, func(from, to int) { softcap(r.value(y)[from:to], r.value(x)[from:to], c) })
+		r.eachPart(x, func(from, to int) { softcap(r.value(y)[from:to], r.value(x)[from:to], c) })
 	case kernels.OpView:
 		r.lowerView(op)
 	case kernels.OpConcat:
@@ -153,58 +157,6 @@ func (r *runner) vectorUnlessMatrix(op *kernels.Op, k int) ([]float32, error) {
 	return r.vector(op, k)
 }
 
-// serial adds a step that the caller does alone.
-func (r *runner) serial(f func()) { r.addStep(f) }
-
-// addStep adds a step that shares its work out itself.
-func (r *runner) addStep(f func()) {
-	r.steps = append(r.steps, stage{work: r.work, run: f})
-}
-
-// serialWork is how many numbers of a light operation one processor does rather than share out.
-const serialWork = 8192
-
-// eachSpan adds a step over all numbers of a value, in spans.
-func (r *runner) eachSpan(x kernels.ValueID, f func(from, to int)) {
-	const span = 4096
-	task := func(int) {
-		n := len(r.value(x))
-		for t := r.pool.take(); t*span < n; t = r.pool.take() {
-			f(t*span, min(n, (t+1)*span))
-		}
-	}
-	r.addStep(func() {
-		if n := len(r.value(x)); n <= serialWork {
-			f(0, n)
-			return
-		}
-		r.pool.run(task)
-	})
-}
-
-// eachRow adds a step over the rows of a value.
-func (r *runner) eachRow(x kernels.ValueID, f func(row int)) {
-	task := func(int) {
-		const some = 4
-		n := r.rows(x)
-		for t := r.pool.take(); t*some < n; t = r.pool.take() {
-			for row := t * some; row < min(n, (t+1)*some); row++ {
-				f(row)
-			}
-		}
-	}
-	width := r.prog.Values[x].Width
-	r.addStep(func() {
-		if n := r.rows(x); n*width <= serialWork {
-			for row := range n {
-				f(row)
-			}
-			return
-		}
-		r.pool.run(task)
-	})
-}
-
 // lowerEmbed decodes the rows' tokens.
 func (r *runner) lowerEmbed(op *kernels.Op) error {
 	w, y := &r.prog.Weights[op.W[0]], op.Out[0]
@@ -226,12 +178,12 @@ func (r *runner) lowerMul(op *kernels.Op) {
 	x, z, y := op.In[0], op.In[1], op.Out[0]
 	width := r.prog.Values[x].Width
 	if r.prog.Values[z].Width == 1 && width != 1 {
-		r.eachRow(x, func(row int) {
+		r.eachRow(x, func(row, _ int) {
 			scale(r.value(y)[row*width:(row+1)*width], r.value(x)[row*width:(row+1)*width], r.value(z)[row])
 		})
 		return
 	}
-	r.eachSpan(x, func(from, to int) { mul(r.value(y)[from:to], r.value(x)[from:to], r.value(z)[from:to]) })
+	r.eachPart(x, func(from, to int) { mul(r.value(y)[from:to], r.value(x)[from:to], r.value(z)[from:to]) })
 }
 
 func (r *runner) lowerView(op *kernels.Op) {
@@ -242,7 +194,7 @@ func (r *runner) lowerView(op *kernels.Op) {
 		group = width
 	}
 	groups := width / group
-	r.eachRow(x, func(row int) {
+	r.eachRow(x, func(row, _ int) {
 		from, to := r.value(x)[row*width:(row+1)*width], r.value(y)[row*groups*a.Width:]
 		for g := range groups {
 			copy(to[g*a.Width:(g+1)*a.Width], from[g*group+a.Offset:])
@@ -253,7 +205,7 @@ func (r *runner) lowerView(op *kernels.Op) {
 func (r *runner) lowerConcat(op *kernels.Op) {
 	a, y := op.Concat(), op.Out[0]
 	total := r.prog.Values[y].Width
-	r.eachRow(y, func(row int) {
+	r.eachRow(y, func(row, _ int) {
 		to := r.value(y)[row*total : (row+1)*total]
 		for h := range a.Heads {
 			for k, x := range op.In {
@@ -299,7 +251,7 @@ func (r *runner) lowerRope(op *kernels.Op, factors []float32) {
 	a, x, y := op.Rope(), op.In[0], op.Out[0]
 	width, pairs := r.prog.Values[x].Width, a.NRot/2
 	table := r.ropeTable(a, factors)
-	r.eachRow(x, func(row int) {
+	r.eachRow(x, func(row, _ int) {
 		from, to := r.value(x)[row*width:(row+1)*width], r.value(y)[row*width:(row+1)*width]
 		cs := table.rows[row*2*pairs : (row+1)*2*pairs]
 		copy(to, from)

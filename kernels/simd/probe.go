@@ -45,9 +45,18 @@ func MeasureLimits(threads int, each time.Duration) Limits {
 			}
 		})
 	})
-	const rounds = 100_000
-	l.FMA = bestRate(each, float64(threads*rounds*k.fmaOps), func() { p.run(func(int) { k.fma(rounds) }) })
-	l.Bytes = bestRate(each, float64(threads*rounds*k.bytesOps), func() { p.run(func(int) { k.bytes(rounds) }) })
+	// A worker that comes late leaves its rounds to the others.
+	const rounds, chunks = 10_000, 16
+	compute := func(ops int, loop func(n int)) float64 {
+		return bestRate(each, float64(threads*chunks*rounds*ops), func() {
+			p.run(func(int) {
+				for p.take() < threads*chunks {
+					loop(rounds)
+				}
+			})
+		})
+	}
+	l.FMA, l.Bytes = compute(k.fmaOps, k.fma), compute(k.bytesOps, k.bytes)
 	return l
 }
 

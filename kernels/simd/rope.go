@@ -26,7 +26,11 @@ func (r *runner) ropeTable(a kernels.RopeAttrs, factors []float32) *ropeTable {
 	}
 	t := &ropeTable{attrs: key, factors: factors, turns: kernels.Turns(a, factors)}
 	r.ropes = append(r.ropes, t)
-	r.eachRowOfBatch(func() { t.grow(len(r.batch.Rows)) }, func(row int) { t.fill(row, int(r.batch.Rows[row].Pos)) })
+	r.addRowWork(rowWork{
+		work: r.work, width: 16 * len(t.turns), // a sine is so much dearer than an addition
+		before: func() { t.grow(len(r.batch.Rows)) },
+		row:    func(row, _ int) { t.fill(row, int(r.batch.Rows[row].Pos)) },
+	})
 	return t
 }
 
@@ -43,25 +47,6 @@ func (t *ropeTable) fill(row, pos int) {
 		s, c := math.Sincos(float64(pos) * turn)
 		cos[i], sin[i] = float32(c*float64(t.attrs.AttnFactor)), float32(s*float64(t.attrs.AttnFactor))
 	}
-}
-
-// eachRowOfBatch adds a step over the rows of the batch; before runs first, alone.
-func (r *runner) eachRowOfBatch(before func(), f func(row int)) {
-	task := func(int) {
-		for row := r.pool.take(); row < len(r.batch.Rows); row = r.pool.take() {
-			f(row)
-		}
-	}
-	r.addStep(func() {
-		before()
-		if len(r.batch.Rows) < 16 {
-			for row := range r.batch.Rows {
-				f(row)
-			}
-			return
-		}
-		r.pool.run(task)
-	})
 }
 
 // rotateHalves turns the pairs (i, i+n/2); cs is n/2 cosines, then n/2 sines.
