@@ -21,6 +21,7 @@ func walkVocab() constraintVocab {
 			more = append(more, middle+end, "a"+middle+end+"a", middle+end+"éa")
 		}
 	}
+	more = append(more, strings.Repeat("a", 257), strings.Repeat("a", 258), strings.Repeat("a", 600))
 	return byteVocab(append(more, "\xa9a", "\xa9", "\x97\xa5a", "\xa5a", "\xa5\"", "\x98\x80\"", "\xc3\xc3", "\xed\xa0\x80", "\xe0\x80\x80", "\xf4\x90\x80\x80a", "日\xe6\x9ca")...)
 }
 

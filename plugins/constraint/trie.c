@@ -145,7 +145,7 @@ static void characters(trie *t) {
 		for (; at && (at >= depth); at--) {
 			trie_node *n = &t->nodes[way[at].node];
 			uint32_t kinds = way[at].kinds, chars = way[at].chars;
-			n->below = way[at].state.left ? kinds | KIND_BROKEN : kinds;
+			n->below = kinds;
 			n->chars = (uint8_t)(chars > MANY_CHARS ? MANY_CHARS : chars);
 			bool broken;
 			after_byte(way[at - 1].state, n->byte, &broken);
