@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -370,5 +371,50 @@ func TestBatchConstraints(t *testing.T) {
 	}
 	if answered != len(lines) {
 		t.Errorf("%d answers to %d lines", answered, len(lines))
+	}
+}
+
+// Ensure that a real model's answers are valid by another implementation of JSON schema, greedy and at a high temperature,
+// and that they are complete.
+func TestConstraint_RealModel(t *testing.T) {
+	model := root("models", "SmolLM2-135M-Instruct.Q4_1.gguf")
+	if _, err := os.Stat(model); err != nil || os.Getenv("FORGE_TEST_ALL") == "" {
+		t.Skip("needs FORGE_TEST_ALL and the model")
+	}
+	if exec.Command("python3", "-c", "import jsonschema").Run() != nil {
+		t.Skip("Python's jsonschema is not here")
+	}
+	e := openEngine(t, model, simd.New(), host.Options{NSeq: 4})
+	schemas := []string{
+		`{"type":"object","properties":{"name":{"type":"string","maxLength":40},"age":{"type":"integer","minimum":0,"maximum":120},"born":{"type":"string","format":"date"}},"required":["name","age","born"]}`,
+		`{"type":"array","items":{"type":"object","properties":{"city":{"type":"string","minLength":2,"maxLength":20},"people":{"type":["integer","null"]}},"required":["city","people"]},"minItems":2,"maxItems":3}`,
+		`{"$defs":{"step":{"type":"object","properties":{"say":{"type":"string","pattern":"^[A-Z][a-z ]{3,30}\\.$"},"then":{"anyOf":[{"$ref":"#/$defs/step"},{"type":"null"}]}},"required":["say","then"]}},"$ref":"#/$defs/step"}`,
+		`{"oneOf":[{"type":"object","properties":{"kind":{"const":"cat"},"lives":{"enum":[7,9]}},"required":["kind","lives"]},{"type":"object","properties":{"kind":{"const":"dog"},"weight":{"type":"number","exclusiveMinimum":0,"maximum":90.5}},"required":["kind","weight"]}]}`,
+		`{"type":"object","properties":{"id":{"type":"string","format":"uuid"},"tags":{"type":"array","items":{"enum":["new","old"]},"maxItems":2}},"required":["id"],"additionalProperties":{"type":"boolean"}}`,
+	}
+	var wait sync.WaitGroup
+	texts := make([]*host.Result, 6*len(schemas))
+	for i := range texts {
+		wait.Go(func() {
+			set := map[string]any{"temp": []float64{0, 0.8, 2}[i%3]}
+			texts[i] = generate(t, e, host.Request{MaxTokens: 300, Settings: set, Seed: uint64(i), Constraint: map[string]any{"json_schema": schemas[i%len(schemas)]}},
+				"<|im_start|>user\nGive an example in JSON.<|im_end|>\n<|im_start|>assistant\n")
+		})
+	}
+	wait.Wait()
+	complete := 0
+	for i, res := range texts {
+		if res.Finish != "stop" {
+			continue
+		}
+		complete++
+		cmd := exec.Command("python3", "-c", "import json, sys, jsonschema; jsonschema.Draft202012Validator(json.loads(sys.argv[1]), format_checker=jsonschema.FormatChecker()).validate(json.loads(sys.argv[2]))",
+			schemas[i%len(schemas)], res.Text)
+		if out, err := cmd.CombinedOutput(); err != nil || !json.Valid([]byte(res.Text)) {
+			t.Errorf("%s: %s\n%s", schemas[i%len(schemas)], res.Text, out)
+		}
+	}
+	if complete < len(texts)/2 {
+		t.Errorf("only %d of %d answers are complete", complete, len(texts))
 	}
 }
