@@ -110,6 +110,7 @@ func Open(ctx context.Context, path string, opt Options) (*Engine, error) {
 
 func (e *Engine) open(ctx context.Context, progress func(string, float64)) error {
 	opt := &e.opt
+	e.beginTemplate(context.WithoutCancel(ctx))
 	var err error
 	if e.Vocab, err = model.ReadVocab(e.File); err != nil {
 		return err
@@ -140,7 +141,7 @@ func (e *Engine) open(ctx context.Context, progress func(string, float64)) error
 		defer wait.Done()
 		tokenizerErr = e.openTokenizer(ctx)
 	}()
-	e.openTemplateEarly(context.WithoutCancel(ctx))
+	e.compileTemplate(context.WithoutCancel(ctx))
 	wait.Wait()
 	if err := errors.Join(programErr, tokenizerErr); err != nil {
 		e.closeTemplate()

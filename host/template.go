@@ -17,21 +17,26 @@ type earlyTemplate struct {
 	err  error
 }
 
-// openTemplateEarly begins to compile the template, if one will be needed. Whoever asks for it waits, and is told if it
-// failed.
-func (e *Engine) openTemplateEarly(ctx context.Context) {
+// beginTemplate loads the template guest, if a template will be needed: it is the largest guest, and nothing else has to
+// be known for that.
+func (e *Engine) beginTemplate(ctx context.Context) {
 	if e.opt.Template == nil {
 		return
 	}
-	text := e.opt.Template(e.File)
-	if text == "" {
-		return
+	if text := e.opt.Template(e.File); text != "" {
+		e.template = &earlyTemplate{text: text, done: make(chan struct{})}
+		go e.modules.first(ctx, abi.KindTemplate)
 	}
-	e.template = &earlyTemplate{text: text, done: make(chan struct{})}
-	go func() {
-		defer close(e.template.done)
-		e.template.t, e.template.err = e.newTemplate(ctx, text)
-	}()
+}
+
+// compileTemplate goes on once the vocabulary is read. Whoever asks for the template waits, and is told if it failed.
+func (e *Engine) compileTemplate(ctx context.Context) {
+	if early := e.template; early != nil {
+		go func() {
+			defer close(early.done)
+			early.t, early.err = e.newTemplate(ctx, early.text)
+		}()
+	}
 }
 
 // OpenTemplate compiles a chat template in the set's template guest. One that Options.Template named is compiled already,

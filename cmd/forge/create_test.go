@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"forge/abi"
@@ -336,8 +337,8 @@ func templateWorks(t *testing.T, module string) {
 			t.Errorf("%.200q gives %v\n%.200q\nwant %.200q", texts, err, got, want)
 		}
 	}
-	parts := &chat.Dialogue{Messages: []chat.Message{{Role: "user", Content: []any{map[string]any{"type": "text", "text": "x"}}}}}
-	if _, err := render(parts); err == nil || !strings.Contains(err.Error(), "a message has parts: this format takes text alone") {
+	parts := `{"messages":[{"role":"user","content":[{"type":"text","text":"x"}]}]}`
+	if _, err := format.Render(ctx, []byte(parts), time.Time{}); err == nil || !strings.Contains(err.Error(), "a message has parts: this format takes text alone") {
 		t.Errorf("parts: %v", err)
 	}
 }
