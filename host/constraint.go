@@ -134,6 +134,17 @@ func (e *Engine) constraint(ctx context.Context, i int) (*constraintModule, erro
 	return e.constraints[i], nil
 }
 
+// warmConstraints makes the constraints ready that requests will want. What fails here fails the request that wants it.
+func (e *Engine) warmConstraints(ctx context.Context) {
+	chosen, _, err := e.modules.constraintSettings(&Request{Constraint: e.opt.Constraint, Constraints: e.opt.Constraints})
+	if err != nil {
+		return
+	}
+	for i := range chosen {
+		e.warming.Go(func() { e.constraint(ctx, i) })
+	}
+}
+
 // constrain begins the constraints of a sequence.
 func (e *Engine) constrain(ctx context.Context, s *sequence, chosen map[int]map[string]any) error {
 	if len(chosen) == 0 {
