@@ -82,7 +82,7 @@ func tryConstraint(tb testing.TB, m *plugin.Module, c *plugin.Constraint, v cons
 func FuzzConstraint(f *testing.F) {
 	v := byteVocab("ab", "{\"", "\":", "12", "é", "日本")
 	v.types = make([]int32, len(v.pieces))
-	m, c := hostConstraint(f, v)
+	m, c := hostConstraint(f, v, nil)
 	for language, texts := range constraintSeeds(f) {
 		for _, text := range texts {
 			f.Add(language, text)
@@ -178,7 +178,7 @@ func TestConstraint_Damaged(t *testing.T) {
 	}
 	v := byteVocab("ab", "{\"", "\":", "12", "é", "日本")
 	v.types = make([]int32, len(v.pieces))
-	m, c := hostConstraint(t, v)
+	m, c := hostConstraint(t, v, nil)
 	rng := rand.New(rand.NewPCG(2, 3))
 	seeds := constraintSeeds(t)
 	for _, language := range slices.Sorted(maps.Keys(seeds)) {
