@@ -132,3 +132,36 @@ func TestConstraint_UsesNoMoreMemory(t *testing.T) {
 		}
 	}
 }
+
+// Ensure that a mask allocates nothing on Go's heap, nor do a token that is accepted and one that is taken back.
+func TestConstraint_AllocatesNothing(t *testing.T) {
+	v := walkVocab()
+	v.types = make([]int32, len(v.pieces))
+	m, c := hostConstraint(t, v, nil)
+	ctx := context.Background()
+	s, err := m.Settings(map[string]any{"json_schema": `{"type":"array","items":{"type":"string"}}`, "banned_strings": `["zebra"]`})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Begin(ctx, 1, s); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Accept(ctx, 1, '[', '"', 'a'); err != nil {
+		t.Fatal(err)
+	}
+	rows := []plugin.MaskRow{{Seq: 1, Mask: make([]uint32, (len(v.pieces)+31)/32)}}
+	tokens := []uint32{'b'}
+	if n := testing.AllocsPerRun(100, func() {
+		if err := c.Mask(ctx, rows); err != nil || rows[0].Err != nil {
+			t.Fatal(err, rows[0].Err)
+		}
+		if err := c.Accept(ctx, 1, tokens...); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Rollback(ctx, 1, 1); err != nil {
+			t.Fatal(err)
+		}
+	}); n > 0 {
+		t.Errorf("%v allocations", n)
+	}
+}

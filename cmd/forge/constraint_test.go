@@ -278,6 +278,28 @@ func TestConstraintsBesideEachOther(t *testing.T) {
 	}
 }
 
+// Ensure that what the plugin set configures holds every request, and that a request cannot undo it.
+func TestConstraint_OfThePluginSet(t *testing.T) {
+	cfg := shippedPlugins(t)
+	for i := range cfg.Plugins {
+		if cfg.Plugins[i].Kind == "constraint" {
+			cfg.Plugins[i].Config = map[string]any{"choice": `["always this"]`}
+		}
+	}
+	e, err := host.Open(context.Background(), storiesFile, host.Options{Device: simd.New(), Runtime: testRuntime, Plugins: cfg})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	if res := generate(t, e, host.Request{MaxTokens: 50}, "Once"); res.Text != "always this" {
+		t.Errorf("answer %q", res.Text)
+	}
+	_, err = e.Generate(context.Background(), &host.Request{Prompt: []uint32{1, 2}, MaxTokens: 50, Constraint: map[string]any{"regex": "x"}})
+	if err == nil || !strings.Contains(err.Error(), "regex and choice are both set") {
+		t.Errorf("error %v", err)
+	}
+}
+
 // Ensure that a sampler cannot pick what a constraint forbids, nor end the answer where it may not end.
 func TestConstraint_HoldsTheChain(t *testing.T) {
 	e := openEngine(t, storiesFile, simd.New(), host.Options{})
@@ -323,6 +345,7 @@ func TestBatchConstraints(t *testing.T) {
 		{`"bad_words":["a","o"],"guided_regex":"[a-z]{6}"`, `^[b-np-z]{6}$`},
 		{`"grammar":"root ::= y"`, `there is no rule y`},
 		{`"json_schema":{"uniqueItems":true}`, `uniqueItems`},
+		{`"guided_choice":[]`, `choice is an empty list`},
 		{`"guided_regex":7`, `"guided_regex" is not a string`},
 		{`"guided_choice":"x"`, `"guided_choice" is not a list of strings`},
 		{`"guided_regex":"a","grammar":"root ::= \"b\""`, `grammar and regex are both set: give one`},
