@@ -441,3 +441,42 @@ func TestConstraint_RealModel(t *testing.T) {
 		t.Errorf("only %d of %d answers are complete", complete, len(texts))
 	}
 }
+
+// Ensure that a rewind beyond what windowed layers still have computes the sequence anew, to the same bits.
+func TestBannedStrings_BeyondTheWindow(t *testing.T) {
+	model := root("models", "gemma-3-270m-q4_k_m.gguf")
+	if _, err := os.Stat(model); err != nil || os.Getenv("FORGE_TEST_ALL") == "" {
+		t.Skip("needs FORGE_TEST_ALL and the model")
+	}
+	e := openEngine(t, model, simd.New(), host.Options{})
+	prompt := strings.Repeat("The cat sat on the mat and looked at the moon. Then the dog came, and the cat went up the tree. ", 26)
+	req := host.Request{MaxTokens: 100, Samplers: []string{"greedy"}, IgnoreEOS: true}
+	greedy := generate(t, e, req, prompt)
+	if len(greedy.Prompt) < 600 {
+		t.Fatalf("the prompt has %d tokens, too few to leave the window behind", len(greedy.Prompt))
+	}
+	text, err := e.Tokenizer().Decode(context.Background(), nil, greedy.Tokens[3:80], nil, plugin.Last)
+	if err != nil {
+		t.Fatal(err)
+	}
+	list, err := json.Marshal([]string{strings.TrimSpace(string(text))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Constraint = map[string]any{"banned_strings": string(list)}
+	res := generate(t, e, req, prompt)
+	if len(res.Tokens) != 100 || slices.Equal(res.Tokens, greedy.Tokens) {
+		t.Fatalf("%d tokens: %q", len(res.Tokens), res.Text)
+	}
+	all := append(slices.Clone(res.Prompt), res.Tokens...)
+	others := 0
+	err = e.Score(context.Background(), all, len(res.Prompt)-1, func(pos int, logits []float32) error {
+		if pos+1 < len(all) && uint32(slices.Index(logits, slices.Max(logits))) != all[pos+1] {
+			others++
+		}
+		return nil
+	})
+	if err != nil || others < 1 || others > 3 {
+		t.Errorf("%d tokens are not the likeliest (%v): %q", others, err, res.Text)
+	}
+}
