@@ -50,6 +50,7 @@ type textPlace struct {
 
 // constraintSettings sorts the settings of a request by the plugins that have them: the named ones first, then any
 // constraint of the set. What no constraint has stays where it is, but a key of Request.Constraint has to belong to one.
+// A constraint that the plugin set itself configures holds every request.
 func (s *moduleSet) constraintSettings(req *Request) (chosen map[int]map[string]any, rest map[string]any, err error) {
 	chosen, rest = map[int]map[string]any{}, req.Settings
 	has := func(i int, key string) (bool, error) {
@@ -64,6 +65,9 @@ func (s *moduleSet) constraintSettings(req *Request) (chosen map[int]map[string]
 	for i, spec := range s.cfg.Plugins {
 		if spec.Kind == abi.KindConstraint {
 			all, names = append(all, i), append(names, spec.Name)
+			if len(spec.Config) > 0 {
+				chosen[i] = map[string]any{}
+			}
 		}
 	}
 	for _, name := range req.Constraints {
@@ -132,6 +136,17 @@ func (e *Engine) constraint(ctx context.Context, i int) (*constraintModule, erro
 	}
 	e.constraints[i] = &constraintModule{Constraint: c, module: m}
 	return e.constraints[i], nil
+}
+
+// warmConstraints makes the constraints ready that requests will want. What fails here fails the request that wants it.
+func (e *Engine) warmConstraints(ctx context.Context) {
+	chosen, _, err := e.modules.constraintSettings(&Request{Constraint: e.opt.Constraint, Constraints: e.opt.Constraints})
+	if err != nil {
+		return
+	}
+	for i := range chosen {
+		e.warming.Go(func() { e.constraint(ctx, i) })
+	}
 }
 
 // constrain begins the constraints of a sequence.

@@ -47,6 +47,10 @@ type Options struct {
 	RouterCalls bool
 	// Template gives the text of the chat template that will be rendered, "" for none: it is compiled beside the rest.
 	Template func(f *gguf.File) string
+	// Constraint and Constraints are what requests will be held to, as in Request: the guests for it are made ready beside
+	// the rest. It holds no request to anything.
+	Constraint  map[string]any
+	Constraints []string
 	// OnProgress is told what is being loaded and how far it is, from 0 to 1.
 	OnProgress func(what string, done float64)
 }
@@ -71,6 +75,7 @@ type Engine struct {
 	chains   map[string]*plugin.Chain // by joined entry names; the loop's
 	// constraints at work, by their index in the plugin set
 	constraints map[int]*constraintModule
+	warming     sync.WaitGroup // of constraints that are made ready ahead of requests
 	chainMu     sync.Mutex
 	batch       kernels.Batch
 	seqIDs      []uint64 // of batch.Seqs
@@ -144,6 +149,7 @@ func (e *Engine) open(ctx context.Context, progress func(string, float64)) error
 	e.compileTemplate(context.WithoutCancel(ctx))
 	wait.Wait()
 	if err := errors.Join(programErr, tokenizerErr); err != nil {
+		e.warming.Wait()
 		e.closeTemplate()
 		if e.runner != nil {
 			e.runner.Close()
@@ -256,8 +262,11 @@ func (e *Engine) openTokenizer(ctx context.Context) error {
 	}
 	e.Vocab.Pieces = e.lazyPieces()
 	// The chain is made beside the program, so that the first token need not wait for it.
-	_, err = e.chain(ctx, e.DefaultChain())
-	return err
+	if _, err = e.chain(ctx, e.DefaultChain()); err != nil {
+		return err
+	}
+	e.warmConstraints(context.WithoutCancel(ctx))
+	return nil
 }
 
 // Threads is how many the device was asked to use.
@@ -331,6 +340,7 @@ func (e *Engine) Modules() []*plugin.Module { return e.modules.loaded() }
 func (e *Engine) Close() error {
 	close(e.stop)
 	<-e.ended
+	e.warming.Wait()
 	for _, c := range e.chains {
 		c.Close()
 	}

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 
 	"forge/abi"
@@ -82,7 +83,7 @@ func tryConstraint(tb testing.TB, m *plugin.Module, c *plugin.Constraint, v cons
 func FuzzConstraint(f *testing.F) {
 	v := byteVocab("ab", "{\"", "\":", "12", "é", "日本")
 	v.types = make([]int32, len(v.pieces))
-	m, c := hostConstraint(f, v)
+	m, c := hostConstraint(f, v, nil)
 	for language, texts := range constraintSeeds(f) {
 		for _, text := range texts {
 			f.Add(language, text)
@@ -178,7 +179,7 @@ func TestConstraint_Damaged(t *testing.T) {
 	}
 	v := byteVocab("ab", "{\"", "\":", "12", "é", "日本")
 	v.types = make([]int32, len(v.pieces))
-	m, c := hostConstraint(t, v)
+	m, c := hostConstraint(t, v, nil)
 	rng := rand.New(rand.NewPCG(2, 3))
 	seeds := constraintSeeds(t)
 	for _, language := range slices.Sorted(maps.Keys(seeds)) {
@@ -197,5 +198,63 @@ func TestConstraint_Damaged(t *testing.T) {
 		if t.Logf("%s: %d of %d are read", language, begun, rounds); begun < rounds/40 {
 			t.Errorf("%s: only %d of %d damaged texts are read", language, begun, rounds)
 		}
+	}
+}
+
+// Ensure that what is nested as deep as can be is read or refused, not more than the guest's stack can hold.
+func TestConstraint_Deep(t *testing.T) {
+	v := byteVocab()
+	v.types = make([]int32, len(v.pieces))
+	m, c := hostConstraint(t, v, nil)
+	nest := func(n int, open, middle, end string) string {
+		return strings.Repeat(open, n) + middle + strings.Repeat(end, n)
+	}
+	for _, d := range []struct {
+		language, text string
+		read           bool
+	}{
+		{"grammar", "root ::= " + nest(100, "(\"a\" | \"b\" ", "\"c\"", ")+ \"d\""), true},
+		{"grammar", "root ::= " + nest(100, "(\"a\" | \"b\" ", "\"c\"", "){2,90} \"d\""), true},
+		{"grammar", "root ::= " + nest(101, "(", "\"c\"", ")"), false},
+		{"grammar", "root ::= \"a\"" + strings.Repeat("?", 100), true},
+		{"grammar", "root ::= \"a\"" + strings.Repeat("{2,3}", 100), true},
+		{"grammar", "root ::= \"a\"" + strings.Repeat("*", 1000), false},
+		{"regex", nest(100, "(a|b", "c", ")+d"), true},
+		{"regex", nest(100, "(?:a|b", "c", "){2,90}d"), true},
+		{"regex", nest(1000, "(", "c", ")"), false},
+		{"json_schema", `{"properties":{"` + strings.Repeat("ab", 100) + `":{}},"additionalProperties":true}`, true},
+		{"json_schema", `{"properties":{"` + strings.Repeat("ab", 101) + `":{}},"additionalProperties":true}`, false},
+		{"json_schema", `{"const":` + nest(199, "[", "1", "]") + `}`, true},
+		{"json_schema", `{"const":` + nest(199, `{"a":`, "1", "}") + `}`, true},
+		{"json_schema", nest(99, `{"items":[`, "{}", "]}"), true},
+		{"json_schema", nest(99, `{"properties":{"a":`, "{}", "}}"), true},
+		{"json_schema", nest(99, `{"allOf":[`, "{}", "]}"), true},
+		{"json_schema", nest(99, `{"anyOf":[`, "{}", "]}"), true},
+		{"json_schema", nest(60, `{"oneOf":[{"type":"null"},`, "1", "]}"), false},
+		{"json_schema", nest(200, `{"not":`, "1", "}"), false},
+		{"json_schema", nest(100000, "[", "", "]"), false},
+		{"json_schema", `{"$ref":"#"}`, true},
+		{"json_schema", `{"anyOf":[{"$ref":"#"},{"type":"null"}]}`, true},
+		{"json_schema", `{"allOf":[{"$ref":"#"},{"type":"null"}]}`, true},
+		{"json_schema", `{"$defs":{"a":{"$ref":"#/$defs/b"},"b":{"$ref":"#/$defs/a"}},"$ref":"#/$defs/a"}`, true},
+		{"choice", "[" + strings.Repeat(`"`+strings.Repeat("a", 3000)+`",`, 3) + `"b"]`, true},
+		{"choice", `["` + strings.Repeat("a", 500000) + `"]`, true},
+		{"banned_strings", `["` + strings.Repeat("a", 100000) + `"]`, true},
+	} {
+		if got := tryConstraint(t, m, c, v, d.language, d.text); got != d.read {
+			t.Errorf("%s %.60q...: read: %v, want %v", d.language, d.text, got, d.read)
+		}
+	}
+	// All that begin alike, each one longer than the one before.
+	var list []string
+	for n := range 300 {
+		list = append(list, strings.Repeat("a", n+1))
+	}
+	text, err := json.Marshal(list)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !tryConstraint(t, m, c, v, "choice", string(text)) {
+		t.Error("a choice of 300 texts is not read")
 	}
 }

@@ -133,7 +133,7 @@ func TestConstraint_Refuses(t *testing.T) {
 		{settings{choice: `["a"`}, "choice is not valid JSON at byte 5"},
 		{settings{banned: `[""]`}, "banned_strings has an empty text"},
 		{settings{banned: `{}`}, "banned_strings is not a JSON array of texts"},
-		{settings{schema: `{"a":1,"a":2}`}, "the key is there already"},
+		{settings{schema: `{"a":1,"a":2}`}, "a key of the object that ends here is there twice"},
 		{settings{schema: `{"type":"string"`}, "json_schema is not valid JSON at byte 17"},
 		{settings{grammar: `root ::= "a"`, regex: "a"}, "grammar and regex are both set: give one"},
 	} {

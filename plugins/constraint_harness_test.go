@@ -1,6 +1,7 @@
 package plugins_test
 
 import (
+	"context"
 	"encoding/binary"
 	"fmt"
 	"slices"
@@ -8,6 +9,8 @@ import (
 	"testing"
 
 	"forge/abi"
+	"forge/host/plugin"
+	"forge/plugins"
 	"forge/plugins/internal/guesttest"
 )
 
@@ -257,4 +260,44 @@ func (c *constrainer) matches(tb testing.TB, s settings, text string) bool {
 		tb.Fatal(err)
 	}
 	return fits == len(text)+1
+}
+
+// hostConstraint is the default set's constraint with a vocabulary, through the host's door; change may alter its limits.
+func hostConstraint(tb testing.TB, v constraintVocab, change func(*plugin.Spec)) (*plugin.Module, *plugin.Constraint) {
+	tb.Helper()
+	ctx := context.Background()
+	config, err := plugin.ParseConfig("default.toml", plugins.Default(), shipped)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	rt, err := plugin.NewRuntime(ctx, plugin.RuntimeOptions{})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { rt.Close(ctx) })
+	i := slices.IndexFunc(config.Plugins, func(s plugin.Spec) bool { return s.Kind == abi.KindConstraint })
+	if change != nil {
+		change(&config.Plugins[i])
+	}
+	m, err := rt.Load(ctx, config.Plugins[i])
+	if err != nil {
+		tb.Fatal(err)
+	}
+	types := make([]byte, 4*len(v.types))
+	for i, t := range v.types {
+		types[4*i] = byte(t)
+	}
+	texts := func(yield func([]byte) bool) {
+		for _, p := range v.pieces {
+			if !yield([]byte(p)) {
+				return
+			}
+		}
+	}
+	c, err := m.NewConstraint(ctx, &plugin.Vocab{N: len(v.pieces), Texts: texts, Pieces: texts, Types: types, EOG: v.eog, BOS: -1, EOS: -1, UNK: -1, SEP: -1, PAD: -1})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(c.Close)
+	return m, c
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -277,6 +278,28 @@ func TestConstraintsBesideEachOther(t *testing.T) {
 	}
 }
 
+// Ensure that what the plugin set configures holds every request, and that a request cannot undo it.
+func TestConstraint_OfThePluginSet(t *testing.T) {
+	cfg := shippedPlugins(t)
+	for i := range cfg.Plugins {
+		if cfg.Plugins[i].Kind == "constraint" {
+			cfg.Plugins[i].Config = map[string]any{"choice": `["always this"]`}
+		}
+	}
+	e, err := host.Open(context.Background(), storiesFile, host.Options{Device: simd.New(), Runtime: testRuntime, Plugins: cfg})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	if res := generate(t, e, host.Request{MaxTokens: 50}, "Once"); res.Text != "always this" {
+		t.Errorf("answer %q", res.Text)
+	}
+	_, err = e.Generate(context.Background(), &host.Request{Prompt: []uint32{1, 2}, MaxTokens: 50, Constraint: map[string]any{"regex": "x"}})
+	if err == nil || !strings.Contains(err.Error(), "regex and choice are both set") {
+		t.Errorf("error %v", err)
+	}
+}
+
 // Ensure that a sampler cannot pick what a constraint forbids, nor end the answer where it may not end.
 func TestConstraint_HoldsTheChain(t *testing.T) {
 	e := openEngine(t, storiesFile, simd.New(), host.Options{})
@@ -322,6 +345,7 @@ func TestBatchConstraints(t *testing.T) {
 		{`"bad_words":["a","o"],"guided_regex":"[a-z]{6}"`, `^[b-np-z]{6}$`},
 		{`"grammar":"root ::= y"`, `there is no rule y`},
 		{`"json_schema":{"uniqueItems":true}`, `uniqueItems`},
+		{`"guided_choice":[]`, `choice is an empty list`},
 		{`"guided_regex":7`, `"guided_regex" is not a string`},
 		{`"guided_choice":"x"`, `"guided_choice" is not a list of strings`},
 		{`"guided_regex":"a","grammar":"root ::= \"b\""`, `grammar and regex are both set: give one`},
@@ -370,5 +394,89 @@ func TestBatchConstraints(t *testing.T) {
 	}
 	if answered != len(lines) {
 		t.Errorf("%d answers to %d lines", answered, len(lines))
+	}
+}
+
+// Ensure that a real model's answers are valid by another implementation of JSON schema, greedy and at a high temperature,
+// and that they are complete.
+func TestConstraint_RealModel(t *testing.T) {
+	model := root("models", "SmolLM2-135M-Instruct.Q4_1.gguf")
+	if _, err := os.Stat(model); err != nil || os.Getenv("FORGE_TEST_ALL") == "" {
+		t.Skip("needs FORGE_TEST_ALL and the model")
+	}
+	if exec.Command("python3", "-c", "import jsonschema").Run() != nil {
+		t.Skip("Python's jsonschema is not here")
+	}
+	e := openEngine(t, model, simd.New(), host.Options{NSeq: 4})
+	schemas := []string{
+		`{"type":"object","properties":{"name":{"type":"string","maxLength":40},"age":{"type":"integer","minimum":0,"maximum":120},"born":{"type":"string","format":"date"}},"required":["name","age","born"]}`,
+		`{"type":"array","items":{"type":"object","properties":{"city":{"type":"string","minLength":2,"maxLength":20},"people":{"type":["integer","null"]}},"required":["city","people"]},"minItems":2,"maxItems":3}`,
+		`{"$defs":{"step":{"type":"object","properties":{"say":{"type":"string","pattern":"^[A-Z][a-z ]{3,30}\\.$"},"then":{"anyOf":[{"$ref":"#/$defs/step"},{"type":"null"}]}},"required":["say","then"]}},"$ref":"#/$defs/step"}`,
+		`{"oneOf":[{"type":"object","properties":{"kind":{"const":"cat"},"lives":{"enum":[7,9]}},"required":["kind","lives"]},{"type":"object","properties":{"kind":{"const":"dog"},"weight":{"type":"number","exclusiveMinimum":0,"maximum":90.5}},"required":["kind","weight"]}]}`,
+		`{"type":"object","properties":{"id":{"type":"string","format":"uuid"},"tags":{"type":"array","items":{"enum":["new","old"]},"maxItems":2}},"required":["id"],"additionalProperties":{"type":"boolean"}}`,
+	}
+	var wait sync.WaitGroup
+	texts := make([]*host.Result, 6*len(schemas))
+	for i := range texts {
+		wait.Go(func() {
+			set := map[string]any{"temp": []float64{0, 0.8, 2}[i%3]}
+			texts[i] = generate(t, e, host.Request{MaxTokens: 300, Settings: set, Seed: uint64(i), Constraint: map[string]any{"json_schema": schemas[i%len(schemas)]}},
+				"<|im_start|>user\nGive an example in JSON.<|im_end|>\n<|im_start|>assistant\n")
+		})
+	}
+	wait.Wait()
+	complete := 0
+	for i, res := range texts {
+		if res.Finish != "stop" {
+			continue
+		}
+		complete++
+		cmd := exec.Command("python3", "-c", "import json, sys, jsonschema; jsonschema.Draft202012Validator(json.loads(sys.argv[1]), format_checker=jsonschema.FormatChecker()).validate(json.loads(sys.argv[2]))",
+			schemas[i%len(schemas)], res.Text)
+		if out, err := cmd.CombinedOutput(); err != nil || !json.Valid([]byte(res.Text)) {
+			t.Errorf("%s: %s\n%s", schemas[i%len(schemas)], res.Text, out)
+		}
+	}
+	if complete < len(texts)/2 {
+		t.Errorf("only %d of %d answers are complete", complete, len(texts))
+	}
+}
+
+// Ensure that a rewind beyond what windowed layers still have computes the sequence anew, to the same bits.
+func TestBannedStrings_BeyondTheWindow(t *testing.T) {
+	model := root("models", "gemma-3-270m-q4_k_m.gguf")
+	if _, err := os.Stat(model); err != nil || os.Getenv("FORGE_TEST_ALL") == "" {
+		t.Skip("needs FORGE_TEST_ALL and the model")
+	}
+	e := openEngine(t, model, simd.New(), host.Options{})
+	prompt := strings.Repeat("The cat sat on the mat and looked at the moon. Then the dog came, and the cat went up the tree. ", 26)
+	req := host.Request{MaxTokens: 100, Samplers: []string{"greedy"}, IgnoreEOS: true}
+	greedy := generate(t, e, req, prompt)
+	if len(greedy.Prompt) < 600 {
+		t.Fatalf("the prompt has %d tokens, too few to leave the window behind", len(greedy.Prompt))
+	}
+	text, err := e.Tokenizer().Decode(context.Background(), nil, greedy.Tokens[3:80], nil, plugin.Last)
+	if err != nil {
+		t.Fatal(err)
+	}
+	list, err := json.Marshal([]string{strings.TrimSpace(string(text))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Constraint = map[string]any{"banned_strings": string(list)}
+	res := generate(t, e, req, prompt)
+	if len(res.Tokens) != 100 || slices.Equal(res.Tokens, greedy.Tokens) {
+		t.Fatalf("%d tokens: %q", len(res.Tokens), res.Text)
+	}
+	all := append(slices.Clone(res.Prompt), res.Tokens...)
+	others := 0
+	err = e.Score(context.Background(), all, len(res.Prompt)-1, func(pos int, logits []float32) error {
+		if pos+1 < len(all) && uint32(slices.Index(logits, slices.Max(logits))) != all[pos+1] {
+			others++
+		}
+		return nil
+	})
+	if err != nil || others < 1 || others > 3 {
+		t.Errorf("%d tokens are not the likeliest (%v): %q", others, err, res.Text)
 	}
 }

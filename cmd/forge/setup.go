@@ -178,7 +178,12 @@ func openFile(c *cli.Context, path, deviceName string, nSeq int) (*session, erro
 	if err != nil {
 		return nil, err
 	}
+	held, err := constraints(c)
+	if err != nil {
+		return nil, err
+	}
 	s, err := openWith(c, path, host.Options{
+		Constraint: held, Constraints: c.StringSlice("constraint"),
 		Device: dev, Plugins: cfg, NCtx: c.Int("ctx-size"), NBatch: c.Int("batch-size"), NSeq: nSeq,
 		Threads: threads, Deterministic: c.Bool("deterministic"), KeyType: keyType, ValueType: valueType,
 		Template: func(f *gguf.File) string { return templateText(c, f, given) },

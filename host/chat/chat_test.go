@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -150,8 +151,8 @@ func TestRenderer_Parts(t *testing.T) {
 		{"writes them as Python does", python, []any{text("a"), text("b")}, "ab"},
 		{"with a picture", python, []any{text("a"), map[string]any{"type": "image_url"}}, "[{'type': 'text', 'text': 'a'}]"},
 	} {
-		asked := 0
-		r := &Renderer{Open: opens(func(m []any) (string, error) { asked++; return c.f(m) })}
+		var asked atomic.Int32
+		r := &Renderer{Open: opens(func(m []any) (string, error) { asked.Add(1); return c.f(m) })}
 		var wait sync.WaitGroup
 		for range 4 {
 			wait.Go(func() {
@@ -166,8 +167,8 @@ func TestRenderer_Parts(t *testing.T) {
 			})
 		}
 		wait.Wait()
-		if asked > 5 {
-			t.Errorf("%s: rendered %d times", c.name, asked)
+		if n := asked.Load(); n > 5 {
+			t.Errorf("%s: rendered %d times", c.name, n)
 		}
 	}
 }

@@ -381,6 +381,39 @@ func TestConstraintRefuses(t *testing.T) {
 	wantError(t, err, `plugin c: on_error = "skip" is for samplers, processors and routers; without its constraint nothing can go on`)
 }
 
+// Ensure that a sequence which the guest refuses is told again when it is one that the guest takes.
+func TestConstraintRefusedSequence(t *testing.T) {
+	r := newRuntime(t, RuntimeOptions{})
+	for _, name := range []string{"mask_explicit", "mask_bare"} {
+		c := newConstraint(t, r, name, func(s *Spec) { s.Name = "c" })
+		if err := c.Begin(ctx, 1, nil); err != nil {
+			t.Fatal(err)
+		}
+		const refused = "plugin c: forge_accept gives no reason (status err_state)"
+		tokens := make([]uint32, 2000) // the guest keeps 1023
+		wantError(t, c.Accept(ctx, 1, tokens...), refused)
+		rows := []MaskRow{{Seq: 1, Mask: make([]uint32, c.words)}}
+		for range 2 {
+			if err := c.Mask(ctx, rows); err != nil {
+				t.Fatal(err)
+			}
+			wantError(t, rows[0].Err, refused)
+		}
+		if err := c.Rollback(ctx, 1, 1990); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Mask(ctx, rows); err != nil || rows[0].Err != nil {
+			t.Fatal(err, rows[0].Err)
+		}
+		if !slices.Equal(rows[0].Mask, maskOf(name, 0, tokens[:10], nil)) {
+			t.Errorf("%s: another mask than that of ten tokens", name)
+		}
+		if n := c.t.m.strikes.Load(); n != 0 {
+			t.Errorf("%s: %d strikes for refusals", name, n)
+		}
+	}
+}
+
 func TestConstraintAllocatesNothing(t *testing.T) {
 	r := newRuntime(t, RuntimeOptions{})
 	for _, name := range maskGuests {

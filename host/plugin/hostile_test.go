@@ -13,6 +13,9 @@ import (
 // sentence, bounded memory and no goroutine left behind; and a good guest beside it is not disturbed.
 func TestHostileModules(t *testing.T) {
 	engines(t, func(t *testing.T, r *Runtime) {
+		if r.opt.Interpreter && raced {
+			t.Skip("takes minutes")
+		}
 		r.opt.Log = func(string, string) {}
 		beside := newChain(t, r, 30, ChainEntry{load(t, r, "pair", "sampler", nil), "pick"})
 		list := hostileModules()
@@ -28,7 +31,7 @@ func TestHostileModules(t *testing.T) {
 			}
 		}
 		runtime.ReadMemStats(&after)
-		if grown := int64(after.Sys) - int64(before.Sys); grown > 64<<20 {
+		if grown := int64(after.Sys) - int64(before.Sys); grown > 64<<20 && !raced {
 			t.Errorf("memory grows by %d MiB over all of them", grown>>20)
 		}
 	})
@@ -84,13 +87,13 @@ func runHostile(t *testing.T, r *Runtime, h hostileModule) {
 	case err != nil && (!strings.Contains(err.Error(), "plugin x: ") || strings.ContainsAny(err.Error(), "\n\x1b") || len(err.Error()) > 600):
 		t.Errorf("%s: not one sentence: %q", h.name, err)
 	}
-	if loaded > 3*time.Second {
+	if loaded > 3*time.Second && !raced {
 		t.Errorf("%s: %v to load it", h.name, loaded)
 	}
-	if longest > 50*time.Millisecond && !r.opt.Interpreter {
+	if longest > 50*time.Millisecond && !r.opt.Interpreter && !raced {
 		t.Errorf("%s: %v between two safe points, or after the last", h.name, longest)
 	}
-	if grown > 64<<20 {
+	if grown > 64<<20 && !raced {
 		t.Errorf("%s: memory grows by %d MiB", h.name, grown>>20)
 	}
 	for range 100 {

@@ -171,7 +171,7 @@ func TestCompileCache(t *testing.T) {
 		warm = min(warm, timed(nil))
 	}
 	t.Logf("cold %v, warm %v", cold, warm)
-	if warm > cold/2 {
+	if warm > cold/2 && !raced {
 		t.Errorf("a cached load takes %v, the first took %v", warm, cold)
 	}
 	files := cacheFiles(t, dir)

@@ -62,8 +62,8 @@ func busyInstance(t *testing.T, r *Runtime, name string, g w.Guest) (*instance, 
 // TestPauses holds the time on the processor between two safe points of guests that do their worst under 10 ms: that is
 // how long a guest can hold up the scheduler and the collector, whatever else the machine is doing.
 func TestPauses(t *testing.T) {
-	if !canTimeThread {
-		t.Skip("this system does not tell the time of a thread")
+	if !canTimeThread || raced {
+		t.Skip("the time of a thread cannot be told, or says nothing")
 	}
 	r := newRuntime(t, RuntimeOptions{})
 	runtime.LockOSThread()
@@ -158,7 +158,7 @@ func TestOthersRun(t *testing.T) {
 		}
 	}
 	t.Logf("with %d guests on %d threads: %v between two turns, a collection %v", guests, runtime.GOMAXPROCS(0), gap, gc)
-	if gap > 200*time.Millisecond || gc > time.Second { // far more than a busy machine adds, far less than a guest without tanks
+	if !raced && (gap > 200*time.Millisecond || gc > time.Second) { // far more than a busy machine adds, far less than a guest without tanks
 		t.Errorf("%v between two turns, a collection took %v", gap, gc)
 	}
 	cancel()

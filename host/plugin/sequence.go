@@ -64,14 +64,15 @@ func (g *tenant) tell(ctx context.Context, s *sequence, main *instance) (err err
 	if err := g.life(ctx, in, in.life.begin, s, func(f abi.Seq) { g.putParams(in, f, s.params) }); err != nil {
 		return err
 	}
-	if err := g.accept(ctx, in, s, 0, s.nPrompt, true); err != nil {
-		return err
-	}
-	if err := g.accept(ctx, in, s, s.nPrompt, len(s.tokens), false); err != nil {
-		return err
-	}
 	s.in = in
-	return nil
+	err = g.accept(ctx, in, s, 0, s.nPrompt, true)
+	if err == nil {
+		err = g.accept(ctx, in, s, s.nPrompt, len(s.tokens), false)
+	}
+	if err != nil {
+		g.forget(ctx, s)
+	}
+	return err
 }
 
 // putParams writes a sequence's settings for forge_begin and forge_load.

@@ -87,7 +87,7 @@ func constraintFields(own map[string]any, body map[string]json.RawMessage, names
 				return badRequest("\"%s%s\" is not a string", prefix, field)
 			}
 		}
-		if text == "" || text == "[]" {
+		if text == "" { // llama.cpp's server takes an empty grammar as none
 			continue
 		}
 		if err := setConstraint(own, setting, text); err != nil {

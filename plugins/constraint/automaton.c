@@ -1,6 +1,6 @@
 #include "automaton.h"
 
-enum { MOST_PLACES = 1 << 13, SEEN_SLOTS = 1 << 15, MOST_ENTRIES = 1 << 24 };
+enum { MOST_PLACES = 1 << 15, SEEN_SLOTS = 1 << 16, MOST_ENTRIES = 1 << 24 };
 
 typedef struct {
 	entry e;

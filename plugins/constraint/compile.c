@@ -148,6 +148,85 @@ static void want(builder *b, uint32_t rule) {
 
 static void emit(builder *b, uint32_t at, uint32_t from, uint32_t to, uint32_t depth);
 
+// ---- many texts --------------------------------------------------------------------------------------------------------
+//
+// Of a choice between many texts, those that begin alike share nodes: else the automaton would stand in as many places as
+// there are texts.
+
+enum { FEW_TEXTS = 8, MOST_FORKS = 64 };
+
+typedef struct {
+	const uint8_t *at;
+	uint32_t n;
+} text;
+
+static int compare_texts(const text *a, const text *b) {
+	int order = __builtin_memcmp(a->at, b->at, a->n < b->n ? a->n : b->n);
+	return order ? order : a->n < b->n ? -1 : a->n > b->n;
+}
+
+static void sort_texts(text *p, uint32_t n) {
+	uint32_t gap = 1;
+	while (gap < n / 3) gap = 3 * gap + 1;
+	for (; gap; gap /= 3) {
+		for (uint32_t i = gap; i < n; i++) {
+			text x = p[i];
+			uint32_t j = i;
+			for (; j >= gap && compare_texts(&x, &p[j - gap]) < 0; j -= gap) p[j] = p[j - gap];
+			p[j] = x;
+		}
+	}
+}
+
+static void emit_text(builder *b, const uint8_t *at, uint32_t n, uint32_t from, uint32_t to) {
+	for (uint32_t i = 0; i < n && !b->failed; i++) {
+		uint32_t next = i + 1 == n ? to : new_node(b);
+		read_byte(b, from, at[i], at[i], next);
+		from = next;
+	}
+	if (n == 0) skip(b, from, to);
+}
+
+// emit_texts reads one of some sorted texts, of which the first `depth` bytes were read.
+static void emit_texts(builder *b, const text *p, uint32_t n, uint32_t depth, uint32_t from, uint32_t to, uint32_t forks) {
+	for (uint32_t i = 0, next; i < n && !b->failed; i = next) {
+		if (p[i].n == depth) {
+			skip(b, from, to);
+			next = i + 1;
+			continue;
+		}
+		for (next = i + 1; next < n && p[next].at[depth] == p[i].at[depth]; next++) {}
+		if (next == i + 1 || forks == MOST_FORKS) {
+			for (uint32_t k = i; k < next; k++) emit_text(b, p[k].at + depth, p[k].n - depth, from, to);
+			continue;
+		}
+		// As far as all go the same way there is one.
+		uint32_t at = from, way = depth;
+		do {
+			uint32_t mid = new_node(b);
+			read_byte(b, at, p[i].at[way], p[i].at[way], mid);
+			at = mid, way++;
+		} while (!b->failed && p[i].n > way && p[next - 1].at[way] == p[i].at[way]);
+		emit_texts(b, p + i, next - i, way, at, to, forks + 1);
+	}
+}
+
+// take_texts emits the texts of a choice, if they are many, and says so: then the other alternatives are left.
+static bool take_texts(builder *b, uint32_t first, uint32_t from, uint32_t to) {
+	VEC(text) texts = {0};
+	uint32_t n = 0;
+	for (uint32_t i = first; i; i = b->g->nodes.at[i].next) n += b->g->nodes.at[i].kind == IR_BYTES;
+	if (n < FEW_TEXTS || !vec_room(&texts, n)) return false;
+	for (uint32_t i = first; i; i = b->g->nodes.at[i].next) {
+		const ir_node *t = &b->g->nodes.at[i];
+		if (t->kind == IR_BYTES) texts.at[texts.n++] = (text){b->g->bytes.at + t->a, t->b};
+	}
+	sort_texts(texts.at, n);
+	emit_texts(b, texts.at, n, 0, from, to, 0);
+	vec_free(&texts);
+	return true;
+}
+
 // emit_loop reads `what` once or more.
 static void emit_loop(builder *b, uint32_t what, uint32_t from, uint32_t to, uint32_t depth) {
 	uint32_t begin = new_node(b), end = new_node(b);
@@ -202,13 +281,7 @@ static void emit(builder *b, uint32_t at, uint32_t from, uint32_t to, uint32_t d
 	case IR_EMPTY: skip(b, from, to); break;
 	case IR_CLASS: emit_class(b, &n, from, to); break;
 	case IR_REPEAT: emit_repeat(b, &n, from, to, depth + 1); break;
-	case IR_BYTES:
-		for (uint32_t i = 0; i < n.b; i++) {
-			uint32_t next = i + 1 == n.b ? to : new_node(b);
-			read_byte(b, from, b->g->bytes.at[n.a + i], b->g->bytes.at[n.a + i], next);
-			from = next;
-		}
-		break;
+	case IR_BYTES: emit_text(b, b->g->bytes.at + n.a, n.b, from, to); break;
 	case IR_SEQUENCE:
 		for (uint32_t i = n.a; i; i = b->g->nodes.at[i].next) {
 			uint32_t next = b->g->nodes.at[i].next ? new_node(b) : to;
@@ -216,9 +289,12 @@ static void emit(builder *b, uint32_t at, uint32_t from, uint32_t to, uint32_t d
 			from = next;
 		}
 		break;
-	case IR_CHOICE:
-		for (uint32_t i = n.a; i; i = b->g->nodes.at[i].next) emit(b, i, from, to, depth + 1);
+	case IR_CHOICE: {
+		bool taken = take_texts(b, n.a, from, to);
+		for (uint32_t i = n.a; i; i = b->g->nodes.at[i].next)
+			if (!taken || b->g->nodes.at[i].kind != IR_BYTES) emit(b, i, from, to, depth + 1);
 		break;
+	}
 	case IR_RULE:
 		want(b, n.a);
 		add_edge(b, from, (edge){.kind = EDGE_CALL, .to = to, .arg = n.a});

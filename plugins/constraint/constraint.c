@@ -65,6 +65,14 @@ static void begin_call(void) {
 	reason[0] = 0;
 }
 
+// again tells whether a call failed for want of memory, and makes room for it to be tried once more.
+static bool again(automaton *a) {
+	if (!heap_short) return false;
+	begin_call();
+	grammars_relieve(a, true);
+	return true;
+}
+
 // load_vocabulary sorts out which tokens are text and which end a generation.
 static bool load_vocabulary(const forge_vocab *v) {
 	vocab = (vocabulary){.n = v->n, .n_words = (v->n + 31) / 32, .pieces = v->pieces, .offsets = v->piece_offsets, .eog = v->eog, .n_eog = v->eog_len};
@@ -111,12 +119,17 @@ FORGE_EXPORT(forge_begin) int32_t begin(forge_seq *frame) {
 	begin_call();
 	setting settings[N_SETTINGS];
 	settings_of(frame->params, frame->params_len, settings);
-	return sequence_begin(frame->seq, settings) ? FORGE_OK : fail(&frame->head, FORGE_ERR_CONFIG);
+	bool ok = sequence_begin(frame->seq, settings) || (again(0) && sequence_begin(frame->seq, settings));
+	return ok ? FORGE_OK : fail(&frame->head, FORGE_ERR_CONFIG);
+}
+
+static bool accept_tokens(sequence *q, const uint32_t *tokens, uint32_t n, bool prompt) {
+	return sequence_accept(q, tokens, n, prompt) || (again(q->grammar) && sequence_accept(q, tokens, n, prompt));
 }
 
 FORGE_EXPORT(forge_accept) int32_t accept(forge_seq *frame) {
 	sequence *q = known(frame->seq);
-	if (q && sequence_accept(q, frame->tokens, frame->tokens_len, frame->flags & FORGE_SEQ_FLAG_PROMPT)) return FORGE_OK;
+	if (q && accept_tokens(q, frame->tokens, frame->tokens_len, frame->flags & FORGE_SEQ_FLAG_PROMPT)) return FORGE_OK;
 	refuse("a token that was accepted is none that may follow");
 	return fail(&frame->head, FORGE_ERR_STATE);
 }
@@ -130,7 +143,8 @@ FORGE_EXPORT(forge_rollback) int32_t rollback(forge_seq *frame) {
 
 FORGE_EXPORT(forge_fork) int32_t fork(forge_seq *frame) {
 	sequence *q = known(frame->parent);
-	return q && sequence_fork(frame->seq, q) ? FORGE_OK : fail(&frame->head, FORGE_ERR_STATE);
+	bool ok = q && (sequence_fork(frame->seq, q) || (again(q->grammar) && sequence_fork(frame->seq, q)));
+	return ok ? FORGE_OK : fail(&frame->head, FORGE_ERR_STATE);
 }
 
 FORGE_EXPORT(forge_end) int32_t end(forge_seq *frame) {
@@ -170,7 +184,7 @@ FORGE_EXPORT(forge_load) int32_t load(forge_seq *frame) {
 		bool prompt = token & PLACE_PROMPT;
 		token &= ~PLACE_PROMPT;
 		// Prompt tokens have a place only behind others.
-		if ((prompt && i == 0) || !sequence_accept(q, &token, 1, prompt)) {
+		if ((prompt && i == 0) || !accept_tokens(q, &token, 1, prompt)) {
 			refuse("what is to be loaded does not fit its settings");
 			sequence_end(frame->seq);
 			return fail(&frame->head, FORGE_ERR_ARG);
@@ -220,12 +234,7 @@ static bool mask_of(const sequence *q, forge_mask_row *row, place p) {
 		return true;
 	}
 	grammars_relieve(a, false);
-	if (!mask_fill(a, &vocab.trie, p.set, row->mask, vocab.n_words)) {
-		if (!heap_short) return false;
-		begin_call(); // once more with all the memory that there is
-		grammars_relieve(a, true);
-		if (!mask_fill(a, &vocab.trie, p.set, row->mask, vocab.n_words)) return false;
-	}
+	if (!mask_fill(a, &vocab.trie, p.set, row->mask, vocab.n_words) && !(again(a) && mask_fill(a, &vocab.trie, p.set, row->mask, vocab.n_words))) return false;
 	int ends = automaton_ends(a, p.set);
 	if (ends < 0) return false;
 	if (ends && is_empty(row->mask, vocab.n_words)) row->result = FORGE_MASK_RESULT_STOP;

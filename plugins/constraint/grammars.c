@@ -84,14 +84,7 @@ automaton *grammar_open(language l, const uint8_t *text, uint32_t n) {
 		*at = g->next;
 	} else {
 		grammars_relieve(0, false);
-		g = make(l, text, n);
-		if (!g && heap_short) { // once more with all the memory that there is
-			heap_short = false;
-			reason[0] = 0;
-			grammars_relieve(0, true);
-			g = make(l, text, n);
-		}
-		if (!g) return 0;
+		if (!(g = make(l, text, n))) return 0;
 	}
 	g->next = all, all = g;
 	g->a.users++;

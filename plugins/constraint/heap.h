@@ -1,9 +1,9 @@
 // heap.h: memory that can be given back, for a guest whose sequences and grammars come and go.
 //
-// Blocks have sizes 16, 32, 64, ... and lists of free blocks of each size; a block never changes its size. Blocks below
-// half a page are cut from pages of that size alone, larger ones are whole pages, and a byte for each page says which
-// size lies there, so that blocks need no headers. Nothing here fails but for want of memory: then the answer is a null
-// pointer, and heap_short remembers it for the message.
+// Blocks of up to half a page have sizes 16, 32, 64, ... and are cut from pages of one size each, with lists of those that
+// are free. Larger ones are whole pages, found where enough of them are free in a row. A byte for each page says what it
+// holds, so that blocks need no headers. Nothing here fails but for want of memory: then the answer is a null pointer, and
+// heap_short remembers it for the message.
 #ifndef CONSTRAINT_HEAP_H
 #define CONSTRAINT_HEAP_H
 

@@ -95,11 +95,15 @@ bool set_tidy(ir *g, char_set *set, bool negate) {
 	if (negate) { // so that the complement lacks surrogates
 		if (!set_add(g, set, 0xD800, 0xDFFF)) return false;
 	}
-	for (uint32_t i = 1; i < set->n; i++) {
-		char_range r = set->at[i];
-		uint32_t j = i;
-		for (; j && set->at[j - 1].lo > r.lo; j--) set->at[j] = set->at[j - 1];
-		set->at[j] = r;
+	uint32_t gap = 1; // Shell's method
+	while (gap < set->n / 3) gap = 3 * gap + 1;
+	for (; gap; gap /= 3) {
+		for (uint32_t i = gap; i < set->n; i++) {
+			char_range r = set->at[i];
+			uint32_t j = i;
+			for (; j >= gap && set->at[j - gap].lo > r.lo; j -= gap) set->at[j] = set->at[j - gap];
+			set->at[j] = r;
+		}
 	}
 	uint32_t n = 0;
 	for (uint32_t i = 0; i < set->n; i++) {

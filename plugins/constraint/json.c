@@ -123,6 +123,31 @@ static uint32_t word(reader *r, const char *w, json_kind kind) {
 	return add(r, (json_value){.kind = (uint8_t)kind});
 }
 
+static uint32_t hash_key(const json *j, uint32_t v) {
+	uint32_t h = 2166136261u; // FNV-1a
+	for (uint32_t i = 0; i < json_at(j, v)->key_n; i++) h = (h ^ json_key(j, v)[i]) * 16777619u;
+	return h;
+}
+
+// distinct checks that an object has no key twice, by a table of its n members.
+static bool distinct(reader *r, uint32_t object, uint32_t n) {
+	uint32_t size = 4;
+	while (size < 2 * n) size *= 2;
+	uint32_t *slots = heap_take(4 * size);
+	if (!slots) return short_of_memory(r);
+	bool ok = true;
+	for (uint32_t v = json_at(r->j, object)->first; ok && v; v = json_at(r->j, v)->next) {
+		uint32_t i = hash_key(r->j, v);
+		for (; ok && slots[i & (size - 1)]; i++) {
+			uint32_t other = slots[i & (size - 1)];
+			ok = json_at(r->j, other)->key_n != json_at(r->j, v)->key_n || __builtin_memcmp(json_key(r->j, other), json_key(r->j, v), json_at(r->j, v)->key_n);
+		}
+		slots[i & (size - 1)] = v;
+	}
+	heap_give(slots);
+	return ok || fail(r, "a key of the object that ends here is there twice");
+}
+
 static uint32_t value(reader *r, uint32_t depth);
 
 static uint32_t list(reader *r, uint32_t depth, bool object) {
@@ -134,7 +159,6 @@ static uint32_t list(reader *r, uint32_t depth, bool object) {
 			if (!take(r, '"')) return fail(r, "a key in quotation marks should stand here");
 			key = r->j->bytes.n;
 			key_n = text(r);
-			if (!r->failed && json_member_n(r->j, made, r->j->bytes.at + key, key_n)) return fail(r, "the key is there already");
 			if (!take(r, ':')) return fail(r, "a colon should follow the key");
 		}
 		uint32_t v = value(r, depth + 1);
@@ -146,7 +170,7 @@ static uint32_t list(reader *r, uint32_t depth, bool object) {
 		last = v, at[made].text_n = ++n;
 	} while (take(r, ','));
 	if (!take(r, object ? '}' : ']')) return fail(r, object ? "a comma or a closing brace should stand here" : "a comma or a closing bracket should stand here");
-	return made;
+	return !object || distinct(r, made, n) ? made : 0;
 }
 
 static uint32_t value(reader *r, uint32_t depth) {

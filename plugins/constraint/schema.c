@@ -383,49 +383,54 @@ static bool excludes_objects(reader *r, gathered *a, gathered *b, uint32_t depth
 	return out;
 }
 
+// excludes_gathered is excludes for views that were gathered.
+static bool excludes_gathered(reader *r, gathered *a, gathered *b, uint32_t depth) {
+	uint32_t said = b->types_said ? b->types : TYPE_ALL, common = a->types & said;
+	if (a->never || b->never || !common) return true;
+	bool out = a->has_values;
+	for (uint32_t i = 0; out && i < a->values.n; i++) {
+		bool in = type_of(&r->s, a->values.at[i]) & common;
+		for (uint32_t k = 0; in && b->has_values; k++) {
+			if (k == b->values.n) in = false;
+			else if (json_equal(&r->s.j, a->values.at[i], b->values.at[k])) break;
+		}
+		out = !in;
+	}
+	if (out) return true;
+	if (!(common & ~(TYPE_NUMBER | TYPE_INTEGER))) {
+		int order = a->most.set && b->least.set ? decimal_compare(&a->most.at, &b->least.at) : 1;
+		int back = b->most.set && a->least.set ? decimal_compare(&b->most.at, &a->least.at) : 1;
+		return order < (a->most.exclusive || b->least.exclusive) || back < (b->most.exclusive || a->least.exclusive);
+	}
+	return common == TYPE_OBJECT && excludes_objects(r, a, b, depth);
+}
+
 static bool excludes(reader *r, const items *one, const items *other, uint32_t depth) {
 	gathered a = {0}, b = {0};
-	bool out = false;
-	if (depth < DISJOINT_DEPTH && gather(&r->s, one, &a) && gather(&r->s, other, &b)) {
-		uint32_t said = b.types_said ? b.types : TYPE_ALL, common = a.types & said;
-		out = a.never || b.never || !common;
-		if (!out && a.has_values) {
-			out = true;
-			for (uint32_t i = 0; i < a.values.n; i++) {
-				bool in = type_of(&r->s, a.values.at[i]) & common;
-				for (uint32_t k = 0; in && b.has_values; k++) {
-					if (k == b.values.n) in = false;
-					else if (json_equal(&r->s.j, a.values.at[i], b.values.at[k])) break;
-				}
-				out &= !in;
-			}
-		}
-		if (!out && !(common & ~(TYPE_NUMBER | TYPE_INTEGER))) {
-			int order = a.most.set && b.least.set ? decimal_compare(&a.most.at, &b.least.at) : 1;
-			int back = b.most.set && a.least.set ? decimal_compare(&b.most.at, &a.least.at) : 1;
-			out = order < (a.most.exclusive || b.least.exclusive) || back < (b.most.exclusive || a.least.exclusive);
-		}
-		if (!out && common == TYPE_OBJECT) out = excludes_objects(r, &a, &b, depth);
-	}
+	bool out = depth < DISJOINT_DEPTH && gather(&r->s, one, &a) && gather(&r->s, other, &b) && excludes_gathered(r, &a, &b, depth);
 	gathered_free(&a), gathered_free(&b);
 	return out;
 }
 
 // exclusive checks that the branches of a oneOf exclude each other.
 static bool exclusive(reader *r, const gathered *v, uint32_t list) {
-	uint32_t i = 0;
-	bool ok = json_at(&r->s.j, list)->text_n <= MOST_BRANCHES || refuse_at(&r->s, list, "oneOf has more than ", decimal(MOST_BRANCHES), " branches");
-	for (uint32_t a = json_at(&r->s.j, list)->first; ok && a; a = json_at(&r->s.j, a)->next, i++) {
-		uint32_t k = 0;
-		for (uint32_t b = json_at(&r->s.j, list)->first; ok && b; b = json_at(&r->s.j, b)->next, k++) {
-			if (a == b) continue;
-			items one = {0}, other = {0};
-			branch_view(r, v, a, &one), branch_view(r, v, b, &other);
-			ok = excludes(r, &one, &other, 0);
-			vec_free(&one), vec_free(&other);
-			if (!ok) refuse_at(&r->s, list, "it cannot be seen that an answer for branch ", decimal(i), " of oneOf is never one for another: write anyOf if it may be both");
-		}
+	uint32_t n = json_at(&r->s.j, list)->text_n, i = 0;
+	if (n > MOST_BRANCHES) return refuse_at(&r->s, list, "oneOf has more than ", decimal(MOST_BRANCHES), " branches");
+	gathered *all = heap_take(n * sizeof *all);
+	if (!all) return no_memory(r), false;
+	bool ok = true;
+	for (uint32_t b = json_at(&r->s.j, list)->first; ok && b; b = json_at(&r->s.j, b)->next) {
+		items view = {0};
+		branch_view(r, v, b, &view);
+		ok = gather(&r->s, &view, &all[i++]);
+		vec_free(&view);
 	}
+	for (uint32_t a = 0; ok && a < n; a++)
+		for (uint32_t b = 0; ok && b < n; b++)
+			if (a != b && !excludes_gathered(r, &all[a], &all[b], 0))
+				ok = refuse_at(&r->s, list, "it cannot be seen that an answer for branch ", decimal(a), " of oneOf is never one for another: write anyOf if it may be both");
+	for (i = 0; i < n; i++) gathered_free(&all[i]);
+	heap_give(all);
 	return ok && !r->s.failed;
 }
 

@@ -28,7 +28,7 @@ typedef struct {
 	items work; // the schemas, with all that they refer to
 
 	uint32_t types;  // INTEGER alone: whole numbers; with NUMBER: all numbers
-	bool types_said; // by type, enum or const, not only by what other keywords are about
+	bool types_said; // by the keyword type, not only by what other keywords are about
 	bool hinted;     // some keyword is about a type
 	bool never;
 	uint32_t branch; // an item with an anyOf or oneOf that was not dealt with, 0: none

@@ -16,8 +16,8 @@
 //! `urlencode`, `xmlattr`, `striptags` and `wordwrap` and the function `lipsum` do not exist, and neither do blocks,
 //! inheritance and imports (no chat template of the field uses them, and one file has nothing to import); an unknown
 //! filter is an error when it is reached, not before; whole numbers end at 128 bits; operators between two constants
-//! are worked out by minijinja's rules;
-//! a macro's default value does not see the parameters before it; `+x` is no expression; the text of a method is not
+//! are worked out by minijinja's rules; a macro's default value does not see the parameters before it, and macros call
+//! each other some forty levels deep; `+x` is no expression, nor is `1, 2` without brackets; the text of a method is not
 //! Python's; `!r`, `%r` and `%` as formats, and fields with an index, do not exist.
 //!
 //! Caveats: a template is a stranger's program. Run it in the sandbox, with the host's limits of memory and fuel;

@@ -140,3 +140,16 @@ func TestLive_SharedTemplates(t *testing.T) {
 	read(t, "dialogues.json", &talk)
 	compareLive(t, &talk)
 }
+
+// Ensure that the recorded snippets are what Jinja2 says today.
+func TestLive_Language(t *testing.T) {
+	j := newJinja(t)
+	var file recorded
+	read(t, "language.json", &file)
+	for _, c := range file.Cases {
+		got, refusal := j.render(t, &request{Template: c.Template, BOS: file.BOS, EOS: file.EOS, Input: json.RawMessage(file.Input)})
+		if (c.Prompt == nil) != (refusal != "") || c.Prompt != nil && got != *c.Prompt {
+			t.Errorf("%q gives %q, %s; recorded is %v, %s: run testdata/vectors.py", c.Template, got, refusal, c.Prompt, c.Refused)
+		}
+	}
+}

@@ -1,0 +1,6 @@
+//go:build race
+
+package plugin
+
+// raced: the race detector makes times and memory its own.
+const raced = true
