@@ -12,10 +12,13 @@ stamp() {
 	else go run ../cmd/forge plugin stamp "$1/$2.wasm" --manifest "$1/manifest.toml"; fi
 }
 
-for folder in ${*:-sampler-c arch-c tokenizer-bytes router-record router-balance}; do
+for folder in ${*:-sampler-c sampler-watermark sampler-entropy arch-c tokenizer-bytes constraint-move router-record router-balance}; do
 	case $folder in
 	sampler-c) $sdk/c/build.sh sampler-c/margin.c sampler-c/margin.wasm ;;
+	sampler-watermark) $sdk/c/build.sh sampler-watermark/watermark.c sampler-watermark/watermark.wasm ;;
+	sampler-entropy) $sdk/c/build.sh sampler-entropy/entropy.c sampler-entropy/entropy.wasm ;;
 	arch-c) $sdk/c/build.sh arch-c/parallel.c arch-c/parallel.wasm ;;
+	constraint-move) $sdk/c/build.sh constraint-move/move.c constraint-move/move.wasm ;;
 	tokenizer-bytes) $sdk/c/build.sh tokenizer-bytes/bytes.c tokenizer-bytes/bytes.wasm ;;
 	router-record) $sdk/c/build.sh router-record/record.c router-record/record.wasm ;;
 	router-balance) $sdk/c/build.sh router-balance/balance.c router-balance/balance.wasm ;;

@@ -66,7 +66,7 @@ func TestBuild(t *testing.T) {
 	if err != nil || !bytes.Contains(out, []byte("19.1.7")) {
 		t.Skip("clang 19.1.7, which the committed modules were built with, is not here")
 	}
-	for _, source := range []string{"sampler-c/margin.c", "arch-c/parallel.c", "tokenizer-bytes/bytes.c", "router-record/record.c", "router-balance/balance.c"} {
+	for _, source := range []string{"sampler-c/margin.c", "sampler-watermark/watermark.c", "sampler-entropy/entropy.c", "arch-c/parallel.c", "tokenizer-bytes/bytes.c", "constraint-move/move.c", "router-record/record.c", "router-balance/balance.c"} {
 		name := strings.TrimSuffix(source, ".c") + ".wasm"
 		file := filepath.Join(t.TempDir(), "guest.wasm")
 		if out, err := exec.Command("../plugins/sdk/c/build.sh", source, file).CombinedOutput(); err != nil {

@@ -16,12 +16,12 @@ func (e *Engine) Bench(nSeq, depth int, run func(b *Bench) error) error {
 		for range nSeq {
 			t := e.kv.newTables()
 			defer e.kv.truncate(t, 0)
-			e.nextSeq++
-			b.tables, b.seqs = append(b.tables, t), append(b.seqs, e.nextSeq)
-			if err = e.routing.start(context.Background(), e.nextSeq); err != nil {
+			seqID := e.nextSeq.Add(1)
+			b.tables, b.seqs = append(b.tables, t), append(b.seqs, seqID)
+			if err = e.routing.start(context.Background(), seqID); err != nil {
 				return
 			}
-			defer e.routing.end(context.Background(), e.nextSeq)
+			defer e.routing.end(context.Background(), seqID)
 		}
 		for i := range b.tables {
 			if err = b.prefill(i, depth); err != nil {

@@ -21,6 +21,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"forge/abi"
 	"forge/gguf"
@@ -44,8 +45,8 @@ type Options struct {
 	Overrides     map[string]any // metadata for the architecture guest
 	// RouterCalls has router guests asked at every step even where they have a plan: to measure, and to compare the two.
 	RouterCalls bool
-	// Template says that a chat template will be rendered: its guest is then compiled beside the rest.
-	Template bool
+	// Template gives the text of the chat template that will be rendered, "" for none: it is compiled beside the rest.
+	Template func(f *gguf.File) string
 	// OnProgress is told what is being loaded and how far it is, from 0 to 1.
 	OnProgress func(what string, done float64)
 }
@@ -59,18 +60,21 @@ type Engine struct {
 	NBatch  int
 	NVocab  int
 
-	opt     Options
-	runner  kernels.Runner
-	routing *routing
-	kv      *kvCache
-	tok     *plugin.Tokenizer
-	pieces  func() (text []byte, offsets []uint32)
-	modules *moduleSet
-	chains  map[string]*plugin.Chain // by joined entry names; the loop's
-	chainMu sync.Mutex
-	batch   kernels.Batch
-	seqIDs  []uint64 // of batch.Seqs
-	nextSeq uint64
+	opt      Options
+	runner   kernels.Runner
+	routing  *routing
+	kv       *kvCache
+	tok      *plugin.Tokenizer
+	pieces   func() (text []byte, offsets []uint32)
+	modules  *moduleSet
+	template *earlyTemplate           // nil: none
+	chains   map[string]*plugin.Chain // by joined entry names; the loop's
+	// constraints at work, by their index in the plugin set
+	constraints map[int]*constraintModule
+	chainMu     sync.Mutex
+	batch       kernels.Batch
+	seqIDs      []uint64 // of batch.Seqs
+	nextSeq     atomic.Uint64
 
 	submit chan *sequence
 	jobs   chan func()
@@ -92,7 +96,7 @@ func Open(ctx context.Context, path string, opt Options) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{File: f, opt: opt, modules: newModuleSet(opt.Runtime, opt.Plugins), chains: map[string]*plugin.Chain{}}
+	e := &Engine{File: f, opt: opt, modules: newModuleSet(opt.Runtime, opt.Plugins), chains: map[string]*plugin.Chain{}, constraints: map[int]*constraintModule{}}
 	if err := e.open(ctx, progress); err != nil {
 		f.Close()
 		return nil, err
@@ -106,6 +110,7 @@ func Open(ctx context.Context, path string, opt Options) (*Engine, error) {
 
 func (e *Engine) open(ctx context.Context, progress func(string, float64)) error {
 	opt := &e.opt
+	e.beginTemplate(context.WithoutCancel(ctx))
 	var err error
 	if e.Vocab, err = model.ReadVocab(e.File); err != nil {
 		return err
@@ -136,12 +141,10 @@ func (e *Engine) open(ctx context.Context, progress func(string, float64)) error
 		defer wait.Done()
 		tokenizerErr = e.openTokenizer(ctx)
 	}()
-	if _, found, _ := e.File.Str("tokenizer.chat_template"); found && opt.Template {
-		// Whoever renders waits for it and is told if it failed.
-		go e.modules.first(context.WithoutCancel(ctx), abi.KindTemplate)
-	}
+	e.compileTemplate(context.WithoutCancel(ctx))
 	wait.Wait()
 	if err := errors.Join(programErr, tokenizerErr); err != nil {
+		e.closeTemplate()
 		if e.runner != nil {
 			e.runner.Close()
 		}
@@ -331,7 +334,11 @@ func (e *Engine) Close() error {
 	for _, c := range e.chains {
 		c.Close()
 	}
+	for _, c := range e.constraints {
+		c.Close()
+	}
 	e.routing.close()
+	e.closeTemplate()
 	return errors.Join(e.runner.Close(), e.File.Close())
 }
 
@@ -357,16 +364,4 @@ func Detokenize(ctx context.Context, t *plugin.Tokenizer, ids []uint32, skipSpec
 		flags |= plugin.SkipSpecial
 	}
 	return t.Decode(ctx, nil, ids, new(plugin.DecodeState), flags)
-}
-
-// OpenTemplate compiles a chat template in the set's template guest.
-func (e *Engine) OpenTemplate(ctx context.Context, text string) (*plugin.Template, error) {
-	m, err := e.modules.first(ctx, abi.KindTemplate)
-	if err != nil {
-		return nil, err
-	}
-	if m == nil {
-		return nil, errors.New("plugins.toml has no plugin of kind template: add one, or continue raw text with --raw")
-	}
-	return m.NewTemplate(ctx, text, e.Vocab.Text(e.Vocab.BOS), e.Vocab.Text(e.Vocab.EOS))
 }

@@ -34,19 +34,28 @@ func (e *Engine) Generate(ctx context.Context, req *Request) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	params, err := chain.Params(req.Settings)
+	chosen, settings, err := e.modules.constraintSettings(req)
+	if err != nil {
+		return nil, err
+	}
+	params, err := chain.Params(settings)
 	if err != nil {
 		return nil, err
 	}
 	if params.WantsVocab() {
 		e.pieces() // here, so that the loop need not wait for them
 	}
-	s := &sequence{ctx: ctx, req: req, chain: chain, params: params, started: time.Now(), done: make(chan error, 1)}
+	s := &sequence{ctx: ctx, always: context.WithoutCancel(ctx), req: req, chain: chain, params: params, id: e.nextSeq.Add(1), started: time.Now(), done: make(chan error, 1)}
 	s.tokens = make([]uint32, n, n+max(req.MaxTokens, 0))
 	copy(s.tokens, req.Prompt)
 	if n > 1 {
 		// The answer continues the prompt: a blank in front of it belongs to it.
 		s.decode = plugin.MidText()
+	}
+	// A grammar is read here, so that the loop need not wait for it.
+	defer s.release()
+	if err := e.constrain(ctx, s, chosen); err != nil {
+		return nil, err
 	}
 	select {
 	case e.submit <- s:
@@ -132,8 +141,6 @@ func (e *Engine) loop() {
 
 // admit gives a sequence its page tables: a session's, cut back to the common beginning, or new ones.
 func (e *Engine) admit(s *sequence) error {
-	e.nextSeq++
-	s.id = e.nextSeq
 	if ses := s.req.Session; ses != nil && ses.tables != nil {
 		s.tables, ses.tables = ses.tables, nil
 		common := 0
@@ -151,23 +158,33 @@ func (e *Engine) admit(s *sequence) error {
 	if err := e.routing.start(s.ctx, s.id); err != nil {
 		return err
 	}
-	return s.chain.Begin(s.ctx, s.id, s.params)
+	if err := s.chain.Begin(s.ctx, s.id, s.params); err != nil {
+		return err
+	}
+	return s.chain.AcceptPrompt(s.ctx, s.id, s.tokens...)
 }
 
 // finish answers a sequence's request and gives its pages back, or to the session.
 func (e *Engine) finish(s *sequence, reason string, err error) {
-	if err == nil {
-		if s.piece, err = e.tok.Decode(context.WithoutCancel(s.ctx), s.piece[:0], nil, &s.decode, e.decodeFlags(s)|plugin.Last); err == nil && reason != "stop text" {
-			s.emit(s.piece, true)
+	if cause := s.ctx.Err(); cause != nil && errors.Is(err, cause) {
+		reason, err = "cancelled", nil // amid a guest's call rather than between two steps: the answer so far counts
+	}
+	if err == nil && reason == "cancelled" {
+		_, err = e.settleLast(s) // what has to be taken back is, and the rest is shown
+	}
+	if err == nil && reason != stopText {
+		if s.piece, err = e.tok.Decode(s.always, s.piece[:0], nil, &s.decode, e.decodeFlags(s)|plugin.Last); err == nil {
+			s.held = append(s.held, s.piece...)
+			s.showRest()
 		}
 	}
-	if err := s.chain.End(context.WithoutCancel(s.ctx), s.id); err != nil && reason == "" {
+	if err := s.chain.End(s.always, s.id); err != nil && reason == "" {
 		reason = "stop"
 	}
-	if err := e.routing.end(context.WithoutCancel(s.ctx), s.id); err != nil && reason == "" {
+	if err := e.routing.end(s.always, s.id); err != nil && reason == "" {
 		reason = "stop"
 	}
-	if reason == "stop text" {
+	if reason == stopText {
 		reason = "stop"
 	}
 	if ses := s.req.Session; ses != nil && err == nil {
@@ -236,7 +253,9 @@ func (e *Engine) step(running []*sequence) []*sequence {
 		return slices.DeleteFunc(running, func(s *sequence) bool { return s.rows == -1 })
 	}
 	began := time.Now()
+	wait := askMasks(in) // while the device computes
 	logits, err := e.compute(&e.batch, e.seqIDs)
+	wait()
 	if err != nil {
 		for _, s := range in {
 			s.rows = -1

@@ -27,8 +27,8 @@ const scoreRows = 64
 func (e *Engine) score(ctx context.Context, tokens []uint32, from int, f func(int, []float32) error) error {
 	t := e.kv.newTables()
 	defer e.kv.truncate(t, 0)
-	e.nextSeq++
-	seqs := []uint64{e.nextSeq}
+	seqID := e.nextSeq.Add(1)
+	seqs := []uint64{seqID}
 	if err := e.routing.start(ctx, seqs[0]); err != nil {
 		return err
 	}

@@ -15,10 +15,14 @@ type Request struct {
 	MaxTokens int            // -1: until the context is full
 	Settings  map[string]any // sampler config keys: temp, top_k, ...
 	Samplers  []string       // the chain's entries in order; nil: the plugin set's default
-	Seed      uint64
-	Stop      []string // texts that end the answer and are not part of it
-	IgnoreEOS bool
-	Logprobs  int // how many best ids to report for each step
+	// Constraint has config keys of constraints: grammar, json_schema, ... Whichever plugin has a key applies.
+	Constraint map[string]any
+	// Constraints name plugins of kind constraint that apply whatever is set; keys of theirs may stand in Settings.
+	Constraints []string
+	Seed        uint64
+	Stop        []string // texts that end the answer and are not part of it
+	IgnoreEOS   bool
+	Logprobs    int // how many best ids to report for each step
 	// KeepSpecial writes control tokens out as text instead of leaving them out.
 	KeepSpecial bool
 	// Session, if set, keeps the sequence's cache for the next request that begins with the same tokens.
@@ -27,6 +31,8 @@ type Request struct {
 	OnText func(text []byte)
 	// OnLogits gets each row that a token is taken from, before sampling; it holds during the call.
 	OnLogits func(logits []float32)
+	// OnToken gets each token that was picked or forced, those too that a constraint takes back later.
+	OnToken func(Pick)
 	// Observe gets what each entry of the chain left behind, row by row.
 	Observe func(plugin.Observation)
 }
@@ -41,6 +47,13 @@ type Session struct {
 type Logprob struct {
 	ID      uint32
 	Logprob float64
+}
+
+// Pick is a token at its position. The generator's counter stood at From before, and at To after it was picked.
+type Pick struct {
+	ID       uint32
+	Pos      int
+	From, To uint64
 }
 
 // Result is a finished continuation.
@@ -79,6 +92,7 @@ func rate(n int, d time.Duration) float64 {
 // sequence is a request in the loop.
 type sequence struct {
 	ctx    context.Context
+	always context.Context // ctx without its cancellation
 	req    *Request
 	chain  *plugin.Chain
 	params *plugin.Params
@@ -86,11 +100,14 @@ type sequence struct {
 	tokens []uint32 // prompt and what was generated
 	id     uint64
 	draw   uint64
-	index  int32 // in the current batch
-	rows   int   // of this sequence in the current batch
+	drawn  uint64 // the counter after the last token
+	index  int32  // in the current batch
+	rows   int    // of this sequence in the current batch
+
+	constraints *constraining // nil: none
 
 	decode  plugin.DecodeState
-	held    []byte // text that may be the beginning of a stop text
+	held    []byte // text that may be the beginning of a stop text, or that a constraint may take back
 	text    bytes.Buffer
 	piece   []byte
 	result  Result
@@ -102,20 +119,30 @@ type sequence struct {
 // nPrompt is the number of prompt tokens.
 func (s *sequence) nPrompt() int { return len(s.req.Prompt) }
 
-// emit appends text and tells whether a stop text was met.
-func (s *sequence) emit(piece []byte, last bool) (stopped bool) {
-	s.held = append(s.held, piece...)
+// show lets out what is held of the text, up to a stop text, without what may begin one or be taken back. At the last
+// call nothing more comes.
+func (s *sequence) show(last bool) {
 	if at := firstStop(s.held, s.req.Stop); at >= 0 {
 		s.flush(at)
 		s.held = s.held[:0]
-		return true
+		return
 	}
 	keep := 0
 	if !last {
 		keep = stopPrefix(s.held, s.req.Stop)
 	}
-	s.flush(len(s.held) - keep)
-	return false
+	if s.constraints != nil {
+		keep = max(keep, s.constraints.unsure)
+	}
+	s.flush(max(0, len(s.held)-keep))
+}
+
+// showRest lets out all that is held: the sequence has ended.
+func (s *sequence) showRest() {
+	if s.constraints != nil {
+		s.constraints.unsure = 0
+	}
+	s.show(true)
 }
 
 func (s *sequence) flush(n int) {

@@ -23,10 +23,15 @@ func TestEmit_StopTexts(t *testing.T) {
 		s := &sequence{req: &Request{Stop: c.stops, OnText: func(b []byte) { out = append(out, b...) }}}
 		stopped := false
 		for _, p := range c.pieces {
-			stopped = stopped || s.emit([]byte(p), false)
+			if stopped {
+				break
+			}
+			s.held = append(s.held, p...)
+			stopped = firstStop(s.held, c.stops) >= 0
+			s.show(false)
 		}
 		if !stopped {
-			s.emit(nil, true)
+			s.showRest()
 		}
 		if string(out) != c.want || stopped != c.stop || s.text.String() != c.want {
 			t.Errorf("%q stops %q: got %q %v, want %q %v", c.pieces, c.stops, out, stopped, c.want, c.stop)

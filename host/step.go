@@ -1,6 +1,8 @@
 package host
 
 import (
+	"errors"
+	"fmt"
 	"time"
 
 	"forge/host/plugin"
@@ -15,6 +17,11 @@ func (e *Engine) decodeFlags(s *sequence) plugin.DecodeFlags {
 
 // sample takes one token from a row through the sequence's chain; over says why the sequence ends here, if it does.
 func (e *Engine) sample(s *sequence, logits []float32) (over string, err error) {
+	if s.constraints != nil {
+		if over, again, err := e.settle(s); over != "" || again || err != nil {
+			return over, err
+		}
+	}
 	if k := s.req.Logprobs; k > 0 {
 		s.result.Logprobs = append(s.result.Logprobs, topLogprobs(logits, k))
 	}
@@ -25,10 +32,18 @@ func (e *Engine) sample(s *sequence, logits []float32) (over string, err error) 
 		s.chain.Observe(s.req.Observe)
 		defer s.chain.Observe(nil)
 	}
+	if s.constraints != nil {
+		if err := s.constraints.mask(logits, len(s.tokens)); err != nil {
+			return "", err
+		}
+	}
 	row := plugin.Row{
 		Logits: logits, Seq: s.id, Seed: s.req.Seed, Draw: &s.draw, Pos: len(s.tokens), NPrompt: s.nPrompt(), History: s.tokens, Params: s.params,
 	}
 	id, err := s.chain.Sample(s.ctx, &row)
+	if s.ctx.Err() != nil {
+		return "cancelled", nil
+	}
 	if err != nil {
 		return "", err
 	}
@@ -36,28 +51,71 @@ func (e *Engine) sample(s *sequence, logits []float32) (over string, err error) 
 		s.first = time.Now()
 		s.result.Timings.ToFirstToken = s.first.Sub(s.started)
 	}
-	if id == plugin.Stop {
+	switch {
+	case id == plugin.Stop && s.constraints != nil && !s.constraints.mayEnd(e.Vocab.EOG):
+		return "", errors.New("the sampler chain ends the answer where its constraint does not let it end")
+	case id == plugin.Stop:
 		return "stop", nil
+	case s.constraints != nil && logits[id] == forbidden:
+		return "", fmt.Errorf("the sampler chain picks the token %d, which a constraint forbids", id)
 	}
-	token := uint32(id)
+	return e.keep(s, uint32(id))
+}
+
+// keep adds a token to a sequence; over says why the sequence ends with it, if it does. A request that is cancelled
+// meanwhile has the token whole.
+func (e *Engine) keep(s *sequence, token uint32) (over string, err error) {
+	c := s.constraints
+	if c != nil {
+		c.places = append(c.places, textPlace{s.text.Len() + len(s.held), s.decode})
+	}
 	s.tokens = append(s.tokens, token)
-	if err := s.chain.Accept(s.ctx, s.id, token); err != nil {
+	if s.req.OnToken != nil {
+		s.req.OnToken(Pick{ID: token, Pos: len(s.tokens) - 1, From: s.drawn, To: s.draw})
+	}
+	s.drawn = s.draw
+	if err := s.chain.Accept(s.always, s.id, token); err != nil {
 		return "", err
+	}
+	if c != nil {
+		for i := range c.uses {
+			if err := c.uses[i].of.Accept(s.always, s.id, token); err != nil {
+				return "", err
+			}
+		}
 	}
 	if e.Vocab.Ends(token) && !s.req.IgnoreEOS {
 		return "stop", nil
 	}
-	if s.piece, err = e.tok.Decode(s.ctx, s.piece[:0], s.tokens[len(s.tokens)-1:], &s.decode, e.decodeFlags(s)); err != nil {
+	if s.piece, err = e.tok.Decode(s.always, s.piece[:0], s.tokens[len(s.tokens)-1:], &s.decode, e.decodeFlags(s)); err != nil {
 		return "", err
 	}
-	if s.emit(s.piece, false) {
-		return "stop text", nil
+	s.held = append(s.held, s.piece...)
+	if c != nil {
+		c.unsure += len(s.piece)
 	}
-	if n := len(s.tokens) - s.nPrompt(); s.req.MaxTokens >= 0 && n >= s.req.MaxTokens {
-		return "length", nil
+	if over = e.ends(s); over == "" {
+		s.show(false)
+		return "", nil
 	}
-	if len(s.tokens) >= e.NCtx {
-		return "length", nil
+	if again, err := e.settleLast(s); again || err != nil {
+		return "", err
 	}
-	return "", nil
+	s.show(over == stopText)
+	return over, nil
+}
+
+// stopText is why a sequence ended at one of its stop texts.
+const stopText = "stop text"
+
+// ends tells why a sequence ends with its last token, "" if it does not.
+func (e *Engine) ends(s *sequence) string {
+	n := len(s.tokens) - s.nPrompt()
+	switch {
+	case firstStop(s.held, s.req.Stop) >= 0:
+		return stopText
+	case s.req.MaxTokens >= 0 && n >= s.req.MaxTokens, len(s.tokens) >= e.NCtx:
+		return "length"
+	}
+	return ""
 }

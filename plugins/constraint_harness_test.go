@@ -2,7 +2,6 @@ package plugins_test
 
 import (
 	"encoding/binary"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -14,11 +13,6 @@ import (
 
 // settings of the shipped constraint, in the manifest's order.
 type settings struct{ grammar, schema, regex, choice, banned string }
-
-func choiceOf(texts ...string) settings {
-	b, _ := json.Marshal(texts)
-	return settings{choice: string(b)}
-}
 
 // A constraintVocab is a small vocabulary: the pieces of its tokens, and which of them end a generation. types is nil for
 // plain text.

@@ -28,6 +28,8 @@ var formulas = map[string]func(in table, rc rowCase, w *words) table{
 				return -1
 			case x > y+1e-12:
 				return 1
+			case -math.Log(p[a]) < entropy-1e-12: // likelier than the mean: the nearest in rank are the last
+				return slices.Index(order, b) - slices.Index(order, a)
 			}
 			return 0
 		})
@@ -116,6 +118,66 @@ var formulas = map[string]func(in table, rc rowCase, w *words) table{
 		for i, x := range in.logits {
 			out.logits[i] = float32(float64(x) - penalties[in.id(i)])
 		}
+		return out
+	},
+	"infill": func(in table, rc rowCase, w *words) table {
+		type candidate struct {
+			id   uint32
+			p    float64
+			ends bool
+		}
+		var list []candidate
+		p, text, ends := softmax(in), 0.0, 0.0
+		for _, i := range ranked(in) {
+			c := candidate{in.id(i), p[i], slices.Contains(w.eog, in.id(i))}
+			if list = append(list, c); c.ends {
+				ends += c.p
+			} else {
+				text += c.p
+			}
+		}
+		// filter keeps the ends and what reaches p, and counts the others.
+		filter := func(p float64) (others int) {
+			list = slices.DeleteFunc(list, func(c candidate) bool { return !c.ends && c.p < p })
+			for _, c := range list {
+				if !c.ends {
+					others++
+				}
+			}
+			return others
+		}
+		if 3*ends*float64(len(list)) > text {
+			filter(2)
+		} else {
+			for i := range list {
+				for j := range list {
+					if a, b := &list[i], &list[j]; i != j && w.texts[a.id] != "" && a.p > 0 && b.p > 0 && strings.HasPrefix(w.texts[b.id], w.texts[a.id]) {
+						if b.p > a.p {
+							a, b = b, a
+						}
+						a.p, b.p = a.p+b.p, 0
+					}
+				}
+			}
+			if others := filter(0.2); others == 0 {
+				list = []candidate{{id: w.eog[0], p: 1}}
+			} else {
+				sum := 0.0
+				for _, c := range list {
+					sum += c.p
+				}
+				for i := range list {
+					list[i].p /= sum
+				}
+				filter(1 / float64(others+1))
+			}
+		}
+		out := table{ids: []uint32{}}
+		for _, c := range list {
+			out.ids, out.logits = append(out.ids, c.id), append(out.logits, float32(math.Log(c.p)))
+		}
+		out = out.pick(ranked(out), true)
+		out.draw = rc.draw
 		return out
 	},
 	"mirostat": func(in table, rc rowCase, _ *words) table {

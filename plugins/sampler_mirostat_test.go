@@ -353,6 +353,29 @@ func TestMirostat_Replay(t *testing.T) {
 	}
 }
 
+// Ensure that drafts behind one that was not kept say nothing, though their tokens come.
+func TestMirostat_BrokenDrafts(t *testing.T) {
+	const n = 50
+	c := openMirostat(t, n)
+	in := table{logits: make([]float32, n)}
+	p := params(mirostat, 2)
+	if err := c.begin(1); err != nil {
+		t.Fatal(err)
+	}
+	var tokens []uint32
+	for d := range 3 {
+		got := c.run(in, rowCase{seq: 1, draft: d, params: p, draw: uint64(d)}, "mirostat")
+		tokens = append(tokens, got.id(int(got.selected)))
+	}
+	tokens[0] = n + 1
+	if err := c.accept(1, 0, tokens...); err != nil {
+		t.Fatal(err)
+	}
+	if mu := c.mu(1); mu == mu {
+		t.Errorf("mu is %v, no accepted token was picked from a row", mu)
+	}
+}
+
 // Ensure that what does not fit the state is refused, and leaves it as it was.
 func TestMirostat_Refused(t *testing.T) {
 	c := openMirostat(t, 50)

@@ -43,6 +43,7 @@ func rows(n int) map[string][]float32 {
 		"zeros":      make32(func(int) float64 { return math.Copysign(0, rng.Float64()-0.5) }),
 		"negative":   make32(func(int) float64 { return -50 + rng.NormFloat64() }),
 		"one hot":    make32(func(i int) float64 { return 30 * float64(1-min(1, (i-n/3)*(i-n/3))) }),
+		"spike":      make32(func(i int) float64 { return -8 + 0.1*rng.NormFloat64() - 3*float64(i%50/49) + 8*float64(1-min(1, i)) }),
 		"block":      make32(func(i int) float64 { return normal(i) + 20*float64(1-min(1, i/300)) }),
 	}
 	masked := make32(normal)

@@ -73,6 +73,8 @@ func TestDRY(t *testing.T) {
 		`\n,:,",*`:          {"\n", ":", "\"", "*"},
 		`END,\n\n`:          {"END", "\n\n"},
 		`E,END`:             {"E", "END"},
+		`END,E`:             {"END", "E"},
+		`END,N`:             {"END", "N"},
 		` ,é`:               {" ", "é"},
 		`\\,a\,b,<|im|>, t`: {"\\", "a,b", "<|im|>", " t"},
 	}
@@ -83,9 +85,9 @@ func TestDRY(t *testing.T) {
 	for round := range 1200 {
 		// A few tokens repeat a lot, the others break.
 		history := make([]uint32, rng.IntN(60)+rng.IntN(2)*rng.IntN(300))
-		few := 1 + rng.IntN(3)
+		few, base := 1+rng.IntN(3), rng.IntN(2)*rng.IntN(n)
 		for i := range history {
-			if history[i] = uint32(rng.IntN(few)); rng.IntN(12) == 0 {
+			if history[i] = uint32((base + rng.IntN(few)) % n); rng.IntN(12) == 0 {
 				history[i] = uint32(rng.IntN(n))
 			}
 			if i > 8 && rng.IntN(5) == 0 {
@@ -230,6 +232,7 @@ func TestInfill(t *testing.T) {
 		"both stay": {map[uint32]float64{0: 0.3, 1: 0.2, 3: 0.5}, map[uint32]float64{0: 0.5, 3: 0.5}},
 		"a quarter": {map[uint32]float64{0: 0.26, 3: 0.44, 5: 0.3}, map[uint32]float64{0: 0.26, 3: 0.44, 5: 0.3}},
 		"less":      {map[uint32]float64{0: 0.24, 3: 0.45, 5: 0.31}, map[uint32]float64{3: 0.45, 5: 0.31}},
+		"a third":   {map[uint32]float64{4: 0.02, 3: 0.68, 5: 0.30}, map[uint32]float64{4: 0.02, 3: 0.68}},
 		"end wins":  {map[uint32]float64{4: 0.1, 3: 0.5, 0: 0.4}, map[uint32]float64{4: 1}},
 		"end stays": {map[uint32]float64{4: 0.05, 3: 0.6, 5: 0.35}, map[uint32]float64{4: 0.05, 3: 0.6, 5: 0.35}},
 	} {

@@ -79,7 +79,7 @@ func (v vector) open(t *testing.T, sampler string, n int) *chain {
 		w.texts = append(w.texts, "")
 	}
 	switch sampler {
-	case "ignore_eos", "min_tokens", "dry":
+	case "ignore_eos", "min_tokens", "dry", "infill":
 		return openWords(t, w)
 	case "mirostat":
 		c := &miroChain{chain: openModule(t, "mirostat", n)}
@@ -221,6 +221,7 @@ func vectorCases() map[string][]vector {
 		"ignore_eos":  {{"ignore_eos": 1}, {"ignore_eos": 0}},
 		"min_tokens":  {{"min_tokens": 0}, {"min_tokens": 4}, {"min_tokens": 5}},
 		"dry":         {{"dry_multiplier": 0.8}, {"dry_multiplier": 1, "dry_base": 2, "dry_allowed_length": 1, "dry_penalty_last_n": 6}, {"dry_multiplier": 0}},
+		"infill":      {nil},
 		"mirostat":    {{"mirostat": 2, "mirostat_tau": 1}, {"mirostat": 1, "mirostat_tau": 1}, {"mirostat": 2, "temp": 0.5}},
 	}
 	cases := map[string][]vector{}
@@ -235,6 +236,15 @@ func vectorCases() map[string][]vector {
 					v.EOG = []uint32{4, 0}
 				case "min_tokens":
 					v.EOG, v.History, v.NPrompt = []uint32{4, 0}, []uint32{1, 2, 3, 4, 5, 6}, 2
+				case "infill":
+					if t.name == "nan and -inf" {
+						continue // it has six tokens
+					}
+					for _, eog := range [][]uint32{{3, 6}, {7}, {2}} {
+						v.Words, v.EOG = []string{"a", "ab", "b", "bc", "bcd", "c", "d", "e", "abc", ""}, eog
+						cases[name] = append(cases[name], v)
+					}
+					continue
 				case "dry":
 					if t.name == "nan and -inf" {
 						continue // it has six tokens

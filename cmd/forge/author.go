@@ -23,7 +23,7 @@ func traceCommand() *cli.Command {
 		Flags: append(append(append(promptFlags(),
 			&cli.StringFlag{Name: "html", Usage: "write one page to look at to `FILE` instead of text to standard output"},
 			topFlag(),
-		), engineFlags()...), samplingFlags()...),
+		), engineFlags()...), append(constraintFlags(), samplingFlags()...)...),
 		Action: traceAction,
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -19,13 +18,12 @@ func batchCommand() *cli.Command {
 		Description: "Reads OpenAI batch lines (custom_id, method, url, body for /v1/chat/completions or /v1/completions) and writes one\n" +
 			"answer line each, as they are done. A line that cannot be answered gets an error line.\n\n" +
 			"  forge batch -m model.gguf -i requests.jsonl -o answers.jsonl",
-		Flags: append(append([]cli.Flag{
+		Flags: append(append(append([]cli.Flag{
 			&cli.StringFlag{Name: "input", Aliases: []string{"i"}, Usage: "the requests, a JSONL `FILE`; -: standard input", Required: true},
 			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "the answers, a new `FILE`; -: standard output", Required: true},
 			&cli.IntFlag{Name: "parallel", Aliases: []string{"np"}, Usage: "sequences at once", Value: 8},
 			&cli.IntFlag{Name: "n-predict", Aliases: []string{"n"}, Usage: "the most tokens of an answer where the request does not say", Value: -1},
-			&cli.StringFlag{Name: "chat-template", Usage: "use a shipped chat format by `NAME`: " + strings.Join(formatNames(), ", ")},
-		}, engineFlags()...), samplingFlags()...),
+		}, templateFlags()...), engineFlags()...), append(constraintFlags(), samplingFlags()...)...),
 		Action: batchAction,
 	}
 }
@@ -55,6 +53,10 @@ func batchAction(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	held, err := constraints(c)
+	if err != nil {
+		return err
+	}
 	s, err := open(c, n)
 	if err != nil {
 		return err
@@ -66,7 +68,7 @@ func batchAction(c *cli.Context) error {
 	}
 	model := &server.Model{
 		Engine: s.Engine, Renderer: s.renderer, Name: filepath.Base(c.String("model")), Defaults: set, Samplers: samplerNames(c),
-		Warn: func(msg string) { note("%s", msg) }, MaxTok: c.Int("n-predict"),
+		Constraint: held, Constraints: c.StringSlice("constraint"), Warn: onceEach(), MaxTok: c.Int("n-predict"),
 	}
 	seed := c.Int64("seed")
 	if c.IsSet("seed") {

@@ -16,11 +16,18 @@ import (
 	"forge/host/chat"
 )
 
-func notifyInterrupt(parent context.Context) (context.Context, context.CancelFunc) {
-	return signal.NotifyContext(parent, os.Interrupt)
+const chatHelp = "/clear forgets the dialogue, /bye leaves, Ctrl-C stops an answer"
+
+// talk is a dialogue on a terminal. The cache is kept between turns.
+type talk struct {
+	c      *cli.Context
+	s      *session
+	req    *host.Request
+	d      *chat.Dialogue
+	notice func(string)
 }
 
-// chatLoop is the dialogue on a terminal. The cache is kept between turns.
+// chatLoop reads turns from standard input until it ends or the user leaves.
 func chatLoop(c *cli.Context, s *session, req *host.Request) error {
 	if c.Bool("raw") {
 		return errors.New("--raw needs a prompt: give one with -p, -f or on standard input")
@@ -28,71 +35,113 @@ func chatLoop(c *cli.Context, s *session, req *host.Request) error {
 	if s.renderer.Open == nil {
 		return chat.ErrNoTemplate
 	}
-	note("/clear forgets the dialogue, /bye leaves, Ctrl-C stops an answer")
-	// From here on Ctrl-C belongs to the answers.
-	signal.Reset(os.Interrupt)
-	start := func() *chat.Dialogue {
-		d := chat.Prompt(c.String("system"), "")
-		d.Messages = d.Messages[:len(d.Messages)-1]
-		return d
-	}
-	d := start()
 	req.Session = &host.Session{}
+	t := &talk{c: c, s: s, req: req, notice: onceEach()}
+	t.clear()
+	note(chatHelp)
+	// From here on Ctrl-C belongs to the answers; at the prompt it ends the program, as it does without us.
+	signal.Reset(os.Interrupt)
 	in := bufio.NewReader(os.Stdin)
 	for {
 		fmt.Fprint(os.Stderr, ">>> ")
 		line, err := in.ReadString('\n')
-		if errors.Is(err, io.EOF) && line == "" {
+		switch {
+		case errors.Is(err, io.EOF) && line == "":
 			fmt.Fprintln(os.Stderr)
 			return nil
-		} else if err != nil && !errors.Is(err, io.EOF) {
+		case err != nil && !errors.Is(err, io.EOF):
 			return err
 		}
-		switch line = strings.TrimSpace(line); line {
-		case "":
-			continue
-		case "/bye", "/exit", "/quit":
+		if !t.take(strings.TrimSpace(line)) {
 			return nil
-		case "/clear":
-			d = start()
-			continue
-		case "/help", "/?":
-			note("/clear forgets the dialogue, /bye leaves, Ctrl-C stops an answer")
-			continue
 		}
-		d.Messages = append(d.Messages, chat.Message{Role: "user", Content: line})
-		answer, err := turn(c, s, req, d)
-		if err != nil {
-			note("forge: %v", err)
-			d.Messages = d.Messages[:len(d.Messages)-1]
-			continue
-		}
-		d.Messages = append(d.Messages, chat.Message{Role: "assistant", Content: answer})
 	}
 }
 
-// turn generates one answer.
-func turn(c *cli.Context, s *session, req *host.Request, d *chat.Dialogue) (string, error) {
-	ctx, stop := stoppable(c.Context)
+// take does what a line says. It tells whether to go on.
+func (t *talk) take(line string) bool {
+	switch line {
+	case "":
+	case "/bye", "/exit", "/quit":
+		return false
+	case "/clear":
+		t.clear()
+	case "/help", "/?":
+		note(chatHelp)
+	default:
+		t.answer(line)
+	}
+	return true
+}
+
+// clear begins a new dialogue.
+func (t *talk) clear() {
+	t.d = &chat.Dialogue{AddGenerationPrompt: true}
+	if system := t.c.String("system"); system != "" {
+		t.d.Messages = append(t.d.Messages, chat.Message{Role: "system", Content: system})
+	}
+}
+
+// answer takes a turn of the user and gives the model's. A turn without an answer is forgotten.
+func (t *talk) answer(line string) {
+	before := t.d.Messages
+	t.d.Messages = append(before[:len(before):len(before)], chat.Message{Role: "user", Content: line})
+	ctx, stop := stoppable(t.c.Context)
 	defer stop()
-	text, notice, err := s.renderer.Render(ctx, d)
+	res, err := t.generate(ctx)
 	if err != nil {
-		return "", err
+		t.d.Messages = before
+		if ctx.Err() == nil { // else it was the user's wish
+			note("forge: %v", err)
+		}
+		return
 	}
-	if notice != "" {
-		note("%s", notice)
+	if res.Text == "" {
+		t.d.Messages = before
+	} else {
+		t.d.Messages = append(t.d.Messages, chat.Message{Role: "assistant", Content: res.Text})
 	}
-	if req.Prompt, err = s.Tokenize(ctx, text, true); err != nil {
-		return "", err
+	if t.c.Bool("verbose") {
+		report(t.c, t.s, res)
 	}
-	req.OnText = func(piece []byte) { os.Stdout.Write(piece) }
-	res, err := s.Generate(ctx, req)
+}
+
+// generate writes the answer to the dialogue so far.
+func (t *talk) generate(ctx context.Context) (*host.Result, error) {
+	text, notice, err := t.s.renderer.Render(ctx, t.d)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	fmt.Println()
-	if c.Bool("verbose") {
-		report(c, s, res)
+	t.notice(notice)
+	if t.req.Prompt, err = t.s.Tokenize(ctx, text, true); err != nil {
+		return nil, err
 	}
-	return res.Text, nil
+	var out answerWriter
+	t.req.OnText = out.write
+	defer out.end()
+	return t.s.Generate(ctx, t.req)
+}
+
+// stoppable gives a context that the first Ctrl-C cancels. The second one ends the program.
+func stoppable(parent context.Context) (context.Context, context.CancelFunc) {
+	ctx, stop := signal.NotifyContext(context.WithoutCancel(parent), os.Interrupt)
+	context.AfterFunc(ctx, stop)
+	return ctx, stop
+}
+
+// answerWriter writes generated text to standard output.
+type answerWriter struct{ last byte }
+
+func (w *answerWriter) write(piece []byte) {
+	if len(piece) > 0 {
+		w.last = piece[len(piece)-1]
+		os.Stdout.Write(piece)
+	}
+}
+
+// end ends the line on a terminal, so that what follows begins on its own. Elsewhere the text is all there is.
+func (w *answerWriter) end() {
+	if w.last != '\n' && isTerminal(os.Stdout) {
+		fmt.Println()
+	}
 }

@@ -52,7 +52,7 @@ func (o outcome) must(t testing.TB) outcome {
 
 var storiesFile = root("testdata", "stories260K", "stories260K.gguf")
 
-// rewrite copies stories260K with changes to its metadata; a nil value takes the key out.
+// rewrite copies stories260K with changes to its metadata: other values, further keys; a nil value takes the key out.
 func rewrite(t testing.TB, change map[string]any, drop ...string) string {
 	t.Helper()
 	f, err := gguf.Open(storiesFile)
@@ -70,6 +70,11 @@ func rewrite(t testing.TB, change map[string]any, drop ...string) string {
 		default:
 			old, _ := f.Get(key)
 			w.Set(key, old)
+		}
+	}
+	for key, v := range change {
+		if _, old := f.Get(key); !old {
+			w.Set(key, v)
 		}
 	}
 	for _, x := range f.Tensors {
@@ -156,7 +161,11 @@ func TestErrors(t *testing.T) {
 		{with("--plugins", noFile), `x\.wasm`},
 		{with("--plugins", badKey), `plugins.toml:\d+:.*nam`},
 		{with("--plugin", notWasm), `it is not a WebAssembly module`},
-		{with("--chat-template", "nope"), `forge ships chatglm4, chatml, `},
+		{[]string{"run", "-m", storiesFile, "-p", "x", "--chat-template", "chatlm"}, `--chat-template "chatlm": did you mean chatml\? forge ships chatglm4, chatml, command-r, .*, zephyr\n$`},
+		{with("--chat-template", "chatml"), `--raw goes without a chat template: leave out one of the two`},
+		{with("--system", "x"), `--system is for a chat template, and --raw goes without`},
+		{[]string{"run", "-m", storiesFile, "-p", "x", "--chat-template", "chatml", "--chat-template-file", "x"}, `not both`},
+		{[]string{"run", "-m", storiesFile, "-p", "x", "--chat-template-file", "nowhere.jinja"}, `--chat-template-file: open nowhere.jinja`},
 		{[]string{"run", "-m", storiesFile, "-p", strings.Repeat("long ", 400), "--raw", "-c", "64"}, `the prompt is \d+ tokens long, the context holds 64: raise -c to at least \d+ or shorten the prompt`},
 		{[]string{"run", "-m", storiesFile, "hello"}, `"hello" is not understood: forge run takes no argument there \(a prompt goes after -p, in quotes\)`},
 		{[]string{"run", "--nonsense"}, `nonsense`},

@@ -44,7 +44,7 @@ func newPluginAction(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(os.Stdout, "%s holds a %s in %s. Build it, with %s:\n  cd %s && ./build.sh\nthen\n  forge plugin check %s.wasm\n  %s\n",
+	fmt.Fprintf(os.Stdout, "%s holds a plugin of kind %s in %s. Build it, with %s:\n  cd %s && ./build.sh\nthen\n  forge plugin check %s.wasm\n  %s\n",
 		made.Dir, made.Kind, made.Lang, made.Needs, made.Dir, made.Name, made.Try)
 	return nil
 }

@@ -51,7 +51,7 @@ func newApp() *cli.App {
 		DisableSliceFlagSeparator: true,
 		UseShortOptionHandling:    false,
 		Commands: []*cli.Command{
-			runCommand(), batchCommand(), tokenizeCommand(), detokenizeCommand(), inspectCommand(),
+			runCommand(), replayCommand(), batchCommand(), tokenizeCommand(), detokenizeCommand(), inspectCommand(),
 			benchCommand(), perplexityCommand(), pluginCommand(), abiCommand(), devicesCommand(), versionCommand(), docsCommand(),
 		},
 		ExitErrHandler: func(*cli.Context, error) {},

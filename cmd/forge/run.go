@@ -1,12 +1,10 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
-	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -29,23 +27,23 @@ func runCommand() *cli.Command {
 			&cli.BoolFlag{Name: "json", Usage: "print one JSON object instead of text"},
 			&cli.IntFlag{Name: "logprobs", Usage: "with --json: the `K` likeliest ids of each step with their log probabilities"},
 			&cli.StringFlag{Name: "save-logits", Usage: "write the rows that tokens are taken from to `FILE`, a NumPy array, for forge plugin try"},
-		), engineFlags()...), samplingFlags()...),
+			&cli.StringFlag{Name: "receipt", Usage: "write what the answer depended on, and each token's draws, to `FILE`, for forge replay"},
+		), engineFlags()...), append(constraintFlags(), samplingFlags()...)...),
 		Action: runAction,
 	}
 }
 
 // promptFlags say what to answer and when to end.
 func promptFlags() []cli.Flag {
-	return []cli.Flag{
+	return append([]cli.Flag{
 		&cli.StringFlag{Name: "prompt", Aliases: []string{"p"}, Usage: "the prompt `TEXT`"},
 		&cli.StringFlag{Name: "file", Aliases: []string{"f"}, Usage: "read the prompt from a `FILE`; -: standard input"},
 		&cli.IntFlag{Name: "n-predict", Aliases: []string{"n"}, Usage: "the most tokens to generate; -1: until the model ends or the context is full", Value: -1},
 		&cli.BoolFlag{Name: "raw", Usage: "continue the prompt as it is, without the chat template"},
 		&cli.StringFlag{Name: "system", Aliases: []string{"sys"}, Usage: "system message `TEXT`"},
-		&cli.StringFlag{Name: "chat-template", Usage: "use a shipped chat format by `NAME`: " + strings.Join(formatNames(), ", ")},
 		&cli.StringSliceFlag{Name: "stop", Usage: "end the answer before this `TEXT`; may be given several times"},
 		&cli.BoolFlag{Name: "ignore-eos", Usage: "never pick a token that ends the generation"},
-	}
+	}, templateFlags()...)
 }
 
 func runAction(c *cli.Context) error {
@@ -67,6 +65,9 @@ func runAction(c *cli.Context) error {
 	}
 	if k := c.Int("logprobs"); k < 0 || k > 0 && !c.Bool("json") {
 		return errors.New("--logprobs takes a positive number and needs --json")
+	}
+	if !given && c.String("receipt") != "" {
+		return errors.New("--receipt needs a prompt: give one with -p, -f or on standard input")
 	}
 	s, err := open(c, 1)
 	if err != nil {
@@ -109,8 +110,13 @@ func request(c *cli.Context, s *session) (*host.Request, error) {
 	if c.Bool("ignore-eos") {
 		set["ignore_eos"] = true
 	}
+	held, err := constraints(c)
+	if err != nil {
+		return nil, err
+	}
 	seed := c.Int64("seed")
 	return &host.Request{
+		Constraint: held, Constraints: c.StringSlice("constraint"),
 		MaxTokens: c.Int("n-predict"), Settings: set, Samplers: server.WithRules(samplerNames(c), s.DefaultChain(), set), Seed: server.Seed(&seed),
 		Stop: c.StringSlice("stop"), IgnoreEOS: c.Bool("ignore-eos"), Logprobs: c.Int("logprobs"),
 	}, nil
@@ -118,20 +124,22 @@ func request(c *cli.Context, s *session) (*host.Request, error) {
 
 // promptIDs gives a prompt's tokens, through the model's chat template unless --raw.
 func promptIDs(c *cli.Context, s *session, prompt string) ([]uint32, error) {
-	text := prompt
-	if !c.Bool("raw") {
-		rendered, notice, err := s.renderer.Render(c.Context, chat.Prompt(c.String("system"), prompt))
-		switch {
-		case errors.Is(err, chat.ErrNoTemplate):
-			note("the model file has no chat template: the prompt is continued as it is (--raw says so without this notice, --chat-template names a format)")
-		case err != nil:
-			return nil, err
-		default:
-			text = rendered
+	if c.Bool("raw") {
+		return s.Tokenize(c.Context, prompt, true)
+	}
+	text, notice, err := s.renderer.Render(c.Context, chat.Prompt(c.String("system"), prompt))
+	switch {
+	case errors.Is(err, chat.ErrNoTemplate):
+		text = prompt
+		notice = "the model file has no chat template: the prompt is continued as it is (--raw says so without this notice, --chat-template names a format)"
+		if c.String("system") != "" {
+			notice += "; the system message is left out"
 		}
-		if notice != "" {
-			note("%s", notice)
-		}
+	case err != nil:
+		return nil, err
+	}
+	if notice != "" {
+		note("%s", notice)
 	}
 	return s.Tokenize(c.Context, text, true)
 }
@@ -145,19 +153,24 @@ func answerOnce(c *cli.Context, s *session, req *host.Request, prompt string) er
 	if err != nil {
 		return err
 	}
+	paper := takeReceipt(c, s, req)
+	var out answerWriter
 	if !c.Bool("json") {
-		req.OnText = func(piece []byte) { os.Stdout.Write(piece) }
+		req.OnText = out.write
 	}
 	res, err := s.Generate(c.Context, req)
 	if err = errors.Join(err, save()); err != nil {
+		return err
+	}
+	if err := paper(res); err != nil {
 		return err
 	}
 	if c.Bool("json") {
 		if err := printJSON(runReport(s, req, res)); err != nil {
 			return err
 		}
-	} else if isTerminal(os.Stdout) {
-		fmt.Println()
+	} else {
+		out.end()
 	}
 	report(c, s, res)
 	if res.Finish == "cancelled" {
@@ -235,9 +248,4 @@ func printJSON(v any) error {
 	enc := json.NewEncoder(os.Stdout)
 	enc.SetEscapeHTML(false)
 	return enc.Encode(v)
-}
-
-// stoppable gives a context that Ctrl-C cancels without ending the program.
-func stoppable(parent context.Context) (context.Context, context.CancelFunc) {
-	return notifyInterrupt(context.WithoutCancel(parent))
 }

@@ -121,8 +121,7 @@ func device(name string) (kernels.Device, error) {
 }
 
 // cacheType reads a format of keys or values. F32 is what the scalar device has without being asked, and no other.
-func cacheType(c *cli.Context, flag string, dev kernels.Device) (gguf.Type, error) {
-	name := c.String(flag)
+func cacheType(flag, name string, dev kernels.Device) (gguf.Type, error) {
 	if name == "" {
 		return 0, nil
 	}
@@ -139,6 +138,7 @@ type session struct {
 	runtime  *plugin.Runtime
 	renderer *chat.Renderer
 	device   kernels.Device
+	plugins  *plugin.Config
 }
 
 // open opens the engine that the flags describe.
@@ -158,11 +158,11 @@ func openFile(c *cli.Context, path, deviceName string, nSeq int) (*session, erro
 	if c.Int("threads") < 0 || c.Int("threads") > 1024 {
 		return nil, fmt.Errorf("-t %d: give a number of threads from 1 to 1024", c.Int("threads"))
 	}
-	keyType, err := cacheType(c, "cache-type-k", dev)
+	keyType, err := cacheType("cache-type-k", c.String("cache-type-k"), dev)
 	if err != nil {
 		return nil, err
 	}
-	valueType, err := cacheType(c, "cache-type-v", dev)
+	valueType, err := cacheType("cache-type-v", c.String("cache-type-v"), dev)
 	if err != nil {
 		return nil, err
 	}
@@ -170,56 +170,46 @@ func openFile(c *cli.Context, path, deviceName string, nSeq int) (*session, erro
 	if threads == 0 {
 		threads = simd.Threads()
 	}
+	given, err := givenTemplate(c)
+	if err != nil {
+		return nil, err
+	}
 	cfg, err := pluginSet(c)
 	if err != nil {
 		return nil, err
 	}
+	s, err := openWith(c, path, host.Options{
+		Device: dev, Plugins: cfg, NCtx: c.Int("ctx-size"), NBatch: c.Int("batch-size"), NSeq: nSeq,
+		Threads: threads, Deterministic: c.Bool("deterministic"), KeyType: keyType, ValueType: valueType,
+		Template: func(f *gguf.File) string { return templateText(c, f, given) },
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.renderer = s.newRenderer(given)
+	return s, nil
+}
+
+// openWith opens an engine with a runtime of its own, and a bar that says how far it is. It renders no dialogues.
+func openWith(c *cli.Context, path string, opt host.Options) (*session, error) {
 	rt, err := newRuntime(c)
 	if err != nil {
 		return nil, err
 	}
 	bar := newBar("loading")
-	e, err := host.Open(c.Context, path, host.Options{
-		Device: dev, Runtime: rt, Plugins: cfg, NCtx: c.Int("ctx-size"), NBatch: c.Int("batch-size"), NSeq: nSeq,
-		Threads: threads, Deterministic: c.Bool("deterministic"), KeyType: keyType, ValueType: valueType,
-		OnProgress: bar.set, Template: !c.Bool("raw"),
-	})
+	opt.Runtime, opt.OnProgress = rt, bar.set
+	e, err := host.Open(c.Context, path, opt)
 	bar.clear()
 	if err != nil {
 		rt.Close(context.WithoutCancel(c.Context))
 		return nil, err
 	}
-	s := &session{Engine: e, runtime: rt, device: dev}
-	if s.renderer, err = s.newRenderer(c); err != nil {
-		s.close()
-		return nil, err
-	}
-	return s, nil
+	return &session{Engine: e, runtime: rt, device: opt.Device, plugins: opt.Plugins}, nil
 }
 
 func (s *session) close() {
 	s.Engine.Close()
 	s.runtime.Close(context.Background())
-}
-
-// newRenderer renders with the format that the user named, else with the model's own template and chatml behind it.
-func (s *session) newRenderer(c *cli.Context) (*chat.Renderer, error) {
-	opener := func(text string) func(context.Context) (chat.Template, error) {
-		return func(ctx context.Context) (chat.Template, error) { return s.OpenTemplate(ctx, text) }
-	}
-	formats := plugins.Formats()
-	if name := c.String("chat-template"); name != "" {
-		text, ok := formats[name]
-		if !ok {
-			return nil, fmt.Errorf("--chat-template %q: forge ships %s", name, strings.Join(formatNames(), ", "))
-		}
-		return &chat.Renderer{Open: opener(text)}, nil
-	}
-	text, found, err := s.File.Str("tokenizer.chat_template")
-	if err != nil || !found {
-		return &chat.Renderer{}, err
-	}
-	return &chat.Renderer{Open: opener(text), Fallback: opener(formats["chatml"])}, nil
 }
 
 // readText reads a file, or standard input for "-".

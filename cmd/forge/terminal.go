@@ -4,12 +4,9 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"sort"
 	"strings"
 
 	"golang.org/x/term"
-
-	"forge/plugins"
 )
 
 func isTerminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }
@@ -44,15 +41,6 @@ func readAll(r io.Reader, name string) (string, error) {
 		return "", fmt.Errorf("%s cannot be read: %w", name, err)
 	}
 	return string(b), nil
-}
-
-func formatNames() []string {
-	var names []string
-	for name := range plugins.Formats() {
-		names = append(names, name)
-	}
-	sort.Strings(names)
-	return names
 }
 
 func note(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }

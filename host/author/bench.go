@@ -109,9 +109,8 @@ func newBenchRun(ctx context.Context, r *plugin.Runtime, e, last plugin.ChainEnt
 		chain.Close()
 		return nil, err
 	}
-	// The timed entry is the first that is observed.
 	chain.Observe(func(o plugin.Observation) {
-		if !b.got {
+		if o.Plugin == e.Module.Name() && o.Entry == e.Entry { // an entry that its settings make idle is not called
 			b.got, b.seen, b.left = true, o, len(o.Logits)
 		}
 	})

@@ -215,7 +215,7 @@ func (c *checker) outcome(chain *plugin.Chain, row *plugin.Row) (string, error) 
 	var bad error
 	first := true
 	chain.Observe(func(o plugin.Observation) {
-		if !first {
+		if !first || o.Plugin != c.mod.Name() { // an entry that its settings make idle is not called
 			return
 		}
 		first = false

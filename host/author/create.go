@@ -163,7 +163,7 @@ func starting(sdk fs.FS, kind, lang string) (*language, error) {
 	}
 	instead := fmt.Sprintf("in %s there is one of kind %s", lang, strings.Join(starts[lang], ", "))
 	if len(others) > 0 {
-		instead += ", and a " + kind + " in " + strings.Join(others, ", ")
+		instead += ", and one of kind " + kind + " in " + strings.Join(others, ", ")
 	}
 	return nil, fmt.Errorf("--kind %q: there is no start of that kind in %s; %s", kind, lang, instead)
 }
@@ -218,7 +218,7 @@ var tries = map[string]string{
 	"tokenizer":  `forge tokenize -m MODEL.gguf -p "Once upon a time" --plugin NAME.wasm`,
 	"arch":       `forge inspect MODEL.gguf --program --plugin NAME.wasm`,
 	"router":     `forge run -m MODEL.gguf -p "Once upon a time" --plugin NAME.wasm --router NAME`,
-	"constraint": `forge plugin inspect NAME.wasm`,
+	"constraint": `forge run -m MODEL.gguf -p "Once upon a time" --plugin NAME.wasm --constraint NAME`,
 	"template":   `forge run -m MODEL.gguf -p "Who are you?" --plugin NAME.wasm`,
 }
 

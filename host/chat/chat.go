@@ -1,7 +1,7 @@
 // Package chat turns messages into what a template guest reads, and says which template a model's dialogue goes through.
 //
 // Nouns: a Dialogue is messages and tools; a Renderer makes prompt text of it with the model's template, or, where that
-// fails, with a fallback, and says so.
+// fails, with a fallback, and says so. Content in parts reaches the templates that take it, and others as one text.
 //
 //	text, notice, err := renderer.Render(ctx, &chat.Dialogue{Messages: msgs, AddGenerationPrompt: true})
 //
@@ -9,11 +9,8 @@
 package chat
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
-	"time"
 )
 
 // Message is one turn. Content is a string or a list of parts; fields that only templates know travel in Extra.
@@ -48,13 +45,20 @@ func (m *Message) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// MarshalJSON writes the message as templates expect it.
+// MarshalJSON writes the message as templates expect it: role and content first, for some templates write whole messages.
 func (m Message) MarshalJSON() ([]byte, error) {
-	fields := map[string]any{"role": m.Role, "content": m.Content}
-	for k, v := range m.Extra {
-		fields[k] = v
+	b, err := json.Marshal(struct {
+		Role    string `json:"role"`
+		Content any    `json:"content"`
+	}{m.Role, m.Content})
+	if err != nil || len(m.Extra) == 0 {
+		return b, err
 	}
-	return json.Marshal(fields)
+	extra, err := json.Marshal(m.Extra)
+	if err != nil {
+		return nil, err
+	}
+	return append(append(b[:len(b)-1], ','), extra[1:]...), nil
 }
 
 // Dialogue is what a template renders.
@@ -74,58 +78,6 @@ func (d *Dialogue) variables() ([]byte, error) {
 		vars["tools"] = d.Tools
 	}
 	return json.Marshal(vars)
-}
-
-// Template renders variables, given as a JSON object, to text.
-type Template interface {
-	Render(ctx context.Context, variables []byte, now time.Time) (string, error)
-}
-
-// Renderer renders with the model's template. Open is called when it is first needed.
-type Renderer struct {
-	Open     func(ctx context.Context) (Template, error)
-	Fallback func(ctx context.Context) (Template, error) // nil: none
-
-	template Template
-}
-
-// ErrNoTemplate says that there is nothing to render with.
-var ErrNoTemplate = errors.New("the model file has no chat template: name a shipped format with --chat-template (forge run --help lists them), or continue raw text with --raw")
-
-// Render gives the prompt text, and a notice for the user where the model's own template did not work.
-func (r *Renderer) Render(ctx context.Context, d *Dialogue) (text, notice string, err error) {
-	vars, err := d.variables()
-	if err != nil {
-		return "", "", err
-	}
-	if r.template == nil {
-		if r.Open == nil {
-			return "", "", ErrNoTemplate
-		}
-		if r.template, err = r.Open(ctx); err != nil {
-			return r.fallBack(ctx, vars, err)
-		}
-	}
-	text, err = r.template.Render(ctx, vars, time.Now())
-	if err != nil {
-		return r.fallBack(ctx, vars, err)
-	}
-	return text, "", nil
-}
-
-func (r *Renderer) fallBack(ctx context.Context, vars []byte, cause error) (string, string, error) {
-	if r.Fallback == nil || ctx.Err() != nil {
-		return "", "", cause
-	}
-	t, err := r.Fallback(ctx)
-	if err != nil {
-		return "", "", fmt.Errorf("%w; and the fallback: %w", cause, err)
-	}
-	text, err := t.Render(ctx, vars, time.Now())
-	if err != nil {
-		return "", "", cause
-	}
-	return text, fmt.Sprintf("the model's chat template does not work (%v): the chatml format is used instead, answers may suffer", cause), nil
 }
 
 // Prompt is a dialogue of one user message, with a system message in front if there is one.

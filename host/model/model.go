@@ -132,8 +132,13 @@ func Bind(f *gguf.File, rec *plugin.Program) (*kernels.Program, error) {
 		return nil, err
 	}
 	p := &kernels.Program{Name: name}
+	room := 0
+	for i := range f.Tensors {
+		room += transposedTimes * len(f.Tensors[i].Data())
+	}
+	room = min(room, maxTransposed)
 	for i, r := range rec.Weights {
-		w, err := bindWeight(f, p.Weights, r)
+		w, err := bindWeight(f, p.Weights, r, &room)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w (weight %d of the program that the architecture %s asks for)", f.Name, err, i, name)
 		}
@@ -170,7 +175,14 @@ func trim(ids []int32) []int32 {
 	return ids
 }
 
-func bindWeight(f *gguf.File, earlier []kernels.Weight, r plugin.WeightRecord) (kernels.Weight, error) {
+// The bytes of all transposed weights of a program, which the host makes beside the file: at most so many times the file's
+// tensors, and never more than the other number.
+const (
+	transposedTimes = 8
+	maxTransposed   = 4 << 30
+)
+
+func bindWeight(f *gguf.File, earlier []kernels.Weight, r plugin.WeightRecord, room *int) (kernels.Weight, error) {
 	var w kernels.Weight
 	kind := abi.WeightKind(r.Kind)
 	if kind == abi.WeightKindTensor {
@@ -195,7 +207,7 @@ func bindWeight(f *gguf.File, earlier []kernels.Weight, r plugin.WeightRecord) (
 	case abi.WeightKindSlice:
 		return slice(src, int(r.First), int(r.Count))
 	case abi.WeightKindTranspose:
-		return transpose(src)
+		return transpose(src, room)
 	}
 	return w, fmt.Errorf("weight kind %d is unknown: a newer ABI minor may have it", r.Kind)
 }
@@ -217,7 +229,7 @@ func slice(src kernels.Weight, first, count int) (kernels.Weight, error) {
 }
 
 // transpose swaps the two innermost dimensions, in F32: the blocks of a quantised row cannot be cut across.
-func transpose(src kernels.Weight) (kernels.Weight, error) {
+func transpose(src kernels.Weight, room *int) (kernels.Weight, error) {
 	n := len(src.Shape)
 	if n < 2 {
 		return src, fmt.Errorf("transpose of %s: it has one dimension", src.Name)
@@ -227,7 +239,11 @@ func transpose(src kernels.Weight) (kernels.Weight, error) {
 	for _, d := range src.Shape[:n-2] {
 		outer *= d
 	}
-	w := kernels.Weight{Name: src.Name + "^T", Type: gguf.F32, Data: make([]byte, 4*outer*rows*cols)}
+	size := 4 * outer * rows * cols // a file's tensor has fewer than 2^60 entries
+	if *room -= size; *room < 0 {
+		return src, fmt.Errorf("transpose of %s: all transposed weights together would take more than %d times the file, or %d GiB", src.Name, transposedTimes, maxTransposed>>30)
+	}
+	w := kernels.Weight{Name: src.Name + "^T", Type: gguf.F32, Data: make([]byte, size)}
 	w.Shape = append(append(w.Shape, src.Shape[:n-2]...), cols, rows)
 	row := make([]float32, cols)
 	rowBytes := src.Type.RowBytes(cols)

@@ -2,6 +2,7 @@ package plugin
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -260,6 +261,54 @@ func (c *Chain) heard(ctx context.Context, seq uint64, f func(*unit) error) erro
 			return nil
 		}
 		return f(u)
+	})
+}
+
+// Save gives what the guests with state know of a sequence as bytes, without its settings.
+func (c *Chain) Save(ctx context.Context, seq uint64) ([]byte, error) {
+	var all []byte
+	err := c.each(ctx, func(u *unit) error {
+		var data []byte // none of a guest that does not hear of the sequence
+		var err error
+		if _, ok := u.unheard[seq]; !ok {
+			data, err = u.save(ctx, seq)
+		}
+		all = binary.LittleEndian.AppendUint32(all, uint32(len(data)))
+		all = append(all, data...)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return all, nil
+}
+
+// Load starts a sequence from bytes that Save of a chain of the same modules gave; nil params are the defaults.
+func (c *Chain) Load(ctx context.Context, seq uint64, p *Params, data []byte) error {
+	if p == nil {
+		p = c.defaults
+	}
+	if p.chain != c {
+		return errors.New("the sequence's params were made by another sampler chain")
+	}
+	return c.each(ctx, func(u *unit) error {
+		if len(data) < 4 || uint64(len(data)-4) < uint64(getU32(data)) {
+			return u.stateError(seq, "cannot be loaded: the bytes are cut off or of another chain")
+		}
+		n := 4 + int(getU32(data))
+		mine := data[4:n]
+		data = data[n:]
+		switch {
+		case p.idleFor(u):
+			if u.unheard == nil {
+				u.unheard = map[uint64]struct{}{}
+			}
+			u.unheard[seq] = struct{}{}
+			return nil
+		case len(mine) == 0:
+			return u.stateError(seq, "cannot be loaded: it was saved under settings that left the plugin idle")
+		}
+		return u.load(ctx, seq, p.slots[u.index], mine)
 	})
 }
 

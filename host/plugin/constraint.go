@@ -266,7 +266,9 @@ func (c *Constraint) ask(ctx context.Context, rows []MaskRow, which int) error {
 					return e
 				}
 				if c.call.n > 0 {
-					one[0].Err = c.send(ctx, which)
+					if e := c.send(ctx, which); e != nil {
+						one[0].Err = e
+					}
 				}
 				if ctx.Err() != nil {
 					return ctx.Err()

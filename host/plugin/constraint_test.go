@@ -271,7 +271,7 @@ func TestConstraintAnswers(t *testing.T) {
 		{10, call + "takes 2147483648 tokens back, 3 were picked", true, 0},
 		{11, call + "allows no token here, not even the end: the text cannot go on as the constraint wants", false, 0},
 		{12, call + "gave up (unreachable: an assertion or a panic in the plugin)...", true, 0},
-		{13, call + "ran out of fuel (40,300,900 units)...", true, 0},
+		{13, call + "ran out of fuel: raise limits.fuel, which multiplies the 40,300,900 units...", true, 0},
 		{14, call + "returned the status status 3", true, 0},
 		{15, call + "says: nothing can follow", false, 0},
 		{16, call + "gives the result 4294967295, which the ABI does not have", true, 0},
@@ -313,6 +313,31 @@ func TestConstraintAnswers(t *testing.T) {
 			}
 			if strikes := c.t.m.strikes.Load(); (strikes > 0) != k.struck || strikes > 1 {
 				t.Errorf("%s, mode %d: %d strikes", name, k.mode, strikes)
+			}
+		}
+	}
+}
+
+// TestConstraintAnswersBesideATrap asks one row for what only the host finds wrong, beside one that traps: when each row
+// is asked alone, neither error may get lost, or the row would count as answered.
+func TestConstraintAnswersBesideATrap(t *testing.T) {
+	for _, mode := range []int{5, 11, 4} {
+		for _, name := range maskGuests {
+			c := newConstraint(t, newRuntime(t, RuntimeOptions{}), name, func(s *Spec) { s.Name = "c" })
+			rows := []MaskRow{{Seq: 1}, {Seq: 2}}
+			for i, m := range []int{mode, 12} {
+				if err := c.Begin(ctx, rows[i].Seq, settings(t, c, map[string]any{"mode": m})); err != nil {
+					t.Fatal(err)
+				}
+				rows[i].Mask = make([]uint32, c.words)
+			}
+			if err := c.Mask(ctx, rows); err != nil {
+				t.Fatal(err)
+			}
+			for i := range rows {
+				if rows[i].Err == nil {
+					t.Errorf("%s, mode %d: row %d has no error, its result is %d", name, mode, i, rows[i].Result)
+				}
 			}
 		}
 	}

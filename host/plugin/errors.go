@@ -20,7 +20,13 @@ type Error struct {
 }
 
 // Error gives the sentence for the user.
-func (e *Error) Error() string { return "plugin " + e.Plugin + ": " + e.Call + " " + e.Why }
+func (e *Error) Error() string {
+	text := "plugin " + e.Plugin + ": " + e.Call + " " + e.Why
+	if e.Trapped {
+		text += " (fuel used: " + units(e.Fuel) + ")"
+	}
+	return text
+}
 
 // ErrQuarantined is wrapped by the errors of a plugin that had its strikes.
 var ErrQuarantined = errors.New("plugin is quarantined")
@@ -32,7 +38,9 @@ func trapWhy(err error) string {
 		return exit.Error()
 	}
 	line, _, _ := strings.Cut(err.Error(), "\n")
-	line = strings.TrimPrefix(line, "wasm error: ")
+	if _, why, ok := strings.Cut(line, "wasm error: "); ok { // behind the start function's name, if that is what trapped
+		line = why
+	}
 	switch line {
 	case "unreachable":
 		return "gave up (unreachable: an assertion or a panic in the plugin)"

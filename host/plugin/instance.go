@@ -31,6 +31,12 @@ const (
 	yieldEvery      = 4 // refills
 )
 
+// A start function runs before the host knows the instance: on startTank, and from its first refill on like any call.
+const (
+	startTank = tankCompiled
+	startFuel = 10_000_000
+)
+
 // instance is a guest at work: one caller at a time.
 type instance struct {
 	m       *Module
@@ -124,17 +130,17 @@ func (m *Module) start(ctx context.Context, l *layout, fill func(*instance, abi.
 }
 
 func (m *Module) instantiate(ctx context.Context, limit uint64) (*instance, error) {
-	in := &instance{m: m, mem: &memory{limit: limit}, stack: make([]uint64, 1), tank: tankCompiled}
+	in := &instance{m: m, mem: &memory{limit: limit}, stack: make([]uint64, 1), tank: tankCompiled, spare: startFuel - startTank}
 	if m.r.opt.Interpreter {
 		in.tank = tankInterpreted
 	}
 	in.ctx.in = in
-	mod, err := m.r.wazero.InstantiateModule(experimental.WithMemoryAllocator(ctx, in.mem), m.code.code,
-		wazero.NewModuleConfig().WithName("").WithStartFunctions())
+	in.ctx.Context = experimental.WithMemoryAllocator(ctx, in.mem)
+	mod, err := m.r.wazero.InstantiateModule(&in.ctx, m.code.code, wazero.NewModuleConfig().WithName("").WithStartFunctions())
+	in.ctx.Context = nil
 	if err != nil {
-		e := &Error{Plugin: m.spec.Name, Call: "its start function", Why: trapWhy(err), Trapped: true}
-		m.strike(e)
-		return nil, e
+		in.dead = true
+		return nil, in.startFault(ctx, err)
 	}
 	in.mod = mod
 	var ok bool
@@ -144,6 +150,23 @@ func (m *Module) instantiate(ctx context.Context, limit uint64) (*instance, erro
 	}
 	in.depth = mod.ExportedGlobal(wasmbin.DepthExport)
 	return in, nil
+}
+
+// startFault is the error of an instance that could not be made.
+func (in *instance) startFault(ctx context.Context, err error) error {
+	const call = "its start"
+	e := &Error{Plugin: in.m.spec.Name, Call: call, Why: trapWhy(err), Trapped: true}
+	if in.fuel != nil { // it wanted more than the first tank
+		left := int64(in.fuel.Get())
+		if e.Fuel = startFuel - in.spare - left; left < 0 {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			e.Why = "ran out of fuel: it has " + units(startFuel) + ", so do the work in forge_init"
+		}
+	}
+	in.m.strike(e)
+	return e
 }
 
 // init asks for the arena and calls forge_init.
@@ -276,12 +299,12 @@ func (in *instance) invoke(ctx context.Context, e export, arg uint32, budget int
 			in.discard() // it was stopped between two tanks: no fault of the guest
 			return 0, ctx.Err()
 		}
-		return 0, in.fault(e.name, 0, "ran out of fuel (%s): raise limits.fuel, which multiplies it, if the plugin is not stuck",
+		return 0, in.fault(e.name, 0, "ran out of fuel: raise limits.fuel, which multiplies the %s of such a call, if the plugin is not stuck",
 			units(budget))
 	case wasmbin.StopDepth:
-		return 0, in.fault(e.name, 0, "nested its calls too deep (fuel used: %s)", units(in.used))
+		return 0, in.fault(e.name, 0, "nested its calls too deep")
 	}
-	return 0, in.fault(e.name, 0, "%s (fuel used: %s)", trapWhy(err), units(in.used))
+	return 0, in.fault(e.name, 0, "%s", trapWhy(err))
 }
 
 // draw takes up to n units from what the running call has left.
@@ -317,9 +340,16 @@ func (t callTimer) stop(m *Module) {
 	}
 }
 
+// charge makes the guest pay for the work of a host function beyond the call; the next look sees the debt.
+func (in *instance) charge(units int64) {
+	if in.fuel != nil { // it is not in a start function's first tank
+		in.fuel.Set(in.fuel.Get() - uint64(units))
+	}
+}
+
 // hostRefill is called by a guest whose tank is empty, with what it is below zero as a debt. To add nothing stops the
 // guest.
-func (r *Runtime) hostRefill(ctx context.Context, _ api.Module, _ []uint64) {
+func (r *Runtime) hostRefill(ctx context.Context, mod api.Module, _ []uint64) {
 	in := caller(ctx)
 	if in == nil {
 		return
@@ -327,10 +357,13 @@ func (r *Runtime) hostRefill(ctx context.Context, _ api.Module, _ []uint64) {
 	if in.refills++; in.refills%yieldEvery == 0 {
 		runtime.Gosched()
 	}
+	if in.fuel == nil {
+		in.fuel, _ = mod.ExportedGlobal(wasmbin.FuelExport).(api.MutableGlobal)
+	}
 	if r.onRefill != nil {
 		r.onRefill()
 	}
-	if ctx.Err() != nil {
+	if ctx.Err() != nil || in.fuel == nil {
 		return
 	}
 	left := int64(in.fuel.Get())

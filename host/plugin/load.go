@@ -6,9 +6,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -181,27 +178,40 @@ func (s *Spec) check() error {
 	return nil
 }
 
-// compile checks, meters and compiles a guest once for each digest.
+// compile checks, meters and compiles a guest once for each digest, guests of different digests side by side. A failure
+// is not kept.
 func (r *Runtime) compile(ctx context.Context, wasm []byte, digest string) (*compiled, error) {
 	r.mu.Lock()
-	defer r.mu.Unlock()
 	if r.closed {
+		r.mu.Unlock()
 		return nil, fmt.Errorf("the runtime is closed")
 	}
-	if c := r.compiled[digest]; c != nil {
-		return c, nil
+	b := r.builds[digest]
+	if b == nil {
+		b = &build{}
+		r.builds[digest] = b
+	}
+	r.building.Add(1)
+	r.mu.Unlock()
+	defer r.building.Done()
+
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.done != nil {
+		return b.done, nil
 	}
 	c := &compiled{digest: digest}
 	if err := r.build(ctx, c, wasm); err != nil {
 		return nil, err
 	}
-	r.compiled[digest] = c
+	b.done = c
 	return c, nil
 }
 
 func (r *Runtime) build(ctx context.Context, c *compiled, wasm []byte) error {
+	metered := r.readMetered(c.digest)
 	info, err := wasmbin.Check(wasm, wasmbin.Limits{
-		MaxModuleBytes: abi.MaxModuleBytes, MaxPages: maxPages, AllowImports: grantable,
+		MaxModuleBytes: abi.MaxModuleBytes, MaxPages: maxPages, AllowImports: grantable, SkipBodies: metered != nil,
 	})
 	if err != nil {
 		return err
@@ -231,12 +241,14 @@ func (r *Runtime) build(ctx context.Context, c *compiled, wasm []byte) error {
 			return err
 		}
 	}
-	metered, err := wasmbin.Meter(wasm, info, wasmbin.MeterOptions{Refill: true, Globals: image})
-	if err != nil {
-		return err
-	}
-	if err := r.validate(ctx, wasm, c.digest); err != nil {
-		return err
+	if metered == nil {
+		if metered, err = wasmbin.Meter(wasm, info, wasmbin.MeterOptions{Refill: true, InitialFuel: startTank, Globals: image}); err != nil {
+			return err
+		}
+		if err := validate(ctx, wasm); err != nil {
+			return err
+		}
+		r.writeMetered(c.digest, metered)
 	}
 	c.code, err = r.wazero.CompileModule(ctx, metered)
 	if err != nil && r.dir != "" && ctx.Err() == nil {
@@ -265,55 +277,10 @@ func imageGlobals(info *wasmbin.Module) ([]string, error) {
 	return names, nil
 }
 
-// validate lets wazero check the operand types of the bytes as they were written, which wasmbin does not. The interpreter
-// does that without making native code. A digest that passed is noted in the cache.
-func (r *Runtime) validate(ctx context.Context, wasm []byte, digest string) error {
-	note := ""
-	if r.dir != "" {
-		note = filepath.Join(r.dir, "valid-"+digest)
-		if _, err := os.Lstat(note); err == nil {
-			return nil
-		}
-	}
-	config := wazero.NewRuntimeConfigInterpreter().WithCoreFeatures(coreFeatures).WithDebugInfoEnabled(false)
-	rt := wazero.NewRuntimeWithConfig(ctx, config)
-	defer rt.Close(ctx)
-	if _, err := rt.CompileModule(ctx, wasm); err != nil {
-		return fmt.Errorf("it is not valid WebAssembly: %s", firstLine(err))
-	}
-	if note != "" {
-		if err := os.WriteFile(note, nil, 0o600); err != nil {
-			r.opt.logf("plugin cache: %v", err)
-		}
-	}
-	return nil
-}
-
-// recompile is for a cache whose files were damaged: it empties the cache and compiles once more.
-func (r *Runtime) recompile(ctx context.Context, c *compiled, metered []byte, cause error) error {
-	r.opt.logf("plugin cache %s is emptied: %s", r.dir, firstLine(cause))
-	err := filepath.WalkDir(r.dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return err
-		}
-		return os.Remove(path)
-	})
-	if err != nil {
-		return fmt.Errorf("%s; the cache cannot be emptied: %w", firstLine(cause), err)
-	}
-	c.code, err = r.wazero.CompileModule(ctx, metered)
-	return err
-}
-
 func (o *RuntimeOptions) logf(format string, args ...any) {
 	if o.Log != nil {
 		o.Log("", fmt.Sprintf(format, args...))
 	}
-}
-
-func firstLine(err error) string {
-	line, _, _ := strings.Cut(err.Error(), "\n")
-	return line
 }
 
 func (m *Module) pages() uint32 {

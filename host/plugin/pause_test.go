@@ -111,8 +111,11 @@ func TestCancel(t *testing.T) {
 					cancel()
 				})
 				_, err := in.invoke(soon, e, in.base, 1<<50)
-				if err != context.Canceled || !in.dead || in.m.strikes.Load() != 0 {
+				if err != context.Canceled || in.m.strikes.Load() != 0 {
 					t.Fatalf("%s: %v, %d strikes", name, err, in.m.strikes.Load())
+				}
+				if !in.dead { // the machine was so busy that it was cancelled before it ran
+					continue
 				}
 				if best = min(best, time.Since(start)-time.Duration(at.Load())); best < 50*time.Millisecond {
 					break

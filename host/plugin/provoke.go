@@ -25,7 +25,7 @@ func (c *Chain) Provoke(ctx context.Context) error {
 			} {
 				row := &Row{Logits: make([]float32, c.nVocab), Params: c.defaults}
 				t := table{n: uint32(c.nVocab), flags: whole}
-				u.load(u.main, row, t)
+				u.bring(u.main, row, t)
 				u.frame(u.main, row, 0, t)
 				f := abi.Rows(u.main.at(0, abi.RowsSize))
 				spoil(f)

@@ -36,12 +36,19 @@ type Runtime struct {
 	dir    string // of the cache, "" without one
 
 	// wazero counts the references of a compiled module wrongly when two goroutines compile the same bytes, and closing
-	// one of two such modules breaks the other: so one at a time, one a digest, closed at the end.
+	// one of two such modules breaks the other: so one build a digest at a time, one result, closed at the end.
 	mu       sync.Mutex
-	compiled map[string]*compiled
+	builds   map[string]*build // by digest
+	building sync.WaitGroup
 	closed   bool
 
 	onRefill func() // for tests, nil
+}
+
+// build is a guest's compilation: nothing until one succeeds.
+type build struct {
+	mu   sync.Mutex
+	done *compiled
 }
 
 const (
@@ -57,7 +64,7 @@ func NewRuntime(ctx context.Context, opt RuntimeOptions) (*Runtime, error) {
 	if binary.NativeEndian.Uint16([]byte{1, 0}) != 1 {
 		return nil, fmt.Errorf("plugin: this machine is big-endian; guests' memory is little-endian and is shared without conversion")
 	}
-	r := &Runtime{opt: opt, compiled: map[string]*compiled{}}
+	r := &Runtime{opt: opt, builds: map[string]*build{}}
 	config := wazero.NewRuntimeConfig()
 	if opt.Interpreter {
 		config = wazero.NewRuntimeConfigInterpreter()
@@ -101,11 +108,13 @@ func (r *Runtime) open(ctx context.Context) error {
 // Close ends all guests. Nothing made from the runtime may be used after it.
 func (r *Runtime) Close(ctx context.Context) error {
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.closed {
+	closed := r.closed
+	r.closed = true
+	r.mu.Unlock()
+	if closed {
 		return nil
 	}
-	r.closed = true
+	r.building.Wait()
 	err := r.wazero.Close(ctx)
 	if r.cache != nil {
 		if e := r.cache.Close(ctx); err == nil {
@@ -152,6 +161,8 @@ func (r *Runtime) hostLog(ctx context.Context, _ api.Module, stack []uint64) {
 		in.m.log(fmt.Sprintf("log line at %d of %d bytes lies outside the plugin's memory", ptr, n))
 		return
 	}
+	n = min(n, maxLogLine)
+	in.charge(int64(16 * n))
 	in.m.log(sentence(in.mem.buf[ptr:ptr+n], maxLogLine))
 }
 

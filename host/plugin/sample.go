@@ -117,7 +117,7 @@ func (s *stage) run(ctx context.Context, row *Row, p *Params, idle []bool, t tab
 	if err != nil {
 		return t, undecided, err
 	}
-	u.load(in, row, t)
+	u.bring(in, row, t)
 	t.unit, t.in = u, in
 	seen := -1 // tokens of the history, once it lies in the arena
 	for i := range s.entries {
@@ -181,8 +181,8 @@ func (u *unit) serving(ctx context.Context, seq uint64) (*instance, error) {
 	return s.in, nil
 }
 
-// load brings the candidates into the arena of the unit's instance, unless they are there.
-func (u *unit) load(in *instance, row *Row, t table) {
+// bring puts the candidates into the arena of the unit's instance, unless they are there.
+func (u *unit) bring(in *instance, row *Row, t table) {
 	switch t.in {
 	case in:
 	case nil:

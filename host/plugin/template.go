@@ -13,7 +13,7 @@ import (
 const (
 	maxTemplateText = 4 << 20
 	maxTemplateJSON = 64 << 20
-	maxRendered     = 256 << 20
+	minRendered     = 8 << 20 // a template may write this much, and four times its variables beside
 )
 
 // Template renders messages to prompt text. It is safe for concurrent use; calls take turns.
@@ -83,7 +83,7 @@ func (t *Template) Render(ctx context.Context, json []byte, now time.Time) (stri
 	}
 	var out strings.Builder
 	c := textCall{
-		export: t.render, input: json, inWidth: 1, outWidth: 1, last: true, maxOut: maxRendered, now: now.Unix(),
+		export: t.render, input: json, inWidth: 1, outWidth: 1, last: true, maxOut: minRendered + 4*uint64(len(json)), now: now.Unix(),
 		atOnce: true,
 		emit:   func(b []byte) { out.Write(b) },
 	}

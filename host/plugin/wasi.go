@@ -176,6 +176,7 @@ func wasiRandom(in *instance, args []uint64) uint32 {
 	case b == nil:
 		return wasiFault
 	}
+	in.charge(int64(n))
 	var x uint64
 	var word [8]byte
 	for len(b) > 0 {
@@ -201,6 +202,7 @@ func wasiWrite(in *instance, args []uint64) uint32 {
 	if vectors == nil || written == nil {
 		return wasiFault
 	}
+	in.charge(4 * int64(n))
 	var sum uint32
 	for ; len(vectors) > 0; vectors = vectors[8:] {
 		sum += getU32(vectors[4:])
@@ -219,6 +221,7 @@ func wasiPoll(in *instance, args []uint64) uint32 {
 	if subs == nil || events == nil || happened == nil {
 		return wasiFault
 	}
+	in.charge(32 * int64(n))
 	for i := range int(n) {
 		s, e := subs[subscription*i:][:subscription], events[event*i:][:event]
 		var user [8]byte

@@ -24,9 +24,12 @@ type Model struct {
 	Name     string
 	Defaults map[string]any // sampler settings where a body says nothing
 	Samplers []string
-	Warn     func(string)
-	MaxTok   int    // where a body says nothing; -1: until the context is full
-	Seed     *int64 // where a body says nothing; nil: from the clock
+	// Constraint is what answers are held to where a body says nothing; Constraints are plugins that apply always.
+	Constraint  map[string]any
+	Constraints []string
+	Warn        func(string)
+	MaxTok      int    // where a body says nothing; -1: until the context is full
+	Seed        *int64 // where a body says nothing; nil: from the clock
 }
 
 // body holds the fields of /v1/chat/completions and /v1/completions that forge acts on.
@@ -74,11 +77,18 @@ func (m *Model) complete(ctx context.Context, path, id string, raw []byte) (any,
 	if b.N != nil && *b.N != 1 {
 		return nil, badRequest("\"n\" is %d: only 1 is supported", *b.N)
 	}
-	set, err := m.settings(ctx, raw)
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(raw, &fields); err != nil {
+		return nil, badRequest("the body is not a JSON object: %v", err)
+	}
+	set, err := m.settings(ctx, fields)
 	if err != nil {
 		return nil, err
 	}
-	req := &host.Request{Settings: set, Samplers: m.Samplers, MaxTokens: m.MaxTok, IgnoreEOS: b.IgnoreEOS}
+	req := &host.Request{Settings: set, Samplers: m.Samplers, Constraints: m.Constraints, MaxTokens: m.MaxTok, IgnoreEOS: b.IgnoreEOS}
+	if req.Constraint, err = constraint(fields, m.Constraint); err != nil {
+		return nil, err
+	}
 	if b.Samplers != nil {
 		req.Samplers = b.Samplers
 	}
@@ -147,14 +157,10 @@ func (m *Model) promptText(ctx context.Context, b *body, isChat bool) (string, e
 }
 
 // settings are the sampler settings of a body over the defaults.
-func (m *Model) settings(ctx context.Context, raw []byte) (map[string]any, error) {
+func (m *Model) settings(ctx context.Context, fields map[string]json.RawMessage) (map[string]any, error) {
 	s := maps.Clone(m.Defaults)
 	if s == nil {
 		s = map[string]any{}
-	}
-	var fields map[string]json.RawMessage
-	if err := json.Unmarshal(raw, &fields); err != nil {
-		return nil, badRequest("the body is not a JSON object: %v", err)
 	}
 	return s, sampling(fields, s, func(text string) ([]uint32, error) { return m.Engine.Tokenize(ctx, text, false) })
 }

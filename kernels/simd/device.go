@@ -17,6 +17,9 @@ func New() Device { return Device{} }
 // Name is "simd".
 func (Device) Name() string { return "simd" }
 
+// Rung is the name of the instruction set that the kernels use.
+func Rung() string { return level.String() }
+
 // Describe says which instruction set the kernels use.
 func Describe() string {
 	if levelErr != nil {

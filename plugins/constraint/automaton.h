@@ -51,7 +51,7 @@ typedef struct {
 
 typedef struct {
 	uint32_t rule, least, most;
-	uint32_t loops; // kinds of characters of which its rule reads any one to its end, and that what follows does not read
+	uint32_t loops; // kinds of characters of which its rule reads any one to its end
 	bool looked;    // loops was found
 } repeat;
 

@@ -139,38 +139,37 @@ FORGE_EXPORT(forge_end) int32_t end(forge_seq *frame) {
 	return FORGE_OK;
 }
 
-// A saved sequence is a number that names the form, the prompt tokens before all others, the number of tokens after
-// them, and these: where the automata stood follows from that.
-enum { SAVED_FORM = 0x31736366, SAVED_HEAD = 12 }; // "fcs1"
+// A saved sequence is a number that names the form, the number of tokens, and these: where the automata stood follows
+// from that.
+enum { SAVED_FORM = 0x31736366, SAVED_HEAD = 8 }; // "fcs1"
 
 FORGE_EXPORT(forge_save) int32_t save(forge_seq *frame) {
 	sequence *q = known(frame->seq);
 	if (!q) return fail(&frame->head, FORGE_ERR_STATE);
 	frame->used = SAVED_HEAD + 4 * q->places.n;
 	if (frame->used > frame->buffer_len) return FORGE_OK;
-	uint32_t head[3] = {SAVED_FORM, q->lead, q->places.n};
+	uint32_t head[2] = {SAVED_FORM, q->places.n};
 	__builtin_memcpy(frame->buffer, head, sizeof head);
 	for (uint32_t i = 0; i < q->places.n; i++) __builtin_memcpy(frame->buffer + SAVED_HEAD + 4 * i, &q->places.at[i].token, 4);
 	return FORGE_OK;
 }
 
 FORGE_EXPORT(forge_load) int32_t load(forge_seq *frame) {
-	uint32_t head[3] = {0};
+	uint32_t head[2] = {0};
 	begin_call();
 	if (frame->buffer_len >= SAVED_HEAD) __builtin_memcpy(head, frame->buffer, sizeof head);
-	if (head[0] != SAVED_FORM || head[2] != (frame->buffer_len - SAVED_HEAD) / 4 || frame->buffer_len % 4)
+	if (head[0] != SAVED_FORM || head[1] != (frame->buffer_len - SAVED_HEAD) / 4 || frame->buffer_len % 4)
 		return FORGE_FAIL(frame, FORGE_ERR_ARG, "what is to be loaded was not saved by this version");
 	setting settings[N_SETTINGS];
 	settings_of(frame->params, frame->params_len, settings);
 	sequence *q = sequence_begin(frame->seq, settings);
 	if (!q) return fail(&frame->head, FORGE_ERR_CONFIG);
-	q->lead = head[1];
-	for (uint32_t i = 0; i < head[2]; i++) {
+	for (uint32_t i = 0; i < head[1]; i++) {
 		uint32_t token;
 		__builtin_memcpy(&token, frame->buffer + SAVED_HEAD + 4 * i, 4);
 		bool prompt = token & PLACE_PROMPT;
 		token &= ~PLACE_PROMPT;
-		// The first place of prompt tokens would join the lead; those saved stood behind others.
+		// Prompt tokens have a place only behind others.
 		if ((prompt && i == 0) || !sequence_accept(q, &token, 1, prompt)) {
 			refuse("what is to be loaded does not fit its settings");
 			sequence_end(frame->seq);

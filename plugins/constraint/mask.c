@@ -79,7 +79,7 @@ static void take_all(const trie *t, uint32_t from, uint32_t to) {
 // Inside a JSON text nearly every token may follow, whatever it is made of, and a walk through all of them would find
 // that out byte by byte. So a row says of which kinds of characters any leads back to where it stands, or, where
 // repetitions are counted, one step on, for a number of steps (ROW_LOOPS, ROW_STEPS); and a node of the trie says which
-// characters descend from it. Where these fit, all of its tokens may follow, and none has an exit.
+// characters descend from it. Where these fit, all of its tokens may follow, and no exit on the way could add any.
 
 static uint32_t next_row(const automaton *a, uint32_t at, uint8_t byte) { return a->trans.at[at + a->class_of[byte]]; }
 
@@ -104,7 +104,7 @@ static bool high_leads(automaton *a, uint32_t from, uint32_t target) {
 		uint32_t at;
 		if (!range_leads(a, from, forms[f][0], forms[f][1], &at)) return false;
 		for (uint32_t i = 1; i < forms[f][4]; i++) {
-			if (!expanded(a, at) || a->trans.at[at + ROW_FLAGS] & ROW_EXIT) return false;
+			if (!expanded(a, at)) return false;
 			if (!range_leads(a, at, i == 1 ? forms[f][2] : 0x80, i == 1 ? forms[f][3] : 0xBF, &at)) return false;
 		}
 		if (at != target) return false;
@@ -128,21 +128,16 @@ static uint32_t repeat_loops(automaton *a, uint32_t node) {
 	edge e = a->edges.at[a->nodes.at[node].first];
 	repeat *r = &a->repeats.at[e.arg];
 	if (r->looked) return r->loops;
-	entry body = {a->rules.at[r->rule].start, 0, SET_BOTTOM}, behind = {e.to, 0, SET_BOTTOM};
-	uint32_t from = row(a, intern(a, &body, 1)), target = row(a, SET_BOTTOM), then = row(a, intern(a, &behind, 1));
-	if (!expanded(a, from) || !expanded(a, then) || target == ROW_DEAD) return 0;
-	uint32_t loops = leads(a, from, target);
-	if (a->trans.at[then + ROW_FLAGS] & ROW_EXIT) loops = 0;
-	for (uint32_t c = 0; c < 256; c++)
-		if (next_row(a, then, (uint8_t)c) != ROW_DEAD) loops &= ~(c < 128 ? 1u << kind_of[c] : (uint32_t)KIND_HIGH);
+	entry body = {a->rules.at[r->rule].start, 0, SET_BOTTOM};
+	uint32_t from = row(a, intern(a, &body, 1)), target = row(a, SET_BOTTOM);
+	if (!expanded(a, from) || target == ROW_DEAD) return 0;
 	r->looked = true;
-	return r->loops = loops;
+	return r->loops = leads(a, from, target);
 }
 
 // look fills in a row's loops. A failure leaves none.
 static void look(automaton *a, uint32_t at) {
 	a->trans.at[at + ROW_FLAGS] |= ROW_LOOKED;
-	if (a->trans.at[at + ROW_FLAGS] & ROW_EXIT) return;
 	uint32_t set = a->trans.at[at + ROW_SET], loops = leads(a, at, at), steps = MANY_CHARS;
 	entry e = set_entries(a, set)[0];
 	if (!loops && set_size(a, set) == 1 && e.parent == SET_BOTTOM && a->nodes.at[e.node].flags & NODE_REPEAT) {

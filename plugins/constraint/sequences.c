@@ -100,7 +100,6 @@ sequence *sequence_begin(uint64_t id, const setting settings[N_SETTINGS]) {
 sequence *sequence_fork(uint64_t id, const sequence *parent) {
 	sequence *q = heap_take(sizeof *q);
 	if (!q || !room()) return no_memory(q);
-	q->lead = parent->lead;
 	if ((q->grammar = parent->grammar)) grammar_use(q->grammar);
 	if (parent->banned) {
 		if (!(q->banned = heap_take(sizeof *q->banned)) || !vec_room(&q->banned->nodes, parent->banned->nodes.n)) return no_memory(q);
@@ -171,10 +170,7 @@ static void sweep(automaton *a) {
 }
 
 bool sequence_accept(sequence *q, const uint32_t *tokens, uint32_t n, bool prompt) {
-	if (prompt && !q->places.n) {
-		q->lead += n;
-		return true;
-	}
+	if (prompt && !q->places.n) return true;
 	if (q->grammar) sweep(q->grammar);
 	uint32_t before = q->places.n;
 	for (uint32_t i = 0; i < n; i++) {
@@ -191,8 +187,5 @@ bool sequence_accept(sequence *q, const uint32_t *tokens, uint32_t n, bool promp
 }
 
 void sequence_rollback(sequence *q, uint32_t n) {
-	uint32_t kept = q->places.n > n ? q->places.n - n : 0;
-	n -= q->places.n - kept;
-	q->places.n = kept;
-	q->lead = q->lead > n ? q->lead - n : 0;
+	q->places.n = q->places.n > n ? q->places.n - n : 0;
 }

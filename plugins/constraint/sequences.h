@@ -37,8 +37,7 @@ typedef struct {
 	uint64_t id;
 	automaton *grammar; // 0: none
 	banned *banned;     // 0: none
-	uint32_t lead;      // tokens of the prompt before all others
-	VEC(place) places;
+	VEC(place) places; // prompt tokens before all others have none: nothing depends on them
 } sequence;
 
 // A setting's text.

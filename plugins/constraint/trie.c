@@ -36,7 +36,7 @@ static bool before(const item *a, const item *b) {
 	return a->id < b->id;
 }
 
-// merge_sort sorts items; other has as much room.
+// merge_sort sorts items whose keys are equal; other has as much room.
 static void merge_sort(item *items, item *other, uint32_t n) {
 	enum { RUN = 12 };
 	for (uint32_t from = 0; from < n; from += RUN) {
@@ -62,26 +62,43 @@ static void merge_sort(item *items, item *other, uint32_t n) {
 	if (in != items) __builtin_memcpy(items, in, n * sizeof *in);
 }
 
-// sorted puts ids in the order of their pieces and gives their number without those that are left out. Buckets by the
-// first byte come first, which also keeps the merges small.
+// radix_sort sorts items by their keys, byte by byte from the last.
+static void radix_sort(item *items, item *other, uint32_t n) {
+	static uint32_t ends[8][256];
+	__builtin_memset(ends, 0, sizeof ends);
+	for (uint32_t i = 0; i < n; i++)
+		for (uint32_t b = 0; b < 8; b++) ends[b][items[i].key >> 8 * b & 255]++;
+	item *in = items, *out = other;
+	for (uint32_t b = 0; b < 8; b++) {
+		for (uint32_t c = 0, sum = 0; c < 256; c++) {
+			uint32_t size = ends[b][c];
+			ends[b][c] = sum;
+			sum += size;
+		}
+		for (uint32_t i = 0; i < n; i++) out[ends[b][in[i].key >> 8 * b & 255]++] = in[i];
+		item *done = out;
+		out = in, in = done;
+	}
+}
+
+// sorted puts ids in the order of their pieces and gives their number without those that are left out.
 static bool sorted(const uint8_t *pieces, const uint32_t *offsets, uint32_t *ids, uint32_t *n) {
 	item *items = heap_take(*n * sizeof *items), *other = heap_take(*n * sizeof *other);
-	uint32_t ends[257] = {0}, kept = 0;
+	uint32_t kept = 0;
 	if (!items || !other) {
 		heap_give(items), heap_give(other);
 		return false;
 	}
 	for (uint32_t i = 0; i < *n; i++) {
 		uint32_t size = offsets[ids[i] + 1] - offsets[ids[i]];
-		if (size == 0 || size > LONGEST_PIECE) continue;
-		const uint8_t *p = pieces + offsets[ids[i]];
-		other[kept++] = (item){key_of(p, size), ids[i], size};
-		ends[p[0] + 1]++;
+		if (size && size <= LONGEST_PIECE) items[kept++] = (item){key_of(pieces + offsets[ids[i]], size), ids[i], size};
 	}
-	for (uint32_t c = 0; c < 256; c++) ends[c + 1] += ends[c];
-	for (uint32_t i = 0; i < kept; i++) items[ends[other[i].key >> 56]++] = other[i];
+	radix_sort(items, other, kept);
 	texts = pieces, begins = offsets;
-	for (uint32_t c = 0, from = 0; c < 256; from = ends[c++]) merge_sort(items + from, other + from, ends[c] - from);
+	for (uint32_t from = 0, to; from < kept; from = to) { // texts that begin with the same eight bytes, or end before
+		for (to = from + 1; to < kept && items[to].key == items[from].key; to++) {}
+		if (to - from > 1) merge_sort(items + from, other + from, to - from);
+	}
 	for (uint32_t i = 0; i < kept; i++) ids[i] = items[i].id;
 	heap_give(items), heap_give(other);
 	*n = kept;
@@ -128,7 +145,7 @@ static void characters(trie *t) {
 		for (; at && (at >= depth); at--) {
 			trie_node *n = &t->nodes[way[at].node];
 			uint32_t kinds = way[at].kinds, chars = way[at].chars;
-			n->below = way[at].state.left ? kinds | KIND_BROKEN : kinds;
+			n->below = kinds;
 			n->chars = (uint8_t)(chars > MANY_CHARS ? MANY_CHARS : chars);
 			bool broken;
 			after_byte(way[at - 1].state, n->byte, &broken);
@@ -152,32 +169,32 @@ bool trie_build(trie *t, const uint8_t *pieces, const uint32_t *offsets, uint32_
 	if (!sorted(pieces, offsets, ids, &n)) return false;
 	const uint8_t *last = 0;
 	uint32_t last_n = 0, n_nodes = 1, depth = 0;
-	for (uint32_t i = 0; i < n; i++) { // count first: the array has no room to waste
+	uint16_t *shares = heap_take(n * sizeof *shares); // bytes that each piece begins with as the one before it does
+	for (uint32_t i = 0; shares && i < n; i++) { // count first: the array has no room to waste
 		const uint8_t *p = pieces + offsets[ids[i]];
-		uint32_t size = offsets[ids[i] + 1] - offsets[ids[i]];
-		n_nodes += size - common(last, last_n, p, size);
+		uint32_t size = offsets[ids[i] + 1] - offsets[ids[i]], shared = common(last, last_n, p, size);
+		n_nodes += size - shared;
+		shares[i] = (uint16_t)shared;
 		if (size > depth) depth = size;
 		last = p, last_n = size;
 	}
 	trie_node *nodes = heap_keep((n_nodes + 1) * sizeof *nodes);
 	uint32_t *path = heap_take((depth + 1) * sizeof *path); // the node at each depth
-	if (!nodes || !path) return false;
+	if (!nodes || !path || !shares) return false;
 	uint32_t made = 1, at = 0; // depth of the last node
-	last = 0, last_n = 0;
 	for (uint32_t i = 0; i < n; i++) {
 		const uint8_t *p = pieces + offsets[ids[i]];
-		uint32_t size = offsets[ids[i] + 1] - offsets[ids[i]], shared = common(last, last_n, p, size);
-		for (; at > shared; at--) nodes[path[at]].after = made;
+		uint32_t size = offsets[ids[i] + 1] - offsets[ids[i]];
+		for (; at > shares[i]; at--) nodes[path[at]].after = made;
 		for (; at < size; at++) {
 			nodes[made] = (trie_node){.token = i, .depth = (uint16_t)(at + 1), .byte = p[at]};
 			path[at + 1] = made++;
 		}
-		last = p, last_n = size;
 	}
 	for (; at; at--) nodes[path[at]].after = made;
 	nodes[0] = (trie_node){.after = made};
 	nodes[made] = (trie_node){.after = made, .token = n};
-	heap_give(path);
+	heap_give(path), heap_give(shares);
 	*t = (trie){nodes, made, ids, n, depth};
 	characters(t);
 	return true;

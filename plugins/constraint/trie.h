@@ -12,14 +12,14 @@ enum { LONGEST_PIECE = 1024 }; // a longer one is never allowed
 typedef struct {
 	uint32_t after; // the first node that does not descend from this one
 	uint32_t token; // index in order
-	uint32_t below; // kinds of the characters that descend from here, where the node ends one
+	uint32_t below; // kinds of the characters that descend from here
 	uint16_t depth;
 	uint8_t byte;
 	uint8_t chars; // the most characters on a way down from here, at most MANY_CHARS
 } trie_node;
 
 // Kinds of characters: bits for those that grammars tell apart, one for all outside ASCII, and one for bytes that are no
-// UTF-8, or a place inside a character.
+// UTF-8.
 enum { KIND_HIGH = 1u << 30, KIND_BROKEN = 1u << 31, MANY_CHARS = 255 };
 extern const uint8_t kind_of[128]; // of ASCII characters: a bit's number
 

@@ -194,7 +194,16 @@ static inline void radix(uint64_t *a, uint64_t *scratch, uint32_t n, const uint3
 }
 
 void table_rank(uint64_t *a, uint64_t *scratch, uint32_t n, bool ascending) {
-	if (n <= 48)
+	uint32_t down = 1, up = 1;
+	while (down < n && a[down - 1] >= a[down]) down++;
+	while (up < n && a[up - 1] <= a[up]) up++;
+	if (down >= n) return; // equal logits are often in order
+	if (up >= n) {
+		for (uint32_t i = 0, j = n - 1; i < j; i++, j--) {
+			uint64_t e = a[i];
+			a[i] = a[j], a[j] = e;
+		}
+	} else if (n <= 48)
 		insertion(a, n);
 	else if (ascending)
 		radix(a, scratch, n, 4); // stability ranks equal logits: the ids need no pass

@@ -8,7 +8,7 @@ build() { # source, output, flags
 	clang-19 --target=wasm32 -nostdlib -O2 -ffreestanding -fno-builtin -msimd128 -mbulk-memory -Wall -Wno-unused-function \
 		-I../../../plugins/sdk/c -Wl,--no-entry,--strip-all,--stack-first,-z,stack-size=65536 "$@" -o "$out.wasm" "$src.c"
 }
-for guest in echo pair second halve hostile arch template granted route plan; do build $guest $guest; done
+for guest in echo pair second halve hostile arch template granted route count plan sway; do build $guest $guest; done
 build mask mask_explicit -DEXPLICIT
 build mask mask_bare -DBARE
 build mask mask_image -DIMAGE

@@ -3,42 +3,66 @@ package wasmbin
 // memory.fill and memory.copy run for as long as the memory is large, a tenth of a second for 256 MiB, and nothing can
 // interrupt an instruction. So each is replaced by a call of a function of the meter's that does the same in pieces and
 // pays for one after the other. A length that reaches outside the memory traps as ever, if only at the piece that does.
-type bulkFuncs struct{ fill, copy uint64 } // function indices, 0: not needed
+// memory.grow and the lengths of the other bulk instructions are paid for in such functions too: a look at each of them
+// would swell the guest's.
+type bulkFuncs struct {
+	list []bulkFunc // in the order of their indices
+}
+
+type bulkFunc struct {
+	op    byte
+	sub   uint32
+	index uint64
+	write func(w *rewriter, b []byte) []byte
+}
 
 // bulkPiece is a multiple of 1<<bytesShift, so that pieces cost what the whole does.
 const bulkPiece = 256 << 10
 
-var bulkType = FuncType{Params: []ValueType{I32, I32, I32}}
-
-// of gives the function that takes the place of an instruction.
+// of gives the function that takes the place of an instruction, if one does.
 func (f *bulkFuncs) of(w *rewriter, in *instr) (uint64, bool) {
-	index := &f.fill
-	switch in.sub {
-	case bulkMemoryFill:
-	case bulkMemoryCopy:
-		index = &f.copy
+	for _, have := range f.list {
+		if have.op == in.op && have.sub == in.sub {
+			return have.index, true
+		}
+	}
+	operands := FuncType{Params: []ValueType{I32, I32, I32}}
+	add := bulkFunc{op: in.op, sub: in.sub}
+	switch {
+	case in.op == opMemoryGrow:
+		operands = FuncType{Params: []ValueType{I32}, Results: []ValueType{I32}}
+		add.write = (*rewriter).growBody
+	case in.op == opBulk && in.sub == bulkMemoryFill:
+		add.write = (*rewriter).fillBody
+	case in.op == opBulk && in.sub == bulkMemoryCopy:
+		add.write = (*rewriter).copyBody
 	default:
 		return 0, false
 	}
-	if *index == 0 {
-		*index = w.add(bulkType)
-	}
-	return *index, true
+	add.index = w.add(operands)
+	f.list = append(f.list, add)
+	return add.index, true
 }
 
-// bodies are the writers of the functions' bodies, in the order of their indices.
-func (f *bulkFuncs) bodies(w *rewriter) []func([]byte) []byte {
-	switch {
-	case f.fill == 0 && f.copy == 0:
-		return nil
-	case f.fill == 0:
-		return []func([]byte) []byte{w.copyBody}
-	case f.copy == 0:
-		return []func([]byte) []byte{w.fillBody}
-	case f.fill < f.copy:
-		return []func([]byte) []byte{w.fillBody, w.copyBody}
+// length gives the function that pays for the length on top of the stack and leaves it there.
+func (f *bulkFuncs) length(w *rewriter, shift int) uint64 {
+	for _, have := range f.list {
+		if have.op == opNop && have.sub == uint32(shift) {
+			return have.index
+		}
 	}
-	return []func([]byte) []byte{w.copyBody, w.fillBody}
+	add := bulkFunc{op: opNop, sub: uint32(shift), index: w.add(FuncType{Params: []ValueType{I32}, Results: []ValueType{I32}})}
+	add.write = func(w *rewriter, b []byte) []byte {
+		return append(w.chargeLength(append(b, 0, opLocalGet, 0), 0, shift), opEnd)
+	}
+	f.list = append(f.list, add)
+	return add.index
+}
+
+// growBody is memory.grow: pages.
+func (w *rewriter) growBody(b []byte) []byte {
+	b = w.look(w.pays(append(b, 0), growUnits))
+	return append(b, opLocalGet, 0, opMemoryGrow, 0, opEnd)
 }
 
 // Locals of the two functions: the instruction's operands and the length of a piece.

@@ -69,3 +69,45 @@ func TestBulkPieces(t *testing.T) {
 		}
 	}
 }
+
+// Ensure that code without a loop gets few looks, however dear its instructions are: each costs the compiler a join of all
+// locals.
+func TestLooksAreFew(t *testing.T) {
+	for name, one := range map[string][]byte{
+		"loads":       raw(opLocalGet, 0, 0x28, 2, 0, opLocalSet, 0),
+		"grow":        raw(opLocalGet, 0, opMemoryGrow, 0, opLocalSet, 0),
+		"fill":        cat(i32c(0), i32c(0), i32c(5), raw(opBulk, bulkMemoryFill, 0)),
+		"calls":       raw(opCall, 1),
+		"table.copy":  cat(i32c(0), i32c(0), i32c(1), raw(opBulk, bulkTableCopy, 0, 0)),
+		"divisions":   raw(opLocalGet, 0, opI32Const, 3, 0x6e, opLocalSet, 0),
+		"other sides": cat(raw(opLocalGet, 0, opIf, typeVoid), repeat(500, raw(opLocalGet, 0, 0x28, 2, 0, opLocalSet, 0)), raw(opEnd)),
+	} {
+		code := repeat(250_000/len(one), one)
+		wasm := module(
+			sec(secType, vec(ft("", ""))), sec(secFunction, vec(raw(0), raw(0))), sec(secTable, vec(raw(0x70, 0, 1))), sec(secMemory, vec(raw(0, 1))),
+			sec(secCode, vec(fnLocals(vec(raw(1, 0x7f)), code...), fn())))
+		m := checked(t, wasm, Limits{})
+		w := &rewriter{m: m}
+		var pay charges
+		looks, sides, units := 0, 0, int64(0)
+		err := w.eachBody(func(index uint32, d *body) {
+			pay.place(m, d)
+			for i := range d.ins {
+				looks += b2i(pay.look[i])
+				units += pay.fuel[i]
+				switch d.ins[i].op {
+				case opCall:
+					units += leafDebt / 4
+				case opIf: // where one side looks the other still owes, so that the next look comes soon
+					sides++
+				}
+			}
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if most := int(units/(maxDebt/4))*2 + sides + 3; looks > most {
+			t.Errorf("%s: %d looks for %d units, at most %d", name, looks, units, most)
+		}
+	}
+}

@@ -23,13 +23,14 @@ const (
 	loopUnits = 4     // of each time around: the counting itself, most of an empty loop in the interpreter
 )
 
-// Where a body looks whether any fuel is left. Between two looks a guest runs into debt, and what it does there cannot
-// be interrupted. Loop headers and functions that call others look; besides, a path that comes to maxDebt looks on its
-// way, and a function that may return without a look costs at most leafDebt, which its callers reckon with. Coming back
-// through nested calls, each frame adds what it does after its last look: with the thousand frames of DefaultMaxDepth
-// half a million units at worst.
+// Where a body looks whether any fuel is left. Between two looks a guest runs into debt, and what it does there cannot be
+// interrupted. Loop headers and functions that call others look; besides, a path looks before it comes to maxDebt, and one
+// to the end of a function that calls others before it comes to exitDebt: coming back through nested calls each frame adds
+// that much, with the thousand frames of DefaultMaxDepth half a million units at worst. A function that may return without
+// a look costs at most leafDebt, which its callers reckon with. Looks are few because each costs the compiler time.
 const (
-	maxDebt  = 4 * 512
+	maxDebt  = 4 * 16384
+	exitDebt = 4 * 512
 	leafDebt = 4 * 64
 )
 
@@ -40,6 +41,7 @@ type charges struct {
 	look  []bool
 	path  []int64 // weight of the dearest path from here to the next charge points; 0 at one
 	debt  []int64 // weight of the dearest path from here to the next looks; 0 at one
+	exit  []int64 // weight of the dearest path from here to the end without a look; noExit if there is none
 	want  []byte
 	calls bool // some other function of the guest
 }
@@ -55,12 +57,15 @@ func (c *charges) place(m *Module, d *body) {
 	c.fuel = resize(c.fuel, n+1)
 	c.path = resize(c.path, n+1)
 	c.debt = resize(c.debt, n+1)
+	c.exit = resize(c.exit, n+1)
 	c.look = resize(c.look, n+1)
 	c.want = resize(c.want, n+1)
 	c.want[0] = wantPoint
 	c.calls = false
 	for i := range d.ins {
 		switch in := &d.ins[i]; {
+		case in.op == opCallIndirect || in.op == opCall && in.sub >= uint32(len(m.Imports)):
+			c.calls = true
 		case in.op == opLoop:
 			c.want[i+1] = wantPoint
 			c.wish(int(in.a) + 1)
@@ -88,7 +93,7 @@ func (c *charges) place(m *Module, d *body) {
 		case opBr, opBrTable, opBrIf:
 			var to int64
 			for _, t := range d.targets[in.b : in.b+in.n] {
-				to = max(to, c.after(d, t, c.path))
+				to = max(to, c.after(d, t))
 			}
 			if in.op == opBrIf {
 				c.even(i+1, to)
@@ -113,44 +118,61 @@ func (c *charges) place(m *Module, d *body) {
 	c.look[0] = c.calls || c.look[0] || c.debt[0] > leafDebt
 }
 
+// noExit stays below zero whatever is added to it.
+const noExit = -1 << 60
+
 // owe reckons the debt at an instruction whose followers are done.
 func (c *charges) owe(m *Module, d *body, i int) {
 	in := &d.ins[i]
-	debt := m.weight(in)
-	switch in.op {
+	weight := m.weight(in)
+	debt, exit := c.ahead(d, i, c.debt, 0, 0), c.ahead(d, i, c.exit, noExit, 0)
+	if in.op == opCallIndirect || in.op == opCall && in.sub >= uint32(len(m.Imports)) {
+		weight += leafDebt
+	}
+	c.debt[i], c.exit[i] = debt+weight, exit+weight
+	limit := int64(maxDebt)
+	if c.calls {
+		limit = exitDebt
+	}
+	header := i > 0 && d.ins[i-1].op == opLoop // it has just looked
+	if (c.debt[i] > maxDebt || c.exit[i] > limit) && !header {
+		c.look[i] = true
+		c.debt[i], c.exit[i] = 0, noExit
+	}
+}
+
+// ahead is the dearest of the ways on from an instruction, by what is known of each place; looks is what a loop's header
+// counts, end the function's end.
+func (c *charges) ahead(d *body, i int, at []int64, looks, end int64) int64 {
+	switch in := &d.ins[i]; in.op {
 	case opElse:
-		debt += c.debt[in.a+1]
+		return at[in.a+1]
 	case opIf:
 		no := in.a
 		if in.b != 0 {
 			no = in.b
 		}
-		debt += max(c.debt[i+1], c.debt[no+1])
-	case opBr, opBrTable, opBrIf:
-		var to int64
+		return max(at[i+1], at[no+1])
+	case opBr, opBrTable, opBrIf, opReturn:
+		far := int64(noExit)
 		for _, t := range d.targets[in.b : in.b+in.n] {
-			to = max(to, c.after(d, t, c.debt))
+			switch {
+			case t.opener == toFunction:
+				far = max(far, end)
+			case d.ins[t.opener].op == opLoop:
+				far = max(far, looks)
+			default:
+				far = max(far, at[d.ins[t.opener].a+1])
+			}
 		}
 		if in.op == opBrIf {
-			to = max(to, c.debt[i+1])
+			far = max(far, at[i+1])
 		}
-		debt += to
-	case opReturn, opUnreachable:
-	case opLoop: // its header looks
-	case opCall, opCallIndirect:
-		if in.op == opCallIndirect || in.sub >= uint32(len(m.Imports)) {
-			c.calls = true
-			debt += leafDebt
-		}
-		debt += c.debt[i+1]
-	default:
-		debt += c.debt[i+1]
+		return far
+	case opUnreachable, opLoop:
+		return looks
 	}
-	if debt > maxDebt && (i == 0 || d.ins[i-1].op != opLoop) { // a header has just looked
-		c.look[i] = true
-		debt = 0
-	}
-	c.debt[i] = debt
+	return at[i+1]
 }
 
 func (c *charges) wish(i int) {
@@ -167,12 +189,12 @@ func (c *charges) even(i int, other int64) {
 	}
 }
 
-// after is the path, or the debt, behind a branch: none to a loop, whose header pays and looks, nor out of the function.
-func (c *charges) after(d *body, t target, path []int64) int64 {
+// after is the path behind a branch: none to a loop, whose header pays, nor out of the function.
+func (c *charges) after(d *body, t target) int64 {
 	if t.opener == toFunction || d.ins[t.opener].op == opLoop {
 		return 0
 	}
-	return path[d.ins[t.opener].a+1]
+	return c.path[d.ins[t.opener].a+1]
 }
 
 func resize[T any](s []T, n int) []T {

@@ -55,7 +55,7 @@ func Check(wasm []byte, lim Limits) (*Module, error) {
 	if err := checkHeader(wasm); err != nil {
 		return nil, err
 	}
-	m := &Module{Custom: map[string][]byte{}, names: map[uint32]string{}, digest: maphash.Bytes(digestSeed, wasm)}
+	m := &Module{Custom: map[string][]byte{}, names: map[uint32]string{}, digest: maphash.Bytes(digestSeed, wasm), bodiesRead: !lim.SkipBodies}
 	if err := m.split(wasm); err != nil {
 		return nil, err
 	}
@@ -81,7 +81,7 @@ func Check(wasm []byte, lim Limits) (*Module, error) {
 	if code < 0 && m.NFuncs > 0 {
 		return nil, fmt.Errorf("%d functions are declared and there is no code section", m.NFuncs)
 	}
-	if code >= 0 {
+	if code >= 0 && !lim.SkipBodies {
 		if err := m.decodeCode(m.sections[code], &lim); err != nil {
 			return nil, err
 		}

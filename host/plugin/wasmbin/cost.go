@@ -19,7 +19,6 @@ const (
 	weightDivide = 64
 	weightBulk   = 64 // the bytes are paid apart
 	weightHost   = 512
-	weightGrow   = 4 * 65536 // the allocator may move the whole memory
 )
 
 // Fuel for the length of a bulk instruction: bytes are divided by 1<<bytesShift, table entries multiplied by
@@ -28,6 +27,9 @@ const (
 	bytesShift   = 3
 	entriesShift = 1
 )
+
+// growUnits pays for memory.grow: the allocator may move the whole memory.
+const growUnits = 65536
 
 func (m *Module) weight(in *instr) int64 {
 	switch op := in.op; {
@@ -50,7 +52,7 @@ func (m *Module) weight(in *instr) int64 {
 	case op >= opLoadFirst && op <= opStoreLast:
 		return weightMemory
 	case op == opMemoryGrow:
-		return weightGrow
+		return weightBulk
 	case op >= opNumericFirst && op <= opNumericLast:
 		return numericWeight(op)
 	case op == opBulk:

@@ -192,8 +192,8 @@ func stopped(t *testing.T, r wazero.Runtime, h hostile, opt MeterOptions, fuel i
 	if err == nil || StopOf(left, depthOf(mod)) != want {
 		t.Errorf("%s, refill %v: error %.40v, fuel %d, depth %d", h.name, opt.Refill, err, left, depthOf(mod))
 	}
-	// What was done without a look: charges.look allows maxDebt a frame, and a look follows what is paid in one go.
-	if most := int64(DefaultMaxDepth*maxDebt/4 + weightGrow/4 + 2<<20>>bytesShift + 60000<<entriesShift); left < -most {
+	// What was done without a look: exitDebt a frame, maxDebt in the last two, and what is paid in one go.
+	if most := int64(DefaultMaxDepth*exitDebt/4 + 2*maxDebt/4 + growUnits + 2<<20>>bytesShift + 60000<<entriesShift); left < -most {
 		t.Errorf("%s, refill %v: stopped with a debt of %d, more than %d", h.name, opt.Refill, -left, most)
 	}
 	return took, left

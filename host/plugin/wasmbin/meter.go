@@ -8,8 +8,8 @@ import (
 )
 
 // RewriteVersion belongs into the key of every cache of rewritten or compiled guests: it changes whenever Meter would
-// give other bytes for the same module, the prices included.
-const RewriteVersion = 2
+// give other bytes for the same module, the prices included, and whenever Check refuses more than before.
+const RewriteVersion = 4
 
 // Names that the rewrite adds. The exports are mutable i64 globals for the host.
 const (
@@ -75,7 +75,7 @@ type MeterOptions struct {
 // read into m. The result exports what the module did and the two globals; it keeps no custom section but the names of
 // functions.
 func Meter(wasm []byte, m *Module, opt MeterOptions) ([]byte, error) {
-	if m == nil || maphash.Bytes(digestSeed, wasm) != m.digest {
+	if m == nil || !m.bodiesRead || maphash.Bytes(digestSeed, wasm) != m.digest {
 		return nil, errors.New("meter: these are not the bytes that were checked")
 	}
 	if opt.InitialFuel == 0 {
@@ -179,8 +179,8 @@ func (w *rewriter) code() ([]byte, error) {
 		buf = w.refill(buf[:0])
 		emit()
 	}
-	for _, write := range w.bulk.bodies(w) {
-		buf = write(buf[:0])
+	for _, f := range w.bulk.list {
+		buf = f.write(w, buf[:0])
 		emit()
 	}
 	return out, nil
@@ -332,20 +332,6 @@ func (w *rewriter) chargeLength(b []byte, scratch uint64, shift int) []byte {
 	return w.look(b)
 }
 
-// traits are what decides which locals a rewritten body needs.
-func traits(d *body) (lengths, loops bool) {
-	for i := range d.ins {
-		switch in := &d.ins[i]; in.op {
-		case opBulk:
-			_, ok := dynamic(in)
-			lengths = lengths || ok
-		case opLoop:
-			loops = true
-		}
-	}
-	return
-}
-
 // function rewrites one body.
 //
 // Charges are subtractions; whether anything is left is looked at where time can run away (charges.look), so most
@@ -355,17 +341,8 @@ func traits(d *body) (lengths, loops bool) {
 // branching, and return, which becomes a branch) passes the code behind the block that gives the frame back.
 func (w *rewriter) function(b []byte, index uint32, d *body) []byte {
 	w.pay.place(w.m, d)
-	lengths, loops := traits(d)
-	var added []ValueType
-	scratch, spare := uint64(d.locals), uint64(d.locals)
-	if lengths {
-		added = append(added, I32)
-		spare++
-	}
-	if loops && w.opt.Refill {
-		added = append(added, I64)
-	}
-	b = w.declareLocals(b, d, added)
+	spare := uint64(d.locals)
+	b = w.declareLocals(b, d, d.loops > 0 && w.opt.Refill)
 	counted, frames := w.graph.counted[index], d.frameWeight()
 	if counted {
 		b = w.descend(b, frames, w.pay.fuel[0])
@@ -422,13 +399,13 @@ func (w *rewriter) function(b []byte, index uint32, d *body) []byte {
 				b = putU(append(b, opCall), w.newIndex(in.sub))
 				from = in.end
 			}
-		case opBulk:
+		case opBulk, opMemoryGrow:
 			flush(in.pos)
 			if f, ok := w.bulk.of(w, in); ok {
 				b = putU(append(b, opCall), f)
 				from = in.end
 			} else if shift, ok := dynamic(in); ok {
-				b = w.chargeLength(b, scratch, shift)
+				b = putU(append(b, opCall), w.bulk.length(w, shift))
 			}
 		}
 	}
@@ -461,16 +438,16 @@ func (w *rewriter) branch(b []byte, d *body, in *instr) []byte {
 	return b
 }
 
-// declareLocals copies the declaration of locals and adds some.
-func (w *rewriter) declareLocals(b []byte, d *body, added []ValueType) []byte {
+// declareLocals copies the declaration of locals and may add an i64.
+func (w *rewriter) declareLocals(b []byte, d *body, add bool) []byte {
 	r := &reader{b: d.code}
 	r.u32("")
-	b = putU(b, uint64(d.groups)+uint64(len(added)))
-	b = append(b, d.code[r.pos:d.declEnd]...)
-	for _, t := range added {
-		b = append(b, 1, byte(t))
+	if !add {
+		return append(b, d.code[:d.declEnd]...)
 	}
-	return b
+	b = putU(b, uint64(d.groups)+1)
+	b = append(b, d.code[r.pos:d.declEnd]...)
+	return append(b, 1, byte(I64))
 }
 
 // newIndex is where a function of the guest stands in the rewritten module: the refill follows the guest's imports.

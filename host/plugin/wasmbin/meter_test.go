@@ -301,4 +301,11 @@ func TestMeterRefusesOtherBytes(t *testing.T) {
 	if _, err := Meter(guest(t, "fib"), m, MeterOptions{MaxDepth: -1}); err == nil {
 		t.Error("took a negative depth")
 	}
+	skipped := checked(t, guest(t, "fib"), Limits{SkipBodies: true})
+	if _, err := Meter(guest(t, "fib"), skipped, MeterOptions{}); err == nil {
+		t.Error("metered a module whose bodies were not checked")
+	}
+	if whole := checked(t, guest(t, "fib"), Limits{}); len(skipped.Exports) != len(whole.Exports) || skipped.NFuncs != whole.NFuncs {
+		t.Error("what was read without the bodies differs")
+	}
 }

@@ -144,6 +144,8 @@ type Module struct {
 
 	sections []section
 	digest   uint64 // of the bytes that were checked
+
+	bodiesRead bool // and not skipped
 }
 
 type globalType struct {
@@ -187,6 +189,10 @@ type Limits struct {
 	MaxLoopMerges  uint32 // locals and loop parameters, summed over the loops of a function
 	MaxFuncMerges  uint32 // locals and operands, summed over all labels and branches of a function
 	MaxTotalMerges uint32 // MaxLoopMerges for the whole module
+
+	// SkipBodies leaves the functions' bodies unread: for a module that passed all of it before. What the bodies say
+	// (MaxFuncOps, MutatesSegments) stays zero, and Meter must not follow.
+	SkipBodies bool
 
 	// AllowImports says whether an import is granted, its signature included. Nil grants none.
 	AllowImports func(Import) bool
