@@ -111,17 +111,14 @@ func (r *runner) lowerLinear(ops []kernels.Op) error {
 	}
 	chunks := share(ls, r.pool.n)
 	a := r.quantised(x, 1, anyRounds(ls))
-	task := func(worker int) {
-		for t := r.pool.take(); t < len(chunks); t = r.pool.take() {
-			c := &chunks[t]
-			r.multiply(&ls[c.linear], a, c.o0, c.o1, worker)
-		}
+	task := func(worker, t int) {
+		c := &chunks[t]
+		r.multiply(&ls[c.linear], a, c.o0, c.o1, worker)
 	}
 	r.addStep(func() {
-		if r.rows(x) == 0 {
-			return
+		if r.rows(x) > 0 {
+			r.pool.run(len(chunks), task)
 		}
-		r.pool.run(task)
 	})
 	return nil
 }
@@ -194,25 +191,23 @@ func (r *runner) lowerGated(ops []kernels.Op, op *kernels.Op) error {
 	if r.pool.n > 1 {
 		size = max(cacheBlock, nOut/(chunksPerWorker*r.pool.n)/cacheBlock*cacheBlock)
 	}
-	task := func(worker int) {
+	task := func(worker, chunk int) {
 		out, g, u := r.value(y), r.value(gate.out), r.value(up.out)
-		for o := r.pool.take() * size; o < nOut; o = r.pool.take() * size {
-			end := min(o+size, nOut)
-			r.multiply(gate, a, o, end, worker)
-			r.multiply(up, a, o, end, worker)
-			for row := range a.n {
-				i, j := row*nOut+o, row*nOut+end
-				glu(out[i:j], g[i:j], u[i:j], act, params)
-				if to.rounded {
-					to.roundPart(row, o, end)
-				}
+		o, end := chunk*size, min((chunk+1)*size, nOut)
+		r.multiply(gate, a, o, end, worker)
+		r.multiply(up, a, o, end, worker)
+		for row := range a.n {
+			i, j := row*nOut+o, row*nOut+end
+			glu(out[i:j], g[i:j], u[i:j], act, params)
+			if to.rounded {
+				to.roundPart(row, o, end)
 			}
 		}
 	}
 	r.addStep(func() {
 		if n := r.rows(x); n > 0 {
 			to.alias(r.value(y), n, nOut)
-			r.pool.run(task)
+			r.pool.run((nOut+size-1)/size, task)
 		}
 	})
 	return nil
@@ -268,18 +263,11 @@ func (r *runner) lowerHeads(op *kernels.Op, heads int) error {
 	nOut, k := w.Shape[1], r.prog.Values[x].Width/heads
 	rowBytes := w.Type.RowBytes(k)
 	a := r.quantised(x, heads, !p.floats())
-	task := func(worker int) {
-		n := r.rows(x) * heads
-		for t := r.pool.take(); t < n; t = r.pool.take() {
-			h := t % heads
-			// Row t of the activations is head h of its row; its outputs stand at the same place of y.
-			p.rows(r.value(y), nOut, w.Data[h*nOut*rowBytes:], rowBytes, 0, nOut, a, t, t+1, &r.scratch[worker].products)
-		}
+	task := func(worker, t int) {
+		h := t % heads
+		// Row t of the activations is head h of its row; its outputs stand at the same place of y.
+		p.rows(r.value(y), nOut, w.Data[h*nOut*rowBytes:], rowBytes, 0, nOut, a, t, t+1, &r.scratch[worker].products)
 	}
-	r.addStep(func() {
-		if r.rows(x) > 0 {
-			r.pool.run(task)
-		}
-	})
+	r.addStep(func() { r.pool.run(r.rows(x)*heads, task) })
 	return nil
 }
