@@ -5,7 +5,7 @@ GEMMA3 = models/gemma-3-270m-q4_k_m.gguf
 PROMPT = Explain in two sentences why the sky is blue.
 PYTHON ?= python3
 
-.PHONY: help build run models synthetic test test-all vet cross gen guests check fuzz bench bench-peers docs clean
+.PHONY: help build run models synthetic test test-all vet cross gen guests check fuzz bench bench-peers kl-peers docs clean
 
 help:
 	@echo "make run          build forge, fetch a small model, answer a prompt"
@@ -17,6 +17,7 @@ help:
 	@echo "make fuzz         fuzz each target for a minute (FUZZTIME=1m)"
 	@echo "make bench        benchmarks of kernels and plugins"
 	@echo "make bench-peers  forge next to llama.cpp, interleaved (PEERS_FLAGS: see tools/bench_peers.py --help)"
+	@echo "make kl-peers     what rounding costs, forge and llama.cpp, format by format (KL_FLAGS: see tools/kl_peers.py --help)"
 
 build:
 	go build -o bin/forge ./cmd/forge
@@ -77,6 +78,9 @@ bench:
 
 bench-peers: build models synthetic
 	$(PYTHON) tools/bench_peers.py --models real,synthetic $(PEERS_FLAGS)
+
+kl-peers: build
+	$(PYTHON) tools/kl_peers.py $(KL_FLAGS)
 
 clean:
 	rm -rf bin

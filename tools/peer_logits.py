@@ -20,16 +20,16 @@ N_TOKENS, N_ROWS = 70, 4
 NAMES = ["qwen3moe", "qwen3", "qwen2moe", "qwen2"]
 
 
-def build(folder):
-    """Links the recorder with llama.cpp's static libraries."""
+def build(folder, program="peer_logits"):
+    """Links tools/PROGRAM.cpp with llama.cpp's static libraries."""
     bench_peers.build_llama()
     source = next(p for p in os.listdir(bench_peers.PEERS) if p.startswith("llama_cpp_python-") and not p.endswith(".gz"))
     source = os.path.join(bench_peers.PEERS, source, "vendor", "llama.cpp")
     libs = [os.path.join(bench_peers.PEERS, "build", p) for p in
             ("src/libllama.a", "ggml/src/libggml.a", "ggml/src/libggml-cpu.a", "ggml/src/libggml-base.a")]
-    out = os.path.join(folder, "peer_logits")
+    out = os.path.join(folder, program)
     subprocess.run(["c++", "-std=c++17", "-O1", "-I", os.path.join(source, "include"), "-I", os.path.join(source, "ggml", "include"),
-                    "tools/peer_logits.cpp", *libs, "-fopenmp", "-lpthread", "-ldl", "-lm", "-o", out], check=True)
+                    f"tools/{program}.cpp", *libs, "-fopenmp", "-lpthread", "-ldl", "-lm", "-o", out], check=True)
     return out
 
 

@@ -34,6 +34,7 @@ type Shape struct {
 	Type                          gguf.Type // of matrices that are read by products; the router's stay F32
 	Seed                          uint64    //
 	Spread                        float64   // of the router's scores, times that of other products
+	Peak                          float64   // of the logits, likewise; 0: 1
 	Keys                          map[string]any
 	BytesVocab                    bool // tokens are the 256 bytes, model "bytes"; else SPM with byte tokens
 	Mix                           Mix  // instead of Type, if not nil
@@ -137,7 +138,11 @@ func (s Shape) tensors(w *gguf.Writer) {
 	add("token_embd.weight", format("token_embd.weight"), 0, 1, s.NEmbd, s.NVocab)
 	vector("output_norm.weight", 1, s.NEmbd)
 	if !s.Tied {
-		matrix("output.weight", s.NEmbd, s.NVocab)
+		peak := s.Peak
+		if peak == 0 {
+			peak = 1
+		}
+		add("output.weight", format("output.weight"), 0, peak/math.Sqrt(float64(s.NEmbd)), s.NEmbd, s.NVocab)
 	}
 	for layer = range s.NLayer {
 		p := fmt.Sprintf("blk.%d.", layer)

@@ -58,6 +58,7 @@ func writeLarge(folder string) error {
 func run(format string, tokens int, args []string) error {
 	models := randmodel.Models()
 	maps.Copy(models, randmodel.Large())
+	models["peaked"] = randmodel.Peaked()
 	names := strings.Join(slices.Sorted(maps.Keys(models)), ", ")
 	if len(args) == 0 {
 		fmt.Println(names)
