@@ -26,6 +26,7 @@ import statistics
 import subprocess
 import sys
 import tarfile
+import tempfile
 
 VERSION = "0.3.36"
 PEERS = ".peers"
@@ -107,7 +108,14 @@ def llama(bin, fa):
 def ik(bin, fa, repack):
     def sample(model, threads, t):
         if t.seqs > 1:
-            return None
+            # It writes a table to standard error, |PP|TG|B|N_KV|T_PP|S_PP|T_TG|S_TG|T|S|, and a llama.log where it stands.
+            flags = ["-fa", "on" if fa else "off"] + ["-rtr"] * repack
+            with tempfile.TemporaryDirectory() as folder:
+                out = run(os.path.abspath(os.path.join(bin, "llama-batched-bench")), "-m", os.path.abspath(model), "-t", str(threads), *flags,
+                          "-c", str(t.seqs * (t.n + 32)), "-npp", "16", "-ntg", str(t.n), "-npl", str(t.seqs),
+                          cwd=folder, capture_output=True, text=True).stderr
+            row = [line.split("|") for line in out.splitlines() if line.startswith("|")][-1]
+            return float(row[8])
         counts = ["-p", str(t.n), "-n", "0"] if t.prefill else ["-p", "0", "-n", str(t.n)]
         if t.depth:
             counts = ["-p", "0", "-n", "0", "-gp", f"{t.depth},{t.n}"]
@@ -190,7 +198,7 @@ def main():
     bin, probe = build_llama(), build_probe()
     peers = {"llama.cpp, fa": llama(bin, 1), "llama.cpp": llama(bin, 0)}
     if a.ik:
-        bin = build(a.ik, os.path.join(a.ik, "build"), "llama-bench")
+        bin = build(a.ik, os.path.join(a.ik, "build"), "llama-bench", "llama-batched-bench")
         for fa in (1, 0):
             for repack in (0, 1):
                 peers["ik" + (", fa" if fa else "") + (", rtr" if repack else "")] = ik(bin, fa, repack)
