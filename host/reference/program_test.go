@@ -161,7 +161,12 @@ func gemmaProgram(t *testing.T, f *gguf.File) *kernels.Program {
 // runner compiles a program on the scalar device with pages for one sequence of n positions; pages stand in falling order.
 func runner(t *testing.T, p *kernels.Program, maxRows, n int) (kernels.Runner, []kernels.Seq) {
 	t.Helper()
-	r, err := kernels.Scalar{}.Compile(kernels.Whole(p), kernels.Options{MaxRows: maxRows})
+	return runnerOn(t, kernels.Scalar{}, p, kernels.Options{MaxRows: maxRows}, n)
+}
+
+func runnerOn(t *testing.T, device kernels.Device, p *kernels.Program, opt kernels.Options, n int) (kernels.Runner, []kernels.Seq) {
+	t.Helper()
+	r, err := device.Compile(kernels.Whole(p), opt)
 	if err != nil {
 		t.Fatal(err)
 	}
