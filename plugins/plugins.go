@@ -5,8 +5,10 @@ package plugins
 import (
 	"embed"
 	"io/fs"
+	"maps"
 	"path"
 	"strings"
+	"sync"
 )
 
 //go:embed arch/*.wasm constraint/*.wasm router/*.wasm sampler/*.wasm template/*.wasm tokenizer/*.wasm
@@ -21,10 +23,14 @@ var formats embed.FS
 //go:embed sdk/c/*.h sdk/rust/Cargo.toml sdk/rust/src/*.rs sdk/assemblyscript/*.ts sdk/go/*.go sdk/*/build.sh sdk/*/start
 var sdk embed.FS
 
-// Shipped gives the shipped modules by name: plugins.toml asks for them as "shipped:NAME".
-func Shipped() map[string][]byte {
+// Shipped gives the shipped modules by name: plugins.toml asks for them as "shipped:NAME". The bytes are shared by all who
+// ask and must not be written to.
+func Shipped() map[string][]byte { return maps.Clone(shipped()) }
+
+// shipped copies the modules out of the binary once: a plugin set asks for every one of them when forge starts.
+var shipped = sync.OnceValue(func() map[string][]byte {
 	return files(modules, ".wasm", "arch", "constraint", "router", "sampler", "template", "tokenizer")
-}
+})
 
 // Default is the plugin set that is used where the user has none, a plugins.toml.
 func Default() []byte { return defaultSet }
