@@ -104,16 +104,6 @@ func BenchmarkDotScalar(b *testing.B) {
 	}
 }
 
-func BenchmarkQuantize(b *testing.B) {
-	rng := rand.New(rand.NewPCG(7, 7))
-	const k = 2048
-	a := fillActs(rng, 2, k)
-	b.SetBytes(4 * k)
-	for b.Loop() {
-		a.set(0, a.x[k:])
-	}
-}
-
 // BenchmarkLimits reports the peaks that the shares above are of.
 func BenchmarkLimits(b *testing.B) {
 	for _, rung := range rungs() {

@@ -2,7 +2,6 @@ package simd
 
 import (
 	"encoding/binary"
-	"fmt"
 	"math"
 	"math/rand/v2"
 	"testing"
@@ -284,81 +283,4 @@ func TestFold(t *testing.T) {
 			}
 		}
 	}
-}
-
-func BenchmarkVectors(b *testing.B) {
-	const n = 1536
-	rng := rand.New(rand.NewPCG(15, 1))
-	x, z, y := make([]float32, n), make([]float32, n), make([]float32, n)
-	for i := range x {
-		x[i], z[i] = float32(rng.NormFloat64()), float32(rng.NormFloat64())
-	}
-	params := newGLUParams(kernels.GLUAttrs{Alpha: 1})
-	for _, rung := range []isa{isaAVX2, isaScalar} {
-		for name, f := range map[string]func(){
-			"add": func() { add(y, x, z) }, "silu glu": func() { glu(y, x, z, kernels.ActSiLU, params) },
-			"gelu_tanh glu": func() { glu(y, x, z, kernels.ActGELUTanh, params) }, "norm": func() { norm(y, x, z, nil, n, 1e-5, false) },
-			"halves": func() { rotateHalves(y, x, z) }, "softcap": func() { softcap(y, x, 30) },
-		} {
-			b.Run(fmt.Sprintf("%s/%v", name, rung), func(b *testing.B) {
-				atLevel(b, rung)
-				for b.Loop() {
-					f()
-				}
-				b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/n, "ns/number")
-			})
-		}
-	}
-}
-
-// BenchmarkAttention is a range of 8 pages for the queries of one decoded row and of a block of rows, out of a cache of 64
-// MiB: B/s is of keys and values read.
-func BenchmarkAttention(b *testing.B) {
-	for _, c := range []struct{ per, dim, rows int }{{1, 128, 1}, {3, 64, 1}, {4, 256, 1}, {8, 64, 1}, {3, 64, 8}, {4, 128, 8}, {4, 256, 8}} {
-		for _, kind := range []gguf.Type{gguf.F16, gguf.Q8_0} {
-			for _, rung := range ladder() {
-				b.Run(fmt.Sprintf("%d rows of %d heads of %d/%v/%v", c.rows, c.per, c.dim, kind, rung), func(b *testing.B) {
-					benchAttention(b, rung, kind, c.per, c.dim, c.rows)
-				})
-			}
-		}
-	}
-}
-
-func benchAttention(b *testing.B, rung isa, kind gguf.Type, per, dim, rows int) {
-	atLevel(b, rung)
-	g := kernels.KVGroup{WidthK: dim, WidthV: dim, HeadsKV: 1, HeadDimK: dim, HeadDimV: dim}
-	r := &runner{prog: &kernels.Program{Groups: []kernels.KVGroup{g}}, keyType: kind, valueType: kind, batch: &kernels.Batch{Seqs: []kernels.Seq{{Pages: [][]int32{nil}}}}}
-	c := r.newLayerCache(0, 0)
-	r.pages = []*pageMemory{newPageMemory(c.layerBytes())}
-	pages := 64 << 20 / c.layerBytes() / rangePages * rangePages
-	if err := r.pages[0].reserve(pages); err != nil {
-		b.Fatal(err)
-	}
-	defer r.pages[0].free()
-	rng := rand.New(rand.NewPCG(16, 1))
-	for p := range pages {
-		page := r.pages[0].at(int32(p))
-		for i := 0; i < len(page); i += 2 {
-			binary.LittleEndian.PutUint16(page[i:], gguf.F32ToF16(float32(rng.NormFloat64()/4)))
-		}
-		r.batch.Seqs[0].Pages[0] = append(r.batch.Seqs[0].Pages[0], int32(p))
-	}
-	for i := range rows {
-		r.batch.Rows = append(r.batch.Rows, kernels.Row{Pos: int32(pages*kernels.PageSize - rows + i)})
-	}
-	o := &lookup{AttentionAttrs: kernels.AttentionAttrs{NHead: per, NHeadKV: 1, HeadDimK: dim, HeadDimV: dim, Causal: 1}, r: r, cache: c, per: per}
-	s := new(attention)
-	s.grow(rows*per, dim, c.columns)
-	for i := range s.query {
-		s.query[i] = float32(rng.NormFloat64()) / 20
-	}
-	blk := block{run: run{0, rows}, n: rows}
-	index := 0
-	for b.Loop() {
-		o.look(&blk, 0, index, s, &s.part)
-		index = (index + 1) % (pages/rangePages - 1)
-	}
-	b.SetBytes(int64(rangePages * c.layerBytes()))
-	b.ReportMetric(2*rangeSize*float64(rows*per*dim)*float64(b.N)/float64(b.Elapsed().Nanoseconds()), "GMAC/s")
 }
