@@ -10,3 +10,4 @@
 package simd
 
 //go:generate go -C gen run .
+//go:generate go -C gen run ./arm64
