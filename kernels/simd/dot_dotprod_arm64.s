@@ -3,3 +3,5254 @@
 //go:build !purego
 
 #include "textflag.h"
+
+// func dotQ4_0x1DotProd(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+TEXT ·dotQ4_0x1DotProd(SB), NOSPLIT, $0-80
+	MOVD out+0(FP), R6
+	MOVD w+16(FP), R7
+	MOVD rowBytes+24(FP), R8
+	MOVD octets+32(FP), R9
+	VMOVI $15, V0.B16
+	VMOVI $8, V1.B16
+	LSL $2, R9, R9
+rows1:
+	MOVD R7, R0
+	ADD R8, R7, R7
+	MOVD R7, R1
+	ADD R8, R7, R7
+	MOVD blocks+40(FP), R2
+	MOVD lanes+48(FP), R3
+	VEOR V2.B16, V2.B16, V2.B16
+	VEOR V3.B16, V3.B16, V3.B16
+	VEOR V4.B16, V4.B16, V4.B16
+	VEOR V5.B16, V5.B16, V5.B16
+	MOVD n+64(FP), R10
+	MOVD back+72(FP), R11
+group2:
+	CMP $1, R10
+	BNE whole3
+	SUB R11, R0, R0
+	SUB R11, R1, R1
+whole3:
+	MOVD R0, R4
+	MOVD R1, R5
+	VLD1 (R4), V6.H[0]
+	ADD $18, R4, R4
+	VLD1 (R4), V6.H[1]
+	ADD $18, R4, R4
+	VLD1 (R4), V6.H[2]
+	ADD $18, R4, R4
+	VLD1 (R4), V6.H[3]
+	ADD $18, R4, R4
+	VLD1 (R5), V7.H[0]
+	ADD $18, R5, R5
+	VLD1 (R5), V7.H[1]
+	ADD $18, R5, R5
+	VLD1 (R5), V7.H[2]
+	ADD $18, R5, R5
+	VLD1 (R5), V7.H[3]
+	ADD $18, R5, R5
+	FLDPQ (R2), (F8, F9)
+	FMOVQ 2(R0), F11
+	VAND V11.B16, V0.B16, V10.B16
+	VUSHR $4, V11.B16, V11.B16
+	VEOR V12.B16, V12.B16, V12.B16
+	WORD $0x4e88954c // sdot v12.4s, v10.16b, v8.16b
+	WORD $0x4e89956c // sdot v12.4s, v11.16b, v9.16b
+	FMOVQ 2(R1), F11
+	VAND V11.B16, V0.B16, V10.B16
+	VUSHR $4, V11.B16, V11.B16
+	VEOR V13.B16, V13.B16, V13.B16
+	WORD $0x4e88954d // sdot v13.4s, v10.16b, v8.16b
+	WORD $0x4e89956d // sdot v13.4s, v11.16b, v9.16b
+	FLDPQ 64(R2), (F8, F10)
+	FMOVQ 20(R0), F15
+	VAND V15.B16, V0.B16, V14.B16
+	VUSHR $4, V15.B16, V15.B16
+	VEOR V16.B16, V16.B16, V16.B16
+	WORD $0x4e8895d0 // sdot v16.4s, v14.16b, v8.16b
+	WORD $0x4e8a95f0 // sdot v16.4s, v15.16b, v10.16b
+	FMOVQ 20(R1), F15
+	VAND V15.B16, V0.B16, V14.B16
+	VUSHR $4, V15.B16, V15.B16
+	VEOR V17.B16, V17.B16, V17.B16
+	WORD $0x4e8895d1 // sdot v17.4s, v14.16b, v8.16b
+	WORD $0x4e8a95f1 // sdot v17.4s, v15.16b, v10.16b
+	FLDPQ 128(R2), (F8, F9)
+	FMOVQ 38(R0), F18
+	VAND V18.B16, V0.B16, V11.B16
+	VUSHR $4, V18.B16, V18.B16
+	VEOR V19.B16, V19.B16, V19.B16
+	WORD $0x4e889573 // sdot v19.4s, v11.16b, v8.16b
+	WORD $0x4e899653 // sdot v19.4s, v18.16b, v9.16b
+	FMOVQ 38(R1), F18
+	VAND V18.B16, V0.B16, V11.B16
+	VUSHR $4, V18.B16, V18.B16
+	VEOR V20.B16, V20.B16, V20.B16
+	WORD $0x4e889574 // sdot v20.4s, v11.16b, v8.16b
+	WORD $0x4e899654 // sdot v20.4s, v18.16b, v9.16b
+	FLDPQ 192(R2), (F8, F10)
+	FMOVQ 56(R0), F14
+	VAND V14.B16, V0.B16, V11.B16
+	VUSHR $4, V14.B16, V14.B16
+	VEOR V21.B16, V21.B16, V21.B16
+	WORD $0x4e889575 // sdot v21.4s, v11.16b, v8.16b
+	WORD $0x4e8a95d5 // sdot v21.4s, v14.16b, v10.16b
+	FMOVQ 56(R1), F14
+	VAND V14.B16, V0.B16, V11.B16
+	VUSHR $4, V14.B16, V14.B16
+	VEOR V22.B16, V22.B16, V22.B16
+	WORD $0x4e889576 // sdot v22.4s, v11.16b, v8.16b
+	WORD $0x4e8a95d6 // sdot v22.4s, v14.16b, v10.16b
+	WORD $0x4eb0bd8c // addp v12.4s, v12.4s, v16.4s
+	WORD $0x4eb5be73 // addp v19.4s, v19.4s, v21.4s
+	WORD $0x4eb3bd8c // addp v12.4s, v12.4s, v19.4s
+	WORD $0x4eb1bdad // addp v13.4s, v13.4s, v17.4s
+	WORD $0x4eb6be94 // addp v20.4s, v20.4s, v22.4s
+	WORD $0x4eb4bdad // addp v13.4s, v13.4s, v20.4s
+	WORD $0x0e2178c8 // fcvtl v8.4s, v6.4h
+	FMOVQ 64(R3), F6
+	VSHL $3, V6.S4, V6.S4
+	VADD V12.S4, V6.S4, V12.S4
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	FMOVQ (R3), F6
+	WORD $0x6e28dcc6 // fmul v6.4s, v6.4s, v8.4s
+	WORD $0x4e2cccc2 // fmla v2.4s, v6.4s, v12.4s
+	WORD $0x0e2178e6 // fcvtl v6.4s, v7.4h
+	FMOVQ 64(R3), F7
+	VSHL $3, V7.S4, V7.S4
+	VADD V13.S4, V7.S4, V13.S4
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	FMOVQ (R3), F7
+	WORD $0x6e26dce7 // fmul v7.4s, v7.4s, v6.4s
+	WORD $0x4e2dcce4 // fmla v4.4s, v7.4s, v13.4s
+	VLD1 (R4), V6.H[0]
+	ADD $18, R4, R4
+	VLD1 (R4), V6.H[1]
+	ADD $18, R4, R4
+	VLD1 (R4), V6.H[2]
+	ADD $18, R4, R4
+	VLD1 (R4), V6.H[3]
+	ADD $18, R4, R4
+	VLD1 (R5), V7.H[0]
+	ADD $18, R5, R5
+	VLD1 (R5), V7.H[1]
+	ADD $18, R5, R5
+	VLD1 (R5), V7.H[2]
+	ADD $18, R5, R5
+	VLD1 (R5), V7.H[3]
+	ADD $18, R5, R5
+	FLDPQ 256(R2), (F8, F9)
+	FMOVQ 74(R0), F11
+	VAND V11.B16, V0.B16, V10.B16
+	VUSHR $4, V11.B16, V11.B16
+	VEOR V12.B16, V12.B16, V12.B16
+	WORD $0x4e88954c // sdot v12.4s, v10.16b, v8.16b
+	WORD $0x4e89956c // sdot v12.4s, v11.16b, v9.16b
+	FMOVQ 74(R1), F11
+	VAND V11.B16, V0.B16, V10.B16
+	VUSHR $4, V11.B16, V11.B16
+	VEOR V13.B16, V13.B16, V13.B16
+	WORD $0x4e88954d // sdot v13.4s, v10.16b, v8.16b
+	WORD $0x4e89956d // sdot v13.4s, v11.16b, v9.16b
+	FLDPQ 320(R2), (F8, F10)
+	FMOVQ 92(R0), F15
+	VAND V15.B16, V0.B16, V14.B16
+	VUSHR $4, V15.B16, V15.B16
+	VEOR V16.B16, V16.B16, V16.B16
+	WORD $0x4e8895d0 // sdot v16.4s, v14.16b, v8.16b
+	WORD $0x4e8a95f0 // sdot v16.4s, v15.16b, v10.16b
+	FMOVQ 92(R1), F15
+	VAND V15.B16, V0.B16, V14.B16
+	VUSHR $4, V15.B16, V15.B16
+	VEOR V17.B16, V17.B16, V17.B16
+	WORD $0x4e8895d1 // sdot v17.4s, v14.16b, v8.16b
+	WORD $0x4e8a95f1 // sdot v17.4s, v15.16b, v10.16b
+	FLDPQ 384(R2), (F8, F9)
+	FMOVQ 110(R0), F18
+	VAND V18.B16, V0.B16, V11.B16
+	VUSHR $4, V18.B16, V18.B16
+	VEOR V19.B16, V19.B16, V19.B16
+	WORD $0x4e889573 // sdot v19.4s, v11.16b, v8.16b
+	WORD $0x4e899653 // sdot v19.4s, v18.16b, v9.16b
+	FMOVQ 110(R1), F18
+	VAND V18.B16, V0.B16, V11.B16
+	VUSHR $4, V18.B16, V18.B16
+	VEOR V20.B16, V20.B16, V20.B16
+	WORD $0x4e889574 // sdot v20.4s, v11.16b, v8.16b
+	WORD $0x4e899654 // sdot v20.4s, v18.16b, v9.16b
+	FLDPQ 448(R2), (F8, F10)
+	FMOVQ 128(R0), F14
+	VAND V14.B16, V0.B16, V11.B16
+	VUSHR $4, V14.B16, V14.B16
+	VEOR V21.B16, V21.B16, V21.B16
+	WORD $0x4e889575 // sdot v21.4s, v11.16b, v8.16b
+	WORD $0x4e8a95d5 // sdot v21.4s, v14.16b, v10.16b
+	FMOVQ 128(R1), F14
+	VAND V14.B16, V0.B16, V11.B16
+	VUSHR $4, V14.B16, V14.B16
+	VEOR V22.B16, V22.B16, V22.B16
+	WORD $0x4e889576 // sdot v22.4s, v11.16b, v8.16b
+	WORD $0x4e8a95d6 // sdot v22.4s, v14.16b, v10.16b
+	WORD $0x4eb0bd8c // addp v12.4s, v12.4s, v16.4s
+	WORD $0x4eb5be73 // addp v19.4s, v19.4s, v21.4s
+	WORD $0x4eb3bd8c // addp v12.4s, v12.4s, v19.4s
+	WORD $0x4eb1bdad // addp v13.4s, v13.4s, v17.4s
+	WORD $0x4eb6be94 // addp v20.4s, v20.4s, v22.4s
+	WORD $0x4eb4bdad // addp v13.4s, v13.4s, v20.4s
+	WORD $0x0e2178c8 // fcvtl v8.4s, v6.4h
+	FMOVQ 80(R3), F6
+	VSHL $3, V6.S4, V6.S4
+	VADD V12.S4, V6.S4, V12.S4
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	FMOVQ 16(R3), F6
+	WORD $0x6e28dcc6 // fmul v6.4s, v6.4s, v8.4s
+	WORD $0x4e2cccc3 // fmla v3.4s, v6.4s, v12.4s
+	WORD $0x0e2178e6 // fcvtl v6.4s, v7.4h
+	FMOVQ 80(R3), F7
+	VSHL $3, V7.S4, V7.S4
+	VADD V13.S4, V7.S4, V13.S4
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	FMOVQ 16(R3), F7
+	WORD $0x6e26dce7 // fmul v7.4s, v7.4s, v6.4s
+	WORD $0x4e2dcce5 // fmla v5.4s, v7.4s, v13.4s
+	ADD $144, R0, R0
+	ADD $144, R1, R1
+	ADD $512, R2, R2
+	ADD $512, R3, R3
+	SUBS $1, R10, R10
+	BNE group2
+	VEOR V6.B16, V6.B16, V6.B16
+	VZIP1 V4.S4, V2.S4, V7.S4
+	VEXT $8, V7.B16, V7.B16, V8.B16
+	WORD $0x4e27d4c6 // fadd v6.4s, v6.4s, v7.4s
+	WORD $0x4e28d4c6 // fadd v6.4s, v6.4s, v8.4s
+	VZIP2 V4.S4, V2.S4, V7.S4
+	VEXT $8, V7.B16, V7.B16, V8.B16
+	WORD $0x4e27d4c6 // fadd v6.4s, v6.4s, v7.4s
+	WORD $0x4e28d4c6 // fadd v6.4s, v6.4s, v8.4s
+	VZIP1 V5.S4, V3.S4, V7.S4
+	VEXT $8, V7.B16, V7.B16, V8.B16
+	WORD $0x4e27d4c6 // fadd v6.4s, v6.4s, v7.4s
+	WORD $0x4e28d4c6 // fadd v6.4s, v6.4s, v8.4s
+	VZIP2 V5.S4, V3.S4, V7.S4
+	VEXT $8, V7.B16, V7.B16, V8.B16
+	WORD $0x4e27d4c6 // fadd v6.4s, v6.4s, v7.4s
+	WORD $0x4e28d4c6 // fadd v6.4s, v6.4s, v8.4s
+	FMOVD.P F6, 8(R6)
+	SUBS $1, R9, R9
+	BNE rows1
+	RET
+
+// func dotQ4_0x2DotProd(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+TEXT ·dotQ4_0x2DotProd(SB), NOSPLIT, $0-80
+	MOVD out+0(FP), R6
+	MOVD w+16(FP), R7
+	MOVD rowBytes+24(FP), R8
+	MOVD octets+32(FP), R9
+	MOVD ldo+8(FP), R11
+	ADD R11<<2, R6, R12
+	VMOVI $15, V0.B16
+	VMOVI $8, V1.B16
+	LSL $3, R9, R9
+rows1:
+	MOVD R7, R0
+	ADD R8, R7, R7
+	MOVD blocks+40(FP), R1
+	MOVD lanes+48(FP), R3
+	MOVD stride+56(FP), R11
+	ADD R11, R1, R2
+	ADD R11, R3, R4
+	VEOR V2.B16, V2.B16, V2.B16
+	VEOR V3.B16, V3.B16, V3.B16
+	VEOR V4.B16, V4.B16, V4.B16
+	VEOR V5.B16, V5.B16, V5.B16
+	MOVD n+64(FP), R10
+	MOVD back+72(FP), R11
+group2:
+	CMP $1, R10
+	BNE whole3
+	SUB R11, R0, R0
+whole3:
+	MOVD R0, R5
+	VLD1 (R5), V6.H[0]
+	ADD $18, R5, R5
+	VLD1 (R5), V6.H[1]
+	ADD $18, R5, R5
+	VLD1 (R5), V6.H[2]
+	ADD $18, R5, R5
+	VLD1 (R5), V6.H[3]
+	ADD $18, R5, R5
+	FLDPQ (R1), (F7, F8)
+	FLDPQ (R2), (F9, F10)
+	FMOVQ 2(R0), F12
+	VAND V12.B16, V0.B16, V11.B16
+	VUSHR $4, V12.B16, V12.B16
+	VEOR V13.B16, V13.B16, V13.B16
+	WORD $0x4e87956d // sdot v13.4s, v11.16b, v7.16b
+	WORD $0x4e88958d // sdot v13.4s, v12.16b, v8.16b
+	VEOR V14.B16, V14.B16, V14.B16
+	WORD $0x4e89956e // sdot v14.4s, v11.16b, v9.16b
+	WORD $0x4e8a958e // sdot v14.4s, v12.16b, v10.16b
+	FLDPQ 64(R1), (F7, F8)
+	FLDPQ 64(R2), (F11, F15)
+	FMOVQ 20(R0), F17
+	VAND V17.B16, V0.B16, V16.B16
+	VUSHR $4, V17.B16, V17.B16
+	VEOR V18.B16, V18.B16, V18.B16
+	WORD $0x4e879612 // sdot v18.4s, v16.16b, v7.16b
+	WORD $0x4e889632 // sdot v18.4s, v17.16b, v8.16b
+	VEOR V19.B16, V19.B16, V19.B16
+	WORD $0x4e8b9613 // sdot v19.4s, v16.16b, v11.16b
+	WORD $0x4e8f9633 // sdot v19.4s, v17.16b, v15.16b
+	FLDPQ 128(R1), (F7, F8)
+	FLDPQ 128(R2), (F9, F10)
+	FMOVQ 38(R0), F20
+	VAND V20.B16, V0.B16, V12.B16
+	VUSHR $4, V20.B16, V20.B16
+	VEOR V21.B16, V21.B16, V21.B16
+	WORD $0x4e879595 // sdot v21.4s, v12.16b, v7.16b
+	WORD $0x4e889695 // sdot v21.4s, v20.16b, v8.16b
+	VEOR V22.B16, V22.B16, V22.B16
+	WORD $0x4e899596 // sdot v22.4s, v12.16b, v9.16b
+	WORD $0x4e8a9696 // sdot v22.4s, v20.16b, v10.16b
+	FLDPQ 192(R1), (F7, F8)
+	FLDPQ 192(R2), (F11, F12)
+	FMOVQ 56(R0), F16
+	VAND V16.B16, V0.B16, V15.B16
+	VUSHR $4, V16.B16, V16.B16
+	VEOR V23.B16, V23.B16, V23.B16
+	WORD $0x4e8795f7 // sdot v23.4s, v15.16b, v7.16b
+	WORD $0x4e889617 // sdot v23.4s, v16.16b, v8.16b
+	VEOR V24.B16, V24.B16, V24.B16
+	WORD $0x4e8b95f8 // sdot v24.4s, v15.16b, v11.16b
+	WORD $0x4e8c9618 // sdot v24.4s, v16.16b, v12.16b
+	WORD $0x4eb2bdad // addp v13.4s, v13.4s, v18.4s
+	WORD $0x4eb7beb5 // addp v21.4s, v21.4s, v23.4s
+	WORD $0x4eb5bdad // addp v13.4s, v13.4s, v21.4s
+	WORD $0x4eb3bdce // addp v14.4s, v14.4s, v19.4s
+	WORD $0x4eb8bed6 // addp v22.4s, v22.4s, v24.4s
+	WORD $0x4eb6bdce // addp v14.4s, v14.4s, v22.4s
+	WORD $0x0e2178c7 // fcvtl v7.4s, v6.4h
+	FMOVQ 64(R3), F6
+	VSHL $3, V6.S4, V6.S4
+	VADD V13.S4, V6.S4, V13.S4
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	FMOVQ (R3), F6
+	WORD $0x6e27dcc6 // fmul v6.4s, v6.4s, v7.4s
+	WORD $0x4e2dccc2 // fmla v2.4s, v6.4s, v13.4s
+	FMOVQ 64(R4), F6
+	VSHL $3, V6.S4, V6.S4
+	VADD V14.S4, V6.S4, V14.S4
+	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
+	FMOVQ (R4), F6
+	WORD $0x6e27dcc6 // fmul v6.4s, v6.4s, v7.4s
+	WORD $0x4e2eccc4 // fmla v4.4s, v6.4s, v14.4s
+	VLD1 (R5), V6.H[0]
+	ADD $18, R5, R5
+	VLD1 (R5), V6.H[1]
+	ADD $18, R5, R5
+	VLD1 (R5), V6.H[2]
+	ADD $18, R5, R5
+	VLD1 (R5), V6.H[3]
+	ADD $18, R5, R5
+	FLDPQ 256(R1), (F7, F8)
+	FLDPQ 256(R2), (F9, F10)
+	FMOVQ 74(R0), F12
+	VAND V12.B16, V0.B16, V11.B16
+	VUSHR $4, V12.B16, V12.B16
+	VEOR V13.B16, V13.B16, V13.B16
+	WORD $0x4e87956d // sdot v13.4s, v11.16b, v7.16b
+	WORD $0x4e88958d // sdot v13.4s, v12.16b, v8.16b
+	VEOR V14.B16, V14.B16, V14.B16
+	WORD $0x4e89956e // sdot v14.4s, v11.16b, v9.16b
+	WORD $0x4e8a958e // sdot v14.4s, v12.16b, v10.16b
+	FLDPQ 320(R1), (F7, F8)
+	FLDPQ 320(R2), (F11, F15)
+	FMOVQ 92(R0), F17
+	VAND V17.B16, V0.B16, V16.B16
+	VUSHR $4, V17.B16, V17.B16
+	VEOR V18.B16, V18.B16, V18.B16
+	WORD $0x4e879612 // sdot v18.4s, v16.16b, v7.16b
+	WORD $0x4e889632 // sdot v18.4s, v17.16b, v8.16b
+	VEOR V19.B16, V19.B16, V19.B16
+	WORD $0x4e8b9613 // sdot v19.4s, v16.16b, v11.16b
+	WORD $0x4e8f9633 // sdot v19.4s, v17.16b, v15.16b
+	FLDPQ 384(R1), (F7, F8)
+	FLDPQ 384(R2), (F9, F10)
+	FMOVQ 110(R0), F20
+	VAND V20.B16, V0.B16, V12.B16
+	VUSHR $4, V20.B16, V20.B16
+	VEOR V21.B16, V21.B16, V21.B16
+	WORD $0x4e879595 // sdot v21.4s, v12.16b, v7.16b
+	WORD $0x4e889695 // sdot v21.4s, v20.16b, v8.16b
+	VEOR V22.B16, V22.B16, V22.B16
+	WORD $0x4e899596 // sdot v22.4s, v12.16b, v9.16b
+	WORD $0x4e8a9696 // sdot v22.4s, v20.16b, v10.16b
+	FLDPQ 448(R1), (F7, F8)
+	FLDPQ 448(R2), (F11, F12)
+	FMOVQ 128(R0), F16
+	VAND V16.B16, V0.B16, V15.B16
+	VUSHR $4, V16.B16, V16.B16
+	VEOR V23.B16, V23.B16, V23.B16
+	WORD $0x4e8795f7 // sdot v23.4s, v15.16b, v7.16b
+	WORD $0x4e889617 // sdot v23.4s, v16.16b, v8.16b
+	VEOR V24.B16, V24.B16, V24.B16
+	WORD $0x4e8b95f8 // sdot v24.4s, v15.16b, v11.16b
+	WORD $0x4e8c9618 // sdot v24.4s, v16.16b, v12.16b
+	WORD $0x4eb2bdad // addp v13.4s, v13.4s, v18.4s
+	WORD $0x4eb7beb5 // addp v21.4s, v21.4s, v23.4s
+	WORD $0x4eb5bdad // addp v13.4s, v13.4s, v21.4s
+	WORD $0x4eb3bdce // addp v14.4s, v14.4s, v19.4s
+	WORD $0x4eb8bed6 // addp v22.4s, v22.4s, v24.4s
+	WORD $0x4eb6bdce // addp v14.4s, v14.4s, v22.4s
+	WORD $0x0e2178c7 // fcvtl v7.4s, v6.4h
+	FMOVQ 80(R3), F6
+	VSHL $3, V6.S4, V6.S4
+	VADD V13.S4, V6.S4, V13.S4
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	FMOVQ 16(R3), F6
+	WORD $0x6e27dcc6 // fmul v6.4s, v6.4s, v7.4s
+	WORD $0x4e2dccc3 // fmla v3.4s, v6.4s, v13.4s
+	FMOVQ 80(R4), F6
+	VSHL $3, V6.S4, V6.S4
+	VADD V14.S4, V6.S4, V14.S4
+	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
+	FMOVQ 16(R4), F6
+	WORD $0x6e27dcc6 // fmul v6.4s, v6.4s, v7.4s
+	WORD $0x4e2eccc5 // fmla v5.4s, v6.4s, v14.4s
+	ADD $144, R0, R0
+	ADD $512, R1, R1
+	ADD $512, R3, R3
+	ADD $512, R2, R2
+	ADD $512, R4, R4
+	SUBS $1, R10, R10
+	BNE group2
+	VEOR V6.B16, V6.B16, V6.B16
+	VZIP1 V4.S4, V2.S4, V7.S4
+	VEXT $8, V7.B16, V7.B16, V8.B16
+	WORD $0x4e27d4c6 // fadd v6.4s, v6.4s, v7.4s
+	WORD $0x4e28d4c6 // fadd v6.4s, v6.4s, v8.4s
+	VZIP2 V4.S4, V2.S4, V7.S4
+	VEXT $8, V7.B16, V7.B16, V8.B16
+	WORD $0x4e27d4c6 // fadd v6.4s, v6.4s, v7.4s
+	WORD $0x4e28d4c6 // fadd v6.4s, v6.4s, v8.4s
+	VZIP1 V5.S4, V3.S4, V7.S4
+	VEXT $8, V7.B16, V7.B16, V8.B16
+	WORD $0x4e27d4c6 // fadd v6.4s, v6.4s, v7.4s
+	WORD $0x4e28d4c6 // fadd v6.4s, v6.4s, v8.4s
+	VZIP2 V5.S4, V3.S4, V7.S4
+	VEXT $8, V7.B16, V7.B16, V8.B16
+	WORD $0x4e27d4c6 // fadd v6.4s, v6.4s, v7.4s
+	WORD $0x4e28d4c6 // fadd v6.4s, v6.4s, v8.4s
+	FMOVS.P F6, 4(R6)
+	VST1.P V6.S[1], 4(R12)
+	SUBS $1, R9, R9
+	BNE rows1
+	RET
+
+// func dotQ4_1x1DotProd(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+TEXT ·dotQ4_1x1DotProd(SB), NOSPLIT, $0-80
+	MOVD out+0(FP), R6
+	MOVD w+16(FP), R7
+	MOVD rowBytes+24(FP), R8
+	MOVD octets+32(FP), R9
+	VMOVI $15, V0.B16
+	LSL $2, R9, R9
+rows1:
+	MOVD R7, R0
+	ADD R8, R7, R7
+	MOVD R7, R1
+	ADD R8, R7, R7
+	MOVD blocks+40(FP), R2
+	MOVD lanes+48(FP), R3
+	VEOR V1.B16, V1.B16, V1.B16
+	VEOR V2.B16, V2.B16, V2.B16
+	VEOR V3.B16, V3.B16, V3.B16
+	VEOR V4.B16, V4.B16, V4.B16
+	MOVD n+64(FP), R10
+	MOVD back+72(FP), R11
+group2:
+	CMP $1, R10
+	BNE whole3
+	SUB R11, R0, R0
+	SUB R11, R1, R1
+whole3:
+	MOVD R0, R4
+	MOVD R1, R5
+	VLD1 (R4), V5.S[0]
+	ADD $20, R4, R4
+	VLD1 (R4), V5.S[1]
+	ADD $20, R4, R4
+	VLD1 (R4), V5.S[2]
+	ADD $20, R4, R4
+	VLD1 (R4), V5.S[3]
+	ADD $20, R4, R4
+	VLD1 (R5), V6.S[0]
+	ADD $20, R5, R5
+	VLD1 (R5), V6.S[1]
+	ADD $20, R5, R5
+	VLD1 (R5), V6.S[2]
+	ADD $20, R5, R5
+	VLD1 (R5), V6.S[3]
+	ADD $20, R5, R5
+	FLDPQ (R2), (F7, F8)
+	FMOVQ 4(R0), F10
+	VAND V10.B16, V0.B16, V9.B16
+	VUSHR $4, V10.B16, V10.B16
+	VEOR V11.B16, V11.B16, V11.B16
+	WORD $0x4e87952b // sdot v11.4s, v9.16b, v7.16b
+	WORD $0x4e88954b // sdot v11.4s, v10.16b, v8.16b
+	FMOVQ 4(R1), F10
+	VAND V10.B16, V0.B16, V9.B16
+	VUSHR $4, V10.B16, V10.B16
+	VEOR V12.B16, V12.B16, V12.B16
+	WORD $0x4e87952c // sdot v12.4s, v9.16b, v7.16b
+	WORD $0x4e88954c // sdot v12.4s, v10.16b, v8.16b
+	FLDPQ 64(R2), (F7, F9)
+	FMOVQ 24(R0), F14
+	VAND V14.B16, V0.B16, V13.B16
+	VUSHR $4, V14.B16, V14.B16
+	VEOR V15.B16, V15.B16, V15.B16
+	WORD $0x4e8795af // sdot v15.4s, v13.16b, v7.16b
+	WORD $0x4e8995cf // sdot v15.4s, v14.16b, v9.16b
+	FMOVQ 24(R1), F14
+	VAND V14.B16, V0.B16, V13.B16
+	VUSHR $4, V14.B16, V14.B16
+	VEOR V16.B16, V16.B16, V16.B16
+	WORD $0x4e8795b0 // sdot v16.4s, v13.16b, v7.16b
+	WORD $0x4e8995d0 // sdot v16.4s, v14.16b, v9.16b
+	FLDPQ 128(R2), (F7, F8)
+	FMOVQ 44(R0), F17
+	VAND V17.B16, V0.B16, V10.B16
+	VUSHR $4, V17.B16, V17.B16
+	VEOR V18.B16, V18.B16, V18.B16
+	WORD $0x4e879552 // sdot v18.4s, v10.16b, v7.16b
+	WORD $0x4e889632 // sdot v18.4s, v17.16b, v8.16b
+	FMOVQ 44(R1), F17
+	VAND V17.B16, V0.B16, V10.B16
+	VUSHR $4, V17.B16, V17.B16
+	VEOR V19.B16, V19.B16, V19.B16
+	WORD $0x4e879553 // sdot v19.4s, v10.16b, v7.16b
+	WORD $0x4e889633 // sdot v19.4s, v17.16b, v8.16b
+	FLDPQ 192(R2), (F7, F9)
+	FMOVQ 64(R0), F13
+	VAND V13.B16, V0.B16, V10.B16
+	VUSHR $4, V13.B16, V13.B16
+	VEOR V20.B16, V20.B16, V20.B16
+	WORD $0x4e879554 // sdot v20.4s, v10.16b, v7.16b
+	WORD $0x4e8995b4 // sdot v20.4s, v13.16b, v9.16b
+	FMOVQ 64(R1), F13
+	VAND V13.B16, V0.B16, V10.B16
+	VUSHR $4, V13.B16, V13.B16
+	VEOR V21.B16, V21.B16, V21.B16
+	WORD $0x4e879555 // sdot v21.4s, v10.16b, v7.16b
+	WORD $0x4e8995b5 // sdot v21.4s, v13.16b, v9.16b
+	WORD $0x4eafbd6b // addp v11.4s, v11.4s, v15.4s
+	WORD $0x4eb4be52 // addp v18.4s, v18.4s, v20.4s
+	WORD $0x4eb2bd6b // addp v11.4s, v11.4s, v18.4s
+	WORD $0x4eb0bd8c // addp v12.4s, v12.4s, v16.4s
+	WORD $0x4eb5be73 // addp v19.4s, v19.4s, v21.4s
+	WORD $0x4eb3bd8c // addp v12.4s, v12.4s, v19.4s
+	VUZP2 V5.H8, V5.H8, V8.H8
+	VUZP1 V5.H8, V5.H8, V7.H8
+	WORD $0x0e217908 // fcvtl v8.4s, v8.4h
+	WORD $0x0e2178e7 // fcvtl v7.4s, v7.4h
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	FMOVQ (R3), F5
+	WORD $0x6e27dca5 // fmul v5.4s, v5.4s, v7.4s
+	WORD $0x4e2bcca1 // fmla v1.4s, v5.4s, v11.4s
+	FMOVQ 32(R3), F5
+	WORD $0x4e28cca1 // fmla v1.4s, v5.4s, v8.4s
+	VUZP2 V6.H8, V6.H8, V7.H8
+	VUZP1 V6.H8, V6.H8, V5.H8
+	WORD $0x0e2178e7 // fcvtl v7.4s, v7.4h
+	WORD $0x0e2178a5 // fcvtl v5.4s, v5.4h
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	FMOVQ (R3), F6
+	WORD $0x6e25dcc6 // fmul v6.4s, v6.4s, v5.4s
+	WORD $0x4e2cccc3 // fmla v3.4s, v6.4s, v12.4s
+	FMOVQ 32(R3), F6
+	WORD $0x4e27ccc3 // fmla v3.4s, v6.4s, v7.4s
+	VLD1 (R4), V5.S[0]
+	ADD $20, R4, R4
+	VLD1 (R4), V5.S[1]
+	ADD $20, R4, R4
+	VLD1 (R4), V5.S[2]
+	ADD $20, R4, R4
+	VLD1 (R4), V5.S[3]
+	ADD $20, R4, R4
+	VLD1 (R5), V6.S[0]
+	ADD $20, R5, R5
+	VLD1 (R5), V6.S[1]
+	ADD $20, R5, R5
+	VLD1 (R5), V6.S[2]
+	ADD $20, R5, R5
+	VLD1 (R5), V6.S[3]
+	ADD $20, R5, R5
+	FLDPQ 256(R2), (F7, F8)
+	FMOVQ 84(R0), F10
+	VAND V10.B16, V0.B16, V9.B16
+	VUSHR $4, V10.B16, V10.B16
+	VEOR V11.B16, V11.B16, V11.B16
+	WORD $0x4e87952b // sdot v11.4s, v9.16b, v7.16b
+	WORD $0x4e88954b // sdot v11.4s, v10.16b, v8.16b
+	FMOVQ 84(R1), F10
+	VAND V10.B16, V0.B16, V9.B16
+	VUSHR $4, V10.B16, V10.B16
+	VEOR V12.B16, V12.B16, V12.B16
+	WORD $0x4e87952c // sdot v12.4s, v9.16b, v7.16b
+	WORD $0x4e88954c // sdot v12.4s, v10.16b, v8.16b
+	FLDPQ 320(R2), (F7, F9)
+	FMOVQ 104(R0), F14
+	VAND V14.B16, V0.B16, V13.B16
+	VUSHR $4, V14.B16, V14.B16
+	VEOR V15.B16, V15.B16, V15.B16
+	WORD $0x4e8795af // sdot v15.4s, v13.16b, v7.16b
+	WORD $0x4e8995cf // sdot v15.4s, v14.16b, v9.16b
+	FMOVQ 104(R1), F14
+	VAND V14.B16, V0.B16, V13.B16
+	VUSHR $4, V14.B16, V14.B16
+	VEOR V16.B16, V16.B16, V16.B16
+	WORD $0x4e8795b0 // sdot v16.4s, v13.16b, v7.16b
+	WORD $0x4e8995d0 // sdot v16.4s, v14.16b, v9.16b
+	FLDPQ 384(R2), (F7, F8)
+	FMOVQ 124(R0), F17
+	VAND V17.B16, V0.B16, V10.B16
+	VUSHR $4, V17.B16, V17.B16
+	VEOR V18.B16, V18.B16, V18.B16
+	WORD $0x4e879552 // sdot v18.4s, v10.16b, v7.16b
+	WORD $0x4e889632 // sdot v18.4s, v17.16b, v8.16b
+	FMOVQ 124(R1), F17
+	VAND V17.B16, V0.B16, V10.B16
+	VUSHR $4, V17.B16, V17.B16
+	VEOR V19.B16, V19.B16, V19.B16
+	WORD $0x4e879553 // sdot v19.4s, v10.16b, v7.16b
+	WORD $0x4e889633 // sdot v19.4s, v17.16b, v8.16b
+	FLDPQ 448(R2), (F7, F9)
+	FMOVQ 144(R0), F13
+	VAND V13.B16, V0.B16, V10.B16
+	VUSHR $4, V13.B16, V13.B16
+	VEOR V20.B16, V20.B16, V20.B16
+	WORD $0x4e879554 // sdot v20.4s, v10.16b, v7.16b
+	WORD $0x4e8995b4 // sdot v20.4s, v13.16b, v9.16b
+	FMOVQ 144(R1), F13
+	VAND V13.B16, V0.B16, V10.B16
+	VUSHR $4, V13.B16, V13.B16
+	VEOR V21.B16, V21.B16, V21.B16
+	WORD $0x4e879555 // sdot v21.4s, v10.16b, v7.16b
+	WORD $0x4e8995b5 // sdot v21.4s, v13.16b, v9.16b
+	WORD $0x4eafbd6b // addp v11.4s, v11.4s, v15.4s
+	WORD $0x4eb4be52 // addp v18.4s, v18.4s, v20.4s
+	WORD $0x4eb2bd6b // addp v11.4s, v11.4s, v18.4s
+	WORD $0x4eb0bd8c // addp v12.4s, v12.4s, v16.4s
+	WORD $0x4eb5be73 // addp v19.4s, v19.4s, v21.4s
+	WORD $0x4eb3bd8c // addp v12.4s, v12.4s, v19.4s
+	VUZP2 V5.H8, V5.H8, V8.H8
+	VUZP1 V5.H8, V5.H8, V7.H8
+	WORD $0x0e217908 // fcvtl v8.4s, v8.4h
+	WORD $0x0e2178e7 // fcvtl v7.4s, v7.4h
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	FMOVQ 16(R3), F5
+	WORD $0x6e27dca5 // fmul v5.4s, v5.4s, v7.4s
+	WORD $0x4e2bcca2 // fmla v2.4s, v5.4s, v11.4s
+	FMOVQ 48(R3), F5
+	WORD $0x4e28cca2 // fmla v2.4s, v5.4s, v8.4s
+	VUZP2 V6.H8, V6.H8, V7.H8
+	VUZP1 V6.H8, V6.H8, V5.H8
+	WORD $0x0e2178e7 // fcvtl v7.4s, v7.4h
+	WORD $0x0e2178a5 // fcvtl v5.4s, v5.4h
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	FMOVQ 16(R3), F6
+	WORD $0x6e25dcc6 // fmul v6.4s, v6.4s, v5.4s
+	WORD $0x4e2cccc4 // fmla v4.4s, v6.4s, v12.4s
+	FMOVQ 48(R3), F6
+	WORD $0x4e27ccc4 // fmla v4.4s, v6.4s, v7.4s
+	ADD $160, R0, R0
+	ADD $160, R1, R1
+	ADD $512, R2, R2
+	ADD $512, R3, R3
+	SUBS $1, R10, R10
+	BNE group2
+	VEOR V5.B16, V5.B16, V5.B16
+	VZIP1 V3.S4, V1.S4, V6.S4
+	VEXT $8, V6.B16, V6.B16, V7.B16
+	WORD $0x4e26d4a5 // fadd v5.4s, v5.4s, v6.4s
+	WORD $0x4e27d4a5 // fadd v5.4s, v5.4s, v7.4s
+	VZIP2 V3.S4, V1.S4, V6.S4
+	VEXT $8, V6.B16, V6.B16, V7.B16
+	WORD $0x4e26d4a5 // fadd v5.4s, v5.4s, v6.4s
+	WORD $0x4e27d4a5 // fadd v5.4s, v5.4s, v7.4s
+	VZIP1 V4.S4, V2.S4, V6.S4
+	VEXT $8, V6.B16, V6.B16, V7.B16
+	WORD $0x4e26d4a5 // fadd v5.4s, v5.4s, v6.4s
+	WORD $0x4e27d4a5 // fadd v5.4s, v5.4s, v7.4s
+	VZIP2 V4.S4, V2.S4, V6.S4
+	VEXT $8, V6.B16, V6.B16, V7.B16
+	WORD $0x4e26d4a5 // fadd v5.4s, v5.4s, v6.4s
+	WORD $0x4e27d4a5 // fadd v5.4s, v5.4s, v7.4s
+	FMOVD.P F5, 8(R6)
+	SUBS $1, R9, R9
+	BNE rows1
+	RET
+
+// func dotQ4_1x2DotProd(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+TEXT ·dotQ4_1x2DotProd(SB), NOSPLIT, $0-80
+	MOVD out+0(FP), R6
+	MOVD w+16(FP), R7
+	MOVD rowBytes+24(FP), R8
+	MOVD octets+32(FP), R9
+	MOVD ldo+8(FP), R11
+	ADD R11<<2, R6, R12
+	VMOVI $15, V0.B16
+	LSL $3, R9, R9
+rows1:
+	MOVD R7, R0
+	ADD R8, R7, R7
+	MOVD blocks+40(FP), R1
+	MOVD lanes+48(FP), R3
+	MOVD stride+56(FP), R11
+	ADD R11, R1, R2
+	ADD R11, R3, R4
+	VEOR V1.B16, V1.B16, V1.B16
+	VEOR V2.B16, V2.B16, V2.B16
+	VEOR V3.B16, V3.B16, V3.B16
+	VEOR V4.B16, V4.B16, V4.B16
+	MOVD n+64(FP), R10
+	MOVD back+72(FP), R11
+group2:
+	CMP $1, R10
+	BNE whole3
+	SUB R11, R0, R0
+whole3:
+	MOVD R0, R5
+	VLD1 (R5), V5.S[0]
+	ADD $20, R5, R5
+	VLD1 (R5), V5.S[1]
+	ADD $20, R5, R5
+	VLD1 (R5), V5.S[2]
+	ADD $20, R5, R5
+	VLD1 (R5), V5.S[3]
+	ADD $20, R5, R5
+	FLDPQ (R1), (F6, F7)
+	FLDPQ (R2), (F8, F9)
+	FMOVQ 4(R0), F11
+	VAND V11.B16, V0.B16, V10.B16
+	VUSHR $4, V11.B16, V11.B16
+	VEOR V12.B16, V12.B16, V12.B16
+	WORD $0x4e86954c // sdot v12.4s, v10.16b, v6.16b
+	WORD $0x4e87956c // sdot v12.4s, v11.16b, v7.16b
+	VEOR V13.B16, V13.B16, V13.B16
+	WORD $0x4e88954d // sdot v13.4s, v10.16b, v8.16b
+	WORD $0x4e89956d // sdot v13.4s, v11.16b, v9.16b
+	FLDPQ 64(R1), (F6, F7)
+	FLDPQ 64(R2), (F10, F14)
+	FMOVQ 24(R0), F16
+	VAND V16.B16, V0.B16, V15.B16
+	VUSHR $4, V16.B16, V16.B16
+	VEOR V17.B16, V17.B16, V17.B16
+	WORD $0x4e8695f1 // sdot v17.4s, v15.16b, v6.16b
+	WORD $0x4e879611 // sdot v17.4s, v16.16b, v7.16b
+	VEOR V18.B16, V18.B16, V18.B16
+	WORD $0x4e8a95f2 // sdot v18.4s, v15.16b, v10.16b
+	WORD $0x4e8e9612 // sdot v18.4s, v16.16b, v14.16b
+	FLDPQ 128(R1), (F6, F7)
+	FLDPQ 128(R2), (F8, F9)
+	FMOVQ 44(R0), F19
+	VAND V19.B16, V0.B16, V11.B16
+	VUSHR $4, V19.B16, V19.B16
+	VEOR V20.B16, V20.B16, V20.B16
+	WORD $0x4e869574 // sdot v20.4s, v11.16b, v6.16b
+	WORD $0x4e879674 // sdot v20.4s, v19.16b, v7.16b
+	VEOR V21.B16, V21.B16, V21.B16
+	WORD $0x4e889575 // sdot v21.4s, v11.16b, v8.16b
+	WORD $0x4e899675 // sdot v21.4s, v19.16b, v9.16b
+	FLDPQ 192(R1), (F6, F7)
+	FLDPQ 192(R2), (F10, F11)
+	FMOVQ 64(R0), F15
+	VAND V15.B16, V0.B16, V14.B16
+	VUSHR $4, V15.B16, V15.B16
+	VEOR V22.B16, V22.B16, V22.B16
+	WORD $0x4e8695d6 // sdot v22.4s, v14.16b, v6.16b
+	WORD $0x4e8795f6 // sdot v22.4s, v15.16b, v7.16b
+	VEOR V23.B16, V23.B16, V23.B16
+	WORD $0x4e8a95d7 // sdot v23.4s, v14.16b, v10.16b
+	WORD $0x4e8b95f7 // sdot v23.4s, v15.16b, v11.16b
+	WORD $0x4eb1bd8c // addp v12.4s, v12.4s, v17.4s
+	WORD $0x4eb6be94 // addp v20.4s, v20.4s, v22.4s
+	WORD $0x4eb4bd8c // addp v12.4s, v12.4s, v20.4s
+	WORD $0x4eb2bdad // addp v13.4s, v13.4s, v18.4s
+	WORD $0x4eb7beb5 // addp v21.4s, v21.4s, v23.4s
+	WORD $0x4eb5bdad // addp v13.4s, v13.4s, v21.4s
+	VUZP2 V5.H8, V5.H8, V7.H8
+	VUZP1 V5.H8, V5.H8, V6.H8
+	WORD $0x0e2178e7 // fcvtl v7.4s, v7.4h
+	WORD $0x0e2178c6 // fcvtl v6.4s, v6.4h
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	FMOVQ (R3), F5
+	WORD $0x6e26dca5 // fmul v5.4s, v5.4s, v6.4s
+	WORD $0x4e2ccca1 // fmla v1.4s, v5.4s, v12.4s
+	FMOVQ 32(R3), F5
+	WORD $0x4e27cca1 // fmla v1.4s, v5.4s, v7.4s
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	FMOVQ (R4), F5
+	WORD $0x6e26dca5 // fmul v5.4s, v5.4s, v6.4s
+	WORD $0x4e2dcca3 // fmla v3.4s, v5.4s, v13.4s
+	FMOVQ 32(R4), F5
+	WORD $0x4e27cca3 // fmla v3.4s, v5.4s, v7.4s
+	VLD1 (R5), V5.S[0]
+	ADD $20, R5, R5
+	VLD1 (R5), V5.S[1]
+	ADD $20, R5, R5
+	VLD1 (R5), V5.S[2]
+	ADD $20, R5, R5
+	VLD1 (R5), V5.S[3]
+	ADD $20, R5, R5
+	FLDPQ 256(R1), (F6, F7)
+	FLDPQ 256(R2), (F8, F9)
+	FMOVQ 84(R0), F11
+	VAND V11.B16, V0.B16, V10.B16
+	VUSHR $4, V11.B16, V11.B16
+	VEOR V12.B16, V12.B16, V12.B16
+	WORD $0x4e86954c // sdot v12.4s, v10.16b, v6.16b
+	WORD $0x4e87956c // sdot v12.4s, v11.16b, v7.16b
+	VEOR V13.B16, V13.B16, V13.B16
+	WORD $0x4e88954d // sdot v13.4s, v10.16b, v8.16b
+	WORD $0x4e89956d // sdot v13.4s, v11.16b, v9.16b
+	FLDPQ 320(R1), (F6, F7)
+	FLDPQ 320(R2), (F10, F14)
+	FMOVQ 104(R0), F16
+	VAND V16.B16, V0.B16, V15.B16
+	VUSHR $4, V16.B16, V16.B16
+	VEOR V17.B16, V17.B16, V17.B16
+	WORD $0x4e8695f1 // sdot v17.4s, v15.16b, v6.16b
+	WORD $0x4e879611 // sdot v17.4s, v16.16b, v7.16b
+	VEOR V18.B16, V18.B16, V18.B16
+	WORD $0x4e8a95f2 // sdot v18.4s, v15.16b, v10.16b
+	WORD $0x4e8e9612 // sdot v18.4s, v16.16b, v14.16b
+	FLDPQ 384(R1), (F6, F7)
+	FLDPQ 384(R2), (F8, F9)
+	FMOVQ 124(R0), F19
+	VAND V19.B16, V0.B16, V11.B16
+	VUSHR $4, V19.B16, V19.B16
+	VEOR V20.B16, V20.B16, V20.B16
+	WORD $0x4e869574 // sdot v20.4s, v11.16b, v6.16b
+	WORD $0x4e879674 // sdot v20.4s, v19.16b, v7.16b
+	VEOR V21.B16, V21.B16, V21.B16
+	WORD $0x4e889575 // sdot v21.4s, v11.16b, v8.16b
+	WORD $0x4e899675 // sdot v21.4s, v19.16b, v9.16b
+	FLDPQ 448(R1), (F6, F7)
+	FLDPQ 448(R2), (F10, F11)
+	FMOVQ 144(R0), F15
+	VAND V15.B16, V0.B16, V14.B16
+	VUSHR $4, V15.B16, V15.B16
+	VEOR V22.B16, V22.B16, V22.B16
+	WORD $0x4e8695d6 // sdot v22.4s, v14.16b, v6.16b
+	WORD $0x4e8795f6 // sdot v22.4s, v15.16b, v7.16b
+	VEOR V23.B16, V23.B16, V23.B16
+	WORD $0x4e8a95d7 // sdot v23.4s, v14.16b, v10.16b
+	WORD $0x4e8b95f7 // sdot v23.4s, v15.16b, v11.16b
+	WORD $0x4eb1bd8c // addp v12.4s, v12.4s, v17.4s
+	WORD $0x4eb6be94 // addp v20.4s, v20.4s, v22.4s
+	WORD $0x4eb4bd8c // addp v12.4s, v12.4s, v20.4s
+	WORD $0x4eb2bdad // addp v13.4s, v13.4s, v18.4s
+	WORD $0x4eb7beb5 // addp v21.4s, v21.4s, v23.4s
+	WORD $0x4eb5bdad // addp v13.4s, v13.4s, v21.4s
+	VUZP2 V5.H8, V5.H8, V7.H8
+	VUZP1 V5.H8, V5.H8, V6.H8
+	WORD $0x0e2178e7 // fcvtl v7.4s, v7.4h
+	WORD $0x0e2178c6 // fcvtl v6.4s, v6.4h
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	FMOVQ 16(R3), F5
+	WORD $0x6e26dca5 // fmul v5.4s, v5.4s, v6.4s
+	WORD $0x4e2ccca2 // fmla v2.4s, v5.4s, v12.4s
+	FMOVQ 48(R3), F5
+	WORD $0x4e27cca2 // fmla v2.4s, v5.4s, v7.4s
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	FMOVQ 16(R4), F5
+	WORD $0x6e26dca5 // fmul v5.4s, v5.4s, v6.4s
+	WORD $0x4e2dcca4 // fmla v4.4s, v5.4s, v13.4s
+	FMOVQ 48(R4), F5
+	WORD $0x4e27cca4 // fmla v4.4s, v5.4s, v7.4s
+	ADD $160, R0, R0
+	ADD $512, R1, R1
+	ADD $512, R3, R3
+	ADD $512, R2, R2
+	ADD $512, R4, R4
+	SUBS $1, R10, R10
+	BNE group2
+	VEOR V5.B16, V5.B16, V5.B16
+	VZIP1 V3.S4, V1.S4, V6.S4
+	VEXT $8, V6.B16, V6.B16, V7.B16
+	WORD $0x4e26d4a5 // fadd v5.4s, v5.4s, v6.4s
+	WORD $0x4e27d4a5 // fadd v5.4s, v5.4s, v7.4s
+	VZIP2 V3.S4, V1.S4, V6.S4
+	VEXT $8, V6.B16, V6.B16, V7.B16
+	WORD $0x4e26d4a5 // fadd v5.4s, v5.4s, v6.4s
+	WORD $0x4e27d4a5 // fadd v5.4s, v5.4s, v7.4s
+	VZIP1 V4.S4, V2.S4, V6.S4
+	VEXT $8, V6.B16, V6.B16, V7.B16
+	WORD $0x4e26d4a5 // fadd v5.4s, v5.4s, v6.4s
+	WORD $0x4e27d4a5 // fadd v5.4s, v5.4s, v7.4s
+	VZIP2 V4.S4, V2.S4, V6.S4
+	VEXT $8, V6.B16, V6.B16, V7.B16
+	WORD $0x4e26d4a5 // fadd v5.4s, v5.4s, v6.4s
+	WORD $0x4e27d4a5 // fadd v5.4s, v5.4s, v7.4s
+	FMOVS.P F5, 4(R6)
+	VST1.P V5.S[1], 4(R12)
+	SUBS $1, R9, R9
+	BNE rows1
+	RET
+
+// func dotQ5_0x1DotProd(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+TEXT ·dotQ5_0x1DotProd(SB), NOSPLIT, $0-80
+	MOVD out+0(FP), R6
+	MOVD w+16(FP), R7
+	MOVD rowBytes+24(FP), R8
+	MOVD octets+32(FP), R9
+	VMOVI $15, V0.B16
+	VMOVI $16, V1.B16
+	MOVD $0x0000000000000000, R13
+	VMOV R13, V2.D[0]
+	MOVD $0x0101010101010101, R13
+	VMOV R13, V2.D[1]
+	MOVD $0x0202020202020202, R13
+	VMOV R13, V3.D[0]
+	MOVD $0x0303030303030303, R13
+	VMOV R13, V3.D[1]
+	MOVD $0x8040201008040201, R13
+	VMOV R13, V4.D[0]
+	MOVD $0x8040201008040201, R13
+	VMOV R13, V4.D[1]
+	VMOVI $16, V5.B16
+	LSL $2, R9, R9
+rows1:
+	MOVD R7, R0
+	ADD R8, R7, R7
+	MOVD R7, R1
+	ADD R8, R7, R7
+	MOVD blocks+40(FP), R2
+	MOVD lanes+48(FP), R3
+	VEOR V6.B16, V6.B16, V6.B16
+	VEOR V7.B16, V7.B16, V7.B16
+	VEOR V8.B16, V8.B16, V8.B16
+	VEOR V9.B16, V9.B16, V9.B16
+	MOVD n+64(FP), R10
+	MOVD back+72(FP), R11
+group2:
+	CMP $1, R10
+	BNE whole3
+	SUB R11, R0, R0
+	SUB R11, R1, R1
+whole3:
+	MOVD R0, R4
+	MOVD R1, R5
+	VLD1 (R4), V10.H[0]
+	ADD $22, R4, R4
+	VLD1 (R4), V10.H[1]
+	ADD $22, R4, R4
+	VLD1 (R4), V10.H[2]
+	ADD $22, R4, R4
+	VLD1 (R4), V10.H[3]
+	ADD $22, R4, R4
+	VLD1 (R5), V11.H[0]
+	ADD $22, R5, R5
+	VLD1 (R5), V11.H[1]
+	ADD $22, R5, R5
+	VLD1 (R5), V11.H[2]
+	ADD $22, R5, R5
+	VLD1 (R5), V11.H[3]
+	ADD $22, R5, R5
+	FLDPQ (R2), (F12, F13)
+	FMOVS 2(R0), F16
+	FMOVQ 6(R0), F15
+	VAND V15.B16, V0.B16, V14.B16
+	VUSHR $4, V15.B16, V15.B16
+	VTBL V2.B16, [V16.B16], V17.B16
+	VCMTST V4.B16, V17.B16, V17.B16
+	VAND V17.B16, V5.B16, V17.B16
+	VORR V14.B16, V17.B16, V14.B16
+	VTBL V3.B16, [V16.B16], V17.B16
+	VCMTST V4.B16, V17.B16, V17.B16
+	VAND V17.B16, V5.B16, V17.B16
+	VORR V15.B16, V17.B16, V15.B16
+	VEOR V16.B16, V16.B16, V16.B16
+	WORD $0x4e8c95d0 // sdot v16.4s, v14.16b, v12.16b
+	WORD $0x4e8d95f0 // sdot v16.4s, v15.16b, v13.16b
+	FMOVS 2(R1), F18
+	FMOVQ 6(R1), F15
+	VAND V15.B16, V0.B16, V14.B16
+	VUSHR $4, V15.B16, V15.B16
+	VTBL V2.B16, [V18.B16], V19.B16
+	VCMTST V4.B16, V19.B16, V19.B16
+	VAND V19.B16, V5.B16, V19.B16
+	VORR V14.B16, V19.B16, V14.B16
+	VTBL V3.B16, [V18.B16], V19.B16
+	VCMTST V4.B16, V19.B16, V19.B16
+	VAND V19.B16, V5.B16, V19.B16
+	VORR V15.B16, V19.B16, V15.B16
+	VEOR V17.B16, V17.B16, V17.B16
+	WORD $0x4e8c95d1 // sdot v17.4s, v14.16b, v12.16b
+	WORD $0x4e8d95f1 // sdot v17.4s, v15.16b, v13.16b
+	FLDPQ 64(R2), (F12, F14)
+	FMOVS 24(R0), F20
+	FMOVQ 28(R0), F19
+	VAND V19.B16, V0.B16, V18.B16
+	VUSHR $4, V19.B16, V19.B16
+	VTBL V2.B16, [V20.B16], V21.B16
+	VCMTST V4.B16, V21.B16, V21.B16
+	VAND V21.B16, V5.B16, V21.B16
+	VORR V18.B16, V21.B16, V18.B16
+	VTBL V3.B16, [V20.B16], V21.B16
+	VCMTST V4.B16, V21.B16, V21.B16
+	VAND V21.B16, V5.B16, V21.B16
+	VORR V19.B16, V21.B16, V19.B16
+	VEOR V13.B16, V13.B16, V13.B16
+	WORD $0x4e8c964d // sdot v13.4s, v18.16b, v12.16b
+	WORD $0x4e8e966d // sdot v13.4s, v19.16b, v14.16b
+	FMOVS 24(R1), F22
+	FMOVQ 28(R1), F19
+	VAND V19.B16, V0.B16, V18.B16
+	VUSHR $4, V19.B16, V19.B16
+	VTBL V2.B16, [V22.B16], V23.B16
+	VCMTST V4.B16, V23.B16, V23.B16
+	VAND V23.B16, V5.B16, V23.B16
+	VORR V18.B16, V23.B16, V18.B16
+	VTBL V3.B16, [V22.B16], V23.B16
+	VCMTST V4.B16, V23.B16, V23.B16
+	VAND V23.B16, V5.B16, V23.B16
+	VORR V19.B16, V23.B16, V19.B16
+	VEOR V15.B16, V15.B16, V15.B16
+	WORD $0x4e8c964f // sdot v15.4s, v18.16b, v12.16b
+	WORD $0x4e8e966f // sdot v15.4s, v19.16b, v14.16b
+	FLDPQ 128(R2), (F12, F18)
+	FMOVS 46(R0), F24
+	FMOVQ 50(R0), F21
+	VAND V21.B16, V0.B16, V20.B16
+	VUSHR $4, V21.B16, V21.B16
+	VTBL V2.B16, [V24.B16], V25.B16
+	VCMTST V4.B16, V25.B16, V25.B16
+	VAND V25.B16, V5.B16, V25.B16
+	VORR V20.B16, V25.B16, V20.B16
+	VTBL V3.B16, [V24.B16], V25.B16
+	VCMTST V4.B16, V25.B16, V25.B16
+	VAND V25.B16, V5.B16, V25.B16
+	VORR V21.B16, V25.B16, V21.B16
+	VEOR V14.B16, V14.B16, V14.B16
+	WORD $0x4e8c968e // sdot v14.4s, v20.16b, v12.16b
+	WORD $0x4e9296ae // sdot v14.4s, v21.16b, v18.16b
+	FMOVS 46(R1), F22
+	FMOVQ 50(R1), F21
+	VAND V21.B16, V0.B16, V20.B16
+	VUSHR $4, V21.B16, V21.B16
+	VTBL V2.B16, [V22.B16], V26.B16
+	VCMTST V4.B16, V26.B16, V26.B16
+	VAND V26.B16, V5.B16, V26.B16
+	VORR V20.B16, V26.B16, V20.B16
+	VTBL V3.B16, [V22.B16], V26.B16
+	VCMTST V4.B16, V26.B16, V26.B16
+	VAND V26.B16, V5.B16, V26.B16
+	VORR V21.B16, V26.B16, V21.B16
+	VEOR V19.B16, V19.B16, V19.B16
+	WORD $0x4e8c9693 // sdot v19.4s, v20.16b, v12.16b
+	WORD $0x4e9296b3 // sdot v19.4s, v21.16b, v18.16b
+	FLDPQ 192(R2), (F12, F20)
+	FMOVS 68(R0), F27
+	FMOVQ 72(R0), F23
+	VAND V23.B16, V0.B16, V22.B16
+	VUSHR $4, V23.B16, V23.B16
+	VTBL V2.B16, [V27.B16], V28.B16
+	VCMTST V4.B16, V28.B16, V28.B16
+	VAND V28.B16, V5.B16, V28.B16
+	VORR V22.B16, V28.B16, V22.B16
+	VTBL V3.B16, [V27.B16], V28.B16
+	VCMTST V4.B16, V28.B16, V28.B16
+	VAND V28.B16, V5.B16, V28.B16
+	VORR V23.B16, V28.B16, V23.B16
+	VEOR V18.B16, V18.B16, V18.B16
+	WORD $0x4e8c96d2 // sdot v18.4s, v22.16b, v12.16b
+	WORD $0x4e9496f2 // sdot v18.4s, v23.16b, v20.16b
+	FMOVS 68(R1), F24
+	FMOVQ 72(R1), F23
+	VAND V23.B16, V0.B16, V22.B16
+	VUSHR $4, V23.B16, V23.B16
+	VTBL V2.B16, [V24.B16], V29.B16
+	VCMTST V4.B16, V29.B16, V29.B16
+	VAND V29.B16, V5.B16, V29.B16
+	VORR V22.B16, V29.B16, V22.B16
+	VTBL V3.B16, [V24.B16], V29.B16
+	VCMTST V4.B16, V29.B16, V29.B16
+	VAND V29.B16, V5.B16, V29.B16
+	VORR V23.B16, V29.B16, V23.B16
+	VEOR V21.B16, V21.B16, V21.B16
+	WORD $0x4e8c96d5 // sdot v21.4s, v22.16b, v12.16b
+	WORD $0x4e9496f5 // sdot v21.4s, v23.16b, v20.16b
+	WORD $0x4eadbe10 // addp v16.4s, v16.4s, v13.4s
+	WORD $0x4eb2bdce // addp v14.4s, v14.4s, v18.4s
+	WORD $0x4eaebe10 // addp v16.4s, v16.4s, v14.4s
+	WORD $0x4eafbe31 // addp v17.4s, v17.4s, v15.4s
+	WORD $0x4eb5be73 // addp v19.4s, v19.4s, v21.4s
+	WORD $0x4eb3be31 // addp v17.4s, v17.4s, v19.4s
+	WORD $0x0e21794c // fcvtl v12.4s, v10.4h
+	FMOVQ 64(R3), F10
+	VSHL $4, V10.S4, V10.S4
+	VADD V16.S4, V10.S4, V16.S4
+	WORD $0x4e21da10 // scvtf v16.4s, v16.4s
+	FMOVQ (R3), F10
+	WORD $0x6e2cdd4a // fmul v10.4s, v10.4s, v12.4s
+	WORD $0x4e30cd46 // fmla v6.4s, v10.4s, v16.4s
+	WORD $0x0e21796a // fcvtl v10.4s, v11.4h
+	FMOVQ 64(R3), F11
+	VSHL $4, V11.S4, V11.S4
+	VADD V17.S4, V11.S4, V17.S4
+	WORD $0x4e21da31 // scvtf v17.4s, v17.4s
+	FMOVQ (R3), F11
+	WORD $0x6e2add6b // fmul v11.4s, v11.4s, v10.4s
+	WORD $0x4e31cd68 // fmla v8.4s, v11.4s, v17.4s
+	VLD1 (R4), V10.H[0]
+	ADD $22, R4, R4
+	VLD1 (R4), V10.H[1]
+	ADD $22, R4, R4
+	VLD1 (R4), V10.H[2]
+	ADD $22, R4, R4
+	VLD1 (R4), V10.H[3]
+	ADD $22, R4, R4
+	VLD1 (R5), V11.H[0]
+	ADD $22, R5, R5
+	VLD1 (R5), V11.H[1]
+	ADD $22, R5, R5
+	VLD1 (R5), V11.H[2]
+	ADD $22, R5, R5
+	VLD1 (R5), V11.H[3]
+	ADD $22, R5, R5
+	FLDPQ 256(R2), (F12, F13)
+	FMOVS 90(R0), F16
+	FMOVQ 94(R0), F15
+	VAND V15.B16, V0.B16, V14.B16
+	VUSHR $4, V15.B16, V15.B16
+	VTBL V2.B16, [V16.B16], V17.B16
+	VCMTST V4.B16, V17.B16, V17.B16
+	VAND V17.B16, V5.B16, V17.B16
+	VORR V14.B16, V17.B16, V14.B16
+	VTBL V3.B16, [V16.B16], V17.B16
+	VCMTST V4.B16, V17.B16, V17.B16
+	VAND V17.B16, V5.B16, V17.B16
+	VORR V15.B16, V17.B16, V15.B16
+	VEOR V16.B16, V16.B16, V16.B16
+	WORD $0x4e8c95d0 // sdot v16.4s, v14.16b, v12.16b
+	WORD $0x4e8d95f0 // sdot v16.4s, v15.16b, v13.16b
+	FMOVS 90(R1), F18
+	FMOVQ 94(R1), F15
+	VAND V15.B16, V0.B16, V14.B16
+	VUSHR $4, V15.B16, V15.B16
+	VTBL V2.B16, [V18.B16], V19.B16
+	VCMTST V4.B16, V19.B16, V19.B16
+	VAND V19.B16, V5.B16, V19.B16
+	VORR V14.B16, V19.B16, V14.B16
+	VTBL V3.B16, [V18.B16], V19.B16
+	VCMTST V4.B16, V19.B16, V19.B16
+	VAND V19.B16, V5.B16, V19.B16
+	VORR V15.B16, V19.B16, V15.B16
+	VEOR V17.B16, V17.B16, V17.B16
+	WORD $0x4e8c95d1 // sdot v17.4s, v14.16b, v12.16b
+	WORD $0x4e8d95f1 // sdot v17.4s, v15.16b, v13.16b
+	FLDPQ 320(R2), (F12, F14)
+	FMOVS 112(R0), F20
+	FMOVQ 116(R0), F19
+	VAND V19.B16, V0.B16, V18.B16
+	VUSHR $4, V19.B16, V19.B16
+	VTBL V2.B16, [V20.B16], V22.B16
+	VCMTST V4.B16, V22.B16, V22.B16
+	VAND V22.B16, V5.B16, V22.B16
+	VORR V18.B16, V22.B16, V18.B16
+	VTBL V3.B16, [V20.B16], V22.B16
+	VCMTST V4.B16, V22.B16, V22.B16
+	VAND V22.B16, V5.B16, V22.B16
+	VORR V19.B16, V22.B16, V19.B16
+	VEOR V13.B16, V13.B16, V13.B16
+	WORD $0x4e8c964d // sdot v13.4s, v18.16b, v12.16b
+	WORD $0x4e8e966d // sdot v13.4s, v19.16b, v14.16b
+	FMOVS 112(R1), F21
+	FMOVQ 116(R1), F19
+	VAND V19.B16, V0.B16, V18.B16
+	VUSHR $4, V19.B16, V19.B16
+	VTBL V2.B16, [V21.B16], V23.B16
+	VCMTST V4.B16, V23.B16, V23.B16
+	VAND V23.B16, V5.B16, V23.B16
+	VORR V18.B16, V23.B16, V18.B16
+	VTBL V3.B16, [V21.B16], V23.B16
+	VCMTST V4.B16, V23.B16, V23.B16
+	VAND V23.B16, V5.B16, V23.B16
+	VORR V19.B16, V23.B16, V19.B16
+	VEOR V15.B16, V15.B16, V15.B16
+	WORD $0x4e8c964f // sdot v15.4s, v18.16b, v12.16b
+	WORD $0x4e8e966f // sdot v15.4s, v19.16b, v14.16b
+	FLDPQ 384(R2), (F12, F18)
+	FMOVS 134(R0), F24
+	FMOVQ 138(R0), F21
+	VAND V21.B16, V0.B16, V20.B16
+	VUSHR $4, V21.B16, V21.B16
+	VTBL V2.B16, [V24.B16], V25.B16
+	VCMTST V4.B16, V25.B16, V25.B16
+	VAND V25.B16, V5.B16, V25.B16
+	VORR V20.B16, V25.B16, V20.B16
+	VTBL V3.B16, [V24.B16], V25.B16
+	VCMTST V4.B16, V25.B16, V25.B16
+	VAND V25.B16, V5.B16, V25.B16
+	VORR V21.B16, V25.B16, V21.B16
+	VEOR V14.B16, V14.B16, V14.B16
+	WORD $0x4e8c968e // sdot v14.4s, v20.16b, v12.16b
+	WORD $0x4e9296ae // sdot v14.4s, v21.16b, v18.16b
+	FMOVS 134(R1), F22
+	FMOVQ 138(R1), F21
+	VAND V21.B16, V0.B16, V20.B16
+	VUSHR $4, V21.B16, V21.B16
+	VTBL V2.B16, [V22.B16], V26.B16
+	VCMTST V4.B16, V26.B16, V26.B16
+	VAND V26.B16, V5.B16, V26.B16
+	VORR V20.B16, V26.B16, V20.B16
+	VTBL V3.B16, [V22.B16], V26.B16
+	VCMTST V4.B16, V26.B16, V26.B16
+	VAND V26.B16, V5.B16, V26.B16
+	VORR V21.B16, V26.B16, V21.B16
+	VEOR V19.B16, V19.B16, V19.B16
+	WORD $0x4e8c9693 // sdot v19.4s, v20.16b, v12.16b
+	WORD $0x4e9296b3 // sdot v19.4s, v21.16b, v18.16b
+	FLDPQ 448(R2), (F12, F20)
+	FMOVS 156(R0), F27
+	FMOVQ 160(R0), F23
+	VAND V23.B16, V0.B16, V22.B16
+	VUSHR $4, V23.B16, V23.B16
+	VTBL V2.B16, [V27.B16], V28.B16
+	VCMTST V4.B16, V28.B16, V28.B16
+	VAND V28.B16, V5.B16, V28.B16
+	VORR V22.B16, V28.B16, V22.B16
+	VTBL V3.B16, [V27.B16], V28.B16
+	VCMTST V4.B16, V28.B16, V28.B16
+	VAND V28.B16, V5.B16, V28.B16
+	VORR V23.B16, V28.B16, V23.B16
+	VEOR V18.B16, V18.B16, V18.B16
+	WORD $0x4e8c96d2 // sdot v18.4s, v22.16b, v12.16b
+	WORD $0x4e9496f2 // sdot v18.4s, v23.16b, v20.16b
+	FMOVS 156(R1), F24
+	FMOVQ 160(R1), F23
+	VAND V23.B16, V0.B16, V22.B16
+	VUSHR $4, V23.B16, V23.B16
+	VTBL V2.B16, [V24.B16], V29.B16
+	VCMTST V4.B16, V29.B16, V29.B16
+	VAND V29.B16, V5.B16, V29.B16
+	VORR V22.B16, V29.B16, V22.B16
+	VTBL V3.B16, [V24.B16], V29.B16
+	VCMTST V4.B16, V29.B16, V29.B16
+	VAND V29.B16, V5.B16, V29.B16
+	VORR V23.B16, V29.B16, V23.B16
+	VEOR V21.B16, V21.B16, V21.B16
+	WORD $0x4e8c96d5 // sdot v21.4s, v22.16b, v12.16b
+	WORD $0x4e9496f5 // sdot v21.4s, v23.16b, v20.16b
+	WORD $0x4eadbe10 // addp v16.4s, v16.4s, v13.4s
+	WORD $0x4eb2bdce // addp v14.4s, v14.4s, v18.4s
+	WORD $0x4eaebe10 // addp v16.4s, v16.4s, v14.4s
+	WORD $0x4eafbe31 // addp v17.4s, v17.4s, v15.4s
+	WORD $0x4eb5be73 // addp v19.4s, v19.4s, v21.4s
+	WORD $0x4eb3be31 // addp v17.4s, v17.4s, v19.4s
+	WORD $0x0e21794c // fcvtl v12.4s, v10.4h
+	FMOVQ 80(R3), F10
+	VSHL $4, V10.S4, V10.S4
+	VADD V16.S4, V10.S4, V16.S4
+	WORD $0x4e21da10 // scvtf v16.4s, v16.4s
+	FMOVQ 16(R3), F10
+	WORD $0x6e2cdd4a // fmul v10.4s, v10.4s, v12.4s
+	WORD $0x4e30cd47 // fmla v7.4s, v10.4s, v16.4s
+	WORD $0x0e21796a // fcvtl v10.4s, v11.4h
+	FMOVQ 80(R3), F11
+	VSHL $4, V11.S4, V11.S4
+	VADD V17.S4, V11.S4, V17.S4
+	WORD $0x4e21da31 // scvtf v17.4s, v17.4s
+	FMOVQ 16(R3), F11
+	WORD $0x6e2add6b // fmul v11.4s, v11.4s, v10.4s
+	WORD $0x4e31cd69 // fmla v9.4s, v11.4s, v17.4s
+	ADD $176, R0, R0
+	ADD $176, R1, R1
+	ADD $512, R2, R2
+	ADD $512, R3, R3
+	SUBS $1, R10, R10
+	BNE group2
+	VEOR V10.B16, V10.B16, V10.B16
+	VZIP1 V8.S4, V6.S4, V11.S4
+	VEXT $8, V11.B16, V11.B16, V12.B16
+	WORD $0x4e2bd54a // fadd v10.4s, v10.4s, v11.4s
+	WORD $0x4e2cd54a // fadd v10.4s, v10.4s, v12.4s
+	VZIP2 V8.S4, V6.S4, V11.S4
+	VEXT $8, V11.B16, V11.B16, V12.B16
+	WORD $0x4e2bd54a // fadd v10.4s, v10.4s, v11.4s
+	WORD $0x4e2cd54a // fadd v10.4s, v10.4s, v12.4s
+	VZIP1 V9.S4, V7.S4, V11.S4
+	VEXT $8, V11.B16, V11.B16, V12.B16
+	WORD $0x4e2bd54a // fadd v10.4s, v10.4s, v11.4s
+	WORD $0x4e2cd54a // fadd v10.4s, v10.4s, v12.4s
+	VZIP2 V9.S4, V7.S4, V11.S4
+	VEXT $8, V11.B16, V11.B16, V12.B16
+	WORD $0x4e2bd54a // fadd v10.4s, v10.4s, v11.4s
+	WORD $0x4e2cd54a // fadd v10.4s, v10.4s, v12.4s
+	FMOVD.P F10, 8(R6)
+	SUBS $1, R9, R9
+	BNE rows1
+	RET
+
+// func dotQ5_0x2DotProd(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+TEXT ·dotQ5_0x2DotProd(SB), NOSPLIT, $0-80
+	MOVD out+0(FP), R6
+	MOVD w+16(FP), R7
+	MOVD rowBytes+24(FP), R8
+	MOVD octets+32(FP), R9
+	MOVD ldo+8(FP), R11
+	ADD R11<<2, R6, R12
+	VMOVI $15, V0.B16
+	VMOVI $16, V1.B16
+	MOVD $0x0000000000000000, R13
+	VMOV R13, V2.D[0]
+	MOVD $0x0101010101010101, R13
+	VMOV R13, V2.D[1]
+	MOVD $0x0202020202020202, R13
+	VMOV R13, V3.D[0]
+	MOVD $0x0303030303030303, R13
+	VMOV R13, V3.D[1]
+	MOVD $0x8040201008040201, R13
+	VMOV R13, V4.D[0]
+	MOVD $0x8040201008040201, R13
+	VMOV R13, V4.D[1]
+	VMOVI $16, V5.B16
+	LSL $3, R9, R9
+rows1:
+	MOVD R7, R0
+	ADD R8, R7, R7
+	MOVD blocks+40(FP), R1
+	MOVD lanes+48(FP), R3
+	MOVD stride+56(FP), R11
+	ADD R11, R1, R2
+	ADD R11, R3, R4
+	VEOR V6.B16, V6.B16, V6.B16
+	VEOR V7.B16, V7.B16, V7.B16
+	VEOR V8.B16, V8.B16, V8.B16
+	VEOR V9.B16, V9.B16, V9.B16
+	MOVD n+64(FP), R10
+	MOVD back+72(FP), R11
+group2:
+	CMP $1, R10
+	BNE whole3
+	SUB R11, R0, R0
+whole3:
+	MOVD R0, R5
+	VLD1 (R5), V10.H[0]
+	ADD $22, R5, R5
+	VLD1 (R5), V10.H[1]
+	ADD $22, R5, R5
+	VLD1 (R5), V10.H[2]
+	ADD $22, R5, R5
+	VLD1 (R5), V10.H[3]
+	ADD $22, R5, R5
+	FLDPQ (R1), (F11, F12)
+	FLDPQ (R2), (F13, F14)
+	FMOVS 2(R0), F17
+	FMOVQ 6(R0), F16
+	VAND V16.B16, V0.B16, V15.B16
+	VUSHR $4, V16.B16, V16.B16
+	VTBL V2.B16, [V17.B16], V18.B16
+	VCMTST V4.B16, V18.B16, V18.B16
+	VAND V18.B16, V5.B16, V18.B16
+	VORR V15.B16, V18.B16, V15.B16
+	VTBL V3.B16, [V17.B16], V18.B16
+	VCMTST V4.B16, V18.B16, V18.B16
+	VAND V18.B16, V5.B16, V18.B16
+	VORR V16.B16, V18.B16, V16.B16
+	VEOR V17.B16, V17.B16, V17.B16
+	WORD $0x4e8b95f1 // sdot v17.4s, v15.16b, v11.16b
+	WORD $0x4e8c9611 // sdot v17.4s, v16.16b, v12.16b
+	VEOR V19.B16, V19.B16, V19.B16
+	WORD $0x4e8d95f3 // sdot v19.4s, v15.16b, v13.16b
+	WORD $0x4e8e9613 // sdot v19.4s, v16.16b, v14.16b
+	FLDPQ 64(R1), (F11, F12)
+	FLDPQ 64(R2), (F15, F18)
+	FMOVS 24(R0), F22
+	FMOVQ 28(R0), F21
+	VAND V21.B16, V0.B16, V20.B16
+	VUSHR $4, V21.B16, V21.B16
+	VTBL V2.B16, [V22.B16], V23.B16
+	VCMTST V4.B16, V23.B16, V23.B16
+	VAND V23.B16, V5.B16, V23.B16
+	VORR V20.B16, V23.B16, V20.B16
+	VTBL V3.B16, [V22.B16], V23.B16
+	VCMTST V4.B16, V23.B16, V23.B16
+	VAND V23.B16, V5.B16, V23.B16
+	VORR V21.B16, V23.B16, V21.B16
+	VEOR V13.B16, V13.B16, V13.B16
+	WORD $0x4e8b968d // sdot v13.4s, v20.16b, v11.16b
+	WORD $0x4e8c96ad // sdot v13.4s, v21.16b, v12.16b
+	VEOR V24.B16, V24.B16, V24.B16
+	WORD $0x4e8f9698 // sdot v24.4s, v20.16b, v15.16b
+	WORD $0x4e9296b8 // sdot v24.4s, v21.16b, v18.16b
+	FLDPQ 128(R1), (F11, F12)
+	FLDPQ 128(R2), (F14, F16)
+	FMOVS 46(R0), F26
+	FMOVQ 50(R0), F25
+	VAND V25.B16, V0.B16, V20.B16
+	VUSHR $4, V25.B16, V25.B16
+	VTBL V2.B16, [V26.B16], V27.B16
+	VCMTST V4.B16, V27.B16, V27.B16
+	VAND V27.B16, V5.B16, V27.B16
+	VORR V20.B16, V27.B16, V20.B16
+	VTBL V3.B16, [V26.B16], V27.B16
+	VCMTST V4.B16, V27.B16, V27.B16
+	VAND V27.B16, V5.B16, V27.B16
+	VORR V25.B16, V27.B16, V25.B16
+	VEOR V15.B16, V15.B16, V15.B16
+	WORD $0x4e8b968f // sdot v15.4s, v20.16b, v11.16b
+	WORD $0x4e8c972f // sdot v15.4s, v25.16b, v12.16b
+	VEOR V22.B16, V22.B16, V22.B16
+	WORD $0x4e8e9696 // sdot v22.4s, v20.16b, v14.16b
+	WORD $0x4e909736 // sdot v22.4s, v25.16b, v16.16b
+	FLDPQ 192(R1), (F11, F12)
+	FLDPQ 192(R2), (F18, F20)
+	FMOVS 68(R0), F28
+	FMOVQ 72(R0), F23
+	VAND V23.B16, V0.B16, V21.B16
+	VUSHR $4, V23.B16, V23.B16
+	VTBL V2.B16, [V28.B16], V29.B16
+	VCMTST V4.B16, V29.B16, V29.B16
+	VAND V29.B16, V5.B16, V29.B16
+	VORR V21.B16, V29.B16, V21.B16
+	VTBL V3.B16, [V28.B16], V29.B16
+	VCMTST V4.B16, V29.B16, V29.B16
+	VAND V29.B16, V5.B16, V29.B16
+	VORR V23.B16, V29.B16, V23.B16
+	VEOR V14.B16, V14.B16, V14.B16
+	WORD $0x4e8b96ae // sdot v14.4s, v21.16b, v11.16b
+	WORD $0x4e8c96ee // sdot v14.4s, v23.16b, v12.16b
+	VEOR V26.B16, V26.B16, V26.B16
+	WORD $0x4e9296ba // sdot v26.4s, v21.16b, v18.16b
+	WORD $0x4e9496fa // sdot v26.4s, v23.16b, v20.16b
+	WORD $0x4eadbe31 // addp v17.4s, v17.4s, v13.4s
+	WORD $0x4eaebdef // addp v15.4s, v15.4s, v14.4s
+	WORD $0x4eafbe31 // addp v17.4s, v17.4s, v15.4s
+	WORD $0x4eb8be73 // addp v19.4s, v19.4s, v24.4s
+	WORD $0x4ebabed6 // addp v22.4s, v22.4s, v26.4s
+	WORD $0x4eb6be73 // addp v19.4s, v19.4s, v22.4s
+	WORD $0x0e21794b // fcvtl v11.4s, v10.4h
+	FMOVQ 64(R3), F10
+	VSHL $4, V10.S4, V10.S4
+	VADD V17.S4, V10.S4, V17.S4
+	WORD $0x4e21da31 // scvtf v17.4s, v17.4s
+	FMOVQ (R3), F10
+	WORD $0x6e2bdd4a // fmul v10.4s, v10.4s, v11.4s
+	WORD $0x4e31cd46 // fmla v6.4s, v10.4s, v17.4s
+	FMOVQ 64(R4), F10
+	VSHL $4, V10.S4, V10.S4
+	VADD V19.S4, V10.S4, V19.S4
+	WORD $0x4e21da73 // scvtf v19.4s, v19.4s
+	FMOVQ (R4), F10
+	WORD $0x6e2bdd4a // fmul v10.4s, v10.4s, v11.4s
+	WORD $0x4e33cd48 // fmla v8.4s, v10.4s, v19.4s
+	VLD1 (R5), V10.H[0]
+	ADD $22, R5, R5
+	VLD1 (R5), V10.H[1]
+	ADD $22, R5, R5
+	VLD1 (R5), V10.H[2]
+	ADD $22, R5, R5
+	VLD1 (R5), V10.H[3]
+	ADD $22, R5, R5
+	FLDPQ 256(R1), (F11, F12)
+	FLDPQ 256(R2), (F13, F14)
+	FMOVS 90(R0), F17
+	FMOVQ 94(R0), F16
+	VAND V16.B16, V0.B16, V15.B16
+	VUSHR $4, V16.B16, V16.B16
+	VTBL V2.B16, [V17.B16], V18.B16
+	VCMTST V4.B16, V18.B16, V18.B16
+	VAND V18.B16, V5.B16, V18.B16
+	VORR V15.B16, V18.B16, V15.B16
+	VTBL V3.B16, [V17.B16], V18.B16
+	VCMTST V4.B16, V18.B16, V18.B16
+	VAND V18.B16, V5.B16, V18.B16
+	VORR V16.B16, V18.B16, V16.B16
+	VEOR V17.B16, V17.B16, V17.B16
+	WORD $0x4e8b95f1 // sdot v17.4s, v15.16b, v11.16b
+	WORD $0x4e8c9611 // sdot v17.4s, v16.16b, v12.16b
+	VEOR V19.B16, V19.B16, V19.B16
+	WORD $0x4e8d95f3 // sdot v19.4s, v15.16b, v13.16b
+	WORD $0x4e8e9613 // sdot v19.4s, v16.16b, v14.16b
+	FLDPQ 320(R1), (F11, F12)
+	FLDPQ 320(R2), (F15, F18)
+	FMOVS 112(R0), F22
+	FMOVQ 116(R0), F21
+	VAND V21.B16, V0.B16, V20.B16
+	VUSHR $4, V21.B16, V21.B16
+	VTBL V2.B16, [V22.B16], V23.B16
+	VCMTST V4.B16, V23.B16, V23.B16
+	VAND V23.B16, V5.B16, V23.B16
+	VORR V20.B16, V23.B16, V20.B16
+	VTBL V3.B16, [V22.B16], V23.B16
+	VCMTST V4.B16, V23.B16, V23.B16
+	VAND V23.B16, V5.B16, V23.B16
+	VORR V21.B16, V23.B16, V21.B16
+	VEOR V13.B16, V13.B16, V13.B16
+	WORD $0x4e8b968d // sdot v13.4s, v20.16b, v11.16b
+	WORD $0x4e8c96ad // sdot v13.4s, v21.16b, v12.16b
+	VEOR V24.B16, V24.B16, V24.B16
+	WORD $0x4e8f9698 // sdot v24.4s, v20.16b, v15.16b
+	WORD $0x4e9296b8 // sdot v24.4s, v21.16b, v18.16b
+	FLDPQ 384(R1), (F11, F12)
+	FLDPQ 384(R2), (F14, F16)
+	FMOVS 134(R0), F26
+	FMOVQ 138(R0), F25
+	VAND V25.B16, V0.B16, V20.B16
+	VUSHR $4, V25.B16, V25.B16
+	VTBL V2.B16, [V26.B16], V27.B16
+	VCMTST V4.B16, V27.B16, V27.B16
+	VAND V27.B16, V5.B16, V27.B16
+	VORR V20.B16, V27.B16, V20.B16
+	VTBL V3.B16, [V26.B16], V27.B16
+	VCMTST V4.B16, V27.B16, V27.B16
+	VAND V27.B16, V5.B16, V27.B16
+	VORR V25.B16, V27.B16, V25.B16
+	VEOR V15.B16, V15.B16, V15.B16
+	WORD $0x4e8b968f // sdot v15.4s, v20.16b, v11.16b
+	WORD $0x4e8c972f // sdot v15.4s, v25.16b, v12.16b
+	VEOR V22.B16, V22.B16, V22.B16
+	WORD $0x4e8e9696 // sdot v22.4s, v20.16b, v14.16b
+	WORD $0x4e909736 // sdot v22.4s, v25.16b, v16.16b
+	FLDPQ 448(R1), (F11, F12)
+	FLDPQ 448(R2), (F18, F20)
+	FMOVS 156(R0), F28
+	FMOVQ 160(R0), F23
+	VAND V23.B16, V0.B16, V21.B16
+	VUSHR $4, V23.B16, V23.B16
+	VTBL V2.B16, [V28.B16], V29.B16
+	VCMTST V4.B16, V29.B16, V29.B16
+	VAND V29.B16, V5.B16, V29.B16
+	VORR V21.B16, V29.B16, V21.B16
+	VTBL V3.B16, [V28.B16], V29.B16
+	VCMTST V4.B16, V29.B16, V29.B16
+	VAND V29.B16, V5.B16, V29.B16
+	VORR V23.B16, V29.B16, V23.B16
+	VEOR V14.B16, V14.B16, V14.B16
+	WORD $0x4e8b96ae // sdot v14.4s, v21.16b, v11.16b
+	WORD $0x4e8c96ee // sdot v14.4s, v23.16b, v12.16b
+	VEOR V26.B16, V26.B16, V26.B16
+	WORD $0x4e9296ba // sdot v26.4s, v21.16b, v18.16b
+	WORD $0x4e9496fa // sdot v26.4s, v23.16b, v20.16b
+	WORD $0x4eadbe31 // addp v17.4s, v17.4s, v13.4s
+	WORD $0x4eaebdef // addp v15.4s, v15.4s, v14.4s
+	WORD $0x4eafbe31 // addp v17.4s, v17.4s, v15.4s
+	WORD $0x4eb8be73 // addp v19.4s, v19.4s, v24.4s
+	WORD $0x4ebabed6 // addp v22.4s, v22.4s, v26.4s
+	WORD $0x4eb6be73 // addp v19.4s, v19.4s, v22.4s
+	WORD $0x0e21794b // fcvtl v11.4s, v10.4h
+	FMOVQ 80(R3), F10
+	VSHL $4, V10.S4, V10.S4
+	VADD V17.S4, V10.S4, V17.S4
+	WORD $0x4e21da31 // scvtf v17.4s, v17.4s
+	FMOVQ 16(R3), F10
+	WORD $0x6e2bdd4a // fmul v10.4s, v10.4s, v11.4s
+	WORD $0x4e31cd47 // fmla v7.4s, v10.4s, v17.4s
+	FMOVQ 80(R4), F10
+	VSHL $4, V10.S4, V10.S4
+	VADD V19.S4, V10.S4, V19.S4
+	WORD $0x4e21da73 // scvtf v19.4s, v19.4s
+	FMOVQ 16(R4), F10
+	WORD $0x6e2bdd4a // fmul v10.4s, v10.4s, v11.4s
+	WORD $0x4e33cd49 // fmla v9.4s, v10.4s, v19.4s
+	ADD $176, R0, R0
+	ADD $512, R1, R1
+	ADD $512, R3, R3
+	ADD $512, R2, R2
+	ADD $512, R4, R4
+	SUBS $1, R10, R10
+	BNE group2
+	VEOR V10.B16, V10.B16, V10.B16
+	VZIP1 V8.S4, V6.S4, V11.S4
+	VEXT $8, V11.B16, V11.B16, V12.B16
+	WORD $0x4e2bd54a // fadd v10.4s, v10.4s, v11.4s
+	WORD $0x4e2cd54a // fadd v10.4s, v10.4s, v12.4s
+	VZIP2 V8.S4, V6.S4, V11.S4
+	VEXT $8, V11.B16, V11.B16, V12.B16
+	WORD $0x4e2bd54a // fadd v10.4s, v10.4s, v11.4s
+	WORD $0x4e2cd54a // fadd v10.4s, v10.4s, v12.4s
+	VZIP1 V9.S4, V7.S4, V11.S4
+	VEXT $8, V11.B16, V11.B16, V12.B16
+	WORD $0x4e2bd54a // fadd v10.4s, v10.4s, v11.4s
+	WORD $0x4e2cd54a // fadd v10.4s, v10.4s, v12.4s
+	VZIP2 V9.S4, V7.S4, V11.S4
+	VEXT $8, V11.B16, V11.B16, V12.B16
+	WORD $0x4e2bd54a // fadd v10.4s, v10.4s, v11.4s
+	WORD $0x4e2cd54a // fadd v10.4s, v10.4s, v12.4s
+	FMOVS.P F10, 4(R6)
+	VST1.P V10.S[1], 4(R12)
+	SUBS $1, R9, R9
+	BNE rows1
+	RET
+
+// func dotQ5_1x1DotProd(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+TEXT ·dotQ5_1x1DotProd(SB), NOSPLIT, $0-80
+	MOVD out+0(FP), R6
+	MOVD w+16(FP), R7
+	MOVD rowBytes+24(FP), R8
+	MOVD octets+32(FP), R9
+	VMOVI $15, V0.B16
+	MOVD $0x0000000000000000, R13
+	VMOV R13, V1.D[0]
+	MOVD $0x0101010101010101, R13
+	VMOV R13, V1.D[1]
+	MOVD $0x0202020202020202, R13
+	VMOV R13, V2.D[0]
+	MOVD $0x0303030303030303, R13
+	VMOV R13, V2.D[1]
+	MOVD $0x8040201008040201, R13
+	VMOV R13, V3.D[0]
+	MOVD $0x8040201008040201, R13
+	VMOV R13, V3.D[1]
+	VMOVI $16, V4.B16
+	LSL $2, R9, R9
+rows1:
+	MOVD R7, R0
+	ADD R8, R7, R7
+	MOVD R7, R1
+	ADD R8, R7, R7
+	MOVD blocks+40(FP), R2
+	MOVD lanes+48(FP), R3
+	VEOR V5.B16, V5.B16, V5.B16
+	VEOR V6.B16, V6.B16, V6.B16
+	VEOR V7.B16, V7.B16, V7.B16
+	VEOR V8.B16, V8.B16, V8.B16
+	MOVD n+64(FP), R10
+	MOVD back+72(FP), R11
+group2:
+	CMP $1, R10
+	BNE whole3
+	SUB R11, R0, R0
+	SUB R11, R1, R1
+whole3:
+	MOVD R0, R4
+	MOVD R1, R5
+	VLD1 (R4), V9.S[0]
+	ADD $24, R4, R4
+	VLD1 (R4), V9.S[1]
+	ADD $24, R4, R4
+	VLD1 (R4), V9.S[2]
+	ADD $24, R4, R4
+	VLD1 (R4), V9.S[3]
+	ADD $24, R4, R4
+	VLD1 (R5), V10.S[0]
+	ADD $24, R5, R5
+	VLD1 (R5), V10.S[1]
+	ADD $24, R5, R5
+	VLD1 (R5), V10.S[2]
+	ADD $24, R5, R5
+	VLD1 (R5), V10.S[3]
+	ADD $24, R5, R5
+	FLDPQ (R2), (F11, F12)
+	FMOVS 4(R0), F15
+	FMOVQ 8(R0), F14
+	VAND V14.B16, V0.B16, V13.B16
+	VUSHR $4, V14.B16, V14.B16
+	VTBL V1.B16, [V15.B16], V16.B16
+	VCMTST V3.B16, V16.B16, V16.B16
+	VAND V16.B16, V4.B16, V16.B16
+	VORR V13.B16, V16.B16, V13.B16
+	VTBL V2.B16, [V15.B16], V16.B16
+	VCMTST V3.B16, V16.B16, V16.B16
+	VAND V16.B16, V4.B16, V16.B16
+	VORR V14.B16, V16.B16, V14.B16
+	VEOR V15.B16, V15.B16, V15.B16
+	WORD $0x4e8b95af // sdot v15.4s, v13.16b, v11.16b
+	WORD $0x4e8c95cf // sdot v15.4s, v14.16b, v12.16b
+	FMOVS 4(R1), F17
+	FMOVQ 8(R1), F14
+	VAND V14.B16, V0.B16, V13.B16
+	VUSHR $4, V14.B16, V14.B16
+	VTBL V1.B16, [V17.B16], V18.B16
+	VCMTST V3.B16, V18.B16, V18.B16
+	VAND V18.B16, V4.B16, V18.B16
+	VORR V13.B16, V18.B16, V13.B16
+	VTBL V2.B16, [V17.B16], V18.B16
+	VCMTST V3.B16, V18.B16, V18.B16
+	VAND V18.B16, V4.B16, V18.B16
+	VORR V14.B16, V18.B16, V14.B16
+	VEOR V16.B16, V16.B16, V16.B16
+	WORD $0x4e8b95b0 // sdot v16.4s, v13.16b, v11.16b
+	WORD $0x4e8c95d0 // sdot v16.4s, v14.16b, v12.16b
+	FLDPQ 64(R2), (F11, F13)
+	FMOVS 28(R0), F19
+	FMOVQ 32(R0), F18
+	VAND V18.B16, V0.B16, V17.B16
+	VUSHR $4, V18.B16, V18.B16
+	VTBL V1.B16, [V19.B16], V20.B16
+	VCMTST V3.B16, V20.B16, V20.B16
+	VAND V20.B16, V4.B16, V20.B16
+	VORR V17.B16, V20.B16, V17.B16
+	VTBL V2.B16, [V19.B16], V20.B16
+	VCMTST V3.B16, V20.B16, V20.B16
+	VAND V20.B16, V4.B16, V20.B16
+	VORR V18.B16, V20.B16, V18.B16
+	VEOR V12.B16, V12.B16, V12.B16
+	WORD $0x4e8b962c // sdot v12.4s, v17.16b, v11.16b
+	WORD $0x4e8d964c // sdot v12.4s, v18.16b, v13.16b
+	FMOVS 28(R1), F21
+	FMOVQ 32(R1), F18
+	VAND V18.B16, V0.B16, V17.B16
+	VUSHR $4, V18.B16, V18.B16
+	VTBL V1.B16, [V21.B16], V22.B16
+	VCMTST V3.B16, V22.B16, V22.B16
+	VAND V22.B16, V4.B16, V22.B16
+	VORR V17.B16, V22.B16, V17.B16
+	VTBL V2.B16, [V21.B16], V22.B16
+	VCMTST V3.B16, V22.B16, V22.B16
+	VAND V22.B16, V4.B16, V22.B16
+	VORR V18.B16, V22.B16, V18.B16
+	VEOR V14.B16, V14.B16, V14.B16
+	WORD $0x4e8b962e // sdot v14.4s, v17.16b, v11.16b
+	WORD $0x4e8d964e // sdot v14.4s, v18.16b, v13.16b
+	FLDPQ 128(R2), (F11, F17)
+	FMOVS 52(R0), F23
+	FMOVQ 56(R0), F20
+	VAND V20.B16, V0.B16, V19.B16
+	VUSHR $4, V20.B16, V20.B16
+	VTBL V1.B16, [V23.B16], V24.B16
+	VCMTST V3.B16, V24.B16, V24.B16
+	VAND V24.B16, V4.B16, V24.B16
+	VORR V19.B16, V24.B16, V19.B16
+	VTBL V2.B16, [V23.B16], V24.B16
+	VCMTST V3.B16, V24.B16, V24.B16
+	VAND V24.B16, V4.B16, V24.B16
+	VORR V20.B16, V24.B16, V20.B16
+	VEOR V13.B16, V13.B16, V13.B16
+	WORD $0x4e8b966d // sdot v13.4s, v19.16b, v11.16b
+	WORD $0x4e91968d // sdot v13.4s, v20.16b, v17.16b
+	FMOVS 52(R1), F21
+	FMOVQ 56(R1), F20
+	VAND V20.B16, V0.B16, V19.B16
+	VUSHR $4, V20.B16, V20.B16
+	VTBL V1.B16, [V21.B16], V25.B16
+	VCMTST V3.B16, V25.B16, V25.B16
+	VAND V25.B16, V4.B16, V25.B16
+	VORR V19.B16, V25.B16, V19.B16
+	VTBL V2.B16, [V21.B16], V25.B16
+	VCMTST V3.B16, V25.B16, V25.B16
+	VAND V25.B16, V4.B16, V25.B16
+	VORR V20.B16, V25.B16, V20.B16
+	VEOR V18.B16, V18.B16, V18.B16
+	WORD $0x4e8b9672 // sdot v18.4s, v19.16b, v11.16b
+	WORD $0x4e919692 // sdot v18.4s, v20.16b, v17.16b
+	FLDPQ 192(R2), (F11, F19)
+	FMOVS 76(R0), F26
+	FMOVQ 80(R0), F22
+	VAND V22.B16, V0.B16, V21.B16
+	VUSHR $4, V22.B16, V22.B16
+	VTBL V1.B16, [V26.B16], V27.B16
+	VCMTST V3.B16, V27.B16, V27.B16
+	VAND V27.B16, V4.B16, V27.B16
+	VORR V21.B16, V27.B16, V21.B16
+	VTBL V2.B16, [V26.B16], V27.B16
+	VCMTST V3.B16, V27.B16, V27.B16
+	VAND V27.B16, V4.B16, V27.B16
+	VORR V22.B16, V27.B16, V22.B16
+	VEOR V17.B16, V17.B16, V17.B16
+	WORD $0x4e8b96b1 // sdot v17.4s, v21.16b, v11.16b
+	WORD $0x4e9396d1 // sdot v17.4s, v22.16b, v19.16b
+	FMOVS 76(R1), F23
+	FMOVQ 80(R1), F22
+	VAND V22.B16, V0.B16, V21.B16
+	VUSHR $4, V22.B16, V22.B16
+	VTBL V1.B16, [V23.B16], V28.B16
+	VCMTST V3.B16, V28.B16, V28.B16
+	VAND V28.B16, V4.B16, V28.B16
+	VORR V21.B16, V28.B16, V21.B16
+	VTBL V2.B16, [V23.B16], V28.B16
+	VCMTST V3.B16, V28.B16, V28.B16
+	VAND V28.B16, V4.B16, V28.B16
+	VORR V22.B16, V28.B16, V22.B16
+	VEOR V20.B16, V20.B16, V20.B16
+	WORD $0x4e8b96b4 // sdot v20.4s, v21.16b, v11.16b
+	WORD $0x4e9396d4 // sdot v20.4s, v22.16b, v19.16b
+	WORD $0x4eacbdef // addp v15.4s, v15.4s, v12.4s
+	WORD $0x4eb1bdad // addp v13.4s, v13.4s, v17.4s
+	WORD $0x4eadbdef // addp v15.4s, v15.4s, v13.4s
+	WORD $0x4eaebe10 // addp v16.4s, v16.4s, v14.4s
+	WORD $0x4eb4be52 // addp v18.4s, v18.4s, v20.4s
+	WORD $0x4eb2be10 // addp v16.4s, v16.4s, v18.4s
+	VUZP2 V9.H8, V9.H8, V12.H8
+	VUZP1 V9.H8, V9.H8, V11.H8
+	WORD $0x0e21798c // fcvtl v12.4s, v12.4h
+	WORD $0x0e21796b // fcvtl v11.4s, v11.4h
+	WORD $0x4e21d9ef // scvtf v15.4s, v15.4s
+	FMOVQ (R3), F9
+	WORD $0x6e2bdd29 // fmul v9.4s, v9.4s, v11.4s
+	WORD $0x4e2fcd25 // fmla v5.4s, v9.4s, v15.4s
+	FMOVQ 32(R3), F9
+	WORD $0x4e2ccd25 // fmla v5.4s, v9.4s, v12.4s
+	VUZP2 V10.H8, V10.H8, V11.H8
+	VUZP1 V10.H8, V10.H8, V9.H8
+	WORD $0x0e21796b // fcvtl v11.4s, v11.4h
+	WORD $0x0e217929 // fcvtl v9.4s, v9.4h
+	WORD $0x4e21da10 // scvtf v16.4s, v16.4s
+	FMOVQ (R3), F10
+	WORD $0x6e29dd4a // fmul v10.4s, v10.4s, v9.4s
+	WORD $0x4e30cd47 // fmla v7.4s, v10.4s, v16.4s
+	FMOVQ 32(R3), F10
+	WORD $0x4e2bcd47 // fmla v7.4s, v10.4s, v11.4s
+	VLD1 (R4), V9.S[0]
+	ADD $24, R4, R4
+	VLD1 (R4), V9.S[1]
+	ADD $24, R4, R4
+	VLD1 (R4), V9.S[2]
+	ADD $24, R4, R4
+	VLD1 (R4), V9.S[3]
+	ADD $24, R4, R4
+	VLD1 (R5), V10.S[0]
+	ADD $24, R5, R5
+	VLD1 (R5), V10.S[1]
+	ADD $24, R5, R5
+	VLD1 (R5), V10.S[2]
+	ADD $24, R5, R5
+	VLD1 (R5), V10.S[3]
+	ADD $24, R5, R5
+	FLDPQ 256(R2), (F11, F12)
+	FMOVS 100(R0), F15
+	FMOVQ 104(R0), F14
+	VAND V14.B16, V0.B16, V13.B16
+	VUSHR $4, V14.B16, V14.B16
+	VTBL V1.B16, [V15.B16], V16.B16
+	VCMTST V3.B16, V16.B16, V16.B16
+	VAND V16.B16, V4.B16, V16.B16
+	VORR V13.B16, V16.B16, V13.B16
+	VTBL V2.B16, [V15.B16], V16.B16
+	VCMTST V3.B16, V16.B16, V16.B16
+	VAND V16.B16, V4.B16, V16.B16
+	VORR V14.B16, V16.B16, V14.B16
+	VEOR V15.B16, V15.B16, V15.B16
+	WORD $0x4e8b95af // sdot v15.4s, v13.16b, v11.16b
+	WORD $0x4e8c95cf // sdot v15.4s, v14.16b, v12.16b
+	FMOVS 100(R1), F17
+	FMOVQ 104(R1), F14
+	VAND V14.B16, V0.B16, V13.B16
+	VUSHR $4, V14.B16, V14.B16
+	VTBL V1.B16, [V17.B16], V18.B16
+	VCMTST V3.B16, V18.B16, V18.B16
+	VAND V18.B16, V4.B16, V18.B16
+	VORR V13.B16, V18.B16, V13.B16
+	VTBL V2.B16, [V17.B16], V18.B16
+	VCMTST V3.B16, V18.B16, V18.B16
+	VAND V18.B16, V4.B16, V18.B16
+	VORR V14.B16, V18.B16, V14.B16
+	VEOR V16.B16, V16.B16, V16.B16
+	WORD $0x4e8b95b0 // sdot v16.4s, v13.16b, v11.16b
+	WORD $0x4e8c95d0 // sdot v16.4s, v14.16b, v12.16b
+	FLDPQ 320(R2), (F11, F13)
+	FMOVS 124(R0), F19
+	FMOVQ 128(R0), F18
+	VAND V18.B16, V0.B16, V17.B16
+	VUSHR $4, V18.B16, V18.B16
+	VTBL V1.B16, [V19.B16], V21.B16
+	VCMTST V3.B16, V21.B16, V21.B16
+	VAND V21.B16, V4.B16, V21.B16
+	VORR V17.B16, V21.B16, V17.B16
+	VTBL V2.B16, [V19.B16], V21.B16
+	VCMTST V3.B16, V21.B16, V21.B16
+	VAND V21.B16, V4.B16, V21.B16
+	VORR V18.B16, V21.B16, V18.B16
+	VEOR V12.B16, V12.B16, V12.B16
+	WORD $0x4e8b962c // sdot v12.4s, v17.16b, v11.16b
+	WORD $0x4e8d964c // sdot v12.4s, v18.16b, v13.16b
+	FMOVS 124(R1), F20
+	FMOVQ 128(R1), F18
+	VAND V18.B16, V0.B16, V17.B16
+	VUSHR $4, V18.B16, V18.B16
+	VTBL V1.B16, [V20.B16], V22.B16
+	VCMTST V3.B16, V22.B16, V22.B16
+	VAND V22.B16, V4.B16, V22.B16
+	VORR V17.B16, V22.B16, V17.B16
+	VTBL V2.B16, [V20.B16], V22.B16
+	VCMTST V3.B16, V22.B16, V22.B16
+	VAND V22.B16, V4.B16, V22.B16
+	VORR V18.B16, V22.B16, V18.B16
+	VEOR V14.B16, V14.B16, V14.B16
+	WORD $0x4e8b962e // sdot v14.4s, v17.16b, v11.16b
+	WORD $0x4e8d964e // sdot v14.4s, v18.16b, v13.16b
+	FLDPQ 384(R2), (F11, F17)
+	FMOVS 148(R0), F23
+	FMOVQ 152(R0), F20
+	VAND V20.B16, V0.B16, V19.B16
+	VUSHR $4, V20.B16, V20.B16
+	VTBL V1.B16, [V23.B16], V24.B16
+	VCMTST V3.B16, V24.B16, V24.B16
+	VAND V24.B16, V4.B16, V24.B16
+	VORR V19.B16, V24.B16, V19.B16
+	VTBL V2.B16, [V23.B16], V24.B16
+	VCMTST V3.B16, V24.B16, V24.B16
+	VAND V24.B16, V4.B16, V24.B16
+	VORR V20.B16, V24.B16, V20.B16
+	VEOR V13.B16, V13.B16, V13.B16
+	WORD $0x4e8b966d // sdot v13.4s, v19.16b, v11.16b
+	WORD $0x4e91968d // sdot v13.4s, v20.16b, v17.16b
+	FMOVS 148(R1), F21
+	FMOVQ 152(R1), F20
+	VAND V20.B16, V0.B16, V19.B16
+	VUSHR $4, V20.B16, V20.B16
+	VTBL V1.B16, [V21.B16], V25.B16
+	VCMTST V3.B16, V25.B16, V25.B16
+	VAND V25.B16, V4.B16, V25.B16
+	VORR V19.B16, V25.B16, V19.B16
+	VTBL V2.B16, [V21.B16], V25.B16
+	VCMTST V3.B16, V25.B16, V25.B16
+	VAND V25.B16, V4.B16, V25.B16
+	VORR V20.B16, V25.B16, V20.B16
+	VEOR V18.B16, V18.B16, V18.B16
+	WORD $0x4e8b9672 // sdot v18.4s, v19.16b, v11.16b
+	WORD $0x4e919692 // sdot v18.4s, v20.16b, v17.16b
+	FLDPQ 448(R2), (F11, F19)
+	FMOVS 172(R0), F26
+	FMOVQ 176(R0), F22
+	VAND V22.B16, V0.B16, V21.B16
+	VUSHR $4, V22.B16, V22.B16
+	VTBL V1.B16, [V26.B16], V27.B16
+	VCMTST V3.B16, V27.B16, V27.B16
+	VAND V27.B16, V4.B16, V27.B16
+	VORR V21.B16, V27.B16, V21.B16
+	VTBL V2.B16, [V26.B16], V27.B16
+	VCMTST V3.B16, V27.B16, V27.B16
+	VAND V27.B16, V4.B16, V27.B16
+	VORR V22.B16, V27.B16, V22.B16
+	VEOR V17.B16, V17.B16, V17.B16
+	WORD $0x4e8b96b1 // sdot v17.4s, v21.16b, v11.16b
+	WORD $0x4e9396d1 // sdot v17.4s, v22.16b, v19.16b
+	FMOVS 172(R1), F23
+	FMOVQ 176(R1), F22
+	VAND V22.B16, V0.B16, V21.B16
+	VUSHR $4, V22.B16, V22.B16
+	VTBL V1.B16, [V23.B16], V28.B16
+	VCMTST V3.B16, V28.B16, V28.B16
+	VAND V28.B16, V4.B16, V28.B16
+	VORR V21.B16, V28.B16, V21.B16
+	VTBL V2.B16, [V23.B16], V28.B16
+	VCMTST V3.B16, V28.B16, V28.B16
+	VAND V28.B16, V4.B16, V28.B16
+	VORR V22.B16, V28.B16, V22.B16
+	VEOR V20.B16, V20.B16, V20.B16
+	WORD $0x4e8b96b4 // sdot v20.4s, v21.16b, v11.16b
+	WORD $0x4e9396d4 // sdot v20.4s, v22.16b, v19.16b
+	WORD $0x4eacbdef // addp v15.4s, v15.4s, v12.4s
+	WORD $0x4eb1bdad // addp v13.4s, v13.4s, v17.4s
+	WORD $0x4eadbdef // addp v15.4s, v15.4s, v13.4s
+	WORD $0x4eaebe10 // addp v16.4s, v16.4s, v14.4s
+	WORD $0x4eb4be52 // addp v18.4s, v18.4s, v20.4s
+	WORD $0x4eb2be10 // addp v16.4s, v16.4s, v18.4s
+	VUZP2 V9.H8, V9.H8, V12.H8
+	VUZP1 V9.H8, V9.H8, V11.H8
+	WORD $0x0e21798c // fcvtl v12.4s, v12.4h
+	WORD $0x0e21796b // fcvtl v11.4s, v11.4h
+	WORD $0x4e21d9ef // scvtf v15.4s, v15.4s
+	FMOVQ 16(R3), F9
+	WORD $0x6e2bdd29 // fmul v9.4s, v9.4s, v11.4s
+	WORD $0x4e2fcd26 // fmla v6.4s, v9.4s, v15.4s
+	FMOVQ 48(R3), F9
+	WORD $0x4e2ccd26 // fmla v6.4s, v9.4s, v12.4s
+	VUZP2 V10.H8, V10.H8, V11.H8
+	VUZP1 V10.H8, V10.H8, V9.H8
+	WORD $0x0e21796b // fcvtl v11.4s, v11.4h
+	WORD $0x0e217929 // fcvtl v9.4s, v9.4h
+	WORD $0x4e21da10 // scvtf v16.4s, v16.4s
+	FMOVQ 16(R3), F10
+	WORD $0x6e29dd4a // fmul v10.4s, v10.4s, v9.4s
+	WORD $0x4e30cd48 // fmla v8.4s, v10.4s, v16.4s
+	FMOVQ 48(R3), F10
+	WORD $0x4e2bcd48 // fmla v8.4s, v10.4s, v11.4s
+	ADD $192, R0, R0
+	ADD $192, R1, R1
+	ADD $512, R2, R2
+	ADD $512, R3, R3
+	SUBS $1, R10, R10
+	BNE group2
+	VEOR V9.B16, V9.B16, V9.B16
+	VZIP1 V7.S4, V5.S4, V10.S4
+	VEXT $8, V10.B16, V10.B16, V11.B16
+	WORD $0x4e2ad529 // fadd v9.4s, v9.4s, v10.4s
+	WORD $0x4e2bd529 // fadd v9.4s, v9.4s, v11.4s
+	VZIP2 V7.S4, V5.S4, V10.S4
+	VEXT $8, V10.B16, V10.B16, V11.B16
+	WORD $0x4e2ad529 // fadd v9.4s, v9.4s, v10.4s
+	WORD $0x4e2bd529 // fadd v9.4s, v9.4s, v11.4s
+	VZIP1 V8.S4, V6.S4, V10.S4
+	VEXT $8, V10.B16, V10.B16, V11.B16
+	WORD $0x4e2ad529 // fadd v9.4s, v9.4s, v10.4s
+	WORD $0x4e2bd529 // fadd v9.4s, v9.4s, v11.4s
+	VZIP2 V8.S4, V6.S4, V10.S4
+	VEXT $8, V10.B16, V10.B16, V11.B16
+	WORD $0x4e2ad529 // fadd v9.4s, v9.4s, v10.4s
+	WORD $0x4e2bd529 // fadd v9.4s, v9.4s, v11.4s
+	FMOVD.P F9, 8(R6)
+	SUBS $1, R9, R9
+	BNE rows1
+	RET
+
+// func dotQ5_1x2DotProd(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+TEXT ·dotQ5_1x2DotProd(SB), NOSPLIT, $0-80
+	MOVD out+0(FP), R6
+	MOVD w+16(FP), R7
+	MOVD rowBytes+24(FP), R8
+	MOVD octets+32(FP), R9
+	MOVD ldo+8(FP), R11
+	ADD R11<<2, R6, R12
+	VMOVI $15, V0.B16
+	MOVD $0x0000000000000000, R13
+	VMOV R13, V1.D[0]
+	MOVD $0x0101010101010101, R13
+	VMOV R13, V1.D[1]
+	MOVD $0x0202020202020202, R13
+	VMOV R13, V2.D[0]
+	MOVD $0x0303030303030303, R13
+	VMOV R13, V2.D[1]
+	MOVD $0x8040201008040201, R13
+	VMOV R13, V3.D[0]
+	MOVD $0x8040201008040201, R13
+	VMOV R13, V3.D[1]
+	VMOVI $16, V4.B16
+	LSL $3, R9, R9
+rows1:
+	MOVD R7, R0
+	ADD R8, R7, R7
+	MOVD blocks+40(FP), R1
+	MOVD lanes+48(FP), R3
+	MOVD stride+56(FP), R11
+	ADD R11, R1, R2
+	ADD R11, R3, R4
+	VEOR V5.B16, V5.B16, V5.B16
+	VEOR V6.B16, V6.B16, V6.B16
+	VEOR V7.B16, V7.B16, V7.B16
+	VEOR V8.B16, V8.B16, V8.B16
+	MOVD n+64(FP), R10
+	MOVD back+72(FP), R11
+group2:
+	CMP $1, R10
+	BNE whole3
+	SUB R11, R0, R0
+whole3:
+	MOVD R0, R5
+	VLD1 (R5), V9.S[0]
+	ADD $24, R5, R5
+	VLD1 (R5), V9.S[1]
+	ADD $24, R5, R5
+	VLD1 (R5), V9.S[2]
+	ADD $24, R5, R5
+	VLD1 (R5), V9.S[3]
+	ADD $24, R5, R5
+	FLDPQ (R1), (F10, F11)
+	FLDPQ (R2), (F12, F13)
+	FMOVS 4(R0), F16
+	FMOVQ 8(R0), F15
+	VAND V15.B16, V0.B16, V14.B16
+	VUSHR $4, V15.B16, V15.B16
+	VTBL V1.B16, [V16.B16], V17.B16
+	VCMTST V3.B16, V17.B16, V17.B16
+	VAND V17.B16, V4.B16, V17.B16
+	VORR V14.B16, V17.B16, V14.B16
+	VTBL V2.B16, [V16.B16], V17.B16
+	VCMTST V3.B16, V17.B16, V17.B16
+	VAND V17.B16, V4.B16, V17.B16
+	VORR V15.B16, V17.B16, V15.B16
+	VEOR V16.B16, V16.B16, V16.B16
+	WORD $0x4e8a95d0 // sdot v16.4s, v14.16b, v10.16b
+	WORD $0x4e8b95f0 // sdot v16.4s, v15.16b, v11.16b
+	VEOR V18.B16, V18.B16, V18.B16
+	WORD $0x4e8c95d2 // sdot v18.4s, v14.16b, v12.16b
+	WORD $0x4e8d95f2 // sdot v18.4s, v15.16b, v13.16b
+	FLDPQ 64(R1), (F10, F11)
+	FLDPQ 64(R2), (F14, F17)
+	FMOVS 28(R0), F21
+	FMOVQ 32(R0), F20
+	VAND V20.B16, V0.B16, V19.B16
+	VUSHR $4, V20.B16, V20.B16
+	VTBL V1.B16, [V21.B16], V22.B16
+	VCMTST V3.B16, V22.B16, V22.B16
+	VAND V22.B16, V4.B16, V22.B16
+	VORR V19.B16, V22.B16, V19.B16
+	VTBL V2.B16, [V21.B16], V22.B16
+	VCMTST V3.B16, V22.B16, V22.B16
+	VAND V22.B16, V4.B16, V22.B16
+	VORR V20.B16, V22.B16, V20.B16
+	VEOR V12.B16, V12.B16, V12.B16
+	WORD $0x4e8a966c // sdot v12.4s, v19.16b, v10.16b
+	WORD $0x4e8b968c // sdot v12.4s, v20.16b, v11.16b
+	VEOR V23.B16, V23.B16, V23.B16
+	WORD $0x4e8e9677 // sdot v23.4s, v19.16b, v14.16b
+	WORD $0x4e919697 // sdot v23.4s, v20.16b, v17.16b
+	FLDPQ 128(R1), (F10, F11)
+	FLDPQ 128(R2), (F13, F15)
+	FMOVS 52(R0), F25
+	FMOVQ 56(R0), F24
+	VAND V24.B16, V0.B16, V19.B16
+	VUSHR $4, V24.B16, V24.B16
+	VTBL V1.B16, [V25.B16], V26.B16
+	VCMTST V3.B16, V26.B16, V26.B16
+	VAND V26.B16, V4.B16, V26.B16
+	VORR V19.B16, V26.B16, V19.B16
+	VTBL V2.B16, [V25.B16], V26.B16
+	VCMTST V3.B16, V26.B16, V26.B16
+	VAND V26.B16, V4.B16, V26.B16
+	VORR V24.B16, V26.B16, V24.B16
+	VEOR V14.B16, V14.B16, V14.B16
+	WORD $0x4e8a966e // sdot v14.4s, v19.16b, v10.16b
+	WORD $0x4e8b970e // sdot v14.4s, v24.16b, v11.16b
+	VEOR V21.B16, V21.B16, V21.B16
+	WORD $0x4e8d9675 // sdot v21.4s, v19.16b, v13.16b
+	WORD $0x4e8f9715 // sdot v21.4s, v24.16b, v15.16b
+	FLDPQ 192(R1), (F10, F11)
+	FLDPQ 192(R2), (F17, F19)
+	FMOVS 76(R0), F27
+	FMOVQ 80(R0), F22
+	VAND V22.B16, V0.B16, V20.B16
+	VUSHR $4, V22.B16, V22.B16
+	VTBL V1.B16, [V27.B16], V28.B16
+	VCMTST V3.B16, V28.B16, V28.B16
+	VAND V28.B16, V4.B16, V28.B16
+	VORR V20.B16, V28.B16, V20.B16
+	VTBL V2.B16, [V27.B16], V28.B16
+	VCMTST V3.B16, V28.B16, V28.B16
+	VAND V28.B16, V4.B16, V28.B16
+	VORR V22.B16, V28.B16, V22.B16
+	VEOR V13.B16, V13.B16, V13.B16
+	WORD $0x4e8a968d // sdot v13.4s, v20.16b, v10.16b
+	WORD $0x4e8b96cd // sdot v13.4s, v22.16b, v11.16b
+	VEOR V25.B16, V25.B16, V25.B16
+	WORD $0x4e919699 // sdot v25.4s, v20.16b, v17.16b
+	WORD $0x4e9396d9 // sdot v25.4s, v22.16b, v19.16b
+	WORD $0x4eacbe10 // addp v16.4s, v16.4s, v12.4s
+	WORD $0x4eadbdce // addp v14.4s, v14.4s, v13.4s
+	WORD $0x4eaebe10 // addp v16.4s, v16.4s, v14.4s
+	WORD $0x4eb7be52 // addp v18.4s, v18.4s, v23.4s
+	WORD $0x4eb9beb5 // addp v21.4s, v21.4s, v25.4s
+	WORD $0x4eb5be52 // addp v18.4s, v18.4s, v21.4s
+	VUZP2 V9.H8, V9.H8, V11.H8
+	VUZP1 V9.H8, V9.H8, V10.H8
+	WORD $0x0e21796b // fcvtl v11.4s, v11.4h
+	WORD $0x0e21794a // fcvtl v10.4s, v10.4h
+	WORD $0x4e21da10 // scvtf v16.4s, v16.4s
+	FMOVQ (R3), F9
+	WORD $0x6e2add29 // fmul v9.4s, v9.4s, v10.4s
+	WORD $0x4e30cd25 // fmla v5.4s, v9.4s, v16.4s
+	FMOVQ 32(R3), F9
+	WORD $0x4e2bcd25 // fmla v5.4s, v9.4s, v11.4s
+	WORD $0x4e21da52 // scvtf v18.4s, v18.4s
+	FMOVQ (R4), F9
+	WORD $0x6e2add29 // fmul v9.4s, v9.4s, v10.4s
+	WORD $0x4e32cd27 // fmla v7.4s, v9.4s, v18.4s
+	FMOVQ 32(R4), F9
+	WORD $0x4e2bcd27 // fmla v7.4s, v9.4s, v11.4s
+	VLD1 (R5), V9.S[0]
+	ADD $24, R5, R5
+	VLD1 (R5), V9.S[1]
+	ADD $24, R5, R5
+	VLD1 (R5), V9.S[2]
+	ADD $24, R5, R5
+	VLD1 (R5), V9.S[3]
+	ADD $24, R5, R5
+	FLDPQ 256(R1), (F10, F11)
+	FLDPQ 256(R2), (F12, F13)
+	FMOVS 100(R0), F16
+	FMOVQ 104(R0), F15
+	VAND V15.B16, V0.B16, V14.B16
+	VUSHR $4, V15.B16, V15.B16
+	VTBL V1.B16, [V16.B16], V17.B16
+	VCMTST V3.B16, V17.B16, V17.B16
+	VAND V17.B16, V4.B16, V17.B16
+	VORR V14.B16, V17.B16, V14.B16
+	VTBL V2.B16, [V16.B16], V17.B16
+	VCMTST V3.B16, V17.B16, V17.B16
+	VAND V17.B16, V4.B16, V17.B16
+	VORR V15.B16, V17.B16, V15.B16
+	VEOR V16.B16, V16.B16, V16.B16
+	WORD $0x4e8a95d0 // sdot v16.4s, v14.16b, v10.16b
+	WORD $0x4e8b95f0 // sdot v16.4s, v15.16b, v11.16b
+	VEOR V18.B16, V18.B16, V18.B16
+	WORD $0x4e8c95d2 // sdot v18.4s, v14.16b, v12.16b
+	WORD $0x4e8d95f2 // sdot v18.4s, v15.16b, v13.16b
+	FLDPQ 320(R1), (F10, F11)
+	FLDPQ 320(R2), (F14, F17)
+	FMOVS 124(R0), F21
+	FMOVQ 128(R0), F20
+	VAND V20.B16, V0.B16, V19.B16
+	VUSHR $4, V20.B16, V20.B16
+	VTBL V1.B16, [V21.B16], V22.B16
+	VCMTST V3.B16, V22.B16, V22.B16
+	VAND V22.B16, V4.B16, V22.B16
+	VORR V19.B16, V22.B16, V19.B16
+	VTBL V2.B16, [V21.B16], V22.B16
+	VCMTST V3.B16, V22.B16, V22.B16
+	VAND V22.B16, V4.B16, V22.B16
+	VORR V20.B16, V22.B16, V20.B16
+	VEOR V12.B16, V12.B16, V12.B16
+	WORD $0x4e8a966c // sdot v12.4s, v19.16b, v10.16b
+	WORD $0x4e8b968c // sdot v12.4s, v20.16b, v11.16b
+	VEOR V23.B16, V23.B16, V23.B16
+	WORD $0x4e8e9677 // sdot v23.4s, v19.16b, v14.16b
+	WORD $0x4e919697 // sdot v23.4s, v20.16b, v17.16b
+	FLDPQ 384(R1), (F10, F11)
+	FLDPQ 384(R2), (F13, F15)
+	FMOVS 148(R0), F25
+	FMOVQ 152(R0), F24
+	VAND V24.B16, V0.B16, V19.B16
+	VUSHR $4, V24.B16, V24.B16
+	VTBL V1.B16, [V25.B16], V26.B16
+	VCMTST V3.B16, V26.B16, V26.B16
+	VAND V26.B16, V4.B16, V26.B16
+	VORR V19.B16, V26.B16, V19.B16
+	VTBL V2.B16, [V25.B16], V26.B16
+	VCMTST V3.B16, V26.B16, V26.B16
+	VAND V26.B16, V4.B16, V26.B16
+	VORR V24.B16, V26.B16, V24.B16
+	VEOR V14.B16, V14.B16, V14.B16
+	WORD $0x4e8a966e // sdot v14.4s, v19.16b, v10.16b
+	WORD $0x4e8b970e // sdot v14.4s, v24.16b, v11.16b
+	VEOR V21.B16, V21.B16, V21.B16
+	WORD $0x4e8d9675 // sdot v21.4s, v19.16b, v13.16b
+	WORD $0x4e8f9715 // sdot v21.4s, v24.16b, v15.16b
+	FLDPQ 448(R1), (F10, F11)
+	FLDPQ 448(R2), (F17, F19)
+	FMOVS 172(R0), F27
+	FMOVQ 176(R0), F22
+	VAND V22.B16, V0.B16, V20.B16
+	VUSHR $4, V22.B16, V22.B16
+	VTBL V1.B16, [V27.B16], V28.B16
+	VCMTST V3.B16, V28.B16, V28.B16
+	VAND V28.B16, V4.B16, V28.B16
+	VORR V20.B16, V28.B16, V20.B16
+	VTBL V2.B16, [V27.B16], V28.B16
+	VCMTST V3.B16, V28.B16, V28.B16
+	VAND V28.B16, V4.B16, V28.B16
+	VORR V22.B16, V28.B16, V22.B16
+	VEOR V13.B16, V13.B16, V13.B16
+	WORD $0x4e8a968d // sdot v13.4s, v20.16b, v10.16b
+	WORD $0x4e8b96cd // sdot v13.4s, v22.16b, v11.16b
+	VEOR V25.B16, V25.B16, V25.B16
+	WORD $0x4e919699 // sdot v25.4s, v20.16b, v17.16b
+	WORD $0x4e9396d9 // sdot v25.4s, v22.16b, v19.16b
+	WORD $0x4eacbe10 // addp v16.4s, v16.4s, v12.4s
+	WORD $0x4eadbdce // addp v14.4s, v14.4s, v13.4s
+	WORD $0x4eaebe10 // addp v16.4s, v16.4s, v14.4s
+	WORD $0x4eb7be52 // addp v18.4s, v18.4s, v23.4s
+	WORD $0x4eb9beb5 // addp v21.4s, v21.4s, v25.4s
+	WORD $0x4eb5be52 // addp v18.4s, v18.4s, v21.4s
+	VUZP2 V9.H8, V9.H8, V11.H8
+	VUZP1 V9.H8, V9.H8, V10.H8
+	WORD $0x0e21796b // fcvtl v11.4s, v11.4h
+	WORD $0x0e21794a // fcvtl v10.4s, v10.4h
+	WORD $0x4e21da10 // scvtf v16.4s, v16.4s
+	FMOVQ 16(R3), F9
+	WORD $0x6e2add29 // fmul v9.4s, v9.4s, v10.4s
+	WORD $0x4e30cd26 // fmla v6.4s, v9.4s, v16.4s
+	FMOVQ 48(R3), F9
+	WORD $0x4e2bcd26 // fmla v6.4s, v9.4s, v11.4s
+	WORD $0x4e21da52 // scvtf v18.4s, v18.4s
+	FMOVQ 16(R4), F9
+	WORD $0x6e2add29 // fmul v9.4s, v9.4s, v10.4s
+	WORD $0x4e32cd28 // fmla v8.4s, v9.4s, v18.4s
+	FMOVQ 48(R4), F9
+	WORD $0x4e2bcd28 // fmla v8.4s, v9.4s, v11.4s
+	ADD $192, R0, R0
+	ADD $512, R1, R1
+	ADD $512, R3, R3
+	ADD $512, R2, R2
+	ADD $512, R4, R4
+	SUBS $1, R10, R10
+	BNE group2
+	VEOR V9.B16, V9.B16, V9.B16
+	VZIP1 V7.S4, V5.S4, V10.S4
+	VEXT $8, V10.B16, V10.B16, V11.B16
+	WORD $0x4e2ad529 // fadd v9.4s, v9.4s, v10.4s
+	WORD $0x4e2bd529 // fadd v9.4s, v9.4s, v11.4s
+	VZIP2 V7.S4, V5.S4, V10.S4
+	VEXT $8, V10.B16, V10.B16, V11.B16
+	WORD $0x4e2ad529 // fadd v9.4s, v9.4s, v10.4s
+	WORD $0x4e2bd529 // fadd v9.4s, v9.4s, v11.4s
+	VZIP1 V8.S4, V6.S4, V10.S4
+	VEXT $8, V10.B16, V10.B16, V11.B16
+	WORD $0x4e2ad529 // fadd v9.4s, v9.4s, v10.4s
+	WORD $0x4e2bd529 // fadd v9.4s, v9.4s, v11.4s
+	VZIP2 V8.S4, V6.S4, V10.S4
+	VEXT $8, V10.B16, V10.B16, V11.B16
+	WORD $0x4e2ad529 // fadd v9.4s, v9.4s, v10.4s
+	WORD $0x4e2bd529 // fadd v9.4s, v9.4s, v11.4s
+	FMOVS.P F9, 4(R6)
+	VST1.P V9.S[1], 4(R12)
+	SUBS $1, R9, R9
+	BNE rows1
+	RET
+
+// func dotQ8_0x1DotProd(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+TEXT ·dotQ8_0x1DotProd(SB), NOSPLIT, $0-80
+	MOVD out+0(FP), R6
+	MOVD w+16(FP), R7
+	MOVD rowBytes+24(FP), R8
+	MOVD octets+32(FP), R9
+	LSL $2, R9, R9
+rows1:
+	MOVD R7, R0
+	ADD R8, R7, R7
+	MOVD R7, R1
+	ADD R8, R7, R7
+	MOVD blocks+40(FP), R2
+	MOVD lanes+48(FP), R3
+	VEOR V0.B16, V0.B16, V0.B16
+	VEOR V1.B16, V1.B16, V1.B16
+	VEOR V2.B16, V2.B16, V2.B16
+	VEOR V3.B16, V3.B16, V3.B16
+	MOVD n+64(FP), R10
+	MOVD back+72(FP), R11
+group2:
+	CMP $1, R10
+	BNE whole3
+	SUB R11, R0, R0
+	SUB R11, R1, R1
+whole3:
+	MOVD R0, R4
+	MOVD R1, R5
+	VLD1 (R4), V4.H[0]
+	ADD $34, R4, R4
+	VLD1 (R4), V4.H[1]
+	ADD $34, R4, R4
+	VLD1 (R4), V4.H[2]
+	ADD $34, R4, R4
+	VLD1 (R4), V4.H[3]
+	ADD $34, R4, R4
+	VLD1 (R5), V5.H[0]
+	ADD $34, R5, R5
+	VLD1 (R5), V5.H[1]
+	ADD $34, R5, R5
+	VLD1 (R5), V5.H[2]
+	ADD $34, R5, R5
+	VLD1 (R5), V5.H[3]
+	ADD $34, R5, R5
+	FLDPQ (R2), (F6, F7)
+	FMOVQ 2(R0), F8
+	FMOVQ 18(R0), F9
+	VEOR V10.B16, V10.B16, V10.B16
+	WORD $0x4e86950a // sdot v10.4s, v8.16b, v6.16b
+	WORD $0x4e87952a // sdot v10.4s, v9.16b, v7.16b
+	FMOVQ 2(R1), F8
+	FMOVQ 18(R1), F9
+	VEOR V11.B16, V11.B16, V11.B16
+	WORD $0x4e86950b // sdot v11.4s, v8.16b, v6.16b
+	WORD $0x4e87952b // sdot v11.4s, v9.16b, v7.16b
+	FLDPQ 64(R2), (F6, F8)
+	FMOVQ 36(R0), F12
+	FMOVQ 52(R0), F13
+	VEOR V14.B16, V14.B16, V14.B16
+	WORD $0x4e86958e // sdot v14.4s, v12.16b, v6.16b
+	WORD $0x4e8895ae // sdot v14.4s, v13.16b, v8.16b
+	FMOVQ 36(R1), F12
+	FMOVQ 52(R1), F13
+	VEOR V15.B16, V15.B16, V15.B16
+	WORD $0x4e86958f // sdot v15.4s, v12.16b, v6.16b
+	WORD $0x4e8895af // sdot v15.4s, v13.16b, v8.16b
+	FLDPQ 128(R2), (F6, F7)
+	FMOVQ 70(R0), F9
+	FMOVQ 86(R0), F16
+	VEOR V17.B16, V17.B16, V17.B16
+	WORD $0x4e869531 // sdot v17.4s, v9.16b, v6.16b
+	WORD $0x4e879611 // sdot v17.4s, v16.16b, v7.16b
+	FMOVQ 70(R1), F9
+	FMOVQ 86(R1), F16
+	VEOR V18.B16, V18.B16, V18.B16
+	WORD $0x4e869532 // sdot v18.4s, v9.16b, v6.16b
+	WORD $0x4e879612 // sdot v18.4s, v16.16b, v7.16b
+	FLDPQ 192(R2), (F6, F8)
+	FMOVQ 104(R0), F9
+	FMOVQ 120(R0), F12
+	VEOR V19.B16, V19.B16, V19.B16
+	WORD $0x4e869533 // sdot v19.4s, v9.16b, v6.16b
+	WORD $0x4e889593 // sdot v19.4s, v12.16b, v8.16b
+	FMOVQ 104(R1), F9
+	FMOVQ 120(R1), F12
+	VEOR V20.B16, V20.B16, V20.B16
+	WORD $0x4e869534 // sdot v20.4s, v9.16b, v6.16b
+	WORD $0x4e889594 // sdot v20.4s, v12.16b, v8.16b
+	WORD $0x4eaebd4a // addp v10.4s, v10.4s, v14.4s
+	WORD $0x4eb3be31 // addp v17.4s, v17.4s, v19.4s
+	WORD $0x4eb1bd4a // addp v10.4s, v10.4s, v17.4s
+	WORD $0x4eafbd6b // addp v11.4s, v11.4s, v15.4s
+	WORD $0x4eb4be52 // addp v18.4s, v18.4s, v20.4s
+	WORD $0x4eb2bd6b // addp v11.4s, v11.4s, v18.4s
+	WORD $0x0e217886 // fcvtl v6.4s, v4.4h
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	FMOVQ (R3), F4
+	WORD $0x6e26dc84 // fmul v4.4s, v4.4s, v6.4s
+	WORD $0x4e2acc80 // fmla v0.4s, v4.4s, v10.4s
+	WORD $0x0e2178a4 // fcvtl v4.4s, v5.4h
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	FMOVQ (R3), F5
+	WORD $0x6e24dca5 // fmul v5.4s, v5.4s, v4.4s
+	WORD $0x4e2bcca2 // fmla v2.4s, v5.4s, v11.4s
+	VLD1 (R4), V4.H[0]
+	ADD $34, R4, R4
+	VLD1 (R4), V4.H[1]
+	ADD $34, R4, R4
+	VLD1 (R4), V4.H[2]
+	ADD $34, R4, R4
+	VLD1 (R4), V4.H[3]
+	ADD $34, R4, R4
+	VLD1 (R5), V5.H[0]
+	ADD $34, R5, R5
+	VLD1 (R5), V5.H[1]
+	ADD $34, R5, R5
+	VLD1 (R5), V5.H[2]
+	ADD $34, R5, R5
+	VLD1 (R5), V5.H[3]
+	ADD $34, R5, R5
+	FLDPQ 256(R2), (F6, F7)
+	FMOVQ 138(R0), F8
+	FMOVQ 154(R0), F9
+	VEOR V10.B16, V10.B16, V10.B16
+	WORD $0x4e86950a // sdot v10.4s, v8.16b, v6.16b
+	WORD $0x4e87952a // sdot v10.4s, v9.16b, v7.16b
+	FMOVQ 138(R1), F8
+	FMOVQ 154(R1), F9
+	VEOR V11.B16, V11.B16, V11.B16
+	WORD $0x4e86950b // sdot v11.4s, v8.16b, v6.16b
+	WORD $0x4e87952b // sdot v11.4s, v9.16b, v7.16b
+	FLDPQ 320(R2), (F6, F8)
+	FMOVQ 172(R0), F12
+	FMOVQ 188(R0), F13
+	VEOR V14.B16, V14.B16, V14.B16
+	WORD $0x4e86958e // sdot v14.4s, v12.16b, v6.16b
+	WORD $0x4e8895ae // sdot v14.4s, v13.16b, v8.16b
+	FMOVQ 172(R1), F12
+	FMOVQ 188(R1), F13
+	VEOR V15.B16, V15.B16, V15.B16
+	WORD $0x4e86958f // sdot v15.4s, v12.16b, v6.16b
+	WORD $0x4e8895af // sdot v15.4s, v13.16b, v8.16b
+	FLDPQ 384(R2), (F6, F7)
+	FMOVQ 206(R0), F9
+	FMOVQ 222(R0), F16
+	VEOR V17.B16, V17.B16, V17.B16
+	WORD $0x4e869531 // sdot v17.4s, v9.16b, v6.16b
+	WORD $0x4e879611 // sdot v17.4s, v16.16b, v7.16b
+	FMOVQ 206(R1), F9
+	FMOVQ 222(R1), F16
+	VEOR V18.B16, V18.B16, V18.B16
+	WORD $0x4e869532 // sdot v18.4s, v9.16b, v6.16b
+	WORD $0x4e879612 // sdot v18.4s, v16.16b, v7.16b
+	FLDPQ 448(R2), (F6, F8)
+	FMOVQ 240(R0), F9
+	FMOVQ 256(R0), F12
+	VEOR V19.B16, V19.B16, V19.B16
+	WORD $0x4e869533 // sdot v19.4s, v9.16b, v6.16b
+	WORD $0x4e889593 // sdot v19.4s, v12.16b, v8.16b
+	FMOVQ 240(R1), F9
+	FMOVQ 256(R1), F12
+	VEOR V20.B16, V20.B16, V20.B16
+	WORD $0x4e869534 // sdot v20.4s, v9.16b, v6.16b
+	WORD $0x4e889594 // sdot v20.4s, v12.16b, v8.16b
+	WORD $0x4eaebd4a // addp v10.4s, v10.4s, v14.4s
+	WORD $0x4eb3be31 // addp v17.4s, v17.4s, v19.4s
+	WORD $0x4eb1bd4a // addp v10.4s, v10.4s, v17.4s
+	WORD $0x4eafbd6b // addp v11.4s, v11.4s, v15.4s
+	WORD $0x4eb4be52 // addp v18.4s, v18.4s, v20.4s
+	WORD $0x4eb2bd6b // addp v11.4s, v11.4s, v18.4s
+	WORD $0x0e217886 // fcvtl v6.4s, v4.4h
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	FMOVQ 16(R3), F4
+	WORD $0x6e26dc84 // fmul v4.4s, v4.4s, v6.4s
+	WORD $0x4e2acc81 // fmla v1.4s, v4.4s, v10.4s
+	WORD $0x0e2178a4 // fcvtl v4.4s, v5.4h
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	FMOVQ 16(R3), F5
+	WORD $0x6e24dca5 // fmul v5.4s, v5.4s, v4.4s
+	WORD $0x4e2bcca3 // fmla v3.4s, v5.4s, v11.4s
+	ADD $272, R0, R0
+	ADD $272, R1, R1
+	ADD $512, R2, R2
+	ADD $512, R3, R3
+	SUBS $1, R10, R10
+	BNE group2
+	VEOR V4.B16, V4.B16, V4.B16
+	VZIP1 V2.S4, V0.S4, V5.S4
+	VEXT $8, V5.B16, V5.B16, V6.B16
+	WORD $0x4e25d484 // fadd v4.4s, v4.4s, v5.4s
+	WORD $0x4e26d484 // fadd v4.4s, v4.4s, v6.4s
+	VZIP2 V2.S4, V0.S4, V5.S4
+	VEXT $8, V5.B16, V5.B16, V6.B16
+	WORD $0x4e25d484 // fadd v4.4s, v4.4s, v5.4s
+	WORD $0x4e26d484 // fadd v4.4s, v4.4s, v6.4s
+	VZIP1 V3.S4, V1.S4, V5.S4
+	VEXT $8, V5.B16, V5.B16, V6.B16
+	WORD $0x4e25d484 // fadd v4.4s, v4.4s, v5.4s
+	WORD $0x4e26d484 // fadd v4.4s, v4.4s, v6.4s
+	VZIP2 V3.S4, V1.S4, V5.S4
+	VEXT $8, V5.B16, V5.B16, V6.B16
+	WORD $0x4e25d484 // fadd v4.4s, v4.4s, v5.4s
+	WORD $0x4e26d484 // fadd v4.4s, v4.4s, v6.4s
+	FMOVD.P F4, 8(R6)
+	SUBS $1, R9, R9
+	BNE rows1
+	RET
+
+// func dotQ8_0x2DotProd(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+TEXT ·dotQ8_0x2DotProd(SB), NOSPLIT, $0-80
+	MOVD out+0(FP), R6
+	MOVD w+16(FP), R7
+	MOVD rowBytes+24(FP), R8
+	MOVD octets+32(FP), R9
+	MOVD ldo+8(FP), R11
+	ADD R11<<2, R6, R12
+	LSL $3, R9, R9
+rows1:
+	MOVD R7, R0
+	ADD R8, R7, R7
+	MOVD blocks+40(FP), R1
+	MOVD lanes+48(FP), R3
+	MOVD stride+56(FP), R11
+	ADD R11, R1, R2
+	ADD R11, R3, R4
+	VEOR V0.B16, V0.B16, V0.B16
+	VEOR V1.B16, V1.B16, V1.B16
+	VEOR V2.B16, V2.B16, V2.B16
+	VEOR V3.B16, V3.B16, V3.B16
+	MOVD n+64(FP), R10
+	MOVD back+72(FP), R11
+group2:
+	CMP $1, R10
+	BNE whole3
+	SUB R11, R0, R0
+whole3:
+	MOVD R0, R5
+	VLD1 (R5), V4.H[0]
+	ADD $34, R5, R5
+	VLD1 (R5), V4.H[1]
+	ADD $34, R5, R5
+	VLD1 (R5), V4.H[2]
+	ADD $34, R5, R5
+	VLD1 (R5), V4.H[3]
+	ADD $34, R5, R5
+	FLDPQ (R1), (F5, F6)
+	FLDPQ (R2), (F7, F8)
+	FMOVQ 2(R0), F9
+	FMOVQ 18(R0), F10
+	VEOR V11.B16, V11.B16, V11.B16
+	WORD $0x4e85952b // sdot v11.4s, v9.16b, v5.16b
+	WORD $0x4e86954b // sdot v11.4s, v10.16b, v6.16b
+	VEOR V12.B16, V12.B16, V12.B16
+	WORD $0x4e87952c // sdot v12.4s, v9.16b, v7.16b
+	WORD $0x4e88954c // sdot v12.4s, v10.16b, v8.16b
+	FLDPQ 64(R1), (F5, F6)
+	FLDPQ 64(R2), (F9, F13)
+	FMOVQ 36(R0), F14
+	FMOVQ 52(R0), F15
+	VEOR V16.B16, V16.B16, V16.B16
+	WORD $0x4e8595d0 // sdot v16.4s, v14.16b, v5.16b
+	WORD $0x4e8695f0 // sdot v16.4s, v15.16b, v6.16b
+	VEOR V17.B16, V17.B16, V17.B16
+	WORD $0x4e8995d1 // sdot v17.4s, v14.16b, v9.16b
+	WORD $0x4e8d95f1 // sdot v17.4s, v15.16b, v13.16b
+	FLDPQ 128(R1), (F5, F6)
+	FLDPQ 128(R2), (F7, F8)
+	FMOVQ 70(R0), F10
+	FMOVQ 86(R0), F18
+	VEOR V19.B16, V19.B16, V19.B16
+	WORD $0x4e859553 // sdot v19.4s, v10.16b, v5.16b
+	WORD $0x4e869653 // sdot v19.4s, v18.16b, v6.16b
+	VEOR V20.B16, V20.B16, V20.B16
+	WORD $0x4e879554 // sdot v20.4s, v10.16b, v7.16b
+	WORD $0x4e889654 // sdot v20.4s, v18.16b, v8.16b
+	FLDPQ 192(R1), (F5, F6)
+	FLDPQ 192(R2), (F9, F10)
+	FMOVQ 104(R0), F13
+	FMOVQ 120(R0), F14
+	VEOR V21.B16, V21.B16, V21.B16
+	WORD $0x4e8595b5 // sdot v21.4s, v13.16b, v5.16b
+	WORD $0x4e8695d5 // sdot v21.4s, v14.16b, v6.16b
+	VEOR V22.B16, V22.B16, V22.B16
+	WORD $0x4e8995b6 // sdot v22.4s, v13.16b, v9.16b
+	WORD $0x4e8a95d6 // sdot v22.4s, v14.16b, v10.16b
+	WORD $0x4eb0bd6b // addp v11.4s, v11.4s, v16.4s
+	WORD $0x4eb5be73 // addp v19.4s, v19.4s, v21.4s
+	WORD $0x4eb3bd6b // addp v11.4s, v11.4s, v19.4s
+	WORD $0x4eb1bd8c // addp v12.4s, v12.4s, v17.4s
+	WORD $0x4eb6be94 // addp v20.4s, v20.4s, v22.4s
+	WORD $0x4eb4bd8c // addp v12.4s, v12.4s, v20.4s
+	WORD $0x0e217885 // fcvtl v5.4s, v4.4h
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	FMOVQ (R3), F4
+	WORD $0x6e25dc84 // fmul v4.4s, v4.4s, v5.4s
+	WORD $0x4e2bcc80 // fmla v0.4s, v4.4s, v11.4s
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	FMOVQ (R4), F4
+	WORD $0x6e25dc84 // fmul v4.4s, v4.4s, v5.4s
+	WORD $0x4e2ccc82 // fmla v2.4s, v4.4s, v12.4s
+	VLD1 (R5), V4.H[0]
+	ADD $34, R5, R5
+	VLD1 (R5), V4.H[1]
+	ADD $34, R5, R5
+	VLD1 (R5), V4.H[2]
+	ADD $34, R5, R5
+	VLD1 (R5), V4.H[3]
+	ADD $34, R5, R5
+	FLDPQ 256(R1), (F5, F6)
+	FLDPQ 256(R2), (F7, F8)
+	FMOVQ 138(R0), F9
+	FMOVQ 154(R0), F10
+	VEOR V11.B16, V11.B16, V11.B16
+	WORD $0x4e85952b // sdot v11.4s, v9.16b, v5.16b
+	WORD $0x4e86954b // sdot v11.4s, v10.16b, v6.16b
+	VEOR V12.B16, V12.B16, V12.B16
+	WORD $0x4e87952c // sdot v12.4s, v9.16b, v7.16b
+	WORD $0x4e88954c // sdot v12.4s, v10.16b, v8.16b
+	FLDPQ 320(R1), (F5, F6)
+	FLDPQ 320(R2), (F9, F13)
+	FMOVQ 172(R0), F14
+	FMOVQ 188(R0), F15
+	VEOR V16.B16, V16.B16, V16.B16
+	WORD $0x4e8595d0 // sdot v16.4s, v14.16b, v5.16b
+	WORD $0x4e8695f0 // sdot v16.4s, v15.16b, v6.16b
+	VEOR V17.B16, V17.B16, V17.B16
+	WORD $0x4e8995d1 // sdot v17.4s, v14.16b, v9.16b
+	WORD $0x4e8d95f1 // sdot v17.4s, v15.16b, v13.16b
+	FLDPQ 384(R1), (F5, F6)
+	FLDPQ 384(R2), (F7, F8)
+	FMOVQ 206(R0), F10
+	FMOVQ 222(R0), F18
+	VEOR V19.B16, V19.B16, V19.B16
+	WORD $0x4e859553 // sdot v19.4s, v10.16b, v5.16b
+	WORD $0x4e869653 // sdot v19.4s, v18.16b, v6.16b
+	VEOR V20.B16, V20.B16, V20.B16
+	WORD $0x4e879554 // sdot v20.4s, v10.16b, v7.16b
+	WORD $0x4e889654 // sdot v20.4s, v18.16b, v8.16b
+	FLDPQ 448(R1), (F5, F6)
+	FLDPQ 448(R2), (F9, F10)
+	FMOVQ 240(R0), F13
+	FMOVQ 256(R0), F14
+	VEOR V21.B16, V21.B16, V21.B16
+	WORD $0x4e8595b5 // sdot v21.4s, v13.16b, v5.16b
+	WORD $0x4e8695d5 // sdot v21.4s, v14.16b, v6.16b
+	VEOR V22.B16, V22.B16, V22.B16
+	WORD $0x4e8995b6 // sdot v22.4s, v13.16b, v9.16b
+	WORD $0x4e8a95d6 // sdot v22.4s, v14.16b, v10.16b
+	WORD $0x4eb0bd6b // addp v11.4s, v11.4s, v16.4s
+	WORD $0x4eb5be73 // addp v19.4s, v19.4s, v21.4s
+	WORD $0x4eb3bd6b // addp v11.4s, v11.4s, v19.4s
+	WORD $0x4eb1bd8c // addp v12.4s, v12.4s, v17.4s
+	WORD $0x4eb6be94 // addp v20.4s, v20.4s, v22.4s
+	WORD $0x4eb4bd8c // addp v12.4s, v12.4s, v20.4s
+	WORD $0x0e217885 // fcvtl v5.4s, v4.4h
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	FMOVQ 16(R3), F4
+	WORD $0x6e25dc84 // fmul v4.4s, v4.4s, v5.4s
+	WORD $0x4e2bcc81 // fmla v1.4s, v4.4s, v11.4s
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	FMOVQ 16(R4), F4
+	WORD $0x6e25dc84 // fmul v4.4s, v4.4s, v5.4s
+	WORD $0x4e2ccc83 // fmla v3.4s, v4.4s, v12.4s
+	ADD $272, R0, R0
+	ADD $512, R1, R1
+	ADD $512, R3, R3
+	ADD $512, R2, R2
+	ADD $512, R4, R4
+	SUBS $1, R10, R10
+	BNE group2
+	VEOR V4.B16, V4.B16, V4.B16
+	VZIP1 V2.S4, V0.S4, V5.S4
+	VEXT $8, V5.B16, V5.B16, V6.B16
+	WORD $0x4e25d484 // fadd v4.4s, v4.4s, v5.4s
+	WORD $0x4e26d484 // fadd v4.4s, v4.4s, v6.4s
+	VZIP2 V2.S4, V0.S4, V5.S4
+	VEXT $8, V5.B16, V5.B16, V6.B16
+	WORD $0x4e25d484 // fadd v4.4s, v4.4s, v5.4s
+	WORD $0x4e26d484 // fadd v4.4s, v4.4s, v6.4s
+	VZIP1 V3.S4, V1.S4, V5.S4
+	VEXT $8, V5.B16, V5.B16, V6.B16
+	WORD $0x4e25d484 // fadd v4.4s, v4.4s, v5.4s
+	WORD $0x4e26d484 // fadd v4.4s, v4.4s, v6.4s
+	VZIP2 V3.S4, V1.S4, V5.S4
+	VEXT $8, V5.B16, V5.B16, V6.B16
+	WORD $0x4e25d484 // fadd v4.4s, v4.4s, v5.4s
+	WORD $0x4e26d484 // fadd v4.4s, v4.4s, v6.4s
+	FMOVS.P F4, 4(R6)
+	VST1.P V4.S[1], 4(R12)
+	SUBS $1, R9, R9
+	BNE rows1
+	RET
+
+// func dotIQ4_NLx1DotProd(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+TEXT ·dotIQ4_NLx1DotProd(SB), NOSPLIT, $0-80
+	MOVD out+0(FP), R6
+	MOVD w+16(FP), R7
+	MOVD rowBytes+24(FP), R8
+	MOVD octets+32(FP), R9
+	VMOVI $15, V0.B16
+	MOVD $0xf6eaddcfbfad9881, R13
+	VMOV R13, V1.D[0]
+	MOVD $0x7159453526190d01, R13
+	VMOV R13, V1.D[1]
+	LSL $2, R9, R9
+rows1:
+	MOVD R7, R0
+	ADD R8, R7, R7
+	MOVD R7, R1
+	ADD R8, R7, R7
+	MOVD blocks+40(FP), R2
+	MOVD lanes+48(FP), R3
+	VEOR V2.B16, V2.B16, V2.B16
+	VEOR V3.B16, V3.B16, V3.B16
+	VEOR V4.B16, V4.B16, V4.B16
+	VEOR V5.B16, V5.B16, V5.B16
+	MOVD n+64(FP), R10
+	MOVD back+72(FP), R11
+group2:
+	CMP $1, R10
+	BNE whole3
+	SUB R11, R0, R0
+	SUB R11, R1, R1
+whole3:
+	MOVD R0, R4
+	MOVD R1, R5
+	VLD1 (R4), V6.H[0]
+	ADD $18, R4, R4
+	VLD1 (R4), V6.H[1]
+	ADD $18, R4, R4
+	VLD1 (R4), V6.H[2]
+	ADD $18, R4, R4
+	VLD1 (R4), V6.H[3]
+	ADD $18, R4, R4
+	VLD1 (R5), V7.H[0]
+	ADD $18, R5, R5
+	VLD1 (R5), V7.H[1]
+	ADD $18, R5, R5
+	VLD1 (R5), V7.H[2]
+	ADD $18, R5, R5
+	VLD1 (R5), V7.H[3]
+	ADD $18, R5, R5
+	FLDPQ (R2), (F8, F9)
+	FMOVQ 2(R0), F11
+	VAND V11.B16, V0.B16, V10.B16
+	VUSHR $4, V11.B16, V11.B16
+	VTBL V10.B16, [V1.B16], V10.B16
+	VTBL V11.B16, [V1.B16], V11.B16
+	VEOR V12.B16, V12.B16, V12.B16
+	WORD $0x4e88954c // sdot v12.4s, v10.16b, v8.16b
+	WORD $0x4e89956c // sdot v12.4s, v11.16b, v9.16b
+	FMOVQ 2(R1), F11
+	VAND V11.B16, V0.B16, V10.B16
+	VUSHR $4, V11.B16, V11.B16
+	VTBL V10.B16, [V1.B16], V10.B16
+	VTBL V11.B16, [V1.B16], V11.B16
+	VEOR V13.B16, V13.B16, V13.B16
+	WORD $0x4e88954d // sdot v13.4s, v10.16b, v8.16b
+	WORD $0x4e89956d // sdot v13.4s, v11.16b, v9.16b
+	FLDPQ 64(R2), (F8, F10)
+	FMOVQ 20(R0), F15
+	VAND V15.B16, V0.B16, V14.B16
+	VUSHR $4, V15.B16, V15.B16
+	VTBL V14.B16, [V1.B16], V14.B16
+	VTBL V15.B16, [V1.B16], V15.B16
+	VEOR V16.B16, V16.B16, V16.B16
+	WORD $0x4e8895d0 // sdot v16.4s, v14.16b, v8.16b
+	WORD $0x4e8a95f0 // sdot v16.4s, v15.16b, v10.16b
+	FMOVQ 20(R1), F15
+	VAND V15.B16, V0.B16, V14.B16
+	VUSHR $4, V15.B16, V15.B16
+	VTBL V14.B16, [V1.B16], V14.B16
+	VTBL V15.B16, [V1.B16], V15.B16
+	VEOR V17.B16, V17.B16, V17.B16
+	WORD $0x4e8895d1 // sdot v17.4s, v14.16b, v8.16b
+	WORD $0x4e8a95f1 // sdot v17.4s, v15.16b, v10.16b
+	FLDPQ 128(R2), (F8, F9)
+	FMOVQ 38(R0), F18
+	VAND V18.B16, V0.B16, V11.B16
+	VUSHR $4, V18.B16, V18.B16
+	VTBL V11.B16, [V1.B16], V11.B16
+	VTBL V18.B16, [V1.B16], V18.B16
+	VEOR V19.B16, V19.B16, V19.B16
+	WORD $0x4e889573 // sdot v19.4s, v11.16b, v8.16b
+	WORD $0x4e899653 // sdot v19.4s, v18.16b, v9.16b
+	FMOVQ 38(R1), F18
+	VAND V18.B16, V0.B16, V11.B16
+	VUSHR $4, V18.B16, V18.B16
+	VTBL V11.B16, [V1.B16], V11.B16
+	VTBL V18.B16, [V1.B16], V18.B16
+	VEOR V20.B16, V20.B16, V20.B16
+	WORD $0x4e889574 // sdot v20.4s, v11.16b, v8.16b
+	WORD $0x4e899654 // sdot v20.4s, v18.16b, v9.16b
+	FLDPQ 192(R2), (F8, F10)
+	FMOVQ 56(R0), F14
+	VAND V14.B16, V0.B16, V11.B16
+	VUSHR $4, V14.B16, V14.B16
+	VTBL V11.B16, [V1.B16], V11.B16
+	VTBL V14.B16, [V1.B16], V14.B16
+	VEOR V21.B16, V21.B16, V21.B16
+	WORD $0x4e889575 // sdot v21.4s, v11.16b, v8.16b
+	WORD $0x4e8a95d5 // sdot v21.4s, v14.16b, v10.16b
+	FMOVQ 56(R1), F14
+	VAND V14.B16, V0.B16, V11.B16
+	VUSHR $4, V14.B16, V14.B16
+	VTBL V11.B16, [V1.B16], V11.B16
+	VTBL V14.B16, [V1.B16], V14.B16
+	VEOR V22.B16, V22.B16, V22.B16
+	WORD $0x4e889576 // sdot v22.4s, v11.16b, v8.16b
+	WORD $0x4e8a95d6 // sdot v22.4s, v14.16b, v10.16b
+	WORD $0x4eb0bd8c // addp v12.4s, v12.4s, v16.4s
+	WORD $0x4eb5be73 // addp v19.4s, v19.4s, v21.4s
+	WORD $0x4eb3bd8c // addp v12.4s, v12.4s, v19.4s
+	WORD $0x4eb1bdad // addp v13.4s, v13.4s, v17.4s
+	WORD $0x4eb6be94 // addp v20.4s, v20.4s, v22.4s
+	WORD $0x4eb4bdad // addp v13.4s, v13.4s, v20.4s
+	WORD $0x0e2178c8 // fcvtl v8.4s, v6.4h
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	FMOVQ (R3), F6
+	WORD $0x6e28dcc6 // fmul v6.4s, v6.4s, v8.4s
+	WORD $0x4e2cccc2 // fmla v2.4s, v6.4s, v12.4s
+	WORD $0x0e2178e6 // fcvtl v6.4s, v7.4h
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	FMOVQ (R3), F7
+	WORD $0x6e26dce7 // fmul v7.4s, v7.4s, v6.4s
+	WORD $0x4e2dcce4 // fmla v4.4s, v7.4s, v13.4s
+	VLD1 (R4), V6.H[0]
+	ADD $18, R4, R4
+	VLD1 (R4), V6.H[1]
+	ADD $18, R4, R4
+	VLD1 (R4), V6.H[2]
+	ADD $18, R4, R4
+	VLD1 (R4), V6.H[3]
+	ADD $18, R4, R4
+	VLD1 (R5), V7.H[0]
+	ADD $18, R5, R5
+	VLD1 (R5), V7.H[1]
+	ADD $18, R5, R5
+	VLD1 (R5), V7.H[2]
+	ADD $18, R5, R5
+	VLD1 (R5), V7.H[3]
+	ADD $18, R5, R5
+	FLDPQ 256(R2), (F8, F9)
+	FMOVQ 74(R0), F11
+	VAND V11.B16, V0.B16, V10.B16
+	VUSHR $4, V11.B16, V11.B16
+	VTBL V10.B16, [V1.B16], V10.B16
+	VTBL V11.B16, [V1.B16], V11.B16
+	VEOR V12.B16, V12.B16, V12.B16
+	WORD $0x4e88954c // sdot v12.4s, v10.16b, v8.16b
+	WORD $0x4e89956c // sdot v12.4s, v11.16b, v9.16b
+	FMOVQ 74(R1), F11
+	VAND V11.B16, V0.B16, V10.B16
+	VUSHR $4, V11.B16, V11.B16
+	VTBL V10.B16, [V1.B16], V10.B16
+	VTBL V11.B16, [V1.B16], V11.B16
+	VEOR V13.B16, V13.B16, V13.B16
+	WORD $0x4e88954d // sdot v13.4s, v10.16b, v8.16b
+	WORD $0x4e89956d // sdot v13.4s, v11.16b, v9.16b
+	FLDPQ 320(R2), (F8, F10)
+	FMOVQ 92(R0), F15
+	VAND V15.B16, V0.B16, V14.B16
+	VUSHR $4, V15.B16, V15.B16
+	VTBL V14.B16, [V1.B16], V14.B16
+	VTBL V15.B16, [V1.B16], V15.B16
+	VEOR V16.B16, V16.B16, V16.B16
+	WORD $0x4e8895d0 // sdot v16.4s, v14.16b, v8.16b
+	WORD $0x4e8a95f0 // sdot v16.4s, v15.16b, v10.16b
+	FMOVQ 92(R1), F15
+	VAND V15.B16, V0.B16, V14.B16
+	VUSHR $4, V15.B16, V15.B16
+	VTBL V14.B16, [V1.B16], V14.B16
+	VTBL V15.B16, [V1.B16], V15.B16
+	VEOR V17.B16, V17.B16, V17.B16
+	WORD $0x4e8895d1 // sdot v17.4s, v14.16b, v8.16b
+	WORD $0x4e8a95f1 // sdot v17.4s, v15.16b, v10.16b
+	FLDPQ 384(R2), (F8, F9)
+	FMOVQ 110(R0), F18
+	VAND V18.B16, V0.B16, V11.B16
+	VUSHR $4, V18.B16, V18.B16
+	VTBL V11.B16, [V1.B16], V11.B16
+	VTBL V18.B16, [V1.B16], V18.B16
+	VEOR V19.B16, V19.B16, V19.B16
+	WORD $0x4e889573 // sdot v19.4s, v11.16b, v8.16b
+	WORD $0x4e899653 // sdot v19.4s, v18.16b, v9.16b
+	FMOVQ 110(R1), F18
+	VAND V18.B16, V0.B16, V11.B16
+	VUSHR $4, V18.B16, V18.B16
+	VTBL V11.B16, [V1.B16], V11.B16
+	VTBL V18.B16, [V1.B16], V18.B16
+	VEOR V20.B16, V20.B16, V20.B16
+	WORD $0x4e889574 // sdot v20.4s, v11.16b, v8.16b
+	WORD $0x4e899654 // sdot v20.4s, v18.16b, v9.16b
+	FLDPQ 448(R2), (F8, F10)
+	FMOVQ 128(R0), F14
+	VAND V14.B16, V0.B16, V11.B16
+	VUSHR $4, V14.B16, V14.B16
+	VTBL V11.B16, [V1.B16], V11.B16
+	VTBL V14.B16, [V1.B16], V14.B16
+	VEOR V21.B16, V21.B16, V21.B16
+	WORD $0x4e889575 // sdot v21.4s, v11.16b, v8.16b
+	WORD $0x4e8a95d5 // sdot v21.4s, v14.16b, v10.16b
+	FMOVQ 128(R1), F14
+	VAND V14.B16, V0.B16, V11.B16
+	VUSHR $4, V14.B16, V14.B16
+	VTBL V11.B16, [V1.B16], V11.B16
+	VTBL V14.B16, [V1.B16], V14.B16
+	VEOR V22.B16, V22.B16, V22.B16
+	WORD $0x4e889576 // sdot v22.4s, v11.16b, v8.16b
+	WORD $0x4e8a95d6 // sdot v22.4s, v14.16b, v10.16b
+	WORD $0x4eb0bd8c // addp v12.4s, v12.4s, v16.4s
+	WORD $0x4eb5be73 // addp v19.4s, v19.4s, v21.4s
+	WORD $0x4eb3bd8c // addp v12.4s, v12.4s, v19.4s
+	WORD $0x4eb1bdad // addp v13.4s, v13.4s, v17.4s
+	WORD $0x4eb6be94 // addp v20.4s, v20.4s, v22.4s
+	WORD $0x4eb4bdad // addp v13.4s, v13.4s, v20.4s
+	WORD $0x0e2178c8 // fcvtl v8.4s, v6.4h
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	FMOVQ 16(R3), F6
+	WORD $0x6e28dcc6 // fmul v6.4s, v6.4s, v8.4s
+	WORD $0x4e2cccc3 // fmla v3.4s, v6.4s, v12.4s
+	WORD $0x0e2178e6 // fcvtl v6.4s, v7.4h
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	FMOVQ 16(R3), F7
+	WORD $0x6e26dce7 // fmul v7.4s, v7.4s, v6.4s
+	WORD $0x4e2dcce5 // fmla v5.4s, v7.4s, v13.4s
+	ADD $144, R0, R0
+	ADD $144, R1, R1
+	ADD $512, R2, R2
+	ADD $512, R3, R3
+	SUBS $1, R10, R10
+	BNE group2
+	VEOR V6.B16, V6.B16, V6.B16
+	VZIP1 V4.S4, V2.S4, V7.S4
+	VEXT $8, V7.B16, V7.B16, V8.B16
+	WORD $0x4e27d4c6 // fadd v6.4s, v6.4s, v7.4s
+	WORD $0x4e28d4c6 // fadd v6.4s, v6.4s, v8.4s
+	VZIP2 V4.S4, V2.S4, V7.S4
+	VEXT $8, V7.B16, V7.B16, V8.B16
+	WORD $0x4e27d4c6 // fadd v6.4s, v6.4s, v7.4s
+	WORD $0x4e28d4c6 // fadd v6.4s, v6.4s, v8.4s
+	VZIP1 V5.S4, V3.S4, V7.S4
+	VEXT $8, V7.B16, V7.B16, V8.B16
+	WORD $0x4e27d4c6 // fadd v6.4s, v6.4s, v7.4s
+	WORD $0x4e28d4c6 // fadd v6.4s, v6.4s, v8.4s
+	VZIP2 V5.S4, V3.S4, V7.S4
+	VEXT $8, V7.B16, V7.B16, V8.B16
+	WORD $0x4e27d4c6 // fadd v6.4s, v6.4s, v7.4s
+	WORD $0x4e28d4c6 // fadd v6.4s, v6.4s, v8.4s
+	FMOVD.P F6, 8(R6)
+	SUBS $1, R9, R9
+	BNE rows1
+	RET
+
+// func dotIQ4_NLx2DotProd(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+TEXT ·dotIQ4_NLx2DotProd(SB), NOSPLIT, $0-80
+	MOVD out+0(FP), R6
+	MOVD w+16(FP), R7
+	MOVD rowBytes+24(FP), R8
+	MOVD octets+32(FP), R9
+	MOVD ldo+8(FP), R11
+	ADD R11<<2, R6, R12
+	VMOVI $15, V0.B16
+	MOVD $0xf6eaddcfbfad9881, R13
+	VMOV R13, V1.D[0]
+	MOVD $0x7159453526190d01, R13
+	VMOV R13, V1.D[1]
+	LSL $3, R9, R9
+rows1:
+	MOVD R7, R0
+	ADD R8, R7, R7
+	MOVD blocks+40(FP), R1
+	MOVD lanes+48(FP), R3
+	MOVD stride+56(FP), R11
+	ADD R11, R1, R2
+	ADD R11, R3, R4
+	VEOR V2.B16, V2.B16, V2.B16
+	VEOR V3.B16, V3.B16, V3.B16
+	VEOR V4.B16, V4.B16, V4.B16
+	VEOR V5.B16, V5.B16, V5.B16
+	MOVD n+64(FP), R10
+	MOVD back+72(FP), R11
+group2:
+	CMP $1, R10
+	BNE whole3
+	SUB R11, R0, R0
+whole3:
+	MOVD R0, R5
+	VLD1 (R5), V6.H[0]
+	ADD $18, R5, R5
+	VLD1 (R5), V6.H[1]
+	ADD $18, R5, R5
+	VLD1 (R5), V6.H[2]
+	ADD $18, R5, R5
+	VLD1 (R5), V6.H[3]
+	ADD $18, R5, R5
+	FLDPQ (R1), (F7, F8)
+	FLDPQ (R2), (F9, F10)
+	FMOVQ 2(R0), F12
+	VAND V12.B16, V0.B16, V11.B16
+	VUSHR $4, V12.B16, V12.B16
+	VTBL V11.B16, [V1.B16], V11.B16
+	VTBL V12.B16, [V1.B16], V12.B16
+	VEOR V13.B16, V13.B16, V13.B16
+	WORD $0x4e87956d // sdot v13.4s, v11.16b, v7.16b
+	WORD $0x4e88958d // sdot v13.4s, v12.16b, v8.16b
+	VEOR V14.B16, V14.B16, V14.B16
+	WORD $0x4e89956e // sdot v14.4s, v11.16b, v9.16b
+	WORD $0x4e8a958e // sdot v14.4s, v12.16b, v10.16b
+	FLDPQ 64(R1), (F7, F8)
+	FLDPQ 64(R2), (F11, F15)
+	FMOVQ 20(R0), F17
+	VAND V17.B16, V0.B16, V16.B16
+	VUSHR $4, V17.B16, V17.B16
+	VTBL V16.B16, [V1.B16], V16.B16
+	VTBL V17.B16, [V1.B16], V17.B16
+	VEOR V18.B16, V18.B16, V18.B16
+	WORD $0x4e879612 // sdot v18.4s, v16.16b, v7.16b
+	WORD $0x4e889632 // sdot v18.4s, v17.16b, v8.16b
+	VEOR V19.B16, V19.B16, V19.B16
+	WORD $0x4e8b9613 // sdot v19.4s, v16.16b, v11.16b
+	WORD $0x4e8f9633 // sdot v19.4s, v17.16b, v15.16b
+	FLDPQ 128(R1), (F7, F8)
+	FLDPQ 128(R2), (F9, F10)
+	FMOVQ 38(R0), F20
+	VAND V20.B16, V0.B16, V12.B16
+	VUSHR $4, V20.B16, V20.B16
+	VTBL V12.B16, [V1.B16], V12.B16
+	VTBL V20.B16, [V1.B16], V20.B16
+	VEOR V21.B16, V21.B16, V21.B16
+	WORD $0x4e879595 // sdot v21.4s, v12.16b, v7.16b
+	WORD $0x4e889695 // sdot v21.4s, v20.16b, v8.16b
+	VEOR V22.B16, V22.B16, V22.B16
+	WORD $0x4e899596 // sdot v22.4s, v12.16b, v9.16b
+	WORD $0x4e8a9696 // sdot v22.4s, v20.16b, v10.16b
+	FLDPQ 192(R1), (F7, F8)
+	FLDPQ 192(R2), (F11, F12)
+	FMOVQ 56(R0), F16
+	VAND V16.B16, V0.B16, V15.B16
+	VUSHR $4, V16.B16, V16.B16
+	VTBL V15.B16, [V1.B16], V15.B16
+	VTBL V16.B16, [V1.B16], V16.B16
+	VEOR V23.B16, V23.B16, V23.B16
+	WORD $0x4e8795f7 // sdot v23.4s, v15.16b, v7.16b
+	WORD $0x4e889617 // sdot v23.4s, v16.16b, v8.16b
+	VEOR V24.B16, V24.B16, V24.B16
+	WORD $0x4e8b95f8 // sdot v24.4s, v15.16b, v11.16b
+	WORD $0x4e8c9618 // sdot v24.4s, v16.16b, v12.16b
+	WORD $0x4eb2bdad // addp v13.4s, v13.4s, v18.4s
+	WORD $0x4eb7beb5 // addp v21.4s, v21.4s, v23.4s
+	WORD $0x4eb5bdad // addp v13.4s, v13.4s, v21.4s
+	WORD $0x4eb3bdce // addp v14.4s, v14.4s, v19.4s
+	WORD $0x4eb8bed6 // addp v22.4s, v22.4s, v24.4s
+	WORD $0x4eb6bdce // addp v14.4s, v14.4s, v22.4s
+	WORD $0x0e2178c7 // fcvtl v7.4s, v6.4h
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	FMOVQ (R3), F6
+	WORD $0x6e27dcc6 // fmul v6.4s, v6.4s, v7.4s
+	WORD $0x4e2dccc2 // fmla v2.4s, v6.4s, v13.4s
+	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
+	FMOVQ (R4), F6
+	WORD $0x6e27dcc6 // fmul v6.4s, v6.4s, v7.4s
+	WORD $0x4e2eccc4 // fmla v4.4s, v6.4s, v14.4s
+	VLD1 (R5), V6.H[0]
+	ADD $18, R5, R5
+	VLD1 (R5), V6.H[1]
+	ADD $18, R5, R5
+	VLD1 (R5), V6.H[2]
+	ADD $18, R5, R5
+	VLD1 (R5), V6.H[3]
+	ADD $18, R5, R5
+	FLDPQ 256(R1), (F7, F8)
+	FLDPQ 256(R2), (F9, F10)
+	FMOVQ 74(R0), F12
+	VAND V12.B16, V0.B16, V11.B16
+	VUSHR $4, V12.B16, V12.B16
+	VTBL V11.B16, [V1.B16], V11.B16
+	VTBL V12.B16, [V1.B16], V12.B16
+	VEOR V13.B16, V13.B16, V13.B16
+	WORD $0x4e87956d // sdot v13.4s, v11.16b, v7.16b
+	WORD $0x4e88958d // sdot v13.4s, v12.16b, v8.16b
+	VEOR V14.B16, V14.B16, V14.B16
+	WORD $0x4e89956e // sdot v14.4s, v11.16b, v9.16b
+	WORD $0x4e8a958e // sdot v14.4s, v12.16b, v10.16b
+	FLDPQ 320(R1), (F7, F8)
+	FLDPQ 320(R2), (F11, F15)
+	FMOVQ 92(R0), F17
+	VAND V17.B16, V0.B16, V16.B16
+	VUSHR $4, V17.B16, V17.B16
+	VTBL V16.B16, [V1.B16], V16.B16
+	VTBL V17.B16, [V1.B16], V17.B16
+	VEOR V18.B16, V18.B16, V18.B16
+	WORD $0x4e879612 // sdot v18.4s, v16.16b, v7.16b
+	WORD $0x4e889632 // sdot v18.4s, v17.16b, v8.16b
+	VEOR V19.B16, V19.B16, V19.B16
+	WORD $0x4e8b9613 // sdot v19.4s, v16.16b, v11.16b
+	WORD $0x4e8f9633 // sdot v19.4s, v17.16b, v15.16b
+	FLDPQ 384(R1), (F7, F8)
+	FLDPQ 384(R2), (F9, F10)
+	FMOVQ 110(R0), F20
+	VAND V20.B16, V0.B16, V12.B16
+	VUSHR $4, V20.B16, V20.B16
+	VTBL V12.B16, [V1.B16], V12.B16
+	VTBL V20.B16, [V1.B16], V20.B16
+	VEOR V21.B16, V21.B16, V21.B16
+	WORD $0x4e879595 // sdot v21.4s, v12.16b, v7.16b
+	WORD $0x4e889695 // sdot v21.4s, v20.16b, v8.16b
+	VEOR V22.B16, V22.B16, V22.B16
+	WORD $0x4e899596 // sdot v22.4s, v12.16b, v9.16b
+	WORD $0x4e8a9696 // sdot v22.4s, v20.16b, v10.16b
+	FLDPQ 448(R1), (F7, F8)
+	FLDPQ 448(R2), (F11, F12)
+	FMOVQ 128(R0), F16
+	VAND V16.B16, V0.B16, V15.B16
+	VUSHR $4, V16.B16, V16.B16
+	VTBL V15.B16, [V1.B16], V15.B16
+	VTBL V16.B16, [V1.B16], V16.B16
+	VEOR V23.B16, V23.B16, V23.B16
+	WORD $0x4e8795f7 // sdot v23.4s, v15.16b, v7.16b
+	WORD $0x4e889617 // sdot v23.4s, v16.16b, v8.16b
+	VEOR V24.B16, V24.B16, V24.B16
+	WORD $0x4e8b95f8 // sdot v24.4s, v15.16b, v11.16b
+	WORD $0x4e8c9618 // sdot v24.4s, v16.16b, v12.16b
+	WORD $0x4eb2bdad // addp v13.4s, v13.4s, v18.4s
+	WORD $0x4eb7beb5 // addp v21.4s, v21.4s, v23.4s
+	WORD $0x4eb5bdad // addp v13.4s, v13.4s, v21.4s
+	WORD $0x4eb3bdce // addp v14.4s, v14.4s, v19.4s
+	WORD $0x4eb8bed6 // addp v22.4s, v22.4s, v24.4s
+	WORD $0x4eb6bdce // addp v14.4s, v14.4s, v22.4s
+	WORD $0x0e2178c7 // fcvtl v7.4s, v6.4h
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	FMOVQ 16(R3), F6
+	WORD $0x6e27dcc6 // fmul v6.4s, v6.4s, v7.4s
+	WORD $0x4e2dccc3 // fmla v3.4s, v6.4s, v13.4s
+	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
+	FMOVQ 16(R4), F6
+	WORD $0x6e27dcc6 // fmul v6.4s, v6.4s, v7.4s
+	WORD $0x4e2eccc5 // fmla v5.4s, v6.4s, v14.4s
+	ADD $144, R0, R0
+	ADD $512, R1, R1
+	ADD $512, R3, R3
+	ADD $512, R2, R2
+	ADD $512, R4, R4
+	SUBS $1, R10, R10
+	BNE group2
+	VEOR V6.B16, V6.B16, V6.B16
+	VZIP1 V4.S4, V2.S4, V7.S4
+	VEXT $8, V7.B16, V7.B16, V8.B16
+	WORD $0x4e27d4c6 // fadd v6.4s, v6.4s, v7.4s
+	WORD $0x4e28d4c6 // fadd v6.4s, v6.4s, v8.4s
+	VZIP2 V4.S4, V2.S4, V7.S4
+	VEXT $8, V7.B16, V7.B16, V8.B16
+	WORD $0x4e27d4c6 // fadd v6.4s, v6.4s, v7.4s
+	WORD $0x4e28d4c6 // fadd v6.4s, v6.4s, v8.4s
+	VZIP1 V5.S4, V3.S4, V7.S4
+	VEXT $8, V7.B16, V7.B16, V8.B16
+	WORD $0x4e27d4c6 // fadd v6.4s, v6.4s, v7.4s
+	WORD $0x4e28d4c6 // fadd v6.4s, v6.4s, v8.4s
+	VZIP2 V5.S4, V3.S4, V7.S4
+	VEXT $8, V7.B16, V7.B16, V8.B16
+	WORD $0x4e27d4c6 // fadd v6.4s, v6.4s, v7.4s
+	WORD $0x4e28d4c6 // fadd v6.4s, v6.4s, v8.4s
+	FMOVS.P F6, 4(R6)
+	VST1.P V6.S[1], 4(R12)
+	SUBS $1, R9, R9
+	BNE rows1
+	RET
+
+// func dotMXFP4x1DotProd(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+TEXT ·dotMXFP4x1DotProd(SB), NOSPLIT, $0-80
+	MOVD out+0(FP), R6
+	MOVD w+16(FP), R7
+	MOVD rowBytes+24(FP), R8
+	MOVD octets+32(FP), R9
+	VMOVI $15, V0.B16
+	MOVD $0x0c08060403020100, R13
+	VMOV R13, V1.D[0]
+	MOVD $0xf4f8fafcfdfeff00, R13
+	VMOV R13, V1.D[1]
+	MOVD $0x00000001, R13
+	VDUP R13, V2.S4
+	MOVD $0x00200000, R13
+	VDUP R13, V3.S4
+	LSL $2, R9, R9
+rows1:
+	MOVD R7, R0
+	ADD R8, R7, R7
+	MOVD R7, R1
+	ADD R8, R7, R7
+	MOVD blocks+40(FP), R2
+	MOVD lanes+48(FP), R3
+	VEOR V4.B16, V4.B16, V4.B16
+	VEOR V5.B16, V5.B16, V5.B16
+	VEOR V6.B16, V6.B16, V6.B16
+	VEOR V7.B16, V7.B16, V7.B16
+	MOVD n+64(FP), R10
+	MOVD back+72(FP), R11
+group2:
+	CMP $1, R10
+	BNE whole3
+	SUB R11, R0, R0
+	SUB R11, R1, R1
+whole3:
+	MOVD R0, R4
+	MOVD R1, R5
+	VEOR V8.B16, V8.B16, V8.B16
+	VLD1 (R4), V8.B[0]
+	ADD $17, R4, R4
+	VLD1 (R4), V8.B[4]
+	ADD $17, R4, R4
+	VLD1 (R4), V8.B[8]
+	ADD $17, R4, R4
+	VLD1 (R4), V8.B[12]
+	ADD $17, R4, R4
+	VEOR V9.B16, V9.B16, V9.B16
+	VLD1 (R5), V9.B[0]
+	ADD $17, R5, R5
+	VLD1 (R5), V9.B[4]
+	ADD $17, R5, R5
+	VLD1 (R5), V9.B[8]
+	ADD $17, R5, R5
+	VLD1 (R5), V9.B[12]
+	ADD $17, R5, R5
+	FLDPQ (R2), (F10, F11)
+	FMOVQ 1(R0), F13
+	VAND V13.B16, V0.B16, V12.B16
+	VUSHR $4, V13.B16, V13.B16
+	VTBL V12.B16, [V1.B16], V12.B16
+	VTBL V13.B16, [V1.B16], V13.B16
+	VEOR V14.B16, V14.B16, V14.B16
+	WORD $0x4e8a958e // sdot v14.4s, v12.16b, v10.16b
+	WORD $0x4e8b95ae // sdot v14.4s, v13.16b, v11.16b
+	FMOVQ 1(R1), F13
+	VAND V13.B16, V0.B16, V12.B16
+	VUSHR $4, V13.B16, V13.B16
+	VTBL V12.B16, [V1.B16], V12.B16
+	VTBL V13.B16, [V1.B16], V13.B16
+	VEOR V15.B16, V15.B16, V15.B16
+	WORD $0x4e8a958f // sdot v15.4s, v12.16b, v10.16b
+	WORD $0x4e8b95af // sdot v15.4s, v13.16b, v11.16b
+	FLDPQ 64(R2), (F10, F12)
+	FMOVQ 18(R0), F17
+	VAND V17.B16, V0.B16, V16.B16
+	VUSHR $4, V17.B16, V17.B16
+	VTBL V16.B16, [V1.B16], V16.B16
+	VTBL V17.B16, [V1.B16], V17.B16
+	VEOR V18.B16, V18.B16, V18.B16
+	WORD $0x4e8a9612 // sdot v18.4s, v16.16b, v10.16b
+	WORD $0x4e8c9632 // sdot v18.4s, v17.16b, v12.16b
+	FMOVQ 18(R1), F17
+	VAND V17.B16, V0.B16, V16.B16
+	VUSHR $4, V17.B16, V17.B16
+	VTBL V16.B16, [V1.B16], V16.B16
+	VTBL V17.B16, [V1.B16], V17.B16
+	VEOR V19.B16, V19.B16, V19.B16
+	WORD $0x4e8a9613 // sdot v19.4s, v16.16b, v10.16b
+	WORD $0x4e8c9633 // sdot v19.4s, v17.16b, v12.16b
+	FLDPQ 128(R2), (F10, F11)
+	FMOVQ 35(R0), F20
+	VAND V20.B16, V0.B16, V13.B16
+	VUSHR $4, V20.B16, V20.B16
+	VTBL V13.B16, [V1.B16], V13.B16
+	VTBL V20.B16, [V1.B16], V20.B16
+	VEOR V21.B16, V21.B16, V21.B16
+	WORD $0x4e8a95b5 // sdot v21.4s, v13.16b, v10.16b
+	WORD $0x4e8b9695 // sdot v21.4s, v20.16b, v11.16b
+	FMOVQ 35(R1), F20
+	VAND V20.B16, V0.B16, V13.B16
+	VUSHR $4, V20.B16, V20.B16
+	VTBL V13.B16, [V1.B16], V13.B16
+	VTBL V20.B16, [V1.B16], V20.B16
+	VEOR V22.B16, V22.B16, V22.B16
+	WORD $0x4e8a95b6 // sdot v22.4s, v13.16b, v10.16b
+	WORD $0x4e8b9696 // sdot v22.4s, v20.16b, v11.16b
+	FLDPQ 192(R2), (F10, F12)
+	FMOVQ 52(R0), F16
+	VAND V16.B16, V0.B16, V13.B16
+	VUSHR $4, V16.B16, V16.B16
+	VTBL V13.B16, [V1.B16], V13.B16
+	VTBL V16.B16, [V1.B16], V16.B16
+	VEOR V23.B16, V23.B16, V23.B16
+	WORD $0x4e8a95b7 // sdot v23.4s, v13.16b, v10.16b
+	WORD $0x4e8c9617 // sdot v23.4s, v16.16b, v12.16b
+	FMOVQ 52(R1), F16
+	VAND V16.B16, V0.B16, V13.B16
+	VUSHR $4, V16.B16, V16.B16
+	VTBL V13.B16, [V1.B16], V13.B16
+	VTBL V16.B16, [V1.B16], V16.B16
+	VEOR V24.B16, V24.B16, V24.B16
+	WORD $0x4e8a95b8 // sdot v24.4s, v13.16b, v10.16b
+	WORD $0x4e8c9618 // sdot v24.4s, v16.16b, v12.16b
+	WORD $0x4eb2bdce // addp v14.4s, v14.4s, v18.4s
+	WORD $0x4eb7beb5 // addp v21.4s, v21.4s, v23.4s
+	WORD $0x4eb5bdce // addp v14.4s, v14.4s, v21.4s
+	WORD $0x4eb3bdef // addp v15.4s, v15.4s, v19.4s
+	WORD $0x4eb8bed6 // addp v22.4s, v22.4s, v24.4s
+	WORD $0x4eb6bdef // addp v15.4s, v15.4s, v22.4s
+	WORD $0x6ea8446b // ushl v11.4s, v3.4s, v8.4s
+	VSUB V2.S4, V8.S4, V12.S4
+	VSHL $23, V12.S4, V10.S4
+	WORD $0x4ea2350c // cmgt v12.4s, v8.4s, v2.4s
+	VBIF V12.B16, V11.B16, V10.B16
+	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
+	FMOVQ (R3), F8
+	WORD $0x6e2add08 // fmul v8.4s, v8.4s, v10.4s
+	WORD $0x4e2ecd04 // fmla v4.4s, v8.4s, v14.4s
+	WORD $0x6ea9446a // ushl v10.4s, v3.4s, v9.4s
+	VSUB V2.S4, V9.S4, V11.S4
+	VSHL $23, V11.S4, V8.S4
+	WORD $0x4ea2352b // cmgt v11.4s, v9.4s, v2.4s
+	VBIF V11.B16, V10.B16, V8.B16
+	WORD $0x4e21d9ef // scvtf v15.4s, v15.4s
+	FMOVQ (R3), F9
+	WORD $0x6e28dd29 // fmul v9.4s, v9.4s, v8.4s
+	WORD $0x4e2fcd26 // fmla v6.4s, v9.4s, v15.4s
+	VEOR V8.B16, V8.B16, V8.B16
+	VLD1 (R4), V8.B[0]
+	ADD $17, R4, R4
+	VLD1 (R4), V8.B[4]
+	ADD $17, R4, R4
+	VLD1 (R4), V8.B[8]
+	ADD $17, R4, R4
+	VLD1 (R4), V8.B[12]
+	ADD $17, R4, R4
+	VEOR V9.B16, V9.B16, V9.B16
+	VLD1 (R5), V9.B[0]
+	ADD $17, R5, R5
+	VLD1 (R5), V9.B[4]
+	ADD $17, R5, R5
+	VLD1 (R5), V9.B[8]
+	ADD $17, R5, R5
+	VLD1 (R5), V9.B[12]
+	ADD $17, R5, R5
+	FLDPQ 256(R2), (F10, F11)
+	FMOVQ 69(R0), F13
+	VAND V13.B16, V0.B16, V12.B16
+	VUSHR $4, V13.B16, V13.B16
+	VTBL V12.B16, [V1.B16], V12.B16
+	VTBL V13.B16, [V1.B16], V13.B16
+	VEOR V14.B16, V14.B16, V14.B16
+	WORD $0x4e8a958e // sdot v14.4s, v12.16b, v10.16b
+	WORD $0x4e8b95ae // sdot v14.4s, v13.16b, v11.16b
+	FMOVQ 69(R1), F13
+	VAND V13.B16, V0.B16, V12.B16
+	VUSHR $4, V13.B16, V13.B16
+	VTBL V12.B16, [V1.B16], V12.B16
+	VTBL V13.B16, [V1.B16], V13.B16
+	VEOR V16.B16, V16.B16, V16.B16
+	WORD $0x4e8a9590 // sdot v16.4s, v12.16b, v10.16b
+	WORD $0x4e8b95b0 // sdot v16.4s, v13.16b, v11.16b
+	FLDPQ 320(R2), (F10, F12)
+	FMOVQ 86(R0), F17
+	VAND V17.B16, V0.B16, V15.B16
+	VUSHR $4, V17.B16, V17.B16
+	VTBL V15.B16, [V1.B16], V15.B16
+	VTBL V17.B16, [V1.B16], V17.B16
+	VEOR V18.B16, V18.B16, V18.B16
+	WORD $0x4e8a95f2 // sdot v18.4s, v15.16b, v10.16b
+	WORD $0x4e8c9632 // sdot v18.4s, v17.16b, v12.16b
+	FMOVQ 86(R1), F17
+	VAND V17.B16, V0.B16, V15.B16
+	VUSHR $4, V17.B16, V17.B16
+	VTBL V15.B16, [V1.B16], V15.B16
+	VTBL V17.B16, [V1.B16], V17.B16
+	VEOR V19.B16, V19.B16, V19.B16
+	WORD $0x4e8a95f3 // sdot v19.4s, v15.16b, v10.16b
+	WORD $0x4e8c9633 // sdot v19.4s, v17.16b, v12.16b
+	FLDPQ 384(R2), (F10, F11)
+	FMOVQ 103(R0), F20
+	VAND V20.B16, V0.B16, V13.B16
+	VUSHR $4, V20.B16, V20.B16
+	VTBL V13.B16, [V1.B16], V13.B16
+	VTBL V20.B16, [V1.B16], V20.B16
+	VEOR V21.B16, V21.B16, V21.B16
+	WORD $0x4e8a95b5 // sdot v21.4s, v13.16b, v10.16b
+	WORD $0x4e8b9695 // sdot v21.4s, v20.16b, v11.16b
+	FMOVQ 103(R1), F20
+	VAND V20.B16, V0.B16, V13.B16
+	VUSHR $4, V20.B16, V20.B16
+	VTBL V13.B16, [V1.B16], V13.B16
+	VTBL V20.B16, [V1.B16], V20.B16
+	VEOR V22.B16, V22.B16, V22.B16
+	WORD $0x4e8a95b6 // sdot v22.4s, v13.16b, v10.16b
+	WORD $0x4e8b9696 // sdot v22.4s, v20.16b, v11.16b
+	FLDPQ 448(R2), (F10, F12)
+	FMOVQ 120(R0), F15
+	VAND V15.B16, V0.B16, V13.B16
+	VUSHR $4, V15.B16, V15.B16
+	VTBL V13.B16, [V1.B16], V13.B16
+	VTBL V15.B16, [V1.B16], V15.B16
+	VEOR V23.B16, V23.B16, V23.B16
+	WORD $0x4e8a95b7 // sdot v23.4s, v13.16b, v10.16b
+	WORD $0x4e8c95f7 // sdot v23.4s, v15.16b, v12.16b
+	FMOVQ 120(R1), F15
+	VAND V15.B16, V0.B16, V13.B16
+	VUSHR $4, V15.B16, V15.B16
+	VTBL V13.B16, [V1.B16], V13.B16
+	VTBL V15.B16, [V1.B16], V15.B16
+	VEOR V24.B16, V24.B16, V24.B16
+	WORD $0x4e8a95b8 // sdot v24.4s, v13.16b, v10.16b
+	WORD $0x4e8c95f8 // sdot v24.4s, v15.16b, v12.16b
+	WORD $0x4eb2bdce // addp v14.4s, v14.4s, v18.4s
+	WORD $0x4eb7beb5 // addp v21.4s, v21.4s, v23.4s
+	WORD $0x4eb5bdce // addp v14.4s, v14.4s, v21.4s
+	WORD $0x4eb3be10 // addp v16.4s, v16.4s, v19.4s
+	WORD $0x4eb8bed6 // addp v22.4s, v22.4s, v24.4s
+	WORD $0x4eb6be10 // addp v16.4s, v16.4s, v22.4s
+	WORD $0x6ea8446b // ushl v11.4s, v3.4s, v8.4s
+	VSUB V2.S4, V8.S4, V12.S4
+	VSHL $23, V12.S4, V10.S4
+	WORD $0x4ea2350c // cmgt v12.4s, v8.4s, v2.4s
+	VBIF V12.B16, V11.B16, V10.B16
+	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
+	FMOVQ 16(R3), F8
+	WORD $0x6e2add08 // fmul v8.4s, v8.4s, v10.4s
+	WORD $0x4e2ecd05 // fmla v5.4s, v8.4s, v14.4s
+	WORD $0x6ea9446a // ushl v10.4s, v3.4s, v9.4s
+	VSUB V2.S4, V9.S4, V11.S4
+	VSHL $23, V11.S4, V8.S4
+	WORD $0x4ea2352b // cmgt v11.4s, v9.4s, v2.4s
+	VBIF V11.B16, V10.B16, V8.B16
+	WORD $0x4e21da10 // scvtf v16.4s, v16.4s
+	FMOVQ 16(R3), F9
+	WORD $0x6e28dd29 // fmul v9.4s, v9.4s, v8.4s
+	WORD $0x4e30cd27 // fmla v7.4s, v9.4s, v16.4s
+	ADD $136, R0, R0
+	ADD $136, R1, R1
+	ADD $512, R2, R2
+	ADD $512, R3, R3
+	SUBS $1, R10, R10
+	BNE group2
+	VEOR V8.B16, V8.B16, V8.B16
+	VZIP1 V6.S4, V4.S4, V9.S4
+	VEXT $8, V9.B16, V9.B16, V10.B16
+	WORD $0x4e29d508 // fadd v8.4s, v8.4s, v9.4s
+	WORD $0x4e2ad508 // fadd v8.4s, v8.4s, v10.4s
+	VZIP2 V6.S4, V4.S4, V9.S4
+	VEXT $8, V9.B16, V9.B16, V10.B16
+	WORD $0x4e29d508 // fadd v8.4s, v8.4s, v9.4s
+	WORD $0x4e2ad508 // fadd v8.4s, v8.4s, v10.4s
+	VZIP1 V7.S4, V5.S4, V9.S4
+	VEXT $8, V9.B16, V9.B16, V10.B16
+	WORD $0x4e29d508 // fadd v8.4s, v8.4s, v9.4s
+	WORD $0x4e2ad508 // fadd v8.4s, v8.4s, v10.4s
+	VZIP2 V7.S4, V5.S4, V9.S4
+	VEXT $8, V9.B16, V9.B16, V10.B16
+	WORD $0x4e29d508 // fadd v8.4s, v8.4s, v9.4s
+	WORD $0x4e2ad508 // fadd v8.4s, v8.4s, v10.4s
+	FMOVD.P F8, 8(R6)
+	SUBS $1, R9, R9
+	BNE rows1
+	RET
+
+// func dotMXFP4x2DotProd(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+TEXT ·dotMXFP4x2DotProd(SB), NOSPLIT, $0-80
+	MOVD out+0(FP), R6
+	MOVD w+16(FP), R7
+	MOVD rowBytes+24(FP), R8
+	MOVD octets+32(FP), R9
+	MOVD ldo+8(FP), R11
+	ADD R11<<2, R6, R12
+	VMOVI $15, V0.B16
+	MOVD $0x0c08060403020100, R13
+	VMOV R13, V1.D[0]
+	MOVD $0xf4f8fafcfdfeff00, R13
+	VMOV R13, V1.D[1]
+	MOVD $0x00000001, R13
+	VDUP R13, V2.S4
+	MOVD $0x00200000, R13
+	VDUP R13, V3.S4
+	LSL $3, R9, R9
+rows1:
+	MOVD R7, R0
+	ADD R8, R7, R7
+	MOVD blocks+40(FP), R1
+	MOVD lanes+48(FP), R3
+	MOVD stride+56(FP), R11
+	ADD R11, R1, R2
+	ADD R11, R3, R4
+	VEOR V4.B16, V4.B16, V4.B16
+	VEOR V5.B16, V5.B16, V5.B16
+	VEOR V6.B16, V6.B16, V6.B16
+	VEOR V7.B16, V7.B16, V7.B16
+	MOVD n+64(FP), R10
+	MOVD back+72(FP), R11
+group2:
+	CMP $1, R10
+	BNE whole3
+	SUB R11, R0, R0
+whole3:
+	MOVD R0, R5
+	VEOR V8.B16, V8.B16, V8.B16
+	VLD1 (R5), V8.B[0]
+	ADD $17, R5, R5
+	VLD1 (R5), V8.B[4]
+	ADD $17, R5, R5
+	VLD1 (R5), V8.B[8]
+	ADD $17, R5, R5
+	VLD1 (R5), V8.B[12]
+	ADD $17, R5, R5
+	FLDPQ (R1), (F9, F10)
+	FLDPQ (R2), (F11, F12)
+	FMOVQ 1(R0), F14
+	VAND V14.B16, V0.B16, V13.B16
+	VUSHR $4, V14.B16, V14.B16
+	VTBL V13.B16, [V1.B16], V13.B16
+	VTBL V14.B16, [V1.B16], V14.B16
+	VEOR V15.B16, V15.B16, V15.B16
+	WORD $0x4e8995af // sdot v15.4s, v13.16b, v9.16b
+	WORD $0x4e8a95cf // sdot v15.4s, v14.16b, v10.16b
+	VEOR V16.B16, V16.B16, V16.B16
+	WORD $0x4e8b95b0 // sdot v16.4s, v13.16b, v11.16b
+	WORD $0x4e8c95d0 // sdot v16.4s, v14.16b, v12.16b
+	FLDPQ 64(R1), (F9, F10)
+	FLDPQ 64(R2), (F13, F17)
+	FMOVQ 18(R0), F19
+	VAND V19.B16, V0.B16, V18.B16
+	VUSHR $4, V19.B16, V19.B16
+	VTBL V18.B16, [V1.B16], V18.B16
+	VTBL V19.B16, [V1.B16], V19.B16
+	VEOR V20.B16, V20.B16, V20.B16
+	WORD $0x4e899654 // sdot v20.4s, v18.16b, v9.16b
+	WORD $0x4e8a9674 // sdot v20.4s, v19.16b, v10.16b
+	VEOR V21.B16, V21.B16, V21.B16
+	WORD $0x4e8d9655 // sdot v21.4s, v18.16b, v13.16b
+	WORD $0x4e919675 // sdot v21.4s, v19.16b, v17.16b
+	FLDPQ 128(R1), (F9, F10)
+	FLDPQ 128(R2), (F11, F12)
+	FMOVQ 35(R0), F22
+	VAND V22.B16, V0.B16, V14.B16
+	VUSHR $4, V22.B16, V22.B16
+	VTBL V14.B16, [V1.B16], V14.B16
+	VTBL V22.B16, [V1.B16], V22.B16
+	VEOR V23.B16, V23.B16, V23.B16
+	WORD $0x4e8995d7 // sdot v23.4s, v14.16b, v9.16b
+	WORD $0x4e8a96d7 // sdot v23.4s, v22.16b, v10.16b
+	VEOR V24.B16, V24.B16, V24.B16
+	WORD $0x4e8b95d8 // sdot v24.4s, v14.16b, v11.16b
+	WORD $0x4e8c96d8 // sdot v24.4s, v22.16b, v12.16b
+	FLDPQ 192(R1), (F9, F10)
+	FLDPQ 192(R2), (F13, F14)
+	FMOVQ 52(R0), F18
+	VAND V18.B16, V0.B16, V17.B16
+	VUSHR $4, V18.B16, V18.B16
+	VTBL V17.B16, [V1.B16], V17.B16
+	VTBL V18.B16, [V1.B16], V18.B16
+	VEOR V25.B16, V25.B16, V25.B16
+	WORD $0x4e899639 // sdot v25.4s, v17.16b, v9.16b
+	WORD $0x4e8a9659 // sdot v25.4s, v18.16b, v10.16b
+	VEOR V26.B16, V26.B16, V26.B16
+	WORD $0x4e8d963a // sdot v26.4s, v17.16b, v13.16b
+	WORD $0x4e8e965a // sdot v26.4s, v18.16b, v14.16b
+	WORD $0x4eb4bdef // addp v15.4s, v15.4s, v20.4s
+	WORD $0x4eb9bef7 // addp v23.4s, v23.4s, v25.4s
+	WORD $0x4eb7bdef // addp v15.4s, v15.4s, v23.4s
+	WORD $0x4eb5be10 // addp v16.4s, v16.4s, v21.4s
+	WORD $0x4ebabf18 // addp v24.4s, v24.4s, v26.4s
+	WORD $0x4eb8be10 // addp v16.4s, v16.4s, v24.4s
+	WORD $0x6ea8446a // ushl v10.4s, v3.4s, v8.4s
+	VSUB V2.S4, V8.S4, V11.S4
+	VSHL $23, V11.S4, V9.S4
+	WORD $0x4ea2350b // cmgt v11.4s, v8.4s, v2.4s
+	VBIF V11.B16, V10.B16, V9.B16
+	WORD $0x4e21d9ef // scvtf v15.4s, v15.4s
+	FMOVQ (R3), F8
+	WORD $0x6e29dd08 // fmul v8.4s, v8.4s, v9.4s
+	WORD $0x4e2fcd04 // fmla v4.4s, v8.4s, v15.4s
+	WORD $0x4e21da10 // scvtf v16.4s, v16.4s
+	FMOVQ (R4), F8
+	WORD $0x6e29dd08 // fmul v8.4s, v8.4s, v9.4s
+	WORD $0x4e30cd06 // fmla v6.4s, v8.4s, v16.4s
+	VEOR V8.B16, V8.B16, V8.B16
+	VLD1 (R5), V8.B[0]
+	ADD $17, R5, R5
+	VLD1 (R5), V8.B[4]
+	ADD $17, R5, R5
+	VLD1 (R5), V8.B[8]
+	ADD $17, R5, R5
+	VLD1 (R5), V8.B[12]
+	ADD $17, R5, R5
+	FLDPQ 256(R1), (F9, F10)
+	FLDPQ 256(R2), (F11, F12)
+	FMOVQ 69(R0), F14
+	VAND V14.B16, V0.B16, V13.B16
+	VUSHR $4, V14.B16, V14.B16
+	VTBL V13.B16, [V1.B16], V13.B16
+	VTBL V14.B16, [V1.B16], V14.B16
+	VEOR V15.B16, V15.B16, V15.B16
+	WORD $0x4e8995af // sdot v15.4s, v13.16b, v9.16b
+	WORD $0x4e8a95cf // sdot v15.4s, v14.16b, v10.16b
+	VEOR V17.B16, V17.B16, V17.B16
+	WORD $0x4e8b95b1 // sdot v17.4s, v13.16b, v11.16b
+	WORD $0x4e8c95d1 // sdot v17.4s, v14.16b, v12.16b
+	FLDPQ 320(R1), (F9, F10)
+	FLDPQ 320(R2), (F13, F16)
+	FMOVQ 86(R0), F19
+	VAND V19.B16, V0.B16, V18.B16
+	VUSHR $4, V19.B16, V19.B16
+	VTBL V18.B16, [V1.B16], V18.B16
+	VTBL V19.B16, [V1.B16], V19.B16
+	VEOR V20.B16, V20.B16, V20.B16
+	WORD $0x4e899654 // sdot v20.4s, v18.16b, v9.16b
+	WORD $0x4e8a9674 // sdot v20.4s, v19.16b, v10.16b
+	VEOR V21.B16, V21.B16, V21.B16
+	WORD $0x4e8d9655 // sdot v21.4s, v18.16b, v13.16b
+	WORD $0x4e909675 // sdot v21.4s, v19.16b, v16.16b
+	FLDPQ 384(R1), (F9, F10)
+	FLDPQ 384(R2), (F11, F12)
+	FMOVQ 103(R0), F22
+	VAND V22.B16, V0.B16, V14.B16
+	VUSHR $4, V22.B16, V22.B16
+	VTBL V14.B16, [V1.B16], V14.B16
+	VTBL V22.B16, [V1.B16], V22.B16
+	VEOR V23.B16, V23.B16, V23.B16
+	WORD $0x4e8995d7 // sdot v23.4s, v14.16b, v9.16b
+	WORD $0x4e8a96d7 // sdot v23.4s, v22.16b, v10.16b
+	VEOR V24.B16, V24.B16, V24.B16
+	WORD $0x4e8b95d8 // sdot v24.4s, v14.16b, v11.16b
+	WORD $0x4e8c96d8 // sdot v24.4s, v22.16b, v12.16b
+	FLDPQ 448(R1), (F9, F10)
+	FLDPQ 448(R2), (F13, F14)
+	FMOVQ 120(R0), F18
+	VAND V18.B16, V0.B16, V16.B16
+	VUSHR $4, V18.B16, V18.B16
+	VTBL V16.B16, [V1.B16], V16.B16
+	VTBL V18.B16, [V1.B16], V18.B16
+	VEOR V25.B16, V25.B16, V25.B16
+	WORD $0x4e899619 // sdot v25.4s, v16.16b, v9.16b
+	WORD $0x4e8a9659 // sdot v25.4s, v18.16b, v10.16b
+	VEOR V26.B16, V26.B16, V26.B16
+	WORD $0x4e8d961a // sdot v26.4s, v16.16b, v13.16b
+	WORD $0x4e8e965a // sdot v26.4s, v18.16b, v14.16b
+	WORD $0x4eb4bdef // addp v15.4s, v15.4s, v20.4s
+	WORD $0x4eb9bef7 // addp v23.4s, v23.4s, v25.4s
+	WORD $0x4eb7bdef // addp v15.4s, v15.4s, v23.4s
+	WORD $0x4eb5be31 // addp v17.4s, v17.4s, v21.4s
+	WORD $0x4ebabf18 // addp v24.4s, v24.4s, v26.4s
+	WORD $0x4eb8be31 // addp v17.4s, v17.4s, v24.4s
+	WORD $0x6ea8446a // ushl v10.4s, v3.4s, v8.4s
+	VSUB V2.S4, V8.S4, V11.S4
+	VSHL $23, V11.S4, V9.S4
+	WORD $0x4ea2350b // cmgt v11.4s, v8.4s, v2.4s
+	VBIF V11.B16, V10.B16, V9.B16
+	WORD $0x4e21d9ef // scvtf v15.4s, v15.4s
+	FMOVQ 16(R3), F8
+	WORD $0x6e29dd08 // fmul v8.4s, v8.4s, v9.4s
+	WORD $0x4e2fcd05 // fmla v5.4s, v8.4s, v15.4s
+	WORD $0x4e21da31 // scvtf v17.4s, v17.4s
+	FMOVQ 16(R4), F8
+	WORD $0x6e29dd08 // fmul v8.4s, v8.4s, v9.4s
+	WORD $0x4e31cd07 // fmla v7.4s, v8.4s, v17.4s
+	ADD $136, R0, R0
+	ADD $512, R1, R1
+	ADD $512, R3, R3
+	ADD $512, R2, R2
+	ADD $512, R4, R4
+	SUBS $1, R10, R10
+	BNE group2
+	VEOR V8.B16, V8.B16, V8.B16
+	VZIP1 V6.S4, V4.S4, V9.S4
+	VEXT $8, V9.B16, V9.B16, V10.B16
+	WORD $0x4e29d508 // fadd v8.4s, v8.4s, v9.4s
+	WORD $0x4e2ad508 // fadd v8.4s, v8.4s, v10.4s
+	VZIP2 V6.S4, V4.S4, V9.S4
+	VEXT $8, V9.B16, V9.B16, V10.B16
+	WORD $0x4e29d508 // fadd v8.4s, v8.4s, v9.4s
+	WORD $0x4e2ad508 // fadd v8.4s, v8.4s, v10.4s
+	VZIP1 V7.S4, V5.S4, V9.S4
+	VEXT $8, V9.B16, V9.B16, V10.B16
+	WORD $0x4e29d508 // fadd v8.4s, v8.4s, v9.4s
+	WORD $0x4e2ad508 // fadd v8.4s, v8.4s, v10.4s
+	VZIP2 V7.S4, V5.S4, V9.S4
+	VEXT $8, V9.B16, V9.B16, V10.B16
+	WORD $0x4e29d508 // fadd v8.4s, v8.4s, v9.4s
+	WORD $0x4e2ad508 // fadd v8.4s, v8.4s, v10.4s
+	FMOVS.P F8, 4(R6)
+	VST1.P V8.S[1], 4(R12)
+	SUBS $1, R9, R9
+	BNE rows1
+	RET
+
+// func dotQ4_Kx1DotProd(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+TEXT ·dotQ4_Kx1DotProd(SB), NOSPLIT, $0-80
+	MOVD out+0(FP), R4
+	MOVD w+16(FP), R5
+	MOVD rowBytes+24(FP), R6
+	MOVD octets+32(FP), R7
+	VMOVI $15, V0.B16
+	LSL $2, R7, R7
+rows1:
+	MOVD R5, R0
+	ADD R6, R5, R5
+	MOVD R5, R1
+	ADD R6, R5, R5
+	MOVD blocks+40(FP), R2
+	MOVD lanes+48(FP), R3
+	VEOR V1.B16, V1.B16, V1.B16
+	VEOR V2.B16, V2.B16, V2.B16
+	VEOR V3.B16, V3.B16, V3.B16
+	VEOR V4.B16, V4.B16, V4.B16
+	MOVD n+64(FP), R8
+	MOVD back+72(FP), R9
+group2:
+	CMP $1, R8
+	BNE whole3
+	SUB R9, R0, R0
+	SUB R9, R1, R1
+whole3:
+	MOVD 4(R0), R11
+	MOVWU 12(R0), R12
+	LSR $6, R11, R13
+	AND $0x3f3f3f3f3f3f3f3f, R11, R11
+	AND $0x0303030303030303, R13, R13
+	LSR $4, R12, R14
+	ORR R14<<32, R12, R12
+	AND $0x0f0f0f0f0f0f0f0f, R12, R12
+	ORR R13<<4, R12, R12
+	FMOVS (R0), F9
+	WORD $0x0e217929 // fcvtl v9.4s, v9.4h
+	FMOVD R11, F5
+	VUXTL V5.B8, V5.H8
+	VUXTL2 V5.H8, V6.S4
+	VUXTL V5.H4, V5.S4
+	WORD $0x4e21d8a5 // scvtf v5.4s, v5.4s
+	WORD $0x4e21d8c6 // scvtf v6.4s, v6.4s
+	WORD $0x4f8990a5 // fmul v5.4s, v5.4s, v9.s[0]
+	WORD $0x4fa990c6 // fmul v6.4s, v6.4s, v9.s[1]
+	WORD $0x6ea0f8c6 // fneg v6.4s, v6.4s
+	FMOVD R12, F7
+	VUXTL V7.B8, V7.H8
+	VUXTL2 V7.H8, V8.S4
+	VUXTL V7.H4, V7.S4
+	WORD $0x4e21d8e7 // scvtf v7.4s, v7.4s
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD $0x4f8990e7 // fmul v7.4s, v7.4s, v9.s[0]
+	WORD $0x4fa99108 // fmul v8.4s, v8.4s, v9.s[1]
+	WORD $0x6ea0f908 // fneg v8.4s, v8.4s
+	MOVD 4(R1), R11
+	MOVWU 12(R1), R12
+	LSR $6, R11, R13
+	AND $0x3f3f3f3f3f3f3f3f, R11, R11
+	AND $0x0303030303030303, R13, R13
+	LSR $4, R12, R14
+	ORR R14<<32, R12, R12
+	AND $0x0f0f0f0f0f0f0f0f, R12, R12
+	ORR R13<<4, R12, R12
+	FMOVS (R1), F13
+	WORD $0x0e2179ad // fcvtl v13.4s, v13.4h
+	FMOVD R11, F9
+	VUXTL V9.B8, V9.H8
+	VUXTL2 V9.H8, V10.S4
+	VUXTL V9.H4, V9.S4
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4f8d9129 // fmul v9.4s, v9.4s, v13.s[0]
+	WORD $0x4fad914a // fmul v10.4s, v10.4s, v13.s[1]
+	WORD $0x6ea0f94a // fneg v10.4s, v10.4s
+	FMOVD R12, F11
+	VUXTL V11.B8, V11.H8
+	VUXTL2 V11.H8, V12.S4
+	VUXTL V11.H4, V11.S4
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4f8d916b // fmul v11.4s, v11.4s, v13.s[0]
+	WORD $0x4fad918c // fmul v12.4s, v12.4s, v13.s[1]
+	WORD $0x6ea0f98c // fneg v12.4s, v12.4s
+	FLDPQ (R2), (F13, F14)
+	FLDPQ 16(R0), (F15, F16)
+	VAND V15.B16, V0.B16, V15.B16
+	VAND V16.B16, V0.B16, V16.B16
+	VEOR V17.B16, V17.B16, V17.B16
+	WORD $0x4e8d95f1 // sdot v17.4s, v15.16b, v13.16b
+	WORD $0x4e8e9611 // sdot v17.4s, v16.16b, v14.16b
+	FLDPQ 16(R1), (F15, F16)
+	VAND V15.B16, V0.B16, V15.B16
+	VAND V16.B16, V0.B16, V16.B16
+	VEOR V18.B16, V18.B16, V18.B16
+	WORD $0x4e8d95f2 // sdot v18.4s, v15.16b, v13.16b
+	WORD $0x4e8e9612 // sdot v18.4s, v16.16b, v14.16b
+	FLDPQ 64(R2), (F13, F15)
+	FLDPQ 16(R0), (F19, F20)
+	VUSHR $4, V19.B16, V19.B16
+	VUSHR $4, V20.B16, V20.B16
+	VEOR V21.B16, V21.B16, V21.B16
+	WORD $0x4e8d9675 // sdot v21.4s, v19.16b, v13.16b
+	WORD $0x4e8f9695 // sdot v21.4s, v20.16b, v15.16b
+	FLDPQ 16(R1), (F19, F20)
+	VUSHR $4, V19.B16, V19.B16
+	VUSHR $4, V20.B16, V20.B16
+	VEOR V22.B16, V22.B16, V22.B16
+	WORD $0x4e8d9676 // sdot v22.4s, v19.16b, v13.16b
+	WORD $0x4e8f9696 // sdot v22.4s, v20.16b, v15.16b
+	FLDPQ 128(R2), (F13, F14)
+	FLDPQ 48(R0), (F16, F23)
+	VAND V16.B16, V0.B16, V16.B16
+	VAND V23.B16, V0.B16, V23.B16
+	VEOR V24.B16, V24.B16, V24.B16
+	WORD $0x4e8d9618 // sdot v24.4s, v16.16b, v13.16b
+	WORD $0x4e8e96f8 // sdot v24.4s, v23.16b, v14.16b
+	FLDPQ 48(R1), (F16, F23)
+	VAND V16.B16, V0.B16, V16.B16
+	VAND V23.B16, V0.B16, V23.B16
+	VEOR V25.B16, V25.B16, V25.B16
+	WORD $0x4e8d9619 // sdot v25.4s, v16.16b, v13.16b
+	WORD $0x4e8e96f9 // sdot v25.4s, v23.16b, v14.16b
+	FLDPQ 192(R2), (F13, F15)
+	FLDPQ 48(R0), (F16, F19)
+	VUSHR $4, V16.B16, V16.B16
+	VUSHR $4, V19.B16, V19.B16
+	VEOR V26.B16, V26.B16, V26.B16
+	WORD $0x4e8d961a // sdot v26.4s, v16.16b, v13.16b
+	WORD $0x4e8f967a // sdot v26.4s, v19.16b, v15.16b
+	FLDPQ 48(R1), (F16, F19)
+	VUSHR $4, V16.B16, V16.B16
+	VUSHR $4, V19.B16, V19.B16
+	VEOR V27.B16, V27.B16, V27.B16
+	WORD $0x4e8d961b // sdot v27.4s, v16.16b, v13.16b
+	WORD $0x4e8f967b // sdot v27.4s, v19.16b, v15.16b
+	WORD $0x4eb5be31 // addp v17.4s, v17.4s, v21.4s
+	WORD $0x4ebabf18 // addp v24.4s, v24.4s, v26.4s
+	WORD $0x4eb8be31 // addp v17.4s, v17.4s, v24.4s
+	WORD $0x4eb6be52 // addp v18.4s, v18.4s, v22.4s
+	WORD $0x4ebbbf39 // addp v25.4s, v25.4s, v27.4s
+	WORD $0x4eb9be52 // addp v18.4s, v18.4s, v25.4s
+	WORD $0x4e21da31 // scvtf v17.4s, v17.4s
+	FMOVQ (R3), F13
+	WORD $0x6e25ddad // fmul v13.4s, v13.4s, v5.4s
+	WORD $0x4e31cda1 // fmla v1.4s, v13.4s, v17.4s
+	FMOVQ 32(R3), F13
+	WORD $0x4e26cda1 // fmla v1.4s, v13.4s, v6.4s
+	WORD $0x4e21da52 // scvtf v18.4s, v18.4s
+	FMOVQ (R3), F13
+	WORD $0x6e29ddad // fmul v13.4s, v13.4s, v9.4s
+	WORD $0x4e32cda3 // fmla v3.4s, v13.4s, v18.4s
+	FMOVQ 32(R3), F13
+	WORD $0x4e2acda3 // fmla v3.4s, v13.4s, v10.4s
+	FLDPQ 256(R2), (F13, F14)
+	FLDPQ 80(R0), (F15, F16)
+	VAND V15.B16, V0.B16, V15.B16
+	VAND V16.B16, V0.B16, V16.B16
+	VEOR V17.B16, V17.B16, V17.B16
+	WORD $0x4e8d95f1 // sdot v17.4s, v15.16b, v13.16b
+	WORD $0x4e8e9611 // sdot v17.4s, v16.16b, v14.16b
+	FLDPQ 80(R1), (F15, F16)
+	VAND V15.B16, V0.B16, V15.B16
+	VAND V16.B16, V0.B16, V16.B16
+	VEOR V18.B16, V18.B16, V18.B16
+	WORD $0x4e8d95f2 // sdot v18.4s, v15.16b, v13.16b
+	WORD $0x4e8e9612 // sdot v18.4s, v16.16b, v14.16b
+	FLDPQ 320(R2), (F13, F15)
+	FLDPQ 80(R0), (F19, F20)
+	VUSHR $4, V19.B16, V19.B16
+	VUSHR $4, V20.B16, V20.B16
+	VEOR V21.B16, V21.B16, V21.B16
+	WORD $0x4e8d9675 // sdot v21.4s, v19.16b, v13.16b
+	WORD $0x4e8f9695 // sdot v21.4s, v20.16b, v15.16b
+	FLDPQ 80(R1), (F19, F20)
+	VUSHR $4, V19.B16, V19.B16
+	VUSHR $4, V20.B16, V20.B16
+	VEOR V22.B16, V22.B16, V22.B16
+	WORD $0x4e8d9676 // sdot v22.4s, v19.16b, v13.16b
+	WORD $0x4e8f9696 // sdot v22.4s, v20.16b, v15.16b
+	FLDPQ 384(R2), (F13, F14)
+	FLDPQ 112(R0), (F16, F23)
+	VAND V16.B16, V0.B16, V16.B16
+	VAND V23.B16, V0.B16, V23.B16
+	VEOR V24.B16, V24.B16, V24.B16
+	WORD $0x4e8d9618 // sdot v24.4s, v16.16b, v13.16b
+	WORD $0x4e8e96f8 // sdot v24.4s, v23.16b, v14.16b
+	FLDPQ 112(R1), (F16, F23)
+	VAND V16.B16, V0.B16, V16.B16
+	VAND V23.B16, V0.B16, V23.B16
+	VEOR V25.B16, V25.B16, V25.B16
+	WORD $0x4e8d9619 // sdot v25.4s, v16.16b, v13.16b
+	WORD $0x4e8e96f9 // sdot v25.4s, v23.16b, v14.16b
+	FLDPQ 448(R2), (F13, F15)
+	FLDPQ 112(R0), (F16, F19)
+	VUSHR $4, V16.B16, V16.B16
+	VUSHR $4, V19.B16, V19.B16
+	VEOR V26.B16, V26.B16, V26.B16
+	WORD $0x4e8d961a // sdot v26.4s, v16.16b, v13.16b
+	WORD $0x4e8f967a // sdot v26.4s, v19.16b, v15.16b
+	FLDPQ 112(R1), (F16, F19)
+	VUSHR $4, V16.B16, V16.B16
+	VUSHR $4, V19.B16, V19.B16
+	VEOR V27.B16, V27.B16, V27.B16
+	WORD $0x4e8d961b // sdot v27.4s, v16.16b, v13.16b
+	WORD $0x4e8f967b // sdot v27.4s, v19.16b, v15.16b
+	WORD $0x4eb5be31 // addp v17.4s, v17.4s, v21.4s
+	WORD $0x4ebabf18 // addp v24.4s, v24.4s, v26.4s
+	WORD $0x4eb8be31 // addp v17.4s, v17.4s, v24.4s
+	WORD $0x4eb6be52 // addp v18.4s, v18.4s, v22.4s
+	WORD $0x4ebbbf39 // addp v25.4s, v25.4s, v27.4s
+	WORD $0x4eb9be52 // addp v18.4s, v18.4s, v25.4s
+	WORD $0x4e21da31 // scvtf v17.4s, v17.4s
+	FMOVQ 16(R3), F13
+	WORD $0x6e27ddad // fmul v13.4s, v13.4s, v7.4s
+	WORD $0x4e31cda2 // fmla v2.4s, v13.4s, v17.4s
+	FMOVQ 48(R3), F13
+	WORD $0x4e28cda2 // fmla v2.4s, v13.4s, v8.4s
+	WORD $0x4e21da52 // scvtf v18.4s, v18.4s
+	FMOVQ 16(R3), F13
+	WORD $0x6e2bddad // fmul v13.4s, v13.4s, v11.4s
+	WORD $0x4e32cda4 // fmla v4.4s, v13.4s, v18.4s
+	FMOVQ 48(R3), F13
+	WORD $0x4e2ccda4 // fmla v4.4s, v13.4s, v12.4s
+	ADD $144, R0, R0
+	ADD $144, R1, R1
+	ADD $512, R2, R2
+	ADD $512, R3, R3
+	SUBS $1, R8, R8
+	BNE group2
+	VEOR V5.B16, V5.B16, V5.B16
+	VZIP1 V3.S4, V1.S4, V6.S4
+	VEXT $8, V6.B16, V6.B16, V7.B16
+	WORD $0x4e26d4a5 // fadd v5.4s, v5.4s, v6.4s
+	WORD $0x4e27d4a5 // fadd v5.4s, v5.4s, v7.4s
+	VZIP2 V3.S4, V1.S4, V6.S4
+	VEXT $8, V6.B16, V6.B16, V7.B16
+	WORD $0x4e26d4a5 // fadd v5.4s, v5.4s, v6.4s
+	WORD $0x4e27d4a5 // fadd v5.4s, v5.4s, v7.4s
+	VZIP1 V4.S4, V2.S4, V6.S4
+	VEXT $8, V6.B16, V6.B16, V7.B16
+	WORD $0x4e26d4a5 // fadd v5.4s, v5.4s, v6.4s
+	WORD $0x4e27d4a5 // fadd v5.4s, v5.4s, v7.4s
+	VZIP2 V4.S4, V2.S4, V6.S4
+	VEXT $8, V6.B16, V6.B16, V7.B16
+	WORD $0x4e26d4a5 // fadd v5.4s, v5.4s, v6.4s
+	WORD $0x4e27d4a5 // fadd v5.4s, v5.4s, v7.4s
+	FMOVD.P F5, 8(R4)
+	SUBS $1, R7, R7
+	BNE rows1
+	RET
+
+// func dotQ4_Kx2DotProd(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+TEXT ·dotQ4_Kx2DotProd(SB), NOSPLIT, $0-80
+	MOVD out+0(FP), R5
+	MOVD w+16(FP), R6
+	MOVD rowBytes+24(FP), R7
+	MOVD octets+32(FP), R8
+	MOVD ldo+8(FP), R10
+	ADD R10<<2, R5, R11
+	VMOVI $15, V0.B16
+	LSL $3, R8, R8
+rows1:
+	MOVD R6, R0
+	ADD R7, R6, R6
+	MOVD blocks+40(FP), R1
+	MOVD lanes+48(FP), R3
+	MOVD stride+56(FP), R10
+	ADD R10, R1, R2
+	ADD R10, R3, R4
+	VEOR V1.B16, V1.B16, V1.B16
+	VEOR V2.B16, V2.B16, V2.B16
+	VEOR V3.B16, V3.B16, V3.B16
+	VEOR V4.B16, V4.B16, V4.B16
+	MOVD n+64(FP), R9
+	MOVD back+72(FP), R10
+group2:
+	CMP $1, R9
+	BNE whole3
+	SUB R10, R0, R0
+whole3:
+	MOVD 4(R0), R12
+	MOVWU 12(R0), R13
+	LSR $6, R12, R14
+	AND $0x3f3f3f3f3f3f3f3f, R12, R12
+	AND $0x0303030303030303, R14, R14
+	LSR $4, R13, R15
+	ORR R15<<32, R13, R13
+	AND $0x0f0f0f0f0f0f0f0f, R13, R13
+	ORR R14<<4, R13, R13
+	FMOVS (R0), F9
+	WORD $0x0e217929 // fcvtl v9.4s, v9.4h
+	FMOVD R12, F5
+	VUXTL V5.B8, V5.H8
+	VUXTL2 V5.H8, V6.S4
+	VUXTL V5.H4, V5.S4
+	WORD $0x4e21d8a5 // scvtf v5.4s, v5.4s
+	WORD $0x4e21d8c6 // scvtf v6.4s, v6.4s
+	WORD $0x4f8990a5 // fmul v5.4s, v5.4s, v9.s[0]
+	WORD $0x4fa990c6 // fmul v6.4s, v6.4s, v9.s[1]
+	WORD $0x6ea0f8c6 // fneg v6.4s, v6.4s
+	FMOVD R13, F7
+	VUXTL V7.B8, V7.H8
+	VUXTL2 V7.H8, V8.S4
+	VUXTL V7.H4, V7.S4
+	WORD $0x4e21d8e7 // scvtf v7.4s, v7.4s
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD $0x4f8990e7 // fmul v7.4s, v7.4s, v9.s[0]
+	WORD $0x4fa99108 // fmul v8.4s, v8.4s, v9.s[1]
+	WORD $0x6ea0f908 // fneg v8.4s, v8.4s
+	FLDPQ (R1), (F9, F10)
+	FLDPQ (R2), (F11, F12)
+	FLDPQ 16(R0), (F13, F14)
+	VAND V13.B16, V0.B16, V13.B16
+	VAND V14.B16, V0.B16, V14.B16
+	VEOR V15.B16, V15.B16, V15.B16
+	WORD $0x4e8995af // sdot v15.4s, v13.16b, v9.16b
+	WORD $0x4e8a95cf // sdot v15.4s, v14.16b, v10.16b
+	VEOR V16.B16, V16.B16, V16.B16
+	WORD $0x4e8b95b0 // sdot v16.4s, v13.16b, v11.16b
+	WORD $0x4e8c95d0 // sdot v16.4s, v14.16b, v12.16b
+	FLDPQ 64(R1), (F9, F10)
+	FLDPQ 64(R2), (F13, F17)
+	FLDPQ 16(R0), (F18, F19)
+	VUSHR $4, V18.B16, V18.B16
+	VUSHR $4, V19.B16, V19.B16
+	VEOR V20.B16, V20.B16, V20.B16
+	WORD $0x4e899654 // sdot v20.4s, v18.16b, v9.16b
+	WORD $0x4e8a9674 // sdot v20.4s, v19.16b, v10.16b
+	VEOR V21.B16, V21.B16, V21.B16
+	WORD $0x4e8d9655 // sdot v21.4s, v18.16b, v13.16b
+	WORD $0x4e919675 // sdot v21.4s, v19.16b, v17.16b
+	FLDPQ 128(R1), (F9, F10)
+	FLDPQ 128(R2), (F11, F12)
+	FLDPQ 48(R0), (F14, F22)
+	VAND V14.B16, V0.B16, V14.B16
+	VAND V22.B16, V0.B16, V22.B16
+	VEOR V23.B16, V23.B16, V23.B16
+	WORD $0x4e8995d7 // sdot v23.4s, v14.16b, v9.16b
+	WORD $0x4e8a96d7 // sdot v23.4s, v22.16b, v10.16b
+	VEOR V24.B16, V24.B16, V24.B16
+	WORD $0x4e8b95d8 // sdot v24.4s, v14.16b, v11.16b
+	WORD $0x4e8c96d8 // sdot v24.4s, v22.16b, v12.16b
+	FLDPQ 192(R1), (F9, F10)
+	FLDPQ 192(R2), (F13, F14)
+	FLDPQ 48(R0), (F17, F18)
+	VUSHR $4, V17.B16, V17.B16
+	VUSHR $4, V18.B16, V18.B16
+	VEOR V25.B16, V25.B16, V25.B16
+	WORD $0x4e899639 // sdot v25.4s, v17.16b, v9.16b
+	WORD $0x4e8a9659 // sdot v25.4s, v18.16b, v10.16b
+	VEOR V26.B16, V26.B16, V26.B16
+	WORD $0x4e8d963a // sdot v26.4s, v17.16b, v13.16b
+	WORD $0x4e8e965a // sdot v26.4s, v18.16b, v14.16b
+	WORD $0x4eb4bdef // addp v15.4s, v15.4s, v20.4s
+	WORD $0x4eb9bef7 // addp v23.4s, v23.4s, v25.4s
+	WORD $0x4eb7bdef // addp v15.4s, v15.4s, v23.4s
+	WORD $0x4eb5be10 // addp v16.4s, v16.4s, v21.4s
+	WORD $0x4ebabf18 // addp v24.4s, v24.4s, v26.4s
+	WORD $0x4eb8be10 // addp v16.4s, v16.4s, v24.4s
+	WORD $0x4e21d9ef // scvtf v15.4s, v15.4s
+	FMOVQ (R3), F9
+	WORD $0x6e25dd29 // fmul v9.4s, v9.4s, v5.4s
+	WORD $0x4e2fcd21 // fmla v1.4s, v9.4s, v15.4s
+	FMOVQ 32(R3), F9
+	WORD $0x4e26cd21 // fmla v1.4s, v9.4s, v6.4s
+	WORD $0x4e21da10 // scvtf v16.4s, v16.4s
+	FMOVQ (R4), F9
+	WORD $0x6e25dd29 // fmul v9.4s, v9.4s, v5.4s
+	WORD $0x4e30cd23 // fmla v3.4s, v9.4s, v16.4s
+	FMOVQ 32(R4), F9
+	WORD $0x4e26cd23 // fmla v3.4s, v9.4s, v6.4s
+	FLDPQ 256(R1), (F9, F10)
+	FLDPQ 256(R2), (F11, F12)
+	FLDPQ 80(R0), (F13, F14)
+	VAND V13.B16, V0.B16, V13.B16
+	VAND V14.B16, V0.B16, V14.B16
+	VEOR V15.B16, V15.B16, V15.B16
+	WORD $0x4e8995af // sdot v15.4s, v13.16b, v9.16b
+	WORD $0x4e8a95cf // sdot v15.4s, v14.16b, v10.16b
+	VEOR V16.B16, V16.B16, V16.B16
+	WORD $0x4e8b95b0 // sdot v16.4s, v13.16b, v11.16b
+	WORD $0x4e8c95d0 // sdot v16.4s, v14.16b, v12.16b
+	FLDPQ 320(R1), (F9, F10)
+	FLDPQ 320(R2), (F13, F17)
+	FLDPQ 80(R0), (F18, F19)
+	VUSHR $4, V18.B16, V18.B16
+	VUSHR $4, V19.B16, V19.B16
+	VEOR V20.B16, V20.B16, V20.B16
+	WORD $0x4e899654 // sdot v20.4s, v18.16b, v9.16b
+	WORD $0x4e8a9674 // sdot v20.4s, v19.16b, v10.16b
+	VEOR V21.B16, V21.B16, V21.B16
+	WORD $0x4e8d9655 // sdot v21.4s, v18.16b, v13.16b
+	WORD $0x4e919675 // sdot v21.4s, v19.16b, v17.16b
+	FLDPQ 384(R1), (F9, F10)
+	FLDPQ 384(R2), (F11, F12)
+	FLDPQ 112(R0), (F14, F22)
+	VAND V14.B16, V0.B16, V14.B16
+	VAND V22.B16, V0.B16, V22.B16
+	VEOR V23.B16, V23.B16, V23.B16
+	WORD $0x4e8995d7 // sdot v23.4s, v14.16b, v9.16b
+	WORD $0x4e8a96d7 // sdot v23.4s, v22.16b, v10.16b
+	VEOR V24.B16, V24.B16, V24.B16
+	WORD $0x4e8b95d8 // sdot v24.4s, v14.16b, v11.16b
+	WORD $0x4e8c96d8 // sdot v24.4s, v22.16b, v12.16b
+	FLDPQ 448(R1), (F9, F10)
+	FLDPQ 448(R2), (F13, F14)
+	FLDPQ 112(R0), (F17, F18)
+	VUSHR $4, V17.B16, V17.B16
+	VUSHR $4, V18.B16, V18.B16
+	VEOR V25.B16, V25.B16, V25.B16
+	WORD $0x4e899639 // sdot v25.4s, v17.16b, v9.16b
+	WORD $0x4e8a9659 // sdot v25.4s, v18.16b, v10.16b
+	VEOR V26.B16, V26.B16, V26.B16
+	WORD $0x4e8d963a // sdot v26.4s, v17.16b, v13.16b
+	WORD $0x4e8e965a // sdot v26.4s, v18.16b, v14.16b
+	WORD $0x4eb4bdef // addp v15.4s, v15.4s, v20.4s
+	WORD $0x4eb9bef7 // addp v23.4s, v23.4s, v25.4s
+	WORD $0x4eb7bdef // addp v15.4s, v15.4s, v23.4s
+	WORD $0x4eb5be10 // addp v16.4s, v16.4s, v21.4s
+	WORD $0x4ebabf18 // addp v24.4s, v24.4s, v26.4s
+	WORD $0x4eb8be10 // addp v16.4s, v16.4s, v24.4s
+	WORD $0x4e21d9ef // scvtf v15.4s, v15.4s
+	FMOVQ 16(R3), F9
+	WORD $0x6e27dd29 // fmul v9.4s, v9.4s, v7.4s
+	WORD $0x4e2fcd22 // fmla v2.4s, v9.4s, v15.4s
+	FMOVQ 48(R3), F9
+	WORD $0x4e28cd22 // fmla v2.4s, v9.4s, v8.4s
+	WORD $0x4e21da10 // scvtf v16.4s, v16.4s
+	FMOVQ 16(R4), F9
+	WORD $0x6e27dd29 // fmul v9.4s, v9.4s, v7.4s
+	WORD $0x4e30cd24 // fmla v4.4s, v9.4s, v16.4s
+	FMOVQ 48(R4), F9
+	WORD $0x4e28cd24 // fmla v4.4s, v9.4s, v8.4s
+	ADD $144, R0, R0
+	ADD $512, R1, R1
+	ADD $512, R3, R3
+	ADD $512, R2, R2
+	ADD $512, R4, R4
+	SUBS $1, R9, R9
+	BNE group2
+	VEOR V5.B16, V5.B16, V5.B16
+	VZIP1 V3.S4, V1.S4, V6.S4
+	VEXT $8, V6.B16, V6.B16, V7.B16
+	WORD $0x4e26d4a5 // fadd v5.4s, v5.4s, v6.4s
+	WORD $0x4e27d4a5 // fadd v5.4s, v5.4s, v7.4s
+	VZIP2 V3.S4, V1.S4, V6.S4
+	VEXT $8, V6.B16, V6.B16, V7.B16
+	WORD $0x4e26d4a5 // fadd v5.4s, v5.4s, v6.4s
+	WORD $0x4e27d4a5 // fadd v5.4s, v5.4s, v7.4s
+	VZIP1 V4.S4, V2.S4, V6.S4
+	VEXT $8, V6.B16, V6.B16, V7.B16
+	WORD $0x4e26d4a5 // fadd v5.4s, v5.4s, v6.4s
+	WORD $0x4e27d4a5 // fadd v5.4s, v5.4s, v7.4s
+	VZIP2 V4.S4, V2.S4, V6.S4
+	VEXT $8, V6.B16, V6.B16, V7.B16
+	WORD $0x4e26d4a5 // fadd v5.4s, v5.4s, v6.4s
+	WORD $0x4e27d4a5 // fadd v5.4s, v5.4s, v7.4s
+	FMOVS.P F5, 4(R5)
+	VST1.P V5.S[1], 4(R11)
+	SUBS $1, R8, R8
+	BNE rows1
+	RET
+
+// func dotQ5_Kx1DotProd(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+TEXT ·dotQ5_Kx1DotProd(SB), NOSPLIT, $0-80
+	MOVD out+0(FP), R4
+	MOVD w+16(FP), R5
+	MOVD rowBytes+24(FP), R6
+	MOVD octets+32(FP), R7
+	VMOVI $15, V0.B16
+	VMOVI $16, V1.B16
+	LSL $2, R7, R7
+rows1:
+	MOVD R5, R0
+	ADD R6, R5, R5
+	MOVD R5, R1
+	ADD R6, R5, R5
+	MOVD blocks+40(FP), R2
+	MOVD lanes+48(FP), R3
+	VEOR V2.B16, V2.B16, V2.B16
+	VEOR V3.B16, V3.B16, V3.B16
+	VEOR V4.B16, V4.B16, V4.B16
+	VEOR V5.B16, V5.B16, V5.B16
+	MOVD n+64(FP), R8
+	MOVD back+72(FP), R9
+group2:
+	CMP $1, R8
+	BNE whole3
+	SUB R9, R0, R0
+	SUB R9, R1, R1
+whole3:
+	MOVD 4(R0), R11
+	MOVWU 12(R0), R12
+	LSR $6, R11, R13
+	AND $0x3f3f3f3f3f3f3f3f, R11, R11
+	AND $0x0303030303030303, R13, R13
+	LSR $4, R12, R14
+	ORR R14<<32, R12, R12
+	AND $0x0f0f0f0f0f0f0f0f, R12, R12
+	ORR R13<<4, R12, R12
+	FMOVS (R0), F10
+	WORD $0x0e21794a // fcvtl v10.4s, v10.4h
+	FMOVD R11, F6
+	VUXTL V6.B8, V6.H8
+	VUXTL2 V6.H8, V7.S4
+	VUXTL V6.H4, V6.S4
+	WORD $0x4e21d8c6 // scvtf v6.4s, v6.4s
+	WORD $0x4e21d8e7 // scvtf v7.4s, v7.4s
+	WORD $0x4f8a90c6 // fmul v6.4s, v6.4s, v10.s[0]
+	WORD $0x4faa90e7 // fmul v7.4s, v7.4s, v10.s[1]
+	WORD $0x6ea0f8e7 // fneg v7.4s, v7.4s
+	FMOVD R12, F8
+	VUXTL V8.B8, V8.H8
+	VUXTL2 V8.H8, V9.S4
+	VUXTL V8.H4, V8.S4
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4f8a9108 // fmul v8.4s, v8.4s, v10.s[0]
+	WORD $0x4faa9129 // fmul v9.4s, v9.4s, v10.s[1]
+	WORD $0x6ea0f929 // fneg v9.4s, v9.4s
+	MOVD 4(R1), R11
+	MOVWU 12(R1), R12
+	LSR $6, R11, R13
+	AND $0x3f3f3f3f3f3f3f3f, R11, R11
+	AND $0x0303030303030303, R13, R13
+	LSR $4, R12, R14
+	ORR R14<<32, R12, R12
+	AND $0x0f0f0f0f0f0f0f0f, R12, R12
+	ORR R13<<4, R12, R12
+	FMOVS (R1), F14
+	WORD $0x0e2179ce // fcvtl v14.4s, v14.4h
+	FMOVD R11, F10
+	VUXTL V10.B8, V10.H8
+	VUXTL2 V10.H8, V11.S4
+	VUXTL V10.H4, V10.S4
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4f8e914a // fmul v10.4s, v10.4s, v14.s[0]
+	WORD $0x4fae916b // fmul v11.4s, v11.4s, v14.s[1]
+	WORD $0x6ea0f96b // fneg v11.4s, v11.4s
+	FMOVD R12, F12
+	VUXTL V12.B8, V12.H8
+	VUXTL2 V12.H8, V13.S4
+	VUXTL V12.H4, V12.S4
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4f8e918c // fmul v12.4s, v12.4s, v14.s[0]
+	WORD $0x4fae91ad // fmul v13.4s, v13.4s, v14.s[1]
+	WORD $0x6ea0f9ad // fneg v13.4s, v13.4s
+	FLDPQ (R2), (F14, F15)
+	FLDPQ 48(R0), (F16, F17)
+	VAND V16.B16, V0.B16, V16.B16
+	VAND V17.B16, V0.B16, V17.B16
+	FLDPQ 16(R0), (F18, F19)
+	VSHL $4, V18.B16, V18.B16
+	VAND V18.B16, V1.B16, V18.B16
+	VORR V16.B16, V18.B16, V16.B16
+	VSHL $4, V19.B16, V19.B16
+	VAND V19.B16, V1.B16, V19.B16
+	VORR V17.B16, V19.B16, V17.B16
+	VEOR V18.B16, V18.B16, V18.B16
+	WORD $0x4e8e9612 // sdot v18.4s, v16.16b, v14.16b
+	WORD $0x4e8f9632 // sdot v18.4s, v17.16b, v15.16b
+	FLDPQ 48(R1), (F16, F17)
+	VAND V16.B16, V0.B16, V16.B16
+	VAND V17.B16, V0.B16, V17.B16
+	FLDPQ 16(R1), (F20, F21)
+	VSHL $4, V20.B16, V20.B16
+	VAND V20.B16, V1.B16, V20.B16
+	VORR V16.B16, V20.B16, V16.B16
+	VSHL $4, V21.B16, V21.B16
+	VAND V21.B16, V1.B16, V21.B16
+	VORR V17.B16, V21.B16, V17.B16
+	VEOR V19.B16, V19.B16, V19.B16
+	WORD $0x4e8e9613 // sdot v19.4s, v16.16b, v14.16b
+	WORD $0x4e8f9633 // sdot v19.4s, v17.16b, v15.16b
+	FLDPQ 64(R2), (F14, F16)
+	FLDPQ 48(R0), (F20, F21)
+	VUSHR $4, V20.B16, V20.B16
+	VUSHR $4, V21.B16, V21.B16
+	FLDPQ 16(R0), (F22, F23)
+	VSHL $3, V22.B16, V22.B16
+	VAND V22.B16, V1.B16, V22.B16
+	VORR V20.B16, V22.B16, V20.B16
+	VSHL $3, V23.B16, V23.B16
+	VAND V23.B16, V1.B16, V23.B16
+	VORR V21.B16, V23.B16, V21.B16
+	VEOR V15.B16, V15.B16, V15.B16
+	WORD $0x4e8e968f // sdot v15.4s, v20.16b, v14.16b
+	WORD $0x4e9096af // sdot v15.4s, v21.16b, v16.16b
+	FLDPQ 48(R1), (F20, F21)
+	VUSHR $4, V20.B16, V20.B16
+	VUSHR $4, V21.B16, V21.B16
+	FLDPQ 16(R1), (F24, F25)
+	VSHL $3, V24.B16, V24.B16
+	VAND V24.B16, V1.B16, V24.B16
+	VORR V20.B16, V24.B16, V20.B16
+	VSHL $3, V25.B16, V25.B16
+	VAND V25.B16, V1.B16, V25.B16
+	VORR V21.B16, V25.B16, V21.B16
+	VEOR V17.B16, V17.B16, V17.B16
+	WORD $0x4e8e9691 // sdot v17.4s, v20.16b, v14.16b
+	WORD $0x4e9096b1 // sdot v17.4s, v21.16b, v16.16b
+	FLDPQ 128(R2), (F14, F20)
+	FLDPQ 80(R0), (F22, F23)
+	VAND V22.B16, V0.B16, V22.B16
+	VAND V23.B16, V0.B16, V23.B16
+	FLDPQ 16(R0), (F26, F27)
+	VSHL $2, V26.B16, V26.B16
+	VAND V26.B16, V1.B16, V26.B16
+	VORR V22.B16, V26.B16, V22.B16
+	VSHL $2, V27.B16, V27.B16
+	VAND V27.B16, V1.B16, V27.B16
+	VORR V23.B16, V27.B16, V23.B16
+	VEOR V16.B16, V16.B16, V16.B16
+	WORD $0x4e8e96d0 // sdot v16.4s, v22.16b, v14.16b
+	WORD $0x4e9496f0 // sdot v16.4s, v23.16b, v20.16b
+	FLDPQ 80(R1), (F22, F23)
+	VAND V22.B16, V0.B16, V22.B16
+	VAND V23.B16, V0.B16, V23.B16
+	FLDPQ 16(R1), (F24, F28)
+	VSHL $2, V24.B16, V24.B16
+	VAND V24.B16, V1.B16, V24.B16
+	VORR V22.B16, V24.B16, V22.B16
+	VSHL $2, V28.B16, V28.B16
+	VAND V28.B16, V1.B16, V28.B16
+	VORR V23.B16, V28.B16, V23.B16
+	VEOR V21.B16, V21.B16, V21.B16
+	WORD $0x4e8e96d5 // sdot v21.4s, v22.16b, v14.16b
+	WORD $0x4e9496f5 // sdot v21.4s, v23.16b, v20.16b
+	FLDPQ 192(R2), (F14, F22)
+	FLDPQ 80(R0), (F24, F25)
+	VUSHR $4, V24.B16, V24.B16
+	VUSHR $4, V25.B16, V25.B16
+	FLDPQ 16(R0), (F29, F30)
+	VSHL $1, V29.B16, V29.B16
+	VAND V29.B16, V1.B16, V29.B16
+	VORR V24.B16, V29.B16, V24.B16
+	VSHL $1, V30.B16, V30.B16
+	VAND V30.B16, V1.B16, V30.B16
+	VORR V25.B16, V30.B16, V25.B16
+	VEOR V20.B16, V20.B16, V20.B16
+	WORD $0x4e8e9714 // sdot v20.4s, v24.16b, v14.16b
+	WORD $0x4e969734 // sdot v20.4s, v25.16b, v22.16b
+	FLDPQ 80(R1), (F24, F25)
+	VUSHR $4, V24.B16, V24.B16
+	VUSHR $4, V25.B16, V25.B16
+	FLDPQ 16(R1), (F26, F31)
+	VSHL $1, V26.B16, V26.B16
+	VAND V26.B16, V1.B16, V26.B16
+	VORR V24.B16, V26.B16, V24.B16
+	VSHL $1, V31.B16, V31.B16
+	VAND V31.B16, V1.B16, V31.B16
+	VORR V25.B16, V31.B16, V25.B16
+	VEOR V23.B16, V23.B16, V23.B16
+	WORD $0x4e8e9717 // sdot v23.4s, v24.16b, v14.16b
+	WORD $0x4e969737 // sdot v23.4s, v25.16b, v22.16b
+	WORD $0x4eafbe52 // addp v18.4s, v18.4s, v15.4s
+	WORD $0x4eb4be10 // addp v16.4s, v16.4s, v20.4s
+	WORD $0x4eb0be52 // addp v18.4s, v18.4s, v16.4s
+	WORD $0x4eb1be73 // addp v19.4s, v19.4s, v17.4s
+	WORD $0x4eb7beb5 // addp v21.4s, v21.4s, v23.4s
+	WORD $0x4eb5be73 // addp v19.4s, v19.4s, v21.4s
+	WORD $0x4e21da52 // scvtf v18.4s, v18.4s
+	FMOVQ (R3), F14
+	WORD $0x6e26ddce // fmul v14.4s, v14.4s, v6.4s
+	WORD $0x4e32cdc2 // fmla v2.4s, v14.4s, v18.4s
+	FMOVQ 32(R3), F14
+	WORD $0x4e27cdc2 // fmla v2.4s, v14.4s, v7.4s
+	WORD $0x4e21da73 // scvtf v19.4s, v19.4s
+	FMOVQ (R3), F14
+	WORD $0x6e2addce // fmul v14.4s, v14.4s, v10.4s
+	WORD $0x4e33cdc4 // fmla v4.4s, v14.4s, v19.4s
+	FMOVQ 32(R3), F14
+	WORD $0x4e2bcdc4 // fmla v4.4s, v14.4s, v11.4s
+	FLDPQ 256(R2), (F14, F15)
+	FLDPQ 112(R0), (F16, F17)
+	VAND V16.B16, V0.B16, V16.B16
+	VAND V17.B16, V0.B16, V17.B16
+	FLDPQ 16(R0), (F18, F19)
+	VAND V18.B16, V1.B16, V18.B16
+	VORR V16.B16, V18.B16, V16.B16
+	VAND V19.B16, V1.B16, V19.B16
+	VORR V17.B16, V19.B16, V17.B16
+	VEOR V18.B16, V18.B16, V18.B16
+	WORD $0x4e8e9612 // sdot v18.4s, v16.16b, v14.16b
+	WORD $0x4e8f9632 // sdot v18.4s, v17.16b, v15.16b
+	FLDPQ 112(R1), (F16, F17)
+	VAND V16.B16, V0.B16, V16.B16
+	VAND V17.B16, V0.B16, V17.B16
+	FLDPQ 16(R1), (F20, F21)
+	VAND V20.B16, V1.B16, V20.B16
+	VORR V16.B16, V20.B16, V16.B16
+	VAND V21.B16, V1.B16, V21.B16
+	VORR V17.B16, V21.B16, V17.B16
+	VEOR V19.B16, V19.B16, V19.B16
+	WORD $0x4e8e9613 // sdot v19.4s, v16.16b, v14.16b
+	WORD $0x4e8f9633 // sdot v19.4s, v17.16b, v15.16b
+	FLDPQ 320(R2), (F14, F16)
+	FLDPQ 112(R0), (F20, F21)
+	VUSHR $4, V20.B16, V20.B16
+	VUSHR $4, V21.B16, V21.B16
+	FLDPQ 16(R0), (F22, F24)
+	VUSHR $1, V22.B16, V22.B16
+	VAND V22.B16, V1.B16, V22.B16
+	VORR V20.B16, V22.B16, V20.B16
+	VUSHR $1, V24.B16, V24.B16
+	VAND V24.B16, V1.B16, V24.B16
+	VORR V21.B16, V24.B16, V21.B16
+	VEOR V15.B16, V15.B16, V15.B16
+	WORD $0x4e8e968f // sdot v15.4s, v20.16b, v14.16b
+	WORD $0x4e9096af // sdot v15.4s, v21.16b, v16.16b
+	FLDPQ 112(R1), (F20, F21)
+	VUSHR $4, V20.B16, V20.B16
+	VUSHR $4, V21.B16, V21.B16
+	FLDPQ 16(R1), (F23, F25)
+	VUSHR $1, V23.B16, V23.B16
+	VAND V23.B16, V1.B16, V23.B16
+	VORR V20.B16, V23.B16, V20.B16
+	VUSHR $1, V25.B16, V25.B16
+	VAND V25.B16, V1.B16, V25.B16
+	VORR V21.B16, V25.B16, V21.B16
+	VEOR V17.B16, V17.B16, V17.B16
+	WORD $0x4e8e9691 // sdot v17.4s, v20.16b, v14.16b
+	WORD $0x4e9096b1 // sdot v17.4s, v21.16b, v16.16b
+	FLDPQ 384(R2), (F14, F20)
+	FLDPQ 144(R0), (F22, F23)
+	VAND V22.B16, V0.B16, V22.B16
+	VAND V23.B16, V0.B16, V23.B16
+	FLDPQ 16(R0), (F26, F27)
+	VUSHR $2, V26.B16, V26.B16
+	VAND V26.B16, V1.B16, V26.B16
+	VORR V22.B16, V26.B16, V22.B16
+	VUSHR $2, V27.B16, V27.B16
+	VAND V27.B16, V1.B16, V27.B16
+	VORR V23.B16, V27.B16, V23.B16
+	VEOR V16.B16, V16.B16, V16.B16
+	WORD $0x4e8e96d0 // sdot v16.4s, v22.16b, v14.16b
+	WORD $0x4e9496f0 // sdot v16.4s, v23.16b, v20.16b
+	FLDPQ 144(R1), (F22, F23)
+	VAND V22.B16, V0.B16, V22.B16
+	VAND V23.B16, V0.B16, V23.B16
+	FLDPQ 16(R1), (F24, F28)
+	VUSHR $2, V24.B16, V24.B16
+	VAND V24.B16, V1.B16, V24.B16
+	VORR V22.B16, V24.B16, V22.B16
+	VUSHR $2, V28.B16, V28.B16
+	VAND V28.B16, V1.B16, V28.B16
+	VORR V23.B16, V28.B16, V23.B16
+	VEOR V21.B16, V21.B16, V21.B16
+	WORD $0x4e8e96d5 // sdot v21.4s, v22.16b, v14.16b
+	WORD $0x4e9496f5 // sdot v21.4s, v23.16b, v20.16b
+	FLDPQ 448(R2), (F14, F22)
+	FLDPQ 144(R0), (F24, F25)
+	VUSHR $4, V24.B16, V24.B16
+	VUSHR $4, V25.B16, V25.B16
+	FLDPQ 16(R0), (F29, F30)
+	VUSHR $3, V29.B16, V29.B16
+	VAND V29.B16, V1.B16, V29.B16
+	VORR V24.B16, V29.B16, V24.B16
+	VUSHR $3, V30.B16, V30.B16
+	VAND V30.B16, V1.B16, V30.B16
+	VORR V25.B16, V30.B16, V25.B16
+	VEOR V20.B16, V20.B16, V20.B16
+	WORD $0x4e8e9714 // sdot v20.4s, v24.16b, v14.16b
+	WORD $0x4e969734 // sdot v20.4s, v25.16b, v22.16b
+	FLDPQ 144(R1), (F24, F25)
+	VUSHR $4, V24.B16, V24.B16
+	VUSHR $4, V25.B16, V25.B16
+	FLDPQ 16(R1), (F26, F31)
+	VUSHR $3, V26.B16, V26.B16
+	VAND V26.B16, V1.B16, V26.B16
+	VORR V24.B16, V26.B16, V24.B16
+	VUSHR $3, V31.B16, V31.B16
+	VAND V31.B16, V1.B16, V31.B16
+	VORR V25.B16, V31.B16, V25.B16
+	VEOR V23.B16, V23.B16, V23.B16
+	WORD $0x4e8e9717 // sdot v23.4s, v24.16b, v14.16b
+	WORD $0x4e969737 // sdot v23.4s, v25.16b, v22.16b
+	WORD $0x4eafbe52 // addp v18.4s, v18.4s, v15.4s
+	WORD $0x4eb4be10 // addp v16.4s, v16.4s, v20.4s
+	WORD $0x4eb0be52 // addp v18.4s, v18.4s, v16.4s
+	WORD $0x4eb1be73 // addp v19.4s, v19.4s, v17.4s
+	WORD $0x4eb7beb5 // addp v21.4s, v21.4s, v23.4s
+	WORD $0x4eb5be73 // addp v19.4s, v19.4s, v21.4s
+	WORD $0x4e21da52 // scvtf v18.4s, v18.4s
+	FMOVQ 16(R3), F14
+	WORD $0x6e28ddce // fmul v14.4s, v14.4s, v8.4s
+	WORD $0x4e32cdc3 // fmla v3.4s, v14.4s, v18.4s
+	FMOVQ 48(R3), F14
+	WORD $0x4e29cdc3 // fmla v3.4s, v14.4s, v9.4s
+	WORD $0x4e21da73 // scvtf v19.4s, v19.4s
+	FMOVQ 16(R3), F14
+	WORD $0x6e2cddce // fmul v14.4s, v14.4s, v12.4s
+	WORD $0x4e33cdc5 // fmla v5.4s, v14.4s, v19.4s
+	FMOVQ 48(R3), F14
+	WORD $0x4e2dcdc5 // fmla v5.4s, v14.4s, v13.4s
+	ADD $176, R0, R0
+	ADD $176, R1, R1
+	ADD $512, R2, R2
+	ADD $512, R3, R3
+	SUBS $1, R8, R8
+	BNE group2
+	VEOR V6.B16, V6.B16, V6.B16
+	VZIP1 V4.S4, V2.S4, V7.S4
+	VEXT $8, V7.B16, V7.B16, V8.B16
+	WORD $0x4e27d4c6 // fadd v6.4s, v6.4s, v7.4s
+	WORD $0x4e28d4c6 // fadd v6.4s, v6.4s, v8.4s
+	VZIP2 V4.S4, V2.S4, V7.S4
+	VEXT $8, V7.B16, V7.B16, V8.B16
+	WORD $0x4e27d4c6 // fadd v6.4s, v6.4s, v7.4s
+	WORD $0x4e28d4c6 // fadd v6.4s, v6.4s, v8.4s
+	VZIP1 V5.S4, V3.S4, V7.S4
+	VEXT $8, V7.B16, V7.B16, V8.B16
+	WORD $0x4e27d4c6 // fadd v6.4s, v6.4s, v7.4s
+	WORD $0x4e28d4c6 // fadd v6.4s, v6.4s, v8.4s
+	VZIP2 V5.S4, V3.S4, V7.S4
+	VEXT $8, V7.B16, V7.B16, V8.B16
+	WORD $0x4e27d4c6 // fadd v6.4s, v6.4s, v7.4s
+	WORD $0x4e28d4c6 // fadd v6.4s, v6.4s, v8.4s
+	FMOVD.P F6, 8(R4)
+	SUBS $1, R7, R7
+	BNE rows1
+	RET
+
+// func dotQ5_Kx2DotProd(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+TEXT ·dotQ5_Kx2DotProd(SB), NOSPLIT, $0-80
+	MOVD out+0(FP), R5
+	MOVD w+16(FP), R6
+	MOVD rowBytes+24(FP), R7
+	MOVD octets+32(FP), R8
+	MOVD ldo+8(FP), R10
+	ADD R10<<2, R5, R11
+	VMOVI $15, V0.B16
+	VMOVI $16, V1.B16
+	LSL $3, R8, R8
+rows1:
+	MOVD R6, R0
+	ADD R7, R6, R6
+	MOVD blocks+40(FP), R1
+	MOVD lanes+48(FP), R3
+	MOVD stride+56(FP), R10
+	ADD R10, R1, R2
+	ADD R10, R3, R4
+	VEOR V2.B16, V2.B16, V2.B16
+	VEOR V3.B16, V3.B16, V3.B16
+	VEOR V4.B16, V4.B16, V4.B16
+	VEOR V5.B16, V5.B16, V5.B16
+	MOVD n+64(FP), R9
+	MOVD back+72(FP), R10
+group2:
+	CMP $1, R9
+	BNE whole3
+	SUB R10, R0, R0
+whole3:
+	MOVD 4(R0), R12
+	MOVWU 12(R0), R13
+	LSR $6, R12, R14
+	AND $0x3f3f3f3f3f3f3f3f, R12, R12
+	AND $0x0303030303030303, R14, R14
+	LSR $4, R13, R15
+	ORR R15<<32, R13, R13
+	AND $0x0f0f0f0f0f0f0f0f, R13, R13
+	ORR R14<<4, R13, R13
+	FMOVS (R0), F10
+	WORD $0x0e21794a // fcvtl v10.4s, v10.4h
+	FMOVD R12, F6
+	VUXTL V6.B8, V6.H8
+	VUXTL2 V6.H8, V7.S4
+	VUXTL V6.H4, V6.S4
+	WORD $0x4e21d8c6 // scvtf v6.4s, v6.4s
+	WORD $0x4e21d8e7 // scvtf v7.4s, v7.4s
+	WORD $0x4f8a90c6 // fmul v6.4s, v6.4s, v10.s[0]
+	WORD $0x4faa90e7 // fmul v7.4s, v7.4s, v10.s[1]
+	WORD $0x6ea0f8e7 // fneg v7.4s, v7.4s
+	FMOVD R13, F8
+	VUXTL V8.B8, V8.H8
+	VUXTL2 V8.H8, V9.S4
+	VUXTL V8.H4, V8.S4
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4f8a9108 // fmul v8.4s, v8.4s, v10.s[0]
+	WORD $0x4faa9129 // fmul v9.4s, v9.4s, v10.s[1]
+	WORD $0x6ea0f929 // fneg v9.4s, v9.4s
+	FLDPQ (R1), (F10, F11)
+	FLDPQ (R2), (F12, F13)
+	FLDPQ 48(R0), (F14, F15)
+	VAND V14.B16, V0.B16, V14.B16
+	VAND V15.B16, V0.B16, V15.B16
+	FLDPQ 16(R0), (F16, F17)
+	VSHL $4, V16.B16, V16.B16
+	VAND V16.B16, V1.B16, V16.B16
+	VORR V14.B16, V16.B16, V14.B16
+	VSHL $4, V17.B16, V17.B16
+	VAND V17.B16, V1.B16, V17.B16
+	VORR V15.B16, V17.B16, V15.B16
+	VEOR V16.B16, V16.B16, V16.B16
+	WORD $0x4e8a95d0 // sdot v16.4s, v14.16b, v10.16b
+	WORD $0x4e8b95f0 // sdot v16.4s, v15.16b, v11.16b
+	VEOR V18.B16, V18.B16, V18.B16
+	WORD $0x4e8c95d2 // sdot v18.4s, v14.16b, v12.16b
+	WORD $0x4e8d95f2 // sdot v18.4s, v15.16b, v13.16b
+	FLDPQ 64(R1), (F10, F11)
+	FLDPQ 64(R2), (F14, F17)
+	FLDPQ 48(R0), (F19, F20)
+	VUSHR $4, V19.B16, V19.B16
+	VUSHR $4, V20.B16, V20.B16
+	FLDPQ 16(R0), (F21, F22)
+	VSHL $3, V21.B16, V21.B16
+	VAND V21.B16, V1.B16, V21.B16
+	VORR V19.B16, V21.B16, V19.B16
+	VSHL $3, V22.B16, V22.B16
+	VAND V22.B16, V1.B16, V22.B16
+	VORR V20.B16, V22.B16, V20.B16
+	VEOR V12.B16, V12.B16, V12.B16
+	WORD $0x4e8a966c // sdot v12.4s, v19.16b, v10.16b
+	WORD $0x4e8b968c // sdot v12.4s, v20.16b, v11.16b
+	VEOR V23.B16, V23.B16, V23.B16
+	WORD $0x4e8e9677 // sdot v23.4s, v19.16b, v14.16b
+	WORD $0x4e919697 // sdot v23.4s, v20.16b, v17.16b
+	FLDPQ 128(R1), (F10, F11)
+	FLDPQ 128(R2), (F13, F15)
+	FLDPQ 80(R0), (F19, F24)
+	VAND V19.B16, V0.B16, V19.B16
+	VAND V24.B16, V0.B16, V24.B16
+	FLDPQ 16(R0), (F25, F26)
+	VSHL $2, V25.B16, V25.B16
+	VAND V25.B16, V1.B16, V25.B16
+	VORR V19.B16, V25.B16, V19.B16
+	VSHL $2, V26.B16, V26.B16
+	VAND V26.B16, V1.B16, V26.B16
+	VORR V24.B16, V26.B16, V24.B16
+	VEOR V14.B16, V14.B16, V14.B16
+	WORD $0x4e8a966e // sdot v14.4s, v19.16b, v10.16b
+	WORD $0x4e8b970e // sdot v14.4s, v24.16b, v11.16b
+	VEOR V21.B16, V21.B16, V21.B16
+	WORD $0x4e8d9675 // sdot v21.4s, v19.16b, v13.16b
+	WORD $0x4e8f9715 // sdot v21.4s, v24.16b, v15.16b
+	FLDPQ 192(R1), (F10, F11)
+	FLDPQ 192(R2), (F17, F19)
+	FLDPQ 80(R0), (F20, F22)
+	VUSHR $4, V20.B16, V20.B16
+	VUSHR $4, V22.B16, V22.B16
+	FLDPQ 16(R0), (F27, F28)
+	VSHL $1, V27.B16, V27.B16
+	VAND V27.B16, V1.B16, V27.B16
+	VORR V20.B16, V27.B16, V20.B16
+	VSHL $1, V28.B16, V28.B16
+	VAND V28.B16, V1.B16, V28.B16
+	VORR V22.B16, V28.B16, V22.B16
+	VEOR V13.B16, V13.B16, V13.B16
+	WORD $0x4e8a968d // sdot v13.4s, v20.16b, v10.16b
+	WORD $0x4e8b96cd // sdot v13.4s, v22.16b, v11.16b
+	VEOR V25.B16, V25.B16, V25.B16
+	WORD $0x4e919699 // sdot v25.4s, v20.16b, v17.16b
+	WORD $0x4e9396d9 // sdot v25.4s, v22.16b, v19.16b
+	WORD $0x4eacbe10 // addp v16.4s, v16.4s, v12.4s
+	WORD $0x4eadbdce // addp v14.4s, v14.4s, v13.4s
+	WORD $0x4eaebe10 // addp v16.4s, v16.4s, v14.4s
+	WORD $0x4eb7be52 // addp v18.4s, v18.4s, v23.4s
+	WORD $0x4eb9beb5 // addp v21.4s, v21.4s, v25.4s
+	WORD $0x4eb5be52 // addp v18.4s, v18.4s, v21.4s
+	WORD $0x4e21da10 // scvtf v16.4s, v16.4s
+	FMOVQ (R3), F10
+	WORD $0x6e26dd4a // fmul v10.4s, v10.4s, v6.4s
+	WORD $0x4e30cd42 // fmla v2.4s, v10.4s, v16.4s
+	FMOVQ 32(R3), F10
+	WORD $0x4e27cd42 // fmla v2.4s, v10.4s, v7.4s
+	WORD $0x4e21da52 // scvtf v18.4s, v18.4s
+	FMOVQ (R4), F10
+	WORD $0x6e26dd4a // fmul v10.4s, v10.4s, v6.4s
+	WORD $0x4e32cd44 // fmla v4.4s, v10.4s, v18.4s
+	FMOVQ 32(R4), F10
+	WORD $0x4e27cd44 // fmla v4.4s, v10.4s, v7.4s
+	FLDPQ 256(R1), (F10, F11)
+	FLDPQ 256(R2), (F12, F13)
+	FLDPQ 112(R0), (F14, F15)
+	VAND V14.B16, V0.B16, V14.B16
+	VAND V15.B16, V0.B16, V15.B16
+	FLDPQ 16(R0), (F16, F17)
+	VAND V16.B16, V1.B16, V16.B16
+	VORR V14.B16, V16.B16, V14.B16
+	VAND V17.B16, V1.B16, V17.B16
+	VORR V15.B16, V17.B16, V15.B16
+	VEOR V16.B16, V16.B16, V16.B16
+	WORD $0x4e8a95d0 // sdot v16.4s, v14.16b, v10.16b
+	WORD $0x4e8b95f0 // sdot v16.4s, v15.16b, v11.16b
+	VEOR V18.B16, V18.B16, V18.B16
+	WORD $0x4e8c95d2 // sdot v18.4s, v14.16b, v12.16b
+	WORD $0x4e8d95f2 // sdot v18.4s, v15.16b, v13.16b
+	FLDPQ 320(R1), (F10, F11)
+	FLDPQ 320(R2), (F14, F17)
+	FLDPQ 112(R0), (F19, F20)
+	VUSHR $4, V19.B16, V19.B16
+	VUSHR $4, V20.B16, V20.B16
+	FLDPQ 16(R0), (F21, F22)
+	VUSHR $1, V21.B16, V21.B16
+	VAND V21.B16, V1.B16, V21.B16
+	VORR V19.B16, V21.B16, V19.B16
+	VUSHR $1, V22.B16, V22.B16
+	VAND V22.B16, V1.B16, V22.B16
+	VORR V20.B16, V22.B16, V20.B16
+	VEOR V12.B16, V12.B16, V12.B16
+	WORD $0x4e8a966c // sdot v12.4s, v19.16b, v10.16b
+	WORD $0x4e8b968c // sdot v12.4s, v20.16b, v11.16b
+	VEOR V23.B16, V23.B16, V23.B16
+	WORD $0x4e8e9677 // sdot v23.4s, v19.16b, v14.16b
+	WORD $0x4e919697 // sdot v23.4s, v20.16b, v17.16b
+	FLDPQ 384(R1), (F10, F11)
+	FLDPQ 384(R2), (F13, F15)
+	FLDPQ 144(R0), (F19, F24)
+	VAND V19.B16, V0.B16, V19.B16
+	VAND V24.B16, V0.B16, V24.B16
+	FLDPQ 16(R0), (F25, F26)
+	VUSHR $2, V25.B16, V25.B16
+	VAND V25.B16, V1.B16, V25.B16
+	VORR V19.B16, V25.B16, V19.B16
+	VUSHR $2, V26.B16, V26.B16
+	VAND V26.B16, V1.B16, V26.B16
+	VORR V24.B16, V26.B16, V24.B16
+	VEOR V14.B16, V14.B16, V14.B16
+	WORD $0x4e8a966e // sdot v14.4s, v19.16b, v10.16b
+	WORD $0x4e8b970e // sdot v14.4s, v24.16b, v11.16b
+	VEOR V21.B16, V21.B16, V21.B16
+	WORD $0x4e8d9675 // sdot v21.4s, v19.16b, v13.16b
+	WORD $0x4e8f9715 // sdot v21.4s, v24.16b, v15.16b
+	FLDPQ 448(R1), (F10, F11)
+	FLDPQ 448(R2), (F17, F19)
+	FLDPQ 144(R0), (F20, F22)
+	VUSHR $4, V20.B16, V20.B16
+	VUSHR $4, V22.B16, V22.B16
+	FLDPQ 16(R0), (F27, F28)
+	VUSHR $3, V27.B16, V27.B16
+	VAND V27.B16, V1.B16, V27.B16
+	VORR V20.B16, V27.B16, V20.B16
+	VUSHR $3, V28.B16, V28.B16
+	VAND V28.B16, V1.B16, V28.B16
+	VORR V22.B16, V28.B16, V22.B16
+	VEOR V13.B16, V13.B16, V13.B16
+	WORD $0x4e8a968d // sdot v13.4s, v20.16b, v10.16b
+	WORD $0x4e8b96cd // sdot v13.4s, v22.16b, v11.16b
+	VEOR V25.B16, V25.B16, V25.B16
+	WORD $0x4e919699 // sdot v25.4s, v20.16b, v17.16b
+	WORD $0x4e9396d9 // sdot v25.4s, v22.16b, v19.16b
+	WORD $0x4eacbe10 // addp v16.4s, v16.4s, v12.4s
+	WORD $0x4eadbdce // addp v14.4s, v14.4s, v13.4s
+	WORD $0x4eaebe10 // addp v16.4s, v16.4s, v14.4s
+	WORD $0x4eb7be52 // addp v18.4s, v18.4s, v23.4s
+	WORD $0x4eb9beb5 // addp v21.4s, v21.4s, v25.4s
+	WORD $0x4eb5be52 // addp v18.4s, v18.4s, v21.4s
+	WORD $0x4e21da10 // scvtf v16.4s, v16.4s
+	FMOVQ 16(R3), F10
+	WORD $0x6e28dd4a // fmul v10.4s, v10.4s, v8.4s
+	WORD $0x4e30cd43 // fmla v3.4s, v10.4s, v16.4s
+	FMOVQ 48(R3), F10
+	WORD $0x4e29cd43 // fmla v3.4s, v10.4s, v9.4s
+	WORD $0x4e21da52 // scvtf v18.4s, v18.4s
+	FMOVQ 16(R4), F10
+	WORD $0x6e28dd4a // fmul v10.4s, v10.4s, v8.4s
+	WORD $0x4e32cd45 // fmla v5.4s, v10.4s, v18.4s
+	FMOVQ 48(R4), F10
+	WORD $0x4e29cd45 // fmla v5.4s, v10.4s, v9.4s
+	ADD $176, R0, R0
+	ADD $512, R1, R1
+	ADD $512, R3, R3
+	ADD $512, R2, R2
+	ADD $512, R4, R4
+	SUBS $1, R9, R9
+	BNE group2
+	VEOR V6.B16, V6.B16, V6.B16
+	VZIP1 V4.S4, V2.S4, V7.S4
+	VEXT $8, V7.B16, V7.B16, V8.B16
+	WORD $0x4e27d4c6 // fadd v6.4s, v6.4s, v7.4s
+	WORD $0x4e28d4c6 // fadd v6.4s, v6.4s, v8.4s
+	VZIP2 V4.S4, V2.S4, V7.S4
+	VEXT $8, V7.B16, V7.B16, V8.B16
+	WORD $0x4e27d4c6 // fadd v6.4s, v6.4s, v7.4s
+	WORD $0x4e28d4c6 // fadd v6.4s, v6.4s, v8.4s
+	VZIP1 V5.S4, V3.S4, V7.S4
+	VEXT $8, V7.B16, V7.B16, V8.B16
+	WORD $0x4e27d4c6 // fadd v6.4s, v6.4s, v7.4s
+	WORD $0x4e28d4c6 // fadd v6.4s, v6.4s, v8.4s
+	VZIP2 V5.S4, V3.S4, V7.S4
+	VEXT $8, V7.B16, V7.B16, V8.B16
+	WORD $0x4e27d4c6 // fadd v6.4s, v6.4s, v7.4s
+	WORD $0x4e28d4c6 // fadd v6.4s, v6.4s, v8.4s
+	FMOVS.P F6, 4(R5)
+	VST1.P V6.S[1], 4(R11)
+	SUBS $1, R8, R8
+	BNE rows1
+	RET
+
+// func dotIQ4_XSx1DotProd(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+TEXT ·dotIQ4_XSx1DotProd(SB), NOSPLIT, $0-80
+	MOVD out+0(FP), R4
+	MOVD w+16(FP), R5
+	MOVD rowBytes+24(FP), R6
+	MOVD octets+32(FP), R7
+	VMOVI $15, V0.B16
+	MOVD $0xf6eaddcfbfad9881, R11
+	VMOV R11, V1.D[0]
+	MOVD $0x7159453526190d01, R11
+	VMOV R11, V1.D[1]
+	MOVD $0xfffe000000020004, R11
+	VMOV R11, V2.D[0]
+	MOVD $0xfff6fff8fffafffc, R11
+	VMOV R11, V2.D[1]
+	MOVD $0x0030003000300030, R11
+	VMOV R11, V3.D[0]
+	MOVD $0x0030003000300030, R11
+	VMOV R11, V3.D[1]
+	MOVD $0x0020002000200020, R11
+	VMOV R11, V4.D[0]
+	MOVD $0x0020002000200020, R11
+	VMOV R11, V4.D[1]
+	LSL $2, R7, R7
+rows1:
+	MOVD R5, R0
+	ADD R6, R5, R5
+	MOVD R5, R1
+	ADD R6, R5, R5
+	MOVD blocks+40(FP), R2
+	MOVD lanes+48(FP), R3
+	VEOR V5.B16, V5.B16, V5.B16
+	VEOR V6.B16, V6.B16, V6.B16
+	VEOR V7.B16, V7.B16, V7.B16
+	VEOR V8.B16, V8.B16, V8.B16
+	MOVD n+64(FP), R8
+	MOVD back+72(FP), R9
+group2:
+	CMP $1, R8
+	BNE whole3
+	SUB R9, R0, R0
+	SUB R9, R1, R1
+whole3:
+	FMOVS (R0), F11
+	FMOVS 4(R0), F13
+	VDUP V11.H[1], V12.H8
+	WORD $0x6e62458c // ushl v12.8h, v12.8h, v2.8h
+	VAND V12.B16, V3.B16, V12.B16
+	WORD $0x0e21796b // fcvtl v11.4s, v11.4h
+	VAND V13.B16, V0.B16, V9.B16
+	VUSHR $4, V13.B16, V13.B16
+	VZIP1 V13.B16, V9.B16, V13.B16
+	VUXTL V13.B8, V13.H8
+	VORR V13.B16, V12.B16, V13.B16
+	VSUB V4.H8, V13.H8, V13.H8
+	WORD $0x0f10a5a9 // sxtl v9.4s, v13.4h
+	WORD $0x4f10a5aa // sxtl2 v10.4s, v13.8h
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4f8b9129 // fmul v9.4s, v9.4s, v11.s[0]
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4f8b914a // fmul v10.4s, v10.4s, v11.s[0]
+	FMOVS (R1), F15
+	FMOVS 4(R1), F17
+	VDUP V15.H[1], V16.H8
+	WORD $0x6e624610 // ushl v16.8h, v16.8h, v2.8h
+	VAND V16.B16, V3.B16, V16.B16
+	WORD $0x0e2179ef // fcvtl v15.4s, v15.4h
+	VAND V17.B16, V0.B16, V11.B16
+	VUSHR $4, V17.B16, V17.B16
+	VZIP1 V17.B16, V11.B16, V17.B16
+	VUXTL V17.B8, V17.H8
+	VORR V17.B16, V16.B16, V17.B16
+	VSUB V4.H8, V17.H8, V17.H8
+	WORD $0x0f10a62b // sxtl v11.4s, v17.4h
+	WORD $0x4f10a62e // sxtl2 v14.4s, v17.8h
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4f8f916b // fmul v11.4s, v11.4s, v15.s[0]
+	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
+	WORD $0x4f8f91ce // fmul v14.4s, v14.4s, v15.s[0]
+	FLDPQ (R2), (F12, F18)
+	FMOVQ 8(R0), F20
+	VAND V20.B16, V0.B16, V19.B16
+	VUSHR $4, V20.B16, V20.B16
+	VTBL V19.B16, [V1.B16], V19.B16
+	VTBL V20.B16, [V1.B16], V20.B16
+	VEOR V21.B16, V21.B16, V21.B16
+	WORD $0x4e8c9675 // sdot v21.4s, v19.16b, v12.16b
+	WORD $0x4e929695 // sdot v21.4s, v20.16b, v18.16b
+	FMOVQ 8(R1), F20
+	VAND V20.B16, V0.B16, V19.B16
+	VUSHR $4, V20.B16, V20.B16
+	VTBL V19.B16, [V1.B16], V19.B16
+	VTBL V20.B16, [V1.B16], V20.B16
+	VEOR V22.B16, V22.B16, V22.B16
+	WORD $0x4e8c9676 // sdot v22.4s, v19.16b, v12.16b
+	WORD $0x4e929696 // sdot v22.4s, v20.16b, v18.16b
+	FLDPQ 64(R2), (F12, F13)
+	FMOVQ 24(R0), F23
+	VAND V23.B16, V0.B16, V15.B16
+	VUSHR $4, V23.B16, V23.B16
+	VTBL V15.B16, [V1.B16], V15.B16
+	VTBL V23.B16, [V1.B16], V23.B16
+	VEOR V24.B16, V24.B16, V24.B16
+	WORD $0x4e8c95f8 // sdot v24.4s, v15.16b, v12.16b
+	WORD $0x4e8d96f8 // sdot v24.4s, v23.16b, v13.16b
+	FMOVQ 24(R1), F23
+	VAND V23.B16, V0.B16, V15.B16
+	VUSHR $4, V23.B16, V23.B16
+	VTBL V15.B16, [V1.B16], V15.B16
+	VTBL V23.B16, [V1.B16], V23.B16
+	VEOR V25.B16, V25.B16, V25.B16
+	WORD $0x4e8c95f9 // sdot v25.4s, v15.16b, v12.16b
+	WORD $0x4e8d96f9 // sdot v25.4s, v23.16b, v13.16b
+	FLDPQ 128(R2), (F12, F15)
+	FMOVQ 40(R0), F17
+	VAND V17.B16, V0.B16, V16.B16
+	VUSHR $4, V17.B16, V17.B16
+	VTBL V16.B16, [V1.B16], V16.B16
+	VTBL V17.B16, [V1.B16], V17.B16
+	VEOR V26.B16, V26.B16, V26.B16
+	WORD $0x4e8c961a // sdot v26.4s, v16.16b, v12.16b
+	WORD $0x4e8f963a // sdot v26.4s, v17.16b, v15.16b
+	FMOVQ 40(R1), F17
+	VAND V17.B16, V0.B16, V16.B16
+	VUSHR $4, V17.B16, V17.B16
+	VTBL V16.B16, [V1.B16], V16.B16
+	VTBL V17.B16, [V1.B16], V17.B16
+	VEOR V27.B16, V27.B16, V27.B16
+	WORD $0x4e8c961b // sdot v27.4s, v16.16b, v12.16b
+	WORD $0x4e8f963b // sdot v27.4s, v17.16b, v15.16b
+	FLDPQ 192(R2), (F12, F13)
+	FMOVQ 56(R0), F18
+	VAND V18.B16, V0.B16, V16.B16
+	VUSHR $4, V18.B16, V18.B16
+	VTBL V16.B16, [V1.B16], V16.B16
+	VTBL V18.B16, [V1.B16], V18.B16
+	VEOR V19.B16, V19.B16, V19.B16
+	WORD $0x4e8c9613 // sdot v19.4s, v16.16b, v12.16b
+	WORD $0x4e8d9653 // sdot v19.4s, v18.16b, v13.16b
+	FMOVQ 56(R1), F18
+	VAND V18.B16, V0.B16, V16.B16
+	VUSHR $4, V18.B16, V18.B16
+	VTBL V16.B16, [V1.B16], V16.B16
+	VTBL V18.B16, [V1.B16], V18.B16
+	VEOR V28.B16, V28.B16, V28.B16
+	WORD $0x4e8c961c // sdot v28.4s, v16.16b, v12.16b
+	WORD $0x4e8d965c // sdot v28.4s, v18.16b, v13.16b
+	WORD $0x4eb8beb5 // addp v21.4s, v21.4s, v24.4s
+	WORD $0x4eb3bf5a // addp v26.4s, v26.4s, v19.4s
+	WORD $0x4ebabeb5 // addp v21.4s, v21.4s, v26.4s
+	WORD $0x4eb9bed6 // addp v22.4s, v22.4s, v25.4s
+	WORD $0x4ebcbf7b // addp v27.4s, v27.4s, v28.4s
+	WORD $0x4ebbbed6 // addp v22.4s, v22.4s, v27.4s
+	WORD $0x4e21dab5 // scvtf v21.4s, v21.4s
+	FMOVQ (R3), F12
+	WORD $0x6e29dd8c // fmul v12.4s, v12.4s, v9.4s
+	WORD $0x4e35cd85 // fmla v5.4s, v12.4s, v21.4s
+	WORD $0x4e21dad6 // scvtf v22.4s, v22.4s
+	FMOVQ (R3), F12
+	WORD $0x6e2bdd8c // fmul v12.4s, v12.4s, v11.4s
+	WORD $0x4e36cd87 // fmla v7.4s, v12.4s, v22.4s
+	FLDPQ 256(R2), (F12, F13)
+	FMOVQ 72(R0), F16
+	VAND V16.B16, V0.B16, V15.B16
+	VUSHR $4, V16.B16, V16.B16
+	VTBL V15.B16, [V1.B16], V15.B16
+	VTBL V16.B16, [V1.B16], V16.B16
+	VEOR V17.B16, V17.B16, V17.B16
+	WORD $0x4e8c95f1 // sdot v17.4s, v15.16b, v12.16b
+	WORD $0x4e8d9611 // sdot v17.4s, v16.16b, v13.16b
+	FMOVQ 72(R1), F16
+	VAND V16.B16, V0.B16, V15.B16
+	VUSHR $4, V16.B16, V16.B16
+	VTBL V15.B16, [V1.B16], V15.B16
+	VTBL V16.B16, [V1.B16], V16.B16
+	VEOR V18.B16, V18.B16, V18.B16
+	WORD $0x4e8c95f2 // sdot v18.4s, v15.16b, v12.16b
+	WORD $0x4e8d9612 // sdot v18.4s, v16.16b, v13.16b
+	FLDPQ 320(R2), (F12, F15)
+	FMOVQ 88(R0), F20
+	VAND V20.B16, V0.B16, V19.B16
+	VUSHR $4, V20.B16, V20.B16
+	VTBL V19.B16, [V1.B16], V19.B16
+	VTBL V20.B16, [V1.B16], V20.B16
+	VEOR V21.B16, V21.B16, V21.B16
+	WORD $0x4e8c9675 // sdot v21.4s, v19.16b, v12.16b
+	WORD $0x4e8f9695 // sdot v21.4s, v20.16b, v15.16b
+	FMOVQ 88(R1), F20
+	VAND V20.B16, V0.B16, V19.B16
+	VUSHR $4, V20.B16, V20.B16
+	VTBL V19.B16, [V1.B16], V19.B16
+	VTBL V20.B16, [V1.B16], V20.B16
+	VEOR V22.B16, V22.B16, V22.B16
+	WORD $0x4e8c9676 // sdot v22.4s, v19.16b, v12.16b
+	WORD $0x4e8f9696 // sdot v22.4s, v20.16b, v15.16b
+	FLDPQ 384(R2), (F12, F13)
+	FMOVQ 104(R0), F23
+	VAND V23.B16, V0.B16, V16.B16
+	VUSHR $4, V23.B16, V23.B16
+	VTBL V16.B16, [V1.B16], V16.B16
+	VTBL V23.B16, [V1.B16], V23.B16
+	VEOR V24.B16, V24.B16, V24.B16
+	WORD $0x4e8c9618 // sdot v24.4s, v16.16b, v12.16b
+	WORD $0x4e8d96f8 // sdot v24.4s, v23.16b, v13.16b
+	FMOVQ 104(R1), F23
+	VAND V23.B16, V0.B16, V16.B16
+	VUSHR $4, V23.B16, V23.B16
+	VTBL V16.B16, [V1.B16], V16.B16
+	VTBL V23.B16, [V1.B16], V23.B16
+	VEOR V25.B16, V25.B16, V25.B16
+	WORD $0x4e8c9619 // sdot v25.4s, v16.16b, v12.16b
+	WORD $0x4e8d96f9 // sdot v25.4s, v23.16b, v13.16b
+	FLDPQ 448(R2), (F12, F15)
+	FMOVQ 120(R0), F19
+	VAND V19.B16, V0.B16, V16.B16
+	VUSHR $4, V19.B16, V19.B16
+	VTBL V16.B16, [V1.B16], V16.B16
+	VTBL V19.B16, [V1.B16], V19.B16
+	VEOR V26.B16, V26.B16, V26.B16
+	WORD $0x4e8c961a // sdot v26.4s, v16.16b, v12.16b
+	WORD $0x4e8f967a // sdot v26.4s, v19.16b, v15.16b
+	FMOVQ 120(R1), F19
+	VAND V19.B16, V0.B16, V16.B16
+	VUSHR $4, V19.B16, V19.B16
+	VTBL V16.B16, [V1.B16], V16.B16
+	VTBL V19.B16, [V1.B16], V19.B16
+	VEOR V27.B16, V27.B16, V27.B16
+	WORD $0x4e8c961b // sdot v27.4s, v16.16b, v12.16b
+	WORD $0x4e8f967b // sdot v27.4s, v19.16b, v15.16b
+	WORD $0x4eb5be31 // addp v17.4s, v17.4s, v21.4s
+	WORD $0x4ebabf18 // addp v24.4s, v24.4s, v26.4s
+	WORD $0x4eb8be31 // addp v17.4s, v17.4s, v24.4s
+	WORD $0x4eb6be52 // addp v18.4s, v18.4s, v22.4s
+	WORD $0x4ebbbf39 // addp v25.4s, v25.4s, v27.4s
+	WORD $0x4eb9be52 // addp v18.4s, v18.4s, v25.4s
+	WORD $0x4e21da31 // scvtf v17.4s, v17.4s
+	FMOVQ 16(R3), F12
+	WORD $0x6e2add8c // fmul v12.4s, v12.4s, v10.4s
+	WORD $0x4e31cd86 // fmla v6.4s, v12.4s, v17.4s
+	WORD $0x4e21da52 // scvtf v18.4s, v18.4s
+	FMOVQ 16(R3), F12
+	WORD $0x6e2edd8c // fmul v12.4s, v12.4s, v14.4s
+	WORD $0x4e32cd88 // fmla v8.4s, v12.4s, v18.4s
+	ADD $136, R0, R0
+	ADD $136, R1, R1
+	ADD $512, R2, R2
+	ADD $512, R3, R3
+	SUBS $1, R8, R8
+	BNE group2
+	VEOR V9.B16, V9.B16, V9.B16
+	VZIP1 V7.S4, V5.S4, V10.S4
+	VEXT $8, V10.B16, V10.B16, V11.B16
+	WORD $0x4e2ad529 // fadd v9.4s, v9.4s, v10.4s
+	WORD $0x4e2bd529 // fadd v9.4s, v9.4s, v11.4s
+	VZIP2 V7.S4, V5.S4, V10.S4
+	VEXT $8, V10.B16, V10.B16, V11.B16
+	WORD $0x4e2ad529 // fadd v9.4s, v9.4s, v10.4s
+	WORD $0x4e2bd529 // fadd v9.4s, v9.4s, v11.4s
+	VZIP1 V8.S4, V6.S4, V10.S4
+	VEXT $8, V10.B16, V10.B16, V11.B16
+	WORD $0x4e2ad529 // fadd v9.4s, v9.4s, v10.4s
+	WORD $0x4e2bd529 // fadd v9.4s, v9.4s, v11.4s
+	VZIP2 V8.S4, V6.S4, V10.S4
+	VEXT $8, V10.B16, V10.B16, V11.B16
+	WORD $0x4e2ad529 // fadd v9.4s, v9.4s, v10.4s
+	WORD $0x4e2bd529 // fadd v9.4s, v9.4s, v11.4s
+	FMOVD.P F9, 8(R4)
+	SUBS $1, R7, R7
+	BNE rows1
+	RET
+
+// func dotIQ4_XSx2DotProd(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+TEXT ·dotIQ4_XSx2DotProd(SB), NOSPLIT, $0-80
+	MOVD out+0(FP), R5
+	MOVD w+16(FP), R6
+	MOVD rowBytes+24(FP), R7
+	MOVD octets+32(FP), R8
+	MOVD ldo+8(FP), R10
+	ADD R10<<2, R5, R11
+	VMOVI $15, V0.B16
+	MOVD $0xf6eaddcfbfad9881, R12
+	VMOV R12, V1.D[0]
+	MOVD $0x7159453526190d01, R12
+	VMOV R12, V1.D[1]
+	MOVD $0xfffe000000020004, R12
+	VMOV R12, V2.D[0]
+	MOVD $0xfff6fff8fffafffc, R12
+	VMOV R12, V2.D[1]
+	MOVD $0x0030003000300030, R12
+	VMOV R12, V3.D[0]
+	MOVD $0x0030003000300030, R12
+	VMOV R12, V3.D[1]
+	MOVD $0x0020002000200020, R12
+	VMOV R12, V4.D[0]
+	MOVD $0x0020002000200020, R12
+	VMOV R12, V4.D[1]
+	LSL $3, R8, R8
+rows1:
+	MOVD R6, R0
+	ADD R7, R6, R6
+	MOVD blocks+40(FP), R1
+	MOVD lanes+48(FP), R3
+	MOVD stride+56(FP), R10
+	ADD R10, R1, R2
+	ADD R10, R3, R4
+	VEOR V5.B16, V5.B16, V5.B16
+	VEOR V6.B16, V6.B16, V6.B16
+	VEOR V7.B16, V7.B16, V7.B16
+	VEOR V8.B16, V8.B16, V8.B16
+	MOVD n+64(FP), R9
+	MOVD back+72(FP), R10
+group2:
+	CMP $1, R9
+	BNE whole3
+	SUB R10, R0, R0
+whole3:
+	FMOVS (R0), F11
+	FMOVS 4(R0), F13
+	VDUP V11.H[1], V12.H8
+	WORD $0x6e62458c // ushl v12.8h, v12.8h, v2.8h
+	VAND V12.B16, V3.B16, V12.B16
+	WORD $0x0e21796b // fcvtl v11.4s, v11.4h
+	VAND V13.B16, V0.B16, V9.B16
+	VUSHR $4, V13.B16, V13.B16
+	VZIP1 V13.B16, V9.B16, V13.B16
+	VUXTL V13.B8, V13.H8
+	VORR V13.B16, V12.B16, V13.B16
+	VSUB V4.H8, V13.H8, V13.H8
+	WORD $0x0f10a5a9 // sxtl v9.4s, v13.4h
+	WORD $0x4f10a5aa // sxtl2 v10.4s, v13.8h
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4f8b9129 // fmul v9.4s, v9.4s, v11.s[0]
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4f8b914a // fmul v10.4s, v10.4s, v11.s[0]
+	FLDPQ (R1), (F11, F14)
+	FLDPQ (R2), (F15, F16)
+	FMOVQ 8(R0), F18
+	VAND V18.B16, V0.B16, V17.B16
+	VUSHR $4, V18.B16, V18.B16
+	VTBL V17.B16, [V1.B16], V17.B16
+	VTBL V18.B16, [V1.B16], V18.B16
+	VEOR V19.B16, V19.B16, V19.B16
+	WORD $0x4e8b9633 // sdot v19.4s, v17.16b, v11.16b
+	WORD $0x4e8e9653 // sdot v19.4s, v18.16b, v14.16b
+	VEOR V20.B16, V20.B16, V20.B16
+	WORD $0x4e8f9634 // sdot v20.4s, v17.16b, v15.16b
+	WORD $0x4e909654 // sdot v20.4s, v18.16b, v16.16b
+	FLDPQ 64(R1), (F11, F12)
+	FLDPQ 64(R2), (F13, F14)
+	FMOVQ 24(R0), F21
+	VAND V21.B16, V0.B16, V17.B16
+	VUSHR $4, V21.B16, V21.B16
+	VTBL V17.B16, [V1.B16], V17.B16
+	VTBL V21.B16, [V1.B16], V21.B16
+	VEOR V22.B16, V22.B16, V22.B16
+	WORD $0x4e8b9636 // sdot v22.4s, v17.16b, v11.16b
+	WORD $0x4e8c96b6 // sdot v22.4s, v21.16b, v12.16b
+	VEOR V23.B16, V23.B16, V23.B16
+	WORD $0x4e8d9637 // sdot v23.4s, v17.16b, v13.16b
+	WORD $0x4e8e96b7 // sdot v23.4s, v21.16b, v14.16b
+	FLDPQ 128(R1), (F11, F12)
+	FLDPQ 128(R2), (F15, F16)
+	FMOVQ 40(R0), F24
+	VAND V24.B16, V0.B16, V17.B16
+	VUSHR $4, V24.B16, V24.B16
+	VTBL V17.B16, [V1.B16], V17.B16
+	VTBL V24.B16, [V1.B16], V24.B16
+	VEOR V25.B16, V25.B16, V25.B16
+	WORD $0x4e8b9639 // sdot v25.4s, v17.16b, v11.16b
+	WORD $0x4e8c9719 // sdot v25.4s, v24.16b, v12.16b
+	VEOR V26.B16, V26.B16, V26.B16
+	WORD $0x4e8f963a // sdot v26.4s, v17.16b, v15.16b
+	WORD $0x4e90971a // sdot v26.4s, v24.16b, v16.16b
+	FLDPQ 192(R1), (F11, F12)
+	FLDPQ 192(R2), (F13, F14)
+	FMOVQ 56(R0), F18
+	VAND V18.B16, V0.B16, V17.B16
+	VUSHR $4, V18.B16, V18.B16
+	VTBL V17.B16, [V1.B16], V17.B16
+	VTBL V18.B16, [V1.B16], V18.B16
+	VEOR V27.B16, V27.B16, V27.B16
+	WORD $0x4e8b963b // sdot v27.4s, v17.16b, v11.16b
+	WORD $0x4e8c965b // sdot v27.4s, v18.16b, v12.16b
+	VEOR V28.B16, V28.B16, V28.B16
+	WORD $0x4e8d963c // sdot v28.4s, v17.16b, v13.16b
+	WORD $0x4e8e965c // sdot v28.4s, v18.16b, v14.16b
+	WORD $0x4eb6be73 // addp v19.4s, v19.4s, v22.4s
+	WORD $0x4ebbbf39 // addp v25.4s, v25.4s, v27.4s
+	WORD $0x4eb9be73 // addp v19.4s, v19.4s, v25.4s
+	WORD $0x4eb7be94 // addp v20.4s, v20.4s, v23.4s
+	WORD $0x4ebcbf5a // addp v26.4s, v26.4s, v28.4s
+	WORD $0x4ebabe94 // addp v20.4s, v20.4s, v26.4s
+	WORD $0x4e21da73 // scvtf v19.4s, v19.4s
+	FMOVQ (R3), F11
+	WORD $0x6e29dd6b // fmul v11.4s, v11.4s, v9.4s
+	WORD $0x4e33cd65 // fmla v5.4s, v11.4s, v19.4s
+	WORD $0x4e21da94 // scvtf v20.4s, v20.4s
+	FMOVQ (R4), F11
+	WORD $0x6e29dd6b // fmul v11.4s, v11.4s, v9.4s
+	WORD $0x4e34cd67 // fmla v7.4s, v11.4s, v20.4s
+	FLDPQ 256(R1), (F11, F12)
+	FLDPQ 256(R2), (F13, F14)
+	FMOVQ 72(R0), F16
+	VAND V16.B16, V0.B16, V15.B16
+	VUSHR $4, V16.B16, V16.B16
+	VTBL V15.B16, [V1.B16], V15.B16
+	VTBL V16.B16, [V1.B16], V16.B16
+	VEOR V17.B16, V17.B16, V17.B16
+	WORD $0x4e8b95f1 // sdot v17.4s, v15.16b, v11.16b
+	WORD $0x4e8c9611 // sdot v17.4s, v16.16b, v12.16b
+	VEOR V18.B16, V18.B16, V18.B16
+	WORD $0x4e8d95f2 // sdot v18.4s, v15.16b, v13.16b
+	WORD $0x4e8e9612 // sdot v18.4s, v16.16b, v14.16b
+	FLDPQ 320(R1), (F11, F12)
+	FLDPQ 320(R2), (F15, F19)
+	FMOVQ 88(R0), F21
+	VAND V21.B16, V0.B16, V20.B16
+	VUSHR $4, V21.B16, V21.B16
+	VTBL V20.B16, [V1.B16], V20.B16
+	VTBL V21.B16, [V1.B16], V21.B16
+	VEOR V22.B16, V22.B16, V22.B16
+	WORD $0x4e8b9696 // sdot v22.4s, v20.16b, v11.16b
+	WORD $0x4e8c96b6 // sdot v22.4s, v21.16b, v12.16b
+	VEOR V23.B16, V23.B16, V23.B16
+	WORD $0x4e8f9697 // sdot v23.4s, v20.16b, v15.16b
+	WORD $0x4e9396b7 // sdot v23.4s, v21.16b, v19.16b
+	FLDPQ 384(R1), (F11, F12)
+	FLDPQ 384(R2), (F13, F14)
+	FMOVQ 104(R0), F24
+	VAND V24.B16, V0.B16, V16.B16
+	VUSHR $4, V24.B16, V24.B16
+	VTBL V16.B16, [V1.B16], V16.B16
+	VTBL V24.B16, [V1.B16], V24.B16
+	VEOR V25.B16, V25.B16, V25.B16
+	WORD $0x4e8b9619 // sdot v25.4s, v16.16b, v11.16b
+	WORD $0x4e8c9719 // sdot v25.4s, v24.16b, v12.16b
+	VEOR V26.B16, V26.B16, V26.B16
+	WORD $0x4e8d961a // sdot v26.4s, v16.16b, v13.16b
+	WORD $0x4e8e971a // sdot v26.4s, v24.16b, v14.16b
+	FLDPQ 448(R1), (F11, F12)
+	FLDPQ 448(R2), (F15, F16)
+	FMOVQ 120(R0), F20
+	VAND V20.B16, V0.B16, V19.B16
+	VUSHR $4, V20.B16, V20.B16
+	VTBL V19.B16, [V1.B16], V19.B16
+	VTBL V20.B16, [V1.B16], V20.B16
+	VEOR V27.B16, V27.B16, V27.B16
+	WORD $0x4e8b967b // sdot v27.4s, v19.16b, v11.16b
+	WORD $0x4e8c969b // sdot v27.4s, v20.16b, v12.16b
+	VEOR V28.B16, V28.B16, V28.B16
+	WORD $0x4e8f967c // sdot v28.4s, v19.16b, v15.16b
+	WORD $0x4e90969c // sdot v28.4s, v20.16b, v16.16b
+	WORD $0x4eb6be31 // addp v17.4s, v17.4s, v22.4s
+	WORD $0x4ebbbf39 // addp v25.4s, v25.4s, v27.4s
+	WORD $0x4eb9be31 // addp v17.4s, v17.4s, v25.4s
+	WORD $0x4eb7be52 // addp v18.4s, v18.4s, v23.4s
+	WORD $0x4ebcbf5a // addp v26.4s, v26.4s, v28.4s
+	WORD $0x4ebabe52 // addp v18.4s, v18.4s, v26.4s
+	WORD $0x4e21da31 // scvtf v17.4s, v17.4s
+	FMOVQ 16(R3), F11
+	WORD $0x6e2add6b // fmul v11.4s, v11.4s, v10.4s
+	WORD $0x4e31cd66 // fmla v6.4s, v11.4s, v17.4s
+	WORD $0x4e21da52 // scvtf v18.4s, v18.4s
+	FMOVQ 16(R4), F11
+	WORD $0x6e2add6b // fmul v11.4s, v11.4s, v10.4s
+	WORD $0x4e32cd68 // fmla v8.4s, v11.4s, v18.4s
+	ADD $136, R0, R0
+	ADD $512, R1, R1
+	ADD $512, R3, R3
+	ADD $512, R2, R2
+	ADD $512, R4, R4
+	SUBS $1, R9, R9
+	BNE group2
+	VEOR V9.B16, V9.B16, V9.B16
+	VZIP1 V7.S4, V5.S4, V10.S4
+	VEXT $8, V10.B16, V10.B16, V11.B16
+	WORD $0x4e2ad529 // fadd v9.4s, v9.4s, v10.4s
+	WORD $0x4e2bd529 // fadd v9.4s, v9.4s, v11.4s
+	VZIP2 V7.S4, V5.S4, V10.S4
+	VEXT $8, V10.B16, V10.B16, V11.B16
+	WORD $0x4e2ad529 // fadd v9.4s, v9.4s, v10.4s
+	WORD $0x4e2bd529 // fadd v9.4s, v9.4s, v11.4s
+	VZIP1 V8.S4, V6.S4, V10.S4
+	VEXT $8, V10.B16, V10.B16, V11.B16
+	WORD $0x4e2ad529 // fadd v9.4s, v9.4s, v10.4s
+	WORD $0x4e2bd529 // fadd v9.4s, v9.4s, v11.4s
+	VZIP2 V8.S4, V6.S4, V10.S4
+	VEXT $8, V10.B16, V10.B16, V11.B16
+	WORD $0x4e2ad529 // fadd v9.4s, v9.4s, v10.4s
+	WORD $0x4e2bd529 // fadd v9.4s, v9.4s, v11.4s
+	FMOVS.P F9, 4(R5)
+	VST1.P V9.S[1], 4(R11)
+	SUBS $1, R8, R8
+	BNE rows1
+	RET

@@ -3,3 +3,1273 @@
 //go:build !purego
 
 #include "textflag.h"
+
+// func gemmPlainx4DotProd(out0 *float32, out1 *float32, ldo int, panel *byte, a *byte, stride int, full int, rest int, shift int)
+TEXT ·gemmPlainx4DotProd(SB), NOSPLIT, $0-72
+	MOVD stride+40(FP), R15
+	MOVD full+48(FP), R19
+	MOVD rest+56(FP), R13
+	MOVD $8, R20
+	SUB R13, R20, R20
+	CMP $0, R13
+	CSET NE, R11
+	ADD R19, R11, R11
+	MOVD $576, R14
+	MUL R14, R11, R14
+	MOVD out0+0(FP), R5
+	MOVD panel+24(FP), R9
+	MOVD $2, R12
+half1:
+	MOVD ldo+16(FP), R13
+	VEOR V0.B16, V0.B16, V0.B16
+	FSTPQ (F0, F0), (R5)
+	ADD R13<<2, R5, R6
+	FSTPQ (F0, F0), (R6)
+	ADD R13<<2, R6, R7
+	FSTPQ (F0, F0), (R7)
+	ADD R13<<2, R7, R8
+	FSTPQ (F0, F0), (R8)
+	MOVD R9, R0
+	MOVD a+32(FP), R10
+	MOVD $0, R11
+lane2:
+	CMP R20, R11
+	CSET GE, R13
+	ADD R19, R13, R13
+	CBZ R13, none3
+	MOVD R10, R1
+	VEOR V0.B16, V0.B16, V0.B16
+	VEOR V1.B16, V1.B16, V1.B16
+	ADD R15, R1, R2
+	VEOR V2.B16, V2.B16, V2.B16
+	VEOR V3.B16, V3.B16, V3.B16
+	ADD R15, R2, R3
+	VEOR V4.B16, V4.B16, V4.B16
+	VEOR V5.B16, V5.B16, V5.B16
+	ADD R15, R3, R4
+	VEOR V6.B16, V6.B16, V6.B16
+	VEOR V7.B16, V7.B16, V7.B16
+	MOVD R0, R21
+block4:
+	VEOR V8.B16, V8.B16, V8.B16
+	VEOR V9.B16, V9.B16, V9.B16
+	VEOR V10.B16, V10.B16, V10.B16
+	VEOR V11.B16, V11.B16, V11.B16
+	VEOR V12.B16, V12.B16, V12.B16
+	VEOR V13.B16, V13.B16, V13.B16
+	VEOR V14.B16, V14.B16, V14.B16
+	VEOR V15.B16, V15.B16, V15.B16
+	FMOVQ (R1), F16
+	FMOVQ (R2), F17
+	FMOVQ (R3), F18
+	FMOVQ (R4), F19
+	FLDPQ (R0), (F20, F21)
+	WORD $0x4f90e288 // sdot v8.4s, v20.16b, v16.4b[0]
+	WORD $0x4f90e2a9 // sdot v9.4s, v21.16b, v16.4b[0]
+	WORD $0x4f91e28a // sdot v10.4s, v20.16b, v17.4b[0]
+	WORD $0x4f91e2ab // sdot v11.4s, v21.16b, v17.4b[0]
+	WORD $0x4f92e28c // sdot v12.4s, v20.16b, v18.4b[0]
+	WORD $0x4f92e2ad // sdot v13.4s, v21.16b, v18.4b[0]
+	WORD $0x4f93e28e // sdot v14.4s, v20.16b, v19.4b[0]
+	WORD $0x4f93e2af // sdot v15.4s, v21.16b, v19.4b[0]
+	FLDPQ 64(R0), (F20, F21)
+	WORD $0x4fb0e288 // sdot v8.4s, v20.16b, v16.4b[1]
+	WORD $0x4fb0e2a9 // sdot v9.4s, v21.16b, v16.4b[1]
+	WORD $0x4fb1e28a // sdot v10.4s, v20.16b, v17.4b[1]
+	WORD $0x4fb1e2ab // sdot v11.4s, v21.16b, v17.4b[1]
+	WORD $0x4fb2e28c // sdot v12.4s, v20.16b, v18.4b[1]
+	WORD $0x4fb2e2ad // sdot v13.4s, v21.16b, v18.4b[1]
+	WORD $0x4fb3e28e // sdot v14.4s, v20.16b, v19.4b[1]
+	WORD $0x4fb3e2af // sdot v15.4s, v21.16b, v19.4b[1]
+	FLDPQ 128(R0), (F20, F21)
+	WORD $0x4f90ea88 // sdot v8.4s, v20.16b, v16.4b[2]
+	WORD $0x4f90eaa9 // sdot v9.4s, v21.16b, v16.4b[2]
+	WORD $0x4f91ea8a // sdot v10.4s, v20.16b, v17.4b[2]
+	WORD $0x4f91eaab // sdot v11.4s, v21.16b, v17.4b[2]
+	WORD $0x4f92ea8c // sdot v12.4s, v20.16b, v18.4b[2]
+	WORD $0x4f92eaad // sdot v13.4s, v21.16b, v18.4b[2]
+	WORD $0x4f93ea8e // sdot v14.4s, v20.16b, v19.4b[2]
+	WORD $0x4f93eaaf // sdot v15.4s, v21.16b, v19.4b[2]
+	FLDPQ 192(R0), (F20, F21)
+	WORD $0x4fb0ea88 // sdot v8.4s, v20.16b, v16.4b[3]
+	WORD $0x4fb0eaa9 // sdot v9.4s, v21.16b, v16.4b[3]
+	WORD $0x4fb1ea8a // sdot v10.4s, v20.16b, v17.4b[3]
+	WORD $0x4fb1eaab // sdot v11.4s, v21.16b, v17.4b[3]
+	WORD $0x4fb2ea8c // sdot v12.4s, v20.16b, v18.4b[3]
+	WORD $0x4fb2eaad // sdot v13.4s, v21.16b, v18.4b[3]
+	WORD $0x4fb3ea8e // sdot v14.4s, v20.16b, v19.4b[3]
+	WORD $0x4fb3eaaf // sdot v15.4s, v21.16b, v19.4b[3]
+	FMOVQ 16(R1), F16
+	FMOVQ 16(R2), F17
+	FMOVQ 16(R3), F22
+	FMOVQ 16(R4), F23
+	FLDPQ 256(R0), (F24, F25)
+	WORD $0x4f90e308 // sdot v8.4s, v24.16b, v16.4b[0]
+	WORD $0x4f90e329 // sdot v9.4s, v25.16b, v16.4b[0]
+	WORD $0x4f91e30a // sdot v10.4s, v24.16b, v17.4b[0]
+	WORD $0x4f91e32b // sdot v11.4s, v25.16b, v17.4b[0]
+	WORD $0x4f96e30c // sdot v12.4s, v24.16b, v22.4b[0]
+	WORD $0x4f96e32d // sdot v13.4s, v25.16b, v22.4b[0]
+	WORD $0x4f97e30e // sdot v14.4s, v24.16b, v23.4b[0]
+	WORD $0x4f97e32f // sdot v15.4s, v25.16b, v23.4b[0]
+	FLDPQ 320(R0), (F24, F25)
+	WORD $0x4fb0e308 // sdot v8.4s, v24.16b, v16.4b[1]
+	WORD $0x4fb0e329 // sdot v9.4s, v25.16b, v16.4b[1]
+	WORD $0x4fb1e30a // sdot v10.4s, v24.16b, v17.4b[1]
+	WORD $0x4fb1e32b // sdot v11.4s, v25.16b, v17.4b[1]
+	WORD $0x4fb6e30c // sdot v12.4s, v24.16b, v22.4b[1]
+	WORD $0x4fb6e32d // sdot v13.4s, v25.16b, v22.4b[1]
+	WORD $0x4fb7e30e // sdot v14.4s, v24.16b, v23.4b[1]
+	WORD $0x4fb7e32f // sdot v15.4s, v25.16b, v23.4b[1]
+	FLDPQ 384(R0), (F24, F25)
+	WORD $0x4f90eb08 // sdot v8.4s, v24.16b, v16.4b[2]
+	WORD $0x4f90eb29 // sdot v9.4s, v25.16b, v16.4b[2]
+	WORD $0x4f91eb0a // sdot v10.4s, v24.16b, v17.4b[2]
+	WORD $0x4f91eb2b // sdot v11.4s, v25.16b, v17.4b[2]
+	WORD $0x4f96eb0c // sdot v12.4s, v24.16b, v22.4b[2]
+	WORD $0x4f96eb2d // sdot v13.4s, v25.16b, v22.4b[2]
+	WORD $0x4f97eb0e // sdot v14.4s, v24.16b, v23.4b[2]
+	WORD $0x4f97eb2f // sdot v15.4s, v25.16b, v23.4b[2]
+	FLDPQ 448(R0), (F24, F25)
+	WORD $0x4fb0eb08 // sdot v8.4s, v24.16b, v16.4b[3]
+	WORD $0x4fb0eb29 // sdot v9.4s, v25.16b, v16.4b[3]
+	WORD $0x4fb1eb0a // sdot v10.4s, v24.16b, v17.4b[3]
+	WORD $0x4fb1eb2b // sdot v11.4s, v25.16b, v17.4b[3]
+	WORD $0x4fb6eb0c // sdot v12.4s, v24.16b, v22.4b[3]
+	WORD $0x4fb6eb2d // sdot v13.4s, v25.16b, v22.4b[3]
+	WORD $0x4fb7eb0e // sdot v14.4s, v24.16b, v23.4b[3]
+	WORD $0x4fb7eb2f // sdot v15.4s, v25.16b, v23.4b[3]
+	FLDPQ 512(R0), (F16, F17)
+	FMOVD 32(R1), F18
+	WORD $0x4f92921c // fmul v28.4s, v16.4s, v18.s[0]
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD $0x4e28cf80 // fmla v0.4s, v28.4s, v8.4s
+	WORD $0x4f92923c // fmul v28.4s, v17.4s, v18.s[0]
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4e29cf81 // fmla v1.4s, v28.4s, v9.4s
+	FMOVD 32(R2), F19
+	WORD $0x4f93921c // fmul v28.4s, v16.4s, v19.s[0]
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4e2acf82 // fmla v2.4s, v28.4s, v10.4s
+	WORD $0x4f93923c // fmul v28.4s, v17.4s, v19.s[0]
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4e2bcf83 // fmla v3.4s, v28.4s, v11.4s
+	FMOVD 32(R3), F26
+	WORD $0x4f9a921c // fmul v28.4s, v16.4s, v26.s[0]
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4e2ccf84 // fmla v4.4s, v28.4s, v12.4s
+	WORD $0x4f9a923c // fmul v28.4s, v17.4s, v26.s[0]
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4e2dcf85 // fmla v5.4s, v28.4s, v13.4s
+	FMOVD 32(R4), F27
+	WORD $0x4f9b921c // fmul v28.4s, v16.4s, v27.s[0]
+	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
+	WORD $0x4e2ecf86 // fmla v6.4s, v28.4s, v14.4s
+	WORD $0x4f9b923c // fmul v28.4s, v17.4s, v27.s[0]
+	WORD $0x4e21d9ef // scvtf v15.4s, v15.4s
+	WORD $0x4e2fcf87 // fmla v7.4s, v28.4s, v15.4s
+	ADD $576, R0, R0
+	ADD $512, R1, R1
+	ADD $512, R2, R2
+	ADD $512, R3, R3
+	ADD $512, R4, R4
+	SUBS $1, R13, R13
+	BNE block4
+	MOVD R21, R0
+	FLDPQ (R5), (F8, F9)
+	WORD $0x4e20d508 // fadd v8.4s, v8.4s, v0.4s
+	WORD $0x4e21d529 // fadd v9.4s, v9.4s, v1.4s
+	FSTPQ (F8, F9), (R5)
+	FLDPQ (R6), (F8, F9)
+	WORD $0x4e22d508 // fadd v8.4s, v8.4s, v2.4s
+	WORD $0x4e23d529 // fadd v9.4s, v9.4s, v3.4s
+	FSTPQ (F8, F9), (R6)
+	FLDPQ (R7), (F8, F9)
+	WORD $0x4e24d508 // fadd v8.4s, v8.4s, v4.4s
+	WORD $0x4e25d529 // fadd v9.4s, v9.4s, v5.4s
+	FSTPQ (F8, F9), (R7)
+	FLDPQ (R8), (F8, F9)
+	WORD $0x4e26d508 // fadd v8.4s, v8.4s, v6.4s
+	WORD $0x4e27d529 // fadd v9.4s, v9.4s, v7.4s
+	FSTPQ (F8, F9), (R8)
+none3:
+	ADD R14, R0, R0
+	ADD $64, R10, R10
+	ADD $1, R11, R11
+	CMP $8, R11
+	BNE lane2
+	MOVD out1+8(FP), R5
+	ADD $32, R9, R9
+	SUBS $1, R12, R12
+	BNE half1
+	RET
+
+// func gemmPlainx1DotProd(out0 *float32, out1 *float32, ldo int, panel *byte, a *byte, stride int, full int, rest int, shift int)
+TEXT ·gemmPlainx1DotProd(SB), NOSPLIT, $0-72
+	MOVD stride+40(FP), R9
+	MOVD full+48(FP), R10
+	MOVD rest+56(FP), R7
+	MOVD $8, R11
+	SUB R7, R11, R11
+	CMP $0, R7
+	CSET NE, R5
+	ADD R10, R5, R5
+	MOVD $576, R8
+	MUL R8, R5, R8
+	MOVD out0+0(FP), R2
+	MOVD panel+24(FP), R3
+	MOVD $2, R6
+half1:
+	MOVD ldo+16(FP), R7
+	VEOR V0.B16, V0.B16, V0.B16
+	FSTPQ (F0, F0), (R2)
+	MOVD R3, R0
+	MOVD a+32(FP), R4
+	MOVD $0, R5
+lane2:
+	CMP R11, R5
+	CSET GE, R7
+	ADD R10, R7, R7
+	CBZ R7, none3
+	MOVD R4, R1
+	VEOR V0.B16, V0.B16, V0.B16
+	VEOR V1.B16, V1.B16, V1.B16
+	MOVD R0, R12
+block4:
+	VEOR V2.B16, V2.B16, V2.B16
+	VEOR V3.B16, V3.B16, V3.B16
+	FMOVQ (R1), F4
+	FLDPQ (R0), (F5, F6)
+	WORD $0x4f84e0a2 // sdot v2.4s, v5.16b, v4.4b[0]
+	WORD $0x4f84e0c3 // sdot v3.4s, v6.16b, v4.4b[0]
+	FLDPQ 64(R0), (F5, F6)
+	WORD $0x4fa4e0a2 // sdot v2.4s, v5.16b, v4.4b[1]
+	WORD $0x4fa4e0c3 // sdot v3.4s, v6.16b, v4.4b[1]
+	FLDPQ 128(R0), (F5, F6)
+	WORD $0x4f84e8a2 // sdot v2.4s, v5.16b, v4.4b[2]
+	WORD $0x4f84e8c3 // sdot v3.4s, v6.16b, v4.4b[2]
+	FLDPQ 192(R0), (F5, F6)
+	WORD $0x4fa4e8a2 // sdot v2.4s, v5.16b, v4.4b[3]
+	WORD $0x4fa4e8c3 // sdot v3.4s, v6.16b, v4.4b[3]
+	FMOVQ 16(R1), F4
+	FLDPQ 256(R0), (F5, F7)
+	WORD $0x4f84e0a2 // sdot v2.4s, v5.16b, v4.4b[0]
+	WORD $0x4f84e0e3 // sdot v3.4s, v7.16b, v4.4b[0]
+	FLDPQ 320(R0), (F5, F7)
+	WORD $0x4fa4e0a2 // sdot v2.4s, v5.16b, v4.4b[1]
+	WORD $0x4fa4e0e3 // sdot v3.4s, v7.16b, v4.4b[1]
+	FLDPQ 384(R0), (F5, F7)
+	WORD $0x4f84e8a2 // sdot v2.4s, v5.16b, v4.4b[2]
+	WORD $0x4f84e8e3 // sdot v3.4s, v7.16b, v4.4b[2]
+	FLDPQ 448(R0), (F5, F7)
+	WORD $0x4fa4e8a2 // sdot v2.4s, v5.16b, v4.4b[3]
+	WORD $0x4fa4e8e3 // sdot v3.4s, v7.16b, v4.4b[3]
+	FLDPQ 512(R0), (F4, F5)
+	FMOVD 32(R1), F8
+	WORD $0x4f889089 // fmul v9.4s, v4.4s, v8.s[0]
+	WORD $0x4e21d842 // scvtf v2.4s, v2.4s
+	WORD $0x4e22cd20 // fmla v0.4s, v9.4s, v2.4s
+	WORD $0x4f8890a9 // fmul v9.4s, v5.4s, v8.s[0]
+	WORD $0x4e21d863 // scvtf v3.4s, v3.4s
+	WORD $0x4e23cd21 // fmla v1.4s, v9.4s, v3.4s
+	ADD $576, R0, R0
+	ADD $512, R1, R1
+	SUBS $1, R7, R7
+	BNE block4
+	MOVD R12, R0
+	FLDPQ (R2), (F2, F4)
+	WORD $0x4e20d442 // fadd v2.4s, v2.4s, v0.4s
+	WORD $0x4e21d484 // fadd v4.4s, v4.4s, v1.4s
+	FSTPQ (F2, F4), (R2)
+none3:
+	ADD R8, R0, R0
+	ADD $64, R4, R4
+	ADD $1, R5, R5
+	CMP $8, R5
+	BNE lane2
+	MOVD out1+8(FP), R2
+	ADD $32, R3, R3
+	SUBS $1, R6, R6
+	BNE half1
+	RET
+
+// func gemmMinx4DotProd(out0 *float32, out1 *float32, ldo int, panel *byte, a *byte, stride int, full int, rest int, shift int)
+TEXT ·gemmMinx4DotProd(SB), NOSPLIT, $0-72
+	MOVD stride+40(FP), R15
+	MOVD full+48(FP), R19
+	MOVD rest+56(FP), R13
+	MOVD $8, R20
+	SUB R13, R20, R20
+	CMP $0, R13
+	CSET NE, R11
+	ADD R19, R11, R11
+	MOVD $640, R14
+	MUL R14, R11, R14
+	MOVD out0+0(FP), R5
+	MOVD panel+24(FP), R9
+	MOVD $2, R12
+half1:
+	MOVD ldo+16(FP), R13
+	VEOR V0.B16, V0.B16, V0.B16
+	FSTPQ (F0, F0), (R5)
+	ADD R13<<2, R5, R6
+	FSTPQ (F0, F0), (R6)
+	ADD R13<<2, R6, R7
+	FSTPQ (F0, F0), (R7)
+	ADD R13<<2, R7, R8
+	FSTPQ (F0, F0), (R8)
+	MOVD R9, R0
+	MOVD a+32(FP), R10
+	MOVD $0, R11
+lane2:
+	CMP R20, R11
+	CSET GE, R13
+	ADD R19, R13, R13
+	CBZ R13, none3
+	MOVD R10, R1
+	VEOR V0.B16, V0.B16, V0.B16
+	VEOR V1.B16, V1.B16, V1.B16
+	ADD R15, R1, R2
+	VEOR V2.B16, V2.B16, V2.B16
+	VEOR V3.B16, V3.B16, V3.B16
+	ADD R15, R2, R3
+	VEOR V4.B16, V4.B16, V4.B16
+	VEOR V5.B16, V5.B16, V5.B16
+	ADD R15, R3, R4
+	VEOR V6.B16, V6.B16, V6.B16
+	VEOR V7.B16, V7.B16, V7.B16
+	MOVD R0, R21
+block4:
+	VEOR V8.B16, V8.B16, V8.B16
+	VEOR V9.B16, V9.B16, V9.B16
+	VEOR V10.B16, V10.B16, V10.B16
+	VEOR V11.B16, V11.B16, V11.B16
+	VEOR V12.B16, V12.B16, V12.B16
+	VEOR V13.B16, V13.B16, V13.B16
+	VEOR V14.B16, V14.B16, V14.B16
+	VEOR V15.B16, V15.B16, V15.B16
+	FMOVQ (R1), F16
+	FMOVQ (R2), F17
+	FMOVQ (R3), F18
+	FMOVQ (R4), F19
+	FLDPQ (R0), (F20, F21)
+	WORD $0x4f90e288 // sdot v8.4s, v20.16b, v16.4b[0]
+	WORD $0x4f90e2a9 // sdot v9.4s, v21.16b, v16.4b[0]
+	WORD $0x4f91e28a // sdot v10.4s, v20.16b, v17.4b[0]
+	WORD $0x4f91e2ab // sdot v11.4s, v21.16b, v17.4b[0]
+	WORD $0x4f92e28c // sdot v12.4s, v20.16b, v18.4b[0]
+	WORD $0x4f92e2ad // sdot v13.4s, v21.16b, v18.4b[0]
+	WORD $0x4f93e28e // sdot v14.4s, v20.16b, v19.4b[0]
+	WORD $0x4f93e2af // sdot v15.4s, v21.16b, v19.4b[0]
+	FLDPQ 64(R0), (F20, F21)
+	WORD $0x4fb0e288 // sdot v8.4s, v20.16b, v16.4b[1]
+	WORD $0x4fb0e2a9 // sdot v9.4s, v21.16b, v16.4b[1]
+	WORD $0x4fb1e28a // sdot v10.4s, v20.16b, v17.4b[1]
+	WORD $0x4fb1e2ab // sdot v11.4s, v21.16b, v17.4b[1]
+	WORD $0x4fb2e28c // sdot v12.4s, v20.16b, v18.4b[1]
+	WORD $0x4fb2e2ad // sdot v13.4s, v21.16b, v18.4b[1]
+	WORD $0x4fb3e28e // sdot v14.4s, v20.16b, v19.4b[1]
+	WORD $0x4fb3e2af // sdot v15.4s, v21.16b, v19.4b[1]
+	FLDPQ 128(R0), (F20, F21)
+	WORD $0x4f90ea88 // sdot v8.4s, v20.16b, v16.4b[2]
+	WORD $0x4f90eaa9 // sdot v9.4s, v21.16b, v16.4b[2]
+	WORD $0x4f91ea8a // sdot v10.4s, v20.16b, v17.4b[2]
+	WORD $0x4f91eaab // sdot v11.4s, v21.16b, v17.4b[2]
+	WORD $0x4f92ea8c // sdot v12.4s, v20.16b, v18.4b[2]
+	WORD $0x4f92eaad // sdot v13.4s, v21.16b, v18.4b[2]
+	WORD $0x4f93ea8e // sdot v14.4s, v20.16b, v19.4b[2]
+	WORD $0x4f93eaaf // sdot v15.4s, v21.16b, v19.4b[2]
+	FLDPQ 192(R0), (F20, F21)
+	WORD $0x4fb0ea88 // sdot v8.4s, v20.16b, v16.4b[3]
+	WORD $0x4fb0eaa9 // sdot v9.4s, v21.16b, v16.4b[3]
+	WORD $0x4fb1ea8a // sdot v10.4s, v20.16b, v17.4b[3]
+	WORD $0x4fb1eaab // sdot v11.4s, v21.16b, v17.4b[3]
+	WORD $0x4fb2ea8c // sdot v12.4s, v20.16b, v18.4b[3]
+	WORD $0x4fb2eaad // sdot v13.4s, v21.16b, v18.4b[3]
+	WORD $0x4fb3ea8e // sdot v14.4s, v20.16b, v19.4b[3]
+	WORD $0x4fb3eaaf // sdot v15.4s, v21.16b, v19.4b[3]
+	FMOVQ 16(R1), F16
+	FMOVQ 16(R2), F17
+	FMOVQ 16(R3), F22
+	FMOVQ 16(R4), F23
+	FLDPQ 256(R0), (F24, F25)
+	WORD $0x4f90e308 // sdot v8.4s, v24.16b, v16.4b[0]
+	WORD $0x4f90e329 // sdot v9.4s, v25.16b, v16.4b[0]
+	WORD $0x4f91e30a // sdot v10.4s, v24.16b, v17.4b[0]
+	WORD $0x4f91e32b // sdot v11.4s, v25.16b, v17.4b[0]
+	WORD $0x4f96e30c // sdot v12.4s, v24.16b, v22.4b[0]
+	WORD $0x4f96e32d // sdot v13.4s, v25.16b, v22.4b[0]
+	WORD $0x4f97e30e // sdot v14.4s, v24.16b, v23.4b[0]
+	WORD $0x4f97e32f // sdot v15.4s, v25.16b, v23.4b[0]
+	FLDPQ 320(R0), (F24, F25)
+	WORD $0x4fb0e308 // sdot v8.4s, v24.16b, v16.4b[1]
+	WORD $0x4fb0e329 // sdot v9.4s, v25.16b, v16.4b[1]
+	WORD $0x4fb1e30a // sdot v10.4s, v24.16b, v17.4b[1]
+	WORD $0x4fb1e32b // sdot v11.4s, v25.16b, v17.4b[1]
+	WORD $0x4fb6e30c // sdot v12.4s, v24.16b, v22.4b[1]
+	WORD $0x4fb6e32d // sdot v13.4s, v25.16b, v22.4b[1]
+	WORD $0x4fb7e30e // sdot v14.4s, v24.16b, v23.4b[1]
+	WORD $0x4fb7e32f // sdot v15.4s, v25.16b, v23.4b[1]
+	FLDPQ 384(R0), (F24, F25)
+	WORD $0x4f90eb08 // sdot v8.4s, v24.16b, v16.4b[2]
+	WORD $0x4f90eb29 // sdot v9.4s, v25.16b, v16.4b[2]
+	WORD $0x4f91eb0a // sdot v10.4s, v24.16b, v17.4b[2]
+	WORD $0x4f91eb2b // sdot v11.4s, v25.16b, v17.4b[2]
+	WORD $0x4f96eb0c // sdot v12.4s, v24.16b, v22.4b[2]
+	WORD $0x4f96eb2d // sdot v13.4s, v25.16b, v22.4b[2]
+	WORD $0x4f97eb0e // sdot v14.4s, v24.16b, v23.4b[2]
+	WORD $0x4f97eb2f // sdot v15.4s, v25.16b, v23.4b[2]
+	FLDPQ 448(R0), (F24, F25)
+	WORD $0x4fb0eb08 // sdot v8.4s, v24.16b, v16.4b[3]
+	WORD $0x4fb0eb29 // sdot v9.4s, v25.16b, v16.4b[3]
+	WORD $0x4fb1eb0a // sdot v10.4s, v24.16b, v17.4b[3]
+	WORD $0x4fb1eb2b // sdot v11.4s, v25.16b, v17.4b[3]
+	WORD $0x4fb6eb0c // sdot v12.4s, v24.16b, v22.4b[3]
+	WORD $0x4fb6eb2d // sdot v13.4s, v25.16b, v22.4b[3]
+	WORD $0x4fb7eb0e // sdot v14.4s, v24.16b, v23.4b[3]
+	WORD $0x4fb7eb2f // sdot v15.4s, v25.16b, v23.4b[3]
+	FLDPQ 512(R0), (F16, F17)
+	FMOVD 32(R1), F18
+	WORD $0x4f92921c // fmul v28.4s, v16.4s, v18.s[0]
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD $0x4e28cf80 // fmla v0.4s, v28.4s, v8.4s
+	WORD $0x4f92923c // fmul v28.4s, v17.4s, v18.s[0]
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4e29cf81 // fmla v1.4s, v28.4s, v9.4s
+	FMOVD 32(R2), F19
+	WORD $0x4f93921c // fmul v28.4s, v16.4s, v19.s[0]
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4e2acf82 // fmla v2.4s, v28.4s, v10.4s
+	WORD $0x4f93923c // fmul v28.4s, v17.4s, v19.s[0]
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4e2bcf83 // fmla v3.4s, v28.4s, v11.4s
+	FMOVD 32(R3), F26
+	WORD $0x4f9a921c // fmul v28.4s, v16.4s, v26.s[0]
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4e2ccf84 // fmla v4.4s, v28.4s, v12.4s
+	WORD $0x4f9a923c // fmul v28.4s, v17.4s, v26.s[0]
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4e2dcf85 // fmla v5.4s, v28.4s, v13.4s
+	FMOVD 32(R4), F27
+	WORD $0x4f9b921c // fmul v28.4s, v16.4s, v27.s[0]
+	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
+	WORD $0x4e2ecf86 // fmla v6.4s, v28.4s, v14.4s
+	WORD $0x4f9b923c // fmul v28.4s, v17.4s, v27.s[0]
+	WORD $0x4e21d9ef // scvtf v15.4s, v15.4s
+	WORD $0x4e2fcf87 // fmla v7.4s, v28.4s, v15.4s
+	FLDPQ 576(R0), (F16, F17)
+	WORD $0x4fb21200 // fmla v0.4s, v16.4s, v18.s[1]
+	WORD $0x4fb21221 // fmla v1.4s, v17.4s, v18.s[1]
+	WORD $0x4fb31202 // fmla v2.4s, v16.4s, v19.s[1]
+	WORD $0x4fb31223 // fmla v3.4s, v17.4s, v19.s[1]
+	WORD $0x4fba1204 // fmla v4.4s, v16.4s, v26.s[1]
+	WORD $0x4fba1225 // fmla v5.4s, v17.4s, v26.s[1]
+	WORD $0x4fbb1206 // fmla v6.4s, v16.4s, v27.s[1]
+	WORD $0x4fbb1227 // fmla v7.4s, v17.4s, v27.s[1]
+	ADD $640, R0, R0
+	ADD $512, R1, R1
+	ADD $512, R2, R2
+	ADD $512, R3, R3
+	ADD $512, R4, R4
+	SUBS $1, R13, R13
+	BNE block4
+	MOVD R21, R0
+	FLDPQ (R5), (F8, F9)
+	WORD $0x4e20d508 // fadd v8.4s, v8.4s, v0.4s
+	WORD $0x4e21d529 // fadd v9.4s, v9.4s, v1.4s
+	FSTPQ (F8, F9), (R5)
+	FLDPQ (R6), (F8, F9)
+	WORD $0x4e22d508 // fadd v8.4s, v8.4s, v2.4s
+	WORD $0x4e23d529 // fadd v9.4s, v9.4s, v3.4s
+	FSTPQ (F8, F9), (R6)
+	FLDPQ (R7), (F8, F9)
+	WORD $0x4e24d508 // fadd v8.4s, v8.4s, v4.4s
+	WORD $0x4e25d529 // fadd v9.4s, v9.4s, v5.4s
+	FSTPQ (F8, F9), (R7)
+	FLDPQ (R8), (F8, F9)
+	WORD $0x4e26d508 // fadd v8.4s, v8.4s, v6.4s
+	WORD $0x4e27d529 // fadd v9.4s, v9.4s, v7.4s
+	FSTPQ (F8, F9), (R8)
+none3:
+	ADD R14, R0, R0
+	ADD $64, R10, R10
+	ADD $1, R11, R11
+	CMP $8, R11
+	BNE lane2
+	MOVD out1+8(FP), R5
+	ADD $32, R9, R9
+	SUBS $1, R12, R12
+	BNE half1
+	RET
+
+// func gemmMinx1DotProd(out0 *float32, out1 *float32, ldo int, panel *byte, a *byte, stride int, full int, rest int, shift int)
+TEXT ·gemmMinx1DotProd(SB), NOSPLIT, $0-72
+	MOVD stride+40(FP), R9
+	MOVD full+48(FP), R10
+	MOVD rest+56(FP), R7
+	MOVD $8, R11
+	SUB R7, R11, R11
+	CMP $0, R7
+	CSET NE, R5
+	ADD R10, R5, R5
+	MOVD $640, R8
+	MUL R8, R5, R8
+	MOVD out0+0(FP), R2
+	MOVD panel+24(FP), R3
+	MOVD $2, R6
+half1:
+	MOVD ldo+16(FP), R7
+	VEOR V0.B16, V0.B16, V0.B16
+	FSTPQ (F0, F0), (R2)
+	MOVD R3, R0
+	MOVD a+32(FP), R4
+	MOVD $0, R5
+lane2:
+	CMP R11, R5
+	CSET GE, R7
+	ADD R10, R7, R7
+	CBZ R7, none3
+	MOVD R4, R1
+	VEOR V0.B16, V0.B16, V0.B16
+	VEOR V1.B16, V1.B16, V1.B16
+	MOVD R0, R12
+block4:
+	VEOR V2.B16, V2.B16, V2.B16
+	VEOR V3.B16, V3.B16, V3.B16
+	FMOVQ (R1), F4
+	FLDPQ (R0), (F5, F6)
+	WORD $0x4f84e0a2 // sdot v2.4s, v5.16b, v4.4b[0]
+	WORD $0x4f84e0c3 // sdot v3.4s, v6.16b, v4.4b[0]
+	FLDPQ 64(R0), (F5, F6)
+	WORD $0x4fa4e0a2 // sdot v2.4s, v5.16b, v4.4b[1]
+	WORD $0x4fa4e0c3 // sdot v3.4s, v6.16b, v4.4b[1]
+	FLDPQ 128(R0), (F5, F6)
+	WORD $0x4f84e8a2 // sdot v2.4s, v5.16b, v4.4b[2]
+	WORD $0x4f84e8c3 // sdot v3.4s, v6.16b, v4.4b[2]
+	FLDPQ 192(R0), (F5, F6)
+	WORD $0x4fa4e8a2 // sdot v2.4s, v5.16b, v4.4b[3]
+	WORD $0x4fa4e8c3 // sdot v3.4s, v6.16b, v4.4b[3]
+	FMOVQ 16(R1), F4
+	FLDPQ 256(R0), (F5, F7)
+	WORD $0x4f84e0a2 // sdot v2.4s, v5.16b, v4.4b[0]
+	WORD $0x4f84e0e3 // sdot v3.4s, v7.16b, v4.4b[0]
+	FLDPQ 320(R0), (F5, F7)
+	WORD $0x4fa4e0a2 // sdot v2.4s, v5.16b, v4.4b[1]
+	WORD $0x4fa4e0e3 // sdot v3.4s, v7.16b, v4.4b[1]
+	FLDPQ 384(R0), (F5, F7)
+	WORD $0x4f84e8a2 // sdot v2.4s, v5.16b, v4.4b[2]
+	WORD $0x4f84e8e3 // sdot v3.4s, v7.16b, v4.4b[2]
+	FLDPQ 448(R0), (F5, F7)
+	WORD $0x4fa4e8a2 // sdot v2.4s, v5.16b, v4.4b[3]
+	WORD $0x4fa4e8e3 // sdot v3.4s, v7.16b, v4.4b[3]
+	FLDPQ 512(R0), (F4, F5)
+	FMOVD 32(R1), F8
+	WORD $0x4f889089 // fmul v9.4s, v4.4s, v8.s[0]
+	WORD $0x4e21d842 // scvtf v2.4s, v2.4s
+	WORD $0x4e22cd20 // fmla v0.4s, v9.4s, v2.4s
+	WORD $0x4f8890a9 // fmul v9.4s, v5.4s, v8.s[0]
+	WORD $0x4e21d863 // scvtf v3.4s, v3.4s
+	WORD $0x4e23cd21 // fmla v1.4s, v9.4s, v3.4s
+	FLDPQ 576(R0), (F4, F5)
+	WORD $0x4fa81080 // fmla v0.4s, v4.4s, v8.s[1]
+	WORD $0x4fa810a1 // fmla v1.4s, v5.4s, v8.s[1]
+	ADD $640, R0, R0
+	ADD $512, R1, R1
+	SUBS $1, R7, R7
+	BNE block4
+	MOVD R12, R0
+	FLDPQ (R2), (F2, F4)
+	WORD $0x4e20d442 // fadd v2.4s, v2.4s, v0.4s
+	WORD $0x4e21d484 // fadd v4.4s, v4.4s, v1.4s
+	FSTPQ (F2, F4), (R2)
+none3:
+	ADD R8, R0, R0
+	ADD $64, R4, R4
+	ADD $1, R5, R5
+	CMP $8, R5
+	BNE lane2
+	MOVD out1+8(FP), R2
+	ADD $32, R3, R3
+	SUBS $1, R6, R6
+	BNE half1
+	RET
+
+// func gemmHalfx4DotProd(out0 *float32, out1 *float32, ldo int, panel *byte, a *byte, stride int, full int, rest int, shift int)
+TEXT ·gemmHalfx4DotProd(SB), NOSPLIT, $0-72
+	MOVD stride+40(FP), R15
+	MOVD full+48(FP), R19
+	MOVD rest+56(FP), R13
+	MOVD $8, R20
+	SUB R13, R20, R20
+	CMP $0, R13
+	CSET NE, R11
+	ADD R19, R11, R11
+	MOVD $704, R14
+	MUL R14, R11, R14
+	MOVD out0+0(FP), R5
+	MOVD panel+24(FP), R9
+	MOVD $2, R12
+half1:
+	MOVD ldo+16(FP), R13
+	VEOR V0.B16, V0.B16, V0.B16
+	FSTPQ (F0, F0), (R5)
+	ADD R13<<2, R5, R6
+	FSTPQ (F0, F0), (R6)
+	ADD R13<<2, R6, R7
+	FSTPQ (F0, F0), (R7)
+	ADD R13<<2, R7, R8
+	FSTPQ (F0, F0), (R8)
+	MOVD R9, R0
+	MOVD a+32(FP), R10
+	MOVD $0, R11
+lane2:
+	CMP R20, R11
+	CSET GE, R13
+	ADD R19, R13, R13
+	CBZ R13, none3
+	MOVD R10, R1
+	VEOR V0.B16, V0.B16, V0.B16
+	VEOR V1.B16, V1.B16, V1.B16
+	ADD R15, R1, R2
+	VEOR V2.B16, V2.B16, V2.B16
+	VEOR V3.B16, V3.B16, V3.B16
+	ADD R15, R2, R3
+	VEOR V4.B16, V4.B16, V4.B16
+	VEOR V5.B16, V5.B16, V5.B16
+	ADD R15, R3, R4
+	VEOR V6.B16, V6.B16, V6.B16
+	VEOR V7.B16, V7.B16, V7.B16
+	MOVD R0, R21
+block4:
+	FLDPQ (R0), (F16, F17)
+	FLDPQ 64(R0), (F18, F19)
+	FLDPQ 128(R0), (F20, F21)
+	FLDPQ 192(R0), (F22, F23)
+	FLDPQ 576(R0), (F24, F25)
+	FMOVQ (R1), F26
+	VEOR V27.B16, V27.B16, V27.B16
+	VEOR V28.B16, V28.B16, V28.B16
+	WORD $0x4f9ae21b // sdot v27.4s, v16.16b, v26.4b[0]
+	WORD $0x4f9ae23c // sdot v28.4s, v17.16b, v26.4b[0]
+	WORD $0x4fbae25b // sdot v27.4s, v18.16b, v26.4b[1]
+	WORD $0x4fbae27c // sdot v28.4s, v19.16b, v26.4b[1]
+	WORD $0x4f9aea9b // sdot v27.4s, v20.16b, v26.4b[2]
+	WORD $0x4f9aeabc // sdot v28.4s, v21.16b, v26.4b[2]
+	WORD $0x4fbaeadb // sdot v27.4s, v22.16b, v26.4b[3]
+	WORD $0x4fbaeafc // sdot v28.4s, v23.16b, v26.4b[3]
+	WORD $0x4eb89f68 // mul v8.4s, v27.4s, v24.4s
+	WORD $0x4eb99f89 // mul v9.4s, v28.4s, v25.4s
+	FMOVQ (R2), F26
+	VEOR V27.B16, V27.B16, V27.B16
+	VEOR V28.B16, V28.B16, V28.B16
+	WORD $0x4f9ae21b // sdot v27.4s, v16.16b, v26.4b[0]
+	WORD $0x4f9ae23c // sdot v28.4s, v17.16b, v26.4b[0]
+	WORD $0x4fbae25b // sdot v27.4s, v18.16b, v26.4b[1]
+	WORD $0x4fbae27c // sdot v28.4s, v19.16b, v26.4b[1]
+	WORD $0x4f9aea9b // sdot v27.4s, v20.16b, v26.4b[2]
+	WORD $0x4f9aeabc // sdot v28.4s, v21.16b, v26.4b[2]
+	WORD $0x4fbaeadb // sdot v27.4s, v22.16b, v26.4b[3]
+	WORD $0x4fbaeafc // sdot v28.4s, v23.16b, v26.4b[3]
+	WORD $0x4eb89f6a // mul v10.4s, v27.4s, v24.4s
+	WORD $0x4eb99f8b // mul v11.4s, v28.4s, v25.4s
+	FMOVQ (R3), F26
+	VEOR V27.B16, V27.B16, V27.B16
+	VEOR V28.B16, V28.B16, V28.B16
+	WORD $0x4f9ae21b // sdot v27.4s, v16.16b, v26.4b[0]
+	WORD $0x4f9ae23c // sdot v28.4s, v17.16b, v26.4b[0]
+	WORD $0x4fbae25b // sdot v27.4s, v18.16b, v26.4b[1]
+	WORD $0x4fbae27c // sdot v28.4s, v19.16b, v26.4b[1]
+	WORD $0x4f9aea9b // sdot v27.4s, v20.16b, v26.4b[2]
+	WORD $0x4f9aeabc // sdot v28.4s, v21.16b, v26.4b[2]
+	WORD $0x4fbaeadb // sdot v27.4s, v22.16b, v26.4b[3]
+	WORD $0x4fbaeafc // sdot v28.4s, v23.16b, v26.4b[3]
+	WORD $0x4eb89f6c // mul v12.4s, v27.4s, v24.4s
+	WORD $0x4eb99f8d // mul v13.4s, v28.4s, v25.4s
+	FMOVQ (R4), F26
+	VEOR V27.B16, V27.B16, V27.B16
+	VEOR V28.B16, V28.B16, V28.B16
+	WORD $0x4f9ae21b // sdot v27.4s, v16.16b, v26.4b[0]
+	WORD $0x4f9ae23c // sdot v28.4s, v17.16b, v26.4b[0]
+	WORD $0x4fbae25b // sdot v27.4s, v18.16b, v26.4b[1]
+	WORD $0x4fbae27c // sdot v28.4s, v19.16b, v26.4b[1]
+	WORD $0x4f9aea9b // sdot v27.4s, v20.16b, v26.4b[2]
+	WORD $0x4f9aeabc // sdot v28.4s, v21.16b, v26.4b[2]
+	WORD $0x4fbaeadb // sdot v27.4s, v22.16b, v26.4b[3]
+	WORD $0x4fbaeafc // sdot v28.4s, v23.16b, v26.4b[3]
+	WORD $0x4eb89f6e // mul v14.4s, v27.4s, v24.4s
+	WORD $0x4eb99f8f // mul v15.4s, v28.4s, v25.4s
+	FLDPQ 256(R0), (F16, F17)
+	FLDPQ 320(R0), (F18, F19)
+	FLDPQ 384(R0), (F20, F21)
+	FLDPQ 448(R0), (F22, F29)
+	FLDPQ 640(R0), (F30, F31)
+	FMOVQ 16(R1), F23
+	VEOR V24.B16, V24.B16, V24.B16
+	VEOR V25.B16, V25.B16, V25.B16
+	WORD $0x4f97e218 // sdot v24.4s, v16.16b, v23.4b[0]
+	WORD $0x4f97e239 // sdot v25.4s, v17.16b, v23.4b[0]
+	WORD $0x4fb7e258 // sdot v24.4s, v18.16b, v23.4b[1]
+	WORD $0x4fb7e279 // sdot v25.4s, v19.16b, v23.4b[1]
+	WORD $0x4f97ea98 // sdot v24.4s, v20.16b, v23.4b[2]
+	WORD $0x4f97eab9 // sdot v25.4s, v21.16b, v23.4b[2]
+	WORD $0x4fb7ead8 // sdot v24.4s, v22.16b, v23.4b[3]
+	WORD $0x4fb7ebb9 // sdot v25.4s, v29.16b, v23.4b[3]
+	WORD $0x4ebe9708 // mla v8.4s, v24.4s, v30.4s
+	WORD $0x4ebf9729 // mla v9.4s, v25.4s, v31.4s
+	FMOVQ 16(R2), F23
+	VEOR V24.B16, V24.B16, V24.B16
+	VEOR V25.B16, V25.B16, V25.B16
+	WORD $0x4f97e218 // sdot v24.4s, v16.16b, v23.4b[0]
+	WORD $0x4f97e239 // sdot v25.4s, v17.16b, v23.4b[0]
+	WORD $0x4fb7e258 // sdot v24.4s, v18.16b, v23.4b[1]
+	WORD $0x4fb7e279 // sdot v25.4s, v19.16b, v23.4b[1]
+	WORD $0x4f97ea98 // sdot v24.4s, v20.16b, v23.4b[2]
+	WORD $0x4f97eab9 // sdot v25.4s, v21.16b, v23.4b[2]
+	WORD $0x4fb7ead8 // sdot v24.4s, v22.16b, v23.4b[3]
+	WORD $0x4fb7ebb9 // sdot v25.4s, v29.16b, v23.4b[3]
+	WORD $0x4ebe970a // mla v10.4s, v24.4s, v30.4s
+	WORD $0x4ebf972b // mla v11.4s, v25.4s, v31.4s
+	FMOVQ 16(R3), F23
+	VEOR V24.B16, V24.B16, V24.B16
+	VEOR V25.B16, V25.B16, V25.B16
+	WORD $0x4f97e218 // sdot v24.4s, v16.16b, v23.4b[0]
+	WORD $0x4f97e239 // sdot v25.4s, v17.16b, v23.4b[0]
+	WORD $0x4fb7e258 // sdot v24.4s, v18.16b, v23.4b[1]
+	WORD $0x4fb7e279 // sdot v25.4s, v19.16b, v23.4b[1]
+	WORD $0x4f97ea98 // sdot v24.4s, v20.16b, v23.4b[2]
+	WORD $0x4f97eab9 // sdot v25.4s, v21.16b, v23.4b[2]
+	WORD $0x4fb7ead8 // sdot v24.4s, v22.16b, v23.4b[3]
+	WORD $0x4fb7ebb9 // sdot v25.4s, v29.16b, v23.4b[3]
+	WORD $0x4ebe970c // mla v12.4s, v24.4s, v30.4s
+	WORD $0x4ebf972d // mla v13.4s, v25.4s, v31.4s
+	FMOVQ 16(R4), F23
+	VEOR V24.B16, V24.B16, V24.B16
+	VEOR V25.B16, V25.B16, V25.B16
+	WORD $0x4f97e218 // sdot v24.4s, v16.16b, v23.4b[0]
+	WORD $0x4f97e239 // sdot v25.4s, v17.16b, v23.4b[0]
+	WORD $0x4fb7e258 // sdot v24.4s, v18.16b, v23.4b[1]
+	WORD $0x4fb7e279 // sdot v25.4s, v19.16b, v23.4b[1]
+	WORD $0x4f97ea98 // sdot v24.4s, v20.16b, v23.4b[2]
+	WORD $0x4f97eab9 // sdot v25.4s, v21.16b, v23.4b[2]
+	WORD $0x4fb7ead8 // sdot v24.4s, v22.16b, v23.4b[3]
+	WORD $0x4fb7ebb9 // sdot v25.4s, v29.16b, v23.4b[3]
+	WORD $0x4ebe970e // mla v14.4s, v24.4s, v30.4s
+	WORD $0x4ebf972f // mla v15.4s, v25.4s, v31.4s
+	FLDPQ 512(R0), (F16, F17)
+	FMOVD 32(R1), F18
+	WORD $0x4f929216 // fmul v22.4s, v16.4s, v18.s[0]
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD $0x4e28cec0 // fmla v0.4s, v22.4s, v8.4s
+	WORD $0x4f929236 // fmul v22.4s, v17.4s, v18.s[0]
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4e29cec1 // fmla v1.4s, v22.4s, v9.4s
+	FMOVD 32(R2), F19
+	WORD $0x4f939216 // fmul v22.4s, v16.4s, v19.s[0]
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4e2acec2 // fmla v2.4s, v22.4s, v10.4s
+	WORD $0x4f939236 // fmul v22.4s, v17.4s, v19.s[0]
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4e2bcec3 // fmla v3.4s, v22.4s, v11.4s
+	FMOVD 32(R3), F20
+	WORD $0x4f949216 // fmul v22.4s, v16.4s, v20.s[0]
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4e2ccec4 // fmla v4.4s, v22.4s, v12.4s
+	WORD $0x4f949236 // fmul v22.4s, v17.4s, v20.s[0]
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4e2dcec5 // fmla v5.4s, v22.4s, v13.4s
+	FMOVD 32(R4), F21
+	WORD $0x4f959216 // fmul v22.4s, v16.4s, v21.s[0]
+	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
+	WORD $0x4e2ecec6 // fmla v6.4s, v22.4s, v14.4s
+	WORD $0x4f959236 // fmul v22.4s, v17.4s, v21.s[0]
+	WORD $0x4e21d9ef // scvtf v15.4s, v15.4s
+	WORD $0x4e2fcec7 // fmla v7.4s, v22.4s, v15.4s
+	ADD $704, R0, R0
+	ADD $512, R1, R1
+	ADD $512, R2, R2
+	ADD $512, R3, R3
+	ADD $512, R4, R4
+	SUBS $1, R13, R13
+	BNE block4
+	MOVD R21, R0
+	FLDPQ (R5), (F8, F9)
+	WORD $0x4e20d508 // fadd v8.4s, v8.4s, v0.4s
+	WORD $0x4e21d529 // fadd v9.4s, v9.4s, v1.4s
+	FSTPQ (F8, F9), (R5)
+	FLDPQ (R6), (F8, F9)
+	WORD $0x4e22d508 // fadd v8.4s, v8.4s, v2.4s
+	WORD $0x4e23d529 // fadd v9.4s, v9.4s, v3.4s
+	FSTPQ (F8, F9), (R6)
+	FLDPQ (R7), (F8, F9)
+	WORD $0x4e24d508 // fadd v8.4s, v8.4s, v4.4s
+	WORD $0x4e25d529 // fadd v9.4s, v9.4s, v5.4s
+	FSTPQ (F8, F9), (R7)
+	FLDPQ (R8), (F8, F9)
+	WORD $0x4e26d508 // fadd v8.4s, v8.4s, v6.4s
+	WORD $0x4e27d529 // fadd v9.4s, v9.4s, v7.4s
+	FSTPQ (F8, F9), (R8)
+none3:
+	ADD R14, R0, R0
+	ADD $64, R10, R10
+	ADD $1, R11, R11
+	CMP $8, R11
+	BNE lane2
+	MOVD out1+8(FP), R5
+	ADD $32, R9, R9
+	SUBS $1, R12, R12
+	BNE half1
+	RET
+
+// func gemmHalfx1DotProd(out0 *float32, out1 *float32, ldo int, panel *byte, a *byte, stride int, full int, rest int, shift int)
+TEXT ·gemmHalfx1DotProd(SB), NOSPLIT, $0-72
+	MOVD stride+40(FP), R9
+	MOVD full+48(FP), R10
+	MOVD rest+56(FP), R7
+	MOVD $8, R11
+	SUB R7, R11, R11
+	CMP $0, R7
+	CSET NE, R5
+	ADD R10, R5, R5
+	MOVD $704, R8
+	MUL R8, R5, R8
+	MOVD out0+0(FP), R2
+	MOVD panel+24(FP), R3
+	MOVD $2, R6
+half1:
+	MOVD ldo+16(FP), R7
+	VEOR V0.B16, V0.B16, V0.B16
+	FSTPQ (F0, F0), (R2)
+	MOVD R3, R0
+	MOVD a+32(FP), R4
+	MOVD $0, R5
+lane2:
+	CMP R11, R5
+	CSET GE, R7
+	ADD R10, R7, R7
+	CBZ R7, none3
+	MOVD R4, R1
+	VEOR V0.B16, V0.B16, V0.B16
+	VEOR V1.B16, V1.B16, V1.B16
+	MOVD R0, R12
+block4:
+	FLDPQ (R0), (F4, F5)
+	FLDPQ 64(R0), (F6, F7)
+	FLDPQ 128(R0), (F8, F9)
+	FLDPQ 192(R0), (F10, F11)
+	FLDPQ 576(R0), (F12, F13)
+	FMOVQ (R1), F14
+	VEOR V15.B16, V15.B16, V15.B16
+	VEOR V16.B16, V16.B16, V16.B16
+	WORD $0x4f8ee08f // sdot v15.4s, v4.16b, v14.4b[0]
+	WORD $0x4f8ee0b0 // sdot v16.4s, v5.16b, v14.4b[0]
+	WORD $0x4faee0cf // sdot v15.4s, v6.16b, v14.4b[1]
+	WORD $0x4faee0f0 // sdot v16.4s, v7.16b, v14.4b[1]
+	WORD $0x4f8ee90f // sdot v15.4s, v8.16b, v14.4b[2]
+	WORD $0x4f8ee930 // sdot v16.4s, v9.16b, v14.4b[2]
+	WORD $0x4faee94f // sdot v15.4s, v10.16b, v14.4b[3]
+	WORD $0x4faee970 // sdot v16.4s, v11.16b, v14.4b[3]
+	WORD $0x4eac9de2 // mul v2.4s, v15.4s, v12.4s
+	WORD $0x4ead9e03 // mul v3.4s, v16.4s, v13.4s
+	FLDPQ 256(R0), (F4, F5)
+	FLDPQ 320(R0), (F6, F7)
+	FLDPQ 384(R0), (F8, F9)
+	FLDPQ 448(R0), (F10, F17)
+	FLDPQ 640(R0), (F18, F19)
+	FMOVQ 16(R1), F20
+	VEOR V21.B16, V21.B16, V21.B16
+	VEOR V22.B16, V22.B16, V22.B16
+	WORD $0x4f94e095 // sdot v21.4s, v4.16b, v20.4b[0]
+	WORD $0x4f94e0b6 // sdot v22.4s, v5.16b, v20.4b[0]
+	WORD $0x4fb4e0d5 // sdot v21.4s, v6.16b, v20.4b[1]
+	WORD $0x4fb4e0f6 // sdot v22.4s, v7.16b, v20.4b[1]
+	WORD $0x4f94e915 // sdot v21.4s, v8.16b, v20.4b[2]
+	WORD $0x4f94e936 // sdot v22.4s, v9.16b, v20.4b[2]
+	WORD $0x4fb4e955 // sdot v21.4s, v10.16b, v20.4b[3]
+	WORD $0x4fb4ea36 // sdot v22.4s, v17.16b, v20.4b[3]
+	WORD $0x4eb296a2 // mla v2.4s, v21.4s, v18.4s
+	WORD $0x4eb396c3 // mla v3.4s, v22.4s, v19.4s
+	FLDPQ 512(R0), (F4, F5)
+	FMOVD 32(R1), F6
+	WORD $0x4f869087 // fmul v7.4s, v4.4s, v6.s[0]
+	WORD $0x4e21d842 // scvtf v2.4s, v2.4s
+	WORD $0x4e22cce0 // fmla v0.4s, v7.4s, v2.4s
+	WORD $0x4f8690a7 // fmul v7.4s, v5.4s, v6.s[0]
+	WORD $0x4e21d863 // scvtf v3.4s, v3.4s
+	WORD $0x4e23cce1 // fmla v1.4s, v7.4s, v3.4s
+	ADD $704, R0, R0
+	ADD $512, R1, R1
+	SUBS $1, R7, R7
+	BNE block4
+	MOVD R12, R0
+	FLDPQ (R2), (F2, F4)
+	WORD $0x4e20d442 // fadd v2.4s, v2.4s, v0.4s
+	WORD $0x4e21d484 // fadd v4.4s, v4.4s, v1.4s
+	FSTPQ (F2, F4), (R2)
+none3:
+	ADD R8, R0, R0
+	ADD $64, R4, R4
+	ADD $1, R5, R5
+	CMP $8, R5
+	BNE lane2
+	MOVD out1+8(FP), R2
+	ADD $32, R3, R3
+	SUBS $1, R6, R6
+	BNE half1
+	RET
+
+// func gemmMinTwox4DotProd(out0 *float32, out1 *float32, ldo int, panel *byte, a *byte, stride int, full int, rest int, shift int)
+TEXT ·gemmMinTwox4DotProd(SB), NOSPLIT, $0-72
+	MOVD stride+40(FP), R15
+	MOVD full+48(FP), R19
+	MOVD rest+56(FP), R13
+	MOVD $8, R20
+	SUB R13, R20, R20
+	CMP $0, R13
+	CSET NE, R11
+	ADD R19, R11, R11
+	MOVD $832, R14
+	MUL R14, R11, R14
+	MOVD out0+0(FP), R5
+	MOVD panel+24(FP), R9
+	MOVD $2, R12
+half1:
+	MOVD ldo+16(FP), R13
+	VEOR V0.B16, V0.B16, V0.B16
+	FSTPQ (F0, F0), (R5)
+	ADD R13<<2, R5, R6
+	FSTPQ (F0, F0), (R6)
+	ADD R13<<2, R6, R7
+	FSTPQ (F0, F0), (R7)
+	ADD R13<<2, R7, R8
+	FSTPQ (F0, F0), (R8)
+	MOVD R9, R0
+	MOVD a+32(FP), R10
+	MOVD $0, R11
+lane2:
+	CMP R20, R11
+	CSET GE, R13
+	ADD R19, R13, R13
+	CBZ R13, none3
+	MOVD R10, R1
+	VEOR V0.B16, V0.B16, V0.B16
+	VEOR V1.B16, V1.B16, V1.B16
+	ADD R15, R1, R2
+	VEOR V2.B16, V2.B16, V2.B16
+	VEOR V3.B16, V3.B16, V3.B16
+	ADD R15, R2, R3
+	VEOR V4.B16, V4.B16, V4.B16
+	VEOR V5.B16, V5.B16, V5.B16
+	ADD R15, R3, R4
+	VEOR V6.B16, V6.B16, V6.B16
+	VEOR V7.B16, V7.B16, V7.B16
+	MOVD R0, R21
+block4:
+	FLDPQ (R0), (F16, F17)
+	FLDPQ 64(R0), (F18, F19)
+	FLDPQ 128(R0), (F20, F21)
+	FLDPQ 192(R0), (F22, F23)
+	FLDPQ 704(R0), (F24, F25)
+	FMOVQ (R1), F26
+	VEOR V27.B16, V27.B16, V27.B16
+	VEOR V28.B16, V28.B16, V28.B16
+	WORD $0x4f9ae21b // sdot v27.4s, v16.16b, v26.4b[0]
+	WORD $0x4f9ae23c // sdot v28.4s, v17.16b, v26.4b[0]
+	WORD $0x4fbae25b // sdot v27.4s, v18.16b, v26.4b[1]
+	WORD $0x4fbae27c // sdot v28.4s, v19.16b, v26.4b[1]
+	WORD $0x4f9aea9b // sdot v27.4s, v20.16b, v26.4b[2]
+	WORD $0x4f9aeabc // sdot v28.4s, v21.16b, v26.4b[2]
+	WORD $0x4fbaeadb // sdot v27.4s, v22.16b, v26.4b[3]
+	WORD $0x4fbaeafc // sdot v28.4s, v23.16b, v26.4b[3]
+	WORD $0x4eb89f68 // mul v8.4s, v27.4s, v24.4s
+	WORD $0x4eb99f89 // mul v9.4s, v28.4s, v25.4s
+	FMOVQ (R2), F26
+	VEOR V27.B16, V27.B16, V27.B16
+	VEOR V28.B16, V28.B16, V28.B16
+	WORD $0x4f9ae21b // sdot v27.4s, v16.16b, v26.4b[0]
+	WORD $0x4f9ae23c // sdot v28.4s, v17.16b, v26.4b[0]
+	WORD $0x4fbae25b // sdot v27.4s, v18.16b, v26.4b[1]
+	WORD $0x4fbae27c // sdot v28.4s, v19.16b, v26.4b[1]
+	WORD $0x4f9aea9b // sdot v27.4s, v20.16b, v26.4b[2]
+	WORD $0x4f9aeabc // sdot v28.4s, v21.16b, v26.4b[2]
+	WORD $0x4fbaeadb // sdot v27.4s, v22.16b, v26.4b[3]
+	WORD $0x4fbaeafc // sdot v28.4s, v23.16b, v26.4b[3]
+	WORD $0x4eb89f6a // mul v10.4s, v27.4s, v24.4s
+	WORD $0x4eb99f8b // mul v11.4s, v28.4s, v25.4s
+	FMOVQ (R3), F26
+	VEOR V27.B16, V27.B16, V27.B16
+	VEOR V28.B16, V28.B16, V28.B16
+	WORD $0x4f9ae21b // sdot v27.4s, v16.16b, v26.4b[0]
+	WORD $0x4f9ae23c // sdot v28.4s, v17.16b, v26.4b[0]
+	WORD $0x4fbae25b // sdot v27.4s, v18.16b, v26.4b[1]
+	WORD $0x4fbae27c // sdot v28.4s, v19.16b, v26.4b[1]
+	WORD $0x4f9aea9b // sdot v27.4s, v20.16b, v26.4b[2]
+	WORD $0x4f9aeabc // sdot v28.4s, v21.16b, v26.4b[2]
+	WORD $0x4fbaeadb // sdot v27.4s, v22.16b, v26.4b[3]
+	WORD $0x4fbaeafc // sdot v28.4s, v23.16b, v26.4b[3]
+	WORD $0x4eb89f6c // mul v12.4s, v27.4s, v24.4s
+	WORD $0x4eb99f8d // mul v13.4s, v28.4s, v25.4s
+	FMOVQ (R4), F26
+	VEOR V27.B16, V27.B16, V27.B16
+	VEOR V28.B16, V28.B16, V28.B16
+	WORD $0x4f9ae21b // sdot v27.4s, v16.16b, v26.4b[0]
+	WORD $0x4f9ae23c // sdot v28.4s, v17.16b, v26.4b[0]
+	WORD $0x4fbae25b // sdot v27.4s, v18.16b, v26.4b[1]
+	WORD $0x4fbae27c // sdot v28.4s, v19.16b, v26.4b[1]
+	WORD $0x4f9aea9b // sdot v27.4s, v20.16b, v26.4b[2]
+	WORD $0x4f9aeabc // sdot v28.4s, v21.16b, v26.4b[2]
+	WORD $0x4fbaeadb // sdot v27.4s, v22.16b, v26.4b[3]
+	WORD $0x4fbaeafc // sdot v28.4s, v23.16b, v26.4b[3]
+	WORD $0x4eb89f6e // mul v14.4s, v27.4s, v24.4s
+	WORD $0x4eb99f8f // mul v15.4s, v28.4s, v25.4s
+	FLDPQ 256(R0), (F16, F17)
+	FLDPQ 320(R0), (F18, F19)
+	FLDPQ 384(R0), (F20, F21)
+	FLDPQ 448(R0), (F22, F29)
+	FLDPQ 768(R0), (F30, F31)
+	FMOVQ 16(R1), F23
+	VEOR V24.B16, V24.B16, V24.B16
+	VEOR V25.B16, V25.B16, V25.B16
+	WORD $0x4f97e218 // sdot v24.4s, v16.16b, v23.4b[0]
+	WORD $0x4f97e239 // sdot v25.4s, v17.16b, v23.4b[0]
+	WORD $0x4fb7e258 // sdot v24.4s, v18.16b, v23.4b[1]
+	WORD $0x4fb7e279 // sdot v25.4s, v19.16b, v23.4b[1]
+	WORD $0x4f97ea98 // sdot v24.4s, v20.16b, v23.4b[2]
+	WORD $0x4f97eab9 // sdot v25.4s, v21.16b, v23.4b[2]
+	WORD $0x4fb7ead8 // sdot v24.4s, v22.16b, v23.4b[3]
+	WORD $0x4fb7ebb9 // sdot v25.4s, v29.16b, v23.4b[3]
+	WORD $0x4ebe9708 // mla v8.4s, v24.4s, v30.4s
+	WORD $0x4ebf9729 // mla v9.4s, v25.4s, v31.4s
+	FMOVQ 16(R2), F23
+	VEOR V24.B16, V24.B16, V24.B16
+	VEOR V25.B16, V25.B16, V25.B16
+	WORD $0x4f97e218 // sdot v24.4s, v16.16b, v23.4b[0]
+	WORD $0x4f97e239 // sdot v25.4s, v17.16b, v23.4b[0]
+	WORD $0x4fb7e258 // sdot v24.4s, v18.16b, v23.4b[1]
+	WORD $0x4fb7e279 // sdot v25.4s, v19.16b, v23.4b[1]
+	WORD $0x4f97ea98 // sdot v24.4s, v20.16b, v23.4b[2]
+	WORD $0x4f97eab9 // sdot v25.4s, v21.16b, v23.4b[2]
+	WORD $0x4fb7ead8 // sdot v24.4s, v22.16b, v23.4b[3]
+	WORD $0x4fb7ebb9 // sdot v25.4s, v29.16b, v23.4b[3]
+	WORD $0x4ebe970a // mla v10.4s, v24.4s, v30.4s
+	WORD $0x4ebf972b // mla v11.4s, v25.4s, v31.4s
+	FMOVQ 16(R3), F23
+	VEOR V24.B16, V24.B16, V24.B16
+	VEOR V25.B16, V25.B16, V25.B16
+	WORD $0x4f97e218 // sdot v24.4s, v16.16b, v23.4b[0]
+	WORD $0x4f97e239 // sdot v25.4s, v17.16b, v23.4b[0]
+	WORD $0x4fb7e258 // sdot v24.4s, v18.16b, v23.4b[1]
+	WORD $0x4fb7e279 // sdot v25.4s, v19.16b, v23.4b[1]
+	WORD $0x4f97ea98 // sdot v24.4s, v20.16b, v23.4b[2]
+	WORD $0x4f97eab9 // sdot v25.4s, v21.16b, v23.4b[2]
+	WORD $0x4fb7ead8 // sdot v24.4s, v22.16b, v23.4b[3]
+	WORD $0x4fb7ebb9 // sdot v25.4s, v29.16b, v23.4b[3]
+	WORD $0x4ebe970c // mla v12.4s, v24.4s, v30.4s
+	WORD $0x4ebf972d // mla v13.4s, v25.4s, v31.4s
+	FMOVQ 16(R4), F23
+	VEOR V24.B16, V24.B16, V24.B16
+	VEOR V25.B16, V25.B16, V25.B16
+	WORD $0x4f97e218 // sdot v24.4s, v16.16b, v23.4b[0]
+	WORD $0x4f97e239 // sdot v25.4s, v17.16b, v23.4b[0]
+	WORD $0x4fb7e258 // sdot v24.4s, v18.16b, v23.4b[1]
+	WORD $0x4fb7e279 // sdot v25.4s, v19.16b, v23.4b[1]
+	WORD $0x4f97ea98 // sdot v24.4s, v20.16b, v23.4b[2]
+	WORD $0x4f97eab9 // sdot v25.4s, v21.16b, v23.4b[2]
+	WORD $0x4fb7ead8 // sdot v24.4s, v22.16b, v23.4b[3]
+	WORD $0x4fb7ebb9 // sdot v25.4s, v29.16b, v23.4b[3]
+	WORD $0x4ebe970e // mla v14.4s, v24.4s, v30.4s
+	WORD $0x4ebf972f // mla v15.4s, v25.4s, v31.4s
+	FLDPQ 512(R0), (F16, F17)
+	FMOVD 32(R1), F18
+	WORD $0x4f929216 // fmul v22.4s, v16.4s, v18.s[0]
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD $0x4e28cec0 // fmla v0.4s, v22.4s, v8.4s
+	WORD $0x4f929236 // fmul v22.4s, v17.4s, v18.s[0]
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4e29cec1 // fmla v1.4s, v22.4s, v9.4s
+	FMOVD 32(R2), F19
+	WORD $0x4f939216 // fmul v22.4s, v16.4s, v19.s[0]
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4e2acec2 // fmla v2.4s, v22.4s, v10.4s
+	WORD $0x4f939236 // fmul v22.4s, v17.4s, v19.s[0]
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4e2bcec3 // fmla v3.4s, v22.4s, v11.4s
+	FMOVD 32(R3), F20
+	WORD $0x4f949216 // fmul v22.4s, v16.4s, v20.s[0]
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4e2ccec4 // fmla v4.4s, v22.4s, v12.4s
+	WORD $0x4f949236 // fmul v22.4s, v17.4s, v20.s[0]
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4e2dcec5 // fmla v5.4s, v22.4s, v13.4s
+	FMOVD 32(R4), F21
+	WORD $0x4f959216 // fmul v22.4s, v16.4s, v21.s[0]
+	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
+	WORD $0x4e2ecec6 // fmla v6.4s, v22.4s, v14.4s
+	WORD $0x4f959236 // fmul v22.4s, v17.4s, v21.s[0]
+	WORD $0x4e21d9ef // scvtf v15.4s, v15.4s
+	WORD $0x4e2fcec7 // fmla v7.4s, v22.4s, v15.4s
+	FLDPQ 576(R0), (F16, F17)
+	FMOVD 56(R1), F18
+	WORD $0x4f921200 // fmla v0.4s, v16.4s, v18.s[0]
+	WORD $0x4f921221 // fmla v1.4s, v17.4s, v18.s[0]
+	FMOVD 56(R2), F19
+	WORD $0x4f931202 // fmla v2.4s, v16.4s, v19.s[0]
+	WORD $0x4f931223 // fmla v3.4s, v17.4s, v19.s[0]
+	FMOVD 56(R3), F20
+	WORD $0x4f941204 // fmla v4.4s, v16.4s, v20.s[0]
+	WORD $0x4f941225 // fmla v5.4s, v17.4s, v20.s[0]
+	FMOVD 56(R4), F21
+	WORD $0x4f951206 // fmla v6.4s, v16.4s, v21.s[0]
+	WORD $0x4f951227 // fmla v7.4s, v17.4s, v21.s[0]
+	FLDPQ 640(R0), (F16, F17)
+	FMOVD 56(R1), F18
+	WORD $0x4fb21200 // fmla v0.4s, v16.4s, v18.s[1]
+	WORD $0x4fb21221 // fmla v1.4s, v17.4s, v18.s[1]
+	FMOVD 56(R2), F19
+	WORD $0x4fb31202 // fmla v2.4s, v16.4s, v19.s[1]
+	WORD $0x4fb31223 // fmla v3.4s, v17.4s, v19.s[1]
+	FMOVD 56(R3), F20
+	WORD $0x4fb41204 // fmla v4.4s, v16.4s, v20.s[1]
+	WORD $0x4fb41225 // fmla v5.4s, v17.4s, v20.s[1]
+	FMOVD 56(R4), F21
+	WORD $0x4fb51206 // fmla v6.4s, v16.4s, v21.s[1]
+	WORD $0x4fb51227 // fmla v7.4s, v17.4s, v21.s[1]
+	ADD $832, R0, R0
+	ADD $512, R1, R1
+	ADD $512, R2, R2
+	ADD $512, R3, R3
+	ADD $512, R4, R4
+	SUBS $1, R13, R13
+	BNE block4
+	MOVD R21, R0
+	FLDPQ (R5), (F8, F9)
+	WORD $0x4e20d508 // fadd v8.4s, v8.4s, v0.4s
+	WORD $0x4e21d529 // fadd v9.4s, v9.4s, v1.4s
+	FSTPQ (F8, F9), (R5)
+	FLDPQ (R6), (F8, F9)
+	WORD $0x4e22d508 // fadd v8.4s, v8.4s, v2.4s
+	WORD $0x4e23d529 // fadd v9.4s, v9.4s, v3.4s
+	FSTPQ (F8, F9), (R6)
+	FLDPQ (R7), (F8, F9)
+	WORD $0x4e24d508 // fadd v8.4s, v8.4s, v4.4s
+	WORD $0x4e25d529 // fadd v9.4s, v9.4s, v5.4s
+	FSTPQ (F8, F9), (R7)
+	FLDPQ (R8), (F8, F9)
+	WORD $0x4e26d508 // fadd v8.4s, v8.4s, v6.4s
+	WORD $0x4e27d529 // fadd v9.4s, v9.4s, v7.4s
+	FSTPQ (F8, F9), (R8)
+none3:
+	ADD R14, R0, R0
+	ADD $64, R10, R10
+	ADD $1, R11, R11
+	CMP $8, R11
+	BNE lane2
+	MOVD out1+8(FP), R5
+	ADD $32, R9, R9
+	SUBS $1, R12, R12
+	BNE half1
+	RET
+
+// func gemmMinTwox1DotProd(out0 *float32, out1 *float32, ldo int, panel *byte, a *byte, stride int, full int, rest int, shift int)
+TEXT ·gemmMinTwox1DotProd(SB), NOSPLIT, $0-72
+	MOVD stride+40(FP), R9
+	MOVD full+48(FP), R10
+	MOVD rest+56(FP), R7
+	MOVD $8, R11
+	SUB R7, R11, R11
+	CMP $0, R7
+	CSET NE, R5
+	ADD R10, R5, R5
+	MOVD $832, R8
+	MUL R8, R5, R8
+	MOVD out0+0(FP), R2
+	MOVD panel+24(FP), R3
+	MOVD $2, R6
+half1:
+	MOVD ldo+16(FP), R7
+	VEOR V0.B16, V0.B16, V0.B16
+	FSTPQ (F0, F0), (R2)
+	MOVD R3, R0
+	MOVD a+32(FP), R4
+	MOVD $0, R5
+lane2:
+	CMP R11, R5
+	CSET GE, R7
+	ADD R10, R7, R7
+	CBZ R7, none3
+	MOVD R4, R1
+	VEOR V0.B16, V0.B16, V0.B16
+	VEOR V1.B16, V1.B16, V1.B16
+	MOVD R0, R12
+block4:
+	FLDPQ (R0), (F4, F5)
+	FLDPQ 64(R0), (F6, F7)
+	FLDPQ 128(R0), (F8, F9)
+	FLDPQ 192(R0), (F10, F11)
+	FLDPQ 704(R0), (F12, F13)
+	FMOVQ (R1), F14
+	VEOR V15.B16, V15.B16, V15.B16
+	VEOR V16.B16, V16.B16, V16.B16
+	WORD $0x4f8ee08f // sdot v15.4s, v4.16b, v14.4b[0]
+	WORD $0x4f8ee0b0 // sdot v16.4s, v5.16b, v14.4b[0]
+	WORD $0x4faee0cf // sdot v15.4s, v6.16b, v14.4b[1]
+	WORD $0x4faee0f0 // sdot v16.4s, v7.16b, v14.4b[1]
+	WORD $0x4f8ee90f // sdot v15.4s, v8.16b, v14.4b[2]
+	WORD $0x4f8ee930 // sdot v16.4s, v9.16b, v14.4b[2]
+	WORD $0x4faee94f // sdot v15.4s, v10.16b, v14.4b[3]
+	WORD $0x4faee970 // sdot v16.4s, v11.16b, v14.4b[3]
+	WORD $0x4eac9de2 // mul v2.4s, v15.4s, v12.4s
+	WORD $0x4ead9e03 // mul v3.4s, v16.4s, v13.4s
+	FLDPQ 256(R0), (F4, F5)
+	FLDPQ 320(R0), (F6, F7)
+	FLDPQ 384(R0), (F8, F9)
+	FLDPQ 448(R0), (F10, F17)
+	FLDPQ 768(R0), (F18, F19)
+	FMOVQ 16(R1), F20
+	VEOR V21.B16, V21.B16, V21.B16
+	VEOR V22.B16, V22.B16, V22.B16
+	WORD $0x4f94e095 // sdot v21.4s, v4.16b, v20.4b[0]
+	WORD $0x4f94e0b6 // sdot v22.4s, v5.16b, v20.4b[0]
+	WORD $0x4fb4e0d5 // sdot v21.4s, v6.16b, v20.4b[1]
+	WORD $0x4fb4e0f6 // sdot v22.4s, v7.16b, v20.4b[1]
+	WORD $0x4f94e915 // sdot v21.4s, v8.16b, v20.4b[2]
+	WORD $0x4f94e936 // sdot v22.4s, v9.16b, v20.4b[2]
+	WORD $0x4fb4e955 // sdot v21.4s, v10.16b, v20.4b[3]
+	WORD $0x4fb4ea36 // sdot v22.4s, v17.16b, v20.4b[3]
+	WORD $0x4eb296a2 // mla v2.4s, v21.4s, v18.4s
+	WORD $0x4eb396c3 // mla v3.4s, v22.4s, v19.4s
+	FLDPQ 512(R0), (F4, F5)
+	FMOVD 32(R1), F6
+	WORD $0x4f869087 // fmul v7.4s, v4.4s, v6.s[0]
+	WORD $0x4e21d842 // scvtf v2.4s, v2.4s
+	WORD $0x4e22cce0 // fmla v0.4s, v7.4s, v2.4s
+	WORD $0x4f8690a7 // fmul v7.4s, v5.4s, v6.s[0]
+	WORD $0x4e21d863 // scvtf v3.4s, v3.4s
+	WORD $0x4e23cce1 // fmla v1.4s, v7.4s, v3.4s
+	FLDPQ 576(R0), (F4, F5)
+	FMOVD 56(R1), F6
+	WORD $0x4f861080 // fmla v0.4s, v4.4s, v6.s[0]
+	WORD $0x4f8610a1 // fmla v1.4s, v5.4s, v6.s[0]
+	FLDPQ 640(R0), (F4, F5)
+	FMOVD 56(R1), F6
+	WORD $0x4fa61080 // fmla v0.4s, v4.4s, v6.s[1]
+	WORD $0x4fa610a1 // fmla v1.4s, v5.4s, v6.s[1]
+	ADD $832, R0, R0
+	ADD $512, R1, R1
+	SUBS $1, R7, R7
+	BNE block4
+	MOVD R12, R0
+	FLDPQ (R2), (F2, F4)
+	WORD $0x4e20d442 // fadd v2.4s, v2.4s, v0.4s
+	WORD $0x4e21d484 // fadd v4.4s, v4.4s, v1.4s
+	FSTPQ (F2, F4), (R2)
+none3:
+	ADD R8, R0, R0
+	ADD $64, R4, R4
+	ADD $1, R5, R5
+	CMP $8, R5
+	BNE lane2
+	MOVD out1+8(FP), R2
+	ADD $32, R3, R3
+	SUBS $1, R6, R6
+	BNE half1
+	RET

@@ -3,3 +3,2393 @@
 //go:build !purego
 
 #include "textflag.h"
+
+// func gemmPlainx4NEON(out0 *float32, out1 *float32, ldo int, panel *byte, a *byte, stride int, full int, rest int, shift int)
+TEXT ·gemmPlainx4NEON(SB), NOSPLIT, $0-72
+	MOVD stride+40(FP), R15
+	MOVD full+48(FP), R19
+	MOVD rest+56(FP), R13
+	MOVD $8, R20
+	SUB R13, R20, R20
+	CMP $0, R13
+	CSET NE, R11
+	ADD R19, R11, R11
+	MOVD $576, R14
+	MUL R14, R11, R14
+	MOVD out0+0(FP), R5
+	MOVD panel+24(FP), R9
+	MOVD $2, R12
+half1:
+	MOVD ldo+16(FP), R13
+	VEOR V0.B16, V0.B16, V0.B16
+	FSTPQ (F0, F0), (R5)
+	ADD R13<<2, R5, R6
+	FSTPQ (F0, F0), (R6)
+	ADD R13<<2, R6, R7
+	FSTPQ (F0, F0), (R7)
+	ADD R13<<2, R7, R8
+	FSTPQ (F0, F0), (R8)
+	MOVD R9, R0
+	MOVD a+32(FP), R10
+	MOVD $0, R11
+lane2:
+	CMP R20, R11
+	CSET GE, R13
+	ADD R19, R13, R13
+	CBZ R13, none3
+	MOVD R10, R1
+	VEOR V0.B16, V0.B16, V0.B16
+	VEOR V1.B16, V1.B16, V1.B16
+	ADD R15, R1, R2
+	VEOR V2.B16, V2.B16, V2.B16
+	VEOR V3.B16, V3.B16, V3.B16
+	ADD R15, R2, R3
+	VEOR V4.B16, V4.B16, V4.B16
+	VEOR V5.B16, V5.B16, V5.B16
+	ADD R15, R3, R4
+	VEOR V6.B16, V6.B16, V6.B16
+	VEOR V7.B16, V7.B16, V7.B16
+	MOVD R0, R21
+block4:
+	VEOR V8.B16, V8.B16, V8.B16
+	VEOR V9.B16, V9.B16, V9.B16
+	VEOR V10.B16, V10.B16, V10.B16
+	VEOR V11.B16, V11.B16, V11.B16
+	VEOR V12.B16, V12.B16, V12.B16
+	VEOR V13.B16, V13.B16, V13.B16
+	VEOR V14.B16, V14.B16, V14.B16
+	VEOR V15.B16, V15.B16, V15.B16
+	FMOVQ (R1), F16
+	FMOVQ (R2), F17
+	FMOVQ (R3), F18
+	FMOVQ (R4), F19
+	FLDPQ (R0), (F20, F21)
+	VDUP V16.S[0], V22.S4
+	WORD $0x0e36c297 // smull v23.8h, v20.8b, v22.8b
+	WORD $0x4e36c298 // smull2 v24.8h, v20.16b, v22.16b
+	WORD $0x4e78bef7 // addp v23.8h, v23.8h, v24.8h
+	WORD $0x4e606ae8 // sadalp v8.4s, v23.8h
+	WORD $0x0e36c2b7 // smull v23.8h, v21.8b, v22.8b
+	WORD $0x4e36c2b8 // smull2 v24.8h, v21.16b, v22.16b
+	WORD $0x4e78bef7 // addp v23.8h, v23.8h, v24.8h
+	WORD $0x4e606ae9 // sadalp v9.4s, v23.8h
+	VDUP V17.S[0], V22.S4
+	WORD $0x0e36c299 // smull v25.8h, v20.8b, v22.8b
+	WORD $0x4e36c29a // smull2 v26.8h, v20.16b, v22.16b
+	WORD $0x4e7abf39 // addp v25.8h, v25.8h, v26.8h
+	WORD $0x4e606b2a // sadalp v10.4s, v25.8h
+	WORD $0x0e36c2b9 // smull v25.8h, v21.8b, v22.8b
+	WORD $0x4e36c2ba // smull2 v26.8h, v21.16b, v22.16b
+	WORD $0x4e7abf39 // addp v25.8h, v25.8h, v26.8h
+	WORD $0x4e606b2b // sadalp v11.4s, v25.8h
+	VDUP V18.S[0], V22.S4
+	WORD $0x0e36c297 // smull v23.8h, v20.8b, v22.8b
+	WORD $0x4e36c29b // smull2 v27.8h, v20.16b, v22.16b
+	WORD $0x4e7bbef7 // addp v23.8h, v23.8h, v27.8h
+	WORD $0x4e606aec // sadalp v12.4s, v23.8h
+	WORD $0x0e36c2b7 // smull v23.8h, v21.8b, v22.8b
+	WORD $0x4e36c2bb // smull2 v27.8h, v21.16b, v22.16b
+	WORD $0x4e7bbef7 // addp v23.8h, v23.8h, v27.8h
+	WORD $0x4e606aed // sadalp v13.4s, v23.8h
+	VDUP V19.S[0], V22.S4
+	WORD $0x0e36c298 // smull v24.8h, v20.8b, v22.8b
+	WORD $0x4e36c29c // smull2 v28.8h, v20.16b, v22.16b
+	WORD $0x4e7cbf18 // addp v24.8h, v24.8h, v28.8h
+	WORD $0x4e606b0e // sadalp v14.4s, v24.8h
+	WORD $0x0e36c2b8 // smull v24.8h, v21.8b, v22.8b
+	WORD $0x4e36c2bc // smull2 v28.8h, v21.16b, v22.16b
+	WORD $0x4e7cbf18 // addp v24.8h, v24.8h, v28.8h
+	WORD $0x4e606b0f // sadalp v15.4s, v24.8h
+	FLDPQ 64(R0), (F20, F21)
+	VDUP V16.S[1], V22.S4
+	WORD $0x0e36c297 // smull v23.8h, v20.8b, v22.8b
+	WORD $0x4e36c299 // smull2 v25.8h, v20.16b, v22.16b
+	WORD $0x4e79bef7 // addp v23.8h, v23.8h, v25.8h
+	WORD $0x4e606ae8 // sadalp v8.4s, v23.8h
+	WORD $0x0e36c2b7 // smull v23.8h, v21.8b, v22.8b
+	WORD $0x4e36c2b9 // smull2 v25.8h, v21.16b, v22.16b
+	WORD $0x4e79bef7 // addp v23.8h, v23.8h, v25.8h
+	WORD $0x4e606ae9 // sadalp v9.4s, v23.8h
+	VDUP V17.S[1], V22.S4
+	WORD $0x0e36c298 // smull v24.8h, v20.8b, v22.8b
+	WORD $0x4e36c29a // smull2 v26.8h, v20.16b, v22.16b
+	WORD $0x4e7abf18 // addp v24.8h, v24.8h, v26.8h
+	WORD $0x4e606b0a // sadalp v10.4s, v24.8h
+	WORD $0x0e36c2b8 // smull v24.8h, v21.8b, v22.8b
+	WORD $0x4e36c2ba // smull2 v26.8h, v21.16b, v22.16b
+	WORD $0x4e7abf18 // addp v24.8h, v24.8h, v26.8h
+	WORD $0x4e606b0b // sadalp v11.4s, v24.8h
+	VDUP V18.S[1], V22.S4
+	WORD $0x0e36c297 // smull v23.8h, v20.8b, v22.8b
+	WORD $0x4e36c29b // smull2 v27.8h, v20.16b, v22.16b
+	WORD $0x4e7bbef7 // addp v23.8h, v23.8h, v27.8h
+	WORD $0x4e606aec // sadalp v12.4s, v23.8h
+	WORD $0x0e36c2b7 // smull v23.8h, v21.8b, v22.8b
+	WORD $0x4e36c2bb // smull2 v27.8h, v21.16b, v22.16b
+	WORD $0x4e7bbef7 // addp v23.8h, v23.8h, v27.8h
+	WORD $0x4e606aed // sadalp v13.4s, v23.8h
+	VDUP V19.S[1], V22.S4
+	WORD $0x0e36c298 // smull v24.8h, v20.8b, v22.8b
+	WORD $0x4e36c29c // smull2 v28.8h, v20.16b, v22.16b
+	WORD $0x4e7cbf18 // addp v24.8h, v24.8h, v28.8h
+	WORD $0x4e606b0e // sadalp v14.4s, v24.8h
+	WORD $0x0e36c2b8 // smull v24.8h, v21.8b, v22.8b
+	WORD $0x4e36c2bc // smull2 v28.8h, v21.16b, v22.16b
+	WORD $0x4e7cbf18 // addp v24.8h, v24.8h, v28.8h
+	WORD $0x4e606b0f // sadalp v15.4s, v24.8h
+	FLDPQ 128(R0), (F20, F21)
+	VDUP V16.S[2], V22.S4
+	WORD $0x0e36c297 // smull v23.8h, v20.8b, v22.8b
+	WORD $0x4e36c299 // smull2 v25.8h, v20.16b, v22.16b
+	WORD $0x4e79bef7 // addp v23.8h, v23.8h, v25.8h
+	WORD $0x4e606ae8 // sadalp v8.4s, v23.8h
+	WORD $0x0e36c2b7 // smull v23.8h, v21.8b, v22.8b
+	WORD $0x4e36c2b9 // smull2 v25.8h, v21.16b, v22.16b
+	WORD $0x4e79bef7 // addp v23.8h, v23.8h, v25.8h
+	WORD $0x4e606ae9 // sadalp v9.4s, v23.8h
+	VDUP V17.S[2], V22.S4
+	WORD $0x0e36c298 // smull v24.8h, v20.8b, v22.8b
+	WORD $0x4e36c29a // smull2 v26.8h, v20.16b, v22.16b
+	WORD $0x4e7abf18 // addp v24.8h, v24.8h, v26.8h
+	WORD $0x4e606b0a // sadalp v10.4s, v24.8h
+	WORD $0x0e36c2b8 // smull v24.8h, v21.8b, v22.8b
+	WORD $0x4e36c2ba // smull2 v26.8h, v21.16b, v22.16b
+	WORD $0x4e7abf18 // addp v24.8h, v24.8h, v26.8h
+	WORD $0x4e606b0b // sadalp v11.4s, v24.8h
+	VDUP V18.S[2], V22.S4
+	WORD $0x0e36c297 // smull v23.8h, v20.8b, v22.8b
+	WORD $0x4e36c29b // smull2 v27.8h, v20.16b, v22.16b
+	WORD $0x4e7bbef7 // addp v23.8h, v23.8h, v27.8h
+	WORD $0x4e606aec // sadalp v12.4s, v23.8h
+	WORD $0x0e36c2b7 // smull v23.8h, v21.8b, v22.8b
+	WORD $0x4e36c2bb // smull2 v27.8h, v21.16b, v22.16b
+	WORD $0x4e7bbef7 // addp v23.8h, v23.8h, v27.8h
+	WORD $0x4e606aed // sadalp v13.4s, v23.8h
+	VDUP V19.S[2], V22.S4
+	WORD $0x0e36c298 // smull v24.8h, v20.8b, v22.8b
+	WORD $0x4e36c29c // smull2 v28.8h, v20.16b, v22.16b
+	WORD $0x4e7cbf18 // addp v24.8h, v24.8h, v28.8h
+	WORD $0x4e606b0e // sadalp v14.4s, v24.8h
+	WORD $0x0e36c2b8 // smull v24.8h, v21.8b, v22.8b
+	WORD $0x4e36c2bc // smull2 v28.8h, v21.16b, v22.16b
+	WORD $0x4e7cbf18 // addp v24.8h, v24.8h, v28.8h
+	WORD $0x4e606b0f // sadalp v15.4s, v24.8h
+	FLDPQ 192(R0), (F20, F21)
+	VDUP V16.S[3], V22.S4
+	WORD $0x0e36c297 // smull v23.8h, v20.8b, v22.8b
+	WORD $0x4e36c299 // smull2 v25.8h, v20.16b, v22.16b
+	WORD $0x4e79bef7 // addp v23.8h, v23.8h, v25.8h
+	WORD $0x4e606ae8 // sadalp v8.4s, v23.8h
+	WORD $0x0e36c2b7 // smull v23.8h, v21.8b, v22.8b
+	WORD $0x4e36c2b9 // smull2 v25.8h, v21.16b, v22.16b
+	WORD $0x4e79bef7 // addp v23.8h, v23.8h, v25.8h
+	WORD $0x4e606ae9 // sadalp v9.4s, v23.8h
+	VDUP V17.S[3], V22.S4
+	WORD $0x0e36c298 // smull v24.8h, v20.8b, v22.8b
+	WORD $0x4e36c29a // smull2 v26.8h, v20.16b, v22.16b
+	WORD $0x4e7abf18 // addp v24.8h, v24.8h, v26.8h
+	WORD $0x4e606b0a // sadalp v10.4s, v24.8h
+	WORD $0x0e36c2b8 // smull v24.8h, v21.8b, v22.8b
+	WORD $0x4e36c2ba // smull2 v26.8h, v21.16b, v22.16b
+	WORD $0x4e7abf18 // addp v24.8h, v24.8h, v26.8h
+	WORD $0x4e606b0b // sadalp v11.4s, v24.8h
+	VDUP V18.S[3], V22.S4
+	WORD $0x0e36c297 // smull v23.8h, v20.8b, v22.8b
+	WORD $0x4e36c29b // smull2 v27.8h, v20.16b, v22.16b
+	WORD $0x4e7bbef7 // addp v23.8h, v23.8h, v27.8h
+	WORD $0x4e606aec // sadalp v12.4s, v23.8h
+	WORD $0x0e36c2b7 // smull v23.8h, v21.8b, v22.8b
+	WORD $0x4e36c2bb // smull2 v27.8h, v21.16b, v22.16b
+	WORD $0x4e7bbef7 // addp v23.8h, v23.8h, v27.8h
+	WORD $0x4e606aed // sadalp v13.4s, v23.8h
+	VDUP V19.S[3], V22.S4
+	WORD $0x0e36c298 // smull v24.8h, v20.8b, v22.8b
+	WORD $0x4e36c29c // smull2 v28.8h, v20.16b, v22.16b
+	WORD $0x4e7cbf18 // addp v24.8h, v24.8h, v28.8h
+	WORD $0x4e606b0e // sadalp v14.4s, v24.8h
+	WORD $0x0e36c2b8 // smull v24.8h, v21.8b, v22.8b
+	WORD $0x4e36c2bc // smull2 v28.8h, v21.16b, v22.16b
+	WORD $0x4e7cbf18 // addp v24.8h, v24.8h, v28.8h
+	WORD $0x4e606b0f // sadalp v15.4s, v24.8h
+	FMOVQ 16(R1), F16
+	FMOVQ 16(R2), F17
+	FMOVQ 16(R3), F22
+	FMOVQ 16(R4), F23
+	FLDPQ 256(R0), (F24, F25)
+	VDUP V16.S[0], V26.S4
+	WORD $0x0e3ac31b // smull v27.8h, v24.8b, v26.8b
+	WORD $0x4e3ac31d // smull2 v29.8h, v24.16b, v26.16b
+	WORD $0x4e7dbf7b // addp v27.8h, v27.8h, v29.8h
+	WORD $0x4e606b68 // sadalp v8.4s, v27.8h
+	WORD $0x0e3ac33b // smull v27.8h, v25.8b, v26.8b
+	WORD $0x4e3ac33d // smull2 v29.8h, v25.16b, v26.16b
+	WORD $0x4e7dbf7b // addp v27.8h, v27.8h, v29.8h
+	WORD $0x4e606b69 // sadalp v9.4s, v27.8h
+	VDUP V17.S[0], V18.S4
+	WORD $0x0e32c31e // smull v30.8h, v24.8b, v18.8b
+	WORD $0x4e32c31f // smull2 v31.8h, v24.16b, v18.16b
+	WORD $0x4e7fbfde // addp v30.8h, v30.8h, v31.8h
+	WORD $0x4e606bca // sadalp v10.4s, v30.8h
+	WORD $0x0e32c33e // smull v30.8h, v25.8b, v18.8b
+	WORD $0x4e32c33f // smull2 v31.8h, v25.16b, v18.16b
+	WORD $0x4e7fbfde // addp v30.8h, v30.8h, v31.8h
+	WORD $0x4e606bcb // sadalp v11.4s, v30.8h
+	VDUP V22.S[0], V18.S4
+	WORD $0x0e32c313 // smull v19.8h, v24.8b, v18.8b
+	WORD $0x4e32c31c // smull2 v28.8h, v24.16b, v18.16b
+	WORD $0x4e7cbe73 // addp v19.8h, v19.8h, v28.8h
+	WORD $0x4e606a6c // sadalp v12.4s, v19.8h
+	WORD $0x0e32c333 // smull v19.8h, v25.8b, v18.8b
+	WORD $0x4e32c33c // smull2 v28.8h, v25.16b, v18.16b
+	WORD $0x4e7cbe73 // addp v19.8h, v19.8h, v28.8h
+	WORD $0x4e606a6d // sadalp v13.4s, v19.8h
+	VDUP V23.S[0], V18.S4
+	WORD $0x0e32c314 // smull v20.8h, v24.8b, v18.8b
+	WORD $0x4e32c315 // smull2 v21.8h, v24.16b, v18.16b
+	WORD $0x4e75be94 // addp v20.8h, v20.8h, v21.8h
+	WORD $0x4e606a8e // sadalp v14.4s, v20.8h
+	WORD $0x0e32c334 // smull v20.8h, v25.8b, v18.8b
+	WORD $0x4e32c335 // smull2 v21.8h, v25.16b, v18.16b
+	WORD $0x4e75be94 // addp v20.8h, v20.8h, v21.8h
+	WORD $0x4e606a8f // sadalp v15.4s, v20.8h
+	FLDPQ 320(R0), (F24, F25)
+	VDUP V16.S[1], V18.S4
+	WORD $0x0e32c313 // smull v19.8h, v24.8b, v18.8b
+	WORD $0x4e32c31a // smull2 v26.8h, v24.16b, v18.16b
+	WORD $0x4e7abe73 // addp v19.8h, v19.8h, v26.8h
+	WORD $0x4e606a68 // sadalp v8.4s, v19.8h
+	WORD $0x0e32c333 // smull v19.8h, v25.8b, v18.8b
+	WORD $0x4e32c33a // smull2 v26.8h, v25.16b, v18.16b
+	WORD $0x4e7abe73 // addp v19.8h, v19.8h, v26.8h
+	WORD $0x4e606a69 // sadalp v9.4s, v19.8h
+	VDUP V17.S[1], V18.S4
+	WORD $0x0e32c314 // smull v20.8h, v24.8b, v18.8b
+	WORD $0x4e32c31b // smull2 v27.8h, v24.16b, v18.16b
+	WORD $0x4e7bbe94 // addp v20.8h, v20.8h, v27.8h
+	WORD $0x4e606a8a // sadalp v10.4s, v20.8h
+	WORD $0x0e32c334 // smull v20.8h, v25.8b, v18.8b
+	WORD $0x4e32c33b // smull2 v27.8h, v25.16b, v18.16b
+	WORD $0x4e7bbe94 // addp v20.8h, v20.8h, v27.8h
+	WORD $0x4e606a8b // sadalp v11.4s, v20.8h
+	VDUP V22.S[1], V18.S4
+	WORD $0x0e32c313 // smull v19.8h, v24.8b, v18.8b
+	WORD $0x4e32c31c // smull2 v28.8h, v24.16b, v18.16b
+	WORD $0x4e7cbe73 // addp v19.8h, v19.8h, v28.8h
+	WORD $0x4e606a6c // sadalp v12.4s, v19.8h
+	WORD $0x0e32c333 // smull v19.8h, v25.8b, v18.8b
+	WORD $0x4e32c33c // smull2 v28.8h, v25.16b, v18.16b
+	WORD $0x4e7cbe73 // addp v19.8h, v19.8h, v28.8h
+	WORD $0x4e606a6d // sadalp v13.4s, v19.8h
+	VDUP V23.S[1], V18.S4
+	WORD $0x0e32c314 // smull v20.8h, v24.8b, v18.8b
+	WORD $0x4e32c315 // smull2 v21.8h, v24.16b, v18.16b
+	WORD $0x4e75be94 // addp v20.8h, v20.8h, v21.8h
+	WORD $0x4e606a8e // sadalp v14.4s, v20.8h
+	WORD $0x0e32c334 // smull v20.8h, v25.8b, v18.8b
+	WORD $0x4e32c335 // smull2 v21.8h, v25.16b, v18.16b
+	WORD $0x4e75be94 // addp v20.8h, v20.8h, v21.8h
+	WORD $0x4e606a8f // sadalp v15.4s, v20.8h
+	FLDPQ 384(R0), (F24, F25)
+	VDUP V16.S[2], V18.S4
+	WORD $0x0e32c313 // smull v19.8h, v24.8b, v18.8b
+	WORD $0x4e32c31a // smull2 v26.8h, v24.16b, v18.16b
+	WORD $0x4e7abe73 // addp v19.8h, v19.8h, v26.8h
+	WORD $0x4e606a68 // sadalp v8.4s, v19.8h
+	WORD $0x0e32c333 // smull v19.8h, v25.8b, v18.8b
+	WORD $0x4e32c33a // smull2 v26.8h, v25.16b, v18.16b
+	WORD $0x4e7abe73 // addp v19.8h, v19.8h, v26.8h
+	WORD $0x4e606a69 // sadalp v9.4s, v19.8h
+	VDUP V17.S[2], V18.S4
+	WORD $0x0e32c314 // smull v20.8h, v24.8b, v18.8b
+	WORD $0x4e32c31b // smull2 v27.8h, v24.16b, v18.16b
+	WORD $0x4e7bbe94 // addp v20.8h, v20.8h, v27.8h
+	WORD $0x4e606a8a // sadalp v10.4s, v20.8h
+	WORD $0x0e32c334 // smull v20.8h, v25.8b, v18.8b
+	WORD $0x4e32c33b // smull2 v27.8h, v25.16b, v18.16b
+	WORD $0x4e7bbe94 // addp v20.8h, v20.8h, v27.8h
+	WORD $0x4e606a8b // sadalp v11.4s, v20.8h
+	VDUP V22.S[2], V18.S4
+	WORD $0x0e32c313 // smull v19.8h, v24.8b, v18.8b
+	WORD $0x4e32c31c // smull2 v28.8h, v24.16b, v18.16b
+	WORD $0x4e7cbe73 // addp v19.8h, v19.8h, v28.8h
+	WORD $0x4e606a6c // sadalp v12.4s, v19.8h
+	WORD $0x0e32c333 // smull v19.8h, v25.8b, v18.8b
+	WORD $0x4e32c33c // smull2 v28.8h, v25.16b, v18.16b
+	WORD $0x4e7cbe73 // addp v19.8h, v19.8h, v28.8h
+	WORD $0x4e606a6d // sadalp v13.4s, v19.8h
+	VDUP V23.S[2], V18.S4
+	WORD $0x0e32c314 // smull v20.8h, v24.8b, v18.8b
+	WORD $0x4e32c315 // smull2 v21.8h, v24.16b, v18.16b
+	WORD $0x4e75be94 // addp v20.8h, v20.8h, v21.8h
+	WORD $0x4e606a8e // sadalp v14.4s, v20.8h
+	WORD $0x0e32c334 // smull v20.8h, v25.8b, v18.8b
+	WORD $0x4e32c335 // smull2 v21.8h, v25.16b, v18.16b
+	WORD $0x4e75be94 // addp v20.8h, v20.8h, v21.8h
+	WORD $0x4e606a8f // sadalp v15.4s, v20.8h
+	FLDPQ 448(R0), (F24, F25)
+	VDUP V16.S[3], V18.S4
+	WORD $0x0e32c313 // smull v19.8h, v24.8b, v18.8b
+	WORD $0x4e32c31a // smull2 v26.8h, v24.16b, v18.16b
+	WORD $0x4e7abe73 // addp v19.8h, v19.8h, v26.8h
+	WORD $0x4e606a68 // sadalp v8.4s, v19.8h
+	WORD $0x0e32c333 // smull v19.8h, v25.8b, v18.8b
+	WORD $0x4e32c33a // smull2 v26.8h, v25.16b, v18.16b
+	WORD $0x4e7abe73 // addp v19.8h, v19.8h, v26.8h
+	WORD $0x4e606a69 // sadalp v9.4s, v19.8h
+	VDUP V17.S[3], V18.S4
+	WORD $0x0e32c314 // smull v20.8h, v24.8b, v18.8b
+	WORD $0x4e32c31b // smull2 v27.8h, v24.16b, v18.16b
+	WORD $0x4e7bbe94 // addp v20.8h, v20.8h, v27.8h
+	WORD $0x4e606a8a // sadalp v10.4s, v20.8h
+	WORD $0x0e32c334 // smull v20.8h, v25.8b, v18.8b
+	WORD $0x4e32c33b // smull2 v27.8h, v25.16b, v18.16b
+	WORD $0x4e7bbe94 // addp v20.8h, v20.8h, v27.8h
+	WORD $0x4e606a8b // sadalp v11.4s, v20.8h
+	VDUP V22.S[3], V18.S4
+	WORD $0x0e32c313 // smull v19.8h, v24.8b, v18.8b
+	WORD $0x4e32c31c // smull2 v28.8h, v24.16b, v18.16b
+	WORD $0x4e7cbe73 // addp v19.8h, v19.8h, v28.8h
+	WORD $0x4e606a6c // sadalp v12.4s, v19.8h
+	WORD $0x0e32c333 // smull v19.8h, v25.8b, v18.8b
+	WORD $0x4e32c33c // smull2 v28.8h, v25.16b, v18.16b
+	WORD $0x4e7cbe73 // addp v19.8h, v19.8h, v28.8h
+	WORD $0x4e606a6d // sadalp v13.4s, v19.8h
+	VDUP V23.S[3], V18.S4
+	WORD $0x0e32c314 // smull v20.8h, v24.8b, v18.8b
+	WORD $0x4e32c315 // smull2 v21.8h, v24.16b, v18.16b
+	WORD $0x4e75be94 // addp v20.8h, v20.8h, v21.8h
+	WORD $0x4e606a8e // sadalp v14.4s, v20.8h
+	WORD $0x0e32c334 // smull v20.8h, v25.8b, v18.8b
+	WORD $0x4e32c335 // smull2 v21.8h, v25.16b, v18.16b
+	WORD $0x4e75be94 // addp v20.8h, v20.8h, v21.8h
+	WORD $0x4e606a8f // sadalp v15.4s, v20.8h
+	FLDPQ 512(R0), (F16, F17)
+	FMOVD 32(R1), F18
+	WORD $0x4f92921b // fmul v27.4s, v16.4s, v18.s[0]
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD $0x4e28cf60 // fmla v0.4s, v27.4s, v8.4s
+	WORD $0x4f92923b // fmul v27.4s, v17.4s, v18.s[0]
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4e29cf61 // fmla v1.4s, v27.4s, v9.4s
+	FMOVD 32(R2), F19
+	WORD $0x4f93921b // fmul v27.4s, v16.4s, v19.s[0]
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4e2acf62 // fmla v2.4s, v27.4s, v10.4s
+	WORD $0x4f93923b // fmul v27.4s, v17.4s, v19.s[0]
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4e2bcf63 // fmla v3.4s, v27.4s, v11.4s
+	FMOVD 32(R3), F20
+	WORD $0x4f94921b // fmul v27.4s, v16.4s, v20.s[0]
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4e2ccf64 // fmla v4.4s, v27.4s, v12.4s
+	WORD $0x4f94923b // fmul v27.4s, v17.4s, v20.s[0]
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4e2dcf65 // fmla v5.4s, v27.4s, v13.4s
+	FMOVD 32(R4), F26
+	WORD $0x4f9a921b // fmul v27.4s, v16.4s, v26.s[0]
+	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
+	WORD $0x4e2ecf66 // fmla v6.4s, v27.4s, v14.4s
+	WORD $0x4f9a923b // fmul v27.4s, v17.4s, v26.s[0]
+	WORD $0x4e21d9ef // scvtf v15.4s, v15.4s
+	WORD $0x4e2fcf67 // fmla v7.4s, v27.4s, v15.4s
+	ADD $576, R0, R0
+	ADD $512, R1, R1
+	ADD $512, R2, R2
+	ADD $512, R3, R3
+	ADD $512, R4, R4
+	SUBS $1, R13, R13
+	BNE block4
+	MOVD R21, R0
+	FLDPQ (R5), (F8, F9)
+	WORD $0x4e20d508 // fadd v8.4s, v8.4s, v0.4s
+	WORD $0x4e21d529 // fadd v9.4s, v9.4s, v1.4s
+	FSTPQ (F8, F9), (R5)
+	FLDPQ (R6), (F8, F9)
+	WORD $0x4e22d508 // fadd v8.4s, v8.4s, v2.4s
+	WORD $0x4e23d529 // fadd v9.4s, v9.4s, v3.4s
+	FSTPQ (F8, F9), (R6)
+	FLDPQ (R7), (F8, F9)
+	WORD $0x4e24d508 // fadd v8.4s, v8.4s, v4.4s
+	WORD $0x4e25d529 // fadd v9.4s, v9.4s, v5.4s
+	FSTPQ (F8, F9), (R7)
+	FLDPQ (R8), (F8, F9)
+	WORD $0x4e26d508 // fadd v8.4s, v8.4s, v6.4s
+	WORD $0x4e27d529 // fadd v9.4s, v9.4s, v7.4s
+	FSTPQ (F8, F9), (R8)
+none3:
+	ADD R14, R0, R0
+	ADD $64, R10, R10
+	ADD $1, R11, R11
+	CMP $8, R11
+	BNE lane2
+	MOVD out1+8(FP), R5
+	ADD $32, R9, R9
+	SUBS $1, R12, R12
+	BNE half1
+	RET
+
+// func gemmPlainx1NEON(out0 *float32, out1 *float32, ldo int, panel *byte, a *byte, stride int, full int, rest int, shift int)
+TEXT ·gemmPlainx1NEON(SB), NOSPLIT, $0-72
+	MOVD stride+40(FP), R9
+	MOVD full+48(FP), R10
+	MOVD rest+56(FP), R7
+	MOVD $8, R11
+	SUB R7, R11, R11
+	CMP $0, R7
+	CSET NE, R5
+	ADD R10, R5, R5
+	MOVD $576, R8
+	MUL R8, R5, R8
+	MOVD out0+0(FP), R2
+	MOVD panel+24(FP), R3
+	MOVD $2, R6
+half1:
+	MOVD ldo+16(FP), R7
+	VEOR V0.B16, V0.B16, V0.B16
+	FSTPQ (F0, F0), (R2)
+	MOVD R3, R0
+	MOVD a+32(FP), R4
+	MOVD $0, R5
+lane2:
+	CMP R11, R5
+	CSET GE, R7
+	ADD R10, R7, R7
+	CBZ R7, none3
+	MOVD R4, R1
+	VEOR V0.B16, V0.B16, V0.B16
+	VEOR V1.B16, V1.B16, V1.B16
+	MOVD R0, R12
+block4:
+	VEOR V2.B16, V2.B16, V2.B16
+	VEOR V3.B16, V3.B16, V3.B16
+	FMOVQ (R1), F4
+	FLDPQ (R0), (F5, F6)
+	VDUP V4.S[0], V7.S4
+	WORD $0x0e27c0a8 // smull v8.8h, v5.8b, v7.8b
+	WORD $0x4e27c0a9 // smull2 v9.8h, v5.16b, v7.16b
+	WORD $0x4e69bd08 // addp v8.8h, v8.8h, v9.8h
+	WORD $0x4e606902 // sadalp v2.4s, v8.8h
+	WORD $0x0e27c0c8 // smull v8.8h, v6.8b, v7.8b
+	WORD $0x4e27c0c9 // smull2 v9.8h, v6.16b, v7.16b
+	WORD $0x4e69bd08 // addp v8.8h, v8.8h, v9.8h
+	WORD $0x4e606903 // sadalp v3.4s, v8.8h
+	FLDPQ 64(R0), (F5, F6)
+	VDUP V4.S[1], V7.S4
+	WORD $0x0e27c0aa // smull v10.8h, v5.8b, v7.8b
+	WORD $0x4e27c0ab // smull2 v11.8h, v5.16b, v7.16b
+	WORD $0x4e6bbd4a // addp v10.8h, v10.8h, v11.8h
+	WORD $0x4e606942 // sadalp v2.4s, v10.8h
+	WORD $0x0e27c0ca // smull v10.8h, v6.8b, v7.8b
+	WORD $0x4e27c0cb // smull2 v11.8h, v6.16b, v7.16b
+	WORD $0x4e6bbd4a // addp v10.8h, v10.8h, v11.8h
+	WORD $0x4e606943 // sadalp v3.4s, v10.8h
+	FLDPQ 128(R0), (F5, F6)
+	VDUP V4.S[2], V7.S4
+	WORD $0x0e27c0a8 // smull v8.8h, v5.8b, v7.8b
+	WORD $0x4e27c0ac // smull2 v12.8h, v5.16b, v7.16b
+	WORD $0x4e6cbd08 // addp v8.8h, v8.8h, v12.8h
+	WORD $0x4e606902 // sadalp v2.4s, v8.8h
+	WORD $0x0e27c0c8 // smull v8.8h, v6.8b, v7.8b
+	WORD $0x4e27c0cc // smull2 v12.8h, v6.16b, v7.16b
+	WORD $0x4e6cbd08 // addp v8.8h, v8.8h, v12.8h
+	WORD $0x4e606903 // sadalp v3.4s, v8.8h
+	FLDPQ 192(R0), (F5, F6)
+	VDUP V4.S[3], V7.S4
+	WORD $0x0e27c0a9 // smull v9.8h, v5.8b, v7.8b
+	WORD $0x4e27c0ad // smull2 v13.8h, v5.16b, v7.16b
+	WORD $0x4e6dbd29 // addp v9.8h, v9.8h, v13.8h
+	WORD $0x4e606922 // sadalp v2.4s, v9.8h
+	WORD $0x0e27c0c9 // smull v9.8h, v6.8b, v7.8b
+	WORD $0x4e27c0cd // smull2 v13.8h, v6.16b, v7.16b
+	WORD $0x4e6dbd29 // addp v9.8h, v9.8h, v13.8h
+	WORD $0x4e606923 // sadalp v3.4s, v9.8h
+	FMOVQ 16(R1), F4
+	FLDPQ 256(R0), (F5, F7)
+	VDUP V4.S[0], V8.S4
+	WORD $0x0e28c0a9 // smull v9.8h, v5.8b, v8.8b
+	WORD $0x4e28c0aa // smull2 v10.8h, v5.16b, v8.16b
+	WORD $0x4e6abd29 // addp v9.8h, v9.8h, v10.8h
+	WORD $0x4e606922 // sadalp v2.4s, v9.8h
+	WORD $0x0e28c0e9 // smull v9.8h, v7.8b, v8.8b
+	WORD $0x4e28c0ea // smull2 v10.8h, v7.16b, v8.16b
+	WORD $0x4e6abd29 // addp v9.8h, v9.8h, v10.8h
+	WORD $0x4e606923 // sadalp v3.4s, v9.8h
+	FLDPQ 320(R0), (F5, F7)
+	VDUP V4.S[1], V6.S4
+	WORD $0x0e26c0ab // smull v11.8h, v5.8b, v6.8b
+	WORD $0x4e26c0ac // smull2 v12.8h, v5.16b, v6.16b
+	WORD $0x4e6cbd6b // addp v11.8h, v11.8h, v12.8h
+	WORD $0x4e606962 // sadalp v2.4s, v11.8h
+	WORD $0x0e26c0eb // smull v11.8h, v7.8b, v6.8b
+	WORD $0x4e26c0ec // smull2 v12.8h, v7.16b, v6.16b
+	WORD $0x4e6cbd6b // addp v11.8h, v11.8h, v12.8h
+	WORD $0x4e606963 // sadalp v3.4s, v11.8h
+	FLDPQ 384(R0), (F5, F7)
+	VDUP V4.S[2], V6.S4
+	WORD $0x0e26c0a8 // smull v8.8h, v5.8b, v6.8b
+	WORD $0x4e26c0ae // smull2 v14.8h, v5.16b, v6.16b
+	WORD $0x4e6ebd08 // addp v8.8h, v8.8h, v14.8h
+	WORD $0x4e606902 // sadalp v2.4s, v8.8h
+	WORD $0x0e26c0e8 // smull v8.8h, v7.8b, v6.8b
+	WORD $0x4e26c0ee // smull2 v14.8h, v7.16b, v6.16b
+	WORD $0x4e6ebd08 // addp v8.8h, v8.8h, v14.8h
+	WORD $0x4e606903 // sadalp v3.4s, v8.8h
+	FLDPQ 448(R0), (F5, F7)
+	VDUP V4.S[3], V6.S4
+	WORD $0x0e26c0a9 // smull v9.8h, v5.8b, v6.8b
+	WORD $0x4e26c0af // smull2 v15.8h, v5.16b, v6.16b
+	WORD $0x4e6fbd29 // addp v9.8h, v9.8h, v15.8h
+	WORD $0x4e606922 // sadalp v2.4s, v9.8h
+	WORD $0x0e26c0e9 // smull v9.8h, v7.8b, v6.8b
+	WORD $0x4e26c0ef // smull2 v15.8h, v7.16b, v6.16b
+	WORD $0x4e6fbd29 // addp v9.8h, v9.8h, v15.8h
+	WORD $0x4e606923 // sadalp v3.4s, v9.8h
+	FLDPQ 512(R0), (F4, F5)
+	FMOVD 32(R1), F6
+	WORD $0x4f869088 // fmul v8.4s, v4.4s, v6.s[0]
+	WORD $0x4e21d842 // scvtf v2.4s, v2.4s
+	WORD $0x4e22cd00 // fmla v0.4s, v8.4s, v2.4s
+	WORD $0x4f8690a8 // fmul v8.4s, v5.4s, v6.s[0]
+	WORD $0x4e21d863 // scvtf v3.4s, v3.4s
+	WORD $0x4e23cd01 // fmla v1.4s, v8.4s, v3.4s
+	ADD $576, R0, R0
+	ADD $512, R1, R1
+	SUBS $1, R7, R7
+	BNE block4
+	MOVD R12, R0
+	FLDPQ (R2), (F2, F4)
+	WORD $0x4e20d442 // fadd v2.4s, v2.4s, v0.4s
+	WORD $0x4e21d484 // fadd v4.4s, v4.4s, v1.4s
+	FSTPQ (F2, F4), (R2)
+none3:
+	ADD R8, R0, R0
+	ADD $64, R4, R4
+	ADD $1, R5, R5
+	CMP $8, R5
+	BNE lane2
+	MOVD out1+8(FP), R2
+	ADD $32, R3, R3
+	SUBS $1, R6, R6
+	BNE half1
+	RET
+
+// func gemmMinx4NEON(out0 *float32, out1 *float32, ldo int, panel *byte, a *byte, stride int, full int, rest int, shift int)
+TEXT ·gemmMinx4NEON(SB), NOSPLIT, $0-72
+	MOVD stride+40(FP), R15
+	MOVD full+48(FP), R19
+	MOVD rest+56(FP), R13
+	MOVD $8, R20
+	SUB R13, R20, R20
+	CMP $0, R13
+	CSET NE, R11
+	ADD R19, R11, R11
+	MOVD $640, R14
+	MUL R14, R11, R14
+	MOVD out0+0(FP), R5
+	MOVD panel+24(FP), R9
+	MOVD $2, R12
+half1:
+	MOVD ldo+16(FP), R13
+	VEOR V0.B16, V0.B16, V0.B16
+	FSTPQ (F0, F0), (R5)
+	ADD R13<<2, R5, R6
+	FSTPQ (F0, F0), (R6)
+	ADD R13<<2, R6, R7
+	FSTPQ (F0, F0), (R7)
+	ADD R13<<2, R7, R8
+	FSTPQ (F0, F0), (R8)
+	MOVD R9, R0
+	MOVD a+32(FP), R10
+	MOVD $0, R11
+lane2:
+	CMP R20, R11
+	CSET GE, R13
+	ADD R19, R13, R13
+	CBZ R13, none3
+	MOVD R10, R1
+	VEOR V0.B16, V0.B16, V0.B16
+	VEOR V1.B16, V1.B16, V1.B16
+	ADD R15, R1, R2
+	VEOR V2.B16, V2.B16, V2.B16
+	VEOR V3.B16, V3.B16, V3.B16
+	ADD R15, R2, R3
+	VEOR V4.B16, V4.B16, V4.B16
+	VEOR V5.B16, V5.B16, V5.B16
+	ADD R15, R3, R4
+	VEOR V6.B16, V6.B16, V6.B16
+	VEOR V7.B16, V7.B16, V7.B16
+	MOVD R0, R21
+block4:
+	VEOR V8.B16, V8.B16, V8.B16
+	VEOR V9.B16, V9.B16, V9.B16
+	VEOR V10.B16, V10.B16, V10.B16
+	VEOR V11.B16, V11.B16, V11.B16
+	VEOR V12.B16, V12.B16, V12.B16
+	VEOR V13.B16, V13.B16, V13.B16
+	VEOR V14.B16, V14.B16, V14.B16
+	VEOR V15.B16, V15.B16, V15.B16
+	FMOVQ (R1), F16
+	FMOVQ (R2), F17
+	FMOVQ (R3), F18
+	FMOVQ (R4), F19
+	FLDPQ (R0), (F20, F21)
+	VDUP V16.S[0], V22.S4
+	WORD $0x0e36c297 // smull v23.8h, v20.8b, v22.8b
+	WORD $0x4e36c298 // smull2 v24.8h, v20.16b, v22.16b
+	WORD $0x4e78bef7 // addp v23.8h, v23.8h, v24.8h
+	WORD $0x4e606ae8 // sadalp v8.4s, v23.8h
+	WORD $0x0e36c2b7 // smull v23.8h, v21.8b, v22.8b
+	WORD $0x4e36c2b8 // smull2 v24.8h, v21.16b, v22.16b
+	WORD $0x4e78bef7 // addp v23.8h, v23.8h, v24.8h
+	WORD $0x4e606ae9 // sadalp v9.4s, v23.8h
+	VDUP V17.S[0], V22.S4
+	WORD $0x0e36c299 // smull v25.8h, v20.8b, v22.8b
+	WORD $0x4e36c29a // smull2 v26.8h, v20.16b, v22.16b
+	WORD $0x4e7abf39 // addp v25.8h, v25.8h, v26.8h
+	WORD $0x4e606b2a // sadalp v10.4s, v25.8h
+	WORD $0x0e36c2b9 // smull v25.8h, v21.8b, v22.8b
+	WORD $0x4e36c2ba // smull2 v26.8h, v21.16b, v22.16b
+	WORD $0x4e7abf39 // addp v25.8h, v25.8h, v26.8h
+	WORD $0x4e606b2b // sadalp v11.4s, v25.8h
+	VDUP V18.S[0], V22.S4
+	WORD $0x0e36c297 // smull v23.8h, v20.8b, v22.8b
+	WORD $0x4e36c29b // smull2 v27.8h, v20.16b, v22.16b
+	WORD $0x4e7bbef7 // addp v23.8h, v23.8h, v27.8h
+	WORD $0x4e606aec // sadalp v12.4s, v23.8h
+	WORD $0x0e36c2b7 // smull v23.8h, v21.8b, v22.8b
+	WORD $0x4e36c2bb // smull2 v27.8h, v21.16b, v22.16b
+	WORD $0x4e7bbef7 // addp v23.8h, v23.8h, v27.8h
+	WORD $0x4e606aed // sadalp v13.4s, v23.8h
+	VDUP V19.S[0], V22.S4
+	WORD $0x0e36c298 // smull v24.8h, v20.8b, v22.8b
+	WORD $0x4e36c29c // smull2 v28.8h, v20.16b, v22.16b
+	WORD $0x4e7cbf18 // addp v24.8h, v24.8h, v28.8h
+	WORD $0x4e606b0e // sadalp v14.4s, v24.8h
+	WORD $0x0e36c2b8 // smull v24.8h, v21.8b, v22.8b
+	WORD $0x4e36c2bc // smull2 v28.8h, v21.16b, v22.16b
+	WORD $0x4e7cbf18 // addp v24.8h, v24.8h, v28.8h
+	WORD $0x4e606b0f // sadalp v15.4s, v24.8h
+	FLDPQ 64(R0), (F20, F21)
+	VDUP V16.S[1], V22.S4
+	WORD $0x0e36c297 // smull v23.8h, v20.8b, v22.8b
+	WORD $0x4e36c299 // smull2 v25.8h, v20.16b, v22.16b
+	WORD $0x4e79bef7 // addp v23.8h, v23.8h, v25.8h
+	WORD $0x4e606ae8 // sadalp v8.4s, v23.8h
+	WORD $0x0e36c2b7 // smull v23.8h, v21.8b, v22.8b
+	WORD $0x4e36c2b9 // smull2 v25.8h, v21.16b, v22.16b
+	WORD $0x4e79bef7 // addp v23.8h, v23.8h, v25.8h
+	WORD $0x4e606ae9 // sadalp v9.4s, v23.8h
+	VDUP V17.S[1], V22.S4
+	WORD $0x0e36c298 // smull v24.8h, v20.8b, v22.8b
+	WORD $0x4e36c29a // smull2 v26.8h, v20.16b, v22.16b
+	WORD $0x4e7abf18 // addp v24.8h, v24.8h, v26.8h
+	WORD $0x4e606b0a // sadalp v10.4s, v24.8h
+	WORD $0x0e36c2b8 // smull v24.8h, v21.8b, v22.8b
+	WORD $0x4e36c2ba // smull2 v26.8h, v21.16b, v22.16b
+	WORD $0x4e7abf18 // addp v24.8h, v24.8h, v26.8h
+	WORD $0x4e606b0b // sadalp v11.4s, v24.8h
+	VDUP V18.S[1], V22.S4
+	WORD $0x0e36c297 // smull v23.8h, v20.8b, v22.8b
+	WORD $0x4e36c29b // smull2 v27.8h, v20.16b, v22.16b
+	WORD $0x4e7bbef7 // addp v23.8h, v23.8h, v27.8h
+	WORD $0x4e606aec // sadalp v12.4s, v23.8h
+	WORD $0x0e36c2b7 // smull v23.8h, v21.8b, v22.8b
+	WORD $0x4e36c2bb // smull2 v27.8h, v21.16b, v22.16b
+	WORD $0x4e7bbef7 // addp v23.8h, v23.8h, v27.8h
+	WORD $0x4e606aed // sadalp v13.4s, v23.8h
+	VDUP V19.S[1], V22.S4
+	WORD $0x0e36c298 // smull v24.8h, v20.8b, v22.8b
+	WORD $0x4e36c29c // smull2 v28.8h, v20.16b, v22.16b
+	WORD $0x4e7cbf18 // addp v24.8h, v24.8h, v28.8h
+	WORD $0x4e606b0e // sadalp v14.4s, v24.8h
+	WORD $0x0e36c2b8 // smull v24.8h, v21.8b, v22.8b
+	WORD $0x4e36c2bc // smull2 v28.8h, v21.16b, v22.16b
+	WORD $0x4e7cbf18 // addp v24.8h, v24.8h, v28.8h
+	WORD $0x4e606b0f // sadalp v15.4s, v24.8h
+	FLDPQ 128(R0), (F20, F21)
+	VDUP V16.S[2], V22.S4
+	WORD $0x0e36c297 // smull v23.8h, v20.8b, v22.8b
+	WORD $0x4e36c299 // smull2 v25.8h, v20.16b, v22.16b
+	WORD $0x4e79bef7 // addp v23.8h, v23.8h, v25.8h
+	WORD $0x4e606ae8 // sadalp v8.4s, v23.8h
+	WORD $0x0e36c2b7 // smull v23.8h, v21.8b, v22.8b
+	WORD $0x4e36c2b9 // smull2 v25.8h, v21.16b, v22.16b
+	WORD $0x4e79bef7 // addp v23.8h, v23.8h, v25.8h
+	WORD $0x4e606ae9 // sadalp v9.4s, v23.8h
+	VDUP V17.S[2], V22.S4
+	WORD $0x0e36c298 // smull v24.8h, v20.8b, v22.8b
+	WORD $0x4e36c29a // smull2 v26.8h, v20.16b, v22.16b
+	WORD $0x4e7abf18 // addp v24.8h, v24.8h, v26.8h
+	WORD $0x4e606b0a // sadalp v10.4s, v24.8h
+	WORD $0x0e36c2b8 // smull v24.8h, v21.8b, v22.8b
+	WORD $0x4e36c2ba // smull2 v26.8h, v21.16b, v22.16b
+	WORD $0x4e7abf18 // addp v24.8h, v24.8h, v26.8h
+	WORD $0x4e606b0b // sadalp v11.4s, v24.8h
+	VDUP V18.S[2], V22.S4
+	WORD $0x0e36c297 // smull v23.8h, v20.8b, v22.8b
+	WORD $0x4e36c29b // smull2 v27.8h, v20.16b, v22.16b
+	WORD $0x4e7bbef7 // addp v23.8h, v23.8h, v27.8h
+	WORD $0x4e606aec // sadalp v12.4s, v23.8h
+	WORD $0x0e36c2b7 // smull v23.8h, v21.8b, v22.8b
+	WORD $0x4e36c2bb // smull2 v27.8h, v21.16b, v22.16b
+	WORD $0x4e7bbef7 // addp v23.8h, v23.8h, v27.8h
+	WORD $0x4e606aed // sadalp v13.4s, v23.8h
+	VDUP V19.S[2], V22.S4
+	WORD $0x0e36c298 // smull v24.8h, v20.8b, v22.8b
+	WORD $0x4e36c29c // smull2 v28.8h, v20.16b, v22.16b
+	WORD $0x4e7cbf18 // addp v24.8h, v24.8h, v28.8h
+	WORD $0x4e606b0e // sadalp v14.4s, v24.8h
+	WORD $0x0e36c2b8 // smull v24.8h, v21.8b, v22.8b
+	WORD $0x4e36c2bc // smull2 v28.8h, v21.16b, v22.16b
+	WORD $0x4e7cbf18 // addp v24.8h, v24.8h, v28.8h
+	WORD $0x4e606b0f // sadalp v15.4s, v24.8h
+	FLDPQ 192(R0), (F20, F21)
+	VDUP V16.S[3], V22.S4
+	WORD $0x0e36c297 // smull v23.8h, v20.8b, v22.8b
+	WORD $0x4e36c299 // smull2 v25.8h, v20.16b, v22.16b
+	WORD $0x4e79bef7 // addp v23.8h, v23.8h, v25.8h
+	WORD $0x4e606ae8 // sadalp v8.4s, v23.8h
+	WORD $0x0e36c2b7 // smull v23.8h, v21.8b, v22.8b
+	WORD $0x4e36c2b9 // smull2 v25.8h, v21.16b, v22.16b
+	WORD $0x4e79bef7 // addp v23.8h, v23.8h, v25.8h
+	WORD $0x4e606ae9 // sadalp v9.4s, v23.8h
+	VDUP V17.S[3], V22.S4
+	WORD $0x0e36c298 // smull v24.8h, v20.8b, v22.8b
+	WORD $0x4e36c29a // smull2 v26.8h, v20.16b, v22.16b
+	WORD $0x4e7abf18 // addp v24.8h, v24.8h, v26.8h
+	WORD $0x4e606b0a // sadalp v10.4s, v24.8h
+	WORD $0x0e36c2b8 // smull v24.8h, v21.8b, v22.8b
+	WORD $0x4e36c2ba // smull2 v26.8h, v21.16b, v22.16b
+	WORD $0x4e7abf18 // addp v24.8h, v24.8h, v26.8h
+	WORD $0x4e606b0b // sadalp v11.4s, v24.8h
+	VDUP V18.S[3], V22.S4
+	WORD $0x0e36c297 // smull v23.8h, v20.8b, v22.8b
+	WORD $0x4e36c29b // smull2 v27.8h, v20.16b, v22.16b
+	WORD $0x4e7bbef7 // addp v23.8h, v23.8h, v27.8h
+	WORD $0x4e606aec // sadalp v12.4s, v23.8h
+	WORD $0x0e36c2b7 // smull v23.8h, v21.8b, v22.8b
+	WORD $0x4e36c2bb // smull2 v27.8h, v21.16b, v22.16b
+	WORD $0x4e7bbef7 // addp v23.8h, v23.8h, v27.8h
+	WORD $0x4e606aed // sadalp v13.4s, v23.8h
+	VDUP V19.S[3], V22.S4
+	WORD $0x0e36c298 // smull v24.8h, v20.8b, v22.8b
+	WORD $0x4e36c29c // smull2 v28.8h, v20.16b, v22.16b
+	WORD $0x4e7cbf18 // addp v24.8h, v24.8h, v28.8h
+	WORD $0x4e606b0e // sadalp v14.4s, v24.8h
+	WORD $0x0e36c2b8 // smull v24.8h, v21.8b, v22.8b
+	WORD $0x4e36c2bc // smull2 v28.8h, v21.16b, v22.16b
+	WORD $0x4e7cbf18 // addp v24.8h, v24.8h, v28.8h
+	WORD $0x4e606b0f // sadalp v15.4s, v24.8h
+	FMOVQ 16(R1), F16
+	FMOVQ 16(R2), F17
+	FMOVQ 16(R3), F22
+	FMOVQ 16(R4), F23
+	FLDPQ 256(R0), (F24, F25)
+	VDUP V16.S[0], V26.S4
+	WORD $0x0e3ac31b // smull v27.8h, v24.8b, v26.8b
+	WORD $0x4e3ac31d // smull2 v29.8h, v24.16b, v26.16b
+	WORD $0x4e7dbf7b // addp v27.8h, v27.8h, v29.8h
+	WORD $0x4e606b68 // sadalp v8.4s, v27.8h
+	WORD $0x0e3ac33b // smull v27.8h, v25.8b, v26.8b
+	WORD $0x4e3ac33d // smull2 v29.8h, v25.16b, v26.16b
+	WORD $0x4e7dbf7b // addp v27.8h, v27.8h, v29.8h
+	WORD $0x4e606b69 // sadalp v9.4s, v27.8h
+	VDUP V17.S[0], V18.S4
+	WORD $0x0e32c31e // smull v30.8h, v24.8b, v18.8b
+	WORD $0x4e32c31f // smull2 v31.8h, v24.16b, v18.16b
+	WORD $0x4e7fbfde // addp v30.8h, v30.8h, v31.8h
+	WORD $0x4e606bca // sadalp v10.4s, v30.8h
+	WORD $0x0e32c33e // smull v30.8h, v25.8b, v18.8b
+	WORD $0x4e32c33f // smull2 v31.8h, v25.16b, v18.16b
+	WORD $0x4e7fbfde // addp v30.8h, v30.8h, v31.8h
+	WORD $0x4e606bcb // sadalp v11.4s, v30.8h
+	VDUP V22.S[0], V18.S4
+	WORD $0x0e32c313 // smull v19.8h, v24.8b, v18.8b
+	WORD $0x4e32c31c // smull2 v28.8h, v24.16b, v18.16b
+	WORD $0x4e7cbe73 // addp v19.8h, v19.8h, v28.8h
+	WORD $0x4e606a6c // sadalp v12.4s, v19.8h
+	WORD $0x0e32c333 // smull v19.8h, v25.8b, v18.8b
+	WORD $0x4e32c33c // smull2 v28.8h, v25.16b, v18.16b
+	WORD $0x4e7cbe73 // addp v19.8h, v19.8h, v28.8h
+	WORD $0x4e606a6d // sadalp v13.4s, v19.8h
+	VDUP V23.S[0], V18.S4
+	WORD $0x0e32c314 // smull v20.8h, v24.8b, v18.8b
+	WORD $0x4e32c315 // smull2 v21.8h, v24.16b, v18.16b
+	WORD $0x4e75be94 // addp v20.8h, v20.8h, v21.8h
+	WORD $0x4e606a8e // sadalp v14.4s, v20.8h
+	WORD $0x0e32c334 // smull v20.8h, v25.8b, v18.8b
+	WORD $0x4e32c335 // smull2 v21.8h, v25.16b, v18.16b
+	WORD $0x4e75be94 // addp v20.8h, v20.8h, v21.8h
+	WORD $0x4e606a8f // sadalp v15.4s, v20.8h
+	FLDPQ 320(R0), (F24, F25)
+	VDUP V16.S[1], V18.S4
+	WORD $0x0e32c313 // smull v19.8h, v24.8b, v18.8b
+	WORD $0x4e32c31a // smull2 v26.8h, v24.16b, v18.16b
+	WORD $0x4e7abe73 // addp v19.8h, v19.8h, v26.8h
+	WORD $0x4e606a68 // sadalp v8.4s, v19.8h
+	WORD $0x0e32c333 // smull v19.8h, v25.8b, v18.8b
+	WORD $0x4e32c33a // smull2 v26.8h, v25.16b, v18.16b
+	WORD $0x4e7abe73 // addp v19.8h, v19.8h, v26.8h
+	WORD $0x4e606a69 // sadalp v9.4s, v19.8h
+	VDUP V17.S[1], V18.S4
+	WORD $0x0e32c314 // smull v20.8h, v24.8b, v18.8b
+	WORD $0x4e32c31b // smull2 v27.8h, v24.16b, v18.16b
+	WORD $0x4e7bbe94 // addp v20.8h, v20.8h, v27.8h
+	WORD $0x4e606a8a // sadalp v10.4s, v20.8h
+	WORD $0x0e32c334 // smull v20.8h, v25.8b, v18.8b
+	WORD $0x4e32c33b // smull2 v27.8h, v25.16b, v18.16b
+	WORD $0x4e7bbe94 // addp v20.8h, v20.8h, v27.8h
+	WORD $0x4e606a8b // sadalp v11.4s, v20.8h
+	VDUP V22.S[1], V18.S4
+	WORD $0x0e32c313 // smull v19.8h, v24.8b, v18.8b
+	WORD $0x4e32c31c // smull2 v28.8h, v24.16b, v18.16b
+	WORD $0x4e7cbe73 // addp v19.8h, v19.8h, v28.8h
+	WORD $0x4e606a6c // sadalp v12.4s, v19.8h
+	WORD $0x0e32c333 // smull v19.8h, v25.8b, v18.8b
+	WORD $0x4e32c33c // smull2 v28.8h, v25.16b, v18.16b
+	WORD $0x4e7cbe73 // addp v19.8h, v19.8h, v28.8h
+	WORD $0x4e606a6d // sadalp v13.4s, v19.8h
+	VDUP V23.S[1], V18.S4
+	WORD $0x0e32c314 // smull v20.8h, v24.8b, v18.8b
+	WORD $0x4e32c315 // smull2 v21.8h, v24.16b, v18.16b
+	WORD $0x4e75be94 // addp v20.8h, v20.8h, v21.8h
+	WORD $0x4e606a8e // sadalp v14.4s, v20.8h
+	WORD $0x0e32c334 // smull v20.8h, v25.8b, v18.8b
+	WORD $0x4e32c335 // smull2 v21.8h, v25.16b, v18.16b
+	WORD $0x4e75be94 // addp v20.8h, v20.8h, v21.8h
+	WORD $0x4e606a8f // sadalp v15.4s, v20.8h
+	FLDPQ 384(R0), (F24, F25)
+	VDUP V16.S[2], V18.S4
+	WORD $0x0e32c313 // smull v19.8h, v24.8b, v18.8b
+	WORD $0x4e32c31a // smull2 v26.8h, v24.16b, v18.16b
+	WORD $0x4e7abe73 // addp v19.8h, v19.8h, v26.8h
+	WORD $0x4e606a68 // sadalp v8.4s, v19.8h
+	WORD $0x0e32c333 // smull v19.8h, v25.8b, v18.8b
+	WORD $0x4e32c33a // smull2 v26.8h, v25.16b, v18.16b
+	WORD $0x4e7abe73 // addp v19.8h, v19.8h, v26.8h
+	WORD $0x4e606a69 // sadalp v9.4s, v19.8h
+	VDUP V17.S[2], V18.S4
+	WORD $0x0e32c314 // smull v20.8h, v24.8b, v18.8b
+	WORD $0x4e32c31b // smull2 v27.8h, v24.16b, v18.16b
+	WORD $0x4e7bbe94 // addp v20.8h, v20.8h, v27.8h
+	WORD $0x4e606a8a // sadalp v10.4s, v20.8h
+	WORD $0x0e32c334 // smull v20.8h, v25.8b, v18.8b
+	WORD $0x4e32c33b // smull2 v27.8h, v25.16b, v18.16b
+	WORD $0x4e7bbe94 // addp v20.8h, v20.8h, v27.8h
+	WORD $0x4e606a8b // sadalp v11.4s, v20.8h
+	VDUP V22.S[2], V18.S4
+	WORD $0x0e32c313 // smull v19.8h, v24.8b, v18.8b
+	WORD $0x4e32c31c // smull2 v28.8h, v24.16b, v18.16b
+	WORD $0x4e7cbe73 // addp v19.8h, v19.8h, v28.8h
+	WORD $0x4e606a6c // sadalp v12.4s, v19.8h
+	WORD $0x0e32c333 // smull v19.8h, v25.8b, v18.8b
+	WORD $0x4e32c33c // smull2 v28.8h, v25.16b, v18.16b
+	WORD $0x4e7cbe73 // addp v19.8h, v19.8h, v28.8h
+	WORD $0x4e606a6d // sadalp v13.4s, v19.8h
+	VDUP V23.S[2], V18.S4
+	WORD $0x0e32c314 // smull v20.8h, v24.8b, v18.8b
+	WORD $0x4e32c315 // smull2 v21.8h, v24.16b, v18.16b
+	WORD $0x4e75be94 // addp v20.8h, v20.8h, v21.8h
+	WORD $0x4e606a8e // sadalp v14.4s, v20.8h
+	WORD $0x0e32c334 // smull v20.8h, v25.8b, v18.8b
+	WORD $0x4e32c335 // smull2 v21.8h, v25.16b, v18.16b
+	WORD $0x4e75be94 // addp v20.8h, v20.8h, v21.8h
+	WORD $0x4e606a8f // sadalp v15.4s, v20.8h
+	FLDPQ 448(R0), (F24, F25)
+	VDUP V16.S[3], V18.S4
+	WORD $0x0e32c313 // smull v19.8h, v24.8b, v18.8b
+	WORD $0x4e32c31a // smull2 v26.8h, v24.16b, v18.16b
+	WORD $0x4e7abe73 // addp v19.8h, v19.8h, v26.8h
+	WORD $0x4e606a68 // sadalp v8.4s, v19.8h
+	WORD $0x0e32c333 // smull v19.8h, v25.8b, v18.8b
+	WORD $0x4e32c33a // smull2 v26.8h, v25.16b, v18.16b
+	WORD $0x4e7abe73 // addp v19.8h, v19.8h, v26.8h
+	WORD $0x4e606a69 // sadalp v9.4s, v19.8h
+	VDUP V17.S[3], V18.S4
+	WORD $0x0e32c314 // smull v20.8h, v24.8b, v18.8b
+	WORD $0x4e32c31b // smull2 v27.8h, v24.16b, v18.16b
+	WORD $0x4e7bbe94 // addp v20.8h, v20.8h, v27.8h
+	WORD $0x4e606a8a // sadalp v10.4s, v20.8h
+	WORD $0x0e32c334 // smull v20.8h, v25.8b, v18.8b
+	WORD $0x4e32c33b // smull2 v27.8h, v25.16b, v18.16b
+	WORD $0x4e7bbe94 // addp v20.8h, v20.8h, v27.8h
+	WORD $0x4e606a8b // sadalp v11.4s, v20.8h
+	VDUP V22.S[3], V18.S4
+	WORD $0x0e32c313 // smull v19.8h, v24.8b, v18.8b
+	WORD $0x4e32c31c // smull2 v28.8h, v24.16b, v18.16b
+	WORD $0x4e7cbe73 // addp v19.8h, v19.8h, v28.8h
+	WORD $0x4e606a6c // sadalp v12.4s, v19.8h
+	WORD $0x0e32c333 // smull v19.8h, v25.8b, v18.8b
+	WORD $0x4e32c33c // smull2 v28.8h, v25.16b, v18.16b
+	WORD $0x4e7cbe73 // addp v19.8h, v19.8h, v28.8h
+	WORD $0x4e606a6d // sadalp v13.4s, v19.8h
+	VDUP V23.S[3], V18.S4
+	WORD $0x0e32c314 // smull v20.8h, v24.8b, v18.8b
+	WORD $0x4e32c315 // smull2 v21.8h, v24.16b, v18.16b
+	WORD $0x4e75be94 // addp v20.8h, v20.8h, v21.8h
+	WORD $0x4e606a8e // sadalp v14.4s, v20.8h
+	WORD $0x0e32c334 // smull v20.8h, v25.8b, v18.8b
+	WORD $0x4e32c335 // smull2 v21.8h, v25.16b, v18.16b
+	WORD $0x4e75be94 // addp v20.8h, v20.8h, v21.8h
+	WORD $0x4e606a8f // sadalp v15.4s, v20.8h
+	FLDPQ 512(R0), (F16, F17)
+	FMOVD 32(R1), F18
+	WORD $0x4f92921b // fmul v27.4s, v16.4s, v18.s[0]
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD $0x4e28cf60 // fmla v0.4s, v27.4s, v8.4s
+	WORD $0x4f92923b // fmul v27.4s, v17.4s, v18.s[0]
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4e29cf61 // fmla v1.4s, v27.4s, v9.4s
+	FMOVD 32(R2), F19
+	WORD $0x4f93921b // fmul v27.4s, v16.4s, v19.s[0]
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4e2acf62 // fmla v2.4s, v27.4s, v10.4s
+	WORD $0x4f93923b // fmul v27.4s, v17.4s, v19.s[0]
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4e2bcf63 // fmla v3.4s, v27.4s, v11.4s
+	FMOVD 32(R3), F20
+	WORD $0x4f94921b // fmul v27.4s, v16.4s, v20.s[0]
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4e2ccf64 // fmla v4.4s, v27.4s, v12.4s
+	WORD $0x4f94923b // fmul v27.4s, v17.4s, v20.s[0]
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4e2dcf65 // fmla v5.4s, v27.4s, v13.4s
+	FMOVD 32(R4), F26
+	WORD $0x4f9a921b // fmul v27.4s, v16.4s, v26.s[0]
+	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
+	WORD $0x4e2ecf66 // fmla v6.4s, v27.4s, v14.4s
+	WORD $0x4f9a923b // fmul v27.4s, v17.4s, v26.s[0]
+	WORD $0x4e21d9ef // scvtf v15.4s, v15.4s
+	WORD $0x4e2fcf67 // fmla v7.4s, v27.4s, v15.4s
+	FLDPQ 576(R0), (F16, F17)
+	WORD $0x4fb21200 // fmla v0.4s, v16.4s, v18.s[1]
+	WORD $0x4fb21221 // fmla v1.4s, v17.4s, v18.s[1]
+	WORD $0x4fb31202 // fmla v2.4s, v16.4s, v19.s[1]
+	WORD $0x4fb31223 // fmla v3.4s, v17.4s, v19.s[1]
+	WORD $0x4fb41204 // fmla v4.4s, v16.4s, v20.s[1]
+	WORD $0x4fb41225 // fmla v5.4s, v17.4s, v20.s[1]
+	WORD $0x4fba1206 // fmla v6.4s, v16.4s, v26.s[1]
+	WORD $0x4fba1227 // fmla v7.4s, v17.4s, v26.s[1]
+	ADD $640, R0, R0
+	ADD $512, R1, R1
+	ADD $512, R2, R2
+	ADD $512, R3, R3
+	ADD $512, R4, R4
+	SUBS $1, R13, R13
+	BNE block4
+	MOVD R21, R0
+	FLDPQ (R5), (F8, F9)
+	WORD $0x4e20d508 // fadd v8.4s, v8.4s, v0.4s
+	WORD $0x4e21d529 // fadd v9.4s, v9.4s, v1.4s
+	FSTPQ (F8, F9), (R5)
+	FLDPQ (R6), (F8, F9)
+	WORD $0x4e22d508 // fadd v8.4s, v8.4s, v2.4s
+	WORD $0x4e23d529 // fadd v9.4s, v9.4s, v3.4s
+	FSTPQ (F8, F9), (R6)
+	FLDPQ (R7), (F8, F9)
+	WORD $0x4e24d508 // fadd v8.4s, v8.4s, v4.4s
+	WORD $0x4e25d529 // fadd v9.4s, v9.4s, v5.4s
+	FSTPQ (F8, F9), (R7)
+	FLDPQ (R8), (F8, F9)
+	WORD $0x4e26d508 // fadd v8.4s, v8.4s, v6.4s
+	WORD $0x4e27d529 // fadd v9.4s, v9.4s, v7.4s
+	FSTPQ (F8, F9), (R8)
+none3:
+	ADD R14, R0, R0
+	ADD $64, R10, R10
+	ADD $1, R11, R11
+	CMP $8, R11
+	BNE lane2
+	MOVD out1+8(FP), R5
+	ADD $32, R9, R9
+	SUBS $1, R12, R12
+	BNE half1
+	RET
+
+// func gemmMinx1NEON(out0 *float32, out1 *float32, ldo int, panel *byte, a *byte, stride int, full int, rest int, shift int)
+TEXT ·gemmMinx1NEON(SB), NOSPLIT, $0-72
+	MOVD stride+40(FP), R9
+	MOVD full+48(FP), R10
+	MOVD rest+56(FP), R7
+	MOVD $8, R11
+	SUB R7, R11, R11
+	CMP $0, R7
+	CSET NE, R5
+	ADD R10, R5, R5
+	MOVD $640, R8
+	MUL R8, R5, R8
+	MOVD out0+0(FP), R2
+	MOVD panel+24(FP), R3
+	MOVD $2, R6
+half1:
+	MOVD ldo+16(FP), R7
+	VEOR V0.B16, V0.B16, V0.B16
+	FSTPQ (F0, F0), (R2)
+	MOVD R3, R0
+	MOVD a+32(FP), R4
+	MOVD $0, R5
+lane2:
+	CMP R11, R5
+	CSET GE, R7
+	ADD R10, R7, R7
+	CBZ R7, none3
+	MOVD R4, R1
+	VEOR V0.B16, V0.B16, V0.B16
+	VEOR V1.B16, V1.B16, V1.B16
+	MOVD R0, R12
+block4:
+	VEOR V2.B16, V2.B16, V2.B16
+	VEOR V3.B16, V3.B16, V3.B16
+	FMOVQ (R1), F4
+	FLDPQ (R0), (F5, F6)
+	VDUP V4.S[0], V7.S4
+	WORD $0x0e27c0a8 // smull v8.8h, v5.8b, v7.8b
+	WORD $0x4e27c0a9 // smull2 v9.8h, v5.16b, v7.16b
+	WORD $0x4e69bd08 // addp v8.8h, v8.8h, v9.8h
+	WORD $0x4e606902 // sadalp v2.4s, v8.8h
+	WORD $0x0e27c0c8 // smull v8.8h, v6.8b, v7.8b
+	WORD $0x4e27c0c9 // smull2 v9.8h, v6.16b, v7.16b
+	WORD $0x4e69bd08 // addp v8.8h, v8.8h, v9.8h
+	WORD $0x4e606903 // sadalp v3.4s, v8.8h
+	FLDPQ 64(R0), (F5, F6)
+	VDUP V4.S[1], V7.S4
+	WORD $0x0e27c0aa // smull v10.8h, v5.8b, v7.8b
+	WORD $0x4e27c0ab // smull2 v11.8h, v5.16b, v7.16b
+	WORD $0x4e6bbd4a // addp v10.8h, v10.8h, v11.8h
+	WORD $0x4e606942 // sadalp v2.4s, v10.8h
+	WORD $0x0e27c0ca // smull v10.8h, v6.8b, v7.8b
+	WORD $0x4e27c0cb // smull2 v11.8h, v6.16b, v7.16b
+	WORD $0x4e6bbd4a // addp v10.8h, v10.8h, v11.8h
+	WORD $0x4e606943 // sadalp v3.4s, v10.8h
+	FLDPQ 128(R0), (F5, F6)
+	VDUP V4.S[2], V7.S4
+	WORD $0x0e27c0a8 // smull v8.8h, v5.8b, v7.8b
+	WORD $0x4e27c0ac // smull2 v12.8h, v5.16b, v7.16b
+	WORD $0x4e6cbd08 // addp v8.8h, v8.8h, v12.8h
+	WORD $0x4e606902 // sadalp v2.4s, v8.8h
+	WORD $0x0e27c0c8 // smull v8.8h, v6.8b, v7.8b
+	WORD $0x4e27c0cc // smull2 v12.8h, v6.16b, v7.16b
+	WORD $0x4e6cbd08 // addp v8.8h, v8.8h, v12.8h
+	WORD $0x4e606903 // sadalp v3.4s, v8.8h
+	FLDPQ 192(R0), (F5, F6)
+	VDUP V4.S[3], V7.S4
+	WORD $0x0e27c0a9 // smull v9.8h, v5.8b, v7.8b
+	WORD $0x4e27c0ad // smull2 v13.8h, v5.16b, v7.16b
+	WORD $0x4e6dbd29 // addp v9.8h, v9.8h, v13.8h
+	WORD $0x4e606922 // sadalp v2.4s, v9.8h
+	WORD $0x0e27c0c9 // smull v9.8h, v6.8b, v7.8b
+	WORD $0x4e27c0cd // smull2 v13.8h, v6.16b, v7.16b
+	WORD $0x4e6dbd29 // addp v9.8h, v9.8h, v13.8h
+	WORD $0x4e606923 // sadalp v3.4s, v9.8h
+	FMOVQ 16(R1), F4
+	FLDPQ 256(R0), (F5, F7)
+	VDUP V4.S[0], V8.S4
+	WORD $0x0e28c0a9 // smull v9.8h, v5.8b, v8.8b
+	WORD $0x4e28c0aa // smull2 v10.8h, v5.16b, v8.16b
+	WORD $0x4e6abd29 // addp v9.8h, v9.8h, v10.8h
+	WORD $0x4e606922 // sadalp v2.4s, v9.8h
+	WORD $0x0e28c0e9 // smull v9.8h, v7.8b, v8.8b
+	WORD $0x4e28c0ea // smull2 v10.8h, v7.16b, v8.16b
+	WORD $0x4e6abd29 // addp v9.8h, v9.8h, v10.8h
+	WORD $0x4e606923 // sadalp v3.4s, v9.8h
+	FLDPQ 320(R0), (F5, F7)
+	VDUP V4.S[1], V6.S4
+	WORD $0x0e26c0ab // smull v11.8h, v5.8b, v6.8b
+	WORD $0x4e26c0ac // smull2 v12.8h, v5.16b, v6.16b
+	WORD $0x4e6cbd6b // addp v11.8h, v11.8h, v12.8h
+	WORD $0x4e606962 // sadalp v2.4s, v11.8h
+	WORD $0x0e26c0eb // smull v11.8h, v7.8b, v6.8b
+	WORD $0x4e26c0ec // smull2 v12.8h, v7.16b, v6.16b
+	WORD $0x4e6cbd6b // addp v11.8h, v11.8h, v12.8h
+	WORD $0x4e606963 // sadalp v3.4s, v11.8h
+	FLDPQ 384(R0), (F5, F7)
+	VDUP V4.S[2], V6.S4
+	WORD $0x0e26c0a8 // smull v8.8h, v5.8b, v6.8b
+	WORD $0x4e26c0ae // smull2 v14.8h, v5.16b, v6.16b
+	WORD $0x4e6ebd08 // addp v8.8h, v8.8h, v14.8h
+	WORD $0x4e606902 // sadalp v2.4s, v8.8h
+	WORD $0x0e26c0e8 // smull v8.8h, v7.8b, v6.8b
+	WORD $0x4e26c0ee // smull2 v14.8h, v7.16b, v6.16b
+	WORD $0x4e6ebd08 // addp v8.8h, v8.8h, v14.8h
+	WORD $0x4e606903 // sadalp v3.4s, v8.8h
+	FLDPQ 448(R0), (F5, F7)
+	VDUP V4.S[3], V6.S4
+	WORD $0x0e26c0a9 // smull v9.8h, v5.8b, v6.8b
+	WORD $0x4e26c0af // smull2 v15.8h, v5.16b, v6.16b
+	WORD $0x4e6fbd29 // addp v9.8h, v9.8h, v15.8h
+	WORD $0x4e606922 // sadalp v2.4s, v9.8h
+	WORD $0x0e26c0e9 // smull v9.8h, v7.8b, v6.8b
+	WORD $0x4e26c0ef // smull2 v15.8h, v7.16b, v6.16b
+	WORD $0x4e6fbd29 // addp v9.8h, v9.8h, v15.8h
+	WORD $0x4e606923 // sadalp v3.4s, v9.8h
+	FLDPQ 512(R0), (F4, F5)
+	FMOVD 32(R1), F6
+	WORD $0x4f869088 // fmul v8.4s, v4.4s, v6.s[0]
+	WORD $0x4e21d842 // scvtf v2.4s, v2.4s
+	WORD $0x4e22cd00 // fmla v0.4s, v8.4s, v2.4s
+	WORD $0x4f8690a8 // fmul v8.4s, v5.4s, v6.s[0]
+	WORD $0x4e21d863 // scvtf v3.4s, v3.4s
+	WORD $0x4e23cd01 // fmla v1.4s, v8.4s, v3.4s
+	FLDPQ 576(R0), (F4, F5)
+	WORD $0x4fa61080 // fmla v0.4s, v4.4s, v6.s[1]
+	WORD $0x4fa610a1 // fmla v1.4s, v5.4s, v6.s[1]
+	ADD $640, R0, R0
+	ADD $512, R1, R1
+	SUBS $1, R7, R7
+	BNE block4
+	MOVD R12, R0
+	FLDPQ (R2), (F2, F4)
+	WORD $0x4e20d442 // fadd v2.4s, v2.4s, v0.4s
+	WORD $0x4e21d484 // fadd v4.4s, v4.4s, v1.4s
+	FSTPQ (F2, F4), (R2)
+none3:
+	ADD R8, R0, R0
+	ADD $64, R4, R4
+	ADD $1, R5, R5
+	CMP $8, R5
+	BNE lane2
+	MOVD out1+8(FP), R2
+	ADD $32, R3, R3
+	SUBS $1, R6, R6
+	BNE half1
+	RET
+
+// func gemmHalfx4NEON(out0 *float32, out1 *float32, ldo int, panel *byte, a *byte, stride int, full int, rest int, shift int)
+TEXT ·gemmHalfx4NEON(SB), NOSPLIT, $0-72
+	MOVD stride+40(FP), R15
+	MOVD full+48(FP), R19
+	MOVD rest+56(FP), R13
+	MOVD $8, R20
+	SUB R13, R20, R20
+	CMP $0, R13
+	CSET NE, R11
+	ADD R19, R11, R11
+	MOVD $704, R14
+	MUL R14, R11, R14
+	MOVD out0+0(FP), R5
+	MOVD panel+24(FP), R9
+	MOVD $2, R12
+half1:
+	MOVD ldo+16(FP), R13
+	VEOR V0.B16, V0.B16, V0.B16
+	FSTPQ (F0, F0), (R5)
+	ADD R13<<2, R5, R6
+	FSTPQ (F0, F0), (R6)
+	ADD R13<<2, R6, R7
+	FSTPQ (F0, F0), (R7)
+	ADD R13<<2, R7, R8
+	FSTPQ (F0, F0), (R8)
+	MOVD R9, R0
+	MOVD a+32(FP), R10
+	MOVD $0, R11
+lane2:
+	CMP R20, R11
+	CSET GE, R13
+	ADD R19, R13, R13
+	CBZ R13, none3
+	MOVD R10, R1
+	VEOR V0.B16, V0.B16, V0.B16
+	VEOR V1.B16, V1.B16, V1.B16
+	ADD R15, R1, R2
+	VEOR V2.B16, V2.B16, V2.B16
+	VEOR V3.B16, V3.B16, V3.B16
+	ADD R15, R2, R3
+	VEOR V4.B16, V4.B16, V4.B16
+	VEOR V5.B16, V5.B16, V5.B16
+	ADD R15, R3, R4
+	VEOR V6.B16, V6.B16, V6.B16
+	VEOR V7.B16, V7.B16, V7.B16
+	MOVD R0, R21
+block4:
+	FLDPQ (R0), (F16, F17)
+	FLDPQ 64(R0), (F18, F19)
+	FLDPQ 128(R0), (F20, F21)
+	FLDPQ 192(R0), (F22, F23)
+	FLDPQ 576(R0), (F24, F25)
+	FMOVQ (R1), F26
+	VEOR V27.B16, V27.B16, V27.B16
+	VEOR V28.B16, V28.B16, V28.B16
+	VDUP V26.S[0], V29.S4
+	WORD $0x0e3dc21e // smull v30.8h, v16.8b, v29.8b
+	WORD $0x4e3dc21f // smull2 v31.8h, v16.16b, v29.16b
+	WORD $0x4e7fbfde // addp v30.8h, v30.8h, v31.8h
+	WORD $0x4e606bdb // sadalp v27.4s, v30.8h
+	WORD $0x0e3dc23e // smull v30.8h, v17.8b, v29.8b
+	WORD $0x4e3dc23f // smull2 v31.8h, v17.16b, v29.16b
+	WORD $0x4e7fbfde // addp v30.8h, v30.8h, v31.8h
+	WORD $0x4e606bdc // sadalp v28.4s, v30.8h
+	VDUP V26.S[1], V29.S4
+	WORD $0x0e3dc25e // smull v30.8h, v18.8b, v29.8b
+	WORD $0x4e3dc25f // smull2 v31.8h, v18.16b, v29.16b
+	WORD $0x4e7fbfde // addp v30.8h, v30.8h, v31.8h
+	WORD $0x4e606bdb // sadalp v27.4s, v30.8h
+	WORD $0x0e3dc27e // smull v30.8h, v19.8b, v29.8b
+	WORD $0x4e3dc27f // smull2 v31.8h, v19.16b, v29.16b
+	WORD $0x4e7fbfde // addp v30.8h, v30.8h, v31.8h
+	WORD $0x4e606bdc // sadalp v28.4s, v30.8h
+	VDUP V26.S[2], V29.S4
+	WORD $0x0e3dc29e // smull v30.8h, v20.8b, v29.8b
+	WORD $0x4e3dc29f // smull2 v31.8h, v20.16b, v29.16b
+	WORD $0x4e7fbfde // addp v30.8h, v30.8h, v31.8h
+	WORD $0x4e606bdb // sadalp v27.4s, v30.8h
+	WORD $0x0e3dc2be // smull v30.8h, v21.8b, v29.8b
+	WORD $0x4e3dc2bf // smull2 v31.8h, v21.16b, v29.16b
+	WORD $0x4e7fbfde // addp v30.8h, v30.8h, v31.8h
+	WORD $0x4e606bdc // sadalp v28.4s, v30.8h
+	VDUP V26.S[3], V29.S4
+	WORD $0x0e3dc2de // smull v30.8h, v22.8b, v29.8b
+	WORD $0x4e3dc2df // smull2 v31.8h, v22.16b, v29.16b
+	WORD $0x4e7fbfde // addp v30.8h, v30.8h, v31.8h
+	WORD $0x4e606bdb // sadalp v27.4s, v30.8h
+	WORD $0x0e3dc2fe // smull v30.8h, v23.8b, v29.8b
+	WORD $0x4e3dc2ff // smull2 v31.8h, v23.16b, v29.16b
+	WORD $0x4e7fbfde // addp v30.8h, v30.8h, v31.8h
+	WORD $0x4e606bdc // sadalp v28.4s, v30.8h
+	WORD $0x4eb89f68 // mul v8.4s, v27.4s, v24.4s
+	WORD $0x4eb99f89 // mul v9.4s, v28.4s, v25.4s
+	FMOVQ (R2), F26
+	VEOR V27.B16, V27.B16, V27.B16
+	VEOR V28.B16, V28.B16, V28.B16
+	VDUP V26.S[0], V29.S4
+	WORD $0x0e3dc21e // smull v30.8h, v16.8b, v29.8b
+	WORD $0x4e3dc21f // smull2 v31.8h, v16.16b, v29.16b
+	WORD $0x4e7fbfde // addp v30.8h, v30.8h, v31.8h
+	WORD $0x4e606bdb // sadalp v27.4s, v30.8h
+	WORD $0x0e3dc23e // smull v30.8h, v17.8b, v29.8b
+	WORD $0x4e3dc23f // smull2 v31.8h, v17.16b, v29.16b
+	WORD $0x4e7fbfde // addp v30.8h, v30.8h, v31.8h
+	WORD $0x4e606bdc // sadalp v28.4s, v30.8h
+	VDUP V26.S[1], V29.S4
+	WORD $0x0e3dc25e // smull v30.8h, v18.8b, v29.8b
+	WORD $0x4e3dc25f // smull2 v31.8h, v18.16b, v29.16b
+	WORD $0x4e7fbfde // addp v30.8h, v30.8h, v31.8h
+	WORD $0x4e606bdb // sadalp v27.4s, v30.8h
+	WORD $0x0e3dc27e // smull v30.8h, v19.8b, v29.8b
+	WORD $0x4e3dc27f // smull2 v31.8h, v19.16b, v29.16b
+	WORD $0x4e7fbfde // addp v30.8h, v30.8h, v31.8h
+	WORD $0x4e606bdc // sadalp v28.4s, v30.8h
+	VDUP V26.S[2], V29.S4
+	WORD $0x0e3dc29e // smull v30.8h, v20.8b, v29.8b
+	WORD $0x4e3dc29f // smull2 v31.8h, v20.16b, v29.16b
+	WORD $0x4e7fbfde // addp v30.8h, v30.8h, v31.8h
+	WORD $0x4e606bdb // sadalp v27.4s, v30.8h
+	WORD $0x0e3dc2be // smull v30.8h, v21.8b, v29.8b
+	WORD $0x4e3dc2bf // smull2 v31.8h, v21.16b, v29.16b
+	WORD $0x4e7fbfde // addp v30.8h, v30.8h, v31.8h
+	WORD $0x4e606bdc // sadalp v28.4s, v30.8h
+	VDUP V26.S[3], V29.S4
+	WORD $0x0e3dc2de // smull v30.8h, v22.8b, v29.8b
+	WORD $0x4e3dc2df // smull2 v31.8h, v22.16b, v29.16b
+	WORD $0x4e7fbfde // addp v30.8h, v30.8h, v31.8h
+	WORD $0x4e606bdb // sadalp v27.4s, v30.8h
+	WORD $0x0e3dc2fe // smull v30.8h, v23.8b, v29.8b
+	WORD $0x4e3dc2ff // smull2 v31.8h, v23.16b, v29.16b
+	WORD $0x4e7fbfde // addp v30.8h, v30.8h, v31.8h
+	WORD $0x4e606bdc // sadalp v28.4s, v30.8h
+	WORD $0x4eb89f6a // mul v10.4s, v27.4s, v24.4s
+	WORD $0x4eb99f8b // mul v11.4s, v28.4s, v25.4s
+	FMOVQ (R3), F26
+	VEOR V27.B16, V27.B16, V27.B16
+	VEOR V28.B16, V28.B16, V28.B16
+	VDUP V26.S[0], V29.S4
+	WORD $0x0e3dc21e // smull v30.8h, v16.8b, v29.8b
+	WORD $0x4e3dc21f // smull2 v31.8h, v16.16b, v29.16b
+	WORD $0x4e7fbfde // addp v30.8h, v30.8h, v31.8h
+	WORD $0x4e606bdb // sadalp v27.4s, v30.8h
+	WORD $0x0e3dc23e // smull v30.8h, v17.8b, v29.8b
+	WORD $0x4e3dc23f // smull2 v31.8h, v17.16b, v29.16b
+	WORD $0x4e7fbfde // addp v30.8h, v30.8h, v31.8h
+	WORD $0x4e606bdc // sadalp v28.4s, v30.8h
+	VDUP V26.S[1], V29.S4
+	WORD $0x0e3dc25e // smull v30.8h, v18.8b, v29.8b
+	WORD $0x4e3dc25f // smull2 v31.8h, v18.16b, v29.16b
+	WORD $0x4e7fbfde // addp v30.8h, v30.8h, v31.8h
+	WORD $0x4e606bdb // sadalp v27.4s, v30.8h
+	WORD $0x0e3dc27e // smull v30.8h, v19.8b, v29.8b
+	WORD $0x4e3dc27f // smull2 v31.8h, v19.16b, v29.16b
+	WORD $0x4e7fbfde // addp v30.8h, v30.8h, v31.8h
+	WORD $0x4e606bdc // sadalp v28.4s, v30.8h
+	VDUP V26.S[2], V29.S4
+	WORD $0x0e3dc29e // smull v30.8h, v20.8b, v29.8b
+	WORD $0x4e3dc29f // smull2 v31.8h, v20.16b, v29.16b
+	WORD $0x4e7fbfde // addp v30.8h, v30.8h, v31.8h
+	WORD $0x4e606bdb // sadalp v27.4s, v30.8h
+	WORD $0x0e3dc2be // smull v30.8h, v21.8b, v29.8b
+	WORD $0x4e3dc2bf // smull2 v31.8h, v21.16b, v29.16b
+	WORD $0x4e7fbfde // addp v30.8h, v30.8h, v31.8h
+	WORD $0x4e606bdc // sadalp v28.4s, v30.8h
+	VDUP V26.S[3], V29.S4
+	WORD $0x0e3dc2de // smull v30.8h, v22.8b, v29.8b
+	WORD $0x4e3dc2df // smull2 v31.8h, v22.16b, v29.16b
+	WORD $0x4e7fbfde // addp v30.8h, v30.8h, v31.8h
+	WORD $0x4e606bdb // sadalp v27.4s, v30.8h
+	WORD $0x0e3dc2fe // smull v30.8h, v23.8b, v29.8b
+	WORD $0x4e3dc2ff // smull2 v31.8h, v23.16b, v29.16b
+	WORD $0x4e7fbfde // addp v30.8h, v30.8h, v31.8h
+	WORD $0x4e606bdc // sadalp v28.4s, v30.8h
+	WORD $0x4eb89f6c // mul v12.4s, v27.4s, v24.4s
+	WORD $0x4eb99f8d // mul v13.4s, v28.4s, v25.4s
+	FMOVQ (R4), F26
+	VEOR V27.B16, V27.B16, V27.B16
+	VEOR V28.B16, V28.B16, V28.B16
+	VDUP V26.S[0], V29.S4
+	WORD $0x0e3dc21e // smull v30.8h, v16.8b, v29.8b
+	WORD $0x4e3dc21f // smull2 v31.8h, v16.16b, v29.16b
+	WORD $0x4e7fbfde // addp v30.8h, v30.8h, v31.8h
+	WORD $0x4e606bdb // sadalp v27.4s, v30.8h
+	WORD $0x0e3dc23e // smull v30.8h, v17.8b, v29.8b
+	WORD $0x4e3dc23f // smull2 v31.8h, v17.16b, v29.16b
+	WORD $0x4e7fbfde // addp v30.8h, v30.8h, v31.8h
+	WORD $0x4e606bdc // sadalp v28.4s, v30.8h
+	VDUP V26.S[1], V29.S4
+	WORD $0x0e3dc25e // smull v30.8h, v18.8b, v29.8b
+	WORD $0x4e3dc25f // smull2 v31.8h, v18.16b, v29.16b
+	WORD $0x4e7fbfde // addp v30.8h, v30.8h, v31.8h
+	WORD $0x4e606bdb // sadalp v27.4s, v30.8h
+	WORD $0x0e3dc27e // smull v30.8h, v19.8b, v29.8b
+	WORD $0x4e3dc27f // smull2 v31.8h, v19.16b, v29.16b
+	WORD $0x4e7fbfde // addp v30.8h, v30.8h, v31.8h
+	WORD $0x4e606bdc // sadalp v28.4s, v30.8h
+	VDUP V26.S[2], V29.S4
+	WORD $0x0e3dc29e // smull v30.8h, v20.8b, v29.8b
+	WORD $0x4e3dc29f // smull2 v31.8h, v20.16b, v29.16b
+	WORD $0x4e7fbfde // addp v30.8h, v30.8h, v31.8h
+	WORD $0x4e606bdb // sadalp v27.4s, v30.8h
+	WORD $0x0e3dc2be // smull v30.8h, v21.8b, v29.8b
+	WORD $0x4e3dc2bf // smull2 v31.8h, v21.16b, v29.16b
+	WORD $0x4e7fbfde // addp v30.8h, v30.8h, v31.8h
+	WORD $0x4e606bdc // sadalp v28.4s, v30.8h
+	VDUP V26.S[3], V29.S4
+	WORD $0x0e3dc2de // smull v30.8h, v22.8b, v29.8b
+	WORD $0x4e3dc2df // smull2 v31.8h, v22.16b, v29.16b
+	WORD $0x4e7fbfde // addp v30.8h, v30.8h, v31.8h
+	WORD $0x4e606bdb // sadalp v27.4s, v30.8h
+	WORD $0x0e3dc2fe // smull v30.8h, v23.8b, v29.8b
+	WORD $0x4e3dc2ff // smull2 v31.8h, v23.16b, v29.16b
+	WORD $0x4e7fbfde // addp v30.8h, v30.8h, v31.8h
+	WORD $0x4e606bdc // sadalp v28.4s, v30.8h
+	WORD $0x4eb89f6e // mul v14.4s, v27.4s, v24.4s
+	WORD $0x4eb99f8f // mul v15.4s, v28.4s, v25.4s
+	FLDPQ 256(R0), (F16, F17)
+	FLDPQ 320(R0), (F18, F19)
+	FLDPQ 384(R0), (F20, F21)
+	FLDPQ 448(R0), (F22, F29)
+	FLDPQ 640(R0), (F30, F31)
+	FMOVQ 16(R1), F23
+	VEOR V24.B16, V24.B16, V24.B16
+	VEOR V25.B16, V25.B16, V25.B16
+	VDUP V23.S[0], V26.S4
+	WORD $0x0e3ac21b // smull v27.8h, v16.8b, v26.8b
+	WORD $0x4e3ac21c // smull2 v28.8h, v16.16b, v26.16b
+	WORD $0x4e7cbf7b // addp v27.8h, v27.8h, v28.8h
+	WORD $0x4e606b78 // sadalp v24.4s, v27.8h
+	WORD $0x0e3ac23b // smull v27.8h, v17.8b, v26.8b
+	WORD $0x4e3ac23c // smull2 v28.8h, v17.16b, v26.16b
+	WORD $0x4e7cbf7b // addp v27.8h, v27.8h, v28.8h
+	WORD $0x4e606b79 // sadalp v25.4s, v27.8h
+	VDUP V23.S[1], V26.S4
+	WORD $0x0e3ac25b // smull v27.8h, v18.8b, v26.8b
+	WORD $0x4e3ac25c // smull2 v28.8h, v18.16b, v26.16b
+	WORD $0x4e7cbf7b // addp v27.8h, v27.8h, v28.8h
+	WORD $0x4e606b78 // sadalp v24.4s, v27.8h
+	WORD $0x0e3ac27b // smull v27.8h, v19.8b, v26.8b
+	WORD $0x4e3ac27c // smull2 v28.8h, v19.16b, v26.16b
+	WORD $0x4e7cbf7b // addp v27.8h, v27.8h, v28.8h
+	WORD $0x4e606b79 // sadalp v25.4s, v27.8h
+	VDUP V23.S[2], V26.S4
+	WORD $0x0e3ac29b // smull v27.8h, v20.8b, v26.8b
+	WORD $0x4e3ac29c // smull2 v28.8h, v20.16b, v26.16b
+	WORD $0x4e7cbf7b // addp v27.8h, v27.8h, v28.8h
+	WORD $0x4e606b78 // sadalp v24.4s, v27.8h
+	WORD $0x0e3ac2bb // smull v27.8h, v21.8b, v26.8b
+	WORD $0x4e3ac2bc // smull2 v28.8h, v21.16b, v26.16b
+	WORD $0x4e7cbf7b // addp v27.8h, v27.8h, v28.8h
+	WORD $0x4e606b79 // sadalp v25.4s, v27.8h
+	VDUP V23.S[3], V26.S4
+	WORD $0x0e3ac2db // smull v27.8h, v22.8b, v26.8b
+	WORD $0x4e3ac2dc // smull2 v28.8h, v22.16b, v26.16b
+	WORD $0x4e7cbf7b // addp v27.8h, v27.8h, v28.8h
+	WORD $0x4e606b78 // sadalp v24.4s, v27.8h
+	WORD $0x0e3ac3bb // smull v27.8h, v29.8b, v26.8b
+	WORD $0x4e3ac3bc // smull2 v28.8h, v29.16b, v26.16b
+	WORD $0x4e7cbf7b // addp v27.8h, v27.8h, v28.8h
+	WORD $0x4e606b79 // sadalp v25.4s, v27.8h
+	WORD $0x4ebe9708 // mla v8.4s, v24.4s, v30.4s
+	WORD $0x4ebf9729 // mla v9.4s, v25.4s, v31.4s
+	FMOVQ 16(R2), F23
+	VEOR V24.B16, V24.B16, V24.B16
+	VEOR V25.B16, V25.B16, V25.B16
+	VDUP V23.S[0], V26.S4
+	WORD $0x0e3ac21b // smull v27.8h, v16.8b, v26.8b
+	WORD $0x4e3ac21c // smull2 v28.8h, v16.16b, v26.16b
+	WORD $0x4e7cbf7b // addp v27.8h, v27.8h, v28.8h
+	WORD $0x4e606b78 // sadalp v24.4s, v27.8h
+	WORD $0x0e3ac23b // smull v27.8h, v17.8b, v26.8b
+	WORD $0x4e3ac23c // smull2 v28.8h, v17.16b, v26.16b
+	WORD $0x4e7cbf7b // addp v27.8h, v27.8h, v28.8h
+	WORD $0x4e606b79 // sadalp v25.4s, v27.8h
+	VDUP V23.S[1], V26.S4
+	WORD $0x0e3ac25b // smull v27.8h, v18.8b, v26.8b
+	WORD $0x4e3ac25c // smull2 v28.8h, v18.16b, v26.16b
+	WORD $0x4e7cbf7b // addp v27.8h, v27.8h, v28.8h
+	WORD $0x4e606b78 // sadalp v24.4s, v27.8h
+	WORD $0x0e3ac27b // smull v27.8h, v19.8b, v26.8b
+	WORD $0x4e3ac27c // smull2 v28.8h, v19.16b, v26.16b
+	WORD $0x4e7cbf7b // addp v27.8h, v27.8h, v28.8h
+	WORD $0x4e606b79 // sadalp v25.4s, v27.8h
+	VDUP V23.S[2], V26.S4
+	WORD $0x0e3ac29b // smull v27.8h, v20.8b, v26.8b
+	WORD $0x4e3ac29c // smull2 v28.8h, v20.16b, v26.16b
+	WORD $0x4e7cbf7b // addp v27.8h, v27.8h, v28.8h
+	WORD $0x4e606b78 // sadalp v24.4s, v27.8h
+	WORD $0x0e3ac2bb // smull v27.8h, v21.8b, v26.8b
+	WORD $0x4e3ac2bc // smull2 v28.8h, v21.16b, v26.16b
+	WORD $0x4e7cbf7b // addp v27.8h, v27.8h, v28.8h
+	WORD $0x4e606b79 // sadalp v25.4s, v27.8h
+	VDUP V23.S[3], V26.S4
+	WORD $0x0e3ac2db // smull v27.8h, v22.8b, v26.8b
+	WORD $0x4e3ac2dc // smull2 v28.8h, v22.16b, v26.16b
+	WORD $0x4e7cbf7b // addp v27.8h, v27.8h, v28.8h
+	WORD $0x4e606b78 // sadalp v24.4s, v27.8h
+	WORD $0x0e3ac3bb // smull v27.8h, v29.8b, v26.8b
+	WORD $0x4e3ac3bc // smull2 v28.8h, v29.16b, v26.16b
+	WORD $0x4e7cbf7b // addp v27.8h, v27.8h, v28.8h
+	WORD $0x4e606b79 // sadalp v25.4s, v27.8h
+	WORD $0x4ebe970a // mla v10.4s, v24.4s, v30.4s
+	WORD $0x4ebf972b // mla v11.4s, v25.4s, v31.4s
+	FMOVQ 16(R3), F23
+	VEOR V24.B16, V24.B16, V24.B16
+	VEOR V25.B16, V25.B16, V25.B16
+	VDUP V23.S[0], V26.S4
+	WORD $0x0e3ac21b // smull v27.8h, v16.8b, v26.8b
+	WORD $0x4e3ac21c // smull2 v28.8h, v16.16b, v26.16b
+	WORD $0x4e7cbf7b // addp v27.8h, v27.8h, v28.8h
+	WORD $0x4e606b78 // sadalp v24.4s, v27.8h
+	WORD $0x0e3ac23b // smull v27.8h, v17.8b, v26.8b
+	WORD $0x4e3ac23c // smull2 v28.8h, v17.16b, v26.16b
+	WORD $0x4e7cbf7b // addp v27.8h, v27.8h, v28.8h
+	WORD $0x4e606b79 // sadalp v25.4s, v27.8h
+	VDUP V23.S[1], V26.S4
+	WORD $0x0e3ac25b // smull v27.8h, v18.8b, v26.8b
+	WORD $0x4e3ac25c // smull2 v28.8h, v18.16b, v26.16b
+	WORD $0x4e7cbf7b // addp v27.8h, v27.8h, v28.8h
+	WORD $0x4e606b78 // sadalp v24.4s, v27.8h
+	WORD $0x0e3ac27b // smull v27.8h, v19.8b, v26.8b
+	WORD $0x4e3ac27c // smull2 v28.8h, v19.16b, v26.16b
+	WORD $0x4e7cbf7b // addp v27.8h, v27.8h, v28.8h
+	WORD $0x4e606b79 // sadalp v25.4s, v27.8h
+	VDUP V23.S[2], V26.S4
+	WORD $0x0e3ac29b // smull v27.8h, v20.8b, v26.8b
+	WORD $0x4e3ac29c // smull2 v28.8h, v20.16b, v26.16b
+	WORD $0x4e7cbf7b // addp v27.8h, v27.8h, v28.8h
+	WORD $0x4e606b78 // sadalp v24.4s, v27.8h
+	WORD $0x0e3ac2bb // smull v27.8h, v21.8b, v26.8b
+	WORD $0x4e3ac2bc // smull2 v28.8h, v21.16b, v26.16b
+	WORD $0x4e7cbf7b // addp v27.8h, v27.8h, v28.8h
+	WORD $0x4e606b79 // sadalp v25.4s, v27.8h
+	VDUP V23.S[3], V26.S4
+	WORD $0x0e3ac2db // smull v27.8h, v22.8b, v26.8b
+	WORD $0x4e3ac2dc // smull2 v28.8h, v22.16b, v26.16b
+	WORD $0x4e7cbf7b // addp v27.8h, v27.8h, v28.8h
+	WORD $0x4e606b78 // sadalp v24.4s, v27.8h
+	WORD $0x0e3ac3bb // smull v27.8h, v29.8b, v26.8b
+	WORD $0x4e3ac3bc // smull2 v28.8h, v29.16b, v26.16b
+	WORD $0x4e7cbf7b // addp v27.8h, v27.8h, v28.8h
+	WORD $0x4e606b79 // sadalp v25.4s, v27.8h
+	WORD $0x4ebe970c // mla v12.4s, v24.4s, v30.4s
+	WORD $0x4ebf972d // mla v13.4s, v25.4s, v31.4s
+	FMOVQ 16(R4), F23
+	VEOR V24.B16, V24.B16, V24.B16
+	VEOR V25.B16, V25.B16, V25.B16
+	VDUP V23.S[0], V26.S4
+	WORD $0x0e3ac21b // smull v27.8h, v16.8b, v26.8b
+	WORD $0x4e3ac21c // smull2 v28.8h, v16.16b, v26.16b
+	WORD $0x4e7cbf7b // addp v27.8h, v27.8h, v28.8h
+	WORD $0x4e606b78 // sadalp v24.4s, v27.8h
+	WORD $0x0e3ac23b // smull v27.8h, v17.8b, v26.8b
+	WORD $0x4e3ac23c // smull2 v28.8h, v17.16b, v26.16b
+	WORD $0x4e7cbf7b // addp v27.8h, v27.8h, v28.8h
+	WORD $0x4e606b79 // sadalp v25.4s, v27.8h
+	VDUP V23.S[1], V26.S4
+	WORD $0x0e3ac25b // smull v27.8h, v18.8b, v26.8b
+	WORD $0x4e3ac25c // smull2 v28.8h, v18.16b, v26.16b
+	WORD $0x4e7cbf7b // addp v27.8h, v27.8h, v28.8h
+	WORD $0x4e606b78 // sadalp v24.4s, v27.8h
+	WORD $0x0e3ac27b // smull v27.8h, v19.8b, v26.8b
+	WORD $0x4e3ac27c // smull2 v28.8h, v19.16b, v26.16b
+	WORD $0x4e7cbf7b // addp v27.8h, v27.8h, v28.8h
+	WORD $0x4e606b79 // sadalp v25.4s, v27.8h
+	VDUP V23.S[2], V26.S4
+	WORD $0x0e3ac29b // smull v27.8h, v20.8b, v26.8b
+	WORD $0x4e3ac29c // smull2 v28.8h, v20.16b, v26.16b
+	WORD $0x4e7cbf7b // addp v27.8h, v27.8h, v28.8h
+	WORD $0x4e606b78 // sadalp v24.4s, v27.8h
+	WORD $0x0e3ac2bb // smull v27.8h, v21.8b, v26.8b
+	WORD $0x4e3ac2bc // smull2 v28.8h, v21.16b, v26.16b
+	WORD $0x4e7cbf7b // addp v27.8h, v27.8h, v28.8h
+	WORD $0x4e606b79 // sadalp v25.4s, v27.8h
+	VDUP V23.S[3], V26.S4
+	WORD $0x0e3ac2db // smull v27.8h, v22.8b, v26.8b
+	WORD $0x4e3ac2dc // smull2 v28.8h, v22.16b, v26.16b
+	WORD $0x4e7cbf7b // addp v27.8h, v27.8h, v28.8h
+	WORD $0x4e606b78 // sadalp v24.4s, v27.8h
+	WORD $0x0e3ac3bb // smull v27.8h, v29.8b, v26.8b
+	WORD $0x4e3ac3bc // smull2 v28.8h, v29.16b, v26.16b
+	WORD $0x4e7cbf7b // addp v27.8h, v27.8h, v28.8h
+	WORD $0x4e606b79 // sadalp v25.4s, v27.8h
+	WORD $0x4ebe970e // mla v14.4s, v24.4s, v30.4s
+	WORD $0x4ebf972f // mla v15.4s, v25.4s, v31.4s
+	FLDPQ 512(R0), (F16, F17)
+	FMOVD 32(R1), F18
+	WORD $0x4f929216 // fmul v22.4s, v16.4s, v18.s[0]
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD $0x4e28cec0 // fmla v0.4s, v22.4s, v8.4s
+	WORD $0x4f929236 // fmul v22.4s, v17.4s, v18.s[0]
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4e29cec1 // fmla v1.4s, v22.4s, v9.4s
+	FMOVD 32(R2), F19
+	WORD $0x4f939216 // fmul v22.4s, v16.4s, v19.s[0]
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4e2acec2 // fmla v2.4s, v22.4s, v10.4s
+	WORD $0x4f939236 // fmul v22.4s, v17.4s, v19.s[0]
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4e2bcec3 // fmla v3.4s, v22.4s, v11.4s
+	FMOVD 32(R3), F20
+	WORD $0x4f949216 // fmul v22.4s, v16.4s, v20.s[0]
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4e2ccec4 // fmla v4.4s, v22.4s, v12.4s
+	WORD $0x4f949236 // fmul v22.4s, v17.4s, v20.s[0]
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4e2dcec5 // fmla v5.4s, v22.4s, v13.4s
+	FMOVD 32(R4), F21
+	WORD $0x4f959216 // fmul v22.4s, v16.4s, v21.s[0]
+	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
+	WORD $0x4e2ecec6 // fmla v6.4s, v22.4s, v14.4s
+	WORD $0x4f959236 // fmul v22.4s, v17.4s, v21.s[0]
+	WORD $0x4e21d9ef // scvtf v15.4s, v15.4s
+	WORD $0x4e2fcec7 // fmla v7.4s, v22.4s, v15.4s
+	ADD $704, R0, R0
+	ADD $512, R1, R1
+	ADD $512, R2, R2
+	ADD $512, R3, R3
+	ADD $512, R4, R4
+	SUBS $1, R13, R13
+	BNE block4
+	MOVD R21, R0
+	FLDPQ (R5), (F8, F9)
+	WORD $0x4e20d508 // fadd v8.4s, v8.4s, v0.4s
+	WORD $0x4e21d529 // fadd v9.4s, v9.4s, v1.4s
+	FSTPQ (F8, F9), (R5)
+	FLDPQ (R6), (F8, F9)
+	WORD $0x4e22d508 // fadd v8.4s, v8.4s, v2.4s
+	WORD $0x4e23d529 // fadd v9.4s, v9.4s, v3.4s
+	FSTPQ (F8, F9), (R6)
+	FLDPQ (R7), (F8, F9)
+	WORD $0x4e24d508 // fadd v8.4s, v8.4s, v4.4s
+	WORD $0x4e25d529 // fadd v9.4s, v9.4s, v5.4s
+	FSTPQ (F8, F9), (R7)
+	FLDPQ (R8), (F8, F9)
+	WORD $0x4e26d508 // fadd v8.4s, v8.4s, v6.4s
+	WORD $0x4e27d529 // fadd v9.4s, v9.4s, v7.4s
+	FSTPQ (F8, F9), (R8)
+none3:
+	ADD R14, R0, R0
+	ADD $64, R10, R10
+	ADD $1, R11, R11
+	CMP $8, R11
+	BNE lane2
+	MOVD out1+8(FP), R5
+	ADD $32, R9, R9
+	SUBS $1, R12, R12
+	BNE half1
+	RET
+
+// func gemmHalfx1NEON(out0 *float32, out1 *float32, ldo int, panel *byte, a *byte, stride int, full int, rest int, shift int)
+TEXT ·gemmHalfx1NEON(SB), NOSPLIT, $0-72
+	MOVD stride+40(FP), R9
+	MOVD full+48(FP), R10
+	MOVD rest+56(FP), R7
+	MOVD $8, R11
+	SUB R7, R11, R11
+	CMP $0, R7
+	CSET NE, R5
+	ADD R10, R5, R5
+	MOVD $704, R8
+	MUL R8, R5, R8
+	MOVD out0+0(FP), R2
+	MOVD panel+24(FP), R3
+	MOVD $2, R6
+half1:
+	MOVD ldo+16(FP), R7
+	VEOR V0.B16, V0.B16, V0.B16
+	FSTPQ (F0, F0), (R2)
+	MOVD R3, R0
+	MOVD a+32(FP), R4
+	MOVD $0, R5
+lane2:
+	CMP R11, R5
+	CSET GE, R7
+	ADD R10, R7, R7
+	CBZ R7, none3
+	MOVD R4, R1
+	VEOR V0.B16, V0.B16, V0.B16
+	VEOR V1.B16, V1.B16, V1.B16
+	MOVD R0, R12
+block4:
+	FLDPQ (R0), (F4, F5)
+	FLDPQ 64(R0), (F6, F7)
+	FLDPQ 128(R0), (F8, F9)
+	FLDPQ 192(R0), (F10, F11)
+	FLDPQ 576(R0), (F12, F13)
+	FMOVQ (R1), F14
+	VEOR V15.B16, V15.B16, V15.B16
+	VEOR V16.B16, V16.B16, V16.B16
+	VDUP V14.S[0], V17.S4
+	WORD $0x0e31c092 // smull v18.8h, v4.8b, v17.8b
+	WORD $0x4e31c093 // smull2 v19.8h, v4.16b, v17.16b
+	WORD $0x4e73be52 // addp v18.8h, v18.8h, v19.8h
+	WORD $0x4e606a4f // sadalp v15.4s, v18.8h
+	WORD $0x0e31c0b2 // smull v18.8h, v5.8b, v17.8b
+	WORD $0x4e31c0b3 // smull2 v19.8h, v5.16b, v17.16b
+	WORD $0x4e73be52 // addp v18.8h, v18.8h, v19.8h
+	WORD $0x4e606a50 // sadalp v16.4s, v18.8h
+	VDUP V14.S[1], V17.S4
+	WORD $0x0e31c0d4 // smull v20.8h, v6.8b, v17.8b
+	WORD $0x4e31c0d5 // smull2 v21.8h, v6.16b, v17.16b
+	WORD $0x4e75be94 // addp v20.8h, v20.8h, v21.8h
+	WORD $0x4e606a8f // sadalp v15.4s, v20.8h
+	WORD $0x0e31c0f4 // smull v20.8h, v7.8b, v17.8b
+	WORD $0x4e31c0f5 // smull2 v21.8h, v7.16b, v17.16b
+	WORD $0x4e75be94 // addp v20.8h, v20.8h, v21.8h
+	WORD $0x4e606a90 // sadalp v16.4s, v20.8h
+	VDUP V14.S[2], V17.S4
+	WORD $0x0e31c112 // smull v18.8h, v8.8b, v17.8b
+	WORD $0x4e31c116 // smull2 v22.8h, v8.16b, v17.16b
+	WORD $0x4e76be52 // addp v18.8h, v18.8h, v22.8h
+	WORD $0x4e606a4f // sadalp v15.4s, v18.8h
+	WORD $0x0e31c132 // smull v18.8h, v9.8b, v17.8b
+	WORD $0x4e31c136 // smull2 v22.8h, v9.16b, v17.16b
+	WORD $0x4e76be52 // addp v18.8h, v18.8h, v22.8h
+	WORD $0x4e606a50 // sadalp v16.4s, v18.8h
+	VDUP V14.S[3], V17.S4
+	WORD $0x0e31c153 // smull v19.8h, v10.8b, v17.8b
+	WORD $0x4e31c157 // smull2 v23.8h, v10.16b, v17.16b
+	WORD $0x4e77be73 // addp v19.8h, v19.8h, v23.8h
+	WORD $0x4e606a6f // sadalp v15.4s, v19.8h
+	WORD $0x0e31c173 // smull v19.8h, v11.8b, v17.8b
+	WORD $0x4e31c177 // smull2 v23.8h, v11.16b, v17.16b
+	WORD $0x4e77be73 // addp v19.8h, v19.8h, v23.8h
+	WORD $0x4e606a70 // sadalp v16.4s, v19.8h
+	WORD $0x4eac9de2 // mul v2.4s, v15.4s, v12.4s
+	WORD $0x4ead9e03 // mul v3.4s, v16.4s, v13.4s
+	FLDPQ 256(R0), (F4, F5)
+	FLDPQ 320(R0), (F6, F7)
+	FLDPQ 384(R0), (F8, F9)
+	FLDPQ 448(R0), (F10, F17)
+	FLDPQ 640(R0), (F18, F19)
+	FMOVQ 16(R1), F20
+	VEOR V21.B16, V21.B16, V21.B16
+	VEOR V22.B16, V22.B16, V22.B16
+	VDUP V20.S[0], V24.S4
+	WORD $0x0e38c099 // smull v25.8h, v4.8b, v24.8b
+	WORD $0x4e38c09a // smull2 v26.8h, v4.16b, v24.16b
+	WORD $0x4e7abf39 // addp v25.8h, v25.8h, v26.8h
+	WORD $0x4e606b35 // sadalp v21.4s, v25.8h
+	WORD $0x0e38c0b9 // smull v25.8h, v5.8b, v24.8b
+	WORD $0x4e38c0ba // smull2 v26.8h, v5.16b, v24.16b
+	WORD $0x4e7abf39 // addp v25.8h, v25.8h, v26.8h
+	WORD $0x4e606b36 // sadalp v22.4s, v25.8h
+	VDUP V20.S[1], V11.S4
+	WORD $0x0e2bc0db // smull v27.8h, v6.8b, v11.8b
+	WORD $0x4e2bc0dc // smull2 v28.8h, v6.16b, v11.16b
+	WORD $0x4e7cbf7b // addp v27.8h, v27.8h, v28.8h
+	WORD $0x4e606b75 // sadalp v21.4s, v27.8h
+	WORD $0x0e2bc0fb // smull v27.8h, v7.8b, v11.8b
+	WORD $0x4e2bc0fc // smull2 v28.8h, v7.16b, v11.16b
+	WORD $0x4e7cbf7b // addp v27.8h, v27.8h, v28.8h
+	WORD $0x4e606b76 // sadalp v22.4s, v27.8h
+	VDUP V20.S[2], V11.S4
+	WORD $0x0e2bc10c // smull v12.8h, v8.8b, v11.8b
+	WORD $0x4e2bc11d // smull2 v29.8h, v8.16b, v11.16b
+	WORD $0x4e7dbd8c // addp v12.8h, v12.8h, v29.8h
+	WORD $0x4e606995 // sadalp v21.4s, v12.8h
+	WORD $0x0e2bc12c // smull v12.8h, v9.8b, v11.8b
+	WORD $0x4e2bc13d // smull2 v29.8h, v9.16b, v11.16b
+	WORD $0x4e7dbd8c // addp v12.8h, v12.8h, v29.8h
+	WORD $0x4e606996 // sadalp v22.4s, v12.8h
+	VDUP V20.S[3], V11.S4
+	WORD $0x0e2bc14d // smull v13.8h, v10.8b, v11.8b
+	WORD $0x4e2bc15e // smull2 v30.8h, v10.16b, v11.16b
+	WORD $0x4e7ebdad // addp v13.8h, v13.8h, v30.8h
+	WORD $0x4e6069b5 // sadalp v21.4s, v13.8h
+	WORD $0x0e2bc22d // smull v13.8h, v17.8b, v11.8b
+	WORD $0x4e2bc23e // smull2 v30.8h, v17.16b, v11.16b
+	WORD $0x4e7ebdad // addp v13.8h, v13.8h, v30.8h
+	WORD $0x4e6069b6 // sadalp v22.4s, v13.8h
+	WORD $0x4eb296a2 // mla v2.4s, v21.4s, v18.4s
+	WORD $0x4eb396c3 // mla v3.4s, v22.4s, v19.4s
+	FLDPQ 512(R0), (F4, F5)
+	FMOVD 32(R1), F6
+	WORD $0x4f869087 // fmul v7.4s, v4.4s, v6.s[0]
+	WORD $0x4e21d842 // scvtf v2.4s, v2.4s
+	WORD $0x4e22cce0 // fmla v0.4s, v7.4s, v2.4s
+	WORD $0x4f8690a7 // fmul v7.4s, v5.4s, v6.s[0]
+	WORD $0x4e21d863 // scvtf v3.4s, v3.4s
+	WORD $0x4e23cce1 // fmla v1.4s, v7.4s, v3.4s
+	ADD $704, R0, R0
+	ADD $512, R1, R1
+	SUBS $1, R7, R7
+	BNE block4
+	MOVD R12, R0
+	FLDPQ (R2), (F2, F4)
+	WORD $0x4e20d442 // fadd v2.4s, v2.4s, v0.4s
+	WORD $0x4e21d484 // fadd v4.4s, v4.4s, v1.4s
+	FSTPQ (F2, F4), (R2)
+none3:
+	ADD R8, R0, R0
+	ADD $64, R4, R4
+	ADD $1, R5, R5
+	CMP $8, R5
+	BNE lane2
+	MOVD out1+8(FP), R2
+	ADD $32, R3, R3
+	SUBS $1, R6, R6
+	BNE half1
+	RET
+
+// func gemmMinTwox4NEON(out0 *float32, out1 *float32, ldo int, panel *byte, a *byte, stride int, full int, rest int, shift int)
+TEXT ·gemmMinTwox4NEON(SB), NOSPLIT, $0-72
+	MOVD stride+40(FP), R15
+	MOVD full+48(FP), R19
+	MOVD rest+56(FP), R13
+	MOVD $8, R20
+	SUB R13, R20, R20
+	CMP $0, R13
+	CSET NE, R11
+	ADD R19, R11, R11
+	MOVD $832, R14
+	MUL R14, R11, R14
+	MOVD out0+0(FP), R5
+	MOVD panel+24(FP), R9
+	MOVD $2, R12
+half1:
+	MOVD ldo+16(FP), R13
+	VEOR V0.B16, V0.B16, V0.B16
+	FSTPQ (F0, F0), (R5)
+	ADD R13<<2, R5, R6
+	FSTPQ (F0, F0), (R6)
+	ADD R13<<2, R6, R7
+	FSTPQ (F0, F0), (R7)
+	ADD R13<<2, R7, R8
+	FSTPQ (F0, F0), (R8)
+	MOVD R9, R0
+	MOVD a+32(FP), R10
+	MOVD $0, R11
+lane2:
+	CMP R20, R11
+	CSET GE, R13
+	ADD R19, R13, R13
+	CBZ R13, none3
+	MOVD R10, R1
+	VEOR V0.B16, V0.B16, V0.B16
+	VEOR V1.B16, V1.B16, V1.B16
+	ADD R15, R1, R2
+	VEOR V2.B16, V2.B16, V2.B16
+	VEOR V3.B16, V3.B16, V3.B16
+	ADD R15, R2, R3
+	VEOR V4.B16, V4.B16, V4.B16
+	VEOR V5.B16, V5.B16, V5.B16
+	ADD R15, R3, R4
+	VEOR V6.B16, V6.B16, V6.B16
+	VEOR V7.B16, V7.B16, V7.B16
+	MOVD R0, R21
+block4:
+	FLDPQ (R0), (F16, F17)
+	FLDPQ 64(R0), (F18, F19)
+	FLDPQ 128(R0), (F20, F21)
+	FLDPQ 192(R0), (F22, F23)
+	FLDPQ 704(R0), (F24, F25)
+	FMOVQ (R1), F26
+	VEOR V27.B16, V27.B16, V27.B16
+	VEOR V28.B16, V28.B16, V28.B16
+	VDUP V26.S[0], V29.S4
+	WORD $0x0e3dc21e // smull v30.8h, v16.8b, v29.8b
+	WORD $0x4e3dc21f // smull2 v31.8h, v16.16b, v29.16b
+	WORD $0x4e7fbfde // addp v30.8h, v30.8h, v31.8h
+	WORD $0x4e606bdb // sadalp v27.4s, v30.8h
+	WORD $0x0e3dc23e // smull v30.8h, v17.8b, v29.8b
+	WORD $0x4e3dc23f // smull2 v31.8h, v17.16b, v29.16b
+	WORD $0x4e7fbfde // addp v30.8h, v30.8h, v31.8h
+	WORD $0x4e606bdc // sadalp v28.4s, v30.8h
+	VDUP V26.S[1], V29.S4
+	WORD $0x0e3dc25e // smull v30.8h, v18.8b, v29.8b
+	WORD $0x4e3dc25f // smull2 v31.8h, v18.16b, v29.16b
+	WORD $0x4e7fbfde // addp v30.8h, v30.8h, v31.8h
+	WORD $0x4e606bdb // sadalp v27.4s, v30.8h
+	WORD $0x0e3dc27e // smull v30.8h, v19.8b, v29.8b
+	WORD $0x4e3dc27f // smull2 v31.8h, v19.16b, v29.16b
+	WORD $0x4e7fbfde // addp v30.8h, v30.8h, v31.8h
+	WORD $0x4e606bdc // sadalp v28.4s, v30.8h
+	VDUP V26.S[2], V29.S4
+	WORD $0x0e3dc29e // smull v30.8h, v20.8b, v29.8b
+	WORD $0x4e3dc29f // smull2 v31.8h, v20.16b, v29.16b
+	WORD $0x4e7fbfde // addp v30.8h, v30.8h, v31.8h
+	WORD $0x4e606bdb // sadalp v27.4s, v30.8h
+	WORD $0x0e3dc2be // smull v30.8h, v21.8b, v29.8b
+	WORD $0x4e3dc2bf // smull2 v31.8h, v21.16b, v29.16b
+	WORD $0x4e7fbfde // addp v30.8h, v30.8h, v31.8h
+	WORD $0x4e606bdc // sadalp v28.4s, v30.8h
+	VDUP V26.S[3], V29.S4
+	WORD $0x0e3dc2de // smull v30.8h, v22.8b, v29.8b
+	WORD $0x4e3dc2df // smull2 v31.8h, v22.16b, v29.16b
+	WORD $0x4e7fbfde // addp v30.8h, v30.8h, v31.8h
+	WORD $0x4e606bdb // sadalp v27.4s, v30.8h
+	WORD $0x0e3dc2fe // smull v30.8h, v23.8b, v29.8b
+	WORD $0x4e3dc2ff // smull2 v31.8h, v23.16b, v29.16b
+	WORD $0x4e7fbfde // addp v30.8h, v30.8h, v31.8h
+	WORD $0x4e606bdc // sadalp v28.4s, v30.8h
+	WORD $0x4eb89f68 // mul v8.4s, v27.4s, v24.4s
+	WORD $0x4eb99f89 // mul v9.4s, v28.4s, v25.4s
+	FMOVQ (R2), F26
+	VEOR V27.B16, V27.B16, V27.B16
+	VEOR V28.B16, V28.B16, V28.B16
+	VDUP V26.S[0], V29.S4
+	WORD $0x0e3dc21e // smull v30.8h, v16.8b, v29.8b
+	WORD $0x4e3dc21f // smull2 v31.8h, v16.16b, v29.16b
+	WORD $0x4e7fbfde // addp v30.8h, v30.8h, v31.8h
+	WORD $0x4e606bdb // sadalp v27.4s, v30.8h
+	WORD $0x0e3dc23e // smull v30.8h, v17.8b, v29.8b
+	WORD $0x4e3dc23f // smull2 v31.8h, v17.16b, v29.16b
+	WORD $0x4e7fbfde // addp v30.8h, v30.8h, v31.8h
+	WORD $0x4e606bdc // sadalp v28.4s, v30.8h
+	VDUP V26.S[1], V29.S4
+	WORD $0x0e3dc25e // smull v30.8h, v18.8b, v29.8b
+	WORD $0x4e3dc25f // smull2 v31.8h, v18.16b, v29.16b
+	WORD $0x4e7fbfde // addp v30.8h, v30.8h, v31.8h
+	WORD $0x4e606bdb // sadalp v27.4s, v30.8h
+	WORD $0x0e3dc27e // smull v30.8h, v19.8b, v29.8b
+	WORD $0x4e3dc27f // smull2 v31.8h, v19.16b, v29.16b
+	WORD $0x4e7fbfde // addp v30.8h, v30.8h, v31.8h
+	WORD $0x4e606bdc // sadalp v28.4s, v30.8h
+	VDUP V26.S[2], V29.S4
+	WORD $0x0e3dc29e // smull v30.8h, v20.8b, v29.8b
+	WORD $0x4e3dc29f // smull2 v31.8h, v20.16b, v29.16b
+	WORD $0x4e7fbfde // addp v30.8h, v30.8h, v31.8h
+	WORD $0x4e606bdb // sadalp v27.4s, v30.8h
+	WORD $0x0e3dc2be // smull v30.8h, v21.8b, v29.8b
+	WORD $0x4e3dc2bf // smull2 v31.8h, v21.16b, v29.16b
+	WORD $0x4e7fbfde // addp v30.8h, v30.8h, v31.8h
+	WORD $0x4e606bdc // sadalp v28.4s, v30.8h
+	VDUP V26.S[3], V29.S4
+	WORD $0x0e3dc2de // smull v30.8h, v22.8b, v29.8b
+	WORD $0x4e3dc2df // smull2 v31.8h, v22.16b, v29.16b
+	WORD $0x4e7fbfde // addp v30.8h, v30.8h, v31.8h
+	WORD $0x4e606bdb // sadalp v27.4s, v30.8h
+	WORD $0x0e3dc2fe // smull v30.8h, v23.8b, v29.8b
+	WORD $0x4e3dc2ff // smull2 v31.8h, v23.16b, v29.16b
+	WORD $0x4e7fbfde // addp v30.8h, v30.8h, v31.8h
+	WORD $0x4e606bdc // sadalp v28.4s, v30.8h
+	WORD $0x4eb89f6a // mul v10.4s, v27.4s, v24.4s
+	WORD $0x4eb99f8b // mul v11.4s, v28.4s, v25.4s
+	FMOVQ (R3), F26
+	VEOR V27.B16, V27.B16, V27.B16
+	VEOR V28.B16, V28.B16, V28.B16
+	VDUP V26.S[0], V29.S4
+	WORD $0x0e3dc21e // smull v30.8h, v16.8b, v29.8b
+	WORD $0x4e3dc21f // smull2 v31.8h, v16.16b, v29.16b
+	WORD $0x4e7fbfde // addp v30.8h, v30.8h, v31.8h
+	WORD $0x4e606bdb // sadalp v27.4s, v30.8h
+	WORD $0x0e3dc23e // smull v30.8h, v17.8b, v29.8b
+	WORD $0x4e3dc23f // smull2 v31.8h, v17.16b, v29.16b
+	WORD $0x4e7fbfde // addp v30.8h, v30.8h, v31.8h
+	WORD $0x4e606bdc // sadalp v28.4s, v30.8h
+	VDUP V26.S[1], V29.S4
+	WORD $0x0e3dc25e // smull v30.8h, v18.8b, v29.8b
+	WORD $0x4e3dc25f // smull2 v31.8h, v18.16b, v29.16b
+	WORD $0x4e7fbfde // addp v30.8h, v30.8h, v31.8h
+	WORD $0x4e606bdb // sadalp v27.4s, v30.8h
+	WORD $0x0e3dc27e // smull v30.8h, v19.8b, v29.8b
+	WORD $0x4e3dc27f // smull2 v31.8h, v19.16b, v29.16b
+	WORD $0x4e7fbfde // addp v30.8h, v30.8h, v31.8h
+	WORD $0x4e606bdc // sadalp v28.4s, v30.8h
+	VDUP V26.S[2], V29.S4
+	WORD $0x0e3dc29e // smull v30.8h, v20.8b, v29.8b
+	WORD $0x4e3dc29f // smull2 v31.8h, v20.16b, v29.16b
+	WORD $0x4e7fbfde // addp v30.8h, v30.8h, v31.8h
+	WORD $0x4e606bdb // sadalp v27.4s, v30.8h
+	WORD $0x0e3dc2be // smull v30.8h, v21.8b, v29.8b
+	WORD $0x4e3dc2bf // smull2 v31.8h, v21.16b, v29.16b
+	WORD $0x4e7fbfde // addp v30.8h, v30.8h, v31.8h
+	WORD $0x4e606bdc // sadalp v28.4s, v30.8h
+	VDUP V26.S[3], V29.S4
+	WORD $0x0e3dc2de // smull v30.8h, v22.8b, v29.8b
+	WORD $0x4e3dc2df // smull2 v31.8h, v22.16b, v29.16b
+	WORD $0x4e7fbfde // addp v30.8h, v30.8h, v31.8h
+	WORD $0x4e606bdb // sadalp v27.4s, v30.8h
+	WORD $0x0e3dc2fe // smull v30.8h, v23.8b, v29.8b
+	WORD $0x4e3dc2ff // smull2 v31.8h, v23.16b, v29.16b
+	WORD $0x4e7fbfde // addp v30.8h, v30.8h, v31.8h
+	WORD $0x4e606bdc // sadalp v28.4s, v30.8h
+	WORD $0x4eb89f6c // mul v12.4s, v27.4s, v24.4s
+	WORD $0x4eb99f8d // mul v13.4s, v28.4s, v25.4s
+	FMOVQ (R4), F26
+	VEOR V27.B16, V27.B16, V27.B16
+	VEOR V28.B16, V28.B16, V28.B16
+	VDUP V26.S[0], V29.S4
+	WORD $0x0e3dc21e // smull v30.8h, v16.8b, v29.8b
+	WORD $0x4e3dc21f // smull2 v31.8h, v16.16b, v29.16b
+	WORD $0x4e7fbfde // addp v30.8h, v30.8h, v31.8h
+	WORD $0x4e606bdb // sadalp v27.4s, v30.8h
+	WORD $0x0e3dc23e // smull v30.8h, v17.8b, v29.8b
+	WORD $0x4e3dc23f // smull2 v31.8h, v17.16b, v29.16b
+	WORD $0x4e7fbfde // addp v30.8h, v30.8h, v31.8h
+	WORD $0x4e606bdc // sadalp v28.4s, v30.8h
+	VDUP V26.S[1], V29.S4
+	WORD $0x0e3dc25e // smull v30.8h, v18.8b, v29.8b
+	WORD $0x4e3dc25f // smull2 v31.8h, v18.16b, v29.16b
+	WORD $0x4e7fbfde // addp v30.8h, v30.8h, v31.8h
+	WORD $0x4e606bdb // sadalp v27.4s, v30.8h
+	WORD $0x0e3dc27e // smull v30.8h, v19.8b, v29.8b
+	WORD $0x4e3dc27f // smull2 v31.8h, v19.16b, v29.16b
+	WORD $0x4e7fbfde // addp v30.8h, v30.8h, v31.8h
+	WORD $0x4e606bdc // sadalp v28.4s, v30.8h
+	VDUP V26.S[2], V29.S4
+	WORD $0x0e3dc29e // smull v30.8h, v20.8b, v29.8b
+	WORD $0x4e3dc29f // smull2 v31.8h, v20.16b, v29.16b
+	WORD $0x4e7fbfde // addp v30.8h, v30.8h, v31.8h
+	WORD $0x4e606bdb // sadalp v27.4s, v30.8h
+	WORD $0x0e3dc2be // smull v30.8h, v21.8b, v29.8b
+	WORD $0x4e3dc2bf // smull2 v31.8h, v21.16b, v29.16b
+	WORD $0x4e7fbfde // addp v30.8h, v30.8h, v31.8h
+	WORD $0x4e606bdc // sadalp v28.4s, v30.8h
+	VDUP V26.S[3], V29.S4
+	WORD $0x0e3dc2de // smull v30.8h, v22.8b, v29.8b
+	WORD $0x4e3dc2df // smull2 v31.8h, v22.16b, v29.16b
+	WORD $0x4e7fbfde // addp v30.8h, v30.8h, v31.8h
+	WORD $0x4e606bdb // sadalp v27.4s, v30.8h
+	WORD $0x0e3dc2fe // smull v30.8h, v23.8b, v29.8b
+	WORD $0x4e3dc2ff // smull2 v31.8h, v23.16b, v29.16b
+	WORD $0x4e7fbfde // addp v30.8h, v30.8h, v31.8h
+	WORD $0x4e606bdc // sadalp v28.4s, v30.8h
+	WORD $0x4eb89f6e // mul v14.4s, v27.4s, v24.4s
+	WORD $0x4eb99f8f // mul v15.4s, v28.4s, v25.4s
+	FLDPQ 256(R0), (F16, F17)
+	FLDPQ 320(R0), (F18, F19)
+	FLDPQ 384(R0), (F20, F21)
+	FLDPQ 448(R0), (F22, F29)
+	FLDPQ 768(R0), (F30, F31)
+	FMOVQ 16(R1), F23
+	VEOR V24.B16, V24.B16, V24.B16
+	VEOR V25.B16, V25.B16, V25.B16
+	VDUP V23.S[0], V26.S4
+	WORD $0x0e3ac21b // smull v27.8h, v16.8b, v26.8b
+	WORD $0x4e3ac21c // smull2 v28.8h, v16.16b, v26.16b
+	WORD $0x4e7cbf7b // addp v27.8h, v27.8h, v28.8h
+	WORD $0x4e606b78 // sadalp v24.4s, v27.8h
+	WORD $0x0e3ac23b // smull v27.8h, v17.8b, v26.8b
+	WORD $0x4e3ac23c // smull2 v28.8h, v17.16b, v26.16b
+	WORD $0x4e7cbf7b // addp v27.8h, v27.8h, v28.8h
+	WORD $0x4e606b79 // sadalp v25.4s, v27.8h
+	VDUP V23.S[1], V26.S4
+	WORD $0x0e3ac25b // smull v27.8h, v18.8b, v26.8b
+	WORD $0x4e3ac25c // smull2 v28.8h, v18.16b, v26.16b
+	WORD $0x4e7cbf7b // addp v27.8h, v27.8h, v28.8h
+	WORD $0x4e606b78 // sadalp v24.4s, v27.8h
+	WORD $0x0e3ac27b // smull v27.8h, v19.8b, v26.8b
+	WORD $0x4e3ac27c // smull2 v28.8h, v19.16b, v26.16b
+	WORD $0x4e7cbf7b // addp v27.8h, v27.8h, v28.8h
+	WORD $0x4e606b79 // sadalp v25.4s, v27.8h
+	VDUP V23.S[2], V26.S4
+	WORD $0x0e3ac29b // smull v27.8h, v20.8b, v26.8b
+	WORD $0x4e3ac29c // smull2 v28.8h, v20.16b, v26.16b
+	WORD $0x4e7cbf7b // addp v27.8h, v27.8h, v28.8h
+	WORD $0x4e606b78 // sadalp v24.4s, v27.8h
+	WORD $0x0e3ac2bb // smull v27.8h, v21.8b, v26.8b
+	WORD $0x4e3ac2bc // smull2 v28.8h, v21.16b, v26.16b
+	WORD $0x4e7cbf7b // addp v27.8h, v27.8h, v28.8h
+	WORD $0x4e606b79 // sadalp v25.4s, v27.8h
+	VDUP V23.S[3], V26.S4
+	WORD $0x0e3ac2db // smull v27.8h, v22.8b, v26.8b
+	WORD $0x4e3ac2dc // smull2 v28.8h, v22.16b, v26.16b
+	WORD $0x4e7cbf7b // addp v27.8h, v27.8h, v28.8h
+	WORD $0x4e606b78 // sadalp v24.4s, v27.8h
+	WORD $0x0e3ac3bb // smull v27.8h, v29.8b, v26.8b
+	WORD $0x4e3ac3bc // smull2 v28.8h, v29.16b, v26.16b
+	WORD $0x4e7cbf7b // addp v27.8h, v27.8h, v28.8h
+	WORD $0x4e606b79 // sadalp v25.4s, v27.8h
+	WORD $0x4ebe9708 // mla v8.4s, v24.4s, v30.4s
+	WORD $0x4ebf9729 // mla v9.4s, v25.4s, v31.4s
+	FMOVQ 16(R2), F23
+	VEOR V24.B16, V24.B16, V24.B16
+	VEOR V25.B16, V25.B16, V25.B16
+	VDUP V23.S[0], V26.S4
+	WORD $0x0e3ac21b // smull v27.8h, v16.8b, v26.8b
+	WORD $0x4e3ac21c // smull2 v28.8h, v16.16b, v26.16b
+	WORD $0x4e7cbf7b // addp v27.8h, v27.8h, v28.8h
+	WORD $0x4e606b78 // sadalp v24.4s, v27.8h
+	WORD $0x0e3ac23b // smull v27.8h, v17.8b, v26.8b
+	WORD $0x4e3ac23c // smull2 v28.8h, v17.16b, v26.16b
+	WORD $0x4e7cbf7b // addp v27.8h, v27.8h, v28.8h
+	WORD $0x4e606b79 // sadalp v25.4s, v27.8h
+	VDUP V23.S[1], V26.S4
+	WORD $0x0e3ac25b // smull v27.8h, v18.8b, v26.8b
+	WORD $0x4e3ac25c // smull2 v28.8h, v18.16b, v26.16b
+	WORD $0x4e7cbf7b // addp v27.8h, v27.8h, v28.8h
+	WORD $0x4e606b78 // sadalp v24.4s, v27.8h
+	WORD $0x0e3ac27b // smull v27.8h, v19.8b, v26.8b
+	WORD $0x4e3ac27c // smull2 v28.8h, v19.16b, v26.16b
+	WORD $0x4e7cbf7b // addp v27.8h, v27.8h, v28.8h
+	WORD $0x4e606b79 // sadalp v25.4s, v27.8h
+	VDUP V23.S[2], V26.S4
+	WORD $0x0e3ac29b // smull v27.8h, v20.8b, v26.8b
+	WORD $0x4e3ac29c // smull2 v28.8h, v20.16b, v26.16b
+	WORD $0x4e7cbf7b // addp v27.8h, v27.8h, v28.8h
+	WORD $0x4e606b78 // sadalp v24.4s, v27.8h
+	WORD $0x0e3ac2bb // smull v27.8h, v21.8b, v26.8b
+	WORD $0x4e3ac2bc // smull2 v28.8h, v21.16b, v26.16b
+	WORD $0x4e7cbf7b // addp v27.8h, v27.8h, v28.8h
+	WORD $0x4e606b79 // sadalp v25.4s, v27.8h
+	VDUP V23.S[3], V26.S4
+	WORD $0x0e3ac2db // smull v27.8h, v22.8b, v26.8b
+	WORD $0x4e3ac2dc // smull2 v28.8h, v22.16b, v26.16b
+	WORD $0x4e7cbf7b // addp v27.8h, v27.8h, v28.8h
+	WORD $0x4e606b78 // sadalp v24.4s, v27.8h
+	WORD $0x0e3ac3bb // smull v27.8h, v29.8b, v26.8b
+	WORD $0x4e3ac3bc // smull2 v28.8h, v29.16b, v26.16b
+	WORD $0x4e7cbf7b // addp v27.8h, v27.8h, v28.8h
+	WORD $0x4e606b79 // sadalp v25.4s, v27.8h
+	WORD $0x4ebe970a // mla v10.4s, v24.4s, v30.4s
+	WORD $0x4ebf972b // mla v11.4s, v25.4s, v31.4s
+	FMOVQ 16(R3), F23
+	VEOR V24.B16, V24.B16, V24.B16
+	VEOR V25.B16, V25.B16, V25.B16
+	VDUP V23.S[0], V26.S4
+	WORD $0x0e3ac21b // smull v27.8h, v16.8b, v26.8b
+	WORD $0x4e3ac21c // smull2 v28.8h, v16.16b, v26.16b
+	WORD $0x4e7cbf7b // addp v27.8h, v27.8h, v28.8h
+	WORD $0x4e606b78 // sadalp v24.4s, v27.8h
+	WORD $0x0e3ac23b // smull v27.8h, v17.8b, v26.8b
+	WORD $0x4e3ac23c // smull2 v28.8h, v17.16b, v26.16b
+	WORD $0x4e7cbf7b // addp v27.8h, v27.8h, v28.8h
+	WORD $0x4e606b79 // sadalp v25.4s, v27.8h
+	VDUP V23.S[1], V26.S4
+	WORD $0x0e3ac25b // smull v27.8h, v18.8b, v26.8b
+	WORD $0x4e3ac25c // smull2 v28.8h, v18.16b, v26.16b
+	WORD $0x4e7cbf7b // addp v27.8h, v27.8h, v28.8h
+	WORD $0x4e606b78 // sadalp v24.4s, v27.8h
+	WORD $0x0e3ac27b // smull v27.8h, v19.8b, v26.8b
+	WORD $0x4e3ac27c // smull2 v28.8h, v19.16b, v26.16b
+	WORD $0x4e7cbf7b // addp v27.8h, v27.8h, v28.8h
+	WORD $0x4e606b79 // sadalp v25.4s, v27.8h
+	VDUP V23.S[2], V26.S4
+	WORD $0x0e3ac29b // smull v27.8h, v20.8b, v26.8b
+	WORD $0x4e3ac29c // smull2 v28.8h, v20.16b, v26.16b
+	WORD $0x4e7cbf7b // addp v27.8h, v27.8h, v28.8h
+	WORD $0x4e606b78 // sadalp v24.4s, v27.8h
+	WORD $0x0e3ac2bb // smull v27.8h, v21.8b, v26.8b
+	WORD $0x4e3ac2bc // smull2 v28.8h, v21.16b, v26.16b
+	WORD $0x4e7cbf7b // addp v27.8h, v27.8h, v28.8h
+	WORD $0x4e606b79 // sadalp v25.4s, v27.8h
+	VDUP V23.S[3], V26.S4
+	WORD $0x0e3ac2db // smull v27.8h, v22.8b, v26.8b
+	WORD $0x4e3ac2dc // smull2 v28.8h, v22.16b, v26.16b
+	WORD $0x4e7cbf7b // addp v27.8h, v27.8h, v28.8h
+	WORD $0x4e606b78 // sadalp v24.4s, v27.8h
+	WORD $0x0e3ac3bb // smull v27.8h, v29.8b, v26.8b
+	WORD $0x4e3ac3bc // smull2 v28.8h, v29.16b, v26.16b
+	WORD $0x4e7cbf7b // addp v27.8h, v27.8h, v28.8h
+	WORD $0x4e606b79 // sadalp v25.4s, v27.8h
+	WORD $0x4ebe970c // mla v12.4s, v24.4s, v30.4s
+	WORD $0x4ebf972d // mla v13.4s, v25.4s, v31.4s
+	FMOVQ 16(R4), F23
+	VEOR V24.B16, V24.B16, V24.B16
+	VEOR V25.B16, V25.B16, V25.B16
+	VDUP V23.S[0], V26.S4
+	WORD $0x0e3ac21b // smull v27.8h, v16.8b, v26.8b
+	WORD $0x4e3ac21c // smull2 v28.8h, v16.16b, v26.16b
+	WORD $0x4e7cbf7b // addp v27.8h, v27.8h, v28.8h
+	WORD $0x4e606b78 // sadalp v24.4s, v27.8h
+	WORD $0x0e3ac23b // smull v27.8h, v17.8b, v26.8b
+	WORD $0x4e3ac23c // smull2 v28.8h, v17.16b, v26.16b
+	WORD $0x4e7cbf7b // addp v27.8h, v27.8h, v28.8h
+	WORD $0x4e606b79 // sadalp v25.4s, v27.8h
+	VDUP V23.S[1], V26.S4
+	WORD $0x0e3ac25b // smull v27.8h, v18.8b, v26.8b
+	WORD $0x4e3ac25c // smull2 v28.8h, v18.16b, v26.16b
+	WORD $0x4e7cbf7b // addp v27.8h, v27.8h, v28.8h
+	WORD $0x4e606b78 // sadalp v24.4s, v27.8h
+	WORD $0x0e3ac27b // smull v27.8h, v19.8b, v26.8b
+	WORD $0x4e3ac27c // smull2 v28.8h, v19.16b, v26.16b
+	WORD $0x4e7cbf7b // addp v27.8h, v27.8h, v28.8h
+	WORD $0x4e606b79 // sadalp v25.4s, v27.8h
+	VDUP V23.S[2], V26.S4
+	WORD $0x0e3ac29b // smull v27.8h, v20.8b, v26.8b
+	WORD $0x4e3ac29c // smull2 v28.8h, v20.16b, v26.16b
+	WORD $0x4e7cbf7b // addp v27.8h, v27.8h, v28.8h
+	WORD $0x4e606b78 // sadalp v24.4s, v27.8h
+	WORD $0x0e3ac2bb // smull v27.8h, v21.8b, v26.8b
+	WORD $0x4e3ac2bc // smull2 v28.8h, v21.16b, v26.16b
+	WORD $0x4e7cbf7b // addp v27.8h, v27.8h, v28.8h
+	WORD $0x4e606b79 // sadalp v25.4s, v27.8h
+	VDUP V23.S[3], V26.S4
+	WORD $0x0e3ac2db // smull v27.8h, v22.8b, v26.8b
+	WORD $0x4e3ac2dc // smull2 v28.8h, v22.16b, v26.16b
+	WORD $0x4e7cbf7b // addp v27.8h, v27.8h, v28.8h
+	WORD $0x4e606b78 // sadalp v24.4s, v27.8h
+	WORD $0x0e3ac3bb // smull v27.8h, v29.8b, v26.8b
+	WORD $0x4e3ac3bc // smull2 v28.8h, v29.16b, v26.16b
+	WORD $0x4e7cbf7b // addp v27.8h, v27.8h, v28.8h
+	WORD $0x4e606b79 // sadalp v25.4s, v27.8h
+	WORD $0x4ebe970e // mla v14.4s, v24.4s, v30.4s
+	WORD $0x4ebf972f // mla v15.4s, v25.4s, v31.4s
+	FLDPQ 512(R0), (F16, F17)
+	FMOVD 32(R1), F18
+	WORD $0x4f929216 // fmul v22.4s, v16.4s, v18.s[0]
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD $0x4e28cec0 // fmla v0.4s, v22.4s, v8.4s
+	WORD $0x4f929236 // fmul v22.4s, v17.4s, v18.s[0]
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4e29cec1 // fmla v1.4s, v22.4s, v9.4s
+	FMOVD 32(R2), F19
+	WORD $0x4f939216 // fmul v22.4s, v16.4s, v19.s[0]
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4e2acec2 // fmla v2.4s, v22.4s, v10.4s
+	WORD $0x4f939236 // fmul v22.4s, v17.4s, v19.s[0]
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4e2bcec3 // fmla v3.4s, v22.4s, v11.4s
+	FMOVD 32(R3), F20
+	WORD $0x4f949216 // fmul v22.4s, v16.4s, v20.s[0]
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4e2ccec4 // fmla v4.4s, v22.4s, v12.4s
+	WORD $0x4f949236 // fmul v22.4s, v17.4s, v20.s[0]
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4e2dcec5 // fmla v5.4s, v22.4s, v13.4s
+	FMOVD 32(R4), F21
+	WORD $0x4f959216 // fmul v22.4s, v16.4s, v21.s[0]
+	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
+	WORD $0x4e2ecec6 // fmla v6.4s, v22.4s, v14.4s
+	WORD $0x4f959236 // fmul v22.4s, v17.4s, v21.s[0]
+	WORD $0x4e21d9ef // scvtf v15.4s, v15.4s
+	WORD $0x4e2fcec7 // fmla v7.4s, v22.4s, v15.4s
+	FLDPQ 576(R0), (F16, F17)
+	FMOVD 56(R1), F18
+	WORD $0x4f921200 // fmla v0.4s, v16.4s, v18.s[0]
+	WORD $0x4f921221 // fmla v1.4s, v17.4s, v18.s[0]
+	FMOVD 56(R2), F19
+	WORD $0x4f931202 // fmla v2.4s, v16.4s, v19.s[0]
+	WORD $0x4f931223 // fmla v3.4s, v17.4s, v19.s[0]
+	FMOVD 56(R3), F20
+	WORD $0x4f941204 // fmla v4.4s, v16.4s, v20.s[0]
+	WORD $0x4f941225 // fmla v5.4s, v17.4s, v20.s[0]
+	FMOVD 56(R4), F21
+	WORD $0x4f951206 // fmla v6.4s, v16.4s, v21.s[0]
+	WORD $0x4f951227 // fmla v7.4s, v17.4s, v21.s[0]
+	FLDPQ 640(R0), (F16, F17)
+	FMOVD 56(R1), F18
+	WORD $0x4fb21200 // fmla v0.4s, v16.4s, v18.s[1]
+	WORD $0x4fb21221 // fmla v1.4s, v17.4s, v18.s[1]
+	FMOVD 56(R2), F19
+	WORD $0x4fb31202 // fmla v2.4s, v16.4s, v19.s[1]
+	WORD $0x4fb31223 // fmla v3.4s, v17.4s, v19.s[1]
+	FMOVD 56(R3), F20
+	WORD $0x4fb41204 // fmla v4.4s, v16.4s, v20.s[1]
+	WORD $0x4fb41225 // fmla v5.4s, v17.4s, v20.s[1]
+	FMOVD 56(R4), F21
+	WORD $0x4fb51206 // fmla v6.4s, v16.4s, v21.s[1]
+	WORD $0x4fb51227 // fmla v7.4s, v17.4s, v21.s[1]
+	ADD $832, R0, R0
+	ADD $512, R1, R1
+	ADD $512, R2, R2
+	ADD $512, R3, R3
+	ADD $512, R4, R4
+	SUBS $1, R13, R13
+	BNE block4
+	MOVD R21, R0
+	FLDPQ (R5), (F8, F9)
+	WORD $0x4e20d508 // fadd v8.4s, v8.4s, v0.4s
+	WORD $0x4e21d529 // fadd v9.4s, v9.4s, v1.4s
+	FSTPQ (F8, F9), (R5)
+	FLDPQ (R6), (F8, F9)
+	WORD $0x4e22d508 // fadd v8.4s, v8.4s, v2.4s
+	WORD $0x4e23d529 // fadd v9.4s, v9.4s, v3.4s
+	FSTPQ (F8, F9), (R6)
+	FLDPQ (R7), (F8, F9)
+	WORD $0x4e24d508 // fadd v8.4s, v8.4s, v4.4s
+	WORD $0x4e25d529 // fadd v9.4s, v9.4s, v5.4s
+	FSTPQ (F8, F9), (R7)
+	FLDPQ (R8), (F8, F9)
+	WORD $0x4e26d508 // fadd v8.4s, v8.4s, v6.4s
+	WORD $0x4e27d529 // fadd v9.4s, v9.4s, v7.4s
+	FSTPQ (F8, F9), (R8)
+none3:
+	ADD R14, R0, R0
+	ADD $64, R10, R10
+	ADD $1, R11, R11
+	CMP $8, R11
+	BNE lane2
+	MOVD out1+8(FP), R5
+	ADD $32, R9, R9
+	SUBS $1, R12, R12
+	BNE half1
+	RET
+
+// func gemmMinTwox1NEON(out0 *float32, out1 *float32, ldo int, panel *byte, a *byte, stride int, full int, rest int, shift int)
+TEXT ·gemmMinTwox1NEON(SB), NOSPLIT, $0-72
+	MOVD stride+40(FP), R9
+	MOVD full+48(FP), R10
+	MOVD rest+56(FP), R7
+	MOVD $8, R11
+	SUB R7, R11, R11
+	CMP $0, R7
+	CSET NE, R5
+	ADD R10, R5, R5
+	MOVD $832, R8
+	MUL R8, R5, R8
+	MOVD out0+0(FP), R2
+	MOVD panel+24(FP), R3
+	MOVD $2, R6
+half1:
+	MOVD ldo+16(FP), R7
+	VEOR V0.B16, V0.B16, V0.B16
+	FSTPQ (F0, F0), (R2)
+	MOVD R3, R0
+	MOVD a+32(FP), R4
+	MOVD $0, R5
+lane2:
+	CMP R11, R5
+	CSET GE, R7
+	ADD R10, R7, R7
+	CBZ R7, none3
+	MOVD R4, R1
+	VEOR V0.B16, V0.B16, V0.B16
+	VEOR V1.B16, V1.B16, V1.B16
+	MOVD R0, R12
+block4:
+	FLDPQ (R0), (F4, F5)
+	FLDPQ 64(R0), (F6, F7)
+	FLDPQ 128(R0), (F8, F9)
+	FLDPQ 192(R0), (F10, F11)
+	FLDPQ 704(R0), (F12, F13)
+	FMOVQ (R1), F14
+	VEOR V15.B16, V15.B16, V15.B16
+	VEOR V16.B16, V16.B16, V16.B16
+	VDUP V14.S[0], V17.S4
+	WORD $0x0e31c092 // smull v18.8h, v4.8b, v17.8b
+	WORD $0x4e31c093 // smull2 v19.8h, v4.16b, v17.16b
+	WORD $0x4e73be52 // addp v18.8h, v18.8h, v19.8h
+	WORD $0x4e606a4f // sadalp v15.4s, v18.8h
+	WORD $0x0e31c0b2 // smull v18.8h, v5.8b, v17.8b
+	WORD $0x4e31c0b3 // smull2 v19.8h, v5.16b, v17.16b
+	WORD $0x4e73be52 // addp v18.8h, v18.8h, v19.8h
+	WORD $0x4e606a50 // sadalp v16.4s, v18.8h
+	VDUP V14.S[1], V17.S4
+	WORD $0x0e31c0d4 // smull v20.8h, v6.8b, v17.8b
+	WORD $0x4e31c0d5 // smull2 v21.8h, v6.16b, v17.16b
+	WORD $0x4e75be94 // addp v20.8h, v20.8h, v21.8h
+	WORD $0x4e606a8f // sadalp v15.4s, v20.8h
+	WORD $0x0e31c0f4 // smull v20.8h, v7.8b, v17.8b
+	WORD $0x4e31c0f5 // smull2 v21.8h, v7.16b, v17.16b
+	WORD $0x4e75be94 // addp v20.8h, v20.8h, v21.8h
+	WORD $0x4e606a90 // sadalp v16.4s, v20.8h
+	VDUP V14.S[2], V17.S4
+	WORD $0x0e31c112 // smull v18.8h, v8.8b, v17.8b
+	WORD $0x4e31c116 // smull2 v22.8h, v8.16b, v17.16b
+	WORD $0x4e76be52 // addp v18.8h, v18.8h, v22.8h
+	WORD $0x4e606a4f // sadalp v15.4s, v18.8h
+	WORD $0x0e31c132 // smull v18.8h, v9.8b, v17.8b
+	WORD $0x4e31c136 // smull2 v22.8h, v9.16b, v17.16b
+	WORD $0x4e76be52 // addp v18.8h, v18.8h, v22.8h
+	WORD $0x4e606a50 // sadalp v16.4s, v18.8h
+	VDUP V14.S[3], V17.S4
+	WORD $0x0e31c153 // smull v19.8h, v10.8b, v17.8b
+	WORD $0x4e31c157 // smull2 v23.8h, v10.16b, v17.16b
+	WORD $0x4e77be73 // addp v19.8h, v19.8h, v23.8h
+	WORD $0x4e606a6f // sadalp v15.4s, v19.8h
+	WORD $0x0e31c173 // smull v19.8h, v11.8b, v17.8b
+	WORD $0x4e31c177 // smull2 v23.8h, v11.16b, v17.16b
+	WORD $0x4e77be73 // addp v19.8h, v19.8h, v23.8h
+	WORD $0x4e606a70 // sadalp v16.4s, v19.8h
+	WORD $0x4eac9de2 // mul v2.4s, v15.4s, v12.4s
+	WORD $0x4ead9e03 // mul v3.4s, v16.4s, v13.4s
+	FLDPQ 256(R0), (F4, F5)
+	FLDPQ 320(R0), (F6, F7)
+	FLDPQ 384(R0), (F8, F9)
+	FLDPQ 448(R0), (F10, F17)
+	FLDPQ 768(R0), (F18, F19)
+	FMOVQ 16(R1), F20
+	VEOR V21.B16, V21.B16, V21.B16
+	VEOR V22.B16, V22.B16, V22.B16
+	VDUP V20.S[0], V24.S4
+	WORD $0x0e38c099 // smull v25.8h, v4.8b, v24.8b
+	WORD $0x4e38c09a // smull2 v26.8h, v4.16b, v24.16b
+	WORD $0x4e7abf39 // addp v25.8h, v25.8h, v26.8h
+	WORD $0x4e606b35 // sadalp v21.4s, v25.8h
+	WORD $0x0e38c0b9 // smull v25.8h, v5.8b, v24.8b
+	WORD $0x4e38c0ba // smull2 v26.8h, v5.16b, v24.16b
+	WORD $0x4e7abf39 // addp v25.8h, v25.8h, v26.8h
+	WORD $0x4e606b36 // sadalp v22.4s, v25.8h
+	VDUP V20.S[1], V11.S4
+	WORD $0x0e2bc0db // smull v27.8h, v6.8b, v11.8b
+	WORD $0x4e2bc0dc // smull2 v28.8h, v6.16b, v11.16b
+	WORD $0x4e7cbf7b // addp v27.8h, v27.8h, v28.8h
+	WORD $0x4e606b75 // sadalp v21.4s, v27.8h
+	WORD $0x0e2bc0fb // smull v27.8h, v7.8b, v11.8b
+	WORD $0x4e2bc0fc // smull2 v28.8h, v7.16b, v11.16b
+	WORD $0x4e7cbf7b // addp v27.8h, v27.8h, v28.8h
+	WORD $0x4e606b76 // sadalp v22.4s, v27.8h
+	VDUP V20.S[2], V11.S4
+	WORD $0x0e2bc10c // smull v12.8h, v8.8b, v11.8b
+	WORD $0x4e2bc11d // smull2 v29.8h, v8.16b, v11.16b
+	WORD $0x4e7dbd8c // addp v12.8h, v12.8h, v29.8h
+	WORD $0x4e606995 // sadalp v21.4s, v12.8h
+	WORD $0x0e2bc12c // smull v12.8h, v9.8b, v11.8b
+	WORD $0x4e2bc13d // smull2 v29.8h, v9.16b, v11.16b
+	WORD $0x4e7dbd8c // addp v12.8h, v12.8h, v29.8h
+	WORD $0x4e606996 // sadalp v22.4s, v12.8h
+	VDUP V20.S[3], V11.S4
+	WORD $0x0e2bc14d // smull v13.8h, v10.8b, v11.8b
+	WORD $0x4e2bc15e // smull2 v30.8h, v10.16b, v11.16b
+	WORD $0x4e7ebdad // addp v13.8h, v13.8h, v30.8h
+	WORD $0x4e6069b5 // sadalp v21.4s, v13.8h
+	WORD $0x0e2bc22d // smull v13.8h, v17.8b, v11.8b
+	WORD $0x4e2bc23e // smull2 v30.8h, v17.16b, v11.16b
+	WORD $0x4e7ebdad // addp v13.8h, v13.8h, v30.8h
+	WORD $0x4e6069b6 // sadalp v22.4s, v13.8h
+	WORD $0x4eb296a2 // mla v2.4s, v21.4s, v18.4s
+	WORD $0x4eb396c3 // mla v3.4s, v22.4s, v19.4s
+	FLDPQ 512(R0), (F4, F5)
+	FMOVD 32(R1), F6
+	WORD $0x4f869087 // fmul v7.4s, v4.4s, v6.s[0]
+	WORD $0x4e21d842 // scvtf v2.4s, v2.4s
+	WORD $0x4e22cce0 // fmla v0.4s, v7.4s, v2.4s
+	WORD $0x4f8690a7 // fmul v7.4s, v5.4s, v6.s[0]
+	WORD $0x4e21d863 // scvtf v3.4s, v3.4s
+	WORD $0x4e23cce1 // fmla v1.4s, v7.4s, v3.4s
+	FLDPQ 576(R0), (F4, F5)
+	FMOVD 56(R1), F6
+	WORD $0x4f861080 // fmla v0.4s, v4.4s, v6.s[0]
+	WORD $0x4f8610a1 // fmla v1.4s, v5.4s, v6.s[0]
+	FLDPQ 640(R0), (F4, F5)
+	FMOVD 56(R1), F6
+	WORD $0x4fa61080 // fmla v0.4s, v4.4s, v6.s[1]
+	WORD $0x4fa610a1 // fmla v1.4s, v5.4s, v6.s[1]
+	ADD $832, R0, R0
+	ADD $512, R1, R1
+	SUBS $1, R7, R7
+	BNE block4
+	MOVD R12, R0
+	FLDPQ (R2), (F2, F4)
+	WORD $0x4e20d442 // fadd v2.4s, v2.4s, v0.4s
+	WORD $0x4e21d484 // fadd v4.4s, v4.4s, v1.4s
+	FSTPQ (F2, F4), (R2)
+none3:
+	ADD R8, R0, R0
+	ADD $64, R4, R4
+	ADD $1, R5, R5
+	CMP $8, R5
+	BNE lane2
+	MOVD out1+8(FP), R2
+	ADD $32, R3, R3
+	SUBS $1, R6, R6
+	BNE half1
+	RET

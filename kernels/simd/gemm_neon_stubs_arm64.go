@@ -3,3 +3,43 @@
 //go:build !purego
 
 package simd
+
+// gemmPlainx4NEON multiplies a panel of full groups of blocks and an incomplete one of rest with 4 activation rows that lie stride bytes apart. shift is not used.
+//
+//go:noescape
+func gemmPlainx4NEON(out0 *float32, out1 *float32, ldo int, panel *byte, a *byte, stride int, full int, rest int, shift int)
+
+// gemmPlainx1NEON multiplies a panel of full groups of blocks and an incomplete one of rest with 1 activation rows that lie stride bytes apart. shift is not used.
+//
+//go:noescape
+func gemmPlainx1NEON(out0 *float32, out1 *float32, ldo int, panel *byte, a *byte, stride int, full int, rest int, shift int)
+
+// gemmMinx4NEON multiplies a panel of full groups of blocks and an incomplete one of rest with 4 activation rows that lie stride bytes apart. shift is not used.
+//
+//go:noescape
+func gemmMinx4NEON(out0 *float32, out1 *float32, ldo int, panel *byte, a *byte, stride int, full int, rest int, shift int)
+
+// gemmMinx1NEON multiplies a panel of full groups of blocks and an incomplete one of rest with 1 activation rows that lie stride bytes apart. shift is not used.
+//
+//go:noescape
+func gemmMinx1NEON(out0 *float32, out1 *float32, ldo int, panel *byte, a *byte, stride int, full int, rest int, shift int)
+
+// gemmHalfx4NEON multiplies a panel of full groups of blocks and an incomplete one of rest with 4 activation rows that lie stride bytes apart. shift is not used.
+//
+//go:noescape
+func gemmHalfx4NEON(out0 *float32, out1 *float32, ldo int, panel *byte, a *byte, stride int, full int, rest int, shift int)
+
+// gemmHalfx1NEON multiplies a panel of full groups of blocks and an incomplete one of rest with 1 activation rows that lie stride bytes apart. shift is not used.
+//
+//go:noescape
+func gemmHalfx1NEON(out0 *float32, out1 *float32, ldo int, panel *byte, a *byte, stride int, full int, rest int, shift int)
+
+// gemmMinTwox4NEON multiplies a panel of full groups of blocks and an incomplete one of rest with 4 activation rows that lie stride bytes apart. shift is not used.
+//
+//go:noescape
+func gemmMinTwox4NEON(out0 *float32, out1 *float32, ldo int, panel *byte, a *byte, stride int, full int, rest int, shift int)
+
+// gemmMinTwox1NEON multiplies a panel of full groups of blocks and an incomplete one of rest with 1 activation rows that lie stride bytes apart. shift is not used.
+//
+//go:noescape
+func gemmMinTwox1NEON(out0 *float32, out1 *float32, ldo int, panel *byte, a *byte, stride int, full int, rest int, shift int)

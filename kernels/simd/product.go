@@ -137,7 +137,7 @@ func (p *product) rows(out []float32, ldo int, w []byte, rowBytes, o0, o1 int, a
 		p.rowsFloat(out, ldo, w, rowBytes, o0, o1, a, r0, r1, s)
 	case n < octet || r1-r0 <= dotRows && !incomplete:
 		p.rowsDot(out, ldo, w, rowBytes, o0, o1, a, r0, r1, s)
-	case r1-r0 <= fewMax(p.asm.wide.few != nil):
+	case p.asm.narrow.few != nil && r1-r0 <= fewMax(p.asm.wide.few != nil):
 		p.rowsFew(out, ldo, w, rowBytes, o0, o1, a, r0, r1, s)
 	case p.asm.wide.pack != nil && n >= 2*panelRows:
 		p.rowsGemmWide(out, ldo, w, rowBytes, o0, o1, a, r0, r1, s)

@@ -198,3 +198,6 @@ func list(arrangement string, vs ...V) string {
 	}
 	return "[" + strings.Join(parts, ", ") + "]"
 }
+
+// shifted is the register as a shifted operand.
+func (r R) shifted(n int) string { return fmt.Sprintf("%v<<%d", r, n) }

@@ -174,3 +174,9 @@ func (a *asm) addPairs(x, to V) { a.two(0x4e606800, "sadalp", "4s", "8h", x, to)
 // sdot adds, in every part of 32 bits, the products of its four bytes; sdotPart has the bytes of one part of y for all.
 func (a *asm) sdot(x, y, to V)              { a.three(0x4e809400, "sdot", "4s", "16b", x, y, to) }
 func (a *asm) sdotPart(x, y V, i int, to V) { a.element(0x4f80e000, "sdot", "16b", "4b", x, y, i, to) }
+
+// mulPart multiplies integers of 32 bits, mulAddPart adds that.
+func (a *asm) mulPart(x, y V, i int, to V)    { a.element(0x4f808000, "mul", "4s", "s", x, y, i, to) }
+func (a *asm) mulAddPart(x, y V, i int, to V) { a.element(0x6f800000, "mla", "4s", "s", x, y, i, to) }
+func (a *asm) mulInt(x, y, to V)              { a.three(0x4ea09c00, "mul", "4s", "4s", x, y, to) }
+func (a *asm) mulAddInt(x, y, to V)           { a.three(0x4ea09400, "mla", "4s", "4s", x, y, to) }
