@@ -103,3 +103,33 @@ func dotIQ4_XSx1DotProd(out *float32, ldo int, w *byte, rowBytes int, octets int
 //
 //go:noescape
 func dotIQ4_XSx2DotProd(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+
+// dotQ6_Kx1DotProd computes 8*octets outputs of 1 activation rows from n groups of 8 blocks a row; the last begins back bytes before the end of the one before.
+//
+//go:noescape
+func dotQ6_Kx1DotProd(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+
+// dotQ6_Kx2DotProd computes 8*octets outputs of 2 activation rows from n groups of 8 blocks a row; the last begins back bytes before the end of the one before.
+//
+//go:noescape
+func dotQ6_Kx2DotProd(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+
+// dotQ3_Kx1DotProd computes 8*octets outputs of 1 activation rows from n groups of 8 blocks a row; the last begins back bytes before the end of the one before.
+//
+//go:noescape
+func dotQ3_Kx1DotProd(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+
+// dotQ3_Kx2DotProd computes 8*octets outputs of 2 activation rows from n groups of 8 blocks a row; the last begins back bytes before the end of the one before.
+//
+//go:noescape
+func dotQ3_Kx2DotProd(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+
+// dotQ2_Kx1DotProd computes 8*octets outputs of 1 activation rows from n groups of 8 blocks a row; the last begins back bytes before the end of the one before.
+//
+//go:noescape
+func dotQ2_Kx1DotProd(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+
+// dotQ2_Kx2DotProd computes 8*octets outputs of 2 activation rows from n groups of 8 blocks a row; the last begins back bytes before the end of the one before.
+//
+//go:noescape
+func dotQ2_Kx2DotProd(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)

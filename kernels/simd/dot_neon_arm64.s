@@ -5990,3 +5990,2348 @@ whole3:
 	SUBS $1, R8, R8
 	BNE rows1
 	RET
+
+// func dotQ6_Kx1NEON(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+TEXT ·dotQ6_Kx1NEON(SB), NOSPLIT, $0-80
+	MOVD out+0(FP), R4
+	MOVD w+16(FP), R5
+	MOVD rowBytes+24(FP), R6
+	MOVD octets+32(FP), R7
+	VMOVI $15, V0.B16
+	VMOVI $32, V1.B16
+	VMOVI $48, V2.B16
+	LSL $2, R7, R7
+rows1:
+	MOVD R5, R0
+	ADD R6, R5, R5
+	MOVD R5, R1
+	ADD R6, R5, R5
+	MOVD blocks+40(FP), R2
+	MOVD lanes+48(FP), R3
+	VEOR V3.B16, V3.B16, V3.B16
+	VEOR V4.B16, V4.B16, V4.B16
+	VEOR V5.B16, V5.B16, V5.B16
+	VEOR V6.B16, V6.B16, V6.B16
+	MOVD n+64(FP), R8
+	MOVD back+72(FP), R9
+group2:
+	CMP $1, R8
+	BNE whole3
+	SUB R9, R0, R0
+	SUB R9, R1, R1
+whole3:
+	ADD $208, R0, R11
+	VLD1R (R11), [V7.H4]
+	WORD $0x0e2178e7 // fcvtl v7.4s, v7.4h
+	FMOVD 192(R0), F10
+	WORD $0x0f08a549 // sxtl v9.8h, v10.8b
+	WORD $0x0f10a528 // sxtl v8.4s, v9.4h
+	WORD $0x4f10a529 // sxtl2 v9.4s, v9.8h
+	ADD $208, R1, R11
+	VLD1R (R11), [V10.H4]
+	WORD $0x0e21794a // fcvtl v10.4s, v10.4h
+	FMOVD 192(R1), F13
+	WORD $0x0f08a5ac // sxtl v12.8h, v13.8b
+	WORD $0x0f10a58b // sxtl v11.4s, v12.4h
+	WORD $0x4f10a58c // sxtl2 v12.4s, v12.8h
+	FLDPQ (R2), (F13, F14)
+	FLDPQ (R0), (F15, F16)
+	VAND V15.B16, V0.B16, V15.B16
+	VAND V16.B16, V0.B16, V16.B16
+	FLDPQ 128(R0), (F17, F18)
+	VSHL $4, V17.B16, V17.B16
+	VAND V17.B16, V2.B16, V17.B16
+	VORR V15.B16, V17.B16, V15.B16
+	VSHL $4, V18.B16, V18.B16
+	VAND V18.B16, V2.B16, V18.B16
+	VORR V16.B16, V18.B16, V16.B16
+	VSUB V1.B16, V15.B16, V15.B16
+	VSUB V1.B16, V16.B16, V16.B16
+	WORD $0x0e2dc1f3 // smull v19.8h, v15.8b, v13.8b
+	WORD $0x4e2d81f3 // smlal2 v19.8h, v15.16b, v13.16b
+	WORD $0x4e602a73 // saddlp v19.4s, v19.8h
+	WORD $0x4f888271 // mul v17.4s, v19.4s, v8.s[0]
+	WORD $0x0e2ec213 // smull v19.8h, v16.8b, v14.8b
+	WORD $0x4e2e8213 // smlal2 v19.8h, v16.16b, v14.16b
+	WORD $0x4e602a73 // saddlp v19.4s, v19.8h
+	WORD $0x6fa80271 // mla v17.4s, v19.4s, v8.s[1]
+	FLDPQ (R1), (F15, F16)
+	VAND V15.B16, V0.B16, V15.B16
+	VAND V16.B16, V0.B16, V16.B16
+	FLDPQ 128(R1), (F18, F20)
+	VSHL $4, V18.B16, V18.B16
+	VAND V18.B16, V2.B16, V18.B16
+	VORR V15.B16, V18.B16, V15.B16
+	VSHL $4, V20.B16, V20.B16
+	VAND V20.B16, V2.B16, V20.B16
+	VORR V16.B16, V20.B16, V16.B16
+	VSUB V1.B16, V15.B16, V15.B16
+	VSUB V1.B16, V16.B16, V16.B16
+	WORD $0x0e2dc1f5 // smull v21.8h, v15.8b, v13.8b
+	WORD $0x4e2d81f5 // smlal2 v21.8h, v15.16b, v13.16b
+	WORD $0x4e602ab5 // saddlp v21.4s, v21.8h
+	WORD $0x4f8b82b2 // mul v18.4s, v21.4s, v11.s[0]
+	WORD $0x0e2ec215 // smull v21.8h, v16.8b, v14.8b
+	WORD $0x4e2e8215 // smlal2 v21.8h, v16.16b, v14.16b
+	WORD $0x4e602ab5 // saddlp v21.4s, v21.8h
+	WORD $0x6fab02b2 // mla v18.4s, v21.4s, v11.s[1]
+	FLDPQ 64(R2), (F13, F15)
+	FLDPQ 32(R0), (F19, F20)
+	VAND V19.B16, V0.B16, V19.B16
+	VAND V20.B16, V0.B16, V20.B16
+	FLDPQ 128(R0), (F21, F22)
+	VSHL $2, V21.B16, V21.B16
+	VAND V21.B16, V2.B16, V21.B16
+	VORR V19.B16, V21.B16, V19.B16
+	VSHL $2, V22.B16, V22.B16
+	VAND V22.B16, V2.B16, V22.B16
+	VORR V20.B16, V22.B16, V20.B16
+	VSUB V1.B16, V19.B16, V19.B16
+	VSUB V1.B16, V20.B16, V20.B16
+	WORD $0x0e2dc277 // smull v23.8h, v19.8b, v13.8b
+	WORD $0x4e2d8277 // smlal2 v23.8h, v19.16b, v13.16b
+	WORD $0x4e602af7 // saddlp v23.4s, v23.8h
+	WORD $0x4f888aee // mul v14.4s, v23.4s, v8.s[2]
+	WORD $0x0e2fc297 // smull v23.8h, v20.8b, v15.8b
+	WORD $0x4e2f8297 // smlal2 v23.8h, v20.16b, v15.16b
+	WORD $0x4e602af7 // saddlp v23.4s, v23.8h
+	WORD $0x6fa80aee // mla v14.4s, v23.4s, v8.s[3]
+	FLDPQ 32(R1), (F19, F20)
+	VAND V19.B16, V0.B16, V19.B16
+	VAND V20.B16, V0.B16, V20.B16
+	FLDPQ 128(R1), (F16, F24)
+	VSHL $2, V16.B16, V16.B16
+	VAND V16.B16, V2.B16, V16.B16
+	VORR V19.B16, V16.B16, V19.B16
+	VSHL $2, V24.B16, V24.B16
+	VAND V24.B16, V2.B16, V24.B16
+	VORR V20.B16, V24.B16, V20.B16
+	VSUB V1.B16, V19.B16, V19.B16
+	VSUB V1.B16, V20.B16, V20.B16
+	WORD $0x0e2dc275 // smull v21.8h, v19.8b, v13.8b
+	WORD $0x4e2d8275 // smlal2 v21.8h, v19.16b, v13.16b
+	WORD $0x4e602ab5 // saddlp v21.4s, v21.8h
+	WORD $0x4f8b8ab0 // mul v16.4s, v21.4s, v11.s[2]
+	WORD $0x0e2fc295 // smull v21.8h, v20.8b, v15.8b
+	WORD $0x4e2f8295 // smlal2 v21.8h, v20.16b, v15.16b
+	WORD $0x4e602ab5 // saddlp v21.4s, v21.8h
+	WORD $0x6fab0ab0 // mla v16.4s, v21.4s, v11.s[3]
+	FLDPQ 128(R2), (F13, F19)
+	FLDPQ (R0), (F21, F22)
+	VUSHR $4, V21.B16, V21.B16
+	VUSHR $4, V22.B16, V22.B16
+	FLDPQ 128(R0), (F23, F24)
+	VAND V23.B16, V2.B16, V23.B16
+	VORR V21.B16, V23.B16, V21.B16
+	VAND V24.B16, V2.B16, V24.B16
+	VORR V22.B16, V24.B16, V22.B16
+	VSUB V1.B16, V21.B16, V21.B16
+	VSUB V1.B16, V22.B16, V22.B16
+	WORD $0x0e2dc2b9 // smull v25.8h, v21.8b, v13.8b
+	WORD $0x4e2d82b9 // smlal2 v25.8h, v21.16b, v13.16b
+	WORD $0x4e602b39 // saddlp v25.4s, v25.8h
+	WORD $0x4f89832f // mul v15.4s, v25.4s, v9.s[0]
+	WORD $0x0e33c2d9 // smull v25.8h, v22.8b, v19.8b
+	WORD $0x4e3382d9 // smlal2 v25.8h, v22.16b, v19.16b
+	WORD $0x4e602b39 // saddlp v25.4s, v25.8h
+	WORD $0x6fa9032f // mla v15.4s, v25.4s, v9.s[1]
+	FLDPQ (R1), (F21, F22)
+	VUSHR $4, V21.B16, V21.B16
+	VUSHR $4, V22.B16, V22.B16
+	FLDPQ 128(R1), (F20, F26)
+	VAND V20.B16, V2.B16, V20.B16
+	VORR V21.B16, V20.B16, V21.B16
+	VAND V26.B16, V2.B16, V26.B16
+	VORR V22.B16, V26.B16, V22.B16
+	VSUB V1.B16, V21.B16, V21.B16
+	VSUB V1.B16, V22.B16, V22.B16
+	WORD $0x0e2dc2b7 // smull v23.8h, v21.8b, v13.8b
+	WORD $0x4e2d82b7 // smlal2 v23.8h, v21.16b, v13.16b
+	WORD $0x4e602af7 // saddlp v23.4s, v23.8h
+	WORD $0x4f8c82f4 // mul v20.4s, v23.4s, v12.s[0]
+	WORD $0x0e33c2d7 // smull v23.8h, v22.8b, v19.8b
+	WORD $0x4e3382d7 // smlal2 v23.8h, v22.16b, v19.16b
+	WORD $0x4e602af7 // saddlp v23.4s, v23.8h
+	WORD $0x6fac02f4 // mla v20.4s, v23.4s, v12.s[1]
+	FLDPQ 192(R2), (F13, F21)
+	FLDPQ 32(R0), (F23, F24)
+	VUSHR $4, V23.B16, V23.B16
+	VUSHR $4, V24.B16, V24.B16
+	FLDPQ 128(R0), (F25, F26)
+	VUSHR $2, V25.B16, V25.B16
+	VAND V25.B16, V2.B16, V25.B16
+	VORR V23.B16, V25.B16, V23.B16
+	VUSHR $2, V26.B16, V26.B16
+	VAND V26.B16, V2.B16, V26.B16
+	VORR V24.B16, V26.B16, V24.B16
+	VSUB V1.B16, V23.B16, V23.B16
+	VSUB V1.B16, V24.B16, V24.B16
+	WORD $0x0e2dc2fb // smull v27.8h, v23.8b, v13.8b
+	WORD $0x4e2d82fb // smlal2 v27.8h, v23.16b, v13.16b
+	WORD $0x4e602b7b // saddlp v27.4s, v27.8h
+	WORD $0x4f898b73 // mul v19.4s, v27.4s, v9.s[2]
+	WORD $0x0e35c31b // smull v27.8h, v24.8b, v21.8b
+	WORD $0x4e35831b // smlal2 v27.8h, v24.16b, v21.16b
+	WORD $0x4e602b7b // saddlp v27.4s, v27.8h
+	WORD $0x6fa90b73 // mla v19.4s, v27.4s, v9.s[3]
+	FLDPQ 32(R1), (F23, F24)
+	VUSHR $4, V23.B16, V23.B16
+	VUSHR $4, V24.B16, V24.B16
+	FLDPQ 128(R1), (F22, F28)
+	VUSHR $2, V22.B16, V22.B16
+	VAND V22.B16, V2.B16, V22.B16
+	VORR V23.B16, V22.B16, V23.B16
+	VUSHR $2, V28.B16, V28.B16
+	VAND V28.B16, V2.B16, V28.B16
+	VORR V24.B16, V28.B16, V24.B16
+	VSUB V1.B16, V23.B16, V23.B16
+	VSUB V1.B16, V24.B16, V24.B16
+	WORD $0x0e2dc2f9 // smull v25.8h, v23.8b, v13.8b
+	WORD $0x4e2d82f9 // smlal2 v25.8h, v23.16b, v13.16b
+	WORD $0x4e602b39 // saddlp v25.4s, v25.8h
+	WORD $0x4f8c8b36 // mul v22.4s, v25.4s, v12.s[2]
+	WORD $0x0e35c319 // smull v25.8h, v24.8b, v21.8b
+	WORD $0x4e358319 // smlal2 v25.8h, v24.16b, v21.16b
+	WORD $0x4e602b39 // saddlp v25.4s, v25.8h
+	WORD $0x6fac0b36 // mla v22.4s, v25.4s, v12.s[3]
+	WORD $0x4eaebe31 // addp v17.4s, v17.4s, v14.4s
+	WORD $0x4eb3bdef // addp v15.4s, v15.4s, v19.4s
+	WORD $0x4eafbe31 // addp v17.4s, v17.4s, v15.4s
+	WORD $0x4eb0be52 // addp v18.4s, v18.4s, v16.4s
+	WORD $0x4eb6be94 // addp v20.4s, v20.4s, v22.4s
+	WORD $0x4eb4be52 // addp v18.4s, v18.4s, v20.4s
+	WORD $0x4e21da31 // scvtf v17.4s, v17.4s
+	FMOVQ (R3), F13
+	WORD $0x6e27ddad // fmul v13.4s, v13.4s, v7.4s
+	WORD $0x4e31cda3 // fmla v3.4s, v13.4s, v17.4s
+	WORD $0x4e21da52 // scvtf v18.4s, v18.4s
+	FMOVQ (R3), F7
+	WORD $0x6e2adce7 // fmul v7.4s, v7.4s, v10.4s
+	WORD $0x4e32cce5 // fmla v5.4s, v7.4s, v18.4s
+	ADD $208, R0, R11
+	VLD1R (R11), [V7.H4]
+	WORD $0x0e2178e7 // fcvtl v7.4s, v7.4h
+	FMOVD 200(R0), F10
+	WORD $0x0f08a549 // sxtl v9.8h, v10.8b
+	WORD $0x0f10a528 // sxtl v8.4s, v9.4h
+	WORD $0x4f10a529 // sxtl2 v9.4s, v9.8h
+	ADD $208, R1, R11
+	VLD1R (R11), [V10.H4]
+	WORD $0x0e21794a // fcvtl v10.4s, v10.4h
+	FMOVD 200(R1), F14
+	WORD $0x0f08a5cd // sxtl v13.8h, v14.8b
+	WORD $0x0f10a5ab // sxtl v11.4s, v13.4h
+	WORD $0x4f10a5ad // sxtl2 v13.4s, v13.8h
+	FLDPQ 256(R2), (F12, F15)
+	FLDPQ 64(R0), (F16, F17)
+	VAND V16.B16, V0.B16, V16.B16
+	VAND V17.B16, V0.B16, V17.B16
+	FLDPQ 160(R0), (F18, F19)
+	VSHL $4, V18.B16, V18.B16
+	VAND V18.B16, V2.B16, V18.B16
+	VORR V16.B16, V18.B16, V16.B16
+	VSHL $4, V19.B16, V19.B16
+	VAND V19.B16, V2.B16, V19.B16
+	VORR V17.B16, V19.B16, V17.B16
+	VSUB V1.B16, V16.B16, V16.B16
+	VSUB V1.B16, V17.B16, V17.B16
+	WORD $0x0e2cc214 // smull v20.8h, v16.8b, v12.8b
+	WORD $0x4e2c8214 // smlal2 v20.8h, v16.16b, v12.16b
+	WORD $0x4e602a94 // saddlp v20.4s, v20.8h
+	WORD $0x4f88828e // mul v14.4s, v20.4s, v8.s[0]
+	WORD $0x0e2fc234 // smull v20.8h, v17.8b, v15.8b
+	WORD $0x4e2f8234 // smlal2 v20.8h, v17.16b, v15.16b
+	WORD $0x4e602a94 // saddlp v20.4s, v20.8h
+	WORD $0x6fa8028e // mla v14.4s, v20.4s, v8.s[1]
+	FLDPQ 64(R1), (F16, F17)
+	VAND V16.B16, V0.B16, V16.B16
+	VAND V17.B16, V0.B16, V17.B16
+	FLDPQ 160(R1), (F18, F21)
+	VSHL $4, V18.B16, V18.B16
+	VAND V18.B16, V2.B16, V18.B16
+	VORR V16.B16, V18.B16, V16.B16
+	VSHL $4, V21.B16, V21.B16
+	VAND V21.B16, V2.B16, V21.B16
+	VORR V17.B16, V21.B16, V17.B16
+	VSUB V1.B16, V16.B16, V16.B16
+	VSUB V1.B16, V17.B16, V17.B16
+	WORD $0x0e2cc213 // smull v19.8h, v16.8b, v12.8b
+	WORD $0x4e2c8213 // smlal2 v19.8h, v16.16b, v12.16b
+	WORD $0x4e602a73 // saddlp v19.4s, v19.8h
+	WORD $0x4f8b8272 // mul v18.4s, v19.4s, v11.s[0]
+	WORD $0x0e2fc233 // smull v19.8h, v17.8b, v15.8b
+	WORD $0x4e2f8233 // smlal2 v19.8h, v17.16b, v15.16b
+	WORD $0x4e602a73 // saddlp v19.4s, v19.8h
+	WORD $0x6fab0272 // mla v18.4s, v19.4s, v11.s[1]
+	FLDPQ 320(R2), (F12, F16)
+	FLDPQ 96(R0), (F19, F20)
+	VAND V19.B16, V0.B16, V19.B16
+	VAND V20.B16, V0.B16, V20.B16
+	FLDPQ 160(R0), (F21, F22)
+	VSHL $2, V21.B16, V21.B16
+	VAND V21.B16, V2.B16, V21.B16
+	VORR V19.B16, V21.B16, V19.B16
+	VSHL $2, V22.B16, V22.B16
+	VAND V22.B16, V2.B16, V22.B16
+	VORR V20.B16, V22.B16, V20.B16
+	VSUB V1.B16, V19.B16, V19.B16
+	VSUB V1.B16, V20.B16, V20.B16
+	WORD $0x0e2cc277 // smull v23.8h, v19.8b, v12.8b
+	WORD $0x4e2c8277 // smlal2 v23.8h, v19.16b, v12.16b
+	WORD $0x4e602af7 // saddlp v23.4s, v23.8h
+	WORD $0x4f888aef // mul v15.4s, v23.4s, v8.s[2]
+	WORD $0x0e30c297 // smull v23.8h, v20.8b, v16.8b
+	WORD $0x4e308297 // smlal2 v23.8h, v20.16b, v16.16b
+	WORD $0x4e602af7 // saddlp v23.4s, v23.8h
+	WORD $0x6fa80aef // mla v15.4s, v23.4s, v8.s[3]
+	FLDPQ 96(R1), (F19, F20)
+	VAND V19.B16, V0.B16, V19.B16
+	VAND V20.B16, V0.B16, V20.B16
+	FLDPQ 160(R1), (F17, F24)
+	VSHL $2, V17.B16, V17.B16
+	VAND V17.B16, V2.B16, V17.B16
+	VORR V19.B16, V17.B16, V19.B16
+	VSHL $2, V24.B16, V24.B16
+	VAND V24.B16, V2.B16, V24.B16
+	VORR V20.B16, V24.B16, V20.B16
+	VSUB V1.B16, V19.B16, V19.B16
+	VSUB V1.B16, V20.B16, V20.B16
+	WORD $0x0e2cc275 // smull v21.8h, v19.8b, v12.8b
+	WORD $0x4e2c8275 // smlal2 v21.8h, v19.16b, v12.16b
+	WORD $0x4e602ab5 // saddlp v21.4s, v21.8h
+	WORD $0x4f8b8ab1 // mul v17.4s, v21.4s, v11.s[2]
+	WORD $0x0e30c295 // smull v21.8h, v20.8b, v16.8b
+	WORD $0x4e308295 // smlal2 v21.8h, v20.16b, v16.16b
+	WORD $0x4e602ab5 // saddlp v21.4s, v21.8h
+	WORD $0x6fab0ab1 // mla v17.4s, v21.4s, v11.s[3]
+	FLDPQ 384(R2), (F12, F19)
+	FLDPQ 64(R0), (F21, F22)
+	VUSHR $4, V21.B16, V21.B16
+	VUSHR $4, V22.B16, V22.B16
+	FLDPQ 160(R0), (F23, F24)
+	VAND V23.B16, V2.B16, V23.B16
+	VORR V21.B16, V23.B16, V21.B16
+	VAND V24.B16, V2.B16, V24.B16
+	VORR V22.B16, V24.B16, V22.B16
+	VSUB V1.B16, V21.B16, V21.B16
+	VSUB V1.B16, V22.B16, V22.B16
+	WORD $0x0e2cc2b9 // smull v25.8h, v21.8b, v12.8b
+	WORD $0x4e2c82b9 // smlal2 v25.8h, v21.16b, v12.16b
+	WORD $0x4e602b39 // saddlp v25.4s, v25.8h
+	WORD $0x4f898330 // mul v16.4s, v25.4s, v9.s[0]
+	WORD $0x0e33c2d9 // smull v25.8h, v22.8b, v19.8b
+	WORD $0x4e3382d9 // smlal2 v25.8h, v22.16b, v19.16b
+	WORD $0x4e602b39 // saddlp v25.4s, v25.8h
+	WORD $0x6fa90330 // mla v16.4s, v25.4s, v9.s[1]
+	FLDPQ 64(R1), (F21, F22)
+	VUSHR $4, V21.B16, V21.B16
+	VUSHR $4, V22.B16, V22.B16
+	FLDPQ 160(R1), (F20, F26)
+	VAND V20.B16, V2.B16, V20.B16
+	VORR V21.B16, V20.B16, V21.B16
+	VAND V26.B16, V2.B16, V26.B16
+	VORR V22.B16, V26.B16, V22.B16
+	VSUB V1.B16, V21.B16, V21.B16
+	VSUB V1.B16, V22.B16, V22.B16
+	WORD $0x0e2cc2b7 // smull v23.8h, v21.8b, v12.8b
+	WORD $0x4e2c82b7 // smlal2 v23.8h, v21.16b, v12.16b
+	WORD $0x4e602af7 // saddlp v23.4s, v23.8h
+	WORD $0x4f8d82f4 // mul v20.4s, v23.4s, v13.s[0]
+	WORD $0x0e33c2d7 // smull v23.8h, v22.8b, v19.8b
+	WORD $0x4e3382d7 // smlal2 v23.8h, v22.16b, v19.16b
+	WORD $0x4e602af7 // saddlp v23.4s, v23.8h
+	WORD $0x6fad02f4 // mla v20.4s, v23.4s, v13.s[1]
+	FLDPQ 448(R2), (F12, F21)
+	FLDPQ 96(R0), (F23, F24)
+	VUSHR $4, V23.B16, V23.B16
+	VUSHR $4, V24.B16, V24.B16
+	FLDPQ 160(R0), (F25, F26)
+	VUSHR $2, V25.B16, V25.B16
+	VAND V25.B16, V2.B16, V25.B16
+	VORR V23.B16, V25.B16, V23.B16
+	VUSHR $2, V26.B16, V26.B16
+	VAND V26.B16, V2.B16, V26.B16
+	VORR V24.B16, V26.B16, V24.B16
+	VSUB V1.B16, V23.B16, V23.B16
+	VSUB V1.B16, V24.B16, V24.B16
+	WORD $0x0e2cc2fb // smull v27.8h, v23.8b, v12.8b
+	WORD $0x4e2c82fb // smlal2 v27.8h, v23.16b, v12.16b
+	WORD $0x4e602b7b // saddlp v27.4s, v27.8h
+	WORD $0x4f898b73 // mul v19.4s, v27.4s, v9.s[2]
+	WORD $0x0e35c31b // smull v27.8h, v24.8b, v21.8b
+	WORD $0x4e35831b // smlal2 v27.8h, v24.16b, v21.16b
+	WORD $0x4e602b7b // saddlp v27.4s, v27.8h
+	WORD $0x6fa90b73 // mla v19.4s, v27.4s, v9.s[3]
+	FLDPQ 96(R1), (F23, F24)
+	VUSHR $4, V23.B16, V23.B16
+	VUSHR $4, V24.B16, V24.B16
+	FLDPQ 160(R1), (F22, F28)
+	VUSHR $2, V22.B16, V22.B16
+	VAND V22.B16, V2.B16, V22.B16
+	VORR V23.B16, V22.B16, V23.B16
+	VUSHR $2, V28.B16, V28.B16
+	VAND V28.B16, V2.B16, V28.B16
+	VORR V24.B16, V28.B16, V24.B16
+	VSUB V1.B16, V23.B16, V23.B16
+	VSUB V1.B16, V24.B16, V24.B16
+	WORD $0x0e2cc2f9 // smull v25.8h, v23.8b, v12.8b
+	WORD $0x4e2c82f9 // smlal2 v25.8h, v23.16b, v12.16b
+	WORD $0x4e602b39 // saddlp v25.4s, v25.8h
+	WORD $0x4f8d8b36 // mul v22.4s, v25.4s, v13.s[2]
+	WORD $0x0e35c319 // smull v25.8h, v24.8b, v21.8b
+	WORD $0x4e358319 // smlal2 v25.8h, v24.16b, v21.16b
+	WORD $0x4e602b39 // saddlp v25.4s, v25.8h
+	WORD $0x6fad0b36 // mla v22.4s, v25.4s, v13.s[3]
+	WORD $0x4eafbdce // addp v14.4s, v14.4s, v15.4s
+	WORD $0x4eb3be10 // addp v16.4s, v16.4s, v19.4s
+	WORD $0x4eb0bdce // addp v14.4s, v14.4s, v16.4s
+	WORD $0x4eb1be52 // addp v18.4s, v18.4s, v17.4s
+	WORD $0x4eb6be94 // addp v20.4s, v20.4s, v22.4s
+	WORD $0x4eb4be52 // addp v18.4s, v18.4s, v20.4s
+	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
+	FMOVQ 16(R3), F12
+	WORD $0x6e27dd8c // fmul v12.4s, v12.4s, v7.4s
+	WORD $0x4e2ecd84 // fmla v4.4s, v12.4s, v14.4s
+	WORD $0x4e21da52 // scvtf v18.4s, v18.4s
+	FMOVQ 16(R3), F7
+	WORD $0x6e2adce7 // fmul v7.4s, v7.4s, v10.4s
+	WORD $0x4e32cce6 // fmla v6.4s, v7.4s, v18.4s
+	ADD $210, R0, R0
+	ADD $210, R1, R1
+	ADD $512, R2, R2
+	ADD $512, R3, R3
+	SUBS $1, R8, R8
+	BNE group2
+	VEOR V7.B16, V7.B16, V7.B16
+	VZIP1 V5.S4, V3.S4, V8.S4
+	VEXT $8, V8.B16, V8.B16, V9.B16
+	WORD $0x4e28d4e7 // fadd v7.4s, v7.4s, v8.4s
+	WORD $0x4e29d4e7 // fadd v7.4s, v7.4s, v9.4s
+	VZIP2 V5.S4, V3.S4, V8.S4
+	VEXT $8, V8.B16, V8.B16, V9.B16
+	WORD $0x4e28d4e7 // fadd v7.4s, v7.4s, v8.4s
+	WORD $0x4e29d4e7 // fadd v7.4s, v7.4s, v9.4s
+	VZIP1 V6.S4, V4.S4, V8.S4
+	VEXT $8, V8.B16, V8.B16, V9.B16
+	WORD $0x4e28d4e7 // fadd v7.4s, v7.4s, v8.4s
+	WORD $0x4e29d4e7 // fadd v7.4s, v7.4s, v9.4s
+	VZIP2 V6.S4, V4.S4, V8.S4
+	VEXT $8, V8.B16, V8.B16, V9.B16
+	WORD $0x4e28d4e7 // fadd v7.4s, v7.4s, v8.4s
+	WORD $0x4e29d4e7 // fadd v7.4s, v7.4s, v9.4s
+	FMOVD.P F7, 8(R4)
+	SUBS $1, R7, R7
+	BNE rows1
+	RET
+
+// func dotQ6_Kx2NEON(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+TEXT ·dotQ6_Kx2NEON(SB), NOSPLIT, $0-80
+	MOVD out+0(FP), R5
+	MOVD w+16(FP), R6
+	MOVD rowBytes+24(FP), R7
+	MOVD octets+32(FP), R8
+	MOVD ldo+8(FP), R10
+	ADD R10<<2, R5, R11
+	VMOVI $15, V0.B16
+	VMOVI $32, V1.B16
+	VMOVI $48, V2.B16
+	LSL $3, R8, R8
+rows1:
+	MOVD R6, R0
+	ADD R7, R6, R6
+	MOVD blocks+40(FP), R1
+	MOVD lanes+48(FP), R3
+	MOVD stride+56(FP), R10
+	ADD R10, R1, R2
+	ADD R10, R3, R4
+	VEOR V3.B16, V3.B16, V3.B16
+	VEOR V4.B16, V4.B16, V4.B16
+	VEOR V5.B16, V5.B16, V5.B16
+	VEOR V6.B16, V6.B16, V6.B16
+	MOVD n+64(FP), R9
+	MOVD back+72(FP), R10
+group2:
+	CMP $1, R9
+	BNE whole3
+	SUB R10, R0, R0
+whole3:
+	ADD $208, R0, R12
+	VLD1R (R12), [V7.H4]
+	WORD $0x0e2178e7 // fcvtl v7.4s, v7.4h
+	FMOVD 192(R0), F10
+	WORD $0x0f08a549 // sxtl v9.8h, v10.8b
+	WORD $0x0f10a528 // sxtl v8.4s, v9.4h
+	WORD $0x4f10a529 // sxtl2 v9.4s, v9.8h
+	FLDPQ (R1), (F10, F11)
+	FLDPQ (R2), (F12, F13)
+	FLDPQ (R0), (F14, F15)
+	VAND V14.B16, V0.B16, V14.B16
+	VAND V15.B16, V0.B16, V15.B16
+	FLDPQ 128(R0), (F16, F17)
+	VSHL $4, V16.B16, V16.B16
+	VAND V16.B16, V2.B16, V16.B16
+	VORR V14.B16, V16.B16, V14.B16
+	VSHL $4, V17.B16, V17.B16
+	VAND V17.B16, V2.B16, V17.B16
+	VORR V15.B16, V17.B16, V15.B16
+	VSUB V1.B16, V14.B16, V14.B16
+	VSUB V1.B16, V15.B16, V15.B16
+	WORD $0x0e2ac1d2 // smull v18.8h, v14.8b, v10.8b
+	WORD $0x4e2a81d2 // smlal2 v18.8h, v14.16b, v10.16b
+	WORD $0x4e602a52 // saddlp v18.4s, v18.8h
+	WORD $0x4f888250 // mul v16.4s, v18.4s, v8.s[0]
+	WORD $0x0e2bc1f2 // smull v18.8h, v15.8b, v11.8b
+	WORD $0x4e2b81f2 // smlal2 v18.8h, v15.16b, v11.16b
+	WORD $0x4e602a52 // saddlp v18.4s, v18.8h
+	WORD $0x6fa80250 // mla v16.4s, v18.4s, v8.s[1]
+	WORD $0x0e2cc1d3 // smull v19.8h, v14.8b, v12.8b
+	WORD $0x4e2c81d3 // smlal2 v19.8h, v14.16b, v12.16b
+	WORD $0x4e602a73 // saddlp v19.4s, v19.8h
+	WORD $0x4f888271 // mul v17.4s, v19.4s, v8.s[0]
+	WORD $0x0e2dc1f3 // smull v19.8h, v15.8b, v13.8b
+	WORD $0x4e2d81f3 // smlal2 v19.8h, v15.16b, v13.16b
+	WORD $0x4e602a73 // saddlp v19.4s, v19.8h
+	WORD $0x6fa80271 // mla v17.4s, v19.4s, v8.s[1]
+	FLDPQ 64(R1), (F10, F11)
+	FLDPQ 64(R2), (F14, F18)
+	FLDPQ 32(R0), (F19, F20)
+	VAND V19.B16, V0.B16, V19.B16
+	VAND V20.B16, V0.B16, V20.B16
+	FLDPQ 128(R0), (F21, F22)
+	VSHL $2, V21.B16, V21.B16
+	VAND V21.B16, V2.B16, V21.B16
+	VORR V19.B16, V21.B16, V19.B16
+	VSHL $2, V22.B16, V22.B16
+	VAND V22.B16, V2.B16, V22.B16
+	VORR V20.B16, V22.B16, V20.B16
+	VSUB V1.B16, V19.B16, V19.B16
+	VSUB V1.B16, V20.B16, V20.B16
+	WORD $0x0e2ac277 // smull v23.8h, v19.8b, v10.8b
+	WORD $0x4e2a8277 // smlal2 v23.8h, v19.16b, v10.16b
+	WORD $0x4e602af7 // saddlp v23.4s, v23.8h
+	WORD $0x4f888aec // mul v12.4s, v23.4s, v8.s[2]
+	WORD $0x0e2bc297 // smull v23.8h, v20.8b, v11.8b
+	WORD $0x4e2b8297 // smlal2 v23.8h, v20.16b, v11.16b
+	WORD $0x4e602af7 // saddlp v23.4s, v23.8h
+	WORD $0x6fa80aec // mla v12.4s, v23.4s, v8.s[3]
+	WORD $0x0e2ec278 // smull v24.8h, v19.8b, v14.8b
+	WORD $0x4e2e8278 // smlal2 v24.8h, v19.16b, v14.16b
+	WORD $0x4e602b18 // saddlp v24.4s, v24.8h
+	WORD $0x4f888b0d // mul v13.4s, v24.4s, v8.s[2]
+	WORD $0x0e32c298 // smull v24.8h, v20.8b, v18.8b
+	WORD $0x4e328298 // smlal2 v24.8h, v20.16b, v18.16b
+	WORD $0x4e602b18 // saddlp v24.4s, v24.8h
+	WORD $0x6fa80b0d // mla v13.4s, v24.4s, v8.s[3]
+	FLDPQ 128(R1), (F10, F11)
+	FLDPQ 128(R2), (F15, F19)
+	FLDPQ (R0), (F21, F22)
+	VUSHR $4, V21.B16, V21.B16
+	VUSHR $4, V22.B16, V22.B16
+	FLDPQ 128(R0), (F23, F25)
+	VAND V23.B16, V2.B16, V23.B16
+	VORR V21.B16, V23.B16, V21.B16
+	VAND V25.B16, V2.B16, V25.B16
+	VORR V22.B16, V25.B16, V22.B16
+	VSUB V1.B16, V21.B16, V21.B16
+	VSUB V1.B16, V22.B16, V22.B16
+	WORD $0x0e2ac2b8 // smull v24.8h, v21.8b, v10.8b
+	WORD $0x4e2a82b8 // smlal2 v24.8h, v21.16b, v10.16b
+	WORD $0x4e602b18 // saddlp v24.4s, v24.8h
+	WORD $0x4f89830e // mul v14.4s, v24.4s, v9.s[0]
+	WORD $0x0e2bc2d8 // smull v24.8h, v22.8b, v11.8b
+	WORD $0x4e2b82d8 // smlal2 v24.8h, v22.16b, v11.16b
+	WORD $0x4e602b18 // saddlp v24.4s, v24.8h
+	WORD $0x6fa9030e // mla v14.4s, v24.4s, v9.s[1]
+	WORD $0x0e2fc2ba // smull v26.8h, v21.8b, v15.8b
+	WORD $0x4e2f82ba // smlal2 v26.8h, v21.16b, v15.16b
+	WORD $0x4e602b5a // saddlp v26.4s, v26.8h
+	WORD $0x4f898352 // mul v18.4s, v26.4s, v9.s[0]
+	WORD $0x0e33c2da // smull v26.8h, v22.8b, v19.8b
+	WORD $0x4e3382da // smlal2 v26.8h, v22.16b, v19.16b
+	WORD $0x4e602b5a // saddlp v26.4s, v26.8h
+	WORD $0x6fa90352 // mla v18.4s, v26.4s, v9.s[1]
+	FLDPQ 192(R1), (F10, F11)
+	FLDPQ 192(R2), (F20, F21)
+	FLDPQ 32(R0), (F23, F24)
+	VUSHR $4, V23.B16, V23.B16
+	VUSHR $4, V24.B16, V24.B16
+	FLDPQ 128(R0), (F25, F27)
+	VUSHR $2, V25.B16, V25.B16
+	VAND V25.B16, V2.B16, V25.B16
+	VORR V23.B16, V25.B16, V23.B16
+	VUSHR $2, V27.B16, V27.B16
+	VAND V27.B16, V2.B16, V27.B16
+	VORR V24.B16, V27.B16, V24.B16
+	VSUB V1.B16, V23.B16, V23.B16
+	VSUB V1.B16, V24.B16, V24.B16
+	WORD $0x0e2ac2fa // smull v26.8h, v23.8b, v10.8b
+	WORD $0x4e2a82fa // smlal2 v26.8h, v23.16b, v10.16b
+	WORD $0x4e602b5a // saddlp v26.4s, v26.8h
+	WORD $0x4f898b4f // mul v15.4s, v26.4s, v9.s[2]
+	WORD $0x0e2bc31a // smull v26.8h, v24.8b, v11.8b
+	WORD $0x4e2b831a // smlal2 v26.8h, v24.16b, v11.16b
+	WORD $0x4e602b5a // saddlp v26.4s, v26.8h
+	WORD $0x6fa90b4f // mla v15.4s, v26.4s, v9.s[3]
+	WORD $0x0e34c2fc // smull v28.8h, v23.8b, v20.8b
+	WORD $0x4e3482fc // smlal2 v28.8h, v23.16b, v20.16b
+	WORD $0x4e602b9c // saddlp v28.4s, v28.8h
+	WORD $0x4f898b93 // mul v19.4s, v28.4s, v9.s[2]
+	WORD $0x0e35c31c // smull v28.8h, v24.8b, v21.8b
+	WORD $0x4e35831c // smlal2 v28.8h, v24.16b, v21.16b
+	WORD $0x4e602b9c // saddlp v28.4s, v28.8h
+	WORD $0x6fa90b93 // mla v19.4s, v28.4s, v9.s[3]
+	WORD $0x4eacbe10 // addp v16.4s, v16.4s, v12.4s
+	WORD $0x4eafbdce // addp v14.4s, v14.4s, v15.4s
+	WORD $0x4eaebe10 // addp v16.4s, v16.4s, v14.4s
+	WORD $0x4eadbe31 // addp v17.4s, v17.4s, v13.4s
+	WORD $0x4eb3be52 // addp v18.4s, v18.4s, v19.4s
+	WORD $0x4eb2be31 // addp v17.4s, v17.4s, v18.4s
+	WORD $0x4e21da10 // scvtf v16.4s, v16.4s
+	FMOVQ (R3), F10
+	WORD $0x6e27dd4a // fmul v10.4s, v10.4s, v7.4s
+	WORD $0x4e30cd43 // fmla v3.4s, v10.4s, v16.4s
+	WORD $0x4e21da31 // scvtf v17.4s, v17.4s
+	FMOVQ (R4), F10
+	WORD $0x6e27dd4a // fmul v10.4s, v10.4s, v7.4s
+	WORD $0x4e31cd45 // fmla v5.4s, v10.4s, v17.4s
+	ADD $208, R0, R12
+	VLD1R (R12), [V7.H4]
+	WORD $0x0e2178e7 // fcvtl v7.4s, v7.4h
+	FMOVD 200(R0), F11
+	WORD $0x0f08a56a // sxtl v10.8h, v11.8b
+	WORD $0x0f10a548 // sxtl v8.4s, v10.4h
+	WORD $0x4f10a54a // sxtl2 v10.4s, v10.8h
+	FLDPQ 256(R1), (F9, F12)
+	FLDPQ 256(R2), (F13, F14)
+	FLDPQ 64(R0), (F15, F16)
+	VAND V15.B16, V0.B16, V15.B16
+	VAND V16.B16, V0.B16, V16.B16
+	FLDPQ 160(R0), (F17, F18)
+	VSHL $4, V17.B16, V17.B16
+	VAND V17.B16, V2.B16, V17.B16
+	VORR V15.B16, V17.B16, V15.B16
+	VSHL $4, V18.B16, V18.B16
+	VAND V18.B16, V2.B16, V18.B16
+	VORR V16.B16, V18.B16, V16.B16
+	VSUB V1.B16, V15.B16, V15.B16
+	VSUB V1.B16, V16.B16, V16.B16
+	WORD $0x0e29c1f4 // smull v20.8h, v15.8b, v9.8b
+	WORD $0x4e2981f4 // smlal2 v20.8h, v15.16b, v9.16b
+	WORD $0x4e602a94 // saddlp v20.4s, v20.8h
+	WORD $0x4f88828b // mul v11.4s, v20.4s, v8.s[0]
+	WORD $0x0e2cc214 // smull v20.8h, v16.8b, v12.8b
+	WORD $0x4e2c8214 // smlal2 v20.8h, v16.16b, v12.16b
+	WORD $0x4e602a94 // saddlp v20.4s, v20.8h
+	WORD $0x6fa8028b // mla v11.4s, v20.4s, v8.s[1]
+	WORD $0x0e2dc1f5 // smull v21.8h, v15.8b, v13.8b
+	WORD $0x4e2d81f5 // smlal2 v21.8h, v15.16b, v13.16b
+	WORD $0x4e602ab5 // saddlp v21.4s, v21.8h
+	WORD $0x4f8882b1 // mul v17.4s, v21.4s, v8.s[0]
+	WORD $0x0e2ec215 // smull v21.8h, v16.8b, v14.8b
+	WORD $0x4e2e8215 // smlal2 v21.8h, v16.16b, v14.16b
+	WORD $0x4e602ab5 // saddlp v21.4s, v21.8h
+	WORD $0x6fa802b1 // mla v17.4s, v21.4s, v8.s[1]
+	FLDPQ 320(R1), (F9, F12)
+	FLDPQ 320(R2), (F15, F18)
+	FLDPQ 96(R0), (F19, F20)
+	VAND V19.B16, V0.B16, V19.B16
+	VAND V20.B16, V0.B16, V20.B16
+	FLDPQ 160(R0), (F21, F22)
+	VSHL $2, V21.B16, V21.B16
+	VAND V21.B16, V2.B16, V21.B16
+	VORR V19.B16, V21.B16, V19.B16
+	VSHL $2, V22.B16, V22.B16
+	VAND V22.B16, V2.B16, V22.B16
+	VORR V20.B16, V22.B16, V20.B16
+	VSUB V1.B16, V19.B16, V19.B16
+	VSUB V1.B16, V20.B16, V20.B16
+	WORD $0x0e29c277 // smull v23.8h, v19.8b, v9.8b
+	WORD $0x4e298277 // smlal2 v23.8h, v19.16b, v9.16b
+	WORD $0x4e602af7 // saddlp v23.4s, v23.8h
+	WORD $0x4f888aed // mul v13.4s, v23.4s, v8.s[2]
+	WORD $0x0e2cc297 // smull v23.8h, v20.8b, v12.8b
+	WORD $0x4e2c8297 // smlal2 v23.8h, v20.16b, v12.16b
+	WORD $0x4e602af7 // saddlp v23.4s, v23.8h
+	WORD $0x6fa80aed // mla v13.4s, v23.4s, v8.s[3]
+	WORD $0x0e2fc278 // smull v24.8h, v19.8b, v15.8b
+	WORD $0x4e2f8278 // smlal2 v24.8h, v19.16b, v15.16b
+	WORD $0x4e602b18 // saddlp v24.4s, v24.8h
+	WORD $0x4f888b0e // mul v14.4s, v24.4s, v8.s[2]
+	WORD $0x0e32c298 // smull v24.8h, v20.8b, v18.8b
+	WORD $0x4e328298 // smlal2 v24.8h, v20.16b, v18.16b
+	WORD $0x4e602b18 // saddlp v24.4s, v24.8h
+	WORD $0x6fa80b0e // mla v14.4s, v24.4s, v8.s[3]
+	FLDPQ 384(R1), (F9, F12)
+	FLDPQ 384(R2), (F16, F19)
+	FLDPQ 64(R0), (F21, F22)
+	VUSHR $4, V21.B16, V21.B16
+	VUSHR $4, V22.B16, V22.B16
+	FLDPQ 160(R0), (F23, F25)
+	VAND V23.B16, V2.B16, V23.B16
+	VORR V21.B16, V23.B16, V21.B16
+	VAND V25.B16, V2.B16, V25.B16
+	VORR V22.B16, V25.B16, V22.B16
+	VSUB V1.B16, V21.B16, V21.B16
+	VSUB V1.B16, V22.B16, V22.B16
+	WORD $0x0e29c2b8 // smull v24.8h, v21.8b, v9.8b
+	WORD $0x4e2982b8 // smlal2 v24.8h, v21.16b, v9.16b
+	WORD $0x4e602b18 // saddlp v24.4s, v24.8h
+	WORD $0x4f8a830f // mul v15.4s, v24.4s, v10.s[0]
+	WORD $0x0e2cc2d8 // smull v24.8h, v22.8b, v12.8b
+	WORD $0x4e2c82d8 // smlal2 v24.8h, v22.16b, v12.16b
+	WORD $0x4e602b18 // saddlp v24.4s, v24.8h
+	WORD $0x6faa030f // mla v15.4s, v24.4s, v10.s[1]
+	WORD $0x0e30c2ba // smull v26.8h, v21.8b, v16.8b
+	WORD $0x4e3082ba // smlal2 v26.8h, v21.16b, v16.16b
+	WORD $0x4e602b5a // saddlp v26.4s, v26.8h
+	WORD $0x4f8a8352 // mul v18.4s, v26.4s, v10.s[0]
+	WORD $0x0e33c2da // smull v26.8h, v22.8b, v19.8b
+	WORD $0x4e3382da // smlal2 v26.8h, v22.16b, v19.16b
+	WORD $0x4e602b5a // saddlp v26.4s, v26.8h
+	WORD $0x6faa0352 // mla v18.4s, v26.4s, v10.s[1]
+	FLDPQ 448(R1), (F9, F12)
+	FLDPQ 448(R2), (F20, F21)
+	FLDPQ 96(R0), (F23, F24)
+	VUSHR $4, V23.B16, V23.B16
+	VUSHR $4, V24.B16, V24.B16
+	FLDPQ 160(R0), (F25, F27)
+	VUSHR $2, V25.B16, V25.B16
+	VAND V25.B16, V2.B16, V25.B16
+	VORR V23.B16, V25.B16, V23.B16
+	VUSHR $2, V27.B16, V27.B16
+	VAND V27.B16, V2.B16, V27.B16
+	VORR V24.B16, V27.B16, V24.B16
+	VSUB V1.B16, V23.B16, V23.B16
+	VSUB V1.B16, V24.B16, V24.B16
+	WORD $0x0e29c2fa // smull v26.8h, v23.8b, v9.8b
+	WORD $0x4e2982fa // smlal2 v26.8h, v23.16b, v9.16b
+	WORD $0x4e602b5a // saddlp v26.4s, v26.8h
+	WORD $0x4f8a8b50 // mul v16.4s, v26.4s, v10.s[2]
+	WORD $0x0e2cc31a // smull v26.8h, v24.8b, v12.8b
+	WORD $0x4e2c831a // smlal2 v26.8h, v24.16b, v12.16b
+	WORD $0x4e602b5a // saddlp v26.4s, v26.8h
+	WORD $0x6faa0b50 // mla v16.4s, v26.4s, v10.s[3]
+	WORD $0x0e34c2fc // smull v28.8h, v23.8b, v20.8b
+	WORD $0x4e3482fc // smlal2 v28.8h, v23.16b, v20.16b
+	WORD $0x4e602b9c // saddlp v28.4s, v28.8h
+	WORD $0x4f8a8b93 // mul v19.4s, v28.4s, v10.s[2]
+	WORD $0x0e35c31c // smull v28.8h, v24.8b, v21.8b
+	WORD $0x4e35831c // smlal2 v28.8h, v24.16b, v21.16b
+	WORD $0x4e602b9c // saddlp v28.4s, v28.8h
+	WORD $0x6faa0b93 // mla v19.4s, v28.4s, v10.s[3]
+	WORD $0x4eadbd6b // addp v11.4s, v11.4s, v13.4s
+	WORD $0x4eb0bdef // addp v15.4s, v15.4s, v16.4s
+	WORD $0x4eafbd6b // addp v11.4s, v11.4s, v15.4s
+	WORD $0x4eaebe31 // addp v17.4s, v17.4s, v14.4s
+	WORD $0x4eb3be52 // addp v18.4s, v18.4s, v19.4s
+	WORD $0x4eb2be31 // addp v17.4s, v17.4s, v18.4s
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	FMOVQ 16(R3), F9
+	WORD $0x6e27dd29 // fmul v9.4s, v9.4s, v7.4s
+	WORD $0x4e2bcd24 // fmla v4.4s, v9.4s, v11.4s
+	WORD $0x4e21da31 // scvtf v17.4s, v17.4s
+	FMOVQ 16(R4), F9
+	WORD $0x6e27dd29 // fmul v9.4s, v9.4s, v7.4s
+	WORD $0x4e31cd26 // fmla v6.4s, v9.4s, v17.4s
+	ADD $210, R0, R0
+	ADD $512, R1, R1
+	ADD $512, R3, R3
+	ADD $512, R2, R2
+	ADD $512, R4, R4
+	SUBS $1, R9, R9
+	BNE group2
+	VEOR V7.B16, V7.B16, V7.B16
+	VZIP1 V5.S4, V3.S4, V8.S4
+	VEXT $8, V8.B16, V8.B16, V9.B16
+	WORD $0x4e28d4e7 // fadd v7.4s, v7.4s, v8.4s
+	WORD $0x4e29d4e7 // fadd v7.4s, v7.4s, v9.4s
+	VZIP2 V5.S4, V3.S4, V8.S4
+	VEXT $8, V8.B16, V8.B16, V9.B16
+	WORD $0x4e28d4e7 // fadd v7.4s, v7.4s, v8.4s
+	WORD $0x4e29d4e7 // fadd v7.4s, v7.4s, v9.4s
+	VZIP1 V6.S4, V4.S4, V8.S4
+	VEXT $8, V8.B16, V8.B16, V9.B16
+	WORD $0x4e28d4e7 // fadd v7.4s, v7.4s, v8.4s
+	WORD $0x4e29d4e7 // fadd v7.4s, v7.4s, v9.4s
+	VZIP2 V6.S4, V4.S4, V8.S4
+	VEXT $8, V8.B16, V8.B16, V9.B16
+	WORD $0x4e28d4e7 // fadd v7.4s, v7.4s, v8.4s
+	WORD $0x4e29d4e7 // fadd v7.4s, v7.4s, v9.4s
+	FMOVS.P F7, 4(R5)
+	VST1.P V7.S[1], 4(R11)
+	SUBS $1, R8, R8
+	BNE rows1
+	RET
+
+// func dotQ3_Kx1NEON(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+TEXT ·dotQ3_Kx1NEON(SB), NOSPLIT, $0-80
+	MOVD out+0(FP), R4
+	MOVD w+16(FP), R5
+	MOVD rowBytes+24(FP), R6
+	MOVD octets+32(FP), R7
+	VMOVI $15, V0.B16
+	VMOVI $4, V1.B16
+	VMOVI $3, V2.B16
+	MOVD $0x0202020204040404, R11
+	VMOV R11, V3.D[0]
+	MOVD $0xfefefefe00000000, R11
+	VMOV R11, V3.D[1]
+	LSL $2, R7, R7
+rows1:
+	MOVD R5, R0
+	ADD R6, R5, R5
+	MOVD R5, R1
+	ADD R6, R5, R5
+	MOVD blocks+40(FP), R2
+	MOVD lanes+48(FP), R3
+	VEOR V4.B16, V4.B16, V4.B16
+	VEOR V5.B16, V5.B16, V5.B16
+	VEOR V6.B16, V6.B16, V6.B16
+	VEOR V7.B16, V7.B16, V7.B16
+	MOVD n+64(FP), R8
+	MOVD back+72(FP), R9
+group2:
+	CMP $1, R8
+	BNE whole3
+	SUB R9, R0, R0
+	SUB R9, R1, R1
+whole3:
+	ADD $108, R0, R11
+	VLD1R (R11), [V8.H4]
+	WORD $0x0e217908 // fcvtl v8.4s, v8.4h
+	FMOVD 96(R0), F11
+	FMOVS 104(R0), F12
+	VAND V11.B16, V0.B16, V11.B16
+	VDUP V12.S[0], V12.S4
+	WORD $0x6e23458c // ushl v12.16b, v12.16b, v3.16b
+	VMOVI $48, V13.B16
+	VAND V12.B16, V13.B16, V12.B16
+	VORR V11.B16, V12.B16, V11.B16
+	VMOVI $32, V13.B16
+	VSUB V13.B16, V11.B16, V11.B16
+	WORD $0x0f08a56a // sxtl v10.8h, v11.8b
+	WORD $0x0f10a549 // sxtl v9.4s, v10.4h
+	WORD $0x4f10a54a // sxtl2 v10.4s, v10.8h
+	ADD $108, R1, R11
+	VLD1R (R11), [V11.H4]
+	WORD $0x0e21796b // fcvtl v11.4s, v11.4h
+	FMOVD 96(R1), F16
+	FMOVS 104(R1), F17
+	VAND V16.B16, V0.B16, V16.B16
+	VDUP V17.S[0], V17.S4
+	WORD $0x6e234631 // ushl v17.16b, v17.16b, v3.16b
+	VMOVI $48, V18.B16
+	VAND V17.B16, V18.B16, V17.B16
+	VORR V16.B16, V17.B16, V16.B16
+	VMOVI $32, V18.B16
+	VSUB V18.B16, V16.B16, V16.B16
+	WORD $0x0f08a60f // sxtl v15.8h, v16.8b
+	WORD $0x0f10a5ee // sxtl v14.4s, v15.4h
+	WORD $0x4f10a5ef // sxtl2 v15.4s, v15.8h
+	FLDPQ (R2), (F12, F19)
+	FLDPQ 32(R0), (F20, F21)
+	VAND V20.B16, V2.B16, V20.B16
+	VAND V21.B16, V2.B16, V21.B16
+	FLDPQ (R0), (F22, F23)
+	VSHL $2, V22.B16, V22.B16
+	VAND V22.B16, V1.B16, V22.B16
+	VORR V20.B16, V22.B16, V20.B16
+	VSHL $2, V23.B16, V23.B16
+	VAND V23.B16, V1.B16, V23.B16
+	VORR V21.B16, V23.B16, V21.B16
+	VSUB V1.B16, V20.B16, V20.B16
+	VSUB V1.B16, V21.B16, V21.B16
+	WORD $0x0e2cc298 // smull v24.8h, v20.8b, v12.8b
+	WORD $0x4e2c8298 // smlal2 v24.8h, v20.16b, v12.16b
+	WORD $0x4e602b18 // saddlp v24.4s, v24.8h
+	WORD $0x4f89830d // mul v13.4s, v24.4s, v9.s[0]
+	WORD $0x0e33c2b8 // smull v24.8h, v21.8b, v19.8b
+	WORD $0x4e3382b8 // smlal2 v24.8h, v21.16b, v19.16b
+	WORD $0x4e602b18 // saddlp v24.4s, v24.8h
+	WORD $0x6fa9030d // mla v13.4s, v24.4s, v9.s[1]
+	FLDPQ 32(R1), (F20, F21)
+	VAND V20.B16, V2.B16, V20.B16
+	VAND V21.B16, V2.B16, V21.B16
+	FLDPQ (R1), (F16, F25)
+	VSHL $2, V16.B16, V16.B16
+	VAND V16.B16, V1.B16, V16.B16
+	VORR V20.B16, V16.B16, V20.B16
+	VSHL $2, V25.B16, V25.B16
+	VAND V25.B16, V1.B16, V25.B16
+	VORR V21.B16, V25.B16, V21.B16
+	VSUB V1.B16, V20.B16, V20.B16
+	VSUB V1.B16, V21.B16, V21.B16
+	WORD $0x0e2cc291 // smull v17.8h, v20.8b, v12.8b
+	WORD $0x4e2c8291 // smlal2 v17.8h, v20.16b, v12.16b
+	WORD $0x4e602a31 // saddlp v17.4s, v17.8h
+	WORD $0x4f8e8230 // mul v16.4s, v17.4s, v14.s[0]
+	WORD $0x0e33c2b1 // smull v17.8h, v21.8b, v19.8b
+	WORD $0x4e3382b1 // smlal2 v17.8h, v21.16b, v19.16b
+	WORD $0x4e602a31 // saddlp v17.4s, v17.8h
+	WORD $0x6fae0230 // mla v16.4s, v17.4s, v14.s[1]
+	FLDPQ 64(R2), (F12, F17)
+	FLDPQ 32(R0), (F18, F20)
+	VUSHR $2, V18.B16, V18.B16
+	VAND V18.B16, V2.B16, V18.B16
+	VUSHR $2, V20.B16, V20.B16
+	VAND V20.B16, V2.B16, V20.B16
+	FLDPQ (R0), (F22, F23)
+	VSHL $1, V22.B16, V22.B16
+	VAND V22.B16, V1.B16, V22.B16
+	VORR V18.B16, V22.B16, V18.B16
+	VSHL $1, V23.B16, V23.B16
+	VAND V23.B16, V1.B16, V23.B16
+	VORR V20.B16, V23.B16, V20.B16
+	VSUB V1.B16, V18.B16, V18.B16
+	VSUB V1.B16, V20.B16, V20.B16
+	WORD $0x0e2cc258 // smull v24.8h, v18.8b, v12.8b
+	WORD $0x4e2c8258 // smlal2 v24.8h, v18.16b, v12.16b
+	WORD $0x4e602b18 // saddlp v24.4s, v24.8h
+	WORD $0x4f898b13 // mul v19.4s, v24.4s, v9.s[2]
+	WORD $0x0e31c298 // smull v24.8h, v20.8b, v17.8b
+	WORD $0x4e318298 // smlal2 v24.8h, v20.16b, v17.16b
+	WORD $0x4e602b18 // saddlp v24.4s, v24.8h
+	WORD $0x6fa90b13 // mla v19.4s, v24.4s, v9.s[3]
+	FLDPQ 32(R1), (F18, F20)
+	VUSHR $2, V18.B16, V18.B16
+	VAND V18.B16, V2.B16, V18.B16
+	VUSHR $2, V20.B16, V20.B16
+	VAND V20.B16, V2.B16, V20.B16
+	FLDPQ (R1), (F21, F26)
+	VSHL $1, V21.B16, V21.B16
+	VAND V21.B16, V1.B16, V21.B16
+	VORR V18.B16, V21.B16, V18.B16
+	VSHL $1, V26.B16, V26.B16
+	VAND V26.B16, V1.B16, V26.B16
+	VORR V20.B16, V26.B16, V20.B16
+	VSUB V1.B16, V18.B16, V18.B16
+	VSUB V1.B16, V20.B16, V20.B16
+	WORD $0x0e2cc256 // smull v22.8h, v18.8b, v12.8b
+	WORD $0x4e2c8256 // smlal2 v22.8h, v18.16b, v12.16b
+	WORD $0x4e602ad6 // saddlp v22.4s, v22.8h
+	WORD $0x4f8e8ad5 // mul v21.4s, v22.4s, v14.s[2]
+	WORD $0x0e31c296 // smull v22.8h, v20.8b, v17.8b
+	WORD $0x4e318296 // smlal2 v22.8h, v20.16b, v17.16b
+	WORD $0x4e602ad6 // saddlp v22.4s, v22.8h
+	WORD $0x6fae0ad5 // mla v21.4s, v22.4s, v14.s[3]
+	FLDPQ 128(R2), (F12, F18)
+	FLDPQ 32(R0), (F22, F23)
+	VUSHR $4, V22.B16, V22.B16
+	VAND V22.B16, V2.B16, V22.B16
+	VUSHR $4, V23.B16, V23.B16
+	VAND V23.B16, V2.B16, V23.B16
+	FLDPQ (R0), (F24, F25)
+	VAND V24.B16, V1.B16, V24.B16
+	VORR V22.B16, V24.B16, V22.B16
+	VAND V25.B16, V1.B16, V25.B16
+	VORR V23.B16, V25.B16, V23.B16
+	VSUB V1.B16, V22.B16, V22.B16
+	VSUB V1.B16, V23.B16, V23.B16
+	WORD $0x0e2cc2da // smull v26.8h, v22.8b, v12.8b
+	WORD $0x4e2c82da // smlal2 v26.8h, v22.16b, v12.16b
+	WORD $0x4e602b5a // saddlp v26.4s, v26.8h
+	WORD $0x4f8a8351 // mul v17.4s, v26.4s, v10.s[0]
+	WORD $0x0e32c2fa // smull v26.8h, v23.8b, v18.8b
+	WORD $0x4e3282fa // smlal2 v26.8h, v23.16b, v18.16b
+	WORD $0x4e602b5a // saddlp v26.4s, v26.8h
+	WORD $0x6faa0351 // mla v17.4s, v26.4s, v10.s[1]
+	FLDPQ 32(R1), (F22, F23)
+	VUSHR $4, V22.B16, V22.B16
+	VAND V22.B16, V2.B16, V22.B16
+	VUSHR $4, V23.B16, V23.B16
+	VAND V23.B16, V2.B16, V23.B16
+	FLDPQ (R1), (F20, F27)
+	VAND V20.B16, V1.B16, V20.B16
+	VORR V22.B16, V20.B16, V22.B16
+	VAND V27.B16, V1.B16, V27.B16
+	VORR V23.B16, V27.B16, V23.B16
+	VSUB V1.B16, V22.B16, V22.B16
+	VSUB V1.B16, V23.B16, V23.B16
+	WORD $0x0e2cc2d8 // smull v24.8h, v22.8b, v12.8b
+	WORD $0x4e2c82d8 // smlal2 v24.8h, v22.16b, v12.16b
+	WORD $0x4e602b18 // saddlp v24.4s, v24.8h
+	WORD $0x4f8f8314 // mul v20.4s, v24.4s, v15.s[0]
+	WORD $0x0e32c2f8 // smull v24.8h, v23.8b, v18.8b
+	WORD $0x4e3282f8 // smlal2 v24.8h, v23.16b, v18.16b
+	WORD $0x4e602b18 // saddlp v24.4s, v24.8h
+	WORD $0x6faf0314 // mla v20.4s, v24.4s, v15.s[1]
+	FLDPQ 192(R2), (F12, F22)
+	FLDPQ 32(R0), (F24, F25)
+	VUSHR $6, V24.B16, V24.B16
+	VUSHR $6, V25.B16, V25.B16
+	FLDPQ (R0), (F26, F27)
+	VUSHR $1, V26.B16, V26.B16
+	VAND V26.B16, V1.B16, V26.B16
+	VORR V24.B16, V26.B16, V24.B16
+	VUSHR $1, V27.B16, V27.B16
+	VAND V27.B16, V1.B16, V27.B16
+	VORR V25.B16, V27.B16, V25.B16
+	VSUB V1.B16, V24.B16, V24.B16
+	VSUB V1.B16, V25.B16, V25.B16
+	WORD $0x0e2cc31c // smull v28.8h, v24.8b, v12.8b
+	WORD $0x4e2c831c // smlal2 v28.8h, v24.16b, v12.16b
+	WORD $0x4e602b9c // saddlp v28.4s, v28.8h
+	WORD $0x4f8a8b92 // mul v18.4s, v28.4s, v10.s[2]
+	WORD $0x0e36c33c // smull v28.8h, v25.8b, v22.8b
+	WORD $0x4e36833c // smlal2 v28.8h, v25.16b, v22.16b
+	WORD $0x4e602b9c // saddlp v28.4s, v28.8h
+	WORD $0x6faa0b92 // mla v18.4s, v28.4s, v10.s[3]
+	FLDPQ 32(R1), (F24, F25)
+	VUSHR $6, V24.B16, V24.B16
+	VUSHR $6, V25.B16, V25.B16
+	FLDPQ (R1), (F23, F29)
+	VUSHR $1, V23.B16, V23.B16
+	VAND V23.B16, V1.B16, V23.B16
+	VORR V24.B16, V23.B16, V24.B16
+	VUSHR $1, V29.B16, V29.B16
+	VAND V29.B16, V1.B16, V29.B16
+	VORR V25.B16, V29.B16, V25.B16
+	VSUB V1.B16, V24.B16, V24.B16
+	VSUB V1.B16, V25.B16, V25.B16
+	WORD $0x0e2cc31a // smull v26.8h, v24.8b, v12.8b
+	WORD $0x4e2c831a // smlal2 v26.8h, v24.16b, v12.16b
+	WORD $0x4e602b5a // saddlp v26.4s, v26.8h
+	WORD $0x4f8f8b57 // mul v23.4s, v26.4s, v15.s[2]
+	WORD $0x0e36c33a // smull v26.8h, v25.8b, v22.8b
+	WORD $0x4e36833a // smlal2 v26.8h, v25.16b, v22.16b
+	WORD $0x4e602b5a // saddlp v26.4s, v26.8h
+	WORD $0x6faf0b57 // mla v23.4s, v26.4s, v15.s[3]
+	WORD $0x4eb3bdad // addp v13.4s, v13.4s, v19.4s
+	WORD $0x4eb2be31 // addp v17.4s, v17.4s, v18.4s
+	WORD $0x4eb1bdad // addp v13.4s, v13.4s, v17.4s
+	WORD $0x4eb5be10 // addp v16.4s, v16.4s, v21.4s
+	WORD $0x4eb7be94 // addp v20.4s, v20.4s, v23.4s
+	WORD $0x4eb4be10 // addp v16.4s, v16.4s, v20.4s
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	FMOVQ (R3), F12
+	WORD $0x6e28dd8c // fmul v12.4s, v12.4s, v8.4s
+	WORD $0x4e2dcd84 // fmla v4.4s, v12.4s, v13.4s
+	WORD $0x4e21da10 // scvtf v16.4s, v16.4s
+	FMOVQ (R3), F8
+	WORD $0x6e2bdd08 // fmul v8.4s, v8.4s, v11.4s
+	WORD $0x4e30cd06 // fmla v6.4s, v8.4s, v16.4s
+	ADD $108, R0, R11
+	VLD1R (R11), [V8.H4]
+	WORD $0x0e217908 // fcvtl v8.4s, v8.4h
+	FMOVD 96(R0), F11
+	FMOVS 104(R0), F12
+	VUSHR $4, V11.B16, V11.B16
+	VDUP V12.S[0], V12.S4
+	WORD $0x6e23458c // ushl v12.16b, v12.16b, v3.16b
+	VEXT $8, V12.B16, V12.B16, V12.B16
+	VMOVI $48, V13.B16
+	VAND V12.B16, V13.B16, V12.B16
+	VORR V11.B16, V12.B16, V11.B16
+	VMOVI $32, V13.B16
+	VSUB V13.B16, V11.B16, V11.B16
+	WORD $0x0f08a56a // sxtl v10.8h, v11.8b
+	WORD $0x0f10a549 // sxtl v9.4s, v10.4h
+	WORD $0x4f10a54a // sxtl2 v10.4s, v10.8h
+	ADD $108, R1, R11
+	VLD1R (R11), [V11.H4]
+	WORD $0x0e21796b // fcvtl v11.4s, v11.4h
+	FMOVD 96(R1), F17
+	FMOVS 104(R1), F18
+	VUSHR $4, V17.B16, V17.B16
+	VDUP V18.S[0], V18.S4
+	WORD $0x6e234652 // ushl v18.16b, v18.16b, v3.16b
+	VEXT $8, V18.B16, V18.B16, V18.B16
+	VMOVI $48, V19.B16
+	VAND V18.B16, V19.B16, V18.B16
+	VORR V17.B16, V18.B16, V17.B16
+	VMOVI $32, V19.B16
+	VSUB V19.B16, V17.B16, V17.B16
+	WORD $0x0f08a630 // sxtl v16.8h, v17.8b
+	WORD $0x0f10a60e // sxtl v14.4s, v16.4h
+	WORD $0x4f10a610 // sxtl2 v16.4s, v16.8h
+	FLDPQ 256(R2), (F12, F20)
+	FLDPQ 64(R0), (F21, F22)
+	VAND V21.B16, V2.B16, V21.B16
+	VAND V22.B16, V2.B16, V22.B16
+	FLDPQ (R0), (F23, F24)
+	VUSHR $2, V23.B16, V23.B16
+	VAND V23.B16, V1.B16, V23.B16
+	VORR V21.B16, V23.B16, V21.B16
+	VUSHR $2, V24.B16, V24.B16
+	VAND V24.B16, V1.B16, V24.B16
+	VORR V22.B16, V24.B16, V22.B16
+	VSUB V1.B16, V21.B16, V21.B16
+	VSUB V1.B16, V22.B16, V22.B16
+	WORD $0x0e2cc2b9 // smull v25.8h, v21.8b, v12.8b
+	WORD $0x4e2c82b9 // smlal2 v25.8h, v21.16b, v12.16b
+	WORD $0x4e602b39 // saddlp v25.4s, v25.8h
+	WORD $0x4f89832d // mul v13.4s, v25.4s, v9.s[0]
+	WORD $0x0e34c2d9 // smull v25.8h, v22.8b, v20.8b
+	WORD $0x4e3482d9 // smlal2 v25.8h, v22.16b, v20.16b
+	WORD $0x4e602b39 // saddlp v25.4s, v25.8h
+	WORD $0x6fa9032d // mla v13.4s, v25.4s, v9.s[1]
+	FLDPQ 64(R1), (F21, F22)
+	VAND V21.B16, V2.B16, V21.B16
+	VAND V22.B16, V2.B16, V22.B16
+	FLDPQ (R1), (F15, F26)
+	VUSHR $2, V15.B16, V15.B16
+	VAND V15.B16, V1.B16, V15.B16
+	VORR V21.B16, V15.B16, V21.B16
+	VUSHR $2, V26.B16, V26.B16
+	VAND V26.B16, V1.B16, V26.B16
+	VORR V22.B16, V26.B16, V22.B16
+	VSUB V1.B16, V21.B16, V21.B16
+	VSUB V1.B16, V22.B16, V22.B16
+	WORD $0x0e2cc2b1 // smull v17.8h, v21.8b, v12.8b
+	WORD $0x4e2c82b1 // smlal2 v17.8h, v21.16b, v12.16b
+	WORD $0x4e602a31 // saddlp v17.4s, v17.8h
+	WORD $0x4f8e822f // mul v15.4s, v17.4s, v14.s[0]
+	WORD $0x0e34c2d1 // smull v17.8h, v22.8b, v20.8b
+	WORD $0x4e3482d1 // smlal2 v17.8h, v22.16b, v20.16b
+	WORD $0x4e602a31 // saddlp v17.4s, v17.8h
+	WORD $0x6fae022f // mla v15.4s, v17.4s, v14.s[1]
+	FLDPQ 320(R2), (F12, F17)
+	FLDPQ 64(R0), (F18, F19)
+	VUSHR $2, V18.B16, V18.B16
+	VAND V18.B16, V2.B16, V18.B16
+	VUSHR $2, V19.B16, V19.B16
+	VAND V19.B16, V2.B16, V19.B16
+	FLDPQ (R0), (F21, F27)
+	VUSHR $3, V21.B16, V21.B16
+	VAND V21.B16, V1.B16, V21.B16
+	VORR V18.B16, V21.B16, V18.B16
+	VUSHR $3, V27.B16, V27.B16
+	VAND V27.B16, V1.B16, V27.B16
+	VORR V19.B16, V27.B16, V19.B16
+	VSUB V1.B16, V18.B16, V18.B16
+	VSUB V1.B16, V19.B16, V19.B16
+	WORD $0x0e2cc257 // smull v23.8h, v18.8b, v12.8b
+	WORD $0x4e2c8257 // smlal2 v23.8h, v18.16b, v12.16b
+	WORD $0x4e602af7 // saddlp v23.4s, v23.8h
+	WORD $0x4f898af4 // mul v20.4s, v23.4s, v9.s[2]
+	WORD $0x0e31c277 // smull v23.8h, v19.8b, v17.8b
+	WORD $0x4e318277 // smlal2 v23.8h, v19.16b, v17.16b
+	WORD $0x4e602af7 // saddlp v23.4s, v23.8h
+	WORD $0x6fa90af4 // mla v20.4s, v23.4s, v9.s[3]
+	FLDPQ 64(R1), (F18, F19)
+	VUSHR $2, V18.B16, V18.B16
+	VAND V18.B16, V2.B16, V18.B16
+	VUSHR $2, V19.B16, V19.B16
+	VAND V19.B16, V2.B16, V19.B16
+	FLDPQ (R1), (F21, F24)
+	VUSHR $3, V21.B16, V21.B16
+	VAND V21.B16, V1.B16, V21.B16
+	VORR V18.B16, V21.B16, V18.B16
+	VUSHR $3, V24.B16, V24.B16
+	VAND V24.B16, V1.B16, V24.B16
+	VORR V19.B16, V24.B16, V19.B16
+	VSUB V1.B16, V18.B16, V18.B16
+	VSUB V1.B16, V19.B16, V19.B16
+	WORD $0x0e2cc256 // smull v22.8h, v18.8b, v12.8b
+	WORD $0x4e2c8256 // smlal2 v22.8h, v18.16b, v12.16b
+	WORD $0x4e602ad6 // saddlp v22.4s, v22.8h
+	WORD $0x4f8e8ad5 // mul v21.4s, v22.4s, v14.s[2]
+	WORD $0x0e31c276 // smull v22.8h, v19.8b, v17.8b
+	WORD $0x4e318276 // smlal2 v22.8h, v19.16b, v17.16b
+	WORD $0x4e602ad6 // saddlp v22.4s, v22.8h
+	WORD $0x6fae0ad5 // mla v21.4s, v22.4s, v14.s[3]
+	FLDPQ 384(R2), (F12, F18)
+	FLDPQ 64(R0), (F22, F23)
+	VUSHR $4, V22.B16, V22.B16
+	VAND V22.B16, V2.B16, V22.B16
+	VUSHR $4, V23.B16, V23.B16
+	VAND V23.B16, V2.B16, V23.B16
+	FLDPQ (R0), (F24, F25)
+	VUSHR $4, V24.B16, V24.B16
+	VAND V24.B16, V1.B16, V24.B16
+	VORR V22.B16, V24.B16, V22.B16
+	VUSHR $4, V25.B16, V25.B16
+	VAND V25.B16, V1.B16, V25.B16
+	VORR V23.B16, V25.B16, V23.B16
+	VSUB V1.B16, V22.B16, V22.B16
+	VSUB V1.B16, V23.B16, V23.B16
+	WORD $0x0e2cc2da // smull v26.8h, v22.8b, v12.8b
+	WORD $0x4e2c82da // smlal2 v26.8h, v22.16b, v12.16b
+	WORD $0x4e602b5a // saddlp v26.4s, v26.8h
+	WORD $0x4f8a8351 // mul v17.4s, v26.4s, v10.s[0]
+	WORD $0x0e32c2fa // smull v26.8h, v23.8b, v18.8b
+	WORD $0x4e3282fa // smlal2 v26.8h, v23.16b, v18.16b
+	WORD $0x4e602b5a // saddlp v26.4s, v26.8h
+	WORD $0x6faa0351 // mla v17.4s, v26.4s, v10.s[1]
+	FLDPQ 64(R1), (F22, F23)
+	VUSHR $4, V22.B16, V22.B16
+	VAND V22.B16, V2.B16, V22.B16
+	VUSHR $4, V23.B16, V23.B16
+	VAND V23.B16, V2.B16, V23.B16
+	FLDPQ (R1), (F19, F27)
+	VUSHR $4, V19.B16, V19.B16
+	VAND V19.B16, V1.B16, V19.B16
+	VORR V22.B16, V19.B16, V22.B16
+	VUSHR $4, V27.B16, V27.B16
+	VAND V27.B16, V1.B16, V27.B16
+	VORR V23.B16, V27.B16, V23.B16
+	VSUB V1.B16, V22.B16, V22.B16
+	VSUB V1.B16, V23.B16, V23.B16
+	WORD $0x0e2cc2d8 // smull v24.8h, v22.8b, v12.8b
+	WORD $0x4e2c82d8 // smlal2 v24.8h, v22.16b, v12.16b
+	WORD $0x4e602b18 // saddlp v24.4s, v24.8h
+	WORD $0x4f908313 // mul v19.4s, v24.4s, v16.s[0]
+	WORD $0x0e32c2f8 // smull v24.8h, v23.8b, v18.8b
+	WORD $0x4e3282f8 // smlal2 v24.8h, v23.16b, v18.16b
+	WORD $0x4e602b18 // saddlp v24.4s, v24.8h
+	WORD $0x6fb00313 // mla v19.4s, v24.4s, v16.s[1]
+	FLDPQ 448(R2), (F12, F22)
+	FLDPQ 64(R0), (F24, F25)
+	VUSHR $6, V24.B16, V24.B16
+	VUSHR $6, V25.B16, V25.B16
+	FLDPQ (R0), (F26, F27)
+	VUSHR $5, V26.B16, V26.B16
+	VAND V26.B16, V1.B16, V26.B16
+	VORR V24.B16, V26.B16, V24.B16
+	VUSHR $5, V27.B16, V27.B16
+	VAND V27.B16, V1.B16, V27.B16
+	VORR V25.B16, V27.B16, V25.B16
+	VSUB V1.B16, V24.B16, V24.B16
+	VSUB V1.B16, V25.B16, V25.B16
+	WORD $0x0e2cc31c // smull v28.8h, v24.8b, v12.8b
+	WORD $0x4e2c831c // smlal2 v28.8h, v24.16b, v12.16b
+	WORD $0x4e602b9c // saddlp v28.4s, v28.8h
+	WORD $0x4f8a8b92 // mul v18.4s, v28.4s, v10.s[2]
+	WORD $0x0e36c33c // smull v28.8h, v25.8b, v22.8b
+	WORD $0x4e36833c // smlal2 v28.8h, v25.16b, v22.16b
+	WORD $0x4e602b9c // saddlp v28.4s, v28.8h
+	WORD $0x6faa0b92 // mla v18.4s, v28.4s, v10.s[3]
+	FLDPQ 64(R1), (F24, F25)
+	VUSHR $6, V24.B16, V24.B16
+	VUSHR $6, V25.B16, V25.B16
+	FLDPQ (R1), (F23, F29)
+	VUSHR $5, V23.B16, V23.B16
+	VAND V23.B16, V1.B16, V23.B16
+	VORR V24.B16, V23.B16, V24.B16
+	VUSHR $5, V29.B16, V29.B16
+	VAND V29.B16, V1.B16, V29.B16
+	VORR V25.B16, V29.B16, V25.B16
+	VSUB V1.B16, V24.B16, V24.B16
+	VSUB V1.B16, V25.B16, V25.B16
+	WORD $0x0e2cc31a // smull v26.8h, v24.8b, v12.8b
+	WORD $0x4e2c831a // smlal2 v26.8h, v24.16b, v12.16b
+	WORD $0x4e602b5a // saddlp v26.4s, v26.8h
+	WORD $0x4f908b57 // mul v23.4s, v26.4s, v16.s[2]
+	WORD $0x0e36c33a // smull v26.8h, v25.8b, v22.8b
+	WORD $0x4e36833a // smlal2 v26.8h, v25.16b, v22.16b
+	WORD $0x4e602b5a // saddlp v26.4s, v26.8h
+	WORD $0x6fb00b57 // mla v23.4s, v26.4s, v16.s[3]
+	WORD $0x4eb4bdad // addp v13.4s, v13.4s, v20.4s
+	WORD $0x4eb2be31 // addp v17.4s, v17.4s, v18.4s
+	WORD $0x4eb1bdad // addp v13.4s, v13.4s, v17.4s
+	WORD $0x4eb5bdef // addp v15.4s, v15.4s, v21.4s
+	WORD $0x4eb7be73 // addp v19.4s, v19.4s, v23.4s
+	WORD $0x4eb3bdef // addp v15.4s, v15.4s, v19.4s
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	FMOVQ 16(R3), F12
+	WORD $0x6e28dd8c // fmul v12.4s, v12.4s, v8.4s
+	WORD $0x4e2dcd85 // fmla v5.4s, v12.4s, v13.4s
+	WORD $0x4e21d9ef // scvtf v15.4s, v15.4s
+	FMOVQ 16(R3), F8
+	WORD $0x6e2bdd08 // fmul v8.4s, v8.4s, v11.4s
+	WORD $0x4e2fcd07 // fmla v7.4s, v8.4s, v15.4s
+	ADD $110, R0, R0
+	ADD $110, R1, R1
+	ADD $512, R2, R2
+	ADD $512, R3, R3
+	SUBS $1, R8, R8
+	BNE group2
+	VEOR V8.B16, V8.B16, V8.B16
+	VZIP1 V6.S4, V4.S4, V9.S4
+	VEXT $8, V9.B16, V9.B16, V10.B16
+	WORD $0x4e29d508 // fadd v8.4s, v8.4s, v9.4s
+	WORD $0x4e2ad508 // fadd v8.4s, v8.4s, v10.4s
+	VZIP2 V6.S4, V4.S4, V9.S4
+	VEXT $8, V9.B16, V9.B16, V10.B16
+	WORD $0x4e29d508 // fadd v8.4s, v8.4s, v9.4s
+	WORD $0x4e2ad508 // fadd v8.4s, v8.4s, v10.4s
+	VZIP1 V7.S4, V5.S4, V9.S4
+	VEXT $8, V9.B16, V9.B16, V10.B16
+	WORD $0x4e29d508 // fadd v8.4s, v8.4s, v9.4s
+	WORD $0x4e2ad508 // fadd v8.4s, v8.4s, v10.4s
+	VZIP2 V7.S4, V5.S4, V9.S4
+	VEXT $8, V9.B16, V9.B16, V10.B16
+	WORD $0x4e29d508 // fadd v8.4s, v8.4s, v9.4s
+	WORD $0x4e2ad508 // fadd v8.4s, v8.4s, v10.4s
+	FMOVD.P F8, 8(R4)
+	SUBS $1, R7, R7
+	BNE rows1
+	RET
+
+// func dotQ3_Kx2NEON(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+TEXT ·dotQ3_Kx2NEON(SB), NOSPLIT, $0-80
+	MOVD out+0(FP), R5
+	MOVD w+16(FP), R6
+	MOVD rowBytes+24(FP), R7
+	MOVD octets+32(FP), R8
+	MOVD ldo+8(FP), R10
+	ADD R10<<2, R5, R11
+	VMOVI $15, V0.B16
+	VMOVI $4, V1.B16
+	VMOVI $3, V2.B16
+	MOVD $0x0202020204040404, R12
+	VMOV R12, V3.D[0]
+	MOVD $0xfefefefe00000000, R12
+	VMOV R12, V3.D[1]
+	LSL $3, R8, R8
+rows1:
+	MOVD R6, R0
+	ADD R7, R6, R6
+	MOVD blocks+40(FP), R1
+	MOVD lanes+48(FP), R3
+	MOVD stride+56(FP), R10
+	ADD R10, R1, R2
+	ADD R10, R3, R4
+	VEOR V4.B16, V4.B16, V4.B16
+	VEOR V5.B16, V5.B16, V5.B16
+	VEOR V6.B16, V6.B16, V6.B16
+	VEOR V7.B16, V7.B16, V7.B16
+	MOVD n+64(FP), R9
+	MOVD back+72(FP), R10
+group2:
+	CMP $1, R9
+	BNE whole3
+	SUB R10, R0, R0
+whole3:
+	ADD $108, R0, R12
+	VLD1R (R12), [V8.H4]
+	WORD $0x0e217908 // fcvtl v8.4s, v8.4h
+	FMOVD 96(R0), F11
+	FMOVS 104(R0), F12
+	VAND V11.B16, V0.B16, V11.B16
+	VDUP V12.S[0], V12.S4
+	WORD $0x6e23458c // ushl v12.16b, v12.16b, v3.16b
+	VMOVI $48, V13.B16
+	VAND V12.B16, V13.B16, V12.B16
+	VORR V11.B16, V12.B16, V11.B16
+	VMOVI $32, V13.B16
+	VSUB V13.B16, V11.B16, V11.B16
+	WORD $0x0f08a56a // sxtl v10.8h, v11.8b
+	WORD $0x0f10a549 // sxtl v9.4s, v10.4h
+	WORD $0x4f10a54a // sxtl2 v10.4s, v10.8h
+	FLDPQ (R1), (F11, F14)
+	FLDPQ (R2), (F15, F16)
+	FLDPQ 32(R0), (F17, F18)
+	VAND V17.B16, V2.B16, V17.B16
+	VAND V18.B16, V2.B16, V18.B16
+	FLDPQ (R0), (F19, F20)
+	VSHL $2, V19.B16, V19.B16
+	VAND V19.B16, V1.B16, V19.B16
+	VORR V17.B16, V19.B16, V17.B16
+	VSHL $2, V20.B16, V20.B16
+	VAND V20.B16, V1.B16, V20.B16
+	VORR V18.B16, V20.B16, V18.B16
+	VSUB V1.B16, V17.B16, V17.B16
+	VSUB V1.B16, V18.B16, V18.B16
+	WORD $0x0e2bc235 // smull v21.8h, v17.8b, v11.8b
+	WORD $0x4e2b8235 // smlal2 v21.8h, v17.16b, v11.16b
+	WORD $0x4e602ab5 // saddlp v21.4s, v21.8h
+	WORD $0x4f8982ac // mul v12.4s, v21.4s, v9.s[0]
+	WORD $0x0e2ec255 // smull v21.8h, v18.8b, v14.8b
+	WORD $0x4e2e8255 // smlal2 v21.8h, v18.16b, v14.16b
+	WORD $0x4e602ab5 // saddlp v21.4s, v21.8h
+	WORD $0x6fa902ac // mla v12.4s, v21.4s, v9.s[1]
+	WORD $0x0e2fc236 // smull v22.8h, v17.8b, v15.8b
+	WORD $0x4e2f8236 // smlal2 v22.8h, v17.16b, v15.16b
+	WORD $0x4e602ad6 // saddlp v22.4s, v22.8h
+	WORD $0x4f8982cd // mul v13.4s, v22.4s, v9.s[0]
+	WORD $0x0e30c256 // smull v22.8h, v18.8b, v16.8b
+	WORD $0x4e308256 // smlal2 v22.8h, v18.16b, v16.16b
+	WORD $0x4e602ad6 // saddlp v22.4s, v22.8h
+	WORD $0x6fa902cd // mla v13.4s, v22.4s, v9.s[1]
+	FLDPQ 64(R1), (F11, F14)
+	FLDPQ 64(R2), (F17, F19)
+	FLDPQ 32(R0), (F20, F21)
+	VUSHR $2, V20.B16, V20.B16
+	VAND V20.B16, V2.B16, V20.B16
+	VUSHR $2, V21.B16, V21.B16
+	VAND V21.B16, V2.B16, V21.B16
+	FLDPQ (R0), (F22, F23)
+	VSHL $1, V22.B16, V22.B16
+	VAND V22.B16, V1.B16, V22.B16
+	VORR V20.B16, V22.B16, V20.B16
+	VSHL $1, V23.B16, V23.B16
+	VAND V23.B16, V1.B16, V23.B16
+	VORR V21.B16, V23.B16, V21.B16
+	VSUB V1.B16, V20.B16, V20.B16
+	VSUB V1.B16, V21.B16, V21.B16
+	WORD $0x0e2bc298 // smull v24.8h, v20.8b, v11.8b
+	WORD $0x4e2b8298 // smlal2 v24.8h, v20.16b, v11.16b
+	WORD $0x4e602b18 // saddlp v24.4s, v24.8h
+	WORD $0x4f898b0f // mul v15.4s, v24.4s, v9.s[2]
+	WORD $0x0e2ec2b8 // smull v24.8h, v21.8b, v14.8b
+	WORD $0x4e2e82b8 // smlal2 v24.8h, v21.16b, v14.16b
+	WORD $0x4e602b18 // saddlp v24.4s, v24.8h
+	WORD $0x6fa90b0f // mla v15.4s, v24.4s, v9.s[3]
+	WORD $0x0e31c299 // smull v25.8h, v20.8b, v17.8b
+	WORD $0x4e318299 // smlal2 v25.8h, v20.16b, v17.16b
+	WORD $0x4e602b39 // saddlp v25.4s, v25.8h
+	WORD $0x4f898b30 // mul v16.4s, v25.4s, v9.s[2]
+	WORD $0x0e33c2b9 // smull v25.8h, v21.8b, v19.8b
+	WORD $0x4e3382b9 // smlal2 v25.8h, v21.16b, v19.16b
+	WORD $0x4e602b39 // saddlp v25.4s, v25.8h
+	WORD $0x6fa90b30 // mla v16.4s, v25.4s, v9.s[3]
+	FLDPQ 128(R1), (F11, F14)
+	FLDPQ 128(R2), (F18, F20)
+	FLDPQ 32(R0), (F22, F23)
+	VUSHR $4, V22.B16, V22.B16
+	VAND V22.B16, V2.B16, V22.B16
+	VUSHR $4, V23.B16, V23.B16
+	VAND V23.B16, V2.B16, V23.B16
+	FLDPQ (R0), (F24, F26)
+	VAND V24.B16, V1.B16, V24.B16
+	VORR V22.B16, V24.B16, V22.B16
+	VAND V26.B16, V1.B16, V26.B16
+	VORR V23.B16, V26.B16, V23.B16
+	VSUB V1.B16, V22.B16, V22.B16
+	VSUB V1.B16, V23.B16, V23.B16
+	WORD $0x0e2bc2d9 // smull v25.8h, v22.8b, v11.8b
+	WORD $0x4e2b82d9 // smlal2 v25.8h, v22.16b, v11.16b
+	WORD $0x4e602b39 // saddlp v25.4s, v25.8h
+	WORD $0x4f8a8331 // mul v17.4s, v25.4s, v10.s[0]
+	WORD $0x0e2ec2f9 // smull v25.8h, v23.8b, v14.8b
+	WORD $0x4e2e82f9 // smlal2 v25.8h, v23.16b, v14.16b
+	WORD $0x4e602b39 // saddlp v25.4s, v25.8h
+	WORD $0x6faa0331 // mla v17.4s, v25.4s, v10.s[1]
+	WORD $0x0e32c2db // smull v27.8h, v22.8b, v18.8b
+	WORD $0x4e3282db // smlal2 v27.8h, v22.16b, v18.16b
+	WORD $0x4e602b7b // saddlp v27.4s, v27.8h
+	WORD $0x4f8a8373 // mul v19.4s, v27.4s, v10.s[0]
+	WORD $0x0e34c2fb // smull v27.8h, v23.8b, v20.8b
+	WORD $0x4e3482fb // smlal2 v27.8h, v23.16b, v20.16b
+	WORD $0x4e602b7b // saddlp v27.4s, v27.8h
+	WORD $0x6faa0373 // mla v19.4s, v27.4s, v10.s[1]
+	FLDPQ 192(R1), (F11, F14)
+	FLDPQ 192(R2), (F21, F22)
+	FLDPQ 32(R0), (F24, F25)
+	VUSHR $6, V24.B16, V24.B16
+	VUSHR $6, V25.B16, V25.B16
+	FLDPQ (R0), (F26, F28)
+	VUSHR $1, V26.B16, V26.B16
+	VAND V26.B16, V1.B16, V26.B16
+	VORR V24.B16, V26.B16, V24.B16
+	VUSHR $1, V28.B16, V28.B16
+	VAND V28.B16, V1.B16, V28.B16
+	VORR V25.B16, V28.B16, V25.B16
+	VSUB V1.B16, V24.B16, V24.B16
+	VSUB V1.B16, V25.B16, V25.B16
+	WORD $0x0e2bc31b // smull v27.8h, v24.8b, v11.8b
+	WORD $0x4e2b831b // smlal2 v27.8h, v24.16b, v11.16b
+	WORD $0x4e602b7b // saddlp v27.4s, v27.8h
+	WORD $0x4f8a8b72 // mul v18.4s, v27.4s, v10.s[2]
+	WORD $0x0e2ec33b // smull v27.8h, v25.8b, v14.8b
+	WORD $0x4e2e833b // smlal2 v27.8h, v25.16b, v14.16b
+	WORD $0x4e602b7b // saddlp v27.4s, v27.8h
+	WORD $0x6faa0b72 // mla v18.4s, v27.4s, v10.s[3]
+	WORD $0x0e35c31d // smull v29.8h, v24.8b, v21.8b
+	WORD $0x4e35831d // smlal2 v29.8h, v24.16b, v21.16b
+	WORD $0x4e602bbd // saddlp v29.4s, v29.8h
+	WORD $0x4f8a8bb4 // mul v20.4s, v29.4s, v10.s[2]
+	WORD $0x0e36c33d // smull v29.8h, v25.8b, v22.8b
+	WORD $0x4e36833d // smlal2 v29.8h, v25.16b, v22.16b
+	WORD $0x4e602bbd // saddlp v29.4s, v29.8h
+	WORD $0x6faa0bb4 // mla v20.4s, v29.4s, v10.s[3]
+	WORD $0x4eafbd8c // addp v12.4s, v12.4s, v15.4s
+	WORD $0x4eb2be31 // addp v17.4s, v17.4s, v18.4s
+	WORD $0x4eb1bd8c // addp v12.4s, v12.4s, v17.4s
+	WORD $0x4eb0bdad // addp v13.4s, v13.4s, v16.4s
+	WORD $0x4eb4be73 // addp v19.4s, v19.4s, v20.4s
+	WORD $0x4eb3bdad // addp v13.4s, v13.4s, v19.4s
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	FMOVQ (R3), F11
+	WORD $0x6e28dd6b // fmul v11.4s, v11.4s, v8.4s
+	WORD $0x4e2ccd64 // fmla v4.4s, v11.4s, v12.4s
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	FMOVQ (R4), F11
+	WORD $0x6e28dd6b // fmul v11.4s, v11.4s, v8.4s
+	WORD $0x4e2dcd66 // fmla v6.4s, v11.4s, v13.4s
+	ADD $108, R0, R12
+	VLD1R (R12), [V8.H4]
+	WORD $0x0e217908 // fcvtl v8.4s, v8.4h
+	FMOVD 96(R0), F12
+	FMOVS 104(R0), F13
+	VUSHR $4, V12.B16, V12.B16
+	VDUP V13.S[0], V13.S4
+	WORD $0x6e2345ad // ushl v13.16b, v13.16b, v3.16b
+	VEXT $8, V13.B16, V13.B16, V13.B16
+	VMOVI $48, V14.B16
+	VAND V13.B16, V14.B16, V13.B16
+	VORR V12.B16, V13.B16, V12.B16
+	VMOVI $32, V14.B16
+	VSUB V14.B16, V12.B16, V12.B16
+	WORD $0x0f08a58b // sxtl v11.8h, v12.8b
+	WORD $0x0f10a569 // sxtl v9.4s, v11.4h
+	WORD $0x4f10a56b // sxtl2 v11.4s, v11.8h
+	FLDPQ 256(R1), (F10, F15)
+	FLDPQ 256(R2), (F16, F17)
+	FLDPQ 64(R0), (F18, F19)
+	VAND V18.B16, V2.B16, V18.B16
+	VAND V19.B16, V2.B16, V19.B16
+	FLDPQ (R0), (F21, F22)
+	VUSHR $2, V21.B16, V21.B16
+	VAND V21.B16, V1.B16, V21.B16
+	VORR V18.B16, V21.B16, V18.B16
+	VUSHR $2, V22.B16, V22.B16
+	VAND V22.B16, V1.B16, V22.B16
+	VORR V19.B16, V22.B16, V19.B16
+	VSUB V1.B16, V18.B16, V18.B16
+	VSUB V1.B16, V19.B16, V19.B16
+	WORD $0x0e2ac257 // smull v23.8h, v18.8b, v10.8b
+	WORD $0x4e2a8257 // smlal2 v23.8h, v18.16b, v10.16b
+	WORD $0x4e602af7 // saddlp v23.4s, v23.8h
+	WORD $0x4f8982ec // mul v12.4s, v23.4s, v9.s[0]
+	WORD $0x0e2fc277 // smull v23.8h, v19.8b, v15.8b
+	WORD $0x4e2f8277 // smlal2 v23.8h, v19.16b, v15.16b
+	WORD $0x4e602af7 // saddlp v23.4s, v23.8h
+	WORD $0x6fa902ec // mla v12.4s, v23.4s, v9.s[1]
+	WORD $0x0e30c258 // smull v24.8h, v18.8b, v16.8b
+	WORD $0x4e308258 // smlal2 v24.8h, v18.16b, v16.16b
+	WORD $0x4e602b18 // saddlp v24.4s, v24.8h
+	WORD $0x4f89830d // mul v13.4s, v24.4s, v9.s[0]
+	WORD $0x0e31c278 // smull v24.8h, v19.8b, v17.8b
+	WORD $0x4e318278 // smlal2 v24.8h, v19.16b, v17.16b
+	WORD $0x4e602b18 // saddlp v24.4s, v24.8h
+	WORD $0x6fa9030d // mla v13.4s, v24.4s, v9.s[1]
+	FLDPQ 320(R1), (F10, F14)
+	FLDPQ 320(R2), (F15, F18)
+	FLDPQ 64(R0), (F20, F21)
+	VUSHR $2, V20.B16, V20.B16
+	VAND V20.B16, V2.B16, V20.B16
+	VUSHR $2, V21.B16, V21.B16
+	VAND V21.B16, V2.B16, V21.B16
+	FLDPQ (R0), (F22, F25)
+	VUSHR $3, V22.B16, V22.B16
+	VAND V22.B16, V1.B16, V22.B16
+	VORR V20.B16, V22.B16, V20.B16
+	VUSHR $3, V25.B16, V25.B16
+	VAND V25.B16, V1.B16, V25.B16
+	VORR V21.B16, V25.B16, V21.B16
+	VSUB V1.B16, V20.B16, V20.B16
+	VSUB V1.B16, V21.B16, V21.B16
+	WORD $0x0e2ac297 // smull v23.8h, v20.8b, v10.8b
+	WORD $0x4e2a8297 // smlal2 v23.8h, v20.16b, v10.16b
+	WORD $0x4e602af7 // saddlp v23.4s, v23.8h
+	WORD $0x4f898af0 // mul v16.4s, v23.4s, v9.s[2]
+	WORD $0x0e2ec2b7 // smull v23.8h, v21.8b, v14.8b
+	WORD $0x4e2e82b7 // smlal2 v23.8h, v21.16b, v14.16b
+	WORD $0x4e602af7 // saddlp v23.4s, v23.8h
+	WORD $0x6fa90af0 // mla v16.4s, v23.4s, v9.s[3]
+	WORD $0x0e2fc298 // smull v24.8h, v20.8b, v15.8b
+	WORD $0x4e2f8298 // smlal2 v24.8h, v20.16b, v15.16b
+	WORD $0x4e602b18 // saddlp v24.4s, v24.8h
+	WORD $0x4f898b11 // mul v17.4s, v24.4s, v9.s[2]
+	WORD $0x0e32c2b8 // smull v24.8h, v21.8b, v18.8b
+	WORD $0x4e3282b8 // smlal2 v24.8h, v21.16b, v18.16b
+	WORD $0x4e602b18 // saddlp v24.4s, v24.8h
+	WORD $0x6fa90b11 // mla v17.4s, v24.4s, v9.s[3]
+	FLDPQ 384(R1), (F10, F14)
+	FLDPQ 384(R2), (F19, F20)
+	FLDPQ 64(R0), (F22, F23)
+	VUSHR $4, V22.B16, V22.B16
+	VAND V22.B16, V2.B16, V22.B16
+	VUSHR $4, V23.B16, V23.B16
+	VAND V23.B16, V2.B16, V23.B16
+	FLDPQ (R0), (F24, F26)
+	VUSHR $4, V24.B16, V24.B16
+	VAND V24.B16, V1.B16, V24.B16
+	VORR V22.B16, V24.B16, V22.B16
+	VUSHR $4, V26.B16, V26.B16
+	VAND V26.B16, V1.B16, V26.B16
+	VORR V23.B16, V26.B16, V23.B16
+	VSUB V1.B16, V22.B16, V22.B16
+	VSUB V1.B16, V23.B16, V23.B16
+	WORD $0x0e2ac2d9 // smull v25.8h, v22.8b, v10.8b
+	WORD $0x4e2a82d9 // smlal2 v25.8h, v22.16b, v10.16b
+	WORD $0x4e602b39 // saddlp v25.4s, v25.8h
+	WORD $0x4f8b832f // mul v15.4s, v25.4s, v11.s[0]
+	WORD $0x0e2ec2f9 // smull v25.8h, v23.8b, v14.8b
+	WORD $0x4e2e82f9 // smlal2 v25.8h, v23.16b, v14.16b
+	WORD $0x4e602b39 // saddlp v25.4s, v25.8h
+	WORD $0x6fab032f // mla v15.4s, v25.4s, v11.s[1]
+	WORD $0x0e33c2db // smull v27.8h, v22.8b, v19.8b
+	WORD $0x4e3382db // smlal2 v27.8h, v22.16b, v19.16b
+	WORD $0x4e602b7b // saddlp v27.4s, v27.8h
+	WORD $0x4f8b8372 // mul v18.4s, v27.4s, v11.s[0]
+	WORD $0x0e34c2fb // smull v27.8h, v23.8b, v20.8b
+	WORD $0x4e3482fb // smlal2 v27.8h, v23.16b, v20.16b
+	WORD $0x4e602b7b // saddlp v27.4s, v27.8h
+	WORD $0x6fab0372 // mla v18.4s, v27.4s, v11.s[1]
+	FLDPQ 448(R1), (F10, F14)
+	FLDPQ 448(R2), (F21, F22)
+	FLDPQ 64(R0), (F24, F25)
+	VUSHR $6, V24.B16, V24.B16
+	VUSHR $6, V25.B16, V25.B16
+	FLDPQ (R0), (F26, F28)
+	VUSHR $5, V26.B16, V26.B16
+	VAND V26.B16, V1.B16, V26.B16
+	VORR V24.B16, V26.B16, V24.B16
+	VUSHR $5, V28.B16, V28.B16
+	VAND V28.B16, V1.B16, V28.B16
+	VORR V25.B16, V28.B16, V25.B16
+	VSUB V1.B16, V24.B16, V24.B16
+	VSUB V1.B16, V25.B16, V25.B16
+	WORD $0x0e2ac31b // smull v27.8h, v24.8b, v10.8b
+	WORD $0x4e2a831b // smlal2 v27.8h, v24.16b, v10.16b
+	WORD $0x4e602b7b // saddlp v27.4s, v27.8h
+	WORD $0x4f8b8b73 // mul v19.4s, v27.4s, v11.s[2]
+	WORD $0x0e2ec33b // smull v27.8h, v25.8b, v14.8b
+	WORD $0x4e2e833b // smlal2 v27.8h, v25.16b, v14.16b
+	WORD $0x4e602b7b // saddlp v27.4s, v27.8h
+	WORD $0x6fab0b73 // mla v19.4s, v27.4s, v11.s[3]
+	WORD $0x0e35c31d // smull v29.8h, v24.8b, v21.8b
+	WORD $0x4e35831d // smlal2 v29.8h, v24.16b, v21.16b
+	WORD $0x4e602bbd // saddlp v29.4s, v29.8h
+	WORD $0x4f8b8bb4 // mul v20.4s, v29.4s, v11.s[2]
+	WORD $0x0e36c33d // smull v29.8h, v25.8b, v22.8b
+	WORD $0x4e36833d // smlal2 v29.8h, v25.16b, v22.16b
+	WORD $0x4e602bbd // saddlp v29.4s, v29.8h
+	WORD $0x6fab0bb4 // mla v20.4s, v29.4s, v11.s[3]
+	WORD $0x4eb0bd8c // addp v12.4s, v12.4s, v16.4s
+	WORD $0x4eb3bdef // addp v15.4s, v15.4s, v19.4s
+	WORD $0x4eafbd8c // addp v12.4s, v12.4s, v15.4s
+	WORD $0x4eb1bdad // addp v13.4s, v13.4s, v17.4s
+	WORD $0x4eb4be52 // addp v18.4s, v18.4s, v20.4s
+	WORD $0x4eb2bdad // addp v13.4s, v13.4s, v18.4s
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	FMOVQ 16(R3), F10
+	WORD $0x6e28dd4a // fmul v10.4s, v10.4s, v8.4s
+	WORD $0x4e2ccd45 // fmla v5.4s, v10.4s, v12.4s
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	FMOVQ 16(R4), F10
+	WORD $0x6e28dd4a // fmul v10.4s, v10.4s, v8.4s
+	WORD $0x4e2dcd47 // fmla v7.4s, v10.4s, v13.4s
+	ADD $110, R0, R0
+	ADD $512, R1, R1
+	ADD $512, R3, R3
+	ADD $512, R2, R2
+	ADD $512, R4, R4
+	SUBS $1, R9, R9
+	BNE group2
+	VEOR V8.B16, V8.B16, V8.B16
+	VZIP1 V6.S4, V4.S4, V9.S4
+	VEXT $8, V9.B16, V9.B16, V10.B16
+	WORD $0x4e29d508 // fadd v8.4s, v8.4s, v9.4s
+	WORD $0x4e2ad508 // fadd v8.4s, v8.4s, v10.4s
+	VZIP2 V6.S4, V4.S4, V9.S4
+	VEXT $8, V9.B16, V9.B16, V10.B16
+	WORD $0x4e29d508 // fadd v8.4s, v8.4s, v9.4s
+	WORD $0x4e2ad508 // fadd v8.4s, v8.4s, v10.4s
+	VZIP1 V7.S4, V5.S4, V9.S4
+	VEXT $8, V9.B16, V9.B16, V10.B16
+	WORD $0x4e29d508 // fadd v8.4s, v8.4s, v9.4s
+	WORD $0x4e2ad508 // fadd v8.4s, v8.4s, v10.4s
+	VZIP2 V7.S4, V5.S4, V9.S4
+	VEXT $8, V9.B16, V9.B16, V10.B16
+	WORD $0x4e29d508 // fadd v8.4s, v8.4s, v9.4s
+	WORD $0x4e2ad508 // fadd v8.4s, v8.4s, v10.4s
+	FMOVS.P F8, 4(R5)
+	VST1.P V8.S[1], 4(R11)
+	SUBS $1, R8, R8
+	BNE rows1
+	RET
+
+// func dotQ2_Kx1NEON(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+TEXT ·dotQ2_Kx1NEON(SB), NOSPLIT, $0-80
+	MOVD out+0(FP), R4
+	MOVD w+16(FP), R5
+	MOVD rowBytes+24(FP), R6
+	MOVD octets+32(FP), R7
+	VMOVI $15, V0.B16
+	VMOVI $3, V1.B16
+	LSL $2, R7, R7
+rows1:
+	MOVD R5, R0
+	ADD R6, R5, R5
+	MOVD R5, R1
+	ADD R6, R5, R5
+	MOVD blocks+40(FP), R2
+	MOVD lanes+48(FP), R3
+	VEOR V2.B16, V2.B16, V2.B16
+	VEOR V3.B16, V3.B16, V3.B16
+	VEOR V4.B16, V4.B16, V4.B16
+	VEOR V5.B16, V5.B16, V5.B16
+	MOVD n+64(FP), R8
+	MOVD back+72(FP), R9
+group2:
+	CMP $1, R8
+	BNE whole3
+	SUB R9, R0, R0
+	SUB R9, R1, R1
+whole3:
+	FMOVD (R0), F11
+	FMOVS 80(R0), F12
+	WORD $0x0e21798c // fcvtl v12.4s, v12.4h
+	VDUP V12.S[0], V6.S4
+	VUSHR $4, V11.B8, V8.B8
+	VAND V11.B16, V0.B16, V11.B16
+	WORD $0x0f08a56a // sxtl v10.8h, v11.8b
+	WORD $0x0f10a549 // sxtl v9.4s, v10.4h
+	WORD $0x4f10a54a // sxtl2 v10.4s, v10.8h
+	VUZP1 V8.B16, V8.B16, V11.B16
+	VUZP2 V8.B16, V8.B16, V7.B16
+	VUXTL V11.B8, V11.H8
+	VUXTL V11.H4, V11.S4
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4fac916b // fmul v11.4s, v11.4s, v12.s[1]
+	WORD $0x6ea0f96b // fneg v11.4s, v11.4s
+	VUXTL V7.B8, V7.H8
+	VUXTL V7.H4, V7.S4
+	WORD $0x4e21d8e7 // scvtf v7.4s, v7.4s
+	WORD $0x4fac90e7 // fmul v7.4s, v7.4s, v12.s[1]
+	WORD $0x6ea0f8e7 // fneg v7.4s, v7.4s
+	FMOVD (R1), F17
+	FMOVS 80(R1), F18
+	WORD $0x0e217a52 // fcvtl v18.4s, v18.4h
+	VDUP V18.S[0], V8.S4
+	VUSHR $4, V17.B8, V14.B8
+	VAND V17.B16, V0.B16, V17.B16
+	WORD $0x0f08a630 // sxtl v16.8h, v17.8b
+	WORD $0x0f10a60f // sxtl v15.4s, v16.4h
+	WORD $0x4f10a610 // sxtl2 v16.4s, v16.8h
+	VUZP1 V14.B16, V14.B16, V17.B16
+	VUZP2 V14.B16, V14.B16, V13.B16
+	VUXTL V17.B8, V17.H8
+	VUXTL V17.H4, V17.S4
+	WORD $0x4e21da31 // scvtf v17.4s, v17.4s
+	WORD $0x4fb29231 // fmul v17.4s, v17.4s, v18.s[1]
+	WORD $0x6ea0fa31 // fneg v17.4s, v17.4s
+	VUXTL V13.B8, V13.H8
+	VUXTL V13.H4, V13.S4
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4fb291ad // fmul v13.4s, v13.4s, v18.s[1]
+	WORD $0x6ea0f9ad // fneg v13.4s, v13.4s
+	FLDPQ (R2), (F12, F19)
+	FLDPQ 16(R0), (F20, F21)
+	VAND V20.B16, V1.B16, V20.B16
+	VAND V21.B16, V1.B16, V21.B16
+	WORD $0x0e2cc297 // smull v23.8h, v20.8b, v12.8b
+	WORD $0x4e2c8297 // smlal2 v23.8h, v20.16b, v12.16b
+	WORD $0x4e602af7 // saddlp v23.4s, v23.8h
+	WORD $0x4f8982f6 // mul v22.4s, v23.4s, v9.s[0]
+	WORD $0x0e33c2b7 // smull v23.8h, v21.8b, v19.8b
+	WORD $0x4e3382b7 // smlal2 v23.8h, v21.16b, v19.16b
+	WORD $0x4e602af7 // saddlp v23.4s, v23.8h
+	WORD $0x6fa902f6 // mla v22.4s, v23.4s, v9.s[1]
+	FLDPQ 16(R1), (F20, F21)
+	VAND V20.B16, V1.B16, V20.B16
+	VAND V21.B16, V1.B16, V21.B16
+	WORD $0x0e2cc298 // smull v24.8h, v20.8b, v12.8b
+	WORD $0x4e2c8298 // smlal2 v24.8h, v20.16b, v12.16b
+	WORD $0x4e602b18 // saddlp v24.4s, v24.8h
+	WORD $0x4f8f830e // mul v14.4s, v24.4s, v15.s[0]
+	WORD $0x0e33c2b8 // smull v24.8h, v21.8b, v19.8b
+	WORD $0x4e3382b8 // smlal2 v24.8h, v21.16b, v19.16b
+	WORD $0x4e602b18 // saddlp v24.4s, v24.8h
+	WORD $0x6faf030e // mla v14.4s, v24.4s, v15.s[1]
+	FLDPQ 64(R2), (F12, F18)
+	FLDPQ 16(R0), (F20, F23)
+	VUSHR $2, V20.B16, V20.B16
+	VAND V20.B16, V1.B16, V20.B16
+	VUSHR $2, V23.B16, V23.B16
+	VAND V23.B16, V1.B16, V23.B16
+	WORD $0x0e2cc299 // smull v25.8h, v20.8b, v12.8b
+	WORD $0x4e2c8299 // smlal2 v25.8h, v20.16b, v12.16b
+	WORD $0x4e602b39 // saddlp v25.4s, v25.8h
+	WORD $0x4f898b38 // mul v24.4s, v25.4s, v9.s[2]
+	WORD $0x0e32c2f9 // smull v25.8h, v23.8b, v18.8b
+	WORD $0x4e3282f9 // smlal2 v25.8h, v23.16b, v18.16b
+	WORD $0x4e602b39 // saddlp v25.4s, v25.8h
+	WORD $0x6fa90b38 // mla v24.4s, v25.4s, v9.s[3]
+	FLDPQ 16(R1), (F20, F23)
+	VUSHR $2, V20.B16, V20.B16
+	VAND V20.B16, V1.B16, V20.B16
+	VUSHR $2, V23.B16, V23.B16
+	VAND V23.B16, V1.B16, V23.B16
+	WORD $0x0e2cc29a // smull v26.8h, v20.8b, v12.8b
+	WORD $0x4e2c829a // smlal2 v26.8h, v20.16b, v12.16b
+	WORD $0x4e602b5a // saddlp v26.4s, v26.8h
+	WORD $0x4f8f8b53 // mul v19.4s, v26.4s, v15.s[2]
+	WORD $0x0e32c2fa // smull v26.8h, v23.8b, v18.8b
+	WORD $0x4e3282fa // smlal2 v26.8h, v23.16b, v18.16b
+	WORD $0x4e602b5a // saddlp v26.4s, v26.8h
+	WORD $0x6faf0b53 // mla v19.4s, v26.4s, v15.s[3]
+	FLDPQ 128(R2), (F12, F20)
+	FLDPQ 16(R0), (F21, F25)
+	VUSHR $4, V21.B16, V21.B16
+	VAND V21.B16, V1.B16, V21.B16
+	VUSHR $4, V25.B16, V25.B16
+	VAND V25.B16, V1.B16, V25.B16
+	WORD $0x0e2cc2bb // smull v27.8h, v21.8b, v12.8b
+	WORD $0x4e2c82bb // smlal2 v27.8h, v21.16b, v12.16b
+	WORD $0x4e602b7b // saddlp v27.4s, v27.8h
+	WORD $0x4f8a837a // mul v26.4s, v27.4s, v10.s[0]
+	WORD $0x0e34c33b // smull v27.8h, v25.8b, v20.8b
+	WORD $0x4e34833b // smlal2 v27.8h, v25.16b, v20.16b
+	WORD $0x4e602b7b // saddlp v27.4s, v27.8h
+	WORD $0x6faa037a // mla v26.4s, v27.4s, v10.s[1]
+	FLDPQ 16(R1), (F21, F25)
+	VUSHR $4, V21.B16, V21.B16
+	VAND V21.B16, V1.B16, V21.B16
+	VUSHR $4, V25.B16, V25.B16
+	VAND V25.B16, V1.B16, V25.B16
+	WORD $0x0e2cc2bc // smull v28.8h, v21.8b, v12.8b
+	WORD $0x4e2c82bc // smlal2 v28.8h, v21.16b, v12.16b
+	WORD $0x4e602b9c // saddlp v28.4s, v28.8h
+	WORD $0x4f908392 // mul v18.4s, v28.4s, v16.s[0]
+	WORD $0x0e34c33c // smull v28.8h, v25.8b, v20.8b
+	WORD $0x4e34833c // smlal2 v28.8h, v25.16b, v20.16b
+	WORD $0x4e602b9c // saddlp v28.4s, v28.8h
+	WORD $0x6fb00392 // mla v18.4s, v28.4s, v16.s[1]
+	FLDPQ 192(R2), (F12, F21)
+	FLDPQ 16(R0), (F23, F27)
+	VUSHR $6, V23.B16, V23.B16
+	VUSHR $6, V27.B16, V27.B16
+	WORD $0x0e2cc2fd // smull v29.8h, v23.8b, v12.8b
+	WORD $0x4e2c82fd // smlal2 v29.8h, v23.16b, v12.16b
+	WORD $0x4e602bbd // saddlp v29.4s, v29.8h
+	WORD $0x4f8a8bbc // mul v28.4s, v29.4s, v10.s[2]
+	WORD $0x0e35c37d // smull v29.8h, v27.8b, v21.8b
+	WORD $0x4e35837d // smlal2 v29.8h, v27.16b, v21.16b
+	WORD $0x4e602bbd // saddlp v29.4s, v29.8h
+	WORD $0x6faa0bbc // mla v28.4s, v29.4s, v10.s[3]
+	FLDPQ 16(R1), (F23, F27)
+	VUSHR $6, V23.B16, V23.B16
+	VUSHR $6, V27.B16, V27.B16
+	WORD $0x0e2cc2fe // smull v30.8h, v23.8b, v12.8b
+	WORD $0x4e2c82fe // smlal2 v30.8h, v23.16b, v12.16b
+	WORD $0x4e602bde // saddlp v30.4s, v30.8h
+	WORD $0x4f908bd4 // mul v20.4s, v30.4s, v16.s[2]
+	WORD $0x0e35c37e // smull v30.8h, v27.8b, v21.8b
+	WORD $0x4e35837e // smlal2 v30.8h, v27.16b, v21.16b
+	WORD $0x4e602bde // saddlp v30.4s, v30.8h
+	WORD $0x6fb00bd4 // mla v20.4s, v30.4s, v16.s[3]
+	WORD $0x4eb8bed6 // addp v22.4s, v22.4s, v24.4s
+	WORD $0x4ebcbf5a // addp v26.4s, v26.4s, v28.4s
+	WORD $0x4ebabed6 // addp v22.4s, v22.4s, v26.4s
+	WORD $0x4eb3bdce // addp v14.4s, v14.4s, v19.4s
+	WORD $0x4eb4be52 // addp v18.4s, v18.4s, v20.4s
+	WORD $0x4eb2bdce // addp v14.4s, v14.4s, v18.4s
+	WORD $0x4e21dad6 // scvtf v22.4s, v22.4s
+	FMOVQ (R3), F12
+	WORD $0x6e26dd8c // fmul v12.4s, v12.4s, v6.4s
+	WORD $0x4e36cd82 // fmla v2.4s, v12.4s, v22.4s
+	FMOVQ 160(R3), F12
+	WORD $0x4e2bcd82 // fmla v2.4s, v12.4s, v11.4s
+	FMOVQ 192(R3), F12
+	WORD $0x4e27cd82 // fmla v2.4s, v12.4s, v7.4s
+	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
+	FMOVQ (R3), F6
+	WORD $0x6e28dcc6 // fmul v6.4s, v6.4s, v8.4s
+	WORD $0x4e2eccc4 // fmla v4.4s, v6.4s, v14.4s
+	FMOVQ 160(R3), F6
+	WORD $0x4e31ccc4 // fmla v4.4s, v6.4s, v17.4s
+	FMOVQ 192(R3), F6
+	WORD $0x4e2dccc4 // fmla v4.4s, v6.4s, v13.4s
+	FMOVD 8(R0), F11
+	FMOVS 80(R0), F12
+	WORD $0x0e21798c // fcvtl v12.4s, v12.4h
+	VDUP V12.S[0], V6.S4
+	VUSHR $4, V11.B8, V8.B8
+	VAND V11.B16, V0.B16, V11.B16
+	WORD $0x0f08a56a // sxtl v10.8h, v11.8b
+	WORD $0x0f10a549 // sxtl v9.4s, v10.4h
+	WORD $0x4f10a54a // sxtl2 v10.4s, v10.8h
+	VUZP1 V8.B16, V8.B16, V11.B16
+	VUZP2 V8.B16, V8.B16, V7.B16
+	VUXTL V11.B8, V11.H8
+	VUXTL V11.H4, V11.S4
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4fac916b // fmul v11.4s, v11.4s, v12.s[1]
+	WORD $0x6ea0f96b // fneg v11.4s, v11.4s
+	VUXTL V7.B8, V7.H8
+	VUXTL V7.H4, V7.S4
+	WORD $0x4e21d8e7 // scvtf v7.4s, v7.4s
+	WORD $0x4fac90e7 // fmul v7.4s, v7.4s, v12.s[1]
+	WORD $0x6ea0f8e7 // fneg v7.4s, v7.4s
+	FMOVD 8(R1), F18
+	FMOVS 80(R1), F19
+	WORD $0x0e217a73 // fcvtl v19.4s, v19.4h
+	VDUP V19.S[0], V8.S4
+	VUSHR $4, V18.B8, V14.B8
+	VAND V18.B16, V0.B16, V18.B16
+	WORD $0x0f08a651 // sxtl v17.8h, v18.8b
+	WORD $0x0f10a62f // sxtl v15.4s, v17.4h
+	WORD $0x4f10a631 // sxtl2 v17.4s, v17.8h
+	VUZP1 V14.B16, V14.B16, V18.B16
+	VUZP2 V14.B16, V14.B16, V13.B16
+	VUXTL V18.B8, V18.H8
+	VUXTL V18.H4, V18.S4
+	WORD $0x4e21da52 // scvtf v18.4s, v18.4s
+	WORD $0x4fb39252 // fmul v18.4s, v18.4s, v19.s[1]
+	WORD $0x6ea0fa52 // fneg v18.4s, v18.4s
+	VUXTL V13.B8, V13.H8
+	VUXTL V13.H4, V13.S4
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4fb391ad // fmul v13.4s, v13.4s, v19.s[1]
+	WORD $0x6ea0f9ad // fneg v13.4s, v13.4s
+	FLDPQ 256(R2), (F12, F20)
+	FLDPQ 48(R0), (F21, F22)
+	VAND V21.B16, V1.B16, V21.B16
+	VAND V22.B16, V1.B16, V22.B16
+	WORD $0x0e2cc2b8 // smull v24.8h, v21.8b, v12.8b
+	WORD $0x4e2c82b8 // smlal2 v24.8h, v21.16b, v12.16b
+	WORD $0x4e602b18 // saddlp v24.4s, v24.8h
+	WORD $0x4f898317 // mul v23.4s, v24.4s, v9.s[0]
+	WORD $0x0e34c2d8 // smull v24.8h, v22.8b, v20.8b
+	WORD $0x4e3482d8 // smlal2 v24.8h, v22.16b, v20.16b
+	WORD $0x4e602b18 // saddlp v24.4s, v24.8h
+	WORD $0x6fa90317 // mla v23.4s, v24.4s, v9.s[1]
+	FLDPQ 48(R1), (F21, F22)
+	VAND V21.B16, V1.B16, V21.B16
+	VAND V22.B16, V1.B16, V22.B16
+	WORD $0x0e2cc2b9 // smull v25.8h, v21.8b, v12.8b
+	WORD $0x4e2c82b9 // smlal2 v25.8h, v21.16b, v12.16b
+	WORD $0x4e602b39 // saddlp v25.4s, v25.8h
+	WORD $0x4f8f832e // mul v14.4s, v25.4s, v15.s[0]
+	WORD $0x0e34c2d9 // smull v25.8h, v22.8b, v20.8b
+	WORD $0x4e3482d9 // smlal2 v25.8h, v22.16b, v20.16b
+	WORD $0x4e602b39 // saddlp v25.4s, v25.8h
+	WORD $0x6faf032e // mla v14.4s, v25.4s, v15.s[1]
+	FLDPQ 320(R2), (F12, F16)
+	FLDPQ 48(R0), (F19, F21)
+	VUSHR $2, V19.B16, V19.B16
+	VAND V19.B16, V1.B16, V19.B16
+	VUSHR $2, V21.B16, V21.B16
+	VAND V21.B16, V1.B16, V21.B16
+	WORD $0x0e2cc27b // smull v27.8h, v19.8b, v12.8b
+	WORD $0x4e2c827b // smlal2 v27.8h, v19.16b, v12.16b
+	WORD $0x4e602b7b // saddlp v27.4s, v27.8h
+	WORD $0x4f898b7a // mul v26.4s, v27.4s, v9.s[2]
+	WORD $0x0e30c2bb // smull v27.8h, v21.8b, v16.8b
+	WORD $0x4e3082bb // smlal2 v27.8h, v21.16b, v16.16b
+	WORD $0x4e602b7b // saddlp v27.4s, v27.8h
+	WORD $0x6fa90b7a // mla v26.4s, v27.4s, v9.s[3]
+	FLDPQ 48(R1), (F19, F21)
+	VUSHR $2, V19.B16, V19.B16
+	VAND V19.B16, V1.B16, V19.B16
+	VUSHR $2, V21.B16, V21.B16
+	VAND V21.B16, V1.B16, V21.B16
+	WORD $0x0e2cc278 // smull v24.8h, v19.8b, v12.8b
+	WORD $0x4e2c8278 // smlal2 v24.8h, v19.16b, v12.16b
+	WORD $0x4e602b18 // saddlp v24.4s, v24.8h
+	WORD $0x4f8f8b14 // mul v20.4s, v24.4s, v15.s[2]
+	WORD $0x0e30c2b8 // smull v24.8h, v21.8b, v16.8b
+	WORD $0x4e3082b8 // smlal2 v24.8h, v21.16b, v16.16b
+	WORD $0x4e602b18 // saddlp v24.4s, v24.8h
+	WORD $0x6faf0b14 // mla v20.4s, v24.4s, v15.s[3]
+	FLDPQ 384(R2), (F12, F19)
+	FLDPQ 48(R0), (F22, F24)
+	VUSHR $4, V22.B16, V22.B16
+	VAND V22.B16, V1.B16, V22.B16
+	VUSHR $4, V24.B16, V24.B16
+	VAND V24.B16, V1.B16, V24.B16
+	WORD $0x0e2cc2dc // smull v28.8h, v22.8b, v12.8b
+	WORD $0x4e2c82dc // smlal2 v28.8h, v22.16b, v12.16b
+	WORD $0x4e602b9c // saddlp v28.4s, v28.8h
+	WORD $0x4f8a8399 // mul v25.4s, v28.4s, v10.s[0]
+	WORD $0x0e33c31c // smull v28.8h, v24.8b, v19.8b
+	WORD $0x4e33831c // smlal2 v28.8h, v24.16b, v19.16b
+	WORD $0x4e602b9c // saddlp v28.4s, v28.8h
+	WORD $0x6faa0399 // mla v25.4s, v28.4s, v10.s[1]
+	FLDPQ 48(R1), (F22, F24)
+	VUSHR $4, V22.B16, V22.B16
+	VAND V22.B16, V1.B16, V22.B16
+	VUSHR $4, V24.B16, V24.B16
+	VAND V24.B16, V1.B16, V24.B16
+	WORD $0x0e2cc2db // smull v27.8h, v22.8b, v12.8b
+	WORD $0x4e2c82db // smlal2 v27.8h, v22.16b, v12.16b
+	WORD $0x4e602b7b // saddlp v27.4s, v27.8h
+	WORD $0x4f918370 // mul v16.4s, v27.4s, v17.s[0]
+	WORD $0x0e33c31b // smull v27.8h, v24.8b, v19.8b
+	WORD $0x4e33831b // smlal2 v27.8h, v24.16b, v19.16b
+	WORD $0x4e602b7b // saddlp v27.4s, v27.8h
+	WORD $0x6fb10370 // mla v16.4s, v27.4s, v17.s[1]
+	FLDPQ 448(R2), (F12, F21)
+	FLDPQ 48(R0), (F22, F27)
+	VUSHR $6, V22.B16, V22.B16
+	VUSHR $6, V27.B16, V27.B16
+	WORD $0x0e2cc2dd // smull v29.8h, v22.8b, v12.8b
+	WORD $0x4e2c82dd // smlal2 v29.8h, v22.16b, v12.16b
+	WORD $0x4e602bbd // saddlp v29.4s, v29.8h
+	WORD $0x4f8a8bbc // mul v28.4s, v29.4s, v10.s[2]
+	WORD $0x0e35c37d // smull v29.8h, v27.8b, v21.8b
+	WORD $0x4e35837d // smlal2 v29.8h, v27.16b, v21.16b
+	WORD $0x4e602bbd // saddlp v29.4s, v29.8h
+	WORD $0x6faa0bbc // mla v28.4s, v29.4s, v10.s[3]
+	FLDPQ 48(R1), (F22, F27)
+	VUSHR $6, V22.B16, V22.B16
+	VUSHR $6, V27.B16, V27.B16
+	WORD $0x0e2cc2de // smull v30.8h, v22.8b, v12.8b
+	WORD $0x4e2c82de // smlal2 v30.8h, v22.16b, v12.16b
+	WORD $0x4e602bde // saddlp v30.4s, v30.8h
+	WORD $0x4f918bd3 // mul v19.4s, v30.4s, v17.s[2]
+	WORD $0x0e35c37e // smull v30.8h, v27.8b, v21.8b
+	WORD $0x4e35837e // smlal2 v30.8h, v27.16b, v21.16b
+	WORD $0x4e602bde // saddlp v30.4s, v30.8h
+	WORD $0x6fb10bd3 // mla v19.4s, v30.4s, v17.s[3]
+	WORD $0x4ebabef7 // addp v23.4s, v23.4s, v26.4s
+	WORD $0x4ebcbf39 // addp v25.4s, v25.4s, v28.4s
+	WORD $0x4eb9bef7 // addp v23.4s, v23.4s, v25.4s
+	WORD $0x4eb4bdce // addp v14.4s, v14.4s, v20.4s
+	WORD $0x4eb3be10 // addp v16.4s, v16.4s, v19.4s
+	WORD $0x4eb0bdce // addp v14.4s, v14.4s, v16.4s
+	WORD $0x4e21daf7 // scvtf v23.4s, v23.4s
+	FMOVQ 16(R3), F12
+	WORD $0x6e26dd8c // fmul v12.4s, v12.4s, v6.4s
+	WORD $0x4e37cd83 // fmla v3.4s, v12.4s, v23.4s
+	FMOVQ 176(R3), F12
+	WORD $0x4e2bcd83 // fmla v3.4s, v12.4s, v11.4s
+	FMOVQ 208(R3), F12
+	WORD $0x4e27cd83 // fmla v3.4s, v12.4s, v7.4s
+	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
+	FMOVQ 16(R3), F6
+	WORD $0x6e28dcc6 // fmul v6.4s, v6.4s, v8.4s
+	WORD $0x4e2eccc5 // fmla v5.4s, v6.4s, v14.4s
+	FMOVQ 176(R3), F6
+	WORD $0x4e32ccc5 // fmla v5.4s, v6.4s, v18.4s
+	FMOVQ 208(R3), F6
+	WORD $0x4e2dccc5 // fmla v5.4s, v6.4s, v13.4s
+	ADD $84, R0, R0
+	ADD $84, R1, R1
+	ADD $512, R2, R2
+	ADD $512, R3, R3
+	SUBS $1, R8, R8
+	BNE group2
+	VEOR V6.B16, V6.B16, V6.B16
+	VZIP1 V4.S4, V2.S4, V7.S4
+	VEXT $8, V7.B16, V7.B16, V8.B16
+	WORD $0x4e27d4c6 // fadd v6.4s, v6.4s, v7.4s
+	WORD $0x4e28d4c6 // fadd v6.4s, v6.4s, v8.4s
+	VZIP2 V4.S4, V2.S4, V7.S4
+	VEXT $8, V7.B16, V7.B16, V8.B16
+	WORD $0x4e27d4c6 // fadd v6.4s, v6.4s, v7.4s
+	WORD $0x4e28d4c6 // fadd v6.4s, v6.4s, v8.4s
+	VZIP1 V5.S4, V3.S4, V7.S4
+	VEXT $8, V7.B16, V7.B16, V8.B16
+	WORD $0x4e27d4c6 // fadd v6.4s, v6.4s, v7.4s
+	WORD $0x4e28d4c6 // fadd v6.4s, v6.4s, v8.4s
+	VZIP2 V5.S4, V3.S4, V7.S4
+	VEXT $8, V7.B16, V7.B16, V8.B16
+	WORD $0x4e27d4c6 // fadd v6.4s, v6.4s, v7.4s
+	WORD $0x4e28d4c6 // fadd v6.4s, v6.4s, v8.4s
+	FMOVD.P F6, 8(R4)
+	SUBS $1, R7, R7
+	BNE rows1
+	RET
+
+// func dotQ2_Kx2NEON(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+TEXT ·dotQ2_Kx2NEON(SB), NOSPLIT, $0-80
+	MOVD out+0(FP), R5
+	MOVD w+16(FP), R6
+	MOVD rowBytes+24(FP), R7
+	MOVD octets+32(FP), R8
+	MOVD ldo+8(FP), R10
+	ADD R10<<2, R5, R11
+	VMOVI $15, V0.B16
+	VMOVI $3, V1.B16
+	LSL $3, R8, R8
+rows1:
+	MOVD R6, R0
+	ADD R7, R6, R6
+	MOVD blocks+40(FP), R1
+	MOVD lanes+48(FP), R3
+	MOVD stride+56(FP), R10
+	ADD R10, R1, R2
+	ADD R10, R3, R4
+	VEOR V2.B16, V2.B16, V2.B16
+	VEOR V3.B16, V3.B16, V3.B16
+	VEOR V4.B16, V4.B16, V4.B16
+	VEOR V5.B16, V5.B16, V5.B16
+	MOVD n+64(FP), R9
+	MOVD back+72(FP), R10
+group2:
+	CMP $1, R9
+	BNE whole3
+	SUB R10, R0, R0
+whole3:
+	FMOVD (R0), F11
+	FMOVS 80(R0), F12
+	WORD $0x0e21798c // fcvtl v12.4s, v12.4h
+	VDUP V12.S[0], V6.S4
+	VUSHR $4, V11.B8, V8.B8
+	VAND V11.B16, V0.B16, V11.B16
+	WORD $0x0f08a56a // sxtl v10.8h, v11.8b
+	WORD $0x0f10a549 // sxtl v9.4s, v10.4h
+	WORD $0x4f10a54a // sxtl2 v10.4s, v10.8h
+	VUZP1 V8.B16, V8.B16, V11.B16
+	VUZP2 V8.B16, V8.B16, V7.B16
+	VUXTL V11.B8, V11.H8
+	VUXTL V11.H4, V11.S4
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4fac916b // fmul v11.4s, v11.4s, v12.s[1]
+	WORD $0x6ea0f96b // fneg v11.4s, v11.4s
+	VUXTL V7.B8, V7.H8
+	VUXTL V7.H4, V7.S4
+	WORD $0x4e21d8e7 // scvtf v7.4s, v7.4s
+	WORD $0x4fac90e7 // fmul v7.4s, v7.4s, v12.s[1]
+	WORD $0x6ea0f8e7 // fneg v7.4s, v7.4s
+	FLDPQ (R1), (F8, F13)
+	FLDPQ (R2), (F14, F15)
+	FLDPQ 16(R0), (F16, F17)
+	VAND V16.B16, V1.B16, V16.B16
+	VAND V17.B16, V1.B16, V17.B16
+	WORD $0x0e28c213 // smull v19.8h, v16.8b, v8.8b
+	WORD $0x4e288213 // smlal2 v19.8h, v16.16b, v8.16b
+	WORD $0x4e602a73 // saddlp v19.4s, v19.8h
+	WORD $0x4f898272 // mul v18.4s, v19.4s, v9.s[0]
+	WORD $0x0e2dc233 // smull v19.8h, v17.8b, v13.8b
+	WORD $0x4e2d8233 // smlal2 v19.8h, v17.16b, v13.16b
+	WORD $0x4e602a73 // saddlp v19.4s, v19.8h
+	WORD $0x6fa90272 // mla v18.4s, v19.4s, v9.s[1]
+	WORD $0x0e2ec214 // smull v20.8h, v16.8b, v14.8b
+	WORD $0x4e2e8214 // smlal2 v20.8h, v16.16b, v14.16b
+	WORD $0x4e602a94 // saddlp v20.4s, v20.8h
+	WORD $0x4f89828c // mul v12.4s, v20.4s, v9.s[0]
+	WORD $0x0e2fc234 // smull v20.8h, v17.8b, v15.8b
+	WORD $0x4e2f8234 // smlal2 v20.8h, v17.16b, v15.16b
+	WORD $0x4e602a94 // saddlp v20.4s, v20.8h
+	WORD $0x6fa9028c // mla v12.4s, v20.4s, v9.s[1]
+	FLDPQ 64(R1), (F8, F13)
+	FLDPQ 64(R2), (F16, F19)
+	FLDPQ 16(R0), (F20, F21)
+	VUSHR $2, V20.B16, V20.B16
+	VAND V20.B16, V1.B16, V20.B16
+	VUSHR $2, V21.B16, V21.B16
+	VAND V21.B16, V1.B16, V21.B16
+	WORD $0x0e28c297 // smull v23.8h, v20.8b, v8.8b
+	WORD $0x4e288297 // smlal2 v23.8h, v20.16b, v8.16b
+	WORD $0x4e602af7 // saddlp v23.4s, v23.8h
+	WORD $0x4f898af6 // mul v22.4s, v23.4s, v9.s[2]
+	WORD $0x0e2dc2b7 // smull v23.8h, v21.8b, v13.8b
+	WORD $0x4e2d82b7 // smlal2 v23.8h, v21.16b, v13.16b
+	WORD $0x4e602af7 // saddlp v23.4s, v23.8h
+	WORD $0x6fa90af6 // mla v22.4s, v23.4s, v9.s[3]
+	WORD $0x0e30c298 // smull v24.8h, v20.8b, v16.8b
+	WORD $0x4e308298 // smlal2 v24.8h, v20.16b, v16.16b
+	WORD $0x4e602b18 // saddlp v24.4s, v24.8h
+	WORD $0x4f898b0e // mul v14.4s, v24.4s, v9.s[2]
+	WORD $0x0e33c2b8 // smull v24.8h, v21.8b, v19.8b
+	WORD $0x4e3382b8 // smlal2 v24.8h, v21.16b, v19.16b
+	WORD $0x4e602b18 // saddlp v24.4s, v24.8h
+	WORD $0x6fa90b0e // mla v14.4s, v24.4s, v9.s[3]
+	FLDPQ 128(R1), (F8, F13)
+	FLDPQ 128(R2), (F15, F17)
+	FLDPQ 16(R0), (F20, F23)
+	VUSHR $4, V20.B16, V20.B16
+	VAND V20.B16, V1.B16, V20.B16
+	VUSHR $4, V23.B16, V23.B16
+	VAND V23.B16, V1.B16, V23.B16
+	WORD $0x0e28c29a // smull v26.8h, v20.8b, v8.8b
+	WORD $0x4e28829a // smlal2 v26.8h, v20.16b, v8.16b
+	WORD $0x4e602b5a // saddlp v26.4s, v26.8h
+	WORD $0x4f8a8359 // mul v25.4s, v26.4s, v10.s[0]
+	WORD $0x0e2dc2fa // smull v26.8h, v23.8b, v13.8b
+	WORD $0x4e2d82fa // smlal2 v26.8h, v23.16b, v13.16b
+	WORD $0x4e602b5a // saddlp v26.4s, v26.8h
+	WORD $0x6faa0359 // mla v25.4s, v26.4s, v10.s[1]
+	WORD $0x0e2fc298 // smull v24.8h, v20.8b, v15.8b
+	WORD $0x4e2f8298 // smlal2 v24.8h, v20.16b, v15.16b
+	WORD $0x4e602b18 // saddlp v24.4s, v24.8h
+	WORD $0x4f8a8310 // mul v16.4s, v24.4s, v10.s[0]
+	WORD $0x0e31c2f8 // smull v24.8h, v23.8b, v17.8b
+	WORD $0x4e3182f8 // smlal2 v24.8h, v23.16b, v17.16b
+	WORD $0x4e602b18 // saddlp v24.4s, v24.8h
+	WORD $0x6faa0310 // mla v16.4s, v24.4s, v10.s[1]
+	FLDPQ 192(R1), (F8, F13)
+	FLDPQ 192(R2), (F19, F20)
+	FLDPQ 16(R0), (F21, F24)
+	VUSHR $6, V21.B16, V21.B16
+	VUSHR $6, V24.B16, V24.B16
+	WORD $0x0e28c2bb // smull v27.8h, v21.8b, v8.8b
+	WORD $0x4e2882bb // smlal2 v27.8h, v21.16b, v8.16b
+	WORD $0x4e602b7b // saddlp v27.4s, v27.8h
+	WORD $0x4f8a8b7a // mul v26.4s, v27.4s, v10.s[2]
+	WORD $0x0e2dc31b // smull v27.8h, v24.8b, v13.8b
+	WORD $0x4e2d831b // smlal2 v27.8h, v24.16b, v13.16b
+	WORD $0x4e602b7b // saddlp v27.4s, v27.8h
+	WORD $0x6faa0b7a // mla v26.4s, v27.4s, v10.s[3]
+	WORD $0x0e33c2bc // smull v28.8h, v21.8b, v19.8b
+	WORD $0x4e3382bc // smlal2 v28.8h, v21.16b, v19.16b
+	WORD $0x4e602b9c // saddlp v28.4s, v28.8h
+	WORD $0x4f8a8b8f // mul v15.4s, v28.4s, v10.s[2]
+	WORD $0x0e34c31c // smull v28.8h, v24.8b, v20.8b
+	WORD $0x4e34831c // smlal2 v28.8h, v24.16b, v20.16b
+	WORD $0x4e602b9c // saddlp v28.4s, v28.8h
+	WORD $0x6faa0b8f // mla v15.4s, v28.4s, v10.s[3]
+	WORD $0x4eb6be52 // addp v18.4s, v18.4s, v22.4s
+	WORD $0x4ebabf39 // addp v25.4s, v25.4s, v26.4s
+	WORD $0x4eb9be52 // addp v18.4s, v18.4s, v25.4s
+	WORD $0x4eaebd8c // addp v12.4s, v12.4s, v14.4s
+	WORD $0x4eafbe10 // addp v16.4s, v16.4s, v15.4s
+	WORD $0x4eb0bd8c // addp v12.4s, v12.4s, v16.4s
+	WORD $0x4e21da52 // scvtf v18.4s, v18.4s
+	FMOVQ (R3), F8
+	WORD $0x6e26dd08 // fmul v8.4s, v8.4s, v6.4s
+	WORD $0x4e32cd02 // fmla v2.4s, v8.4s, v18.4s
+	FMOVQ 160(R3), F8
+	WORD $0x4e2bcd02 // fmla v2.4s, v8.4s, v11.4s
+	FMOVQ 192(R3), F8
+	WORD $0x4e27cd02 // fmla v2.4s, v8.4s, v7.4s
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	FMOVQ (R4), F8
+	WORD $0x6e26dd08 // fmul v8.4s, v8.4s, v6.4s
+	WORD $0x4e2ccd04 // fmla v4.4s, v8.4s, v12.4s
+	FMOVQ 160(R4), F8
+	WORD $0x4e2bcd04 // fmla v4.4s, v8.4s, v11.4s
+	FMOVQ 192(R4), F8
+	WORD $0x4e27cd04 // fmla v4.4s, v8.4s, v7.4s
+	FMOVD 8(R0), F12
+	FMOVS 80(R0), F13
+	WORD $0x0e2179ad // fcvtl v13.4s, v13.4h
+	VDUP V13.S[0], V6.S4
+	VUSHR $4, V12.B8, V8.B8
+	VAND V12.B16, V0.B16, V12.B16
+	WORD $0x0f08a58b // sxtl v11.8h, v12.8b
+	WORD $0x0f10a569 // sxtl v9.4s, v11.4h
+	WORD $0x4f10a56b // sxtl2 v11.4s, v11.8h
+	VUZP1 V8.B16, V8.B16, V12.B16
+	VUZP2 V8.B16, V8.B16, V7.B16
+	VUXTL V12.B8, V12.H8
+	VUXTL V12.H4, V12.S4
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4fad918c // fmul v12.4s, v12.4s, v13.s[1]
+	WORD $0x6ea0f98c // fneg v12.4s, v12.4s
+	VUXTL V7.B8, V7.H8
+	VUXTL V7.H4, V7.S4
+	WORD $0x4e21d8e7 // scvtf v7.4s, v7.4s
+	WORD $0x4fad90e7 // fmul v7.4s, v7.4s, v13.s[1]
+	WORD $0x6ea0f8e7 // fneg v7.4s, v7.4s
+	FLDPQ 256(R1), (F8, F14)
+	FLDPQ 256(R2), (F15, F16)
+	FLDPQ 48(R0), (F17, F18)
+	VAND V17.B16, V1.B16, V17.B16
+	VAND V18.B16, V1.B16, V18.B16
+	WORD $0x0e28c234 // smull v20.8h, v17.8b, v8.8b
+	WORD $0x4e288234 // smlal2 v20.8h, v17.16b, v8.16b
+	WORD $0x4e602a94 // saddlp v20.4s, v20.8h
+	WORD $0x4f898293 // mul v19.4s, v20.4s, v9.s[0]
+	WORD $0x0e2ec254 // smull v20.8h, v18.8b, v14.8b
+	WORD $0x4e2e8254 // smlal2 v20.8h, v18.16b, v14.16b
+	WORD $0x4e602a94 // saddlp v20.4s, v20.8h
+	WORD $0x6fa90293 // mla v19.4s, v20.4s, v9.s[1]
+	WORD $0x0e2fc235 // smull v21.8h, v17.8b, v15.8b
+	WORD $0x4e2f8235 // smlal2 v21.8h, v17.16b, v15.16b
+	WORD $0x4e602ab5 // saddlp v21.4s, v21.8h
+	WORD $0x4f8982aa // mul v10.4s, v21.4s, v9.s[0]
+	WORD $0x0e30c255 // smull v21.8h, v18.8b, v16.8b
+	WORD $0x4e308255 // smlal2 v21.8h, v18.16b, v16.16b
+	WORD $0x4e602ab5 // saddlp v21.4s, v21.8h
+	WORD $0x6fa902aa // mla v10.4s, v21.4s, v9.s[1]
+	FLDPQ 320(R1), (F8, F13)
+	FLDPQ 320(R2), (F14, F17)
+	FLDPQ 48(R0), (F20, F21)
+	VUSHR $2, V20.B16, V20.B16
+	VAND V20.B16, V1.B16, V20.B16
+	VUSHR $2, V21.B16, V21.B16
+	VAND V21.B16, V1.B16, V21.B16
+	WORD $0x0e28c297 // smull v23.8h, v20.8b, v8.8b
+	WORD $0x4e288297 // smlal2 v23.8h, v20.16b, v8.16b
+	WORD $0x4e602af7 // saddlp v23.4s, v23.8h
+	WORD $0x4f898af6 // mul v22.4s, v23.4s, v9.s[2]
+	WORD $0x0e2dc2b7 // smull v23.8h, v21.8b, v13.8b
+	WORD $0x4e2d82b7 // smlal2 v23.8h, v21.16b, v13.16b
+	WORD $0x4e602af7 // saddlp v23.4s, v23.8h
+	WORD $0x6fa90af6 // mla v22.4s, v23.4s, v9.s[3]
+	WORD $0x0e2ec298 // smull v24.8h, v20.8b, v14.8b
+	WORD $0x4e2e8298 // smlal2 v24.8h, v20.16b, v14.16b
+	WORD $0x4e602b18 // saddlp v24.4s, v24.8h
+	WORD $0x4f898b0f // mul v15.4s, v24.4s, v9.s[2]
+	WORD $0x0e31c2b8 // smull v24.8h, v21.8b, v17.8b
+	WORD $0x4e3182b8 // smlal2 v24.8h, v21.16b, v17.16b
+	WORD $0x4e602b18 // saddlp v24.4s, v24.8h
+	WORD $0x6fa90b0f // mla v15.4s, v24.4s, v9.s[3]
+	FLDPQ 384(R1), (F8, F13)
+	FLDPQ 384(R2), (F16, F18)
+	FLDPQ 48(R0), (F20, F23)
+	VUSHR $4, V20.B16, V20.B16
+	VAND V20.B16, V1.B16, V20.B16
+	VUSHR $4, V23.B16, V23.B16
+	VAND V23.B16, V1.B16, V23.B16
+	WORD $0x0e28c29a // smull v26.8h, v20.8b, v8.8b
+	WORD $0x4e28829a // smlal2 v26.8h, v20.16b, v8.16b
+	WORD $0x4e602b5a // saddlp v26.4s, v26.8h
+	WORD $0x4f8b8359 // mul v25.4s, v26.4s, v11.s[0]
+	WORD $0x0e2dc2fa // smull v26.8h, v23.8b, v13.8b
+	WORD $0x4e2d82fa // smlal2 v26.8h, v23.16b, v13.16b
+	WORD $0x4e602b5a // saddlp v26.4s, v26.8h
+	WORD $0x6fab0359 // mla v25.4s, v26.4s, v11.s[1]
+	WORD $0x0e30c298 // smull v24.8h, v20.8b, v16.8b
+	WORD $0x4e308298 // smlal2 v24.8h, v20.16b, v16.16b
+	WORD $0x4e602b18 // saddlp v24.4s, v24.8h
+	WORD $0x4f8b830e // mul v14.4s, v24.4s, v11.s[0]
+	WORD $0x0e32c2f8 // smull v24.8h, v23.8b, v18.8b
+	WORD $0x4e3282f8 // smlal2 v24.8h, v23.16b, v18.16b
+	WORD $0x4e602b18 // saddlp v24.4s, v24.8h
+	WORD $0x6fab030e // mla v14.4s, v24.4s, v11.s[1]
+	FLDPQ 448(R1), (F8, F13)
+	FLDPQ 448(R2), (F17, F20)
+	FLDPQ 48(R0), (F21, F24)
+	VUSHR $6, V21.B16, V21.B16
+	VUSHR $6, V24.B16, V24.B16
+	WORD $0x0e28c2bb // smull v27.8h, v21.8b, v8.8b
+	WORD $0x4e2882bb // smlal2 v27.8h, v21.16b, v8.16b
+	WORD $0x4e602b7b // saddlp v27.4s, v27.8h
+	WORD $0x4f8b8b7a // mul v26.4s, v27.4s, v11.s[2]
+	WORD $0x0e2dc31b // smull v27.8h, v24.8b, v13.8b
+	WORD $0x4e2d831b // smlal2 v27.8h, v24.16b, v13.16b
+	WORD $0x4e602b7b // saddlp v27.4s, v27.8h
+	WORD $0x6fab0b7a // mla v26.4s, v27.4s, v11.s[3]
+	WORD $0x0e31c2bc // smull v28.8h, v21.8b, v17.8b
+	WORD $0x4e3182bc // smlal2 v28.8h, v21.16b, v17.16b
+	WORD $0x4e602b9c // saddlp v28.4s, v28.8h
+	WORD $0x4f8b8b90 // mul v16.4s, v28.4s, v11.s[2]
+	WORD $0x0e34c31c // smull v28.8h, v24.8b, v20.8b
+	WORD $0x4e34831c // smlal2 v28.8h, v24.16b, v20.16b
+	WORD $0x4e602b9c // saddlp v28.4s, v28.8h
+	WORD $0x6fab0b90 // mla v16.4s, v28.4s, v11.s[3]
+	WORD $0x4eb6be73 // addp v19.4s, v19.4s, v22.4s
+	WORD $0x4ebabf39 // addp v25.4s, v25.4s, v26.4s
+	WORD $0x4eb9be73 // addp v19.4s, v19.4s, v25.4s
+	WORD $0x4eafbd4a // addp v10.4s, v10.4s, v15.4s
+	WORD $0x4eb0bdce // addp v14.4s, v14.4s, v16.4s
+	WORD $0x4eaebd4a // addp v10.4s, v10.4s, v14.4s
+	WORD $0x4e21da73 // scvtf v19.4s, v19.4s
+	FMOVQ 16(R3), F8
+	WORD $0x6e26dd08 // fmul v8.4s, v8.4s, v6.4s
+	WORD $0x4e33cd03 // fmla v3.4s, v8.4s, v19.4s
+	FMOVQ 176(R3), F8
+	WORD $0x4e2ccd03 // fmla v3.4s, v8.4s, v12.4s
+	FMOVQ 208(R3), F8
+	WORD $0x4e27cd03 // fmla v3.4s, v8.4s, v7.4s
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	FMOVQ 16(R4), F8
+	WORD $0x6e26dd08 // fmul v8.4s, v8.4s, v6.4s
+	WORD $0x4e2acd05 // fmla v5.4s, v8.4s, v10.4s
+	FMOVQ 176(R4), F8
+	WORD $0x4e2ccd05 // fmla v5.4s, v8.4s, v12.4s
+	FMOVQ 208(R4), F8
+	WORD $0x4e27cd05 // fmla v5.4s, v8.4s, v7.4s
+	ADD $84, R0, R0
+	ADD $512, R1, R1
+	ADD $512, R3, R3
+	ADD $512, R2, R2
+	ADD $512, R4, R4
+	SUBS $1, R9, R9
+	BNE group2
+	VEOR V6.B16, V6.B16, V6.B16
+	VZIP1 V4.S4, V2.S4, V7.S4
+	VEXT $8, V7.B16, V7.B16, V8.B16
+	WORD $0x4e27d4c6 // fadd v6.4s, v6.4s, v7.4s
+	WORD $0x4e28d4c6 // fadd v6.4s, v6.4s, v8.4s
+	VZIP2 V4.S4, V2.S4, V7.S4
+	VEXT $8, V7.B16, V7.B16, V8.B16
+	WORD $0x4e27d4c6 // fadd v6.4s, v6.4s, v7.4s
+	WORD $0x4e28d4c6 // fadd v6.4s, v6.4s, v8.4s
+	VZIP1 V5.S4, V3.S4, V7.S4
+	VEXT $8, V7.B16, V7.B16, V8.B16
+	WORD $0x4e27d4c6 // fadd v6.4s, v6.4s, v7.4s
+	WORD $0x4e28d4c6 // fadd v6.4s, v6.4s, v8.4s
+	VZIP2 V5.S4, V3.S4, V7.S4
+	VEXT $8, V7.B16, V7.B16, V8.B16
+	WORD $0x4e27d4c6 // fadd v6.4s, v6.4s, v7.4s
+	WORD $0x4e28d4c6 // fadd v6.4s, v6.4s, v8.4s
+	FMOVS.P F6, 4(R5)
+	VST1.P V6.S[1], 4(R11)
+	SUBS $1, R8, R8
+	BNE rows1
+	RET

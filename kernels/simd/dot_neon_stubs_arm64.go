@@ -103,3 +103,33 @@ func dotIQ4_XSx1NEON(out *float32, ldo int, w *byte, rowBytes int, octets int, b
 //
 //go:noescape
 func dotIQ4_XSx2NEON(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+
+// dotQ6_Kx1NEON computes 8*octets outputs of 1 activation rows from n groups of 8 blocks a row; the last begins back bytes before the end of the one before.
+//
+//go:noescape
+func dotQ6_Kx1NEON(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+
+// dotQ6_Kx2NEON computes 8*octets outputs of 2 activation rows from n groups of 8 blocks a row; the last begins back bytes before the end of the one before.
+//
+//go:noescape
+func dotQ6_Kx2NEON(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+
+// dotQ3_Kx1NEON computes 8*octets outputs of 1 activation rows from n groups of 8 blocks a row; the last begins back bytes before the end of the one before.
+//
+//go:noescape
+func dotQ3_Kx1NEON(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+
+// dotQ3_Kx2NEON computes 8*octets outputs of 2 activation rows from n groups of 8 blocks a row; the last begins back bytes before the end of the one before.
+//
+//go:noescape
+func dotQ3_Kx2NEON(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+
+// dotQ2_Kx1NEON computes 8*octets outputs of 1 activation rows from n groups of 8 blocks a row; the last begins back bytes before the end of the one before.
+//
+//go:noescape
+func dotQ2_Kx1NEON(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+
+// dotQ2_Kx2NEON computes 8*octets outputs of 2 activation rows from n groups of 8 blocks a row; the last begins back bytes before the end of the one before.
+//
+//go:noescape
+func dotQ2_Kx2NEON(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)

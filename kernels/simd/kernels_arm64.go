@@ -89,4 +89,13 @@ var kernelTable = map[gguf.Type]struct {
 	gguf.IQ4_XS: {elems: 256,
 		neon:    narrowSet{dot: [2]dot{dotIQ4_XSx1NEON, dotIQ4_XSx2NEON}, pack: packIQ4_XSNEON, gemm: gemmPlainNEON, panelBytes: panelPlain},
 		dotProd: narrowSet{dot: [2]dot{dotIQ4_XSx1DotProd, dotIQ4_XSx2DotProd}, pack: packIQ4_XSNEON, gemm: gemmPlainDotProd, panelBytes: panelPlain}},
+	gguf.Q6_K: {elems: 256,
+		neon:    narrowSet{dot: [2]dot{dotQ6_Kx1NEON, dotQ6_Kx2NEON}, pack: packQ6_KNEON, gemm: gemmHalfNEON, panelBytes: panelHalf},
+		dotProd: narrowSet{dot: [2]dot{dotQ6_Kx1DotProd, dotQ6_Kx2DotProd}, pack: packQ6_KNEON, gemm: gemmHalfDotProd, panelBytes: panelHalf}},
+	gguf.Q3_K: {elems: 256,
+		neon:    narrowSet{dot: [2]dot{dotQ3_Kx1NEON, dotQ3_Kx2NEON}, pack: packQ3_KNEON, gemm: gemmHalfNEON, panelBytes: panelHalf},
+		dotProd: narrowSet{dot: [2]dot{dotQ3_Kx1DotProd, dotQ3_Kx2DotProd}, pack: packQ3_KNEON, gemm: gemmHalfDotProd, panelBytes: panelHalf}},
+	gguf.Q2_K: {elems: 256,
+		neon:    narrowSet{dot: [2]dot{dotQ2_Kx1NEON, dotQ2_Kx2NEON}, pack: packQ2_KNEON, gemm: gemmMinTwoNEON, panelBytes: panelMinTwo},
+		dotProd: narrowSet{dot: [2]dot{dotQ2_Kx1DotProd, dotQ2_Kx2DotProd}, pack: packQ2_KNEON, gemm: gemmMinTwoDotProd, panelBytes: panelMinTwo}},
 }

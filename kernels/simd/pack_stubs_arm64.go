@@ -53,3 +53,18 @@ func packQ5_KNEON(dst *byte, w *byte, rowBytes int, n int, lane int)
 //
 //go:noescape
 func packIQ4_XSNEON(dst *byte, w *byte, rowBytes int, n int, lane int)
+
+// packQ6_KNEON unpacks n of the format's blocks of 8 rows to half of a panel, whose lanes lie lane bytes apart. dst is the place of the first block.
+//
+//go:noescape
+func packQ6_KNEON(dst *byte, w *byte, rowBytes int, n int, lane int)
+
+// packQ3_KNEON unpacks n of the format's blocks of 8 rows to half of a panel, whose lanes lie lane bytes apart. dst is the place of the first block.
+//
+//go:noescape
+func packQ3_KNEON(dst *byte, w *byte, rowBytes int, n int, lane int)
+
+// packQ2_KNEON unpacks n of the format's blocks of 8 rows to half of a panel, whose lanes lie lane bytes apart. dst is the place of the first block.
+//
+//go:noescape
+func packQ2_KNEON(dst *byte, w *byte, rowBytes int, n int, lane int)

@@ -37,7 +37,7 @@ func emitDot(a *asm, f *format, r rung, rows, acts int) {
 		fmt.Sprintf("computes 8*octets outputs of %d activation rows from n groups of 8 blocks a row; the last begins back bytes before the end of the one before.", acts),
 		"out *float32", "ldo int", "w *byte", "rowBytes int", "octets int", "blocks *byte", "lanes *byte", "stride int", "n int", "back int")
 	d := &dotter{format: f, rung: r, w: a.gps(rows), blocks: a.gps(acts), lane: a.gps(acts)}
-	if f.scales == nil {
+	if f.elems == 32 {
 		d.gather = a.gps(rows)
 	}
 	out, w, rowBytes, times, n, back := a.param("out"), a.param("w"), a.param("rowBytes"), a.param("octets"), a.gp(), a.gp()
@@ -88,13 +88,14 @@ func emitDot(a *asm, f *format, r rung, rows, acts int) {
 func (d *dotter) group(a *asm) {
 	var all []groupScales
 	for i, p := range d.w {
-		if d.format.scales == nil {
+		switch {
+		case d.elems == 32:
 			a.ins("MOVD", p, d.gather[i])
-			continue
+		case d.format.scales != nil:
+			s := groupScales{d.newScales(a), d.newScales(a)}
+			d.format.scales(a, &d.k, p, &s)
+			all = append(all, s)
 		}
-		s := groupScales{d.newScales(a), d.newScales(a)}
-		d.format.scales(a, &d.k, p, &s)
-		all = append(all, s)
 	}
 	for half := range 2 {
 		d.half(a, half, all)
@@ -114,21 +115,26 @@ func (d *dotter) group(a *asm) {
 
 // half adds the products of 4 blocks: their sums stand beside each other in the end.
 func (d *dotter) half(a *asm, half int, all []groupScales) {
-	var sums [2][4]V
-	var gathered []V
-	for i := range d.w {
-		if all == nil {
-			gathered = append(gathered, a.vec())
-		}
-		for b := range 4 {
-			if all == nil {
+	s := make([]scales, len(d.w))
+	gathered := make([]V, len(d.w))
+	for i, p := range d.w {
+		switch {
+		case all != nil:
+			s[i] = all[i][half]
+		case d.halfScales != nil:
+			s[i] = d.newScales(a)
+			d.halfScales(a, &d.k, p, half, &s[i])
+		default:
+			gathered[i] = a.vec()
+			for b := range 4 {
 				d.format.gather(a, mem(d.gather[i], 0), b, gathered[i])
 				a.add(d.bytes, d.gather[i], d.gather[i])
 			}
 		}
 	}
+	var sums [2][4]V
 	for b := range 4 {
-		d.sums(a, 4*half+b, &sums, b, half, all)
+		d.sums(a, 4*half+b, &sums, s)
 	}
 	for pair := range sums {
 		s := &sums[pair]
@@ -138,26 +144,23 @@ func (d *dotter) half(a *asm, half int, all []groupScales) {
 		a.free(s[1:]...)
 	}
 	for i := range d.w {
-		var s scales
-		if all == nil {
-			s = d.newScales(a)
-			d.format.gathered(a, &d.k, gathered[i], &s)
+		if d.elems == 32 {
+			s[i] = d.newScales(a)
+			d.format.gathered(a, &d.k, gathered[i], &s[i])
 			a.free(gathered[i])
-		} else {
-			s = all[i][half]
 		}
 		for j := range d.lane {
-			d.scale(a, i+j, half, j, sums[i+j][0], &s)
+			d.scale(a, i+j, half, j, sums[i+j][0], &s[i])
 			a.free(sums[i+j][0])
 		}
 		if all == nil {
-			d.freeScales(a, s)
+			d.freeScales(a, s[i])
 		}
 	}
 }
 
 // sums makes the products of block b, of every pair: 4 sums each, that add up to the block's.
-func (d *dotter) sums(a *asm, b int, sums *[2][4]V, at, half int, all []groupScales) {
+func (d *dotter) sums(a *asm, b int, sums *[2][4]V, s []scales) {
 	acts := make([][2]V, len(d.blocks))
 	for j, p := range d.blocks {
 		acts[j] = [2]V{a.vec(), a.vec()}
@@ -168,17 +171,17 @@ func (d *dotter) sums(a *asm, b int, sums *[2][4]V, at, half int, all []groupSca
 		d.values(a, &d.k, p, b, low, high, true)
 		for j, x := range acts {
 			sum := a.vec()
-			sums[i+j][at] = sum
+			sums[i+j][b%4] = sum
 			if !d.halves {
 				d.multiply(a, [2]V{low, high}, x, sum)
 				continue
 			}
 			t := a.vec()
 			d.multiplyHalf(a, low, x[0], t)
-			ints := all[i][half].ints[at/2]
-			a.mulPart(t, ints, at%2*2, sum)
+			ints := s[i].ints[b%4/2]
+			a.mulPart(t, ints, b%2*2, sum)
 			d.multiplyHalf(a, high, x[1], t)
-			a.mulAddPart(t, ints, at%2*2+1, sum)
+			a.mulAddPart(t, ints, b%2*2+1, sum)
 			a.free(t)
 		}
 	}

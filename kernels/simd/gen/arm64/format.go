@@ -23,19 +23,20 @@ type format struct {
 	// For formats of one block.
 	gather   func(a *asm, p string, i int, to V)
 	gathered func(a *asm, k *constants, from V, s *scales)
-	// scales makes those of a group. For formats of 8 blocks.
-	scales func(a *asm, k *constants, p R, s *groupScales)
+	// scales makes those of a group, halfScales those of 4 blocks of one. For formats of 8 blocks, one or the other.
+	scales     func(a *asm, k *constants, p R, s *groupScales)
+	halfScales func(a *asm, k *constants, p R, half int, s *scales)
 }
 
 // constants are vectors that a function keeps.
 type constants struct {
-	nibble, offset, table   V
-	spread                  [2]V // which byte has the fifth bit of a value
-	bits, sixteen           V
-	shifts, thirty, highest V
+	nibble, offset, table V
+	spread                [2]V // which byte has the fifth bit of a value
+	bits, sixteen         V
+	shifts, high, mask    V
 }
 
-// scales of 4 blocks: floats, and of halves the integers as they come, two for each block.
+// scales of 4 blocks: floats, and of halves the integers as they come, two for each block and two blocks in a vector.
 type scales struct {
 	d    V
 	m    [2]V
@@ -45,7 +46,7 @@ type scales struct {
 // groupScales are those of blocks 0 to 3 and of 4 to 7.
 type groupScales [2]scales
 
-// newScales takes registers for what the format has; d alone is one for all where there are integer scales.
+// newScales takes registers for what the format has.
 func (f *format) newScales(a *asm) scales {
 	s := scales{d: a.vec()}
 	for i := range f.minimums {

@@ -31,7 +31,7 @@ func emitPack(a *asm, f *format) {
 	places, back := a.gp(), a.gp()
 	a.ins("LSL", 3, lane, back)
 	a.ins("SUB", f.panelBytes(), back, back) // from behind lane 7 to the next place of lane 0
-	if f.scales != nil {
+	if f.elems == 256 {
 		a.loop("group", n, func() {
 			p.group(a, lane)
 			a.ins("SUB", back, p.dst, p.dst)
@@ -58,7 +58,7 @@ func emitPack(a *asm, f *format) {
 	a.ret()
 }
 
-// values writes those of block b of 4 rows.
+// four writes the values of block b of 4 rows.
 func (p *packer) four(a *asm, b, four int) {
 	var low, high [4]V
 	for i := range 4 {
@@ -100,44 +100,70 @@ func (p *packer) group(a *asm, lane R) {
 		}
 		a.add(lane, p.dst, p.dst)
 	}
+	first := a.gp()
 	for four := range 2 {
-		p.groupScales(a, d, lane, four)
+		a.ins("MOVD", d, first)
+		p.groupScales(a, first, lane, four)
 	}
+	a.freeGP(first)
 	for _, r := range p.w {
 		a.add(p.bytes, r, r)
 	}
 	a.freeGP(d)
 }
 
-// groupScales writes the scales of 4 rows, from the panel's block at d on. A row's vectors have a part for each of 4 blocks:
-// they are turned.
+// groupScales writes the scales of 4 rows, from the panel's block at d on. A row's vectors have a part for each of 4 blocks,
+// or two parts for each of 2: they are turned.
 func (p *packer) groupScales(a *asm, d, lane R, four int) {
-	var rows [4]groupScales
-	for i := range rows {
-		rows[i] = groupScales{p.newScales(a), p.newScales(a)}
-		p.scales(a, &p.k, p.w[4*four+i], &rows[i])
-	}
-	at := a.gp()
-	turn := func(offset int, of func(s *scales) V) {
-		a.ins("MOVD", d, at)
+	if p.halfScales == nil {
+		var rows [4]groupScales
+		for i := range rows {
+			rows[i] = groupScales{p.newScales(a), p.newScales(a)}
+			p.scales(a, &p.k, p.w[4*four+i], &rows[i])
+		}
 		for half := range 2 {
-			v := [4]V{of(&rows[0][half]), of(&rows[1][half]), of(&rows[2][half]), of(&rows[3][half])}
-			a.transpose(v)
-			for i := range v {
-				a.add(offset+16*four, at, at)
-				a.store(v[i], mem(at, 0))
-				a.ins("SUB", offset+16*four, at, at)
-				a.add(lane, at, at)
-			}
+			p.turn(a, d, lane, four, [4]scales{rows[0][half], rows[1][half], rows[2][half], rows[3][half]})
+		}
+		return
+	}
+	for half := range 2 {
+		var rows [4]scales
+		for i := range rows {
+			rows[i] = p.newScales(a)
+			p.halfScales(a, &p.k, p.w[4*four+i], half, &rows[i])
+		}
+		p.turn(a, d, lane, four, rows)
+	}
+}
+
+// turn writes the scales of 4 blocks of 4 rows, and moves d behind these blocks.
+func (p *packer) turn(a *asm, d, lane R, four int, rows [4]scales) {
+	of := func(f func(s *scales) V) (v [4]V) {
+		for i := range v {
+			v[i] = f(&rows[i])
+		}
+		a.transpose(v)
+		return v
+	}
+	turned := [][4]V{of(func(s *scales) V { return s.d })}
+	at := []int{panelValues}
+	for i := range p.minimums {
+		turned, at = append(turned, of(func(s *scales) V { return s.m[i] })), append(at, p.minimumAt(i))
+	}
+	if p.halves {
+		// Block b has parts 2b and 2b+1 of what is turned here.
+		two := [2][4]V{of(func(s *scales) V { return s.ints[0] }), of(func(s *scales) V { return s.ints[1] })}
+		for i := range 2 {
+			turned, at = append(turned, [4]V{two[0][i], two[0][2+i], two[1][i], two[1][2+i]}), append(at, p.integerAt(i))
 		}
 	}
-	turn(panelValues, func(s *scales) V { return s.d })
-	for i := range p.minimums {
-		turn(p.minimumAt(i), func(s *scales) V { return s.m[i] })
+	for b := range 4 {
+		for i, v := range turned {
+			a.store(v[b], mem(d, at[i]+16*four))
+		}
+		a.add(lane, d, d)
 	}
-	a.freeGP(at)
-	for i := range rows {
-		p.freeScales(a, rows[i][0])
-		p.freeScales(a, rows[i][1])
+	for _, v := range turned {
+		a.free(v[:]...)
 	}
 }
