@@ -96,7 +96,7 @@ block1:
 	WORD $0x4e303885 // saddlv h5, v4.16b
 	WORD $0x4e303906 // saddlv h6, v8.16b
 	VMOV V6.H[0], V5.H[1]
-	WORD $0x0f10a4a5 // sxtl v5.4s, v5.4h
+	WORD $0x0f10a4a5 // sshll v5.4s, v5.4h, #0
 	VADDP V5.S4, V5.S4, V6.S4
 	VMOV V6.S[0], V5.S[2]
 	WORD $0x4e21d8a6 // scvtf v6.4s, v5.4s
@@ -180,9 +180,9 @@ TEXT ·int8ToFloatNEON(SB), NOSPLIT, $0-24
 	MOVD n+16(FP), R2
 group1:
 	VLD1.P 8(R1), [V0.B8]
-	WORD $0x0f08a400 // sxtl v0.8h, v0.8b
-	WORD $0x4f10a401 // sxtl2 v1.4s, v0.8h
-	WORD $0x0f10a400 // sxtl v0.4s, v0.4h
+	WORD $0x0f08a400 // sshll v0.8h, v0.8b, #0
+	WORD $0x4f10a401 // sshll2 v1.4s, v0.8h, #0
+	WORD $0x0f10a400 // sshll v0.4s, v0.4h, #0
 	WORD $0x4e21d800 // scvtf v0.4s, v0.4s
 	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
 	VST1.P [V0.S4, V1.S4], 32(R0)

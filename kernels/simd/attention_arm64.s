@@ -1098,12 +1098,12 @@ four6:
 	PRFM (R5), PLDL1KEEP
 	ADD $64, R5, R5
 	VLD1.P (R9)(R3), [V4.B16]
-	WORD $0x0f08a489 // sxtl v9.8h, v4.8b
-	WORD $0x4f08a487 // sxtl2 v7.8h, v4.16b
-	WORD $0x0f10a4e6 // sxtl v6.4s, v7.4h
-	WORD $0x4f10a4e7 // sxtl2 v7.4s, v7.8h
-	WORD $0x4f10a525 // sxtl2 v5.4s, v9.8h
-	WORD $0x0f10a524 // sxtl v4.4s, v9.4h
+	WORD $0x0f08a489 // sshll v9.8h, v4.8b, #0
+	WORD $0x4f08a487 // sshll2 v7.8h, v4.16b, #0
+	WORD $0x0f10a4e6 // sshll v6.4s, v7.4h, #0
+	WORD $0x4f10a4e7 // sshll2 v7.4s, v7.8h, #0
+	WORD $0x4f10a525 // sshll2 v5.4s, v9.8h, #0
+	WORD $0x0f10a524 // sshll v4.4s, v9.4h, #0
 	WORD $0x4e21d884 // scvtf v4.4s, v4.4s
 	WORD $0x4e21d8a5 // scvtf v5.4s, v5.4s
 	WORD $0x4e21d8c6 // scvtf v6.4s, v6.4s
@@ -1115,12 +1115,12 @@ four6:
 	PRFM (R5), PLDL1KEEP
 	ADD $64, R5, R5
 	VLD1.P (R9)(R3), [V4.B16]
-	WORD $0x0f08a489 // sxtl v9.8h, v4.8b
-	WORD $0x4f08a487 // sxtl2 v7.8h, v4.16b
-	WORD $0x0f10a4e6 // sxtl v6.4s, v7.4h
-	WORD $0x4f10a4e7 // sxtl2 v7.4s, v7.8h
-	WORD $0x4f10a525 // sxtl2 v5.4s, v9.8h
-	WORD $0x0f10a524 // sxtl v4.4s, v9.4h
+	WORD $0x0f08a489 // sshll v9.8h, v4.8b, #0
+	WORD $0x4f08a487 // sshll2 v7.8h, v4.16b, #0
+	WORD $0x0f10a4e6 // sshll v6.4s, v7.4h, #0
+	WORD $0x4f10a4e7 // sshll2 v7.4s, v7.8h, #0
+	WORD $0x4f10a525 // sshll2 v5.4s, v9.8h, #0
+	WORD $0x0f10a524 // sshll v4.4s, v9.4h, #0
 	WORD $0x4e21d884 // scvtf v4.4s, v4.4s
 	WORD $0x4e21d8a5 // scvtf v5.4s, v5.4s
 	WORD $0x4e21d8c6 // scvtf v6.4s, v6.4s
@@ -1132,12 +1132,12 @@ four6:
 	PRFM (R5), PLDL1KEEP
 	ADD $64, R5, R5
 	VLD1.P (R9)(R3), [V4.B16]
-	WORD $0x0f08a489 // sxtl v9.8h, v4.8b
-	WORD $0x4f08a487 // sxtl2 v7.8h, v4.16b
-	WORD $0x0f10a4e6 // sxtl v6.4s, v7.4h
-	WORD $0x4f10a4e7 // sxtl2 v7.4s, v7.8h
-	WORD $0x4f10a525 // sxtl2 v5.4s, v9.8h
-	WORD $0x0f10a524 // sxtl v4.4s, v9.4h
+	WORD $0x0f08a489 // sshll v9.8h, v4.8b, #0
+	WORD $0x4f08a487 // sshll2 v7.8h, v4.16b, #0
+	WORD $0x0f10a4e6 // sshll v6.4s, v7.4h, #0
+	WORD $0x4f10a4e7 // sshll2 v7.4s, v7.8h, #0
+	WORD $0x4f10a525 // sshll2 v5.4s, v9.8h, #0
+	WORD $0x0f10a524 // sshll v4.4s, v9.4h, #0
 	WORD $0x4e21d884 // scvtf v4.4s, v4.4s
 	WORD $0x4e21d8a5 // scvtf v5.4s, v5.4s
 	WORD $0x4e21d8c6 // scvtf v6.4s, v6.4s
@@ -1149,12 +1149,12 @@ four6:
 	PRFM (R5), PLDL1KEEP
 	ADD $64, R5, R5
 	VLD1.P (R9)(R3), [V4.B16]
-	WORD $0x0f08a489 // sxtl v9.8h, v4.8b
-	WORD $0x4f08a487 // sxtl2 v7.8h, v4.16b
-	WORD $0x0f10a4e6 // sxtl v6.4s, v7.4h
-	WORD $0x4f10a4e7 // sxtl2 v7.4s, v7.8h
-	WORD $0x4f10a525 // sxtl2 v5.4s, v9.8h
-	WORD $0x0f10a524 // sxtl v4.4s, v9.4h
+	WORD $0x0f08a489 // sshll v9.8h, v4.8b, #0
+	WORD $0x4f08a487 // sshll2 v7.8h, v4.16b, #0
+	WORD $0x0f10a4e6 // sshll v6.4s, v7.4h, #0
+	WORD $0x4f10a4e7 // sshll2 v7.4s, v7.8h, #0
+	WORD $0x4f10a525 // sshll2 v5.4s, v9.8h, #0
+	WORD $0x0f10a524 // sshll v4.4s, v9.4h, #0
 	WORD $0x4e21d884 // scvtf v4.4s, v4.4s
 	WORD $0x4e21d8a5 // scvtf v5.4s, v5.4s
 	WORD $0x4e21d8c6 // scvtf v6.4s, v6.4s
@@ -1172,12 +1172,12 @@ some3:
 	PRFM (R5), PLDL1KEEP
 	ADD $64, R5, R5
 	VLD1.P (R9)(R3), [V4.B16]
-	WORD $0x0f08a489 // sxtl v9.8h, v4.8b
-	WORD $0x4f08a487 // sxtl2 v7.8h, v4.16b
-	WORD $0x0f10a4e6 // sxtl v6.4s, v7.4h
-	WORD $0x4f10a4e7 // sxtl2 v7.4s, v7.8h
-	WORD $0x4f10a525 // sxtl2 v5.4s, v9.8h
-	WORD $0x0f10a524 // sxtl v4.4s, v9.4h
+	WORD $0x0f08a489 // sshll v9.8h, v4.8b, #0
+	WORD $0x4f08a487 // sshll2 v7.8h, v4.16b, #0
+	WORD $0x0f10a4e6 // sshll v6.4s, v7.4h, #0
+	WORD $0x4f10a4e7 // sshll2 v7.4s, v7.8h, #0
+	WORD $0x4f10a525 // sshll2 v5.4s, v9.8h, #0
+	WORD $0x0f10a524 // sshll v4.4s, v9.4h, #0
 	WORD $0x4e21d884 // scvtf v4.4s, v4.4s
 	WORD $0x4e21d8a5 // scvtf v5.4s, v5.4s
 	WORD $0x4e21d8c6 // scvtf v6.4s, v6.4s
@@ -1234,12 +1234,12 @@ four6:
 	PRFM (R5), PLDL1KEEP
 	ADD $64, R5, R5
 	VLD1.P (R11)(R3), [V8.B16]
-	WORD $0x0f08a50e // sxtl v14.8h, v8.8b
-	WORD $0x4f08a50b // sxtl2 v11.8h, v8.16b
-	WORD $0x0f10a56a // sxtl v10.4s, v11.4h
-	WORD $0x4f10a56b // sxtl2 v11.4s, v11.8h
-	WORD $0x4f10a5c9 // sxtl2 v9.4s, v14.8h
-	WORD $0x0f10a5c8 // sxtl v8.4s, v14.4h
+	WORD $0x0f08a50e // sshll v14.8h, v8.8b, #0
+	WORD $0x4f08a50b // sshll2 v11.8h, v8.16b, #0
+	WORD $0x0f10a56a // sshll v10.4s, v11.4h, #0
+	WORD $0x4f10a56b // sshll2 v11.4s, v11.8h, #0
+	WORD $0x4f10a5c9 // sshll2 v9.4s, v14.8h, #0
+	WORD $0x0f10a5c8 // sshll v8.4s, v14.4h, #0
 	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
 	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
 	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
@@ -1255,12 +1255,12 @@ four6:
 	PRFM (R5), PLDL1KEEP
 	ADD $64, R5, R5
 	VLD1.P (R11)(R3), [V8.B16]
-	WORD $0x0f08a50e // sxtl v14.8h, v8.8b
-	WORD $0x4f08a50b // sxtl2 v11.8h, v8.16b
-	WORD $0x0f10a56a // sxtl v10.4s, v11.4h
-	WORD $0x4f10a56b // sxtl2 v11.4s, v11.8h
-	WORD $0x4f10a5c9 // sxtl2 v9.4s, v14.8h
-	WORD $0x0f10a5c8 // sxtl v8.4s, v14.4h
+	WORD $0x0f08a50e // sshll v14.8h, v8.8b, #0
+	WORD $0x4f08a50b // sshll2 v11.8h, v8.16b, #0
+	WORD $0x0f10a56a // sshll v10.4s, v11.4h, #0
+	WORD $0x4f10a56b // sshll2 v11.4s, v11.8h, #0
+	WORD $0x4f10a5c9 // sshll2 v9.4s, v14.8h, #0
+	WORD $0x0f10a5c8 // sshll v8.4s, v14.4h, #0
 	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
 	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
 	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
@@ -1276,12 +1276,12 @@ four6:
 	PRFM (R5), PLDL1KEEP
 	ADD $64, R5, R5
 	VLD1.P (R11)(R3), [V8.B16]
-	WORD $0x0f08a50e // sxtl v14.8h, v8.8b
-	WORD $0x4f08a50b // sxtl2 v11.8h, v8.16b
-	WORD $0x0f10a56a // sxtl v10.4s, v11.4h
-	WORD $0x4f10a56b // sxtl2 v11.4s, v11.8h
-	WORD $0x4f10a5c9 // sxtl2 v9.4s, v14.8h
-	WORD $0x0f10a5c8 // sxtl v8.4s, v14.4h
+	WORD $0x0f08a50e // sshll v14.8h, v8.8b, #0
+	WORD $0x4f08a50b // sshll2 v11.8h, v8.16b, #0
+	WORD $0x0f10a56a // sshll v10.4s, v11.4h, #0
+	WORD $0x4f10a56b // sshll2 v11.4s, v11.8h, #0
+	WORD $0x4f10a5c9 // sshll2 v9.4s, v14.8h, #0
+	WORD $0x0f10a5c8 // sshll v8.4s, v14.4h, #0
 	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
 	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
 	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
@@ -1297,12 +1297,12 @@ four6:
 	PRFM (R5), PLDL1KEEP
 	ADD $64, R5, R5
 	VLD1.P (R11)(R3), [V8.B16]
-	WORD $0x0f08a50e // sxtl v14.8h, v8.8b
-	WORD $0x4f08a50b // sxtl2 v11.8h, v8.16b
-	WORD $0x0f10a56a // sxtl v10.4s, v11.4h
-	WORD $0x4f10a56b // sxtl2 v11.4s, v11.8h
-	WORD $0x4f10a5c9 // sxtl2 v9.4s, v14.8h
-	WORD $0x0f10a5c8 // sxtl v8.4s, v14.4h
+	WORD $0x0f08a50e // sshll v14.8h, v8.8b, #0
+	WORD $0x4f08a50b // sshll2 v11.8h, v8.16b, #0
+	WORD $0x0f10a56a // sshll v10.4s, v11.4h, #0
+	WORD $0x4f10a56b // sshll2 v11.4s, v11.8h, #0
+	WORD $0x4f10a5c9 // sshll2 v9.4s, v14.8h, #0
+	WORD $0x0f10a5c8 // sshll v8.4s, v14.4h, #0
 	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
 	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
 	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
@@ -1325,12 +1325,12 @@ some3:
 	PRFM (R5), PLDL1KEEP
 	ADD $64, R5, R5
 	VLD1.P (R11)(R3), [V8.B16]
-	WORD $0x0f08a50e // sxtl v14.8h, v8.8b
-	WORD $0x4f08a50b // sxtl2 v11.8h, v8.16b
-	WORD $0x0f10a56a // sxtl v10.4s, v11.4h
-	WORD $0x4f10a56b // sxtl2 v11.4s, v11.8h
-	WORD $0x4f10a5c9 // sxtl2 v9.4s, v14.8h
-	WORD $0x0f10a5c8 // sxtl v8.4s, v14.4h
+	WORD $0x0f08a50e // sshll v14.8h, v8.8b, #0
+	WORD $0x4f08a50b // sshll2 v11.8h, v8.16b, #0
+	WORD $0x0f10a56a // sshll v10.4s, v11.4h, #0
+	WORD $0x4f10a56b // sshll2 v11.4s, v11.8h, #0
+	WORD $0x4f10a5c9 // sshll2 v9.4s, v14.8h, #0
+	WORD $0x0f10a5c8 // sshll v8.4s, v14.4h, #0
 	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
 	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
 	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
@@ -1400,12 +1400,12 @@ four6:
 	PRFM (R5), PLDL1KEEP
 	ADD $64, R5, R5
 	VLD1.P (R13)(R3), [V12.B16]
-	WORD $0x0f08a593 // sxtl v19.8h, v12.8b
-	WORD $0x4f08a58f // sxtl2 v15.8h, v12.16b
-	WORD $0x0f10a5ee // sxtl v14.4s, v15.4h
-	WORD $0x4f10a5ef // sxtl2 v15.4s, v15.8h
-	WORD $0x4f10a66d // sxtl2 v13.4s, v19.8h
-	WORD $0x0f10a66c // sxtl v12.4s, v19.4h
+	WORD $0x0f08a593 // sshll v19.8h, v12.8b, #0
+	WORD $0x4f08a58f // sshll2 v15.8h, v12.16b, #0
+	WORD $0x0f10a5ee // sshll v14.4s, v15.4h, #0
+	WORD $0x4f10a5ef // sshll2 v15.4s, v15.8h, #0
+	WORD $0x4f10a66d // sshll2 v13.4s, v19.8h, #0
+	WORD $0x0f10a66c // sshll v12.4s, v19.4h, #0
 	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
 	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
 	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
@@ -1425,12 +1425,12 @@ four6:
 	PRFM (R5), PLDL1KEEP
 	ADD $64, R5, R5
 	VLD1.P (R13)(R3), [V12.B16]
-	WORD $0x0f08a593 // sxtl v19.8h, v12.8b
-	WORD $0x4f08a58f // sxtl2 v15.8h, v12.16b
-	WORD $0x0f10a5ee // sxtl v14.4s, v15.4h
-	WORD $0x4f10a5ef // sxtl2 v15.4s, v15.8h
-	WORD $0x4f10a66d // sxtl2 v13.4s, v19.8h
-	WORD $0x0f10a66c // sxtl v12.4s, v19.4h
+	WORD $0x0f08a593 // sshll v19.8h, v12.8b, #0
+	WORD $0x4f08a58f // sshll2 v15.8h, v12.16b, #0
+	WORD $0x0f10a5ee // sshll v14.4s, v15.4h, #0
+	WORD $0x4f10a5ef // sshll2 v15.4s, v15.8h, #0
+	WORD $0x4f10a66d // sshll2 v13.4s, v19.8h, #0
+	WORD $0x0f10a66c // sshll v12.4s, v19.4h, #0
 	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
 	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
 	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
@@ -1450,12 +1450,12 @@ four6:
 	PRFM (R5), PLDL1KEEP
 	ADD $64, R5, R5
 	VLD1.P (R13)(R3), [V12.B16]
-	WORD $0x0f08a593 // sxtl v19.8h, v12.8b
-	WORD $0x4f08a58f // sxtl2 v15.8h, v12.16b
-	WORD $0x0f10a5ee // sxtl v14.4s, v15.4h
-	WORD $0x4f10a5ef // sxtl2 v15.4s, v15.8h
-	WORD $0x4f10a66d // sxtl2 v13.4s, v19.8h
-	WORD $0x0f10a66c // sxtl v12.4s, v19.4h
+	WORD $0x0f08a593 // sshll v19.8h, v12.8b, #0
+	WORD $0x4f08a58f // sshll2 v15.8h, v12.16b, #0
+	WORD $0x0f10a5ee // sshll v14.4s, v15.4h, #0
+	WORD $0x4f10a5ef // sshll2 v15.4s, v15.8h, #0
+	WORD $0x4f10a66d // sshll2 v13.4s, v19.8h, #0
+	WORD $0x0f10a66c // sshll v12.4s, v19.4h, #0
 	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
 	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
 	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
@@ -1475,12 +1475,12 @@ four6:
 	PRFM (R5), PLDL1KEEP
 	ADD $64, R5, R5
 	VLD1.P (R13)(R3), [V12.B16]
-	WORD $0x0f08a593 // sxtl v19.8h, v12.8b
-	WORD $0x4f08a58f // sxtl2 v15.8h, v12.16b
-	WORD $0x0f10a5ee // sxtl v14.4s, v15.4h
-	WORD $0x4f10a5ef // sxtl2 v15.4s, v15.8h
-	WORD $0x4f10a66d // sxtl2 v13.4s, v19.8h
-	WORD $0x0f10a66c // sxtl v12.4s, v19.4h
+	WORD $0x0f08a593 // sshll v19.8h, v12.8b, #0
+	WORD $0x4f08a58f // sshll2 v15.8h, v12.16b, #0
+	WORD $0x0f10a5ee // sshll v14.4s, v15.4h, #0
+	WORD $0x4f10a5ef // sshll2 v15.4s, v15.8h, #0
+	WORD $0x4f10a66d // sshll2 v13.4s, v19.8h, #0
+	WORD $0x0f10a66c // sshll v12.4s, v19.4h, #0
 	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
 	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
 	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
@@ -1508,12 +1508,12 @@ some3:
 	PRFM (R5), PLDL1KEEP
 	ADD $64, R5, R5
 	VLD1.P (R13)(R3), [V12.B16]
-	WORD $0x0f08a593 // sxtl v19.8h, v12.8b
-	WORD $0x4f08a58f // sxtl2 v15.8h, v12.16b
-	WORD $0x0f10a5ee // sxtl v14.4s, v15.4h
-	WORD $0x4f10a5ef // sxtl2 v15.4s, v15.8h
-	WORD $0x4f10a66d // sxtl2 v13.4s, v19.8h
-	WORD $0x0f10a66c // sxtl v12.4s, v19.4h
+	WORD $0x0f08a593 // sshll v19.8h, v12.8b, #0
+	WORD $0x4f08a58f // sshll2 v15.8h, v12.16b, #0
+	WORD $0x0f10a5ee // sshll v14.4s, v15.4h, #0
+	WORD $0x4f10a5ef // sshll2 v15.4s, v15.8h, #0
+	WORD $0x4f10a66d // sshll2 v13.4s, v19.8h, #0
+	WORD $0x0f10a66c // sshll v12.4s, v19.4h, #0
 	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
 	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
 	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
@@ -1596,12 +1596,12 @@ four6:
 	PRFM (R5), PLDL1KEEP
 	ADD $64, R5, R5
 	VLD1.P (R15)(R3), [V16.B16]
-	WORD $0x0f08a618 // sxtl v24.8h, v16.8b
-	WORD $0x4f08a613 // sxtl2 v19.8h, v16.16b
-	WORD $0x0f10a672 // sxtl v18.4s, v19.4h
-	WORD $0x4f10a673 // sxtl2 v19.4s, v19.8h
-	WORD $0x4f10a711 // sxtl2 v17.4s, v24.8h
-	WORD $0x0f10a710 // sxtl v16.4s, v24.4h
+	WORD $0x0f08a618 // sshll v24.8h, v16.8b, #0
+	WORD $0x4f08a613 // sshll2 v19.8h, v16.16b, #0
+	WORD $0x0f10a672 // sshll v18.4s, v19.4h, #0
+	WORD $0x4f10a673 // sshll2 v19.4s, v19.8h, #0
+	WORD $0x4f10a711 // sshll2 v17.4s, v24.8h, #0
+	WORD $0x0f10a710 // sshll v16.4s, v24.4h, #0
 	WORD $0x4e21da10 // scvtf v16.4s, v16.4s
 	WORD $0x4e21da31 // scvtf v17.4s, v17.4s
 	WORD $0x4e21da52 // scvtf v18.4s, v18.4s
@@ -1625,12 +1625,12 @@ four6:
 	PRFM (R5), PLDL1KEEP
 	ADD $64, R5, R5
 	VLD1.P (R15)(R3), [V16.B16]
-	WORD $0x0f08a618 // sxtl v24.8h, v16.8b
-	WORD $0x4f08a613 // sxtl2 v19.8h, v16.16b
-	WORD $0x0f10a672 // sxtl v18.4s, v19.4h
-	WORD $0x4f10a673 // sxtl2 v19.4s, v19.8h
-	WORD $0x4f10a711 // sxtl2 v17.4s, v24.8h
-	WORD $0x0f10a710 // sxtl v16.4s, v24.4h
+	WORD $0x0f08a618 // sshll v24.8h, v16.8b, #0
+	WORD $0x4f08a613 // sshll2 v19.8h, v16.16b, #0
+	WORD $0x0f10a672 // sshll v18.4s, v19.4h, #0
+	WORD $0x4f10a673 // sshll2 v19.4s, v19.8h, #0
+	WORD $0x4f10a711 // sshll2 v17.4s, v24.8h, #0
+	WORD $0x0f10a710 // sshll v16.4s, v24.4h, #0
 	WORD $0x4e21da10 // scvtf v16.4s, v16.4s
 	WORD $0x4e21da31 // scvtf v17.4s, v17.4s
 	WORD $0x4e21da52 // scvtf v18.4s, v18.4s
@@ -1654,12 +1654,12 @@ four6:
 	PRFM (R5), PLDL1KEEP
 	ADD $64, R5, R5
 	VLD1.P (R15)(R3), [V16.B16]
-	WORD $0x0f08a618 // sxtl v24.8h, v16.8b
-	WORD $0x4f08a613 // sxtl2 v19.8h, v16.16b
-	WORD $0x0f10a672 // sxtl v18.4s, v19.4h
-	WORD $0x4f10a673 // sxtl2 v19.4s, v19.8h
-	WORD $0x4f10a711 // sxtl2 v17.4s, v24.8h
-	WORD $0x0f10a710 // sxtl v16.4s, v24.4h
+	WORD $0x0f08a618 // sshll v24.8h, v16.8b, #0
+	WORD $0x4f08a613 // sshll2 v19.8h, v16.16b, #0
+	WORD $0x0f10a672 // sshll v18.4s, v19.4h, #0
+	WORD $0x4f10a673 // sshll2 v19.4s, v19.8h, #0
+	WORD $0x4f10a711 // sshll2 v17.4s, v24.8h, #0
+	WORD $0x0f10a710 // sshll v16.4s, v24.4h, #0
 	WORD $0x4e21da10 // scvtf v16.4s, v16.4s
 	WORD $0x4e21da31 // scvtf v17.4s, v17.4s
 	WORD $0x4e21da52 // scvtf v18.4s, v18.4s
@@ -1683,12 +1683,12 @@ four6:
 	PRFM (R5), PLDL1KEEP
 	ADD $64, R5, R5
 	VLD1.P (R15)(R3), [V16.B16]
-	WORD $0x0f08a618 // sxtl v24.8h, v16.8b
-	WORD $0x4f08a613 // sxtl2 v19.8h, v16.16b
-	WORD $0x0f10a672 // sxtl v18.4s, v19.4h
-	WORD $0x4f10a673 // sxtl2 v19.4s, v19.8h
-	WORD $0x4f10a711 // sxtl2 v17.4s, v24.8h
-	WORD $0x0f10a710 // sxtl v16.4s, v24.4h
+	WORD $0x0f08a618 // sshll v24.8h, v16.8b, #0
+	WORD $0x4f08a613 // sshll2 v19.8h, v16.16b, #0
+	WORD $0x0f10a672 // sshll v18.4s, v19.4h, #0
+	WORD $0x4f10a673 // sshll2 v19.4s, v19.8h, #0
+	WORD $0x4f10a711 // sshll2 v17.4s, v24.8h, #0
+	WORD $0x0f10a710 // sshll v16.4s, v24.4h, #0
 	WORD $0x4e21da10 // scvtf v16.4s, v16.4s
 	WORD $0x4e21da31 // scvtf v17.4s, v17.4s
 	WORD $0x4e21da52 // scvtf v18.4s, v18.4s
@@ -1721,12 +1721,12 @@ some3:
 	PRFM (R5), PLDL1KEEP
 	ADD $64, R5, R5
 	VLD1.P (R15)(R3), [V16.B16]
-	WORD $0x0f08a618 // sxtl v24.8h, v16.8b
-	WORD $0x4f08a613 // sxtl2 v19.8h, v16.16b
-	WORD $0x0f10a672 // sxtl v18.4s, v19.4h
-	WORD $0x4f10a673 // sxtl2 v19.4s, v19.8h
-	WORD $0x4f10a711 // sxtl2 v17.4s, v24.8h
-	WORD $0x0f10a710 // sxtl v16.4s, v24.4h
+	WORD $0x0f08a618 // sshll v24.8h, v16.8b, #0
+	WORD $0x4f08a613 // sshll2 v19.8h, v16.16b, #0
+	WORD $0x0f10a672 // sshll v18.4s, v19.4h, #0
+	WORD $0x4f10a673 // sshll2 v19.4s, v19.8h, #0
+	WORD $0x4f10a711 // sshll2 v17.4s, v24.8h, #0
+	WORD $0x0f10a710 // sshll v16.4s, v24.4h, #0
 	WORD $0x4e21da10 // scvtf v16.4s, v16.4s
 	WORD $0x4e21da31 // scvtf v17.4s, v17.4s
 	WORD $0x4e21da52 // scvtf v18.4s, v18.4s

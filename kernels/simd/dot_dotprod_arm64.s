@@ -4814,8 +4814,8 @@ whole3:
 	VUXTL V13.B8, V13.H8
 	VORR V13.B16, V12.B16, V13.B16
 	VSUB V4.H8, V13.H8, V13.H8
-	WORD $0x0f10a5a9 // sxtl v9.4s, v13.4h
-	WORD $0x4f10a5aa // sxtl2 v10.4s, v13.8h
+	WORD $0x0f10a5a9 // sshll v9.4s, v13.4h, #0
+	WORD $0x4f10a5aa // sshll2 v10.4s, v13.8h, #0
 	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
 	WORD $0x4f8b9129 // fmul v9.4s, v9.4s, v11.s[0]
 	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
@@ -4832,8 +4832,8 @@ whole3:
 	VUXTL V17.B8, V17.H8
 	VORR V17.B16, V16.B16, V17.B16
 	VSUB V4.H8, V17.H8, V17.H8
-	WORD $0x0f10a62b // sxtl v11.4s, v17.4h
-	WORD $0x4f10a62e // sxtl2 v14.4s, v17.8h
+	WORD $0x0f10a62b // sshll v11.4s, v17.4h, #0
+	WORD $0x4f10a62e // sshll2 v14.4s, v17.8h, #0
 	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
 	WORD $0x4f8f916b // fmul v11.4s, v11.4s, v15.s[0]
 	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
@@ -5087,8 +5087,8 @@ whole3:
 	VUXTL V13.B8, V13.H8
 	VORR V13.B16, V12.B16, V13.B16
 	VSUB V4.H8, V13.H8, V13.H8
-	WORD $0x0f10a5a9 // sxtl v9.4s, v13.4h
-	WORD $0x4f10a5aa // sxtl2 v10.4s, v13.8h
+	WORD $0x0f10a5a9 // sshll v9.4s, v13.4h, #0
+	WORD $0x4f10a5aa // sshll2 v10.4s, v13.8h, #0
 	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
 	WORD $0x4f8b9129 // fmul v9.4s, v9.4s, v11.s[0]
 	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
@@ -5288,16 +5288,16 @@ whole3:
 	VLD1R (R11), [V7.H4]
 	WORD $0x0e2178e7 // fcvtl v7.4s, v7.4h
 	FMOVD 192(R0), F10
-	WORD $0x0f08a549 // sxtl v9.8h, v10.8b
-	WORD $0x0f10a528 // sxtl v8.4s, v9.4h
-	WORD $0x4f10a529 // sxtl2 v9.4s, v9.8h
+	WORD $0x0f08a549 // sshll v9.8h, v10.8b, #0
+	WORD $0x0f10a528 // sshll v8.4s, v9.4h, #0
+	WORD $0x4f10a529 // sshll2 v9.4s, v9.8h, #0
 	ADD $208, R1, R11
 	VLD1R (R11), [V10.H4]
 	WORD $0x0e21794a // fcvtl v10.4s, v10.4h
 	FMOVD 192(R1), F13
-	WORD $0x0f08a5ac // sxtl v12.8h, v13.8b
-	WORD $0x0f10a58b // sxtl v11.4s, v12.4h
-	WORD $0x4f10a58c // sxtl2 v12.4s, v12.8h
+	WORD $0x0f08a5ac // sshll v12.8h, v13.8b, #0
+	WORD $0x0f10a58b // sshll v11.4s, v12.4h, #0
+	WORD $0x4f10a58c // sshll2 v12.4s, v12.8h, #0
 	FLDPQ (R2), (F13, F14)
 	FLDPQ (R0), (F15, F16)
 	VAND V15.B16, V0.B16, V15.B16
@@ -5460,16 +5460,16 @@ whole3:
 	VLD1R (R11), [V7.H4]
 	WORD $0x0e2178e7 // fcvtl v7.4s, v7.4h
 	FMOVD 200(R0), F10
-	WORD $0x0f08a549 // sxtl v9.8h, v10.8b
-	WORD $0x0f10a528 // sxtl v8.4s, v9.4h
-	WORD $0x4f10a529 // sxtl2 v9.4s, v9.8h
+	WORD $0x0f08a549 // sshll v9.8h, v10.8b, #0
+	WORD $0x0f10a528 // sshll v8.4s, v9.4h, #0
+	WORD $0x4f10a529 // sshll2 v9.4s, v9.8h, #0
 	ADD $208, R1, R11
 	VLD1R (R11), [V10.H4]
 	WORD $0x0e21794a // fcvtl v10.4s, v10.4h
 	FMOVD 200(R1), F14
-	WORD $0x0f08a5cd // sxtl v13.8h, v14.8b
-	WORD $0x0f10a5ab // sxtl v11.4s, v13.4h
-	WORD $0x4f10a5ad // sxtl2 v13.4s, v13.8h
+	WORD $0x0f08a5cd // sshll v13.8h, v14.8b, #0
+	WORD $0x0f10a5ab // sshll v11.4s, v13.4h, #0
+	WORD $0x4f10a5ad // sshll2 v13.4s, v13.8h, #0
 	FLDPQ 256(R2), (F12, F15)
 	FLDPQ 64(R0), (F16, F17)
 	VAND V16.B16, V0.B16, V16.B16
@@ -5691,9 +5691,9 @@ whole3:
 	VLD1R (R12), [V7.H4]
 	WORD $0x0e2178e7 // fcvtl v7.4s, v7.4h
 	FMOVD 192(R0), F10
-	WORD $0x0f08a549 // sxtl v9.8h, v10.8b
-	WORD $0x0f10a528 // sxtl v8.4s, v9.4h
-	WORD $0x4f10a529 // sxtl2 v9.4s, v9.8h
+	WORD $0x0f08a549 // sshll v9.8h, v10.8b, #0
+	WORD $0x0f10a528 // sshll v8.4s, v9.4h, #0
+	WORD $0x4f10a529 // sshll2 v9.4s, v9.8h, #0
 	FLDPQ (R1), (F10, F11)
 	FLDPQ (R2), (F12, F13)
 	FLDPQ (R0), (F14, F15)
@@ -5814,9 +5814,9 @@ whole3:
 	VLD1R (R12), [V7.H4]
 	WORD $0x0e2178e7 // fcvtl v7.4s, v7.4h
 	FMOVD 200(R0), F11
-	WORD $0x0f08a56a // sxtl v10.8h, v11.8b
-	WORD $0x0f10a548 // sxtl v8.4s, v10.4h
-	WORD $0x4f10a54a // sxtl2 v10.4s, v10.8h
+	WORD $0x0f08a56a // sshll v10.8h, v11.8b, #0
+	WORD $0x0f10a548 // sshll v8.4s, v10.4h, #0
+	WORD $0x4f10a54a // sshll2 v10.4s, v10.8h, #0
 	FLDPQ 256(R1), (F9, F12)
 	FLDPQ 256(R2), (F13, F14)
 	FLDPQ 64(R0), (F15, F16)
@@ -6009,9 +6009,9 @@ whole3:
 	VORR V11.B16, V12.B16, V11.B16
 	VMOVI $32, V13.B16
 	VSUB V13.B16, V11.B16, V11.B16
-	WORD $0x0f08a56a // sxtl v10.8h, v11.8b
-	WORD $0x0f10a549 // sxtl v9.4s, v10.4h
-	WORD $0x4f10a54a // sxtl2 v10.4s, v10.8h
+	WORD $0x0f08a56a // sshll v10.8h, v11.8b, #0
+	WORD $0x0f10a549 // sshll v9.4s, v10.4h, #0
+	WORD $0x4f10a54a // sshll2 v10.4s, v10.8h, #0
 	ADD $108, R1, R11
 	VLD1R (R11), [V11.H4]
 	WORD $0x0e21796b // fcvtl v11.4s, v11.4h
@@ -6025,9 +6025,9 @@ whole3:
 	VORR V16.B16, V17.B16, V16.B16
 	VMOVI $32, V18.B16
 	VSUB V18.B16, V16.B16, V16.B16
-	WORD $0x0f08a60f // sxtl v15.8h, v16.8b
-	WORD $0x0f10a5ee // sxtl v14.4s, v15.4h
-	WORD $0x4f10a5ef // sxtl2 v15.4s, v15.8h
+	WORD $0x0f08a60f // sshll v15.8h, v16.8b, #0
+	WORD $0x0f10a5ee // sshll v14.4s, v15.4h, #0
+	WORD $0x4f10a5ef // sshll2 v15.4s, v15.8h, #0
 	FLDPQ (R2), (F12, F19)
 	FLDPQ 32(R0), (F20, F21)
 	VAND V20.B16, V2.B16, V20.B16
@@ -6208,9 +6208,9 @@ whole3:
 	VORR V11.B16, V12.B16, V11.B16
 	VMOVI $32, V13.B16
 	VSUB V13.B16, V11.B16, V11.B16
-	WORD $0x0f08a56a // sxtl v10.8h, v11.8b
-	WORD $0x0f10a549 // sxtl v9.4s, v10.4h
-	WORD $0x4f10a54a // sxtl2 v10.4s, v10.8h
+	WORD $0x0f08a56a // sshll v10.8h, v11.8b, #0
+	WORD $0x0f10a549 // sshll v9.4s, v10.4h, #0
+	WORD $0x4f10a54a // sshll2 v10.4s, v10.8h, #0
 	ADD $108, R1, R11
 	VLD1R (R11), [V11.H4]
 	WORD $0x0e21796b // fcvtl v11.4s, v11.4h
@@ -6225,9 +6225,9 @@ whole3:
 	VORR V17.B16, V18.B16, V17.B16
 	VMOVI $32, V19.B16
 	VSUB V19.B16, V17.B16, V17.B16
-	WORD $0x0f08a630 // sxtl v16.8h, v17.8b
-	WORD $0x0f10a60e // sxtl v14.4s, v16.4h
-	WORD $0x4f10a610 // sxtl2 v16.4s, v16.8h
+	WORD $0x0f08a630 // sshll v16.8h, v17.8b, #0
+	WORD $0x0f10a60e // sshll v14.4s, v16.4h, #0
+	WORD $0x4f10a610 // sshll2 v16.4s, v16.8h, #0
 	FLDPQ 256(R2), (F12, F20)
 	FLDPQ 64(R0), (F21, F22)
 	VAND V21.B16, V2.B16, V21.B16
@@ -6474,9 +6474,9 @@ whole3:
 	VORR V11.B16, V12.B16, V11.B16
 	VMOVI $32, V13.B16
 	VSUB V13.B16, V11.B16, V11.B16
-	WORD $0x0f08a56a // sxtl v10.8h, v11.8b
-	WORD $0x0f10a549 // sxtl v9.4s, v10.4h
-	WORD $0x4f10a54a // sxtl2 v10.4s, v10.8h
+	WORD $0x0f08a56a // sshll v10.8h, v11.8b, #0
+	WORD $0x0f10a549 // sshll v9.4s, v10.4h, #0
+	WORD $0x4f10a54a // sshll2 v10.4s, v10.8h, #0
 	FLDPQ (R1), (F11, F14)
 	FLDPQ (R2), (F15, F16)
 	FLDPQ 32(R0), (F17, F18)
@@ -6611,9 +6611,9 @@ whole3:
 	VORR V12.B16, V13.B16, V12.B16
 	VMOVI $32, V14.B16
 	VSUB V14.B16, V12.B16, V12.B16
-	WORD $0x0f08a58b // sxtl v11.8h, v12.8b
-	WORD $0x0f10a569 // sxtl v9.4s, v11.4h
-	WORD $0x4f10a56b // sxtl2 v11.4s, v11.8h
+	WORD $0x0f08a58b // sshll v11.8h, v12.8b, #0
+	WORD $0x0f10a569 // sshll v9.4s, v11.4h, #0
+	WORD $0x4f10a56b // sshll2 v11.4s, v11.8h, #0
 	FLDPQ 256(R1), (F10, F15)
 	FLDPQ 256(R2), (F16, F17)
 	FLDPQ 64(R0), (F18, F19)
@@ -6800,9 +6800,9 @@ whole3:
 	VDUP V12.S[0], V6.S4
 	VUSHR $4, V11.B8, V8.B8
 	VAND V11.B16, V0.B16, V11.B16
-	WORD $0x0f08a56a // sxtl v10.8h, v11.8b
-	WORD $0x0f10a549 // sxtl v9.4s, v10.4h
-	WORD $0x4f10a54a // sxtl2 v10.4s, v10.8h
+	WORD $0x0f08a56a // sshll v10.8h, v11.8b, #0
+	WORD $0x0f10a549 // sshll v9.4s, v10.4h, #0
+	WORD $0x4f10a54a // sshll2 v10.4s, v10.8h, #0
 	VUZP1 V8.B16, V8.B16, V11.B16
 	VUZP2 V8.B16, V8.B16, V7.B16
 	VUXTL V11.B8, V11.H8
@@ -6821,9 +6821,9 @@ whole3:
 	VDUP V18.S[0], V8.S4
 	VUSHR $4, V17.B8, V14.B8
 	VAND V17.B16, V0.B16, V17.B16
-	WORD $0x0f08a630 // sxtl v16.8h, v17.8b
-	WORD $0x0f10a60f // sxtl v15.4s, v16.4h
-	WORD $0x4f10a610 // sxtl2 v16.4s, v16.8h
+	WORD $0x0f08a630 // sshll v16.8h, v17.8b, #0
+	WORD $0x0f10a60f // sshll v15.4s, v16.4h, #0
+	WORD $0x4f10a610 // sshll2 v16.4s, v16.8h, #0
 	VUZP1 V14.B16, V14.B16, V17.B16
 	VUZP2 V14.B16, V14.B16, V13.B16
 	VUXTL V17.B8, V17.H8
@@ -6948,9 +6948,9 @@ whole3:
 	VDUP V12.S[0], V6.S4
 	VUSHR $4, V11.B8, V8.B8
 	VAND V11.B16, V0.B16, V11.B16
-	WORD $0x0f08a56a // sxtl v10.8h, v11.8b
-	WORD $0x0f10a549 // sxtl v9.4s, v10.4h
-	WORD $0x4f10a54a // sxtl2 v10.4s, v10.8h
+	WORD $0x0f08a56a // sshll v10.8h, v11.8b, #0
+	WORD $0x0f10a549 // sshll v9.4s, v10.4h, #0
+	WORD $0x4f10a54a // sshll2 v10.4s, v10.8h, #0
 	VUZP1 V8.B16, V8.B16, V11.B16
 	VUZP2 V8.B16, V8.B16, V7.B16
 	VUXTL V11.B8, V11.H8
@@ -6969,9 +6969,9 @@ whole3:
 	VDUP V19.S[0], V8.S4
 	VUSHR $4, V18.B8, V14.B8
 	VAND V18.B16, V0.B16, V18.B16
-	WORD $0x0f08a651 // sxtl v17.8h, v18.8b
-	WORD $0x0f10a62f // sxtl v15.4s, v17.4h
-	WORD $0x4f10a631 // sxtl2 v17.4s, v17.8h
+	WORD $0x0f08a651 // sshll v17.8h, v18.8b, #0
+	WORD $0x0f10a62f // sshll v15.4s, v17.4h, #0
+	WORD $0x4f10a631 // sshll2 v17.4s, v17.8h, #0
 	VUZP1 V14.B16, V14.B16, V18.B16
 	VUZP2 V14.B16, V14.B16, V13.B16
 	VUXTL V18.B8, V18.H8
@@ -7154,9 +7154,9 @@ whole3:
 	VDUP V12.S[0], V6.S4
 	VUSHR $4, V11.B8, V8.B8
 	VAND V11.B16, V0.B16, V11.B16
-	WORD $0x0f08a56a // sxtl v10.8h, v11.8b
-	WORD $0x0f10a549 // sxtl v9.4s, v10.4h
-	WORD $0x4f10a54a // sxtl2 v10.4s, v10.8h
+	WORD $0x0f08a56a // sshll v10.8h, v11.8b, #0
+	WORD $0x0f10a549 // sshll v9.4s, v10.4h, #0
+	WORD $0x4f10a54a // sshll2 v10.4s, v10.8h, #0
 	VUZP1 V8.B16, V8.B16, V11.B16
 	VUZP2 V8.B16, V8.B16, V7.B16
 	VUXTL V11.B8, V11.H8
@@ -7269,9 +7269,9 @@ whole3:
 	VDUP V13.S[0], V6.S4
 	VUSHR $4, V12.B8, V8.B8
 	VAND V12.B16, V0.B16, V12.B16
-	WORD $0x0f08a58b // sxtl v11.8h, v12.8b
-	WORD $0x0f10a569 // sxtl v9.4s, v11.4h
-	WORD $0x4f10a56b // sxtl2 v11.4s, v11.8h
+	WORD $0x0f08a58b // sshll v11.8h, v12.8b, #0
+	WORD $0x0f10a569 // sshll v9.4s, v11.4h, #0
+	WORD $0x4f10a56b // sshll2 v11.4s, v11.8h, #0
 	VUZP1 V8.B16, V8.B16, V12.B16
 	VUZP2 V8.B16, V8.B16, V7.B16
 	VUXTL V12.B8, V12.H8

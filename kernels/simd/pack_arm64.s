@@ -4233,8 +4233,8 @@ group1:
 	VUXTL V12.B8, V12.H8
 	VORR V12.B16, V8.B16, V12.B16
 	VSUB V4.H8, V12.H8, V12.H8
-	WORD $0x0f10a585 // sxtl v5.4s, v12.4h
-	WORD $0x4f10a586 // sxtl2 v6.4s, v12.8h
+	WORD $0x0f10a585 // sshll v5.4s, v12.4h, #0
+	WORD $0x4f10a586 // sshll2 v6.4s, v12.8h, #0
 	WORD $0x4e21d8a5 // scvtf v5.4s, v5.4s
 	WORD $0x4f8790a5 // fmul v5.4s, v5.4s, v7.s[0]
 	WORD $0x4e21d8c6 // scvtf v6.4s, v6.4s
@@ -4251,8 +4251,8 @@ group1:
 	VUXTL V14.B8, V14.H8
 	VORR V14.B16, V13.B16, V14.B16
 	VSUB V4.H8, V14.H8, V14.H8
-	WORD $0x0f10a5c7 // sxtl v7.4s, v14.4h
-	WORD $0x4f10a5c9 // sxtl2 v9.4s, v14.8h
+	WORD $0x0f10a5c7 // sshll v7.4s, v14.4h, #0
+	WORD $0x4f10a5c9 // sshll2 v9.4s, v14.8h, #0
 	WORD $0x4e21d8e7 // scvtf v7.4s, v7.4s
 	WORD $0x4f8a90e7 // fmul v7.4s, v7.4s, v10.s[0]
 	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
@@ -4269,8 +4269,8 @@ group1:
 	VUXTL V20.B8, V20.H8
 	VORR V20.B16, V19.B16, V20.B16
 	VSUB V4.H8, V20.H8, V20.H8
-	WORD $0x0f10a688 // sxtl v8.4s, v20.4h
-	WORD $0x4f10a68b // sxtl2 v11.4s, v20.8h
+	WORD $0x0f10a688 // sshll v8.4s, v20.4h, #0
+	WORD $0x4f10a68b // sshll2 v11.4s, v20.8h, #0
 	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
 	WORD $0x4f919108 // fmul v8.4s, v8.4s, v17.s[0]
 	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
@@ -4287,8 +4287,8 @@ group1:
 	VUXTL V24.B8, V24.H8
 	VORR V24.B16, V22.B16, V24.B16
 	VSUB V4.H8, V24.H8, V24.H8
-	WORD $0x0f10a70a // sxtl v10.4s, v24.4h
-	WORD $0x4f10a70f // sxtl2 v15.4s, v24.8h
+	WORD $0x0f10a70a // sshll v10.4s, v24.4h, #0
+	WORD $0x4f10a70f // sshll2 v15.4s, v24.8h, #0
 	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
 	WORD $0x4f95914a // fmul v10.4s, v10.4s, v21.s[0]
 	WORD $0x4e21d9ef // scvtf v15.4s, v15.4s
@@ -4338,8 +4338,8 @@ group1:
 	VUXTL V16.B8, V16.H8
 	VORR V16.B16, V8.B16, V16.B16
 	VSUB V4.H8, V16.H8, V16.H8
-	WORD $0x0f10a605 // sxtl v5.4s, v16.4h
-	WORD $0x4f10a606 // sxtl2 v6.4s, v16.8h
+	WORD $0x0f10a605 // sshll v5.4s, v16.4h, #0
+	WORD $0x4f10a606 // sshll2 v6.4s, v16.8h, #0
 	WORD $0x4e21d8a5 // scvtf v5.4s, v5.4s
 	WORD $0x4f8790a5 // fmul v5.4s, v5.4s, v7.s[0]
 	WORD $0x4e21d8c6 // scvtf v6.4s, v6.4s
@@ -4356,8 +4356,8 @@ group1:
 	VUXTL V18.B8, V18.H8
 	VORR V18.B16, V17.B16, V18.B16
 	VSUB V4.H8, V18.H8, V18.H8
-	WORD $0x0f10a647 // sxtl v7.4s, v18.4h
-	WORD $0x4f10a649 // sxtl2 v9.4s, v18.8h
+	WORD $0x0f10a647 // sshll v7.4s, v18.4h, #0
+	WORD $0x4f10a649 // sshll2 v9.4s, v18.8h, #0
 	WORD $0x4e21d8e7 // scvtf v7.4s, v7.4s
 	WORD $0x4f8a90e7 // fmul v7.4s, v7.4s, v10.s[0]
 	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
@@ -4374,8 +4374,8 @@ group1:
 	VUXTL V26.B8, V26.H8
 	VORR V26.B16, V19.B16, V26.B16
 	VSUB V4.H8, V26.H8, V26.H8
-	WORD $0x0f10a748 // sxtl v8.4s, v26.4h
-	WORD $0x4f10a74b // sxtl2 v11.4s, v26.8h
+	WORD $0x0f10a748 // sshll v8.4s, v26.4h, #0
+	WORD $0x4f10a74b // sshll2 v11.4s, v26.8h, #0
 	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
 	WORD $0x4f8c9108 // fmul v8.4s, v8.4s, v12.s[0]
 	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
@@ -4392,8 +4392,8 @@ group1:
 	VUXTL V28.B8, V28.H8
 	VORR V28.B16, V27.B16, V28.B16
 	VSUB V4.H8, V28.H8, V28.H8
-	WORD $0x0f10a78a // sxtl v10.4s, v28.4h
-	WORD $0x4f10a78d // sxtl2 v13.4s, v28.8h
+	WORD $0x0f10a78a // sshll v10.4s, v28.4h, #0
+	WORD $0x4f10a78d // sshll2 v13.4s, v28.8h, #0
 	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
 	WORD $0x4f94914a // fmul v10.4s, v10.4s, v20.s[0]
 	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
@@ -5597,30 +5597,30 @@ group1:
 	VLD1R (R19), [V3.H4]
 	WORD $0x0e217863 // fcvtl v3.4s, v3.4h
 	FMOVD 192(R0), F6
-	WORD $0x0f08a4c5 // sxtl v5.8h, v6.8b
-	WORD $0x0f10a4a4 // sxtl v4.4s, v5.4h
-	WORD $0x4f10a4a5 // sxtl2 v5.4s, v5.8h
+	WORD $0x0f08a4c5 // sshll v5.8h, v6.8b, #0
+	WORD $0x0f10a4a4 // sshll v4.4s, v5.4h, #0
+	WORD $0x4f10a4a5 // sshll2 v5.4s, v5.8h, #0
 	ADD $208, R1, R19
 	VLD1R (R19), [V6.H4]
 	WORD $0x0e2178c6 // fcvtl v6.4s, v6.4h
 	FMOVD 192(R1), F14
-	WORD $0x0f08a5c8 // sxtl v8.8h, v14.8b
-	WORD $0x0f10a507 // sxtl v7.4s, v8.4h
-	WORD $0x4f10a508 // sxtl2 v8.4s, v8.8h
+	WORD $0x0f08a5c8 // sshll v8.8h, v14.8b, #0
+	WORD $0x0f10a507 // sshll v7.4s, v8.4h, #0
+	WORD $0x4f10a508 // sshll2 v8.4s, v8.8h, #0
 	ADD $208, R2, R19
 	VLD1R (R19), [V9.H4]
 	WORD $0x0e217929 // fcvtl v9.4s, v9.4h
 	FMOVD 192(R2), F16
-	WORD $0x0f08a60f // sxtl v15.8h, v16.8b
-	WORD $0x0f10a5ea // sxtl v10.4s, v15.4h
-	WORD $0x4f10a5ef // sxtl2 v15.4s, v15.8h
+	WORD $0x0f08a60f // sshll v15.8h, v16.8b, #0
+	WORD $0x0f10a5ea // sshll v10.4s, v15.4h, #0
+	WORD $0x4f10a5ef // sshll2 v15.4s, v15.8h, #0
 	ADD $208, R3, R19
 	VLD1R (R19), [V11.H4]
 	WORD $0x0e21796b // fcvtl v11.4s, v11.4h
 	FMOVD 192(R3), F18
-	WORD $0x0f08a651 // sxtl v17.8h, v18.8b
-	WORD $0x0f10a62c // sxtl v12.4s, v17.4h
-	WORD $0x4f10a631 // sxtl2 v17.4s, v17.8h
+	WORD $0x0f08a651 // sshll v17.8h, v18.8b, #0
+	WORD $0x0f10a62c // sshll v12.4s, v17.4h, #0
+	WORD $0x4f10a631 // sshll2 v17.4s, v17.8h, #0
 	VTRN1 V6.S4, V3.S4, V13.S4
 	VTRN2 V6.S4, V3.S4, V20.S4
 	VTRN1 V11.S4, V9.S4, V21.S4
@@ -5665,30 +5665,30 @@ group1:
 	VLD1R (R19), [V3.H4]
 	WORD $0x0e217863 // fcvtl v3.4s, v3.4h
 	FMOVD 200(R0), F6
-	WORD $0x0f08a4c5 // sxtl v5.8h, v6.8b
-	WORD $0x0f10a4a4 // sxtl v4.4s, v5.4h
-	WORD $0x4f10a4a5 // sxtl2 v5.4s, v5.8h
+	WORD $0x0f08a4c5 // sshll v5.8h, v6.8b, #0
+	WORD $0x0f10a4a4 // sshll v4.4s, v5.4h, #0
+	WORD $0x4f10a4a5 // sshll2 v5.4s, v5.8h, #0
 	ADD $208, R1, R19
 	VLD1R (R19), [V6.H4]
 	WORD $0x0e2178c6 // fcvtl v6.4s, v6.4h
 	FMOVD 200(R1), F13
-	WORD $0x0f08a5a9 // sxtl v9.8h, v13.8b
-	WORD $0x0f10a527 // sxtl v7.4s, v9.4h
-	WORD $0x4f10a529 // sxtl2 v9.4s, v9.8h
+	WORD $0x0f08a5a9 // sshll v9.8h, v13.8b, #0
+	WORD $0x0f10a527 // sshll v7.4s, v9.4h, #0
+	WORD $0x4f10a529 // sshll2 v9.4s, v9.8h, #0
 	ADD $208, R2, R19
 	VLD1R (R19), [V8.H4]
 	WORD $0x0e217908 // fcvtl v8.4s, v8.4h
 	FMOVD 200(R2), F18
-	WORD $0x0f08a650 // sxtl v16.8h, v18.8b
-	WORD $0x0f10a60e // sxtl v14.4s, v16.4h
-	WORD $0x4f10a610 // sxtl2 v16.4s, v16.8h
+	WORD $0x0f08a650 // sshll v16.8h, v18.8b, #0
+	WORD $0x0f10a60e // sshll v14.4s, v16.4h, #0
+	WORD $0x4f10a610 // sshll2 v16.4s, v16.8h, #0
 	ADD $208, R3, R19
 	VLD1R (R19), [V10.H4]
 	WORD $0x0e21794a // fcvtl v10.4s, v10.4h
 	FMOVD 200(R3), F21
-	WORD $0x0f08a6b4 // sxtl v20.8h, v21.8b
-	WORD $0x0f10a693 // sxtl v19.4s, v20.4h
-	WORD $0x4f10a694 // sxtl2 v20.4s, v20.8h
+	WORD $0x0f08a6b4 // sshll v20.8h, v21.8b, #0
+	WORD $0x0f10a693 // sshll v19.4s, v20.4h, #0
+	WORD $0x4f10a694 // sshll2 v20.4s, v20.8h, #0
 	VTRN1 V6.S4, V3.S4, V11.S4
 	VTRN2 V6.S4, V3.S4, V22.S4
 	VTRN1 V10.S4, V8.S4, V23.S4
@@ -5734,30 +5734,30 @@ group1:
 	VLD1R (R19), [V3.H4]
 	WORD $0x0e217863 // fcvtl v3.4s, v3.4h
 	FMOVD 192(R4), F6
-	WORD $0x0f08a4c5 // sxtl v5.8h, v6.8b
-	WORD $0x0f10a4a4 // sxtl v4.4s, v5.4h
-	WORD $0x4f10a4a5 // sxtl2 v5.4s, v5.8h
+	WORD $0x0f08a4c5 // sshll v5.8h, v6.8b, #0
+	WORD $0x0f10a4a4 // sshll v4.4s, v5.4h, #0
+	WORD $0x4f10a4a5 // sshll2 v5.4s, v5.8h, #0
 	ADD $208, R5, R19
 	VLD1R (R19), [V6.H4]
 	WORD $0x0e2178c6 // fcvtl v6.4s, v6.4h
 	FMOVD 192(R5), F11
-	WORD $0x0f08a568 // sxtl v8.8h, v11.8b
-	WORD $0x0f10a507 // sxtl v7.4s, v8.4h
-	WORD $0x4f10a508 // sxtl2 v8.4s, v8.8h
+	WORD $0x0f08a568 // sshll v8.8h, v11.8b, #0
+	WORD $0x0f10a507 // sshll v7.4s, v8.4h, #0
+	WORD $0x4f10a508 // sshll2 v8.4s, v8.8h, #0
 	ADD $208, R6, R19
 	VLD1R (R19), [V9.H4]
 	WORD $0x0e217929 // fcvtl v9.4s, v9.4h
 	FMOVD 192(R6), F15
-	WORD $0x0f08a5ed // sxtl v13.8h, v15.8b
-	WORD $0x0f10a5ac // sxtl v12.4s, v13.4h
-	WORD $0x4f10a5ad // sxtl2 v13.4s, v13.8h
+	WORD $0x0f08a5ed // sshll v13.8h, v15.8b, #0
+	WORD $0x0f10a5ac // sshll v12.4s, v13.4h, #0
+	WORD $0x4f10a5ad // sshll2 v13.4s, v13.8h, #0
 	ADD $208, R7, R19
 	VLD1R (R19), [V10.H4]
 	WORD $0x0e21794a // fcvtl v10.4s, v10.4h
 	FMOVD 192(R7), F21
-	WORD $0x0f08a6b2 // sxtl v18.8h, v21.8b
-	WORD $0x0f10a651 // sxtl v17.4s, v18.4h
-	WORD $0x4f10a652 // sxtl2 v18.4s, v18.8h
+	WORD $0x0f08a6b2 // sshll v18.8h, v21.8b, #0
+	WORD $0x0f10a651 // sshll v17.4s, v18.4h, #0
+	WORD $0x4f10a652 // sshll2 v18.4s, v18.8h, #0
 	VTRN1 V6.S4, V3.S4, V11.S4
 	VTRN2 V6.S4, V3.S4, V22.S4
 	VTRN1 V10.S4, V9.S4, V23.S4
@@ -5802,30 +5802,30 @@ group1:
 	VLD1R (R19), [V3.H4]
 	WORD $0x0e217863 // fcvtl v3.4s, v3.4h
 	FMOVD 200(R4), F6
-	WORD $0x0f08a4c5 // sxtl v5.8h, v6.8b
-	WORD $0x0f10a4a4 // sxtl v4.4s, v5.4h
-	WORD $0x4f10a4a5 // sxtl2 v5.4s, v5.8h
+	WORD $0x0f08a4c5 // sshll v5.8h, v6.8b, #0
+	WORD $0x0f10a4a4 // sshll v4.4s, v5.4h, #0
+	WORD $0x4f10a4a5 // sshll2 v5.4s, v5.8h, #0
 	ADD $208, R5, R19
 	VLD1R (R19), [V6.H4]
 	WORD $0x0e2178c6 // fcvtl v6.4s, v6.4h
 	FMOVD 200(R5), F11
-	WORD $0x0f08a569 // sxtl v9.8h, v11.8b
-	WORD $0x0f10a527 // sxtl v7.4s, v9.4h
-	WORD $0x4f10a529 // sxtl2 v9.4s, v9.8h
+	WORD $0x0f08a569 // sshll v9.8h, v11.8b, #0
+	WORD $0x0f10a527 // sshll v7.4s, v9.4h, #0
+	WORD $0x4f10a529 // sshll2 v9.4s, v9.8h, #0
 	ADD $208, R6, R19
 	VLD1R (R19), [V8.H4]
 	WORD $0x0e217908 // fcvtl v8.4s, v8.4h
 	FMOVD 200(R6), F16
-	WORD $0x0f08a60f // sxtl v15.8h, v16.8b
-	WORD $0x0f10a5ee // sxtl v14.4s, v15.4h
-	WORD $0x4f10a5ef // sxtl2 v15.4s, v15.8h
+	WORD $0x0f08a60f // sshll v15.8h, v16.8b, #0
+	WORD $0x0f10a5ee // sshll v14.4s, v15.4h, #0
+	WORD $0x4f10a5ef // sshll2 v15.4s, v15.8h, #0
 	ADD $208, R7, R19
 	VLD1R (R19), [V10.H4]
 	WORD $0x0e21794a // fcvtl v10.4s, v10.4h
 	FMOVD 200(R7), F21
-	WORD $0x0f08a6b4 // sxtl v20.8h, v21.8b
-	WORD $0x0f10a693 // sxtl v19.4s, v20.4h
-	WORD $0x4f10a694 // sxtl2 v20.4s, v20.8h
+	WORD $0x0f08a6b4 // sshll v20.8h, v21.8b, #0
+	WORD $0x0f10a693 // sshll v19.4s, v20.4h, #0
+	WORD $0x4f10a694 // sshll2 v20.4s, v20.8h, #0
 	VTRN1 V6.S4, V3.S4, V11.S4
 	VTRN2 V6.S4, V3.S4, V22.S4
 	VTRN1 V10.S4, V8.S4, V23.S4
@@ -7126,9 +7126,9 @@ group1:
 	VORR V7.B16, V15.B16, V7.B16
 	VMOVI $32, V16.B16
 	VSUB V16.B16, V7.B16, V7.B16
-	WORD $0x0f08a4e6 // sxtl v6.8h, v7.8b
-	WORD $0x0f10a4c5 // sxtl v5.4s, v6.4h
-	WORD $0x4f10a4c6 // sxtl2 v6.4s, v6.8h
+	WORD $0x0f08a4e6 // sshll v6.8h, v7.8b, #0
+	WORD $0x0f10a4c5 // sshll v5.4s, v6.4h, #0
+	WORD $0x4f10a4c6 // sshll2 v6.4s, v6.8h, #0
 	ADD $108, R1, R19
 	VLD1R (R19), [V7.H4]
 	WORD $0x0e2178e7 // fcvtl v7.4s, v7.4h
@@ -7142,9 +7142,9 @@ group1:
 	VORR V17.B16, V18.B16, V17.B16
 	VMOVI $32, V22.B16
 	VSUB V22.B16, V17.B16, V17.B16
-	WORD $0x0f08a629 // sxtl v9.8h, v17.8b
-	WORD $0x0f10a528 // sxtl v8.4s, v9.4h
-	WORD $0x4f10a529 // sxtl2 v9.4s, v9.8h
+	WORD $0x0f08a629 // sshll v9.8h, v17.8b, #0
+	WORD $0x0f10a528 // sshll v8.4s, v9.4h, #0
+	WORD $0x4f10a529 // sshll2 v9.4s, v9.8h, #0
 	ADD $108, R2, R19
 	VLD1R (R19), [V10.H4]
 	WORD $0x0e21794a // fcvtl v10.4s, v10.4h
@@ -7158,9 +7158,9 @@ group1:
 	VORR V23.B16, V24.B16, V23.B16
 	VMOVI $32, V25.B16
 	VSUB V25.B16, V23.B16, V23.B16
-	WORD $0x0f08a6f3 // sxtl v19.8h, v23.8b
-	WORD $0x0f10a66b // sxtl v11.4s, v19.4h
-	WORD $0x4f10a673 // sxtl2 v19.4s, v19.8h
+	WORD $0x0f08a6f3 // sshll v19.8h, v23.8b, #0
+	WORD $0x0f10a66b // sshll v11.4s, v19.4h, #0
+	WORD $0x4f10a673 // sshll2 v19.4s, v19.8h, #0
 	ADD $108, R3, R19
 	VLD1R (R19), [V12.H4]
 	WORD $0x0e21798c // fcvtl v12.4s, v12.4h
@@ -7174,9 +7174,9 @@ group1:
 	VORR V26.B16, V27.B16, V26.B16
 	VMOVI $32, V28.B16
 	VSUB V28.B16, V26.B16, V26.B16
-	WORD $0x0f08a755 // sxtl v21.8h, v26.8b
-	WORD $0x0f10a6ad // sxtl v13.4s, v21.4h
-	WORD $0x4f10a6b5 // sxtl2 v21.4s, v21.8h
+	WORD $0x0f08a755 // sshll v21.8h, v26.8b, #0
+	WORD $0x0f10a6ad // sshll v13.4s, v21.4h, #0
+	WORD $0x4f10a6b5 // sshll2 v21.4s, v21.8h, #0
 	VTRN1 V7.S4, V4.S4, V14.S4
 	VTRN2 V7.S4, V4.S4, V29.S4
 	VTRN1 V12.S4, V10.S4, V30.S4
@@ -7231,9 +7231,9 @@ group1:
 	VORR V7.B16, V10.B16, V7.B16
 	VMOVI $32, V14.B16
 	VSUB V14.B16, V7.B16, V7.B16
-	WORD $0x0f08a4e6 // sxtl v6.8h, v7.8b
-	WORD $0x0f10a4c5 // sxtl v5.4s, v6.4h
-	WORD $0x4f10a4c6 // sxtl2 v6.4s, v6.8h
+	WORD $0x0f08a4e6 // sshll v6.8h, v7.8b, #0
+	WORD $0x0f10a4c5 // sshll v5.4s, v6.4h, #0
+	WORD $0x4f10a4c6 // sshll2 v6.4s, v6.8h, #0
 	ADD $108, R1, R19
 	VLD1R (R19), [V7.H4]
 	WORD $0x0e2178e7 // fcvtl v7.4s, v7.4h
@@ -7248,9 +7248,9 @@ group1:
 	VORR V16.B16, V17.B16, V16.B16
 	VMOVI $32, V18.B16
 	VSUB V18.B16, V16.B16, V16.B16
-	WORD $0x0f08a60f // sxtl v15.8h, v16.8b
-	WORD $0x0f10a5e8 // sxtl v8.4s, v15.4h
-	WORD $0x4f10a5ef // sxtl2 v15.4s, v15.8h
+	WORD $0x0f08a60f // sshll v15.8h, v16.8b, #0
+	WORD $0x0f10a5e8 // sshll v8.4s, v15.4h, #0
+	WORD $0x4f10a5ef // sshll2 v15.4s, v15.8h, #0
 	ADD $108, R2, R19
 	VLD1R (R19), [V9.H4]
 	WORD $0x0e217929 // fcvtl v9.4s, v9.4h
@@ -7265,9 +7265,9 @@ group1:
 	VORR V23.B16, V24.B16, V23.B16
 	VMOVI $32, V25.B16
 	VSUB V25.B16, V23.B16, V23.B16
-	WORD $0x0f08a6f6 // sxtl v22.8h, v23.8b
-	WORD $0x0f10a6d4 // sxtl v20.4s, v22.4h
-	WORD $0x4f10a6d6 // sxtl2 v22.4s, v22.8h
+	WORD $0x0f08a6f6 // sshll v22.8h, v23.8b, #0
+	WORD $0x0f10a6d4 // sshll v20.4s, v22.4h, #0
+	WORD $0x4f10a6d6 // sshll2 v22.4s, v22.8h, #0
 	ADD $108, R3, R19
 	VLD1R (R19), [V10.H4]
 	WORD $0x0e21794a // fcvtl v10.4s, v10.4h
@@ -7282,9 +7282,9 @@ group1:
 	VORR V28.B16, V29.B16, V28.B16
 	VMOVI $32, V30.B16
 	VSUB V30.B16, V28.B16, V28.B16
-	WORD $0x0f08a79b // sxtl v27.8h, v28.8b
-	WORD $0x0f10a77a // sxtl v26.4s, v27.4h
-	WORD $0x4f10a77b // sxtl2 v27.4s, v27.8h
+	WORD $0x0f08a79b // sshll v27.8h, v28.8b, #0
+	WORD $0x0f10a77a // sshll v26.4s, v27.4h, #0
+	WORD $0x4f10a77b // sshll2 v27.4s, v27.8h, #0
 	VTRN1 V7.S4, V4.S4, V11.S4
 	VTRN2 V7.S4, V4.S4, V31.S4
 	VTRN1 V10.S4, V9.S4, V12.S4
@@ -7339,9 +7339,9 @@ group1:
 	VORR V7.B16, V9.B16, V7.B16
 	VMOVI $32, V11.B16
 	VSUB V11.B16, V7.B16, V7.B16
-	WORD $0x0f08a4e6 // sxtl v6.8h, v7.8b
-	WORD $0x0f10a4c5 // sxtl v5.4s, v6.4h
-	WORD $0x4f10a4c6 // sxtl2 v6.4s, v6.8h
+	WORD $0x0f08a4e6 // sshll v6.8h, v7.8b, #0
+	WORD $0x0f10a4c5 // sshll v5.4s, v6.4h, #0
+	WORD $0x4f10a4c6 // sshll2 v6.4s, v6.8h, #0
 	ADD $108, R5, R19
 	VLD1R (R19), [V7.H4]
 	WORD $0x0e2178e7 // fcvtl v7.4s, v7.4h
@@ -7355,9 +7355,9 @@ group1:
 	VORR V13.B16, V14.B16, V13.B16
 	VMOVI $32, V16.B16
 	VSUB V16.B16, V13.B16, V13.B16
-	WORD $0x0f08a5ac // sxtl v12.8h, v13.8b
-	WORD $0x0f10a588 // sxtl v8.4s, v12.4h
-	WORD $0x4f10a58c // sxtl2 v12.4s, v12.8h
+	WORD $0x0f08a5ac // sshll v12.8h, v13.8b, #0
+	WORD $0x0f10a588 // sshll v8.4s, v12.4h, #0
+	WORD $0x4f10a58c // sshll2 v12.4s, v12.8h, #0
 	ADD $108, R6, R19
 	VLD1R (R19), [V9.H4]
 	WORD $0x0e217929 // fcvtl v9.4s, v9.4h
@@ -7371,9 +7371,9 @@ group1:
 	VORR V18.B16, V21.B16, V18.B16
 	VMOVI $32, V23.B16
 	VSUB V23.B16, V18.B16, V18.B16
-	WORD $0x0f08a651 // sxtl v17.8h, v18.8b
-	WORD $0x0f10a62a // sxtl v10.4s, v17.4h
-	WORD $0x4f10a631 // sxtl2 v17.4s, v17.8h
+	WORD $0x0f08a651 // sshll v17.8h, v18.8b, #0
+	WORD $0x0f10a62a // sshll v10.4s, v17.4h, #0
+	WORD $0x4f10a631 // sshll2 v17.4s, v17.8h, #0
 	ADD $108, R7, R19
 	VLD1R (R19), [V11.H4]
 	WORD $0x0e21796b // fcvtl v11.4s, v11.4h
@@ -7387,9 +7387,9 @@ group1:
 	VORR V25.B16, V28.B16, V25.B16
 	VMOVI $32, V29.B16
 	VSUB V29.B16, V25.B16, V25.B16
-	WORD $0x0f08a738 // sxtl v24.8h, v25.8b
-	WORD $0x0f10a70f // sxtl v15.4s, v24.4h
-	WORD $0x4f10a718 // sxtl2 v24.4s, v24.8h
+	WORD $0x0f08a738 // sshll v24.8h, v25.8b, #0
+	WORD $0x0f10a70f // sshll v15.4s, v24.4h, #0
+	WORD $0x4f10a718 // sshll2 v24.4s, v24.8h, #0
 	VTRN1 V7.S4, V4.S4, V13.S4
 	VTRN2 V7.S4, V4.S4, V19.S4
 	VTRN1 V11.S4, V9.S4, V30.S4
@@ -7444,9 +7444,9 @@ group1:
 	VORR V7.B16, V9.B16, V7.B16
 	VMOVI $32, V13.B16
 	VSUB V13.B16, V7.B16, V7.B16
-	WORD $0x0f08a4e6 // sxtl v6.8h, v7.8b
-	WORD $0x0f10a4c5 // sxtl v5.4s, v6.4h
-	WORD $0x4f10a4c6 // sxtl2 v6.4s, v6.8h
+	WORD $0x0f08a4e6 // sshll v6.8h, v7.8b, #0
+	WORD $0x0f10a4c5 // sshll v5.4s, v6.4h, #0
+	WORD $0x4f10a4c6 // sshll2 v6.4s, v6.8h, #0
 	ADD $108, R5, R19
 	VLD1R (R19), [V7.H4]
 	WORD $0x0e2178e7 // fcvtl v7.4s, v7.4h
@@ -7461,9 +7461,9 @@ group1:
 	VORR V16.B16, V18.B16, V16.B16
 	VMOVI $32, V19.B16
 	VSUB V19.B16, V16.B16, V16.B16
-	WORD $0x0f08a60e // sxtl v14.8h, v16.8b
-	WORD $0x0f10a5c8 // sxtl v8.4s, v14.4h
-	WORD $0x4f10a5ce // sxtl2 v14.4s, v14.8h
+	WORD $0x0f08a60e // sshll v14.8h, v16.8b, #0
+	WORD $0x0f10a5c8 // sshll v8.4s, v14.4h, #0
+	WORD $0x4f10a5ce // sshll2 v14.4s, v14.8h, #0
 	ADD $108, R6, R19
 	VLD1R (R19), [V9.H4]
 	WORD $0x0e217929 // fcvtl v9.4s, v9.4h
@@ -7478,9 +7478,9 @@ group1:
 	VORR V21.B16, V22.B16, V21.B16
 	VMOVI $32, V23.B16
 	VSUB V23.B16, V21.B16, V21.B16
-	WORD $0x0f08a6b4 // sxtl v20.8h, v21.8b
-	WORD $0x0f10a68a // sxtl v10.4s, v20.4h
-	WORD $0x4f10a694 // sxtl2 v20.4s, v20.8h
+	WORD $0x0f08a6b4 // sshll v20.8h, v21.8b, #0
+	WORD $0x0f10a68a // sshll v10.4s, v20.4h, #0
+	WORD $0x4f10a694 // sshll2 v20.4s, v20.8h, #0
 	ADD $108, R7, R19
 	VLD1R (R19), [V11.H4]
 	WORD $0x0e21796b // fcvtl v11.4s, v11.4h
@@ -7495,9 +7495,9 @@ group1:
 	VORR V27.B16, V28.B16, V27.B16
 	VMOVI $32, V29.B16
 	VSUB V29.B16, V27.B16, V27.B16
-	WORD $0x0f08a77a // sxtl v26.8h, v27.8b
-	WORD $0x0f10a759 // sxtl v25.4s, v26.4h
-	WORD $0x4f10a75a // sxtl2 v26.4s, v26.8h
+	WORD $0x0f08a77a // sshll v26.8h, v27.8b, #0
+	WORD $0x0f10a759 // sshll v25.4s, v26.4h, #0
+	WORD $0x4f10a75a // sshll2 v26.4s, v26.8h, #0
 	VTRN1 V7.S4, V4.S4, V12.S4
 	VTRN2 V7.S4, V4.S4, V30.S4
 	VTRN1 V11.S4, V9.S4, V31.S4
@@ -8226,9 +8226,9 @@ group1:
 	VDUP V11.S[0], V2.S4
 	VUSHR $4, V10.B8, V4.B8
 	VAND V10.B16, V0.B16, V10.B16
-	WORD $0x0f08a549 // sxtl v9.8h, v10.8b
-	WORD $0x0f10a525 // sxtl v5.4s, v9.4h
-	WORD $0x4f10a529 // sxtl2 v9.4s, v9.8h
+	WORD $0x0f08a549 // sshll v9.8h, v10.8b, #0
+	WORD $0x0f10a525 // sshll v5.4s, v9.4h, #0
+	WORD $0x4f10a529 // sshll2 v9.4s, v9.8h, #0
 	VUZP1 V4.B16, V4.B16, V10.B16
 	VUZP2 V4.B16, V4.B16, V3.B16
 	VUXTL V10.B8, V10.H8
@@ -8247,9 +8247,9 @@ group1:
 	VDUP V21.S[0], V4.S4
 	VUSHR $4, V17.B8, V7.B8
 	VAND V17.B16, V0.B16, V17.B16
-	WORD $0x0f08a630 // sxtl v16.8h, v17.8b
-	WORD $0x0f10a60e // sxtl v14.4s, v16.4h
-	WORD $0x4f10a610 // sxtl2 v16.4s, v16.8h
+	WORD $0x0f08a630 // sshll v16.8h, v17.8b, #0
+	WORD $0x0f10a60e // sshll v14.4s, v16.4h, #0
+	WORD $0x4f10a610 // sshll2 v16.4s, v16.8h, #0
 	VUZP1 V7.B16, V7.B16, V17.B16
 	VUZP2 V7.B16, V7.B16, V6.B16
 	VUXTL V17.B8, V17.H8
@@ -8268,9 +8268,9 @@ group1:
 	VDUP V27.S[0], V7.S4
 	VUSHR $4, V26.B8, V18.B8
 	VAND V26.B16, V0.B16, V26.B16
-	WORD $0x0f08a757 // sxtl v23.8h, v26.8b
-	WORD $0x0f10a6f6 // sxtl v22.4s, v23.4h
-	WORD $0x4f10a6f7 // sxtl2 v23.4s, v23.8h
+	WORD $0x0f08a757 // sshll v23.8h, v26.8b, #0
+	WORD $0x0f10a6f6 // sshll v22.4s, v23.4h, #0
+	WORD $0x4f10a6f7 // sshll2 v23.4s, v23.8h, #0
 	VUZP1 V18.B16, V18.B16, V26.B16
 	VUZP2 V18.B16, V18.B16, V8.B16
 	VUXTL V26.B8, V26.H8
@@ -8289,9 +8289,9 @@ group1:
 	VDUP V31.S[0], V11.S4
 	VUSHR $4, V30.B8, V19.B8
 	VAND V30.B16, V0.B16, V30.B16
-	WORD $0x0f08a7dd // sxtl v29.8h, v30.8b
-	WORD $0x0f10a7bc // sxtl v28.4s, v29.4h
-	WORD $0x4f10a7bd // sxtl2 v29.4s, v29.8h
+	WORD $0x0f08a7dd // sshll v29.8h, v30.8b, #0
+	WORD $0x0f10a7bc // sshll v28.4s, v29.4h, #0
+	WORD $0x4f10a7bd // sshll2 v29.4s, v29.8h, #0
 	VUZP1 V19.B16, V19.B16, V30.B16
 	VUZP2 V19.B16, V19.B16, V12.B16
 	VUXTL V30.B8, V30.H8
@@ -8374,9 +8374,9 @@ group1:
 	VDUP V8.S[0], V2.S4
 	VUSHR $4, V7.B8, V4.B8
 	VAND V7.B16, V0.B16, V7.B16
-	WORD $0x0f08a4e6 // sxtl v6.8h, v7.8b
-	WORD $0x0f10a4c5 // sxtl v5.4s, v6.4h
-	WORD $0x4f10a4c6 // sxtl2 v6.4s, v6.8h
+	WORD $0x0f08a4e6 // sshll v6.8h, v7.8b, #0
+	WORD $0x0f10a4c5 // sshll v5.4s, v6.4h, #0
+	WORD $0x4f10a4c6 // sshll2 v6.4s, v6.8h, #0
 	VUZP1 V4.B16, V4.B16, V7.B16
 	VUZP2 V4.B16, V4.B16, V3.B16
 	VUXTL V7.B8, V7.H8
@@ -8395,9 +8395,9 @@ group1:
 	VDUP V17.S[0], V4.S4
 	VUSHR $4, V15.B8, V10.B8
 	VAND V15.B16, V0.B16, V15.B16
-	WORD $0x0f08a5ed // sxtl v13.8h, v15.8b
-	WORD $0x0f10a5ab // sxtl v11.4s, v13.4h
-	WORD $0x4f10a5ad // sxtl2 v13.4s, v13.8h
+	WORD $0x0f08a5ed // sshll v13.8h, v15.8b, #0
+	WORD $0x0f10a5ab // sshll v11.4s, v13.4h, #0
+	WORD $0x4f10a5ad // sshll2 v13.4s, v13.8h, #0
 	VUZP1 V10.B16, V10.B16, V15.B16
 	VUZP2 V10.B16, V10.B16, V9.B16
 	VUXTL V15.B8, V15.H8
@@ -8416,9 +8416,9 @@ group1:
 	VDUP V24.S[0], V8.S4
 	VUSHR $4, V21.B8, V18.B8
 	VAND V21.B16, V0.B16, V21.B16
-	WORD $0x0f08a6b4 // sxtl v20.8h, v21.8b
-	WORD $0x0f10a693 // sxtl v19.4s, v20.4h
-	WORD $0x4f10a694 // sxtl2 v20.4s, v20.8h
+	WORD $0x0f08a6b4 // sshll v20.8h, v21.8b, #0
+	WORD $0x0f10a693 // sshll v19.4s, v20.4h, #0
+	WORD $0x4f10a694 // sshll2 v20.4s, v20.8h, #0
 	VUZP1 V18.B16, V18.B16, V21.B16
 	VUZP2 V18.B16, V18.B16, V12.B16
 	VUXTL V21.B8, V21.H8
@@ -8437,9 +8437,9 @@ group1:
 	VDUP V30.S[0], V10.S4
 	VUSHR $4, V31.B8, V25.B8
 	VAND V31.B16, V0.B16, V31.B16
-	WORD $0x0f08a7fb // sxtl v27.8h, v31.8b
-	WORD $0x0f10a77a // sxtl v26.4s, v27.4h
-	WORD $0x4f10a77b // sxtl2 v27.4s, v27.8h
+	WORD $0x0f08a7fb // sshll v27.8h, v31.8b, #0
+	WORD $0x0f10a77a // sshll v26.4s, v27.4h, #0
+	WORD $0x4f10a77b // sshll2 v27.4s, v27.8h, #0
 	VUZP1 V25.B16, V25.B16, V31.B16
 	VUZP2 V25.B16, V25.B16, V14.B16
 	VUXTL V31.B8, V31.H8
@@ -8523,9 +8523,9 @@ group1:
 	VDUP V8.S[0], V2.S4
 	VUSHR $4, V7.B8, V4.B8
 	VAND V7.B16, V0.B16, V7.B16
-	WORD $0x0f08a4e6 // sxtl v6.8h, v7.8b
-	WORD $0x0f10a4c5 // sxtl v5.4s, v6.4h
-	WORD $0x4f10a4c6 // sxtl2 v6.4s, v6.8h
+	WORD $0x0f08a4e6 // sshll v6.8h, v7.8b, #0
+	WORD $0x0f10a4c5 // sshll v5.4s, v6.4h, #0
+	WORD $0x4f10a4c6 // sshll2 v6.4s, v6.8h, #0
 	VUZP1 V4.B16, V4.B16, V7.B16
 	VUZP2 V4.B16, V4.B16, V3.B16
 	VUXTL V7.B8, V7.H8
@@ -8544,9 +8544,9 @@ group1:
 	VDUP V22.S[0], V4.S4
 	VUSHR $4, V18.B8, V10.B8
 	VAND V18.B16, V0.B16, V18.B16
-	WORD $0x0f08a651 // sxtl v17.8h, v18.8b
-	WORD $0x0f10a630 // sxtl v16.4s, v17.4h
-	WORD $0x4f10a631 // sxtl2 v17.4s, v17.8h
+	WORD $0x0f08a651 // sshll v17.8h, v18.8b, #0
+	WORD $0x0f10a630 // sshll v16.4s, v17.4h, #0
+	WORD $0x4f10a631 // sshll2 v17.4s, v17.8h, #0
 	VUZP1 V10.B16, V10.B16, V18.B16
 	VUZP2 V10.B16, V10.B16, V9.B16
 	VUXTL V18.B8, V18.H8
@@ -8565,9 +8565,9 @@ group1:
 	VDUP V30.S[0], V8.S4
 	VUSHR $4, V29.B8, V23.B8
 	VAND V29.B16, V0.B16, V29.B16
-	WORD $0x0f08a7b9 // sxtl v25.8h, v29.8b
-	WORD $0x0f10a738 // sxtl v24.4s, v25.4h
-	WORD $0x4f10a739 // sxtl2 v25.4s, v25.8h
+	WORD $0x0f08a7b9 // sshll v25.8h, v29.8b, #0
+	WORD $0x0f10a738 // sshll v24.4s, v25.4h, #0
+	WORD $0x4f10a739 // sshll2 v25.4s, v25.8h, #0
 	VUZP1 V23.B16, V23.B16, V29.B16
 	VUZP2 V23.B16, V23.B16, V11.B16
 	VUXTL V29.B8, V29.H8
@@ -8586,9 +8586,9 @@ group1:
 	VDUP V21.S[0], V10.S4
 	VUSHR $4, V15.B8, V28.B8
 	VAND V15.B16, V0.B16, V15.B16
-	WORD $0x0f08a5ee // sxtl v14.8h, v15.8b
-	WORD $0x0f10a5cd // sxtl v13.4s, v14.4h
-	WORD $0x4f10a5ce // sxtl2 v14.4s, v14.8h
+	WORD $0x0f08a5ee // sshll v14.8h, v15.8b, #0
+	WORD $0x0f10a5cd // sshll v13.4s, v14.4h, #0
+	WORD $0x4f10a5ce // sshll2 v14.4s, v14.8h, #0
 	VUZP1 V28.B16, V28.B16, V15.B16
 	VUZP2 V28.B16, V28.B16, V12.B16
 	VUXTL V15.B8, V15.H8
@@ -8671,9 +8671,9 @@ group1:
 	VDUP V8.S[0], V2.S4
 	VUSHR $4, V7.B8, V4.B8
 	VAND V7.B16, V0.B16, V7.B16
-	WORD $0x0f08a4e6 // sxtl v6.8h, v7.8b
-	WORD $0x0f10a4c5 // sxtl v5.4s, v6.4h
-	WORD $0x4f10a4c6 // sxtl2 v6.4s, v6.8h
+	WORD $0x0f08a4e6 // sshll v6.8h, v7.8b, #0
+	WORD $0x0f10a4c5 // sshll v5.4s, v6.4h, #0
+	WORD $0x4f10a4c6 // sshll2 v6.4s, v6.8h, #0
 	VUZP1 V4.B16, V4.B16, V7.B16
 	VUZP2 V4.B16, V4.B16, V3.B16
 	VUXTL V7.B8, V7.H8
@@ -8692,9 +8692,9 @@ group1:
 	VDUP V22.S[0], V4.S4
 	VUSHR $4, V21.B8, V10.B8
 	VAND V21.B16, V0.B16, V21.B16
-	WORD $0x0f08a6b4 // sxtl v20.8h, v21.8b
-	WORD $0x0f10a693 // sxtl v19.4s, v20.4h
-	WORD $0x4f10a694 // sxtl2 v20.4s, v20.8h
+	WORD $0x0f08a6b4 // sshll v20.8h, v21.8b, #0
+	WORD $0x0f10a693 // sshll v19.4s, v20.4h, #0
+	WORD $0x4f10a694 // sshll2 v20.4s, v20.8h, #0
 	VUZP1 V10.B16, V10.B16, V21.B16
 	VUZP2 V10.B16, V10.B16, V9.B16
 	VUXTL V21.B8, V21.H8
@@ -8713,9 +8713,9 @@ group1:
 	VDUP V31.S[0], V8.S4
 	VUSHR $4, V30.B8, V26.B8
 	VAND V30.B16, V0.B16, V30.B16
-	WORD $0x0f08a7dc // sxtl v28.8h, v30.8b
-	WORD $0x0f10a79b // sxtl v27.4s, v28.4h
-	WORD $0x4f10a79c // sxtl2 v28.4s, v28.8h
+	WORD $0x0f08a7dc // sshll v28.8h, v30.8b, #0
+	WORD $0x0f10a79b // sshll v27.4s, v28.4h, #0
+	WORD $0x4f10a79c // sshll2 v28.4s, v28.8h, #0
 	VUZP1 V26.B16, V26.B16, V30.B16
 	VUZP2 V26.B16, V26.B16, V11.B16
 	VUXTL V30.B8, V30.H8
@@ -8734,9 +8734,9 @@ group1:
 	VDUP V18.S[0], V10.S4
 	VUSHR $4, V15.B8, V23.B8
 	VAND V15.B16, V0.B16, V15.B16
-	WORD $0x0f08a5ee // sxtl v14.8h, v15.8b
-	WORD $0x0f10a5cd // sxtl v13.4s, v14.4h
-	WORD $0x4f10a5ce // sxtl2 v14.4s, v14.8h
+	WORD $0x0f08a5ee // sshll v14.8h, v15.8b, #0
+	WORD $0x0f10a5cd // sshll v13.4s, v14.4h, #0
+	WORD $0x4f10a5ce // sshll2 v14.4s, v14.8h, #0
 	VUZP1 V23.B16, V23.B16, V15.B16
 	VUZP2 V23.B16, V23.B16, V12.B16
 	VUXTL V15.B8, V15.H8

@@ -206,6 +206,9 @@ func (p *product) rowsGemm(out []float32, ldo int, w []byte, rowBytes, o0, o1 in
 	size := a.groups() * groupBlocks * k.panelBytes
 	panels := ((o1-o0+octet-1)/octet + 1) / 2
 	batch := min(max(panelBudget/size, 1), panels)
+	if r1-r0 <= 4 {
+		batch = 1 // nothing comes back to a panel
+	}
 	panel := s.panels(batch * size)
 	for first := 0; first < panels; first += batch {
 		last := min(first+batch, panels)

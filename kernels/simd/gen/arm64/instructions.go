@@ -145,10 +145,14 @@ func (a *asm) addNeighbours(x, y, to V)   { a.three(0x4ea0bc00, "addp", "4s", "4
 func (a *asm) addNeighbours16(x, y, to V) { a.three(0x4e60bc00, "addp", "8h", "8h", x, y, to) }
 
 // signed and signedHigh widen bytes to 16 bits, signed16 and signed16High those to 32.
-func (a *asm) signed(x, to V)       { a.two(0x0f08a400, "sxtl", "8h", "8b", x, to) }
-func (a *asm) signedHigh(x, to V)   { a.two(0x4f08a400, "sxtl2", "8h", "16b", x, to) }
-func (a *asm) signed16(x, to V)     { a.two(0x0f10a400, "sxtl", "4s", "4h", x, to) }
-func (a *asm) signed16High(x, to V) { a.two(0x4f10a400, "sxtl2", "4s", "8h", x, to) }
+func (a *asm) signed(x, to V)       { a.lengthen(0x0f08a400, "sshll", "8h", "8b", x, to) }
+func (a *asm) signedHigh(x, to V)   { a.lengthen(0x4f08a400, "sshll2", "8h", "16b", x, to) }
+func (a *asm) signed16(x, to V)     { a.lengthen(0x0f10a400, "sshll", "4s", "4h", x, to) }
+func (a *asm) signed16High(x, to V) { a.lengthen(0x4f10a400, "sshll2", "4s", "8h", x, to) }
+
+func (a *asm) lengthen(code uint32, name, out, in string, x, to V) {
+	a.word(code|uint32(x)<<5|uint32(to), "%s v%d.%s, v%d.%s, #0", name, to, out, x, in)
+}
 
 // cut32 and cut16 keep the low half of every part.
 func (a *asm) cut32(x, to V)     { a.two(0x0e612800, "xtn", "4h", "4s", x, to) }

@@ -34,6 +34,7 @@ var outputs = []struct {
 	{"pack", emitPacks},
 	{"gemm_neon", func(a *asm) { emitGemms(a, neon) }},
 	{"gemm_dotprod", func(a *asm) { emitGemms(a, dotProd) }},
+	{"probe", emitProbes},
 }
 
 // write runs one emitter and leaves NAME_arm64.s and its Go stubs in package simd.
