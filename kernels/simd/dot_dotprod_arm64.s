@@ -6,221 +6,215 @@
 
 // func dotQ4_0x1DotProd(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 TEXT ·dotQ4_0x1DotProd(SB), NOSPLIT, $0-80
-	MOVD out+0(FP), R6
-	MOVD w+16(FP), R7
-	MOVD rowBytes+24(FP), R8
-	MOVD octets+32(FP), R9
+	MOVD out+0(FP), R4
+	MOVD w+16(FP), R5
+	MOVD rowBytes+24(FP), R6
+	MOVD octets+32(FP), R7
 	VMOVI $15, V0.B16
 	VMOVI $8, V1.B16
-	LSL $2, R9, R9
+	LSL $2, R7, R7
 rows1:
-	MOVD R7, R0
-	ADD R8, R7, R7
-	MOVD R7, R1
-	ADD R8, R7, R7
+	MOVD R5, R0
+	ADD R6, R5, R5
+	MOVD R5, R1
+	ADD R6, R5, R5
 	MOVD blocks+40(FP), R2
 	MOVD lanes+48(FP), R3
-	VEOR V2.B16, V2.B16, V2.B16
-	VEOR V3.B16, V3.B16, V3.B16
-	VEOR V4.B16, V4.B16, V4.B16
-	VEOR V5.B16, V5.B16, V5.B16
-	MOVD n+64(FP), R10
-	MOVD back+72(FP), R11
+	WORD $0x6f00e402 // movi v2.2d, #0000000000000000
+	WORD $0x6f00e403 // movi v3.2d, #0000000000000000
+	WORD $0x6f00e404 // movi v4.2d, #0000000000000000
+	WORD $0x6f00e405 // movi v5.2d, #0000000000000000
+	MOVD n+64(FP), R8
+	MOVD back+72(FP), R9
 group2:
-	CMP $1, R10
+	CMP $1, R8
 	BNE whole3
-	SUB R11, R0, R0
-	SUB R11, R1, R1
+	SUB R9, R0, R0
+	SUB R9, R1, R1
 whole3:
-	MOVD R0, R4
-	MOVD R1, R5
-	VLD1 (R4), V6.H[0]
-	ADD $18, R4, R4
-	VLD1 (R4), V6.H[1]
-	ADD $18, R4, R4
-	VLD1 (R4), V6.H[2]
-	ADD $18, R4, R4
-	VLD1 (R4), V6.H[3]
-	ADD $18, R4, R4
-	VLD1 (R5), V7.H[0]
-	ADD $18, R5, R5
-	VLD1 (R5), V7.H[1]
-	ADD $18, R5, R5
-	VLD1 (R5), V7.H[2]
-	ADD $18, R5, R5
-	VLD1 (R5), V7.H[3]
-	ADD $18, R5, R5
-	FLDPQ (R2), (F8, F9)
-	FMOVQ 2(R0), F11
-	VAND V11.B16, V0.B16, V10.B16
-	VUSHR $4, V11.B16, V11.B16
-	VEOR V12.B16, V12.B16, V12.B16
-	WORD $0x4e88954c // sdot v12.4s, v10.16b, v8.16b
-	WORD $0x4e89956c // sdot v12.4s, v11.16b, v9.16b
-	FMOVQ 2(R1), F11
-	VAND V11.B16, V0.B16, V10.B16
-	VUSHR $4, V11.B16, V11.B16
-	VEOR V13.B16, V13.B16, V13.B16
-	WORD $0x4e88954d // sdot v13.4s, v10.16b, v8.16b
-	WORD $0x4e89956d // sdot v13.4s, v11.16b, v9.16b
-	FLDPQ 64(R2), (F8, F10)
-	FMOVQ 20(R0), F15
-	VAND V15.B16, V0.B16, V14.B16
-	VUSHR $4, V15.B16, V15.B16
-	VEOR V16.B16, V16.B16, V16.B16
-	WORD $0x4e8895d0 // sdot v16.4s, v14.16b, v8.16b
-	WORD $0x4e8a95f0 // sdot v16.4s, v15.16b, v10.16b
-	FMOVQ 20(R1), F15
-	VAND V15.B16, V0.B16, V14.B16
-	VUSHR $4, V15.B16, V15.B16
-	VEOR V17.B16, V17.B16, V17.B16
-	WORD $0x4e8895d1 // sdot v17.4s, v14.16b, v8.16b
-	WORD $0x4e8a95f1 // sdot v17.4s, v15.16b, v10.16b
-	FLDPQ 128(R2), (F8, F9)
-	FMOVQ 38(R0), F18
-	VAND V18.B16, V0.B16, V11.B16
-	VUSHR $4, V18.B16, V18.B16
-	VEOR V19.B16, V19.B16, V19.B16
-	WORD $0x4e889573 // sdot v19.4s, v11.16b, v8.16b
-	WORD $0x4e899653 // sdot v19.4s, v18.16b, v9.16b
-	FMOVQ 38(R1), F18
-	VAND V18.B16, V0.B16, V11.B16
-	VUSHR $4, V18.B16, V18.B16
-	VEOR V20.B16, V20.B16, V20.B16
-	WORD $0x4e889574 // sdot v20.4s, v11.16b, v8.16b
-	WORD $0x4e899654 // sdot v20.4s, v18.16b, v9.16b
-	FLDPQ 192(R2), (F8, F10)
-	FMOVQ 56(R0), F14
-	VAND V14.B16, V0.B16, V11.B16
-	VUSHR $4, V14.B16, V14.B16
-	VEOR V21.B16, V21.B16, V21.B16
-	WORD $0x4e889575 // sdot v21.4s, v11.16b, v8.16b
-	WORD $0x4e8a95d5 // sdot v21.4s, v14.16b, v10.16b
-	FMOVQ 56(R1), F14
-	VAND V14.B16, V0.B16, V11.B16
-	VUSHR $4, V14.B16, V14.B16
-	VEOR V22.B16, V22.B16, V22.B16
-	WORD $0x4e889576 // sdot v22.4s, v11.16b, v8.16b
-	WORD $0x4e8a95d6 // sdot v22.4s, v14.16b, v10.16b
-	WORD $0x4eb0bd8c // addp v12.4s, v12.4s, v16.4s
-	WORD $0x4eb5be73 // addp v19.4s, v19.4s, v21.4s
-	WORD $0x4eb3bd8c // addp v12.4s, v12.4s, v19.4s
-	WORD $0x4eb1bdad // addp v13.4s, v13.4s, v17.4s
-	WORD $0x4eb6be94 // addp v20.4s, v20.4s, v22.4s
-	WORD $0x4eb4bdad // addp v13.4s, v13.4s, v20.4s
+	WORD $0x7d400006 // ldr h6, [x0]
+	WORD $0x7d402407 // ldr h7, [x0, #18]
+	WORD $0x7d404808 // ldr h8, [x0, #36]
+	WORD $0x7d406c09 // ldr h9, [x0, #54]
+	VZIP1 V7.H8, V6.H8, V6.H8
+	VZIP1 V9.H8, V8.H8, V8.H8
+	VZIP1 V8.S4, V6.S4, V6.S4
+	WORD $0x0e2178c7 // fcvtl v7.4s, v6.4h
+	WORD $0x7d400026 // ldr h6, [x1]
+	WORD $0x7d402428 // ldr h8, [x1, #18]
+	WORD $0x7d40482a // ldr h10, [x1, #36]
+	WORD $0x7d406c2b // ldr h11, [x1, #54]
+	VZIP1 V8.H8, V6.H8, V6.H8
+	VZIP1 V11.H8, V10.H8, V10.H8
+	VZIP1 V10.S4, V6.S4, V6.S4
 	WORD $0x0e2178c8 // fcvtl v8.4s, v6.4h
+	FLDPQ (R2), (F6, F9)
+	FMOVQ 2(R0), F13
+	VAND V13.B16, V0.B16, V12.B16
+	VUSHR $4, V13.B16, V13.B16
+	WORD $0x6f00e40e // movi v14.2d, #0000000000000000
+	WORD $0x4e86958e // sdot v14.4s, v12.16b, v6.16b
+	WORD $0x4e8995ae // sdot v14.4s, v13.16b, v9.16b
+	FMOVQ 2(R1), F13
+	VAND V13.B16, V0.B16, V12.B16
+	VUSHR $4, V13.B16, V13.B16
+	WORD $0x6f00e40f // movi v15.2d, #0000000000000000
+	WORD $0x4e86958f // sdot v15.4s, v12.16b, v6.16b
+	WORD $0x4e8995af // sdot v15.4s, v13.16b, v9.16b
+	FLDPQ 64(R2), (F6, F10)
+	FMOVQ 20(R0), F16
+	VAND V16.B16, V0.B16, V11.B16
+	VUSHR $4, V16.B16, V16.B16
+	WORD $0x6f00e411 // movi v17.2d, #0000000000000000
+	WORD $0x4e869571 // sdot v17.4s, v11.16b, v6.16b
+	WORD $0x4e8a9611 // sdot v17.4s, v16.16b, v10.16b
+	FMOVQ 20(R1), F16
+	VAND V16.B16, V0.B16, V11.B16
+	VUSHR $4, V16.B16, V16.B16
+	WORD $0x6f00e412 // movi v18.2d, #0000000000000000
+	WORD $0x4e869572 // sdot v18.4s, v11.16b, v6.16b
+	WORD $0x4e8a9612 // sdot v18.4s, v16.16b, v10.16b
+	FLDPQ 128(R2), (F6, F9)
+	FMOVQ 38(R0), F12
+	VAND V12.B16, V0.B16, V11.B16
+	VUSHR $4, V12.B16, V12.B16
+	WORD $0x6f00e413 // movi v19.2d, #0000000000000000
+	WORD $0x4e869573 // sdot v19.4s, v11.16b, v6.16b
+	WORD $0x4e899593 // sdot v19.4s, v12.16b, v9.16b
+	FMOVQ 38(R1), F12
+	VAND V12.B16, V0.B16, V11.B16
+	VUSHR $4, V12.B16, V12.B16
+	WORD $0x6f00e414 // movi v20.2d, #0000000000000000
+	WORD $0x4e869574 // sdot v20.4s, v11.16b, v6.16b
+	WORD $0x4e899594 // sdot v20.4s, v12.16b, v9.16b
+	FLDPQ 192(R2), (F6, F10)
+	FMOVQ 56(R0), F13
+	VAND V13.B16, V0.B16, V11.B16
+	VUSHR $4, V13.B16, V13.B16
+	WORD $0x6f00e415 // movi v21.2d, #0000000000000000
+	WORD $0x4e869575 // sdot v21.4s, v11.16b, v6.16b
+	WORD $0x4e8a95b5 // sdot v21.4s, v13.16b, v10.16b
+	FMOVQ 56(R1), F13
+	VAND V13.B16, V0.B16, V11.B16
+	VUSHR $4, V13.B16, V13.B16
+	WORD $0x6f00e416 // movi v22.2d, #0000000000000000
+	WORD $0x4e869576 // sdot v22.4s, v11.16b, v6.16b
+	WORD $0x4e8a95b6 // sdot v22.4s, v13.16b, v10.16b
+	WORD $0x4eb1bdce // addp v14.4s, v14.4s, v17.4s
+	WORD $0x4eb5be73 // addp v19.4s, v19.4s, v21.4s
+	WORD $0x4eb3bdce // addp v14.4s, v14.4s, v19.4s
+	WORD $0x4eb2bdef // addp v15.4s, v15.4s, v18.4s
+	WORD $0x4eb6be94 // addp v20.4s, v20.4s, v22.4s
+	WORD $0x4eb4bdef // addp v15.4s, v15.4s, v20.4s
 	FMOVQ 64(R3), F6
 	VSHL $3, V6.S4, V6.S4
-	VADD V12.S4, V6.S4, V12.S4
-	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	VADD V14.S4, V6.S4, V14.S4
+	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
+	FMOVQ (R3), F6
+	WORD $0x6e27dcc6 // fmul v6.4s, v6.4s, v7.4s
+	WORD $0x4e2eccc2 // fmla v2.4s, v6.4s, v14.4s
+	FMOVQ 64(R3), F6
+	VSHL $3, V6.S4, V6.S4
+	VADD V15.S4, V6.S4, V15.S4
+	WORD $0x4e21d9ef // scvtf v15.4s, v15.4s
 	FMOVQ (R3), F6
 	WORD $0x6e28dcc6 // fmul v6.4s, v6.4s, v8.4s
-	WORD $0x4e2cccc2 // fmla v2.4s, v6.4s, v12.4s
-	WORD $0x0e2178e6 // fcvtl v6.4s, v7.4h
-	FMOVQ 64(R3), F7
-	VSHL $3, V7.S4, V7.S4
-	VADD V13.S4, V7.S4, V13.S4
-	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
-	FMOVQ (R3), F7
-	WORD $0x6e26dce7 // fmul v7.4s, v7.4s, v6.4s
-	WORD $0x4e2dcce4 // fmla v4.4s, v7.4s, v13.4s
-	VLD1 (R4), V6.H[0]
-	ADD $18, R4, R4
-	VLD1 (R4), V6.H[1]
-	ADD $18, R4, R4
-	VLD1 (R4), V6.H[2]
-	ADD $18, R4, R4
-	VLD1 (R4), V6.H[3]
-	ADD $18, R4, R4
-	VLD1 (R5), V7.H[0]
-	ADD $18, R5, R5
-	VLD1 (R5), V7.H[1]
-	ADD $18, R5, R5
-	VLD1 (R5), V7.H[2]
-	ADD $18, R5, R5
-	VLD1 (R5), V7.H[3]
-	ADD $18, R5, R5
-	FLDPQ 256(R2), (F8, F9)
-	FMOVQ 74(R0), F11
-	VAND V11.B16, V0.B16, V10.B16
-	VUSHR $4, V11.B16, V11.B16
-	VEOR V12.B16, V12.B16, V12.B16
-	WORD $0x4e88954c // sdot v12.4s, v10.16b, v8.16b
-	WORD $0x4e89956c // sdot v12.4s, v11.16b, v9.16b
-	FMOVQ 74(R1), F11
-	VAND V11.B16, V0.B16, V10.B16
-	VUSHR $4, V11.B16, V11.B16
-	VEOR V13.B16, V13.B16, V13.B16
-	WORD $0x4e88954d // sdot v13.4s, v10.16b, v8.16b
-	WORD $0x4e89956d // sdot v13.4s, v11.16b, v9.16b
-	FLDPQ 320(R2), (F8, F10)
-	FMOVQ 92(R0), F15
-	VAND V15.B16, V0.B16, V14.B16
-	VUSHR $4, V15.B16, V15.B16
-	VEOR V16.B16, V16.B16, V16.B16
-	WORD $0x4e8895d0 // sdot v16.4s, v14.16b, v8.16b
-	WORD $0x4e8a95f0 // sdot v16.4s, v15.16b, v10.16b
-	FMOVQ 92(R1), F15
-	VAND V15.B16, V0.B16, V14.B16
-	VUSHR $4, V15.B16, V15.B16
-	VEOR V17.B16, V17.B16, V17.B16
-	WORD $0x4e8895d1 // sdot v17.4s, v14.16b, v8.16b
-	WORD $0x4e8a95f1 // sdot v17.4s, v15.16b, v10.16b
-	FLDPQ 384(R2), (F8, F9)
-	FMOVQ 110(R0), F18
-	VAND V18.B16, V0.B16, V11.B16
-	VUSHR $4, V18.B16, V18.B16
-	VEOR V19.B16, V19.B16, V19.B16
-	WORD $0x4e889573 // sdot v19.4s, v11.16b, v8.16b
-	WORD $0x4e899653 // sdot v19.4s, v18.16b, v9.16b
-	FMOVQ 110(R1), F18
-	VAND V18.B16, V0.B16, V11.B16
-	VUSHR $4, V18.B16, V18.B16
-	VEOR V20.B16, V20.B16, V20.B16
-	WORD $0x4e889574 // sdot v20.4s, v11.16b, v8.16b
-	WORD $0x4e899654 // sdot v20.4s, v18.16b, v9.16b
-	FLDPQ 448(R2), (F8, F10)
-	FMOVQ 128(R0), F14
-	VAND V14.B16, V0.B16, V11.B16
-	VUSHR $4, V14.B16, V14.B16
-	VEOR V21.B16, V21.B16, V21.B16
-	WORD $0x4e889575 // sdot v21.4s, v11.16b, v8.16b
-	WORD $0x4e8a95d5 // sdot v21.4s, v14.16b, v10.16b
-	FMOVQ 128(R1), F14
-	VAND V14.B16, V0.B16, V11.B16
-	VUSHR $4, V14.B16, V14.B16
-	VEOR V22.B16, V22.B16, V22.B16
-	WORD $0x4e889576 // sdot v22.4s, v11.16b, v8.16b
-	WORD $0x4e8a95d6 // sdot v22.4s, v14.16b, v10.16b
-	WORD $0x4eb0bd8c // addp v12.4s, v12.4s, v16.4s
-	WORD $0x4eb5be73 // addp v19.4s, v19.4s, v21.4s
-	WORD $0x4eb3bd8c // addp v12.4s, v12.4s, v19.4s
-	WORD $0x4eb1bdad // addp v13.4s, v13.4s, v17.4s
-	WORD $0x4eb6be94 // addp v20.4s, v20.4s, v22.4s
-	WORD $0x4eb4bdad // addp v13.4s, v13.4s, v20.4s
+	WORD $0x4e2fccc4 // fmla v4.4s, v6.4s, v15.4s
+	WORD $0x7d409006 // ldr h6, [x0, #72]
+	WORD $0x7d40b407 // ldr h7, [x0, #90]
+	WORD $0x7d40d808 // ldr h8, [x0, #108]
+	WORD $0x7d40fc09 // ldr h9, [x0, #126]
+	VZIP1 V7.H8, V6.H8, V6.H8
+	VZIP1 V9.H8, V8.H8, V8.H8
+	VZIP1 V8.S4, V6.S4, V6.S4
+	WORD $0x0e2178c7 // fcvtl v7.4s, v6.4h
+	WORD $0x7d409026 // ldr h6, [x1, #72]
+	WORD $0x7d40b428 // ldr h8, [x1, #90]
+	WORD $0x7d40d82a // ldr h10, [x1, #108]
+	WORD $0x7d40fc2b // ldr h11, [x1, #126]
+	VZIP1 V8.H8, V6.H8, V6.H8
+	VZIP1 V11.H8, V10.H8, V10.H8
+	VZIP1 V10.S4, V6.S4, V6.S4
 	WORD $0x0e2178c8 // fcvtl v8.4s, v6.4h
+	FLDPQ 256(R2), (F6, F9)
+	FMOVQ 74(R0), F13
+	VAND V13.B16, V0.B16, V12.B16
+	VUSHR $4, V13.B16, V13.B16
+	WORD $0x6f00e40e // movi v14.2d, #0000000000000000
+	WORD $0x4e86958e // sdot v14.4s, v12.16b, v6.16b
+	WORD $0x4e8995ae // sdot v14.4s, v13.16b, v9.16b
+	FMOVQ 74(R1), F13
+	VAND V13.B16, V0.B16, V12.B16
+	VUSHR $4, V13.B16, V13.B16
+	WORD $0x6f00e40f // movi v15.2d, #0000000000000000
+	WORD $0x4e86958f // sdot v15.4s, v12.16b, v6.16b
+	WORD $0x4e8995af // sdot v15.4s, v13.16b, v9.16b
+	FLDPQ 320(R2), (F6, F10)
+	FMOVQ 92(R0), F16
+	VAND V16.B16, V0.B16, V11.B16
+	VUSHR $4, V16.B16, V16.B16
+	WORD $0x6f00e411 // movi v17.2d, #0000000000000000
+	WORD $0x4e869571 // sdot v17.4s, v11.16b, v6.16b
+	WORD $0x4e8a9611 // sdot v17.4s, v16.16b, v10.16b
+	FMOVQ 92(R1), F16
+	VAND V16.B16, V0.B16, V11.B16
+	VUSHR $4, V16.B16, V16.B16
+	WORD $0x6f00e412 // movi v18.2d, #0000000000000000
+	WORD $0x4e869572 // sdot v18.4s, v11.16b, v6.16b
+	WORD $0x4e8a9612 // sdot v18.4s, v16.16b, v10.16b
+	FLDPQ 384(R2), (F6, F9)
+	FMOVQ 110(R0), F12
+	VAND V12.B16, V0.B16, V11.B16
+	VUSHR $4, V12.B16, V12.B16
+	WORD $0x6f00e413 // movi v19.2d, #0000000000000000
+	WORD $0x4e869573 // sdot v19.4s, v11.16b, v6.16b
+	WORD $0x4e899593 // sdot v19.4s, v12.16b, v9.16b
+	FMOVQ 110(R1), F12
+	VAND V12.B16, V0.B16, V11.B16
+	VUSHR $4, V12.B16, V12.B16
+	WORD $0x6f00e414 // movi v20.2d, #0000000000000000
+	WORD $0x4e869574 // sdot v20.4s, v11.16b, v6.16b
+	WORD $0x4e899594 // sdot v20.4s, v12.16b, v9.16b
+	FLDPQ 448(R2), (F6, F10)
+	FMOVQ 128(R0), F13
+	VAND V13.B16, V0.B16, V11.B16
+	VUSHR $4, V13.B16, V13.B16
+	WORD $0x6f00e415 // movi v21.2d, #0000000000000000
+	WORD $0x4e869575 // sdot v21.4s, v11.16b, v6.16b
+	WORD $0x4e8a95b5 // sdot v21.4s, v13.16b, v10.16b
+	FMOVQ 128(R1), F13
+	VAND V13.B16, V0.B16, V11.B16
+	VUSHR $4, V13.B16, V13.B16
+	WORD $0x6f00e416 // movi v22.2d, #0000000000000000
+	WORD $0x4e869576 // sdot v22.4s, v11.16b, v6.16b
+	WORD $0x4e8a95b6 // sdot v22.4s, v13.16b, v10.16b
+	WORD $0x4eb1bdce // addp v14.4s, v14.4s, v17.4s
+	WORD $0x4eb5be73 // addp v19.4s, v19.4s, v21.4s
+	WORD $0x4eb3bdce // addp v14.4s, v14.4s, v19.4s
+	WORD $0x4eb2bdef // addp v15.4s, v15.4s, v18.4s
+	WORD $0x4eb6be94 // addp v20.4s, v20.4s, v22.4s
+	WORD $0x4eb4bdef // addp v15.4s, v15.4s, v20.4s
 	FMOVQ 80(R3), F6
 	VSHL $3, V6.S4, V6.S4
-	VADD V12.S4, V6.S4, V12.S4
-	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	VADD V14.S4, V6.S4, V14.S4
+	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
+	FMOVQ 16(R3), F6
+	WORD $0x6e27dcc6 // fmul v6.4s, v6.4s, v7.4s
+	WORD $0x4e2eccc3 // fmla v3.4s, v6.4s, v14.4s
+	FMOVQ 80(R3), F6
+	VSHL $3, V6.S4, V6.S4
+	VADD V15.S4, V6.S4, V15.S4
+	WORD $0x4e21d9ef // scvtf v15.4s, v15.4s
 	FMOVQ 16(R3), F6
 	WORD $0x6e28dcc6 // fmul v6.4s, v6.4s, v8.4s
-	WORD $0x4e2cccc3 // fmla v3.4s, v6.4s, v12.4s
-	WORD $0x0e2178e6 // fcvtl v6.4s, v7.4h
-	FMOVQ 80(R3), F7
-	VSHL $3, V7.S4, V7.S4
-	VADD V13.S4, V7.S4, V13.S4
-	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
-	FMOVQ 16(R3), F7
-	WORD $0x6e26dce7 // fmul v7.4s, v7.4s, v6.4s
-	WORD $0x4e2dcce5 // fmla v5.4s, v7.4s, v13.4s
+	WORD $0x4e2fccc5 // fmla v5.4s, v6.4s, v15.4s
 	ADD $144, R0, R0
 	ADD $144, R1, R1
 	ADD $512, R2, R2
 	ADD $512, R3, R3
-	SUBS $1, R10, R10
+	SUBS $1, R8, R8
 	BNE group2
-	VEOR V6.B16, V6.B16, V6.B16
+	WORD $0x6f00e406 // movi v6.2d, #0000000000000000
 	VZIP1 V4.S4, V2.S4, V7.S4
 	VEXT $8, V7.B16, V7.B16, V8.B16
 	WORD $0x4e27d4c6 // fadd v6.4s, v6.4s, v7.4s
@@ -237,196 +231,193 @@ whole3:
 	VEXT $8, V7.B16, V7.B16, V8.B16
 	WORD $0x4e27d4c6 // fadd v6.4s, v6.4s, v7.4s
 	WORD $0x4e28d4c6 // fadd v6.4s, v6.4s, v8.4s
-	FMOVD.P F6, 8(R6)
-	SUBS $1, R9, R9
+	FMOVD.P F6, 8(R4)
+	SUBS $1, R7, R7
 	BNE rows1
 	RET
 
 // func dotQ4_0x2DotProd(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 TEXT ·dotQ4_0x2DotProd(SB), NOSPLIT, $0-80
-	MOVD out+0(FP), R6
-	MOVD w+16(FP), R7
-	MOVD rowBytes+24(FP), R8
-	MOVD octets+32(FP), R9
-	MOVD ldo+8(FP), R11
-	ADD R11<<2, R6, R12
+	MOVD out+0(FP), R5
+	MOVD w+16(FP), R6
+	MOVD rowBytes+24(FP), R7
+	MOVD octets+32(FP), R8
+	MOVD ldo+8(FP), R10
+	ADD R10<<2, R5, R11
 	VMOVI $15, V0.B16
 	VMOVI $8, V1.B16
-	LSL $3, R9, R9
+	LSL $3, R8, R8
 rows1:
-	MOVD R7, R0
-	ADD R8, R7, R7
+	MOVD R6, R0
+	ADD R7, R6, R6
 	MOVD blocks+40(FP), R1
 	MOVD lanes+48(FP), R3
-	MOVD stride+56(FP), R11
-	ADD R11, R1, R2
-	ADD R11, R3, R4
-	VEOR V2.B16, V2.B16, V2.B16
-	VEOR V3.B16, V3.B16, V3.B16
-	VEOR V4.B16, V4.B16, V4.B16
-	VEOR V5.B16, V5.B16, V5.B16
-	MOVD n+64(FP), R10
-	MOVD back+72(FP), R11
+	MOVD stride+56(FP), R10
+	ADD R10, R1, R2
+	ADD R10, R3, R4
+	WORD $0x6f00e402 // movi v2.2d, #0000000000000000
+	WORD $0x6f00e403 // movi v3.2d, #0000000000000000
+	WORD $0x6f00e404 // movi v4.2d, #0000000000000000
+	WORD $0x6f00e405 // movi v5.2d, #0000000000000000
+	MOVD n+64(FP), R9
+	MOVD back+72(FP), R10
 group2:
-	CMP $1, R10
+	CMP $1, R9
 	BNE whole3
-	SUB R11, R0, R0
+	SUB R10, R0, R0
 whole3:
-	MOVD R0, R5
-	VLD1 (R5), V6.H[0]
-	ADD $18, R5, R5
-	VLD1 (R5), V6.H[1]
-	ADD $18, R5, R5
-	VLD1 (R5), V6.H[2]
-	ADD $18, R5, R5
-	VLD1 (R5), V6.H[3]
-	ADD $18, R5, R5
-	FLDPQ (R1), (F7, F8)
-	FLDPQ (R2), (F9, F10)
-	FMOVQ 2(R0), F12
-	VAND V12.B16, V0.B16, V11.B16
-	VUSHR $4, V12.B16, V12.B16
-	VEOR V13.B16, V13.B16, V13.B16
-	WORD $0x4e87956d // sdot v13.4s, v11.16b, v7.16b
-	WORD $0x4e88958d // sdot v13.4s, v12.16b, v8.16b
-	VEOR V14.B16, V14.B16, V14.B16
-	WORD $0x4e89956e // sdot v14.4s, v11.16b, v9.16b
-	WORD $0x4e8a958e // sdot v14.4s, v12.16b, v10.16b
-	FLDPQ 64(R1), (F7, F8)
-	FLDPQ 64(R2), (F11, F15)
+	WORD $0x7d400006 // ldr h6, [x0]
+	WORD $0x7d402407 // ldr h7, [x0, #18]
+	WORD $0x7d404808 // ldr h8, [x0, #36]
+	WORD $0x7d406c09 // ldr h9, [x0, #54]
+	VZIP1 V7.H8, V6.H8, V6.H8
+	VZIP1 V9.H8, V8.H8, V8.H8
+	VZIP1 V8.S4, V6.S4, V6.S4
+	WORD $0x0e2178c7 // fcvtl v7.4s, v6.4h
+	FLDPQ (R1), (F6, F8)
+	FLDPQ (R2), (F10, F11)
+	FMOVQ 2(R0), F13
+	VAND V13.B16, V0.B16, V12.B16
+	VUSHR $4, V13.B16, V13.B16
+	WORD $0x6f00e40e // movi v14.2d, #0000000000000000
+	WORD $0x4e86958e // sdot v14.4s, v12.16b, v6.16b
+	WORD $0x4e8895ae // sdot v14.4s, v13.16b, v8.16b
+	WORD $0x6f00e40f // movi v15.2d, #0000000000000000
+	WORD $0x4e8a958f // sdot v15.4s, v12.16b, v10.16b
+	WORD $0x4e8b95af // sdot v15.4s, v13.16b, v11.16b
+	FLDPQ 64(R1), (F6, F8)
+	FLDPQ 64(R2), (F9, F12)
 	FMOVQ 20(R0), F17
 	VAND V17.B16, V0.B16, V16.B16
 	VUSHR $4, V17.B16, V17.B16
-	VEOR V18.B16, V18.B16, V18.B16
-	WORD $0x4e879612 // sdot v18.4s, v16.16b, v7.16b
+	WORD $0x6f00e412 // movi v18.2d, #0000000000000000
+	WORD $0x4e869612 // sdot v18.4s, v16.16b, v6.16b
 	WORD $0x4e889632 // sdot v18.4s, v17.16b, v8.16b
-	VEOR V19.B16, V19.B16, V19.B16
-	WORD $0x4e8b9613 // sdot v19.4s, v16.16b, v11.16b
-	WORD $0x4e8f9633 // sdot v19.4s, v17.16b, v15.16b
-	FLDPQ 128(R1), (F7, F8)
-	FLDPQ 128(R2), (F9, F10)
+	WORD $0x6f00e413 // movi v19.2d, #0000000000000000
+	WORD $0x4e899613 // sdot v19.4s, v16.16b, v9.16b
+	WORD $0x4e8c9633 // sdot v19.4s, v17.16b, v12.16b
+	FLDPQ 128(R1), (F6, F8)
+	FLDPQ 128(R2), (F10, F11)
 	FMOVQ 38(R0), F20
-	VAND V20.B16, V0.B16, V12.B16
+	VAND V20.B16, V0.B16, V13.B16
 	VUSHR $4, V20.B16, V20.B16
-	VEOR V21.B16, V21.B16, V21.B16
-	WORD $0x4e879595 // sdot v21.4s, v12.16b, v7.16b
+	WORD $0x6f00e415 // movi v21.2d, #0000000000000000
+	WORD $0x4e8695b5 // sdot v21.4s, v13.16b, v6.16b
 	WORD $0x4e889695 // sdot v21.4s, v20.16b, v8.16b
-	VEOR V22.B16, V22.B16, V22.B16
-	WORD $0x4e899596 // sdot v22.4s, v12.16b, v9.16b
-	WORD $0x4e8a9696 // sdot v22.4s, v20.16b, v10.16b
-	FLDPQ 192(R1), (F7, F8)
-	FLDPQ 192(R2), (F11, F12)
+	WORD $0x6f00e416 // movi v22.2d, #0000000000000000
+	WORD $0x4e8a95b6 // sdot v22.4s, v13.16b, v10.16b
+	WORD $0x4e8b9696 // sdot v22.4s, v20.16b, v11.16b
+	FLDPQ 192(R1), (F6, F8)
+	FLDPQ 192(R2), (F9, F12)
 	FMOVQ 56(R0), F16
-	VAND V16.B16, V0.B16, V15.B16
+	VAND V16.B16, V0.B16, V13.B16
 	VUSHR $4, V16.B16, V16.B16
-	VEOR V23.B16, V23.B16, V23.B16
-	WORD $0x4e8795f7 // sdot v23.4s, v15.16b, v7.16b
+	WORD $0x6f00e417 // movi v23.2d, #0000000000000000
+	WORD $0x4e8695b7 // sdot v23.4s, v13.16b, v6.16b
 	WORD $0x4e889617 // sdot v23.4s, v16.16b, v8.16b
-	VEOR V24.B16, V24.B16, V24.B16
-	WORD $0x4e8b95f8 // sdot v24.4s, v15.16b, v11.16b
+	WORD $0x6f00e418 // movi v24.2d, #0000000000000000
+	WORD $0x4e8995b8 // sdot v24.4s, v13.16b, v9.16b
 	WORD $0x4e8c9618 // sdot v24.4s, v16.16b, v12.16b
-	WORD $0x4eb2bdad // addp v13.4s, v13.4s, v18.4s
+	WORD $0x4eb2bdce // addp v14.4s, v14.4s, v18.4s
 	WORD $0x4eb7beb5 // addp v21.4s, v21.4s, v23.4s
-	WORD $0x4eb5bdad // addp v13.4s, v13.4s, v21.4s
-	WORD $0x4eb3bdce // addp v14.4s, v14.4s, v19.4s
+	WORD $0x4eb5bdce // addp v14.4s, v14.4s, v21.4s
+	WORD $0x4eb3bdef // addp v15.4s, v15.4s, v19.4s
 	WORD $0x4eb8bed6 // addp v22.4s, v22.4s, v24.4s
-	WORD $0x4eb6bdce // addp v14.4s, v14.4s, v22.4s
-	WORD $0x0e2178c7 // fcvtl v7.4s, v6.4h
+	WORD $0x4eb6bdef // addp v15.4s, v15.4s, v22.4s
 	FMOVQ 64(R3), F6
-	VSHL $3, V6.S4, V6.S4
-	VADD V13.S4, V6.S4, V13.S4
-	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
-	FMOVQ (R3), F6
-	WORD $0x6e27dcc6 // fmul v6.4s, v6.4s, v7.4s
-	WORD $0x4e2dccc2 // fmla v2.4s, v6.4s, v13.4s
-	FMOVQ 64(R4), F6
 	VSHL $3, V6.S4, V6.S4
 	VADD V14.S4, V6.S4, V14.S4
 	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
+	FMOVQ (R3), F6
+	WORD $0x6e27dcc6 // fmul v6.4s, v6.4s, v7.4s
+	WORD $0x4e2eccc2 // fmla v2.4s, v6.4s, v14.4s
+	FMOVQ 64(R4), F6
+	VSHL $3, V6.S4, V6.S4
+	VADD V15.S4, V6.S4, V15.S4
+	WORD $0x4e21d9ef // scvtf v15.4s, v15.4s
 	FMOVQ (R4), F6
 	WORD $0x6e27dcc6 // fmul v6.4s, v6.4s, v7.4s
-	WORD $0x4e2eccc4 // fmla v4.4s, v6.4s, v14.4s
-	VLD1 (R5), V6.H[0]
-	ADD $18, R5, R5
-	VLD1 (R5), V6.H[1]
-	ADD $18, R5, R5
-	VLD1 (R5), V6.H[2]
-	ADD $18, R5, R5
-	VLD1 (R5), V6.H[3]
-	ADD $18, R5, R5
-	FLDPQ 256(R1), (F7, F8)
-	FLDPQ 256(R2), (F9, F10)
-	FMOVQ 74(R0), F12
-	VAND V12.B16, V0.B16, V11.B16
-	VUSHR $4, V12.B16, V12.B16
-	VEOR V13.B16, V13.B16, V13.B16
-	WORD $0x4e87956d // sdot v13.4s, v11.16b, v7.16b
-	WORD $0x4e88958d // sdot v13.4s, v12.16b, v8.16b
-	VEOR V14.B16, V14.B16, V14.B16
-	WORD $0x4e89956e // sdot v14.4s, v11.16b, v9.16b
-	WORD $0x4e8a958e // sdot v14.4s, v12.16b, v10.16b
-	FLDPQ 320(R1), (F7, F8)
-	FLDPQ 320(R2), (F11, F15)
+	WORD $0x4e2fccc4 // fmla v4.4s, v6.4s, v15.4s
+	WORD $0x7d409006 // ldr h6, [x0, #72]
+	WORD $0x7d40b407 // ldr h7, [x0, #90]
+	WORD $0x7d40d808 // ldr h8, [x0, #108]
+	WORD $0x7d40fc09 // ldr h9, [x0, #126]
+	VZIP1 V7.H8, V6.H8, V6.H8
+	VZIP1 V9.H8, V8.H8, V8.H8
+	VZIP1 V8.S4, V6.S4, V6.S4
+	WORD $0x0e2178c7 // fcvtl v7.4s, v6.4h
+	FLDPQ 256(R1), (F6, F8)
+	FLDPQ 256(R2), (F10, F11)
+	FMOVQ 74(R0), F13
+	VAND V13.B16, V0.B16, V12.B16
+	VUSHR $4, V13.B16, V13.B16
+	WORD $0x6f00e40e // movi v14.2d, #0000000000000000
+	WORD $0x4e86958e // sdot v14.4s, v12.16b, v6.16b
+	WORD $0x4e8895ae // sdot v14.4s, v13.16b, v8.16b
+	WORD $0x6f00e40f // movi v15.2d, #0000000000000000
+	WORD $0x4e8a958f // sdot v15.4s, v12.16b, v10.16b
+	WORD $0x4e8b95af // sdot v15.4s, v13.16b, v11.16b
+	FLDPQ 320(R1), (F6, F8)
+	FLDPQ 320(R2), (F9, F12)
 	FMOVQ 92(R0), F17
 	VAND V17.B16, V0.B16, V16.B16
 	VUSHR $4, V17.B16, V17.B16
-	VEOR V18.B16, V18.B16, V18.B16
-	WORD $0x4e879612 // sdot v18.4s, v16.16b, v7.16b
+	WORD $0x6f00e412 // movi v18.2d, #0000000000000000
+	WORD $0x4e869612 // sdot v18.4s, v16.16b, v6.16b
 	WORD $0x4e889632 // sdot v18.4s, v17.16b, v8.16b
-	VEOR V19.B16, V19.B16, V19.B16
-	WORD $0x4e8b9613 // sdot v19.4s, v16.16b, v11.16b
-	WORD $0x4e8f9633 // sdot v19.4s, v17.16b, v15.16b
-	FLDPQ 384(R1), (F7, F8)
-	FLDPQ 384(R2), (F9, F10)
+	WORD $0x6f00e413 // movi v19.2d, #0000000000000000
+	WORD $0x4e899613 // sdot v19.4s, v16.16b, v9.16b
+	WORD $0x4e8c9633 // sdot v19.4s, v17.16b, v12.16b
+	FLDPQ 384(R1), (F6, F8)
+	FLDPQ 384(R2), (F10, F11)
 	FMOVQ 110(R0), F20
-	VAND V20.B16, V0.B16, V12.B16
+	VAND V20.B16, V0.B16, V13.B16
 	VUSHR $4, V20.B16, V20.B16
-	VEOR V21.B16, V21.B16, V21.B16
-	WORD $0x4e879595 // sdot v21.4s, v12.16b, v7.16b
+	WORD $0x6f00e415 // movi v21.2d, #0000000000000000
+	WORD $0x4e8695b5 // sdot v21.4s, v13.16b, v6.16b
 	WORD $0x4e889695 // sdot v21.4s, v20.16b, v8.16b
-	VEOR V22.B16, V22.B16, V22.B16
-	WORD $0x4e899596 // sdot v22.4s, v12.16b, v9.16b
-	WORD $0x4e8a9696 // sdot v22.4s, v20.16b, v10.16b
-	FLDPQ 448(R1), (F7, F8)
-	FLDPQ 448(R2), (F11, F12)
+	WORD $0x6f00e416 // movi v22.2d, #0000000000000000
+	WORD $0x4e8a95b6 // sdot v22.4s, v13.16b, v10.16b
+	WORD $0x4e8b9696 // sdot v22.4s, v20.16b, v11.16b
+	FLDPQ 448(R1), (F6, F8)
+	FLDPQ 448(R2), (F9, F12)
 	FMOVQ 128(R0), F16
-	VAND V16.B16, V0.B16, V15.B16
+	VAND V16.B16, V0.B16, V13.B16
 	VUSHR $4, V16.B16, V16.B16
-	VEOR V23.B16, V23.B16, V23.B16
-	WORD $0x4e8795f7 // sdot v23.4s, v15.16b, v7.16b
+	WORD $0x6f00e417 // movi v23.2d, #0000000000000000
+	WORD $0x4e8695b7 // sdot v23.4s, v13.16b, v6.16b
 	WORD $0x4e889617 // sdot v23.4s, v16.16b, v8.16b
-	VEOR V24.B16, V24.B16, V24.B16
-	WORD $0x4e8b95f8 // sdot v24.4s, v15.16b, v11.16b
+	WORD $0x6f00e418 // movi v24.2d, #0000000000000000
+	WORD $0x4e8995b8 // sdot v24.4s, v13.16b, v9.16b
 	WORD $0x4e8c9618 // sdot v24.4s, v16.16b, v12.16b
-	WORD $0x4eb2bdad // addp v13.4s, v13.4s, v18.4s
+	WORD $0x4eb2bdce // addp v14.4s, v14.4s, v18.4s
 	WORD $0x4eb7beb5 // addp v21.4s, v21.4s, v23.4s
-	WORD $0x4eb5bdad // addp v13.4s, v13.4s, v21.4s
-	WORD $0x4eb3bdce // addp v14.4s, v14.4s, v19.4s
+	WORD $0x4eb5bdce // addp v14.4s, v14.4s, v21.4s
+	WORD $0x4eb3bdef // addp v15.4s, v15.4s, v19.4s
 	WORD $0x4eb8bed6 // addp v22.4s, v22.4s, v24.4s
-	WORD $0x4eb6bdce // addp v14.4s, v14.4s, v22.4s
-	WORD $0x0e2178c7 // fcvtl v7.4s, v6.4h
+	WORD $0x4eb6bdef // addp v15.4s, v15.4s, v22.4s
 	FMOVQ 80(R3), F6
-	VSHL $3, V6.S4, V6.S4
-	VADD V13.S4, V6.S4, V13.S4
-	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
-	FMOVQ 16(R3), F6
-	WORD $0x6e27dcc6 // fmul v6.4s, v6.4s, v7.4s
-	WORD $0x4e2dccc3 // fmla v3.4s, v6.4s, v13.4s
-	FMOVQ 80(R4), F6
 	VSHL $3, V6.S4, V6.S4
 	VADD V14.S4, V6.S4, V14.S4
 	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
+	FMOVQ 16(R3), F6
+	WORD $0x6e27dcc6 // fmul v6.4s, v6.4s, v7.4s
+	WORD $0x4e2eccc3 // fmla v3.4s, v6.4s, v14.4s
+	FMOVQ 80(R4), F6
+	VSHL $3, V6.S4, V6.S4
+	VADD V15.S4, V6.S4, V15.S4
+	WORD $0x4e21d9ef // scvtf v15.4s, v15.4s
 	FMOVQ 16(R4), F6
 	WORD $0x6e27dcc6 // fmul v6.4s, v6.4s, v7.4s
-	WORD $0x4e2eccc5 // fmla v5.4s, v6.4s, v14.4s
+	WORD $0x4e2fccc5 // fmla v5.4s, v6.4s, v15.4s
 	ADD $144, R0, R0
 	ADD $512, R1, R1
 	ADD $512, R3, R3
 	ADD $512, R2, R2
 	ADD $512, R4, R4
-	SUBS $1, R10, R10
+	SUBS $1, R9, R9
 	BNE group2
-	VEOR V6.B16, V6.B16, V6.B16
+	WORD $0x6f00e406 // movi v6.2d, #0000000000000000
 	VZIP1 V4.S4, V2.S4, V7.S4
 	VEXT $8, V7.B16, V7.B16, V8.B16
 	WORD $0x4e27d4c6 // fadd v6.4s, v6.4s, v7.4s
@@ -443,236 +434,230 @@ whole3:
 	VEXT $8, V7.B16, V7.B16, V8.B16
 	WORD $0x4e27d4c6 // fadd v6.4s, v6.4s, v7.4s
 	WORD $0x4e28d4c6 // fadd v6.4s, v6.4s, v8.4s
-	FMOVS.P F6, 4(R6)
-	VST1.P V6.S[1], 4(R12)
-	SUBS $1, R9, R9
+	FMOVS.P F6, 4(R5)
+	VST1.P V6.S[1], 4(R11)
+	SUBS $1, R8, R8
 	BNE rows1
 	RET
 
 // func dotQ4_1x1DotProd(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 TEXT ·dotQ4_1x1DotProd(SB), NOSPLIT, $0-80
-	MOVD out+0(FP), R6
-	MOVD w+16(FP), R7
-	MOVD rowBytes+24(FP), R8
-	MOVD octets+32(FP), R9
+	MOVD out+0(FP), R4
+	MOVD w+16(FP), R5
+	MOVD rowBytes+24(FP), R6
+	MOVD octets+32(FP), R7
 	VMOVI $15, V0.B16
-	LSL $2, R9, R9
+	LSL $2, R7, R7
 rows1:
-	MOVD R7, R0
-	ADD R8, R7, R7
-	MOVD R7, R1
-	ADD R8, R7, R7
+	MOVD R5, R0
+	ADD R6, R5, R5
+	MOVD R5, R1
+	ADD R6, R5, R5
 	MOVD blocks+40(FP), R2
 	MOVD lanes+48(FP), R3
-	VEOR V1.B16, V1.B16, V1.B16
-	VEOR V2.B16, V2.B16, V2.B16
-	VEOR V3.B16, V3.B16, V3.B16
-	VEOR V4.B16, V4.B16, V4.B16
-	MOVD n+64(FP), R10
-	MOVD back+72(FP), R11
+	WORD $0x6f00e401 // movi v1.2d, #0000000000000000
+	WORD $0x6f00e402 // movi v2.2d, #0000000000000000
+	WORD $0x6f00e403 // movi v3.2d, #0000000000000000
+	WORD $0x6f00e404 // movi v4.2d, #0000000000000000
+	MOVD n+64(FP), R8
+	MOVD back+72(FP), R9
 group2:
-	CMP $1, R10
+	CMP $1, R8
 	BNE whole3
-	SUB R11, R0, R0
-	SUB R11, R1, R1
+	SUB R9, R0, R0
+	SUB R9, R1, R1
 whole3:
-	MOVD R0, R4
-	MOVD R1, R5
-	VLD1 (R4), V5.S[0]
-	ADD $20, R4, R4
-	VLD1 (R4), V5.S[1]
-	ADD $20, R4, R4
-	VLD1 (R4), V5.S[2]
-	ADD $20, R4, R4
-	VLD1 (R4), V5.S[3]
-	ADD $20, R4, R4
-	VLD1 (R5), V6.S[0]
-	ADD $20, R5, R5
-	VLD1 (R5), V6.S[1]
-	ADD $20, R5, R5
-	VLD1 (R5), V6.S[2]
-	ADD $20, R5, R5
-	VLD1 (R5), V6.S[3]
-	ADD $20, R5, R5
-	FLDPQ (R2), (F7, F8)
-	FMOVQ 4(R0), F10
-	VAND V10.B16, V0.B16, V9.B16
-	VUSHR $4, V10.B16, V10.B16
-	VEOR V11.B16, V11.B16, V11.B16
-	WORD $0x4e87952b // sdot v11.4s, v9.16b, v7.16b
-	WORD $0x4e88954b // sdot v11.4s, v10.16b, v8.16b
-	FMOVQ 4(R1), F10
-	VAND V10.B16, V0.B16, V9.B16
-	VUSHR $4, V10.B16, V10.B16
-	VEOR V12.B16, V12.B16, V12.B16
-	WORD $0x4e87952c // sdot v12.4s, v9.16b, v7.16b
-	WORD $0x4e88954c // sdot v12.4s, v10.16b, v8.16b
-	FLDPQ 64(R2), (F7, F9)
-	FMOVQ 24(R0), F14
-	VAND V14.B16, V0.B16, V13.B16
-	VUSHR $4, V14.B16, V14.B16
-	VEOR V15.B16, V15.B16, V15.B16
-	WORD $0x4e8795af // sdot v15.4s, v13.16b, v7.16b
-	WORD $0x4e8995cf // sdot v15.4s, v14.16b, v9.16b
-	FMOVQ 24(R1), F14
-	VAND V14.B16, V0.B16, V13.B16
-	VUSHR $4, V14.B16, V14.B16
-	VEOR V16.B16, V16.B16, V16.B16
-	WORD $0x4e8795b0 // sdot v16.4s, v13.16b, v7.16b
-	WORD $0x4e8995d0 // sdot v16.4s, v14.16b, v9.16b
-	FLDPQ 128(R2), (F7, F8)
-	FMOVQ 44(R0), F17
-	VAND V17.B16, V0.B16, V10.B16
-	VUSHR $4, V17.B16, V17.B16
-	VEOR V18.B16, V18.B16, V18.B16
-	WORD $0x4e879552 // sdot v18.4s, v10.16b, v7.16b
-	WORD $0x4e889632 // sdot v18.4s, v17.16b, v8.16b
-	FMOVQ 44(R1), F17
-	VAND V17.B16, V0.B16, V10.B16
-	VUSHR $4, V17.B16, V17.B16
-	VEOR V19.B16, V19.B16, V19.B16
-	WORD $0x4e879553 // sdot v19.4s, v10.16b, v7.16b
-	WORD $0x4e889633 // sdot v19.4s, v17.16b, v8.16b
-	FLDPQ 192(R2), (F7, F9)
-	FMOVQ 64(R0), F13
-	VAND V13.B16, V0.B16, V10.B16
-	VUSHR $4, V13.B16, V13.B16
-	VEOR V20.B16, V20.B16, V20.B16
-	WORD $0x4e879554 // sdot v20.4s, v10.16b, v7.16b
-	WORD $0x4e8995b4 // sdot v20.4s, v13.16b, v9.16b
-	FMOVQ 64(R1), F13
-	VAND V13.B16, V0.B16, V10.B16
-	VUSHR $4, V13.B16, V13.B16
-	VEOR V21.B16, V21.B16, V21.B16
-	WORD $0x4e879555 // sdot v21.4s, v10.16b, v7.16b
-	WORD $0x4e8995b5 // sdot v21.4s, v13.16b, v9.16b
-	WORD $0x4eafbd6b // addp v11.4s, v11.4s, v15.4s
-	WORD $0x4eb4be52 // addp v18.4s, v18.4s, v20.4s
-	WORD $0x4eb2bd6b // addp v11.4s, v11.4s, v18.4s
-	WORD $0x4eb0bd8c // addp v12.4s, v12.4s, v16.4s
-	WORD $0x4eb5be73 // addp v19.4s, v19.4s, v21.4s
-	WORD $0x4eb3bd8c // addp v12.4s, v12.4s, v19.4s
-	VUZP2 V5.H8, V5.H8, V8.H8
+	FMOVS (R0), F5
+	FMOVS 20(R0), F6
+	FMOVS 40(R0), F7
+	FMOVS 60(R0), F8
+	VZIP1 V6.S4, V5.S4, V5.S4
+	VZIP1 V8.S4, V7.S4, V7.S4
+	VZIP1 V7.D2, V5.D2, V5.D2
+	VUZP2 V5.H8, V5.H8, V9.H8
+	VUZP1 V5.H8, V5.H8, V6.H8
+	WORD $0x0e217929 // fcvtl v9.4s, v9.4h
+	WORD $0x0e2178c6 // fcvtl v6.4s, v6.4h
+	FMOVS (R1), F5
+	FMOVS 20(R1), F7
+	FMOVS 40(R1), F10
+	FMOVS 60(R1), F11
+	VZIP1 V7.S4, V5.S4, V5.S4
+	VZIP1 V11.S4, V10.S4, V10.S4
+	VZIP1 V10.D2, V5.D2, V5.D2
+	VUZP2 V5.H8, V5.H8, V12.H8
 	VUZP1 V5.H8, V5.H8, V7.H8
-	WORD $0x0e217908 // fcvtl v8.4s, v8.4h
+	WORD $0x0e21798c // fcvtl v12.4s, v12.4h
 	WORD $0x0e2178e7 // fcvtl v7.4s, v7.4h
-	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	FLDPQ (R2), (F5, F8)
+	FMOVQ 4(R0), F14
+	VAND V14.B16, V0.B16, V13.B16
+	VUSHR $4, V14.B16, V14.B16
+	WORD $0x6f00e40f // movi v15.2d, #0000000000000000
+	WORD $0x4e8595af // sdot v15.4s, v13.16b, v5.16b
+	WORD $0x4e8895cf // sdot v15.4s, v14.16b, v8.16b
+	FMOVQ 4(R1), F14
+	VAND V14.B16, V0.B16, V13.B16
+	VUSHR $4, V14.B16, V14.B16
+	WORD $0x6f00e410 // movi v16.2d, #0000000000000000
+	WORD $0x4e8595b0 // sdot v16.4s, v13.16b, v5.16b
+	WORD $0x4e8895d0 // sdot v16.4s, v14.16b, v8.16b
+	FLDPQ 64(R2), (F5, F10)
+	FMOVQ 24(R0), F17
+	VAND V17.B16, V0.B16, V11.B16
+	VUSHR $4, V17.B16, V17.B16
+	WORD $0x6f00e412 // movi v18.2d, #0000000000000000
+	WORD $0x4e859572 // sdot v18.4s, v11.16b, v5.16b
+	WORD $0x4e8a9632 // sdot v18.4s, v17.16b, v10.16b
+	FMOVQ 24(R1), F17
+	VAND V17.B16, V0.B16, V11.B16
+	VUSHR $4, V17.B16, V17.B16
+	WORD $0x6f00e413 // movi v19.2d, #0000000000000000
+	WORD $0x4e859573 // sdot v19.4s, v11.16b, v5.16b
+	WORD $0x4e8a9633 // sdot v19.4s, v17.16b, v10.16b
+	FLDPQ 128(R2), (F5, F8)
+	FMOVQ 44(R0), F13
+	VAND V13.B16, V0.B16, V11.B16
+	VUSHR $4, V13.B16, V13.B16
+	WORD $0x6f00e414 // movi v20.2d, #0000000000000000
+	WORD $0x4e859574 // sdot v20.4s, v11.16b, v5.16b
+	WORD $0x4e8895b4 // sdot v20.4s, v13.16b, v8.16b
+	FMOVQ 44(R1), F13
+	VAND V13.B16, V0.B16, V11.B16
+	VUSHR $4, V13.B16, V13.B16
+	WORD $0x6f00e415 // movi v21.2d, #0000000000000000
+	WORD $0x4e859575 // sdot v21.4s, v11.16b, v5.16b
+	WORD $0x4e8895b5 // sdot v21.4s, v13.16b, v8.16b
+	FLDPQ 192(R2), (F5, F10)
+	FMOVQ 64(R0), F14
+	VAND V14.B16, V0.B16, V11.B16
+	VUSHR $4, V14.B16, V14.B16
+	WORD $0x6f00e416 // movi v22.2d, #0000000000000000
+	WORD $0x4e859576 // sdot v22.4s, v11.16b, v5.16b
+	WORD $0x4e8a95d6 // sdot v22.4s, v14.16b, v10.16b
+	FMOVQ 64(R1), F14
+	VAND V14.B16, V0.B16, V11.B16
+	VUSHR $4, V14.B16, V14.B16
+	WORD $0x6f00e417 // movi v23.2d, #0000000000000000
+	WORD $0x4e859577 // sdot v23.4s, v11.16b, v5.16b
+	WORD $0x4e8a95d7 // sdot v23.4s, v14.16b, v10.16b
+	WORD $0x4eb2bdef // addp v15.4s, v15.4s, v18.4s
+	WORD $0x4eb6be94 // addp v20.4s, v20.4s, v22.4s
+	WORD $0x4eb4bdef // addp v15.4s, v15.4s, v20.4s
+	WORD $0x4eb3be10 // addp v16.4s, v16.4s, v19.4s
+	WORD $0x4eb7beb5 // addp v21.4s, v21.4s, v23.4s
+	WORD $0x4eb5be10 // addp v16.4s, v16.4s, v21.4s
+	WORD $0x4e21d9ef // scvtf v15.4s, v15.4s
+	FMOVQ (R3), F5
+	WORD $0x6e26dca5 // fmul v5.4s, v5.4s, v6.4s
+	WORD $0x4e2fcca1 // fmla v1.4s, v5.4s, v15.4s
+	FMOVQ 32(R3), F5
+	WORD $0x4e29cca1 // fmla v1.4s, v5.4s, v9.4s
+	WORD $0x4e21da10 // scvtf v16.4s, v16.4s
 	FMOVQ (R3), F5
 	WORD $0x6e27dca5 // fmul v5.4s, v5.4s, v7.4s
-	WORD $0x4e2bcca1 // fmla v1.4s, v5.4s, v11.4s
+	WORD $0x4e30cca3 // fmla v3.4s, v5.4s, v16.4s
 	FMOVQ 32(R3), F5
-	WORD $0x4e28cca1 // fmla v1.4s, v5.4s, v8.4s
-	VUZP2 V6.H8, V6.H8, V7.H8
-	VUZP1 V6.H8, V6.H8, V5.H8
-	WORD $0x0e2178e7 // fcvtl v7.4s, v7.4h
-	WORD $0x0e2178a5 // fcvtl v5.4s, v5.4h
-	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
-	FMOVQ (R3), F6
-	WORD $0x6e25dcc6 // fmul v6.4s, v6.4s, v5.4s
-	WORD $0x4e2cccc3 // fmla v3.4s, v6.4s, v12.4s
-	FMOVQ 32(R3), F6
-	WORD $0x4e27ccc3 // fmla v3.4s, v6.4s, v7.4s
-	VLD1 (R4), V5.S[0]
-	ADD $20, R4, R4
-	VLD1 (R4), V5.S[1]
-	ADD $20, R4, R4
-	VLD1 (R4), V5.S[2]
-	ADD $20, R4, R4
-	VLD1 (R4), V5.S[3]
-	ADD $20, R4, R4
-	VLD1 (R5), V6.S[0]
-	ADD $20, R5, R5
-	VLD1 (R5), V6.S[1]
-	ADD $20, R5, R5
-	VLD1 (R5), V6.S[2]
-	ADD $20, R5, R5
-	VLD1 (R5), V6.S[3]
-	ADD $20, R5, R5
-	FLDPQ 256(R2), (F7, F8)
-	FMOVQ 84(R0), F10
-	VAND V10.B16, V0.B16, V9.B16
-	VUSHR $4, V10.B16, V10.B16
-	VEOR V11.B16, V11.B16, V11.B16
-	WORD $0x4e87952b // sdot v11.4s, v9.16b, v7.16b
-	WORD $0x4e88954b // sdot v11.4s, v10.16b, v8.16b
-	FMOVQ 84(R1), F10
-	VAND V10.B16, V0.B16, V9.B16
-	VUSHR $4, V10.B16, V10.B16
-	VEOR V12.B16, V12.B16, V12.B16
-	WORD $0x4e87952c // sdot v12.4s, v9.16b, v7.16b
-	WORD $0x4e88954c // sdot v12.4s, v10.16b, v8.16b
-	FLDPQ 320(R2), (F7, F9)
-	FMOVQ 104(R0), F14
-	VAND V14.B16, V0.B16, V13.B16
-	VUSHR $4, V14.B16, V14.B16
-	VEOR V15.B16, V15.B16, V15.B16
-	WORD $0x4e8795af // sdot v15.4s, v13.16b, v7.16b
-	WORD $0x4e8995cf // sdot v15.4s, v14.16b, v9.16b
-	FMOVQ 104(R1), F14
-	VAND V14.B16, V0.B16, V13.B16
-	VUSHR $4, V14.B16, V14.B16
-	VEOR V16.B16, V16.B16, V16.B16
-	WORD $0x4e8795b0 // sdot v16.4s, v13.16b, v7.16b
-	WORD $0x4e8995d0 // sdot v16.4s, v14.16b, v9.16b
-	FLDPQ 384(R2), (F7, F8)
-	FMOVQ 124(R0), F17
-	VAND V17.B16, V0.B16, V10.B16
-	VUSHR $4, V17.B16, V17.B16
-	VEOR V18.B16, V18.B16, V18.B16
-	WORD $0x4e879552 // sdot v18.4s, v10.16b, v7.16b
-	WORD $0x4e889632 // sdot v18.4s, v17.16b, v8.16b
-	FMOVQ 124(R1), F17
-	VAND V17.B16, V0.B16, V10.B16
-	VUSHR $4, V17.B16, V17.B16
-	VEOR V19.B16, V19.B16, V19.B16
-	WORD $0x4e879553 // sdot v19.4s, v10.16b, v7.16b
-	WORD $0x4e889633 // sdot v19.4s, v17.16b, v8.16b
-	FLDPQ 448(R2), (F7, F9)
-	FMOVQ 144(R0), F13
-	VAND V13.B16, V0.B16, V10.B16
-	VUSHR $4, V13.B16, V13.B16
-	VEOR V20.B16, V20.B16, V20.B16
-	WORD $0x4e879554 // sdot v20.4s, v10.16b, v7.16b
-	WORD $0x4e8995b4 // sdot v20.4s, v13.16b, v9.16b
-	FMOVQ 144(R1), F13
-	VAND V13.B16, V0.B16, V10.B16
-	VUSHR $4, V13.B16, V13.B16
-	VEOR V21.B16, V21.B16, V21.B16
-	WORD $0x4e879555 // sdot v21.4s, v10.16b, v7.16b
-	WORD $0x4e8995b5 // sdot v21.4s, v13.16b, v9.16b
-	WORD $0x4eafbd6b // addp v11.4s, v11.4s, v15.4s
-	WORD $0x4eb4be52 // addp v18.4s, v18.4s, v20.4s
-	WORD $0x4eb2bd6b // addp v11.4s, v11.4s, v18.4s
-	WORD $0x4eb0bd8c // addp v12.4s, v12.4s, v16.4s
-	WORD $0x4eb5be73 // addp v19.4s, v19.4s, v21.4s
-	WORD $0x4eb3bd8c // addp v12.4s, v12.4s, v19.4s
-	VUZP2 V5.H8, V5.H8, V8.H8
+	WORD $0x4e2ccca3 // fmla v3.4s, v5.4s, v12.4s
+	FMOVS 80(R0), F5
+	FMOVS 100(R0), F6
+	FMOVS 120(R0), F7
+	FMOVS 140(R0), F8
+	VZIP1 V6.S4, V5.S4, V5.S4
+	VZIP1 V8.S4, V7.S4, V7.S4
+	VZIP1 V7.D2, V5.D2, V5.D2
+	VUZP2 V5.H8, V5.H8, V9.H8
+	VUZP1 V5.H8, V5.H8, V6.H8
+	WORD $0x0e217929 // fcvtl v9.4s, v9.4h
+	WORD $0x0e2178c6 // fcvtl v6.4s, v6.4h
+	FMOVS 80(R1), F5
+	FMOVS 100(R1), F7
+	FMOVS 120(R1), F10
+	FMOVS 140(R1), F11
+	VZIP1 V7.S4, V5.S4, V5.S4
+	VZIP1 V11.S4, V10.S4, V10.S4
+	VZIP1 V10.D2, V5.D2, V5.D2
+	VUZP2 V5.H8, V5.H8, V12.H8
 	VUZP1 V5.H8, V5.H8, V7.H8
-	WORD $0x0e217908 // fcvtl v8.4s, v8.4h
+	WORD $0x0e21798c // fcvtl v12.4s, v12.4h
 	WORD $0x0e2178e7 // fcvtl v7.4s, v7.4h
-	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	FLDPQ 256(R2), (F5, F8)
+	FMOVQ 84(R0), F14
+	VAND V14.B16, V0.B16, V13.B16
+	VUSHR $4, V14.B16, V14.B16
+	WORD $0x6f00e40f // movi v15.2d, #0000000000000000
+	WORD $0x4e8595af // sdot v15.4s, v13.16b, v5.16b
+	WORD $0x4e8895cf // sdot v15.4s, v14.16b, v8.16b
+	FMOVQ 84(R1), F14
+	VAND V14.B16, V0.B16, V13.B16
+	VUSHR $4, V14.B16, V14.B16
+	WORD $0x6f00e410 // movi v16.2d, #0000000000000000
+	WORD $0x4e8595b0 // sdot v16.4s, v13.16b, v5.16b
+	WORD $0x4e8895d0 // sdot v16.4s, v14.16b, v8.16b
+	FLDPQ 320(R2), (F5, F10)
+	FMOVQ 104(R0), F17
+	VAND V17.B16, V0.B16, V11.B16
+	VUSHR $4, V17.B16, V17.B16
+	WORD $0x6f00e412 // movi v18.2d, #0000000000000000
+	WORD $0x4e859572 // sdot v18.4s, v11.16b, v5.16b
+	WORD $0x4e8a9632 // sdot v18.4s, v17.16b, v10.16b
+	FMOVQ 104(R1), F17
+	VAND V17.B16, V0.B16, V11.B16
+	VUSHR $4, V17.B16, V17.B16
+	WORD $0x6f00e413 // movi v19.2d, #0000000000000000
+	WORD $0x4e859573 // sdot v19.4s, v11.16b, v5.16b
+	WORD $0x4e8a9633 // sdot v19.4s, v17.16b, v10.16b
+	FLDPQ 384(R2), (F5, F8)
+	FMOVQ 124(R0), F13
+	VAND V13.B16, V0.B16, V11.B16
+	VUSHR $4, V13.B16, V13.B16
+	WORD $0x6f00e414 // movi v20.2d, #0000000000000000
+	WORD $0x4e859574 // sdot v20.4s, v11.16b, v5.16b
+	WORD $0x4e8895b4 // sdot v20.4s, v13.16b, v8.16b
+	FMOVQ 124(R1), F13
+	VAND V13.B16, V0.B16, V11.B16
+	VUSHR $4, V13.B16, V13.B16
+	WORD $0x6f00e415 // movi v21.2d, #0000000000000000
+	WORD $0x4e859575 // sdot v21.4s, v11.16b, v5.16b
+	WORD $0x4e8895b5 // sdot v21.4s, v13.16b, v8.16b
+	FLDPQ 448(R2), (F5, F10)
+	FMOVQ 144(R0), F14
+	VAND V14.B16, V0.B16, V11.B16
+	VUSHR $4, V14.B16, V14.B16
+	WORD $0x6f00e416 // movi v22.2d, #0000000000000000
+	WORD $0x4e859576 // sdot v22.4s, v11.16b, v5.16b
+	WORD $0x4e8a95d6 // sdot v22.4s, v14.16b, v10.16b
+	FMOVQ 144(R1), F14
+	VAND V14.B16, V0.B16, V11.B16
+	VUSHR $4, V14.B16, V14.B16
+	WORD $0x6f00e417 // movi v23.2d, #0000000000000000
+	WORD $0x4e859577 // sdot v23.4s, v11.16b, v5.16b
+	WORD $0x4e8a95d7 // sdot v23.4s, v14.16b, v10.16b
+	WORD $0x4eb2bdef // addp v15.4s, v15.4s, v18.4s
+	WORD $0x4eb6be94 // addp v20.4s, v20.4s, v22.4s
+	WORD $0x4eb4bdef // addp v15.4s, v15.4s, v20.4s
+	WORD $0x4eb3be10 // addp v16.4s, v16.4s, v19.4s
+	WORD $0x4eb7beb5 // addp v21.4s, v21.4s, v23.4s
+	WORD $0x4eb5be10 // addp v16.4s, v16.4s, v21.4s
+	WORD $0x4e21d9ef // scvtf v15.4s, v15.4s
+	FMOVQ 16(R3), F5
+	WORD $0x6e26dca5 // fmul v5.4s, v5.4s, v6.4s
+	WORD $0x4e2fcca2 // fmla v2.4s, v5.4s, v15.4s
+	FMOVQ 48(R3), F5
+	WORD $0x4e29cca2 // fmla v2.4s, v5.4s, v9.4s
+	WORD $0x4e21da10 // scvtf v16.4s, v16.4s
 	FMOVQ 16(R3), F5
 	WORD $0x6e27dca5 // fmul v5.4s, v5.4s, v7.4s
-	WORD $0x4e2bcca2 // fmla v2.4s, v5.4s, v11.4s
+	WORD $0x4e30cca4 // fmla v4.4s, v5.4s, v16.4s
 	FMOVQ 48(R3), F5
-	WORD $0x4e28cca2 // fmla v2.4s, v5.4s, v8.4s
-	VUZP2 V6.H8, V6.H8, V7.H8
-	VUZP1 V6.H8, V6.H8, V5.H8
-	WORD $0x0e2178e7 // fcvtl v7.4s, v7.4h
-	WORD $0x0e2178a5 // fcvtl v5.4s, v5.4h
-	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
-	FMOVQ 16(R3), F6
-	WORD $0x6e25dcc6 // fmul v6.4s, v6.4s, v5.4s
-	WORD $0x4e2cccc4 // fmla v4.4s, v6.4s, v12.4s
-	FMOVQ 48(R3), F6
-	WORD $0x4e27ccc4 // fmla v4.4s, v6.4s, v7.4s
+	WORD $0x4e2ccca4 // fmla v4.4s, v5.4s, v12.4s
 	ADD $160, R0, R0
 	ADD $160, R1, R1
 	ADD $512, R2, R2
 	ADD $512, R3, R3
-	SUBS $1, R10, R10
+	SUBS $1, R8, R8
 	BNE group2
-	VEOR V5.B16, V5.B16, V5.B16
+	WORD $0x6f00e405 // movi v5.2d, #0000000000000000
 	VZIP1 V3.S4, V1.S4, V6.S4
 	VEXT $8, V6.B16, V6.B16, V7.B16
 	WORD $0x4e26d4a5 // fadd v5.4s, v5.4s, v6.4s
@@ -689,197 +674,194 @@ whole3:
 	VEXT $8, V6.B16, V6.B16, V7.B16
 	WORD $0x4e26d4a5 // fadd v5.4s, v5.4s, v6.4s
 	WORD $0x4e27d4a5 // fadd v5.4s, v5.4s, v7.4s
-	FMOVD.P F5, 8(R6)
-	SUBS $1, R9, R9
+	FMOVD.P F5, 8(R4)
+	SUBS $1, R7, R7
 	BNE rows1
 	RET
 
 // func dotQ4_1x2DotProd(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 TEXT ·dotQ4_1x2DotProd(SB), NOSPLIT, $0-80
-	MOVD out+0(FP), R6
-	MOVD w+16(FP), R7
-	MOVD rowBytes+24(FP), R8
-	MOVD octets+32(FP), R9
-	MOVD ldo+8(FP), R11
-	ADD R11<<2, R6, R12
+	MOVD out+0(FP), R5
+	MOVD w+16(FP), R6
+	MOVD rowBytes+24(FP), R7
+	MOVD octets+32(FP), R8
+	MOVD ldo+8(FP), R10
+	ADD R10<<2, R5, R11
 	VMOVI $15, V0.B16
-	LSL $3, R9, R9
+	LSL $3, R8, R8
 rows1:
-	MOVD R7, R0
-	ADD R8, R7, R7
+	MOVD R6, R0
+	ADD R7, R6, R6
 	MOVD blocks+40(FP), R1
 	MOVD lanes+48(FP), R3
-	MOVD stride+56(FP), R11
-	ADD R11, R1, R2
-	ADD R11, R3, R4
-	VEOR V1.B16, V1.B16, V1.B16
-	VEOR V2.B16, V2.B16, V2.B16
-	VEOR V3.B16, V3.B16, V3.B16
-	VEOR V4.B16, V4.B16, V4.B16
-	MOVD n+64(FP), R10
-	MOVD back+72(FP), R11
+	MOVD stride+56(FP), R10
+	ADD R10, R1, R2
+	ADD R10, R3, R4
+	WORD $0x6f00e401 // movi v1.2d, #0000000000000000
+	WORD $0x6f00e402 // movi v2.2d, #0000000000000000
+	WORD $0x6f00e403 // movi v3.2d, #0000000000000000
+	WORD $0x6f00e404 // movi v4.2d, #0000000000000000
+	MOVD n+64(FP), R9
+	MOVD back+72(FP), R10
 group2:
-	CMP $1, R10
+	CMP $1, R9
 	BNE whole3
-	SUB R11, R0, R0
+	SUB R10, R0, R0
 whole3:
-	MOVD R0, R5
-	VLD1 (R5), V5.S[0]
-	ADD $20, R5, R5
-	VLD1 (R5), V5.S[1]
-	ADD $20, R5, R5
-	VLD1 (R5), V5.S[2]
-	ADD $20, R5, R5
-	VLD1 (R5), V5.S[3]
-	ADD $20, R5, R5
-	FLDPQ (R1), (F6, F7)
-	FLDPQ (R2), (F8, F9)
-	FMOVQ 4(R0), F11
-	VAND V11.B16, V0.B16, V10.B16
-	VUSHR $4, V11.B16, V11.B16
-	VEOR V12.B16, V12.B16, V12.B16
-	WORD $0x4e86954c // sdot v12.4s, v10.16b, v6.16b
-	WORD $0x4e87956c // sdot v12.4s, v11.16b, v7.16b
-	VEOR V13.B16, V13.B16, V13.B16
-	WORD $0x4e88954d // sdot v13.4s, v10.16b, v8.16b
-	WORD $0x4e89956d // sdot v13.4s, v11.16b, v9.16b
-	FLDPQ 64(R1), (F6, F7)
-	FLDPQ 64(R2), (F10, F14)
-	FMOVQ 24(R0), F16
-	VAND V16.B16, V0.B16, V15.B16
-	VUSHR $4, V16.B16, V16.B16
-	VEOR V17.B16, V17.B16, V17.B16
-	WORD $0x4e8695f1 // sdot v17.4s, v15.16b, v6.16b
-	WORD $0x4e879611 // sdot v17.4s, v16.16b, v7.16b
-	VEOR V18.B16, V18.B16, V18.B16
-	WORD $0x4e8a95f2 // sdot v18.4s, v15.16b, v10.16b
-	WORD $0x4e8e9612 // sdot v18.4s, v16.16b, v14.16b
-	FLDPQ 128(R1), (F6, F7)
-	FLDPQ 128(R2), (F8, F9)
-	FMOVQ 44(R0), F19
-	VAND V19.B16, V0.B16, V11.B16
-	VUSHR $4, V19.B16, V19.B16
-	VEOR V20.B16, V20.B16, V20.B16
-	WORD $0x4e869574 // sdot v20.4s, v11.16b, v6.16b
-	WORD $0x4e879674 // sdot v20.4s, v19.16b, v7.16b
-	VEOR V21.B16, V21.B16, V21.B16
-	WORD $0x4e889575 // sdot v21.4s, v11.16b, v8.16b
-	WORD $0x4e899675 // sdot v21.4s, v19.16b, v9.16b
-	FLDPQ 192(R1), (F6, F7)
-	FLDPQ 192(R2), (F10, F11)
-	FMOVQ 64(R0), F15
-	VAND V15.B16, V0.B16, V14.B16
-	VUSHR $4, V15.B16, V15.B16
-	VEOR V22.B16, V22.B16, V22.B16
-	WORD $0x4e8695d6 // sdot v22.4s, v14.16b, v6.16b
-	WORD $0x4e8795f6 // sdot v22.4s, v15.16b, v7.16b
-	VEOR V23.B16, V23.B16, V23.B16
-	WORD $0x4e8a95d7 // sdot v23.4s, v14.16b, v10.16b
-	WORD $0x4e8b95f7 // sdot v23.4s, v15.16b, v11.16b
-	WORD $0x4eb1bd8c // addp v12.4s, v12.4s, v17.4s
-	WORD $0x4eb6be94 // addp v20.4s, v20.4s, v22.4s
-	WORD $0x4eb4bd8c // addp v12.4s, v12.4s, v20.4s
-	WORD $0x4eb2bdad // addp v13.4s, v13.4s, v18.4s
-	WORD $0x4eb7beb5 // addp v21.4s, v21.4s, v23.4s
-	WORD $0x4eb5bdad // addp v13.4s, v13.4s, v21.4s
-	VUZP2 V5.H8, V5.H8, V7.H8
+	FMOVS (R0), F5
+	FMOVS 20(R0), F6
+	FMOVS 40(R0), F7
+	FMOVS 60(R0), F8
+	VZIP1 V6.S4, V5.S4, V5.S4
+	VZIP1 V8.S4, V7.S4, V7.S4
+	VZIP1 V7.D2, V5.D2, V5.D2
+	VUZP2 V5.H8, V5.H8, V9.H8
 	VUZP1 V5.H8, V5.H8, V6.H8
-	WORD $0x0e2178e7 // fcvtl v7.4s, v7.4h
+	WORD $0x0e217929 // fcvtl v9.4s, v9.4h
 	WORD $0x0e2178c6 // fcvtl v6.4s, v6.4h
-	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	FLDPQ (R1), (F5, F7)
+	FLDPQ (R2), (F10, F11)
+	FMOVQ 4(R0), F13
+	VAND V13.B16, V0.B16, V12.B16
+	VUSHR $4, V13.B16, V13.B16
+	WORD $0x6f00e40e // movi v14.2d, #0000000000000000
+	WORD $0x4e85958e // sdot v14.4s, v12.16b, v5.16b
+	WORD $0x4e8795ae // sdot v14.4s, v13.16b, v7.16b
+	WORD $0x6f00e40f // movi v15.2d, #0000000000000000
+	WORD $0x4e8a958f // sdot v15.4s, v12.16b, v10.16b
+	WORD $0x4e8b95af // sdot v15.4s, v13.16b, v11.16b
+	FLDPQ 64(R1), (F5, F7)
+	FLDPQ 64(R2), (F8, F12)
+	FMOVQ 24(R0), F17
+	VAND V17.B16, V0.B16, V16.B16
+	VUSHR $4, V17.B16, V17.B16
+	WORD $0x6f00e412 // movi v18.2d, #0000000000000000
+	WORD $0x4e859612 // sdot v18.4s, v16.16b, v5.16b
+	WORD $0x4e879632 // sdot v18.4s, v17.16b, v7.16b
+	WORD $0x6f00e413 // movi v19.2d, #0000000000000000
+	WORD $0x4e889613 // sdot v19.4s, v16.16b, v8.16b
+	WORD $0x4e8c9633 // sdot v19.4s, v17.16b, v12.16b
+	FLDPQ 128(R1), (F5, F7)
+	FLDPQ 128(R2), (F10, F11)
+	FMOVQ 44(R0), F20
+	VAND V20.B16, V0.B16, V13.B16
+	VUSHR $4, V20.B16, V20.B16
+	WORD $0x6f00e415 // movi v21.2d, #0000000000000000
+	WORD $0x4e8595b5 // sdot v21.4s, v13.16b, v5.16b
+	WORD $0x4e879695 // sdot v21.4s, v20.16b, v7.16b
+	WORD $0x6f00e416 // movi v22.2d, #0000000000000000
+	WORD $0x4e8a95b6 // sdot v22.4s, v13.16b, v10.16b
+	WORD $0x4e8b9696 // sdot v22.4s, v20.16b, v11.16b
+	FLDPQ 192(R1), (F5, F7)
+	FLDPQ 192(R2), (F8, F12)
+	FMOVQ 64(R0), F16
+	VAND V16.B16, V0.B16, V13.B16
+	VUSHR $4, V16.B16, V16.B16
+	WORD $0x6f00e417 // movi v23.2d, #0000000000000000
+	WORD $0x4e8595b7 // sdot v23.4s, v13.16b, v5.16b
+	WORD $0x4e879617 // sdot v23.4s, v16.16b, v7.16b
+	WORD $0x6f00e418 // movi v24.2d, #0000000000000000
+	WORD $0x4e8895b8 // sdot v24.4s, v13.16b, v8.16b
+	WORD $0x4e8c9618 // sdot v24.4s, v16.16b, v12.16b
+	WORD $0x4eb2bdce // addp v14.4s, v14.4s, v18.4s
+	WORD $0x4eb7beb5 // addp v21.4s, v21.4s, v23.4s
+	WORD $0x4eb5bdce // addp v14.4s, v14.4s, v21.4s
+	WORD $0x4eb3bdef // addp v15.4s, v15.4s, v19.4s
+	WORD $0x4eb8bed6 // addp v22.4s, v22.4s, v24.4s
+	WORD $0x4eb6bdef // addp v15.4s, v15.4s, v22.4s
+	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
 	FMOVQ (R3), F5
 	WORD $0x6e26dca5 // fmul v5.4s, v5.4s, v6.4s
-	WORD $0x4e2ccca1 // fmla v1.4s, v5.4s, v12.4s
+	WORD $0x4e2ecca1 // fmla v1.4s, v5.4s, v14.4s
 	FMOVQ 32(R3), F5
-	WORD $0x4e27cca1 // fmla v1.4s, v5.4s, v7.4s
-	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4e29cca1 // fmla v1.4s, v5.4s, v9.4s
+	WORD $0x4e21d9ef // scvtf v15.4s, v15.4s
 	FMOVQ (R4), F5
 	WORD $0x6e26dca5 // fmul v5.4s, v5.4s, v6.4s
-	WORD $0x4e2dcca3 // fmla v3.4s, v5.4s, v13.4s
+	WORD $0x4e2fcca3 // fmla v3.4s, v5.4s, v15.4s
 	FMOVQ 32(R4), F5
-	WORD $0x4e27cca3 // fmla v3.4s, v5.4s, v7.4s
-	VLD1 (R5), V5.S[0]
-	ADD $20, R5, R5
-	VLD1 (R5), V5.S[1]
-	ADD $20, R5, R5
-	VLD1 (R5), V5.S[2]
-	ADD $20, R5, R5
-	VLD1 (R5), V5.S[3]
-	ADD $20, R5, R5
-	FLDPQ 256(R1), (F6, F7)
-	FLDPQ 256(R2), (F8, F9)
-	FMOVQ 84(R0), F11
-	VAND V11.B16, V0.B16, V10.B16
-	VUSHR $4, V11.B16, V11.B16
-	VEOR V12.B16, V12.B16, V12.B16
-	WORD $0x4e86954c // sdot v12.4s, v10.16b, v6.16b
-	WORD $0x4e87956c // sdot v12.4s, v11.16b, v7.16b
-	VEOR V13.B16, V13.B16, V13.B16
-	WORD $0x4e88954d // sdot v13.4s, v10.16b, v8.16b
-	WORD $0x4e89956d // sdot v13.4s, v11.16b, v9.16b
-	FLDPQ 320(R1), (F6, F7)
-	FLDPQ 320(R2), (F10, F14)
-	FMOVQ 104(R0), F16
-	VAND V16.B16, V0.B16, V15.B16
-	VUSHR $4, V16.B16, V16.B16
-	VEOR V17.B16, V17.B16, V17.B16
-	WORD $0x4e8695f1 // sdot v17.4s, v15.16b, v6.16b
-	WORD $0x4e879611 // sdot v17.4s, v16.16b, v7.16b
-	VEOR V18.B16, V18.B16, V18.B16
-	WORD $0x4e8a95f2 // sdot v18.4s, v15.16b, v10.16b
-	WORD $0x4e8e9612 // sdot v18.4s, v16.16b, v14.16b
-	FLDPQ 384(R1), (F6, F7)
-	FLDPQ 384(R2), (F8, F9)
-	FMOVQ 124(R0), F19
-	VAND V19.B16, V0.B16, V11.B16
-	VUSHR $4, V19.B16, V19.B16
-	VEOR V20.B16, V20.B16, V20.B16
-	WORD $0x4e869574 // sdot v20.4s, v11.16b, v6.16b
-	WORD $0x4e879674 // sdot v20.4s, v19.16b, v7.16b
-	VEOR V21.B16, V21.B16, V21.B16
-	WORD $0x4e889575 // sdot v21.4s, v11.16b, v8.16b
-	WORD $0x4e899675 // sdot v21.4s, v19.16b, v9.16b
-	FLDPQ 448(R1), (F6, F7)
-	FLDPQ 448(R2), (F10, F11)
-	FMOVQ 144(R0), F15
-	VAND V15.B16, V0.B16, V14.B16
-	VUSHR $4, V15.B16, V15.B16
-	VEOR V22.B16, V22.B16, V22.B16
-	WORD $0x4e8695d6 // sdot v22.4s, v14.16b, v6.16b
-	WORD $0x4e8795f6 // sdot v22.4s, v15.16b, v7.16b
-	VEOR V23.B16, V23.B16, V23.B16
-	WORD $0x4e8a95d7 // sdot v23.4s, v14.16b, v10.16b
-	WORD $0x4e8b95f7 // sdot v23.4s, v15.16b, v11.16b
-	WORD $0x4eb1bd8c // addp v12.4s, v12.4s, v17.4s
-	WORD $0x4eb6be94 // addp v20.4s, v20.4s, v22.4s
-	WORD $0x4eb4bd8c // addp v12.4s, v12.4s, v20.4s
-	WORD $0x4eb2bdad // addp v13.4s, v13.4s, v18.4s
-	WORD $0x4eb7beb5 // addp v21.4s, v21.4s, v23.4s
-	WORD $0x4eb5bdad // addp v13.4s, v13.4s, v21.4s
-	VUZP2 V5.H8, V5.H8, V7.H8
+	WORD $0x4e29cca3 // fmla v3.4s, v5.4s, v9.4s
+	FMOVS 80(R0), F5
+	FMOVS 100(R0), F6
+	FMOVS 120(R0), F7
+	FMOVS 140(R0), F8
+	VZIP1 V6.S4, V5.S4, V5.S4
+	VZIP1 V8.S4, V7.S4, V7.S4
+	VZIP1 V7.D2, V5.D2, V5.D2
+	VUZP2 V5.H8, V5.H8, V9.H8
 	VUZP1 V5.H8, V5.H8, V6.H8
-	WORD $0x0e2178e7 // fcvtl v7.4s, v7.4h
+	WORD $0x0e217929 // fcvtl v9.4s, v9.4h
 	WORD $0x0e2178c6 // fcvtl v6.4s, v6.4h
-	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	FLDPQ 256(R1), (F5, F7)
+	FLDPQ 256(R2), (F10, F11)
+	FMOVQ 84(R0), F13
+	VAND V13.B16, V0.B16, V12.B16
+	VUSHR $4, V13.B16, V13.B16
+	WORD $0x6f00e40e // movi v14.2d, #0000000000000000
+	WORD $0x4e85958e // sdot v14.4s, v12.16b, v5.16b
+	WORD $0x4e8795ae // sdot v14.4s, v13.16b, v7.16b
+	WORD $0x6f00e40f // movi v15.2d, #0000000000000000
+	WORD $0x4e8a958f // sdot v15.4s, v12.16b, v10.16b
+	WORD $0x4e8b95af // sdot v15.4s, v13.16b, v11.16b
+	FLDPQ 320(R1), (F5, F7)
+	FLDPQ 320(R2), (F8, F12)
+	FMOVQ 104(R0), F17
+	VAND V17.B16, V0.B16, V16.B16
+	VUSHR $4, V17.B16, V17.B16
+	WORD $0x6f00e412 // movi v18.2d, #0000000000000000
+	WORD $0x4e859612 // sdot v18.4s, v16.16b, v5.16b
+	WORD $0x4e879632 // sdot v18.4s, v17.16b, v7.16b
+	WORD $0x6f00e413 // movi v19.2d, #0000000000000000
+	WORD $0x4e889613 // sdot v19.4s, v16.16b, v8.16b
+	WORD $0x4e8c9633 // sdot v19.4s, v17.16b, v12.16b
+	FLDPQ 384(R1), (F5, F7)
+	FLDPQ 384(R2), (F10, F11)
+	FMOVQ 124(R0), F20
+	VAND V20.B16, V0.B16, V13.B16
+	VUSHR $4, V20.B16, V20.B16
+	WORD $0x6f00e415 // movi v21.2d, #0000000000000000
+	WORD $0x4e8595b5 // sdot v21.4s, v13.16b, v5.16b
+	WORD $0x4e879695 // sdot v21.4s, v20.16b, v7.16b
+	WORD $0x6f00e416 // movi v22.2d, #0000000000000000
+	WORD $0x4e8a95b6 // sdot v22.4s, v13.16b, v10.16b
+	WORD $0x4e8b9696 // sdot v22.4s, v20.16b, v11.16b
+	FLDPQ 448(R1), (F5, F7)
+	FLDPQ 448(R2), (F8, F12)
+	FMOVQ 144(R0), F16
+	VAND V16.B16, V0.B16, V13.B16
+	VUSHR $4, V16.B16, V16.B16
+	WORD $0x6f00e417 // movi v23.2d, #0000000000000000
+	WORD $0x4e8595b7 // sdot v23.4s, v13.16b, v5.16b
+	WORD $0x4e879617 // sdot v23.4s, v16.16b, v7.16b
+	WORD $0x6f00e418 // movi v24.2d, #0000000000000000
+	WORD $0x4e8895b8 // sdot v24.4s, v13.16b, v8.16b
+	WORD $0x4e8c9618 // sdot v24.4s, v16.16b, v12.16b
+	WORD $0x4eb2bdce // addp v14.4s, v14.4s, v18.4s
+	WORD $0x4eb7beb5 // addp v21.4s, v21.4s, v23.4s
+	WORD $0x4eb5bdce // addp v14.4s, v14.4s, v21.4s
+	WORD $0x4eb3bdef // addp v15.4s, v15.4s, v19.4s
+	WORD $0x4eb8bed6 // addp v22.4s, v22.4s, v24.4s
+	WORD $0x4eb6bdef // addp v15.4s, v15.4s, v22.4s
+	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
 	FMOVQ 16(R3), F5
 	WORD $0x6e26dca5 // fmul v5.4s, v5.4s, v6.4s
-	WORD $0x4e2ccca2 // fmla v2.4s, v5.4s, v12.4s
+	WORD $0x4e2ecca2 // fmla v2.4s, v5.4s, v14.4s
 	FMOVQ 48(R3), F5
-	WORD $0x4e27cca2 // fmla v2.4s, v5.4s, v7.4s
-	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4e29cca2 // fmla v2.4s, v5.4s, v9.4s
+	WORD $0x4e21d9ef // scvtf v15.4s, v15.4s
 	FMOVQ 16(R4), F5
 	WORD $0x6e26dca5 // fmul v5.4s, v5.4s, v6.4s
-	WORD $0x4e2dcca4 // fmla v4.4s, v5.4s, v13.4s
+	WORD $0x4e2fcca4 // fmla v4.4s, v5.4s, v15.4s
 	FMOVQ 48(R4), F5
-	WORD $0x4e27cca4 // fmla v4.4s, v5.4s, v7.4s
+	WORD $0x4e29cca4 // fmla v4.4s, v5.4s, v9.4s
 	ADD $160, R0, R0
 	ADD $512, R1, R1
 	ADD $512, R3, R3
 	ADD $512, R2, R2
 	ADD $512, R4, R4
-	SUBS $1, R10, R10
+	SUBS $1, R9, R9
 	BNE group2
-	VEOR V5.B16, V5.B16, V5.B16
+	WORD $0x6f00e405 // movi v5.2d, #0000000000000000
 	VZIP1 V3.S4, V1.S4, V6.S4
 	VEXT $8, V6.B16, V6.B16, V7.B16
 	WORD $0x4e26d4a5 // fadd v5.4s, v5.4s, v6.4s
@@ -896,120 +878,103 @@ whole3:
 	VEXT $8, V6.B16, V6.B16, V7.B16
 	WORD $0x4e26d4a5 // fadd v5.4s, v5.4s, v6.4s
 	WORD $0x4e27d4a5 // fadd v5.4s, v5.4s, v7.4s
-	FMOVS.P F5, 4(R6)
-	VST1.P V5.S[1], 4(R12)
-	SUBS $1, R9, R9
+	FMOVS.P F5, 4(R5)
+	VST1.P V5.S[1], 4(R11)
+	SUBS $1, R8, R8
 	BNE rows1
 	RET
 
 // func dotQ5_0x1DotProd(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 TEXT ·dotQ5_0x1DotProd(SB), NOSPLIT, $0-80
-	MOVD out+0(FP), R6
-	MOVD w+16(FP), R7
-	MOVD rowBytes+24(FP), R8
-	MOVD octets+32(FP), R9
+	MOVD out+0(FP), R4
+	MOVD w+16(FP), R5
+	MOVD rowBytes+24(FP), R6
+	MOVD octets+32(FP), R7
 	VMOVI $15, V0.B16
 	VMOVI $16, V1.B16
-	MOVD $0x0000000000000000, R13
-	VMOV R13, V2.D[0]
-	MOVD $0x0101010101010101, R13
-	VMOV R13, V2.D[1]
-	MOVD $0x0202020202020202, R13
-	VMOV R13, V3.D[0]
-	MOVD $0x0303030303030303, R13
-	VMOV R13, V3.D[1]
-	MOVD $0x8040201008040201, R13
-	VMOV R13, V4.D[0]
-	MOVD $0x8040201008040201, R13
-	VMOV R13, V4.D[1]
+	MOVD $0x0000000000000000, R11
+	VMOV R11, V2.D[0]
+	MOVD $0x0101010101010101, R11
+	VMOV R11, V2.D[1]
+	MOVD $0x0202020202020202, R11
+	VMOV R11, V3.D[0]
+	MOVD $0x0303030303030303, R11
+	VMOV R11, V3.D[1]
+	MOVD $0x8040201008040201, R11
+	VMOV R11, V4.D[0]
+	MOVD $0x8040201008040201, R11
+	VMOV R11, V4.D[1]
 	VMOVI $16, V5.B16
-	LSL $2, R9, R9
+	LSL $2, R7, R7
 rows1:
-	MOVD R7, R0
-	ADD R8, R7, R7
-	MOVD R7, R1
-	ADD R8, R7, R7
+	MOVD R5, R0
+	ADD R6, R5, R5
+	MOVD R5, R1
+	ADD R6, R5, R5
 	MOVD blocks+40(FP), R2
 	MOVD lanes+48(FP), R3
-	VEOR V6.B16, V6.B16, V6.B16
-	VEOR V7.B16, V7.B16, V7.B16
-	VEOR V8.B16, V8.B16, V8.B16
-	VEOR V9.B16, V9.B16, V9.B16
-	MOVD n+64(FP), R10
-	MOVD back+72(FP), R11
+	WORD $0x6f00e406 // movi v6.2d, #0000000000000000
+	WORD $0x6f00e407 // movi v7.2d, #0000000000000000
+	WORD $0x6f00e408 // movi v8.2d, #0000000000000000
+	WORD $0x6f00e409 // movi v9.2d, #0000000000000000
+	MOVD n+64(FP), R8
+	MOVD back+72(FP), R9
 group2:
-	CMP $1, R10
+	CMP $1, R8
 	BNE whole3
-	SUB R11, R0, R0
-	SUB R11, R1, R1
+	SUB R9, R0, R0
+	SUB R9, R1, R1
 whole3:
-	MOVD R0, R4
-	MOVD R1, R5
-	VLD1 (R4), V10.H[0]
-	ADD $22, R4, R4
-	VLD1 (R4), V10.H[1]
-	ADD $22, R4, R4
-	VLD1 (R4), V10.H[2]
-	ADD $22, R4, R4
-	VLD1 (R4), V10.H[3]
-	ADD $22, R4, R4
-	VLD1 (R5), V11.H[0]
-	ADD $22, R5, R5
-	VLD1 (R5), V11.H[1]
-	ADD $22, R5, R5
-	VLD1 (R5), V11.H[2]
-	ADD $22, R5, R5
-	VLD1 (R5), V11.H[3]
-	ADD $22, R5, R5
-	FLDPQ (R2), (F12, F13)
-	FMOVS 2(R0), F16
-	FMOVQ 6(R0), F15
-	VAND V15.B16, V0.B16, V14.B16
-	VUSHR $4, V15.B16, V15.B16
-	VTBL V2.B16, [V16.B16], V17.B16
-	VCMTST V4.B16, V17.B16, V17.B16
-	VAND V17.B16, V5.B16, V17.B16
-	VORR V14.B16, V17.B16, V14.B16
-	VTBL V3.B16, [V16.B16], V17.B16
-	VCMTST V4.B16, V17.B16, V17.B16
-	VAND V17.B16, V5.B16, V17.B16
-	VORR V15.B16, V17.B16, V15.B16
-	VEOR V16.B16, V16.B16, V16.B16
-	WORD $0x4e8c95d0 // sdot v16.4s, v14.16b, v12.16b
-	WORD $0x4e8d95f0 // sdot v16.4s, v15.16b, v13.16b
-	FMOVS 2(R1), F18
-	FMOVQ 6(R1), F15
-	VAND V15.B16, V0.B16, V14.B16
-	VUSHR $4, V15.B16, V15.B16
+	WORD $0x7d40000a // ldr h10, [x0]
+	WORD $0x7d402c0b // ldr h11, [x0, #22]
+	WORD $0x7d40580c // ldr h12, [x0, #44]
+	WORD $0x7d40840d // ldr h13, [x0, #66]
+	VZIP1 V11.H8, V10.H8, V10.H8
+	VZIP1 V13.H8, V12.H8, V12.H8
+	VZIP1 V12.S4, V10.S4, V10.S4
+	WORD $0x0e21794b // fcvtl v11.4s, v10.4h
+	WORD $0x7d40002a // ldr h10, [x1]
+	WORD $0x7d402c2c // ldr h12, [x1, #22]
+	WORD $0x7d40582e // ldr h14, [x1, #44]
+	WORD $0x7d40842f // ldr h15, [x1, #66]
+	VZIP1 V12.H8, V10.H8, V10.H8
+	VZIP1 V15.H8, V14.H8, V14.H8
+	VZIP1 V14.S4, V10.S4, V10.S4
+	WORD $0x0e21794c // fcvtl v12.4s, v10.4h
+	FLDPQ (R2), (F10, F13)
+	FMOVS 2(R0), F18
+	FMOVQ 6(R0), F17
+	VAND V17.B16, V0.B16, V16.B16
+	VUSHR $4, V17.B16, V17.B16
 	VTBL V2.B16, [V18.B16], V19.B16
 	VCMTST V4.B16, V19.B16, V19.B16
 	VAND V19.B16, V5.B16, V19.B16
-	VORR V14.B16, V19.B16, V14.B16
+	VORR V16.B16, V19.B16, V16.B16
 	VTBL V3.B16, [V18.B16], V19.B16
 	VCMTST V4.B16, V19.B16, V19.B16
 	VAND V19.B16, V5.B16, V19.B16
-	VORR V15.B16, V19.B16, V15.B16
-	VEOR V17.B16, V17.B16, V17.B16
-	WORD $0x4e8c95d1 // sdot v17.4s, v14.16b, v12.16b
-	WORD $0x4e8d95f1 // sdot v17.4s, v15.16b, v13.16b
-	FLDPQ 64(R2), (F12, F14)
-	FMOVS 24(R0), F20
-	FMOVQ 28(R0), F19
-	VAND V19.B16, V0.B16, V18.B16
-	VUSHR $4, V19.B16, V19.B16
+	VORR V17.B16, V19.B16, V17.B16
+	WORD $0x6f00e40e // movi v14.2d, #0000000000000000
+	WORD $0x4e8a960e // sdot v14.4s, v16.16b, v10.16b
+	WORD $0x4e8d962e // sdot v14.4s, v17.16b, v13.16b
+	FMOVS 2(R1), F20
+	FMOVQ 6(R1), F17
+	VAND V17.B16, V0.B16, V16.B16
+	VUSHR $4, V17.B16, V17.B16
 	VTBL V2.B16, [V20.B16], V21.B16
 	VCMTST V4.B16, V21.B16, V21.B16
 	VAND V21.B16, V5.B16, V21.B16
-	VORR V18.B16, V21.B16, V18.B16
+	VORR V16.B16, V21.B16, V16.B16
 	VTBL V3.B16, [V20.B16], V21.B16
 	VCMTST V4.B16, V21.B16, V21.B16
 	VAND V21.B16, V5.B16, V21.B16
-	VORR V19.B16, V21.B16, V19.B16
-	VEOR V13.B16, V13.B16, V13.B16
-	WORD $0x4e8c964d // sdot v13.4s, v18.16b, v12.16b
-	WORD $0x4e8e966d // sdot v13.4s, v19.16b, v14.16b
-	FMOVS 24(R1), F22
-	FMOVQ 28(R1), F19
+	VORR V17.B16, V21.B16, V17.B16
+	WORD $0x6f00e40f // movi v15.2d, #0000000000000000
+	WORD $0x4e8a960f // sdot v15.4s, v16.16b, v10.16b
+	WORD $0x4e8d962f // sdot v15.4s, v17.16b, v13.16b
+	FLDPQ 64(R2), (F10, F16)
+	FMOVS 24(R0), F22
+	FMOVQ 28(R0), F19
 	VAND V19.B16, V0.B16, V18.B16
 	VUSHR $4, V19.B16, V19.B16
 	VTBL V2.B16, [V22.B16], V23.B16
@@ -1020,262 +985,273 @@ whole3:
 	VCMTST V4.B16, V23.B16, V23.B16
 	VAND V23.B16, V5.B16, V23.B16
 	VORR V19.B16, V23.B16, V19.B16
-	VEOR V15.B16, V15.B16, V15.B16
-	WORD $0x4e8c964f // sdot v15.4s, v18.16b, v12.16b
-	WORD $0x4e8e966f // sdot v15.4s, v19.16b, v14.16b
-	FLDPQ 128(R2), (F12, F18)
-	FMOVS 46(R0), F24
+	WORD $0x6f00e40d // movi v13.2d, #0000000000000000
+	WORD $0x4e8a964d // sdot v13.4s, v18.16b, v10.16b
+	WORD $0x4e90966d // sdot v13.4s, v19.16b, v16.16b
+	FMOVS 24(R1), F20
+	FMOVQ 28(R1), F19
+	VAND V19.B16, V0.B16, V18.B16
+	VUSHR $4, V19.B16, V19.B16
+	VTBL V2.B16, [V20.B16], V24.B16
+	VCMTST V4.B16, V24.B16, V24.B16
+	VAND V24.B16, V5.B16, V24.B16
+	VORR V18.B16, V24.B16, V18.B16
+	VTBL V3.B16, [V20.B16], V24.B16
+	VCMTST V4.B16, V24.B16, V24.B16
+	VAND V24.B16, V5.B16, V24.B16
+	VORR V19.B16, V24.B16, V19.B16
+	WORD $0x6f00e411 // movi v17.2d, #0000000000000000
+	WORD $0x4e8a9651 // sdot v17.4s, v18.16b, v10.16b
+	WORD $0x4e909671 // sdot v17.4s, v19.16b, v16.16b
+	FLDPQ 128(R2), (F10, F18)
+	FMOVS 46(R0), F25
 	FMOVQ 50(R0), F21
 	VAND V21.B16, V0.B16, V20.B16
 	VUSHR $4, V21.B16, V21.B16
-	VTBL V2.B16, [V24.B16], V25.B16
-	VCMTST V4.B16, V25.B16, V25.B16
-	VAND V25.B16, V5.B16, V25.B16
-	VORR V20.B16, V25.B16, V20.B16
-	VTBL V3.B16, [V24.B16], V25.B16
-	VCMTST V4.B16, V25.B16, V25.B16
-	VAND V25.B16, V5.B16, V25.B16
-	VORR V21.B16, V25.B16, V21.B16
-	VEOR V14.B16, V14.B16, V14.B16
-	WORD $0x4e8c968e // sdot v14.4s, v20.16b, v12.16b
-	WORD $0x4e9296ae // sdot v14.4s, v21.16b, v18.16b
+	VTBL V2.B16, [V25.B16], V26.B16
+	VCMTST V4.B16, V26.B16, V26.B16
+	VAND V26.B16, V5.B16, V26.B16
+	VORR V20.B16, V26.B16, V20.B16
+	VTBL V3.B16, [V25.B16], V26.B16
+	VCMTST V4.B16, V26.B16, V26.B16
+	VAND V26.B16, V5.B16, V26.B16
+	VORR V21.B16, V26.B16, V21.B16
+	WORD $0x6f00e410 // movi v16.2d, #0000000000000000
+	WORD $0x4e8a9690 // sdot v16.4s, v20.16b, v10.16b
+	WORD $0x4e9296b0 // sdot v16.4s, v21.16b, v18.16b
 	FMOVS 46(R1), F22
 	FMOVQ 50(R1), F21
 	VAND V21.B16, V0.B16, V20.B16
 	VUSHR $4, V21.B16, V21.B16
-	VTBL V2.B16, [V22.B16], V26.B16
-	VCMTST V4.B16, V26.B16, V26.B16
-	VAND V26.B16, V5.B16, V26.B16
-	VORR V20.B16, V26.B16, V20.B16
-	VTBL V3.B16, [V22.B16], V26.B16
-	VCMTST V4.B16, V26.B16, V26.B16
-	VAND V26.B16, V5.B16, V26.B16
-	VORR V21.B16, V26.B16, V21.B16
-	VEOR V19.B16, V19.B16, V19.B16
-	WORD $0x4e8c9693 // sdot v19.4s, v20.16b, v12.16b
+	VTBL V2.B16, [V22.B16], V27.B16
+	VCMTST V4.B16, V27.B16, V27.B16
+	VAND V27.B16, V5.B16, V27.B16
+	VORR V20.B16, V27.B16, V20.B16
+	VTBL V3.B16, [V22.B16], V27.B16
+	VCMTST V4.B16, V27.B16, V27.B16
+	VAND V27.B16, V5.B16, V27.B16
+	VORR V21.B16, V27.B16, V21.B16
+	WORD $0x6f00e413 // movi v19.2d, #0000000000000000
+	WORD $0x4e8a9693 // sdot v19.4s, v20.16b, v10.16b
 	WORD $0x4e9296b3 // sdot v19.4s, v21.16b, v18.16b
-	FLDPQ 192(R2), (F12, F20)
-	FMOVS 68(R0), F27
+	FLDPQ 192(R2), (F10, F20)
+	FMOVS 68(R0), F24
 	FMOVQ 72(R0), F23
 	VAND V23.B16, V0.B16, V22.B16
 	VUSHR $4, V23.B16, V23.B16
-	VTBL V2.B16, [V27.B16], V28.B16
+	VTBL V2.B16, [V24.B16], V28.B16
 	VCMTST V4.B16, V28.B16, V28.B16
 	VAND V28.B16, V5.B16, V28.B16
 	VORR V22.B16, V28.B16, V22.B16
-	VTBL V3.B16, [V27.B16], V28.B16
+	VTBL V3.B16, [V24.B16], V28.B16
 	VCMTST V4.B16, V28.B16, V28.B16
 	VAND V28.B16, V5.B16, V28.B16
 	VORR V23.B16, V28.B16, V23.B16
-	VEOR V18.B16, V18.B16, V18.B16
-	WORD $0x4e8c96d2 // sdot v18.4s, v22.16b, v12.16b
+	WORD $0x6f00e412 // movi v18.2d, #0000000000000000
+	WORD $0x4e8a96d2 // sdot v18.4s, v22.16b, v10.16b
 	WORD $0x4e9496f2 // sdot v18.4s, v23.16b, v20.16b
-	FMOVS 68(R1), F24
+	FMOVS 68(R1), F25
 	FMOVQ 72(R1), F23
 	VAND V23.B16, V0.B16, V22.B16
 	VUSHR $4, V23.B16, V23.B16
-	VTBL V2.B16, [V24.B16], V29.B16
+	VTBL V2.B16, [V25.B16], V29.B16
 	VCMTST V4.B16, V29.B16, V29.B16
 	VAND V29.B16, V5.B16, V29.B16
 	VORR V22.B16, V29.B16, V22.B16
-	VTBL V3.B16, [V24.B16], V29.B16
+	VTBL V3.B16, [V25.B16], V29.B16
 	VCMTST V4.B16, V29.B16, V29.B16
 	VAND V29.B16, V5.B16, V29.B16
 	VORR V23.B16, V29.B16, V23.B16
-	VEOR V21.B16, V21.B16, V21.B16
-	WORD $0x4e8c96d5 // sdot v21.4s, v22.16b, v12.16b
+	WORD $0x6f00e415 // movi v21.2d, #0000000000000000
+	WORD $0x4e8a96d5 // sdot v21.4s, v22.16b, v10.16b
 	WORD $0x4e9496f5 // sdot v21.4s, v23.16b, v20.16b
-	WORD $0x4eadbe10 // addp v16.4s, v16.4s, v13.4s
-	WORD $0x4eb2bdce // addp v14.4s, v14.4s, v18.4s
-	WORD $0x4eaebe10 // addp v16.4s, v16.4s, v14.4s
-	WORD $0x4eafbe31 // addp v17.4s, v17.4s, v15.4s
+	WORD $0x4eadbdce // addp v14.4s, v14.4s, v13.4s
+	WORD $0x4eb2be10 // addp v16.4s, v16.4s, v18.4s
+	WORD $0x4eb0bdce // addp v14.4s, v14.4s, v16.4s
+	WORD $0x4eb1bdef // addp v15.4s, v15.4s, v17.4s
 	WORD $0x4eb5be73 // addp v19.4s, v19.4s, v21.4s
-	WORD $0x4eb3be31 // addp v17.4s, v17.4s, v19.4s
-	WORD $0x0e21794c // fcvtl v12.4s, v10.4h
+	WORD $0x4eb3bdef // addp v15.4s, v15.4s, v19.4s
 	FMOVQ 64(R3), F10
 	VSHL $4, V10.S4, V10.S4
-	VADD V16.S4, V10.S4, V16.S4
-	WORD $0x4e21da10 // scvtf v16.4s, v16.4s
+	VADD V14.S4, V10.S4, V14.S4
+	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
+	FMOVQ (R3), F10
+	WORD $0x6e2bdd4a // fmul v10.4s, v10.4s, v11.4s
+	WORD $0x4e2ecd46 // fmla v6.4s, v10.4s, v14.4s
+	FMOVQ 64(R3), F10
+	VSHL $4, V10.S4, V10.S4
+	VADD V15.S4, V10.S4, V15.S4
+	WORD $0x4e21d9ef // scvtf v15.4s, v15.4s
 	FMOVQ (R3), F10
 	WORD $0x6e2cdd4a // fmul v10.4s, v10.4s, v12.4s
-	WORD $0x4e30cd46 // fmla v6.4s, v10.4s, v16.4s
-	WORD $0x0e21796a // fcvtl v10.4s, v11.4h
-	FMOVQ 64(R3), F11
-	VSHL $4, V11.S4, V11.S4
-	VADD V17.S4, V11.S4, V17.S4
-	WORD $0x4e21da31 // scvtf v17.4s, v17.4s
-	FMOVQ (R3), F11
-	WORD $0x6e2add6b // fmul v11.4s, v11.4s, v10.4s
-	WORD $0x4e31cd68 // fmla v8.4s, v11.4s, v17.4s
-	VLD1 (R4), V10.H[0]
-	ADD $22, R4, R4
-	VLD1 (R4), V10.H[1]
-	ADD $22, R4, R4
-	VLD1 (R4), V10.H[2]
-	ADD $22, R4, R4
-	VLD1 (R4), V10.H[3]
-	ADD $22, R4, R4
-	VLD1 (R5), V11.H[0]
-	ADD $22, R5, R5
-	VLD1 (R5), V11.H[1]
-	ADD $22, R5, R5
-	VLD1 (R5), V11.H[2]
-	ADD $22, R5, R5
-	VLD1 (R5), V11.H[3]
-	ADD $22, R5, R5
-	FLDPQ 256(R2), (F12, F13)
-	FMOVS 90(R0), F16
-	FMOVQ 94(R0), F15
-	VAND V15.B16, V0.B16, V14.B16
-	VUSHR $4, V15.B16, V15.B16
-	VTBL V2.B16, [V16.B16], V17.B16
-	VCMTST V4.B16, V17.B16, V17.B16
-	VAND V17.B16, V5.B16, V17.B16
-	VORR V14.B16, V17.B16, V14.B16
-	VTBL V3.B16, [V16.B16], V17.B16
-	VCMTST V4.B16, V17.B16, V17.B16
-	VAND V17.B16, V5.B16, V17.B16
-	VORR V15.B16, V17.B16, V15.B16
-	VEOR V16.B16, V16.B16, V16.B16
-	WORD $0x4e8c95d0 // sdot v16.4s, v14.16b, v12.16b
-	WORD $0x4e8d95f0 // sdot v16.4s, v15.16b, v13.16b
-	FMOVS 90(R1), F18
-	FMOVQ 94(R1), F15
-	VAND V15.B16, V0.B16, V14.B16
-	VUSHR $4, V15.B16, V15.B16
+	WORD $0x4e2fcd48 // fmla v8.4s, v10.4s, v15.4s
+	WORD $0x7d40b00a // ldr h10, [x0, #88]
+	WORD $0x7d40dc0b // ldr h11, [x0, #110]
+	WORD $0x7d41080c // ldr h12, [x0, #132]
+	WORD $0x7d41340d // ldr h13, [x0, #154]
+	VZIP1 V11.H8, V10.H8, V10.H8
+	VZIP1 V13.H8, V12.H8, V12.H8
+	VZIP1 V12.S4, V10.S4, V10.S4
+	WORD $0x0e21794b // fcvtl v11.4s, v10.4h
+	WORD $0x7d40b02a // ldr h10, [x1, #88]
+	WORD $0x7d40dc2c // ldr h12, [x1, #110]
+	WORD $0x7d41082e // ldr h14, [x1, #132]
+	WORD $0x7d41342f // ldr h15, [x1, #154]
+	VZIP1 V12.H8, V10.H8, V10.H8
+	VZIP1 V15.H8, V14.H8, V14.H8
+	VZIP1 V14.S4, V10.S4, V10.S4
+	WORD $0x0e21794c // fcvtl v12.4s, v10.4h
+	FLDPQ 256(R2), (F10, F13)
+	FMOVS 90(R0), F18
+	FMOVQ 94(R0), F17
+	VAND V17.B16, V0.B16, V16.B16
+	VUSHR $4, V17.B16, V17.B16
 	VTBL V2.B16, [V18.B16], V19.B16
 	VCMTST V4.B16, V19.B16, V19.B16
 	VAND V19.B16, V5.B16, V19.B16
-	VORR V14.B16, V19.B16, V14.B16
+	VORR V16.B16, V19.B16, V16.B16
 	VTBL V3.B16, [V18.B16], V19.B16
 	VCMTST V4.B16, V19.B16, V19.B16
 	VAND V19.B16, V5.B16, V19.B16
-	VORR V15.B16, V19.B16, V15.B16
-	VEOR V17.B16, V17.B16, V17.B16
-	WORD $0x4e8c95d1 // sdot v17.4s, v14.16b, v12.16b
-	WORD $0x4e8d95f1 // sdot v17.4s, v15.16b, v13.16b
-	FLDPQ 320(R2), (F12, F14)
-	FMOVS 112(R0), F20
+	VORR V17.B16, V19.B16, V17.B16
+	WORD $0x6f00e40e // movi v14.2d, #0000000000000000
+	WORD $0x4e8a960e // sdot v14.4s, v16.16b, v10.16b
+	WORD $0x4e8d962e // sdot v14.4s, v17.16b, v13.16b
+	FMOVS 90(R1), F20
+	FMOVQ 94(R1), F17
+	VAND V17.B16, V0.B16, V16.B16
+	VUSHR $4, V17.B16, V17.B16
+	VTBL V2.B16, [V20.B16], V21.B16
+	VCMTST V4.B16, V21.B16, V21.B16
+	VAND V21.B16, V5.B16, V21.B16
+	VORR V16.B16, V21.B16, V16.B16
+	VTBL V3.B16, [V20.B16], V21.B16
+	VCMTST V4.B16, V21.B16, V21.B16
+	VAND V21.B16, V5.B16, V21.B16
+	VORR V17.B16, V21.B16, V17.B16
+	WORD $0x6f00e40f // movi v15.2d, #0000000000000000
+	WORD $0x4e8a960f // sdot v15.4s, v16.16b, v10.16b
+	WORD $0x4e8d962f // sdot v15.4s, v17.16b, v13.16b
+	FLDPQ 320(R2), (F10, F16)
+	FMOVS 112(R0), F22
 	FMOVQ 116(R0), F19
 	VAND V19.B16, V0.B16, V18.B16
 	VUSHR $4, V19.B16, V19.B16
-	VTBL V2.B16, [V20.B16], V22.B16
-	VCMTST V4.B16, V22.B16, V22.B16
-	VAND V22.B16, V5.B16, V22.B16
-	VORR V18.B16, V22.B16, V18.B16
-	VTBL V3.B16, [V20.B16], V22.B16
-	VCMTST V4.B16, V22.B16, V22.B16
-	VAND V22.B16, V5.B16, V22.B16
-	VORR V19.B16, V22.B16, V19.B16
-	VEOR V13.B16, V13.B16, V13.B16
-	WORD $0x4e8c964d // sdot v13.4s, v18.16b, v12.16b
-	WORD $0x4e8e966d // sdot v13.4s, v19.16b, v14.16b
-	FMOVS 112(R1), F21
-	FMOVQ 116(R1), F19
-	VAND V19.B16, V0.B16, V18.B16
-	VUSHR $4, V19.B16, V19.B16
-	VTBL V2.B16, [V21.B16], V23.B16
+	VTBL V2.B16, [V22.B16], V23.B16
 	VCMTST V4.B16, V23.B16, V23.B16
 	VAND V23.B16, V5.B16, V23.B16
 	VORR V18.B16, V23.B16, V18.B16
-	VTBL V3.B16, [V21.B16], V23.B16
+	VTBL V3.B16, [V22.B16], V23.B16
 	VCMTST V4.B16, V23.B16, V23.B16
 	VAND V23.B16, V5.B16, V23.B16
 	VORR V19.B16, V23.B16, V19.B16
-	VEOR V15.B16, V15.B16, V15.B16
-	WORD $0x4e8c964f // sdot v15.4s, v18.16b, v12.16b
-	WORD $0x4e8e966f // sdot v15.4s, v19.16b, v14.16b
-	FLDPQ 384(R2), (F12, F18)
-	FMOVS 134(R0), F24
+	WORD $0x6f00e40d // movi v13.2d, #0000000000000000
+	WORD $0x4e8a964d // sdot v13.4s, v18.16b, v10.16b
+	WORD $0x4e90966d // sdot v13.4s, v19.16b, v16.16b
+	FMOVS 112(R1), F20
+	FMOVQ 116(R1), F19
+	VAND V19.B16, V0.B16, V18.B16
+	VUSHR $4, V19.B16, V19.B16
+	VTBL V2.B16, [V20.B16], V24.B16
+	VCMTST V4.B16, V24.B16, V24.B16
+	VAND V24.B16, V5.B16, V24.B16
+	VORR V18.B16, V24.B16, V18.B16
+	VTBL V3.B16, [V20.B16], V24.B16
+	VCMTST V4.B16, V24.B16, V24.B16
+	VAND V24.B16, V5.B16, V24.B16
+	VORR V19.B16, V24.B16, V19.B16
+	WORD $0x6f00e411 // movi v17.2d, #0000000000000000
+	WORD $0x4e8a9651 // sdot v17.4s, v18.16b, v10.16b
+	WORD $0x4e909671 // sdot v17.4s, v19.16b, v16.16b
+	FLDPQ 384(R2), (F10, F18)
+	FMOVS 134(R0), F25
 	FMOVQ 138(R0), F21
 	VAND V21.B16, V0.B16, V20.B16
 	VUSHR $4, V21.B16, V21.B16
-	VTBL V2.B16, [V24.B16], V25.B16
-	VCMTST V4.B16, V25.B16, V25.B16
-	VAND V25.B16, V5.B16, V25.B16
-	VORR V20.B16, V25.B16, V20.B16
-	VTBL V3.B16, [V24.B16], V25.B16
-	VCMTST V4.B16, V25.B16, V25.B16
-	VAND V25.B16, V5.B16, V25.B16
-	VORR V21.B16, V25.B16, V21.B16
-	VEOR V14.B16, V14.B16, V14.B16
-	WORD $0x4e8c968e // sdot v14.4s, v20.16b, v12.16b
-	WORD $0x4e9296ae // sdot v14.4s, v21.16b, v18.16b
+	VTBL V2.B16, [V25.B16], V26.B16
+	VCMTST V4.B16, V26.B16, V26.B16
+	VAND V26.B16, V5.B16, V26.B16
+	VORR V20.B16, V26.B16, V20.B16
+	VTBL V3.B16, [V25.B16], V26.B16
+	VCMTST V4.B16, V26.B16, V26.B16
+	VAND V26.B16, V5.B16, V26.B16
+	VORR V21.B16, V26.B16, V21.B16
+	WORD $0x6f00e410 // movi v16.2d, #0000000000000000
+	WORD $0x4e8a9690 // sdot v16.4s, v20.16b, v10.16b
+	WORD $0x4e9296b0 // sdot v16.4s, v21.16b, v18.16b
 	FMOVS 134(R1), F22
 	FMOVQ 138(R1), F21
 	VAND V21.B16, V0.B16, V20.B16
 	VUSHR $4, V21.B16, V21.B16
-	VTBL V2.B16, [V22.B16], V26.B16
-	VCMTST V4.B16, V26.B16, V26.B16
-	VAND V26.B16, V5.B16, V26.B16
-	VORR V20.B16, V26.B16, V20.B16
-	VTBL V3.B16, [V22.B16], V26.B16
-	VCMTST V4.B16, V26.B16, V26.B16
-	VAND V26.B16, V5.B16, V26.B16
-	VORR V21.B16, V26.B16, V21.B16
-	VEOR V19.B16, V19.B16, V19.B16
-	WORD $0x4e8c9693 // sdot v19.4s, v20.16b, v12.16b
+	VTBL V2.B16, [V22.B16], V27.B16
+	VCMTST V4.B16, V27.B16, V27.B16
+	VAND V27.B16, V5.B16, V27.B16
+	VORR V20.B16, V27.B16, V20.B16
+	VTBL V3.B16, [V22.B16], V27.B16
+	VCMTST V4.B16, V27.B16, V27.B16
+	VAND V27.B16, V5.B16, V27.B16
+	VORR V21.B16, V27.B16, V21.B16
+	WORD $0x6f00e413 // movi v19.2d, #0000000000000000
+	WORD $0x4e8a9693 // sdot v19.4s, v20.16b, v10.16b
 	WORD $0x4e9296b3 // sdot v19.4s, v21.16b, v18.16b
-	FLDPQ 448(R2), (F12, F20)
-	FMOVS 156(R0), F27
+	FLDPQ 448(R2), (F10, F20)
+	FMOVS 156(R0), F24
 	FMOVQ 160(R0), F23
 	VAND V23.B16, V0.B16, V22.B16
 	VUSHR $4, V23.B16, V23.B16
-	VTBL V2.B16, [V27.B16], V28.B16
+	VTBL V2.B16, [V24.B16], V28.B16
 	VCMTST V4.B16, V28.B16, V28.B16
 	VAND V28.B16, V5.B16, V28.B16
 	VORR V22.B16, V28.B16, V22.B16
-	VTBL V3.B16, [V27.B16], V28.B16
+	VTBL V3.B16, [V24.B16], V28.B16
 	VCMTST V4.B16, V28.B16, V28.B16
 	VAND V28.B16, V5.B16, V28.B16
 	VORR V23.B16, V28.B16, V23.B16
-	VEOR V18.B16, V18.B16, V18.B16
-	WORD $0x4e8c96d2 // sdot v18.4s, v22.16b, v12.16b
+	WORD $0x6f00e412 // movi v18.2d, #0000000000000000
+	WORD $0x4e8a96d2 // sdot v18.4s, v22.16b, v10.16b
 	WORD $0x4e9496f2 // sdot v18.4s, v23.16b, v20.16b
-	FMOVS 156(R1), F24
+	FMOVS 156(R1), F25
 	FMOVQ 160(R1), F23
 	VAND V23.B16, V0.B16, V22.B16
 	VUSHR $4, V23.B16, V23.B16
-	VTBL V2.B16, [V24.B16], V29.B16
+	VTBL V2.B16, [V25.B16], V29.B16
 	VCMTST V4.B16, V29.B16, V29.B16
 	VAND V29.B16, V5.B16, V29.B16
 	VORR V22.B16, V29.B16, V22.B16
-	VTBL V3.B16, [V24.B16], V29.B16
+	VTBL V3.B16, [V25.B16], V29.B16
 	VCMTST V4.B16, V29.B16, V29.B16
 	VAND V29.B16, V5.B16, V29.B16
 	VORR V23.B16, V29.B16, V23.B16
-	VEOR V21.B16, V21.B16, V21.B16
-	WORD $0x4e8c96d5 // sdot v21.4s, v22.16b, v12.16b
+	WORD $0x6f00e415 // movi v21.2d, #0000000000000000
+	WORD $0x4e8a96d5 // sdot v21.4s, v22.16b, v10.16b
 	WORD $0x4e9496f5 // sdot v21.4s, v23.16b, v20.16b
-	WORD $0x4eadbe10 // addp v16.4s, v16.4s, v13.4s
-	WORD $0x4eb2bdce // addp v14.4s, v14.4s, v18.4s
-	WORD $0x4eaebe10 // addp v16.4s, v16.4s, v14.4s
-	WORD $0x4eafbe31 // addp v17.4s, v17.4s, v15.4s
+	WORD $0x4eadbdce // addp v14.4s, v14.4s, v13.4s
+	WORD $0x4eb2be10 // addp v16.4s, v16.4s, v18.4s
+	WORD $0x4eb0bdce // addp v14.4s, v14.4s, v16.4s
+	WORD $0x4eb1bdef // addp v15.4s, v15.4s, v17.4s
 	WORD $0x4eb5be73 // addp v19.4s, v19.4s, v21.4s
-	WORD $0x4eb3be31 // addp v17.4s, v17.4s, v19.4s
-	WORD $0x0e21794c // fcvtl v12.4s, v10.4h
+	WORD $0x4eb3bdef // addp v15.4s, v15.4s, v19.4s
 	FMOVQ 80(R3), F10
 	VSHL $4, V10.S4, V10.S4
-	VADD V16.S4, V10.S4, V16.S4
-	WORD $0x4e21da10 // scvtf v16.4s, v16.4s
+	VADD V14.S4, V10.S4, V14.S4
+	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
+	FMOVQ 16(R3), F10
+	WORD $0x6e2bdd4a // fmul v10.4s, v10.4s, v11.4s
+	WORD $0x4e2ecd47 // fmla v7.4s, v10.4s, v14.4s
+	FMOVQ 80(R3), F10
+	VSHL $4, V10.S4, V10.S4
+	VADD V15.S4, V10.S4, V15.S4
+	WORD $0x4e21d9ef // scvtf v15.4s, v15.4s
 	FMOVQ 16(R3), F10
 	WORD $0x6e2cdd4a // fmul v10.4s, v10.4s, v12.4s
-	WORD $0x4e30cd47 // fmla v7.4s, v10.4s, v16.4s
-	WORD $0x0e21796a // fcvtl v10.4s, v11.4h
-	FMOVQ 80(R3), F11
-	VSHL $4, V11.S4, V11.S4
-	VADD V17.S4, V11.S4, V17.S4
-	WORD $0x4e21da31 // scvtf v17.4s, v17.4s
-	FMOVQ 16(R3), F11
-	WORD $0x6e2add6b // fmul v11.4s, v11.4s, v10.4s
-	WORD $0x4e31cd69 // fmla v9.4s, v11.4s, v17.4s
+	WORD $0x4e2fcd49 // fmla v9.4s, v10.4s, v15.4s
 	ADD $176, R0, R0
 	ADD $176, R1, R1
 	ADD $512, R2, R2
 	ADD $512, R3, R3
-	SUBS $1, R10, R10
+	SUBS $1, R8, R8
 	BNE group2
-	VEOR V10.B16, V10.B16, V10.B16
+	WORD $0x6f00e40a // movi v10.2d, #0000000000000000
 	VZIP1 V8.S4, V6.S4, V11.S4
 	VEXT $8, V11.B16, V11.B16, V12.B16
 	WORD $0x4e2bd54a // fadd v10.4s, v10.4s, v11.4s
@@ -1292,125 +1268,124 @@ whole3:
 	VEXT $8, V11.B16, V11.B16, V12.B16
 	WORD $0x4e2bd54a // fadd v10.4s, v10.4s, v11.4s
 	WORD $0x4e2cd54a // fadd v10.4s, v10.4s, v12.4s
-	FMOVD.P F10, 8(R6)
-	SUBS $1, R9, R9
+	FMOVD.P F10, 8(R4)
+	SUBS $1, R7, R7
 	BNE rows1
 	RET
 
 // func dotQ5_0x2DotProd(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 TEXT ·dotQ5_0x2DotProd(SB), NOSPLIT, $0-80
-	MOVD out+0(FP), R6
-	MOVD w+16(FP), R7
-	MOVD rowBytes+24(FP), R8
-	MOVD octets+32(FP), R9
-	MOVD ldo+8(FP), R11
-	ADD R11<<2, R6, R12
+	MOVD out+0(FP), R5
+	MOVD w+16(FP), R6
+	MOVD rowBytes+24(FP), R7
+	MOVD octets+32(FP), R8
+	MOVD ldo+8(FP), R10
+	ADD R10<<2, R5, R11
 	VMOVI $15, V0.B16
 	VMOVI $16, V1.B16
-	MOVD $0x0000000000000000, R13
-	VMOV R13, V2.D[0]
-	MOVD $0x0101010101010101, R13
-	VMOV R13, V2.D[1]
-	MOVD $0x0202020202020202, R13
-	VMOV R13, V3.D[0]
-	MOVD $0x0303030303030303, R13
-	VMOV R13, V3.D[1]
-	MOVD $0x8040201008040201, R13
-	VMOV R13, V4.D[0]
-	MOVD $0x8040201008040201, R13
-	VMOV R13, V4.D[1]
+	MOVD $0x0000000000000000, R12
+	VMOV R12, V2.D[0]
+	MOVD $0x0101010101010101, R12
+	VMOV R12, V2.D[1]
+	MOVD $0x0202020202020202, R12
+	VMOV R12, V3.D[0]
+	MOVD $0x0303030303030303, R12
+	VMOV R12, V3.D[1]
+	MOVD $0x8040201008040201, R12
+	VMOV R12, V4.D[0]
+	MOVD $0x8040201008040201, R12
+	VMOV R12, V4.D[1]
 	VMOVI $16, V5.B16
-	LSL $3, R9, R9
+	LSL $3, R8, R8
 rows1:
-	MOVD R7, R0
-	ADD R8, R7, R7
+	MOVD R6, R0
+	ADD R7, R6, R6
 	MOVD blocks+40(FP), R1
 	MOVD lanes+48(FP), R3
-	MOVD stride+56(FP), R11
-	ADD R11, R1, R2
-	ADD R11, R3, R4
-	VEOR V6.B16, V6.B16, V6.B16
-	VEOR V7.B16, V7.B16, V7.B16
-	VEOR V8.B16, V8.B16, V8.B16
-	VEOR V9.B16, V9.B16, V9.B16
-	MOVD n+64(FP), R10
-	MOVD back+72(FP), R11
+	MOVD stride+56(FP), R10
+	ADD R10, R1, R2
+	ADD R10, R3, R4
+	WORD $0x6f00e406 // movi v6.2d, #0000000000000000
+	WORD $0x6f00e407 // movi v7.2d, #0000000000000000
+	WORD $0x6f00e408 // movi v8.2d, #0000000000000000
+	WORD $0x6f00e409 // movi v9.2d, #0000000000000000
+	MOVD n+64(FP), R9
+	MOVD back+72(FP), R10
 group2:
-	CMP $1, R10
+	CMP $1, R9
 	BNE whole3
-	SUB R11, R0, R0
+	SUB R10, R0, R0
 whole3:
-	MOVD R0, R5
-	VLD1 (R5), V10.H[0]
-	ADD $22, R5, R5
-	VLD1 (R5), V10.H[1]
-	ADD $22, R5, R5
-	VLD1 (R5), V10.H[2]
-	ADD $22, R5, R5
-	VLD1 (R5), V10.H[3]
-	ADD $22, R5, R5
-	FLDPQ (R1), (F11, F12)
-	FLDPQ (R2), (F13, F14)
-	FMOVS 2(R0), F17
-	FMOVQ 6(R0), F16
-	VAND V16.B16, V0.B16, V15.B16
-	VUSHR $4, V16.B16, V16.B16
-	VTBL V2.B16, [V17.B16], V18.B16
-	VCMTST V4.B16, V18.B16, V18.B16
-	VAND V18.B16, V5.B16, V18.B16
-	VORR V15.B16, V18.B16, V15.B16
-	VTBL V3.B16, [V17.B16], V18.B16
-	VCMTST V4.B16, V18.B16, V18.B16
-	VAND V18.B16, V5.B16, V18.B16
-	VORR V16.B16, V18.B16, V16.B16
-	VEOR V17.B16, V17.B16, V17.B16
-	WORD $0x4e8b95f1 // sdot v17.4s, v15.16b, v11.16b
-	WORD $0x4e8c9611 // sdot v17.4s, v16.16b, v12.16b
-	VEOR V19.B16, V19.B16, V19.B16
-	WORD $0x4e8d95f3 // sdot v19.4s, v15.16b, v13.16b
-	WORD $0x4e8e9613 // sdot v19.4s, v16.16b, v14.16b
-	FLDPQ 64(R1), (F11, F12)
-	FLDPQ 64(R2), (F15, F18)
+	WORD $0x7d40000a // ldr h10, [x0]
+	WORD $0x7d402c0b // ldr h11, [x0, #22]
+	WORD $0x7d40580c // ldr h12, [x0, #44]
+	WORD $0x7d40840d // ldr h13, [x0, #66]
+	VZIP1 V11.H8, V10.H8, V10.H8
+	VZIP1 V13.H8, V12.H8, V12.H8
+	VZIP1 V12.S4, V10.S4, V10.S4
+	WORD $0x0e21794b // fcvtl v11.4s, v10.4h
+	FLDPQ (R1), (F10, F12)
+	FLDPQ (R2), (F14, F15)
+	FMOVS 2(R0), F18
+	FMOVQ 6(R0), F17
+	VAND V17.B16, V0.B16, V16.B16
+	VUSHR $4, V17.B16, V17.B16
+	VTBL V2.B16, [V18.B16], V19.B16
+	VCMTST V4.B16, V19.B16, V19.B16
+	VAND V19.B16, V5.B16, V19.B16
+	VORR V16.B16, V19.B16, V16.B16
+	VTBL V3.B16, [V18.B16], V19.B16
+	VCMTST V4.B16, V19.B16, V19.B16
+	VAND V19.B16, V5.B16, V19.B16
+	VORR V17.B16, V19.B16, V17.B16
+	WORD $0x6f00e40d // movi v13.2d, #0000000000000000
+	WORD $0x4e8a960d // sdot v13.4s, v16.16b, v10.16b
+	WORD $0x4e8c962d // sdot v13.4s, v17.16b, v12.16b
+	WORD $0x6f00e414 // movi v20.2d, #0000000000000000
+	WORD $0x4e8e9614 // sdot v20.4s, v16.16b, v14.16b
+	WORD $0x4e8f9634 // sdot v20.4s, v17.16b, v15.16b
+	FLDPQ 64(R1), (F10, F12)
+	FLDPQ 64(R2), (F16, F18)
 	FMOVS 24(R0), F22
 	FMOVQ 28(R0), F21
-	VAND V21.B16, V0.B16, V20.B16
+	VAND V21.B16, V0.B16, V19.B16
 	VUSHR $4, V21.B16, V21.B16
 	VTBL V2.B16, [V22.B16], V23.B16
 	VCMTST V4.B16, V23.B16, V23.B16
 	VAND V23.B16, V5.B16, V23.B16
-	VORR V20.B16, V23.B16, V20.B16
+	VORR V19.B16, V23.B16, V19.B16
 	VTBL V3.B16, [V22.B16], V23.B16
 	VCMTST V4.B16, V23.B16, V23.B16
 	VAND V23.B16, V5.B16, V23.B16
 	VORR V21.B16, V23.B16, V21.B16
-	VEOR V13.B16, V13.B16, V13.B16
-	WORD $0x4e8b968d // sdot v13.4s, v20.16b, v11.16b
-	WORD $0x4e8c96ad // sdot v13.4s, v21.16b, v12.16b
-	VEOR V24.B16, V24.B16, V24.B16
-	WORD $0x4e8f9698 // sdot v24.4s, v20.16b, v15.16b
+	WORD $0x6f00e40e // movi v14.2d, #0000000000000000
+	WORD $0x4e8a966e // sdot v14.4s, v19.16b, v10.16b
+	WORD $0x4e8c96ae // sdot v14.4s, v21.16b, v12.16b
+	WORD $0x6f00e418 // movi v24.2d, #0000000000000000
+	WORD $0x4e909678 // sdot v24.4s, v19.16b, v16.16b
 	WORD $0x4e9296b8 // sdot v24.4s, v21.16b, v18.16b
-	FLDPQ 128(R1), (F11, F12)
-	FLDPQ 128(R2), (F14, F16)
+	FLDPQ 128(R1), (F10, F12)
+	FLDPQ 128(R2), (F15, F17)
 	FMOVS 46(R0), F26
 	FMOVQ 50(R0), F25
-	VAND V25.B16, V0.B16, V20.B16
+	VAND V25.B16, V0.B16, V19.B16
 	VUSHR $4, V25.B16, V25.B16
 	VTBL V2.B16, [V26.B16], V27.B16
 	VCMTST V4.B16, V27.B16, V27.B16
 	VAND V27.B16, V5.B16, V27.B16
-	VORR V20.B16, V27.B16, V20.B16
+	VORR V19.B16, V27.B16, V19.B16
 	VTBL V3.B16, [V26.B16], V27.B16
 	VCMTST V4.B16, V27.B16, V27.B16
 	VAND V27.B16, V5.B16, V27.B16
 	VORR V25.B16, V27.B16, V25.B16
-	VEOR V15.B16, V15.B16, V15.B16
-	WORD $0x4e8b968f // sdot v15.4s, v20.16b, v11.16b
-	WORD $0x4e8c972f // sdot v15.4s, v25.16b, v12.16b
-	VEOR V22.B16, V22.B16, V22.B16
-	WORD $0x4e8e9696 // sdot v22.4s, v20.16b, v14.16b
-	WORD $0x4e909736 // sdot v22.4s, v25.16b, v16.16b
-	FLDPQ 192(R1), (F11, F12)
-	FLDPQ 192(R2), (F18, F20)
+	WORD $0x6f00e410 // movi v16.2d, #0000000000000000
+	WORD $0x4e8a9670 // sdot v16.4s, v19.16b, v10.16b
+	WORD $0x4e8c9730 // sdot v16.4s, v25.16b, v12.16b
+	WORD $0x6f00e416 // movi v22.2d, #0000000000000000
+	WORD $0x4e8f9676 // sdot v22.4s, v19.16b, v15.16b
+	WORD $0x4e919736 // sdot v22.4s, v25.16b, v17.16b
+	FLDPQ 192(R1), (F10, F12)
+	FLDPQ 192(R2), (F18, F19)
 	FMOVS 68(R0), F28
 	FMOVQ 72(R0), F23
 	VAND V23.B16, V0.B16, V21.B16
@@ -1423,103 +1398,102 @@ whole3:
 	VCMTST V4.B16, V29.B16, V29.B16
 	VAND V29.B16, V5.B16, V29.B16
 	VORR V23.B16, V29.B16, V23.B16
-	VEOR V14.B16, V14.B16, V14.B16
-	WORD $0x4e8b96ae // sdot v14.4s, v21.16b, v11.16b
-	WORD $0x4e8c96ee // sdot v14.4s, v23.16b, v12.16b
-	VEOR V26.B16, V26.B16, V26.B16
+	WORD $0x6f00e40f // movi v15.2d, #0000000000000000
+	WORD $0x4e8a96af // sdot v15.4s, v21.16b, v10.16b
+	WORD $0x4e8c96ef // sdot v15.4s, v23.16b, v12.16b
+	WORD $0x6f00e41a // movi v26.2d, #0000000000000000
 	WORD $0x4e9296ba // sdot v26.4s, v21.16b, v18.16b
-	WORD $0x4e9496fa // sdot v26.4s, v23.16b, v20.16b
-	WORD $0x4eadbe31 // addp v17.4s, v17.4s, v13.4s
-	WORD $0x4eaebdef // addp v15.4s, v15.4s, v14.4s
-	WORD $0x4eafbe31 // addp v17.4s, v17.4s, v15.4s
-	WORD $0x4eb8be73 // addp v19.4s, v19.4s, v24.4s
+	WORD $0x4e9396fa // sdot v26.4s, v23.16b, v19.16b
+	WORD $0x4eaebdad // addp v13.4s, v13.4s, v14.4s
+	WORD $0x4eafbe10 // addp v16.4s, v16.4s, v15.4s
+	WORD $0x4eb0bdad // addp v13.4s, v13.4s, v16.4s
+	WORD $0x4eb8be94 // addp v20.4s, v20.4s, v24.4s
 	WORD $0x4ebabed6 // addp v22.4s, v22.4s, v26.4s
-	WORD $0x4eb6be73 // addp v19.4s, v19.4s, v22.4s
-	WORD $0x0e21794b // fcvtl v11.4s, v10.4h
+	WORD $0x4eb6be94 // addp v20.4s, v20.4s, v22.4s
 	FMOVQ 64(R3), F10
 	VSHL $4, V10.S4, V10.S4
-	VADD V17.S4, V10.S4, V17.S4
-	WORD $0x4e21da31 // scvtf v17.4s, v17.4s
+	VADD V13.S4, V10.S4, V13.S4
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
 	FMOVQ (R3), F10
 	WORD $0x6e2bdd4a // fmul v10.4s, v10.4s, v11.4s
-	WORD $0x4e31cd46 // fmla v6.4s, v10.4s, v17.4s
+	WORD $0x4e2dcd46 // fmla v6.4s, v10.4s, v13.4s
 	FMOVQ 64(R4), F10
 	VSHL $4, V10.S4, V10.S4
-	VADD V19.S4, V10.S4, V19.S4
-	WORD $0x4e21da73 // scvtf v19.4s, v19.4s
+	VADD V20.S4, V10.S4, V20.S4
+	WORD $0x4e21da94 // scvtf v20.4s, v20.4s
 	FMOVQ (R4), F10
 	WORD $0x6e2bdd4a // fmul v10.4s, v10.4s, v11.4s
-	WORD $0x4e33cd48 // fmla v8.4s, v10.4s, v19.4s
-	VLD1 (R5), V10.H[0]
-	ADD $22, R5, R5
-	VLD1 (R5), V10.H[1]
-	ADD $22, R5, R5
-	VLD1 (R5), V10.H[2]
-	ADD $22, R5, R5
-	VLD1 (R5), V10.H[3]
-	ADD $22, R5, R5
-	FLDPQ 256(R1), (F11, F12)
-	FLDPQ 256(R2), (F13, F14)
-	FMOVS 90(R0), F17
-	FMOVQ 94(R0), F16
-	VAND V16.B16, V0.B16, V15.B16
-	VUSHR $4, V16.B16, V16.B16
-	VTBL V2.B16, [V17.B16], V18.B16
-	VCMTST V4.B16, V18.B16, V18.B16
-	VAND V18.B16, V5.B16, V18.B16
-	VORR V15.B16, V18.B16, V15.B16
-	VTBL V3.B16, [V17.B16], V18.B16
-	VCMTST V4.B16, V18.B16, V18.B16
-	VAND V18.B16, V5.B16, V18.B16
-	VORR V16.B16, V18.B16, V16.B16
-	VEOR V17.B16, V17.B16, V17.B16
-	WORD $0x4e8b95f1 // sdot v17.4s, v15.16b, v11.16b
-	WORD $0x4e8c9611 // sdot v17.4s, v16.16b, v12.16b
-	VEOR V19.B16, V19.B16, V19.B16
-	WORD $0x4e8d95f3 // sdot v19.4s, v15.16b, v13.16b
-	WORD $0x4e8e9613 // sdot v19.4s, v16.16b, v14.16b
-	FLDPQ 320(R1), (F11, F12)
-	FLDPQ 320(R2), (F15, F18)
+	WORD $0x4e34cd48 // fmla v8.4s, v10.4s, v20.4s
+	WORD $0x7d40b00a // ldr h10, [x0, #88]
+	WORD $0x7d40dc0b // ldr h11, [x0, #110]
+	WORD $0x7d41080c // ldr h12, [x0, #132]
+	WORD $0x7d41340d // ldr h13, [x0, #154]
+	VZIP1 V11.H8, V10.H8, V10.H8
+	VZIP1 V13.H8, V12.H8, V12.H8
+	VZIP1 V12.S4, V10.S4, V10.S4
+	WORD $0x0e21794b // fcvtl v11.4s, v10.4h
+	FLDPQ 256(R1), (F10, F12)
+	FLDPQ 256(R2), (F14, F15)
+	FMOVS 90(R0), F18
+	FMOVQ 94(R0), F17
+	VAND V17.B16, V0.B16, V16.B16
+	VUSHR $4, V17.B16, V17.B16
+	VTBL V2.B16, [V18.B16], V19.B16
+	VCMTST V4.B16, V19.B16, V19.B16
+	VAND V19.B16, V5.B16, V19.B16
+	VORR V16.B16, V19.B16, V16.B16
+	VTBL V3.B16, [V18.B16], V19.B16
+	VCMTST V4.B16, V19.B16, V19.B16
+	VAND V19.B16, V5.B16, V19.B16
+	VORR V17.B16, V19.B16, V17.B16
+	WORD $0x6f00e40d // movi v13.2d, #0000000000000000
+	WORD $0x4e8a960d // sdot v13.4s, v16.16b, v10.16b
+	WORD $0x4e8c962d // sdot v13.4s, v17.16b, v12.16b
+	WORD $0x6f00e414 // movi v20.2d, #0000000000000000
+	WORD $0x4e8e9614 // sdot v20.4s, v16.16b, v14.16b
+	WORD $0x4e8f9634 // sdot v20.4s, v17.16b, v15.16b
+	FLDPQ 320(R1), (F10, F12)
+	FLDPQ 320(R2), (F16, F18)
 	FMOVS 112(R0), F22
 	FMOVQ 116(R0), F21
-	VAND V21.B16, V0.B16, V20.B16
+	VAND V21.B16, V0.B16, V19.B16
 	VUSHR $4, V21.B16, V21.B16
 	VTBL V2.B16, [V22.B16], V23.B16
 	VCMTST V4.B16, V23.B16, V23.B16
 	VAND V23.B16, V5.B16, V23.B16
-	VORR V20.B16, V23.B16, V20.B16
+	VORR V19.B16, V23.B16, V19.B16
 	VTBL V3.B16, [V22.B16], V23.B16
 	VCMTST V4.B16, V23.B16, V23.B16
 	VAND V23.B16, V5.B16, V23.B16
 	VORR V21.B16, V23.B16, V21.B16
-	VEOR V13.B16, V13.B16, V13.B16
-	WORD $0x4e8b968d // sdot v13.4s, v20.16b, v11.16b
-	WORD $0x4e8c96ad // sdot v13.4s, v21.16b, v12.16b
-	VEOR V24.B16, V24.B16, V24.B16
-	WORD $0x4e8f9698 // sdot v24.4s, v20.16b, v15.16b
+	WORD $0x6f00e40e // movi v14.2d, #0000000000000000
+	WORD $0x4e8a966e // sdot v14.4s, v19.16b, v10.16b
+	WORD $0x4e8c96ae // sdot v14.4s, v21.16b, v12.16b
+	WORD $0x6f00e418 // movi v24.2d, #0000000000000000
+	WORD $0x4e909678 // sdot v24.4s, v19.16b, v16.16b
 	WORD $0x4e9296b8 // sdot v24.4s, v21.16b, v18.16b
-	FLDPQ 384(R1), (F11, F12)
-	FLDPQ 384(R2), (F14, F16)
+	FLDPQ 384(R1), (F10, F12)
+	FLDPQ 384(R2), (F15, F17)
 	FMOVS 134(R0), F26
 	FMOVQ 138(R0), F25
-	VAND V25.B16, V0.B16, V20.B16
+	VAND V25.B16, V0.B16, V19.B16
 	VUSHR $4, V25.B16, V25.B16
 	VTBL V2.B16, [V26.B16], V27.B16
 	VCMTST V4.B16, V27.B16, V27.B16
 	VAND V27.B16, V5.B16, V27.B16
-	VORR V20.B16, V27.B16, V20.B16
+	VORR V19.B16, V27.B16, V19.B16
 	VTBL V3.B16, [V26.B16], V27.B16
 	VCMTST V4.B16, V27.B16, V27.B16
 	VAND V27.B16, V5.B16, V27.B16
 	VORR V25.B16, V27.B16, V25.B16
-	VEOR V15.B16, V15.B16, V15.B16
-	WORD $0x4e8b968f // sdot v15.4s, v20.16b, v11.16b
-	WORD $0x4e8c972f // sdot v15.4s, v25.16b, v12.16b
-	VEOR V22.B16, V22.B16, V22.B16
-	WORD $0x4e8e9696 // sdot v22.4s, v20.16b, v14.16b
-	WORD $0x4e909736 // sdot v22.4s, v25.16b, v16.16b
-	FLDPQ 448(R1), (F11, F12)
-	FLDPQ 448(R2), (F18, F20)
+	WORD $0x6f00e410 // movi v16.2d, #0000000000000000
+	WORD $0x4e8a9670 // sdot v16.4s, v19.16b, v10.16b
+	WORD $0x4e8c9730 // sdot v16.4s, v25.16b, v12.16b
+	WORD $0x6f00e416 // movi v22.2d, #0000000000000000
+	WORD $0x4e8f9676 // sdot v22.4s, v19.16b, v15.16b
+	WORD $0x4e919736 // sdot v22.4s, v25.16b, v17.16b
+	FLDPQ 448(R1), (F10, F12)
+	FLDPQ 448(R2), (F18, F19)
 	FMOVS 156(R0), F28
 	FMOVQ 160(R0), F23
 	VAND V23.B16, V0.B16, V21.B16
@@ -1532,41 +1506,40 @@ whole3:
 	VCMTST V4.B16, V29.B16, V29.B16
 	VAND V29.B16, V5.B16, V29.B16
 	VORR V23.B16, V29.B16, V23.B16
-	VEOR V14.B16, V14.B16, V14.B16
-	WORD $0x4e8b96ae // sdot v14.4s, v21.16b, v11.16b
-	WORD $0x4e8c96ee // sdot v14.4s, v23.16b, v12.16b
-	VEOR V26.B16, V26.B16, V26.B16
+	WORD $0x6f00e40f // movi v15.2d, #0000000000000000
+	WORD $0x4e8a96af // sdot v15.4s, v21.16b, v10.16b
+	WORD $0x4e8c96ef // sdot v15.4s, v23.16b, v12.16b
+	WORD $0x6f00e41a // movi v26.2d, #0000000000000000
 	WORD $0x4e9296ba // sdot v26.4s, v21.16b, v18.16b
-	WORD $0x4e9496fa // sdot v26.4s, v23.16b, v20.16b
-	WORD $0x4eadbe31 // addp v17.4s, v17.4s, v13.4s
-	WORD $0x4eaebdef // addp v15.4s, v15.4s, v14.4s
-	WORD $0x4eafbe31 // addp v17.4s, v17.4s, v15.4s
-	WORD $0x4eb8be73 // addp v19.4s, v19.4s, v24.4s
+	WORD $0x4e9396fa // sdot v26.4s, v23.16b, v19.16b
+	WORD $0x4eaebdad // addp v13.4s, v13.4s, v14.4s
+	WORD $0x4eafbe10 // addp v16.4s, v16.4s, v15.4s
+	WORD $0x4eb0bdad // addp v13.4s, v13.4s, v16.4s
+	WORD $0x4eb8be94 // addp v20.4s, v20.4s, v24.4s
 	WORD $0x4ebabed6 // addp v22.4s, v22.4s, v26.4s
-	WORD $0x4eb6be73 // addp v19.4s, v19.4s, v22.4s
-	WORD $0x0e21794b // fcvtl v11.4s, v10.4h
+	WORD $0x4eb6be94 // addp v20.4s, v20.4s, v22.4s
 	FMOVQ 80(R3), F10
 	VSHL $4, V10.S4, V10.S4
-	VADD V17.S4, V10.S4, V17.S4
-	WORD $0x4e21da31 // scvtf v17.4s, v17.4s
+	VADD V13.S4, V10.S4, V13.S4
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
 	FMOVQ 16(R3), F10
 	WORD $0x6e2bdd4a // fmul v10.4s, v10.4s, v11.4s
-	WORD $0x4e31cd47 // fmla v7.4s, v10.4s, v17.4s
+	WORD $0x4e2dcd47 // fmla v7.4s, v10.4s, v13.4s
 	FMOVQ 80(R4), F10
 	VSHL $4, V10.S4, V10.S4
-	VADD V19.S4, V10.S4, V19.S4
-	WORD $0x4e21da73 // scvtf v19.4s, v19.4s
+	VADD V20.S4, V10.S4, V20.S4
+	WORD $0x4e21da94 // scvtf v20.4s, v20.4s
 	FMOVQ 16(R4), F10
 	WORD $0x6e2bdd4a // fmul v10.4s, v10.4s, v11.4s
-	WORD $0x4e33cd49 // fmla v9.4s, v10.4s, v19.4s
+	WORD $0x4e34cd49 // fmla v9.4s, v10.4s, v20.4s
 	ADD $176, R0, R0
 	ADD $512, R1, R1
 	ADD $512, R3, R3
 	ADD $512, R2, R2
 	ADD $512, R4, R4
-	SUBS $1, R10, R10
+	SUBS $1, R9, R9
 	BNE group2
-	VEOR V10.B16, V10.B16, V10.B16
+	WORD $0x6f00e40a // movi v10.2d, #0000000000000000
 	VZIP1 V8.S4, V6.S4, V11.S4
 	VEXT $8, V11.B16, V11.B16, V12.B16
 	WORD $0x4e2bd54a // fadd v10.4s, v10.4s, v11.4s
@@ -1583,104 +1556,77 @@ whole3:
 	VEXT $8, V11.B16, V11.B16, V12.B16
 	WORD $0x4e2bd54a // fadd v10.4s, v10.4s, v11.4s
 	WORD $0x4e2cd54a // fadd v10.4s, v10.4s, v12.4s
-	FMOVS.P F10, 4(R6)
-	VST1.P V10.S[1], 4(R12)
-	SUBS $1, R9, R9
+	FMOVS.P F10, 4(R5)
+	VST1.P V10.S[1], 4(R11)
+	SUBS $1, R8, R8
 	BNE rows1
 	RET
 
 // func dotQ5_1x1DotProd(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 TEXT ·dotQ5_1x1DotProd(SB), NOSPLIT, $0-80
-	MOVD out+0(FP), R6
-	MOVD w+16(FP), R7
-	MOVD rowBytes+24(FP), R8
-	MOVD octets+32(FP), R9
+	MOVD out+0(FP), R4
+	MOVD w+16(FP), R5
+	MOVD rowBytes+24(FP), R6
+	MOVD octets+32(FP), R7
 	VMOVI $15, V0.B16
-	MOVD $0x0000000000000000, R13
-	VMOV R13, V1.D[0]
-	MOVD $0x0101010101010101, R13
-	VMOV R13, V1.D[1]
-	MOVD $0x0202020202020202, R13
-	VMOV R13, V2.D[0]
-	MOVD $0x0303030303030303, R13
-	VMOV R13, V2.D[1]
-	MOVD $0x8040201008040201, R13
-	VMOV R13, V3.D[0]
-	MOVD $0x8040201008040201, R13
-	VMOV R13, V3.D[1]
+	MOVD $0x0000000000000000, R11
+	VMOV R11, V1.D[0]
+	MOVD $0x0101010101010101, R11
+	VMOV R11, V1.D[1]
+	MOVD $0x0202020202020202, R11
+	VMOV R11, V2.D[0]
+	MOVD $0x0303030303030303, R11
+	VMOV R11, V2.D[1]
+	MOVD $0x8040201008040201, R11
+	VMOV R11, V3.D[0]
+	MOVD $0x8040201008040201, R11
+	VMOV R11, V3.D[1]
 	VMOVI $16, V4.B16
-	LSL $2, R9, R9
+	LSL $2, R7, R7
 rows1:
-	MOVD R7, R0
-	ADD R8, R7, R7
-	MOVD R7, R1
-	ADD R8, R7, R7
+	MOVD R5, R0
+	ADD R6, R5, R5
+	MOVD R5, R1
+	ADD R6, R5, R5
 	MOVD blocks+40(FP), R2
 	MOVD lanes+48(FP), R3
-	VEOR V5.B16, V5.B16, V5.B16
-	VEOR V6.B16, V6.B16, V6.B16
-	VEOR V7.B16, V7.B16, V7.B16
-	VEOR V8.B16, V8.B16, V8.B16
-	MOVD n+64(FP), R10
-	MOVD back+72(FP), R11
+	WORD $0x6f00e405 // movi v5.2d, #0000000000000000
+	WORD $0x6f00e406 // movi v6.2d, #0000000000000000
+	WORD $0x6f00e407 // movi v7.2d, #0000000000000000
+	WORD $0x6f00e408 // movi v8.2d, #0000000000000000
+	MOVD n+64(FP), R8
+	MOVD back+72(FP), R9
 group2:
-	CMP $1, R10
+	CMP $1, R8
 	BNE whole3
-	SUB R11, R0, R0
-	SUB R11, R1, R1
+	SUB R9, R0, R0
+	SUB R9, R1, R1
 whole3:
-	MOVD R0, R4
-	MOVD R1, R5
-	VLD1 (R4), V9.S[0]
-	ADD $24, R4, R4
-	VLD1 (R4), V9.S[1]
-	ADD $24, R4, R4
-	VLD1 (R4), V9.S[2]
-	ADD $24, R4, R4
-	VLD1 (R4), V9.S[3]
-	ADD $24, R4, R4
-	VLD1 (R5), V10.S[0]
-	ADD $24, R5, R5
-	VLD1 (R5), V10.S[1]
-	ADD $24, R5, R5
-	VLD1 (R5), V10.S[2]
-	ADD $24, R5, R5
-	VLD1 (R5), V10.S[3]
-	ADD $24, R5, R5
-	FLDPQ (R2), (F11, F12)
-	FMOVS 4(R0), F15
-	FMOVQ 8(R0), F14
-	VAND V14.B16, V0.B16, V13.B16
-	VUSHR $4, V14.B16, V14.B16
-	VTBL V1.B16, [V15.B16], V16.B16
-	VCMTST V3.B16, V16.B16, V16.B16
-	VAND V16.B16, V4.B16, V16.B16
-	VORR V13.B16, V16.B16, V13.B16
-	VTBL V2.B16, [V15.B16], V16.B16
-	VCMTST V3.B16, V16.B16, V16.B16
-	VAND V16.B16, V4.B16, V16.B16
-	VORR V14.B16, V16.B16, V14.B16
-	VEOR V15.B16, V15.B16, V15.B16
-	WORD $0x4e8b95af // sdot v15.4s, v13.16b, v11.16b
-	WORD $0x4e8c95cf // sdot v15.4s, v14.16b, v12.16b
-	FMOVS 4(R1), F17
-	FMOVQ 8(R1), F14
-	VAND V14.B16, V0.B16, V13.B16
-	VUSHR $4, V14.B16, V14.B16
-	VTBL V1.B16, [V17.B16], V18.B16
-	VCMTST V3.B16, V18.B16, V18.B16
-	VAND V18.B16, V4.B16, V18.B16
-	VORR V13.B16, V18.B16, V13.B16
-	VTBL V2.B16, [V17.B16], V18.B16
-	VCMTST V3.B16, V18.B16, V18.B16
-	VAND V18.B16, V4.B16, V18.B16
-	VORR V14.B16, V18.B16, V14.B16
-	VEOR V16.B16, V16.B16, V16.B16
-	WORD $0x4e8b95b0 // sdot v16.4s, v13.16b, v11.16b
-	WORD $0x4e8c95d0 // sdot v16.4s, v14.16b, v12.16b
-	FLDPQ 64(R2), (F11, F13)
-	FMOVS 28(R0), F19
-	FMOVQ 32(R0), F18
+	FMOVS (R0), F9
+	FMOVS 24(R0), F10
+	FMOVS 48(R0), F11
+	FMOVS 72(R0), F12
+	VZIP1 V10.S4, V9.S4, V9.S4
+	VZIP1 V12.S4, V11.S4, V11.S4
+	VZIP1 V11.D2, V9.D2, V9.D2
+	VUZP2 V9.H8, V9.H8, V13.H8
+	VUZP1 V9.H8, V9.H8, V10.H8
+	WORD $0x0e2179ad // fcvtl v13.4s, v13.4h
+	WORD $0x0e21794a // fcvtl v10.4s, v10.4h
+	FMOVS (R1), F9
+	FMOVS 24(R1), F11
+	FMOVS 48(R1), F14
+	FMOVS 72(R1), F15
+	VZIP1 V11.S4, V9.S4, V9.S4
+	VZIP1 V15.S4, V14.S4, V14.S4
+	VZIP1 V14.D2, V9.D2, V9.D2
+	VUZP2 V9.H8, V9.H8, V16.H8
+	VUZP1 V9.H8, V9.H8, V11.H8
+	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	WORD $0x0e21796b // fcvtl v11.4s, v11.4h
+	FLDPQ (R2), (F9, F12)
+	FMOVS 4(R0), F19
+	FMOVQ 8(R0), F18
 	VAND V18.B16, V0.B16, V17.B16
 	VUSHR $4, V18.B16, V18.B16
 	VTBL V1.B16, [V19.B16], V20.B16
@@ -1691,11 +1637,11 @@ whole3:
 	VCMTST V3.B16, V20.B16, V20.B16
 	VAND V20.B16, V4.B16, V20.B16
 	VORR V18.B16, V20.B16, V18.B16
-	VEOR V12.B16, V12.B16, V12.B16
-	WORD $0x4e8b962c // sdot v12.4s, v17.16b, v11.16b
-	WORD $0x4e8d964c // sdot v12.4s, v18.16b, v13.16b
-	FMOVS 28(R1), F21
-	FMOVQ 32(R1), F18
+	WORD $0x6f00e40e // movi v14.2d, #0000000000000000
+	WORD $0x4e89962e // sdot v14.4s, v17.16b, v9.16b
+	WORD $0x4e8c964e // sdot v14.4s, v18.16b, v12.16b
+	FMOVS 4(R1), F21
+	FMOVQ 8(R1), F18
 	VAND V18.B16, V0.B16, V17.B16
 	VUSHR $4, V18.B16, V18.B16
 	VTBL V1.B16, [V21.B16], V22.B16
@@ -1706,12 +1652,12 @@ whole3:
 	VCMTST V3.B16, V22.B16, V22.B16
 	VAND V22.B16, V4.B16, V22.B16
 	VORR V18.B16, V22.B16, V18.B16
-	VEOR V14.B16, V14.B16, V14.B16
-	WORD $0x4e8b962e // sdot v14.4s, v17.16b, v11.16b
-	WORD $0x4e8d964e // sdot v14.4s, v18.16b, v13.16b
-	FLDPQ 128(R2), (F11, F17)
-	FMOVS 52(R0), F23
-	FMOVQ 56(R0), F20
+	WORD $0x6f00e40f // movi v15.2d, #0000000000000000
+	WORD $0x4e89962f // sdot v15.4s, v17.16b, v9.16b
+	WORD $0x4e8c964f // sdot v15.4s, v18.16b, v12.16b
+	FLDPQ 64(R2), (F9, F17)
+	FMOVS 28(R0), F23
+	FMOVQ 32(R0), F20
 	VAND V20.B16, V0.B16, V19.B16
 	VUSHR $4, V20.B16, V20.B16
 	VTBL V1.B16, [V23.B16], V24.B16
@@ -1722,11 +1668,11 @@ whole3:
 	VCMTST V3.B16, V24.B16, V24.B16
 	VAND V24.B16, V4.B16, V24.B16
 	VORR V20.B16, V24.B16, V20.B16
-	VEOR V13.B16, V13.B16, V13.B16
-	WORD $0x4e8b966d // sdot v13.4s, v19.16b, v11.16b
-	WORD $0x4e91968d // sdot v13.4s, v20.16b, v17.16b
-	FMOVS 52(R1), F21
-	FMOVQ 56(R1), F20
+	WORD $0x6f00e40c // movi v12.2d, #0000000000000000
+	WORD $0x4e89966c // sdot v12.4s, v19.16b, v9.16b
+	WORD $0x4e91968c // sdot v12.4s, v20.16b, v17.16b
+	FMOVS 28(R1), F21
+	FMOVQ 32(R1), F20
 	VAND V20.B16, V0.B16, V19.B16
 	VUSHR $4, V20.B16, V20.B16
 	VTBL V1.B16, [V21.B16], V25.B16
@@ -1737,12 +1683,12 @@ whole3:
 	VCMTST V3.B16, V25.B16, V25.B16
 	VAND V25.B16, V4.B16, V25.B16
 	VORR V20.B16, V25.B16, V20.B16
-	VEOR V18.B16, V18.B16, V18.B16
-	WORD $0x4e8b9672 // sdot v18.4s, v19.16b, v11.16b
+	WORD $0x6f00e412 // movi v18.2d, #0000000000000000
+	WORD $0x4e899672 // sdot v18.4s, v19.16b, v9.16b
 	WORD $0x4e919692 // sdot v18.4s, v20.16b, v17.16b
-	FLDPQ 192(R2), (F11, F19)
-	FMOVS 76(R0), F26
-	FMOVQ 80(R0), F22
+	FLDPQ 128(R2), (F9, F19)
+	FMOVS 52(R0), F26
+	FMOVQ 56(R0), F22
 	VAND V22.B16, V0.B16, V21.B16
 	VUSHR $4, V22.B16, V22.B16
 	VTBL V1.B16, [V26.B16], V27.B16
@@ -1753,11 +1699,11 @@ whole3:
 	VCMTST V3.B16, V27.B16, V27.B16
 	VAND V27.B16, V4.B16, V27.B16
 	VORR V22.B16, V27.B16, V22.B16
-	VEOR V17.B16, V17.B16, V17.B16
-	WORD $0x4e8b96b1 // sdot v17.4s, v21.16b, v11.16b
+	WORD $0x6f00e411 // movi v17.2d, #0000000000000000
+	WORD $0x4e8996b1 // sdot v17.4s, v21.16b, v9.16b
 	WORD $0x4e9396d1 // sdot v17.4s, v22.16b, v19.16b
-	FMOVS 76(R1), F23
-	FMOVQ 80(R1), F22
+	FMOVS 52(R1), F23
+	FMOVQ 56(R1), F22
 	VAND V22.B16, V0.B16, V21.B16
 	VUSHR $4, V22.B16, V22.B16
 	VTBL V1.B16, [V23.B16], V28.B16
@@ -1768,116 +1714,114 @@ whole3:
 	VCMTST V3.B16, V28.B16, V28.B16
 	VAND V28.B16, V4.B16, V28.B16
 	VORR V22.B16, V28.B16, V22.B16
-	VEOR V20.B16, V20.B16, V20.B16
-	WORD $0x4e8b96b4 // sdot v20.4s, v21.16b, v11.16b
+	WORD $0x6f00e414 // movi v20.2d, #0000000000000000
+	WORD $0x4e8996b4 // sdot v20.4s, v21.16b, v9.16b
 	WORD $0x4e9396d4 // sdot v20.4s, v22.16b, v19.16b
-	WORD $0x4eacbdef // addp v15.4s, v15.4s, v12.4s
-	WORD $0x4eb1bdad // addp v13.4s, v13.4s, v17.4s
-	WORD $0x4eadbdef // addp v15.4s, v15.4s, v13.4s
-	WORD $0x4eaebe10 // addp v16.4s, v16.4s, v14.4s
-	WORD $0x4eb4be52 // addp v18.4s, v18.4s, v20.4s
-	WORD $0x4eb2be10 // addp v16.4s, v16.4s, v18.4s
-	VUZP2 V9.H8, V9.H8, V12.H8
-	VUZP1 V9.H8, V9.H8, V11.H8
-	WORD $0x0e21798c // fcvtl v12.4s, v12.4h
-	WORD $0x0e21796b // fcvtl v11.4s, v11.4h
+	FLDPQ 192(R2), (F9, F21)
+	FMOVS 76(R0), F25
+	FMOVQ 80(R0), F24
+	VAND V24.B16, V0.B16, V23.B16
+	VUSHR $4, V24.B16, V24.B16
+	VTBL V1.B16, [V25.B16], V29.B16
+	VCMTST V3.B16, V29.B16, V29.B16
+	VAND V29.B16, V4.B16, V29.B16
+	VORR V23.B16, V29.B16, V23.B16
+	VTBL V2.B16, [V25.B16], V29.B16
+	VCMTST V3.B16, V29.B16, V29.B16
+	VAND V29.B16, V4.B16, V29.B16
+	VORR V24.B16, V29.B16, V24.B16
+	WORD $0x6f00e413 // movi v19.2d, #0000000000000000
+	WORD $0x4e8996f3 // sdot v19.4s, v23.16b, v9.16b
+	WORD $0x4e959713 // sdot v19.4s, v24.16b, v21.16b
+	FMOVS 76(R1), F26
+	FMOVQ 80(R1), F24
+	VAND V24.B16, V0.B16, V23.B16
+	VUSHR $4, V24.B16, V24.B16
+	VTBL V1.B16, [V26.B16], V30.B16
+	VCMTST V3.B16, V30.B16, V30.B16
+	VAND V30.B16, V4.B16, V30.B16
+	VORR V23.B16, V30.B16, V23.B16
+	VTBL V2.B16, [V26.B16], V30.B16
+	VCMTST V3.B16, V30.B16, V30.B16
+	VAND V30.B16, V4.B16, V30.B16
+	VORR V24.B16, V30.B16, V24.B16
+	WORD $0x6f00e416 // movi v22.2d, #0000000000000000
+	WORD $0x4e8996f6 // sdot v22.4s, v23.16b, v9.16b
+	WORD $0x4e959716 // sdot v22.4s, v24.16b, v21.16b
+	WORD $0x4eacbdce // addp v14.4s, v14.4s, v12.4s
+	WORD $0x4eb3be31 // addp v17.4s, v17.4s, v19.4s
+	WORD $0x4eb1bdce // addp v14.4s, v14.4s, v17.4s
+	WORD $0x4eb2bdef // addp v15.4s, v15.4s, v18.4s
+	WORD $0x4eb6be94 // addp v20.4s, v20.4s, v22.4s
+	WORD $0x4eb4bdef // addp v15.4s, v15.4s, v20.4s
+	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
+	FMOVQ (R3), F9
+	WORD $0x6e2add29 // fmul v9.4s, v9.4s, v10.4s
+	WORD $0x4e2ecd25 // fmla v5.4s, v9.4s, v14.4s
+	FMOVQ 32(R3), F9
+	WORD $0x4e2dcd25 // fmla v5.4s, v9.4s, v13.4s
 	WORD $0x4e21d9ef // scvtf v15.4s, v15.4s
 	FMOVQ (R3), F9
 	WORD $0x6e2bdd29 // fmul v9.4s, v9.4s, v11.4s
-	WORD $0x4e2fcd25 // fmla v5.4s, v9.4s, v15.4s
+	WORD $0x4e2fcd27 // fmla v7.4s, v9.4s, v15.4s
 	FMOVQ 32(R3), F9
-	WORD $0x4e2ccd25 // fmla v5.4s, v9.4s, v12.4s
-	VUZP2 V10.H8, V10.H8, V11.H8
-	VUZP1 V10.H8, V10.H8, V9.H8
+	WORD $0x4e30cd27 // fmla v7.4s, v9.4s, v16.4s
+	FMOVS 96(R0), F9
+	FMOVS 120(R0), F10
+	FMOVS 144(R0), F11
+	FMOVS 168(R0), F12
+	VZIP1 V10.S4, V9.S4, V9.S4
+	VZIP1 V12.S4, V11.S4, V11.S4
+	VZIP1 V11.D2, V9.D2, V9.D2
+	VUZP2 V9.H8, V9.H8, V13.H8
+	VUZP1 V9.H8, V9.H8, V10.H8
+	WORD $0x0e2179ad // fcvtl v13.4s, v13.4h
+	WORD $0x0e21794a // fcvtl v10.4s, v10.4h
+	FMOVS 96(R1), F9
+	FMOVS 120(R1), F11
+	FMOVS 144(R1), F14
+	FMOVS 168(R1), F15
+	VZIP1 V11.S4, V9.S4, V9.S4
+	VZIP1 V15.S4, V14.S4, V14.S4
+	VZIP1 V14.D2, V9.D2, V9.D2
+	VUZP2 V9.H8, V9.H8, V16.H8
+	VUZP1 V9.H8, V9.H8, V11.H8
+	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
 	WORD $0x0e21796b // fcvtl v11.4s, v11.4h
-	WORD $0x0e217929 // fcvtl v9.4s, v9.4h
-	WORD $0x4e21da10 // scvtf v16.4s, v16.4s
-	FMOVQ (R3), F10
-	WORD $0x6e29dd4a // fmul v10.4s, v10.4s, v9.4s
-	WORD $0x4e30cd47 // fmla v7.4s, v10.4s, v16.4s
-	FMOVQ 32(R3), F10
-	WORD $0x4e2bcd47 // fmla v7.4s, v10.4s, v11.4s
-	VLD1 (R4), V9.S[0]
-	ADD $24, R4, R4
-	VLD1 (R4), V9.S[1]
-	ADD $24, R4, R4
-	VLD1 (R4), V9.S[2]
-	ADD $24, R4, R4
-	VLD1 (R4), V9.S[3]
-	ADD $24, R4, R4
-	VLD1 (R5), V10.S[0]
-	ADD $24, R5, R5
-	VLD1 (R5), V10.S[1]
-	ADD $24, R5, R5
-	VLD1 (R5), V10.S[2]
-	ADD $24, R5, R5
-	VLD1 (R5), V10.S[3]
-	ADD $24, R5, R5
-	FLDPQ 256(R2), (F11, F12)
-	FMOVS 100(R0), F15
-	FMOVQ 104(R0), F14
-	VAND V14.B16, V0.B16, V13.B16
-	VUSHR $4, V14.B16, V14.B16
-	VTBL V1.B16, [V15.B16], V16.B16
-	VCMTST V3.B16, V16.B16, V16.B16
-	VAND V16.B16, V4.B16, V16.B16
-	VORR V13.B16, V16.B16, V13.B16
-	VTBL V2.B16, [V15.B16], V16.B16
-	VCMTST V3.B16, V16.B16, V16.B16
-	VAND V16.B16, V4.B16, V16.B16
-	VORR V14.B16, V16.B16, V14.B16
-	VEOR V15.B16, V15.B16, V15.B16
-	WORD $0x4e8b95af // sdot v15.4s, v13.16b, v11.16b
-	WORD $0x4e8c95cf // sdot v15.4s, v14.16b, v12.16b
-	FMOVS 100(R1), F17
-	FMOVQ 104(R1), F14
-	VAND V14.B16, V0.B16, V13.B16
-	VUSHR $4, V14.B16, V14.B16
-	VTBL V1.B16, [V17.B16], V18.B16
-	VCMTST V3.B16, V18.B16, V18.B16
-	VAND V18.B16, V4.B16, V18.B16
-	VORR V13.B16, V18.B16, V13.B16
-	VTBL V2.B16, [V17.B16], V18.B16
-	VCMTST V3.B16, V18.B16, V18.B16
-	VAND V18.B16, V4.B16, V18.B16
-	VORR V14.B16, V18.B16, V14.B16
-	VEOR V16.B16, V16.B16, V16.B16
-	WORD $0x4e8b95b0 // sdot v16.4s, v13.16b, v11.16b
-	WORD $0x4e8c95d0 // sdot v16.4s, v14.16b, v12.16b
-	FLDPQ 320(R2), (F11, F13)
-	FMOVS 124(R0), F19
-	FMOVQ 128(R0), F18
+	FLDPQ 256(R2), (F9, F12)
+	FMOVS 100(R0), F19
+	FMOVQ 104(R0), F18
 	VAND V18.B16, V0.B16, V17.B16
 	VUSHR $4, V18.B16, V18.B16
-	VTBL V1.B16, [V19.B16], V21.B16
-	VCMTST V3.B16, V21.B16, V21.B16
-	VAND V21.B16, V4.B16, V21.B16
-	VORR V17.B16, V21.B16, V17.B16
-	VTBL V2.B16, [V19.B16], V21.B16
-	VCMTST V3.B16, V21.B16, V21.B16
-	VAND V21.B16, V4.B16, V21.B16
-	VORR V18.B16, V21.B16, V18.B16
-	VEOR V12.B16, V12.B16, V12.B16
-	WORD $0x4e8b962c // sdot v12.4s, v17.16b, v11.16b
-	WORD $0x4e8d964c // sdot v12.4s, v18.16b, v13.16b
-	FMOVS 124(R1), F20
-	FMOVQ 128(R1), F18
+	VTBL V1.B16, [V19.B16], V20.B16
+	VCMTST V3.B16, V20.B16, V20.B16
+	VAND V20.B16, V4.B16, V20.B16
+	VORR V17.B16, V20.B16, V17.B16
+	VTBL V2.B16, [V19.B16], V20.B16
+	VCMTST V3.B16, V20.B16, V20.B16
+	VAND V20.B16, V4.B16, V20.B16
+	VORR V18.B16, V20.B16, V18.B16
+	WORD $0x6f00e40e // movi v14.2d, #0000000000000000
+	WORD $0x4e89962e // sdot v14.4s, v17.16b, v9.16b
+	WORD $0x4e8c964e // sdot v14.4s, v18.16b, v12.16b
+	FMOVS 100(R1), F21
+	FMOVQ 104(R1), F18
 	VAND V18.B16, V0.B16, V17.B16
 	VUSHR $4, V18.B16, V18.B16
-	VTBL V1.B16, [V20.B16], V22.B16
+	VTBL V1.B16, [V21.B16], V22.B16
 	VCMTST V3.B16, V22.B16, V22.B16
 	VAND V22.B16, V4.B16, V22.B16
 	VORR V17.B16, V22.B16, V17.B16
-	VTBL V2.B16, [V20.B16], V22.B16
+	VTBL V2.B16, [V21.B16], V22.B16
 	VCMTST V3.B16, V22.B16, V22.B16
 	VAND V22.B16, V4.B16, V22.B16
 	VORR V18.B16, V22.B16, V18.B16
-	VEOR V14.B16, V14.B16, V14.B16
-	WORD $0x4e8b962e // sdot v14.4s, v17.16b, v11.16b
-	WORD $0x4e8d964e // sdot v14.4s, v18.16b, v13.16b
-	FLDPQ 384(R2), (F11, F17)
-	FMOVS 148(R0), F23
-	FMOVQ 152(R0), F20
+	WORD $0x6f00e40f // movi v15.2d, #0000000000000000
+	WORD $0x4e89962f // sdot v15.4s, v17.16b, v9.16b
+	WORD $0x4e8c964f // sdot v15.4s, v18.16b, v12.16b
+	FLDPQ 320(R2), (F9, F17)
+	FMOVS 124(R0), F23
+	FMOVQ 128(R0), F20
 	VAND V20.B16, V0.B16, V19.B16
 	VUSHR $4, V20.B16, V20.B16
 	VTBL V1.B16, [V23.B16], V24.B16
@@ -1888,11 +1832,11 @@ whole3:
 	VCMTST V3.B16, V24.B16, V24.B16
 	VAND V24.B16, V4.B16, V24.B16
 	VORR V20.B16, V24.B16, V20.B16
-	VEOR V13.B16, V13.B16, V13.B16
-	WORD $0x4e8b966d // sdot v13.4s, v19.16b, v11.16b
-	WORD $0x4e91968d // sdot v13.4s, v20.16b, v17.16b
-	FMOVS 148(R1), F21
-	FMOVQ 152(R1), F20
+	WORD $0x6f00e40c // movi v12.2d, #0000000000000000
+	WORD $0x4e89966c // sdot v12.4s, v19.16b, v9.16b
+	WORD $0x4e91968c // sdot v12.4s, v20.16b, v17.16b
+	FMOVS 124(R1), F21
+	FMOVQ 128(R1), F20
 	VAND V20.B16, V0.B16, V19.B16
 	VUSHR $4, V20.B16, V20.B16
 	VTBL V1.B16, [V21.B16], V25.B16
@@ -1903,12 +1847,12 @@ whole3:
 	VCMTST V3.B16, V25.B16, V25.B16
 	VAND V25.B16, V4.B16, V25.B16
 	VORR V20.B16, V25.B16, V20.B16
-	VEOR V18.B16, V18.B16, V18.B16
-	WORD $0x4e8b9672 // sdot v18.4s, v19.16b, v11.16b
+	WORD $0x6f00e412 // movi v18.2d, #0000000000000000
+	WORD $0x4e899672 // sdot v18.4s, v19.16b, v9.16b
 	WORD $0x4e919692 // sdot v18.4s, v20.16b, v17.16b
-	FLDPQ 448(R2), (F11, F19)
-	FMOVS 172(R0), F26
-	FMOVQ 176(R0), F22
+	FLDPQ 384(R2), (F9, F19)
+	FMOVS 148(R0), F26
+	FMOVQ 152(R0), F22
 	VAND V22.B16, V0.B16, V21.B16
 	VUSHR $4, V22.B16, V22.B16
 	VTBL V1.B16, [V26.B16], V27.B16
@@ -1919,11 +1863,11 @@ whole3:
 	VCMTST V3.B16, V27.B16, V27.B16
 	VAND V27.B16, V4.B16, V27.B16
 	VORR V22.B16, V27.B16, V22.B16
-	VEOR V17.B16, V17.B16, V17.B16
-	WORD $0x4e8b96b1 // sdot v17.4s, v21.16b, v11.16b
+	WORD $0x6f00e411 // movi v17.2d, #0000000000000000
+	WORD $0x4e8996b1 // sdot v17.4s, v21.16b, v9.16b
 	WORD $0x4e9396d1 // sdot v17.4s, v22.16b, v19.16b
-	FMOVS 172(R1), F23
-	FMOVQ 176(R1), F22
+	FMOVS 148(R1), F23
+	FMOVQ 152(R1), F22
 	VAND V22.B16, V0.B16, V21.B16
 	VUSHR $4, V22.B16, V22.B16
 	VTBL V1.B16, [V23.B16], V28.B16
@@ -1934,42 +1878,65 @@ whole3:
 	VCMTST V3.B16, V28.B16, V28.B16
 	VAND V28.B16, V4.B16, V28.B16
 	VORR V22.B16, V28.B16, V22.B16
-	VEOR V20.B16, V20.B16, V20.B16
-	WORD $0x4e8b96b4 // sdot v20.4s, v21.16b, v11.16b
+	WORD $0x6f00e414 // movi v20.2d, #0000000000000000
+	WORD $0x4e8996b4 // sdot v20.4s, v21.16b, v9.16b
 	WORD $0x4e9396d4 // sdot v20.4s, v22.16b, v19.16b
-	WORD $0x4eacbdef // addp v15.4s, v15.4s, v12.4s
-	WORD $0x4eb1bdad // addp v13.4s, v13.4s, v17.4s
-	WORD $0x4eadbdef // addp v15.4s, v15.4s, v13.4s
-	WORD $0x4eaebe10 // addp v16.4s, v16.4s, v14.4s
-	WORD $0x4eb4be52 // addp v18.4s, v18.4s, v20.4s
-	WORD $0x4eb2be10 // addp v16.4s, v16.4s, v18.4s
-	VUZP2 V9.H8, V9.H8, V12.H8
-	VUZP1 V9.H8, V9.H8, V11.H8
-	WORD $0x0e21798c // fcvtl v12.4s, v12.4h
-	WORD $0x0e21796b // fcvtl v11.4s, v11.4h
+	FLDPQ 448(R2), (F9, F21)
+	FMOVS 172(R0), F25
+	FMOVQ 176(R0), F24
+	VAND V24.B16, V0.B16, V23.B16
+	VUSHR $4, V24.B16, V24.B16
+	VTBL V1.B16, [V25.B16], V29.B16
+	VCMTST V3.B16, V29.B16, V29.B16
+	VAND V29.B16, V4.B16, V29.B16
+	VORR V23.B16, V29.B16, V23.B16
+	VTBL V2.B16, [V25.B16], V29.B16
+	VCMTST V3.B16, V29.B16, V29.B16
+	VAND V29.B16, V4.B16, V29.B16
+	VORR V24.B16, V29.B16, V24.B16
+	WORD $0x6f00e413 // movi v19.2d, #0000000000000000
+	WORD $0x4e8996f3 // sdot v19.4s, v23.16b, v9.16b
+	WORD $0x4e959713 // sdot v19.4s, v24.16b, v21.16b
+	FMOVS 172(R1), F26
+	FMOVQ 176(R1), F24
+	VAND V24.B16, V0.B16, V23.B16
+	VUSHR $4, V24.B16, V24.B16
+	VTBL V1.B16, [V26.B16], V30.B16
+	VCMTST V3.B16, V30.B16, V30.B16
+	VAND V30.B16, V4.B16, V30.B16
+	VORR V23.B16, V30.B16, V23.B16
+	VTBL V2.B16, [V26.B16], V30.B16
+	VCMTST V3.B16, V30.B16, V30.B16
+	VAND V30.B16, V4.B16, V30.B16
+	VORR V24.B16, V30.B16, V24.B16
+	WORD $0x6f00e416 // movi v22.2d, #0000000000000000
+	WORD $0x4e8996f6 // sdot v22.4s, v23.16b, v9.16b
+	WORD $0x4e959716 // sdot v22.4s, v24.16b, v21.16b
+	WORD $0x4eacbdce // addp v14.4s, v14.4s, v12.4s
+	WORD $0x4eb3be31 // addp v17.4s, v17.4s, v19.4s
+	WORD $0x4eb1bdce // addp v14.4s, v14.4s, v17.4s
+	WORD $0x4eb2bdef // addp v15.4s, v15.4s, v18.4s
+	WORD $0x4eb6be94 // addp v20.4s, v20.4s, v22.4s
+	WORD $0x4eb4bdef // addp v15.4s, v15.4s, v20.4s
+	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
+	FMOVQ 16(R3), F9
+	WORD $0x6e2add29 // fmul v9.4s, v9.4s, v10.4s
+	WORD $0x4e2ecd26 // fmla v6.4s, v9.4s, v14.4s
+	FMOVQ 48(R3), F9
+	WORD $0x4e2dcd26 // fmla v6.4s, v9.4s, v13.4s
 	WORD $0x4e21d9ef // scvtf v15.4s, v15.4s
 	FMOVQ 16(R3), F9
 	WORD $0x6e2bdd29 // fmul v9.4s, v9.4s, v11.4s
-	WORD $0x4e2fcd26 // fmla v6.4s, v9.4s, v15.4s
+	WORD $0x4e2fcd28 // fmla v8.4s, v9.4s, v15.4s
 	FMOVQ 48(R3), F9
-	WORD $0x4e2ccd26 // fmla v6.4s, v9.4s, v12.4s
-	VUZP2 V10.H8, V10.H8, V11.H8
-	VUZP1 V10.H8, V10.H8, V9.H8
-	WORD $0x0e21796b // fcvtl v11.4s, v11.4h
-	WORD $0x0e217929 // fcvtl v9.4s, v9.4h
-	WORD $0x4e21da10 // scvtf v16.4s, v16.4s
-	FMOVQ 16(R3), F10
-	WORD $0x6e29dd4a // fmul v10.4s, v10.4s, v9.4s
-	WORD $0x4e30cd48 // fmla v8.4s, v10.4s, v16.4s
-	FMOVQ 48(R3), F10
-	WORD $0x4e2bcd48 // fmla v8.4s, v10.4s, v11.4s
+	WORD $0x4e30cd28 // fmla v8.4s, v9.4s, v16.4s
 	ADD $192, R0, R0
 	ADD $192, R1, R1
 	ADD $512, R2, R2
 	ADD $512, R3, R3
-	SUBS $1, R10, R10
+	SUBS $1, R8, R8
 	BNE group2
-	VEOR V9.B16, V9.B16, V9.B16
+	WORD $0x6f00e409 // movi v9.2d, #0000000000000000
 	VZIP1 V7.S4, V5.S4, V10.S4
 	VEXT $8, V10.B16, V10.B16, V11.B16
 	WORD $0x4e2ad529 // fadd v9.4s, v9.4s, v10.4s
@@ -1986,282 +1953,279 @@ whole3:
 	VEXT $8, V10.B16, V10.B16, V11.B16
 	WORD $0x4e2ad529 // fadd v9.4s, v9.4s, v10.4s
 	WORD $0x4e2bd529 // fadd v9.4s, v9.4s, v11.4s
-	FMOVD.P F9, 8(R6)
-	SUBS $1, R9, R9
+	FMOVD.P F9, 8(R4)
+	SUBS $1, R7, R7
 	BNE rows1
 	RET
 
 // func dotQ5_1x2DotProd(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 TEXT ·dotQ5_1x2DotProd(SB), NOSPLIT, $0-80
-	MOVD out+0(FP), R6
-	MOVD w+16(FP), R7
-	MOVD rowBytes+24(FP), R8
-	MOVD octets+32(FP), R9
-	MOVD ldo+8(FP), R11
-	ADD R11<<2, R6, R12
+	MOVD out+0(FP), R5
+	MOVD w+16(FP), R6
+	MOVD rowBytes+24(FP), R7
+	MOVD octets+32(FP), R8
+	MOVD ldo+8(FP), R10
+	ADD R10<<2, R5, R11
 	VMOVI $15, V0.B16
-	MOVD $0x0000000000000000, R13
-	VMOV R13, V1.D[0]
-	MOVD $0x0101010101010101, R13
-	VMOV R13, V1.D[1]
-	MOVD $0x0202020202020202, R13
-	VMOV R13, V2.D[0]
-	MOVD $0x0303030303030303, R13
-	VMOV R13, V2.D[1]
-	MOVD $0x8040201008040201, R13
-	VMOV R13, V3.D[0]
-	MOVD $0x8040201008040201, R13
-	VMOV R13, V3.D[1]
+	MOVD $0x0000000000000000, R12
+	VMOV R12, V1.D[0]
+	MOVD $0x0101010101010101, R12
+	VMOV R12, V1.D[1]
+	MOVD $0x0202020202020202, R12
+	VMOV R12, V2.D[0]
+	MOVD $0x0303030303030303, R12
+	VMOV R12, V2.D[1]
+	MOVD $0x8040201008040201, R12
+	VMOV R12, V3.D[0]
+	MOVD $0x8040201008040201, R12
+	VMOV R12, V3.D[1]
 	VMOVI $16, V4.B16
-	LSL $3, R9, R9
+	LSL $3, R8, R8
 rows1:
-	MOVD R7, R0
-	ADD R8, R7, R7
+	MOVD R6, R0
+	ADD R7, R6, R6
 	MOVD blocks+40(FP), R1
 	MOVD lanes+48(FP), R3
-	MOVD stride+56(FP), R11
-	ADD R11, R1, R2
-	ADD R11, R3, R4
-	VEOR V5.B16, V5.B16, V5.B16
-	VEOR V6.B16, V6.B16, V6.B16
-	VEOR V7.B16, V7.B16, V7.B16
-	VEOR V8.B16, V8.B16, V8.B16
-	MOVD n+64(FP), R10
-	MOVD back+72(FP), R11
+	MOVD stride+56(FP), R10
+	ADD R10, R1, R2
+	ADD R10, R3, R4
+	WORD $0x6f00e405 // movi v5.2d, #0000000000000000
+	WORD $0x6f00e406 // movi v6.2d, #0000000000000000
+	WORD $0x6f00e407 // movi v7.2d, #0000000000000000
+	WORD $0x6f00e408 // movi v8.2d, #0000000000000000
+	MOVD n+64(FP), R9
+	MOVD back+72(FP), R10
 group2:
-	CMP $1, R10
+	CMP $1, R9
 	BNE whole3
-	SUB R11, R0, R0
+	SUB R10, R0, R0
 whole3:
-	MOVD R0, R5
-	VLD1 (R5), V9.S[0]
-	ADD $24, R5, R5
-	VLD1 (R5), V9.S[1]
-	ADD $24, R5, R5
-	VLD1 (R5), V9.S[2]
-	ADD $24, R5, R5
-	VLD1 (R5), V9.S[3]
-	ADD $24, R5, R5
-	FLDPQ (R1), (F10, F11)
-	FLDPQ (R2), (F12, F13)
-	FMOVS 4(R0), F16
-	FMOVQ 8(R0), F15
-	VAND V15.B16, V0.B16, V14.B16
-	VUSHR $4, V15.B16, V15.B16
-	VTBL V1.B16, [V16.B16], V17.B16
-	VCMTST V3.B16, V17.B16, V17.B16
-	VAND V17.B16, V4.B16, V17.B16
-	VORR V14.B16, V17.B16, V14.B16
-	VTBL V2.B16, [V16.B16], V17.B16
-	VCMTST V3.B16, V17.B16, V17.B16
-	VAND V17.B16, V4.B16, V17.B16
-	VORR V15.B16, V17.B16, V15.B16
-	VEOR V16.B16, V16.B16, V16.B16
-	WORD $0x4e8a95d0 // sdot v16.4s, v14.16b, v10.16b
-	WORD $0x4e8b95f0 // sdot v16.4s, v15.16b, v11.16b
-	VEOR V18.B16, V18.B16, V18.B16
-	WORD $0x4e8c95d2 // sdot v18.4s, v14.16b, v12.16b
-	WORD $0x4e8d95f2 // sdot v18.4s, v15.16b, v13.16b
-	FLDPQ 64(R1), (F10, F11)
-	FLDPQ 64(R2), (F14, F17)
-	FMOVS 28(R0), F21
-	FMOVQ 32(R0), F20
-	VAND V20.B16, V0.B16, V19.B16
-	VUSHR $4, V20.B16, V20.B16
-	VTBL V1.B16, [V21.B16], V22.B16
-	VCMTST V3.B16, V22.B16, V22.B16
-	VAND V22.B16, V4.B16, V22.B16
-	VORR V19.B16, V22.B16, V19.B16
-	VTBL V2.B16, [V21.B16], V22.B16
-	VCMTST V3.B16, V22.B16, V22.B16
-	VAND V22.B16, V4.B16, V22.B16
-	VORR V20.B16, V22.B16, V20.B16
-	VEOR V12.B16, V12.B16, V12.B16
-	WORD $0x4e8a966c // sdot v12.4s, v19.16b, v10.16b
-	WORD $0x4e8b968c // sdot v12.4s, v20.16b, v11.16b
-	VEOR V23.B16, V23.B16, V23.B16
-	WORD $0x4e8e9677 // sdot v23.4s, v19.16b, v14.16b
-	WORD $0x4e919697 // sdot v23.4s, v20.16b, v17.16b
-	FLDPQ 128(R1), (F10, F11)
-	FLDPQ 128(R2), (F13, F15)
-	FMOVS 52(R0), F25
-	FMOVQ 56(R0), F24
-	VAND V24.B16, V0.B16, V19.B16
-	VUSHR $4, V24.B16, V24.B16
-	VTBL V1.B16, [V25.B16], V26.B16
-	VCMTST V3.B16, V26.B16, V26.B16
-	VAND V26.B16, V4.B16, V26.B16
-	VORR V19.B16, V26.B16, V19.B16
-	VTBL V2.B16, [V25.B16], V26.B16
-	VCMTST V3.B16, V26.B16, V26.B16
-	VAND V26.B16, V4.B16, V26.B16
-	VORR V24.B16, V26.B16, V24.B16
-	VEOR V14.B16, V14.B16, V14.B16
-	WORD $0x4e8a966e // sdot v14.4s, v19.16b, v10.16b
-	WORD $0x4e8b970e // sdot v14.4s, v24.16b, v11.16b
-	VEOR V21.B16, V21.B16, V21.B16
-	WORD $0x4e8d9675 // sdot v21.4s, v19.16b, v13.16b
-	WORD $0x4e8f9715 // sdot v21.4s, v24.16b, v15.16b
-	FLDPQ 192(R1), (F10, F11)
-	FLDPQ 192(R2), (F17, F19)
-	FMOVS 76(R0), F27
-	FMOVQ 80(R0), F22
-	VAND V22.B16, V0.B16, V20.B16
-	VUSHR $4, V22.B16, V22.B16
-	VTBL V1.B16, [V27.B16], V28.B16
-	VCMTST V3.B16, V28.B16, V28.B16
-	VAND V28.B16, V4.B16, V28.B16
-	VORR V20.B16, V28.B16, V20.B16
-	VTBL V2.B16, [V27.B16], V28.B16
-	VCMTST V3.B16, V28.B16, V28.B16
-	VAND V28.B16, V4.B16, V28.B16
-	VORR V22.B16, V28.B16, V22.B16
-	VEOR V13.B16, V13.B16, V13.B16
-	WORD $0x4e8a968d // sdot v13.4s, v20.16b, v10.16b
-	WORD $0x4e8b96cd // sdot v13.4s, v22.16b, v11.16b
-	VEOR V25.B16, V25.B16, V25.B16
-	WORD $0x4e919699 // sdot v25.4s, v20.16b, v17.16b
-	WORD $0x4e9396d9 // sdot v25.4s, v22.16b, v19.16b
-	WORD $0x4eacbe10 // addp v16.4s, v16.4s, v12.4s
-	WORD $0x4eadbdce // addp v14.4s, v14.4s, v13.4s
-	WORD $0x4eaebe10 // addp v16.4s, v16.4s, v14.4s
-	WORD $0x4eb7be52 // addp v18.4s, v18.4s, v23.4s
-	WORD $0x4eb9beb5 // addp v21.4s, v21.4s, v25.4s
-	WORD $0x4eb5be52 // addp v18.4s, v18.4s, v21.4s
-	VUZP2 V9.H8, V9.H8, V11.H8
+	FMOVS (R0), F9
+	FMOVS 24(R0), F10
+	FMOVS 48(R0), F11
+	FMOVS 72(R0), F12
+	VZIP1 V10.S4, V9.S4, V9.S4
+	VZIP1 V12.S4, V11.S4, V11.S4
+	VZIP1 V11.D2, V9.D2, V9.D2
+	VUZP2 V9.H8, V9.H8, V13.H8
 	VUZP1 V9.H8, V9.H8, V10.H8
-	WORD $0x0e21796b // fcvtl v11.4s, v11.4h
+	WORD $0x0e2179ad // fcvtl v13.4s, v13.4h
 	WORD $0x0e21794a // fcvtl v10.4s, v10.4h
-	WORD $0x4e21da10 // scvtf v16.4s, v16.4s
+	FLDPQ (R1), (F9, F11)
+	FLDPQ (R2), (F14, F15)
+	FMOVS 4(R0), F18
+	FMOVQ 8(R0), F17
+	VAND V17.B16, V0.B16, V16.B16
+	VUSHR $4, V17.B16, V17.B16
+	VTBL V1.B16, [V18.B16], V19.B16
+	VCMTST V3.B16, V19.B16, V19.B16
+	VAND V19.B16, V4.B16, V19.B16
+	VORR V16.B16, V19.B16, V16.B16
+	VTBL V2.B16, [V18.B16], V19.B16
+	VCMTST V3.B16, V19.B16, V19.B16
+	VAND V19.B16, V4.B16, V19.B16
+	VORR V17.B16, V19.B16, V17.B16
+	WORD $0x6f00e40c // movi v12.2d, #0000000000000000
+	WORD $0x4e89960c // sdot v12.4s, v16.16b, v9.16b
+	WORD $0x4e8b962c // sdot v12.4s, v17.16b, v11.16b
+	WORD $0x6f00e414 // movi v20.2d, #0000000000000000
+	WORD $0x4e8e9614 // sdot v20.4s, v16.16b, v14.16b
+	WORD $0x4e8f9634 // sdot v20.4s, v17.16b, v15.16b
+	FLDPQ 64(R1), (F9, F11)
+	FLDPQ 64(R2), (F16, F18)
+	FMOVS 28(R0), F22
+	FMOVQ 32(R0), F21
+	VAND V21.B16, V0.B16, V19.B16
+	VUSHR $4, V21.B16, V21.B16
+	VTBL V1.B16, [V22.B16], V23.B16
+	VCMTST V3.B16, V23.B16, V23.B16
+	VAND V23.B16, V4.B16, V23.B16
+	VORR V19.B16, V23.B16, V19.B16
+	VTBL V2.B16, [V22.B16], V23.B16
+	VCMTST V3.B16, V23.B16, V23.B16
+	VAND V23.B16, V4.B16, V23.B16
+	VORR V21.B16, V23.B16, V21.B16
+	WORD $0x6f00e40e // movi v14.2d, #0000000000000000
+	WORD $0x4e89966e // sdot v14.4s, v19.16b, v9.16b
+	WORD $0x4e8b96ae // sdot v14.4s, v21.16b, v11.16b
+	WORD $0x6f00e418 // movi v24.2d, #0000000000000000
+	WORD $0x4e909678 // sdot v24.4s, v19.16b, v16.16b
+	WORD $0x4e9296b8 // sdot v24.4s, v21.16b, v18.16b
+	FLDPQ 128(R1), (F9, F11)
+	FLDPQ 128(R2), (F15, F17)
+	FMOVS 52(R0), F26
+	FMOVQ 56(R0), F25
+	VAND V25.B16, V0.B16, V19.B16
+	VUSHR $4, V25.B16, V25.B16
+	VTBL V1.B16, [V26.B16], V27.B16
+	VCMTST V3.B16, V27.B16, V27.B16
+	VAND V27.B16, V4.B16, V27.B16
+	VORR V19.B16, V27.B16, V19.B16
+	VTBL V2.B16, [V26.B16], V27.B16
+	VCMTST V3.B16, V27.B16, V27.B16
+	VAND V27.B16, V4.B16, V27.B16
+	VORR V25.B16, V27.B16, V25.B16
+	WORD $0x6f00e410 // movi v16.2d, #0000000000000000
+	WORD $0x4e899670 // sdot v16.4s, v19.16b, v9.16b
+	WORD $0x4e8b9730 // sdot v16.4s, v25.16b, v11.16b
+	WORD $0x6f00e416 // movi v22.2d, #0000000000000000
+	WORD $0x4e8f9676 // sdot v22.4s, v19.16b, v15.16b
+	WORD $0x4e919736 // sdot v22.4s, v25.16b, v17.16b
+	FLDPQ 192(R1), (F9, F11)
+	FLDPQ 192(R2), (F18, F19)
+	FMOVS 76(R0), F28
+	FMOVQ 80(R0), F23
+	VAND V23.B16, V0.B16, V21.B16
+	VUSHR $4, V23.B16, V23.B16
+	VTBL V1.B16, [V28.B16], V29.B16
+	VCMTST V3.B16, V29.B16, V29.B16
+	VAND V29.B16, V4.B16, V29.B16
+	VORR V21.B16, V29.B16, V21.B16
+	VTBL V2.B16, [V28.B16], V29.B16
+	VCMTST V3.B16, V29.B16, V29.B16
+	VAND V29.B16, V4.B16, V29.B16
+	VORR V23.B16, V29.B16, V23.B16
+	WORD $0x6f00e40f // movi v15.2d, #0000000000000000
+	WORD $0x4e8996af // sdot v15.4s, v21.16b, v9.16b
+	WORD $0x4e8b96ef // sdot v15.4s, v23.16b, v11.16b
+	WORD $0x6f00e41a // movi v26.2d, #0000000000000000
+	WORD $0x4e9296ba // sdot v26.4s, v21.16b, v18.16b
+	WORD $0x4e9396fa // sdot v26.4s, v23.16b, v19.16b
+	WORD $0x4eaebd8c // addp v12.4s, v12.4s, v14.4s
+	WORD $0x4eafbe10 // addp v16.4s, v16.4s, v15.4s
+	WORD $0x4eb0bd8c // addp v12.4s, v12.4s, v16.4s
+	WORD $0x4eb8be94 // addp v20.4s, v20.4s, v24.4s
+	WORD $0x4ebabed6 // addp v22.4s, v22.4s, v26.4s
+	WORD $0x4eb6be94 // addp v20.4s, v20.4s, v22.4s
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
 	FMOVQ (R3), F9
 	WORD $0x6e2add29 // fmul v9.4s, v9.4s, v10.4s
-	WORD $0x4e30cd25 // fmla v5.4s, v9.4s, v16.4s
+	WORD $0x4e2ccd25 // fmla v5.4s, v9.4s, v12.4s
 	FMOVQ 32(R3), F9
-	WORD $0x4e2bcd25 // fmla v5.4s, v9.4s, v11.4s
-	WORD $0x4e21da52 // scvtf v18.4s, v18.4s
+	WORD $0x4e2dcd25 // fmla v5.4s, v9.4s, v13.4s
+	WORD $0x4e21da94 // scvtf v20.4s, v20.4s
 	FMOVQ (R4), F9
 	WORD $0x6e2add29 // fmul v9.4s, v9.4s, v10.4s
-	WORD $0x4e32cd27 // fmla v7.4s, v9.4s, v18.4s
+	WORD $0x4e34cd27 // fmla v7.4s, v9.4s, v20.4s
 	FMOVQ 32(R4), F9
-	WORD $0x4e2bcd27 // fmla v7.4s, v9.4s, v11.4s
-	VLD1 (R5), V9.S[0]
-	ADD $24, R5, R5
-	VLD1 (R5), V9.S[1]
-	ADD $24, R5, R5
-	VLD1 (R5), V9.S[2]
-	ADD $24, R5, R5
-	VLD1 (R5), V9.S[3]
-	ADD $24, R5, R5
-	FLDPQ 256(R1), (F10, F11)
-	FLDPQ 256(R2), (F12, F13)
-	FMOVS 100(R0), F16
-	FMOVQ 104(R0), F15
-	VAND V15.B16, V0.B16, V14.B16
-	VUSHR $4, V15.B16, V15.B16
-	VTBL V1.B16, [V16.B16], V17.B16
-	VCMTST V3.B16, V17.B16, V17.B16
-	VAND V17.B16, V4.B16, V17.B16
-	VORR V14.B16, V17.B16, V14.B16
-	VTBL V2.B16, [V16.B16], V17.B16
-	VCMTST V3.B16, V17.B16, V17.B16
-	VAND V17.B16, V4.B16, V17.B16
-	VORR V15.B16, V17.B16, V15.B16
-	VEOR V16.B16, V16.B16, V16.B16
-	WORD $0x4e8a95d0 // sdot v16.4s, v14.16b, v10.16b
-	WORD $0x4e8b95f0 // sdot v16.4s, v15.16b, v11.16b
-	VEOR V18.B16, V18.B16, V18.B16
-	WORD $0x4e8c95d2 // sdot v18.4s, v14.16b, v12.16b
-	WORD $0x4e8d95f2 // sdot v18.4s, v15.16b, v13.16b
-	FLDPQ 320(R1), (F10, F11)
-	FLDPQ 320(R2), (F14, F17)
-	FMOVS 124(R0), F21
-	FMOVQ 128(R0), F20
-	VAND V20.B16, V0.B16, V19.B16
-	VUSHR $4, V20.B16, V20.B16
-	VTBL V1.B16, [V21.B16], V22.B16
-	VCMTST V3.B16, V22.B16, V22.B16
-	VAND V22.B16, V4.B16, V22.B16
-	VORR V19.B16, V22.B16, V19.B16
-	VTBL V2.B16, [V21.B16], V22.B16
-	VCMTST V3.B16, V22.B16, V22.B16
-	VAND V22.B16, V4.B16, V22.B16
-	VORR V20.B16, V22.B16, V20.B16
-	VEOR V12.B16, V12.B16, V12.B16
-	WORD $0x4e8a966c // sdot v12.4s, v19.16b, v10.16b
-	WORD $0x4e8b968c // sdot v12.4s, v20.16b, v11.16b
-	VEOR V23.B16, V23.B16, V23.B16
-	WORD $0x4e8e9677 // sdot v23.4s, v19.16b, v14.16b
-	WORD $0x4e919697 // sdot v23.4s, v20.16b, v17.16b
-	FLDPQ 384(R1), (F10, F11)
-	FLDPQ 384(R2), (F13, F15)
-	FMOVS 148(R0), F25
-	FMOVQ 152(R0), F24
-	VAND V24.B16, V0.B16, V19.B16
-	VUSHR $4, V24.B16, V24.B16
-	VTBL V1.B16, [V25.B16], V26.B16
-	VCMTST V3.B16, V26.B16, V26.B16
-	VAND V26.B16, V4.B16, V26.B16
-	VORR V19.B16, V26.B16, V19.B16
-	VTBL V2.B16, [V25.B16], V26.B16
-	VCMTST V3.B16, V26.B16, V26.B16
-	VAND V26.B16, V4.B16, V26.B16
-	VORR V24.B16, V26.B16, V24.B16
-	VEOR V14.B16, V14.B16, V14.B16
-	WORD $0x4e8a966e // sdot v14.4s, v19.16b, v10.16b
-	WORD $0x4e8b970e // sdot v14.4s, v24.16b, v11.16b
-	VEOR V21.B16, V21.B16, V21.B16
-	WORD $0x4e8d9675 // sdot v21.4s, v19.16b, v13.16b
-	WORD $0x4e8f9715 // sdot v21.4s, v24.16b, v15.16b
-	FLDPQ 448(R1), (F10, F11)
-	FLDPQ 448(R2), (F17, F19)
-	FMOVS 172(R0), F27
-	FMOVQ 176(R0), F22
-	VAND V22.B16, V0.B16, V20.B16
-	VUSHR $4, V22.B16, V22.B16
-	VTBL V1.B16, [V27.B16], V28.B16
-	VCMTST V3.B16, V28.B16, V28.B16
-	VAND V28.B16, V4.B16, V28.B16
-	VORR V20.B16, V28.B16, V20.B16
-	VTBL V2.B16, [V27.B16], V28.B16
-	VCMTST V3.B16, V28.B16, V28.B16
-	VAND V28.B16, V4.B16, V28.B16
-	VORR V22.B16, V28.B16, V22.B16
-	VEOR V13.B16, V13.B16, V13.B16
-	WORD $0x4e8a968d // sdot v13.4s, v20.16b, v10.16b
-	WORD $0x4e8b96cd // sdot v13.4s, v22.16b, v11.16b
-	VEOR V25.B16, V25.B16, V25.B16
-	WORD $0x4e919699 // sdot v25.4s, v20.16b, v17.16b
-	WORD $0x4e9396d9 // sdot v25.4s, v22.16b, v19.16b
-	WORD $0x4eacbe10 // addp v16.4s, v16.4s, v12.4s
-	WORD $0x4eadbdce // addp v14.4s, v14.4s, v13.4s
-	WORD $0x4eaebe10 // addp v16.4s, v16.4s, v14.4s
-	WORD $0x4eb7be52 // addp v18.4s, v18.4s, v23.4s
-	WORD $0x4eb9beb5 // addp v21.4s, v21.4s, v25.4s
-	WORD $0x4eb5be52 // addp v18.4s, v18.4s, v21.4s
-	VUZP2 V9.H8, V9.H8, V11.H8
+	WORD $0x4e2dcd27 // fmla v7.4s, v9.4s, v13.4s
+	FMOVS 96(R0), F9
+	FMOVS 120(R0), F10
+	FMOVS 144(R0), F11
+	FMOVS 168(R0), F12
+	VZIP1 V10.S4, V9.S4, V9.S4
+	VZIP1 V12.S4, V11.S4, V11.S4
+	VZIP1 V11.D2, V9.D2, V9.D2
+	VUZP2 V9.H8, V9.H8, V13.H8
 	VUZP1 V9.H8, V9.H8, V10.H8
-	WORD $0x0e21796b // fcvtl v11.4s, v11.4h
+	WORD $0x0e2179ad // fcvtl v13.4s, v13.4h
 	WORD $0x0e21794a // fcvtl v10.4s, v10.4h
-	WORD $0x4e21da10 // scvtf v16.4s, v16.4s
+	FLDPQ 256(R1), (F9, F11)
+	FLDPQ 256(R2), (F14, F15)
+	FMOVS 100(R0), F18
+	FMOVQ 104(R0), F17
+	VAND V17.B16, V0.B16, V16.B16
+	VUSHR $4, V17.B16, V17.B16
+	VTBL V1.B16, [V18.B16], V19.B16
+	VCMTST V3.B16, V19.B16, V19.B16
+	VAND V19.B16, V4.B16, V19.B16
+	VORR V16.B16, V19.B16, V16.B16
+	VTBL V2.B16, [V18.B16], V19.B16
+	VCMTST V3.B16, V19.B16, V19.B16
+	VAND V19.B16, V4.B16, V19.B16
+	VORR V17.B16, V19.B16, V17.B16
+	WORD $0x6f00e40c // movi v12.2d, #0000000000000000
+	WORD $0x4e89960c // sdot v12.4s, v16.16b, v9.16b
+	WORD $0x4e8b962c // sdot v12.4s, v17.16b, v11.16b
+	WORD $0x6f00e414 // movi v20.2d, #0000000000000000
+	WORD $0x4e8e9614 // sdot v20.4s, v16.16b, v14.16b
+	WORD $0x4e8f9634 // sdot v20.4s, v17.16b, v15.16b
+	FLDPQ 320(R1), (F9, F11)
+	FLDPQ 320(R2), (F16, F18)
+	FMOVS 124(R0), F22
+	FMOVQ 128(R0), F21
+	VAND V21.B16, V0.B16, V19.B16
+	VUSHR $4, V21.B16, V21.B16
+	VTBL V1.B16, [V22.B16], V23.B16
+	VCMTST V3.B16, V23.B16, V23.B16
+	VAND V23.B16, V4.B16, V23.B16
+	VORR V19.B16, V23.B16, V19.B16
+	VTBL V2.B16, [V22.B16], V23.B16
+	VCMTST V3.B16, V23.B16, V23.B16
+	VAND V23.B16, V4.B16, V23.B16
+	VORR V21.B16, V23.B16, V21.B16
+	WORD $0x6f00e40e // movi v14.2d, #0000000000000000
+	WORD $0x4e89966e // sdot v14.4s, v19.16b, v9.16b
+	WORD $0x4e8b96ae // sdot v14.4s, v21.16b, v11.16b
+	WORD $0x6f00e418 // movi v24.2d, #0000000000000000
+	WORD $0x4e909678 // sdot v24.4s, v19.16b, v16.16b
+	WORD $0x4e9296b8 // sdot v24.4s, v21.16b, v18.16b
+	FLDPQ 384(R1), (F9, F11)
+	FLDPQ 384(R2), (F15, F17)
+	FMOVS 148(R0), F26
+	FMOVQ 152(R0), F25
+	VAND V25.B16, V0.B16, V19.B16
+	VUSHR $4, V25.B16, V25.B16
+	VTBL V1.B16, [V26.B16], V27.B16
+	VCMTST V3.B16, V27.B16, V27.B16
+	VAND V27.B16, V4.B16, V27.B16
+	VORR V19.B16, V27.B16, V19.B16
+	VTBL V2.B16, [V26.B16], V27.B16
+	VCMTST V3.B16, V27.B16, V27.B16
+	VAND V27.B16, V4.B16, V27.B16
+	VORR V25.B16, V27.B16, V25.B16
+	WORD $0x6f00e410 // movi v16.2d, #0000000000000000
+	WORD $0x4e899670 // sdot v16.4s, v19.16b, v9.16b
+	WORD $0x4e8b9730 // sdot v16.4s, v25.16b, v11.16b
+	WORD $0x6f00e416 // movi v22.2d, #0000000000000000
+	WORD $0x4e8f9676 // sdot v22.4s, v19.16b, v15.16b
+	WORD $0x4e919736 // sdot v22.4s, v25.16b, v17.16b
+	FLDPQ 448(R1), (F9, F11)
+	FLDPQ 448(R2), (F18, F19)
+	FMOVS 172(R0), F28
+	FMOVQ 176(R0), F23
+	VAND V23.B16, V0.B16, V21.B16
+	VUSHR $4, V23.B16, V23.B16
+	VTBL V1.B16, [V28.B16], V29.B16
+	VCMTST V3.B16, V29.B16, V29.B16
+	VAND V29.B16, V4.B16, V29.B16
+	VORR V21.B16, V29.B16, V21.B16
+	VTBL V2.B16, [V28.B16], V29.B16
+	VCMTST V3.B16, V29.B16, V29.B16
+	VAND V29.B16, V4.B16, V29.B16
+	VORR V23.B16, V29.B16, V23.B16
+	WORD $0x6f00e40f // movi v15.2d, #0000000000000000
+	WORD $0x4e8996af // sdot v15.4s, v21.16b, v9.16b
+	WORD $0x4e8b96ef // sdot v15.4s, v23.16b, v11.16b
+	WORD $0x6f00e41a // movi v26.2d, #0000000000000000
+	WORD $0x4e9296ba // sdot v26.4s, v21.16b, v18.16b
+	WORD $0x4e9396fa // sdot v26.4s, v23.16b, v19.16b
+	WORD $0x4eaebd8c // addp v12.4s, v12.4s, v14.4s
+	WORD $0x4eafbe10 // addp v16.4s, v16.4s, v15.4s
+	WORD $0x4eb0bd8c // addp v12.4s, v12.4s, v16.4s
+	WORD $0x4eb8be94 // addp v20.4s, v20.4s, v24.4s
+	WORD $0x4ebabed6 // addp v22.4s, v22.4s, v26.4s
+	WORD $0x4eb6be94 // addp v20.4s, v20.4s, v22.4s
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
 	FMOVQ 16(R3), F9
 	WORD $0x6e2add29 // fmul v9.4s, v9.4s, v10.4s
-	WORD $0x4e30cd26 // fmla v6.4s, v9.4s, v16.4s
+	WORD $0x4e2ccd26 // fmla v6.4s, v9.4s, v12.4s
 	FMOVQ 48(R3), F9
-	WORD $0x4e2bcd26 // fmla v6.4s, v9.4s, v11.4s
-	WORD $0x4e21da52 // scvtf v18.4s, v18.4s
+	WORD $0x4e2dcd26 // fmla v6.4s, v9.4s, v13.4s
+	WORD $0x4e21da94 // scvtf v20.4s, v20.4s
 	FMOVQ 16(R4), F9
 	WORD $0x6e2add29 // fmul v9.4s, v9.4s, v10.4s
-	WORD $0x4e32cd28 // fmla v8.4s, v9.4s, v18.4s
+	WORD $0x4e34cd28 // fmla v8.4s, v9.4s, v20.4s
 	FMOVQ 48(R4), F9
-	WORD $0x4e2bcd28 // fmla v8.4s, v9.4s, v11.4s
+	WORD $0x4e2dcd28 // fmla v8.4s, v9.4s, v13.4s
 	ADD $192, R0, R0
 	ADD $512, R1, R1
 	ADD $512, R3, R3
 	ADD $512, R2, R2
 	ADD $512, R4, R4
-	SUBS $1, R10, R10
+	SUBS $1, R9, R9
 	BNE group2
-	VEOR V9.B16, V9.B16, V9.B16
+	WORD $0x6f00e409 // movi v9.2d, #0000000000000000
 	VZIP1 V7.S4, V5.S4, V10.S4
 	VEXT $8, V10.B16, V10.B16, V11.B16
 	WORD $0x4e2ad529 // fadd v9.4s, v9.4s, v10.4s
@@ -2278,199 +2242,193 @@ whole3:
 	VEXT $8, V10.B16, V10.B16, V11.B16
 	WORD $0x4e2ad529 // fadd v9.4s, v9.4s, v10.4s
 	WORD $0x4e2bd529 // fadd v9.4s, v9.4s, v11.4s
-	FMOVS.P F9, 4(R6)
-	VST1.P V9.S[1], 4(R12)
-	SUBS $1, R9, R9
+	FMOVS.P F9, 4(R5)
+	VST1.P V9.S[1], 4(R11)
+	SUBS $1, R8, R8
 	BNE rows1
 	RET
 
 // func dotQ8_0x1DotProd(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 TEXT ·dotQ8_0x1DotProd(SB), NOSPLIT, $0-80
-	MOVD out+0(FP), R6
-	MOVD w+16(FP), R7
-	MOVD rowBytes+24(FP), R8
-	MOVD octets+32(FP), R9
-	LSL $2, R9, R9
+	MOVD out+0(FP), R4
+	MOVD w+16(FP), R5
+	MOVD rowBytes+24(FP), R6
+	MOVD octets+32(FP), R7
+	LSL $2, R7, R7
 rows1:
-	MOVD R7, R0
-	ADD R8, R7, R7
-	MOVD R7, R1
-	ADD R8, R7, R7
+	MOVD R5, R0
+	ADD R6, R5, R5
+	MOVD R5, R1
+	ADD R6, R5, R5
 	MOVD blocks+40(FP), R2
 	MOVD lanes+48(FP), R3
-	VEOR V0.B16, V0.B16, V0.B16
-	VEOR V1.B16, V1.B16, V1.B16
-	VEOR V2.B16, V2.B16, V2.B16
-	VEOR V3.B16, V3.B16, V3.B16
-	MOVD n+64(FP), R10
-	MOVD back+72(FP), R11
+	WORD $0x6f00e400 // movi v0.2d, #0000000000000000
+	WORD $0x6f00e401 // movi v1.2d, #0000000000000000
+	WORD $0x6f00e402 // movi v2.2d, #0000000000000000
+	WORD $0x6f00e403 // movi v3.2d, #0000000000000000
+	MOVD n+64(FP), R8
+	MOVD back+72(FP), R9
 group2:
-	CMP $1, R10
+	CMP $1, R8
 	BNE whole3
-	SUB R11, R0, R0
-	SUB R11, R1, R1
+	SUB R9, R0, R0
+	SUB R9, R1, R1
 whole3:
-	MOVD R0, R4
-	MOVD R1, R5
-	VLD1 (R4), V4.H[0]
-	ADD $34, R4, R4
-	VLD1 (R4), V4.H[1]
-	ADD $34, R4, R4
-	VLD1 (R4), V4.H[2]
-	ADD $34, R4, R4
-	VLD1 (R4), V4.H[3]
-	ADD $34, R4, R4
-	VLD1 (R5), V5.H[0]
-	ADD $34, R5, R5
-	VLD1 (R5), V5.H[1]
-	ADD $34, R5, R5
-	VLD1 (R5), V5.H[2]
-	ADD $34, R5, R5
-	VLD1 (R5), V5.H[3]
-	ADD $34, R5, R5
-	FLDPQ (R2), (F6, F7)
-	FMOVQ 2(R0), F8
-	FMOVQ 18(R0), F9
-	VEOR V10.B16, V10.B16, V10.B16
-	WORD $0x4e86950a // sdot v10.4s, v8.16b, v6.16b
-	WORD $0x4e87952a // sdot v10.4s, v9.16b, v7.16b
-	FMOVQ 2(R1), F8
-	FMOVQ 18(R1), F9
-	VEOR V11.B16, V11.B16, V11.B16
-	WORD $0x4e86950b // sdot v11.4s, v8.16b, v6.16b
-	WORD $0x4e87952b // sdot v11.4s, v9.16b, v7.16b
-	FLDPQ 64(R2), (F6, F8)
-	FMOVQ 36(R0), F12
-	FMOVQ 52(R0), F13
-	VEOR V14.B16, V14.B16, V14.B16
-	WORD $0x4e86958e // sdot v14.4s, v12.16b, v6.16b
-	WORD $0x4e8895ae // sdot v14.4s, v13.16b, v8.16b
-	FMOVQ 36(R1), F12
-	FMOVQ 52(R1), F13
-	VEOR V15.B16, V15.B16, V15.B16
-	WORD $0x4e86958f // sdot v15.4s, v12.16b, v6.16b
-	WORD $0x4e8895af // sdot v15.4s, v13.16b, v8.16b
-	FLDPQ 128(R2), (F6, F7)
-	FMOVQ 70(R0), F9
-	FMOVQ 86(R0), F16
-	VEOR V17.B16, V17.B16, V17.B16
-	WORD $0x4e869531 // sdot v17.4s, v9.16b, v6.16b
-	WORD $0x4e879611 // sdot v17.4s, v16.16b, v7.16b
-	FMOVQ 70(R1), F9
-	FMOVQ 86(R1), F16
-	VEOR V18.B16, V18.B16, V18.B16
-	WORD $0x4e869532 // sdot v18.4s, v9.16b, v6.16b
-	WORD $0x4e879612 // sdot v18.4s, v16.16b, v7.16b
-	FLDPQ 192(R2), (F6, F8)
-	FMOVQ 104(R0), F9
-	FMOVQ 120(R0), F12
-	VEOR V19.B16, V19.B16, V19.B16
-	WORD $0x4e869533 // sdot v19.4s, v9.16b, v6.16b
-	WORD $0x4e889593 // sdot v19.4s, v12.16b, v8.16b
-	FMOVQ 104(R1), F9
-	FMOVQ 120(R1), F12
-	VEOR V20.B16, V20.B16, V20.B16
-	WORD $0x4e869534 // sdot v20.4s, v9.16b, v6.16b
-	WORD $0x4e889594 // sdot v20.4s, v12.16b, v8.16b
-	WORD $0x4eaebd4a // addp v10.4s, v10.4s, v14.4s
-	WORD $0x4eb3be31 // addp v17.4s, v17.4s, v19.4s
-	WORD $0x4eb1bd4a // addp v10.4s, v10.4s, v17.4s
-	WORD $0x4eafbd6b // addp v11.4s, v11.4s, v15.4s
-	WORD $0x4eb4be52 // addp v18.4s, v18.4s, v20.4s
-	WORD $0x4eb2bd6b // addp v11.4s, v11.4s, v18.4s
+	WORD $0x7d400004 // ldr h4, [x0]
+	WORD $0x7d404405 // ldr h5, [x0, #34]
+	WORD $0x7d408806 // ldr h6, [x0, #68]
+	WORD $0x7d40cc07 // ldr h7, [x0, #102]
+	VZIP1 V5.H8, V4.H8, V4.H8
+	VZIP1 V7.H8, V6.H8, V6.H8
+	VZIP1 V6.S4, V4.S4, V4.S4
+	WORD $0x0e217885 // fcvtl v5.4s, v4.4h
+	WORD $0x7d400024 // ldr h4, [x1]
+	WORD $0x7d404426 // ldr h6, [x1, #34]
+	WORD $0x7d408828 // ldr h8, [x1, #68]
+	WORD $0x7d40cc29 // ldr h9, [x1, #102]
+	VZIP1 V6.H8, V4.H8, V4.H8
+	VZIP1 V9.H8, V8.H8, V8.H8
+	VZIP1 V8.S4, V4.S4, V4.S4
 	WORD $0x0e217886 // fcvtl v6.4s, v4.4h
-	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	FLDPQ (R2), (F4, F7)
+	FMOVQ 2(R0), F10
+	FMOVQ 18(R0), F11
+	WORD $0x6f00e40c // movi v12.2d, #0000000000000000
+	WORD $0x4e84954c // sdot v12.4s, v10.16b, v4.16b
+	WORD $0x4e87956c // sdot v12.4s, v11.16b, v7.16b
+	FMOVQ 2(R1), F10
+	FMOVQ 18(R1), F11
+	WORD $0x6f00e40d // movi v13.2d, #0000000000000000
+	WORD $0x4e84954d // sdot v13.4s, v10.16b, v4.16b
+	WORD $0x4e87956d // sdot v13.4s, v11.16b, v7.16b
+	FLDPQ 64(R2), (F4, F8)
+	FMOVQ 36(R0), F9
+	FMOVQ 52(R0), F14
+	WORD $0x6f00e40f // movi v15.2d, #0000000000000000
+	WORD $0x4e84952f // sdot v15.4s, v9.16b, v4.16b
+	WORD $0x4e8895cf // sdot v15.4s, v14.16b, v8.16b
+	FMOVQ 36(R1), F9
+	FMOVQ 52(R1), F14
+	WORD $0x6f00e410 // movi v16.2d, #0000000000000000
+	WORD $0x4e849530 // sdot v16.4s, v9.16b, v4.16b
+	WORD $0x4e8895d0 // sdot v16.4s, v14.16b, v8.16b
+	FLDPQ 128(R2), (F4, F7)
+	FMOVQ 70(R0), F9
+	FMOVQ 86(R0), F10
+	WORD $0x6f00e411 // movi v17.2d, #0000000000000000
+	WORD $0x4e849531 // sdot v17.4s, v9.16b, v4.16b
+	WORD $0x4e879551 // sdot v17.4s, v10.16b, v7.16b
+	FMOVQ 70(R1), F9
+	FMOVQ 86(R1), F10
+	WORD $0x6f00e412 // movi v18.2d, #0000000000000000
+	WORD $0x4e849532 // sdot v18.4s, v9.16b, v4.16b
+	WORD $0x4e879552 // sdot v18.4s, v10.16b, v7.16b
+	FLDPQ 192(R2), (F4, F8)
+	FMOVQ 104(R0), F9
+	FMOVQ 120(R0), F11
+	WORD $0x6f00e413 // movi v19.2d, #0000000000000000
+	WORD $0x4e849533 // sdot v19.4s, v9.16b, v4.16b
+	WORD $0x4e889573 // sdot v19.4s, v11.16b, v8.16b
+	FMOVQ 104(R1), F9
+	FMOVQ 120(R1), F11
+	WORD $0x6f00e414 // movi v20.2d, #0000000000000000
+	WORD $0x4e849534 // sdot v20.4s, v9.16b, v4.16b
+	WORD $0x4e889574 // sdot v20.4s, v11.16b, v8.16b
+	WORD $0x4eafbd8c // addp v12.4s, v12.4s, v15.4s
+	WORD $0x4eb3be31 // addp v17.4s, v17.4s, v19.4s
+	WORD $0x4eb1bd8c // addp v12.4s, v12.4s, v17.4s
+	WORD $0x4eb0bdad // addp v13.4s, v13.4s, v16.4s
+	WORD $0x4eb4be52 // addp v18.4s, v18.4s, v20.4s
+	WORD $0x4eb2bdad // addp v13.4s, v13.4s, v18.4s
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	FMOVQ (R3), F4
+	WORD $0x6e25dc84 // fmul v4.4s, v4.4s, v5.4s
+	WORD $0x4e2ccc80 // fmla v0.4s, v4.4s, v12.4s
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
 	FMOVQ (R3), F4
 	WORD $0x6e26dc84 // fmul v4.4s, v4.4s, v6.4s
-	WORD $0x4e2acc80 // fmla v0.4s, v4.4s, v10.4s
-	WORD $0x0e2178a4 // fcvtl v4.4s, v5.4h
-	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
-	FMOVQ (R3), F5
-	WORD $0x6e24dca5 // fmul v5.4s, v5.4s, v4.4s
-	WORD $0x4e2bcca2 // fmla v2.4s, v5.4s, v11.4s
-	VLD1 (R4), V4.H[0]
-	ADD $34, R4, R4
-	VLD1 (R4), V4.H[1]
-	ADD $34, R4, R4
-	VLD1 (R4), V4.H[2]
-	ADD $34, R4, R4
-	VLD1 (R4), V4.H[3]
-	ADD $34, R4, R4
-	VLD1 (R5), V5.H[0]
-	ADD $34, R5, R5
-	VLD1 (R5), V5.H[1]
-	ADD $34, R5, R5
-	VLD1 (R5), V5.H[2]
-	ADD $34, R5, R5
-	VLD1 (R5), V5.H[3]
-	ADD $34, R5, R5
-	FLDPQ 256(R2), (F6, F7)
-	FMOVQ 138(R0), F8
-	FMOVQ 154(R0), F9
-	VEOR V10.B16, V10.B16, V10.B16
-	WORD $0x4e86950a // sdot v10.4s, v8.16b, v6.16b
-	WORD $0x4e87952a // sdot v10.4s, v9.16b, v7.16b
-	FMOVQ 138(R1), F8
-	FMOVQ 154(R1), F9
-	VEOR V11.B16, V11.B16, V11.B16
-	WORD $0x4e86950b // sdot v11.4s, v8.16b, v6.16b
-	WORD $0x4e87952b // sdot v11.4s, v9.16b, v7.16b
-	FLDPQ 320(R2), (F6, F8)
-	FMOVQ 172(R0), F12
-	FMOVQ 188(R0), F13
-	VEOR V14.B16, V14.B16, V14.B16
-	WORD $0x4e86958e // sdot v14.4s, v12.16b, v6.16b
-	WORD $0x4e8895ae // sdot v14.4s, v13.16b, v8.16b
-	FMOVQ 172(R1), F12
-	FMOVQ 188(R1), F13
-	VEOR V15.B16, V15.B16, V15.B16
-	WORD $0x4e86958f // sdot v15.4s, v12.16b, v6.16b
-	WORD $0x4e8895af // sdot v15.4s, v13.16b, v8.16b
-	FLDPQ 384(R2), (F6, F7)
-	FMOVQ 206(R0), F9
-	FMOVQ 222(R0), F16
-	VEOR V17.B16, V17.B16, V17.B16
-	WORD $0x4e869531 // sdot v17.4s, v9.16b, v6.16b
-	WORD $0x4e879611 // sdot v17.4s, v16.16b, v7.16b
-	FMOVQ 206(R1), F9
-	FMOVQ 222(R1), F16
-	VEOR V18.B16, V18.B16, V18.B16
-	WORD $0x4e869532 // sdot v18.4s, v9.16b, v6.16b
-	WORD $0x4e879612 // sdot v18.4s, v16.16b, v7.16b
-	FLDPQ 448(R2), (F6, F8)
-	FMOVQ 240(R0), F9
-	FMOVQ 256(R0), F12
-	VEOR V19.B16, V19.B16, V19.B16
-	WORD $0x4e869533 // sdot v19.4s, v9.16b, v6.16b
-	WORD $0x4e889593 // sdot v19.4s, v12.16b, v8.16b
-	FMOVQ 240(R1), F9
-	FMOVQ 256(R1), F12
-	VEOR V20.B16, V20.B16, V20.B16
-	WORD $0x4e869534 // sdot v20.4s, v9.16b, v6.16b
-	WORD $0x4e889594 // sdot v20.4s, v12.16b, v8.16b
-	WORD $0x4eaebd4a // addp v10.4s, v10.4s, v14.4s
-	WORD $0x4eb3be31 // addp v17.4s, v17.4s, v19.4s
-	WORD $0x4eb1bd4a // addp v10.4s, v10.4s, v17.4s
-	WORD $0x4eafbd6b // addp v11.4s, v11.4s, v15.4s
-	WORD $0x4eb4be52 // addp v18.4s, v18.4s, v20.4s
-	WORD $0x4eb2bd6b // addp v11.4s, v11.4s, v18.4s
+	WORD $0x4e2dcc82 // fmla v2.4s, v4.4s, v13.4s
+	WORD $0x7d411004 // ldr h4, [x0, #136]
+	WORD $0x7d415405 // ldr h5, [x0, #170]
+	WORD $0x7d419806 // ldr h6, [x0, #204]
+	WORD $0x7d41dc07 // ldr h7, [x0, #238]
+	VZIP1 V5.H8, V4.H8, V4.H8
+	VZIP1 V7.H8, V6.H8, V6.H8
+	VZIP1 V6.S4, V4.S4, V4.S4
+	WORD $0x0e217885 // fcvtl v5.4s, v4.4h
+	WORD $0x7d411024 // ldr h4, [x1, #136]
+	WORD $0x7d415426 // ldr h6, [x1, #170]
+	WORD $0x7d419828 // ldr h8, [x1, #204]
+	WORD $0x7d41dc29 // ldr h9, [x1, #238]
+	VZIP1 V6.H8, V4.H8, V4.H8
+	VZIP1 V9.H8, V8.H8, V8.H8
+	VZIP1 V8.S4, V4.S4, V4.S4
 	WORD $0x0e217886 // fcvtl v6.4s, v4.4h
-	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	FLDPQ 256(R2), (F4, F7)
+	FMOVQ 138(R0), F10
+	FMOVQ 154(R0), F11
+	WORD $0x6f00e40c // movi v12.2d, #0000000000000000
+	WORD $0x4e84954c // sdot v12.4s, v10.16b, v4.16b
+	WORD $0x4e87956c // sdot v12.4s, v11.16b, v7.16b
+	FMOVQ 138(R1), F10
+	FMOVQ 154(R1), F11
+	WORD $0x6f00e40d // movi v13.2d, #0000000000000000
+	WORD $0x4e84954d // sdot v13.4s, v10.16b, v4.16b
+	WORD $0x4e87956d // sdot v13.4s, v11.16b, v7.16b
+	FLDPQ 320(R2), (F4, F8)
+	FMOVQ 172(R0), F9
+	FMOVQ 188(R0), F14
+	WORD $0x6f00e40f // movi v15.2d, #0000000000000000
+	WORD $0x4e84952f // sdot v15.4s, v9.16b, v4.16b
+	WORD $0x4e8895cf // sdot v15.4s, v14.16b, v8.16b
+	FMOVQ 172(R1), F9
+	FMOVQ 188(R1), F14
+	WORD $0x6f00e410 // movi v16.2d, #0000000000000000
+	WORD $0x4e849530 // sdot v16.4s, v9.16b, v4.16b
+	WORD $0x4e8895d0 // sdot v16.4s, v14.16b, v8.16b
+	FLDPQ 384(R2), (F4, F7)
+	FMOVQ 206(R0), F9
+	FMOVQ 222(R0), F10
+	WORD $0x6f00e411 // movi v17.2d, #0000000000000000
+	WORD $0x4e849531 // sdot v17.4s, v9.16b, v4.16b
+	WORD $0x4e879551 // sdot v17.4s, v10.16b, v7.16b
+	FMOVQ 206(R1), F9
+	FMOVQ 222(R1), F10
+	WORD $0x6f00e412 // movi v18.2d, #0000000000000000
+	WORD $0x4e849532 // sdot v18.4s, v9.16b, v4.16b
+	WORD $0x4e879552 // sdot v18.4s, v10.16b, v7.16b
+	FLDPQ 448(R2), (F4, F8)
+	FMOVQ 240(R0), F9
+	FMOVQ 256(R0), F11
+	WORD $0x6f00e413 // movi v19.2d, #0000000000000000
+	WORD $0x4e849533 // sdot v19.4s, v9.16b, v4.16b
+	WORD $0x4e889573 // sdot v19.4s, v11.16b, v8.16b
+	FMOVQ 240(R1), F9
+	FMOVQ 256(R1), F11
+	WORD $0x6f00e414 // movi v20.2d, #0000000000000000
+	WORD $0x4e849534 // sdot v20.4s, v9.16b, v4.16b
+	WORD $0x4e889574 // sdot v20.4s, v11.16b, v8.16b
+	WORD $0x4eafbd8c // addp v12.4s, v12.4s, v15.4s
+	WORD $0x4eb3be31 // addp v17.4s, v17.4s, v19.4s
+	WORD $0x4eb1bd8c // addp v12.4s, v12.4s, v17.4s
+	WORD $0x4eb0bdad // addp v13.4s, v13.4s, v16.4s
+	WORD $0x4eb4be52 // addp v18.4s, v18.4s, v20.4s
+	WORD $0x4eb2bdad // addp v13.4s, v13.4s, v18.4s
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	FMOVQ 16(R3), F4
+	WORD $0x6e25dc84 // fmul v4.4s, v4.4s, v5.4s
+	WORD $0x4e2ccc81 // fmla v1.4s, v4.4s, v12.4s
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
 	FMOVQ 16(R3), F4
 	WORD $0x6e26dc84 // fmul v4.4s, v4.4s, v6.4s
-	WORD $0x4e2acc81 // fmla v1.4s, v4.4s, v10.4s
-	WORD $0x0e2178a4 // fcvtl v4.4s, v5.4h
-	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
-	FMOVQ 16(R3), F5
-	WORD $0x6e24dca5 // fmul v5.4s, v5.4s, v4.4s
-	WORD $0x4e2bcca3 // fmla v3.4s, v5.4s, v11.4s
+	WORD $0x4e2dcc83 // fmla v3.4s, v4.4s, v13.4s
 	ADD $272, R0, R0
 	ADD $272, R1, R1
 	ADD $512, R2, R2
 	ADD $512, R3, R3
-	SUBS $1, R10, R10
+	SUBS $1, R8, R8
 	BNE group2
-	VEOR V4.B16, V4.B16, V4.B16
+	WORD $0x6f00e404 // movi v4.2d, #0000000000000000
 	VZIP1 V2.S4, V0.S4, V5.S4
 	VEXT $8, V5.B16, V5.B16, V6.B16
 	WORD $0x4e25d484 // fadd v4.4s, v4.4s, v5.4s
@@ -2487,174 +2445,171 @@ whole3:
 	VEXT $8, V5.B16, V5.B16, V6.B16
 	WORD $0x4e25d484 // fadd v4.4s, v4.4s, v5.4s
 	WORD $0x4e26d484 // fadd v4.4s, v4.4s, v6.4s
-	FMOVD.P F4, 8(R6)
-	SUBS $1, R9, R9
+	FMOVD.P F4, 8(R4)
+	SUBS $1, R7, R7
 	BNE rows1
 	RET
 
 // func dotQ8_0x2DotProd(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 TEXT ·dotQ8_0x2DotProd(SB), NOSPLIT, $0-80
-	MOVD out+0(FP), R6
-	MOVD w+16(FP), R7
-	MOVD rowBytes+24(FP), R8
-	MOVD octets+32(FP), R9
-	MOVD ldo+8(FP), R11
-	ADD R11<<2, R6, R12
-	LSL $3, R9, R9
+	MOVD out+0(FP), R5
+	MOVD w+16(FP), R6
+	MOVD rowBytes+24(FP), R7
+	MOVD octets+32(FP), R8
+	MOVD ldo+8(FP), R10
+	ADD R10<<2, R5, R11
+	LSL $3, R8, R8
 rows1:
-	MOVD R7, R0
-	ADD R8, R7, R7
+	MOVD R6, R0
+	ADD R7, R6, R6
 	MOVD blocks+40(FP), R1
 	MOVD lanes+48(FP), R3
-	MOVD stride+56(FP), R11
-	ADD R11, R1, R2
-	ADD R11, R3, R4
-	VEOR V0.B16, V0.B16, V0.B16
-	VEOR V1.B16, V1.B16, V1.B16
-	VEOR V2.B16, V2.B16, V2.B16
-	VEOR V3.B16, V3.B16, V3.B16
-	MOVD n+64(FP), R10
-	MOVD back+72(FP), R11
+	MOVD stride+56(FP), R10
+	ADD R10, R1, R2
+	ADD R10, R3, R4
+	WORD $0x6f00e400 // movi v0.2d, #0000000000000000
+	WORD $0x6f00e401 // movi v1.2d, #0000000000000000
+	WORD $0x6f00e402 // movi v2.2d, #0000000000000000
+	WORD $0x6f00e403 // movi v3.2d, #0000000000000000
+	MOVD n+64(FP), R9
+	MOVD back+72(FP), R10
 group2:
-	CMP $1, R10
+	CMP $1, R9
 	BNE whole3
-	SUB R11, R0, R0
+	SUB R10, R0, R0
 whole3:
-	MOVD R0, R5
-	VLD1 (R5), V4.H[0]
-	ADD $34, R5, R5
-	VLD1 (R5), V4.H[1]
-	ADD $34, R5, R5
-	VLD1 (R5), V4.H[2]
-	ADD $34, R5, R5
-	VLD1 (R5), V4.H[3]
-	ADD $34, R5, R5
-	FLDPQ (R1), (F5, F6)
-	FLDPQ (R2), (F7, F8)
-	FMOVQ 2(R0), F9
-	FMOVQ 18(R0), F10
-	VEOR V11.B16, V11.B16, V11.B16
-	WORD $0x4e85952b // sdot v11.4s, v9.16b, v5.16b
-	WORD $0x4e86954b // sdot v11.4s, v10.16b, v6.16b
-	VEOR V12.B16, V12.B16, V12.B16
-	WORD $0x4e87952c // sdot v12.4s, v9.16b, v7.16b
-	WORD $0x4e88954c // sdot v12.4s, v10.16b, v8.16b
-	FLDPQ 64(R1), (F5, F6)
-	FLDPQ 64(R2), (F9, F13)
+	WORD $0x7d400004 // ldr h4, [x0]
+	WORD $0x7d404405 // ldr h5, [x0, #34]
+	WORD $0x7d408806 // ldr h6, [x0, #68]
+	WORD $0x7d40cc07 // ldr h7, [x0, #102]
+	VZIP1 V5.H8, V4.H8, V4.H8
+	VZIP1 V7.H8, V6.H8, V6.H8
+	VZIP1 V6.S4, V4.S4, V4.S4
+	WORD $0x0e217885 // fcvtl v5.4s, v4.4h
+	FLDPQ (R1), (F4, F6)
+	FLDPQ (R2), (F8, F9)
+	FMOVQ 2(R0), F10
+	FMOVQ 18(R0), F11
+	WORD $0x6f00e40c // movi v12.2d, #0000000000000000
+	WORD $0x4e84954c // sdot v12.4s, v10.16b, v4.16b
+	WORD $0x4e86956c // sdot v12.4s, v11.16b, v6.16b
+	WORD $0x6f00e40d // movi v13.2d, #0000000000000000
+	WORD $0x4e88954d // sdot v13.4s, v10.16b, v8.16b
+	WORD $0x4e89956d // sdot v13.4s, v11.16b, v9.16b
+	FLDPQ 64(R1), (F4, F6)
+	FLDPQ 64(R2), (F7, F10)
 	FMOVQ 36(R0), F14
 	FMOVQ 52(R0), F15
-	VEOR V16.B16, V16.B16, V16.B16
-	WORD $0x4e8595d0 // sdot v16.4s, v14.16b, v5.16b
+	WORD $0x6f00e410 // movi v16.2d, #0000000000000000
+	WORD $0x4e8495d0 // sdot v16.4s, v14.16b, v4.16b
 	WORD $0x4e8695f0 // sdot v16.4s, v15.16b, v6.16b
-	VEOR V17.B16, V17.B16, V17.B16
-	WORD $0x4e8995d1 // sdot v17.4s, v14.16b, v9.16b
-	WORD $0x4e8d95f1 // sdot v17.4s, v15.16b, v13.16b
-	FLDPQ 128(R1), (F5, F6)
-	FLDPQ 128(R2), (F7, F8)
-	FMOVQ 70(R0), F10
+	WORD $0x6f00e411 // movi v17.2d, #0000000000000000
+	WORD $0x4e8795d1 // sdot v17.4s, v14.16b, v7.16b
+	WORD $0x4e8a95f1 // sdot v17.4s, v15.16b, v10.16b
+	FLDPQ 128(R1), (F4, F6)
+	FLDPQ 128(R2), (F8, F9)
+	FMOVQ 70(R0), F11
 	FMOVQ 86(R0), F18
-	VEOR V19.B16, V19.B16, V19.B16
-	WORD $0x4e859553 // sdot v19.4s, v10.16b, v5.16b
+	WORD $0x6f00e413 // movi v19.2d, #0000000000000000
+	WORD $0x4e849573 // sdot v19.4s, v11.16b, v4.16b
 	WORD $0x4e869653 // sdot v19.4s, v18.16b, v6.16b
-	VEOR V20.B16, V20.B16, V20.B16
-	WORD $0x4e879554 // sdot v20.4s, v10.16b, v7.16b
-	WORD $0x4e889654 // sdot v20.4s, v18.16b, v8.16b
-	FLDPQ 192(R1), (F5, F6)
-	FLDPQ 192(R2), (F9, F10)
-	FMOVQ 104(R0), F13
+	WORD $0x6f00e414 // movi v20.2d, #0000000000000000
+	WORD $0x4e889574 // sdot v20.4s, v11.16b, v8.16b
+	WORD $0x4e899654 // sdot v20.4s, v18.16b, v9.16b
+	FLDPQ 192(R1), (F4, F6)
+	FLDPQ 192(R2), (F7, F10)
+	FMOVQ 104(R0), F11
 	FMOVQ 120(R0), F14
-	VEOR V21.B16, V21.B16, V21.B16
-	WORD $0x4e8595b5 // sdot v21.4s, v13.16b, v5.16b
+	WORD $0x6f00e415 // movi v21.2d, #0000000000000000
+	WORD $0x4e849575 // sdot v21.4s, v11.16b, v4.16b
 	WORD $0x4e8695d5 // sdot v21.4s, v14.16b, v6.16b
-	VEOR V22.B16, V22.B16, V22.B16
-	WORD $0x4e8995b6 // sdot v22.4s, v13.16b, v9.16b
+	WORD $0x6f00e416 // movi v22.2d, #0000000000000000
+	WORD $0x4e879576 // sdot v22.4s, v11.16b, v7.16b
 	WORD $0x4e8a95d6 // sdot v22.4s, v14.16b, v10.16b
-	WORD $0x4eb0bd6b // addp v11.4s, v11.4s, v16.4s
+	WORD $0x4eb0bd8c // addp v12.4s, v12.4s, v16.4s
 	WORD $0x4eb5be73 // addp v19.4s, v19.4s, v21.4s
-	WORD $0x4eb3bd6b // addp v11.4s, v11.4s, v19.4s
-	WORD $0x4eb1bd8c // addp v12.4s, v12.4s, v17.4s
+	WORD $0x4eb3bd8c // addp v12.4s, v12.4s, v19.4s
+	WORD $0x4eb1bdad // addp v13.4s, v13.4s, v17.4s
 	WORD $0x4eb6be94 // addp v20.4s, v20.4s, v22.4s
-	WORD $0x4eb4bd8c // addp v12.4s, v12.4s, v20.4s
-	WORD $0x0e217885 // fcvtl v5.4s, v4.4h
-	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4eb4bdad // addp v13.4s, v13.4s, v20.4s
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
 	FMOVQ (R3), F4
 	WORD $0x6e25dc84 // fmul v4.4s, v4.4s, v5.4s
-	WORD $0x4e2bcc80 // fmla v0.4s, v4.4s, v11.4s
-	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4e2ccc80 // fmla v0.4s, v4.4s, v12.4s
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
 	FMOVQ (R4), F4
 	WORD $0x6e25dc84 // fmul v4.4s, v4.4s, v5.4s
-	WORD $0x4e2ccc82 // fmla v2.4s, v4.4s, v12.4s
-	VLD1 (R5), V4.H[0]
-	ADD $34, R5, R5
-	VLD1 (R5), V4.H[1]
-	ADD $34, R5, R5
-	VLD1 (R5), V4.H[2]
-	ADD $34, R5, R5
-	VLD1 (R5), V4.H[3]
-	ADD $34, R5, R5
-	FLDPQ 256(R1), (F5, F6)
-	FLDPQ 256(R2), (F7, F8)
-	FMOVQ 138(R0), F9
-	FMOVQ 154(R0), F10
-	VEOR V11.B16, V11.B16, V11.B16
-	WORD $0x4e85952b // sdot v11.4s, v9.16b, v5.16b
-	WORD $0x4e86954b // sdot v11.4s, v10.16b, v6.16b
-	VEOR V12.B16, V12.B16, V12.B16
-	WORD $0x4e87952c // sdot v12.4s, v9.16b, v7.16b
-	WORD $0x4e88954c // sdot v12.4s, v10.16b, v8.16b
-	FLDPQ 320(R1), (F5, F6)
-	FLDPQ 320(R2), (F9, F13)
+	WORD $0x4e2dcc82 // fmla v2.4s, v4.4s, v13.4s
+	WORD $0x7d411004 // ldr h4, [x0, #136]
+	WORD $0x7d415405 // ldr h5, [x0, #170]
+	WORD $0x7d419806 // ldr h6, [x0, #204]
+	WORD $0x7d41dc07 // ldr h7, [x0, #238]
+	VZIP1 V5.H8, V4.H8, V4.H8
+	VZIP1 V7.H8, V6.H8, V6.H8
+	VZIP1 V6.S4, V4.S4, V4.S4
+	WORD $0x0e217885 // fcvtl v5.4s, v4.4h
+	FLDPQ 256(R1), (F4, F6)
+	FLDPQ 256(R2), (F8, F9)
+	FMOVQ 138(R0), F10
+	FMOVQ 154(R0), F11
+	WORD $0x6f00e40c // movi v12.2d, #0000000000000000
+	WORD $0x4e84954c // sdot v12.4s, v10.16b, v4.16b
+	WORD $0x4e86956c // sdot v12.4s, v11.16b, v6.16b
+	WORD $0x6f00e40d // movi v13.2d, #0000000000000000
+	WORD $0x4e88954d // sdot v13.4s, v10.16b, v8.16b
+	WORD $0x4e89956d // sdot v13.4s, v11.16b, v9.16b
+	FLDPQ 320(R1), (F4, F6)
+	FLDPQ 320(R2), (F7, F10)
 	FMOVQ 172(R0), F14
 	FMOVQ 188(R0), F15
-	VEOR V16.B16, V16.B16, V16.B16
-	WORD $0x4e8595d0 // sdot v16.4s, v14.16b, v5.16b
+	WORD $0x6f00e410 // movi v16.2d, #0000000000000000
+	WORD $0x4e8495d0 // sdot v16.4s, v14.16b, v4.16b
 	WORD $0x4e8695f0 // sdot v16.4s, v15.16b, v6.16b
-	VEOR V17.B16, V17.B16, V17.B16
-	WORD $0x4e8995d1 // sdot v17.4s, v14.16b, v9.16b
-	WORD $0x4e8d95f1 // sdot v17.4s, v15.16b, v13.16b
-	FLDPQ 384(R1), (F5, F6)
-	FLDPQ 384(R2), (F7, F8)
-	FMOVQ 206(R0), F10
+	WORD $0x6f00e411 // movi v17.2d, #0000000000000000
+	WORD $0x4e8795d1 // sdot v17.4s, v14.16b, v7.16b
+	WORD $0x4e8a95f1 // sdot v17.4s, v15.16b, v10.16b
+	FLDPQ 384(R1), (F4, F6)
+	FLDPQ 384(R2), (F8, F9)
+	FMOVQ 206(R0), F11
 	FMOVQ 222(R0), F18
-	VEOR V19.B16, V19.B16, V19.B16
-	WORD $0x4e859553 // sdot v19.4s, v10.16b, v5.16b
+	WORD $0x6f00e413 // movi v19.2d, #0000000000000000
+	WORD $0x4e849573 // sdot v19.4s, v11.16b, v4.16b
 	WORD $0x4e869653 // sdot v19.4s, v18.16b, v6.16b
-	VEOR V20.B16, V20.B16, V20.B16
-	WORD $0x4e879554 // sdot v20.4s, v10.16b, v7.16b
-	WORD $0x4e889654 // sdot v20.4s, v18.16b, v8.16b
-	FLDPQ 448(R1), (F5, F6)
-	FLDPQ 448(R2), (F9, F10)
-	FMOVQ 240(R0), F13
+	WORD $0x6f00e414 // movi v20.2d, #0000000000000000
+	WORD $0x4e889574 // sdot v20.4s, v11.16b, v8.16b
+	WORD $0x4e899654 // sdot v20.4s, v18.16b, v9.16b
+	FLDPQ 448(R1), (F4, F6)
+	FLDPQ 448(R2), (F7, F10)
+	FMOVQ 240(R0), F11
 	FMOVQ 256(R0), F14
-	VEOR V21.B16, V21.B16, V21.B16
-	WORD $0x4e8595b5 // sdot v21.4s, v13.16b, v5.16b
+	WORD $0x6f00e415 // movi v21.2d, #0000000000000000
+	WORD $0x4e849575 // sdot v21.4s, v11.16b, v4.16b
 	WORD $0x4e8695d5 // sdot v21.4s, v14.16b, v6.16b
-	VEOR V22.B16, V22.B16, V22.B16
-	WORD $0x4e8995b6 // sdot v22.4s, v13.16b, v9.16b
+	WORD $0x6f00e416 // movi v22.2d, #0000000000000000
+	WORD $0x4e879576 // sdot v22.4s, v11.16b, v7.16b
 	WORD $0x4e8a95d6 // sdot v22.4s, v14.16b, v10.16b
-	WORD $0x4eb0bd6b // addp v11.4s, v11.4s, v16.4s
+	WORD $0x4eb0bd8c // addp v12.4s, v12.4s, v16.4s
 	WORD $0x4eb5be73 // addp v19.4s, v19.4s, v21.4s
-	WORD $0x4eb3bd6b // addp v11.4s, v11.4s, v19.4s
-	WORD $0x4eb1bd8c // addp v12.4s, v12.4s, v17.4s
+	WORD $0x4eb3bd8c // addp v12.4s, v12.4s, v19.4s
+	WORD $0x4eb1bdad // addp v13.4s, v13.4s, v17.4s
 	WORD $0x4eb6be94 // addp v20.4s, v20.4s, v22.4s
-	WORD $0x4eb4bd8c // addp v12.4s, v12.4s, v20.4s
-	WORD $0x0e217885 // fcvtl v5.4s, v4.4h
-	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4eb4bdad // addp v13.4s, v13.4s, v20.4s
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
 	FMOVQ 16(R3), F4
 	WORD $0x6e25dc84 // fmul v4.4s, v4.4s, v5.4s
-	WORD $0x4e2bcc81 // fmla v1.4s, v4.4s, v11.4s
-	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4e2ccc81 // fmla v1.4s, v4.4s, v12.4s
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
 	FMOVQ 16(R4), F4
 	WORD $0x6e25dc84 // fmul v4.4s, v4.4s, v5.4s
-	WORD $0x4e2ccc83 // fmla v3.4s, v4.4s, v12.4s
+	WORD $0x4e2dcc83 // fmla v3.4s, v4.4s, v13.4s
 	ADD $272, R0, R0
 	ADD $512, R1, R1
 	ADD $512, R3, R3
 	ADD $512, R2, R2
 	ADD $512, R4, R4
-	SUBS $1, R10, R10
+	SUBS $1, R9, R9
 	BNE group2
-	VEOR V4.B16, V4.B16, V4.B16
+	WORD $0x6f00e404 // movi v4.2d, #0000000000000000
 	VZIP1 V2.S4, V0.S4, V5.S4
 	VEXT $8, V5.B16, V5.B16, V6.B16
 	WORD $0x4e25d484 // fadd v4.4s, v4.4s, v5.4s
@@ -2671,252 +2626,246 @@ whole3:
 	VEXT $8, V5.B16, V5.B16, V6.B16
 	WORD $0x4e25d484 // fadd v4.4s, v4.4s, v5.4s
 	WORD $0x4e26d484 // fadd v4.4s, v4.4s, v6.4s
-	FMOVS.P F4, 4(R6)
-	VST1.P V4.S[1], 4(R12)
-	SUBS $1, R9, R9
+	FMOVS.P F4, 4(R5)
+	VST1.P V4.S[1], 4(R11)
+	SUBS $1, R8, R8
 	BNE rows1
 	RET
 
 // func dotIQ4_NLx1DotProd(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 TEXT ·dotIQ4_NLx1DotProd(SB), NOSPLIT, $0-80
-	MOVD out+0(FP), R6
-	MOVD w+16(FP), R7
-	MOVD rowBytes+24(FP), R8
-	MOVD octets+32(FP), R9
+	MOVD out+0(FP), R4
+	MOVD w+16(FP), R5
+	MOVD rowBytes+24(FP), R6
+	MOVD octets+32(FP), R7
 	VMOVI $15, V0.B16
-	MOVD $0xf6eaddcfbfad9881, R13
-	VMOV R13, V1.D[0]
-	MOVD $0x7159453526190d01, R13
-	VMOV R13, V1.D[1]
-	LSL $2, R9, R9
+	MOVD $0xf6eaddcfbfad9881, R11
+	VMOV R11, V1.D[0]
+	MOVD $0x7159453526190d01, R11
+	VMOV R11, V1.D[1]
+	LSL $2, R7, R7
 rows1:
-	MOVD R7, R0
-	ADD R8, R7, R7
-	MOVD R7, R1
-	ADD R8, R7, R7
+	MOVD R5, R0
+	ADD R6, R5, R5
+	MOVD R5, R1
+	ADD R6, R5, R5
 	MOVD blocks+40(FP), R2
 	MOVD lanes+48(FP), R3
-	VEOR V2.B16, V2.B16, V2.B16
-	VEOR V3.B16, V3.B16, V3.B16
-	VEOR V4.B16, V4.B16, V4.B16
-	VEOR V5.B16, V5.B16, V5.B16
-	MOVD n+64(FP), R10
-	MOVD back+72(FP), R11
+	WORD $0x6f00e402 // movi v2.2d, #0000000000000000
+	WORD $0x6f00e403 // movi v3.2d, #0000000000000000
+	WORD $0x6f00e404 // movi v4.2d, #0000000000000000
+	WORD $0x6f00e405 // movi v5.2d, #0000000000000000
+	MOVD n+64(FP), R8
+	MOVD back+72(FP), R9
 group2:
-	CMP $1, R10
+	CMP $1, R8
 	BNE whole3
-	SUB R11, R0, R0
-	SUB R11, R1, R1
+	SUB R9, R0, R0
+	SUB R9, R1, R1
 whole3:
-	MOVD R0, R4
-	MOVD R1, R5
-	VLD1 (R4), V6.H[0]
-	ADD $18, R4, R4
-	VLD1 (R4), V6.H[1]
-	ADD $18, R4, R4
-	VLD1 (R4), V6.H[2]
-	ADD $18, R4, R4
-	VLD1 (R4), V6.H[3]
-	ADD $18, R4, R4
-	VLD1 (R5), V7.H[0]
-	ADD $18, R5, R5
-	VLD1 (R5), V7.H[1]
-	ADD $18, R5, R5
-	VLD1 (R5), V7.H[2]
-	ADD $18, R5, R5
-	VLD1 (R5), V7.H[3]
-	ADD $18, R5, R5
-	FLDPQ (R2), (F8, F9)
-	FMOVQ 2(R0), F11
-	VAND V11.B16, V0.B16, V10.B16
-	VUSHR $4, V11.B16, V11.B16
-	VTBL V10.B16, [V1.B16], V10.B16
-	VTBL V11.B16, [V1.B16], V11.B16
-	VEOR V12.B16, V12.B16, V12.B16
-	WORD $0x4e88954c // sdot v12.4s, v10.16b, v8.16b
-	WORD $0x4e89956c // sdot v12.4s, v11.16b, v9.16b
-	FMOVQ 2(R1), F11
-	VAND V11.B16, V0.B16, V10.B16
-	VUSHR $4, V11.B16, V11.B16
-	VTBL V10.B16, [V1.B16], V10.B16
-	VTBL V11.B16, [V1.B16], V11.B16
-	VEOR V13.B16, V13.B16, V13.B16
-	WORD $0x4e88954d // sdot v13.4s, v10.16b, v8.16b
-	WORD $0x4e89956d // sdot v13.4s, v11.16b, v9.16b
-	FLDPQ 64(R2), (F8, F10)
-	FMOVQ 20(R0), F15
-	VAND V15.B16, V0.B16, V14.B16
-	VUSHR $4, V15.B16, V15.B16
-	VTBL V14.B16, [V1.B16], V14.B16
-	VTBL V15.B16, [V1.B16], V15.B16
-	VEOR V16.B16, V16.B16, V16.B16
-	WORD $0x4e8895d0 // sdot v16.4s, v14.16b, v8.16b
-	WORD $0x4e8a95f0 // sdot v16.4s, v15.16b, v10.16b
-	FMOVQ 20(R1), F15
-	VAND V15.B16, V0.B16, V14.B16
-	VUSHR $4, V15.B16, V15.B16
-	VTBL V14.B16, [V1.B16], V14.B16
-	VTBL V15.B16, [V1.B16], V15.B16
-	VEOR V17.B16, V17.B16, V17.B16
-	WORD $0x4e8895d1 // sdot v17.4s, v14.16b, v8.16b
-	WORD $0x4e8a95f1 // sdot v17.4s, v15.16b, v10.16b
-	FLDPQ 128(R2), (F8, F9)
-	FMOVQ 38(R0), F18
-	VAND V18.B16, V0.B16, V11.B16
-	VUSHR $4, V18.B16, V18.B16
-	VTBL V11.B16, [V1.B16], V11.B16
-	VTBL V18.B16, [V1.B16], V18.B16
-	VEOR V19.B16, V19.B16, V19.B16
-	WORD $0x4e889573 // sdot v19.4s, v11.16b, v8.16b
-	WORD $0x4e899653 // sdot v19.4s, v18.16b, v9.16b
-	FMOVQ 38(R1), F18
-	VAND V18.B16, V0.B16, V11.B16
-	VUSHR $4, V18.B16, V18.B16
-	VTBL V11.B16, [V1.B16], V11.B16
-	VTBL V18.B16, [V1.B16], V18.B16
-	VEOR V20.B16, V20.B16, V20.B16
-	WORD $0x4e889574 // sdot v20.4s, v11.16b, v8.16b
-	WORD $0x4e899654 // sdot v20.4s, v18.16b, v9.16b
-	FLDPQ 192(R2), (F8, F10)
-	FMOVQ 56(R0), F14
-	VAND V14.B16, V0.B16, V11.B16
-	VUSHR $4, V14.B16, V14.B16
-	VTBL V11.B16, [V1.B16], V11.B16
-	VTBL V14.B16, [V1.B16], V14.B16
-	VEOR V21.B16, V21.B16, V21.B16
-	WORD $0x4e889575 // sdot v21.4s, v11.16b, v8.16b
-	WORD $0x4e8a95d5 // sdot v21.4s, v14.16b, v10.16b
-	FMOVQ 56(R1), F14
-	VAND V14.B16, V0.B16, V11.B16
-	VUSHR $4, V14.B16, V14.B16
-	VTBL V11.B16, [V1.B16], V11.B16
-	VTBL V14.B16, [V1.B16], V14.B16
-	VEOR V22.B16, V22.B16, V22.B16
-	WORD $0x4e889576 // sdot v22.4s, v11.16b, v8.16b
-	WORD $0x4e8a95d6 // sdot v22.4s, v14.16b, v10.16b
-	WORD $0x4eb0bd8c // addp v12.4s, v12.4s, v16.4s
-	WORD $0x4eb5be73 // addp v19.4s, v19.4s, v21.4s
-	WORD $0x4eb3bd8c // addp v12.4s, v12.4s, v19.4s
-	WORD $0x4eb1bdad // addp v13.4s, v13.4s, v17.4s
-	WORD $0x4eb6be94 // addp v20.4s, v20.4s, v22.4s
-	WORD $0x4eb4bdad // addp v13.4s, v13.4s, v20.4s
+	WORD $0x7d400006 // ldr h6, [x0]
+	WORD $0x7d402407 // ldr h7, [x0, #18]
+	WORD $0x7d404808 // ldr h8, [x0, #36]
+	WORD $0x7d406c09 // ldr h9, [x0, #54]
+	VZIP1 V7.H8, V6.H8, V6.H8
+	VZIP1 V9.H8, V8.H8, V8.H8
+	VZIP1 V8.S4, V6.S4, V6.S4
+	WORD $0x0e2178c7 // fcvtl v7.4s, v6.4h
+	WORD $0x7d400026 // ldr h6, [x1]
+	WORD $0x7d402428 // ldr h8, [x1, #18]
+	WORD $0x7d40482a // ldr h10, [x1, #36]
+	WORD $0x7d406c2b // ldr h11, [x1, #54]
+	VZIP1 V8.H8, V6.H8, V6.H8
+	VZIP1 V11.H8, V10.H8, V10.H8
+	VZIP1 V10.S4, V6.S4, V6.S4
 	WORD $0x0e2178c8 // fcvtl v8.4s, v6.4h
-	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	FLDPQ (R2), (F6, F9)
+	FMOVQ 2(R0), F13
+	VAND V13.B16, V0.B16, V12.B16
+	VUSHR $4, V13.B16, V13.B16
+	VTBL V12.B16, [V1.B16], V12.B16
+	VTBL V13.B16, [V1.B16], V13.B16
+	WORD $0x6f00e40e // movi v14.2d, #0000000000000000
+	WORD $0x4e86958e // sdot v14.4s, v12.16b, v6.16b
+	WORD $0x4e8995ae // sdot v14.4s, v13.16b, v9.16b
+	FMOVQ 2(R1), F13
+	VAND V13.B16, V0.B16, V12.B16
+	VUSHR $4, V13.B16, V13.B16
+	VTBL V12.B16, [V1.B16], V12.B16
+	VTBL V13.B16, [V1.B16], V13.B16
+	WORD $0x6f00e40f // movi v15.2d, #0000000000000000
+	WORD $0x4e86958f // sdot v15.4s, v12.16b, v6.16b
+	WORD $0x4e8995af // sdot v15.4s, v13.16b, v9.16b
+	FLDPQ 64(R2), (F6, F10)
+	FMOVQ 20(R0), F16
+	VAND V16.B16, V0.B16, V11.B16
+	VUSHR $4, V16.B16, V16.B16
+	VTBL V11.B16, [V1.B16], V11.B16
+	VTBL V16.B16, [V1.B16], V16.B16
+	WORD $0x6f00e411 // movi v17.2d, #0000000000000000
+	WORD $0x4e869571 // sdot v17.4s, v11.16b, v6.16b
+	WORD $0x4e8a9611 // sdot v17.4s, v16.16b, v10.16b
+	FMOVQ 20(R1), F16
+	VAND V16.B16, V0.B16, V11.B16
+	VUSHR $4, V16.B16, V16.B16
+	VTBL V11.B16, [V1.B16], V11.B16
+	VTBL V16.B16, [V1.B16], V16.B16
+	WORD $0x6f00e412 // movi v18.2d, #0000000000000000
+	WORD $0x4e869572 // sdot v18.4s, v11.16b, v6.16b
+	WORD $0x4e8a9612 // sdot v18.4s, v16.16b, v10.16b
+	FLDPQ 128(R2), (F6, F9)
+	FMOVQ 38(R0), F12
+	VAND V12.B16, V0.B16, V11.B16
+	VUSHR $4, V12.B16, V12.B16
+	VTBL V11.B16, [V1.B16], V11.B16
+	VTBL V12.B16, [V1.B16], V12.B16
+	WORD $0x6f00e413 // movi v19.2d, #0000000000000000
+	WORD $0x4e869573 // sdot v19.4s, v11.16b, v6.16b
+	WORD $0x4e899593 // sdot v19.4s, v12.16b, v9.16b
+	FMOVQ 38(R1), F12
+	VAND V12.B16, V0.B16, V11.B16
+	VUSHR $4, V12.B16, V12.B16
+	VTBL V11.B16, [V1.B16], V11.B16
+	VTBL V12.B16, [V1.B16], V12.B16
+	WORD $0x6f00e414 // movi v20.2d, #0000000000000000
+	WORD $0x4e869574 // sdot v20.4s, v11.16b, v6.16b
+	WORD $0x4e899594 // sdot v20.4s, v12.16b, v9.16b
+	FLDPQ 192(R2), (F6, F10)
+	FMOVQ 56(R0), F13
+	VAND V13.B16, V0.B16, V11.B16
+	VUSHR $4, V13.B16, V13.B16
+	VTBL V11.B16, [V1.B16], V11.B16
+	VTBL V13.B16, [V1.B16], V13.B16
+	WORD $0x6f00e415 // movi v21.2d, #0000000000000000
+	WORD $0x4e869575 // sdot v21.4s, v11.16b, v6.16b
+	WORD $0x4e8a95b5 // sdot v21.4s, v13.16b, v10.16b
+	FMOVQ 56(R1), F13
+	VAND V13.B16, V0.B16, V11.B16
+	VUSHR $4, V13.B16, V13.B16
+	VTBL V11.B16, [V1.B16], V11.B16
+	VTBL V13.B16, [V1.B16], V13.B16
+	WORD $0x6f00e416 // movi v22.2d, #0000000000000000
+	WORD $0x4e869576 // sdot v22.4s, v11.16b, v6.16b
+	WORD $0x4e8a95b6 // sdot v22.4s, v13.16b, v10.16b
+	WORD $0x4eb1bdce // addp v14.4s, v14.4s, v17.4s
+	WORD $0x4eb5be73 // addp v19.4s, v19.4s, v21.4s
+	WORD $0x4eb3bdce // addp v14.4s, v14.4s, v19.4s
+	WORD $0x4eb2bdef // addp v15.4s, v15.4s, v18.4s
+	WORD $0x4eb6be94 // addp v20.4s, v20.4s, v22.4s
+	WORD $0x4eb4bdef // addp v15.4s, v15.4s, v20.4s
+	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
+	FMOVQ (R3), F6
+	WORD $0x6e27dcc6 // fmul v6.4s, v6.4s, v7.4s
+	WORD $0x4e2eccc2 // fmla v2.4s, v6.4s, v14.4s
+	WORD $0x4e21d9ef // scvtf v15.4s, v15.4s
 	FMOVQ (R3), F6
 	WORD $0x6e28dcc6 // fmul v6.4s, v6.4s, v8.4s
-	WORD $0x4e2cccc2 // fmla v2.4s, v6.4s, v12.4s
-	WORD $0x0e2178e6 // fcvtl v6.4s, v7.4h
-	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
-	FMOVQ (R3), F7
-	WORD $0x6e26dce7 // fmul v7.4s, v7.4s, v6.4s
-	WORD $0x4e2dcce4 // fmla v4.4s, v7.4s, v13.4s
-	VLD1 (R4), V6.H[0]
-	ADD $18, R4, R4
-	VLD1 (R4), V6.H[1]
-	ADD $18, R4, R4
-	VLD1 (R4), V6.H[2]
-	ADD $18, R4, R4
-	VLD1 (R4), V6.H[3]
-	ADD $18, R4, R4
-	VLD1 (R5), V7.H[0]
-	ADD $18, R5, R5
-	VLD1 (R5), V7.H[1]
-	ADD $18, R5, R5
-	VLD1 (R5), V7.H[2]
-	ADD $18, R5, R5
-	VLD1 (R5), V7.H[3]
-	ADD $18, R5, R5
-	FLDPQ 256(R2), (F8, F9)
-	FMOVQ 74(R0), F11
-	VAND V11.B16, V0.B16, V10.B16
-	VUSHR $4, V11.B16, V11.B16
-	VTBL V10.B16, [V1.B16], V10.B16
-	VTBL V11.B16, [V1.B16], V11.B16
-	VEOR V12.B16, V12.B16, V12.B16
-	WORD $0x4e88954c // sdot v12.4s, v10.16b, v8.16b
-	WORD $0x4e89956c // sdot v12.4s, v11.16b, v9.16b
-	FMOVQ 74(R1), F11
-	VAND V11.B16, V0.B16, V10.B16
-	VUSHR $4, V11.B16, V11.B16
-	VTBL V10.B16, [V1.B16], V10.B16
-	VTBL V11.B16, [V1.B16], V11.B16
-	VEOR V13.B16, V13.B16, V13.B16
-	WORD $0x4e88954d // sdot v13.4s, v10.16b, v8.16b
-	WORD $0x4e89956d // sdot v13.4s, v11.16b, v9.16b
-	FLDPQ 320(R2), (F8, F10)
-	FMOVQ 92(R0), F15
-	VAND V15.B16, V0.B16, V14.B16
-	VUSHR $4, V15.B16, V15.B16
-	VTBL V14.B16, [V1.B16], V14.B16
-	VTBL V15.B16, [V1.B16], V15.B16
-	VEOR V16.B16, V16.B16, V16.B16
-	WORD $0x4e8895d0 // sdot v16.4s, v14.16b, v8.16b
-	WORD $0x4e8a95f0 // sdot v16.4s, v15.16b, v10.16b
-	FMOVQ 92(R1), F15
-	VAND V15.B16, V0.B16, V14.B16
-	VUSHR $4, V15.B16, V15.B16
-	VTBL V14.B16, [V1.B16], V14.B16
-	VTBL V15.B16, [V1.B16], V15.B16
-	VEOR V17.B16, V17.B16, V17.B16
-	WORD $0x4e8895d1 // sdot v17.4s, v14.16b, v8.16b
-	WORD $0x4e8a95f1 // sdot v17.4s, v15.16b, v10.16b
-	FLDPQ 384(R2), (F8, F9)
-	FMOVQ 110(R0), F18
-	VAND V18.B16, V0.B16, V11.B16
-	VUSHR $4, V18.B16, V18.B16
-	VTBL V11.B16, [V1.B16], V11.B16
-	VTBL V18.B16, [V1.B16], V18.B16
-	VEOR V19.B16, V19.B16, V19.B16
-	WORD $0x4e889573 // sdot v19.4s, v11.16b, v8.16b
-	WORD $0x4e899653 // sdot v19.4s, v18.16b, v9.16b
-	FMOVQ 110(R1), F18
-	VAND V18.B16, V0.B16, V11.B16
-	VUSHR $4, V18.B16, V18.B16
-	VTBL V11.B16, [V1.B16], V11.B16
-	VTBL V18.B16, [V1.B16], V18.B16
-	VEOR V20.B16, V20.B16, V20.B16
-	WORD $0x4e889574 // sdot v20.4s, v11.16b, v8.16b
-	WORD $0x4e899654 // sdot v20.4s, v18.16b, v9.16b
-	FLDPQ 448(R2), (F8, F10)
-	FMOVQ 128(R0), F14
-	VAND V14.B16, V0.B16, V11.B16
-	VUSHR $4, V14.B16, V14.B16
-	VTBL V11.B16, [V1.B16], V11.B16
-	VTBL V14.B16, [V1.B16], V14.B16
-	VEOR V21.B16, V21.B16, V21.B16
-	WORD $0x4e889575 // sdot v21.4s, v11.16b, v8.16b
-	WORD $0x4e8a95d5 // sdot v21.4s, v14.16b, v10.16b
-	FMOVQ 128(R1), F14
-	VAND V14.B16, V0.B16, V11.B16
-	VUSHR $4, V14.B16, V14.B16
-	VTBL V11.B16, [V1.B16], V11.B16
-	VTBL V14.B16, [V1.B16], V14.B16
-	VEOR V22.B16, V22.B16, V22.B16
-	WORD $0x4e889576 // sdot v22.4s, v11.16b, v8.16b
-	WORD $0x4e8a95d6 // sdot v22.4s, v14.16b, v10.16b
-	WORD $0x4eb0bd8c // addp v12.4s, v12.4s, v16.4s
-	WORD $0x4eb5be73 // addp v19.4s, v19.4s, v21.4s
-	WORD $0x4eb3bd8c // addp v12.4s, v12.4s, v19.4s
-	WORD $0x4eb1bdad // addp v13.4s, v13.4s, v17.4s
-	WORD $0x4eb6be94 // addp v20.4s, v20.4s, v22.4s
-	WORD $0x4eb4bdad // addp v13.4s, v13.4s, v20.4s
+	WORD $0x4e2fccc4 // fmla v4.4s, v6.4s, v15.4s
+	WORD $0x7d409006 // ldr h6, [x0, #72]
+	WORD $0x7d40b407 // ldr h7, [x0, #90]
+	WORD $0x7d40d808 // ldr h8, [x0, #108]
+	WORD $0x7d40fc09 // ldr h9, [x0, #126]
+	VZIP1 V7.H8, V6.H8, V6.H8
+	VZIP1 V9.H8, V8.H8, V8.H8
+	VZIP1 V8.S4, V6.S4, V6.S4
+	WORD $0x0e2178c7 // fcvtl v7.4s, v6.4h
+	WORD $0x7d409026 // ldr h6, [x1, #72]
+	WORD $0x7d40b428 // ldr h8, [x1, #90]
+	WORD $0x7d40d82a // ldr h10, [x1, #108]
+	WORD $0x7d40fc2b // ldr h11, [x1, #126]
+	VZIP1 V8.H8, V6.H8, V6.H8
+	VZIP1 V11.H8, V10.H8, V10.H8
+	VZIP1 V10.S4, V6.S4, V6.S4
 	WORD $0x0e2178c8 // fcvtl v8.4s, v6.4h
-	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	FLDPQ 256(R2), (F6, F9)
+	FMOVQ 74(R0), F13
+	VAND V13.B16, V0.B16, V12.B16
+	VUSHR $4, V13.B16, V13.B16
+	VTBL V12.B16, [V1.B16], V12.B16
+	VTBL V13.B16, [V1.B16], V13.B16
+	WORD $0x6f00e40e // movi v14.2d, #0000000000000000
+	WORD $0x4e86958e // sdot v14.4s, v12.16b, v6.16b
+	WORD $0x4e8995ae // sdot v14.4s, v13.16b, v9.16b
+	FMOVQ 74(R1), F13
+	VAND V13.B16, V0.B16, V12.B16
+	VUSHR $4, V13.B16, V13.B16
+	VTBL V12.B16, [V1.B16], V12.B16
+	VTBL V13.B16, [V1.B16], V13.B16
+	WORD $0x6f00e40f // movi v15.2d, #0000000000000000
+	WORD $0x4e86958f // sdot v15.4s, v12.16b, v6.16b
+	WORD $0x4e8995af // sdot v15.4s, v13.16b, v9.16b
+	FLDPQ 320(R2), (F6, F10)
+	FMOVQ 92(R0), F16
+	VAND V16.B16, V0.B16, V11.B16
+	VUSHR $4, V16.B16, V16.B16
+	VTBL V11.B16, [V1.B16], V11.B16
+	VTBL V16.B16, [V1.B16], V16.B16
+	WORD $0x6f00e411 // movi v17.2d, #0000000000000000
+	WORD $0x4e869571 // sdot v17.4s, v11.16b, v6.16b
+	WORD $0x4e8a9611 // sdot v17.4s, v16.16b, v10.16b
+	FMOVQ 92(R1), F16
+	VAND V16.B16, V0.B16, V11.B16
+	VUSHR $4, V16.B16, V16.B16
+	VTBL V11.B16, [V1.B16], V11.B16
+	VTBL V16.B16, [V1.B16], V16.B16
+	WORD $0x6f00e412 // movi v18.2d, #0000000000000000
+	WORD $0x4e869572 // sdot v18.4s, v11.16b, v6.16b
+	WORD $0x4e8a9612 // sdot v18.4s, v16.16b, v10.16b
+	FLDPQ 384(R2), (F6, F9)
+	FMOVQ 110(R0), F12
+	VAND V12.B16, V0.B16, V11.B16
+	VUSHR $4, V12.B16, V12.B16
+	VTBL V11.B16, [V1.B16], V11.B16
+	VTBL V12.B16, [V1.B16], V12.B16
+	WORD $0x6f00e413 // movi v19.2d, #0000000000000000
+	WORD $0x4e869573 // sdot v19.4s, v11.16b, v6.16b
+	WORD $0x4e899593 // sdot v19.4s, v12.16b, v9.16b
+	FMOVQ 110(R1), F12
+	VAND V12.B16, V0.B16, V11.B16
+	VUSHR $4, V12.B16, V12.B16
+	VTBL V11.B16, [V1.B16], V11.B16
+	VTBL V12.B16, [V1.B16], V12.B16
+	WORD $0x6f00e414 // movi v20.2d, #0000000000000000
+	WORD $0x4e869574 // sdot v20.4s, v11.16b, v6.16b
+	WORD $0x4e899594 // sdot v20.4s, v12.16b, v9.16b
+	FLDPQ 448(R2), (F6, F10)
+	FMOVQ 128(R0), F13
+	VAND V13.B16, V0.B16, V11.B16
+	VUSHR $4, V13.B16, V13.B16
+	VTBL V11.B16, [V1.B16], V11.B16
+	VTBL V13.B16, [V1.B16], V13.B16
+	WORD $0x6f00e415 // movi v21.2d, #0000000000000000
+	WORD $0x4e869575 // sdot v21.4s, v11.16b, v6.16b
+	WORD $0x4e8a95b5 // sdot v21.4s, v13.16b, v10.16b
+	FMOVQ 128(R1), F13
+	VAND V13.B16, V0.B16, V11.B16
+	VUSHR $4, V13.B16, V13.B16
+	VTBL V11.B16, [V1.B16], V11.B16
+	VTBL V13.B16, [V1.B16], V13.B16
+	WORD $0x6f00e416 // movi v22.2d, #0000000000000000
+	WORD $0x4e869576 // sdot v22.4s, v11.16b, v6.16b
+	WORD $0x4e8a95b6 // sdot v22.4s, v13.16b, v10.16b
+	WORD $0x4eb1bdce // addp v14.4s, v14.4s, v17.4s
+	WORD $0x4eb5be73 // addp v19.4s, v19.4s, v21.4s
+	WORD $0x4eb3bdce // addp v14.4s, v14.4s, v19.4s
+	WORD $0x4eb2bdef // addp v15.4s, v15.4s, v18.4s
+	WORD $0x4eb6be94 // addp v20.4s, v20.4s, v22.4s
+	WORD $0x4eb4bdef // addp v15.4s, v15.4s, v20.4s
+	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
+	FMOVQ 16(R3), F6
+	WORD $0x6e27dcc6 // fmul v6.4s, v6.4s, v7.4s
+	WORD $0x4e2eccc3 // fmla v3.4s, v6.4s, v14.4s
+	WORD $0x4e21d9ef // scvtf v15.4s, v15.4s
 	FMOVQ 16(R3), F6
 	WORD $0x6e28dcc6 // fmul v6.4s, v6.4s, v8.4s
-	WORD $0x4e2cccc3 // fmla v3.4s, v6.4s, v12.4s
-	WORD $0x0e2178e6 // fcvtl v6.4s, v7.4h
-	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
-	FMOVQ 16(R3), F7
-	WORD $0x6e26dce7 // fmul v7.4s, v7.4s, v6.4s
-	WORD $0x4e2dcce5 // fmla v5.4s, v7.4s, v13.4s
+	WORD $0x4e2fccc5 // fmla v5.4s, v6.4s, v15.4s
 	ADD $144, R0, R0
 	ADD $144, R1, R1
 	ADD $512, R2, R2
 	ADD $512, R3, R3
-	SUBS $1, R10, R10
+	SUBS $1, R8, R8
 	BNE group2
-	VEOR V6.B16, V6.B16, V6.B16
+	WORD $0x6f00e406 // movi v6.2d, #0000000000000000
 	VZIP1 V4.S4, V2.S4, V7.S4
 	VEXT $8, V7.B16, V7.B16, V8.B16
 	WORD $0x4e27d4c6 // fadd v6.4s, v6.4s, v7.4s
@@ -2933,347 +2882,103 @@ whole3:
 	VEXT $8, V7.B16, V7.B16, V8.B16
 	WORD $0x4e27d4c6 // fadd v6.4s, v6.4s, v7.4s
 	WORD $0x4e28d4c6 // fadd v6.4s, v6.4s, v8.4s
-	FMOVD.P F6, 8(R6)
-	SUBS $1, R9, R9
+	FMOVD.P F6, 8(R4)
+	SUBS $1, R7, R7
 	BNE rows1
 	RET
 
 // func dotIQ4_NLx2DotProd(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 TEXT ·dotIQ4_NLx2DotProd(SB), NOSPLIT, $0-80
-	MOVD out+0(FP), R6
-	MOVD w+16(FP), R7
-	MOVD rowBytes+24(FP), R8
-	MOVD octets+32(FP), R9
-	MOVD ldo+8(FP), R11
-	ADD R11<<2, R6, R12
+	MOVD out+0(FP), R5
+	MOVD w+16(FP), R6
+	MOVD rowBytes+24(FP), R7
+	MOVD octets+32(FP), R8
+	MOVD ldo+8(FP), R10
+	ADD R10<<2, R5, R11
 	VMOVI $15, V0.B16
-	MOVD $0xf6eaddcfbfad9881, R13
-	VMOV R13, V1.D[0]
-	MOVD $0x7159453526190d01, R13
-	VMOV R13, V1.D[1]
-	LSL $3, R9, R9
+	MOVD $0xf6eaddcfbfad9881, R12
+	VMOV R12, V1.D[0]
+	MOVD $0x7159453526190d01, R12
+	VMOV R12, V1.D[1]
+	LSL $3, R8, R8
 rows1:
-	MOVD R7, R0
-	ADD R8, R7, R7
+	MOVD R6, R0
+	ADD R7, R6, R6
 	MOVD blocks+40(FP), R1
 	MOVD lanes+48(FP), R3
-	MOVD stride+56(FP), R11
-	ADD R11, R1, R2
-	ADD R11, R3, R4
-	VEOR V2.B16, V2.B16, V2.B16
-	VEOR V3.B16, V3.B16, V3.B16
-	VEOR V4.B16, V4.B16, V4.B16
-	VEOR V5.B16, V5.B16, V5.B16
-	MOVD n+64(FP), R10
-	MOVD back+72(FP), R11
+	MOVD stride+56(FP), R10
+	ADD R10, R1, R2
+	ADD R10, R3, R4
+	WORD $0x6f00e402 // movi v2.2d, #0000000000000000
+	WORD $0x6f00e403 // movi v3.2d, #0000000000000000
+	WORD $0x6f00e404 // movi v4.2d, #0000000000000000
+	WORD $0x6f00e405 // movi v5.2d, #0000000000000000
+	MOVD n+64(FP), R9
+	MOVD back+72(FP), R10
 group2:
-	CMP $1, R10
+	CMP $1, R9
 	BNE whole3
-	SUB R11, R0, R0
+	SUB R10, R0, R0
 whole3:
-	MOVD R0, R5
-	VLD1 (R5), V6.H[0]
-	ADD $18, R5, R5
-	VLD1 (R5), V6.H[1]
-	ADD $18, R5, R5
-	VLD1 (R5), V6.H[2]
-	ADD $18, R5, R5
-	VLD1 (R5), V6.H[3]
-	ADD $18, R5, R5
-	FLDPQ (R1), (F7, F8)
-	FLDPQ (R2), (F9, F10)
-	FMOVQ 2(R0), F12
-	VAND V12.B16, V0.B16, V11.B16
-	VUSHR $4, V12.B16, V12.B16
-	VTBL V11.B16, [V1.B16], V11.B16
+	WORD $0x7d400006 // ldr h6, [x0]
+	WORD $0x7d402407 // ldr h7, [x0, #18]
+	WORD $0x7d404808 // ldr h8, [x0, #36]
+	WORD $0x7d406c09 // ldr h9, [x0, #54]
+	VZIP1 V7.H8, V6.H8, V6.H8
+	VZIP1 V9.H8, V8.H8, V8.H8
+	VZIP1 V8.S4, V6.S4, V6.S4
+	WORD $0x0e2178c7 // fcvtl v7.4s, v6.4h
+	FLDPQ (R1), (F6, F8)
+	FLDPQ (R2), (F10, F11)
+	FMOVQ 2(R0), F13
+	VAND V13.B16, V0.B16, V12.B16
+	VUSHR $4, V13.B16, V13.B16
 	VTBL V12.B16, [V1.B16], V12.B16
-	VEOR V13.B16, V13.B16, V13.B16
-	WORD $0x4e87956d // sdot v13.4s, v11.16b, v7.16b
-	WORD $0x4e88958d // sdot v13.4s, v12.16b, v8.16b
-	VEOR V14.B16, V14.B16, V14.B16
-	WORD $0x4e89956e // sdot v14.4s, v11.16b, v9.16b
-	WORD $0x4e8a958e // sdot v14.4s, v12.16b, v10.16b
-	FLDPQ 64(R1), (F7, F8)
-	FLDPQ 64(R2), (F11, F15)
+	VTBL V13.B16, [V1.B16], V13.B16
+	WORD $0x6f00e40e // movi v14.2d, #0000000000000000
+	WORD $0x4e86958e // sdot v14.4s, v12.16b, v6.16b
+	WORD $0x4e8895ae // sdot v14.4s, v13.16b, v8.16b
+	WORD $0x6f00e40f // movi v15.2d, #0000000000000000
+	WORD $0x4e8a958f // sdot v15.4s, v12.16b, v10.16b
+	WORD $0x4e8b95af // sdot v15.4s, v13.16b, v11.16b
+	FLDPQ 64(R1), (F6, F8)
+	FLDPQ 64(R2), (F9, F12)
 	FMOVQ 20(R0), F17
 	VAND V17.B16, V0.B16, V16.B16
 	VUSHR $4, V17.B16, V17.B16
 	VTBL V16.B16, [V1.B16], V16.B16
 	VTBL V17.B16, [V1.B16], V17.B16
-	VEOR V18.B16, V18.B16, V18.B16
-	WORD $0x4e879612 // sdot v18.4s, v16.16b, v7.16b
+	WORD $0x6f00e412 // movi v18.2d, #0000000000000000
+	WORD $0x4e869612 // sdot v18.4s, v16.16b, v6.16b
 	WORD $0x4e889632 // sdot v18.4s, v17.16b, v8.16b
-	VEOR V19.B16, V19.B16, V19.B16
-	WORD $0x4e8b9613 // sdot v19.4s, v16.16b, v11.16b
-	WORD $0x4e8f9633 // sdot v19.4s, v17.16b, v15.16b
-	FLDPQ 128(R1), (F7, F8)
-	FLDPQ 128(R2), (F9, F10)
-	FMOVQ 38(R0), F20
-	VAND V20.B16, V0.B16, V12.B16
-	VUSHR $4, V20.B16, V20.B16
-	VTBL V12.B16, [V1.B16], V12.B16
-	VTBL V20.B16, [V1.B16], V20.B16
-	VEOR V21.B16, V21.B16, V21.B16
-	WORD $0x4e879595 // sdot v21.4s, v12.16b, v7.16b
-	WORD $0x4e889695 // sdot v21.4s, v20.16b, v8.16b
-	VEOR V22.B16, V22.B16, V22.B16
-	WORD $0x4e899596 // sdot v22.4s, v12.16b, v9.16b
-	WORD $0x4e8a9696 // sdot v22.4s, v20.16b, v10.16b
-	FLDPQ 192(R1), (F7, F8)
-	FLDPQ 192(R2), (F11, F12)
-	FMOVQ 56(R0), F16
-	VAND V16.B16, V0.B16, V15.B16
-	VUSHR $4, V16.B16, V16.B16
-	VTBL V15.B16, [V1.B16], V15.B16
-	VTBL V16.B16, [V1.B16], V16.B16
-	VEOR V23.B16, V23.B16, V23.B16
-	WORD $0x4e8795f7 // sdot v23.4s, v15.16b, v7.16b
-	WORD $0x4e889617 // sdot v23.4s, v16.16b, v8.16b
-	VEOR V24.B16, V24.B16, V24.B16
-	WORD $0x4e8b95f8 // sdot v24.4s, v15.16b, v11.16b
-	WORD $0x4e8c9618 // sdot v24.4s, v16.16b, v12.16b
-	WORD $0x4eb2bdad // addp v13.4s, v13.4s, v18.4s
-	WORD $0x4eb7beb5 // addp v21.4s, v21.4s, v23.4s
-	WORD $0x4eb5bdad // addp v13.4s, v13.4s, v21.4s
-	WORD $0x4eb3bdce // addp v14.4s, v14.4s, v19.4s
-	WORD $0x4eb8bed6 // addp v22.4s, v22.4s, v24.4s
-	WORD $0x4eb6bdce // addp v14.4s, v14.4s, v22.4s
-	WORD $0x0e2178c7 // fcvtl v7.4s, v6.4h
-	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
-	FMOVQ (R3), F6
-	WORD $0x6e27dcc6 // fmul v6.4s, v6.4s, v7.4s
-	WORD $0x4e2dccc2 // fmla v2.4s, v6.4s, v13.4s
-	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
-	FMOVQ (R4), F6
-	WORD $0x6e27dcc6 // fmul v6.4s, v6.4s, v7.4s
-	WORD $0x4e2eccc4 // fmla v4.4s, v6.4s, v14.4s
-	VLD1 (R5), V6.H[0]
-	ADD $18, R5, R5
-	VLD1 (R5), V6.H[1]
-	ADD $18, R5, R5
-	VLD1 (R5), V6.H[2]
-	ADD $18, R5, R5
-	VLD1 (R5), V6.H[3]
-	ADD $18, R5, R5
-	FLDPQ 256(R1), (F7, F8)
-	FLDPQ 256(R2), (F9, F10)
-	FMOVQ 74(R0), F12
-	VAND V12.B16, V0.B16, V11.B16
-	VUSHR $4, V12.B16, V12.B16
-	VTBL V11.B16, [V1.B16], V11.B16
-	VTBL V12.B16, [V1.B16], V12.B16
-	VEOR V13.B16, V13.B16, V13.B16
-	WORD $0x4e87956d // sdot v13.4s, v11.16b, v7.16b
-	WORD $0x4e88958d // sdot v13.4s, v12.16b, v8.16b
-	VEOR V14.B16, V14.B16, V14.B16
-	WORD $0x4e89956e // sdot v14.4s, v11.16b, v9.16b
-	WORD $0x4e8a958e // sdot v14.4s, v12.16b, v10.16b
-	FLDPQ 320(R1), (F7, F8)
-	FLDPQ 320(R2), (F11, F15)
-	FMOVQ 92(R0), F17
-	VAND V17.B16, V0.B16, V16.B16
-	VUSHR $4, V17.B16, V17.B16
-	VTBL V16.B16, [V1.B16], V16.B16
-	VTBL V17.B16, [V1.B16], V17.B16
-	VEOR V18.B16, V18.B16, V18.B16
-	WORD $0x4e879612 // sdot v18.4s, v16.16b, v7.16b
-	WORD $0x4e889632 // sdot v18.4s, v17.16b, v8.16b
-	VEOR V19.B16, V19.B16, V19.B16
-	WORD $0x4e8b9613 // sdot v19.4s, v16.16b, v11.16b
-	WORD $0x4e8f9633 // sdot v19.4s, v17.16b, v15.16b
-	FLDPQ 384(R1), (F7, F8)
-	FLDPQ 384(R2), (F9, F10)
-	FMOVQ 110(R0), F20
-	VAND V20.B16, V0.B16, V12.B16
-	VUSHR $4, V20.B16, V20.B16
-	VTBL V12.B16, [V1.B16], V12.B16
-	VTBL V20.B16, [V1.B16], V20.B16
-	VEOR V21.B16, V21.B16, V21.B16
-	WORD $0x4e879595 // sdot v21.4s, v12.16b, v7.16b
-	WORD $0x4e889695 // sdot v21.4s, v20.16b, v8.16b
-	VEOR V22.B16, V22.B16, V22.B16
-	WORD $0x4e899596 // sdot v22.4s, v12.16b, v9.16b
-	WORD $0x4e8a9696 // sdot v22.4s, v20.16b, v10.16b
-	FLDPQ 448(R1), (F7, F8)
-	FLDPQ 448(R2), (F11, F12)
-	FMOVQ 128(R0), F16
-	VAND V16.B16, V0.B16, V15.B16
-	VUSHR $4, V16.B16, V16.B16
-	VTBL V15.B16, [V1.B16], V15.B16
-	VTBL V16.B16, [V1.B16], V16.B16
-	VEOR V23.B16, V23.B16, V23.B16
-	WORD $0x4e8795f7 // sdot v23.4s, v15.16b, v7.16b
-	WORD $0x4e889617 // sdot v23.4s, v16.16b, v8.16b
-	VEOR V24.B16, V24.B16, V24.B16
-	WORD $0x4e8b95f8 // sdot v24.4s, v15.16b, v11.16b
-	WORD $0x4e8c9618 // sdot v24.4s, v16.16b, v12.16b
-	WORD $0x4eb2bdad // addp v13.4s, v13.4s, v18.4s
-	WORD $0x4eb7beb5 // addp v21.4s, v21.4s, v23.4s
-	WORD $0x4eb5bdad // addp v13.4s, v13.4s, v21.4s
-	WORD $0x4eb3bdce // addp v14.4s, v14.4s, v19.4s
-	WORD $0x4eb8bed6 // addp v22.4s, v22.4s, v24.4s
-	WORD $0x4eb6bdce // addp v14.4s, v14.4s, v22.4s
-	WORD $0x0e2178c7 // fcvtl v7.4s, v6.4h
-	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
-	FMOVQ 16(R3), F6
-	WORD $0x6e27dcc6 // fmul v6.4s, v6.4s, v7.4s
-	WORD $0x4e2dccc3 // fmla v3.4s, v6.4s, v13.4s
-	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
-	FMOVQ 16(R4), F6
-	WORD $0x6e27dcc6 // fmul v6.4s, v6.4s, v7.4s
-	WORD $0x4e2eccc5 // fmla v5.4s, v6.4s, v14.4s
-	ADD $144, R0, R0
-	ADD $512, R1, R1
-	ADD $512, R3, R3
-	ADD $512, R2, R2
-	ADD $512, R4, R4
-	SUBS $1, R10, R10
-	BNE group2
-	VEOR V6.B16, V6.B16, V6.B16
-	VZIP1 V4.S4, V2.S4, V7.S4
-	VEXT $8, V7.B16, V7.B16, V8.B16
-	WORD $0x4e27d4c6 // fadd v6.4s, v6.4s, v7.4s
-	WORD $0x4e28d4c6 // fadd v6.4s, v6.4s, v8.4s
-	VZIP2 V4.S4, V2.S4, V7.S4
-	VEXT $8, V7.B16, V7.B16, V8.B16
-	WORD $0x4e27d4c6 // fadd v6.4s, v6.4s, v7.4s
-	WORD $0x4e28d4c6 // fadd v6.4s, v6.4s, v8.4s
-	VZIP1 V5.S4, V3.S4, V7.S4
-	VEXT $8, V7.B16, V7.B16, V8.B16
-	WORD $0x4e27d4c6 // fadd v6.4s, v6.4s, v7.4s
-	WORD $0x4e28d4c6 // fadd v6.4s, v6.4s, v8.4s
-	VZIP2 V5.S4, V3.S4, V7.S4
-	VEXT $8, V7.B16, V7.B16, V8.B16
-	WORD $0x4e27d4c6 // fadd v6.4s, v6.4s, v7.4s
-	WORD $0x4e28d4c6 // fadd v6.4s, v6.4s, v8.4s
-	FMOVS.P F6, 4(R6)
-	VST1.P V6.S[1], 4(R12)
-	SUBS $1, R9, R9
-	BNE rows1
-	RET
-
-// func dotMXFP4x1DotProd(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
-TEXT ·dotMXFP4x1DotProd(SB), NOSPLIT, $0-80
-	MOVD out+0(FP), R6
-	MOVD w+16(FP), R7
-	MOVD rowBytes+24(FP), R8
-	MOVD octets+32(FP), R9
-	VMOVI $15, V0.B16
-	MOVD $0x0c08060403020100, R13
-	VMOV R13, V1.D[0]
-	MOVD $0xf4f8fafcfdfeff00, R13
-	VMOV R13, V1.D[1]
-	MOVD $0x00000001, R13
-	VDUP R13, V2.S4
-	MOVD $0x00200000, R13
-	VDUP R13, V3.S4
-	LSL $2, R9, R9
-rows1:
-	MOVD R7, R0
-	ADD R8, R7, R7
-	MOVD R7, R1
-	ADD R8, R7, R7
-	MOVD blocks+40(FP), R2
-	MOVD lanes+48(FP), R3
-	VEOR V4.B16, V4.B16, V4.B16
-	VEOR V5.B16, V5.B16, V5.B16
-	VEOR V6.B16, V6.B16, V6.B16
-	VEOR V7.B16, V7.B16, V7.B16
-	MOVD n+64(FP), R10
-	MOVD back+72(FP), R11
-group2:
-	CMP $1, R10
-	BNE whole3
-	SUB R11, R0, R0
-	SUB R11, R1, R1
-whole3:
-	MOVD R0, R4
-	MOVD R1, R5
-	VEOR V8.B16, V8.B16, V8.B16
-	VLD1 (R4), V8.B[0]
-	ADD $17, R4, R4
-	VLD1 (R4), V8.B[4]
-	ADD $17, R4, R4
-	VLD1 (R4), V8.B[8]
-	ADD $17, R4, R4
-	VLD1 (R4), V8.B[12]
-	ADD $17, R4, R4
-	VEOR V9.B16, V9.B16, V9.B16
-	VLD1 (R5), V9.B[0]
-	ADD $17, R5, R5
-	VLD1 (R5), V9.B[4]
-	ADD $17, R5, R5
-	VLD1 (R5), V9.B[8]
-	ADD $17, R5, R5
-	VLD1 (R5), V9.B[12]
-	ADD $17, R5, R5
-	FLDPQ (R2), (F10, F11)
-	FMOVQ 1(R0), F13
-	VAND V13.B16, V0.B16, V12.B16
-	VUSHR $4, V13.B16, V13.B16
-	VTBL V12.B16, [V1.B16], V12.B16
-	VTBL V13.B16, [V1.B16], V13.B16
-	VEOR V14.B16, V14.B16, V14.B16
-	WORD $0x4e8a958e // sdot v14.4s, v12.16b, v10.16b
-	WORD $0x4e8b95ae // sdot v14.4s, v13.16b, v11.16b
-	FMOVQ 1(R1), F13
-	VAND V13.B16, V0.B16, V12.B16
-	VUSHR $4, V13.B16, V13.B16
-	VTBL V12.B16, [V1.B16], V12.B16
-	VTBL V13.B16, [V1.B16], V13.B16
-	VEOR V15.B16, V15.B16, V15.B16
-	WORD $0x4e8a958f // sdot v15.4s, v12.16b, v10.16b
-	WORD $0x4e8b95af // sdot v15.4s, v13.16b, v11.16b
-	FLDPQ 64(R2), (F10, F12)
-	FMOVQ 18(R0), F17
-	VAND V17.B16, V0.B16, V16.B16
-	VUSHR $4, V17.B16, V17.B16
-	VTBL V16.B16, [V1.B16], V16.B16
-	VTBL V17.B16, [V1.B16], V17.B16
-	VEOR V18.B16, V18.B16, V18.B16
-	WORD $0x4e8a9612 // sdot v18.4s, v16.16b, v10.16b
-	WORD $0x4e8c9632 // sdot v18.4s, v17.16b, v12.16b
-	FMOVQ 18(R1), F17
-	VAND V17.B16, V0.B16, V16.B16
-	VUSHR $4, V17.B16, V17.B16
-	VTBL V16.B16, [V1.B16], V16.B16
-	VTBL V17.B16, [V1.B16], V17.B16
-	VEOR V19.B16, V19.B16, V19.B16
-	WORD $0x4e8a9613 // sdot v19.4s, v16.16b, v10.16b
+	WORD $0x6f00e413 // movi v19.2d, #0000000000000000
+	WORD $0x4e899613 // sdot v19.4s, v16.16b, v9.16b
 	WORD $0x4e8c9633 // sdot v19.4s, v17.16b, v12.16b
+	FLDPQ 128(R1), (F6, F8)
 	FLDPQ 128(R2), (F10, F11)
-	FMOVQ 35(R0), F20
+	FMOVQ 38(R0), F20
 	VAND V20.B16, V0.B16, V13.B16
 	VUSHR $4, V20.B16, V20.B16
 	VTBL V13.B16, [V1.B16], V13.B16
 	VTBL V20.B16, [V1.B16], V20.B16
-	VEOR V21.B16, V21.B16, V21.B16
-	WORD $0x4e8a95b5 // sdot v21.4s, v13.16b, v10.16b
-	WORD $0x4e8b9695 // sdot v21.4s, v20.16b, v11.16b
-	FMOVQ 35(R1), F20
-	VAND V20.B16, V0.B16, V13.B16
-	VUSHR $4, V20.B16, V20.B16
-	VTBL V13.B16, [V1.B16], V13.B16
-	VTBL V20.B16, [V1.B16], V20.B16
-	VEOR V22.B16, V22.B16, V22.B16
+	WORD $0x6f00e415 // movi v21.2d, #0000000000000000
+	WORD $0x4e8695b5 // sdot v21.4s, v13.16b, v6.16b
+	WORD $0x4e889695 // sdot v21.4s, v20.16b, v8.16b
+	WORD $0x6f00e416 // movi v22.2d, #0000000000000000
 	WORD $0x4e8a95b6 // sdot v22.4s, v13.16b, v10.16b
 	WORD $0x4e8b9696 // sdot v22.4s, v20.16b, v11.16b
-	FLDPQ 192(R2), (F10, F12)
-	FMOVQ 52(R0), F16
+	FLDPQ 192(R1), (F6, F8)
+	FLDPQ 192(R2), (F9, F12)
+	FMOVQ 56(R0), F16
 	VAND V16.B16, V0.B16, V13.B16
 	VUSHR $4, V16.B16, V16.B16
 	VTBL V13.B16, [V1.B16], V13.B16
 	VTBL V16.B16, [V1.B16], V16.B16
-	VEOR V23.B16, V23.B16, V23.B16
-	WORD $0x4e8a95b7 // sdot v23.4s, v13.16b, v10.16b
-	WORD $0x4e8c9617 // sdot v23.4s, v16.16b, v12.16b
-	FMOVQ 52(R1), F16
-	VAND V16.B16, V0.B16, V13.B16
-	VUSHR $4, V16.B16, V16.B16
-	VTBL V13.B16, [V1.B16], V13.B16
-	VTBL V16.B16, [V1.B16], V16.B16
-	VEOR V24.B16, V24.B16, V24.B16
-	WORD $0x4e8a95b8 // sdot v24.4s, v13.16b, v10.16b
+	WORD $0x6f00e417 // movi v23.2d, #0000000000000000
+	WORD $0x4e8695b7 // sdot v23.4s, v13.16b, v6.16b
+	WORD $0x4e889617 // sdot v23.4s, v16.16b, v8.16b
+	WORD $0x6f00e418 // movi v24.2d, #0000000000000000
+	WORD $0x4e8995b8 // sdot v24.4s, v13.16b, v9.16b
 	WORD $0x4e8c9618 // sdot v24.4s, v16.16b, v12.16b
 	WORD $0x4eb2bdce // addp v14.4s, v14.4s, v18.4s
 	WORD $0x4eb7beb5 // addp v21.4s, v21.4s, v23.4s
@@ -3281,141 +2986,372 @@ whole3:
 	WORD $0x4eb3bdef // addp v15.4s, v15.4s, v19.4s
 	WORD $0x4eb8bed6 // addp v22.4s, v22.4s, v24.4s
 	WORD $0x4eb6bdef // addp v15.4s, v15.4s, v22.4s
-	WORD $0x6ea8446b // ushl v11.4s, v3.4s, v8.4s
-	VSUB V2.S4, V8.S4, V12.S4
-	VSHL $23, V12.S4, V10.S4
-	WORD $0x4ea2350c // cmgt v12.4s, v8.4s, v2.4s
-	VBIF V12.B16, V11.B16, V10.B16
 	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
-	FMOVQ (R3), F8
-	WORD $0x6e2add08 // fmul v8.4s, v8.4s, v10.4s
-	WORD $0x4e2ecd04 // fmla v4.4s, v8.4s, v14.4s
-	WORD $0x6ea9446a // ushl v10.4s, v3.4s, v9.4s
-	VSUB V2.S4, V9.S4, V11.S4
-	VSHL $23, V11.S4, V8.S4
-	WORD $0x4ea2352b // cmgt v11.4s, v9.4s, v2.4s
-	VBIF V11.B16, V10.B16, V8.B16
+	FMOVQ (R3), F6
+	WORD $0x6e27dcc6 // fmul v6.4s, v6.4s, v7.4s
+	WORD $0x4e2eccc2 // fmla v2.4s, v6.4s, v14.4s
 	WORD $0x4e21d9ef // scvtf v15.4s, v15.4s
-	FMOVQ (R3), F9
-	WORD $0x6e28dd29 // fmul v9.4s, v9.4s, v8.4s
-	WORD $0x4e2fcd26 // fmla v6.4s, v9.4s, v15.4s
-	VEOR V8.B16, V8.B16, V8.B16
-	VLD1 (R4), V8.B[0]
-	ADD $17, R4, R4
-	VLD1 (R4), V8.B[4]
-	ADD $17, R4, R4
-	VLD1 (R4), V8.B[8]
-	ADD $17, R4, R4
-	VLD1 (R4), V8.B[12]
-	ADD $17, R4, R4
-	VEOR V9.B16, V9.B16, V9.B16
-	VLD1 (R5), V9.B[0]
-	ADD $17, R5, R5
-	VLD1 (R5), V9.B[4]
-	ADD $17, R5, R5
-	VLD1 (R5), V9.B[8]
-	ADD $17, R5, R5
-	VLD1 (R5), V9.B[12]
-	ADD $17, R5, R5
+	FMOVQ (R4), F6
+	WORD $0x6e27dcc6 // fmul v6.4s, v6.4s, v7.4s
+	WORD $0x4e2fccc4 // fmla v4.4s, v6.4s, v15.4s
+	WORD $0x7d409006 // ldr h6, [x0, #72]
+	WORD $0x7d40b407 // ldr h7, [x0, #90]
+	WORD $0x7d40d808 // ldr h8, [x0, #108]
+	WORD $0x7d40fc09 // ldr h9, [x0, #126]
+	VZIP1 V7.H8, V6.H8, V6.H8
+	VZIP1 V9.H8, V8.H8, V8.H8
+	VZIP1 V8.S4, V6.S4, V6.S4
+	WORD $0x0e2178c7 // fcvtl v7.4s, v6.4h
+	FLDPQ 256(R1), (F6, F8)
 	FLDPQ 256(R2), (F10, F11)
-	FMOVQ 69(R0), F13
+	FMOVQ 74(R0), F13
 	VAND V13.B16, V0.B16, V12.B16
 	VUSHR $4, V13.B16, V13.B16
 	VTBL V12.B16, [V1.B16], V12.B16
 	VTBL V13.B16, [V1.B16], V13.B16
-	VEOR V14.B16, V14.B16, V14.B16
-	WORD $0x4e8a958e // sdot v14.4s, v12.16b, v10.16b
-	WORD $0x4e8b95ae // sdot v14.4s, v13.16b, v11.16b
-	FMOVQ 69(R1), F13
-	VAND V13.B16, V0.B16, V12.B16
-	VUSHR $4, V13.B16, V13.B16
-	VTBL V12.B16, [V1.B16], V12.B16
-	VTBL V13.B16, [V1.B16], V13.B16
-	VEOR V16.B16, V16.B16, V16.B16
-	WORD $0x4e8a9590 // sdot v16.4s, v12.16b, v10.16b
-	WORD $0x4e8b95b0 // sdot v16.4s, v13.16b, v11.16b
-	FLDPQ 320(R2), (F10, F12)
-	FMOVQ 86(R0), F17
-	VAND V17.B16, V0.B16, V15.B16
+	WORD $0x6f00e40e // movi v14.2d, #0000000000000000
+	WORD $0x4e86958e // sdot v14.4s, v12.16b, v6.16b
+	WORD $0x4e8895ae // sdot v14.4s, v13.16b, v8.16b
+	WORD $0x6f00e40f // movi v15.2d, #0000000000000000
+	WORD $0x4e8a958f // sdot v15.4s, v12.16b, v10.16b
+	WORD $0x4e8b95af // sdot v15.4s, v13.16b, v11.16b
+	FLDPQ 320(R1), (F6, F8)
+	FLDPQ 320(R2), (F9, F12)
+	FMOVQ 92(R0), F17
+	VAND V17.B16, V0.B16, V16.B16
 	VUSHR $4, V17.B16, V17.B16
-	VTBL V15.B16, [V1.B16], V15.B16
+	VTBL V16.B16, [V1.B16], V16.B16
 	VTBL V17.B16, [V1.B16], V17.B16
-	VEOR V18.B16, V18.B16, V18.B16
-	WORD $0x4e8a95f2 // sdot v18.4s, v15.16b, v10.16b
-	WORD $0x4e8c9632 // sdot v18.4s, v17.16b, v12.16b
-	FMOVQ 86(R1), F17
-	VAND V17.B16, V0.B16, V15.B16
-	VUSHR $4, V17.B16, V17.B16
-	VTBL V15.B16, [V1.B16], V15.B16
-	VTBL V17.B16, [V1.B16], V17.B16
-	VEOR V19.B16, V19.B16, V19.B16
-	WORD $0x4e8a95f3 // sdot v19.4s, v15.16b, v10.16b
+	WORD $0x6f00e412 // movi v18.2d, #0000000000000000
+	WORD $0x4e869612 // sdot v18.4s, v16.16b, v6.16b
+	WORD $0x4e889632 // sdot v18.4s, v17.16b, v8.16b
+	WORD $0x6f00e413 // movi v19.2d, #0000000000000000
+	WORD $0x4e899613 // sdot v19.4s, v16.16b, v9.16b
 	WORD $0x4e8c9633 // sdot v19.4s, v17.16b, v12.16b
+	FLDPQ 384(R1), (F6, F8)
 	FLDPQ 384(R2), (F10, F11)
-	FMOVQ 103(R0), F20
+	FMOVQ 110(R0), F20
 	VAND V20.B16, V0.B16, V13.B16
 	VUSHR $4, V20.B16, V20.B16
 	VTBL V13.B16, [V1.B16], V13.B16
 	VTBL V20.B16, [V1.B16], V20.B16
-	VEOR V21.B16, V21.B16, V21.B16
-	WORD $0x4e8a95b5 // sdot v21.4s, v13.16b, v10.16b
-	WORD $0x4e8b9695 // sdot v21.4s, v20.16b, v11.16b
-	FMOVQ 103(R1), F20
-	VAND V20.B16, V0.B16, V13.B16
-	VUSHR $4, V20.B16, V20.B16
-	VTBL V13.B16, [V1.B16], V13.B16
-	VTBL V20.B16, [V1.B16], V20.B16
-	VEOR V22.B16, V22.B16, V22.B16
+	WORD $0x6f00e415 // movi v21.2d, #0000000000000000
+	WORD $0x4e8695b5 // sdot v21.4s, v13.16b, v6.16b
+	WORD $0x4e889695 // sdot v21.4s, v20.16b, v8.16b
+	WORD $0x6f00e416 // movi v22.2d, #0000000000000000
 	WORD $0x4e8a95b6 // sdot v22.4s, v13.16b, v10.16b
 	WORD $0x4e8b9696 // sdot v22.4s, v20.16b, v11.16b
-	FLDPQ 448(R2), (F10, F12)
-	FMOVQ 120(R0), F15
-	VAND V15.B16, V0.B16, V13.B16
-	VUSHR $4, V15.B16, V15.B16
+	FLDPQ 448(R1), (F6, F8)
+	FLDPQ 448(R2), (F9, F12)
+	FMOVQ 128(R0), F16
+	VAND V16.B16, V0.B16, V13.B16
+	VUSHR $4, V16.B16, V16.B16
 	VTBL V13.B16, [V1.B16], V13.B16
-	VTBL V15.B16, [V1.B16], V15.B16
-	VEOR V23.B16, V23.B16, V23.B16
-	WORD $0x4e8a95b7 // sdot v23.4s, v13.16b, v10.16b
-	WORD $0x4e8c95f7 // sdot v23.4s, v15.16b, v12.16b
-	FMOVQ 120(R1), F15
-	VAND V15.B16, V0.B16, V13.B16
-	VUSHR $4, V15.B16, V15.B16
-	VTBL V13.B16, [V1.B16], V13.B16
-	VTBL V15.B16, [V1.B16], V15.B16
-	VEOR V24.B16, V24.B16, V24.B16
-	WORD $0x4e8a95b8 // sdot v24.4s, v13.16b, v10.16b
-	WORD $0x4e8c95f8 // sdot v24.4s, v15.16b, v12.16b
+	VTBL V16.B16, [V1.B16], V16.B16
+	WORD $0x6f00e417 // movi v23.2d, #0000000000000000
+	WORD $0x4e8695b7 // sdot v23.4s, v13.16b, v6.16b
+	WORD $0x4e889617 // sdot v23.4s, v16.16b, v8.16b
+	WORD $0x6f00e418 // movi v24.2d, #0000000000000000
+	WORD $0x4e8995b8 // sdot v24.4s, v13.16b, v9.16b
+	WORD $0x4e8c9618 // sdot v24.4s, v16.16b, v12.16b
 	WORD $0x4eb2bdce // addp v14.4s, v14.4s, v18.4s
 	WORD $0x4eb7beb5 // addp v21.4s, v21.4s, v23.4s
 	WORD $0x4eb5bdce // addp v14.4s, v14.4s, v21.4s
-	WORD $0x4eb3be10 // addp v16.4s, v16.4s, v19.4s
+	WORD $0x4eb3bdef // addp v15.4s, v15.4s, v19.4s
 	WORD $0x4eb8bed6 // addp v22.4s, v22.4s, v24.4s
-	WORD $0x4eb6be10 // addp v16.4s, v16.4s, v22.4s
-	WORD $0x6ea8446b // ushl v11.4s, v3.4s, v8.4s
-	VSUB V2.S4, V8.S4, V12.S4
-	VSHL $23, V12.S4, V10.S4
-	WORD $0x4ea2350c // cmgt v12.4s, v8.4s, v2.4s
-	VBIF V12.B16, V11.B16, V10.B16
+	WORD $0x4eb6bdef // addp v15.4s, v15.4s, v22.4s
 	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
+	FMOVQ 16(R3), F6
+	WORD $0x6e27dcc6 // fmul v6.4s, v6.4s, v7.4s
+	WORD $0x4e2eccc3 // fmla v3.4s, v6.4s, v14.4s
+	WORD $0x4e21d9ef // scvtf v15.4s, v15.4s
+	FMOVQ 16(R4), F6
+	WORD $0x6e27dcc6 // fmul v6.4s, v6.4s, v7.4s
+	WORD $0x4e2fccc5 // fmla v5.4s, v6.4s, v15.4s
+	ADD $144, R0, R0
+	ADD $512, R1, R1
+	ADD $512, R3, R3
+	ADD $512, R2, R2
+	ADD $512, R4, R4
+	SUBS $1, R9, R9
+	BNE group2
+	WORD $0x6f00e406 // movi v6.2d, #0000000000000000
+	VZIP1 V4.S4, V2.S4, V7.S4
+	VEXT $8, V7.B16, V7.B16, V8.B16
+	WORD $0x4e27d4c6 // fadd v6.4s, v6.4s, v7.4s
+	WORD $0x4e28d4c6 // fadd v6.4s, v6.4s, v8.4s
+	VZIP2 V4.S4, V2.S4, V7.S4
+	VEXT $8, V7.B16, V7.B16, V8.B16
+	WORD $0x4e27d4c6 // fadd v6.4s, v6.4s, v7.4s
+	WORD $0x4e28d4c6 // fadd v6.4s, v6.4s, v8.4s
+	VZIP1 V5.S4, V3.S4, V7.S4
+	VEXT $8, V7.B16, V7.B16, V8.B16
+	WORD $0x4e27d4c6 // fadd v6.4s, v6.4s, v7.4s
+	WORD $0x4e28d4c6 // fadd v6.4s, v6.4s, v8.4s
+	VZIP2 V5.S4, V3.S4, V7.S4
+	VEXT $8, V7.B16, V7.B16, V8.B16
+	WORD $0x4e27d4c6 // fadd v6.4s, v6.4s, v7.4s
+	WORD $0x4e28d4c6 // fadd v6.4s, v6.4s, v8.4s
+	FMOVS.P F6, 4(R5)
+	VST1.P V6.S[1], 4(R11)
+	SUBS $1, R8, R8
+	BNE rows1
+	RET
+
+// func dotMXFP4x1DotProd(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+TEXT ·dotMXFP4x1DotProd(SB), NOSPLIT, $0-80
+	MOVD out+0(FP), R4
+	MOVD w+16(FP), R5
+	MOVD rowBytes+24(FP), R6
+	MOVD octets+32(FP), R7
+	VMOVI $15, V0.B16
+	MOVD $0x0c08060403020100, R11
+	VMOV R11, V1.D[0]
+	MOVD $0xf4f8fafcfdfeff00, R11
+	VMOV R11, V1.D[1]
+	MOVD $0x00000001, R11
+	VDUP R11, V2.S4
+	MOVD $0x00200000, R11
+	VDUP R11, V3.S4
+	LSL $2, R7, R7
+rows1:
+	MOVD R5, R0
+	ADD R6, R5, R5
+	MOVD R5, R1
+	ADD R6, R5, R5
+	MOVD blocks+40(FP), R2
+	MOVD lanes+48(FP), R3
+	WORD $0x6f00e404 // movi v4.2d, #0000000000000000
+	WORD $0x6f00e405 // movi v5.2d, #0000000000000000
+	WORD $0x6f00e406 // movi v6.2d, #0000000000000000
+	WORD $0x6f00e407 // movi v7.2d, #0000000000000000
+	MOVD n+64(FP), R8
+	MOVD back+72(FP), R9
+group2:
+	CMP $1, R8
+	BNE whole3
+	SUB R9, R0, R0
+	SUB R9, R1, R1
+whole3:
+	WORD $0x3d400008 // ldr b8, [x0]
+	WORD $0x3d404409 // ldr b9, [x0, #17]
+	WORD $0x3d40880a // ldr b10, [x0, #34]
+	WORD $0x3d40cc0b // ldr b11, [x0, #51]
+	VZIP1 V9.S4, V8.S4, V8.S4
+	VZIP1 V11.S4, V10.S4, V10.S4
+	VZIP1 V10.D2, V8.D2, V8.D2
+	WORD $0x6ea8446c // ushl v12.4s, v3.4s, v8.4s
+	VSUB V2.S4, V8.S4, V13.S4
+	VSHL $23, V13.S4, V9.S4
+	WORD $0x4ea2350d // cmgt v13.4s, v8.4s, v2.4s
+	VBIF V13.B16, V12.B16, V9.B16
+	WORD $0x3d400028 // ldr b8, [x1]
+	WORD $0x3d40442a // ldr b10, [x1, #17]
+	WORD $0x3d40882b // ldr b11, [x1, #34]
+	WORD $0x3d40cc2e // ldr b14, [x1, #51]
+	VZIP1 V10.S4, V8.S4, V8.S4
+	VZIP1 V14.S4, V11.S4, V11.S4
+	VZIP1 V11.D2, V8.D2, V8.D2
+	WORD $0x6ea8446c // ushl v12.4s, v3.4s, v8.4s
+	VSUB V2.S4, V8.S4, V15.S4
+	VSHL $23, V15.S4, V10.S4
+	WORD $0x4ea2350f // cmgt v15.4s, v8.4s, v2.4s
+	VBIF V15.B16, V12.B16, V10.B16
+	FLDPQ (R2), (F8, F11)
+	FMOVQ 1(R0), F16
+	VAND V16.B16, V0.B16, V12.B16
+	VUSHR $4, V16.B16, V16.B16
+	VTBL V12.B16, [V1.B16], V12.B16
+	VTBL V16.B16, [V1.B16], V16.B16
+	WORD $0x6f00e411 // movi v17.2d, #0000000000000000
+	WORD $0x4e889591 // sdot v17.4s, v12.16b, v8.16b
+	WORD $0x4e8b9611 // sdot v17.4s, v16.16b, v11.16b
+	FMOVQ 1(R1), F16
+	VAND V16.B16, V0.B16, V12.B16
+	VUSHR $4, V16.B16, V16.B16
+	VTBL V12.B16, [V1.B16], V12.B16
+	VTBL V16.B16, [V1.B16], V16.B16
+	WORD $0x6f00e412 // movi v18.2d, #0000000000000000
+	WORD $0x4e889592 // sdot v18.4s, v12.16b, v8.16b
+	WORD $0x4e8b9612 // sdot v18.4s, v16.16b, v11.16b
+	FLDPQ 64(R2), (F8, F12)
+	FMOVQ 18(R0), F14
+	VAND V14.B16, V0.B16, V13.B16
+	VUSHR $4, V14.B16, V14.B16
+	VTBL V13.B16, [V1.B16], V13.B16
+	VTBL V14.B16, [V1.B16], V14.B16
+	WORD $0x6f00e413 // movi v19.2d, #0000000000000000
+	WORD $0x4e8895b3 // sdot v19.4s, v13.16b, v8.16b
+	WORD $0x4e8c95d3 // sdot v19.4s, v14.16b, v12.16b
+	FMOVQ 18(R1), F14
+	VAND V14.B16, V0.B16, V13.B16
+	VUSHR $4, V14.B16, V14.B16
+	VTBL V13.B16, [V1.B16], V13.B16
+	VTBL V14.B16, [V1.B16], V14.B16
+	WORD $0x6f00e414 // movi v20.2d, #0000000000000000
+	WORD $0x4e8895b4 // sdot v20.4s, v13.16b, v8.16b
+	WORD $0x4e8c95d4 // sdot v20.4s, v14.16b, v12.16b
+	FLDPQ 128(R2), (F8, F11)
+	FMOVQ 35(R0), F15
+	VAND V15.B16, V0.B16, V13.B16
+	VUSHR $4, V15.B16, V15.B16
+	VTBL V13.B16, [V1.B16], V13.B16
+	VTBL V15.B16, [V1.B16], V15.B16
+	WORD $0x6f00e415 // movi v21.2d, #0000000000000000
+	WORD $0x4e8895b5 // sdot v21.4s, v13.16b, v8.16b
+	WORD $0x4e8b95f5 // sdot v21.4s, v15.16b, v11.16b
+	FMOVQ 35(R1), F15
+	VAND V15.B16, V0.B16, V13.B16
+	VUSHR $4, V15.B16, V15.B16
+	VTBL V13.B16, [V1.B16], V13.B16
+	VTBL V15.B16, [V1.B16], V15.B16
+	WORD $0x6f00e416 // movi v22.2d, #0000000000000000
+	WORD $0x4e8895b6 // sdot v22.4s, v13.16b, v8.16b
+	WORD $0x4e8b95f6 // sdot v22.4s, v15.16b, v11.16b
+	FLDPQ 192(R2), (F8, F12)
+	FMOVQ 52(R0), F16
+	VAND V16.B16, V0.B16, V13.B16
+	VUSHR $4, V16.B16, V16.B16
+	VTBL V13.B16, [V1.B16], V13.B16
+	VTBL V16.B16, [V1.B16], V16.B16
+	WORD $0x6f00e417 // movi v23.2d, #0000000000000000
+	WORD $0x4e8895b7 // sdot v23.4s, v13.16b, v8.16b
+	WORD $0x4e8c9617 // sdot v23.4s, v16.16b, v12.16b
+	FMOVQ 52(R1), F16
+	VAND V16.B16, V0.B16, V13.B16
+	VUSHR $4, V16.B16, V16.B16
+	VTBL V13.B16, [V1.B16], V13.B16
+	VTBL V16.B16, [V1.B16], V16.B16
+	WORD $0x6f00e418 // movi v24.2d, #0000000000000000
+	WORD $0x4e8895b8 // sdot v24.4s, v13.16b, v8.16b
+	WORD $0x4e8c9618 // sdot v24.4s, v16.16b, v12.16b
+	WORD $0x4eb3be31 // addp v17.4s, v17.4s, v19.4s
+	WORD $0x4eb7beb5 // addp v21.4s, v21.4s, v23.4s
+	WORD $0x4eb5be31 // addp v17.4s, v17.4s, v21.4s
+	WORD $0x4eb4be52 // addp v18.4s, v18.4s, v20.4s
+	WORD $0x4eb8bed6 // addp v22.4s, v22.4s, v24.4s
+	WORD $0x4eb6be52 // addp v18.4s, v18.4s, v22.4s
+	WORD $0x4e21da31 // scvtf v17.4s, v17.4s
+	FMOVQ (R3), F8
+	WORD $0x6e29dd08 // fmul v8.4s, v8.4s, v9.4s
+	WORD $0x4e31cd04 // fmla v4.4s, v8.4s, v17.4s
+	WORD $0x4e21da52 // scvtf v18.4s, v18.4s
+	FMOVQ (R3), F8
+	WORD $0x6e2add08 // fmul v8.4s, v8.4s, v10.4s
+	WORD $0x4e32cd06 // fmla v6.4s, v8.4s, v18.4s
+	WORD $0x3d411008 // ldr b8, [x0, #68]
+	WORD $0x3d415409 // ldr b9, [x0, #85]
+	WORD $0x3d41980a // ldr b10, [x0, #102]
+	WORD $0x3d41dc0b // ldr b11, [x0, #119]
+	VZIP1 V9.S4, V8.S4, V8.S4
+	VZIP1 V11.S4, V10.S4, V10.S4
+	VZIP1 V10.D2, V8.D2, V8.D2
+	WORD $0x6ea8446c // ushl v12.4s, v3.4s, v8.4s
+	VSUB V2.S4, V8.S4, V13.S4
+	VSHL $23, V13.S4, V9.S4
+	WORD $0x4ea2350d // cmgt v13.4s, v8.4s, v2.4s
+	VBIF V13.B16, V12.B16, V9.B16
+	WORD $0x3d411028 // ldr b8, [x1, #68]
+	WORD $0x3d41542a // ldr b10, [x1, #85]
+	WORD $0x3d41982b // ldr b11, [x1, #102]
+	WORD $0x3d41dc2e // ldr b14, [x1, #119]
+	VZIP1 V10.S4, V8.S4, V8.S4
+	VZIP1 V14.S4, V11.S4, V11.S4
+	VZIP1 V11.D2, V8.D2, V8.D2
+	WORD $0x6ea8446c // ushl v12.4s, v3.4s, v8.4s
+	VSUB V2.S4, V8.S4, V15.S4
+	VSHL $23, V15.S4, V10.S4
+	WORD $0x4ea2350f // cmgt v15.4s, v8.4s, v2.4s
+	VBIF V15.B16, V12.B16, V10.B16
+	FLDPQ 256(R2), (F8, F11)
+	FMOVQ 69(R0), F16
+	VAND V16.B16, V0.B16, V12.B16
+	VUSHR $4, V16.B16, V16.B16
+	VTBL V12.B16, [V1.B16], V12.B16
+	VTBL V16.B16, [V1.B16], V16.B16
+	WORD $0x6f00e411 // movi v17.2d, #0000000000000000
+	WORD $0x4e889591 // sdot v17.4s, v12.16b, v8.16b
+	WORD $0x4e8b9611 // sdot v17.4s, v16.16b, v11.16b
+	FMOVQ 69(R1), F16
+	VAND V16.B16, V0.B16, V12.B16
+	VUSHR $4, V16.B16, V16.B16
+	VTBL V12.B16, [V1.B16], V12.B16
+	VTBL V16.B16, [V1.B16], V16.B16
+	WORD $0x6f00e412 // movi v18.2d, #0000000000000000
+	WORD $0x4e889592 // sdot v18.4s, v12.16b, v8.16b
+	WORD $0x4e8b9612 // sdot v18.4s, v16.16b, v11.16b
+	FLDPQ 320(R2), (F8, F12)
+	FMOVQ 86(R0), F14
+	VAND V14.B16, V0.B16, V13.B16
+	VUSHR $4, V14.B16, V14.B16
+	VTBL V13.B16, [V1.B16], V13.B16
+	VTBL V14.B16, [V1.B16], V14.B16
+	WORD $0x6f00e413 // movi v19.2d, #0000000000000000
+	WORD $0x4e8895b3 // sdot v19.4s, v13.16b, v8.16b
+	WORD $0x4e8c95d3 // sdot v19.4s, v14.16b, v12.16b
+	FMOVQ 86(R1), F14
+	VAND V14.B16, V0.B16, V13.B16
+	VUSHR $4, V14.B16, V14.B16
+	VTBL V13.B16, [V1.B16], V13.B16
+	VTBL V14.B16, [V1.B16], V14.B16
+	WORD $0x6f00e414 // movi v20.2d, #0000000000000000
+	WORD $0x4e8895b4 // sdot v20.4s, v13.16b, v8.16b
+	WORD $0x4e8c95d4 // sdot v20.4s, v14.16b, v12.16b
+	FLDPQ 384(R2), (F8, F11)
+	FMOVQ 103(R0), F15
+	VAND V15.B16, V0.B16, V13.B16
+	VUSHR $4, V15.B16, V15.B16
+	VTBL V13.B16, [V1.B16], V13.B16
+	VTBL V15.B16, [V1.B16], V15.B16
+	WORD $0x6f00e415 // movi v21.2d, #0000000000000000
+	WORD $0x4e8895b5 // sdot v21.4s, v13.16b, v8.16b
+	WORD $0x4e8b95f5 // sdot v21.4s, v15.16b, v11.16b
+	FMOVQ 103(R1), F15
+	VAND V15.B16, V0.B16, V13.B16
+	VUSHR $4, V15.B16, V15.B16
+	VTBL V13.B16, [V1.B16], V13.B16
+	VTBL V15.B16, [V1.B16], V15.B16
+	WORD $0x6f00e416 // movi v22.2d, #0000000000000000
+	WORD $0x4e8895b6 // sdot v22.4s, v13.16b, v8.16b
+	WORD $0x4e8b95f6 // sdot v22.4s, v15.16b, v11.16b
+	FLDPQ 448(R2), (F8, F12)
+	FMOVQ 120(R0), F16
+	VAND V16.B16, V0.B16, V13.B16
+	VUSHR $4, V16.B16, V16.B16
+	VTBL V13.B16, [V1.B16], V13.B16
+	VTBL V16.B16, [V1.B16], V16.B16
+	WORD $0x6f00e417 // movi v23.2d, #0000000000000000
+	WORD $0x4e8895b7 // sdot v23.4s, v13.16b, v8.16b
+	WORD $0x4e8c9617 // sdot v23.4s, v16.16b, v12.16b
+	FMOVQ 120(R1), F16
+	VAND V16.B16, V0.B16, V13.B16
+	VUSHR $4, V16.B16, V16.B16
+	VTBL V13.B16, [V1.B16], V13.B16
+	VTBL V16.B16, [V1.B16], V16.B16
+	WORD $0x6f00e418 // movi v24.2d, #0000000000000000
+	WORD $0x4e8895b8 // sdot v24.4s, v13.16b, v8.16b
+	WORD $0x4e8c9618 // sdot v24.4s, v16.16b, v12.16b
+	WORD $0x4eb3be31 // addp v17.4s, v17.4s, v19.4s
+	WORD $0x4eb7beb5 // addp v21.4s, v21.4s, v23.4s
+	WORD $0x4eb5be31 // addp v17.4s, v17.4s, v21.4s
+	WORD $0x4eb4be52 // addp v18.4s, v18.4s, v20.4s
+	WORD $0x4eb8bed6 // addp v22.4s, v22.4s, v24.4s
+	WORD $0x4eb6be52 // addp v18.4s, v18.4s, v22.4s
+	WORD $0x4e21da31 // scvtf v17.4s, v17.4s
+	FMOVQ 16(R3), F8
+	WORD $0x6e29dd08 // fmul v8.4s, v8.4s, v9.4s
+	WORD $0x4e31cd05 // fmla v5.4s, v8.4s, v17.4s
+	WORD $0x4e21da52 // scvtf v18.4s, v18.4s
 	FMOVQ 16(R3), F8
 	WORD $0x6e2add08 // fmul v8.4s, v8.4s, v10.4s
-	WORD $0x4e2ecd05 // fmla v5.4s, v8.4s, v14.4s
-	WORD $0x6ea9446a // ushl v10.4s, v3.4s, v9.4s
-	VSUB V2.S4, V9.S4, V11.S4
-	VSHL $23, V11.S4, V8.S4
-	WORD $0x4ea2352b // cmgt v11.4s, v9.4s, v2.4s
-	VBIF V11.B16, V10.B16, V8.B16
-	WORD $0x4e21da10 // scvtf v16.4s, v16.4s
-	FMOVQ 16(R3), F9
-	WORD $0x6e28dd29 // fmul v9.4s, v9.4s, v8.4s
-	WORD $0x4e30cd27 // fmla v7.4s, v9.4s, v16.4s
+	WORD $0x4e32cd07 // fmla v7.4s, v8.4s, v18.4s
 	ADD $136, R0, R0
 	ADD $136, R1, R1
 	ADD $512, R2, R2
 	ADD $512, R3, R3
-	SUBS $1, R10, R10
+	SUBS $1, R8, R8
 	BNE group2
-	VEOR V8.B16, V8.B16, V8.B16
+	WORD $0x6f00e408 // movi v8.2d, #0000000000000000
 	VZIP1 V6.S4, V4.S4, V9.S4
 	VEXT $8, V9.B16, V9.B16, V10.B16
 	WORD $0x4e29d508 // fadd v8.4s, v8.4s, v9.4s
@@ -3432,217 +3368,212 @@ whole3:
 	VEXT $8, V9.B16, V9.B16, V10.B16
 	WORD $0x4e29d508 // fadd v8.4s, v8.4s, v9.4s
 	WORD $0x4e2ad508 // fadd v8.4s, v8.4s, v10.4s
-	FMOVD.P F8, 8(R6)
-	SUBS $1, R9, R9
+	FMOVD.P F8, 8(R4)
+	SUBS $1, R7, R7
 	BNE rows1
 	RET
 
 // func dotMXFP4x2DotProd(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 TEXT ·dotMXFP4x2DotProd(SB), NOSPLIT, $0-80
-	MOVD out+0(FP), R6
-	MOVD w+16(FP), R7
-	MOVD rowBytes+24(FP), R8
-	MOVD octets+32(FP), R9
-	MOVD ldo+8(FP), R11
-	ADD R11<<2, R6, R12
+	MOVD out+0(FP), R5
+	MOVD w+16(FP), R6
+	MOVD rowBytes+24(FP), R7
+	MOVD octets+32(FP), R8
+	MOVD ldo+8(FP), R10
+	ADD R10<<2, R5, R11
 	VMOVI $15, V0.B16
-	MOVD $0x0c08060403020100, R13
-	VMOV R13, V1.D[0]
-	MOVD $0xf4f8fafcfdfeff00, R13
-	VMOV R13, V1.D[1]
-	MOVD $0x00000001, R13
-	VDUP R13, V2.S4
-	MOVD $0x00200000, R13
-	VDUP R13, V3.S4
-	LSL $3, R9, R9
+	MOVD $0x0c08060403020100, R12
+	VMOV R12, V1.D[0]
+	MOVD $0xf4f8fafcfdfeff00, R12
+	VMOV R12, V1.D[1]
+	MOVD $0x00000001, R12
+	VDUP R12, V2.S4
+	MOVD $0x00200000, R12
+	VDUP R12, V3.S4
+	LSL $3, R8, R8
 rows1:
-	MOVD R7, R0
-	ADD R8, R7, R7
+	MOVD R6, R0
+	ADD R7, R6, R6
 	MOVD blocks+40(FP), R1
 	MOVD lanes+48(FP), R3
-	MOVD stride+56(FP), R11
-	ADD R11, R1, R2
-	ADD R11, R3, R4
-	VEOR V4.B16, V4.B16, V4.B16
-	VEOR V5.B16, V5.B16, V5.B16
-	VEOR V6.B16, V6.B16, V6.B16
-	VEOR V7.B16, V7.B16, V7.B16
-	MOVD n+64(FP), R10
-	MOVD back+72(FP), R11
+	MOVD stride+56(FP), R10
+	ADD R10, R1, R2
+	ADD R10, R3, R4
+	WORD $0x6f00e404 // movi v4.2d, #0000000000000000
+	WORD $0x6f00e405 // movi v5.2d, #0000000000000000
+	WORD $0x6f00e406 // movi v6.2d, #0000000000000000
+	WORD $0x6f00e407 // movi v7.2d, #0000000000000000
+	MOVD n+64(FP), R9
+	MOVD back+72(FP), R10
 group2:
-	CMP $1, R10
+	CMP $1, R9
 	BNE whole3
-	SUB R11, R0, R0
+	SUB R10, R0, R0
 whole3:
-	MOVD R0, R5
-	VEOR V8.B16, V8.B16, V8.B16
-	VLD1 (R5), V8.B[0]
-	ADD $17, R5, R5
-	VLD1 (R5), V8.B[4]
-	ADD $17, R5, R5
-	VLD1 (R5), V8.B[8]
-	ADD $17, R5, R5
-	VLD1 (R5), V8.B[12]
-	ADD $17, R5, R5
-	FLDPQ (R1), (F9, F10)
-	FLDPQ (R2), (F11, F12)
-	FMOVQ 1(R0), F14
-	VAND V14.B16, V0.B16, V13.B16
-	VUSHR $4, V14.B16, V14.B16
-	VTBL V13.B16, [V1.B16], V13.B16
-	VTBL V14.B16, [V1.B16], V14.B16
-	VEOR V15.B16, V15.B16, V15.B16
-	WORD $0x4e8995af // sdot v15.4s, v13.16b, v9.16b
-	WORD $0x4e8a95cf // sdot v15.4s, v14.16b, v10.16b
-	VEOR V16.B16, V16.B16, V16.B16
-	WORD $0x4e8b95b0 // sdot v16.4s, v13.16b, v11.16b
-	WORD $0x4e8c95d0 // sdot v16.4s, v14.16b, v12.16b
-	FLDPQ 64(R1), (F9, F10)
-	FLDPQ 64(R2), (F13, F17)
+	WORD $0x3d400008 // ldr b8, [x0]
+	WORD $0x3d404409 // ldr b9, [x0, #17]
+	WORD $0x3d40880a // ldr b10, [x0, #34]
+	WORD $0x3d40cc0b // ldr b11, [x0, #51]
+	VZIP1 V9.S4, V8.S4, V8.S4
+	VZIP1 V11.S4, V10.S4, V10.S4
+	VZIP1 V10.D2, V8.D2, V8.D2
+	WORD $0x6ea8446c // ushl v12.4s, v3.4s, v8.4s
+	VSUB V2.S4, V8.S4, V13.S4
+	VSHL $23, V13.S4, V9.S4
+	WORD $0x4ea2350d // cmgt v13.4s, v8.4s, v2.4s
+	VBIF V13.B16, V12.B16, V9.B16
+	FLDPQ (R1), (F8, F10)
+	FLDPQ (R2), (F11, F14)
+	FMOVQ 1(R0), F16
+	VAND V16.B16, V0.B16, V15.B16
+	VUSHR $4, V16.B16, V16.B16
+	VTBL V15.B16, [V1.B16], V15.B16
+	VTBL V16.B16, [V1.B16], V16.B16
+	WORD $0x6f00e411 // movi v17.2d, #0000000000000000
+	WORD $0x4e8895f1 // sdot v17.4s, v15.16b, v8.16b
+	WORD $0x4e8a9611 // sdot v17.4s, v16.16b, v10.16b
+	WORD $0x6f00e412 // movi v18.2d, #0000000000000000
+	WORD $0x4e8b95f2 // sdot v18.4s, v15.16b, v11.16b
+	WORD $0x4e8e9612 // sdot v18.4s, v16.16b, v14.16b
+	FLDPQ 64(R1), (F8, F10)
+	FLDPQ 64(R2), (F12, F13)
 	FMOVQ 18(R0), F19
-	VAND V19.B16, V0.B16, V18.B16
+	VAND V19.B16, V0.B16, V15.B16
 	VUSHR $4, V19.B16, V19.B16
-	VTBL V18.B16, [V1.B16], V18.B16
+	VTBL V15.B16, [V1.B16], V15.B16
 	VTBL V19.B16, [V1.B16], V19.B16
-	VEOR V20.B16, V20.B16, V20.B16
-	WORD $0x4e899654 // sdot v20.4s, v18.16b, v9.16b
+	WORD $0x6f00e414 // movi v20.2d, #0000000000000000
+	WORD $0x4e8895f4 // sdot v20.4s, v15.16b, v8.16b
 	WORD $0x4e8a9674 // sdot v20.4s, v19.16b, v10.16b
-	VEOR V21.B16, V21.B16, V21.B16
-	WORD $0x4e8d9655 // sdot v21.4s, v18.16b, v13.16b
-	WORD $0x4e919675 // sdot v21.4s, v19.16b, v17.16b
-	FLDPQ 128(R1), (F9, F10)
-	FLDPQ 128(R2), (F11, F12)
+	WORD $0x6f00e415 // movi v21.2d, #0000000000000000
+	WORD $0x4e8c95f5 // sdot v21.4s, v15.16b, v12.16b
+	WORD $0x4e8d9675 // sdot v21.4s, v19.16b, v13.16b
+	FLDPQ 128(R1), (F8, F10)
+	FLDPQ 128(R2), (F11, F14)
 	FMOVQ 35(R0), F22
-	VAND V22.B16, V0.B16, V14.B16
+	VAND V22.B16, V0.B16, V15.B16
 	VUSHR $4, V22.B16, V22.B16
-	VTBL V14.B16, [V1.B16], V14.B16
+	VTBL V15.B16, [V1.B16], V15.B16
 	VTBL V22.B16, [V1.B16], V22.B16
-	VEOR V23.B16, V23.B16, V23.B16
-	WORD $0x4e8995d7 // sdot v23.4s, v14.16b, v9.16b
+	WORD $0x6f00e417 // movi v23.2d, #0000000000000000
+	WORD $0x4e8895f7 // sdot v23.4s, v15.16b, v8.16b
 	WORD $0x4e8a96d7 // sdot v23.4s, v22.16b, v10.16b
-	VEOR V24.B16, V24.B16, V24.B16
-	WORD $0x4e8b95d8 // sdot v24.4s, v14.16b, v11.16b
-	WORD $0x4e8c96d8 // sdot v24.4s, v22.16b, v12.16b
-	FLDPQ 192(R1), (F9, F10)
-	FLDPQ 192(R2), (F13, F14)
-	FMOVQ 52(R0), F18
-	VAND V18.B16, V0.B16, V17.B16
-	VUSHR $4, V18.B16, V18.B16
-	VTBL V17.B16, [V1.B16], V17.B16
-	VTBL V18.B16, [V1.B16], V18.B16
-	VEOR V25.B16, V25.B16, V25.B16
-	WORD $0x4e899639 // sdot v25.4s, v17.16b, v9.16b
-	WORD $0x4e8a9659 // sdot v25.4s, v18.16b, v10.16b
-	VEOR V26.B16, V26.B16, V26.B16
-	WORD $0x4e8d963a // sdot v26.4s, v17.16b, v13.16b
-	WORD $0x4e8e965a // sdot v26.4s, v18.16b, v14.16b
-	WORD $0x4eb4bdef // addp v15.4s, v15.4s, v20.4s
+	WORD $0x6f00e418 // movi v24.2d, #0000000000000000
+	WORD $0x4e8b95f8 // sdot v24.4s, v15.16b, v11.16b
+	WORD $0x4e8e96d8 // sdot v24.4s, v22.16b, v14.16b
+	FLDPQ 192(R1), (F8, F10)
+	FLDPQ 192(R2), (F12, F13)
+	FMOVQ 52(R0), F16
+	VAND V16.B16, V0.B16, V15.B16
+	VUSHR $4, V16.B16, V16.B16
+	VTBL V15.B16, [V1.B16], V15.B16
+	VTBL V16.B16, [V1.B16], V16.B16
+	WORD $0x6f00e419 // movi v25.2d, #0000000000000000
+	WORD $0x4e8895f9 // sdot v25.4s, v15.16b, v8.16b
+	WORD $0x4e8a9619 // sdot v25.4s, v16.16b, v10.16b
+	WORD $0x6f00e41a // movi v26.2d, #0000000000000000
+	WORD $0x4e8c95fa // sdot v26.4s, v15.16b, v12.16b
+	WORD $0x4e8d961a // sdot v26.4s, v16.16b, v13.16b
+	WORD $0x4eb4be31 // addp v17.4s, v17.4s, v20.4s
 	WORD $0x4eb9bef7 // addp v23.4s, v23.4s, v25.4s
-	WORD $0x4eb7bdef // addp v15.4s, v15.4s, v23.4s
-	WORD $0x4eb5be10 // addp v16.4s, v16.4s, v21.4s
+	WORD $0x4eb7be31 // addp v17.4s, v17.4s, v23.4s
+	WORD $0x4eb5be52 // addp v18.4s, v18.4s, v21.4s
 	WORD $0x4ebabf18 // addp v24.4s, v24.4s, v26.4s
-	WORD $0x4eb8be10 // addp v16.4s, v16.4s, v24.4s
-	WORD $0x6ea8446a // ushl v10.4s, v3.4s, v8.4s
-	VSUB V2.S4, V8.S4, V11.S4
-	VSHL $23, V11.S4, V9.S4
-	WORD $0x4ea2350b // cmgt v11.4s, v8.4s, v2.4s
-	VBIF V11.B16, V10.B16, V9.B16
-	WORD $0x4e21d9ef // scvtf v15.4s, v15.4s
+	WORD $0x4eb8be52 // addp v18.4s, v18.4s, v24.4s
+	WORD $0x4e21da31 // scvtf v17.4s, v17.4s
 	FMOVQ (R3), F8
 	WORD $0x6e29dd08 // fmul v8.4s, v8.4s, v9.4s
-	WORD $0x4e2fcd04 // fmla v4.4s, v8.4s, v15.4s
-	WORD $0x4e21da10 // scvtf v16.4s, v16.4s
+	WORD $0x4e31cd04 // fmla v4.4s, v8.4s, v17.4s
+	WORD $0x4e21da52 // scvtf v18.4s, v18.4s
 	FMOVQ (R4), F8
 	WORD $0x6e29dd08 // fmul v8.4s, v8.4s, v9.4s
-	WORD $0x4e30cd06 // fmla v6.4s, v8.4s, v16.4s
-	VEOR V8.B16, V8.B16, V8.B16
-	VLD1 (R5), V8.B[0]
-	ADD $17, R5, R5
-	VLD1 (R5), V8.B[4]
-	ADD $17, R5, R5
-	VLD1 (R5), V8.B[8]
-	ADD $17, R5, R5
-	VLD1 (R5), V8.B[12]
-	ADD $17, R5, R5
-	FLDPQ 256(R1), (F9, F10)
-	FLDPQ 256(R2), (F11, F12)
-	FMOVQ 69(R0), F14
-	VAND V14.B16, V0.B16, V13.B16
-	VUSHR $4, V14.B16, V14.B16
-	VTBL V13.B16, [V1.B16], V13.B16
-	VTBL V14.B16, [V1.B16], V14.B16
-	VEOR V15.B16, V15.B16, V15.B16
-	WORD $0x4e8995af // sdot v15.4s, v13.16b, v9.16b
-	WORD $0x4e8a95cf // sdot v15.4s, v14.16b, v10.16b
-	VEOR V17.B16, V17.B16, V17.B16
-	WORD $0x4e8b95b1 // sdot v17.4s, v13.16b, v11.16b
-	WORD $0x4e8c95d1 // sdot v17.4s, v14.16b, v12.16b
-	FLDPQ 320(R1), (F9, F10)
-	FLDPQ 320(R2), (F13, F16)
-	FMOVQ 86(R0), F19
-	VAND V19.B16, V0.B16, V18.B16
-	VUSHR $4, V19.B16, V19.B16
-	VTBL V18.B16, [V1.B16], V18.B16
-	VTBL V19.B16, [V1.B16], V19.B16
-	VEOR V20.B16, V20.B16, V20.B16
-	WORD $0x4e899654 // sdot v20.4s, v18.16b, v9.16b
-	WORD $0x4e8a9674 // sdot v20.4s, v19.16b, v10.16b
-	VEOR V21.B16, V21.B16, V21.B16
-	WORD $0x4e8d9655 // sdot v21.4s, v18.16b, v13.16b
-	WORD $0x4e909675 // sdot v21.4s, v19.16b, v16.16b
-	FLDPQ 384(R1), (F9, F10)
-	FLDPQ 384(R2), (F11, F12)
-	FMOVQ 103(R0), F22
-	VAND V22.B16, V0.B16, V14.B16
-	VUSHR $4, V22.B16, V22.B16
-	VTBL V14.B16, [V1.B16], V14.B16
-	VTBL V22.B16, [V1.B16], V22.B16
-	VEOR V23.B16, V23.B16, V23.B16
-	WORD $0x4e8995d7 // sdot v23.4s, v14.16b, v9.16b
-	WORD $0x4e8a96d7 // sdot v23.4s, v22.16b, v10.16b
-	VEOR V24.B16, V24.B16, V24.B16
-	WORD $0x4e8b95d8 // sdot v24.4s, v14.16b, v11.16b
-	WORD $0x4e8c96d8 // sdot v24.4s, v22.16b, v12.16b
-	FLDPQ 448(R1), (F9, F10)
-	FLDPQ 448(R2), (F13, F14)
-	FMOVQ 120(R0), F18
-	VAND V18.B16, V0.B16, V16.B16
-	VUSHR $4, V18.B16, V18.B16
+	WORD $0x4e32cd06 // fmla v6.4s, v8.4s, v18.4s
+	WORD $0x3d411008 // ldr b8, [x0, #68]
+	WORD $0x3d415409 // ldr b9, [x0, #85]
+	WORD $0x3d41980a // ldr b10, [x0, #102]
+	WORD $0x3d41dc0b // ldr b11, [x0, #119]
+	VZIP1 V9.S4, V8.S4, V8.S4
+	VZIP1 V11.S4, V10.S4, V10.S4
+	VZIP1 V10.D2, V8.D2, V8.D2
+	WORD $0x6ea8446c // ushl v12.4s, v3.4s, v8.4s
+	VSUB V2.S4, V8.S4, V13.S4
+	VSHL $23, V13.S4, V9.S4
+	WORD $0x4ea2350d // cmgt v13.4s, v8.4s, v2.4s
+	VBIF V13.B16, V12.B16, V9.B16
+	FLDPQ 256(R1), (F8, F10)
+	FLDPQ 256(R2), (F11, F14)
+	FMOVQ 69(R0), F16
+	VAND V16.B16, V0.B16, V15.B16
+	VUSHR $4, V16.B16, V16.B16
+	VTBL V15.B16, [V1.B16], V15.B16
 	VTBL V16.B16, [V1.B16], V16.B16
-	VTBL V18.B16, [V1.B16], V18.B16
-	VEOR V25.B16, V25.B16, V25.B16
-	WORD $0x4e899619 // sdot v25.4s, v16.16b, v9.16b
-	WORD $0x4e8a9659 // sdot v25.4s, v18.16b, v10.16b
-	VEOR V26.B16, V26.B16, V26.B16
+	WORD $0x6f00e411 // movi v17.2d, #0000000000000000
+	WORD $0x4e8895f1 // sdot v17.4s, v15.16b, v8.16b
+	WORD $0x4e8a9611 // sdot v17.4s, v16.16b, v10.16b
+	WORD $0x6f00e412 // movi v18.2d, #0000000000000000
+	WORD $0x4e8b95f2 // sdot v18.4s, v15.16b, v11.16b
+	WORD $0x4e8e9612 // sdot v18.4s, v16.16b, v14.16b
+	FLDPQ 320(R1), (F8, F10)
+	FLDPQ 320(R2), (F12, F13)
+	FMOVQ 86(R0), F19
+	VAND V19.B16, V0.B16, V15.B16
+	VUSHR $4, V19.B16, V19.B16
+	VTBL V15.B16, [V1.B16], V15.B16
+	VTBL V19.B16, [V1.B16], V19.B16
+	WORD $0x6f00e414 // movi v20.2d, #0000000000000000
+	WORD $0x4e8895f4 // sdot v20.4s, v15.16b, v8.16b
+	WORD $0x4e8a9674 // sdot v20.4s, v19.16b, v10.16b
+	WORD $0x6f00e415 // movi v21.2d, #0000000000000000
+	WORD $0x4e8c95f5 // sdot v21.4s, v15.16b, v12.16b
+	WORD $0x4e8d9675 // sdot v21.4s, v19.16b, v13.16b
+	FLDPQ 384(R1), (F8, F10)
+	FLDPQ 384(R2), (F11, F14)
+	FMOVQ 103(R0), F22
+	VAND V22.B16, V0.B16, V15.B16
+	VUSHR $4, V22.B16, V22.B16
+	VTBL V15.B16, [V1.B16], V15.B16
+	VTBL V22.B16, [V1.B16], V22.B16
+	WORD $0x6f00e417 // movi v23.2d, #0000000000000000
+	WORD $0x4e8895f7 // sdot v23.4s, v15.16b, v8.16b
+	WORD $0x4e8a96d7 // sdot v23.4s, v22.16b, v10.16b
+	WORD $0x6f00e418 // movi v24.2d, #0000000000000000
+	WORD $0x4e8b95f8 // sdot v24.4s, v15.16b, v11.16b
+	WORD $0x4e8e96d8 // sdot v24.4s, v22.16b, v14.16b
+	FLDPQ 448(R1), (F8, F10)
+	FLDPQ 448(R2), (F12, F13)
+	FMOVQ 120(R0), F16
+	VAND V16.B16, V0.B16, V15.B16
+	VUSHR $4, V16.B16, V16.B16
+	VTBL V15.B16, [V1.B16], V15.B16
+	VTBL V16.B16, [V1.B16], V16.B16
+	WORD $0x6f00e419 // movi v25.2d, #0000000000000000
+	WORD $0x4e8895f9 // sdot v25.4s, v15.16b, v8.16b
+	WORD $0x4e8a9619 // sdot v25.4s, v16.16b, v10.16b
+	WORD $0x6f00e41a // movi v26.2d, #0000000000000000
+	WORD $0x4e8c95fa // sdot v26.4s, v15.16b, v12.16b
 	WORD $0x4e8d961a // sdot v26.4s, v16.16b, v13.16b
-	WORD $0x4e8e965a // sdot v26.4s, v18.16b, v14.16b
-	WORD $0x4eb4bdef // addp v15.4s, v15.4s, v20.4s
+	WORD $0x4eb4be31 // addp v17.4s, v17.4s, v20.4s
 	WORD $0x4eb9bef7 // addp v23.4s, v23.4s, v25.4s
-	WORD $0x4eb7bdef // addp v15.4s, v15.4s, v23.4s
-	WORD $0x4eb5be31 // addp v17.4s, v17.4s, v21.4s
+	WORD $0x4eb7be31 // addp v17.4s, v17.4s, v23.4s
+	WORD $0x4eb5be52 // addp v18.4s, v18.4s, v21.4s
 	WORD $0x4ebabf18 // addp v24.4s, v24.4s, v26.4s
-	WORD $0x4eb8be31 // addp v17.4s, v17.4s, v24.4s
-	WORD $0x6ea8446a // ushl v10.4s, v3.4s, v8.4s
-	VSUB V2.S4, V8.S4, V11.S4
-	VSHL $23, V11.S4, V9.S4
-	WORD $0x4ea2350b // cmgt v11.4s, v8.4s, v2.4s
-	VBIF V11.B16, V10.B16, V9.B16
-	WORD $0x4e21d9ef // scvtf v15.4s, v15.4s
+	WORD $0x4eb8be52 // addp v18.4s, v18.4s, v24.4s
+	WORD $0x4e21da31 // scvtf v17.4s, v17.4s
 	FMOVQ 16(R3), F8
 	WORD $0x6e29dd08 // fmul v8.4s, v8.4s, v9.4s
-	WORD $0x4e2fcd05 // fmla v5.4s, v8.4s, v15.4s
-	WORD $0x4e21da31 // scvtf v17.4s, v17.4s
+	WORD $0x4e31cd05 // fmla v5.4s, v8.4s, v17.4s
+	WORD $0x4e21da52 // scvtf v18.4s, v18.4s
 	FMOVQ 16(R4), F8
 	WORD $0x6e29dd08 // fmul v8.4s, v8.4s, v9.4s
-	WORD $0x4e31cd07 // fmla v7.4s, v8.4s, v17.4s
+	WORD $0x4e32cd07 // fmla v7.4s, v8.4s, v18.4s
 	ADD $136, R0, R0
 	ADD $512, R1, R1
 	ADD $512, R3, R3
 	ADD $512, R2, R2
 	ADD $512, R4, R4
-	SUBS $1, R10, R10
+	SUBS $1, R9, R9
 	BNE group2
-	VEOR V8.B16, V8.B16, V8.B16
+	WORD $0x6f00e408 // movi v8.2d, #0000000000000000
 	VZIP1 V6.S4, V4.S4, V9.S4
 	VEXT $8, V9.B16, V9.B16, V10.B16
 	WORD $0x4e29d508 // fadd v8.4s, v8.4s, v9.4s
@@ -3659,9 +3590,9 @@ whole3:
 	VEXT $8, V9.B16, V9.B16, V10.B16
 	WORD $0x4e29d508 // fadd v8.4s, v8.4s, v9.4s
 	WORD $0x4e2ad508 // fadd v8.4s, v8.4s, v10.4s
-	FMOVS.P F8, 4(R6)
-	VST1.P V8.S[1], 4(R12)
-	SUBS $1, R9, R9
+	FMOVS.P F8, 4(R5)
+	VST1.P V8.S[1], 4(R11)
+	SUBS $1, R8, R8
 	BNE rows1
 	RET
 
@@ -3680,10 +3611,10 @@ rows1:
 	ADD R6, R5, R5
 	MOVD blocks+40(FP), R2
 	MOVD lanes+48(FP), R3
-	VEOR V1.B16, V1.B16, V1.B16
-	VEOR V2.B16, V2.B16, V2.B16
-	VEOR V3.B16, V3.B16, V3.B16
-	VEOR V4.B16, V4.B16, V4.B16
+	WORD $0x6f00e401 // movi v1.2d, #0000000000000000
+	WORD $0x6f00e402 // movi v2.2d, #0000000000000000
+	WORD $0x6f00e403 // movi v3.2d, #0000000000000000
+	WORD $0x6f00e404 // movi v4.2d, #0000000000000000
 	MOVD n+64(FP), R8
 	MOVD back+72(FP), R9
 group2:
@@ -3754,52 +3685,52 @@ whole3:
 	FLDPQ 16(R0), (F15, F16)
 	VAND V15.B16, V0.B16, V15.B16
 	VAND V16.B16, V0.B16, V16.B16
-	VEOR V17.B16, V17.B16, V17.B16
+	WORD $0x6f00e411 // movi v17.2d, #0000000000000000
 	WORD $0x4e8d95f1 // sdot v17.4s, v15.16b, v13.16b
 	WORD $0x4e8e9611 // sdot v17.4s, v16.16b, v14.16b
 	FLDPQ 16(R1), (F15, F16)
 	VAND V15.B16, V0.B16, V15.B16
 	VAND V16.B16, V0.B16, V16.B16
-	VEOR V18.B16, V18.B16, V18.B16
+	WORD $0x6f00e412 // movi v18.2d, #0000000000000000
 	WORD $0x4e8d95f2 // sdot v18.4s, v15.16b, v13.16b
 	WORD $0x4e8e9612 // sdot v18.4s, v16.16b, v14.16b
 	FLDPQ 64(R2), (F13, F15)
 	FLDPQ 16(R0), (F19, F20)
 	VUSHR $4, V19.B16, V19.B16
 	VUSHR $4, V20.B16, V20.B16
-	VEOR V21.B16, V21.B16, V21.B16
+	WORD $0x6f00e415 // movi v21.2d, #0000000000000000
 	WORD $0x4e8d9675 // sdot v21.4s, v19.16b, v13.16b
 	WORD $0x4e8f9695 // sdot v21.4s, v20.16b, v15.16b
 	FLDPQ 16(R1), (F19, F20)
 	VUSHR $4, V19.B16, V19.B16
 	VUSHR $4, V20.B16, V20.B16
-	VEOR V22.B16, V22.B16, V22.B16
+	WORD $0x6f00e416 // movi v22.2d, #0000000000000000
 	WORD $0x4e8d9676 // sdot v22.4s, v19.16b, v13.16b
 	WORD $0x4e8f9696 // sdot v22.4s, v20.16b, v15.16b
 	FLDPQ 128(R2), (F13, F14)
 	FLDPQ 48(R0), (F16, F23)
 	VAND V16.B16, V0.B16, V16.B16
 	VAND V23.B16, V0.B16, V23.B16
-	VEOR V24.B16, V24.B16, V24.B16
+	WORD $0x6f00e418 // movi v24.2d, #0000000000000000
 	WORD $0x4e8d9618 // sdot v24.4s, v16.16b, v13.16b
 	WORD $0x4e8e96f8 // sdot v24.4s, v23.16b, v14.16b
 	FLDPQ 48(R1), (F16, F23)
 	VAND V16.B16, V0.B16, V16.B16
 	VAND V23.B16, V0.B16, V23.B16
-	VEOR V25.B16, V25.B16, V25.B16
+	WORD $0x6f00e419 // movi v25.2d, #0000000000000000
 	WORD $0x4e8d9619 // sdot v25.4s, v16.16b, v13.16b
 	WORD $0x4e8e96f9 // sdot v25.4s, v23.16b, v14.16b
 	FLDPQ 192(R2), (F13, F15)
 	FLDPQ 48(R0), (F16, F19)
 	VUSHR $4, V16.B16, V16.B16
 	VUSHR $4, V19.B16, V19.B16
-	VEOR V26.B16, V26.B16, V26.B16
+	WORD $0x6f00e41a // movi v26.2d, #0000000000000000
 	WORD $0x4e8d961a // sdot v26.4s, v16.16b, v13.16b
 	WORD $0x4e8f967a // sdot v26.4s, v19.16b, v15.16b
 	FLDPQ 48(R1), (F16, F19)
 	VUSHR $4, V16.B16, V16.B16
 	VUSHR $4, V19.B16, V19.B16
-	VEOR V27.B16, V27.B16, V27.B16
+	WORD $0x6f00e41b // movi v27.2d, #0000000000000000
 	WORD $0x4e8d961b // sdot v27.4s, v16.16b, v13.16b
 	WORD $0x4e8f967b // sdot v27.4s, v19.16b, v15.16b
 	WORD $0x4eb5be31 // addp v17.4s, v17.4s, v21.4s
@@ -3824,52 +3755,52 @@ whole3:
 	FLDPQ 80(R0), (F15, F16)
 	VAND V15.B16, V0.B16, V15.B16
 	VAND V16.B16, V0.B16, V16.B16
-	VEOR V17.B16, V17.B16, V17.B16
+	WORD $0x6f00e411 // movi v17.2d, #0000000000000000
 	WORD $0x4e8d95f1 // sdot v17.4s, v15.16b, v13.16b
 	WORD $0x4e8e9611 // sdot v17.4s, v16.16b, v14.16b
 	FLDPQ 80(R1), (F15, F16)
 	VAND V15.B16, V0.B16, V15.B16
 	VAND V16.B16, V0.B16, V16.B16
-	VEOR V18.B16, V18.B16, V18.B16
+	WORD $0x6f00e412 // movi v18.2d, #0000000000000000
 	WORD $0x4e8d95f2 // sdot v18.4s, v15.16b, v13.16b
 	WORD $0x4e8e9612 // sdot v18.4s, v16.16b, v14.16b
 	FLDPQ 320(R2), (F13, F15)
 	FLDPQ 80(R0), (F19, F20)
 	VUSHR $4, V19.B16, V19.B16
 	VUSHR $4, V20.B16, V20.B16
-	VEOR V21.B16, V21.B16, V21.B16
+	WORD $0x6f00e415 // movi v21.2d, #0000000000000000
 	WORD $0x4e8d9675 // sdot v21.4s, v19.16b, v13.16b
 	WORD $0x4e8f9695 // sdot v21.4s, v20.16b, v15.16b
 	FLDPQ 80(R1), (F19, F20)
 	VUSHR $4, V19.B16, V19.B16
 	VUSHR $4, V20.B16, V20.B16
-	VEOR V22.B16, V22.B16, V22.B16
+	WORD $0x6f00e416 // movi v22.2d, #0000000000000000
 	WORD $0x4e8d9676 // sdot v22.4s, v19.16b, v13.16b
 	WORD $0x4e8f9696 // sdot v22.4s, v20.16b, v15.16b
 	FLDPQ 384(R2), (F13, F14)
 	FLDPQ 112(R0), (F16, F23)
 	VAND V16.B16, V0.B16, V16.B16
 	VAND V23.B16, V0.B16, V23.B16
-	VEOR V24.B16, V24.B16, V24.B16
+	WORD $0x6f00e418 // movi v24.2d, #0000000000000000
 	WORD $0x4e8d9618 // sdot v24.4s, v16.16b, v13.16b
 	WORD $0x4e8e96f8 // sdot v24.4s, v23.16b, v14.16b
 	FLDPQ 112(R1), (F16, F23)
 	VAND V16.B16, V0.B16, V16.B16
 	VAND V23.B16, V0.B16, V23.B16
-	VEOR V25.B16, V25.B16, V25.B16
+	WORD $0x6f00e419 // movi v25.2d, #0000000000000000
 	WORD $0x4e8d9619 // sdot v25.4s, v16.16b, v13.16b
 	WORD $0x4e8e96f9 // sdot v25.4s, v23.16b, v14.16b
 	FLDPQ 448(R2), (F13, F15)
 	FLDPQ 112(R0), (F16, F19)
 	VUSHR $4, V16.B16, V16.B16
 	VUSHR $4, V19.B16, V19.B16
-	VEOR V26.B16, V26.B16, V26.B16
+	WORD $0x6f00e41a // movi v26.2d, #0000000000000000
 	WORD $0x4e8d961a // sdot v26.4s, v16.16b, v13.16b
 	WORD $0x4e8f967a // sdot v26.4s, v19.16b, v15.16b
 	FLDPQ 112(R1), (F16, F19)
 	VUSHR $4, V16.B16, V16.B16
 	VUSHR $4, V19.B16, V19.B16
-	VEOR V27.B16, V27.B16, V27.B16
+	WORD $0x6f00e41b // movi v27.2d, #0000000000000000
 	WORD $0x4e8d961b // sdot v27.4s, v16.16b, v13.16b
 	WORD $0x4e8f967b // sdot v27.4s, v19.16b, v15.16b
 	WORD $0x4eb5be31 // addp v17.4s, v17.4s, v21.4s
@@ -3896,7 +3827,7 @@ whole3:
 	ADD $512, R3, R3
 	SUBS $1, R8, R8
 	BNE group2
-	VEOR V5.B16, V5.B16, V5.B16
+	WORD $0x6f00e405 // movi v5.2d, #0000000000000000
 	VZIP1 V3.S4, V1.S4, V6.S4
 	VEXT $8, V6.B16, V6.B16, V7.B16
 	WORD $0x4e26d4a5 // fadd v5.4s, v5.4s, v6.4s
@@ -3936,10 +3867,10 @@ rows1:
 	MOVD stride+56(FP), R10
 	ADD R10, R1, R2
 	ADD R10, R3, R4
-	VEOR V1.B16, V1.B16, V1.B16
-	VEOR V2.B16, V2.B16, V2.B16
-	VEOR V3.B16, V3.B16, V3.B16
-	VEOR V4.B16, V4.B16, V4.B16
+	WORD $0x6f00e401 // movi v1.2d, #0000000000000000
+	WORD $0x6f00e402 // movi v2.2d, #0000000000000000
+	WORD $0x6f00e403 // movi v3.2d, #0000000000000000
+	WORD $0x6f00e404 // movi v4.2d, #0000000000000000
 	MOVD n+64(FP), R9
 	MOVD back+72(FP), R10
 group2:
@@ -3981,10 +3912,10 @@ whole3:
 	FLDPQ 16(R0), (F13, F14)
 	VAND V13.B16, V0.B16, V13.B16
 	VAND V14.B16, V0.B16, V14.B16
-	VEOR V15.B16, V15.B16, V15.B16
+	WORD $0x6f00e40f // movi v15.2d, #0000000000000000
 	WORD $0x4e8995af // sdot v15.4s, v13.16b, v9.16b
 	WORD $0x4e8a95cf // sdot v15.4s, v14.16b, v10.16b
-	VEOR V16.B16, V16.B16, V16.B16
+	WORD $0x6f00e410 // movi v16.2d, #0000000000000000
 	WORD $0x4e8b95b0 // sdot v16.4s, v13.16b, v11.16b
 	WORD $0x4e8c95d0 // sdot v16.4s, v14.16b, v12.16b
 	FLDPQ 64(R1), (F9, F10)
@@ -3992,10 +3923,10 @@ whole3:
 	FLDPQ 16(R0), (F18, F19)
 	VUSHR $4, V18.B16, V18.B16
 	VUSHR $4, V19.B16, V19.B16
-	VEOR V20.B16, V20.B16, V20.B16
+	WORD $0x6f00e414 // movi v20.2d, #0000000000000000
 	WORD $0x4e899654 // sdot v20.4s, v18.16b, v9.16b
 	WORD $0x4e8a9674 // sdot v20.4s, v19.16b, v10.16b
-	VEOR V21.B16, V21.B16, V21.B16
+	WORD $0x6f00e415 // movi v21.2d, #0000000000000000
 	WORD $0x4e8d9655 // sdot v21.4s, v18.16b, v13.16b
 	WORD $0x4e919675 // sdot v21.4s, v19.16b, v17.16b
 	FLDPQ 128(R1), (F9, F10)
@@ -4003,10 +3934,10 @@ whole3:
 	FLDPQ 48(R0), (F14, F22)
 	VAND V14.B16, V0.B16, V14.B16
 	VAND V22.B16, V0.B16, V22.B16
-	VEOR V23.B16, V23.B16, V23.B16
+	WORD $0x6f00e417 // movi v23.2d, #0000000000000000
 	WORD $0x4e8995d7 // sdot v23.4s, v14.16b, v9.16b
 	WORD $0x4e8a96d7 // sdot v23.4s, v22.16b, v10.16b
-	VEOR V24.B16, V24.B16, V24.B16
+	WORD $0x6f00e418 // movi v24.2d, #0000000000000000
 	WORD $0x4e8b95d8 // sdot v24.4s, v14.16b, v11.16b
 	WORD $0x4e8c96d8 // sdot v24.4s, v22.16b, v12.16b
 	FLDPQ 192(R1), (F9, F10)
@@ -4014,10 +3945,10 @@ whole3:
 	FLDPQ 48(R0), (F17, F18)
 	VUSHR $4, V17.B16, V17.B16
 	VUSHR $4, V18.B16, V18.B16
-	VEOR V25.B16, V25.B16, V25.B16
+	WORD $0x6f00e419 // movi v25.2d, #0000000000000000
 	WORD $0x4e899639 // sdot v25.4s, v17.16b, v9.16b
 	WORD $0x4e8a9659 // sdot v25.4s, v18.16b, v10.16b
-	VEOR V26.B16, V26.B16, V26.B16
+	WORD $0x6f00e41a // movi v26.2d, #0000000000000000
 	WORD $0x4e8d963a // sdot v26.4s, v17.16b, v13.16b
 	WORD $0x4e8e965a // sdot v26.4s, v18.16b, v14.16b
 	WORD $0x4eb4bdef // addp v15.4s, v15.4s, v20.4s
@@ -4043,10 +3974,10 @@ whole3:
 	FLDPQ 80(R0), (F13, F14)
 	VAND V13.B16, V0.B16, V13.B16
 	VAND V14.B16, V0.B16, V14.B16
-	VEOR V15.B16, V15.B16, V15.B16
+	WORD $0x6f00e40f // movi v15.2d, #0000000000000000
 	WORD $0x4e8995af // sdot v15.4s, v13.16b, v9.16b
 	WORD $0x4e8a95cf // sdot v15.4s, v14.16b, v10.16b
-	VEOR V16.B16, V16.B16, V16.B16
+	WORD $0x6f00e410 // movi v16.2d, #0000000000000000
 	WORD $0x4e8b95b0 // sdot v16.4s, v13.16b, v11.16b
 	WORD $0x4e8c95d0 // sdot v16.4s, v14.16b, v12.16b
 	FLDPQ 320(R1), (F9, F10)
@@ -4054,10 +3985,10 @@ whole3:
 	FLDPQ 80(R0), (F18, F19)
 	VUSHR $4, V18.B16, V18.B16
 	VUSHR $4, V19.B16, V19.B16
-	VEOR V20.B16, V20.B16, V20.B16
+	WORD $0x6f00e414 // movi v20.2d, #0000000000000000
 	WORD $0x4e899654 // sdot v20.4s, v18.16b, v9.16b
 	WORD $0x4e8a9674 // sdot v20.4s, v19.16b, v10.16b
-	VEOR V21.B16, V21.B16, V21.B16
+	WORD $0x6f00e415 // movi v21.2d, #0000000000000000
 	WORD $0x4e8d9655 // sdot v21.4s, v18.16b, v13.16b
 	WORD $0x4e919675 // sdot v21.4s, v19.16b, v17.16b
 	FLDPQ 384(R1), (F9, F10)
@@ -4065,10 +3996,10 @@ whole3:
 	FLDPQ 112(R0), (F14, F22)
 	VAND V14.B16, V0.B16, V14.B16
 	VAND V22.B16, V0.B16, V22.B16
-	VEOR V23.B16, V23.B16, V23.B16
+	WORD $0x6f00e417 // movi v23.2d, #0000000000000000
 	WORD $0x4e8995d7 // sdot v23.4s, v14.16b, v9.16b
 	WORD $0x4e8a96d7 // sdot v23.4s, v22.16b, v10.16b
-	VEOR V24.B16, V24.B16, V24.B16
+	WORD $0x6f00e418 // movi v24.2d, #0000000000000000
 	WORD $0x4e8b95d8 // sdot v24.4s, v14.16b, v11.16b
 	WORD $0x4e8c96d8 // sdot v24.4s, v22.16b, v12.16b
 	FLDPQ 448(R1), (F9, F10)
@@ -4076,10 +4007,10 @@ whole3:
 	FLDPQ 112(R0), (F17, F18)
 	VUSHR $4, V17.B16, V17.B16
 	VUSHR $4, V18.B16, V18.B16
-	VEOR V25.B16, V25.B16, V25.B16
+	WORD $0x6f00e419 // movi v25.2d, #0000000000000000
 	WORD $0x4e899639 // sdot v25.4s, v17.16b, v9.16b
 	WORD $0x4e8a9659 // sdot v25.4s, v18.16b, v10.16b
-	VEOR V26.B16, V26.B16, V26.B16
+	WORD $0x6f00e41a // movi v26.2d, #0000000000000000
 	WORD $0x4e8d963a // sdot v26.4s, v17.16b, v13.16b
 	WORD $0x4e8e965a // sdot v26.4s, v18.16b, v14.16b
 	WORD $0x4eb4bdef // addp v15.4s, v15.4s, v20.4s
@@ -4107,7 +4038,7 @@ whole3:
 	ADD $512, R4, R4
 	SUBS $1, R9, R9
 	BNE group2
-	VEOR V5.B16, V5.B16, V5.B16
+	WORD $0x6f00e405 // movi v5.2d, #0000000000000000
 	VZIP1 V3.S4, V1.S4, V6.S4
 	VEXT $8, V6.B16, V6.B16, V7.B16
 	WORD $0x4e26d4a5 // fadd v5.4s, v5.4s, v6.4s
@@ -4146,10 +4077,10 @@ rows1:
 	ADD R6, R5, R5
 	MOVD blocks+40(FP), R2
 	MOVD lanes+48(FP), R3
-	VEOR V2.B16, V2.B16, V2.B16
-	VEOR V3.B16, V3.B16, V3.B16
-	VEOR V4.B16, V4.B16, V4.B16
-	VEOR V5.B16, V5.B16, V5.B16
+	WORD $0x6f00e402 // movi v2.2d, #0000000000000000
+	WORD $0x6f00e403 // movi v3.2d, #0000000000000000
+	WORD $0x6f00e404 // movi v4.2d, #0000000000000000
+	WORD $0x6f00e405 // movi v5.2d, #0000000000000000
 	MOVD n+64(FP), R8
 	MOVD back+72(FP), R9
 group2:
@@ -4227,7 +4158,7 @@ whole3:
 	VSHL $4, V19.B16, V19.B16
 	VAND V19.B16, V1.B16, V19.B16
 	VORR V17.B16, V19.B16, V17.B16
-	VEOR V18.B16, V18.B16, V18.B16
+	WORD $0x6f00e412 // movi v18.2d, #0000000000000000
 	WORD $0x4e8e9612 // sdot v18.4s, v16.16b, v14.16b
 	WORD $0x4e8f9632 // sdot v18.4s, v17.16b, v15.16b
 	FLDPQ 48(R1), (F16, F17)
@@ -4240,7 +4171,7 @@ whole3:
 	VSHL $4, V21.B16, V21.B16
 	VAND V21.B16, V1.B16, V21.B16
 	VORR V17.B16, V21.B16, V17.B16
-	VEOR V19.B16, V19.B16, V19.B16
+	WORD $0x6f00e413 // movi v19.2d, #0000000000000000
 	WORD $0x4e8e9613 // sdot v19.4s, v16.16b, v14.16b
 	WORD $0x4e8f9633 // sdot v19.4s, v17.16b, v15.16b
 	FLDPQ 64(R2), (F14, F16)
@@ -4254,7 +4185,7 @@ whole3:
 	VSHL $3, V23.B16, V23.B16
 	VAND V23.B16, V1.B16, V23.B16
 	VORR V21.B16, V23.B16, V21.B16
-	VEOR V15.B16, V15.B16, V15.B16
+	WORD $0x6f00e40f // movi v15.2d, #0000000000000000
 	WORD $0x4e8e968f // sdot v15.4s, v20.16b, v14.16b
 	WORD $0x4e9096af // sdot v15.4s, v21.16b, v16.16b
 	FLDPQ 48(R1), (F20, F21)
@@ -4267,7 +4198,7 @@ whole3:
 	VSHL $3, V25.B16, V25.B16
 	VAND V25.B16, V1.B16, V25.B16
 	VORR V21.B16, V25.B16, V21.B16
-	VEOR V17.B16, V17.B16, V17.B16
+	WORD $0x6f00e411 // movi v17.2d, #0000000000000000
 	WORD $0x4e8e9691 // sdot v17.4s, v20.16b, v14.16b
 	WORD $0x4e9096b1 // sdot v17.4s, v21.16b, v16.16b
 	FLDPQ 128(R2), (F14, F20)
@@ -4281,7 +4212,7 @@ whole3:
 	VSHL $2, V27.B16, V27.B16
 	VAND V27.B16, V1.B16, V27.B16
 	VORR V23.B16, V27.B16, V23.B16
-	VEOR V16.B16, V16.B16, V16.B16
+	WORD $0x6f00e410 // movi v16.2d, #0000000000000000
 	WORD $0x4e8e96d0 // sdot v16.4s, v22.16b, v14.16b
 	WORD $0x4e9496f0 // sdot v16.4s, v23.16b, v20.16b
 	FLDPQ 80(R1), (F22, F23)
@@ -4294,7 +4225,7 @@ whole3:
 	VSHL $2, V28.B16, V28.B16
 	VAND V28.B16, V1.B16, V28.B16
 	VORR V23.B16, V28.B16, V23.B16
-	VEOR V21.B16, V21.B16, V21.B16
+	WORD $0x6f00e415 // movi v21.2d, #0000000000000000
 	WORD $0x4e8e96d5 // sdot v21.4s, v22.16b, v14.16b
 	WORD $0x4e9496f5 // sdot v21.4s, v23.16b, v20.16b
 	FLDPQ 192(R2), (F14, F22)
@@ -4308,7 +4239,7 @@ whole3:
 	VSHL $1, V30.B16, V30.B16
 	VAND V30.B16, V1.B16, V30.B16
 	VORR V25.B16, V30.B16, V25.B16
-	VEOR V20.B16, V20.B16, V20.B16
+	WORD $0x6f00e414 // movi v20.2d, #0000000000000000
 	WORD $0x4e8e9714 // sdot v20.4s, v24.16b, v14.16b
 	WORD $0x4e969734 // sdot v20.4s, v25.16b, v22.16b
 	FLDPQ 80(R1), (F24, F25)
@@ -4321,7 +4252,7 @@ whole3:
 	VSHL $1, V31.B16, V31.B16
 	VAND V31.B16, V1.B16, V31.B16
 	VORR V25.B16, V31.B16, V25.B16
-	VEOR V23.B16, V23.B16, V23.B16
+	WORD $0x6f00e417 // movi v23.2d, #0000000000000000
 	WORD $0x4e8e9717 // sdot v23.4s, v24.16b, v14.16b
 	WORD $0x4e969737 // sdot v23.4s, v25.16b, v22.16b
 	WORD $0x4eafbe52 // addp v18.4s, v18.4s, v15.4s
@@ -4351,7 +4282,7 @@ whole3:
 	VORR V16.B16, V18.B16, V16.B16
 	VAND V19.B16, V1.B16, V19.B16
 	VORR V17.B16, V19.B16, V17.B16
-	VEOR V18.B16, V18.B16, V18.B16
+	WORD $0x6f00e412 // movi v18.2d, #0000000000000000
 	WORD $0x4e8e9612 // sdot v18.4s, v16.16b, v14.16b
 	WORD $0x4e8f9632 // sdot v18.4s, v17.16b, v15.16b
 	FLDPQ 112(R1), (F16, F17)
@@ -4362,7 +4293,7 @@ whole3:
 	VORR V16.B16, V20.B16, V16.B16
 	VAND V21.B16, V1.B16, V21.B16
 	VORR V17.B16, V21.B16, V17.B16
-	VEOR V19.B16, V19.B16, V19.B16
+	WORD $0x6f00e413 // movi v19.2d, #0000000000000000
 	WORD $0x4e8e9613 // sdot v19.4s, v16.16b, v14.16b
 	WORD $0x4e8f9633 // sdot v19.4s, v17.16b, v15.16b
 	FLDPQ 320(R2), (F14, F16)
@@ -4376,7 +4307,7 @@ whole3:
 	VUSHR $1, V24.B16, V24.B16
 	VAND V24.B16, V1.B16, V24.B16
 	VORR V21.B16, V24.B16, V21.B16
-	VEOR V15.B16, V15.B16, V15.B16
+	WORD $0x6f00e40f // movi v15.2d, #0000000000000000
 	WORD $0x4e8e968f // sdot v15.4s, v20.16b, v14.16b
 	WORD $0x4e9096af // sdot v15.4s, v21.16b, v16.16b
 	FLDPQ 112(R1), (F20, F21)
@@ -4389,7 +4320,7 @@ whole3:
 	VUSHR $1, V25.B16, V25.B16
 	VAND V25.B16, V1.B16, V25.B16
 	VORR V21.B16, V25.B16, V21.B16
-	VEOR V17.B16, V17.B16, V17.B16
+	WORD $0x6f00e411 // movi v17.2d, #0000000000000000
 	WORD $0x4e8e9691 // sdot v17.4s, v20.16b, v14.16b
 	WORD $0x4e9096b1 // sdot v17.4s, v21.16b, v16.16b
 	FLDPQ 384(R2), (F14, F20)
@@ -4403,7 +4334,7 @@ whole3:
 	VUSHR $2, V27.B16, V27.B16
 	VAND V27.B16, V1.B16, V27.B16
 	VORR V23.B16, V27.B16, V23.B16
-	VEOR V16.B16, V16.B16, V16.B16
+	WORD $0x6f00e410 // movi v16.2d, #0000000000000000
 	WORD $0x4e8e96d0 // sdot v16.4s, v22.16b, v14.16b
 	WORD $0x4e9496f0 // sdot v16.4s, v23.16b, v20.16b
 	FLDPQ 144(R1), (F22, F23)
@@ -4416,7 +4347,7 @@ whole3:
 	VUSHR $2, V28.B16, V28.B16
 	VAND V28.B16, V1.B16, V28.B16
 	VORR V23.B16, V28.B16, V23.B16
-	VEOR V21.B16, V21.B16, V21.B16
+	WORD $0x6f00e415 // movi v21.2d, #0000000000000000
 	WORD $0x4e8e96d5 // sdot v21.4s, v22.16b, v14.16b
 	WORD $0x4e9496f5 // sdot v21.4s, v23.16b, v20.16b
 	FLDPQ 448(R2), (F14, F22)
@@ -4430,7 +4361,7 @@ whole3:
 	VUSHR $3, V30.B16, V30.B16
 	VAND V30.B16, V1.B16, V30.B16
 	VORR V25.B16, V30.B16, V25.B16
-	VEOR V20.B16, V20.B16, V20.B16
+	WORD $0x6f00e414 // movi v20.2d, #0000000000000000
 	WORD $0x4e8e9714 // sdot v20.4s, v24.16b, v14.16b
 	WORD $0x4e969734 // sdot v20.4s, v25.16b, v22.16b
 	FLDPQ 144(R1), (F24, F25)
@@ -4443,7 +4374,7 @@ whole3:
 	VUSHR $3, V31.B16, V31.B16
 	VAND V31.B16, V1.B16, V31.B16
 	VORR V25.B16, V31.B16, V25.B16
-	VEOR V23.B16, V23.B16, V23.B16
+	WORD $0x6f00e417 // movi v23.2d, #0000000000000000
 	WORD $0x4e8e9717 // sdot v23.4s, v24.16b, v14.16b
 	WORD $0x4e969737 // sdot v23.4s, v25.16b, v22.16b
 	WORD $0x4eafbe52 // addp v18.4s, v18.4s, v15.4s
@@ -4470,7 +4401,7 @@ whole3:
 	ADD $512, R3, R3
 	SUBS $1, R8, R8
 	BNE group2
-	VEOR V6.B16, V6.B16, V6.B16
+	WORD $0x6f00e406 // movi v6.2d, #0000000000000000
 	VZIP1 V4.S4, V2.S4, V7.S4
 	VEXT $8, V7.B16, V7.B16, V8.B16
 	WORD $0x4e27d4c6 // fadd v6.4s, v6.4s, v7.4s
@@ -4511,10 +4442,10 @@ rows1:
 	MOVD stride+56(FP), R10
 	ADD R10, R1, R2
 	ADD R10, R3, R4
-	VEOR V2.B16, V2.B16, V2.B16
-	VEOR V3.B16, V3.B16, V3.B16
-	VEOR V4.B16, V4.B16, V4.B16
-	VEOR V5.B16, V5.B16, V5.B16
+	WORD $0x6f00e402 // movi v2.2d, #0000000000000000
+	WORD $0x6f00e403 // movi v3.2d, #0000000000000000
+	WORD $0x6f00e404 // movi v4.2d, #0000000000000000
+	WORD $0x6f00e405 // movi v5.2d, #0000000000000000
 	MOVD n+64(FP), R9
 	MOVD back+72(FP), R10
 group2:
@@ -4563,10 +4494,10 @@ whole3:
 	VSHL $4, V17.B16, V17.B16
 	VAND V17.B16, V1.B16, V17.B16
 	VORR V15.B16, V17.B16, V15.B16
-	VEOR V16.B16, V16.B16, V16.B16
+	WORD $0x6f00e410 // movi v16.2d, #0000000000000000
 	WORD $0x4e8a95d0 // sdot v16.4s, v14.16b, v10.16b
 	WORD $0x4e8b95f0 // sdot v16.4s, v15.16b, v11.16b
-	VEOR V18.B16, V18.B16, V18.B16
+	WORD $0x6f00e412 // movi v18.2d, #0000000000000000
 	WORD $0x4e8c95d2 // sdot v18.4s, v14.16b, v12.16b
 	WORD $0x4e8d95f2 // sdot v18.4s, v15.16b, v13.16b
 	FLDPQ 64(R1), (F10, F11)
@@ -4581,10 +4512,10 @@ whole3:
 	VSHL $3, V22.B16, V22.B16
 	VAND V22.B16, V1.B16, V22.B16
 	VORR V20.B16, V22.B16, V20.B16
-	VEOR V12.B16, V12.B16, V12.B16
+	WORD $0x6f00e40c // movi v12.2d, #0000000000000000
 	WORD $0x4e8a966c // sdot v12.4s, v19.16b, v10.16b
 	WORD $0x4e8b968c // sdot v12.4s, v20.16b, v11.16b
-	VEOR V23.B16, V23.B16, V23.B16
+	WORD $0x6f00e417 // movi v23.2d, #0000000000000000
 	WORD $0x4e8e9677 // sdot v23.4s, v19.16b, v14.16b
 	WORD $0x4e919697 // sdot v23.4s, v20.16b, v17.16b
 	FLDPQ 128(R1), (F10, F11)
@@ -4599,10 +4530,10 @@ whole3:
 	VSHL $2, V26.B16, V26.B16
 	VAND V26.B16, V1.B16, V26.B16
 	VORR V24.B16, V26.B16, V24.B16
-	VEOR V14.B16, V14.B16, V14.B16
+	WORD $0x6f00e40e // movi v14.2d, #0000000000000000
 	WORD $0x4e8a966e // sdot v14.4s, v19.16b, v10.16b
 	WORD $0x4e8b970e // sdot v14.4s, v24.16b, v11.16b
-	VEOR V21.B16, V21.B16, V21.B16
+	WORD $0x6f00e415 // movi v21.2d, #0000000000000000
 	WORD $0x4e8d9675 // sdot v21.4s, v19.16b, v13.16b
 	WORD $0x4e8f9715 // sdot v21.4s, v24.16b, v15.16b
 	FLDPQ 192(R1), (F10, F11)
@@ -4617,10 +4548,10 @@ whole3:
 	VSHL $1, V28.B16, V28.B16
 	VAND V28.B16, V1.B16, V28.B16
 	VORR V22.B16, V28.B16, V22.B16
-	VEOR V13.B16, V13.B16, V13.B16
+	WORD $0x6f00e40d // movi v13.2d, #0000000000000000
 	WORD $0x4e8a968d // sdot v13.4s, v20.16b, v10.16b
 	WORD $0x4e8b96cd // sdot v13.4s, v22.16b, v11.16b
-	VEOR V25.B16, V25.B16, V25.B16
+	WORD $0x6f00e419 // movi v25.2d, #0000000000000000
 	WORD $0x4e919699 // sdot v25.4s, v20.16b, v17.16b
 	WORD $0x4e9396d9 // sdot v25.4s, v22.16b, v19.16b
 	WORD $0x4eacbe10 // addp v16.4s, v16.4s, v12.4s
@@ -4651,10 +4582,10 @@ whole3:
 	VORR V14.B16, V16.B16, V14.B16
 	VAND V17.B16, V1.B16, V17.B16
 	VORR V15.B16, V17.B16, V15.B16
-	VEOR V16.B16, V16.B16, V16.B16
+	WORD $0x6f00e410 // movi v16.2d, #0000000000000000
 	WORD $0x4e8a95d0 // sdot v16.4s, v14.16b, v10.16b
 	WORD $0x4e8b95f0 // sdot v16.4s, v15.16b, v11.16b
-	VEOR V18.B16, V18.B16, V18.B16
+	WORD $0x6f00e412 // movi v18.2d, #0000000000000000
 	WORD $0x4e8c95d2 // sdot v18.4s, v14.16b, v12.16b
 	WORD $0x4e8d95f2 // sdot v18.4s, v15.16b, v13.16b
 	FLDPQ 320(R1), (F10, F11)
@@ -4669,10 +4600,10 @@ whole3:
 	VUSHR $1, V22.B16, V22.B16
 	VAND V22.B16, V1.B16, V22.B16
 	VORR V20.B16, V22.B16, V20.B16
-	VEOR V12.B16, V12.B16, V12.B16
+	WORD $0x6f00e40c // movi v12.2d, #0000000000000000
 	WORD $0x4e8a966c // sdot v12.4s, v19.16b, v10.16b
 	WORD $0x4e8b968c // sdot v12.4s, v20.16b, v11.16b
-	VEOR V23.B16, V23.B16, V23.B16
+	WORD $0x6f00e417 // movi v23.2d, #0000000000000000
 	WORD $0x4e8e9677 // sdot v23.4s, v19.16b, v14.16b
 	WORD $0x4e919697 // sdot v23.4s, v20.16b, v17.16b
 	FLDPQ 384(R1), (F10, F11)
@@ -4687,10 +4618,10 @@ whole3:
 	VUSHR $2, V26.B16, V26.B16
 	VAND V26.B16, V1.B16, V26.B16
 	VORR V24.B16, V26.B16, V24.B16
-	VEOR V14.B16, V14.B16, V14.B16
+	WORD $0x6f00e40e // movi v14.2d, #0000000000000000
 	WORD $0x4e8a966e // sdot v14.4s, v19.16b, v10.16b
 	WORD $0x4e8b970e // sdot v14.4s, v24.16b, v11.16b
-	VEOR V21.B16, V21.B16, V21.B16
+	WORD $0x6f00e415 // movi v21.2d, #0000000000000000
 	WORD $0x4e8d9675 // sdot v21.4s, v19.16b, v13.16b
 	WORD $0x4e8f9715 // sdot v21.4s, v24.16b, v15.16b
 	FLDPQ 448(R1), (F10, F11)
@@ -4705,10 +4636,10 @@ whole3:
 	VUSHR $3, V28.B16, V28.B16
 	VAND V28.B16, V1.B16, V28.B16
 	VORR V22.B16, V28.B16, V22.B16
-	VEOR V13.B16, V13.B16, V13.B16
+	WORD $0x6f00e40d // movi v13.2d, #0000000000000000
 	WORD $0x4e8a968d // sdot v13.4s, v20.16b, v10.16b
 	WORD $0x4e8b96cd // sdot v13.4s, v22.16b, v11.16b
-	VEOR V25.B16, V25.B16, V25.B16
+	WORD $0x6f00e419 // movi v25.2d, #0000000000000000
 	WORD $0x4e919699 // sdot v25.4s, v20.16b, v17.16b
 	WORD $0x4e9396d9 // sdot v25.4s, v22.16b, v19.16b
 	WORD $0x4eacbe10 // addp v16.4s, v16.4s, v12.4s
@@ -4736,7 +4667,7 @@ whole3:
 	ADD $512, R4, R4
 	SUBS $1, R9, R9
 	BNE group2
-	VEOR V6.B16, V6.B16, V6.B16
+	WORD $0x6f00e406 // movi v6.2d, #0000000000000000
 	VZIP1 V4.S4, V2.S4, V7.S4
 	VEXT $8, V7.B16, V7.B16, V8.B16
 	WORD $0x4e27d4c6 // fadd v6.4s, v6.4s, v7.4s
@@ -4790,10 +4721,10 @@ rows1:
 	ADD R6, R5, R5
 	MOVD blocks+40(FP), R2
 	MOVD lanes+48(FP), R3
-	VEOR V5.B16, V5.B16, V5.B16
-	VEOR V6.B16, V6.B16, V6.B16
-	VEOR V7.B16, V7.B16, V7.B16
-	VEOR V8.B16, V8.B16, V8.B16
+	WORD $0x6f00e405 // movi v5.2d, #0000000000000000
+	WORD $0x6f00e406 // movi v6.2d, #0000000000000000
+	WORD $0x6f00e407 // movi v7.2d, #0000000000000000
+	WORD $0x6f00e408 // movi v8.2d, #0000000000000000
 	MOVD n+64(FP), R8
 	MOVD back+72(FP), R9
 group2:
@@ -4844,7 +4775,7 @@ whole3:
 	VUSHR $4, V20.B16, V20.B16
 	VTBL V19.B16, [V1.B16], V19.B16
 	VTBL V20.B16, [V1.B16], V20.B16
-	VEOR V21.B16, V21.B16, V21.B16
+	WORD $0x6f00e415 // movi v21.2d, #0000000000000000
 	WORD $0x4e8c9675 // sdot v21.4s, v19.16b, v12.16b
 	WORD $0x4e929695 // sdot v21.4s, v20.16b, v18.16b
 	FMOVQ 8(R1), F20
@@ -4852,7 +4783,7 @@ whole3:
 	VUSHR $4, V20.B16, V20.B16
 	VTBL V19.B16, [V1.B16], V19.B16
 	VTBL V20.B16, [V1.B16], V20.B16
-	VEOR V22.B16, V22.B16, V22.B16
+	WORD $0x6f00e416 // movi v22.2d, #0000000000000000
 	WORD $0x4e8c9676 // sdot v22.4s, v19.16b, v12.16b
 	WORD $0x4e929696 // sdot v22.4s, v20.16b, v18.16b
 	FLDPQ 64(R2), (F12, F13)
@@ -4861,7 +4792,7 @@ whole3:
 	VUSHR $4, V23.B16, V23.B16
 	VTBL V15.B16, [V1.B16], V15.B16
 	VTBL V23.B16, [V1.B16], V23.B16
-	VEOR V24.B16, V24.B16, V24.B16
+	WORD $0x6f00e418 // movi v24.2d, #0000000000000000
 	WORD $0x4e8c95f8 // sdot v24.4s, v15.16b, v12.16b
 	WORD $0x4e8d96f8 // sdot v24.4s, v23.16b, v13.16b
 	FMOVQ 24(R1), F23
@@ -4869,7 +4800,7 @@ whole3:
 	VUSHR $4, V23.B16, V23.B16
 	VTBL V15.B16, [V1.B16], V15.B16
 	VTBL V23.B16, [V1.B16], V23.B16
-	VEOR V25.B16, V25.B16, V25.B16
+	WORD $0x6f00e419 // movi v25.2d, #0000000000000000
 	WORD $0x4e8c95f9 // sdot v25.4s, v15.16b, v12.16b
 	WORD $0x4e8d96f9 // sdot v25.4s, v23.16b, v13.16b
 	FLDPQ 128(R2), (F12, F15)
@@ -4878,7 +4809,7 @@ whole3:
 	VUSHR $4, V17.B16, V17.B16
 	VTBL V16.B16, [V1.B16], V16.B16
 	VTBL V17.B16, [V1.B16], V17.B16
-	VEOR V26.B16, V26.B16, V26.B16
+	WORD $0x6f00e41a // movi v26.2d, #0000000000000000
 	WORD $0x4e8c961a // sdot v26.4s, v16.16b, v12.16b
 	WORD $0x4e8f963a // sdot v26.4s, v17.16b, v15.16b
 	FMOVQ 40(R1), F17
@@ -4886,7 +4817,7 @@ whole3:
 	VUSHR $4, V17.B16, V17.B16
 	VTBL V16.B16, [V1.B16], V16.B16
 	VTBL V17.B16, [V1.B16], V17.B16
-	VEOR V27.B16, V27.B16, V27.B16
+	WORD $0x6f00e41b // movi v27.2d, #0000000000000000
 	WORD $0x4e8c961b // sdot v27.4s, v16.16b, v12.16b
 	WORD $0x4e8f963b // sdot v27.4s, v17.16b, v15.16b
 	FLDPQ 192(R2), (F12, F13)
@@ -4895,7 +4826,7 @@ whole3:
 	VUSHR $4, V18.B16, V18.B16
 	VTBL V16.B16, [V1.B16], V16.B16
 	VTBL V18.B16, [V1.B16], V18.B16
-	VEOR V19.B16, V19.B16, V19.B16
+	WORD $0x6f00e413 // movi v19.2d, #0000000000000000
 	WORD $0x4e8c9613 // sdot v19.4s, v16.16b, v12.16b
 	WORD $0x4e8d9653 // sdot v19.4s, v18.16b, v13.16b
 	FMOVQ 56(R1), F18
@@ -4903,7 +4834,7 @@ whole3:
 	VUSHR $4, V18.B16, V18.B16
 	VTBL V16.B16, [V1.B16], V16.B16
 	VTBL V18.B16, [V1.B16], V18.B16
-	VEOR V28.B16, V28.B16, V28.B16
+	WORD $0x6f00e41c // movi v28.2d, #0000000000000000
 	WORD $0x4e8c961c // sdot v28.4s, v16.16b, v12.16b
 	WORD $0x4e8d965c // sdot v28.4s, v18.16b, v13.16b
 	WORD $0x4eb8beb5 // addp v21.4s, v21.4s, v24.4s
@@ -4926,7 +4857,7 @@ whole3:
 	VUSHR $4, V16.B16, V16.B16
 	VTBL V15.B16, [V1.B16], V15.B16
 	VTBL V16.B16, [V1.B16], V16.B16
-	VEOR V17.B16, V17.B16, V17.B16
+	WORD $0x6f00e411 // movi v17.2d, #0000000000000000
 	WORD $0x4e8c95f1 // sdot v17.4s, v15.16b, v12.16b
 	WORD $0x4e8d9611 // sdot v17.4s, v16.16b, v13.16b
 	FMOVQ 72(R1), F16
@@ -4934,7 +4865,7 @@ whole3:
 	VUSHR $4, V16.B16, V16.B16
 	VTBL V15.B16, [V1.B16], V15.B16
 	VTBL V16.B16, [V1.B16], V16.B16
-	VEOR V18.B16, V18.B16, V18.B16
+	WORD $0x6f00e412 // movi v18.2d, #0000000000000000
 	WORD $0x4e8c95f2 // sdot v18.4s, v15.16b, v12.16b
 	WORD $0x4e8d9612 // sdot v18.4s, v16.16b, v13.16b
 	FLDPQ 320(R2), (F12, F15)
@@ -4943,7 +4874,7 @@ whole3:
 	VUSHR $4, V20.B16, V20.B16
 	VTBL V19.B16, [V1.B16], V19.B16
 	VTBL V20.B16, [V1.B16], V20.B16
-	VEOR V21.B16, V21.B16, V21.B16
+	WORD $0x6f00e415 // movi v21.2d, #0000000000000000
 	WORD $0x4e8c9675 // sdot v21.4s, v19.16b, v12.16b
 	WORD $0x4e8f9695 // sdot v21.4s, v20.16b, v15.16b
 	FMOVQ 88(R1), F20
@@ -4951,7 +4882,7 @@ whole3:
 	VUSHR $4, V20.B16, V20.B16
 	VTBL V19.B16, [V1.B16], V19.B16
 	VTBL V20.B16, [V1.B16], V20.B16
-	VEOR V22.B16, V22.B16, V22.B16
+	WORD $0x6f00e416 // movi v22.2d, #0000000000000000
 	WORD $0x4e8c9676 // sdot v22.4s, v19.16b, v12.16b
 	WORD $0x4e8f9696 // sdot v22.4s, v20.16b, v15.16b
 	FLDPQ 384(R2), (F12, F13)
@@ -4960,7 +4891,7 @@ whole3:
 	VUSHR $4, V23.B16, V23.B16
 	VTBL V16.B16, [V1.B16], V16.B16
 	VTBL V23.B16, [V1.B16], V23.B16
-	VEOR V24.B16, V24.B16, V24.B16
+	WORD $0x6f00e418 // movi v24.2d, #0000000000000000
 	WORD $0x4e8c9618 // sdot v24.4s, v16.16b, v12.16b
 	WORD $0x4e8d96f8 // sdot v24.4s, v23.16b, v13.16b
 	FMOVQ 104(R1), F23
@@ -4968,7 +4899,7 @@ whole3:
 	VUSHR $4, V23.B16, V23.B16
 	VTBL V16.B16, [V1.B16], V16.B16
 	VTBL V23.B16, [V1.B16], V23.B16
-	VEOR V25.B16, V25.B16, V25.B16
+	WORD $0x6f00e419 // movi v25.2d, #0000000000000000
 	WORD $0x4e8c9619 // sdot v25.4s, v16.16b, v12.16b
 	WORD $0x4e8d96f9 // sdot v25.4s, v23.16b, v13.16b
 	FLDPQ 448(R2), (F12, F15)
@@ -4977,7 +4908,7 @@ whole3:
 	VUSHR $4, V19.B16, V19.B16
 	VTBL V16.B16, [V1.B16], V16.B16
 	VTBL V19.B16, [V1.B16], V19.B16
-	VEOR V26.B16, V26.B16, V26.B16
+	WORD $0x6f00e41a // movi v26.2d, #0000000000000000
 	WORD $0x4e8c961a // sdot v26.4s, v16.16b, v12.16b
 	WORD $0x4e8f967a // sdot v26.4s, v19.16b, v15.16b
 	FMOVQ 120(R1), F19
@@ -4985,7 +4916,7 @@ whole3:
 	VUSHR $4, V19.B16, V19.B16
 	VTBL V16.B16, [V1.B16], V16.B16
 	VTBL V19.B16, [V1.B16], V19.B16
-	VEOR V27.B16, V27.B16, V27.B16
+	WORD $0x6f00e41b // movi v27.2d, #0000000000000000
 	WORD $0x4e8c961b // sdot v27.4s, v16.16b, v12.16b
 	WORD $0x4e8f967b // sdot v27.4s, v19.16b, v15.16b
 	WORD $0x4eb5be31 // addp v17.4s, v17.4s, v21.4s
@@ -5008,7 +4939,7 @@ whole3:
 	ADD $512, R3, R3
 	SUBS $1, R8, R8
 	BNE group2
-	VEOR V9.B16, V9.B16, V9.B16
+	WORD $0x6f00e409 // movi v9.2d, #0000000000000000
 	VZIP1 V7.S4, V5.S4, V10.S4
 	VEXT $8, V10.B16, V10.B16, V11.B16
 	WORD $0x4e2ad529 // fadd v9.4s, v9.4s, v10.4s
@@ -5064,10 +4995,10 @@ rows1:
 	MOVD stride+56(FP), R10
 	ADD R10, R1, R2
 	ADD R10, R3, R4
-	VEOR V5.B16, V5.B16, V5.B16
-	VEOR V6.B16, V6.B16, V6.B16
-	VEOR V7.B16, V7.B16, V7.B16
-	VEOR V8.B16, V8.B16, V8.B16
+	WORD $0x6f00e405 // movi v5.2d, #0000000000000000
+	WORD $0x6f00e406 // movi v6.2d, #0000000000000000
+	WORD $0x6f00e407 // movi v7.2d, #0000000000000000
+	WORD $0x6f00e408 // movi v8.2d, #0000000000000000
 	MOVD n+64(FP), R9
 	MOVD back+72(FP), R10
 group2:
@@ -5100,10 +5031,10 @@ whole3:
 	VUSHR $4, V18.B16, V18.B16
 	VTBL V17.B16, [V1.B16], V17.B16
 	VTBL V18.B16, [V1.B16], V18.B16
-	VEOR V19.B16, V19.B16, V19.B16
+	WORD $0x6f00e413 // movi v19.2d, #0000000000000000
 	WORD $0x4e8b9633 // sdot v19.4s, v17.16b, v11.16b
 	WORD $0x4e8e9653 // sdot v19.4s, v18.16b, v14.16b
-	VEOR V20.B16, V20.B16, V20.B16
+	WORD $0x6f00e414 // movi v20.2d, #0000000000000000
 	WORD $0x4e8f9634 // sdot v20.4s, v17.16b, v15.16b
 	WORD $0x4e909654 // sdot v20.4s, v18.16b, v16.16b
 	FLDPQ 64(R1), (F11, F12)
@@ -5113,10 +5044,10 @@ whole3:
 	VUSHR $4, V21.B16, V21.B16
 	VTBL V17.B16, [V1.B16], V17.B16
 	VTBL V21.B16, [V1.B16], V21.B16
-	VEOR V22.B16, V22.B16, V22.B16
+	WORD $0x6f00e416 // movi v22.2d, #0000000000000000
 	WORD $0x4e8b9636 // sdot v22.4s, v17.16b, v11.16b
 	WORD $0x4e8c96b6 // sdot v22.4s, v21.16b, v12.16b
-	VEOR V23.B16, V23.B16, V23.B16
+	WORD $0x6f00e417 // movi v23.2d, #0000000000000000
 	WORD $0x4e8d9637 // sdot v23.4s, v17.16b, v13.16b
 	WORD $0x4e8e96b7 // sdot v23.4s, v21.16b, v14.16b
 	FLDPQ 128(R1), (F11, F12)
@@ -5126,10 +5057,10 @@ whole3:
 	VUSHR $4, V24.B16, V24.B16
 	VTBL V17.B16, [V1.B16], V17.B16
 	VTBL V24.B16, [V1.B16], V24.B16
-	VEOR V25.B16, V25.B16, V25.B16
+	WORD $0x6f00e419 // movi v25.2d, #0000000000000000
 	WORD $0x4e8b9639 // sdot v25.4s, v17.16b, v11.16b
 	WORD $0x4e8c9719 // sdot v25.4s, v24.16b, v12.16b
-	VEOR V26.B16, V26.B16, V26.B16
+	WORD $0x6f00e41a // movi v26.2d, #0000000000000000
 	WORD $0x4e8f963a // sdot v26.4s, v17.16b, v15.16b
 	WORD $0x4e90971a // sdot v26.4s, v24.16b, v16.16b
 	FLDPQ 192(R1), (F11, F12)
@@ -5139,10 +5070,10 @@ whole3:
 	VUSHR $4, V18.B16, V18.B16
 	VTBL V17.B16, [V1.B16], V17.B16
 	VTBL V18.B16, [V1.B16], V18.B16
-	VEOR V27.B16, V27.B16, V27.B16
+	WORD $0x6f00e41b // movi v27.2d, #0000000000000000
 	WORD $0x4e8b963b // sdot v27.4s, v17.16b, v11.16b
 	WORD $0x4e8c965b // sdot v27.4s, v18.16b, v12.16b
-	VEOR V28.B16, V28.B16, V28.B16
+	WORD $0x6f00e41c // movi v28.2d, #0000000000000000
 	WORD $0x4e8d963c // sdot v28.4s, v17.16b, v13.16b
 	WORD $0x4e8e965c // sdot v28.4s, v18.16b, v14.16b
 	WORD $0x4eb6be73 // addp v19.4s, v19.4s, v22.4s
@@ -5166,10 +5097,10 @@ whole3:
 	VUSHR $4, V16.B16, V16.B16
 	VTBL V15.B16, [V1.B16], V15.B16
 	VTBL V16.B16, [V1.B16], V16.B16
-	VEOR V17.B16, V17.B16, V17.B16
+	WORD $0x6f00e411 // movi v17.2d, #0000000000000000
 	WORD $0x4e8b95f1 // sdot v17.4s, v15.16b, v11.16b
 	WORD $0x4e8c9611 // sdot v17.4s, v16.16b, v12.16b
-	VEOR V18.B16, V18.B16, V18.B16
+	WORD $0x6f00e412 // movi v18.2d, #0000000000000000
 	WORD $0x4e8d95f2 // sdot v18.4s, v15.16b, v13.16b
 	WORD $0x4e8e9612 // sdot v18.4s, v16.16b, v14.16b
 	FLDPQ 320(R1), (F11, F12)
@@ -5179,10 +5110,10 @@ whole3:
 	VUSHR $4, V21.B16, V21.B16
 	VTBL V20.B16, [V1.B16], V20.B16
 	VTBL V21.B16, [V1.B16], V21.B16
-	VEOR V22.B16, V22.B16, V22.B16
+	WORD $0x6f00e416 // movi v22.2d, #0000000000000000
 	WORD $0x4e8b9696 // sdot v22.4s, v20.16b, v11.16b
 	WORD $0x4e8c96b6 // sdot v22.4s, v21.16b, v12.16b
-	VEOR V23.B16, V23.B16, V23.B16
+	WORD $0x6f00e417 // movi v23.2d, #0000000000000000
 	WORD $0x4e8f9697 // sdot v23.4s, v20.16b, v15.16b
 	WORD $0x4e9396b7 // sdot v23.4s, v21.16b, v19.16b
 	FLDPQ 384(R1), (F11, F12)
@@ -5192,10 +5123,10 @@ whole3:
 	VUSHR $4, V24.B16, V24.B16
 	VTBL V16.B16, [V1.B16], V16.B16
 	VTBL V24.B16, [V1.B16], V24.B16
-	VEOR V25.B16, V25.B16, V25.B16
+	WORD $0x6f00e419 // movi v25.2d, #0000000000000000
 	WORD $0x4e8b9619 // sdot v25.4s, v16.16b, v11.16b
 	WORD $0x4e8c9719 // sdot v25.4s, v24.16b, v12.16b
-	VEOR V26.B16, V26.B16, V26.B16
+	WORD $0x6f00e41a // movi v26.2d, #0000000000000000
 	WORD $0x4e8d961a // sdot v26.4s, v16.16b, v13.16b
 	WORD $0x4e8e971a // sdot v26.4s, v24.16b, v14.16b
 	FLDPQ 448(R1), (F11, F12)
@@ -5205,10 +5136,10 @@ whole3:
 	VUSHR $4, V20.B16, V20.B16
 	VTBL V19.B16, [V1.B16], V19.B16
 	VTBL V20.B16, [V1.B16], V20.B16
-	VEOR V27.B16, V27.B16, V27.B16
+	WORD $0x6f00e41b // movi v27.2d, #0000000000000000
 	WORD $0x4e8b967b // sdot v27.4s, v19.16b, v11.16b
 	WORD $0x4e8c969b // sdot v27.4s, v20.16b, v12.16b
-	VEOR V28.B16, V28.B16, V28.B16
+	WORD $0x6f00e41c // movi v28.2d, #0000000000000000
 	WORD $0x4e8f967c // sdot v28.4s, v19.16b, v15.16b
 	WORD $0x4e90969c // sdot v28.4s, v20.16b, v16.16b
 	WORD $0x4eb6be31 // addp v17.4s, v17.4s, v22.4s
@@ -5232,7 +5163,7 @@ whole3:
 	ADD $512, R4, R4
 	SUBS $1, R9, R9
 	BNE group2
-	VEOR V9.B16, V9.B16, V9.B16
+	WORD $0x6f00e409 // movi v9.2d, #0000000000000000
 	VZIP1 V7.S4, V5.S4, V10.S4
 	VEXT $8, V10.B16, V10.B16, V11.B16
 	WORD $0x4e2ad529 // fadd v9.4s, v9.4s, v10.4s
@@ -5272,10 +5203,10 @@ rows1:
 	ADD R6, R5, R5
 	MOVD blocks+40(FP), R2
 	MOVD lanes+48(FP), R3
-	VEOR V3.B16, V3.B16, V3.B16
-	VEOR V4.B16, V4.B16, V4.B16
-	VEOR V5.B16, V5.B16, V5.B16
-	VEOR V6.B16, V6.B16, V6.B16
+	WORD $0x6f00e403 // movi v3.2d, #0000000000000000
+	WORD $0x6f00e404 // movi v4.2d, #0000000000000000
+	WORD $0x6f00e405 // movi v5.2d, #0000000000000000
+	WORD $0x6f00e406 // movi v6.2d, #0000000000000000
 	MOVD n+64(FP), R8
 	MOVD back+72(FP), R9
 group2:
@@ -5311,10 +5242,10 @@ whole3:
 	VORR V16.B16, V18.B16, V16.B16
 	VSUB V1.B16, V15.B16, V15.B16
 	VSUB V1.B16, V16.B16, V16.B16
-	VEOR V19.B16, V19.B16, V19.B16
+	WORD $0x6f00e413 // movi v19.2d, #0000000000000000
 	WORD $0x4e8d95f3 // sdot v19.4s, v15.16b, v13.16b
 	WORD $0x4f888271 // mul v17.4s, v19.4s, v8.s[0]
-	VEOR V19.B16, V19.B16, V19.B16
+	WORD $0x6f00e413 // movi v19.2d, #0000000000000000
 	WORD $0x4e8e9613 // sdot v19.4s, v16.16b, v14.16b
 	WORD $0x6fa80271 // mla v17.4s, v19.4s, v8.s[1]
 	FLDPQ (R1), (F15, F16)
@@ -5329,10 +5260,10 @@ whole3:
 	VORR V16.B16, V20.B16, V16.B16
 	VSUB V1.B16, V15.B16, V15.B16
 	VSUB V1.B16, V16.B16, V16.B16
-	VEOR V21.B16, V21.B16, V21.B16
+	WORD $0x6f00e415 // movi v21.2d, #0000000000000000
 	WORD $0x4e8d95f5 // sdot v21.4s, v15.16b, v13.16b
 	WORD $0x4f8b82b2 // mul v18.4s, v21.4s, v11.s[0]
-	VEOR V21.B16, V21.B16, V21.B16
+	WORD $0x6f00e415 // movi v21.2d, #0000000000000000
 	WORD $0x4e8e9615 // sdot v21.4s, v16.16b, v14.16b
 	WORD $0x6fab02b2 // mla v18.4s, v21.4s, v11.s[1]
 	FLDPQ 64(R2), (F13, F15)
@@ -5348,10 +5279,10 @@ whole3:
 	VORR V20.B16, V22.B16, V20.B16
 	VSUB V1.B16, V19.B16, V19.B16
 	VSUB V1.B16, V20.B16, V20.B16
-	VEOR V23.B16, V23.B16, V23.B16
+	WORD $0x6f00e417 // movi v23.2d, #0000000000000000
 	WORD $0x4e8d9677 // sdot v23.4s, v19.16b, v13.16b
 	WORD $0x4f888aee // mul v14.4s, v23.4s, v8.s[2]
-	VEOR V23.B16, V23.B16, V23.B16
+	WORD $0x6f00e417 // movi v23.2d, #0000000000000000
 	WORD $0x4e8f9697 // sdot v23.4s, v20.16b, v15.16b
 	WORD $0x6fa80aee // mla v14.4s, v23.4s, v8.s[3]
 	FLDPQ 32(R1), (F19, F20)
@@ -5366,10 +5297,10 @@ whole3:
 	VORR V20.B16, V24.B16, V20.B16
 	VSUB V1.B16, V19.B16, V19.B16
 	VSUB V1.B16, V20.B16, V20.B16
-	VEOR V21.B16, V21.B16, V21.B16
+	WORD $0x6f00e415 // movi v21.2d, #0000000000000000
 	WORD $0x4e8d9675 // sdot v21.4s, v19.16b, v13.16b
 	WORD $0x4f8b8ab0 // mul v16.4s, v21.4s, v11.s[2]
-	VEOR V21.B16, V21.B16, V21.B16
+	WORD $0x6f00e415 // movi v21.2d, #0000000000000000
 	WORD $0x4e8f9695 // sdot v21.4s, v20.16b, v15.16b
 	WORD $0x6fab0ab0 // mla v16.4s, v21.4s, v11.s[3]
 	FLDPQ 128(R2), (F13, F19)
@@ -5383,10 +5314,10 @@ whole3:
 	VORR V22.B16, V24.B16, V22.B16
 	VSUB V1.B16, V21.B16, V21.B16
 	VSUB V1.B16, V22.B16, V22.B16
-	VEOR V25.B16, V25.B16, V25.B16
+	WORD $0x6f00e419 // movi v25.2d, #0000000000000000
 	WORD $0x4e8d96b9 // sdot v25.4s, v21.16b, v13.16b
 	WORD $0x4f89832f // mul v15.4s, v25.4s, v9.s[0]
-	VEOR V25.B16, V25.B16, V25.B16
+	WORD $0x6f00e419 // movi v25.2d, #0000000000000000
 	WORD $0x4e9396d9 // sdot v25.4s, v22.16b, v19.16b
 	WORD $0x6fa9032f // mla v15.4s, v25.4s, v9.s[1]
 	FLDPQ (R1), (F21, F22)
@@ -5399,10 +5330,10 @@ whole3:
 	VORR V22.B16, V26.B16, V22.B16
 	VSUB V1.B16, V21.B16, V21.B16
 	VSUB V1.B16, V22.B16, V22.B16
-	VEOR V23.B16, V23.B16, V23.B16
+	WORD $0x6f00e417 // movi v23.2d, #0000000000000000
 	WORD $0x4e8d96b7 // sdot v23.4s, v21.16b, v13.16b
 	WORD $0x4f8c82f4 // mul v20.4s, v23.4s, v12.s[0]
-	VEOR V23.B16, V23.B16, V23.B16
+	WORD $0x6f00e417 // movi v23.2d, #0000000000000000
 	WORD $0x4e9396d7 // sdot v23.4s, v22.16b, v19.16b
 	WORD $0x6fac02f4 // mla v20.4s, v23.4s, v12.s[1]
 	FLDPQ 192(R2), (F13, F21)
@@ -5418,10 +5349,10 @@ whole3:
 	VORR V24.B16, V26.B16, V24.B16
 	VSUB V1.B16, V23.B16, V23.B16
 	VSUB V1.B16, V24.B16, V24.B16
-	VEOR V27.B16, V27.B16, V27.B16
+	WORD $0x6f00e41b // movi v27.2d, #0000000000000000
 	WORD $0x4e8d96fb // sdot v27.4s, v23.16b, v13.16b
 	WORD $0x4f898b73 // mul v19.4s, v27.4s, v9.s[2]
-	VEOR V27.B16, V27.B16, V27.B16
+	WORD $0x6f00e41b // movi v27.2d, #0000000000000000
 	WORD $0x4e95971b // sdot v27.4s, v24.16b, v21.16b
 	WORD $0x6fa90b73 // mla v19.4s, v27.4s, v9.s[3]
 	FLDPQ 32(R1), (F23, F24)
@@ -5436,10 +5367,10 @@ whole3:
 	VORR V24.B16, V28.B16, V24.B16
 	VSUB V1.B16, V23.B16, V23.B16
 	VSUB V1.B16, V24.B16, V24.B16
-	VEOR V25.B16, V25.B16, V25.B16
+	WORD $0x6f00e419 // movi v25.2d, #0000000000000000
 	WORD $0x4e8d96f9 // sdot v25.4s, v23.16b, v13.16b
 	WORD $0x4f8c8b36 // mul v22.4s, v25.4s, v12.s[2]
-	VEOR V25.B16, V25.B16, V25.B16
+	WORD $0x6f00e419 // movi v25.2d, #0000000000000000
 	WORD $0x4e959719 // sdot v25.4s, v24.16b, v21.16b
 	WORD $0x6fac0b36 // mla v22.4s, v25.4s, v12.s[3]
 	WORD $0x4eaebe31 // addp v17.4s, v17.4s, v14.4s
@@ -5483,10 +5414,10 @@ whole3:
 	VORR V17.B16, V19.B16, V17.B16
 	VSUB V1.B16, V16.B16, V16.B16
 	VSUB V1.B16, V17.B16, V17.B16
-	VEOR V20.B16, V20.B16, V20.B16
+	WORD $0x6f00e414 // movi v20.2d, #0000000000000000
 	WORD $0x4e8c9614 // sdot v20.4s, v16.16b, v12.16b
 	WORD $0x4f88828e // mul v14.4s, v20.4s, v8.s[0]
-	VEOR V20.B16, V20.B16, V20.B16
+	WORD $0x6f00e414 // movi v20.2d, #0000000000000000
 	WORD $0x4e8f9634 // sdot v20.4s, v17.16b, v15.16b
 	WORD $0x6fa8028e // mla v14.4s, v20.4s, v8.s[1]
 	FLDPQ 64(R1), (F16, F17)
@@ -5501,10 +5432,10 @@ whole3:
 	VORR V17.B16, V21.B16, V17.B16
 	VSUB V1.B16, V16.B16, V16.B16
 	VSUB V1.B16, V17.B16, V17.B16
-	VEOR V19.B16, V19.B16, V19.B16
+	WORD $0x6f00e413 // movi v19.2d, #0000000000000000
 	WORD $0x4e8c9613 // sdot v19.4s, v16.16b, v12.16b
 	WORD $0x4f8b8272 // mul v18.4s, v19.4s, v11.s[0]
-	VEOR V19.B16, V19.B16, V19.B16
+	WORD $0x6f00e413 // movi v19.2d, #0000000000000000
 	WORD $0x4e8f9633 // sdot v19.4s, v17.16b, v15.16b
 	WORD $0x6fab0272 // mla v18.4s, v19.4s, v11.s[1]
 	FLDPQ 320(R2), (F12, F16)
@@ -5520,10 +5451,10 @@ whole3:
 	VORR V20.B16, V22.B16, V20.B16
 	VSUB V1.B16, V19.B16, V19.B16
 	VSUB V1.B16, V20.B16, V20.B16
-	VEOR V23.B16, V23.B16, V23.B16
+	WORD $0x6f00e417 // movi v23.2d, #0000000000000000
 	WORD $0x4e8c9677 // sdot v23.4s, v19.16b, v12.16b
 	WORD $0x4f888aef // mul v15.4s, v23.4s, v8.s[2]
-	VEOR V23.B16, V23.B16, V23.B16
+	WORD $0x6f00e417 // movi v23.2d, #0000000000000000
 	WORD $0x4e909697 // sdot v23.4s, v20.16b, v16.16b
 	WORD $0x6fa80aef // mla v15.4s, v23.4s, v8.s[3]
 	FLDPQ 96(R1), (F19, F20)
@@ -5538,10 +5469,10 @@ whole3:
 	VORR V20.B16, V24.B16, V20.B16
 	VSUB V1.B16, V19.B16, V19.B16
 	VSUB V1.B16, V20.B16, V20.B16
-	VEOR V21.B16, V21.B16, V21.B16
+	WORD $0x6f00e415 // movi v21.2d, #0000000000000000
 	WORD $0x4e8c9675 // sdot v21.4s, v19.16b, v12.16b
 	WORD $0x4f8b8ab1 // mul v17.4s, v21.4s, v11.s[2]
-	VEOR V21.B16, V21.B16, V21.B16
+	WORD $0x6f00e415 // movi v21.2d, #0000000000000000
 	WORD $0x4e909695 // sdot v21.4s, v20.16b, v16.16b
 	WORD $0x6fab0ab1 // mla v17.4s, v21.4s, v11.s[3]
 	FLDPQ 384(R2), (F12, F19)
@@ -5555,10 +5486,10 @@ whole3:
 	VORR V22.B16, V24.B16, V22.B16
 	VSUB V1.B16, V21.B16, V21.B16
 	VSUB V1.B16, V22.B16, V22.B16
-	VEOR V25.B16, V25.B16, V25.B16
+	WORD $0x6f00e419 // movi v25.2d, #0000000000000000
 	WORD $0x4e8c96b9 // sdot v25.4s, v21.16b, v12.16b
 	WORD $0x4f898330 // mul v16.4s, v25.4s, v9.s[0]
-	VEOR V25.B16, V25.B16, V25.B16
+	WORD $0x6f00e419 // movi v25.2d, #0000000000000000
 	WORD $0x4e9396d9 // sdot v25.4s, v22.16b, v19.16b
 	WORD $0x6fa90330 // mla v16.4s, v25.4s, v9.s[1]
 	FLDPQ 64(R1), (F21, F22)
@@ -5571,10 +5502,10 @@ whole3:
 	VORR V22.B16, V26.B16, V22.B16
 	VSUB V1.B16, V21.B16, V21.B16
 	VSUB V1.B16, V22.B16, V22.B16
-	VEOR V23.B16, V23.B16, V23.B16
+	WORD $0x6f00e417 // movi v23.2d, #0000000000000000
 	WORD $0x4e8c96b7 // sdot v23.4s, v21.16b, v12.16b
 	WORD $0x4f8d82f4 // mul v20.4s, v23.4s, v13.s[0]
-	VEOR V23.B16, V23.B16, V23.B16
+	WORD $0x6f00e417 // movi v23.2d, #0000000000000000
 	WORD $0x4e9396d7 // sdot v23.4s, v22.16b, v19.16b
 	WORD $0x6fad02f4 // mla v20.4s, v23.4s, v13.s[1]
 	FLDPQ 448(R2), (F12, F21)
@@ -5590,10 +5521,10 @@ whole3:
 	VORR V24.B16, V26.B16, V24.B16
 	VSUB V1.B16, V23.B16, V23.B16
 	VSUB V1.B16, V24.B16, V24.B16
-	VEOR V27.B16, V27.B16, V27.B16
+	WORD $0x6f00e41b // movi v27.2d, #0000000000000000
 	WORD $0x4e8c96fb // sdot v27.4s, v23.16b, v12.16b
 	WORD $0x4f898b73 // mul v19.4s, v27.4s, v9.s[2]
-	VEOR V27.B16, V27.B16, V27.B16
+	WORD $0x6f00e41b // movi v27.2d, #0000000000000000
 	WORD $0x4e95971b // sdot v27.4s, v24.16b, v21.16b
 	WORD $0x6fa90b73 // mla v19.4s, v27.4s, v9.s[3]
 	FLDPQ 96(R1), (F23, F24)
@@ -5608,10 +5539,10 @@ whole3:
 	VORR V24.B16, V28.B16, V24.B16
 	VSUB V1.B16, V23.B16, V23.B16
 	VSUB V1.B16, V24.B16, V24.B16
-	VEOR V25.B16, V25.B16, V25.B16
+	WORD $0x6f00e419 // movi v25.2d, #0000000000000000
 	WORD $0x4e8c96f9 // sdot v25.4s, v23.16b, v12.16b
 	WORD $0x4f8d8b36 // mul v22.4s, v25.4s, v13.s[2]
-	VEOR V25.B16, V25.B16, V25.B16
+	WORD $0x6f00e419 // movi v25.2d, #0000000000000000
 	WORD $0x4e959719 // sdot v25.4s, v24.16b, v21.16b
 	WORD $0x6fad0b36 // mla v22.4s, v25.4s, v13.s[3]
 	WORD $0x4eafbdce // addp v14.4s, v14.4s, v15.4s
@@ -5634,7 +5565,7 @@ whole3:
 	ADD $512, R3, R3
 	SUBS $1, R8, R8
 	BNE group2
-	VEOR V7.B16, V7.B16, V7.B16
+	WORD $0x6f00e407 // movi v7.2d, #0000000000000000
 	VZIP1 V5.S4, V3.S4, V8.S4
 	VEXT $8, V8.B16, V8.B16, V9.B16
 	WORD $0x4e28d4e7 // fadd v7.4s, v7.4s, v8.4s
@@ -5676,10 +5607,10 @@ rows1:
 	MOVD stride+56(FP), R10
 	ADD R10, R1, R2
 	ADD R10, R3, R4
-	VEOR V3.B16, V3.B16, V3.B16
-	VEOR V4.B16, V4.B16, V4.B16
-	VEOR V5.B16, V5.B16, V5.B16
-	VEOR V6.B16, V6.B16, V6.B16
+	WORD $0x6f00e403 // movi v3.2d, #0000000000000000
+	WORD $0x6f00e404 // movi v4.2d, #0000000000000000
+	WORD $0x6f00e405 // movi v5.2d, #0000000000000000
+	WORD $0x6f00e406 // movi v6.2d, #0000000000000000
 	MOVD n+64(FP), R9
 	MOVD back+72(FP), R10
 group2:
@@ -5708,16 +5639,16 @@ whole3:
 	VORR V15.B16, V17.B16, V15.B16
 	VSUB V1.B16, V14.B16, V14.B16
 	VSUB V1.B16, V15.B16, V15.B16
-	VEOR V18.B16, V18.B16, V18.B16
+	WORD $0x6f00e412 // movi v18.2d, #0000000000000000
 	WORD $0x4e8a95d2 // sdot v18.4s, v14.16b, v10.16b
 	WORD $0x4f888250 // mul v16.4s, v18.4s, v8.s[0]
-	VEOR V18.B16, V18.B16, V18.B16
+	WORD $0x6f00e412 // movi v18.2d, #0000000000000000
 	WORD $0x4e8b95f2 // sdot v18.4s, v15.16b, v11.16b
 	WORD $0x6fa80250 // mla v16.4s, v18.4s, v8.s[1]
-	VEOR V19.B16, V19.B16, V19.B16
+	WORD $0x6f00e413 // movi v19.2d, #0000000000000000
 	WORD $0x4e8c95d3 // sdot v19.4s, v14.16b, v12.16b
 	WORD $0x4f888271 // mul v17.4s, v19.4s, v8.s[0]
-	VEOR V19.B16, V19.B16, V19.B16
+	WORD $0x6f00e413 // movi v19.2d, #0000000000000000
 	WORD $0x4e8d95f3 // sdot v19.4s, v15.16b, v13.16b
 	WORD $0x6fa80271 // mla v17.4s, v19.4s, v8.s[1]
 	FLDPQ 64(R1), (F10, F11)
@@ -5734,16 +5665,16 @@ whole3:
 	VORR V20.B16, V22.B16, V20.B16
 	VSUB V1.B16, V19.B16, V19.B16
 	VSUB V1.B16, V20.B16, V20.B16
-	VEOR V23.B16, V23.B16, V23.B16
+	WORD $0x6f00e417 // movi v23.2d, #0000000000000000
 	WORD $0x4e8a9677 // sdot v23.4s, v19.16b, v10.16b
 	WORD $0x4f888aec // mul v12.4s, v23.4s, v8.s[2]
-	VEOR V23.B16, V23.B16, V23.B16
+	WORD $0x6f00e417 // movi v23.2d, #0000000000000000
 	WORD $0x4e8b9697 // sdot v23.4s, v20.16b, v11.16b
 	WORD $0x6fa80aec // mla v12.4s, v23.4s, v8.s[3]
-	VEOR V24.B16, V24.B16, V24.B16
+	WORD $0x6f00e418 // movi v24.2d, #0000000000000000
 	WORD $0x4e8e9678 // sdot v24.4s, v19.16b, v14.16b
 	WORD $0x4f888b0d // mul v13.4s, v24.4s, v8.s[2]
-	VEOR V24.B16, V24.B16, V24.B16
+	WORD $0x6f00e418 // movi v24.2d, #0000000000000000
 	WORD $0x4e929698 // sdot v24.4s, v20.16b, v18.16b
 	WORD $0x6fa80b0d // mla v13.4s, v24.4s, v8.s[3]
 	FLDPQ 128(R1), (F10, F11)
@@ -5758,16 +5689,16 @@ whole3:
 	VORR V22.B16, V25.B16, V22.B16
 	VSUB V1.B16, V21.B16, V21.B16
 	VSUB V1.B16, V22.B16, V22.B16
-	VEOR V24.B16, V24.B16, V24.B16
+	WORD $0x6f00e418 // movi v24.2d, #0000000000000000
 	WORD $0x4e8a96b8 // sdot v24.4s, v21.16b, v10.16b
 	WORD $0x4f89830e // mul v14.4s, v24.4s, v9.s[0]
-	VEOR V24.B16, V24.B16, V24.B16
+	WORD $0x6f00e418 // movi v24.2d, #0000000000000000
 	WORD $0x4e8b96d8 // sdot v24.4s, v22.16b, v11.16b
 	WORD $0x6fa9030e // mla v14.4s, v24.4s, v9.s[1]
-	VEOR V26.B16, V26.B16, V26.B16
+	WORD $0x6f00e41a // movi v26.2d, #0000000000000000
 	WORD $0x4e8f96ba // sdot v26.4s, v21.16b, v15.16b
 	WORD $0x4f898352 // mul v18.4s, v26.4s, v9.s[0]
-	VEOR V26.B16, V26.B16, V26.B16
+	WORD $0x6f00e41a // movi v26.2d, #0000000000000000
 	WORD $0x4e9396da // sdot v26.4s, v22.16b, v19.16b
 	WORD $0x6fa90352 // mla v18.4s, v26.4s, v9.s[1]
 	FLDPQ 192(R1), (F10, F11)
@@ -5784,16 +5715,16 @@ whole3:
 	VORR V24.B16, V27.B16, V24.B16
 	VSUB V1.B16, V23.B16, V23.B16
 	VSUB V1.B16, V24.B16, V24.B16
-	VEOR V26.B16, V26.B16, V26.B16
+	WORD $0x6f00e41a // movi v26.2d, #0000000000000000
 	WORD $0x4e8a96fa // sdot v26.4s, v23.16b, v10.16b
 	WORD $0x4f898b4f // mul v15.4s, v26.4s, v9.s[2]
-	VEOR V26.B16, V26.B16, V26.B16
+	WORD $0x6f00e41a // movi v26.2d, #0000000000000000
 	WORD $0x4e8b971a // sdot v26.4s, v24.16b, v11.16b
 	WORD $0x6fa90b4f // mla v15.4s, v26.4s, v9.s[3]
-	VEOR V28.B16, V28.B16, V28.B16
+	WORD $0x6f00e41c // movi v28.2d, #0000000000000000
 	WORD $0x4e9496fc // sdot v28.4s, v23.16b, v20.16b
 	WORD $0x4f898b93 // mul v19.4s, v28.4s, v9.s[2]
-	VEOR V28.B16, V28.B16, V28.B16
+	WORD $0x6f00e41c // movi v28.2d, #0000000000000000
 	WORD $0x4e95971c // sdot v28.4s, v24.16b, v21.16b
 	WORD $0x6fa90b93 // mla v19.4s, v28.4s, v9.s[3]
 	WORD $0x4eacbe10 // addp v16.4s, v16.4s, v12.4s
@@ -5831,16 +5762,16 @@ whole3:
 	VORR V16.B16, V18.B16, V16.B16
 	VSUB V1.B16, V15.B16, V15.B16
 	VSUB V1.B16, V16.B16, V16.B16
-	VEOR V20.B16, V20.B16, V20.B16
+	WORD $0x6f00e414 // movi v20.2d, #0000000000000000
 	WORD $0x4e8995f4 // sdot v20.4s, v15.16b, v9.16b
 	WORD $0x4f88828b // mul v11.4s, v20.4s, v8.s[0]
-	VEOR V20.B16, V20.B16, V20.B16
+	WORD $0x6f00e414 // movi v20.2d, #0000000000000000
 	WORD $0x4e8c9614 // sdot v20.4s, v16.16b, v12.16b
 	WORD $0x6fa8028b // mla v11.4s, v20.4s, v8.s[1]
-	VEOR V21.B16, V21.B16, V21.B16
+	WORD $0x6f00e415 // movi v21.2d, #0000000000000000
 	WORD $0x4e8d95f5 // sdot v21.4s, v15.16b, v13.16b
 	WORD $0x4f8882b1 // mul v17.4s, v21.4s, v8.s[0]
-	VEOR V21.B16, V21.B16, V21.B16
+	WORD $0x6f00e415 // movi v21.2d, #0000000000000000
 	WORD $0x4e8e9615 // sdot v21.4s, v16.16b, v14.16b
 	WORD $0x6fa802b1 // mla v17.4s, v21.4s, v8.s[1]
 	FLDPQ 320(R1), (F9, F12)
@@ -5857,16 +5788,16 @@ whole3:
 	VORR V20.B16, V22.B16, V20.B16
 	VSUB V1.B16, V19.B16, V19.B16
 	VSUB V1.B16, V20.B16, V20.B16
-	VEOR V23.B16, V23.B16, V23.B16
+	WORD $0x6f00e417 // movi v23.2d, #0000000000000000
 	WORD $0x4e899677 // sdot v23.4s, v19.16b, v9.16b
 	WORD $0x4f888aed // mul v13.4s, v23.4s, v8.s[2]
-	VEOR V23.B16, V23.B16, V23.B16
+	WORD $0x6f00e417 // movi v23.2d, #0000000000000000
 	WORD $0x4e8c9697 // sdot v23.4s, v20.16b, v12.16b
 	WORD $0x6fa80aed // mla v13.4s, v23.4s, v8.s[3]
-	VEOR V24.B16, V24.B16, V24.B16
+	WORD $0x6f00e418 // movi v24.2d, #0000000000000000
 	WORD $0x4e8f9678 // sdot v24.4s, v19.16b, v15.16b
 	WORD $0x4f888b0e // mul v14.4s, v24.4s, v8.s[2]
-	VEOR V24.B16, V24.B16, V24.B16
+	WORD $0x6f00e418 // movi v24.2d, #0000000000000000
 	WORD $0x4e929698 // sdot v24.4s, v20.16b, v18.16b
 	WORD $0x6fa80b0e // mla v14.4s, v24.4s, v8.s[3]
 	FLDPQ 384(R1), (F9, F12)
@@ -5881,16 +5812,16 @@ whole3:
 	VORR V22.B16, V25.B16, V22.B16
 	VSUB V1.B16, V21.B16, V21.B16
 	VSUB V1.B16, V22.B16, V22.B16
-	VEOR V24.B16, V24.B16, V24.B16
+	WORD $0x6f00e418 // movi v24.2d, #0000000000000000
 	WORD $0x4e8996b8 // sdot v24.4s, v21.16b, v9.16b
 	WORD $0x4f8a830f // mul v15.4s, v24.4s, v10.s[0]
-	VEOR V24.B16, V24.B16, V24.B16
+	WORD $0x6f00e418 // movi v24.2d, #0000000000000000
 	WORD $0x4e8c96d8 // sdot v24.4s, v22.16b, v12.16b
 	WORD $0x6faa030f // mla v15.4s, v24.4s, v10.s[1]
-	VEOR V26.B16, V26.B16, V26.B16
+	WORD $0x6f00e41a // movi v26.2d, #0000000000000000
 	WORD $0x4e9096ba // sdot v26.4s, v21.16b, v16.16b
 	WORD $0x4f8a8352 // mul v18.4s, v26.4s, v10.s[0]
-	VEOR V26.B16, V26.B16, V26.B16
+	WORD $0x6f00e41a // movi v26.2d, #0000000000000000
 	WORD $0x4e9396da // sdot v26.4s, v22.16b, v19.16b
 	WORD $0x6faa0352 // mla v18.4s, v26.4s, v10.s[1]
 	FLDPQ 448(R1), (F9, F12)
@@ -5907,16 +5838,16 @@ whole3:
 	VORR V24.B16, V27.B16, V24.B16
 	VSUB V1.B16, V23.B16, V23.B16
 	VSUB V1.B16, V24.B16, V24.B16
-	VEOR V26.B16, V26.B16, V26.B16
+	WORD $0x6f00e41a // movi v26.2d, #0000000000000000
 	WORD $0x4e8996fa // sdot v26.4s, v23.16b, v9.16b
 	WORD $0x4f8a8b50 // mul v16.4s, v26.4s, v10.s[2]
-	VEOR V26.B16, V26.B16, V26.B16
+	WORD $0x6f00e41a // movi v26.2d, #0000000000000000
 	WORD $0x4e8c971a // sdot v26.4s, v24.16b, v12.16b
 	WORD $0x6faa0b50 // mla v16.4s, v26.4s, v10.s[3]
-	VEOR V28.B16, V28.B16, V28.B16
+	WORD $0x6f00e41c // movi v28.2d, #0000000000000000
 	WORD $0x4e9496fc // sdot v28.4s, v23.16b, v20.16b
 	WORD $0x4f8a8b93 // mul v19.4s, v28.4s, v10.s[2]
-	VEOR V28.B16, V28.B16, V28.B16
+	WORD $0x6f00e41c // movi v28.2d, #0000000000000000
 	WORD $0x4e95971c // sdot v28.4s, v24.16b, v21.16b
 	WORD $0x6faa0b93 // mla v19.4s, v28.4s, v10.s[3]
 	WORD $0x4eadbd6b // addp v11.4s, v11.4s, v13.4s
@@ -5940,7 +5871,7 @@ whole3:
 	ADD $512, R4, R4
 	SUBS $1, R9, R9
 	BNE group2
-	VEOR V7.B16, V7.B16, V7.B16
+	WORD $0x6f00e407 // movi v7.2d, #0000000000000000
 	VZIP1 V5.S4, V3.S4, V8.S4
 	VEXT $8, V8.B16, V8.B16, V9.B16
 	WORD $0x4e28d4e7 // fadd v7.4s, v7.4s, v8.4s
@@ -5984,10 +5915,10 @@ rows1:
 	ADD R6, R5, R5
 	MOVD blocks+40(FP), R2
 	MOVD lanes+48(FP), R3
-	VEOR V4.B16, V4.B16, V4.B16
-	VEOR V5.B16, V5.B16, V5.B16
-	VEOR V6.B16, V6.B16, V6.B16
-	VEOR V7.B16, V7.B16, V7.B16
+	WORD $0x6f00e404 // movi v4.2d, #0000000000000000
+	WORD $0x6f00e405 // movi v5.2d, #0000000000000000
+	WORD $0x6f00e406 // movi v6.2d, #0000000000000000
+	WORD $0x6f00e407 // movi v7.2d, #0000000000000000
 	MOVD n+64(FP), R8
 	MOVD back+72(FP), R9
 group2:
@@ -6041,10 +5972,10 @@ whole3:
 	VORR V21.B16, V23.B16, V21.B16
 	VSUB V1.B16, V20.B16, V20.B16
 	VSUB V1.B16, V21.B16, V21.B16
-	VEOR V24.B16, V24.B16, V24.B16
+	WORD $0x6f00e418 // movi v24.2d, #0000000000000000
 	WORD $0x4e8c9698 // sdot v24.4s, v20.16b, v12.16b
 	WORD $0x4f89830d // mul v13.4s, v24.4s, v9.s[0]
-	VEOR V24.B16, V24.B16, V24.B16
+	WORD $0x6f00e418 // movi v24.2d, #0000000000000000
 	WORD $0x4e9396b8 // sdot v24.4s, v21.16b, v19.16b
 	WORD $0x6fa9030d // mla v13.4s, v24.4s, v9.s[1]
 	FLDPQ 32(R1), (F20, F21)
@@ -6059,10 +5990,10 @@ whole3:
 	VORR V21.B16, V25.B16, V21.B16
 	VSUB V1.B16, V20.B16, V20.B16
 	VSUB V1.B16, V21.B16, V21.B16
-	VEOR V17.B16, V17.B16, V17.B16
+	WORD $0x6f00e411 // movi v17.2d, #0000000000000000
 	WORD $0x4e8c9691 // sdot v17.4s, v20.16b, v12.16b
 	WORD $0x4f8e8230 // mul v16.4s, v17.4s, v14.s[0]
-	VEOR V17.B16, V17.B16, V17.B16
+	WORD $0x6f00e411 // movi v17.2d, #0000000000000000
 	WORD $0x4e9396b1 // sdot v17.4s, v21.16b, v19.16b
 	WORD $0x6fae0230 // mla v16.4s, v17.4s, v14.s[1]
 	FLDPQ 64(R2), (F12, F17)
@@ -6080,10 +6011,10 @@ whole3:
 	VORR V20.B16, V23.B16, V20.B16
 	VSUB V1.B16, V18.B16, V18.B16
 	VSUB V1.B16, V20.B16, V20.B16
-	VEOR V24.B16, V24.B16, V24.B16
+	WORD $0x6f00e418 // movi v24.2d, #0000000000000000
 	WORD $0x4e8c9658 // sdot v24.4s, v18.16b, v12.16b
 	WORD $0x4f898b13 // mul v19.4s, v24.4s, v9.s[2]
-	VEOR V24.B16, V24.B16, V24.B16
+	WORD $0x6f00e418 // movi v24.2d, #0000000000000000
 	WORD $0x4e919698 // sdot v24.4s, v20.16b, v17.16b
 	WORD $0x6fa90b13 // mla v19.4s, v24.4s, v9.s[3]
 	FLDPQ 32(R1), (F18, F20)
@@ -6100,10 +6031,10 @@ whole3:
 	VORR V20.B16, V26.B16, V20.B16
 	VSUB V1.B16, V18.B16, V18.B16
 	VSUB V1.B16, V20.B16, V20.B16
-	VEOR V22.B16, V22.B16, V22.B16
+	WORD $0x6f00e416 // movi v22.2d, #0000000000000000
 	WORD $0x4e8c9656 // sdot v22.4s, v18.16b, v12.16b
 	WORD $0x4f8e8ad5 // mul v21.4s, v22.4s, v14.s[2]
-	VEOR V22.B16, V22.B16, V22.B16
+	WORD $0x6f00e416 // movi v22.2d, #0000000000000000
 	WORD $0x4e919696 // sdot v22.4s, v20.16b, v17.16b
 	WORD $0x6fae0ad5 // mla v21.4s, v22.4s, v14.s[3]
 	FLDPQ 128(R2), (F12, F18)
@@ -6119,10 +6050,10 @@ whole3:
 	VORR V23.B16, V25.B16, V23.B16
 	VSUB V1.B16, V22.B16, V22.B16
 	VSUB V1.B16, V23.B16, V23.B16
-	VEOR V26.B16, V26.B16, V26.B16
+	WORD $0x6f00e41a // movi v26.2d, #0000000000000000
 	WORD $0x4e8c96da // sdot v26.4s, v22.16b, v12.16b
 	WORD $0x4f8a8351 // mul v17.4s, v26.4s, v10.s[0]
-	VEOR V26.B16, V26.B16, V26.B16
+	WORD $0x6f00e41a // movi v26.2d, #0000000000000000
 	WORD $0x4e9296fa // sdot v26.4s, v23.16b, v18.16b
 	WORD $0x6faa0351 // mla v17.4s, v26.4s, v10.s[1]
 	FLDPQ 32(R1), (F22, F23)
@@ -6137,10 +6068,10 @@ whole3:
 	VORR V23.B16, V27.B16, V23.B16
 	VSUB V1.B16, V22.B16, V22.B16
 	VSUB V1.B16, V23.B16, V23.B16
-	VEOR V24.B16, V24.B16, V24.B16
+	WORD $0x6f00e418 // movi v24.2d, #0000000000000000
 	WORD $0x4e8c96d8 // sdot v24.4s, v22.16b, v12.16b
 	WORD $0x4f8f8314 // mul v20.4s, v24.4s, v15.s[0]
-	VEOR V24.B16, V24.B16, V24.B16
+	WORD $0x6f00e418 // movi v24.2d, #0000000000000000
 	WORD $0x4e9296f8 // sdot v24.4s, v23.16b, v18.16b
 	WORD $0x6faf0314 // mla v20.4s, v24.4s, v15.s[1]
 	FLDPQ 192(R2), (F12, F22)
@@ -6156,10 +6087,10 @@ whole3:
 	VORR V25.B16, V27.B16, V25.B16
 	VSUB V1.B16, V24.B16, V24.B16
 	VSUB V1.B16, V25.B16, V25.B16
-	VEOR V28.B16, V28.B16, V28.B16
+	WORD $0x6f00e41c // movi v28.2d, #0000000000000000
 	WORD $0x4e8c971c // sdot v28.4s, v24.16b, v12.16b
 	WORD $0x4f8a8b92 // mul v18.4s, v28.4s, v10.s[2]
-	VEOR V28.B16, V28.B16, V28.B16
+	WORD $0x6f00e41c // movi v28.2d, #0000000000000000
 	WORD $0x4e96973c // sdot v28.4s, v25.16b, v22.16b
 	WORD $0x6faa0b92 // mla v18.4s, v28.4s, v10.s[3]
 	FLDPQ 32(R1), (F24, F25)
@@ -6174,10 +6105,10 @@ whole3:
 	VORR V25.B16, V29.B16, V25.B16
 	VSUB V1.B16, V24.B16, V24.B16
 	VSUB V1.B16, V25.B16, V25.B16
-	VEOR V26.B16, V26.B16, V26.B16
+	WORD $0x6f00e41a // movi v26.2d, #0000000000000000
 	WORD $0x4e8c971a // sdot v26.4s, v24.16b, v12.16b
 	WORD $0x4f8f8b57 // mul v23.4s, v26.4s, v15.s[2]
-	VEOR V26.B16, V26.B16, V26.B16
+	WORD $0x6f00e41a // movi v26.2d, #0000000000000000
 	WORD $0x4e96973a // sdot v26.4s, v25.16b, v22.16b
 	WORD $0x6faf0b57 // mla v23.4s, v26.4s, v15.s[3]
 	WORD $0x4eb3bdad // addp v13.4s, v13.4s, v19.4s
@@ -6241,10 +6172,10 @@ whole3:
 	VORR V22.B16, V24.B16, V22.B16
 	VSUB V1.B16, V21.B16, V21.B16
 	VSUB V1.B16, V22.B16, V22.B16
-	VEOR V25.B16, V25.B16, V25.B16
+	WORD $0x6f00e419 // movi v25.2d, #0000000000000000
 	WORD $0x4e8c96b9 // sdot v25.4s, v21.16b, v12.16b
 	WORD $0x4f89832d // mul v13.4s, v25.4s, v9.s[0]
-	VEOR V25.B16, V25.B16, V25.B16
+	WORD $0x6f00e419 // movi v25.2d, #0000000000000000
 	WORD $0x4e9496d9 // sdot v25.4s, v22.16b, v20.16b
 	WORD $0x6fa9032d // mla v13.4s, v25.4s, v9.s[1]
 	FLDPQ 64(R1), (F21, F22)
@@ -6259,10 +6190,10 @@ whole3:
 	VORR V22.B16, V26.B16, V22.B16
 	VSUB V1.B16, V21.B16, V21.B16
 	VSUB V1.B16, V22.B16, V22.B16
-	VEOR V17.B16, V17.B16, V17.B16
+	WORD $0x6f00e411 // movi v17.2d, #0000000000000000
 	WORD $0x4e8c96b1 // sdot v17.4s, v21.16b, v12.16b
 	WORD $0x4f8e822f // mul v15.4s, v17.4s, v14.s[0]
-	VEOR V17.B16, V17.B16, V17.B16
+	WORD $0x6f00e411 // movi v17.2d, #0000000000000000
 	WORD $0x4e9496d1 // sdot v17.4s, v22.16b, v20.16b
 	WORD $0x6fae022f // mla v15.4s, v17.4s, v14.s[1]
 	FLDPQ 320(R2), (F12, F17)
@@ -6280,10 +6211,10 @@ whole3:
 	VORR V19.B16, V27.B16, V19.B16
 	VSUB V1.B16, V18.B16, V18.B16
 	VSUB V1.B16, V19.B16, V19.B16
-	VEOR V23.B16, V23.B16, V23.B16
+	WORD $0x6f00e417 // movi v23.2d, #0000000000000000
 	WORD $0x4e8c9657 // sdot v23.4s, v18.16b, v12.16b
 	WORD $0x4f898af4 // mul v20.4s, v23.4s, v9.s[2]
-	VEOR V23.B16, V23.B16, V23.B16
+	WORD $0x6f00e417 // movi v23.2d, #0000000000000000
 	WORD $0x4e919677 // sdot v23.4s, v19.16b, v17.16b
 	WORD $0x6fa90af4 // mla v20.4s, v23.4s, v9.s[3]
 	FLDPQ 64(R1), (F18, F19)
@@ -6300,10 +6231,10 @@ whole3:
 	VORR V19.B16, V24.B16, V19.B16
 	VSUB V1.B16, V18.B16, V18.B16
 	VSUB V1.B16, V19.B16, V19.B16
-	VEOR V22.B16, V22.B16, V22.B16
+	WORD $0x6f00e416 // movi v22.2d, #0000000000000000
 	WORD $0x4e8c9656 // sdot v22.4s, v18.16b, v12.16b
 	WORD $0x4f8e8ad5 // mul v21.4s, v22.4s, v14.s[2]
-	VEOR V22.B16, V22.B16, V22.B16
+	WORD $0x6f00e416 // movi v22.2d, #0000000000000000
 	WORD $0x4e919676 // sdot v22.4s, v19.16b, v17.16b
 	WORD $0x6fae0ad5 // mla v21.4s, v22.4s, v14.s[3]
 	FLDPQ 384(R2), (F12, F18)
@@ -6321,10 +6252,10 @@ whole3:
 	VORR V23.B16, V25.B16, V23.B16
 	VSUB V1.B16, V22.B16, V22.B16
 	VSUB V1.B16, V23.B16, V23.B16
-	VEOR V26.B16, V26.B16, V26.B16
+	WORD $0x6f00e41a // movi v26.2d, #0000000000000000
 	WORD $0x4e8c96da // sdot v26.4s, v22.16b, v12.16b
 	WORD $0x4f8a8351 // mul v17.4s, v26.4s, v10.s[0]
-	VEOR V26.B16, V26.B16, V26.B16
+	WORD $0x6f00e41a // movi v26.2d, #0000000000000000
 	WORD $0x4e9296fa // sdot v26.4s, v23.16b, v18.16b
 	WORD $0x6faa0351 // mla v17.4s, v26.4s, v10.s[1]
 	FLDPQ 64(R1), (F22, F23)
@@ -6341,10 +6272,10 @@ whole3:
 	VORR V23.B16, V27.B16, V23.B16
 	VSUB V1.B16, V22.B16, V22.B16
 	VSUB V1.B16, V23.B16, V23.B16
-	VEOR V24.B16, V24.B16, V24.B16
+	WORD $0x6f00e418 // movi v24.2d, #0000000000000000
 	WORD $0x4e8c96d8 // sdot v24.4s, v22.16b, v12.16b
 	WORD $0x4f908313 // mul v19.4s, v24.4s, v16.s[0]
-	VEOR V24.B16, V24.B16, V24.B16
+	WORD $0x6f00e418 // movi v24.2d, #0000000000000000
 	WORD $0x4e9296f8 // sdot v24.4s, v23.16b, v18.16b
 	WORD $0x6fb00313 // mla v19.4s, v24.4s, v16.s[1]
 	FLDPQ 448(R2), (F12, F22)
@@ -6360,10 +6291,10 @@ whole3:
 	VORR V25.B16, V27.B16, V25.B16
 	VSUB V1.B16, V24.B16, V24.B16
 	VSUB V1.B16, V25.B16, V25.B16
-	VEOR V28.B16, V28.B16, V28.B16
+	WORD $0x6f00e41c // movi v28.2d, #0000000000000000
 	WORD $0x4e8c971c // sdot v28.4s, v24.16b, v12.16b
 	WORD $0x4f8a8b92 // mul v18.4s, v28.4s, v10.s[2]
-	VEOR V28.B16, V28.B16, V28.B16
+	WORD $0x6f00e41c // movi v28.2d, #0000000000000000
 	WORD $0x4e96973c // sdot v28.4s, v25.16b, v22.16b
 	WORD $0x6faa0b92 // mla v18.4s, v28.4s, v10.s[3]
 	FLDPQ 64(R1), (F24, F25)
@@ -6378,10 +6309,10 @@ whole3:
 	VORR V25.B16, V29.B16, V25.B16
 	VSUB V1.B16, V24.B16, V24.B16
 	VSUB V1.B16, V25.B16, V25.B16
-	VEOR V26.B16, V26.B16, V26.B16
+	WORD $0x6f00e41a // movi v26.2d, #0000000000000000
 	WORD $0x4e8c971a // sdot v26.4s, v24.16b, v12.16b
 	WORD $0x4f908b57 // mul v23.4s, v26.4s, v16.s[2]
-	VEOR V26.B16, V26.B16, V26.B16
+	WORD $0x6f00e41a // movi v26.2d, #0000000000000000
 	WORD $0x4e96973a // sdot v26.4s, v25.16b, v22.16b
 	WORD $0x6fb00b57 // mla v23.4s, v26.4s, v16.s[3]
 	WORD $0x4eb4bdad // addp v13.4s, v13.4s, v20.4s
@@ -6404,7 +6335,7 @@ whole3:
 	ADD $512, R3, R3
 	SUBS $1, R8, R8
 	BNE group2
-	VEOR V8.B16, V8.B16, V8.B16
+	WORD $0x6f00e408 // movi v8.2d, #0000000000000000
 	VZIP1 V6.S4, V4.S4, V9.S4
 	VEXT $8, V9.B16, V9.B16, V10.B16
 	WORD $0x4e29d508 // fadd v8.4s, v8.4s, v9.4s
@@ -6450,10 +6381,10 @@ rows1:
 	MOVD stride+56(FP), R10
 	ADD R10, R1, R2
 	ADD R10, R3, R4
-	VEOR V4.B16, V4.B16, V4.B16
-	VEOR V5.B16, V5.B16, V5.B16
-	VEOR V6.B16, V6.B16, V6.B16
-	VEOR V7.B16, V7.B16, V7.B16
+	WORD $0x6f00e404 // movi v4.2d, #0000000000000000
+	WORD $0x6f00e405 // movi v5.2d, #0000000000000000
+	WORD $0x6f00e406 // movi v6.2d, #0000000000000000
+	WORD $0x6f00e407 // movi v7.2d, #0000000000000000
 	MOVD n+64(FP), R9
 	MOVD back+72(FP), R10
 group2:
@@ -6491,16 +6422,16 @@ whole3:
 	VORR V18.B16, V20.B16, V18.B16
 	VSUB V1.B16, V17.B16, V17.B16
 	VSUB V1.B16, V18.B16, V18.B16
-	VEOR V21.B16, V21.B16, V21.B16
+	WORD $0x6f00e415 // movi v21.2d, #0000000000000000
 	WORD $0x4e8b9635 // sdot v21.4s, v17.16b, v11.16b
 	WORD $0x4f8982ac // mul v12.4s, v21.4s, v9.s[0]
-	VEOR V21.B16, V21.B16, V21.B16
+	WORD $0x6f00e415 // movi v21.2d, #0000000000000000
 	WORD $0x4e8e9655 // sdot v21.4s, v18.16b, v14.16b
 	WORD $0x6fa902ac // mla v12.4s, v21.4s, v9.s[1]
-	VEOR V22.B16, V22.B16, V22.B16
+	WORD $0x6f00e416 // movi v22.2d, #0000000000000000
 	WORD $0x4e8f9636 // sdot v22.4s, v17.16b, v15.16b
 	WORD $0x4f8982cd // mul v13.4s, v22.4s, v9.s[0]
-	VEOR V22.B16, V22.B16, V22.B16
+	WORD $0x6f00e416 // movi v22.2d, #0000000000000000
 	WORD $0x4e909656 // sdot v22.4s, v18.16b, v16.16b
 	WORD $0x6fa902cd // mla v13.4s, v22.4s, v9.s[1]
 	FLDPQ 64(R1), (F11, F14)
@@ -6519,16 +6450,16 @@ whole3:
 	VORR V21.B16, V23.B16, V21.B16
 	VSUB V1.B16, V20.B16, V20.B16
 	VSUB V1.B16, V21.B16, V21.B16
-	VEOR V24.B16, V24.B16, V24.B16
+	WORD $0x6f00e418 // movi v24.2d, #0000000000000000
 	WORD $0x4e8b9698 // sdot v24.4s, v20.16b, v11.16b
 	WORD $0x4f898b0f // mul v15.4s, v24.4s, v9.s[2]
-	VEOR V24.B16, V24.B16, V24.B16
+	WORD $0x6f00e418 // movi v24.2d, #0000000000000000
 	WORD $0x4e8e96b8 // sdot v24.4s, v21.16b, v14.16b
 	WORD $0x6fa90b0f // mla v15.4s, v24.4s, v9.s[3]
-	VEOR V25.B16, V25.B16, V25.B16
+	WORD $0x6f00e419 // movi v25.2d, #0000000000000000
 	WORD $0x4e919699 // sdot v25.4s, v20.16b, v17.16b
 	WORD $0x4f898b30 // mul v16.4s, v25.4s, v9.s[2]
-	VEOR V25.B16, V25.B16, V25.B16
+	WORD $0x6f00e419 // movi v25.2d, #0000000000000000
 	WORD $0x4e9396b9 // sdot v25.4s, v21.16b, v19.16b
 	WORD $0x6fa90b30 // mla v16.4s, v25.4s, v9.s[3]
 	FLDPQ 128(R1), (F11, F14)
@@ -6545,16 +6476,16 @@ whole3:
 	VORR V23.B16, V26.B16, V23.B16
 	VSUB V1.B16, V22.B16, V22.B16
 	VSUB V1.B16, V23.B16, V23.B16
-	VEOR V25.B16, V25.B16, V25.B16
+	WORD $0x6f00e419 // movi v25.2d, #0000000000000000
 	WORD $0x4e8b96d9 // sdot v25.4s, v22.16b, v11.16b
 	WORD $0x4f8a8331 // mul v17.4s, v25.4s, v10.s[0]
-	VEOR V25.B16, V25.B16, V25.B16
+	WORD $0x6f00e419 // movi v25.2d, #0000000000000000
 	WORD $0x4e8e96f9 // sdot v25.4s, v23.16b, v14.16b
 	WORD $0x6faa0331 // mla v17.4s, v25.4s, v10.s[1]
-	VEOR V27.B16, V27.B16, V27.B16
+	WORD $0x6f00e41b // movi v27.2d, #0000000000000000
 	WORD $0x4e9296db // sdot v27.4s, v22.16b, v18.16b
 	WORD $0x4f8a8373 // mul v19.4s, v27.4s, v10.s[0]
-	VEOR V27.B16, V27.B16, V27.B16
+	WORD $0x6f00e41b // movi v27.2d, #0000000000000000
 	WORD $0x4e9496fb // sdot v27.4s, v23.16b, v20.16b
 	WORD $0x6faa0373 // mla v19.4s, v27.4s, v10.s[1]
 	FLDPQ 192(R1), (F11, F14)
@@ -6571,16 +6502,16 @@ whole3:
 	VORR V25.B16, V28.B16, V25.B16
 	VSUB V1.B16, V24.B16, V24.B16
 	VSUB V1.B16, V25.B16, V25.B16
-	VEOR V27.B16, V27.B16, V27.B16
+	WORD $0x6f00e41b // movi v27.2d, #0000000000000000
 	WORD $0x4e8b971b // sdot v27.4s, v24.16b, v11.16b
 	WORD $0x4f8a8b72 // mul v18.4s, v27.4s, v10.s[2]
-	VEOR V27.B16, V27.B16, V27.B16
+	WORD $0x6f00e41b // movi v27.2d, #0000000000000000
 	WORD $0x4e8e973b // sdot v27.4s, v25.16b, v14.16b
 	WORD $0x6faa0b72 // mla v18.4s, v27.4s, v10.s[3]
-	VEOR V29.B16, V29.B16, V29.B16
+	WORD $0x6f00e41d // movi v29.2d, #0000000000000000
 	WORD $0x4e95971d // sdot v29.4s, v24.16b, v21.16b
 	WORD $0x4f8a8bb4 // mul v20.4s, v29.4s, v10.s[2]
-	VEOR V29.B16, V29.B16, V29.B16
+	WORD $0x6f00e41d // movi v29.2d, #0000000000000000
 	WORD $0x4e96973d // sdot v29.4s, v25.16b, v22.16b
 	WORD $0x6faa0bb4 // mla v20.4s, v29.4s, v10.s[3]
 	WORD $0x4eafbd8c // addp v12.4s, v12.4s, v15.4s
@@ -6628,16 +6559,16 @@ whole3:
 	VORR V19.B16, V22.B16, V19.B16
 	VSUB V1.B16, V18.B16, V18.B16
 	VSUB V1.B16, V19.B16, V19.B16
-	VEOR V23.B16, V23.B16, V23.B16
+	WORD $0x6f00e417 // movi v23.2d, #0000000000000000
 	WORD $0x4e8a9657 // sdot v23.4s, v18.16b, v10.16b
 	WORD $0x4f8982ec // mul v12.4s, v23.4s, v9.s[0]
-	VEOR V23.B16, V23.B16, V23.B16
+	WORD $0x6f00e417 // movi v23.2d, #0000000000000000
 	WORD $0x4e8f9677 // sdot v23.4s, v19.16b, v15.16b
 	WORD $0x6fa902ec // mla v12.4s, v23.4s, v9.s[1]
-	VEOR V24.B16, V24.B16, V24.B16
+	WORD $0x6f00e418 // movi v24.2d, #0000000000000000
 	WORD $0x4e909658 // sdot v24.4s, v18.16b, v16.16b
 	WORD $0x4f89830d // mul v13.4s, v24.4s, v9.s[0]
-	VEOR V24.B16, V24.B16, V24.B16
+	WORD $0x6f00e418 // movi v24.2d, #0000000000000000
 	WORD $0x4e919678 // sdot v24.4s, v19.16b, v17.16b
 	WORD $0x6fa9030d // mla v13.4s, v24.4s, v9.s[1]
 	FLDPQ 320(R1), (F10, F14)
@@ -6656,16 +6587,16 @@ whole3:
 	VORR V21.B16, V25.B16, V21.B16
 	VSUB V1.B16, V20.B16, V20.B16
 	VSUB V1.B16, V21.B16, V21.B16
-	VEOR V23.B16, V23.B16, V23.B16
+	WORD $0x6f00e417 // movi v23.2d, #0000000000000000
 	WORD $0x4e8a9697 // sdot v23.4s, v20.16b, v10.16b
 	WORD $0x4f898af0 // mul v16.4s, v23.4s, v9.s[2]
-	VEOR V23.B16, V23.B16, V23.B16
+	WORD $0x6f00e417 // movi v23.2d, #0000000000000000
 	WORD $0x4e8e96b7 // sdot v23.4s, v21.16b, v14.16b
 	WORD $0x6fa90af0 // mla v16.4s, v23.4s, v9.s[3]
-	VEOR V24.B16, V24.B16, V24.B16
+	WORD $0x6f00e418 // movi v24.2d, #0000000000000000
 	WORD $0x4e8f9698 // sdot v24.4s, v20.16b, v15.16b
 	WORD $0x4f898b11 // mul v17.4s, v24.4s, v9.s[2]
-	VEOR V24.B16, V24.B16, V24.B16
+	WORD $0x6f00e418 // movi v24.2d, #0000000000000000
 	WORD $0x4e9296b8 // sdot v24.4s, v21.16b, v18.16b
 	WORD $0x6fa90b11 // mla v17.4s, v24.4s, v9.s[3]
 	FLDPQ 384(R1), (F10, F14)
@@ -6684,16 +6615,16 @@ whole3:
 	VORR V23.B16, V26.B16, V23.B16
 	VSUB V1.B16, V22.B16, V22.B16
 	VSUB V1.B16, V23.B16, V23.B16
-	VEOR V25.B16, V25.B16, V25.B16
+	WORD $0x6f00e419 // movi v25.2d, #0000000000000000
 	WORD $0x4e8a96d9 // sdot v25.4s, v22.16b, v10.16b
 	WORD $0x4f8b832f // mul v15.4s, v25.4s, v11.s[0]
-	VEOR V25.B16, V25.B16, V25.B16
+	WORD $0x6f00e419 // movi v25.2d, #0000000000000000
 	WORD $0x4e8e96f9 // sdot v25.4s, v23.16b, v14.16b
 	WORD $0x6fab032f // mla v15.4s, v25.4s, v11.s[1]
-	VEOR V27.B16, V27.B16, V27.B16
+	WORD $0x6f00e41b // movi v27.2d, #0000000000000000
 	WORD $0x4e9396db // sdot v27.4s, v22.16b, v19.16b
 	WORD $0x4f8b8372 // mul v18.4s, v27.4s, v11.s[0]
-	VEOR V27.B16, V27.B16, V27.B16
+	WORD $0x6f00e41b // movi v27.2d, #0000000000000000
 	WORD $0x4e9496fb // sdot v27.4s, v23.16b, v20.16b
 	WORD $0x6fab0372 // mla v18.4s, v27.4s, v11.s[1]
 	FLDPQ 448(R1), (F10, F14)
@@ -6710,16 +6641,16 @@ whole3:
 	VORR V25.B16, V28.B16, V25.B16
 	VSUB V1.B16, V24.B16, V24.B16
 	VSUB V1.B16, V25.B16, V25.B16
-	VEOR V27.B16, V27.B16, V27.B16
+	WORD $0x6f00e41b // movi v27.2d, #0000000000000000
 	WORD $0x4e8a971b // sdot v27.4s, v24.16b, v10.16b
 	WORD $0x4f8b8b73 // mul v19.4s, v27.4s, v11.s[2]
-	VEOR V27.B16, V27.B16, V27.B16
+	WORD $0x6f00e41b // movi v27.2d, #0000000000000000
 	WORD $0x4e8e973b // sdot v27.4s, v25.16b, v14.16b
 	WORD $0x6fab0b73 // mla v19.4s, v27.4s, v11.s[3]
-	VEOR V29.B16, V29.B16, V29.B16
+	WORD $0x6f00e41d // movi v29.2d, #0000000000000000
 	WORD $0x4e95971d // sdot v29.4s, v24.16b, v21.16b
 	WORD $0x4f8b8bb4 // mul v20.4s, v29.4s, v11.s[2]
-	VEOR V29.B16, V29.B16, V29.B16
+	WORD $0x6f00e41d // movi v29.2d, #0000000000000000
 	WORD $0x4e96973d // sdot v29.4s, v25.16b, v22.16b
 	WORD $0x6fab0bb4 // mla v20.4s, v29.4s, v11.s[3]
 	WORD $0x4eb0bd8c // addp v12.4s, v12.4s, v16.4s
@@ -6743,7 +6674,7 @@ whole3:
 	ADD $512, R4, R4
 	SUBS $1, R9, R9
 	BNE group2
-	VEOR V8.B16, V8.B16, V8.B16
+	WORD $0x6f00e408 // movi v8.2d, #0000000000000000
 	VZIP1 V6.S4, V4.S4, V9.S4
 	VEXT $8, V9.B16, V9.B16, V10.B16
 	WORD $0x4e29d508 // fadd v8.4s, v8.4s, v9.4s
@@ -6782,10 +6713,10 @@ rows1:
 	ADD R6, R5, R5
 	MOVD blocks+40(FP), R2
 	MOVD lanes+48(FP), R3
-	VEOR V2.B16, V2.B16, V2.B16
-	VEOR V3.B16, V3.B16, V3.B16
-	VEOR V4.B16, V4.B16, V4.B16
-	VEOR V5.B16, V5.B16, V5.B16
+	WORD $0x6f00e402 // movi v2.2d, #0000000000000000
+	WORD $0x6f00e403 // movi v3.2d, #0000000000000000
+	WORD $0x6f00e404 // movi v4.2d, #0000000000000000
+	WORD $0x6f00e405 // movi v5.2d, #0000000000000000
 	MOVD n+64(FP), R8
 	MOVD back+72(FP), R9
 group2:
@@ -6840,19 +6771,19 @@ whole3:
 	FLDPQ 16(R0), (F20, F21)
 	VAND V20.B16, V1.B16, V20.B16
 	VAND V21.B16, V1.B16, V21.B16
-	VEOR V23.B16, V23.B16, V23.B16
+	WORD $0x6f00e417 // movi v23.2d, #0000000000000000
 	WORD $0x4e8c9697 // sdot v23.4s, v20.16b, v12.16b
 	WORD $0x4f8982f6 // mul v22.4s, v23.4s, v9.s[0]
-	VEOR V23.B16, V23.B16, V23.B16
+	WORD $0x6f00e417 // movi v23.2d, #0000000000000000
 	WORD $0x4e9396b7 // sdot v23.4s, v21.16b, v19.16b
 	WORD $0x6fa902f6 // mla v22.4s, v23.4s, v9.s[1]
 	FLDPQ 16(R1), (F20, F21)
 	VAND V20.B16, V1.B16, V20.B16
 	VAND V21.B16, V1.B16, V21.B16
-	VEOR V24.B16, V24.B16, V24.B16
+	WORD $0x6f00e418 // movi v24.2d, #0000000000000000
 	WORD $0x4e8c9698 // sdot v24.4s, v20.16b, v12.16b
 	WORD $0x4f8f830e // mul v14.4s, v24.4s, v15.s[0]
-	VEOR V24.B16, V24.B16, V24.B16
+	WORD $0x6f00e418 // movi v24.2d, #0000000000000000
 	WORD $0x4e9396b8 // sdot v24.4s, v21.16b, v19.16b
 	WORD $0x6faf030e // mla v14.4s, v24.4s, v15.s[1]
 	FLDPQ 64(R2), (F12, F18)
@@ -6861,10 +6792,10 @@ whole3:
 	VAND V20.B16, V1.B16, V20.B16
 	VUSHR $2, V23.B16, V23.B16
 	VAND V23.B16, V1.B16, V23.B16
-	VEOR V25.B16, V25.B16, V25.B16
+	WORD $0x6f00e419 // movi v25.2d, #0000000000000000
 	WORD $0x4e8c9699 // sdot v25.4s, v20.16b, v12.16b
 	WORD $0x4f898b38 // mul v24.4s, v25.4s, v9.s[2]
-	VEOR V25.B16, V25.B16, V25.B16
+	WORD $0x6f00e419 // movi v25.2d, #0000000000000000
 	WORD $0x4e9296f9 // sdot v25.4s, v23.16b, v18.16b
 	WORD $0x6fa90b38 // mla v24.4s, v25.4s, v9.s[3]
 	FLDPQ 16(R1), (F20, F23)
@@ -6872,10 +6803,10 @@ whole3:
 	VAND V20.B16, V1.B16, V20.B16
 	VUSHR $2, V23.B16, V23.B16
 	VAND V23.B16, V1.B16, V23.B16
-	VEOR V26.B16, V26.B16, V26.B16
+	WORD $0x6f00e41a // movi v26.2d, #0000000000000000
 	WORD $0x4e8c969a // sdot v26.4s, v20.16b, v12.16b
 	WORD $0x4f8f8b53 // mul v19.4s, v26.4s, v15.s[2]
-	VEOR V26.B16, V26.B16, V26.B16
+	WORD $0x6f00e41a // movi v26.2d, #0000000000000000
 	WORD $0x4e9296fa // sdot v26.4s, v23.16b, v18.16b
 	WORD $0x6faf0b53 // mla v19.4s, v26.4s, v15.s[3]
 	FLDPQ 128(R2), (F12, F20)
@@ -6884,10 +6815,10 @@ whole3:
 	VAND V21.B16, V1.B16, V21.B16
 	VUSHR $4, V25.B16, V25.B16
 	VAND V25.B16, V1.B16, V25.B16
-	VEOR V27.B16, V27.B16, V27.B16
+	WORD $0x6f00e41b // movi v27.2d, #0000000000000000
 	WORD $0x4e8c96bb // sdot v27.4s, v21.16b, v12.16b
 	WORD $0x4f8a837a // mul v26.4s, v27.4s, v10.s[0]
-	VEOR V27.B16, V27.B16, V27.B16
+	WORD $0x6f00e41b // movi v27.2d, #0000000000000000
 	WORD $0x4e94973b // sdot v27.4s, v25.16b, v20.16b
 	WORD $0x6faa037a // mla v26.4s, v27.4s, v10.s[1]
 	FLDPQ 16(R1), (F21, F25)
@@ -6895,29 +6826,29 @@ whole3:
 	VAND V21.B16, V1.B16, V21.B16
 	VUSHR $4, V25.B16, V25.B16
 	VAND V25.B16, V1.B16, V25.B16
-	VEOR V28.B16, V28.B16, V28.B16
+	WORD $0x6f00e41c // movi v28.2d, #0000000000000000
 	WORD $0x4e8c96bc // sdot v28.4s, v21.16b, v12.16b
 	WORD $0x4f908392 // mul v18.4s, v28.4s, v16.s[0]
-	VEOR V28.B16, V28.B16, V28.B16
+	WORD $0x6f00e41c // movi v28.2d, #0000000000000000
 	WORD $0x4e94973c // sdot v28.4s, v25.16b, v20.16b
 	WORD $0x6fb00392 // mla v18.4s, v28.4s, v16.s[1]
 	FLDPQ 192(R2), (F12, F21)
 	FLDPQ 16(R0), (F23, F27)
 	VUSHR $6, V23.B16, V23.B16
 	VUSHR $6, V27.B16, V27.B16
-	VEOR V29.B16, V29.B16, V29.B16
+	WORD $0x6f00e41d // movi v29.2d, #0000000000000000
 	WORD $0x4e8c96fd // sdot v29.4s, v23.16b, v12.16b
 	WORD $0x4f8a8bbc // mul v28.4s, v29.4s, v10.s[2]
-	VEOR V29.B16, V29.B16, V29.B16
+	WORD $0x6f00e41d // movi v29.2d, #0000000000000000
 	WORD $0x4e95977d // sdot v29.4s, v27.16b, v21.16b
 	WORD $0x6faa0bbc // mla v28.4s, v29.4s, v10.s[3]
 	FLDPQ 16(R1), (F23, F27)
 	VUSHR $6, V23.B16, V23.B16
 	VUSHR $6, V27.B16, V27.B16
-	VEOR V30.B16, V30.B16, V30.B16
+	WORD $0x6f00e41e // movi v30.2d, #0000000000000000
 	WORD $0x4e8c96fe // sdot v30.4s, v23.16b, v12.16b
 	WORD $0x4f908bd4 // mul v20.4s, v30.4s, v16.s[2]
-	VEOR V30.B16, V30.B16, V30.B16
+	WORD $0x6f00e41e // movi v30.2d, #0000000000000000
 	WORD $0x4e95977e // sdot v30.4s, v27.16b, v21.16b
 	WORD $0x6fb00bd4 // mla v20.4s, v30.4s, v16.s[3]
 	WORD $0x4eb8bed6 // addp v22.4s, v22.4s, v24.4s
@@ -6988,19 +6919,19 @@ whole3:
 	FLDPQ 48(R0), (F21, F22)
 	VAND V21.B16, V1.B16, V21.B16
 	VAND V22.B16, V1.B16, V22.B16
-	VEOR V24.B16, V24.B16, V24.B16
+	WORD $0x6f00e418 // movi v24.2d, #0000000000000000
 	WORD $0x4e8c96b8 // sdot v24.4s, v21.16b, v12.16b
 	WORD $0x4f898317 // mul v23.4s, v24.4s, v9.s[0]
-	VEOR V24.B16, V24.B16, V24.B16
+	WORD $0x6f00e418 // movi v24.2d, #0000000000000000
 	WORD $0x4e9496d8 // sdot v24.4s, v22.16b, v20.16b
 	WORD $0x6fa90317 // mla v23.4s, v24.4s, v9.s[1]
 	FLDPQ 48(R1), (F21, F22)
 	VAND V21.B16, V1.B16, V21.B16
 	VAND V22.B16, V1.B16, V22.B16
-	VEOR V25.B16, V25.B16, V25.B16
+	WORD $0x6f00e419 // movi v25.2d, #0000000000000000
 	WORD $0x4e8c96b9 // sdot v25.4s, v21.16b, v12.16b
 	WORD $0x4f8f832e // mul v14.4s, v25.4s, v15.s[0]
-	VEOR V25.B16, V25.B16, V25.B16
+	WORD $0x6f00e419 // movi v25.2d, #0000000000000000
 	WORD $0x4e9496d9 // sdot v25.4s, v22.16b, v20.16b
 	WORD $0x6faf032e // mla v14.4s, v25.4s, v15.s[1]
 	FLDPQ 320(R2), (F12, F16)
@@ -7009,10 +6940,10 @@ whole3:
 	VAND V19.B16, V1.B16, V19.B16
 	VUSHR $2, V21.B16, V21.B16
 	VAND V21.B16, V1.B16, V21.B16
-	VEOR V27.B16, V27.B16, V27.B16
+	WORD $0x6f00e41b // movi v27.2d, #0000000000000000
 	WORD $0x4e8c967b // sdot v27.4s, v19.16b, v12.16b
 	WORD $0x4f898b7a // mul v26.4s, v27.4s, v9.s[2]
-	VEOR V27.B16, V27.B16, V27.B16
+	WORD $0x6f00e41b // movi v27.2d, #0000000000000000
 	WORD $0x4e9096bb // sdot v27.4s, v21.16b, v16.16b
 	WORD $0x6fa90b7a // mla v26.4s, v27.4s, v9.s[3]
 	FLDPQ 48(R1), (F19, F21)
@@ -7020,10 +6951,10 @@ whole3:
 	VAND V19.B16, V1.B16, V19.B16
 	VUSHR $2, V21.B16, V21.B16
 	VAND V21.B16, V1.B16, V21.B16
-	VEOR V24.B16, V24.B16, V24.B16
+	WORD $0x6f00e418 // movi v24.2d, #0000000000000000
 	WORD $0x4e8c9678 // sdot v24.4s, v19.16b, v12.16b
 	WORD $0x4f8f8b14 // mul v20.4s, v24.4s, v15.s[2]
-	VEOR V24.B16, V24.B16, V24.B16
+	WORD $0x6f00e418 // movi v24.2d, #0000000000000000
 	WORD $0x4e9096b8 // sdot v24.4s, v21.16b, v16.16b
 	WORD $0x6faf0b14 // mla v20.4s, v24.4s, v15.s[3]
 	FLDPQ 384(R2), (F12, F19)
@@ -7032,10 +6963,10 @@ whole3:
 	VAND V22.B16, V1.B16, V22.B16
 	VUSHR $4, V24.B16, V24.B16
 	VAND V24.B16, V1.B16, V24.B16
-	VEOR V28.B16, V28.B16, V28.B16
+	WORD $0x6f00e41c // movi v28.2d, #0000000000000000
 	WORD $0x4e8c96dc // sdot v28.4s, v22.16b, v12.16b
 	WORD $0x4f8a8399 // mul v25.4s, v28.4s, v10.s[0]
-	VEOR V28.B16, V28.B16, V28.B16
+	WORD $0x6f00e41c // movi v28.2d, #0000000000000000
 	WORD $0x4e93971c // sdot v28.4s, v24.16b, v19.16b
 	WORD $0x6faa0399 // mla v25.4s, v28.4s, v10.s[1]
 	FLDPQ 48(R1), (F22, F24)
@@ -7043,29 +6974,29 @@ whole3:
 	VAND V22.B16, V1.B16, V22.B16
 	VUSHR $4, V24.B16, V24.B16
 	VAND V24.B16, V1.B16, V24.B16
-	VEOR V27.B16, V27.B16, V27.B16
+	WORD $0x6f00e41b // movi v27.2d, #0000000000000000
 	WORD $0x4e8c96db // sdot v27.4s, v22.16b, v12.16b
 	WORD $0x4f918370 // mul v16.4s, v27.4s, v17.s[0]
-	VEOR V27.B16, V27.B16, V27.B16
+	WORD $0x6f00e41b // movi v27.2d, #0000000000000000
 	WORD $0x4e93971b // sdot v27.4s, v24.16b, v19.16b
 	WORD $0x6fb10370 // mla v16.4s, v27.4s, v17.s[1]
 	FLDPQ 448(R2), (F12, F21)
 	FLDPQ 48(R0), (F22, F27)
 	VUSHR $6, V22.B16, V22.B16
 	VUSHR $6, V27.B16, V27.B16
-	VEOR V29.B16, V29.B16, V29.B16
+	WORD $0x6f00e41d // movi v29.2d, #0000000000000000
 	WORD $0x4e8c96dd // sdot v29.4s, v22.16b, v12.16b
 	WORD $0x4f8a8bbc // mul v28.4s, v29.4s, v10.s[2]
-	VEOR V29.B16, V29.B16, V29.B16
+	WORD $0x6f00e41d // movi v29.2d, #0000000000000000
 	WORD $0x4e95977d // sdot v29.4s, v27.16b, v21.16b
 	WORD $0x6faa0bbc // mla v28.4s, v29.4s, v10.s[3]
 	FLDPQ 48(R1), (F22, F27)
 	VUSHR $6, V22.B16, V22.B16
 	VUSHR $6, V27.B16, V27.B16
-	VEOR V30.B16, V30.B16, V30.B16
+	WORD $0x6f00e41e // movi v30.2d, #0000000000000000
 	WORD $0x4e8c96de // sdot v30.4s, v22.16b, v12.16b
 	WORD $0x4f918bd3 // mul v19.4s, v30.4s, v17.s[2]
-	VEOR V30.B16, V30.B16, V30.B16
+	WORD $0x6f00e41e // movi v30.2d, #0000000000000000
 	WORD $0x4e95977e // sdot v30.4s, v27.16b, v21.16b
 	WORD $0x6fb10bd3 // mla v19.4s, v30.4s, v17.s[3]
 	WORD $0x4ebabef7 // addp v23.4s, v23.4s, v26.4s
@@ -7096,7 +7027,7 @@ whole3:
 	ADD $512, R3, R3
 	SUBS $1, R8, R8
 	BNE group2
-	VEOR V6.B16, V6.B16, V6.B16
+	WORD $0x6f00e406 // movi v6.2d, #0000000000000000
 	VZIP1 V4.S4, V2.S4, V7.S4
 	VEXT $8, V7.B16, V7.B16, V8.B16
 	WORD $0x4e27d4c6 // fadd v6.4s, v6.4s, v7.4s
@@ -7137,10 +7068,10 @@ rows1:
 	MOVD stride+56(FP), R10
 	ADD R10, R1, R2
 	ADD R10, R3, R4
-	VEOR V2.B16, V2.B16, V2.B16
-	VEOR V3.B16, V3.B16, V3.B16
-	VEOR V4.B16, V4.B16, V4.B16
-	VEOR V5.B16, V5.B16, V5.B16
+	WORD $0x6f00e402 // movi v2.2d, #0000000000000000
+	WORD $0x6f00e403 // movi v3.2d, #0000000000000000
+	WORD $0x6f00e404 // movi v4.2d, #0000000000000000
+	WORD $0x6f00e405 // movi v5.2d, #0000000000000000
 	MOVD n+64(FP), R9
 	MOVD back+72(FP), R10
 group2:
@@ -7174,16 +7105,16 @@ whole3:
 	FLDPQ 16(R0), (F16, F17)
 	VAND V16.B16, V1.B16, V16.B16
 	VAND V17.B16, V1.B16, V17.B16
-	VEOR V19.B16, V19.B16, V19.B16
+	WORD $0x6f00e413 // movi v19.2d, #0000000000000000
 	WORD $0x4e889613 // sdot v19.4s, v16.16b, v8.16b
 	WORD $0x4f898272 // mul v18.4s, v19.4s, v9.s[0]
-	VEOR V19.B16, V19.B16, V19.B16
+	WORD $0x6f00e413 // movi v19.2d, #0000000000000000
 	WORD $0x4e8d9633 // sdot v19.4s, v17.16b, v13.16b
 	WORD $0x6fa90272 // mla v18.4s, v19.4s, v9.s[1]
-	VEOR V20.B16, V20.B16, V20.B16
+	WORD $0x6f00e414 // movi v20.2d, #0000000000000000
 	WORD $0x4e8e9614 // sdot v20.4s, v16.16b, v14.16b
 	WORD $0x4f89828c // mul v12.4s, v20.4s, v9.s[0]
-	VEOR V20.B16, V20.B16, V20.B16
+	WORD $0x6f00e414 // movi v20.2d, #0000000000000000
 	WORD $0x4e8f9634 // sdot v20.4s, v17.16b, v15.16b
 	WORD $0x6fa9028c // mla v12.4s, v20.4s, v9.s[1]
 	FLDPQ 64(R1), (F8, F13)
@@ -7193,16 +7124,16 @@ whole3:
 	VAND V20.B16, V1.B16, V20.B16
 	VUSHR $2, V21.B16, V21.B16
 	VAND V21.B16, V1.B16, V21.B16
-	VEOR V23.B16, V23.B16, V23.B16
+	WORD $0x6f00e417 // movi v23.2d, #0000000000000000
 	WORD $0x4e889697 // sdot v23.4s, v20.16b, v8.16b
 	WORD $0x4f898af6 // mul v22.4s, v23.4s, v9.s[2]
-	VEOR V23.B16, V23.B16, V23.B16
+	WORD $0x6f00e417 // movi v23.2d, #0000000000000000
 	WORD $0x4e8d96b7 // sdot v23.4s, v21.16b, v13.16b
 	WORD $0x6fa90af6 // mla v22.4s, v23.4s, v9.s[3]
-	VEOR V24.B16, V24.B16, V24.B16
+	WORD $0x6f00e418 // movi v24.2d, #0000000000000000
 	WORD $0x4e909698 // sdot v24.4s, v20.16b, v16.16b
 	WORD $0x4f898b0e // mul v14.4s, v24.4s, v9.s[2]
-	VEOR V24.B16, V24.B16, V24.B16
+	WORD $0x6f00e418 // movi v24.2d, #0000000000000000
 	WORD $0x4e9396b8 // sdot v24.4s, v21.16b, v19.16b
 	WORD $0x6fa90b0e // mla v14.4s, v24.4s, v9.s[3]
 	FLDPQ 128(R1), (F8, F13)
@@ -7212,16 +7143,16 @@ whole3:
 	VAND V20.B16, V1.B16, V20.B16
 	VUSHR $4, V23.B16, V23.B16
 	VAND V23.B16, V1.B16, V23.B16
-	VEOR V26.B16, V26.B16, V26.B16
+	WORD $0x6f00e41a // movi v26.2d, #0000000000000000
 	WORD $0x4e88969a // sdot v26.4s, v20.16b, v8.16b
 	WORD $0x4f8a8359 // mul v25.4s, v26.4s, v10.s[0]
-	VEOR V26.B16, V26.B16, V26.B16
+	WORD $0x6f00e41a // movi v26.2d, #0000000000000000
 	WORD $0x4e8d96fa // sdot v26.4s, v23.16b, v13.16b
 	WORD $0x6faa0359 // mla v25.4s, v26.4s, v10.s[1]
-	VEOR V24.B16, V24.B16, V24.B16
+	WORD $0x6f00e418 // movi v24.2d, #0000000000000000
 	WORD $0x4e8f9698 // sdot v24.4s, v20.16b, v15.16b
 	WORD $0x4f8a8310 // mul v16.4s, v24.4s, v10.s[0]
-	VEOR V24.B16, V24.B16, V24.B16
+	WORD $0x6f00e418 // movi v24.2d, #0000000000000000
 	WORD $0x4e9196f8 // sdot v24.4s, v23.16b, v17.16b
 	WORD $0x6faa0310 // mla v16.4s, v24.4s, v10.s[1]
 	FLDPQ 192(R1), (F8, F13)
@@ -7229,16 +7160,16 @@ whole3:
 	FLDPQ 16(R0), (F21, F24)
 	VUSHR $6, V21.B16, V21.B16
 	VUSHR $6, V24.B16, V24.B16
-	VEOR V27.B16, V27.B16, V27.B16
+	WORD $0x6f00e41b // movi v27.2d, #0000000000000000
 	WORD $0x4e8896bb // sdot v27.4s, v21.16b, v8.16b
 	WORD $0x4f8a8b7a // mul v26.4s, v27.4s, v10.s[2]
-	VEOR V27.B16, V27.B16, V27.B16
+	WORD $0x6f00e41b // movi v27.2d, #0000000000000000
 	WORD $0x4e8d971b // sdot v27.4s, v24.16b, v13.16b
 	WORD $0x6faa0b7a // mla v26.4s, v27.4s, v10.s[3]
-	VEOR V28.B16, V28.B16, V28.B16
+	WORD $0x6f00e41c // movi v28.2d, #0000000000000000
 	WORD $0x4e9396bc // sdot v28.4s, v21.16b, v19.16b
 	WORD $0x4f8a8b8f // mul v15.4s, v28.4s, v10.s[2]
-	VEOR V28.B16, V28.B16, V28.B16
+	WORD $0x6f00e41c // movi v28.2d, #0000000000000000
 	WORD $0x4e94971c // sdot v28.4s, v24.16b, v20.16b
 	WORD $0x6faa0b8f // mla v15.4s, v28.4s, v10.s[3]
 	WORD $0x4eb6be52 // addp v18.4s, v18.4s, v22.4s
@@ -7289,16 +7220,16 @@ whole3:
 	FLDPQ 48(R0), (F17, F18)
 	VAND V17.B16, V1.B16, V17.B16
 	VAND V18.B16, V1.B16, V18.B16
-	VEOR V20.B16, V20.B16, V20.B16
+	WORD $0x6f00e414 // movi v20.2d, #0000000000000000
 	WORD $0x4e889634 // sdot v20.4s, v17.16b, v8.16b
 	WORD $0x4f898293 // mul v19.4s, v20.4s, v9.s[0]
-	VEOR V20.B16, V20.B16, V20.B16
+	WORD $0x6f00e414 // movi v20.2d, #0000000000000000
 	WORD $0x4e8e9654 // sdot v20.4s, v18.16b, v14.16b
 	WORD $0x6fa90293 // mla v19.4s, v20.4s, v9.s[1]
-	VEOR V21.B16, V21.B16, V21.B16
+	WORD $0x6f00e415 // movi v21.2d, #0000000000000000
 	WORD $0x4e8f9635 // sdot v21.4s, v17.16b, v15.16b
 	WORD $0x4f8982aa // mul v10.4s, v21.4s, v9.s[0]
-	VEOR V21.B16, V21.B16, V21.B16
+	WORD $0x6f00e415 // movi v21.2d, #0000000000000000
 	WORD $0x4e909655 // sdot v21.4s, v18.16b, v16.16b
 	WORD $0x6fa902aa // mla v10.4s, v21.4s, v9.s[1]
 	FLDPQ 320(R1), (F8, F13)
@@ -7308,16 +7239,16 @@ whole3:
 	VAND V20.B16, V1.B16, V20.B16
 	VUSHR $2, V21.B16, V21.B16
 	VAND V21.B16, V1.B16, V21.B16
-	VEOR V23.B16, V23.B16, V23.B16
+	WORD $0x6f00e417 // movi v23.2d, #0000000000000000
 	WORD $0x4e889697 // sdot v23.4s, v20.16b, v8.16b
 	WORD $0x4f898af6 // mul v22.4s, v23.4s, v9.s[2]
-	VEOR V23.B16, V23.B16, V23.B16
+	WORD $0x6f00e417 // movi v23.2d, #0000000000000000
 	WORD $0x4e8d96b7 // sdot v23.4s, v21.16b, v13.16b
 	WORD $0x6fa90af6 // mla v22.4s, v23.4s, v9.s[3]
-	VEOR V24.B16, V24.B16, V24.B16
+	WORD $0x6f00e418 // movi v24.2d, #0000000000000000
 	WORD $0x4e8e9698 // sdot v24.4s, v20.16b, v14.16b
 	WORD $0x4f898b0f // mul v15.4s, v24.4s, v9.s[2]
-	VEOR V24.B16, V24.B16, V24.B16
+	WORD $0x6f00e418 // movi v24.2d, #0000000000000000
 	WORD $0x4e9196b8 // sdot v24.4s, v21.16b, v17.16b
 	WORD $0x6fa90b0f // mla v15.4s, v24.4s, v9.s[3]
 	FLDPQ 384(R1), (F8, F13)
@@ -7327,16 +7258,16 @@ whole3:
 	VAND V20.B16, V1.B16, V20.B16
 	VUSHR $4, V23.B16, V23.B16
 	VAND V23.B16, V1.B16, V23.B16
-	VEOR V26.B16, V26.B16, V26.B16
+	WORD $0x6f00e41a // movi v26.2d, #0000000000000000
 	WORD $0x4e88969a // sdot v26.4s, v20.16b, v8.16b
 	WORD $0x4f8b8359 // mul v25.4s, v26.4s, v11.s[0]
-	VEOR V26.B16, V26.B16, V26.B16
+	WORD $0x6f00e41a // movi v26.2d, #0000000000000000
 	WORD $0x4e8d96fa // sdot v26.4s, v23.16b, v13.16b
 	WORD $0x6fab0359 // mla v25.4s, v26.4s, v11.s[1]
-	VEOR V24.B16, V24.B16, V24.B16
+	WORD $0x6f00e418 // movi v24.2d, #0000000000000000
 	WORD $0x4e909698 // sdot v24.4s, v20.16b, v16.16b
 	WORD $0x4f8b830e // mul v14.4s, v24.4s, v11.s[0]
-	VEOR V24.B16, V24.B16, V24.B16
+	WORD $0x6f00e418 // movi v24.2d, #0000000000000000
 	WORD $0x4e9296f8 // sdot v24.4s, v23.16b, v18.16b
 	WORD $0x6fab030e // mla v14.4s, v24.4s, v11.s[1]
 	FLDPQ 448(R1), (F8, F13)
@@ -7344,16 +7275,16 @@ whole3:
 	FLDPQ 48(R0), (F21, F24)
 	VUSHR $6, V21.B16, V21.B16
 	VUSHR $6, V24.B16, V24.B16
-	VEOR V27.B16, V27.B16, V27.B16
+	WORD $0x6f00e41b // movi v27.2d, #0000000000000000
 	WORD $0x4e8896bb // sdot v27.4s, v21.16b, v8.16b
 	WORD $0x4f8b8b7a // mul v26.4s, v27.4s, v11.s[2]
-	VEOR V27.B16, V27.B16, V27.B16
+	WORD $0x6f00e41b // movi v27.2d, #0000000000000000
 	WORD $0x4e8d971b // sdot v27.4s, v24.16b, v13.16b
 	WORD $0x6fab0b7a // mla v26.4s, v27.4s, v11.s[3]
-	VEOR V28.B16, V28.B16, V28.B16
+	WORD $0x6f00e41c // movi v28.2d, #0000000000000000
 	WORD $0x4e9196bc // sdot v28.4s, v21.16b, v17.16b
 	WORD $0x4f8b8b90 // mul v16.4s, v28.4s, v11.s[2]
-	VEOR V28.B16, V28.B16, V28.B16
+	WORD $0x6f00e41c // movi v28.2d, #0000000000000000
 	WORD $0x4e94971c // sdot v28.4s, v24.16b, v20.16b
 	WORD $0x6fab0b90 // mla v16.4s, v28.4s, v11.s[3]
 	WORD $0x4eb6be73 // addp v19.4s, v19.4s, v22.4s
@@ -7385,7 +7316,7 @@ whole3:
 	ADD $512, R4, R4
 	SUBS $1, R9, R9
 	BNE group2
-	VEOR V6.B16, V6.B16, V6.B16
+	WORD $0x6f00e406 // movi v6.2d, #0000000000000000
 	VZIP1 V4.S4, V2.S4, V7.S4
 	VEXT $8, V7.B16, V7.B16, V8.B16
 	WORD $0x4e27d4c6 // fadd v6.4s, v6.4s, v7.4s

@@ -6,253 +6,247 @@
 
 // func dotQ4_0x1NEON(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 TEXT ·dotQ4_0x1NEON(SB), NOSPLIT, $0-80
-	MOVD out+0(FP), R6
-	MOVD w+16(FP), R7
-	MOVD rowBytes+24(FP), R8
-	MOVD octets+32(FP), R9
+	MOVD out+0(FP), R4
+	MOVD w+16(FP), R5
+	MOVD rowBytes+24(FP), R6
+	MOVD octets+32(FP), R7
 	VMOVI $15, V0.B16
 	VMOVI $8, V1.B16
-	LSL $2, R9, R9
+	LSL $2, R7, R7
 rows1:
-	MOVD R7, R0
-	ADD R8, R7, R7
-	MOVD R7, R1
-	ADD R8, R7, R7
+	MOVD R5, R0
+	ADD R6, R5, R5
+	MOVD R5, R1
+	ADD R6, R5, R5
 	MOVD blocks+40(FP), R2
 	MOVD lanes+48(FP), R3
-	VEOR V2.B16, V2.B16, V2.B16
-	VEOR V3.B16, V3.B16, V3.B16
-	VEOR V4.B16, V4.B16, V4.B16
-	VEOR V5.B16, V5.B16, V5.B16
-	MOVD n+64(FP), R10
-	MOVD back+72(FP), R11
+	WORD $0x6f00e402 // movi v2.2d, #0000000000000000
+	WORD $0x6f00e403 // movi v3.2d, #0000000000000000
+	WORD $0x6f00e404 // movi v4.2d, #0000000000000000
+	WORD $0x6f00e405 // movi v5.2d, #0000000000000000
+	MOVD n+64(FP), R8
+	MOVD back+72(FP), R9
 group2:
-	CMP $1, R10
+	CMP $1, R8
 	BNE whole3
-	SUB R11, R0, R0
-	SUB R11, R1, R1
+	SUB R9, R0, R0
+	SUB R9, R1, R1
 whole3:
-	MOVD R0, R4
-	MOVD R1, R5
-	VLD1 (R4), V6.H[0]
-	ADD $18, R4, R4
-	VLD1 (R4), V6.H[1]
-	ADD $18, R4, R4
-	VLD1 (R4), V6.H[2]
-	ADD $18, R4, R4
-	VLD1 (R4), V6.H[3]
-	ADD $18, R4, R4
-	VLD1 (R5), V7.H[0]
-	ADD $18, R5, R5
-	VLD1 (R5), V7.H[1]
-	ADD $18, R5, R5
-	VLD1 (R5), V7.H[2]
-	ADD $18, R5, R5
-	VLD1 (R5), V7.H[3]
-	ADD $18, R5, R5
-	FLDPQ (R2), (F8, F9)
-	FMOVQ 2(R0), F11
-	VAND V11.B16, V0.B16, V10.B16
-	VUSHR $4, V11.B16, V11.B16
-	WORD $0x0e28c14d // smull v13.8h, v10.8b, v8.8b
-	WORD $0x4e28814d // smlal2 v13.8h, v10.16b, v8.16b
-	WORD $0x0e29816d // smlal v13.8h, v11.8b, v9.8b
-	WORD $0x4e29816d // smlal2 v13.8h, v11.16b, v9.16b
-	WORD $0x4e6029ac // saddlp v12.4s, v13.8h
-	FMOVQ 2(R1), F11
-	VAND V11.B16, V0.B16, V10.B16
-	VUSHR $4, V11.B16, V11.B16
-	WORD $0x0e28c14e // smull v14.8h, v10.8b, v8.8b
-	WORD $0x4e28814e // smlal2 v14.8h, v10.16b, v8.16b
-	WORD $0x0e29816e // smlal v14.8h, v11.8b, v9.8b
-	WORD $0x4e29816e // smlal2 v14.8h, v11.16b, v9.16b
-	WORD $0x4e6029cd // saddlp v13.4s, v14.8h
-	FLDPQ 64(R2), (F8, F10)
+	WORD $0x7d400006 // ldr h6, [x0]
+	WORD $0x7d402407 // ldr h7, [x0, #18]
+	WORD $0x7d404808 // ldr h8, [x0, #36]
+	WORD $0x7d406c09 // ldr h9, [x0, #54]
+	VZIP1 V7.H8, V6.H8, V6.H8
+	VZIP1 V9.H8, V8.H8, V8.H8
+	VZIP1 V8.S4, V6.S4, V6.S4
+	WORD $0x0e2178c7 // fcvtl v7.4s, v6.4h
+	WORD $0x7d400026 // ldr h6, [x1]
+	WORD $0x7d402428 // ldr h8, [x1, #18]
+	WORD $0x7d40482a // ldr h10, [x1, #36]
+	WORD $0x7d406c2b // ldr h11, [x1, #54]
+	VZIP1 V8.H8, V6.H8, V6.H8
+	VZIP1 V11.H8, V10.H8, V10.H8
+	VZIP1 V10.S4, V6.S4, V6.S4
+	WORD $0x0e2178c8 // fcvtl v8.4s, v6.4h
+	FLDPQ (R2), (F6, F9)
+	FMOVQ 2(R0), F13
+	VAND V13.B16, V0.B16, V12.B16
+	VUSHR $4, V13.B16, V13.B16
+	WORD $0x0e26c18f // smull v15.8h, v12.8b, v6.8b
+	WORD $0x4e26818f // smlal2 v15.8h, v12.16b, v6.16b
+	WORD $0x0e2981af // smlal v15.8h, v13.8b, v9.8b
+	WORD $0x4e2981af // smlal2 v15.8h, v13.16b, v9.16b
+	WORD $0x4e6029ee // saddlp v14.4s, v15.8h
+	FMOVQ 2(R1), F13
+	VAND V13.B16, V0.B16, V12.B16
+	VUSHR $4, V13.B16, V13.B16
+	WORD $0x0e26c190 // smull v16.8h, v12.8b, v6.8b
+	WORD $0x4e268190 // smlal2 v16.8h, v12.16b, v6.16b
+	WORD $0x0e2981b0 // smlal v16.8h, v13.8b, v9.8b
+	WORD $0x4e2981b0 // smlal2 v16.8h, v13.16b, v9.16b
+	WORD $0x4e602a0a // saddlp v10.4s, v16.8h
+	FLDPQ 64(R2), (F6, F11)
 	FMOVQ 20(R0), F15
-	VAND V15.B16, V0.B16, V14.B16
+	VAND V15.B16, V0.B16, V12.B16
 	VUSHR $4, V15.B16, V15.B16
-	WORD $0x0e28c1d1 // smull v17.8h, v14.8b, v8.8b
-	WORD $0x4e2881d1 // smlal2 v17.8h, v14.16b, v8.16b
-	WORD $0x0e2a81f1 // smlal v17.8h, v15.8b, v10.8b
-	WORD $0x4e2a81f1 // smlal2 v17.8h, v15.16b, v10.16b
+	WORD $0x0e26c191 // smull v17.8h, v12.8b, v6.8b
+	WORD $0x4e268191 // smlal2 v17.8h, v12.16b, v6.16b
+	WORD $0x0e2b81f1 // smlal v17.8h, v15.8b, v11.8b
+	WORD $0x4e2b81f1 // smlal2 v17.8h, v15.16b, v11.16b
 	WORD $0x4e602a30 // saddlp v16.4s, v17.8h
 	FMOVQ 20(R1), F15
-	VAND V15.B16, V0.B16, V14.B16
+	VAND V15.B16, V0.B16, V12.B16
 	VUSHR $4, V15.B16, V15.B16
-	WORD $0x0e28c1d2 // smull v18.8h, v14.8b, v8.8b
-	WORD $0x4e2881d2 // smlal2 v18.8h, v14.16b, v8.16b
-	WORD $0x0e2a81f2 // smlal v18.8h, v15.8b, v10.8b
-	WORD $0x4e2a81f2 // smlal2 v18.8h, v15.16b, v10.16b
+	WORD $0x0e26c192 // smull v18.8h, v12.8b, v6.8b
+	WORD $0x4e268192 // smlal2 v18.8h, v12.16b, v6.16b
+	WORD $0x0e2b81f2 // smlal v18.8h, v15.8b, v11.8b
+	WORD $0x4e2b81f2 // smlal2 v18.8h, v15.16b, v11.16b
 	WORD $0x4e602a49 // saddlp v9.4s, v18.8h
-	FLDPQ 128(R2), (F8, F11)
+	FLDPQ 128(R2), (F6, F12)
 	FMOVQ 38(R0), F17
-	VAND V17.B16, V0.B16, V14.B16
+	VAND V17.B16, V0.B16, V13.B16
 	VUSHR $4, V17.B16, V17.B16
-	WORD $0x0e28c1d3 // smull v19.8h, v14.8b, v8.8b
-	WORD $0x4e2881d3 // smlal2 v19.8h, v14.16b, v8.16b
-	WORD $0x0e2b8233 // smlal v19.8h, v17.8b, v11.8b
-	WORD $0x4e2b8233 // smlal2 v19.8h, v17.16b, v11.16b
+	WORD $0x0e26c1b3 // smull v19.8h, v13.8b, v6.8b
+	WORD $0x4e2681b3 // smlal2 v19.8h, v13.16b, v6.16b
+	WORD $0x0e2c8233 // smlal v19.8h, v17.8b, v12.8b
+	WORD $0x4e2c8233 // smlal2 v19.8h, v17.16b, v12.16b
 	WORD $0x4e602a72 // saddlp v18.4s, v19.8h
 	FMOVQ 38(R1), F17
-	VAND V17.B16, V0.B16, V14.B16
+	VAND V17.B16, V0.B16, V13.B16
 	VUSHR $4, V17.B16, V17.B16
-	WORD $0x0e28c1d4 // smull v20.8h, v14.8b, v8.8b
-	WORD $0x4e2881d4 // smlal2 v20.8h, v14.16b, v8.16b
-	WORD $0x0e2b8234 // smlal v20.8h, v17.8b, v11.8b
-	WORD $0x4e2b8234 // smlal2 v20.8h, v17.16b, v11.16b
-	WORD $0x4e602a8a // saddlp v10.4s, v20.8h
-	FLDPQ 192(R2), (F8, F14)
+	WORD $0x0e26c1b4 // smull v20.8h, v13.8b, v6.8b
+	WORD $0x4e2681b4 // smlal2 v20.8h, v13.16b, v6.16b
+	WORD $0x0e2c8234 // smlal v20.8h, v17.8b, v12.8b
+	WORD $0x4e2c8234 // smlal2 v20.8h, v17.16b, v12.16b
+	WORD $0x4e602a8b // saddlp v11.4s, v20.8h
+	FLDPQ 192(R2), (F6, F13)
 	FMOVQ 56(R0), F19
 	VAND V19.B16, V0.B16, V15.B16
 	VUSHR $4, V19.B16, V19.B16
-	WORD $0x0e28c1f5 // smull v21.8h, v15.8b, v8.8b
-	WORD $0x4e2881f5 // smlal2 v21.8h, v15.16b, v8.16b
-	WORD $0x0e2e8275 // smlal v21.8h, v19.8b, v14.8b
-	WORD $0x4e2e8275 // smlal2 v21.8h, v19.16b, v14.16b
+	WORD $0x0e26c1f5 // smull v21.8h, v15.8b, v6.8b
+	WORD $0x4e2681f5 // smlal2 v21.8h, v15.16b, v6.16b
+	WORD $0x0e2d8275 // smlal v21.8h, v19.8b, v13.8b
+	WORD $0x4e2d8275 // smlal2 v21.8h, v19.16b, v13.16b
 	WORD $0x4e602ab4 // saddlp v20.4s, v21.8h
 	FMOVQ 56(R1), F19
 	VAND V19.B16, V0.B16, V15.B16
 	VUSHR $4, V19.B16, V19.B16
-	WORD $0x0e28c1f6 // smull v22.8h, v15.8b, v8.8b
-	WORD $0x4e2881f6 // smlal2 v22.8h, v15.16b, v8.16b
-	WORD $0x0e2e8276 // smlal v22.8h, v19.8b, v14.8b
-	WORD $0x4e2e8276 // smlal2 v22.8h, v19.16b, v14.16b
-	WORD $0x4e602acb // saddlp v11.4s, v22.8h
-	WORD $0x4eb0bd8c // addp v12.4s, v12.4s, v16.4s
+	WORD $0x0e26c1f6 // smull v22.8h, v15.8b, v6.8b
+	WORD $0x4e2681f6 // smlal2 v22.8h, v15.16b, v6.16b
+	WORD $0x0e2d8276 // smlal v22.8h, v19.8b, v13.8b
+	WORD $0x4e2d8276 // smlal2 v22.8h, v19.16b, v13.16b
+	WORD $0x4e602acc // saddlp v12.4s, v22.8h
+	WORD $0x4eb0bdce // addp v14.4s, v14.4s, v16.4s
 	WORD $0x4eb4be52 // addp v18.4s, v18.4s, v20.4s
-	WORD $0x4eb2bd8c // addp v12.4s, v12.4s, v18.4s
-	WORD $0x4ea9bdad // addp v13.4s, v13.4s, v9.4s
+	WORD $0x4eb2bdce // addp v14.4s, v14.4s, v18.4s
+	WORD $0x4ea9bd4a // addp v10.4s, v10.4s, v9.4s
+	WORD $0x4eacbd6b // addp v11.4s, v11.4s, v12.4s
 	WORD $0x4eabbd4a // addp v10.4s, v10.4s, v11.4s
-	WORD $0x4eaabdad // addp v13.4s, v13.4s, v10.4s
-	WORD $0x0e2178c8 // fcvtl v8.4s, v6.4h
 	FMOVQ 64(R3), F6
 	VSHL $3, V6.S4, V6.S4
-	VADD V12.S4, V6.S4, V12.S4
-	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	VADD V14.S4, V6.S4, V14.S4
+	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
+	FMOVQ (R3), F6
+	WORD $0x6e27dcc6 // fmul v6.4s, v6.4s, v7.4s
+	WORD $0x4e2eccc2 // fmla v2.4s, v6.4s, v14.4s
+	FMOVQ 64(R3), F6
+	VSHL $3, V6.S4, V6.S4
+	VADD V10.S4, V6.S4, V10.S4
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
 	FMOVQ (R3), F6
 	WORD $0x6e28dcc6 // fmul v6.4s, v6.4s, v8.4s
-	WORD $0x4e2cccc2 // fmla v2.4s, v6.4s, v12.4s
-	WORD $0x0e2178e6 // fcvtl v6.4s, v7.4h
-	FMOVQ 64(R3), F7
-	VSHL $3, V7.S4, V7.S4
-	VADD V13.S4, V7.S4, V13.S4
-	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
-	FMOVQ (R3), F7
-	WORD $0x6e26dce7 // fmul v7.4s, v7.4s, v6.4s
-	WORD $0x4e2dcce4 // fmla v4.4s, v7.4s, v13.4s
-	VLD1 (R4), V6.H[0]
-	ADD $18, R4, R4
-	VLD1 (R4), V6.H[1]
-	ADD $18, R4, R4
-	VLD1 (R4), V6.H[2]
-	ADD $18, R4, R4
-	VLD1 (R4), V6.H[3]
-	ADD $18, R4, R4
-	VLD1 (R5), V7.H[0]
-	ADD $18, R5, R5
-	VLD1 (R5), V7.H[1]
-	ADD $18, R5, R5
-	VLD1 (R5), V7.H[2]
-	ADD $18, R5, R5
-	VLD1 (R5), V7.H[3]
-	ADD $18, R5, R5
-	FLDPQ 256(R2), (F8, F9)
-	FMOVQ 74(R0), F11
-	VAND V11.B16, V0.B16, V10.B16
-	VUSHR $4, V11.B16, V11.B16
-	WORD $0x0e28c14e // smull v14.8h, v10.8b, v8.8b
-	WORD $0x4e28814e // smlal2 v14.8h, v10.16b, v8.16b
-	WORD $0x0e29816e // smlal v14.8h, v11.8b, v9.8b
-	WORD $0x4e29816e // smlal2 v14.8h, v11.16b, v9.16b
-	WORD $0x4e6029cc // saddlp v12.4s, v14.8h
-	FMOVQ 74(R1), F11
-	VAND V11.B16, V0.B16, V10.B16
-	VUSHR $4, V11.B16, V11.B16
-	WORD $0x0e28c14f // smull v15.8h, v10.8b, v8.8b
-	WORD $0x4e28814f // smlal2 v15.8h, v10.16b, v8.16b
-	WORD $0x0e29816f // smlal v15.8h, v11.8b, v9.8b
-	WORD $0x4e29816f // smlal2 v15.8h, v11.16b, v9.16b
-	WORD $0x4e6029ed // saddlp v13.4s, v15.8h
-	FLDPQ 320(R2), (F8, F10)
+	WORD $0x4e2accc4 // fmla v4.4s, v6.4s, v10.4s
+	WORD $0x7d409006 // ldr h6, [x0, #72]
+	WORD $0x7d40b407 // ldr h7, [x0, #90]
+	WORD $0x7d40d808 // ldr h8, [x0, #108]
+	WORD $0x7d40fc09 // ldr h9, [x0, #126]
+	VZIP1 V7.H8, V6.H8, V6.H8
+	VZIP1 V9.H8, V8.H8, V8.H8
+	VZIP1 V8.S4, V6.S4, V6.S4
+	WORD $0x0e2178c7 // fcvtl v7.4s, v6.4h
+	WORD $0x7d409026 // ldr h6, [x1, #72]
+	WORD $0x7d40b428 // ldr h8, [x1, #90]
+	WORD $0x7d40d82a // ldr h10, [x1, #108]
+	WORD $0x7d40fc2b // ldr h11, [x1, #126]
+	VZIP1 V8.H8, V6.H8, V6.H8
+	VZIP1 V11.H8, V10.H8, V10.H8
+	VZIP1 V10.S4, V6.S4, V6.S4
+	WORD $0x0e2178c8 // fcvtl v8.4s, v6.4h
+	FLDPQ 256(R2), (F6, F9)
+	FMOVQ 74(R0), F13
+	VAND V13.B16, V0.B16, V12.B16
+	VUSHR $4, V13.B16, V13.B16
+	WORD $0x0e26c18f // smull v15.8h, v12.8b, v6.8b
+	WORD $0x4e26818f // smlal2 v15.8h, v12.16b, v6.16b
+	WORD $0x0e2981af // smlal v15.8h, v13.8b, v9.8b
+	WORD $0x4e2981af // smlal2 v15.8h, v13.16b, v9.16b
+	WORD $0x4e6029ee // saddlp v14.4s, v15.8h
+	FMOVQ 74(R1), F13
+	VAND V13.B16, V0.B16, V12.B16
+	VUSHR $4, V13.B16, V13.B16
+	WORD $0x0e26c190 // smull v16.8h, v12.8b, v6.8b
+	WORD $0x4e268190 // smlal2 v16.8h, v12.16b, v6.16b
+	WORD $0x0e2981b0 // smlal v16.8h, v13.8b, v9.8b
+	WORD $0x4e2981b0 // smlal2 v16.8h, v13.16b, v9.16b
+	WORD $0x4e602a0a // saddlp v10.4s, v16.8h
+	FLDPQ 320(R2), (F6, F11)
 	FMOVQ 92(R0), F15
-	VAND V15.B16, V0.B16, V14.B16
+	VAND V15.B16, V0.B16, V12.B16
 	VUSHR $4, V15.B16, V15.B16
-	WORD $0x0e28c1d1 // smull v17.8h, v14.8b, v8.8b
-	WORD $0x4e2881d1 // smlal2 v17.8h, v14.16b, v8.16b
-	WORD $0x0e2a81f1 // smlal v17.8h, v15.8b, v10.8b
-	WORD $0x4e2a81f1 // smlal2 v17.8h, v15.16b, v10.16b
+	WORD $0x0e26c191 // smull v17.8h, v12.8b, v6.8b
+	WORD $0x4e268191 // smlal2 v17.8h, v12.16b, v6.16b
+	WORD $0x0e2b81f1 // smlal v17.8h, v15.8b, v11.8b
+	WORD $0x4e2b81f1 // smlal2 v17.8h, v15.16b, v11.16b
 	WORD $0x4e602a30 // saddlp v16.4s, v17.8h
 	FMOVQ 92(R1), F15
-	VAND V15.B16, V0.B16, V14.B16
+	VAND V15.B16, V0.B16, V12.B16
 	VUSHR $4, V15.B16, V15.B16
-	WORD $0x0e28c1d2 // smull v18.8h, v14.8b, v8.8b
-	WORD $0x4e2881d2 // smlal2 v18.8h, v14.16b, v8.16b
-	WORD $0x0e2a81f2 // smlal v18.8h, v15.8b, v10.8b
-	WORD $0x4e2a81f2 // smlal2 v18.8h, v15.16b, v10.16b
+	WORD $0x0e26c192 // smull v18.8h, v12.8b, v6.8b
+	WORD $0x4e268192 // smlal2 v18.8h, v12.16b, v6.16b
+	WORD $0x0e2b81f2 // smlal v18.8h, v15.8b, v11.8b
+	WORD $0x4e2b81f2 // smlal2 v18.8h, v15.16b, v11.16b
 	WORD $0x4e602a49 // saddlp v9.4s, v18.8h
-	FLDPQ 384(R2), (F8, F11)
+	FLDPQ 384(R2), (F6, F12)
 	FMOVQ 110(R0), F17
-	VAND V17.B16, V0.B16, V14.B16
+	VAND V17.B16, V0.B16, V13.B16
 	VUSHR $4, V17.B16, V17.B16
-	WORD $0x0e28c1d3 // smull v19.8h, v14.8b, v8.8b
-	WORD $0x4e2881d3 // smlal2 v19.8h, v14.16b, v8.16b
-	WORD $0x0e2b8233 // smlal v19.8h, v17.8b, v11.8b
-	WORD $0x4e2b8233 // smlal2 v19.8h, v17.16b, v11.16b
+	WORD $0x0e26c1b3 // smull v19.8h, v13.8b, v6.8b
+	WORD $0x4e2681b3 // smlal2 v19.8h, v13.16b, v6.16b
+	WORD $0x0e2c8233 // smlal v19.8h, v17.8b, v12.8b
+	WORD $0x4e2c8233 // smlal2 v19.8h, v17.16b, v12.16b
 	WORD $0x4e602a72 // saddlp v18.4s, v19.8h
 	FMOVQ 110(R1), F17
-	VAND V17.B16, V0.B16, V14.B16
+	VAND V17.B16, V0.B16, V13.B16
 	VUSHR $4, V17.B16, V17.B16
-	WORD $0x0e28c1d4 // smull v20.8h, v14.8b, v8.8b
-	WORD $0x4e2881d4 // smlal2 v20.8h, v14.16b, v8.16b
-	WORD $0x0e2b8234 // smlal v20.8h, v17.8b, v11.8b
-	WORD $0x4e2b8234 // smlal2 v20.8h, v17.16b, v11.16b
-	WORD $0x4e602a8a // saddlp v10.4s, v20.8h
-	FLDPQ 448(R2), (F8, F14)
+	WORD $0x0e26c1b4 // smull v20.8h, v13.8b, v6.8b
+	WORD $0x4e2681b4 // smlal2 v20.8h, v13.16b, v6.16b
+	WORD $0x0e2c8234 // smlal v20.8h, v17.8b, v12.8b
+	WORD $0x4e2c8234 // smlal2 v20.8h, v17.16b, v12.16b
+	WORD $0x4e602a8b // saddlp v11.4s, v20.8h
+	FLDPQ 448(R2), (F6, F13)
 	FMOVQ 128(R0), F19
 	VAND V19.B16, V0.B16, V15.B16
 	VUSHR $4, V19.B16, V19.B16
-	WORD $0x0e28c1f5 // smull v21.8h, v15.8b, v8.8b
-	WORD $0x4e2881f5 // smlal2 v21.8h, v15.16b, v8.16b
-	WORD $0x0e2e8275 // smlal v21.8h, v19.8b, v14.8b
-	WORD $0x4e2e8275 // smlal2 v21.8h, v19.16b, v14.16b
+	WORD $0x0e26c1f5 // smull v21.8h, v15.8b, v6.8b
+	WORD $0x4e2681f5 // smlal2 v21.8h, v15.16b, v6.16b
+	WORD $0x0e2d8275 // smlal v21.8h, v19.8b, v13.8b
+	WORD $0x4e2d8275 // smlal2 v21.8h, v19.16b, v13.16b
 	WORD $0x4e602ab4 // saddlp v20.4s, v21.8h
 	FMOVQ 128(R1), F19
 	VAND V19.B16, V0.B16, V15.B16
 	VUSHR $4, V19.B16, V19.B16
-	WORD $0x0e28c1f6 // smull v22.8h, v15.8b, v8.8b
-	WORD $0x4e2881f6 // smlal2 v22.8h, v15.16b, v8.16b
-	WORD $0x0e2e8276 // smlal v22.8h, v19.8b, v14.8b
-	WORD $0x4e2e8276 // smlal2 v22.8h, v19.16b, v14.16b
-	WORD $0x4e602acb // saddlp v11.4s, v22.8h
-	WORD $0x4eb0bd8c // addp v12.4s, v12.4s, v16.4s
+	WORD $0x0e26c1f6 // smull v22.8h, v15.8b, v6.8b
+	WORD $0x4e2681f6 // smlal2 v22.8h, v15.16b, v6.16b
+	WORD $0x0e2d8276 // smlal v22.8h, v19.8b, v13.8b
+	WORD $0x4e2d8276 // smlal2 v22.8h, v19.16b, v13.16b
+	WORD $0x4e602acc // saddlp v12.4s, v22.8h
+	WORD $0x4eb0bdce // addp v14.4s, v14.4s, v16.4s
 	WORD $0x4eb4be52 // addp v18.4s, v18.4s, v20.4s
-	WORD $0x4eb2bd8c // addp v12.4s, v12.4s, v18.4s
-	WORD $0x4ea9bdad // addp v13.4s, v13.4s, v9.4s
+	WORD $0x4eb2bdce // addp v14.4s, v14.4s, v18.4s
+	WORD $0x4ea9bd4a // addp v10.4s, v10.4s, v9.4s
+	WORD $0x4eacbd6b // addp v11.4s, v11.4s, v12.4s
 	WORD $0x4eabbd4a // addp v10.4s, v10.4s, v11.4s
-	WORD $0x4eaabdad // addp v13.4s, v13.4s, v10.4s
-	WORD $0x0e2178c8 // fcvtl v8.4s, v6.4h
 	FMOVQ 80(R3), F6
 	VSHL $3, V6.S4, V6.S4
-	VADD V12.S4, V6.S4, V12.S4
-	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	VADD V14.S4, V6.S4, V14.S4
+	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
+	FMOVQ 16(R3), F6
+	WORD $0x6e27dcc6 // fmul v6.4s, v6.4s, v7.4s
+	WORD $0x4e2eccc3 // fmla v3.4s, v6.4s, v14.4s
+	FMOVQ 80(R3), F6
+	VSHL $3, V6.S4, V6.S4
+	VADD V10.S4, V6.S4, V10.S4
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
 	FMOVQ 16(R3), F6
 	WORD $0x6e28dcc6 // fmul v6.4s, v6.4s, v8.4s
-	WORD $0x4e2cccc3 // fmla v3.4s, v6.4s, v12.4s
-	WORD $0x0e2178e6 // fcvtl v6.4s, v7.4h
-	FMOVQ 80(R3), F7
-	VSHL $3, V7.S4, V7.S4
-	VADD V13.S4, V7.S4, V13.S4
-	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
-	FMOVQ 16(R3), F7
-	WORD $0x6e26dce7 // fmul v7.4s, v7.4s, v6.4s
-	WORD $0x4e2dcce5 // fmla v5.4s, v7.4s, v13.4s
+	WORD $0x4e2accc5 // fmla v5.4s, v6.4s, v10.4s
 	ADD $144, R0, R0
 	ADD $144, R1, R1
 	ADD $512, R2, R2
 	ADD $512, R3, R3
-	SUBS $1, R10, R10
+	SUBS $1, R8, R8
 	BNE group2
-	VEOR V6.B16, V6.B16, V6.B16
+	WORD $0x6f00e406 // movi v6.2d, #0000000000000000
 	VZIP1 V4.S4, V2.S4, V7.S4
 	VEXT $8, V7.B16, V7.B16, V8.B16
 	WORD $0x4e27d4c6 // fadd v6.4s, v6.4s, v7.4s
@@ -269,102 +263,101 @@ whole3:
 	VEXT $8, V7.B16, V7.B16, V8.B16
 	WORD $0x4e27d4c6 // fadd v6.4s, v6.4s, v7.4s
 	WORD $0x4e28d4c6 // fadd v6.4s, v6.4s, v8.4s
-	FMOVD.P F6, 8(R6)
-	SUBS $1, R9, R9
+	FMOVD.P F6, 8(R4)
+	SUBS $1, R7, R7
 	BNE rows1
 	RET
 
 // func dotQ4_0x2NEON(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 TEXT ·dotQ4_0x2NEON(SB), NOSPLIT, $0-80
-	MOVD out+0(FP), R6
-	MOVD w+16(FP), R7
-	MOVD rowBytes+24(FP), R8
-	MOVD octets+32(FP), R9
-	MOVD ldo+8(FP), R11
-	ADD R11<<2, R6, R12
+	MOVD out+0(FP), R5
+	MOVD w+16(FP), R6
+	MOVD rowBytes+24(FP), R7
+	MOVD octets+32(FP), R8
+	MOVD ldo+8(FP), R10
+	ADD R10<<2, R5, R11
 	VMOVI $15, V0.B16
 	VMOVI $8, V1.B16
-	LSL $3, R9, R9
+	LSL $3, R8, R8
 rows1:
-	MOVD R7, R0
-	ADD R8, R7, R7
+	MOVD R6, R0
+	ADD R7, R6, R6
 	MOVD blocks+40(FP), R1
 	MOVD lanes+48(FP), R3
-	MOVD stride+56(FP), R11
-	ADD R11, R1, R2
-	ADD R11, R3, R4
-	VEOR V2.B16, V2.B16, V2.B16
-	VEOR V3.B16, V3.B16, V3.B16
-	VEOR V4.B16, V4.B16, V4.B16
-	VEOR V5.B16, V5.B16, V5.B16
-	MOVD n+64(FP), R10
-	MOVD back+72(FP), R11
+	MOVD stride+56(FP), R10
+	ADD R10, R1, R2
+	ADD R10, R3, R4
+	WORD $0x6f00e402 // movi v2.2d, #0000000000000000
+	WORD $0x6f00e403 // movi v3.2d, #0000000000000000
+	WORD $0x6f00e404 // movi v4.2d, #0000000000000000
+	WORD $0x6f00e405 // movi v5.2d, #0000000000000000
+	MOVD n+64(FP), R9
+	MOVD back+72(FP), R10
 group2:
-	CMP $1, R10
+	CMP $1, R9
 	BNE whole3
-	SUB R11, R0, R0
+	SUB R10, R0, R0
 whole3:
-	MOVD R0, R5
-	VLD1 (R5), V6.H[0]
-	ADD $18, R5, R5
-	VLD1 (R5), V6.H[1]
-	ADD $18, R5, R5
-	VLD1 (R5), V6.H[2]
-	ADD $18, R5, R5
-	VLD1 (R5), V6.H[3]
-	ADD $18, R5, R5
-	FLDPQ (R1), (F7, F8)
-	FLDPQ (R2), (F9, F10)
-	FMOVQ 2(R0), F12
-	VAND V12.B16, V0.B16, V11.B16
-	VUSHR $4, V12.B16, V12.B16
-	WORD $0x0e27c16e // smull v14.8h, v11.8b, v7.8b
-	WORD $0x4e27816e // smlal2 v14.8h, v11.16b, v7.16b
-	WORD $0x0e28818e // smlal v14.8h, v12.8b, v8.8b
-	WORD $0x4e28818e // smlal2 v14.8h, v12.16b, v8.16b
-	WORD $0x4e6029cd // saddlp v13.4s, v14.8h
-	WORD $0x0e29c16f // smull v15.8h, v11.8b, v9.8b
-	WORD $0x4e29816f // smlal2 v15.8h, v11.16b, v9.16b
-	WORD $0x0e2a818f // smlal v15.8h, v12.8b, v10.8b
-	WORD $0x4e2a818f // smlal2 v15.8h, v12.16b, v10.16b
+	WORD $0x7d400006 // ldr h6, [x0]
+	WORD $0x7d402407 // ldr h7, [x0, #18]
+	WORD $0x7d404808 // ldr h8, [x0, #36]
+	WORD $0x7d406c09 // ldr h9, [x0, #54]
+	VZIP1 V7.H8, V6.H8, V6.H8
+	VZIP1 V9.H8, V8.H8, V8.H8
+	VZIP1 V8.S4, V6.S4, V6.S4
+	WORD $0x0e2178c7 // fcvtl v7.4s, v6.4h
+	FLDPQ (R1), (F6, F8)
+	FLDPQ (R2), (F10, F11)
+	FMOVQ 2(R0), F13
+	VAND V13.B16, V0.B16, V12.B16
+	VUSHR $4, V13.B16, V13.B16
+	WORD $0x0e26c18f // smull v15.8h, v12.8b, v6.8b
+	WORD $0x4e26818f // smlal2 v15.8h, v12.16b, v6.16b
+	WORD $0x0e2881af // smlal v15.8h, v13.8b, v8.8b
+	WORD $0x4e2881af // smlal2 v15.8h, v13.16b, v8.16b
 	WORD $0x4e6029ee // saddlp v14.4s, v15.8h
-	FLDPQ 64(R1), (F7, F8)
-	FLDPQ 64(R2), (F11, F15)
+	WORD $0x0e2ac190 // smull v16.8h, v12.8b, v10.8b
+	WORD $0x4e2a8190 // smlal2 v16.8h, v12.16b, v10.16b
+	WORD $0x0e2b81b0 // smlal v16.8h, v13.8b, v11.8b
+	WORD $0x4e2b81b0 // smlal2 v16.8h, v13.16b, v11.16b
+	WORD $0x4e602a09 // saddlp v9.4s, v16.8h
+	FLDPQ 64(R1), (F6, F8)
+	FLDPQ 64(R2), (F12, F15)
 	FMOVQ 20(R0), F17
 	VAND V17.B16, V0.B16, V16.B16
 	VUSHR $4, V17.B16, V17.B16
-	WORD $0x0e27c213 // smull v19.8h, v16.8b, v7.8b
-	WORD $0x4e278213 // smlal2 v19.8h, v16.16b, v7.16b
+	WORD $0x0e26c213 // smull v19.8h, v16.8b, v6.8b
+	WORD $0x4e268213 // smlal2 v19.8h, v16.16b, v6.16b
 	WORD $0x0e288233 // smlal v19.8h, v17.8b, v8.8b
 	WORD $0x4e288233 // smlal2 v19.8h, v17.16b, v8.16b
 	WORD $0x4e602a72 // saddlp v18.4s, v19.8h
-	WORD $0x0e2bc214 // smull v20.8h, v16.8b, v11.8b
-	WORD $0x4e2b8214 // smlal2 v20.8h, v16.16b, v11.16b
+	WORD $0x0e2cc214 // smull v20.8h, v16.8b, v12.8b
+	WORD $0x4e2c8214 // smlal2 v20.8h, v16.16b, v12.16b
 	WORD $0x0e2f8234 // smlal v20.8h, v17.8b, v15.8b
 	WORD $0x4e2f8234 // smlal2 v20.8h, v17.16b, v15.16b
-	WORD $0x4e602a89 // saddlp v9.4s, v20.8h
-	FLDPQ 128(R1), (F7, F8)
-	FLDPQ 128(R2), (F10, F12)
+	WORD $0x4e602a8a // saddlp v10.4s, v20.8h
+	FLDPQ 128(R1), (F6, F8)
+	FLDPQ 128(R2), (F11, F13)
 	FMOVQ 38(R0), F19
 	VAND V19.B16, V0.B16, V16.B16
 	VUSHR $4, V19.B16, V19.B16
-	WORD $0x0e27c216 // smull v22.8h, v16.8b, v7.8b
-	WORD $0x4e278216 // smlal2 v22.8h, v16.16b, v7.16b
+	WORD $0x0e26c216 // smull v22.8h, v16.8b, v6.8b
+	WORD $0x4e268216 // smlal2 v22.8h, v16.16b, v6.16b
 	WORD $0x0e288276 // smlal v22.8h, v19.8b, v8.8b
 	WORD $0x4e288276 // smlal2 v22.8h, v19.16b, v8.16b
 	WORD $0x4e602ad5 // saddlp v21.4s, v22.8h
-	WORD $0x0e2ac214 // smull v20.8h, v16.8b, v10.8b
-	WORD $0x4e2a8214 // smlal2 v20.8h, v16.16b, v10.16b
-	WORD $0x0e2c8274 // smlal v20.8h, v19.8b, v12.8b
-	WORD $0x4e2c8274 // smlal2 v20.8h, v19.16b, v12.16b
-	WORD $0x4e602a8b // saddlp v11.4s, v20.8h
-	FLDPQ 192(R1), (F7, F8)
+	WORD $0x0e2bc214 // smull v20.8h, v16.8b, v11.8b
+	WORD $0x4e2b8214 // smlal2 v20.8h, v16.16b, v11.16b
+	WORD $0x0e2d8274 // smlal v20.8h, v19.8b, v13.8b
+	WORD $0x4e2d8274 // smlal2 v20.8h, v19.16b, v13.16b
+	WORD $0x4e602a8c // saddlp v12.4s, v20.8h
+	FLDPQ 192(R1), (F6, F8)
 	FLDPQ 192(R2), (F15, F16)
 	FMOVQ 56(R0), F20
 	VAND V20.B16, V0.B16, V17.B16
 	VUSHR $4, V20.B16, V20.B16
-	WORD $0x0e27c237 // smull v23.8h, v17.8b, v7.8b
-	WORD $0x4e278237 // smlal2 v23.8h, v17.16b, v7.16b
+	WORD $0x0e26c237 // smull v23.8h, v17.8b, v6.8b
+	WORD $0x4e268237 // smlal2 v23.8h, v17.16b, v6.16b
 	WORD $0x0e288297 // smlal v23.8h, v20.8b, v8.8b
 	WORD $0x4e288297 // smlal2 v23.8h, v20.16b, v8.16b
 	WORD $0x4e602af6 // saddlp v22.4s, v23.8h
@@ -372,125 +365,123 @@ whole3:
 	WORD $0x4e2f8238 // smlal2 v24.8h, v17.16b, v15.16b
 	WORD $0x0e308298 // smlal v24.8h, v20.8b, v16.8b
 	WORD $0x4e308298 // smlal2 v24.8h, v20.16b, v16.16b
-	WORD $0x4e602b0a // saddlp v10.4s, v24.8h
-	WORD $0x4eb2bdad // addp v13.4s, v13.4s, v18.4s
+	WORD $0x4e602b0b // saddlp v11.4s, v24.8h
+	WORD $0x4eb2bdce // addp v14.4s, v14.4s, v18.4s
 	WORD $0x4eb6beb5 // addp v21.4s, v21.4s, v22.4s
-	WORD $0x4eb5bdad // addp v13.4s, v13.4s, v21.4s
-	WORD $0x4ea9bdce // addp v14.4s, v14.4s, v9.4s
-	WORD $0x4eaabd6b // addp v11.4s, v11.4s, v10.4s
-	WORD $0x4eabbdce // addp v14.4s, v14.4s, v11.4s
-	WORD $0x0e2178c7 // fcvtl v7.4s, v6.4h
+	WORD $0x4eb5bdce // addp v14.4s, v14.4s, v21.4s
+	WORD $0x4eaabd29 // addp v9.4s, v9.4s, v10.4s
+	WORD $0x4eabbd8c // addp v12.4s, v12.4s, v11.4s
+	WORD $0x4eacbd29 // addp v9.4s, v9.4s, v12.4s
 	FMOVQ 64(R3), F6
-	VSHL $3, V6.S4, V6.S4
-	VADD V13.S4, V6.S4, V13.S4
-	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
-	FMOVQ (R3), F6
-	WORD $0x6e27dcc6 // fmul v6.4s, v6.4s, v7.4s
-	WORD $0x4e2dccc2 // fmla v2.4s, v6.4s, v13.4s
-	FMOVQ 64(R4), F6
 	VSHL $3, V6.S4, V6.S4
 	VADD V14.S4, V6.S4, V14.S4
 	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
+	FMOVQ (R3), F6
+	WORD $0x6e27dcc6 // fmul v6.4s, v6.4s, v7.4s
+	WORD $0x4e2eccc2 // fmla v2.4s, v6.4s, v14.4s
+	FMOVQ 64(R4), F6
+	VSHL $3, V6.S4, V6.S4
+	VADD V9.S4, V6.S4, V9.S4
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
 	FMOVQ (R4), F6
 	WORD $0x6e27dcc6 // fmul v6.4s, v6.4s, v7.4s
-	WORD $0x4e2eccc4 // fmla v4.4s, v6.4s, v14.4s
-	VLD1 (R5), V6.H[0]
-	ADD $18, R5, R5
-	VLD1 (R5), V6.H[1]
-	ADD $18, R5, R5
-	VLD1 (R5), V6.H[2]
-	ADD $18, R5, R5
-	VLD1 (R5), V6.H[3]
-	ADD $18, R5, R5
-	FLDPQ 256(R1), (F7, F8)
-	FLDPQ 256(R2), (F9, F10)
-	FMOVQ 74(R0), F12
-	VAND V12.B16, V0.B16, V11.B16
-	VUSHR $4, V12.B16, V12.B16
-	WORD $0x0e27c16f // smull v15.8h, v11.8b, v7.8b
-	WORD $0x4e27816f // smlal2 v15.8h, v11.16b, v7.16b
-	WORD $0x0e28818f // smlal v15.8h, v12.8b, v8.8b
-	WORD $0x4e28818f // smlal2 v15.8h, v12.16b, v8.16b
-	WORD $0x4e6029ed // saddlp v13.4s, v15.8h
-	WORD $0x0e29c170 // smull v16.8h, v11.8b, v9.8b
-	WORD $0x4e298170 // smlal2 v16.8h, v11.16b, v9.16b
-	WORD $0x0e2a8190 // smlal v16.8h, v12.8b, v10.8b
-	WORD $0x4e2a8190 // smlal2 v16.8h, v12.16b, v10.16b
-	WORD $0x4e602a0e // saddlp v14.4s, v16.8h
-	FLDPQ 320(R1), (F7, F8)
-	FLDPQ 320(R2), (F11, F15)
+	WORD $0x4e29ccc4 // fmla v4.4s, v6.4s, v9.4s
+	WORD $0x7d409006 // ldr h6, [x0, #72]
+	WORD $0x7d40b407 // ldr h7, [x0, #90]
+	WORD $0x7d40d808 // ldr h8, [x0, #108]
+	WORD $0x7d40fc09 // ldr h9, [x0, #126]
+	VZIP1 V7.H8, V6.H8, V6.H8
+	VZIP1 V9.H8, V8.H8, V8.H8
+	VZIP1 V8.S4, V6.S4, V6.S4
+	WORD $0x0e2178c7 // fcvtl v7.4s, v6.4h
+	FLDPQ 256(R1), (F6, F8)
+	FLDPQ 256(R2), (F10, F11)
+	FMOVQ 74(R0), F13
+	VAND V13.B16, V0.B16, V12.B16
+	VUSHR $4, V13.B16, V13.B16
+	WORD $0x0e26c190 // smull v16.8h, v12.8b, v6.8b
+	WORD $0x4e268190 // smlal2 v16.8h, v12.16b, v6.16b
+	WORD $0x0e2881b0 // smlal v16.8h, v13.8b, v8.8b
+	WORD $0x4e2881b0 // smlal2 v16.8h, v13.16b, v8.16b
+	WORD $0x4e602a0f // saddlp v15.4s, v16.8h
+	WORD $0x0e2ac191 // smull v17.8h, v12.8b, v10.8b
+	WORD $0x4e2a8191 // smlal2 v17.8h, v12.16b, v10.16b
+	WORD $0x0e2b81b1 // smlal v17.8h, v13.8b, v11.8b
+	WORD $0x4e2b81b1 // smlal2 v17.8h, v13.16b, v11.16b
+	WORD $0x4e602a29 // saddlp v9.4s, v17.8h
+	FLDPQ 320(R1), (F6, F8)
+	FLDPQ 320(R2), (F12, F14)
 	FMOVQ 92(R0), F17
 	VAND V17.B16, V0.B16, V16.B16
 	VUSHR $4, V17.B16, V17.B16
-	WORD $0x0e27c213 // smull v19.8h, v16.8b, v7.8b
-	WORD $0x4e278213 // smlal2 v19.8h, v16.16b, v7.16b
+	WORD $0x0e26c213 // smull v19.8h, v16.8b, v6.8b
+	WORD $0x4e268213 // smlal2 v19.8h, v16.16b, v6.16b
 	WORD $0x0e288233 // smlal v19.8h, v17.8b, v8.8b
 	WORD $0x4e288233 // smlal2 v19.8h, v17.16b, v8.16b
 	WORD $0x4e602a72 // saddlp v18.4s, v19.8h
-	WORD $0x0e2bc214 // smull v20.8h, v16.8b, v11.8b
-	WORD $0x4e2b8214 // smlal2 v20.8h, v16.16b, v11.16b
-	WORD $0x0e2f8234 // smlal v20.8h, v17.8b, v15.8b
-	WORD $0x4e2f8234 // smlal2 v20.8h, v17.16b, v15.16b
-	WORD $0x4e602a89 // saddlp v9.4s, v20.8h
-	FLDPQ 384(R1), (F7, F8)
-	FLDPQ 384(R2), (F10, F12)
+	WORD $0x0e2cc214 // smull v20.8h, v16.8b, v12.8b
+	WORD $0x4e2c8214 // smlal2 v20.8h, v16.16b, v12.16b
+	WORD $0x0e2e8234 // smlal v20.8h, v17.8b, v14.8b
+	WORD $0x4e2e8234 // smlal2 v20.8h, v17.16b, v14.16b
+	WORD $0x4e602a8a // saddlp v10.4s, v20.8h
+	FLDPQ 384(R1), (F6, F8)
+	FLDPQ 384(R2), (F11, F13)
 	FMOVQ 110(R0), F19
 	VAND V19.B16, V0.B16, V16.B16
 	VUSHR $4, V19.B16, V19.B16
-	WORD $0x0e27c216 // smull v22.8h, v16.8b, v7.8b
-	WORD $0x4e278216 // smlal2 v22.8h, v16.16b, v7.16b
+	WORD $0x0e26c216 // smull v22.8h, v16.8b, v6.8b
+	WORD $0x4e268216 // smlal2 v22.8h, v16.16b, v6.16b
 	WORD $0x0e288276 // smlal v22.8h, v19.8b, v8.8b
 	WORD $0x4e288276 // smlal2 v22.8h, v19.16b, v8.16b
 	WORD $0x4e602ad5 // saddlp v21.4s, v22.8h
-	WORD $0x0e2ac214 // smull v20.8h, v16.8b, v10.8b
-	WORD $0x4e2a8214 // smlal2 v20.8h, v16.16b, v10.16b
-	WORD $0x0e2c8274 // smlal v20.8h, v19.8b, v12.8b
-	WORD $0x4e2c8274 // smlal2 v20.8h, v19.16b, v12.16b
-	WORD $0x4e602a8b // saddlp v11.4s, v20.8h
-	FLDPQ 448(R1), (F7, F8)
-	FLDPQ 448(R2), (F15, F16)
+	WORD $0x0e2bc214 // smull v20.8h, v16.8b, v11.8b
+	WORD $0x4e2b8214 // smlal2 v20.8h, v16.16b, v11.16b
+	WORD $0x0e2d8274 // smlal v20.8h, v19.8b, v13.8b
+	WORD $0x4e2d8274 // smlal2 v20.8h, v19.16b, v13.16b
+	WORD $0x4e602a8c // saddlp v12.4s, v20.8h
+	FLDPQ 448(R1), (F6, F8)
+	FLDPQ 448(R2), (F14, F16)
 	FMOVQ 128(R0), F20
 	VAND V20.B16, V0.B16, V17.B16
 	VUSHR $4, V20.B16, V20.B16
-	WORD $0x0e27c237 // smull v23.8h, v17.8b, v7.8b
-	WORD $0x4e278237 // smlal2 v23.8h, v17.16b, v7.16b
+	WORD $0x0e26c237 // smull v23.8h, v17.8b, v6.8b
+	WORD $0x4e268237 // smlal2 v23.8h, v17.16b, v6.16b
 	WORD $0x0e288297 // smlal v23.8h, v20.8b, v8.8b
 	WORD $0x4e288297 // smlal2 v23.8h, v20.16b, v8.16b
 	WORD $0x4e602af6 // saddlp v22.4s, v23.8h
-	WORD $0x0e2fc238 // smull v24.8h, v17.8b, v15.8b
-	WORD $0x4e2f8238 // smlal2 v24.8h, v17.16b, v15.16b
+	WORD $0x0e2ec238 // smull v24.8h, v17.8b, v14.8b
+	WORD $0x4e2e8238 // smlal2 v24.8h, v17.16b, v14.16b
 	WORD $0x0e308298 // smlal v24.8h, v20.8b, v16.8b
 	WORD $0x4e308298 // smlal2 v24.8h, v20.16b, v16.16b
-	WORD $0x4e602b0a // saddlp v10.4s, v24.8h
-	WORD $0x4eb2bdad // addp v13.4s, v13.4s, v18.4s
+	WORD $0x4e602b0b // saddlp v11.4s, v24.8h
+	WORD $0x4eb2bdef // addp v15.4s, v15.4s, v18.4s
 	WORD $0x4eb6beb5 // addp v21.4s, v21.4s, v22.4s
-	WORD $0x4eb5bdad // addp v13.4s, v13.4s, v21.4s
-	WORD $0x4ea9bdce // addp v14.4s, v14.4s, v9.4s
-	WORD $0x4eaabd6b // addp v11.4s, v11.4s, v10.4s
-	WORD $0x4eabbdce // addp v14.4s, v14.4s, v11.4s
-	WORD $0x0e2178c7 // fcvtl v7.4s, v6.4h
+	WORD $0x4eb5bdef // addp v15.4s, v15.4s, v21.4s
+	WORD $0x4eaabd29 // addp v9.4s, v9.4s, v10.4s
+	WORD $0x4eabbd8c // addp v12.4s, v12.4s, v11.4s
+	WORD $0x4eacbd29 // addp v9.4s, v9.4s, v12.4s
 	FMOVQ 80(R3), F6
 	VSHL $3, V6.S4, V6.S4
-	VADD V13.S4, V6.S4, V13.S4
-	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	VADD V15.S4, V6.S4, V15.S4
+	WORD $0x4e21d9ef // scvtf v15.4s, v15.4s
 	FMOVQ 16(R3), F6
 	WORD $0x6e27dcc6 // fmul v6.4s, v6.4s, v7.4s
-	WORD $0x4e2dccc3 // fmla v3.4s, v6.4s, v13.4s
+	WORD $0x4e2fccc3 // fmla v3.4s, v6.4s, v15.4s
 	FMOVQ 80(R4), F6
 	VSHL $3, V6.S4, V6.S4
-	VADD V14.S4, V6.S4, V14.S4
-	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
+	VADD V9.S4, V6.S4, V9.S4
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
 	FMOVQ 16(R4), F6
 	WORD $0x6e27dcc6 // fmul v6.4s, v6.4s, v7.4s
-	WORD $0x4e2eccc5 // fmla v5.4s, v6.4s, v14.4s
+	WORD $0x4e29ccc5 // fmla v5.4s, v6.4s, v9.4s
 	ADD $144, R0, R0
 	ADD $512, R1, R1
 	ADD $512, R3, R3
 	ADD $512, R2, R2
 	ADD $512, R4, R4
-	SUBS $1, R10, R10
+	SUBS $1, R9, R9
 	BNE group2
-	VEOR V6.B16, V6.B16, V6.B16
+	WORD $0x6f00e406 // movi v6.2d, #0000000000000000
 	VZIP1 V4.S4, V2.S4, V7.S4
 	VEXT $8, V7.B16, V7.B16, V8.B16
 	WORD $0x4e27d4c6 // fadd v6.4s, v6.4s, v7.4s
@@ -507,268 +498,262 @@ whole3:
 	VEXT $8, V7.B16, V7.B16, V8.B16
 	WORD $0x4e27d4c6 // fadd v6.4s, v6.4s, v7.4s
 	WORD $0x4e28d4c6 // fadd v6.4s, v6.4s, v8.4s
-	FMOVS.P F6, 4(R6)
-	VST1.P V6.S[1], 4(R12)
-	SUBS $1, R9, R9
+	FMOVS.P F6, 4(R5)
+	VST1.P V6.S[1], 4(R11)
+	SUBS $1, R8, R8
 	BNE rows1
 	RET
 
 // func dotQ4_1x1NEON(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 TEXT ·dotQ4_1x1NEON(SB), NOSPLIT, $0-80
-	MOVD out+0(FP), R6
-	MOVD w+16(FP), R7
-	MOVD rowBytes+24(FP), R8
-	MOVD octets+32(FP), R9
+	MOVD out+0(FP), R4
+	MOVD w+16(FP), R5
+	MOVD rowBytes+24(FP), R6
+	MOVD octets+32(FP), R7
 	VMOVI $15, V0.B16
-	LSL $2, R9, R9
+	LSL $2, R7, R7
 rows1:
-	MOVD R7, R0
-	ADD R8, R7, R7
-	MOVD R7, R1
-	ADD R8, R7, R7
+	MOVD R5, R0
+	ADD R6, R5, R5
+	MOVD R5, R1
+	ADD R6, R5, R5
 	MOVD blocks+40(FP), R2
 	MOVD lanes+48(FP), R3
-	VEOR V1.B16, V1.B16, V1.B16
-	VEOR V2.B16, V2.B16, V2.B16
-	VEOR V3.B16, V3.B16, V3.B16
-	VEOR V4.B16, V4.B16, V4.B16
-	MOVD n+64(FP), R10
-	MOVD back+72(FP), R11
+	WORD $0x6f00e401 // movi v1.2d, #0000000000000000
+	WORD $0x6f00e402 // movi v2.2d, #0000000000000000
+	WORD $0x6f00e403 // movi v3.2d, #0000000000000000
+	WORD $0x6f00e404 // movi v4.2d, #0000000000000000
+	MOVD n+64(FP), R8
+	MOVD back+72(FP), R9
 group2:
-	CMP $1, R10
+	CMP $1, R8
 	BNE whole3
-	SUB R11, R0, R0
-	SUB R11, R1, R1
+	SUB R9, R0, R0
+	SUB R9, R1, R1
 whole3:
-	MOVD R0, R4
-	MOVD R1, R5
-	VLD1 (R4), V5.S[0]
-	ADD $20, R4, R4
-	VLD1 (R4), V5.S[1]
-	ADD $20, R4, R4
-	VLD1 (R4), V5.S[2]
-	ADD $20, R4, R4
-	VLD1 (R4), V5.S[3]
-	ADD $20, R4, R4
-	VLD1 (R5), V6.S[0]
-	ADD $20, R5, R5
-	VLD1 (R5), V6.S[1]
-	ADD $20, R5, R5
-	VLD1 (R5), V6.S[2]
-	ADD $20, R5, R5
-	VLD1 (R5), V6.S[3]
-	ADD $20, R5, R5
-	FLDPQ (R2), (F7, F8)
-	FMOVQ 4(R0), F10
-	VAND V10.B16, V0.B16, V9.B16
-	VUSHR $4, V10.B16, V10.B16
-	WORD $0x0e27c12c // smull v12.8h, v9.8b, v7.8b
-	WORD $0x4e27812c // smlal2 v12.8h, v9.16b, v7.16b
-	WORD $0x0e28814c // smlal v12.8h, v10.8b, v8.8b
-	WORD $0x4e28814c // smlal2 v12.8h, v10.16b, v8.16b
-	WORD $0x4e60298b // saddlp v11.4s, v12.8h
-	FMOVQ 4(R1), F10
-	VAND V10.B16, V0.B16, V9.B16
-	VUSHR $4, V10.B16, V10.B16
-	WORD $0x0e27c12d // smull v13.8h, v9.8b, v7.8b
-	WORD $0x4e27812d // smlal2 v13.8h, v9.16b, v7.16b
-	WORD $0x0e28814d // smlal v13.8h, v10.8b, v8.8b
-	WORD $0x4e28814d // smlal2 v13.8h, v10.16b, v8.16b
-	WORD $0x4e6029ac // saddlp v12.4s, v13.8h
-	FLDPQ 64(R2), (F7, F9)
-	FMOVQ 24(R0), F14
+	FMOVS (R0), F5
+	FMOVS 20(R0), F6
+	FMOVS 40(R0), F7
+	FMOVS 60(R0), F8
+	VZIP1 V6.S4, V5.S4, V5.S4
+	VZIP1 V8.S4, V7.S4, V7.S4
+	VZIP1 V7.D2, V5.D2, V5.D2
+	VUZP2 V5.H8, V5.H8, V9.H8
+	VUZP1 V5.H8, V5.H8, V6.H8
+	WORD $0x0e217929 // fcvtl v9.4s, v9.4h
+	WORD $0x0e2178c6 // fcvtl v6.4s, v6.4h
+	FMOVS (R1), F5
+	FMOVS 20(R1), F7
+	FMOVS 40(R1), F10
+	FMOVS 60(R1), F11
+	VZIP1 V7.S4, V5.S4, V5.S4
+	VZIP1 V11.S4, V10.S4, V10.S4
+	VZIP1 V10.D2, V5.D2, V5.D2
+	VUZP2 V5.H8, V5.H8, V12.H8
+	VUZP1 V5.H8, V5.H8, V7.H8
+	WORD $0x0e21798c // fcvtl v12.4s, v12.4h
+	WORD $0x0e2178e7 // fcvtl v7.4s, v7.4h
+	FLDPQ (R2), (F5, F8)
+	FMOVQ 4(R0), F14
 	VAND V14.B16, V0.B16, V13.B16
 	VUSHR $4, V14.B16, V14.B16
-	WORD $0x0e27c1b0 // smull v16.8h, v13.8b, v7.8b
-	WORD $0x4e2781b0 // smlal2 v16.8h, v13.16b, v7.16b
-	WORD $0x0e2981d0 // smlal v16.8h, v14.8b, v9.8b
-	WORD $0x4e2981d0 // smlal2 v16.8h, v14.16b, v9.16b
+	WORD $0x0e25c1b0 // smull v16.8h, v13.8b, v5.8b
+	WORD $0x4e2581b0 // smlal2 v16.8h, v13.16b, v5.16b
+	WORD $0x0e2881d0 // smlal v16.8h, v14.8b, v8.8b
+	WORD $0x4e2881d0 // smlal2 v16.8h, v14.16b, v8.16b
 	WORD $0x4e602a0f // saddlp v15.4s, v16.8h
-	FMOVQ 24(R1), F14
+	FMOVQ 4(R1), F14
 	VAND V14.B16, V0.B16, V13.B16
 	VUSHR $4, V14.B16, V14.B16
-	WORD $0x0e27c1b1 // smull v17.8h, v13.8b, v7.8b
-	WORD $0x4e2781b1 // smlal2 v17.8h, v13.16b, v7.16b
-	WORD $0x0e2981d1 // smlal v17.8h, v14.8b, v9.8b
-	WORD $0x4e2981d1 // smlal2 v17.8h, v14.16b, v9.16b
-	WORD $0x4e602a28 // saddlp v8.4s, v17.8h
-	FLDPQ 128(R2), (F7, F10)
-	FMOVQ 44(R0), F16
+	WORD $0x0e25c1b1 // smull v17.8h, v13.8b, v5.8b
+	WORD $0x4e2581b1 // smlal2 v17.8h, v13.16b, v5.16b
+	WORD $0x0e2881d1 // smlal v17.8h, v14.8b, v8.8b
+	WORD $0x4e2881d1 // smlal2 v17.8h, v14.16b, v8.16b
+	WORD $0x4e602a2a // saddlp v10.4s, v17.8h
+	FLDPQ 64(R2), (F5, F11)
+	FMOVQ 24(R0), F16
 	VAND V16.B16, V0.B16, V13.B16
 	VUSHR $4, V16.B16, V16.B16
-	WORD $0x0e27c1b2 // smull v18.8h, v13.8b, v7.8b
-	WORD $0x4e2781b2 // smlal2 v18.8h, v13.16b, v7.16b
-	WORD $0x0e2a8212 // smlal v18.8h, v16.8b, v10.8b
-	WORD $0x4e2a8212 // smlal2 v18.8h, v16.16b, v10.16b
+	WORD $0x0e25c1b2 // smull v18.8h, v13.8b, v5.8b
+	WORD $0x4e2581b2 // smlal2 v18.8h, v13.16b, v5.16b
+	WORD $0x0e2b8212 // smlal v18.8h, v16.8b, v11.8b
+	WORD $0x4e2b8212 // smlal2 v18.8h, v16.16b, v11.16b
 	WORD $0x4e602a51 // saddlp v17.4s, v18.8h
-	FMOVQ 44(R1), F16
+	FMOVQ 24(R1), F16
 	VAND V16.B16, V0.B16, V13.B16
 	VUSHR $4, V16.B16, V16.B16
-	WORD $0x0e27c1b3 // smull v19.8h, v13.8b, v7.8b
-	WORD $0x4e2781b3 // smlal2 v19.8h, v13.16b, v7.16b
-	WORD $0x0e2a8213 // smlal v19.8h, v16.8b, v10.8b
-	WORD $0x4e2a8213 // smlal2 v19.8h, v16.16b, v10.16b
-	WORD $0x4e602a69 // saddlp v9.4s, v19.8h
-	FLDPQ 192(R2), (F7, F13)
-	FMOVQ 64(R0), F18
+	WORD $0x0e25c1b3 // smull v19.8h, v13.8b, v5.8b
+	WORD $0x4e2581b3 // smlal2 v19.8h, v13.16b, v5.16b
+	WORD $0x0e2b8213 // smlal v19.8h, v16.8b, v11.8b
+	WORD $0x4e2b8213 // smlal2 v19.8h, v16.16b, v11.16b
+	WORD $0x4e602a68 // saddlp v8.4s, v19.8h
+	FLDPQ 128(R2), (F5, F13)
+	FMOVQ 44(R0), F18
 	VAND V18.B16, V0.B16, V14.B16
 	VUSHR $4, V18.B16, V18.B16
-	WORD $0x0e27c1d4 // smull v20.8h, v14.8b, v7.8b
-	WORD $0x4e2781d4 // smlal2 v20.8h, v14.16b, v7.16b
+	WORD $0x0e25c1d4 // smull v20.8h, v14.8b, v5.8b
+	WORD $0x4e2581d4 // smlal2 v20.8h, v14.16b, v5.16b
 	WORD $0x0e2d8254 // smlal v20.8h, v18.8b, v13.8b
 	WORD $0x4e2d8254 // smlal2 v20.8h, v18.16b, v13.16b
 	WORD $0x4e602a93 // saddlp v19.4s, v20.8h
-	FMOVQ 64(R1), F18
+	FMOVQ 44(R1), F18
 	VAND V18.B16, V0.B16, V14.B16
 	VUSHR $4, V18.B16, V18.B16
-	WORD $0x0e27c1d5 // smull v21.8h, v14.8b, v7.8b
-	WORD $0x4e2781d5 // smlal2 v21.8h, v14.16b, v7.16b
+	WORD $0x0e25c1d5 // smull v21.8h, v14.8b, v5.8b
+	WORD $0x4e2581d5 // smlal2 v21.8h, v14.16b, v5.16b
 	WORD $0x0e2d8255 // smlal v21.8h, v18.8b, v13.8b
 	WORD $0x4e2d8255 // smlal2 v21.8h, v18.16b, v13.16b
-	WORD $0x4e602aaa // saddlp v10.4s, v21.8h
-	WORD $0x4eafbd6b // addp v11.4s, v11.4s, v15.4s
-	WORD $0x4eb3be31 // addp v17.4s, v17.4s, v19.4s
-	WORD $0x4eb1bd6b // addp v11.4s, v11.4s, v17.4s
-	WORD $0x4ea8bd8c // addp v12.4s, v12.4s, v8.4s
-	WORD $0x4eaabd29 // addp v9.4s, v9.4s, v10.4s
-	WORD $0x4ea9bd8c // addp v12.4s, v12.4s, v9.4s
-	VUZP2 V5.H8, V5.H8, V8.H8
-	VUZP1 V5.H8, V5.H8, V7.H8
-	WORD $0x0e217908 // fcvtl v8.4s, v8.4h
-	WORD $0x0e2178e7 // fcvtl v7.4s, v7.4h
-	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4e602aab // saddlp v11.4s, v21.8h
+	FLDPQ 192(R2), (F5, F14)
+	FMOVQ 64(R0), F20
+	VAND V20.B16, V0.B16, V16.B16
+	VUSHR $4, V20.B16, V20.B16
+	WORD $0x0e25c216 // smull v22.8h, v16.8b, v5.8b
+	WORD $0x4e258216 // smlal2 v22.8h, v16.16b, v5.16b
+	WORD $0x0e2e8296 // smlal v22.8h, v20.8b, v14.8b
+	WORD $0x4e2e8296 // smlal2 v22.8h, v20.16b, v14.16b
+	WORD $0x4e602ad5 // saddlp v21.4s, v22.8h
+	FMOVQ 64(R1), F20
+	VAND V20.B16, V0.B16, V16.B16
+	VUSHR $4, V20.B16, V20.B16
+	WORD $0x0e25c217 // smull v23.8h, v16.8b, v5.8b
+	WORD $0x4e258217 // smlal2 v23.8h, v16.16b, v5.16b
+	WORD $0x0e2e8297 // smlal v23.8h, v20.8b, v14.8b
+	WORD $0x4e2e8297 // smlal2 v23.8h, v20.16b, v14.16b
+	WORD $0x4e602aed // saddlp v13.4s, v23.8h
+	WORD $0x4eb1bdef // addp v15.4s, v15.4s, v17.4s
+	WORD $0x4eb5be73 // addp v19.4s, v19.4s, v21.4s
+	WORD $0x4eb3bdef // addp v15.4s, v15.4s, v19.4s
+	WORD $0x4ea8bd4a // addp v10.4s, v10.4s, v8.4s
+	WORD $0x4eadbd6b // addp v11.4s, v11.4s, v13.4s
+	WORD $0x4eabbd4a // addp v10.4s, v10.4s, v11.4s
+	WORD $0x4e21d9ef // scvtf v15.4s, v15.4s
+	FMOVQ (R3), F5
+	WORD $0x6e26dca5 // fmul v5.4s, v5.4s, v6.4s
+	WORD $0x4e2fcca1 // fmla v1.4s, v5.4s, v15.4s
+	FMOVQ 32(R3), F5
+	WORD $0x4e29cca1 // fmla v1.4s, v5.4s, v9.4s
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
 	FMOVQ (R3), F5
 	WORD $0x6e27dca5 // fmul v5.4s, v5.4s, v7.4s
-	WORD $0x4e2bcca1 // fmla v1.4s, v5.4s, v11.4s
+	WORD $0x4e2acca3 // fmla v3.4s, v5.4s, v10.4s
 	FMOVQ 32(R3), F5
-	WORD $0x4e28cca1 // fmla v1.4s, v5.4s, v8.4s
-	VUZP2 V6.H8, V6.H8, V7.H8
-	VUZP1 V6.H8, V6.H8, V5.H8
+	WORD $0x4e2ccca3 // fmla v3.4s, v5.4s, v12.4s
+	FMOVS 80(R0), F5
+	FMOVS 100(R0), F6
+	FMOVS 120(R0), F7
+	FMOVS 140(R0), F8
+	VZIP1 V6.S4, V5.S4, V5.S4
+	VZIP1 V8.S4, V7.S4, V7.S4
+	VZIP1 V7.D2, V5.D2, V5.D2
+	VUZP2 V5.H8, V5.H8, V9.H8
+	VUZP1 V5.H8, V5.H8, V6.H8
+	WORD $0x0e217929 // fcvtl v9.4s, v9.4h
+	WORD $0x0e2178c6 // fcvtl v6.4s, v6.4h
+	FMOVS 80(R1), F5
+	FMOVS 100(R1), F7
+	FMOVS 120(R1), F10
+	FMOVS 140(R1), F11
+	VZIP1 V7.S4, V5.S4, V5.S4
+	VZIP1 V11.S4, V10.S4, V10.S4
+	VZIP1 V10.D2, V5.D2, V5.D2
+	VUZP2 V5.H8, V5.H8, V12.H8
+	VUZP1 V5.H8, V5.H8, V7.H8
+	WORD $0x0e21798c // fcvtl v12.4s, v12.4h
 	WORD $0x0e2178e7 // fcvtl v7.4s, v7.4h
-	WORD $0x0e2178a5 // fcvtl v5.4s, v5.4h
-	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
-	FMOVQ (R3), F6
-	WORD $0x6e25dcc6 // fmul v6.4s, v6.4s, v5.4s
-	WORD $0x4e2cccc3 // fmla v3.4s, v6.4s, v12.4s
-	FMOVQ 32(R3), F6
-	WORD $0x4e27ccc3 // fmla v3.4s, v6.4s, v7.4s
-	VLD1 (R4), V5.S[0]
-	ADD $20, R4, R4
-	VLD1 (R4), V5.S[1]
-	ADD $20, R4, R4
-	VLD1 (R4), V5.S[2]
-	ADD $20, R4, R4
-	VLD1 (R4), V5.S[3]
-	ADD $20, R4, R4
-	VLD1 (R5), V6.S[0]
-	ADD $20, R5, R5
-	VLD1 (R5), V6.S[1]
-	ADD $20, R5, R5
-	VLD1 (R5), V6.S[2]
-	ADD $20, R5, R5
-	VLD1 (R5), V6.S[3]
-	ADD $20, R5, R5
-	FLDPQ 256(R2), (F7, F8)
-	FMOVQ 84(R0), F10
-	VAND V10.B16, V0.B16, V9.B16
-	VUSHR $4, V10.B16, V10.B16
-	WORD $0x0e27c12d // smull v13.8h, v9.8b, v7.8b
-	WORD $0x4e27812d // smlal2 v13.8h, v9.16b, v7.16b
-	WORD $0x0e28814d // smlal v13.8h, v10.8b, v8.8b
-	WORD $0x4e28814d // smlal2 v13.8h, v10.16b, v8.16b
-	WORD $0x4e6029ab // saddlp v11.4s, v13.8h
-	FMOVQ 84(R1), F10
-	VAND V10.B16, V0.B16, V9.B16
-	VUSHR $4, V10.B16, V10.B16
-	WORD $0x0e27c12e // smull v14.8h, v9.8b, v7.8b
-	WORD $0x4e27812e // smlal2 v14.8h, v9.16b, v7.16b
-	WORD $0x0e28814e // smlal v14.8h, v10.8b, v8.8b
-	WORD $0x4e28814e // smlal2 v14.8h, v10.16b, v8.16b
-	WORD $0x4e6029cc // saddlp v12.4s, v14.8h
-	FLDPQ 320(R2), (F7, F9)
-	FMOVQ 104(R0), F14
+	FLDPQ 256(R2), (F5, F8)
+	FMOVQ 84(R0), F14
 	VAND V14.B16, V0.B16, V13.B16
 	VUSHR $4, V14.B16, V14.B16
-	WORD $0x0e27c1b0 // smull v16.8h, v13.8b, v7.8b
-	WORD $0x4e2781b0 // smlal2 v16.8h, v13.16b, v7.16b
-	WORD $0x0e2981d0 // smlal v16.8h, v14.8b, v9.8b
-	WORD $0x4e2981d0 // smlal2 v16.8h, v14.16b, v9.16b
+	WORD $0x0e25c1b0 // smull v16.8h, v13.8b, v5.8b
+	WORD $0x4e2581b0 // smlal2 v16.8h, v13.16b, v5.16b
+	WORD $0x0e2881d0 // smlal v16.8h, v14.8b, v8.8b
+	WORD $0x4e2881d0 // smlal2 v16.8h, v14.16b, v8.16b
 	WORD $0x4e602a0f // saddlp v15.4s, v16.8h
-	FMOVQ 104(R1), F14
+	FMOVQ 84(R1), F14
 	VAND V14.B16, V0.B16, V13.B16
 	VUSHR $4, V14.B16, V14.B16
-	WORD $0x0e27c1b1 // smull v17.8h, v13.8b, v7.8b
-	WORD $0x4e2781b1 // smlal2 v17.8h, v13.16b, v7.16b
-	WORD $0x0e2981d1 // smlal v17.8h, v14.8b, v9.8b
-	WORD $0x4e2981d1 // smlal2 v17.8h, v14.16b, v9.16b
-	WORD $0x4e602a28 // saddlp v8.4s, v17.8h
-	FLDPQ 384(R2), (F7, F10)
-	FMOVQ 124(R0), F16
+	WORD $0x0e25c1b1 // smull v17.8h, v13.8b, v5.8b
+	WORD $0x4e2581b1 // smlal2 v17.8h, v13.16b, v5.16b
+	WORD $0x0e2881d1 // smlal v17.8h, v14.8b, v8.8b
+	WORD $0x4e2881d1 // smlal2 v17.8h, v14.16b, v8.16b
+	WORD $0x4e602a2a // saddlp v10.4s, v17.8h
+	FLDPQ 320(R2), (F5, F11)
+	FMOVQ 104(R0), F16
 	VAND V16.B16, V0.B16, V13.B16
 	VUSHR $4, V16.B16, V16.B16
-	WORD $0x0e27c1b2 // smull v18.8h, v13.8b, v7.8b
-	WORD $0x4e2781b2 // smlal2 v18.8h, v13.16b, v7.16b
-	WORD $0x0e2a8212 // smlal v18.8h, v16.8b, v10.8b
-	WORD $0x4e2a8212 // smlal2 v18.8h, v16.16b, v10.16b
+	WORD $0x0e25c1b2 // smull v18.8h, v13.8b, v5.8b
+	WORD $0x4e2581b2 // smlal2 v18.8h, v13.16b, v5.16b
+	WORD $0x0e2b8212 // smlal v18.8h, v16.8b, v11.8b
+	WORD $0x4e2b8212 // smlal2 v18.8h, v16.16b, v11.16b
 	WORD $0x4e602a51 // saddlp v17.4s, v18.8h
-	FMOVQ 124(R1), F16
+	FMOVQ 104(R1), F16
 	VAND V16.B16, V0.B16, V13.B16
 	VUSHR $4, V16.B16, V16.B16
-	WORD $0x0e27c1b3 // smull v19.8h, v13.8b, v7.8b
-	WORD $0x4e2781b3 // smlal2 v19.8h, v13.16b, v7.16b
-	WORD $0x0e2a8213 // smlal v19.8h, v16.8b, v10.8b
-	WORD $0x4e2a8213 // smlal2 v19.8h, v16.16b, v10.16b
-	WORD $0x4e602a69 // saddlp v9.4s, v19.8h
-	FLDPQ 448(R2), (F7, F13)
-	FMOVQ 144(R0), F18
+	WORD $0x0e25c1b3 // smull v19.8h, v13.8b, v5.8b
+	WORD $0x4e2581b3 // smlal2 v19.8h, v13.16b, v5.16b
+	WORD $0x0e2b8213 // smlal v19.8h, v16.8b, v11.8b
+	WORD $0x4e2b8213 // smlal2 v19.8h, v16.16b, v11.16b
+	WORD $0x4e602a68 // saddlp v8.4s, v19.8h
+	FLDPQ 384(R2), (F5, F13)
+	FMOVQ 124(R0), F18
 	VAND V18.B16, V0.B16, V14.B16
 	VUSHR $4, V18.B16, V18.B16
-	WORD $0x0e27c1d4 // smull v20.8h, v14.8b, v7.8b
-	WORD $0x4e2781d4 // smlal2 v20.8h, v14.16b, v7.16b
+	WORD $0x0e25c1d4 // smull v20.8h, v14.8b, v5.8b
+	WORD $0x4e2581d4 // smlal2 v20.8h, v14.16b, v5.16b
 	WORD $0x0e2d8254 // smlal v20.8h, v18.8b, v13.8b
 	WORD $0x4e2d8254 // smlal2 v20.8h, v18.16b, v13.16b
 	WORD $0x4e602a93 // saddlp v19.4s, v20.8h
-	FMOVQ 144(R1), F18
+	FMOVQ 124(R1), F18
 	VAND V18.B16, V0.B16, V14.B16
 	VUSHR $4, V18.B16, V18.B16
-	WORD $0x0e27c1d5 // smull v21.8h, v14.8b, v7.8b
-	WORD $0x4e2781d5 // smlal2 v21.8h, v14.16b, v7.16b
+	WORD $0x0e25c1d5 // smull v21.8h, v14.8b, v5.8b
+	WORD $0x4e2581d5 // smlal2 v21.8h, v14.16b, v5.16b
 	WORD $0x0e2d8255 // smlal v21.8h, v18.8b, v13.8b
 	WORD $0x4e2d8255 // smlal2 v21.8h, v18.16b, v13.16b
-	WORD $0x4e602aaa // saddlp v10.4s, v21.8h
-	WORD $0x4eafbd6b // addp v11.4s, v11.4s, v15.4s
-	WORD $0x4eb3be31 // addp v17.4s, v17.4s, v19.4s
-	WORD $0x4eb1bd6b // addp v11.4s, v11.4s, v17.4s
-	WORD $0x4ea8bd8c // addp v12.4s, v12.4s, v8.4s
-	WORD $0x4eaabd29 // addp v9.4s, v9.4s, v10.4s
-	WORD $0x4ea9bd8c // addp v12.4s, v12.4s, v9.4s
-	VUZP2 V5.H8, V5.H8, V8.H8
-	VUZP1 V5.H8, V5.H8, V7.H8
-	WORD $0x0e217908 // fcvtl v8.4s, v8.4h
-	WORD $0x0e2178e7 // fcvtl v7.4s, v7.4h
-	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4e602aab // saddlp v11.4s, v21.8h
+	FLDPQ 448(R2), (F5, F14)
+	FMOVQ 144(R0), F20
+	VAND V20.B16, V0.B16, V16.B16
+	VUSHR $4, V20.B16, V20.B16
+	WORD $0x0e25c216 // smull v22.8h, v16.8b, v5.8b
+	WORD $0x4e258216 // smlal2 v22.8h, v16.16b, v5.16b
+	WORD $0x0e2e8296 // smlal v22.8h, v20.8b, v14.8b
+	WORD $0x4e2e8296 // smlal2 v22.8h, v20.16b, v14.16b
+	WORD $0x4e602ad5 // saddlp v21.4s, v22.8h
+	FMOVQ 144(R1), F20
+	VAND V20.B16, V0.B16, V16.B16
+	VUSHR $4, V20.B16, V20.B16
+	WORD $0x0e25c217 // smull v23.8h, v16.8b, v5.8b
+	WORD $0x4e258217 // smlal2 v23.8h, v16.16b, v5.16b
+	WORD $0x0e2e8297 // smlal v23.8h, v20.8b, v14.8b
+	WORD $0x4e2e8297 // smlal2 v23.8h, v20.16b, v14.16b
+	WORD $0x4e602aed // saddlp v13.4s, v23.8h
+	WORD $0x4eb1bdef // addp v15.4s, v15.4s, v17.4s
+	WORD $0x4eb5be73 // addp v19.4s, v19.4s, v21.4s
+	WORD $0x4eb3bdef // addp v15.4s, v15.4s, v19.4s
+	WORD $0x4ea8bd4a // addp v10.4s, v10.4s, v8.4s
+	WORD $0x4eadbd6b // addp v11.4s, v11.4s, v13.4s
+	WORD $0x4eabbd4a // addp v10.4s, v10.4s, v11.4s
+	WORD $0x4e21d9ef // scvtf v15.4s, v15.4s
+	FMOVQ 16(R3), F5
+	WORD $0x6e26dca5 // fmul v5.4s, v5.4s, v6.4s
+	WORD $0x4e2fcca2 // fmla v2.4s, v5.4s, v15.4s
+	FMOVQ 48(R3), F5
+	WORD $0x4e29cca2 // fmla v2.4s, v5.4s, v9.4s
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
 	FMOVQ 16(R3), F5
 	WORD $0x6e27dca5 // fmul v5.4s, v5.4s, v7.4s
-	WORD $0x4e2bcca2 // fmla v2.4s, v5.4s, v11.4s
+	WORD $0x4e2acca4 // fmla v4.4s, v5.4s, v10.4s
 	FMOVQ 48(R3), F5
-	WORD $0x4e28cca2 // fmla v2.4s, v5.4s, v8.4s
-	VUZP2 V6.H8, V6.H8, V7.H8
-	VUZP1 V6.H8, V6.H8, V5.H8
-	WORD $0x0e2178e7 // fcvtl v7.4s, v7.4h
-	WORD $0x0e2178a5 // fcvtl v5.4s, v5.4h
-	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
-	FMOVQ 16(R3), F6
-	WORD $0x6e25dcc6 // fmul v6.4s, v6.4s, v5.4s
-	WORD $0x4e2cccc4 // fmla v4.4s, v6.4s, v12.4s
-	FMOVQ 48(R3), F6
-	WORD $0x4e27ccc4 // fmla v4.4s, v6.4s, v7.4s
+	WORD $0x4e2ccca4 // fmla v4.4s, v5.4s, v12.4s
 	ADD $160, R0, R0
 	ADD $160, R1, R1
 	ADD $512, R2, R2
 	ADD $512, R3, R3
-	SUBS $1, R10, R10
+	SUBS $1, R8, R8
 	BNE group2
-	VEOR V5.B16, V5.B16, V5.B16
+	WORD $0x6f00e405 // movi v5.2d, #0000000000000000
 	VZIP1 V3.S4, V1.S4, V6.S4
 	VEXT $8, V6.B16, V6.B16, V7.B16
 	WORD $0x4e26d4a5 // fadd v5.4s, v5.4s, v6.4s
@@ -785,229 +770,226 @@ whole3:
 	VEXT $8, V6.B16, V6.B16, V7.B16
 	WORD $0x4e26d4a5 // fadd v5.4s, v5.4s, v6.4s
 	WORD $0x4e27d4a5 // fadd v5.4s, v5.4s, v7.4s
-	FMOVD.P F5, 8(R6)
-	SUBS $1, R9, R9
+	FMOVD.P F5, 8(R4)
+	SUBS $1, R7, R7
 	BNE rows1
 	RET
 
 // func dotQ4_1x2NEON(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 TEXT ·dotQ4_1x2NEON(SB), NOSPLIT, $0-80
-	MOVD out+0(FP), R6
-	MOVD w+16(FP), R7
-	MOVD rowBytes+24(FP), R8
-	MOVD octets+32(FP), R9
-	MOVD ldo+8(FP), R11
-	ADD R11<<2, R6, R12
+	MOVD out+0(FP), R5
+	MOVD w+16(FP), R6
+	MOVD rowBytes+24(FP), R7
+	MOVD octets+32(FP), R8
+	MOVD ldo+8(FP), R10
+	ADD R10<<2, R5, R11
 	VMOVI $15, V0.B16
-	LSL $3, R9, R9
+	LSL $3, R8, R8
 rows1:
-	MOVD R7, R0
-	ADD R8, R7, R7
+	MOVD R6, R0
+	ADD R7, R6, R6
 	MOVD blocks+40(FP), R1
 	MOVD lanes+48(FP), R3
-	MOVD stride+56(FP), R11
-	ADD R11, R1, R2
-	ADD R11, R3, R4
-	VEOR V1.B16, V1.B16, V1.B16
-	VEOR V2.B16, V2.B16, V2.B16
-	VEOR V3.B16, V3.B16, V3.B16
-	VEOR V4.B16, V4.B16, V4.B16
-	MOVD n+64(FP), R10
-	MOVD back+72(FP), R11
+	MOVD stride+56(FP), R10
+	ADD R10, R1, R2
+	ADD R10, R3, R4
+	WORD $0x6f00e401 // movi v1.2d, #0000000000000000
+	WORD $0x6f00e402 // movi v2.2d, #0000000000000000
+	WORD $0x6f00e403 // movi v3.2d, #0000000000000000
+	WORD $0x6f00e404 // movi v4.2d, #0000000000000000
+	MOVD n+64(FP), R9
+	MOVD back+72(FP), R10
 group2:
-	CMP $1, R10
+	CMP $1, R9
 	BNE whole3
-	SUB R11, R0, R0
+	SUB R10, R0, R0
 whole3:
-	MOVD R0, R5
-	VLD1 (R5), V5.S[0]
-	ADD $20, R5, R5
-	VLD1 (R5), V5.S[1]
-	ADD $20, R5, R5
-	VLD1 (R5), V5.S[2]
-	ADD $20, R5, R5
-	VLD1 (R5), V5.S[3]
-	ADD $20, R5, R5
-	FLDPQ (R1), (F6, F7)
-	FLDPQ (R2), (F8, F9)
-	FMOVQ 4(R0), F11
-	VAND V11.B16, V0.B16, V10.B16
-	VUSHR $4, V11.B16, V11.B16
-	WORD $0x0e26c14d // smull v13.8h, v10.8b, v6.8b
-	WORD $0x4e26814d // smlal2 v13.8h, v10.16b, v6.16b
-	WORD $0x0e27816d // smlal v13.8h, v11.8b, v7.8b
-	WORD $0x4e27816d // smlal2 v13.8h, v11.16b, v7.16b
-	WORD $0x4e6029ac // saddlp v12.4s, v13.8h
-	WORD $0x0e28c14e // smull v14.8h, v10.8b, v8.8b
-	WORD $0x4e28814e // smlal2 v14.8h, v10.16b, v8.16b
-	WORD $0x0e29816e // smlal v14.8h, v11.8b, v9.8b
-	WORD $0x4e29816e // smlal2 v14.8h, v11.16b, v9.16b
-	WORD $0x4e6029cd // saddlp v13.4s, v14.8h
-	FLDPQ 64(R1), (F6, F7)
-	FLDPQ 64(R2), (F10, F14)
-	FMOVQ 24(R0), F16
-	VAND V16.B16, V0.B16, V15.B16
-	VUSHR $4, V16.B16, V16.B16
-	WORD $0x0e26c1f2 // smull v18.8h, v15.8b, v6.8b
-	WORD $0x4e2681f2 // smlal2 v18.8h, v15.16b, v6.16b
-	WORD $0x0e278212 // smlal v18.8h, v16.8b, v7.8b
-	WORD $0x4e278212 // smlal2 v18.8h, v16.16b, v7.16b
-	WORD $0x4e602a51 // saddlp v17.4s, v18.8h
-	WORD $0x0e2ac1f3 // smull v19.8h, v15.8b, v10.8b
-	WORD $0x4e2a81f3 // smlal2 v19.8h, v15.16b, v10.16b
-	WORD $0x0e2e8213 // smlal v19.8h, v16.8b, v14.8b
-	WORD $0x4e2e8213 // smlal2 v19.8h, v16.16b, v14.16b
-	WORD $0x4e602a68 // saddlp v8.4s, v19.8h
-	FLDPQ 128(R1), (F6, F7)
-	FLDPQ 128(R2), (F9, F11)
-	FMOVQ 44(R0), F18
-	VAND V18.B16, V0.B16, V15.B16
-	VUSHR $4, V18.B16, V18.B16
-	WORD $0x0e26c1f5 // smull v21.8h, v15.8b, v6.8b
-	WORD $0x4e2681f5 // smlal2 v21.8h, v15.16b, v6.16b
-	WORD $0x0e278255 // smlal v21.8h, v18.8b, v7.8b
-	WORD $0x4e278255 // smlal2 v21.8h, v18.16b, v7.16b
-	WORD $0x4e602ab4 // saddlp v20.4s, v21.8h
-	WORD $0x0e29c1f3 // smull v19.8h, v15.8b, v9.8b
-	WORD $0x4e2981f3 // smlal2 v19.8h, v15.16b, v9.16b
-	WORD $0x0e2b8253 // smlal v19.8h, v18.8b, v11.8b
-	WORD $0x4e2b8253 // smlal2 v19.8h, v18.16b, v11.16b
-	WORD $0x4e602a6a // saddlp v10.4s, v19.8h
-	FLDPQ 192(R1), (F6, F7)
-	FLDPQ 192(R2), (F14, F15)
-	FMOVQ 64(R0), F19
+	FMOVS (R0), F5
+	FMOVS 20(R0), F6
+	FMOVS 40(R0), F7
+	FMOVS 60(R0), F8
+	VZIP1 V6.S4, V5.S4, V5.S4
+	VZIP1 V8.S4, V7.S4, V7.S4
+	VZIP1 V7.D2, V5.D2, V5.D2
+	VUZP2 V5.H8, V5.H8, V9.H8
+	VUZP1 V5.H8, V5.H8, V6.H8
+	WORD $0x0e217929 // fcvtl v9.4s, v9.4h
+	WORD $0x0e2178c6 // fcvtl v6.4s, v6.4h
+	FLDPQ (R1), (F5, F7)
+	FLDPQ (R2), (F10, F11)
+	FMOVQ 4(R0), F13
+	VAND V13.B16, V0.B16, V12.B16
+	VUSHR $4, V13.B16, V13.B16
+	WORD $0x0e25c18f // smull v15.8h, v12.8b, v5.8b
+	WORD $0x4e25818f // smlal2 v15.8h, v12.16b, v5.16b
+	WORD $0x0e2781af // smlal v15.8h, v13.8b, v7.8b
+	WORD $0x4e2781af // smlal2 v15.8h, v13.16b, v7.16b
+	WORD $0x4e6029ee // saddlp v14.4s, v15.8h
+	WORD $0x0e2ac190 // smull v16.8h, v12.8b, v10.8b
+	WORD $0x4e2a8190 // smlal2 v16.8h, v12.16b, v10.16b
+	WORD $0x0e2b81b0 // smlal v16.8h, v13.8b, v11.8b
+	WORD $0x4e2b81b0 // smlal2 v16.8h, v13.16b, v11.16b
+	WORD $0x4e602a08 // saddlp v8.4s, v16.8h
+	FLDPQ 64(R1), (F5, F7)
+	FLDPQ 64(R2), (F12, F15)
+	FMOVQ 24(R0), F17
+	VAND V17.B16, V0.B16, V16.B16
+	VUSHR $4, V17.B16, V17.B16
+	WORD $0x0e25c213 // smull v19.8h, v16.8b, v5.8b
+	WORD $0x4e258213 // smlal2 v19.8h, v16.16b, v5.16b
+	WORD $0x0e278233 // smlal v19.8h, v17.8b, v7.8b
+	WORD $0x4e278233 // smlal2 v19.8h, v17.16b, v7.16b
+	WORD $0x4e602a72 // saddlp v18.4s, v19.8h
+	WORD $0x0e2cc214 // smull v20.8h, v16.8b, v12.8b
+	WORD $0x4e2c8214 // smlal2 v20.8h, v16.16b, v12.16b
+	WORD $0x0e2f8234 // smlal v20.8h, v17.8b, v15.8b
+	WORD $0x4e2f8234 // smlal2 v20.8h, v17.16b, v15.16b
+	WORD $0x4e602a8a // saddlp v10.4s, v20.8h
+	FLDPQ 128(R1), (F5, F7)
+	FLDPQ 128(R2), (F11, F13)
+	FMOVQ 44(R0), F19
 	VAND V19.B16, V0.B16, V16.B16
 	VUSHR $4, V19.B16, V19.B16
-	WORD $0x0e26c216 // smull v22.8h, v16.8b, v6.8b
-	WORD $0x4e268216 // smlal2 v22.8h, v16.16b, v6.16b
+	WORD $0x0e25c216 // smull v22.8h, v16.8b, v5.8b
+	WORD $0x4e258216 // smlal2 v22.8h, v16.16b, v5.16b
 	WORD $0x0e278276 // smlal v22.8h, v19.8b, v7.8b
 	WORD $0x4e278276 // smlal2 v22.8h, v19.16b, v7.16b
 	WORD $0x4e602ad5 // saddlp v21.4s, v22.8h
-	WORD $0x0e2ec217 // smull v23.8h, v16.8b, v14.8b
-	WORD $0x4e2e8217 // smlal2 v23.8h, v16.16b, v14.16b
-	WORD $0x0e2f8277 // smlal v23.8h, v19.8b, v15.8b
-	WORD $0x4e2f8277 // smlal2 v23.8h, v19.16b, v15.16b
-	WORD $0x4e602ae9 // saddlp v9.4s, v23.8h
-	WORD $0x4eb1bd8c // addp v12.4s, v12.4s, v17.4s
-	WORD $0x4eb5be94 // addp v20.4s, v20.4s, v21.4s
-	WORD $0x4eb4bd8c // addp v12.4s, v12.4s, v20.4s
-	WORD $0x4ea8bdad // addp v13.4s, v13.4s, v8.4s
-	WORD $0x4ea9bd4a // addp v10.4s, v10.4s, v9.4s
-	WORD $0x4eaabdad // addp v13.4s, v13.4s, v10.4s
-	VUZP2 V5.H8, V5.H8, V7.H8
-	VUZP1 V5.H8, V5.H8, V6.H8
-	WORD $0x0e2178e7 // fcvtl v7.4s, v7.4h
-	WORD $0x0e2178c6 // fcvtl v6.4s, v6.4h
-	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x0e2bc214 // smull v20.8h, v16.8b, v11.8b
+	WORD $0x4e2b8214 // smlal2 v20.8h, v16.16b, v11.16b
+	WORD $0x0e2d8274 // smlal v20.8h, v19.8b, v13.8b
+	WORD $0x4e2d8274 // smlal2 v20.8h, v19.16b, v13.16b
+	WORD $0x4e602a8c // saddlp v12.4s, v20.8h
+	FLDPQ 192(R1), (F5, F7)
+	FLDPQ 192(R2), (F15, F16)
+	FMOVQ 64(R0), F20
+	VAND V20.B16, V0.B16, V17.B16
+	VUSHR $4, V20.B16, V20.B16
+	WORD $0x0e25c237 // smull v23.8h, v17.8b, v5.8b
+	WORD $0x4e258237 // smlal2 v23.8h, v17.16b, v5.16b
+	WORD $0x0e278297 // smlal v23.8h, v20.8b, v7.8b
+	WORD $0x4e278297 // smlal2 v23.8h, v20.16b, v7.16b
+	WORD $0x4e602af6 // saddlp v22.4s, v23.8h
+	WORD $0x0e2fc238 // smull v24.8h, v17.8b, v15.8b
+	WORD $0x4e2f8238 // smlal2 v24.8h, v17.16b, v15.16b
+	WORD $0x0e308298 // smlal v24.8h, v20.8b, v16.8b
+	WORD $0x4e308298 // smlal2 v24.8h, v20.16b, v16.16b
+	WORD $0x4e602b0b // saddlp v11.4s, v24.8h
+	WORD $0x4eb2bdce // addp v14.4s, v14.4s, v18.4s
+	WORD $0x4eb6beb5 // addp v21.4s, v21.4s, v22.4s
+	WORD $0x4eb5bdce // addp v14.4s, v14.4s, v21.4s
+	WORD $0x4eaabd08 // addp v8.4s, v8.4s, v10.4s
+	WORD $0x4eabbd8c // addp v12.4s, v12.4s, v11.4s
+	WORD $0x4eacbd08 // addp v8.4s, v8.4s, v12.4s
+	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
 	FMOVQ (R3), F5
 	WORD $0x6e26dca5 // fmul v5.4s, v5.4s, v6.4s
-	WORD $0x4e2ccca1 // fmla v1.4s, v5.4s, v12.4s
+	WORD $0x4e2ecca1 // fmla v1.4s, v5.4s, v14.4s
 	FMOVQ 32(R3), F5
-	WORD $0x4e27cca1 // fmla v1.4s, v5.4s, v7.4s
-	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4e29cca1 // fmla v1.4s, v5.4s, v9.4s
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
 	FMOVQ (R4), F5
 	WORD $0x6e26dca5 // fmul v5.4s, v5.4s, v6.4s
-	WORD $0x4e2dcca3 // fmla v3.4s, v5.4s, v13.4s
+	WORD $0x4e28cca3 // fmla v3.4s, v5.4s, v8.4s
 	FMOVQ 32(R4), F5
-	WORD $0x4e27cca3 // fmla v3.4s, v5.4s, v7.4s
-	VLD1 (R5), V5.S[0]
-	ADD $20, R5, R5
-	VLD1 (R5), V5.S[1]
-	ADD $20, R5, R5
-	VLD1 (R5), V5.S[2]
-	ADD $20, R5, R5
-	VLD1 (R5), V5.S[3]
-	ADD $20, R5, R5
-	FLDPQ 256(R1), (F6, F7)
-	FLDPQ 256(R2), (F8, F9)
-	FMOVQ 84(R0), F11
-	VAND V11.B16, V0.B16, V10.B16
-	VUSHR $4, V11.B16, V11.B16
-	WORD $0x0e26c14e // smull v14.8h, v10.8b, v6.8b
-	WORD $0x4e26814e // smlal2 v14.8h, v10.16b, v6.16b
-	WORD $0x0e27816e // smlal v14.8h, v11.8b, v7.8b
-	WORD $0x4e27816e // smlal2 v14.8h, v11.16b, v7.16b
-	WORD $0x4e6029cc // saddlp v12.4s, v14.8h
-	WORD $0x0e28c14f // smull v15.8h, v10.8b, v8.8b
-	WORD $0x4e28814f // smlal2 v15.8h, v10.16b, v8.16b
-	WORD $0x0e29816f // smlal v15.8h, v11.8b, v9.8b
-	WORD $0x4e29816f // smlal2 v15.8h, v11.16b, v9.16b
-	WORD $0x4e6029ed // saddlp v13.4s, v15.8h
-	FLDPQ 320(R1), (F6, F7)
-	FLDPQ 320(R2), (F10, F14)
-	FMOVQ 104(R0), F16
-	VAND V16.B16, V0.B16, V15.B16
-	VUSHR $4, V16.B16, V16.B16
-	WORD $0x0e26c1f2 // smull v18.8h, v15.8b, v6.8b
-	WORD $0x4e2681f2 // smlal2 v18.8h, v15.16b, v6.16b
-	WORD $0x0e278212 // smlal v18.8h, v16.8b, v7.8b
-	WORD $0x4e278212 // smlal2 v18.8h, v16.16b, v7.16b
-	WORD $0x4e602a51 // saddlp v17.4s, v18.8h
-	WORD $0x0e2ac1f3 // smull v19.8h, v15.8b, v10.8b
-	WORD $0x4e2a81f3 // smlal2 v19.8h, v15.16b, v10.16b
-	WORD $0x0e2e8213 // smlal v19.8h, v16.8b, v14.8b
-	WORD $0x4e2e8213 // smlal2 v19.8h, v16.16b, v14.16b
-	WORD $0x4e602a68 // saddlp v8.4s, v19.8h
-	FLDPQ 384(R1), (F6, F7)
-	FLDPQ 384(R2), (F9, F11)
-	FMOVQ 124(R0), F18
-	VAND V18.B16, V0.B16, V15.B16
-	VUSHR $4, V18.B16, V18.B16
-	WORD $0x0e26c1f5 // smull v21.8h, v15.8b, v6.8b
-	WORD $0x4e2681f5 // smlal2 v21.8h, v15.16b, v6.16b
-	WORD $0x0e278255 // smlal v21.8h, v18.8b, v7.8b
-	WORD $0x4e278255 // smlal2 v21.8h, v18.16b, v7.16b
-	WORD $0x4e602ab4 // saddlp v20.4s, v21.8h
-	WORD $0x0e29c1f3 // smull v19.8h, v15.8b, v9.8b
-	WORD $0x4e2981f3 // smlal2 v19.8h, v15.16b, v9.16b
-	WORD $0x0e2b8253 // smlal v19.8h, v18.8b, v11.8b
-	WORD $0x4e2b8253 // smlal2 v19.8h, v18.16b, v11.16b
-	WORD $0x4e602a6a // saddlp v10.4s, v19.8h
-	FLDPQ 448(R1), (F6, F7)
-	FLDPQ 448(R2), (F14, F15)
-	FMOVQ 144(R0), F19
+	WORD $0x4e29cca3 // fmla v3.4s, v5.4s, v9.4s
+	FMOVS 80(R0), F5
+	FMOVS 100(R0), F6
+	FMOVS 120(R0), F7
+	FMOVS 140(R0), F8
+	VZIP1 V6.S4, V5.S4, V5.S4
+	VZIP1 V8.S4, V7.S4, V7.S4
+	VZIP1 V7.D2, V5.D2, V5.D2
+	VUZP2 V5.H8, V5.H8, V9.H8
+	VUZP1 V5.H8, V5.H8, V6.H8
+	WORD $0x0e217929 // fcvtl v9.4s, v9.4h
+	WORD $0x0e2178c6 // fcvtl v6.4s, v6.4h
+	FLDPQ 256(R1), (F5, F7)
+	FLDPQ 256(R2), (F10, F11)
+	FMOVQ 84(R0), F13
+	VAND V13.B16, V0.B16, V12.B16
+	VUSHR $4, V13.B16, V13.B16
+	WORD $0x0e25c190 // smull v16.8h, v12.8b, v5.8b
+	WORD $0x4e258190 // smlal2 v16.8h, v12.16b, v5.16b
+	WORD $0x0e2781b0 // smlal v16.8h, v13.8b, v7.8b
+	WORD $0x4e2781b0 // smlal2 v16.8h, v13.16b, v7.16b
+	WORD $0x4e602a0f // saddlp v15.4s, v16.8h
+	WORD $0x0e2ac191 // smull v17.8h, v12.8b, v10.8b
+	WORD $0x4e2a8191 // smlal2 v17.8h, v12.16b, v10.16b
+	WORD $0x0e2b81b1 // smlal v17.8h, v13.8b, v11.8b
+	WORD $0x4e2b81b1 // smlal2 v17.8h, v13.16b, v11.16b
+	WORD $0x4e602a28 // saddlp v8.4s, v17.8h
+	FLDPQ 320(R1), (F5, F7)
+	FLDPQ 320(R2), (F12, F14)
+	FMOVQ 104(R0), F17
+	VAND V17.B16, V0.B16, V16.B16
+	VUSHR $4, V17.B16, V17.B16
+	WORD $0x0e25c213 // smull v19.8h, v16.8b, v5.8b
+	WORD $0x4e258213 // smlal2 v19.8h, v16.16b, v5.16b
+	WORD $0x0e278233 // smlal v19.8h, v17.8b, v7.8b
+	WORD $0x4e278233 // smlal2 v19.8h, v17.16b, v7.16b
+	WORD $0x4e602a72 // saddlp v18.4s, v19.8h
+	WORD $0x0e2cc214 // smull v20.8h, v16.8b, v12.8b
+	WORD $0x4e2c8214 // smlal2 v20.8h, v16.16b, v12.16b
+	WORD $0x0e2e8234 // smlal v20.8h, v17.8b, v14.8b
+	WORD $0x4e2e8234 // smlal2 v20.8h, v17.16b, v14.16b
+	WORD $0x4e602a8a // saddlp v10.4s, v20.8h
+	FLDPQ 384(R1), (F5, F7)
+	FLDPQ 384(R2), (F11, F13)
+	FMOVQ 124(R0), F19
 	VAND V19.B16, V0.B16, V16.B16
 	VUSHR $4, V19.B16, V19.B16
-	WORD $0x0e26c216 // smull v22.8h, v16.8b, v6.8b
-	WORD $0x4e268216 // smlal2 v22.8h, v16.16b, v6.16b
+	WORD $0x0e25c216 // smull v22.8h, v16.8b, v5.8b
+	WORD $0x4e258216 // smlal2 v22.8h, v16.16b, v5.16b
 	WORD $0x0e278276 // smlal v22.8h, v19.8b, v7.8b
 	WORD $0x4e278276 // smlal2 v22.8h, v19.16b, v7.16b
 	WORD $0x4e602ad5 // saddlp v21.4s, v22.8h
-	WORD $0x0e2ec217 // smull v23.8h, v16.8b, v14.8b
-	WORD $0x4e2e8217 // smlal2 v23.8h, v16.16b, v14.16b
-	WORD $0x0e2f8277 // smlal v23.8h, v19.8b, v15.8b
-	WORD $0x4e2f8277 // smlal2 v23.8h, v19.16b, v15.16b
-	WORD $0x4e602ae9 // saddlp v9.4s, v23.8h
-	WORD $0x4eb1bd8c // addp v12.4s, v12.4s, v17.4s
-	WORD $0x4eb5be94 // addp v20.4s, v20.4s, v21.4s
-	WORD $0x4eb4bd8c // addp v12.4s, v12.4s, v20.4s
-	WORD $0x4ea8bdad // addp v13.4s, v13.4s, v8.4s
-	WORD $0x4ea9bd4a // addp v10.4s, v10.4s, v9.4s
-	WORD $0x4eaabdad // addp v13.4s, v13.4s, v10.4s
-	VUZP2 V5.H8, V5.H8, V7.H8
-	VUZP1 V5.H8, V5.H8, V6.H8
-	WORD $0x0e2178e7 // fcvtl v7.4s, v7.4h
-	WORD $0x0e2178c6 // fcvtl v6.4s, v6.4h
-	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x0e2bc214 // smull v20.8h, v16.8b, v11.8b
+	WORD $0x4e2b8214 // smlal2 v20.8h, v16.16b, v11.16b
+	WORD $0x0e2d8274 // smlal v20.8h, v19.8b, v13.8b
+	WORD $0x4e2d8274 // smlal2 v20.8h, v19.16b, v13.16b
+	WORD $0x4e602a8c // saddlp v12.4s, v20.8h
+	FLDPQ 448(R1), (F5, F7)
+	FLDPQ 448(R2), (F14, F16)
+	FMOVQ 144(R0), F20
+	VAND V20.B16, V0.B16, V17.B16
+	VUSHR $4, V20.B16, V20.B16
+	WORD $0x0e25c237 // smull v23.8h, v17.8b, v5.8b
+	WORD $0x4e258237 // smlal2 v23.8h, v17.16b, v5.16b
+	WORD $0x0e278297 // smlal v23.8h, v20.8b, v7.8b
+	WORD $0x4e278297 // smlal2 v23.8h, v20.16b, v7.16b
+	WORD $0x4e602af6 // saddlp v22.4s, v23.8h
+	WORD $0x0e2ec238 // smull v24.8h, v17.8b, v14.8b
+	WORD $0x4e2e8238 // smlal2 v24.8h, v17.16b, v14.16b
+	WORD $0x0e308298 // smlal v24.8h, v20.8b, v16.8b
+	WORD $0x4e308298 // smlal2 v24.8h, v20.16b, v16.16b
+	WORD $0x4e602b0b // saddlp v11.4s, v24.8h
+	WORD $0x4eb2bdef // addp v15.4s, v15.4s, v18.4s
+	WORD $0x4eb6beb5 // addp v21.4s, v21.4s, v22.4s
+	WORD $0x4eb5bdef // addp v15.4s, v15.4s, v21.4s
+	WORD $0x4eaabd08 // addp v8.4s, v8.4s, v10.4s
+	WORD $0x4eabbd8c // addp v12.4s, v12.4s, v11.4s
+	WORD $0x4eacbd08 // addp v8.4s, v8.4s, v12.4s
+	WORD $0x4e21d9ef // scvtf v15.4s, v15.4s
 	FMOVQ 16(R3), F5
 	WORD $0x6e26dca5 // fmul v5.4s, v5.4s, v6.4s
-	WORD $0x4e2ccca2 // fmla v2.4s, v5.4s, v12.4s
+	WORD $0x4e2fcca2 // fmla v2.4s, v5.4s, v15.4s
 	FMOVQ 48(R3), F5
-	WORD $0x4e27cca2 // fmla v2.4s, v5.4s, v7.4s
-	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4e29cca2 // fmla v2.4s, v5.4s, v9.4s
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
 	FMOVQ 16(R4), F5
 	WORD $0x6e26dca5 // fmul v5.4s, v5.4s, v6.4s
-	WORD $0x4e2dcca4 // fmla v4.4s, v5.4s, v13.4s
+	WORD $0x4e28cca4 // fmla v4.4s, v5.4s, v8.4s
 	FMOVQ 48(R4), F5
-	WORD $0x4e27cca4 // fmla v4.4s, v5.4s, v7.4s
+	WORD $0x4e29cca4 // fmla v4.4s, v5.4s, v9.4s
 	ADD $160, R0, R0
 	ADD $512, R1, R1
 	ADD $512, R3, R3
 	ADD $512, R2, R2
 	ADD $512, R4, R4
-	SUBS $1, R10, R10
+	SUBS $1, R9, R9
 	BNE group2
-	VEOR V5.B16, V5.B16, V5.B16
+	WORD $0x6f00e405 // movi v5.2d, #0000000000000000
 	VZIP1 V3.S4, V1.S4, V6.S4
 	VEXT $8, V6.B16, V6.B16, V7.B16
 	WORD $0x4e26d4a5 // fadd v5.4s, v5.4s, v6.4s
@@ -1024,107 +1006,105 @@ whole3:
 	VEXT $8, V6.B16, V6.B16, V7.B16
 	WORD $0x4e26d4a5 // fadd v5.4s, v5.4s, v6.4s
 	WORD $0x4e27d4a5 // fadd v5.4s, v5.4s, v7.4s
-	FMOVS.P F5, 4(R6)
-	VST1.P V5.S[1], 4(R12)
-	SUBS $1, R9, R9
+	FMOVS.P F5, 4(R5)
+	VST1.P V5.S[1], 4(R11)
+	SUBS $1, R8, R8
 	BNE rows1
 	RET
 
 // func dotQ5_0x1NEON(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 TEXT ·dotQ5_0x1NEON(SB), NOSPLIT, $0-80
-	MOVD out+0(FP), R6
-	MOVD w+16(FP), R7
-	MOVD rowBytes+24(FP), R8
-	MOVD octets+32(FP), R9
+	MOVD out+0(FP), R4
+	MOVD w+16(FP), R5
+	MOVD rowBytes+24(FP), R6
+	MOVD octets+32(FP), R7
 	VMOVI $15, V0.B16
 	VMOVI $16, V1.B16
-	MOVD $0x0000000000000000, R13
-	VMOV R13, V2.D[0]
-	MOVD $0x0101010101010101, R13
-	VMOV R13, V2.D[1]
-	MOVD $0x0202020202020202, R13
-	VMOV R13, V3.D[0]
-	MOVD $0x0303030303030303, R13
-	VMOV R13, V3.D[1]
-	MOVD $0x8040201008040201, R13
-	VMOV R13, V4.D[0]
-	MOVD $0x8040201008040201, R13
-	VMOV R13, V4.D[1]
+	MOVD $0x0000000000000000, R11
+	VMOV R11, V2.D[0]
+	MOVD $0x0101010101010101, R11
+	VMOV R11, V2.D[1]
+	MOVD $0x0202020202020202, R11
+	VMOV R11, V3.D[0]
+	MOVD $0x0303030303030303, R11
+	VMOV R11, V3.D[1]
+	MOVD $0x8040201008040201, R11
+	VMOV R11, V4.D[0]
+	MOVD $0x8040201008040201, R11
+	VMOV R11, V4.D[1]
 	VMOVI $16, V5.B16
-	LSL $2, R9, R9
+	LSL $2, R7, R7
 rows1:
-	MOVD R7, R0
-	ADD R8, R7, R7
-	MOVD R7, R1
-	ADD R8, R7, R7
+	MOVD R5, R0
+	ADD R6, R5, R5
+	MOVD R5, R1
+	ADD R6, R5, R5
 	MOVD blocks+40(FP), R2
 	MOVD lanes+48(FP), R3
-	VEOR V6.B16, V6.B16, V6.B16
-	VEOR V7.B16, V7.B16, V7.B16
-	VEOR V8.B16, V8.B16, V8.B16
-	VEOR V9.B16, V9.B16, V9.B16
-	MOVD n+64(FP), R10
-	MOVD back+72(FP), R11
+	WORD $0x6f00e406 // movi v6.2d, #0000000000000000
+	WORD $0x6f00e407 // movi v7.2d, #0000000000000000
+	WORD $0x6f00e408 // movi v8.2d, #0000000000000000
+	WORD $0x6f00e409 // movi v9.2d, #0000000000000000
+	MOVD n+64(FP), R8
+	MOVD back+72(FP), R9
 group2:
-	CMP $1, R10
+	CMP $1, R8
 	BNE whole3
-	SUB R11, R0, R0
-	SUB R11, R1, R1
+	SUB R9, R0, R0
+	SUB R9, R1, R1
 whole3:
-	MOVD R0, R4
-	MOVD R1, R5
-	VLD1 (R4), V10.H[0]
-	ADD $22, R4, R4
-	VLD1 (R4), V10.H[1]
-	ADD $22, R4, R4
-	VLD1 (R4), V10.H[2]
-	ADD $22, R4, R4
-	VLD1 (R4), V10.H[3]
-	ADD $22, R4, R4
-	VLD1 (R5), V11.H[0]
-	ADD $22, R5, R5
-	VLD1 (R5), V11.H[1]
-	ADD $22, R5, R5
-	VLD1 (R5), V11.H[2]
-	ADD $22, R5, R5
-	VLD1 (R5), V11.H[3]
-	ADD $22, R5, R5
-	FLDPQ (R2), (F12, F13)
-	FMOVS 2(R0), F16
-	FMOVQ 6(R0), F15
-	VAND V15.B16, V0.B16, V14.B16
-	VUSHR $4, V15.B16, V15.B16
-	VTBL V2.B16, [V16.B16], V17.B16
-	VCMTST V4.B16, V17.B16, V17.B16
-	VAND V17.B16, V5.B16, V17.B16
-	VORR V14.B16, V17.B16, V14.B16
-	VTBL V3.B16, [V16.B16], V17.B16
-	VCMTST V4.B16, V17.B16, V17.B16
-	VAND V17.B16, V5.B16, V17.B16
-	VORR V15.B16, V17.B16, V15.B16
-	WORD $0x0e2cc1d2 // smull v18.8h, v14.8b, v12.8b
-	WORD $0x4e2c81d2 // smlal2 v18.8h, v14.16b, v12.16b
-	WORD $0x0e2d81f2 // smlal v18.8h, v15.8b, v13.8b
-	WORD $0x4e2d81f2 // smlal2 v18.8h, v15.16b, v13.16b
-	WORD $0x4e602a50 // saddlp v16.4s, v18.8h
-	FMOVS 2(R1), F17
-	FMOVQ 6(R1), F15
-	VAND V15.B16, V0.B16, V14.B16
-	VUSHR $4, V15.B16, V15.B16
-	VTBL V2.B16, [V17.B16], V19.B16
+	WORD $0x7d40000a // ldr h10, [x0]
+	WORD $0x7d402c0b // ldr h11, [x0, #22]
+	WORD $0x7d40580c // ldr h12, [x0, #44]
+	WORD $0x7d40840d // ldr h13, [x0, #66]
+	VZIP1 V11.H8, V10.H8, V10.H8
+	VZIP1 V13.H8, V12.H8, V12.H8
+	VZIP1 V12.S4, V10.S4, V10.S4
+	WORD $0x0e21794b // fcvtl v11.4s, v10.4h
+	WORD $0x7d40002a // ldr h10, [x1]
+	WORD $0x7d402c2c // ldr h12, [x1, #22]
+	WORD $0x7d40582e // ldr h14, [x1, #44]
+	WORD $0x7d40842f // ldr h15, [x1, #66]
+	VZIP1 V12.H8, V10.H8, V10.H8
+	VZIP1 V15.H8, V14.H8, V14.H8
+	VZIP1 V14.S4, V10.S4, V10.S4
+	WORD $0x0e21794c // fcvtl v12.4s, v10.4h
+	FLDPQ (R2), (F10, F13)
+	FMOVS 2(R0), F18
+	FMOVQ 6(R0), F17
+	VAND V17.B16, V0.B16, V16.B16
+	VUSHR $4, V17.B16, V17.B16
+	VTBL V2.B16, [V18.B16], V19.B16
 	VCMTST V4.B16, V19.B16, V19.B16
 	VAND V19.B16, V5.B16, V19.B16
-	VORR V14.B16, V19.B16, V14.B16
-	VTBL V3.B16, [V17.B16], V19.B16
+	VORR V16.B16, V19.B16, V16.B16
+	VTBL V3.B16, [V18.B16], V19.B16
 	VCMTST V4.B16, V19.B16, V19.B16
 	VAND V19.B16, V5.B16, V19.B16
-	VORR V15.B16, V19.B16, V15.B16
-	WORD $0x0e2cc1d4 // smull v20.8h, v14.8b, v12.8b
-	WORD $0x4e2c81d4 // smlal2 v20.8h, v14.16b, v12.16b
-	WORD $0x0e2d81f4 // smlal v20.8h, v15.8b, v13.8b
-	WORD $0x4e2d81f4 // smlal2 v20.8h, v15.16b, v13.16b
-	WORD $0x4e602a91 // saddlp v17.4s, v20.8h
-	FLDPQ 64(R2), (F12, F14)
+	VORR V17.B16, V19.B16, V17.B16
+	WORD $0x0e2ac214 // smull v20.8h, v16.8b, v10.8b
+	WORD $0x4e2a8214 // smlal2 v20.8h, v16.16b, v10.16b
+	WORD $0x0e2d8234 // smlal v20.8h, v17.8b, v13.8b
+	WORD $0x4e2d8234 // smlal2 v20.8h, v17.16b, v13.16b
+	WORD $0x4e602a8e // saddlp v14.4s, v20.8h
+	FMOVS 2(R1), F15
+	FMOVQ 6(R1), F17
+	VAND V17.B16, V0.B16, V16.B16
+	VUSHR $4, V17.B16, V17.B16
+	VTBL V2.B16, [V15.B16], V21.B16
+	VCMTST V4.B16, V21.B16, V21.B16
+	VAND V21.B16, V5.B16, V21.B16
+	VORR V16.B16, V21.B16, V16.B16
+	VTBL V3.B16, [V15.B16], V21.B16
+	VCMTST V4.B16, V21.B16, V21.B16
+	VAND V21.B16, V5.B16, V21.B16
+	VORR V17.B16, V21.B16, V17.B16
+	WORD $0x0e2ac212 // smull v18.8h, v16.8b, v10.8b
+	WORD $0x4e2a8212 // smlal2 v18.8h, v16.16b, v10.16b
+	WORD $0x0e2d8232 // smlal v18.8h, v17.8b, v13.8b
+	WORD $0x4e2d8232 // smlal2 v18.8h, v17.16b, v13.16b
+	WORD $0x4e602a4f // saddlp v15.4s, v18.8h
+	FLDPQ 64(R2), (F10, F16)
 	FMOVS 24(R0), F20
 	FMOVQ 28(R0), F19
 	VAND V19.B16, V0.B16, V18.B16
@@ -1137,29 +1117,29 @@ whole3:
 	VCMTST V4.B16, V21.B16, V21.B16
 	VAND V21.B16, V5.B16, V21.B16
 	VORR V19.B16, V21.B16, V19.B16
-	WORD $0x0e2cc256 // smull v22.8h, v18.8b, v12.8b
-	WORD $0x4e2c8256 // smlal2 v22.8h, v18.16b, v12.16b
-	WORD $0x0e2e8276 // smlal v22.8h, v19.8b, v14.8b
-	WORD $0x4e2e8276 // smlal2 v22.8h, v19.16b, v14.16b
+	WORD $0x0e2ac256 // smull v22.8h, v18.8b, v10.8b
+	WORD $0x4e2a8256 // smlal2 v22.8h, v18.16b, v10.16b
+	WORD $0x0e308276 // smlal v22.8h, v19.8b, v16.8b
+	WORD $0x4e308276 // smlal2 v22.8h, v19.16b, v16.16b
 	WORD $0x4e602acd // saddlp v13.4s, v22.8h
-	FMOVS 24(R1), F15
+	FMOVS 24(R1), F17
 	FMOVQ 28(R1), F19
 	VAND V19.B16, V0.B16, V18.B16
 	VUSHR $4, V19.B16, V19.B16
-	VTBL V2.B16, [V15.B16], V23.B16
+	VTBL V2.B16, [V17.B16], V23.B16
 	VCMTST V4.B16, V23.B16, V23.B16
 	VAND V23.B16, V5.B16, V23.B16
 	VORR V18.B16, V23.B16, V18.B16
-	VTBL V3.B16, [V15.B16], V23.B16
+	VTBL V3.B16, [V17.B16], V23.B16
 	VCMTST V4.B16, V23.B16, V23.B16
 	VAND V23.B16, V5.B16, V23.B16
 	VORR V19.B16, V23.B16, V19.B16
-	WORD $0x0e2cc254 // smull v20.8h, v18.8b, v12.8b
-	WORD $0x4e2c8254 // smlal2 v20.8h, v18.16b, v12.16b
-	WORD $0x0e2e8274 // smlal v20.8h, v19.8b, v14.8b
-	WORD $0x4e2e8274 // smlal2 v20.8h, v19.16b, v14.16b
-	WORD $0x4e602a8f // saddlp v15.4s, v20.8h
-	FLDPQ 128(R2), (F12, F18)
+	WORD $0x0e2ac254 // smull v20.8h, v18.8b, v10.8b
+	WORD $0x4e2a8254 // smlal2 v20.8h, v18.16b, v10.16b
+	WORD $0x0e308274 // smlal v20.8h, v19.8b, v16.8b
+	WORD $0x4e308274 // smlal2 v20.8h, v19.16b, v16.16b
+	WORD $0x4e602a91 // saddlp v17.4s, v20.8h
+	FLDPQ 128(R2), (F10, F18)
 	FMOVS 46(R0), F22
 	FMOVQ 50(R0), F21
 	VAND V21.B16, V0.B16, V20.B16
@@ -1172,11 +1152,11 @@ whole3:
 	VCMTST V4.B16, V23.B16, V23.B16
 	VAND V23.B16, V5.B16, V23.B16
 	VORR V21.B16, V23.B16, V21.B16
-	WORD $0x0e2cc298 // smull v24.8h, v20.8b, v12.8b
-	WORD $0x4e2c8298 // smlal2 v24.8h, v20.16b, v12.16b
+	WORD $0x0e2ac298 // smull v24.8h, v20.8b, v10.8b
+	WORD $0x4e2a8298 // smlal2 v24.8h, v20.16b, v10.16b
 	WORD $0x0e3282b8 // smlal v24.8h, v21.8b, v18.8b
 	WORD $0x4e3282b8 // smlal2 v24.8h, v21.16b, v18.16b
-	WORD $0x4e602b0e // saddlp v14.4s, v24.8h
+	WORD $0x4e602b10 // saddlp v16.4s, v24.8h
 	FMOVS 46(R1), F19
 	FMOVQ 50(R1), F21
 	VAND V21.B16, V0.B16, V20.B16
@@ -1189,12 +1169,12 @@ whole3:
 	VCMTST V4.B16, V25.B16, V25.B16
 	VAND V25.B16, V5.B16, V25.B16
 	VORR V21.B16, V25.B16, V21.B16
-	WORD $0x0e2cc296 // smull v22.8h, v20.8b, v12.8b
-	WORD $0x4e2c8296 // smlal2 v22.8h, v20.16b, v12.16b
+	WORD $0x0e2ac296 // smull v22.8h, v20.8b, v10.8b
+	WORD $0x4e2a8296 // smlal2 v22.8h, v20.16b, v10.16b
 	WORD $0x0e3282b6 // smlal v22.8h, v21.8b, v18.8b
 	WORD $0x4e3282b6 // smlal2 v22.8h, v21.16b, v18.16b
 	WORD $0x4e602ad3 // saddlp v19.4s, v22.8h
-	FLDPQ 192(R2), (F12, F20)
+	FLDPQ 192(R2), (F10, F20)
 	FMOVS 68(R0), F24
 	FMOVQ 72(R0), F23
 	VAND V23.B16, V0.B16, V22.B16
@@ -1207,8 +1187,8 @@ whole3:
 	VCMTST V4.B16, V25.B16, V25.B16
 	VAND V25.B16, V5.B16, V25.B16
 	VORR V23.B16, V25.B16, V23.B16
-	WORD $0x0e2cc2da // smull v26.8h, v22.8b, v12.8b
-	WORD $0x4e2c82da // smlal2 v26.8h, v22.16b, v12.16b
+	WORD $0x0e2ac2da // smull v26.8h, v22.8b, v10.8b
+	WORD $0x4e2a82da // smlal2 v26.8h, v22.16b, v10.16b
 	WORD $0x0e3482fa // smlal v26.8h, v23.8b, v20.8b
 	WORD $0x4e3482fa // smlal2 v26.8h, v23.16b, v20.16b
 	WORD $0x4e602b52 // saddlp v18.4s, v26.8h
@@ -1224,85 +1204,83 @@ whole3:
 	VCMTST V4.B16, V27.B16, V27.B16
 	VAND V27.B16, V5.B16, V27.B16
 	VORR V23.B16, V27.B16, V23.B16
-	WORD $0x0e2cc2d8 // smull v24.8h, v22.8b, v12.8b
-	WORD $0x4e2c82d8 // smlal2 v24.8h, v22.16b, v12.16b
+	WORD $0x0e2ac2d8 // smull v24.8h, v22.8b, v10.8b
+	WORD $0x4e2a82d8 // smlal2 v24.8h, v22.16b, v10.16b
 	WORD $0x0e3482f8 // smlal v24.8h, v23.8b, v20.8b
 	WORD $0x4e3482f8 // smlal2 v24.8h, v23.16b, v20.16b
 	WORD $0x4e602b15 // saddlp v21.4s, v24.8h
-	WORD $0x4eadbe10 // addp v16.4s, v16.4s, v13.4s
-	WORD $0x4eb2bdce // addp v14.4s, v14.4s, v18.4s
-	WORD $0x4eaebe10 // addp v16.4s, v16.4s, v14.4s
-	WORD $0x4eafbe31 // addp v17.4s, v17.4s, v15.4s
+	WORD $0x4eadbdce // addp v14.4s, v14.4s, v13.4s
+	WORD $0x4eb2be10 // addp v16.4s, v16.4s, v18.4s
+	WORD $0x4eb0bdce // addp v14.4s, v14.4s, v16.4s
+	WORD $0x4eb1bdef // addp v15.4s, v15.4s, v17.4s
 	WORD $0x4eb5be73 // addp v19.4s, v19.4s, v21.4s
-	WORD $0x4eb3be31 // addp v17.4s, v17.4s, v19.4s
-	WORD $0x0e21794c // fcvtl v12.4s, v10.4h
+	WORD $0x4eb3bdef // addp v15.4s, v15.4s, v19.4s
 	FMOVQ 64(R3), F10
 	VSHL $4, V10.S4, V10.S4
-	VADD V16.S4, V10.S4, V16.S4
-	WORD $0x4e21da10 // scvtf v16.4s, v16.4s
+	VADD V14.S4, V10.S4, V14.S4
+	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
+	FMOVQ (R3), F10
+	WORD $0x6e2bdd4a // fmul v10.4s, v10.4s, v11.4s
+	WORD $0x4e2ecd46 // fmla v6.4s, v10.4s, v14.4s
+	FMOVQ 64(R3), F10
+	VSHL $4, V10.S4, V10.S4
+	VADD V15.S4, V10.S4, V15.S4
+	WORD $0x4e21d9ef // scvtf v15.4s, v15.4s
 	FMOVQ (R3), F10
 	WORD $0x6e2cdd4a // fmul v10.4s, v10.4s, v12.4s
-	WORD $0x4e30cd46 // fmla v6.4s, v10.4s, v16.4s
-	WORD $0x0e21796a // fcvtl v10.4s, v11.4h
-	FMOVQ 64(R3), F11
-	VSHL $4, V11.S4, V11.S4
-	VADD V17.S4, V11.S4, V17.S4
-	WORD $0x4e21da31 // scvtf v17.4s, v17.4s
-	FMOVQ (R3), F11
-	WORD $0x6e2add6b // fmul v11.4s, v11.4s, v10.4s
-	WORD $0x4e31cd68 // fmla v8.4s, v11.4s, v17.4s
-	VLD1 (R4), V10.H[0]
-	ADD $22, R4, R4
-	VLD1 (R4), V10.H[1]
-	ADD $22, R4, R4
-	VLD1 (R4), V10.H[2]
-	ADD $22, R4, R4
-	VLD1 (R4), V10.H[3]
-	ADD $22, R4, R4
-	VLD1 (R5), V11.H[0]
-	ADD $22, R5, R5
-	VLD1 (R5), V11.H[1]
-	ADD $22, R5, R5
-	VLD1 (R5), V11.H[2]
-	ADD $22, R5, R5
-	VLD1 (R5), V11.H[3]
-	ADD $22, R5, R5
-	FLDPQ 256(R2), (F12, F13)
-	FMOVS 90(R0), F16
-	FMOVQ 94(R0), F15
-	VAND V15.B16, V0.B16, V14.B16
-	VUSHR $4, V15.B16, V15.B16
-	VTBL V2.B16, [V16.B16], V17.B16
-	VCMTST V4.B16, V17.B16, V17.B16
-	VAND V17.B16, V5.B16, V17.B16
-	VORR V14.B16, V17.B16, V14.B16
-	VTBL V3.B16, [V16.B16], V17.B16
-	VCMTST V4.B16, V17.B16, V17.B16
-	VAND V17.B16, V5.B16, V17.B16
-	VORR V15.B16, V17.B16, V15.B16
-	WORD $0x0e2cc1d2 // smull v18.8h, v14.8b, v12.8b
-	WORD $0x4e2c81d2 // smlal2 v18.8h, v14.16b, v12.16b
-	WORD $0x0e2d81f2 // smlal v18.8h, v15.8b, v13.8b
-	WORD $0x4e2d81f2 // smlal2 v18.8h, v15.16b, v13.16b
-	WORD $0x4e602a50 // saddlp v16.4s, v18.8h
-	FMOVS 90(R1), F17
-	FMOVQ 94(R1), F15
-	VAND V15.B16, V0.B16, V14.B16
-	VUSHR $4, V15.B16, V15.B16
-	VTBL V2.B16, [V17.B16], V19.B16
+	WORD $0x4e2fcd48 // fmla v8.4s, v10.4s, v15.4s
+	WORD $0x7d40b00a // ldr h10, [x0, #88]
+	WORD $0x7d40dc0b // ldr h11, [x0, #110]
+	WORD $0x7d41080c // ldr h12, [x0, #132]
+	WORD $0x7d41340d // ldr h13, [x0, #154]
+	VZIP1 V11.H8, V10.H8, V10.H8
+	VZIP1 V13.H8, V12.H8, V12.H8
+	VZIP1 V12.S4, V10.S4, V10.S4
+	WORD $0x0e21794b // fcvtl v11.4s, v10.4h
+	WORD $0x7d40b02a // ldr h10, [x1, #88]
+	WORD $0x7d40dc2c // ldr h12, [x1, #110]
+	WORD $0x7d41082e // ldr h14, [x1, #132]
+	WORD $0x7d41342f // ldr h15, [x1, #154]
+	VZIP1 V12.H8, V10.H8, V10.H8
+	VZIP1 V15.H8, V14.H8, V14.H8
+	VZIP1 V14.S4, V10.S4, V10.S4
+	WORD $0x0e21794c // fcvtl v12.4s, v10.4h
+	FLDPQ 256(R2), (F10, F13)
+	FMOVS 90(R0), F18
+	FMOVQ 94(R0), F17
+	VAND V17.B16, V0.B16, V16.B16
+	VUSHR $4, V17.B16, V17.B16
+	VTBL V2.B16, [V18.B16], V19.B16
 	VCMTST V4.B16, V19.B16, V19.B16
 	VAND V19.B16, V5.B16, V19.B16
-	VORR V14.B16, V19.B16, V14.B16
-	VTBL V3.B16, [V17.B16], V19.B16
+	VORR V16.B16, V19.B16, V16.B16
+	VTBL V3.B16, [V18.B16], V19.B16
 	VCMTST V4.B16, V19.B16, V19.B16
 	VAND V19.B16, V5.B16, V19.B16
-	VORR V15.B16, V19.B16, V15.B16
-	WORD $0x0e2cc1d4 // smull v20.8h, v14.8b, v12.8b
-	WORD $0x4e2c81d4 // smlal2 v20.8h, v14.16b, v12.16b
-	WORD $0x0e2d81f4 // smlal v20.8h, v15.8b, v13.8b
-	WORD $0x4e2d81f4 // smlal2 v20.8h, v15.16b, v13.16b
-	WORD $0x4e602a91 // saddlp v17.4s, v20.8h
-	FLDPQ 320(R2), (F12, F14)
+	VORR V17.B16, V19.B16, V17.B16
+	WORD $0x0e2ac214 // smull v20.8h, v16.8b, v10.8b
+	WORD $0x4e2a8214 // smlal2 v20.8h, v16.16b, v10.16b
+	WORD $0x0e2d8234 // smlal v20.8h, v17.8b, v13.8b
+	WORD $0x4e2d8234 // smlal2 v20.8h, v17.16b, v13.16b
+	WORD $0x4e602a8e // saddlp v14.4s, v20.8h
+	FMOVS 90(R1), F15
+	FMOVQ 94(R1), F17
+	VAND V17.B16, V0.B16, V16.B16
+	VUSHR $4, V17.B16, V17.B16
+	VTBL V2.B16, [V15.B16], V21.B16
+	VCMTST V4.B16, V21.B16, V21.B16
+	VAND V21.B16, V5.B16, V21.B16
+	VORR V16.B16, V21.B16, V16.B16
+	VTBL V3.B16, [V15.B16], V21.B16
+	VCMTST V4.B16, V21.B16, V21.B16
+	VAND V21.B16, V5.B16, V21.B16
+	VORR V17.B16, V21.B16, V17.B16
+	WORD $0x0e2ac212 // smull v18.8h, v16.8b, v10.8b
+	WORD $0x4e2a8212 // smlal2 v18.8h, v16.16b, v10.16b
+	WORD $0x0e2d8232 // smlal v18.8h, v17.8b, v13.8b
+	WORD $0x4e2d8232 // smlal2 v18.8h, v17.16b, v13.16b
+	WORD $0x4e602a4f // saddlp v15.4s, v18.8h
+	FLDPQ 320(R2), (F10, F16)
 	FMOVS 112(R0), F20
 	FMOVQ 116(R0), F19
 	VAND V19.B16, V0.B16, V18.B16
@@ -1315,29 +1293,29 @@ whole3:
 	VCMTST V4.B16, V21.B16, V21.B16
 	VAND V21.B16, V5.B16, V21.B16
 	VORR V19.B16, V21.B16, V19.B16
-	WORD $0x0e2cc256 // smull v22.8h, v18.8b, v12.8b
-	WORD $0x4e2c8256 // smlal2 v22.8h, v18.16b, v12.16b
-	WORD $0x0e2e8276 // smlal v22.8h, v19.8b, v14.8b
-	WORD $0x4e2e8276 // smlal2 v22.8h, v19.16b, v14.16b
+	WORD $0x0e2ac256 // smull v22.8h, v18.8b, v10.8b
+	WORD $0x4e2a8256 // smlal2 v22.8h, v18.16b, v10.16b
+	WORD $0x0e308276 // smlal v22.8h, v19.8b, v16.8b
+	WORD $0x4e308276 // smlal2 v22.8h, v19.16b, v16.16b
 	WORD $0x4e602acd // saddlp v13.4s, v22.8h
-	FMOVS 112(R1), F15
+	FMOVS 112(R1), F17
 	FMOVQ 116(R1), F19
 	VAND V19.B16, V0.B16, V18.B16
 	VUSHR $4, V19.B16, V19.B16
-	VTBL V2.B16, [V15.B16], V23.B16
+	VTBL V2.B16, [V17.B16], V23.B16
 	VCMTST V4.B16, V23.B16, V23.B16
 	VAND V23.B16, V5.B16, V23.B16
 	VORR V18.B16, V23.B16, V18.B16
-	VTBL V3.B16, [V15.B16], V23.B16
+	VTBL V3.B16, [V17.B16], V23.B16
 	VCMTST V4.B16, V23.B16, V23.B16
 	VAND V23.B16, V5.B16, V23.B16
 	VORR V19.B16, V23.B16, V19.B16
-	WORD $0x0e2cc254 // smull v20.8h, v18.8b, v12.8b
-	WORD $0x4e2c8254 // smlal2 v20.8h, v18.16b, v12.16b
-	WORD $0x0e2e8274 // smlal v20.8h, v19.8b, v14.8b
-	WORD $0x4e2e8274 // smlal2 v20.8h, v19.16b, v14.16b
-	WORD $0x4e602a8f // saddlp v15.4s, v20.8h
-	FLDPQ 384(R2), (F12, F18)
+	WORD $0x0e2ac254 // smull v20.8h, v18.8b, v10.8b
+	WORD $0x4e2a8254 // smlal2 v20.8h, v18.16b, v10.16b
+	WORD $0x0e308274 // smlal v20.8h, v19.8b, v16.8b
+	WORD $0x4e308274 // smlal2 v20.8h, v19.16b, v16.16b
+	WORD $0x4e602a91 // saddlp v17.4s, v20.8h
+	FLDPQ 384(R2), (F10, F18)
 	FMOVS 134(R0), F22
 	FMOVQ 138(R0), F21
 	VAND V21.B16, V0.B16, V20.B16
@@ -1350,11 +1328,11 @@ whole3:
 	VCMTST V4.B16, V23.B16, V23.B16
 	VAND V23.B16, V5.B16, V23.B16
 	VORR V21.B16, V23.B16, V21.B16
-	WORD $0x0e2cc298 // smull v24.8h, v20.8b, v12.8b
-	WORD $0x4e2c8298 // smlal2 v24.8h, v20.16b, v12.16b
+	WORD $0x0e2ac298 // smull v24.8h, v20.8b, v10.8b
+	WORD $0x4e2a8298 // smlal2 v24.8h, v20.16b, v10.16b
 	WORD $0x0e3282b8 // smlal v24.8h, v21.8b, v18.8b
 	WORD $0x4e3282b8 // smlal2 v24.8h, v21.16b, v18.16b
-	WORD $0x4e602b0e // saddlp v14.4s, v24.8h
+	WORD $0x4e602b10 // saddlp v16.4s, v24.8h
 	FMOVS 134(R1), F19
 	FMOVQ 138(R1), F21
 	VAND V21.B16, V0.B16, V20.B16
@@ -1367,12 +1345,12 @@ whole3:
 	VCMTST V4.B16, V25.B16, V25.B16
 	VAND V25.B16, V5.B16, V25.B16
 	VORR V21.B16, V25.B16, V21.B16
-	WORD $0x0e2cc296 // smull v22.8h, v20.8b, v12.8b
-	WORD $0x4e2c8296 // smlal2 v22.8h, v20.16b, v12.16b
+	WORD $0x0e2ac296 // smull v22.8h, v20.8b, v10.8b
+	WORD $0x4e2a8296 // smlal2 v22.8h, v20.16b, v10.16b
 	WORD $0x0e3282b6 // smlal v22.8h, v21.8b, v18.8b
 	WORD $0x4e3282b6 // smlal2 v22.8h, v21.16b, v18.16b
 	WORD $0x4e602ad3 // saddlp v19.4s, v22.8h
-	FLDPQ 448(R2), (F12, F20)
+	FLDPQ 448(R2), (F10, F20)
 	FMOVS 156(R0), F24
 	FMOVQ 160(R0), F23
 	VAND V23.B16, V0.B16, V22.B16
@@ -1385,8 +1363,8 @@ whole3:
 	VCMTST V4.B16, V25.B16, V25.B16
 	VAND V25.B16, V5.B16, V25.B16
 	VORR V23.B16, V25.B16, V23.B16
-	WORD $0x0e2cc2da // smull v26.8h, v22.8b, v12.8b
-	WORD $0x4e2c82da // smlal2 v26.8h, v22.16b, v12.16b
+	WORD $0x0e2ac2da // smull v26.8h, v22.8b, v10.8b
+	WORD $0x4e2a82da // smlal2 v26.8h, v22.16b, v10.16b
 	WORD $0x0e3482fa // smlal v26.8h, v23.8b, v20.8b
 	WORD $0x4e3482fa // smlal2 v26.8h, v23.16b, v20.16b
 	WORD $0x4e602b52 // saddlp v18.4s, v26.8h
@@ -1402,40 +1380,38 @@ whole3:
 	VCMTST V4.B16, V27.B16, V27.B16
 	VAND V27.B16, V5.B16, V27.B16
 	VORR V23.B16, V27.B16, V23.B16
-	WORD $0x0e2cc2d8 // smull v24.8h, v22.8b, v12.8b
-	WORD $0x4e2c82d8 // smlal2 v24.8h, v22.16b, v12.16b
+	WORD $0x0e2ac2d8 // smull v24.8h, v22.8b, v10.8b
+	WORD $0x4e2a82d8 // smlal2 v24.8h, v22.16b, v10.16b
 	WORD $0x0e3482f8 // smlal v24.8h, v23.8b, v20.8b
 	WORD $0x4e3482f8 // smlal2 v24.8h, v23.16b, v20.16b
 	WORD $0x4e602b15 // saddlp v21.4s, v24.8h
-	WORD $0x4eadbe10 // addp v16.4s, v16.4s, v13.4s
-	WORD $0x4eb2bdce // addp v14.4s, v14.4s, v18.4s
-	WORD $0x4eaebe10 // addp v16.4s, v16.4s, v14.4s
-	WORD $0x4eafbe31 // addp v17.4s, v17.4s, v15.4s
+	WORD $0x4eadbdce // addp v14.4s, v14.4s, v13.4s
+	WORD $0x4eb2be10 // addp v16.4s, v16.4s, v18.4s
+	WORD $0x4eb0bdce // addp v14.4s, v14.4s, v16.4s
+	WORD $0x4eb1bdef // addp v15.4s, v15.4s, v17.4s
 	WORD $0x4eb5be73 // addp v19.4s, v19.4s, v21.4s
-	WORD $0x4eb3be31 // addp v17.4s, v17.4s, v19.4s
-	WORD $0x0e21794c // fcvtl v12.4s, v10.4h
+	WORD $0x4eb3bdef // addp v15.4s, v15.4s, v19.4s
 	FMOVQ 80(R3), F10
 	VSHL $4, V10.S4, V10.S4
-	VADD V16.S4, V10.S4, V16.S4
-	WORD $0x4e21da10 // scvtf v16.4s, v16.4s
+	VADD V14.S4, V10.S4, V14.S4
+	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
+	FMOVQ 16(R3), F10
+	WORD $0x6e2bdd4a // fmul v10.4s, v10.4s, v11.4s
+	WORD $0x4e2ecd47 // fmla v7.4s, v10.4s, v14.4s
+	FMOVQ 80(R3), F10
+	VSHL $4, V10.S4, V10.S4
+	VADD V15.S4, V10.S4, V15.S4
+	WORD $0x4e21d9ef // scvtf v15.4s, v15.4s
 	FMOVQ 16(R3), F10
 	WORD $0x6e2cdd4a // fmul v10.4s, v10.4s, v12.4s
-	WORD $0x4e30cd47 // fmla v7.4s, v10.4s, v16.4s
-	WORD $0x0e21796a // fcvtl v10.4s, v11.4h
-	FMOVQ 80(R3), F11
-	VSHL $4, V11.S4, V11.S4
-	VADD V17.S4, V11.S4, V17.S4
-	WORD $0x4e21da31 // scvtf v17.4s, v17.4s
-	FMOVQ 16(R3), F11
-	WORD $0x6e2add6b // fmul v11.4s, v11.4s, v10.4s
-	WORD $0x4e31cd69 // fmla v9.4s, v11.4s, v17.4s
+	WORD $0x4e2fcd49 // fmla v9.4s, v10.4s, v15.4s
 	ADD $176, R0, R0
 	ADD $176, R1, R1
 	ADD $512, R2, R2
 	ADD $512, R3, R3
-	SUBS $1, R10, R10
+	SUBS $1, R8, R8
 	BNE group2
-	VEOR V10.B16, V10.B16, V10.B16
+	WORD $0x6f00e40a // movi v10.2d, #0000000000000000
 	VZIP1 V8.S4, V6.S4, V11.S4
 	VEXT $8, V11.B16, V11.B16, V12.B16
 	WORD $0x4e2bd54a // fadd v10.4s, v10.4s, v11.4s
@@ -1452,89 +1428,88 @@ whole3:
 	VEXT $8, V11.B16, V11.B16, V12.B16
 	WORD $0x4e2bd54a // fadd v10.4s, v10.4s, v11.4s
 	WORD $0x4e2cd54a // fadd v10.4s, v10.4s, v12.4s
-	FMOVD.P F10, 8(R6)
-	SUBS $1, R9, R9
+	FMOVD.P F10, 8(R4)
+	SUBS $1, R7, R7
 	BNE rows1
 	RET
 
 // func dotQ5_0x2NEON(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 TEXT ·dotQ5_0x2NEON(SB), NOSPLIT, $0-80
-	MOVD out+0(FP), R6
-	MOVD w+16(FP), R7
-	MOVD rowBytes+24(FP), R8
-	MOVD octets+32(FP), R9
-	MOVD ldo+8(FP), R11
-	ADD R11<<2, R6, R12
+	MOVD out+0(FP), R5
+	MOVD w+16(FP), R6
+	MOVD rowBytes+24(FP), R7
+	MOVD octets+32(FP), R8
+	MOVD ldo+8(FP), R10
+	ADD R10<<2, R5, R11
 	VMOVI $15, V0.B16
 	VMOVI $16, V1.B16
-	MOVD $0x0000000000000000, R13
-	VMOV R13, V2.D[0]
-	MOVD $0x0101010101010101, R13
-	VMOV R13, V2.D[1]
-	MOVD $0x0202020202020202, R13
-	VMOV R13, V3.D[0]
-	MOVD $0x0303030303030303, R13
-	VMOV R13, V3.D[1]
-	MOVD $0x8040201008040201, R13
-	VMOV R13, V4.D[0]
-	MOVD $0x8040201008040201, R13
-	VMOV R13, V4.D[1]
+	MOVD $0x0000000000000000, R12
+	VMOV R12, V2.D[0]
+	MOVD $0x0101010101010101, R12
+	VMOV R12, V2.D[1]
+	MOVD $0x0202020202020202, R12
+	VMOV R12, V3.D[0]
+	MOVD $0x0303030303030303, R12
+	VMOV R12, V3.D[1]
+	MOVD $0x8040201008040201, R12
+	VMOV R12, V4.D[0]
+	MOVD $0x8040201008040201, R12
+	VMOV R12, V4.D[1]
 	VMOVI $16, V5.B16
-	LSL $3, R9, R9
+	LSL $3, R8, R8
 rows1:
-	MOVD R7, R0
-	ADD R8, R7, R7
+	MOVD R6, R0
+	ADD R7, R6, R6
 	MOVD blocks+40(FP), R1
 	MOVD lanes+48(FP), R3
-	MOVD stride+56(FP), R11
-	ADD R11, R1, R2
-	ADD R11, R3, R4
-	VEOR V6.B16, V6.B16, V6.B16
-	VEOR V7.B16, V7.B16, V7.B16
-	VEOR V8.B16, V8.B16, V8.B16
-	VEOR V9.B16, V9.B16, V9.B16
-	MOVD n+64(FP), R10
-	MOVD back+72(FP), R11
+	MOVD stride+56(FP), R10
+	ADD R10, R1, R2
+	ADD R10, R3, R4
+	WORD $0x6f00e406 // movi v6.2d, #0000000000000000
+	WORD $0x6f00e407 // movi v7.2d, #0000000000000000
+	WORD $0x6f00e408 // movi v8.2d, #0000000000000000
+	WORD $0x6f00e409 // movi v9.2d, #0000000000000000
+	MOVD n+64(FP), R9
+	MOVD back+72(FP), R10
 group2:
-	CMP $1, R10
+	CMP $1, R9
 	BNE whole3
-	SUB R11, R0, R0
+	SUB R10, R0, R0
 whole3:
-	MOVD R0, R5
-	VLD1 (R5), V10.H[0]
-	ADD $22, R5, R5
-	VLD1 (R5), V10.H[1]
-	ADD $22, R5, R5
-	VLD1 (R5), V10.H[2]
-	ADD $22, R5, R5
-	VLD1 (R5), V10.H[3]
-	ADD $22, R5, R5
-	FLDPQ (R1), (F11, F12)
-	FLDPQ (R2), (F13, F14)
-	FMOVS 2(R0), F17
-	FMOVQ 6(R0), F16
-	VAND V16.B16, V0.B16, V15.B16
-	VUSHR $4, V16.B16, V16.B16
-	VTBL V2.B16, [V17.B16], V18.B16
-	VCMTST V4.B16, V18.B16, V18.B16
-	VAND V18.B16, V5.B16, V18.B16
-	VORR V15.B16, V18.B16, V15.B16
-	VTBL V3.B16, [V17.B16], V18.B16
-	VCMTST V4.B16, V18.B16, V18.B16
-	VAND V18.B16, V5.B16, V18.B16
-	VORR V16.B16, V18.B16, V16.B16
-	WORD $0x0e2bc1f3 // smull v19.8h, v15.8b, v11.8b
-	WORD $0x4e2b81f3 // smlal2 v19.8h, v15.16b, v11.16b
-	WORD $0x0e2c8213 // smlal v19.8h, v16.8b, v12.8b
-	WORD $0x4e2c8213 // smlal2 v19.8h, v16.16b, v12.16b
-	WORD $0x4e602a71 // saddlp v17.4s, v19.8h
-	WORD $0x0e2dc1f4 // smull v20.8h, v15.8b, v13.8b
-	WORD $0x4e2d81f4 // smlal2 v20.8h, v15.16b, v13.16b
-	WORD $0x0e2e8214 // smlal v20.8h, v16.8b, v14.8b
-	WORD $0x4e2e8214 // smlal2 v20.8h, v16.16b, v14.16b
-	WORD $0x4e602a92 // saddlp v18.4s, v20.8h
-	FLDPQ 64(R1), (F11, F12)
-	FLDPQ 64(R2), (F15, F19)
+	WORD $0x7d40000a // ldr h10, [x0]
+	WORD $0x7d402c0b // ldr h11, [x0, #22]
+	WORD $0x7d40580c // ldr h12, [x0, #44]
+	WORD $0x7d40840d // ldr h13, [x0, #66]
+	VZIP1 V11.H8, V10.H8, V10.H8
+	VZIP1 V13.H8, V12.H8, V12.H8
+	VZIP1 V12.S4, V10.S4, V10.S4
+	WORD $0x0e21794b // fcvtl v11.4s, v10.4h
+	FLDPQ (R1), (F10, F12)
+	FLDPQ (R2), (F14, F15)
+	FMOVS 2(R0), F18
+	FMOVQ 6(R0), F17
+	VAND V17.B16, V0.B16, V16.B16
+	VUSHR $4, V17.B16, V17.B16
+	VTBL V2.B16, [V18.B16], V19.B16
+	VCMTST V4.B16, V19.B16, V19.B16
+	VAND V19.B16, V5.B16, V19.B16
+	VORR V16.B16, V19.B16, V16.B16
+	VTBL V3.B16, [V18.B16], V19.B16
+	VCMTST V4.B16, V19.B16, V19.B16
+	VAND V19.B16, V5.B16, V19.B16
+	VORR V17.B16, V19.B16, V17.B16
+	WORD $0x0e2ac214 // smull v20.8h, v16.8b, v10.8b
+	WORD $0x4e2a8214 // smlal2 v20.8h, v16.16b, v10.16b
+	WORD $0x0e2c8234 // smlal v20.8h, v17.8b, v12.8b
+	WORD $0x4e2c8234 // smlal2 v20.8h, v17.16b, v12.16b
+	WORD $0x4e602a8d // saddlp v13.4s, v20.8h
+	WORD $0x0e2ec215 // smull v21.8h, v16.8b, v14.8b
+	WORD $0x4e2e8215 // smlal2 v21.8h, v16.16b, v14.16b
+	WORD $0x0e2f8235 // smlal v21.8h, v17.8b, v15.8b
+	WORD $0x4e2f8235 // smlal2 v21.8h, v17.16b, v15.16b
+	WORD $0x4e602ab2 // saddlp v18.4s, v21.8h
+	FLDPQ 64(R1), (F10, F12)
+	FLDPQ 64(R2), (F16, F19)
 	FMOVS 24(R0), F22
 	FMOVQ 28(R0), F21
 	VAND V21.B16, V0.B16, V20.B16
@@ -1547,18 +1522,18 @@ whole3:
 	VCMTST V4.B16, V23.B16, V23.B16
 	VAND V23.B16, V5.B16, V23.B16
 	VORR V21.B16, V23.B16, V21.B16
-	WORD $0x0e2bc298 // smull v24.8h, v20.8b, v11.8b
-	WORD $0x4e2b8298 // smlal2 v24.8h, v20.16b, v11.16b
+	WORD $0x0e2ac298 // smull v24.8h, v20.8b, v10.8b
+	WORD $0x4e2a8298 // smlal2 v24.8h, v20.16b, v10.16b
 	WORD $0x0e2c82b8 // smlal v24.8h, v21.8b, v12.8b
 	WORD $0x4e2c82b8 // smlal2 v24.8h, v21.16b, v12.16b
-	WORD $0x4e602b0d // saddlp v13.4s, v24.8h
-	WORD $0x0e2fc299 // smull v25.8h, v20.8b, v15.8b
-	WORD $0x4e2f8299 // smlal2 v25.8h, v20.16b, v15.16b
+	WORD $0x4e602b0e // saddlp v14.4s, v24.8h
+	WORD $0x0e30c299 // smull v25.8h, v20.8b, v16.8b
+	WORD $0x4e308299 // smlal2 v25.8h, v20.16b, v16.16b
 	WORD $0x0e3382b9 // smlal v25.8h, v21.8b, v19.8b
 	WORD $0x4e3382b9 // smlal2 v25.8h, v21.16b, v19.16b
-	WORD $0x4e602b2e // saddlp v14.4s, v25.8h
-	FLDPQ 128(R1), (F11, F12)
-	FLDPQ 128(R2), (F16, F20)
+	WORD $0x4e602b2f // saddlp v15.4s, v25.8h
+	FLDPQ 128(R1), (F10, F12)
+	FLDPQ 128(R2), (F17, F20)
 	FMOVS 46(R0), F24
 	FMOVQ 50(R0), F23
 	VAND V23.B16, V0.B16, V22.B16
@@ -1571,17 +1546,17 @@ whole3:
 	VCMTST V4.B16, V26.B16, V26.B16
 	VAND V26.B16, V5.B16, V26.B16
 	VORR V23.B16, V26.B16, V23.B16
-	WORD $0x0e2bc2d9 // smull v25.8h, v22.8b, v11.8b
-	WORD $0x4e2b82d9 // smlal2 v25.8h, v22.16b, v11.16b
+	WORD $0x0e2ac2d9 // smull v25.8h, v22.8b, v10.8b
+	WORD $0x4e2a82d9 // smlal2 v25.8h, v22.16b, v10.16b
 	WORD $0x0e2c82f9 // smlal v25.8h, v23.8b, v12.8b
 	WORD $0x4e2c82f9 // smlal2 v25.8h, v23.16b, v12.16b
-	WORD $0x4e602b2f // saddlp v15.4s, v25.8h
-	WORD $0x0e30c2db // smull v27.8h, v22.8b, v16.8b
-	WORD $0x4e3082db // smlal2 v27.8h, v22.16b, v16.16b
+	WORD $0x4e602b30 // saddlp v16.4s, v25.8h
+	WORD $0x0e31c2db // smull v27.8h, v22.8b, v17.8b
+	WORD $0x4e3182db // smlal2 v27.8h, v22.16b, v17.16b
 	WORD $0x0e3482fb // smlal v27.8h, v23.8b, v20.8b
 	WORD $0x4e3482fb // smlal2 v27.8h, v23.16b, v20.16b
 	WORD $0x4e602b73 // saddlp v19.4s, v27.8h
-	FLDPQ 192(R1), (F11, F12)
+	FLDPQ 192(R1), (F10, F12)
 	FLDPQ 192(R2), (F21, F22)
 	FMOVS 68(R0), F26
 	FMOVQ 72(R0), F25
@@ -1595,30 +1570,29 @@ whole3:
 	VCMTST V4.B16, V28.B16, V28.B16
 	VAND V28.B16, V5.B16, V28.B16
 	VORR V25.B16, V28.B16, V25.B16
-	WORD $0x0e2bc31b // smull v27.8h, v24.8b, v11.8b
-	WORD $0x4e2b831b // smlal2 v27.8h, v24.16b, v11.16b
+	WORD $0x0e2ac31b // smull v27.8h, v24.8b, v10.8b
+	WORD $0x4e2a831b // smlal2 v27.8h, v24.16b, v10.16b
 	WORD $0x0e2c833b // smlal v27.8h, v25.8b, v12.8b
 	WORD $0x4e2c833b // smlal2 v27.8h, v25.16b, v12.16b
-	WORD $0x4e602b70 // saddlp v16.4s, v27.8h
+	WORD $0x4e602b71 // saddlp v17.4s, v27.8h
 	WORD $0x0e35c31d // smull v29.8h, v24.8b, v21.8b
 	WORD $0x4e35831d // smlal2 v29.8h, v24.16b, v21.16b
 	WORD $0x0e36833d // smlal v29.8h, v25.8b, v22.8b
 	WORD $0x4e36833d // smlal2 v29.8h, v25.16b, v22.16b
 	WORD $0x4e602bb4 // saddlp v20.4s, v29.8h
-	WORD $0x4eadbe31 // addp v17.4s, v17.4s, v13.4s
-	WORD $0x4eb0bdef // addp v15.4s, v15.4s, v16.4s
-	WORD $0x4eafbe31 // addp v17.4s, v17.4s, v15.4s
-	WORD $0x4eaebe52 // addp v18.4s, v18.4s, v14.4s
+	WORD $0x4eaebdad // addp v13.4s, v13.4s, v14.4s
+	WORD $0x4eb1be10 // addp v16.4s, v16.4s, v17.4s
+	WORD $0x4eb0bdad // addp v13.4s, v13.4s, v16.4s
+	WORD $0x4eafbe52 // addp v18.4s, v18.4s, v15.4s
 	WORD $0x4eb4be73 // addp v19.4s, v19.4s, v20.4s
 	WORD $0x4eb3be52 // addp v18.4s, v18.4s, v19.4s
-	WORD $0x0e21794b // fcvtl v11.4s, v10.4h
 	FMOVQ 64(R3), F10
 	VSHL $4, V10.S4, V10.S4
-	VADD V17.S4, V10.S4, V17.S4
-	WORD $0x4e21da31 // scvtf v17.4s, v17.4s
+	VADD V13.S4, V10.S4, V13.S4
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
 	FMOVQ (R3), F10
 	WORD $0x6e2bdd4a // fmul v10.4s, v10.4s, v11.4s
-	WORD $0x4e31cd46 // fmla v6.4s, v10.4s, v17.4s
+	WORD $0x4e2dcd46 // fmla v6.4s, v10.4s, v13.4s
 	FMOVQ 64(R4), F10
 	VSHL $4, V10.S4, V10.S4
 	VADD V18.S4, V10.S4, V18.S4
@@ -1626,40 +1600,40 @@ whole3:
 	FMOVQ (R4), F10
 	WORD $0x6e2bdd4a // fmul v10.4s, v10.4s, v11.4s
 	WORD $0x4e32cd48 // fmla v8.4s, v10.4s, v18.4s
-	VLD1 (R5), V10.H[0]
-	ADD $22, R5, R5
-	VLD1 (R5), V10.H[1]
-	ADD $22, R5, R5
-	VLD1 (R5), V10.H[2]
-	ADD $22, R5, R5
-	VLD1 (R5), V10.H[3]
-	ADD $22, R5, R5
-	FLDPQ 256(R1), (F11, F12)
-	FLDPQ 256(R2), (F13, F14)
-	FMOVS 90(R0), F17
-	FMOVQ 94(R0), F16
-	VAND V16.B16, V0.B16, V15.B16
-	VUSHR $4, V16.B16, V16.B16
-	VTBL V2.B16, [V17.B16], V18.B16
-	VCMTST V4.B16, V18.B16, V18.B16
-	VAND V18.B16, V5.B16, V18.B16
-	VORR V15.B16, V18.B16, V15.B16
-	VTBL V3.B16, [V17.B16], V18.B16
-	VCMTST V4.B16, V18.B16, V18.B16
-	VAND V18.B16, V5.B16, V18.B16
-	VORR V16.B16, V18.B16, V16.B16
-	WORD $0x0e2bc1f3 // smull v19.8h, v15.8b, v11.8b
-	WORD $0x4e2b81f3 // smlal2 v19.8h, v15.16b, v11.16b
-	WORD $0x0e2c8213 // smlal v19.8h, v16.8b, v12.8b
-	WORD $0x4e2c8213 // smlal2 v19.8h, v16.16b, v12.16b
-	WORD $0x4e602a71 // saddlp v17.4s, v19.8h
-	WORD $0x0e2dc1f5 // smull v21.8h, v15.8b, v13.8b
-	WORD $0x4e2d81f5 // smlal2 v21.8h, v15.16b, v13.16b
-	WORD $0x0e2e8215 // smlal v21.8h, v16.8b, v14.8b
-	WORD $0x4e2e8215 // smlal2 v21.8h, v16.16b, v14.16b
-	WORD $0x4e602ab2 // saddlp v18.4s, v21.8h
-	FLDPQ 320(R1), (F11, F12)
-	FLDPQ 320(R2), (F15, F19)
+	WORD $0x7d40b00a // ldr h10, [x0, #88]
+	WORD $0x7d40dc0b // ldr h11, [x0, #110]
+	WORD $0x7d41080c // ldr h12, [x0, #132]
+	WORD $0x7d41340d // ldr h13, [x0, #154]
+	VZIP1 V11.H8, V10.H8, V10.H8
+	VZIP1 V13.H8, V12.H8, V12.H8
+	VZIP1 V12.S4, V10.S4, V10.S4
+	WORD $0x0e21794b // fcvtl v11.4s, v10.4h
+	FLDPQ 256(R1), (F10, F12)
+	FLDPQ 256(R2), (F14, F15)
+	FMOVS 90(R0), F18
+	FMOVQ 94(R0), F17
+	VAND V17.B16, V0.B16, V16.B16
+	VUSHR $4, V17.B16, V17.B16
+	VTBL V2.B16, [V18.B16], V19.B16
+	VCMTST V4.B16, V19.B16, V19.B16
+	VAND V19.B16, V5.B16, V19.B16
+	VORR V16.B16, V19.B16, V16.B16
+	VTBL V3.B16, [V18.B16], V19.B16
+	VCMTST V4.B16, V19.B16, V19.B16
+	VAND V19.B16, V5.B16, V19.B16
+	VORR V17.B16, V19.B16, V17.B16
+	WORD $0x0e2ac215 // smull v21.8h, v16.8b, v10.8b
+	WORD $0x4e2a8215 // smlal2 v21.8h, v16.16b, v10.16b
+	WORD $0x0e2c8235 // smlal v21.8h, v17.8b, v12.8b
+	WORD $0x4e2c8235 // smlal2 v21.8h, v17.16b, v12.16b
+	WORD $0x4e602aad // saddlp v13.4s, v21.8h
+	WORD $0x0e2ec216 // smull v22.8h, v16.8b, v14.8b
+	WORD $0x4e2e8216 // smlal2 v22.8h, v16.16b, v14.16b
+	WORD $0x0e2f8236 // smlal v22.8h, v17.8b, v15.8b
+	WORD $0x4e2f8236 // smlal2 v22.8h, v17.16b, v15.16b
+	WORD $0x4e602ad2 // saddlp v18.4s, v22.8h
+	FLDPQ 320(R1), (F10, F12)
+	FLDPQ 320(R2), (F16, F19)
 	FMOVS 112(R0), F22
 	FMOVQ 116(R0), F21
 	VAND V21.B16, V0.B16, V20.B16
@@ -1672,18 +1646,18 @@ whole3:
 	VCMTST V4.B16, V23.B16, V23.B16
 	VAND V23.B16, V5.B16, V23.B16
 	VORR V21.B16, V23.B16, V21.B16
-	WORD $0x0e2bc298 // smull v24.8h, v20.8b, v11.8b
-	WORD $0x4e2b8298 // smlal2 v24.8h, v20.16b, v11.16b
+	WORD $0x0e2ac298 // smull v24.8h, v20.8b, v10.8b
+	WORD $0x4e2a8298 // smlal2 v24.8h, v20.16b, v10.16b
 	WORD $0x0e2c82b8 // smlal v24.8h, v21.8b, v12.8b
 	WORD $0x4e2c82b8 // smlal2 v24.8h, v21.16b, v12.16b
-	WORD $0x4e602b0d // saddlp v13.4s, v24.8h
-	WORD $0x0e2fc299 // smull v25.8h, v20.8b, v15.8b
-	WORD $0x4e2f8299 // smlal2 v25.8h, v20.16b, v15.16b
+	WORD $0x4e602b0e // saddlp v14.4s, v24.8h
+	WORD $0x0e30c299 // smull v25.8h, v20.8b, v16.8b
+	WORD $0x4e308299 // smlal2 v25.8h, v20.16b, v16.16b
 	WORD $0x0e3382b9 // smlal v25.8h, v21.8b, v19.8b
 	WORD $0x4e3382b9 // smlal2 v25.8h, v21.16b, v19.16b
-	WORD $0x4e602b2e // saddlp v14.4s, v25.8h
-	FLDPQ 384(R1), (F11, F12)
-	FLDPQ 384(R2), (F16, F20)
+	WORD $0x4e602b2f // saddlp v15.4s, v25.8h
+	FLDPQ 384(R1), (F10, F12)
+	FLDPQ 384(R2), (F17, F20)
 	FMOVS 134(R0), F24
 	FMOVQ 138(R0), F23
 	VAND V23.B16, V0.B16, V22.B16
@@ -1696,17 +1670,17 @@ whole3:
 	VCMTST V4.B16, V26.B16, V26.B16
 	VAND V26.B16, V5.B16, V26.B16
 	VORR V23.B16, V26.B16, V23.B16
-	WORD $0x0e2bc2d9 // smull v25.8h, v22.8b, v11.8b
-	WORD $0x4e2b82d9 // smlal2 v25.8h, v22.16b, v11.16b
+	WORD $0x0e2ac2d9 // smull v25.8h, v22.8b, v10.8b
+	WORD $0x4e2a82d9 // smlal2 v25.8h, v22.16b, v10.16b
 	WORD $0x0e2c82f9 // smlal v25.8h, v23.8b, v12.8b
 	WORD $0x4e2c82f9 // smlal2 v25.8h, v23.16b, v12.16b
-	WORD $0x4e602b2f // saddlp v15.4s, v25.8h
-	WORD $0x0e30c2db // smull v27.8h, v22.8b, v16.8b
-	WORD $0x4e3082db // smlal2 v27.8h, v22.16b, v16.16b
+	WORD $0x4e602b30 // saddlp v16.4s, v25.8h
+	WORD $0x0e31c2db // smull v27.8h, v22.8b, v17.8b
+	WORD $0x4e3182db // smlal2 v27.8h, v22.16b, v17.16b
 	WORD $0x0e3482fb // smlal v27.8h, v23.8b, v20.8b
 	WORD $0x4e3482fb // smlal2 v27.8h, v23.16b, v20.16b
 	WORD $0x4e602b73 // saddlp v19.4s, v27.8h
-	FLDPQ 448(R1), (F11, F12)
+	FLDPQ 448(R1), (F10, F12)
 	FLDPQ 448(R2), (F21, F22)
 	FMOVS 156(R0), F26
 	FMOVQ 160(R0), F25
@@ -1720,30 +1694,29 @@ whole3:
 	VCMTST V4.B16, V28.B16, V28.B16
 	VAND V28.B16, V5.B16, V28.B16
 	VORR V25.B16, V28.B16, V25.B16
-	WORD $0x0e2bc31b // smull v27.8h, v24.8b, v11.8b
-	WORD $0x4e2b831b // smlal2 v27.8h, v24.16b, v11.16b
+	WORD $0x0e2ac31b // smull v27.8h, v24.8b, v10.8b
+	WORD $0x4e2a831b // smlal2 v27.8h, v24.16b, v10.16b
 	WORD $0x0e2c833b // smlal v27.8h, v25.8b, v12.8b
 	WORD $0x4e2c833b // smlal2 v27.8h, v25.16b, v12.16b
-	WORD $0x4e602b70 // saddlp v16.4s, v27.8h
+	WORD $0x4e602b71 // saddlp v17.4s, v27.8h
 	WORD $0x0e35c31d // smull v29.8h, v24.8b, v21.8b
 	WORD $0x4e35831d // smlal2 v29.8h, v24.16b, v21.16b
 	WORD $0x0e36833d // smlal v29.8h, v25.8b, v22.8b
 	WORD $0x4e36833d // smlal2 v29.8h, v25.16b, v22.16b
 	WORD $0x4e602bb4 // saddlp v20.4s, v29.8h
-	WORD $0x4eadbe31 // addp v17.4s, v17.4s, v13.4s
-	WORD $0x4eb0bdef // addp v15.4s, v15.4s, v16.4s
-	WORD $0x4eafbe31 // addp v17.4s, v17.4s, v15.4s
-	WORD $0x4eaebe52 // addp v18.4s, v18.4s, v14.4s
+	WORD $0x4eaebdad // addp v13.4s, v13.4s, v14.4s
+	WORD $0x4eb1be10 // addp v16.4s, v16.4s, v17.4s
+	WORD $0x4eb0bdad // addp v13.4s, v13.4s, v16.4s
+	WORD $0x4eafbe52 // addp v18.4s, v18.4s, v15.4s
 	WORD $0x4eb4be73 // addp v19.4s, v19.4s, v20.4s
 	WORD $0x4eb3be52 // addp v18.4s, v18.4s, v19.4s
-	WORD $0x0e21794b // fcvtl v11.4s, v10.4h
 	FMOVQ 80(R3), F10
 	VSHL $4, V10.S4, V10.S4
-	VADD V17.S4, V10.S4, V17.S4
-	WORD $0x4e21da31 // scvtf v17.4s, v17.4s
+	VADD V13.S4, V10.S4, V13.S4
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
 	FMOVQ 16(R3), F10
 	WORD $0x6e2bdd4a // fmul v10.4s, v10.4s, v11.4s
-	WORD $0x4e31cd47 // fmla v7.4s, v10.4s, v17.4s
+	WORD $0x4e2dcd47 // fmla v7.4s, v10.4s, v13.4s
 	FMOVQ 80(R4), F10
 	VSHL $4, V10.S4, V10.S4
 	VADD V18.S4, V10.S4, V18.S4
@@ -1756,9 +1729,9 @@ whole3:
 	ADD $512, R3, R3
 	ADD $512, R2, R2
 	ADD $512, R4, R4
-	SUBS $1, R10, R10
+	SUBS $1, R9, R9
 	BNE group2
-	VEOR V10.B16, V10.B16, V10.B16
+	WORD $0x6f00e40a // movi v10.2d, #0000000000000000
 	VZIP1 V8.S4, V6.S4, V11.S4
 	VEXT $8, V11.B16, V11.B16, V12.B16
 	WORD $0x4e2bd54a // fadd v10.4s, v10.4s, v11.4s
@@ -1775,108 +1748,77 @@ whole3:
 	VEXT $8, V11.B16, V11.B16, V12.B16
 	WORD $0x4e2bd54a // fadd v10.4s, v10.4s, v11.4s
 	WORD $0x4e2cd54a // fadd v10.4s, v10.4s, v12.4s
-	FMOVS.P F10, 4(R6)
-	VST1.P V10.S[1], 4(R12)
-	SUBS $1, R9, R9
+	FMOVS.P F10, 4(R5)
+	VST1.P V10.S[1], 4(R11)
+	SUBS $1, R8, R8
 	BNE rows1
 	RET
 
 // func dotQ5_1x1NEON(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 TEXT ·dotQ5_1x1NEON(SB), NOSPLIT, $0-80
-	MOVD out+0(FP), R6
-	MOVD w+16(FP), R7
-	MOVD rowBytes+24(FP), R8
-	MOVD octets+32(FP), R9
+	MOVD out+0(FP), R4
+	MOVD w+16(FP), R5
+	MOVD rowBytes+24(FP), R6
+	MOVD octets+32(FP), R7
 	VMOVI $15, V0.B16
-	MOVD $0x0000000000000000, R13
-	VMOV R13, V1.D[0]
-	MOVD $0x0101010101010101, R13
-	VMOV R13, V1.D[1]
-	MOVD $0x0202020202020202, R13
-	VMOV R13, V2.D[0]
-	MOVD $0x0303030303030303, R13
-	VMOV R13, V2.D[1]
-	MOVD $0x8040201008040201, R13
-	VMOV R13, V3.D[0]
-	MOVD $0x8040201008040201, R13
-	VMOV R13, V3.D[1]
+	MOVD $0x0000000000000000, R11
+	VMOV R11, V1.D[0]
+	MOVD $0x0101010101010101, R11
+	VMOV R11, V1.D[1]
+	MOVD $0x0202020202020202, R11
+	VMOV R11, V2.D[0]
+	MOVD $0x0303030303030303, R11
+	VMOV R11, V2.D[1]
+	MOVD $0x8040201008040201, R11
+	VMOV R11, V3.D[0]
+	MOVD $0x8040201008040201, R11
+	VMOV R11, V3.D[1]
 	VMOVI $16, V4.B16
-	LSL $2, R9, R9
+	LSL $2, R7, R7
 rows1:
-	MOVD R7, R0
-	ADD R8, R7, R7
-	MOVD R7, R1
-	ADD R8, R7, R7
+	MOVD R5, R0
+	ADD R6, R5, R5
+	MOVD R5, R1
+	ADD R6, R5, R5
 	MOVD blocks+40(FP), R2
 	MOVD lanes+48(FP), R3
-	VEOR V5.B16, V5.B16, V5.B16
-	VEOR V6.B16, V6.B16, V6.B16
-	VEOR V7.B16, V7.B16, V7.B16
-	VEOR V8.B16, V8.B16, V8.B16
-	MOVD n+64(FP), R10
-	MOVD back+72(FP), R11
+	WORD $0x6f00e405 // movi v5.2d, #0000000000000000
+	WORD $0x6f00e406 // movi v6.2d, #0000000000000000
+	WORD $0x6f00e407 // movi v7.2d, #0000000000000000
+	WORD $0x6f00e408 // movi v8.2d, #0000000000000000
+	MOVD n+64(FP), R8
+	MOVD back+72(FP), R9
 group2:
-	CMP $1, R10
+	CMP $1, R8
 	BNE whole3
-	SUB R11, R0, R0
-	SUB R11, R1, R1
+	SUB R9, R0, R0
+	SUB R9, R1, R1
 whole3:
-	MOVD R0, R4
-	MOVD R1, R5
-	VLD1 (R4), V9.S[0]
-	ADD $24, R4, R4
-	VLD1 (R4), V9.S[1]
-	ADD $24, R4, R4
-	VLD1 (R4), V9.S[2]
-	ADD $24, R4, R4
-	VLD1 (R4), V9.S[3]
-	ADD $24, R4, R4
-	VLD1 (R5), V10.S[0]
-	ADD $24, R5, R5
-	VLD1 (R5), V10.S[1]
-	ADD $24, R5, R5
-	VLD1 (R5), V10.S[2]
-	ADD $24, R5, R5
-	VLD1 (R5), V10.S[3]
-	ADD $24, R5, R5
-	FLDPQ (R2), (F11, F12)
-	FMOVS 4(R0), F15
-	FMOVQ 8(R0), F14
-	VAND V14.B16, V0.B16, V13.B16
-	VUSHR $4, V14.B16, V14.B16
-	VTBL V1.B16, [V15.B16], V16.B16
-	VCMTST V3.B16, V16.B16, V16.B16
-	VAND V16.B16, V4.B16, V16.B16
-	VORR V13.B16, V16.B16, V13.B16
-	VTBL V2.B16, [V15.B16], V16.B16
-	VCMTST V3.B16, V16.B16, V16.B16
-	VAND V16.B16, V4.B16, V16.B16
-	VORR V14.B16, V16.B16, V14.B16
-	WORD $0x0e2bc1b1 // smull v17.8h, v13.8b, v11.8b
-	WORD $0x4e2b81b1 // smlal2 v17.8h, v13.16b, v11.16b
-	WORD $0x0e2c81d1 // smlal v17.8h, v14.8b, v12.8b
-	WORD $0x4e2c81d1 // smlal2 v17.8h, v14.16b, v12.16b
-	WORD $0x4e602a2f // saddlp v15.4s, v17.8h
-	FMOVS 4(R1), F16
-	FMOVQ 8(R1), F14
-	VAND V14.B16, V0.B16, V13.B16
-	VUSHR $4, V14.B16, V14.B16
-	VTBL V1.B16, [V16.B16], V18.B16
-	VCMTST V3.B16, V18.B16, V18.B16
-	VAND V18.B16, V4.B16, V18.B16
-	VORR V13.B16, V18.B16, V13.B16
-	VTBL V2.B16, [V16.B16], V18.B16
-	VCMTST V3.B16, V18.B16, V18.B16
-	VAND V18.B16, V4.B16, V18.B16
-	VORR V14.B16, V18.B16, V14.B16
-	WORD $0x0e2bc1b3 // smull v19.8h, v13.8b, v11.8b
-	WORD $0x4e2b81b3 // smlal2 v19.8h, v13.16b, v11.16b
-	WORD $0x0e2c81d3 // smlal v19.8h, v14.8b, v12.8b
-	WORD $0x4e2c81d3 // smlal2 v19.8h, v14.16b, v12.16b
-	WORD $0x4e602a70 // saddlp v16.4s, v19.8h
-	FLDPQ 64(R2), (F11, F13)
-	FMOVS 28(R0), F19
-	FMOVQ 32(R0), F18
+	FMOVS (R0), F9
+	FMOVS 24(R0), F10
+	FMOVS 48(R0), F11
+	FMOVS 72(R0), F12
+	VZIP1 V10.S4, V9.S4, V9.S4
+	VZIP1 V12.S4, V11.S4, V11.S4
+	VZIP1 V11.D2, V9.D2, V9.D2
+	VUZP2 V9.H8, V9.H8, V13.H8
+	VUZP1 V9.H8, V9.H8, V10.H8
+	WORD $0x0e2179ad // fcvtl v13.4s, v13.4h
+	WORD $0x0e21794a // fcvtl v10.4s, v10.4h
+	FMOVS (R1), F9
+	FMOVS 24(R1), F11
+	FMOVS 48(R1), F14
+	FMOVS 72(R1), F15
+	VZIP1 V11.S4, V9.S4, V9.S4
+	VZIP1 V15.S4, V14.S4, V14.S4
+	VZIP1 V14.D2, V9.D2, V9.D2
+	VUZP2 V9.H8, V9.H8, V16.H8
+	VUZP1 V9.H8, V9.H8, V11.H8
+	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	WORD $0x0e21796b // fcvtl v11.4s, v11.4h
+	FLDPQ (R2), (F9, F12)
+	FMOVS 4(R0), F19
+	FMOVQ 8(R0), F18
 	VAND V18.B16, V0.B16, V17.B16
 	VUSHR $4, V18.B16, V18.B16
 	VTBL V1.B16, [V19.B16], V20.B16
@@ -1887,411 +1829,29 @@ whole3:
 	VCMTST V3.B16, V20.B16, V20.B16
 	VAND V20.B16, V4.B16, V20.B16
 	VORR V18.B16, V20.B16, V18.B16
-	WORD $0x0e2bc235 // smull v21.8h, v17.8b, v11.8b
-	WORD $0x4e2b8235 // smlal2 v21.8h, v17.16b, v11.16b
-	WORD $0x0e2d8255 // smlal v21.8h, v18.8b, v13.8b
-	WORD $0x4e2d8255 // smlal2 v21.8h, v18.16b, v13.16b
-	WORD $0x4e602aac // saddlp v12.4s, v21.8h
-	FMOVS 28(R1), F14
-	FMOVQ 32(R1), F18
+	WORD $0x0e29c235 // smull v21.8h, v17.8b, v9.8b
+	WORD $0x4e298235 // smlal2 v21.8h, v17.16b, v9.16b
+	WORD $0x0e2c8255 // smlal v21.8h, v18.8b, v12.8b
+	WORD $0x4e2c8255 // smlal2 v21.8h, v18.16b, v12.16b
+	WORD $0x4e602aae // saddlp v14.4s, v21.8h
+	FMOVS 4(R1), F15
+	FMOVQ 8(R1), F18
 	VAND V18.B16, V0.B16, V17.B16
 	VUSHR $4, V18.B16, V18.B16
-	VTBL V1.B16, [V14.B16], V22.B16
+	VTBL V1.B16, [V15.B16], V22.B16
 	VCMTST V3.B16, V22.B16, V22.B16
 	VAND V22.B16, V4.B16, V22.B16
 	VORR V17.B16, V22.B16, V17.B16
-	VTBL V2.B16, [V14.B16], V22.B16
+	VTBL V2.B16, [V15.B16], V22.B16
 	VCMTST V3.B16, V22.B16, V22.B16
 	VAND V22.B16, V4.B16, V22.B16
 	VORR V18.B16, V22.B16, V18.B16
-	WORD $0x0e2bc233 // smull v19.8h, v17.8b, v11.8b
-	WORD $0x4e2b8233 // smlal2 v19.8h, v17.16b, v11.16b
-	WORD $0x0e2d8253 // smlal v19.8h, v18.8b, v13.8b
-	WORD $0x4e2d8253 // smlal2 v19.8h, v18.16b, v13.16b
-	WORD $0x4e602a6e // saddlp v14.4s, v19.8h
-	FLDPQ 128(R2), (F11, F17)
-	FMOVS 52(R0), F21
-	FMOVQ 56(R0), F20
-	VAND V20.B16, V0.B16, V19.B16
-	VUSHR $4, V20.B16, V20.B16
-	VTBL V1.B16, [V21.B16], V22.B16
-	VCMTST V3.B16, V22.B16, V22.B16
-	VAND V22.B16, V4.B16, V22.B16
-	VORR V19.B16, V22.B16, V19.B16
-	VTBL V2.B16, [V21.B16], V22.B16
-	VCMTST V3.B16, V22.B16, V22.B16
-	VAND V22.B16, V4.B16, V22.B16
-	VORR V20.B16, V22.B16, V20.B16
-	WORD $0x0e2bc277 // smull v23.8h, v19.8b, v11.8b
-	WORD $0x4e2b8277 // smlal2 v23.8h, v19.16b, v11.16b
-	WORD $0x0e318297 // smlal v23.8h, v20.8b, v17.8b
-	WORD $0x4e318297 // smlal2 v23.8h, v20.16b, v17.16b
-	WORD $0x4e602aed // saddlp v13.4s, v23.8h
-	FMOVS 52(R1), F18
-	FMOVQ 56(R1), F20
-	VAND V20.B16, V0.B16, V19.B16
-	VUSHR $4, V20.B16, V20.B16
-	VTBL V1.B16, [V18.B16], V24.B16
-	VCMTST V3.B16, V24.B16, V24.B16
-	VAND V24.B16, V4.B16, V24.B16
-	VORR V19.B16, V24.B16, V19.B16
-	VTBL V2.B16, [V18.B16], V24.B16
-	VCMTST V3.B16, V24.B16, V24.B16
-	VAND V24.B16, V4.B16, V24.B16
-	VORR V20.B16, V24.B16, V20.B16
-	WORD $0x0e2bc275 // smull v21.8h, v19.8b, v11.8b
-	WORD $0x4e2b8275 // smlal2 v21.8h, v19.16b, v11.16b
-	WORD $0x0e318295 // smlal v21.8h, v20.8b, v17.8b
-	WORD $0x4e318295 // smlal2 v21.8h, v20.16b, v17.16b
-	WORD $0x4e602ab2 // saddlp v18.4s, v21.8h
-	FLDPQ 192(R2), (F11, F19)
-	FMOVS 76(R0), F23
-	FMOVQ 80(R0), F22
-	VAND V22.B16, V0.B16, V21.B16
-	VUSHR $4, V22.B16, V22.B16
-	VTBL V1.B16, [V23.B16], V24.B16
-	VCMTST V3.B16, V24.B16, V24.B16
-	VAND V24.B16, V4.B16, V24.B16
-	VORR V21.B16, V24.B16, V21.B16
-	VTBL V2.B16, [V23.B16], V24.B16
-	VCMTST V3.B16, V24.B16, V24.B16
-	VAND V24.B16, V4.B16, V24.B16
-	VORR V22.B16, V24.B16, V22.B16
-	WORD $0x0e2bc2b9 // smull v25.8h, v21.8b, v11.8b
-	WORD $0x4e2b82b9 // smlal2 v25.8h, v21.16b, v11.16b
-	WORD $0x0e3382d9 // smlal v25.8h, v22.8b, v19.8b
-	WORD $0x4e3382d9 // smlal2 v25.8h, v22.16b, v19.16b
-	WORD $0x4e602b31 // saddlp v17.4s, v25.8h
-	FMOVS 76(R1), F20
-	FMOVQ 80(R1), F22
-	VAND V22.B16, V0.B16, V21.B16
-	VUSHR $4, V22.B16, V22.B16
-	VTBL V1.B16, [V20.B16], V26.B16
-	VCMTST V3.B16, V26.B16, V26.B16
-	VAND V26.B16, V4.B16, V26.B16
-	VORR V21.B16, V26.B16, V21.B16
-	VTBL V2.B16, [V20.B16], V26.B16
-	VCMTST V3.B16, V26.B16, V26.B16
-	VAND V26.B16, V4.B16, V26.B16
-	VORR V22.B16, V26.B16, V22.B16
-	WORD $0x0e2bc2b7 // smull v23.8h, v21.8b, v11.8b
-	WORD $0x4e2b82b7 // smlal2 v23.8h, v21.16b, v11.16b
-	WORD $0x0e3382d7 // smlal v23.8h, v22.8b, v19.8b
-	WORD $0x4e3382d7 // smlal2 v23.8h, v22.16b, v19.16b
-	WORD $0x4e602af4 // saddlp v20.4s, v23.8h
-	WORD $0x4eacbdef // addp v15.4s, v15.4s, v12.4s
-	WORD $0x4eb1bdad // addp v13.4s, v13.4s, v17.4s
-	WORD $0x4eadbdef // addp v15.4s, v15.4s, v13.4s
-	WORD $0x4eaebe10 // addp v16.4s, v16.4s, v14.4s
-	WORD $0x4eb4be52 // addp v18.4s, v18.4s, v20.4s
-	WORD $0x4eb2be10 // addp v16.4s, v16.4s, v18.4s
-	VUZP2 V9.H8, V9.H8, V12.H8
-	VUZP1 V9.H8, V9.H8, V11.H8
-	WORD $0x0e21798c // fcvtl v12.4s, v12.4h
-	WORD $0x0e21796b // fcvtl v11.4s, v11.4h
-	WORD $0x4e21d9ef // scvtf v15.4s, v15.4s
-	FMOVQ (R3), F9
-	WORD $0x6e2bdd29 // fmul v9.4s, v9.4s, v11.4s
-	WORD $0x4e2fcd25 // fmla v5.4s, v9.4s, v15.4s
-	FMOVQ 32(R3), F9
-	WORD $0x4e2ccd25 // fmla v5.4s, v9.4s, v12.4s
-	VUZP2 V10.H8, V10.H8, V11.H8
-	VUZP1 V10.H8, V10.H8, V9.H8
-	WORD $0x0e21796b // fcvtl v11.4s, v11.4h
-	WORD $0x0e217929 // fcvtl v9.4s, v9.4h
-	WORD $0x4e21da10 // scvtf v16.4s, v16.4s
-	FMOVQ (R3), F10
-	WORD $0x6e29dd4a // fmul v10.4s, v10.4s, v9.4s
-	WORD $0x4e30cd47 // fmla v7.4s, v10.4s, v16.4s
-	FMOVQ 32(R3), F10
-	WORD $0x4e2bcd47 // fmla v7.4s, v10.4s, v11.4s
-	VLD1 (R4), V9.S[0]
-	ADD $24, R4, R4
-	VLD1 (R4), V9.S[1]
-	ADD $24, R4, R4
-	VLD1 (R4), V9.S[2]
-	ADD $24, R4, R4
-	VLD1 (R4), V9.S[3]
-	ADD $24, R4, R4
-	VLD1 (R5), V10.S[0]
-	ADD $24, R5, R5
-	VLD1 (R5), V10.S[1]
-	ADD $24, R5, R5
-	VLD1 (R5), V10.S[2]
-	ADD $24, R5, R5
-	VLD1 (R5), V10.S[3]
-	ADD $24, R5, R5
-	FLDPQ 256(R2), (F11, F12)
-	FMOVS 100(R0), F15
-	FMOVQ 104(R0), F14
-	VAND V14.B16, V0.B16, V13.B16
-	VUSHR $4, V14.B16, V14.B16
-	VTBL V1.B16, [V15.B16], V16.B16
-	VCMTST V3.B16, V16.B16, V16.B16
-	VAND V16.B16, V4.B16, V16.B16
-	VORR V13.B16, V16.B16, V13.B16
-	VTBL V2.B16, [V15.B16], V16.B16
-	VCMTST V3.B16, V16.B16, V16.B16
-	VAND V16.B16, V4.B16, V16.B16
-	VORR V14.B16, V16.B16, V14.B16
-	WORD $0x0e2bc1b1 // smull v17.8h, v13.8b, v11.8b
-	WORD $0x4e2b81b1 // smlal2 v17.8h, v13.16b, v11.16b
-	WORD $0x0e2c81d1 // smlal v17.8h, v14.8b, v12.8b
-	WORD $0x4e2c81d1 // smlal2 v17.8h, v14.16b, v12.16b
-	WORD $0x4e602a2f // saddlp v15.4s, v17.8h
-	FMOVS 100(R1), F16
-	FMOVQ 104(R1), F14
-	VAND V14.B16, V0.B16, V13.B16
-	VUSHR $4, V14.B16, V14.B16
-	VTBL V1.B16, [V16.B16], V18.B16
-	VCMTST V3.B16, V18.B16, V18.B16
-	VAND V18.B16, V4.B16, V18.B16
-	VORR V13.B16, V18.B16, V13.B16
-	VTBL V2.B16, [V16.B16], V18.B16
-	VCMTST V3.B16, V18.B16, V18.B16
-	VAND V18.B16, V4.B16, V18.B16
-	VORR V14.B16, V18.B16, V14.B16
-	WORD $0x0e2bc1b3 // smull v19.8h, v13.8b, v11.8b
-	WORD $0x4e2b81b3 // smlal2 v19.8h, v13.16b, v11.16b
-	WORD $0x0e2c81d3 // smlal v19.8h, v14.8b, v12.8b
-	WORD $0x4e2c81d3 // smlal2 v19.8h, v14.16b, v12.16b
-	WORD $0x4e602a70 // saddlp v16.4s, v19.8h
-	FLDPQ 320(R2), (F11, F13)
-	FMOVS 124(R0), F19
-	FMOVQ 128(R0), F18
-	VAND V18.B16, V0.B16, V17.B16
-	VUSHR $4, V18.B16, V18.B16
-	VTBL V1.B16, [V19.B16], V20.B16
-	VCMTST V3.B16, V20.B16, V20.B16
-	VAND V20.B16, V4.B16, V20.B16
-	VORR V17.B16, V20.B16, V17.B16
-	VTBL V2.B16, [V19.B16], V20.B16
-	VCMTST V3.B16, V20.B16, V20.B16
-	VAND V20.B16, V4.B16, V20.B16
-	VORR V18.B16, V20.B16, V18.B16
-	WORD $0x0e2bc235 // smull v21.8h, v17.8b, v11.8b
-	WORD $0x4e2b8235 // smlal2 v21.8h, v17.16b, v11.16b
-	WORD $0x0e2d8255 // smlal v21.8h, v18.8b, v13.8b
-	WORD $0x4e2d8255 // smlal2 v21.8h, v18.16b, v13.16b
-	WORD $0x4e602aac // saddlp v12.4s, v21.8h
-	FMOVS 124(R1), F14
-	FMOVQ 128(R1), F18
-	VAND V18.B16, V0.B16, V17.B16
-	VUSHR $4, V18.B16, V18.B16
-	VTBL V1.B16, [V14.B16], V22.B16
-	VCMTST V3.B16, V22.B16, V22.B16
-	VAND V22.B16, V4.B16, V22.B16
-	VORR V17.B16, V22.B16, V17.B16
-	VTBL V2.B16, [V14.B16], V22.B16
-	VCMTST V3.B16, V22.B16, V22.B16
-	VAND V22.B16, V4.B16, V22.B16
-	VORR V18.B16, V22.B16, V18.B16
-	WORD $0x0e2bc233 // smull v19.8h, v17.8b, v11.8b
-	WORD $0x4e2b8233 // smlal2 v19.8h, v17.16b, v11.16b
-	WORD $0x0e2d8253 // smlal v19.8h, v18.8b, v13.8b
-	WORD $0x4e2d8253 // smlal2 v19.8h, v18.16b, v13.16b
-	WORD $0x4e602a6e // saddlp v14.4s, v19.8h
-	FLDPQ 384(R2), (F11, F17)
-	FMOVS 148(R0), F21
-	FMOVQ 152(R0), F20
-	VAND V20.B16, V0.B16, V19.B16
-	VUSHR $4, V20.B16, V20.B16
-	VTBL V1.B16, [V21.B16], V22.B16
-	VCMTST V3.B16, V22.B16, V22.B16
-	VAND V22.B16, V4.B16, V22.B16
-	VORR V19.B16, V22.B16, V19.B16
-	VTBL V2.B16, [V21.B16], V22.B16
-	VCMTST V3.B16, V22.B16, V22.B16
-	VAND V22.B16, V4.B16, V22.B16
-	VORR V20.B16, V22.B16, V20.B16
-	WORD $0x0e2bc277 // smull v23.8h, v19.8b, v11.8b
-	WORD $0x4e2b8277 // smlal2 v23.8h, v19.16b, v11.16b
-	WORD $0x0e318297 // smlal v23.8h, v20.8b, v17.8b
-	WORD $0x4e318297 // smlal2 v23.8h, v20.16b, v17.16b
-	WORD $0x4e602aed // saddlp v13.4s, v23.8h
-	FMOVS 148(R1), F18
-	FMOVQ 152(R1), F20
-	VAND V20.B16, V0.B16, V19.B16
-	VUSHR $4, V20.B16, V20.B16
-	VTBL V1.B16, [V18.B16], V24.B16
-	VCMTST V3.B16, V24.B16, V24.B16
-	VAND V24.B16, V4.B16, V24.B16
-	VORR V19.B16, V24.B16, V19.B16
-	VTBL V2.B16, [V18.B16], V24.B16
-	VCMTST V3.B16, V24.B16, V24.B16
-	VAND V24.B16, V4.B16, V24.B16
-	VORR V20.B16, V24.B16, V20.B16
-	WORD $0x0e2bc275 // smull v21.8h, v19.8b, v11.8b
-	WORD $0x4e2b8275 // smlal2 v21.8h, v19.16b, v11.16b
-	WORD $0x0e318295 // smlal v21.8h, v20.8b, v17.8b
-	WORD $0x4e318295 // smlal2 v21.8h, v20.16b, v17.16b
-	WORD $0x4e602ab2 // saddlp v18.4s, v21.8h
-	FLDPQ 448(R2), (F11, F19)
-	FMOVS 172(R0), F23
-	FMOVQ 176(R0), F22
-	VAND V22.B16, V0.B16, V21.B16
-	VUSHR $4, V22.B16, V22.B16
-	VTBL V1.B16, [V23.B16], V24.B16
-	VCMTST V3.B16, V24.B16, V24.B16
-	VAND V24.B16, V4.B16, V24.B16
-	VORR V21.B16, V24.B16, V21.B16
-	VTBL V2.B16, [V23.B16], V24.B16
-	VCMTST V3.B16, V24.B16, V24.B16
-	VAND V24.B16, V4.B16, V24.B16
-	VORR V22.B16, V24.B16, V22.B16
-	WORD $0x0e2bc2b9 // smull v25.8h, v21.8b, v11.8b
-	WORD $0x4e2b82b9 // smlal2 v25.8h, v21.16b, v11.16b
-	WORD $0x0e3382d9 // smlal v25.8h, v22.8b, v19.8b
-	WORD $0x4e3382d9 // smlal2 v25.8h, v22.16b, v19.16b
-	WORD $0x4e602b31 // saddlp v17.4s, v25.8h
-	FMOVS 172(R1), F20
-	FMOVQ 176(R1), F22
-	VAND V22.B16, V0.B16, V21.B16
-	VUSHR $4, V22.B16, V22.B16
-	VTBL V1.B16, [V20.B16], V26.B16
-	VCMTST V3.B16, V26.B16, V26.B16
-	VAND V26.B16, V4.B16, V26.B16
-	VORR V21.B16, V26.B16, V21.B16
-	VTBL V2.B16, [V20.B16], V26.B16
-	VCMTST V3.B16, V26.B16, V26.B16
-	VAND V26.B16, V4.B16, V26.B16
-	VORR V22.B16, V26.B16, V22.B16
-	WORD $0x0e2bc2b7 // smull v23.8h, v21.8b, v11.8b
-	WORD $0x4e2b82b7 // smlal2 v23.8h, v21.16b, v11.16b
-	WORD $0x0e3382d7 // smlal v23.8h, v22.8b, v19.8b
-	WORD $0x4e3382d7 // smlal2 v23.8h, v22.16b, v19.16b
-	WORD $0x4e602af4 // saddlp v20.4s, v23.8h
-	WORD $0x4eacbdef // addp v15.4s, v15.4s, v12.4s
-	WORD $0x4eb1bdad // addp v13.4s, v13.4s, v17.4s
-	WORD $0x4eadbdef // addp v15.4s, v15.4s, v13.4s
-	WORD $0x4eaebe10 // addp v16.4s, v16.4s, v14.4s
-	WORD $0x4eb4be52 // addp v18.4s, v18.4s, v20.4s
-	WORD $0x4eb2be10 // addp v16.4s, v16.4s, v18.4s
-	VUZP2 V9.H8, V9.H8, V12.H8
-	VUZP1 V9.H8, V9.H8, V11.H8
-	WORD $0x0e21798c // fcvtl v12.4s, v12.4h
-	WORD $0x0e21796b // fcvtl v11.4s, v11.4h
-	WORD $0x4e21d9ef // scvtf v15.4s, v15.4s
-	FMOVQ 16(R3), F9
-	WORD $0x6e2bdd29 // fmul v9.4s, v9.4s, v11.4s
-	WORD $0x4e2fcd26 // fmla v6.4s, v9.4s, v15.4s
-	FMOVQ 48(R3), F9
-	WORD $0x4e2ccd26 // fmla v6.4s, v9.4s, v12.4s
-	VUZP2 V10.H8, V10.H8, V11.H8
-	VUZP1 V10.H8, V10.H8, V9.H8
-	WORD $0x0e21796b // fcvtl v11.4s, v11.4h
-	WORD $0x0e217929 // fcvtl v9.4s, v9.4h
-	WORD $0x4e21da10 // scvtf v16.4s, v16.4s
-	FMOVQ 16(R3), F10
-	WORD $0x6e29dd4a // fmul v10.4s, v10.4s, v9.4s
-	WORD $0x4e30cd48 // fmla v8.4s, v10.4s, v16.4s
-	FMOVQ 48(R3), F10
-	WORD $0x4e2bcd48 // fmla v8.4s, v10.4s, v11.4s
-	ADD $192, R0, R0
-	ADD $192, R1, R1
-	ADD $512, R2, R2
-	ADD $512, R3, R3
-	SUBS $1, R10, R10
-	BNE group2
-	VEOR V9.B16, V9.B16, V9.B16
-	VZIP1 V7.S4, V5.S4, V10.S4
-	VEXT $8, V10.B16, V10.B16, V11.B16
-	WORD $0x4e2ad529 // fadd v9.4s, v9.4s, v10.4s
-	WORD $0x4e2bd529 // fadd v9.4s, v9.4s, v11.4s
-	VZIP2 V7.S4, V5.S4, V10.S4
-	VEXT $8, V10.B16, V10.B16, V11.B16
-	WORD $0x4e2ad529 // fadd v9.4s, v9.4s, v10.4s
-	WORD $0x4e2bd529 // fadd v9.4s, v9.4s, v11.4s
-	VZIP1 V8.S4, V6.S4, V10.S4
-	VEXT $8, V10.B16, V10.B16, V11.B16
-	WORD $0x4e2ad529 // fadd v9.4s, v9.4s, v10.4s
-	WORD $0x4e2bd529 // fadd v9.4s, v9.4s, v11.4s
-	VZIP2 V8.S4, V6.S4, V10.S4
-	VEXT $8, V10.B16, V10.B16, V11.B16
-	WORD $0x4e2ad529 // fadd v9.4s, v9.4s, v10.4s
-	WORD $0x4e2bd529 // fadd v9.4s, v9.4s, v11.4s
-	FMOVD.P F9, 8(R6)
-	SUBS $1, R9, R9
-	BNE rows1
-	RET
-
-// func dotQ5_1x2NEON(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
-TEXT ·dotQ5_1x2NEON(SB), NOSPLIT, $0-80
-	MOVD out+0(FP), R6
-	MOVD w+16(FP), R7
-	MOVD rowBytes+24(FP), R8
-	MOVD octets+32(FP), R9
-	MOVD ldo+8(FP), R11
-	ADD R11<<2, R6, R12
-	VMOVI $15, V0.B16
-	MOVD $0x0000000000000000, R13
-	VMOV R13, V1.D[0]
-	MOVD $0x0101010101010101, R13
-	VMOV R13, V1.D[1]
-	MOVD $0x0202020202020202, R13
-	VMOV R13, V2.D[0]
-	MOVD $0x0303030303030303, R13
-	VMOV R13, V2.D[1]
-	MOVD $0x8040201008040201, R13
-	VMOV R13, V3.D[0]
-	MOVD $0x8040201008040201, R13
-	VMOV R13, V3.D[1]
-	VMOVI $16, V4.B16
-	LSL $3, R9, R9
-rows1:
-	MOVD R7, R0
-	ADD R8, R7, R7
-	MOVD blocks+40(FP), R1
-	MOVD lanes+48(FP), R3
-	MOVD stride+56(FP), R11
-	ADD R11, R1, R2
-	ADD R11, R3, R4
-	VEOR V5.B16, V5.B16, V5.B16
-	VEOR V6.B16, V6.B16, V6.B16
-	VEOR V7.B16, V7.B16, V7.B16
-	VEOR V8.B16, V8.B16, V8.B16
-	MOVD n+64(FP), R10
-	MOVD back+72(FP), R11
-group2:
-	CMP $1, R10
-	BNE whole3
-	SUB R11, R0, R0
-whole3:
-	MOVD R0, R5
-	VLD1 (R5), V9.S[0]
-	ADD $24, R5, R5
-	VLD1 (R5), V9.S[1]
-	ADD $24, R5, R5
-	VLD1 (R5), V9.S[2]
-	ADD $24, R5, R5
-	VLD1 (R5), V9.S[3]
-	ADD $24, R5, R5
-	FLDPQ (R1), (F10, F11)
-	FLDPQ (R2), (F12, F13)
-	FMOVS 4(R0), F16
-	FMOVQ 8(R0), F15
-	VAND V15.B16, V0.B16, V14.B16
-	VUSHR $4, V15.B16, V15.B16
-	VTBL V1.B16, [V16.B16], V17.B16
-	VCMTST V3.B16, V17.B16, V17.B16
-	VAND V17.B16, V4.B16, V17.B16
-	VORR V14.B16, V17.B16, V14.B16
-	VTBL V2.B16, [V16.B16], V17.B16
-	VCMTST V3.B16, V17.B16, V17.B16
-	VAND V17.B16, V4.B16, V17.B16
-	VORR V15.B16, V17.B16, V15.B16
-	WORD $0x0e2ac1d2 // smull v18.8h, v14.8b, v10.8b
-	WORD $0x4e2a81d2 // smlal2 v18.8h, v14.16b, v10.16b
-	WORD $0x0e2b81f2 // smlal v18.8h, v15.8b, v11.8b
-	WORD $0x4e2b81f2 // smlal2 v18.8h, v15.16b, v11.16b
-	WORD $0x4e602a50 // saddlp v16.4s, v18.8h
-	WORD $0x0e2cc1d3 // smull v19.8h, v14.8b, v12.8b
-	WORD $0x4e2c81d3 // smlal2 v19.8h, v14.16b, v12.16b
-	WORD $0x0e2d81f3 // smlal v19.8h, v15.8b, v13.8b
-	WORD $0x4e2d81f3 // smlal2 v19.8h, v15.16b, v13.16b
-	WORD $0x4e602a71 // saddlp v17.4s, v19.8h
-	FLDPQ 64(R1), (F10, F11)
-	FLDPQ 64(R2), (F14, F18)
+	WORD $0x0e29c233 // smull v19.8h, v17.8b, v9.8b
+	WORD $0x4e298233 // smlal2 v19.8h, v17.16b, v9.16b
+	WORD $0x0e2c8253 // smlal v19.8h, v18.8b, v12.8b
+	WORD $0x4e2c8253 // smlal2 v19.8h, v18.16b, v12.16b
+	WORD $0x4e602a6f // saddlp v15.4s, v19.8h
+	FLDPQ 64(R2), (F9, F17)
 	FMOVS 28(R0), F21
 	FMOVQ 32(R0), F20
 	VAND V20.B16, V0.B16, V19.B16
@@ -2304,120 +1864,174 @@ whole3:
 	VCMTST V3.B16, V22.B16, V22.B16
 	VAND V22.B16, V4.B16, V22.B16
 	VORR V20.B16, V22.B16, V20.B16
-	WORD $0x0e2ac277 // smull v23.8h, v19.8b, v10.8b
-	WORD $0x4e2a8277 // smlal2 v23.8h, v19.16b, v10.16b
-	WORD $0x0e2b8297 // smlal v23.8h, v20.8b, v11.8b
-	WORD $0x4e2b8297 // smlal2 v23.8h, v20.16b, v11.16b
+	WORD $0x0e29c277 // smull v23.8h, v19.8b, v9.8b
+	WORD $0x4e298277 // smlal2 v23.8h, v19.16b, v9.16b
+	WORD $0x0e318297 // smlal v23.8h, v20.8b, v17.8b
+	WORD $0x4e318297 // smlal2 v23.8h, v20.16b, v17.16b
 	WORD $0x4e602aec // saddlp v12.4s, v23.8h
-	WORD $0x0e2ec278 // smull v24.8h, v19.8b, v14.8b
-	WORD $0x4e2e8278 // smlal2 v24.8h, v19.16b, v14.16b
-	WORD $0x0e328298 // smlal v24.8h, v20.8b, v18.8b
-	WORD $0x4e328298 // smlal2 v24.8h, v20.16b, v18.16b
-	WORD $0x4e602b0d // saddlp v13.4s, v24.8h
-	FLDPQ 128(R1), (F10, F11)
-	FLDPQ 128(R2), (F15, F19)
+	FMOVS 28(R1), F18
+	FMOVQ 32(R1), F20
+	VAND V20.B16, V0.B16, V19.B16
+	VUSHR $4, V20.B16, V20.B16
+	VTBL V1.B16, [V18.B16], V24.B16
+	VCMTST V3.B16, V24.B16, V24.B16
+	VAND V24.B16, V4.B16, V24.B16
+	VORR V19.B16, V24.B16, V19.B16
+	VTBL V2.B16, [V18.B16], V24.B16
+	VCMTST V3.B16, V24.B16, V24.B16
+	VAND V24.B16, V4.B16, V24.B16
+	VORR V20.B16, V24.B16, V20.B16
+	WORD $0x0e29c275 // smull v21.8h, v19.8b, v9.8b
+	WORD $0x4e298275 // smlal2 v21.8h, v19.16b, v9.16b
+	WORD $0x0e318295 // smlal v21.8h, v20.8b, v17.8b
+	WORD $0x4e318295 // smlal2 v21.8h, v20.16b, v17.16b
+	WORD $0x4e602ab2 // saddlp v18.4s, v21.8h
+	FLDPQ 128(R2), (F9, F19)
 	FMOVS 52(R0), F23
 	FMOVQ 56(R0), F22
 	VAND V22.B16, V0.B16, V21.B16
 	VUSHR $4, V22.B16, V22.B16
-	VTBL V1.B16, [V23.B16], V25.B16
-	VCMTST V3.B16, V25.B16, V25.B16
-	VAND V25.B16, V4.B16, V25.B16
-	VORR V21.B16, V25.B16, V21.B16
-	VTBL V2.B16, [V23.B16], V25.B16
-	VCMTST V3.B16, V25.B16, V25.B16
-	VAND V25.B16, V4.B16, V25.B16
-	VORR V22.B16, V25.B16, V22.B16
-	WORD $0x0e2ac2b8 // smull v24.8h, v21.8b, v10.8b
-	WORD $0x4e2a82b8 // smlal2 v24.8h, v21.16b, v10.16b
-	WORD $0x0e2b82d8 // smlal v24.8h, v22.8b, v11.8b
-	WORD $0x4e2b82d8 // smlal2 v24.8h, v22.16b, v11.16b
-	WORD $0x4e602b0e // saddlp v14.4s, v24.8h
-	WORD $0x0e2fc2ba // smull v26.8h, v21.8b, v15.8b
-	WORD $0x4e2f82ba // smlal2 v26.8h, v21.16b, v15.16b
-	WORD $0x0e3382da // smlal v26.8h, v22.8b, v19.8b
-	WORD $0x4e3382da // smlal2 v26.8h, v22.16b, v19.16b
-	WORD $0x4e602b52 // saddlp v18.4s, v26.8h
-	FLDPQ 192(R1), (F10, F11)
-	FLDPQ 192(R2), (F20, F21)
+	VTBL V1.B16, [V23.B16], V24.B16
+	VCMTST V3.B16, V24.B16, V24.B16
+	VAND V24.B16, V4.B16, V24.B16
+	VORR V21.B16, V24.B16, V21.B16
+	VTBL V2.B16, [V23.B16], V24.B16
+	VCMTST V3.B16, V24.B16, V24.B16
+	VAND V24.B16, V4.B16, V24.B16
+	VORR V22.B16, V24.B16, V22.B16
+	WORD $0x0e29c2b9 // smull v25.8h, v21.8b, v9.8b
+	WORD $0x4e2982b9 // smlal2 v25.8h, v21.16b, v9.16b
+	WORD $0x0e3382d9 // smlal v25.8h, v22.8b, v19.8b
+	WORD $0x4e3382d9 // smlal2 v25.8h, v22.16b, v19.16b
+	WORD $0x4e602b31 // saddlp v17.4s, v25.8h
+	FMOVS 52(R1), F20
+	FMOVQ 56(R1), F22
+	VAND V22.B16, V0.B16, V21.B16
+	VUSHR $4, V22.B16, V22.B16
+	VTBL V1.B16, [V20.B16], V26.B16
+	VCMTST V3.B16, V26.B16, V26.B16
+	VAND V26.B16, V4.B16, V26.B16
+	VORR V21.B16, V26.B16, V21.B16
+	VTBL V2.B16, [V20.B16], V26.B16
+	VCMTST V3.B16, V26.B16, V26.B16
+	VAND V26.B16, V4.B16, V26.B16
+	VORR V22.B16, V26.B16, V22.B16
+	WORD $0x0e29c2b7 // smull v23.8h, v21.8b, v9.8b
+	WORD $0x4e2982b7 // smlal2 v23.8h, v21.16b, v9.16b
+	WORD $0x0e3382d7 // smlal v23.8h, v22.8b, v19.8b
+	WORD $0x4e3382d7 // smlal2 v23.8h, v22.16b, v19.16b
+	WORD $0x4e602af4 // saddlp v20.4s, v23.8h
+	FLDPQ 192(R2), (F9, F21)
 	FMOVS 76(R0), F25
 	FMOVQ 80(R0), F24
 	VAND V24.B16, V0.B16, V23.B16
 	VUSHR $4, V24.B16, V24.B16
-	VTBL V1.B16, [V25.B16], V27.B16
-	VCMTST V3.B16, V27.B16, V27.B16
-	VAND V27.B16, V4.B16, V27.B16
-	VORR V23.B16, V27.B16, V23.B16
-	VTBL V2.B16, [V25.B16], V27.B16
-	VCMTST V3.B16, V27.B16, V27.B16
-	VAND V27.B16, V4.B16, V27.B16
-	VORR V24.B16, V27.B16, V24.B16
-	WORD $0x0e2ac2fa // smull v26.8h, v23.8b, v10.8b
-	WORD $0x4e2a82fa // smlal2 v26.8h, v23.16b, v10.16b
-	WORD $0x0e2b831a // smlal v26.8h, v24.8b, v11.8b
-	WORD $0x4e2b831a // smlal2 v26.8h, v24.16b, v11.16b
-	WORD $0x4e602b4f // saddlp v15.4s, v26.8h
-	WORD $0x0e34c2fc // smull v28.8h, v23.8b, v20.8b
-	WORD $0x4e3482fc // smlal2 v28.8h, v23.16b, v20.16b
-	WORD $0x0e35831c // smlal v28.8h, v24.8b, v21.8b
-	WORD $0x4e35831c // smlal2 v28.8h, v24.16b, v21.16b
-	WORD $0x4e602b93 // saddlp v19.4s, v28.8h
-	WORD $0x4eacbe10 // addp v16.4s, v16.4s, v12.4s
-	WORD $0x4eafbdce // addp v14.4s, v14.4s, v15.4s
-	WORD $0x4eaebe10 // addp v16.4s, v16.4s, v14.4s
-	WORD $0x4eadbe31 // addp v17.4s, v17.4s, v13.4s
-	WORD $0x4eb3be52 // addp v18.4s, v18.4s, v19.4s
-	WORD $0x4eb2be31 // addp v17.4s, v17.4s, v18.4s
-	VUZP2 V9.H8, V9.H8, V11.H8
-	VUZP1 V9.H8, V9.H8, V10.H8
-	WORD $0x0e21796b // fcvtl v11.4s, v11.4h
-	WORD $0x0e21794a // fcvtl v10.4s, v10.4h
-	WORD $0x4e21da10 // scvtf v16.4s, v16.4s
+	VTBL V1.B16, [V25.B16], V26.B16
+	VCMTST V3.B16, V26.B16, V26.B16
+	VAND V26.B16, V4.B16, V26.B16
+	VORR V23.B16, V26.B16, V23.B16
+	VTBL V2.B16, [V25.B16], V26.B16
+	VCMTST V3.B16, V26.B16, V26.B16
+	VAND V26.B16, V4.B16, V26.B16
+	VORR V24.B16, V26.B16, V24.B16
+	WORD $0x0e29c2fb // smull v27.8h, v23.8b, v9.8b
+	WORD $0x4e2982fb // smlal2 v27.8h, v23.16b, v9.16b
+	WORD $0x0e35831b // smlal v27.8h, v24.8b, v21.8b
+	WORD $0x4e35831b // smlal2 v27.8h, v24.16b, v21.16b
+	WORD $0x4e602b73 // saddlp v19.4s, v27.8h
+	FMOVS 76(R1), F22
+	FMOVQ 80(R1), F24
+	VAND V24.B16, V0.B16, V23.B16
+	VUSHR $4, V24.B16, V24.B16
+	VTBL V1.B16, [V22.B16], V28.B16
+	VCMTST V3.B16, V28.B16, V28.B16
+	VAND V28.B16, V4.B16, V28.B16
+	VORR V23.B16, V28.B16, V23.B16
+	VTBL V2.B16, [V22.B16], V28.B16
+	VCMTST V3.B16, V28.B16, V28.B16
+	VAND V28.B16, V4.B16, V28.B16
+	VORR V24.B16, V28.B16, V24.B16
+	WORD $0x0e29c2f9 // smull v25.8h, v23.8b, v9.8b
+	WORD $0x4e2982f9 // smlal2 v25.8h, v23.16b, v9.16b
+	WORD $0x0e358319 // smlal v25.8h, v24.8b, v21.8b
+	WORD $0x4e358319 // smlal2 v25.8h, v24.16b, v21.16b
+	WORD $0x4e602b36 // saddlp v22.4s, v25.8h
+	WORD $0x4eacbdce // addp v14.4s, v14.4s, v12.4s
+	WORD $0x4eb3be31 // addp v17.4s, v17.4s, v19.4s
+	WORD $0x4eb1bdce // addp v14.4s, v14.4s, v17.4s
+	WORD $0x4eb2bdef // addp v15.4s, v15.4s, v18.4s
+	WORD $0x4eb6be94 // addp v20.4s, v20.4s, v22.4s
+	WORD $0x4eb4bdef // addp v15.4s, v15.4s, v20.4s
+	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
 	FMOVQ (R3), F9
 	WORD $0x6e2add29 // fmul v9.4s, v9.4s, v10.4s
-	WORD $0x4e30cd25 // fmla v5.4s, v9.4s, v16.4s
+	WORD $0x4e2ecd25 // fmla v5.4s, v9.4s, v14.4s
 	FMOVQ 32(R3), F9
-	WORD $0x4e2bcd25 // fmla v5.4s, v9.4s, v11.4s
-	WORD $0x4e21da31 // scvtf v17.4s, v17.4s
-	FMOVQ (R4), F9
-	WORD $0x6e2add29 // fmul v9.4s, v9.4s, v10.4s
-	WORD $0x4e31cd27 // fmla v7.4s, v9.4s, v17.4s
-	FMOVQ 32(R4), F9
-	WORD $0x4e2bcd27 // fmla v7.4s, v9.4s, v11.4s
-	VLD1 (R5), V9.S[0]
-	ADD $24, R5, R5
-	VLD1 (R5), V9.S[1]
-	ADD $24, R5, R5
-	VLD1 (R5), V9.S[2]
-	ADD $24, R5, R5
-	VLD1 (R5), V9.S[3]
-	ADD $24, R5, R5
-	FLDPQ 256(R1), (F10, F11)
-	FLDPQ 256(R2), (F12, F13)
-	FMOVS 100(R0), F16
-	FMOVQ 104(R0), F15
-	VAND V15.B16, V0.B16, V14.B16
-	VUSHR $4, V15.B16, V15.B16
-	VTBL V1.B16, [V16.B16], V17.B16
-	VCMTST V3.B16, V17.B16, V17.B16
-	VAND V17.B16, V4.B16, V17.B16
-	VORR V14.B16, V17.B16, V14.B16
-	VTBL V2.B16, [V16.B16], V17.B16
-	VCMTST V3.B16, V17.B16, V17.B16
-	VAND V17.B16, V4.B16, V17.B16
-	VORR V15.B16, V17.B16, V15.B16
-	WORD $0x0e2ac1d2 // smull v18.8h, v14.8b, v10.8b
-	WORD $0x4e2a81d2 // smlal2 v18.8h, v14.16b, v10.16b
-	WORD $0x0e2b81f2 // smlal v18.8h, v15.8b, v11.8b
-	WORD $0x4e2b81f2 // smlal2 v18.8h, v15.16b, v11.16b
-	WORD $0x4e602a50 // saddlp v16.4s, v18.8h
-	WORD $0x0e2cc1d4 // smull v20.8h, v14.8b, v12.8b
-	WORD $0x4e2c81d4 // smlal2 v20.8h, v14.16b, v12.16b
-	WORD $0x0e2d81f4 // smlal v20.8h, v15.8b, v13.8b
-	WORD $0x4e2d81f4 // smlal2 v20.8h, v15.16b, v13.16b
-	WORD $0x4e602a91 // saddlp v17.4s, v20.8h
-	FLDPQ 320(R1), (F10, F11)
-	FLDPQ 320(R2), (F14, F18)
+	WORD $0x4e2dcd25 // fmla v5.4s, v9.4s, v13.4s
+	WORD $0x4e21d9ef // scvtf v15.4s, v15.4s
+	FMOVQ (R3), F9
+	WORD $0x6e2bdd29 // fmul v9.4s, v9.4s, v11.4s
+	WORD $0x4e2fcd27 // fmla v7.4s, v9.4s, v15.4s
+	FMOVQ 32(R3), F9
+	WORD $0x4e30cd27 // fmla v7.4s, v9.4s, v16.4s
+	FMOVS 96(R0), F9
+	FMOVS 120(R0), F10
+	FMOVS 144(R0), F11
+	FMOVS 168(R0), F12
+	VZIP1 V10.S4, V9.S4, V9.S4
+	VZIP1 V12.S4, V11.S4, V11.S4
+	VZIP1 V11.D2, V9.D2, V9.D2
+	VUZP2 V9.H8, V9.H8, V13.H8
+	VUZP1 V9.H8, V9.H8, V10.H8
+	WORD $0x0e2179ad // fcvtl v13.4s, v13.4h
+	WORD $0x0e21794a // fcvtl v10.4s, v10.4h
+	FMOVS 96(R1), F9
+	FMOVS 120(R1), F11
+	FMOVS 144(R1), F14
+	FMOVS 168(R1), F15
+	VZIP1 V11.S4, V9.S4, V9.S4
+	VZIP1 V15.S4, V14.S4, V14.S4
+	VZIP1 V14.D2, V9.D2, V9.D2
+	VUZP2 V9.H8, V9.H8, V16.H8
+	VUZP1 V9.H8, V9.H8, V11.H8
+	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
+	WORD $0x0e21796b // fcvtl v11.4s, v11.4h
+	FLDPQ 256(R2), (F9, F12)
+	FMOVS 100(R0), F19
+	FMOVQ 104(R0), F18
+	VAND V18.B16, V0.B16, V17.B16
+	VUSHR $4, V18.B16, V18.B16
+	VTBL V1.B16, [V19.B16], V20.B16
+	VCMTST V3.B16, V20.B16, V20.B16
+	VAND V20.B16, V4.B16, V20.B16
+	VORR V17.B16, V20.B16, V17.B16
+	VTBL V2.B16, [V19.B16], V20.B16
+	VCMTST V3.B16, V20.B16, V20.B16
+	VAND V20.B16, V4.B16, V20.B16
+	VORR V18.B16, V20.B16, V18.B16
+	WORD $0x0e29c235 // smull v21.8h, v17.8b, v9.8b
+	WORD $0x4e298235 // smlal2 v21.8h, v17.16b, v9.16b
+	WORD $0x0e2c8255 // smlal v21.8h, v18.8b, v12.8b
+	WORD $0x4e2c8255 // smlal2 v21.8h, v18.16b, v12.16b
+	WORD $0x4e602aae // saddlp v14.4s, v21.8h
+	FMOVS 100(R1), F15
+	FMOVQ 104(R1), F18
+	VAND V18.B16, V0.B16, V17.B16
+	VUSHR $4, V18.B16, V18.B16
+	VTBL V1.B16, [V15.B16], V22.B16
+	VCMTST V3.B16, V22.B16, V22.B16
+	VAND V22.B16, V4.B16, V22.B16
+	VORR V17.B16, V22.B16, V17.B16
+	VTBL V2.B16, [V15.B16], V22.B16
+	VCMTST V3.B16, V22.B16, V22.B16
+	VAND V22.B16, V4.B16, V22.B16
+	VORR V18.B16, V22.B16, V18.B16
+	WORD $0x0e29c233 // smull v19.8h, v17.8b, v9.8b
+	WORD $0x4e298233 // smlal2 v19.8h, v17.16b, v9.16b
+	WORD $0x0e2c8253 // smlal v19.8h, v18.8b, v12.8b
+	WORD $0x4e2c8253 // smlal2 v19.8h, v18.16b, v12.16b
+	WORD $0x4e602a6f // saddlp v15.4s, v19.8h
+	FLDPQ 320(R2), (F9, F17)
 	FMOVS 124(R0), F21
 	FMOVQ 128(R0), F20
 	VAND V20.B16, V0.B16, V19.B16
@@ -2430,94 +2044,123 @@ whole3:
 	VCMTST V3.B16, V22.B16, V22.B16
 	VAND V22.B16, V4.B16, V22.B16
 	VORR V20.B16, V22.B16, V20.B16
-	WORD $0x0e2ac277 // smull v23.8h, v19.8b, v10.8b
-	WORD $0x4e2a8277 // smlal2 v23.8h, v19.16b, v10.16b
-	WORD $0x0e2b8297 // smlal v23.8h, v20.8b, v11.8b
-	WORD $0x4e2b8297 // smlal2 v23.8h, v20.16b, v11.16b
+	WORD $0x0e29c277 // smull v23.8h, v19.8b, v9.8b
+	WORD $0x4e298277 // smlal2 v23.8h, v19.16b, v9.16b
+	WORD $0x0e318297 // smlal v23.8h, v20.8b, v17.8b
+	WORD $0x4e318297 // smlal2 v23.8h, v20.16b, v17.16b
 	WORD $0x4e602aec // saddlp v12.4s, v23.8h
-	WORD $0x0e2ec278 // smull v24.8h, v19.8b, v14.8b
-	WORD $0x4e2e8278 // smlal2 v24.8h, v19.16b, v14.16b
-	WORD $0x0e328298 // smlal v24.8h, v20.8b, v18.8b
-	WORD $0x4e328298 // smlal2 v24.8h, v20.16b, v18.16b
-	WORD $0x4e602b0d // saddlp v13.4s, v24.8h
-	FLDPQ 384(R1), (F10, F11)
-	FLDPQ 384(R2), (F15, F19)
+	FMOVS 124(R1), F18
+	FMOVQ 128(R1), F20
+	VAND V20.B16, V0.B16, V19.B16
+	VUSHR $4, V20.B16, V20.B16
+	VTBL V1.B16, [V18.B16], V24.B16
+	VCMTST V3.B16, V24.B16, V24.B16
+	VAND V24.B16, V4.B16, V24.B16
+	VORR V19.B16, V24.B16, V19.B16
+	VTBL V2.B16, [V18.B16], V24.B16
+	VCMTST V3.B16, V24.B16, V24.B16
+	VAND V24.B16, V4.B16, V24.B16
+	VORR V20.B16, V24.B16, V20.B16
+	WORD $0x0e29c275 // smull v21.8h, v19.8b, v9.8b
+	WORD $0x4e298275 // smlal2 v21.8h, v19.16b, v9.16b
+	WORD $0x0e318295 // smlal v21.8h, v20.8b, v17.8b
+	WORD $0x4e318295 // smlal2 v21.8h, v20.16b, v17.16b
+	WORD $0x4e602ab2 // saddlp v18.4s, v21.8h
+	FLDPQ 384(R2), (F9, F19)
 	FMOVS 148(R0), F23
 	FMOVQ 152(R0), F22
 	VAND V22.B16, V0.B16, V21.B16
 	VUSHR $4, V22.B16, V22.B16
-	VTBL V1.B16, [V23.B16], V25.B16
-	VCMTST V3.B16, V25.B16, V25.B16
-	VAND V25.B16, V4.B16, V25.B16
-	VORR V21.B16, V25.B16, V21.B16
-	VTBL V2.B16, [V23.B16], V25.B16
-	VCMTST V3.B16, V25.B16, V25.B16
-	VAND V25.B16, V4.B16, V25.B16
-	VORR V22.B16, V25.B16, V22.B16
-	WORD $0x0e2ac2b8 // smull v24.8h, v21.8b, v10.8b
-	WORD $0x4e2a82b8 // smlal2 v24.8h, v21.16b, v10.16b
-	WORD $0x0e2b82d8 // smlal v24.8h, v22.8b, v11.8b
-	WORD $0x4e2b82d8 // smlal2 v24.8h, v22.16b, v11.16b
-	WORD $0x4e602b0e // saddlp v14.4s, v24.8h
-	WORD $0x0e2fc2ba // smull v26.8h, v21.8b, v15.8b
-	WORD $0x4e2f82ba // smlal2 v26.8h, v21.16b, v15.16b
-	WORD $0x0e3382da // smlal v26.8h, v22.8b, v19.8b
-	WORD $0x4e3382da // smlal2 v26.8h, v22.16b, v19.16b
-	WORD $0x4e602b52 // saddlp v18.4s, v26.8h
-	FLDPQ 448(R1), (F10, F11)
-	FLDPQ 448(R2), (F20, F21)
+	VTBL V1.B16, [V23.B16], V24.B16
+	VCMTST V3.B16, V24.B16, V24.B16
+	VAND V24.B16, V4.B16, V24.B16
+	VORR V21.B16, V24.B16, V21.B16
+	VTBL V2.B16, [V23.B16], V24.B16
+	VCMTST V3.B16, V24.B16, V24.B16
+	VAND V24.B16, V4.B16, V24.B16
+	VORR V22.B16, V24.B16, V22.B16
+	WORD $0x0e29c2b9 // smull v25.8h, v21.8b, v9.8b
+	WORD $0x4e2982b9 // smlal2 v25.8h, v21.16b, v9.16b
+	WORD $0x0e3382d9 // smlal v25.8h, v22.8b, v19.8b
+	WORD $0x4e3382d9 // smlal2 v25.8h, v22.16b, v19.16b
+	WORD $0x4e602b31 // saddlp v17.4s, v25.8h
+	FMOVS 148(R1), F20
+	FMOVQ 152(R1), F22
+	VAND V22.B16, V0.B16, V21.B16
+	VUSHR $4, V22.B16, V22.B16
+	VTBL V1.B16, [V20.B16], V26.B16
+	VCMTST V3.B16, V26.B16, V26.B16
+	VAND V26.B16, V4.B16, V26.B16
+	VORR V21.B16, V26.B16, V21.B16
+	VTBL V2.B16, [V20.B16], V26.B16
+	VCMTST V3.B16, V26.B16, V26.B16
+	VAND V26.B16, V4.B16, V26.B16
+	VORR V22.B16, V26.B16, V22.B16
+	WORD $0x0e29c2b7 // smull v23.8h, v21.8b, v9.8b
+	WORD $0x4e2982b7 // smlal2 v23.8h, v21.16b, v9.16b
+	WORD $0x0e3382d7 // smlal v23.8h, v22.8b, v19.8b
+	WORD $0x4e3382d7 // smlal2 v23.8h, v22.16b, v19.16b
+	WORD $0x4e602af4 // saddlp v20.4s, v23.8h
+	FLDPQ 448(R2), (F9, F21)
 	FMOVS 172(R0), F25
 	FMOVQ 176(R0), F24
 	VAND V24.B16, V0.B16, V23.B16
 	VUSHR $4, V24.B16, V24.B16
-	VTBL V1.B16, [V25.B16], V27.B16
-	VCMTST V3.B16, V27.B16, V27.B16
-	VAND V27.B16, V4.B16, V27.B16
-	VORR V23.B16, V27.B16, V23.B16
-	VTBL V2.B16, [V25.B16], V27.B16
-	VCMTST V3.B16, V27.B16, V27.B16
-	VAND V27.B16, V4.B16, V27.B16
-	VORR V24.B16, V27.B16, V24.B16
-	WORD $0x0e2ac2fa // smull v26.8h, v23.8b, v10.8b
-	WORD $0x4e2a82fa // smlal2 v26.8h, v23.16b, v10.16b
-	WORD $0x0e2b831a // smlal v26.8h, v24.8b, v11.8b
-	WORD $0x4e2b831a // smlal2 v26.8h, v24.16b, v11.16b
-	WORD $0x4e602b4f // saddlp v15.4s, v26.8h
-	WORD $0x0e34c2fc // smull v28.8h, v23.8b, v20.8b
-	WORD $0x4e3482fc // smlal2 v28.8h, v23.16b, v20.16b
-	WORD $0x0e35831c // smlal v28.8h, v24.8b, v21.8b
-	WORD $0x4e35831c // smlal2 v28.8h, v24.16b, v21.16b
-	WORD $0x4e602b93 // saddlp v19.4s, v28.8h
-	WORD $0x4eacbe10 // addp v16.4s, v16.4s, v12.4s
-	WORD $0x4eafbdce // addp v14.4s, v14.4s, v15.4s
-	WORD $0x4eaebe10 // addp v16.4s, v16.4s, v14.4s
-	WORD $0x4eadbe31 // addp v17.4s, v17.4s, v13.4s
-	WORD $0x4eb3be52 // addp v18.4s, v18.4s, v19.4s
-	WORD $0x4eb2be31 // addp v17.4s, v17.4s, v18.4s
-	VUZP2 V9.H8, V9.H8, V11.H8
-	VUZP1 V9.H8, V9.H8, V10.H8
-	WORD $0x0e21796b // fcvtl v11.4s, v11.4h
-	WORD $0x0e21794a // fcvtl v10.4s, v10.4h
-	WORD $0x4e21da10 // scvtf v16.4s, v16.4s
+	VTBL V1.B16, [V25.B16], V26.B16
+	VCMTST V3.B16, V26.B16, V26.B16
+	VAND V26.B16, V4.B16, V26.B16
+	VORR V23.B16, V26.B16, V23.B16
+	VTBL V2.B16, [V25.B16], V26.B16
+	VCMTST V3.B16, V26.B16, V26.B16
+	VAND V26.B16, V4.B16, V26.B16
+	VORR V24.B16, V26.B16, V24.B16
+	WORD $0x0e29c2fb // smull v27.8h, v23.8b, v9.8b
+	WORD $0x4e2982fb // smlal2 v27.8h, v23.16b, v9.16b
+	WORD $0x0e35831b // smlal v27.8h, v24.8b, v21.8b
+	WORD $0x4e35831b // smlal2 v27.8h, v24.16b, v21.16b
+	WORD $0x4e602b73 // saddlp v19.4s, v27.8h
+	FMOVS 172(R1), F22
+	FMOVQ 176(R1), F24
+	VAND V24.B16, V0.B16, V23.B16
+	VUSHR $4, V24.B16, V24.B16
+	VTBL V1.B16, [V22.B16], V28.B16
+	VCMTST V3.B16, V28.B16, V28.B16
+	VAND V28.B16, V4.B16, V28.B16
+	VORR V23.B16, V28.B16, V23.B16
+	VTBL V2.B16, [V22.B16], V28.B16
+	VCMTST V3.B16, V28.B16, V28.B16
+	VAND V28.B16, V4.B16, V28.B16
+	VORR V24.B16, V28.B16, V24.B16
+	WORD $0x0e29c2f9 // smull v25.8h, v23.8b, v9.8b
+	WORD $0x4e2982f9 // smlal2 v25.8h, v23.16b, v9.16b
+	WORD $0x0e358319 // smlal v25.8h, v24.8b, v21.8b
+	WORD $0x4e358319 // smlal2 v25.8h, v24.16b, v21.16b
+	WORD $0x4e602b36 // saddlp v22.4s, v25.8h
+	WORD $0x4eacbdce // addp v14.4s, v14.4s, v12.4s
+	WORD $0x4eb3be31 // addp v17.4s, v17.4s, v19.4s
+	WORD $0x4eb1bdce // addp v14.4s, v14.4s, v17.4s
+	WORD $0x4eb2bdef // addp v15.4s, v15.4s, v18.4s
+	WORD $0x4eb6be94 // addp v20.4s, v20.4s, v22.4s
+	WORD $0x4eb4bdef // addp v15.4s, v15.4s, v20.4s
+	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
 	FMOVQ 16(R3), F9
 	WORD $0x6e2add29 // fmul v9.4s, v9.4s, v10.4s
-	WORD $0x4e30cd26 // fmla v6.4s, v9.4s, v16.4s
+	WORD $0x4e2ecd26 // fmla v6.4s, v9.4s, v14.4s
 	FMOVQ 48(R3), F9
-	WORD $0x4e2bcd26 // fmla v6.4s, v9.4s, v11.4s
-	WORD $0x4e21da31 // scvtf v17.4s, v17.4s
-	FMOVQ 16(R4), F9
-	WORD $0x6e2add29 // fmul v9.4s, v9.4s, v10.4s
-	WORD $0x4e31cd28 // fmla v8.4s, v9.4s, v17.4s
-	FMOVQ 48(R4), F9
-	WORD $0x4e2bcd28 // fmla v8.4s, v9.4s, v11.4s
+	WORD $0x4e2dcd26 // fmla v6.4s, v9.4s, v13.4s
+	WORD $0x4e21d9ef // scvtf v15.4s, v15.4s
+	FMOVQ 16(R3), F9
+	WORD $0x6e2bdd29 // fmul v9.4s, v9.4s, v11.4s
+	WORD $0x4e2fcd28 // fmla v8.4s, v9.4s, v15.4s
+	FMOVQ 48(R3), F9
+	WORD $0x4e30cd28 // fmla v8.4s, v9.4s, v16.4s
 	ADD $192, R0, R0
-	ADD $512, R1, R1
-	ADD $512, R3, R3
+	ADD $192, R1, R1
 	ADD $512, R2, R2
-	ADD $512, R4, R4
-	SUBS $1, R10, R10
+	ADD $512, R3, R3
+	SUBS $1, R8, R8
 	BNE group2
-	VEOR V9.B16, V9.B16, V9.B16
+	WORD $0x6f00e409 // movi v9.2d, #0000000000000000
 	VZIP1 V7.S4, V5.S4, V10.S4
 	VEXT $8, V10.B16, V10.B16, V11.B16
 	WORD $0x4e2ad529 // fadd v9.4s, v9.4s, v10.4s
@@ -2534,247 +2177,562 @@ whole3:
 	VEXT $8, V10.B16, V10.B16, V11.B16
 	WORD $0x4e2ad529 // fadd v9.4s, v9.4s, v10.4s
 	WORD $0x4e2bd529 // fadd v9.4s, v9.4s, v11.4s
-	FMOVS.P F9, 4(R6)
-	VST1.P V9.S[1], 4(R12)
+	FMOVD.P F9, 8(R4)
+	SUBS $1, R7, R7
+	BNE rows1
+	RET
+
+// func dotQ5_1x2NEON(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+TEXT ·dotQ5_1x2NEON(SB), NOSPLIT, $0-80
+	MOVD out+0(FP), R5
+	MOVD w+16(FP), R6
+	MOVD rowBytes+24(FP), R7
+	MOVD octets+32(FP), R8
+	MOVD ldo+8(FP), R10
+	ADD R10<<2, R5, R11
+	VMOVI $15, V0.B16
+	MOVD $0x0000000000000000, R12
+	VMOV R12, V1.D[0]
+	MOVD $0x0101010101010101, R12
+	VMOV R12, V1.D[1]
+	MOVD $0x0202020202020202, R12
+	VMOV R12, V2.D[0]
+	MOVD $0x0303030303030303, R12
+	VMOV R12, V2.D[1]
+	MOVD $0x8040201008040201, R12
+	VMOV R12, V3.D[0]
+	MOVD $0x8040201008040201, R12
+	VMOV R12, V3.D[1]
+	VMOVI $16, V4.B16
+	LSL $3, R8, R8
+rows1:
+	MOVD R6, R0
+	ADD R7, R6, R6
+	MOVD blocks+40(FP), R1
+	MOVD lanes+48(FP), R3
+	MOVD stride+56(FP), R10
+	ADD R10, R1, R2
+	ADD R10, R3, R4
+	WORD $0x6f00e405 // movi v5.2d, #0000000000000000
+	WORD $0x6f00e406 // movi v6.2d, #0000000000000000
+	WORD $0x6f00e407 // movi v7.2d, #0000000000000000
+	WORD $0x6f00e408 // movi v8.2d, #0000000000000000
+	MOVD n+64(FP), R9
+	MOVD back+72(FP), R10
+group2:
+	CMP $1, R9
+	BNE whole3
+	SUB R10, R0, R0
+whole3:
+	FMOVS (R0), F9
+	FMOVS 24(R0), F10
+	FMOVS 48(R0), F11
+	FMOVS 72(R0), F12
+	VZIP1 V10.S4, V9.S4, V9.S4
+	VZIP1 V12.S4, V11.S4, V11.S4
+	VZIP1 V11.D2, V9.D2, V9.D2
+	VUZP2 V9.H8, V9.H8, V13.H8
+	VUZP1 V9.H8, V9.H8, V10.H8
+	WORD $0x0e2179ad // fcvtl v13.4s, v13.4h
+	WORD $0x0e21794a // fcvtl v10.4s, v10.4h
+	FLDPQ (R1), (F9, F11)
+	FLDPQ (R2), (F14, F15)
+	FMOVS 4(R0), F18
+	FMOVQ 8(R0), F17
+	VAND V17.B16, V0.B16, V16.B16
+	VUSHR $4, V17.B16, V17.B16
+	VTBL V1.B16, [V18.B16], V19.B16
+	VCMTST V3.B16, V19.B16, V19.B16
+	VAND V19.B16, V4.B16, V19.B16
+	VORR V16.B16, V19.B16, V16.B16
+	VTBL V2.B16, [V18.B16], V19.B16
+	VCMTST V3.B16, V19.B16, V19.B16
+	VAND V19.B16, V4.B16, V19.B16
+	VORR V17.B16, V19.B16, V17.B16
+	WORD $0x0e29c214 // smull v20.8h, v16.8b, v9.8b
+	WORD $0x4e298214 // smlal2 v20.8h, v16.16b, v9.16b
+	WORD $0x0e2b8234 // smlal v20.8h, v17.8b, v11.8b
+	WORD $0x4e2b8234 // smlal2 v20.8h, v17.16b, v11.16b
+	WORD $0x4e602a8c // saddlp v12.4s, v20.8h
+	WORD $0x0e2ec215 // smull v21.8h, v16.8b, v14.8b
+	WORD $0x4e2e8215 // smlal2 v21.8h, v16.16b, v14.16b
+	WORD $0x0e2f8235 // smlal v21.8h, v17.8b, v15.8b
+	WORD $0x4e2f8235 // smlal2 v21.8h, v17.16b, v15.16b
+	WORD $0x4e602ab2 // saddlp v18.4s, v21.8h
+	FLDPQ 64(R1), (F9, F11)
+	FLDPQ 64(R2), (F16, F19)
+	FMOVS 28(R0), F22
+	FMOVQ 32(R0), F21
+	VAND V21.B16, V0.B16, V20.B16
+	VUSHR $4, V21.B16, V21.B16
+	VTBL V1.B16, [V22.B16], V23.B16
+	VCMTST V3.B16, V23.B16, V23.B16
+	VAND V23.B16, V4.B16, V23.B16
+	VORR V20.B16, V23.B16, V20.B16
+	VTBL V2.B16, [V22.B16], V23.B16
+	VCMTST V3.B16, V23.B16, V23.B16
+	VAND V23.B16, V4.B16, V23.B16
+	VORR V21.B16, V23.B16, V21.B16
+	WORD $0x0e29c298 // smull v24.8h, v20.8b, v9.8b
+	WORD $0x4e298298 // smlal2 v24.8h, v20.16b, v9.16b
+	WORD $0x0e2b82b8 // smlal v24.8h, v21.8b, v11.8b
+	WORD $0x4e2b82b8 // smlal2 v24.8h, v21.16b, v11.16b
+	WORD $0x4e602b0e // saddlp v14.4s, v24.8h
+	WORD $0x0e30c299 // smull v25.8h, v20.8b, v16.8b
+	WORD $0x4e308299 // smlal2 v25.8h, v20.16b, v16.16b
+	WORD $0x0e3382b9 // smlal v25.8h, v21.8b, v19.8b
+	WORD $0x4e3382b9 // smlal2 v25.8h, v21.16b, v19.16b
+	WORD $0x4e602b2f // saddlp v15.4s, v25.8h
+	FLDPQ 128(R1), (F9, F11)
+	FLDPQ 128(R2), (F17, F20)
+	FMOVS 52(R0), F24
+	FMOVQ 56(R0), F23
+	VAND V23.B16, V0.B16, V22.B16
+	VUSHR $4, V23.B16, V23.B16
+	VTBL V1.B16, [V24.B16], V26.B16
+	VCMTST V3.B16, V26.B16, V26.B16
+	VAND V26.B16, V4.B16, V26.B16
+	VORR V22.B16, V26.B16, V22.B16
+	VTBL V2.B16, [V24.B16], V26.B16
+	VCMTST V3.B16, V26.B16, V26.B16
+	VAND V26.B16, V4.B16, V26.B16
+	VORR V23.B16, V26.B16, V23.B16
+	WORD $0x0e29c2d9 // smull v25.8h, v22.8b, v9.8b
+	WORD $0x4e2982d9 // smlal2 v25.8h, v22.16b, v9.16b
+	WORD $0x0e2b82f9 // smlal v25.8h, v23.8b, v11.8b
+	WORD $0x4e2b82f9 // smlal2 v25.8h, v23.16b, v11.16b
+	WORD $0x4e602b30 // saddlp v16.4s, v25.8h
+	WORD $0x0e31c2db // smull v27.8h, v22.8b, v17.8b
+	WORD $0x4e3182db // smlal2 v27.8h, v22.16b, v17.16b
+	WORD $0x0e3482fb // smlal v27.8h, v23.8b, v20.8b
+	WORD $0x4e3482fb // smlal2 v27.8h, v23.16b, v20.16b
+	WORD $0x4e602b73 // saddlp v19.4s, v27.8h
+	FLDPQ 192(R1), (F9, F11)
+	FLDPQ 192(R2), (F21, F22)
+	FMOVS 76(R0), F26
+	FMOVQ 80(R0), F25
+	VAND V25.B16, V0.B16, V24.B16
+	VUSHR $4, V25.B16, V25.B16
+	VTBL V1.B16, [V26.B16], V28.B16
+	VCMTST V3.B16, V28.B16, V28.B16
+	VAND V28.B16, V4.B16, V28.B16
+	VORR V24.B16, V28.B16, V24.B16
+	VTBL V2.B16, [V26.B16], V28.B16
+	VCMTST V3.B16, V28.B16, V28.B16
+	VAND V28.B16, V4.B16, V28.B16
+	VORR V25.B16, V28.B16, V25.B16
+	WORD $0x0e29c31b // smull v27.8h, v24.8b, v9.8b
+	WORD $0x4e29831b // smlal2 v27.8h, v24.16b, v9.16b
+	WORD $0x0e2b833b // smlal v27.8h, v25.8b, v11.8b
+	WORD $0x4e2b833b // smlal2 v27.8h, v25.16b, v11.16b
+	WORD $0x4e602b71 // saddlp v17.4s, v27.8h
+	WORD $0x0e35c31d // smull v29.8h, v24.8b, v21.8b
+	WORD $0x4e35831d // smlal2 v29.8h, v24.16b, v21.16b
+	WORD $0x0e36833d // smlal v29.8h, v25.8b, v22.8b
+	WORD $0x4e36833d // smlal2 v29.8h, v25.16b, v22.16b
+	WORD $0x4e602bb4 // saddlp v20.4s, v29.8h
+	WORD $0x4eaebd8c // addp v12.4s, v12.4s, v14.4s
+	WORD $0x4eb1be10 // addp v16.4s, v16.4s, v17.4s
+	WORD $0x4eb0bd8c // addp v12.4s, v12.4s, v16.4s
+	WORD $0x4eafbe52 // addp v18.4s, v18.4s, v15.4s
+	WORD $0x4eb4be73 // addp v19.4s, v19.4s, v20.4s
+	WORD $0x4eb3be52 // addp v18.4s, v18.4s, v19.4s
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	FMOVQ (R3), F9
+	WORD $0x6e2add29 // fmul v9.4s, v9.4s, v10.4s
+	WORD $0x4e2ccd25 // fmla v5.4s, v9.4s, v12.4s
+	FMOVQ 32(R3), F9
+	WORD $0x4e2dcd25 // fmla v5.4s, v9.4s, v13.4s
+	WORD $0x4e21da52 // scvtf v18.4s, v18.4s
+	FMOVQ (R4), F9
+	WORD $0x6e2add29 // fmul v9.4s, v9.4s, v10.4s
+	WORD $0x4e32cd27 // fmla v7.4s, v9.4s, v18.4s
+	FMOVQ 32(R4), F9
+	WORD $0x4e2dcd27 // fmla v7.4s, v9.4s, v13.4s
+	FMOVS 96(R0), F9
+	FMOVS 120(R0), F10
+	FMOVS 144(R0), F11
+	FMOVS 168(R0), F12
+	VZIP1 V10.S4, V9.S4, V9.S4
+	VZIP1 V12.S4, V11.S4, V11.S4
+	VZIP1 V11.D2, V9.D2, V9.D2
+	VUZP2 V9.H8, V9.H8, V13.H8
+	VUZP1 V9.H8, V9.H8, V10.H8
+	WORD $0x0e2179ad // fcvtl v13.4s, v13.4h
+	WORD $0x0e21794a // fcvtl v10.4s, v10.4h
+	FLDPQ 256(R1), (F9, F11)
+	FLDPQ 256(R2), (F14, F15)
+	FMOVS 100(R0), F18
+	FMOVQ 104(R0), F17
+	VAND V17.B16, V0.B16, V16.B16
+	VUSHR $4, V17.B16, V17.B16
+	VTBL V1.B16, [V18.B16], V19.B16
+	VCMTST V3.B16, V19.B16, V19.B16
+	VAND V19.B16, V4.B16, V19.B16
+	VORR V16.B16, V19.B16, V16.B16
+	VTBL V2.B16, [V18.B16], V19.B16
+	VCMTST V3.B16, V19.B16, V19.B16
+	VAND V19.B16, V4.B16, V19.B16
+	VORR V17.B16, V19.B16, V17.B16
+	WORD $0x0e29c215 // smull v21.8h, v16.8b, v9.8b
+	WORD $0x4e298215 // smlal2 v21.8h, v16.16b, v9.16b
+	WORD $0x0e2b8235 // smlal v21.8h, v17.8b, v11.8b
+	WORD $0x4e2b8235 // smlal2 v21.8h, v17.16b, v11.16b
+	WORD $0x4e602aac // saddlp v12.4s, v21.8h
+	WORD $0x0e2ec216 // smull v22.8h, v16.8b, v14.8b
+	WORD $0x4e2e8216 // smlal2 v22.8h, v16.16b, v14.16b
+	WORD $0x0e2f8236 // smlal v22.8h, v17.8b, v15.8b
+	WORD $0x4e2f8236 // smlal2 v22.8h, v17.16b, v15.16b
+	WORD $0x4e602ad2 // saddlp v18.4s, v22.8h
+	FLDPQ 320(R1), (F9, F11)
+	FLDPQ 320(R2), (F16, F19)
+	FMOVS 124(R0), F22
+	FMOVQ 128(R0), F21
+	VAND V21.B16, V0.B16, V20.B16
+	VUSHR $4, V21.B16, V21.B16
+	VTBL V1.B16, [V22.B16], V23.B16
+	VCMTST V3.B16, V23.B16, V23.B16
+	VAND V23.B16, V4.B16, V23.B16
+	VORR V20.B16, V23.B16, V20.B16
+	VTBL V2.B16, [V22.B16], V23.B16
+	VCMTST V3.B16, V23.B16, V23.B16
+	VAND V23.B16, V4.B16, V23.B16
+	VORR V21.B16, V23.B16, V21.B16
+	WORD $0x0e29c298 // smull v24.8h, v20.8b, v9.8b
+	WORD $0x4e298298 // smlal2 v24.8h, v20.16b, v9.16b
+	WORD $0x0e2b82b8 // smlal v24.8h, v21.8b, v11.8b
+	WORD $0x4e2b82b8 // smlal2 v24.8h, v21.16b, v11.16b
+	WORD $0x4e602b0e // saddlp v14.4s, v24.8h
+	WORD $0x0e30c299 // smull v25.8h, v20.8b, v16.8b
+	WORD $0x4e308299 // smlal2 v25.8h, v20.16b, v16.16b
+	WORD $0x0e3382b9 // smlal v25.8h, v21.8b, v19.8b
+	WORD $0x4e3382b9 // smlal2 v25.8h, v21.16b, v19.16b
+	WORD $0x4e602b2f // saddlp v15.4s, v25.8h
+	FLDPQ 384(R1), (F9, F11)
+	FLDPQ 384(R2), (F17, F20)
+	FMOVS 148(R0), F24
+	FMOVQ 152(R0), F23
+	VAND V23.B16, V0.B16, V22.B16
+	VUSHR $4, V23.B16, V23.B16
+	VTBL V1.B16, [V24.B16], V26.B16
+	VCMTST V3.B16, V26.B16, V26.B16
+	VAND V26.B16, V4.B16, V26.B16
+	VORR V22.B16, V26.B16, V22.B16
+	VTBL V2.B16, [V24.B16], V26.B16
+	VCMTST V3.B16, V26.B16, V26.B16
+	VAND V26.B16, V4.B16, V26.B16
+	VORR V23.B16, V26.B16, V23.B16
+	WORD $0x0e29c2d9 // smull v25.8h, v22.8b, v9.8b
+	WORD $0x4e2982d9 // smlal2 v25.8h, v22.16b, v9.16b
+	WORD $0x0e2b82f9 // smlal v25.8h, v23.8b, v11.8b
+	WORD $0x4e2b82f9 // smlal2 v25.8h, v23.16b, v11.16b
+	WORD $0x4e602b30 // saddlp v16.4s, v25.8h
+	WORD $0x0e31c2db // smull v27.8h, v22.8b, v17.8b
+	WORD $0x4e3182db // smlal2 v27.8h, v22.16b, v17.16b
+	WORD $0x0e3482fb // smlal v27.8h, v23.8b, v20.8b
+	WORD $0x4e3482fb // smlal2 v27.8h, v23.16b, v20.16b
+	WORD $0x4e602b73 // saddlp v19.4s, v27.8h
+	FLDPQ 448(R1), (F9, F11)
+	FLDPQ 448(R2), (F21, F22)
+	FMOVS 172(R0), F26
+	FMOVQ 176(R0), F25
+	VAND V25.B16, V0.B16, V24.B16
+	VUSHR $4, V25.B16, V25.B16
+	VTBL V1.B16, [V26.B16], V28.B16
+	VCMTST V3.B16, V28.B16, V28.B16
+	VAND V28.B16, V4.B16, V28.B16
+	VORR V24.B16, V28.B16, V24.B16
+	VTBL V2.B16, [V26.B16], V28.B16
+	VCMTST V3.B16, V28.B16, V28.B16
+	VAND V28.B16, V4.B16, V28.B16
+	VORR V25.B16, V28.B16, V25.B16
+	WORD $0x0e29c31b // smull v27.8h, v24.8b, v9.8b
+	WORD $0x4e29831b // smlal2 v27.8h, v24.16b, v9.16b
+	WORD $0x0e2b833b // smlal v27.8h, v25.8b, v11.8b
+	WORD $0x4e2b833b // smlal2 v27.8h, v25.16b, v11.16b
+	WORD $0x4e602b71 // saddlp v17.4s, v27.8h
+	WORD $0x0e35c31d // smull v29.8h, v24.8b, v21.8b
+	WORD $0x4e35831d // smlal2 v29.8h, v24.16b, v21.16b
+	WORD $0x0e36833d // smlal v29.8h, v25.8b, v22.8b
+	WORD $0x4e36833d // smlal2 v29.8h, v25.16b, v22.16b
+	WORD $0x4e602bb4 // saddlp v20.4s, v29.8h
+	WORD $0x4eaebd8c // addp v12.4s, v12.4s, v14.4s
+	WORD $0x4eb1be10 // addp v16.4s, v16.4s, v17.4s
+	WORD $0x4eb0bd8c // addp v12.4s, v12.4s, v16.4s
+	WORD $0x4eafbe52 // addp v18.4s, v18.4s, v15.4s
+	WORD $0x4eb4be73 // addp v19.4s, v19.4s, v20.4s
+	WORD $0x4eb3be52 // addp v18.4s, v18.4s, v19.4s
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	FMOVQ 16(R3), F9
+	WORD $0x6e2add29 // fmul v9.4s, v9.4s, v10.4s
+	WORD $0x4e2ccd26 // fmla v6.4s, v9.4s, v12.4s
+	FMOVQ 48(R3), F9
+	WORD $0x4e2dcd26 // fmla v6.4s, v9.4s, v13.4s
+	WORD $0x4e21da52 // scvtf v18.4s, v18.4s
+	FMOVQ 16(R4), F9
+	WORD $0x6e2add29 // fmul v9.4s, v9.4s, v10.4s
+	WORD $0x4e32cd28 // fmla v8.4s, v9.4s, v18.4s
+	FMOVQ 48(R4), F9
+	WORD $0x4e2dcd28 // fmla v8.4s, v9.4s, v13.4s
+	ADD $192, R0, R0
+	ADD $512, R1, R1
+	ADD $512, R3, R3
+	ADD $512, R2, R2
+	ADD $512, R4, R4
 	SUBS $1, R9, R9
+	BNE group2
+	WORD $0x6f00e409 // movi v9.2d, #0000000000000000
+	VZIP1 V7.S4, V5.S4, V10.S4
+	VEXT $8, V10.B16, V10.B16, V11.B16
+	WORD $0x4e2ad529 // fadd v9.4s, v9.4s, v10.4s
+	WORD $0x4e2bd529 // fadd v9.4s, v9.4s, v11.4s
+	VZIP2 V7.S4, V5.S4, V10.S4
+	VEXT $8, V10.B16, V10.B16, V11.B16
+	WORD $0x4e2ad529 // fadd v9.4s, v9.4s, v10.4s
+	WORD $0x4e2bd529 // fadd v9.4s, v9.4s, v11.4s
+	VZIP1 V8.S4, V6.S4, V10.S4
+	VEXT $8, V10.B16, V10.B16, V11.B16
+	WORD $0x4e2ad529 // fadd v9.4s, v9.4s, v10.4s
+	WORD $0x4e2bd529 // fadd v9.4s, v9.4s, v11.4s
+	VZIP2 V8.S4, V6.S4, V10.S4
+	VEXT $8, V10.B16, V10.B16, V11.B16
+	WORD $0x4e2ad529 // fadd v9.4s, v9.4s, v10.4s
+	WORD $0x4e2bd529 // fadd v9.4s, v9.4s, v11.4s
+	FMOVS.P F9, 4(R5)
+	VST1.P V9.S[1], 4(R11)
+	SUBS $1, R8, R8
 	BNE rows1
 	RET
 
 // func dotQ8_0x1NEON(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 TEXT ·dotQ8_0x1NEON(SB), NOSPLIT, $0-80
-	MOVD out+0(FP), R6
-	MOVD w+16(FP), R7
-	MOVD rowBytes+24(FP), R8
-	MOVD octets+32(FP), R9
-	LSL $2, R9, R9
+	MOVD out+0(FP), R4
+	MOVD w+16(FP), R5
+	MOVD rowBytes+24(FP), R6
+	MOVD octets+32(FP), R7
+	LSL $2, R7, R7
 rows1:
-	MOVD R7, R0
-	ADD R8, R7, R7
-	MOVD R7, R1
-	ADD R8, R7, R7
+	MOVD R5, R0
+	ADD R6, R5, R5
+	MOVD R5, R1
+	ADD R6, R5, R5
 	MOVD blocks+40(FP), R2
 	MOVD lanes+48(FP), R3
-	VEOR V0.B16, V0.B16, V0.B16
-	VEOR V1.B16, V1.B16, V1.B16
-	VEOR V2.B16, V2.B16, V2.B16
-	VEOR V3.B16, V3.B16, V3.B16
-	MOVD n+64(FP), R10
-	MOVD back+72(FP), R11
+	WORD $0x6f00e400 // movi v0.2d, #0000000000000000
+	WORD $0x6f00e401 // movi v1.2d, #0000000000000000
+	WORD $0x6f00e402 // movi v2.2d, #0000000000000000
+	WORD $0x6f00e403 // movi v3.2d, #0000000000000000
+	MOVD n+64(FP), R8
+	MOVD back+72(FP), R9
 group2:
-	CMP $1, R10
+	CMP $1, R8
 	BNE whole3
-	SUB R11, R0, R0
-	SUB R11, R1, R1
+	SUB R9, R0, R0
+	SUB R9, R1, R1
 whole3:
-	MOVD R0, R4
-	MOVD R1, R5
-	VLD1 (R4), V4.H[0]
-	ADD $34, R4, R4
-	VLD1 (R4), V4.H[1]
-	ADD $34, R4, R4
-	VLD1 (R4), V4.H[2]
-	ADD $34, R4, R4
-	VLD1 (R4), V4.H[3]
-	ADD $34, R4, R4
-	VLD1 (R5), V5.H[0]
-	ADD $34, R5, R5
-	VLD1 (R5), V5.H[1]
-	ADD $34, R5, R5
-	VLD1 (R5), V5.H[2]
-	ADD $34, R5, R5
-	VLD1 (R5), V5.H[3]
-	ADD $34, R5, R5
-	FLDPQ (R2), (F6, F7)
-	FMOVQ 2(R0), F8
-	FMOVQ 18(R0), F9
-	WORD $0x0e26c10b // smull v11.8h, v8.8b, v6.8b
-	WORD $0x4e26810b // smlal2 v11.8h, v8.16b, v6.16b
-	WORD $0x4e60296a // saddlp v10.4s, v11.8h
-	WORD $0x0e27c12b // smull v11.8h, v9.8b, v7.8b
-	WORD $0x4e27812b // smlal2 v11.8h, v9.16b, v7.16b
-	WORD $0x4e60696a // sadalp v10.4s, v11.8h
-	FMOVQ 2(R1), F8
-	FMOVQ 18(R1), F9
-	WORD $0x0e26c10c // smull v12.8h, v8.8b, v6.8b
-	WORD $0x4e26810c // smlal2 v12.8h, v8.16b, v6.16b
-	WORD $0x4e60298b // saddlp v11.4s, v12.8h
-	WORD $0x0e27c12c // smull v12.8h, v9.8b, v7.8b
-	WORD $0x4e27812c // smlal2 v12.8h, v9.16b, v7.16b
-	WORD $0x4e60698b // sadalp v11.4s, v12.8h
-	FLDPQ 64(R2), (F6, F8)
-	FMOVQ 36(R0), F12
+	WORD $0x7d400004 // ldr h4, [x0]
+	WORD $0x7d404405 // ldr h5, [x0, #34]
+	WORD $0x7d408806 // ldr h6, [x0, #68]
+	WORD $0x7d40cc07 // ldr h7, [x0, #102]
+	VZIP1 V5.H8, V4.H8, V4.H8
+	VZIP1 V7.H8, V6.H8, V6.H8
+	VZIP1 V6.S4, V4.S4, V4.S4
+	WORD $0x0e217885 // fcvtl v5.4s, v4.4h
+	WORD $0x7d400024 // ldr h4, [x1]
+	WORD $0x7d404426 // ldr h6, [x1, #34]
+	WORD $0x7d408828 // ldr h8, [x1, #68]
+	WORD $0x7d40cc29 // ldr h9, [x1, #102]
+	VZIP1 V6.H8, V4.H8, V4.H8
+	VZIP1 V9.H8, V8.H8, V8.H8
+	VZIP1 V8.S4, V4.S4, V4.S4
+	WORD $0x0e217886 // fcvtl v6.4s, v4.4h
+	FLDPQ (R2), (F4, F7)
+	FMOVQ 2(R0), F10
+	FMOVQ 18(R0), F11
+	WORD $0x0e24c14d // smull v13.8h, v10.8b, v4.8b
+	WORD $0x4e24814d // smlal2 v13.8h, v10.16b, v4.16b
+	WORD $0x4e6029ac // saddlp v12.4s, v13.8h
+	WORD $0x0e27c16d // smull v13.8h, v11.8b, v7.8b
+	WORD $0x4e27816d // smlal2 v13.8h, v11.16b, v7.16b
+	WORD $0x4e6069ac // sadalp v12.4s, v13.8h
+	FMOVQ 2(R1), F10
+	FMOVQ 18(R1), F11
+	WORD $0x0e24c14e // smull v14.8h, v10.8b, v4.8b
+	WORD $0x4e24814e // smlal2 v14.8h, v10.16b, v4.16b
+	WORD $0x4e6029c8 // saddlp v8.4s, v14.8h
+	WORD $0x0e27c16e // smull v14.8h, v11.8b, v7.8b
+	WORD $0x4e27816e // smlal2 v14.8h, v11.16b, v7.16b
+	WORD $0x4e6069c8 // sadalp v8.4s, v14.8h
+	FLDPQ 64(R2), (F4, F9)
+	FMOVQ 36(R0), F10
 	FMOVQ 52(R0), F13
-	WORD $0x0e26c18f // smull v15.8h, v12.8b, v6.8b
-	WORD $0x4e26818f // smlal2 v15.8h, v12.16b, v6.16b
+	WORD $0x0e24c14f // smull v15.8h, v10.8b, v4.8b
+	WORD $0x4e24814f // smlal2 v15.8h, v10.16b, v4.16b
 	WORD $0x4e6029ee // saddlp v14.4s, v15.8h
-	WORD $0x0e28c1af // smull v15.8h, v13.8b, v8.8b
-	WORD $0x4e2881af // smlal2 v15.8h, v13.16b, v8.16b
+	WORD $0x0e29c1af // smull v15.8h, v13.8b, v9.8b
+	WORD $0x4e2981af // smlal2 v15.8h, v13.16b, v9.16b
 	WORD $0x4e6069ee // sadalp v14.4s, v15.8h
-	FMOVQ 36(R1), F12
+	FMOVQ 36(R1), F10
 	FMOVQ 52(R1), F13
-	WORD $0x0e26c190 // smull v16.8h, v12.8b, v6.8b
-	WORD $0x4e268190 // smlal2 v16.8h, v12.16b, v6.16b
+	WORD $0x0e24c150 // smull v16.8h, v10.8b, v4.8b
+	WORD $0x4e248150 // smlal2 v16.8h, v10.16b, v4.16b
 	WORD $0x4e602a07 // saddlp v7.4s, v16.8h
-	WORD $0x0e28c1b0 // smull v16.8h, v13.8b, v8.8b
-	WORD $0x4e2881b0 // smlal2 v16.8h, v13.16b, v8.16b
+	WORD $0x0e29c1b0 // smull v16.8h, v13.8b, v9.8b
+	WORD $0x4e2981b0 // smlal2 v16.8h, v13.16b, v9.16b
 	WORD $0x4e606a07 // sadalp v7.4s, v16.8h
-	FLDPQ 128(R2), (F6, F9)
-	FMOVQ 70(R0), F12
+	FLDPQ 128(R2), (F4, F10)
+	FMOVQ 70(R0), F11
 	FMOVQ 86(R0), F15
-	WORD $0x0e26c191 // smull v17.8h, v12.8b, v6.8b
-	WORD $0x4e268191 // smlal2 v17.8h, v12.16b, v6.16b
+	WORD $0x0e24c171 // smull v17.8h, v11.8b, v4.8b
+	WORD $0x4e248171 // smlal2 v17.8h, v11.16b, v4.16b
 	WORD $0x4e602a30 // saddlp v16.4s, v17.8h
-	WORD $0x0e29c1f1 // smull v17.8h, v15.8b, v9.8b
-	WORD $0x4e2981f1 // smlal2 v17.8h, v15.16b, v9.16b
+	WORD $0x0e2ac1f1 // smull v17.8h, v15.8b, v10.8b
+	WORD $0x4e2a81f1 // smlal2 v17.8h, v15.16b, v10.16b
 	WORD $0x4e606a30 // sadalp v16.4s, v17.8h
-	FMOVQ 70(R1), F12
+	FMOVQ 70(R1), F11
 	FMOVQ 86(R1), F15
-	WORD $0x0e26c192 // smull v18.8h, v12.8b, v6.8b
-	WORD $0x4e268192 // smlal2 v18.8h, v12.16b, v6.16b
-	WORD $0x4e602a48 // saddlp v8.4s, v18.8h
-	WORD $0x0e29c1f2 // smull v18.8h, v15.8b, v9.8b
-	WORD $0x4e2981f2 // smlal2 v18.8h, v15.16b, v9.16b
-	WORD $0x4e606a48 // sadalp v8.4s, v18.8h
-	FLDPQ 192(R2), (F6, F12)
+	WORD $0x0e24c172 // smull v18.8h, v11.8b, v4.8b
+	WORD $0x4e248172 // smlal2 v18.8h, v11.16b, v4.16b
+	WORD $0x4e602a49 // saddlp v9.4s, v18.8h
+	WORD $0x0e2ac1f2 // smull v18.8h, v15.8b, v10.8b
+	WORD $0x4e2a81f2 // smlal2 v18.8h, v15.16b, v10.16b
+	WORD $0x4e606a49 // sadalp v9.4s, v18.8h
+	FLDPQ 192(R2), (F4, F11)
 	FMOVQ 104(R0), F13
 	FMOVQ 120(R0), F17
-	WORD $0x0e26c1b3 // smull v19.8h, v13.8b, v6.8b
-	WORD $0x4e2681b3 // smlal2 v19.8h, v13.16b, v6.16b
+	WORD $0x0e24c1b3 // smull v19.8h, v13.8b, v4.8b
+	WORD $0x4e2481b3 // smlal2 v19.8h, v13.16b, v4.16b
 	WORD $0x4e602a72 // saddlp v18.4s, v19.8h
-	WORD $0x0e2cc233 // smull v19.8h, v17.8b, v12.8b
-	WORD $0x4e2c8233 // smlal2 v19.8h, v17.16b, v12.16b
+	WORD $0x0e2bc233 // smull v19.8h, v17.8b, v11.8b
+	WORD $0x4e2b8233 // smlal2 v19.8h, v17.16b, v11.16b
 	WORD $0x4e606a72 // sadalp v18.4s, v19.8h
 	FMOVQ 104(R1), F13
 	FMOVQ 120(R1), F17
-	WORD $0x0e26c1b4 // smull v20.8h, v13.8b, v6.8b
-	WORD $0x4e2681b4 // smlal2 v20.8h, v13.16b, v6.16b
-	WORD $0x4e602a89 // saddlp v9.4s, v20.8h
-	WORD $0x0e2cc234 // smull v20.8h, v17.8b, v12.8b
-	WORD $0x4e2c8234 // smlal2 v20.8h, v17.16b, v12.16b
-	WORD $0x4e606a89 // sadalp v9.4s, v20.8h
-	WORD $0x4eaebd4a // addp v10.4s, v10.4s, v14.4s
+	WORD $0x0e24c1b4 // smull v20.8h, v13.8b, v4.8b
+	WORD $0x4e2481b4 // smlal2 v20.8h, v13.16b, v4.16b
+	WORD $0x4e602a8a // saddlp v10.4s, v20.8h
+	WORD $0x0e2bc234 // smull v20.8h, v17.8b, v11.8b
+	WORD $0x4e2b8234 // smlal2 v20.8h, v17.16b, v11.16b
+	WORD $0x4e606a8a // sadalp v10.4s, v20.8h
+	WORD $0x4eaebd8c // addp v12.4s, v12.4s, v14.4s
 	WORD $0x4eb2be10 // addp v16.4s, v16.4s, v18.4s
-	WORD $0x4eb0bd4a // addp v10.4s, v10.4s, v16.4s
-	WORD $0x4ea7bd6b // addp v11.4s, v11.4s, v7.4s
+	WORD $0x4eb0bd8c // addp v12.4s, v12.4s, v16.4s
+	WORD $0x4ea7bd08 // addp v8.4s, v8.4s, v7.4s
+	WORD $0x4eaabd29 // addp v9.4s, v9.4s, v10.4s
 	WORD $0x4ea9bd08 // addp v8.4s, v8.4s, v9.4s
-	WORD $0x4ea8bd6b // addp v11.4s, v11.4s, v8.4s
-	WORD $0x0e217886 // fcvtl v6.4s, v4.4h
-	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	FMOVQ (R3), F4
+	WORD $0x6e25dc84 // fmul v4.4s, v4.4s, v5.4s
+	WORD $0x4e2ccc80 // fmla v0.4s, v4.4s, v12.4s
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
 	FMOVQ (R3), F4
 	WORD $0x6e26dc84 // fmul v4.4s, v4.4s, v6.4s
-	WORD $0x4e2acc80 // fmla v0.4s, v4.4s, v10.4s
-	WORD $0x0e2178a4 // fcvtl v4.4s, v5.4h
-	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
-	FMOVQ (R3), F5
-	WORD $0x6e24dca5 // fmul v5.4s, v5.4s, v4.4s
-	WORD $0x4e2bcca2 // fmla v2.4s, v5.4s, v11.4s
-	VLD1 (R4), V4.H[0]
-	ADD $34, R4, R4
-	VLD1 (R4), V4.H[1]
-	ADD $34, R4, R4
-	VLD1 (R4), V4.H[2]
-	ADD $34, R4, R4
-	VLD1 (R4), V4.H[3]
-	ADD $34, R4, R4
-	VLD1 (R5), V5.H[0]
-	ADD $34, R5, R5
-	VLD1 (R5), V5.H[1]
-	ADD $34, R5, R5
-	VLD1 (R5), V5.H[2]
-	ADD $34, R5, R5
-	VLD1 (R5), V5.H[3]
-	ADD $34, R5, R5
-	FLDPQ 256(R2), (F6, F7)
-	FMOVQ 138(R0), F8
-	FMOVQ 154(R0), F9
-	WORD $0x0e26c10c // smull v12.8h, v8.8b, v6.8b
-	WORD $0x4e26810c // smlal2 v12.8h, v8.16b, v6.16b
-	WORD $0x4e60298a // saddlp v10.4s, v12.8h
-	WORD $0x0e27c12c // smull v12.8h, v9.8b, v7.8b
-	WORD $0x4e27812c // smlal2 v12.8h, v9.16b, v7.16b
-	WORD $0x4e60698a // sadalp v10.4s, v12.8h
-	FMOVQ 138(R1), F8
-	FMOVQ 154(R1), F9
-	WORD $0x0e26c10d // smull v13.8h, v8.8b, v6.8b
-	WORD $0x4e26810d // smlal2 v13.8h, v8.16b, v6.16b
-	WORD $0x4e6029ab // saddlp v11.4s, v13.8h
-	WORD $0x0e27c12d // smull v13.8h, v9.8b, v7.8b
-	WORD $0x4e27812d // smlal2 v13.8h, v9.16b, v7.16b
-	WORD $0x4e6069ab // sadalp v11.4s, v13.8h
-	FLDPQ 320(R2), (F6, F8)
-	FMOVQ 172(R0), F12
+	WORD $0x4e28cc82 // fmla v2.4s, v4.4s, v8.4s
+	WORD $0x7d411004 // ldr h4, [x0, #136]
+	WORD $0x7d415405 // ldr h5, [x0, #170]
+	WORD $0x7d419806 // ldr h6, [x0, #204]
+	WORD $0x7d41dc07 // ldr h7, [x0, #238]
+	VZIP1 V5.H8, V4.H8, V4.H8
+	VZIP1 V7.H8, V6.H8, V6.H8
+	VZIP1 V6.S4, V4.S4, V4.S4
+	WORD $0x0e217885 // fcvtl v5.4s, v4.4h
+	WORD $0x7d411024 // ldr h4, [x1, #136]
+	WORD $0x7d415426 // ldr h6, [x1, #170]
+	WORD $0x7d419828 // ldr h8, [x1, #204]
+	WORD $0x7d41dc29 // ldr h9, [x1, #238]
+	VZIP1 V6.H8, V4.H8, V4.H8
+	VZIP1 V9.H8, V8.H8, V8.H8
+	VZIP1 V8.S4, V4.S4, V4.S4
+	WORD $0x0e217886 // fcvtl v6.4s, v4.4h
+	FLDPQ 256(R2), (F4, F7)
+	FMOVQ 138(R0), F10
+	FMOVQ 154(R0), F11
+	WORD $0x0e24c14d // smull v13.8h, v10.8b, v4.8b
+	WORD $0x4e24814d // smlal2 v13.8h, v10.16b, v4.16b
+	WORD $0x4e6029ac // saddlp v12.4s, v13.8h
+	WORD $0x0e27c16d // smull v13.8h, v11.8b, v7.8b
+	WORD $0x4e27816d // smlal2 v13.8h, v11.16b, v7.16b
+	WORD $0x4e6069ac // sadalp v12.4s, v13.8h
+	FMOVQ 138(R1), F10
+	FMOVQ 154(R1), F11
+	WORD $0x0e24c14e // smull v14.8h, v10.8b, v4.8b
+	WORD $0x4e24814e // smlal2 v14.8h, v10.16b, v4.16b
+	WORD $0x4e6029c8 // saddlp v8.4s, v14.8h
+	WORD $0x0e27c16e // smull v14.8h, v11.8b, v7.8b
+	WORD $0x4e27816e // smlal2 v14.8h, v11.16b, v7.16b
+	WORD $0x4e6069c8 // sadalp v8.4s, v14.8h
+	FLDPQ 320(R2), (F4, F9)
+	FMOVQ 172(R0), F10
 	FMOVQ 188(R0), F13
-	WORD $0x0e26c18f // smull v15.8h, v12.8b, v6.8b
-	WORD $0x4e26818f // smlal2 v15.8h, v12.16b, v6.16b
+	WORD $0x0e24c14f // smull v15.8h, v10.8b, v4.8b
+	WORD $0x4e24814f // smlal2 v15.8h, v10.16b, v4.16b
 	WORD $0x4e6029ee // saddlp v14.4s, v15.8h
-	WORD $0x0e28c1af // smull v15.8h, v13.8b, v8.8b
-	WORD $0x4e2881af // smlal2 v15.8h, v13.16b, v8.16b
+	WORD $0x0e29c1af // smull v15.8h, v13.8b, v9.8b
+	WORD $0x4e2981af // smlal2 v15.8h, v13.16b, v9.16b
 	WORD $0x4e6069ee // sadalp v14.4s, v15.8h
-	FMOVQ 172(R1), F12
+	FMOVQ 172(R1), F10
 	FMOVQ 188(R1), F13
-	WORD $0x0e26c190 // smull v16.8h, v12.8b, v6.8b
-	WORD $0x4e268190 // smlal2 v16.8h, v12.16b, v6.16b
+	WORD $0x0e24c150 // smull v16.8h, v10.8b, v4.8b
+	WORD $0x4e248150 // smlal2 v16.8h, v10.16b, v4.16b
 	WORD $0x4e602a07 // saddlp v7.4s, v16.8h
-	WORD $0x0e28c1b0 // smull v16.8h, v13.8b, v8.8b
-	WORD $0x4e2881b0 // smlal2 v16.8h, v13.16b, v8.16b
+	WORD $0x0e29c1b0 // smull v16.8h, v13.8b, v9.8b
+	WORD $0x4e2981b0 // smlal2 v16.8h, v13.16b, v9.16b
 	WORD $0x4e606a07 // sadalp v7.4s, v16.8h
-	FLDPQ 384(R2), (F6, F9)
-	FMOVQ 206(R0), F12
+	FLDPQ 384(R2), (F4, F10)
+	FMOVQ 206(R0), F11
 	FMOVQ 222(R0), F15
-	WORD $0x0e26c191 // smull v17.8h, v12.8b, v6.8b
-	WORD $0x4e268191 // smlal2 v17.8h, v12.16b, v6.16b
+	WORD $0x0e24c171 // smull v17.8h, v11.8b, v4.8b
+	WORD $0x4e248171 // smlal2 v17.8h, v11.16b, v4.16b
 	WORD $0x4e602a30 // saddlp v16.4s, v17.8h
-	WORD $0x0e29c1f1 // smull v17.8h, v15.8b, v9.8b
-	WORD $0x4e2981f1 // smlal2 v17.8h, v15.16b, v9.16b
+	WORD $0x0e2ac1f1 // smull v17.8h, v15.8b, v10.8b
+	WORD $0x4e2a81f1 // smlal2 v17.8h, v15.16b, v10.16b
 	WORD $0x4e606a30 // sadalp v16.4s, v17.8h
-	FMOVQ 206(R1), F12
+	FMOVQ 206(R1), F11
 	FMOVQ 222(R1), F15
-	WORD $0x0e26c192 // smull v18.8h, v12.8b, v6.8b
-	WORD $0x4e268192 // smlal2 v18.8h, v12.16b, v6.16b
-	WORD $0x4e602a48 // saddlp v8.4s, v18.8h
-	WORD $0x0e29c1f2 // smull v18.8h, v15.8b, v9.8b
-	WORD $0x4e2981f2 // smlal2 v18.8h, v15.16b, v9.16b
-	WORD $0x4e606a48 // sadalp v8.4s, v18.8h
-	FLDPQ 448(R2), (F6, F12)
+	WORD $0x0e24c172 // smull v18.8h, v11.8b, v4.8b
+	WORD $0x4e248172 // smlal2 v18.8h, v11.16b, v4.16b
+	WORD $0x4e602a49 // saddlp v9.4s, v18.8h
+	WORD $0x0e2ac1f2 // smull v18.8h, v15.8b, v10.8b
+	WORD $0x4e2a81f2 // smlal2 v18.8h, v15.16b, v10.16b
+	WORD $0x4e606a49 // sadalp v9.4s, v18.8h
+	FLDPQ 448(R2), (F4, F11)
 	FMOVQ 240(R0), F13
 	FMOVQ 256(R0), F17
-	WORD $0x0e26c1b3 // smull v19.8h, v13.8b, v6.8b
-	WORD $0x4e2681b3 // smlal2 v19.8h, v13.16b, v6.16b
+	WORD $0x0e24c1b3 // smull v19.8h, v13.8b, v4.8b
+	WORD $0x4e2481b3 // smlal2 v19.8h, v13.16b, v4.16b
 	WORD $0x4e602a72 // saddlp v18.4s, v19.8h
-	WORD $0x0e2cc233 // smull v19.8h, v17.8b, v12.8b
-	WORD $0x4e2c8233 // smlal2 v19.8h, v17.16b, v12.16b
+	WORD $0x0e2bc233 // smull v19.8h, v17.8b, v11.8b
+	WORD $0x4e2b8233 // smlal2 v19.8h, v17.16b, v11.16b
 	WORD $0x4e606a72 // sadalp v18.4s, v19.8h
 	FMOVQ 240(R1), F13
 	FMOVQ 256(R1), F17
-	WORD $0x0e26c1b4 // smull v20.8h, v13.8b, v6.8b
-	WORD $0x4e2681b4 // smlal2 v20.8h, v13.16b, v6.16b
-	WORD $0x4e602a89 // saddlp v9.4s, v20.8h
-	WORD $0x0e2cc234 // smull v20.8h, v17.8b, v12.8b
-	WORD $0x4e2c8234 // smlal2 v20.8h, v17.16b, v12.16b
-	WORD $0x4e606a89 // sadalp v9.4s, v20.8h
-	WORD $0x4eaebd4a // addp v10.4s, v10.4s, v14.4s
+	WORD $0x0e24c1b4 // smull v20.8h, v13.8b, v4.8b
+	WORD $0x4e2481b4 // smlal2 v20.8h, v13.16b, v4.16b
+	WORD $0x4e602a8a // saddlp v10.4s, v20.8h
+	WORD $0x0e2bc234 // smull v20.8h, v17.8b, v11.8b
+	WORD $0x4e2b8234 // smlal2 v20.8h, v17.16b, v11.16b
+	WORD $0x4e606a8a // sadalp v10.4s, v20.8h
+	WORD $0x4eaebd8c // addp v12.4s, v12.4s, v14.4s
 	WORD $0x4eb2be10 // addp v16.4s, v16.4s, v18.4s
-	WORD $0x4eb0bd4a // addp v10.4s, v10.4s, v16.4s
-	WORD $0x4ea7bd6b // addp v11.4s, v11.4s, v7.4s
+	WORD $0x4eb0bd8c // addp v12.4s, v12.4s, v16.4s
+	WORD $0x4ea7bd08 // addp v8.4s, v8.4s, v7.4s
+	WORD $0x4eaabd29 // addp v9.4s, v9.4s, v10.4s
 	WORD $0x4ea9bd08 // addp v8.4s, v8.4s, v9.4s
-	WORD $0x4ea8bd6b // addp v11.4s, v11.4s, v8.4s
-	WORD $0x0e217886 // fcvtl v6.4s, v4.4h
-	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	FMOVQ 16(R3), F4
+	WORD $0x6e25dc84 // fmul v4.4s, v4.4s, v5.4s
+	WORD $0x4e2ccc81 // fmla v1.4s, v4.4s, v12.4s
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
 	FMOVQ 16(R3), F4
 	WORD $0x6e26dc84 // fmul v4.4s, v4.4s, v6.4s
-	WORD $0x4e2acc81 // fmla v1.4s, v4.4s, v10.4s
-	WORD $0x0e2178a4 // fcvtl v4.4s, v5.4h
-	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
-	FMOVQ 16(R3), F5
-	WORD $0x6e24dca5 // fmul v5.4s, v5.4s, v4.4s
-	WORD $0x4e2bcca3 // fmla v3.4s, v5.4s, v11.4s
+	WORD $0x4e28cc83 // fmla v3.4s, v4.4s, v8.4s
 	ADD $272, R0, R0
 	ADD $272, R1, R1
 	ADD $512, R2, R2
 	ADD $512, R3, R3
-	SUBS $1, R10, R10
+	SUBS $1, R8, R8
 	BNE group2
-	VEOR V4.B16, V4.B16, V4.B16
+	WORD $0x6f00e404 // movi v4.2d, #0000000000000000
 	VZIP1 V2.S4, V0.S4, V5.S4
 	VEXT $8, V5.B16, V5.B16, V6.B16
 	WORD $0x4e25d484 // fadd v4.4s, v4.4s, v5.4s
@@ -2791,222 +2749,219 @@ whole3:
 	VEXT $8, V5.B16, V5.B16, V6.B16
 	WORD $0x4e25d484 // fadd v4.4s, v4.4s, v5.4s
 	WORD $0x4e26d484 // fadd v4.4s, v4.4s, v6.4s
-	FMOVD.P F4, 8(R6)
-	SUBS $1, R9, R9
+	FMOVD.P F4, 8(R4)
+	SUBS $1, R7, R7
 	BNE rows1
 	RET
 
 // func dotQ8_0x2NEON(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 TEXT ·dotQ8_0x2NEON(SB), NOSPLIT, $0-80
-	MOVD out+0(FP), R6
-	MOVD w+16(FP), R7
-	MOVD rowBytes+24(FP), R8
-	MOVD octets+32(FP), R9
-	MOVD ldo+8(FP), R11
-	ADD R11<<2, R6, R12
-	LSL $3, R9, R9
+	MOVD out+0(FP), R5
+	MOVD w+16(FP), R6
+	MOVD rowBytes+24(FP), R7
+	MOVD octets+32(FP), R8
+	MOVD ldo+8(FP), R10
+	ADD R10<<2, R5, R11
+	LSL $3, R8, R8
 rows1:
-	MOVD R7, R0
-	ADD R8, R7, R7
+	MOVD R6, R0
+	ADD R7, R6, R6
 	MOVD blocks+40(FP), R1
 	MOVD lanes+48(FP), R3
-	MOVD stride+56(FP), R11
-	ADD R11, R1, R2
-	ADD R11, R3, R4
-	VEOR V0.B16, V0.B16, V0.B16
-	VEOR V1.B16, V1.B16, V1.B16
-	VEOR V2.B16, V2.B16, V2.B16
-	VEOR V3.B16, V3.B16, V3.B16
-	MOVD n+64(FP), R10
-	MOVD back+72(FP), R11
+	MOVD stride+56(FP), R10
+	ADD R10, R1, R2
+	ADD R10, R3, R4
+	WORD $0x6f00e400 // movi v0.2d, #0000000000000000
+	WORD $0x6f00e401 // movi v1.2d, #0000000000000000
+	WORD $0x6f00e402 // movi v2.2d, #0000000000000000
+	WORD $0x6f00e403 // movi v3.2d, #0000000000000000
+	MOVD n+64(FP), R9
+	MOVD back+72(FP), R10
 group2:
-	CMP $1, R10
+	CMP $1, R9
 	BNE whole3
-	SUB R11, R0, R0
+	SUB R10, R0, R0
 whole3:
-	MOVD R0, R5
-	VLD1 (R5), V4.H[0]
-	ADD $34, R5, R5
-	VLD1 (R5), V4.H[1]
-	ADD $34, R5, R5
-	VLD1 (R5), V4.H[2]
-	ADD $34, R5, R5
-	VLD1 (R5), V4.H[3]
-	ADD $34, R5, R5
-	FLDPQ (R1), (F5, F6)
-	FLDPQ (R2), (F7, F8)
-	FMOVQ 2(R0), F9
-	FMOVQ 18(R0), F10
-	WORD $0x0e25c12c // smull v12.8h, v9.8b, v5.8b
-	WORD $0x4e25812c // smlal2 v12.8h, v9.16b, v5.16b
-	WORD $0x4e60298b // saddlp v11.4s, v12.8h
-	WORD $0x0e26c14c // smull v12.8h, v10.8b, v6.8b
-	WORD $0x4e26814c // smlal2 v12.8h, v10.16b, v6.16b
-	WORD $0x4e60698b // sadalp v11.4s, v12.8h
-	WORD $0x0e27c12d // smull v13.8h, v9.8b, v7.8b
-	WORD $0x4e27812d // smlal2 v13.8h, v9.16b, v7.16b
+	WORD $0x7d400004 // ldr h4, [x0]
+	WORD $0x7d404405 // ldr h5, [x0, #34]
+	WORD $0x7d408806 // ldr h6, [x0, #68]
+	WORD $0x7d40cc07 // ldr h7, [x0, #102]
+	VZIP1 V5.H8, V4.H8, V4.H8
+	VZIP1 V7.H8, V6.H8, V6.H8
+	VZIP1 V6.S4, V4.S4, V4.S4
+	WORD $0x0e217885 // fcvtl v5.4s, v4.4h
+	FLDPQ (R1), (F4, F6)
+	FLDPQ (R2), (F8, F9)
+	FMOVQ 2(R0), F10
+	FMOVQ 18(R0), F11
+	WORD $0x0e24c14d // smull v13.8h, v10.8b, v4.8b
+	WORD $0x4e24814d // smlal2 v13.8h, v10.16b, v4.16b
 	WORD $0x4e6029ac // saddlp v12.4s, v13.8h
-	WORD $0x0e28c14d // smull v13.8h, v10.8b, v8.8b
-	WORD $0x4e28814d // smlal2 v13.8h, v10.16b, v8.16b
+	WORD $0x0e26c16d // smull v13.8h, v11.8b, v6.8b
+	WORD $0x4e26816d // smlal2 v13.8h, v11.16b, v6.16b
 	WORD $0x4e6069ac // sadalp v12.4s, v13.8h
-	FLDPQ 64(R1), (F5, F6)
-	FLDPQ 64(R2), (F9, F13)
+	WORD $0x0e28c14e // smull v14.8h, v10.8b, v8.8b
+	WORD $0x4e28814e // smlal2 v14.8h, v10.16b, v8.16b
+	WORD $0x4e6029c7 // saddlp v7.4s, v14.8h
+	WORD $0x0e29c16e // smull v14.8h, v11.8b, v9.8b
+	WORD $0x4e29816e // smlal2 v14.8h, v11.16b, v9.16b
+	WORD $0x4e6069c7 // sadalp v7.4s, v14.8h
+	FLDPQ 64(R1), (F4, F6)
+	FLDPQ 64(R2), (F10, F13)
 	FMOVQ 36(R0), F14
 	FMOVQ 52(R0), F15
-	WORD $0x0e25c1d1 // smull v17.8h, v14.8b, v5.8b
-	WORD $0x4e2581d1 // smlal2 v17.8h, v14.16b, v5.16b
+	WORD $0x0e24c1d1 // smull v17.8h, v14.8b, v4.8b
+	WORD $0x4e2481d1 // smlal2 v17.8h, v14.16b, v4.16b
 	WORD $0x4e602a30 // saddlp v16.4s, v17.8h
 	WORD $0x0e26c1f1 // smull v17.8h, v15.8b, v6.8b
 	WORD $0x4e2681f1 // smlal2 v17.8h, v15.16b, v6.16b
 	WORD $0x4e606a30 // sadalp v16.4s, v17.8h
-	WORD $0x0e29c1d2 // smull v18.8h, v14.8b, v9.8b
-	WORD $0x4e2981d2 // smlal2 v18.8h, v14.16b, v9.16b
-	WORD $0x4e602a47 // saddlp v7.4s, v18.8h
+	WORD $0x0e2ac1d2 // smull v18.8h, v14.8b, v10.8b
+	WORD $0x4e2a81d2 // smlal2 v18.8h, v14.16b, v10.16b
+	WORD $0x4e602a48 // saddlp v8.4s, v18.8h
 	WORD $0x0e2dc1f2 // smull v18.8h, v15.8b, v13.8b
 	WORD $0x4e2d81f2 // smlal2 v18.8h, v15.16b, v13.16b
-	WORD $0x4e606a47 // sadalp v7.4s, v18.8h
-	FLDPQ 128(R1), (F5, F6)
-	FLDPQ 128(R2), (F8, F10)
+	WORD $0x4e606a48 // sadalp v8.4s, v18.8h
+	FLDPQ 128(R1), (F4, F6)
+	FLDPQ 128(R2), (F9, F11)
 	FMOVQ 70(R0), F14
 	FMOVQ 86(R0), F17
-	WORD $0x0e25c1d4 // smull v20.8h, v14.8b, v5.8b
-	WORD $0x4e2581d4 // smlal2 v20.8h, v14.16b, v5.16b
+	WORD $0x0e24c1d4 // smull v20.8h, v14.8b, v4.8b
+	WORD $0x4e2481d4 // smlal2 v20.8h, v14.16b, v4.16b
 	WORD $0x4e602a93 // saddlp v19.4s, v20.8h
 	WORD $0x0e26c234 // smull v20.8h, v17.8b, v6.8b
 	WORD $0x4e268234 // smlal2 v20.8h, v17.16b, v6.16b
 	WORD $0x4e606a93 // sadalp v19.4s, v20.8h
-	WORD $0x0e28c1d2 // smull v18.8h, v14.8b, v8.8b
-	WORD $0x4e2881d2 // smlal2 v18.8h, v14.16b, v8.16b
-	WORD $0x4e602a49 // saddlp v9.4s, v18.8h
-	WORD $0x0e2ac232 // smull v18.8h, v17.8b, v10.8b
-	WORD $0x4e2a8232 // smlal2 v18.8h, v17.16b, v10.16b
-	WORD $0x4e606a49 // sadalp v9.4s, v18.8h
-	FLDPQ 192(R1), (F5, F6)
+	WORD $0x0e29c1d2 // smull v18.8h, v14.8b, v9.8b
+	WORD $0x4e2981d2 // smlal2 v18.8h, v14.16b, v9.16b
+	WORD $0x4e602a4a // saddlp v10.4s, v18.8h
+	WORD $0x0e2bc232 // smull v18.8h, v17.8b, v11.8b
+	WORD $0x4e2b8232 // smlal2 v18.8h, v17.16b, v11.16b
+	WORD $0x4e606a4a // sadalp v10.4s, v18.8h
+	FLDPQ 192(R1), (F4, F6)
 	FLDPQ 192(R2), (F13, F14)
 	FMOVQ 104(R0), F15
 	FMOVQ 120(R0), F18
-	WORD $0x0e25c1f5 // smull v21.8h, v15.8b, v5.8b
-	WORD $0x4e2581f5 // smlal2 v21.8h, v15.16b, v5.16b
+	WORD $0x0e24c1f5 // smull v21.8h, v15.8b, v4.8b
+	WORD $0x4e2481f5 // smlal2 v21.8h, v15.16b, v4.16b
 	WORD $0x4e602ab4 // saddlp v20.4s, v21.8h
 	WORD $0x0e26c255 // smull v21.8h, v18.8b, v6.8b
 	WORD $0x4e268255 // smlal2 v21.8h, v18.16b, v6.16b
 	WORD $0x4e606ab4 // sadalp v20.4s, v21.8h
 	WORD $0x0e2dc1f6 // smull v22.8h, v15.8b, v13.8b
 	WORD $0x4e2d81f6 // smlal2 v22.8h, v15.16b, v13.16b
-	WORD $0x4e602ac8 // saddlp v8.4s, v22.8h
+	WORD $0x4e602ac9 // saddlp v9.4s, v22.8h
 	WORD $0x0e2ec256 // smull v22.8h, v18.8b, v14.8b
 	WORD $0x4e2e8256 // smlal2 v22.8h, v18.16b, v14.16b
-	WORD $0x4e606ac8 // sadalp v8.4s, v22.8h
-	WORD $0x4eb0bd6b // addp v11.4s, v11.4s, v16.4s
+	WORD $0x4e606ac9 // sadalp v9.4s, v22.8h
+	WORD $0x4eb0bd8c // addp v12.4s, v12.4s, v16.4s
 	WORD $0x4eb4be73 // addp v19.4s, v19.4s, v20.4s
-	WORD $0x4eb3bd6b // addp v11.4s, v11.4s, v19.4s
-	WORD $0x4ea7bd8c // addp v12.4s, v12.4s, v7.4s
-	WORD $0x4ea8bd29 // addp v9.4s, v9.4s, v8.4s
-	WORD $0x4ea9bd8c // addp v12.4s, v12.4s, v9.4s
-	WORD $0x0e217885 // fcvtl v5.4s, v4.4h
-	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4eb3bd8c // addp v12.4s, v12.4s, v19.4s
+	WORD $0x4ea8bce7 // addp v7.4s, v7.4s, v8.4s
+	WORD $0x4ea9bd4a // addp v10.4s, v10.4s, v9.4s
+	WORD $0x4eaabce7 // addp v7.4s, v7.4s, v10.4s
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
 	FMOVQ (R3), F4
 	WORD $0x6e25dc84 // fmul v4.4s, v4.4s, v5.4s
-	WORD $0x4e2bcc80 // fmla v0.4s, v4.4s, v11.4s
-	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4e2ccc80 // fmla v0.4s, v4.4s, v12.4s
+	WORD $0x4e21d8e7 // scvtf v7.4s, v7.4s
 	FMOVQ (R4), F4
 	WORD $0x6e25dc84 // fmul v4.4s, v4.4s, v5.4s
-	WORD $0x4e2ccc82 // fmla v2.4s, v4.4s, v12.4s
-	VLD1 (R5), V4.H[0]
-	ADD $34, R5, R5
-	VLD1 (R5), V4.H[1]
-	ADD $34, R5, R5
-	VLD1 (R5), V4.H[2]
-	ADD $34, R5, R5
-	VLD1 (R5), V4.H[3]
-	ADD $34, R5, R5
-	FLDPQ 256(R1), (F5, F6)
-	FLDPQ 256(R2), (F7, F8)
-	FMOVQ 138(R0), F9
-	FMOVQ 154(R0), F10
-	WORD $0x0e25c12d // smull v13.8h, v9.8b, v5.8b
-	WORD $0x4e25812d // smlal2 v13.8h, v9.16b, v5.16b
-	WORD $0x4e6029ab // saddlp v11.4s, v13.8h
-	WORD $0x0e26c14d // smull v13.8h, v10.8b, v6.8b
-	WORD $0x4e26814d // smlal2 v13.8h, v10.16b, v6.16b
-	WORD $0x4e6069ab // sadalp v11.4s, v13.8h
-	WORD $0x0e27c12e // smull v14.8h, v9.8b, v7.8b
-	WORD $0x4e27812e // smlal2 v14.8h, v9.16b, v7.16b
-	WORD $0x4e6029cc // saddlp v12.4s, v14.8h
-	WORD $0x0e28c14e // smull v14.8h, v10.8b, v8.8b
-	WORD $0x4e28814e // smlal2 v14.8h, v10.16b, v8.16b
-	WORD $0x4e6069cc // sadalp v12.4s, v14.8h
-	FLDPQ 320(R1), (F5, F6)
-	FLDPQ 320(R2), (F9, F13)
+	WORD $0x4e27cc82 // fmla v2.4s, v4.4s, v7.4s
+	WORD $0x7d411004 // ldr h4, [x0, #136]
+	WORD $0x7d415405 // ldr h5, [x0, #170]
+	WORD $0x7d419806 // ldr h6, [x0, #204]
+	WORD $0x7d41dc07 // ldr h7, [x0, #238]
+	VZIP1 V5.H8, V4.H8, V4.H8
+	VZIP1 V7.H8, V6.H8, V6.H8
+	VZIP1 V6.S4, V4.S4, V4.S4
+	WORD $0x0e217885 // fcvtl v5.4s, v4.4h
+	FLDPQ 256(R1), (F4, F6)
+	FLDPQ 256(R2), (F8, F9)
+	FMOVQ 138(R0), F10
+	FMOVQ 154(R0), F11
+	WORD $0x0e24c14e // smull v14.8h, v10.8b, v4.8b
+	WORD $0x4e24814e // smlal2 v14.8h, v10.16b, v4.16b
+	WORD $0x4e6029cd // saddlp v13.4s, v14.8h
+	WORD $0x0e26c16e // smull v14.8h, v11.8b, v6.8b
+	WORD $0x4e26816e // smlal2 v14.8h, v11.16b, v6.16b
+	WORD $0x4e6069cd // sadalp v13.4s, v14.8h
+	WORD $0x0e28c14f // smull v15.8h, v10.8b, v8.8b
+	WORD $0x4e28814f // smlal2 v15.8h, v10.16b, v8.16b
+	WORD $0x4e6029e7 // saddlp v7.4s, v15.8h
+	WORD $0x0e29c16f // smull v15.8h, v11.8b, v9.8b
+	WORD $0x4e29816f // smlal2 v15.8h, v11.16b, v9.16b
+	WORD $0x4e6069e7 // sadalp v7.4s, v15.8h
+	FLDPQ 320(R1), (F4, F6)
+	FLDPQ 320(R2), (F10, F12)
 	FMOVQ 172(R0), F14
 	FMOVQ 188(R0), F15
-	WORD $0x0e25c1d1 // smull v17.8h, v14.8b, v5.8b
-	WORD $0x4e2581d1 // smlal2 v17.8h, v14.16b, v5.16b
+	WORD $0x0e24c1d1 // smull v17.8h, v14.8b, v4.8b
+	WORD $0x4e2481d1 // smlal2 v17.8h, v14.16b, v4.16b
 	WORD $0x4e602a30 // saddlp v16.4s, v17.8h
 	WORD $0x0e26c1f1 // smull v17.8h, v15.8b, v6.8b
 	WORD $0x4e2681f1 // smlal2 v17.8h, v15.16b, v6.16b
 	WORD $0x4e606a30 // sadalp v16.4s, v17.8h
-	WORD $0x0e29c1d2 // smull v18.8h, v14.8b, v9.8b
-	WORD $0x4e2981d2 // smlal2 v18.8h, v14.16b, v9.16b
-	WORD $0x4e602a47 // saddlp v7.4s, v18.8h
-	WORD $0x0e2dc1f2 // smull v18.8h, v15.8b, v13.8b
-	WORD $0x4e2d81f2 // smlal2 v18.8h, v15.16b, v13.16b
-	WORD $0x4e606a47 // sadalp v7.4s, v18.8h
-	FLDPQ 384(R1), (F5, F6)
-	FLDPQ 384(R2), (F8, F10)
+	WORD $0x0e2ac1d2 // smull v18.8h, v14.8b, v10.8b
+	WORD $0x4e2a81d2 // smlal2 v18.8h, v14.16b, v10.16b
+	WORD $0x4e602a48 // saddlp v8.4s, v18.8h
+	WORD $0x0e2cc1f2 // smull v18.8h, v15.8b, v12.8b
+	WORD $0x4e2c81f2 // smlal2 v18.8h, v15.16b, v12.16b
+	WORD $0x4e606a48 // sadalp v8.4s, v18.8h
+	FLDPQ 384(R1), (F4, F6)
+	FLDPQ 384(R2), (F9, F11)
 	FMOVQ 206(R0), F14
 	FMOVQ 222(R0), F17
-	WORD $0x0e25c1d4 // smull v20.8h, v14.8b, v5.8b
-	WORD $0x4e2581d4 // smlal2 v20.8h, v14.16b, v5.16b
+	WORD $0x0e24c1d4 // smull v20.8h, v14.8b, v4.8b
+	WORD $0x4e2481d4 // smlal2 v20.8h, v14.16b, v4.16b
 	WORD $0x4e602a93 // saddlp v19.4s, v20.8h
 	WORD $0x0e26c234 // smull v20.8h, v17.8b, v6.8b
 	WORD $0x4e268234 // smlal2 v20.8h, v17.16b, v6.16b
 	WORD $0x4e606a93 // sadalp v19.4s, v20.8h
-	WORD $0x0e28c1d2 // smull v18.8h, v14.8b, v8.8b
-	WORD $0x4e2881d2 // smlal2 v18.8h, v14.16b, v8.16b
-	WORD $0x4e602a49 // saddlp v9.4s, v18.8h
-	WORD $0x0e2ac232 // smull v18.8h, v17.8b, v10.8b
-	WORD $0x4e2a8232 // smlal2 v18.8h, v17.16b, v10.16b
-	WORD $0x4e606a49 // sadalp v9.4s, v18.8h
-	FLDPQ 448(R1), (F5, F6)
-	FLDPQ 448(R2), (F13, F14)
+	WORD $0x0e29c1d2 // smull v18.8h, v14.8b, v9.8b
+	WORD $0x4e2981d2 // smlal2 v18.8h, v14.16b, v9.16b
+	WORD $0x4e602a4a // saddlp v10.4s, v18.8h
+	WORD $0x0e2bc232 // smull v18.8h, v17.8b, v11.8b
+	WORD $0x4e2b8232 // smlal2 v18.8h, v17.16b, v11.16b
+	WORD $0x4e606a4a // sadalp v10.4s, v18.8h
+	FLDPQ 448(R1), (F4, F6)
+	FLDPQ 448(R2), (F12, F14)
 	FMOVQ 240(R0), F15
 	FMOVQ 256(R0), F18
-	WORD $0x0e25c1f5 // smull v21.8h, v15.8b, v5.8b
-	WORD $0x4e2581f5 // smlal2 v21.8h, v15.16b, v5.16b
+	WORD $0x0e24c1f5 // smull v21.8h, v15.8b, v4.8b
+	WORD $0x4e2481f5 // smlal2 v21.8h, v15.16b, v4.16b
 	WORD $0x4e602ab4 // saddlp v20.4s, v21.8h
 	WORD $0x0e26c255 // smull v21.8h, v18.8b, v6.8b
 	WORD $0x4e268255 // smlal2 v21.8h, v18.16b, v6.16b
 	WORD $0x4e606ab4 // sadalp v20.4s, v21.8h
-	WORD $0x0e2dc1f6 // smull v22.8h, v15.8b, v13.8b
-	WORD $0x4e2d81f6 // smlal2 v22.8h, v15.16b, v13.16b
-	WORD $0x4e602ac8 // saddlp v8.4s, v22.8h
+	WORD $0x0e2cc1f6 // smull v22.8h, v15.8b, v12.8b
+	WORD $0x4e2c81f6 // smlal2 v22.8h, v15.16b, v12.16b
+	WORD $0x4e602ac9 // saddlp v9.4s, v22.8h
 	WORD $0x0e2ec256 // smull v22.8h, v18.8b, v14.8b
 	WORD $0x4e2e8256 // smlal2 v22.8h, v18.16b, v14.16b
-	WORD $0x4e606ac8 // sadalp v8.4s, v22.8h
-	WORD $0x4eb0bd6b // addp v11.4s, v11.4s, v16.4s
+	WORD $0x4e606ac9 // sadalp v9.4s, v22.8h
+	WORD $0x4eb0bdad // addp v13.4s, v13.4s, v16.4s
 	WORD $0x4eb4be73 // addp v19.4s, v19.4s, v20.4s
-	WORD $0x4eb3bd6b // addp v11.4s, v11.4s, v19.4s
-	WORD $0x4ea7bd8c // addp v12.4s, v12.4s, v7.4s
-	WORD $0x4ea8bd29 // addp v9.4s, v9.4s, v8.4s
-	WORD $0x4ea9bd8c // addp v12.4s, v12.4s, v9.4s
-	WORD $0x0e217885 // fcvtl v5.4s, v4.4h
-	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4eb3bdad // addp v13.4s, v13.4s, v19.4s
+	WORD $0x4ea8bce7 // addp v7.4s, v7.4s, v8.4s
+	WORD $0x4ea9bd4a // addp v10.4s, v10.4s, v9.4s
+	WORD $0x4eaabce7 // addp v7.4s, v7.4s, v10.4s
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
 	FMOVQ 16(R3), F4
 	WORD $0x6e25dc84 // fmul v4.4s, v4.4s, v5.4s
-	WORD $0x4e2bcc81 // fmla v1.4s, v4.4s, v11.4s
-	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4e2dcc81 // fmla v1.4s, v4.4s, v13.4s
+	WORD $0x4e21d8e7 // scvtf v7.4s, v7.4s
 	FMOVQ 16(R4), F4
 	WORD $0x6e25dc84 // fmul v4.4s, v4.4s, v5.4s
-	WORD $0x4e2ccc83 // fmla v3.4s, v4.4s, v12.4s
+	WORD $0x4e27cc83 // fmla v3.4s, v4.4s, v7.4s
 	ADD $272, R0, R0
 	ADD $512, R1, R1
 	ADD $512, R3, R3
 	ADD $512, R2, R2
 	ADD $512, R4, R4
-	SUBS $1, R10, R10
+	SUBS $1, R9, R9
 	BNE group2
-	VEOR V4.B16, V4.B16, V4.B16
+	WORD $0x6f00e404 // movi v4.2d, #0000000000000000
 	VZIP1 V2.S4, V0.S4, V5.S4
 	VEXT $8, V5.B16, V5.B16, V6.B16
 	WORD $0x4e25d484 // fadd v4.4s, v4.4s, v5.4s
@@ -3023,300 +2978,294 @@ whole3:
 	VEXT $8, V5.B16, V5.B16, V6.B16
 	WORD $0x4e25d484 // fadd v4.4s, v4.4s, v5.4s
 	WORD $0x4e26d484 // fadd v4.4s, v4.4s, v6.4s
-	FMOVS.P F4, 4(R6)
-	VST1.P V4.S[1], 4(R12)
-	SUBS $1, R9, R9
+	FMOVS.P F4, 4(R5)
+	VST1.P V4.S[1], 4(R11)
+	SUBS $1, R8, R8
 	BNE rows1
 	RET
 
 // func dotIQ4_NLx1NEON(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 TEXT ·dotIQ4_NLx1NEON(SB), NOSPLIT, $0-80
-	MOVD out+0(FP), R6
-	MOVD w+16(FP), R7
-	MOVD rowBytes+24(FP), R8
-	MOVD octets+32(FP), R9
+	MOVD out+0(FP), R4
+	MOVD w+16(FP), R5
+	MOVD rowBytes+24(FP), R6
+	MOVD octets+32(FP), R7
 	VMOVI $15, V0.B16
-	MOVD $0xf6eaddcfbfad9881, R13
-	VMOV R13, V1.D[0]
-	MOVD $0x7159453526190d01, R13
-	VMOV R13, V1.D[1]
-	LSL $2, R9, R9
+	MOVD $0xf6eaddcfbfad9881, R11
+	VMOV R11, V1.D[0]
+	MOVD $0x7159453526190d01, R11
+	VMOV R11, V1.D[1]
+	LSL $2, R7, R7
 rows1:
-	MOVD R7, R0
-	ADD R8, R7, R7
-	MOVD R7, R1
-	ADD R8, R7, R7
+	MOVD R5, R0
+	ADD R6, R5, R5
+	MOVD R5, R1
+	ADD R6, R5, R5
 	MOVD blocks+40(FP), R2
 	MOVD lanes+48(FP), R3
-	VEOR V2.B16, V2.B16, V2.B16
-	VEOR V3.B16, V3.B16, V3.B16
-	VEOR V4.B16, V4.B16, V4.B16
-	VEOR V5.B16, V5.B16, V5.B16
-	MOVD n+64(FP), R10
-	MOVD back+72(FP), R11
+	WORD $0x6f00e402 // movi v2.2d, #0000000000000000
+	WORD $0x6f00e403 // movi v3.2d, #0000000000000000
+	WORD $0x6f00e404 // movi v4.2d, #0000000000000000
+	WORD $0x6f00e405 // movi v5.2d, #0000000000000000
+	MOVD n+64(FP), R8
+	MOVD back+72(FP), R9
 group2:
-	CMP $1, R10
+	CMP $1, R8
 	BNE whole3
-	SUB R11, R0, R0
-	SUB R11, R1, R1
+	SUB R9, R0, R0
+	SUB R9, R1, R1
 whole3:
-	MOVD R0, R4
-	MOVD R1, R5
-	VLD1 (R4), V6.H[0]
-	ADD $18, R4, R4
-	VLD1 (R4), V6.H[1]
-	ADD $18, R4, R4
-	VLD1 (R4), V6.H[2]
-	ADD $18, R4, R4
-	VLD1 (R4), V6.H[3]
-	ADD $18, R4, R4
-	VLD1 (R5), V7.H[0]
-	ADD $18, R5, R5
-	VLD1 (R5), V7.H[1]
-	ADD $18, R5, R5
-	VLD1 (R5), V7.H[2]
-	ADD $18, R5, R5
-	VLD1 (R5), V7.H[3]
-	ADD $18, R5, R5
-	FLDPQ (R2), (F8, F9)
-	FMOVQ 2(R0), F11
-	VAND V11.B16, V0.B16, V10.B16
-	VUSHR $4, V11.B16, V11.B16
-	VTBL V10.B16, [V1.B16], V10.B16
-	VTBL V11.B16, [V1.B16], V11.B16
-	WORD $0x0e28c14d // smull v13.8h, v10.8b, v8.8b
-	WORD $0x4e28814d // smlal2 v13.8h, v10.16b, v8.16b
-	WORD $0x4e6029ac // saddlp v12.4s, v13.8h
-	WORD $0x0e29c16d // smull v13.8h, v11.8b, v9.8b
-	WORD $0x4e29816d // smlal2 v13.8h, v11.16b, v9.16b
-	WORD $0x4e6069ac // sadalp v12.4s, v13.8h
-	FMOVQ 2(R1), F11
-	VAND V11.B16, V0.B16, V10.B16
-	VUSHR $4, V11.B16, V11.B16
-	VTBL V10.B16, [V1.B16], V10.B16
-	VTBL V11.B16, [V1.B16], V11.B16
-	WORD $0x0e28c14e // smull v14.8h, v10.8b, v8.8b
-	WORD $0x4e28814e // smlal2 v14.8h, v10.16b, v8.16b
-	WORD $0x4e6029cd // saddlp v13.4s, v14.8h
-	WORD $0x0e29c16e // smull v14.8h, v11.8b, v9.8b
-	WORD $0x4e29816e // smlal2 v14.8h, v11.16b, v9.16b
-	WORD $0x4e6069cd // sadalp v13.4s, v14.8h
-	FLDPQ 64(R2), (F8, F10)
+	WORD $0x7d400006 // ldr h6, [x0]
+	WORD $0x7d402407 // ldr h7, [x0, #18]
+	WORD $0x7d404808 // ldr h8, [x0, #36]
+	WORD $0x7d406c09 // ldr h9, [x0, #54]
+	VZIP1 V7.H8, V6.H8, V6.H8
+	VZIP1 V9.H8, V8.H8, V8.H8
+	VZIP1 V8.S4, V6.S4, V6.S4
+	WORD $0x0e2178c7 // fcvtl v7.4s, v6.4h
+	WORD $0x7d400026 // ldr h6, [x1]
+	WORD $0x7d402428 // ldr h8, [x1, #18]
+	WORD $0x7d40482a // ldr h10, [x1, #36]
+	WORD $0x7d406c2b // ldr h11, [x1, #54]
+	VZIP1 V8.H8, V6.H8, V6.H8
+	VZIP1 V11.H8, V10.H8, V10.H8
+	VZIP1 V10.S4, V6.S4, V6.S4
+	WORD $0x0e2178c8 // fcvtl v8.4s, v6.4h
+	FLDPQ (R2), (F6, F9)
+	FMOVQ 2(R0), F13
+	VAND V13.B16, V0.B16, V12.B16
+	VUSHR $4, V13.B16, V13.B16
+	VTBL V12.B16, [V1.B16], V12.B16
+	VTBL V13.B16, [V1.B16], V13.B16
+	WORD $0x0e26c18f // smull v15.8h, v12.8b, v6.8b
+	WORD $0x4e26818f // smlal2 v15.8h, v12.16b, v6.16b
+	WORD $0x4e6029ee // saddlp v14.4s, v15.8h
+	WORD $0x0e29c1af // smull v15.8h, v13.8b, v9.8b
+	WORD $0x4e2981af // smlal2 v15.8h, v13.16b, v9.16b
+	WORD $0x4e6069ee // sadalp v14.4s, v15.8h
+	FMOVQ 2(R1), F13
+	VAND V13.B16, V0.B16, V12.B16
+	VUSHR $4, V13.B16, V13.B16
+	VTBL V12.B16, [V1.B16], V12.B16
+	VTBL V13.B16, [V1.B16], V13.B16
+	WORD $0x0e26c190 // smull v16.8h, v12.8b, v6.8b
+	WORD $0x4e268190 // smlal2 v16.8h, v12.16b, v6.16b
+	WORD $0x4e602a0a // saddlp v10.4s, v16.8h
+	WORD $0x0e29c1b0 // smull v16.8h, v13.8b, v9.8b
+	WORD $0x4e2981b0 // smlal2 v16.8h, v13.16b, v9.16b
+	WORD $0x4e606a0a // sadalp v10.4s, v16.8h
+	FLDPQ 64(R2), (F6, F11)
 	FMOVQ 20(R0), F15
-	VAND V15.B16, V0.B16, V14.B16
+	VAND V15.B16, V0.B16, V12.B16
 	VUSHR $4, V15.B16, V15.B16
-	VTBL V14.B16, [V1.B16], V14.B16
+	VTBL V12.B16, [V1.B16], V12.B16
 	VTBL V15.B16, [V1.B16], V15.B16
-	WORD $0x0e28c1d1 // smull v17.8h, v14.8b, v8.8b
-	WORD $0x4e2881d1 // smlal2 v17.8h, v14.16b, v8.16b
+	WORD $0x0e26c191 // smull v17.8h, v12.8b, v6.8b
+	WORD $0x4e268191 // smlal2 v17.8h, v12.16b, v6.16b
 	WORD $0x4e602a30 // saddlp v16.4s, v17.8h
-	WORD $0x0e2ac1f1 // smull v17.8h, v15.8b, v10.8b
-	WORD $0x4e2a81f1 // smlal2 v17.8h, v15.16b, v10.16b
+	WORD $0x0e2bc1f1 // smull v17.8h, v15.8b, v11.8b
+	WORD $0x4e2b81f1 // smlal2 v17.8h, v15.16b, v11.16b
 	WORD $0x4e606a30 // sadalp v16.4s, v17.8h
 	FMOVQ 20(R1), F15
-	VAND V15.B16, V0.B16, V14.B16
+	VAND V15.B16, V0.B16, V12.B16
 	VUSHR $4, V15.B16, V15.B16
-	VTBL V14.B16, [V1.B16], V14.B16
+	VTBL V12.B16, [V1.B16], V12.B16
 	VTBL V15.B16, [V1.B16], V15.B16
-	WORD $0x0e28c1d2 // smull v18.8h, v14.8b, v8.8b
-	WORD $0x4e2881d2 // smlal2 v18.8h, v14.16b, v8.16b
+	WORD $0x0e26c192 // smull v18.8h, v12.8b, v6.8b
+	WORD $0x4e268192 // smlal2 v18.8h, v12.16b, v6.16b
 	WORD $0x4e602a49 // saddlp v9.4s, v18.8h
-	WORD $0x0e2ac1f2 // smull v18.8h, v15.8b, v10.8b
-	WORD $0x4e2a81f2 // smlal2 v18.8h, v15.16b, v10.16b
+	WORD $0x0e2bc1f2 // smull v18.8h, v15.8b, v11.8b
+	WORD $0x4e2b81f2 // smlal2 v18.8h, v15.16b, v11.16b
 	WORD $0x4e606a49 // sadalp v9.4s, v18.8h
-	FLDPQ 128(R2), (F8, F11)
+	FLDPQ 128(R2), (F6, F12)
 	FMOVQ 38(R0), F17
-	VAND V17.B16, V0.B16, V14.B16
+	VAND V17.B16, V0.B16, V13.B16
 	VUSHR $4, V17.B16, V17.B16
-	VTBL V14.B16, [V1.B16], V14.B16
+	VTBL V13.B16, [V1.B16], V13.B16
 	VTBL V17.B16, [V1.B16], V17.B16
-	WORD $0x0e28c1d3 // smull v19.8h, v14.8b, v8.8b
-	WORD $0x4e2881d3 // smlal2 v19.8h, v14.16b, v8.16b
+	WORD $0x0e26c1b3 // smull v19.8h, v13.8b, v6.8b
+	WORD $0x4e2681b3 // smlal2 v19.8h, v13.16b, v6.16b
 	WORD $0x4e602a72 // saddlp v18.4s, v19.8h
-	WORD $0x0e2bc233 // smull v19.8h, v17.8b, v11.8b
-	WORD $0x4e2b8233 // smlal2 v19.8h, v17.16b, v11.16b
+	WORD $0x0e2cc233 // smull v19.8h, v17.8b, v12.8b
+	WORD $0x4e2c8233 // smlal2 v19.8h, v17.16b, v12.16b
 	WORD $0x4e606a72 // sadalp v18.4s, v19.8h
 	FMOVQ 38(R1), F17
-	VAND V17.B16, V0.B16, V14.B16
+	VAND V17.B16, V0.B16, V13.B16
 	VUSHR $4, V17.B16, V17.B16
-	VTBL V14.B16, [V1.B16], V14.B16
+	VTBL V13.B16, [V1.B16], V13.B16
 	VTBL V17.B16, [V1.B16], V17.B16
-	WORD $0x0e28c1d4 // smull v20.8h, v14.8b, v8.8b
-	WORD $0x4e2881d4 // smlal2 v20.8h, v14.16b, v8.16b
-	WORD $0x4e602a8a // saddlp v10.4s, v20.8h
-	WORD $0x0e2bc234 // smull v20.8h, v17.8b, v11.8b
-	WORD $0x4e2b8234 // smlal2 v20.8h, v17.16b, v11.16b
-	WORD $0x4e606a8a // sadalp v10.4s, v20.8h
-	FLDPQ 192(R2), (F8, F14)
+	WORD $0x0e26c1b4 // smull v20.8h, v13.8b, v6.8b
+	WORD $0x4e2681b4 // smlal2 v20.8h, v13.16b, v6.16b
+	WORD $0x4e602a8b // saddlp v11.4s, v20.8h
+	WORD $0x0e2cc234 // smull v20.8h, v17.8b, v12.8b
+	WORD $0x4e2c8234 // smlal2 v20.8h, v17.16b, v12.16b
+	WORD $0x4e606a8b // sadalp v11.4s, v20.8h
+	FLDPQ 192(R2), (F6, F13)
 	FMOVQ 56(R0), F19
 	VAND V19.B16, V0.B16, V15.B16
 	VUSHR $4, V19.B16, V19.B16
 	VTBL V15.B16, [V1.B16], V15.B16
 	VTBL V19.B16, [V1.B16], V19.B16
-	WORD $0x0e28c1f5 // smull v21.8h, v15.8b, v8.8b
-	WORD $0x4e2881f5 // smlal2 v21.8h, v15.16b, v8.16b
+	WORD $0x0e26c1f5 // smull v21.8h, v15.8b, v6.8b
+	WORD $0x4e2681f5 // smlal2 v21.8h, v15.16b, v6.16b
 	WORD $0x4e602ab4 // saddlp v20.4s, v21.8h
-	WORD $0x0e2ec275 // smull v21.8h, v19.8b, v14.8b
-	WORD $0x4e2e8275 // smlal2 v21.8h, v19.16b, v14.16b
+	WORD $0x0e2dc275 // smull v21.8h, v19.8b, v13.8b
+	WORD $0x4e2d8275 // smlal2 v21.8h, v19.16b, v13.16b
 	WORD $0x4e606ab4 // sadalp v20.4s, v21.8h
 	FMOVQ 56(R1), F19
 	VAND V19.B16, V0.B16, V15.B16
 	VUSHR $4, V19.B16, V19.B16
 	VTBL V15.B16, [V1.B16], V15.B16
 	VTBL V19.B16, [V1.B16], V19.B16
-	WORD $0x0e28c1f6 // smull v22.8h, v15.8b, v8.8b
-	WORD $0x4e2881f6 // smlal2 v22.8h, v15.16b, v8.16b
-	WORD $0x4e602acb // saddlp v11.4s, v22.8h
-	WORD $0x0e2ec276 // smull v22.8h, v19.8b, v14.8b
-	WORD $0x4e2e8276 // smlal2 v22.8h, v19.16b, v14.16b
-	WORD $0x4e606acb // sadalp v11.4s, v22.8h
-	WORD $0x4eb0bd8c // addp v12.4s, v12.4s, v16.4s
+	WORD $0x0e26c1f6 // smull v22.8h, v15.8b, v6.8b
+	WORD $0x4e2681f6 // smlal2 v22.8h, v15.16b, v6.16b
+	WORD $0x4e602acc // saddlp v12.4s, v22.8h
+	WORD $0x0e2dc276 // smull v22.8h, v19.8b, v13.8b
+	WORD $0x4e2d8276 // smlal2 v22.8h, v19.16b, v13.16b
+	WORD $0x4e606acc // sadalp v12.4s, v22.8h
+	WORD $0x4eb0bdce // addp v14.4s, v14.4s, v16.4s
 	WORD $0x4eb4be52 // addp v18.4s, v18.4s, v20.4s
-	WORD $0x4eb2bd8c // addp v12.4s, v12.4s, v18.4s
-	WORD $0x4ea9bdad // addp v13.4s, v13.4s, v9.4s
+	WORD $0x4eb2bdce // addp v14.4s, v14.4s, v18.4s
+	WORD $0x4ea9bd4a // addp v10.4s, v10.4s, v9.4s
+	WORD $0x4eacbd6b // addp v11.4s, v11.4s, v12.4s
 	WORD $0x4eabbd4a // addp v10.4s, v10.4s, v11.4s
-	WORD $0x4eaabdad // addp v13.4s, v13.4s, v10.4s
-	WORD $0x0e2178c8 // fcvtl v8.4s, v6.4h
-	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
+	FMOVQ (R3), F6
+	WORD $0x6e27dcc6 // fmul v6.4s, v6.4s, v7.4s
+	WORD $0x4e2eccc2 // fmla v2.4s, v6.4s, v14.4s
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
 	FMOVQ (R3), F6
 	WORD $0x6e28dcc6 // fmul v6.4s, v6.4s, v8.4s
-	WORD $0x4e2cccc2 // fmla v2.4s, v6.4s, v12.4s
-	WORD $0x0e2178e6 // fcvtl v6.4s, v7.4h
-	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
-	FMOVQ (R3), F7
-	WORD $0x6e26dce7 // fmul v7.4s, v7.4s, v6.4s
-	WORD $0x4e2dcce4 // fmla v4.4s, v7.4s, v13.4s
-	VLD1 (R4), V6.H[0]
-	ADD $18, R4, R4
-	VLD1 (R4), V6.H[1]
-	ADD $18, R4, R4
-	VLD1 (R4), V6.H[2]
-	ADD $18, R4, R4
-	VLD1 (R4), V6.H[3]
-	ADD $18, R4, R4
-	VLD1 (R5), V7.H[0]
-	ADD $18, R5, R5
-	VLD1 (R5), V7.H[1]
-	ADD $18, R5, R5
-	VLD1 (R5), V7.H[2]
-	ADD $18, R5, R5
-	VLD1 (R5), V7.H[3]
-	ADD $18, R5, R5
-	FLDPQ 256(R2), (F8, F9)
-	FMOVQ 74(R0), F11
-	VAND V11.B16, V0.B16, V10.B16
-	VUSHR $4, V11.B16, V11.B16
-	VTBL V10.B16, [V1.B16], V10.B16
-	VTBL V11.B16, [V1.B16], V11.B16
-	WORD $0x0e28c14e // smull v14.8h, v10.8b, v8.8b
-	WORD $0x4e28814e // smlal2 v14.8h, v10.16b, v8.16b
-	WORD $0x4e6029cc // saddlp v12.4s, v14.8h
-	WORD $0x0e29c16e // smull v14.8h, v11.8b, v9.8b
-	WORD $0x4e29816e // smlal2 v14.8h, v11.16b, v9.16b
-	WORD $0x4e6069cc // sadalp v12.4s, v14.8h
-	FMOVQ 74(R1), F11
-	VAND V11.B16, V0.B16, V10.B16
-	VUSHR $4, V11.B16, V11.B16
-	VTBL V10.B16, [V1.B16], V10.B16
-	VTBL V11.B16, [V1.B16], V11.B16
-	WORD $0x0e28c14f // smull v15.8h, v10.8b, v8.8b
-	WORD $0x4e28814f // smlal2 v15.8h, v10.16b, v8.16b
-	WORD $0x4e6029ed // saddlp v13.4s, v15.8h
-	WORD $0x0e29c16f // smull v15.8h, v11.8b, v9.8b
-	WORD $0x4e29816f // smlal2 v15.8h, v11.16b, v9.16b
-	WORD $0x4e6069ed // sadalp v13.4s, v15.8h
-	FLDPQ 320(R2), (F8, F10)
+	WORD $0x4e2accc4 // fmla v4.4s, v6.4s, v10.4s
+	WORD $0x7d409006 // ldr h6, [x0, #72]
+	WORD $0x7d40b407 // ldr h7, [x0, #90]
+	WORD $0x7d40d808 // ldr h8, [x0, #108]
+	WORD $0x7d40fc09 // ldr h9, [x0, #126]
+	VZIP1 V7.H8, V6.H8, V6.H8
+	VZIP1 V9.H8, V8.H8, V8.H8
+	VZIP1 V8.S4, V6.S4, V6.S4
+	WORD $0x0e2178c7 // fcvtl v7.4s, v6.4h
+	WORD $0x7d409026 // ldr h6, [x1, #72]
+	WORD $0x7d40b428 // ldr h8, [x1, #90]
+	WORD $0x7d40d82a // ldr h10, [x1, #108]
+	WORD $0x7d40fc2b // ldr h11, [x1, #126]
+	VZIP1 V8.H8, V6.H8, V6.H8
+	VZIP1 V11.H8, V10.H8, V10.H8
+	VZIP1 V10.S4, V6.S4, V6.S4
+	WORD $0x0e2178c8 // fcvtl v8.4s, v6.4h
+	FLDPQ 256(R2), (F6, F9)
+	FMOVQ 74(R0), F13
+	VAND V13.B16, V0.B16, V12.B16
+	VUSHR $4, V13.B16, V13.B16
+	VTBL V12.B16, [V1.B16], V12.B16
+	VTBL V13.B16, [V1.B16], V13.B16
+	WORD $0x0e26c18f // smull v15.8h, v12.8b, v6.8b
+	WORD $0x4e26818f // smlal2 v15.8h, v12.16b, v6.16b
+	WORD $0x4e6029ee // saddlp v14.4s, v15.8h
+	WORD $0x0e29c1af // smull v15.8h, v13.8b, v9.8b
+	WORD $0x4e2981af // smlal2 v15.8h, v13.16b, v9.16b
+	WORD $0x4e6069ee // sadalp v14.4s, v15.8h
+	FMOVQ 74(R1), F13
+	VAND V13.B16, V0.B16, V12.B16
+	VUSHR $4, V13.B16, V13.B16
+	VTBL V12.B16, [V1.B16], V12.B16
+	VTBL V13.B16, [V1.B16], V13.B16
+	WORD $0x0e26c190 // smull v16.8h, v12.8b, v6.8b
+	WORD $0x4e268190 // smlal2 v16.8h, v12.16b, v6.16b
+	WORD $0x4e602a0a // saddlp v10.4s, v16.8h
+	WORD $0x0e29c1b0 // smull v16.8h, v13.8b, v9.8b
+	WORD $0x4e2981b0 // smlal2 v16.8h, v13.16b, v9.16b
+	WORD $0x4e606a0a // sadalp v10.4s, v16.8h
+	FLDPQ 320(R2), (F6, F11)
 	FMOVQ 92(R0), F15
-	VAND V15.B16, V0.B16, V14.B16
+	VAND V15.B16, V0.B16, V12.B16
 	VUSHR $4, V15.B16, V15.B16
-	VTBL V14.B16, [V1.B16], V14.B16
+	VTBL V12.B16, [V1.B16], V12.B16
 	VTBL V15.B16, [V1.B16], V15.B16
-	WORD $0x0e28c1d1 // smull v17.8h, v14.8b, v8.8b
-	WORD $0x4e2881d1 // smlal2 v17.8h, v14.16b, v8.16b
+	WORD $0x0e26c191 // smull v17.8h, v12.8b, v6.8b
+	WORD $0x4e268191 // smlal2 v17.8h, v12.16b, v6.16b
 	WORD $0x4e602a30 // saddlp v16.4s, v17.8h
-	WORD $0x0e2ac1f1 // smull v17.8h, v15.8b, v10.8b
-	WORD $0x4e2a81f1 // smlal2 v17.8h, v15.16b, v10.16b
+	WORD $0x0e2bc1f1 // smull v17.8h, v15.8b, v11.8b
+	WORD $0x4e2b81f1 // smlal2 v17.8h, v15.16b, v11.16b
 	WORD $0x4e606a30 // sadalp v16.4s, v17.8h
 	FMOVQ 92(R1), F15
-	VAND V15.B16, V0.B16, V14.B16
+	VAND V15.B16, V0.B16, V12.B16
 	VUSHR $4, V15.B16, V15.B16
-	VTBL V14.B16, [V1.B16], V14.B16
+	VTBL V12.B16, [V1.B16], V12.B16
 	VTBL V15.B16, [V1.B16], V15.B16
-	WORD $0x0e28c1d2 // smull v18.8h, v14.8b, v8.8b
-	WORD $0x4e2881d2 // smlal2 v18.8h, v14.16b, v8.16b
+	WORD $0x0e26c192 // smull v18.8h, v12.8b, v6.8b
+	WORD $0x4e268192 // smlal2 v18.8h, v12.16b, v6.16b
 	WORD $0x4e602a49 // saddlp v9.4s, v18.8h
-	WORD $0x0e2ac1f2 // smull v18.8h, v15.8b, v10.8b
-	WORD $0x4e2a81f2 // smlal2 v18.8h, v15.16b, v10.16b
+	WORD $0x0e2bc1f2 // smull v18.8h, v15.8b, v11.8b
+	WORD $0x4e2b81f2 // smlal2 v18.8h, v15.16b, v11.16b
 	WORD $0x4e606a49 // sadalp v9.4s, v18.8h
-	FLDPQ 384(R2), (F8, F11)
+	FLDPQ 384(R2), (F6, F12)
 	FMOVQ 110(R0), F17
-	VAND V17.B16, V0.B16, V14.B16
+	VAND V17.B16, V0.B16, V13.B16
 	VUSHR $4, V17.B16, V17.B16
-	VTBL V14.B16, [V1.B16], V14.B16
+	VTBL V13.B16, [V1.B16], V13.B16
 	VTBL V17.B16, [V1.B16], V17.B16
-	WORD $0x0e28c1d3 // smull v19.8h, v14.8b, v8.8b
-	WORD $0x4e2881d3 // smlal2 v19.8h, v14.16b, v8.16b
+	WORD $0x0e26c1b3 // smull v19.8h, v13.8b, v6.8b
+	WORD $0x4e2681b3 // smlal2 v19.8h, v13.16b, v6.16b
 	WORD $0x4e602a72 // saddlp v18.4s, v19.8h
-	WORD $0x0e2bc233 // smull v19.8h, v17.8b, v11.8b
-	WORD $0x4e2b8233 // smlal2 v19.8h, v17.16b, v11.16b
+	WORD $0x0e2cc233 // smull v19.8h, v17.8b, v12.8b
+	WORD $0x4e2c8233 // smlal2 v19.8h, v17.16b, v12.16b
 	WORD $0x4e606a72 // sadalp v18.4s, v19.8h
 	FMOVQ 110(R1), F17
-	VAND V17.B16, V0.B16, V14.B16
+	VAND V17.B16, V0.B16, V13.B16
 	VUSHR $4, V17.B16, V17.B16
-	VTBL V14.B16, [V1.B16], V14.B16
+	VTBL V13.B16, [V1.B16], V13.B16
 	VTBL V17.B16, [V1.B16], V17.B16
-	WORD $0x0e28c1d4 // smull v20.8h, v14.8b, v8.8b
-	WORD $0x4e2881d4 // smlal2 v20.8h, v14.16b, v8.16b
-	WORD $0x4e602a8a // saddlp v10.4s, v20.8h
-	WORD $0x0e2bc234 // smull v20.8h, v17.8b, v11.8b
-	WORD $0x4e2b8234 // smlal2 v20.8h, v17.16b, v11.16b
-	WORD $0x4e606a8a // sadalp v10.4s, v20.8h
-	FLDPQ 448(R2), (F8, F14)
+	WORD $0x0e26c1b4 // smull v20.8h, v13.8b, v6.8b
+	WORD $0x4e2681b4 // smlal2 v20.8h, v13.16b, v6.16b
+	WORD $0x4e602a8b // saddlp v11.4s, v20.8h
+	WORD $0x0e2cc234 // smull v20.8h, v17.8b, v12.8b
+	WORD $0x4e2c8234 // smlal2 v20.8h, v17.16b, v12.16b
+	WORD $0x4e606a8b // sadalp v11.4s, v20.8h
+	FLDPQ 448(R2), (F6, F13)
 	FMOVQ 128(R0), F19
 	VAND V19.B16, V0.B16, V15.B16
 	VUSHR $4, V19.B16, V19.B16
 	VTBL V15.B16, [V1.B16], V15.B16
 	VTBL V19.B16, [V1.B16], V19.B16
-	WORD $0x0e28c1f5 // smull v21.8h, v15.8b, v8.8b
-	WORD $0x4e2881f5 // smlal2 v21.8h, v15.16b, v8.16b
+	WORD $0x0e26c1f5 // smull v21.8h, v15.8b, v6.8b
+	WORD $0x4e2681f5 // smlal2 v21.8h, v15.16b, v6.16b
 	WORD $0x4e602ab4 // saddlp v20.4s, v21.8h
-	WORD $0x0e2ec275 // smull v21.8h, v19.8b, v14.8b
-	WORD $0x4e2e8275 // smlal2 v21.8h, v19.16b, v14.16b
+	WORD $0x0e2dc275 // smull v21.8h, v19.8b, v13.8b
+	WORD $0x4e2d8275 // smlal2 v21.8h, v19.16b, v13.16b
 	WORD $0x4e606ab4 // sadalp v20.4s, v21.8h
 	FMOVQ 128(R1), F19
 	VAND V19.B16, V0.B16, V15.B16
 	VUSHR $4, V19.B16, V19.B16
 	VTBL V15.B16, [V1.B16], V15.B16
 	VTBL V19.B16, [V1.B16], V19.B16
-	WORD $0x0e28c1f6 // smull v22.8h, v15.8b, v8.8b
-	WORD $0x4e2881f6 // smlal2 v22.8h, v15.16b, v8.16b
-	WORD $0x4e602acb // saddlp v11.4s, v22.8h
-	WORD $0x0e2ec276 // smull v22.8h, v19.8b, v14.8b
-	WORD $0x4e2e8276 // smlal2 v22.8h, v19.16b, v14.16b
-	WORD $0x4e606acb // sadalp v11.4s, v22.8h
-	WORD $0x4eb0bd8c // addp v12.4s, v12.4s, v16.4s
+	WORD $0x0e26c1f6 // smull v22.8h, v15.8b, v6.8b
+	WORD $0x4e2681f6 // smlal2 v22.8h, v15.16b, v6.16b
+	WORD $0x4e602acc // saddlp v12.4s, v22.8h
+	WORD $0x0e2dc276 // smull v22.8h, v19.8b, v13.8b
+	WORD $0x4e2d8276 // smlal2 v22.8h, v19.16b, v13.16b
+	WORD $0x4e606acc // sadalp v12.4s, v22.8h
+	WORD $0x4eb0bdce // addp v14.4s, v14.4s, v16.4s
 	WORD $0x4eb4be52 // addp v18.4s, v18.4s, v20.4s
-	WORD $0x4eb2bd8c // addp v12.4s, v12.4s, v18.4s
-	WORD $0x4ea9bdad // addp v13.4s, v13.4s, v9.4s
+	WORD $0x4eb2bdce // addp v14.4s, v14.4s, v18.4s
+	WORD $0x4ea9bd4a // addp v10.4s, v10.4s, v9.4s
+	WORD $0x4eacbd6b // addp v11.4s, v11.4s, v12.4s
 	WORD $0x4eabbd4a // addp v10.4s, v10.4s, v11.4s
-	WORD $0x4eaabdad // addp v13.4s, v13.4s, v10.4s
-	WORD $0x0e2178c8 // fcvtl v8.4s, v6.4h
-	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
+	FMOVQ 16(R3), F6
+	WORD $0x6e27dcc6 // fmul v6.4s, v6.4s, v7.4s
+	WORD $0x4e2eccc3 // fmla v3.4s, v6.4s, v14.4s
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
 	FMOVQ 16(R3), F6
 	WORD $0x6e28dcc6 // fmul v6.4s, v6.4s, v8.4s
-	WORD $0x4e2cccc3 // fmla v3.4s, v6.4s, v12.4s
-	WORD $0x0e2178e6 // fcvtl v6.4s, v7.4h
-	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
-	FMOVQ 16(R3), F7
-	WORD $0x6e26dce7 // fmul v7.4s, v7.4s, v6.4s
-	WORD $0x4e2dcce5 // fmla v5.4s, v7.4s, v13.4s
+	WORD $0x4e2accc5 // fmla v5.4s, v6.4s, v10.4s
 	ADD $144, R0, R0
 	ADD $144, R1, R1
 	ADD $512, R2, R2
 	ADD $512, R3, R3
-	SUBS $1, R10, R10
+	SUBS $1, R8, R8
 	BNE group2
-	VEOR V6.B16, V6.B16, V6.B16
+	WORD $0x6f00e406 // movi v6.2d, #0000000000000000
 	VZIP1 V4.S4, V2.S4, V7.S4
 	VEXT $8, V7.B16, V7.B16, V8.B16
 	WORD $0x4e27d4c6 // fadd v6.4s, v6.4s, v7.4s
@@ -3333,251 +3282,248 @@ whole3:
 	VEXT $8, V7.B16, V7.B16, V8.B16
 	WORD $0x4e27d4c6 // fadd v6.4s, v6.4s, v7.4s
 	WORD $0x4e28d4c6 // fadd v6.4s, v6.4s, v8.4s
-	FMOVD.P F6, 8(R6)
-	SUBS $1, R9, R9
+	FMOVD.P F6, 8(R4)
+	SUBS $1, R7, R7
 	BNE rows1
 	RET
 
 // func dotIQ4_NLx2NEON(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 TEXT ·dotIQ4_NLx2NEON(SB), NOSPLIT, $0-80
-	MOVD out+0(FP), R6
-	MOVD w+16(FP), R7
-	MOVD rowBytes+24(FP), R8
-	MOVD octets+32(FP), R9
-	MOVD ldo+8(FP), R11
-	ADD R11<<2, R6, R12
+	MOVD out+0(FP), R5
+	MOVD w+16(FP), R6
+	MOVD rowBytes+24(FP), R7
+	MOVD octets+32(FP), R8
+	MOVD ldo+8(FP), R10
+	ADD R10<<2, R5, R11
 	VMOVI $15, V0.B16
-	MOVD $0xf6eaddcfbfad9881, R13
-	VMOV R13, V1.D[0]
-	MOVD $0x7159453526190d01, R13
-	VMOV R13, V1.D[1]
-	LSL $3, R9, R9
+	MOVD $0xf6eaddcfbfad9881, R12
+	VMOV R12, V1.D[0]
+	MOVD $0x7159453526190d01, R12
+	VMOV R12, V1.D[1]
+	LSL $3, R8, R8
 rows1:
-	MOVD R7, R0
-	ADD R8, R7, R7
+	MOVD R6, R0
+	ADD R7, R6, R6
 	MOVD blocks+40(FP), R1
 	MOVD lanes+48(FP), R3
-	MOVD stride+56(FP), R11
-	ADD R11, R1, R2
-	ADD R11, R3, R4
-	VEOR V2.B16, V2.B16, V2.B16
-	VEOR V3.B16, V3.B16, V3.B16
-	VEOR V4.B16, V4.B16, V4.B16
-	VEOR V5.B16, V5.B16, V5.B16
-	MOVD n+64(FP), R10
-	MOVD back+72(FP), R11
+	MOVD stride+56(FP), R10
+	ADD R10, R1, R2
+	ADD R10, R3, R4
+	WORD $0x6f00e402 // movi v2.2d, #0000000000000000
+	WORD $0x6f00e403 // movi v3.2d, #0000000000000000
+	WORD $0x6f00e404 // movi v4.2d, #0000000000000000
+	WORD $0x6f00e405 // movi v5.2d, #0000000000000000
+	MOVD n+64(FP), R9
+	MOVD back+72(FP), R10
 group2:
-	CMP $1, R10
+	CMP $1, R9
 	BNE whole3
-	SUB R11, R0, R0
+	SUB R10, R0, R0
 whole3:
-	MOVD R0, R5
-	VLD1 (R5), V6.H[0]
-	ADD $18, R5, R5
-	VLD1 (R5), V6.H[1]
-	ADD $18, R5, R5
-	VLD1 (R5), V6.H[2]
-	ADD $18, R5, R5
-	VLD1 (R5), V6.H[3]
-	ADD $18, R5, R5
-	FLDPQ (R1), (F7, F8)
-	FLDPQ (R2), (F9, F10)
-	FMOVQ 2(R0), F12
-	VAND V12.B16, V0.B16, V11.B16
-	VUSHR $4, V12.B16, V12.B16
-	VTBL V11.B16, [V1.B16], V11.B16
+	WORD $0x7d400006 // ldr h6, [x0]
+	WORD $0x7d402407 // ldr h7, [x0, #18]
+	WORD $0x7d404808 // ldr h8, [x0, #36]
+	WORD $0x7d406c09 // ldr h9, [x0, #54]
+	VZIP1 V7.H8, V6.H8, V6.H8
+	VZIP1 V9.H8, V8.H8, V8.H8
+	VZIP1 V8.S4, V6.S4, V6.S4
+	WORD $0x0e2178c7 // fcvtl v7.4s, v6.4h
+	FLDPQ (R1), (F6, F8)
+	FLDPQ (R2), (F10, F11)
+	FMOVQ 2(R0), F13
+	VAND V13.B16, V0.B16, V12.B16
+	VUSHR $4, V13.B16, V13.B16
 	VTBL V12.B16, [V1.B16], V12.B16
-	WORD $0x0e27c16e // smull v14.8h, v11.8b, v7.8b
-	WORD $0x4e27816e // smlal2 v14.8h, v11.16b, v7.16b
-	WORD $0x4e6029cd // saddlp v13.4s, v14.8h
-	WORD $0x0e28c18e // smull v14.8h, v12.8b, v8.8b
-	WORD $0x4e28818e // smlal2 v14.8h, v12.16b, v8.16b
-	WORD $0x4e6069cd // sadalp v13.4s, v14.8h
-	WORD $0x0e29c16f // smull v15.8h, v11.8b, v9.8b
-	WORD $0x4e29816f // smlal2 v15.8h, v11.16b, v9.16b
+	VTBL V13.B16, [V1.B16], V13.B16
+	WORD $0x0e26c18f // smull v15.8h, v12.8b, v6.8b
+	WORD $0x4e26818f // smlal2 v15.8h, v12.16b, v6.16b
 	WORD $0x4e6029ee // saddlp v14.4s, v15.8h
-	WORD $0x0e2ac18f // smull v15.8h, v12.8b, v10.8b
-	WORD $0x4e2a818f // smlal2 v15.8h, v12.16b, v10.16b
+	WORD $0x0e28c1af // smull v15.8h, v13.8b, v8.8b
+	WORD $0x4e2881af // smlal2 v15.8h, v13.16b, v8.16b
 	WORD $0x4e6069ee // sadalp v14.4s, v15.8h
-	FLDPQ 64(R1), (F7, F8)
-	FLDPQ 64(R2), (F11, F15)
+	WORD $0x0e2ac190 // smull v16.8h, v12.8b, v10.8b
+	WORD $0x4e2a8190 // smlal2 v16.8h, v12.16b, v10.16b
+	WORD $0x4e602a09 // saddlp v9.4s, v16.8h
+	WORD $0x0e2bc1b0 // smull v16.8h, v13.8b, v11.8b
+	WORD $0x4e2b81b0 // smlal2 v16.8h, v13.16b, v11.16b
+	WORD $0x4e606a09 // sadalp v9.4s, v16.8h
+	FLDPQ 64(R1), (F6, F8)
+	FLDPQ 64(R2), (F12, F15)
 	FMOVQ 20(R0), F17
 	VAND V17.B16, V0.B16, V16.B16
 	VUSHR $4, V17.B16, V17.B16
 	VTBL V16.B16, [V1.B16], V16.B16
 	VTBL V17.B16, [V1.B16], V17.B16
-	WORD $0x0e27c213 // smull v19.8h, v16.8b, v7.8b
-	WORD $0x4e278213 // smlal2 v19.8h, v16.16b, v7.16b
+	WORD $0x0e26c213 // smull v19.8h, v16.8b, v6.8b
+	WORD $0x4e268213 // smlal2 v19.8h, v16.16b, v6.16b
 	WORD $0x4e602a72 // saddlp v18.4s, v19.8h
 	WORD $0x0e28c233 // smull v19.8h, v17.8b, v8.8b
 	WORD $0x4e288233 // smlal2 v19.8h, v17.16b, v8.16b
 	WORD $0x4e606a72 // sadalp v18.4s, v19.8h
-	WORD $0x0e2bc214 // smull v20.8h, v16.8b, v11.8b
-	WORD $0x4e2b8214 // smlal2 v20.8h, v16.16b, v11.16b
-	WORD $0x4e602a89 // saddlp v9.4s, v20.8h
+	WORD $0x0e2cc214 // smull v20.8h, v16.8b, v12.8b
+	WORD $0x4e2c8214 // smlal2 v20.8h, v16.16b, v12.16b
+	WORD $0x4e602a8a // saddlp v10.4s, v20.8h
 	WORD $0x0e2fc234 // smull v20.8h, v17.8b, v15.8b
 	WORD $0x4e2f8234 // smlal2 v20.8h, v17.16b, v15.16b
-	WORD $0x4e606a89 // sadalp v9.4s, v20.8h
-	FLDPQ 128(R1), (F7, F8)
-	FLDPQ 128(R2), (F10, F12)
+	WORD $0x4e606a8a // sadalp v10.4s, v20.8h
+	FLDPQ 128(R1), (F6, F8)
+	FLDPQ 128(R2), (F11, F13)
 	FMOVQ 38(R0), F19
 	VAND V19.B16, V0.B16, V16.B16
 	VUSHR $4, V19.B16, V19.B16
 	VTBL V16.B16, [V1.B16], V16.B16
 	VTBL V19.B16, [V1.B16], V19.B16
-	WORD $0x0e27c216 // smull v22.8h, v16.8b, v7.8b
-	WORD $0x4e278216 // smlal2 v22.8h, v16.16b, v7.16b
+	WORD $0x0e26c216 // smull v22.8h, v16.8b, v6.8b
+	WORD $0x4e268216 // smlal2 v22.8h, v16.16b, v6.16b
 	WORD $0x4e602ad5 // saddlp v21.4s, v22.8h
 	WORD $0x0e28c276 // smull v22.8h, v19.8b, v8.8b
 	WORD $0x4e288276 // smlal2 v22.8h, v19.16b, v8.16b
 	WORD $0x4e606ad5 // sadalp v21.4s, v22.8h
-	WORD $0x0e2ac214 // smull v20.8h, v16.8b, v10.8b
-	WORD $0x4e2a8214 // smlal2 v20.8h, v16.16b, v10.16b
-	WORD $0x4e602a8b // saddlp v11.4s, v20.8h
-	WORD $0x0e2cc274 // smull v20.8h, v19.8b, v12.8b
-	WORD $0x4e2c8274 // smlal2 v20.8h, v19.16b, v12.16b
-	WORD $0x4e606a8b // sadalp v11.4s, v20.8h
-	FLDPQ 192(R1), (F7, F8)
+	WORD $0x0e2bc214 // smull v20.8h, v16.8b, v11.8b
+	WORD $0x4e2b8214 // smlal2 v20.8h, v16.16b, v11.16b
+	WORD $0x4e602a8c // saddlp v12.4s, v20.8h
+	WORD $0x0e2dc274 // smull v20.8h, v19.8b, v13.8b
+	WORD $0x4e2d8274 // smlal2 v20.8h, v19.16b, v13.16b
+	WORD $0x4e606a8c // sadalp v12.4s, v20.8h
+	FLDPQ 192(R1), (F6, F8)
 	FLDPQ 192(R2), (F15, F16)
 	FMOVQ 56(R0), F20
 	VAND V20.B16, V0.B16, V17.B16
 	VUSHR $4, V20.B16, V20.B16
 	VTBL V17.B16, [V1.B16], V17.B16
 	VTBL V20.B16, [V1.B16], V20.B16
-	WORD $0x0e27c237 // smull v23.8h, v17.8b, v7.8b
-	WORD $0x4e278237 // smlal2 v23.8h, v17.16b, v7.16b
+	WORD $0x0e26c237 // smull v23.8h, v17.8b, v6.8b
+	WORD $0x4e268237 // smlal2 v23.8h, v17.16b, v6.16b
 	WORD $0x4e602af6 // saddlp v22.4s, v23.8h
 	WORD $0x0e28c297 // smull v23.8h, v20.8b, v8.8b
 	WORD $0x4e288297 // smlal2 v23.8h, v20.16b, v8.16b
 	WORD $0x4e606af6 // sadalp v22.4s, v23.8h
 	WORD $0x0e2fc238 // smull v24.8h, v17.8b, v15.8b
 	WORD $0x4e2f8238 // smlal2 v24.8h, v17.16b, v15.16b
-	WORD $0x4e602b0a // saddlp v10.4s, v24.8h
+	WORD $0x4e602b0b // saddlp v11.4s, v24.8h
 	WORD $0x0e30c298 // smull v24.8h, v20.8b, v16.8b
 	WORD $0x4e308298 // smlal2 v24.8h, v20.16b, v16.16b
-	WORD $0x4e606b0a // sadalp v10.4s, v24.8h
-	WORD $0x4eb2bdad // addp v13.4s, v13.4s, v18.4s
+	WORD $0x4e606b0b // sadalp v11.4s, v24.8h
+	WORD $0x4eb2bdce // addp v14.4s, v14.4s, v18.4s
 	WORD $0x4eb6beb5 // addp v21.4s, v21.4s, v22.4s
-	WORD $0x4eb5bdad // addp v13.4s, v13.4s, v21.4s
-	WORD $0x4ea9bdce // addp v14.4s, v14.4s, v9.4s
-	WORD $0x4eaabd6b // addp v11.4s, v11.4s, v10.4s
-	WORD $0x4eabbdce // addp v14.4s, v14.4s, v11.4s
-	WORD $0x0e2178c7 // fcvtl v7.4s, v6.4h
-	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4eb5bdce // addp v14.4s, v14.4s, v21.4s
+	WORD $0x4eaabd29 // addp v9.4s, v9.4s, v10.4s
+	WORD $0x4eabbd8c // addp v12.4s, v12.4s, v11.4s
+	WORD $0x4eacbd29 // addp v9.4s, v9.4s, v12.4s
+	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
 	FMOVQ (R3), F6
 	WORD $0x6e27dcc6 // fmul v6.4s, v6.4s, v7.4s
-	WORD $0x4e2dccc2 // fmla v2.4s, v6.4s, v13.4s
-	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
+	WORD $0x4e2eccc2 // fmla v2.4s, v6.4s, v14.4s
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
 	FMOVQ (R4), F6
 	WORD $0x6e27dcc6 // fmul v6.4s, v6.4s, v7.4s
-	WORD $0x4e2eccc4 // fmla v4.4s, v6.4s, v14.4s
-	VLD1 (R5), V6.H[0]
-	ADD $18, R5, R5
-	VLD1 (R5), V6.H[1]
-	ADD $18, R5, R5
-	VLD1 (R5), V6.H[2]
-	ADD $18, R5, R5
-	VLD1 (R5), V6.H[3]
-	ADD $18, R5, R5
-	FLDPQ 256(R1), (F7, F8)
-	FLDPQ 256(R2), (F9, F10)
-	FMOVQ 74(R0), F12
-	VAND V12.B16, V0.B16, V11.B16
-	VUSHR $4, V12.B16, V12.B16
-	VTBL V11.B16, [V1.B16], V11.B16
+	WORD $0x4e29ccc4 // fmla v4.4s, v6.4s, v9.4s
+	WORD $0x7d409006 // ldr h6, [x0, #72]
+	WORD $0x7d40b407 // ldr h7, [x0, #90]
+	WORD $0x7d40d808 // ldr h8, [x0, #108]
+	WORD $0x7d40fc09 // ldr h9, [x0, #126]
+	VZIP1 V7.H8, V6.H8, V6.H8
+	VZIP1 V9.H8, V8.H8, V8.H8
+	VZIP1 V8.S4, V6.S4, V6.S4
+	WORD $0x0e2178c7 // fcvtl v7.4s, v6.4h
+	FLDPQ 256(R1), (F6, F8)
+	FLDPQ 256(R2), (F10, F11)
+	FMOVQ 74(R0), F13
+	VAND V13.B16, V0.B16, V12.B16
+	VUSHR $4, V13.B16, V13.B16
 	VTBL V12.B16, [V1.B16], V12.B16
-	WORD $0x0e27c16f // smull v15.8h, v11.8b, v7.8b
-	WORD $0x4e27816f // smlal2 v15.8h, v11.16b, v7.16b
-	WORD $0x4e6029ed // saddlp v13.4s, v15.8h
-	WORD $0x0e28c18f // smull v15.8h, v12.8b, v8.8b
-	WORD $0x4e28818f // smlal2 v15.8h, v12.16b, v8.16b
-	WORD $0x4e6069ed // sadalp v13.4s, v15.8h
-	WORD $0x0e29c170 // smull v16.8h, v11.8b, v9.8b
-	WORD $0x4e298170 // smlal2 v16.8h, v11.16b, v9.16b
-	WORD $0x4e602a0e // saddlp v14.4s, v16.8h
-	WORD $0x0e2ac190 // smull v16.8h, v12.8b, v10.8b
-	WORD $0x4e2a8190 // smlal2 v16.8h, v12.16b, v10.16b
-	WORD $0x4e606a0e // sadalp v14.4s, v16.8h
-	FLDPQ 320(R1), (F7, F8)
-	FLDPQ 320(R2), (F11, F15)
+	VTBL V13.B16, [V1.B16], V13.B16
+	WORD $0x0e26c190 // smull v16.8h, v12.8b, v6.8b
+	WORD $0x4e268190 // smlal2 v16.8h, v12.16b, v6.16b
+	WORD $0x4e602a0f // saddlp v15.4s, v16.8h
+	WORD $0x0e28c1b0 // smull v16.8h, v13.8b, v8.8b
+	WORD $0x4e2881b0 // smlal2 v16.8h, v13.16b, v8.16b
+	WORD $0x4e606a0f // sadalp v15.4s, v16.8h
+	WORD $0x0e2ac191 // smull v17.8h, v12.8b, v10.8b
+	WORD $0x4e2a8191 // smlal2 v17.8h, v12.16b, v10.16b
+	WORD $0x4e602a29 // saddlp v9.4s, v17.8h
+	WORD $0x0e2bc1b1 // smull v17.8h, v13.8b, v11.8b
+	WORD $0x4e2b81b1 // smlal2 v17.8h, v13.16b, v11.16b
+	WORD $0x4e606a29 // sadalp v9.4s, v17.8h
+	FLDPQ 320(R1), (F6, F8)
+	FLDPQ 320(R2), (F12, F14)
 	FMOVQ 92(R0), F17
 	VAND V17.B16, V0.B16, V16.B16
 	VUSHR $4, V17.B16, V17.B16
 	VTBL V16.B16, [V1.B16], V16.B16
 	VTBL V17.B16, [V1.B16], V17.B16
-	WORD $0x0e27c213 // smull v19.8h, v16.8b, v7.8b
-	WORD $0x4e278213 // smlal2 v19.8h, v16.16b, v7.16b
+	WORD $0x0e26c213 // smull v19.8h, v16.8b, v6.8b
+	WORD $0x4e268213 // smlal2 v19.8h, v16.16b, v6.16b
 	WORD $0x4e602a72 // saddlp v18.4s, v19.8h
 	WORD $0x0e28c233 // smull v19.8h, v17.8b, v8.8b
 	WORD $0x4e288233 // smlal2 v19.8h, v17.16b, v8.16b
 	WORD $0x4e606a72 // sadalp v18.4s, v19.8h
-	WORD $0x0e2bc214 // smull v20.8h, v16.8b, v11.8b
-	WORD $0x4e2b8214 // smlal2 v20.8h, v16.16b, v11.16b
-	WORD $0x4e602a89 // saddlp v9.4s, v20.8h
-	WORD $0x0e2fc234 // smull v20.8h, v17.8b, v15.8b
-	WORD $0x4e2f8234 // smlal2 v20.8h, v17.16b, v15.16b
-	WORD $0x4e606a89 // sadalp v9.4s, v20.8h
-	FLDPQ 384(R1), (F7, F8)
-	FLDPQ 384(R2), (F10, F12)
+	WORD $0x0e2cc214 // smull v20.8h, v16.8b, v12.8b
+	WORD $0x4e2c8214 // smlal2 v20.8h, v16.16b, v12.16b
+	WORD $0x4e602a8a // saddlp v10.4s, v20.8h
+	WORD $0x0e2ec234 // smull v20.8h, v17.8b, v14.8b
+	WORD $0x4e2e8234 // smlal2 v20.8h, v17.16b, v14.16b
+	WORD $0x4e606a8a // sadalp v10.4s, v20.8h
+	FLDPQ 384(R1), (F6, F8)
+	FLDPQ 384(R2), (F11, F13)
 	FMOVQ 110(R0), F19
 	VAND V19.B16, V0.B16, V16.B16
 	VUSHR $4, V19.B16, V19.B16
 	VTBL V16.B16, [V1.B16], V16.B16
 	VTBL V19.B16, [V1.B16], V19.B16
-	WORD $0x0e27c216 // smull v22.8h, v16.8b, v7.8b
-	WORD $0x4e278216 // smlal2 v22.8h, v16.16b, v7.16b
+	WORD $0x0e26c216 // smull v22.8h, v16.8b, v6.8b
+	WORD $0x4e268216 // smlal2 v22.8h, v16.16b, v6.16b
 	WORD $0x4e602ad5 // saddlp v21.4s, v22.8h
 	WORD $0x0e28c276 // smull v22.8h, v19.8b, v8.8b
 	WORD $0x4e288276 // smlal2 v22.8h, v19.16b, v8.16b
 	WORD $0x4e606ad5 // sadalp v21.4s, v22.8h
-	WORD $0x0e2ac214 // smull v20.8h, v16.8b, v10.8b
-	WORD $0x4e2a8214 // smlal2 v20.8h, v16.16b, v10.16b
-	WORD $0x4e602a8b // saddlp v11.4s, v20.8h
-	WORD $0x0e2cc274 // smull v20.8h, v19.8b, v12.8b
-	WORD $0x4e2c8274 // smlal2 v20.8h, v19.16b, v12.16b
-	WORD $0x4e606a8b // sadalp v11.4s, v20.8h
-	FLDPQ 448(R1), (F7, F8)
-	FLDPQ 448(R2), (F15, F16)
+	WORD $0x0e2bc214 // smull v20.8h, v16.8b, v11.8b
+	WORD $0x4e2b8214 // smlal2 v20.8h, v16.16b, v11.16b
+	WORD $0x4e602a8c // saddlp v12.4s, v20.8h
+	WORD $0x0e2dc274 // smull v20.8h, v19.8b, v13.8b
+	WORD $0x4e2d8274 // smlal2 v20.8h, v19.16b, v13.16b
+	WORD $0x4e606a8c // sadalp v12.4s, v20.8h
+	FLDPQ 448(R1), (F6, F8)
+	FLDPQ 448(R2), (F14, F16)
 	FMOVQ 128(R0), F20
 	VAND V20.B16, V0.B16, V17.B16
 	VUSHR $4, V20.B16, V20.B16
 	VTBL V17.B16, [V1.B16], V17.B16
 	VTBL V20.B16, [V1.B16], V20.B16
-	WORD $0x0e27c237 // smull v23.8h, v17.8b, v7.8b
-	WORD $0x4e278237 // smlal2 v23.8h, v17.16b, v7.16b
+	WORD $0x0e26c237 // smull v23.8h, v17.8b, v6.8b
+	WORD $0x4e268237 // smlal2 v23.8h, v17.16b, v6.16b
 	WORD $0x4e602af6 // saddlp v22.4s, v23.8h
 	WORD $0x0e28c297 // smull v23.8h, v20.8b, v8.8b
 	WORD $0x4e288297 // smlal2 v23.8h, v20.16b, v8.16b
 	WORD $0x4e606af6 // sadalp v22.4s, v23.8h
-	WORD $0x0e2fc238 // smull v24.8h, v17.8b, v15.8b
-	WORD $0x4e2f8238 // smlal2 v24.8h, v17.16b, v15.16b
-	WORD $0x4e602b0a // saddlp v10.4s, v24.8h
+	WORD $0x0e2ec238 // smull v24.8h, v17.8b, v14.8b
+	WORD $0x4e2e8238 // smlal2 v24.8h, v17.16b, v14.16b
+	WORD $0x4e602b0b // saddlp v11.4s, v24.8h
 	WORD $0x0e30c298 // smull v24.8h, v20.8b, v16.8b
 	WORD $0x4e308298 // smlal2 v24.8h, v20.16b, v16.16b
-	WORD $0x4e606b0a // sadalp v10.4s, v24.8h
-	WORD $0x4eb2bdad // addp v13.4s, v13.4s, v18.4s
+	WORD $0x4e606b0b // sadalp v11.4s, v24.8h
+	WORD $0x4eb2bdef // addp v15.4s, v15.4s, v18.4s
 	WORD $0x4eb6beb5 // addp v21.4s, v21.4s, v22.4s
-	WORD $0x4eb5bdad // addp v13.4s, v13.4s, v21.4s
-	WORD $0x4ea9bdce // addp v14.4s, v14.4s, v9.4s
-	WORD $0x4eaabd6b // addp v11.4s, v11.4s, v10.4s
-	WORD $0x4eabbdce // addp v14.4s, v14.4s, v11.4s
-	WORD $0x0e2178c7 // fcvtl v7.4s, v6.4h
-	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4eb5bdef // addp v15.4s, v15.4s, v21.4s
+	WORD $0x4eaabd29 // addp v9.4s, v9.4s, v10.4s
+	WORD $0x4eabbd8c // addp v12.4s, v12.4s, v11.4s
+	WORD $0x4eacbd29 // addp v9.4s, v9.4s, v12.4s
+	WORD $0x4e21d9ef // scvtf v15.4s, v15.4s
 	FMOVQ 16(R3), F6
 	WORD $0x6e27dcc6 // fmul v6.4s, v6.4s, v7.4s
-	WORD $0x4e2dccc3 // fmla v3.4s, v6.4s, v13.4s
-	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
+	WORD $0x4e2fccc3 // fmla v3.4s, v6.4s, v15.4s
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
 	FMOVQ 16(R4), F6
 	WORD $0x6e27dcc6 // fmul v6.4s, v6.4s, v7.4s
-	WORD $0x4e2eccc5 // fmla v5.4s, v6.4s, v14.4s
+	WORD $0x4e29ccc5 // fmla v5.4s, v6.4s, v9.4s
 	ADD $144, R0, R0
 	ADD $512, R1, R1
 	ADD $512, R3, R3
 	ADD $512, R2, R2
 	ADD $512, R4, R4
-	SUBS $1, R10, R10
+	SUBS $1, R9, R9
 	BNE group2
-	VEOR V6.B16, V6.B16, V6.B16
+	WORD $0x6f00e406 // movi v6.2d, #0000000000000000
 	VZIP1 V4.S4, V2.S4, V7.S4
 	VEXT $8, V7.B16, V7.B16, V8.B16
 	WORD $0x4e27d4c6 // fadd v6.4s, v6.4s, v7.4s
@@ -3594,308 +3540,298 @@ whole3:
 	VEXT $8, V7.B16, V7.B16, V8.B16
 	WORD $0x4e27d4c6 // fadd v6.4s, v6.4s, v7.4s
 	WORD $0x4e28d4c6 // fadd v6.4s, v6.4s, v8.4s
-	FMOVS.P F6, 4(R6)
-	VST1.P V6.S[1], 4(R12)
-	SUBS $1, R9, R9
+	FMOVS.P F6, 4(R5)
+	VST1.P V6.S[1], 4(R11)
+	SUBS $1, R8, R8
 	BNE rows1
 	RET
 
 // func dotMXFP4x1NEON(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 TEXT ·dotMXFP4x1NEON(SB), NOSPLIT, $0-80
-	MOVD out+0(FP), R6
-	MOVD w+16(FP), R7
-	MOVD rowBytes+24(FP), R8
-	MOVD octets+32(FP), R9
+	MOVD out+0(FP), R4
+	MOVD w+16(FP), R5
+	MOVD rowBytes+24(FP), R6
+	MOVD octets+32(FP), R7
 	VMOVI $15, V0.B16
-	MOVD $0x0c08060403020100, R13
-	VMOV R13, V1.D[0]
-	MOVD $0xf4f8fafcfdfeff00, R13
-	VMOV R13, V1.D[1]
-	MOVD $0x00000001, R13
-	VDUP R13, V2.S4
-	MOVD $0x00200000, R13
-	VDUP R13, V3.S4
-	LSL $2, R9, R9
+	MOVD $0x0c08060403020100, R11
+	VMOV R11, V1.D[0]
+	MOVD $0xf4f8fafcfdfeff00, R11
+	VMOV R11, V1.D[1]
+	MOVD $0x00000001, R11
+	VDUP R11, V2.S4
+	MOVD $0x00200000, R11
+	VDUP R11, V3.S4
+	LSL $2, R7, R7
 rows1:
-	MOVD R7, R0
-	ADD R8, R7, R7
-	MOVD R7, R1
-	ADD R8, R7, R7
+	MOVD R5, R0
+	ADD R6, R5, R5
+	MOVD R5, R1
+	ADD R6, R5, R5
 	MOVD blocks+40(FP), R2
 	MOVD lanes+48(FP), R3
-	VEOR V4.B16, V4.B16, V4.B16
-	VEOR V5.B16, V5.B16, V5.B16
-	VEOR V6.B16, V6.B16, V6.B16
-	VEOR V7.B16, V7.B16, V7.B16
-	MOVD n+64(FP), R10
-	MOVD back+72(FP), R11
+	WORD $0x6f00e404 // movi v4.2d, #0000000000000000
+	WORD $0x6f00e405 // movi v5.2d, #0000000000000000
+	WORD $0x6f00e406 // movi v6.2d, #0000000000000000
+	WORD $0x6f00e407 // movi v7.2d, #0000000000000000
+	MOVD n+64(FP), R8
+	MOVD back+72(FP), R9
 group2:
-	CMP $1, R10
+	CMP $1, R8
 	BNE whole3
-	SUB R11, R0, R0
-	SUB R11, R1, R1
+	SUB R9, R0, R0
+	SUB R9, R1, R1
 whole3:
-	MOVD R0, R4
-	MOVD R1, R5
-	VEOR V8.B16, V8.B16, V8.B16
-	VLD1 (R4), V8.B[0]
-	ADD $17, R4, R4
-	VLD1 (R4), V8.B[4]
-	ADD $17, R4, R4
-	VLD1 (R4), V8.B[8]
-	ADD $17, R4, R4
-	VLD1 (R4), V8.B[12]
-	ADD $17, R4, R4
-	VEOR V9.B16, V9.B16, V9.B16
-	VLD1 (R5), V9.B[0]
-	ADD $17, R5, R5
-	VLD1 (R5), V9.B[4]
-	ADD $17, R5, R5
-	VLD1 (R5), V9.B[8]
-	ADD $17, R5, R5
-	VLD1 (R5), V9.B[12]
-	ADD $17, R5, R5
-	FLDPQ (R2), (F10, F11)
-	FMOVQ 1(R0), F13
-	VAND V13.B16, V0.B16, V12.B16
-	VUSHR $4, V13.B16, V13.B16
+	WORD $0x3d400008 // ldr b8, [x0]
+	WORD $0x3d404409 // ldr b9, [x0, #17]
+	WORD $0x3d40880a // ldr b10, [x0, #34]
+	WORD $0x3d40cc0b // ldr b11, [x0, #51]
+	VZIP1 V9.S4, V8.S4, V8.S4
+	VZIP1 V11.S4, V10.S4, V10.S4
+	VZIP1 V10.D2, V8.D2, V8.D2
+	WORD $0x6ea8446c // ushl v12.4s, v3.4s, v8.4s
+	VSUB V2.S4, V8.S4, V13.S4
+	VSHL $23, V13.S4, V9.S4
+	WORD $0x4ea2350d // cmgt v13.4s, v8.4s, v2.4s
+	VBIF V13.B16, V12.B16, V9.B16
+	WORD $0x3d400028 // ldr b8, [x1]
+	WORD $0x3d40442a // ldr b10, [x1, #17]
+	WORD $0x3d40882b // ldr b11, [x1, #34]
+	WORD $0x3d40cc2e // ldr b14, [x1, #51]
+	VZIP1 V10.S4, V8.S4, V8.S4
+	VZIP1 V14.S4, V11.S4, V11.S4
+	VZIP1 V11.D2, V8.D2, V8.D2
+	WORD $0x6ea8446c // ushl v12.4s, v3.4s, v8.4s
+	VSUB V2.S4, V8.S4, V15.S4
+	VSHL $23, V15.S4, V10.S4
+	WORD $0x4ea2350f // cmgt v15.4s, v8.4s, v2.4s
+	VBIF V15.B16, V12.B16, V10.B16
+	FLDPQ (R2), (F8, F11)
+	FMOVQ 1(R0), F16
+	VAND V16.B16, V0.B16, V12.B16
+	VUSHR $4, V16.B16, V16.B16
 	VTBL V12.B16, [V1.B16], V12.B16
-	VTBL V13.B16, [V1.B16], V13.B16
-	WORD $0x0e2ac18f // smull v15.8h, v12.8b, v10.8b
-	WORD $0x4e2a818f // smlal2 v15.8h, v12.16b, v10.16b
-	WORD $0x0e2b81af // smlal v15.8h, v13.8b, v11.8b
-	WORD $0x4e2b81af // smlal2 v15.8h, v13.16b, v11.16b
-	WORD $0x4e6029ee // saddlp v14.4s, v15.8h
-	FMOVQ 1(R1), F13
-	VAND V13.B16, V0.B16, V12.B16
-	VUSHR $4, V13.B16, V13.B16
+	VTBL V16.B16, [V1.B16], V16.B16
+	WORD $0x0e28c192 // smull v18.8h, v12.8b, v8.8b
+	WORD $0x4e288192 // smlal2 v18.8h, v12.16b, v8.16b
+	WORD $0x0e2b8212 // smlal v18.8h, v16.8b, v11.8b
+	WORD $0x4e2b8212 // smlal2 v18.8h, v16.16b, v11.16b
+	WORD $0x4e602a51 // saddlp v17.4s, v18.8h
+	FMOVQ 1(R1), F16
+	VAND V16.B16, V0.B16, V12.B16
+	VUSHR $4, V16.B16, V16.B16
 	VTBL V12.B16, [V1.B16], V12.B16
-	VTBL V13.B16, [V1.B16], V13.B16
-	WORD $0x0e2ac190 // smull v16.8h, v12.8b, v10.8b
-	WORD $0x4e2a8190 // smlal2 v16.8h, v12.16b, v10.16b
-	WORD $0x0e2b81b0 // smlal v16.8h, v13.8b, v11.8b
-	WORD $0x4e2b81b0 // smlal2 v16.8h, v13.16b, v11.16b
-	WORD $0x4e602a0f // saddlp v15.4s, v16.8h
-	FLDPQ 64(R2), (F10, F12)
-	FMOVQ 18(R0), F17
-	VAND V17.B16, V0.B16, V16.B16
-	VUSHR $4, V17.B16, V17.B16
 	VTBL V16.B16, [V1.B16], V16.B16
-	VTBL V17.B16, [V1.B16], V17.B16
-	WORD $0x0e2ac213 // smull v19.8h, v16.8b, v10.8b
-	WORD $0x4e2a8213 // smlal2 v19.8h, v16.16b, v10.16b
-	WORD $0x0e2c8233 // smlal v19.8h, v17.8b, v12.8b
-	WORD $0x4e2c8233 // smlal2 v19.8h, v17.16b, v12.16b
-	WORD $0x4e602a72 // saddlp v18.4s, v19.8h
-	FMOVQ 18(R1), F17
-	VAND V17.B16, V0.B16, V16.B16
-	VUSHR $4, V17.B16, V17.B16
-	VTBL V16.B16, [V1.B16], V16.B16
-	VTBL V17.B16, [V1.B16], V17.B16
-	WORD $0x0e2ac214 // smull v20.8h, v16.8b, v10.8b
-	WORD $0x4e2a8214 // smlal2 v20.8h, v16.16b, v10.16b
-	WORD $0x0e2c8234 // smlal v20.8h, v17.8b, v12.8b
-	WORD $0x4e2c8234 // smlal2 v20.8h, v17.16b, v12.16b
-	WORD $0x4e602a8b // saddlp v11.4s, v20.8h
-	FLDPQ 128(R2), (F10, F13)
+	WORD $0x0e28c193 // smull v19.8h, v12.8b, v8.8b
+	WORD $0x4e288193 // smlal2 v19.8h, v12.16b, v8.16b
+	WORD $0x0e2b8213 // smlal v19.8h, v16.8b, v11.8b
+	WORD $0x4e2b8213 // smlal2 v19.8h, v16.16b, v11.16b
+	WORD $0x4e602a6d // saddlp v13.4s, v19.8h
+	FLDPQ 64(R2), (F8, F12)
+	FMOVQ 18(R0), F15
+	VAND V15.B16, V0.B16, V14.B16
+	VUSHR $4, V15.B16, V15.B16
+	VTBL V14.B16, [V1.B16], V14.B16
+	VTBL V15.B16, [V1.B16], V15.B16
+	WORD $0x0e28c1d4 // smull v20.8h, v14.8b, v8.8b
+	WORD $0x4e2881d4 // smlal2 v20.8h, v14.16b, v8.16b
+	WORD $0x0e2c81f4 // smlal v20.8h, v15.8b, v12.8b
+	WORD $0x4e2c81f4 // smlal2 v20.8h, v15.16b, v12.16b
+	WORD $0x4e602a92 // saddlp v18.4s, v20.8h
+	FMOVQ 18(R1), F15
+	VAND V15.B16, V0.B16, V14.B16
+	VUSHR $4, V15.B16, V15.B16
+	VTBL V14.B16, [V1.B16], V14.B16
+	VTBL V15.B16, [V1.B16], V15.B16
+	WORD $0x0e28c1d3 // smull v19.8h, v14.8b, v8.8b
+	WORD $0x4e2881d3 // smlal2 v19.8h, v14.16b, v8.16b
+	WORD $0x0e2c81f3 // smlal v19.8h, v15.8b, v12.8b
+	WORD $0x4e2c81f3 // smlal2 v19.8h, v15.16b, v12.16b
+	WORD $0x4e602a6b // saddlp v11.4s, v19.8h
+	FLDPQ 128(R2), (F8, F14)
 	FMOVQ 35(R0), F19
 	VAND V19.B16, V0.B16, V16.B16
 	VUSHR $4, V19.B16, V19.B16
 	VTBL V16.B16, [V1.B16], V16.B16
 	VTBL V19.B16, [V1.B16], V19.B16
-	WORD $0x0e2ac215 // smull v21.8h, v16.8b, v10.8b
-	WORD $0x4e2a8215 // smlal2 v21.8h, v16.16b, v10.16b
-	WORD $0x0e2d8275 // smlal v21.8h, v19.8b, v13.8b
-	WORD $0x4e2d8275 // smlal2 v21.8h, v19.16b, v13.16b
+	WORD $0x0e28c215 // smull v21.8h, v16.8b, v8.8b
+	WORD $0x4e288215 // smlal2 v21.8h, v16.16b, v8.16b
+	WORD $0x0e2e8275 // smlal v21.8h, v19.8b, v14.8b
+	WORD $0x4e2e8275 // smlal2 v21.8h, v19.16b, v14.16b
 	WORD $0x4e602ab4 // saddlp v20.4s, v21.8h
 	FMOVQ 35(R1), F19
 	VAND V19.B16, V0.B16, V16.B16
 	VUSHR $4, V19.B16, V19.B16
 	VTBL V16.B16, [V1.B16], V16.B16
 	VTBL V19.B16, [V1.B16], V19.B16
-	WORD $0x0e2ac216 // smull v22.8h, v16.8b, v10.8b
-	WORD $0x4e2a8216 // smlal2 v22.8h, v16.16b, v10.16b
-	WORD $0x0e2d8276 // smlal v22.8h, v19.8b, v13.8b
-	WORD $0x4e2d8276 // smlal2 v22.8h, v19.16b, v13.16b
+	WORD $0x0e28c216 // smull v22.8h, v16.8b, v8.8b
+	WORD $0x4e288216 // smlal2 v22.8h, v16.16b, v8.16b
+	WORD $0x0e2e8276 // smlal v22.8h, v19.8b, v14.8b
+	WORD $0x4e2e8276 // smlal2 v22.8h, v19.16b, v14.16b
 	WORD $0x4e602acc // saddlp v12.4s, v22.8h
-	FLDPQ 192(R2), (F10, F16)
+	FLDPQ 192(R2), (F8, F15)
 	FMOVQ 52(R0), F21
-	VAND V21.B16, V0.B16, V17.B16
+	VAND V21.B16, V0.B16, V16.B16
 	VUSHR $4, V21.B16, V21.B16
-	VTBL V17.B16, [V1.B16], V17.B16
+	VTBL V16.B16, [V1.B16], V16.B16
 	VTBL V21.B16, [V1.B16], V21.B16
-	WORD $0x0e2ac237 // smull v23.8h, v17.8b, v10.8b
-	WORD $0x4e2a8237 // smlal2 v23.8h, v17.16b, v10.16b
-	WORD $0x0e3082b7 // smlal v23.8h, v21.8b, v16.8b
-	WORD $0x4e3082b7 // smlal2 v23.8h, v21.16b, v16.16b
+	WORD $0x0e28c217 // smull v23.8h, v16.8b, v8.8b
+	WORD $0x4e288217 // smlal2 v23.8h, v16.16b, v8.16b
+	WORD $0x0e2f82b7 // smlal v23.8h, v21.8b, v15.8b
+	WORD $0x4e2f82b7 // smlal2 v23.8h, v21.16b, v15.16b
 	WORD $0x4e602af6 // saddlp v22.4s, v23.8h
 	FMOVQ 52(R1), F21
-	VAND V21.B16, V0.B16, V17.B16
+	VAND V21.B16, V0.B16, V16.B16
 	VUSHR $4, V21.B16, V21.B16
-	VTBL V17.B16, [V1.B16], V17.B16
+	VTBL V16.B16, [V1.B16], V16.B16
 	VTBL V21.B16, [V1.B16], V21.B16
-	WORD $0x0e2ac238 // smull v24.8h, v17.8b, v10.8b
-	WORD $0x4e2a8238 // smlal2 v24.8h, v17.16b, v10.16b
-	WORD $0x0e3082b8 // smlal v24.8h, v21.8b, v16.8b
-	WORD $0x4e3082b8 // smlal2 v24.8h, v21.16b, v16.16b
-	WORD $0x4e602b0d // saddlp v13.4s, v24.8h
-	WORD $0x4eb2bdce // addp v14.4s, v14.4s, v18.4s
+	WORD $0x0e28c218 // smull v24.8h, v16.8b, v8.8b
+	WORD $0x4e288218 // smlal2 v24.8h, v16.16b, v8.16b
+	WORD $0x0e2f82b8 // smlal v24.8h, v21.8b, v15.8b
+	WORD $0x4e2f82b8 // smlal2 v24.8h, v21.16b, v15.16b
+	WORD $0x4e602b0e // saddlp v14.4s, v24.8h
+	WORD $0x4eb2be31 // addp v17.4s, v17.4s, v18.4s
 	WORD $0x4eb6be94 // addp v20.4s, v20.4s, v22.4s
-	WORD $0x4eb4bdce // addp v14.4s, v14.4s, v20.4s
-	WORD $0x4eabbdef // addp v15.4s, v15.4s, v11.4s
-	WORD $0x4eadbd8c // addp v12.4s, v12.4s, v13.4s
-	WORD $0x4eacbdef // addp v15.4s, v15.4s, v12.4s
-	WORD $0x6ea8446b // ushl v11.4s, v3.4s, v8.4s
-	VSUB V2.S4, V8.S4, V16.S4
-	VSHL $23, V16.S4, V10.S4
-	WORD $0x4ea23510 // cmgt v16.4s, v8.4s, v2.4s
-	VBIF V16.B16, V11.B16, V10.B16
-	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
+	WORD $0x4eb4be31 // addp v17.4s, v17.4s, v20.4s
+	WORD $0x4eabbdad // addp v13.4s, v13.4s, v11.4s
+	WORD $0x4eaebd8c // addp v12.4s, v12.4s, v14.4s
+	WORD $0x4eacbdad // addp v13.4s, v13.4s, v12.4s
+	WORD $0x4e21da31 // scvtf v17.4s, v17.4s
+	FMOVQ (R3), F8
+	WORD $0x6e29dd08 // fmul v8.4s, v8.4s, v9.4s
+	WORD $0x4e31cd04 // fmla v4.4s, v8.4s, v17.4s
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
 	FMOVQ (R3), F8
 	WORD $0x6e2add08 // fmul v8.4s, v8.4s, v10.4s
-	WORD $0x4e2ecd04 // fmla v4.4s, v8.4s, v14.4s
-	WORD $0x6ea9446a // ushl v10.4s, v3.4s, v9.4s
-	VSUB V2.S4, V9.S4, V11.S4
-	VSHL $23, V11.S4, V8.S4
-	WORD $0x4ea2352b // cmgt v11.4s, v9.4s, v2.4s
-	VBIF V11.B16, V10.B16, V8.B16
-	WORD $0x4e21d9ef // scvtf v15.4s, v15.4s
-	FMOVQ (R3), F9
-	WORD $0x6e28dd29 // fmul v9.4s, v9.4s, v8.4s
-	WORD $0x4e2fcd26 // fmla v6.4s, v9.4s, v15.4s
-	VEOR V8.B16, V8.B16, V8.B16
-	VLD1 (R4), V8.B[0]
-	ADD $17, R4, R4
-	VLD1 (R4), V8.B[4]
-	ADD $17, R4, R4
-	VLD1 (R4), V8.B[8]
-	ADD $17, R4, R4
-	VLD1 (R4), V8.B[12]
-	ADD $17, R4, R4
-	VEOR V9.B16, V9.B16, V9.B16
-	VLD1 (R5), V9.B[0]
-	ADD $17, R5, R5
-	VLD1 (R5), V9.B[4]
-	ADD $17, R5, R5
-	VLD1 (R5), V9.B[8]
-	ADD $17, R5, R5
-	VLD1 (R5), V9.B[12]
-	ADD $17, R5, R5
-	FLDPQ 256(R2), (F10, F11)
-	FMOVQ 69(R0), F13
-	VAND V13.B16, V0.B16, V12.B16
-	VUSHR $4, V13.B16, V13.B16
+	WORD $0x4e2dcd06 // fmla v6.4s, v8.4s, v13.4s
+	WORD $0x3d411008 // ldr b8, [x0, #68]
+	WORD $0x3d415409 // ldr b9, [x0, #85]
+	WORD $0x3d41980a // ldr b10, [x0, #102]
+	WORD $0x3d41dc0b // ldr b11, [x0, #119]
+	VZIP1 V9.S4, V8.S4, V8.S4
+	VZIP1 V11.S4, V10.S4, V10.S4
+	VZIP1 V10.D2, V8.D2, V8.D2
+	WORD $0x6ea8446c // ushl v12.4s, v3.4s, v8.4s
+	VSUB V2.S4, V8.S4, V13.S4
+	VSHL $23, V13.S4, V9.S4
+	WORD $0x4ea2350d // cmgt v13.4s, v8.4s, v2.4s
+	VBIF V13.B16, V12.B16, V9.B16
+	WORD $0x3d411028 // ldr b8, [x1, #68]
+	WORD $0x3d41542a // ldr b10, [x1, #85]
+	WORD $0x3d41982b // ldr b11, [x1, #102]
+	WORD $0x3d41dc2e // ldr b14, [x1, #119]
+	VZIP1 V10.S4, V8.S4, V8.S4
+	VZIP1 V14.S4, V11.S4, V11.S4
+	VZIP1 V11.D2, V8.D2, V8.D2
+	WORD $0x6ea8446c // ushl v12.4s, v3.4s, v8.4s
+	VSUB V2.S4, V8.S4, V15.S4
+	VSHL $23, V15.S4, V10.S4
+	WORD $0x4ea2350f // cmgt v15.4s, v8.4s, v2.4s
+	VBIF V15.B16, V12.B16, V10.B16
+	FLDPQ 256(R2), (F8, F11)
+	FMOVQ 69(R0), F16
+	VAND V16.B16, V0.B16, V12.B16
+	VUSHR $4, V16.B16, V16.B16
 	VTBL V12.B16, [V1.B16], V12.B16
-	VTBL V13.B16, [V1.B16], V13.B16
-	WORD $0x0e2ac190 // smull v16.8h, v12.8b, v10.8b
-	WORD $0x4e2a8190 // smlal2 v16.8h, v12.16b, v10.16b
-	WORD $0x0e2b81b0 // smlal v16.8h, v13.8b, v11.8b
-	WORD $0x4e2b81b0 // smlal2 v16.8h, v13.16b, v11.16b
-	WORD $0x4e602a0e // saddlp v14.4s, v16.8h
-	FMOVQ 69(R1), F13
-	VAND V13.B16, V0.B16, V12.B16
-	VUSHR $4, V13.B16, V13.B16
+	VTBL V16.B16, [V1.B16], V16.B16
+	WORD $0x0e28c192 // smull v18.8h, v12.8b, v8.8b
+	WORD $0x4e288192 // smlal2 v18.8h, v12.16b, v8.16b
+	WORD $0x0e2b8212 // smlal v18.8h, v16.8b, v11.8b
+	WORD $0x4e2b8212 // smlal2 v18.8h, v16.16b, v11.16b
+	WORD $0x4e602a51 // saddlp v17.4s, v18.8h
+	FMOVQ 69(R1), F16
+	VAND V16.B16, V0.B16, V12.B16
+	VUSHR $4, V16.B16, V16.B16
 	VTBL V12.B16, [V1.B16], V12.B16
-	VTBL V13.B16, [V1.B16], V13.B16
-	WORD $0x0e2ac191 // smull v17.8h, v12.8b, v10.8b
-	WORD $0x4e2a8191 // smlal2 v17.8h, v12.16b, v10.16b
-	WORD $0x0e2b81b1 // smlal v17.8h, v13.8b, v11.8b
-	WORD $0x4e2b81b1 // smlal2 v17.8h, v13.16b, v11.16b
-	WORD $0x4e602a2f // saddlp v15.4s, v17.8h
-	FLDPQ 320(R2), (F10, F12)
-	FMOVQ 86(R0), F17
-	VAND V17.B16, V0.B16, V16.B16
-	VUSHR $4, V17.B16, V17.B16
 	VTBL V16.B16, [V1.B16], V16.B16
-	VTBL V17.B16, [V1.B16], V17.B16
-	WORD $0x0e2ac213 // smull v19.8h, v16.8b, v10.8b
-	WORD $0x4e2a8213 // smlal2 v19.8h, v16.16b, v10.16b
-	WORD $0x0e2c8233 // smlal v19.8h, v17.8b, v12.8b
-	WORD $0x4e2c8233 // smlal2 v19.8h, v17.16b, v12.16b
-	WORD $0x4e602a72 // saddlp v18.4s, v19.8h
-	FMOVQ 86(R1), F17
-	VAND V17.B16, V0.B16, V16.B16
-	VUSHR $4, V17.B16, V17.B16
-	VTBL V16.B16, [V1.B16], V16.B16
-	VTBL V17.B16, [V1.B16], V17.B16
-	WORD $0x0e2ac214 // smull v20.8h, v16.8b, v10.8b
-	WORD $0x4e2a8214 // smlal2 v20.8h, v16.16b, v10.16b
-	WORD $0x0e2c8234 // smlal v20.8h, v17.8b, v12.8b
-	WORD $0x4e2c8234 // smlal2 v20.8h, v17.16b, v12.16b
-	WORD $0x4e602a8b // saddlp v11.4s, v20.8h
-	FLDPQ 384(R2), (F10, F13)
+	WORD $0x0e28c193 // smull v19.8h, v12.8b, v8.8b
+	WORD $0x4e288193 // smlal2 v19.8h, v12.16b, v8.16b
+	WORD $0x0e2b8213 // smlal v19.8h, v16.8b, v11.8b
+	WORD $0x4e2b8213 // smlal2 v19.8h, v16.16b, v11.16b
+	WORD $0x4e602a6d // saddlp v13.4s, v19.8h
+	FLDPQ 320(R2), (F8, F12)
+	FMOVQ 86(R0), F15
+	VAND V15.B16, V0.B16, V14.B16
+	VUSHR $4, V15.B16, V15.B16
+	VTBL V14.B16, [V1.B16], V14.B16
+	VTBL V15.B16, [V1.B16], V15.B16
+	WORD $0x0e28c1d4 // smull v20.8h, v14.8b, v8.8b
+	WORD $0x4e2881d4 // smlal2 v20.8h, v14.16b, v8.16b
+	WORD $0x0e2c81f4 // smlal v20.8h, v15.8b, v12.8b
+	WORD $0x4e2c81f4 // smlal2 v20.8h, v15.16b, v12.16b
+	WORD $0x4e602a92 // saddlp v18.4s, v20.8h
+	FMOVQ 86(R1), F15
+	VAND V15.B16, V0.B16, V14.B16
+	VUSHR $4, V15.B16, V15.B16
+	VTBL V14.B16, [V1.B16], V14.B16
+	VTBL V15.B16, [V1.B16], V15.B16
+	WORD $0x0e28c1d3 // smull v19.8h, v14.8b, v8.8b
+	WORD $0x4e2881d3 // smlal2 v19.8h, v14.16b, v8.16b
+	WORD $0x0e2c81f3 // smlal v19.8h, v15.8b, v12.8b
+	WORD $0x4e2c81f3 // smlal2 v19.8h, v15.16b, v12.16b
+	WORD $0x4e602a6b // saddlp v11.4s, v19.8h
+	FLDPQ 384(R2), (F8, F14)
 	FMOVQ 103(R0), F19
 	VAND V19.B16, V0.B16, V16.B16
 	VUSHR $4, V19.B16, V19.B16
 	VTBL V16.B16, [V1.B16], V16.B16
 	VTBL V19.B16, [V1.B16], V19.B16
-	WORD $0x0e2ac215 // smull v21.8h, v16.8b, v10.8b
-	WORD $0x4e2a8215 // smlal2 v21.8h, v16.16b, v10.16b
-	WORD $0x0e2d8275 // smlal v21.8h, v19.8b, v13.8b
-	WORD $0x4e2d8275 // smlal2 v21.8h, v19.16b, v13.16b
+	WORD $0x0e28c215 // smull v21.8h, v16.8b, v8.8b
+	WORD $0x4e288215 // smlal2 v21.8h, v16.16b, v8.16b
+	WORD $0x0e2e8275 // smlal v21.8h, v19.8b, v14.8b
+	WORD $0x4e2e8275 // smlal2 v21.8h, v19.16b, v14.16b
 	WORD $0x4e602ab4 // saddlp v20.4s, v21.8h
 	FMOVQ 103(R1), F19
 	VAND V19.B16, V0.B16, V16.B16
 	VUSHR $4, V19.B16, V19.B16
 	VTBL V16.B16, [V1.B16], V16.B16
 	VTBL V19.B16, [V1.B16], V19.B16
-	WORD $0x0e2ac216 // smull v22.8h, v16.8b, v10.8b
-	WORD $0x4e2a8216 // smlal2 v22.8h, v16.16b, v10.16b
-	WORD $0x0e2d8276 // smlal v22.8h, v19.8b, v13.8b
-	WORD $0x4e2d8276 // smlal2 v22.8h, v19.16b, v13.16b
+	WORD $0x0e28c216 // smull v22.8h, v16.8b, v8.8b
+	WORD $0x4e288216 // smlal2 v22.8h, v16.16b, v8.16b
+	WORD $0x0e2e8276 // smlal v22.8h, v19.8b, v14.8b
+	WORD $0x4e2e8276 // smlal2 v22.8h, v19.16b, v14.16b
 	WORD $0x4e602acc // saddlp v12.4s, v22.8h
-	FLDPQ 448(R2), (F10, F16)
+	FLDPQ 448(R2), (F8, F15)
 	FMOVQ 120(R0), F21
-	VAND V21.B16, V0.B16, V17.B16
+	VAND V21.B16, V0.B16, V16.B16
 	VUSHR $4, V21.B16, V21.B16
-	VTBL V17.B16, [V1.B16], V17.B16
+	VTBL V16.B16, [V1.B16], V16.B16
 	VTBL V21.B16, [V1.B16], V21.B16
-	WORD $0x0e2ac237 // smull v23.8h, v17.8b, v10.8b
-	WORD $0x4e2a8237 // smlal2 v23.8h, v17.16b, v10.16b
-	WORD $0x0e3082b7 // smlal v23.8h, v21.8b, v16.8b
-	WORD $0x4e3082b7 // smlal2 v23.8h, v21.16b, v16.16b
+	WORD $0x0e28c217 // smull v23.8h, v16.8b, v8.8b
+	WORD $0x4e288217 // smlal2 v23.8h, v16.16b, v8.16b
+	WORD $0x0e2f82b7 // smlal v23.8h, v21.8b, v15.8b
+	WORD $0x4e2f82b7 // smlal2 v23.8h, v21.16b, v15.16b
 	WORD $0x4e602af6 // saddlp v22.4s, v23.8h
 	FMOVQ 120(R1), F21
-	VAND V21.B16, V0.B16, V17.B16
+	VAND V21.B16, V0.B16, V16.B16
 	VUSHR $4, V21.B16, V21.B16
-	VTBL V17.B16, [V1.B16], V17.B16
+	VTBL V16.B16, [V1.B16], V16.B16
 	VTBL V21.B16, [V1.B16], V21.B16
-	WORD $0x0e2ac238 // smull v24.8h, v17.8b, v10.8b
-	WORD $0x4e2a8238 // smlal2 v24.8h, v17.16b, v10.16b
-	WORD $0x0e3082b8 // smlal v24.8h, v21.8b, v16.8b
-	WORD $0x4e3082b8 // smlal2 v24.8h, v21.16b, v16.16b
-	WORD $0x4e602b0d // saddlp v13.4s, v24.8h
-	WORD $0x4eb2bdce // addp v14.4s, v14.4s, v18.4s
+	WORD $0x0e28c218 // smull v24.8h, v16.8b, v8.8b
+	WORD $0x4e288218 // smlal2 v24.8h, v16.16b, v8.16b
+	WORD $0x0e2f82b8 // smlal v24.8h, v21.8b, v15.8b
+	WORD $0x4e2f82b8 // smlal2 v24.8h, v21.16b, v15.16b
+	WORD $0x4e602b0e // saddlp v14.4s, v24.8h
+	WORD $0x4eb2be31 // addp v17.4s, v17.4s, v18.4s
 	WORD $0x4eb6be94 // addp v20.4s, v20.4s, v22.4s
-	WORD $0x4eb4bdce // addp v14.4s, v14.4s, v20.4s
-	WORD $0x4eabbdef // addp v15.4s, v15.4s, v11.4s
-	WORD $0x4eadbd8c // addp v12.4s, v12.4s, v13.4s
-	WORD $0x4eacbdef // addp v15.4s, v15.4s, v12.4s
-	WORD $0x6ea8446b // ushl v11.4s, v3.4s, v8.4s
-	VSUB V2.S4, V8.S4, V16.S4
-	VSHL $23, V16.S4, V10.S4
-	WORD $0x4ea23510 // cmgt v16.4s, v8.4s, v2.4s
-	VBIF V16.B16, V11.B16, V10.B16
-	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
+	WORD $0x4eb4be31 // addp v17.4s, v17.4s, v20.4s
+	WORD $0x4eabbdad // addp v13.4s, v13.4s, v11.4s
+	WORD $0x4eaebd8c // addp v12.4s, v12.4s, v14.4s
+	WORD $0x4eacbdad // addp v13.4s, v13.4s, v12.4s
+	WORD $0x4e21da31 // scvtf v17.4s, v17.4s
+	FMOVQ 16(R3), F8
+	WORD $0x6e29dd08 // fmul v8.4s, v8.4s, v9.4s
+	WORD $0x4e31cd05 // fmla v5.4s, v8.4s, v17.4s
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
 	FMOVQ 16(R3), F8
 	WORD $0x6e2add08 // fmul v8.4s, v8.4s, v10.4s
-	WORD $0x4e2ecd05 // fmla v5.4s, v8.4s, v14.4s
-	WORD $0x6ea9446a // ushl v10.4s, v3.4s, v9.4s
-	VSUB V2.S4, V9.S4, V11.S4
-	VSHL $23, V11.S4, V8.S4
-	WORD $0x4ea2352b // cmgt v11.4s, v9.4s, v2.4s
-	VBIF V11.B16, V10.B16, V8.B16
-	WORD $0x4e21d9ef // scvtf v15.4s, v15.4s
-	FMOVQ 16(R3), F9
-	WORD $0x6e28dd29 // fmul v9.4s, v9.4s, v8.4s
-	WORD $0x4e2fcd27 // fmla v7.4s, v9.4s, v15.4s
+	WORD $0x4e2dcd07 // fmla v7.4s, v8.4s, v13.4s
 	ADD $136, R0, R0
 	ADD $136, R1, R1
 	ADD $512, R2, R2
 	ADD $512, R3, R3
-	SUBS $1, R10, R10
+	SUBS $1, R8, R8
 	BNE group2
-	VEOR V8.B16, V8.B16, V8.B16
+	WORD $0x6f00e408 // movi v8.2d, #0000000000000000
 	VZIP1 V6.S4, V4.S4, V9.S4
 	VEXT $8, V9.B16, V9.B16, V10.B16
 	WORD $0x4e29d508 // fadd v8.4s, v8.4s, v9.4s
@@ -3912,249 +3848,244 @@ whole3:
 	VEXT $8, V9.B16, V9.B16, V10.B16
 	WORD $0x4e29d508 // fadd v8.4s, v8.4s, v9.4s
 	WORD $0x4e2ad508 // fadd v8.4s, v8.4s, v10.4s
-	FMOVD.P F8, 8(R6)
-	SUBS $1, R9, R9
+	FMOVD.P F8, 8(R4)
+	SUBS $1, R7, R7
 	BNE rows1
 	RET
 
 // func dotMXFP4x2NEON(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 TEXT ·dotMXFP4x2NEON(SB), NOSPLIT, $0-80
-	MOVD out+0(FP), R6
-	MOVD w+16(FP), R7
-	MOVD rowBytes+24(FP), R8
-	MOVD octets+32(FP), R9
-	MOVD ldo+8(FP), R11
-	ADD R11<<2, R6, R12
+	MOVD out+0(FP), R5
+	MOVD w+16(FP), R6
+	MOVD rowBytes+24(FP), R7
+	MOVD octets+32(FP), R8
+	MOVD ldo+8(FP), R10
+	ADD R10<<2, R5, R11
 	VMOVI $15, V0.B16
-	MOVD $0x0c08060403020100, R13
-	VMOV R13, V1.D[0]
-	MOVD $0xf4f8fafcfdfeff00, R13
-	VMOV R13, V1.D[1]
-	MOVD $0x00000001, R13
-	VDUP R13, V2.S4
-	MOVD $0x00200000, R13
-	VDUP R13, V3.S4
-	LSL $3, R9, R9
+	MOVD $0x0c08060403020100, R12
+	VMOV R12, V1.D[0]
+	MOVD $0xf4f8fafcfdfeff00, R12
+	VMOV R12, V1.D[1]
+	MOVD $0x00000001, R12
+	VDUP R12, V2.S4
+	MOVD $0x00200000, R12
+	VDUP R12, V3.S4
+	LSL $3, R8, R8
 rows1:
-	MOVD R7, R0
-	ADD R8, R7, R7
+	MOVD R6, R0
+	ADD R7, R6, R6
 	MOVD blocks+40(FP), R1
 	MOVD lanes+48(FP), R3
-	MOVD stride+56(FP), R11
-	ADD R11, R1, R2
-	ADD R11, R3, R4
-	VEOR V4.B16, V4.B16, V4.B16
-	VEOR V5.B16, V5.B16, V5.B16
-	VEOR V6.B16, V6.B16, V6.B16
-	VEOR V7.B16, V7.B16, V7.B16
-	MOVD n+64(FP), R10
-	MOVD back+72(FP), R11
+	MOVD stride+56(FP), R10
+	ADD R10, R1, R2
+	ADD R10, R3, R4
+	WORD $0x6f00e404 // movi v4.2d, #0000000000000000
+	WORD $0x6f00e405 // movi v5.2d, #0000000000000000
+	WORD $0x6f00e406 // movi v6.2d, #0000000000000000
+	WORD $0x6f00e407 // movi v7.2d, #0000000000000000
+	MOVD n+64(FP), R9
+	MOVD back+72(FP), R10
 group2:
-	CMP $1, R10
+	CMP $1, R9
 	BNE whole3
-	SUB R11, R0, R0
+	SUB R10, R0, R0
 whole3:
-	MOVD R0, R5
-	VEOR V8.B16, V8.B16, V8.B16
-	VLD1 (R5), V8.B[0]
-	ADD $17, R5, R5
-	VLD1 (R5), V8.B[4]
-	ADD $17, R5, R5
-	VLD1 (R5), V8.B[8]
-	ADD $17, R5, R5
-	VLD1 (R5), V8.B[12]
-	ADD $17, R5, R5
-	FLDPQ (R1), (F9, F10)
-	FLDPQ (R2), (F11, F12)
-	FMOVQ 1(R0), F14
-	VAND V14.B16, V0.B16, V13.B16
-	VUSHR $4, V14.B16, V14.B16
-	VTBL V13.B16, [V1.B16], V13.B16
-	VTBL V14.B16, [V1.B16], V14.B16
-	WORD $0x0e29c1b0 // smull v16.8h, v13.8b, v9.8b
-	WORD $0x4e2981b0 // smlal2 v16.8h, v13.16b, v9.16b
-	WORD $0x0e2a81d0 // smlal v16.8h, v14.8b, v10.8b
-	WORD $0x4e2a81d0 // smlal2 v16.8h, v14.16b, v10.16b
-	WORD $0x4e602a0f // saddlp v15.4s, v16.8h
-	WORD $0x0e2bc1b1 // smull v17.8h, v13.8b, v11.8b
-	WORD $0x4e2b81b1 // smlal2 v17.8h, v13.16b, v11.16b
-	WORD $0x0e2c81d1 // smlal v17.8h, v14.8b, v12.8b
-	WORD $0x4e2c81d1 // smlal2 v17.8h, v14.16b, v12.16b
-	WORD $0x4e602a30 // saddlp v16.4s, v17.8h
-	FLDPQ 64(R1), (F9, F10)
-	FLDPQ 64(R2), (F13, F17)
+	WORD $0x3d400008 // ldr b8, [x0]
+	WORD $0x3d404409 // ldr b9, [x0, #17]
+	WORD $0x3d40880a // ldr b10, [x0, #34]
+	WORD $0x3d40cc0b // ldr b11, [x0, #51]
+	VZIP1 V9.S4, V8.S4, V8.S4
+	VZIP1 V11.S4, V10.S4, V10.S4
+	VZIP1 V10.D2, V8.D2, V8.D2
+	WORD $0x6ea8446c // ushl v12.4s, v3.4s, v8.4s
+	VSUB V2.S4, V8.S4, V13.S4
+	VSHL $23, V13.S4, V9.S4
+	WORD $0x4ea2350d // cmgt v13.4s, v8.4s, v2.4s
+	VBIF V13.B16, V12.B16, V9.B16
+	FLDPQ (R1), (F8, F10)
+	FLDPQ (R2), (F11, F14)
+	FMOVQ 1(R0), F16
+	VAND V16.B16, V0.B16, V15.B16
+	VUSHR $4, V16.B16, V16.B16
+	VTBL V15.B16, [V1.B16], V15.B16
+	VTBL V16.B16, [V1.B16], V16.B16
+	WORD $0x0e28c1f2 // smull v18.8h, v15.8b, v8.8b
+	WORD $0x4e2881f2 // smlal2 v18.8h, v15.16b, v8.16b
+	WORD $0x0e2a8212 // smlal v18.8h, v16.8b, v10.8b
+	WORD $0x4e2a8212 // smlal2 v18.8h, v16.16b, v10.16b
+	WORD $0x4e602a51 // saddlp v17.4s, v18.8h
+	WORD $0x0e2bc1f3 // smull v19.8h, v15.8b, v11.8b
+	WORD $0x4e2b81f3 // smlal2 v19.8h, v15.16b, v11.16b
+	WORD $0x0e2e8213 // smlal v19.8h, v16.8b, v14.8b
+	WORD $0x4e2e8213 // smlal2 v19.8h, v16.16b, v14.16b
+	WORD $0x4e602a6c // saddlp v12.4s, v19.8h
+	FLDPQ 64(R1), (F8, F10)
+	FLDPQ 64(R2), (F13, F15)
 	FMOVQ 18(R0), F19
 	VAND V19.B16, V0.B16, V18.B16
 	VUSHR $4, V19.B16, V19.B16
 	VTBL V18.B16, [V1.B16], V18.B16
 	VTBL V19.B16, [V1.B16], V19.B16
-	WORD $0x0e29c255 // smull v21.8h, v18.8b, v9.8b
-	WORD $0x4e298255 // smlal2 v21.8h, v18.16b, v9.16b
+	WORD $0x0e28c255 // smull v21.8h, v18.8b, v8.8b
+	WORD $0x4e288255 // smlal2 v21.8h, v18.16b, v8.16b
 	WORD $0x0e2a8275 // smlal v21.8h, v19.8b, v10.8b
 	WORD $0x4e2a8275 // smlal2 v21.8h, v19.16b, v10.16b
 	WORD $0x4e602ab4 // saddlp v20.4s, v21.8h
 	WORD $0x0e2dc256 // smull v22.8h, v18.8b, v13.8b
 	WORD $0x4e2d8256 // smlal2 v22.8h, v18.16b, v13.16b
-	WORD $0x0e318276 // smlal v22.8h, v19.8b, v17.8b
-	WORD $0x4e318276 // smlal2 v22.8h, v19.16b, v17.16b
+	WORD $0x0e2f8276 // smlal v22.8h, v19.8b, v15.8b
+	WORD $0x4e2f8276 // smlal2 v22.8h, v19.16b, v15.16b
 	WORD $0x4e602acb // saddlp v11.4s, v22.8h
-	FLDPQ 128(R1), (F9, F10)
-	FLDPQ 128(R2), (F12, F14)
+	FLDPQ 128(R1), (F8, F10)
+	FLDPQ 128(R2), (F14, F16)
 	FMOVQ 35(R0), F21
 	VAND V21.B16, V0.B16, V18.B16
 	VUSHR $4, V21.B16, V21.B16
 	VTBL V18.B16, [V1.B16], V18.B16
 	VTBL V21.B16, [V1.B16], V21.B16
-	WORD $0x0e29c258 // smull v24.8h, v18.8b, v9.8b
-	WORD $0x4e298258 // smlal2 v24.8h, v18.16b, v9.16b
+	WORD $0x0e28c258 // smull v24.8h, v18.8b, v8.8b
+	WORD $0x4e288258 // smlal2 v24.8h, v18.16b, v8.16b
 	WORD $0x0e2a82b8 // smlal v24.8h, v21.8b, v10.8b
 	WORD $0x4e2a82b8 // smlal2 v24.8h, v21.16b, v10.16b
 	WORD $0x4e602b17 // saddlp v23.4s, v24.8h
-	WORD $0x0e2cc256 // smull v22.8h, v18.8b, v12.8b
-	WORD $0x4e2c8256 // smlal2 v22.8h, v18.16b, v12.16b
-	WORD $0x0e2e82b6 // smlal v22.8h, v21.8b, v14.8b
-	WORD $0x4e2e82b6 // smlal2 v22.8h, v21.16b, v14.16b
+	WORD $0x0e2ec256 // smull v22.8h, v18.8b, v14.8b
+	WORD $0x4e2e8256 // smlal2 v22.8h, v18.16b, v14.16b
+	WORD $0x0e3082b6 // smlal v22.8h, v21.8b, v16.8b
+	WORD $0x4e3082b6 // smlal2 v22.8h, v21.16b, v16.16b
 	WORD $0x4e602acd // saddlp v13.4s, v22.8h
-	FLDPQ 192(R1), (F9, F10)
-	FLDPQ 192(R2), (F17, F18)
+	FLDPQ 192(R1), (F8, F10)
+	FLDPQ 192(R2), (F15, F18)
 	FMOVQ 52(R0), F22
 	VAND V22.B16, V0.B16, V19.B16
 	VUSHR $4, V22.B16, V22.B16
 	VTBL V19.B16, [V1.B16], V19.B16
 	VTBL V22.B16, [V1.B16], V22.B16
-	WORD $0x0e29c279 // smull v25.8h, v19.8b, v9.8b
-	WORD $0x4e298279 // smlal2 v25.8h, v19.16b, v9.16b
+	WORD $0x0e28c279 // smull v25.8h, v19.8b, v8.8b
+	WORD $0x4e288279 // smlal2 v25.8h, v19.16b, v8.16b
 	WORD $0x0e2a82d9 // smlal v25.8h, v22.8b, v10.8b
 	WORD $0x4e2a82d9 // smlal2 v25.8h, v22.16b, v10.16b
 	WORD $0x4e602b38 // saddlp v24.4s, v25.8h
-	WORD $0x0e31c27a // smull v26.8h, v19.8b, v17.8b
-	WORD $0x4e31827a // smlal2 v26.8h, v19.16b, v17.16b
+	WORD $0x0e2fc27a // smull v26.8h, v19.8b, v15.8b
+	WORD $0x4e2f827a // smlal2 v26.8h, v19.16b, v15.16b
 	WORD $0x0e3282da // smlal v26.8h, v22.8b, v18.8b
 	WORD $0x4e3282da // smlal2 v26.8h, v22.16b, v18.16b
-	WORD $0x4e602b4c // saddlp v12.4s, v26.8h
-	WORD $0x4eb4bdef // addp v15.4s, v15.4s, v20.4s
+	WORD $0x4e602b4e // saddlp v14.4s, v26.8h
+	WORD $0x4eb4be31 // addp v17.4s, v17.4s, v20.4s
 	WORD $0x4eb8bef7 // addp v23.4s, v23.4s, v24.4s
-	WORD $0x4eb7bdef // addp v15.4s, v15.4s, v23.4s
-	WORD $0x4eabbe10 // addp v16.4s, v16.4s, v11.4s
-	WORD $0x4eacbdad // addp v13.4s, v13.4s, v12.4s
-	WORD $0x4eadbe10 // addp v16.4s, v16.4s, v13.4s
-	WORD $0x6ea8446a // ushl v10.4s, v3.4s, v8.4s
-	VSUB V2.S4, V8.S4, V11.S4
-	VSHL $23, V11.S4, V9.S4
-	WORD $0x4ea2350b // cmgt v11.4s, v8.4s, v2.4s
-	VBIF V11.B16, V10.B16, V9.B16
-	WORD $0x4e21d9ef // scvtf v15.4s, v15.4s
+	WORD $0x4eb7be31 // addp v17.4s, v17.4s, v23.4s
+	WORD $0x4eabbd8c // addp v12.4s, v12.4s, v11.4s
+	WORD $0x4eaebdad // addp v13.4s, v13.4s, v14.4s
+	WORD $0x4eadbd8c // addp v12.4s, v12.4s, v13.4s
+	WORD $0x4e21da31 // scvtf v17.4s, v17.4s
 	FMOVQ (R3), F8
 	WORD $0x6e29dd08 // fmul v8.4s, v8.4s, v9.4s
-	WORD $0x4e2fcd04 // fmla v4.4s, v8.4s, v15.4s
-	WORD $0x4e21da10 // scvtf v16.4s, v16.4s
+	WORD $0x4e31cd04 // fmla v4.4s, v8.4s, v17.4s
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
 	FMOVQ (R4), F8
 	WORD $0x6e29dd08 // fmul v8.4s, v8.4s, v9.4s
-	WORD $0x4e30cd06 // fmla v6.4s, v8.4s, v16.4s
-	VEOR V8.B16, V8.B16, V8.B16
-	VLD1 (R5), V8.B[0]
-	ADD $17, R5, R5
-	VLD1 (R5), V8.B[4]
-	ADD $17, R5, R5
-	VLD1 (R5), V8.B[8]
-	ADD $17, R5, R5
-	VLD1 (R5), V8.B[12]
-	ADD $17, R5, R5
-	FLDPQ 256(R1), (F9, F10)
-	FLDPQ 256(R2), (F11, F12)
-	FMOVQ 69(R0), F14
-	VAND V14.B16, V0.B16, V13.B16
-	VUSHR $4, V14.B16, V14.B16
-	VTBL V13.B16, [V1.B16], V13.B16
-	VTBL V14.B16, [V1.B16], V14.B16
-	WORD $0x0e29c1b1 // smull v17.8h, v13.8b, v9.8b
-	WORD $0x4e2981b1 // smlal2 v17.8h, v13.16b, v9.16b
-	WORD $0x0e2a81d1 // smlal v17.8h, v14.8b, v10.8b
-	WORD $0x4e2a81d1 // smlal2 v17.8h, v14.16b, v10.16b
-	WORD $0x4e602a2f // saddlp v15.4s, v17.8h
-	WORD $0x0e2bc1b2 // smull v18.8h, v13.8b, v11.8b
-	WORD $0x4e2b81b2 // smlal2 v18.8h, v13.16b, v11.16b
-	WORD $0x0e2c81d2 // smlal v18.8h, v14.8b, v12.8b
-	WORD $0x4e2c81d2 // smlal2 v18.8h, v14.16b, v12.16b
-	WORD $0x4e602a50 // saddlp v16.4s, v18.8h
-	FLDPQ 320(R1), (F9, F10)
-	FLDPQ 320(R2), (F13, F17)
+	WORD $0x4e2ccd06 // fmla v6.4s, v8.4s, v12.4s
+	WORD $0x3d411008 // ldr b8, [x0, #68]
+	WORD $0x3d415409 // ldr b9, [x0, #85]
+	WORD $0x3d41980a // ldr b10, [x0, #102]
+	WORD $0x3d41dc0b // ldr b11, [x0, #119]
+	VZIP1 V9.S4, V8.S4, V8.S4
+	VZIP1 V11.S4, V10.S4, V10.S4
+	VZIP1 V10.D2, V8.D2, V8.D2
+	WORD $0x6ea8446c // ushl v12.4s, v3.4s, v8.4s
+	VSUB V2.S4, V8.S4, V13.S4
+	VSHL $23, V13.S4, V9.S4
+	WORD $0x4ea2350d // cmgt v13.4s, v8.4s, v2.4s
+	VBIF V13.B16, V12.B16, V9.B16
+	FLDPQ 256(R1), (F8, F10)
+	FLDPQ 256(R2), (F11, F14)
+	FMOVQ 69(R0), F16
+	VAND V16.B16, V0.B16, V15.B16
+	VUSHR $4, V16.B16, V16.B16
+	VTBL V15.B16, [V1.B16], V15.B16
+	VTBL V16.B16, [V1.B16], V16.B16
+	WORD $0x0e28c1f3 // smull v19.8h, v15.8b, v8.8b
+	WORD $0x4e2881f3 // smlal2 v19.8h, v15.16b, v8.16b
+	WORD $0x0e2a8213 // smlal v19.8h, v16.8b, v10.8b
+	WORD $0x4e2a8213 // smlal2 v19.8h, v16.16b, v10.16b
+	WORD $0x4e602a72 // saddlp v18.4s, v19.8h
+	WORD $0x0e2bc1f4 // smull v20.8h, v15.8b, v11.8b
+	WORD $0x4e2b81f4 // smlal2 v20.8h, v15.16b, v11.16b
+	WORD $0x0e2e8214 // smlal v20.8h, v16.8b, v14.8b
+	WORD $0x4e2e8214 // smlal2 v20.8h, v16.16b, v14.16b
+	WORD $0x4e602a8c // saddlp v12.4s, v20.8h
+	FLDPQ 320(R1), (F8, F10)
+	FLDPQ 320(R2), (F13, F15)
 	FMOVQ 86(R0), F19
-	VAND V19.B16, V0.B16, V18.B16
+	VAND V19.B16, V0.B16, V17.B16
 	VUSHR $4, V19.B16, V19.B16
-	VTBL V18.B16, [V1.B16], V18.B16
+	VTBL V17.B16, [V1.B16], V17.B16
 	VTBL V19.B16, [V1.B16], V19.B16
-	WORD $0x0e29c255 // smull v21.8h, v18.8b, v9.8b
-	WORD $0x4e298255 // smlal2 v21.8h, v18.16b, v9.16b
+	WORD $0x0e28c235 // smull v21.8h, v17.8b, v8.8b
+	WORD $0x4e288235 // smlal2 v21.8h, v17.16b, v8.16b
 	WORD $0x0e2a8275 // smlal v21.8h, v19.8b, v10.8b
 	WORD $0x4e2a8275 // smlal2 v21.8h, v19.16b, v10.16b
 	WORD $0x4e602ab4 // saddlp v20.4s, v21.8h
-	WORD $0x0e2dc256 // smull v22.8h, v18.8b, v13.8b
-	WORD $0x4e2d8256 // smlal2 v22.8h, v18.16b, v13.16b
-	WORD $0x0e318276 // smlal v22.8h, v19.8b, v17.8b
-	WORD $0x4e318276 // smlal2 v22.8h, v19.16b, v17.16b
+	WORD $0x0e2dc236 // smull v22.8h, v17.8b, v13.8b
+	WORD $0x4e2d8236 // smlal2 v22.8h, v17.16b, v13.16b
+	WORD $0x0e2f8276 // smlal v22.8h, v19.8b, v15.8b
+	WORD $0x4e2f8276 // smlal2 v22.8h, v19.16b, v15.16b
 	WORD $0x4e602acb // saddlp v11.4s, v22.8h
-	FLDPQ 384(R1), (F9, F10)
-	FLDPQ 384(R2), (F12, F14)
+	FLDPQ 384(R1), (F8, F10)
+	FLDPQ 384(R2), (F14, F16)
 	FMOVQ 103(R0), F21
-	VAND V21.B16, V0.B16, V18.B16
+	VAND V21.B16, V0.B16, V17.B16
 	VUSHR $4, V21.B16, V21.B16
-	VTBL V18.B16, [V1.B16], V18.B16
+	VTBL V17.B16, [V1.B16], V17.B16
 	VTBL V21.B16, [V1.B16], V21.B16
-	WORD $0x0e29c258 // smull v24.8h, v18.8b, v9.8b
-	WORD $0x4e298258 // smlal2 v24.8h, v18.16b, v9.16b
+	WORD $0x0e28c238 // smull v24.8h, v17.8b, v8.8b
+	WORD $0x4e288238 // smlal2 v24.8h, v17.16b, v8.16b
 	WORD $0x0e2a82b8 // smlal v24.8h, v21.8b, v10.8b
 	WORD $0x4e2a82b8 // smlal2 v24.8h, v21.16b, v10.16b
 	WORD $0x4e602b17 // saddlp v23.4s, v24.8h
-	WORD $0x0e2cc256 // smull v22.8h, v18.8b, v12.8b
-	WORD $0x4e2c8256 // smlal2 v22.8h, v18.16b, v12.16b
-	WORD $0x0e2e82b6 // smlal v22.8h, v21.8b, v14.8b
-	WORD $0x4e2e82b6 // smlal2 v22.8h, v21.16b, v14.16b
+	WORD $0x0e2ec236 // smull v22.8h, v17.8b, v14.8b
+	WORD $0x4e2e8236 // smlal2 v22.8h, v17.16b, v14.16b
+	WORD $0x0e3082b6 // smlal v22.8h, v21.8b, v16.8b
+	WORD $0x4e3082b6 // smlal2 v22.8h, v21.16b, v16.16b
 	WORD $0x4e602acd // saddlp v13.4s, v22.8h
-	FLDPQ 448(R1), (F9, F10)
-	FLDPQ 448(R2), (F17, F18)
+	FLDPQ 448(R1), (F8, F10)
+	FLDPQ 448(R2), (F15, F17)
 	FMOVQ 120(R0), F22
 	VAND V22.B16, V0.B16, V19.B16
 	VUSHR $4, V22.B16, V22.B16
 	VTBL V19.B16, [V1.B16], V19.B16
 	VTBL V22.B16, [V1.B16], V22.B16
-	WORD $0x0e29c279 // smull v25.8h, v19.8b, v9.8b
-	WORD $0x4e298279 // smlal2 v25.8h, v19.16b, v9.16b
+	WORD $0x0e28c279 // smull v25.8h, v19.8b, v8.8b
+	WORD $0x4e288279 // smlal2 v25.8h, v19.16b, v8.16b
 	WORD $0x0e2a82d9 // smlal v25.8h, v22.8b, v10.8b
 	WORD $0x4e2a82d9 // smlal2 v25.8h, v22.16b, v10.16b
 	WORD $0x4e602b38 // saddlp v24.4s, v25.8h
-	WORD $0x0e31c27a // smull v26.8h, v19.8b, v17.8b
-	WORD $0x4e31827a // smlal2 v26.8h, v19.16b, v17.16b
-	WORD $0x0e3282da // smlal v26.8h, v22.8b, v18.8b
-	WORD $0x4e3282da // smlal2 v26.8h, v22.16b, v18.16b
-	WORD $0x4e602b4c // saddlp v12.4s, v26.8h
-	WORD $0x4eb4bdef // addp v15.4s, v15.4s, v20.4s
+	WORD $0x0e2fc27a // smull v26.8h, v19.8b, v15.8b
+	WORD $0x4e2f827a // smlal2 v26.8h, v19.16b, v15.16b
+	WORD $0x0e3182da // smlal v26.8h, v22.8b, v17.8b
+	WORD $0x4e3182da // smlal2 v26.8h, v22.16b, v17.16b
+	WORD $0x4e602b4e // saddlp v14.4s, v26.8h
+	WORD $0x4eb4be52 // addp v18.4s, v18.4s, v20.4s
 	WORD $0x4eb8bef7 // addp v23.4s, v23.4s, v24.4s
-	WORD $0x4eb7bdef // addp v15.4s, v15.4s, v23.4s
-	WORD $0x4eabbe10 // addp v16.4s, v16.4s, v11.4s
-	WORD $0x4eacbdad // addp v13.4s, v13.4s, v12.4s
-	WORD $0x4eadbe10 // addp v16.4s, v16.4s, v13.4s
-	WORD $0x6ea8446a // ushl v10.4s, v3.4s, v8.4s
-	VSUB V2.S4, V8.S4, V11.S4
-	VSHL $23, V11.S4, V9.S4
-	WORD $0x4ea2350b // cmgt v11.4s, v8.4s, v2.4s
-	VBIF V11.B16, V10.B16, V9.B16
-	WORD $0x4e21d9ef // scvtf v15.4s, v15.4s
+	WORD $0x4eb7be52 // addp v18.4s, v18.4s, v23.4s
+	WORD $0x4eabbd8c // addp v12.4s, v12.4s, v11.4s
+	WORD $0x4eaebdad // addp v13.4s, v13.4s, v14.4s
+	WORD $0x4eadbd8c // addp v12.4s, v12.4s, v13.4s
+	WORD $0x4e21da52 // scvtf v18.4s, v18.4s
 	FMOVQ 16(R3), F8
 	WORD $0x6e29dd08 // fmul v8.4s, v8.4s, v9.4s
-	WORD $0x4e2fcd05 // fmla v5.4s, v8.4s, v15.4s
-	WORD $0x4e21da10 // scvtf v16.4s, v16.4s
+	WORD $0x4e32cd05 // fmla v5.4s, v8.4s, v18.4s
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
 	FMOVQ 16(R4), F8
 	WORD $0x6e29dd08 // fmul v8.4s, v8.4s, v9.4s
-	WORD $0x4e30cd07 // fmla v7.4s, v8.4s, v16.4s
+	WORD $0x4e2ccd07 // fmla v7.4s, v8.4s, v12.4s
 	ADD $136, R0, R0
 	ADD $512, R1, R1
 	ADD $512, R3, R3
 	ADD $512, R2, R2
 	ADD $512, R4, R4
-	SUBS $1, R10, R10
+	SUBS $1, R9, R9
 	BNE group2
-	VEOR V8.B16, V8.B16, V8.B16
+	WORD $0x6f00e408 // movi v8.2d, #0000000000000000
 	VZIP1 V6.S4, V4.S4, V9.S4
 	VEXT $8, V9.B16, V9.B16, V10.B16
 	WORD $0x4e29d508 // fadd v8.4s, v8.4s, v9.4s
@@ -4171,9 +4102,9 @@ whole3:
 	VEXT $8, V9.B16, V9.B16, V10.B16
 	WORD $0x4e29d508 // fadd v8.4s, v8.4s, v9.4s
 	WORD $0x4e2ad508 // fadd v8.4s, v8.4s, v10.4s
-	FMOVS.P F8, 4(R6)
-	VST1.P V8.S[1], 4(R12)
-	SUBS $1, R9, R9
+	FMOVS.P F8, 4(R5)
+	VST1.P V8.S[1], 4(R11)
+	SUBS $1, R8, R8
 	BNE rows1
 	RET
 
@@ -4192,10 +4123,10 @@ rows1:
 	ADD R6, R5, R5
 	MOVD blocks+40(FP), R2
 	MOVD lanes+48(FP), R3
-	VEOR V1.B16, V1.B16, V1.B16
-	VEOR V2.B16, V2.B16, V2.B16
-	VEOR V3.B16, V3.B16, V3.B16
-	VEOR V4.B16, V4.B16, V4.B16
+	WORD $0x6f00e401 // movi v1.2d, #0000000000000000
+	WORD $0x6f00e402 // movi v2.2d, #0000000000000000
+	WORD $0x6f00e403 // movi v3.2d, #0000000000000000
+	WORD $0x6f00e404 // movi v4.2d, #0000000000000000
 	MOVD n+64(FP), R8
 	MOVD back+72(FP), R9
 group2:
@@ -4440,7 +4371,7 @@ whole3:
 	ADD $512, R3, R3
 	SUBS $1, R8, R8
 	BNE group2
-	VEOR V5.B16, V5.B16, V5.B16
+	WORD $0x6f00e405 // movi v5.2d, #0000000000000000
 	VZIP1 V3.S4, V1.S4, V6.S4
 	VEXT $8, V6.B16, V6.B16, V7.B16
 	WORD $0x4e26d4a5 // fadd v5.4s, v5.4s, v6.4s
@@ -4480,10 +4411,10 @@ rows1:
 	MOVD stride+56(FP), R10
 	ADD R10, R1, R2
 	ADD R10, R3, R4
-	VEOR V1.B16, V1.B16, V1.B16
-	VEOR V2.B16, V2.B16, V2.B16
-	VEOR V3.B16, V3.B16, V3.B16
-	VEOR V4.B16, V4.B16, V4.B16
+	WORD $0x6f00e401 // movi v1.2d, #0000000000000000
+	WORD $0x6f00e402 // movi v2.2d, #0000000000000000
+	WORD $0x6f00e403 // movi v3.2d, #0000000000000000
+	WORD $0x6f00e404 // movi v4.2d, #0000000000000000
 	MOVD n+64(FP), R9
 	MOVD back+72(FP), R10
 group2:
@@ -4683,7 +4614,7 @@ whole3:
 	ADD $512, R4, R4
 	SUBS $1, R9, R9
 	BNE group2
-	VEOR V5.B16, V5.B16, V5.B16
+	WORD $0x6f00e405 // movi v5.2d, #0000000000000000
 	VZIP1 V3.S4, V1.S4, V6.S4
 	VEXT $8, V6.B16, V6.B16, V7.B16
 	WORD $0x4e26d4a5 // fadd v5.4s, v5.4s, v6.4s
@@ -4722,10 +4653,10 @@ rows1:
 	ADD R6, R5, R5
 	MOVD blocks+40(FP), R2
 	MOVD lanes+48(FP), R3
-	VEOR V2.B16, V2.B16, V2.B16
-	VEOR V3.B16, V3.B16, V3.B16
-	VEOR V4.B16, V4.B16, V4.B16
-	VEOR V5.B16, V5.B16, V5.B16
+	WORD $0x6f00e402 // movi v2.2d, #0000000000000000
+	WORD $0x6f00e403 // movi v3.2d, #0000000000000000
+	WORD $0x6f00e404 // movi v4.2d, #0000000000000000
+	WORD $0x6f00e405 // movi v5.2d, #0000000000000000
 	MOVD n+64(FP), R8
 	MOVD back+72(FP), R9
 group2:
@@ -5078,7 +5009,7 @@ whole3:
 	ADD $512, R3, R3
 	SUBS $1, R8, R8
 	BNE group2
-	VEOR V6.B16, V6.B16, V6.B16
+	WORD $0x6f00e406 // movi v6.2d, #0000000000000000
 	VZIP1 V4.S4, V2.S4, V7.S4
 	VEXT $8, V7.B16, V7.B16, V8.B16
 	WORD $0x4e27d4c6 // fadd v6.4s, v6.4s, v7.4s
@@ -5119,10 +5050,10 @@ rows1:
 	MOVD stride+56(FP), R10
 	ADD R10, R1, R2
 	ADD R10, R3, R4
-	VEOR V2.B16, V2.B16, V2.B16
-	VEOR V3.B16, V3.B16, V3.B16
-	VEOR V4.B16, V4.B16, V4.B16
-	VEOR V5.B16, V5.B16, V5.B16
+	WORD $0x6f00e402 // movi v2.2d, #0000000000000000
+	WORD $0x6f00e403 // movi v3.2d, #0000000000000000
+	WORD $0x6f00e404 // movi v4.2d, #0000000000000000
+	WORD $0x6f00e405 // movi v5.2d, #0000000000000000
 	MOVD n+64(FP), R9
 	MOVD back+72(FP), R10
 group2:
@@ -5376,7 +5307,7 @@ whole3:
 	ADD $512, R4, R4
 	SUBS $1, R9, R9
 	BNE group2
-	VEOR V6.B16, V6.B16, V6.B16
+	WORD $0x6f00e406 // movi v6.2d, #0000000000000000
 	VZIP1 V4.S4, V2.S4, V7.S4
 	VEXT $8, V7.B16, V7.B16, V8.B16
 	WORD $0x4e27d4c6 // fadd v6.4s, v6.4s, v7.4s
@@ -5430,10 +5361,10 @@ rows1:
 	ADD R6, R5, R5
 	MOVD blocks+40(FP), R2
 	MOVD lanes+48(FP), R3
-	VEOR V5.B16, V5.B16, V5.B16
-	VEOR V6.B16, V6.B16, V6.B16
-	VEOR V7.B16, V7.B16, V7.B16
-	VEOR V8.B16, V8.B16, V8.B16
+	WORD $0x6f00e405 // movi v5.2d, #0000000000000000
+	WORD $0x6f00e406 // movi v6.2d, #0000000000000000
+	WORD $0x6f00e407 // movi v7.2d, #0000000000000000
+	WORD $0x6f00e408 // movi v8.2d, #0000000000000000
 	MOVD n+64(FP), R8
 	MOVD back+72(FP), R9
 group2:
@@ -5696,7 +5627,7 @@ whole3:
 	ADD $512, R3, R3
 	SUBS $1, R8, R8
 	BNE group2
-	VEOR V9.B16, V9.B16, V9.B16
+	WORD $0x6f00e409 // movi v9.2d, #0000000000000000
 	VZIP1 V7.S4, V5.S4, V10.S4
 	VEXT $8, V10.B16, V10.B16, V11.B16
 	WORD $0x4e2ad529 // fadd v9.4s, v9.4s, v10.4s
@@ -5752,10 +5683,10 @@ rows1:
 	MOVD stride+56(FP), R10
 	ADD R10, R1, R2
 	ADD R10, R3, R4
-	VEOR V5.B16, V5.B16, V5.B16
-	VEOR V6.B16, V6.B16, V6.B16
-	VEOR V7.B16, V7.B16, V7.B16
-	VEOR V8.B16, V8.B16, V8.B16
+	WORD $0x6f00e405 // movi v5.2d, #0000000000000000
+	WORD $0x6f00e406 // movi v6.2d, #0000000000000000
+	WORD $0x6f00e407 // movi v7.2d, #0000000000000000
+	WORD $0x6f00e408 // movi v8.2d, #0000000000000000
 	MOVD n+64(FP), R9
 	MOVD back+72(FP), R10
 group2:
@@ -5968,7 +5899,7 @@ whole3:
 	ADD $512, R4, R4
 	SUBS $1, R9, R9
 	BNE group2
-	VEOR V9.B16, V9.B16, V9.B16
+	WORD $0x6f00e409 // movi v9.2d, #0000000000000000
 	VZIP1 V7.S4, V5.S4, V10.S4
 	VEXT $8, V10.B16, V10.B16, V11.B16
 	WORD $0x4e2ad529 // fadd v9.4s, v9.4s, v10.4s
@@ -6008,10 +5939,10 @@ rows1:
 	ADD R6, R5, R5
 	MOVD blocks+40(FP), R2
 	MOVD lanes+48(FP), R3
-	VEOR V3.B16, V3.B16, V3.B16
-	VEOR V4.B16, V4.B16, V4.B16
-	VEOR V5.B16, V5.B16, V5.B16
-	VEOR V6.B16, V6.B16, V6.B16
+	WORD $0x6f00e403 // movi v3.2d, #0000000000000000
+	WORD $0x6f00e404 // movi v4.2d, #0000000000000000
+	WORD $0x6f00e405 // movi v5.2d, #0000000000000000
+	WORD $0x6f00e406 // movi v6.2d, #0000000000000000
 	MOVD n+64(FP), R8
 	MOVD back+72(FP), R9
 group2:
@@ -6402,7 +6333,7 @@ whole3:
 	ADD $512, R3, R3
 	SUBS $1, R8, R8
 	BNE group2
-	VEOR V7.B16, V7.B16, V7.B16
+	WORD $0x6f00e407 // movi v7.2d, #0000000000000000
 	VZIP1 V5.S4, V3.S4, V8.S4
 	VEXT $8, V8.B16, V8.B16, V9.B16
 	WORD $0x4e28d4e7 // fadd v7.4s, v7.4s, v8.4s
@@ -6444,10 +6375,10 @@ rows1:
 	MOVD stride+56(FP), R10
 	ADD R10, R1, R2
 	ADD R10, R3, R4
-	VEOR V3.B16, V3.B16, V3.B16
-	VEOR V4.B16, V4.B16, V4.B16
-	VEOR V5.B16, V5.B16, V5.B16
-	VEOR V6.B16, V6.B16, V6.B16
+	WORD $0x6f00e403 // movi v3.2d, #0000000000000000
+	WORD $0x6f00e404 // movi v4.2d, #0000000000000000
+	WORD $0x6f00e405 // movi v5.2d, #0000000000000000
+	WORD $0x6f00e406 // movi v6.2d, #0000000000000000
 	MOVD n+64(FP), R9
 	MOVD back+72(FP), R10
 group2:
@@ -6740,7 +6671,7 @@ whole3:
 	ADD $512, R4, R4
 	SUBS $1, R9, R9
 	BNE group2
-	VEOR V7.B16, V7.B16, V7.B16
+	WORD $0x6f00e407 // movi v7.2d, #0000000000000000
 	VZIP1 V5.S4, V3.S4, V8.S4
 	VEXT $8, V8.B16, V8.B16, V9.B16
 	WORD $0x4e28d4e7 // fadd v7.4s, v7.4s, v8.4s
@@ -6784,10 +6715,10 @@ rows1:
 	ADD R6, R5, R5
 	MOVD blocks+40(FP), R2
 	MOVD lanes+48(FP), R3
-	VEOR V4.B16, V4.B16, V4.B16
-	VEOR V5.B16, V5.B16, V5.B16
-	VEOR V6.B16, V6.B16, V6.B16
-	VEOR V7.B16, V7.B16, V7.B16
+	WORD $0x6f00e404 // movi v4.2d, #0000000000000000
+	WORD $0x6f00e405 // movi v5.2d, #0000000000000000
+	WORD $0x6f00e406 // movi v6.2d, #0000000000000000
+	WORD $0x6f00e407 // movi v7.2d, #0000000000000000
 	MOVD n+64(FP), R8
 	MOVD back+72(FP), R9
 group2:
@@ -7236,7 +7167,7 @@ whole3:
 	ADD $512, R3, R3
 	SUBS $1, R8, R8
 	BNE group2
-	VEOR V8.B16, V8.B16, V8.B16
+	WORD $0x6f00e408 // movi v8.2d, #0000000000000000
 	VZIP1 V6.S4, V4.S4, V9.S4
 	VEXT $8, V9.B16, V9.B16, V10.B16
 	WORD $0x4e29d508 // fadd v8.4s, v8.4s, v9.4s
@@ -7282,10 +7213,10 @@ rows1:
 	MOVD stride+56(FP), R10
 	ADD R10, R1, R2
 	ADD R10, R3, R4
-	VEOR V4.B16, V4.B16, V4.B16
-	VEOR V5.B16, V5.B16, V5.B16
-	VEOR V6.B16, V6.B16, V6.B16
-	VEOR V7.B16, V7.B16, V7.B16
+	WORD $0x6f00e404 // movi v4.2d, #0000000000000000
+	WORD $0x6f00e405 // movi v5.2d, #0000000000000000
+	WORD $0x6f00e406 // movi v6.2d, #0000000000000000
+	WORD $0x6f00e407 // movi v7.2d, #0000000000000000
 	MOVD n+64(FP), R9
 	MOVD back+72(FP), R10
 group2:
@@ -7607,7 +7538,7 @@ whole3:
 	ADD $512, R4, R4
 	SUBS $1, R9, R9
 	BNE group2
-	VEOR V8.B16, V8.B16, V8.B16
+	WORD $0x6f00e408 // movi v8.2d, #0000000000000000
 	VZIP1 V6.S4, V4.S4, V9.S4
 	VEXT $8, V9.B16, V9.B16, V10.B16
 	WORD $0x4e29d508 // fadd v8.4s, v8.4s, v9.4s
@@ -7646,10 +7577,10 @@ rows1:
 	ADD R6, R5, R5
 	MOVD blocks+40(FP), R2
 	MOVD lanes+48(FP), R3
-	VEOR V2.B16, V2.B16, V2.B16
-	VEOR V3.B16, V3.B16, V3.B16
-	VEOR V4.B16, V4.B16, V4.B16
-	VEOR V5.B16, V5.B16, V5.B16
+	WORD $0x6f00e402 // movi v2.2d, #0000000000000000
+	WORD $0x6f00e403 // movi v3.2d, #0000000000000000
+	WORD $0x6f00e404 // movi v4.2d, #0000000000000000
+	WORD $0x6f00e405 // movi v5.2d, #0000000000000000
 	MOVD n+64(FP), R8
 	MOVD back+72(FP), R9
 group2:
@@ -7992,7 +7923,7 @@ whole3:
 	ADD $512, R3, R3
 	SUBS $1, R8, R8
 	BNE group2
-	VEOR V6.B16, V6.B16, V6.B16
+	WORD $0x6f00e406 // movi v6.2d, #0000000000000000
 	VZIP1 V4.S4, V2.S4, V7.S4
 	VEXT $8, V7.B16, V7.B16, V8.B16
 	WORD $0x4e27d4c6 // fadd v6.4s, v6.4s, v7.4s
@@ -8033,10 +7964,10 @@ rows1:
 	MOVD stride+56(FP), R10
 	ADD R10, R1, R2
 	ADD R10, R3, R4
-	VEOR V2.B16, V2.B16, V2.B16
-	VEOR V3.B16, V3.B16, V3.B16
-	VEOR V4.B16, V4.B16, V4.B16
-	VEOR V5.B16, V5.B16, V5.B16
+	WORD $0x6f00e402 // movi v2.2d, #0000000000000000
+	WORD $0x6f00e403 // movi v3.2d, #0000000000000000
+	WORD $0x6f00e404 // movi v4.2d, #0000000000000000
+	WORD $0x6f00e405 // movi v5.2d, #0000000000000000
 	MOVD n+64(FP), R9
 	MOVD back+72(FP), R10
 group2:
@@ -8313,7 +8244,7 @@ whole3:
 	ADD $512, R4, R4
 	SUBS $1, R9, R9
 	BNE group2
-	VEOR V6.B16, V6.B16, V6.B16
+	WORD $0x6f00e406 // movi v6.2d, #0000000000000000
 	VZIP1 V4.S4, V2.S4, V7.S4
 	VEXT $8, V7.B16, V7.B16, V8.B16
 	WORD $0x4e27d4c6 // fadd v6.4s, v6.4s, v7.4s

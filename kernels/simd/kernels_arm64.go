@@ -43,7 +43,7 @@ const (
 	panelMinTwo = 832
 )
 
-// endFew is never called: kernels for few activation rows are those of dot, and from 3 rows on panels.
+// endFew is never called: there are no few kernels.
 func endFew(bool, *float32, int, *float32, int) {}
 
 // sumFloat adds the lanes of a float tile's sums.

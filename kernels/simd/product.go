@@ -98,6 +98,15 @@ const (
 	pieceBlocks = 16         // blocks of a panel of which both halves are unpacked together, a multiple of 8
 )
 
+// dotMax is the largest number of activation rows for which dot kernels are best, where there are few kernels and where there are
+// none.
+func dotMax(few bool) int {
+	if few {
+		return dotRows
+	}
+	return 2 * dotRows
+}
+
 // fewMax is the largest number of activation rows for which unpacking into registers beats panels, with the kernels of 512
 // bits and without.
 func fewMax(wide bool) int {
@@ -135,7 +144,7 @@ func (p *product) rows(out []float32, ldo int, w []byte, rowBytes, o0, o1 int, a
 		p.rowsGeneric(out, ldo, w, rowBytes, o0, o1, a, r0, r1, &s.row)
 	case p.floats():
 		p.rowsFloat(out, ldo, w, rowBytes, o0, o1, a, r0, r1, s)
-	case n < octet || r1-r0 <= dotRows && !incomplete:
+	case n < octet || r1-r0 <= dotMax(p.asm.narrow.few != nil) && !incomplete:
 		p.rowsDot(out, ldo, w, rowBytes, o0, o1, a, r0, r1, s)
 	case p.asm.narrow.few != nil && r1-r0 <= fewMax(p.asm.wide.few != nil):
 		p.rowsFew(out, ldo, w, rowBytes, o0, o1, a, r0, r1, s)
@@ -206,9 +215,6 @@ func (p *product) rowsGemm(out []float32, ldo int, w []byte, rowBytes, o0, o1 in
 	size := a.groups() * groupBlocks * k.panelBytes
 	panels := ((o1-o0+octet-1)/octet + 1) / 2
 	batch := min(max(panelBudget/size, 1), panels)
-	if r1-r0 <= 4 {
-		batch = 1 // nothing comes back to a panel
-	}
 	panel := s.panels(batch * size)
 	for first := 0; first < panels; first += batch {
 		last := min(first+batch, panels)

@@ -27,7 +27,6 @@ type dotter struct {
 	rung
 	k            constants
 	w            []R // the weight rows' group
-	gather       []R // the weight rows' next scale
 	blocks, lane []R // the activation rows' group
 	acc          [2][2]V
 }
@@ -37,9 +36,6 @@ func emitDot(a *asm, f *format, r rung, rows, acts int) {
 		fmt.Sprintf("computes 8*octets outputs of %d activation rows from n groups of 8 blocks a row; the last begins back bytes before the end of the one before.", acts),
 		"out *float32", "ldo int", "w *byte", "rowBytes int", "octets int", "blocks *byte", "lanes *byte", "stride int", "n int", "back int")
 	d := &dotter{format: f, rung: r, w: a.gps(rows), blocks: a.gps(acts), lane: a.gps(acts)}
-	if f.elems == 32 {
-		d.gather = a.gps(rows)
-	}
 	out, w, rowBytes, times, n, back := a.param("out"), a.param("w"), a.param("rowBytes"), a.param("octets"), a.gp(), a.gp()
 	other := a.gp()
 	if acts == 2 {
@@ -87,11 +83,8 @@ func emitDot(a *asm, f *format, r rung, rows, acts int) {
 // group adds the products of 8 blocks.
 func (d *dotter) group(a *asm) {
 	var all []groupScales
-	for i, p := range d.w {
-		switch {
-		case d.elems == 32:
-			a.ins("MOVD", p, d.gather[i])
-		case d.format.scales != nil:
+	for _, p := range d.w {
+		if d.format.scales != nil {
 			s := groupScales{d.newScales(a), d.newScales(a)}
 			d.format.scales(a, &d.k, p, &s)
 			all = append(all, s)
@@ -116,7 +109,6 @@ func (d *dotter) group(a *asm) {
 // half adds the products of 4 blocks: their sums stand beside each other in the end.
 func (d *dotter) half(a *asm, half int, all []groupScales) {
 	s := make([]scales, len(d.w))
-	gathered := make([]V, len(d.w))
 	for i, p := range d.w {
 		switch {
 		case all != nil:
@@ -125,11 +117,8 @@ func (d *dotter) half(a *asm, half int, all []groupScales) {
 			s[i] = d.newScales(a)
 			d.halfScales(a, &d.k, p, half, &s[i])
 		default:
-			gathered[i] = a.vec()
-			for b := range 4 {
-				d.format.gather(a, mem(d.gather[i], 0), b, gathered[i])
-				a.add(d.bytes, d.gather[i], d.gather[i])
-			}
+			at := 4 * half * d.bytes
+			s[i] = d.gatherFour(a, &d.k, [4]R{p, p, p, p}, [4]int{at, at + d.bytes, at + 2*d.bytes, at + 3*d.bytes})
 		}
 	}
 	var sums [2][4]V
@@ -144,11 +133,6 @@ func (d *dotter) half(a *asm, half int, all []groupScales) {
 		a.free(s[1:]...)
 	}
 	for i := range d.w {
-		if d.elems == 32 {
-			s[i] = d.newScales(a)
-			d.format.gathered(a, &d.k, gathered[i], &s[i])
-			a.free(gathered[i])
-		}
 		for j := range d.lane {
 			d.scale(a, i+j, half, j, sums[i+j][0], &s[i])
 			a.free(sums[i+j][0])

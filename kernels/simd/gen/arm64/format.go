@@ -19,9 +19,10 @@ type format struct {
 	constants func(a *asm, k *constants)
 	// values makes block b of the group at p signed bytes: 16 of them in low, 16 in high. plain leaves the offset in.
 	values func(a *asm, k *constants, p R, b int, low, high V, plain bool)
-	// gather reads what a block at p has of scales to part i of a vector, gathered makes scales and minimums of 4 such parts.
-	// For formats of one block.
-	gather   func(a *asm, p string, i int, to V)
+	// gather reads what a block at p has of scales, gathered makes scales and minimums of that of 4 blocks, side by side in
+	// parts of parts bits. For formats of one block.
+	gather   func(a *asm, p R, offset int, to V)
+	parts    int
 	gathered func(a *asm, k *constants, from V, s *scales)
 	// scales makes those of a group, halfScales those of 4 blocks of one. For formats of 8 blocks, one or the other.
 	scales     func(a *asm, k *constants, p R, s *groupScales)
@@ -66,6 +67,26 @@ func (f *format) freeScales(a *asm, s scales) {
 	if f.halves {
 		a.free(s.ints[:]...)
 	}
+}
+
+// gatherFour makes the scales of the blocks at 4 places.
+func (f *format) gatherFour(a *asm, k *constants, p [4]R, offset [4]int) scales {
+	v := a.vecs(4)
+	for i := range v {
+		f.gather(a, p[i], offset[i], v[i])
+	}
+	narrow, wide := "H8", "S4"
+	if f.parts == 32 {
+		narrow, wide = "S4", "D2"
+	}
+	a.zip(narrow, v[0], v[1], v[0])
+	a.zip(narrow, v[2], v[3], v[2])
+	a.zip(wide, v[0], v[2], v[0])
+	a.free(v[1:]...)
+	s := f.newScales(a)
+	f.gathered(a, k, v[0], &s)
+	a.free(v[0])
+	return s
 }
 
 func (f *format) blocks() int { return f.elems / 32 }

@@ -5,29 +5,23 @@ package main
 func legacyFormats() []*format {
 	return []*format{
 		{name: "Q4_0", elems: 32, bytes: 18, shift: 3, constants: offsetConstants(8), values: nibbleValues(18, 2),
-			gather: gatherHalf, gathered: halfScale},
+			gather: (*asm).loadHalf, parts: 16, gathered: halfScale},
 		{name: "Q4_1", elems: 32, bytes: 20, minimums: 1, constants: nibbleConstants, values: nibbleValues(20, 4),
-			gather: gatherPair, gathered: pairScale},
+			gather: loadPairOfHalves, parts: 32, gathered: pairScale},
 		{name: "Q5_0", elems: 32, bytes: 22, shift: 4, constants: fifthConstants(16), values: fifthValues(22, 2),
-			gather: gatherHalf, gathered: halfScale},
+			gather: (*asm).loadHalf, parts: 16, gathered: halfScale},
 		{name: "Q5_1", elems: 32, bytes: 24, minimums: 1, constants: fifthConstants(0), values: fifthValues(24, 4),
-			gather: gatherPair, gathered: pairScale},
+			gather: loadPairOfHalves, parts: 32, gathered: pairScale},
 		{name: "Q8_0", elems: 32, bytes: 34, full: true, constants: func(*asm, *constants) {},
 			values: func(a *asm, _ *constants, p R, b int, low, high V, _ bool) {
 				a.load(mem(p, 34*b+2), low)
 				a.load(mem(p, 34*b+18), high)
 			},
-			gather: gatherHalf, gathered: halfScale},
+			gather: (*asm).loadHalf, parts: 16, gathered: halfScale},
 		{name: "IQ4_NL", elems: 32, bytes: 18, full: true, constants: tableConstants(tableIQ4), values: tableValues(18, 2),
-			gather: gatherHalf, gathered: halfScale},
+			gather: (*asm).loadHalf, parts: 16, gathered: halfScale},
 		{name: "MXFP4", elems: 32, bytes: 17, constants: powerConstants, values: tableValues(17, 1),
-			gather: func(a *asm, p string, i int, to V) {
-				if i == 0 {
-					a.zero(to)
-				}
-				a.ins("VLD1", p, to.lane("B", 4*i))
-			},
-			gathered: powerScale},
+			gather: (*asm).loadByte, parts: 32, gathered: powerScale},
 	}
 }
 
@@ -110,12 +104,10 @@ func tableValues(bytes, at int) func(*asm, *constants, R, int, V, V, bool) {
 	}
 }
 
-func gatherHalf(a *asm, p string, i int, to V) { a.ins("VLD1", p, to.lane("H", i)) }
-
 func halfScale(a *asm, _ *constants, from V, s *scales) { a.widen(from, s.d) }
 
-// gatherPair: a scale and a minimum, both float16.
-func gatherPair(a *asm, p string, i int, to V) { a.ins("VLD1", p, to.lane("S", i)) }
+// loadPairOfHalves: a scale and a minimum, both float16.
+func loadPairOfHalves(a *asm, p R, offset int, to V) { a.ins("FMOVS", mem(p, offset), to.q()) }
 
 func pairScale(a *asm, _ *constants, from V, s *scales) {
 	a.ins("VUZP2", from.at("H8"), from.at("H8"), s.m[0].at("H8"))

@@ -8,11 +8,13 @@ import (
 // The instructions, each a method: destination last, as Go's assembler has it. Those of the first part it knows.
 
 func (a *asm) move(to, from V)   { a.ins("VMOV", from.at("B16"), to.at("B16")) }
-func (a *asm) zero(v V)          { a.ins("VEOR", v.at("B16"), v.at("B16"), v.at("B16")) }
 func (a *asm) and(x, y, to V)    { a.ins("VAND", x.at("B16"), y.at("B16"), to.at("B16")) }
 func (a *asm) or(x, y, to V)     { a.ins("VORR", x.at("B16"), y.at("B16"), to.at("B16")) }
 func (a *asm) xor(x, y, to V)    { a.ins("VEOR", x.at("B16"), y.at("B16"), to.at("B16")) }
 func (a *asm) addInt(x, y, to V) { a.ins("VADD", x.at("S4"), y.at("S4"), to.at("S4")) }
+
+// zero does not wait for what v had, as an exclusive or of it with itself does on arm64.
+func (a *asm) zero(v V) { a.word(0x6f00e400|uint32(v), "movi v%d.2d, #0000000000000000", v) }
 
 // pick puts the bits of yes into to where mask has ones, those of no where it has zeros; mask is lost.
 func (a *asm) pick(yes, no, mask V) { a.ins("VBSL", no.at("B16"), yes.at("B16"), mask.at("B16")) }
@@ -52,6 +54,23 @@ func (a *asm) load(m string, v V)         { a.ins("FMOVQ", m, v.q()) }
 func (a *asm) store(v V, m string)        { a.ins("FMOVQ", v.q(), m) }
 func (a *asm) loadPair(m string, x, y V)  { a.ins("FLDPQ", m, fmt.Sprintf("(%s, %s)", x.q(), y.q())) }
 func (a *asm) storePair(x, y V, m string) { a.ins("FSTPQ", fmt.Sprintf("(%s, %s)", x.q(), y.q()), m) }
+
+// loadHalf and loadByte load 2 bytes and 1 to the lowest part of a vector, the rest of which becomes 0.
+func (a *asm) loadHalf(p R, offset int, v V) { a.loadSmall(0x7d400000, "h", p, offset, 2, v) }
+func (a *asm) loadByte(p R, offset int, v V) { a.loadSmall(0x3d400000, "b", p, offset, 1, v) }
+
+func (a *asm) loadSmall(code uint32, name string, p R, offset, size int, v V) {
+	at := ""
+	if offset != 0 {
+		at = fmt.Sprintf(", #%d", offset)
+	}
+	a.word(code|uint32(offset/size)<<10|uint32(p)<<5|uint32(v), "ldr %s%d, [x%d%s]", name, v, p, at)
+}
+
+// zip interleaves the low halves of x and y: x0, y0, x1, y1, ...
+func (a *asm) zip(arrangement string, x, y, to V) {
+	a.ins("VZIP1", y.at(arrangement), x.at(arrangement), to.at(arrangement))
+}
 
 // addressing steps. add: to = r + n, of any size.
 func (a *asm) add(n any, r, to R) { a.ins("ADD", n, r, to) }

@@ -77,16 +77,11 @@ func (p *packer) four(a *asm, b, four int) {
 // block unpacks a block of 4 rows of a format of one block.
 func (p *packer) block(a *asm, four int) {
 	p.four(a, 0, four)
-	g, s := a.vec(), p.newScales(a)
-	for i := range 4 {
-		p.gather(a, mem(p.w[4*four+i], 0), i, g)
-	}
-	p.gathered(a, &p.k, g, &s)
+	s := p.gatherFour(a, &p.k, [4]R(p.w[4*four:]), [4]int{})
 	a.store(s.d, mem(p.dst, panelValues+16*four))
 	if p.minimums > 0 {
 		a.store(s.m[0], mem(p.dst, p.minimumAt(0)+16*four))
 	}
-	a.free(g)
 	p.freeScales(a, s)
 }
 
