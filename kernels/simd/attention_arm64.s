@@ -13,93 +13,245 @@ TEXT ·multiplyHalf1NEON(SB), NOSPLIT, $0-80
 	MOVD cols+56(FP), R4
 	MOVD ahead+72(FP), R5
 tile1:
-	MOVD R0, R7
-	MOVD a+16(FP), R6
-	MOVD lda+24(FP), R8
-	WORD $0x6f00e400 // movi v0.2d, #0000000000000000
+	CMP $32, R4
+	BLT narrower2
+	MOVD R0, R10
+	MOVD a+16(FP), R9
+	MOVD lda+24(FP), R6
+	WORD $0x6f00e409 // movi v9.2d, #0000000000000000
+	WORD $0x6f00e40a // movi v10.2d, #0000000000000000
+	WORD $0x6f00e40b // movi v11.2d, #0000000000000000
+	WORD $0x6f00e40c // movi v12.2d, #0000000000000000
+	WORD $0x6f00e40d // movi v13.2d, #0000000000000000
+	WORD $0x6f00e40e // movi v14.2d, #0000000000000000
+	WORD $0x6f00e40f // movi v15.2d, #0000000000000000
+	WORD $0x6f00e410 // movi v16.2d, #0000000000000000
+	MOVD add+64(FP), R8
+	CBZ R8, begin3
+	FLDPQ (R10), (F9, F10)
+	FLDPQ 32(R10), (F11, F12)
+	FLDPQ 64(R10), (F13, F14)
+	FLDPQ 96(R10), (F15, F16)
+begin3:
+	ADD $0, R2, R11
+	ADD $32, R2, R12
+	MOVD k+48(FP), R8
+	LSR $2, R8, R7
+	AND $3, R8, R8
+	CBZ R7, rest4
+four7:
+	VLD1.P 16(R9), [V0.S4]
+	PRFM (R5), PLDL1KEEP
+	ADD $64, R5, R5
+	VLD1.P (R11)(R3), [V1.H8, V2.H8]
+	WORD $0x4e217844 // fcvtl2 v4.4s, v2.8h
+	WORD $0x0e217843 // fcvtl v3.4s, v2.4h
+	WORD $0x4e217822 // fcvtl2 v2.4s, v1.8h
+	WORD $0x0e217821 // fcvtl v1.4s, v1.4h
+	VLD1.P (R12)(R3), [V5.H8, V6.H8]
+	WORD $0x4e2178c8 // fcvtl2 v8.4s, v6.8h
+	WORD $0x0e2178c7 // fcvtl v7.4s, v6.4h
+	WORD $0x4e2178a6 // fcvtl2 v6.4s, v5.8h
+	WORD $0x0e2178a5 // fcvtl v5.4s, v5.4h
+	WORD $0x4f801029 // fmla v9.4s, v1.4s, v0.s[0]
+	WORD $0x4f80104a // fmla v10.4s, v2.4s, v0.s[0]
+	WORD $0x4f80106b // fmla v11.4s, v3.4s, v0.s[0]
+	WORD $0x4f80108c // fmla v12.4s, v4.4s, v0.s[0]
+	WORD $0x4f8010ad // fmla v13.4s, v5.4s, v0.s[0]
+	WORD $0x4f8010ce // fmla v14.4s, v6.4s, v0.s[0]
+	WORD $0x4f8010ef // fmla v15.4s, v7.4s, v0.s[0]
+	WORD $0x4f801110 // fmla v16.4s, v8.4s, v0.s[0]
+	PRFM (R5), PLDL1KEEP
+	ADD $64, R5, R5
+	VLD1.P (R11)(R3), [V1.H8, V2.H8]
+	WORD $0x4e217844 // fcvtl2 v4.4s, v2.8h
+	WORD $0x0e217843 // fcvtl v3.4s, v2.4h
+	WORD $0x4e217822 // fcvtl2 v2.4s, v1.8h
+	WORD $0x0e217821 // fcvtl v1.4s, v1.4h
+	VLD1.P (R12)(R3), [V5.H8, V6.H8]
+	WORD $0x4e2178c8 // fcvtl2 v8.4s, v6.8h
+	WORD $0x0e2178c7 // fcvtl v7.4s, v6.4h
+	WORD $0x4e2178a6 // fcvtl2 v6.4s, v5.8h
+	WORD $0x0e2178a5 // fcvtl v5.4s, v5.4h
+	WORD $0x4fa01029 // fmla v9.4s, v1.4s, v0.s[1]
+	WORD $0x4fa0104a // fmla v10.4s, v2.4s, v0.s[1]
+	WORD $0x4fa0106b // fmla v11.4s, v3.4s, v0.s[1]
+	WORD $0x4fa0108c // fmla v12.4s, v4.4s, v0.s[1]
+	WORD $0x4fa010ad // fmla v13.4s, v5.4s, v0.s[1]
+	WORD $0x4fa010ce // fmla v14.4s, v6.4s, v0.s[1]
+	WORD $0x4fa010ef // fmla v15.4s, v7.4s, v0.s[1]
+	WORD $0x4fa01110 // fmla v16.4s, v8.4s, v0.s[1]
+	PRFM (R5), PLDL1KEEP
+	ADD $64, R5, R5
+	VLD1.P (R11)(R3), [V1.H8, V2.H8]
+	WORD $0x4e217844 // fcvtl2 v4.4s, v2.8h
+	WORD $0x0e217843 // fcvtl v3.4s, v2.4h
+	WORD $0x4e217822 // fcvtl2 v2.4s, v1.8h
+	WORD $0x0e217821 // fcvtl v1.4s, v1.4h
+	VLD1.P (R12)(R3), [V5.H8, V6.H8]
+	WORD $0x4e2178c8 // fcvtl2 v8.4s, v6.8h
+	WORD $0x0e2178c7 // fcvtl v7.4s, v6.4h
+	WORD $0x4e2178a6 // fcvtl2 v6.4s, v5.8h
+	WORD $0x0e2178a5 // fcvtl v5.4s, v5.4h
+	WORD $0x4f801829 // fmla v9.4s, v1.4s, v0.s[2]
+	WORD $0x4f80184a // fmla v10.4s, v2.4s, v0.s[2]
+	WORD $0x4f80186b // fmla v11.4s, v3.4s, v0.s[2]
+	WORD $0x4f80188c // fmla v12.4s, v4.4s, v0.s[2]
+	WORD $0x4f8018ad // fmla v13.4s, v5.4s, v0.s[2]
+	WORD $0x4f8018ce // fmla v14.4s, v6.4s, v0.s[2]
+	WORD $0x4f8018ef // fmla v15.4s, v7.4s, v0.s[2]
+	WORD $0x4f801910 // fmla v16.4s, v8.4s, v0.s[2]
+	PRFM (R5), PLDL1KEEP
+	ADD $64, R5, R5
+	VLD1.P (R11)(R3), [V1.H8, V2.H8]
+	WORD $0x4e217844 // fcvtl2 v4.4s, v2.8h
+	WORD $0x0e217843 // fcvtl v3.4s, v2.4h
+	WORD $0x4e217822 // fcvtl2 v2.4s, v1.8h
+	WORD $0x0e217821 // fcvtl v1.4s, v1.4h
+	VLD1.P (R12)(R3), [V5.H8, V6.H8]
+	WORD $0x4e2178c8 // fcvtl2 v8.4s, v6.8h
+	WORD $0x0e2178c7 // fcvtl v7.4s, v6.4h
+	WORD $0x4e2178a6 // fcvtl2 v6.4s, v5.8h
+	WORD $0x0e2178a5 // fcvtl v5.4s, v5.4h
+	WORD $0x4fa01829 // fmla v9.4s, v1.4s, v0.s[3]
+	WORD $0x4fa0184a // fmla v10.4s, v2.4s, v0.s[3]
+	WORD $0x4fa0186b // fmla v11.4s, v3.4s, v0.s[3]
+	WORD $0x4fa0188c // fmla v12.4s, v4.4s, v0.s[3]
+	WORD $0x4fa018ad // fmla v13.4s, v5.4s, v0.s[3]
+	WORD $0x4fa018ce // fmla v14.4s, v6.4s, v0.s[3]
+	WORD $0x4fa018ef // fmla v15.4s, v7.4s, v0.s[3]
+	WORD $0x4fa01910 // fmla v16.4s, v8.4s, v0.s[3]
+	SUBS $1, R7, R7
+	BNE four7
+rest4:
+	CBZ R8, done6
+some5:
+	FMOVS.P 4(R9), F0
+	PRFM (R5), PLDL1KEEP
+	ADD $64, R5, R5
+	VLD1.P (R11)(R3), [V1.H8, V2.H8]
+	WORD $0x4e217844 // fcvtl2 v4.4s, v2.8h
+	WORD $0x0e217843 // fcvtl v3.4s, v2.4h
+	WORD $0x4e217822 // fcvtl2 v2.4s, v1.8h
+	WORD $0x0e217821 // fcvtl v1.4s, v1.4h
+	VLD1.P (R12)(R3), [V5.H8, V6.H8]
+	WORD $0x4e2178c8 // fcvtl2 v8.4s, v6.8h
+	WORD $0x0e2178c7 // fcvtl v7.4s, v6.4h
+	WORD $0x4e2178a6 // fcvtl2 v6.4s, v5.8h
+	WORD $0x0e2178a5 // fcvtl v5.4s, v5.4h
+	WORD $0x4f801029 // fmla v9.4s, v1.4s, v0.s[0]
+	WORD $0x4f80104a // fmla v10.4s, v2.4s, v0.s[0]
+	WORD $0x4f80106b // fmla v11.4s, v3.4s, v0.s[0]
+	WORD $0x4f80108c // fmla v12.4s, v4.4s, v0.s[0]
+	WORD $0x4f8010ad // fmla v13.4s, v5.4s, v0.s[0]
+	WORD $0x4f8010ce // fmla v14.4s, v6.4s, v0.s[0]
+	WORD $0x4f8010ef // fmla v15.4s, v7.4s, v0.s[0]
+	WORD $0x4f801110 // fmla v16.4s, v8.4s, v0.s[0]
+	SUBS $1, R8, R8
+	BNE some5
+done6:
+	FSTPQ (F9, F10), (R10)
+	FSTPQ (F11, F12), 32(R10)
+	FSTPQ (F13, F14), 64(R10)
+	FSTPQ (F15, F16), 96(R10)
+	ADD $128, R0, R0
+	ADD $64, R2, R2
+	SUB $32, R4, R4
+	JMP tile1
+narrower2:
+tile8:
+	CMP $16, R4
+	BLT narrower9
+	MOVD R0, R10
+	MOVD a+16(FP), R9
+	MOVD lda+24(FP), R6
 	WORD $0x6f00e401 // movi v1.2d, #0000000000000000
 	WORD $0x6f00e402 // movi v2.2d, #0000000000000000
 	WORD $0x6f00e403 // movi v3.2d, #0000000000000000
-	MOVD add+64(FP), R11
-	CBZ R11, begin2
-	VLD1 (R7), [V0.S4, V1.S4, V2.S4, V3.S4]
-begin2:
-	MOVD R2, R9
-	MOVD k+48(FP), R11
-	LSR $2, R11, R10
-	AND $3, R11, R11
-	CBZ R10, rest4
-four6:
-	VLD1.P 16(R6), [V8.S4]
+	WORD $0x6f00e411 // movi v17.2d, #0000000000000000
+	MOVD add+64(FP), R8
+	CBZ R8, begin10
+	FLDPQ (R10), (F1, F2)
+	FLDPQ 32(R10), (F3, F17)
+begin10:
+	ADD $0, R2, R11
+	MOVD k+48(FP), R8
+	LSR $2, R8, R7
+	AND $3, R8, R8
+	CBZ R7, rest11
+four14:
+	VLD1.P 16(R9), [V0.S4]
 	PRFM (R5), PLDL1KEEP
 	ADD $64, R5, R5
-	VLD1.P (R9)(R3), [V4.H8, V5.H8]
-	WORD $0x4e2178a7 // fcvtl2 v7.4s, v5.8h
-	WORD $0x0e2178a6 // fcvtl v6.4s, v5.4h
-	WORD $0x4e217885 // fcvtl2 v5.4s, v4.8h
-	WORD $0x0e217884 // fcvtl v4.4s, v4.4h
-	WORD $0x4f881080 // fmla v0.4s, v4.4s, v8.s[0]
-	WORD $0x4f8810a1 // fmla v1.4s, v5.4s, v8.s[0]
-	WORD $0x4f8810c2 // fmla v2.4s, v6.4s, v8.s[0]
-	WORD $0x4f8810e3 // fmla v3.4s, v7.4s, v8.s[0]
+	VLD1.P (R11)(R3), [V9.H8, V10.H8]
+	WORD $0x4e21794c // fcvtl2 v12.4s, v10.8h
+	WORD $0x0e21794b // fcvtl v11.4s, v10.4h
+	WORD $0x4e21792a // fcvtl2 v10.4s, v9.8h
+	WORD $0x0e217929 // fcvtl v9.4s, v9.4h
+	WORD $0x4f801121 // fmla v1.4s, v9.4s, v0.s[0]
+	WORD $0x4f801142 // fmla v2.4s, v10.4s, v0.s[0]
+	WORD $0x4f801163 // fmla v3.4s, v11.4s, v0.s[0]
+	WORD $0x4f801191 // fmla v17.4s, v12.4s, v0.s[0]
 	PRFM (R5), PLDL1KEEP
 	ADD $64, R5, R5
-	VLD1.P (R9)(R3), [V4.H8, V5.H8]
-	WORD $0x4e2178a7 // fcvtl2 v7.4s, v5.8h
-	WORD $0x0e2178a6 // fcvtl v6.4s, v5.4h
-	WORD $0x4e217885 // fcvtl2 v5.4s, v4.8h
-	WORD $0x0e217884 // fcvtl v4.4s, v4.4h
-	WORD $0x4fa81080 // fmla v0.4s, v4.4s, v8.s[1]
-	WORD $0x4fa810a1 // fmla v1.4s, v5.4s, v8.s[1]
-	WORD $0x4fa810c2 // fmla v2.4s, v6.4s, v8.s[1]
-	WORD $0x4fa810e3 // fmla v3.4s, v7.4s, v8.s[1]
+	VLD1.P (R11)(R3), [V9.H8, V10.H8]
+	WORD $0x4e21794c // fcvtl2 v12.4s, v10.8h
+	WORD $0x0e21794b // fcvtl v11.4s, v10.4h
+	WORD $0x4e21792a // fcvtl2 v10.4s, v9.8h
+	WORD $0x0e217929 // fcvtl v9.4s, v9.4h
+	WORD $0x4fa01121 // fmla v1.4s, v9.4s, v0.s[1]
+	WORD $0x4fa01142 // fmla v2.4s, v10.4s, v0.s[1]
+	WORD $0x4fa01163 // fmla v3.4s, v11.4s, v0.s[1]
+	WORD $0x4fa01191 // fmla v17.4s, v12.4s, v0.s[1]
 	PRFM (R5), PLDL1KEEP
 	ADD $64, R5, R5
-	VLD1.P (R9)(R3), [V4.H8, V5.H8]
-	WORD $0x4e2178a7 // fcvtl2 v7.4s, v5.8h
-	WORD $0x0e2178a6 // fcvtl v6.4s, v5.4h
-	WORD $0x4e217885 // fcvtl2 v5.4s, v4.8h
-	WORD $0x0e217884 // fcvtl v4.4s, v4.4h
-	WORD $0x4f881880 // fmla v0.4s, v4.4s, v8.s[2]
-	WORD $0x4f8818a1 // fmla v1.4s, v5.4s, v8.s[2]
-	WORD $0x4f8818c2 // fmla v2.4s, v6.4s, v8.s[2]
-	WORD $0x4f8818e3 // fmla v3.4s, v7.4s, v8.s[2]
+	VLD1.P (R11)(R3), [V9.H8, V10.H8]
+	WORD $0x4e21794c // fcvtl2 v12.4s, v10.8h
+	WORD $0x0e21794b // fcvtl v11.4s, v10.4h
+	WORD $0x4e21792a // fcvtl2 v10.4s, v9.8h
+	WORD $0x0e217929 // fcvtl v9.4s, v9.4h
+	WORD $0x4f801921 // fmla v1.4s, v9.4s, v0.s[2]
+	WORD $0x4f801942 // fmla v2.4s, v10.4s, v0.s[2]
+	WORD $0x4f801963 // fmla v3.4s, v11.4s, v0.s[2]
+	WORD $0x4f801991 // fmla v17.4s, v12.4s, v0.s[2]
 	PRFM (R5), PLDL1KEEP
 	ADD $64, R5, R5
-	VLD1.P (R9)(R3), [V4.H8, V5.H8]
-	WORD $0x4e2178a7 // fcvtl2 v7.4s, v5.8h
-	WORD $0x0e2178a6 // fcvtl v6.4s, v5.4h
-	WORD $0x4e217885 // fcvtl2 v5.4s, v4.8h
-	WORD $0x0e217884 // fcvtl v4.4s, v4.4h
-	WORD $0x4fa81880 // fmla v0.4s, v4.4s, v8.s[3]
-	WORD $0x4fa818a1 // fmla v1.4s, v5.4s, v8.s[3]
-	WORD $0x4fa818c2 // fmla v2.4s, v6.4s, v8.s[3]
-	WORD $0x4fa818e3 // fmla v3.4s, v7.4s, v8.s[3]
-	SUBS $1, R10, R10
-	BNE four6
-rest4:
-	CBZ R11, done5
-some3:
-	FMOVS.P 4(R6), F8
+	VLD1.P (R11)(R3), [V9.H8, V10.H8]
+	WORD $0x4e21794c // fcvtl2 v12.4s, v10.8h
+	WORD $0x0e21794b // fcvtl v11.4s, v10.4h
+	WORD $0x4e21792a // fcvtl2 v10.4s, v9.8h
+	WORD $0x0e217929 // fcvtl v9.4s, v9.4h
+	WORD $0x4fa01921 // fmla v1.4s, v9.4s, v0.s[3]
+	WORD $0x4fa01942 // fmla v2.4s, v10.4s, v0.s[3]
+	WORD $0x4fa01963 // fmla v3.4s, v11.4s, v0.s[3]
+	WORD $0x4fa01991 // fmla v17.4s, v12.4s, v0.s[3]
+	SUBS $1, R7, R7
+	BNE four14
+rest11:
+	CBZ R8, done13
+some12:
+	FMOVS.P 4(R9), F0
 	PRFM (R5), PLDL1KEEP
 	ADD $64, R5, R5
-	VLD1.P (R9)(R3), [V4.H8, V5.H8]
-	WORD $0x4e2178a7 // fcvtl2 v7.4s, v5.8h
-	WORD $0x0e2178a6 // fcvtl v6.4s, v5.4h
-	WORD $0x4e217885 // fcvtl2 v5.4s, v4.8h
-	WORD $0x0e217884 // fcvtl v4.4s, v4.4h
-	WORD $0x4f881080 // fmla v0.4s, v4.4s, v8.s[0]
-	WORD $0x4f8810a1 // fmla v1.4s, v5.4s, v8.s[0]
-	WORD $0x4f8810c2 // fmla v2.4s, v6.4s, v8.s[0]
-	WORD $0x4f8810e3 // fmla v3.4s, v7.4s, v8.s[0]
-	SUBS $1, R11, R11
-	BNE some3
-done5:
-	VST1 [V0.S4, V1.S4, V2.S4, V3.S4], (R7)
+	VLD1.P (R11)(R3), [V9.H8, V10.H8]
+	WORD $0x4e21794c // fcvtl2 v12.4s, v10.8h
+	WORD $0x0e21794b // fcvtl v11.4s, v10.4h
+	WORD $0x4e21792a // fcvtl2 v10.4s, v9.8h
+	WORD $0x0e217929 // fcvtl v9.4s, v9.4h
+	WORD $0x4f801121 // fmla v1.4s, v9.4s, v0.s[0]
+	WORD $0x4f801142 // fmla v2.4s, v10.4s, v0.s[0]
+	WORD $0x4f801163 // fmla v3.4s, v11.4s, v0.s[0]
+	WORD $0x4f801191 // fmla v17.4s, v12.4s, v0.s[0]
+	SUBS $1, R8, R8
+	BNE some12
+done13:
+	FSTPQ (F1, F2), (R10)
+	FSTPQ (F3, F17), 32(R10)
 	ADD $64, R0, R0
 	ADD $32, R2, R2
-	SUBS $16, R4, R4
-	BNE tile1
+	SUB $16, R4, R4
+	JMP tile8
+narrower9:
 	RET
 
 // func multiplyHalf2NEON(out *float32, ldo int, a *float32, lda int, b *byte, ldb int, k int, cols int, add int, ahead *byte)
@@ -111,123 +263,337 @@ TEXT ·multiplyHalf2NEON(SB), NOSPLIT, $0-80
 	MOVD cols+56(FP), R4
 	MOVD ahead+72(FP), R5
 tile1:
-	MOVD R0, R8
-	MOVD a+16(FP), R6
-	MOVD lda+24(FP), R10
-	WORD $0x6f00e400 // movi v0.2d, #0000000000000000
-	WORD $0x6f00e401 // movi v1.2d, #0000000000000000
-	WORD $0x6f00e402 // movi v2.2d, #0000000000000000
-	WORD $0x6f00e403 // movi v3.2d, #0000000000000000
-	ADD R1<<2, R8, R9
-	ADD R10<<2, R6, R7
-	WORD $0x6f00e404 // movi v4.2d, #0000000000000000
-	WORD $0x6f00e405 // movi v5.2d, #0000000000000000
-	WORD $0x6f00e406 // movi v6.2d, #0000000000000000
-	WORD $0x6f00e407 // movi v7.2d, #0000000000000000
-	MOVD add+64(FP), R13
-	CBZ R13, begin2
-	VLD1 (R8), [V0.S4, V1.S4, V2.S4, V3.S4]
-	VLD1 (R9), [V4.S4, V5.S4, V6.S4, V7.S4]
-begin2:
-	MOVD R2, R11
-	MOVD k+48(FP), R13
-	LSR $2, R13, R12
-	AND $3, R13, R13
-	CBZ R12, rest4
-four6:
-	VLD1.P 16(R6), [V12.S4]
-	VLD1.P 16(R7), [V13.S4]
+	CMP $32, R4
+	BLT narrower2
+	MOVD R0, R11
+	MOVD a+16(FP), R9
+	MOVD lda+24(FP), R6
+	WORD $0x6f00e40a // movi v10.2d, #0000000000000000
+	WORD $0x6f00e40b // movi v11.2d, #0000000000000000
+	WORD $0x6f00e40c // movi v12.2d, #0000000000000000
+	WORD $0x6f00e40d // movi v13.2d, #0000000000000000
+	WORD $0x6f00e40e // movi v14.2d, #0000000000000000
+	WORD $0x6f00e40f // movi v15.2d, #0000000000000000
+	WORD $0x6f00e410 // movi v16.2d, #0000000000000000
+	WORD $0x6f00e411 // movi v17.2d, #0000000000000000
+	ADD R1<<2, R11, R12
+	ADD R6<<2, R9, R10
+	WORD $0x6f00e412 // movi v18.2d, #0000000000000000
+	WORD $0x6f00e413 // movi v19.2d, #0000000000000000
+	WORD $0x6f00e414 // movi v20.2d, #0000000000000000
+	WORD $0x6f00e415 // movi v21.2d, #0000000000000000
+	WORD $0x6f00e416 // movi v22.2d, #0000000000000000
+	WORD $0x6f00e417 // movi v23.2d, #0000000000000000
+	WORD $0x6f00e418 // movi v24.2d, #0000000000000000
+	WORD $0x6f00e419 // movi v25.2d, #0000000000000000
+	MOVD add+64(FP), R8
+	CBZ R8, begin3
+	FLDPQ (R11), (F10, F11)
+	FLDPQ 32(R11), (F12, F13)
+	FLDPQ 64(R11), (F14, F15)
+	FLDPQ 96(R11), (F16, F17)
+	FLDPQ (R12), (F18, F19)
+	FLDPQ 32(R12), (F20, F21)
+	FLDPQ 64(R12), (F22, F23)
+	FLDPQ 96(R12), (F24, F25)
+begin3:
+	ADD $0, R2, R13
+	ADD $32, R2, R14
+	MOVD k+48(FP), R8
+	LSR $2, R8, R7
+	AND $3, R8, R8
+	CBZ R7, rest4
+four7:
+	VLD1.P 16(R9), [V0.S4]
+	VLD1.P 16(R10), [V1.S4]
 	PRFM (R5), PLDL1KEEP
 	ADD $64, R5, R5
-	VLD1.P (R11)(R3), [V8.H8, V9.H8]
-	WORD $0x4e21792b // fcvtl2 v11.4s, v9.8h
-	WORD $0x0e21792a // fcvtl v10.4s, v9.4h
-	WORD $0x4e217909 // fcvtl2 v9.4s, v8.8h
-	WORD $0x0e217908 // fcvtl v8.4s, v8.4h
-	WORD $0x4f8c1100 // fmla v0.4s, v8.4s, v12.s[0]
-	WORD $0x4f8c1121 // fmla v1.4s, v9.4s, v12.s[0]
-	WORD $0x4f8c1142 // fmla v2.4s, v10.4s, v12.s[0]
-	WORD $0x4f8c1163 // fmla v3.4s, v11.4s, v12.s[0]
-	WORD $0x4f8d1104 // fmla v4.4s, v8.4s, v13.s[0]
-	WORD $0x4f8d1125 // fmla v5.4s, v9.4s, v13.s[0]
-	WORD $0x4f8d1146 // fmla v6.4s, v10.4s, v13.s[0]
-	WORD $0x4f8d1167 // fmla v7.4s, v11.4s, v13.s[0]
+	VLD1.P (R13)(R3), [V2.H8, V3.H8]
+	WORD $0x4e217865 // fcvtl2 v5.4s, v3.8h
+	WORD $0x0e217864 // fcvtl v4.4s, v3.4h
+	WORD $0x4e217843 // fcvtl2 v3.4s, v2.8h
+	WORD $0x0e217842 // fcvtl v2.4s, v2.4h
+	VLD1.P (R14)(R3), [V6.H8, V7.H8]
+	WORD $0x4e2178e9 // fcvtl2 v9.4s, v7.8h
+	WORD $0x0e2178e8 // fcvtl v8.4s, v7.4h
+	WORD $0x4e2178c7 // fcvtl2 v7.4s, v6.8h
+	WORD $0x0e2178c6 // fcvtl v6.4s, v6.4h
+	WORD $0x4f80104a // fmla v10.4s, v2.4s, v0.s[0]
+	WORD $0x4f80106b // fmla v11.4s, v3.4s, v0.s[0]
+	WORD $0x4f80108c // fmla v12.4s, v4.4s, v0.s[0]
+	WORD $0x4f8010ad // fmla v13.4s, v5.4s, v0.s[0]
+	WORD $0x4f8010ce // fmla v14.4s, v6.4s, v0.s[0]
+	WORD $0x4f8010ef // fmla v15.4s, v7.4s, v0.s[0]
+	WORD $0x4f801110 // fmla v16.4s, v8.4s, v0.s[0]
+	WORD $0x4f801131 // fmla v17.4s, v9.4s, v0.s[0]
+	WORD $0x4f811052 // fmla v18.4s, v2.4s, v1.s[0]
+	WORD $0x4f811073 // fmla v19.4s, v3.4s, v1.s[0]
+	WORD $0x4f811094 // fmla v20.4s, v4.4s, v1.s[0]
+	WORD $0x4f8110b5 // fmla v21.4s, v5.4s, v1.s[0]
+	WORD $0x4f8110d6 // fmla v22.4s, v6.4s, v1.s[0]
+	WORD $0x4f8110f7 // fmla v23.4s, v7.4s, v1.s[0]
+	WORD $0x4f811118 // fmla v24.4s, v8.4s, v1.s[0]
+	WORD $0x4f811139 // fmla v25.4s, v9.4s, v1.s[0]
 	PRFM (R5), PLDL1KEEP
 	ADD $64, R5, R5
-	VLD1.P (R11)(R3), [V8.H8, V9.H8]
-	WORD $0x4e21792b // fcvtl2 v11.4s, v9.8h
-	WORD $0x0e21792a // fcvtl v10.4s, v9.4h
-	WORD $0x4e217909 // fcvtl2 v9.4s, v8.8h
-	WORD $0x0e217908 // fcvtl v8.4s, v8.4h
-	WORD $0x4fac1100 // fmla v0.4s, v8.4s, v12.s[1]
-	WORD $0x4fac1121 // fmla v1.4s, v9.4s, v12.s[1]
-	WORD $0x4fac1142 // fmla v2.4s, v10.4s, v12.s[1]
-	WORD $0x4fac1163 // fmla v3.4s, v11.4s, v12.s[1]
-	WORD $0x4fad1104 // fmla v4.4s, v8.4s, v13.s[1]
-	WORD $0x4fad1125 // fmla v5.4s, v9.4s, v13.s[1]
-	WORD $0x4fad1146 // fmla v6.4s, v10.4s, v13.s[1]
-	WORD $0x4fad1167 // fmla v7.4s, v11.4s, v13.s[1]
+	VLD1.P (R13)(R3), [V2.H8, V3.H8]
+	WORD $0x4e217865 // fcvtl2 v5.4s, v3.8h
+	WORD $0x0e217864 // fcvtl v4.4s, v3.4h
+	WORD $0x4e217843 // fcvtl2 v3.4s, v2.8h
+	WORD $0x0e217842 // fcvtl v2.4s, v2.4h
+	VLD1.P (R14)(R3), [V6.H8, V7.H8]
+	WORD $0x4e2178e9 // fcvtl2 v9.4s, v7.8h
+	WORD $0x0e2178e8 // fcvtl v8.4s, v7.4h
+	WORD $0x4e2178c7 // fcvtl2 v7.4s, v6.8h
+	WORD $0x0e2178c6 // fcvtl v6.4s, v6.4h
+	WORD $0x4fa0104a // fmla v10.4s, v2.4s, v0.s[1]
+	WORD $0x4fa0106b // fmla v11.4s, v3.4s, v0.s[1]
+	WORD $0x4fa0108c // fmla v12.4s, v4.4s, v0.s[1]
+	WORD $0x4fa010ad // fmla v13.4s, v5.4s, v0.s[1]
+	WORD $0x4fa010ce // fmla v14.4s, v6.4s, v0.s[1]
+	WORD $0x4fa010ef // fmla v15.4s, v7.4s, v0.s[1]
+	WORD $0x4fa01110 // fmla v16.4s, v8.4s, v0.s[1]
+	WORD $0x4fa01131 // fmla v17.4s, v9.4s, v0.s[1]
+	WORD $0x4fa11052 // fmla v18.4s, v2.4s, v1.s[1]
+	WORD $0x4fa11073 // fmla v19.4s, v3.4s, v1.s[1]
+	WORD $0x4fa11094 // fmla v20.4s, v4.4s, v1.s[1]
+	WORD $0x4fa110b5 // fmla v21.4s, v5.4s, v1.s[1]
+	WORD $0x4fa110d6 // fmla v22.4s, v6.4s, v1.s[1]
+	WORD $0x4fa110f7 // fmla v23.4s, v7.4s, v1.s[1]
+	WORD $0x4fa11118 // fmla v24.4s, v8.4s, v1.s[1]
+	WORD $0x4fa11139 // fmla v25.4s, v9.4s, v1.s[1]
 	PRFM (R5), PLDL1KEEP
 	ADD $64, R5, R5
-	VLD1.P (R11)(R3), [V8.H8, V9.H8]
-	WORD $0x4e21792b // fcvtl2 v11.4s, v9.8h
-	WORD $0x0e21792a // fcvtl v10.4s, v9.4h
-	WORD $0x4e217909 // fcvtl2 v9.4s, v8.8h
-	WORD $0x0e217908 // fcvtl v8.4s, v8.4h
-	WORD $0x4f8c1900 // fmla v0.4s, v8.4s, v12.s[2]
-	WORD $0x4f8c1921 // fmla v1.4s, v9.4s, v12.s[2]
-	WORD $0x4f8c1942 // fmla v2.4s, v10.4s, v12.s[2]
-	WORD $0x4f8c1963 // fmla v3.4s, v11.4s, v12.s[2]
-	WORD $0x4f8d1904 // fmla v4.4s, v8.4s, v13.s[2]
-	WORD $0x4f8d1925 // fmla v5.4s, v9.4s, v13.s[2]
-	WORD $0x4f8d1946 // fmla v6.4s, v10.4s, v13.s[2]
-	WORD $0x4f8d1967 // fmla v7.4s, v11.4s, v13.s[2]
+	VLD1.P (R13)(R3), [V2.H8, V3.H8]
+	WORD $0x4e217865 // fcvtl2 v5.4s, v3.8h
+	WORD $0x0e217864 // fcvtl v4.4s, v3.4h
+	WORD $0x4e217843 // fcvtl2 v3.4s, v2.8h
+	WORD $0x0e217842 // fcvtl v2.4s, v2.4h
+	VLD1.P (R14)(R3), [V6.H8, V7.H8]
+	WORD $0x4e2178e9 // fcvtl2 v9.4s, v7.8h
+	WORD $0x0e2178e8 // fcvtl v8.4s, v7.4h
+	WORD $0x4e2178c7 // fcvtl2 v7.4s, v6.8h
+	WORD $0x0e2178c6 // fcvtl v6.4s, v6.4h
+	WORD $0x4f80184a // fmla v10.4s, v2.4s, v0.s[2]
+	WORD $0x4f80186b // fmla v11.4s, v3.4s, v0.s[2]
+	WORD $0x4f80188c // fmla v12.4s, v4.4s, v0.s[2]
+	WORD $0x4f8018ad // fmla v13.4s, v5.4s, v0.s[2]
+	WORD $0x4f8018ce // fmla v14.4s, v6.4s, v0.s[2]
+	WORD $0x4f8018ef // fmla v15.4s, v7.4s, v0.s[2]
+	WORD $0x4f801910 // fmla v16.4s, v8.4s, v0.s[2]
+	WORD $0x4f801931 // fmla v17.4s, v9.4s, v0.s[2]
+	WORD $0x4f811852 // fmla v18.4s, v2.4s, v1.s[2]
+	WORD $0x4f811873 // fmla v19.4s, v3.4s, v1.s[2]
+	WORD $0x4f811894 // fmla v20.4s, v4.4s, v1.s[2]
+	WORD $0x4f8118b5 // fmla v21.4s, v5.4s, v1.s[2]
+	WORD $0x4f8118d6 // fmla v22.4s, v6.4s, v1.s[2]
+	WORD $0x4f8118f7 // fmla v23.4s, v7.4s, v1.s[2]
+	WORD $0x4f811918 // fmla v24.4s, v8.4s, v1.s[2]
+	WORD $0x4f811939 // fmla v25.4s, v9.4s, v1.s[2]
 	PRFM (R5), PLDL1KEEP
 	ADD $64, R5, R5
-	VLD1.P (R11)(R3), [V8.H8, V9.H8]
-	WORD $0x4e21792b // fcvtl2 v11.4s, v9.8h
-	WORD $0x0e21792a // fcvtl v10.4s, v9.4h
-	WORD $0x4e217909 // fcvtl2 v9.4s, v8.8h
-	WORD $0x0e217908 // fcvtl v8.4s, v8.4h
-	WORD $0x4fac1900 // fmla v0.4s, v8.4s, v12.s[3]
-	WORD $0x4fac1921 // fmla v1.4s, v9.4s, v12.s[3]
-	WORD $0x4fac1942 // fmla v2.4s, v10.4s, v12.s[3]
-	WORD $0x4fac1963 // fmla v3.4s, v11.4s, v12.s[3]
-	WORD $0x4fad1904 // fmla v4.4s, v8.4s, v13.s[3]
-	WORD $0x4fad1925 // fmla v5.4s, v9.4s, v13.s[3]
-	WORD $0x4fad1946 // fmla v6.4s, v10.4s, v13.s[3]
-	WORD $0x4fad1967 // fmla v7.4s, v11.4s, v13.s[3]
-	SUBS $1, R12, R12
-	BNE four6
+	VLD1.P (R13)(R3), [V2.H8, V3.H8]
+	WORD $0x4e217865 // fcvtl2 v5.4s, v3.8h
+	WORD $0x0e217864 // fcvtl v4.4s, v3.4h
+	WORD $0x4e217843 // fcvtl2 v3.4s, v2.8h
+	WORD $0x0e217842 // fcvtl v2.4s, v2.4h
+	VLD1.P (R14)(R3), [V6.H8, V7.H8]
+	WORD $0x4e2178e9 // fcvtl2 v9.4s, v7.8h
+	WORD $0x0e2178e8 // fcvtl v8.4s, v7.4h
+	WORD $0x4e2178c7 // fcvtl2 v7.4s, v6.8h
+	WORD $0x0e2178c6 // fcvtl v6.4s, v6.4h
+	WORD $0x4fa0184a // fmla v10.4s, v2.4s, v0.s[3]
+	WORD $0x4fa0186b // fmla v11.4s, v3.4s, v0.s[3]
+	WORD $0x4fa0188c // fmla v12.4s, v4.4s, v0.s[3]
+	WORD $0x4fa018ad // fmla v13.4s, v5.4s, v0.s[3]
+	WORD $0x4fa018ce // fmla v14.4s, v6.4s, v0.s[3]
+	WORD $0x4fa018ef // fmla v15.4s, v7.4s, v0.s[3]
+	WORD $0x4fa01910 // fmla v16.4s, v8.4s, v0.s[3]
+	WORD $0x4fa01931 // fmla v17.4s, v9.4s, v0.s[3]
+	WORD $0x4fa11852 // fmla v18.4s, v2.4s, v1.s[3]
+	WORD $0x4fa11873 // fmla v19.4s, v3.4s, v1.s[3]
+	WORD $0x4fa11894 // fmla v20.4s, v4.4s, v1.s[3]
+	WORD $0x4fa118b5 // fmla v21.4s, v5.4s, v1.s[3]
+	WORD $0x4fa118d6 // fmla v22.4s, v6.4s, v1.s[3]
+	WORD $0x4fa118f7 // fmla v23.4s, v7.4s, v1.s[3]
+	WORD $0x4fa11918 // fmla v24.4s, v8.4s, v1.s[3]
+	WORD $0x4fa11939 // fmla v25.4s, v9.4s, v1.s[3]
+	SUBS $1, R7, R7
+	BNE four7
 rest4:
-	CBZ R13, done5
-some3:
-	FMOVS.P 4(R6), F12
-	FMOVS.P 4(R7), F13
+	CBZ R8, done6
+some5:
+	FMOVS.P 4(R9), F0
+	FMOVS.P 4(R10), F1
 	PRFM (R5), PLDL1KEEP
 	ADD $64, R5, R5
-	VLD1.P (R11)(R3), [V8.H8, V9.H8]
-	WORD $0x4e21792b // fcvtl2 v11.4s, v9.8h
-	WORD $0x0e21792a // fcvtl v10.4s, v9.4h
-	WORD $0x4e217909 // fcvtl2 v9.4s, v8.8h
-	WORD $0x0e217908 // fcvtl v8.4s, v8.4h
-	WORD $0x4f8c1100 // fmla v0.4s, v8.4s, v12.s[0]
-	WORD $0x4f8c1121 // fmla v1.4s, v9.4s, v12.s[0]
-	WORD $0x4f8c1142 // fmla v2.4s, v10.4s, v12.s[0]
-	WORD $0x4f8c1163 // fmla v3.4s, v11.4s, v12.s[0]
-	WORD $0x4f8d1104 // fmla v4.4s, v8.4s, v13.s[0]
-	WORD $0x4f8d1125 // fmla v5.4s, v9.4s, v13.s[0]
-	WORD $0x4f8d1146 // fmla v6.4s, v10.4s, v13.s[0]
-	WORD $0x4f8d1167 // fmla v7.4s, v11.4s, v13.s[0]
-	SUBS $1, R13, R13
-	BNE some3
-done5:
-	VST1 [V0.S4, V1.S4, V2.S4, V3.S4], (R8)
-	VST1 [V4.S4, V5.S4, V6.S4, V7.S4], (R9)
+	VLD1.P (R13)(R3), [V2.H8, V3.H8]
+	WORD $0x4e217865 // fcvtl2 v5.4s, v3.8h
+	WORD $0x0e217864 // fcvtl v4.4s, v3.4h
+	WORD $0x4e217843 // fcvtl2 v3.4s, v2.8h
+	WORD $0x0e217842 // fcvtl v2.4s, v2.4h
+	VLD1.P (R14)(R3), [V6.H8, V7.H8]
+	WORD $0x4e2178e9 // fcvtl2 v9.4s, v7.8h
+	WORD $0x0e2178e8 // fcvtl v8.4s, v7.4h
+	WORD $0x4e2178c7 // fcvtl2 v7.4s, v6.8h
+	WORD $0x0e2178c6 // fcvtl v6.4s, v6.4h
+	WORD $0x4f80104a // fmla v10.4s, v2.4s, v0.s[0]
+	WORD $0x4f80106b // fmla v11.4s, v3.4s, v0.s[0]
+	WORD $0x4f80108c // fmla v12.4s, v4.4s, v0.s[0]
+	WORD $0x4f8010ad // fmla v13.4s, v5.4s, v0.s[0]
+	WORD $0x4f8010ce // fmla v14.4s, v6.4s, v0.s[0]
+	WORD $0x4f8010ef // fmla v15.4s, v7.4s, v0.s[0]
+	WORD $0x4f801110 // fmla v16.4s, v8.4s, v0.s[0]
+	WORD $0x4f801131 // fmla v17.4s, v9.4s, v0.s[0]
+	WORD $0x4f811052 // fmla v18.4s, v2.4s, v1.s[0]
+	WORD $0x4f811073 // fmla v19.4s, v3.4s, v1.s[0]
+	WORD $0x4f811094 // fmla v20.4s, v4.4s, v1.s[0]
+	WORD $0x4f8110b5 // fmla v21.4s, v5.4s, v1.s[0]
+	WORD $0x4f8110d6 // fmla v22.4s, v6.4s, v1.s[0]
+	WORD $0x4f8110f7 // fmla v23.4s, v7.4s, v1.s[0]
+	WORD $0x4f811118 // fmla v24.4s, v8.4s, v1.s[0]
+	WORD $0x4f811139 // fmla v25.4s, v9.4s, v1.s[0]
+	SUBS $1, R8, R8
+	BNE some5
+done6:
+	FSTPQ (F10, F11), (R11)
+	FSTPQ (F12, F13), 32(R11)
+	FSTPQ (F14, F15), 64(R11)
+	FSTPQ (F16, F17), 96(R11)
+	FSTPQ (F18, F19), (R12)
+	FSTPQ (F20, F21), 32(R12)
+	FSTPQ (F22, F23), 64(R12)
+	FSTPQ (F24, F25), 96(R12)
+	ADD $128, R0, R0
+	ADD $64, R2, R2
+	SUB $32, R4, R4
+	JMP tile1
+narrower2:
+tile8:
+	CMP $16, R4
+	BLT narrower9
+	MOVD R0, R11
+	MOVD a+16(FP), R9
+	MOVD lda+24(FP), R6
+	WORD $0x6f00e403 // movi v3.2d, #0000000000000000
+	WORD $0x6f00e404 // movi v4.2d, #0000000000000000
+	WORD $0x6f00e40e // movi v14.2d, #0000000000000000
+	WORD $0x6f00e41a // movi v26.2d, #0000000000000000
+	ADD R1<<2, R11, R12
+	ADD R6<<2, R9, R10
+	WORD $0x6f00e41b // movi v27.2d, #0000000000000000
+	WORD $0x6f00e41c // movi v28.2d, #0000000000000000
+	WORD $0x6f00e41d // movi v29.2d, #0000000000000000
+	WORD $0x6f00e41e // movi v30.2d, #0000000000000000
+	MOVD add+64(FP), R8
+	CBZ R8, begin10
+	FLDPQ (R11), (F3, F4)
+	FLDPQ 32(R11), (F14, F26)
+	FLDPQ (R12), (F27, F28)
+	FLDPQ 32(R12), (F29, F30)
+begin10:
+	ADD $0, R2, R13
+	MOVD k+48(FP), R8
+	LSR $2, R8, R7
+	AND $3, R8, R8
+	CBZ R7, rest11
+four14:
+	VLD1.P 16(R9), [V0.S4]
+	VLD1.P 16(R10), [V2.S4]
+	PRFM (R5), PLDL1KEEP
+	ADD $64, R5, R5
+	VLD1.P (R13)(R3), [V10.H8, V11.H8]
+	WORD $0x4e21796d // fcvtl2 v13.4s, v11.8h
+	WORD $0x0e21796c // fcvtl v12.4s, v11.4h
+	WORD $0x4e21794b // fcvtl2 v11.4s, v10.8h
+	WORD $0x0e21794a // fcvtl v10.4s, v10.4h
+	WORD $0x4f801143 // fmla v3.4s, v10.4s, v0.s[0]
+	WORD $0x4f801164 // fmla v4.4s, v11.4s, v0.s[0]
+	WORD $0x4f80118e // fmla v14.4s, v12.4s, v0.s[0]
+	WORD $0x4f8011ba // fmla v26.4s, v13.4s, v0.s[0]
+	WORD $0x4f82115b // fmla v27.4s, v10.4s, v2.s[0]
+	WORD $0x4f82117c // fmla v28.4s, v11.4s, v2.s[0]
+	WORD $0x4f82119d // fmla v29.4s, v12.4s, v2.s[0]
+	WORD $0x4f8211be // fmla v30.4s, v13.4s, v2.s[0]
+	PRFM (R5), PLDL1KEEP
+	ADD $64, R5, R5
+	VLD1.P (R13)(R3), [V10.H8, V11.H8]
+	WORD $0x4e21796d // fcvtl2 v13.4s, v11.8h
+	WORD $0x0e21796c // fcvtl v12.4s, v11.4h
+	WORD $0x4e21794b // fcvtl2 v11.4s, v10.8h
+	WORD $0x0e21794a // fcvtl v10.4s, v10.4h
+	WORD $0x4fa01143 // fmla v3.4s, v10.4s, v0.s[1]
+	WORD $0x4fa01164 // fmla v4.4s, v11.4s, v0.s[1]
+	WORD $0x4fa0118e // fmla v14.4s, v12.4s, v0.s[1]
+	WORD $0x4fa011ba // fmla v26.4s, v13.4s, v0.s[1]
+	WORD $0x4fa2115b // fmla v27.4s, v10.4s, v2.s[1]
+	WORD $0x4fa2117c // fmla v28.4s, v11.4s, v2.s[1]
+	WORD $0x4fa2119d // fmla v29.4s, v12.4s, v2.s[1]
+	WORD $0x4fa211be // fmla v30.4s, v13.4s, v2.s[1]
+	PRFM (R5), PLDL1KEEP
+	ADD $64, R5, R5
+	VLD1.P (R13)(R3), [V10.H8, V11.H8]
+	WORD $0x4e21796d // fcvtl2 v13.4s, v11.8h
+	WORD $0x0e21796c // fcvtl v12.4s, v11.4h
+	WORD $0x4e21794b // fcvtl2 v11.4s, v10.8h
+	WORD $0x0e21794a // fcvtl v10.4s, v10.4h
+	WORD $0x4f801943 // fmla v3.4s, v10.4s, v0.s[2]
+	WORD $0x4f801964 // fmla v4.4s, v11.4s, v0.s[2]
+	WORD $0x4f80198e // fmla v14.4s, v12.4s, v0.s[2]
+	WORD $0x4f8019ba // fmla v26.4s, v13.4s, v0.s[2]
+	WORD $0x4f82195b // fmla v27.4s, v10.4s, v2.s[2]
+	WORD $0x4f82197c // fmla v28.4s, v11.4s, v2.s[2]
+	WORD $0x4f82199d // fmla v29.4s, v12.4s, v2.s[2]
+	WORD $0x4f8219be // fmla v30.4s, v13.4s, v2.s[2]
+	PRFM (R5), PLDL1KEEP
+	ADD $64, R5, R5
+	VLD1.P (R13)(R3), [V10.H8, V11.H8]
+	WORD $0x4e21796d // fcvtl2 v13.4s, v11.8h
+	WORD $0x0e21796c // fcvtl v12.4s, v11.4h
+	WORD $0x4e21794b // fcvtl2 v11.4s, v10.8h
+	WORD $0x0e21794a // fcvtl v10.4s, v10.4h
+	WORD $0x4fa01943 // fmla v3.4s, v10.4s, v0.s[3]
+	WORD $0x4fa01964 // fmla v4.4s, v11.4s, v0.s[3]
+	WORD $0x4fa0198e // fmla v14.4s, v12.4s, v0.s[3]
+	WORD $0x4fa019ba // fmla v26.4s, v13.4s, v0.s[3]
+	WORD $0x4fa2195b // fmla v27.4s, v10.4s, v2.s[3]
+	WORD $0x4fa2197c // fmla v28.4s, v11.4s, v2.s[3]
+	WORD $0x4fa2199d // fmla v29.4s, v12.4s, v2.s[3]
+	WORD $0x4fa219be // fmla v30.4s, v13.4s, v2.s[3]
+	SUBS $1, R7, R7
+	BNE four14
+rest11:
+	CBZ R8, done13
+some12:
+	FMOVS.P 4(R9), F0
+	FMOVS.P 4(R10), F2
+	PRFM (R5), PLDL1KEEP
+	ADD $64, R5, R5
+	VLD1.P (R13)(R3), [V10.H8, V11.H8]
+	WORD $0x4e21796d // fcvtl2 v13.4s, v11.8h
+	WORD $0x0e21796c // fcvtl v12.4s, v11.4h
+	WORD $0x4e21794b // fcvtl2 v11.4s, v10.8h
+	WORD $0x0e21794a // fcvtl v10.4s, v10.4h
+	WORD $0x4f801143 // fmla v3.4s, v10.4s, v0.s[0]
+	WORD $0x4f801164 // fmla v4.4s, v11.4s, v0.s[0]
+	WORD $0x4f80118e // fmla v14.4s, v12.4s, v0.s[0]
+	WORD $0x4f8011ba // fmla v26.4s, v13.4s, v0.s[0]
+	WORD $0x4f82115b // fmla v27.4s, v10.4s, v2.s[0]
+	WORD $0x4f82117c // fmla v28.4s, v11.4s, v2.s[0]
+	WORD $0x4f82119d // fmla v29.4s, v12.4s, v2.s[0]
+	WORD $0x4f8211be // fmla v30.4s, v13.4s, v2.s[0]
+	SUBS $1, R8, R8
+	BNE some12
+done13:
+	FSTPQ (F3, F4), (R11)
+	FSTPQ (F14, F26), 32(R11)
+	FSTPQ (F27, F28), (R12)
+	FSTPQ (F29, F30), 32(R12)
 	ADD $64, R0, R0
 	ADD $32, R2, R2
-	SUBS $16, R4, R4
-	BNE tile1
+	SUB $16, R4, R4
+	JMP tile8
+narrower9:
 	RET
 
 // func multiplyHalf3NEON(out *float32, ldo int, a *float32, lda int, b *byte, ldb int, k int, cols int, add int, ahead *byte)
@@ -239,153 +605,162 @@ TEXT ·multiplyHalf3NEON(SB), NOSPLIT, $0-80
 	MOVD cols+56(FP), R4
 	MOVD ahead+72(FP), R5
 tile1:
-	MOVD R0, R9
-	MOVD a+16(FP), R6
-	MOVD lda+24(FP), R12
-	WORD $0x6f00e400 // movi v0.2d, #0000000000000000
-	WORD $0x6f00e401 // movi v1.2d, #0000000000000000
-	WORD $0x6f00e402 // movi v2.2d, #0000000000000000
-	WORD $0x6f00e403 // movi v3.2d, #0000000000000000
-	ADD R1<<2, R9, R10
-	ADD R12<<2, R6, R7
-	WORD $0x6f00e404 // movi v4.2d, #0000000000000000
-	WORD $0x6f00e405 // movi v5.2d, #0000000000000000
-	WORD $0x6f00e406 // movi v6.2d, #0000000000000000
+	CMP $16, R4
+	BLT narrower2
+	MOVD R0, R12
+	MOVD a+16(FP), R9
+	MOVD lda+24(FP), R6
 	WORD $0x6f00e407 // movi v7.2d, #0000000000000000
-	ADD R1<<2, R10, R11
-	ADD R12<<2, R7, R8
 	WORD $0x6f00e408 // movi v8.2d, #0000000000000000
 	WORD $0x6f00e409 // movi v9.2d, #0000000000000000
 	WORD $0x6f00e40a // movi v10.2d, #0000000000000000
+	ADD R1<<2, R12, R13
+	ADD R6<<2, R9, R10
 	WORD $0x6f00e40b // movi v11.2d, #0000000000000000
-	MOVD add+64(FP), R15
-	CBZ R15, begin2
-	VLD1 (R9), [V0.S4, V1.S4, V2.S4, V3.S4]
-	VLD1 (R10), [V4.S4, V5.S4, V6.S4, V7.S4]
-	VLD1 (R11), [V8.S4, V9.S4, V10.S4, V11.S4]
-begin2:
-	MOVD R2, R13
-	MOVD k+48(FP), R15
-	LSR $2, R15, R14
-	AND $3, R15, R15
-	CBZ R14, rest4
-four6:
-	VLD1.P 16(R6), [V16.S4]
-	VLD1.P 16(R7), [V17.S4]
-	VLD1.P 16(R8), [V18.S4]
+	WORD $0x6f00e40c // movi v12.2d, #0000000000000000
+	WORD $0x6f00e40d // movi v13.2d, #0000000000000000
+	WORD $0x6f00e40e // movi v14.2d, #0000000000000000
+	ADD R1<<2, R13, R14
+	ADD R6<<2, R10, R11
+	WORD $0x6f00e40f // movi v15.2d, #0000000000000000
+	WORD $0x6f00e410 // movi v16.2d, #0000000000000000
+	WORD $0x6f00e411 // movi v17.2d, #0000000000000000
+	WORD $0x6f00e412 // movi v18.2d, #0000000000000000
+	MOVD add+64(FP), R8
+	CBZ R8, begin3
+	FLDPQ (R12), (F7, F8)
+	FLDPQ 32(R12), (F9, F10)
+	FLDPQ (R13), (F11, F12)
+	FLDPQ 32(R13), (F13, F14)
+	FLDPQ (R14), (F15, F16)
+	FLDPQ 32(R14), (F17, F18)
+begin3:
+	ADD $0, R2, R15
+	MOVD k+48(FP), R8
+	LSR $2, R8, R7
+	AND $3, R8, R8
+	CBZ R7, rest4
+four7:
+	VLD1.P 16(R9), [V0.S4]
+	VLD1.P 16(R10), [V1.S4]
+	VLD1.P 16(R11), [V2.S4]
 	PRFM (R5), PLDL1KEEP
 	ADD $64, R5, R5
-	VLD1.P (R13)(R3), [V12.H8, V13.H8]
-	WORD $0x4e2179af // fcvtl2 v15.4s, v13.8h
-	WORD $0x0e2179ae // fcvtl v14.4s, v13.4h
-	WORD $0x4e21798d // fcvtl2 v13.4s, v12.8h
-	WORD $0x0e21798c // fcvtl v12.4s, v12.4h
-	WORD $0x4f901180 // fmla v0.4s, v12.4s, v16.s[0]
-	WORD $0x4f9011a1 // fmla v1.4s, v13.4s, v16.s[0]
-	WORD $0x4f9011c2 // fmla v2.4s, v14.4s, v16.s[0]
-	WORD $0x4f9011e3 // fmla v3.4s, v15.4s, v16.s[0]
-	WORD $0x4f911184 // fmla v4.4s, v12.4s, v17.s[0]
-	WORD $0x4f9111a5 // fmla v5.4s, v13.4s, v17.s[0]
-	WORD $0x4f9111c6 // fmla v6.4s, v14.4s, v17.s[0]
-	WORD $0x4f9111e7 // fmla v7.4s, v15.4s, v17.s[0]
-	WORD $0x4f921188 // fmla v8.4s, v12.4s, v18.s[0]
-	WORD $0x4f9211a9 // fmla v9.4s, v13.4s, v18.s[0]
-	WORD $0x4f9211ca // fmla v10.4s, v14.4s, v18.s[0]
-	WORD $0x4f9211eb // fmla v11.4s, v15.4s, v18.s[0]
+	VLD1.P (R15)(R3), [V3.H8, V4.H8]
+	WORD $0x4e217886 // fcvtl2 v6.4s, v4.8h
+	WORD $0x0e217885 // fcvtl v5.4s, v4.4h
+	WORD $0x4e217864 // fcvtl2 v4.4s, v3.8h
+	WORD $0x0e217863 // fcvtl v3.4s, v3.4h
+	WORD $0x4f801067 // fmla v7.4s, v3.4s, v0.s[0]
+	WORD $0x4f801088 // fmla v8.4s, v4.4s, v0.s[0]
+	WORD $0x4f8010a9 // fmla v9.4s, v5.4s, v0.s[0]
+	WORD $0x4f8010ca // fmla v10.4s, v6.4s, v0.s[0]
+	WORD $0x4f81106b // fmla v11.4s, v3.4s, v1.s[0]
+	WORD $0x4f81108c // fmla v12.4s, v4.4s, v1.s[0]
+	WORD $0x4f8110ad // fmla v13.4s, v5.4s, v1.s[0]
+	WORD $0x4f8110ce // fmla v14.4s, v6.4s, v1.s[0]
+	WORD $0x4f82106f // fmla v15.4s, v3.4s, v2.s[0]
+	WORD $0x4f821090 // fmla v16.4s, v4.4s, v2.s[0]
+	WORD $0x4f8210b1 // fmla v17.4s, v5.4s, v2.s[0]
+	WORD $0x4f8210d2 // fmla v18.4s, v6.4s, v2.s[0]
 	PRFM (R5), PLDL1KEEP
 	ADD $64, R5, R5
-	VLD1.P (R13)(R3), [V12.H8, V13.H8]
-	WORD $0x4e2179af // fcvtl2 v15.4s, v13.8h
-	WORD $0x0e2179ae // fcvtl v14.4s, v13.4h
-	WORD $0x4e21798d // fcvtl2 v13.4s, v12.8h
-	WORD $0x0e21798c // fcvtl v12.4s, v12.4h
-	WORD $0x4fb01180 // fmla v0.4s, v12.4s, v16.s[1]
-	WORD $0x4fb011a1 // fmla v1.4s, v13.4s, v16.s[1]
-	WORD $0x4fb011c2 // fmla v2.4s, v14.4s, v16.s[1]
-	WORD $0x4fb011e3 // fmla v3.4s, v15.4s, v16.s[1]
-	WORD $0x4fb11184 // fmla v4.4s, v12.4s, v17.s[1]
-	WORD $0x4fb111a5 // fmla v5.4s, v13.4s, v17.s[1]
-	WORD $0x4fb111c6 // fmla v6.4s, v14.4s, v17.s[1]
-	WORD $0x4fb111e7 // fmla v7.4s, v15.4s, v17.s[1]
-	WORD $0x4fb21188 // fmla v8.4s, v12.4s, v18.s[1]
-	WORD $0x4fb211a9 // fmla v9.4s, v13.4s, v18.s[1]
-	WORD $0x4fb211ca // fmla v10.4s, v14.4s, v18.s[1]
-	WORD $0x4fb211eb // fmla v11.4s, v15.4s, v18.s[1]
+	VLD1.P (R15)(R3), [V3.H8, V4.H8]
+	WORD $0x4e217886 // fcvtl2 v6.4s, v4.8h
+	WORD $0x0e217885 // fcvtl v5.4s, v4.4h
+	WORD $0x4e217864 // fcvtl2 v4.4s, v3.8h
+	WORD $0x0e217863 // fcvtl v3.4s, v3.4h
+	WORD $0x4fa01067 // fmla v7.4s, v3.4s, v0.s[1]
+	WORD $0x4fa01088 // fmla v8.4s, v4.4s, v0.s[1]
+	WORD $0x4fa010a9 // fmla v9.4s, v5.4s, v0.s[1]
+	WORD $0x4fa010ca // fmla v10.4s, v6.4s, v0.s[1]
+	WORD $0x4fa1106b // fmla v11.4s, v3.4s, v1.s[1]
+	WORD $0x4fa1108c // fmla v12.4s, v4.4s, v1.s[1]
+	WORD $0x4fa110ad // fmla v13.4s, v5.4s, v1.s[1]
+	WORD $0x4fa110ce // fmla v14.4s, v6.4s, v1.s[1]
+	WORD $0x4fa2106f // fmla v15.4s, v3.4s, v2.s[1]
+	WORD $0x4fa21090 // fmla v16.4s, v4.4s, v2.s[1]
+	WORD $0x4fa210b1 // fmla v17.4s, v5.4s, v2.s[1]
+	WORD $0x4fa210d2 // fmla v18.4s, v6.4s, v2.s[1]
 	PRFM (R5), PLDL1KEEP
 	ADD $64, R5, R5
-	VLD1.P (R13)(R3), [V12.H8, V13.H8]
-	WORD $0x4e2179af // fcvtl2 v15.4s, v13.8h
-	WORD $0x0e2179ae // fcvtl v14.4s, v13.4h
-	WORD $0x4e21798d // fcvtl2 v13.4s, v12.8h
-	WORD $0x0e21798c // fcvtl v12.4s, v12.4h
-	WORD $0x4f901980 // fmla v0.4s, v12.4s, v16.s[2]
-	WORD $0x4f9019a1 // fmla v1.4s, v13.4s, v16.s[2]
-	WORD $0x4f9019c2 // fmla v2.4s, v14.4s, v16.s[2]
-	WORD $0x4f9019e3 // fmla v3.4s, v15.4s, v16.s[2]
-	WORD $0x4f911984 // fmla v4.4s, v12.4s, v17.s[2]
-	WORD $0x4f9119a5 // fmla v5.4s, v13.4s, v17.s[2]
-	WORD $0x4f9119c6 // fmla v6.4s, v14.4s, v17.s[2]
-	WORD $0x4f9119e7 // fmla v7.4s, v15.4s, v17.s[2]
-	WORD $0x4f921988 // fmla v8.4s, v12.4s, v18.s[2]
-	WORD $0x4f9219a9 // fmla v9.4s, v13.4s, v18.s[2]
-	WORD $0x4f9219ca // fmla v10.4s, v14.4s, v18.s[2]
-	WORD $0x4f9219eb // fmla v11.4s, v15.4s, v18.s[2]
+	VLD1.P (R15)(R3), [V3.H8, V4.H8]
+	WORD $0x4e217886 // fcvtl2 v6.4s, v4.8h
+	WORD $0x0e217885 // fcvtl v5.4s, v4.4h
+	WORD $0x4e217864 // fcvtl2 v4.4s, v3.8h
+	WORD $0x0e217863 // fcvtl v3.4s, v3.4h
+	WORD $0x4f801867 // fmla v7.4s, v3.4s, v0.s[2]
+	WORD $0x4f801888 // fmla v8.4s, v4.4s, v0.s[2]
+	WORD $0x4f8018a9 // fmla v9.4s, v5.4s, v0.s[2]
+	WORD $0x4f8018ca // fmla v10.4s, v6.4s, v0.s[2]
+	WORD $0x4f81186b // fmla v11.4s, v3.4s, v1.s[2]
+	WORD $0x4f81188c // fmla v12.4s, v4.4s, v1.s[2]
+	WORD $0x4f8118ad // fmla v13.4s, v5.4s, v1.s[2]
+	WORD $0x4f8118ce // fmla v14.4s, v6.4s, v1.s[2]
+	WORD $0x4f82186f // fmla v15.4s, v3.4s, v2.s[2]
+	WORD $0x4f821890 // fmla v16.4s, v4.4s, v2.s[2]
+	WORD $0x4f8218b1 // fmla v17.4s, v5.4s, v2.s[2]
+	WORD $0x4f8218d2 // fmla v18.4s, v6.4s, v2.s[2]
 	PRFM (R5), PLDL1KEEP
 	ADD $64, R5, R5
-	VLD1.P (R13)(R3), [V12.H8, V13.H8]
-	WORD $0x4e2179af // fcvtl2 v15.4s, v13.8h
-	WORD $0x0e2179ae // fcvtl v14.4s, v13.4h
-	WORD $0x4e21798d // fcvtl2 v13.4s, v12.8h
-	WORD $0x0e21798c // fcvtl v12.4s, v12.4h
-	WORD $0x4fb01980 // fmla v0.4s, v12.4s, v16.s[3]
-	WORD $0x4fb019a1 // fmla v1.4s, v13.4s, v16.s[3]
-	WORD $0x4fb019c2 // fmla v2.4s, v14.4s, v16.s[3]
-	WORD $0x4fb019e3 // fmla v3.4s, v15.4s, v16.s[3]
-	WORD $0x4fb11984 // fmla v4.4s, v12.4s, v17.s[3]
-	WORD $0x4fb119a5 // fmla v5.4s, v13.4s, v17.s[3]
-	WORD $0x4fb119c6 // fmla v6.4s, v14.4s, v17.s[3]
-	WORD $0x4fb119e7 // fmla v7.4s, v15.4s, v17.s[3]
-	WORD $0x4fb21988 // fmla v8.4s, v12.4s, v18.s[3]
-	WORD $0x4fb219a9 // fmla v9.4s, v13.4s, v18.s[3]
-	WORD $0x4fb219ca // fmla v10.4s, v14.4s, v18.s[3]
-	WORD $0x4fb219eb // fmla v11.4s, v15.4s, v18.s[3]
-	SUBS $1, R14, R14
-	BNE four6
+	VLD1.P (R15)(R3), [V3.H8, V4.H8]
+	WORD $0x4e217886 // fcvtl2 v6.4s, v4.8h
+	WORD $0x0e217885 // fcvtl v5.4s, v4.4h
+	WORD $0x4e217864 // fcvtl2 v4.4s, v3.8h
+	WORD $0x0e217863 // fcvtl v3.4s, v3.4h
+	WORD $0x4fa01867 // fmla v7.4s, v3.4s, v0.s[3]
+	WORD $0x4fa01888 // fmla v8.4s, v4.4s, v0.s[3]
+	WORD $0x4fa018a9 // fmla v9.4s, v5.4s, v0.s[3]
+	WORD $0x4fa018ca // fmla v10.4s, v6.4s, v0.s[3]
+	WORD $0x4fa1186b // fmla v11.4s, v3.4s, v1.s[3]
+	WORD $0x4fa1188c // fmla v12.4s, v4.4s, v1.s[3]
+	WORD $0x4fa118ad // fmla v13.4s, v5.4s, v1.s[3]
+	WORD $0x4fa118ce // fmla v14.4s, v6.4s, v1.s[3]
+	WORD $0x4fa2186f // fmla v15.4s, v3.4s, v2.s[3]
+	WORD $0x4fa21890 // fmla v16.4s, v4.4s, v2.s[3]
+	WORD $0x4fa218b1 // fmla v17.4s, v5.4s, v2.s[3]
+	WORD $0x4fa218d2 // fmla v18.4s, v6.4s, v2.s[3]
+	SUBS $1, R7, R7
+	BNE four7
 rest4:
-	CBZ R15, done5
-some3:
-	FMOVS.P 4(R6), F16
-	FMOVS.P 4(R7), F17
-	FMOVS.P 4(R8), F18
+	CBZ R8, done6
+some5:
+	FMOVS.P 4(R9), F0
+	FMOVS.P 4(R10), F1
+	FMOVS.P 4(R11), F2
 	PRFM (R5), PLDL1KEEP
 	ADD $64, R5, R5
-	VLD1.P (R13)(R3), [V12.H8, V13.H8]
-	WORD $0x4e2179af // fcvtl2 v15.4s, v13.8h
-	WORD $0x0e2179ae // fcvtl v14.4s, v13.4h
-	WORD $0x4e21798d // fcvtl2 v13.4s, v12.8h
-	WORD $0x0e21798c // fcvtl v12.4s, v12.4h
-	WORD $0x4f901180 // fmla v0.4s, v12.4s, v16.s[0]
-	WORD $0x4f9011a1 // fmla v1.4s, v13.4s, v16.s[0]
-	WORD $0x4f9011c2 // fmla v2.4s, v14.4s, v16.s[0]
-	WORD $0x4f9011e3 // fmla v3.4s, v15.4s, v16.s[0]
-	WORD $0x4f911184 // fmla v4.4s, v12.4s, v17.s[0]
-	WORD $0x4f9111a5 // fmla v5.4s, v13.4s, v17.s[0]
-	WORD $0x4f9111c6 // fmla v6.4s, v14.4s, v17.s[0]
-	WORD $0x4f9111e7 // fmla v7.4s, v15.4s, v17.s[0]
-	WORD $0x4f921188 // fmla v8.4s, v12.4s, v18.s[0]
-	WORD $0x4f9211a9 // fmla v9.4s, v13.4s, v18.s[0]
-	WORD $0x4f9211ca // fmla v10.4s, v14.4s, v18.s[0]
-	WORD $0x4f9211eb // fmla v11.4s, v15.4s, v18.s[0]
-	SUBS $1, R15, R15
-	BNE some3
-done5:
-	VST1 [V0.S4, V1.S4, V2.S4, V3.S4], (R9)
-	VST1 [V4.S4, V5.S4, V6.S4, V7.S4], (R10)
-	VST1 [V8.S4, V9.S4, V10.S4, V11.S4], (R11)
+	VLD1.P (R15)(R3), [V3.H8, V4.H8]
+	WORD $0x4e217886 // fcvtl2 v6.4s, v4.8h
+	WORD $0x0e217885 // fcvtl v5.4s, v4.4h
+	WORD $0x4e217864 // fcvtl2 v4.4s, v3.8h
+	WORD $0x0e217863 // fcvtl v3.4s, v3.4h
+	WORD $0x4f801067 // fmla v7.4s, v3.4s, v0.s[0]
+	WORD $0x4f801088 // fmla v8.4s, v4.4s, v0.s[0]
+	WORD $0x4f8010a9 // fmla v9.4s, v5.4s, v0.s[0]
+	WORD $0x4f8010ca // fmla v10.4s, v6.4s, v0.s[0]
+	WORD $0x4f81106b // fmla v11.4s, v3.4s, v1.s[0]
+	WORD $0x4f81108c // fmla v12.4s, v4.4s, v1.s[0]
+	WORD $0x4f8110ad // fmla v13.4s, v5.4s, v1.s[0]
+	WORD $0x4f8110ce // fmla v14.4s, v6.4s, v1.s[0]
+	WORD $0x4f82106f // fmla v15.4s, v3.4s, v2.s[0]
+	WORD $0x4f821090 // fmla v16.4s, v4.4s, v2.s[0]
+	WORD $0x4f8210b1 // fmla v17.4s, v5.4s, v2.s[0]
+	WORD $0x4f8210d2 // fmla v18.4s, v6.4s, v2.s[0]
+	SUBS $1, R8, R8
+	BNE some5
+done6:
+	FSTPQ (F7, F8), (R12)
+	FSTPQ (F9, F10), 32(R12)
+	FSTPQ (F11, F12), (R13)
+	FSTPQ (F13, F14), 32(R13)
+	FSTPQ (F15, F16), (R14)
+	FSTPQ (F17, F18), 32(R14)
 	ADD $64, R0, R0
 	ADD $32, R2, R2
-	SUBS $16, R4, R4
-	BNE tile1
+	SUB $16, R4, R4
+	JMP tile1
+narrower2:
 	RET
 
 // func multiplyHalf4NEON(out *float32, ldo int, a *float32, lda int, b *byte, ldb int, k int, cols int, add int, ahead *byte)
@@ -397,183 +772,194 @@ TEXT ·multiplyHalf4NEON(SB), NOSPLIT, $0-80
 	MOVD cols+56(FP), R4
 	MOVD ahead+72(FP), R5
 tile1:
-	MOVD R0, R10
-	MOVD a+16(FP), R6
-	MOVD lda+24(FP), R14
-	WORD $0x6f00e400 // movi v0.2d, #0000000000000000
-	WORD $0x6f00e401 // movi v1.2d, #0000000000000000
-	WORD $0x6f00e402 // movi v2.2d, #0000000000000000
-	WORD $0x6f00e403 // movi v3.2d, #0000000000000000
-	ADD R1<<2, R10, R11
-	ADD R14<<2, R6, R7
-	WORD $0x6f00e404 // movi v4.2d, #0000000000000000
-	WORD $0x6f00e405 // movi v5.2d, #0000000000000000
-	WORD $0x6f00e406 // movi v6.2d, #0000000000000000
-	WORD $0x6f00e407 // movi v7.2d, #0000000000000000
-	ADD R1<<2, R11, R12
-	ADD R14<<2, R7, R8
+	CMP $16, R4
+	BLT narrower2
+	MOVD R0, R13
+	MOVD a+16(FP), R9
+	MOVD lda+24(FP), R6
 	WORD $0x6f00e408 // movi v8.2d, #0000000000000000
 	WORD $0x6f00e409 // movi v9.2d, #0000000000000000
 	WORD $0x6f00e40a // movi v10.2d, #0000000000000000
 	WORD $0x6f00e40b // movi v11.2d, #0000000000000000
-	ADD R1<<2, R12, R13
-	ADD R14<<2, R8, R9
+	ADD R1<<2, R13, R14
+	ADD R6<<2, R9, R10
 	WORD $0x6f00e40c // movi v12.2d, #0000000000000000
 	WORD $0x6f00e40d // movi v13.2d, #0000000000000000
 	WORD $0x6f00e40e // movi v14.2d, #0000000000000000
 	WORD $0x6f00e40f // movi v15.2d, #0000000000000000
-	MOVD add+64(FP), R20
-	CBZ R20, begin2
-	VLD1 (R10), [V0.S4, V1.S4, V2.S4, V3.S4]
-	VLD1 (R11), [V4.S4, V5.S4, V6.S4, V7.S4]
-	VLD1 (R12), [V8.S4, V9.S4, V10.S4, V11.S4]
-	VLD1 (R13), [V12.S4, V13.S4, V14.S4, V15.S4]
-begin2:
-	MOVD R2, R15
-	MOVD k+48(FP), R20
-	LSR $2, R20, R19
-	AND $3, R20, R20
-	CBZ R19, rest4
-four6:
-	VLD1.P 16(R6), [V20.S4]
-	VLD1.P 16(R7), [V21.S4]
-	VLD1.P 16(R8), [V22.S4]
-	VLD1.P 16(R9), [V23.S4]
+	ADD R1<<2, R14, R15
+	ADD R6<<2, R10, R11
+	WORD $0x6f00e410 // movi v16.2d, #0000000000000000
+	WORD $0x6f00e411 // movi v17.2d, #0000000000000000
+	WORD $0x6f00e412 // movi v18.2d, #0000000000000000
+	WORD $0x6f00e413 // movi v19.2d, #0000000000000000
+	ADD R1<<2, R15, R19
+	ADD R6<<2, R11, R12
+	WORD $0x6f00e414 // movi v20.2d, #0000000000000000
+	WORD $0x6f00e415 // movi v21.2d, #0000000000000000
+	WORD $0x6f00e416 // movi v22.2d, #0000000000000000
+	WORD $0x6f00e417 // movi v23.2d, #0000000000000000
+	MOVD add+64(FP), R8
+	CBZ R8, begin3
+	FLDPQ (R13), (F8, F9)
+	FLDPQ 32(R13), (F10, F11)
+	FLDPQ (R14), (F12, F13)
+	FLDPQ 32(R14), (F14, F15)
+	FLDPQ (R15), (F16, F17)
+	FLDPQ 32(R15), (F18, F19)
+	FLDPQ (R19), (F20, F21)
+	FLDPQ 32(R19), (F22, F23)
+begin3:
+	ADD $0, R2, R20
+	MOVD k+48(FP), R8
+	LSR $2, R8, R7
+	AND $3, R8, R8
+	CBZ R7, rest4
+four7:
+	VLD1.P 16(R9), [V0.S4]
+	VLD1.P 16(R10), [V1.S4]
+	VLD1.P 16(R11), [V2.S4]
+	VLD1.P 16(R12), [V3.S4]
 	PRFM (R5), PLDL1KEEP
 	ADD $64, R5, R5
-	VLD1.P (R15)(R3), [V16.H8, V17.H8]
-	WORD $0x4e217a33 // fcvtl2 v19.4s, v17.8h
-	WORD $0x0e217a32 // fcvtl v18.4s, v17.4h
-	WORD $0x4e217a11 // fcvtl2 v17.4s, v16.8h
-	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
-	WORD $0x4f941200 // fmla v0.4s, v16.4s, v20.s[0]
-	WORD $0x4f941221 // fmla v1.4s, v17.4s, v20.s[0]
-	WORD $0x4f941242 // fmla v2.4s, v18.4s, v20.s[0]
-	WORD $0x4f941263 // fmla v3.4s, v19.4s, v20.s[0]
-	WORD $0x4f951204 // fmla v4.4s, v16.4s, v21.s[0]
-	WORD $0x4f951225 // fmla v5.4s, v17.4s, v21.s[0]
-	WORD $0x4f951246 // fmla v6.4s, v18.4s, v21.s[0]
-	WORD $0x4f951267 // fmla v7.4s, v19.4s, v21.s[0]
-	WORD $0x4f961208 // fmla v8.4s, v16.4s, v22.s[0]
-	WORD $0x4f961229 // fmla v9.4s, v17.4s, v22.s[0]
-	WORD $0x4f96124a // fmla v10.4s, v18.4s, v22.s[0]
-	WORD $0x4f96126b // fmla v11.4s, v19.4s, v22.s[0]
-	WORD $0x4f97120c // fmla v12.4s, v16.4s, v23.s[0]
-	WORD $0x4f97122d // fmla v13.4s, v17.4s, v23.s[0]
-	WORD $0x4f97124e // fmla v14.4s, v18.4s, v23.s[0]
-	WORD $0x4f97126f // fmla v15.4s, v19.4s, v23.s[0]
+	VLD1.P (R20)(R3), [V4.H8, V5.H8]
+	WORD $0x4e2178a7 // fcvtl2 v7.4s, v5.8h
+	WORD $0x0e2178a6 // fcvtl v6.4s, v5.4h
+	WORD $0x4e217885 // fcvtl2 v5.4s, v4.8h
+	WORD $0x0e217884 // fcvtl v4.4s, v4.4h
+	WORD $0x4f801088 // fmla v8.4s, v4.4s, v0.s[0]
+	WORD $0x4f8010a9 // fmla v9.4s, v5.4s, v0.s[0]
+	WORD $0x4f8010ca // fmla v10.4s, v6.4s, v0.s[0]
+	WORD $0x4f8010eb // fmla v11.4s, v7.4s, v0.s[0]
+	WORD $0x4f81108c // fmla v12.4s, v4.4s, v1.s[0]
+	WORD $0x4f8110ad // fmla v13.4s, v5.4s, v1.s[0]
+	WORD $0x4f8110ce // fmla v14.4s, v6.4s, v1.s[0]
+	WORD $0x4f8110ef // fmla v15.4s, v7.4s, v1.s[0]
+	WORD $0x4f821090 // fmla v16.4s, v4.4s, v2.s[0]
+	WORD $0x4f8210b1 // fmla v17.4s, v5.4s, v2.s[0]
+	WORD $0x4f8210d2 // fmla v18.4s, v6.4s, v2.s[0]
+	WORD $0x4f8210f3 // fmla v19.4s, v7.4s, v2.s[0]
+	WORD $0x4f831094 // fmla v20.4s, v4.4s, v3.s[0]
+	WORD $0x4f8310b5 // fmla v21.4s, v5.4s, v3.s[0]
+	WORD $0x4f8310d6 // fmla v22.4s, v6.4s, v3.s[0]
+	WORD $0x4f8310f7 // fmla v23.4s, v7.4s, v3.s[0]
 	PRFM (R5), PLDL1KEEP
 	ADD $64, R5, R5
-	VLD1.P (R15)(R3), [V16.H8, V17.H8]
-	WORD $0x4e217a33 // fcvtl2 v19.4s, v17.8h
-	WORD $0x0e217a32 // fcvtl v18.4s, v17.4h
-	WORD $0x4e217a11 // fcvtl2 v17.4s, v16.8h
-	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
-	WORD $0x4fb41200 // fmla v0.4s, v16.4s, v20.s[1]
-	WORD $0x4fb41221 // fmla v1.4s, v17.4s, v20.s[1]
-	WORD $0x4fb41242 // fmla v2.4s, v18.4s, v20.s[1]
-	WORD $0x4fb41263 // fmla v3.4s, v19.4s, v20.s[1]
-	WORD $0x4fb51204 // fmla v4.4s, v16.4s, v21.s[1]
-	WORD $0x4fb51225 // fmla v5.4s, v17.4s, v21.s[1]
-	WORD $0x4fb51246 // fmla v6.4s, v18.4s, v21.s[1]
-	WORD $0x4fb51267 // fmla v7.4s, v19.4s, v21.s[1]
-	WORD $0x4fb61208 // fmla v8.4s, v16.4s, v22.s[1]
-	WORD $0x4fb61229 // fmla v9.4s, v17.4s, v22.s[1]
-	WORD $0x4fb6124a // fmla v10.4s, v18.4s, v22.s[1]
-	WORD $0x4fb6126b // fmla v11.4s, v19.4s, v22.s[1]
-	WORD $0x4fb7120c // fmla v12.4s, v16.4s, v23.s[1]
-	WORD $0x4fb7122d // fmla v13.4s, v17.4s, v23.s[1]
-	WORD $0x4fb7124e // fmla v14.4s, v18.4s, v23.s[1]
-	WORD $0x4fb7126f // fmla v15.4s, v19.4s, v23.s[1]
+	VLD1.P (R20)(R3), [V4.H8, V5.H8]
+	WORD $0x4e2178a7 // fcvtl2 v7.4s, v5.8h
+	WORD $0x0e2178a6 // fcvtl v6.4s, v5.4h
+	WORD $0x4e217885 // fcvtl2 v5.4s, v4.8h
+	WORD $0x0e217884 // fcvtl v4.4s, v4.4h
+	WORD $0x4fa01088 // fmla v8.4s, v4.4s, v0.s[1]
+	WORD $0x4fa010a9 // fmla v9.4s, v5.4s, v0.s[1]
+	WORD $0x4fa010ca // fmla v10.4s, v6.4s, v0.s[1]
+	WORD $0x4fa010eb // fmla v11.4s, v7.4s, v0.s[1]
+	WORD $0x4fa1108c // fmla v12.4s, v4.4s, v1.s[1]
+	WORD $0x4fa110ad // fmla v13.4s, v5.4s, v1.s[1]
+	WORD $0x4fa110ce // fmla v14.4s, v6.4s, v1.s[1]
+	WORD $0x4fa110ef // fmla v15.4s, v7.4s, v1.s[1]
+	WORD $0x4fa21090 // fmla v16.4s, v4.4s, v2.s[1]
+	WORD $0x4fa210b1 // fmla v17.4s, v5.4s, v2.s[1]
+	WORD $0x4fa210d2 // fmla v18.4s, v6.4s, v2.s[1]
+	WORD $0x4fa210f3 // fmla v19.4s, v7.4s, v2.s[1]
+	WORD $0x4fa31094 // fmla v20.4s, v4.4s, v3.s[1]
+	WORD $0x4fa310b5 // fmla v21.4s, v5.4s, v3.s[1]
+	WORD $0x4fa310d6 // fmla v22.4s, v6.4s, v3.s[1]
+	WORD $0x4fa310f7 // fmla v23.4s, v7.4s, v3.s[1]
 	PRFM (R5), PLDL1KEEP
 	ADD $64, R5, R5
-	VLD1.P (R15)(R3), [V16.H8, V17.H8]
-	WORD $0x4e217a33 // fcvtl2 v19.4s, v17.8h
-	WORD $0x0e217a32 // fcvtl v18.4s, v17.4h
-	WORD $0x4e217a11 // fcvtl2 v17.4s, v16.8h
-	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
-	WORD $0x4f941a00 // fmla v0.4s, v16.4s, v20.s[2]
-	WORD $0x4f941a21 // fmla v1.4s, v17.4s, v20.s[2]
-	WORD $0x4f941a42 // fmla v2.4s, v18.4s, v20.s[2]
-	WORD $0x4f941a63 // fmla v3.4s, v19.4s, v20.s[2]
-	WORD $0x4f951a04 // fmla v4.4s, v16.4s, v21.s[2]
-	WORD $0x4f951a25 // fmla v5.4s, v17.4s, v21.s[2]
-	WORD $0x4f951a46 // fmla v6.4s, v18.4s, v21.s[2]
-	WORD $0x4f951a67 // fmla v7.4s, v19.4s, v21.s[2]
-	WORD $0x4f961a08 // fmla v8.4s, v16.4s, v22.s[2]
-	WORD $0x4f961a29 // fmla v9.4s, v17.4s, v22.s[2]
-	WORD $0x4f961a4a // fmla v10.4s, v18.4s, v22.s[2]
-	WORD $0x4f961a6b // fmla v11.4s, v19.4s, v22.s[2]
-	WORD $0x4f971a0c // fmla v12.4s, v16.4s, v23.s[2]
-	WORD $0x4f971a2d // fmla v13.4s, v17.4s, v23.s[2]
-	WORD $0x4f971a4e // fmla v14.4s, v18.4s, v23.s[2]
-	WORD $0x4f971a6f // fmla v15.4s, v19.4s, v23.s[2]
+	VLD1.P (R20)(R3), [V4.H8, V5.H8]
+	WORD $0x4e2178a7 // fcvtl2 v7.4s, v5.8h
+	WORD $0x0e2178a6 // fcvtl v6.4s, v5.4h
+	WORD $0x4e217885 // fcvtl2 v5.4s, v4.8h
+	WORD $0x0e217884 // fcvtl v4.4s, v4.4h
+	WORD $0x4f801888 // fmla v8.4s, v4.4s, v0.s[2]
+	WORD $0x4f8018a9 // fmla v9.4s, v5.4s, v0.s[2]
+	WORD $0x4f8018ca // fmla v10.4s, v6.4s, v0.s[2]
+	WORD $0x4f8018eb // fmla v11.4s, v7.4s, v0.s[2]
+	WORD $0x4f81188c // fmla v12.4s, v4.4s, v1.s[2]
+	WORD $0x4f8118ad // fmla v13.4s, v5.4s, v1.s[2]
+	WORD $0x4f8118ce // fmla v14.4s, v6.4s, v1.s[2]
+	WORD $0x4f8118ef // fmla v15.4s, v7.4s, v1.s[2]
+	WORD $0x4f821890 // fmla v16.4s, v4.4s, v2.s[2]
+	WORD $0x4f8218b1 // fmla v17.4s, v5.4s, v2.s[2]
+	WORD $0x4f8218d2 // fmla v18.4s, v6.4s, v2.s[2]
+	WORD $0x4f8218f3 // fmla v19.4s, v7.4s, v2.s[2]
+	WORD $0x4f831894 // fmla v20.4s, v4.4s, v3.s[2]
+	WORD $0x4f8318b5 // fmla v21.4s, v5.4s, v3.s[2]
+	WORD $0x4f8318d6 // fmla v22.4s, v6.4s, v3.s[2]
+	WORD $0x4f8318f7 // fmla v23.4s, v7.4s, v3.s[2]
 	PRFM (R5), PLDL1KEEP
 	ADD $64, R5, R5
-	VLD1.P (R15)(R3), [V16.H8, V17.H8]
-	WORD $0x4e217a33 // fcvtl2 v19.4s, v17.8h
-	WORD $0x0e217a32 // fcvtl v18.4s, v17.4h
-	WORD $0x4e217a11 // fcvtl2 v17.4s, v16.8h
-	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
-	WORD $0x4fb41a00 // fmla v0.4s, v16.4s, v20.s[3]
-	WORD $0x4fb41a21 // fmla v1.4s, v17.4s, v20.s[3]
-	WORD $0x4fb41a42 // fmla v2.4s, v18.4s, v20.s[3]
-	WORD $0x4fb41a63 // fmla v3.4s, v19.4s, v20.s[3]
-	WORD $0x4fb51a04 // fmla v4.4s, v16.4s, v21.s[3]
-	WORD $0x4fb51a25 // fmla v5.4s, v17.4s, v21.s[3]
-	WORD $0x4fb51a46 // fmla v6.4s, v18.4s, v21.s[3]
-	WORD $0x4fb51a67 // fmla v7.4s, v19.4s, v21.s[3]
-	WORD $0x4fb61a08 // fmla v8.4s, v16.4s, v22.s[3]
-	WORD $0x4fb61a29 // fmla v9.4s, v17.4s, v22.s[3]
-	WORD $0x4fb61a4a // fmla v10.4s, v18.4s, v22.s[3]
-	WORD $0x4fb61a6b // fmla v11.4s, v19.4s, v22.s[3]
-	WORD $0x4fb71a0c // fmla v12.4s, v16.4s, v23.s[3]
-	WORD $0x4fb71a2d // fmla v13.4s, v17.4s, v23.s[3]
-	WORD $0x4fb71a4e // fmla v14.4s, v18.4s, v23.s[3]
-	WORD $0x4fb71a6f // fmla v15.4s, v19.4s, v23.s[3]
-	SUBS $1, R19, R19
-	BNE four6
+	VLD1.P (R20)(R3), [V4.H8, V5.H8]
+	WORD $0x4e2178a7 // fcvtl2 v7.4s, v5.8h
+	WORD $0x0e2178a6 // fcvtl v6.4s, v5.4h
+	WORD $0x4e217885 // fcvtl2 v5.4s, v4.8h
+	WORD $0x0e217884 // fcvtl v4.4s, v4.4h
+	WORD $0x4fa01888 // fmla v8.4s, v4.4s, v0.s[3]
+	WORD $0x4fa018a9 // fmla v9.4s, v5.4s, v0.s[3]
+	WORD $0x4fa018ca // fmla v10.4s, v6.4s, v0.s[3]
+	WORD $0x4fa018eb // fmla v11.4s, v7.4s, v0.s[3]
+	WORD $0x4fa1188c // fmla v12.4s, v4.4s, v1.s[3]
+	WORD $0x4fa118ad // fmla v13.4s, v5.4s, v1.s[3]
+	WORD $0x4fa118ce // fmla v14.4s, v6.4s, v1.s[3]
+	WORD $0x4fa118ef // fmla v15.4s, v7.4s, v1.s[3]
+	WORD $0x4fa21890 // fmla v16.4s, v4.4s, v2.s[3]
+	WORD $0x4fa218b1 // fmla v17.4s, v5.4s, v2.s[3]
+	WORD $0x4fa218d2 // fmla v18.4s, v6.4s, v2.s[3]
+	WORD $0x4fa218f3 // fmla v19.4s, v7.4s, v2.s[3]
+	WORD $0x4fa31894 // fmla v20.4s, v4.4s, v3.s[3]
+	WORD $0x4fa318b5 // fmla v21.4s, v5.4s, v3.s[3]
+	WORD $0x4fa318d6 // fmla v22.4s, v6.4s, v3.s[3]
+	WORD $0x4fa318f7 // fmla v23.4s, v7.4s, v3.s[3]
+	SUBS $1, R7, R7
+	BNE four7
 rest4:
-	CBZ R20, done5
-some3:
-	FMOVS.P 4(R6), F20
-	FMOVS.P 4(R7), F21
-	FMOVS.P 4(R8), F22
-	FMOVS.P 4(R9), F23
+	CBZ R8, done6
+some5:
+	FMOVS.P 4(R9), F0
+	FMOVS.P 4(R10), F1
+	FMOVS.P 4(R11), F2
+	FMOVS.P 4(R12), F3
 	PRFM (R5), PLDL1KEEP
 	ADD $64, R5, R5
-	VLD1.P (R15)(R3), [V16.H8, V17.H8]
-	WORD $0x4e217a33 // fcvtl2 v19.4s, v17.8h
-	WORD $0x0e217a32 // fcvtl v18.4s, v17.4h
-	WORD $0x4e217a11 // fcvtl2 v17.4s, v16.8h
-	WORD $0x0e217a10 // fcvtl v16.4s, v16.4h
-	WORD $0x4f941200 // fmla v0.4s, v16.4s, v20.s[0]
-	WORD $0x4f941221 // fmla v1.4s, v17.4s, v20.s[0]
-	WORD $0x4f941242 // fmla v2.4s, v18.4s, v20.s[0]
-	WORD $0x4f941263 // fmla v3.4s, v19.4s, v20.s[0]
-	WORD $0x4f951204 // fmla v4.4s, v16.4s, v21.s[0]
-	WORD $0x4f951225 // fmla v5.4s, v17.4s, v21.s[0]
-	WORD $0x4f951246 // fmla v6.4s, v18.4s, v21.s[0]
-	WORD $0x4f951267 // fmla v7.4s, v19.4s, v21.s[0]
-	WORD $0x4f961208 // fmla v8.4s, v16.4s, v22.s[0]
-	WORD $0x4f961229 // fmla v9.4s, v17.4s, v22.s[0]
-	WORD $0x4f96124a // fmla v10.4s, v18.4s, v22.s[0]
-	WORD $0x4f96126b // fmla v11.4s, v19.4s, v22.s[0]
-	WORD $0x4f97120c // fmla v12.4s, v16.4s, v23.s[0]
-	WORD $0x4f97122d // fmla v13.4s, v17.4s, v23.s[0]
-	WORD $0x4f97124e // fmla v14.4s, v18.4s, v23.s[0]
-	WORD $0x4f97126f // fmla v15.4s, v19.4s, v23.s[0]
-	SUBS $1, R20, R20
-	BNE some3
-done5:
-	VST1 [V0.S4, V1.S4, V2.S4, V3.S4], (R10)
-	VST1 [V4.S4, V5.S4, V6.S4, V7.S4], (R11)
-	VST1 [V8.S4, V9.S4, V10.S4, V11.S4], (R12)
-	VST1 [V12.S4, V13.S4, V14.S4, V15.S4], (R13)
+	VLD1.P (R20)(R3), [V4.H8, V5.H8]
+	WORD $0x4e2178a7 // fcvtl2 v7.4s, v5.8h
+	WORD $0x0e2178a6 // fcvtl v6.4s, v5.4h
+	WORD $0x4e217885 // fcvtl2 v5.4s, v4.8h
+	WORD $0x0e217884 // fcvtl v4.4s, v4.4h
+	WORD $0x4f801088 // fmla v8.4s, v4.4s, v0.s[0]
+	WORD $0x4f8010a9 // fmla v9.4s, v5.4s, v0.s[0]
+	WORD $0x4f8010ca // fmla v10.4s, v6.4s, v0.s[0]
+	WORD $0x4f8010eb // fmla v11.4s, v7.4s, v0.s[0]
+	WORD $0x4f81108c // fmla v12.4s, v4.4s, v1.s[0]
+	WORD $0x4f8110ad // fmla v13.4s, v5.4s, v1.s[0]
+	WORD $0x4f8110ce // fmla v14.4s, v6.4s, v1.s[0]
+	WORD $0x4f8110ef // fmla v15.4s, v7.4s, v1.s[0]
+	WORD $0x4f821090 // fmla v16.4s, v4.4s, v2.s[0]
+	WORD $0x4f8210b1 // fmla v17.4s, v5.4s, v2.s[0]
+	WORD $0x4f8210d2 // fmla v18.4s, v6.4s, v2.s[0]
+	WORD $0x4f8210f3 // fmla v19.4s, v7.4s, v2.s[0]
+	WORD $0x4f831094 // fmla v20.4s, v4.4s, v3.s[0]
+	WORD $0x4f8310b5 // fmla v21.4s, v5.4s, v3.s[0]
+	WORD $0x4f8310d6 // fmla v22.4s, v6.4s, v3.s[0]
+	WORD $0x4f8310f7 // fmla v23.4s, v7.4s, v3.s[0]
+	SUBS $1, R8, R8
+	BNE some5
+done6:
+	FSTPQ (F8, F9), (R13)
+	FSTPQ (F10, F11), 32(R13)
+	FSTPQ (F12, F13), (R14)
+	FSTPQ (F14, F15), 32(R14)
+	FSTPQ (F16, F17), (R15)
+	FSTPQ (F18, F19), 32(R15)
+	FSTPQ (F20, F21), (R19)
+	FSTPQ (F22, F23), 32(R19)
 	ADD $64, R0, R0
 	ADD $32, R2, R2
-	SUBS $16, R4, R4
-	BNE tile1
+	SUB $16, R4, R4
+	JMP tile1
+narrower2:
 	RET
 
 // func multiplyFloat1NEON(out *float32, ldo int, a *float32, lda int, b *byte, ldb int, k int, cols int, add int, ahead *byte)
@@ -585,73 +971,185 @@ TEXT ·multiplyFloat1NEON(SB), NOSPLIT, $0-80
 	MOVD cols+56(FP), R4
 	MOVD ahead+72(FP), R5
 tile1:
-	MOVD R0, R7
-	MOVD a+16(FP), R6
-	MOVD lda+24(FP), R8
-	WORD $0x6f00e400 // movi v0.2d, #0000000000000000
+	CMP $32, R4
+	BLT narrower2
+	MOVD R0, R10
+	MOVD a+16(FP), R9
+	MOVD lda+24(FP), R6
+	WORD $0x6f00e409 // movi v9.2d, #0000000000000000
+	WORD $0x6f00e40a // movi v10.2d, #0000000000000000
+	WORD $0x6f00e40b // movi v11.2d, #0000000000000000
+	WORD $0x6f00e40c // movi v12.2d, #0000000000000000
+	WORD $0x6f00e40d // movi v13.2d, #0000000000000000
+	WORD $0x6f00e40e // movi v14.2d, #0000000000000000
+	WORD $0x6f00e40f // movi v15.2d, #0000000000000000
+	WORD $0x6f00e410 // movi v16.2d, #0000000000000000
+	MOVD add+64(FP), R8
+	CBZ R8, begin3
+	FLDPQ (R10), (F9, F10)
+	FLDPQ 32(R10), (F11, F12)
+	FLDPQ 64(R10), (F13, F14)
+	FLDPQ 96(R10), (F15, F16)
+begin3:
+	ADD $0, R2, R11
+	ADD $64, R2, R12
+	MOVD k+48(FP), R8
+	LSR $2, R8, R7
+	AND $3, R8, R8
+	CBZ R7, rest4
+four7:
+	VLD1.P 16(R9), [V0.S4]
+	PRFM (R5), PLDL1KEEP
+	ADD $64, R5, R5
+	VLD1.P (R11)(R3), [V1.S4, V2.S4, V3.S4, V4.S4]
+	VLD1.P (R12)(R3), [V5.S4, V6.S4, V7.S4, V8.S4]
+	WORD $0x4f801029 // fmla v9.4s, v1.4s, v0.s[0]
+	WORD $0x4f80104a // fmla v10.4s, v2.4s, v0.s[0]
+	WORD $0x4f80106b // fmla v11.4s, v3.4s, v0.s[0]
+	WORD $0x4f80108c // fmla v12.4s, v4.4s, v0.s[0]
+	WORD $0x4f8010ad // fmla v13.4s, v5.4s, v0.s[0]
+	WORD $0x4f8010ce // fmla v14.4s, v6.4s, v0.s[0]
+	WORD $0x4f8010ef // fmla v15.4s, v7.4s, v0.s[0]
+	WORD $0x4f801110 // fmla v16.4s, v8.4s, v0.s[0]
+	PRFM (R5), PLDL1KEEP
+	ADD $64, R5, R5
+	VLD1.P (R11)(R3), [V1.S4, V2.S4, V3.S4, V4.S4]
+	VLD1.P (R12)(R3), [V5.S4, V6.S4, V7.S4, V8.S4]
+	WORD $0x4fa01029 // fmla v9.4s, v1.4s, v0.s[1]
+	WORD $0x4fa0104a // fmla v10.4s, v2.4s, v0.s[1]
+	WORD $0x4fa0106b // fmla v11.4s, v3.4s, v0.s[1]
+	WORD $0x4fa0108c // fmla v12.4s, v4.4s, v0.s[1]
+	WORD $0x4fa010ad // fmla v13.4s, v5.4s, v0.s[1]
+	WORD $0x4fa010ce // fmla v14.4s, v6.4s, v0.s[1]
+	WORD $0x4fa010ef // fmla v15.4s, v7.4s, v0.s[1]
+	WORD $0x4fa01110 // fmla v16.4s, v8.4s, v0.s[1]
+	PRFM (R5), PLDL1KEEP
+	ADD $64, R5, R5
+	VLD1.P (R11)(R3), [V1.S4, V2.S4, V3.S4, V4.S4]
+	VLD1.P (R12)(R3), [V5.S4, V6.S4, V7.S4, V8.S4]
+	WORD $0x4f801829 // fmla v9.4s, v1.4s, v0.s[2]
+	WORD $0x4f80184a // fmla v10.4s, v2.4s, v0.s[2]
+	WORD $0x4f80186b // fmla v11.4s, v3.4s, v0.s[2]
+	WORD $0x4f80188c // fmla v12.4s, v4.4s, v0.s[2]
+	WORD $0x4f8018ad // fmla v13.4s, v5.4s, v0.s[2]
+	WORD $0x4f8018ce // fmla v14.4s, v6.4s, v0.s[2]
+	WORD $0x4f8018ef // fmla v15.4s, v7.4s, v0.s[2]
+	WORD $0x4f801910 // fmla v16.4s, v8.4s, v0.s[2]
+	PRFM (R5), PLDL1KEEP
+	ADD $64, R5, R5
+	VLD1.P (R11)(R3), [V1.S4, V2.S4, V3.S4, V4.S4]
+	VLD1.P (R12)(R3), [V5.S4, V6.S4, V7.S4, V8.S4]
+	WORD $0x4fa01829 // fmla v9.4s, v1.4s, v0.s[3]
+	WORD $0x4fa0184a // fmla v10.4s, v2.4s, v0.s[3]
+	WORD $0x4fa0186b // fmla v11.4s, v3.4s, v0.s[3]
+	WORD $0x4fa0188c // fmla v12.4s, v4.4s, v0.s[3]
+	WORD $0x4fa018ad // fmla v13.4s, v5.4s, v0.s[3]
+	WORD $0x4fa018ce // fmla v14.4s, v6.4s, v0.s[3]
+	WORD $0x4fa018ef // fmla v15.4s, v7.4s, v0.s[3]
+	WORD $0x4fa01910 // fmla v16.4s, v8.4s, v0.s[3]
+	SUBS $1, R7, R7
+	BNE four7
+rest4:
+	CBZ R8, done6
+some5:
+	FMOVS.P 4(R9), F0
+	PRFM (R5), PLDL1KEEP
+	ADD $64, R5, R5
+	VLD1.P (R11)(R3), [V1.S4, V2.S4, V3.S4, V4.S4]
+	VLD1.P (R12)(R3), [V5.S4, V6.S4, V7.S4, V8.S4]
+	WORD $0x4f801029 // fmla v9.4s, v1.4s, v0.s[0]
+	WORD $0x4f80104a // fmla v10.4s, v2.4s, v0.s[0]
+	WORD $0x4f80106b // fmla v11.4s, v3.4s, v0.s[0]
+	WORD $0x4f80108c // fmla v12.4s, v4.4s, v0.s[0]
+	WORD $0x4f8010ad // fmla v13.4s, v5.4s, v0.s[0]
+	WORD $0x4f8010ce // fmla v14.4s, v6.4s, v0.s[0]
+	WORD $0x4f8010ef // fmla v15.4s, v7.4s, v0.s[0]
+	WORD $0x4f801110 // fmla v16.4s, v8.4s, v0.s[0]
+	SUBS $1, R8, R8
+	BNE some5
+done6:
+	FSTPQ (F9, F10), (R10)
+	FSTPQ (F11, F12), 32(R10)
+	FSTPQ (F13, F14), 64(R10)
+	FSTPQ (F15, F16), 96(R10)
+	ADD $128, R0, R0
+	ADD $128, R2, R2
+	SUB $32, R4, R4
+	JMP tile1
+narrower2:
+tile8:
+	CMP $16, R4
+	BLT narrower9
+	MOVD R0, R10
+	MOVD a+16(FP), R9
+	MOVD lda+24(FP), R6
 	WORD $0x6f00e401 // movi v1.2d, #0000000000000000
 	WORD $0x6f00e402 // movi v2.2d, #0000000000000000
 	WORD $0x6f00e403 // movi v3.2d, #0000000000000000
-	MOVD add+64(FP), R11
-	CBZ R11, begin2
-	VLD1 (R7), [V0.S4, V1.S4, V2.S4, V3.S4]
-begin2:
-	MOVD R2, R9
-	MOVD k+48(FP), R11
-	LSR $2, R11, R10
-	AND $3, R11, R11
-	CBZ R10, rest4
-four6:
-	VLD1.P 16(R6), [V8.S4]
+	WORD $0x6f00e411 // movi v17.2d, #0000000000000000
+	MOVD add+64(FP), R8
+	CBZ R8, begin10
+	FLDPQ (R10), (F1, F2)
+	FLDPQ 32(R10), (F3, F17)
+begin10:
+	ADD $0, R2, R11
+	MOVD k+48(FP), R8
+	LSR $2, R8, R7
+	AND $3, R8, R8
+	CBZ R7, rest11
+four14:
+	VLD1.P 16(R9), [V0.S4]
 	PRFM (R5), PLDL1KEEP
 	ADD $64, R5, R5
-	VLD1.P (R9)(R3), [V4.S4, V5.S4, V6.S4, V7.S4]
-	WORD $0x4f881080 // fmla v0.4s, v4.4s, v8.s[0]
-	WORD $0x4f8810a1 // fmla v1.4s, v5.4s, v8.s[0]
-	WORD $0x4f8810c2 // fmla v2.4s, v6.4s, v8.s[0]
-	WORD $0x4f8810e3 // fmla v3.4s, v7.4s, v8.s[0]
+	VLD1.P (R11)(R3), [V9.S4, V10.S4, V11.S4, V12.S4]
+	WORD $0x4f801121 // fmla v1.4s, v9.4s, v0.s[0]
+	WORD $0x4f801142 // fmla v2.4s, v10.4s, v0.s[0]
+	WORD $0x4f801163 // fmla v3.4s, v11.4s, v0.s[0]
+	WORD $0x4f801191 // fmla v17.4s, v12.4s, v0.s[0]
 	PRFM (R5), PLDL1KEEP
 	ADD $64, R5, R5
-	VLD1.P (R9)(R3), [V4.S4, V5.S4, V6.S4, V7.S4]
-	WORD $0x4fa81080 // fmla v0.4s, v4.4s, v8.s[1]
-	WORD $0x4fa810a1 // fmla v1.4s, v5.4s, v8.s[1]
-	WORD $0x4fa810c2 // fmla v2.4s, v6.4s, v8.s[1]
-	WORD $0x4fa810e3 // fmla v3.4s, v7.4s, v8.s[1]
+	VLD1.P (R11)(R3), [V9.S4, V10.S4, V11.S4, V12.S4]
+	WORD $0x4fa01121 // fmla v1.4s, v9.4s, v0.s[1]
+	WORD $0x4fa01142 // fmla v2.4s, v10.4s, v0.s[1]
+	WORD $0x4fa01163 // fmla v3.4s, v11.4s, v0.s[1]
+	WORD $0x4fa01191 // fmla v17.4s, v12.4s, v0.s[1]
 	PRFM (R5), PLDL1KEEP
 	ADD $64, R5, R5
-	VLD1.P (R9)(R3), [V4.S4, V5.S4, V6.S4, V7.S4]
-	WORD $0x4f881880 // fmla v0.4s, v4.4s, v8.s[2]
-	WORD $0x4f8818a1 // fmla v1.4s, v5.4s, v8.s[2]
-	WORD $0x4f8818c2 // fmla v2.4s, v6.4s, v8.s[2]
-	WORD $0x4f8818e3 // fmla v3.4s, v7.4s, v8.s[2]
+	VLD1.P (R11)(R3), [V9.S4, V10.S4, V11.S4, V12.S4]
+	WORD $0x4f801921 // fmla v1.4s, v9.4s, v0.s[2]
+	WORD $0x4f801942 // fmla v2.4s, v10.4s, v0.s[2]
+	WORD $0x4f801963 // fmla v3.4s, v11.4s, v0.s[2]
+	WORD $0x4f801991 // fmla v17.4s, v12.4s, v0.s[2]
 	PRFM (R5), PLDL1KEEP
 	ADD $64, R5, R5
-	VLD1.P (R9)(R3), [V4.S4, V5.S4, V6.S4, V7.S4]
-	WORD $0x4fa81880 // fmla v0.4s, v4.4s, v8.s[3]
-	WORD $0x4fa818a1 // fmla v1.4s, v5.4s, v8.s[3]
-	WORD $0x4fa818c2 // fmla v2.4s, v6.4s, v8.s[3]
-	WORD $0x4fa818e3 // fmla v3.4s, v7.4s, v8.s[3]
-	SUBS $1, R10, R10
-	BNE four6
-rest4:
-	CBZ R11, done5
-some3:
-	FMOVS.P 4(R6), F8
+	VLD1.P (R11)(R3), [V9.S4, V10.S4, V11.S4, V12.S4]
+	WORD $0x4fa01921 // fmla v1.4s, v9.4s, v0.s[3]
+	WORD $0x4fa01942 // fmla v2.4s, v10.4s, v0.s[3]
+	WORD $0x4fa01963 // fmla v3.4s, v11.4s, v0.s[3]
+	WORD $0x4fa01991 // fmla v17.4s, v12.4s, v0.s[3]
+	SUBS $1, R7, R7
+	BNE four14
+rest11:
+	CBZ R8, done13
+some12:
+	FMOVS.P 4(R9), F0
 	PRFM (R5), PLDL1KEEP
 	ADD $64, R5, R5
-	VLD1.P (R9)(R3), [V4.S4, V5.S4, V6.S4, V7.S4]
-	WORD $0x4f881080 // fmla v0.4s, v4.4s, v8.s[0]
-	WORD $0x4f8810a1 // fmla v1.4s, v5.4s, v8.s[0]
-	WORD $0x4f8810c2 // fmla v2.4s, v6.4s, v8.s[0]
-	WORD $0x4f8810e3 // fmla v3.4s, v7.4s, v8.s[0]
-	SUBS $1, R11, R11
-	BNE some3
-done5:
-	VST1 [V0.S4, V1.S4, V2.S4, V3.S4], (R7)
+	VLD1.P (R11)(R3), [V9.S4, V10.S4, V11.S4, V12.S4]
+	WORD $0x4f801121 // fmla v1.4s, v9.4s, v0.s[0]
+	WORD $0x4f801142 // fmla v2.4s, v10.4s, v0.s[0]
+	WORD $0x4f801163 // fmla v3.4s, v11.4s, v0.s[0]
+	WORD $0x4f801191 // fmla v17.4s, v12.4s, v0.s[0]
+	SUBS $1, R8, R8
+	BNE some12
+done13:
+	FSTPQ (F1, F2), (R10)
+	FSTPQ (F3, F17), 32(R10)
 	ADD $64, R0, R0
 	ADD $64, R2, R2
-	SUBS $16, R4, R4
-	BNE tile1
+	SUB $16, R4, R4
+	JMP tile8
+narrower9:
 	RET
 
 // func multiplyFloat2NEON(out *float32, ldo int, a *float32, lda int, b *byte, ldb int, k int, cols int, add int, ahead *byte)
@@ -663,103 +1161,277 @@ TEXT ·multiplyFloat2NEON(SB), NOSPLIT, $0-80
 	MOVD cols+56(FP), R4
 	MOVD ahead+72(FP), R5
 tile1:
-	MOVD R0, R8
-	MOVD a+16(FP), R6
-	MOVD lda+24(FP), R10
-	WORD $0x6f00e400 // movi v0.2d, #0000000000000000
-	WORD $0x6f00e401 // movi v1.2d, #0000000000000000
-	WORD $0x6f00e402 // movi v2.2d, #0000000000000000
-	WORD $0x6f00e403 // movi v3.2d, #0000000000000000
-	ADD R1<<2, R8, R9
-	ADD R10<<2, R6, R7
-	WORD $0x6f00e404 // movi v4.2d, #0000000000000000
-	WORD $0x6f00e405 // movi v5.2d, #0000000000000000
-	WORD $0x6f00e406 // movi v6.2d, #0000000000000000
-	WORD $0x6f00e407 // movi v7.2d, #0000000000000000
-	MOVD add+64(FP), R13
-	CBZ R13, begin2
-	VLD1 (R8), [V0.S4, V1.S4, V2.S4, V3.S4]
-	VLD1 (R9), [V4.S4, V5.S4, V6.S4, V7.S4]
-begin2:
-	MOVD R2, R11
-	MOVD k+48(FP), R13
-	LSR $2, R13, R12
-	AND $3, R13, R13
-	CBZ R12, rest4
-four6:
-	VLD1.P 16(R6), [V12.S4]
-	VLD1.P 16(R7), [V13.S4]
+	CMP $32, R4
+	BLT narrower2
+	MOVD R0, R11
+	MOVD a+16(FP), R9
+	MOVD lda+24(FP), R6
+	WORD $0x6f00e40a // movi v10.2d, #0000000000000000
+	WORD $0x6f00e40b // movi v11.2d, #0000000000000000
+	WORD $0x6f00e40c // movi v12.2d, #0000000000000000
+	WORD $0x6f00e40d // movi v13.2d, #0000000000000000
+	WORD $0x6f00e40e // movi v14.2d, #0000000000000000
+	WORD $0x6f00e40f // movi v15.2d, #0000000000000000
+	WORD $0x6f00e410 // movi v16.2d, #0000000000000000
+	WORD $0x6f00e411 // movi v17.2d, #0000000000000000
+	ADD R1<<2, R11, R12
+	ADD R6<<2, R9, R10
+	WORD $0x6f00e412 // movi v18.2d, #0000000000000000
+	WORD $0x6f00e413 // movi v19.2d, #0000000000000000
+	WORD $0x6f00e414 // movi v20.2d, #0000000000000000
+	WORD $0x6f00e415 // movi v21.2d, #0000000000000000
+	WORD $0x6f00e416 // movi v22.2d, #0000000000000000
+	WORD $0x6f00e417 // movi v23.2d, #0000000000000000
+	WORD $0x6f00e418 // movi v24.2d, #0000000000000000
+	WORD $0x6f00e419 // movi v25.2d, #0000000000000000
+	MOVD add+64(FP), R8
+	CBZ R8, begin3
+	FLDPQ (R11), (F10, F11)
+	FLDPQ 32(R11), (F12, F13)
+	FLDPQ 64(R11), (F14, F15)
+	FLDPQ 96(R11), (F16, F17)
+	FLDPQ (R12), (F18, F19)
+	FLDPQ 32(R12), (F20, F21)
+	FLDPQ 64(R12), (F22, F23)
+	FLDPQ 96(R12), (F24, F25)
+begin3:
+	ADD $0, R2, R13
+	ADD $64, R2, R14
+	MOVD k+48(FP), R8
+	LSR $2, R8, R7
+	AND $3, R8, R8
+	CBZ R7, rest4
+four7:
+	VLD1.P 16(R9), [V0.S4]
+	VLD1.P 16(R10), [V1.S4]
 	PRFM (R5), PLDL1KEEP
 	ADD $64, R5, R5
-	VLD1.P (R11)(R3), [V8.S4, V9.S4, V10.S4, V11.S4]
-	WORD $0x4f8c1100 // fmla v0.4s, v8.4s, v12.s[0]
-	WORD $0x4f8c1121 // fmla v1.4s, v9.4s, v12.s[0]
-	WORD $0x4f8c1142 // fmla v2.4s, v10.4s, v12.s[0]
-	WORD $0x4f8c1163 // fmla v3.4s, v11.4s, v12.s[0]
-	WORD $0x4f8d1104 // fmla v4.4s, v8.4s, v13.s[0]
-	WORD $0x4f8d1125 // fmla v5.4s, v9.4s, v13.s[0]
-	WORD $0x4f8d1146 // fmla v6.4s, v10.4s, v13.s[0]
-	WORD $0x4f8d1167 // fmla v7.4s, v11.4s, v13.s[0]
+	VLD1.P (R13)(R3), [V2.S4, V3.S4, V4.S4, V5.S4]
+	VLD1.P (R14)(R3), [V6.S4, V7.S4, V8.S4, V9.S4]
+	WORD $0x4f80104a // fmla v10.4s, v2.4s, v0.s[0]
+	WORD $0x4f80106b // fmla v11.4s, v3.4s, v0.s[0]
+	WORD $0x4f80108c // fmla v12.4s, v4.4s, v0.s[0]
+	WORD $0x4f8010ad // fmla v13.4s, v5.4s, v0.s[0]
+	WORD $0x4f8010ce // fmla v14.4s, v6.4s, v0.s[0]
+	WORD $0x4f8010ef // fmla v15.4s, v7.4s, v0.s[0]
+	WORD $0x4f801110 // fmla v16.4s, v8.4s, v0.s[0]
+	WORD $0x4f801131 // fmla v17.4s, v9.4s, v0.s[0]
+	WORD $0x4f811052 // fmla v18.4s, v2.4s, v1.s[0]
+	WORD $0x4f811073 // fmla v19.4s, v3.4s, v1.s[0]
+	WORD $0x4f811094 // fmla v20.4s, v4.4s, v1.s[0]
+	WORD $0x4f8110b5 // fmla v21.4s, v5.4s, v1.s[0]
+	WORD $0x4f8110d6 // fmla v22.4s, v6.4s, v1.s[0]
+	WORD $0x4f8110f7 // fmla v23.4s, v7.4s, v1.s[0]
+	WORD $0x4f811118 // fmla v24.4s, v8.4s, v1.s[0]
+	WORD $0x4f811139 // fmla v25.4s, v9.4s, v1.s[0]
 	PRFM (R5), PLDL1KEEP
 	ADD $64, R5, R5
-	VLD1.P (R11)(R3), [V8.S4, V9.S4, V10.S4, V11.S4]
-	WORD $0x4fac1100 // fmla v0.4s, v8.4s, v12.s[1]
-	WORD $0x4fac1121 // fmla v1.4s, v9.4s, v12.s[1]
-	WORD $0x4fac1142 // fmla v2.4s, v10.4s, v12.s[1]
-	WORD $0x4fac1163 // fmla v3.4s, v11.4s, v12.s[1]
-	WORD $0x4fad1104 // fmla v4.4s, v8.4s, v13.s[1]
-	WORD $0x4fad1125 // fmla v5.4s, v9.4s, v13.s[1]
-	WORD $0x4fad1146 // fmla v6.4s, v10.4s, v13.s[1]
-	WORD $0x4fad1167 // fmla v7.4s, v11.4s, v13.s[1]
+	VLD1.P (R13)(R3), [V2.S4, V3.S4, V4.S4, V5.S4]
+	VLD1.P (R14)(R3), [V6.S4, V7.S4, V8.S4, V9.S4]
+	WORD $0x4fa0104a // fmla v10.4s, v2.4s, v0.s[1]
+	WORD $0x4fa0106b // fmla v11.4s, v3.4s, v0.s[1]
+	WORD $0x4fa0108c // fmla v12.4s, v4.4s, v0.s[1]
+	WORD $0x4fa010ad // fmla v13.4s, v5.4s, v0.s[1]
+	WORD $0x4fa010ce // fmla v14.4s, v6.4s, v0.s[1]
+	WORD $0x4fa010ef // fmla v15.4s, v7.4s, v0.s[1]
+	WORD $0x4fa01110 // fmla v16.4s, v8.4s, v0.s[1]
+	WORD $0x4fa01131 // fmla v17.4s, v9.4s, v0.s[1]
+	WORD $0x4fa11052 // fmla v18.4s, v2.4s, v1.s[1]
+	WORD $0x4fa11073 // fmla v19.4s, v3.4s, v1.s[1]
+	WORD $0x4fa11094 // fmla v20.4s, v4.4s, v1.s[1]
+	WORD $0x4fa110b5 // fmla v21.4s, v5.4s, v1.s[1]
+	WORD $0x4fa110d6 // fmla v22.4s, v6.4s, v1.s[1]
+	WORD $0x4fa110f7 // fmla v23.4s, v7.4s, v1.s[1]
+	WORD $0x4fa11118 // fmla v24.4s, v8.4s, v1.s[1]
+	WORD $0x4fa11139 // fmla v25.4s, v9.4s, v1.s[1]
 	PRFM (R5), PLDL1KEEP
 	ADD $64, R5, R5
-	VLD1.P (R11)(R3), [V8.S4, V9.S4, V10.S4, V11.S4]
-	WORD $0x4f8c1900 // fmla v0.4s, v8.4s, v12.s[2]
-	WORD $0x4f8c1921 // fmla v1.4s, v9.4s, v12.s[2]
-	WORD $0x4f8c1942 // fmla v2.4s, v10.4s, v12.s[2]
-	WORD $0x4f8c1963 // fmla v3.4s, v11.4s, v12.s[2]
-	WORD $0x4f8d1904 // fmla v4.4s, v8.4s, v13.s[2]
-	WORD $0x4f8d1925 // fmla v5.4s, v9.4s, v13.s[2]
-	WORD $0x4f8d1946 // fmla v6.4s, v10.4s, v13.s[2]
-	WORD $0x4f8d1967 // fmla v7.4s, v11.4s, v13.s[2]
+	VLD1.P (R13)(R3), [V2.S4, V3.S4, V4.S4, V5.S4]
+	VLD1.P (R14)(R3), [V6.S4, V7.S4, V8.S4, V9.S4]
+	WORD $0x4f80184a // fmla v10.4s, v2.4s, v0.s[2]
+	WORD $0x4f80186b // fmla v11.4s, v3.4s, v0.s[2]
+	WORD $0x4f80188c // fmla v12.4s, v4.4s, v0.s[2]
+	WORD $0x4f8018ad // fmla v13.4s, v5.4s, v0.s[2]
+	WORD $0x4f8018ce // fmla v14.4s, v6.4s, v0.s[2]
+	WORD $0x4f8018ef // fmla v15.4s, v7.4s, v0.s[2]
+	WORD $0x4f801910 // fmla v16.4s, v8.4s, v0.s[2]
+	WORD $0x4f801931 // fmla v17.4s, v9.4s, v0.s[2]
+	WORD $0x4f811852 // fmla v18.4s, v2.4s, v1.s[2]
+	WORD $0x4f811873 // fmla v19.4s, v3.4s, v1.s[2]
+	WORD $0x4f811894 // fmla v20.4s, v4.4s, v1.s[2]
+	WORD $0x4f8118b5 // fmla v21.4s, v5.4s, v1.s[2]
+	WORD $0x4f8118d6 // fmla v22.4s, v6.4s, v1.s[2]
+	WORD $0x4f8118f7 // fmla v23.4s, v7.4s, v1.s[2]
+	WORD $0x4f811918 // fmla v24.4s, v8.4s, v1.s[2]
+	WORD $0x4f811939 // fmla v25.4s, v9.4s, v1.s[2]
 	PRFM (R5), PLDL1KEEP
 	ADD $64, R5, R5
-	VLD1.P (R11)(R3), [V8.S4, V9.S4, V10.S4, V11.S4]
-	WORD $0x4fac1900 // fmla v0.4s, v8.4s, v12.s[3]
-	WORD $0x4fac1921 // fmla v1.4s, v9.4s, v12.s[3]
-	WORD $0x4fac1942 // fmla v2.4s, v10.4s, v12.s[3]
-	WORD $0x4fac1963 // fmla v3.4s, v11.4s, v12.s[3]
-	WORD $0x4fad1904 // fmla v4.4s, v8.4s, v13.s[3]
-	WORD $0x4fad1925 // fmla v5.4s, v9.4s, v13.s[3]
-	WORD $0x4fad1946 // fmla v6.4s, v10.4s, v13.s[3]
-	WORD $0x4fad1967 // fmla v7.4s, v11.4s, v13.s[3]
-	SUBS $1, R12, R12
-	BNE four6
+	VLD1.P (R13)(R3), [V2.S4, V3.S4, V4.S4, V5.S4]
+	VLD1.P (R14)(R3), [V6.S4, V7.S4, V8.S4, V9.S4]
+	WORD $0x4fa0184a // fmla v10.4s, v2.4s, v0.s[3]
+	WORD $0x4fa0186b // fmla v11.4s, v3.4s, v0.s[3]
+	WORD $0x4fa0188c // fmla v12.4s, v4.4s, v0.s[3]
+	WORD $0x4fa018ad // fmla v13.4s, v5.4s, v0.s[3]
+	WORD $0x4fa018ce // fmla v14.4s, v6.4s, v0.s[3]
+	WORD $0x4fa018ef // fmla v15.4s, v7.4s, v0.s[3]
+	WORD $0x4fa01910 // fmla v16.4s, v8.4s, v0.s[3]
+	WORD $0x4fa01931 // fmla v17.4s, v9.4s, v0.s[3]
+	WORD $0x4fa11852 // fmla v18.4s, v2.4s, v1.s[3]
+	WORD $0x4fa11873 // fmla v19.4s, v3.4s, v1.s[3]
+	WORD $0x4fa11894 // fmla v20.4s, v4.4s, v1.s[3]
+	WORD $0x4fa118b5 // fmla v21.4s, v5.4s, v1.s[3]
+	WORD $0x4fa118d6 // fmla v22.4s, v6.4s, v1.s[3]
+	WORD $0x4fa118f7 // fmla v23.4s, v7.4s, v1.s[3]
+	WORD $0x4fa11918 // fmla v24.4s, v8.4s, v1.s[3]
+	WORD $0x4fa11939 // fmla v25.4s, v9.4s, v1.s[3]
+	SUBS $1, R7, R7
+	BNE four7
 rest4:
-	CBZ R13, done5
-some3:
-	FMOVS.P 4(R6), F12
-	FMOVS.P 4(R7), F13
+	CBZ R8, done6
+some5:
+	FMOVS.P 4(R9), F0
+	FMOVS.P 4(R10), F1
 	PRFM (R5), PLDL1KEEP
 	ADD $64, R5, R5
-	VLD1.P (R11)(R3), [V8.S4, V9.S4, V10.S4, V11.S4]
-	WORD $0x4f8c1100 // fmla v0.4s, v8.4s, v12.s[0]
-	WORD $0x4f8c1121 // fmla v1.4s, v9.4s, v12.s[0]
-	WORD $0x4f8c1142 // fmla v2.4s, v10.4s, v12.s[0]
-	WORD $0x4f8c1163 // fmla v3.4s, v11.4s, v12.s[0]
-	WORD $0x4f8d1104 // fmla v4.4s, v8.4s, v13.s[0]
-	WORD $0x4f8d1125 // fmla v5.4s, v9.4s, v13.s[0]
-	WORD $0x4f8d1146 // fmla v6.4s, v10.4s, v13.s[0]
-	WORD $0x4f8d1167 // fmla v7.4s, v11.4s, v13.s[0]
-	SUBS $1, R13, R13
-	BNE some3
-done5:
-	VST1 [V0.S4, V1.S4, V2.S4, V3.S4], (R8)
-	VST1 [V4.S4, V5.S4, V6.S4, V7.S4], (R9)
+	VLD1.P (R13)(R3), [V2.S4, V3.S4, V4.S4, V5.S4]
+	VLD1.P (R14)(R3), [V6.S4, V7.S4, V8.S4, V9.S4]
+	WORD $0x4f80104a // fmla v10.4s, v2.4s, v0.s[0]
+	WORD $0x4f80106b // fmla v11.4s, v3.4s, v0.s[0]
+	WORD $0x4f80108c // fmla v12.4s, v4.4s, v0.s[0]
+	WORD $0x4f8010ad // fmla v13.4s, v5.4s, v0.s[0]
+	WORD $0x4f8010ce // fmla v14.4s, v6.4s, v0.s[0]
+	WORD $0x4f8010ef // fmla v15.4s, v7.4s, v0.s[0]
+	WORD $0x4f801110 // fmla v16.4s, v8.4s, v0.s[0]
+	WORD $0x4f801131 // fmla v17.4s, v9.4s, v0.s[0]
+	WORD $0x4f811052 // fmla v18.4s, v2.4s, v1.s[0]
+	WORD $0x4f811073 // fmla v19.4s, v3.4s, v1.s[0]
+	WORD $0x4f811094 // fmla v20.4s, v4.4s, v1.s[0]
+	WORD $0x4f8110b5 // fmla v21.4s, v5.4s, v1.s[0]
+	WORD $0x4f8110d6 // fmla v22.4s, v6.4s, v1.s[0]
+	WORD $0x4f8110f7 // fmla v23.4s, v7.4s, v1.s[0]
+	WORD $0x4f811118 // fmla v24.4s, v8.4s, v1.s[0]
+	WORD $0x4f811139 // fmla v25.4s, v9.4s, v1.s[0]
+	SUBS $1, R8, R8
+	BNE some5
+done6:
+	FSTPQ (F10, F11), (R11)
+	FSTPQ (F12, F13), 32(R11)
+	FSTPQ (F14, F15), 64(R11)
+	FSTPQ (F16, F17), 96(R11)
+	FSTPQ (F18, F19), (R12)
+	FSTPQ (F20, F21), 32(R12)
+	FSTPQ (F22, F23), 64(R12)
+	FSTPQ (F24, F25), 96(R12)
+	ADD $128, R0, R0
+	ADD $128, R2, R2
+	SUB $32, R4, R4
+	JMP tile1
+narrower2:
+tile8:
+	CMP $16, R4
+	BLT narrower9
+	MOVD R0, R11
+	MOVD a+16(FP), R9
+	MOVD lda+24(FP), R6
+	WORD $0x6f00e403 // movi v3.2d, #0000000000000000
+	WORD $0x6f00e404 // movi v4.2d, #0000000000000000
+	WORD $0x6f00e40e // movi v14.2d, #0000000000000000
+	WORD $0x6f00e41a // movi v26.2d, #0000000000000000
+	ADD R1<<2, R11, R12
+	ADD R6<<2, R9, R10
+	WORD $0x6f00e41b // movi v27.2d, #0000000000000000
+	WORD $0x6f00e41c // movi v28.2d, #0000000000000000
+	WORD $0x6f00e41d // movi v29.2d, #0000000000000000
+	WORD $0x6f00e41e // movi v30.2d, #0000000000000000
+	MOVD add+64(FP), R8
+	CBZ R8, begin10
+	FLDPQ (R11), (F3, F4)
+	FLDPQ 32(R11), (F14, F26)
+	FLDPQ (R12), (F27, F28)
+	FLDPQ 32(R12), (F29, F30)
+begin10:
+	ADD $0, R2, R13
+	MOVD k+48(FP), R8
+	LSR $2, R8, R7
+	AND $3, R8, R8
+	CBZ R7, rest11
+four14:
+	VLD1.P 16(R9), [V0.S4]
+	VLD1.P 16(R10), [V2.S4]
+	PRFM (R5), PLDL1KEEP
+	ADD $64, R5, R5
+	VLD1.P (R13)(R3), [V10.S4, V11.S4, V12.S4, V13.S4]
+	WORD $0x4f801143 // fmla v3.4s, v10.4s, v0.s[0]
+	WORD $0x4f801164 // fmla v4.4s, v11.4s, v0.s[0]
+	WORD $0x4f80118e // fmla v14.4s, v12.4s, v0.s[0]
+	WORD $0x4f8011ba // fmla v26.4s, v13.4s, v0.s[0]
+	WORD $0x4f82115b // fmla v27.4s, v10.4s, v2.s[0]
+	WORD $0x4f82117c // fmla v28.4s, v11.4s, v2.s[0]
+	WORD $0x4f82119d // fmla v29.4s, v12.4s, v2.s[0]
+	WORD $0x4f8211be // fmla v30.4s, v13.4s, v2.s[0]
+	PRFM (R5), PLDL1KEEP
+	ADD $64, R5, R5
+	VLD1.P (R13)(R3), [V10.S4, V11.S4, V12.S4, V13.S4]
+	WORD $0x4fa01143 // fmla v3.4s, v10.4s, v0.s[1]
+	WORD $0x4fa01164 // fmla v4.4s, v11.4s, v0.s[1]
+	WORD $0x4fa0118e // fmla v14.4s, v12.4s, v0.s[1]
+	WORD $0x4fa011ba // fmla v26.4s, v13.4s, v0.s[1]
+	WORD $0x4fa2115b // fmla v27.4s, v10.4s, v2.s[1]
+	WORD $0x4fa2117c // fmla v28.4s, v11.4s, v2.s[1]
+	WORD $0x4fa2119d // fmla v29.4s, v12.4s, v2.s[1]
+	WORD $0x4fa211be // fmla v30.4s, v13.4s, v2.s[1]
+	PRFM (R5), PLDL1KEEP
+	ADD $64, R5, R5
+	VLD1.P (R13)(R3), [V10.S4, V11.S4, V12.S4, V13.S4]
+	WORD $0x4f801943 // fmla v3.4s, v10.4s, v0.s[2]
+	WORD $0x4f801964 // fmla v4.4s, v11.4s, v0.s[2]
+	WORD $0x4f80198e // fmla v14.4s, v12.4s, v0.s[2]
+	WORD $0x4f8019ba // fmla v26.4s, v13.4s, v0.s[2]
+	WORD $0x4f82195b // fmla v27.4s, v10.4s, v2.s[2]
+	WORD $0x4f82197c // fmla v28.4s, v11.4s, v2.s[2]
+	WORD $0x4f82199d // fmla v29.4s, v12.4s, v2.s[2]
+	WORD $0x4f8219be // fmla v30.4s, v13.4s, v2.s[2]
+	PRFM (R5), PLDL1KEEP
+	ADD $64, R5, R5
+	VLD1.P (R13)(R3), [V10.S4, V11.S4, V12.S4, V13.S4]
+	WORD $0x4fa01943 // fmla v3.4s, v10.4s, v0.s[3]
+	WORD $0x4fa01964 // fmla v4.4s, v11.4s, v0.s[3]
+	WORD $0x4fa0198e // fmla v14.4s, v12.4s, v0.s[3]
+	WORD $0x4fa019ba // fmla v26.4s, v13.4s, v0.s[3]
+	WORD $0x4fa2195b // fmla v27.4s, v10.4s, v2.s[3]
+	WORD $0x4fa2197c // fmla v28.4s, v11.4s, v2.s[3]
+	WORD $0x4fa2199d // fmla v29.4s, v12.4s, v2.s[3]
+	WORD $0x4fa219be // fmla v30.4s, v13.4s, v2.s[3]
+	SUBS $1, R7, R7
+	BNE four14
+rest11:
+	CBZ R8, done13
+some12:
+	FMOVS.P 4(R9), F0
+	FMOVS.P 4(R10), F2
+	PRFM (R5), PLDL1KEEP
+	ADD $64, R5, R5
+	VLD1.P (R13)(R3), [V10.S4, V11.S4, V12.S4, V13.S4]
+	WORD $0x4f801143 // fmla v3.4s, v10.4s, v0.s[0]
+	WORD $0x4f801164 // fmla v4.4s, v11.4s, v0.s[0]
+	WORD $0x4f80118e // fmla v14.4s, v12.4s, v0.s[0]
+	WORD $0x4f8011ba // fmla v26.4s, v13.4s, v0.s[0]
+	WORD $0x4f82115b // fmla v27.4s, v10.4s, v2.s[0]
+	WORD $0x4f82117c // fmla v28.4s, v11.4s, v2.s[0]
+	WORD $0x4f82119d // fmla v29.4s, v12.4s, v2.s[0]
+	WORD $0x4f8211be // fmla v30.4s, v13.4s, v2.s[0]
+	SUBS $1, R8, R8
+	BNE some12
+done13:
+	FSTPQ (F3, F4), (R11)
+	FSTPQ (F14, F26), 32(R11)
+	FSTPQ (F27, F28), (R12)
+	FSTPQ (F29, F30), 32(R12)
 	ADD $64, R0, R0
 	ADD $64, R2, R2
-	SUBS $16, R4, R4
-	BNE tile1
+	SUB $16, R4, R4
+	JMP tile8
+narrower9:
 	RET
 
 // func multiplyFloat3NEON(out *float32, ldo int, a *float32, lda int, b *byte, ldb int, k int, cols int, add int, ahead *byte)
@@ -771,133 +1443,142 @@ TEXT ·multiplyFloat3NEON(SB), NOSPLIT, $0-80
 	MOVD cols+56(FP), R4
 	MOVD ahead+72(FP), R5
 tile1:
-	MOVD R0, R9
-	MOVD a+16(FP), R6
-	MOVD lda+24(FP), R12
-	WORD $0x6f00e400 // movi v0.2d, #0000000000000000
-	WORD $0x6f00e401 // movi v1.2d, #0000000000000000
-	WORD $0x6f00e402 // movi v2.2d, #0000000000000000
-	WORD $0x6f00e403 // movi v3.2d, #0000000000000000
-	ADD R1<<2, R9, R10
-	ADD R12<<2, R6, R7
-	WORD $0x6f00e404 // movi v4.2d, #0000000000000000
-	WORD $0x6f00e405 // movi v5.2d, #0000000000000000
-	WORD $0x6f00e406 // movi v6.2d, #0000000000000000
+	CMP $16, R4
+	BLT narrower2
+	MOVD R0, R12
+	MOVD a+16(FP), R9
+	MOVD lda+24(FP), R6
 	WORD $0x6f00e407 // movi v7.2d, #0000000000000000
-	ADD R1<<2, R10, R11
-	ADD R12<<2, R7, R8
 	WORD $0x6f00e408 // movi v8.2d, #0000000000000000
 	WORD $0x6f00e409 // movi v9.2d, #0000000000000000
 	WORD $0x6f00e40a // movi v10.2d, #0000000000000000
+	ADD R1<<2, R12, R13
+	ADD R6<<2, R9, R10
 	WORD $0x6f00e40b // movi v11.2d, #0000000000000000
-	MOVD add+64(FP), R15
-	CBZ R15, begin2
-	VLD1 (R9), [V0.S4, V1.S4, V2.S4, V3.S4]
-	VLD1 (R10), [V4.S4, V5.S4, V6.S4, V7.S4]
-	VLD1 (R11), [V8.S4, V9.S4, V10.S4, V11.S4]
-begin2:
-	MOVD R2, R13
-	MOVD k+48(FP), R15
-	LSR $2, R15, R14
-	AND $3, R15, R15
-	CBZ R14, rest4
-four6:
-	VLD1.P 16(R6), [V16.S4]
-	VLD1.P 16(R7), [V17.S4]
-	VLD1.P 16(R8), [V18.S4]
+	WORD $0x6f00e40c // movi v12.2d, #0000000000000000
+	WORD $0x6f00e40d // movi v13.2d, #0000000000000000
+	WORD $0x6f00e40e // movi v14.2d, #0000000000000000
+	ADD R1<<2, R13, R14
+	ADD R6<<2, R10, R11
+	WORD $0x6f00e40f // movi v15.2d, #0000000000000000
+	WORD $0x6f00e410 // movi v16.2d, #0000000000000000
+	WORD $0x6f00e411 // movi v17.2d, #0000000000000000
+	WORD $0x6f00e412 // movi v18.2d, #0000000000000000
+	MOVD add+64(FP), R8
+	CBZ R8, begin3
+	FLDPQ (R12), (F7, F8)
+	FLDPQ 32(R12), (F9, F10)
+	FLDPQ (R13), (F11, F12)
+	FLDPQ 32(R13), (F13, F14)
+	FLDPQ (R14), (F15, F16)
+	FLDPQ 32(R14), (F17, F18)
+begin3:
+	ADD $0, R2, R15
+	MOVD k+48(FP), R8
+	LSR $2, R8, R7
+	AND $3, R8, R8
+	CBZ R7, rest4
+four7:
+	VLD1.P 16(R9), [V0.S4]
+	VLD1.P 16(R10), [V1.S4]
+	VLD1.P 16(R11), [V2.S4]
 	PRFM (R5), PLDL1KEEP
 	ADD $64, R5, R5
-	VLD1.P (R13)(R3), [V12.S4, V13.S4, V14.S4, V15.S4]
-	WORD $0x4f901180 // fmla v0.4s, v12.4s, v16.s[0]
-	WORD $0x4f9011a1 // fmla v1.4s, v13.4s, v16.s[0]
-	WORD $0x4f9011c2 // fmla v2.4s, v14.4s, v16.s[0]
-	WORD $0x4f9011e3 // fmla v3.4s, v15.4s, v16.s[0]
-	WORD $0x4f911184 // fmla v4.4s, v12.4s, v17.s[0]
-	WORD $0x4f9111a5 // fmla v5.4s, v13.4s, v17.s[0]
-	WORD $0x4f9111c6 // fmla v6.4s, v14.4s, v17.s[0]
-	WORD $0x4f9111e7 // fmla v7.4s, v15.4s, v17.s[0]
-	WORD $0x4f921188 // fmla v8.4s, v12.4s, v18.s[0]
-	WORD $0x4f9211a9 // fmla v9.4s, v13.4s, v18.s[0]
-	WORD $0x4f9211ca // fmla v10.4s, v14.4s, v18.s[0]
-	WORD $0x4f9211eb // fmla v11.4s, v15.4s, v18.s[0]
+	VLD1.P (R15)(R3), [V3.S4, V4.S4, V5.S4, V6.S4]
+	WORD $0x4f801067 // fmla v7.4s, v3.4s, v0.s[0]
+	WORD $0x4f801088 // fmla v8.4s, v4.4s, v0.s[0]
+	WORD $0x4f8010a9 // fmla v9.4s, v5.4s, v0.s[0]
+	WORD $0x4f8010ca // fmla v10.4s, v6.4s, v0.s[0]
+	WORD $0x4f81106b // fmla v11.4s, v3.4s, v1.s[0]
+	WORD $0x4f81108c // fmla v12.4s, v4.4s, v1.s[0]
+	WORD $0x4f8110ad // fmla v13.4s, v5.4s, v1.s[0]
+	WORD $0x4f8110ce // fmla v14.4s, v6.4s, v1.s[0]
+	WORD $0x4f82106f // fmla v15.4s, v3.4s, v2.s[0]
+	WORD $0x4f821090 // fmla v16.4s, v4.4s, v2.s[0]
+	WORD $0x4f8210b1 // fmla v17.4s, v5.4s, v2.s[0]
+	WORD $0x4f8210d2 // fmla v18.4s, v6.4s, v2.s[0]
 	PRFM (R5), PLDL1KEEP
 	ADD $64, R5, R5
-	VLD1.P (R13)(R3), [V12.S4, V13.S4, V14.S4, V15.S4]
-	WORD $0x4fb01180 // fmla v0.4s, v12.4s, v16.s[1]
-	WORD $0x4fb011a1 // fmla v1.4s, v13.4s, v16.s[1]
-	WORD $0x4fb011c2 // fmla v2.4s, v14.4s, v16.s[1]
-	WORD $0x4fb011e3 // fmla v3.4s, v15.4s, v16.s[1]
-	WORD $0x4fb11184 // fmla v4.4s, v12.4s, v17.s[1]
-	WORD $0x4fb111a5 // fmla v5.4s, v13.4s, v17.s[1]
-	WORD $0x4fb111c6 // fmla v6.4s, v14.4s, v17.s[1]
-	WORD $0x4fb111e7 // fmla v7.4s, v15.4s, v17.s[1]
-	WORD $0x4fb21188 // fmla v8.4s, v12.4s, v18.s[1]
-	WORD $0x4fb211a9 // fmla v9.4s, v13.4s, v18.s[1]
-	WORD $0x4fb211ca // fmla v10.4s, v14.4s, v18.s[1]
-	WORD $0x4fb211eb // fmla v11.4s, v15.4s, v18.s[1]
+	VLD1.P (R15)(R3), [V3.S4, V4.S4, V5.S4, V6.S4]
+	WORD $0x4fa01067 // fmla v7.4s, v3.4s, v0.s[1]
+	WORD $0x4fa01088 // fmla v8.4s, v4.4s, v0.s[1]
+	WORD $0x4fa010a9 // fmla v9.4s, v5.4s, v0.s[1]
+	WORD $0x4fa010ca // fmla v10.4s, v6.4s, v0.s[1]
+	WORD $0x4fa1106b // fmla v11.4s, v3.4s, v1.s[1]
+	WORD $0x4fa1108c // fmla v12.4s, v4.4s, v1.s[1]
+	WORD $0x4fa110ad // fmla v13.4s, v5.4s, v1.s[1]
+	WORD $0x4fa110ce // fmla v14.4s, v6.4s, v1.s[1]
+	WORD $0x4fa2106f // fmla v15.4s, v3.4s, v2.s[1]
+	WORD $0x4fa21090 // fmla v16.4s, v4.4s, v2.s[1]
+	WORD $0x4fa210b1 // fmla v17.4s, v5.4s, v2.s[1]
+	WORD $0x4fa210d2 // fmla v18.4s, v6.4s, v2.s[1]
 	PRFM (R5), PLDL1KEEP
 	ADD $64, R5, R5
-	VLD1.P (R13)(R3), [V12.S4, V13.S4, V14.S4, V15.S4]
-	WORD $0x4f901980 // fmla v0.4s, v12.4s, v16.s[2]
-	WORD $0x4f9019a1 // fmla v1.4s, v13.4s, v16.s[2]
-	WORD $0x4f9019c2 // fmla v2.4s, v14.4s, v16.s[2]
-	WORD $0x4f9019e3 // fmla v3.4s, v15.4s, v16.s[2]
-	WORD $0x4f911984 // fmla v4.4s, v12.4s, v17.s[2]
-	WORD $0x4f9119a5 // fmla v5.4s, v13.4s, v17.s[2]
-	WORD $0x4f9119c6 // fmla v6.4s, v14.4s, v17.s[2]
-	WORD $0x4f9119e7 // fmla v7.4s, v15.4s, v17.s[2]
-	WORD $0x4f921988 // fmla v8.4s, v12.4s, v18.s[2]
-	WORD $0x4f9219a9 // fmla v9.4s, v13.4s, v18.s[2]
-	WORD $0x4f9219ca // fmla v10.4s, v14.4s, v18.s[2]
-	WORD $0x4f9219eb // fmla v11.4s, v15.4s, v18.s[2]
+	VLD1.P (R15)(R3), [V3.S4, V4.S4, V5.S4, V6.S4]
+	WORD $0x4f801867 // fmla v7.4s, v3.4s, v0.s[2]
+	WORD $0x4f801888 // fmla v8.4s, v4.4s, v0.s[2]
+	WORD $0x4f8018a9 // fmla v9.4s, v5.4s, v0.s[2]
+	WORD $0x4f8018ca // fmla v10.4s, v6.4s, v0.s[2]
+	WORD $0x4f81186b // fmla v11.4s, v3.4s, v1.s[2]
+	WORD $0x4f81188c // fmla v12.4s, v4.4s, v1.s[2]
+	WORD $0x4f8118ad // fmla v13.4s, v5.4s, v1.s[2]
+	WORD $0x4f8118ce // fmla v14.4s, v6.4s, v1.s[2]
+	WORD $0x4f82186f // fmla v15.4s, v3.4s, v2.s[2]
+	WORD $0x4f821890 // fmla v16.4s, v4.4s, v2.s[2]
+	WORD $0x4f8218b1 // fmla v17.4s, v5.4s, v2.s[2]
+	WORD $0x4f8218d2 // fmla v18.4s, v6.4s, v2.s[2]
 	PRFM (R5), PLDL1KEEP
 	ADD $64, R5, R5
-	VLD1.P (R13)(R3), [V12.S4, V13.S4, V14.S4, V15.S4]
-	WORD $0x4fb01980 // fmla v0.4s, v12.4s, v16.s[3]
-	WORD $0x4fb019a1 // fmla v1.4s, v13.4s, v16.s[3]
-	WORD $0x4fb019c2 // fmla v2.4s, v14.4s, v16.s[3]
-	WORD $0x4fb019e3 // fmla v3.4s, v15.4s, v16.s[3]
-	WORD $0x4fb11984 // fmla v4.4s, v12.4s, v17.s[3]
-	WORD $0x4fb119a5 // fmla v5.4s, v13.4s, v17.s[3]
-	WORD $0x4fb119c6 // fmla v6.4s, v14.4s, v17.s[3]
-	WORD $0x4fb119e7 // fmla v7.4s, v15.4s, v17.s[3]
-	WORD $0x4fb21988 // fmla v8.4s, v12.4s, v18.s[3]
-	WORD $0x4fb219a9 // fmla v9.4s, v13.4s, v18.s[3]
-	WORD $0x4fb219ca // fmla v10.4s, v14.4s, v18.s[3]
-	WORD $0x4fb219eb // fmla v11.4s, v15.4s, v18.s[3]
-	SUBS $1, R14, R14
-	BNE four6
+	VLD1.P (R15)(R3), [V3.S4, V4.S4, V5.S4, V6.S4]
+	WORD $0x4fa01867 // fmla v7.4s, v3.4s, v0.s[3]
+	WORD $0x4fa01888 // fmla v8.4s, v4.4s, v0.s[3]
+	WORD $0x4fa018a9 // fmla v9.4s, v5.4s, v0.s[3]
+	WORD $0x4fa018ca // fmla v10.4s, v6.4s, v0.s[3]
+	WORD $0x4fa1186b // fmla v11.4s, v3.4s, v1.s[3]
+	WORD $0x4fa1188c // fmla v12.4s, v4.4s, v1.s[3]
+	WORD $0x4fa118ad // fmla v13.4s, v5.4s, v1.s[3]
+	WORD $0x4fa118ce // fmla v14.4s, v6.4s, v1.s[3]
+	WORD $0x4fa2186f // fmla v15.4s, v3.4s, v2.s[3]
+	WORD $0x4fa21890 // fmla v16.4s, v4.4s, v2.s[3]
+	WORD $0x4fa218b1 // fmla v17.4s, v5.4s, v2.s[3]
+	WORD $0x4fa218d2 // fmla v18.4s, v6.4s, v2.s[3]
+	SUBS $1, R7, R7
+	BNE four7
 rest4:
-	CBZ R15, done5
-some3:
-	FMOVS.P 4(R6), F16
-	FMOVS.P 4(R7), F17
-	FMOVS.P 4(R8), F18
+	CBZ R8, done6
+some5:
+	FMOVS.P 4(R9), F0
+	FMOVS.P 4(R10), F1
+	FMOVS.P 4(R11), F2
 	PRFM (R5), PLDL1KEEP
 	ADD $64, R5, R5
-	VLD1.P (R13)(R3), [V12.S4, V13.S4, V14.S4, V15.S4]
-	WORD $0x4f901180 // fmla v0.4s, v12.4s, v16.s[0]
-	WORD $0x4f9011a1 // fmla v1.4s, v13.4s, v16.s[0]
-	WORD $0x4f9011c2 // fmla v2.4s, v14.4s, v16.s[0]
-	WORD $0x4f9011e3 // fmla v3.4s, v15.4s, v16.s[0]
-	WORD $0x4f911184 // fmla v4.4s, v12.4s, v17.s[0]
-	WORD $0x4f9111a5 // fmla v5.4s, v13.4s, v17.s[0]
-	WORD $0x4f9111c6 // fmla v6.4s, v14.4s, v17.s[0]
-	WORD $0x4f9111e7 // fmla v7.4s, v15.4s, v17.s[0]
-	WORD $0x4f921188 // fmla v8.4s, v12.4s, v18.s[0]
-	WORD $0x4f9211a9 // fmla v9.4s, v13.4s, v18.s[0]
-	WORD $0x4f9211ca // fmla v10.4s, v14.4s, v18.s[0]
-	WORD $0x4f9211eb // fmla v11.4s, v15.4s, v18.s[0]
-	SUBS $1, R15, R15
-	BNE some3
-done5:
-	VST1 [V0.S4, V1.S4, V2.S4, V3.S4], (R9)
-	VST1 [V4.S4, V5.S4, V6.S4, V7.S4], (R10)
-	VST1 [V8.S4, V9.S4, V10.S4, V11.S4], (R11)
+	VLD1.P (R15)(R3), [V3.S4, V4.S4, V5.S4, V6.S4]
+	WORD $0x4f801067 // fmla v7.4s, v3.4s, v0.s[0]
+	WORD $0x4f801088 // fmla v8.4s, v4.4s, v0.s[0]
+	WORD $0x4f8010a9 // fmla v9.4s, v5.4s, v0.s[0]
+	WORD $0x4f8010ca // fmla v10.4s, v6.4s, v0.s[0]
+	WORD $0x4f81106b // fmla v11.4s, v3.4s, v1.s[0]
+	WORD $0x4f81108c // fmla v12.4s, v4.4s, v1.s[0]
+	WORD $0x4f8110ad // fmla v13.4s, v5.4s, v1.s[0]
+	WORD $0x4f8110ce // fmla v14.4s, v6.4s, v1.s[0]
+	WORD $0x4f82106f // fmla v15.4s, v3.4s, v2.s[0]
+	WORD $0x4f821090 // fmla v16.4s, v4.4s, v2.s[0]
+	WORD $0x4f8210b1 // fmla v17.4s, v5.4s, v2.s[0]
+	WORD $0x4f8210d2 // fmla v18.4s, v6.4s, v2.s[0]
+	SUBS $1, R8, R8
+	BNE some5
+done6:
+	FSTPQ (F7, F8), (R12)
+	FSTPQ (F9, F10), 32(R12)
+	FSTPQ (F11, F12), (R13)
+	FSTPQ (F13, F14), 32(R13)
+	FSTPQ (F15, F16), (R14)
+	FSTPQ (F17, F18), 32(R14)
 	ADD $64, R0, R0
 	ADD $64, R2, R2
-	SUBS $16, R4, R4
-	BNE tile1
+	SUB $16, R4, R4
+	JMP tile1
+narrower2:
 	RET
 
 // func multiplyFloat4NEON(out *float32, ldo int, a *float32, lda int, b *byte, ldb int, k int, cols int, add int, ahead *byte)
@@ -909,163 +1590,174 @@ TEXT ·multiplyFloat4NEON(SB), NOSPLIT, $0-80
 	MOVD cols+56(FP), R4
 	MOVD ahead+72(FP), R5
 tile1:
-	MOVD R0, R10
-	MOVD a+16(FP), R6
-	MOVD lda+24(FP), R14
-	WORD $0x6f00e400 // movi v0.2d, #0000000000000000
-	WORD $0x6f00e401 // movi v1.2d, #0000000000000000
-	WORD $0x6f00e402 // movi v2.2d, #0000000000000000
-	WORD $0x6f00e403 // movi v3.2d, #0000000000000000
-	ADD R1<<2, R10, R11
-	ADD R14<<2, R6, R7
-	WORD $0x6f00e404 // movi v4.2d, #0000000000000000
-	WORD $0x6f00e405 // movi v5.2d, #0000000000000000
-	WORD $0x6f00e406 // movi v6.2d, #0000000000000000
-	WORD $0x6f00e407 // movi v7.2d, #0000000000000000
-	ADD R1<<2, R11, R12
-	ADD R14<<2, R7, R8
+	CMP $16, R4
+	BLT narrower2
+	MOVD R0, R13
+	MOVD a+16(FP), R9
+	MOVD lda+24(FP), R6
 	WORD $0x6f00e408 // movi v8.2d, #0000000000000000
 	WORD $0x6f00e409 // movi v9.2d, #0000000000000000
 	WORD $0x6f00e40a // movi v10.2d, #0000000000000000
 	WORD $0x6f00e40b // movi v11.2d, #0000000000000000
-	ADD R1<<2, R12, R13
-	ADD R14<<2, R8, R9
+	ADD R1<<2, R13, R14
+	ADD R6<<2, R9, R10
 	WORD $0x6f00e40c // movi v12.2d, #0000000000000000
 	WORD $0x6f00e40d // movi v13.2d, #0000000000000000
 	WORD $0x6f00e40e // movi v14.2d, #0000000000000000
 	WORD $0x6f00e40f // movi v15.2d, #0000000000000000
-	MOVD add+64(FP), R20
-	CBZ R20, begin2
-	VLD1 (R10), [V0.S4, V1.S4, V2.S4, V3.S4]
-	VLD1 (R11), [V4.S4, V5.S4, V6.S4, V7.S4]
-	VLD1 (R12), [V8.S4, V9.S4, V10.S4, V11.S4]
-	VLD1 (R13), [V12.S4, V13.S4, V14.S4, V15.S4]
-begin2:
-	MOVD R2, R15
-	MOVD k+48(FP), R20
-	LSR $2, R20, R19
-	AND $3, R20, R20
-	CBZ R19, rest4
-four6:
-	VLD1.P 16(R6), [V20.S4]
-	VLD1.P 16(R7), [V21.S4]
-	VLD1.P 16(R8), [V22.S4]
-	VLD1.P 16(R9), [V23.S4]
+	ADD R1<<2, R14, R15
+	ADD R6<<2, R10, R11
+	WORD $0x6f00e410 // movi v16.2d, #0000000000000000
+	WORD $0x6f00e411 // movi v17.2d, #0000000000000000
+	WORD $0x6f00e412 // movi v18.2d, #0000000000000000
+	WORD $0x6f00e413 // movi v19.2d, #0000000000000000
+	ADD R1<<2, R15, R19
+	ADD R6<<2, R11, R12
+	WORD $0x6f00e414 // movi v20.2d, #0000000000000000
+	WORD $0x6f00e415 // movi v21.2d, #0000000000000000
+	WORD $0x6f00e416 // movi v22.2d, #0000000000000000
+	WORD $0x6f00e417 // movi v23.2d, #0000000000000000
+	MOVD add+64(FP), R8
+	CBZ R8, begin3
+	FLDPQ (R13), (F8, F9)
+	FLDPQ 32(R13), (F10, F11)
+	FLDPQ (R14), (F12, F13)
+	FLDPQ 32(R14), (F14, F15)
+	FLDPQ (R15), (F16, F17)
+	FLDPQ 32(R15), (F18, F19)
+	FLDPQ (R19), (F20, F21)
+	FLDPQ 32(R19), (F22, F23)
+begin3:
+	ADD $0, R2, R20
+	MOVD k+48(FP), R8
+	LSR $2, R8, R7
+	AND $3, R8, R8
+	CBZ R7, rest4
+four7:
+	VLD1.P 16(R9), [V0.S4]
+	VLD1.P 16(R10), [V1.S4]
+	VLD1.P 16(R11), [V2.S4]
+	VLD1.P 16(R12), [V3.S4]
 	PRFM (R5), PLDL1KEEP
 	ADD $64, R5, R5
-	VLD1.P (R15)(R3), [V16.S4, V17.S4, V18.S4, V19.S4]
-	WORD $0x4f941200 // fmla v0.4s, v16.4s, v20.s[0]
-	WORD $0x4f941221 // fmla v1.4s, v17.4s, v20.s[0]
-	WORD $0x4f941242 // fmla v2.4s, v18.4s, v20.s[0]
-	WORD $0x4f941263 // fmla v3.4s, v19.4s, v20.s[0]
-	WORD $0x4f951204 // fmla v4.4s, v16.4s, v21.s[0]
-	WORD $0x4f951225 // fmla v5.4s, v17.4s, v21.s[0]
-	WORD $0x4f951246 // fmla v6.4s, v18.4s, v21.s[0]
-	WORD $0x4f951267 // fmla v7.4s, v19.4s, v21.s[0]
-	WORD $0x4f961208 // fmla v8.4s, v16.4s, v22.s[0]
-	WORD $0x4f961229 // fmla v9.4s, v17.4s, v22.s[0]
-	WORD $0x4f96124a // fmla v10.4s, v18.4s, v22.s[0]
-	WORD $0x4f96126b // fmla v11.4s, v19.4s, v22.s[0]
-	WORD $0x4f97120c // fmla v12.4s, v16.4s, v23.s[0]
-	WORD $0x4f97122d // fmla v13.4s, v17.4s, v23.s[0]
-	WORD $0x4f97124e // fmla v14.4s, v18.4s, v23.s[0]
-	WORD $0x4f97126f // fmla v15.4s, v19.4s, v23.s[0]
+	VLD1.P (R20)(R3), [V4.S4, V5.S4, V6.S4, V7.S4]
+	WORD $0x4f801088 // fmla v8.4s, v4.4s, v0.s[0]
+	WORD $0x4f8010a9 // fmla v9.4s, v5.4s, v0.s[0]
+	WORD $0x4f8010ca // fmla v10.4s, v6.4s, v0.s[0]
+	WORD $0x4f8010eb // fmla v11.4s, v7.4s, v0.s[0]
+	WORD $0x4f81108c // fmla v12.4s, v4.4s, v1.s[0]
+	WORD $0x4f8110ad // fmla v13.4s, v5.4s, v1.s[0]
+	WORD $0x4f8110ce // fmla v14.4s, v6.4s, v1.s[0]
+	WORD $0x4f8110ef // fmla v15.4s, v7.4s, v1.s[0]
+	WORD $0x4f821090 // fmla v16.4s, v4.4s, v2.s[0]
+	WORD $0x4f8210b1 // fmla v17.4s, v5.4s, v2.s[0]
+	WORD $0x4f8210d2 // fmla v18.4s, v6.4s, v2.s[0]
+	WORD $0x4f8210f3 // fmla v19.4s, v7.4s, v2.s[0]
+	WORD $0x4f831094 // fmla v20.4s, v4.4s, v3.s[0]
+	WORD $0x4f8310b5 // fmla v21.4s, v5.4s, v3.s[0]
+	WORD $0x4f8310d6 // fmla v22.4s, v6.4s, v3.s[0]
+	WORD $0x4f8310f7 // fmla v23.4s, v7.4s, v3.s[0]
 	PRFM (R5), PLDL1KEEP
 	ADD $64, R5, R5
-	VLD1.P (R15)(R3), [V16.S4, V17.S4, V18.S4, V19.S4]
-	WORD $0x4fb41200 // fmla v0.4s, v16.4s, v20.s[1]
-	WORD $0x4fb41221 // fmla v1.4s, v17.4s, v20.s[1]
-	WORD $0x4fb41242 // fmla v2.4s, v18.4s, v20.s[1]
-	WORD $0x4fb41263 // fmla v3.4s, v19.4s, v20.s[1]
-	WORD $0x4fb51204 // fmla v4.4s, v16.4s, v21.s[1]
-	WORD $0x4fb51225 // fmla v5.4s, v17.4s, v21.s[1]
-	WORD $0x4fb51246 // fmla v6.4s, v18.4s, v21.s[1]
-	WORD $0x4fb51267 // fmla v7.4s, v19.4s, v21.s[1]
-	WORD $0x4fb61208 // fmla v8.4s, v16.4s, v22.s[1]
-	WORD $0x4fb61229 // fmla v9.4s, v17.4s, v22.s[1]
-	WORD $0x4fb6124a // fmla v10.4s, v18.4s, v22.s[1]
-	WORD $0x4fb6126b // fmla v11.4s, v19.4s, v22.s[1]
-	WORD $0x4fb7120c // fmla v12.4s, v16.4s, v23.s[1]
-	WORD $0x4fb7122d // fmla v13.4s, v17.4s, v23.s[1]
-	WORD $0x4fb7124e // fmla v14.4s, v18.4s, v23.s[1]
-	WORD $0x4fb7126f // fmla v15.4s, v19.4s, v23.s[1]
+	VLD1.P (R20)(R3), [V4.S4, V5.S4, V6.S4, V7.S4]
+	WORD $0x4fa01088 // fmla v8.4s, v4.4s, v0.s[1]
+	WORD $0x4fa010a9 // fmla v9.4s, v5.4s, v0.s[1]
+	WORD $0x4fa010ca // fmla v10.4s, v6.4s, v0.s[1]
+	WORD $0x4fa010eb // fmla v11.4s, v7.4s, v0.s[1]
+	WORD $0x4fa1108c // fmla v12.4s, v4.4s, v1.s[1]
+	WORD $0x4fa110ad // fmla v13.4s, v5.4s, v1.s[1]
+	WORD $0x4fa110ce // fmla v14.4s, v6.4s, v1.s[1]
+	WORD $0x4fa110ef // fmla v15.4s, v7.4s, v1.s[1]
+	WORD $0x4fa21090 // fmla v16.4s, v4.4s, v2.s[1]
+	WORD $0x4fa210b1 // fmla v17.4s, v5.4s, v2.s[1]
+	WORD $0x4fa210d2 // fmla v18.4s, v6.4s, v2.s[1]
+	WORD $0x4fa210f3 // fmla v19.4s, v7.4s, v2.s[1]
+	WORD $0x4fa31094 // fmla v20.4s, v4.4s, v3.s[1]
+	WORD $0x4fa310b5 // fmla v21.4s, v5.4s, v3.s[1]
+	WORD $0x4fa310d6 // fmla v22.4s, v6.4s, v3.s[1]
+	WORD $0x4fa310f7 // fmla v23.4s, v7.4s, v3.s[1]
 	PRFM (R5), PLDL1KEEP
 	ADD $64, R5, R5
-	VLD1.P (R15)(R3), [V16.S4, V17.S4, V18.S4, V19.S4]
-	WORD $0x4f941a00 // fmla v0.4s, v16.4s, v20.s[2]
-	WORD $0x4f941a21 // fmla v1.4s, v17.4s, v20.s[2]
-	WORD $0x4f941a42 // fmla v2.4s, v18.4s, v20.s[2]
-	WORD $0x4f941a63 // fmla v3.4s, v19.4s, v20.s[2]
-	WORD $0x4f951a04 // fmla v4.4s, v16.4s, v21.s[2]
-	WORD $0x4f951a25 // fmla v5.4s, v17.4s, v21.s[2]
-	WORD $0x4f951a46 // fmla v6.4s, v18.4s, v21.s[2]
-	WORD $0x4f951a67 // fmla v7.4s, v19.4s, v21.s[2]
-	WORD $0x4f961a08 // fmla v8.4s, v16.4s, v22.s[2]
-	WORD $0x4f961a29 // fmla v9.4s, v17.4s, v22.s[2]
-	WORD $0x4f961a4a // fmla v10.4s, v18.4s, v22.s[2]
-	WORD $0x4f961a6b // fmla v11.4s, v19.4s, v22.s[2]
-	WORD $0x4f971a0c // fmla v12.4s, v16.4s, v23.s[2]
-	WORD $0x4f971a2d // fmla v13.4s, v17.4s, v23.s[2]
-	WORD $0x4f971a4e // fmla v14.4s, v18.4s, v23.s[2]
-	WORD $0x4f971a6f // fmla v15.4s, v19.4s, v23.s[2]
+	VLD1.P (R20)(R3), [V4.S4, V5.S4, V6.S4, V7.S4]
+	WORD $0x4f801888 // fmla v8.4s, v4.4s, v0.s[2]
+	WORD $0x4f8018a9 // fmla v9.4s, v5.4s, v0.s[2]
+	WORD $0x4f8018ca // fmla v10.4s, v6.4s, v0.s[2]
+	WORD $0x4f8018eb // fmla v11.4s, v7.4s, v0.s[2]
+	WORD $0x4f81188c // fmla v12.4s, v4.4s, v1.s[2]
+	WORD $0x4f8118ad // fmla v13.4s, v5.4s, v1.s[2]
+	WORD $0x4f8118ce // fmla v14.4s, v6.4s, v1.s[2]
+	WORD $0x4f8118ef // fmla v15.4s, v7.4s, v1.s[2]
+	WORD $0x4f821890 // fmla v16.4s, v4.4s, v2.s[2]
+	WORD $0x4f8218b1 // fmla v17.4s, v5.4s, v2.s[2]
+	WORD $0x4f8218d2 // fmla v18.4s, v6.4s, v2.s[2]
+	WORD $0x4f8218f3 // fmla v19.4s, v7.4s, v2.s[2]
+	WORD $0x4f831894 // fmla v20.4s, v4.4s, v3.s[2]
+	WORD $0x4f8318b5 // fmla v21.4s, v5.4s, v3.s[2]
+	WORD $0x4f8318d6 // fmla v22.4s, v6.4s, v3.s[2]
+	WORD $0x4f8318f7 // fmla v23.4s, v7.4s, v3.s[2]
 	PRFM (R5), PLDL1KEEP
 	ADD $64, R5, R5
-	VLD1.P (R15)(R3), [V16.S4, V17.S4, V18.S4, V19.S4]
-	WORD $0x4fb41a00 // fmla v0.4s, v16.4s, v20.s[3]
-	WORD $0x4fb41a21 // fmla v1.4s, v17.4s, v20.s[3]
-	WORD $0x4fb41a42 // fmla v2.4s, v18.4s, v20.s[3]
-	WORD $0x4fb41a63 // fmla v3.4s, v19.4s, v20.s[3]
-	WORD $0x4fb51a04 // fmla v4.4s, v16.4s, v21.s[3]
-	WORD $0x4fb51a25 // fmla v5.4s, v17.4s, v21.s[3]
-	WORD $0x4fb51a46 // fmla v6.4s, v18.4s, v21.s[3]
-	WORD $0x4fb51a67 // fmla v7.4s, v19.4s, v21.s[3]
-	WORD $0x4fb61a08 // fmla v8.4s, v16.4s, v22.s[3]
-	WORD $0x4fb61a29 // fmla v9.4s, v17.4s, v22.s[3]
-	WORD $0x4fb61a4a // fmla v10.4s, v18.4s, v22.s[3]
-	WORD $0x4fb61a6b // fmla v11.4s, v19.4s, v22.s[3]
-	WORD $0x4fb71a0c // fmla v12.4s, v16.4s, v23.s[3]
-	WORD $0x4fb71a2d // fmla v13.4s, v17.4s, v23.s[3]
-	WORD $0x4fb71a4e // fmla v14.4s, v18.4s, v23.s[3]
-	WORD $0x4fb71a6f // fmla v15.4s, v19.4s, v23.s[3]
-	SUBS $1, R19, R19
-	BNE four6
+	VLD1.P (R20)(R3), [V4.S4, V5.S4, V6.S4, V7.S4]
+	WORD $0x4fa01888 // fmla v8.4s, v4.4s, v0.s[3]
+	WORD $0x4fa018a9 // fmla v9.4s, v5.4s, v0.s[3]
+	WORD $0x4fa018ca // fmla v10.4s, v6.4s, v0.s[3]
+	WORD $0x4fa018eb // fmla v11.4s, v7.4s, v0.s[3]
+	WORD $0x4fa1188c // fmla v12.4s, v4.4s, v1.s[3]
+	WORD $0x4fa118ad // fmla v13.4s, v5.4s, v1.s[3]
+	WORD $0x4fa118ce // fmla v14.4s, v6.4s, v1.s[3]
+	WORD $0x4fa118ef // fmla v15.4s, v7.4s, v1.s[3]
+	WORD $0x4fa21890 // fmla v16.4s, v4.4s, v2.s[3]
+	WORD $0x4fa218b1 // fmla v17.4s, v5.4s, v2.s[3]
+	WORD $0x4fa218d2 // fmla v18.4s, v6.4s, v2.s[3]
+	WORD $0x4fa218f3 // fmla v19.4s, v7.4s, v2.s[3]
+	WORD $0x4fa31894 // fmla v20.4s, v4.4s, v3.s[3]
+	WORD $0x4fa318b5 // fmla v21.4s, v5.4s, v3.s[3]
+	WORD $0x4fa318d6 // fmla v22.4s, v6.4s, v3.s[3]
+	WORD $0x4fa318f7 // fmla v23.4s, v7.4s, v3.s[3]
+	SUBS $1, R7, R7
+	BNE four7
 rest4:
-	CBZ R20, done5
-some3:
-	FMOVS.P 4(R6), F20
-	FMOVS.P 4(R7), F21
-	FMOVS.P 4(R8), F22
-	FMOVS.P 4(R9), F23
+	CBZ R8, done6
+some5:
+	FMOVS.P 4(R9), F0
+	FMOVS.P 4(R10), F1
+	FMOVS.P 4(R11), F2
+	FMOVS.P 4(R12), F3
 	PRFM (R5), PLDL1KEEP
 	ADD $64, R5, R5
-	VLD1.P (R15)(R3), [V16.S4, V17.S4, V18.S4, V19.S4]
-	WORD $0x4f941200 // fmla v0.4s, v16.4s, v20.s[0]
-	WORD $0x4f941221 // fmla v1.4s, v17.4s, v20.s[0]
-	WORD $0x4f941242 // fmla v2.4s, v18.4s, v20.s[0]
-	WORD $0x4f941263 // fmla v3.4s, v19.4s, v20.s[0]
-	WORD $0x4f951204 // fmla v4.4s, v16.4s, v21.s[0]
-	WORD $0x4f951225 // fmla v5.4s, v17.4s, v21.s[0]
-	WORD $0x4f951246 // fmla v6.4s, v18.4s, v21.s[0]
-	WORD $0x4f951267 // fmla v7.4s, v19.4s, v21.s[0]
-	WORD $0x4f961208 // fmla v8.4s, v16.4s, v22.s[0]
-	WORD $0x4f961229 // fmla v9.4s, v17.4s, v22.s[0]
-	WORD $0x4f96124a // fmla v10.4s, v18.4s, v22.s[0]
-	WORD $0x4f96126b // fmla v11.4s, v19.4s, v22.s[0]
-	WORD $0x4f97120c // fmla v12.4s, v16.4s, v23.s[0]
-	WORD $0x4f97122d // fmla v13.4s, v17.4s, v23.s[0]
-	WORD $0x4f97124e // fmla v14.4s, v18.4s, v23.s[0]
-	WORD $0x4f97126f // fmla v15.4s, v19.4s, v23.s[0]
-	SUBS $1, R20, R20
-	BNE some3
-done5:
-	VST1 [V0.S4, V1.S4, V2.S4, V3.S4], (R10)
-	VST1 [V4.S4, V5.S4, V6.S4, V7.S4], (R11)
-	VST1 [V8.S4, V9.S4, V10.S4, V11.S4], (R12)
-	VST1 [V12.S4, V13.S4, V14.S4, V15.S4], (R13)
+	VLD1.P (R20)(R3), [V4.S4, V5.S4, V6.S4, V7.S4]
+	WORD $0x4f801088 // fmla v8.4s, v4.4s, v0.s[0]
+	WORD $0x4f8010a9 // fmla v9.4s, v5.4s, v0.s[0]
+	WORD $0x4f8010ca // fmla v10.4s, v6.4s, v0.s[0]
+	WORD $0x4f8010eb // fmla v11.4s, v7.4s, v0.s[0]
+	WORD $0x4f81108c // fmla v12.4s, v4.4s, v1.s[0]
+	WORD $0x4f8110ad // fmla v13.4s, v5.4s, v1.s[0]
+	WORD $0x4f8110ce // fmla v14.4s, v6.4s, v1.s[0]
+	WORD $0x4f8110ef // fmla v15.4s, v7.4s, v1.s[0]
+	WORD $0x4f821090 // fmla v16.4s, v4.4s, v2.s[0]
+	WORD $0x4f8210b1 // fmla v17.4s, v5.4s, v2.s[0]
+	WORD $0x4f8210d2 // fmla v18.4s, v6.4s, v2.s[0]
+	WORD $0x4f8210f3 // fmla v19.4s, v7.4s, v2.s[0]
+	WORD $0x4f831094 // fmla v20.4s, v4.4s, v3.s[0]
+	WORD $0x4f8310b5 // fmla v21.4s, v5.4s, v3.s[0]
+	WORD $0x4f8310d6 // fmla v22.4s, v6.4s, v3.s[0]
+	WORD $0x4f8310f7 // fmla v23.4s, v7.4s, v3.s[0]
+	SUBS $1, R8, R8
+	BNE some5
+done6:
+	FSTPQ (F8, F9), (R13)
+	FSTPQ (F10, F11), 32(R13)
+	FSTPQ (F12, F13), (R14)
+	FSTPQ (F14, F15), 32(R14)
+	FSTPQ (F16, F17), (R15)
+	FSTPQ (F18, F19), 32(R15)
+	FSTPQ (F20, F21), (R19)
+	FSTPQ (F22, F23), 32(R19)
 	ADD $64, R0, R0
 	ADD $64, R2, R2
-	SUBS $16, R4, R4
-	BNE tile1
+	SUB $16, R4, R4
+	JMP tile1
+narrower2:
 	RET
 
 // func multiplyInt81NEON(out *float32, ldo int, a *float32, lda int, b *byte, ldb int, k int, cols int, add int, ahead *byte)
@@ -1077,123 +1769,335 @@ TEXT ·multiplyInt81NEON(SB), NOSPLIT, $0-80
 	MOVD cols+56(FP), R4
 	MOVD ahead+72(FP), R5
 tile1:
-	MOVD R0, R7
-	MOVD a+16(FP), R6
-	MOVD lda+24(FP), R8
-	WORD $0x6f00e400 // movi v0.2d, #0000000000000000
+	CMP $32, R4
+	BLT narrower2
+	MOVD R0, R10
+	MOVD a+16(FP), R9
+	MOVD lda+24(FP), R6
+	WORD $0x6f00e409 // movi v9.2d, #0000000000000000
+	WORD $0x6f00e40a // movi v10.2d, #0000000000000000
+	WORD $0x6f00e40b // movi v11.2d, #0000000000000000
+	WORD $0x6f00e40c // movi v12.2d, #0000000000000000
+	WORD $0x6f00e40d // movi v13.2d, #0000000000000000
+	WORD $0x6f00e40e // movi v14.2d, #0000000000000000
+	WORD $0x6f00e40f // movi v15.2d, #0000000000000000
+	WORD $0x6f00e410 // movi v16.2d, #0000000000000000
+	MOVD add+64(FP), R8
+	CBZ R8, begin3
+	FLDPQ (R10), (F9, F10)
+	FLDPQ 32(R10), (F11, F12)
+	FLDPQ 64(R10), (F13, F14)
+	FLDPQ 96(R10), (F15, F16)
+begin3:
+	ADD $0, R2, R11
+	ADD $16, R2, R12
+	MOVD k+48(FP), R8
+	LSR $2, R8, R7
+	AND $3, R8, R8
+	CBZ R7, rest4
+four7:
+	VLD1.P 16(R9), [V0.S4]
+	PRFM (R5), PLDL1KEEP
+	ADD $64, R5, R5
+	VLD1.P (R11)(R3), [V1.B16]
+	WORD $0x0f08a431 // sshll v17.8h, v1.8b, #0
+	WORD $0x4f08a424 // sshll2 v4.8h, v1.16b, #0
+	WORD $0x0f10a483 // sshll v3.4s, v4.4h, #0
+	WORD $0x4f10a484 // sshll2 v4.4s, v4.8h, #0
+	WORD $0x4f10a622 // sshll2 v2.4s, v17.8h, #0
+	WORD $0x0f10a621 // sshll v1.4s, v17.4h, #0
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	WORD $0x4e21d842 // scvtf v2.4s, v2.4s
+	WORD $0x4e21d863 // scvtf v3.4s, v3.4s
+	WORD $0x4e21d884 // scvtf v4.4s, v4.4s
+	VLD1.P (R12)(R3), [V5.B16]
+	WORD $0x0f08a4b1 // sshll v17.8h, v5.8b, #0
+	WORD $0x4f08a4a8 // sshll2 v8.8h, v5.16b, #0
+	WORD $0x0f10a507 // sshll v7.4s, v8.4h, #0
+	WORD $0x4f10a508 // sshll2 v8.4s, v8.8h, #0
+	WORD $0x4f10a626 // sshll2 v6.4s, v17.8h, #0
+	WORD $0x0f10a625 // sshll v5.4s, v17.4h, #0
+	WORD $0x4e21d8a5 // scvtf v5.4s, v5.4s
+	WORD $0x4e21d8c6 // scvtf v6.4s, v6.4s
+	WORD $0x4e21d8e7 // scvtf v7.4s, v7.4s
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD $0x4f801029 // fmla v9.4s, v1.4s, v0.s[0]
+	WORD $0x4f80104a // fmla v10.4s, v2.4s, v0.s[0]
+	WORD $0x4f80106b // fmla v11.4s, v3.4s, v0.s[0]
+	WORD $0x4f80108c // fmla v12.4s, v4.4s, v0.s[0]
+	WORD $0x4f8010ad // fmla v13.4s, v5.4s, v0.s[0]
+	WORD $0x4f8010ce // fmla v14.4s, v6.4s, v0.s[0]
+	WORD $0x4f8010ef // fmla v15.4s, v7.4s, v0.s[0]
+	WORD $0x4f801110 // fmla v16.4s, v8.4s, v0.s[0]
+	PRFM (R5), PLDL1KEEP
+	ADD $64, R5, R5
+	VLD1.P (R11)(R3), [V1.B16]
+	WORD $0x0f08a431 // sshll v17.8h, v1.8b, #0
+	WORD $0x4f08a424 // sshll2 v4.8h, v1.16b, #0
+	WORD $0x0f10a483 // sshll v3.4s, v4.4h, #0
+	WORD $0x4f10a484 // sshll2 v4.4s, v4.8h, #0
+	WORD $0x4f10a622 // sshll2 v2.4s, v17.8h, #0
+	WORD $0x0f10a621 // sshll v1.4s, v17.4h, #0
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	WORD $0x4e21d842 // scvtf v2.4s, v2.4s
+	WORD $0x4e21d863 // scvtf v3.4s, v3.4s
+	WORD $0x4e21d884 // scvtf v4.4s, v4.4s
+	VLD1.P (R12)(R3), [V5.B16]
+	WORD $0x0f08a4b1 // sshll v17.8h, v5.8b, #0
+	WORD $0x4f08a4a8 // sshll2 v8.8h, v5.16b, #0
+	WORD $0x0f10a507 // sshll v7.4s, v8.4h, #0
+	WORD $0x4f10a508 // sshll2 v8.4s, v8.8h, #0
+	WORD $0x4f10a626 // sshll2 v6.4s, v17.8h, #0
+	WORD $0x0f10a625 // sshll v5.4s, v17.4h, #0
+	WORD $0x4e21d8a5 // scvtf v5.4s, v5.4s
+	WORD $0x4e21d8c6 // scvtf v6.4s, v6.4s
+	WORD $0x4e21d8e7 // scvtf v7.4s, v7.4s
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD $0x4fa01029 // fmla v9.4s, v1.4s, v0.s[1]
+	WORD $0x4fa0104a // fmla v10.4s, v2.4s, v0.s[1]
+	WORD $0x4fa0106b // fmla v11.4s, v3.4s, v0.s[1]
+	WORD $0x4fa0108c // fmla v12.4s, v4.4s, v0.s[1]
+	WORD $0x4fa010ad // fmla v13.4s, v5.4s, v0.s[1]
+	WORD $0x4fa010ce // fmla v14.4s, v6.4s, v0.s[1]
+	WORD $0x4fa010ef // fmla v15.4s, v7.4s, v0.s[1]
+	WORD $0x4fa01110 // fmla v16.4s, v8.4s, v0.s[1]
+	PRFM (R5), PLDL1KEEP
+	ADD $64, R5, R5
+	VLD1.P (R11)(R3), [V1.B16]
+	WORD $0x0f08a431 // sshll v17.8h, v1.8b, #0
+	WORD $0x4f08a424 // sshll2 v4.8h, v1.16b, #0
+	WORD $0x0f10a483 // sshll v3.4s, v4.4h, #0
+	WORD $0x4f10a484 // sshll2 v4.4s, v4.8h, #0
+	WORD $0x4f10a622 // sshll2 v2.4s, v17.8h, #0
+	WORD $0x0f10a621 // sshll v1.4s, v17.4h, #0
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	WORD $0x4e21d842 // scvtf v2.4s, v2.4s
+	WORD $0x4e21d863 // scvtf v3.4s, v3.4s
+	WORD $0x4e21d884 // scvtf v4.4s, v4.4s
+	VLD1.P (R12)(R3), [V5.B16]
+	WORD $0x0f08a4b1 // sshll v17.8h, v5.8b, #0
+	WORD $0x4f08a4a8 // sshll2 v8.8h, v5.16b, #0
+	WORD $0x0f10a507 // sshll v7.4s, v8.4h, #0
+	WORD $0x4f10a508 // sshll2 v8.4s, v8.8h, #0
+	WORD $0x4f10a626 // sshll2 v6.4s, v17.8h, #0
+	WORD $0x0f10a625 // sshll v5.4s, v17.4h, #0
+	WORD $0x4e21d8a5 // scvtf v5.4s, v5.4s
+	WORD $0x4e21d8c6 // scvtf v6.4s, v6.4s
+	WORD $0x4e21d8e7 // scvtf v7.4s, v7.4s
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD $0x4f801829 // fmla v9.4s, v1.4s, v0.s[2]
+	WORD $0x4f80184a // fmla v10.4s, v2.4s, v0.s[2]
+	WORD $0x4f80186b // fmla v11.4s, v3.4s, v0.s[2]
+	WORD $0x4f80188c // fmla v12.4s, v4.4s, v0.s[2]
+	WORD $0x4f8018ad // fmla v13.4s, v5.4s, v0.s[2]
+	WORD $0x4f8018ce // fmla v14.4s, v6.4s, v0.s[2]
+	WORD $0x4f8018ef // fmla v15.4s, v7.4s, v0.s[2]
+	WORD $0x4f801910 // fmla v16.4s, v8.4s, v0.s[2]
+	PRFM (R5), PLDL1KEEP
+	ADD $64, R5, R5
+	VLD1.P (R11)(R3), [V1.B16]
+	WORD $0x0f08a431 // sshll v17.8h, v1.8b, #0
+	WORD $0x4f08a424 // sshll2 v4.8h, v1.16b, #0
+	WORD $0x0f10a483 // sshll v3.4s, v4.4h, #0
+	WORD $0x4f10a484 // sshll2 v4.4s, v4.8h, #0
+	WORD $0x4f10a622 // sshll2 v2.4s, v17.8h, #0
+	WORD $0x0f10a621 // sshll v1.4s, v17.4h, #0
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	WORD $0x4e21d842 // scvtf v2.4s, v2.4s
+	WORD $0x4e21d863 // scvtf v3.4s, v3.4s
+	WORD $0x4e21d884 // scvtf v4.4s, v4.4s
+	VLD1.P (R12)(R3), [V5.B16]
+	WORD $0x0f08a4b1 // sshll v17.8h, v5.8b, #0
+	WORD $0x4f08a4a8 // sshll2 v8.8h, v5.16b, #0
+	WORD $0x0f10a507 // sshll v7.4s, v8.4h, #0
+	WORD $0x4f10a508 // sshll2 v8.4s, v8.8h, #0
+	WORD $0x4f10a626 // sshll2 v6.4s, v17.8h, #0
+	WORD $0x0f10a625 // sshll v5.4s, v17.4h, #0
+	WORD $0x4e21d8a5 // scvtf v5.4s, v5.4s
+	WORD $0x4e21d8c6 // scvtf v6.4s, v6.4s
+	WORD $0x4e21d8e7 // scvtf v7.4s, v7.4s
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD $0x4fa01829 // fmla v9.4s, v1.4s, v0.s[3]
+	WORD $0x4fa0184a // fmla v10.4s, v2.4s, v0.s[3]
+	WORD $0x4fa0186b // fmla v11.4s, v3.4s, v0.s[3]
+	WORD $0x4fa0188c // fmla v12.4s, v4.4s, v0.s[3]
+	WORD $0x4fa018ad // fmla v13.4s, v5.4s, v0.s[3]
+	WORD $0x4fa018ce // fmla v14.4s, v6.4s, v0.s[3]
+	WORD $0x4fa018ef // fmla v15.4s, v7.4s, v0.s[3]
+	WORD $0x4fa01910 // fmla v16.4s, v8.4s, v0.s[3]
+	SUBS $1, R7, R7
+	BNE four7
+rest4:
+	CBZ R8, done6
+some5:
+	FMOVS.P 4(R9), F0
+	PRFM (R5), PLDL1KEEP
+	ADD $64, R5, R5
+	VLD1.P (R11)(R3), [V1.B16]
+	WORD $0x0f08a431 // sshll v17.8h, v1.8b, #0
+	WORD $0x4f08a424 // sshll2 v4.8h, v1.16b, #0
+	WORD $0x0f10a483 // sshll v3.4s, v4.4h, #0
+	WORD $0x4f10a484 // sshll2 v4.4s, v4.8h, #0
+	WORD $0x4f10a622 // sshll2 v2.4s, v17.8h, #0
+	WORD $0x0f10a621 // sshll v1.4s, v17.4h, #0
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	WORD $0x4e21d842 // scvtf v2.4s, v2.4s
+	WORD $0x4e21d863 // scvtf v3.4s, v3.4s
+	WORD $0x4e21d884 // scvtf v4.4s, v4.4s
+	VLD1.P (R12)(R3), [V5.B16]
+	WORD $0x0f08a4b1 // sshll v17.8h, v5.8b, #0
+	WORD $0x4f08a4a8 // sshll2 v8.8h, v5.16b, #0
+	WORD $0x0f10a507 // sshll v7.4s, v8.4h, #0
+	WORD $0x4f10a508 // sshll2 v8.4s, v8.8h, #0
+	WORD $0x4f10a626 // sshll2 v6.4s, v17.8h, #0
+	WORD $0x0f10a625 // sshll v5.4s, v17.4h, #0
+	WORD $0x4e21d8a5 // scvtf v5.4s, v5.4s
+	WORD $0x4e21d8c6 // scvtf v6.4s, v6.4s
+	WORD $0x4e21d8e7 // scvtf v7.4s, v7.4s
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD $0x4f801029 // fmla v9.4s, v1.4s, v0.s[0]
+	WORD $0x4f80104a // fmla v10.4s, v2.4s, v0.s[0]
+	WORD $0x4f80106b // fmla v11.4s, v3.4s, v0.s[0]
+	WORD $0x4f80108c // fmla v12.4s, v4.4s, v0.s[0]
+	WORD $0x4f8010ad // fmla v13.4s, v5.4s, v0.s[0]
+	WORD $0x4f8010ce // fmla v14.4s, v6.4s, v0.s[0]
+	WORD $0x4f8010ef // fmla v15.4s, v7.4s, v0.s[0]
+	WORD $0x4f801110 // fmla v16.4s, v8.4s, v0.s[0]
+	SUBS $1, R8, R8
+	BNE some5
+done6:
+	FSTPQ (F9, F10), (R10)
+	FSTPQ (F11, F12), 32(R10)
+	FSTPQ (F13, F14), 64(R10)
+	FSTPQ (F15, F16), 96(R10)
+	ADD $128, R0, R0
+	ADD $32, R2, R2
+	SUB $32, R4, R4
+	JMP tile1
+narrower2:
+tile8:
+	CMP $16, R4
+	BLT narrower9
+	MOVD R0, R10
+	MOVD a+16(FP), R9
+	MOVD lda+24(FP), R6
 	WORD $0x6f00e401 // movi v1.2d, #0000000000000000
 	WORD $0x6f00e402 // movi v2.2d, #0000000000000000
 	WORD $0x6f00e403 // movi v3.2d, #0000000000000000
-	MOVD add+64(FP), R11
-	CBZ R11, begin2
-	VLD1 (R7), [V0.S4, V1.S4, V2.S4, V3.S4]
-begin2:
-	MOVD R2, R9
-	MOVD k+48(FP), R11
-	LSR $2, R11, R10
-	AND $3, R11, R11
-	CBZ R10, rest4
-four6:
-	VLD1.P 16(R6), [V8.S4]
+	WORD $0x6f00e411 // movi v17.2d, #0000000000000000
+	MOVD add+64(FP), R8
+	CBZ R8, begin10
+	FLDPQ (R10), (F1, F2)
+	FLDPQ 32(R10), (F3, F17)
+begin10:
+	ADD $0, R2, R11
+	MOVD k+48(FP), R8
+	LSR $2, R8, R7
+	AND $3, R8, R8
+	CBZ R7, rest11
+four14:
+	VLD1.P 16(R9), [V0.S4]
 	PRFM (R5), PLDL1KEEP
 	ADD $64, R5, R5
-	VLD1.P (R9)(R3), [V4.B16]
-	WORD $0x0f08a489 // sshll v9.8h, v4.8b, #0
-	WORD $0x4f08a487 // sshll2 v7.8h, v4.16b, #0
-	WORD $0x0f10a4e6 // sshll v6.4s, v7.4h, #0
-	WORD $0x4f10a4e7 // sshll2 v7.4s, v7.8h, #0
-	WORD $0x4f10a525 // sshll2 v5.4s, v9.8h, #0
-	WORD $0x0f10a524 // sshll v4.4s, v9.4h, #0
-	WORD $0x4e21d884 // scvtf v4.4s, v4.4s
-	WORD $0x4e21d8a5 // scvtf v5.4s, v5.4s
-	WORD $0x4e21d8c6 // scvtf v6.4s, v6.4s
-	WORD $0x4e21d8e7 // scvtf v7.4s, v7.4s
-	WORD $0x4f881080 // fmla v0.4s, v4.4s, v8.s[0]
-	WORD $0x4f8810a1 // fmla v1.4s, v5.4s, v8.s[0]
-	WORD $0x4f8810c2 // fmla v2.4s, v6.4s, v8.s[0]
-	WORD $0x4f8810e3 // fmla v3.4s, v7.4s, v8.s[0]
+	VLD1.P (R11)(R3), [V9.B16]
+	WORD $0x0f08a532 // sshll v18.8h, v9.8b, #0
+	WORD $0x4f08a52c // sshll2 v12.8h, v9.16b, #0
+	WORD $0x0f10a58b // sshll v11.4s, v12.4h, #0
+	WORD $0x4f10a58c // sshll2 v12.4s, v12.8h, #0
+	WORD $0x4f10a64a // sshll2 v10.4s, v18.8h, #0
+	WORD $0x0f10a649 // sshll v9.4s, v18.4h, #0
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4f801121 // fmla v1.4s, v9.4s, v0.s[0]
+	WORD $0x4f801142 // fmla v2.4s, v10.4s, v0.s[0]
+	WORD $0x4f801163 // fmla v3.4s, v11.4s, v0.s[0]
+	WORD $0x4f801191 // fmla v17.4s, v12.4s, v0.s[0]
 	PRFM (R5), PLDL1KEEP
 	ADD $64, R5, R5
-	VLD1.P (R9)(R3), [V4.B16]
-	WORD $0x0f08a489 // sshll v9.8h, v4.8b, #0
-	WORD $0x4f08a487 // sshll2 v7.8h, v4.16b, #0
-	WORD $0x0f10a4e6 // sshll v6.4s, v7.4h, #0
-	WORD $0x4f10a4e7 // sshll2 v7.4s, v7.8h, #0
-	WORD $0x4f10a525 // sshll2 v5.4s, v9.8h, #0
-	WORD $0x0f10a524 // sshll v4.4s, v9.4h, #0
-	WORD $0x4e21d884 // scvtf v4.4s, v4.4s
-	WORD $0x4e21d8a5 // scvtf v5.4s, v5.4s
-	WORD $0x4e21d8c6 // scvtf v6.4s, v6.4s
-	WORD $0x4e21d8e7 // scvtf v7.4s, v7.4s
-	WORD $0x4fa81080 // fmla v0.4s, v4.4s, v8.s[1]
-	WORD $0x4fa810a1 // fmla v1.4s, v5.4s, v8.s[1]
-	WORD $0x4fa810c2 // fmla v2.4s, v6.4s, v8.s[1]
-	WORD $0x4fa810e3 // fmla v3.4s, v7.4s, v8.s[1]
+	VLD1.P (R11)(R3), [V9.B16]
+	WORD $0x0f08a524 // sshll v4.8h, v9.8b, #0
+	WORD $0x4f08a52c // sshll2 v12.8h, v9.16b, #0
+	WORD $0x0f10a58b // sshll v11.4s, v12.4h, #0
+	WORD $0x4f10a58c // sshll2 v12.4s, v12.8h, #0
+	WORD $0x4f10a48a // sshll2 v10.4s, v4.8h, #0
+	WORD $0x0f10a489 // sshll v9.4s, v4.4h, #0
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4fa01121 // fmla v1.4s, v9.4s, v0.s[1]
+	WORD $0x4fa01142 // fmla v2.4s, v10.4s, v0.s[1]
+	WORD $0x4fa01163 // fmla v3.4s, v11.4s, v0.s[1]
+	WORD $0x4fa01191 // fmla v17.4s, v12.4s, v0.s[1]
 	PRFM (R5), PLDL1KEEP
 	ADD $64, R5, R5
-	VLD1.P (R9)(R3), [V4.B16]
-	WORD $0x0f08a489 // sshll v9.8h, v4.8b, #0
-	WORD $0x4f08a487 // sshll2 v7.8h, v4.16b, #0
-	WORD $0x0f10a4e6 // sshll v6.4s, v7.4h, #0
-	WORD $0x4f10a4e7 // sshll2 v7.4s, v7.8h, #0
-	WORD $0x4f10a525 // sshll2 v5.4s, v9.8h, #0
-	WORD $0x0f10a524 // sshll v4.4s, v9.4h, #0
-	WORD $0x4e21d884 // scvtf v4.4s, v4.4s
-	WORD $0x4e21d8a5 // scvtf v5.4s, v5.4s
-	WORD $0x4e21d8c6 // scvtf v6.4s, v6.4s
-	WORD $0x4e21d8e7 // scvtf v7.4s, v7.4s
-	WORD $0x4f881880 // fmla v0.4s, v4.4s, v8.s[2]
-	WORD $0x4f8818a1 // fmla v1.4s, v5.4s, v8.s[2]
-	WORD $0x4f8818c2 // fmla v2.4s, v6.4s, v8.s[2]
-	WORD $0x4f8818e3 // fmla v3.4s, v7.4s, v8.s[2]
+	VLD1.P (R11)(R3), [V9.B16]
+	WORD $0x0f08a524 // sshll v4.8h, v9.8b, #0
+	WORD $0x4f08a52c // sshll2 v12.8h, v9.16b, #0
+	WORD $0x0f10a58b // sshll v11.4s, v12.4h, #0
+	WORD $0x4f10a58c // sshll2 v12.4s, v12.8h, #0
+	WORD $0x4f10a48a // sshll2 v10.4s, v4.8h, #0
+	WORD $0x0f10a489 // sshll v9.4s, v4.4h, #0
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4f801921 // fmla v1.4s, v9.4s, v0.s[2]
+	WORD $0x4f801942 // fmla v2.4s, v10.4s, v0.s[2]
+	WORD $0x4f801963 // fmla v3.4s, v11.4s, v0.s[2]
+	WORD $0x4f801991 // fmla v17.4s, v12.4s, v0.s[2]
 	PRFM (R5), PLDL1KEEP
 	ADD $64, R5, R5
-	VLD1.P (R9)(R3), [V4.B16]
-	WORD $0x0f08a489 // sshll v9.8h, v4.8b, #0
-	WORD $0x4f08a487 // sshll2 v7.8h, v4.16b, #0
-	WORD $0x0f10a4e6 // sshll v6.4s, v7.4h, #0
-	WORD $0x4f10a4e7 // sshll2 v7.4s, v7.8h, #0
-	WORD $0x4f10a525 // sshll2 v5.4s, v9.8h, #0
-	WORD $0x0f10a524 // sshll v4.4s, v9.4h, #0
-	WORD $0x4e21d884 // scvtf v4.4s, v4.4s
-	WORD $0x4e21d8a5 // scvtf v5.4s, v5.4s
-	WORD $0x4e21d8c6 // scvtf v6.4s, v6.4s
-	WORD $0x4e21d8e7 // scvtf v7.4s, v7.4s
-	WORD $0x4fa81880 // fmla v0.4s, v4.4s, v8.s[3]
-	WORD $0x4fa818a1 // fmla v1.4s, v5.4s, v8.s[3]
-	WORD $0x4fa818c2 // fmla v2.4s, v6.4s, v8.s[3]
-	WORD $0x4fa818e3 // fmla v3.4s, v7.4s, v8.s[3]
-	SUBS $1, R10, R10
-	BNE four6
-rest4:
-	CBZ R11, done5
-some3:
-	FMOVS.P 4(R6), F8
+	VLD1.P (R11)(R3), [V9.B16]
+	WORD $0x0f08a524 // sshll v4.8h, v9.8b, #0
+	WORD $0x4f08a52c // sshll2 v12.8h, v9.16b, #0
+	WORD $0x0f10a58b // sshll v11.4s, v12.4h, #0
+	WORD $0x4f10a58c // sshll2 v12.4s, v12.8h, #0
+	WORD $0x4f10a48a // sshll2 v10.4s, v4.8h, #0
+	WORD $0x0f10a489 // sshll v9.4s, v4.4h, #0
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4fa01921 // fmla v1.4s, v9.4s, v0.s[3]
+	WORD $0x4fa01942 // fmla v2.4s, v10.4s, v0.s[3]
+	WORD $0x4fa01963 // fmla v3.4s, v11.4s, v0.s[3]
+	WORD $0x4fa01991 // fmla v17.4s, v12.4s, v0.s[3]
+	SUBS $1, R7, R7
+	BNE four14
+rest11:
+	CBZ R8, done13
+some12:
+	FMOVS.P 4(R9), F0
 	PRFM (R5), PLDL1KEEP
 	ADD $64, R5, R5
-	VLD1.P (R9)(R3), [V4.B16]
-	WORD $0x0f08a489 // sshll v9.8h, v4.8b, #0
-	WORD $0x4f08a487 // sshll2 v7.8h, v4.16b, #0
-	WORD $0x0f10a4e6 // sshll v6.4s, v7.4h, #0
-	WORD $0x4f10a4e7 // sshll2 v7.4s, v7.8h, #0
-	WORD $0x4f10a525 // sshll2 v5.4s, v9.8h, #0
-	WORD $0x0f10a524 // sshll v4.4s, v9.4h, #0
-	WORD $0x4e21d884 // scvtf v4.4s, v4.4s
-	WORD $0x4e21d8a5 // scvtf v5.4s, v5.4s
-	WORD $0x4e21d8c6 // scvtf v6.4s, v6.4s
-	WORD $0x4e21d8e7 // scvtf v7.4s, v7.4s
-	WORD $0x4f881080 // fmla v0.4s, v4.4s, v8.s[0]
-	WORD $0x4f8810a1 // fmla v1.4s, v5.4s, v8.s[0]
-	WORD $0x4f8810c2 // fmla v2.4s, v6.4s, v8.s[0]
-	WORD $0x4f8810e3 // fmla v3.4s, v7.4s, v8.s[0]
-	SUBS $1, R11, R11
-	BNE some3
-done5:
-	VST1 [V0.S4, V1.S4, V2.S4, V3.S4], (R7)
+	VLD1.P (R11)(R3), [V9.B16]
+	WORD $0x0f08a524 // sshll v4.8h, v9.8b, #0
+	WORD $0x4f08a52c // sshll2 v12.8h, v9.16b, #0
+	WORD $0x0f10a58b // sshll v11.4s, v12.4h, #0
+	WORD $0x4f10a58c // sshll2 v12.4s, v12.8h, #0
+	WORD $0x4f10a48a // sshll2 v10.4s, v4.8h, #0
+	WORD $0x0f10a489 // sshll v9.4s, v4.4h, #0
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4f801121 // fmla v1.4s, v9.4s, v0.s[0]
+	WORD $0x4f801142 // fmla v2.4s, v10.4s, v0.s[0]
+	WORD $0x4f801163 // fmla v3.4s, v11.4s, v0.s[0]
+	WORD $0x4f801191 // fmla v17.4s, v12.4s, v0.s[0]
+	SUBS $1, R8, R8
+	BNE some12
+done13:
+	FSTPQ (F1, F2), (R10)
+	FSTPQ (F3, F17), 32(R10)
 	ADD $64, R0, R0
 	ADD $16, R2, R2
-	SUBS $16, R4, R4
-	BNE tile1
+	SUB $16, R4, R4
+	JMP tile8
+narrower9:
 	RET
 
 // func multiplyInt82NEON(out *float32, ldo int, a *float32, lda int, b *byte, ldb int, k int, cols int, add int, ahead *byte)
@@ -1205,153 +2109,427 @@ TEXT ·multiplyInt82NEON(SB), NOSPLIT, $0-80
 	MOVD cols+56(FP), R4
 	MOVD ahead+72(FP), R5
 tile1:
-	MOVD R0, R8
-	MOVD a+16(FP), R6
-	MOVD lda+24(FP), R10
-	WORD $0x6f00e400 // movi v0.2d, #0000000000000000
-	WORD $0x6f00e401 // movi v1.2d, #0000000000000000
-	WORD $0x6f00e402 // movi v2.2d, #0000000000000000
-	WORD $0x6f00e403 // movi v3.2d, #0000000000000000
-	ADD R1<<2, R8, R9
-	ADD R10<<2, R6, R7
-	WORD $0x6f00e404 // movi v4.2d, #0000000000000000
-	WORD $0x6f00e405 // movi v5.2d, #0000000000000000
-	WORD $0x6f00e406 // movi v6.2d, #0000000000000000
-	WORD $0x6f00e407 // movi v7.2d, #0000000000000000
-	MOVD add+64(FP), R13
-	CBZ R13, begin2
-	VLD1 (R8), [V0.S4, V1.S4, V2.S4, V3.S4]
-	VLD1 (R9), [V4.S4, V5.S4, V6.S4, V7.S4]
-begin2:
-	MOVD R2, R11
-	MOVD k+48(FP), R13
-	LSR $2, R13, R12
-	AND $3, R13, R13
-	CBZ R12, rest4
-four6:
-	VLD1.P 16(R6), [V12.S4]
-	VLD1.P 16(R7), [V13.S4]
+	CMP $32, R4
+	BLT narrower2
+	MOVD R0, R11
+	MOVD a+16(FP), R9
+	MOVD lda+24(FP), R6
+	WORD $0x6f00e40a // movi v10.2d, #0000000000000000
+	WORD $0x6f00e40b // movi v11.2d, #0000000000000000
+	WORD $0x6f00e40c // movi v12.2d, #0000000000000000
+	WORD $0x6f00e40d // movi v13.2d, #0000000000000000
+	WORD $0x6f00e40e // movi v14.2d, #0000000000000000
+	WORD $0x6f00e40f // movi v15.2d, #0000000000000000
+	WORD $0x6f00e410 // movi v16.2d, #0000000000000000
+	WORD $0x6f00e411 // movi v17.2d, #0000000000000000
+	ADD R1<<2, R11, R12
+	ADD R6<<2, R9, R10
+	WORD $0x6f00e412 // movi v18.2d, #0000000000000000
+	WORD $0x6f00e413 // movi v19.2d, #0000000000000000
+	WORD $0x6f00e414 // movi v20.2d, #0000000000000000
+	WORD $0x6f00e415 // movi v21.2d, #0000000000000000
+	WORD $0x6f00e416 // movi v22.2d, #0000000000000000
+	WORD $0x6f00e417 // movi v23.2d, #0000000000000000
+	WORD $0x6f00e418 // movi v24.2d, #0000000000000000
+	WORD $0x6f00e419 // movi v25.2d, #0000000000000000
+	MOVD add+64(FP), R8
+	CBZ R8, begin3
+	FLDPQ (R11), (F10, F11)
+	FLDPQ 32(R11), (F12, F13)
+	FLDPQ 64(R11), (F14, F15)
+	FLDPQ 96(R11), (F16, F17)
+	FLDPQ (R12), (F18, F19)
+	FLDPQ 32(R12), (F20, F21)
+	FLDPQ 64(R12), (F22, F23)
+	FLDPQ 96(R12), (F24, F25)
+begin3:
+	ADD $0, R2, R13
+	ADD $16, R2, R14
+	MOVD k+48(FP), R8
+	LSR $2, R8, R7
+	AND $3, R8, R8
+	CBZ R7, rest4
+four7:
+	VLD1.P 16(R9), [V0.S4]
+	VLD1.P 16(R10), [V1.S4]
 	PRFM (R5), PLDL1KEEP
 	ADD $64, R5, R5
-	VLD1.P (R11)(R3), [V8.B16]
-	WORD $0x0f08a50e // sshll v14.8h, v8.8b, #0
-	WORD $0x4f08a50b // sshll2 v11.8h, v8.16b, #0
-	WORD $0x0f10a56a // sshll v10.4s, v11.4h, #0
-	WORD $0x4f10a56b // sshll2 v11.4s, v11.8h, #0
-	WORD $0x4f10a5c9 // sshll2 v9.4s, v14.8h, #0
-	WORD $0x0f10a5c8 // sshll v8.4s, v14.4h, #0
+	VLD1.P (R13)(R3), [V2.B16]
+	WORD $0x0f08a45a // sshll v26.8h, v2.8b, #0
+	WORD $0x4f08a445 // sshll2 v5.8h, v2.16b, #0
+	WORD $0x0f10a4a4 // sshll v4.4s, v5.4h, #0
+	WORD $0x4f10a4a5 // sshll2 v5.4s, v5.8h, #0
+	WORD $0x4f10a743 // sshll2 v3.4s, v26.8h, #0
+	WORD $0x0f10a742 // sshll v2.4s, v26.4h, #0
+	WORD $0x4e21d842 // scvtf v2.4s, v2.4s
+	WORD $0x4e21d863 // scvtf v3.4s, v3.4s
+	WORD $0x4e21d884 // scvtf v4.4s, v4.4s
+	WORD $0x4e21d8a5 // scvtf v5.4s, v5.4s
+	VLD1.P (R14)(R3), [V6.B16]
+	WORD $0x0f08a4da // sshll v26.8h, v6.8b, #0
+	WORD $0x4f08a4c9 // sshll2 v9.8h, v6.16b, #0
+	WORD $0x0f10a528 // sshll v8.4s, v9.4h, #0
+	WORD $0x4f10a529 // sshll2 v9.4s, v9.8h, #0
+	WORD $0x4f10a747 // sshll2 v7.4s, v26.8h, #0
+	WORD $0x0f10a746 // sshll v6.4s, v26.4h, #0
+	WORD $0x4e21d8c6 // scvtf v6.4s, v6.4s
+	WORD $0x4e21d8e7 // scvtf v7.4s, v7.4s
 	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
 	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
-	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
-	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
-	WORD $0x4f8c1100 // fmla v0.4s, v8.4s, v12.s[0]
-	WORD $0x4f8c1121 // fmla v1.4s, v9.4s, v12.s[0]
-	WORD $0x4f8c1142 // fmla v2.4s, v10.4s, v12.s[0]
-	WORD $0x4f8c1163 // fmla v3.4s, v11.4s, v12.s[0]
-	WORD $0x4f8d1104 // fmla v4.4s, v8.4s, v13.s[0]
-	WORD $0x4f8d1125 // fmla v5.4s, v9.4s, v13.s[0]
-	WORD $0x4f8d1146 // fmla v6.4s, v10.4s, v13.s[0]
-	WORD $0x4f8d1167 // fmla v7.4s, v11.4s, v13.s[0]
+	WORD $0x4f80104a // fmla v10.4s, v2.4s, v0.s[0]
+	WORD $0x4f80106b // fmla v11.4s, v3.4s, v0.s[0]
+	WORD $0x4f80108c // fmla v12.4s, v4.4s, v0.s[0]
+	WORD $0x4f8010ad // fmla v13.4s, v5.4s, v0.s[0]
+	WORD $0x4f8010ce // fmla v14.4s, v6.4s, v0.s[0]
+	WORD $0x4f8010ef // fmla v15.4s, v7.4s, v0.s[0]
+	WORD $0x4f801110 // fmla v16.4s, v8.4s, v0.s[0]
+	WORD $0x4f801131 // fmla v17.4s, v9.4s, v0.s[0]
+	WORD $0x4f811052 // fmla v18.4s, v2.4s, v1.s[0]
+	WORD $0x4f811073 // fmla v19.4s, v3.4s, v1.s[0]
+	WORD $0x4f811094 // fmla v20.4s, v4.4s, v1.s[0]
+	WORD $0x4f8110b5 // fmla v21.4s, v5.4s, v1.s[0]
+	WORD $0x4f8110d6 // fmla v22.4s, v6.4s, v1.s[0]
+	WORD $0x4f8110f7 // fmla v23.4s, v7.4s, v1.s[0]
+	WORD $0x4f811118 // fmla v24.4s, v8.4s, v1.s[0]
+	WORD $0x4f811139 // fmla v25.4s, v9.4s, v1.s[0]
 	PRFM (R5), PLDL1KEEP
 	ADD $64, R5, R5
-	VLD1.P (R11)(R3), [V8.B16]
-	WORD $0x0f08a50e // sshll v14.8h, v8.8b, #0
-	WORD $0x4f08a50b // sshll2 v11.8h, v8.16b, #0
-	WORD $0x0f10a56a // sshll v10.4s, v11.4h, #0
-	WORD $0x4f10a56b // sshll2 v11.4s, v11.8h, #0
-	WORD $0x4f10a5c9 // sshll2 v9.4s, v14.8h, #0
-	WORD $0x0f10a5c8 // sshll v8.4s, v14.4h, #0
+	VLD1.P (R13)(R3), [V2.B16]
+	WORD $0x0f08a45a // sshll v26.8h, v2.8b, #0
+	WORD $0x4f08a445 // sshll2 v5.8h, v2.16b, #0
+	WORD $0x0f10a4a4 // sshll v4.4s, v5.4h, #0
+	WORD $0x4f10a4a5 // sshll2 v5.4s, v5.8h, #0
+	WORD $0x4f10a743 // sshll2 v3.4s, v26.8h, #0
+	WORD $0x0f10a742 // sshll v2.4s, v26.4h, #0
+	WORD $0x4e21d842 // scvtf v2.4s, v2.4s
+	WORD $0x4e21d863 // scvtf v3.4s, v3.4s
+	WORD $0x4e21d884 // scvtf v4.4s, v4.4s
+	WORD $0x4e21d8a5 // scvtf v5.4s, v5.4s
+	VLD1.P (R14)(R3), [V6.B16]
+	WORD $0x0f08a4da // sshll v26.8h, v6.8b, #0
+	WORD $0x4f08a4c9 // sshll2 v9.8h, v6.16b, #0
+	WORD $0x0f10a528 // sshll v8.4s, v9.4h, #0
+	WORD $0x4f10a529 // sshll2 v9.4s, v9.8h, #0
+	WORD $0x4f10a747 // sshll2 v7.4s, v26.8h, #0
+	WORD $0x0f10a746 // sshll v6.4s, v26.4h, #0
+	WORD $0x4e21d8c6 // scvtf v6.4s, v6.4s
+	WORD $0x4e21d8e7 // scvtf v7.4s, v7.4s
 	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
 	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
-	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
-	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
-	WORD $0x4fac1100 // fmla v0.4s, v8.4s, v12.s[1]
-	WORD $0x4fac1121 // fmla v1.4s, v9.4s, v12.s[1]
-	WORD $0x4fac1142 // fmla v2.4s, v10.4s, v12.s[1]
-	WORD $0x4fac1163 // fmla v3.4s, v11.4s, v12.s[1]
-	WORD $0x4fad1104 // fmla v4.4s, v8.4s, v13.s[1]
-	WORD $0x4fad1125 // fmla v5.4s, v9.4s, v13.s[1]
-	WORD $0x4fad1146 // fmla v6.4s, v10.4s, v13.s[1]
-	WORD $0x4fad1167 // fmla v7.4s, v11.4s, v13.s[1]
+	WORD $0x4fa0104a // fmla v10.4s, v2.4s, v0.s[1]
+	WORD $0x4fa0106b // fmla v11.4s, v3.4s, v0.s[1]
+	WORD $0x4fa0108c // fmla v12.4s, v4.4s, v0.s[1]
+	WORD $0x4fa010ad // fmla v13.4s, v5.4s, v0.s[1]
+	WORD $0x4fa010ce // fmla v14.4s, v6.4s, v0.s[1]
+	WORD $0x4fa010ef // fmla v15.4s, v7.4s, v0.s[1]
+	WORD $0x4fa01110 // fmla v16.4s, v8.4s, v0.s[1]
+	WORD $0x4fa01131 // fmla v17.4s, v9.4s, v0.s[1]
+	WORD $0x4fa11052 // fmla v18.4s, v2.4s, v1.s[1]
+	WORD $0x4fa11073 // fmla v19.4s, v3.4s, v1.s[1]
+	WORD $0x4fa11094 // fmla v20.4s, v4.4s, v1.s[1]
+	WORD $0x4fa110b5 // fmla v21.4s, v5.4s, v1.s[1]
+	WORD $0x4fa110d6 // fmla v22.4s, v6.4s, v1.s[1]
+	WORD $0x4fa110f7 // fmla v23.4s, v7.4s, v1.s[1]
+	WORD $0x4fa11118 // fmla v24.4s, v8.4s, v1.s[1]
+	WORD $0x4fa11139 // fmla v25.4s, v9.4s, v1.s[1]
 	PRFM (R5), PLDL1KEEP
 	ADD $64, R5, R5
-	VLD1.P (R11)(R3), [V8.B16]
-	WORD $0x0f08a50e // sshll v14.8h, v8.8b, #0
-	WORD $0x4f08a50b // sshll2 v11.8h, v8.16b, #0
-	WORD $0x0f10a56a // sshll v10.4s, v11.4h, #0
-	WORD $0x4f10a56b // sshll2 v11.4s, v11.8h, #0
-	WORD $0x4f10a5c9 // sshll2 v9.4s, v14.8h, #0
-	WORD $0x0f10a5c8 // sshll v8.4s, v14.4h, #0
+	VLD1.P (R13)(R3), [V2.B16]
+	WORD $0x0f08a45a // sshll v26.8h, v2.8b, #0
+	WORD $0x4f08a445 // sshll2 v5.8h, v2.16b, #0
+	WORD $0x0f10a4a4 // sshll v4.4s, v5.4h, #0
+	WORD $0x4f10a4a5 // sshll2 v5.4s, v5.8h, #0
+	WORD $0x4f10a743 // sshll2 v3.4s, v26.8h, #0
+	WORD $0x0f10a742 // sshll v2.4s, v26.4h, #0
+	WORD $0x4e21d842 // scvtf v2.4s, v2.4s
+	WORD $0x4e21d863 // scvtf v3.4s, v3.4s
+	WORD $0x4e21d884 // scvtf v4.4s, v4.4s
+	WORD $0x4e21d8a5 // scvtf v5.4s, v5.4s
+	VLD1.P (R14)(R3), [V6.B16]
+	WORD $0x0f08a4da // sshll v26.8h, v6.8b, #0
+	WORD $0x4f08a4c9 // sshll2 v9.8h, v6.16b, #0
+	WORD $0x0f10a528 // sshll v8.4s, v9.4h, #0
+	WORD $0x4f10a529 // sshll2 v9.4s, v9.8h, #0
+	WORD $0x4f10a747 // sshll2 v7.4s, v26.8h, #0
+	WORD $0x0f10a746 // sshll v6.4s, v26.4h, #0
+	WORD $0x4e21d8c6 // scvtf v6.4s, v6.4s
+	WORD $0x4e21d8e7 // scvtf v7.4s, v7.4s
 	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
 	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
-	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
-	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
-	WORD $0x4f8c1900 // fmla v0.4s, v8.4s, v12.s[2]
-	WORD $0x4f8c1921 // fmla v1.4s, v9.4s, v12.s[2]
-	WORD $0x4f8c1942 // fmla v2.4s, v10.4s, v12.s[2]
-	WORD $0x4f8c1963 // fmla v3.4s, v11.4s, v12.s[2]
-	WORD $0x4f8d1904 // fmla v4.4s, v8.4s, v13.s[2]
-	WORD $0x4f8d1925 // fmla v5.4s, v9.4s, v13.s[2]
-	WORD $0x4f8d1946 // fmla v6.4s, v10.4s, v13.s[2]
-	WORD $0x4f8d1967 // fmla v7.4s, v11.4s, v13.s[2]
+	WORD $0x4f80184a // fmla v10.4s, v2.4s, v0.s[2]
+	WORD $0x4f80186b // fmla v11.4s, v3.4s, v0.s[2]
+	WORD $0x4f80188c // fmla v12.4s, v4.4s, v0.s[2]
+	WORD $0x4f8018ad // fmla v13.4s, v5.4s, v0.s[2]
+	WORD $0x4f8018ce // fmla v14.4s, v6.4s, v0.s[2]
+	WORD $0x4f8018ef // fmla v15.4s, v7.4s, v0.s[2]
+	WORD $0x4f801910 // fmla v16.4s, v8.4s, v0.s[2]
+	WORD $0x4f801931 // fmla v17.4s, v9.4s, v0.s[2]
+	WORD $0x4f811852 // fmla v18.4s, v2.4s, v1.s[2]
+	WORD $0x4f811873 // fmla v19.4s, v3.4s, v1.s[2]
+	WORD $0x4f811894 // fmla v20.4s, v4.4s, v1.s[2]
+	WORD $0x4f8118b5 // fmla v21.4s, v5.4s, v1.s[2]
+	WORD $0x4f8118d6 // fmla v22.4s, v6.4s, v1.s[2]
+	WORD $0x4f8118f7 // fmla v23.4s, v7.4s, v1.s[2]
+	WORD $0x4f811918 // fmla v24.4s, v8.4s, v1.s[2]
+	WORD $0x4f811939 // fmla v25.4s, v9.4s, v1.s[2]
 	PRFM (R5), PLDL1KEEP
 	ADD $64, R5, R5
-	VLD1.P (R11)(R3), [V8.B16]
-	WORD $0x0f08a50e // sshll v14.8h, v8.8b, #0
-	WORD $0x4f08a50b // sshll2 v11.8h, v8.16b, #0
-	WORD $0x0f10a56a // sshll v10.4s, v11.4h, #0
-	WORD $0x4f10a56b // sshll2 v11.4s, v11.8h, #0
-	WORD $0x4f10a5c9 // sshll2 v9.4s, v14.8h, #0
-	WORD $0x0f10a5c8 // sshll v8.4s, v14.4h, #0
+	VLD1.P (R13)(R3), [V2.B16]
+	WORD $0x0f08a45a // sshll v26.8h, v2.8b, #0
+	WORD $0x4f08a445 // sshll2 v5.8h, v2.16b, #0
+	WORD $0x0f10a4a4 // sshll v4.4s, v5.4h, #0
+	WORD $0x4f10a4a5 // sshll2 v5.4s, v5.8h, #0
+	WORD $0x4f10a743 // sshll2 v3.4s, v26.8h, #0
+	WORD $0x0f10a742 // sshll v2.4s, v26.4h, #0
+	WORD $0x4e21d842 // scvtf v2.4s, v2.4s
+	WORD $0x4e21d863 // scvtf v3.4s, v3.4s
+	WORD $0x4e21d884 // scvtf v4.4s, v4.4s
+	WORD $0x4e21d8a5 // scvtf v5.4s, v5.4s
+	VLD1.P (R14)(R3), [V6.B16]
+	WORD $0x0f08a4da // sshll v26.8h, v6.8b, #0
+	WORD $0x4f08a4c9 // sshll2 v9.8h, v6.16b, #0
+	WORD $0x0f10a528 // sshll v8.4s, v9.4h, #0
+	WORD $0x4f10a529 // sshll2 v9.4s, v9.8h, #0
+	WORD $0x4f10a747 // sshll2 v7.4s, v26.8h, #0
+	WORD $0x0f10a746 // sshll v6.4s, v26.4h, #0
+	WORD $0x4e21d8c6 // scvtf v6.4s, v6.4s
+	WORD $0x4e21d8e7 // scvtf v7.4s, v7.4s
 	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
 	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
-	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
-	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
-	WORD $0x4fac1900 // fmla v0.4s, v8.4s, v12.s[3]
-	WORD $0x4fac1921 // fmla v1.4s, v9.4s, v12.s[3]
-	WORD $0x4fac1942 // fmla v2.4s, v10.4s, v12.s[3]
-	WORD $0x4fac1963 // fmla v3.4s, v11.4s, v12.s[3]
-	WORD $0x4fad1904 // fmla v4.4s, v8.4s, v13.s[3]
-	WORD $0x4fad1925 // fmla v5.4s, v9.4s, v13.s[3]
-	WORD $0x4fad1946 // fmla v6.4s, v10.4s, v13.s[3]
-	WORD $0x4fad1967 // fmla v7.4s, v11.4s, v13.s[3]
-	SUBS $1, R12, R12
-	BNE four6
+	WORD $0x4fa0184a // fmla v10.4s, v2.4s, v0.s[3]
+	WORD $0x4fa0186b // fmla v11.4s, v3.4s, v0.s[3]
+	WORD $0x4fa0188c // fmla v12.4s, v4.4s, v0.s[3]
+	WORD $0x4fa018ad // fmla v13.4s, v5.4s, v0.s[3]
+	WORD $0x4fa018ce // fmla v14.4s, v6.4s, v0.s[3]
+	WORD $0x4fa018ef // fmla v15.4s, v7.4s, v0.s[3]
+	WORD $0x4fa01910 // fmla v16.4s, v8.4s, v0.s[3]
+	WORD $0x4fa01931 // fmla v17.4s, v9.4s, v0.s[3]
+	WORD $0x4fa11852 // fmla v18.4s, v2.4s, v1.s[3]
+	WORD $0x4fa11873 // fmla v19.4s, v3.4s, v1.s[3]
+	WORD $0x4fa11894 // fmla v20.4s, v4.4s, v1.s[3]
+	WORD $0x4fa118b5 // fmla v21.4s, v5.4s, v1.s[3]
+	WORD $0x4fa118d6 // fmla v22.4s, v6.4s, v1.s[3]
+	WORD $0x4fa118f7 // fmla v23.4s, v7.4s, v1.s[3]
+	WORD $0x4fa11918 // fmla v24.4s, v8.4s, v1.s[3]
+	WORD $0x4fa11939 // fmla v25.4s, v9.4s, v1.s[3]
+	SUBS $1, R7, R7
+	BNE four7
 rest4:
-	CBZ R13, done5
-some3:
-	FMOVS.P 4(R6), F12
-	FMOVS.P 4(R7), F13
+	CBZ R8, done6
+some5:
+	FMOVS.P 4(R9), F0
+	FMOVS.P 4(R10), F1
 	PRFM (R5), PLDL1KEEP
 	ADD $64, R5, R5
-	VLD1.P (R11)(R3), [V8.B16]
-	WORD $0x0f08a50e // sshll v14.8h, v8.8b, #0
-	WORD $0x4f08a50b // sshll2 v11.8h, v8.16b, #0
-	WORD $0x0f10a56a // sshll v10.4s, v11.4h, #0
-	WORD $0x4f10a56b // sshll2 v11.4s, v11.8h, #0
-	WORD $0x4f10a5c9 // sshll2 v9.4s, v14.8h, #0
-	WORD $0x0f10a5c8 // sshll v8.4s, v14.4h, #0
+	VLD1.P (R13)(R3), [V2.B16]
+	WORD $0x0f08a45a // sshll v26.8h, v2.8b, #0
+	WORD $0x4f08a445 // sshll2 v5.8h, v2.16b, #0
+	WORD $0x0f10a4a4 // sshll v4.4s, v5.4h, #0
+	WORD $0x4f10a4a5 // sshll2 v5.4s, v5.8h, #0
+	WORD $0x4f10a743 // sshll2 v3.4s, v26.8h, #0
+	WORD $0x0f10a742 // sshll v2.4s, v26.4h, #0
+	WORD $0x4e21d842 // scvtf v2.4s, v2.4s
+	WORD $0x4e21d863 // scvtf v3.4s, v3.4s
+	WORD $0x4e21d884 // scvtf v4.4s, v4.4s
+	WORD $0x4e21d8a5 // scvtf v5.4s, v5.4s
+	VLD1.P (R14)(R3), [V6.B16]
+	WORD $0x0f08a4da // sshll v26.8h, v6.8b, #0
+	WORD $0x4f08a4c9 // sshll2 v9.8h, v6.16b, #0
+	WORD $0x0f10a528 // sshll v8.4s, v9.4h, #0
+	WORD $0x4f10a529 // sshll2 v9.4s, v9.8h, #0
+	WORD $0x4f10a747 // sshll2 v7.4s, v26.8h, #0
+	WORD $0x0f10a746 // sshll v6.4s, v26.4h, #0
+	WORD $0x4e21d8c6 // scvtf v6.4s, v6.4s
+	WORD $0x4e21d8e7 // scvtf v7.4s, v7.4s
 	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
 	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4f80104a // fmla v10.4s, v2.4s, v0.s[0]
+	WORD $0x4f80106b // fmla v11.4s, v3.4s, v0.s[0]
+	WORD $0x4f80108c // fmla v12.4s, v4.4s, v0.s[0]
+	WORD $0x4f8010ad // fmla v13.4s, v5.4s, v0.s[0]
+	WORD $0x4f8010ce // fmla v14.4s, v6.4s, v0.s[0]
+	WORD $0x4f8010ef // fmla v15.4s, v7.4s, v0.s[0]
+	WORD $0x4f801110 // fmla v16.4s, v8.4s, v0.s[0]
+	WORD $0x4f801131 // fmla v17.4s, v9.4s, v0.s[0]
+	WORD $0x4f811052 // fmla v18.4s, v2.4s, v1.s[0]
+	WORD $0x4f811073 // fmla v19.4s, v3.4s, v1.s[0]
+	WORD $0x4f811094 // fmla v20.4s, v4.4s, v1.s[0]
+	WORD $0x4f8110b5 // fmla v21.4s, v5.4s, v1.s[0]
+	WORD $0x4f8110d6 // fmla v22.4s, v6.4s, v1.s[0]
+	WORD $0x4f8110f7 // fmla v23.4s, v7.4s, v1.s[0]
+	WORD $0x4f811118 // fmla v24.4s, v8.4s, v1.s[0]
+	WORD $0x4f811139 // fmla v25.4s, v9.4s, v1.s[0]
+	SUBS $1, R8, R8
+	BNE some5
+done6:
+	FSTPQ (F10, F11), (R11)
+	FSTPQ (F12, F13), 32(R11)
+	FSTPQ (F14, F15), 64(R11)
+	FSTPQ (F16, F17), 96(R11)
+	FSTPQ (F18, F19), (R12)
+	FSTPQ (F20, F21), 32(R12)
+	FSTPQ (F22, F23), 64(R12)
+	FSTPQ (F24, F25), 96(R12)
+	ADD $128, R0, R0
+	ADD $32, R2, R2
+	SUB $32, R4, R4
+	JMP tile1
+narrower2:
+tile8:
+	CMP $16, R4
+	BLT narrower9
+	MOVD R0, R11
+	MOVD a+16(FP), R9
+	MOVD lda+24(FP), R6
+	WORD $0x6f00e403 // movi v3.2d, #0000000000000000
+	WORD $0x6f00e404 // movi v4.2d, #0000000000000000
+	WORD $0x6f00e40e // movi v14.2d, #0000000000000000
+	WORD $0x6f00e41a // movi v26.2d, #0000000000000000
+	ADD R1<<2, R11, R12
+	ADD R6<<2, R9, R10
+	WORD $0x6f00e41b // movi v27.2d, #0000000000000000
+	WORD $0x6f00e41c // movi v28.2d, #0000000000000000
+	WORD $0x6f00e41d // movi v29.2d, #0000000000000000
+	WORD $0x6f00e41e // movi v30.2d, #0000000000000000
+	MOVD add+64(FP), R8
+	CBZ R8, begin10
+	FLDPQ (R11), (F3, F4)
+	FLDPQ 32(R11), (F14, F26)
+	FLDPQ (R12), (F27, F28)
+	FLDPQ 32(R12), (F29, F30)
+begin10:
+	ADD $0, R2, R13
+	MOVD k+48(FP), R8
+	LSR $2, R8, R7
+	AND $3, R8, R8
+	CBZ R7, rest11
+four14:
+	VLD1.P 16(R9), [V0.S4]
+	VLD1.P 16(R10), [V2.S4]
+	PRFM (R5), PLDL1KEEP
+	ADD $64, R5, R5
+	VLD1.P (R13)(R3), [V10.B16]
+	WORD $0x0f08a55f // sshll v31.8h, v10.8b, #0
+	WORD $0x4f08a54d // sshll2 v13.8h, v10.16b, #0
+	WORD $0x0f10a5ac // sshll v12.4s, v13.4h, #0
+	WORD $0x4f10a5ad // sshll2 v13.4s, v13.8h, #0
+	WORD $0x4f10a7eb // sshll2 v11.4s, v31.8h, #0
+	WORD $0x0f10a7ea // sshll v10.4s, v31.4h, #0
 	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
 	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
-	WORD $0x4f8c1100 // fmla v0.4s, v8.4s, v12.s[0]
-	WORD $0x4f8c1121 // fmla v1.4s, v9.4s, v12.s[0]
-	WORD $0x4f8c1142 // fmla v2.4s, v10.4s, v12.s[0]
-	WORD $0x4f8c1163 // fmla v3.4s, v11.4s, v12.s[0]
-	WORD $0x4f8d1104 // fmla v4.4s, v8.4s, v13.s[0]
-	WORD $0x4f8d1125 // fmla v5.4s, v9.4s, v13.s[0]
-	WORD $0x4f8d1146 // fmla v6.4s, v10.4s, v13.s[0]
-	WORD $0x4f8d1167 // fmla v7.4s, v11.4s, v13.s[0]
-	SUBS $1, R13, R13
-	BNE some3
-done5:
-	VST1 [V0.S4, V1.S4, V2.S4, V3.S4], (R8)
-	VST1 [V4.S4, V5.S4, V6.S4, V7.S4], (R9)
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4f801143 // fmla v3.4s, v10.4s, v0.s[0]
+	WORD $0x4f801164 // fmla v4.4s, v11.4s, v0.s[0]
+	WORD $0x4f80118e // fmla v14.4s, v12.4s, v0.s[0]
+	WORD $0x4f8011ba // fmla v26.4s, v13.4s, v0.s[0]
+	WORD $0x4f82115b // fmla v27.4s, v10.4s, v2.s[0]
+	WORD $0x4f82117c // fmla v28.4s, v11.4s, v2.s[0]
+	WORD $0x4f82119d // fmla v29.4s, v12.4s, v2.s[0]
+	WORD $0x4f8211be // fmla v30.4s, v13.4s, v2.s[0]
+	PRFM (R5), PLDL1KEEP
+	ADD $64, R5, R5
+	VLD1.P (R13)(R3), [V10.B16]
+	WORD $0x0f08a541 // sshll v1.8h, v10.8b, #0
+	WORD $0x4f08a54d // sshll2 v13.8h, v10.16b, #0
+	WORD $0x0f10a5ac // sshll v12.4s, v13.4h, #0
+	WORD $0x4f10a5ad // sshll2 v13.4s, v13.8h, #0
+	WORD $0x4f10a42b // sshll2 v11.4s, v1.8h, #0
+	WORD $0x0f10a42a // sshll v10.4s, v1.4h, #0
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4fa01143 // fmla v3.4s, v10.4s, v0.s[1]
+	WORD $0x4fa01164 // fmla v4.4s, v11.4s, v0.s[1]
+	WORD $0x4fa0118e // fmla v14.4s, v12.4s, v0.s[1]
+	WORD $0x4fa011ba // fmla v26.4s, v13.4s, v0.s[1]
+	WORD $0x4fa2115b // fmla v27.4s, v10.4s, v2.s[1]
+	WORD $0x4fa2117c // fmla v28.4s, v11.4s, v2.s[1]
+	WORD $0x4fa2119d // fmla v29.4s, v12.4s, v2.s[1]
+	WORD $0x4fa211be // fmla v30.4s, v13.4s, v2.s[1]
+	PRFM (R5), PLDL1KEEP
+	ADD $64, R5, R5
+	VLD1.P (R13)(R3), [V10.B16]
+	WORD $0x0f08a541 // sshll v1.8h, v10.8b, #0
+	WORD $0x4f08a54d // sshll2 v13.8h, v10.16b, #0
+	WORD $0x0f10a5ac // sshll v12.4s, v13.4h, #0
+	WORD $0x4f10a5ad // sshll2 v13.4s, v13.8h, #0
+	WORD $0x4f10a42b // sshll2 v11.4s, v1.8h, #0
+	WORD $0x0f10a42a // sshll v10.4s, v1.4h, #0
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4f801943 // fmla v3.4s, v10.4s, v0.s[2]
+	WORD $0x4f801964 // fmla v4.4s, v11.4s, v0.s[2]
+	WORD $0x4f80198e // fmla v14.4s, v12.4s, v0.s[2]
+	WORD $0x4f8019ba // fmla v26.4s, v13.4s, v0.s[2]
+	WORD $0x4f82195b // fmla v27.4s, v10.4s, v2.s[2]
+	WORD $0x4f82197c // fmla v28.4s, v11.4s, v2.s[2]
+	WORD $0x4f82199d // fmla v29.4s, v12.4s, v2.s[2]
+	WORD $0x4f8219be // fmla v30.4s, v13.4s, v2.s[2]
+	PRFM (R5), PLDL1KEEP
+	ADD $64, R5, R5
+	VLD1.P (R13)(R3), [V10.B16]
+	WORD $0x0f08a541 // sshll v1.8h, v10.8b, #0
+	WORD $0x4f08a54d // sshll2 v13.8h, v10.16b, #0
+	WORD $0x0f10a5ac // sshll v12.4s, v13.4h, #0
+	WORD $0x4f10a5ad // sshll2 v13.4s, v13.8h, #0
+	WORD $0x4f10a42b // sshll2 v11.4s, v1.8h, #0
+	WORD $0x0f10a42a // sshll v10.4s, v1.4h, #0
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4fa01943 // fmla v3.4s, v10.4s, v0.s[3]
+	WORD $0x4fa01964 // fmla v4.4s, v11.4s, v0.s[3]
+	WORD $0x4fa0198e // fmla v14.4s, v12.4s, v0.s[3]
+	WORD $0x4fa019ba // fmla v26.4s, v13.4s, v0.s[3]
+	WORD $0x4fa2195b // fmla v27.4s, v10.4s, v2.s[3]
+	WORD $0x4fa2197c // fmla v28.4s, v11.4s, v2.s[3]
+	WORD $0x4fa2199d // fmla v29.4s, v12.4s, v2.s[3]
+	WORD $0x4fa219be // fmla v30.4s, v13.4s, v2.s[3]
+	SUBS $1, R7, R7
+	BNE four14
+rest11:
+	CBZ R8, done13
+some12:
+	FMOVS.P 4(R9), F0
+	FMOVS.P 4(R10), F2
+	PRFM (R5), PLDL1KEEP
+	ADD $64, R5, R5
+	VLD1.P (R13)(R3), [V10.B16]
+	WORD $0x0f08a541 // sshll v1.8h, v10.8b, #0
+	WORD $0x4f08a54d // sshll2 v13.8h, v10.16b, #0
+	WORD $0x0f10a5ac // sshll v12.4s, v13.4h, #0
+	WORD $0x4f10a5ad // sshll2 v13.4s, v13.8h, #0
+	WORD $0x4f10a42b // sshll2 v11.4s, v1.8h, #0
+	WORD $0x0f10a42a // sshll v10.4s, v1.4h, #0
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4f801143 // fmla v3.4s, v10.4s, v0.s[0]
+	WORD $0x4f801164 // fmla v4.4s, v11.4s, v0.s[0]
+	WORD $0x4f80118e // fmla v14.4s, v12.4s, v0.s[0]
+	WORD $0x4f8011ba // fmla v26.4s, v13.4s, v0.s[0]
+	WORD $0x4f82115b // fmla v27.4s, v10.4s, v2.s[0]
+	WORD $0x4f82117c // fmla v28.4s, v11.4s, v2.s[0]
+	WORD $0x4f82119d // fmla v29.4s, v12.4s, v2.s[0]
+	WORD $0x4f8211be // fmla v30.4s, v13.4s, v2.s[0]
+	SUBS $1, R8, R8
+	BNE some12
+done13:
+	FSTPQ (F3, F4), (R11)
+	FSTPQ (F14, F26), 32(R11)
+	FSTPQ (F27, F28), (R12)
+	FSTPQ (F29, F30), 32(R12)
 	ADD $64, R0, R0
 	ADD $16, R2, R2
-	SUBS $16, R4, R4
-	BNE tile1
+	SUB $16, R4, R4
+	JMP tile8
+narrower9:
 	RET
 
 // func multiplyInt83NEON(out *float32, ldo int, a *float32, lda int, b *byte, ldb int, k int, cols int, add int, ahead *byte)
@@ -1363,183 +2541,192 @@ TEXT ·multiplyInt83NEON(SB), NOSPLIT, $0-80
 	MOVD cols+56(FP), R4
 	MOVD ahead+72(FP), R5
 tile1:
-	MOVD R0, R9
-	MOVD a+16(FP), R6
-	MOVD lda+24(FP), R12
-	WORD $0x6f00e400 // movi v0.2d, #0000000000000000
-	WORD $0x6f00e401 // movi v1.2d, #0000000000000000
-	WORD $0x6f00e402 // movi v2.2d, #0000000000000000
-	WORD $0x6f00e403 // movi v3.2d, #0000000000000000
-	ADD R1<<2, R9, R10
-	ADD R12<<2, R6, R7
-	WORD $0x6f00e404 // movi v4.2d, #0000000000000000
-	WORD $0x6f00e405 // movi v5.2d, #0000000000000000
-	WORD $0x6f00e406 // movi v6.2d, #0000000000000000
+	CMP $16, R4
+	BLT narrower2
+	MOVD R0, R12
+	MOVD a+16(FP), R9
+	MOVD lda+24(FP), R6
 	WORD $0x6f00e407 // movi v7.2d, #0000000000000000
-	ADD R1<<2, R10, R11
-	ADD R12<<2, R7, R8
 	WORD $0x6f00e408 // movi v8.2d, #0000000000000000
 	WORD $0x6f00e409 // movi v9.2d, #0000000000000000
 	WORD $0x6f00e40a // movi v10.2d, #0000000000000000
+	ADD R1<<2, R12, R13
+	ADD R6<<2, R9, R10
 	WORD $0x6f00e40b // movi v11.2d, #0000000000000000
-	MOVD add+64(FP), R15
-	CBZ R15, begin2
-	VLD1 (R9), [V0.S4, V1.S4, V2.S4, V3.S4]
-	VLD1 (R10), [V4.S4, V5.S4, V6.S4, V7.S4]
-	VLD1 (R11), [V8.S4, V9.S4, V10.S4, V11.S4]
-begin2:
-	MOVD R2, R13
-	MOVD k+48(FP), R15
-	LSR $2, R15, R14
-	AND $3, R15, R15
-	CBZ R14, rest4
-four6:
-	VLD1.P 16(R6), [V16.S4]
-	VLD1.P 16(R7), [V17.S4]
-	VLD1.P 16(R8), [V18.S4]
+	WORD $0x6f00e40c // movi v12.2d, #0000000000000000
+	WORD $0x6f00e40d // movi v13.2d, #0000000000000000
+	WORD $0x6f00e40e // movi v14.2d, #0000000000000000
+	ADD R1<<2, R13, R14
+	ADD R6<<2, R10, R11
+	WORD $0x6f00e40f // movi v15.2d, #0000000000000000
+	WORD $0x6f00e410 // movi v16.2d, #0000000000000000
+	WORD $0x6f00e411 // movi v17.2d, #0000000000000000
+	WORD $0x6f00e412 // movi v18.2d, #0000000000000000
+	MOVD add+64(FP), R8
+	CBZ R8, begin3
+	FLDPQ (R12), (F7, F8)
+	FLDPQ 32(R12), (F9, F10)
+	FLDPQ (R13), (F11, F12)
+	FLDPQ 32(R13), (F13, F14)
+	FLDPQ (R14), (F15, F16)
+	FLDPQ 32(R14), (F17, F18)
+begin3:
+	ADD $0, R2, R15
+	MOVD k+48(FP), R8
+	LSR $2, R8, R7
+	AND $3, R8, R8
+	CBZ R7, rest4
+four7:
+	VLD1.P 16(R9), [V0.S4]
+	VLD1.P 16(R10), [V1.S4]
+	VLD1.P 16(R11), [V2.S4]
 	PRFM (R5), PLDL1KEEP
 	ADD $64, R5, R5
-	VLD1.P (R13)(R3), [V12.B16]
-	WORD $0x0f08a593 // sshll v19.8h, v12.8b, #0
-	WORD $0x4f08a58f // sshll2 v15.8h, v12.16b, #0
-	WORD $0x0f10a5ee // sshll v14.4s, v15.4h, #0
-	WORD $0x4f10a5ef // sshll2 v15.4s, v15.8h, #0
-	WORD $0x4f10a66d // sshll2 v13.4s, v19.8h, #0
-	WORD $0x0f10a66c // sshll v12.4s, v19.4h, #0
-	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
-	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
-	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
-	WORD $0x4e21d9ef // scvtf v15.4s, v15.4s
-	WORD $0x4f901180 // fmla v0.4s, v12.4s, v16.s[0]
-	WORD $0x4f9011a1 // fmla v1.4s, v13.4s, v16.s[0]
-	WORD $0x4f9011c2 // fmla v2.4s, v14.4s, v16.s[0]
-	WORD $0x4f9011e3 // fmla v3.4s, v15.4s, v16.s[0]
-	WORD $0x4f911184 // fmla v4.4s, v12.4s, v17.s[0]
-	WORD $0x4f9111a5 // fmla v5.4s, v13.4s, v17.s[0]
-	WORD $0x4f9111c6 // fmla v6.4s, v14.4s, v17.s[0]
-	WORD $0x4f9111e7 // fmla v7.4s, v15.4s, v17.s[0]
-	WORD $0x4f921188 // fmla v8.4s, v12.4s, v18.s[0]
-	WORD $0x4f9211a9 // fmla v9.4s, v13.4s, v18.s[0]
-	WORD $0x4f9211ca // fmla v10.4s, v14.4s, v18.s[0]
-	WORD $0x4f9211eb // fmla v11.4s, v15.4s, v18.s[0]
+	VLD1.P (R15)(R3), [V3.B16]
+	WORD $0x0f08a473 // sshll v19.8h, v3.8b, #0
+	WORD $0x4f08a466 // sshll2 v6.8h, v3.16b, #0
+	WORD $0x0f10a4c5 // sshll v5.4s, v6.4h, #0
+	WORD $0x4f10a4c6 // sshll2 v6.4s, v6.8h, #0
+	WORD $0x4f10a664 // sshll2 v4.4s, v19.8h, #0
+	WORD $0x0f10a663 // sshll v3.4s, v19.4h, #0
+	WORD $0x4e21d863 // scvtf v3.4s, v3.4s
+	WORD $0x4e21d884 // scvtf v4.4s, v4.4s
+	WORD $0x4e21d8a5 // scvtf v5.4s, v5.4s
+	WORD $0x4e21d8c6 // scvtf v6.4s, v6.4s
+	WORD $0x4f801067 // fmla v7.4s, v3.4s, v0.s[0]
+	WORD $0x4f801088 // fmla v8.4s, v4.4s, v0.s[0]
+	WORD $0x4f8010a9 // fmla v9.4s, v5.4s, v0.s[0]
+	WORD $0x4f8010ca // fmla v10.4s, v6.4s, v0.s[0]
+	WORD $0x4f81106b // fmla v11.4s, v3.4s, v1.s[0]
+	WORD $0x4f81108c // fmla v12.4s, v4.4s, v1.s[0]
+	WORD $0x4f8110ad // fmla v13.4s, v5.4s, v1.s[0]
+	WORD $0x4f8110ce // fmla v14.4s, v6.4s, v1.s[0]
+	WORD $0x4f82106f // fmla v15.4s, v3.4s, v2.s[0]
+	WORD $0x4f821090 // fmla v16.4s, v4.4s, v2.s[0]
+	WORD $0x4f8210b1 // fmla v17.4s, v5.4s, v2.s[0]
+	WORD $0x4f8210d2 // fmla v18.4s, v6.4s, v2.s[0]
 	PRFM (R5), PLDL1KEEP
 	ADD $64, R5, R5
-	VLD1.P (R13)(R3), [V12.B16]
-	WORD $0x0f08a593 // sshll v19.8h, v12.8b, #0
-	WORD $0x4f08a58f // sshll2 v15.8h, v12.16b, #0
-	WORD $0x0f10a5ee // sshll v14.4s, v15.4h, #0
-	WORD $0x4f10a5ef // sshll2 v15.4s, v15.8h, #0
-	WORD $0x4f10a66d // sshll2 v13.4s, v19.8h, #0
-	WORD $0x0f10a66c // sshll v12.4s, v19.4h, #0
-	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
-	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
-	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
-	WORD $0x4e21d9ef // scvtf v15.4s, v15.4s
-	WORD $0x4fb01180 // fmla v0.4s, v12.4s, v16.s[1]
-	WORD $0x4fb011a1 // fmla v1.4s, v13.4s, v16.s[1]
-	WORD $0x4fb011c2 // fmla v2.4s, v14.4s, v16.s[1]
-	WORD $0x4fb011e3 // fmla v3.4s, v15.4s, v16.s[1]
-	WORD $0x4fb11184 // fmla v4.4s, v12.4s, v17.s[1]
-	WORD $0x4fb111a5 // fmla v5.4s, v13.4s, v17.s[1]
-	WORD $0x4fb111c6 // fmla v6.4s, v14.4s, v17.s[1]
-	WORD $0x4fb111e7 // fmla v7.4s, v15.4s, v17.s[1]
-	WORD $0x4fb21188 // fmla v8.4s, v12.4s, v18.s[1]
-	WORD $0x4fb211a9 // fmla v9.4s, v13.4s, v18.s[1]
-	WORD $0x4fb211ca // fmla v10.4s, v14.4s, v18.s[1]
-	WORD $0x4fb211eb // fmla v11.4s, v15.4s, v18.s[1]
+	VLD1.P (R15)(R3), [V3.B16]
+	WORD $0x0f08a473 // sshll v19.8h, v3.8b, #0
+	WORD $0x4f08a466 // sshll2 v6.8h, v3.16b, #0
+	WORD $0x0f10a4c5 // sshll v5.4s, v6.4h, #0
+	WORD $0x4f10a4c6 // sshll2 v6.4s, v6.8h, #0
+	WORD $0x4f10a664 // sshll2 v4.4s, v19.8h, #0
+	WORD $0x0f10a663 // sshll v3.4s, v19.4h, #0
+	WORD $0x4e21d863 // scvtf v3.4s, v3.4s
+	WORD $0x4e21d884 // scvtf v4.4s, v4.4s
+	WORD $0x4e21d8a5 // scvtf v5.4s, v5.4s
+	WORD $0x4e21d8c6 // scvtf v6.4s, v6.4s
+	WORD $0x4fa01067 // fmla v7.4s, v3.4s, v0.s[1]
+	WORD $0x4fa01088 // fmla v8.4s, v4.4s, v0.s[1]
+	WORD $0x4fa010a9 // fmla v9.4s, v5.4s, v0.s[1]
+	WORD $0x4fa010ca // fmla v10.4s, v6.4s, v0.s[1]
+	WORD $0x4fa1106b // fmla v11.4s, v3.4s, v1.s[1]
+	WORD $0x4fa1108c // fmla v12.4s, v4.4s, v1.s[1]
+	WORD $0x4fa110ad // fmla v13.4s, v5.4s, v1.s[1]
+	WORD $0x4fa110ce // fmla v14.4s, v6.4s, v1.s[1]
+	WORD $0x4fa2106f // fmla v15.4s, v3.4s, v2.s[1]
+	WORD $0x4fa21090 // fmla v16.4s, v4.4s, v2.s[1]
+	WORD $0x4fa210b1 // fmla v17.4s, v5.4s, v2.s[1]
+	WORD $0x4fa210d2 // fmla v18.4s, v6.4s, v2.s[1]
 	PRFM (R5), PLDL1KEEP
 	ADD $64, R5, R5
-	VLD1.P (R13)(R3), [V12.B16]
-	WORD $0x0f08a593 // sshll v19.8h, v12.8b, #0
-	WORD $0x4f08a58f // sshll2 v15.8h, v12.16b, #0
-	WORD $0x0f10a5ee // sshll v14.4s, v15.4h, #0
-	WORD $0x4f10a5ef // sshll2 v15.4s, v15.8h, #0
-	WORD $0x4f10a66d // sshll2 v13.4s, v19.8h, #0
-	WORD $0x0f10a66c // sshll v12.4s, v19.4h, #0
-	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
-	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
-	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
-	WORD $0x4e21d9ef // scvtf v15.4s, v15.4s
-	WORD $0x4f901980 // fmla v0.4s, v12.4s, v16.s[2]
-	WORD $0x4f9019a1 // fmla v1.4s, v13.4s, v16.s[2]
-	WORD $0x4f9019c2 // fmla v2.4s, v14.4s, v16.s[2]
-	WORD $0x4f9019e3 // fmla v3.4s, v15.4s, v16.s[2]
-	WORD $0x4f911984 // fmla v4.4s, v12.4s, v17.s[2]
-	WORD $0x4f9119a5 // fmla v5.4s, v13.4s, v17.s[2]
-	WORD $0x4f9119c6 // fmla v6.4s, v14.4s, v17.s[2]
-	WORD $0x4f9119e7 // fmla v7.4s, v15.4s, v17.s[2]
-	WORD $0x4f921988 // fmla v8.4s, v12.4s, v18.s[2]
-	WORD $0x4f9219a9 // fmla v9.4s, v13.4s, v18.s[2]
-	WORD $0x4f9219ca // fmla v10.4s, v14.4s, v18.s[2]
-	WORD $0x4f9219eb // fmla v11.4s, v15.4s, v18.s[2]
+	VLD1.P (R15)(R3), [V3.B16]
+	WORD $0x0f08a473 // sshll v19.8h, v3.8b, #0
+	WORD $0x4f08a466 // sshll2 v6.8h, v3.16b, #0
+	WORD $0x0f10a4c5 // sshll v5.4s, v6.4h, #0
+	WORD $0x4f10a4c6 // sshll2 v6.4s, v6.8h, #0
+	WORD $0x4f10a664 // sshll2 v4.4s, v19.8h, #0
+	WORD $0x0f10a663 // sshll v3.4s, v19.4h, #0
+	WORD $0x4e21d863 // scvtf v3.4s, v3.4s
+	WORD $0x4e21d884 // scvtf v4.4s, v4.4s
+	WORD $0x4e21d8a5 // scvtf v5.4s, v5.4s
+	WORD $0x4e21d8c6 // scvtf v6.4s, v6.4s
+	WORD $0x4f801867 // fmla v7.4s, v3.4s, v0.s[2]
+	WORD $0x4f801888 // fmla v8.4s, v4.4s, v0.s[2]
+	WORD $0x4f8018a9 // fmla v9.4s, v5.4s, v0.s[2]
+	WORD $0x4f8018ca // fmla v10.4s, v6.4s, v0.s[2]
+	WORD $0x4f81186b // fmla v11.4s, v3.4s, v1.s[2]
+	WORD $0x4f81188c // fmla v12.4s, v4.4s, v1.s[2]
+	WORD $0x4f8118ad // fmla v13.4s, v5.4s, v1.s[2]
+	WORD $0x4f8118ce // fmla v14.4s, v6.4s, v1.s[2]
+	WORD $0x4f82186f // fmla v15.4s, v3.4s, v2.s[2]
+	WORD $0x4f821890 // fmla v16.4s, v4.4s, v2.s[2]
+	WORD $0x4f8218b1 // fmla v17.4s, v5.4s, v2.s[2]
+	WORD $0x4f8218d2 // fmla v18.4s, v6.4s, v2.s[2]
 	PRFM (R5), PLDL1KEEP
 	ADD $64, R5, R5
-	VLD1.P (R13)(R3), [V12.B16]
-	WORD $0x0f08a593 // sshll v19.8h, v12.8b, #0
-	WORD $0x4f08a58f // sshll2 v15.8h, v12.16b, #0
-	WORD $0x0f10a5ee // sshll v14.4s, v15.4h, #0
-	WORD $0x4f10a5ef // sshll2 v15.4s, v15.8h, #0
-	WORD $0x4f10a66d // sshll2 v13.4s, v19.8h, #0
-	WORD $0x0f10a66c // sshll v12.4s, v19.4h, #0
-	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
-	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
-	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
-	WORD $0x4e21d9ef // scvtf v15.4s, v15.4s
-	WORD $0x4fb01980 // fmla v0.4s, v12.4s, v16.s[3]
-	WORD $0x4fb019a1 // fmla v1.4s, v13.4s, v16.s[3]
-	WORD $0x4fb019c2 // fmla v2.4s, v14.4s, v16.s[3]
-	WORD $0x4fb019e3 // fmla v3.4s, v15.4s, v16.s[3]
-	WORD $0x4fb11984 // fmla v4.4s, v12.4s, v17.s[3]
-	WORD $0x4fb119a5 // fmla v5.4s, v13.4s, v17.s[3]
-	WORD $0x4fb119c6 // fmla v6.4s, v14.4s, v17.s[3]
-	WORD $0x4fb119e7 // fmla v7.4s, v15.4s, v17.s[3]
-	WORD $0x4fb21988 // fmla v8.4s, v12.4s, v18.s[3]
-	WORD $0x4fb219a9 // fmla v9.4s, v13.4s, v18.s[3]
-	WORD $0x4fb219ca // fmla v10.4s, v14.4s, v18.s[3]
-	WORD $0x4fb219eb // fmla v11.4s, v15.4s, v18.s[3]
-	SUBS $1, R14, R14
-	BNE four6
+	VLD1.P (R15)(R3), [V3.B16]
+	WORD $0x0f08a473 // sshll v19.8h, v3.8b, #0
+	WORD $0x4f08a466 // sshll2 v6.8h, v3.16b, #0
+	WORD $0x0f10a4c5 // sshll v5.4s, v6.4h, #0
+	WORD $0x4f10a4c6 // sshll2 v6.4s, v6.8h, #0
+	WORD $0x4f10a664 // sshll2 v4.4s, v19.8h, #0
+	WORD $0x0f10a663 // sshll v3.4s, v19.4h, #0
+	WORD $0x4e21d863 // scvtf v3.4s, v3.4s
+	WORD $0x4e21d884 // scvtf v4.4s, v4.4s
+	WORD $0x4e21d8a5 // scvtf v5.4s, v5.4s
+	WORD $0x4e21d8c6 // scvtf v6.4s, v6.4s
+	WORD $0x4fa01867 // fmla v7.4s, v3.4s, v0.s[3]
+	WORD $0x4fa01888 // fmla v8.4s, v4.4s, v0.s[3]
+	WORD $0x4fa018a9 // fmla v9.4s, v5.4s, v0.s[3]
+	WORD $0x4fa018ca // fmla v10.4s, v6.4s, v0.s[3]
+	WORD $0x4fa1186b // fmla v11.4s, v3.4s, v1.s[3]
+	WORD $0x4fa1188c // fmla v12.4s, v4.4s, v1.s[3]
+	WORD $0x4fa118ad // fmla v13.4s, v5.4s, v1.s[3]
+	WORD $0x4fa118ce // fmla v14.4s, v6.4s, v1.s[3]
+	WORD $0x4fa2186f // fmla v15.4s, v3.4s, v2.s[3]
+	WORD $0x4fa21890 // fmla v16.4s, v4.4s, v2.s[3]
+	WORD $0x4fa218b1 // fmla v17.4s, v5.4s, v2.s[3]
+	WORD $0x4fa218d2 // fmla v18.4s, v6.4s, v2.s[3]
+	SUBS $1, R7, R7
+	BNE four7
 rest4:
-	CBZ R15, done5
-some3:
-	FMOVS.P 4(R6), F16
-	FMOVS.P 4(R7), F17
-	FMOVS.P 4(R8), F18
+	CBZ R8, done6
+some5:
+	FMOVS.P 4(R9), F0
+	FMOVS.P 4(R10), F1
+	FMOVS.P 4(R11), F2
 	PRFM (R5), PLDL1KEEP
 	ADD $64, R5, R5
-	VLD1.P (R13)(R3), [V12.B16]
-	WORD $0x0f08a593 // sshll v19.8h, v12.8b, #0
-	WORD $0x4f08a58f // sshll2 v15.8h, v12.16b, #0
-	WORD $0x0f10a5ee // sshll v14.4s, v15.4h, #0
-	WORD $0x4f10a5ef // sshll2 v15.4s, v15.8h, #0
-	WORD $0x4f10a66d // sshll2 v13.4s, v19.8h, #0
-	WORD $0x0f10a66c // sshll v12.4s, v19.4h, #0
-	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
-	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
-	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
-	WORD $0x4e21d9ef // scvtf v15.4s, v15.4s
-	WORD $0x4f901180 // fmla v0.4s, v12.4s, v16.s[0]
-	WORD $0x4f9011a1 // fmla v1.4s, v13.4s, v16.s[0]
-	WORD $0x4f9011c2 // fmla v2.4s, v14.4s, v16.s[0]
-	WORD $0x4f9011e3 // fmla v3.4s, v15.4s, v16.s[0]
-	WORD $0x4f911184 // fmla v4.4s, v12.4s, v17.s[0]
-	WORD $0x4f9111a5 // fmla v5.4s, v13.4s, v17.s[0]
-	WORD $0x4f9111c6 // fmla v6.4s, v14.4s, v17.s[0]
-	WORD $0x4f9111e7 // fmla v7.4s, v15.4s, v17.s[0]
-	WORD $0x4f921188 // fmla v8.4s, v12.4s, v18.s[0]
-	WORD $0x4f9211a9 // fmla v9.4s, v13.4s, v18.s[0]
-	WORD $0x4f9211ca // fmla v10.4s, v14.4s, v18.s[0]
-	WORD $0x4f9211eb // fmla v11.4s, v15.4s, v18.s[0]
-	SUBS $1, R15, R15
-	BNE some3
-done5:
-	VST1 [V0.S4, V1.S4, V2.S4, V3.S4], (R9)
-	VST1 [V4.S4, V5.S4, V6.S4, V7.S4], (R10)
-	VST1 [V8.S4, V9.S4, V10.S4, V11.S4], (R11)
+	VLD1.P (R15)(R3), [V3.B16]
+	WORD $0x0f08a473 // sshll v19.8h, v3.8b, #0
+	WORD $0x4f08a466 // sshll2 v6.8h, v3.16b, #0
+	WORD $0x0f10a4c5 // sshll v5.4s, v6.4h, #0
+	WORD $0x4f10a4c6 // sshll2 v6.4s, v6.8h, #0
+	WORD $0x4f10a664 // sshll2 v4.4s, v19.8h, #0
+	WORD $0x0f10a663 // sshll v3.4s, v19.4h, #0
+	WORD $0x4e21d863 // scvtf v3.4s, v3.4s
+	WORD $0x4e21d884 // scvtf v4.4s, v4.4s
+	WORD $0x4e21d8a5 // scvtf v5.4s, v5.4s
+	WORD $0x4e21d8c6 // scvtf v6.4s, v6.4s
+	WORD $0x4f801067 // fmla v7.4s, v3.4s, v0.s[0]
+	WORD $0x4f801088 // fmla v8.4s, v4.4s, v0.s[0]
+	WORD $0x4f8010a9 // fmla v9.4s, v5.4s, v0.s[0]
+	WORD $0x4f8010ca // fmla v10.4s, v6.4s, v0.s[0]
+	WORD $0x4f81106b // fmla v11.4s, v3.4s, v1.s[0]
+	WORD $0x4f81108c // fmla v12.4s, v4.4s, v1.s[0]
+	WORD $0x4f8110ad // fmla v13.4s, v5.4s, v1.s[0]
+	WORD $0x4f8110ce // fmla v14.4s, v6.4s, v1.s[0]
+	WORD $0x4f82106f // fmla v15.4s, v3.4s, v2.s[0]
+	WORD $0x4f821090 // fmla v16.4s, v4.4s, v2.s[0]
+	WORD $0x4f8210b1 // fmla v17.4s, v5.4s, v2.s[0]
+	WORD $0x4f8210d2 // fmla v18.4s, v6.4s, v2.s[0]
+	SUBS $1, R8, R8
+	BNE some5
+done6:
+	FSTPQ (F7, F8), (R12)
+	FSTPQ (F9, F10), 32(R12)
+	FSTPQ (F11, F12), (R13)
+	FSTPQ (F13, F14), 32(R13)
+	FSTPQ (F15, F16), (R14)
+	FSTPQ (F17, F18), 32(R14)
 	ADD $64, R0, R0
 	ADD $16, R2, R2
-	SUBS $16, R4, R4
-	BNE tile1
+	SUB $16, R4, R4
+	JMP tile1
+narrower2:
 	RET
 
 // func multiplyInt84NEON(out *float32, ldo int, a *float32, lda int, b *byte, ldb int, k int, cols int, add int, ahead *byte)
@@ -1551,213 +2738,224 @@ TEXT ·multiplyInt84NEON(SB), NOSPLIT, $0-80
 	MOVD cols+56(FP), R4
 	MOVD ahead+72(FP), R5
 tile1:
-	MOVD R0, R10
-	MOVD a+16(FP), R6
-	MOVD lda+24(FP), R14
-	WORD $0x6f00e400 // movi v0.2d, #0000000000000000
-	WORD $0x6f00e401 // movi v1.2d, #0000000000000000
-	WORD $0x6f00e402 // movi v2.2d, #0000000000000000
-	WORD $0x6f00e403 // movi v3.2d, #0000000000000000
-	ADD R1<<2, R10, R11
-	ADD R14<<2, R6, R7
-	WORD $0x6f00e404 // movi v4.2d, #0000000000000000
-	WORD $0x6f00e405 // movi v5.2d, #0000000000000000
-	WORD $0x6f00e406 // movi v6.2d, #0000000000000000
-	WORD $0x6f00e407 // movi v7.2d, #0000000000000000
-	ADD R1<<2, R11, R12
-	ADD R14<<2, R7, R8
+	CMP $16, R4
+	BLT narrower2
+	MOVD R0, R13
+	MOVD a+16(FP), R9
+	MOVD lda+24(FP), R6
 	WORD $0x6f00e408 // movi v8.2d, #0000000000000000
 	WORD $0x6f00e409 // movi v9.2d, #0000000000000000
 	WORD $0x6f00e40a // movi v10.2d, #0000000000000000
 	WORD $0x6f00e40b // movi v11.2d, #0000000000000000
-	ADD R1<<2, R12, R13
-	ADD R14<<2, R8, R9
+	ADD R1<<2, R13, R14
+	ADD R6<<2, R9, R10
 	WORD $0x6f00e40c // movi v12.2d, #0000000000000000
 	WORD $0x6f00e40d // movi v13.2d, #0000000000000000
 	WORD $0x6f00e40e // movi v14.2d, #0000000000000000
 	WORD $0x6f00e40f // movi v15.2d, #0000000000000000
-	MOVD add+64(FP), R20
-	CBZ R20, begin2
-	VLD1 (R10), [V0.S4, V1.S4, V2.S4, V3.S4]
-	VLD1 (R11), [V4.S4, V5.S4, V6.S4, V7.S4]
-	VLD1 (R12), [V8.S4, V9.S4, V10.S4, V11.S4]
-	VLD1 (R13), [V12.S4, V13.S4, V14.S4, V15.S4]
-begin2:
-	MOVD R2, R15
-	MOVD k+48(FP), R20
-	LSR $2, R20, R19
-	AND $3, R20, R20
-	CBZ R19, rest4
-four6:
-	VLD1.P 16(R6), [V20.S4]
-	VLD1.P 16(R7), [V21.S4]
-	VLD1.P 16(R8), [V22.S4]
-	VLD1.P 16(R9), [V23.S4]
+	ADD R1<<2, R14, R15
+	ADD R6<<2, R10, R11
+	WORD $0x6f00e410 // movi v16.2d, #0000000000000000
+	WORD $0x6f00e411 // movi v17.2d, #0000000000000000
+	WORD $0x6f00e412 // movi v18.2d, #0000000000000000
+	WORD $0x6f00e413 // movi v19.2d, #0000000000000000
+	ADD R1<<2, R15, R19
+	ADD R6<<2, R11, R12
+	WORD $0x6f00e414 // movi v20.2d, #0000000000000000
+	WORD $0x6f00e415 // movi v21.2d, #0000000000000000
+	WORD $0x6f00e416 // movi v22.2d, #0000000000000000
+	WORD $0x6f00e417 // movi v23.2d, #0000000000000000
+	MOVD add+64(FP), R8
+	CBZ R8, begin3
+	FLDPQ (R13), (F8, F9)
+	FLDPQ 32(R13), (F10, F11)
+	FLDPQ (R14), (F12, F13)
+	FLDPQ 32(R14), (F14, F15)
+	FLDPQ (R15), (F16, F17)
+	FLDPQ 32(R15), (F18, F19)
+	FLDPQ (R19), (F20, F21)
+	FLDPQ 32(R19), (F22, F23)
+begin3:
+	ADD $0, R2, R20
+	MOVD k+48(FP), R8
+	LSR $2, R8, R7
+	AND $3, R8, R8
+	CBZ R7, rest4
+four7:
+	VLD1.P 16(R9), [V0.S4]
+	VLD1.P 16(R10), [V1.S4]
+	VLD1.P 16(R11), [V2.S4]
+	VLD1.P 16(R12), [V3.S4]
 	PRFM (R5), PLDL1KEEP
 	ADD $64, R5, R5
-	VLD1.P (R15)(R3), [V16.B16]
-	WORD $0x0f08a618 // sshll v24.8h, v16.8b, #0
-	WORD $0x4f08a613 // sshll2 v19.8h, v16.16b, #0
-	WORD $0x0f10a672 // sshll v18.4s, v19.4h, #0
-	WORD $0x4f10a673 // sshll2 v19.4s, v19.8h, #0
-	WORD $0x4f10a711 // sshll2 v17.4s, v24.8h, #0
-	WORD $0x0f10a710 // sshll v16.4s, v24.4h, #0
-	WORD $0x4e21da10 // scvtf v16.4s, v16.4s
-	WORD $0x4e21da31 // scvtf v17.4s, v17.4s
-	WORD $0x4e21da52 // scvtf v18.4s, v18.4s
-	WORD $0x4e21da73 // scvtf v19.4s, v19.4s
-	WORD $0x4f941200 // fmla v0.4s, v16.4s, v20.s[0]
-	WORD $0x4f941221 // fmla v1.4s, v17.4s, v20.s[0]
-	WORD $0x4f941242 // fmla v2.4s, v18.4s, v20.s[0]
-	WORD $0x4f941263 // fmla v3.4s, v19.4s, v20.s[0]
-	WORD $0x4f951204 // fmla v4.4s, v16.4s, v21.s[0]
-	WORD $0x4f951225 // fmla v5.4s, v17.4s, v21.s[0]
-	WORD $0x4f951246 // fmla v6.4s, v18.4s, v21.s[0]
-	WORD $0x4f951267 // fmla v7.4s, v19.4s, v21.s[0]
-	WORD $0x4f961208 // fmla v8.4s, v16.4s, v22.s[0]
-	WORD $0x4f961229 // fmla v9.4s, v17.4s, v22.s[0]
-	WORD $0x4f96124a // fmla v10.4s, v18.4s, v22.s[0]
-	WORD $0x4f96126b // fmla v11.4s, v19.4s, v22.s[0]
-	WORD $0x4f97120c // fmla v12.4s, v16.4s, v23.s[0]
-	WORD $0x4f97122d // fmla v13.4s, v17.4s, v23.s[0]
-	WORD $0x4f97124e // fmla v14.4s, v18.4s, v23.s[0]
-	WORD $0x4f97126f // fmla v15.4s, v19.4s, v23.s[0]
+	VLD1.P (R20)(R3), [V4.B16]
+	WORD $0x0f08a498 // sshll v24.8h, v4.8b, #0
+	WORD $0x4f08a487 // sshll2 v7.8h, v4.16b, #0
+	WORD $0x0f10a4e6 // sshll v6.4s, v7.4h, #0
+	WORD $0x4f10a4e7 // sshll2 v7.4s, v7.8h, #0
+	WORD $0x4f10a705 // sshll2 v5.4s, v24.8h, #0
+	WORD $0x0f10a704 // sshll v4.4s, v24.4h, #0
+	WORD $0x4e21d884 // scvtf v4.4s, v4.4s
+	WORD $0x4e21d8a5 // scvtf v5.4s, v5.4s
+	WORD $0x4e21d8c6 // scvtf v6.4s, v6.4s
+	WORD $0x4e21d8e7 // scvtf v7.4s, v7.4s
+	WORD $0x4f801088 // fmla v8.4s, v4.4s, v0.s[0]
+	WORD $0x4f8010a9 // fmla v9.4s, v5.4s, v0.s[0]
+	WORD $0x4f8010ca // fmla v10.4s, v6.4s, v0.s[0]
+	WORD $0x4f8010eb // fmla v11.4s, v7.4s, v0.s[0]
+	WORD $0x4f81108c // fmla v12.4s, v4.4s, v1.s[0]
+	WORD $0x4f8110ad // fmla v13.4s, v5.4s, v1.s[0]
+	WORD $0x4f8110ce // fmla v14.4s, v6.4s, v1.s[0]
+	WORD $0x4f8110ef // fmla v15.4s, v7.4s, v1.s[0]
+	WORD $0x4f821090 // fmla v16.4s, v4.4s, v2.s[0]
+	WORD $0x4f8210b1 // fmla v17.4s, v5.4s, v2.s[0]
+	WORD $0x4f8210d2 // fmla v18.4s, v6.4s, v2.s[0]
+	WORD $0x4f8210f3 // fmla v19.4s, v7.4s, v2.s[0]
+	WORD $0x4f831094 // fmla v20.4s, v4.4s, v3.s[0]
+	WORD $0x4f8310b5 // fmla v21.4s, v5.4s, v3.s[0]
+	WORD $0x4f8310d6 // fmla v22.4s, v6.4s, v3.s[0]
+	WORD $0x4f8310f7 // fmla v23.4s, v7.4s, v3.s[0]
 	PRFM (R5), PLDL1KEEP
 	ADD $64, R5, R5
-	VLD1.P (R15)(R3), [V16.B16]
-	WORD $0x0f08a618 // sshll v24.8h, v16.8b, #0
-	WORD $0x4f08a613 // sshll2 v19.8h, v16.16b, #0
-	WORD $0x0f10a672 // sshll v18.4s, v19.4h, #0
-	WORD $0x4f10a673 // sshll2 v19.4s, v19.8h, #0
-	WORD $0x4f10a711 // sshll2 v17.4s, v24.8h, #0
-	WORD $0x0f10a710 // sshll v16.4s, v24.4h, #0
-	WORD $0x4e21da10 // scvtf v16.4s, v16.4s
-	WORD $0x4e21da31 // scvtf v17.4s, v17.4s
-	WORD $0x4e21da52 // scvtf v18.4s, v18.4s
-	WORD $0x4e21da73 // scvtf v19.4s, v19.4s
-	WORD $0x4fb41200 // fmla v0.4s, v16.4s, v20.s[1]
-	WORD $0x4fb41221 // fmla v1.4s, v17.4s, v20.s[1]
-	WORD $0x4fb41242 // fmla v2.4s, v18.4s, v20.s[1]
-	WORD $0x4fb41263 // fmla v3.4s, v19.4s, v20.s[1]
-	WORD $0x4fb51204 // fmla v4.4s, v16.4s, v21.s[1]
-	WORD $0x4fb51225 // fmla v5.4s, v17.4s, v21.s[1]
-	WORD $0x4fb51246 // fmla v6.4s, v18.4s, v21.s[1]
-	WORD $0x4fb51267 // fmla v7.4s, v19.4s, v21.s[1]
-	WORD $0x4fb61208 // fmla v8.4s, v16.4s, v22.s[1]
-	WORD $0x4fb61229 // fmla v9.4s, v17.4s, v22.s[1]
-	WORD $0x4fb6124a // fmla v10.4s, v18.4s, v22.s[1]
-	WORD $0x4fb6126b // fmla v11.4s, v19.4s, v22.s[1]
-	WORD $0x4fb7120c // fmla v12.4s, v16.4s, v23.s[1]
-	WORD $0x4fb7122d // fmla v13.4s, v17.4s, v23.s[1]
-	WORD $0x4fb7124e // fmla v14.4s, v18.4s, v23.s[1]
-	WORD $0x4fb7126f // fmla v15.4s, v19.4s, v23.s[1]
+	VLD1.P (R20)(R3), [V4.B16]
+	WORD $0x0f08a498 // sshll v24.8h, v4.8b, #0
+	WORD $0x4f08a487 // sshll2 v7.8h, v4.16b, #0
+	WORD $0x0f10a4e6 // sshll v6.4s, v7.4h, #0
+	WORD $0x4f10a4e7 // sshll2 v7.4s, v7.8h, #0
+	WORD $0x4f10a705 // sshll2 v5.4s, v24.8h, #0
+	WORD $0x0f10a704 // sshll v4.4s, v24.4h, #0
+	WORD $0x4e21d884 // scvtf v4.4s, v4.4s
+	WORD $0x4e21d8a5 // scvtf v5.4s, v5.4s
+	WORD $0x4e21d8c6 // scvtf v6.4s, v6.4s
+	WORD $0x4e21d8e7 // scvtf v7.4s, v7.4s
+	WORD $0x4fa01088 // fmla v8.4s, v4.4s, v0.s[1]
+	WORD $0x4fa010a9 // fmla v9.4s, v5.4s, v0.s[1]
+	WORD $0x4fa010ca // fmla v10.4s, v6.4s, v0.s[1]
+	WORD $0x4fa010eb // fmla v11.4s, v7.4s, v0.s[1]
+	WORD $0x4fa1108c // fmla v12.4s, v4.4s, v1.s[1]
+	WORD $0x4fa110ad // fmla v13.4s, v5.4s, v1.s[1]
+	WORD $0x4fa110ce // fmla v14.4s, v6.4s, v1.s[1]
+	WORD $0x4fa110ef // fmla v15.4s, v7.4s, v1.s[1]
+	WORD $0x4fa21090 // fmla v16.4s, v4.4s, v2.s[1]
+	WORD $0x4fa210b1 // fmla v17.4s, v5.4s, v2.s[1]
+	WORD $0x4fa210d2 // fmla v18.4s, v6.4s, v2.s[1]
+	WORD $0x4fa210f3 // fmla v19.4s, v7.4s, v2.s[1]
+	WORD $0x4fa31094 // fmla v20.4s, v4.4s, v3.s[1]
+	WORD $0x4fa310b5 // fmla v21.4s, v5.4s, v3.s[1]
+	WORD $0x4fa310d6 // fmla v22.4s, v6.4s, v3.s[1]
+	WORD $0x4fa310f7 // fmla v23.4s, v7.4s, v3.s[1]
 	PRFM (R5), PLDL1KEEP
 	ADD $64, R5, R5
-	VLD1.P (R15)(R3), [V16.B16]
-	WORD $0x0f08a618 // sshll v24.8h, v16.8b, #0
-	WORD $0x4f08a613 // sshll2 v19.8h, v16.16b, #0
-	WORD $0x0f10a672 // sshll v18.4s, v19.4h, #0
-	WORD $0x4f10a673 // sshll2 v19.4s, v19.8h, #0
-	WORD $0x4f10a711 // sshll2 v17.4s, v24.8h, #0
-	WORD $0x0f10a710 // sshll v16.4s, v24.4h, #0
-	WORD $0x4e21da10 // scvtf v16.4s, v16.4s
-	WORD $0x4e21da31 // scvtf v17.4s, v17.4s
-	WORD $0x4e21da52 // scvtf v18.4s, v18.4s
-	WORD $0x4e21da73 // scvtf v19.4s, v19.4s
-	WORD $0x4f941a00 // fmla v0.4s, v16.4s, v20.s[2]
-	WORD $0x4f941a21 // fmla v1.4s, v17.4s, v20.s[2]
-	WORD $0x4f941a42 // fmla v2.4s, v18.4s, v20.s[2]
-	WORD $0x4f941a63 // fmla v3.4s, v19.4s, v20.s[2]
-	WORD $0x4f951a04 // fmla v4.4s, v16.4s, v21.s[2]
-	WORD $0x4f951a25 // fmla v5.4s, v17.4s, v21.s[2]
-	WORD $0x4f951a46 // fmla v6.4s, v18.4s, v21.s[2]
-	WORD $0x4f951a67 // fmla v7.4s, v19.4s, v21.s[2]
-	WORD $0x4f961a08 // fmla v8.4s, v16.4s, v22.s[2]
-	WORD $0x4f961a29 // fmla v9.4s, v17.4s, v22.s[2]
-	WORD $0x4f961a4a // fmla v10.4s, v18.4s, v22.s[2]
-	WORD $0x4f961a6b // fmla v11.4s, v19.4s, v22.s[2]
-	WORD $0x4f971a0c // fmla v12.4s, v16.4s, v23.s[2]
-	WORD $0x4f971a2d // fmla v13.4s, v17.4s, v23.s[2]
-	WORD $0x4f971a4e // fmla v14.4s, v18.4s, v23.s[2]
-	WORD $0x4f971a6f // fmla v15.4s, v19.4s, v23.s[2]
+	VLD1.P (R20)(R3), [V4.B16]
+	WORD $0x0f08a498 // sshll v24.8h, v4.8b, #0
+	WORD $0x4f08a487 // sshll2 v7.8h, v4.16b, #0
+	WORD $0x0f10a4e6 // sshll v6.4s, v7.4h, #0
+	WORD $0x4f10a4e7 // sshll2 v7.4s, v7.8h, #0
+	WORD $0x4f10a705 // sshll2 v5.4s, v24.8h, #0
+	WORD $0x0f10a704 // sshll v4.4s, v24.4h, #0
+	WORD $0x4e21d884 // scvtf v4.4s, v4.4s
+	WORD $0x4e21d8a5 // scvtf v5.4s, v5.4s
+	WORD $0x4e21d8c6 // scvtf v6.4s, v6.4s
+	WORD $0x4e21d8e7 // scvtf v7.4s, v7.4s
+	WORD $0x4f801888 // fmla v8.4s, v4.4s, v0.s[2]
+	WORD $0x4f8018a9 // fmla v9.4s, v5.4s, v0.s[2]
+	WORD $0x4f8018ca // fmla v10.4s, v6.4s, v0.s[2]
+	WORD $0x4f8018eb // fmla v11.4s, v7.4s, v0.s[2]
+	WORD $0x4f81188c // fmla v12.4s, v4.4s, v1.s[2]
+	WORD $0x4f8118ad // fmla v13.4s, v5.4s, v1.s[2]
+	WORD $0x4f8118ce // fmla v14.4s, v6.4s, v1.s[2]
+	WORD $0x4f8118ef // fmla v15.4s, v7.4s, v1.s[2]
+	WORD $0x4f821890 // fmla v16.4s, v4.4s, v2.s[2]
+	WORD $0x4f8218b1 // fmla v17.4s, v5.4s, v2.s[2]
+	WORD $0x4f8218d2 // fmla v18.4s, v6.4s, v2.s[2]
+	WORD $0x4f8218f3 // fmla v19.4s, v7.4s, v2.s[2]
+	WORD $0x4f831894 // fmla v20.4s, v4.4s, v3.s[2]
+	WORD $0x4f8318b5 // fmla v21.4s, v5.4s, v3.s[2]
+	WORD $0x4f8318d6 // fmla v22.4s, v6.4s, v3.s[2]
+	WORD $0x4f8318f7 // fmla v23.4s, v7.4s, v3.s[2]
 	PRFM (R5), PLDL1KEEP
 	ADD $64, R5, R5
-	VLD1.P (R15)(R3), [V16.B16]
-	WORD $0x0f08a618 // sshll v24.8h, v16.8b, #0
-	WORD $0x4f08a613 // sshll2 v19.8h, v16.16b, #0
-	WORD $0x0f10a672 // sshll v18.4s, v19.4h, #0
-	WORD $0x4f10a673 // sshll2 v19.4s, v19.8h, #0
-	WORD $0x4f10a711 // sshll2 v17.4s, v24.8h, #0
-	WORD $0x0f10a710 // sshll v16.4s, v24.4h, #0
-	WORD $0x4e21da10 // scvtf v16.4s, v16.4s
-	WORD $0x4e21da31 // scvtf v17.4s, v17.4s
-	WORD $0x4e21da52 // scvtf v18.4s, v18.4s
-	WORD $0x4e21da73 // scvtf v19.4s, v19.4s
-	WORD $0x4fb41a00 // fmla v0.4s, v16.4s, v20.s[3]
-	WORD $0x4fb41a21 // fmla v1.4s, v17.4s, v20.s[3]
-	WORD $0x4fb41a42 // fmla v2.4s, v18.4s, v20.s[3]
-	WORD $0x4fb41a63 // fmla v3.4s, v19.4s, v20.s[3]
-	WORD $0x4fb51a04 // fmla v4.4s, v16.4s, v21.s[3]
-	WORD $0x4fb51a25 // fmla v5.4s, v17.4s, v21.s[3]
-	WORD $0x4fb51a46 // fmla v6.4s, v18.4s, v21.s[3]
-	WORD $0x4fb51a67 // fmla v7.4s, v19.4s, v21.s[3]
-	WORD $0x4fb61a08 // fmla v8.4s, v16.4s, v22.s[3]
-	WORD $0x4fb61a29 // fmla v9.4s, v17.4s, v22.s[3]
-	WORD $0x4fb61a4a // fmla v10.4s, v18.4s, v22.s[3]
-	WORD $0x4fb61a6b // fmla v11.4s, v19.4s, v22.s[3]
-	WORD $0x4fb71a0c // fmla v12.4s, v16.4s, v23.s[3]
-	WORD $0x4fb71a2d // fmla v13.4s, v17.4s, v23.s[3]
-	WORD $0x4fb71a4e // fmla v14.4s, v18.4s, v23.s[3]
-	WORD $0x4fb71a6f // fmla v15.4s, v19.4s, v23.s[3]
-	SUBS $1, R19, R19
-	BNE four6
+	VLD1.P (R20)(R3), [V4.B16]
+	WORD $0x0f08a498 // sshll v24.8h, v4.8b, #0
+	WORD $0x4f08a487 // sshll2 v7.8h, v4.16b, #0
+	WORD $0x0f10a4e6 // sshll v6.4s, v7.4h, #0
+	WORD $0x4f10a4e7 // sshll2 v7.4s, v7.8h, #0
+	WORD $0x4f10a705 // sshll2 v5.4s, v24.8h, #0
+	WORD $0x0f10a704 // sshll v4.4s, v24.4h, #0
+	WORD $0x4e21d884 // scvtf v4.4s, v4.4s
+	WORD $0x4e21d8a5 // scvtf v5.4s, v5.4s
+	WORD $0x4e21d8c6 // scvtf v6.4s, v6.4s
+	WORD $0x4e21d8e7 // scvtf v7.4s, v7.4s
+	WORD $0x4fa01888 // fmla v8.4s, v4.4s, v0.s[3]
+	WORD $0x4fa018a9 // fmla v9.4s, v5.4s, v0.s[3]
+	WORD $0x4fa018ca // fmla v10.4s, v6.4s, v0.s[3]
+	WORD $0x4fa018eb // fmla v11.4s, v7.4s, v0.s[3]
+	WORD $0x4fa1188c // fmla v12.4s, v4.4s, v1.s[3]
+	WORD $0x4fa118ad // fmla v13.4s, v5.4s, v1.s[3]
+	WORD $0x4fa118ce // fmla v14.4s, v6.4s, v1.s[3]
+	WORD $0x4fa118ef // fmla v15.4s, v7.4s, v1.s[3]
+	WORD $0x4fa21890 // fmla v16.4s, v4.4s, v2.s[3]
+	WORD $0x4fa218b1 // fmla v17.4s, v5.4s, v2.s[3]
+	WORD $0x4fa218d2 // fmla v18.4s, v6.4s, v2.s[3]
+	WORD $0x4fa218f3 // fmla v19.4s, v7.4s, v2.s[3]
+	WORD $0x4fa31894 // fmla v20.4s, v4.4s, v3.s[3]
+	WORD $0x4fa318b5 // fmla v21.4s, v5.4s, v3.s[3]
+	WORD $0x4fa318d6 // fmla v22.4s, v6.4s, v3.s[3]
+	WORD $0x4fa318f7 // fmla v23.4s, v7.4s, v3.s[3]
+	SUBS $1, R7, R7
+	BNE four7
 rest4:
-	CBZ R20, done5
-some3:
-	FMOVS.P 4(R6), F20
-	FMOVS.P 4(R7), F21
-	FMOVS.P 4(R8), F22
-	FMOVS.P 4(R9), F23
+	CBZ R8, done6
+some5:
+	FMOVS.P 4(R9), F0
+	FMOVS.P 4(R10), F1
+	FMOVS.P 4(R11), F2
+	FMOVS.P 4(R12), F3
 	PRFM (R5), PLDL1KEEP
 	ADD $64, R5, R5
-	VLD1.P (R15)(R3), [V16.B16]
-	WORD $0x0f08a618 // sshll v24.8h, v16.8b, #0
-	WORD $0x4f08a613 // sshll2 v19.8h, v16.16b, #0
-	WORD $0x0f10a672 // sshll v18.4s, v19.4h, #0
-	WORD $0x4f10a673 // sshll2 v19.4s, v19.8h, #0
-	WORD $0x4f10a711 // sshll2 v17.4s, v24.8h, #0
-	WORD $0x0f10a710 // sshll v16.4s, v24.4h, #0
-	WORD $0x4e21da10 // scvtf v16.4s, v16.4s
-	WORD $0x4e21da31 // scvtf v17.4s, v17.4s
-	WORD $0x4e21da52 // scvtf v18.4s, v18.4s
-	WORD $0x4e21da73 // scvtf v19.4s, v19.4s
-	WORD $0x4f941200 // fmla v0.4s, v16.4s, v20.s[0]
-	WORD $0x4f941221 // fmla v1.4s, v17.4s, v20.s[0]
-	WORD $0x4f941242 // fmla v2.4s, v18.4s, v20.s[0]
-	WORD $0x4f941263 // fmla v3.4s, v19.4s, v20.s[0]
-	WORD $0x4f951204 // fmla v4.4s, v16.4s, v21.s[0]
-	WORD $0x4f951225 // fmla v5.4s, v17.4s, v21.s[0]
-	WORD $0x4f951246 // fmla v6.4s, v18.4s, v21.s[0]
-	WORD $0x4f951267 // fmla v7.4s, v19.4s, v21.s[0]
-	WORD $0x4f961208 // fmla v8.4s, v16.4s, v22.s[0]
-	WORD $0x4f961229 // fmla v9.4s, v17.4s, v22.s[0]
-	WORD $0x4f96124a // fmla v10.4s, v18.4s, v22.s[0]
-	WORD $0x4f96126b // fmla v11.4s, v19.4s, v22.s[0]
-	WORD $0x4f97120c // fmla v12.4s, v16.4s, v23.s[0]
-	WORD $0x4f97122d // fmla v13.4s, v17.4s, v23.s[0]
-	WORD $0x4f97124e // fmla v14.4s, v18.4s, v23.s[0]
-	WORD $0x4f97126f // fmla v15.4s, v19.4s, v23.s[0]
-	SUBS $1, R20, R20
-	BNE some3
-done5:
-	VST1 [V0.S4, V1.S4, V2.S4, V3.S4], (R10)
-	VST1 [V4.S4, V5.S4, V6.S4, V7.S4], (R11)
-	VST1 [V8.S4, V9.S4, V10.S4, V11.S4], (R12)
-	VST1 [V12.S4, V13.S4, V14.S4, V15.S4], (R13)
+	VLD1.P (R20)(R3), [V4.B16]
+	WORD $0x0f08a498 // sshll v24.8h, v4.8b, #0
+	WORD $0x4f08a487 // sshll2 v7.8h, v4.16b, #0
+	WORD $0x0f10a4e6 // sshll v6.4s, v7.4h, #0
+	WORD $0x4f10a4e7 // sshll2 v7.4s, v7.8h, #0
+	WORD $0x4f10a705 // sshll2 v5.4s, v24.8h, #0
+	WORD $0x0f10a704 // sshll v4.4s, v24.4h, #0
+	WORD $0x4e21d884 // scvtf v4.4s, v4.4s
+	WORD $0x4e21d8a5 // scvtf v5.4s, v5.4s
+	WORD $0x4e21d8c6 // scvtf v6.4s, v6.4s
+	WORD $0x4e21d8e7 // scvtf v7.4s, v7.4s
+	WORD $0x4f801088 // fmla v8.4s, v4.4s, v0.s[0]
+	WORD $0x4f8010a9 // fmla v9.4s, v5.4s, v0.s[0]
+	WORD $0x4f8010ca // fmla v10.4s, v6.4s, v0.s[0]
+	WORD $0x4f8010eb // fmla v11.4s, v7.4s, v0.s[0]
+	WORD $0x4f81108c // fmla v12.4s, v4.4s, v1.s[0]
+	WORD $0x4f8110ad // fmla v13.4s, v5.4s, v1.s[0]
+	WORD $0x4f8110ce // fmla v14.4s, v6.4s, v1.s[0]
+	WORD $0x4f8110ef // fmla v15.4s, v7.4s, v1.s[0]
+	WORD $0x4f821090 // fmla v16.4s, v4.4s, v2.s[0]
+	WORD $0x4f8210b1 // fmla v17.4s, v5.4s, v2.s[0]
+	WORD $0x4f8210d2 // fmla v18.4s, v6.4s, v2.s[0]
+	WORD $0x4f8210f3 // fmla v19.4s, v7.4s, v2.s[0]
+	WORD $0x4f831094 // fmla v20.4s, v4.4s, v3.s[0]
+	WORD $0x4f8310b5 // fmla v21.4s, v5.4s, v3.s[0]
+	WORD $0x4f8310d6 // fmla v22.4s, v6.4s, v3.s[0]
+	WORD $0x4f8310f7 // fmla v23.4s, v7.4s, v3.s[0]
+	SUBS $1, R8, R8
+	BNE some5
+done6:
+	FSTPQ (F8, F9), (R13)
+	FSTPQ (F10, F11), 32(R13)
+	FSTPQ (F12, F13), (R14)
+	FSTPQ (F14, F15), 32(R14)
+	FSTPQ (F16, F17), (R15)
+	FSTPQ (F18, F19), 32(R15)
+	FSTPQ (F20, F21), (R19)
+	FSTPQ (F22, F23), 32(R19)
 	ADD $64, R0, R0
 	ADD $16, R2, R2
-	SUBS $16, R4, R4
-	BNE tile1
+	SUB $16, R4, R4
+	JMP tile1
+narrower2:
 	RET
 
 // func softmaxRangeNEON(scores *float32, stride int, n int, pages int, top *float32, sum *float32)

@@ -61,86 +61,122 @@ func (a *asm) columns(kind tileKind, p, step R, to []V) {
 	}
 }
 
+// multiplication is what a kernel of attention's products keeps in registers.
+type multiplication struct {
+	kind                          tileKind
+	out, ldo, b, ldb, cols, ahead R
+	lda, four, one                R
+	in, at                        []R  // the rows of a and of out
+	q                             [2]R // the row of b, and 16 columns further on
+}
+
 // emitMultiply: out[i, c] = fma(a[i, t], b[t, c], out[i, c]) for t in order; the columns c are spread over lanes, so that no sum
-// ever crosses them. 16 columns of all rows stay in registers. With every step the kernel asks for a cache line ahead of its
-// time: what the caller will multiply next lies somewhere else.
+// ever crosses them. 16 columns of all rows stay in registers, or 32 of one or two rows, which alone would have too few sums in
+// flight. With every step the kernel asks for a cache line ahead of its time: what the caller will multiply next lies somewhere
+// else.
 func emitMultiply(a *asm, rows int, kind tileKind) {
-	const vectors = 4
 	a.function(fmt.Sprintf("multiply%s%dNEON", kind.name, rows),
 		fmt.Sprintf("adds a[%d, k] * b[k, cols] to out, or to 0 if add is 0. Rows of b lie ldb bytes apart; cols is a multiple of 16.", rows),
 		"out *float32", "ldo int", "a *float32", "lda int", "b *byte", "ldb int", "k int", "cols int", "add int", "ahead *byte")
-	out, ldo, b, ldb, cols, ahead := a.param("out"), a.param("ldo"), a.param("b"), a.param("ldb"), a.param("cols"), a.param("ahead")
-	in, at := a.gps(rows), a.gps(rows)
-	lda, q, four, one := a.gp(), a.gp(), a.gp(), a.gp()
-	acc := make([][]V, rows)
-	for i := range acc {
-		acc[i] = a.sequence(vectors)
+	m := &multiplication{
+		kind: kind, out: a.param("out"), ldo: a.param("ldo"), b: a.param("b"), ldb: a.param("ldb"), cols: a.param("cols"),
+		ahead: a.param("ahead"), lda: a.gp(), four: a.gp(), one: a.gp(), in: a.gps(rows), at: a.gps(rows), q: [2]R{a.gp(), a.gp()},
 	}
-	c, x := a.sequence(vectors), a.vecs(rows)
-	tile := a.newLabel("tile")
-	a.label(tile)
-	for i := range rows {
+	for _, halves := range []int{2, 1} {
+		if halves == 2 && rows > 2 {
+			continue
+		}
+		tile, narrower := a.newLabel("tile"), a.newLabel("narrower")
+		a.label(tile)
+		a.ins("CMP", 16*halves, m.cols)
+		a.ins("BLT", narrower)
+		m.tile(a, halves)
+		a.add(64*halves, m.out, m.out)
+		a.add(16*halves*kind.size, m.b, m.b)
+		a.ins("SUB", 16*halves, m.cols, m.cols)
+		a.ins("JMP", tile)
+		a.label(narrower)
+	}
+	a.ret()
+}
+
+// tile makes 16 columns, or twice as many, of all rows.
+func (m *multiplication) tile(a *asm, halves int) {
+	rows := len(m.in)
+	acc, c, x := make([][]V, rows), make([][]V, halves), a.vecs(rows)
+	for h := range c {
+		c[h] = a.sequence(4)
+	}
+	for i := range acc {
+		acc[i] = a.vecs(4 * halves)
 		if i == 0 {
-			a.ins("MOVD", out, at[0])
-			a.reload("a", in[0])
-			a.reload("lda", lda)
+			a.ins("MOVD", m.out, m.at[0])
+			a.reload("a", m.in[0])
+			a.reload("lda", m.lda)
 		} else {
-			a.addShifted(ldo, 2, at[i-1], at[i])
-			a.addShifted(lda, 2, in[i-1], in[i])
+			a.addShifted(m.ldo, 2, m.at[i-1], m.at[i])
+			a.addShifted(m.lda, 2, m.in[i-1], m.in[i])
 		}
 		for _, v := range acc[i] {
 			a.zero(v)
 		}
 	}
-	begin := a.newLabel("begin")
-	a.reload("add", one)
-	a.ins("CBZ", one, begin)
-	for i := range rows {
-		a.ins("VLD1", mem(at[i], 0), list("S4", acc[i]...))
+	begin, rest, some, done := a.newLabel("begin"), a.newLabel("rest"), a.newLabel("some"), a.newLabel("done")
+	a.reload("add", m.one)
+	a.ins("CBZ", m.one, begin)
+	for i := range acc {
+		for j := 0; j < len(acc[i]); j += 2 {
+			a.loadPair(mem(m.at[i], 16*j), acc[i][j], acc[i][j+1])
+		}
 	}
 	a.label(begin)
-	a.ins("MOVD", b, q)
-	a.reload("k", one)
-	a.ins("LSR", 2, one, four)
-	a.ins("AND", 3, one, one)
+	for h := range c {
+		a.add(16*h*m.kind.size, m.b, m.q[h])
+	}
+	a.reload("k", m.one)
+	a.ins("LSR", 2, m.one, m.four)
+	a.ins("AND", 3, m.one, m.one)
 	step := func(t int) {
-		a.prefetch(ahead)
-		a.add(64, ahead, ahead)
-		a.columns(kind, q, ldb, c)
-		for i := range rows {
-			for j := range vectors {
-				a.fmlaPart(c[j], x[i], t, acc[i][j])
+		a.prefetch(m.ahead)
+		a.add(64, m.ahead, m.ahead)
+		for h := range c {
+			a.columns(m.kind, m.q[h], m.ldb, c[h])
+		}
+		for i := range acc {
+			for j, v := range acc[i] {
+				a.fmlaPart(c[j/4][j%4], x[i], t, v)
 			}
 		}
 	}
-	some, rest, done := a.newLabel("some"), a.newLabel("rest"), a.newLabel("done")
-	a.ins("CBZ", four, rest)
-	a.loop("four", four, func() {
+	a.ins("CBZ", m.four, rest)
+	a.loop("four", m.four, func() {
 		for i := range rows {
-			a.ins("VLD1.P", mem(in[i], 16), list("S4", x[i]))
+			a.ins("VLD1.P", mem(m.in[i], 16), list("S4", x[i]))
 		}
 		for t := range 4 {
 			step(t)
 		}
 	})
 	a.label(rest)
-	a.ins("CBZ", one, done)
+	a.ins("CBZ", m.one, done)
 	a.label(some)
 	for i := range rows {
-		a.ins("FMOVS.P", mem(in[i], 4), x[i].q())
+		a.ins("FMOVS.P", mem(m.in[i], 4), x[i].q())
 	}
 	step(0)
-	a.ins("SUBS", 1, one, one)
+	a.ins("SUBS", 1, m.one, m.one)
 	a.ins("BNE", some)
 	a.label(done)
-	for i := range rows {
-		a.ins("VST1", list("S4", acc[i]...), mem(at[i], 0))
+	for i := range acc {
+		for j := 0; j < len(acc[i]); j += 2 {
+			a.storePair(acc[i][j], acc[i][j+1], mem(m.at[i], 16*j))
+		}
+		a.free(acc[i]...)
 	}
-	a.add(16*vectors, out, out)
-	a.add(4*vectors*kind.size, b, b)
-	a.ins("SUBS", 4*vectors, cols, cols)
-	a.ins("BNE", tile)
-	a.ret()
+	for h := range c {
+		a.free(c[h]...)
+	}
+	a.free(x...)
 }
 
 // emitSoftmax turns each query's scores into weights, with their maximum and sum.
