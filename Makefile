@@ -39,9 +39,10 @@ synthetic:
 test: models vet
 	go test -timeout 20m ./...
 
-test-all: models check test-arm64
+test-all: models check
 	FORGE_TEST_ALL=1 go test -timeout 60m ./...
 	FORGE_TEST_ALL=1 CGO_ENABLED=1 go test -race -short -timeout 60m ./host/... ./gguf/... ./abi/...
+	FORGE_TEST_ALL=1 tools/test_arm64.sh
 
 # Kernels for arm64 under emulation, and real models with them; skipped where qemu-aarch64 is missing.
 test-arm64: models

@@ -11,10 +11,12 @@ if [ -z "$qemu" ]; then
 fi
 export CGO_ENABLED=0
 
-# Left out is what has the scalar device compute the same programs, minutes under emulation. The ladder's test has these programs
-# too and wants the bits of plain Go from every rung.
+# The tests of single kernels; with FORGE_TEST_ALL also attention as a whole, which has plain Go compute a lot. The others test
+# what is the same on every processor, and take long under emulation.
+run='OverLadder$|^TestProductOfDecodedWeights$|^TestIntegerSums$|^TestActs|^TestRoundPart$|^TestHalfConversions$|^TestFMA32|^TestExp$|^TestTile$|^TestSoftmaxRange$|^TestFold$|^TestChooseISA$|^TestProbe'
+[ -z "${FORGE_TEST_ALL:-}" ] || run="$run|^TestDeviceLadder\$/^attention"
 echo "test-arm64: kernels/simd"
-GOARCH=arm64 go test -exec "$qemu" -timeout 60m -skip '^TestDeviceAgainstScalar$|^TestDeviceCacheTypes$|^TestDeviceRowByRow$' ./kernels/simd
+GOARCH=arm64 go test -exec "$qemu" -timeout 60m -run "$run" ./kernels/simd
 
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
