@@ -6,6 +6,7 @@ import (
 	"forge/gguf"
 	"forge/kernels"
 	"forge/kernels/kernelstest"
+	"forge/tools/fuzzcount"
 )
 
 // oneLayer is a checked program with one attention of the given window, and its runner on dev with 4 pages.
@@ -271,6 +272,7 @@ func steps(c *kernelstest.Case, seg *kernels.Segment, opt kernels.Options, batch
 func FuzzBatch(f *testing.F) {
 	f.Add([]byte{0, 1, 2, 3}, []byte{0, 0, 1, 0, 1, 2})
 	f.Add([]byte{255, 1}, []byte{0, 33, 7})
+	count := fuzzcount.New(f, "batches are accepted", 10)
 	f.Fuzz(func(t *testing.T, pages, rows []byte) {
 		b := kernels.Batch{Seqs: make([]kernels.Seq, 2)}
 		for i := range b.Seqs {
@@ -287,6 +289,7 @@ func FuzzBatch(f *testing.F) {
 		real, _ := oneLayer(t, kernels.Scalar{}, 0, kernels.Options{Threads: 1})
 		null, _ := oneLayer(t, kernels.Null{}, 0, kernels.Options{})
 		out, err := real.Step(&b)
+		count.Add(err == nil)
 		zeros, nullErr := null.Step(&b)
 		if err != nil && nullErr == nil || nullErr == nil && len(out) != len(zeros) {
 			t.Errorf("scalar: %d entries, %v; null: %d entries, %v", len(out), err, len(zeros), nullErr)

@@ -32,6 +32,7 @@ var mayImport = map[string]string{
 	"forge/plugins/pin":           "plugins host/plugin",
 	"forge/plugins/tokenizer/gen": "",
 	"forge/examples":              "",
+	"forge/tools/fuzzcount":       "",
 	"forge/tools/randmodel":       "gguf gguf/randmodel",
 }
 

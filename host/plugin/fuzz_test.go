@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
-	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -14,6 +13,7 @@ import (
 	"time"
 
 	w "forge/host/plugin/wasmtest"
+	"forge/tools/fuzzcount"
 )
 
 // seed is a module that mutations begin with, and where its code lies.
@@ -164,20 +164,11 @@ func FuzzMutant(f *testing.F) {
 		f.Add(uint16(i), []byte{})
 		f.Add(uint16(i), []byte{0, 0x80, 0, 1, 0, 0, 0xa0, 2, 0, 0, 0, 0xc0, 1, 3, 0})
 	}
-	var runs, reached int
+	count := fuzzcount.New(f, "mutants reach a call", 10)
 	f.Fuzz(func(t *testing.T, which uint16, edits []byte) {
 		r := newRuntime(t, RuntimeOptions{Log: func(string, string) {}})
 		edits = edits[:min(len(edits), 20)] // more than four break every module
-		runs++
-		if runMutant(t, r, mutant(seeds, which, edits)) {
-			reached++
-		}
-		if runs%500 == 0 {
-			fmt.Fprintf(os.Stderr, "fuzz: %d of %d mutants reached a call\n", reached, runs)
-			if reached < runs/10 {
-				t.Fatalf("only %d of %d mutants reach a call", reached, runs)
-			}
-		}
+		count.Add(runMutant(t, r, mutant(seeds, which, edits)))
 	})
 }
 
@@ -186,8 +177,9 @@ func FuzzLoad(f *testing.F) {
 	for _, s := range seedModules(f) {
 		f.Add(s.wasm)
 	}
+	count := fuzzcount.New(f, "modules reach a call", 10)
 	f.Fuzz(func(t *testing.T, wasm []byte) {
-		runMutant(t, newRuntime(t, RuntimeOptions{Log: func(string, string) {}}), wasm)
+		count.Add(runMutant(t, newRuntime(t, RuntimeOptions{Log: func(string, string) {}}), wasm))
 	})
 }
 
