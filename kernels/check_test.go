@@ -240,9 +240,13 @@ func checkedProgram(t *testing.T, edits []byte) bool {
 	return true
 }
 
-// editProgram changes one field: eight bytes say which operation, which field, and to what.
+// editProgram changes one field: eight bytes say which operation, which field, to what, and whether that is any number or a
+// small one.
 func editProgram(p *kernels.Program, edit []byte) {
 	op, v := &p.Ops[int(edit[0])%len(p.Ops)], binary.LittleEndian.Uint32(edit[2:])
+	if edit[7]%4 != 3 {
+		v %= 32
+	}
 	switch k := int(edit[1]) % 24; {
 	case k < 2:
 		op.Code = kernels.OpCode(v % 20)
@@ -264,17 +268,36 @@ func editProgram(p *kernels.Program, edit []byte) {
 		w := &p.Weights[v%uint32(len(p.Weights))]
 		w.Shape = append([]int{int(edit[6])}, w.Shape...)
 	default:
-		op.Attr[k-8] = v
+		editAttr(op, k-8, v, edit[7])
 	}
+}
+
+// editAttr changes an attribute: in most cases one that the operation has, and to a value of its type.
+func editAttr(op *kernels.Op, slot int, v uint32, how byte) {
+	if attrs := kernels.Specs[op.Code].Attr; len(attrs) > 0 && how < 0xf0 {
+		slot %= len(attrs)
+		switch a := attrs[slot]; {
+		case how%4 == 3: // anything
+		case a.Type == "f32":
+			v = math.Float32bits(float32(v) / 4)
+		case a.Type == "enum":
+			v %= uint32(len(a.Names))
+		}
+	}
+	op.Attr[slot] = v
 }
 
 // FuzzCheck does so on the fuzzer's inputs.
 func FuzzCheck(f *testing.F) {
 	f.Add([]byte{})
 	f.Add([]byte{2, 0, 3, 0, 0, 0, 0, 0})
-	f.Add([]byte{6, 17, 1, 0, 0, 0, 0, 0, 10, 16, 3, 0, 0, 0, 0, 0})
+	f.Add([]byte{6 + 15*12, 17, 1, 0, 0, 0, 0, 0, 10, 16, 3, 0, 0, 0, 0, 0})
 	count := fuzzcount.New(f, "programs are accepted", 30)
 	f.Fuzz(func(t *testing.T, edits []byte) {
-		count.Add(checkedProgram(t, edits[:min(len(edits), 32)])) // more edits than four spoil every program
+		n := 8
+		if len(edits) > n && edits[0] >= 0xa0 {
+			n *= 2 // more edits spoil most programs
+		}
+		count.Add(checkedProgram(t, edits[:min(len(edits), n)]))
 	})
 }

@@ -172,14 +172,29 @@ func FuzzMutant(f *testing.F) {
 	})
 }
 
-// FuzzLoad: bytes that are hardly a module give an error and nothing worse.
+// spliced puts a few bytes over those of a seed, or between them, anywhere: sizes, counts and names as well as code.
+func spliced(seeds []seed, which, at uint16, patch []byte, between bool) []byte {
+	wasm := bytes.Clone(seeds[int(which)%len(seeds)].wasm)
+	where := 8 + int(at)*(len(wasm)-8)>>16
+	patch = patch[:min(len(patch), 4, len(wasm)-where)]
+	if between {
+		return slices.Insert(wasm, where, patch...)
+	}
+	copy(wasm[where:], patch)
+	return wasm
+}
+
+// FuzzLoad: modules with a few wrong bytes anywhere give an error, or run, and nothing worse.
 func FuzzLoad(f *testing.F) {
-	for _, s := range seedModules(f) {
-		f.Add(s.wasm)
+	seeds := seedModules(f)
+	for i := range seeds {
+		f.Add(uint16(i), uint16(i*997), []byte{0x7f}, false)
+		f.Add(uint16(i), uint16(i*997), []byte{}, true)
 	}
 	count := fuzzcount.New(f, "modules reach a call", 10)
-	f.Fuzz(func(t *testing.T, wasm []byte) {
-		count.Add(runMutant(t, newRuntime(t, RuntimeOptions{Log: func(string, string) {}}), wasm))
+	f.Fuzz(func(t *testing.T, which, at uint16, patch []byte, between bool) {
+		r := newRuntime(t, RuntimeOptions{Log: func(string, string) {}})
+		count.Add(runMutant(t, r, spliced(seeds, which, at, patch, between)))
 	})
 }
 
