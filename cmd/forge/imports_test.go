@@ -25,6 +25,7 @@ var mayImport = map[string]string{
 	"forge/host/plugin":           "host/plugin/wasmbin abi",
 	"forge/host/plugin/wasmbin":   "",
 	"forge/host/plugin/wasmtest":  "",
+	"forge/host/plugin/hostile":   "abi host/plugin/wasmtest",
 	"forge/host/receipt":          "host host/plugin abi",
 	"forge/host/reference":        "gguf",
 	"forge/host/server":           "host host/chat",

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"forge/abi"
 )
@@ -89,6 +90,9 @@ func (t *Template) Render(ctx context.Context, json []byte, now time.Time) (stri
 	}
 	if err := t.run(ctx, t.in, &c); err != nil {
 		return "", err
+	}
+	if !utf8.ValidString(out.String()) {
+		return "", t.in.fault(t.render.name, 0, "gave text that is not UTF-8")
 	}
 	return out.String(), nil
 }
