@@ -244,6 +244,9 @@ func (u *unit) result(call string, status abi.Status, was table) (table, int32, 
 	in := was.in
 	r := abi.Row(in.at(u.row, abi.RowSize))
 	now := table{unit: u, in: in, n: r.N(), flags: r.Flags(), draw: r.Draw()}
+	if now.flags&whole != 0 { // its order is that of the ids: who takes it for sorted would cut it in a wrong place
+		now.flags &^= uint32(abi.RowFlagSorted)
+	}
 	selected := r.Selected()
 	const known = whole | uint32(abi.RowFlagSorted) | uint32(abi.RowFlagStop)
 	why := ""
@@ -253,7 +256,7 @@ func (u *unit) result(call string, status abi.Status, was table) (table, int32, 
 	case now.n > was.n:
 		why = fmt.Sprintf("left %d candidates of %d", now.n, was.n)
 	case now.flags&^known != 0:
-		why = fmt.Sprintf("set the row flags %#x, the ABI has %#x", now.flags, known)
+		why = fmt.Sprintf("set the row flags %#x, the ABI has %#x", r.Flags(), known)
 	case now.n == 0 && now.flags&uint32(abi.RowFlagStop) == 0:
 		why = "left no candidates"
 	case now.flags&whole != 0 && (was.flags&whole == 0 || now.n != was.n):
