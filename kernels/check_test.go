@@ -247,7 +247,7 @@ func editProgram(p *kernels.Program, edit []byte) {
 	if edit[7]%4 != 3 {
 		v %= 32
 	}
-	switch k := int(edit[1]) % 24; {
+	switch k := int(edit[1]) % 26; {
 	case k < 2:
 		op.Code = kernels.OpCode(v % 20)
 	case k < 4:
@@ -262,7 +262,7 @@ func editProgram(p *kernels.Program, edit []byte) {
 			op.W = append(op.W, -1)
 		}
 		op.W[k-4] = kernels.WeightID(int32(v%12) - 1)
-	case k == 6:
+	case k == 6, k >= 24:
 		op.Layer = int(int32(v))
 	case k == 7:
 		w := &p.Weights[v%uint32(len(p.Weights))]
@@ -291,11 +291,11 @@ func editAttr(op *kernels.Op, slot int, v uint32, how byte) {
 func FuzzCheck(f *testing.F) {
 	f.Add([]byte{})
 	f.Add([]byte{2, 0, 3, 0, 0, 0, 0, 0})
-	f.Add([]byte{6 + 15*12, 17, 1, 0, 0, 0, 0, 0, 10, 16, 3, 0, 0, 0, 0, 0})
+	f.Add([]byte{6 + 15*15, 17, 1, 0, 0, 0, 0, 0, 10, 16, 3, 0, 0, 0, 0, 0})
 	count := fuzzcount.New(f, "programs are accepted", 30)
 	f.Fuzz(func(t *testing.T, edits []byte) {
 		n := 8
-		if len(edits) > n && edits[0] >= 0xa0 {
+		if len(edits) > n && edits[0] >= 0xe0 {
 			n *= 2 // more edits spoil most programs
 		}
 		count.Add(checkedProgram(t, edits[:min(len(edits), n)]))

@@ -173,29 +173,38 @@ func FuzzMutant(f *testing.F) {
 	})
 }
 
-// spliced puts a few bytes over those of a seed, or between them, anywhere: sizes, counts and names as well as code.
-func spliced(seeds []seed, which, at uint16, patch []byte, between bool) []byte {
-	wasm := bytes.Clone(seeds[int(which)%len(seeds)].wasm)
-	where := 8 + int(at)*(len(wasm)-8)>>16
-	patch = patch[:min(len(patch), 4, len(wasm)-where)]
-	if between {
+// spliced puts a few bytes over those of a seed, or seldom between them, which no section's size survives. They go anywhere,
+// to sizes, counts and names as well as code, but every other time behind the code, where data and the manifest lie.
+func spliced(seeds []seed, which, at uint16, patch []byte, how byte) []byte {
+	s := seeds[int(which)%len(seeds)]
+	begin := 8
+	if how%2 == 0 && s.end < len(s.wasm) {
+		begin = s.end
+	}
+	where := begin + int(at)*(len(s.wasm)-begin)>>16
+	patch = patch[:min(len(patch), 1+int(how>>1)%3, len(s.wasm)-where)]
+	wasm := bytes.Clone(s.wasm)
+	if how < 16 {
 		return slices.Insert(wasm, where, patch...)
 	}
 	copy(wasm[where:], patch)
 	return wasm
 }
 
-// FuzzLoad: modules with a few wrong bytes anywhere give an error, or run, and nothing worse.
+// FuzzLoad: modules with a few wrong bytes anywhere give an error, or run, and nothing worse. Few of them get as far as a
+// call, for which FuzzMutant is; here those count whose sections and manifest can be read, so that their insides are tried.
 func FuzzLoad(f *testing.F) {
 	seeds := seedModules(f)
 	for i := range seeds {
-		f.Add(uint16(i), uint16(i*997), []byte{0x7f}, false)
-		f.Add(uint16(i), uint16(i*997), []byte{}, true)
+		f.Add(uint16(i), uint16(i*997), []byte{0x7f}, byte(16+i))
+		f.Add(uint16(i), uint16(i*997), []byte{1}, byte(0))
 	}
-	count := fuzzcount.New(f, "modules reach a call", 10)
-	f.Fuzz(func(t *testing.T, which, at uint16, patch []byte, between bool) {
-		r := newRuntime(t, RuntimeOptions{Log: func(string, string) {}})
-		count.Add(runMutant(t, r, spliced(seeds, which, at, patch, between)))
+	count := fuzzcount.New(f, "modules have a manifest that can be read", 10)
+	f.Fuzz(func(t *testing.T, which, at uint16, patch []byte, how byte) {
+		wasm := spliced(seeds, which, at, patch, how)
+		runMutant(t, newRuntime(t, RuntimeOptions{Log: func(string, string) {}}), wasm)
+		_, err := ReadManifest(wasm)
+		count.Add(err == nil)
 	})
 }
 
