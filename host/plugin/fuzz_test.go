@@ -267,7 +267,7 @@ func useChain(ctx context.Context, m *Module) (reached bool, err error) {
 		func() error { return c.Begin(ctx, 0, nil) },
 		func() error { return c.AcceptPrompt(ctx, 0, 1, 2, 3) },
 		func() error {
-			_, err := c.Sample(ctx, &Row{Logits: logits(v.N), History: []uint32{1, 2, 3}, Draw: &draw})
+			_, err := c.Sample(ctx, &Row{Logits: logits(v.N), History: []uint32{1, 2, 3}, Draw: &draw, Chances: &Chances{Want: 4}})
 			return err
 		},
 		func() error { return c.Accept(ctx, 0, 4) },

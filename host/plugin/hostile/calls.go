@@ -165,6 +165,34 @@ func samplers() []Module {
 	}
 }
 
+// liars pick the first candidate and tell chances of it that cannot be, to who wants to know them.
+func liars() []Module {
+	top := func(i int, id int64, logprob float32) []byte { // record i of the window of chances
+		return w.Cat(candidate(rowTop, 2*i, id), candidate(rowTop, 2*i+1, float(logprob)))
+	}
+	liar := func(name, want string, code ...[]byte) Module {
+		m := Module{Name: "chances: " + name, Kind: "sampler", Grants: []string{"logprobs"}, Want: want}
+		m.Wasm = samplerOf(func(g *w.Guest) {
+			g.Manifest = "grants = [\"logprobs\"]\n" + oneEntry
+			inInit(frame(initCaps, int64(abi.CapLogprobs)))(g)
+		}, row(rowPicked, 0), w.Cat(code...))
+		return m
+	}
+	return []Module{
+		liar("none, where 0 is certainty", ""),
+		liar("of 4 billion candidates", "sampler_harm tells the chances of 4294967295 candidates, there was room for 4", row(rowNTop, -1)),
+		liar("a logarithm that is no number", "sampler_harm gives its pick the log probability NaN", row(rowLogprob, 0x7fc00000)),
+		liar("a probability of e", "sampler_harm gives its pick the log probability 1", row(rowLogprob, 0x3f800000)),
+		liar("a probability of 0 for its pick", "sampler_harm gives its pick the log probability -Inf", row(rowLogprob, -0x800000)),
+		liar("an id outside the vocabulary", "sampler_harm tells the chance of the id 4294967295", row(rowNTop, 1), top(0, -1, -1)),
+		liar("the same id twice", "sampler_harm tells the chance of the id 3 twice", row(rowNTop, 2), top(0, 3, -1), top(1, 3, -1)),
+		liar("ascending", "sampler_harm lists candidate 1 with the log probability -1 behind one with -2", row(rowNTop, 2), top(0, 3, -2), top(1, 4, -1)),
+		liar("of more than 1 together", "sampler_harm tells chances that add up to 2.000", row(rowNTop, 2), top(0, 3, 0), top(1, 4, 0)),
+		liar("an infinite one in the list", "sampler_harm gives candidate 0 of the most probable the log probability +Inf", row(rowNTop, 1), candidate(rowTop, 0, 3), candidate(rowTop, 1, 0x7f800000)),
+		liar("moves the window", "", w.Store32(rowsAt, rowTop, -64), row(rowNTop, 0)),
+	}
+}
+
 func texts() []Module {
 	var list []Module
 	for _, kind := range []string{"tokenizer", "template"} {

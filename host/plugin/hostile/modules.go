@@ -38,7 +38,7 @@ func Renamed(wasm []byte, entry string) []byte {
 func at(size int, set func([]byte)) int {
 	b := make([]byte, size)
 	set(b)
-	return bytes.IndexFunc(b, func(r rune) bool { return r != 0 })
+	return bytes.IndexFunc(b, func(r rune) bool { return r != 0 }) &^ 3 // a float's first byte may be 0
 }
 
 var (
@@ -49,6 +49,9 @@ var (
 	rowPicked  = at(abi.RowSize, func(b []byte) { abi.Row(b).SetSelected(1) })
 	rowLogits  = at(abi.RowSize, func(b []byte) { abi.Row(b).SetLogits(1) })
 	rowParams  = at(abi.RowSize, func(b []byte) { abi.Row(b).SetParams(1, 0) })
+	rowLogprob = at(abi.RowSize, func(b []byte) { abi.Row(b).SetLogprob(1) })
+	rowTop     = at(abi.RowSize, func(b []byte) { abi.Row(b).SetTop(1) })
+	rowNTop    = at(abi.RowSize, func(b []byte) { abi.Row(b).SetNTop(1) })
 	rowDraw    = at(abi.RowSize, func(b []byte) { abi.Row(b).SetDraw(1) })
 	textUsed   = at(abi.TextSize, func(b []byte) { abi.Text(b).SetConsumed(1) })
 	textInput  = at(abi.TextSize, func(b []byte) { abi.Text(b).SetInput(1, 0) })
@@ -160,7 +163,7 @@ func patched(wasm []byte, was, is string) []byte {
 // Modules gives all of them.
 func Modules() []Module {
 	list := slices.Concat(malformed(), unsupported(), oversized(), misexported(), misdescribed(), starts(),
-		endless(), samplers(), plans(), texts(), archs(), constraints(), routers(), hostCalls(), growths())
+		endless(), samplers(), liars(), plans(), texts(), archs(), constraints(), routers(), hostCalls(), growths())
 	for i := range list {
 		if list[i].Kind == "" {
 			list[i].Kind = "sampler"
