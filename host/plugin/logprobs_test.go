@@ -3,6 +3,8 @@ package plugin
 import (
 	"cmp"
 	"math"
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 
@@ -86,6 +88,18 @@ func TestChances_Shipped(t *testing.T) {
 // pick comes without them.
 func TestChances_NotTold(t *testing.T) {
 	r := newRuntime(t, RuntimeOptions{})
+	wasm, err := os.ReadFile(filepath.Join(shipped, "sampler", "sampler.wasm"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ungranted, err := r.Load(ctx, Spec{Name: "sampler", Kind: "sampler", Wasm: wasm, Grants: []string{"history"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	draw, told := uint64(0), Chances{Want: 3}
+	if _, err := newChain(t, r, 10, ChainEntry{ungranted, "dist"}).Sample(ctx, &Row{Logits: logits(10), Draw: &draw, Chances: &told}); err != nil || told.Told {
+		t.Errorf("a shipped sampler without the grant: %v, told %+v", err, told)
+	}
 	rows, top, picked := uint64(20), uint64(80), uint64(48) // abi/v1.toml: rows.rows, row.top and row.selected
 	field := func(at uint64) []byte {
 		return w.Cat(w.Raw(w.OpLocalGet, 0, w.OpI32Load, 2), w.U(rows), w.Raw(w.OpI32Load, 2), w.U(at))
@@ -94,13 +108,17 @@ func TestChances_NotTold(t *testing.T) {
 	for _, c := range []struct {
 		manifest string
 		grants   []string
-	}{{"", nil}, {"grants = [\"logprobs\"]\n", []string{"logprobs"}}} { // the second is granted it and accepts nothing
+	}{
+		{"", nil},
+		{"grants = [\"logprobs\"]\n", nil}, // it is no reason to refuse it
+		{"grants = [\"logprobs\"]\n", []string{"logprobs"}}, // it accepts nothing
+	} {
 		g := w.Guest{Kind: "sampler", Manifest: c.manifest + "[[entries]]\nname = \"harm\"\n", Funcs: []w.Func{{Name: "sampler_harm", Code: code}}}
 		m, err := r.Load(ctx, Spec{Name: "silent", Kind: "sampler", Wasm: g.Build(), Grants: c.grants})
 		if err != nil {
 			t.Fatal(err)
 		}
-		told := Chances{Want: 3, Told: true, Logprob: -1, Top: []Chance{{1, 1}}}
+		told = Chances{Want: 3, Told: true, Logprob: -1, Top: []Chance{{1, 1}}}
 		id, err := newChain(t, r, 10, ChainEntry{m, hostile.Entry}).Sample(ctx, &Row{Logits: logits(10), Chances: &told})
 		if id != 0 || err != nil || told.Told || len(told.Top) != 0 {
 			t.Errorf("grants %v: %d, %v, told %+v", c.grants, id, err, told)
