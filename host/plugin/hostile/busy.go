@@ -2,6 +2,7 @@ package hostile
 
 import (
 	"slices"
+	"strings"
 
 	"forge/abi"
 	w "forge/host/plugin/wasmtest"
@@ -76,4 +77,34 @@ func WASICall(at int64, name string, args ...int64) []byte {
 func Picker() []byte {
 	return w.Guest{Kind: "sampler", Manifest: "[[entries]]\nname = \"first\"\n",
 		Funcs: []w.Func{{Name: "sampler_first", Code: w.OK(row(rowPicked, 0))}}}.Build()
+}
+
+// Good is a guest that does well, with every export that its kind may have; each ends with its status.
+func Good(kind string) w.Guest {
+	g := w.Guest{Kind: kind, Manifest: "state = \"explicit\"\ngrants = [\"history\", \"vocab\", \"logprobs\"]\n"}
+	if kind != "sampler" && kind != "processor" && kind != "constraint" {
+		g.Manifest = ""
+	}
+	entry := ""
+	if kind == "sampler" || kind == "processor" {
+		entry = Entry
+		g.Manifest += oneEntry
+	}
+	takeAll := w.Cat(w.Raw(w.OpLocalGet, 0, w.OpLocalGet, 0, w.OpI32Load, 2), w.U(uint64(textInput+4)), w.Raw(w.OpI32Store, 2), w.U(uint64(textUsed)))
+	acceptAll := w.Cat(w.Raw(w.OpLocalGet, 0, w.OpLocalGet, 0, w.OpI64Load, 3), w.U(uint64(initCaps-8)), w.Raw(w.OpI64Store, 3), w.U(uint64(initCaps)))
+	code := map[string][]byte{
+		"forge_init": acceptAll, "tokenizer_encode": takeAll, "tokenizer_decode": takeAll, "template_render": takeAll, "arch_build": plain,
+		"constraint_mask": w.Store32(masksAt, maskResult, 1), "router_route": w.Cat(w.Store32(routeIDs, 0, 0), w.Store32(routeIDs, 4, 1), w.Store32(routeW, 0, 0x3f800000), w.Store32(routeW, 4, 0x3f800000)),
+	}
+	for _, e := range abi.Exports {
+		if e.Name == "forge_arena" || !slices.Contains(e.Kinds, "*") && !slices.Contains(e.Kinds, kind) {
+			continue
+		}
+		if kind == "sampler" && e.Name == "processor_*" || kind == "processor" && e.Name == "sampler_*" {
+			continue
+		}
+		name := strings.Replace(e.Name, "*", entry, 1)
+		g.Funcs = append(g.Funcs, w.Func{Name: name, Code: w.OK(code[name])})
+	}
+	return g
 }
