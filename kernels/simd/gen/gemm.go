@@ -14,13 +14,14 @@ import (
 // after the other.
 //
 // AVX2 adds the int16 results of VPMADDUBSW before it widens them, as many as cannot overflow: with u at most 15 a whole
-// block (8 x 2 x 15 x 127 = 30480), with 31 half of it (31496), with 63 two steps (32004), with signed 8 bits none.
+// block (8 x 2 x 15 x 127 = 30480), with 31 half of it (31496), with 63 two steps (32004). A u of 8 bits is two of 4, whose sums
+// are put together when they are wide: two multiplications, where signed bytes need a sign, two multiplications and a wide
+// addition every time.
 
 type gemm struct {
 	name  string
 	kind  panelKind
-	steps int  // of 4 k that fit int16 (AVX2)
-	sign  bool // the sign trick, and no correction (AVX2)
+	steps int // of 4 k that fit int16 (AVX2)
 	rows  int
 }
 
@@ -29,7 +30,7 @@ func emitGemmsAVX2(e *emitter) {
 		for _, g := range []gemm{
 			{name: "Off8", kind: kindOff, steps: 8},
 			{name: "Off4", kind: kindOff, steps: 4},
-			{name: "Sign", kind: kindOff, steps: 1, sign: true},
+			{name: "Planes", kind: kindPlanes, steps: 8},
 			{name: "Min8", kind: kindMin, steps: 8},
 			{name: "Min4", kind: kindMin, steps: 4},
 			{name: "MinTwo", kind: kindMin2, steps: 2},
@@ -105,7 +106,7 @@ func emitGemm(e *emitter, k gemm) {
 		}
 		return m
 	}
-	corrected := !k.sign && (k.kind == kindOff || k.kind == kindHalf)
+	corrected := k.kind == kindOff || k.kind == kindHalf || k.kind == kindPlanes
 	if corrected {
 		g.shift = e.YMM()
 		m, err := e.Param("shift").Resolve()
@@ -121,7 +122,7 @@ func emitGemm(e *emitter, k gemm) {
 	z := g.zero()
 	g.each(func(v, j int) { g.VMOVUPS(z, g.slot(g.totals, v, j)) })
 	groups := 8 / k.steps
-	if !k.sign && groups > 1 {
+	if groups > 1 {
 		g.wide = e.AllocLocal(64 * k.rows)
 	}
 
@@ -129,20 +130,25 @@ func emitGemm(e *emitter, k gemm) {
 		z := g.zero()
 		g.each(func(v, j int) { g.VMOVUPS(z, g.slot(g.sums, v, j)) })
 	}, func() {
+		if k.kind == kindPlanes {
+			for v := range 2 {
+				g.planes(v)
+				g.finish(v)
+			}
+			return
+		}
 		for i := range groups {
-			switch {
-			case e.vnni:
+			if e.vnni {
 				g.groupVNNI(i, groups, corrected)
-			case k.sign:
-				g.groupSign(i)
-			default:
+			} else {
 				g.groupAVX2(i, groups)
 			}
 		}
 		if corrected && !e.vnni {
 			g.correctAVX2()
 		}
-		g.finish()
+		g.finish(0)
+		g.finish(1)
 	}, func() {
 		g.each(func(v, j int) {
 			t := g.load(g.slot(g.totals, v, j))
@@ -310,28 +316,37 @@ func (g *gemmState) groupAVX2(i, groups int) {
 	}
 }
 
-// groupSign multiplies |w| by the activations with the sign of w.
-func (g *gemmState) groupSign(k4 int) {
+// planes makes the block's sums of vector v from those of the lower and of the upper halves, corrected.
+func (g *gemmState) planes(v int) {
 	e := g.emitter
-	w := g.weights(k4)
-	abs := [2]vec{e.YMM(), e.YMM()}
-	for v := range w {
-		e.VPABSB(w[v], abs[v])
+	var upper [4]vec
+	lower := &g.acc[v]
+	for k4 := range g.steps {
+		lo, hi := g.load(g.panel.Offset(64*k4+32*v)), g.load(g.panel.Offset(panelMore+64*k4+32*v))
+		for j := range g.rows {
+			a := e.YMM()
+			e.VPBROADCASTD(g.act(j, 4*k4), a)
+			if k4 == 0 {
+				lower[j], upper[j] = e.YMM(), e.YMM()
+				e.VPMADDUBSW(a, lo, lower[j])
+				e.VPMADDUBSW(a, hi, upper[j])
+				continue
+			}
+			p := e.YMM()
+			e.VPMADDUBSW(a, lo, p)
+			e.VPADDW(p, lower[j], lower[j])
+			e.VPMADDUBSW(a, hi, a)
+			e.VPADDW(a, upper[j], upper[j])
+		}
 	}
 	for j := range g.rows {
-		a := e.YMM()
-		e.VPBROADCASTD(g.act(j, 4*k4), a)
-		for v := range w {
-			p := e.YMM()
-			e.VPSIGNB(w[v], a, p)
-			e.VPMADDUBSW(p, abs[v], p)
-			e.VPMADDWD(g.ones, p, p)
-			if k4 == 0 {
-				g.acc[v][j] = p
-			} else {
-				e.VPADDD(p, g.acc[v][j], g.acc[v][j])
-			}
-		}
+		e.VPMADDWD(g.ones, lower[j], lower[j])
+		e.VPMADDWD(e.dwords("sixteenWords", 0x100010), upper[j], upper[j])
+		c := e.YMM()
+		e.VPBROADCASTD(g.act(j, actNegSum), c)
+		e.VPSLLVD(g.shift, c, c)
+		e.VPADDD(upper[j], lower[j], lower[j])
+		e.VPADDD(c, lower[j], lower[j])
 	}
 }
 
@@ -358,35 +373,33 @@ func (g *gemmState) correctAVX2() {
 	}
 }
 
-// finish turns the block's sums into floats and adds them: acc = fma(dw*da, sum, acc), then the minimums.
-func (g *gemmState) finish() {
+// finish turns the block's sums of vector v into floats and adds them: acc = fma(dw*da, sum, acc), then the minimums.
+func (g *gemmState) finish(v int) {
 	e := g.emitter
-	for v := range 2 {
-		dw := g.load(g.panel.Offset(panelScale + 32*v))
-		var m [2]vec
-		mins := 0
-		if g.kind == kindMin || g.kind == kindMin2 {
-			mins = int(g.kind - kindMin + 1)
-		}
+	dw := g.load(g.panel.Offset(panelScale + 32*v))
+	var m [2]vec
+	mins := 0
+	if g.kind == kindMin || g.kind == kindMin2 {
+		mins = int(g.kind - kindMin + 1)
+	}
+	for h := range mins {
+		m[h] = g.load(g.panel.Offset(panelMore + 64*h + 32*v))
+	}
+	for j := range g.rows {
+		sum, d := g.acc[v][j], e.YMM()
+		e.VCVTDQ2PS(sum, sum)
+		e.VBROADCASTSS(g.act(j, actScale), d)
+		e.VMULPS(dw, d, d)
+		e.VFMADD213PS(g.slot(g.sums, v, j), sum, d)
 		for h := range mins {
-			m[h] = g.load(g.panel.Offset(panelMore + 64*h + 32*v))
-		}
-		for j := range g.rows {
-			sum, d := g.acc[v][j], e.YMM()
-			e.VCVTDQ2PS(sum, sum)
-			e.VBROADCASTSS(g.act(j, actScale), d)
-			e.VMULPS(dw, d, d)
-			e.VFMADD213PS(g.slot(g.sums, v, j), sum, d)
-			for h := range mins {
-				s := e.YMM()
-				at := actDSum
-				if g.kind == kindMin2 {
-					at = actDSum16 + 4*h
-				}
-				e.VBROADCASTSS(g.act(j, at), s)
-				e.VFMADD231PS(m[h], s, d)
+			s := e.YMM()
+			at := actDSum
+			if g.kind == kindMin2 {
+				at = actDSum16 + 4*h
 			}
-			e.VMOVUPS(d, g.slot(g.sums, v, j))
+			e.VBROADCASTSS(g.act(j, at), s)
+			e.VFMADD231PS(m[h], s, d)
 		}
+		e.VMOVUPS(d, g.slot(g.sums, v, j))
 	}
 }
