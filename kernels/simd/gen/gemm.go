@@ -122,7 +122,7 @@ func emitGemm(e *emitter, k gemm) {
 	z := g.zero()
 	g.each(func(v, j int) { g.VMOVUPS(z, g.slot(g.totals, v, j)) })
 	groups := 8 / k.steps
-	if groups > 1 {
+	if groups == 2 {
 		g.wide = e.AllocLocal(64 * k.rows)
 	}
 
@@ -130,9 +130,17 @@ func emitGemm(e *emitter, k gemm) {
 		z := g.zero()
 		g.each(func(v, j int) { g.VMOVUPS(z, g.slot(g.sums, v, j)) })
 	}, func() {
-		if k.kind == kindPlanes {
+		if !e.vnni && (groups > 2 || k.kind == kindPlanes) {
+			// Sums of both vectors would go to memory and back too often: one vector after the other.
 			for v := range 2 {
-				g.planes(v)
+				if k.kind == kindPlanes {
+					g.planes(v)
+				} else {
+					g.groupsAVX2(v, groups)
+				}
+				if corrected {
+					g.correctAVX2(v)
+				}
 				g.finish(v)
 			}
 			return
@@ -145,7 +153,7 @@ func emitGemm(e *emitter, k gemm) {
 			}
 		}
 		if corrected && !e.vnni {
-			g.correctAVX2()
+			g.correctAVX2(0, 1)
 		}
 		g.finish(0)
 		g.finish(1)
@@ -285,7 +293,7 @@ func (g *gemmState) spill(i, groups int) {
 	})
 }
 
-// groupAVX2 adds g.steps products in int16, then widens: by ones, or by the integer scale of these 16 values.
+// groupAVX2 adds g.steps products in int16, then widens.
 func (g *gemmState) groupAVX2(i, groups int) {
 	e := g.emitter
 	for k4 := i * g.steps; k4 < (i+1)*g.steps; k4++ {
@@ -294,29 +302,58 @@ func (g *gemmState) groupAVX2(i, groups int) {
 			a := e.YMM()
 			e.VPBROADCASTD(g.act(j, 4*k4), a)
 			for v := range w {
-				p := e.YMM()
-				e.VPMADDUBSW(a, w[v], p)
-				if k4 == i*g.steps {
-					g.acc[v][j] = p
-				} else {
-					e.VPADDW(p, g.acc[v][j], g.acc[v][j])
-				}
+				g.product(k4 == i*g.steps, &g.acc[v][j], w[v], a)
 			}
 		}
 	}
-	g.each(func(v, j int) {
-		if g.kind == kindHalf {
-			e.VPMADDWD(g.panel.Offset(panelMore+64*(i*g.steps/4)+32*v), g.acc[v][j], g.acc[v][j])
-		} else {
-			e.VPMADDWD(g.ones, g.acc[v][j], g.acc[v][j])
-		}
-	})
+	g.each(func(v, j int) { e.VPMADDWD(g.ones, g.acc[v][j], g.acc[v][j]) })
 	if groups > 1 {
 		g.spill(i, groups)
 	}
 }
 
-// planes makes the block's sums of vector v from those of the lower and of the upper halves, corrected.
+// product adds the pairs of products of w and a to the int16 of sum, or begins them.
+func (g *gemmState) product(first bool, sum *vec, w, a vec) {
+	p := g.YMM()
+	g.VPMADDUBSW(a, w, p)
+	if first {
+		*sum = p
+	} else {
+		g.VPADDW(p, *sum, *sum)
+	}
+}
+
+// groupsAVX2 makes the block's sums of vector v: g.steps products at a time in int16, then widened, by ones or by the integer
+// scale of these 16 values.
+func (g *gemmState) groupsAVX2(v, groups int) {
+	e := g.emitter
+	for i := range groups {
+		var some [4]vec
+		for step := range g.steps {
+			k4 := i*g.steps + step
+			w := g.load(g.panel.Offset(64*k4 + 32*v))
+			for j := range g.rows {
+				a := e.YMM()
+				e.VPBROADCASTD(g.act(j, 4*k4), a)
+				g.product(step == 0, &some[j], w, a)
+			}
+		}
+		for j := range g.rows {
+			if g.kind == kindHalf {
+				e.VPMADDWD(g.panel.Offset(panelMore+64*(i*g.steps/4)+32*v), some[j], some[j])
+			} else {
+				e.VPMADDWD(g.ones, some[j], some[j])
+			}
+			if i == 0 {
+				g.acc[v][j] = some[j]
+			} else {
+				e.VPADDD(some[j], g.acc[v][j], g.acc[v][j])
+			}
+		}
+	}
+}
+
+// planes makes the block's sums of vector v from those of the lower and of the upper halves.
 func (g *gemmState) planes(v int) {
 	e := g.emitter
 	var upper [4]vec
@@ -326,49 +363,31 @@ func (g *gemmState) planes(v int) {
 		for j := range g.rows {
 			a := e.YMM()
 			e.VPBROADCASTD(g.act(j, 4*k4), a)
-			if k4 == 0 {
-				lower[j], upper[j] = e.YMM(), e.YMM()
-				e.VPMADDUBSW(a, lo, lower[j])
-				e.VPMADDUBSW(a, hi, upper[j])
-				continue
-			}
-			p := e.YMM()
-			e.VPMADDUBSW(a, lo, p)
-			e.VPADDW(p, lower[j], lower[j])
-			e.VPMADDUBSW(a, hi, a)
-			e.VPADDW(a, upper[j], upper[j])
+			g.product(k4 == 0, &lower[j], lo, a)
+			g.product(k4 == 0, &upper[j], hi, a)
 		}
 	}
 	for j := range g.rows {
 		e.VPMADDWD(g.ones, lower[j], lower[j])
 		e.VPMADDWD(e.dwords("sixteenWords", 0x100010), upper[j], upper[j])
-		c := e.YMM()
-		e.VPBROADCASTD(g.act(j, actNegSum), c)
-		e.VPSLLVD(g.shift, c, c)
 		e.VPADDD(upper[j], lower[j], lower[j])
-		e.VPADDD(c, lower[j], lower[j])
 	}
 }
 
-// correctAVX2 adds -(2^shift * sum of a), each half times its scale where there are scales.
-func (g *gemmState) correctAVX2() {
+// correctAVX2 adds -(2^shift * sum of a), each half times its scale where there are scales, to the sums of the vectors.
+func (g *gemmState) correctAVX2(vectors ...int) {
 	e := g.emitter
 	for j := range g.rows {
 		c := e.YMM()
-		if g.kind == kindOff {
+		if g.kind == kindHalf {
+			e.VPBROADCASTD(g.act(j, actNegPr), c)
+			e.VPMADDWD(g.panel.Offset(panelMore+128+32*vectors[0]), c, c)
+		} else {
 			e.VPBROADCASTD(g.act(j, actNegSum), c)
-			e.VPSLLVD(g.shift, c, c)
-			for v := range 2 {
-				e.VPADDD(c, g.acc[v][j], g.acc[v][j])
-			}
-			continue
 		}
-		e.VPBROADCASTD(g.act(j, actNegPr), c)
-		for v := range 2 {
-			t := e.YMM()
-			e.VPMADDWD(g.panel.Offset(panelMore+128+32*v), c, t)
-			e.VPSLLVD(g.shift, t, t)
-			e.VPADDD(t, g.acc[v][j], g.acc[v][j])
+		e.VPSLLVD(g.shift, c, c)
+		for _, v := range vectors {
+			e.VPADDD(c, g.acc[v][j], g.acc[v][j])
 		}
 	}
 }
