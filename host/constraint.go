@@ -286,6 +286,7 @@ func (e *Engine) rewind(s *sequence) (bool, error) {
 	s.tokens, c.places = s.tokens[:keep], c.places[:keep-s.nPrompt()]
 	if len(s.result.Logprobs) > len(c.places) {
 		s.result.Logprobs = s.result.Logprobs[:len(c.places)]
+		s.result.TokenLogprobs = s.result.TokenLogprobs[:len(c.places)]
 	}
 	if len(s.result.Chances) > len(c.places) {
 		s.result.Chances = s.result.Chances[:len(c.places)]

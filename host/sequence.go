@@ -74,6 +74,8 @@ type Result struct {
 	Logprobs [][]Logprob
 	Chances  []Chances // of each token
 	Timings  Timings
+
+	TokenLogprobs []float64 // of each token itself, which need not be among the likeliest; where Logprobs are wanted
 }
 
 // Timings of one request.
@@ -195,10 +197,11 @@ func stopPrefix(text []byte, stops []string) int {
 	return best
 }
 
-// topLogprobs gives the k best ids of a row, best first, equal ones by ascending id, with log softmax values.
-func topLogprobs(logits []float32, k int) []Logprob {
+// topLogprobs gives the k best ids of a row, best first, equal ones by ascending id, with log softmax values, and the
+// logarithm that these are relative to.
+func topLogprobs(logits []float32, k int) (best []Logprob, lse float64) {
 	k = min(k, len(logits))
-	best := make([]Logprob, 0, k+1)
+	best = make([]Logprob, 0, k+1)
 	top := float32(math.Inf(-1))
 	for i, l := range logits {
 		top = max(top, l)
@@ -214,11 +217,11 @@ func topLogprobs(logits []float32, k int) []Logprob {
 		best[at] = Logprob{uint32(i), float64(l)}
 		best = best[:min(len(best), k)]
 	}
-	lse := LogSumExp(logits)
+	lse = LogSumExp(logits)
 	for i := range best {
 		best[i].Logprob -= lse
 	}
-	return best
+	return best, lse
 }
 
 // LogSumExp is the logarithm of the sum of exponentials, in float64.

@@ -22,8 +22,10 @@ func (e *Engine) sample(s *sequence, logits []float32) (over string, err error) 
 			return over, err
 		}
 	}
-	if k := s.req.Logprobs; k > 0 {
-		s.result.Logprobs = append(s.result.Logprobs, topLogprobs(logits, k))
+	var likeliest []Logprob
+	var lse float64
+	if k := s.req.Logprobs; k > 0 { // before constraints change the row
+		likeliest, lse = topLogprobs(logits, k)
 	}
 	if s.req.OnLogits != nil {
 		s.req.OnLogits(logits)
@@ -65,6 +67,10 @@ func (e *Engine) sample(s *sequence, logits []float32) (over string, err error) 
 	}
 	if err := s.addChances(); err != nil {
 		return "", err
+	}
+	if s.req.Logprobs > 0 {
+		s.result.Logprobs = append(s.result.Logprobs, likeliest)
+		s.result.TokenLogprobs = append(s.result.TokenLogprobs, float64(logits[id])-lse)
 	}
 	return e.keep(s, uint32(id))
 }

@@ -24,7 +24,7 @@ func TestChances(t *testing.T) {
 	const k, temp = 6, 1.5
 	var rows [][]float32
 	req := &host.Request{Prompt: prompt, MaxTokens: 30, IgnoreEOS: true, Seed: 5, Samplers: []string{"top_k", "temperature", "dist"},
-		Settings: map[string]any{"top_k": k, "temp": temp}, Chances: 4,
+		Settings: map[string]any{"top_k": k, "temp": temp}, Chances: 4, Logprobs: 1,
 		OnLogits: func(l []float32) { rows = append(rows, slices.Clone(l)) }}
 	res, err := e.Generate(ctx, req)
 	if err != nil {
@@ -33,7 +33,15 @@ func TestChances(t *testing.T) {
 	if len(res.Chances) != 30 || len(rows) != 30 {
 		t.Fatalf("%d chances for %d rows", len(res.Chances), len(rows))
 	}
+	unlikely := 0
 	for i, c := range res.Chances {
+		id := res.Tokens[i]
+		if got, want := res.TokenLogprobs[i], float64(rows[i][id])-host.LogSumExp(rows[i]); math.Abs(got-want) > 1e-9 {
+			t.Errorf("token %d has the log probability %v, want %v", i, got, want)
+		}
+		if res.Logprobs[i][0].ID != id {
+			unlikely++
+		}
 		best := make([]uint32, len(rows[i]))
 		for id := range best {
 			best[id] = uint32(id)
@@ -60,6 +68,10 @@ func TestChances(t *testing.T) {
 				t.Fatalf("token %d: the most probable are %v, want %d by %v", i, c.Top, best[n], logprob(best[n]))
 			}
 		}
+	}
+
+	if unlikely == 0 {
+		t.Error("every token was the likeliest")
 	}
 
 	req.Samplers, req.Settings, req.OnLogits = []string{"mirostat"}, map[string]any{"mirostat": 2}, nil
