@@ -4,7 +4,8 @@
 
 package simd
 
-// quantizeNEON rounds n blocks of 32 floats, which stand from block first of a group on; blocks and lanes point at the group.
+// quantizeNEON rounds n blocks of 32 floats, which stand from block first of a group on; blocks and lanes point at
+// the group.
 //
 //go:noescape
 func quantizeNEON(blocks *byte, lanes *byte, x *float32, first int, n int)

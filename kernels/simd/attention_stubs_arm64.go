@@ -4,62 +4,74 @@
 
 package simd
 
-// multiplyHalf1NEON adds a[1, k] * b[k, cols] to out, or to 0 if add is 0. Rows of b lie ldb bytes apart; cols is a multiple of 16.
+// multiplyHalf1NEON adds a[1, k] * b[k, cols] to out, or to 0 if add is 0. Rows of b lie ldb bytes apart; cols is a
+// multiple of 16.
 //
 //go:noescape
 func multiplyHalf1NEON(out *float32, ldo int, a *float32, lda int, b *byte, ldb int, k int, cols int, add int, ahead *byte)
 
-// multiplyHalf2NEON adds a[2, k] * b[k, cols] to out, or to 0 if add is 0. Rows of b lie ldb bytes apart; cols is a multiple of 16.
+// multiplyHalf2NEON adds a[2, k] * b[k, cols] to out, or to 0 if add is 0. Rows of b lie ldb bytes apart; cols is a
+// multiple of 16.
 //
 //go:noescape
 func multiplyHalf2NEON(out *float32, ldo int, a *float32, lda int, b *byte, ldb int, k int, cols int, add int, ahead *byte)
 
-// multiplyHalf3NEON adds a[3, k] * b[k, cols] to out, or to 0 if add is 0. Rows of b lie ldb bytes apart; cols is a multiple of 16.
+// multiplyHalf3NEON adds a[3, k] * b[k, cols] to out, or to 0 if add is 0. Rows of b lie ldb bytes apart; cols is a
+// multiple of 16.
 //
 //go:noescape
 func multiplyHalf3NEON(out *float32, ldo int, a *float32, lda int, b *byte, ldb int, k int, cols int, add int, ahead *byte)
 
-// multiplyHalf4NEON adds a[4, k] * b[k, cols] to out, or to 0 if add is 0. Rows of b lie ldb bytes apart; cols is a multiple of 16.
+// multiplyHalf4NEON adds a[4, k] * b[k, cols] to out, or to 0 if add is 0. Rows of b lie ldb bytes apart; cols is a
+// multiple of 16.
 //
 //go:noescape
 func multiplyHalf4NEON(out *float32, ldo int, a *float32, lda int, b *byte, ldb int, k int, cols int, add int, ahead *byte)
 
-// multiplyFloat1NEON adds a[1, k] * b[k, cols] to out, or to 0 if add is 0. Rows of b lie ldb bytes apart; cols is a multiple of 16.
+// multiplyFloat1NEON adds a[1, k] * b[k, cols] to out, or to 0 if add is 0. Rows of b lie ldb bytes apart; cols is a
+// multiple of 16.
 //
 //go:noescape
 func multiplyFloat1NEON(out *float32, ldo int, a *float32, lda int, b *byte, ldb int, k int, cols int, add int, ahead *byte)
 
-// multiplyFloat2NEON adds a[2, k] * b[k, cols] to out, or to 0 if add is 0. Rows of b lie ldb bytes apart; cols is a multiple of 16.
+// multiplyFloat2NEON adds a[2, k] * b[k, cols] to out, or to 0 if add is 0. Rows of b lie ldb bytes apart; cols is a
+// multiple of 16.
 //
 //go:noescape
 func multiplyFloat2NEON(out *float32, ldo int, a *float32, lda int, b *byte, ldb int, k int, cols int, add int, ahead *byte)
 
-// multiplyFloat3NEON adds a[3, k] * b[k, cols] to out, or to 0 if add is 0. Rows of b lie ldb bytes apart; cols is a multiple of 16.
+// multiplyFloat3NEON adds a[3, k] * b[k, cols] to out, or to 0 if add is 0. Rows of b lie ldb bytes apart; cols is a
+// multiple of 16.
 //
 //go:noescape
 func multiplyFloat3NEON(out *float32, ldo int, a *float32, lda int, b *byte, ldb int, k int, cols int, add int, ahead *byte)
 
-// multiplyFloat4NEON adds a[4, k] * b[k, cols] to out, or to 0 if add is 0. Rows of b lie ldb bytes apart; cols is a multiple of 16.
+// multiplyFloat4NEON adds a[4, k] * b[k, cols] to out, or to 0 if add is 0. Rows of b lie ldb bytes apart; cols is a
+// multiple of 16.
 //
 //go:noescape
 func multiplyFloat4NEON(out *float32, ldo int, a *float32, lda int, b *byte, ldb int, k int, cols int, add int, ahead *byte)
 
-// multiplyInt81NEON adds a[1, k] * b[k, cols] to out, or to 0 if add is 0. Rows of b lie ldb bytes apart; cols is a multiple of 16.
+// multiplyInt81NEON adds a[1, k] * b[k, cols] to out, or to 0 if add is 0. Rows of b lie ldb bytes apart; cols is a
+// multiple of 16.
 //
 //go:noescape
 func multiplyInt81NEON(out *float32, ldo int, a *float32, lda int, b *byte, ldb int, k int, cols int, add int, ahead *byte)
 
-// multiplyInt82NEON adds a[2, k] * b[k, cols] to out, or to 0 if add is 0. Rows of b lie ldb bytes apart; cols is a multiple of 16.
+// multiplyInt82NEON adds a[2, k] * b[k, cols] to out, or to 0 if add is 0. Rows of b lie ldb bytes apart; cols is a
+// multiple of 16.
 //
 //go:noescape
 func multiplyInt82NEON(out *float32, ldo int, a *float32, lda int, b *byte, ldb int, k int, cols int, add int, ahead *byte)
 
-// multiplyInt83NEON adds a[3, k] * b[k, cols] to out, or to 0 if add is 0. Rows of b lie ldb bytes apart; cols is a multiple of 16.
+// multiplyInt83NEON adds a[3, k] * b[k, cols] to out, or to 0 if add is 0. Rows of b lie ldb bytes apart; cols is a
+// multiple of 16.
 //
 //go:noescape
 func multiplyInt83NEON(out *float32, ldo int, a *float32, lda int, b *byte, ldb int, k int, cols int, add int, ahead *byte)
 
-// multiplyInt84NEON adds a[4, k] * b[k, cols] to out, or to 0 if add is 0. Rows of b lie ldb bytes apart; cols is a multiple of 16.
+// multiplyInt84NEON adds a[4, k] * b[k, cols] to out, or to 0 if add is 0. Rows of b lie ldb bytes apart; cols is a
+// multiple of 16.
 //
 //go:noescape
 func multiplyInt84NEON(out *float32, ldo int, a *float32, lda int, b *byte, ldb int, k int, cols int, add int, ahead *byte)

@@ -4,132 +4,158 @@
 
 package simd
 
-// dotQ4_0x1DotProd computes 8*octets outputs of 1 activation rows from n groups of 8 blocks a row; the last begins back bytes before the end of the one before.
+// dotQ4_0x1DotProd computes 8*octets outputs of activation rows (1) from n groups of 8 blocks a row, the last of
+// which begins back bytes before the end of the one before.
 //
 //go:noescape
 func dotQ4_0x1DotProd(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 
-// dotQ4_0x2DotProd computes 8*octets outputs of 2 activation rows from n groups of 8 blocks a row; the last begins back bytes before the end of the one before.
+// dotQ4_0x2DotProd computes 8*octets outputs of activation rows (2) from n groups of 8 blocks a row, the last of
+// which begins back bytes before the end of the one before.
 //
 //go:noescape
 func dotQ4_0x2DotProd(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 
-// dotQ4_1x1DotProd computes 8*octets outputs of 1 activation rows from n groups of 8 blocks a row; the last begins back bytes before the end of the one before.
+// dotQ4_1x1DotProd computes 8*octets outputs of activation rows (1) from n groups of 8 blocks a row, the last of
+// which begins back bytes before the end of the one before.
 //
 //go:noescape
 func dotQ4_1x1DotProd(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 
-// dotQ4_1x2DotProd computes 8*octets outputs of 2 activation rows from n groups of 8 blocks a row; the last begins back bytes before the end of the one before.
+// dotQ4_1x2DotProd computes 8*octets outputs of activation rows (2) from n groups of 8 blocks a row, the last of
+// which begins back bytes before the end of the one before.
 //
 //go:noescape
 func dotQ4_1x2DotProd(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 
-// dotQ5_0x1DotProd computes 8*octets outputs of 1 activation rows from n groups of 8 blocks a row; the last begins back bytes before the end of the one before.
+// dotQ5_0x1DotProd computes 8*octets outputs of activation rows (1) from n groups of 8 blocks a row, the last of
+// which begins back bytes before the end of the one before.
 //
 //go:noescape
 func dotQ5_0x1DotProd(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 
-// dotQ5_0x2DotProd computes 8*octets outputs of 2 activation rows from n groups of 8 blocks a row; the last begins back bytes before the end of the one before.
+// dotQ5_0x2DotProd computes 8*octets outputs of activation rows (2) from n groups of 8 blocks a row, the last of
+// which begins back bytes before the end of the one before.
 //
 //go:noescape
 func dotQ5_0x2DotProd(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 
-// dotQ5_1x1DotProd computes 8*octets outputs of 1 activation rows from n groups of 8 blocks a row; the last begins back bytes before the end of the one before.
+// dotQ5_1x1DotProd computes 8*octets outputs of activation rows (1) from n groups of 8 blocks a row, the last of
+// which begins back bytes before the end of the one before.
 //
 //go:noescape
 func dotQ5_1x1DotProd(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 
-// dotQ5_1x2DotProd computes 8*octets outputs of 2 activation rows from n groups of 8 blocks a row; the last begins back bytes before the end of the one before.
+// dotQ5_1x2DotProd computes 8*octets outputs of activation rows (2) from n groups of 8 blocks a row, the last of
+// which begins back bytes before the end of the one before.
 //
 //go:noescape
 func dotQ5_1x2DotProd(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 
-// dotQ8_0x1DotProd computes 8*octets outputs of 1 activation rows from n groups of 8 blocks a row; the last begins back bytes before the end of the one before.
+// dotQ8_0x1DotProd computes 8*octets outputs of activation rows (1) from n groups of 8 blocks a row, the last of
+// which begins back bytes before the end of the one before.
 //
 //go:noescape
 func dotQ8_0x1DotProd(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 
-// dotQ8_0x2DotProd computes 8*octets outputs of 2 activation rows from n groups of 8 blocks a row; the last begins back bytes before the end of the one before.
+// dotQ8_0x2DotProd computes 8*octets outputs of activation rows (2) from n groups of 8 blocks a row, the last of
+// which begins back bytes before the end of the one before.
 //
 //go:noescape
 func dotQ8_0x2DotProd(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 
-// dotIQ4_NLx1DotProd computes 8*octets outputs of 1 activation rows from n groups of 8 blocks a row; the last begins back bytes before the end of the one before.
+// dotIQ4_NLx1DotProd computes 8*octets outputs of activation rows (1) from n groups of 8 blocks a row, the last of
+// which begins back bytes before the end of the one before.
 //
 //go:noescape
 func dotIQ4_NLx1DotProd(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 
-// dotIQ4_NLx2DotProd computes 8*octets outputs of 2 activation rows from n groups of 8 blocks a row; the last begins back bytes before the end of the one before.
+// dotIQ4_NLx2DotProd computes 8*octets outputs of activation rows (2) from n groups of 8 blocks a row, the last of
+// which begins back bytes before the end of the one before.
 //
 //go:noescape
 func dotIQ4_NLx2DotProd(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 
-// dotMXFP4x1DotProd computes 8*octets outputs of 1 activation rows from n groups of 8 blocks a row; the last begins back bytes before the end of the one before.
+// dotMXFP4x1DotProd computes 8*octets outputs of activation rows (1) from n groups of 8 blocks a row, the last of
+// which begins back bytes before the end of the one before.
 //
 //go:noescape
 func dotMXFP4x1DotProd(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 
-// dotMXFP4x2DotProd computes 8*octets outputs of 2 activation rows from n groups of 8 blocks a row; the last begins back bytes before the end of the one before.
+// dotMXFP4x2DotProd computes 8*octets outputs of activation rows (2) from n groups of 8 blocks a row, the last of
+// which begins back bytes before the end of the one before.
 //
 //go:noescape
 func dotMXFP4x2DotProd(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 
-// dotQ4_Kx1DotProd computes 8*octets outputs of 1 activation rows from n groups of 8 blocks a row; the last begins back bytes before the end of the one before.
+// dotQ4_Kx1DotProd computes 8*octets outputs of activation rows (1) from n groups of 8 blocks a row, the last of
+// which begins back bytes before the end of the one before.
 //
 //go:noescape
 func dotQ4_Kx1DotProd(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 
-// dotQ4_Kx2DotProd computes 8*octets outputs of 2 activation rows from n groups of 8 blocks a row; the last begins back bytes before the end of the one before.
+// dotQ4_Kx2DotProd computes 8*octets outputs of activation rows (2) from n groups of 8 blocks a row, the last of
+// which begins back bytes before the end of the one before.
 //
 //go:noescape
 func dotQ4_Kx2DotProd(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 
-// dotQ5_Kx1DotProd computes 8*octets outputs of 1 activation rows from n groups of 8 blocks a row; the last begins back bytes before the end of the one before.
+// dotQ5_Kx1DotProd computes 8*octets outputs of activation rows (1) from n groups of 8 blocks a row, the last of
+// which begins back bytes before the end of the one before.
 //
 //go:noescape
 func dotQ5_Kx1DotProd(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 
-// dotQ5_Kx2DotProd computes 8*octets outputs of 2 activation rows from n groups of 8 blocks a row; the last begins back bytes before the end of the one before.
+// dotQ5_Kx2DotProd computes 8*octets outputs of activation rows (2) from n groups of 8 blocks a row, the last of
+// which begins back bytes before the end of the one before.
 //
 //go:noescape
 func dotQ5_Kx2DotProd(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 
-// dotIQ4_XSx1DotProd computes 8*octets outputs of 1 activation rows from n groups of 8 blocks a row; the last begins back bytes before the end of the one before.
+// dotIQ4_XSx1DotProd computes 8*octets outputs of activation rows (1) from n groups of 8 blocks a row, the last of
+// which begins back bytes before the end of the one before.
 //
 //go:noescape
 func dotIQ4_XSx1DotProd(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 
-// dotIQ4_XSx2DotProd computes 8*octets outputs of 2 activation rows from n groups of 8 blocks a row; the last begins back bytes before the end of the one before.
+// dotIQ4_XSx2DotProd computes 8*octets outputs of activation rows (2) from n groups of 8 blocks a row, the last of
+// which begins back bytes before the end of the one before.
 //
 //go:noescape
 func dotIQ4_XSx2DotProd(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 
-// dotQ6_Kx1DotProd computes 8*octets outputs of 1 activation rows from n groups of 8 blocks a row; the last begins back bytes before the end of the one before.
+// dotQ6_Kx1DotProd computes 8*octets outputs of activation rows (1) from n groups of 8 blocks a row, the last of
+// which begins back bytes before the end of the one before.
 //
 //go:noescape
 func dotQ6_Kx1DotProd(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 
-// dotQ6_Kx2DotProd computes 8*octets outputs of 2 activation rows from n groups of 8 blocks a row; the last begins back bytes before the end of the one before.
+// dotQ6_Kx2DotProd computes 8*octets outputs of activation rows (2) from n groups of 8 blocks a row, the last of
+// which begins back bytes before the end of the one before.
 //
 //go:noescape
 func dotQ6_Kx2DotProd(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 
-// dotQ3_Kx1DotProd computes 8*octets outputs of 1 activation rows from n groups of 8 blocks a row; the last begins back bytes before the end of the one before.
+// dotQ3_Kx1DotProd computes 8*octets outputs of activation rows (1) from n groups of 8 blocks a row, the last of
+// which begins back bytes before the end of the one before.
 //
 //go:noescape
 func dotQ3_Kx1DotProd(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 
-// dotQ3_Kx2DotProd computes 8*octets outputs of 2 activation rows from n groups of 8 blocks a row; the last begins back bytes before the end of the one before.
+// dotQ3_Kx2DotProd computes 8*octets outputs of activation rows (2) from n groups of 8 blocks a row, the last of
+// which begins back bytes before the end of the one before.
 //
 //go:noescape
 func dotQ3_Kx2DotProd(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 
-// dotQ2_Kx1DotProd computes 8*octets outputs of 1 activation rows from n groups of 8 blocks a row; the last begins back bytes before the end of the one before.
+// dotQ2_Kx1DotProd computes 8*octets outputs of activation rows (1) from n groups of 8 blocks a row, the last of
+// which begins back bytes before the end of the one before.
 //
 //go:noescape
 func dotQ2_Kx1DotProd(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 
-// dotQ2_Kx2DotProd computes 8*octets outputs of 2 activation rows from n groups of 8 blocks a row; the last begins back bytes before the end of the one before.
+// dotQ2_Kx2DotProd computes 8*octets outputs of activation rows (2) from n groups of 8 blocks a row, the last of
+// which begins back bytes before the end of the one before.
 //
 //go:noescape
 func dotQ2_Kx2DotProd(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)

@@ -4,132 +4,158 @@
 
 package simd
 
-// dotQ4_0x1NEON computes 8*octets outputs of 1 activation rows from n groups of 8 blocks a row; the last begins back bytes before the end of the one before.
+// dotQ4_0x1NEON computes 8*octets outputs of activation rows (1) from n groups of 8 blocks a row, the last of
+// which begins back bytes before the end of the one before.
 //
 //go:noescape
 func dotQ4_0x1NEON(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 
-// dotQ4_0x2NEON computes 8*octets outputs of 2 activation rows from n groups of 8 blocks a row; the last begins back bytes before the end of the one before.
+// dotQ4_0x2NEON computes 8*octets outputs of activation rows (2) from n groups of 8 blocks a row, the last of
+// which begins back bytes before the end of the one before.
 //
 //go:noescape
 func dotQ4_0x2NEON(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 
-// dotQ4_1x1NEON computes 8*octets outputs of 1 activation rows from n groups of 8 blocks a row; the last begins back bytes before the end of the one before.
+// dotQ4_1x1NEON computes 8*octets outputs of activation rows (1) from n groups of 8 blocks a row, the last of
+// which begins back bytes before the end of the one before.
 //
 //go:noescape
 func dotQ4_1x1NEON(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 
-// dotQ4_1x2NEON computes 8*octets outputs of 2 activation rows from n groups of 8 blocks a row; the last begins back bytes before the end of the one before.
+// dotQ4_1x2NEON computes 8*octets outputs of activation rows (2) from n groups of 8 blocks a row, the last of
+// which begins back bytes before the end of the one before.
 //
 //go:noescape
 func dotQ4_1x2NEON(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 
-// dotQ5_0x1NEON computes 8*octets outputs of 1 activation rows from n groups of 8 blocks a row; the last begins back bytes before the end of the one before.
+// dotQ5_0x1NEON computes 8*octets outputs of activation rows (1) from n groups of 8 blocks a row, the last of
+// which begins back bytes before the end of the one before.
 //
 //go:noescape
 func dotQ5_0x1NEON(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 
-// dotQ5_0x2NEON computes 8*octets outputs of 2 activation rows from n groups of 8 blocks a row; the last begins back bytes before the end of the one before.
+// dotQ5_0x2NEON computes 8*octets outputs of activation rows (2) from n groups of 8 blocks a row, the last of
+// which begins back bytes before the end of the one before.
 //
 //go:noescape
 func dotQ5_0x2NEON(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 
-// dotQ5_1x1NEON computes 8*octets outputs of 1 activation rows from n groups of 8 blocks a row; the last begins back bytes before the end of the one before.
+// dotQ5_1x1NEON computes 8*octets outputs of activation rows (1) from n groups of 8 blocks a row, the last of
+// which begins back bytes before the end of the one before.
 //
 //go:noescape
 func dotQ5_1x1NEON(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 
-// dotQ5_1x2NEON computes 8*octets outputs of 2 activation rows from n groups of 8 blocks a row; the last begins back bytes before the end of the one before.
+// dotQ5_1x2NEON computes 8*octets outputs of activation rows (2) from n groups of 8 blocks a row, the last of
+// which begins back bytes before the end of the one before.
 //
 //go:noescape
 func dotQ5_1x2NEON(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 
-// dotQ8_0x1NEON computes 8*octets outputs of 1 activation rows from n groups of 8 blocks a row; the last begins back bytes before the end of the one before.
+// dotQ8_0x1NEON computes 8*octets outputs of activation rows (1) from n groups of 8 blocks a row, the last of
+// which begins back bytes before the end of the one before.
 //
 //go:noescape
 func dotQ8_0x1NEON(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 
-// dotQ8_0x2NEON computes 8*octets outputs of 2 activation rows from n groups of 8 blocks a row; the last begins back bytes before the end of the one before.
+// dotQ8_0x2NEON computes 8*octets outputs of activation rows (2) from n groups of 8 blocks a row, the last of
+// which begins back bytes before the end of the one before.
 //
 //go:noescape
 func dotQ8_0x2NEON(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 
-// dotIQ4_NLx1NEON computes 8*octets outputs of 1 activation rows from n groups of 8 blocks a row; the last begins back bytes before the end of the one before.
+// dotIQ4_NLx1NEON computes 8*octets outputs of activation rows (1) from n groups of 8 blocks a row, the last of
+// which begins back bytes before the end of the one before.
 //
 //go:noescape
 func dotIQ4_NLx1NEON(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 
-// dotIQ4_NLx2NEON computes 8*octets outputs of 2 activation rows from n groups of 8 blocks a row; the last begins back bytes before the end of the one before.
+// dotIQ4_NLx2NEON computes 8*octets outputs of activation rows (2) from n groups of 8 blocks a row, the last of
+// which begins back bytes before the end of the one before.
 //
 //go:noescape
 func dotIQ4_NLx2NEON(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 
-// dotMXFP4x1NEON computes 8*octets outputs of 1 activation rows from n groups of 8 blocks a row; the last begins back bytes before the end of the one before.
+// dotMXFP4x1NEON computes 8*octets outputs of activation rows (1) from n groups of 8 blocks a row, the last of
+// which begins back bytes before the end of the one before.
 //
 //go:noescape
 func dotMXFP4x1NEON(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 
-// dotMXFP4x2NEON computes 8*octets outputs of 2 activation rows from n groups of 8 blocks a row; the last begins back bytes before the end of the one before.
+// dotMXFP4x2NEON computes 8*octets outputs of activation rows (2) from n groups of 8 blocks a row, the last of
+// which begins back bytes before the end of the one before.
 //
 //go:noescape
 func dotMXFP4x2NEON(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 
-// dotQ4_Kx1NEON computes 8*octets outputs of 1 activation rows from n groups of 8 blocks a row; the last begins back bytes before the end of the one before.
+// dotQ4_Kx1NEON computes 8*octets outputs of activation rows (1) from n groups of 8 blocks a row, the last of
+// which begins back bytes before the end of the one before.
 //
 //go:noescape
 func dotQ4_Kx1NEON(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 
-// dotQ4_Kx2NEON computes 8*octets outputs of 2 activation rows from n groups of 8 blocks a row; the last begins back bytes before the end of the one before.
+// dotQ4_Kx2NEON computes 8*octets outputs of activation rows (2) from n groups of 8 blocks a row, the last of
+// which begins back bytes before the end of the one before.
 //
 //go:noescape
 func dotQ4_Kx2NEON(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 
-// dotQ5_Kx1NEON computes 8*octets outputs of 1 activation rows from n groups of 8 blocks a row; the last begins back bytes before the end of the one before.
+// dotQ5_Kx1NEON computes 8*octets outputs of activation rows (1) from n groups of 8 blocks a row, the last of
+// which begins back bytes before the end of the one before.
 //
 //go:noescape
 func dotQ5_Kx1NEON(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 
-// dotQ5_Kx2NEON computes 8*octets outputs of 2 activation rows from n groups of 8 blocks a row; the last begins back bytes before the end of the one before.
+// dotQ5_Kx2NEON computes 8*octets outputs of activation rows (2) from n groups of 8 blocks a row, the last of
+// which begins back bytes before the end of the one before.
 //
 //go:noescape
 func dotQ5_Kx2NEON(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 
-// dotIQ4_XSx1NEON computes 8*octets outputs of 1 activation rows from n groups of 8 blocks a row; the last begins back bytes before the end of the one before.
+// dotIQ4_XSx1NEON computes 8*octets outputs of activation rows (1) from n groups of 8 blocks a row, the last of
+// which begins back bytes before the end of the one before.
 //
 //go:noescape
 func dotIQ4_XSx1NEON(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 
-// dotIQ4_XSx2NEON computes 8*octets outputs of 2 activation rows from n groups of 8 blocks a row; the last begins back bytes before the end of the one before.
+// dotIQ4_XSx2NEON computes 8*octets outputs of activation rows (2) from n groups of 8 blocks a row, the last of
+// which begins back bytes before the end of the one before.
 //
 //go:noescape
 func dotIQ4_XSx2NEON(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 
-// dotQ6_Kx1NEON computes 8*octets outputs of 1 activation rows from n groups of 8 blocks a row; the last begins back bytes before the end of the one before.
+// dotQ6_Kx1NEON computes 8*octets outputs of activation rows (1) from n groups of 8 blocks a row, the last of
+// which begins back bytes before the end of the one before.
 //
 //go:noescape
 func dotQ6_Kx1NEON(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 
-// dotQ6_Kx2NEON computes 8*octets outputs of 2 activation rows from n groups of 8 blocks a row; the last begins back bytes before the end of the one before.
+// dotQ6_Kx2NEON computes 8*octets outputs of activation rows (2) from n groups of 8 blocks a row, the last of
+// which begins back bytes before the end of the one before.
 //
 //go:noescape
 func dotQ6_Kx2NEON(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 
-// dotQ3_Kx1NEON computes 8*octets outputs of 1 activation rows from n groups of 8 blocks a row; the last begins back bytes before the end of the one before.
+// dotQ3_Kx1NEON computes 8*octets outputs of activation rows (1) from n groups of 8 blocks a row, the last of
+// which begins back bytes before the end of the one before.
 //
 //go:noescape
 func dotQ3_Kx1NEON(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 
-// dotQ3_Kx2NEON computes 8*octets outputs of 2 activation rows from n groups of 8 blocks a row; the last begins back bytes before the end of the one before.
+// dotQ3_Kx2NEON computes 8*octets outputs of activation rows (2) from n groups of 8 blocks a row, the last of
+// which begins back bytes before the end of the one before.
 //
 //go:noescape
 func dotQ3_Kx2NEON(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 
-// dotQ2_Kx1NEON computes 8*octets outputs of 1 activation rows from n groups of 8 blocks a row; the last begins back bytes before the end of the one before.
+// dotQ2_Kx1NEON computes 8*octets outputs of activation rows (1) from n groups of 8 blocks a row, the last of
+// which begins back bytes before the end of the one before.
 //
 //go:noescape
 func dotQ2_Kx1NEON(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 
-// dotQ2_Kx2NEON computes 8*octets outputs of 2 activation rows from n groups of 8 blocks a row; the last begins back bytes before the end of the one before.
+// dotQ2_Kx2NEON computes 8*octets outputs of activation rows (2) from n groups of 8 blocks a row, the last of
+// which begins back bytes before the end of the one before.
 //
 //go:noescape
 func dotQ2_Kx2NEON(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)

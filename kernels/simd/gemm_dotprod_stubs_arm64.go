@@ -4,42 +4,50 @@
 
 package simd
 
-// gemmPlainx4DotProd multiplies a panel of full groups of blocks and an incomplete one of rest with 4 activation rows that lie stride bytes apart. shift is not used.
+// gemmPlainx4DotProd multiplies a panel of full groups of blocks and an incomplete one of rest with activation rows (4)
+// that lie stride bytes apart. shift is not used.
 //
 //go:noescape
 func gemmPlainx4DotProd(out0 *float32, out1 *float32, ldo int, panel *byte, a *byte, stride int, full int, rest int, shift int)
 
-// gemmPlainx1DotProd multiplies a panel of full groups of blocks and an incomplete one of rest with 1 activation rows that lie stride bytes apart. shift is not used.
+// gemmPlainx1DotProd multiplies a panel of full groups of blocks and an incomplete one of rest with activation rows (1)
+// that lie stride bytes apart. shift is not used.
 //
 //go:noescape
 func gemmPlainx1DotProd(out0 *float32, out1 *float32, ldo int, panel *byte, a *byte, stride int, full int, rest int, shift int)
 
-// gemmMinx4DotProd multiplies a panel of full groups of blocks and an incomplete one of rest with 4 activation rows that lie stride bytes apart. shift is not used.
+// gemmMinx4DotProd multiplies a panel of full groups of blocks and an incomplete one of rest with activation rows (4)
+// that lie stride bytes apart. shift is not used.
 //
 //go:noescape
 func gemmMinx4DotProd(out0 *float32, out1 *float32, ldo int, panel *byte, a *byte, stride int, full int, rest int, shift int)
 
-// gemmMinx1DotProd multiplies a panel of full groups of blocks and an incomplete one of rest with 1 activation rows that lie stride bytes apart. shift is not used.
+// gemmMinx1DotProd multiplies a panel of full groups of blocks and an incomplete one of rest with activation rows (1)
+// that lie stride bytes apart. shift is not used.
 //
 //go:noescape
 func gemmMinx1DotProd(out0 *float32, out1 *float32, ldo int, panel *byte, a *byte, stride int, full int, rest int, shift int)
 
-// gemmHalfx4DotProd multiplies a panel of full groups of blocks and an incomplete one of rest with 4 activation rows that lie stride bytes apart. shift is not used.
+// gemmHalfx4DotProd multiplies a panel of full groups of blocks and an incomplete one of rest with activation rows (4)
+// that lie stride bytes apart. shift is not used.
 //
 //go:noescape
 func gemmHalfx4DotProd(out0 *float32, out1 *float32, ldo int, panel *byte, a *byte, stride int, full int, rest int, shift int)
 
-// gemmHalfx1DotProd multiplies a panel of full groups of blocks and an incomplete one of rest with 1 activation rows that lie stride bytes apart. shift is not used.
+// gemmHalfx1DotProd multiplies a panel of full groups of blocks and an incomplete one of rest with activation rows (1)
+// that lie stride bytes apart. shift is not used.
 //
 //go:noescape
 func gemmHalfx1DotProd(out0 *float32, out1 *float32, ldo int, panel *byte, a *byte, stride int, full int, rest int, shift int)
 
-// gemmMinTwox4DotProd multiplies a panel of full groups of blocks and an incomplete one of rest with 4 activation rows that lie stride bytes apart. shift is not used.
+// gemmMinTwox4DotProd multiplies a panel of full groups of blocks and an incomplete one of rest with activation rows (4)
+// that lie stride bytes apart. shift is not used.
 //
 //go:noescape
 func gemmMinTwox4DotProd(out0 *float32, out1 *float32, ldo int, panel *byte, a *byte, stride int, full int, rest int, shift int)
 
-// gemmMinTwox1DotProd multiplies a panel of full groups of blocks and an incomplete one of rest with 1 activation rows that lie stride bytes apart. shift is not used.
+// gemmMinTwox1DotProd multiplies a panel of full groups of blocks and an incomplete one of rest with activation rows (1)
+// that lie stride bytes apart. shift is not used.
 //
 //go:noescape
 func gemmMinTwox1DotProd(out0 *float32, out1 *float32, ldo int, panel *byte, a *byte, stride int, full int, rest int, shift int)

@@ -4,42 +4,50 @@
 
 package simd
 
-// gemmPlainx4NEON multiplies a panel of full groups of blocks and an incomplete one of rest with 4 activation rows that lie stride bytes apart. shift is not used.
+// gemmPlainx4NEON multiplies a panel of full groups of blocks and an incomplete one of rest with activation rows (4)
+// that lie stride bytes apart. shift is not used.
 //
 //go:noescape
 func gemmPlainx4NEON(out0 *float32, out1 *float32, ldo int, panel *byte, a *byte, stride int, full int, rest int, shift int)
 
-// gemmPlainx1NEON multiplies a panel of full groups of blocks and an incomplete one of rest with 1 activation rows that lie stride bytes apart. shift is not used.
+// gemmPlainx1NEON multiplies a panel of full groups of blocks and an incomplete one of rest with activation rows (1)
+// that lie stride bytes apart. shift is not used.
 //
 //go:noescape
 func gemmPlainx1NEON(out0 *float32, out1 *float32, ldo int, panel *byte, a *byte, stride int, full int, rest int, shift int)
 
-// gemmMinx4NEON multiplies a panel of full groups of blocks and an incomplete one of rest with 4 activation rows that lie stride bytes apart. shift is not used.
+// gemmMinx4NEON multiplies a panel of full groups of blocks and an incomplete one of rest with activation rows (4)
+// that lie stride bytes apart. shift is not used.
 //
 //go:noescape
 func gemmMinx4NEON(out0 *float32, out1 *float32, ldo int, panel *byte, a *byte, stride int, full int, rest int, shift int)
 
-// gemmMinx1NEON multiplies a panel of full groups of blocks and an incomplete one of rest with 1 activation rows that lie stride bytes apart. shift is not used.
+// gemmMinx1NEON multiplies a panel of full groups of blocks and an incomplete one of rest with activation rows (1)
+// that lie stride bytes apart. shift is not used.
 //
 //go:noescape
 func gemmMinx1NEON(out0 *float32, out1 *float32, ldo int, panel *byte, a *byte, stride int, full int, rest int, shift int)
 
-// gemmHalfx4NEON multiplies a panel of full groups of blocks and an incomplete one of rest with 4 activation rows that lie stride bytes apart. shift is not used.
+// gemmHalfx4NEON multiplies a panel of full groups of blocks and an incomplete one of rest with activation rows (4)
+// that lie stride bytes apart. shift is not used.
 //
 //go:noescape
 func gemmHalfx4NEON(out0 *float32, out1 *float32, ldo int, panel *byte, a *byte, stride int, full int, rest int, shift int)
 
-// gemmHalfx1NEON multiplies a panel of full groups of blocks and an incomplete one of rest with 1 activation rows that lie stride bytes apart. shift is not used.
+// gemmHalfx1NEON multiplies a panel of full groups of blocks and an incomplete one of rest with activation rows (1)
+// that lie stride bytes apart. shift is not used.
 //
 //go:noescape
 func gemmHalfx1NEON(out0 *float32, out1 *float32, ldo int, panel *byte, a *byte, stride int, full int, rest int, shift int)
 
-// gemmMinTwox4NEON multiplies a panel of full groups of blocks and an incomplete one of rest with 4 activation rows that lie stride bytes apart. shift is not used.
+// gemmMinTwox4NEON multiplies a panel of full groups of blocks and an incomplete one of rest with activation rows (4)
+// that lie stride bytes apart. shift is not used.
 //
 //go:noescape
 func gemmMinTwox4NEON(out0 *float32, out1 *float32, ldo int, panel *byte, a *byte, stride int, full int, rest int, shift int)
 
-// gemmMinTwox1NEON multiplies a panel of full groups of blocks and an incomplete one of rest with 1 activation rows that lie stride bytes apart. shift is not used.
+// gemmMinTwox1NEON multiplies a panel of full groups of blocks and an incomplete one of rest with activation rows (1)
+// that lie stride bytes apart. shift is not used.
 //
 //go:noescape
 func gemmMinTwox1NEON(out0 *float32, out1 *float32, ldo int, panel *byte, a *byte, stride int, full int, rest int, shift int)

@@ -4,67 +4,80 @@
 
 package simd
 
-// packQ4_0NEON unpacks n of the format's blocks of 8 rows to half of a panel, whose lanes lie lane bytes apart. dst is the place of the first block.
+// packQ4_0NEON unpacks n of the format's blocks of 8 rows to half of a panel, whose lanes lie lane bytes apart. dst is the
+// place of the first block.
 //
 //go:noescape
 func packQ4_0NEON(dst *byte, w *byte, rowBytes int, n int, lane int)
 
-// packQ4_1NEON unpacks n of the format's blocks of 8 rows to half of a panel, whose lanes lie lane bytes apart. dst is the place of the first block.
+// packQ4_1NEON unpacks n of the format's blocks of 8 rows to half of a panel, whose lanes lie lane bytes apart. dst is the
+// place of the first block.
 //
 //go:noescape
 func packQ4_1NEON(dst *byte, w *byte, rowBytes int, n int, lane int)
 
-// packQ5_0NEON unpacks n of the format's blocks of 8 rows to half of a panel, whose lanes lie lane bytes apart. dst is the place of the first block.
+// packQ5_0NEON unpacks n of the format's blocks of 8 rows to half of a panel, whose lanes lie lane bytes apart. dst is the
+// place of the first block.
 //
 //go:noescape
 func packQ5_0NEON(dst *byte, w *byte, rowBytes int, n int, lane int)
 
-// packQ5_1NEON unpacks n of the format's blocks of 8 rows to half of a panel, whose lanes lie lane bytes apart. dst is the place of the first block.
+// packQ5_1NEON unpacks n of the format's blocks of 8 rows to half of a panel, whose lanes lie lane bytes apart. dst is the
+// place of the first block.
 //
 //go:noescape
 func packQ5_1NEON(dst *byte, w *byte, rowBytes int, n int, lane int)
 
-// packQ8_0NEON unpacks n of the format's blocks of 8 rows to half of a panel, whose lanes lie lane bytes apart. dst is the place of the first block.
+// packQ8_0NEON unpacks n of the format's blocks of 8 rows to half of a panel, whose lanes lie lane bytes apart. dst is the
+// place of the first block.
 //
 //go:noescape
 func packQ8_0NEON(dst *byte, w *byte, rowBytes int, n int, lane int)
 
-// packIQ4_NLNEON unpacks n of the format's blocks of 8 rows to half of a panel, whose lanes lie lane bytes apart. dst is the place of the first block.
+// packIQ4_NLNEON unpacks n of the format's blocks of 8 rows to half of a panel, whose lanes lie lane bytes apart. dst is the
+// place of the first block.
 //
 //go:noescape
 func packIQ4_NLNEON(dst *byte, w *byte, rowBytes int, n int, lane int)
 
-// packMXFP4NEON unpacks n of the format's blocks of 8 rows to half of a panel, whose lanes lie lane bytes apart. dst is the place of the first block.
+// packMXFP4NEON unpacks n of the format's blocks of 8 rows to half of a panel, whose lanes lie lane bytes apart. dst is the
+// place of the first block.
 //
 //go:noescape
 func packMXFP4NEON(dst *byte, w *byte, rowBytes int, n int, lane int)
 
-// packQ4_KNEON unpacks n of the format's blocks of 8 rows to half of a panel, whose lanes lie lane bytes apart. dst is the place of the first block.
+// packQ4_KNEON unpacks n of the format's blocks of 8 rows to half of a panel, whose lanes lie lane bytes apart. dst is the
+// place of the first block.
 //
 //go:noescape
 func packQ4_KNEON(dst *byte, w *byte, rowBytes int, n int, lane int)
 
-// packQ5_KNEON unpacks n of the format's blocks of 8 rows to half of a panel, whose lanes lie lane bytes apart. dst is the place of the first block.
+// packQ5_KNEON unpacks n of the format's blocks of 8 rows to half of a panel, whose lanes lie lane bytes apart. dst is the
+// place of the first block.
 //
 //go:noescape
 func packQ5_KNEON(dst *byte, w *byte, rowBytes int, n int, lane int)
 
-// packIQ4_XSNEON unpacks n of the format's blocks of 8 rows to half of a panel, whose lanes lie lane bytes apart. dst is the place of the first block.
+// packIQ4_XSNEON unpacks n of the format's blocks of 8 rows to half of a panel, whose lanes lie lane bytes apart. dst is the
+// place of the first block.
 //
 //go:noescape
 func packIQ4_XSNEON(dst *byte, w *byte, rowBytes int, n int, lane int)
 
-// packQ6_KNEON unpacks n of the format's blocks of 8 rows to half of a panel, whose lanes lie lane bytes apart. dst is the place of the first block.
+// packQ6_KNEON unpacks n of the format's blocks of 8 rows to half of a panel, whose lanes lie lane bytes apart. dst is the
+// place of the first block.
 //
 //go:noescape
 func packQ6_KNEON(dst *byte, w *byte, rowBytes int, n int, lane int)
 
-// packQ3_KNEON unpacks n of the format's blocks of 8 rows to half of a panel, whose lanes lie lane bytes apart. dst is the place of the first block.
+// packQ3_KNEON unpacks n of the format's blocks of 8 rows to half of a panel, whose lanes lie lane bytes apart. dst is the
+// place of the first block.
 //
 //go:noescape
 func packQ3_KNEON(dst *byte, w *byte, rowBytes int, n int, lane int)
 
-// packQ2_KNEON unpacks n of the format's blocks of 8 rows to half of a panel, whose lanes lie lane bytes apart. dst is the place of the first block.
+// packQ2_KNEON unpacks n of the format's blocks of 8 rows to half of a panel, whose lanes lie lane bytes apart. dst is the
+// place of the first block.
 //
 //go:noescape
 func packQ2_KNEON(dst *byte, w *byte, rowBytes int, n int, lane int)

@@ -28,7 +28,8 @@ func emitActs(a *asm) {
 		a.widen(x[0], x[0])
 		a.ins("VST1.P", list("S4", x[0], x[1]), mem(dst, 32))
 	})
-	a.convert("floatToHalfNEON", "rounds n groups of 8 floats to the nearest float16, ties to even.", "dst *uint16", "src *float32", func(src, dst R, x []V) {
+	nearest := "rounds n groups of 8 floats to the nearest float16, ties to even."
+	a.convert("floatToHalfNEON", nearest, "dst *uint16", "src *float32", func(src, dst R, x []V) {
 		a.ins("VLD1.P", mem(src, 32), list("S4", x[0], x[1]))
 		a.narrow(x[0], x[0])
 		a.narrowHigh(x[1], x[0])
@@ -56,7 +57,8 @@ func (a *asm) convert(name, doc, dst, src string, one func(src, dst R, x []V)) {
 
 // emitQuantize rounds 32 floats to an activation block at a time; package simd's acts.go has the formula.
 func emitQuantize(a *asm) {
-	a.function("quantizeNEON", "rounds n blocks of 32 floats, which stand from block first of a group on; blocks and lanes point at the group.",
+	a.function("quantizeNEON", "rounds n blocks of 32 floats, which stand from block first of a group on; blocks and lanes point at\n// the "+
+		"group.",
 		"blocks *byte", "lanes *byte", "x *float32", "first int", "n int")
 	dst, lanes, x, l, n := a.param("blocks"), a.param("lanes"), a.param("x"), a.param("first"), a.param("n")
 	a.addShifted(l, 6, dst, dst)

@@ -76,7 +76,7 @@ type multiplication struct {
 // else.
 func emitMultiply(a *asm, rows int, kind tileKind) {
 	a.function(fmt.Sprintf("multiply%s%dNEON", kind.name, rows),
-		fmt.Sprintf("adds a[%d, k] * b[k, cols] to out, or to 0 if add is 0. Rows of b lie ldb bytes apart; cols is a multiple of 16.", rows),
+		fmt.Sprintf("adds a[%d, k] * b[k, cols] to out, or to 0 if add is 0. Rows of b lie ldb bytes apart; cols is a\n// multiple of 16.", rows),
 		"out *float32", "ldo int", "a *float32", "lda int", "b *byte", "ldb int", "k int", "cols int", "add int", "ahead *byte")
 	m := &multiplication{
 		kind: kind, out: a.param("out"), ldo: a.param("ldo"), b: a.param("b"), ldb: a.param("ldb"), cols: a.param("cols"),

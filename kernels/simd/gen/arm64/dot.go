@@ -33,8 +33,10 @@ type dotter struct {
 
 func emitDot(a *asm, f *format, r rung, rows, acts int) {
 	a.function(fmt.Sprintf("dot%sx%d%s", f.name, acts, r.name),
-		fmt.Sprintf("computes 8*octets outputs of %d activation rows from n groups of 8 blocks a row; the last begins back bytes before the end of the one before.", acts),
-		"out *float32", "ldo int", "w *byte", "rowBytes int", "octets int", "blocks *byte", "lanes *byte", "stride int", "n int", "back int")
+		fmt.Sprintf("computes 8*octets outputs of activation rows (%d) from n groups of 8 blocks a row, the last of\n// which begins back "+
+			"bytes before the end of the one before.", acts),
+		"out *float32", "ldo int", "w *byte", "rowBytes int", "octets int", "blocks *byte", "lanes *byte", "stride int", "n int",
+		"back int")
 	d := &dotter{format: f, rung: r, w: a.gps(rows), blocks: a.gps(acts), lane: a.gps(acts)}
 	out, w, rowBytes, times, n, back := a.param("out"), a.param("w"), a.param("rowBytes"), a.param("octets"), a.gp(), a.gp()
 	other := a.gp()

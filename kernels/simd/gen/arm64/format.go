@@ -29,12 +29,13 @@ type format struct {
 	halfScales func(a *asm, k *constants, p R, half int, s *scales)
 }
 
-// constants are vectors that a function keeps.
+// constants are vectors that a function keeps. An offset of 0 is none: V0 is the first that a function takes, for nibble.
 type constants struct {
 	nibble, offset, table V
 	spread                [2]V // which byte has the fifth bit of a value
-	bits, sixteen         V
-	shifts, high, mask    V
+	bits, sixteen         V    // which bit of it, and what that is worth
+	shifts, high, mask    V    // of bits that stand elsewhere
+	one, smallest         V    // of powers of two
 }
 
 // scales of 4 blocks: floats, and of halves the integers as they come, two for each block and two blocks in a vector.

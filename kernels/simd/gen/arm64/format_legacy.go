@@ -119,17 +119,17 @@ func pairScale(a *asm, _ *constants, from V, s *scales) {
 // powerConstants: a scale is 2^(e-128), which has an exponent of its own from e = 2 on.
 func powerConstants(a *asm, k *constants) {
 	tableConstants(tableFP4)(a, k)
-	k.bits, k.sixteen = a.vec(), a.vec()
-	a.dwords(k.bits, 1)
-	a.dwords(k.sixteen, 0x00200000)
+	k.one, k.smallest = a.vec(), a.vec()
+	a.dwords(k.one, 1)
+	a.dwords(k.smallest, 0x00200000)
 }
 
 func powerScale(a *asm, k *constants, from V, s *scales) {
 	small, e := a.vec(), a.vec()
-	a.word(0x6ea04400|uint32(from)<<16|uint32(k.sixteen)<<5|uint32(small), "ushl v%d.4s, v%d.4s, v%d.4s", small, k.sixteen, from)
-	a.ins("VSUB", k.bits.at("S4"), from.at("S4"), e.at("S4"))
+	a.word(0x6ea04400|uint32(from)<<16|uint32(k.smallest)<<5|uint32(small), "ushl v%d.4s, v%d.4s, v%d.4s", small, k.smallest, from)
+	a.ins("VSUB", k.one.at("S4"), from.at("S4"), e.at("S4"))
 	a.ins("VSHL", 23, e.at("S4"), s.d.at("S4"))
-	a.word(0x4ea03400|uint32(k.bits)<<16|uint32(from)<<5|uint32(e), "cmgt v%d.4s, v%d.4s, v%d.4s", e, from, k.bits)
+	a.word(0x4ea03400|uint32(k.one)<<16|uint32(from)<<5|uint32(e), "cmgt v%d.4s, v%d.4s, v%d.4s", e, from, k.one)
 	a.keepWhere(e, small, s.d)
 	a.free(small, e)
 }

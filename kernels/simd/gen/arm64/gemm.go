@@ -35,10 +35,12 @@ type multiplier struct {
 // emitGemm takes one half of the panel after the other, and of each one lane after the other.
 func emitGemm(a *asm, kind *panelKind, r rung, acts int) {
 	a.function(fmt.Sprintf("gemm%sx%d%s", kind.name, acts, r.name),
-		fmt.Sprintf("multiplies a panel of full groups of blocks and an incomplete one of rest with %d activation rows that lie stride bytes apart. shift is not used.", acts),
+		fmt.Sprintf("multiplies a panel of full groups of blocks and an incomplete one of rest with activation rows (%d)\n// that lie stride "+
+			"bytes apart. shift is not used.", acts),
 		"out0 *float32", "out1 *float32", "ldo int", "panel *byte", "a *byte", "stride int", "full int", "rest int", "shift int")
 	m := &multiplier{panelKind: kind, rung: r, panel: a.gp(), acts: a.gps(acts)}
-	outs, panels, blocks, lane, halves, n, step, stride, full, last := a.gps(acts), a.gp(), a.gp(), a.gp(), a.gp(), a.gp(), a.gp(), a.param("stride"), a.param("full"), a.gp()
+	outs, panels, blocks, lane, halves := a.gps(acts), a.gp(), a.gp(), a.gp(), a.gp()
+	n, step, stride, full, last := a.gp(), a.gp(), a.param("stride"), a.param("full"), a.gp()
 	m.acc = make([][2]V, acts)
 	for i := range m.acc {
 		m.acc[i] = [2]V{a.vec(), a.vec()}

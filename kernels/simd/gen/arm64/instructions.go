@@ -10,7 +10,6 @@ import (
 func (a *asm) move(to, from V)   { a.ins("VMOV", from.at("B16"), to.at("B16")) }
 func (a *asm) and(x, y, to V)    { a.ins("VAND", x.at("B16"), y.at("B16"), to.at("B16")) }
 func (a *asm) or(x, y, to V)     { a.ins("VORR", x.at("B16"), y.at("B16"), to.at("B16")) }
-func (a *asm) xor(x, y, to V)    { a.ins("VEOR", x.at("B16"), y.at("B16"), to.at("B16")) }
 func (a *asm) addInt(x, y, to V) { a.ins("VADD", x.at("S4"), y.at("S4"), to.at("S4")) }
 
 // zero does not wait for what v had, as an exclusive or of it with itself does on arm64.
@@ -132,7 +131,6 @@ func (a *asm) equal(x, y, to V)   { a.three(0x4e20e400, "fcmeq", "4s", "4s", x, 
 
 func (a *asm) fmulPart(x, y V, i int, to V) { a.element(0x4f809000, "fmul", "4s", "s", x, y, i, to) }
 func (a *asm) fmlaPart(x, y V, i int, to V) { a.element(0x4f801000, "fmla", "4s", "s", x, y, i, to) }
-func (a *asm) fmlsPart(x, y V, i int, to V) { a.element(0x4f805000, "fmls", "4s", "s", x, y, i, to) }
 
 func (a *asm) fneg(x, to V)    { a.two(0x6ea0f800, "fneg", "4s", "4s", x, to) }
 func (a *asm) round(x, to V)   { a.two(0x4e218800, "frintn", "4s", "4s", x, to) }

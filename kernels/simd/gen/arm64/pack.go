@@ -19,7 +19,8 @@ type packer struct {
 
 func emitPack(a *asm, f *format) {
 	a.function("pack"+f.name+"NEON",
-		"unpacks n of the format's blocks of 8 rows to half of a panel, whose lanes lie lane bytes apart. dst is the place of the first block.",
+		"unpacks n of the format's blocks of 8 rows to half of a panel, whose lanes lie lane bytes apart. dst is the\n// place of the first "+
+			"block.",
 		"dst *byte", "w *byte", "rowBytes int", "n int", "lane int")
 	p := &packer{format: f, w: a.gps(8), dst: a.param("dst")}
 	rowBytes, n, lane := a.param("rowBytes"), a.param("n"), a.param("lane")

@@ -242,7 +242,8 @@ func emitRotations(a *asm) {
 		a.fsub(c, t, u)
 		a.free(t)
 	}
-	a.function("rotateHalvesNEON", "turns the pairs (i, i+half) for n groups of 8.", "y *float32", "x *float32", "cos *float32", "sin *float32", "half int", "n int")
+	params := []string{"y *float32", "x *float32", "cos *float32", "sin *float32"}
+	a.function("rotateHalvesNEON", "turns the pairs (i, i+half) for n groups of 8.", append(params, "half int", "n int")...)
 	y, x, cos, sin, half, n := a.param("y"), a.param("x"), a.param("cos"), a.param("sin"), a.param("half"), a.param("n")
 	yFar, xFar := a.gp(), a.gp()
 	a.addShifted(half, 2, y, yFar)
@@ -261,7 +262,7 @@ func emitRotations(a *asm) {
 	})
 	a.ret()
 
-	a.function("rotatePairsNEON", "turns the pairs (2i, 2i+1) for n groups of 4 pairs.", "y *float32", "x *float32", "cos *float32", "sin *float32", "n int")
+	a.function("rotatePairsNEON", "turns the pairs (2i, 2i+1) for n groups of 4 pairs.", append(params, "n int")...)
 	y, x, cos, sin, n = a.param("y"), a.param("x"), a.param("cos"), a.param("sin"), a.param("n")
 	pair := a.sequence(2)
 	c, s = a.vecs(1), a.vecs(1)
