@@ -6,6 +6,9 @@ import (
 	"golang.org/x/sys/cpu"
 )
 
+// architecture are the rungs that there are kernels for.
+var architecture = []isa{isaAVX2, isaVNNI, isaAVX512}
+
 // detectISA tells what the CPU and the operating system have.
 func detectISA() (s isaSet) {
 	c := &cpu.X86

@@ -1,8 +1,11 @@
-//go:build !amd64 || purego
+//go:build (!amd64 && !arm64) || purego
 
 package simd
 
 import "forge/gguf"
+
+// architecture are the rungs that there are kernels for.
+var architecture = []isa{}
 
 func detectISA() isaSet { return isaSet{} }
 

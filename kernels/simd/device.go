@@ -2,7 +2,6 @@ package simd
 
 import (
 	"fmt"
-	"strings"
 
 	"forge/gguf"
 	"forge/kernels"
@@ -25,7 +24,7 @@ func Describe() string {
 	if levelErr != nil {
 		return levelErr.Error()
 	}
-	return fmt.Sprintf("kernels for %s; %s=%s forces a rung", level, isaVariable, strings.Join(isaNames[:], "|"))
+	return fmt.Sprintf("kernels for %s; %s=%s forces a rung", level, isaVariable, ladderNames())
 }
 
 // Compile lowers the segment to steps that allocate nothing.
