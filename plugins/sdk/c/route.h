@@ -108,12 +108,22 @@ static inline void forge_highest(double *x, uint32_t n, uint32_t k, uint32_t *be
 	}
 }
 
-// forge_promote: x = scores; forge_add_bias: x = p + bias, or p without one.
-static inline void forge_promote(double *x, const float *scores, uint32_t n) {
-	uint32_t i = 0;
+// forge_extent is the lowest and the highest of some values.
+typedef struct {
+	double low, high;
+} forge_extent;
+
+// forge_promote: x = scores, which are at least one; forge_add_bias: x = p + bias, or p without one.
+static inline forge_extent forge_promote(double *x, const float *scores, uint32_t n) {
+	v128_t low = wasm_f64x2_splat(x[n - 1] = scores[n - 1]), high = low;
 	FORGE_UNROLL
-	for (; i + 2 <= n; i += 2) wasm_v128_store(x + i, wasm_f64x2_promote_low_f32x4(wasm_v128_load64_zero(scores + i)));
-	if (i < n) x[i] = scores[i];
+	for (uint32_t i = 0; i + 2 <= n; i += 2) {
+		v128_t v = wasm_f64x2_promote_low_f32x4(wasm_v128_load64_zero(scores + i));
+		wasm_v128_store(x + i, v);
+		low = wasm_f64x2_pmin(low, v), high = wasm_f64x2_pmax(high, v);
+	}
+	low = wasm_f64x2_pmin(low, wasm_i64x2_shuffle(low, low, 1, 0)), high = wasm_f64x2_pmax(high, wasm_i64x2_shuffle(high, high, 1, 0));
+	return (forge_extent){wasm_f64x2_extract_lane(low, 0), wasm_f64x2_extract_lane(high, 0)};
 }
 static inline void forge_add_bias(double *x, const double *p, const float *bias, uint32_t n) {
 	FORGE_UNROLL
@@ -125,26 +135,8 @@ static inline void forge_add_bias(double *x, const double *p, const float *bias,
 	if (i < n) x[i] = p[i] + (double)bias[i];
 }
 
-// forge_range gives the lowest and the highest of x.
-typedef struct {
-	double low, high;
-} forge_extent;
-static inline forge_extent forge_range(const double *x, uint32_t n) {
-	v128_t low = wasm_f64x2_splat(x[0]), high = low;
-	uint32_t i = 0;
-	FORGE_UNROLL
-	for (; i + 2 <= n; i += 2) {
-		v128_t v = wasm_v128_load(x + i);
-		low = wasm_f64x2_pmin(low, v), high = wasm_f64x2_pmax(high, v);
-	}
-	v128_t last = wasm_f64x2_splat(x[n - 1]);
-	low = wasm_f64x2_pmin(wasm_f64x2_pmin(low, last), wasm_i64x2_shuffle(low, low, 1, 0));
-	high = wasm_f64x2_pmax(wasm_f64x2_pmax(high, last), wasm_i64x2_shuffle(high, high, 1, 0));
-	return (forge_extent){wasm_f64x2_extract_lane(low, 0), wasm_f64x2_extract_lane(high, 0)};
-}
-
 // forge_exps: x = e^(x - max), and gives their sum, added in order; forge_softmax divides by it; forge_sigmoids:
-// x = 1 / (1 + e^-x). x has room for one more than n. near says that no exponent is beyond FORGE_EXP_NEAR.
+// x = 1 / (1 + e^-x). r is the extent of x, which has room for one more than n; near says that no exponent is beyond FORGE_EXP_NEAR.
 static inline v128_t forge_exp_of(v128_t x, bool near) { return near ? forge_exp_pair_near(x) : forge_exp_pair(x); }
 static inline __attribute__((always_inline)) double forge_exps_by(double *x, uint32_t n, v128_t most, bool near) {
 	double sum = 0;
@@ -158,13 +150,12 @@ static inline __attribute__((always_inline)) double forge_exps_by(double *x, uin
 	if (i < n) sum += x[i] = wasm_f64x2_extract_lane(forge_exp_of(wasm_f64x2_sub(wasm_f64x2_splat(x[i]), most), near), 0);
 	return sum;
 }
-static inline double forge_exps(double *x, uint32_t n) {
-	forge_extent r = forge_range(x, n);
+static inline double forge_exps(double *x, uint32_t n, forge_extent r) {
 	v128_t most = wasm_f64x2_splat(r.high);
 	return r.low - r.high > -FORGE_EXP_NEAR ? forge_exps_by(x, n, most, true) : forge_exps_by(x, n, most, false);
 }
-static inline void forge_softmax(double *x, uint32_t n) {
-	v128_t sum = wasm_f64x2_splat(forge_exps(x, n));
+static inline void forge_softmax(double *x, uint32_t n, forge_extent r) {
+	v128_t sum = wasm_f64x2_splat(forge_exps(x, n, r));
 	FORGE_UNROLL
 	for (uint32_t i = 0; i < n; i += 2) wasm_v128_store(x + i, wasm_f64x2_div(wasm_v128_load(x + i), sum));
 }
@@ -172,14 +163,13 @@ static inline __attribute__((always_inline)) void forge_sigmoids_by(double *x, u
 	v128_t one = wasm_f64x2_splat(1);
 	for (uint32_t i = 0; i < n; i += 2) wasm_v128_store(x + i, wasm_f64x2_div(one, wasm_f64x2_add(one, forge_exp_of(wasm_f64x2_neg(wasm_v128_load(x + i)), near))));
 }
-static inline void forge_sigmoids(double *x, uint32_t n) {
-	forge_extent r = forge_range(x, n);
+static inline void forge_sigmoids(double *x, uint32_t n, forge_extent r) {
 	if (r.low > -FORGE_EXP_NEAR && r.high < FORGE_EXP_NEAR) forge_sigmoids_by(x, n, true);
 	else forge_sigmoids_by(x, n, false);
 }
-static inline void forge_probabilities(double *x, uint32_t n, uint32_t score) {
-	if (score == FORGE_ROUTE_SCORE_SOFTMAX) forge_softmax(x, n);
-	if (score == FORGE_ROUTE_SCORE_SIGMOID) forge_sigmoids(x, n);
+static inline void forge_probabilities(double *x, uint32_t n, forge_extent r, uint32_t score) {
+	if (score == FORGE_ROUTE_SCORE_SOFTMAX) forge_softmax(x, n, r);
+	if (score == FORGE_ROUTE_SCORE_SIGMOID) forge_sigmoids(x, n, r);
 }
 
 // forge_two_highest gives the sum of the two highest of x, of one where there is one; n is at least 1.
@@ -220,13 +210,15 @@ static inline void forge_drop_groups(double *x, uint32_t n, const forge_routing 
 // forge_weigh_chosen writes the weights of the chosen experts: p, divided by the sum of theirs if renormalise (for softmax
 // that is a softmax over the chosen), times factor. p are those of all experts, which a plain softmax needs.
 static inline void forge_weigh_chosen(const forge_routing *r, const float *scores, const double *p, uint32_t top_k, const uint32_t *ids, float *weights) {
+	static float chosen[FORGE_MAX_EXPERTS];
 	static double w[FORGE_MAX_EXPERTS + 1];
 	if (r->score == FORGE_ROUTE_SCORE_SOFTMAX && !r->renormalise) {
 		for (uint32_t k = 0; k < top_k; k++) w[k] = p[ids[k]];
 	} else {
-		for (uint32_t k = 0; k < top_k; k++) w[k] = scores[ids[k]];
-		if (r->score == FORGE_ROUTE_SCORE_SIGMOID) forge_sigmoids(w, top_k);
-		else forge_softmax(w, top_k);
+		for (uint32_t k = 0; k < top_k; k++) chosen[k] = scores[ids[k]];
+		forge_extent range = forge_promote(w, chosen, top_k);
+		if (r->score == FORGE_ROUTE_SCORE_SIGMOID) forge_sigmoids(w, top_k, range);
+		else forge_softmax(w, top_k, range);
 	}
 	if (r->score == FORGE_ROUTE_SCORE_SIGMOID && r->renormalise) {
 		double sum = 0;
@@ -243,8 +235,8 @@ static inline void forge_route_token(const forge_routing *r, const float *scores
 	static double choice[FORGE_MAX_EXPERTS + FORGE_BLOCK], p[FORGE_MAX_EXPERTS + 1];
 	bool plain = r->score == FORGE_ROUTE_SCORE_SOFTMAX && !r->renormalise, by_p = r->bias || r->n_group > 1;
 	double *all = plain ? p : choice;
-	forge_promote(all, scores, n);
-	if (plain || by_p) forge_probabilities(all, n, r->score);
+	forge_extent range = forge_promote(all, scores, n);
+	if (plain || by_p) forge_probabilities(all, n, range, r->score);
 	if (plain && !by_p) forge_promote(choice, scores, n);
 	else if (plain || r->bias) forge_add_bias(choice, all, r->bias, n);
 	if (r->n_group > 1) forge_drop_groups(choice, n, r);
