@@ -43,8 +43,8 @@ func (r *router) slots() (uint32, uint32) {
 	return at, uint32(len(r.params))
 }
 
-// route calls router_route for rows of n scores; a are the model's own attributes.
-func (r *router) route(scores, bias []float32, n int, a kernels.RouteAttrs) ([]kernels.Route, error) {
+// lay fills the frame of router_route for rows of n scores; a are the model's own attributes.
+func (r *router) lay(scores, bias []float32, n int, a kernels.RouteAttrs) uint32 {
 	r.Reset()
 	at, frame := r.Frame(abi.RouteSize)
 	rows := len(scores) / n
@@ -60,12 +60,19 @@ func (r *router) route(scores, bias []float32, n int, a kernels.RouteAttrs) ([]k
 	f.SetNGroupUsed(uint32(a.NGroupUsed))
 	f.SetRenormalise(uint32(a.Renormalise))
 	f.SetFactor(a.Factor)
-	ids, weights := r.Alloc(uint32(4*rows*a.TopK)), r.Alloc(uint32(4*rows*a.TopK))
-	f.SetIDs(ids)
-	f.SetWeights(weights)
+	f.SetIDs(r.Alloc(uint32(4 * rows * a.TopK)))
+	f.SetWeights(r.Alloc(uint32(4 * rows * a.TopK)))
+	return at
+}
+
+// route calls router_route.
+func (r *router) route(scores, bias []float32, n int, a kernels.RouteAttrs) ([]kernels.Route, error) {
+	at, rows := r.lay(scores, bias, n, a), len(scores)/n
 	if err := r.Call("router_route", at); err != nil {
 		return nil, err
 	}
+	f := abi.Route(r.Bytes(at, abi.RouteSize))
+	ids, weights := f.IDs(), f.Weights()
 	out := make([]kernels.Route, rows*a.TopK)
 	for i := range out {
 		out[i].Expert = int(binary.LittleEndian.Uint32(r.Bytes(ids+uint32(4*i), 4)))
