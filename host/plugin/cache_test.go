@@ -55,7 +55,7 @@ func TestCacheManifest(t *testing.T) {
 func describe(m *Manifest) string {
 	s := fmt.Sprintf("%q %q %q %q %q %#v %#v\n", m.Name, m.Version, m.Kind, m.ABI, m.State, m.Provides, m.Grants)
 	for _, k := range m.Config {
-		s += fmt.Sprintf("%q %q %#v %s %q\n", k.Name, k.Type, k.Default, k.Range(), k.Doc)
+		s += fmt.Sprintf("%q %q %T %v %s %q\n", k.Name, k.Type, k.Default, k.Default, k.Range(), k.Doc)
 	}
 	for _, e := range m.Entries {
 		s += fmt.Sprintf("%q %#v %v\n", e.Name, e.Config, e.Neutral)
