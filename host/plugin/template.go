@@ -3,7 +3,6 @@ package plugin
 import (
 	"context"
 	"fmt"
-	"strings"
 	"sync"
 	"time"
 
@@ -81,16 +80,14 @@ func (t *Template) Render(ctx context.Context, json []byte, now time.Time) (stri
 	if err := t.ready(ctx); err != nil {
 		return "", err
 	}
-	var out strings.Builder
 	c := textCall{
 		export: t.render, input: json, inWidth: 1, outWidth: 1, last: true, maxOut: minRendered + 4*uint64(len(json)), now: now.Unix(),
 		atOnce: true,
-		emit:   func(b []byte) { out.Write(b) },
 	}
 	if err := t.run(ctx, t.in, &c); err != nil {
 		return "", err
 	}
-	return out.String(), nil
+	return string(c.bytes), nil
 }
 
 // Close frees the instance.
