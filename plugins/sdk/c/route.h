@@ -46,8 +46,9 @@ static inline int32_t forge_routing_refuses(forge_head *head, const forge_routin
 	return why ? forge_fail(head, FORGE_ERR_CONFIG, (const char *const[]){why, 0}) : FORGE_OK;
 }
 
-// A loop pays fuel each time around, so short bodies stand in it four times.
+// A loop pays fuel each time around, so short bodies stand in it four times, longer ones twice.
 #define FORGE_UNROLL _Pragma("clang loop unroll_count(4)")
+#define FORGE_TWICE _Pragma("clang loop unroll_count(2)")
 
 #define FORGE_BLOCK 16 // values whose highest forge_highest remembers
 #define FORGE_LANES 8  // of a mask that forge_first_lane reads
@@ -141,6 +142,7 @@ static inline v128_t forge_exp_of(v128_t x, bool near) { return near ? forge_exp
 static inline __attribute__((always_inline)) double forge_exps_by(double *x, uint32_t n, v128_t most, bool near) {
 	double sum = 0;
 	uint32_t i = 0;
+	FORGE_TWICE
 	for (; i + 2 <= n; i += 2) {
 		v128_t y = forge_exp_of(wasm_f64x2_sub(wasm_v128_load(x + i), most), near);
 		wasm_v128_store(x + i, y);
@@ -161,6 +163,7 @@ static inline void forge_softmax(double *x, uint32_t n, forge_extent r) {
 }
 static inline __attribute__((always_inline)) void forge_sigmoids_by(double *x, uint32_t n, bool near) {
 	v128_t one = wasm_f64x2_splat(1);
+	FORGE_TWICE
 	for (uint32_t i = 0; i < n; i += 2) wasm_v128_store(x + i, wasm_f64x2_div(one, wasm_f64x2_add(one, forge_exp_of(wasm_f64x2_neg(wasm_v128_load(x + i)), near))));
 }
 static inline void forge_sigmoids(double *x, uint32_t n, forge_extent r) {
