@@ -1,6 +1,7 @@
 package plugin
 
 import (
+	"bytes"
 	"context"
 
 	"forge/abi"
@@ -27,10 +28,12 @@ type textCall struct {
 	input    []byte
 	inWidth  int // bytes of an input element: 1 or 4
 	outWidth int
-	atOnce   bool        // the guest may do all its work in any call: fuel for the whole input from the first one on
-	maxOut   uint64      // bytes of output that this input can have
-	ids      []uint32    // what comes out is appended here if outWidth is 4,
-	bytes    []byte      // and here if it is 1
+	atOnce   bool     // the guest may do all its work in any call: fuel for the whole input from the first one on
+	maxOut   uint64   // bytes of output that this input can have
+	ids      idList   // what comes out is appended here if outWidth is 4,
+	bytes    []byte   // here if it is 1,
+	pieces   [][]byte // and here, piece by piece, with inPieces
+	inPieces bool
 	state    DecodeState // what the frame carries from call to call
 	now      int64
 }
@@ -102,11 +105,12 @@ func (w textWindows) run(ctx context.Context, in *instance, c *textCall) error {
 
 // take appends what a call wrote.
 func (c *textCall) take(b []byte) {
-	if c.outWidth == 1 {
+	switch {
+	case c.outWidth == 4:
+		c.ids.add(b)
+	case c.inPieces:
+		c.pieces = append(c.pieces, bytes.Clone(b))
+	default:
 		c.bytes = append(c.bytes, b...)
-		return
-	}
-	for ; len(b) > 0; b = b[4:] {
-		c.ids = append(c.ids, getU32(b))
 	}
 }

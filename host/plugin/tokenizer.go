@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 	"math"
+	"runtime"
 	"sync"
 
 	"forge/abi"
@@ -252,7 +253,7 @@ func (t *Tokenizer) Encode(ctx context.Context, dst []uint32, text []byte, parse
 		return dst, err
 	}
 	c := textCall{
-		export: t.encode, input: text, inWidth: 1, outWidth: 4, last: true, ids: dst,
+		export: t.encode, input: text, inWidth: 1, outWidth: 4, last: true, ids: idList{first: dst},
 		maxOut: 4 * (64 + 64*uint64(len(text))), // a character's compatibility form has at most 18 characters
 	}
 	if parseSpecial {
@@ -261,12 +262,47 @@ func (t *Tokenizer) Encode(ctx context.Context, dst []uint32, text []byte, parse
 	if err := t.run(ctx, t.in, &c); err != nil {
 		return dst, err
 	}
-	for _, id := range c.ids[len(dst):] {
-		if id >= uint32(t.vocab.N) {
-			return dst, t.in.fault(t.encode.name, 0, "gave the id %d, the vocabulary has %d", id, t.vocab.N)
-		}
+	if c.ids.most >= uint32(t.vocab.N) {
+		return dst, t.in.fault(t.encode.name, 0, "gave the id %d, the vocabulary has %d", c.ids.most, t.vocab.N)
 	}
-	return c.ids, nil
+	return c.ids.join(), nil
+}
+
+// idList collects ids: the first as append does, and once they are many in pieces, which are copied once, at the end, while
+// others have their turns. The ids of a long text are megabytes, and Go does not interrupt a copy.
+type idList struct {
+	first []uint32
+	rest  [][]uint32
+	most  uint32 // of those that were added
+}
+
+func (l *idList) add(b []byte) {
+	to := &l.first
+	if n := len(b) / 4; len(l.rest) > 0 || len(l.first)+n > max(cap(l.first), textOut/4) {
+		l.rest = append(l.rest, make([]uint32, 0, n))
+		to = &l.rest[len(l.rest)-1]
+	}
+	for ; len(b) > 0; b = b[4:] {
+		id := getU32(b)
+		l.most = max(l.most, id)
+		*to = append(*to, id)
+	}
+}
+
+func (l *idList) join() []uint32 {
+	if len(l.rest) == 0 {
+		return l.first
+	}
+	n := len(l.first)
+	for _, ids := range l.rest {
+		n += len(ids)
+	}
+	all := append(make([]uint32, 0, n), l.first...)
+	for _, ids := range l.rest {
+		all = append(all, ids...)
+		runtime.Gosched()
+	}
+	return all
 }
 
 // Decode appends the text of ids to dst. st carries what is between two calls for one text, and may be nil for a text
