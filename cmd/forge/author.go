@@ -13,7 +13,6 @@ import (
 	"forge/host"
 	"forge/host/author"
 	"forge/host/plugin"
-	"forge/plugins"
 )
 
 func traceCommand() *cli.Command {
@@ -283,75 +282,4 @@ func benchModuleAction(c *cli.Context) error {
 		fmt.Fprintln(w, t)
 	}
 	return w.Flush()
-}
-
-func checkModuleCommand() *cli.Command {
-	return &cli.Command{
-		Name:  "check",
-		Usage: "hold a module to everything that forge wants of it, and say what to mend",
-		Description: "Static checks, rows of every shape, both engines, independence, drafts, forks, leaks, a hostile host, random rows.\n" +
-			"The exit status is 1 if a check fails.",
-		ArgsUsage: "FILE.wasm",
-		Flags: []cli.Flag{
-			jsonFlag(),
-			&cli.StringFlag{Name: "golden", Usage: "compare outcomes with those in `FILE`"},
-			&cli.StringFlag{Name: "record", Usage: "write the outcomes to `FILE`, to compare with later"},
-			&cli.IntFlag{Name: "fuzz", Usage: "random rows for each entry", Value: 200},
-			&cli.Int64Flag{Name: "fuel", Usage: "limits.fuel that the module will have in plugins.toml", Value: 1},
-		},
-		Action: checkModuleAction,
-	}
-}
-
-func checkModuleAction(c *cli.Context) error {
-	file, err := argument(c)
-	if err != nil {
-		return err
-	}
-	wasm, err := os.ReadFile(file)
-	if err != nil {
-		return err
-	}
-	opt := author.CheckOptions{Fuzz: max(1, c.Int("fuzz")), Fuel: max(1, c.Int64("fuel"))}
-	set, err := plugin.ParseConfig("default.toml", plugins.Default(), pluginFiles(""))
-	if err != nil {
-		return err
-	}
-	for _, s := range set.Plugins {
-		if s.Kind == "sampler" {
-			opt.Last = append(opt.Last, s)
-		}
-	}
-	if path := c.String("golden"); path != "" {
-		if opt.Golden, err = author.ReadGolden(path); err != nil {
-			return err
-		}
-	}
-	report := author.Check(c.Context, wasm, opt)
-	if path := c.String("record"); path != "" && report.OK() {
-		if err := author.WriteGolden(path, report.Golden); err != nil {
-			return err
-		}
-	}
-	if c.Bool("json") {
-		if err := printJSON(report); err != nil {
-			return err
-		}
-	} else {
-		w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-		for _, f := range report.Findings {
-			verdict := "ok"
-			if !f.OK {
-				verdict = "FAILED"
-			}
-			fmt.Fprintf(w, "%s\t%s\t%s\n", verdict, f.Check, f.Detail)
-		}
-		if err := w.Flush(); err != nil {
-			return err
-		}
-	}
-	if !report.OK() {
-		return exitStatus(1)
-	}
-	return nil
 }

@@ -35,7 +35,7 @@ func TestCheck_Faulty(t *testing.T) {
 		{"trusting", "hostile host", "outside its memory"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			r := Check(context.Background(), module(t, "testdata", c.name+".wasm"), CheckOptions{Last: shippedSampler(t), Fuzz: 5})
+			r := Check(context.Background(), module(t, "testdata", c.name+".wasm"), CheckOptions{Beside: shippedSampler(t), Fuzz: 5})
 			var failed []string
 			for _, f := range r.Findings {
 				if !f.OK {
@@ -52,7 +52,7 @@ func TestCheck_Faulty(t *testing.T) {
 // Ensure that a sound module passes, and that its outcomes hold it to what it was.
 func TestCheck_Sound(t *testing.T) {
 	wasm := module(t, "..", "..", "examples", "sampler-c", "margin.wasm")
-	opt := CheckOptions{Last: shippedSampler(t), Fuzz: 20}
+	opt := CheckOptions{Beside: shippedSampler(t), Fuzz: 20}
 	r := Check(context.Background(), wasm, opt)
 	if !r.OK() {
 		t.Fatalf("%+v", r.Findings)

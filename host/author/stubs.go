@@ -1,0 +1,5 @@
+package author
+
+func constraintBattery() *battery { return nil }
+func routerBattery() *battery     { return nil }
+func archBattery() *battery       { return nil }
