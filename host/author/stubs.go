@@ -1,5 +1,4 @@
 package author
 
 func constraintBattery() *battery { return nil }
-func routerBattery() *battery     { return nil }
 func archBattery() *battery       { return nil }
