@@ -1,4 +1,3 @@
 package author
 
 func constraintBattery() *battery { return nil }
-func archBattery() *battery       { return nil }
