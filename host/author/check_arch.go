@@ -15,13 +15,14 @@ import (
 	"forge/kernels"
 )
 
-// archBattery is what architectures are put through: tiny models made here, or one that is given.
+// archBattery is what architectures are put through: tiny models made here, or one that is given. Nothing can leak: a program is
+// built once, in an instance of its own.
 func archBattery() *battery {
 	return &battery{
 		shapes: "tiny models: the program, bound and checked",
 		trials: archTrials,
 		checks: []check{
-			{"runs", archRuns}, {"missing", archMissing}, {"absurd", archAbsurd}, {"leak", archLeak}, {"hostile host", archHostile}, {"fuzz", archFuzz},
+			{"runs", archRuns}, {"missing", archMissing}, {"absurd", archAbsurd}, {"hostile host", archHostile}, {"fuzz", archFuzz},
 		},
 	}
 }
@@ -382,33 +383,6 @@ func (s *session) archCall(in *plugin.ArchInput, size uint32, caps [3]uint32, in
 		return &Fault{input, fmt.Sprintf("says that it wrote %d weights, %d operations and %d bytes of names where there is room for %d", f.NWeights(), f.NOps(), f.NamesLen(), caps), "no more than there is room for"}
 	}
 	return nil
-}
-
-// archLeak builds many programs: each in an instance of its own, whose memory must be what that of the first was.
-func archLeak(s *session) (string, error) {
-	return "the hundredth build takes the memory of the first", s.eachSmall(func(m *namedModel) error {
-		first := 0
-		for i := range 100 {
-			d, err := s.desk(plugin.ProbeOptions{})
-			if err != nil {
-				return err
-			}
-			d.archFrame(&m.input, abi.ArchSize, archRoom)
-			_, err = d.call("arch_build", len(m.input.Meta)+len(m.input.Tensors))
-			pages := d.Pages()
-			d.Close()
-			if err != nil {
-				return s.fault(err)
-			}
-			if i == 0 {
-				first = pages
-			}
-			if pages != first {
-				return &Fault{fmt.Sprintf("build %d", i+1), fmt.Sprintf("takes %d pages, the first %d", pages, first), "the same"}
-			}
-		}
-		return nil
-	})
 }
 
 // archHostile sends frames and records that no host sends.

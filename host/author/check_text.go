@@ -147,7 +147,7 @@ func bytesOfIDs(ids []uint32) (b []byte) {
 // hostileText calls an export with frames that no host sends. inputs are elements that it must bear.
 func (d *desk) hostileText(c textCall, input []byte) error {
 	n := uint32(len(input) / c.inWidth)
-	frame := func(size uint32) (abi.Text, output) {
+	frame := func(size uint32) abi.Text {
 		d.wipe()
 		in := d.put(input)
 		out := d.out("its output", uint32(16*c.outWidth))
@@ -158,14 +158,13 @@ func (d *desk) hostileText(c textCall, input []byte) error {
 		f.SetInput(in, n)
 		f.SetOutput(d.addr(out))
 		f.SetOutputCap(16)
-		return f, out
+		return f
 	}
 	for _, way := range frameWays {
-		f, _ := frame(way.size(abi.TextSize))
+		frame(way.size(abi.TextSize))
 		if way.junk {
 			clearTo(d.Seen(abi.TextSize + 32)[abi.TextSize:], 0xEE)
 		}
-		_ = f
 		if err := d.borne(way.name, c.export, int(n)); err != nil {
 			return err
 		}
@@ -184,7 +183,7 @@ func (d *desk) hostileText(c textCall, input []byte) error {
 		{"a state that it never gave", func(f abi.Text) { f.SetFlags(0); f.SetState(1<<32 - 1) }},
 		{"no room for its error", func(f abi.Text) { abi.Head(f).SetErrorCap(0); f.SetOutputCap(0) }},
 	} {
-		f, _ := frame(abi.TextSize)
+		f := frame(abi.TextSize)
 		way.spoil(f)
 		d.input = way.name
 		if _, err := d.call(c.export, int(n)); err != nil && d.s.refusal(err) == nil {

@@ -99,6 +99,23 @@ func (s *session) beside(kind string) ([]*plugin.Module, error) {
 // pass runs trials on fresh instances and gives their outcomes.
 func (s *session) pass(list []trial) (map[string]string, error) {
 	s.reset()
+	return s.run(list)
+}
+
+// again runs trials a second time, in the instances that ran them.
+func (s *session) again(want map[string]string, list []trial) error {
+	got, err := s.run(list)
+	if err != nil {
+		return err
+	}
+	return compare(want, got, "a second run", aloneMatters)
+}
+
+// aloneMatters is what is expected of every answer.
+const aloneMatters = "an answer that depends on the input, the settings and the sequence alone"
+
+// run runs trials in the instances that are open.
+func (s *session) run(list []trial) (map[string]string, error) {
 	out := map[string]string{}
 	for _, t := range list {
 		outcome, err := s.settled(t.run(s))
@@ -115,7 +132,7 @@ func (s *session) same(want map[string]string, list []trial, by string) error {
 	if err != nil {
 		return err
 	}
-	return compare(want, got, by, "an answer that depends on the input, the settings and the sequence alone")
+	return compare(want, got, by, aloneMatters)
 }
 
 // refusal is the module's own error if err is one: it returned a negative status and can go on.

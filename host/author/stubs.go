@@ -1,3 +1,0 @@
-package author
-
-func constraintBattery() *battery { return nil }
