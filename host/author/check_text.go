@@ -147,21 +147,21 @@ func bytesOfIDs(ids []uint32) (b []byte) {
 // hostileText calls an export with frames that no host sends. inputs are elements that it must bear.
 func (d *desk) hostileText(c textCall, input []byte) error {
 	n := uint32(len(input) / c.inWidth)
-	frame := func(size uint32) abi.Text {
+	frame := func(size, room uint32) abi.Text {
 		d.wipe()
 		in := d.put(input)
-		out := d.out("its output", uint32(16*c.outWidth))
+		out := d.out("its output", room*uint32(c.outWidth))
 		raw := d.Frame(max(size, abi.TextSize))
 		f := abi.Text(raw)
 		abi.Head(raw).SetSize(size)
 		f.SetFlags(c.flags | uint32(abi.TextFlagFirst) | uint32(abi.TextFlagLast))
 		f.SetInput(in, n)
 		f.SetOutput(d.addr(out))
-		f.SetOutputCap(16)
+		f.SetOutputCap(room)
 		return f
 	}
 	for _, way := range frameWays {
-		frame(way.size(abi.TextSize))
+		frame(way.size(abi.TextSize), 16)
 		if way.junk {
 			clearTo(d.Seen(abi.TextSize + 32)[abi.TextSize:], 0xEE)
 		}
@@ -171,19 +171,21 @@ func (d *desk) hostileText(c textCall, input []byte) error {
 	}
 	for _, way := range []struct {
 		name  string
+		room  uint32
 		spoil func(f abi.Text)
 	}{
-		{"no room for output", func(f abi.Text) { f.SetOutputCap(0) }},
-		{"room for one", func(f abi.Text) { f.SetOutputCap(1) }},
-		{"no input, and no address of it", func(f abi.Text) { f.SetInput(0, 0) }},
-		{"no output at all", func(f abi.Text) { f.SetOutput(0); f.SetOutputCap(0) }},
-		{"a text that does not begin", func(f abi.Text) { f.SetFlags(uint32(abi.TextFlagLast)) }},
-		{"flags that nobody knows", func(f abi.Text) { f.SetFlags(1<<31 | 1<<20 | uint32(abi.TextFlagFirst) | uint32(abi.TextFlagLast)) }},
-		{"a carry of 2^32-1 bytes", func(f abi.Text) { f.SetFlags(0); f.SetCarryLen(1<<32 - 1); f.SetCarry(1<<32 - 1) }},
-		{"a state that it never gave", func(f abi.Text) { f.SetFlags(0); f.SetState(1<<32 - 1) }},
-		{"no room for its error", func(f abi.Text) { abi.Head(f).SetErrorCap(0); f.SetOutputCap(0) }},
+		{"no room for output", 0, func(abi.Text) {}},
+		{"room for one", 1, func(abi.Text) {}},
+		{"room for three", 3, func(abi.Text) {}},
+		{"no input, and no address of it", 16, func(f abi.Text) { f.SetInput(0, 0) }},
+		{"no output at all", 0, func(f abi.Text) { f.SetOutput(0) }},
+		{"a text that does not begin", 16, func(f abi.Text) { f.SetFlags(uint32(abi.TextFlagLast)) }},
+		{"flags that nobody knows", 16, func(f abi.Text) { f.SetFlags(1<<31 | 1<<20 | uint32(abi.TextFlagFirst) | uint32(abi.TextFlagLast)) }},
+		{"a carry of 2^32-1 bytes", 16, func(f abi.Text) { f.SetFlags(0); f.SetCarryLen(1<<32 - 1); f.SetCarry(1<<32 - 1) }},
+		{"a state that it never gave", 16, func(f abi.Text) { f.SetFlags(0); f.SetState(1<<32 - 1) }},
+		{"no room for its error", 0, func(f abi.Text) { abi.Head(f).SetErrorCap(0) }},
 	} {
-		f := frame(abi.TextSize)
+		f := frame(abi.TextSize, way.room)
 		way.spoil(f)
 		d.input = way.name
 		if _, err := d.call(c.export, int(n)); err != nil && d.s.refusal(err) == nil {

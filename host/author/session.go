@@ -175,7 +175,9 @@ func at(input string, err error) error {
 	var f *Fault
 	if errors.As(err, &f) {
 		where := input
-		if f.Input != "" {
+		if strings.Contains(f.Input, input) {
+			where = f.Input
+		} else if f.Input != "" {
 			where += ", " + f.Input
 		}
 		return &Fault{where, f.Got, f.Want}
