@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"os"
+	"slices"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/urfave/cli/v2"
@@ -25,6 +27,7 @@ func checkModuleCommand() *cli.Command {
 			jsonFlag(),
 			&cli.StringFlag{Name: "model", Aliases: []string{"m"}, Usage: "a GGUF `FILE` whose vocabulary, template or tensors are tried too"},
 			&cli.StringSliceFlag{Name: "set", Usage: "a setting of the module, `KEY=VALUE`; may be given many times"},
+			&cli.StringFlag{Name: "only", Usage: "make these checks alone, their `NAMES` with commas between; static and shapes always are"},
 			&cli.StringFlag{Name: "golden", Usage: "compare outcomes with those in `FILE`"},
 			&cli.StringFlag{Name: "record", Usage: "write the outcomes to `FILE`, to compare with later"},
 			&cli.IntFlag{Name: "fuzz", Usage: "random inputs, for each entry or vocabulary", Value: 200},
@@ -50,6 +53,12 @@ func checkModuleAction(c *cli.Context) error {
 		return err
 	}
 	defer closeModel()
+	if only := c.String("only"); only != "" {
+		opt.Only = strings.Split(only, ",")
+		if err := knownChecks(wasm, opt.Only); err != nil {
+			return err
+		}
+	}
 	report := author.Check(c.Context, wasm, *opt)
 	if path := c.String("record"); path != "" && report.OK() {
 		if err := author.WriteGolden(path, report.Golden); err != nil {
@@ -65,6 +74,21 @@ func checkModuleAction(c *cli.Context) error {
 		err = exitStatus(1)
 	}
 	return err
+}
+
+// knownChecks says which of the names is no check of a module's kind.
+func knownChecks(wasm []byte, names []string) error {
+	m, err := plugin.ReadManifest(wasm)
+	if err != nil {
+		return err
+	}
+	checks := author.Checks(m.Kind)
+	for _, name := range names {
+		if !slices.Contains(checks, name) {
+			return fmt.Errorf("--only %q: a %s has the checks %s", name, m.Kind, strings.Join(checks, ", "))
+		}
+	}
+	return nil
 }
 
 // checkOptions are those of the flags, with what forge ships beside the module.

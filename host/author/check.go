@@ -139,23 +139,7 @@ func Check(ctx context.Context, wasm []byte, opt CheckOptions) *Report {
 		return r
 	}
 	maps.Copy(r.Golden, outcomes)
-	common := []check{
-		{"deterministic", func(s *session) (string, error) {
-			if _, err := s.run(list); err != nil { // the session was reset
-				return "", err
-			}
-			return "a second run in the same instances gives the same bits", s.again(outcomes, list)
-		}},
-		{"independent", func(s *session) (string, error) {
-			backward := slices.Clone(list)
-			slices.Reverse(backward)
-			return "in the opposite order the outcomes are the same", s.same(outcomes, backward, "a run in the opposite order")
-		}},
-		{"engines", func(*session) (string, error) {
-			return "the compiler and the interpreter give the same bits", interpreted(ctx, wasm, m, &opt, outcomes)
-		}},
-	}
-	for _, c := range append(common, b.checks...) {
+	for _, c := range append(commonChecks(wasm, m, list, outcomes), b.checks...) {
 		if opt.Only != nil && !slices.Contains(opt.Only, c.name) {
 			continue
 		}
@@ -169,6 +153,35 @@ func Check(ctx context.Context, wasm []byte, opt CheckOptions) *Report {
 		r.add("golden", compare(opt.Golden, outcomes, "the record", "the same outcome as on record"), "%d outcomes are those on record", len(opt.Golden))
 	}
 	return r
+}
+
+// commonChecks are those of every kind, which compare with the outcomes of the trials.
+func commonChecks(wasm []byte, m *plugin.Manifest, list []trial, outcomes map[string]string) []check {
+	return []check{
+		{"deterministic", func(s *session) (string, error) {
+			if _, err := s.run(list); err != nil { // the session was reset
+				return "", err
+			}
+			return "a second run in the same instances gives the same bits", s.again(outcomes, list)
+		}},
+		{"independent", func(s *session) (string, error) {
+			backward := slices.Clone(list)
+			slices.Reverse(backward)
+			return "in the opposite order the outcomes are the same", s.same(outcomes, backward, "a run in the opposite order")
+		}},
+		{"engines", func(s *session) (string, error) {
+			return "the compiler and the interpreter give the same bits", interpreted(s.ctx, wasm, m, s.opt, outcomes)
+		}},
+	}
+}
+
+// Checks names the checks of a kind that CheckOptions.Only may choose.
+func Checks(kind string) []string {
+	var names []string
+	for _, c := range append(commonChecks(nil, nil, nil, nil), batteries(kind).checks...) {
+		names = append(names, c.name)
+	}
+	return names
 }
 
 // interpreted runs the trials in wazero's interpreter.
