@@ -1,6 +1,7 @@
 package author
 
 import (
+	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
@@ -9,8 +10,6 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
-
-	"crypto/sha256"
 
 	"forge/host/plugin"
 )
@@ -266,9 +265,17 @@ func (s *session) rowLeak() (string, error) {
 }
 
 func (s *session) rowProvoke() (string, error) {
-	return "no rows and a cut frame are borne", s.perEntry(64, func(_ string, ch *plugin.Chain, _ []float32) error {
-		return s.fault(ch.Provoke(s.ctx))
-	})
+	const tried = "no rows, a cut frame, and sequences in the wrong order are borne"
+	err := s.perEntry(64, func(_ string, ch *plugin.Chain, _ []float32) error { return s.fault(ch.Provoke(s.ctx)) })
+	if err != nil || s.mod.Manifest().State == "stateless" {
+		return tried, err
+	}
+	d, err := s.desk(plugin.ProbeOptions{Vocab: NumberedVocab(64)})
+	if err != nil {
+		return "", s.fault(err)
+	}
+	defer d.Close()
+	return tried, d.wrongOrder(nil)
 }
 
 // rowFuzz sends random rows at random settings.
