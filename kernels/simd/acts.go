@@ -8,8 +8,11 @@ import (
 	"forge/gguf"
 )
 
-// Layout of an activation block: 32 values of a row at 8 bits, with everything a product needs about them in one cache
-// line. The generator has the same offsets.
+// Layout of rounded activations. A row's blocks of 32 come in groups of 8 (see product.go); blocks that do not fill a group
+// stand at the end of the last one, behind blocks of zeros. The generator has the same offsets.
+//
+// A block is a cache line: 32 values at 8 bits with what a gemm kernel needs about them. A group has 512 bytes more, in
+// memory of their own, with the same for a dot kernel: a lane of a vector for each block.
 const (
 	actBlock  = 64 // bytes; q int8 [32] comes first
 	actScale  = 32 // d float32
@@ -18,6 +21,15 @@ const (
 	actNegPr  = 44 // -sum(q[:16]), -sum(q[16:]) int16 each
 	actNeg16  = 48 // the same two as int32
 	actDSum16 = 56 // d*sum(q[:16]), d*sum(q[16:]) float32 each
+
+	groupBlocks = 8
+	actGroup    = groupBlocks * actBlock // bytes of a group, of blocks as of lanes
+	laneScale   = 0                      // d float32 [8]
+	laneDSum    = 32                     // d * sum(q) float32 [8]
+	laneNegSum  = 64                     // -sum(q) int32 [8]
+	laneNeg16   = 96                     // -sum(q[:16]) int32 [8], then -sum(q[16:])
+	laneDSum16  = 160                    // d*sum(q[:16]) float32 [8], then d*sum(q[16:])
+	lanePairs   = 256                    // for i in 0..3: q[:16] of block i, q[:16] of block i+4, q[16:] of i, q[16:] of i+4
 )
 
 // minNormal is the smallest normal float32; a block's d is never below it, so that x/d is at most 127.
@@ -29,40 +41,68 @@ const minNormal = 0x1p-126
 //
 // in float32. A NaN among the 32 makes d a NaN, and with it every product of the block.
 type acts struct {
-	n, k   int
-	x      []float32 // [n, k]
-	blocks []byte    // [n, k/32] blocks, aligned to 64 bytes
+	n, k          int
+	x             []float32 // [n, k]
+	blocks, lanes []byte    // [n, groups], aligned to 64 bytes
 }
 
 // alias makes x, n rows of k floats, the floats of a; nothing is rounded yet.
 func (a *acts) alias(x []float32, n, k int) {
 	a.n, a.k, a.x = n, k, x
-	if size := n * a.stride(); cap(a.blocks) < size {
-		a.blocks = alignedBytes(size)
-	} else {
-		a.blocks = a.blocks[:size]
+	size := n * a.stride()
+	if cap(a.blocks) < size {
+		a.blocks, a.lanes = alignedBytes(size), alignedBytes(size)
 	}
+	a.blocks, a.lanes = a.blocks[:size], a.lanes[:size]
 }
 
-// stride is the size in bytes of a row of blocks: 0 where k is no multiple of 32 and only the floats are kept.
-func (a *acts) stride() int {
+// groups is the number of groups of a row: 0 where k is no multiple of 32 and only the floats are kept.
+func (a *acts) groups() int {
 	if a.k%32 != 0 {
 		return 0
 	}
-	return a.k / 32 * actBlock
+	return (a.k/32 + groupBlocks - 1) / groupBlocks
 }
+
+// stride is the size in bytes of a row of groups, of blocks as of lanes.
+func (a *acts) stride() int { return a.groups() * actGroup }
 
 // round makes the blocks of row r.
-func (a *acts) round(r int) {
-	if s := a.stride(); s != 0 {
-		quantize(level, a.blocks[r*s:(r+1)*s], a.x[r*a.k:(r+1)*a.k])
+func (a *acts) round(r int) { a.roundPart(r, 0, a.k) }
+
+// roundPart makes the blocks of entries from .. to-1 of row r, whole blocks. Several workers may make parts of one row.
+func (a *acts) roundPart(r, from, to int) {
+	s := a.stride()
+	if s == 0 || from >= to {
+		return
 	}
+	blocks, lanes, x := a.blocks[r*s:(r+1)*s], a.lanes[r*s:(r+1)*s], a.x[r*a.k:(r+1)*a.k]
+	b0, b1, full := from/32, to/32, a.k/32/groupBlocks*groupBlocks
+	if end := min(b1, full); b0 < end {
+		g := b0 / groupBlocks * actGroup
+		quantize(level, blocks[g:], lanes[g:], x[32*b0:32*end], b0%groupBlocks)
+	}
+	if b1 <= full {
+		return
+	}
+	b0 = max(b0, full)
+	unused, last := groupBlocks-(a.k/32-full), full*actBlock
+	if b0 == full {
+		clear(blocks[last : last+unused*actBlock])
+		clearLanes(lanes[last:], unused)
+	}
+	quantize(level, blocks[last:], lanes[last:], x[32*b0:32*b1], unused+b0-full)
 }
 
-// roundPart makes the blocks of entries from .. to-1 of row r, whole blocks.
-func (a *acts) roundPart(r, from, to int) {
-	if s := a.stride(); s != 0 {
-		quantize(level, a.blocks[r*s+from/32*actBlock:r*s+to/32*actBlock], a.x[r*a.k+from:r*a.k+to])
+// clearLanes makes the first n lanes of a group those of blocks of zeros.
+func clearLanes(group []byte, n int) {
+	for l := range n {
+		for at := laneScale; at < lanePairs; at += 4 * groupBlocks {
+			clear(group[at+4*l:][:4])
+		}
+		for half := range 2 {
+			clear(group[lanePairs+l%4*64+half*32+l/4*16:][:16])
+		}
 	}
 }
 
@@ -73,9 +113,13 @@ func alignedBytes(size int) []byte {
 	return b[skip : skip+size : skip+size]
 }
 
-// quantizeGeneric is the definition of an activation block, and the form for other CPUs.
-func quantizeGeneric(dst []byte, x []float32) {
-	for ; len(x) > 0; dst, x = dst[actBlock:], x[32:] {
+// quantizeGeneric rounds the blocks of x, which stand from block first of a group on. It is the definition of an activation
+// block, and the form for other CPUs.
+func quantizeGeneric(blocks, lanes []byte, x []float32, first int) {
+	le := binary.LittleEndian
+	for b := first; len(x) > 0; b, x = b+1, x[32:] {
+		block, lane := blocks[b*actBlock:][:actBlock], lanes[b/groupBlocks*actGroup:][:actGroup]
+		l := b % groupBlocks
 		var top uint32
 		for _, v := range x[:32] {
 			top = max(top, math.Float32bits(v)&0x7fffffff)
@@ -90,18 +134,22 @@ func quantizeGeneric(dst []byte, x []float32) {
 			if v = v / d; v == v {
 				q = int32(math.RoundToEven(float64(v)))
 			}
-			dst[i] = byte(q)
+			block[i] = byte(q)
+			lane[lanePairs+l%4*64+i/16*32+l/4*16+i%16] = byte(q)
 			sums[i/16] += q
 		}
-		le := binary.LittleEndian
-		float := func(at int, v float32) { le.PutUint32(dst[at:], math.Float32bits(v)) }
-		float(actScale, d)
-		float(actDSum, d*float32(sums[0]+sums[1]))
-		le.PutUint32(dst[actNegSum:], uint32(-(sums[0] + sums[1])))
+		// Every number about the block stands in both.
+		put := func(at, laneAt int, v uint32) {
+			le.PutUint32(block[at:], v)
+			le.PutUint32(lane[laneAt+4*l:], v)
+		}
+		put(actScale, laneScale, math.Float32bits(d))
+		put(actDSum, laneDSum, math.Float32bits(d*float32(sums[0]+sums[1])))
+		put(actNegSum, laneNegSum, uint32(-(sums[0] + sums[1])))
 		for i, s := range sums {
-			le.PutUint16(dst[actNegPr+2*i:], uint16(-s))
-			le.PutUint32(dst[actNeg16+4*i:], uint32(-s))
-			float(actDSum16+4*i, d*float32(s))
+			le.PutUint16(block[actNegPr+2*i:], uint16(-s))
+			put(actNeg16+4*i, laneNeg16+32*i, uint32(-s))
+			put(actDSum16+4*i, laneDSum16+32*i, math.Float32bits(d*float32(s)))
 		}
 	}
 }
@@ -123,3 +171,12 @@ func floatToHalf(dst []uint16, src []float32) {
 }
 
 func bytesOf(x *float32) *byte { return (*byte)(unsafe.Pointer(x)) }
+
+// aligned drops floats from the beginning of x, 15 at most, to start on a cache line.
+func aligned(x []float32) []float32 {
+	return x[-uintptr(unsafe.Pointer(unsafe.SliceData(x)))&63/4:]
+}
+
+func floatsOf(b []byte) []float32 {
+	return unsafe.Slice((*float32)(unsafe.Pointer(unsafe.SliceData(b))), len(b)/4)
+}

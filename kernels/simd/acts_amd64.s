@@ -4,12 +4,17 @@
 
 #include "textflag.h"
 
-// func quantizeAVX2(dst *byte, x *float32, n int)
+// func quantizeAVX2(blocks *byte, lanes *byte, x *float32, first int, n int)
 // Requires: AVX, AVX2
-TEXT ·quantizeAVX2(SB), NOSPLIT, $0-24
-	MOVQ    dst+0(FP), AX
-	MOVQ    x+8(FP), CX
-	MOVQ    n+16(FP), DX
+TEXT ·quantizeAVX2(SB), NOSPLIT, $0-40
+	MOVQ    blocks+0(FP), AX
+	MOVQ    lanes+8(FP), CX
+	MOVQ    x+16(FP), DX
+	MOVQ    n+32(FP), BX
+	MOVQ    first+24(FP), SI
+	MOVQ    SI, DI
+	SHLQ    $0x06, DI
+	ADDQ    DI, AX
 	VMOVDQU floatAbs<>+0(SB), Y0
 	VMOVDQU packOrder<>+0(SB), Y1
 	VMOVDQU minus127<>+0(SB), Y2
@@ -19,10 +24,10 @@ TEXT ·quantizeAVX2(SB), NOSPLIT, $0-24
 	VMOVUPS minNormal<>+0(SB), X6
 
 block1:
-	VMOVUPS      (CX), Y7
-	VMOVUPS      32(CX), Y8
-	VMOVUPS      64(CX), Y9
-	VMOVUPS      96(CX), Y10
+	VMOVUPS      (DX), Y7
+	VMOVUPS      32(DX), Y8
+	VMOVUPS      64(DX), Y9
+	VMOVUPS      96(DX), Y10
 	VPAND        Y0, Y7, Y11
 	VPAND        Y0, Y8, Y12
 	VPMAXUD      Y12, Y11, Y11
@@ -53,6 +58,15 @@ block1:
 	VPERMD       Y7, Y1, Y7
 	VPMAXSB      Y2, Y7, Y7
 	VMOVDQU      Y7, (AX)
+	MOVQ         SI, DI
+	ANDQ         $0x03, DI
+	SHLQ         $0x06, DI
+	MOVQ         SI, R8
+	ANDQ         $0x04, R8
+	LEAQ         (DI)(R8*4), DI
+	ADDQ         CX, DI
+	VMOVDQU      X7, 256(DI)
+	VEXTRACTI128 $0x01, Y7, 288(DI)
 	VPMADDUBSW   Y7, Y3, Y7
 	VPMADDWD     Y4, Y7, Y7
 	VPHADDD      Y7, Y7, Y7
@@ -62,22 +76,36 @@ block1:
 	VPADDD       X8, X7, X8
 	VPXOR        X7, X7, X7
 	VMOVD        X11, 32(AX)
+	VMOVD        X11, (CX)(SI*4)
 	VCVTDQ2PS    X8, X10
 	VMULPS       X12, X10, X10
 	VMOVD        X10, 36(AX)
+	VMOVD        X10, 32(CX)(SI*4)
 	VPSUBD       X8, X7, X8
 	VMOVD        X8, 40(AX)
+	VMOVD        X8, 64(CX)(SI*4)
 	VCVTDQ2PS    X9, X10
 	VMULPS       X12, X10, X10
 	VMOVQ        X10, 56(AX)
+	VMOVD        X10, 160(CX)(SI*4)
+	VPEXTRD      $0x01, X10, 192(CX)(SI*4)
 	VPSUBD       X9, X7, X9
 	VMOVQ        X9, 48(AX)
+	VMOVD        X9, 96(CX)(SI*4)
+	VPEXTRD      $0x01, X9, 128(CX)(SI*4)
 	VPACKSSDW    X9, X9, X9
 	VMOVD        X9, 44(AX)
-	ADDQ         $+128, CX
+	ADDQ         $+128, DX
 	ADDQ         $+64, AX
-	DECQ         DX
-	JNZ          block1
+	INCQ         SI
+	CMPQ         SI, $0x08
+	JNE          same2
+	XORQ         SI, SI
+	ADDQ         $+512, CX
+
+same2:
+	DECQ BX
+	JNZ  block1
 	VZEROUPPER
 	RET
 
@@ -130,13 +158,13 @@ TEXT ·halfToFloatAVX2(SB), NOSPLIT, $0-24
 	MOVQ src+8(FP), CX
 	MOVQ n+16(FP), DX
 
-group2:
+group3:
 	VCVTPH2PS (CX), Y0
 	VMOVUPS   Y0, (AX)
 	ADDQ      $+32, AX
 	ADDQ      $+16, CX
 	DECQ      DX
-	JNZ       group2
+	JNZ       group3
 	VZEROUPPER
 	RET
 
@@ -147,12 +175,12 @@ TEXT ·floatToHalfAVX2(SB), NOSPLIT, $0-24
 	MOVQ src+8(FP), CX
 	MOVQ n+16(FP), DX
 
-group3:
+group4:
 	VMOVUPS   (CX), Y0
 	VCVTPS2PH $0x00, Y0, (AX)
 	ADDQ      $+16, AX
 	ADDQ      $+32, CX
 	DECQ      DX
-	JNZ       group3
+	JNZ       group4
 	VZEROUPPER
 	RET

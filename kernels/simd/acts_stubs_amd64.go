@@ -4,10 +4,11 @@
 
 package simd
 
-// quantizeAVX2 rounds n blocks of 32 floats to activation blocks.
+// quantizeAVX2 rounds n blocks of 32 floats, which stand from block first of a group on; blocks and lanes point at the
+// group.
 //
 //go:noescape
-func quantizeAVX2(dst *byte, x *float32, n int)
+func quantizeAVX2(blocks *byte, lanes *byte, x *float32, first int, n int)
 
 // halfToFloatAVX2 converts n groups of 8 float16.
 //

@@ -48,9 +48,9 @@ type attention struct {
 	product      []float32 // [queries, PageSize]: of a block of entries, before or after its scales
 	scales       []float32 // [PageSize]
 	part, total  partial
-	keys, values []float32      // a page's, as floats
-	half         []uint16       // [HeadDimK]
-	block        [actBlock]byte // that is being rounded
+	keys, values []float32   // a page's, as floats
+	half         []uint16    // [HeadDimK]
+	block        roundBuffer // that is being rounded
 }
 
 // floatQueries is how many queries make it worth to convert a page once for all.
@@ -185,27 +185,23 @@ func (r *runner) lowerAttention(i int, op *kernels.Op, sinks []float32) {
 	r.work = "store"
 	r.eachRow(o.k, func(row, worker int) { r.store(o.cache, row, r.value(o.k), r.value(o.v), &r.scratch[worker].attention) })
 	r.work = op.Code.String()
-	whole := func(worker int) {
-		for t := r.pool.take(); t < len(r.blocks)*a.NHeadKV; t = r.pool.take() {
-			// Later blocks see more and take longer: they go first.
-			o.walk(&r.blocks[len(r.blocks)-1-t/a.NHeadKV], t%a.NHeadKV, &r.scratch[worker].attention)
-		}
+	whole := func(worker, chunk int) {
+		// Later blocks see more and take longer: they go first, shared out in turn.
+		t := r.pool.dealt(chunk, len(r.blocks)*a.NHeadKV)
+		o.walk(&r.blocks[len(r.blocks)-1-t/a.NHeadKV], t%a.NHeadKV, &r.scratch[worker].attention)
 	}
-	parts := func(worker int) {
-		for t := r.pool.take(); t < len(o.parts); t = r.pool.take() {
-			p := &o.parts[t]
-			s := &r.scratch[worker].attention
-			b := &r.blocks[p.block]
-			o.readQueries(b, p.head, s)
-			o.look(b, p.head, p.index, s, &o.partials[t])
-		}
+	parts := func(worker, chunk int) {
+		p, s := &o.parts[chunk], &r.scratch[worker].attention
+		b := &r.blocks[p.block]
+		o.readQueries(b, p.head, s)
+		o.look(b, p.head, p.index, s, &o.partials[chunk])
 	}
 	r.addStep(func() {
 		if !o.share() {
-			r.pool.run(whole)
+			r.pool.run(len(r.blocks)*a.NHeadKV, whole)
 			return
 		}
-		r.pool.run(parts)
+		r.pool.run(len(o.parts), parts)
 		o.join(&r.scratch[0].attention)
 	})
 }

@@ -8,8 +8,14 @@ func detectISA() isaSet { return isaSet{} }
 
 func kernelsFor(gguf.Type, isa) kernelSet { return kernelSet{} }
 
-func quantize(_ isa, dst []byte, x []float32) { quantizeGeneric(dst, x) }
+func quantize(_ isa, blocks, lanes []byte, x []float32, first int) {
+	quantizeGeneric(blocks, lanes, x, first)
+}
 
 func convertHalf(isa, []float32, []uint16) int { return 0 }
 
 func roundHalf(isa, []uint16, []float32) int { return 0 }
+
+func endFew(bool, *float32, int, *float32, int) {}
+
+func sumFloat(*float32, int, *float32, int) {}

@@ -77,25 +77,37 @@ func (p *product) rowsGeneric(out []float32, ldo int, w []byte, rowBytes, o0, o1
 	}
 }
 
+// place is where block b of a row of n stands in groups of 8: the blocks of an incomplete last group are its last.
+func place(b, n int) int {
+	if rest := n % groupBlocks; b >= n-rest {
+		return b + (groupBlocks-rest)%groupBlocks
+	}
+	return b
+}
+
 // dotUnpacked is the float order of product.go.
 func (p *product) dotUnpacked(u []unpacked, a []byte) float32 {
-	var acc float32
+	var lanes [groupBlocks]float32
 	le := binary.LittleEndian
-	float := func(at int) float32 { return math.Float32frombits(le.Uint32(a[at:])) }
 	for i := range u {
-		w := &u[i]
-		t := w.dw * float(actScale)
-		acc = fma32(t, float32(w.isum(a)), acc)
+		w, at := &u[i], place(i, len(u))
+		block := a[at*actBlock:][:actBlock]
+		float := func(at int) float32 { return math.Float32frombits(le.Uint32(block[at:])) }
+		acc := &lanes[at%groupBlocks]
+		*acc = fma32(w.dw*float(actScale), float32(w.isum(block)), *acc)
 		switch p.typ {
 		case gguf.Q4_1, gguf.Q5_1, gguf.Q4_K, gguf.Q5_K:
-			acc = fma32(w.m[0], float(actDSum), acc)
+			*acc = fma32(w.m[0], float(actDSum), *acc)
 		case gguf.Q2_K:
-			acc = fma32(w.m[0], float(actDSum16), acc)
-			acc = fma32(w.m[1], float(actDSum16+4), acc)
+			*acc = fma32(w.m[0], float(actDSum16), *acc)
+			*acc = fma32(w.m[1], float(actDSum16+4), *acc)
 		}
-		a = a[actBlock:]
 	}
-	return acc
+	var sum float32
+	for _, t := range lanes {
+		sum += t
+	}
+	return sum
 }
 
 // isum is the integer sum of a block.

@@ -4,52 +4,122 @@
 
 package simd
 
-// dotQ2_KAVX2 multiplies groups of 8 rows of n Q2_K blocks with one activation row: 8*groups floats at out.
+// dotQ2_Kx1AVX2 multiplies octets of 8 rows of n groups of Q2_K blocks with activation rows (1) that lie stride bytes
+// apart: 8*octets floats at out[j*ldo:]. The last group begins back bytes before the end of the one before.
 //
 //go:noescape
-func dotQ2_KAVX2(out *float32, w *byte, rowBytes int, groups int, a *byte, n int)
+func dotQ2_Kx1AVX2(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 
-// dotQ2_KVNNI multiplies groups of 8 rows of n Q2_K blocks with one activation row: 8*groups floats at out.
+// dotQ2_Kx2AVX2 multiplies octets of 8 rows of n groups of Q2_K blocks with activation rows (2) that lie stride bytes
+// apart: 8*octets floats at out[j*ldo:]. The last group begins back bytes before the end of the one before.
 //
 //go:noescape
-func dotQ2_KVNNI(out *float32, w *byte, rowBytes int, groups int, a *byte, n int)
+func dotQ2_Kx2AVX2(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 
-// dotQ3_KAVX2 multiplies groups of 8 rows of n Q3_K blocks with one activation row: 8*groups floats at out.
+// dotQ2_Kx1VNNI multiplies octets of 8 rows of n groups of Q2_K blocks with activation rows (1) that lie stride bytes
+// apart: 8*octets floats at out[j*ldo:]. The last group begins back bytes before the end of the one before.
 //
 //go:noescape
-func dotQ3_KAVX2(out *float32, w *byte, rowBytes int, groups int, a *byte, n int)
+func dotQ2_Kx1VNNI(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 
-// dotQ3_KVNNI multiplies groups of 8 rows of n Q3_K blocks with one activation row: 8*groups floats at out.
+// dotQ2_Kx2VNNI multiplies octets of 8 rows of n groups of Q2_K blocks with activation rows (2) that lie stride bytes
+// apart: 8*octets floats at out[j*ldo:]. The last group begins back bytes before the end of the one before.
 //
 //go:noescape
-func dotQ3_KVNNI(out *float32, w *byte, rowBytes int, groups int, a *byte, n int)
+func dotQ2_Kx2VNNI(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 
-// dotQ4_KAVX2 multiplies groups of 8 rows of n Q4_K blocks with one activation row: 8*groups floats at out.
+// dotQ3_Kx1AVX2 multiplies octets of 8 rows of n groups of Q3_K blocks with activation rows (1) that lie stride bytes
+// apart: 8*octets floats at out[j*ldo:]. The last group begins back bytes before the end of the one before.
 //
 //go:noescape
-func dotQ4_KAVX2(out *float32, w *byte, rowBytes int, groups int, a *byte, n int)
+func dotQ3_Kx1AVX2(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 
-// dotQ4_KVNNI multiplies groups of 8 rows of n Q4_K blocks with one activation row: 8*groups floats at out.
+// dotQ3_Kx2AVX2 multiplies octets of 8 rows of n groups of Q3_K blocks with activation rows (2) that lie stride bytes
+// apart: 8*octets floats at out[j*ldo:]. The last group begins back bytes before the end of the one before.
 //
 //go:noescape
-func dotQ4_KVNNI(out *float32, w *byte, rowBytes int, groups int, a *byte, n int)
+func dotQ3_Kx2AVX2(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 
-// dotQ5_KAVX2 multiplies groups of 8 rows of n Q5_K blocks with one activation row: 8*groups floats at out.
+// dotQ3_Kx1VNNI multiplies octets of 8 rows of n groups of Q3_K blocks with activation rows (1) that lie stride bytes
+// apart: 8*octets floats at out[j*ldo:]. The last group begins back bytes before the end of the one before.
 //
 //go:noescape
-func dotQ5_KAVX2(out *float32, w *byte, rowBytes int, groups int, a *byte, n int)
+func dotQ3_Kx1VNNI(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 
-// dotQ5_KVNNI multiplies groups of 8 rows of n Q5_K blocks with one activation row: 8*groups floats at out.
+// dotQ3_Kx2VNNI multiplies octets of 8 rows of n groups of Q3_K blocks with activation rows (2) that lie stride bytes
+// apart: 8*octets floats at out[j*ldo:]. The last group begins back bytes before the end of the one before.
 //
 //go:noescape
-func dotQ5_KVNNI(out *float32, w *byte, rowBytes int, groups int, a *byte, n int)
+func dotQ3_Kx2VNNI(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 
-// dotQ6_KAVX2 multiplies groups of 8 rows of n Q6_K blocks with one activation row: 8*groups floats at out.
+// dotQ4_Kx1AVX2 multiplies octets of 8 rows of n groups of Q4_K blocks with activation rows (1) that lie stride bytes
+// apart: 8*octets floats at out[j*ldo:]. The last group begins back bytes before the end of the one before.
 //
 //go:noescape
-func dotQ6_KAVX2(out *float32, w *byte, rowBytes int, groups int, a *byte, n int)
+func dotQ4_Kx1AVX2(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 
-// dotQ6_KVNNI multiplies groups of 8 rows of n Q6_K blocks with one activation row: 8*groups floats at out.
+// dotQ4_Kx2AVX2 multiplies octets of 8 rows of n groups of Q4_K blocks with activation rows (2) that lie stride bytes
+// apart: 8*octets floats at out[j*ldo:]. The last group begins back bytes before the end of the one before.
 //
 //go:noescape
-func dotQ6_KVNNI(out *float32, w *byte, rowBytes int, groups int, a *byte, n int)
+func dotQ4_Kx2AVX2(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+
+// dotQ4_Kx1VNNI multiplies octets of 8 rows of n groups of Q4_K blocks with activation rows (1) that lie stride bytes
+// apart: 8*octets floats at out[j*ldo:]. The last group begins back bytes before the end of the one before.
+//
+//go:noescape
+func dotQ4_Kx1VNNI(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+
+// dotQ4_Kx2VNNI multiplies octets of 8 rows of n groups of Q4_K blocks with activation rows (2) that lie stride bytes
+// apart: 8*octets floats at out[j*ldo:]. The last group begins back bytes before the end of the one before.
+//
+//go:noescape
+func dotQ4_Kx2VNNI(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+
+// dotQ5_Kx1AVX2 multiplies octets of 8 rows of n groups of Q5_K blocks with activation rows (1) that lie stride bytes
+// apart: 8*octets floats at out[j*ldo:]. The last group begins back bytes before the end of the one before.
+//
+//go:noescape
+func dotQ5_Kx1AVX2(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+
+// dotQ5_Kx2AVX2 multiplies octets of 8 rows of n groups of Q5_K blocks with activation rows (2) that lie stride bytes
+// apart: 8*octets floats at out[j*ldo:]. The last group begins back bytes before the end of the one before.
+//
+//go:noescape
+func dotQ5_Kx2AVX2(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+
+// dotQ5_Kx1VNNI multiplies octets of 8 rows of n groups of Q5_K blocks with activation rows (1) that lie stride bytes
+// apart: 8*octets floats at out[j*ldo:]. The last group begins back bytes before the end of the one before.
+//
+//go:noescape
+func dotQ5_Kx1VNNI(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+
+// dotQ5_Kx2VNNI multiplies octets of 8 rows of n groups of Q5_K blocks with activation rows (2) that lie stride bytes
+// apart: 8*octets floats at out[j*ldo:]. The last group begins back bytes before the end of the one before.
+//
+//go:noescape
+func dotQ5_Kx2VNNI(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+
+// dotQ6_Kx1AVX2 multiplies octets of 8 rows of n groups of Q6_K blocks with activation rows (1) that lie stride bytes
+// apart: 8*octets floats at out[j*ldo:]. The last group begins back bytes before the end of the one before.
+//
+//go:noescape
+func dotQ6_Kx1AVX2(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+
+// dotQ6_Kx2AVX2 multiplies octets of 8 rows of n groups of Q6_K blocks with activation rows (2) that lie stride bytes
+// apart: 8*octets floats at out[j*ldo:]. The last group begins back bytes before the end of the one before.
+//
+//go:noescape
+func dotQ6_Kx2AVX2(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+
+// dotQ6_Kx1VNNI multiplies octets of 8 rows of n groups of Q6_K blocks with activation rows (1) that lie stride bytes
+// apart: 8*octets floats at out[j*ldo:]. The last group begins back bytes before the end of the one before.
+//
+//go:noescape
+func dotQ6_Kx1VNNI(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+
+// dotQ6_Kx2VNNI multiplies octets of 8 rows of n groups of Q6_K blocks with activation rows (2) that lie stride bytes
+// apart: 8*octets floats at out[j*ldo:]. The last group begins back bytes before the end of the one before.
+//
+//go:noescape
+func dotQ6_Kx2VNNI(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)

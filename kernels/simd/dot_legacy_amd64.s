@@ -4,113 +4,171 @@
 
 #include "textflag.h"
 
-// func dotQ4_0AVX2(out *float32, w *byte, rowBytes int, groups int, a *byte, n int)
-// Requires: AVX, AVX2, CMOV, F16C, FMA3, MMX+
-TEXT ·dotQ4_0AVX2(SB), NOSPLIT, $0-48
-	MOVQ    rowBytes+16(FP), DX
-	LEAQ    (DX)(DX*2), BX
-	MOVQ    w+8(FP), SI
-	MOVQ    out+0(FP), R8
-	MOVQ    groups+24(FP), R9
+// func dotQ4_0x1AVX2(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
+TEXT ·dotQ4_0x1AVX2(SB), $256-80
+	MOVQ    w+16(FP), AX
+	MOVQ    out+0(FP), CX
+	MOVQ    octets+32(FP), DX
 	VMOVDQU nibbleMask<>+0(SB), Y0
 	VMOVDQU onesWords<>+0(SB), Y1
+	MOVQ    AX, SI
 
-group1:
-	MOVQ    SI, AX
-	LEAQ    (AX)(BX*1), CX
-	LEAQ    (SI)(DX*8), R11
-	CMPQ    DX, $+2560
-	CMOVQGT AX, R11
-	MOVQ    a+32(FP), DI
-	MOVQ    n+40(FP), R10
-	VPXOR   Y2, Y2, Y2
+octet1:
+	XORQ BX, BX
 
-block2:
-	PREFETCHT0     (R11)
-	PREFETCHT0     64(R11)
-	PREFETCHT0     128(R11)
-	ADDQ           $+144, R11
-	VPBROADCASTD   (AX), Y3
-	VPBROADCASTD   (AX)(DX*1), Y4
-	VPBLENDD       $0x02, Y4, Y3, Y3
-	VPBROADCASTD   (AX)(DX*2), Y4
-	VPBLENDD       $0x04, Y4, Y3, Y3
-	VPBROADCASTD   (CX), Y4
-	VPBLENDD       $0x08, Y4, Y3, Y3
-	VPBROADCASTD   (AX)(DX*4), Y4
-	VPBLENDD       $0x10, Y4, Y3, Y3
-	VPBROADCASTD   (CX)(DX*2), Y4
-	VPBLENDD       $0x20, Y4, Y3, Y3
-	VPBROADCASTD   (AX)(BX*2), Y4
-	VPBLENDD       $0x40, Y4, Y3, Y3
-	VPBROADCASTD   (CX)(DX*4), Y4
-	VPBLENDD       $0x80, Y4, Y3, Y3
-	VPXOR          Y4, Y4, Y4
-	VPBLENDW       $0xaa, Y4, Y3, Y3
-	VPACKUSDW      Y3, Y3, Y3
-	VPERMQ         $0xd8, Y3, Y3
-	VCVTPH2PS      X3, Y3
-	VBROADCASTI128 (DI), Y4
-	VBROADCASTI128 16(DI), Y5
-	VMOVDQU        2(AX), X6
-	VINSERTI128    $0x01, 2(AX)(DX*4), Y6, Y6
-	VPSRLW         $0x04, Y6, Y7
-	VPAND          Y0, Y6, Y6
-	VPAND          Y0, Y7, Y7
-	VPMADDUBSW     Y4, Y6, Y6
-	VPMADDUBSW     Y5, Y7, Y7
-	VPADDW         Y7, Y6, Y6
-	VPMADDWD       Y1, Y6, Y6
-	VMOVDQU        2(AX)(DX*1), X7
-	VINSERTI128    $0x01, 2(CX)(DX*2), Y7, Y7
-	VPSRLW         $0x04, Y7, Y8
-	VPAND          Y0, Y7, Y7
-	VPAND          Y0, Y8, Y8
-	VPMADDUBSW     Y4, Y7, Y7
-	VPMADDUBSW     Y5, Y8, Y8
-	VPADDW         Y8, Y7, Y7
-	VPMADDWD       Y1, Y7, Y7
-	VPACKSSDW      Y7, Y6, Y6
-	VPMADDWD       Y1, Y6, Y6
-	VMOVDQU        2(AX)(DX*2), X7
-	VINSERTI128    $0x01, 2(AX)(BX*2), Y7, Y7
-	VPSRLW         $0x04, Y7, Y8
-	VPAND          Y0, Y7, Y7
-	VPAND          Y0, Y8, Y8
-	VPMADDUBSW     Y4, Y7, Y7
-	VPMADDUBSW     Y5, Y8, Y8
-	VPADDW         Y8, Y7, Y7
-	VPMADDWD       Y1, Y7, Y7
-	VMOVDQU        2(CX), X8
-	VINSERTI128    $0x01, 2(CX)(DX*4), Y8, Y8
-	VPSRLW         $0x04, Y8, Y9
-	VPAND          Y0, Y8, Y8
-	VPAND          Y0, Y9, Y9
-	VPMADDUBSW     Y4, Y8, Y8
-	VPMADDUBSW     Y5, Y9, Y9
-	VPADDW         Y9, Y8, Y8
-	VPMADDWD       Y1, Y8, Y8
-	VPACKSSDW      Y8, Y7, Y7
-	VPMADDWD       Y1, Y7, Y7
-	VPACKSSDW      Y7, Y6, Y6
-	VPMADDWD       Y1, Y6, Y6
-	VPBROADCASTD   40(DI), Y4
-	VPSLLD         $0x03, Y4, Y4
-	VPADDD         Y4, Y6, Y6
-	VCVTDQ2PS      Y6, Y6
-	VBROADCASTSS   32(DI), Y4
-	VMULPS         Y3, Y4, Y4
-	VFMADD231PS    Y6, Y4, Y2
-	ADDQ           $+18, AX
-	ADDQ           $+18, CX
-	ADDQ           $+64, DI
-	DECQ           R10
-	JNZ            block2
-	VMOVUPS        Y2, (R8)
-	ADDQ           $+32, R8
-	LEAQ           (SI)(DX*8), SI
-	DECQ           R9
-	JNZ            group1
+row2:
+	LEAQ 65536(AX), DI
+
+touch6:
+	CMPQ       SI, DI
+	JGE        touched7
+	PREFETCHT0 (SI)
+	ADDQ       $+4096, SI
+	JMP        touch6
+
+touched7:
+	MOVQ  AX, R8
+	MOVQ  blocks+40(FP), R9
+	MOVQ  lanes+48(FP), R10
+	MOVQ  n+64(FP), DI
+	VPXOR Y2, Y2, Y2
+
+group3:
+	PREFETCHT0   4096(R8)
+	PREFETCHT0   4160(R8)
+	PREFETCHT0   4224(R8)
+	VMOVDQU      2(R8), X3
+	VINSERTI128  $0x01, 74(R8), Y3, Y3
+	VPSRLW       $0x04, Y3, Y4
+	VPAND        Y0, Y3, Y3
+	VPAND        Y0, Y4, Y4
+	VPMADDUBSW   256(R10), Y3, Y3
+	VPMADDUBSW   288(R10), Y4, Y4
+	VPADDW       Y4, Y3, Y3
+	VPMADDWD     Y1, Y3, Y3
+	VMOVDQU      20(R8), X4
+	VINSERTI128  $0x01, 92(R8), Y4, Y4
+	VPSRLW       $0x04, Y4, Y5
+	VPAND        Y0, Y4, Y4
+	VPAND        Y0, Y5, Y5
+	VPMADDUBSW   320(R10), Y4, Y4
+	VPMADDUBSW   352(R10), Y5, Y5
+	VPADDW       Y5, Y4, Y4
+	VPMADDWD     Y1, Y4, Y4
+	VPACKSSDW    Y4, Y3, Y3
+	VPMADDWD     Y1, Y3, Y3
+	VMOVDQU      38(R8), X4
+	VINSERTI128  $0x01, 110(R8), Y4, Y4
+	VPSRLW       $0x04, Y4, Y5
+	VPAND        Y0, Y4, Y4
+	VPAND        Y0, Y5, Y5
+	VPMADDUBSW   384(R10), Y4, Y4
+	VPMADDUBSW   416(R10), Y5, Y5
+	VPADDW       Y5, Y4, Y4
+	VPMADDWD     Y1, Y4, Y4
+	VMOVDQU      56(R8), X5
+	VINSERTI128  $0x01, 128(R8), Y5, Y5
+	VPSRLW       $0x04, Y5, Y6
+	VPAND        Y0, Y5, Y5
+	VPAND        Y0, Y6, Y6
+	VPMADDUBSW   448(R10), Y5, Y5
+	VPMADDUBSW   480(R10), Y6, Y6
+	VPADDW       Y6, Y5, Y5
+	VPMADDWD     Y1, Y5, Y5
+	VPACKSSDW    Y5, Y4, Y4
+	VPMADDWD     Y1, Y4, Y4
+	VPACKSSDW    Y4, Y3, Y3
+	VPMADDWD     Y1, Y3, Y3
+	VPBROADCASTD (R8), Y4
+	VPBROADCASTD 18(R8), Y5
+	VPBLENDD     $0x02, Y5, Y4, Y4
+	VPBROADCASTD 36(R8), Y5
+	VPBLENDD     $0x04, Y5, Y4, Y4
+	VPBROADCASTD 54(R8), Y5
+	VPBLENDD     $0x08, Y5, Y4, Y4
+	VPBROADCASTD 72(R8), Y5
+	VPBLENDD     $0x10, Y5, Y4, Y4
+	VPBROADCASTD 90(R8), Y5
+	VPBLENDD     $0x20, Y5, Y4, Y4
+	VPBROADCASTD 108(R8), Y5
+	VPBLENDD     $0x40, Y5, Y4, Y4
+	VPBROADCASTD 126(R8), Y5
+	VPBLENDD     $0x80, Y5, Y4, Y4
+	VPXOR        Y5, Y5, Y5
+	VPBLENDW     $0xaa, Y5, Y4, Y4
+	VPACKUSDW    Y4, Y4, Y4
+	VPERMQ       $0xd8, Y4, Y4
+	VCVTPH2PS    X4, Y4
+	VMOVDQU      64(R10), Y5
+	VPSLLD       $0x03, Y5, Y5
+	VPADDD       Y5, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       (R10), Y4, Y4
+	VFMADD231PS  Y3, Y4, Y2
+	ADDQ         $+144, R8
+	ADDQ         $+512, R9
+	ADDQ         $+512, R10
+	DECQ         DI
+	JZ           done5
+	CMPQ         DI, $0x01
+	JNE          group3
+	MOVQ         back+72(FP), R11
+	SUBQ         R11, R8
+	JMP          group3
+
+done5:
+	VMOVUPS     Y2, (SP)(BX*1)
+	MOVQ        rowBytes+24(FP), DI
+	ADDQ        DI, AX
+	ADDQ        $0x20, BX
+	CMPQ        BX, $+256
+	JNE         row2
+	VMOVDQU     (SP), Y2
+	VMOVDQU     32(SP), Y3
+	VMOVDQU     64(SP), Y4
+	VMOVDQU     96(SP), Y5
+	VPUNPCKLDQ  Y3, Y2, Y6
+	VPUNPCKHDQ  Y3, Y2, Y2
+	VPUNPCKLDQ  Y5, Y4, Y3
+	VPUNPCKHDQ  Y5, Y4, Y4
+	VPUNPCKLQDQ Y3, Y6, Y5
+	VPUNPCKHQDQ Y3, Y6, Y3
+	VPUNPCKLQDQ Y4, Y2, Y6
+	VPUNPCKHQDQ Y4, Y2, Y2
+	VMOVDQU     128(SP), Y4
+	VMOVDQU     160(SP), Y7
+	VMOVDQU     192(SP), Y8
+	VMOVDQU     224(SP), Y9
+	VPUNPCKLDQ  Y7, Y4, Y10
+	VPUNPCKHDQ  Y7, Y4, Y4
+	VPUNPCKLDQ  Y9, Y8, Y7
+	VPUNPCKHDQ  Y9, Y8, Y8
+	VPUNPCKLQDQ Y7, Y10, Y9
+	VPUNPCKHQDQ Y7, Y10, Y7
+	VPUNPCKLQDQ Y8, Y4, Y10
+	VPUNPCKHQDQ Y8, Y4, Y4
+	VPXOR       Y8, Y8, Y8
+	VPERM2F128  $0x20, Y9, Y5, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y7, Y3, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y10, Y6, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y4, Y2, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x31, Y9, Y5, Y5
+	VADDPS      Y5, Y8, Y8
+	VPERM2F128  $0x31, Y7, Y3, Y3
+	VADDPS      Y3, Y8, Y8
+	VPERM2F128  $0x31, Y10, Y6, Y3
+	VADDPS      Y3, Y8, Y8
+	VPERM2F128  $0x31, Y4, Y2, Y2
+	VADDPS      Y2, Y8, Y8
+	VMOVUPS     Y8, (CX)
+	ADDQ        $0x20, CX
+	DECQ        DX
+	JNZ         octet1
 	VZEROUPPER
 	RET
 
@@ -126,487 +184,1715 @@ DATA onesWords<>+16(SB)/8, $0x0001000100010001
 DATA onesWords<>+24(SB)/8, $0x0001000100010001
 GLOBL onesWords<>(SB), RODATA|NOPTR, $32
 
-// func dotQ4_0VNNI(out *float32, w *byte, rowBytes int, groups int, a *byte, n int)
-// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, CMOV, F16C, FMA3, MMX+
-TEXT ·dotQ4_0VNNI(SB), NOSPLIT, $0-48
-	MOVQ    rowBytes+16(FP), DX
-	LEAQ    (DX)(DX*2), BX
-	MOVQ    w+8(FP), SI
-	MOVQ    out+0(FP), R8
-	MOVQ    groups+24(FP), R9
+// func dotQ4_0x2AVX2(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
+TEXT ·dotQ4_0x2AVX2(SB), $512-80
+	MOVQ    w+16(FP), AX
+	MOVQ    out+0(FP), CX
+	MOVQ    octets+32(FP), DX
+	MOVQ    stride+56(FP), DI
 	VMOVDQU nibbleMask<>+0(SB), Y0
 	VMOVDQU onesWords<>+0(SB), Y1
+	MOVQ    AX, SI
 
-group3:
-	MOVQ    SI, AX
-	LEAQ    (AX)(BX*1), CX
-	LEAQ    (SI)(DX*8), R11
-	CMPQ    DX, $+2560
-	CMOVQGT AX, R11
-	MOVQ    a+32(FP), DI
-	MOVQ    n+40(FP), R10
-	VPXOR   Y2, Y2, Y2
+octet8:
+	XORQ BX, BX
 
-block4:
-	PREFETCHT0     (R11)
-	PREFETCHT0     64(R11)
-	PREFETCHT0     128(R11)
-	ADDQ           $+144, R11
-	VPBROADCASTD   (AX), Y3
-	VPBROADCASTD   (AX)(DX*1), Y4
-	VPBLENDD       $0x02, Y4, Y3, Y3
-	VPBROADCASTD   (AX)(DX*2), Y4
-	VPBLENDD       $0x04, Y4, Y3, Y3
-	VPBROADCASTD   (CX), Y4
-	VPBLENDD       $0x08, Y4, Y3, Y3
-	VPBROADCASTD   (AX)(DX*4), Y4
-	VPBLENDD       $0x10, Y4, Y3, Y3
-	VPBROADCASTD   (CX)(DX*2), Y4
-	VPBLENDD       $0x20, Y4, Y3, Y3
-	VPBROADCASTD   (AX)(BX*2), Y4
-	VPBLENDD       $0x40, Y4, Y3, Y3
-	VPBROADCASTD   (CX)(DX*4), Y4
-	VPBLENDD       $0x80, Y4, Y3, Y3
-	VPXOR          Y4, Y4, Y4
-	VPBLENDW       $0xaa, Y4, Y3, Y3
-	VPACKUSDW      Y3, Y3, Y3
-	VPERMQ         $0xd8, Y3, Y3
-	VCVTPH2PS      X3, Y3
-	VBROADCASTI128 (DI), Y4
-	VBROADCASTI128 16(DI), Y5
-	VMOVDQU        2(AX), X6
-	VINSERTI128    $0x01, 2(AX)(DX*4), Y6, Y6
-	VPSRLW         $0x04, Y6, Y7
-	VPAND          Y0, Y6, Y6
-	VPAND          Y0, Y7, Y7
-	VPXOR          Y8, Y8, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y6, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xc5 // VPDPBUSD       Y5, Y7, Y8
-	VMOVDQU        2(AX)(DX*1), X6
-	VINSERTI128    $0x01, 2(CX)(DX*2), Y6, Y6
-	VPSRLW         $0x04, Y6, Y7
-	VPAND          Y0, Y6, Y6
-	VPAND          Y0, Y7, Y7
-	VPXOR          Y9, Y9, Y9
-	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xcc // VPDPBUSD       Y4, Y6, Y9
-	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xcd // VPDPBUSD       Y5, Y7, Y9
-	VPACKSSDW      Y9, Y8, Y8
-	VPMADDWD       Y1, Y8, Y8
-	VMOVDQU        2(AX)(DX*2), X6
-	VINSERTI128    $0x01, 2(AX)(BX*2), Y6, Y6
-	VPSRLW         $0x04, Y6, Y7
-	VPAND          Y0, Y6, Y6
-	VPAND          Y0, Y7, Y7
-	VPXOR          Y9, Y9, Y9
-	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xcc // VPDPBUSD       Y4, Y6, Y9
-	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xcd // VPDPBUSD       Y5, Y7, Y9
-	VMOVDQU        2(CX), X6
-	VINSERTI128    $0x01, 2(CX)(DX*4), Y6, Y6
-	VPSRLW         $0x04, Y6, Y7
-	VPAND          Y0, Y6, Y6
-	VPAND          Y0, Y7, Y7
-	VPXOR          Y10, Y10, Y10
-	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xd4 // VPDPBUSD       Y4, Y6, Y10
-	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xd5 // VPDPBUSD       Y5, Y7, Y10
-	VPACKSSDW      Y10, Y9, Y9
-	VPMADDWD       Y1, Y9, Y9
-	VPACKSSDW      Y9, Y8, Y8
-	VPMADDWD       Y1, Y8, Y8
-	VPBROADCASTD   40(DI), Y4
-	VPSLLD         $0x03, Y4, Y4
-	VPADDD         Y4, Y8, Y8
-	VCVTDQ2PS      Y8, Y8
-	VBROADCASTSS   32(DI), Y4
-	VMULPS         Y3, Y4, Y4
-	VFMADD231PS    Y8, Y4, Y2
-	ADDQ           $+18, AX
-	ADDQ           $+18, CX
-	ADDQ           $+64, DI
-	DECQ           R10
-	JNZ            block4
-	VMOVUPS        Y2, (R8)
-	ADDQ           $+32, R8
-	LEAQ           (SI)(DX*8), SI
-	DECQ           R9
-	JNZ            group3
+row9:
+	LEAQ 65536(AX), R8
+
+touch13:
+	CMPQ       SI, R8
+	JGE        touched14
+	PREFETCHT0 (SI)
+	ADDQ       $+4096, SI
+	JMP        touch13
+
+touched14:
+	MOVQ  AX, R9
+	MOVQ  blocks+40(FP), R10
+	MOVQ  lanes+48(FP), R11
+	MOVQ  n+64(FP), R8
+	VPXOR Y2, Y2, Y2
+	VPXOR Y3, Y3, Y3
+
+group10:
+	PREFETCHT0   4096(R9)
+	PREFETCHT0   4160(R9)
+	PREFETCHT0   4224(R9)
+	VMOVDQU      2(R9), X4
+	VINSERTI128  $0x01, 74(R9), Y4, Y4
+	VPSRLW       $0x04, Y4, Y5
+	VPAND        Y0, Y4, Y4
+	VPAND        Y0, Y5, Y5
+	VPMADDUBSW   256(R11), Y4, Y6
+	VPMADDUBSW   288(R11), Y5, Y7
+	VPADDW       Y7, Y6, Y6
+	VPMADDWD     Y1, Y6, Y6
+	VPMADDUBSW   256(R11)(DI*1), Y4, Y4
+	VPMADDUBSW   288(R11)(DI*1), Y5, Y5
+	VPADDW       Y5, Y4, Y4
+	VPMADDWD     Y1, Y4, Y4
+	VMOVDQU      20(R9), X5
+	VINSERTI128  $0x01, 92(R9), Y5, Y5
+	VPSRLW       $0x04, Y5, Y7
+	VPAND        Y0, Y5, Y5
+	VPAND        Y0, Y7, Y7
+	VPMADDUBSW   320(R11), Y5, Y8
+	VPMADDUBSW   352(R11), Y7, Y9
+	VPADDW       Y9, Y8, Y8
+	VPMADDWD     Y1, Y8, Y8
+	VPMADDUBSW   320(R11)(DI*1), Y5, Y5
+	VPMADDUBSW   352(R11)(DI*1), Y7, Y7
+	VPADDW       Y7, Y5, Y5
+	VPMADDWD     Y1, Y5, Y5
+	VPACKSSDW    Y8, Y6, Y6
+	VPMADDWD     Y1, Y6, Y6
+	VPACKSSDW    Y5, Y4, Y4
+	VPMADDWD     Y1, Y4, Y4
+	VMOVDQU      38(R9), X5
+	VINSERTI128  $0x01, 110(R9), Y5, Y5
+	VPSRLW       $0x04, Y5, Y7
+	VPAND        Y0, Y5, Y5
+	VPAND        Y0, Y7, Y7
+	VPMADDUBSW   384(R11), Y5, Y8
+	VPMADDUBSW   416(R11), Y7, Y9
+	VPADDW       Y9, Y8, Y8
+	VPMADDWD     Y1, Y8, Y8
+	VPMADDUBSW   384(R11)(DI*1), Y5, Y5
+	VPMADDUBSW   416(R11)(DI*1), Y7, Y7
+	VPADDW       Y7, Y5, Y5
+	VPMADDWD     Y1, Y5, Y5
+	VMOVDQU      56(R9), X7
+	VINSERTI128  $0x01, 128(R9), Y7, Y7
+	VPSRLW       $0x04, Y7, Y9
+	VPAND        Y0, Y7, Y7
+	VPAND        Y0, Y9, Y9
+	VPMADDUBSW   448(R11), Y7, Y10
+	VPMADDUBSW   480(R11), Y9, Y11
+	VPADDW       Y11, Y10, Y10
+	VPMADDWD     Y1, Y10, Y10
+	VPMADDUBSW   448(R11)(DI*1), Y7, Y7
+	VPMADDUBSW   480(R11)(DI*1), Y9, Y9
+	VPADDW       Y9, Y7, Y7
+	VPMADDWD     Y1, Y7, Y7
+	VPACKSSDW    Y10, Y8, Y8
+	VPMADDWD     Y1, Y8, Y8
+	VPACKSSDW    Y7, Y5, Y5
+	VPMADDWD     Y1, Y5, Y5
+	VPACKSSDW    Y8, Y6, Y6
+	VPMADDWD     Y1, Y6, Y6
+	VPACKSSDW    Y5, Y4, Y4
+	VPMADDWD     Y1, Y4, Y4
+	VPBROADCASTD (R9), Y5
+	VPBROADCASTD 18(R9), Y7
+	VPBLENDD     $0x02, Y7, Y5, Y5
+	VPBROADCASTD 36(R9), Y7
+	VPBLENDD     $0x04, Y7, Y5, Y5
+	VPBROADCASTD 54(R9), Y7
+	VPBLENDD     $0x08, Y7, Y5, Y5
+	VPBROADCASTD 72(R9), Y7
+	VPBLENDD     $0x10, Y7, Y5, Y5
+	VPBROADCASTD 90(R9), Y7
+	VPBLENDD     $0x20, Y7, Y5, Y5
+	VPBROADCASTD 108(R9), Y7
+	VPBLENDD     $0x40, Y7, Y5, Y5
+	VPBROADCASTD 126(R9), Y7
+	VPBLENDD     $0x80, Y7, Y5, Y5
+	VPXOR        Y7, Y7, Y7
+	VPBLENDW     $0xaa, Y7, Y5, Y5
+	VPACKUSDW    Y5, Y5, Y5
+	VPERMQ       $0xd8, Y5, Y5
+	VCVTPH2PS    X5, Y5
+	VMOVDQU      64(R11), Y7
+	VPSLLD       $0x03, Y7, Y7
+	VPADDD       Y7, Y6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       (R11), Y5, Y7
+	VFMADD231PS  Y6, Y7, Y2
+	VMOVDQU      64(R11)(DI*1), Y6
+	VPSLLD       $0x03, Y6, Y6
+	VPADDD       Y6, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       (R11)(DI*1), Y5, Y5
+	VFMADD231PS  Y4, Y5, Y3
+	ADDQ         $+144, R9
+	ADDQ         $+512, R10
+	ADDQ         $+512, R11
+	DECQ         R8
+	JZ           done12
+	CMPQ         R8, $0x01
+	JNE          group10
+	MOVQ         back+72(FP), R12
+	SUBQ         R12, R9
+	JMP          group10
+
+done12:
+	VMOVUPS     Y2, (SP)(BX*1)
+	VMOVUPS     Y3, 256(SP)(BX*1)
+	MOVQ        rowBytes+24(FP), R8
+	ADDQ        R8, AX
+	ADDQ        $0x20, BX
+	CMPQ        BX, $+256
+	JNE         row9
+	VMOVDQU     (SP), Y2
+	VMOVDQU     32(SP), Y3
+	VMOVDQU     64(SP), Y4
+	VMOVDQU     96(SP), Y5
+	VPUNPCKLDQ  Y3, Y2, Y6
+	VPUNPCKHDQ  Y3, Y2, Y2
+	VPUNPCKLDQ  Y5, Y4, Y3
+	VPUNPCKHDQ  Y5, Y4, Y4
+	VPUNPCKLQDQ Y3, Y6, Y5
+	VPUNPCKHQDQ Y3, Y6, Y3
+	VPUNPCKLQDQ Y4, Y2, Y6
+	VPUNPCKHQDQ Y4, Y2, Y2
+	VMOVDQU     128(SP), Y4
+	VMOVDQU     160(SP), Y7
+	VMOVDQU     192(SP), Y8
+	VMOVDQU     224(SP), Y9
+	VPUNPCKLDQ  Y7, Y4, Y10
+	VPUNPCKHDQ  Y7, Y4, Y4
+	VPUNPCKLDQ  Y9, Y8, Y7
+	VPUNPCKHDQ  Y9, Y8, Y8
+	VPUNPCKLQDQ Y7, Y10, Y9
+	VPUNPCKHQDQ Y7, Y10, Y7
+	VPUNPCKLQDQ Y8, Y4, Y10
+	VPUNPCKHQDQ Y8, Y4, Y4
+	VPXOR       Y8, Y8, Y8
+	VPERM2F128  $0x20, Y9, Y5, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y7, Y3, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y10, Y6, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y4, Y2, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x31, Y9, Y5, Y5
+	VADDPS      Y5, Y8, Y8
+	VPERM2F128  $0x31, Y7, Y3, Y3
+	VADDPS      Y3, Y8, Y8
+	VPERM2F128  $0x31, Y10, Y6, Y3
+	VADDPS      Y3, Y8, Y8
+	VPERM2F128  $0x31, Y4, Y2, Y2
+	VADDPS      Y2, Y8, Y8
+	VMOVUPS     Y8, (CX)
+	MOVQ        ldo+8(FP), BX
+	VMOVDQU     256(SP), Y2
+	VMOVDQU     288(SP), Y3
+	VMOVDQU     320(SP), Y4
+	VMOVDQU     352(SP), Y5
+	VPUNPCKLDQ  Y3, Y2, Y6
+	VPUNPCKHDQ  Y3, Y2, Y2
+	VPUNPCKLDQ  Y5, Y4, Y3
+	VPUNPCKHDQ  Y5, Y4, Y4
+	VPUNPCKLQDQ Y3, Y6, Y5
+	VPUNPCKHQDQ Y3, Y6, Y3
+	VPUNPCKLQDQ Y4, Y2, Y6
+	VPUNPCKHQDQ Y4, Y2, Y2
+	VMOVDQU     384(SP), Y4
+	VMOVDQU     416(SP), Y7
+	VMOVDQU     448(SP), Y8
+	VMOVDQU     480(SP), Y9
+	VPUNPCKLDQ  Y7, Y4, Y10
+	VPUNPCKHDQ  Y7, Y4, Y4
+	VPUNPCKLDQ  Y9, Y8, Y7
+	VPUNPCKHDQ  Y9, Y8, Y8
+	VPUNPCKLQDQ Y7, Y10, Y9
+	VPUNPCKHQDQ Y7, Y10, Y7
+	VPUNPCKLQDQ Y8, Y4, Y10
+	VPUNPCKHQDQ Y8, Y4, Y4
+	VPXOR       Y8, Y8, Y8
+	VPERM2F128  $0x20, Y9, Y5, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y7, Y3, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y10, Y6, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y4, Y2, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x31, Y9, Y5, Y5
+	VADDPS      Y5, Y8, Y8
+	VPERM2F128  $0x31, Y7, Y3, Y3
+	VADDPS      Y3, Y8, Y8
+	VPERM2F128  $0x31, Y10, Y6, Y3
+	VADDPS      Y3, Y8, Y8
+	VPERM2F128  $0x31, Y4, Y2, Y2
+	VADDPS      Y2, Y8, Y8
+	VMOVUPS     Y8, (CX)(BX*4)
+	ADDQ        $0x20, CX
+	DECQ        DX
+	JNZ         octet8
 	VZEROUPPER
 	RET
 
-// func dotQ4_1AVX2(out *float32, w *byte, rowBytes int, groups int, a *byte, n int)
-// Requires: AVX, AVX2, CMOV, F16C, FMA3, MMX+
-TEXT ·dotQ4_1AVX2(SB), NOSPLIT, $0-48
-	MOVQ    rowBytes+16(FP), DX
-	LEAQ    (DX)(DX*2), BX
-	MOVQ    w+8(FP), SI
-	MOVQ    out+0(FP), R8
-	MOVQ    groups+24(FP), R9
+// func dotQ4_0x1VNNI(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
+TEXT ·dotQ4_0x1VNNI(SB), $256-80
+	MOVQ    w+16(FP), AX
+	MOVQ    out+0(FP), CX
+	MOVQ    octets+32(FP), DX
 	VMOVDQU nibbleMask<>+0(SB), Y0
 	VMOVDQU onesWords<>+0(SB), Y1
+	MOVQ    AX, SI
 
-group5:
-	MOVQ    SI, AX
-	LEAQ    (AX)(BX*1), CX
-	LEAQ    (SI)(DX*8), R11
-	CMPQ    DX, $+2560
-	CMOVQGT AX, R11
-	MOVQ    a+32(FP), DI
-	MOVQ    n+40(FP), R10
-	VPXOR   Y2, Y2, Y2
+octet15:
+	XORQ BX, BX
 
-block6:
-	PREFETCHT0     (R11)
-	PREFETCHT0     64(R11)
-	PREFETCHT0     128(R11)
-	ADDQ           $+160, R11
-	VPBROADCASTD   (AX), Y3
-	VPBROADCASTD   (AX)(DX*1), Y4
-	VPBLENDD       $0x02, Y4, Y3, Y3
-	VPBROADCASTD   (AX)(DX*2), Y4
-	VPBLENDD       $0x04, Y4, Y3, Y3
-	VPBROADCASTD   (CX), Y4
-	VPBLENDD       $0x08, Y4, Y3, Y3
-	VPBROADCASTD   (AX)(DX*4), Y4
-	VPBLENDD       $0x10, Y4, Y3, Y3
-	VPBROADCASTD   (CX)(DX*2), Y4
-	VPBLENDD       $0x20, Y4, Y3, Y3
-	VPBROADCASTD   (AX)(BX*2), Y4
-	VPBLENDD       $0x40, Y4, Y3, Y3
-	VPBROADCASTD   (CX)(DX*4), Y4
-	VPBLENDD       $0x80, Y4, Y3, Y3
-	VPXOR          Y4, Y4, Y4
-	VPBLENDW       $0xaa, Y4, Y3, Y4
-	VPSRLD         $0x10, Y3, Y3
-	VPACKUSDW      Y3, Y4, Y4
-	VPERMQ         $0xd8, Y4, Y4
-	VCVTPH2PS      X4, Y3
-	VEXTRACTI128   $0x01, Y4, X4
-	VCVTPH2PS      X4, Y4
-	VBROADCASTI128 (DI), Y5
-	VBROADCASTI128 16(DI), Y6
-	VMOVDQU        4(AX), X7
-	VINSERTI128    $0x01, 4(AX)(DX*4), Y7, Y7
-	VPSRLW         $0x04, Y7, Y8
-	VPAND          Y0, Y7, Y7
-	VPAND          Y0, Y8, Y8
-	VPMADDUBSW     Y5, Y7, Y7
-	VPMADDUBSW     Y6, Y8, Y8
-	VPADDW         Y8, Y7, Y7
-	VPMADDWD       Y1, Y7, Y7
-	VMOVDQU        4(AX)(DX*1), X8
-	VINSERTI128    $0x01, 4(CX)(DX*2), Y8, Y8
-	VPSRLW         $0x04, Y8, Y9
-	VPAND          Y0, Y8, Y8
-	VPAND          Y0, Y9, Y9
-	VPMADDUBSW     Y5, Y8, Y8
-	VPMADDUBSW     Y6, Y9, Y9
-	VPADDW         Y9, Y8, Y8
-	VPMADDWD       Y1, Y8, Y8
-	VPACKSSDW      Y8, Y7, Y7
-	VPMADDWD       Y1, Y7, Y7
-	VMOVDQU        4(AX)(DX*2), X8
-	VINSERTI128    $0x01, 4(AX)(BX*2), Y8, Y8
-	VPSRLW         $0x04, Y8, Y9
-	VPAND          Y0, Y8, Y8
-	VPAND          Y0, Y9, Y9
-	VPMADDUBSW     Y5, Y8, Y8
-	VPMADDUBSW     Y6, Y9, Y9
-	VPADDW         Y9, Y8, Y8
-	VPMADDWD       Y1, Y8, Y8
-	VMOVDQU        4(CX), X9
-	VINSERTI128    $0x01, 4(CX)(DX*4), Y9, Y9
-	VPSRLW         $0x04, Y9, Y10
-	VPAND          Y0, Y9, Y9
-	VPAND          Y0, Y10, Y10
-	VPMADDUBSW     Y5, Y9, Y9
-	VPMADDUBSW     Y6, Y10, Y10
-	VPADDW         Y10, Y9, Y9
-	VPMADDWD       Y1, Y9, Y9
-	VPACKSSDW      Y9, Y8, Y8
-	VPMADDWD       Y1, Y8, Y8
-	VPACKSSDW      Y8, Y7, Y7
-	VPMADDWD       Y1, Y7, Y7
-	VCVTDQ2PS      Y7, Y7
-	VBROADCASTSS   32(DI), Y5
-	VMULPS         Y3, Y5, Y5
-	VFMADD231PS    Y7, Y5, Y2
-	VBROADCASTSS   36(DI), Y5
-	VFMADD231PS    Y4, Y5, Y2
-	ADDQ           $+20, AX
-	ADDQ           $+20, CX
-	ADDQ           $+64, DI
-	DECQ           R10
-	JNZ            block6
-	VMOVUPS        Y2, (R8)
-	ADDQ           $+32, R8
-	LEAQ           (SI)(DX*8), SI
-	DECQ           R9
-	JNZ            group5
+row16:
+	LEAQ 65536(AX), DI
+
+touch20:
+	CMPQ       SI, DI
+	JGE        touched21
+	PREFETCHT0 (SI)
+	ADDQ       $+4096, SI
+	JMP        touch20
+
+touched21:
+	MOVQ  AX, R8
+	MOVQ  blocks+40(FP), R9
+	MOVQ  lanes+48(FP), R10
+	MOVQ  n+64(FP), DI
+	VPXOR Y2, Y2, Y2
+
+group17:
+	PREFETCHT0   4096(R8)
+	PREFETCHT0   4160(R8)
+	PREFETCHT0   4224(R8)
+	VMOVDQU      2(R8), X3
+	VINSERTI128  $0x01, 74(R8), Y3, Y3
+	VPSRLW       $0x04, Y3, Y4
+	VPAND        Y0, Y3, Y3
+	VPAND        Y0, Y4, Y4
+	VPXOR        Y5, Y5, Y5
+	VMOVDQU      256(R10), Y6
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xee // VPDPBUSD     Y6, Y3, Y5
+	VMOVDQU      288(R10), Y3
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xeb // VPDPBUSD     Y3, Y4, Y5
+	VMOVDQU      20(R8), X3
+	VINSERTI128  $0x01, 92(R8), Y3, Y3
+	VPSRLW       $0x04, Y3, Y4
+	VPAND        Y0, Y3, Y3
+	VPAND        Y0, Y4, Y4
+	VPXOR        Y6, Y6, Y6
+	VMOVDQU      320(R10), Y7
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xf7 // VPDPBUSD     Y7, Y3, Y6
+	VMOVDQU      352(R10), Y3
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xf3 // VPDPBUSD     Y3, Y4, Y6
+	VPACKSSDW    Y6, Y5, Y5
+	VPMADDWD     Y1, Y5, Y5
+	VMOVDQU      38(R8), X3
+	VINSERTI128  $0x01, 110(R8), Y3, Y3
+	VPSRLW       $0x04, Y3, Y4
+	VPAND        Y0, Y3, Y3
+	VPAND        Y0, Y4, Y4
+	VPXOR        Y6, Y6, Y6
+	VMOVDQU      384(R10), Y7
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xf7 // VPDPBUSD     Y7, Y3, Y6
+	VMOVDQU      416(R10), Y3
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xf3 // VPDPBUSD     Y3, Y4, Y6
+	VMOVDQU      56(R8), X3
+	VINSERTI128  $0x01, 128(R8), Y3, Y3
+	VPSRLW       $0x04, Y3, Y4
+	VPAND        Y0, Y3, Y3
+	VPAND        Y0, Y4, Y4
+	VPXOR        Y7, Y7, Y7
+	VMOVDQU      448(R10), Y8
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x65; BYTE $0x50; BYTE $0xf8 // VPDPBUSD     Y8, Y3, Y7
+	VMOVDQU      480(R10), Y3
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xfb // VPDPBUSD     Y3, Y4, Y7
+	VPACKSSDW    Y7, Y6, Y6
+	VPMADDWD     Y1, Y6, Y6
+	VPACKSSDW    Y6, Y5, Y5
+	VPMADDWD     Y1, Y5, Y5
+	VPBROADCASTD (R8), Y3
+	VPBROADCASTD 18(R8), Y4
+	VPBLENDD     $0x02, Y4, Y3, Y3
+	VPBROADCASTD 36(R8), Y4
+	VPBLENDD     $0x04, Y4, Y3, Y3
+	VPBROADCASTD 54(R8), Y4
+	VPBLENDD     $0x08, Y4, Y3, Y3
+	VPBROADCASTD 72(R8), Y4
+	VPBLENDD     $0x10, Y4, Y3, Y3
+	VPBROADCASTD 90(R8), Y4
+	VPBLENDD     $0x20, Y4, Y3, Y3
+	VPBROADCASTD 108(R8), Y4
+	VPBLENDD     $0x40, Y4, Y3, Y3
+	VPBROADCASTD 126(R8), Y4
+	VPBLENDD     $0x80, Y4, Y3, Y3
+	VPXOR        Y4, Y4, Y4
+	VPBLENDW     $0xaa, Y4, Y3, Y3
+	VPACKUSDW    Y3, Y3, Y3
+	VPERMQ       $0xd8, Y3, Y3
+	VCVTPH2PS    X3, Y3
+	VMOVDQU      64(R10), Y4
+	VPSLLD       $0x03, Y4, Y4
+	VPADDD       Y4, Y5, Y5
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       (R10), Y3, Y3
+	VFMADD231PS  Y5, Y3, Y2
+	ADDQ         $+144, R8
+	ADDQ         $+512, R9
+	ADDQ         $+512, R10
+	DECQ         DI
+	JZ           done19
+	CMPQ         DI, $0x01
+	JNE          group17
+	MOVQ         back+72(FP), R11
+	SUBQ         R11, R8
+	JMP          group17
+
+done19:
+	VMOVUPS     Y2, (SP)(BX*1)
+	MOVQ        rowBytes+24(FP), DI
+	ADDQ        DI, AX
+	ADDQ        $0x20, BX
+	CMPQ        BX, $+256
+	JNE         row16
+	VMOVDQU     (SP), Y2
+	VMOVDQU     32(SP), Y3
+	VMOVDQU     64(SP), Y4
+	VMOVDQU     96(SP), Y5
+	VPUNPCKLDQ  Y3, Y2, Y6
+	VPUNPCKHDQ  Y3, Y2, Y2
+	VPUNPCKLDQ  Y5, Y4, Y3
+	VPUNPCKHDQ  Y5, Y4, Y4
+	VPUNPCKLQDQ Y3, Y6, Y5
+	VPUNPCKHQDQ Y3, Y6, Y3
+	VPUNPCKLQDQ Y4, Y2, Y6
+	VPUNPCKHQDQ Y4, Y2, Y2
+	VMOVDQU     128(SP), Y4
+	VMOVDQU     160(SP), Y7
+	VMOVDQU     192(SP), Y8
+	VMOVDQU     224(SP), Y9
+	VPUNPCKLDQ  Y7, Y4, Y10
+	VPUNPCKHDQ  Y7, Y4, Y4
+	VPUNPCKLDQ  Y9, Y8, Y7
+	VPUNPCKHDQ  Y9, Y8, Y8
+	VPUNPCKLQDQ Y7, Y10, Y9
+	VPUNPCKHQDQ Y7, Y10, Y7
+	VPUNPCKLQDQ Y8, Y4, Y10
+	VPUNPCKHQDQ Y8, Y4, Y4
+	VPXOR       Y8, Y8, Y8
+	VPERM2F128  $0x20, Y9, Y5, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y7, Y3, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y10, Y6, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y4, Y2, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x31, Y9, Y5, Y5
+	VADDPS      Y5, Y8, Y8
+	VPERM2F128  $0x31, Y7, Y3, Y3
+	VADDPS      Y3, Y8, Y8
+	VPERM2F128  $0x31, Y10, Y6, Y3
+	VADDPS      Y3, Y8, Y8
+	VPERM2F128  $0x31, Y4, Y2, Y2
+	VADDPS      Y2, Y8, Y8
+	VMOVUPS     Y8, (CX)
+	ADDQ        $0x20, CX
+	DECQ        DX
+	JNZ         octet15
 	VZEROUPPER
 	RET
 
-// func dotQ4_1VNNI(out *float32, w *byte, rowBytes int, groups int, a *byte, n int)
-// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, CMOV, F16C, FMA3, MMX+
-TEXT ·dotQ4_1VNNI(SB), NOSPLIT, $0-48
-	MOVQ    rowBytes+16(FP), DX
-	LEAQ    (DX)(DX*2), BX
-	MOVQ    w+8(FP), SI
-	MOVQ    out+0(FP), R8
-	MOVQ    groups+24(FP), R9
+// func dotQ4_0x2VNNI(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
+TEXT ·dotQ4_0x2VNNI(SB), $512-80
+	MOVQ    w+16(FP), AX
+	MOVQ    out+0(FP), CX
+	MOVQ    octets+32(FP), DX
+	MOVQ    stride+56(FP), DI
 	VMOVDQU nibbleMask<>+0(SB), Y0
 	VMOVDQU onesWords<>+0(SB), Y1
+	MOVQ    AX, SI
 
-group7:
-	MOVQ    SI, AX
-	LEAQ    (AX)(BX*1), CX
-	LEAQ    (SI)(DX*8), R11
-	CMPQ    DX, $+2560
-	CMOVQGT AX, R11
-	MOVQ    a+32(FP), DI
-	MOVQ    n+40(FP), R10
-	VPXOR   Y2, Y2, Y2
+octet22:
+	XORQ BX, BX
 
-block8:
-	PREFETCHT0     (R11)
-	PREFETCHT0     64(R11)
-	PREFETCHT0     128(R11)
-	ADDQ           $+160, R11
-	VPBROADCASTD   (AX), Y3
-	VPBROADCASTD   (AX)(DX*1), Y4
-	VPBLENDD       $0x02, Y4, Y3, Y3
-	VPBROADCASTD   (AX)(DX*2), Y4
-	VPBLENDD       $0x04, Y4, Y3, Y3
-	VPBROADCASTD   (CX), Y4
-	VPBLENDD       $0x08, Y4, Y3, Y3
-	VPBROADCASTD   (AX)(DX*4), Y4
-	VPBLENDD       $0x10, Y4, Y3, Y3
-	VPBROADCASTD   (CX)(DX*2), Y4
-	VPBLENDD       $0x20, Y4, Y3, Y3
-	VPBROADCASTD   (AX)(BX*2), Y4
-	VPBLENDD       $0x40, Y4, Y3, Y3
-	VPBROADCASTD   (CX)(DX*4), Y4
-	VPBLENDD       $0x80, Y4, Y3, Y3
-	VPXOR          Y4, Y4, Y4
-	VPBLENDW       $0xaa, Y4, Y3, Y4
-	VPSRLD         $0x10, Y3, Y3
-	VPACKUSDW      Y3, Y4, Y4
-	VPERMQ         $0xd8, Y4, Y4
-	VCVTPH2PS      X4, Y3
-	VEXTRACTI128   $0x01, Y4, X4
-	VCVTPH2PS      X4, Y4
-	VBROADCASTI128 (DI), Y5
-	VBROADCASTI128 16(DI), Y6
-	VMOVDQU        4(AX), X7
-	VINSERTI128    $0x01, 4(AX)(DX*4), Y7, Y7
-	VPSRLW         $0x04, Y7, Y8
-	VPAND          Y0, Y7, Y7
-	VPAND          Y0, Y8, Y8
-	VPXOR          Y9, Y9, Y9
-	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xcd // VPDPBUSD       Y5, Y7, Y9
-	BYTE $0xc4; BYTE $0x62; BYTE $0x3d; BYTE $0x50; BYTE $0xce // VPDPBUSD       Y6, Y8, Y9
-	VMOVDQU        4(AX)(DX*1), X7
-	VINSERTI128    $0x01, 4(CX)(DX*2), Y7, Y7
-	VPSRLW         $0x04, Y7, Y8
-	VPAND          Y0, Y7, Y7
-	VPAND          Y0, Y8, Y8
-	VPXOR          Y10, Y10, Y10
-	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xd5 // VPDPBUSD       Y5, Y7, Y10
-	BYTE $0xc4; BYTE $0x62; BYTE $0x3d; BYTE $0x50; BYTE $0xd6 // VPDPBUSD       Y6, Y8, Y10
-	VPACKSSDW      Y10, Y9, Y9
-	VPMADDWD       Y1, Y9, Y9
-	VMOVDQU        4(AX)(DX*2), X7
-	VINSERTI128    $0x01, 4(AX)(BX*2), Y7, Y7
-	VPSRLW         $0x04, Y7, Y8
-	VPAND          Y0, Y7, Y7
-	VPAND          Y0, Y8, Y8
-	VPXOR          Y10, Y10, Y10
-	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xd5 // VPDPBUSD       Y5, Y7, Y10
-	BYTE $0xc4; BYTE $0x62; BYTE $0x3d; BYTE $0x50; BYTE $0xd6 // VPDPBUSD       Y6, Y8, Y10
-	VMOVDQU        4(CX), X7
-	VINSERTI128    $0x01, 4(CX)(DX*4), Y7, Y7
-	VPSRLW         $0x04, Y7, Y8
-	VPAND          Y0, Y7, Y7
-	VPAND          Y0, Y8, Y8
-	VPXOR          Y11, Y11, Y11
-	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xdd // VPDPBUSD       Y5, Y7, Y11
-	BYTE $0xc4; BYTE $0x62; BYTE $0x3d; BYTE $0x50; BYTE $0xde // VPDPBUSD       Y6, Y8, Y11
-	VPACKSSDW      Y11, Y10, Y10
-	VPMADDWD       Y1, Y10, Y10
-	VPACKSSDW      Y10, Y9, Y9
-	VPMADDWD       Y1, Y9, Y9
-	VCVTDQ2PS      Y9, Y9
-	VBROADCASTSS   32(DI), Y5
-	VMULPS         Y3, Y5, Y5
-	VFMADD231PS    Y9, Y5, Y2
-	VBROADCASTSS   36(DI), Y5
-	VFMADD231PS    Y4, Y5, Y2
-	ADDQ           $+20, AX
-	ADDQ           $+20, CX
-	ADDQ           $+64, DI
-	DECQ           R10
-	JNZ            block8
-	VMOVUPS        Y2, (R8)
-	ADDQ           $+32, R8
-	LEAQ           (SI)(DX*8), SI
-	DECQ           R9
-	JNZ            group7
+row23:
+	LEAQ 65536(AX), R8
+
+touch27:
+	CMPQ       SI, R8
+	JGE        touched28
+	PREFETCHT0 (SI)
+	ADDQ       $+4096, SI
+	JMP        touch27
+
+touched28:
+	MOVQ  AX, R9
+	MOVQ  blocks+40(FP), R10
+	MOVQ  lanes+48(FP), R11
+	MOVQ  n+64(FP), R8
+	VPXOR Y2, Y2, Y2
+	VPXOR Y3, Y3, Y3
+
+group24:
+	PREFETCHT0   4096(R9)
+	PREFETCHT0   4160(R9)
+	PREFETCHT0   4224(R9)
+	VMOVDQU      2(R9), X4
+	VINSERTI128  $0x01, 74(R9), Y4, Y4
+	VPSRLW       $0x04, Y4, Y5
+	VPAND        Y0, Y4, Y4
+	VPAND        Y0, Y5, Y5
+	VPXOR        Y6, Y6, Y6
+	VMOVDQU      256(R11), Y7
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xf7 // VPDPBUSD     Y7, Y4, Y6
+	VMOVDQU      288(R11), Y7
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xf7 // VPDPBUSD     Y7, Y5, Y6
+	VPXOR        Y7, Y7, Y7
+	VMOVDQU      256(R11)(DI*1), Y8
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x5d; BYTE $0x50; BYTE $0xf8 // VPDPBUSD     Y8, Y4, Y7
+	VMOVDQU      288(R11)(DI*1), Y4
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfc // VPDPBUSD     Y4, Y5, Y7
+	VMOVDQU      20(R9), X4
+	VINSERTI128  $0x01, 92(R9), Y4, Y4
+	VPSRLW       $0x04, Y4, Y5
+	VPAND        Y0, Y4, Y4
+	VPAND        Y0, Y5, Y5
+	VPXOR        Y8, Y8, Y8
+	VMOVDQU      320(R11), Y9
+	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xc1 // VPDPBUSD     Y9, Y4, Y8
+	VMOVDQU      352(R11), Y9
+	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xc1 // VPDPBUSD     Y9, Y5, Y8
+	VPXOR        Y9, Y9, Y9
+	VMOVDQU      320(R11)(DI*1), Y10
+	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xca // VPDPBUSD     Y10, Y4, Y9
+	VMOVDQU      352(R11)(DI*1), Y4
+	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xcc // VPDPBUSD     Y4, Y5, Y9
+	VPACKSSDW    Y8, Y6, Y6
+	VPMADDWD     Y1, Y6, Y6
+	VPACKSSDW    Y9, Y7, Y7
+	VPMADDWD     Y1, Y7, Y7
+	VMOVDQU      38(R9), X4
+	VINSERTI128  $0x01, 110(R9), Y4, Y4
+	VPSRLW       $0x04, Y4, Y5
+	VPAND        Y0, Y4, Y4
+	VPAND        Y0, Y5, Y5
+	VPXOR        Y8, Y8, Y8
+	VMOVDQU      384(R11), Y9
+	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xc1 // VPDPBUSD     Y9, Y4, Y8
+	VMOVDQU      416(R11), Y9
+	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xc1 // VPDPBUSD     Y9, Y5, Y8
+	VPXOR        Y9, Y9, Y9
+	VMOVDQU      384(R11)(DI*1), Y10
+	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xca // VPDPBUSD     Y10, Y4, Y9
+	VMOVDQU      416(R11)(DI*1), Y4
+	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xcc // VPDPBUSD     Y4, Y5, Y9
+	VMOVDQU      56(R9), X4
+	VINSERTI128  $0x01, 128(R9), Y4, Y4
+	VPSRLW       $0x04, Y4, Y5
+	VPAND        Y0, Y4, Y4
+	VPAND        Y0, Y5, Y5
+	VPXOR        Y10, Y10, Y10
+	VMOVDQU      448(R11), Y11
+	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xd3 // VPDPBUSD     Y11, Y4, Y10
+	VMOVDQU      480(R11), Y11
+	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xd3 // VPDPBUSD     Y11, Y5, Y10
+	VPXOR        Y11, Y11, Y11
+	VMOVDQU      448(R11)(DI*1), Y12
+	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xdc // VPDPBUSD     Y12, Y4, Y11
+	VMOVDQU      480(R11)(DI*1), Y4
+	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xdc // VPDPBUSD     Y4, Y5, Y11
+	VPACKSSDW    Y10, Y8, Y8
+	VPMADDWD     Y1, Y8, Y8
+	VPACKSSDW    Y11, Y9, Y9
+	VPMADDWD     Y1, Y9, Y9
+	VPACKSSDW    Y8, Y6, Y6
+	VPMADDWD     Y1, Y6, Y6
+	VPACKSSDW    Y9, Y7, Y7
+	VPMADDWD     Y1, Y7, Y7
+	VPBROADCASTD (R9), Y4
+	VPBROADCASTD 18(R9), Y5
+	VPBLENDD     $0x02, Y5, Y4, Y4
+	VPBROADCASTD 36(R9), Y5
+	VPBLENDD     $0x04, Y5, Y4, Y4
+	VPBROADCASTD 54(R9), Y5
+	VPBLENDD     $0x08, Y5, Y4, Y4
+	VPBROADCASTD 72(R9), Y5
+	VPBLENDD     $0x10, Y5, Y4, Y4
+	VPBROADCASTD 90(R9), Y5
+	VPBLENDD     $0x20, Y5, Y4, Y4
+	VPBROADCASTD 108(R9), Y5
+	VPBLENDD     $0x40, Y5, Y4, Y4
+	VPBROADCASTD 126(R9), Y5
+	VPBLENDD     $0x80, Y5, Y4, Y4
+	VPXOR        Y5, Y5, Y5
+	VPBLENDW     $0xaa, Y5, Y4, Y4
+	VPACKUSDW    Y4, Y4, Y4
+	VPERMQ       $0xd8, Y4, Y4
+	VCVTPH2PS    X4, Y4
+	VMOVDQU      64(R11), Y5
+	VPSLLD       $0x03, Y5, Y5
+	VPADDD       Y5, Y6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       (R11), Y4, Y5
+	VFMADD231PS  Y6, Y5, Y2
+	VMOVDQU      64(R11)(DI*1), Y5
+	VPSLLD       $0x03, Y5, Y5
+	VPADDD       Y5, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       (R11)(DI*1), Y4, Y4
+	VFMADD231PS  Y7, Y4, Y3
+	ADDQ         $+144, R9
+	ADDQ         $+512, R10
+	ADDQ         $+512, R11
+	DECQ         R8
+	JZ           done26
+	CMPQ         R8, $0x01
+	JNE          group24
+	MOVQ         back+72(FP), R12
+	SUBQ         R12, R9
+	JMP          group24
+
+done26:
+	VMOVUPS     Y2, (SP)(BX*1)
+	VMOVUPS     Y3, 256(SP)(BX*1)
+	MOVQ        rowBytes+24(FP), R8
+	ADDQ        R8, AX
+	ADDQ        $0x20, BX
+	CMPQ        BX, $+256
+	JNE         row23
+	VMOVDQU     (SP), Y2
+	VMOVDQU     32(SP), Y3
+	VMOVDQU     64(SP), Y4
+	VMOVDQU     96(SP), Y5
+	VPUNPCKLDQ  Y3, Y2, Y6
+	VPUNPCKHDQ  Y3, Y2, Y2
+	VPUNPCKLDQ  Y5, Y4, Y3
+	VPUNPCKHDQ  Y5, Y4, Y4
+	VPUNPCKLQDQ Y3, Y6, Y5
+	VPUNPCKHQDQ Y3, Y6, Y3
+	VPUNPCKLQDQ Y4, Y2, Y6
+	VPUNPCKHQDQ Y4, Y2, Y2
+	VMOVDQU     128(SP), Y4
+	VMOVDQU     160(SP), Y7
+	VMOVDQU     192(SP), Y8
+	VMOVDQU     224(SP), Y9
+	VPUNPCKLDQ  Y7, Y4, Y10
+	VPUNPCKHDQ  Y7, Y4, Y4
+	VPUNPCKLDQ  Y9, Y8, Y7
+	VPUNPCKHDQ  Y9, Y8, Y8
+	VPUNPCKLQDQ Y7, Y10, Y9
+	VPUNPCKHQDQ Y7, Y10, Y7
+	VPUNPCKLQDQ Y8, Y4, Y10
+	VPUNPCKHQDQ Y8, Y4, Y4
+	VPXOR       Y8, Y8, Y8
+	VPERM2F128  $0x20, Y9, Y5, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y7, Y3, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y10, Y6, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y4, Y2, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x31, Y9, Y5, Y5
+	VADDPS      Y5, Y8, Y8
+	VPERM2F128  $0x31, Y7, Y3, Y3
+	VADDPS      Y3, Y8, Y8
+	VPERM2F128  $0x31, Y10, Y6, Y3
+	VADDPS      Y3, Y8, Y8
+	VPERM2F128  $0x31, Y4, Y2, Y2
+	VADDPS      Y2, Y8, Y8
+	VMOVUPS     Y8, (CX)
+	MOVQ        ldo+8(FP), BX
+	VMOVDQU     256(SP), Y2
+	VMOVDQU     288(SP), Y3
+	VMOVDQU     320(SP), Y4
+	VMOVDQU     352(SP), Y5
+	VPUNPCKLDQ  Y3, Y2, Y6
+	VPUNPCKHDQ  Y3, Y2, Y2
+	VPUNPCKLDQ  Y5, Y4, Y3
+	VPUNPCKHDQ  Y5, Y4, Y4
+	VPUNPCKLQDQ Y3, Y6, Y5
+	VPUNPCKHQDQ Y3, Y6, Y3
+	VPUNPCKLQDQ Y4, Y2, Y6
+	VPUNPCKHQDQ Y4, Y2, Y2
+	VMOVDQU     384(SP), Y4
+	VMOVDQU     416(SP), Y7
+	VMOVDQU     448(SP), Y8
+	VMOVDQU     480(SP), Y9
+	VPUNPCKLDQ  Y7, Y4, Y10
+	VPUNPCKHDQ  Y7, Y4, Y4
+	VPUNPCKLDQ  Y9, Y8, Y7
+	VPUNPCKHDQ  Y9, Y8, Y8
+	VPUNPCKLQDQ Y7, Y10, Y9
+	VPUNPCKHQDQ Y7, Y10, Y7
+	VPUNPCKLQDQ Y8, Y4, Y10
+	VPUNPCKHQDQ Y8, Y4, Y4
+	VPXOR       Y8, Y8, Y8
+	VPERM2F128  $0x20, Y9, Y5, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y7, Y3, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y10, Y6, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y4, Y2, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x31, Y9, Y5, Y5
+	VADDPS      Y5, Y8, Y8
+	VPERM2F128  $0x31, Y7, Y3, Y3
+	VADDPS      Y3, Y8, Y8
+	VPERM2F128  $0x31, Y10, Y6, Y3
+	VADDPS      Y3, Y8, Y8
+	VPERM2F128  $0x31, Y4, Y2, Y2
+	VADDPS      Y2, Y8, Y8
+	VMOVUPS     Y8, (CX)(BX*4)
+	ADDQ        $0x20, CX
+	DECQ        DX
+	JNZ         octet22
 	VZEROUPPER
 	RET
 
-// func dotQ5_0AVX2(out *float32, w *byte, rowBytes int, groups int, a *byte, n int)
-// Requires: AVX, AVX2, CMOV, F16C, FMA3, MMX+
-TEXT ·dotQ5_0AVX2(SB), NOSPLIT, $0-48
-	MOVQ    rowBytes+16(FP), DX
-	LEAQ    (DX)(DX*2), BX
-	MOVQ    w+8(FP), SI
-	MOVQ    out+0(FP), R8
-	MOVQ    groups+24(FP), R9
+// func dotQ4_1x1AVX2(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
+TEXT ·dotQ4_1x1AVX2(SB), $256-80
+	MOVQ    w+16(FP), AX
+	MOVQ    out+0(FP), CX
+	MOVQ    octets+32(FP), DX
+	VMOVDQU nibbleMask<>+0(SB), Y0
+	VMOVDQU onesWords<>+0(SB), Y1
+	MOVQ    AX, SI
+
+octet29:
+	XORQ BX, BX
+
+row30:
+	LEAQ 65536(AX), DI
+
+touch34:
+	CMPQ       SI, DI
+	JGE        touched35
+	PREFETCHT0 (SI)
+	ADDQ       $+4096, SI
+	JMP        touch34
+
+touched35:
+	MOVQ  AX, R8
+	MOVQ  blocks+40(FP), R9
+	MOVQ  lanes+48(FP), R10
+	MOVQ  n+64(FP), DI
+	VPXOR Y2, Y2, Y2
+
+group31:
+	PREFETCHT0   4096(R8)
+	PREFETCHT0   4160(R8)
+	PREFETCHT0   4224(R8)
+	VMOVDQU      4(R8), X3
+	VINSERTI128  $0x01, 84(R8), Y3, Y3
+	VPSRLW       $0x04, Y3, Y4
+	VPAND        Y0, Y3, Y3
+	VPAND        Y0, Y4, Y4
+	VPMADDUBSW   256(R10), Y3, Y3
+	VPMADDUBSW   288(R10), Y4, Y4
+	VPADDW       Y4, Y3, Y3
+	VPMADDWD     Y1, Y3, Y3
+	VMOVDQU      24(R8), X4
+	VINSERTI128  $0x01, 104(R8), Y4, Y4
+	VPSRLW       $0x04, Y4, Y5
+	VPAND        Y0, Y4, Y4
+	VPAND        Y0, Y5, Y5
+	VPMADDUBSW   320(R10), Y4, Y4
+	VPMADDUBSW   352(R10), Y5, Y5
+	VPADDW       Y5, Y4, Y4
+	VPMADDWD     Y1, Y4, Y4
+	VPACKSSDW    Y4, Y3, Y3
+	VPMADDWD     Y1, Y3, Y3
+	VMOVDQU      44(R8), X4
+	VINSERTI128  $0x01, 124(R8), Y4, Y4
+	VPSRLW       $0x04, Y4, Y5
+	VPAND        Y0, Y4, Y4
+	VPAND        Y0, Y5, Y5
+	VPMADDUBSW   384(R10), Y4, Y4
+	VPMADDUBSW   416(R10), Y5, Y5
+	VPADDW       Y5, Y4, Y4
+	VPMADDWD     Y1, Y4, Y4
+	VMOVDQU      64(R8), X5
+	VINSERTI128  $0x01, 144(R8), Y5, Y5
+	VPSRLW       $0x04, Y5, Y6
+	VPAND        Y0, Y5, Y5
+	VPAND        Y0, Y6, Y6
+	VPMADDUBSW   448(R10), Y5, Y5
+	VPMADDUBSW   480(R10), Y6, Y6
+	VPADDW       Y6, Y5, Y5
+	VPMADDWD     Y1, Y5, Y5
+	VPACKSSDW    Y5, Y4, Y4
+	VPMADDWD     Y1, Y4, Y4
+	VPACKSSDW    Y4, Y3, Y3
+	VPMADDWD     Y1, Y3, Y3
+	VPBROADCASTD (R8), Y4
+	VPBROADCASTD 20(R8), Y5
+	VPBLENDD     $0x02, Y5, Y4, Y4
+	VPBROADCASTD 40(R8), Y5
+	VPBLENDD     $0x04, Y5, Y4, Y4
+	VPBROADCASTD 60(R8), Y5
+	VPBLENDD     $0x08, Y5, Y4, Y4
+	VPBROADCASTD 80(R8), Y5
+	VPBLENDD     $0x10, Y5, Y4, Y4
+	VPBROADCASTD 100(R8), Y5
+	VPBLENDD     $0x20, Y5, Y4, Y4
+	VPBROADCASTD 120(R8), Y5
+	VPBLENDD     $0x40, Y5, Y4, Y4
+	VPBROADCASTD 140(R8), Y5
+	VPBLENDD     $0x80, Y5, Y4, Y4
+	VPXOR        Y5, Y5, Y5
+	VPBLENDW     $0xaa, Y5, Y4, Y5
+	VPSRLD       $0x10, Y4, Y4
+	VPACKUSDW    Y4, Y5, Y5
+	VPERMQ       $0xd8, Y5, Y5
+	VCVTPH2PS    X5, Y4
+	VEXTRACTI128 $0x01, Y5, X5
+	VCVTPH2PS    X5, Y5
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       (R10), Y4, Y4
+	VFMADD231PS  Y3, Y4, Y2
+	VFMADD231PS  32(R10), Y5, Y2
+	ADDQ         $+160, R8
+	ADDQ         $+512, R9
+	ADDQ         $+512, R10
+	DECQ         DI
+	JZ           done33
+	CMPQ         DI, $0x01
+	JNE          group31
+	MOVQ         back+72(FP), R11
+	SUBQ         R11, R8
+	JMP          group31
+
+done33:
+	VMOVUPS     Y2, (SP)(BX*1)
+	MOVQ        rowBytes+24(FP), DI
+	ADDQ        DI, AX
+	ADDQ        $0x20, BX
+	CMPQ        BX, $+256
+	JNE         row30
+	VMOVDQU     (SP), Y2
+	VMOVDQU     32(SP), Y3
+	VMOVDQU     64(SP), Y4
+	VMOVDQU     96(SP), Y5
+	VPUNPCKLDQ  Y3, Y2, Y6
+	VPUNPCKHDQ  Y3, Y2, Y2
+	VPUNPCKLDQ  Y5, Y4, Y3
+	VPUNPCKHDQ  Y5, Y4, Y4
+	VPUNPCKLQDQ Y3, Y6, Y5
+	VPUNPCKHQDQ Y3, Y6, Y3
+	VPUNPCKLQDQ Y4, Y2, Y6
+	VPUNPCKHQDQ Y4, Y2, Y2
+	VMOVDQU     128(SP), Y4
+	VMOVDQU     160(SP), Y7
+	VMOVDQU     192(SP), Y8
+	VMOVDQU     224(SP), Y9
+	VPUNPCKLDQ  Y7, Y4, Y10
+	VPUNPCKHDQ  Y7, Y4, Y4
+	VPUNPCKLDQ  Y9, Y8, Y7
+	VPUNPCKHDQ  Y9, Y8, Y8
+	VPUNPCKLQDQ Y7, Y10, Y9
+	VPUNPCKHQDQ Y7, Y10, Y7
+	VPUNPCKLQDQ Y8, Y4, Y10
+	VPUNPCKHQDQ Y8, Y4, Y4
+	VPXOR       Y8, Y8, Y8
+	VPERM2F128  $0x20, Y9, Y5, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y7, Y3, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y10, Y6, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y4, Y2, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x31, Y9, Y5, Y5
+	VADDPS      Y5, Y8, Y8
+	VPERM2F128  $0x31, Y7, Y3, Y3
+	VADDPS      Y3, Y8, Y8
+	VPERM2F128  $0x31, Y10, Y6, Y3
+	VADDPS      Y3, Y8, Y8
+	VPERM2F128  $0x31, Y4, Y2, Y2
+	VADDPS      Y2, Y8, Y8
+	VMOVUPS     Y8, (CX)
+	ADDQ        $0x20, CX
+	DECQ        DX
+	JNZ         octet29
+	VZEROUPPER
+	RET
+
+// func dotQ4_1x2AVX2(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
+TEXT ·dotQ4_1x2AVX2(SB), $512-80
+	MOVQ    w+16(FP), AX
+	MOVQ    out+0(FP), CX
+	MOVQ    octets+32(FP), DX
+	MOVQ    stride+56(FP), DI
+	VMOVDQU nibbleMask<>+0(SB), Y0
+	VMOVDQU onesWords<>+0(SB), Y1
+	MOVQ    AX, SI
+
+octet36:
+	XORQ BX, BX
+
+row37:
+	LEAQ 65536(AX), R8
+
+touch41:
+	CMPQ       SI, R8
+	JGE        touched42
+	PREFETCHT0 (SI)
+	ADDQ       $+4096, SI
+	JMP        touch41
+
+touched42:
+	MOVQ  AX, R9
+	MOVQ  blocks+40(FP), R10
+	MOVQ  lanes+48(FP), R11
+	MOVQ  n+64(FP), R8
+	VPXOR Y2, Y2, Y2
+	VPXOR Y3, Y3, Y3
+
+group38:
+	PREFETCHT0   4096(R9)
+	PREFETCHT0   4160(R9)
+	PREFETCHT0   4224(R9)
+	VMOVDQU      4(R9), X4
+	VINSERTI128  $0x01, 84(R9), Y4, Y4
+	VPSRLW       $0x04, Y4, Y5
+	VPAND        Y0, Y4, Y4
+	VPAND        Y0, Y5, Y5
+	VPMADDUBSW   256(R11), Y4, Y6
+	VPMADDUBSW   288(R11), Y5, Y7
+	VPADDW       Y7, Y6, Y6
+	VPMADDWD     Y1, Y6, Y6
+	VPMADDUBSW   256(R11)(DI*1), Y4, Y4
+	VPMADDUBSW   288(R11)(DI*1), Y5, Y5
+	VPADDW       Y5, Y4, Y4
+	VPMADDWD     Y1, Y4, Y4
+	VMOVDQU      24(R9), X5
+	VINSERTI128  $0x01, 104(R9), Y5, Y5
+	VPSRLW       $0x04, Y5, Y7
+	VPAND        Y0, Y5, Y5
+	VPAND        Y0, Y7, Y7
+	VPMADDUBSW   320(R11), Y5, Y8
+	VPMADDUBSW   352(R11), Y7, Y9
+	VPADDW       Y9, Y8, Y8
+	VPMADDWD     Y1, Y8, Y8
+	VPMADDUBSW   320(R11)(DI*1), Y5, Y5
+	VPMADDUBSW   352(R11)(DI*1), Y7, Y7
+	VPADDW       Y7, Y5, Y5
+	VPMADDWD     Y1, Y5, Y5
+	VPACKSSDW    Y8, Y6, Y6
+	VPMADDWD     Y1, Y6, Y6
+	VPACKSSDW    Y5, Y4, Y4
+	VPMADDWD     Y1, Y4, Y4
+	VMOVDQU      44(R9), X5
+	VINSERTI128  $0x01, 124(R9), Y5, Y5
+	VPSRLW       $0x04, Y5, Y7
+	VPAND        Y0, Y5, Y5
+	VPAND        Y0, Y7, Y7
+	VPMADDUBSW   384(R11), Y5, Y8
+	VPMADDUBSW   416(R11), Y7, Y9
+	VPADDW       Y9, Y8, Y8
+	VPMADDWD     Y1, Y8, Y8
+	VPMADDUBSW   384(R11)(DI*1), Y5, Y5
+	VPMADDUBSW   416(R11)(DI*1), Y7, Y7
+	VPADDW       Y7, Y5, Y5
+	VPMADDWD     Y1, Y5, Y5
+	VMOVDQU      64(R9), X7
+	VINSERTI128  $0x01, 144(R9), Y7, Y7
+	VPSRLW       $0x04, Y7, Y9
+	VPAND        Y0, Y7, Y7
+	VPAND        Y0, Y9, Y9
+	VPMADDUBSW   448(R11), Y7, Y10
+	VPMADDUBSW   480(R11), Y9, Y11
+	VPADDW       Y11, Y10, Y10
+	VPMADDWD     Y1, Y10, Y10
+	VPMADDUBSW   448(R11)(DI*1), Y7, Y7
+	VPMADDUBSW   480(R11)(DI*1), Y9, Y9
+	VPADDW       Y9, Y7, Y7
+	VPMADDWD     Y1, Y7, Y7
+	VPACKSSDW    Y10, Y8, Y8
+	VPMADDWD     Y1, Y8, Y8
+	VPACKSSDW    Y7, Y5, Y5
+	VPMADDWD     Y1, Y5, Y5
+	VPACKSSDW    Y8, Y6, Y6
+	VPMADDWD     Y1, Y6, Y6
+	VPACKSSDW    Y5, Y4, Y4
+	VPMADDWD     Y1, Y4, Y4
+	VPBROADCASTD (R9), Y5
+	VPBROADCASTD 20(R9), Y7
+	VPBLENDD     $0x02, Y7, Y5, Y5
+	VPBROADCASTD 40(R9), Y7
+	VPBLENDD     $0x04, Y7, Y5, Y5
+	VPBROADCASTD 60(R9), Y7
+	VPBLENDD     $0x08, Y7, Y5, Y5
+	VPBROADCASTD 80(R9), Y7
+	VPBLENDD     $0x10, Y7, Y5, Y5
+	VPBROADCASTD 100(R9), Y7
+	VPBLENDD     $0x20, Y7, Y5, Y5
+	VPBROADCASTD 120(R9), Y7
+	VPBLENDD     $0x40, Y7, Y5, Y5
+	VPBROADCASTD 140(R9), Y7
+	VPBLENDD     $0x80, Y7, Y5, Y5
+	VPXOR        Y7, Y7, Y7
+	VPBLENDW     $0xaa, Y7, Y5, Y7
+	VPSRLD       $0x10, Y5, Y5
+	VPACKUSDW    Y5, Y7, Y7
+	VPERMQ       $0xd8, Y7, Y7
+	VCVTPH2PS    X7, Y5
+	VEXTRACTI128 $0x01, Y7, X7
+	VCVTPH2PS    X7, Y7
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       (R11), Y5, Y8
+	VFMADD231PS  Y6, Y8, Y2
+	VFMADD231PS  32(R11), Y7, Y2
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       (R11)(DI*1), Y5, Y5
+	VFMADD231PS  Y4, Y5, Y3
+	VFMADD231PS  32(R11)(DI*1), Y7, Y3
+	ADDQ         $+160, R9
+	ADDQ         $+512, R10
+	ADDQ         $+512, R11
+	DECQ         R8
+	JZ           done40
+	CMPQ         R8, $0x01
+	JNE          group38
+	MOVQ         back+72(FP), R12
+	SUBQ         R12, R9
+	JMP          group38
+
+done40:
+	VMOVUPS     Y2, (SP)(BX*1)
+	VMOVUPS     Y3, 256(SP)(BX*1)
+	MOVQ        rowBytes+24(FP), R8
+	ADDQ        R8, AX
+	ADDQ        $0x20, BX
+	CMPQ        BX, $+256
+	JNE         row37
+	VMOVDQU     (SP), Y2
+	VMOVDQU     32(SP), Y3
+	VMOVDQU     64(SP), Y4
+	VMOVDQU     96(SP), Y5
+	VPUNPCKLDQ  Y3, Y2, Y6
+	VPUNPCKHDQ  Y3, Y2, Y2
+	VPUNPCKLDQ  Y5, Y4, Y3
+	VPUNPCKHDQ  Y5, Y4, Y4
+	VPUNPCKLQDQ Y3, Y6, Y5
+	VPUNPCKHQDQ Y3, Y6, Y3
+	VPUNPCKLQDQ Y4, Y2, Y6
+	VPUNPCKHQDQ Y4, Y2, Y2
+	VMOVDQU     128(SP), Y4
+	VMOVDQU     160(SP), Y7
+	VMOVDQU     192(SP), Y8
+	VMOVDQU     224(SP), Y9
+	VPUNPCKLDQ  Y7, Y4, Y10
+	VPUNPCKHDQ  Y7, Y4, Y4
+	VPUNPCKLDQ  Y9, Y8, Y7
+	VPUNPCKHDQ  Y9, Y8, Y8
+	VPUNPCKLQDQ Y7, Y10, Y9
+	VPUNPCKHQDQ Y7, Y10, Y7
+	VPUNPCKLQDQ Y8, Y4, Y10
+	VPUNPCKHQDQ Y8, Y4, Y4
+	VPXOR       Y8, Y8, Y8
+	VPERM2F128  $0x20, Y9, Y5, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y7, Y3, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y10, Y6, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y4, Y2, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x31, Y9, Y5, Y5
+	VADDPS      Y5, Y8, Y8
+	VPERM2F128  $0x31, Y7, Y3, Y3
+	VADDPS      Y3, Y8, Y8
+	VPERM2F128  $0x31, Y10, Y6, Y3
+	VADDPS      Y3, Y8, Y8
+	VPERM2F128  $0x31, Y4, Y2, Y2
+	VADDPS      Y2, Y8, Y8
+	VMOVUPS     Y8, (CX)
+	MOVQ        ldo+8(FP), BX
+	VMOVDQU     256(SP), Y2
+	VMOVDQU     288(SP), Y3
+	VMOVDQU     320(SP), Y4
+	VMOVDQU     352(SP), Y5
+	VPUNPCKLDQ  Y3, Y2, Y6
+	VPUNPCKHDQ  Y3, Y2, Y2
+	VPUNPCKLDQ  Y5, Y4, Y3
+	VPUNPCKHDQ  Y5, Y4, Y4
+	VPUNPCKLQDQ Y3, Y6, Y5
+	VPUNPCKHQDQ Y3, Y6, Y3
+	VPUNPCKLQDQ Y4, Y2, Y6
+	VPUNPCKHQDQ Y4, Y2, Y2
+	VMOVDQU     384(SP), Y4
+	VMOVDQU     416(SP), Y7
+	VMOVDQU     448(SP), Y8
+	VMOVDQU     480(SP), Y9
+	VPUNPCKLDQ  Y7, Y4, Y10
+	VPUNPCKHDQ  Y7, Y4, Y4
+	VPUNPCKLDQ  Y9, Y8, Y7
+	VPUNPCKHDQ  Y9, Y8, Y8
+	VPUNPCKLQDQ Y7, Y10, Y9
+	VPUNPCKHQDQ Y7, Y10, Y7
+	VPUNPCKLQDQ Y8, Y4, Y10
+	VPUNPCKHQDQ Y8, Y4, Y4
+	VPXOR       Y8, Y8, Y8
+	VPERM2F128  $0x20, Y9, Y5, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y7, Y3, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y10, Y6, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y4, Y2, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x31, Y9, Y5, Y5
+	VADDPS      Y5, Y8, Y8
+	VPERM2F128  $0x31, Y7, Y3, Y3
+	VADDPS      Y3, Y8, Y8
+	VPERM2F128  $0x31, Y10, Y6, Y3
+	VADDPS      Y3, Y8, Y8
+	VPERM2F128  $0x31, Y4, Y2, Y2
+	VADDPS      Y2, Y8, Y8
+	VMOVUPS     Y8, (CX)(BX*4)
+	ADDQ        $0x20, CX
+	DECQ        DX
+	JNZ         octet36
+	VZEROUPPER
+	RET
+
+// func dotQ4_1x1VNNI(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
+TEXT ·dotQ4_1x1VNNI(SB), $256-80
+	MOVQ    w+16(FP), AX
+	MOVQ    out+0(FP), CX
+	MOVQ    octets+32(FP), DX
+	VMOVDQU nibbleMask<>+0(SB), Y0
+	VMOVDQU onesWords<>+0(SB), Y1
+	MOVQ    AX, SI
+
+octet43:
+	XORQ BX, BX
+
+row44:
+	LEAQ 65536(AX), DI
+
+touch48:
+	CMPQ       SI, DI
+	JGE        touched49
+	PREFETCHT0 (SI)
+	ADDQ       $+4096, SI
+	JMP        touch48
+
+touched49:
+	MOVQ  AX, R8
+	MOVQ  blocks+40(FP), R9
+	MOVQ  lanes+48(FP), R10
+	MOVQ  n+64(FP), DI
+	VPXOR Y2, Y2, Y2
+
+group45:
+	PREFETCHT0   4096(R8)
+	PREFETCHT0   4160(R8)
+	PREFETCHT0   4224(R8)
+	VMOVDQU      4(R8), X3
+	VINSERTI128  $0x01, 84(R8), Y3, Y3
+	VPSRLW       $0x04, Y3, Y4
+	VPAND        Y0, Y3, Y3
+	VPAND        Y0, Y4, Y4
+	VPXOR        Y5, Y5, Y5
+	VMOVDQU      256(R10), Y6
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xee // VPDPBUSD     Y6, Y3, Y5
+	VMOVDQU      288(R10), Y3
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xeb // VPDPBUSD     Y3, Y4, Y5
+	VMOVDQU      24(R8), X3
+	VINSERTI128  $0x01, 104(R8), Y3, Y3
+	VPSRLW       $0x04, Y3, Y4
+	VPAND        Y0, Y3, Y3
+	VPAND        Y0, Y4, Y4
+	VPXOR        Y6, Y6, Y6
+	VMOVDQU      320(R10), Y7
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xf7 // VPDPBUSD     Y7, Y3, Y6
+	VMOVDQU      352(R10), Y3
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xf3 // VPDPBUSD     Y3, Y4, Y6
+	VPACKSSDW    Y6, Y5, Y5
+	VPMADDWD     Y1, Y5, Y5
+	VMOVDQU      44(R8), X3
+	VINSERTI128  $0x01, 124(R8), Y3, Y3
+	VPSRLW       $0x04, Y3, Y4
+	VPAND        Y0, Y3, Y3
+	VPAND        Y0, Y4, Y4
+	VPXOR        Y6, Y6, Y6
+	VMOVDQU      384(R10), Y7
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xf7 // VPDPBUSD     Y7, Y3, Y6
+	VMOVDQU      416(R10), Y3
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xf3 // VPDPBUSD     Y3, Y4, Y6
+	VMOVDQU      64(R8), X3
+	VINSERTI128  $0x01, 144(R8), Y3, Y3
+	VPSRLW       $0x04, Y3, Y4
+	VPAND        Y0, Y3, Y3
+	VPAND        Y0, Y4, Y4
+	VPXOR        Y7, Y7, Y7
+	VMOVDQU      448(R10), Y8
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x65; BYTE $0x50; BYTE $0xf8 // VPDPBUSD     Y8, Y3, Y7
+	VMOVDQU      480(R10), Y3
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xfb // VPDPBUSD     Y3, Y4, Y7
+	VPACKSSDW    Y7, Y6, Y6
+	VPMADDWD     Y1, Y6, Y6
+	VPACKSSDW    Y6, Y5, Y5
+	VPMADDWD     Y1, Y5, Y5
+	VPBROADCASTD (R8), Y3
+	VPBROADCASTD 20(R8), Y4
+	VPBLENDD     $0x02, Y4, Y3, Y3
+	VPBROADCASTD 40(R8), Y4
+	VPBLENDD     $0x04, Y4, Y3, Y3
+	VPBROADCASTD 60(R8), Y4
+	VPBLENDD     $0x08, Y4, Y3, Y3
+	VPBROADCASTD 80(R8), Y4
+	VPBLENDD     $0x10, Y4, Y3, Y3
+	VPBROADCASTD 100(R8), Y4
+	VPBLENDD     $0x20, Y4, Y3, Y3
+	VPBROADCASTD 120(R8), Y4
+	VPBLENDD     $0x40, Y4, Y3, Y3
+	VPBROADCASTD 140(R8), Y4
+	VPBLENDD     $0x80, Y4, Y3, Y3
+	VPXOR        Y4, Y4, Y4
+	VPBLENDW     $0xaa, Y4, Y3, Y4
+	VPSRLD       $0x10, Y3, Y3
+	VPACKUSDW    Y3, Y4, Y4
+	VPERMQ       $0xd8, Y4, Y4
+	VCVTPH2PS    X4, Y3
+	VEXTRACTI128 $0x01, Y4, X4
+	VCVTPH2PS    X4, Y4
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       (R10), Y3, Y3
+	VFMADD231PS  Y5, Y3, Y2
+	VFMADD231PS  32(R10), Y4, Y2
+	ADDQ         $+160, R8
+	ADDQ         $+512, R9
+	ADDQ         $+512, R10
+	DECQ         DI
+	JZ           done47
+	CMPQ         DI, $0x01
+	JNE          group45
+	MOVQ         back+72(FP), R11
+	SUBQ         R11, R8
+	JMP          group45
+
+done47:
+	VMOVUPS     Y2, (SP)(BX*1)
+	MOVQ        rowBytes+24(FP), DI
+	ADDQ        DI, AX
+	ADDQ        $0x20, BX
+	CMPQ        BX, $+256
+	JNE         row44
+	VMOVDQU     (SP), Y2
+	VMOVDQU     32(SP), Y3
+	VMOVDQU     64(SP), Y4
+	VMOVDQU     96(SP), Y5
+	VPUNPCKLDQ  Y3, Y2, Y6
+	VPUNPCKHDQ  Y3, Y2, Y2
+	VPUNPCKLDQ  Y5, Y4, Y3
+	VPUNPCKHDQ  Y5, Y4, Y4
+	VPUNPCKLQDQ Y3, Y6, Y5
+	VPUNPCKHQDQ Y3, Y6, Y3
+	VPUNPCKLQDQ Y4, Y2, Y6
+	VPUNPCKHQDQ Y4, Y2, Y2
+	VMOVDQU     128(SP), Y4
+	VMOVDQU     160(SP), Y7
+	VMOVDQU     192(SP), Y8
+	VMOVDQU     224(SP), Y9
+	VPUNPCKLDQ  Y7, Y4, Y10
+	VPUNPCKHDQ  Y7, Y4, Y4
+	VPUNPCKLDQ  Y9, Y8, Y7
+	VPUNPCKHDQ  Y9, Y8, Y8
+	VPUNPCKLQDQ Y7, Y10, Y9
+	VPUNPCKHQDQ Y7, Y10, Y7
+	VPUNPCKLQDQ Y8, Y4, Y10
+	VPUNPCKHQDQ Y8, Y4, Y4
+	VPXOR       Y8, Y8, Y8
+	VPERM2F128  $0x20, Y9, Y5, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y7, Y3, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y10, Y6, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y4, Y2, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x31, Y9, Y5, Y5
+	VADDPS      Y5, Y8, Y8
+	VPERM2F128  $0x31, Y7, Y3, Y3
+	VADDPS      Y3, Y8, Y8
+	VPERM2F128  $0x31, Y10, Y6, Y3
+	VADDPS      Y3, Y8, Y8
+	VPERM2F128  $0x31, Y4, Y2, Y2
+	VADDPS      Y2, Y8, Y8
+	VMOVUPS     Y8, (CX)
+	ADDQ        $0x20, CX
+	DECQ        DX
+	JNZ         octet43
+	VZEROUPPER
+	RET
+
+// func dotQ4_1x2VNNI(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
+TEXT ·dotQ4_1x2VNNI(SB), $512-80
+	MOVQ    w+16(FP), AX
+	MOVQ    out+0(FP), CX
+	MOVQ    octets+32(FP), DX
+	MOVQ    stride+56(FP), DI
+	VMOVDQU nibbleMask<>+0(SB), Y0
+	VMOVDQU onesWords<>+0(SB), Y1
+	MOVQ    AX, SI
+
+octet50:
+	XORQ BX, BX
+
+row51:
+	LEAQ 65536(AX), R8
+
+touch55:
+	CMPQ       SI, R8
+	JGE        touched56
+	PREFETCHT0 (SI)
+	ADDQ       $+4096, SI
+	JMP        touch55
+
+touched56:
+	MOVQ  AX, R9
+	MOVQ  blocks+40(FP), R10
+	MOVQ  lanes+48(FP), R11
+	MOVQ  n+64(FP), R8
+	VPXOR Y2, Y2, Y2
+	VPXOR Y3, Y3, Y3
+
+group52:
+	PREFETCHT0   4096(R9)
+	PREFETCHT0   4160(R9)
+	PREFETCHT0   4224(R9)
+	VMOVDQU      4(R9), X4
+	VINSERTI128  $0x01, 84(R9), Y4, Y4
+	VPSRLW       $0x04, Y4, Y5
+	VPAND        Y0, Y4, Y4
+	VPAND        Y0, Y5, Y5
+	VPXOR        Y6, Y6, Y6
+	VMOVDQU      256(R11), Y7
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xf7 // VPDPBUSD     Y7, Y4, Y6
+	VMOVDQU      288(R11), Y7
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xf7 // VPDPBUSD     Y7, Y5, Y6
+	VPXOR        Y7, Y7, Y7
+	VMOVDQU      256(R11)(DI*1), Y8
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x5d; BYTE $0x50; BYTE $0xf8 // VPDPBUSD     Y8, Y4, Y7
+	VMOVDQU      288(R11)(DI*1), Y4
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfc // VPDPBUSD     Y4, Y5, Y7
+	VMOVDQU      24(R9), X4
+	VINSERTI128  $0x01, 104(R9), Y4, Y4
+	VPSRLW       $0x04, Y4, Y5
+	VPAND        Y0, Y4, Y4
+	VPAND        Y0, Y5, Y5
+	VPXOR        Y8, Y8, Y8
+	VMOVDQU      320(R11), Y9
+	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xc1 // VPDPBUSD     Y9, Y4, Y8
+	VMOVDQU      352(R11), Y9
+	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xc1 // VPDPBUSD     Y9, Y5, Y8
+	VPXOR        Y9, Y9, Y9
+	VMOVDQU      320(R11)(DI*1), Y10
+	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xca // VPDPBUSD     Y10, Y4, Y9
+	VMOVDQU      352(R11)(DI*1), Y4
+	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xcc // VPDPBUSD     Y4, Y5, Y9
+	VPACKSSDW    Y8, Y6, Y6
+	VPMADDWD     Y1, Y6, Y6
+	VPACKSSDW    Y9, Y7, Y7
+	VPMADDWD     Y1, Y7, Y7
+	VMOVDQU      44(R9), X4
+	VINSERTI128  $0x01, 124(R9), Y4, Y4
+	VPSRLW       $0x04, Y4, Y5
+	VPAND        Y0, Y4, Y4
+	VPAND        Y0, Y5, Y5
+	VPXOR        Y8, Y8, Y8
+	VMOVDQU      384(R11), Y9
+	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xc1 // VPDPBUSD     Y9, Y4, Y8
+	VMOVDQU      416(R11), Y9
+	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xc1 // VPDPBUSD     Y9, Y5, Y8
+	VPXOR        Y9, Y9, Y9
+	VMOVDQU      384(R11)(DI*1), Y10
+	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xca // VPDPBUSD     Y10, Y4, Y9
+	VMOVDQU      416(R11)(DI*1), Y4
+	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xcc // VPDPBUSD     Y4, Y5, Y9
+	VMOVDQU      64(R9), X4
+	VINSERTI128  $0x01, 144(R9), Y4, Y4
+	VPSRLW       $0x04, Y4, Y5
+	VPAND        Y0, Y4, Y4
+	VPAND        Y0, Y5, Y5
+	VPXOR        Y10, Y10, Y10
+	VMOVDQU      448(R11), Y11
+	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xd3 // VPDPBUSD     Y11, Y4, Y10
+	VMOVDQU      480(R11), Y11
+	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xd3 // VPDPBUSD     Y11, Y5, Y10
+	VPXOR        Y11, Y11, Y11
+	VMOVDQU      448(R11)(DI*1), Y12
+	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xdc // VPDPBUSD     Y12, Y4, Y11
+	VMOVDQU      480(R11)(DI*1), Y4
+	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xdc // VPDPBUSD     Y4, Y5, Y11
+	VPACKSSDW    Y10, Y8, Y8
+	VPMADDWD     Y1, Y8, Y8
+	VPACKSSDW    Y11, Y9, Y9
+	VPMADDWD     Y1, Y9, Y9
+	VPACKSSDW    Y8, Y6, Y6
+	VPMADDWD     Y1, Y6, Y6
+	VPACKSSDW    Y9, Y7, Y7
+	VPMADDWD     Y1, Y7, Y7
+	VPBROADCASTD (R9), Y4
+	VPBROADCASTD 20(R9), Y5
+	VPBLENDD     $0x02, Y5, Y4, Y4
+	VPBROADCASTD 40(R9), Y5
+	VPBLENDD     $0x04, Y5, Y4, Y4
+	VPBROADCASTD 60(R9), Y5
+	VPBLENDD     $0x08, Y5, Y4, Y4
+	VPBROADCASTD 80(R9), Y5
+	VPBLENDD     $0x10, Y5, Y4, Y4
+	VPBROADCASTD 100(R9), Y5
+	VPBLENDD     $0x20, Y5, Y4, Y4
+	VPBROADCASTD 120(R9), Y5
+	VPBLENDD     $0x40, Y5, Y4, Y4
+	VPBROADCASTD 140(R9), Y5
+	VPBLENDD     $0x80, Y5, Y4, Y4
+	VPXOR        Y5, Y5, Y5
+	VPBLENDW     $0xaa, Y5, Y4, Y5
+	VPSRLD       $0x10, Y4, Y4
+	VPACKUSDW    Y4, Y5, Y5
+	VPERMQ       $0xd8, Y5, Y5
+	VCVTPH2PS    X5, Y4
+	VEXTRACTI128 $0x01, Y5, X5
+	VCVTPH2PS    X5, Y5
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       (R11), Y4, Y8
+	VFMADD231PS  Y6, Y8, Y2
+	VFMADD231PS  32(R11), Y5, Y2
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       (R11)(DI*1), Y4, Y4
+	VFMADD231PS  Y7, Y4, Y3
+	VFMADD231PS  32(R11)(DI*1), Y5, Y3
+	ADDQ         $+160, R9
+	ADDQ         $+512, R10
+	ADDQ         $+512, R11
+	DECQ         R8
+	JZ           done54
+	CMPQ         R8, $0x01
+	JNE          group52
+	MOVQ         back+72(FP), R12
+	SUBQ         R12, R9
+	JMP          group52
+
+done54:
+	VMOVUPS     Y2, (SP)(BX*1)
+	VMOVUPS     Y3, 256(SP)(BX*1)
+	MOVQ        rowBytes+24(FP), R8
+	ADDQ        R8, AX
+	ADDQ        $0x20, BX
+	CMPQ        BX, $+256
+	JNE         row51
+	VMOVDQU     (SP), Y2
+	VMOVDQU     32(SP), Y3
+	VMOVDQU     64(SP), Y4
+	VMOVDQU     96(SP), Y5
+	VPUNPCKLDQ  Y3, Y2, Y6
+	VPUNPCKHDQ  Y3, Y2, Y2
+	VPUNPCKLDQ  Y5, Y4, Y3
+	VPUNPCKHDQ  Y5, Y4, Y4
+	VPUNPCKLQDQ Y3, Y6, Y5
+	VPUNPCKHQDQ Y3, Y6, Y3
+	VPUNPCKLQDQ Y4, Y2, Y6
+	VPUNPCKHQDQ Y4, Y2, Y2
+	VMOVDQU     128(SP), Y4
+	VMOVDQU     160(SP), Y7
+	VMOVDQU     192(SP), Y8
+	VMOVDQU     224(SP), Y9
+	VPUNPCKLDQ  Y7, Y4, Y10
+	VPUNPCKHDQ  Y7, Y4, Y4
+	VPUNPCKLDQ  Y9, Y8, Y7
+	VPUNPCKHDQ  Y9, Y8, Y8
+	VPUNPCKLQDQ Y7, Y10, Y9
+	VPUNPCKHQDQ Y7, Y10, Y7
+	VPUNPCKLQDQ Y8, Y4, Y10
+	VPUNPCKHQDQ Y8, Y4, Y4
+	VPXOR       Y8, Y8, Y8
+	VPERM2F128  $0x20, Y9, Y5, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y7, Y3, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y10, Y6, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y4, Y2, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x31, Y9, Y5, Y5
+	VADDPS      Y5, Y8, Y8
+	VPERM2F128  $0x31, Y7, Y3, Y3
+	VADDPS      Y3, Y8, Y8
+	VPERM2F128  $0x31, Y10, Y6, Y3
+	VADDPS      Y3, Y8, Y8
+	VPERM2F128  $0x31, Y4, Y2, Y2
+	VADDPS      Y2, Y8, Y8
+	VMOVUPS     Y8, (CX)
+	MOVQ        ldo+8(FP), BX
+	VMOVDQU     256(SP), Y2
+	VMOVDQU     288(SP), Y3
+	VMOVDQU     320(SP), Y4
+	VMOVDQU     352(SP), Y5
+	VPUNPCKLDQ  Y3, Y2, Y6
+	VPUNPCKHDQ  Y3, Y2, Y2
+	VPUNPCKLDQ  Y5, Y4, Y3
+	VPUNPCKHDQ  Y5, Y4, Y4
+	VPUNPCKLQDQ Y3, Y6, Y5
+	VPUNPCKHQDQ Y3, Y6, Y3
+	VPUNPCKLQDQ Y4, Y2, Y6
+	VPUNPCKHQDQ Y4, Y2, Y2
+	VMOVDQU     384(SP), Y4
+	VMOVDQU     416(SP), Y7
+	VMOVDQU     448(SP), Y8
+	VMOVDQU     480(SP), Y9
+	VPUNPCKLDQ  Y7, Y4, Y10
+	VPUNPCKHDQ  Y7, Y4, Y4
+	VPUNPCKLDQ  Y9, Y8, Y7
+	VPUNPCKHDQ  Y9, Y8, Y8
+	VPUNPCKLQDQ Y7, Y10, Y9
+	VPUNPCKHQDQ Y7, Y10, Y7
+	VPUNPCKLQDQ Y8, Y4, Y10
+	VPUNPCKHQDQ Y8, Y4, Y4
+	VPXOR       Y8, Y8, Y8
+	VPERM2F128  $0x20, Y9, Y5, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y7, Y3, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y10, Y6, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y4, Y2, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x31, Y9, Y5, Y5
+	VADDPS      Y5, Y8, Y8
+	VPERM2F128  $0x31, Y7, Y3, Y3
+	VADDPS      Y3, Y8, Y8
+	VPERM2F128  $0x31, Y10, Y6, Y3
+	VADDPS      Y3, Y8, Y8
+	VPERM2F128  $0x31, Y4, Y2, Y2
+	VADDPS      Y2, Y8, Y8
+	VMOVUPS     Y8, (CX)(BX*4)
+	ADDQ        $0x20, CX
+	DECQ        DX
+	JNZ         octet50
+	VZEROUPPER
+	RET
+
+// func dotQ5_0x1AVX2(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
+TEXT ·dotQ5_0x1AVX2(SB), $256-80
+	MOVQ    w+16(FP), AX
+	MOVQ    out+0(FP), CX
+	MOVQ    octets+32(FP), DX
 	VMOVDQU nibbleMask<>+0(SB), Y0
 	VMOVDQU fifthBit<>+0(SB), Y1
 	VMOVDQU onesWords<>+0(SB), Y2
+	MOVQ    AX, SI
 
-group9:
-	MOVQ    SI, AX
-	LEAQ    (AX)(BX*1), CX
-	LEAQ    (SI)(DX*8), R11
-	CMPQ    DX, $+2560
-	CMOVQGT AX, R11
-	MOVQ    a+32(FP), DI
-	MOVQ    n+40(FP), R10
-	VPXOR   Y3, Y3, Y3
+octet57:
+	XORQ BX, BX
 
-block10:
-	PREFETCHT0     (R11)
-	PREFETCHT0     64(R11)
-	PREFETCHT0     128(R11)
-	ADDQ           $+176, R11
-	VPBROADCASTD   (AX), Y4
-	VPBROADCASTD   (AX)(DX*1), Y5
-	VPBLENDD       $0x02, Y5, Y4, Y4
-	VPBROADCASTD   (AX)(DX*2), Y5
-	VPBLENDD       $0x04, Y5, Y4, Y4
-	VPBROADCASTD   (CX), Y5
-	VPBLENDD       $0x08, Y5, Y4, Y4
-	VPBROADCASTD   (AX)(DX*4), Y5
-	VPBLENDD       $0x10, Y5, Y4, Y4
-	VPBROADCASTD   (CX)(DX*2), Y5
-	VPBLENDD       $0x20, Y5, Y4, Y4
-	VPBROADCASTD   (AX)(BX*2), Y5
-	VPBLENDD       $0x40, Y5, Y4, Y4
-	VPBROADCASTD   (CX)(DX*4), Y5
-	VPBLENDD       $0x80, Y5, Y4, Y4
-	VPXOR          Y5, Y5, Y5
-	VPBLENDW       $0xaa, Y5, Y4, Y4
-	VPACKUSDW      Y4, Y4, Y4
-	VPERMQ         $0xd8, Y4, Y4
-	VCVTPH2PS      X4, Y4
-	VBROADCASTI128 (DI), Y5
-	VBROADCASTI128 16(DI), Y6
-	VMOVDQU        6(AX), X7
-	VINSERTI128    $0x01, 6(AX)(DX*4), Y7, Y7
-	VPSRLW         $0x04, Y7, Y8
-	VPAND          Y0, Y7, Y7
-	VPAND          Y0, Y8, Y8
-	VMOVDQU        2(AX), X9
-	VINSERTI128    $0x01, 2(AX)(DX*4), Y9, Y9
-	VPSHUFB        fifthLow<>+0(SB), Y9, Y10
-	VPAND          Y1, Y10, Y10
-	VPCMPEQB       Y1, Y10, Y10
-	VPAND          sixteen<>+0(SB), Y10, Y10
-	VPOR           Y10, Y7, Y7
-	VPSHUFB        fifthHigh<>+0(SB), Y9, Y9
-	VPAND          Y1, Y9, Y9
-	VPCMPEQB       Y1, Y9, Y9
-	VPAND          sixteen<>+0(SB), Y9, Y9
-	VPOR           Y9, Y8, Y8
-	VPMADDUBSW     Y5, Y7, Y7
-	VPMADDUBSW     Y6, Y8, Y8
-	VPADDW         Y8, Y7, Y7
-	VPMADDWD       Y2, Y7, Y7
-	VMOVDQU        6(AX)(DX*1), X8
-	VINSERTI128    $0x01, 6(CX)(DX*2), Y8, Y8
-	VPSRLW         $0x04, Y8, Y9
-	VPAND          Y0, Y8, Y8
-	VPAND          Y0, Y9, Y9
-	VMOVDQU        2(AX)(DX*1), X10
-	VINSERTI128    $0x01, 2(CX)(DX*2), Y10, Y10
-	VPSHUFB        fifthLow<>+0(SB), Y10, Y11
-	VPAND          Y1, Y11, Y11
-	VPCMPEQB       Y1, Y11, Y11
-	VPAND          sixteen<>+0(SB), Y11, Y11
-	VPOR           Y11, Y8, Y8
-	VPSHUFB        fifthHigh<>+0(SB), Y10, Y10
-	VPAND          Y1, Y10, Y10
-	VPCMPEQB       Y1, Y10, Y10
-	VPAND          sixteen<>+0(SB), Y10, Y10
-	VPOR           Y10, Y9, Y9
-	VPMADDUBSW     Y5, Y8, Y8
-	VPMADDUBSW     Y6, Y9, Y9
-	VPADDW         Y9, Y8, Y8
-	VPMADDWD       Y2, Y8, Y8
-	VPACKSSDW      Y8, Y7, Y7
-	VPMADDWD       Y2, Y7, Y7
-	VMOVDQU        6(AX)(DX*2), X8
-	VINSERTI128    $0x01, 6(AX)(BX*2), Y8, Y8
-	VPSRLW         $0x04, Y8, Y9
-	VPAND          Y0, Y8, Y8
-	VPAND          Y0, Y9, Y9
-	VMOVDQU        2(AX)(DX*2), X10
-	VINSERTI128    $0x01, 2(AX)(BX*2), Y10, Y10
-	VPSHUFB        fifthLow<>+0(SB), Y10, Y11
-	VPAND          Y1, Y11, Y11
-	VPCMPEQB       Y1, Y11, Y11
-	VPAND          sixteen<>+0(SB), Y11, Y11
-	VPOR           Y11, Y8, Y8
-	VPSHUFB        fifthHigh<>+0(SB), Y10, Y10
-	VPAND          Y1, Y10, Y10
-	VPCMPEQB       Y1, Y10, Y10
-	VPAND          sixteen<>+0(SB), Y10, Y10
-	VPOR           Y10, Y9, Y9
-	VPMADDUBSW     Y5, Y8, Y8
-	VPMADDUBSW     Y6, Y9, Y9
-	VPADDW         Y9, Y8, Y8
-	VPMADDWD       Y2, Y8, Y8
-	VMOVDQU        6(CX), X9
-	VINSERTI128    $0x01, 6(CX)(DX*4), Y9, Y9
-	VPSRLW         $0x04, Y9, Y10
-	VPAND          Y0, Y9, Y9
-	VPAND          Y0, Y10, Y10
-	VMOVDQU        2(CX), X11
-	VINSERTI128    $0x01, 2(CX)(DX*4), Y11, Y11
-	VPSHUFB        fifthLow<>+0(SB), Y11, Y12
-	VPAND          Y1, Y12, Y12
-	VPCMPEQB       Y1, Y12, Y12
-	VPAND          sixteen<>+0(SB), Y12, Y12
-	VPOR           Y12, Y9, Y9
-	VPSHUFB        fifthHigh<>+0(SB), Y11, Y11
-	VPAND          Y1, Y11, Y11
-	VPCMPEQB       Y1, Y11, Y11
-	VPAND          sixteen<>+0(SB), Y11, Y11
-	VPOR           Y11, Y10, Y10
-	VPMADDUBSW     Y5, Y9, Y9
-	VPMADDUBSW     Y6, Y10, Y10
-	VPADDW         Y10, Y9, Y9
-	VPMADDWD       Y2, Y9, Y9
-	VPACKSSDW      Y9, Y8, Y8
-	VPMADDWD       Y2, Y8, Y8
-	VPHADDD        Y8, Y7, Y7
-	VPBROADCASTD   40(DI), Y5
-	VPSLLD         $0x04, Y5, Y5
-	VPADDD         Y5, Y7, Y7
-	VCVTDQ2PS      Y7, Y7
-	VBROADCASTSS   32(DI), Y5
-	VMULPS         Y4, Y5, Y5
-	VFMADD231PS    Y7, Y5, Y3
-	ADDQ           $+22, AX
-	ADDQ           $+22, CX
-	ADDQ           $+64, DI
-	DECQ           R10
-	JNZ            block10
-	VMOVUPS        Y3, (R8)
-	ADDQ           $+32, R8
-	LEAQ           (SI)(DX*8), SI
-	DECQ           R9
-	JNZ            group9
+row58:
+	LEAQ 65536(AX), DI
+
+touch62:
+	CMPQ       SI, DI
+	JGE        touched63
+	PREFETCHT0 (SI)
+	ADDQ       $+4096, SI
+	JMP        touch62
+
+touched63:
+	MOVQ  AX, R8
+	MOVQ  blocks+40(FP), R9
+	MOVQ  lanes+48(FP), R10
+	MOVQ  n+64(FP), DI
+	VPXOR Y3, Y3, Y3
+
+group59:
+	PREFETCHT0   4096(R8)
+	PREFETCHT0   4160(R8)
+	PREFETCHT0   4224(R8)
+	VMOVDQU      6(R8), X4
+	VINSERTI128  $0x01, 94(R8), Y4, Y4
+	VPSRLW       $0x04, Y4, Y5
+	VPAND        Y0, Y4, Y4
+	VPAND        Y0, Y5, Y5
+	VMOVDQU      2(R8), X6
+	VINSERTI128  $0x01, 90(R8), Y6, Y6
+	VPSHUFB      fifthLow<>+0(SB), Y6, Y7
+	VPAND        Y1, Y7, Y7
+	VPCMPEQB     Y1, Y7, Y7
+	VPAND        sixteen<>+0(SB), Y7, Y7
+	VPOR         Y7, Y4, Y4
+	VPSHUFB      fifthHigh<>+0(SB), Y6, Y6
+	VPAND        Y1, Y6, Y6
+	VPCMPEQB     Y1, Y6, Y6
+	VPAND        sixteen<>+0(SB), Y6, Y6
+	VPOR         Y6, Y5, Y5
+	VPMADDUBSW   256(R10), Y4, Y4
+	VPMADDUBSW   288(R10), Y5, Y5
+	VPADDW       Y5, Y4, Y4
+	VPMADDWD     Y2, Y4, Y4
+	VMOVDQU      28(R8), X5
+	VINSERTI128  $0x01, 116(R8), Y5, Y5
+	VPSRLW       $0x04, Y5, Y6
+	VPAND        Y0, Y5, Y5
+	VPAND        Y0, Y6, Y6
+	VMOVDQU      24(R8), X7
+	VINSERTI128  $0x01, 112(R8), Y7, Y7
+	VPSHUFB      fifthLow<>+0(SB), Y7, Y8
+	VPAND        Y1, Y8, Y8
+	VPCMPEQB     Y1, Y8, Y8
+	VPAND        sixteen<>+0(SB), Y8, Y8
+	VPOR         Y8, Y5, Y5
+	VPSHUFB      fifthHigh<>+0(SB), Y7, Y7
+	VPAND        Y1, Y7, Y7
+	VPCMPEQB     Y1, Y7, Y7
+	VPAND        sixteen<>+0(SB), Y7, Y7
+	VPOR         Y7, Y6, Y6
+	VPMADDUBSW   320(R10), Y5, Y5
+	VPMADDUBSW   352(R10), Y6, Y6
+	VPADDW       Y6, Y5, Y5
+	VPMADDWD     Y2, Y5, Y5
+	VPACKSSDW    Y5, Y4, Y4
+	VPMADDWD     Y2, Y4, Y4
+	VMOVDQU      50(R8), X5
+	VINSERTI128  $0x01, 138(R8), Y5, Y5
+	VPSRLW       $0x04, Y5, Y6
+	VPAND        Y0, Y5, Y5
+	VPAND        Y0, Y6, Y6
+	VMOVDQU      46(R8), X7
+	VINSERTI128  $0x01, 134(R8), Y7, Y7
+	VPSHUFB      fifthLow<>+0(SB), Y7, Y8
+	VPAND        Y1, Y8, Y8
+	VPCMPEQB     Y1, Y8, Y8
+	VPAND        sixteen<>+0(SB), Y8, Y8
+	VPOR         Y8, Y5, Y5
+	VPSHUFB      fifthHigh<>+0(SB), Y7, Y7
+	VPAND        Y1, Y7, Y7
+	VPCMPEQB     Y1, Y7, Y7
+	VPAND        sixteen<>+0(SB), Y7, Y7
+	VPOR         Y7, Y6, Y6
+	VPMADDUBSW   384(R10), Y5, Y5
+	VPMADDUBSW   416(R10), Y6, Y6
+	VPADDW       Y6, Y5, Y5
+	VPMADDWD     Y2, Y5, Y5
+	VMOVDQU      72(R8), X6
+	VINSERTI128  $0x01, 160(R8), Y6, Y6
+	VPSRLW       $0x04, Y6, Y7
+	VPAND        Y0, Y6, Y6
+	VPAND        Y0, Y7, Y7
+	VMOVDQU      68(R8), X8
+	VINSERTI128  $0x01, 156(R8), Y8, Y8
+	VPSHUFB      fifthLow<>+0(SB), Y8, Y9
+	VPAND        Y1, Y9, Y9
+	VPCMPEQB     Y1, Y9, Y9
+	VPAND        sixteen<>+0(SB), Y9, Y9
+	VPOR         Y9, Y6, Y6
+	VPSHUFB      fifthHigh<>+0(SB), Y8, Y8
+	VPAND        Y1, Y8, Y8
+	VPCMPEQB     Y1, Y8, Y8
+	VPAND        sixteen<>+0(SB), Y8, Y8
+	VPOR         Y8, Y7, Y7
+	VPMADDUBSW   448(R10), Y6, Y6
+	VPMADDUBSW   480(R10), Y7, Y7
+	VPADDW       Y7, Y6, Y6
+	VPMADDWD     Y2, Y6, Y6
+	VPACKSSDW    Y6, Y5, Y5
+	VPMADDWD     Y2, Y5, Y5
+	VPHADDD      Y5, Y4, Y4
+	VPBROADCASTD (R8), Y5
+	VPBROADCASTD 22(R8), Y6
+	VPBLENDD     $0x02, Y6, Y5, Y5
+	VPBROADCASTD 44(R8), Y6
+	VPBLENDD     $0x04, Y6, Y5, Y5
+	VPBROADCASTD 66(R8), Y6
+	VPBLENDD     $0x08, Y6, Y5, Y5
+	VPBROADCASTD 88(R8), Y6
+	VPBLENDD     $0x10, Y6, Y5, Y5
+	VPBROADCASTD 110(R8), Y6
+	VPBLENDD     $0x20, Y6, Y5, Y5
+	VPBROADCASTD 132(R8), Y6
+	VPBLENDD     $0x40, Y6, Y5, Y5
+	VPBROADCASTD 154(R8), Y6
+	VPBLENDD     $0x80, Y6, Y5, Y5
+	VPXOR        Y6, Y6, Y6
+	VPBLENDW     $0xaa, Y6, Y5, Y5
+	VPACKUSDW    Y5, Y5, Y5
+	VPERMQ       $0xd8, Y5, Y5
+	VCVTPH2PS    X5, Y5
+	VMOVDQU      64(R10), Y6
+	VPSLLD       $0x04, Y6, Y6
+	VPADDD       Y6, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       (R10), Y5, Y5
+	VFMADD231PS  Y4, Y5, Y3
+	ADDQ         $+176, R8
+	ADDQ         $+512, R9
+	ADDQ         $+512, R10
+	DECQ         DI
+	JZ           done61
+	CMPQ         DI, $0x01
+	JNE          group59
+	MOVQ         back+72(FP), R11
+	SUBQ         R11, R8
+	JMP          group59
+
+done61:
+	VMOVUPS     Y3, (SP)(BX*1)
+	MOVQ        rowBytes+24(FP), DI
+	ADDQ        DI, AX
+	ADDQ        $0x20, BX
+	CMPQ        BX, $+256
+	JNE         row58
+	VMOVDQU     (SP), Y3
+	VMOVDQU     32(SP), Y4
+	VMOVDQU     64(SP), Y5
+	VMOVDQU     96(SP), Y6
+	VPUNPCKLDQ  Y4, Y3, Y7
+	VPUNPCKHDQ  Y4, Y3, Y3
+	VPUNPCKLDQ  Y6, Y5, Y4
+	VPUNPCKHDQ  Y6, Y5, Y5
+	VPUNPCKLQDQ Y4, Y7, Y6
+	VPUNPCKHQDQ Y4, Y7, Y4
+	VPUNPCKLQDQ Y5, Y3, Y7
+	VPUNPCKHQDQ Y5, Y3, Y3
+	VMOVDQU     128(SP), Y5
+	VMOVDQU     160(SP), Y8
+	VMOVDQU     192(SP), Y9
+	VMOVDQU     224(SP), Y10
+	VPUNPCKLDQ  Y8, Y5, Y11
+	VPUNPCKHDQ  Y8, Y5, Y5
+	VPUNPCKLDQ  Y10, Y9, Y8
+	VPUNPCKHDQ  Y10, Y9, Y9
+	VPUNPCKLQDQ Y8, Y11, Y10
+	VPUNPCKHQDQ Y8, Y11, Y8
+	VPUNPCKLQDQ Y9, Y5, Y11
+	VPUNPCKHQDQ Y9, Y5, Y5
+	VPXOR       Y9, Y9, Y9
+	VPERM2F128  $0x20, Y10, Y6, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y8, Y4, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y11, Y7, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y5, Y3, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x31, Y10, Y6, Y6
+	VADDPS      Y6, Y9, Y9
+	VPERM2F128  $0x31, Y8, Y4, Y4
+	VADDPS      Y4, Y9, Y9
+	VPERM2F128  $0x31, Y11, Y7, Y4
+	VADDPS      Y4, Y9, Y9
+	VPERM2F128  $0x31, Y5, Y3, Y3
+	VADDPS      Y3, Y9, Y9
+	VMOVUPS     Y9, (CX)
+	ADDQ        $0x20, CX
+	DECQ        DX
+	JNZ         octet57
 	VZEROUPPER
 	RET
 
@@ -634,689 +1920,2459 @@ DATA fifthHigh<>+16(SB)/8, $0x0202020202020202
 DATA fifthHigh<>+24(SB)/8, $0x0303030303030303
 GLOBL fifthHigh<>(SB), RODATA|NOPTR, $32
 
-// func dotQ5_0VNNI(out *float32, w *byte, rowBytes int, groups int, a *byte, n int)
-// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, CMOV, F16C, FMA3, MMX+
-TEXT ·dotQ5_0VNNI(SB), NOSPLIT, $0-48
-	MOVQ    rowBytes+16(FP), DX
-	LEAQ    (DX)(DX*2), BX
-	MOVQ    w+8(FP), SI
-	MOVQ    out+0(FP), R8
-	MOVQ    groups+24(FP), R9
+// func dotQ5_0x2AVX2(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
+TEXT ·dotQ5_0x2AVX2(SB), $512-80
+	MOVQ    w+16(FP), AX
+	MOVQ    out+0(FP), CX
+	MOVQ    octets+32(FP), DX
+	MOVQ    stride+56(FP), DI
 	VMOVDQU nibbleMask<>+0(SB), Y0
 	VMOVDQU fifthBit<>+0(SB), Y1
 	VMOVDQU onesWords<>+0(SB), Y2
+	MOVQ    AX, SI
 
-group11:
-	MOVQ    SI, AX
-	LEAQ    (AX)(BX*1), CX
-	LEAQ    (SI)(DX*8), R11
-	CMPQ    DX, $+2560
-	CMOVQGT AX, R11
-	MOVQ    a+32(FP), DI
-	MOVQ    n+40(FP), R10
-	VPXOR   Y3, Y3, Y3
+octet64:
+	XORQ BX, BX
 
-block12:
-	PREFETCHT0     (R11)
-	PREFETCHT0     64(R11)
-	PREFETCHT0     128(R11)
-	ADDQ           $+176, R11
-	VPBROADCASTD   (AX), Y4
-	VPBROADCASTD   (AX)(DX*1), Y5
-	VPBLENDD       $0x02, Y5, Y4, Y4
-	VPBROADCASTD   (AX)(DX*2), Y5
-	VPBLENDD       $0x04, Y5, Y4, Y4
-	VPBROADCASTD   (CX), Y5
-	VPBLENDD       $0x08, Y5, Y4, Y4
-	VPBROADCASTD   (AX)(DX*4), Y5
-	VPBLENDD       $0x10, Y5, Y4, Y4
-	VPBROADCASTD   (CX)(DX*2), Y5
-	VPBLENDD       $0x20, Y5, Y4, Y4
-	VPBROADCASTD   (AX)(BX*2), Y5
-	VPBLENDD       $0x40, Y5, Y4, Y4
-	VPBROADCASTD   (CX)(DX*4), Y5
-	VPBLENDD       $0x80, Y5, Y4, Y4
-	VPXOR          Y5, Y5, Y5
-	VPBLENDW       $0xaa, Y5, Y4, Y4
-	VPACKUSDW      Y4, Y4, Y4
-	VPERMQ         $0xd8, Y4, Y4
-	VCVTPH2PS      X4, Y4
-	VBROADCASTI128 (DI), Y5
-	VBROADCASTI128 16(DI), Y6
-	VMOVDQU        6(AX), X7
-	VINSERTI128    $0x01, 6(AX)(DX*4), Y7, Y7
-	VPSRLW         $0x04, Y7, Y8
-	VPAND          Y0, Y7, Y7
-	VPAND          Y0, Y8, Y8
-	VMOVDQU        2(AX), X9
-	VINSERTI128    $0x01, 2(AX)(DX*4), Y9, Y9
-	VPSHUFB        fifthLow<>+0(SB), Y9, Y10
-	VPAND          Y1, Y10, Y10
-	VPCMPEQB       Y1, Y10, Y10
-	VPAND          sixteen<>+0(SB), Y10, Y10
-	VPOR           Y10, Y7, Y7
-	VPSHUFB        fifthHigh<>+0(SB), Y9, Y9
-	VPAND          Y1, Y9, Y9
-	VPCMPEQB       Y1, Y9, Y9
-	VPAND          sixteen<>+0(SB), Y9, Y9
-	VPOR           Y9, Y8, Y8
-	VPXOR          Y9, Y9, Y9
-	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xcd // VPDPBUSD       Y5, Y7, Y9
-	BYTE $0xc4; BYTE $0x62; BYTE $0x3d; BYTE $0x50; BYTE $0xce // VPDPBUSD       Y6, Y8, Y9
-	VMOVDQU        6(AX)(DX*1), X7
-	VINSERTI128    $0x01, 6(CX)(DX*2), Y7, Y7
-	VPSRLW         $0x04, Y7, Y8
-	VPAND          Y0, Y7, Y7
-	VPAND          Y0, Y8, Y8
-	VMOVDQU        2(AX)(DX*1), X10
-	VINSERTI128    $0x01, 2(CX)(DX*2), Y10, Y10
-	VPSHUFB        fifthLow<>+0(SB), Y10, Y11
-	VPAND          Y1, Y11, Y11
-	VPCMPEQB       Y1, Y11, Y11
-	VPAND          sixteen<>+0(SB), Y11, Y11
-	VPOR           Y11, Y7, Y7
-	VPSHUFB        fifthHigh<>+0(SB), Y10, Y10
-	VPAND          Y1, Y10, Y10
-	VPCMPEQB       Y1, Y10, Y10
-	VPAND          sixteen<>+0(SB), Y10, Y10
-	VPOR           Y10, Y8, Y8
-	VPXOR          Y10, Y10, Y10
-	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xd5 // VPDPBUSD       Y5, Y7, Y10
-	BYTE $0xc4; BYTE $0x62; BYTE $0x3d; BYTE $0x50; BYTE $0xd6 // VPDPBUSD       Y6, Y8, Y10
-	VPACKSSDW      Y10, Y9, Y9
-	VPMADDWD       Y2, Y9, Y9
-	VMOVDQU        6(AX)(DX*2), X7
-	VINSERTI128    $0x01, 6(AX)(BX*2), Y7, Y7
-	VPSRLW         $0x04, Y7, Y8
-	VPAND          Y0, Y7, Y7
-	VPAND          Y0, Y8, Y8
-	VMOVDQU        2(AX)(DX*2), X10
-	VINSERTI128    $0x01, 2(AX)(BX*2), Y10, Y10
-	VPSHUFB        fifthLow<>+0(SB), Y10, Y11
-	VPAND          Y1, Y11, Y11
-	VPCMPEQB       Y1, Y11, Y11
-	VPAND          sixteen<>+0(SB), Y11, Y11
-	VPOR           Y11, Y7, Y7
-	VPSHUFB        fifthHigh<>+0(SB), Y10, Y10
-	VPAND          Y1, Y10, Y10
-	VPCMPEQB       Y1, Y10, Y10
-	VPAND          sixteen<>+0(SB), Y10, Y10
-	VPOR           Y10, Y8, Y8
-	VPXOR          Y10, Y10, Y10
-	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xd5 // VPDPBUSD       Y5, Y7, Y10
-	BYTE $0xc4; BYTE $0x62; BYTE $0x3d; BYTE $0x50; BYTE $0xd6 // VPDPBUSD       Y6, Y8, Y10
-	VMOVDQU        6(CX), X7
-	VINSERTI128    $0x01, 6(CX)(DX*4), Y7, Y7
-	VPSRLW         $0x04, Y7, Y8
-	VPAND          Y0, Y7, Y7
-	VPAND          Y0, Y8, Y8
-	VMOVDQU        2(CX), X11
-	VINSERTI128    $0x01, 2(CX)(DX*4), Y11, Y11
-	VPSHUFB        fifthLow<>+0(SB), Y11, Y12
-	VPAND          Y1, Y12, Y12
-	VPCMPEQB       Y1, Y12, Y12
-	VPAND          sixteen<>+0(SB), Y12, Y12
-	VPOR           Y12, Y7, Y7
-	VPSHUFB        fifthHigh<>+0(SB), Y11, Y11
-	VPAND          Y1, Y11, Y11
-	VPCMPEQB       Y1, Y11, Y11
-	VPAND          sixteen<>+0(SB), Y11, Y11
-	VPOR           Y11, Y8, Y8
-	VPXOR          Y11, Y11, Y11
-	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xdd // VPDPBUSD       Y5, Y7, Y11
-	BYTE $0xc4; BYTE $0x62; BYTE $0x3d; BYTE $0x50; BYTE $0xde // VPDPBUSD       Y6, Y8, Y11
-	VPACKSSDW      Y11, Y10, Y10
-	VPMADDWD       Y2, Y10, Y10
-	VPHADDD        Y10, Y9, Y9
-	VPBROADCASTD   40(DI), Y5
-	VPSLLD         $0x04, Y5, Y5
-	VPADDD         Y5, Y9, Y9
-	VCVTDQ2PS      Y9, Y9
-	VBROADCASTSS   32(DI), Y5
-	VMULPS         Y4, Y5, Y5
-	VFMADD231PS    Y9, Y5, Y3
-	ADDQ           $+22, AX
-	ADDQ           $+22, CX
-	ADDQ           $+64, DI
-	DECQ           R10
-	JNZ            block12
-	VMOVUPS        Y3, (R8)
-	ADDQ           $+32, R8
-	LEAQ           (SI)(DX*8), SI
-	DECQ           R9
-	JNZ            group11
+row65:
+	LEAQ 65536(AX), R8
+
+touch69:
+	CMPQ       SI, R8
+	JGE        touched70
+	PREFETCHT0 (SI)
+	ADDQ       $+4096, SI
+	JMP        touch69
+
+touched70:
+	MOVQ  AX, R9
+	MOVQ  blocks+40(FP), R10
+	MOVQ  lanes+48(FP), R11
+	MOVQ  n+64(FP), R8
+	VPXOR Y3, Y3, Y3
+	VPXOR Y4, Y4, Y4
+
+group66:
+	PREFETCHT0   4096(R9)
+	PREFETCHT0   4160(R9)
+	PREFETCHT0   4224(R9)
+	VMOVDQU      6(R9), X5
+	VINSERTI128  $0x01, 94(R9), Y5, Y5
+	VPSRLW       $0x04, Y5, Y6
+	VPAND        Y0, Y5, Y5
+	VPAND        Y0, Y6, Y6
+	VMOVDQU      2(R9), X7
+	VINSERTI128  $0x01, 90(R9), Y7, Y7
+	VPSHUFB      fifthLow<>+0(SB), Y7, Y8
+	VPAND        Y1, Y8, Y8
+	VPCMPEQB     Y1, Y8, Y8
+	VPAND        sixteen<>+0(SB), Y8, Y8
+	VPOR         Y8, Y5, Y5
+	VPSHUFB      fifthHigh<>+0(SB), Y7, Y7
+	VPAND        Y1, Y7, Y7
+	VPCMPEQB     Y1, Y7, Y7
+	VPAND        sixteen<>+0(SB), Y7, Y7
+	VPOR         Y7, Y6, Y6
+	VPMADDUBSW   256(R11), Y5, Y7
+	VPMADDUBSW   288(R11), Y6, Y8
+	VPADDW       Y8, Y7, Y7
+	VPMADDWD     Y2, Y7, Y7
+	VPMADDUBSW   256(R11)(DI*1), Y5, Y5
+	VPMADDUBSW   288(R11)(DI*1), Y6, Y6
+	VPADDW       Y6, Y5, Y5
+	VPMADDWD     Y2, Y5, Y5
+	VMOVDQU      28(R9), X6
+	VINSERTI128  $0x01, 116(R9), Y6, Y6
+	VPSRLW       $0x04, Y6, Y8
+	VPAND        Y0, Y6, Y6
+	VPAND        Y0, Y8, Y8
+	VMOVDQU      24(R9), X9
+	VINSERTI128  $0x01, 112(R9), Y9, Y9
+	VPSHUFB      fifthLow<>+0(SB), Y9, Y10
+	VPAND        Y1, Y10, Y10
+	VPCMPEQB     Y1, Y10, Y10
+	VPAND        sixteen<>+0(SB), Y10, Y10
+	VPOR         Y10, Y6, Y6
+	VPSHUFB      fifthHigh<>+0(SB), Y9, Y9
+	VPAND        Y1, Y9, Y9
+	VPCMPEQB     Y1, Y9, Y9
+	VPAND        sixteen<>+0(SB), Y9, Y9
+	VPOR         Y9, Y8, Y8
+	VPMADDUBSW   320(R11), Y6, Y9
+	VPMADDUBSW   352(R11), Y8, Y10
+	VPADDW       Y10, Y9, Y9
+	VPMADDWD     Y2, Y9, Y9
+	VPMADDUBSW   320(R11)(DI*1), Y6, Y6
+	VPMADDUBSW   352(R11)(DI*1), Y8, Y8
+	VPADDW       Y8, Y6, Y6
+	VPMADDWD     Y2, Y6, Y6
+	VPACKSSDW    Y9, Y7, Y7
+	VPMADDWD     Y2, Y7, Y7
+	VPACKSSDW    Y6, Y5, Y5
+	VPMADDWD     Y2, Y5, Y5
+	VMOVDQU      50(R9), X6
+	VINSERTI128  $0x01, 138(R9), Y6, Y6
+	VPSRLW       $0x04, Y6, Y8
+	VPAND        Y0, Y6, Y6
+	VPAND        Y0, Y8, Y8
+	VMOVDQU      46(R9), X9
+	VINSERTI128  $0x01, 134(R9), Y9, Y9
+	VPSHUFB      fifthLow<>+0(SB), Y9, Y10
+	VPAND        Y1, Y10, Y10
+	VPCMPEQB     Y1, Y10, Y10
+	VPAND        sixteen<>+0(SB), Y10, Y10
+	VPOR         Y10, Y6, Y6
+	VPSHUFB      fifthHigh<>+0(SB), Y9, Y9
+	VPAND        Y1, Y9, Y9
+	VPCMPEQB     Y1, Y9, Y9
+	VPAND        sixteen<>+0(SB), Y9, Y9
+	VPOR         Y9, Y8, Y8
+	VPMADDUBSW   384(R11), Y6, Y9
+	VPMADDUBSW   416(R11), Y8, Y10
+	VPADDW       Y10, Y9, Y9
+	VPMADDWD     Y2, Y9, Y9
+	VPMADDUBSW   384(R11)(DI*1), Y6, Y6
+	VPMADDUBSW   416(R11)(DI*1), Y8, Y8
+	VPADDW       Y8, Y6, Y6
+	VPMADDWD     Y2, Y6, Y6
+	VMOVDQU      72(R9), X8
+	VINSERTI128  $0x01, 160(R9), Y8, Y8
+	VPSRLW       $0x04, Y8, Y10
+	VPAND        Y0, Y8, Y8
+	VPAND        Y0, Y10, Y10
+	VMOVDQU      68(R9), X11
+	VINSERTI128  $0x01, 156(R9), Y11, Y11
+	VPSHUFB      fifthLow<>+0(SB), Y11, Y12
+	VPAND        Y1, Y12, Y12
+	VPCMPEQB     Y1, Y12, Y12
+	VPAND        sixteen<>+0(SB), Y12, Y12
+	VPOR         Y12, Y8, Y8
+	VPSHUFB      fifthHigh<>+0(SB), Y11, Y11
+	VPAND        Y1, Y11, Y11
+	VPCMPEQB     Y1, Y11, Y11
+	VPAND        sixteen<>+0(SB), Y11, Y11
+	VPOR         Y11, Y10, Y10
+	VPMADDUBSW   448(R11), Y8, Y11
+	VPMADDUBSW   480(R11), Y10, Y12
+	VPADDW       Y12, Y11, Y11
+	VPMADDWD     Y2, Y11, Y11
+	VPMADDUBSW   448(R11)(DI*1), Y8, Y8
+	VPMADDUBSW   480(R11)(DI*1), Y10, Y10
+	VPADDW       Y10, Y8, Y8
+	VPMADDWD     Y2, Y8, Y8
+	VPACKSSDW    Y11, Y9, Y9
+	VPMADDWD     Y2, Y9, Y9
+	VPACKSSDW    Y8, Y6, Y6
+	VPMADDWD     Y2, Y6, Y6
+	VPHADDD      Y9, Y7, Y7
+	VPHADDD      Y6, Y5, Y5
+	VPBROADCASTD (R9), Y6
+	VPBROADCASTD 22(R9), Y8
+	VPBLENDD     $0x02, Y8, Y6, Y6
+	VPBROADCASTD 44(R9), Y8
+	VPBLENDD     $0x04, Y8, Y6, Y6
+	VPBROADCASTD 66(R9), Y8
+	VPBLENDD     $0x08, Y8, Y6, Y6
+	VPBROADCASTD 88(R9), Y8
+	VPBLENDD     $0x10, Y8, Y6, Y6
+	VPBROADCASTD 110(R9), Y8
+	VPBLENDD     $0x20, Y8, Y6, Y6
+	VPBROADCASTD 132(R9), Y8
+	VPBLENDD     $0x40, Y8, Y6, Y6
+	VPBROADCASTD 154(R9), Y8
+	VPBLENDD     $0x80, Y8, Y6, Y6
+	VPXOR        Y8, Y8, Y8
+	VPBLENDW     $0xaa, Y8, Y6, Y6
+	VPACKUSDW    Y6, Y6, Y6
+	VPERMQ       $0xd8, Y6, Y6
+	VCVTPH2PS    X6, Y6
+	VMOVDQU      64(R11), Y8
+	VPSLLD       $0x04, Y8, Y8
+	VPADDD       Y8, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       (R11), Y6, Y8
+	VFMADD231PS  Y7, Y8, Y3
+	VMOVDQU      64(R11)(DI*1), Y7
+	VPSLLD       $0x04, Y7, Y7
+	VPADDD       Y7, Y5, Y5
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       (R11)(DI*1), Y6, Y6
+	VFMADD231PS  Y5, Y6, Y4
+	ADDQ         $+176, R9
+	ADDQ         $+512, R10
+	ADDQ         $+512, R11
+	DECQ         R8
+	JZ           done68
+	CMPQ         R8, $0x01
+	JNE          group66
+	MOVQ         back+72(FP), R12
+	SUBQ         R12, R9
+	JMP          group66
+
+done68:
+	VMOVUPS     Y3, (SP)(BX*1)
+	VMOVUPS     Y4, 256(SP)(BX*1)
+	MOVQ        rowBytes+24(FP), R8
+	ADDQ        R8, AX
+	ADDQ        $0x20, BX
+	CMPQ        BX, $+256
+	JNE         row65
+	VMOVDQU     (SP), Y3
+	VMOVDQU     32(SP), Y4
+	VMOVDQU     64(SP), Y5
+	VMOVDQU     96(SP), Y6
+	VPUNPCKLDQ  Y4, Y3, Y7
+	VPUNPCKHDQ  Y4, Y3, Y3
+	VPUNPCKLDQ  Y6, Y5, Y4
+	VPUNPCKHDQ  Y6, Y5, Y5
+	VPUNPCKLQDQ Y4, Y7, Y6
+	VPUNPCKHQDQ Y4, Y7, Y4
+	VPUNPCKLQDQ Y5, Y3, Y7
+	VPUNPCKHQDQ Y5, Y3, Y3
+	VMOVDQU     128(SP), Y5
+	VMOVDQU     160(SP), Y8
+	VMOVDQU     192(SP), Y9
+	VMOVDQU     224(SP), Y10
+	VPUNPCKLDQ  Y8, Y5, Y11
+	VPUNPCKHDQ  Y8, Y5, Y5
+	VPUNPCKLDQ  Y10, Y9, Y8
+	VPUNPCKHDQ  Y10, Y9, Y9
+	VPUNPCKLQDQ Y8, Y11, Y10
+	VPUNPCKHQDQ Y8, Y11, Y8
+	VPUNPCKLQDQ Y9, Y5, Y11
+	VPUNPCKHQDQ Y9, Y5, Y5
+	VPXOR       Y9, Y9, Y9
+	VPERM2F128  $0x20, Y10, Y6, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y8, Y4, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y11, Y7, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y5, Y3, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x31, Y10, Y6, Y6
+	VADDPS      Y6, Y9, Y9
+	VPERM2F128  $0x31, Y8, Y4, Y4
+	VADDPS      Y4, Y9, Y9
+	VPERM2F128  $0x31, Y11, Y7, Y4
+	VADDPS      Y4, Y9, Y9
+	VPERM2F128  $0x31, Y5, Y3, Y3
+	VADDPS      Y3, Y9, Y9
+	VMOVUPS     Y9, (CX)
+	MOVQ        ldo+8(FP), BX
+	VMOVDQU     256(SP), Y3
+	VMOVDQU     288(SP), Y4
+	VMOVDQU     320(SP), Y5
+	VMOVDQU     352(SP), Y6
+	VPUNPCKLDQ  Y4, Y3, Y7
+	VPUNPCKHDQ  Y4, Y3, Y3
+	VPUNPCKLDQ  Y6, Y5, Y4
+	VPUNPCKHDQ  Y6, Y5, Y5
+	VPUNPCKLQDQ Y4, Y7, Y6
+	VPUNPCKHQDQ Y4, Y7, Y4
+	VPUNPCKLQDQ Y5, Y3, Y7
+	VPUNPCKHQDQ Y5, Y3, Y3
+	VMOVDQU     384(SP), Y5
+	VMOVDQU     416(SP), Y8
+	VMOVDQU     448(SP), Y9
+	VMOVDQU     480(SP), Y10
+	VPUNPCKLDQ  Y8, Y5, Y11
+	VPUNPCKHDQ  Y8, Y5, Y5
+	VPUNPCKLDQ  Y10, Y9, Y8
+	VPUNPCKHDQ  Y10, Y9, Y9
+	VPUNPCKLQDQ Y8, Y11, Y10
+	VPUNPCKHQDQ Y8, Y11, Y8
+	VPUNPCKLQDQ Y9, Y5, Y11
+	VPUNPCKHQDQ Y9, Y5, Y5
+	VPXOR       Y9, Y9, Y9
+	VPERM2F128  $0x20, Y10, Y6, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y8, Y4, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y11, Y7, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y5, Y3, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x31, Y10, Y6, Y6
+	VADDPS      Y6, Y9, Y9
+	VPERM2F128  $0x31, Y8, Y4, Y4
+	VADDPS      Y4, Y9, Y9
+	VPERM2F128  $0x31, Y11, Y7, Y4
+	VADDPS      Y4, Y9, Y9
+	VPERM2F128  $0x31, Y5, Y3, Y3
+	VADDPS      Y3, Y9, Y9
+	VMOVUPS     Y9, (CX)(BX*4)
+	ADDQ        $0x20, CX
+	DECQ        DX
+	JNZ         octet64
 	VZEROUPPER
 	RET
 
-// func dotQ5_1AVX2(out *float32, w *byte, rowBytes int, groups int, a *byte, n int)
-// Requires: AVX, AVX2, CMOV, F16C, FMA3, MMX+
-TEXT ·dotQ5_1AVX2(SB), NOSPLIT, $0-48
-	MOVQ    rowBytes+16(FP), DX
-	LEAQ    (DX)(DX*2), BX
-	MOVQ    w+8(FP), SI
-	MOVQ    out+0(FP), R8
-	MOVQ    groups+24(FP), R9
+// func dotQ5_0x1VNNI(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
+TEXT ·dotQ5_0x1VNNI(SB), $256-80
+	MOVQ    w+16(FP), AX
+	MOVQ    out+0(FP), CX
+	MOVQ    octets+32(FP), DX
 	VMOVDQU nibbleMask<>+0(SB), Y0
 	VMOVDQU fifthBit<>+0(SB), Y1
 	VMOVDQU onesWords<>+0(SB), Y2
+	MOVQ    AX, SI
 
-group13:
-	MOVQ    SI, AX
-	LEAQ    (AX)(BX*1), CX
-	LEAQ    (SI)(DX*8), R11
-	CMPQ    DX, $+2560
-	CMOVQGT AX, R11
-	MOVQ    a+32(FP), DI
-	MOVQ    n+40(FP), R10
-	VPXOR   Y3, Y3, Y3
+octet71:
+	XORQ BX, BX
 
-block14:
-	PREFETCHT0     (R11)
-	PREFETCHT0     64(R11)
-	PREFETCHT0     128(R11)
-	ADDQ           $+192, R11
-	VPBROADCASTD   (AX), Y4
-	VPBROADCASTD   (AX)(DX*1), Y5
-	VPBLENDD       $0x02, Y5, Y4, Y4
-	VPBROADCASTD   (AX)(DX*2), Y5
-	VPBLENDD       $0x04, Y5, Y4, Y4
-	VPBROADCASTD   (CX), Y5
-	VPBLENDD       $0x08, Y5, Y4, Y4
-	VPBROADCASTD   (AX)(DX*4), Y5
-	VPBLENDD       $0x10, Y5, Y4, Y4
-	VPBROADCASTD   (CX)(DX*2), Y5
-	VPBLENDD       $0x20, Y5, Y4, Y4
-	VPBROADCASTD   (AX)(BX*2), Y5
-	VPBLENDD       $0x40, Y5, Y4, Y4
-	VPBROADCASTD   (CX)(DX*4), Y5
-	VPBLENDD       $0x80, Y5, Y4, Y4
-	VPXOR          Y5, Y5, Y5
-	VPBLENDW       $0xaa, Y5, Y4, Y5
-	VPSRLD         $0x10, Y4, Y4
-	VPACKUSDW      Y4, Y5, Y5
-	VPERMQ         $0xd8, Y5, Y5
-	VCVTPH2PS      X5, Y4
-	VEXTRACTI128   $0x01, Y5, X5
-	VCVTPH2PS      X5, Y5
-	VBROADCASTI128 (DI), Y6
-	VBROADCASTI128 16(DI), Y7
-	VMOVDQU        8(AX), X8
-	VINSERTI128    $0x01, 8(AX)(DX*4), Y8, Y8
-	VPSRLW         $0x04, Y8, Y9
-	VPAND          Y0, Y8, Y8
-	VPAND          Y0, Y9, Y9
-	VMOVDQU        4(AX), X10
-	VINSERTI128    $0x01, 4(AX)(DX*4), Y10, Y10
-	VPSHUFB        fifthLow<>+0(SB), Y10, Y11
-	VPAND          Y1, Y11, Y11
-	VPCMPEQB       Y1, Y11, Y11
-	VPAND          sixteen<>+0(SB), Y11, Y11
-	VPOR           Y11, Y8, Y8
-	VPSHUFB        fifthHigh<>+0(SB), Y10, Y10
-	VPAND          Y1, Y10, Y10
-	VPCMPEQB       Y1, Y10, Y10
-	VPAND          sixteen<>+0(SB), Y10, Y10
-	VPOR           Y10, Y9, Y9
-	VPMADDUBSW     Y6, Y8, Y8
-	VPMADDUBSW     Y7, Y9, Y9
-	VPADDW         Y9, Y8, Y8
-	VPMADDWD       Y2, Y8, Y8
-	VMOVDQU        8(AX)(DX*1), X9
-	VINSERTI128    $0x01, 8(CX)(DX*2), Y9, Y9
-	VPSRLW         $0x04, Y9, Y10
-	VPAND          Y0, Y9, Y9
-	VPAND          Y0, Y10, Y10
-	VMOVDQU        4(AX)(DX*1), X11
-	VINSERTI128    $0x01, 4(CX)(DX*2), Y11, Y11
-	VPSHUFB        fifthLow<>+0(SB), Y11, Y12
-	VPAND          Y1, Y12, Y12
-	VPCMPEQB       Y1, Y12, Y12
-	VPAND          sixteen<>+0(SB), Y12, Y12
-	VPOR           Y12, Y9, Y9
-	VPSHUFB        fifthHigh<>+0(SB), Y11, Y11
-	VPAND          Y1, Y11, Y11
-	VPCMPEQB       Y1, Y11, Y11
-	VPAND          sixteen<>+0(SB), Y11, Y11
-	VPOR           Y11, Y10, Y10
-	VPMADDUBSW     Y6, Y9, Y9
-	VPMADDUBSW     Y7, Y10, Y10
-	VPADDW         Y10, Y9, Y9
-	VPMADDWD       Y2, Y9, Y9
-	VPACKSSDW      Y9, Y8, Y8
-	VPMADDWD       Y2, Y8, Y8
-	VMOVDQU        8(AX)(DX*2), X9
-	VINSERTI128    $0x01, 8(AX)(BX*2), Y9, Y9
-	VPSRLW         $0x04, Y9, Y10
-	VPAND          Y0, Y9, Y9
-	VPAND          Y0, Y10, Y10
-	VMOVDQU        4(AX)(DX*2), X11
-	VINSERTI128    $0x01, 4(AX)(BX*2), Y11, Y11
-	VPSHUFB        fifthLow<>+0(SB), Y11, Y12
-	VPAND          Y1, Y12, Y12
-	VPCMPEQB       Y1, Y12, Y12
-	VPAND          sixteen<>+0(SB), Y12, Y12
-	VPOR           Y12, Y9, Y9
-	VPSHUFB        fifthHigh<>+0(SB), Y11, Y11
-	VPAND          Y1, Y11, Y11
-	VPCMPEQB       Y1, Y11, Y11
-	VPAND          sixteen<>+0(SB), Y11, Y11
-	VPOR           Y11, Y10, Y10
-	VPMADDUBSW     Y6, Y9, Y9
-	VPMADDUBSW     Y7, Y10, Y10
-	VPADDW         Y10, Y9, Y9
-	VPMADDWD       Y2, Y9, Y9
-	VMOVDQU        8(CX), X10
-	VINSERTI128    $0x01, 8(CX)(DX*4), Y10, Y10
-	VPSRLW         $0x04, Y10, Y11
-	VPAND          Y0, Y10, Y10
-	VPAND          Y0, Y11, Y11
-	VMOVDQU        4(CX), X12
-	VINSERTI128    $0x01, 4(CX)(DX*4), Y12, Y12
-	VPSHUFB        fifthLow<>+0(SB), Y12, Y13
-	VPAND          Y1, Y13, Y13
-	VPCMPEQB       Y1, Y13, Y13
-	VPAND          sixteen<>+0(SB), Y13, Y13
-	VPOR           Y13, Y10, Y10
-	VPSHUFB        fifthHigh<>+0(SB), Y12, Y12
-	VPAND          Y1, Y12, Y12
-	VPCMPEQB       Y1, Y12, Y12
-	VPAND          sixteen<>+0(SB), Y12, Y12
-	VPOR           Y12, Y11, Y11
-	VPMADDUBSW     Y6, Y10, Y10
-	VPMADDUBSW     Y7, Y11, Y11
-	VPADDW         Y11, Y10, Y10
-	VPMADDWD       Y2, Y10, Y10
-	VPACKSSDW      Y10, Y9, Y9
-	VPMADDWD       Y2, Y9, Y9
-	VPHADDD        Y9, Y8, Y8
-	VCVTDQ2PS      Y8, Y8
-	VBROADCASTSS   32(DI), Y6
-	VMULPS         Y4, Y6, Y6
-	VFMADD231PS    Y8, Y6, Y3
-	VBROADCASTSS   36(DI), Y6
-	VFMADD231PS    Y5, Y6, Y3
-	ADDQ           $+24, AX
-	ADDQ           $+24, CX
-	ADDQ           $+64, DI
-	DECQ           R10
-	JNZ            block14
-	VMOVUPS        Y3, (R8)
-	ADDQ           $+32, R8
-	LEAQ           (SI)(DX*8), SI
-	DECQ           R9
-	JNZ            group13
+row72:
+	LEAQ 65536(AX), DI
+
+touch76:
+	CMPQ       SI, DI
+	JGE        touched77
+	PREFETCHT0 (SI)
+	ADDQ       $+4096, SI
+	JMP        touch76
+
+touched77:
+	MOVQ  AX, R8
+	MOVQ  blocks+40(FP), R9
+	MOVQ  lanes+48(FP), R10
+	MOVQ  n+64(FP), DI
+	VPXOR Y3, Y3, Y3
+
+group73:
+	PREFETCHT0   4096(R8)
+	PREFETCHT0   4160(R8)
+	PREFETCHT0   4224(R8)
+	VMOVDQU      6(R8), X4
+	VINSERTI128  $0x01, 94(R8), Y4, Y4
+	VPSRLW       $0x04, Y4, Y5
+	VPAND        Y0, Y4, Y4
+	VPAND        Y0, Y5, Y5
+	VMOVDQU      2(R8), X6
+	VINSERTI128  $0x01, 90(R8), Y6, Y6
+	VPSHUFB      fifthLow<>+0(SB), Y6, Y7
+	VPAND        Y1, Y7, Y7
+	VPCMPEQB     Y1, Y7, Y7
+	VPAND        sixteen<>+0(SB), Y7, Y7
+	VPOR         Y7, Y4, Y4
+	VPSHUFB      fifthHigh<>+0(SB), Y6, Y6
+	VPAND        Y1, Y6, Y6
+	VPCMPEQB     Y1, Y6, Y6
+	VPAND        sixteen<>+0(SB), Y6, Y6
+	VPOR         Y6, Y5, Y5
+	VPXOR        Y6, Y6, Y6
+	VMOVDQU      256(R10), Y7
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xf7 // VPDPBUSD     Y7, Y4, Y6
+	VMOVDQU      288(R10), Y4
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xf4 // VPDPBUSD     Y4, Y5, Y6
+	VMOVDQU      28(R8), X4
+	VINSERTI128  $0x01, 116(R8), Y4, Y4
+	VPSRLW       $0x04, Y4, Y5
+	VPAND        Y0, Y4, Y4
+	VPAND        Y0, Y5, Y5
+	VMOVDQU      24(R8), X7
+	VINSERTI128  $0x01, 112(R8), Y7, Y7
+	VPSHUFB      fifthLow<>+0(SB), Y7, Y8
+	VPAND        Y1, Y8, Y8
+	VPCMPEQB     Y1, Y8, Y8
+	VPAND        sixteen<>+0(SB), Y8, Y8
+	VPOR         Y8, Y4, Y4
+	VPSHUFB      fifthHigh<>+0(SB), Y7, Y7
+	VPAND        Y1, Y7, Y7
+	VPCMPEQB     Y1, Y7, Y7
+	VPAND        sixteen<>+0(SB), Y7, Y7
+	VPOR         Y7, Y5, Y5
+	VPXOR        Y7, Y7, Y7
+	VMOVDQU      320(R10), Y8
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x5d; BYTE $0x50; BYTE $0xf8 // VPDPBUSD     Y8, Y4, Y7
+	VMOVDQU      352(R10), Y4
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfc // VPDPBUSD     Y4, Y5, Y7
+	VPACKSSDW    Y7, Y6, Y6
+	VPMADDWD     Y2, Y6, Y6
+	VMOVDQU      50(R8), X4
+	VINSERTI128  $0x01, 138(R8), Y4, Y4
+	VPSRLW       $0x04, Y4, Y5
+	VPAND        Y0, Y4, Y4
+	VPAND        Y0, Y5, Y5
+	VMOVDQU      46(R8), X7
+	VINSERTI128  $0x01, 134(R8), Y7, Y7
+	VPSHUFB      fifthLow<>+0(SB), Y7, Y8
+	VPAND        Y1, Y8, Y8
+	VPCMPEQB     Y1, Y8, Y8
+	VPAND        sixteen<>+0(SB), Y8, Y8
+	VPOR         Y8, Y4, Y4
+	VPSHUFB      fifthHigh<>+0(SB), Y7, Y7
+	VPAND        Y1, Y7, Y7
+	VPCMPEQB     Y1, Y7, Y7
+	VPAND        sixteen<>+0(SB), Y7, Y7
+	VPOR         Y7, Y5, Y5
+	VPXOR        Y7, Y7, Y7
+	VMOVDQU      384(R10), Y8
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x5d; BYTE $0x50; BYTE $0xf8 // VPDPBUSD     Y8, Y4, Y7
+	VMOVDQU      416(R10), Y4
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfc // VPDPBUSD     Y4, Y5, Y7
+	VMOVDQU      72(R8), X4
+	VINSERTI128  $0x01, 160(R8), Y4, Y4
+	VPSRLW       $0x04, Y4, Y5
+	VPAND        Y0, Y4, Y4
+	VPAND        Y0, Y5, Y5
+	VMOVDQU      68(R8), X8
+	VINSERTI128  $0x01, 156(R8), Y8, Y8
+	VPSHUFB      fifthLow<>+0(SB), Y8, Y9
+	VPAND        Y1, Y9, Y9
+	VPCMPEQB     Y1, Y9, Y9
+	VPAND        sixteen<>+0(SB), Y9, Y9
+	VPOR         Y9, Y4, Y4
+	VPSHUFB      fifthHigh<>+0(SB), Y8, Y8
+	VPAND        Y1, Y8, Y8
+	VPCMPEQB     Y1, Y8, Y8
+	VPAND        sixteen<>+0(SB), Y8, Y8
+	VPOR         Y8, Y5, Y5
+	VPXOR        Y8, Y8, Y8
+	VMOVDQU      448(R10), Y9
+	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xc1 // VPDPBUSD     Y9, Y4, Y8
+	VMOVDQU      480(R10), Y4
+	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc4 // VPDPBUSD     Y4, Y5, Y8
+	VPACKSSDW    Y8, Y7, Y7
+	VPMADDWD     Y2, Y7, Y7
+	VPHADDD      Y7, Y6, Y6
+	VPBROADCASTD (R8), Y4
+	VPBROADCASTD 22(R8), Y5
+	VPBLENDD     $0x02, Y5, Y4, Y4
+	VPBROADCASTD 44(R8), Y5
+	VPBLENDD     $0x04, Y5, Y4, Y4
+	VPBROADCASTD 66(R8), Y5
+	VPBLENDD     $0x08, Y5, Y4, Y4
+	VPBROADCASTD 88(R8), Y5
+	VPBLENDD     $0x10, Y5, Y4, Y4
+	VPBROADCASTD 110(R8), Y5
+	VPBLENDD     $0x20, Y5, Y4, Y4
+	VPBROADCASTD 132(R8), Y5
+	VPBLENDD     $0x40, Y5, Y4, Y4
+	VPBROADCASTD 154(R8), Y5
+	VPBLENDD     $0x80, Y5, Y4, Y4
+	VPXOR        Y5, Y5, Y5
+	VPBLENDW     $0xaa, Y5, Y4, Y4
+	VPACKUSDW    Y4, Y4, Y4
+	VPERMQ       $0xd8, Y4, Y4
+	VCVTPH2PS    X4, Y4
+	VMOVDQU      64(R10), Y5
+	VPSLLD       $0x04, Y5, Y5
+	VPADDD       Y5, Y6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       (R10), Y4, Y4
+	VFMADD231PS  Y6, Y4, Y3
+	ADDQ         $+176, R8
+	ADDQ         $+512, R9
+	ADDQ         $+512, R10
+	DECQ         DI
+	JZ           done75
+	CMPQ         DI, $0x01
+	JNE          group73
+	MOVQ         back+72(FP), R11
+	SUBQ         R11, R8
+	JMP          group73
+
+done75:
+	VMOVUPS     Y3, (SP)(BX*1)
+	MOVQ        rowBytes+24(FP), DI
+	ADDQ        DI, AX
+	ADDQ        $0x20, BX
+	CMPQ        BX, $+256
+	JNE         row72
+	VMOVDQU     (SP), Y3
+	VMOVDQU     32(SP), Y4
+	VMOVDQU     64(SP), Y5
+	VMOVDQU     96(SP), Y6
+	VPUNPCKLDQ  Y4, Y3, Y7
+	VPUNPCKHDQ  Y4, Y3, Y3
+	VPUNPCKLDQ  Y6, Y5, Y4
+	VPUNPCKHDQ  Y6, Y5, Y5
+	VPUNPCKLQDQ Y4, Y7, Y6
+	VPUNPCKHQDQ Y4, Y7, Y4
+	VPUNPCKLQDQ Y5, Y3, Y7
+	VPUNPCKHQDQ Y5, Y3, Y3
+	VMOVDQU     128(SP), Y5
+	VMOVDQU     160(SP), Y8
+	VMOVDQU     192(SP), Y9
+	VMOVDQU     224(SP), Y10
+	VPUNPCKLDQ  Y8, Y5, Y11
+	VPUNPCKHDQ  Y8, Y5, Y5
+	VPUNPCKLDQ  Y10, Y9, Y8
+	VPUNPCKHDQ  Y10, Y9, Y9
+	VPUNPCKLQDQ Y8, Y11, Y10
+	VPUNPCKHQDQ Y8, Y11, Y8
+	VPUNPCKLQDQ Y9, Y5, Y11
+	VPUNPCKHQDQ Y9, Y5, Y5
+	VPXOR       Y9, Y9, Y9
+	VPERM2F128  $0x20, Y10, Y6, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y8, Y4, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y11, Y7, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y5, Y3, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x31, Y10, Y6, Y6
+	VADDPS      Y6, Y9, Y9
+	VPERM2F128  $0x31, Y8, Y4, Y4
+	VADDPS      Y4, Y9, Y9
+	VPERM2F128  $0x31, Y11, Y7, Y4
+	VADDPS      Y4, Y9, Y9
+	VPERM2F128  $0x31, Y5, Y3, Y3
+	VADDPS      Y3, Y9, Y9
+	VMOVUPS     Y9, (CX)
+	ADDQ        $0x20, CX
+	DECQ        DX
+	JNZ         octet71
 	VZEROUPPER
 	RET
 
-// func dotQ5_1VNNI(out *float32, w *byte, rowBytes int, groups int, a *byte, n int)
-// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, CMOV, F16C, FMA3, MMX+
-TEXT ·dotQ5_1VNNI(SB), NOSPLIT, $0-48
-	MOVQ    rowBytes+16(FP), DX
-	LEAQ    (DX)(DX*2), BX
-	MOVQ    w+8(FP), SI
-	MOVQ    out+0(FP), R8
-	MOVQ    groups+24(FP), R9
+// func dotQ5_0x2VNNI(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
+TEXT ·dotQ5_0x2VNNI(SB), $512-80
+	MOVQ    w+16(FP), AX
+	MOVQ    out+0(FP), CX
+	MOVQ    octets+32(FP), DX
+	MOVQ    stride+56(FP), DI
 	VMOVDQU nibbleMask<>+0(SB), Y0
 	VMOVDQU fifthBit<>+0(SB), Y1
 	VMOVDQU onesWords<>+0(SB), Y2
+	MOVQ    AX, SI
 
-group15:
-	MOVQ    SI, AX
-	LEAQ    (AX)(BX*1), CX
-	LEAQ    (SI)(DX*8), R11
-	CMPQ    DX, $+2560
-	CMOVQGT AX, R11
-	MOVQ    a+32(FP), DI
-	MOVQ    n+40(FP), R10
-	VPXOR   Y3, Y3, Y3
+octet78:
+	XORQ BX, BX
 
-block16:
-	PREFETCHT0     (R11)
-	PREFETCHT0     64(R11)
-	PREFETCHT0     128(R11)
-	ADDQ           $+192, R11
-	VPBROADCASTD   (AX), Y4
-	VPBROADCASTD   (AX)(DX*1), Y5
-	VPBLENDD       $0x02, Y5, Y4, Y4
-	VPBROADCASTD   (AX)(DX*2), Y5
-	VPBLENDD       $0x04, Y5, Y4, Y4
-	VPBROADCASTD   (CX), Y5
-	VPBLENDD       $0x08, Y5, Y4, Y4
-	VPBROADCASTD   (AX)(DX*4), Y5
-	VPBLENDD       $0x10, Y5, Y4, Y4
-	VPBROADCASTD   (CX)(DX*2), Y5
-	VPBLENDD       $0x20, Y5, Y4, Y4
-	VPBROADCASTD   (AX)(BX*2), Y5
-	VPBLENDD       $0x40, Y5, Y4, Y4
-	VPBROADCASTD   (CX)(DX*4), Y5
-	VPBLENDD       $0x80, Y5, Y4, Y4
-	VPXOR          Y5, Y5, Y5
-	VPBLENDW       $0xaa, Y5, Y4, Y5
-	VPSRLD         $0x10, Y4, Y4
-	VPACKUSDW      Y4, Y5, Y5
-	VPERMQ         $0xd8, Y5, Y5
-	VCVTPH2PS      X5, Y4
-	VEXTRACTI128   $0x01, Y5, X5
-	VCVTPH2PS      X5, Y5
-	VBROADCASTI128 (DI), Y6
-	VBROADCASTI128 16(DI), Y7
-	VMOVDQU        8(AX), X8
-	VINSERTI128    $0x01, 8(AX)(DX*4), Y8, Y8
-	VPSRLW         $0x04, Y8, Y9
-	VPAND          Y0, Y8, Y8
-	VPAND          Y0, Y9, Y9
-	VMOVDQU        4(AX), X10
-	VINSERTI128    $0x01, 4(AX)(DX*4), Y10, Y10
-	VPSHUFB        fifthLow<>+0(SB), Y10, Y11
-	VPAND          Y1, Y11, Y11
-	VPCMPEQB       Y1, Y11, Y11
-	VPAND          sixteen<>+0(SB), Y11, Y11
-	VPOR           Y11, Y8, Y8
-	VPSHUFB        fifthHigh<>+0(SB), Y10, Y10
-	VPAND          Y1, Y10, Y10
-	VPCMPEQB       Y1, Y10, Y10
-	VPAND          sixteen<>+0(SB), Y10, Y10
-	VPOR           Y10, Y9, Y9
-	VPXOR          Y10, Y10, Y10
-	BYTE $0xc4; BYTE $0x62; BYTE $0x3d; BYTE $0x50; BYTE $0xd6 // VPDPBUSD       Y6, Y8, Y10
-	BYTE $0xc4; BYTE $0x62; BYTE $0x35; BYTE $0x50; BYTE $0xd7 // VPDPBUSD       Y7, Y9, Y10
-	VMOVDQU        8(AX)(DX*1), X8
-	VINSERTI128    $0x01, 8(CX)(DX*2), Y8, Y8
-	VPSRLW         $0x04, Y8, Y9
-	VPAND          Y0, Y8, Y8
-	VPAND          Y0, Y9, Y9
-	VMOVDQU        4(AX)(DX*1), X11
-	VINSERTI128    $0x01, 4(CX)(DX*2), Y11, Y11
-	VPSHUFB        fifthLow<>+0(SB), Y11, Y12
-	VPAND          Y1, Y12, Y12
-	VPCMPEQB       Y1, Y12, Y12
-	VPAND          sixteen<>+0(SB), Y12, Y12
-	VPOR           Y12, Y8, Y8
-	VPSHUFB        fifthHigh<>+0(SB), Y11, Y11
-	VPAND          Y1, Y11, Y11
-	VPCMPEQB       Y1, Y11, Y11
-	VPAND          sixteen<>+0(SB), Y11, Y11
-	VPOR           Y11, Y9, Y9
-	VPXOR          Y11, Y11, Y11
-	BYTE $0xc4; BYTE $0x62; BYTE $0x3d; BYTE $0x50; BYTE $0xde // VPDPBUSD       Y6, Y8, Y11
-	BYTE $0xc4; BYTE $0x62; BYTE $0x35; BYTE $0x50; BYTE $0xdf // VPDPBUSD       Y7, Y9, Y11
-	VPACKSSDW      Y11, Y10, Y10
-	VPMADDWD       Y2, Y10, Y10
-	VMOVDQU        8(AX)(DX*2), X8
-	VINSERTI128    $0x01, 8(AX)(BX*2), Y8, Y8
-	VPSRLW         $0x04, Y8, Y9
-	VPAND          Y0, Y8, Y8
-	VPAND          Y0, Y9, Y9
-	VMOVDQU        4(AX)(DX*2), X11
-	VINSERTI128    $0x01, 4(AX)(BX*2), Y11, Y11
-	VPSHUFB        fifthLow<>+0(SB), Y11, Y12
-	VPAND          Y1, Y12, Y12
-	VPCMPEQB       Y1, Y12, Y12
-	VPAND          sixteen<>+0(SB), Y12, Y12
-	VPOR           Y12, Y8, Y8
-	VPSHUFB        fifthHigh<>+0(SB), Y11, Y11
-	VPAND          Y1, Y11, Y11
-	VPCMPEQB       Y1, Y11, Y11
-	VPAND          sixteen<>+0(SB), Y11, Y11
-	VPOR           Y11, Y9, Y9
-	VPXOR          Y11, Y11, Y11
-	BYTE $0xc4; BYTE $0x62; BYTE $0x3d; BYTE $0x50; BYTE $0xde // VPDPBUSD       Y6, Y8, Y11
-	BYTE $0xc4; BYTE $0x62; BYTE $0x35; BYTE $0x50; BYTE $0xdf // VPDPBUSD       Y7, Y9, Y11
-	VMOVDQU        8(CX), X8
-	VINSERTI128    $0x01, 8(CX)(DX*4), Y8, Y8
-	VPSRLW         $0x04, Y8, Y9
-	VPAND          Y0, Y8, Y8
-	VPAND          Y0, Y9, Y9
-	VMOVDQU        4(CX), X12
-	VINSERTI128    $0x01, 4(CX)(DX*4), Y12, Y12
-	VPSHUFB        fifthLow<>+0(SB), Y12, Y13
-	VPAND          Y1, Y13, Y13
-	VPCMPEQB       Y1, Y13, Y13
-	VPAND          sixteen<>+0(SB), Y13, Y13
-	VPOR           Y13, Y8, Y8
-	VPSHUFB        fifthHigh<>+0(SB), Y12, Y12
-	VPAND          Y1, Y12, Y12
-	VPCMPEQB       Y1, Y12, Y12
-	VPAND          sixteen<>+0(SB), Y12, Y12
-	VPOR           Y12, Y9, Y9
-	VPXOR          Y12, Y12, Y12
-	BYTE $0xc4; BYTE $0x62; BYTE $0x3d; BYTE $0x50; BYTE $0xe6 // VPDPBUSD       Y6, Y8, Y12
-	BYTE $0xc4; BYTE $0x62; BYTE $0x35; BYTE $0x50; BYTE $0xe7 // VPDPBUSD       Y7, Y9, Y12
-	VPACKSSDW      Y12, Y11, Y11
-	VPMADDWD       Y2, Y11, Y11
-	VPHADDD        Y11, Y10, Y10
-	VCVTDQ2PS      Y10, Y10
-	VBROADCASTSS   32(DI), Y6
-	VMULPS         Y4, Y6, Y6
-	VFMADD231PS    Y10, Y6, Y3
-	VBROADCASTSS   36(DI), Y6
-	VFMADD231PS    Y5, Y6, Y3
-	ADDQ           $+24, AX
-	ADDQ           $+24, CX
-	ADDQ           $+64, DI
-	DECQ           R10
-	JNZ            block16
-	VMOVUPS        Y3, (R8)
-	ADDQ           $+32, R8
-	LEAQ           (SI)(DX*8), SI
-	DECQ           R9
-	JNZ            group15
+row79:
+	LEAQ 65536(AX), R8
+
+touch83:
+	CMPQ       SI, R8
+	JGE        touched84
+	PREFETCHT0 (SI)
+	ADDQ       $+4096, SI
+	JMP        touch83
+
+touched84:
+	MOVQ  AX, R9
+	MOVQ  blocks+40(FP), R10
+	MOVQ  lanes+48(FP), R11
+	MOVQ  n+64(FP), R8
+	VPXOR Y3, Y3, Y3
+	VPXOR Y4, Y4, Y4
+
+group80:
+	PREFETCHT0   4096(R9)
+	PREFETCHT0   4160(R9)
+	PREFETCHT0   4224(R9)
+	VMOVDQU      6(R9), X5
+	VINSERTI128  $0x01, 94(R9), Y5, Y5
+	VPSRLW       $0x04, Y5, Y6
+	VPAND        Y0, Y5, Y5
+	VPAND        Y0, Y6, Y6
+	VMOVDQU      2(R9), X7
+	VINSERTI128  $0x01, 90(R9), Y7, Y7
+	VPSHUFB      fifthLow<>+0(SB), Y7, Y8
+	VPAND        Y1, Y8, Y8
+	VPCMPEQB     Y1, Y8, Y8
+	VPAND        sixteen<>+0(SB), Y8, Y8
+	VPOR         Y8, Y5, Y5
+	VPSHUFB      fifthHigh<>+0(SB), Y7, Y7
+	VPAND        Y1, Y7, Y7
+	VPCMPEQB     Y1, Y7, Y7
+	VPAND        sixteen<>+0(SB), Y7, Y7
+	VPOR         Y7, Y6, Y6
+	VPXOR        Y7, Y7, Y7
+	VMOVDQU      256(R11), Y8
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x55; BYTE $0x50; BYTE $0xf8 // VPDPBUSD     Y8, Y5, Y7
+	VMOVDQU      288(R11), Y8
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x4d; BYTE $0x50; BYTE $0xf8 // VPDPBUSD     Y8, Y6, Y7
+	VPXOR        Y8, Y8, Y8
+	VMOVDQU      256(R11)(DI*1), Y9
+	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xc1 // VPDPBUSD     Y9, Y5, Y8
+	VMOVDQU      288(R11)(DI*1), Y5
+	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xc5 // VPDPBUSD     Y5, Y6, Y8
+	VMOVDQU      28(R9), X5
+	VINSERTI128  $0x01, 116(R9), Y5, Y5
+	VPSRLW       $0x04, Y5, Y6
+	VPAND        Y0, Y5, Y5
+	VPAND        Y0, Y6, Y6
+	VMOVDQU      24(R9), X9
+	VINSERTI128  $0x01, 112(R9), Y9, Y9
+	VPSHUFB      fifthLow<>+0(SB), Y9, Y10
+	VPAND        Y1, Y10, Y10
+	VPCMPEQB     Y1, Y10, Y10
+	VPAND        sixteen<>+0(SB), Y10, Y10
+	VPOR         Y10, Y5, Y5
+	VPSHUFB      fifthHigh<>+0(SB), Y9, Y9
+	VPAND        Y1, Y9, Y9
+	VPCMPEQB     Y1, Y9, Y9
+	VPAND        sixteen<>+0(SB), Y9, Y9
+	VPOR         Y9, Y6, Y6
+	VPXOR        Y9, Y9, Y9
+	VMOVDQU      320(R11), Y10
+	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xca // VPDPBUSD     Y10, Y5, Y9
+	VMOVDQU      352(R11), Y10
+	BYTE $0xc4; BYTE $0x42; BYTE $0x4d; BYTE $0x50; BYTE $0xca // VPDPBUSD     Y10, Y6, Y9
+	VPXOR        Y10, Y10, Y10
+	VMOVDQU      320(R11)(DI*1), Y11
+	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xd3 // VPDPBUSD     Y11, Y5, Y10
+	VMOVDQU      352(R11)(DI*1), Y5
+	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xd5 // VPDPBUSD     Y5, Y6, Y10
+	VPACKSSDW    Y9, Y7, Y7
+	VPMADDWD     Y2, Y7, Y7
+	VPACKSSDW    Y10, Y8, Y8
+	VPMADDWD     Y2, Y8, Y8
+	VMOVDQU      50(R9), X5
+	VINSERTI128  $0x01, 138(R9), Y5, Y5
+	VPSRLW       $0x04, Y5, Y6
+	VPAND        Y0, Y5, Y5
+	VPAND        Y0, Y6, Y6
+	VMOVDQU      46(R9), X9
+	VINSERTI128  $0x01, 134(R9), Y9, Y9
+	VPSHUFB      fifthLow<>+0(SB), Y9, Y10
+	VPAND        Y1, Y10, Y10
+	VPCMPEQB     Y1, Y10, Y10
+	VPAND        sixteen<>+0(SB), Y10, Y10
+	VPOR         Y10, Y5, Y5
+	VPSHUFB      fifthHigh<>+0(SB), Y9, Y9
+	VPAND        Y1, Y9, Y9
+	VPCMPEQB     Y1, Y9, Y9
+	VPAND        sixteen<>+0(SB), Y9, Y9
+	VPOR         Y9, Y6, Y6
+	VPXOR        Y9, Y9, Y9
+	VMOVDQU      384(R11), Y10
+	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xca // VPDPBUSD     Y10, Y5, Y9
+	VMOVDQU      416(R11), Y10
+	BYTE $0xc4; BYTE $0x42; BYTE $0x4d; BYTE $0x50; BYTE $0xca // VPDPBUSD     Y10, Y6, Y9
+	VPXOR        Y10, Y10, Y10
+	VMOVDQU      384(R11)(DI*1), Y11
+	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xd3 // VPDPBUSD     Y11, Y5, Y10
+	VMOVDQU      416(R11)(DI*1), Y5
+	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xd5 // VPDPBUSD     Y5, Y6, Y10
+	VMOVDQU      72(R9), X5
+	VINSERTI128  $0x01, 160(R9), Y5, Y5
+	VPSRLW       $0x04, Y5, Y6
+	VPAND        Y0, Y5, Y5
+	VPAND        Y0, Y6, Y6
+	VMOVDQU      68(R9), X11
+	VINSERTI128  $0x01, 156(R9), Y11, Y11
+	VPSHUFB      fifthLow<>+0(SB), Y11, Y12
+	VPAND        Y1, Y12, Y12
+	VPCMPEQB     Y1, Y12, Y12
+	VPAND        sixteen<>+0(SB), Y12, Y12
+	VPOR         Y12, Y5, Y5
+	VPSHUFB      fifthHigh<>+0(SB), Y11, Y11
+	VPAND        Y1, Y11, Y11
+	VPCMPEQB     Y1, Y11, Y11
+	VPAND        sixteen<>+0(SB), Y11, Y11
+	VPOR         Y11, Y6, Y6
+	VPXOR        Y11, Y11, Y11
+	VMOVDQU      448(R11), Y12
+	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xdc // VPDPBUSD     Y12, Y5, Y11
+	VMOVDQU      480(R11), Y12
+	BYTE $0xc4; BYTE $0x42; BYTE $0x4d; BYTE $0x50; BYTE $0xdc // VPDPBUSD     Y12, Y6, Y11
+	VPXOR        Y12, Y12, Y12
+	VMOVDQU      448(R11)(DI*1), Y13
+	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xe5 // VPDPBUSD     Y13, Y5, Y12
+	VMOVDQU      480(R11)(DI*1), Y5
+	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xe5 // VPDPBUSD     Y5, Y6, Y12
+	VPACKSSDW    Y11, Y9, Y9
+	VPMADDWD     Y2, Y9, Y9
+	VPACKSSDW    Y12, Y10, Y10
+	VPMADDWD     Y2, Y10, Y10
+	VPHADDD      Y9, Y7, Y7
+	VPHADDD      Y10, Y8, Y8
+	VPBROADCASTD (R9), Y5
+	VPBROADCASTD 22(R9), Y6
+	VPBLENDD     $0x02, Y6, Y5, Y5
+	VPBROADCASTD 44(R9), Y6
+	VPBLENDD     $0x04, Y6, Y5, Y5
+	VPBROADCASTD 66(R9), Y6
+	VPBLENDD     $0x08, Y6, Y5, Y5
+	VPBROADCASTD 88(R9), Y6
+	VPBLENDD     $0x10, Y6, Y5, Y5
+	VPBROADCASTD 110(R9), Y6
+	VPBLENDD     $0x20, Y6, Y5, Y5
+	VPBROADCASTD 132(R9), Y6
+	VPBLENDD     $0x40, Y6, Y5, Y5
+	VPBROADCASTD 154(R9), Y6
+	VPBLENDD     $0x80, Y6, Y5, Y5
+	VPXOR        Y6, Y6, Y6
+	VPBLENDW     $0xaa, Y6, Y5, Y5
+	VPACKUSDW    Y5, Y5, Y5
+	VPERMQ       $0xd8, Y5, Y5
+	VCVTPH2PS    X5, Y5
+	VMOVDQU      64(R11), Y6
+	VPSLLD       $0x04, Y6, Y6
+	VPADDD       Y6, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       (R11), Y5, Y6
+	VFMADD231PS  Y7, Y6, Y3
+	VMOVDQU      64(R11)(DI*1), Y6
+	VPSLLD       $0x04, Y6, Y6
+	VPADDD       Y6, Y8, Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       (R11)(DI*1), Y5, Y5
+	VFMADD231PS  Y8, Y5, Y4
+	ADDQ         $+176, R9
+	ADDQ         $+512, R10
+	ADDQ         $+512, R11
+	DECQ         R8
+	JZ           done82
+	CMPQ         R8, $0x01
+	JNE          group80
+	MOVQ         back+72(FP), R12
+	SUBQ         R12, R9
+	JMP          group80
+
+done82:
+	VMOVUPS     Y3, (SP)(BX*1)
+	VMOVUPS     Y4, 256(SP)(BX*1)
+	MOVQ        rowBytes+24(FP), R8
+	ADDQ        R8, AX
+	ADDQ        $0x20, BX
+	CMPQ        BX, $+256
+	JNE         row79
+	VMOVDQU     (SP), Y3
+	VMOVDQU     32(SP), Y4
+	VMOVDQU     64(SP), Y5
+	VMOVDQU     96(SP), Y6
+	VPUNPCKLDQ  Y4, Y3, Y7
+	VPUNPCKHDQ  Y4, Y3, Y3
+	VPUNPCKLDQ  Y6, Y5, Y4
+	VPUNPCKHDQ  Y6, Y5, Y5
+	VPUNPCKLQDQ Y4, Y7, Y6
+	VPUNPCKHQDQ Y4, Y7, Y4
+	VPUNPCKLQDQ Y5, Y3, Y7
+	VPUNPCKHQDQ Y5, Y3, Y3
+	VMOVDQU     128(SP), Y5
+	VMOVDQU     160(SP), Y8
+	VMOVDQU     192(SP), Y9
+	VMOVDQU     224(SP), Y10
+	VPUNPCKLDQ  Y8, Y5, Y11
+	VPUNPCKHDQ  Y8, Y5, Y5
+	VPUNPCKLDQ  Y10, Y9, Y8
+	VPUNPCKHDQ  Y10, Y9, Y9
+	VPUNPCKLQDQ Y8, Y11, Y10
+	VPUNPCKHQDQ Y8, Y11, Y8
+	VPUNPCKLQDQ Y9, Y5, Y11
+	VPUNPCKHQDQ Y9, Y5, Y5
+	VPXOR       Y9, Y9, Y9
+	VPERM2F128  $0x20, Y10, Y6, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y8, Y4, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y11, Y7, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y5, Y3, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x31, Y10, Y6, Y6
+	VADDPS      Y6, Y9, Y9
+	VPERM2F128  $0x31, Y8, Y4, Y4
+	VADDPS      Y4, Y9, Y9
+	VPERM2F128  $0x31, Y11, Y7, Y4
+	VADDPS      Y4, Y9, Y9
+	VPERM2F128  $0x31, Y5, Y3, Y3
+	VADDPS      Y3, Y9, Y9
+	VMOVUPS     Y9, (CX)
+	MOVQ        ldo+8(FP), BX
+	VMOVDQU     256(SP), Y3
+	VMOVDQU     288(SP), Y4
+	VMOVDQU     320(SP), Y5
+	VMOVDQU     352(SP), Y6
+	VPUNPCKLDQ  Y4, Y3, Y7
+	VPUNPCKHDQ  Y4, Y3, Y3
+	VPUNPCKLDQ  Y6, Y5, Y4
+	VPUNPCKHDQ  Y6, Y5, Y5
+	VPUNPCKLQDQ Y4, Y7, Y6
+	VPUNPCKHQDQ Y4, Y7, Y4
+	VPUNPCKLQDQ Y5, Y3, Y7
+	VPUNPCKHQDQ Y5, Y3, Y3
+	VMOVDQU     384(SP), Y5
+	VMOVDQU     416(SP), Y8
+	VMOVDQU     448(SP), Y9
+	VMOVDQU     480(SP), Y10
+	VPUNPCKLDQ  Y8, Y5, Y11
+	VPUNPCKHDQ  Y8, Y5, Y5
+	VPUNPCKLDQ  Y10, Y9, Y8
+	VPUNPCKHDQ  Y10, Y9, Y9
+	VPUNPCKLQDQ Y8, Y11, Y10
+	VPUNPCKHQDQ Y8, Y11, Y8
+	VPUNPCKLQDQ Y9, Y5, Y11
+	VPUNPCKHQDQ Y9, Y5, Y5
+	VPXOR       Y9, Y9, Y9
+	VPERM2F128  $0x20, Y10, Y6, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y8, Y4, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y11, Y7, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y5, Y3, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x31, Y10, Y6, Y6
+	VADDPS      Y6, Y9, Y9
+	VPERM2F128  $0x31, Y8, Y4, Y4
+	VADDPS      Y4, Y9, Y9
+	VPERM2F128  $0x31, Y11, Y7, Y4
+	VADDPS      Y4, Y9, Y9
+	VPERM2F128  $0x31, Y5, Y3, Y3
+	VADDPS      Y3, Y9, Y9
+	VMOVUPS     Y9, (CX)(BX*4)
+	ADDQ        $0x20, CX
+	DECQ        DX
+	JNZ         octet78
 	VZEROUPPER
 	RET
 
-// func dotQ8_0AVX2(out *float32, w *byte, rowBytes int, groups int, a *byte, n int)
-// Requires: AVX, AVX2, CMOV, F16C, FMA3, MMX+
-TEXT ·dotQ8_0AVX2(SB), NOSPLIT, $0-48
-	MOVQ    rowBytes+16(FP), DX
-	LEAQ    (DX)(DX*2), BX
-	MOVQ    w+8(FP), SI
-	MOVQ    out+0(FP), R8
-	MOVQ    groups+24(FP), R9
+// func dotQ5_1x1AVX2(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
+TEXT ·dotQ5_1x1AVX2(SB), $256-80
+	MOVQ    w+16(FP), AX
+	MOVQ    out+0(FP), CX
+	MOVQ    octets+32(FP), DX
+	VMOVDQU nibbleMask<>+0(SB), Y0
+	VMOVDQU fifthBit<>+0(SB), Y1
+	VMOVDQU onesWords<>+0(SB), Y2
+	MOVQ    AX, SI
+
+octet85:
+	XORQ BX, BX
+
+row86:
+	LEAQ 65536(AX), DI
+
+touch90:
+	CMPQ       SI, DI
+	JGE        touched91
+	PREFETCHT0 (SI)
+	ADDQ       $+4096, SI
+	JMP        touch90
+
+touched91:
+	MOVQ  AX, R8
+	MOVQ  blocks+40(FP), R9
+	MOVQ  lanes+48(FP), R10
+	MOVQ  n+64(FP), DI
+	VPXOR Y3, Y3, Y3
+
+group87:
+	PREFETCHT0   4096(R8)
+	PREFETCHT0   4160(R8)
+	PREFETCHT0   4224(R8)
+	VMOVDQU      8(R8), X4
+	VINSERTI128  $0x01, 104(R8), Y4, Y4
+	VPSRLW       $0x04, Y4, Y5
+	VPAND        Y0, Y4, Y4
+	VPAND        Y0, Y5, Y5
+	VMOVDQU      4(R8), X6
+	VINSERTI128  $0x01, 100(R8), Y6, Y6
+	VPSHUFB      fifthLow<>+0(SB), Y6, Y7
+	VPAND        Y1, Y7, Y7
+	VPCMPEQB     Y1, Y7, Y7
+	VPAND        sixteen<>+0(SB), Y7, Y7
+	VPOR         Y7, Y4, Y4
+	VPSHUFB      fifthHigh<>+0(SB), Y6, Y6
+	VPAND        Y1, Y6, Y6
+	VPCMPEQB     Y1, Y6, Y6
+	VPAND        sixteen<>+0(SB), Y6, Y6
+	VPOR         Y6, Y5, Y5
+	VPMADDUBSW   256(R10), Y4, Y4
+	VPMADDUBSW   288(R10), Y5, Y5
+	VPADDW       Y5, Y4, Y4
+	VPMADDWD     Y2, Y4, Y4
+	VMOVDQU      32(R8), X5
+	VINSERTI128  $0x01, 128(R8), Y5, Y5
+	VPSRLW       $0x04, Y5, Y6
+	VPAND        Y0, Y5, Y5
+	VPAND        Y0, Y6, Y6
+	VMOVDQU      28(R8), X7
+	VINSERTI128  $0x01, 124(R8), Y7, Y7
+	VPSHUFB      fifthLow<>+0(SB), Y7, Y8
+	VPAND        Y1, Y8, Y8
+	VPCMPEQB     Y1, Y8, Y8
+	VPAND        sixteen<>+0(SB), Y8, Y8
+	VPOR         Y8, Y5, Y5
+	VPSHUFB      fifthHigh<>+0(SB), Y7, Y7
+	VPAND        Y1, Y7, Y7
+	VPCMPEQB     Y1, Y7, Y7
+	VPAND        sixteen<>+0(SB), Y7, Y7
+	VPOR         Y7, Y6, Y6
+	VPMADDUBSW   320(R10), Y5, Y5
+	VPMADDUBSW   352(R10), Y6, Y6
+	VPADDW       Y6, Y5, Y5
+	VPMADDWD     Y2, Y5, Y5
+	VPACKSSDW    Y5, Y4, Y4
+	VPMADDWD     Y2, Y4, Y4
+	VMOVDQU      56(R8), X5
+	VINSERTI128  $0x01, 152(R8), Y5, Y5
+	VPSRLW       $0x04, Y5, Y6
+	VPAND        Y0, Y5, Y5
+	VPAND        Y0, Y6, Y6
+	VMOVDQU      52(R8), X7
+	VINSERTI128  $0x01, 148(R8), Y7, Y7
+	VPSHUFB      fifthLow<>+0(SB), Y7, Y8
+	VPAND        Y1, Y8, Y8
+	VPCMPEQB     Y1, Y8, Y8
+	VPAND        sixteen<>+0(SB), Y8, Y8
+	VPOR         Y8, Y5, Y5
+	VPSHUFB      fifthHigh<>+0(SB), Y7, Y7
+	VPAND        Y1, Y7, Y7
+	VPCMPEQB     Y1, Y7, Y7
+	VPAND        sixteen<>+0(SB), Y7, Y7
+	VPOR         Y7, Y6, Y6
+	VPMADDUBSW   384(R10), Y5, Y5
+	VPMADDUBSW   416(R10), Y6, Y6
+	VPADDW       Y6, Y5, Y5
+	VPMADDWD     Y2, Y5, Y5
+	VMOVDQU      80(R8), X6
+	VINSERTI128  $0x01, 176(R8), Y6, Y6
+	VPSRLW       $0x04, Y6, Y7
+	VPAND        Y0, Y6, Y6
+	VPAND        Y0, Y7, Y7
+	VMOVDQU      76(R8), X8
+	VINSERTI128  $0x01, 172(R8), Y8, Y8
+	VPSHUFB      fifthLow<>+0(SB), Y8, Y9
+	VPAND        Y1, Y9, Y9
+	VPCMPEQB     Y1, Y9, Y9
+	VPAND        sixteen<>+0(SB), Y9, Y9
+	VPOR         Y9, Y6, Y6
+	VPSHUFB      fifthHigh<>+0(SB), Y8, Y8
+	VPAND        Y1, Y8, Y8
+	VPCMPEQB     Y1, Y8, Y8
+	VPAND        sixteen<>+0(SB), Y8, Y8
+	VPOR         Y8, Y7, Y7
+	VPMADDUBSW   448(R10), Y6, Y6
+	VPMADDUBSW   480(R10), Y7, Y7
+	VPADDW       Y7, Y6, Y6
+	VPMADDWD     Y2, Y6, Y6
+	VPACKSSDW    Y6, Y5, Y5
+	VPMADDWD     Y2, Y5, Y5
+	VPHADDD      Y5, Y4, Y4
+	VPBROADCASTD (R8), Y5
+	VPBROADCASTD 24(R8), Y6
+	VPBLENDD     $0x02, Y6, Y5, Y5
+	VPBROADCASTD 48(R8), Y6
+	VPBLENDD     $0x04, Y6, Y5, Y5
+	VPBROADCASTD 72(R8), Y6
+	VPBLENDD     $0x08, Y6, Y5, Y5
+	VPBROADCASTD 96(R8), Y6
+	VPBLENDD     $0x10, Y6, Y5, Y5
+	VPBROADCASTD 120(R8), Y6
+	VPBLENDD     $0x20, Y6, Y5, Y5
+	VPBROADCASTD 144(R8), Y6
+	VPBLENDD     $0x40, Y6, Y5, Y5
+	VPBROADCASTD 168(R8), Y6
+	VPBLENDD     $0x80, Y6, Y5, Y5
+	VPXOR        Y6, Y6, Y6
+	VPBLENDW     $0xaa, Y6, Y5, Y6
+	VPSRLD       $0x10, Y5, Y5
+	VPACKUSDW    Y5, Y6, Y6
+	VPERMQ       $0xd8, Y6, Y6
+	VCVTPH2PS    X6, Y5
+	VEXTRACTI128 $0x01, Y6, X6
+	VCVTPH2PS    X6, Y6
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       (R10), Y5, Y5
+	VFMADD231PS  Y4, Y5, Y3
+	VFMADD231PS  32(R10), Y6, Y3
+	ADDQ         $+192, R8
+	ADDQ         $+512, R9
+	ADDQ         $+512, R10
+	DECQ         DI
+	JZ           done89
+	CMPQ         DI, $0x01
+	JNE          group87
+	MOVQ         back+72(FP), R11
+	SUBQ         R11, R8
+	JMP          group87
+
+done89:
+	VMOVUPS     Y3, (SP)(BX*1)
+	MOVQ        rowBytes+24(FP), DI
+	ADDQ        DI, AX
+	ADDQ        $0x20, BX
+	CMPQ        BX, $+256
+	JNE         row86
+	VMOVDQU     (SP), Y3
+	VMOVDQU     32(SP), Y4
+	VMOVDQU     64(SP), Y5
+	VMOVDQU     96(SP), Y6
+	VPUNPCKLDQ  Y4, Y3, Y7
+	VPUNPCKHDQ  Y4, Y3, Y3
+	VPUNPCKLDQ  Y6, Y5, Y4
+	VPUNPCKHDQ  Y6, Y5, Y5
+	VPUNPCKLQDQ Y4, Y7, Y6
+	VPUNPCKHQDQ Y4, Y7, Y4
+	VPUNPCKLQDQ Y5, Y3, Y7
+	VPUNPCKHQDQ Y5, Y3, Y3
+	VMOVDQU     128(SP), Y5
+	VMOVDQU     160(SP), Y8
+	VMOVDQU     192(SP), Y9
+	VMOVDQU     224(SP), Y10
+	VPUNPCKLDQ  Y8, Y5, Y11
+	VPUNPCKHDQ  Y8, Y5, Y5
+	VPUNPCKLDQ  Y10, Y9, Y8
+	VPUNPCKHDQ  Y10, Y9, Y9
+	VPUNPCKLQDQ Y8, Y11, Y10
+	VPUNPCKHQDQ Y8, Y11, Y8
+	VPUNPCKLQDQ Y9, Y5, Y11
+	VPUNPCKHQDQ Y9, Y5, Y5
+	VPXOR       Y9, Y9, Y9
+	VPERM2F128  $0x20, Y10, Y6, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y8, Y4, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y11, Y7, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y5, Y3, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x31, Y10, Y6, Y6
+	VADDPS      Y6, Y9, Y9
+	VPERM2F128  $0x31, Y8, Y4, Y4
+	VADDPS      Y4, Y9, Y9
+	VPERM2F128  $0x31, Y11, Y7, Y4
+	VADDPS      Y4, Y9, Y9
+	VPERM2F128  $0x31, Y5, Y3, Y3
+	VADDPS      Y3, Y9, Y9
+	VMOVUPS     Y9, (CX)
+	ADDQ        $0x20, CX
+	DECQ        DX
+	JNZ         octet85
+	VZEROUPPER
+	RET
+
+// func dotQ5_1x2AVX2(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
+TEXT ·dotQ5_1x2AVX2(SB), $512-80
+	MOVQ    w+16(FP), AX
+	MOVQ    out+0(FP), CX
+	MOVQ    octets+32(FP), DX
+	MOVQ    stride+56(FP), DI
+	VMOVDQU nibbleMask<>+0(SB), Y0
+	VMOVDQU fifthBit<>+0(SB), Y1
+	VMOVDQU onesWords<>+0(SB), Y2
+	MOVQ    AX, SI
+
+octet92:
+	XORQ BX, BX
+
+row93:
+	LEAQ 65536(AX), R8
+
+touch97:
+	CMPQ       SI, R8
+	JGE        touched98
+	PREFETCHT0 (SI)
+	ADDQ       $+4096, SI
+	JMP        touch97
+
+touched98:
+	MOVQ  AX, R9
+	MOVQ  blocks+40(FP), R10
+	MOVQ  lanes+48(FP), R11
+	MOVQ  n+64(FP), R8
+	VPXOR Y3, Y3, Y3
+	VPXOR Y4, Y4, Y4
+
+group94:
+	PREFETCHT0   4096(R9)
+	PREFETCHT0   4160(R9)
+	PREFETCHT0   4224(R9)
+	VMOVDQU      8(R9), X5
+	VINSERTI128  $0x01, 104(R9), Y5, Y5
+	VPSRLW       $0x04, Y5, Y6
+	VPAND        Y0, Y5, Y5
+	VPAND        Y0, Y6, Y6
+	VMOVDQU      4(R9), X7
+	VINSERTI128  $0x01, 100(R9), Y7, Y7
+	VPSHUFB      fifthLow<>+0(SB), Y7, Y8
+	VPAND        Y1, Y8, Y8
+	VPCMPEQB     Y1, Y8, Y8
+	VPAND        sixteen<>+0(SB), Y8, Y8
+	VPOR         Y8, Y5, Y5
+	VPSHUFB      fifthHigh<>+0(SB), Y7, Y7
+	VPAND        Y1, Y7, Y7
+	VPCMPEQB     Y1, Y7, Y7
+	VPAND        sixteen<>+0(SB), Y7, Y7
+	VPOR         Y7, Y6, Y6
+	VPMADDUBSW   256(R11), Y5, Y7
+	VPMADDUBSW   288(R11), Y6, Y8
+	VPADDW       Y8, Y7, Y7
+	VPMADDWD     Y2, Y7, Y7
+	VPMADDUBSW   256(R11)(DI*1), Y5, Y5
+	VPMADDUBSW   288(R11)(DI*1), Y6, Y6
+	VPADDW       Y6, Y5, Y5
+	VPMADDWD     Y2, Y5, Y5
+	VMOVDQU      32(R9), X6
+	VINSERTI128  $0x01, 128(R9), Y6, Y6
+	VPSRLW       $0x04, Y6, Y8
+	VPAND        Y0, Y6, Y6
+	VPAND        Y0, Y8, Y8
+	VMOVDQU      28(R9), X9
+	VINSERTI128  $0x01, 124(R9), Y9, Y9
+	VPSHUFB      fifthLow<>+0(SB), Y9, Y10
+	VPAND        Y1, Y10, Y10
+	VPCMPEQB     Y1, Y10, Y10
+	VPAND        sixteen<>+0(SB), Y10, Y10
+	VPOR         Y10, Y6, Y6
+	VPSHUFB      fifthHigh<>+0(SB), Y9, Y9
+	VPAND        Y1, Y9, Y9
+	VPCMPEQB     Y1, Y9, Y9
+	VPAND        sixteen<>+0(SB), Y9, Y9
+	VPOR         Y9, Y8, Y8
+	VPMADDUBSW   320(R11), Y6, Y9
+	VPMADDUBSW   352(R11), Y8, Y10
+	VPADDW       Y10, Y9, Y9
+	VPMADDWD     Y2, Y9, Y9
+	VPMADDUBSW   320(R11)(DI*1), Y6, Y6
+	VPMADDUBSW   352(R11)(DI*1), Y8, Y8
+	VPADDW       Y8, Y6, Y6
+	VPMADDWD     Y2, Y6, Y6
+	VPACKSSDW    Y9, Y7, Y7
+	VPMADDWD     Y2, Y7, Y7
+	VPACKSSDW    Y6, Y5, Y5
+	VPMADDWD     Y2, Y5, Y5
+	VMOVDQU      56(R9), X6
+	VINSERTI128  $0x01, 152(R9), Y6, Y6
+	VPSRLW       $0x04, Y6, Y8
+	VPAND        Y0, Y6, Y6
+	VPAND        Y0, Y8, Y8
+	VMOVDQU      52(R9), X9
+	VINSERTI128  $0x01, 148(R9), Y9, Y9
+	VPSHUFB      fifthLow<>+0(SB), Y9, Y10
+	VPAND        Y1, Y10, Y10
+	VPCMPEQB     Y1, Y10, Y10
+	VPAND        sixteen<>+0(SB), Y10, Y10
+	VPOR         Y10, Y6, Y6
+	VPSHUFB      fifthHigh<>+0(SB), Y9, Y9
+	VPAND        Y1, Y9, Y9
+	VPCMPEQB     Y1, Y9, Y9
+	VPAND        sixteen<>+0(SB), Y9, Y9
+	VPOR         Y9, Y8, Y8
+	VPMADDUBSW   384(R11), Y6, Y9
+	VPMADDUBSW   416(R11), Y8, Y10
+	VPADDW       Y10, Y9, Y9
+	VPMADDWD     Y2, Y9, Y9
+	VPMADDUBSW   384(R11)(DI*1), Y6, Y6
+	VPMADDUBSW   416(R11)(DI*1), Y8, Y8
+	VPADDW       Y8, Y6, Y6
+	VPMADDWD     Y2, Y6, Y6
+	VMOVDQU      80(R9), X8
+	VINSERTI128  $0x01, 176(R9), Y8, Y8
+	VPSRLW       $0x04, Y8, Y10
+	VPAND        Y0, Y8, Y8
+	VPAND        Y0, Y10, Y10
+	VMOVDQU      76(R9), X11
+	VINSERTI128  $0x01, 172(R9), Y11, Y11
+	VPSHUFB      fifthLow<>+0(SB), Y11, Y12
+	VPAND        Y1, Y12, Y12
+	VPCMPEQB     Y1, Y12, Y12
+	VPAND        sixteen<>+0(SB), Y12, Y12
+	VPOR         Y12, Y8, Y8
+	VPSHUFB      fifthHigh<>+0(SB), Y11, Y11
+	VPAND        Y1, Y11, Y11
+	VPCMPEQB     Y1, Y11, Y11
+	VPAND        sixteen<>+0(SB), Y11, Y11
+	VPOR         Y11, Y10, Y10
+	VPMADDUBSW   448(R11), Y8, Y11
+	VPMADDUBSW   480(R11), Y10, Y12
+	VPADDW       Y12, Y11, Y11
+	VPMADDWD     Y2, Y11, Y11
+	VPMADDUBSW   448(R11)(DI*1), Y8, Y8
+	VPMADDUBSW   480(R11)(DI*1), Y10, Y10
+	VPADDW       Y10, Y8, Y8
+	VPMADDWD     Y2, Y8, Y8
+	VPACKSSDW    Y11, Y9, Y9
+	VPMADDWD     Y2, Y9, Y9
+	VPACKSSDW    Y8, Y6, Y6
+	VPMADDWD     Y2, Y6, Y6
+	VPHADDD      Y9, Y7, Y7
+	VPHADDD      Y6, Y5, Y5
+	VPBROADCASTD (R9), Y6
+	VPBROADCASTD 24(R9), Y8
+	VPBLENDD     $0x02, Y8, Y6, Y6
+	VPBROADCASTD 48(R9), Y8
+	VPBLENDD     $0x04, Y8, Y6, Y6
+	VPBROADCASTD 72(R9), Y8
+	VPBLENDD     $0x08, Y8, Y6, Y6
+	VPBROADCASTD 96(R9), Y8
+	VPBLENDD     $0x10, Y8, Y6, Y6
+	VPBROADCASTD 120(R9), Y8
+	VPBLENDD     $0x20, Y8, Y6, Y6
+	VPBROADCASTD 144(R9), Y8
+	VPBLENDD     $0x40, Y8, Y6, Y6
+	VPBROADCASTD 168(R9), Y8
+	VPBLENDD     $0x80, Y8, Y6, Y6
+	VPXOR        Y8, Y8, Y8
+	VPBLENDW     $0xaa, Y8, Y6, Y8
+	VPSRLD       $0x10, Y6, Y6
+	VPACKUSDW    Y6, Y8, Y8
+	VPERMQ       $0xd8, Y8, Y8
+	VCVTPH2PS    X8, Y6
+	VEXTRACTI128 $0x01, Y8, X8
+	VCVTPH2PS    X8, Y8
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       (R11), Y6, Y9
+	VFMADD231PS  Y7, Y9, Y3
+	VFMADD231PS  32(R11), Y8, Y3
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       (R11)(DI*1), Y6, Y6
+	VFMADD231PS  Y5, Y6, Y4
+	VFMADD231PS  32(R11)(DI*1), Y8, Y4
+	ADDQ         $+192, R9
+	ADDQ         $+512, R10
+	ADDQ         $+512, R11
+	DECQ         R8
+	JZ           done96
+	CMPQ         R8, $0x01
+	JNE          group94
+	MOVQ         back+72(FP), R12
+	SUBQ         R12, R9
+	JMP          group94
+
+done96:
+	VMOVUPS     Y3, (SP)(BX*1)
+	VMOVUPS     Y4, 256(SP)(BX*1)
+	MOVQ        rowBytes+24(FP), R8
+	ADDQ        R8, AX
+	ADDQ        $0x20, BX
+	CMPQ        BX, $+256
+	JNE         row93
+	VMOVDQU     (SP), Y3
+	VMOVDQU     32(SP), Y4
+	VMOVDQU     64(SP), Y5
+	VMOVDQU     96(SP), Y6
+	VPUNPCKLDQ  Y4, Y3, Y7
+	VPUNPCKHDQ  Y4, Y3, Y3
+	VPUNPCKLDQ  Y6, Y5, Y4
+	VPUNPCKHDQ  Y6, Y5, Y5
+	VPUNPCKLQDQ Y4, Y7, Y6
+	VPUNPCKHQDQ Y4, Y7, Y4
+	VPUNPCKLQDQ Y5, Y3, Y7
+	VPUNPCKHQDQ Y5, Y3, Y3
+	VMOVDQU     128(SP), Y5
+	VMOVDQU     160(SP), Y8
+	VMOVDQU     192(SP), Y9
+	VMOVDQU     224(SP), Y10
+	VPUNPCKLDQ  Y8, Y5, Y11
+	VPUNPCKHDQ  Y8, Y5, Y5
+	VPUNPCKLDQ  Y10, Y9, Y8
+	VPUNPCKHDQ  Y10, Y9, Y9
+	VPUNPCKLQDQ Y8, Y11, Y10
+	VPUNPCKHQDQ Y8, Y11, Y8
+	VPUNPCKLQDQ Y9, Y5, Y11
+	VPUNPCKHQDQ Y9, Y5, Y5
+	VPXOR       Y9, Y9, Y9
+	VPERM2F128  $0x20, Y10, Y6, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y8, Y4, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y11, Y7, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y5, Y3, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x31, Y10, Y6, Y6
+	VADDPS      Y6, Y9, Y9
+	VPERM2F128  $0x31, Y8, Y4, Y4
+	VADDPS      Y4, Y9, Y9
+	VPERM2F128  $0x31, Y11, Y7, Y4
+	VADDPS      Y4, Y9, Y9
+	VPERM2F128  $0x31, Y5, Y3, Y3
+	VADDPS      Y3, Y9, Y9
+	VMOVUPS     Y9, (CX)
+	MOVQ        ldo+8(FP), BX
+	VMOVDQU     256(SP), Y3
+	VMOVDQU     288(SP), Y4
+	VMOVDQU     320(SP), Y5
+	VMOVDQU     352(SP), Y6
+	VPUNPCKLDQ  Y4, Y3, Y7
+	VPUNPCKHDQ  Y4, Y3, Y3
+	VPUNPCKLDQ  Y6, Y5, Y4
+	VPUNPCKHDQ  Y6, Y5, Y5
+	VPUNPCKLQDQ Y4, Y7, Y6
+	VPUNPCKHQDQ Y4, Y7, Y4
+	VPUNPCKLQDQ Y5, Y3, Y7
+	VPUNPCKHQDQ Y5, Y3, Y3
+	VMOVDQU     384(SP), Y5
+	VMOVDQU     416(SP), Y8
+	VMOVDQU     448(SP), Y9
+	VMOVDQU     480(SP), Y10
+	VPUNPCKLDQ  Y8, Y5, Y11
+	VPUNPCKHDQ  Y8, Y5, Y5
+	VPUNPCKLDQ  Y10, Y9, Y8
+	VPUNPCKHDQ  Y10, Y9, Y9
+	VPUNPCKLQDQ Y8, Y11, Y10
+	VPUNPCKHQDQ Y8, Y11, Y8
+	VPUNPCKLQDQ Y9, Y5, Y11
+	VPUNPCKHQDQ Y9, Y5, Y5
+	VPXOR       Y9, Y9, Y9
+	VPERM2F128  $0x20, Y10, Y6, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y8, Y4, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y11, Y7, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y5, Y3, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x31, Y10, Y6, Y6
+	VADDPS      Y6, Y9, Y9
+	VPERM2F128  $0x31, Y8, Y4, Y4
+	VADDPS      Y4, Y9, Y9
+	VPERM2F128  $0x31, Y11, Y7, Y4
+	VADDPS      Y4, Y9, Y9
+	VPERM2F128  $0x31, Y5, Y3, Y3
+	VADDPS      Y3, Y9, Y9
+	VMOVUPS     Y9, (CX)(BX*4)
+	ADDQ        $0x20, CX
+	DECQ        DX
+	JNZ         octet92
+	VZEROUPPER
+	RET
+
+// func dotQ5_1x1VNNI(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
+TEXT ·dotQ5_1x1VNNI(SB), $256-80
+	MOVQ    w+16(FP), AX
+	MOVQ    out+0(FP), CX
+	MOVQ    octets+32(FP), DX
+	VMOVDQU nibbleMask<>+0(SB), Y0
+	VMOVDQU fifthBit<>+0(SB), Y1
+	VMOVDQU onesWords<>+0(SB), Y2
+	MOVQ    AX, SI
+
+octet99:
+	XORQ BX, BX
+
+row100:
+	LEAQ 65536(AX), DI
+
+touch104:
+	CMPQ       SI, DI
+	JGE        touched105
+	PREFETCHT0 (SI)
+	ADDQ       $+4096, SI
+	JMP        touch104
+
+touched105:
+	MOVQ  AX, R8
+	MOVQ  blocks+40(FP), R9
+	MOVQ  lanes+48(FP), R10
+	MOVQ  n+64(FP), DI
+	VPXOR Y3, Y3, Y3
+
+group101:
+	PREFETCHT0   4096(R8)
+	PREFETCHT0   4160(R8)
+	PREFETCHT0   4224(R8)
+	VMOVDQU      8(R8), X4
+	VINSERTI128  $0x01, 104(R8), Y4, Y4
+	VPSRLW       $0x04, Y4, Y5
+	VPAND        Y0, Y4, Y4
+	VPAND        Y0, Y5, Y5
+	VMOVDQU      4(R8), X6
+	VINSERTI128  $0x01, 100(R8), Y6, Y6
+	VPSHUFB      fifthLow<>+0(SB), Y6, Y7
+	VPAND        Y1, Y7, Y7
+	VPCMPEQB     Y1, Y7, Y7
+	VPAND        sixteen<>+0(SB), Y7, Y7
+	VPOR         Y7, Y4, Y4
+	VPSHUFB      fifthHigh<>+0(SB), Y6, Y6
+	VPAND        Y1, Y6, Y6
+	VPCMPEQB     Y1, Y6, Y6
+	VPAND        sixteen<>+0(SB), Y6, Y6
+	VPOR         Y6, Y5, Y5
+	VPXOR        Y6, Y6, Y6
+	VMOVDQU      256(R10), Y7
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xf7 // VPDPBUSD     Y7, Y4, Y6
+	VMOVDQU      288(R10), Y4
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xf4 // VPDPBUSD     Y4, Y5, Y6
+	VMOVDQU      32(R8), X4
+	VINSERTI128  $0x01, 128(R8), Y4, Y4
+	VPSRLW       $0x04, Y4, Y5
+	VPAND        Y0, Y4, Y4
+	VPAND        Y0, Y5, Y5
+	VMOVDQU      28(R8), X7
+	VINSERTI128  $0x01, 124(R8), Y7, Y7
+	VPSHUFB      fifthLow<>+0(SB), Y7, Y8
+	VPAND        Y1, Y8, Y8
+	VPCMPEQB     Y1, Y8, Y8
+	VPAND        sixteen<>+0(SB), Y8, Y8
+	VPOR         Y8, Y4, Y4
+	VPSHUFB      fifthHigh<>+0(SB), Y7, Y7
+	VPAND        Y1, Y7, Y7
+	VPCMPEQB     Y1, Y7, Y7
+	VPAND        sixteen<>+0(SB), Y7, Y7
+	VPOR         Y7, Y5, Y5
+	VPXOR        Y7, Y7, Y7
+	VMOVDQU      320(R10), Y8
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x5d; BYTE $0x50; BYTE $0xf8 // VPDPBUSD     Y8, Y4, Y7
+	VMOVDQU      352(R10), Y4
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfc // VPDPBUSD     Y4, Y5, Y7
+	VPACKSSDW    Y7, Y6, Y6
+	VPMADDWD     Y2, Y6, Y6
+	VMOVDQU      56(R8), X4
+	VINSERTI128  $0x01, 152(R8), Y4, Y4
+	VPSRLW       $0x04, Y4, Y5
+	VPAND        Y0, Y4, Y4
+	VPAND        Y0, Y5, Y5
+	VMOVDQU      52(R8), X7
+	VINSERTI128  $0x01, 148(R8), Y7, Y7
+	VPSHUFB      fifthLow<>+0(SB), Y7, Y8
+	VPAND        Y1, Y8, Y8
+	VPCMPEQB     Y1, Y8, Y8
+	VPAND        sixteen<>+0(SB), Y8, Y8
+	VPOR         Y8, Y4, Y4
+	VPSHUFB      fifthHigh<>+0(SB), Y7, Y7
+	VPAND        Y1, Y7, Y7
+	VPCMPEQB     Y1, Y7, Y7
+	VPAND        sixteen<>+0(SB), Y7, Y7
+	VPOR         Y7, Y5, Y5
+	VPXOR        Y7, Y7, Y7
+	VMOVDQU      384(R10), Y8
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x5d; BYTE $0x50; BYTE $0xf8 // VPDPBUSD     Y8, Y4, Y7
+	VMOVDQU      416(R10), Y4
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfc // VPDPBUSD     Y4, Y5, Y7
+	VMOVDQU      80(R8), X4
+	VINSERTI128  $0x01, 176(R8), Y4, Y4
+	VPSRLW       $0x04, Y4, Y5
+	VPAND        Y0, Y4, Y4
+	VPAND        Y0, Y5, Y5
+	VMOVDQU      76(R8), X8
+	VINSERTI128  $0x01, 172(R8), Y8, Y8
+	VPSHUFB      fifthLow<>+0(SB), Y8, Y9
+	VPAND        Y1, Y9, Y9
+	VPCMPEQB     Y1, Y9, Y9
+	VPAND        sixteen<>+0(SB), Y9, Y9
+	VPOR         Y9, Y4, Y4
+	VPSHUFB      fifthHigh<>+0(SB), Y8, Y8
+	VPAND        Y1, Y8, Y8
+	VPCMPEQB     Y1, Y8, Y8
+	VPAND        sixteen<>+0(SB), Y8, Y8
+	VPOR         Y8, Y5, Y5
+	VPXOR        Y8, Y8, Y8
+	VMOVDQU      448(R10), Y9
+	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xc1 // VPDPBUSD     Y9, Y4, Y8
+	VMOVDQU      480(R10), Y4
+	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc4 // VPDPBUSD     Y4, Y5, Y8
+	VPACKSSDW    Y8, Y7, Y7
+	VPMADDWD     Y2, Y7, Y7
+	VPHADDD      Y7, Y6, Y6
+	VPBROADCASTD (R8), Y4
+	VPBROADCASTD 24(R8), Y5
+	VPBLENDD     $0x02, Y5, Y4, Y4
+	VPBROADCASTD 48(R8), Y5
+	VPBLENDD     $0x04, Y5, Y4, Y4
+	VPBROADCASTD 72(R8), Y5
+	VPBLENDD     $0x08, Y5, Y4, Y4
+	VPBROADCASTD 96(R8), Y5
+	VPBLENDD     $0x10, Y5, Y4, Y4
+	VPBROADCASTD 120(R8), Y5
+	VPBLENDD     $0x20, Y5, Y4, Y4
+	VPBROADCASTD 144(R8), Y5
+	VPBLENDD     $0x40, Y5, Y4, Y4
+	VPBROADCASTD 168(R8), Y5
+	VPBLENDD     $0x80, Y5, Y4, Y4
+	VPXOR        Y5, Y5, Y5
+	VPBLENDW     $0xaa, Y5, Y4, Y5
+	VPSRLD       $0x10, Y4, Y4
+	VPACKUSDW    Y4, Y5, Y5
+	VPERMQ       $0xd8, Y5, Y5
+	VCVTPH2PS    X5, Y4
+	VEXTRACTI128 $0x01, Y5, X5
+	VCVTPH2PS    X5, Y5
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       (R10), Y4, Y4
+	VFMADD231PS  Y6, Y4, Y3
+	VFMADD231PS  32(R10), Y5, Y3
+	ADDQ         $+192, R8
+	ADDQ         $+512, R9
+	ADDQ         $+512, R10
+	DECQ         DI
+	JZ           done103
+	CMPQ         DI, $0x01
+	JNE          group101
+	MOVQ         back+72(FP), R11
+	SUBQ         R11, R8
+	JMP          group101
+
+done103:
+	VMOVUPS     Y3, (SP)(BX*1)
+	MOVQ        rowBytes+24(FP), DI
+	ADDQ        DI, AX
+	ADDQ        $0x20, BX
+	CMPQ        BX, $+256
+	JNE         row100
+	VMOVDQU     (SP), Y3
+	VMOVDQU     32(SP), Y4
+	VMOVDQU     64(SP), Y5
+	VMOVDQU     96(SP), Y6
+	VPUNPCKLDQ  Y4, Y3, Y7
+	VPUNPCKHDQ  Y4, Y3, Y3
+	VPUNPCKLDQ  Y6, Y5, Y4
+	VPUNPCKHDQ  Y6, Y5, Y5
+	VPUNPCKLQDQ Y4, Y7, Y6
+	VPUNPCKHQDQ Y4, Y7, Y4
+	VPUNPCKLQDQ Y5, Y3, Y7
+	VPUNPCKHQDQ Y5, Y3, Y3
+	VMOVDQU     128(SP), Y5
+	VMOVDQU     160(SP), Y8
+	VMOVDQU     192(SP), Y9
+	VMOVDQU     224(SP), Y10
+	VPUNPCKLDQ  Y8, Y5, Y11
+	VPUNPCKHDQ  Y8, Y5, Y5
+	VPUNPCKLDQ  Y10, Y9, Y8
+	VPUNPCKHDQ  Y10, Y9, Y9
+	VPUNPCKLQDQ Y8, Y11, Y10
+	VPUNPCKHQDQ Y8, Y11, Y8
+	VPUNPCKLQDQ Y9, Y5, Y11
+	VPUNPCKHQDQ Y9, Y5, Y5
+	VPXOR       Y9, Y9, Y9
+	VPERM2F128  $0x20, Y10, Y6, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y8, Y4, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y11, Y7, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y5, Y3, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x31, Y10, Y6, Y6
+	VADDPS      Y6, Y9, Y9
+	VPERM2F128  $0x31, Y8, Y4, Y4
+	VADDPS      Y4, Y9, Y9
+	VPERM2F128  $0x31, Y11, Y7, Y4
+	VADDPS      Y4, Y9, Y9
+	VPERM2F128  $0x31, Y5, Y3, Y3
+	VADDPS      Y3, Y9, Y9
+	VMOVUPS     Y9, (CX)
+	ADDQ        $0x20, CX
+	DECQ        DX
+	JNZ         octet99
+	VZEROUPPER
+	RET
+
+// func dotQ5_1x2VNNI(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
+TEXT ·dotQ5_1x2VNNI(SB), $512-80
+	MOVQ    w+16(FP), AX
+	MOVQ    out+0(FP), CX
+	MOVQ    octets+32(FP), DX
+	MOVQ    stride+56(FP), DI
+	VMOVDQU nibbleMask<>+0(SB), Y0
+	VMOVDQU fifthBit<>+0(SB), Y1
+	VMOVDQU onesWords<>+0(SB), Y2
+	MOVQ    AX, SI
+
+octet106:
+	XORQ BX, BX
+
+row107:
+	LEAQ 65536(AX), R8
+
+touch111:
+	CMPQ       SI, R8
+	JGE        touched112
+	PREFETCHT0 (SI)
+	ADDQ       $+4096, SI
+	JMP        touch111
+
+touched112:
+	MOVQ  AX, R9
+	MOVQ  blocks+40(FP), R10
+	MOVQ  lanes+48(FP), R11
+	MOVQ  n+64(FP), R8
+	VPXOR Y3, Y3, Y3
+	VPXOR Y4, Y4, Y4
+
+group108:
+	PREFETCHT0   4096(R9)
+	PREFETCHT0   4160(R9)
+	PREFETCHT0   4224(R9)
+	VMOVDQU      8(R9), X5
+	VINSERTI128  $0x01, 104(R9), Y5, Y5
+	VPSRLW       $0x04, Y5, Y6
+	VPAND        Y0, Y5, Y5
+	VPAND        Y0, Y6, Y6
+	VMOVDQU      4(R9), X7
+	VINSERTI128  $0x01, 100(R9), Y7, Y7
+	VPSHUFB      fifthLow<>+0(SB), Y7, Y8
+	VPAND        Y1, Y8, Y8
+	VPCMPEQB     Y1, Y8, Y8
+	VPAND        sixteen<>+0(SB), Y8, Y8
+	VPOR         Y8, Y5, Y5
+	VPSHUFB      fifthHigh<>+0(SB), Y7, Y7
+	VPAND        Y1, Y7, Y7
+	VPCMPEQB     Y1, Y7, Y7
+	VPAND        sixteen<>+0(SB), Y7, Y7
+	VPOR         Y7, Y6, Y6
+	VPXOR        Y7, Y7, Y7
+	VMOVDQU      256(R11), Y8
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x55; BYTE $0x50; BYTE $0xf8 // VPDPBUSD     Y8, Y5, Y7
+	VMOVDQU      288(R11), Y8
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x4d; BYTE $0x50; BYTE $0xf8 // VPDPBUSD     Y8, Y6, Y7
+	VPXOR        Y8, Y8, Y8
+	VMOVDQU      256(R11)(DI*1), Y9
+	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xc1 // VPDPBUSD     Y9, Y5, Y8
+	VMOVDQU      288(R11)(DI*1), Y5
+	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xc5 // VPDPBUSD     Y5, Y6, Y8
+	VMOVDQU      32(R9), X5
+	VINSERTI128  $0x01, 128(R9), Y5, Y5
+	VPSRLW       $0x04, Y5, Y6
+	VPAND        Y0, Y5, Y5
+	VPAND        Y0, Y6, Y6
+	VMOVDQU      28(R9), X9
+	VINSERTI128  $0x01, 124(R9), Y9, Y9
+	VPSHUFB      fifthLow<>+0(SB), Y9, Y10
+	VPAND        Y1, Y10, Y10
+	VPCMPEQB     Y1, Y10, Y10
+	VPAND        sixteen<>+0(SB), Y10, Y10
+	VPOR         Y10, Y5, Y5
+	VPSHUFB      fifthHigh<>+0(SB), Y9, Y9
+	VPAND        Y1, Y9, Y9
+	VPCMPEQB     Y1, Y9, Y9
+	VPAND        sixteen<>+0(SB), Y9, Y9
+	VPOR         Y9, Y6, Y6
+	VPXOR        Y9, Y9, Y9
+	VMOVDQU      320(R11), Y10
+	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xca // VPDPBUSD     Y10, Y5, Y9
+	VMOVDQU      352(R11), Y10
+	BYTE $0xc4; BYTE $0x42; BYTE $0x4d; BYTE $0x50; BYTE $0xca // VPDPBUSD     Y10, Y6, Y9
+	VPXOR        Y10, Y10, Y10
+	VMOVDQU      320(R11)(DI*1), Y11
+	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xd3 // VPDPBUSD     Y11, Y5, Y10
+	VMOVDQU      352(R11)(DI*1), Y5
+	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xd5 // VPDPBUSD     Y5, Y6, Y10
+	VPACKSSDW    Y9, Y7, Y7
+	VPMADDWD     Y2, Y7, Y7
+	VPACKSSDW    Y10, Y8, Y8
+	VPMADDWD     Y2, Y8, Y8
+	VMOVDQU      56(R9), X5
+	VINSERTI128  $0x01, 152(R9), Y5, Y5
+	VPSRLW       $0x04, Y5, Y6
+	VPAND        Y0, Y5, Y5
+	VPAND        Y0, Y6, Y6
+	VMOVDQU      52(R9), X9
+	VINSERTI128  $0x01, 148(R9), Y9, Y9
+	VPSHUFB      fifthLow<>+0(SB), Y9, Y10
+	VPAND        Y1, Y10, Y10
+	VPCMPEQB     Y1, Y10, Y10
+	VPAND        sixteen<>+0(SB), Y10, Y10
+	VPOR         Y10, Y5, Y5
+	VPSHUFB      fifthHigh<>+0(SB), Y9, Y9
+	VPAND        Y1, Y9, Y9
+	VPCMPEQB     Y1, Y9, Y9
+	VPAND        sixteen<>+0(SB), Y9, Y9
+	VPOR         Y9, Y6, Y6
+	VPXOR        Y9, Y9, Y9
+	VMOVDQU      384(R11), Y10
+	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xca // VPDPBUSD     Y10, Y5, Y9
+	VMOVDQU      416(R11), Y10
+	BYTE $0xc4; BYTE $0x42; BYTE $0x4d; BYTE $0x50; BYTE $0xca // VPDPBUSD     Y10, Y6, Y9
+	VPXOR        Y10, Y10, Y10
+	VMOVDQU      384(R11)(DI*1), Y11
+	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xd3 // VPDPBUSD     Y11, Y5, Y10
+	VMOVDQU      416(R11)(DI*1), Y5
+	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xd5 // VPDPBUSD     Y5, Y6, Y10
+	VMOVDQU      80(R9), X5
+	VINSERTI128  $0x01, 176(R9), Y5, Y5
+	VPSRLW       $0x04, Y5, Y6
+	VPAND        Y0, Y5, Y5
+	VPAND        Y0, Y6, Y6
+	VMOVDQU      76(R9), X11
+	VINSERTI128  $0x01, 172(R9), Y11, Y11
+	VPSHUFB      fifthLow<>+0(SB), Y11, Y12
+	VPAND        Y1, Y12, Y12
+	VPCMPEQB     Y1, Y12, Y12
+	VPAND        sixteen<>+0(SB), Y12, Y12
+	VPOR         Y12, Y5, Y5
+	VPSHUFB      fifthHigh<>+0(SB), Y11, Y11
+	VPAND        Y1, Y11, Y11
+	VPCMPEQB     Y1, Y11, Y11
+	VPAND        sixteen<>+0(SB), Y11, Y11
+	VPOR         Y11, Y6, Y6
+	VPXOR        Y11, Y11, Y11
+	VMOVDQU      448(R11), Y12
+	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xdc // VPDPBUSD     Y12, Y5, Y11
+	VMOVDQU      480(R11), Y12
+	BYTE $0xc4; BYTE $0x42; BYTE $0x4d; BYTE $0x50; BYTE $0xdc // VPDPBUSD     Y12, Y6, Y11
+	VPXOR        Y12, Y12, Y12
+	VMOVDQU      448(R11)(DI*1), Y13
+	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xe5 // VPDPBUSD     Y13, Y5, Y12
+	VMOVDQU      480(R11)(DI*1), Y5
+	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xe5 // VPDPBUSD     Y5, Y6, Y12
+	VPACKSSDW    Y11, Y9, Y9
+	VPMADDWD     Y2, Y9, Y9
+	VPACKSSDW    Y12, Y10, Y10
+	VPMADDWD     Y2, Y10, Y10
+	VPHADDD      Y9, Y7, Y7
+	VPHADDD      Y10, Y8, Y8
+	VPBROADCASTD (R9), Y5
+	VPBROADCASTD 24(R9), Y6
+	VPBLENDD     $0x02, Y6, Y5, Y5
+	VPBROADCASTD 48(R9), Y6
+	VPBLENDD     $0x04, Y6, Y5, Y5
+	VPBROADCASTD 72(R9), Y6
+	VPBLENDD     $0x08, Y6, Y5, Y5
+	VPBROADCASTD 96(R9), Y6
+	VPBLENDD     $0x10, Y6, Y5, Y5
+	VPBROADCASTD 120(R9), Y6
+	VPBLENDD     $0x20, Y6, Y5, Y5
+	VPBROADCASTD 144(R9), Y6
+	VPBLENDD     $0x40, Y6, Y5, Y5
+	VPBROADCASTD 168(R9), Y6
+	VPBLENDD     $0x80, Y6, Y5, Y5
+	VPXOR        Y6, Y6, Y6
+	VPBLENDW     $0xaa, Y6, Y5, Y6
+	VPSRLD       $0x10, Y5, Y5
+	VPACKUSDW    Y5, Y6, Y6
+	VPERMQ       $0xd8, Y6, Y6
+	VCVTPH2PS    X6, Y5
+	VEXTRACTI128 $0x01, Y6, X6
+	VCVTPH2PS    X6, Y6
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       (R11), Y5, Y9
+	VFMADD231PS  Y7, Y9, Y3
+	VFMADD231PS  32(R11), Y6, Y3
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       (R11)(DI*1), Y5, Y5
+	VFMADD231PS  Y8, Y5, Y4
+	VFMADD231PS  32(R11)(DI*1), Y6, Y4
+	ADDQ         $+192, R9
+	ADDQ         $+512, R10
+	ADDQ         $+512, R11
+	DECQ         R8
+	JZ           done110
+	CMPQ         R8, $0x01
+	JNE          group108
+	MOVQ         back+72(FP), R12
+	SUBQ         R12, R9
+	JMP          group108
+
+done110:
+	VMOVUPS     Y3, (SP)(BX*1)
+	VMOVUPS     Y4, 256(SP)(BX*1)
+	MOVQ        rowBytes+24(FP), R8
+	ADDQ        R8, AX
+	ADDQ        $0x20, BX
+	CMPQ        BX, $+256
+	JNE         row107
+	VMOVDQU     (SP), Y3
+	VMOVDQU     32(SP), Y4
+	VMOVDQU     64(SP), Y5
+	VMOVDQU     96(SP), Y6
+	VPUNPCKLDQ  Y4, Y3, Y7
+	VPUNPCKHDQ  Y4, Y3, Y3
+	VPUNPCKLDQ  Y6, Y5, Y4
+	VPUNPCKHDQ  Y6, Y5, Y5
+	VPUNPCKLQDQ Y4, Y7, Y6
+	VPUNPCKHQDQ Y4, Y7, Y4
+	VPUNPCKLQDQ Y5, Y3, Y7
+	VPUNPCKHQDQ Y5, Y3, Y3
+	VMOVDQU     128(SP), Y5
+	VMOVDQU     160(SP), Y8
+	VMOVDQU     192(SP), Y9
+	VMOVDQU     224(SP), Y10
+	VPUNPCKLDQ  Y8, Y5, Y11
+	VPUNPCKHDQ  Y8, Y5, Y5
+	VPUNPCKLDQ  Y10, Y9, Y8
+	VPUNPCKHDQ  Y10, Y9, Y9
+	VPUNPCKLQDQ Y8, Y11, Y10
+	VPUNPCKHQDQ Y8, Y11, Y8
+	VPUNPCKLQDQ Y9, Y5, Y11
+	VPUNPCKHQDQ Y9, Y5, Y5
+	VPXOR       Y9, Y9, Y9
+	VPERM2F128  $0x20, Y10, Y6, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y8, Y4, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y11, Y7, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y5, Y3, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x31, Y10, Y6, Y6
+	VADDPS      Y6, Y9, Y9
+	VPERM2F128  $0x31, Y8, Y4, Y4
+	VADDPS      Y4, Y9, Y9
+	VPERM2F128  $0x31, Y11, Y7, Y4
+	VADDPS      Y4, Y9, Y9
+	VPERM2F128  $0x31, Y5, Y3, Y3
+	VADDPS      Y3, Y9, Y9
+	VMOVUPS     Y9, (CX)
+	MOVQ        ldo+8(FP), BX
+	VMOVDQU     256(SP), Y3
+	VMOVDQU     288(SP), Y4
+	VMOVDQU     320(SP), Y5
+	VMOVDQU     352(SP), Y6
+	VPUNPCKLDQ  Y4, Y3, Y7
+	VPUNPCKHDQ  Y4, Y3, Y3
+	VPUNPCKLDQ  Y6, Y5, Y4
+	VPUNPCKHDQ  Y6, Y5, Y5
+	VPUNPCKLQDQ Y4, Y7, Y6
+	VPUNPCKHQDQ Y4, Y7, Y4
+	VPUNPCKLQDQ Y5, Y3, Y7
+	VPUNPCKHQDQ Y5, Y3, Y3
+	VMOVDQU     384(SP), Y5
+	VMOVDQU     416(SP), Y8
+	VMOVDQU     448(SP), Y9
+	VMOVDQU     480(SP), Y10
+	VPUNPCKLDQ  Y8, Y5, Y11
+	VPUNPCKHDQ  Y8, Y5, Y5
+	VPUNPCKLDQ  Y10, Y9, Y8
+	VPUNPCKHDQ  Y10, Y9, Y9
+	VPUNPCKLQDQ Y8, Y11, Y10
+	VPUNPCKHQDQ Y8, Y11, Y8
+	VPUNPCKLQDQ Y9, Y5, Y11
+	VPUNPCKHQDQ Y9, Y5, Y5
+	VPXOR       Y9, Y9, Y9
+	VPERM2F128  $0x20, Y10, Y6, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y8, Y4, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y11, Y7, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y5, Y3, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x31, Y10, Y6, Y6
+	VADDPS      Y6, Y9, Y9
+	VPERM2F128  $0x31, Y8, Y4, Y4
+	VADDPS      Y4, Y9, Y9
+	VPERM2F128  $0x31, Y11, Y7, Y4
+	VADDPS      Y4, Y9, Y9
+	VPERM2F128  $0x31, Y5, Y3, Y3
+	VADDPS      Y3, Y9, Y9
+	VMOVUPS     Y9, (CX)(BX*4)
+	ADDQ        $0x20, CX
+	DECQ        DX
+	JNZ         octet106
+	VZEROUPPER
+	RET
+
+// func dotQ8_0x1AVX2(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
+TEXT ·dotQ8_0x1AVX2(SB), $256-80
+	MOVQ    w+16(FP), AX
+	MOVQ    out+0(FP), CX
+	MOVQ    octets+32(FP), DX
 	VMOVDQU onesWords<>+0(SB), Y0
+	MOVQ    AX, SI
 
-group17:
-	MOVQ    SI, AX
-	LEAQ    (AX)(BX*1), CX
-	LEAQ    (SI)(DX*8), R11
-	CMPQ    DX, $+2560
-	CMOVQGT AX, R11
-	MOVQ    a+32(FP), DI
-	MOVQ    n+40(FP), R10
-	VPXOR   Y1, Y1, Y1
+octet113:
+	XORQ BX, BX
 
-block18:
-	PREFETCHT0   (R11)
-	PREFETCHT0   64(R11)
-	PREFETCHT0   128(R11)
-	PREFETCHT0   192(R11)
-	PREFETCHT0   256(R11)
-	ADDQ         $+272, R11
-	VPBROADCASTD (AX), Y2
-	VPBROADCASTD (AX)(DX*1), Y3
-	VPBLENDD     $0x02, Y3, Y2, Y2
-	VPBROADCASTD (AX)(DX*2), Y3
-	VPBLENDD     $0x04, Y3, Y2, Y2
-	VPBROADCASTD (CX), Y3
-	VPBLENDD     $0x08, Y3, Y2, Y2
-	VPBROADCASTD (AX)(DX*4), Y3
-	VPBLENDD     $0x10, Y3, Y2, Y2
-	VPBROADCASTD (CX)(DX*2), Y3
-	VPBLENDD     $0x20, Y3, Y2, Y2
-	VPBROADCASTD (AX)(BX*2), Y3
-	VPBLENDD     $0x40, Y3, Y2, Y2
-	VPBROADCASTD (CX)(DX*4), Y3
-	VPBLENDD     $0x80, Y3, Y2, Y2
-	VPXOR        Y3, Y3, Y3
-	VPBLENDW     $0xaa, Y3, Y2, Y2
-	VPACKUSDW    Y2, Y2, Y2
-	VPERMQ       $0xd8, Y2, Y2
-	VCVTPH2PS    X2, Y2
-	VMOVDQU      (DI), Y3
-	VMOVDQU      2(AX), Y4
-	VPSIGNB      Y4, Y3, Y5
+row114:
+	LEAQ 65536(AX), DI
+
+touch118:
+	CMPQ       SI, DI
+	JGE        touched119
+	PREFETCHT0 (SI)
+	ADDQ       $+4096, SI
+	JMP        touch118
+
+touched119:
+	MOVQ  AX, R8
+	MOVQ  blocks+40(FP), R9
+	MOVQ  lanes+48(FP), R10
+	MOVQ  n+64(FP), DI
+	VPXOR Y1, Y1, Y1
+
+group115:
+	PREFETCHT0   4096(R8)
+	PREFETCHT0   4160(R8)
+	PREFETCHT0   4224(R8)
+	PREFETCHT0   4288(R8)
+	PREFETCHT0   4352(R8)
+	VMOVDQU      2(R8), Y2
+	VMOVDQU      (R9), Y3
+	VPSIGNB      Y2, Y3, Y3
+	VPABSB       Y2, Y2
+	VPMADDUBSW   Y3, Y2, Y2
+	VPMADDWD     Y0, Y2, Y2
+	VMOVDQU      36(R8), Y3
+	VMOVDQU      64(R9), Y4
+	VPSIGNB      Y3, Y4, Y4
+	VPABSB       Y3, Y3
+	VPMADDUBSW   Y4, Y3, Y3
+	VPMADDWD     Y0, Y3, Y3
+	VPHADDD      Y3, Y2, Y2
+	VMOVDQU      70(R8), Y3
+	VMOVDQU      128(R9), Y4
+	VPSIGNB      Y3, Y4, Y4
+	VPABSB       Y3, Y3
+	VPMADDUBSW   Y4, Y3, Y3
+	VPMADDWD     Y0, Y3, Y3
+	VMOVDQU      104(R8), Y4
+	VMOVDQU      192(R9), Y5
+	VPSIGNB      Y4, Y5, Y5
 	VPABSB       Y4, Y4
 	VPMADDUBSW   Y5, Y4, Y4
 	VPMADDWD     Y0, Y4, Y4
-	VMOVDQU      2(AX)(DX*1), Y5
-	VPSIGNB      Y5, Y3, Y6
+	VPHADDD      Y4, Y3, Y3
+	VPHADDD      Y3, Y2, Y2
+	VMOVDQU      138(R8), Y3
+	VMOVDQU      256(R9), Y4
+	VPSIGNB      Y3, Y4, Y4
+	VPABSB       Y3, Y3
+	VPMADDUBSW   Y4, Y3, Y3
+	VPMADDWD     Y0, Y3, Y3
+	VMOVDQU      172(R8), Y4
+	VMOVDQU      320(R9), Y5
+	VPSIGNB      Y4, Y5, Y5
+	VPABSB       Y4, Y4
+	VPMADDUBSW   Y5, Y4, Y4
+	VPMADDWD     Y0, Y4, Y4
+	VPHADDD      Y4, Y3, Y3
+	VMOVDQU      206(R8), Y4
+	VMOVDQU      384(R9), Y5
+	VPSIGNB      Y4, Y5, Y5
+	VPABSB       Y4, Y4
+	VPMADDUBSW   Y5, Y4, Y4
+	VPMADDWD     Y0, Y4, Y4
+	VMOVDQU      240(R8), Y5
+	VMOVDQU      448(R9), Y6
+	VPSIGNB      Y5, Y6, Y6
 	VPABSB       Y5, Y5
 	VPMADDUBSW   Y6, Y5, Y5
 	VPMADDWD     Y0, Y5, Y5
 	VPHADDD      Y5, Y4, Y4
-	VMOVDQU      2(AX)(DX*2), Y5
-	VPSIGNB      Y5, Y3, Y6
-	VPABSB       Y5, Y5
-	VPMADDUBSW   Y6, Y5, Y5
-	VPMADDWD     Y0, Y5, Y5
-	VMOVDQU      2(CX), Y6
-	VPSIGNB      Y6, Y3, Y7
-	VPABSB       Y6, Y6
-	VPMADDUBSW   Y7, Y6, Y6
-	VPMADDWD     Y0, Y6, Y6
-	VPHADDD      Y6, Y5, Y5
-	VPHADDD      Y5, Y4, Y4
-	VMOVDQU      2(AX)(DX*4), Y5
-	VPSIGNB      Y5, Y3, Y6
-	VPABSB       Y5, Y5
-	VPMADDUBSW   Y6, Y5, Y5
-	VPMADDWD     Y0, Y5, Y5
-	VMOVDQU      2(CX)(DX*2), Y6
-	VPSIGNB      Y6, Y3, Y7
-	VPABSB       Y6, Y6
-	VPMADDUBSW   Y7, Y6, Y6
-	VPMADDWD     Y0, Y6, Y6
-	VPHADDD      Y6, Y5, Y5
-	VMOVDQU      2(AX)(BX*2), Y6
-	VPSIGNB      Y6, Y3, Y7
-	VPABSB       Y6, Y6
-	VPMADDUBSW   Y7, Y6, Y6
-	VPMADDWD     Y0, Y6, Y6
-	VMOVDQU      2(CX)(DX*4), Y7
-	VPSIGNB      Y7, Y3, Y3
-	VPABSB       Y7, Y7
-	VPMADDUBSW   Y3, Y7, Y7
-	VPMADDWD     Y0, Y7, Y7
-	VPHADDD      Y7, Y6, Y6
-	VPHADDD      Y6, Y5, Y5
-	VPERM2I128   $0x20, Y5, Y4, Y3
-	VPERM2I128   $0x31, Y5, Y4, Y4
-	VPADDD       Y4, Y3, Y3
-	VCVTDQ2PS    Y3, Y3
-	VBROADCASTSS 32(DI), Y4
-	VMULPS       Y2, Y4, Y4
-	VFMADD231PS  Y3, Y4, Y1
-	ADDQ         $+34, AX
-	ADDQ         $+34, CX
-	ADDQ         $+64, DI
-	DECQ         R10
-	JNZ          block18
-	VMOVUPS      Y1, (R8)
-	ADDQ         $+32, R8
-	LEAQ         (SI)(DX*8), SI
-	DECQ         R9
-	JNZ          group17
-	VZEROUPPER
-	RET
-
-// func dotQ8_0VNNI(out *float32, w *byte, rowBytes int, groups int, a *byte, n int)
-// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, CMOV, F16C, FMA3, MMX+
-TEXT ·dotQ8_0VNNI(SB), NOSPLIT, $0-48
-	MOVQ    rowBytes+16(FP), DX
-	LEAQ    (DX)(DX*2), BX
-	MOVQ    w+8(FP), SI
-	MOVQ    out+0(FP), R8
-	MOVQ    groups+24(FP), R9
-	VMOVDQU signBit<>+0(SB), Y0
-	VMOVDQU onesWords<>+0(SB), Y1
-
-group19:
-	MOVQ    SI, AX
-	LEAQ    (AX)(BX*1), CX
-	LEAQ    (SI)(DX*8), R11
-	CMPQ    DX, $+2560
-	CMOVQGT AX, R11
-	MOVQ    a+32(FP), DI
-	MOVQ    n+40(FP), R10
-	VPXOR   Y1, Y1, Y1
-
-block20:
-	PREFETCHT0   (R11)
-	PREFETCHT0   64(R11)
-	PREFETCHT0   128(R11)
-	PREFETCHT0   192(R11)
-	PREFETCHT0   256(R11)
-	ADDQ         $+272, R11
-	VPBROADCASTD (AX), Y2
-	VPBROADCASTD (AX)(DX*1), Y3
+	VPHADDD      Y4, Y3, Y3
+	VPERM2I128   $0x20, Y3, Y2, Y4
+	VPERM2I128   $0x31, Y3, Y2, Y2
+	VPADDD       Y2, Y4, Y4
+	VPBROADCASTD (R8), Y2
+	VPBROADCASTD 34(R8), Y3
 	VPBLENDD     $0x02, Y3, Y2, Y2
-	VPBROADCASTD (AX)(DX*2), Y3
+	VPBROADCASTD 68(R8), Y3
 	VPBLENDD     $0x04, Y3, Y2, Y2
-	VPBROADCASTD (CX), Y3
+	VPBROADCASTD 102(R8), Y3
 	VPBLENDD     $0x08, Y3, Y2, Y2
-	VPBROADCASTD (AX)(DX*4), Y3
+	VPBROADCASTD 136(R8), Y3
 	VPBLENDD     $0x10, Y3, Y2, Y2
-	VPBROADCASTD (CX)(DX*2), Y3
+	VPBROADCASTD 170(R8), Y3
 	VPBLENDD     $0x20, Y3, Y2, Y2
-	VPBROADCASTD (AX)(BX*2), Y3
+	VPBROADCASTD 204(R8), Y3
 	VPBLENDD     $0x40, Y3, Y2, Y2
-	VPBROADCASTD (CX)(DX*4), Y3
+	VPBROADCASTD 238(R8), Y3
 	VPBLENDD     $0x80, Y3, Y2, Y2
 	VPXOR        Y3, Y3, Y3
 	VPBLENDW     $0xaa, Y3, Y2, Y2
 	VPACKUSDW    Y2, Y2, Y2
 	VPERMQ       $0xd8, Y2, Y2
 	VCVTPH2PS    X2, Y2
-	VMOVDQU      (DI), Y3
-	VPXOR        2(AX), Y0, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       (R10), Y2, Y2
+	VFMADD231PS  Y4, Y2, Y1
+	ADDQ         $+272, R8
+	ADDQ         $+512, R9
+	ADDQ         $+512, R10
+	DECQ         DI
+	JZ           done117
+	CMPQ         DI, $0x01
+	JNE          group115
+	MOVQ         back+72(FP), R11
+	SUBQ         R11, R8
+	JMP          group115
+
+done117:
+	VMOVUPS     Y1, (SP)(BX*1)
+	MOVQ        rowBytes+24(FP), DI
+	ADDQ        DI, AX
+	ADDQ        $0x20, BX
+	CMPQ        BX, $+256
+	JNE         row114
+	VMOVDQU     (SP), Y1
+	VMOVDQU     32(SP), Y2
+	VMOVDQU     64(SP), Y3
+	VMOVDQU     96(SP), Y4
+	VPUNPCKLDQ  Y2, Y1, Y5
+	VPUNPCKHDQ  Y2, Y1, Y1
+	VPUNPCKLDQ  Y4, Y3, Y2
+	VPUNPCKHDQ  Y4, Y3, Y3
+	VPUNPCKLQDQ Y2, Y5, Y4
+	VPUNPCKHQDQ Y2, Y5, Y2
+	VPUNPCKLQDQ Y3, Y1, Y5
+	VPUNPCKHQDQ Y3, Y1, Y1
+	VMOVDQU     128(SP), Y3
+	VMOVDQU     160(SP), Y6
+	VMOVDQU     192(SP), Y7
+	VMOVDQU     224(SP), Y8
+	VPUNPCKLDQ  Y6, Y3, Y9
+	VPUNPCKHDQ  Y6, Y3, Y3
+	VPUNPCKLDQ  Y8, Y7, Y6
+	VPUNPCKHDQ  Y8, Y7, Y7
+	VPUNPCKLQDQ Y6, Y9, Y8
+	VPUNPCKHQDQ Y6, Y9, Y6
+	VPUNPCKLQDQ Y7, Y3, Y9
+	VPUNPCKHQDQ Y7, Y3, Y3
+	VPXOR       Y7, Y7, Y7
+	VPERM2F128  $0x20, Y8, Y4, Y10
+	VADDPS      Y10, Y7, Y7
+	VPERM2F128  $0x20, Y6, Y2, Y10
+	VADDPS      Y10, Y7, Y7
+	VPERM2F128  $0x20, Y9, Y5, Y10
+	VADDPS      Y10, Y7, Y7
+	VPERM2F128  $0x20, Y3, Y1, Y10
+	VADDPS      Y10, Y7, Y7
+	VPERM2F128  $0x31, Y8, Y4, Y4
+	VADDPS      Y4, Y7, Y7
+	VPERM2F128  $0x31, Y6, Y2, Y2
+	VADDPS      Y2, Y7, Y7
+	VPERM2F128  $0x31, Y9, Y5, Y2
+	VADDPS      Y2, Y7, Y7
+	VPERM2F128  $0x31, Y3, Y1, Y1
+	VADDPS      Y1, Y7, Y7
+	VMOVUPS     Y7, (CX)
+	ADDQ        $0x20, CX
+	DECQ        DX
+	JNZ         octet113
+	VZEROUPPER
+	RET
+
+// func dotQ8_0x2AVX2(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
+TEXT ·dotQ8_0x2AVX2(SB), $512-80
+	MOVQ    w+16(FP), AX
+	MOVQ    out+0(FP), CX
+	MOVQ    octets+32(FP), DX
+	MOVQ    stride+56(FP), DI
+	VMOVDQU onesWords<>+0(SB), Y0
+	MOVQ    AX, SI
+
+octet120:
+	XORQ BX, BX
+
+row121:
+	LEAQ 65536(AX), R8
+
+touch125:
+	CMPQ       SI, R8
+	JGE        touched126
+	PREFETCHT0 (SI)
+	ADDQ       $+4096, SI
+	JMP        touch125
+
+touched126:
+	MOVQ  AX, R9
+	MOVQ  blocks+40(FP), R10
+	MOVQ  lanes+48(FP), R11
+	MOVQ  n+64(FP), R8
+	VPXOR Y1, Y1, Y1
+	VPXOR Y2, Y2, Y2
+
+group122:
+	PREFETCHT0   4096(R9)
+	PREFETCHT0   4160(R9)
+	PREFETCHT0   4224(R9)
+	PREFETCHT0   4288(R9)
+	PREFETCHT0   4352(R9)
+	VMOVDQU      2(R9), Y3
+	VMOVDQU      (R10), Y5
+	VPSIGNB      Y3, Y5, Y5
+	VPABSB       Y3, Y4
+	VPMADDUBSW   Y5, Y4, Y4
+	VPMADDWD     Y0, Y4, Y4
+	VMOVDQU      (R10)(DI*1), Y5
+	VPSIGNB      Y3, Y5, Y5
+	VPABSB       Y3, Y3
+	VPMADDUBSW   Y5, Y3, Y3
+	VPMADDWD     Y0, Y3, Y3
+	VMOVDQU      36(R9), Y5
+	VMOVDQU      64(R10), Y7
+	VPSIGNB      Y5, Y7, Y7
+	VPABSB       Y5, Y6
+	VPMADDUBSW   Y7, Y6, Y6
+	VPMADDWD     Y0, Y6, Y6
+	VMOVDQU      64(R10)(DI*1), Y7
+	VPSIGNB      Y5, Y7, Y7
+	VPABSB       Y5, Y5
+	VPMADDUBSW   Y7, Y5, Y5
+	VPMADDWD     Y0, Y5, Y5
+	VPHADDD      Y6, Y4, Y4
+	VPHADDD      Y5, Y3, Y3
+	VMOVDQU      70(R9), Y5
+	VMOVDQU      128(R10), Y7
+	VPSIGNB      Y5, Y7, Y7
+	VPABSB       Y5, Y6
+	VPMADDUBSW   Y7, Y6, Y6
+	VPMADDWD     Y0, Y6, Y6
+	VMOVDQU      128(R10)(DI*1), Y7
+	VPSIGNB      Y5, Y7, Y7
+	VPABSB       Y5, Y5
+	VPMADDUBSW   Y7, Y5, Y5
+	VPMADDWD     Y0, Y5, Y5
+	VMOVDQU      104(R9), Y7
+	VMOVDQU      192(R10), Y9
+	VPSIGNB      Y7, Y9, Y9
+	VPABSB       Y7, Y8
+	VPMADDUBSW   Y9, Y8, Y8
+	VPMADDWD     Y0, Y8, Y8
+	VMOVDQU      192(R10)(DI*1), Y9
+	VPSIGNB      Y7, Y9, Y9
+	VPABSB       Y7, Y7
+	VPMADDUBSW   Y9, Y7, Y7
+	VPMADDWD     Y0, Y7, Y7
+	VPHADDD      Y8, Y6, Y6
+	VPHADDD      Y7, Y5, Y5
+	VPHADDD      Y6, Y4, Y4
+	VPHADDD      Y5, Y3, Y3
+	VMOVDQU      138(R9), Y5
+	VMOVDQU      256(R10), Y7
+	VPSIGNB      Y5, Y7, Y7
+	VPABSB       Y5, Y6
+	VPMADDUBSW   Y7, Y6, Y6
+	VPMADDWD     Y0, Y6, Y6
+	VMOVDQU      256(R10)(DI*1), Y7
+	VPSIGNB      Y5, Y7, Y7
+	VPABSB       Y5, Y5
+	VPMADDUBSW   Y7, Y5, Y5
+	VPMADDWD     Y0, Y5, Y5
+	VMOVDQU      172(R9), Y7
+	VMOVDQU      320(R10), Y9
+	VPSIGNB      Y7, Y9, Y9
+	VPABSB       Y7, Y8
+	VPMADDUBSW   Y9, Y8, Y8
+	VPMADDWD     Y0, Y8, Y8
+	VMOVDQU      320(R10)(DI*1), Y9
+	VPSIGNB      Y7, Y9, Y9
+	VPABSB       Y7, Y7
+	VPMADDUBSW   Y9, Y7, Y7
+	VPMADDWD     Y0, Y7, Y7
+	VPHADDD      Y8, Y6, Y6
+	VPHADDD      Y7, Y5, Y5
+	VMOVDQU      206(R9), Y7
+	VMOVDQU      384(R10), Y9
+	VPSIGNB      Y7, Y9, Y9
+	VPABSB       Y7, Y8
+	VPMADDUBSW   Y9, Y8, Y8
+	VPMADDWD     Y0, Y8, Y8
+	VMOVDQU      384(R10)(DI*1), Y9
+	VPSIGNB      Y7, Y9, Y9
+	VPABSB       Y7, Y7
+	VPMADDUBSW   Y9, Y7, Y7
+	VPMADDWD     Y0, Y7, Y7
+	VMOVDQU      240(R9), Y9
+	VMOVDQU      448(R10), Y11
+	VPSIGNB      Y9, Y11, Y11
+	VPABSB       Y9, Y10
+	VPMADDUBSW   Y11, Y10, Y10
+	VPMADDWD     Y0, Y10, Y10
+	VMOVDQU      448(R10)(DI*1), Y11
+	VPSIGNB      Y9, Y11, Y11
+	VPABSB       Y9, Y9
+	VPMADDUBSW   Y11, Y9, Y9
+	VPMADDWD     Y0, Y9, Y9
+	VPHADDD      Y10, Y8, Y8
+	VPHADDD      Y9, Y7, Y7
+	VPHADDD      Y8, Y6, Y6
+	VPHADDD      Y7, Y5, Y5
+	VPERM2I128   $0x20, Y6, Y4, Y7
+	VPERM2I128   $0x31, Y6, Y4, Y4
+	VPADDD       Y4, Y7, Y7
+	VPERM2I128   $0x20, Y5, Y3, Y4
+	VPERM2I128   $0x31, Y5, Y3, Y3
+	VPADDD       Y3, Y4, Y4
+	VPBROADCASTD (R9), Y3
+	VPBROADCASTD 34(R9), Y5
+	VPBLENDD     $0x02, Y5, Y3, Y3
+	VPBROADCASTD 68(R9), Y5
+	VPBLENDD     $0x04, Y5, Y3, Y3
+	VPBROADCASTD 102(R9), Y5
+	VPBLENDD     $0x08, Y5, Y3, Y3
+	VPBROADCASTD 136(R9), Y5
+	VPBLENDD     $0x10, Y5, Y3, Y3
+	VPBROADCASTD 170(R9), Y5
+	VPBLENDD     $0x20, Y5, Y3, Y3
+	VPBROADCASTD 204(R9), Y5
+	VPBLENDD     $0x40, Y5, Y3, Y3
+	VPBROADCASTD 238(R9), Y5
+	VPBLENDD     $0x80, Y5, Y3, Y3
 	VPXOR        Y5, Y5, Y5
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xeb // VPDPBUSD     Y3, Y4, Y5
-	VPXOR        2(AX)(DX*1), Y0, Y4
+	VPBLENDW     $0xaa, Y5, Y3, Y3
+	VPACKUSDW    Y3, Y3, Y3
+	VPERMQ       $0xd8, Y3, Y3
+	VCVTPH2PS    X3, Y3
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       (R11), Y3, Y5
+	VFMADD231PS  Y7, Y5, Y1
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       (R11)(DI*1), Y3, Y3
+	VFMADD231PS  Y4, Y3, Y2
+	ADDQ         $+272, R9
+	ADDQ         $+512, R10
+	ADDQ         $+512, R11
+	DECQ         R8
+	JZ           done124
+	CMPQ         R8, $0x01
+	JNE          group122
+	MOVQ         back+72(FP), R12
+	SUBQ         R12, R9
+	JMP          group122
+
+done124:
+	VMOVUPS     Y1, (SP)(BX*1)
+	VMOVUPS     Y2, 256(SP)(BX*1)
+	MOVQ        rowBytes+24(FP), R8
+	ADDQ        R8, AX
+	ADDQ        $0x20, BX
+	CMPQ        BX, $+256
+	JNE         row121
+	VMOVDQU     (SP), Y1
+	VMOVDQU     32(SP), Y2
+	VMOVDQU     64(SP), Y3
+	VMOVDQU     96(SP), Y4
+	VPUNPCKLDQ  Y2, Y1, Y5
+	VPUNPCKHDQ  Y2, Y1, Y1
+	VPUNPCKLDQ  Y4, Y3, Y2
+	VPUNPCKHDQ  Y4, Y3, Y3
+	VPUNPCKLQDQ Y2, Y5, Y4
+	VPUNPCKHQDQ Y2, Y5, Y2
+	VPUNPCKLQDQ Y3, Y1, Y5
+	VPUNPCKHQDQ Y3, Y1, Y1
+	VMOVDQU     128(SP), Y3
+	VMOVDQU     160(SP), Y6
+	VMOVDQU     192(SP), Y7
+	VMOVDQU     224(SP), Y8
+	VPUNPCKLDQ  Y6, Y3, Y9
+	VPUNPCKHDQ  Y6, Y3, Y3
+	VPUNPCKLDQ  Y8, Y7, Y6
+	VPUNPCKHDQ  Y8, Y7, Y7
+	VPUNPCKLQDQ Y6, Y9, Y8
+	VPUNPCKHQDQ Y6, Y9, Y6
+	VPUNPCKLQDQ Y7, Y3, Y9
+	VPUNPCKHQDQ Y7, Y3, Y3
+	VPXOR       Y7, Y7, Y7
+	VPERM2F128  $0x20, Y8, Y4, Y10
+	VADDPS      Y10, Y7, Y7
+	VPERM2F128  $0x20, Y6, Y2, Y10
+	VADDPS      Y10, Y7, Y7
+	VPERM2F128  $0x20, Y9, Y5, Y10
+	VADDPS      Y10, Y7, Y7
+	VPERM2F128  $0x20, Y3, Y1, Y10
+	VADDPS      Y10, Y7, Y7
+	VPERM2F128  $0x31, Y8, Y4, Y4
+	VADDPS      Y4, Y7, Y7
+	VPERM2F128  $0x31, Y6, Y2, Y2
+	VADDPS      Y2, Y7, Y7
+	VPERM2F128  $0x31, Y9, Y5, Y2
+	VADDPS      Y2, Y7, Y7
+	VPERM2F128  $0x31, Y3, Y1, Y1
+	VADDPS      Y1, Y7, Y7
+	VMOVUPS     Y7, (CX)
+	MOVQ        ldo+8(FP), BX
+	VMOVDQU     256(SP), Y1
+	VMOVDQU     288(SP), Y2
+	VMOVDQU     320(SP), Y3
+	VMOVDQU     352(SP), Y4
+	VPUNPCKLDQ  Y2, Y1, Y5
+	VPUNPCKHDQ  Y2, Y1, Y1
+	VPUNPCKLDQ  Y4, Y3, Y2
+	VPUNPCKHDQ  Y4, Y3, Y3
+	VPUNPCKLQDQ Y2, Y5, Y4
+	VPUNPCKHQDQ Y2, Y5, Y2
+	VPUNPCKLQDQ Y3, Y1, Y5
+	VPUNPCKHQDQ Y3, Y1, Y1
+	VMOVDQU     384(SP), Y3
+	VMOVDQU     416(SP), Y6
+	VMOVDQU     448(SP), Y7
+	VMOVDQU     480(SP), Y8
+	VPUNPCKLDQ  Y6, Y3, Y9
+	VPUNPCKHDQ  Y6, Y3, Y3
+	VPUNPCKLDQ  Y8, Y7, Y6
+	VPUNPCKHDQ  Y8, Y7, Y7
+	VPUNPCKLQDQ Y6, Y9, Y8
+	VPUNPCKHQDQ Y6, Y9, Y6
+	VPUNPCKLQDQ Y7, Y3, Y9
+	VPUNPCKHQDQ Y7, Y3, Y3
+	VPXOR       Y7, Y7, Y7
+	VPERM2F128  $0x20, Y8, Y4, Y10
+	VADDPS      Y10, Y7, Y7
+	VPERM2F128  $0x20, Y6, Y2, Y10
+	VADDPS      Y10, Y7, Y7
+	VPERM2F128  $0x20, Y9, Y5, Y10
+	VADDPS      Y10, Y7, Y7
+	VPERM2F128  $0x20, Y3, Y1, Y10
+	VADDPS      Y10, Y7, Y7
+	VPERM2F128  $0x31, Y8, Y4, Y4
+	VADDPS      Y4, Y7, Y7
+	VPERM2F128  $0x31, Y6, Y2, Y2
+	VADDPS      Y2, Y7, Y7
+	VPERM2F128  $0x31, Y9, Y5, Y2
+	VADDPS      Y2, Y7, Y7
+	VPERM2F128  $0x31, Y3, Y1, Y1
+	VADDPS      Y1, Y7, Y7
+	VMOVUPS     Y7, (CX)(BX*4)
+	ADDQ        $0x20, CX
+	DECQ        DX
+	JNZ         octet120
+	VZEROUPPER
+	RET
+
+// func dotQ8_0x1VNNI(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
+TEXT ·dotQ8_0x1VNNI(SB), $256-80
+	MOVQ    w+16(FP), AX
+	MOVQ    out+0(FP), CX
+	MOVQ    octets+32(FP), DX
+	VMOVDQU signBit<>+0(SB), Y0
+	MOVQ    AX, SI
+
+octet127:
+	XORQ BX, BX
+
+row128:
+	LEAQ 65536(AX), DI
+
+touch132:
+	CMPQ       SI, DI
+	JGE        touched133
+	PREFETCHT0 (SI)
+	ADDQ       $+4096, SI
+	JMP        touch132
+
+touched133:
+	MOVQ  AX, R8
+	MOVQ  blocks+40(FP), R9
+	MOVQ  lanes+48(FP), R10
+	MOVQ  n+64(FP), DI
+	VPXOR Y1, Y1, Y1
+
+group129:
+	PREFETCHT0   4096(R8)
+	PREFETCHT0   4160(R8)
+	PREFETCHT0   4224(R8)
+	PREFETCHT0   4288(R8)
+	PREFETCHT0   4352(R8)
+	VPXOR        2(R8), Y0, Y2
+	VPXOR        Y3, Y3, Y3
+	VMOVDQU      (R9), Y4
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x6d; BYTE $0x50; BYTE $0xdc // VPDPBUSD     Y4, Y2, Y3
+	VPXOR        36(R8), Y0, Y2
+	VPXOR        Y4, Y4, Y4
+	VMOVDQU      64(R9), Y5
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x6d; BYTE $0x50; BYTE $0xe5 // VPDPBUSD     Y5, Y2, Y4
+	VPHADDD      Y4, Y3, Y3
+	VPXOR        70(R8), Y0, Y2
+	VPXOR        Y4, Y4, Y4
+	VMOVDQU      128(R9), Y5
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x6d; BYTE $0x50; BYTE $0xe5 // VPDPBUSD     Y5, Y2, Y4
+	VPXOR        104(R8), Y0, Y2
+	VPXOR        Y5, Y5, Y5
+	VMOVDQU      192(R9), Y6
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x6d; BYTE $0x50; BYTE $0xee // VPDPBUSD     Y6, Y2, Y5
+	VPHADDD      Y5, Y4, Y4
+	VPHADDD      Y4, Y3, Y3
+	VPXOR        138(R8), Y0, Y2
+	VPXOR        Y4, Y4, Y4
+	VMOVDQU      256(R9), Y5
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x6d; BYTE $0x50; BYTE $0xe5 // VPDPBUSD     Y5, Y2, Y4
+	VPXOR        172(R8), Y0, Y2
+	VPXOR        Y5, Y5, Y5
+	VMOVDQU      320(R9), Y6
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x6d; BYTE $0x50; BYTE $0xee // VPDPBUSD     Y6, Y2, Y5
+	VPHADDD      Y5, Y4, Y4
+	VPXOR        206(R8), Y0, Y2
+	VPXOR        Y5, Y5, Y5
+	VMOVDQU      384(R9), Y6
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x6d; BYTE $0x50; BYTE $0xee // VPDPBUSD     Y6, Y2, Y5
+	VPXOR        240(R8), Y0, Y2
 	VPXOR        Y6, Y6, Y6
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xf3 // VPDPBUSD     Y3, Y4, Y6
+	VMOVDQU      448(R9), Y7
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x6d; BYTE $0x50; BYTE $0xf7 // VPDPBUSD     Y7, Y2, Y6
 	VPHADDD      Y6, Y5, Y5
-	VPXOR        2(AX)(DX*2), Y0, Y4
-	VPXOR        Y6, Y6, Y6
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xf3 // VPDPBUSD     Y3, Y4, Y6
-	VPXOR        2(CX), Y0, Y4
-	VPXOR        Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xfb // VPDPBUSD     Y3, Y4, Y7
-	VPHADDD      Y7, Y6, Y6
-	VPHADDD      Y6, Y5, Y5
-	VPXOR        2(AX)(DX*4), Y0, Y4
-	VPXOR        Y6, Y6, Y6
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xf3 // VPDPBUSD     Y3, Y4, Y6
-	VPXOR        2(CX)(DX*2), Y0, Y4
-	VPXOR        Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xfb // VPDPBUSD     Y3, Y4, Y7
-	VPHADDD      Y7, Y6, Y6
-	VPXOR        2(AX)(BX*2), Y0, Y4
-	VPXOR        Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xfb // VPDPBUSD     Y3, Y4, Y7
-	VPXOR        2(CX)(DX*4), Y0, Y4
-	VPXOR        Y8, Y8, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x5d; BYTE $0x50; BYTE $0xc3 // VPDPBUSD     Y3, Y4, Y8
-	VPHADDD      Y8, Y7, Y7
-	VPHADDD      Y7, Y6, Y6
-	VPERM2I128   $0x20, Y6, Y5, Y3
-	VPERM2I128   $0x31, Y6, Y5, Y4
-	VPADDD       Y4, Y3, Y3
-	VPBROADCASTD 40(DI), Y4
+	VPHADDD      Y5, Y4, Y4
+	VPERM2I128   $0x20, Y4, Y3, Y2
+	VPERM2I128   $0x31, Y4, Y3, Y3
+	VPADDD       Y3, Y2, Y2
+	VPBROADCASTD (R8), Y3
+	VPBROADCASTD 34(R8), Y4
+	VPBLENDD     $0x02, Y4, Y3, Y3
+	VPBROADCASTD 68(R8), Y4
+	VPBLENDD     $0x04, Y4, Y3, Y3
+	VPBROADCASTD 102(R8), Y4
+	VPBLENDD     $0x08, Y4, Y3, Y3
+	VPBROADCASTD 136(R8), Y4
+	VPBLENDD     $0x10, Y4, Y3, Y3
+	VPBROADCASTD 170(R8), Y4
+	VPBLENDD     $0x20, Y4, Y3, Y3
+	VPBROADCASTD 204(R8), Y4
+	VPBLENDD     $0x40, Y4, Y3, Y3
+	VPBROADCASTD 238(R8), Y4
+	VPBLENDD     $0x80, Y4, Y3, Y3
+	VPXOR        Y4, Y4, Y4
+	VPBLENDW     $0xaa, Y4, Y3, Y3
+	VPACKUSDW    Y3, Y3, Y3
+	VPERMQ       $0xd8, Y3, Y3
+	VCVTPH2PS    X3, Y3
+	VMOVDQU      64(R10), Y4
 	VPSLLD       $0x07, Y4, Y4
-	VPADDD       Y4, Y3, Y3
-	VCVTDQ2PS    Y3, Y3
-	VBROADCASTSS 32(DI), Y4
-	VMULPS       Y2, Y4, Y4
-	VFMADD231PS  Y3, Y4, Y1
-	ADDQ         $+34, AX
-	ADDQ         $+34, CX
-	ADDQ         $+64, DI
-	DECQ         R10
-	JNZ          block20
-	VMOVUPS      Y1, (R8)
-	ADDQ         $+32, R8
-	LEAQ         (SI)(DX*8), SI
-	DECQ         R9
-	JNZ          group19
+	VPADDD       Y4, Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       (R10), Y3, Y3
+	VFMADD231PS  Y2, Y3, Y1
+	ADDQ         $+272, R8
+	ADDQ         $+512, R9
+	ADDQ         $+512, R10
+	DECQ         DI
+	JZ           done131
+	CMPQ         DI, $0x01
+	JNE          group129
+	MOVQ         back+72(FP), R11
+	SUBQ         R11, R8
+	JMP          group129
+
+done131:
+	VMOVUPS     Y1, (SP)(BX*1)
+	MOVQ        rowBytes+24(FP), DI
+	ADDQ        DI, AX
+	ADDQ        $0x20, BX
+	CMPQ        BX, $+256
+	JNE         row128
+	VMOVDQU     (SP), Y1
+	VMOVDQU     32(SP), Y2
+	VMOVDQU     64(SP), Y3
+	VMOVDQU     96(SP), Y4
+	VPUNPCKLDQ  Y2, Y1, Y5
+	VPUNPCKHDQ  Y2, Y1, Y1
+	VPUNPCKLDQ  Y4, Y3, Y2
+	VPUNPCKHDQ  Y4, Y3, Y3
+	VPUNPCKLQDQ Y2, Y5, Y4
+	VPUNPCKHQDQ Y2, Y5, Y2
+	VPUNPCKLQDQ Y3, Y1, Y5
+	VPUNPCKHQDQ Y3, Y1, Y1
+	VMOVDQU     128(SP), Y3
+	VMOVDQU     160(SP), Y6
+	VMOVDQU     192(SP), Y7
+	VMOVDQU     224(SP), Y8
+	VPUNPCKLDQ  Y6, Y3, Y9
+	VPUNPCKHDQ  Y6, Y3, Y3
+	VPUNPCKLDQ  Y8, Y7, Y6
+	VPUNPCKHDQ  Y8, Y7, Y7
+	VPUNPCKLQDQ Y6, Y9, Y8
+	VPUNPCKHQDQ Y6, Y9, Y6
+	VPUNPCKLQDQ Y7, Y3, Y9
+	VPUNPCKHQDQ Y7, Y3, Y3
+	VPXOR       Y7, Y7, Y7
+	VPERM2F128  $0x20, Y8, Y4, Y10
+	VADDPS      Y10, Y7, Y7
+	VPERM2F128  $0x20, Y6, Y2, Y10
+	VADDPS      Y10, Y7, Y7
+	VPERM2F128  $0x20, Y9, Y5, Y10
+	VADDPS      Y10, Y7, Y7
+	VPERM2F128  $0x20, Y3, Y1, Y10
+	VADDPS      Y10, Y7, Y7
+	VPERM2F128  $0x31, Y8, Y4, Y4
+	VADDPS      Y4, Y7, Y7
+	VPERM2F128  $0x31, Y6, Y2, Y2
+	VADDPS      Y2, Y7, Y7
+	VPERM2F128  $0x31, Y9, Y5, Y2
+	VADDPS      Y2, Y7, Y7
+	VPERM2F128  $0x31, Y3, Y1, Y1
+	VADDPS      Y1, Y7, Y7
+	VMOVUPS     Y7, (CX)
+	ADDQ        $0x20, CX
+	DECQ        DX
+	JNZ         octet127
 	VZEROUPPER
 	RET
 
@@ -1325,3 +4381,256 @@ DATA signBit<>+8(SB)/8, $0x8080808080808080
 DATA signBit<>+16(SB)/8, $0x8080808080808080
 DATA signBit<>+24(SB)/8, $0x8080808080808080
 GLOBL signBit<>(SB), RODATA|NOPTR, $32
+
+// func dotQ8_0x2VNNI(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
+TEXT ·dotQ8_0x2VNNI(SB), $512-80
+	MOVQ    w+16(FP), AX
+	MOVQ    out+0(FP), CX
+	MOVQ    octets+32(FP), DX
+	MOVQ    stride+56(FP), DI
+	VMOVDQU signBit<>+0(SB), Y0
+	MOVQ    AX, SI
+
+octet134:
+	XORQ BX, BX
+
+row135:
+	LEAQ 65536(AX), R8
+
+touch139:
+	CMPQ       SI, R8
+	JGE        touched140
+	PREFETCHT0 (SI)
+	ADDQ       $+4096, SI
+	JMP        touch139
+
+touched140:
+	MOVQ  AX, R9
+	MOVQ  blocks+40(FP), R10
+	MOVQ  lanes+48(FP), R11
+	MOVQ  n+64(FP), R8
+	VPXOR Y1, Y1, Y1
+	VPXOR Y2, Y2, Y2
+
+group136:
+	PREFETCHT0   4096(R9)
+	PREFETCHT0   4160(R9)
+	PREFETCHT0   4224(R9)
+	PREFETCHT0   4288(R9)
+	PREFETCHT0   4352(R9)
+	VPXOR        2(R9), Y0, Y3
+	VPXOR        Y4, Y4, Y4
+	VMOVDQU      (R10), Y5
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xe5 // VPDPBUSD     Y5, Y3, Y4
+	VPXOR        Y5, Y5, Y5
+	VMOVDQU      (R10)(DI*1), Y6
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xee // VPDPBUSD     Y6, Y3, Y5
+	VPXOR        36(R9), Y0, Y3
+	VPXOR        Y6, Y6, Y6
+	VMOVDQU      64(R10), Y7
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xf7 // VPDPBUSD     Y7, Y3, Y6
+	VPXOR        Y7, Y7, Y7
+	VMOVDQU      64(R10)(DI*1), Y8
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x65; BYTE $0x50; BYTE $0xf8 // VPDPBUSD     Y8, Y3, Y7
+	VPHADDD      Y6, Y4, Y4
+	VPHADDD      Y7, Y5, Y5
+	VPXOR        70(R9), Y0, Y3
+	VPXOR        Y6, Y6, Y6
+	VMOVDQU      128(R10), Y7
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xf7 // VPDPBUSD     Y7, Y3, Y6
+	VPXOR        Y7, Y7, Y7
+	VMOVDQU      128(R10)(DI*1), Y8
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x65; BYTE $0x50; BYTE $0xf8 // VPDPBUSD     Y8, Y3, Y7
+	VPXOR        104(R9), Y0, Y3
+	VPXOR        Y8, Y8, Y8
+	VMOVDQU      192(R10), Y9
+	BYTE $0xc4; BYTE $0x42; BYTE $0x65; BYTE $0x50; BYTE $0xc1 // VPDPBUSD     Y9, Y3, Y8
+	VPXOR        Y9, Y9, Y9
+	VMOVDQU      192(R10)(DI*1), Y10
+	BYTE $0xc4; BYTE $0x42; BYTE $0x65; BYTE $0x50; BYTE $0xca // VPDPBUSD     Y10, Y3, Y9
+	VPHADDD      Y8, Y6, Y6
+	VPHADDD      Y9, Y7, Y7
+	VPHADDD      Y6, Y4, Y4
+	VPHADDD      Y7, Y5, Y5
+	VPXOR        138(R9), Y0, Y3
+	VPXOR        Y6, Y6, Y6
+	VMOVDQU      256(R10), Y7
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xf7 // VPDPBUSD     Y7, Y3, Y6
+	VPXOR        Y7, Y7, Y7
+	VMOVDQU      256(R10)(DI*1), Y8
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x65; BYTE $0x50; BYTE $0xf8 // VPDPBUSD     Y8, Y3, Y7
+	VPXOR        172(R9), Y0, Y3
+	VPXOR        Y8, Y8, Y8
+	VMOVDQU      320(R10), Y9
+	BYTE $0xc4; BYTE $0x42; BYTE $0x65; BYTE $0x50; BYTE $0xc1 // VPDPBUSD     Y9, Y3, Y8
+	VPXOR        Y9, Y9, Y9
+	VMOVDQU      320(R10)(DI*1), Y10
+	BYTE $0xc4; BYTE $0x42; BYTE $0x65; BYTE $0x50; BYTE $0xca // VPDPBUSD     Y10, Y3, Y9
+	VPHADDD      Y8, Y6, Y6
+	VPHADDD      Y9, Y7, Y7
+	VPXOR        206(R9), Y0, Y3
+	VPXOR        Y8, Y8, Y8
+	VMOVDQU      384(R10), Y9
+	BYTE $0xc4; BYTE $0x42; BYTE $0x65; BYTE $0x50; BYTE $0xc1 // VPDPBUSD     Y9, Y3, Y8
+	VPXOR        Y9, Y9, Y9
+	VMOVDQU      384(R10)(DI*1), Y10
+	BYTE $0xc4; BYTE $0x42; BYTE $0x65; BYTE $0x50; BYTE $0xca // VPDPBUSD     Y10, Y3, Y9
+	VPXOR        240(R9), Y0, Y3
+	VPXOR        Y10, Y10, Y10
+	VMOVDQU      448(R10), Y11
+	BYTE $0xc4; BYTE $0x42; BYTE $0x65; BYTE $0x50; BYTE $0xd3 // VPDPBUSD     Y11, Y3, Y10
+	VPXOR        Y11, Y11, Y11
+	VMOVDQU      448(R10)(DI*1), Y12
+	BYTE $0xc4; BYTE $0x42; BYTE $0x65; BYTE $0x50; BYTE $0xdc // VPDPBUSD     Y12, Y3, Y11
+	VPHADDD      Y10, Y8, Y8
+	VPHADDD      Y11, Y9, Y9
+	VPHADDD      Y8, Y6, Y6
+	VPHADDD      Y9, Y7, Y7
+	VPERM2I128   $0x20, Y6, Y4, Y3
+	VPERM2I128   $0x31, Y6, Y4, Y4
+	VPADDD       Y4, Y3, Y3
+	VPERM2I128   $0x20, Y7, Y5, Y4
+	VPERM2I128   $0x31, Y7, Y5, Y5
+	VPADDD       Y5, Y4, Y4
+	VPBROADCASTD (R9), Y5
+	VPBROADCASTD 34(R9), Y6
+	VPBLENDD     $0x02, Y6, Y5, Y5
+	VPBROADCASTD 68(R9), Y6
+	VPBLENDD     $0x04, Y6, Y5, Y5
+	VPBROADCASTD 102(R9), Y6
+	VPBLENDD     $0x08, Y6, Y5, Y5
+	VPBROADCASTD 136(R9), Y6
+	VPBLENDD     $0x10, Y6, Y5, Y5
+	VPBROADCASTD 170(R9), Y6
+	VPBLENDD     $0x20, Y6, Y5, Y5
+	VPBROADCASTD 204(R9), Y6
+	VPBLENDD     $0x40, Y6, Y5, Y5
+	VPBROADCASTD 238(R9), Y6
+	VPBLENDD     $0x80, Y6, Y5, Y5
+	VPXOR        Y6, Y6, Y6
+	VPBLENDW     $0xaa, Y6, Y5, Y5
+	VPACKUSDW    Y5, Y5, Y5
+	VPERMQ       $0xd8, Y5, Y5
+	VCVTPH2PS    X5, Y5
+	VMOVDQU      64(R11), Y6
+	VPSLLD       $0x07, Y6, Y6
+	VPADDD       Y6, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       (R11), Y5, Y6
+	VFMADD231PS  Y3, Y6, Y1
+	VMOVDQU      64(R11)(DI*1), Y3
+	VPSLLD       $0x07, Y3, Y3
+	VPADDD       Y3, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       (R11)(DI*1), Y5, Y3
+	VFMADD231PS  Y4, Y3, Y2
+	ADDQ         $+272, R9
+	ADDQ         $+512, R10
+	ADDQ         $+512, R11
+	DECQ         R8
+	JZ           done138
+	CMPQ         R8, $0x01
+	JNE          group136
+	MOVQ         back+72(FP), R12
+	SUBQ         R12, R9
+	JMP          group136
+
+done138:
+	VMOVUPS     Y1, (SP)(BX*1)
+	VMOVUPS     Y2, 256(SP)(BX*1)
+	MOVQ        rowBytes+24(FP), R8
+	ADDQ        R8, AX
+	ADDQ        $0x20, BX
+	CMPQ        BX, $+256
+	JNE         row135
+	VMOVDQU     (SP), Y1
+	VMOVDQU     32(SP), Y2
+	VMOVDQU     64(SP), Y3
+	VMOVDQU     96(SP), Y4
+	VPUNPCKLDQ  Y2, Y1, Y5
+	VPUNPCKHDQ  Y2, Y1, Y1
+	VPUNPCKLDQ  Y4, Y3, Y2
+	VPUNPCKHDQ  Y4, Y3, Y3
+	VPUNPCKLQDQ Y2, Y5, Y4
+	VPUNPCKHQDQ Y2, Y5, Y2
+	VPUNPCKLQDQ Y3, Y1, Y5
+	VPUNPCKHQDQ Y3, Y1, Y1
+	VMOVDQU     128(SP), Y3
+	VMOVDQU     160(SP), Y6
+	VMOVDQU     192(SP), Y7
+	VMOVDQU     224(SP), Y8
+	VPUNPCKLDQ  Y6, Y3, Y9
+	VPUNPCKHDQ  Y6, Y3, Y3
+	VPUNPCKLDQ  Y8, Y7, Y6
+	VPUNPCKHDQ  Y8, Y7, Y7
+	VPUNPCKLQDQ Y6, Y9, Y8
+	VPUNPCKHQDQ Y6, Y9, Y6
+	VPUNPCKLQDQ Y7, Y3, Y9
+	VPUNPCKHQDQ Y7, Y3, Y3
+	VPXOR       Y7, Y7, Y7
+	VPERM2F128  $0x20, Y8, Y4, Y10
+	VADDPS      Y10, Y7, Y7
+	VPERM2F128  $0x20, Y6, Y2, Y10
+	VADDPS      Y10, Y7, Y7
+	VPERM2F128  $0x20, Y9, Y5, Y10
+	VADDPS      Y10, Y7, Y7
+	VPERM2F128  $0x20, Y3, Y1, Y10
+	VADDPS      Y10, Y7, Y7
+	VPERM2F128  $0x31, Y8, Y4, Y4
+	VADDPS      Y4, Y7, Y7
+	VPERM2F128  $0x31, Y6, Y2, Y2
+	VADDPS      Y2, Y7, Y7
+	VPERM2F128  $0x31, Y9, Y5, Y2
+	VADDPS      Y2, Y7, Y7
+	VPERM2F128  $0x31, Y3, Y1, Y1
+	VADDPS      Y1, Y7, Y7
+	VMOVUPS     Y7, (CX)
+	MOVQ        ldo+8(FP), BX
+	VMOVDQU     256(SP), Y1
+	VMOVDQU     288(SP), Y2
+	VMOVDQU     320(SP), Y3
+	VMOVDQU     352(SP), Y4
+	VPUNPCKLDQ  Y2, Y1, Y5
+	VPUNPCKHDQ  Y2, Y1, Y1
+	VPUNPCKLDQ  Y4, Y3, Y2
+	VPUNPCKHDQ  Y4, Y3, Y3
+	VPUNPCKLQDQ Y2, Y5, Y4
+	VPUNPCKHQDQ Y2, Y5, Y2
+	VPUNPCKLQDQ Y3, Y1, Y5
+	VPUNPCKHQDQ Y3, Y1, Y1
+	VMOVDQU     384(SP), Y3
+	VMOVDQU     416(SP), Y6
+	VMOVDQU     448(SP), Y7
+	VMOVDQU     480(SP), Y8
+	VPUNPCKLDQ  Y6, Y3, Y9
+	VPUNPCKHDQ  Y6, Y3, Y3
+	VPUNPCKLDQ  Y8, Y7, Y6
+	VPUNPCKHDQ  Y8, Y7, Y7
+	VPUNPCKLQDQ Y6, Y9, Y8
+	VPUNPCKHQDQ Y6, Y9, Y6
+	VPUNPCKLQDQ Y7, Y3, Y9
+	VPUNPCKHQDQ Y7, Y3, Y3
+	VPXOR       Y7, Y7, Y7
+	VPERM2F128  $0x20, Y8, Y4, Y10
+	VADDPS      Y10, Y7, Y7
+	VPERM2F128  $0x20, Y6, Y2, Y10
+	VADDPS      Y10, Y7, Y7
+	VPERM2F128  $0x20, Y9, Y5, Y10
+	VADDPS      Y10, Y7, Y7
+	VPERM2F128  $0x20, Y3, Y1, Y10
+	VADDPS      Y10, Y7, Y7
+	VPERM2F128  $0x31, Y8, Y4, Y4
+	VADDPS      Y4, Y7, Y7
+	VPERM2F128  $0x31, Y6, Y2, Y2
+	VADDPS      Y2, Y7, Y7
+	VPERM2F128  $0x31, Y9, Y5, Y2
+	VADDPS      Y2, Y7, Y7
+	VPERM2F128  $0x31, Y3, Y1, Y1
+	VADDPS      Y1, Y7, Y7
+	VMOVUPS     Y7, (CX)(BX*4)
+	ADDQ        $0x20, CX
+	DECQ        DX
+	JNZ         octet134
+	VZEROUPPER
+	RET

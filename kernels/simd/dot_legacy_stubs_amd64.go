@@ -4,52 +4,122 @@
 
 package simd
 
-// dotQ4_0AVX2 multiplies groups of 8 rows of n Q4_0 blocks with one activation row: 8*groups floats at out.
+// dotQ4_0x1AVX2 multiplies octets of 8 rows of n groups of Q4_0 blocks with activation rows (1) that lie stride bytes
+// apart: 8*octets floats at out[j*ldo:]. The last group begins back bytes before the end of the one before.
 //
 //go:noescape
-func dotQ4_0AVX2(out *float32, w *byte, rowBytes int, groups int, a *byte, n int)
+func dotQ4_0x1AVX2(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 
-// dotQ4_0VNNI multiplies groups of 8 rows of n Q4_0 blocks with one activation row: 8*groups floats at out.
+// dotQ4_0x2AVX2 multiplies octets of 8 rows of n groups of Q4_0 blocks with activation rows (2) that lie stride bytes
+// apart: 8*octets floats at out[j*ldo:]. The last group begins back bytes before the end of the one before.
 //
 //go:noescape
-func dotQ4_0VNNI(out *float32, w *byte, rowBytes int, groups int, a *byte, n int)
+func dotQ4_0x2AVX2(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 
-// dotQ4_1AVX2 multiplies groups of 8 rows of n Q4_1 blocks with one activation row: 8*groups floats at out.
+// dotQ4_0x1VNNI multiplies octets of 8 rows of n groups of Q4_0 blocks with activation rows (1) that lie stride bytes
+// apart: 8*octets floats at out[j*ldo:]. The last group begins back bytes before the end of the one before.
 //
 //go:noescape
-func dotQ4_1AVX2(out *float32, w *byte, rowBytes int, groups int, a *byte, n int)
+func dotQ4_0x1VNNI(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 
-// dotQ4_1VNNI multiplies groups of 8 rows of n Q4_1 blocks with one activation row: 8*groups floats at out.
+// dotQ4_0x2VNNI multiplies octets of 8 rows of n groups of Q4_0 blocks with activation rows (2) that lie stride bytes
+// apart: 8*octets floats at out[j*ldo:]. The last group begins back bytes before the end of the one before.
 //
 //go:noescape
-func dotQ4_1VNNI(out *float32, w *byte, rowBytes int, groups int, a *byte, n int)
+func dotQ4_0x2VNNI(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 
-// dotQ5_0AVX2 multiplies groups of 8 rows of n Q5_0 blocks with one activation row: 8*groups floats at out.
+// dotQ4_1x1AVX2 multiplies octets of 8 rows of n groups of Q4_1 blocks with activation rows (1) that lie stride bytes
+// apart: 8*octets floats at out[j*ldo:]. The last group begins back bytes before the end of the one before.
 //
 //go:noescape
-func dotQ5_0AVX2(out *float32, w *byte, rowBytes int, groups int, a *byte, n int)
+func dotQ4_1x1AVX2(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 
-// dotQ5_0VNNI multiplies groups of 8 rows of n Q5_0 blocks with one activation row: 8*groups floats at out.
+// dotQ4_1x2AVX2 multiplies octets of 8 rows of n groups of Q4_1 blocks with activation rows (2) that lie stride bytes
+// apart: 8*octets floats at out[j*ldo:]. The last group begins back bytes before the end of the one before.
 //
 //go:noescape
-func dotQ5_0VNNI(out *float32, w *byte, rowBytes int, groups int, a *byte, n int)
+func dotQ4_1x2AVX2(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 
-// dotQ5_1AVX2 multiplies groups of 8 rows of n Q5_1 blocks with one activation row: 8*groups floats at out.
+// dotQ4_1x1VNNI multiplies octets of 8 rows of n groups of Q4_1 blocks with activation rows (1) that lie stride bytes
+// apart: 8*octets floats at out[j*ldo:]. The last group begins back bytes before the end of the one before.
 //
 //go:noescape
-func dotQ5_1AVX2(out *float32, w *byte, rowBytes int, groups int, a *byte, n int)
+func dotQ4_1x1VNNI(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 
-// dotQ5_1VNNI multiplies groups of 8 rows of n Q5_1 blocks with one activation row: 8*groups floats at out.
+// dotQ4_1x2VNNI multiplies octets of 8 rows of n groups of Q4_1 blocks with activation rows (2) that lie stride bytes
+// apart: 8*octets floats at out[j*ldo:]. The last group begins back bytes before the end of the one before.
 //
 //go:noescape
-func dotQ5_1VNNI(out *float32, w *byte, rowBytes int, groups int, a *byte, n int)
+func dotQ4_1x2VNNI(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 
-// dotQ8_0AVX2 multiplies groups of 8 rows of n Q8_0 blocks with one activation row: 8*groups floats at out.
+// dotQ5_0x1AVX2 multiplies octets of 8 rows of n groups of Q5_0 blocks with activation rows (1) that lie stride bytes
+// apart: 8*octets floats at out[j*ldo:]. The last group begins back bytes before the end of the one before.
 //
 //go:noescape
-func dotQ8_0AVX2(out *float32, w *byte, rowBytes int, groups int, a *byte, n int)
+func dotQ5_0x1AVX2(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 
-// dotQ8_0VNNI multiplies groups of 8 rows of n Q8_0 blocks with one activation row: 8*groups floats at out.
+// dotQ5_0x2AVX2 multiplies octets of 8 rows of n groups of Q5_0 blocks with activation rows (2) that lie stride bytes
+// apart: 8*octets floats at out[j*ldo:]. The last group begins back bytes before the end of the one before.
 //
 //go:noescape
-func dotQ8_0VNNI(out *float32, w *byte, rowBytes int, groups int, a *byte, n int)
+func dotQ5_0x2AVX2(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+
+// dotQ5_0x1VNNI multiplies octets of 8 rows of n groups of Q5_0 blocks with activation rows (1) that lie stride bytes
+// apart: 8*octets floats at out[j*ldo:]. The last group begins back bytes before the end of the one before.
+//
+//go:noescape
+func dotQ5_0x1VNNI(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+
+// dotQ5_0x2VNNI multiplies octets of 8 rows of n groups of Q5_0 blocks with activation rows (2) that lie stride bytes
+// apart: 8*octets floats at out[j*ldo:]. The last group begins back bytes before the end of the one before.
+//
+//go:noescape
+func dotQ5_0x2VNNI(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+
+// dotQ5_1x1AVX2 multiplies octets of 8 rows of n groups of Q5_1 blocks with activation rows (1) that lie stride bytes
+// apart: 8*octets floats at out[j*ldo:]. The last group begins back bytes before the end of the one before.
+//
+//go:noescape
+func dotQ5_1x1AVX2(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+
+// dotQ5_1x2AVX2 multiplies octets of 8 rows of n groups of Q5_1 blocks with activation rows (2) that lie stride bytes
+// apart: 8*octets floats at out[j*ldo:]. The last group begins back bytes before the end of the one before.
+//
+//go:noescape
+func dotQ5_1x2AVX2(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+
+// dotQ5_1x1VNNI multiplies octets of 8 rows of n groups of Q5_1 blocks with activation rows (1) that lie stride bytes
+// apart: 8*octets floats at out[j*ldo:]. The last group begins back bytes before the end of the one before.
+//
+//go:noescape
+func dotQ5_1x1VNNI(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+
+// dotQ5_1x2VNNI multiplies octets of 8 rows of n groups of Q5_1 blocks with activation rows (2) that lie stride bytes
+// apart: 8*octets floats at out[j*ldo:]. The last group begins back bytes before the end of the one before.
+//
+//go:noescape
+func dotQ5_1x2VNNI(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+
+// dotQ8_0x1AVX2 multiplies octets of 8 rows of n groups of Q8_0 blocks with activation rows (1) that lie stride bytes
+// apart: 8*octets floats at out[j*ldo:]. The last group begins back bytes before the end of the one before.
+//
+//go:noescape
+func dotQ8_0x1AVX2(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+
+// dotQ8_0x2AVX2 multiplies octets of 8 rows of n groups of Q8_0 blocks with activation rows (2) that lie stride bytes
+// apart: 8*octets floats at out[j*ldo:]. The last group begins back bytes before the end of the one before.
+//
+//go:noescape
+func dotQ8_0x2AVX2(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+
+// dotQ8_0x1VNNI multiplies octets of 8 rows of n groups of Q8_0 blocks with activation rows (1) that lie stride bytes
+// apart: 8*octets floats at out[j*ldo:]. The last group begins back bytes before the end of the one before.
+//
+//go:noescape
+func dotQ8_0x1VNNI(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+
+// dotQ8_0x2VNNI multiplies octets of 8 rows of n groups of Q8_0 blocks with activation rows (2) that lie stride bytes
+// apart: 8*octets floats at out[j*ldo:]. The last group begins back bytes before the end of the one before.
+//
+//go:noescape
+func dotQ8_0x2VNNI(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)

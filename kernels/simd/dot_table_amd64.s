@@ -4,136 +4,202 @@
 
 #include "textflag.h"
 
-// func dotIQ4_NLAVX2(out *float32, w *byte, rowBytes int, groups int, a *byte, n int)
-// Requires: AVX, AVX2, CMOV, F16C, FMA3, MMX+
-TEXT ·dotIQ4_NLAVX2(SB), NOSPLIT, $0-48
-	MOVQ    rowBytes+16(FP), DX
-	LEAQ    (DX)(DX*2), BX
-	MOVQ    w+8(FP), SI
-	MOVQ    out+0(FP), R8
-	MOVQ    groups+24(FP), R9
+// func dotIQ4_NLx1AVX2(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
+TEXT ·dotIQ4_NLx1AVX2(SB), $256-80
+	MOVQ    w+16(FP), AX
+	MOVQ    out+0(FP), CX
+	MOVQ    octets+32(FP), DX
 	VMOVDQU nibbleMask<>+0(SB), Y0
 	VMOVDQU tableIQ4<>+0(SB), Y1
 	VMOVDQU onesWords<>+0(SB), Y2
+	MOVQ    AX, SI
 
-group1:
-	MOVQ    SI, AX
-	LEAQ    (AX)(BX*1), CX
-	LEAQ    (SI)(DX*8), R11
-	CMPQ    DX, $+2560
-	CMOVQGT AX, R11
-	MOVQ    a+32(FP), DI
-	MOVQ    n+40(FP), R10
-	VPXOR   Y3, Y3, Y3
+octet1:
+	XORQ BX, BX
 
-block2:
-	PREFETCHT0     (R11)
-	PREFETCHT0     64(R11)
-	PREFETCHT0     128(R11)
-	ADDQ           $+144, R11
-	VPBROADCASTD   (AX), Y4
-	VPBROADCASTD   (AX)(DX*1), Y5
-	VPBLENDD       $0x02, Y5, Y4, Y4
-	VPBROADCASTD   (AX)(DX*2), Y5
-	VPBLENDD       $0x04, Y5, Y4, Y4
-	VPBROADCASTD   (CX), Y5
-	VPBLENDD       $0x08, Y5, Y4, Y4
-	VPBROADCASTD   (AX)(DX*4), Y5
-	VPBLENDD       $0x10, Y5, Y4, Y4
-	VPBROADCASTD   (CX)(DX*2), Y5
-	VPBLENDD       $0x20, Y5, Y4, Y4
-	VPBROADCASTD   (AX)(BX*2), Y5
-	VPBLENDD       $0x40, Y5, Y4, Y4
-	VPBROADCASTD   (CX)(DX*4), Y5
-	VPBLENDD       $0x80, Y5, Y4, Y4
-	VPXOR          Y5, Y5, Y5
-	VPBLENDW       $0xaa, Y5, Y4, Y4
-	VPACKUSDW      Y4, Y4, Y4
-	VPERMQ         $0xd8, Y4, Y4
-	VCVTPH2PS      X4, Y4
-	VBROADCASTI128 (DI), Y5
-	VBROADCASTI128 16(DI), Y6
-	VMOVDQU        2(AX), X7
-	VINSERTI128    $0x01, 2(AX)(DX*4), Y7, Y7
-	VPSRLW         $0x04, Y7, Y8
-	VPAND          Y0, Y7, Y7
-	VPAND          Y0, Y8, Y8
-	VPSHUFB        Y7, Y1, Y7
-	VPSHUFB        Y8, Y1, Y8
-	VPSIGNB        Y7, Y5, Y9
-	VPABSB         Y7, Y7
-	VPMADDUBSW     Y9, Y7, Y7
-	VPSIGNB        Y8, Y6, Y9
-	VPABSB         Y8, Y8
-	VPMADDUBSW     Y9, Y8, Y8
-	VPMADDWD       Y2, Y7, Y7
-	VPMADDWD       Y2, Y8, Y8
-	VPADDD         Y8, Y7, Y7
-	VMOVDQU        2(AX)(DX*1), X8
-	VINSERTI128    $0x01, 2(CX)(DX*2), Y8, Y8
-	VPSRLW         $0x04, Y8, Y9
-	VPAND          Y0, Y8, Y8
-	VPAND          Y0, Y9, Y9
-	VPSHUFB        Y8, Y1, Y8
-	VPSHUFB        Y9, Y1, Y9
-	VPSIGNB        Y8, Y5, Y10
-	VPABSB         Y8, Y8
-	VPMADDUBSW     Y10, Y8, Y8
-	VPSIGNB        Y9, Y6, Y10
-	VPABSB         Y9, Y9
-	VPMADDUBSW     Y10, Y9, Y9
-	VPMADDWD       Y2, Y8, Y8
-	VPMADDWD       Y2, Y9, Y9
-	VPADDD         Y9, Y8, Y8
-	VPHADDD        Y8, Y7, Y7
-	VMOVDQU        2(AX)(DX*2), X8
-	VINSERTI128    $0x01, 2(AX)(BX*2), Y8, Y8
-	VPSRLW         $0x04, Y8, Y9
-	VPAND          Y0, Y8, Y8
-	VPAND          Y0, Y9, Y9
-	VPSHUFB        Y8, Y1, Y8
-	VPSHUFB        Y9, Y1, Y9
-	VPSIGNB        Y8, Y5, Y10
-	VPABSB         Y8, Y8
-	VPMADDUBSW     Y10, Y8, Y8
-	VPSIGNB        Y9, Y6, Y10
-	VPABSB         Y9, Y9
-	VPMADDUBSW     Y10, Y9, Y9
-	VPMADDWD       Y2, Y8, Y8
-	VPMADDWD       Y2, Y9, Y9
-	VPADDD         Y9, Y8, Y8
-	VMOVDQU        2(CX), X9
-	VINSERTI128    $0x01, 2(CX)(DX*4), Y9, Y9
-	VPSRLW         $0x04, Y9, Y10
-	VPAND          Y0, Y9, Y9
-	VPAND          Y0, Y10, Y10
-	VPSHUFB        Y9, Y1, Y9
-	VPSHUFB        Y10, Y1, Y10
-	VPSIGNB        Y9, Y5, Y5
-	VPABSB         Y9, Y9
-	VPMADDUBSW     Y5, Y9, Y9
-	VPSIGNB        Y10, Y6, Y5
-	VPABSB         Y10, Y10
-	VPMADDUBSW     Y5, Y10, Y10
-	VPMADDWD       Y2, Y9, Y9
-	VPMADDWD       Y2, Y10, Y10
-	VPADDD         Y10, Y9, Y9
-	VPHADDD        Y9, Y8, Y8
-	VPHADDD        Y8, Y7, Y7
-	VCVTDQ2PS      Y7, Y7
-	VBROADCASTSS   32(DI), Y5
-	VMULPS         Y4, Y5, Y5
-	VFMADD231PS    Y7, Y5, Y3
-	ADDQ           $+18, AX
-	ADDQ           $+18, CX
-	ADDQ           $+64, DI
-	DECQ           R10
-	JNZ            block2
-	VMOVUPS        Y3, (R8)
-	ADDQ           $+32, R8
-	LEAQ           (SI)(DX*8), SI
-	DECQ           R9
-	JNZ            group1
+row2:
+	LEAQ 65536(AX), DI
+
+touch6:
+	CMPQ       SI, DI
+	JGE        touched7
+	PREFETCHT0 (SI)
+	ADDQ       $+4096, SI
+	JMP        touch6
+
+touched7:
+	MOVQ  AX, R8
+	MOVQ  blocks+40(FP), R9
+	MOVQ  lanes+48(FP), R10
+	MOVQ  n+64(FP), DI
+	VPXOR Y3, Y3, Y3
+
+group3:
+	PREFETCHT0   4096(R8)
+	PREFETCHT0   4160(R8)
+	PREFETCHT0   4224(R8)
+	VMOVDQU      2(R8), X4
+	VINSERTI128  $0x01, 74(R8), Y4, Y4
+	VPSRLW       $0x04, Y4, Y5
+	VPAND        Y0, Y4, Y4
+	VPAND        Y0, Y5, Y5
+	VPSHUFB      Y4, Y1, Y4
+	VPSHUFB      Y5, Y1, Y5
+	VMOVDQU      256(R10), Y6
+	VPSIGNB      Y4, Y6, Y6
+	VPABSB       Y4, Y4
+	VPMADDUBSW   Y6, Y4, Y4
+	VMOVDQU      288(R10), Y6
+	VPSIGNB      Y5, Y6, Y6
+	VPABSB       Y5, Y5
+	VPMADDUBSW   Y6, Y5, Y5
+	VPMADDWD     Y2, Y4, Y4
+	VPMADDWD     Y2, Y5, Y5
+	VPADDD       Y5, Y4, Y4
+	VMOVDQU      20(R8), X5
+	VINSERTI128  $0x01, 92(R8), Y5, Y5
+	VPSRLW       $0x04, Y5, Y6
+	VPAND        Y0, Y5, Y5
+	VPAND        Y0, Y6, Y6
+	VPSHUFB      Y5, Y1, Y5
+	VPSHUFB      Y6, Y1, Y6
+	VMOVDQU      320(R10), Y7
+	VPSIGNB      Y5, Y7, Y7
+	VPABSB       Y5, Y5
+	VPMADDUBSW   Y7, Y5, Y5
+	VMOVDQU      352(R10), Y7
+	VPSIGNB      Y6, Y7, Y7
+	VPABSB       Y6, Y6
+	VPMADDUBSW   Y7, Y6, Y6
+	VPMADDWD     Y2, Y5, Y5
+	VPMADDWD     Y2, Y6, Y6
+	VPADDD       Y6, Y5, Y5
+	VPHADDD      Y5, Y4, Y4
+	VMOVDQU      38(R8), X5
+	VINSERTI128  $0x01, 110(R8), Y5, Y5
+	VPSRLW       $0x04, Y5, Y6
+	VPAND        Y0, Y5, Y5
+	VPAND        Y0, Y6, Y6
+	VPSHUFB      Y5, Y1, Y5
+	VPSHUFB      Y6, Y1, Y6
+	VMOVDQU      384(R10), Y7
+	VPSIGNB      Y5, Y7, Y7
+	VPABSB       Y5, Y5
+	VPMADDUBSW   Y7, Y5, Y5
+	VMOVDQU      416(R10), Y7
+	VPSIGNB      Y6, Y7, Y7
+	VPABSB       Y6, Y6
+	VPMADDUBSW   Y7, Y6, Y6
+	VPMADDWD     Y2, Y5, Y5
+	VPMADDWD     Y2, Y6, Y6
+	VPADDD       Y6, Y5, Y5
+	VMOVDQU      56(R8), X6
+	VINSERTI128  $0x01, 128(R8), Y6, Y6
+	VPSRLW       $0x04, Y6, Y7
+	VPAND        Y0, Y6, Y6
+	VPAND        Y0, Y7, Y7
+	VPSHUFB      Y6, Y1, Y6
+	VPSHUFB      Y7, Y1, Y7
+	VMOVDQU      448(R10), Y8
+	VPSIGNB      Y6, Y8, Y8
+	VPABSB       Y6, Y6
+	VPMADDUBSW   Y8, Y6, Y6
+	VMOVDQU      480(R10), Y8
+	VPSIGNB      Y7, Y8, Y8
+	VPABSB       Y7, Y7
+	VPMADDUBSW   Y8, Y7, Y7
+	VPMADDWD     Y2, Y6, Y6
+	VPMADDWD     Y2, Y7, Y7
+	VPADDD       Y7, Y6, Y6
+	VPHADDD      Y6, Y5, Y5
+	VPHADDD      Y5, Y4, Y4
+	VPBROADCASTD (R8), Y5
+	VPBROADCASTD 18(R8), Y6
+	VPBLENDD     $0x02, Y6, Y5, Y5
+	VPBROADCASTD 36(R8), Y6
+	VPBLENDD     $0x04, Y6, Y5, Y5
+	VPBROADCASTD 54(R8), Y6
+	VPBLENDD     $0x08, Y6, Y5, Y5
+	VPBROADCASTD 72(R8), Y6
+	VPBLENDD     $0x10, Y6, Y5, Y5
+	VPBROADCASTD 90(R8), Y6
+	VPBLENDD     $0x20, Y6, Y5, Y5
+	VPBROADCASTD 108(R8), Y6
+	VPBLENDD     $0x40, Y6, Y5, Y5
+	VPBROADCASTD 126(R8), Y6
+	VPBLENDD     $0x80, Y6, Y5, Y5
+	VPXOR        Y6, Y6, Y6
+	VPBLENDW     $0xaa, Y6, Y5, Y5
+	VPACKUSDW    Y5, Y5, Y5
+	VPERMQ       $0xd8, Y5, Y5
+	VCVTPH2PS    X5, Y5
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       (R10), Y5, Y5
+	VFMADD231PS  Y4, Y5, Y3
+	ADDQ         $+144, R8
+	ADDQ         $+512, R9
+	ADDQ         $+512, R10
+	DECQ         DI
+	JZ           done5
+	CMPQ         DI, $0x01
+	JNE          group3
+	MOVQ         back+72(FP), R11
+	SUBQ         R11, R8
+	JMP          group3
+
+done5:
+	VMOVUPS     Y3, (SP)(BX*1)
+	MOVQ        rowBytes+24(FP), DI
+	ADDQ        DI, AX
+	ADDQ        $0x20, BX
+	CMPQ        BX, $+256
+	JNE         row2
+	VMOVDQU     (SP), Y3
+	VMOVDQU     32(SP), Y4
+	VMOVDQU     64(SP), Y5
+	VMOVDQU     96(SP), Y6
+	VPUNPCKLDQ  Y4, Y3, Y7
+	VPUNPCKHDQ  Y4, Y3, Y3
+	VPUNPCKLDQ  Y6, Y5, Y4
+	VPUNPCKHDQ  Y6, Y5, Y5
+	VPUNPCKLQDQ Y4, Y7, Y6
+	VPUNPCKHQDQ Y4, Y7, Y4
+	VPUNPCKLQDQ Y5, Y3, Y7
+	VPUNPCKHQDQ Y5, Y3, Y3
+	VMOVDQU     128(SP), Y5
+	VMOVDQU     160(SP), Y8
+	VMOVDQU     192(SP), Y9
+	VMOVDQU     224(SP), Y10
+	VPUNPCKLDQ  Y8, Y5, Y11
+	VPUNPCKHDQ  Y8, Y5, Y5
+	VPUNPCKLDQ  Y10, Y9, Y8
+	VPUNPCKHDQ  Y10, Y9, Y9
+	VPUNPCKLQDQ Y8, Y11, Y10
+	VPUNPCKHQDQ Y8, Y11, Y8
+	VPUNPCKLQDQ Y9, Y5, Y11
+	VPUNPCKHQDQ Y9, Y5, Y5
+	VPXOR       Y9, Y9, Y9
+	VPERM2F128  $0x20, Y10, Y6, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y8, Y4, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y11, Y7, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y5, Y3, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x31, Y10, Y6, Y6
+	VADDPS      Y6, Y9, Y9
+	VPERM2F128  $0x31, Y8, Y4, Y4
+	VADDPS      Y4, Y9, Y9
+	VPERM2F128  $0x31, Y11, Y7, Y4
+	VADDPS      Y4, Y9, Y9
+	VPERM2F128  $0x31, Y5, Y3, Y3
+	VADDPS      Y3, Y9, Y9
+	VMOVUPS     Y9, (CX)
+	ADDQ        $0x20, CX
+	DECQ        DX
+	JNZ         octet1
 	VZEROUPPER
 	RET
 
@@ -155,115 +221,475 @@ DATA onesWords<>+16(SB)/8, $0x0001000100010001
 DATA onesWords<>+24(SB)/8, $0x0001000100010001
 GLOBL onesWords<>(SB), RODATA|NOPTR, $32
 
-// func dotIQ4_NLVNNI(out *float32, w *byte, rowBytes int, groups int, a *byte, n int)
-// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, CMOV, F16C, FMA3, MMX+
-TEXT ·dotIQ4_NLVNNI(SB), NOSPLIT, $0-48
-	MOVQ    rowBytes+16(FP), DX
-	LEAQ    (DX)(DX*2), BX
-	MOVQ    w+8(FP), SI
-	MOVQ    out+0(FP), R8
-	MOVQ    groups+24(FP), R9
+// func dotIQ4_NLx2AVX2(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
+TEXT ·dotIQ4_NLx2AVX2(SB), $512-80
+	MOVQ    w+16(FP), AX
+	MOVQ    out+0(FP), CX
+	MOVQ    octets+32(FP), DX
+	MOVQ    stride+56(FP), DI
+	VMOVDQU nibbleMask<>+0(SB), Y0
+	VMOVDQU tableIQ4<>+0(SB), Y1
+	VMOVDQU onesWords<>+0(SB), Y2
+	MOVQ    AX, SI
+
+octet8:
+	XORQ BX, BX
+
+row9:
+	LEAQ 65536(AX), R8
+
+touch13:
+	CMPQ       SI, R8
+	JGE        touched14
+	PREFETCHT0 (SI)
+	ADDQ       $+4096, SI
+	JMP        touch13
+
+touched14:
+	MOVQ  AX, R9
+	MOVQ  blocks+40(FP), R10
+	MOVQ  lanes+48(FP), R11
+	MOVQ  n+64(FP), R8
+	VPXOR Y3, Y3, Y3
+	VPXOR Y4, Y4, Y4
+
+group10:
+	PREFETCHT0   4096(R9)
+	PREFETCHT0   4160(R9)
+	PREFETCHT0   4224(R9)
+	VMOVDQU      2(R9), X5
+	VINSERTI128  $0x01, 74(R9), Y5, Y5
+	VPSRLW       $0x04, Y5, Y6
+	VPAND        Y0, Y5, Y5
+	VPAND        Y0, Y6, Y6
+	VPSHUFB      Y5, Y1, Y5
+	VPSHUFB      Y6, Y1, Y6
+	VMOVDQU      256(R11), Y8
+	VPSIGNB      Y5, Y8, Y8
+	VPABSB       Y5, Y7
+	VPMADDUBSW   Y8, Y7, Y7
+	VMOVDQU      288(R11), Y9
+	VPSIGNB      Y6, Y9, Y9
+	VPABSB       Y6, Y8
+	VPMADDUBSW   Y9, Y8, Y8
+	VPMADDWD     Y2, Y7, Y7
+	VPMADDWD     Y2, Y8, Y8
+	VPADDD       Y8, Y7, Y7
+	VMOVDQU      256(R11)(DI*1), Y8
+	VPSIGNB      Y5, Y8, Y8
+	VPABSB       Y5, Y5
+	VPMADDUBSW   Y8, Y5, Y5
+	VMOVDQU      288(R11)(DI*1), Y8
+	VPSIGNB      Y6, Y8, Y8
+	VPABSB       Y6, Y6
+	VPMADDUBSW   Y8, Y6, Y6
+	VPMADDWD     Y2, Y5, Y5
+	VPMADDWD     Y2, Y6, Y6
+	VPADDD       Y6, Y5, Y5
+	VMOVDQU      20(R9), X6
+	VINSERTI128  $0x01, 92(R9), Y6, Y6
+	VPSRLW       $0x04, Y6, Y8
+	VPAND        Y0, Y6, Y6
+	VPAND        Y0, Y8, Y8
+	VPSHUFB      Y6, Y1, Y6
+	VPSHUFB      Y8, Y1, Y8
+	VMOVDQU      320(R11), Y10
+	VPSIGNB      Y6, Y10, Y10
+	VPABSB       Y6, Y9
+	VPMADDUBSW   Y10, Y9, Y9
+	VMOVDQU      352(R11), Y11
+	VPSIGNB      Y8, Y11, Y11
+	VPABSB       Y8, Y10
+	VPMADDUBSW   Y11, Y10, Y10
+	VPMADDWD     Y2, Y9, Y9
+	VPMADDWD     Y2, Y10, Y10
+	VPADDD       Y10, Y9, Y9
+	VMOVDQU      320(R11)(DI*1), Y10
+	VPSIGNB      Y6, Y10, Y10
+	VPABSB       Y6, Y6
+	VPMADDUBSW   Y10, Y6, Y6
+	VMOVDQU      352(R11)(DI*1), Y10
+	VPSIGNB      Y8, Y10, Y10
+	VPABSB       Y8, Y8
+	VPMADDUBSW   Y10, Y8, Y8
+	VPMADDWD     Y2, Y6, Y6
+	VPMADDWD     Y2, Y8, Y8
+	VPADDD       Y8, Y6, Y6
+	VPHADDD      Y9, Y7, Y7
+	VPHADDD      Y6, Y5, Y5
+	VMOVDQU      38(R9), X6
+	VINSERTI128  $0x01, 110(R9), Y6, Y6
+	VPSRLW       $0x04, Y6, Y8
+	VPAND        Y0, Y6, Y6
+	VPAND        Y0, Y8, Y8
+	VPSHUFB      Y6, Y1, Y6
+	VPSHUFB      Y8, Y1, Y8
+	VMOVDQU      384(R11), Y10
+	VPSIGNB      Y6, Y10, Y10
+	VPABSB       Y6, Y9
+	VPMADDUBSW   Y10, Y9, Y9
+	VMOVDQU      416(R11), Y11
+	VPSIGNB      Y8, Y11, Y11
+	VPABSB       Y8, Y10
+	VPMADDUBSW   Y11, Y10, Y10
+	VPMADDWD     Y2, Y9, Y9
+	VPMADDWD     Y2, Y10, Y10
+	VPADDD       Y10, Y9, Y9
+	VMOVDQU      384(R11)(DI*1), Y10
+	VPSIGNB      Y6, Y10, Y10
+	VPABSB       Y6, Y6
+	VPMADDUBSW   Y10, Y6, Y6
+	VMOVDQU      416(R11)(DI*1), Y10
+	VPSIGNB      Y8, Y10, Y10
+	VPABSB       Y8, Y8
+	VPMADDUBSW   Y10, Y8, Y8
+	VPMADDWD     Y2, Y6, Y6
+	VPMADDWD     Y2, Y8, Y8
+	VPADDD       Y8, Y6, Y6
+	VMOVDQU      56(R9), X8
+	VINSERTI128  $0x01, 128(R9), Y8, Y8
+	VPSRLW       $0x04, Y8, Y10
+	VPAND        Y0, Y8, Y8
+	VPAND        Y0, Y10, Y10
+	VPSHUFB      Y8, Y1, Y8
+	VPSHUFB      Y10, Y1, Y10
+	VMOVDQU      448(R11), Y12
+	VPSIGNB      Y8, Y12, Y12
+	VPABSB       Y8, Y11
+	VPMADDUBSW   Y12, Y11, Y11
+	VMOVDQU      480(R11), Y13
+	VPSIGNB      Y10, Y13, Y13
+	VPABSB       Y10, Y12
+	VPMADDUBSW   Y13, Y12, Y12
+	VPMADDWD     Y2, Y11, Y11
+	VPMADDWD     Y2, Y12, Y12
+	VPADDD       Y12, Y11, Y11
+	VMOVDQU      448(R11)(DI*1), Y12
+	VPSIGNB      Y8, Y12, Y12
+	VPABSB       Y8, Y8
+	VPMADDUBSW   Y12, Y8, Y8
+	VMOVDQU      480(R11)(DI*1), Y12
+	VPSIGNB      Y10, Y12, Y12
+	VPABSB       Y10, Y10
+	VPMADDUBSW   Y12, Y10, Y10
+	VPMADDWD     Y2, Y8, Y8
+	VPMADDWD     Y2, Y10, Y10
+	VPADDD       Y10, Y8, Y8
+	VPHADDD      Y11, Y9, Y9
+	VPHADDD      Y8, Y6, Y6
+	VPHADDD      Y9, Y7, Y7
+	VPHADDD      Y6, Y5, Y5
+	VPBROADCASTD (R9), Y6
+	VPBROADCASTD 18(R9), Y8
+	VPBLENDD     $0x02, Y8, Y6, Y6
+	VPBROADCASTD 36(R9), Y8
+	VPBLENDD     $0x04, Y8, Y6, Y6
+	VPBROADCASTD 54(R9), Y8
+	VPBLENDD     $0x08, Y8, Y6, Y6
+	VPBROADCASTD 72(R9), Y8
+	VPBLENDD     $0x10, Y8, Y6, Y6
+	VPBROADCASTD 90(R9), Y8
+	VPBLENDD     $0x20, Y8, Y6, Y6
+	VPBROADCASTD 108(R9), Y8
+	VPBLENDD     $0x40, Y8, Y6, Y6
+	VPBROADCASTD 126(R9), Y8
+	VPBLENDD     $0x80, Y8, Y6, Y6
+	VPXOR        Y8, Y8, Y8
+	VPBLENDW     $0xaa, Y8, Y6, Y6
+	VPACKUSDW    Y6, Y6, Y6
+	VPERMQ       $0xd8, Y6, Y6
+	VCVTPH2PS    X6, Y6
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       (R11), Y6, Y8
+	VFMADD231PS  Y7, Y8, Y3
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       (R11)(DI*1), Y6, Y6
+	VFMADD231PS  Y5, Y6, Y4
+	ADDQ         $+144, R9
+	ADDQ         $+512, R10
+	ADDQ         $+512, R11
+	DECQ         R8
+	JZ           done12
+	CMPQ         R8, $0x01
+	JNE          group10
+	MOVQ         back+72(FP), R12
+	SUBQ         R12, R9
+	JMP          group10
+
+done12:
+	VMOVUPS     Y3, (SP)(BX*1)
+	VMOVUPS     Y4, 256(SP)(BX*1)
+	MOVQ        rowBytes+24(FP), R8
+	ADDQ        R8, AX
+	ADDQ        $0x20, BX
+	CMPQ        BX, $+256
+	JNE         row9
+	VMOVDQU     (SP), Y3
+	VMOVDQU     32(SP), Y4
+	VMOVDQU     64(SP), Y5
+	VMOVDQU     96(SP), Y6
+	VPUNPCKLDQ  Y4, Y3, Y7
+	VPUNPCKHDQ  Y4, Y3, Y3
+	VPUNPCKLDQ  Y6, Y5, Y4
+	VPUNPCKHDQ  Y6, Y5, Y5
+	VPUNPCKLQDQ Y4, Y7, Y6
+	VPUNPCKHQDQ Y4, Y7, Y4
+	VPUNPCKLQDQ Y5, Y3, Y7
+	VPUNPCKHQDQ Y5, Y3, Y3
+	VMOVDQU     128(SP), Y5
+	VMOVDQU     160(SP), Y8
+	VMOVDQU     192(SP), Y9
+	VMOVDQU     224(SP), Y10
+	VPUNPCKLDQ  Y8, Y5, Y11
+	VPUNPCKHDQ  Y8, Y5, Y5
+	VPUNPCKLDQ  Y10, Y9, Y8
+	VPUNPCKHDQ  Y10, Y9, Y9
+	VPUNPCKLQDQ Y8, Y11, Y10
+	VPUNPCKHQDQ Y8, Y11, Y8
+	VPUNPCKLQDQ Y9, Y5, Y11
+	VPUNPCKHQDQ Y9, Y5, Y5
+	VPXOR       Y9, Y9, Y9
+	VPERM2F128  $0x20, Y10, Y6, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y8, Y4, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y11, Y7, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y5, Y3, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x31, Y10, Y6, Y6
+	VADDPS      Y6, Y9, Y9
+	VPERM2F128  $0x31, Y8, Y4, Y4
+	VADDPS      Y4, Y9, Y9
+	VPERM2F128  $0x31, Y11, Y7, Y4
+	VADDPS      Y4, Y9, Y9
+	VPERM2F128  $0x31, Y5, Y3, Y3
+	VADDPS      Y3, Y9, Y9
+	VMOVUPS     Y9, (CX)
+	MOVQ        ldo+8(FP), BX
+	VMOVDQU     256(SP), Y3
+	VMOVDQU     288(SP), Y4
+	VMOVDQU     320(SP), Y5
+	VMOVDQU     352(SP), Y6
+	VPUNPCKLDQ  Y4, Y3, Y7
+	VPUNPCKHDQ  Y4, Y3, Y3
+	VPUNPCKLDQ  Y6, Y5, Y4
+	VPUNPCKHDQ  Y6, Y5, Y5
+	VPUNPCKLQDQ Y4, Y7, Y6
+	VPUNPCKHQDQ Y4, Y7, Y4
+	VPUNPCKLQDQ Y5, Y3, Y7
+	VPUNPCKHQDQ Y5, Y3, Y3
+	VMOVDQU     384(SP), Y5
+	VMOVDQU     416(SP), Y8
+	VMOVDQU     448(SP), Y9
+	VMOVDQU     480(SP), Y10
+	VPUNPCKLDQ  Y8, Y5, Y11
+	VPUNPCKHDQ  Y8, Y5, Y5
+	VPUNPCKLDQ  Y10, Y9, Y8
+	VPUNPCKHDQ  Y10, Y9, Y9
+	VPUNPCKLQDQ Y8, Y11, Y10
+	VPUNPCKHQDQ Y8, Y11, Y8
+	VPUNPCKLQDQ Y9, Y5, Y11
+	VPUNPCKHQDQ Y9, Y5, Y5
+	VPXOR       Y9, Y9, Y9
+	VPERM2F128  $0x20, Y10, Y6, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y8, Y4, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y11, Y7, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y5, Y3, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x31, Y10, Y6, Y6
+	VADDPS      Y6, Y9, Y9
+	VPERM2F128  $0x31, Y8, Y4, Y4
+	VADDPS      Y4, Y9, Y9
+	VPERM2F128  $0x31, Y11, Y7, Y4
+	VADDPS      Y4, Y9, Y9
+	VPERM2F128  $0x31, Y5, Y3, Y3
+	VADDPS      Y3, Y9, Y9
+	VMOVUPS     Y9, (CX)(BX*4)
+	ADDQ        $0x20, CX
+	DECQ        DX
+	JNZ         octet8
+	VZEROUPPER
+	RET
+
+// func dotIQ4_NLx1VNNI(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
+TEXT ·dotIQ4_NLx1VNNI(SB), $256-80
+	MOVQ    w+16(FP), AX
+	MOVQ    out+0(FP), CX
+	MOVQ    octets+32(FP), DX
 	VMOVDQU nibbleMask<>+0(SB), Y0
 	VMOVDQU tableIQ4Unsigned<>+0(SB), Y1
-	VMOVDQU onesWords<>+0(SB), Y2
+	MOVQ    AX, SI
 
-group3:
-	MOVQ    SI, AX
-	LEAQ    (AX)(BX*1), CX
-	LEAQ    (SI)(DX*8), R11
-	CMPQ    DX, $+2560
-	CMOVQGT AX, R11
-	MOVQ    a+32(FP), DI
-	MOVQ    n+40(FP), R10
-	VPXOR   Y2, Y2, Y2
+octet15:
+	XORQ BX, BX
 
-block4:
-	PREFETCHT0     (R11)
-	PREFETCHT0     64(R11)
-	PREFETCHT0     128(R11)
-	ADDQ           $+144, R11
-	VPBROADCASTD   (AX), Y3
-	VPBROADCASTD   (AX)(DX*1), Y4
-	VPBLENDD       $0x02, Y4, Y3, Y3
-	VPBROADCASTD   (AX)(DX*2), Y4
-	VPBLENDD       $0x04, Y4, Y3, Y3
-	VPBROADCASTD   (CX), Y4
-	VPBLENDD       $0x08, Y4, Y3, Y3
-	VPBROADCASTD   (AX)(DX*4), Y4
-	VPBLENDD       $0x10, Y4, Y3, Y3
-	VPBROADCASTD   (CX)(DX*2), Y4
-	VPBLENDD       $0x20, Y4, Y3, Y3
-	VPBROADCASTD   (AX)(BX*2), Y4
-	VPBLENDD       $0x40, Y4, Y3, Y3
-	VPBROADCASTD   (CX)(DX*4), Y4
-	VPBLENDD       $0x80, Y4, Y3, Y3
-	VPXOR          Y4, Y4, Y4
-	VPBLENDW       $0xaa, Y4, Y3, Y3
-	VPACKUSDW      Y3, Y3, Y3
-	VPERMQ         $0xd8, Y3, Y3
-	VCVTPH2PS      X3, Y3
-	VBROADCASTI128 (DI), Y4
-	VBROADCASTI128 16(DI), Y5
-	VMOVDQU        2(AX), X6
-	VINSERTI128    $0x01, 2(AX)(DX*4), Y6, Y6
-	VPSRLW         $0x04, Y6, Y7
-	VPAND          Y0, Y6, Y6
-	VPAND          Y0, Y7, Y7
-	VPSHUFB        Y6, Y1, Y6
-	VPSHUFB        Y7, Y1, Y7
-	VPXOR          Y8, Y8, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y6, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xc5 // VPDPBUSD       Y5, Y7, Y8
-	VMOVDQU        2(AX)(DX*1), X6
-	VINSERTI128    $0x01, 2(CX)(DX*2), Y6, Y6
-	VPSRLW         $0x04, Y6, Y7
-	VPAND          Y0, Y6, Y6
-	VPAND          Y0, Y7, Y7
-	VPSHUFB        Y6, Y1, Y6
-	VPSHUFB        Y7, Y1, Y7
-	VPXOR          Y9, Y9, Y9
-	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xcc // VPDPBUSD       Y4, Y6, Y9
-	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xcd // VPDPBUSD       Y5, Y7, Y9
-	VPHADDD        Y9, Y8, Y8
-	VMOVDQU        2(AX)(DX*2), X6
-	VINSERTI128    $0x01, 2(AX)(BX*2), Y6, Y6
-	VPSRLW         $0x04, Y6, Y7
-	VPAND          Y0, Y6, Y6
-	VPAND          Y0, Y7, Y7
-	VPSHUFB        Y6, Y1, Y6
-	VPSHUFB        Y7, Y1, Y7
-	VPXOR          Y9, Y9, Y9
-	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xcc // VPDPBUSD       Y4, Y6, Y9
-	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xcd // VPDPBUSD       Y5, Y7, Y9
-	VMOVDQU        2(CX), X6
-	VINSERTI128    $0x01, 2(CX)(DX*4), Y6, Y6
-	VPSRLW         $0x04, Y6, Y7
-	VPAND          Y0, Y6, Y6
-	VPAND          Y0, Y7, Y7
-	VPSHUFB        Y6, Y1, Y6
-	VPSHUFB        Y7, Y1, Y7
-	VPXOR          Y10, Y10, Y10
-	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xd4 // VPDPBUSD       Y4, Y6, Y10
-	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xd5 // VPDPBUSD       Y5, Y7, Y10
-	VPHADDD        Y10, Y9, Y9
-	VPHADDD        Y9, Y8, Y8
-	VPBROADCASTD   40(DI), Y4
-	VPSLLD         $0x07, Y4, Y4
-	VPADDD         Y4, Y8, Y8
-	VCVTDQ2PS      Y8, Y8
-	VBROADCASTSS   32(DI), Y4
-	VMULPS         Y3, Y4, Y4
-	VFMADD231PS    Y8, Y4, Y2
-	ADDQ           $+18, AX
-	ADDQ           $+18, CX
-	ADDQ           $+64, DI
-	DECQ           R10
-	JNZ            block4
-	VMOVUPS        Y2, (R8)
-	ADDQ           $+32, R8
-	LEAQ           (SI)(DX*8), SI
-	DECQ           R9
-	JNZ            group3
+row16:
+	LEAQ 65536(AX), DI
+
+touch20:
+	CMPQ       SI, DI
+	JGE        touched21
+	PREFETCHT0 (SI)
+	ADDQ       $+4096, SI
+	JMP        touch20
+
+touched21:
+	MOVQ  AX, R8
+	MOVQ  blocks+40(FP), R9
+	MOVQ  lanes+48(FP), R10
+	MOVQ  n+64(FP), DI
+	VPXOR Y2, Y2, Y2
+
+group17:
+	PREFETCHT0   4096(R8)
+	PREFETCHT0   4160(R8)
+	PREFETCHT0   4224(R8)
+	VMOVDQU      2(R8), X3
+	VINSERTI128  $0x01, 74(R8), Y3, Y3
+	VPSRLW       $0x04, Y3, Y4
+	VPAND        Y0, Y3, Y3
+	VPAND        Y0, Y4, Y4
+	VPSHUFB      Y3, Y1, Y3
+	VPSHUFB      Y4, Y1, Y4
+	VPXOR        Y5, Y5, Y5
+	VMOVDQU      256(R10), Y6
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xee // VPDPBUSD     Y6, Y3, Y5
+	VMOVDQU      288(R10), Y3
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xeb // VPDPBUSD     Y3, Y4, Y5
+	VMOVDQU      20(R8), X3
+	VINSERTI128  $0x01, 92(R8), Y3, Y3
+	VPSRLW       $0x04, Y3, Y4
+	VPAND        Y0, Y3, Y3
+	VPAND        Y0, Y4, Y4
+	VPSHUFB      Y3, Y1, Y3
+	VPSHUFB      Y4, Y1, Y4
+	VPXOR        Y6, Y6, Y6
+	VMOVDQU      320(R10), Y7
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xf7 // VPDPBUSD     Y7, Y3, Y6
+	VMOVDQU      352(R10), Y3
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xf3 // VPDPBUSD     Y3, Y4, Y6
+	VPHADDD      Y6, Y5, Y5
+	VMOVDQU      38(R8), X3
+	VINSERTI128  $0x01, 110(R8), Y3, Y3
+	VPSRLW       $0x04, Y3, Y4
+	VPAND        Y0, Y3, Y3
+	VPAND        Y0, Y4, Y4
+	VPSHUFB      Y3, Y1, Y3
+	VPSHUFB      Y4, Y1, Y4
+	VPXOR        Y6, Y6, Y6
+	VMOVDQU      384(R10), Y7
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xf7 // VPDPBUSD     Y7, Y3, Y6
+	VMOVDQU      416(R10), Y3
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xf3 // VPDPBUSD     Y3, Y4, Y6
+	VMOVDQU      56(R8), X3
+	VINSERTI128  $0x01, 128(R8), Y3, Y3
+	VPSRLW       $0x04, Y3, Y4
+	VPAND        Y0, Y3, Y3
+	VPAND        Y0, Y4, Y4
+	VPSHUFB      Y3, Y1, Y3
+	VPSHUFB      Y4, Y1, Y4
+	VPXOR        Y7, Y7, Y7
+	VMOVDQU      448(R10), Y8
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x65; BYTE $0x50; BYTE $0xf8 // VPDPBUSD     Y8, Y3, Y7
+	VMOVDQU      480(R10), Y3
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xfb // VPDPBUSD     Y3, Y4, Y7
+	VPHADDD      Y7, Y6, Y6
+	VPHADDD      Y6, Y5, Y5
+	VPBROADCASTD (R8), Y3
+	VPBROADCASTD 18(R8), Y4
+	VPBLENDD     $0x02, Y4, Y3, Y3
+	VPBROADCASTD 36(R8), Y4
+	VPBLENDD     $0x04, Y4, Y3, Y3
+	VPBROADCASTD 54(R8), Y4
+	VPBLENDD     $0x08, Y4, Y3, Y3
+	VPBROADCASTD 72(R8), Y4
+	VPBLENDD     $0x10, Y4, Y3, Y3
+	VPBROADCASTD 90(R8), Y4
+	VPBLENDD     $0x20, Y4, Y3, Y3
+	VPBROADCASTD 108(R8), Y4
+	VPBLENDD     $0x40, Y4, Y3, Y3
+	VPBROADCASTD 126(R8), Y4
+	VPBLENDD     $0x80, Y4, Y3, Y3
+	VPXOR        Y4, Y4, Y4
+	VPBLENDW     $0xaa, Y4, Y3, Y3
+	VPACKUSDW    Y3, Y3, Y3
+	VPERMQ       $0xd8, Y3, Y3
+	VCVTPH2PS    X3, Y3
+	VMOVDQU      64(R10), Y4
+	VPSLLD       $0x07, Y4, Y4
+	VPADDD       Y4, Y5, Y5
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       (R10), Y3, Y3
+	VFMADD231PS  Y5, Y3, Y2
+	ADDQ         $+144, R8
+	ADDQ         $+512, R9
+	ADDQ         $+512, R10
+	DECQ         DI
+	JZ           done19
+	CMPQ         DI, $0x01
+	JNE          group17
+	MOVQ         back+72(FP), R11
+	SUBQ         R11, R8
+	JMP          group17
+
+done19:
+	VMOVUPS     Y2, (SP)(BX*1)
+	MOVQ        rowBytes+24(FP), DI
+	ADDQ        DI, AX
+	ADDQ        $0x20, BX
+	CMPQ        BX, $+256
+	JNE         row16
+	VMOVDQU     (SP), Y2
+	VMOVDQU     32(SP), Y3
+	VMOVDQU     64(SP), Y4
+	VMOVDQU     96(SP), Y5
+	VPUNPCKLDQ  Y3, Y2, Y6
+	VPUNPCKHDQ  Y3, Y2, Y2
+	VPUNPCKLDQ  Y5, Y4, Y3
+	VPUNPCKHDQ  Y5, Y4, Y4
+	VPUNPCKLQDQ Y3, Y6, Y5
+	VPUNPCKHQDQ Y3, Y6, Y3
+	VPUNPCKLQDQ Y4, Y2, Y6
+	VPUNPCKHQDQ Y4, Y2, Y2
+	VMOVDQU     128(SP), Y4
+	VMOVDQU     160(SP), Y7
+	VMOVDQU     192(SP), Y8
+	VMOVDQU     224(SP), Y9
+	VPUNPCKLDQ  Y7, Y4, Y10
+	VPUNPCKHDQ  Y7, Y4, Y4
+	VPUNPCKLDQ  Y9, Y8, Y7
+	VPUNPCKHDQ  Y9, Y8, Y8
+	VPUNPCKLQDQ Y7, Y10, Y9
+	VPUNPCKHQDQ Y7, Y10, Y7
+	VPUNPCKLQDQ Y8, Y4, Y10
+	VPUNPCKHQDQ Y8, Y4, Y4
+	VPXOR       Y8, Y8, Y8
+	VPERM2F128  $0x20, Y9, Y5, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y7, Y3, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y10, Y6, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y4, Y2, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x31, Y9, Y5, Y5
+	VADDPS      Y5, Y8, Y8
+	VPERM2F128  $0x31, Y7, Y3, Y3
+	VADDPS      Y3, Y8, Y8
+	VPERM2F128  $0x31, Y10, Y6, Y3
+	VADDPS      Y3, Y8, Y8
+	VPERM2F128  $0x31, Y4, Y2, Y2
+	VADDPS      Y2, Y8, Y8
+	VMOVUPS     Y8, (CX)
+	ADDQ        $0x20, CX
+	DECQ        DX
+	JNZ         octet15
 	VZEROUPPER
 	RET
 
@@ -273,124 +699,440 @@ DATA tableIQ4Unsigned<>+16(SB)/8, $0x766a5d4f3f2d1801
 DATA tableIQ4Unsigned<>+24(SB)/8, $0xf1d9c5b5a6998d81
 GLOBL tableIQ4Unsigned<>(SB), RODATA|NOPTR, $32
 
-// func dotMXFP4AVX2(out *float32, w *byte, rowBytes int, groups int, a *byte, n int)
-// Requires: AVX, AVX2, CMOV, FMA3, MMX+
-TEXT ·dotMXFP4AVX2(SB), NOSPLIT, $0-48
-	MOVQ    rowBytes+16(FP), DX
-	LEAQ    (DX)(DX*2), BX
-	MOVQ    w+8(FP), SI
-	MOVQ    out+0(FP), R8
-	MOVQ    groups+24(FP), R9
+// func dotIQ4_NLx2VNNI(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
+TEXT ·dotIQ4_NLx2VNNI(SB), $512-80
+	MOVQ    w+16(FP), AX
+	MOVQ    out+0(FP), CX
+	MOVQ    octets+32(FP), DX
+	MOVQ    stride+56(FP), DI
+	VMOVDQU nibbleMask<>+0(SB), Y0
+	VMOVDQU tableIQ4UnsignedUnsigned<>+0(SB), Y1
+	MOVQ    AX, SI
+
+octet22:
+	XORQ BX, BX
+
+row23:
+	LEAQ 65536(AX), R8
+
+touch27:
+	CMPQ       SI, R8
+	JGE        touched28
+	PREFETCHT0 (SI)
+	ADDQ       $+4096, SI
+	JMP        touch27
+
+touched28:
+	MOVQ  AX, R9
+	MOVQ  blocks+40(FP), R10
+	MOVQ  lanes+48(FP), R11
+	MOVQ  n+64(FP), R8
+	VPXOR Y2, Y2, Y2
+	VPXOR Y3, Y3, Y3
+
+group24:
+	PREFETCHT0   4096(R9)
+	PREFETCHT0   4160(R9)
+	PREFETCHT0   4224(R9)
+	VMOVDQU      2(R9), X4
+	VINSERTI128  $0x01, 74(R9), Y4, Y4
+	VPSRLW       $0x04, Y4, Y5
+	VPAND        Y0, Y4, Y4
+	VPAND        Y0, Y5, Y5
+	VPSHUFB      Y4, Y1, Y4
+	VPSHUFB      Y5, Y1, Y5
+	VPXOR        Y6, Y6, Y6
+	VMOVDQU      256(R11), Y7
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xf7 // VPDPBUSD     Y7, Y4, Y6
+	VMOVDQU      288(R11), Y7
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xf7 // VPDPBUSD     Y7, Y5, Y6
+	VPXOR        Y7, Y7, Y7
+	VMOVDQU      256(R11)(DI*1), Y8
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x5d; BYTE $0x50; BYTE $0xf8 // VPDPBUSD     Y8, Y4, Y7
+	VMOVDQU      288(R11)(DI*1), Y4
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfc // VPDPBUSD     Y4, Y5, Y7
+	VMOVDQU      20(R9), X4
+	VINSERTI128  $0x01, 92(R9), Y4, Y4
+	VPSRLW       $0x04, Y4, Y5
+	VPAND        Y0, Y4, Y4
+	VPAND        Y0, Y5, Y5
+	VPSHUFB      Y4, Y1, Y4
+	VPSHUFB      Y5, Y1, Y5
+	VPXOR        Y8, Y8, Y8
+	VMOVDQU      320(R11), Y9
+	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xc1 // VPDPBUSD     Y9, Y4, Y8
+	VMOVDQU      352(R11), Y9
+	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xc1 // VPDPBUSD     Y9, Y5, Y8
+	VPXOR        Y9, Y9, Y9
+	VMOVDQU      320(R11)(DI*1), Y10
+	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xca // VPDPBUSD     Y10, Y4, Y9
+	VMOVDQU      352(R11)(DI*1), Y4
+	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xcc // VPDPBUSD     Y4, Y5, Y9
+	VPHADDD      Y8, Y6, Y6
+	VPHADDD      Y9, Y7, Y7
+	VMOVDQU      38(R9), X4
+	VINSERTI128  $0x01, 110(R9), Y4, Y4
+	VPSRLW       $0x04, Y4, Y5
+	VPAND        Y0, Y4, Y4
+	VPAND        Y0, Y5, Y5
+	VPSHUFB      Y4, Y1, Y4
+	VPSHUFB      Y5, Y1, Y5
+	VPXOR        Y8, Y8, Y8
+	VMOVDQU      384(R11), Y9
+	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xc1 // VPDPBUSD     Y9, Y4, Y8
+	VMOVDQU      416(R11), Y9
+	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xc1 // VPDPBUSD     Y9, Y5, Y8
+	VPXOR        Y9, Y9, Y9
+	VMOVDQU      384(R11)(DI*1), Y10
+	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xca // VPDPBUSD     Y10, Y4, Y9
+	VMOVDQU      416(R11)(DI*1), Y4
+	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xcc // VPDPBUSD     Y4, Y5, Y9
+	VMOVDQU      56(R9), X4
+	VINSERTI128  $0x01, 128(R9), Y4, Y4
+	VPSRLW       $0x04, Y4, Y5
+	VPAND        Y0, Y4, Y4
+	VPAND        Y0, Y5, Y5
+	VPSHUFB      Y4, Y1, Y4
+	VPSHUFB      Y5, Y1, Y5
+	VPXOR        Y10, Y10, Y10
+	VMOVDQU      448(R11), Y11
+	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xd3 // VPDPBUSD     Y11, Y4, Y10
+	VMOVDQU      480(R11), Y11
+	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xd3 // VPDPBUSD     Y11, Y5, Y10
+	VPXOR        Y11, Y11, Y11
+	VMOVDQU      448(R11)(DI*1), Y12
+	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xdc // VPDPBUSD     Y12, Y4, Y11
+	VMOVDQU      480(R11)(DI*1), Y4
+	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xdc // VPDPBUSD     Y4, Y5, Y11
+	VPHADDD      Y10, Y8, Y8
+	VPHADDD      Y11, Y9, Y9
+	VPHADDD      Y8, Y6, Y6
+	VPHADDD      Y9, Y7, Y7
+	VPBROADCASTD (R9), Y4
+	VPBROADCASTD 18(R9), Y5
+	VPBLENDD     $0x02, Y5, Y4, Y4
+	VPBROADCASTD 36(R9), Y5
+	VPBLENDD     $0x04, Y5, Y4, Y4
+	VPBROADCASTD 54(R9), Y5
+	VPBLENDD     $0x08, Y5, Y4, Y4
+	VPBROADCASTD 72(R9), Y5
+	VPBLENDD     $0x10, Y5, Y4, Y4
+	VPBROADCASTD 90(R9), Y5
+	VPBLENDD     $0x20, Y5, Y4, Y4
+	VPBROADCASTD 108(R9), Y5
+	VPBLENDD     $0x40, Y5, Y4, Y4
+	VPBROADCASTD 126(R9), Y5
+	VPBLENDD     $0x80, Y5, Y4, Y4
+	VPXOR        Y5, Y5, Y5
+	VPBLENDW     $0xaa, Y5, Y4, Y4
+	VPACKUSDW    Y4, Y4, Y4
+	VPERMQ       $0xd8, Y4, Y4
+	VCVTPH2PS    X4, Y4
+	VMOVDQU      64(R11), Y5
+	VPSLLD       $0x07, Y5, Y5
+	VPADDD       Y5, Y6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       (R11), Y4, Y5
+	VFMADD231PS  Y6, Y5, Y2
+	VMOVDQU      64(R11)(DI*1), Y5
+	VPSLLD       $0x07, Y5, Y5
+	VPADDD       Y5, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       (R11)(DI*1), Y4, Y4
+	VFMADD231PS  Y7, Y4, Y3
+	ADDQ         $+144, R9
+	ADDQ         $+512, R10
+	ADDQ         $+512, R11
+	DECQ         R8
+	JZ           done26
+	CMPQ         R8, $0x01
+	JNE          group24
+	MOVQ         back+72(FP), R12
+	SUBQ         R12, R9
+	JMP          group24
+
+done26:
+	VMOVUPS     Y2, (SP)(BX*1)
+	VMOVUPS     Y3, 256(SP)(BX*1)
+	MOVQ        rowBytes+24(FP), R8
+	ADDQ        R8, AX
+	ADDQ        $0x20, BX
+	CMPQ        BX, $+256
+	JNE         row23
+	VMOVDQU     (SP), Y2
+	VMOVDQU     32(SP), Y3
+	VMOVDQU     64(SP), Y4
+	VMOVDQU     96(SP), Y5
+	VPUNPCKLDQ  Y3, Y2, Y6
+	VPUNPCKHDQ  Y3, Y2, Y2
+	VPUNPCKLDQ  Y5, Y4, Y3
+	VPUNPCKHDQ  Y5, Y4, Y4
+	VPUNPCKLQDQ Y3, Y6, Y5
+	VPUNPCKHQDQ Y3, Y6, Y3
+	VPUNPCKLQDQ Y4, Y2, Y6
+	VPUNPCKHQDQ Y4, Y2, Y2
+	VMOVDQU     128(SP), Y4
+	VMOVDQU     160(SP), Y7
+	VMOVDQU     192(SP), Y8
+	VMOVDQU     224(SP), Y9
+	VPUNPCKLDQ  Y7, Y4, Y10
+	VPUNPCKHDQ  Y7, Y4, Y4
+	VPUNPCKLDQ  Y9, Y8, Y7
+	VPUNPCKHDQ  Y9, Y8, Y8
+	VPUNPCKLQDQ Y7, Y10, Y9
+	VPUNPCKHQDQ Y7, Y10, Y7
+	VPUNPCKLQDQ Y8, Y4, Y10
+	VPUNPCKHQDQ Y8, Y4, Y4
+	VPXOR       Y8, Y8, Y8
+	VPERM2F128  $0x20, Y9, Y5, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y7, Y3, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y10, Y6, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y4, Y2, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x31, Y9, Y5, Y5
+	VADDPS      Y5, Y8, Y8
+	VPERM2F128  $0x31, Y7, Y3, Y3
+	VADDPS      Y3, Y8, Y8
+	VPERM2F128  $0x31, Y10, Y6, Y3
+	VADDPS      Y3, Y8, Y8
+	VPERM2F128  $0x31, Y4, Y2, Y2
+	VADDPS      Y2, Y8, Y8
+	VMOVUPS     Y8, (CX)
+	MOVQ        ldo+8(FP), BX
+	VMOVDQU     256(SP), Y2
+	VMOVDQU     288(SP), Y3
+	VMOVDQU     320(SP), Y4
+	VMOVDQU     352(SP), Y5
+	VPUNPCKLDQ  Y3, Y2, Y6
+	VPUNPCKHDQ  Y3, Y2, Y2
+	VPUNPCKLDQ  Y5, Y4, Y3
+	VPUNPCKHDQ  Y5, Y4, Y4
+	VPUNPCKLQDQ Y3, Y6, Y5
+	VPUNPCKHQDQ Y3, Y6, Y3
+	VPUNPCKLQDQ Y4, Y2, Y6
+	VPUNPCKHQDQ Y4, Y2, Y2
+	VMOVDQU     384(SP), Y4
+	VMOVDQU     416(SP), Y7
+	VMOVDQU     448(SP), Y8
+	VMOVDQU     480(SP), Y9
+	VPUNPCKLDQ  Y7, Y4, Y10
+	VPUNPCKHDQ  Y7, Y4, Y4
+	VPUNPCKLDQ  Y9, Y8, Y7
+	VPUNPCKHDQ  Y9, Y8, Y8
+	VPUNPCKLQDQ Y7, Y10, Y9
+	VPUNPCKHQDQ Y7, Y10, Y7
+	VPUNPCKLQDQ Y8, Y4, Y10
+	VPUNPCKHQDQ Y8, Y4, Y4
+	VPXOR       Y8, Y8, Y8
+	VPERM2F128  $0x20, Y9, Y5, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y7, Y3, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y10, Y6, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y4, Y2, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x31, Y9, Y5, Y5
+	VADDPS      Y5, Y8, Y8
+	VPERM2F128  $0x31, Y7, Y3, Y3
+	VADDPS      Y3, Y8, Y8
+	VPERM2F128  $0x31, Y10, Y6, Y3
+	VADDPS      Y3, Y8, Y8
+	VPERM2F128  $0x31, Y4, Y2, Y2
+	VADDPS      Y2, Y8, Y8
+	VMOVUPS     Y8, (CX)(BX*4)
+	ADDQ        $0x20, CX
+	DECQ        DX
+	JNZ         octet22
+	VZEROUPPER
+	RET
+
+DATA tableIQ4UnsignedUnsigned<>+0(SB)/8, $0x766a5d4f3f2d1801
+DATA tableIQ4UnsignedUnsigned<>+8(SB)/8, $0xf1d9c5b5a6998d81
+DATA tableIQ4UnsignedUnsigned<>+16(SB)/8, $0x766a5d4f3f2d1801
+DATA tableIQ4UnsignedUnsigned<>+24(SB)/8, $0xf1d9c5b5a6998d81
+GLOBL tableIQ4UnsignedUnsigned<>(SB), RODATA|NOPTR, $32
+
+// func dotMXFP4x1AVX2(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·dotMXFP4x1AVX2(SB), $256-80
+	MOVQ    w+16(FP), AX
+	MOVQ    out+0(FP), CX
+	MOVQ    octets+32(FP), DX
 	VMOVDQU nibbleMask<>+0(SB), Y0
 	VMOVDQU tableFP4<>+0(SB), Y1
 	VMOVDQU onesWords<>+0(SB), Y2
+	MOVQ    AX, SI
 
-group5:
-	MOVQ    SI, AX
-	LEAQ    (AX)(BX*1), CX
-	LEAQ    (SI)(DX*8), R11
-	CMPQ    DX, $+2560
-	CMOVQGT AX, R11
-	MOVQ    a+32(FP), DI
-	MOVQ    n+40(FP), R10
-	VPXOR   Y3, Y3, Y3
+octet29:
+	XORQ BX, BX
 
-block6:
-	PREFETCHT0     (R11)
-	PREFETCHT0     64(R11)
-	PREFETCHT0     128(R11)
-	ADDQ           $+136, R11
-	VPBROADCASTD   (AX), Y4
-	VPBROADCASTD   (AX)(DX*1), Y5
-	VPBLENDD       $0x02, Y5, Y4, Y4
-	VPBROADCASTD   (AX)(DX*2), Y5
-	VPBLENDD       $0x04, Y5, Y4, Y4
-	VPBROADCASTD   (CX), Y5
-	VPBLENDD       $0x08, Y5, Y4, Y4
-	VPBROADCASTD   (AX)(DX*4), Y5
-	VPBLENDD       $0x10, Y5, Y4, Y4
-	VPBROADCASTD   (CX)(DX*2), Y5
-	VPBLENDD       $0x20, Y5, Y4, Y4
-	VPBROADCASTD   (AX)(BX*2), Y5
-	VPBLENDD       $0x40, Y5, Y4, Y4
-	VPBROADCASTD   (CX)(DX*4), Y5
-	VPBLENDD       $0x80, Y5, Y4, Y4
-	VPAND          lowByte<>+0(SB), Y4, Y4
-	VMOVDQU        halfOfMinNormal<>+0(SB), Y5
-	VMOVDQU        dwordOne<>+0(SB), Y7
-	VPSLLVD        Y4, Y5, Y5
-	VPSUBD         Y7, Y4, Y6
-	VPSLLD         $0x17, Y6, Y6
-	VPCMPGTD       Y7, Y4, Y4
-	VBLENDVPS      Y4, Y6, Y5, Y6
-	VBROADCASTI128 (DI), Y4
-	VBROADCASTI128 16(DI), Y5
-	VMOVDQU        1(AX), X7
-	VINSERTI128    $0x01, 1(AX)(DX*4), Y7, Y7
-	VPSRLW         $0x04, Y7, Y8
-	VPAND          Y0, Y7, Y7
-	VPAND          Y0, Y8, Y8
-	VPSHUFB        Y7, Y1, Y7
-	VPSHUFB        Y8, Y1, Y8
-	VPMADDUBSW     Y4, Y7, Y7
-	VPMADDUBSW     Y5, Y8, Y8
-	VPADDW         Y8, Y7, Y7
-	VPMADDWD       Y2, Y7, Y7
-	VMOVDQU        1(AX)(DX*1), X8
-	VINSERTI128    $0x01, 1(CX)(DX*2), Y8, Y8
-	VPSRLW         $0x04, Y8, Y9
-	VPAND          Y0, Y8, Y8
-	VPAND          Y0, Y9, Y9
-	VPSHUFB        Y8, Y1, Y8
-	VPSHUFB        Y9, Y1, Y9
-	VPMADDUBSW     Y4, Y8, Y8
-	VPMADDUBSW     Y5, Y9, Y9
-	VPADDW         Y9, Y8, Y8
-	VPMADDWD       Y2, Y8, Y8
-	VPACKSSDW      Y8, Y7, Y7
-	VPMADDWD       Y2, Y7, Y7
-	VMOVDQU        1(AX)(DX*2), X8
-	VINSERTI128    $0x01, 1(AX)(BX*2), Y8, Y8
-	VPSRLW         $0x04, Y8, Y9
-	VPAND          Y0, Y8, Y8
-	VPAND          Y0, Y9, Y9
-	VPSHUFB        Y8, Y1, Y8
-	VPSHUFB        Y9, Y1, Y9
-	VPMADDUBSW     Y4, Y8, Y8
-	VPMADDUBSW     Y5, Y9, Y9
-	VPADDW         Y9, Y8, Y8
-	VPMADDWD       Y2, Y8, Y8
-	VMOVDQU        1(CX), X9
-	VINSERTI128    $0x01, 1(CX)(DX*4), Y9, Y9
-	VPSRLW         $0x04, Y9, Y10
-	VPAND          Y0, Y9, Y9
-	VPAND          Y0, Y10, Y10
-	VPSHUFB        Y9, Y1, Y9
-	VPSHUFB        Y10, Y1, Y10
-	VPMADDUBSW     Y4, Y9, Y9
-	VPMADDUBSW     Y5, Y10, Y10
-	VPADDW         Y10, Y9, Y9
-	VPMADDWD       Y2, Y9, Y9
-	VPACKSSDW      Y9, Y8, Y8
-	VPMADDWD       Y2, Y8, Y8
-	VPHADDD        Y8, Y7, Y7
-	VPBROADCASTD   40(DI), Y4
-	VPSLLD         $0x04, Y4, Y4
-	VPADDD         Y4, Y7, Y7
-	VCVTDQ2PS      Y7, Y7
-	VBROADCASTSS   32(DI), Y4
-	VMULPS         Y6, Y4, Y4
-	VFMADD231PS    Y7, Y4, Y3
-	ADDQ           $+17, AX
-	ADDQ           $+17, CX
-	ADDQ           $+64, DI
-	DECQ           R10
-	JNZ            block6
-	VMOVUPS        Y3, (R8)
-	ADDQ           $+32, R8
-	LEAQ           (SI)(DX*8), SI
-	DECQ           R9
-	JNZ            group5
+row30:
+	LEAQ 65536(AX), DI
+
+touch34:
+	CMPQ       SI, DI
+	JGE        touched35
+	PREFETCHT0 (SI)
+	ADDQ       $+4096, SI
+	JMP        touch34
+
+touched35:
+	MOVQ  AX, R8
+	MOVQ  blocks+40(FP), R9
+	MOVQ  lanes+48(FP), R10
+	MOVQ  n+64(FP), DI
+	VPXOR Y3, Y3, Y3
+
+group31:
+	PREFETCHT0   4096(R8)
+	PREFETCHT0   4160(R8)
+	PREFETCHT0   4224(R8)
+	VMOVDQU      1(R8), X4
+	VINSERTI128  $0x01, 69(R8), Y4, Y4
+	VPSRLW       $0x04, Y4, Y5
+	VPAND        Y0, Y4, Y4
+	VPAND        Y0, Y5, Y5
+	VPSHUFB      Y4, Y1, Y4
+	VPSHUFB      Y5, Y1, Y5
+	VPMADDUBSW   256(R10), Y4, Y4
+	VPMADDUBSW   288(R10), Y5, Y5
+	VPADDW       Y5, Y4, Y4
+	VPMADDWD     Y2, Y4, Y4
+	VMOVDQU      18(R8), X5
+	VINSERTI128  $0x01, 86(R8), Y5, Y5
+	VPSRLW       $0x04, Y5, Y6
+	VPAND        Y0, Y5, Y5
+	VPAND        Y0, Y6, Y6
+	VPSHUFB      Y5, Y1, Y5
+	VPSHUFB      Y6, Y1, Y6
+	VPMADDUBSW   320(R10), Y5, Y5
+	VPMADDUBSW   352(R10), Y6, Y6
+	VPADDW       Y6, Y5, Y5
+	VPMADDWD     Y2, Y5, Y5
+	VPACKSSDW    Y5, Y4, Y4
+	VPMADDWD     Y2, Y4, Y4
+	VMOVDQU      35(R8), X5
+	VINSERTI128  $0x01, 103(R8), Y5, Y5
+	VPSRLW       $0x04, Y5, Y6
+	VPAND        Y0, Y5, Y5
+	VPAND        Y0, Y6, Y6
+	VPSHUFB      Y5, Y1, Y5
+	VPSHUFB      Y6, Y1, Y6
+	VPMADDUBSW   384(R10), Y5, Y5
+	VPMADDUBSW   416(R10), Y6, Y6
+	VPADDW       Y6, Y5, Y5
+	VPMADDWD     Y2, Y5, Y5
+	VMOVDQU      52(R8), X6
+	VINSERTI128  $0x01, 120(R8), Y6, Y6
+	VPSRLW       $0x04, Y6, Y7
+	VPAND        Y0, Y6, Y6
+	VPAND        Y0, Y7, Y7
+	VPSHUFB      Y6, Y1, Y6
+	VPSHUFB      Y7, Y1, Y7
+	VPMADDUBSW   448(R10), Y6, Y6
+	VPMADDUBSW   480(R10), Y7, Y7
+	VPADDW       Y7, Y6, Y6
+	VPMADDWD     Y2, Y6, Y6
+	VPACKSSDW    Y6, Y5, Y5
+	VPMADDWD     Y2, Y5, Y5
+	VPHADDD      Y5, Y4, Y4
+	VPBROADCASTD (R8), Y5
+	VPBROADCASTD 17(R8), Y6
+	VPBLENDD     $0x02, Y6, Y5, Y5
+	VPBROADCASTD 34(R8), Y6
+	VPBLENDD     $0x04, Y6, Y5, Y5
+	VPBROADCASTD 51(R8), Y6
+	VPBLENDD     $0x08, Y6, Y5, Y5
+	VPBROADCASTD 68(R8), Y6
+	VPBLENDD     $0x10, Y6, Y5, Y5
+	VPBROADCASTD 85(R8), Y6
+	VPBLENDD     $0x20, Y6, Y5, Y5
+	VPBROADCASTD 102(R8), Y6
+	VPBLENDD     $0x40, Y6, Y5, Y5
+	VPBROADCASTD 119(R8), Y6
+	VPBLENDD     $0x80, Y6, Y5, Y5
+	VPAND        lowByte<>+0(SB), Y5, Y5
+	VMOVDQU      halfOfMinNormal<>+0(SB), Y6
+	VMOVDQU      dwordOne<>+0(SB), Y8
+	VPSLLVD      Y5, Y6, Y6
+	VPSUBD       Y8, Y5, Y7
+	VPSLLD       $0x17, Y7, Y7
+	VPCMPGTD     Y8, Y5, Y5
+	VBLENDVPS    Y5, Y7, Y6, Y7
+	VMOVDQU      64(R10), Y5
+	VPSLLD       $0x04, Y5, Y5
+	VPADDD       Y5, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       (R10), Y7, Y5
+	VFMADD231PS  Y4, Y5, Y3
+	ADDQ         $+136, R8
+	ADDQ         $+512, R9
+	ADDQ         $+512, R10
+	DECQ         DI
+	JZ           done33
+	CMPQ         DI, $0x01
+	JNE          group31
+	MOVQ         back+72(FP), R11
+	SUBQ         R11, R8
+	JMP          group31
+
+done33:
+	VMOVUPS     Y3, (SP)(BX*1)
+	MOVQ        rowBytes+24(FP), DI
+	ADDQ        DI, AX
+	ADDQ        $0x20, BX
+	CMPQ        BX, $+256
+	JNE         row30
+	VMOVDQU     (SP), Y3
+	VMOVDQU     32(SP), Y4
+	VMOVDQU     64(SP), Y5
+	VMOVDQU     96(SP), Y6
+	VPUNPCKLDQ  Y4, Y3, Y7
+	VPUNPCKHDQ  Y4, Y3, Y3
+	VPUNPCKLDQ  Y6, Y5, Y4
+	VPUNPCKHDQ  Y6, Y5, Y5
+	VPUNPCKLQDQ Y4, Y7, Y6
+	VPUNPCKHQDQ Y4, Y7, Y4
+	VPUNPCKLQDQ Y5, Y3, Y7
+	VPUNPCKHQDQ Y5, Y3, Y3
+	VMOVDQU     128(SP), Y5
+	VMOVDQU     160(SP), Y8
+	VMOVDQU     192(SP), Y9
+	VMOVDQU     224(SP), Y10
+	VPUNPCKLDQ  Y8, Y5, Y11
+	VPUNPCKHDQ  Y8, Y5, Y5
+	VPUNPCKLDQ  Y10, Y9, Y8
+	VPUNPCKHDQ  Y10, Y9, Y9
+	VPUNPCKLQDQ Y8, Y11, Y10
+	VPUNPCKHQDQ Y8, Y11, Y8
+	VPUNPCKLQDQ Y9, Y5, Y11
+	VPUNPCKHQDQ Y9, Y5, Y5
+	VPXOR       Y9, Y9, Y9
+	VPERM2F128  $0x20, Y10, Y6, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y8, Y4, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y11, Y7, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y5, Y3, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x31, Y10, Y6, Y6
+	VADDPS      Y6, Y9, Y9
+	VPERM2F128  $0x31, Y8, Y4, Y4
+	VADDPS      Y4, Y9, Y9
+	VPERM2F128  $0x31, Y11, Y7, Y4
+	VADDPS      Y4, Y9, Y9
+	VPERM2F128  $0x31, Y5, Y3, Y3
+	VADDPS      Y3, Y9, Y9
+	VMOVUPS     Y9, (CX)
+	ADDQ        $0x20, CX
+	DECQ        DX
+	JNZ         octet29
 	VZEROUPPER
 	RET
 
@@ -418,885 +1160,903 @@ DATA dwordOne<>+16(SB)/8, $0x0000000100000001
 DATA dwordOne<>+24(SB)/8, $0x0000000100000001
 GLOBL dwordOne<>(SB), RODATA|NOPTR, $32
 
-// func dotMXFP4VNNI(out *float32, w *byte, rowBytes int, groups int, a *byte, n int)
-// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, CMOV, FMA3, MMX+
-TEXT ·dotMXFP4VNNI(SB), NOSPLIT, $0-48
-	MOVQ    rowBytes+16(FP), DX
-	LEAQ    (DX)(DX*2), BX
-	MOVQ    w+8(FP), SI
-	MOVQ    out+0(FP), R8
-	MOVQ    groups+24(FP), R9
+// func dotMXFP4x2AVX2(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·dotMXFP4x2AVX2(SB), $512-80
+	MOVQ    w+16(FP), AX
+	MOVQ    out+0(FP), CX
+	MOVQ    octets+32(FP), DX
+	MOVQ    stride+56(FP), DI
 	VMOVDQU nibbleMask<>+0(SB), Y0
 	VMOVDQU tableFP4<>+0(SB), Y1
 	VMOVDQU onesWords<>+0(SB), Y2
+	MOVQ    AX, SI
 
-group7:
-	MOVQ    SI, AX
-	LEAQ    (AX)(BX*1), CX
-	LEAQ    (SI)(DX*8), R11
-	CMPQ    DX, $+2560
-	CMOVQGT AX, R11
-	MOVQ    a+32(FP), DI
-	MOVQ    n+40(FP), R10
-	VPXOR   Y3, Y3, Y3
+octet36:
+	XORQ BX, BX
 
-block8:
-	PREFETCHT0     (R11)
-	PREFETCHT0     64(R11)
-	PREFETCHT0     128(R11)
-	ADDQ           $+136, R11
-	VPBROADCASTD   (AX), Y4
-	VPBROADCASTD   (AX)(DX*1), Y5
-	VPBLENDD       $0x02, Y5, Y4, Y4
-	VPBROADCASTD   (AX)(DX*2), Y5
-	VPBLENDD       $0x04, Y5, Y4, Y4
-	VPBROADCASTD   (CX), Y5
-	VPBLENDD       $0x08, Y5, Y4, Y4
-	VPBROADCASTD   (AX)(DX*4), Y5
-	VPBLENDD       $0x10, Y5, Y4, Y4
-	VPBROADCASTD   (CX)(DX*2), Y5
-	VPBLENDD       $0x20, Y5, Y4, Y4
-	VPBROADCASTD   (AX)(BX*2), Y5
-	VPBLENDD       $0x40, Y5, Y4, Y4
-	VPBROADCASTD   (CX)(DX*4), Y5
-	VPBLENDD       $0x80, Y5, Y4, Y4
-	VPAND          lowByte<>+0(SB), Y4, Y4
-	VMOVDQU        halfOfMinNormal<>+0(SB), Y5
-	VMOVDQU        dwordOne<>+0(SB), Y7
-	VPSLLVD        Y4, Y5, Y5
-	VPSUBD         Y7, Y4, Y6
-	VPSLLD         $0x17, Y6, Y6
-	VPCMPGTD       Y7, Y4, Y4
-	VBLENDVPS      Y4, Y6, Y5, Y6
-	VBROADCASTI128 (DI), Y4
-	VBROADCASTI128 16(DI), Y5
-	VMOVDQU        1(AX), X7
-	VINSERTI128    $0x01, 1(AX)(DX*4), Y7, Y7
-	VPSRLW         $0x04, Y7, Y8
-	VPAND          Y0, Y7, Y7
-	VPAND          Y0, Y8, Y8
-	VPSHUFB        Y7, Y1, Y7
-	VPSHUFB        Y8, Y1, Y8
-	VPXOR          Y9, Y9, Y9
-	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xcc // VPDPBUSD       Y4, Y7, Y9
-	BYTE $0xc4; BYTE $0x62; BYTE $0x3d; BYTE $0x50; BYTE $0xcd // VPDPBUSD       Y5, Y8, Y9
-	VMOVDQU        1(AX)(DX*1), X7
-	VINSERTI128    $0x01, 1(CX)(DX*2), Y7, Y7
-	VPSRLW         $0x04, Y7, Y8
-	VPAND          Y0, Y7, Y7
-	VPAND          Y0, Y8, Y8
-	VPSHUFB        Y7, Y1, Y7
-	VPSHUFB        Y8, Y1, Y8
-	VPXOR          Y10, Y10, Y10
-	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xd4 // VPDPBUSD       Y4, Y7, Y10
-	BYTE $0xc4; BYTE $0x62; BYTE $0x3d; BYTE $0x50; BYTE $0xd5 // VPDPBUSD       Y5, Y8, Y10
-	VPACKSSDW      Y10, Y9, Y9
-	VPMADDWD       Y2, Y9, Y9
-	VMOVDQU        1(AX)(DX*2), X7
-	VINSERTI128    $0x01, 1(AX)(BX*2), Y7, Y7
-	VPSRLW         $0x04, Y7, Y8
-	VPAND          Y0, Y7, Y7
-	VPAND          Y0, Y8, Y8
-	VPSHUFB        Y7, Y1, Y7
-	VPSHUFB        Y8, Y1, Y8
-	VPXOR          Y10, Y10, Y10
-	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xd4 // VPDPBUSD       Y4, Y7, Y10
-	BYTE $0xc4; BYTE $0x62; BYTE $0x3d; BYTE $0x50; BYTE $0xd5 // VPDPBUSD       Y5, Y8, Y10
-	VMOVDQU        1(CX), X7
-	VINSERTI128    $0x01, 1(CX)(DX*4), Y7, Y7
-	VPSRLW         $0x04, Y7, Y8
-	VPAND          Y0, Y7, Y7
-	VPAND          Y0, Y8, Y8
-	VPSHUFB        Y7, Y1, Y7
-	VPSHUFB        Y8, Y1, Y8
-	VPXOR          Y11, Y11, Y11
-	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xdc // VPDPBUSD       Y4, Y7, Y11
-	BYTE $0xc4; BYTE $0x62; BYTE $0x3d; BYTE $0x50; BYTE $0xdd // VPDPBUSD       Y5, Y8, Y11
-	VPACKSSDW      Y11, Y10, Y10
-	VPMADDWD       Y2, Y10, Y10
-	VPHADDD        Y10, Y9, Y9
-	VPBROADCASTD   40(DI), Y4
-	VPSLLD         $0x04, Y4, Y4
-	VPADDD         Y4, Y9, Y9
-	VCVTDQ2PS      Y9, Y9
-	VBROADCASTSS   32(DI), Y4
-	VMULPS         Y6, Y4, Y4
-	VFMADD231PS    Y9, Y4, Y3
-	ADDQ           $+17, AX
-	ADDQ           $+17, CX
-	ADDQ           $+64, DI
-	DECQ           R10
-	JNZ            block8
-	VMOVUPS        Y3, (R8)
-	ADDQ           $+32, R8
-	LEAQ           (SI)(DX*8), SI
-	DECQ           R9
-	JNZ            group7
+row37:
+	LEAQ 65536(AX), R8
+
+touch41:
+	CMPQ       SI, R8
+	JGE        touched42
+	PREFETCHT0 (SI)
+	ADDQ       $+4096, SI
+	JMP        touch41
+
+touched42:
+	MOVQ  AX, R9
+	MOVQ  blocks+40(FP), R10
+	MOVQ  lanes+48(FP), R11
+	MOVQ  n+64(FP), R8
+	VPXOR Y3, Y3, Y3
+	VPXOR Y4, Y4, Y4
+
+group38:
+	PREFETCHT0   4096(R9)
+	PREFETCHT0   4160(R9)
+	PREFETCHT0   4224(R9)
+	VMOVDQU      1(R9), X5
+	VINSERTI128  $0x01, 69(R9), Y5, Y5
+	VPSRLW       $0x04, Y5, Y6
+	VPAND        Y0, Y5, Y5
+	VPAND        Y0, Y6, Y6
+	VPSHUFB      Y5, Y1, Y5
+	VPSHUFB      Y6, Y1, Y6
+	VPMADDUBSW   256(R11), Y5, Y7
+	VPMADDUBSW   288(R11), Y6, Y8
+	VPADDW       Y8, Y7, Y7
+	VPMADDWD     Y2, Y7, Y7
+	VPMADDUBSW   256(R11)(DI*1), Y5, Y5
+	VPMADDUBSW   288(R11)(DI*1), Y6, Y6
+	VPADDW       Y6, Y5, Y5
+	VPMADDWD     Y2, Y5, Y5
+	VMOVDQU      18(R9), X6
+	VINSERTI128  $0x01, 86(R9), Y6, Y6
+	VPSRLW       $0x04, Y6, Y8
+	VPAND        Y0, Y6, Y6
+	VPAND        Y0, Y8, Y8
+	VPSHUFB      Y6, Y1, Y6
+	VPSHUFB      Y8, Y1, Y8
+	VPMADDUBSW   320(R11), Y6, Y9
+	VPMADDUBSW   352(R11), Y8, Y10
+	VPADDW       Y10, Y9, Y9
+	VPMADDWD     Y2, Y9, Y9
+	VPMADDUBSW   320(R11)(DI*1), Y6, Y6
+	VPMADDUBSW   352(R11)(DI*1), Y8, Y8
+	VPADDW       Y8, Y6, Y6
+	VPMADDWD     Y2, Y6, Y6
+	VPACKSSDW    Y9, Y7, Y7
+	VPMADDWD     Y2, Y7, Y7
+	VPACKSSDW    Y6, Y5, Y5
+	VPMADDWD     Y2, Y5, Y5
+	VMOVDQU      35(R9), X6
+	VINSERTI128  $0x01, 103(R9), Y6, Y6
+	VPSRLW       $0x04, Y6, Y8
+	VPAND        Y0, Y6, Y6
+	VPAND        Y0, Y8, Y8
+	VPSHUFB      Y6, Y1, Y6
+	VPSHUFB      Y8, Y1, Y8
+	VPMADDUBSW   384(R11), Y6, Y9
+	VPMADDUBSW   416(R11), Y8, Y10
+	VPADDW       Y10, Y9, Y9
+	VPMADDWD     Y2, Y9, Y9
+	VPMADDUBSW   384(R11)(DI*1), Y6, Y6
+	VPMADDUBSW   416(R11)(DI*1), Y8, Y8
+	VPADDW       Y8, Y6, Y6
+	VPMADDWD     Y2, Y6, Y6
+	VMOVDQU      52(R9), X8
+	VINSERTI128  $0x01, 120(R9), Y8, Y8
+	VPSRLW       $0x04, Y8, Y10
+	VPAND        Y0, Y8, Y8
+	VPAND        Y0, Y10, Y10
+	VPSHUFB      Y8, Y1, Y8
+	VPSHUFB      Y10, Y1, Y10
+	VPMADDUBSW   448(R11), Y8, Y11
+	VPMADDUBSW   480(R11), Y10, Y12
+	VPADDW       Y12, Y11, Y11
+	VPMADDWD     Y2, Y11, Y11
+	VPMADDUBSW   448(R11)(DI*1), Y8, Y8
+	VPMADDUBSW   480(R11)(DI*1), Y10, Y10
+	VPADDW       Y10, Y8, Y8
+	VPMADDWD     Y2, Y8, Y8
+	VPACKSSDW    Y11, Y9, Y9
+	VPMADDWD     Y2, Y9, Y9
+	VPACKSSDW    Y8, Y6, Y6
+	VPMADDWD     Y2, Y6, Y6
+	VPHADDD      Y9, Y7, Y7
+	VPHADDD      Y6, Y5, Y5
+	VPBROADCASTD (R9), Y6
+	VPBROADCASTD 17(R9), Y8
+	VPBLENDD     $0x02, Y8, Y6, Y6
+	VPBROADCASTD 34(R9), Y8
+	VPBLENDD     $0x04, Y8, Y6, Y6
+	VPBROADCASTD 51(R9), Y8
+	VPBLENDD     $0x08, Y8, Y6, Y6
+	VPBROADCASTD 68(R9), Y8
+	VPBLENDD     $0x10, Y8, Y6, Y6
+	VPBROADCASTD 85(R9), Y8
+	VPBLENDD     $0x20, Y8, Y6, Y6
+	VPBROADCASTD 102(R9), Y8
+	VPBLENDD     $0x40, Y8, Y6, Y6
+	VPBROADCASTD 119(R9), Y8
+	VPBLENDD     $0x80, Y8, Y6, Y6
+	VPAND        lowByte<>+0(SB), Y6, Y6
+	VMOVDQU      halfOfMinNormal<>+0(SB), Y8
+	VMOVDQU      dwordOne<>+0(SB), Y10
+	VPSLLVD      Y6, Y8, Y8
+	VPSUBD       Y10, Y6, Y9
+	VPSLLD       $0x17, Y9, Y9
+	VPCMPGTD     Y10, Y6, Y6
+	VBLENDVPS    Y6, Y9, Y8, Y9
+	VMOVDQU      64(R11), Y6
+	VPSLLD       $0x04, Y6, Y6
+	VPADDD       Y6, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       (R11), Y9, Y6
+	VFMADD231PS  Y7, Y6, Y3
+	VMOVDQU      64(R11)(DI*1), Y6
+	VPSLLD       $0x04, Y6, Y6
+	VPADDD       Y6, Y5, Y5
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       (R11)(DI*1), Y9, Y6
+	VFMADD231PS  Y5, Y6, Y4
+	ADDQ         $+136, R9
+	ADDQ         $+512, R10
+	ADDQ         $+512, R11
+	DECQ         R8
+	JZ           done40
+	CMPQ         R8, $0x01
+	JNE          group38
+	MOVQ         back+72(FP), R12
+	SUBQ         R12, R9
+	JMP          group38
+
+done40:
+	VMOVUPS     Y3, (SP)(BX*1)
+	VMOVUPS     Y4, 256(SP)(BX*1)
+	MOVQ        rowBytes+24(FP), R8
+	ADDQ        R8, AX
+	ADDQ        $0x20, BX
+	CMPQ        BX, $+256
+	JNE         row37
+	VMOVDQU     (SP), Y3
+	VMOVDQU     32(SP), Y4
+	VMOVDQU     64(SP), Y5
+	VMOVDQU     96(SP), Y6
+	VPUNPCKLDQ  Y4, Y3, Y7
+	VPUNPCKHDQ  Y4, Y3, Y3
+	VPUNPCKLDQ  Y6, Y5, Y4
+	VPUNPCKHDQ  Y6, Y5, Y5
+	VPUNPCKLQDQ Y4, Y7, Y6
+	VPUNPCKHQDQ Y4, Y7, Y4
+	VPUNPCKLQDQ Y5, Y3, Y7
+	VPUNPCKHQDQ Y5, Y3, Y3
+	VMOVDQU     128(SP), Y5
+	VMOVDQU     160(SP), Y8
+	VMOVDQU     192(SP), Y9
+	VMOVDQU     224(SP), Y10
+	VPUNPCKLDQ  Y8, Y5, Y11
+	VPUNPCKHDQ  Y8, Y5, Y5
+	VPUNPCKLDQ  Y10, Y9, Y8
+	VPUNPCKHDQ  Y10, Y9, Y9
+	VPUNPCKLQDQ Y8, Y11, Y10
+	VPUNPCKHQDQ Y8, Y11, Y8
+	VPUNPCKLQDQ Y9, Y5, Y11
+	VPUNPCKHQDQ Y9, Y5, Y5
+	VPXOR       Y9, Y9, Y9
+	VPERM2F128  $0x20, Y10, Y6, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y8, Y4, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y11, Y7, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y5, Y3, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x31, Y10, Y6, Y6
+	VADDPS      Y6, Y9, Y9
+	VPERM2F128  $0x31, Y8, Y4, Y4
+	VADDPS      Y4, Y9, Y9
+	VPERM2F128  $0x31, Y11, Y7, Y4
+	VADDPS      Y4, Y9, Y9
+	VPERM2F128  $0x31, Y5, Y3, Y3
+	VADDPS      Y3, Y9, Y9
+	VMOVUPS     Y9, (CX)
+	MOVQ        ldo+8(FP), BX
+	VMOVDQU     256(SP), Y3
+	VMOVDQU     288(SP), Y4
+	VMOVDQU     320(SP), Y5
+	VMOVDQU     352(SP), Y6
+	VPUNPCKLDQ  Y4, Y3, Y7
+	VPUNPCKHDQ  Y4, Y3, Y3
+	VPUNPCKLDQ  Y6, Y5, Y4
+	VPUNPCKHDQ  Y6, Y5, Y5
+	VPUNPCKLQDQ Y4, Y7, Y6
+	VPUNPCKHQDQ Y4, Y7, Y4
+	VPUNPCKLQDQ Y5, Y3, Y7
+	VPUNPCKHQDQ Y5, Y3, Y3
+	VMOVDQU     384(SP), Y5
+	VMOVDQU     416(SP), Y8
+	VMOVDQU     448(SP), Y9
+	VMOVDQU     480(SP), Y10
+	VPUNPCKLDQ  Y8, Y5, Y11
+	VPUNPCKHDQ  Y8, Y5, Y5
+	VPUNPCKLDQ  Y10, Y9, Y8
+	VPUNPCKHDQ  Y10, Y9, Y9
+	VPUNPCKLQDQ Y8, Y11, Y10
+	VPUNPCKHQDQ Y8, Y11, Y8
+	VPUNPCKLQDQ Y9, Y5, Y11
+	VPUNPCKHQDQ Y9, Y5, Y5
+	VPXOR       Y9, Y9, Y9
+	VPERM2F128  $0x20, Y10, Y6, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y8, Y4, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y11, Y7, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y5, Y3, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x31, Y10, Y6, Y6
+	VADDPS      Y6, Y9, Y9
+	VPERM2F128  $0x31, Y8, Y4, Y4
+	VADDPS      Y4, Y9, Y9
+	VPERM2F128  $0x31, Y11, Y7, Y4
+	VADDPS      Y4, Y9, Y9
+	VPERM2F128  $0x31, Y5, Y3, Y3
+	VADDPS      Y3, Y9, Y9
+	VMOVUPS     Y9, (CX)(BX*4)
+	ADDQ        $0x20, CX
+	DECQ        DX
+	JNZ         octet36
 	VZEROUPPER
 	RET
 
-// func dotIQ4_XSAVX2(out *float32, w *byte, rowBytes int, groups int, a *byte, n int)
-// Requires: AVX, AVX2, CMOV, F16C, FMA3, MMX+
-TEXT ·dotIQ4_XSAVX2(SB), $256-48
-	MOVQ    rowBytes+16(FP), DX
-	LEAQ    (DX)(DX*2), BX
-	MOVQ    w+8(FP), SI
-	MOVQ    out+0(FP), R8
-	MOVQ    groups+24(FP), R9
+// func dotMXFP4x1VNNI(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, FMA3, MMX+
+TEXT ·dotMXFP4x1VNNI(SB), $256-80
+	MOVQ    w+16(FP), AX
+	MOVQ    out+0(FP), CX
+	MOVQ    octets+32(FP), DX
+	VMOVDQU nibbleMask<>+0(SB), Y0
+	VMOVDQU tableFP4<>+0(SB), Y1
+	VMOVDQU onesWords<>+0(SB), Y2
+	MOVQ    AX, SI
+
+octet43:
+	XORQ BX, BX
+
+row44:
+	LEAQ 65536(AX), DI
+
+touch48:
+	CMPQ       SI, DI
+	JGE        touched49
+	PREFETCHT0 (SI)
+	ADDQ       $+4096, SI
+	JMP        touch48
+
+touched49:
+	MOVQ  AX, R8
+	MOVQ  blocks+40(FP), R9
+	MOVQ  lanes+48(FP), R10
+	MOVQ  n+64(FP), DI
+	VPXOR Y3, Y3, Y3
+
+group45:
+	PREFETCHT0   4096(R8)
+	PREFETCHT0   4160(R8)
+	PREFETCHT0   4224(R8)
+	VMOVDQU      1(R8), X4
+	VINSERTI128  $0x01, 69(R8), Y4, Y4
+	VPSRLW       $0x04, Y4, Y5
+	VPAND        Y0, Y4, Y4
+	VPAND        Y0, Y5, Y5
+	VPSHUFB      Y4, Y1, Y4
+	VPSHUFB      Y5, Y1, Y5
+	VPXOR        Y6, Y6, Y6
+	VMOVDQU      256(R10), Y7
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xf7 // VPDPBUSD     Y7, Y4, Y6
+	VMOVDQU      288(R10), Y4
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xf4 // VPDPBUSD     Y4, Y5, Y6
+	VMOVDQU      18(R8), X4
+	VINSERTI128  $0x01, 86(R8), Y4, Y4
+	VPSRLW       $0x04, Y4, Y5
+	VPAND        Y0, Y4, Y4
+	VPAND        Y0, Y5, Y5
+	VPSHUFB      Y4, Y1, Y4
+	VPSHUFB      Y5, Y1, Y5
+	VPXOR        Y7, Y7, Y7
+	VMOVDQU      320(R10), Y8
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x5d; BYTE $0x50; BYTE $0xf8 // VPDPBUSD     Y8, Y4, Y7
+	VMOVDQU      352(R10), Y4
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfc // VPDPBUSD     Y4, Y5, Y7
+	VPACKSSDW    Y7, Y6, Y6
+	VPMADDWD     Y2, Y6, Y6
+	VMOVDQU      35(R8), X4
+	VINSERTI128  $0x01, 103(R8), Y4, Y4
+	VPSRLW       $0x04, Y4, Y5
+	VPAND        Y0, Y4, Y4
+	VPAND        Y0, Y5, Y5
+	VPSHUFB      Y4, Y1, Y4
+	VPSHUFB      Y5, Y1, Y5
+	VPXOR        Y7, Y7, Y7
+	VMOVDQU      384(R10), Y8
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x5d; BYTE $0x50; BYTE $0xf8 // VPDPBUSD     Y8, Y4, Y7
+	VMOVDQU      416(R10), Y4
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfc // VPDPBUSD     Y4, Y5, Y7
+	VMOVDQU      52(R8), X4
+	VINSERTI128  $0x01, 120(R8), Y4, Y4
+	VPSRLW       $0x04, Y4, Y5
+	VPAND        Y0, Y4, Y4
+	VPAND        Y0, Y5, Y5
+	VPSHUFB      Y4, Y1, Y4
+	VPSHUFB      Y5, Y1, Y5
+	VPXOR        Y8, Y8, Y8
+	VMOVDQU      448(R10), Y9
+	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xc1 // VPDPBUSD     Y9, Y4, Y8
+	VMOVDQU      480(R10), Y4
+	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc4 // VPDPBUSD     Y4, Y5, Y8
+	VPACKSSDW    Y8, Y7, Y7
+	VPMADDWD     Y2, Y7, Y7
+	VPHADDD      Y7, Y6, Y6
+	VPBROADCASTD (R8), Y4
+	VPBROADCASTD 17(R8), Y5
+	VPBLENDD     $0x02, Y5, Y4, Y4
+	VPBROADCASTD 34(R8), Y5
+	VPBLENDD     $0x04, Y5, Y4, Y4
+	VPBROADCASTD 51(R8), Y5
+	VPBLENDD     $0x08, Y5, Y4, Y4
+	VPBROADCASTD 68(R8), Y5
+	VPBLENDD     $0x10, Y5, Y4, Y4
+	VPBROADCASTD 85(R8), Y5
+	VPBLENDD     $0x20, Y5, Y4, Y4
+	VPBROADCASTD 102(R8), Y5
+	VPBLENDD     $0x40, Y5, Y4, Y4
+	VPBROADCASTD 119(R8), Y5
+	VPBLENDD     $0x80, Y5, Y4, Y4
+	VPAND        lowByte<>+0(SB), Y4, Y4
+	VMOVDQU      halfOfMinNormal<>+0(SB), Y5
+	VMOVDQU      dwordOne<>+0(SB), Y8
+	VPSLLVD      Y4, Y5, Y5
+	VPSUBD       Y8, Y4, Y7
+	VPSLLD       $0x17, Y7, Y7
+	VPCMPGTD     Y8, Y4, Y4
+	VBLENDVPS    Y4, Y7, Y5, Y7
+	VMOVDQU      64(R10), Y4
+	VPSLLD       $0x04, Y4, Y4
+	VPADDD       Y4, Y6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       (R10), Y7, Y4
+	VFMADD231PS  Y6, Y4, Y3
+	ADDQ         $+136, R8
+	ADDQ         $+512, R9
+	ADDQ         $+512, R10
+	DECQ         DI
+	JZ           done47
+	CMPQ         DI, $0x01
+	JNE          group45
+	MOVQ         back+72(FP), R11
+	SUBQ         R11, R8
+	JMP          group45
+
+done47:
+	VMOVUPS     Y3, (SP)(BX*1)
+	MOVQ        rowBytes+24(FP), DI
+	ADDQ        DI, AX
+	ADDQ        $0x20, BX
+	CMPQ        BX, $+256
+	JNE         row44
+	VMOVDQU     (SP), Y3
+	VMOVDQU     32(SP), Y4
+	VMOVDQU     64(SP), Y5
+	VMOVDQU     96(SP), Y6
+	VPUNPCKLDQ  Y4, Y3, Y7
+	VPUNPCKHDQ  Y4, Y3, Y3
+	VPUNPCKLDQ  Y6, Y5, Y4
+	VPUNPCKHDQ  Y6, Y5, Y5
+	VPUNPCKLQDQ Y4, Y7, Y6
+	VPUNPCKHQDQ Y4, Y7, Y4
+	VPUNPCKLQDQ Y5, Y3, Y7
+	VPUNPCKHQDQ Y5, Y3, Y3
+	VMOVDQU     128(SP), Y5
+	VMOVDQU     160(SP), Y8
+	VMOVDQU     192(SP), Y9
+	VMOVDQU     224(SP), Y10
+	VPUNPCKLDQ  Y8, Y5, Y11
+	VPUNPCKHDQ  Y8, Y5, Y5
+	VPUNPCKLDQ  Y10, Y9, Y8
+	VPUNPCKHDQ  Y10, Y9, Y9
+	VPUNPCKLQDQ Y8, Y11, Y10
+	VPUNPCKHQDQ Y8, Y11, Y8
+	VPUNPCKLQDQ Y9, Y5, Y11
+	VPUNPCKHQDQ Y9, Y5, Y5
+	VPXOR       Y9, Y9, Y9
+	VPERM2F128  $0x20, Y10, Y6, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y8, Y4, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y11, Y7, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y5, Y3, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x31, Y10, Y6, Y6
+	VADDPS      Y6, Y9, Y9
+	VPERM2F128  $0x31, Y8, Y4, Y4
+	VADDPS      Y4, Y9, Y9
+	VPERM2F128  $0x31, Y11, Y7, Y4
+	VADDPS      Y4, Y9, Y9
+	VPERM2F128  $0x31, Y5, Y3, Y3
+	VADDPS      Y3, Y9, Y9
+	VMOVUPS     Y9, (CX)
+	ADDQ        $0x20, CX
+	DECQ        DX
+	JNZ         octet43
+	VZEROUPPER
+	RET
+
+// func dotMXFP4x2VNNI(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, FMA3, MMX+
+TEXT ·dotMXFP4x2VNNI(SB), $512-80
+	MOVQ    w+16(FP), AX
+	MOVQ    out+0(FP), CX
+	MOVQ    octets+32(FP), DX
+	MOVQ    stride+56(FP), DI
+	VMOVDQU nibbleMask<>+0(SB), Y0
+	VMOVDQU tableFP4<>+0(SB), Y1
+	VMOVDQU onesWords<>+0(SB), Y2
+	MOVQ    AX, SI
+
+octet50:
+	XORQ BX, BX
+
+row51:
+	LEAQ 65536(AX), R8
+
+touch55:
+	CMPQ       SI, R8
+	JGE        touched56
+	PREFETCHT0 (SI)
+	ADDQ       $+4096, SI
+	JMP        touch55
+
+touched56:
+	MOVQ  AX, R9
+	MOVQ  blocks+40(FP), R10
+	MOVQ  lanes+48(FP), R11
+	MOVQ  n+64(FP), R8
+	VPXOR Y3, Y3, Y3
+	VPXOR Y4, Y4, Y4
+
+group52:
+	PREFETCHT0   4096(R9)
+	PREFETCHT0   4160(R9)
+	PREFETCHT0   4224(R9)
+	VMOVDQU      1(R9), X5
+	VINSERTI128  $0x01, 69(R9), Y5, Y5
+	VPSRLW       $0x04, Y5, Y6
+	VPAND        Y0, Y5, Y5
+	VPAND        Y0, Y6, Y6
+	VPSHUFB      Y5, Y1, Y5
+	VPSHUFB      Y6, Y1, Y6
+	VPXOR        Y7, Y7, Y7
+	VMOVDQU      256(R11), Y8
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x55; BYTE $0x50; BYTE $0xf8 // VPDPBUSD     Y8, Y5, Y7
+	VMOVDQU      288(R11), Y8
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x4d; BYTE $0x50; BYTE $0xf8 // VPDPBUSD     Y8, Y6, Y7
+	VPXOR        Y8, Y8, Y8
+	VMOVDQU      256(R11)(DI*1), Y9
+	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xc1 // VPDPBUSD     Y9, Y5, Y8
+	VMOVDQU      288(R11)(DI*1), Y5
+	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xc5 // VPDPBUSD     Y5, Y6, Y8
+	VMOVDQU      18(R9), X5
+	VINSERTI128  $0x01, 86(R9), Y5, Y5
+	VPSRLW       $0x04, Y5, Y6
+	VPAND        Y0, Y5, Y5
+	VPAND        Y0, Y6, Y6
+	VPSHUFB      Y5, Y1, Y5
+	VPSHUFB      Y6, Y1, Y6
+	VPXOR        Y9, Y9, Y9
+	VMOVDQU      320(R11), Y10
+	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xca // VPDPBUSD     Y10, Y5, Y9
+	VMOVDQU      352(R11), Y10
+	BYTE $0xc4; BYTE $0x42; BYTE $0x4d; BYTE $0x50; BYTE $0xca // VPDPBUSD     Y10, Y6, Y9
+	VPXOR        Y10, Y10, Y10
+	VMOVDQU      320(R11)(DI*1), Y11
+	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xd3 // VPDPBUSD     Y11, Y5, Y10
+	VMOVDQU      352(R11)(DI*1), Y5
+	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xd5 // VPDPBUSD     Y5, Y6, Y10
+	VPACKSSDW    Y9, Y7, Y7
+	VPMADDWD     Y2, Y7, Y7
+	VPACKSSDW    Y10, Y8, Y8
+	VPMADDWD     Y2, Y8, Y8
+	VMOVDQU      35(R9), X5
+	VINSERTI128  $0x01, 103(R9), Y5, Y5
+	VPSRLW       $0x04, Y5, Y6
+	VPAND        Y0, Y5, Y5
+	VPAND        Y0, Y6, Y6
+	VPSHUFB      Y5, Y1, Y5
+	VPSHUFB      Y6, Y1, Y6
+	VPXOR        Y9, Y9, Y9
+	VMOVDQU      384(R11), Y10
+	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xca // VPDPBUSD     Y10, Y5, Y9
+	VMOVDQU      416(R11), Y10
+	BYTE $0xc4; BYTE $0x42; BYTE $0x4d; BYTE $0x50; BYTE $0xca // VPDPBUSD     Y10, Y6, Y9
+	VPXOR        Y10, Y10, Y10
+	VMOVDQU      384(R11)(DI*1), Y11
+	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xd3 // VPDPBUSD     Y11, Y5, Y10
+	VMOVDQU      416(R11)(DI*1), Y5
+	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xd5 // VPDPBUSD     Y5, Y6, Y10
+	VMOVDQU      52(R9), X5
+	VINSERTI128  $0x01, 120(R9), Y5, Y5
+	VPSRLW       $0x04, Y5, Y6
+	VPAND        Y0, Y5, Y5
+	VPAND        Y0, Y6, Y6
+	VPSHUFB      Y5, Y1, Y5
+	VPSHUFB      Y6, Y1, Y6
+	VPXOR        Y11, Y11, Y11
+	VMOVDQU      448(R11), Y12
+	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xdc // VPDPBUSD     Y12, Y5, Y11
+	VMOVDQU      480(R11), Y12
+	BYTE $0xc4; BYTE $0x42; BYTE $0x4d; BYTE $0x50; BYTE $0xdc // VPDPBUSD     Y12, Y6, Y11
+	VPXOR        Y12, Y12, Y12
+	VMOVDQU      448(R11)(DI*1), Y13
+	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xe5 // VPDPBUSD     Y13, Y5, Y12
+	VMOVDQU      480(R11)(DI*1), Y5
+	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xe5 // VPDPBUSD     Y5, Y6, Y12
+	VPACKSSDW    Y11, Y9, Y9
+	VPMADDWD     Y2, Y9, Y9
+	VPACKSSDW    Y12, Y10, Y10
+	VPMADDWD     Y2, Y10, Y10
+	VPHADDD      Y9, Y7, Y7
+	VPHADDD      Y10, Y8, Y8
+	VPBROADCASTD (R9), Y5
+	VPBROADCASTD 17(R9), Y6
+	VPBLENDD     $0x02, Y6, Y5, Y5
+	VPBROADCASTD 34(R9), Y6
+	VPBLENDD     $0x04, Y6, Y5, Y5
+	VPBROADCASTD 51(R9), Y6
+	VPBLENDD     $0x08, Y6, Y5, Y5
+	VPBROADCASTD 68(R9), Y6
+	VPBLENDD     $0x10, Y6, Y5, Y5
+	VPBROADCASTD 85(R9), Y6
+	VPBLENDD     $0x20, Y6, Y5, Y5
+	VPBROADCASTD 102(R9), Y6
+	VPBLENDD     $0x40, Y6, Y5, Y5
+	VPBROADCASTD 119(R9), Y6
+	VPBLENDD     $0x80, Y6, Y5, Y5
+	VPAND        lowByte<>+0(SB), Y5, Y5
+	VMOVDQU      halfOfMinNormal<>+0(SB), Y6
+	VMOVDQU      dwordOne<>+0(SB), Y10
+	VPSLLVD      Y5, Y6, Y6
+	VPSUBD       Y10, Y5, Y9
+	VPSLLD       $0x17, Y9, Y9
+	VPCMPGTD     Y10, Y5, Y5
+	VBLENDVPS    Y5, Y9, Y6, Y9
+	VMOVDQU      64(R11), Y5
+	VPSLLD       $0x04, Y5, Y5
+	VPADDD       Y5, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       (R11), Y9, Y5
+	VFMADD231PS  Y7, Y5, Y3
+	VMOVDQU      64(R11)(DI*1), Y5
+	VPSLLD       $0x04, Y5, Y5
+	VPADDD       Y5, Y8, Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       (R11)(DI*1), Y9, Y5
+	VFMADD231PS  Y8, Y5, Y4
+	ADDQ         $+136, R9
+	ADDQ         $+512, R10
+	ADDQ         $+512, R11
+	DECQ         R8
+	JZ           done54
+	CMPQ         R8, $0x01
+	JNE          group52
+	MOVQ         back+72(FP), R12
+	SUBQ         R12, R9
+	JMP          group52
+
+done54:
+	VMOVUPS     Y3, (SP)(BX*1)
+	VMOVUPS     Y4, 256(SP)(BX*1)
+	MOVQ        rowBytes+24(FP), R8
+	ADDQ        R8, AX
+	ADDQ        $0x20, BX
+	CMPQ        BX, $+256
+	JNE         row51
+	VMOVDQU     (SP), Y3
+	VMOVDQU     32(SP), Y4
+	VMOVDQU     64(SP), Y5
+	VMOVDQU     96(SP), Y6
+	VPUNPCKLDQ  Y4, Y3, Y7
+	VPUNPCKHDQ  Y4, Y3, Y3
+	VPUNPCKLDQ  Y6, Y5, Y4
+	VPUNPCKHDQ  Y6, Y5, Y5
+	VPUNPCKLQDQ Y4, Y7, Y6
+	VPUNPCKHQDQ Y4, Y7, Y4
+	VPUNPCKLQDQ Y5, Y3, Y7
+	VPUNPCKHQDQ Y5, Y3, Y3
+	VMOVDQU     128(SP), Y5
+	VMOVDQU     160(SP), Y8
+	VMOVDQU     192(SP), Y9
+	VMOVDQU     224(SP), Y10
+	VPUNPCKLDQ  Y8, Y5, Y11
+	VPUNPCKHDQ  Y8, Y5, Y5
+	VPUNPCKLDQ  Y10, Y9, Y8
+	VPUNPCKHDQ  Y10, Y9, Y9
+	VPUNPCKLQDQ Y8, Y11, Y10
+	VPUNPCKHQDQ Y8, Y11, Y8
+	VPUNPCKLQDQ Y9, Y5, Y11
+	VPUNPCKHQDQ Y9, Y5, Y5
+	VPXOR       Y9, Y9, Y9
+	VPERM2F128  $0x20, Y10, Y6, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y8, Y4, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y11, Y7, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y5, Y3, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x31, Y10, Y6, Y6
+	VADDPS      Y6, Y9, Y9
+	VPERM2F128  $0x31, Y8, Y4, Y4
+	VADDPS      Y4, Y9, Y9
+	VPERM2F128  $0x31, Y11, Y7, Y4
+	VADDPS      Y4, Y9, Y9
+	VPERM2F128  $0x31, Y5, Y3, Y3
+	VADDPS      Y3, Y9, Y9
+	VMOVUPS     Y9, (CX)
+	MOVQ        ldo+8(FP), BX
+	VMOVDQU     256(SP), Y3
+	VMOVDQU     288(SP), Y4
+	VMOVDQU     320(SP), Y5
+	VMOVDQU     352(SP), Y6
+	VPUNPCKLDQ  Y4, Y3, Y7
+	VPUNPCKHDQ  Y4, Y3, Y3
+	VPUNPCKLDQ  Y6, Y5, Y4
+	VPUNPCKHDQ  Y6, Y5, Y5
+	VPUNPCKLQDQ Y4, Y7, Y6
+	VPUNPCKHQDQ Y4, Y7, Y4
+	VPUNPCKLQDQ Y5, Y3, Y7
+	VPUNPCKHQDQ Y5, Y3, Y3
+	VMOVDQU     384(SP), Y5
+	VMOVDQU     416(SP), Y8
+	VMOVDQU     448(SP), Y9
+	VMOVDQU     480(SP), Y10
+	VPUNPCKLDQ  Y8, Y5, Y11
+	VPUNPCKHDQ  Y8, Y5, Y5
+	VPUNPCKLDQ  Y10, Y9, Y8
+	VPUNPCKHDQ  Y10, Y9, Y9
+	VPUNPCKLQDQ Y8, Y11, Y10
+	VPUNPCKHQDQ Y8, Y11, Y8
+	VPUNPCKLQDQ Y9, Y5, Y11
+	VPUNPCKHQDQ Y9, Y5, Y5
+	VPXOR       Y9, Y9, Y9
+	VPERM2F128  $0x20, Y10, Y6, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y8, Y4, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y11, Y7, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y5, Y3, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x31, Y10, Y6, Y6
+	VADDPS      Y6, Y9, Y9
+	VPERM2F128  $0x31, Y8, Y4, Y4
+	VADDPS      Y4, Y9, Y9
+	VPERM2F128  $0x31, Y11, Y7, Y4
+	VADDPS      Y4, Y9, Y9
+	VPERM2F128  $0x31, Y5, Y3, Y3
+	VADDPS      Y3, Y9, Y9
+	VMOVUPS     Y9, (CX)(BX*4)
+	ADDQ        $0x20, CX
+	DECQ        DX
+	JNZ         octet50
+	VZEROUPPER
+	RET
+
+// func dotIQ4_XSx1AVX2(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
+TEXT ·dotIQ4_XSx1AVX2(SB), $256-80
+	MOVQ    w+16(FP), AX
+	MOVQ    out+0(FP), CX
+	MOVQ    octets+32(FP), DX
 	VMOVDQU nibbleMask<>+0(SB), Y0
 	VMOVDQU tableIQ4<>+0(SB), Y1
 	VMOVDQU onesWords<>+0(SB), Y2
+	MOVQ    AX, SI
 
-group9:
-	MOVQ    SI, AX
-	LEAQ    (AX)(BX*1), CX
-	LEAQ    (SI)(DX*8), R11
-	CMPQ    DX, $+2560
-	CMOVQGT AX, R11
-	MOVQ    a+32(FP), DI
-	MOVQ    n+40(FP), R10
-	VPXOR   Y3, Y3, Y3
+octet57:
+	XORQ BX, BX
 
-block10:
-	PREFETCHT0     (R11)
-	PREFETCHT0     64(R11)
-	PREFETCHT0     128(R11)
-	PREFETCHT0     192(R11)
-	PREFETCHT0     256(R11)
-	PREFETCHT0     320(R11)
-	PREFETCHT0     384(R11)
-	PREFETCHT0     448(R11)
-	PREFETCHT0     512(R11)
-	PREFETCHT0     576(R11)
-	PREFETCHT0     640(R11)
-	PREFETCHT0     704(R11)
-	PREFETCHT0     768(R11)
-	PREFETCHT0     832(R11)
-	PREFETCHT0     896(R11)
-	PREFETCHT0     960(R11)
-	PREFETCHT0     1024(R11)
-	ADDQ           $+1088, R11
-	VPBROADCASTD   (AX), Y4
-	VPBROADCASTD   (AX)(DX*1), Y5
-	VPBLENDD       $0x02, Y5, Y4, Y4
-	VPBROADCASTD   (AX)(DX*2), Y5
-	VPBLENDD       $0x04, Y5, Y4, Y4
-	VPBROADCASTD   (CX), Y5
-	VPBLENDD       $0x08, Y5, Y4, Y4
-	VPBROADCASTD   (AX)(DX*4), Y5
-	VPBLENDD       $0x10, Y5, Y4, Y4
-	VPBROADCASTD   (CX)(DX*2), Y5
-	VPBLENDD       $0x20, Y5, Y4, Y4
-	VPBROADCASTD   (AX)(BX*2), Y5
-	VPBLENDD       $0x40, Y5, Y4, Y4
-	VPBROADCASTD   (CX)(DX*4), Y5
-	VPBLENDD       $0x80, Y5, Y4, Y4
-	VPBROADCASTD   4(AX), Y5
-	VPBROADCASTD   4(AX)(DX*1), Y6
-	VPBLENDD       $0x02, Y6, Y5, Y5
-	VPBROADCASTD   4(AX)(DX*2), Y6
-	VPBLENDD       $0x04, Y6, Y5, Y5
-	VPBROADCASTD   4(CX), Y6
-	VPBLENDD       $0x08, Y6, Y5, Y5
-	VPBROADCASTD   4(AX)(DX*4), Y6
-	VPBLENDD       $0x10, Y6, Y5, Y5
-	VPBROADCASTD   4(CX)(DX*2), Y6
-	VPBLENDD       $0x20, Y6, Y5, Y5
-	VPBROADCASTD   4(AX)(BX*2), Y6
-	VPBLENDD       $0x40, Y6, Y5, Y5
-	VPBROADCASTD   4(CX)(DX*4), Y6
-	VPBLENDD       $0x80, Y6, Y5, Y5
-	VPXOR          Y6, Y6, Y6
-	VPBLENDW       $0xaa, Y6, Y4, Y6
-	VPACKUSDW      Y6, Y6, Y6
-	VPERMQ         $0xd8, Y6, Y6
-	VCVTPH2PS      X6, Y6
-	VPSRLD         $0x10, Y4, Y4
-	VMOVDQU        dwordFifteen<>+0(SB), Y7
-	VMOVDQU        dwordThree<>+0(SB), Y8
-	VMOVDQU        dwordThirtyTwo<>+0(SB), Y9
-	VPSRLD         $0x00, Y5, Y10
-	VPAND          Y7, Y10, Y10
-	VPSRLD         $0x00, Y4, Y11
-	VPAND          Y8, Y11, Y11
-	VPSLLD         $0x04, Y11, Y11
-	VPOR           Y11, Y10, Y10
-	VPSUBD         Y9, Y10, Y10
-	VCVTDQ2PS      Y10, Y10
-	VMULPS         Y6, Y10, Y10
-	VMOVDQU        Y10, (SP)
-	VPSRLD         $0x04, Y5, Y10
-	VPAND          Y7, Y10, Y10
-	VPSRLD         $0x02, Y4, Y11
-	VPAND          Y8, Y11, Y11
-	VPSLLD         $0x04, Y11, Y11
-	VPOR           Y11, Y10, Y10
-	VPSUBD         Y9, Y10, Y10
-	VCVTDQ2PS      Y10, Y10
-	VMULPS         Y6, Y10, Y10
-	VMOVDQU        Y10, 32(SP)
-	VPSRLD         $0x08, Y5, Y10
-	VPAND          Y7, Y10, Y10
-	VPSRLD         $0x04, Y4, Y11
-	VPAND          Y8, Y11, Y11
-	VPSLLD         $0x04, Y11, Y11
-	VPOR           Y11, Y10, Y10
-	VPSUBD         Y9, Y10, Y10
-	VCVTDQ2PS      Y10, Y10
-	VMULPS         Y6, Y10, Y10
-	VMOVDQU        Y10, 64(SP)
-	VPSRLD         $0x0c, Y5, Y10
-	VPAND          Y7, Y10, Y10
-	VPSRLD         $0x06, Y4, Y11
-	VPAND          Y8, Y11, Y11
-	VPSLLD         $0x04, Y11, Y11
-	VPOR           Y11, Y10, Y10
-	VPSUBD         Y9, Y10, Y10
-	VCVTDQ2PS      Y10, Y10
-	VMULPS         Y6, Y10, Y10
-	VMOVDQU        Y10, 96(SP)
-	VPSRLD         $0x10, Y5, Y10
-	VPAND          Y7, Y10, Y10
-	VPSRLD         $0x08, Y4, Y11
-	VPAND          Y8, Y11, Y11
-	VPSLLD         $0x04, Y11, Y11
-	VPOR           Y11, Y10, Y10
-	VPSUBD         Y9, Y10, Y10
-	VCVTDQ2PS      Y10, Y10
-	VMULPS         Y6, Y10, Y10
-	VMOVDQU        Y10, 128(SP)
-	VPSRLD         $0x14, Y5, Y10
-	VPAND          Y7, Y10, Y10
-	VPSRLD         $0x0a, Y4, Y11
-	VPAND          Y8, Y11, Y11
-	VPSLLD         $0x04, Y11, Y11
-	VPOR           Y11, Y10, Y10
-	VPSUBD         Y9, Y10, Y10
-	VCVTDQ2PS      Y10, Y10
-	VMULPS         Y6, Y10, Y10
-	VMOVDQU        Y10, 160(SP)
-	VPSRLD         $0x18, Y5, Y10
-	VPAND          Y7, Y10, Y10
-	VPSRLD         $0x0c, Y4, Y11
-	VPAND          Y8, Y11, Y11
-	VPSLLD         $0x04, Y11, Y11
-	VPOR           Y11, Y10, Y10
-	VPSUBD         Y9, Y10, Y10
-	VCVTDQ2PS      Y10, Y10
-	VMULPS         Y6, Y10, Y10
-	VMOVDQU        Y10, 192(SP)
-	VPSRLD         $0x1c, Y5, Y5
-	VPAND          Y7, Y5, Y5
-	VPSRLD         $0x0e, Y4, Y4
-	VPAND          Y8, Y4, Y4
-	VPSLLD         $0x04, Y4, Y4
-	VPOR           Y4, Y5, Y5
-	VPSUBD         Y9, Y5, Y5
-	VCVTDQ2PS      Y5, Y5
-	VMULPS         Y6, Y5, Y5
-	VMOVDQU        Y5, 224(SP)
-	VBROADCASTI128 (DI), Y4
-	VBROADCASTI128 16(DI), Y5
-	VMOVDQU        8(AX), X6
-	VINSERTI128    $0x01, 8(AX)(DX*4), Y6, Y6
-	VPSRLW         $0x04, Y6, Y7
-	VPAND          Y0, Y6, Y6
-	VPAND          Y0, Y7, Y7
-	VPSHUFB        Y6, Y1, Y6
-	VPSHUFB        Y7, Y1, Y7
-	VPSIGNB        Y6, Y4, Y8
-	VPABSB         Y6, Y6
-	VPMADDUBSW     Y8, Y6, Y6
-	VPSIGNB        Y7, Y5, Y8
-	VPABSB         Y7, Y7
-	VPMADDUBSW     Y8, Y7, Y7
-	VPMADDWD       Y2, Y6, Y6
-	VPMADDWD       Y2, Y7, Y7
-	VPADDD         Y7, Y6, Y6
-	VMOVDQU        8(AX)(DX*1), X7
-	VINSERTI128    $0x01, 8(CX)(DX*2), Y7, Y7
-	VPSRLW         $0x04, Y7, Y8
-	VPAND          Y0, Y7, Y7
-	VPAND          Y0, Y8, Y8
-	VPSHUFB        Y7, Y1, Y7
-	VPSHUFB        Y8, Y1, Y8
-	VPSIGNB        Y7, Y4, Y9
-	VPABSB         Y7, Y7
-	VPMADDUBSW     Y9, Y7, Y7
-	VPSIGNB        Y8, Y5, Y9
-	VPABSB         Y8, Y8
-	VPMADDUBSW     Y9, Y8, Y8
-	VPMADDWD       Y2, Y7, Y7
-	VPMADDWD       Y2, Y8, Y8
-	VPADDD         Y8, Y7, Y7
-	VPHADDD        Y7, Y6, Y6
-	VMOVDQU        8(AX)(DX*2), X7
-	VINSERTI128    $0x01, 8(AX)(BX*2), Y7, Y7
-	VPSRLW         $0x04, Y7, Y8
-	VPAND          Y0, Y7, Y7
-	VPAND          Y0, Y8, Y8
-	VPSHUFB        Y7, Y1, Y7
-	VPSHUFB        Y8, Y1, Y8
-	VPSIGNB        Y7, Y4, Y9
-	VPABSB         Y7, Y7
-	VPMADDUBSW     Y9, Y7, Y7
-	VPSIGNB        Y8, Y5, Y9
-	VPABSB         Y8, Y8
-	VPMADDUBSW     Y9, Y8, Y8
-	VPMADDWD       Y2, Y7, Y7
-	VPMADDWD       Y2, Y8, Y8
-	VPADDD         Y8, Y7, Y7
-	VMOVDQU        8(CX), X8
-	VINSERTI128    $0x01, 8(CX)(DX*4), Y8, Y8
-	VPSRLW         $0x04, Y8, Y9
-	VPAND          Y0, Y8, Y8
-	VPAND          Y0, Y9, Y9
-	VPSHUFB        Y8, Y1, Y8
-	VPSHUFB        Y9, Y1, Y9
-	VPSIGNB        Y8, Y4, Y4
-	VPABSB         Y8, Y8
-	VPMADDUBSW     Y4, Y8, Y8
-	VPSIGNB        Y9, Y5, Y4
-	VPABSB         Y9, Y9
-	VPMADDUBSW     Y4, Y9, Y9
-	VPMADDWD       Y2, Y8, Y8
-	VPMADDWD       Y2, Y9, Y9
-	VPADDD         Y9, Y8, Y8
-	VPHADDD        Y8, Y7, Y7
-	VPHADDD        Y7, Y6, Y6
-	VCVTDQ2PS      Y6, Y6
-	VBROADCASTSS   32(DI), Y4
-	VMULPS         (SP), Y4, Y4
-	VFMADD231PS    Y6, Y4, Y3
-	VBROADCASTI128 64(DI), Y4
-	VBROADCASTI128 80(DI), Y5
-	VMOVDQU        24(AX), X6
-	VINSERTI128    $0x01, 24(AX)(DX*4), Y6, Y6
-	VPSRLW         $0x04, Y6, Y7
-	VPAND          Y0, Y6, Y6
-	VPAND          Y0, Y7, Y7
-	VPSHUFB        Y6, Y1, Y6
-	VPSHUFB        Y7, Y1, Y7
-	VPSIGNB        Y6, Y4, Y8
-	VPABSB         Y6, Y6
-	VPMADDUBSW     Y8, Y6, Y6
-	VPSIGNB        Y7, Y5, Y8
-	VPABSB         Y7, Y7
-	VPMADDUBSW     Y8, Y7, Y7
-	VPMADDWD       Y2, Y6, Y6
-	VPMADDWD       Y2, Y7, Y7
-	VPADDD         Y7, Y6, Y6
-	VMOVDQU        24(AX)(DX*1), X7
-	VINSERTI128    $0x01, 24(CX)(DX*2), Y7, Y7
-	VPSRLW         $0x04, Y7, Y8
-	VPAND          Y0, Y7, Y7
-	VPAND          Y0, Y8, Y8
-	VPSHUFB        Y7, Y1, Y7
-	VPSHUFB        Y8, Y1, Y8
-	VPSIGNB        Y7, Y4, Y9
-	VPABSB         Y7, Y7
-	VPMADDUBSW     Y9, Y7, Y7
-	VPSIGNB        Y8, Y5, Y9
-	VPABSB         Y8, Y8
-	VPMADDUBSW     Y9, Y8, Y8
-	VPMADDWD       Y2, Y7, Y7
-	VPMADDWD       Y2, Y8, Y8
-	VPADDD         Y8, Y7, Y7
-	VPHADDD        Y7, Y6, Y6
-	VMOVDQU        24(AX)(DX*2), X7
-	VINSERTI128    $0x01, 24(AX)(BX*2), Y7, Y7
-	VPSRLW         $0x04, Y7, Y8
-	VPAND          Y0, Y7, Y7
-	VPAND          Y0, Y8, Y8
-	VPSHUFB        Y7, Y1, Y7
-	VPSHUFB        Y8, Y1, Y8
-	VPSIGNB        Y7, Y4, Y9
-	VPABSB         Y7, Y7
-	VPMADDUBSW     Y9, Y7, Y7
-	VPSIGNB        Y8, Y5, Y9
-	VPABSB         Y8, Y8
-	VPMADDUBSW     Y9, Y8, Y8
-	VPMADDWD       Y2, Y7, Y7
-	VPMADDWD       Y2, Y8, Y8
-	VPADDD         Y8, Y7, Y7
-	VMOVDQU        24(CX), X8
-	VINSERTI128    $0x01, 24(CX)(DX*4), Y8, Y8
-	VPSRLW         $0x04, Y8, Y9
-	VPAND          Y0, Y8, Y8
-	VPAND          Y0, Y9, Y9
-	VPSHUFB        Y8, Y1, Y8
-	VPSHUFB        Y9, Y1, Y9
-	VPSIGNB        Y8, Y4, Y4
-	VPABSB         Y8, Y8
-	VPMADDUBSW     Y4, Y8, Y8
-	VPSIGNB        Y9, Y5, Y4
-	VPABSB         Y9, Y9
-	VPMADDUBSW     Y4, Y9, Y9
-	VPMADDWD       Y2, Y8, Y8
-	VPMADDWD       Y2, Y9, Y9
-	VPADDD         Y9, Y8, Y8
-	VPHADDD        Y8, Y7, Y7
-	VPHADDD        Y7, Y6, Y6
-	VCVTDQ2PS      Y6, Y6
-	VBROADCASTSS   96(DI), Y4
-	VMULPS         32(SP), Y4, Y4
-	VFMADD231PS    Y6, Y4, Y3
-	VBROADCASTI128 128(DI), Y4
-	VBROADCASTI128 144(DI), Y5
-	VMOVDQU        40(AX), X6
-	VINSERTI128    $0x01, 40(AX)(DX*4), Y6, Y6
-	VPSRLW         $0x04, Y6, Y7
-	VPAND          Y0, Y6, Y6
-	VPAND          Y0, Y7, Y7
-	VPSHUFB        Y6, Y1, Y6
-	VPSHUFB        Y7, Y1, Y7
-	VPSIGNB        Y6, Y4, Y8
-	VPABSB         Y6, Y6
-	VPMADDUBSW     Y8, Y6, Y6
-	VPSIGNB        Y7, Y5, Y8
-	VPABSB         Y7, Y7
-	VPMADDUBSW     Y8, Y7, Y7
-	VPMADDWD       Y2, Y6, Y6
-	VPMADDWD       Y2, Y7, Y7
-	VPADDD         Y7, Y6, Y6
-	VMOVDQU        40(AX)(DX*1), X7
-	VINSERTI128    $0x01, 40(CX)(DX*2), Y7, Y7
-	VPSRLW         $0x04, Y7, Y8
-	VPAND          Y0, Y7, Y7
-	VPAND          Y0, Y8, Y8
-	VPSHUFB        Y7, Y1, Y7
-	VPSHUFB        Y8, Y1, Y8
-	VPSIGNB        Y7, Y4, Y9
-	VPABSB         Y7, Y7
-	VPMADDUBSW     Y9, Y7, Y7
-	VPSIGNB        Y8, Y5, Y9
-	VPABSB         Y8, Y8
-	VPMADDUBSW     Y9, Y8, Y8
-	VPMADDWD       Y2, Y7, Y7
-	VPMADDWD       Y2, Y8, Y8
-	VPADDD         Y8, Y7, Y7
-	VPHADDD        Y7, Y6, Y6
-	VMOVDQU        40(AX)(DX*2), X7
-	VINSERTI128    $0x01, 40(AX)(BX*2), Y7, Y7
-	VPSRLW         $0x04, Y7, Y8
-	VPAND          Y0, Y7, Y7
-	VPAND          Y0, Y8, Y8
-	VPSHUFB        Y7, Y1, Y7
-	VPSHUFB        Y8, Y1, Y8
-	VPSIGNB        Y7, Y4, Y9
-	VPABSB         Y7, Y7
-	VPMADDUBSW     Y9, Y7, Y7
-	VPSIGNB        Y8, Y5, Y9
-	VPABSB         Y8, Y8
-	VPMADDUBSW     Y9, Y8, Y8
-	VPMADDWD       Y2, Y7, Y7
-	VPMADDWD       Y2, Y8, Y8
-	VPADDD         Y8, Y7, Y7
-	VMOVDQU        40(CX), X8
-	VINSERTI128    $0x01, 40(CX)(DX*4), Y8, Y8
-	VPSRLW         $0x04, Y8, Y9
-	VPAND          Y0, Y8, Y8
-	VPAND          Y0, Y9, Y9
-	VPSHUFB        Y8, Y1, Y8
-	VPSHUFB        Y9, Y1, Y9
-	VPSIGNB        Y8, Y4, Y4
-	VPABSB         Y8, Y8
-	VPMADDUBSW     Y4, Y8, Y8
-	VPSIGNB        Y9, Y5, Y4
-	VPABSB         Y9, Y9
-	VPMADDUBSW     Y4, Y9, Y9
-	VPMADDWD       Y2, Y8, Y8
-	VPMADDWD       Y2, Y9, Y9
-	VPADDD         Y9, Y8, Y8
-	VPHADDD        Y8, Y7, Y7
-	VPHADDD        Y7, Y6, Y6
-	VCVTDQ2PS      Y6, Y6
-	VBROADCASTSS   160(DI), Y4
-	VMULPS         64(SP), Y4, Y4
-	VFMADD231PS    Y6, Y4, Y3
-	VBROADCASTI128 192(DI), Y4
-	VBROADCASTI128 208(DI), Y5
-	VMOVDQU        56(AX), X6
-	VINSERTI128    $0x01, 56(AX)(DX*4), Y6, Y6
-	VPSRLW         $0x04, Y6, Y7
-	VPAND          Y0, Y6, Y6
-	VPAND          Y0, Y7, Y7
-	VPSHUFB        Y6, Y1, Y6
-	VPSHUFB        Y7, Y1, Y7
-	VPSIGNB        Y6, Y4, Y8
-	VPABSB         Y6, Y6
-	VPMADDUBSW     Y8, Y6, Y6
-	VPSIGNB        Y7, Y5, Y8
-	VPABSB         Y7, Y7
-	VPMADDUBSW     Y8, Y7, Y7
-	VPMADDWD       Y2, Y6, Y6
-	VPMADDWD       Y2, Y7, Y7
-	VPADDD         Y7, Y6, Y6
-	VMOVDQU        56(AX)(DX*1), X7
-	VINSERTI128    $0x01, 56(CX)(DX*2), Y7, Y7
-	VPSRLW         $0x04, Y7, Y8
-	VPAND          Y0, Y7, Y7
-	VPAND          Y0, Y8, Y8
-	VPSHUFB        Y7, Y1, Y7
-	VPSHUFB        Y8, Y1, Y8
-	VPSIGNB        Y7, Y4, Y9
-	VPABSB         Y7, Y7
-	VPMADDUBSW     Y9, Y7, Y7
-	VPSIGNB        Y8, Y5, Y9
-	VPABSB         Y8, Y8
-	VPMADDUBSW     Y9, Y8, Y8
-	VPMADDWD       Y2, Y7, Y7
-	VPMADDWD       Y2, Y8, Y8
-	VPADDD         Y8, Y7, Y7
-	VPHADDD        Y7, Y6, Y6
-	VMOVDQU        56(AX)(DX*2), X7
-	VINSERTI128    $0x01, 56(AX)(BX*2), Y7, Y7
-	VPSRLW         $0x04, Y7, Y8
-	VPAND          Y0, Y7, Y7
-	VPAND          Y0, Y8, Y8
-	VPSHUFB        Y7, Y1, Y7
-	VPSHUFB        Y8, Y1, Y8
-	VPSIGNB        Y7, Y4, Y9
-	VPABSB         Y7, Y7
-	VPMADDUBSW     Y9, Y7, Y7
-	VPSIGNB        Y8, Y5, Y9
-	VPABSB         Y8, Y8
-	VPMADDUBSW     Y9, Y8, Y8
-	VPMADDWD       Y2, Y7, Y7
-	VPMADDWD       Y2, Y8, Y8
-	VPADDD         Y8, Y7, Y7
-	VMOVDQU        56(CX), X8
-	VINSERTI128    $0x01, 56(CX)(DX*4), Y8, Y8
-	VPSRLW         $0x04, Y8, Y9
-	VPAND          Y0, Y8, Y8
-	VPAND          Y0, Y9, Y9
-	VPSHUFB        Y8, Y1, Y8
-	VPSHUFB        Y9, Y1, Y9
-	VPSIGNB        Y8, Y4, Y4
-	VPABSB         Y8, Y8
-	VPMADDUBSW     Y4, Y8, Y8
-	VPSIGNB        Y9, Y5, Y4
-	VPABSB         Y9, Y9
-	VPMADDUBSW     Y4, Y9, Y9
-	VPMADDWD       Y2, Y8, Y8
-	VPMADDWD       Y2, Y9, Y9
-	VPADDD         Y9, Y8, Y8
-	VPHADDD        Y8, Y7, Y7
-	VPHADDD        Y7, Y6, Y6
-	VCVTDQ2PS      Y6, Y6
-	VBROADCASTSS   224(DI), Y4
-	VMULPS         96(SP), Y4, Y4
-	VFMADD231PS    Y6, Y4, Y3
-	VBROADCASTI128 256(DI), Y4
-	VBROADCASTI128 272(DI), Y5
-	VMOVDQU        72(AX), X6
-	VINSERTI128    $0x01, 72(AX)(DX*4), Y6, Y6
-	VPSRLW         $0x04, Y6, Y7
-	VPAND          Y0, Y6, Y6
-	VPAND          Y0, Y7, Y7
-	VPSHUFB        Y6, Y1, Y6
-	VPSHUFB        Y7, Y1, Y7
-	VPSIGNB        Y6, Y4, Y8
-	VPABSB         Y6, Y6
-	VPMADDUBSW     Y8, Y6, Y6
-	VPSIGNB        Y7, Y5, Y8
-	VPABSB         Y7, Y7
-	VPMADDUBSW     Y8, Y7, Y7
-	VPMADDWD       Y2, Y6, Y6
-	VPMADDWD       Y2, Y7, Y7
-	VPADDD         Y7, Y6, Y6
-	VMOVDQU        72(AX)(DX*1), X7
-	VINSERTI128    $0x01, 72(CX)(DX*2), Y7, Y7
-	VPSRLW         $0x04, Y7, Y8
-	VPAND          Y0, Y7, Y7
-	VPAND          Y0, Y8, Y8
-	VPSHUFB        Y7, Y1, Y7
-	VPSHUFB        Y8, Y1, Y8
-	VPSIGNB        Y7, Y4, Y9
-	VPABSB         Y7, Y7
-	VPMADDUBSW     Y9, Y7, Y7
-	VPSIGNB        Y8, Y5, Y9
-	VPABSB         Y8, Y8
-	VPMADDUBSW     Y9, Y8, Y8
-	VPMADDWD       Y2, Y7, Y7
-	VPMADDWD       Y2, Y8, Y8
-	VPADDD         Y8, Y7, Y7
-	VPHADDD        Y7, Y6, Y6
-	VMOVDQU        72(AX)(DX*2), X7
-	VINSERTI128    $0x01, 72(AX)(BX*2), Y7, Y7
-	VPSRLW         $0x04, Y7, Y8
-	VPAND          Y0, Y7, Y7
-	VPAND          Y0, Y8, Y8
-	VPSHUFB        Y7, Y1, Y7
-	VPSHUFB        Y8, Y1, Y8
-	VPSIGNB        Y7, Y4, Y9
-	VPABSB         Y7, Y7
-	VPMADDUBSW     Y9, Y7, Y7
-	VPSIGNB        Y8, Y5, Y9
-	VPABSB         Y8, Y8
-	VPMADDUBSW     Y9, Y8, Y8
-	VPMADDWD       Y2, Y7, Y7
-	VPMADDWD       Y2, Y8, Y8
-	VPADDD         Y8, Y7, Y7
-	VMOVDQU        72(CX), X8
-	VINSERTI128    $0x01, 72(CX)(DX*4), Y8, Y8
-	VPSRLW         $0x04, Y8, Y9
-	VPAND          Y0, Y8, Y8
-	VPAND          Y0, Y9, Y9
-	VPSHUFB        Y8, Y1, Y8
-	VPSHUFB        Y9, Y1, Y9
-	VPSIGNB        Y8, Y4, Y4
-	VPABSB         Y8, Y8
-	VPMADDUBSW     Y4, Y8, Y8
-	VPSIGNB        Y9, Y5, Y4
-	VPABSB         Y9, Y9
-	VPMADDUBSW     Y4, Y9, Y9
-	VPMADDWD       Y2, Y8, Y8
-	VPMADDWD       Y2, Y9, Y9
-	VPADDD         Y9, Y8, Y8
-	VPHADDD        Y8, Y7, Y7
-	VPHADDD        Y7, Y6, Y6
-	VCVTDQ2PS      Y6, Y6
-	VBROADCASTSS   288(DI), Y4
-	VMULPS         128(SP), Y4, Y4
-	VFMADD231PS    Y6, Y4, Y3
-	VBROADCASTI128 320(DI), Y4
-	VBROADCASTI128 336(DI), Y5
-	VMOVDQU        88(AX), X6
-	VINSERTI128    $0x01, 88(AX)(DX*4), Y6, Y6
-	VPSRLW         $0x04, Y6, Y7
-	VPAND          Y0, Y6, Y6
-	VPAND          Y0, Y7, Y7
-	VPSHUFB        Y6, Y1, Y6
-	VPSHUFB        Y7, Y1, Y7
-	VPSIGNB        Y6, Y4, Y8
-	VPABSB         Y6, Y6
-	VPMADDUBSW     Y8, Y6, Y6
-	VPSIGNB        Y7, Y5, Y8
-	VPABSB         Y7, Y7
-	VPMADDUBSW     Y8, Y7, Y7
-	VPMADDWD       Y2, Y6, Y6
-	VPMADDWD       Y2, Y7, Y7
-	VPADDD         Y7, Y6, Y6
-	VMOVDQU        88(AX)(DX*1), X7
-	VINSERTI128    $0x01, 88(CX)(DX*2), Y7, Y7
-	VPSRLW         $0x04, Y7, Y8
-	VPAND          Y0, Y7, Y7
-	VPAND          Y0, Y8, Y8
-	VPSHUFB        Y7, Y1, Y7
-	VPSHUFB        Y8, Y1, Y8
-	VPSIGNB        Y7, Y4, Y9
-	VPABSB         Y7, Y7
-	VPMADDUBSW     Y9, Y7, Y7
-	VPSIGNB        Y8, Y5, Y9
-	VPABSB         Y8, Y8
-	VPMADDUBSW     Y9, Y8, Y8
-	VPMADDWD       Y2, Y7, Y7
-	VPMADDWD       Y2, Y8, Y8
-	VPADDD         Y8, Y7, Y7
-	VPHADDD        Y7, Y6, Y6
-	VMOVDQU        88(AX)(DX*2), X7
-	VINSERTI128    $0x01, 88(AX)(BX*2), Y7, Y7
-	VPSRLW         $0x04, Y7, Y8
-	VPAND          Y0, Y7, Y7
-	VPAND          Y0, Y8, Y8
-	VPSHUFB        Y7, Y1, Y7
-	VPSHUFB        Y8, Y1, Y8
-	VPSIGNB        Y7, Y4, Y9
-	VPABSB         Y7, Y7
-	VPMADDUBSW     Y9, Y7, Y7
-	VPSIGNB        Y8, Y5, Y9
-	VPABSB         Y8, Y8
-	VPMADDUBSW     Y9, Y8, Y8
-	VPMADDWD       Y2, Y7, Y7
-	VPMADDWD       Y2, Y8, Y8
-	VPADDD         Y8, Y7, Y7
-	VMOVDQU        88(CX), X8
-	VINSERTI128    $0x01, 88(CX)(DX*4), Y8, Y8
-	VPSRLW         $0x04, Y8, Y9
-	VPAND          Y0, Y8, Y8
-	VPAND          Y0, Y9, Y9
-	VPSHUFB        Y8, Y1, Y8
-	VPSHUFB        Y9, Y1, Y9
-	VPSIGNB        Y8, Y4, Y4
-	VPABSB         Y8, Y8
-	VPMADDUBSW     Y4, Y8, Y8
-	VPSIGNB        Y9, Y5, Y4
-	VPABSB         Y9, Y9
-	VPMADDUBSW     Y4, Y9, Y9
-	VPMADDWD       Y2, Y8, Y8
-	VPMADDWD       Y2, Y9, Y9
-	VPADDD         Y9, Y8, Y8
-	VPHADDD        Y8, Y7, Y7
-	VPHADDD        Y7, Y6, Y6
-	VCVTDQ2PS      Y6, Y6
-	VBROADCASTSS   352(DI), Y4
-	VMULPS         160(SP), Y4, Y4
-	VFMADD231PS    Y6, Y4, Y3
-	VBROADCASTI128 384(DI), Y4
-	VBROADCASTI128 400(DI), Y5
-	VMOVDQU        104(AX), X6
-	VINSERTI128    $0x01, 104(AX)(DX*4), Y6, Y6
-	VPSRLW         $0x04, Y6, Y7
-	VPAND          Y0, Y6, Y6
-	VPAND          Y0, Y7, Y7
-	VPSHUFB        Y6, Y1, Y6
-	VPSHUFB        Y7, Y1, Y7
-	VPSIGNB        Y6, Y4, Y8
-	VPABSB         Y6, Y6
-	VPMADDUBSW     Y8, Y6, Y6
-	VPSIGNB        Y7, Y5, Y8
-	VPABSB         Y7, Y7
-	VPMADDUBSW     Y8, Y7, Y7
-	VPMADDWD       Y2, Y6, Y6
-	VPMADDWD       Y2, Y7, Y7
-	VPADDD         Y7, Y6, Y6
-	VMOVDQU        104(AX)(DX*1), X7
-	VINSERTI128    $0x01, 104(CX)(DX*2), Y7, Y7
-	VPSRLW         $0x04, Y7, Y8
-	VPAND          Y0, Y7, Y7
-	VPAND          Y0, Y8, Y8
-	VPSHUFB        Y7, Y1, Y7
-	VPSHUFB        Y8, Y1, Y8
-	VPSIGNB        Y7, Y4, Y9
-	VPABSB         Y7, Y7
-	VPMADDUBSW     Y9, Y7, Y7
-	VPSIGNB        Y8, Y5, Y9
-	VPABSB         Y8, Y8
-	VPMADDUBSW     Y9, Y8, Y8
-	VPMADDWD       Y2, Y7, Y7
-	VPMADDWD       Y2, Y8, Y8
-	VPADDD         Y8, Y7, Y7
-	VPHADDD        Y7, Y6, Y6
-	VMOVDQU        104(AX)(DX*2), X7
-	VINSERTI128    $0x01, 104(AX)(BX*2), Y7, Y7
-	VPSRLW         $0x04, Y7, Y8
-	VPAND          Y0, Y7, Y7
-	VPAND          Y0, Y8, Y8
-	VPSHUFB        Y7, Y1, Y7
-	VPSHUFB        Y8, Y1, Y8
-	VPSIGNB        Y7, Y4, Y9
-	VPABSB         Y7, Y7
-	VPMADDUBSW     Y9, Y7, Y7
-	VPSIGNB        Y8, Y5, Y9
-	VPABSB         Y8, Y8
-	VPMADDUBSW     Y9, Y8, Y8
-	VPMADDWD       Y2, Y7, Y7
-	VPMADDWD       Y2, Y8, Y8
-	VPADDD         Y8, Y7, Y7
-	VMOVDQU        104(CX), X8
-	VINSERTI128    $0x01, 104(CX)(DX*4), Y8, Y8
-	VPSRLW         $0x04, Y8, Y9
-	VPAND          Y0, Y8, Y8
-	VPAND          Y0, Y9, Y9
-	VPSHUFB        Y8, Y1, Y8
-	VPSHUFB        Y9, Y1, Y9
-	VPSIGNB        Y8, Y4, Y4
-	VPABSB         Y8, Y8
-	VPMADDUBSW     Y4, Y8, Y8
-	VPSIGNB        Y9, Y5, Y4
-	VPABSB         Y9, Y9
-	VPMADDUBSW     Y4, Y9, Y9
-	VPMADDWD       Y2, Y8, Y8
-	VPMADDWD       Y2, Y9, Y9
-	VPADDD         Y9, Y8, Y8
-	VPHADDD        Y8, Y7, Y7
-	VPHADDD        Y7, Y6, Y6
-	VCVTDQ2PS      Y6, Y6
-	VBROADCASTSS   416(DI), Y4
-	VMULPS         192(SP), Y4, Y4
-	VFMADD231PS    Y6, Y4, Y3
-	VBROADCASTI128 448(DI), Y4
-	VBROADCASTI128 464(DI), Y5
-	VMOVDQU        120(AX), X6
-	VINSERTI128    $0x01, 120(AX)(DX*4), Y6, Y6
-	VPSRLW         $0x04, Y6, Y7
-	VPAND          Y0, Y6, Y6
-	VPAND          Y0, Y7, Y7
-	VPSHUFB        Y6, Y1, Y6
-	VPSHUFB        Y7, Y1, Y7
-	VPSIGNB        Y6, Y4, Y8
-	VPABSB         Y6, Y6
-	VPMADDUBSW     Y8, Y6, Y6
-	VPSIGNB        Y7, Y5, Y8
-	VPABSB         Y7, Y7
-	VPMADDUBSW     Y8, Y7, Y7
-	VPMADDWD       Y2, Y6, Y6
-	VPMADDWD       Y2, Y7, Y7
-	VPADDD         Y7, Y6, Y6
-	VMOVDQU        120(AX)(DX*1), X7
-	VINSERTI128    $0x01, 120(CX)(DX*2), Y7, Y7
-	VPSRLW         $0x04, Y7, Y8
-	VPAND          Y0, Y7, Y7
-	VPAND          Y0, Y8, Y8
-	VPSHUFB        Y7, Y1, Y7
-	VPSHUFB        Y8, Y1, Y8
-	VPSIGNB        Y7, Y4, Y9
-	VPABSB         Y7, Y7
-	VPMADDUBSW     Y9, Y7, Y7
-	VPSIGNB        Y8, Y5, Y9
-	VPABSB         Y8, Y8
-	VPMADDUBSW     Y9, Y8, Y8
-	VPMADDWD       Y2, Y7, Y7
-	VPMADDWD       Y2, Y8, Y8
-	VPADDD         Y8, Y7, Y7
-	VPHADDD        Y7, Y6, Y6
-	VMOVDQU        120(AX)(DX*2), X7
-	VINSERTI128    $0x01, 120(AX)(BX*2), Y7, Y7
-	VPSRLW         $0x04, Y7, Y8
-	VPAND          Y0, Y7, Y7
-	VPAND          Y0, Y8, Y8
-	VPSHUFB        Y7, Y1, Y7
-	VPSHUFB        Y8, Y1, Y8
-	VPSIGNB        Y7, Y4, Y9
-	VPABSB         Y7, Y7
-	VPMADDUBSW     Y9, Y7, Y7
-	VPSIGNB        Y8, Y5, Y9
-	VPABSB         Y8, Y8
-	VPMADDUBSW     Y9, Y8, Y8
-	VPMADDWD       Y2, Y7, Y7
-	VPMADDWD       Y2, Y8, Y8
-	VPADDD         Y8, Y7, Y7
-	VMOVDQU        120(CX), X8
-	VINSERTI128    $0x01, 120(CX)(DX*4), Y8, Y8
-	VPSRLW         $0x04, Y8, Y9
-	VPAND          Y0, Y8, Y8
-	VPAND          Y0, Y9, Y9
-	VPSHUFB        Y8, Y1, Y8
-	VPSHUFB        Y9, Y1, Y9
-	VPSIGNB        Y8, Y4, Y4
-	VPABSB         Y8, Y8
-	VPMADDUBSW     Y4, Y8, Y8
-	VPSIGNB        Y9, Y5, Y4
-	VPABSB         Y9, Y9
-	VPMADDUBSW     Y4, Y9, Y9
-	VPMADDWD       Y2, Y8, Y8
-	VPMADDWD       Y2, Y9, Y9
-	VPADDD         Y9, Y8, Y8
-	VPHADDD        Y8, Y7, Y7
-	VPHADDD        Y7, Y6, Y6
-	VCVTDQ2PS      Y6, Y6
-	VBROADCASTSS   480(DI), Y4
-	VMULPS         224(SP), Y4, Y4
-	VFMADD231PS    Y6, Y4, Y3
-	ADDQ           $+136, AX
-	ADDQ           $+136, CX
-	ADDQ           $+512, DI
-	DECQ           R10
-	JNZ            block10
-	VMOVUPS        Y3, (R8)
-	ADDQ           $+32, R8
-	LEAQ           (SI)(DX*8), SI
-	DECQ           R9
-	JNZ            group9
+row58:
+	LEAQ 65536(AX), DI
+
+touch62:
+	CMPQ       SI, DI
+	JGE        touched63
+	PREFETCHT0 (SI)
+	ADDQ       $+4096, SI
+	JMP        touch62
+
+touched63:
+	MOVQ  AX, R8
+	MOVQ  blocks+40(FP), R9
+	MOVQ  lanes+48(FP), R10
+	MOVQ  n+64(FP), DI
+	VPXOR Y3, Y3, Y3
+
+group59:
+	PREFETCHT0   4096(R8)
+	PREFETCHT0   4160(R8)
+	PREFETCHT0   4224(R8)
+	VMOVDQU      8(R8), X4
+	VINSERTI128  $0x01, 72(R8), Y4, Y4
+	VPSRLW       $0x04, Y4, Y5
+	VPAND        Y0, Y4, Y4
+	VPAND        Y0, Y5, Y5
+	VPSHUFB      Y4, Y1, Y4
+	VPSHUFB      Y5, Y1, Y5
+	VMOVDQU      256(R10), Y6
+	VPSIGNB      Y4, Y6, Y6
+	VPABSB       Y4, Y4
+	VPMADDUBSW   Y6, Y4, Y4
+	VMOVDQU      288(R10), Y6
+	VPSIGNB      Y5, Y6, Y6
+	VPABSB       Y5, Y5
+	VPMADDUBSW   Y6, Y5, Y5
+	VPMADDWD     Y2, Y4, Y4
+	VPMADDWD     Y2, Y5, Y5
+	VPADDD       Y5, Y4, Y4
+	VMOVDQU      24(R8), X5
+	VINSERTI128  $0x01, 88(R8), Y5, Y5
+	VPSRLW       $0x04, Y5, Y6
+	VPAND        Y0, Y5, Y5
+	VPAND        Y0, Y6, Y6
+	VPSHUFB      Y5, Y1, Y5
+	VPSHUFB      Y6, Y1, Y6
+	VMOVDQU      320(R10), Y7
+	VPSIGNB      Y5, Y7, Y7
+	VPABSB       Y5, Y5
+	VPMADDUBSW   Y7, Y5, Y5
+	VMOVDQU      352(R10), Y7
+	VPSIGNB      Y6, Y7, Y7
+	VPABSB       Y6, Y6
+	VPMADDUBSW   Y7, Y6, Y6
+	VPMADDWD     Y2, Y5, Y5
+	VPMADDWD     Y2, Y6, Y6
+	VPADDD       Y6, Y5, Y5
+	VPHADDD      Y5, Y4, Y4
+	VMOVDQU      40(R8), X5
+	VINSERTI128  $0x01, 104(R8), Y5, Y5
+	VPSRLW       $0x04, Y5, Y6
+	VPAND        Y0, Y5, Y5
+	VPAND        Y0, Y6, Y6
+	VPSHUFB      Y5, Y1, Y5
+	VPSHUFB      Y6, Y1, Y6
+	VMOVDQU      384(R10), Y7
+	VPSIGNB      Y5, Y7, Y7
+	VPABSB       Y5, Y5
+	VPMADDUBSW   Y7, Y5, Y5
+	VMOVDQU      416(R10), Y7
+	VPSIGNB      Y6, Y7, Y7
+	VPABSB       Y6, Y6
+	VPMADDUBSW   Y7, Y6, Y6
+	VPMADDWD     Y2, Y5, Y5
+	VPMADDWD     Y2, Y6, Y6
+	VPADDD       Y6, Y5, Y5
+	VMOVDQU      56(R8), X6
+	VINSERTI128  $0x01, 120(R8), Y6, Y6
+	VPSRLW       $0x04, Y6, Y7
+	VPAND        Y0, Y6, Y6
+	VPAND        Y0, Y7, Y7
+	VPSHUFB      Y6, Y1, Y6
+	VPSHUFB      Y7, Y1, Y7
+	VMOVDQU      448(R10), Y8
+	VPSIGNB      Y6, Y8, Y8
+	VPABSB       Y6, Y6
+	VPMADDUBSW   Y8, Y6, Y6
+	VMOVDQU      480(R10), Y8
+	VPSIGNB      Y7, Y8, Y8
+	VPABSB       Y7, Y7
+	VPMADDUBSW   Y8, Y7, Y7
+	VPMADDWD     Y2, Y6, Y6
+	VPMADDWD     Y2, Y7, Y7
+	VPADDD       Y7, Y6, Y6
+	VPHADDD      Y6, Y5, Y5
+	VPHADDD      Y5, Y4, Y4
+	VPBROADCASTD 4(R8), Y5
+	VPSRLVD      rowXSLow<>+0(SB), Y5, Y5
+	VPAND        dwordFifteen<>+0(SB), Y5, Y5
+	VPBROADCASTD (R8), Y6
+	VPSRLVD      rowXSHigh<>+0(SB), Y6, Y6
+	VPAND        dwordThree<>+0(SB), Y6, Y6
+	VPSLLD       $0x04, Y6, Y6
+	VPOR         Y6, Y5, Y5
+	VPSUBD       dwordThirtyTwo<>+0(SB), Y5, Y5
+	VCVTDQ2PS    Y5, Y5
+	VPBROADCASTW (R8), Y6
+	VCVTPH2PS    X6, Y6
+	VMULPS       Y6, Y5, Y5
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       (R10), Y5, Y5
+	VFMADD231PS  Y4, Y5, Y3
+	ADDQ         $+136, R8
+	ADDQ         $+512, R9
+	ADDQ         $+512, R10
+	DECQ         DI
+	JNZ          group59
+	VMOVUPS      Y3, (SP)(BX*1)
+	MOVQ         rowBytes+24(FP), DI
+	ADDQ         DI, AX
+	ADDQ         $0x20, BX
+	CMPQ         BX, $+256
+	JNE          row58
+	VMOVDQU      (SP), Y3
+	VMOVDQU      32(SP), Y4
+	VMOVDQU      64(SP), Y5
+	VMOVDQU      96(SP), Y6
+	VPUNPCKLDQ   Y4, Y3, Y7
+	VPUNPCKHDQ   Y4, Y3, Y3
+	VPUNPCKLDQ   Y6, Y5, Y4
+	VPUNPCKHDQ   Y6, Y5, Y5
+	VPUNPCKLQDQ  Y4, Y7, Y6
+	VPUNPCKHQDQ  Y4, Y7, Y4
+	VPUNPCKLQDQ  Y5, Y3, Y7
+	VPUNPCKHQDQ  Y5, Y3, Y3
+	VMOVDQU      128(SP), Y5
+	VMOVDQU      160(SP), Y8
+	VMOVDQU      192(SP), Y9
+	VMOVDQU      224(SP), Y10
+	VPUNPCKLDQ   Y8, Y5, Y11
+	VPUNPCKHDQ   Y8, Y5, Y5
+	VPUNPCKLDQ   Y10, Y9, Y8
+	VPUNPCKHDQ   Y10, Y9, Y9
+	VPUNPCKLQDQ  Y8, Y11, Y10
+	VPUNPCKHQDQ  Y8, Y11, Y8
+	VPUNPCKLQDQ  Y9, Y5, Y11
+	VPUNPCKHQDQ  Y9, Y5, Y5
+	VPXOR        Y9, Y9, Y9
+	VPERM2F128   $0x20, Y10, Y6, Y12
+	VADDPS       Y12, Y9, Y9
+	VPERM2F128   $0x20, Y8, Y4, Y12
+	VADDPS       Y12, Y9, Y9
+	VPERM2F128   $0x20, Y11, Y7, Y12
+	VADDPS       Y12, Y9, Y9
+	VPERM2F128   $0x20, Y5, Y3, Y12
+	VADDPS       Y12, Y9, Y9
+	VPERM2F128   $0x31, Y10, Y6, Y6
+	VADDPS       Y6, Y9, Y9
+	VPERM2F128   $0x31, Y8, Y4, Y4
+	VADDPS       Y4, Y9, Y9
+	VPERM2F128   $0x31, Y11, Y7, Y4
+	VADDPS       Y4, Y9, Y9
+	VPERM2F128   $0x31, Y5, Y3, Y3
+	VADDPS       Y3, Y9, Y9
+	VMOVUPS      Y9, (CX)
+	ADDQ         $0x20, CX
+	DECQ         DX
+	JNZ          octet57
 	VZEROUPPER
 	RET
+
+DATA rowXSLow<>+0(SB)/8, $0x0000000400000000
+DATA rowXSLow<>+8(SB)/8, $0x0000000c00000008
+DATA rowXSLow<>+16(SB)/8, $0x0000001400000010
+DATA rowXSLow<>+24(SB)/8, $0x0000001c00000018
+GLOBL rowXSLow<>(SB), RODATA|NOPTR, $32
 
 DATA dwordFifteen<>+0(SB)/8, $0x0000000f0000000f
 DATA dwordFifteen<>+8(SB)/8, $0x0000000f0000000f
 DATA dwordFifteen<>+16(SB)/8, $0x0000000f0000000f
 DATA dwordFifteen<>+24(SB)/8, $0x0000000f0000000f
 GLOBL dwordFifteen<>(SB), RODATA|NOPTR, $32
+
+DATA rowXSHigh<>+0(SB)/8, $0x0000001200000010
+DATA rowXSHigh<>+8(SB)/8, $0x0000001600000014
+DATA rowXSHigh<>+16(SB)/8, $0x0000001a00000018
+DATA rowXSHigh<>+24(SB)/8, $0x0000001e0000001c
+GLOBL rowXSHigh<>(SB), RODATA|NOPTR, $32
 
 DATA dwordThree<>+0(SB)/8, $0x0000000300000003
 DATA dwordThree<>+8(SB)/8, $0x0000000300000003
@@ -1310,591 +2070,684 @@ DATA dwordThirtyTwo<>+16(SB)/8, $0x0000002000000020
 DATA dwordThirtyTwo<>+24(SB)/8, $0x0000002000000020
 GLOBL dwordThirtyTwo<>(SB), RODATA|NOPTR, $32
 
-// func dotIQ4_XSVNNI(out *float32, w *byte, rowBytes int, groups int, a *byte, n int)
-// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, CMOV, F16C, FMA3, MMX+
-TEXT ·dotIQ4_XSVNNI(SB), $256-48
-	MOVQ    rowBytes+16(FP), DX
-	LEAQ    (DX)(DX*2), BX
-	MOVQ    w+8(FP), SI
-	MOVQ    out+0(FP), R8
-	MOVQ    groups+24(FP), R9
+// func dotIQ4_XSx2AVX2(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
+TEXT ·dotIQ4_XSx2AVX2(SB), $512-80
+	MOVQ    w+16(FP), AX
+	MOVQ    out+0(FP), CX
+	MOVQ    octets+32(FP), DX
+	MOVQ    stride+56(FP), DI
+	VMOVDQU nibbleMask<>+0(SB), Y0
+	VMOVDQU tableIQ4<>+0(SB), Y1
+	VMOVDQU onesWords<>+0(SB), Y2
+	MOVQ    AX, SI
+
+octet64:
+	XORQ BX, BX
+
+row65:
+	LEAQ 65536(AX), R8
+
+touch69:
+	CMPQ       SI, R8
+	JGE        touched70
+	PREFETCHT0 (SI)
+	ADDQ       $+4096, SI
+	JMP        touch69
+
+touched70:
+	MOVQ  AX, R9
+	MOVQ  blocks+40(FP), R10
+	MOVQ  lanes+48(FP), R11
+	MOVQ  n+64(FP), R8
+	VPXOR Y3, Y3, Y3
+	VPXOR Y4, Y4, Y4
+
+group66:
+	PREFETCHT0   4096(R9)
+	PREFETCHT0   4160(R9)
+	PREFETCHT0   4224(R9)
+	VMOVDQU      8(R9), X5
+	VINSERTI128  $0x01, 72(R9), Y5, Y5
+	VPSRLW       $0x04, Y5, Y6
+	VPAND        Y0, Y5, Y5
+	VPAND        Y0, Y6, Y6
+	VPSHUFB      Y5, Y1, Y5
+	VPSHUFB      Y6, Y1, Y6
+	VMOVDQU      256(R11), Y8
+	VPSIGNB      Y5, Y8, Y8
+	VPABSB       Y5, Y7
+	VPMADDUBSW   Y8, Y7, Y7
+	VMOVDQU      288(R11), Y9
+	VPSIGNB      Y6, Y9, Y9
+	VPABSB       Y6, Y8
+	VPMADDUBSW   Y9, Y8, Y8
+	VPMADDWD     Y2, Y7, Y7
+	VPMADDWD     Y2, Y8, Y8
+	VPADDD       Y8, Y7, Y7
+	VMOVDQU      256(R11)(DI*1), Y8
+	VPSIGNB      Y5, Y8, Y8
+	VPABSB       Y5, Y5
+	VPMADDUBSW   Y8, Y5, Y5
+	VMOVDQU      288(R11)(DI*1), Y8
+	VPSIGNB      Y6, Y8, Y8
+	VPABSB       Y6, Y6
+	VPMADDUBSW   Y8, Y6, Y6
+	VPMADDWD     Y2, Y5, Y5
+	VPMADDWD     Y2, Y6, Y6
+	VPADDD       Y6, Y5, Y5
+	VMOVDQU      24(R9), X6
+	VINSERTI128  $0x01, 88(R9), Y6, Y6
+	VPSRLW       $0x04, Y6, Y8
+	VPAND        Y0, Y6, Y6
+	VPAND        Y0, Y8, Y8
+	VPSHUFB      Y6, Y1, Y6
+	VPSHUFB      Y8, Y1, Y8
+	VMOVDQU      320(R11), Y10
+	VPSIGNB      Y6, Y10, Y10
+	VPABSB       Y6, Y9
+	VPMADDUBSW   Y10, Y9, Y9
+	VMOVDQU      352(R11), Y11
+	VPSIGNB      Y8, Y11, Y11
+	VPABSB       Y8, Y10
+	VPMADDUBSW   Y11, Y10, Y10
+	VPMADDWD     Y2, Y9, Y9
+	VPMADDWD     Y2, Y10, Y10
+	VPADDD       Y10, Y9, Y9
+	VMOVDQU      320(R11)(DI*1), Y10
+	VPSIGNB      Y6, Y10, Y10
+	VPABSB       Y6, Y6
+	VPMADDUBSW   Y10, Y6, Y6
+	VMOVDQU      352(R11)(DI*1), Y10
+	VPSIGNB      Y8, Y10, Y10
+	VPABSB       Y8, Y8
+	VPMADDUBSW   Y10, Y8, Y8
+	VPMADDWD     Y2, Y6, Y6
+	VPMADDWD     Y2, Y8, Y8
+	VPADDD       Y8, Y6, Y6
+	VPHADDD      Y9, Y7, Y7
+	VPHADDD      Y6, Y5, Y5
+	VMOVDQU      40(R9), X6
+	VINSERTI128  $0x01, 104(R9), Y6, Y6
+	VPSRLW       $0x04, Y6, Y8
+	VPAND        Y0, Y6, Y6
+	VPAND        Y0, Y8, Y8
+	VPSHUFB      Y6, Y1, Y6
+	VPSHUFB      Y8, Y1, Y8
+	VMOVDQU      384(R11), Y10
+	VPSIGNB      Y6, Y10, Y10
+	VPABSB       Y6, Y9
+	VPMADDUBSW   Y10, Y9, Y9
+	VMOVDQU      416(R11), Y11
+	VPSIGNB      Y8, Y11, Y11
+	VPABSB       Y8, Y10
+	VPMADDUBSW   Y11, Y10, Y10
+	VPMADDWD     Y2, Y9, Y9
+	VPMADDWD     Y2, Y10, Y10
+	VPADDD       Y10, Y9, Y9
+	VMOVDQU      384(R11)(DI*1), Y10
+	VPSIGNB      Y6, Y10, Y10
+	VPABSB       Y6, Y6
+	VPMADDUBSW   Y10, Y6, Y6
+	VMOVDQU      416(R11)(DI*1), Y10
+	VPSIGNB      Y8, Y10, Y10
+	VPABSB       Y8, Y8
+	VPMADDUBSW   Y10, Y8, Y8
+	VPMADDWD     Y2, Y6, Y6
+	VPMADDWD     Y2, Y8, Y8
+	VPADDD       Y8, Y6, Y6
+	VMOVDQU      56(R9), X8
+	VINSERTI128  $0x01, 120(R9), Y8, Y8
+	VPSRLW       $0x04, Y8, Y10
+	VPAND        Y0, Y8, Y8
+	VPAND        Y0, Y10, Y10
+	VPSHUFB      Y8, Y1, Y8
+	VPSHUFB      Y10, Y1, Y10
+	VMOVDQU      448(R11), Y12
+	VPSIGNB      Y8, Y12, Y12
+	VPABSB       Y8, Y11
+	VPMADDUBSW   Y12, Y11, Y11
+	VMOVDQU      480(R11), Y13
+	VPSIGNB      Y10, Y13, Y13
+	VPABSB       Y10, Y12
+	VPMADDUBSW   Y13, Y12, Y12
+	VPMADDWD     Y2, Y11, Y11
+	VPMADDWD     Y2, Y12, Y12
+	VPADDD       Y12, Y11, Y11
+	VMOVDQU      448(R11)(DI*1), Y12
+	VPSIGNB      Y8, Y12, Y12
+	VPABSB       Y8, Y8
+	VPMADDUBSW   Y12, Y8, Y8
+	VMOVDQU      480(R11)(DI*1), Y12
+	VPSIGNB      Y10, Y12, Y12
+	VPABSB       Y10, Y10
+	VPMADDUBSW   Y12, Y10, Y10
+	VPMADDWD     Y2, Y8, Y8
+	VPMADDWD     Y2, Y10, Y10
+	VPADDD       Y10, Y8, Y8
+	VPHADDD      Y11, Y9, Y9
+	VPHADDD      Y8, Y6, Y6
+	VPHADDD      Y9, Y7, Y7
+	VPHADDD      Y6, Y5, Y5
+	VPBROADCASTD 4(R9), Y6
+	VPSRLVD      rowXSLow<>+0(SB), Y6, Y6
+	VPAND        dwordFifteen<>+0(SB), Y6, Y6
+	VPBROADCASTD (R9), Y8
+	VPSRLVD      rowXSHigh<>+0(SB), Y8, Y8
+	VPAND        dwordThree<>+0(SB), Y8, Y8
+	VPSLLD       $0x04, Y8, Y8
+	VPOR         Y8, Y6, Y6
+	VPSUBD       dwordThirtyTwo<>+0(SB), Y6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VPBROADCASTW (R9), Y8
+	VCVTPH2PS    X8, Y8
+	VMULPS       Y8, Y6, Y6
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       (R11), Y6, Y8
+	VFMADD231PS  Y7, Y8, Y3
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       (R11)(DI*1), Y6, Y6
+	VFMADD231PS  Y5, Y6, Y4
+	ADDQ         $+136, R9
+	ADDQ         $+512, R10
+	ADDQ         $+512, R11
+	DECQ         R8
+	JNZ          group66
+	VMOVUPS      Y3, (SP)(BX*1)
+	VMOVUPS      Y4, 256(SP)(BX*1)
+	MOVQ         rowBytes+24(FP), R8
+	ADDQ         R8, AX
+	ADDQ         $0x20, BX
+	CMPQ         BX, $+256
+	JNE          row65
+	VMOVDQU      (SP), Y3
+	VMOVDQU      32(SP), Y4
+	VMOVDQU      64(SP), Y5
+	VMOVDQU      96(SP), Y6
+	VPUNPCKLDQ   Y4, Y3, Y7
+	VPUNPCKHDQ   Y4, Y3, Y3
+	VPUNPCKLDQ   Y6, Y5, Y4
+	VPUNPCKHDQ   Y6, Y5, Y5
+	VPUNPCKLQDQ  Y4, Y7, Y6
+	VPUNPCKHQDQ  Y4, Y7, Y4
+	VPUNPCKLQDQ  Y5, Y3, Y7
+	VPUNPCKHQDQ  Y5, Y3, Y3
+	VMOVDQU      128(SP), Y5
+	VMOVDQU      160(SP), Y8
+	VMOVDQU      192(SP), Y9
+	VMOVDQU      224(SP), Y10
+	VPUNPCKLDQ   Y8, Y5, Y11
+	VPUNPCKHDQ   Y8, Y5, Y5
+	VPUNPCKLDQ   Y10, Y9, Y8
+	VPUNPCKHDQ   Y10, Y9, Y9
+	VPUNPCKLQDQ  Y8, Y11, Y10
+	VPUNPCKHQDQ  Y8, Y11, Y8
+	VPUNPCKLQDQ  Y9, Y5, Y11
+	VPUNPCKHQDQ  Y9, Y5, Y5
+	VPXOR        Y9, Y9, Y9
+	VPERM2F128   $0x20, Y10, Y6, Y12
+	VADDPS       Y12, Y9, Y9
+	VPERM2F128   $0x20, Y8, Y4, Y12
+	VADDPS       Y12, Y9, Y9
+	VPERM2F128   $0x20, Y11, Y7, Y12
+	VADDPS       Y12, Y9, Y9
+	VPERM2F128   $0x20, Y5, Y3, Y12
+	VADDPS       Y12, Y9, Y9
+	VPERM2F128   $0x31, Y10, Y6, Y6
+	VADDPS       Y6, Y9, Y9
+	VPERM2F128   $0x31, Y8, Y4, Y4
+	VADDPS       Y4, Y9, Y9
+	VPERM2F128   $0x31, Y11, Y7, Y4
+	VADDPS       Y4, Y9, Y9
+	VPERM2F128   $0x31, Y5, Y3, Y3
+	VADDPS       Y3, Y9, Y9
+	VMOVUPS      Y9, (CX)
+	MOVQ         ldo+8(FP), BX
+	VMOVDQU      256(SP), Y3
+	VMOVDQU      288(SP), Y4
+	VMOVDQU      320(SP), Y5
+	VMOVDQU      352(SP), Y6
+	VPUNPCKLDQ   Y4, Y3, Y7
+	VPUNPCKHDQ   Y4, Y3, Y3
+	VPUNPCKLDQ   Y6, Y5, Y4
+	VPUNPCKHDQ   Y6, Y5, Y5
+	VPUNPCKLQDQ  Y4, Y7, Y6
+	VPUNPCKHQDQ  Y4, Y7, Y4
+	VPUNPCKLQDQ  Y5, Y3, Y7
+	VPUNPCKHQDQ  Y5, Y3, Y3
+	VMOVDQU      384(SP), Y5
+	VMOVDQU      416(SP), Y8
+	VMOVDQU      448(SP), Y9
+	VMOVDQU      480(SP), Y10
+	VPUNPCKLDQ   Y8, Y5, Y11
+	VPUNPCKHDQ   Y8, Y5, Y5
+	VPUNPCKLDQ   Y10, Y9, Y8
+	VPUNPCKHDQ   Y10, Y9, Y9
+	VPUNPCKLQDQ  Y8, Y11, Y10
+	VPUNPCKHQDQ  Y8, Y11, Y8
+	VPUNPCKLQDQ  Y9, Y5, Y11
+	VPUNPCKHQDQ  Y9, Y5, Y5
+	VPXOR        Y9, Y9, Y9
+	VPERM2F128   $0x20, Y10, Y6, Y12
+	VADDPS       Y12, Y9, Y9
+	VPERM2F128   $0x20, Y8, Y4, Y12
+	VADDPS       Y12, Y9, Y9
+	VPERM2F128   $0x20, Y11, Y7, Y12
+	VADDPS       Y12, Y9, Y9
+	VPERM2F128   $0x20, Y5, Y3, Y12
+	VADDPS       Y12, Y9, Y9
+	VPERM2F128   $0x31, Y10, Y6, Y6
+	VADDPS       Y6, Y9, Y9
+	VPERM2F128   $0x31, Y8, Y4, Y4
+	VADDPS       Y4, Y9, Y9
+	VPERM2F128   $0x31, Y11, Y7, Y4
+	VADDPS       Y4, Y9, Y9
+	VPERM2F128   $0x31, Y5, Y3, Y3
+	VADDPS       Y3, Y9, Y9
+	VMOVUPS      Y9, (CX)(BX*4)
+	ADDQ         $0x20, CX
+	DECQ         DX
+	JNZ          octet64
+	VZEROUPPER
+	RET
+
+// func dotIQ4_XSx1VNNI(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
+TEXT ·dotIQ4_XSx1VNNI(SB), $256-80
+	MOVQ    w+16(FP), AX
+	MOVQ    out+0(FP), CX
+	MOVQ    octets+32(FP), DX
 	VMOVDQU nibbleMask<>+0(SB), Y0
 	VMOVDQU tableIQ4Unsigned<>+0(SB), Y1
-	VMOVDQU onesWords<>+0(SB), Y2
+	MOVQ    AX, SI
 
-group11:
-	MOVQ    SI, AX
-	LEAQ    (AX)(BX*1), CX
-	LEAQ    (SI)(DX*8), R11
-	CMPQ    DX, $+2560
-	CMOVQGT AX, R11
-	MOVQ    a+32(FP), DI
-	MOVQ    n+40(FP), R10
-	VPXOR   Y2, Y2, Y2
+octet71:
+	XORQ BX, BX
 
-block12:
-	PREFETCHT0     (R11)
-	PREFETCHT0     64(R11)
-	PREFETCHT0     128(R11)
-	PREFETCHT0     192(R11)
-	PREFETCHT0     256(R11)
-	PREFETCHT0     320(R11)
-	PREFETCHT0     384(R11)
-	PREFETCHT0     448(R11)
-	PREFETCHT0     512(R11)
-	PREFETCHT0     576(R11)
-	PREFETCHT0     640(R11)
-	PREFETCHT0     704(R11)
-	PREFETCHT0     768(R11)
-	PREFETCHT0     832(R11)
-	PREFETCHT0     896(R11)
-	PREFETCHT0     960(R11)
-	PREFETCHT0     1024(R11)
-	ADDQ           $+1088, R11
-	VPBROADCASTD   (AX), Y3
-	VPBROADCASTD   (AX)(DX*1), Y4
-	VPBLENDD       $0x02, Y4, Y3, Y3
-	VPBROADCASTD   (AX)(DX*2), Y4
-	VPBLENDD       $0x04, Y4, Y3, Y3
-	VPBROADCASTD   (CX), Y4
-	VPBLENDD       $0x08, Y4, Y3, Y3
-	VPBROADCASTD   (AX)(DX*4), Y4
-	VPBLENDD       $0x10, Y4, Y3, Y3
-	VPBROADCASTD   (CX)(DX*2), Y4
-	VPBLENDD       $0x20, Y4, Y3, Y3
-	VPBROADCASTD   (AX)(BX*2), Y4
-	VPBLENDD       $0x40, Y4, Y3, Y3
-	VPBROADCASTD   (CX)(DX*4), Y4
-	VPBLENDD       $0x80, Y4, Y3, Y3
-	VPBROADCASTD   4(AX), Y4
-	VPBROADCASTD   4(AX)(DX*1), Y5
-	VPBLENDD       $0x02, Y5, Y4, Y4
-	VPBROADCASTD   4(AX)(DX*2), Y5
-	VPBLENDD       $0x04, Y5, Y4, Y4
-	VPBROADCASTD   4(CX), Y5
-	VPBLENDD       $0x08, Y5, Y4, Y4
-	VPBROADCASTD   4(AX)(DX*4), Y5
-	VPBLENDD       $0x10, Y5, Y4, Y4
-	VPBROADCASTD   4(CX)(DX*2), Y5
-	VPBLENDD       $0x20, Y5, Y4, Y4
-	VPBROADCASTD   4(AX)(BX*2), Y5
-	VPBLENDD       $0x40, Y5, Y4, Y4
-	VPBROADCASTD   4(CX)(DX*4), Y5
-	VPBLENDD       $0x80, Y5, Y4, Y4
-	VPXOR          Y5, Y5, Y5
-	VPBLENDW       $0xaa, Y5, Y3, Y5
-	VPACKUSDW      Y5, Y5, Y5
-	VPERMQ         $0xd8, Y5, Y5
-	VCVTPH2PS      X5, Y5
-	VPSRLD         $0x10, Y3, Y3
-	VMOVDQU        dwordFifteen<>+0(SB), Y6
-	VMOVDQU        dwordThree<>+0(SB), Y7
-	VMOVDQU        dwordThirtyTwo<>+0(SB), Y8
-	VPSRLD         $0x00, Y4, Y9
-	VPAND          Y6, Y9, Y9
-	VPSRLD         $0x00, Y3, Y10
-	VPAND          Y7, Y10, Y10
-	VPSLLD         $0x04, Y10, Y10
-	VPOR           Y10, Y9, Y9
-	VPSUBD         Y8, Y9, Y9
-	VCVTDQ2PS      Y9, Y9
-	VMULPS         Y5, Y9, Y9
-	VMOVDQU        Y9, (SP)
-	VPSRLD         $0x04, Y4, Y9
-	VPAND          Y6, Y9, Y9
-	VPSRLD         $0x02, Y3, Y10
-	VPAND          Y7, Y10, Y10
-	VPSLLD         $0x04, Y10, Y10
-	VPOR           Y10, Y9, Y9
-	VPSUBD         Y8, Y9, Y9
-	VCVTDQ2PS      Y9, Y9
-	VMULPS         Y5, Y9, Y9
-	VMOVDQU        Y9, 32(SP)
-	VPSRLD         $0x08, Y4, Y9
-	VPAND          Y6, Y9, Y9
-	VPSRLD         $0x04, Y3, Y10
-	VPAND          Y7, Y10, Y10
-	VPSLLD         $0x04, Y10, Y10
-	VPOR           Y10, Y9, Y9
-	VPSUBD         Y8, Y9, Y9
-	VCVTDQ2PS      Y9, Y9
-	VMULPS         Y5, Y9, Y9
-	VMOVDQU        Y9, 64(SP)
-	VPSRLD         $0x0c, Y4, Y9
-	VPAND          Y6, Y9, Y9
-	VPSRLD         $0x06, Y3, Y10
-	VPAND          Y7, Y10, Y10
-	VPSLLD         $0x04, Y10, Y10
-	VPOR           Y10, Y9, Y9
-	VPSUBD         Y8, Y9, Y9
-	VCVTDQ2PS      Y9, Y9
-	VMULPS         Y5, Y9, Y9
-	VMOVDQU        Y9, 96(SP)
-	VPSRLD         $0x10, Y4, Y9
-	VPAND          Y6, Y9, Y9
-	VPSRLD         $0x08, Y3, Y10
-	VPAND          Y7, Y10, Y10
-	VPSLLD         $0x04, Y10, Y10
-	VPOR           Y10, Y9, Y9
-	VPSUBD         Y8, Y9, Y9
-	VCVTDQ2PS      Y9, Y9
-	VMULPS         Y5, Y9, Y9
-	VMOVDQU        Y9, 128(SP)
-	VPSRLD         $0x14, Y4, Y9
-	VPAND          Y6, Y9, Y9
-	VPSRLD         $0x0a, Y3, Y10
-	VPAND          Y7, Y10, Y10
-	VPSLLD         $0x04, Y10, Y10
-	VPOR           Y10, Y9, Y9
-	VPSUBD         Y8, Y9, Y9
-	VCVTDQ2PS      Y9, Y9
-	VMULPS         Y5, Y9, Y9
-	VMOVDQU        Y9, 160(SP)
-	VPSRLD         $0x18, Y4, Y9
-	VPAND          Y6, Y9, Y9
-	VPSRLD         $0x0c, Y3, Y10
-	VPAND          Y7, Y10, Y10
-	VPSLLD         $0x04, Y10, Y10
-	VPOR           Y10, Y9, Y9
-	VPSUBD         Y8, Y9, Y9
-	VCVTDQ2PS      Y9, Y9
-	VMULPS         Y5, Y9, Y9
-	VMOVDQU        Y9, 192(SP)
-	VPSRLD         $0x1c, Y4, Y4
-	VPAND          Y6, Y4, Y4
-	VPSRLD         $0x0e, Y3, Y3
-	VPAND          Y7, Y3, Y3
-	VPSLLD         $0x04, Y3, Y3
-	VPOR           Y3, Y4, Y4
-	VPSUBD         Y8, Y4, Y4
-	VCVTDQ2PS      Y4, Y4
-	VMULPS         Y5, Y4, Y4
-	VMOVDQU        Y4, 224(SP)
-	VBROADCASTI128 (DI), Y3
-	VBROADCASTI128 16(DI), Y4
-	VMOVDQU        8(AX), X5
-	VINSERTI128    $0x01, 8(AX)(DX*4), Y5, Y5
-	VPSRLW         $0x04, Y5, Y6
-	VPAND          Y0, Y5, Y5
-	VPAND          Y0, Y6, Y6
-	VPSHUFB        Y5, Y1, Y5
-	VPSHUFB        Y6, Y1, Y6
-	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfb // VPDPBUSD       Y3, Y5, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x4d; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y4, Y6, Y7
-	VMOVDQU        8(AX)(DX*1), X5
-	VINSERTI128    $0x01, 8(CX)(DX*2), Y5, Y5
-	VPSRLW         $0x04, Y5, Y6
-	VPAND          Y0, Y5, Y5
-	VPAND          Y0, Y6, Y6
-	VPSHUFB        Y5, Y1, Y5
-	VPSHUFB        Y6, Y1, Y6
-	VPXOR          Y8, Y8, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc3 // VPDPBUSD       Y3, Y5, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y6, Y8
-	VPHADDD        Y8, Y7, Y7
-	VMOVDQU        8(AX)(DX*2), X5
-	VINSERTI128    $0x01, 8(AX)(BX*2), Y5, Y5
-	VPSRLW         $0x04, Y5, Y6
-	VPAND          Y0, Y5, Y5
-	VPAND          Y0, Y6, Y6
-	VPSHUFB        Y5, Y1, Y5
-	VPSHUFB        Y6, Y1, Y6
-	VPXOR          Y8, Y8, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc3 // VPDPBUSD       Y3, Y5, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y6, Y8
-	VMOVDQU        8(CX), X5
-	VINSERTI128    $0x01, 8(CX)(DX*4), Y5, Y5
-	VPSRLW         $0x04, Y5, Y6
-	VPAND          Y0, Y5, Y5
-	VPAND          Y0, Y6, Y6
-	VPSHUFB        Y5, Y1, Y5
-	VPSHUFB        Y6, Y1, Y6
-	VPXOR          Y9, Y9, Y9
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xcb // VPDPBUSD       Y3, Y5, Y9
-	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xcc // VPDPBUSD       Y4, Y6, Y9
-	VPHADDD        Y9, Y8, Y8
-	VPHADDD        Y8, Y7, Y7
-	VPBROADCASTD   40(DI), Y3
-	VPSLLD         $0x07, Y3, Y3
-	VPADDD         Y3, Y7, Y7
-	VCVTDQ2PS      Y7, Y7
-	VBROADCASTSS   32(DI), Y3
-	VMULPS         (SP), Y3, Y3
-	VFMADD231PS    Y7, Y3, Y2
-	VBROADCASTI128 64(DI), Y3
-	VBROADCASTI128 80(DI), Y4
-	VMOVDQU        24(AX), X5
-	VINSERTI128    $0x01, 24(AX)(DX*4), Y5, Y5
-	VPSRLW         $0x04, Y5, Y6
-	VPAND          Y0, Y5, Y5
-	VPAND          Y0, Y6, Y6
-	VPSHUFB        Y5, Y1, Y5
-	VPSHUFB        Y6, Y1, Y6
-	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfb // VPDPBUSD       Y3, Y5, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x4d; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y4, Y6, Y7
-	VMOVDQU        24(AX)(DX*1), X5
-	VINSERTI128    $0x01, 24(CX)(DX*2), Y5, Y5
-	VPSRLW         $0x04, Y5, Y6
-	VPAND          Y0, Y5, Y5
-	VPAND          Y0, Y6, Y6
-	VPSHUFB        Y5, Y1, Y5
-	VPSHUFB        Y6, Y1, Y6
-	VPXOR          Y8, Y8, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc3 // VPDPBUSD       Y3, Y5, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y6, Y8
-	VPHADDD        Y8, Y7, Y7
-	VMOVDQU        24(AX)(DX*2), X5
-	VINSERTI128    $0x01, 24(AX)(BX*2), Y5, Y5
-	VPSRLW         $0x04, Y5, Y6
-	VPAND          Y0, Y5, Y5
-	VPAND          Y0, Y6, Y6
-	VPSHUFB        Y5, Y1, Y5
-	VPSHUFB        Y6, Y1, Y6
-	VPXOR          Y8, Y8, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc3 // VPDPBUSD       Y3, Y5, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y6, Y8
-	VMOVDQU        24(CX), X5
-	VINSERTI128    $0x01, 24(CX)(DX*4), Y5, Y5
-	VPSRLW         $0x04, Y5, Y6
-	VPAND          Y0, Y5, Y5
-	VPAND          Y0, Y6, Y6
-	VPSHUFB        Y5, Y1, Y5
-	VPSHUFB        Y6, Y1, Y6
-	VPXOR          Y9, Y9, Y9
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xcb // VPDPBUSD       Y3, Y5, Y9
-	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xcc // VPDPBUSD       Y4, Y6, Y9
-	VPHADDD        Y9, Y8, Y8
-	VPHADDD        Y8, Y7, Y7
-	VPBROADCASTD   104(DI), Y3
-	VPSLLD         $0x07, Y3, Y3
-	VPADDD         Y3, Y7, Y7
-	VCVTDQ2PS      Y7, Y7
-	VBROADCASTSS   96(DI), Y3
-	VMULPS         32(SP), Y3, Y3
-	VFMADD231PS    Y7, Y3, Y2
-	VBROADCASTI128 128(DI), Y3
-	VBROADCASTI128 144(DI), Y4
-	VMOVDQU        40(AX), X5
-	VINSERTI128    $0x01, 40(AX)(DX*4), Y5, Y5
-	VPSRLW         $0x04, Y5, Y6
-	VPAND          Y0, Y5, Y5
-	VPAND          Y0, Y6, Y6
-	VPSHUFB        Y5, Y1, Y5
-	VPSHUFB        Y6, Y1, Y6
-	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfb // VPDPBUSD       Y3, Y5, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x4d; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y4, Y6, Y7
-	VMOVDQU        40(AX)(DX*1), X5
-	VINSERTI128    $0x01, 40(CX)(DX*2), Y5, Y5
-	VPSRLW         $0x04, Y5, Y6
-	VPAND          Y0, Y5, Y5
-	VPAND          Y0, Y6, Y6
-	VPSHUFB        Y5, Y1, Y5
-	VPSHUFB        Y6, Y1, Y6
-	VPXOR          Y8, Y8, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc3 // VPDPBUSD       Y3, Y5, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y6, Y8
-	VPHADDD        Y8, Y7, Y7
-	VMOVDQU        40(AX)(DX*2), X5
-	VINSERTI128    $0x01, 40(AX)(BX*2), Y5, Y5
-	VPSRLW         $0x04, Y5, Y6
-	VPAND          Y0, Y5, Y5
-	VPAND          Y0, Y6, Y6
-	VPSHUFB        Y5, Y1, Y5
-	VPSHUFB        Y6, Y1, Y6
-	VPXOR          Y8, Y8, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc3 // VPDPBUSD       Y3, Y5, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y6, Y8
-	VMOVDQU        40(CX), X5
-	VINSERTI128    $0x01, 40(CX)(DX*4), Y5, Y5
-	VPSRLW         $0x04, Y5, Y6
-	VPAND          Y0, Y5, Y5
-	VPAND          Y0, Y6, Y6
-	VPSHUFB        Y5, Y1, Y5
-	VPSHUFB        Y6, Y1, Y6
-	VPXOR          Y9, Y9, Y9
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xcb // VPDPBUSD       Y3, Y5, Y9
-	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xcc // VPDPBUSD       Y4, Y6, Y9
-	VPHADDD        Y9, Y8, Y8
-	VPHADDD        Y8, Y7, Y7
-	VPBROADCASTD   168(DI), Y3
-	VPSLLD         $0x07, Y3, Y3
-	VPADDD         Y3, Y7, Y7
-	VCVTDQ2PS      Y7, Y7
-	VBROADCASTSS   160(DI), Y3
-	VMULPS         64(SP), Y3, Y3
-	VFMADD231PS    Y7, Y3, Y2
-	VBROADCASTI128 192(DI), Y3
-	VBROADCASTI128 208(DI), Y4
-	VMOVDQU        56(AX), X5
-	VINSERTI128    $0x01, 56(AX)(DX*4), Y5, Y5
-	VPSRLW         $0x04, Y5, Y6
-	VPAND          Y0, Y5, Y5
-	VPAND          Y0, Y6, Y6
-	VPSHUFB        Y5, Y1, Y5
-	VPSHUFB        Y6, Y1, Y6
-	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfb // VPDPBUSD       Y3, Y5, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x4d; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y4, Y6, Y7
-	VMOVDQU        56(AX)(DX*1), X5
-	VINSERTI128    $0x01, 56(CX)(DX*2), Y5, Y5
-	VPSRLW         $0x04, Y5, Y6
-	VPAND          Y0, Y5, Y5
-	VPAND          Y0, Y6, Y6
-	VPSHUFB        Y5, Y1, Y5
-	VPSHUFB        Y6, Y1, Y6
-	VPXOR          Y8, Y8, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc3 // VPDPBUSD       Y3, Y5, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y6, Y8
-	VPHADDD        Y8, Y7, Y7
-	VMOVDQU        56(AX)(DX*2), X5
-	VINSERTI128    $0x01, 56(AX)(BX*2), Y5, Y5
-	VPSRLW         $0x04, Y5, Y6
-	VPAND          Y0, Y5, Y5
-	VPAND          Y0, Y6, Y6
-	VPSHUFB        Y5, Y1, Y5
-	VPSHUFB        Y6, Y1, Y6
-	VPXOR          Y8, Y8, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc3 // VPDPBUSD       Y3, Y5, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y6, Y8
-	VMOVDQU        56(CX), X5
-	VINSERTI128    $0x01, 56(CX)(DX*4), Y5, Y5
-	VPSRLW         $0x04, Y5, Y6
-	VPAND          Y0, Y5, Y5
-	VPAND          Y0, Y6, Y6
-	VPSHUFB        Y5, Y1, Y5
-	VPSHUFB        Y6, Y1, Y6
-	VPXOR          Y9, Y9, Y9
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xcb // VPDPBUSD       Y3, Y5, Y9
-	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xcc // VPDPBUSD       Y4, Y6, Y9
-	VPHADDD        Y9, Y8, Y8
-	VPHADDD        Y8, Y7, Y7
-	VPBROADCASTD   232(DI), Y3
-	VPSLLD         $0x07, Y3, Y3
-	VPADDD         Y3, Y7, Y7
-	VCVTDQ2PS      Y7, Y7
-	VBROADCASTSS   224(DI), Y3
-	VMULPS         96(SP), Y3, Y3
-	VFMADD231PS    Y7, Y3, Y2
-	VBROADCASTI128 256(DI), Y3
-	VBROADCASTI128 272(DI), Y4
-	VMOVDQU        72(AX), X5
-	VINSERTI128    $0x01, 72(AX)(DX*4), Y5, Y5
-	VPSRLW         $0x04, Y5, Y6
-	VPAND          Y0, Y5, Y5
-	VPAND          Y0, Y6, Y6
-	VPSHUFB        Y5, Y1, Y5
-	VPSHUFB        Y6, Y1, Y6
-	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfb // VPDPBUSD       Y3, Y5, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x4d; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y4, Y6, Y7
-	VMOVDQU        72(AX)(DX*1), X5
-	VINSERTI128    $0x01, 72(CX)(DX*2), Y5, Y5
-	VPSRLW         $0x04, Y5, Y6
-	VPAND          Y0, Y5, Y5
-	VPAND          Y0, Y6, Y6
-	VPSHUFB        Y5, Y1, Y5
-	VPSHUFB        Y6, Y1, Y6
-	VPXOR          Y8, Y8, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc3 // VPDPBUSD       Y3, Y5, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y6, Y8
-	VPHADDD        Y8, Y7, Y7
-	VMOVDQU        72(AX)(DX*2), X5
-	VINSERTI128    $0x01, 72(AX)(BX*2), Y5, Y5
-	VPSRLW         $0x04, Y5, Y6
-	VPAND          Y0, Y5, Y5
-	VPAND          Y0, Y6, Y6
-	VPSHUFB        Y5, Y1, Y5
-	VPSHUFB        Y6, Y1, Y6
-	VPXOR          Y8, Y8, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc3 // VPDPBUSD       Y3, Y5, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y6, Y8
-	VMOVDQU        72(CX), X5
-	VINSERTI128    $0x01, 72(CX)(DX*4), Y5, Y5
-	VPSRLW         $0x04, Y5, Y6
-	VPAND          Y0, Y5, Y5
-	VPAND          Y0, Y6, Y6
-	VPSHUFB        Y5, Y1, Y5
-	VPSHUFB        Y6, Y1, Y6
-	VPXOR          Y9, Y9, Y9
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xcb // VPDPBUSD       Y3, Y5, Y9
-	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xcc // VPDPBUSD       Y4, Y6, Y9
-	VPHADDD        Y9, Y8, Y8
-	VPHADDD        Y8, Y7, Y7
-	VPBROADCASTD   296(DI), Y3
-	VPSLLD         $0x07, Y3, Y3
-	VPADDD         Y3, Y7, Y7
-	VCVTDQ2PS      Y7, Y7
-	VBROADCASTSS   288(DI), Y3
-	VMULPS         128(SP), Y3, Y3
-	VFMADD231PS    Y7, Y3, Y2
-	VBROADCASTI128 320(DI), Y3
-	VBROADCASTI128 336(DI), Y4
-	VMOVDQU        88(AX), X5
-	VINSERTI128    $0x01, 88(AX)(DX*4), Y5, Y5
-	VPSRLW         $0x04, Y5, Y6
-	VPAND          Y0, Y5, Y5
-	VPAND          Y0, Y6, Y6
-	VPSHUFB        Y5, Y1, Y5
-	VPSHUFB        Y6, Y1, Y6
-	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfb // VPDPBUSD       Y3, Y5, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x4d; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y4, Y6, Y7
-	VMOVDQU        88(AX)(DX*1), X5
-	VINSERTI128    $0x01, 88(CX)(DX*2), Y5, Y5
-	VPSRLW         $0x04, Y5, Y6
-	VPAND          Y0, Y5, Y5
-	VPAND          Y0, Y6, Y6
-	VPSHUFB        Y5, Y1, Y5
-	VPSHUFB        Y6, Y1, Y6
-	VPXOR          Y8, Y8, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc3 // VPDPBUSD       Y3, Y5, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y6, Y8
-	VPHADDD        Y8, Y7, Y7
-	VMOVDQU        88(AX)(DX*2), X5
-	VINSERTI128    $0x01, 88(AX)(BX*2), Y5, Y5
-	VPSRLW         $0x04, Y5, Y6
-	VPAND          Y0, Y5, Y5
-	VPAND          Y0, Y6, Y6
-	VPSHUFB        Y5, Y1, Y5
-	VPSHUFB        Y6, Y1, Y6
-	VPXOR          Y8, Y8, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc3 // VPDPBUSD       Y3, Y5, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y6, Y8
-	VMOVDQU        88(CX), X5
-	VINSERTI128    $0x01, 88(CX)(DX*4), Y5, Y5
-	VPSRLW         $0x04, Y5, Y6
-	VPAND          Y0, Y5, Y5
-	VPAND          Y0, Y6, Y6
-	VPSHUFB        Y5, Y1, Y5
-	VPSHUFB        Y6, Y1, Y6
-	VPXOR          Y9, Y9, Y9
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xcb // VPDPBUSD       Y3, Y5, Y9
-	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xcc // VPDPBUSD       Y4, Y6, Y9
-	VPHADDD        Y9, Y8, Y8
-	VPHADDD        Y8, Y7, Y7
-	VPBROADCASTD   360(DI), Y3
-	VPSLLD         $0x07, Y3, Y3
-	VPADDD         Y3, Y7, Y7
-	VCVTDQ2PS      Y7, Y7
-	VBROADCASTSS   352(DI), Y3
-	VMULPS         160(SP), Y3, Y3
-	VFMADD231PS    Y7, Y3, Y2
-	VBROADCASTI128 384(DI), Y3
-	VBROADCASTI128 400(DI), Y4
-	VMOVDQU        104(AX), X5
-	VINSERTI128    $0x01, 104(AX)(DX*4), Y5, Y5
-	VPSRLW         $0x04, Y5, Y6
-	VPAND          Y0, Y5, Y5
-	VPAND          Y0, Y6, Y6
-	VPSHUFB        Y5, Y1, Y5
-	VPSHUFB        Y6, Y1, Y6
-	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfb // VPDPBUSD       Y3, Y5, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x4d; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y4, Y6, Y7
-	VMOVDQU        104(AX)(DX*1), X5
-	VINSERTI128    $0x01, 104(CX)(DX*2), Y5, Y5
-	VPSRLW         $0x04, Y5, Y6
-	VPAND          Y0, Y5, Y5
-	VPAND          Y0, Y6, Y6
-	VPSHUFB        Y5, Y1, Y5
-	VPSHUFB        Y6, Y1, Y6
-	VPXOR          Y8, Y8, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc3 // VPDPBUSD       Y3, Y5, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y6, Y8
-	VPHADDD        Y8, Y7, Y7
-	VMOVDQU        104(AX)(DX*2), X5
-	VINSERTI128    $0x01, 104(AX)(BX*2), Y5, Y5
-	VPSRLW         $0x04, Y5, Y6
-	VPAND          Y0, Y5, Y5
-	VPAND          Y0, Y6, Y6
-	VPSHUFB        Y5, Y1, Y5
-	VPSHUFB        Y6, Y1, Y6
-	VPXOR          Y8, Y8, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc3 // VPDPBUSD       Y3, Y5, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y6, Y8
-	VMOVDQU        104(CX), X5
-	VINSERTI128    $0x01, 104(CX)(DX*4), Y5, Y5
-	VPSRLW         $0x04, Y5, Y6
-	VPAND          Y0, Y5, Y5
-	VPAND          Y0, Y6, Y6
-	VPSHUFB        Y5, Y1, Y5
-	VPSHUFB        Y6, Y1, Y6
-	VPXOR          Y9, Y9, Y9
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xcb // VPDPBUSD       Y3, Y5, Y9
-	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xcc // VPDPBUSD       Y4, Y6, Y9
-	VPHADDD        Y9, Y8, Y8
-	VPHADDD        Y8, Y7, Y7
-	VPBROADCASTD   424(DI), Y3
-	VPSLLD         $0x07, Y3, Y3
-	VPADDD         Y3, Y7, Y7
-	VCVTDQ2PS      Y7, Y7
-	VBROADCASTSS   416(DI), Y3
-	VMULPS         192(SP), Y3, Y3
-	VFMADD231PS    Y7, Y3, Y2
-	VBROADCASTI128 448(DI), Y3
-	VBROADCASTI128 464(DI), Y4
-	VMOVDQU        120(AX), X5
-	VINSERTI128    $0x01, 120(AX)(DX*4), Y5, Y5
-	VPSRLW         $0x04, Y5, Y6
-	VPAND          Y0, Y5, Y5
-	VPAND          Y0, Y6, Y6
-	VPSHUFB        Y5, Y1, Y5
-	VPSHUFB        Y6, Y1, Y6
-	VPXOR          Y7, Y7, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfb // VPDPBUSD       Y3, Y5, Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x4d; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y4, Y6, Y7
-	VMOVDQU        120(AX)(DX*1), X5
-	VINSERTI128    $0x01, 120(CX)(DX*2), Y5, Y5
-	VPSRLW         $0x04, Y5, Y6
-	VPAND          Y0, Y5, Y5
-	VPAND          Y0, Y6, Y6
-	VPSHUFB        Y5, Y1, Y5
-	VPSHUFB        Y6, Y1, Y6
-	VPXOR          Y8, Y8, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc3 // VPDPBUSD       Y3, Y5, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y6, Y8
-	VPHADDD        Y8, Y7, Y7
-	VMOVDQU        120(AX)(DX*2), X5
-	VINSERTI128    $0x01, 120(AX)(BX*2), Y5, Y5
-	VPSRLW         $0x04, Y5, Y6
-	VPAND          Y0, Y5, Y5
-	VPAND          Y0, Y6, Y6
-	VPSHUFB        Y5, Y1, Y5
-	VPSHUFB        Y6, Y1, Y6
-	VPXOR          Y8, Y8, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc3 // VPDPBUSD       Y3, Y5, Y8
-	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xc4 // VPDPBUSD       Y4, Y6, Y8
-	VMOVDQU        120(CX), X5
-	VINSERTI128    $0x01, 120(CX)(DX*4), Y5, Y5
-	VPSRLW         $0x04, Y5, Y6
-	VPAND          Y0, Y5, Y5
-	VPAND          Y0, Y6, Y6
-	VPSHUFB        Y5, Y1, Y5
-	VPSHUFB        Y6, Y1, Y6
-	VPXOR          Y9, Y9, Y9
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xcb // VPDPBUSD       Y3, Y5, Y9
-	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xcc // VPDPBUSD       Y4, Y6, Y9
-	VPHADDD        Y9, Y8, Y8
-	VPHADDD        Y8, Y7, Y7
-	VPBROADCASTD   488(DI), Y3
-	VPSLLD         $0x07, Y3, Y3
-	VPADDD         Y3, Y7, Y7
-	VCVTDQ2PS      Y7, Y7
-	VBROADCASTSS   480(DI), Y3
-	VMULPS         224(SP), Y3, Y3
-	VFMADD231PS    Y7, Y3, Y2
-	ADDQ           $+136, AX
-	ADDQ           $+136, CX
-	ADDQ           $+512, DI
-	DECQ           R10
-	JNZ            block12
-	VMOVUPS        Y2, (R8)
-	ADDQ           $+32, R8
-	LEAQ           (SI)(DX*8), SI
-	DECQ           R9
-	JNZ            group11
+row72:
+	LEAQ 65536(AX), DI
+
+touch76:
+	CMPQ       SI, DI
+	JGE        touched77
+	PREFETCHT0 (SI)
+	ADDQ       $+4096, SI
+	JMP        touch76
+
+touched77:
+	MOVQ  AX, R8
+	MOVQ  blocks+40(FP), R9
+	MOVQ  lanes+48(FP), R10
+	MOVQ  n+64(FP), DI
+	VPXOR Y2, Y2, Y2
+
+group73:
+	PREFETCHT0   4096(R8)
+	PREFETCHT0   4160(R8)
+	PREFETCHT0   4224(R8)
+	VMOVDQU      8(R8), X3
+	VINSERTI128  $0x01, 72(R8), Y3, Y3
+	VPSRLW       $0x04, Y3, Y4
+	VPAND        Y0, Y3, Y3
+	VPAND        Y0, Y4, Y4
+	VPSHUFB      Y3, Y1, Y3
+	VPSHUFB      Y4, Y1, Y4
+	VPXOR        Y5, Y5, Y5
+	VMOVDQU      256(R10), Y6
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xee // VPDPBUSD     Y6, Y3, Y5
+	VMOVDQU      288(R10), Y3
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xeb // VPDPBUSD     Y3, Y4, Y5
+	VMOVDQU      24(R8), X3
+	VINSERTI128  $0x01, 88(R8), Y3, Y3
+	VPSRLW       $0x04, Y3, Y4
+	VPAND        Y0, Y3, Y3
+	VPAND        Y0, Y4, Y4
+	VPSHUFB      Y3, Y1, Y3
+	VPSHUFB      Y4, Y1, Y4
+	VPXOR        Y6, Y6, Y6
+	VMOVDQU      320(R10), Y7
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xf7 // VPDPBUSD     Y7, Y3, Y6
+	VMOVDQU      352(R10), Y3
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xf3 // VPDPBUSD     Y3, Y4, Y6
+	VPHADDD      Y6, Y5, Y5
+	VMOVDQU      40(R8), X3
+	VINSERTI128  $0x01, 104(R8), Y3, Y3
+	VPSRLW       $0x04, Y3, Y4
+	VPAND        Y0, Y3, Y3
+	VPAND        Y0, Y4, Y4
+	VPSHUFB      Y3, Y1, Y3
+	VPSHUFB      Y4, Y1, Y4
+	VPXOR        Y6, Y6, Y6
+	VMOVDQU      384(R10), Y7
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xf7 // VPDPBUSD     Y7, Y3, Y6
+	VMOVDQU      416(R10), Y3
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xf3 // VPDPBUSD     Y3, Y4, Y6
+	VMOVDQU      56(R8), X3
+	VINSERTI128  $0x01, 120(R8), Y3, Y3
+	VPSRLW       $0x04, Y3, Y4
+	VPAND        Y0, Y3, Y3
+	VPAND        Y0, Y4, Y4
+	VPSHUFB      Y3, Y1, Y3
+	VPSHUFB      Y4, Y1, Y4
+	VPXOR        Y7, Y7, Y7
+	VMOVDQU      448(R10), Y8
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x65; BYTE $0x50; BYTE $0xf8 // VPDPBUSD     Y8, Y3, Y7
+	VMOVDQU      480(R10), Y3
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xfb // VPDPBUSD     Y3, Y4, Y7
+	VPHADDD      Y7, Y6, Y6
+	VPHADDD      Y6, Y5, Y5
+	VPBROADCASTD 4(R8), Y3
+	VPSRLVD      rowXSLow<>+0(SB), Y3, Y3
+	VPAND        dwordFifteen<>+0(SB), Y3, Y3
+	VPBROADCASTD (R8), Y4
+	VPSRLVD      rowXSHigh<>+0(SB), Y4, Y4
+	VPAND        dwordThree<>+0(SB), Y4, Y4
+	VPSLLD       $0x04, Y4, Y4
+	VPOR         Y4, Y3, Y3
+	VPSUBD       dwordThirtyTwo<>+0(SB), Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VPBROADCASTW (R8), Y4
+	VCVTPH2PS    X4, Y4
+	VMULPS       Y4, Y3, Y3
+	VMOVDQU      64(R10), Y4
+	VPSLLD       $0x07, Y4, Y4
+	VPADDD       Y4, Y5, Y5
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       (R10), Y3, Y3
+	VFMADD231PS  Y5, Y3, Y2
+	ADDQ         $+136, R8
+	ADDQ         $+512, R9
+	ADDQ         $+512, R10
+	DECQ         DI
+	JNZ          group73
+	VMOVUPS      Y2, (SP)(BX*1)
+	MOVQ         rowBytes+24(FP), DI
+	ADDQ         DI, AX
+	ADDQ         $0x20, BX
+	CMPQ         BX, $+256
+	JNE          row72
+	VMOVDQU      (SP), Y2
+	VMOVDQU      32(SP), Y3
+	VMOVDQU      64(SP), Y4
+	VMOVDQU      96(SP), Y5
+	VPUNPCKLDQ   Y3, Y2, Y6
+	VPUNPCKHDQ   Y3, Y2, Y2
+	VPUNPCKLDQ   Y5, Y4, Y3
+	VPUNPCKHDQ   Y5, Y4, Y4
+	VPUNPCKLQDQ  Y3, Y6, Y5
+	VPUNPCKHQDQ  Y3, Y6, Y3
+	VPUNPCKLQDQ  Y4, Y2, Y6
+	VPUNPCKHQDQ  Y4, Y2, Y2
+	VMOVDQU      128(SP), Y4
+	VMOVDQU      160(SP), Y7
+	VMOVDQU      192(SP), Y8
+	VMOVDQU      224(SP), Y9
+	VPUNPCKLDQ   Y7, Y4, Y10
+	VPUNPCKHDQ   Y7, Y4, Y4
+	VPUNPCKLDQ   Y9, Y8, Y7
+	VPUNPCKHDQ   Y9, Y8, Y8
+	VPUNPCKLQDQ  Y7, Y10, Y9
+	VPUNPCKHQDQ  Y7, Y10, Y7
+	VPUNPCKLQDQ  Y8, Y4, Y10
+	VPUNPCKHQDQ  Y8, Y4, Y4
+	VPXOR        Y8, Y8, Y8
+	VPERM2F128   $0x20, Y9, Y5, Y11
+	VADDPS       Y11, Y8, Y8
+	VPERM2F128   $0x20, Y7, Y3, Y11
+	VADDPS       Y11, Y8, Y8
+	VPERM2F128   $0x20, Y10, Y6, Y11
+	VADDPS       Y11, Y8, Y8
+	VPERM2F128   $0x20, Y4, Y2, Y11
+	VADDPS       Y11, Y8, Y8
+	VPERM2F128   $0x31, Y9, Y5, Y5
+	VADDPS       Y5, Y8, Y8
+	VPERM2F128   $0x31, Y7, Y3, Y3
+	VADDPS       Y3, Y8, Y8
+	VPERM2F128   $0x31, Y10, Y6, Y3
+	VADDPS       Y3, Y8, Y8
+	VPERM2F128   $0x31, Y4, Y2, Y2
+	VADDPS       Y2, Y8, Y8
+	VMOVUPS      Y8, (CX)
+	ADDQ         $0x20, CX
+	DECQ         DX
+	JNZ          octet71
+	VZEROUPPER
+	RET
+
+// func dotIQ4_XSx2VNNI(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
+TEXT ·dotIQ4_XSx2VNNI(SB), $512-80
+	MOVQ    w+16(FP), AX
+	MOVQ    out+0(FP), CX
+	MOVQ    octets+32(FP), DX
+	MOVQ    stride+56(FP), DI
+	VMOVDQU nibbleMask<>+0(SB), Y0
+	VMOVDQU tableIQ4UnsignedUnsigned<>+0(SB), Y1
+	MOVQ    AX, SI
+
+octet78:
+	XORQ BX, BX
+
+row79:
+	LEAQ 65536(AX), R8
+
+touch83:
+	CMPQ       SI, R8
+	JGE        touched84
+	PREFETCHT0 (SI)
+	ADDQ       $+4096, SI
+	JMP        touch83
+
+touched84:
+	MOVQ  AX, R9
+	MOVQ  blocks+40(FP), R10
+	MOVQ  lanes+48(FP), R11
+	MOVQ  n+64(FP), R8
+	VPXOR Y2, Y2, Y2
+	VPXOR Y3, Y3, Y3
+
+group80:
+	PREFETCHT0   4096(R9)
+	PREFETCHT0   4160(R9)
+	PREFETCHT0   4224(R9)
+	VMOVDQU      8(R9), X4
+	VINSERTI128  $0x01, 72(R9), Y4, Y4
+	VPSRLW       $0x04, Y4, Y5
+	VPAND        Y0, Y4, Y4
+	VPAND        Y0, Y5, Y5
+	VPSHUFB      Y4, Y1, Y4
+	VPSHUFB      Y5, Y1, Y5
+	VPXOR        Y6, Y6, Y6
+	VMOVDQU      256(R11), Y7
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xf7 // VPDPBUSD     Y7, Y4, Y6
+	VMOVDQU      288(R11), Y7
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xf7 // VPDPBUSD     Y7, Y5, Y6
+	VPXOR        Y7, Y7, Y7
+	VMOVDQU      256(R11)(DI*1), Y8
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x5d; BYTE $0x50; BYTE $0xf8 // VPDPBUSD     Y8, Y4, Y7
+	VMOVDQU      288(R11)(DI*1), Y4
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfc // VPDPBUSD     Y4, Y5, Y7
+	VMOVDQU      24(R9), X4
+	VINSERTI128  $0x01, 88(R9), Y4, Y4
+	VPSRLW       $0x04, Y4, Y5
+	VPAND        Y0, Y4, Y4
+	VPAND        Y0, Y5, Y5
+	VPSHUFB      Y4, Y1, Y4
+	VPSHUFB      Y5, Y1, Y5
+	VPXOR        Y8, Y8, Y8
+	VMOVDQU      320(R11), Y9
+	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xc1 // VPDPBUSD     Y9, Y4, Y8
+	VMOVDQU      352(R11), Y9
+	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xc1 // VPDPBUSD     Y9, Y5, Y8
+	VPXOR        Y9, Y9, Y9
+	VMOVDQU      320(R11)(DI*1), Y10
+	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xca // VPDPBUSD     Y10, Y4, Y9
+	VMOVDQU      352(R11)(DI*1), Y4
+	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xcc // VPDPBUSD     Y4, Y5, Y9
+	VPHADDD      Y8, Y6, Y6
+	VPHADDD      Y9, Y7, Y7
+	VMOVDQU      40(R9), X4
+	VINSERTI128  $0x01, 104(R9), Y4, Y4
+	VPSRLW       $0x04, Y4, Y5
+	VPAND        Y0, Y4, Y4
+	VPAND        Y0, Y5, Y5
+	VPSHUFB      Y4, Y1, Y4
+	VPSHUFB      Y5, Y1, Y5
+	VPXOR        Y8, Y8, Y8
+	VMOVDQU      384(R11), Y9
+	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xc1 // VPDPBUSD     Y9, Y4, Y8
+	VMOVDQU      416(R11), Y9
+	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xc1 // VPDPBUSD     Y9, Y5, Y8
+	VPXOR        Y9, Y9, Y9
+	VMOVDQU      384(R11)(DI*1), Y10
+	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xca // VPDPBUSD     Y10, Y4, Y9
+	VMOVDQU      416(R11)(DI*1), Y4
+	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xcc // VPDPBUSD     Y4, Y5, Y9
+	VMOVDQU      56(R9), X4
+	VINSERTI128  $0x01, 120(R9), Y4, Y4
+	VPSRLW       $0x04, Y4, Y5
+	VPAND        Y0, Y4, Y4
+	VPAND        Y0, Y5, Y5
+	VPSHUFB      Y4, Y1, Y4
+	VPSHUFB      Y5, Y1, Y5
+	VPXOR        Y10, Y10, Y10
+	VMOVDQU      448(R11), Y11
+	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xd3 // VPDPBUSD     Y11, Y4, Y10
+	VMOVDQU      480(R11), Y11
+	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xd3 // VPDPBUSD     Y11, Y5, Y10
+	VPXOR        Y11, Y11, Y11
+	VMOVDQU      448(R11)(DI*1), Y12
+	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xdc // VPDPBUSD     Y12, Y4, Y11
+	VMOVDQU      480(R11)(DI*1), Y4
+	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xdc // VPDPBUSD     Y4, Y5, Y11
+	VPHADDD      Y10, Y8, Y8
+	VPHADDD      Y11, Y9, Y9
+	VPHADDD      Y8, Y6, Y6
+	VPHADDD      Y9, Y7, Y7
+	VPBROADCASTD 4(R9), Y4
+	VPSRLVD      rowXSLow<>+0(SB), Y4, Y4
+	VPAND        dwordFifteen<>+0(SB), Y4, Y4
+	VPBROADCASTD (R9), Y5
+	VPSRLVD      rowXSHigh<>+0(SB), Y5, Y5
+	VPAND        dwordThree<>+0(SB), Y5, Y5
+	VPSLLD       $0x04, Y5, Y5
+	VPOR         Y5, Y4, Y4
+	VPSUBD       dwordThirtyTwo<>+0(SB), Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VPBROADCASTW (R9), Y5
+	VCVTPH2PS    X5, Y5
+	VMULPS       Y5, Y4, Y4
+	VMOVDQU      64(R11), Y5
+	VPSLLD       $0x07, Y5, Y5
+	VPADDD       Y5, Y6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       (R11), Y4, Y5
+	VFMADD231PS  Y6, Y5, Y2
+	VMOVDQU      64(R11)(DI*1), Y5
+	VPSLLD       $0x07, Y5, Y5
+	VPADDD       Y5, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       (R11)(DI*1), Y4, Y4
+	VFMADD231PS  Y7, Y4, Y3
+	ADDQ         $+136, R9
+	ADDQ         $+512, R10
+	ADDQ         $+512, R11
+	DECQ         R8
+	JNZ          group80
+	VMOVUPS      Y2, (SP)(BX*1)
+	VMOVUPS      Y3, 256(SP)(BX*1)
+	MOVQ         rowBytes+24(FP), R8
+	ADDQ         R8, AX
+	ADDQ         $0x20, BX
+	CMPQ         BX, $+256
+	JNE          row79
+	VMOVDQU      (SP), Y2
+	VMOVDQU      32(SP), Y3
+	VMOVDQU      64(SP), Y4
+	VMOVDQU      96(SP), Y5
+	VPUNPCKLDQ   Y3, Y2, Y6
+	VPUNPCKHDQ   Y3, Y2, Y2
+	VPUNPCKLDQ   Y5, Y4, Y3
+	VPUNPCKHDQ   Y5, Y4, Y4
+	VPUNPCKLQDQ  Y3, Y6, Y5
+	VPUNPCKHQDQ  Y3, Y6, Y3
+	VPUNPCKLQDQ  Y4, Y2, Y6
+	VPUNPCKHQDQ  Y4, Y2, Y2
+	VMOVDQU      128(SP), Y4
+	VMOVDQU      160(SP), Y7
+	VMOVDQU      192(SP), Y8
+	VMOVDQU      224(SP), Y9
+	VPUNPCKLDQ   Y7, Y4, Y10
+	VPUNPCKHDQ   Y7, Y4, Y4
+	VPUNPCKLDQ   Y9, Y8, Y7
+	VPUNPCKHDQ   Y9, Y8, Y8
+	VPUNPCKLQDQ  Y7, Y10, Y9
+	VPUNPCKHQDQ  Y7, Y10, Y7
+	VPUNPCKLQDQ  Y8, Y4, Y10
+	VPUNPCKHQDQ  Y8, Y4, Y4
+	VPXOR        Y8, Y8, Y8
+	VPERM2F128   $0x20, Y9, Y5, Y11
+	VADDPS       Y11, Y8, Y8
+	VPERM2F128   $0x20, Y7, Y3, Y11
+	VADDPS       Y11, Y8, Y8
+	VPERM2F128   $0x20, Y10, Y6, Y11
+	VADDPS       Y11, Y8, Y8
+	VPERM2F128   $0x20, Y4, Y2, Y11
+	VADDPS       Y11, Y8, Y8
+	VPERM2F128   $0x31, Y9, Y5, Y5
+	VADDPS       Y5, Y8, Y8
+	VPERM2F128   $0x31, Y7, Y3, Y3
+	VADDPS       Y3, Y8, Y8
+	VPERM2F128   $0x31, Y10, Y6, Y3
+	VADDPS       Y3, Y8, Y8
+	VPERM2F128   $0x31, Y4, Y2, Y2
+	VADDPS       Y2, Y8, Y8
+	VMOVUPS      Y8, (CX)
+	MOVQ         ldo+8(FP), BX
+	VMOVDQU      256(SP), Y2
+	VMOVDQU      288(SP), Y3
+	VMOVDQU      320(SP), Y4
+	VMOVDQU      352(SP), Y5
+	VPUNPCKLDQ   Y3, Y2, Y6
+	VPUNPCKHDQ   Y3, Y2, Y2
+	VPUNPCKLDQ   Y5, Y4, Y3
+	VPUNPCKHDQ   Y5, Y4, Y4
+	VPUNPCKLQDQ  Y3, Y6, Y5
+	VPUNPCKHQDQ  Y3, Y6, Y3
+	VPUNPCKLQDQ  Y4, Y2, Y6
+	VPUNPCKHQDQ  Y4, Y2, Y2
+	VMOVDQU      384(SP), Y4
+	VMOVDQU      416(SP), Y7
+	VMOVDQU      448(SP), Y8
+	VMOVDQU      480(SP), Y9
+	VPUNPCKLDQ   Y7, Y4, Y10
+	VPUNPCKHDQ   Y7, Y4, Y4
+	VPUNPCKLDQ   Y9, Y8, Y7
+	VPUNPCKHDQ   Y9, Y8, Y8
+	VPUNPCKLQDQ  Y7, Y10, Y9
+	VPUNPCKHQDQ  Y7, Y10, Y7
+	VPUNPCKLQDQ  Y8, Y4, Y10
+	VPUNPCKHQDQ  Y8, Y4, Y4
+	VPXOR        Y8, Y8, Y8
+	VPERM2F128   $0x20, Y9, Y5, Y11
+	VADDPS       Y11, Y8, Y8
+	VPERM2F128   $0x20, Y7, Y3, Y11
+	VADDPS       Y11, Y8, Y8
+	VPERM2F128   $0x20, Y10, Y6, Y11
+	VADDPS       Y11, Y8, Y8
+	VPERM2F128   $0x20, Y4, Y2, Y11
+	VADDPS       Y11, Y8, Y8
+	VPERM2F128   $0x31, Y9, Y5, Y5
+	VADDPS       Y5, Y8, Y8
+	VPERM2F128   $0x31, Y7, Y3, Y3
+	VADDPS       Y3, Y8, Y8
+	VPERM2F128   $0x31, Y10, Y6, Y3
+	VADDPS       Y3, Y8, Y8
+	VPERM2F128   $0x31, Y4, Y2, Y2
+	VADDPS       Y2, Y8, Y8
+	VMOVUPS      Y8, (CX)(BX*4)
+	ADDQ         $0x20, CX
+	DECQ         DX
+	JNZ          octet78
 	VZEROUPPER
 	RET

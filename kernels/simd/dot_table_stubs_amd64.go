@@ -4,32 +4,74 @@
 
 package simd
 
-// dotIQ4_NLAVX2 multiplies groups of 8 rows of n IQ4_NL blocks with one activation row: 8*groups floats at out.
+// dotIQ4_NLx1AVX2 multiplies octets of 8 rows of n groups of IQ4_NL blocks with activation rows (1) that lie stride bytes
+// apart: 8*octets floats at out[j*ldo:]. The last group begins back bytes before the end of the one before.
 //
 //go:noescape
-func dotIQ4_NLAVX2(out *float32, w *byte, rowBytes int, groups int, a *byte, n int)
+func dotIQ4_NLx1AVX2(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 
-// dotIQ4_NLVNNI multiplies groups of 8 rows of n IQ4_NL blocks with one activation row: 8*groups floats at out.
+// dotIQ4_NLx2AVX2 multiplies octets of 8 rows of n groups of IQ4_NL blocks with activation rows (2) that lie stride bytes
+// apart: 8*octets floats at out[j*ldo:]. The last group begins back bytes before the end of the one before.
 //
 //go:noescape
-func dotIQ4_NLVNNI(out *float32, w *byte, rowBytes int, groups int, a *byte, n int)
+func dotIQ4_NLx2AVX2(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 
-// dotMXFP4AVX2 multiplies groups of 8 rows of n MXFP4 blocks with one activation row: 8*groups floats at out.
+// dotIQ4_NLx1VNNI multiplies octets of 8 rows of n groups of IQ4_NL blocks with activation rows (1) that lie stride bytes
+// apart: 8*octets floats at out[j*ldo:]. The last group begins back bytes before the end of the one before.
 //
 //go:noescape
-func dotMXFP4AVX2(out *float32, w *byte, rowBytes int, groups int, a *byte, n int)
+func dotIQ4_NLx1VNNI(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 
-// dotMXFP4VNNI multiplies groups of 8 rows of n MXFP4 blocks with one activation row: 8*groups floats at out.
+// dotIQ4_NLx2VNNI multiplies octets of 8 rows of n groups of IQ4_NL blocks with activation rows (2) that lie stride bytes
+// apart: 8*octets floats at out[j*ldo:]. The last group begins back bytes before the end of the one before.
 //
 //go:noescape
-func dotMXFP4VNNI(out *float32, w *byte, rowBytes int, groups int, a *byte, n int)
+func dotIQ4_NLx2VNNI(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 
-// dotIQ4_XSAVX2 multiplies groups of 8 rows of n IQ4_XS blocks with one activation row: 8*groups floats at out.
+// dotMXFP4x1AVX2 multiplies octets of 8 rows of n groups of MXFP4 blocks with activation rows (1) that lie stride bytes
+// apart: 8*octets floats at out[j*ldo:]. The last group begins back bytes before the end of the one before.
 //
 //go:noescape
-func dotIQ4_XSAVX2(out *float32, w *byte, rowBytes int, groups int, a *byte, n int)
+func dotMXFP4x1AVX2(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 
-// dotIQ4_XSVNNI multiplies groups of 8 rows of n IQ4_XS blocks with one activation row: 8*groups floats at out.
+// dotMXFP4x2AVX2 multiplies octets of 8 rows of n groups of MXFP4 blocks with activation rows (2) that lie stride bytes
+// apart: 8*octets floats at out[j*ldo:]. The last group begins back bytes before the end of the one before.
 //
 //go:noescape
-func dotIQ4_XSVNNI(out *float32, w *byte, rowBytes int, groups int, a *byte, n int)
+func dotMXFP4x2AVX2(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+
+// dotMXFP4x1VNNI multiplies octets of 8 rows of n groups of MXFP4 blocks with activation rows (1) that lie stride bytes
+// apart: 8*octets floats at out[j*ldo:]. The last group begins back bytes before the end of the one before.
+//
+//go:noescape
+func dotMXFP4x1VNNI(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+
+// dotMXFP4x2VNNI multiplies octets of 8 rows of n groups of MXFP4 blocks with activation rows (2) that lie stride bytes
+// apart: 8*octets floats at out[j*ldo:]. The last group begins back bytes before the end of the one before.
+//
+//go:noescape
+func dotMXFP4x2VNNI(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+
+// dotIQ4_XSx1AVX2 multiplies octets of 8 rows of n groups of IQ4_XS blocks with activation rows (1) that lie stride bytes
+// apart: 8*octets floats at out[j*ldo:]. The last group begins back bytes before the end of the one before.
+//
+//go:noescape
+func dotIQ4_XSx1AVX2(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+
+// dotIQ4_XSx2AVX2 multiplies octets of 8 rows of n groups of IQ4_XS blocks with activation rows (2) that lie stride bytes
+// apart: 8*octets floats at out[j*ldo:]. The last group begins back bytes before the end of the one before.
+//
+//go:noescape
+func dotIQ4_XSx2AVX2(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+
+// dotIQ4_XSx1VNNI multiplies octets of 8 rows of n groups of IQ4_XS blocks with activation rows (1) that lie stride bytes
+// apart: 8*octets floats at out[j*ldo:]. The last group begins back bytes before the end of the one before.
+//
+//go:noescape
+func dotIQ4_XSx1VNNI(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+
+// dotIQ4_XSx2VNNI multiplies octets of 8 rows of n groups of IQ4_XS blocks with activation rows (2) that lie stride bytes
+// apart: 8*octets floats at out[j*ldo:]. The last group begins back bytes before the end of the one before.
+//
+//go:noescape
+func dotIQ4_XSx2VNNI(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)

@@ -4,100 +4,100 @@
 
 package simd
 
-// gemmOff8x4AVX2 multiplies a panel of n blocks with 4 activation rows that lie stride bytes apart.
-// Row j's results go to out0[j*ldo:][:8] and out1[j*ldo:][:8], on top of what is there if add is not 0; the offset
-// subtracted from a weight is 1 << shift.
+// gemmOff8x4AVX2 multiplies a panel of full groups and, if rest is not 0, one of rest blocks with 4 activation rows that
+// lie stride bytes apart. Row j's results go to out0[j*ldo:][:8] and out1[j*ldo:][:8]; the offset subtracted from a weight
+// is 1 << shift.
 //
 //go:noescape
-func gemmOff8x4AVX2(out0 *float32, out1 *float32, ldo int, panel *byte, a *byte, stride int, n int, shift int, add int)
+func gemmOff8x4AVX2(out0 *float32, out1 *float32, ldo int, panel *byte, a *byte, stride int, full int, rest int, shift int)
 
-// gemmOff4x4AVX2 multiplies a panel of n blocks with 4 activation rows that lie stride bytes apart.
-// Row j's results go to out0[j*ldo:][:8] and out1[j*ldo:][:8], on top of what is there if add is not 0; the offset
-// subtracted from a weight is 1 << shift.
+// gemmOff4x4AVX2 multiplies a panel of full groups and, if rest is not 0, one of rest blocks with 4 activation rows that
+// lie stride bytes apart. Row j's results go to out0[j*ldo:][:8] and out1[j*ldo:][:8]; the offset subtracted from a weight
+// is 1 << shift.
 //
 //go:noescape
-func gemmOff4x4AVX2(out0 *float32, out1 *float32, ldo int, panel *byte, a *byte, stride int, n int, shift int, add int)
+func gemmOff4x4AVX2(out0 *float32, out1 *float32, ldo int, panel *byte, a *byte, stride int, full int, rest int, shift int)
 
-// gemmSignx4AVX2 multiplies a panel of n blocks with 4 activation rows that lie stride bytes apart.
-// Row j's results go to out0[j*ldo:][:8] and out1[j*ldo:][:8], on top of what is there if add is not 0; the offset
-// subtracted from a weight is 1 << shift.
+// gemmPlanesx4AVX2 multiplies a panel of full groups and, if rest is not 0, one of rest blocks with 4 activation rows that
+// lie stride bytes apart. Row j's results go to out0[j*ldo:][:8] and out1[j*ldo:][:8]; the offset subtracted from a weight
+// is 1 << shift.
 //
 //go:noescape
-func gemmSignx4AVX2(out0 *float32, out1 *float32, ldo int, panel *byte, a *byte, stride int, n int, shift int, add int)
+func gemmPlanesx4AVX2(out0 *float32, out1 *float32, ldo int, panel *byte, a *byte, stride int, full int, rest int, shift int)
 
-// gemmMin8x4AVX2 multiplies a panel of n blocks with 4 activation rows that lie stride bytes apart.
-// Row j's results go to out0[j*ldo:][:8] and out1[j*ldo:][:8], on top of what is there if add is not 0; the offset
-// subtracted from a weight is 1 << shift.
+// gemmMin8x4AVX2 multiplies a panel of full groups and, if rest is not 0, one of rest blocks with 4 activation rows that
+// lie stride bytes apart. Row j's results go to out0[j*ldo:][:8] and out1[j*ldo:][:8]; the offset subtracted from a weight
+// is 1 << shift.
 //
 //go:noescape
-func gemmMin8x4AVX2(out0 *float32, out1 *float32, ldo int, panel *byte, a *byte, stride int, n int, shift int, add int)
+func gemmMin8x4AVX2(out0 *float32, out1 *float32, ldo int, panel *byte, a *byte, stride int, full int, rest int, shift int)
 
-// gemmMin4x4AVX2 multiplies a panel of n blocks with 4 activation rows that lie stride bytes apart.
-// Row j's results go to out0[j*ldo:][:8] and out1[j*ldo:][:8], on top of what is there if add is not 0; the offset
-// subtracted from a weight is 1 << shift.
+// gemmMin4x4AVX2 multiplies a panel of full groups and, if rest is not 0, one of rest blocks with 4 activation rows that
+// lie stride bytes apart. Row j's results go to out0[j*ldo:][:8] and out1[j*ldo:][:8]; the offset subtracted from a weight
+// is 1 << shift.
 //
 //go:noescape
-func gemmMin4x4AVX2(out0 *float32, out1 *float32, ldo int, panel *byte, a *byte, stride int, n int, shift int, add int)
+func gemmMin4x4AVX2(out0 *float32, out1 *float32, ldo int, panel *byte, a *byte, stride int, full int, rest int, shift int)
 
-// gemmMinTwox4AVX2 multiplies a panel of n blocks with 4 activation rows that lie stride bytes apart.
-// Row j's results go to out0[j*ldo:][:8] and out1[j*ldo:][:8], on top of what is there if add is not 0; the offset
-// subtracted from a weight is 1 << shift.
+// gemmMinTwox4AVX2 multiplies a panel of full groups and, if rest is not 0, one of rest blocks with 4 activation rows that
+// lie stride bytes apart. Row j's results go to out0[j*ldo:][:8] and out1[j*ldo:][:8]; the offset subtracted from a weight
+// is 1 << shift.
 //
 //go:noescape
-func gemmMinTwox4AVX2(out0 *float32, out1 *float32, ldo int, panel *byte, a *byte, stride int, n int, shift int, add int)
+func gemmMinTwox4AVX2(out0 *float32, out1 *float32, ldo int, panel *byte, a *byte, stride int, full int, rest int, shift int)
 
-// gemmHalfx4AVX2 multiplies a panel of n blocks with 4 activation rows that lie stride bytes apart.
-// Row j's results go to out0[j*ldo:][:8] and out1[j*ldo:][:8], on top of what is there if add is not 0; the offset
-// subtracted from a weight is 1 << shift.
+// gemmHalfx4AVX2 multiplies a panel of full groups and, if rest is not 0, one of rest blocks with 4 activation rows that
+// lie stride bytes apart. Row j's results go to out0[j*ldo:][:8] and out1[j*ldo:][:8]; the offset subtracted from a weight
+// is 1 << shift.
 //
 //go:noescape
-func gemmHalfx4AVX2(out0 *float32, out1 *float32, ldo int, panel *byte, a *byte, stride int, n int, shift int, add int)
+func gemmHalfx4AVX2(out0 *float32, out1 *float32, ldo int, panel *byte, a *byte, stride int, full int, rest int, shift int)
 
-// gemmOff8x1AVX2 multiplies a panel of n blocks with 1 activation rows that lie stride bytes apart.
-// Row j's results go to out0[j*ldo:][:8] and out1[j*ldo:][:8], on top of what is there if add is not 0; the offset
-// subtracted from a weight is 1 << shift.
+// gemmOff8x1AVX2 multiplies a panel of full groups and, if rest is not 0, one of rest blocks with 1 activation rows that
+// lie stride bytes apart. Row j's results go to out0[j*ldo:][:8] and out1[j*ldo:][:8]; the offset subtracted from a weight
+// is 1 << shift.
 //
 //go:noescape
-func gemmOff8x1AVX2(out0 *float32, out1 *float32, ldo int, panel *byte, a *byte, stride int, n int, shift int, add int)
+func gemmOff8x1AVX2(out0 *float32, out1 *float32, ldo int, panel *byte, a *byte, stride int, full int, rest int, shift int)
 
-// gemmOff4x1AVX2 multiplies a panel of n blocks with 1 activation rows that lie stride bytes apart.
-// Row j's results go to out0[j*ldo:][:8] and out1[j*ldo:][:8], on top of what is there if add is not 0; the offset
-// subtracted from a weight is 1 << shift.
+// gemmOff4x1AVX2 multiplies a panel of full groups and, if rest is not 0, one of rest blocks with 1 activation rows that
+// lie stride bytes apart. Row j's results go to out0[j*ldo:][:8] and out1[j*ldo:][:8]; the offset subtracted from a weight
+// is 1 << shift.
 //
 //go:noescape
-func gemmOff4x1AVX2(out0 *float32, out1 *float32, ldo int, panel *byte, a *byte, stride int, n int, shift int, add int)
+func gemmOff4x1AVX2(out0 *float32, out1 *float32, ldo int, panel *byte, a *byte, stride int, full int, rest int, shift int)
 
-// gemmSignx1AVX2 multiplies a panel of n blocks with 1 activation rows that lie stride bytes apart.
-// Row j's results go to out0[j*ldo:][:8] and out1[j*ldo:][:8], on top of what is there if add is not 0; the offset
-// subtracted from a weight is 1 << shift.
+// gemmPlanesx1AVX2 multiplies a panel of full groups and, if rest is not 0, one of rest blocks with 1 activation rows that
+// lie stride bytes apart. Row j's results go to out0[j*ldo:][:8] and out1[j*ldo:][:8]; the offset subtracted from a weight
+// is 1 << shift.
 //
 //go:noescape
-func gemmSignx1AVX2(out0 *float32, out1 *float32, ldo int, panel *byte, a *byte, stride int, n int, shift int, add int)
+func gemmPlanesx1AVX2(out0 *float32, out1 *float32, ldo int, panel *byte, a *byte, stride int, full int, rest int, shift int)
 
-// gemmMin8x1AVX2 multiplies a panel of n blocks with 1 activation rows that lie stride bytes apart.
-// Row j's results go to out0[j*ldo:][:8] and out1[j*ldo:][:8], on top of what is there if add is not 0; the offset
-// subtracted from a weight is 1 << shift.
+// gemmMin8x1AVX2 multiplies a panel of full groups and, if rest is not 0, one of rest blocks with 1 activation rows that
+// lie stride bytes apart. Row j's results go to out0[j*ldo:][:8] and out1[j*ldo:][:8]; the offset subtracted from a weight
+// is 1 << shift.
 //
 //go:noescape
-func gemmMin8x1AVX2(out0 *float32, out1 *float32, ldo int, panel *byte, a *byte, stride int, n int, shift int, add int)
+func gemmMin8x1AVX2(out0 *float32, out1 *float32, ldo int, panel *byte, a *byte, stride int, full int, rest int, shift int)
 
-// gemmMin4x1AVX2 multiplies a panel of n blocks with 1 activation rows that lie stride bytes apart.
-// Row j's results go to out0[j*ldo:][:8] and out1[j*ldo:][:8], on top of what is there if add is not 0; the offset
-// subtracted from a weight is 1 << shift.
+// gemmMin4x1AVX2 multiplies a panel of full groups and, if rest is not 0, one of rest blocks with 1 activation rows that
+// lie stride bytes apart. Row j's results go to out0[j*ldo:][:8] and out1[j*ldo:][:8]; the offset subtracted from a weight
+// is 1 << shift.
 //
 //go:noescape
-func gemmMin4x1AVX2(out0 *float32, out1 *float32, ldo int, panel *byte, a *byte, stride int, n int, shift int, add int)
+func gemmMin4x1AVX2(out0 *float32, out1 *float32, ldo int, panel *byte, a *byte, stride int, full int, rest int, shift int)
 
-// gemmMinTwox1AVX2 multiplies a panel of n blocks with 1 activation rows that lie stride bytes apart.
-// Row j's results go to out0[j*ldo:][:8] and out1[j*ldo:][:8], on top of what is there if add is not 0; the offset
-// subtracted from a weight is 1 << shift.
+// gemmMinTwox1AVX2 multiplies a panel of full groups and, if rest is not 0, one of rest blocks with 1 activation rows that
+// lie stride bytes apart. Row j's results go to out0[j*ldo:][:8] and out1[j*ldo:][:8]; the offset subtracted from a weight
+// is 1 << shift.
 //
 //go:noescape
-func gemmMinTwox1AVX2(out0 *float32, out1 *float32, ldo int, panel *byte, a *byte, stride int, n int, shift int, add int)
+func gemmMinTwox1AVX2(out0 *float32, out1 *float32, ldo int, panel *byte, a *byte, stride int, full int, rest int, shift int)
 
-// gemmHalfx1AVX2 multiplies a panel of n blocks with 1 activation rows that lie stride bytes apart.
-// Row j's results go to out0[j*ldo:][:8] and out1[j*ldo:][:8], on top of what is there if add is not 0; the offset
-// subtracted from a weight is 1 << shift.
+// gemmHalfx1AVX2 multiplies a panel of full groups and, if rest is not 0, one of rest blocks with 1 activation rows that
+// lie stride bytes apart. Row j's results go to out0[j*ldo:][:8] and out1[j*ldo:][:8]; the offset subtracted from a weight
+// is 1 << shift.
 //
 //go:noescape
-func gemmHalfx1AVX2(out0 *float32, out1 *float32, ldo int, panel *byte, a *byte, stride int, n int, shift int, add int)
+func gemmHalfx1AVX2(out0 *float32, out1 *float32, ldo int, panel *byte, a *byte, stride int, full int, rest int, shift int)

@@ -4,86 +4,86 @@
 
 package simd
 
-// gemmOffx4AVX512 multiplies two panels of n blocks with 4 activation rows that lie stride bytes apart.
-// Row j's results go to out0[j*ldo:][:16] and out1[j*ldo:][:16], on top of what is there if add is not 0; the offset
-// subtracted from a weight is 1 << shift.
+// gemmOffx4AVX512 multiplies two panels that lie size bytes apart, of full groups and, if rest is not 0, one of rest
+// blocks, with 4 activation rows that lie stride bytes apart. Row j's results go to out0[j*ldo:][:16] and
+// out1[j*ldo:][:16]; the offset subtracted from a weight is 1 << shift.
 //
 //go:noescape
-func gemmOffx4AVX512(out0 *float32, out1 *float32, ldo int, panel0 *byte, panel1 *byte, a *byte, stride int, n int, shift int, add int)
+func gemmOffx4AVX512(out0 *float32, out1 *float32, ldo int, panel *byte, size int, a *byte, stride int, full int, rest int, shift int)
 
-// gemmMinx4AVX512 multiplies two panels of n blocks with 4 activation rows that lie stride bytes apart.
-// Row j's results go to out0[j*ldo:][:16] and out1[j*ldo:][:16], on top of what is there if add is not 0; the offset
-// subtracted from a weight is 1 << shift.
+// gemmMinx4AVX512 multiplies two panels that lie size bytes apart, of full groups and, if rest is not 0, one of rest
+// blocks, with 4 activation rows that lie stride bytes apart. Row j's results go to out0[j*ldo:][:16] and
+// out1[j*ldo:][:16]; the offset subtracted from a weight is 1 << shift.
 //
 //go:noescape
-func gemmMinx4AVX512(out0 *float32, out1 *float32, ldo int, panel0 *byte, panel1 *byte, a *byte, stride int, n int, shift int, add int)
+func gemmMinx4AVX512(out0 *float32, out1 *float32, ldo int, panel *byte, size int, a *byte, stride int, full int, rest int, shift int)
 
-// gemmMinTwox4AVX512 multiplies two panels of n blocks with 4 activation rows that lie stride bytes apart.
-// Row j's results go to out0[j*ldo:][:16] and out1[j*ldo:][:16], on top of what is there if add is not 0; the offset
-// subtracted from a weight is 1 << shift.
+// gemmMinTwox4AVX512 multiplies two panels that lie size bytes apart, of full groups and, if rest is not 0, one of rest
+// blocks, with 4 activation rows that lie stride bytes apart. Row j's results go to out0[j*ldo:][:16] and
+// out1[j*ldo:][:16]; the offset subtracted from a weight is 1 << shift.
 //
 //go:noescape
-func gemmMinTwox4AVX512(out0 *float32, out1 *float32, ldo int, panel0 *byte, panel1 *byte, a *byte, stride int, n int, shift int, add int)
+func gemmMinTwox4AVX512(out0 *float32, out1 *float32, ldo int, panel *byte, size int, a *byte, stride int, full int, rest int, shift int)
 
-// gemmHalfx4AVX512 multiplies two panels of n blocks with 4 activation rows that lie stride bytes apart.
-// Row j's results go to out0[j*ldo:][:16] and out1[j*ldo:][:16], on top of what is there if add is not 0; the offset
-// subtracted from a weight is 1 << shift.
+// gemmHalfx4AVX512 multiplies two panels that lie size bytes apart, of full groups and, if rest is not 0, one of rest
+// blocks, with 4 activation rows that lie stride bytes apart. Row j's results go to out0[j*ldo:][:16] and
+// out1[j*ldo:][:16]; the offset subtracted from a weight is 1 << shift.
 //
 //go:noescape
-func gemmHalfx4AVX512(out0 *float32, out1 *float32, ldo int, panel0 *byte, panel1 *byte, a *byte, stride int, n int, shift int, add int)
+func gemmHalfx4AVX512(out0 *float32, out1 *float32, ldo int, panel *byte, size int, a *byte, stride int, full int, rest int, shift int)
 
-// gemmOffx5AVX512 multiplies two panels of n blocks with 5 activation rows that lie stride bytes apart.
-// Row j's results go to out0[j*ldo:][:16] and out1[j*ldo:][:16], on top of what is there if add is not 0; the offset
-// subtracted from a weight is 1 << shift.
+// gemmOffx5AVX512 multiplies two panels that lie size bytes apart, of full groups and, if rest is not 0, one of rest
+// blocks, with 5 activation rows that lie stride bytes apart. Row j's results go to out0[j*ldo:][:16] and
+// out1[j*ldo:][:16]; the offset subtracted from a weight is 1 << shift.
 //
 //go:noescape
-func gemmOffx5AVX512(out0 *float32, out1 *float32, ldo int, panel0 *byte, panel1 *byte, a *byte, stride int, n int, shift int, add int)
+func gemmOffx5AVX512(out0 *float32, out1 *float32, ldo int, panel *byte, size int, a *byte, stride int, full int, rest int, shift int)
 
-// gemmMinx5AVX512 multiplies two panels of n blocks with 5 activation rows that lie stride bytes apart.
-// Row j's results go to out0[j*ldo:][:16] and out1[j*ldo:][:16], on top of what is there if add is not 0; the offset
-// subtracted from a weight is 1 << shift.
+// gemmMinx5AVX512 multiplies two panels that lie size bytes apart, of full groups and, if rest is not 0, one of rest
+// blocks, with 5 activation rows that lie stride bytes apart. Row j's results go to out0[j*ldo:][:16] and
+// out1[j*ldo:][:16]; the offset subtracted from a weight is 1 << shift.
 //
 //go:noescape
-func gemmMinx5AVX512(out0 *float32, out1 *float32, ldo int, panel0 *byte, panel1 *byte, a *byte, stride int, n int, shift int, add int)
+func gemmMinx5AVX512(out0 *float32, out1 *float32, ldo int, panel *byte, size int, a *byte, stride int, full int, rest int, shift int)
 
-// gemmMinTwox5AVX512 multiplies two panels of n blocks with 5 activation rows that lie stride bytes apart.
-// Row j's results go to out0[j*ldo:][:16] and out1[j*ldo:][:16], on top of what is there if add is not 0; the offset
-// subtracted from a weight is 1 << shift.
+// gemmMinTwox5AVX512 multiplies two panels that lie size bytes apart, of full groups and, if rest is not 0, one of rest
+// blocks, with 5 activation rows that lie stride bytes apart. Row j's results go to out0[j*ldo:][:16] and
+// out1[j*ldo:][:16]; the offset subtracted from a weight is 1 << shift.
 //
 //go:noescape
-func gemmMinTwox5AVX512(out0 *float32, out1 *float32, ldo int, panel0 *byte, panel1 *byte, a *byte, stride int, n int, shift int, add int)
+func gemmMinTwox5AVX512(out0 *float32, out1 *float32, ldo int, panel *byte, size int, a *byte, stride int, full int, rest int, shift int)
 
-// gemmHalfx5AVX512 multiplies two panels of n blocks with 5 activation rows that lie stride bytes apart.
-// Row j's results go to out0[j*ldo:][:16] and out1[j*ldo:][:16], on top of what is there if add is not 0; the offset
-// subtracted from a weight is 1 << shift.
+// gemmHalfx5AVX512 multiplies two panels that lie size bytes apart, of full groups and, if rest is not 0, one of rest
+// blocks, with 5 activation rows that lie stride bytes apart. Row j's results go to out0[j*ldo:][:16] and
+// out1[j*ldo:][:16]; the offset subtracted from a weight is 1 << shift.
 //
 //go:noescape
-func gemmHalfx5AVX512(out0 *float32, out1 *float32, ldo int, panel0 *byte, panel1 *byte, a *byte, stride int, n int, shift int, add int)
+func gemmHalfx5AVX512(out0 *float32, out1 *float32, ldo int, panel *byte, size int, a *byte, stride int, full int, rest int, shift int)
 
-// gemmOffx6AVX512 multiplies two panels of n blocks with 6 activation rows that lie stride bytes apart.
-// Row j's results go to out0[j*ldo:][:16] and out1[j*ldo:][:16], on top of what is there if add is not 0; the offset
-// subtracted from a weight is 1 << shift.
+// gemmOffx6AVX512 multiplies two panels that lie size bytes apart, of full groups and, if rest is not 0, one of rest
+// blocks, with 6 activation rows that lie stride bytes apart. Row j's results go to out0[j*ldo:][:16] and
+// out1[j*ldo:][:16]; the offset subtracted from a weight is 1 << shift.
 //
 //go:noescape
-func gemmOffx6AVX512(out0 *float32, out1 *float32, ldo int, panel0 *byte, panel1 *byte, a *byte, stride int, n int, shift int, add int)
+func gemmOffx6AVX512(out0 *float32, out1 *float32, ldo int, panel *byte, size int, a *byte, stride int, full int, rest int, shift int)
 
-// gemmMinx6AVX512 multiplies two panels of n blocks with 6 activation rows that lie stride bytes apart.
-// Row j's results go to out0[j*ldo:][:16] and out1[j*ldo:][:16], on top of what is there if add is not 0; the offset
-// subtracted from a weight is 1 << shift.
+// gemmMinx6AVX512 multiplies two panels that lie size bytes apart, of full groups and, if rest is not 0, one of rest
+// blocks, with 6 activation rows that lie stride bytes apart. Row j's results go to out0[j*ldo:][:16] and
+// out1[j*ldo:][:16]; the offset subtracted from a weight is 1 << shift.
 //
 //go:noescape
-func gemmMinx6AVX512(out0 *float32, out1 *float32, ldo int, panel0 *byte, panel1 *byte, a *byte, stride int, n int, shift int, add int)
+func gemmMinx6AVX512(out0 *float32, out1 *float32, ldo int, panel *byte, size int, a *byte, stride int, full int, rest int, shift int)
 
-// gemmMinTwox6AVX512 multiplies two panels of n blocks with 6 activation rows that lie stride bytes apart.
-// Row j's results go to out0[j*ldo:][:16] and out1[j*ldo:][:16], on top of what is there if add is not 0; the offset
-// subtracted from a weight is 1 << shift.
+// gemmMinTwox6AVX512 multiplies two panels that lie size bytes apart, of full groups and, if rest is not 0, one of rest
+// blocks, with 6 activation rows that lie stride bytes apart. Row j's results go to out0[j*ldo:][:16] and
+// out1[j*ldo:][:16]; the offset subtracted from a weight is 1 << shift.
 //
 //go:noescape
-func gemmMinTwox6AVX512(out0 *float32, out1 *float32, ldo int, panel0 *byte, panel1 *byte, a *byte, stride int, n int, shift int, add int)
+func gemmMinTwox6AVX512(out0 *float32, out1 *float32, ldo int, panel *byte, size int, a *byte, stride int, full int, rest int, shift int)
 
-// gemmHalfx6AVX512 multiplies two panels of n blocks with 6 activation rows that lie stride bytes apart.
-// Row j's results go to out0[j*ldo:][:16] and out1[j*ldo:][:16], on top of what is there if add is not 0; the offset
-// subtracted from a weight is 1 << shift.
+// gemmHalfx6AVX512 multiplies two panels that lie size bytes apart, of full groups and, if rest is not 0, one of rest
+// blocks, with 6 activation rows that lie stride bytes apart. Row j's results go to out0[j*ldo:][:16] and
+// out1[j*ldo:][:16]; the offset subtracted from a weight is 1 << shift.
 //
 //go:noescape
-func gemmHalfx6AVX512(out0 *float32, out1 *float32, ldo int, panel0 *byte, panel1 *byte, a *byte, stride int, n int, shift int, add int)
+func gemmHalfx6AVX512(out0 *float32, out1 *float32, ldo int, panel *byte, size int, a *byte, stride int, full int, rest int, shift int)

@@ -4,199 +4,444 @@
 
 #include "textflag.h"
 
-// func gemmF32AVX2(out *float32, ldo int, w *byte, rowBytes int, pairs int, a *byte, stride int, n int)
-// Requires: AVX, AVX2, FMA3
-TEXT ·gemmF32AVX2(SB), NOSPLIT, $0-64
-	MOVQ out+0(FP), AX
-	MOVQ ldo+8(FP), CX
-	LEAQ (CX)(CX*2), DX
-	MOVQ w+16(FP), BX
-	MOVQ rowBytes+24(FP), SI
-	MOVQ pairs+32(FP), DI
-	MOVQ stride+48(FP), R8
-	LEAQ (R8)(R8*2), R9
+// func packF32AVX2(dst *byte, w *byte, rowBytes int, n int)
+// Requires: AVX
+TEXT ·packF32AVX2(SB), NOSPLIT, $0-32
+	MOVQ dst+0(FP), AX
+	MOVQ w+8(FP), CX
+	MOVQ rowBytes+16(FP), DX
+	MOVQ n+24(FP), BX
 
-pair1:
-	MOVQ  BX, R10
-	MOVQ  a+40(FP), R11
-	MOVQ  n+56(FP), R12
-	VPXOR Y0, Y0, Y0
-	VPXOR Y1, Y1, Y1
-	VPXOR Y2, Y2, Y2
-	VPXOR Y3, Y3, Y3
-	VPXOR Y4, Y4, Y4
-	VPXOR Y5, Y5, Y5
-	VPXOR Y6, Y6, Y6
-	VPXOR Y7, Y7, Y7
+step1:
+	VMOVUPS (CX), Y0
+	VMOVUPS Y0, (AX)
+	VMOVUPS (CX)(DX*1), Y0
+	VMOVUPS Y0, 32(AX)
+	ADDQ    $+32, CX
+	ADDQ    $0x40, AX
+	DECQ    BX
+	JNZ     step1
+	VZEROUPPER
+	RET
+
+// func packF16AVX2(dst *byte, w *byte, rowBytes int, n int)
+// Requires: AVX, F16C
+TEXT ·packF16AVX2(SB), NOSPLIT, $0-32
+	MOVQ dst+0(FP), AX
+	MOVQ w+8(FP), CX
+	MOVQ rowBytes+16(FP), DX
+	MOVQ n+24(FP), BX
 
 step2:
-	VMOVUPS      (R10), Y8
-	VMOVUPS      (R10)(SI*1), Y9
-	VMOVDQU      (R11), Y10
-	VFMADD231PS  Y8, Y10, Y0
-	VFMADD231PS  Y9, Y10, Y1
-	VMOVDQU      (R11)(R8*1), Y10
-	VFMADD231PS  Y8, Y10, Y2
-	VFMADD231PS  Y9, Y10, Y3
-	VMOVDQU      (R11)(R8*2), Y10
-	VFMADD231PS  Y8, Y10, Y4
-	VFMADD231PS  Y9, Y10, Y5
-	VMOVDQU      (R11)(R9*1), Y10
-	VFMADD231PS  Y8, Y10, Y6
-	VFMADD231PS  Y9, Y10, Y7
-	ADDQ         $+32, R10
-	ADDQ         $+32, R11
-	DECQ         R12
-	JNZ          step2
-	VHADDPS      Y1, Y0, Y0
-	VHADDPS      Y3, Y2, Y2
-	VHADDPS      Y2, Y0, Y0
-	VHADDPS      Y5, Y4, Y4
-	VHADDPS      Y7, Y6, Y6
-	VHADDPS      Y6, Y4, Y4
-	VPERM2I128   $0x20, Y4, Y0, Y1
-	VPERM2I128   $0x31, Y4, Y0, Y0
-	VADDPS       Y0, Y1, Y1
-	VEXTRACTF128 $0x01, Y1, X0
-	VMOVLPS      X1, (AX)
-	VMOVHPS      X1, (AX)(CX*4)
-	VMOVLPS      X0, (AX)(CX*8)
-	VMOVHPS      X0, (AX)(DX*4)
-	ADDQ         $+8, AX
-	LEAQ         (BX)(SI*2), BX
-	DECQ         DI
-	JNZ          pair1
+	VCVTPH2PS (CX), Y0
+	VMOVUPS   Y0, (AX)
+	VCVTPH2PS (CX)(DX*1), Y0
+	VMOVUPS   Y0, 32(AX)
+	ADDQ      $+16, CX
+	ADDQ      $0x40, AX
+	DECQ      BX
+	JNZ       step2
 	VZEROUPPER
 	RET
 
-// func gemmF16AVX2(out *float32, ldo int, w *byte, rowBytes int, pairs int, a *byte, stride int, n int)
-// Requires: AVX, AVX2, F16C, FMA3
-TEXT ·gemmF16AVX2(SB), NOSPLIT, $0-64
-	MOVQ out+0(FP), AX
-	MOVQ ldo+8(FP), CX
-	LEAQ (CX)(CX*2), DX
-	MOVQ w+16(FP), BX
-	MOVQ rowBytes+24(FP), SI
-	MOVQ pairs+32(FP), DI
-	MOVQ stride+48(FP), R8
-	LEAQ (R8)(R8*2), R9
+// func packBF16AVX2(dst *byte, w *byte, rowBytes int, n int)
+// Requires: AVX, AVX2
+TEXT ·packBF16AVX2(SB), NOSPLIT, $0-32
+	MOVQ dst+0(FP), AX
+	MOVQ w+8(FP), CX
+	MOVQ rowBytes+16(FP), DX
+	MOVQ n+24(FP), BX
 
-pair3:
-	MOVQ  BX, R10
-	MOVQ  a+40(FP), R11
-	MOVQ  n+56(FP), R12
-	VPXOR Y0, Y0, Y0
-	VPXOR Y1, Y1, Y1
-	VPXOR Y2, Y2, Y2
-	VPXOR Y3, Y3, Y3
-	VPXOR Y4, Y4, Y4
-	VPXOR Y5, Y5, Y5
-	VPXOR Y6, Y6, Y6
-	VPXOR Y7, Y7, Y7
-
-step4:
-	VCVTPH2PS    (R10), Y8
-	VCVTPH2PS    (R10)(SI*1), Y9
-	VMOVDQU      (R11), Y10
-	VFMADD231PS  Y8, Y10, Y0
-	VFMADD231PS  Y9, Y10, Y1
-	VMOVDQU      (R11)(R8*1), Y10
-	VFMADD231PS  Y8, Y10, Y2
-	VFMADD231PS  Y9, Y10, Y3
-	VMOVDQU      (R11)(R8*2), Y10
-	VFMADD231PS  Y8, Y10, Y4
-	VFMADD231PS  Y9, Y10, Y5
-	VMOVDQU      (R11)(R9*1), Y10
-	VFMADD231PS  Y8, Y10, Y6
-	VFMADD231PS  Y9, Y10, Y7
-	ADDQ         $+16, R10
-	ADDQ         $+32, R11
-	DECQ         R12
-	JNZ          step4
-	VHADDPS      Y1, Y0, Y0
-	VHADDPS      Y3, Y2, Y2
-	VHADDPS      Y2, Y0, Y0
-	VHADDPS      Y5, Y4, Y4
-	VHADDPS      Y7, Y6, Y6
-	VHADDPS      Y6, Y4, Y4
-	VPERM2I128   $0x20, Y4, Y0, Y1
-	VPERM2I128   $0x31, Y4, Y0, Y0
-	VADDPS       Y0, Y1, Y1
-	VEXTRACTF128 $0x01, Y1, X0
-	VMOVLPS      X1, (AX)
-	VMOVHPS      X1, (AX)(CX*4)
-	VMOVLPS      X0, (AX)(CX*8)
-	VMOVHPS      X0, (AX)(DX*4)
-	ADDQ         $+8, AX
-	LEAQ         (BX)(SI*2), BX
-	DECQ         DI
-	JNZ          pair3
+step3:
+	VPMOVZXWD (CX), Y0
+	VPSLLD    $0x10, Y0, Y0
+	VMOVUPS   Y0, (AX)
+	VPMOVZXWD (CX)(DX*1), Y0
+	VPSLLD    $0x10, Y0, Y0
+	VMOVUPS   Y0, 32(AX)
+	ADDQ      $+16, CX
+	ADDQ      $0x40, AX
+	DECQ      BX
+	JNZ       step3
 	VZEROUPPER
 	RET
 
-// func gemmBF16AVX2(out *float32, ldo int, w *byte, rowBytes int, pairs int, a *byte, stride int, n int)
+// func tileFloatx1AVX2(sums *float32, panel *byte, pair int, a *byte, stride int, n int, add int)
 // Requires: AVX, AVX2, FMA3
-TEXT ·gemmBF16AVX2(SB), NOSPLIT, $0-64
+TEXT ·tileFloatx1AVX2(SB), NOSPLIT, $0-56
+	MOVQ    sums+0(FP), AX
+	MOVQ    panel+8(FP), CX
+	MOVQ    a+24(FP), DX
+	MOVQ    n+40(FP), BX
+	MOVQ    stride+32(FP), SI
+	LEAQ    (SI)(SI*2), SI
+	ADDQ    DX, SI
+	VPXOR   Y0, Y0, Y0
+	VPXOR   Y1, Y1, Y1
+	MOVQ    add+48(FP), DI
+	TESTQ   DI, DI
+	JZ      ready4
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+
+ready4:
+step5:
+	VMOVUPS     (CX), Y2
+	VMOVUPS     32(CX), Y3
+	VMOVUPS     (DX), Y4
+	VFMADD231PS Y2, Y4, Y0
+	VFMADD231PS Y3, Y4, Y1
+	ADDQ        $0x40, CX
+	ADDQ        $0x20, DX
+	ADDQ        $0x20, SI
+	DECQ        BX
+	JNZ         step5
+	VMOVUPS     Y0, (AX)
+	VMOVUPS     Y1, 32(AX)
+	VZEROUPPER
+	RET
+
+// func tileFloatx2AVX2(sums *float32, panel *byte, pair int, a *byte, stride int, n int, add int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·tileFloatx2AVX2(SB), NOSPLIT, $0-56
+	MOVQ    sums+0(FP), AX
+	MOVQ    panel+8(FP), CX
+	MOVQ    a+24(FP), DX
+	MOVQ    n+40(FP), BX
+	MOVQ    stride+32(FP), SI
+	LEAQ    (SI)(SI*2), DI
+	ADDQ    DX, DI
+	VPXOR   Y0, Y0, Y0
+	VPXOR   Y1, Y1, Y1
+	VPXOR   Y2, Y2, Y2
+	VPXOR   Y3, Y3, Y3
+	MOVQ    add+48(FP), R8
+	TESTQ   R8, R8
+	JZ      ready6
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	VMOVUPS 256(AX), Y2
+	VMOVUPS 288(AX), Y3
+
+ready6:
+step7:
+	VMOVUPS     (CX), Y4
+	VMOVUPS     32(CX), Y5
+	VMOVUPS     (DX), Y6
+	VFMADD231PS Y4, Y6, Y0
+	VFMADD231PS Y5, Y6, Y1
+	VMOVUPS     (DX)(SI*1), Y6
+	VFMADD231PS Y4, Y6, Y2
+	VFMADD231PS Y5, Y6, Y3
+	ADDQ        $0x40, CX
+	ADDQ        $0x20, DX
+	ADDQ        $0x20, DI
+	DECQ        BX
+	JNZ         step7
+	VMOVUPS     Y0, (AX)
+	VMOVUPS     Y1, 32(AX)
+	VMOVUPS     Y2, 256(AX)
+	VMOVUPS     Y3, 288(AX)
+	VZEROUPPER
+	RET
+
+// func tileFloatx3AVX2(sums *float32, panel *byte, pair int, a *byte, stride int, n int, add int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·tileFloatx3AVX2(SB), NOSPLIT, $0-56
+	MOVQ    sums+0(FP), AX
+	MOVQ    panel+8(FP), CX
+	MOVQ    a+24(FP), DX
+	MOVQ    n+40(FP), BX
+	MOVQ    stride+32(FP), SI
+	LEAQ    (SI)(SI*2), DI
+	ADDQ    DX, DI
+	VPXOR   Y0, Y0, Y0
+	VPXOR   Y1, Y1, Y1
+	VPXOR   Y2, Y2, Y2
+	VPXOR   Y3, Y3, Y3
+	VPXOR   Y4, Y4, Y4
+	VPXOR   Y5, Y5, Y5
+	MOVQ    add+48(FP), R8
+	TESTQ   R8, R8
+	JZ      ready8
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	VMOVUPS 256(AX), Y2
+	VMOVUPS 288(AX), Y3
+	VMOVUPS 512(AX), Y4
+	VMOVUPS 544(AX), Y5
+
+ready8:
+step9:
+	VMOVUPS     (CX), Y6
+	VMOVUPS     32(CX), Y7
+	VMOVUPS     (DX), Y8
+	VFMADD231PS Y6, Y8, Y0
+	VFMADD231PS Y7, Y8, Y1
+	VMOVUPS     (DX)(SI*1), Y8
+	VFMADD231PS Y6, Y8, Y2
+	VFMADD231PS Y7, Y8, Y3
+	VMOVUPS     (DX)(SI*2), Y8
+	VFMADD231PS Y6, Y8, Y4
+	VFMADD231PS Y7, Y8, Y5
+	ADDQ        $0x40, CX
+	ADDQ        $0x20, DX
+	ADDQ        $0x20, DI
+	DECQ        BX
+	JNZ         step9
+	VMOVUPS     Y0, (AX)
+	VMOVUPS     Y1, 32(AX)
+	VMOVUPS     Y2, 256(AX)
+	VMOVUPS     Y3, 288(AX)
+	VMOVUPS     Y4, 512(AX)
+	VMOVUPS     Y5, 544(AX)
+	VZEROUPPER
+	RET
+
+// func tileFloatx4AVX2(sums *float32, panel *byte, pair int, a *byte, stride int, n int, add int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·tileFloatx4AVX2(SB), NOSPLIT, $0-56
+	MOVQ    sums+0(FP), AX
+	MOVQ    panel+8(FP), CX
+	MOVQ    a+24(FP), DX
+	MOVQ    n+40(FP), BX
+	MOVQ    stride+32(FP), SI
+	LEAQ    (SI)(SI*2), DI
+	ADDQ    DX, DI
+	VPXOR   Y0, Y0, Y0
+	VPXOR   Y1, Y1, Y1
+	VPXOR   Y2, Y2, Y2
+	VPXOR   Y3, Y3, Y3
+	VPXOR   Y4, Y4, Y4
+	VPXOR   Y5, Y5, Y5
+	VPXOR   Y6, Y6, Y6
+	VPXOR   Y7, Y7, Y7
+	MOVQ    add+48(FP), R8
+	TESTQ   R8, R8
+	JZ      ready10
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	VMOVUPS 256(AX), Y2
+	VMOVUPS 288(AX), Y3
+	VMOVUPS 512(AX), Y4
+	VMOVUPS 544(AX), Y5
+	VMOVUPS 768(AX), Y6
+	VMOVUPS 800(AX), Y7
+
+ready10:
+step11:
+	VMOVUPS     (CX), Y8
+	VMOVUPS     32(CX), Y9
+	VMOVUPS     (DX), Y10
+	VFMADD231PS Y8, Y10, Y0
+	VFMADD231PS Y9, Y10, Y1
+	VMOVUPS     (DX)(SI*1), Y10
+	VFMADD231PS Y8, Y10, Y2
+	VFMADD231PS Y9, Y10, Y3
+	VMOVUPS     (DX)(SI*2), Y10
+	VFMADD231PS Y8, Y10, Y4
+	VFMADD231PS Y9, Y10, Y5
+	VMOVUPS     (DI), Y10
+	VFMADD231PS Y8, Y10, Y6
+	VFMADD231PS Y9, Y10, Y7
+	ADDQ        $0x40, CX
+	ADDQ        $0x20, DX
+	ADDQ        $0x20, DI
+	DECQ        BX
+	JNZ         step11
+	VMOVUPS     Y0, (AX)
+	VMOVUPS     Y1, 32(AX)
+	VMOVUPS     Y2, 256(AX)
+	VMOVUPS     Y3, 288(AX)
+	VMOVUPS     Y4, 512(AX)
+	VMOVUPS     Y5, 544(AX)
+	VMOVUPS     Y6, 768(AX)
+	VMOVUPS     Y7, 800(AX)
+	VZEROUPPER
+	RET
+
+// func tileFloatx5AVX2(sums *float32, panel *byte, pair int, a *byte, stride int, n int, add int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·tileFloatx5AVX2(SB), NOSPLIT, $0-56
+	MOVQ    sums+0(FP), AX
+	MOVQ    panel+8(FP), CX
+	MOVQ    a+24(FP), DX
+	MOVQ    n+40(FP), BX
+	MOVQ    stride+32(FP), SI
+	LEAQ    (SI)(SI*2), DI
+	ADDQ    DX, DI
+	VPXOR   Y0, Y0, Y0
+	VPXOR   Y1, Y1, Y1
+	VPXOR   Y2, Y2, Y2
+	VPXOR   Y3, Y3, Y3
+	VPXOR   Y4, Y4, Y4
+	VPXOR   Y5, Y5, Y5
+	VPXOR   Y6, Y6, Y6
+	VPXOR   Y7, Y7, Y7
+	VPXOR   Y8, Y8, Y8
+	VPXOR   Y9, Y9, Y9
+	MOVQ    add+48(FP), R8
+	TESTQ   R8, R8
+	JZ      ready12
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	VMOVUPS 256(AX), Y2
+	VMOVUPS 288(AX), Y3
+	VMOVUPS 512(AX), Y4
+	VMOVUPS 544(AX), Y5
+	VMOVUPS 768(AX), Y6
+	VMOVUPS 800(AX), Y7
+	VMOVUPS 1024(AX), Y8
+	VMOVUPS 1056(AX), Y9
+
+ready12:
+step13:
+	VMOVUPS     (CX), Y10
+	VMOVUPS     32(CX), Y11
+	VMOVUPS     (DX), Y12
+	VFMADD231PS Y10, Y12, Y0
+	VFMADD231PS Y11, Y12, Y1
+	VMOVUPS     (DX)(SI*1), Y12
+	VFMADD231PS Y10, Y12, Y2
+	VFMADD231PS Y11, Y12, Y3
+	VMOVUPS     (DX)(SI*2), Y12
+	VFMADD231PS Y10, Y12, Y4
+	VFMADD231PS Y11, Y12, Y5
+	VMOVUPS     (DI), Y12
+	VFMADD231PS Y10, Y12, Y6
+	VFMADD231PS Y11, Y12, Y7
+	VMOVUPS     (DI)(SI*1), Y12
+	VFMADD231PS Y10, Y12, Y8
+	VFMADD231PS Y11, Y12, Y9
+	ADDQ        $0x40, CX
+	ADDQ        $0x20, DX
+	ADDQ        $0x20, DI
+	DECQ        BX
+	JNZ         step13
+	VMOVUPS     Y0, (AX)
+	VMOVUPS     Y1, 32(AX)
+	VMOVUPS     Y2, 256(AX)
+	VMOVUPS     Y3, 288(AX)
+	VMOVUPS     Y4, 512(AX)
+	VMOVUPS     Y5, 544(AX)
+	VMOVUPS     Y6, 768(AX)
+	VMOVUPS     Y7, 800(AX)
+	VMOVUPS     Y8, 1024(AX)
+	VMOVUPS     Y9, 1056(AX)
+	VZEROUPPER
+	RET
+
+// func tileFloatx6AVX2(sums *float32, panel *byte, pair int, a *byte, stride int, n int, add int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·tileFloatx6AVX2(SB), NOSPLIT, $0-56
+	MOVQ    sums+0(FP), AX
+	MOVQ    panel+8(FP), CX
+	MOVQ    a+24(FP), DX
+	MOVQ    n+40(FP), BX
+	MOVQ    stride+32(FP), SI
+	LEAQ    (SI)(SI*2), DI
+	ADDQ    DX, DI
+	VPXOR   Y0, Y0, Y0
+	VPXOR   Y1, Y1, Y1
+	VPXOR   Y2, Y2, Y2
+	VPXOR   Y3, Y3, Y3
+	VPXOR   Y4, Y4, Y4
+	VPXOR   Y5, Y5, Y5
+	VPXOR   Y6, Y6, Y6
+	VPXOR   Y7, Y7, Y7
+	VPXOR   Y8, Y8, Y8
+	VPXOR   Y9, Y9, Y9
+	VPXOR   Y10, Y10, Y10
+	VPXOR   Y11, Y11, Y11
+	MOVQ    add+48(FP), R8
+	TESTQ   R8, R8
+	JZ      ready14
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	VMOVUPS 256(AX), Y2
+	VMOVUPS 288(AX), Y3
+	VMOVUPS 512(AX), Y4
+	VMOVUPS 544(AX), Y5
+	VMOVUPS 768(AX), Y6
+	VMOVUPS 800(AX), Y7
+	VMOVUPS 1024(AX), Y8
+	VMOVUPS 1056(AX), Y9
+	VMOVUPS 1280(AX), Y10
+	VMOVUPS 1312(AX), Y11
+
+ready14:
+step15:
+	VMOVUPS     (CX), Y12
+	VMOVUPS     32(CX), Y13
+	VMOVUPS     (DX), Y14
+	VFMADD231PS Y12, Y14, Y0
+	VFMADD231PS Y13, Y14, Y1
+	VMOVUPS     (DX)(SI*1), Y14
+	VFMADD231PS Y12, Y14, Y2
+	VFMADD231PS Y13, Y14, Y3
+	VMOVUPS     (DX)(SI*2), Y14
+	VFMADD231PS Y12, Y14, Y4
+	VFMADD231PS Y13, Y14, Y5
+	VMOVUPS     (DI), Y14
+	VFMADD231PS Y12, Y14, Y6
+	VFMADD231PS Y13, Y14, Y7
+	VMOVUPS     (DI)(SI*1), Y14
+	VFMADD231PS Y12, Y14, Y8
+	VFMADD231PS Y13, Y14, Y9
+	VMOVUPS     (DI)(SI*2), Y14
+	VFMADD231PS Y12, Y14, Y10
+	VFMADD231PS Y13, Y14, Y11
+	ADDQ        $0x40, CX
+	ADDQ        $0x20, DX
+	ADDQ        $0x20, DI
+	DECQ        BX
+	JNZ         step15
+	VMOVUPS     Y0, (AX)
+	VMOVUPS     Y1, 32(AX)
+	VMOVUPS     Y2, 256(AX)
+	VMOVUPS     Y3, 288(AX)
+	VMOVUPS     Y4, 512(AX)
+	VMOVUPS     Y5, 544(AX)
+	VMOVUPS     Y6, 768(AX)
+	VMOVUPS     Y7, 800(AX)
+	VMOVUPS     Y8, 1024(AX)
+	VMOVUPS     Y9, 1056(AX)
+	VMOVUPS     Y10, 1280(AX)
+	VMOVUPS     Y11, 1312(AX)
+	VZEROUPPER
+	RET
+
+// func sumFloatAVX2(out *float32, ldo int, sums *float32, rows int)
+// Requires: AVX, AVX2
+TEXT ·sumFloatAVX2(SB), NOSPLIT, $0-32
 	MOVQ out+0(FP), AX
 	MOVQ ldo+8(FP), CX
-	LEAQ (CX)(CX*2), DX
-	MOVQ w+16(FP), BX
-	MOVQ rowBytes+24(FP), SI
-	MOVQ pairs+32(FP), DI
-	MOVQ stride+48(FP), R8
-	LEAQ (R8)(R8*2), R9
+	SHLQ $0x02, CX
+	MOVQ sums+16(FP), DX
+	MOVQ rows+24(FP), BX
 
-pair5:
-	MOVQ  BX, R10
-	MOVQ  a+40(FP), R11
-	MOVQ  n+56(FP), R12
-	VPXOR Y0, Y0, Y0
-	VPXOR Y1, Y1, Y1
-	VPXOR Y2, Y2, Y2
-	VPXOR Y3, Y3, Y3
-	VPXOR Y4, Y4, Y4
-	VPXOR Y5, Y5, Y5
-	VPXOR Y6, Y6, Y6
-	VPXOR Y7, Y7, Y7
-
-step6:
-	VPMOVZXWD    (R10), Y8
-	VPSLLD       $0x10, Y8, Y8
-	VPMOVZXWD    (R10)(SI*1), Y9
-	VPSLLD       $0x10, Y9, Y9
-	VMOVDQU      (R11), Y10
-	VFMADD231PS  Y8, Y10, Y0
-	VFMADD231PS  Y9, Y10, Y1
-	VMOVDQU      (R11)(R8*1), Y10
-	VFMADD231PS  Y8, Y10, Y2
-	VFMADD231PS  Y9, Y10, Y3
-	VMOVDQU      (R11)(R8*2), Y10
-	VFMADD231PS  Y8, Y10, Y4
-	VFMADD231PS  Y9, Y10, Y5
-	VMOVDQU      (R11)(R9*1), Y10
-	VFMADD231PS  Y8, Y10, Y6
-	VFMADD231PS  Y9, Y10, Y7
-	ADDQ         $+16, R10
-	ADDQ         $+32, R11
-	DECQ         R12
-	JNZ          step6
-	VHADDPS      Y1, Y0, Y0
-	VHADDPS      Y3, Y2, Y2
-	VHADDPS      Y2, Y0, Y0
-	VHADDPS      Y5, Y4, Y4
-	VHADDPS      Y7, Y6, Y6
-	VHADDPS      Y6, Y4, Y4
-	VPERM2I128   $0x20, Y4, Y0, Y1
-	VPERM2I128   $0x31, Y4, Y0, Y0
-	VADDPS       Y0, Y1, Y1
-	VEXTRACTF128 $0x01, Y1, X0
-	VMOVLPS      X1, (AX)
-	VMOVHPS      X1, (AX)(CX*4)
-	VMOVLPS      X0, (AX)(CX*8)
-	VMOVHPS      X0, (AX)(DX*4)
-	ADDQ         $+8, AX
-	LEAQ         (BX)(SI*2), BX
-	DECQ         DI
-	JNZ          pair5
+row16:
+	VMOVDQU    (DX), Y0
+	VMOVDQU    32(DX), Y1
+	VMOVDQU    64(DX), Y2
+	VMOVDQU    96(DX), Y3
+	VMOVDQU    128(DX), Y4
+	VMOVDQU    160(DX), Y5
+	VMOVDQU    192(DX), Y6
+	VMOVDQU    224(DX), Y7
+	VHADDPS    Y1, Y0, Y0
+	VHADDPS    Y3, Y2, Y2
+	VHADDPS    Y2, Y0, Y0
+	VHADDPS    Y5, Y4, Y4
+	VHADDPS    Y7, Y6, Y6
+	VHADDPS    Y6, Y4, Y4
+	VPERM2I128 $0x20, Y4, Y0, Y1
+	VPERM2I128 $0x31, Y4, Y0, Y0
+	VADDPS     Y0, Y1, Y1
+	VMOVUPS    Y1, (AX)
+	ADDQ       CX, AX
+	ADDQ       $+256, DX
+	DECQ       BX
+	JNZ        row16
 	VZEROUPPER
 	RET

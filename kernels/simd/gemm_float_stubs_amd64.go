@@ -4,20 +4,58 @@
 
 package simd
 
-// gemmF32AVX2 multiplies pairs of rows of 8*n F32 with 4 rows of floats that lie stride bytes apart:
-// 2*pairs results at out, out[ldo:], out[2*ldo:], out[3*ldo:].
+// packF32AVX2 converts 8*n values of 2 rows of F32 to a pair of a float panel.
 //
 //go:noescape
-func gemmF32AVX2(out *float32, ldo int, w *byte, rowBytes int, pairs int, a *byte, stride int, n int)
+func packF32AVX2(dst *byte, w *byte, rowBytes int, n int)
 
-// gemmF16AVX2 multiplies pairs of rows of 8*n F16 with 4 rows of floats that lie stride bytes apart:
-// 2*pairs results at out, out[ldo:], out[2*ldo:], out[3*ldo:].
+// packF16AVX2 converts 8*n values of 2 rows of F16 to a pair of a float panel.
 //
 //go:noescape
-func gemmF16AVX2(out *float32, ldo int, w *byte, rowBytes int, pairs int, a *byte, stride int, n int)
+func packF16AVX2(dst *byte, w *byte, rowBytes int, n int)
 
-// gemmBF16AVX2 multiplies pairs of rows of 8*n BF16 with 4 rows of floats that lie stride bytes apart:
-// 2*pairs results at out, out[ldo:], out[2*ldo:], out[3*ldo:].
+// packBF16AVX2 converts 8*n values of 2 rows of BF16 to a pair of a float panel.
 //
 //go:noescape
-func gemmBF16AVX2(out *float32, ldo int, w *byte, rowBytes int, pairs int, a *byte, stride int, n int)
+func packBF16AVX2(dst *byte, w *byte, rowBytes int, n int)
+
+// tileFloatx1AVX2 multiplies 8*n values of pairs (1) of a float panel, which lie pair bytes apart, with activation rows (1)
+// that lie stride bytes apart. It adds to the sums, or begins them if add is 0.
+//
+//go:noescape
+func tileFloatx1AVX2(sums *float32, panel *byte, pair int, a *byte, stride int, n int, add int)
+
+// tileFloatx2AVX2 multiplies 8*n values of pairs (1) of a float panel, which lie pair bytes apart, with activation rows (2)
+// that lie stride bytes apart. It adds to the sums, or begins them if add is 0.
+//
+//go:noescape
+func tileFloatx2AVX2(sums *float32, panel *byte, pair int, a *byte, stride int, n int, add int)
+
+// tileFloatx3AVX2 multiplies 8*n values of pairs (1) of a float panel, which lie pair bytes apart, with activation rows (3)
+// that lie stride bytes apart. It adds to the sums, or begins them if add is 0.
+//
+//go:noescape
+func tileFloatx3AVX2(sums *float32, panel *byte, pair int, a *byte, stride int, n int, add int)
+
+// tileFloatx4AVX2 multiplies 8*n values of pairs (1) of a float panel, which lie pair bytes apart, with activation rows (4)
+// that lie stride bytes apart. It adds to the sums, or begins them if add is 0.
+//
+//go:noescape
+func tileFloatx4AVX2(sums *float32, panel *byte, pair int, a *byte, stride int, n int, add int)
+
+// tileFloatx5AVX2 multiplies 8*n values of pairs (1) of a float panel, which lie pair bytes apart, with activation rows (5)
+// that lie stride bytes apart. It adds to the sums, or begins them if add is 0.
+//
+//go:noescape
+func tileFloatx5AVX2(sums *float32, panel *byte, pair int, a *byte, stride int, n int, add int)
+
+// tileFloatx6AVX2 multiplies 8*n values of pairs (1) of a float panel, which lie pair bytes apart, with activation rows (6)
+// that lie stride bytes apart. It adds to the sums, or begins them if add is 0.
+//
+//go:noescape
+func tileFloatx6AVX2(sums *float32, panel *byte, pair int, a *byte, stride int, n int, add int)
+
+// sumFloatAVX2 adds the 8 lanes of 8 weight rows for each of the rows at sums: row j's results go to out[j*ldo:].
+//
+//go:noescape
+func sumFloatAVX2(out *float32, ldo int, sums *float32, rows int)

@@ -4,27 +4,32 @@
 
 package simd
 
-// packQ2_KAVX512 unpacks 16 rows of n Q2_K blocks into a panel.
+// packQ2_KAVX512 unpacks 16 rows of n Q2_K blocks into a panel whose lanes lie lane bytes apart, from lane 0 on or
+// until lane 7.
 //
 //go:noescape
-func packQ2_KAVX512(dst *byte, w *byte, rowBytes int, n int)
+func packQ2_KAVX512(dst *byte, w *byte, rowBytes int, n int, lane int)
 
-// packQ3_KAVX512 unpacks 16 rows of n Q3_K blocks into a panel.
+// packQ3_KAVX512 unpacks 16 rows of n Q3_K blocks into a panel whose lanes lie lane bytes apart, from lane 0 on or
+// until lane 7.
 //
 //go:noescape
-func packQ3_KAVX512(dst *byte, w *byte, rowBytes int, n int)
+func packQ3_KAVX512(dst *byte, w *byte, rowBytes int, n int, lane int)
 
-// packQ4_KAVX512 unpacks 16 rows of n Q4_K blocks into a panel.
+// packQ4_KAVX512 unpacks 16 rows of n Q4_K blocks into a panel whose lanes lie lane bytes apart, from lane 0 on or
+// until lane 7.
 //
 //go:noescape
-func packQ4_KAVX512(dst *byte, w *byte, rowBytes int, n int)
+func packQ4_KAVX512(dst *byte, w *byte, rowBytes int, n int, lane int)
 
-// packQ5_KAVX512 unpacks 16 rows of n Q5_K blocks into a panel.
+// packQ5_KAVX512 unpacks 16 rows of n Q5_K blocks into a panel whose lanes lie lane bytes apart, from lane 0 on or
+// until lane 7.
 //
 //go:noescape
-func packQ5_KAVX512(dst *byte, w *byte, rowBytes int, n int)
+func packQ5_KAVX512(dst *byte, w *byte, rowBytes int, n int, lane int)
 
-// packQ6_KAVX512 unpacks 16 rows of n Q6_K blocks into a panel.
+// packQ6_KAVX512 unpacks 16 rows of n Q6_K blocks into a panel whose lanes lie lane bytes apart, from lane 0 on or
+// until lane 7.
 //
 //go:noescape
-func packQ6_KAVX512(dst *byte, w *byte, rowBytes int, n int)
+func packQ6_KAVX512(dst *byte, w *byte, rowBytes int, n int, lane int)

@@ -4,27 +4,32 @@
 
 package simd
 
-// packQ2_K unpacks 8 rows of n Q2_K blocks into one half of a panel.
+// packQ2_K unpacks 8 rows of n Q2_K blocks into one half of a panel whose lanes lie lane bytes apart, from lane 0
+// on or until lane 7.
 //
 //go:noescape
-func packQ2_K(dst *byte, w *byte, rowBytes int, n int)
+func packQ2_K(dst *byte, w *byte, rowBytes int, n int, lane int)
 
-// packQ3_K unpacks 8 rows of n Q3_K blocks into one half of a panel.
+// packQ3_K unpacks 8 rows of n Q3_K blocks into one half of a panel whose lanes lie lane bytes apart, from lane 0
+// on or until lane 7.
 //
 //go:noescape
-func packQ3_K(dst *byte, w *byte, rowBytes int, n int)
+func packQ3_K(dst *byte, w *byte, rowBytes int, n int, lane int)
 
-// packQ4_K unpacks 8 rows of n Q4_K blocks into one half of a panel.
+// packQ4_K unpacks 8 rows of n Q4_K blocks into one half of a panel whose lanes lie lane bytes apart, from lane 0
+// on or until lane 7.
 //
 //go:noescape
-func packQ4_K(dst *byte, w *byte, rowBytes int, n int)
+func packQ4_K(dst *byte, w *byte, rowBytes int, n int, lane int)
 
-// packQ5_K unpacks 8 rows of n Q5_K blocks into one half of a panel.
+// packQ5_K unpacks 8 rows of n Q5_K blocks into one half of a panel whose lanes lie lane bytes apart, from lane 0
+// on or until lane 7.
 //
 //go:noescape
-func packQ5_K(dst *byte, w *byte, rowBytes int, n int)
+func packQ5_K(dst *byte, w *byte, rowBytes int, n int, lane int)
 
-// packQ6_K unpacks 8 rows of n Q6_K blocks into one half of a panel.
+// packQ6_K unpacks 8 rows of n Q6_K blocks into one half of a panel whose lanes lie lane bytes apart, from lane 0
+// on or until lane 7.
 //
 //go:noescape
-func packQ6_K(dst *byte, w *byte, rowBytes int, n int)
+func packQ6_K(dst *byte, w *byte, rowBytes int, n int, lane int)

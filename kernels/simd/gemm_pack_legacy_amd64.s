@@ -4,17 +4,22 @@
 
 #include "textflag.h"
 
-// func packQ4_0(dst *byte, w *byte, rowBytes int, n int)
+// func packQ4_0(dst *byte, w *byte, rowBytes int, n int, lane int)
 // Requires: AVX, AVX2, F16C
-TEXT ·packQ4_0(SB), NOSPLIT, $0-32
+TEXT ·packQ4_0(SB), NOSPLIT, $0-40
 	MOVQ    rowBytes+16(FP), DX
 	LEAQ    (DX)(DX*2), BX
-	MOVQ    w+8(FP), DI
-	MOVQ    DI, AX
+	MOVQ    w+8(FP), SI
+	MOVQ    SI, AX
 	LEAQ    (AX)(BX*1), CX
-	MOVQ    dst+0(FP), SI
-	MOVQ    n+24(FP), DI
+	MOVQ    dst+0(FP), R8
+	MOVQ    n+24(FP), SI
+	MOVQ    lane+32(FP), DI
 	VMOVDQU nibbleMask<>+0(SB), Y0
+	MOVQ    $+8, R9
+	MOVQ    DI, R10
+	SHLQ    $0x03, R10
+	SUBQ    $+576, R10
 
 block1:
 	VPBROADCASTD (AX), Y1
@@ -37,7 +42,7 @@ block1:
 	VPACKUSDW    Y1, Y1, Y1
 	VPERMQ       $0xd8, Y1, Y1
 	VCVTPH2PS    X1, Y1
-	VMOVUPS      Y1, 512(SI)
+	VMOVUPS      Y1, 512(R8)
 	VMOVDQU      2(AX), X1
 	VINSERTI128  $0x01, 2(AX)(DX*4), Y1, Y1
 	VPSRLW       $0x04, Y1, Y2
@@ -66,10 +71,10 @@ block1:
 	VPUNPCKHQDQ  Y3, Y9, Y3
 	VPUNPCKLQDQ  Y5, Y1, Y9
 	VPUNPCKHQDQ  Y5, Y1, Y1
-	VMOVDQU      Y7, (SI)
-	VMOVDQU      Y3, 64(SI)
-	VMOVDQU      Y9, 128(SI)
-	VMOVDQU      Y1, 192(SI)
+	VMOVDQU      Y7, (R8)
+	VMOVDQU      Y3, 64(R8)
+	VMOVDQU      Y9, 128(R8)
+	VMOVDQU      Y1, 192(R8)
 	VPUNPCKLDQ   Y4, Y2, Y1
 	VPUNPCKHDQ   Y4, Y2, Y2
 	VPUNPCKLDQ   Y8, Y6, Y3
@@ -78,15 +83,21 @@ block1:
 	VPUNPCKHQDQ  Y3, Y1, Y1
 	VPUNPCKLQDQ  Y4, Y2, Y3
 	VPUNPCKHQDQ  Y4, Y2, Y2
-	VMOVDQU      Y5, 256(SI)
-	VMOVDQU      Y1, 320(SI)
-	VMOVDQU      Y3, 384(SI)
-	VMOVDQU      Y2, 448(SI)
+	VMOVDQU      Y5, 256(R8)
+	VMOVDQU      Y1, 320(R8)
+	VMOVDQU      Y3, 384(R8)
+	VMOVDQU      Y2, 448(R8)
 	ADDQ         $+18, AX
 	ADDQ         $+18, CX
-	ADDQ         $+576, SI
-	DECQ         DI
-	JNZ          block1
+	ADDQ         DI, R8
+	DECQ         R9
+	JNZ          same2
+	MOVQ         $+8, R9
+	SUBQ         R10, R8
+
+same2:
+	DECQ SI
+	JNZ  block1
 	VZEROUPPER
 	RET
 
@@ -96,19 +107,24 @@ DATA nibbleMask<>+16(SB)/8, $0x0f0f0f0f0f0f0f0f
 DATA nibbleMask<>+24(SB)/8, $0x0f0f0f0f0f0f0f0f
 GLOBL nibbleMask<>(SB), RODATA|NOPTR, $32
 
-// func packQ4_1(dst *byte, w *byte, rowBytes int, n int)
+// func packQ4_1(dst *byte, w *byte, rowBytes int, n int, lane int)
 // Requires: AVX, AVX2, F16C
-TEXT ·packQ4_1(SB), NOSPLIT, $0-32
+TEXT ·packQ4_1(SB), NOSPLIT, $0-40
 	MOVQ    rowBytes+16(FP), DX
 	LEAQ    (DX)(DX*2), BX
-	MOVQ    w+8(FP), DI
-	MOVQ    DI, AX
+	MOVQ    w+8(FP), SI
+	MOVQ    SI, AX
 	LEAQ    (AX)(BX*1), CX
-	MOVQ    dst+0(FP), SI
-	MOVQ    n+24(FP), DI
+	MOVQ    dst+0(FP), R8
+	MOVQ    n+24(FP), SI
+	MOVQ    lane+32(FP), DI
 	VMOVDQU nibbleMask<>+0(SB), Y0
+	MOVQ    $+8, R9
+	MOVQ    DI, R10
+	SHLQ    $0x03, R10
+	SUBQ    $+640, R10
 
-block2:
+block3:
 	VPBROADCASTD (AX), Y1
 	VPBROADCASTD (AX)(DX*1), Y2
 	VPBLENDD     $0x02, Y2, Y1, Y1
@@ -132,8 +148,8 @@ block2:
 	VCVTPH2PS    X2, Y1
 	VEXTRACTI128 $0x01, Y2, X2
 	VCVTPH2PS    X2, Y2
-	VMOVUPS      Y1, 512(SI)
-	VMOVUPS      Y2, 576(SI)
+	VMOVUPS      Y1, 512(R8)
+	VMOVUPS      Y2, 576(R8)
 	VMOVDQU      4(AX), X1
 	VINSERTI128  $0x01, 4(AX)(DX*4), Y1, Y1
 	VPSRLW       $0x04, Y1, Y2
@@ -162,10 +178,10 @@ block2:
 	VPUNPCKHQDQ  Y3, Y9, Y3
 	VPUNPCKLQDQ  Y5, Y1, Y9
 	VPUNPCKHQDQ  Y5, Y1, Y1
-	VMOVDQU      Y7, (SI)
-	VMOVDQU      Y3, 64(SI)
-	VMOVDQU      Y9, 128(SI)
-	VMOVDQU      Y1, 192(SI)
+	VMOVDQU      Y7, (R8)
+	VMOVDQU      Y3, 64(R8)
+	VMOVDQU      Y9, 128(R8)
+	VMOVDQU      Y1, 192(R8)
 	VPUNPCKLDQ   Y4, Y2, Y1
 	VPUNPCKHDQ   Y4, Y2, Y2
 	VPUNPCKLDQ   Y8, Y6, Y3
@@ -174,32 +190,43 @@ block2:
 	VPUNPCKHQDQ  Y3, Y1, Y1
 	VPUNPCKLQDQ  Y4, Y2, Y3
 	VPUNPCKHQDQ  Y4, Y2, Y2
-	VMOVDQU      Y5, 256(SI)
-	VMOVDQU      Y1, 320(SI)
-	VMOVDQU      Y3, 384(SI)
-	VMOVDQU      Y2, 448(SI)
+	VMOVDQU      Y5, 256(R8)
+	VMOVDQU      Y1, 320(R8)
+	VMOVDQU      Y3, 384(R8)
+	VMOVDQU      Y2, 448(R8)
 	ADDQ         $+20, AX
 	ADDQ         $+20, CX
-	ADDQ         $+640, SI
-	DECQ         DI
-	JNZ          block2
+	ADDQ         DI, R8
+	DECQ         R9
+	JNZ          same4
+	MOVQ         $+8, R9
+	SUBQ         R10, R8
+
+same4:
+	DECQ SI
+	JNZ  block3
 	VZEROUPPER
 	RET
 
-// func packQ5_0(dst *byte, w *byte, rowBytes int, n int)
+// func packQ5_0(dst *byte, w *byte, rowBytes int, n int, lane int)
 // Requires: AVX, AVX2, F16C
-TEXT ·packQ5_0(SB), NOSPLIT, $0-32
+TEXT ·packQ5_0(SB), NOSPLIT, $0-40
 	MOVQ    rowBytes+16(FP), DX
 	LEAQ    (DX)(DX*2), BX
-	MOVQ    w+8(FP), DI
-	MOVQ    DI, AX
+	MOVQ    w+8(FP), SI
+	MOVQ    SI, AX
 	LEAQ    (AX)(BX*1), CX
-	MOVQ    dst+0(FP), SI
-	MOVQ    n+24(FP), DI
+	MOVQ    dst+0(FP), R8
+	MOVQ    n+24(FP), SI
+	MOVQ    lane+32(FP), DI
 	VMOVDQU nibbleMask<>+0(SB), Y0
 	VMOVDQU fifthBit<>+0(SB), Y1
+	MOVQ    $+8, R9
+	MOVQ    DI, R10
+	SHLQ    $0x03, R10
+	SUBQ    $+576, R10
 
-block3:
+block5:
 	VPBROADCASTD (AX), Y2
 	VPBROADCASTD (AX)(DX*1), Y3
 	VPBLENDD     $0x02, Y3, Y2, Y2
@@ -220,7 +247,7 @@ block3:
 	VPACKUSDW    Y2, Y2, Y2
 	VPERMQ       $0xd8, Y2, Y2
 	VCVTPH2PS    X2, Y2
-	VMOVUPS      Y2, 512(SI)
+	VMOVUPS      Y2, 512(R8)
 	VMOVDQU      6(AX), X2
 	VINSERTI128  $0x01, 6(AX)(DX*4), Y2, Y2
 	VPSRLW       $0x04, Y2, Y3
@@ -297,10 +324,10 @@ block3:
 	VPUNPCKHQDQ  Y4, Y10, Y4
 	VPUNPCKLQDQ  Y6, Y2, Y10
 	VPUNPCKHQDQ  Y6, Y2, Y2
-	VMOVDQU      Y8, (SI)
-	VMOVDQU      Y4, 64(SI)
-	VMOVDQU      Y10, 128(SI)
-	VMOVDQU      Y2, 192(SI)
+	VMOVDQU      Y8, (R8)
+	VMOVDQU      Y4, 64(R8)
+	VMOVDQU      Y10, 128(R8)
+	VMOVDQU      Y2, 192(R8)
 	VPUNPCKLDQ   Y5, Y3, Y2
 	VPUNPCKHDQ   Y5, Y3, Y3
 	VPUNPCKLDQ   Y9, Y7, Y4
@@ -309,15 +336,21 @@ block3:
 	VPUNPCKHQDQ  Y4, Y2, Y2
 	VPUNPCKLQDQ  Y5, Y3, Y4
 	VPUNPCKHQDQ  Y5, Y3, Y3
-	VMOVDQU      Y6, 256(SI)
-	VMOVDQU      Y2, 320(SI)
-	VMOVDQU      Y4, 384(SI)
-	VMOVDQU      Y3, 448(SI)
+	VMOVDQU      Y6, 256(R8)
+	VMOVDQU      Y2, 320(R8)
+	VMOVDQU      Y4, 384(R8)
+	VMOVDQU      Y3, 448(R8)
 	ADDQ         $+22, AX
 	ADDQ         $+22, CX
-	ADDQ         $+576, SI
-	DECQ         DI
-	JNZ          block3
+	ADDQ         DI, R8
+	DECQ         R9
+	JNZ          same6
+	MOVQ         $+8, R9
+	SUBQ         R10, R8
+
+same6:
+	DECQ SI
+	JNZ  block5
 	VZEROUPPER
 	RET
 
@@ -345,20 +378,25 @@ DATA fifthHigh<>+16(SB)/8, $0x0202020202020202
 DATA fifthHigh<>+24(SB)/8, $0x0303030303030303
 GLOBL fifthHigh<>(SB), RODATA|NOPTR, $32
 
-// func packQ5_1(dst *byte, w *byte, rowBytes int, n int)
+// func packQ5_1(dst *byte, w *byte, rowBytes int, n int, lane int)
 // Requires: AVX, AVX2, F16C
-TEXT ·packQ5_1(SB), NOSPLIT, $0-32
+TEXT ·packQ5_1(SB), NOSPLIT, $0-40
 	MOVQ    rowBytes+16(FP), DX
 	LEAQ    (DX)(DX*2), BX
-	MOVQ    w+8(FP), DI
-	MOVQ    DI, AX
+	MOVQ    w+8(FP), SI
+	MOVQ    SI, AX
 	LEAQ    (AX)(BX*1), CX
-	MOVQ    dst+0(FP), SI
-	MOVQ    n+24(FP), DI
+	MOVQ    dst+0(FP), R8
+	MOVQ    n+24(FP), SI
+	MOVQ    lane+32(FP), DI
 	VMOVDQU nibbleMask<>+0(SB), Y0
 	VMOVDQU fifthBit<>+0(SB), Y1
+	MOVQ    $+8, R9
+	MOVQ    DI, R10
+	SHLQ    $0x03, R10
+	SUBQ    $+640, R10
 
-block4:
+block7:
 	VPBROADCASTD (AX), Y2
 	VPBROADCASTD (AX)(DX*1), Y3
 	VPBLENDD     $0x02, Y3, Y2, Y2
@@ -382,8 +420,8 @@ block4:
 	VCVTPH2PS    X3, Y2
 	VEXTRACTI128 $0x01, Y3, X3
 	VCVTPH2PS    X3, Y3
-	VMOVUPS      Y2, 512(SI)
-	VMOVUPS      Y3, 576(SI)
+	VMOVUPS      Y2, 512(R8)
+	VMOVUPS      Y3, 576(R8)
 	VMOVDQU      8(AX), X2
 	VINSERTI128  $0x01, 8(AX)(DX*4), Y2, Y2
 	VPSRLW       $0x04, Y2, Y3
@@ -460,10 +498,10 @@ block4:
 	VPUNPCKHQDQ  Y4, Y10, Y4
 	VPUNPCKLQDQ  Y6, Y2, Y10
 	VPUNPCKHQDQ  Y6, Y2, Y2
-	VMOVDQU      Y8, (SI)
-	VMOVDQU      Y4, 64(SI)
-	VMOVDQU      Y10, 128(SI)
-	VMOVDQU      Y2, 192(SI)
+	VMOVDQU      Y8, (R8)
+	VMOVDQU      Y4, 64(R8)
+	VMOVDQU      Y10, 128(R8)
+	VMOVDQU      Y2, 192(R8)
 	VPUNPCKLDQ   Y5, Y3, Y2
 	VPUNPCKHDQ   Y5, Y3, Y3
 	VPUNPCKLDQ   Y9, Y7, Y4
@@ -472,30 +510,41 @@ block4:
 	VPUNPCKHQDQ  Y4, Y2, Y2
 	VPUNPCKLQDQ  Y5, Y3, Y4
 	VPUNPCKHQDQ  Y5, Y3, Y3
-	VMOVDQU      Y6, 256(SI)
-	VMOVDQU      Y2, 320(SI)
-	VMOVDQU      Y4, 384(SI)
-	VMOVDQU      Y3, 448(SI)
+	VMOVDQU      Y6, 256(R8)
+	VMOVDQU      Y2, 320(R8)
+	VMOVDQU      Y4, 384(R8)
+	VMOVDQU      Y3, 448(R8)
 	ADDQ         $+24, AX
 	ADDQ         $+24, CX
-	ADDQ         $+640, SI
-	DECQ         DI
-	JNZ          block4
+	ADDQ         DI, R8
+	DECQ         R9
+	JNZ          same8
+	MOVQ         $+8, R9
+	SUBQ         R10, R8
+
+same8:
+	DECQ SI
+	JNZ  block7
 	VZEROUPPER
 	RET
 
-// func packQ8_0AVX2(dst *byte, w *byte, rowBytes int, n int)
+// func packQ8_0AVX2(dst *byte, w *byte, rowBytes int, n int, lane int)
 // Requires: AVX, AVX2, F16C
-TEXT ·packQ8_0AVX2(SB), NOSPLIT, $0-32
+TEXT ·packQ8_0AVX2(SB), NOSPLIT, $0-40
 	MOVQ rowBytes+16(FP), DX
 	LEAQ (DX)(DX*2), BX
-	MOVQ w+8(FP), DI
-	MOVQ DI, AX
+	MOVQ w+8(FP), SI
+	MOVQ SI, AX
 	LEAQ (AX)(BX*1), CX
-	MOVQ dst+0(FP), SI
-	MOVQ n+24(FP), DI
+	MOVQ dst+0(FP), R8
+	MOVQ n+24(FP), SI
+	MOVQ lane+32(FP), DI
+	MOVQ $+8, R9
+	MOVQ DI, R10
+	SHLQ $0x03, R10
+	SUBQ $+1088, R10
 
-block5:
+block9:
 	VPBROADCASTD (AX), Y0
 	VPBROADCASTD (AX)(DX*1), Y1
 	VPBLENDD     $0x02, Y1, Y0, Y0
@@ -516,7 +565,7 @@ block5:
 	VPACKUSDW    Y0, Y0, Y0
 	VPERMQ       $0xd8, Y0, Y0
 	VCVTPH2PS    X0, Y0
-	VMOVUPS      Y0, 512(SI)
+	VMOVUPS      Y0, 512(R8)
 	VMOVDQU      2(AX), Y0
 	VMOVDQU      2(AX)(DX*4), Y1
 	VINSERTI128  $0x01, X1, Y0, Y2
@@ -541,10 +590,30 @@ block5:
 	VPUNPCKHQDQ  Y4, Y7, Y4
 	VPUNPCKLQDQ  Y6, Y2, Y7
 	VPUNPCKHQDQ  Y6, Y2, Y2
-	VMOVDQU      Y8, (SI)
-	VMOVDQU      Y4, 64(SI)
-	VMOVDQU      Y7, 128(SI)
-	VMOVDQU      Y2, 192(SI)
+	VPXOR        signBit<>+0(SB), Y8, Y8
+	VPSRLW       $0x04, Y8, Y6
+	VPAND        nibbleMask<>+0(SB), Y8, Y8
+	VPAND        nibbleMask<>+0(SB), Y6, Y6
+	VMOVDQU      Y6, 576(R8)
+	VMOVDQU      Y8, (R8)
+	VPXOR        signBit<>+0(SB), Y4, Y4
+	VPSRLW       $0x04, Y4, Y6
+	VPAND        nibbleMask<>+0(SB), Y4, Y4
+	VPAND        nibbleMask<>+0(SB), Y6, Y6
+	VMOVDQU      Y6, 640(R8)
+	VMOVDQU      Y4, 64(R8)
+	VPXOR        signBit<>+0(SB), Y7, Y7
+	VPSRLW       $0x04, Y7, Y4
+	VPAND        nibbleMask<>+0(SB), Y7, Y7
+	VPAND        nibbleMask<>+0(SB), Y4, Y4
+	VMOVDQU      Y4, 704(R8)
+	VMOVDQU      Y7, 128(R8)
+	VPXOR        signBit<>+0(SB), Y2, Y2
+	VPSRLW       $0x04, Y2, Y4
+	VPAND        nibbleMask<>+0(SB), Y2, Y2
+	VPAND        nibbleMask<>+0(SB), Y4, Y4
+	VMOVDQU      Y4, 768(R8)
+	VMOVDQU      Y2, 192(R8)
 	VPUNPCKLDQ   Y1, Y0, Y2
 	VPUNPCKHDQ   Y1, Y0, Y0
 	VPUNPCKLDQ   Y5, Y3, Y1
@@ -553,31 +622,68 @@ block5:
 	VPUNPCKHQDQ  Y1, Y2, Y1
 	VPUNPCKLQDQ  Y3, Y0, Y2
 	VPUNPCKHQDQ  Y3, Y0, Y0
-	VMOVDQU      Y4, 256(SI)
-	VMOVDQU      Y1, 320(SI)
-	VMOVDQU      Y2, 384(SI)
-	VMOVDQU      Y0, 448(SI)
+	VPXOR        signBit<>+0(SB), Y4, Y4
+	VPSRLW       $0x04, Y4, Y3
+	VPAND        nibbleMask<>+0(SB), Y4, Y4
+	VPAND        nibbleMask<>+0(SB), Y3, Y3
+	VMOVDQU      Y3, 832(R8)
+	VMOVDQU      Y4, 256(R8)
+	VPXOR        signBit<>+0(SB), Y1, Y1
+	VPSRLW       $0x04, Y1, Y3
+	VPAND        nibbleMask<>+0(SB), Y1, Y1
+	VPAND        nibbleMask<>+0(SB), Y3, Y3
+	VMOVDQU      Y3, 896(R8)
+	VMOVDQU      Y1, 320(R8)
+	VPXOR        signBit<>+0(SB), Y2, Y2
+	VPSRLW       $0x04, Y2, Y1
+	VPAND        nibbleMask<>+0(SB), Y2, Y2
+	VPAND        nibbleMask<>+0(SB), Y1, Y1
+	VMOVDQU      Y1, 960(R8)
+	VMOVDQU      Y2, 384(R8)
+	VPXOR        signBit<>+0(SB), Y0, Y0
+	VPSRLW       $0x04, Y0, Y1
+	VPAND        nibbleMask<>+0(SB), Y0, Y0
+	VPAND        nibbleMask<>+0(SB), Y1, Y1
+	VMOVDQU      Y1, 1024(R8)
+	VMOVDQU      Y0, 448(R8)
 	ADDQ         $+34, AX
 	ADDQ         $+34, CX
-	ADDQ         $+576, SI
-	DECQ         DI
-	JNZ          block5
+	ADDQ         DI, R8
+	DECQ         R9
+	JNZ          same10
+	MOVQ         $+8, R9
+	SUBQ         R10, R8
+
+same10:
+	DECQ SI
+	JNZ  block9
 	VZEROUPPER
 	RET
 
-// func packQ8_0VNNI(dst *byte, w *byte, rowBytes int, n int)
+DATA signBit<>+0(SB)/8, $0x8080808080808080
+DATA signBit<>+8(SB)/8, $0x8080808080808080
+DATA signBit<>+16(SB)/8, $0x8080808080808080
+DATA signBit<>+24(SB)/8, $0x8080808080808080
+GLOBL signBit<>(SB), RODATA|NOPTR, $32
+
+// func packQ8_0VNNI(dst *byte, w *byte, rowBytes int, n int, lane int)
 // Requires: AVX, AVX2, F16C
-TEXT ·packQ8_0VNNI(SB), NOSPLIT, $0-32
+TEXT ·packQ8_0VNNI(SB), NOSPLIT, $0-40
 	MOVQ    rowBytes+16(FP), DX
 	LEAQ    (DX)(DX*2), BX
-	MOVQ    w+8(FP), DI
-	MOVQ    DI, AX
+	MOVQ    w+8(FP), SI
+	MOVQ    SI, AX
 	LEAQ    (AX)(BX*1), CX
-	MOVQ    dst+0(FP), SI
-	MOVQ    n+24(FP), DI
+	MOVQ    dst+0(FP), R8
+	MOVQ    n+24(FP), SI
+	MOVQ    lane+32(FP), DI
 	VMOVDQU signBit<>+0(SB), Y0
+	MOVQ    $+8, R9
+	MOVQ    DI, R10
+	SHLQ    $0x03, R10
+	SUBQ    $+576, R10
 
-block6:
+block11:
 	VPBROADCASTD (AX), Y1
 	VPBROADCASTD (AX)(DX*1), Y2
 	VPBLENDD     $0x02, Y2, Y1, Y1
@@ -598,7 +704,7 @@ block6:
 	VPACKUSDW    Y1, Y1, Y1
 	VPERMQ       $0xd8, Y1, Y1
 	VCVTPH2PS    X1, Y1
-	VMOVUPS      Y1, 512(SI)
+	VMOVUPS      Y1, 512(R8)
 	VPXOR        2(AX), Y0, Y1
 	VPXOR        2(AX)(DX*4), Y0, Y2
 	VINSERTI128  $0x01, X2, Y1, Y3
@@ -623,10 +729,10 @@ block6:
 	VPUNPCKHQDQ  Y5, Y8, Y5
 	VPUNPCKLQDQ  Y7, Y3, Y8
 	VPUNPCKHQDQ  Y7, Y3, Y3
-	VMOVDQU      Y9, (SI)
-	VMOVDQU      Y5, 64(SI)
-	VMOVDQU      Y8, 128(SI)
-	VMOVDQU      Y3, 192(SI)
+	VMOVDQU      Y9, (R8)
+	VMOVDQU      Y5, 64(R8)
+	VMOVDQU      Y8, 128(R8)
+	VMOVDQU      Y3, 192(R8)
 	VPUNPCKLDQ   Y2, Y1, Y3
 	VPUNPCKHDQ   Y2, Y1, Y1
 	VPUNPCKLDQ   Y6, Y4, Y2
@@ -635,20 +741,20 @@ block6:
 	VPUNPCKHQDQ  Y2, Y3, Y2
 	VPUNPCKLQDQ  Y4, Y1, Y3
 	VPUNPCKHQDQ  Y4, Y1, Y1
-	VMOVDQU      Y5, 256(SI)
-	VMOVDQU      Y2, 320(SI)
-	VMOVDQU      Y3, 384(SI)
-	VMOVDQU      Y1, 448(SI)
+	VMOVDQU      Y5, 256(R8)
+	VMOVDQU      Y2, 320(R8)
+	VMOVDQU      Y3, 384(R8)
+	VMOVDQU      Y1, 448(R8)
 	ADDQ         $+34, AX
 	ADDQ         $+34, CX
-	ADDQ         $+576, SI
-	DECQ         DI
-	JNZ          block6
+	ADDQ         DI, R8
+	DECQ         R9
+	JNZ          same12
+	MOVQ         $+8, R9
+	SUBQ         R10, R8
+
+same12:
+	DECQ SI
+	JNZ  block11
 	VZEROUPPER
 	RET
-
-DATA signBit<>+0(SB)/8, $0x8080808080808080
-DATA signBit<>+8(SB)/8, $0x8080808080808080
-DATA signBit<>+16(SB)/8, $0x8080808080808080
-DATA signBit<>+24(SB)/8, $0x8080808080808080
-GLOBL signBit<>(SB), RODATA|NOPTR, $32

@@ -4,19 +4,27 @@
 
 #include "textflag.h"
 
-// func packQ4_0AVX512(dst *byte, w *byte, rowBytes int, n int)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VL
-TEXT ·packQ4_0AVX512(SB), NOSPLIT, $0-32
+// func packQ4_0AVX512(dst *byte, w *byte, rowBytes int, n int, lane int)
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, MMX+
+TEXT ·packQ4_0AVX512(SB), NOSPLIT, $8-40
 	MOVQ      rowBytes+16(FP), DX
 	LEAQ      (DX)(DX*2), BX
-	MOVQ      w+8(FP), R9
-	MOVQ      R9, AX
+	MOVQ      w+8(FP), R8
+	MOVQ      R8, AX
 	LEAQ      (AX)(BX*1), CX
 	LEAQ      (AX)(DX*8), SI
 	LEAQ      (CX)(DX*8), DI
-	MOVQ      dst+0(FP), R8
-	MOVQ      n+24(FP), R9
+	LEAQ      (R8)(DX*8), R8
+	LEAQ      (R8)(DX*8), R8
+	MOVQ      R8, (SP)
+	MOVQ      dst+0(FP), R10
+	MOVQ      n+24(FP), R8
+	MOVQ      lane+32(FP), R9
 	VMOVDQU32 nibbleMask<>+0(SB), Z0
+	MOVQ      $+8, R11
+	MOVQ      R9, R12
+	SHLQ      $0x03, R12
+	SUBQ      $+576, R12
 
 block1:
 	VMOVD        (AX), X1
@@ -40,7 +48,14 @@ block1:
 	VINSERTI64X4 $0x01, Y3, Z1, Z1
 	VPMOVDW      Z1, Y1
 	VCVTPH2PS    Y1, Z1
-	VMOVUPS      Z1, 512(R8)
+	VMOVUPS      Z1, 512(R10)
+	MOVQ         (SP), R13
+	PREFETCHT1   (R13)
+	PREFETCHT1   64(R13)
+	PREFETCHT1   128(R13)
+	PREFETCHT1   192(R13)
+	PREFETCHT1   256(R13)
+	PREFETCHT1   65536(R13)
 	VMOVDQU32    2(AX), X1
 	VINSERTI32X4 $0x01, 2(AX)(DX*4), Y1, Y1
 	VMOVDQU32    2(SI), X2
@@ -81,10 +96,10 @@ block1:
 	VPUNPCKHQDQ  Z3, Z9, Z3
 	VPUNPCKLQDQ  Z5, Z1, Z9
 	VPUNPCKHQDQ  Z5, Z1, Z1
-	VMOVDQU32    Z7, (R8)
-	VMOVDQU32    Z3, 64(R8)
-	VMOVDQU32    Z9, 128(R8)
-	VMOVDQU32    Z1, 192(R8)
+	VMOVDQU32    Z7, (R10)
+	VMOVDQU32    Z3, 64(R10)
+	VMOVDQU32    Z9, 128(R10)
+	VMOVDQU32    Z1, 192(R10)
 	VPUNPCKLDQ   Z4, Z2, Z1
 	VPUNPCKHDQ   Z4, Z2, Z2
 	VPUNPCKLDQ   Z8, Z6, Z3
@@ -93,17 +108,24 @@ block1:
 	VPUNPCKHQDQ  Z3, Z1, Z1
 	VPUNPCKLQDQ  Z4, Z2, Z3
 	VPUNPCKHQDQ  Z4, Z2, Z2
-	VMOVDQU32    Z5, 256(R8)
-	VMOVDQU32    Z1, 320(R8)
-	VMOVDQU32    Z3, 384(R8)
-	VMOVDQU32    Z2, 448(R8)
+	VMOVDQU32    Z5, 256(R10)
+	VMOVDQU32    Z1, 320(R10)
+	VMOVDQU32    Z3, 384(R10)
+	VMOVDQU32    Z2, 448(R10)
 	ADDQ         $+18, AX
 	ADDQ         $+18, CX
 	ADDQ         $+18, SI
 	ADDQ         $+18, DI
-	ADDQ         $+576, R8
-	DECQ         R9
-	JNZ          block1
+	ADDQ         $+288, (SP)
+	ADDQ         R9, R10
+	DECQ         R11
+	JNZ          same2
+	MOVQ         $+8, R11
+	SUBQ         R12, R10
+
+same2:
+	DECQ R8
+	JNZ  block1
 	VZEROUPPER
 	RET
 
@@ -117,21 +139,29 @@ DATA nibbleMask<>+48(SB)/8, $0x0f0f0f0f0f0f0f0f
 DATA nibbleMask<>+56(SB)/8, $0x0f0f0f0f0f0f0f0f
 GLOBL nibbleMask<>(SB), RODATA|NOPTR, $64
 
-// func packQ4_1AVX512(dst *byte, w *byte, rowBytes int, n int)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VL
-TEXT ·packQ4_1AVX512(SB), NOSPLIT, $0-32
+// func packQ4_1AVX512(dst *byte, w *byte, rowBytes int, n int, lane int)
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, MMX+
+TEXT ·packQ4_1AVX512(SB), NOSPLIT, $8-40
 	MOVQ      rowBytes+16(FP), DX
 	LEAQ      (DX)(DX*2), BX
-	MOVQ      w+8(FP), R9
-	MOVQ      R9, AX
+	MOVQ      w+8(FP), R8
+	MOVQ      R8, AX
 	LEAQ      (AX)(BX*1), CX
 	LEAQ      (AX)(DX*8), SI
 	LEAQ      (CX)(DX*8), DI
-	MOVQ      dst+0(FP), R8
-	MOVQ      n+24(FP), R9
+	LEAQ      (R8)(DX*8), R8
+	LEAQ      (R8)(DX*8), R8
+	MOVQ      R8, (SP)
+	MOVQ      dst+0(FP), R10
+	MOVQ      n+24(FP), R8
+	MOVQ      lane+32(FP), R9
 	VMOVDQU32 nibbleMask<>+0(SB), Z0
+	MOVQ      $+8, R11
+	MOVQ      R9, R12
+	SHLQ      $0x03, R12
+	SUBQ      $+640, R12
 
-block2:
+block3:
 	VMOVD        (AX), X1
 	VPINSRD      $0x01, (AX)(DX*1), X1, X1
 	VPINSRD      $0x02, (AX)(DX*2), X1, X1
@@ -156,8 +186,15 @@ block2:
 	VPSRLD       $0x10, Z1, Z1
 	VPMOVDW      Z1, Y1
 	VCVTPH2PS    Y1, Z1
-	VMOVUPS      Z2, 512(R8)
-	VMOVUPS      Z1, 576(R8)
+	VMOVUPS      Z2, 512(R10)
+	VMOVUPS      Z1, 576(R10)
+	MOVQ         (SP), R13
+	PREFETCHT1   (R13)
+	PREFETCHT1   64(R13)
+	PREFETCHT1   128(R13)
+	PREFETCHT1   192(R13)
+	PREFETCHT1   256(R13)
+	PREFETCHT1   65536(R13)
 	VMOVDQU32    4(AX), X1
 	VINSERTI32X4 $0x01, 4(AX)(DX*4), Y1, Y1
 	VMOVDQU32    4(SI), X2
@@ -198,10 +235,10 @@ block2:
 	VPUNPCKHQDQ  Z3, Z9, Z3
 	VPUNPCKLQDQ  Z5, Z1, Z9
 	VPUNPCKHQDQ  Z5, Z1, Z1
-	VMOVDQU32    Z7, (R8)
-	VMOVDQU32    Z3, 64(R8)
-	VMOVDQU32    Z9, 128(R8)
-	VMOVDQU32    Z1, 192(R8)
+	VMOVDQU32    Z7, (R10)
+	VMOVDQU32    Z3, 64(R10)
+	VMOVDQU32    Z9, 128(R10)
+	VMOVDQU32    Z1, 192(R10)
 	VPUNPCKLDQ   Z4, Z2, Z1
 	VPUNPCKHDQ   Z4, Z2, Z2
 	VPUNPCKLDQ   Z8, Z6, Z3
@@ -210,39 +247,54 @@ block2:
 	VPUNPCKHQDQ  Z3, Z1, Z1
 	VPUNPCKLQDQ  Z4, Z2, Z3
 	VPUNPCKHQDQ  Z4, Z2, Z2
-	VMOVDQU32    Z5, 256(R8)
-	VMOVDQU32    Z1, 320(R8)
-	VMOVDQU32    Z3, 384(R8)
-	VMOVDQU32    Z2, 448(R8)
+	VMOVDQU32    Z5, 256(R10)
+	VMOVDQU32    Z1, 320(R10)
+	VMOVDQU32    Z3, 384(R10)
+	VMOVDQU32    Z2, 448(R10)
 	ADDQ         $+20, AX
 	ADDQ         $+20, CX
 	ADDQ         $+20, SI
 	ADDQ         $+20, DI
-	ADDQ         $+640, R8
-	DECQ         R9
-	JNZ          block2
+	ADDQ         $+320, (SP)
+	ADDQ         R9, R10
+	DECQ         R11
+	JNZ          same4
+	MOVQ         $+8, R11
+	SUBQ         R12, R10
+
+same4:
+	DECQ R8
+	JNZ  block3
 	VZEROUPPER
 	RET
 
-// func packQ5_0AVX512(dst *byte, w *byte, rowBytes int, n int)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VL
-TEXT ·packQ5_0AVX512(SB), NOSPLIT, $0-32
+// func packQ5_0AVX512(dst *byte, w *byte, rowBytes int, n int, lane int)
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, MMX+
+TEXT ·packQ5_0AVX512(SB), NOSPLIT, $8-40
 	MOVQ      rowBytes+16(FP), DX
 	LEAQ      (DX)(DX*2), BX
-	MOVQ      w+8(FP), R9
-	MOVQ      R9, AX
+	MOVQ      w+8(FP), R8
+	MOVQ      R8, AX
 	LEAQ      (AX)(BX*1), CX
 	LEAQ      (AX)(DX*8), SI
 	LEAQ      (CX)(DX*8), DI
-	MOVQ      dst+0(FP), R8
-	MOVQ      n+24(FP), R9
+	LEAQ      (R8)(DX*8), R8
+	LEAQ      (R8)(DX*8), R8
+	MOVQ      R8, (SP)
+	MOVQ      dst+0(FP), R10
+	MOVQ      n+24(FP), R8
+	MOVQ      lane+32(FP), R9
 	VMOVDQU32 nibbleMask<>+0(SB), Z0
 	VMOVDQU32 fifthBit<>+0(SB), Z1
 	VMOVDQU32 sixteen<>+0(SB), Z2
 	VMOVDQU32 fifthLow<>+0(SB), Z3
 	VMOVDQU32 fifthHigh<>+0(SB), Z4
+	MOVQ      $+8, R11
+	MOVQ      R9, R12
+	SHLQ      $0x03, R12
+	SUBQ      $+576, R12
 
-block3:
+block5:
 	VMOVD        (AX), X5
 	VPINSRD      $0x01, (AX)(DX*1), X5, X5
 	VPINSRD      $0x02, (AX)(DX*2), X5, X5
@@ -264,7 +316,15 @@ block3:
 	VINSERTI64X4 $0x01, Y7, Z5, Z5
 	VPMOVDW      Z5, Y5
 	VCVTPH2PS    Y5, Z5
-	VMOVUPS      Z5, 512(R8)
+	VMOVUPS      Z5, 512(R10)
+	MOVQ         (SP), R13
+	PREFETCHT1   (R13)
+	PREFETCHT1   64(R13)
+	PREFETCHT1   128(R13)
+	PREFETCHT1   192(R13)
+	PREFETCHT1   256(R13)
+	PREFETCHT1   320(R13)
+	PREFETCHT1   65536(R13)
 	VMOVDQU32    6(AX), X5
 	VINSERTI32X4 $0x01, 6(AX)(DX*4), Y5, Y5
 	VMOVDQU32    6(SI), X6
@@ -349,10 +409,10 @@ block3:
 	VPUNPCKHQDQ  Z7, Z13, Z7
 	VPUNPCKLQDQ  Z9, Z5, Z13
 	VPUNPCKHQDQ  Z9, Z5, Z5
-	VMOVDQU32    Z11, (R8)
-	VMOVDQU32    Z7, 64(R8)
-	VMOVDQU32    Z13, 128(R8)
-	VMOVDQU32    Z5, 192(R8)
+	VMOVDQU32    Z11, (R10)
+	VMOVDQU32    Z7, 64(R10)
+	VMOVDQU32    Z13, 128(R10)
+	VMOVDQU32    Z5, 192(R10)
 	VPUNPCKLDQ   Z8, Z6, Z5
 	VPUNPCKHDQ   Z8, Z6, Z6
 	VPUNPCKLDQ   Z12, Z10, Z7
@@ -361,17 +421,24 @@ block3:
 	VPUNPCKHQDQ  Z7, Z5, Z5
 	VPUNPCKLQDQ  Z8, Z6, Z7
 	VPUNPCKHQDQ  Z8, Z6, Z6
-	VMOVDQU32    Z9, 256(R8)
-	VMOVDQU32    Z5, 320(R8)
-	VMOVDQU32    Z7, 384(R8)
-	VMOVDQU32    Z6, 448(R8)
+	VMOVDQU32    Z9, 256(R10)
+	VMOVDQU32    Z5, 320(R10)
+	VMOVDQU32    Z7, 384(R10)
+	VMOVDQU32    Z6, 448(R10)
 	ADDQ         $+22, AX
 	ADDQ         $+22, CX
 	ADDQ         $+22, SI
 	ADDQ         $+22, DI
-	ADDQ         $+576, R8
-	DECQ         R9
-	JNZ          block3
+	ADDQ         $+352, (SP)
+	ADDQ         R9, R10
+	DECQ         R11
+	JNZ          same6
+	MOVQ         $+8, R11
+	SUBQ         R12, R10
+
+same6:
+	DECQ R8
+	JNZ  block5
 	VZEROUPPER
 	RET
 
@@ -415,25 +482,33 @@ DATA fifthHigh<>+48(SB)/8, $0x0202020202020202
 DATA fifthHigh<>+56(SB)/8, $0x0303030303030303
 GLOBL fifthHigh<>(SB), RODATA|NOPTR, $64
 
-// func packQ5_1AVX512(dst *byte, w *byte, rowBytes int, n int)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VL
-TEXT ·packQ5_1AVX512(SB), NOSPLIT, $0-32
+// func packQ5_1AVX512(dst *byte, w *byte, rowBytes int, n int, lane int)
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, MMX+
+TEXT ·packQ5_1AVX512(SB), NOSPLIT, $8-40
 	MOVQ      rowBytes+16(FP), DX
 	LEAQ      (DX)(DX*2), BX
-	MOVQ      w+8(FP), R9
-	MOVQ      R9, AX
+	MOVQ      w+8(FP), R8
+	MOVQ      R8, AX
 	LEAQ      (AX)(BX*1), CX
 	LEAQ      (AX)(DX*8), SI
 	LEAQ      (CX)(DX*8), DI
-	MOVQ      dst+0(FP), R8
-	MOVQ      n+24(FP), R9
+	LEAQ      (R8)(DX*8), R8
+	LEAQ      (R8)(DX*8), R8
+	MOVQ      R8, (SP)
+	MOVQ      dst+0(FP), R10
+	MOVQ      n+24(FP), R8
+	MOVQ      lane+32(FP), R9
 	VMOVDQU32 nibbleMask<>+0(SB), Z0
 	VMOVDQU32 fifthBit<>+0(SB), Z1
 	VMOVDQU32 sixteen<>+0(SB), Z2
 	VMOVDQU32 fifthLow<>+0(SB), Z3
 	VMOVDQU32 fifthHigh<>+0(SB), Z4
+	MOVQ      $+8, R11
+	MOVQ      R9, R12
+	SHLQ      $0x03, R12
+	SUBQ      $+640, R12
 
-block4:
+block7:
 	VMOVD        (AX), X5
 	VPINSRD      $0x01, (AX)(DX*1), X5, X5
 	VPINSRD      $0x02, (AX)(DX*2), X5, X5
@@ -458,8 +533,16 @@ block4:
 	VPSRLD       $0x10, Z5, Z5
 	VPMOVDW      Z5, Y5
 	VCVTPH2PS    Y5, Z5
-	VMOVUPS      Z6, 512(R8)
-	VMOVUPS      Z5, 576(R8)
+	VMOVUPS      Z6, 512(R10)
+	VMOVUPS      Z5, 576(R10)
+	MOVQ         (SP), R13
+	PREFETCHT1   (R13)
+	PREFETCHT1   64(R13)
+	PREFETCHT1   128(R13)
+	PREFETCHT1   192(R13)
+	PREFETCHT1   256(R13)
+	PREFETCHT1   320(R13)
+	PREFETCHT1   65536(R13)
 	VMOVDQU32    8(AX), X5
 	VINSERTI32X4 $0x01, 8(AX)(DX*4), Y5, Y5
 	VMOVDQU32    8(SI), X6
@@ -544,10 +627,10 @@ block4:
 	VPUNPCKHQDQ  Z7, Z13, Z7
 	VPUNPCKLQDQ  Z9, Z5, Z13
 	VPUNPCKHQDQ  Z9, Z5, Z5
-	VMOVDQU32    Z11, (R8)
-	VMOVDQU32    Z7, 64(R8)
-	VMOVDQU32    Z13, 128(R8)
-	VMOVDQU32    Z5, 192(R8)
+	VMOVDQU32    Z11, (R10)
+	VMOVDQU32    Z7, 64(R10)
+	VMOVDQU32    Z13, 128(R10)
+	VMOVDQU32    Z5, 192(R10)
 	VPUNPCKLDQ   Z8, Z6, Z5
 	VPUNPCKHDQ   Z8, Z6, Z6
 	VPUNPCKLDQ   Z12, Z10, Z7
@@ -556,35 +639,50 @@ block4:
 	VPUNPCKHQDQ  Z7, Z5, Z5
 	VPUNPCKLQDQ  Z8, Z6, Z7
 	VPUNPCKHQDQ  Z8, Z6, Z6
-	VMOVDQU32    Z9, 256(R8)
-	VMOVDQU32    Z5, 320(R8)
-	VMOVDQU32    Z7, 384(R8)
-	VMOVDQU32    Z6, 448(R8)
+	VMOVDQU32    Z9, 256(R10)
+	VMOVDQU32    Z5, 320(R10)
+	VMOVDQU32    Z7, 384(R10)
+	VMOVDQU32    Z6, 448(R10)
 	ADDQ         $+24, AX
 	ADDQ         $+24, CX
 	ADDQ         $+24, SI
 	ADDQ         $+24, DI
-	ADDQ         $+640, R8
-	DECQ         R9
-	JNZ          block4
+	ADDQ         $+384, (SP)
+	ADDQ         R9, R10
+	DECQ         R11
+	JNZ          same8
+	MOVQ         $+8, R11
+	SUBQ         R12, R10
+
+same8:
+	DECQ R8
+	JNZ  block7
 	VZEROUPPER
 	RET
 
-// func packQ8_0AVX512(dst *byte, w *byte, rowBytes int, n int)
-// Requires: AVX, AVX512F, AVX512VL
-TEXT ·packQ8_0AVX512(SB), NOSPLIT, $0-32
+// func packQ8_0AVX512(dst *byte, w *byte, rowBytes int, n int, lane int)
+// Requires: AVX, AVX512F, AVX512VL, MMX+
+TEXT ·packQ8_0AVX512(SB), NOSPLIT, $8-40
 	MOVQ      rowBytes+16(FP), DX
 	LEAQ      (DX)(DX*2), BX
-	MOVQ      w+8(FP), R9
-	MOVQ      R9, AX
+	MOVQ      w+8(FP), R8
+	MOVQ      R8, AX
 	LEAQ      (AX)(BX*1), CX
 	LEAQ      (AX)(DX*8), SI
 	LEAQ      (CX)(DX*8), DI
-	MOVQ      dst+0(FP), R8
-	MOVQ      n+24(FP), R9
+	LEAQ      (R8)(DX*8), R8
+	LEAQ      (R8)(DX*8), R8
+	MOVQ      R8, (SP)
+	MOVQ      dst+0(FP), R10
+	MOVQ      n+24(FP), R8
+	MOVQ      lane+32(FP), R9
 	VMOVDQU32 signBit<>+0(SB), Z0
+	MOVQ      $+8, R11
+	MOVQ      R9, R12
+	SHLQ      $0x03, R12
+	SUBQ      $+576, R12
 
-block5:
+block9:
 	VMOVD        (AX), X1
 	VPINSRD      $0x01, (AX)(DX*1), X1, X1
 	VPINSRD      $0x02, (AX)(DX*2), X1, X1
@@ -606,7 +704,18 @@ block5:
 	VINSERTI64X4 $0x01, Y3, Z1, Z1
 	VPMOVDW      Z1, Y1
 	VCVTPH2PS    Y1, Z1
-	VMOVUPS      Z1, 512(R8)
+	VMOVUPS      Z1, 512(R10)
+	MOVQ         (SP), R13
+	PREFETCHT1   (R13)
+	PREFETCHT1   64(R13)
+	PREFETCHT1   128(R13)
+	PREFETCHT1   192(R13)
+	PREFETCHT1   256(R13)
+	PREFETCHT1   320(R13)
+	PREFETCHT1   384(R13)
+	PREFETCHT1   448(R13)
+	PREFETCHT1   512(R13)
+	PREFETCHT1   65536(R13)
 	VMOVDQU32    2(AX), X1
 	VINSERTI32X4 $0x01, 2(AX)(DX*4), Y1, Y1
 	VMOVDQU32    2(SI), X2
@@ -639,10 +748,10 @@ block5:
 	VPUNPCKHQDQ  Z2, Z5, Z2
 	VPUNPCKLQDQ  Z3, Z1, Z5
 	VPUNPCKHQDQ  Z3, Z1, Z1
-	VMOVDQU32    Z4, (R8)
-	VMOVDQU32    Z2, 64(R8)
-	VMOVDQU32    Z5, 128(R8)
-	VMOVDQU32    Z1, 192(R8)
+	VMOVDQU32    Z4, (R10)
+	VMOVDQU32    Z2, 64(R10)
+	VMOVDQU32    Z5, 128(R10)
+	VMOVDQU32    Z1, 192(R10)
 	VMOVDQU32    18(AX), X1
 	VINSERTI32X4 $0x01, 18(AX)(DX*4), Y1, Y1
 	VMOVDQU32    18(SI), X2
@@ -675,17 +784,24 @@ block5:
 	VPUNPCKHQDQ  Z2, Z5, Z2
 	VPUNPCKLQDQ  Z3, Z1, Z5
 	VPUNPCKHQDQ  Z3, Z1, Z1
-	VMOVDQU32    Z4, 256(R8)
-	VMOVDQU32    Z2, 320(R8)
-	VMOVDQU32    Z5, 384(R8)
-	VMOVDQU32    Z1, 448(R8)
+	VMOVDQU32    Z4, 256(R10)
+	VMOVDQU32    Z2, 320(R10)
+	VMOVDQU32    Z5, 384(R10)
+	VMOVDQU32    Z1, 448(R10)
 	ADDQ         $+34, AX
 	ADDQ         $+34, CX
 	ADDQ         $+34, SI
 	ADDQ         $+34, DI
-	ADDQ         $+576, R8
-	DECQ         R9
-	JNZ          block5
+	ADDQ         $+544, (SP)
+	ADDQ         R9, R10
+	DECQ         R11
+	JNZ          same10
+	MOVQ         $+8, R11
+	SUBQ         R12, R10
+
+same10:
+	DECQ R8
+	JNZ  block9
 	VZEROUPPER
 	RET
 

@@ -4,27 +4,32 @@
 
 package simd
 
-// packQ4_0AVX512 unpacks 16 rows of n Q4_0 blocks into a panel.
+// packQ4_0AVX512 unpacks 16 rows of n Q4_0 blocks into a panel whose lanes lie lane bytes apart, from lane 0 on or
+// until lane 7.
 //
 //go:noescape
-func packQ4_0AVX512(dst *byte, w *byte, rowBytes int, n int)
+func packQ4_0AVX512(dst *byte, w *byte, rowBytes int, n int, lane int)
 
-// packQ4_1AVX512 unpacks 16 rows of n Q4_1 blocks into a panel.
+// packQ4_1AVX512 unpacks 16 rows of n Q4_1 blocks into a panel whose lanes lie lane bytes apart, from lane 0 on or
+// until lane 7.
 //
 //go:noescape
-func packQ4_1AVX512(dst *byte, w *byte, rowBytes int, n int)
+func packQ4_1AVX512(dst *byte, w *byte, rowBytes int, n int, lane int)
 
-// packQ5_0AVX512 unpacks 16 rows of n Q5_0 blocks into a panel.
+// packQ5_0AVX512 unpacks 16 rows of n Q5_0 blocks into a panel whose lanes lie lane bytes apart, from lane 0 on or
+// until lane 7.
 //
 //go:noescape
-func packQ5_0AVX512(dst *byte, w *byte, rowBytes int, n int)
+func packQ5_0AVX512(dst *byte, w *byte, rowBytes int, n int, lane int)
 
-// packQ5_1AVX512 unpacks 16 rows of n Q5_1 blocks into a panel.
+// packQ5_1AVX512 unpacks 16 rows of n Q5_1 blocks into a panel whose lanes lie lane bytes apart, from lane 0 on or
+// until lane 7.
 //
 //go:noescape
-func packQ5_1AVX512(dst *byte, w *byte, rowBytes int, n int)
+func packQ5_1AVX512(dst *byte, w *byte, rowBytes int, n int, lane int)
 
-// packQ8_0AVX512 unpacks 16 rows of n Q8_0 blocks into a panel.
+// packQ8_0AVX512 unpacks 16 rows of n Q8_0 blocks into a panel whose lanes lie lane bytes apart, from lane 0 on or
+// until lane 7.
 //
 //go:noescape
-func packQ8_0AVX512(dst *byte, w *byte, rowBytes int, n int)
+func packQ8_0AVX512(dst *byte, w *byte, rowBytes int, n int, lane int)

@@ -4,32 +4,38 @@
 
 package simd
 
-// packQ4_0 unpacks 8 rows of n Q4_0 blocks into one half of a panel.
+// packQ4_0 unpacks 8 rows of n Q4_0 blocks into one half of a panel whose lanes lie lane bytes apart, from lane 0
+// on or until lane 7.
 //
 //go:noescape
-func packQ4_0(dst *byte, w *byte, rowBytes int, n int)
+func packQ4_0(dst *byte, w *byte, rowBytes int, n int, lane int)
 
-// packQ4_1 unpacks 8 rows of n Q4_1 blocks into one half of a panel.
+// packQ4_1 unpacks 8 rows of n Q4_1 blocks into one half of a panel whose lanes lie lane bytes apart, from lane 0
+// on or until lane 7.
 //
 //go:noescape
-func packQ4_1(dst *byte, w *byte, rowBytes int, n int)
+func packQ4_1(dst *byte, w *byte, rowBytes int, n int, lane int)
 
-// packQ5_0 unpacks 8 rows of n Q5_0 blocks into one half of a panel.
+// packQ5_0 unpacks 8 rows of n Q5_0 blocks into one half of a panel whose lanes lie lane bytes apart, from lane 0
+// on or until lane 7.
 //
 //go:noescape
-func packQ5_0(dst *byte, w *byte, rowBytes int, n int)
+func packQ5_0(dst *byte, w *byte, rowBytes int, n int, lane int)
 
-// packQ5_1 unpacks 8 rows of n Q5_1 blocks into one half of a panel.
+// packQ5_1 unpacks 8 rows of n Q5_1 blocks into one half of a panel whose lanes lie lane bytes apart, from lane 0
+// on or until lane 7.
 //
 //go:noescape
-func packQ5_1(dst *byte, w *byte, rowBytes int, n int)
+func packQ5_1(dst *byte, w *byte, rowBytes int, n int, lane int)
 
-// packQ8_0AVX2 unpacks 8 rows of n Q8_0 blocks into one half of a panel.
+// packQ8_0AVX2 unpacks 8 rows of n Q8_0 blocks into one half of a panel whose lanes lie lane bytes apart, from lane 0
+// on or until lane 7.
 //
 //go:noescape
-func packQ8_0AVX2(dst *byte, w *byte, rowBytes int, n int)
+func packQ8_0AVX2(dst *byte, w *byte, rowBytes int, n int, lane int)
 
-// packQ8_0VNNI unpacks 8 rows of n Q8_0 blocks into one half of a panel.
+// packQ8_0VNNI unpacks 8 rows of n Q8_0 blocks into one half of a panel whose lanes lie lane bytes apart, from lane 0
+// on or until lane 7.
 //
 //go:noescape
-func packQ8_0VNNI(dst *byte, w *byte, rowBytes int, n int)
+func packQ8_0VNNI(dst *byte, w *byte, rowBytes int, n int, lane int)

@@ -4,18 +4,23 @@
 
 #include "textflag.h"
 
-// func packIQ4_NLAVX2(dst *byte, w *byte, rowBytes int, n int)
+// func packIQ4_NLAVX2(dst *byte, w *byte, rowBytes int, n int, lane int)
 // Requires: AVX, AVX2, F16C
-TEXT ·packIQ4_NLAVX2(SB), NOSPLIT, $0-32
+TEXT ·packIQ4_NLAVX2(SB), NOSPLIT, $0-40
 	MOVQ    rowBytes+16(FP), DX
 	LEAQ    (DX)(DX*2), BX
-	MOVQ    w+8(FP), DI
-	MOVQ    DI, AX
+	MOVQ    w+8(FP), SI
+	MOVQ    SI, AX
 	LEAQ    (AX)(BX*1), CX
-	MOVQ    dst+0(FP), SI
-	MOVQ    n+24(FP), DI
+	MOVQ    dst+0(FP), R8
+	MOVQ    n+24(FP), SI
+	MOVQ    lane+32(FP), DI
 	VMOVDQU nibbleMask<>+0(SB), Y0
 	VMOVDQU tableIQ4<>+0(SB), Y1
+	MOVQ    $+8, R9
+	MOVQ    DI, R10
+	SHLQ    $0x03, R10
+	SUBQ    $+1088, R10
 
 block1:
 	VPBROADCASTD (AX), Y2
@@ -38,7 +43,7 @@ block1:
 	VPACKUSDW    Y2, Y2, Y2
 	VPERMQ       $0xd8, Y2, Y2
 	VCVTPH2PS    X2, Y2
-	VMOVUPS      Y2, 512(SI)
+	VMOVUPS      Y2, 512(R8)
 	VMOVDQU      2(AX), X2
 	VINSERTI128  $0x01, 2(AX)(DX*4), Y2, Y2
 	VPSRLW       $0x04, Y2, Y3
@@ -75,10 +80,30 @@ block1:
 	VPUNPCKHQDQ  Y4, Y10, Y4
 	VPUNPCKLQDQ  Y6, Y2, Y10
 	VPUNPCKHQDQ  Y6, Y2, Y2
-	VMOVDQU      Y8, (SI)
-	VMOVDQU      Y4, 64(SI)
-	VMOVDQU      Y10, 128(SI)
-	VMOVDQU      Y2, 192(SI)
+	VPXOR        signBit<>+0(SB), Y8, Y8
+	VPSRLW       $0x04, Y8, Y6
+	VPAND        nibbleMask<>+0(SB), Y8, Y8
+	VPAND        nibbleMask<>+0(SB), Y6, Y6
+	VMOVDQU      Y6, 576(R8)
+	VMOVDQU      Y8, (R8)
+	VPXOR        signBit<>+0(SB), Y4, Y4
+	VPSRLW       $0x04, Y4, Y6
+	VPAND        nibbleMask<>+0(SB), Y4, Y4
+	VPAND        nibbleMask<>+0(SB), Y6, Y6
+	VMOVDQU      Y6, 640(R8)
+	VMOVDQU      Y4, 64(R8)
+	VPXOR        signBit<>+0(SB), Y10, Y10
+	VPSRLW       $0x04, Y10, Y4
+	VPAND        nibbleMask<>+0(SB), Y10, Y10
+	VPAND        nibbleMask<>+0(SB), Y4, Y4
+	VMOVDQU      Y4, 704(R8)
+	VMOVDQU      Y10, 128(R8)
+	VPXOR        signBit<>+0(SB), Y2, Y2
+	VPSRLW       $0x04, Y2, Y4
+	VPAND        nibbleMask<>+0(SB), Y2, Y2
+	VPAND        nibbleMask<>+0(SB), Y4, Y4
+	VMOVDQU      Y4, 768(R8)
+	VMOVDQU      Y2, 192(R8)
 	VPUNPCKLDQ   Y5, Y3, Y2
 	VPUNPCKHDQ   Y5, Y3, Y3
 	VPUNPCKLDQ   Y9, Y7, Y4
@@ -87,15 +112,41 @@ block1:
 	VPUNPCKHQDQ  Y4, Y2, Y2
 	VPUNPCKLQDQ  Y5, Y3, Y4
 	VPUNPCKHQDQ  Y5, Y3, Y3
-	VMOVDQU      Y6, 256(SI)
-	VMOVDQU      Y2, 320(SI)
-	VMOVDQU      Y4, 384(SI)
-	VMOVDQU      Y3, 448(SI)
+	VPXOR        signBit<>+0(SB), Y6, Y6
+	VPSRLW       $0x04, Y6, Y5
+	VPAND        nibbleMask<>+0(SB), Y6, Y6
+	VPAND        nibbleMask<>+0(SB), Y5, Y5
+	VMOVDQU      Y5, 832(R8)
+	VMOVDQU      Y6, 256(R8)
+	VPXOR        signBit<>+0(SB), Y2, Y2
+	VPSRLW       $0x04, Y2, Y5
+	VPAND        nibbleMask<>+0(SB), Y2, Y2
+	VPAND        nibbleMask<>+0(SB), Y5, Y5
+	VMOVDQU      Y5, 896(R8)
+	VMOVDQU      Y2, 320(R8)
+	VPXOR        signBit<>+0(SB), Y4, Y4
+	VPSRLW       $0x04, Y4, Y2
+	VPAND        nibbleMask<>+0(SB), Y4, Y4
+	VPAND        nibbleMask<>+0(SB), Y2, Y2
+	VMOVDQU      Y2, 960(R8)
+	VMOVDQU      Y4, 384(R8)
+	VPXOR        signBit<>+0(SB), Y3, Y3
+	VPSRLW       $0x04, Y3, Y2
+	VPAND        nibbleMask<>+0(SB), Y3, Y3
+	VPAND        nibbleMask<>+0(SB), Y2, Y2
+	VMOVDQU      Y2, 1024(R8)
+	VMOVDQU      Y3, 448(R8)
 	ADDQ         $+18, AX
 	ADDQ         $+18, CX
-	ADDQ         $+576, SI
-	DECQ         DI
-	JNZ          block1
+	ADDQ         DI, R8
+	DECQ         R9
+	JNZ          same2
+	MOVQ         $+8, R9
+	SUBQ         R10, R8
+
+same2:
+	DECQ SI
+	JNZ  block1
 	VZEROUPPER
 	RET
 
@@ -111,20 +162,31 @@ DATA tableIQ4<>+16(SB)/8, $0xf6eaddcfbfad9881
 DATA tableIQ4<>+24(SB)/8, $0x7159453526190d01
 GLOBL tableIQ4<>(SB), RODATA|NOPTR, $32
 
-// func packIQ4_NLVNNI(dst *byte, w *byte, rowBytes int, n int)
+DATA signBit<>+0(SB)/8, $0x8080808080808080
+DATA signBit<>+8(SB)/8, $0x8080808080808080
+DATA signBit<>+16(SB)/8, $0x8080808080808080
+DATA signBit<>+24(SB)/8, $0x8080808080808080
+GLOBL signBit<>(SB), RODATA|NOPTR, $32
+
+// func packIQ4_NLVNNI(dst *byte, w *byte, rowBytes int, n int, lane int)
 // Requires: AVX, AVX2, F16C
-TEXT ·packIQ4_NLVNNI(SB), NOSPLIT, $0-32
+TEXT ·packIQ4_NLVNNI(SB), NOSPLIT, $0-40
 	MOVQ    rowBytes+16(FP), DX
 	LEAQ    (DX)(DX*2), BX
-	MOVQ    w+8(FP), DI
-	MOVQ    DI, AX
+	MOVQ    w+8(FP), SI
+	MOVQ    SI, AX
 	LEAQ    (AX)(BX*1), CX
-	MOVQ    dst+0(FP), SI
-	MOVQ    n+24(FP), DI
+	MOVQ    dst+0(FP), R8
+	MOVQ    n+24(FP), SI
+	MOVQ    lane+32(FP), DI
 	VMOVDQU nibbleMask<>+0(SB), Y0
 	VMOVDQU tableIQ4Unsigned<>+0(SB), Y1
+	MOVQ    $+8, R9
+	MOVQ    DI, R10
+	SHLQ    $0x03, R10
+	SUBQ    $+576, R10
 
-block2:
+block3:
 	VPBROADCASTD (AX), Y2
 	VPBROADCASTD (AX)(DX*1), Y3
 	VPBLENDD     $0x02, Y3, Y2, Y2
@@ -145,7 +207,7 @@ block2:
 	VPACKUSDW    Y2, Y2, Y2
 	VPERMQ       $0xd8, Y2, Y2
 	VCVTPH2PS    X2, Y2
-	VMOVUPS      Y2, 512(SI)
+	VMOVUPS      Y2, 512(R8)
 	VMOVDQU      2(AX), X2
 	VINSERTI128  $0x01, 2(AX)(DX*4), Y2, Y2
 	VPSRLW       $0x04, Y2, Y3
@@ -182,10 +244,10 @@ block2:
 	VPUNPCKHQDQ  Y4, Y10, Y4
 	VPUNPCKLQDQ  Y6, Y2, Y10
 	VPUNPCKHQDQ  Y6, Y2, Y2
-	VMOVDQU      Y8, (SI)
-	VMOVDQU      Y4, 64(SI)
-	VMOVDQU      Y10, 128(SI)
-	VMOVDQU      Y2, 192(SI)
+	VMOVDQU      Y8, (R8)
+	VMOVDQU      Y4, 64(R8)
+	VMOVDQU      Y10, 128(R8)
+	VMOVDQU      Y2, 192(R8)
 	VPUNPCKLDQ   Y5, Y3, Y2
 	VPUNPCKHDQ   Y5, Y3, Y3
 	VPUNPCKLDQ   Y9, Y7, Y4
@@ -194,15 +256,21 @@ block2:
 	VPUNPCKHQDQ  Y4, Y2, Y2
 	VPUNPCKLQDQ  Y5, Y3, Y4
 	VPUNPCKHQDQ  Y5, Y3, Y3
-	VMOVDQU      Y6, 256(SI)
-	VMOVDQU      Y2, 320(SI)
-	VMOVDQU      Y4, 384(SI)
-	VMOVDQU      Y3, 448(SI)
+	VMOVDQU      Y6, 256(R8)
+	VMOVDQU      Y2, 320(R8)
+	VMOVDQU      Y4, 384(R8)
+	VMOVDQU      Y3, 448(R8)
 	ADDQ         $+18, AX
 	ADDQ         $+18, CX
-	ADDQ         $+576, SI
-	DECQ         DI
-	JNZ          block2
+	ADDQ         DI, R8
+	DECQ         R9
+	JNZ          same4
+	MOVQ         $+8, R9
+	SUBQ         R10, R8
+
+same4:
+	DECQ SI
+	JNZ  block3
 	VZEROUPPER
 	RET
 
@@ -212,20 +280,25 @@ DATA tableIQ4Unsigned<>+16(SB)/8, $0x766a5d4f3f2d1801
 DATA tableIQ4Unsigned<>+24(SB)/8, $0xf1d9c5b5a6998d81
 GLOBL tableIQ4Unsigned<>(SB), RODATA|NOPTR, $32
 
-// func packMXFP4(dst *byte, w *byte, rowBytes int, n int)
+// func packMXFP4(dst *byte, w *byte, rowBytes int, n int, lane int)
 // Requires: AVX, AVX2
-TEXT ·packMXFP4(SB), NOSPLIT, $0-32
+TEXT ·packMXFP4(SB), NOSPLIT, $0-40
 	MOVQ    rowBytes+16(FP), DX
 	LEAQ    (DX)(DX*2), BX
-	MOVQ    w+8(FP), DI
-	MOVQ    DI, AX
+	MOVQ    w+8(FP), SI
+	MOVQ    SI, AX
 	LEAQ    (AX)(BX*1), CX
-	MOVQ    dst+0(FP), SI
-	MOVQ    n+24(FP), DI
+	MOVQ    dst+0(FP), R8
+	MOVQ    n+24(FP), SI
+	MOVQ    lane+32(FP), DI
 	VMOVDQU nibbleMask<>+0(SB), Y0
 	VMOVDQU tableFP4<>+0(SB), Y1
+	MOVQ    $+8, R9
+	MOVQ    DI, R10
+	SHLQ    $0x03, R10
+	SUBQ    $+576, R10
 
-block3:
+block5:
 	VPBROADCASTD (AX), Y2
 	VPBROADCASTD (AX)(DX*1), Y3
 	VPBLENDD     $0x02, Y3, Y2, Y2
@@ -249,7 +322,7 @@ block3:
 	VPSLLD       $0x17, Y4, Y4
 	VPCMPGTD     Y5, Y2, Y2
 	VBLENDVPS    Y2, Y4, Y3, Y4
-	VMOVUPS      Y4, 512(SI)
+	VMOVUPS      Y4, 512(R8)
 	VMOVDQU      1(AX), X2
 	VINSERTI128  $0x01, 1(AX)(DX*4), Y2, Y2
 	VPSRLW       $0x04, Y2, Y3
@@ -286,10 +359,10 @@ block3:
 	VPUNPCKHQDQ  Y4, Y10, Y4
 	VPUNPCKLQDQ  Y6, Y2, Y10
 	VPUNPCKHQDQ  Y6, Y2, Y2
-	VMOVDQU      Y8, (SI)
-	VMOVDQU      Y4, 64(SI)
-	VMOVDQU      Y10, 128(SI)
-	VMOVDQU      Y2, 192(SI)
+	VMOVDQU      Y8, (R8)
+	VMOVDQU      Y4, 64(R8)
+	VMOVDQU      Y10, 128(R8)
+	VMOVDQU      Y2, 192(R8)
 	VPUNPCKLDQ   Y5, Y3, Y2
 	VPUNPCKHDQ   Y5, Y3, Y3
 	VPUNPCKLDQ   Y9, Y7, Y4
@@ -298,15 +371,21 @@ block3:
 	VPUNPCKHQDQ  Y4, Y2, Y2
 	VPUNPCKLQDQ  Y5, Y3, Y4
 	VPUNPCKHQDQ  Y5, Y3, Y3
-	VMOVDQU      Y6, 256(SI)
-	VMOVDQU      Y2, 320(SI)
-	VMOVDQU      Y4, 384(SI)
-	VMOVDQU      Y3, 448(SI)
+	VMOVDQU      Y6, 256(R8)
+	VMOVDQU      Y2, 320(R8)
+	VMOVDQU      Y4, 384(R8)
+	VMOVDQU      Y3, 448(R8)
 	ADDQ         $+17, AX
 	ADDQ         $+17, CX
-	ADDQ         $+576, SI
-	DECQ         DI
-	JNZ          block3
+	ADDQ         DI, R8
+	DECQ         R9
+	JNZ          same6
+	MOVQ         $+8, R9
+	SUBQ         R10, R8
+
+same6:
+	DECQ SI
+	JNZ  block5
 	VZEROUPPER
 	RET
 
@@ -334,20 +413,23 @@ DATA dwordOne<>+16(SB)/8, $0x0000000100000001
 DATA dwordOne<>+24(SB)/8, $0x0000000100000001
 GLOBL dwordOne<>(SB), RODATA|NOPTR, $32
 
-// func packIQ4_XSAVX2(dst *byte, w *byte, rowBytes int, n int)
+// func packIQ4_XSAVX2(dst *byte, w *byte, rowBytes int, n int, lane int)
 // Requires: AVX, AVX2, F16C
-TEXT ·packIQ4_XSAVX2(SB), NOSPLIT, $0-32
+TEXT ·packIQ4_XSAVX2(SB), NOSPLIT, $0-40
 	MOVQ    rowBytes+16(FP), DX
 	LEAQ    (DX)(DX*2), BX
-	MOVQ    w+8(FP), DI
-	MOVQ    DI, AX
+	MOVQ    w+8(FP), SI
+	MOVQ    SI, AX
 	LEAQ    (AX)(BX*1), CX
-	MOVQ    dst+0(FP), SI
-	MOVQ    n+24(FP), DI
+	MOVQ    dst+0(FP), R8
+	MOVQ    n+24(FP), SI
+	MOVQ    lane+32(FP), DI
+	LEAQ    (DI)(DI*2), R10
+	LEAQ    (R8)(DI*4), R9
 	VMOVDQU nibbleMask<>+0(SB), Y0
 	VMOVDQU tableIQ4<>+0(SB), Y1
 
-block4:
+block7:
 	VPBROADCASTD (AX), Y2
 	VPBROADCASTD (AX)(DX*1), Y3
 	VPBLENDD     $0x02, Y3, Y2, Y2
@@ -396,7 +478,7 @@ block4:
 	VPSUBD       Y7, Y8, Y8
 	VCVTDQ2PS    Y8, Y8
 	VMULPS       Y4, Y8, Y8
-	VMOVUPS      Y8, 512(SI)
+	VMOVUPS      Y8, 512(R8)
 	VPSRLD       $0x04, Y3, Y8
 	VPAND        Y5, Y8, Y8
 	VPSRLD       $0x02, Y2, Y9
@@ -406,7 +488,7 @@ block4:
 	VPSUBD       Y7, Y8, Y8
 	VCVTDQ2PS    Y8, Y8
 	VMULPS       Y4, Y8, Y8
-	VMOVUPS      Y8, 1088(SI)
+	VMOVUPS      Y8, 512(R8)(DI*1)
 	VPSRLD       $0x08, Y3, Y8
 	VPAND        Y5, Y8, Y8
 	VPSRLD       $0x04, Y2, Y9
@@ -416,7 +498,7 @@ block4:
 	VPSUBD       Y7, Y8, Y8
 	VCVTDQ2PS    Y8, Y8
 	VMULPS       Y4, Y8, Y8
-	VMOVUPS      Y8, 1664(SI)
+	VMOVUPS      Y8, 512(R8)(DI*2)
 	VPSRLD       $0x0c, Y3, Y8
 	VPAND        Y5, Y8, Y8
 	VPSRLD       $0x06, Y2, Y9
@@ -426,7 +508,7 @@ block4:
 	VPSUBD       Y7, Y8, Y8
 	VCVTDQ2PS    Y8, Y8
 	VMULPS       Y4, Y8, Y8
-	VMOVUPS      Y8, 2240(SI)
+	VMOVUPS      Y8, 512(R8)(R10*1)
 	VPSRLD       $0x10, Y3, Y8
 	VPAND        Y5, Y8, Y8
 	VPSRLD       $0x08, Y2, Y9
@@ -436,7 +518,7 @@ block4:
 	VPSUBD       Y7, Y8, Y8
 	VCVTDQ2PS    Y8, Y8
 	VMULPS       Y4, Y8, Y8
-	VMOVUPS      Y8, 2816(SI)
+	VMOVUPS      Y8, 512(R9)
 	VPSRLD       $0x14, Y3, Y8
 	VPAND        Y5, Y8, Y8
 	VPSRLD       $0x0a, Y2, Y9
@@ -446,7 +528,7 @@ block4:
 	VPSUBD       Y7, Y8, Y8
 	VCVTDQ2PS    Y8, Y8
 	VMULPS       Y4, Y8, Y8
-	VMOVUPS      Y8, 3392(SI)
+	VMOVUPS      Y8, 512(R9)(DI*1)
 	VPSRLD       $0x18, Y3, Y8
 	VPAND        Y5, Y8, Y8
 	VPSRLD       $0x0c, Y2, Y9
@@ -456,7 +538,7 @@ block4:
 	VPSUBD       Y7, Y8, Y8
 	VCVTDQ2PS    Y8, Y8
 	VMULPS       Y4, Y8, Y8
-	VMOVUPS      Y8, 3968(SI)
+	VMOVUPS      Y8, 512(R9)(DI*2)
 	VPSRLD       $0x1c, Y3, Y3
 	VPAND        Y5, Y3, Y3
 	VPSRLD       $0x0e, Y2, Y2
@@ -466,7 +548,7 @@ block4:
 	VPSUBD       Y7, Y3, Y3
 	VCVTDQ2PS    Y3, Y3
 	VMULPS       Y4, Y3, Y3
-	VMOVUPS      Y3, 4544(SI)
+	VMOVUPS      Y3, 512(R9)(R10*1)
 	VMOVDQU      8(AX), X2
 	VINSERTI128  $0x01, 8(AX)(DX*4), Y2, Y2
 	VPSRLW       $0x04, Y2, Y3
@@ -503,10 +585,30 @@ block4:
 	VPUNPCKHQDQ  Y4, Y10, Y4
 	VPUNPCKLQDQ  Y6, Y2, Y10
 	VPUNPCKHQDQ  Y6, Y2, Y2
-	VMOVDQU      Y8, (SI)
-	VMOVDQU      Y4, 64(SI)
-	VMOVDQU      Y10, 128(SI)
-	VMOVDQU      Y2, 192(SI)
+	VPXOR        signBit<>+0(SB), Y8, Y8
+	VPSRLW       $0x04, Y8, Y6
+	VPAND        nibbleMask<>+0(SB), Y8, Y8
+	VPAND        nibbleMask<>+0(SB), Y6, Y6
+	VMOVDQU      Y6, 576(R8)
+	VMOVDQU      Y8, (R8)
+	VPXOR        signBit<>+0(SB), Y4, Y4
+	VPSRLW       $0x04, Y4, Y6
+	VPAND        nibbleMask<>+0(SB), Y4, Y4
+	VPAND        nibbleMask<>+0(SB), Y6, Y6
+	VMOVDQU      Y6, 640(R8)
+	VMOVDQU      Y4, 64(R8)
+	VPXOR        signBit<>+0(SB), Y10, Y10
+	VPSRLW       $0x04, Y10, Y4
+	VPAND        nibbleMask<>+0(SB), Y10, Y10
+	VPAND        nibbleMask<>+0(SB), Y4, Y4
+	VMOVDQU      Y4, 704(R8)
+	VMOVDQU      Y10, 128(R8)
+	VPXOR        signBit<>+0(SB), Y2, Y2
+	VPSRLW       $0x04, Y2, Y4
+	VPAND        nibbleMask<>+0(SB), Y2, Y2
+	VPAND        nibbleMask<>+0(SB), Y4, Y4
+	VMOVDQU      Y4, 768(R8)
+	VMOVDQU      Y2, 192(R8)
 	VPUNPCKLDQ   Y5, Y3, Y2
 	VPUNPCKHDQ   Y5, Y3, Y3
 	VPUNPCKLDQ   Y9, Y7, Y4
@@ -515,10 +617,30 @@ block4:
 	VPUNPCKHQDQ  Y4, Y2, Y2
 	VPUNPCKLQDQ  Y5, Y3, Y4
 	VPUNPCKHQDQ  Y5, Y3, Y3
-	VMOVDQU      Y6, 256(SI)
-	VMOVDQU      Y2, 320(SI)
-	VMOVDQU      Y4, 384(SI)
-	VMOVDQU      Y3, 448(SI)
+	VPXOR        signBit<>+0(SB), Y6, Y6
+	VPSRLW       $0x04, Y6, Y5
+	VPAND        nibbleMask<>+0(SB), Y6, Y6
+	VPAND        nibbleMask<>+0(SB), Y5, Y5
+	VMOVDQU      Y5, 832(R8)
+	VMOVDQU      Y6, 256(R8)
+	VPXOR        signBit<>+0(SB), Y2, Y2
+	VPSRLW       $0x04, Y2, Y5
+	VPAND        nibbleMask<>+0(SB), Y2, Y2
+	VPAND        nibbleMask<>+0(SB), Y5, Y5
+	VMOVDQU      Y5, 896(R8)
+	VMOVDQU      Y2, 320(R8)
+	VPXOR        signBit<>+0(SB), Y4, Y4
+	VPSRLW       $0x04, Y4, Y2
+	VPAND        nibbleMask<>+0(SB), Y4, Y4
+	VPAND        nibbleMask<>+0(SB), Y2, Y2
+	VMOVDQU      Y2, 960(R8)
+	VMOVDQU      Y4, 384(R8)
+	VPXOR        signBit<>+0(SB), Y3, Y3
+	VPSRLW       $0x04, Y3, Y2
+	VPAND        nibbleMask<>+0(SB), Y3, Y3
+	VPAND        nibbleMask<>+0(SB), Y2, Y2
+	VMOVDQU      Y2, 1024(R8)
+	VMOVDQU      Y3, 448(R8)
 	VMOVDQU      24(AX), X2
 	VINSERTI128  $0x01, 24(AX)(DX*4), Y2, Y2
 	VPSRLW       $0x04, Y2, Y3
@@ -555,10 +677,30 @@ block4:
 	VPUNPCKHQDQ  Y4, Y10, Y4
 	VPUNPCKLQDQ  Y6, Y2, Y10
 	VPUNPCKHQDQ  Y6, Y2, Y2
-	VMOVDQU      Y8, 576(SI)
-	VMOVDQU      Y4, 640(SI)
-	VMOVDQU      Y10, 704(SI)
-	VMOVDQU      Y2, 768(SI)
+	VPXOR        signBit<>+0(SB), Y8, Y8
+	VPSRLW       $0x04, Y8, Y6
+	VPAND        nibbleMask<>+0(SB), Y8, Y8
+	VPAND        nibbleMask<>+0(SB), Y6, Y6
+	VMOVDQU      Y6, 576(R8)(DI*1)
+	VMOVDQU      Y8, (R8)(DI*1)
+	VPXOR        signBit<>+0(SB), Y4, Y4
+	VPSRLW       $0x04, Y4, Y6
+	VPAND        nibbleMask<>+0(SB), Y4, Y4
+	VPAND        nibbleMask<>+0(SB), Y6, Y6
+	VMOVDQU      Y6, 640(R8)(DI*1)
+	VMOVDQU      Y4, 64(R8)(DI*1)
+	VPXOR        signBit<>+0(SB), Y10, Y10
+	VPSRLW       $0x04, Y10, Y4
+	VPAND        nibbleMask<>+0(SB), Y10, Y10
+	VPAND        nibbleMask<>+0(SB), Y4, Y4
+	VMOVDQU      Y4, 704(R8)(DI*1)
+	VMOVDQU      Y10, 128(R8)(DI*1)
+	VPXOR        signBit<>+0(SB), Y2, Y2
+	VPSRLW       $0x04, Y2, Y4
+	VPAND        nibbleMask<>+0(SB), Y2, Y2
+	VPAND        nibbleMask<>+0(SB), Y4, Y4
+	VMOVDQU      Y4, 768(R8)(DI*1)
+	VMOVDQU      Y2, 192(R8)(DI*1)
 	VPUNPCKLDQ   Y5, Y3, Y2
 	VPUNPCKHDQ   Y5, Y3, Y3
 	VPUNPCKLDQ   Y9, Y7, Y4
@@ -567,10 +709,30 @@ block4:
 	VPUNPCKHQDQ  Y4, Y2, Y2
 	VPUNPCKLQDQ  Y5, Y3, Y4
 	VPUNPCKHQDQ  Y5, Y3, Y3
-	VMOVDQU      Y6, 832(SI)
-	VMOVDQU      Y2, 896(SI)
-	VMOVDQU      Y4, 960(SI)
-	VMOVDQU      Y3, 1024(SI)
+	VPXOR        signBit<>+0(SB), Y6, Y6
+	VPSRLW       $0x04, Y6, Y5
+	VPAND        nibbleMask<>+0(SB), Y6, Y6
+	VPAND        nibbleMask<>+0(SB), Y5, Y5
+	VMOVDQU      Y5, 832(R8)(DI*1)
+	VMOVDQU      Y6, 256(R8)(DI*1)
+	VPXOR        signBit<>+0(SB), Y2, Y2
+	VPSRLW       $0x04, Y2, Y5
+	VPAND        nibbleMask<>+0(SB), Y2, Y2
+	VPAND        nibbleMask<>+0(SB), Y5, Y5
+	VMOVDQU      Y5, 896(R8)(DI*1)
+	VMOVDQU      Y2, 320(R8)(DI*1)
+	VPXOR        signBit<>+0(SB), Y4, Y4
+	VPSRLW       $0x04, Y4, Y2
+	VPAND        nibbleMask<>+0(SB), Y4, Y4
+	VPAND        nibbleMask<>+0(SB), Y2, Y2
+	VMOVDQU      Y2, 960(R8)(DI*1)
+	VMOVDQU      Y4, 384(R8)(DI*1)
+	VPXOR        signBit<>+0(SB), Y3, Y3
+	VPSRLW       $0x04, Y3, Y2
+	VPAND        nibbleMask<>+0(SB), Y3, Y3
+	VPAND        nibbleMask<>+0(SB), Y2, Y2
+	VMOVDQU      Y2, 1024(R8)(DI*1)
+	VMOVDQU      Y3, 448(R8)(DI*1)
 	VMOVDQU      40(AX), X2
 	VINSERTI128  $0x01, 40(AX)(DX*4), Y2, Y2
 	VPSRLW       $0x04, Y2, Y3
@@ -607,10 +769,30 @@ block4:
 	VPUNPCKHQDQ  Y4, Y10, Y4
 	VPUNPCKLQDQ  Y6, Y2, Y10
 	VPUNPCKHQDQ  Y6, Y2, Y2
-	VMOVDQU      Y8, 1152(SI)
-	VMOVDQU      Y4, 1216(SI)
-	VMOVDQU      Y10, 1280(SI)
-	VMOVDQU      Y2, 1344(SI)
+	VPXOR        signBit<>+0(SB), Y8, Y8
+	VPSRLW       $0x04, Y8, Y6
+	VPAND        nibbleMask<>+0(SB), Y8, Y8
+	VPAND        nibbleMask<>+0(SB), Y6, Y6
+	VMOVDQU      Y6, 576(R8)(DI*2)
+	VMOVDQU      Y8, (R8)(DI*2)
+	VPXOR        signBit<>+0(SB), Y4, Y4
+	VPSRLW       $0x04, Y4, Y6
+	VPAND        nibbleMask<>+0(SB), Y4, Y4
+	VPAND        nibbleMask<>+0(SB), Y6, Y6
+	VMOVDQU      Y6, 640(R8)(DI*2)
+	VMOVDQU      Y4, 64(R8)(DI*2)
+	VPXOR        signBit<>+0(SB), Y10, Y10
+	VPSRLW       $0x04, Y10, Y4
+	VPAND        nibbleMask<>+0(SB), Y10, Y10
+	VPAND        nibbleMask<>+0(SB), Y4, Y4
+	VMOVDQU      Y4, 704(R8)(DI*2)
+	VMOVDQU      Y10, 128(R8)(DI*2)
+	VPXOR        signBit<>+0(SB), Y2, Y2
+	VPSRLW       $0x04, Y2, Y4
+	VPAND        nibbleMask<>+0(SB), Y2, Y2
+	VPAND        nibbleMask<>+0(SB), Y4, Y4
+	VMOVDQU      Y4, 768(R8)(DI*2)
+	VMOVDQU      Y2, 192(R8)(DI*2)
 	VPUNPCKLDQ   Y5, Y3, Y2
 	VPUNPCKHDQ   Y5, Y3, Y3
 	VPUNPCKLDQ   Y9, Y7, Y4
@@ -619,10 +801,30 @@ block4:
 	VPUNPCKHQDQ  Y4, Y2, Y2
 	VPUNPCKLQDQ  Y5, Y3, Y4
 	VPUNPCKHQDQ  Y5, Y3, Y3
-	VMOVDQU      Y6, 1408(SI)
-	VMOVDQU      Y2, 1472(SI)
-	VMOVDQU      Y4, 1536(SI)
-	VMOVDQU      Y3, 1600(SI)
+	VPXOR        signBit<>+0(SB), Y6, Y6
+	VPSRLW       $0x04, Y6, Y5
+	VPAND        nibbleMask<>+0(SB), Y6, Y6
+	VPAND        nibbleMask<>+0(SB), Y5, Y5
+	VMOVDQU      Y5, 832(R8)(DI*2)
+	VMOVDQU      Y6, 256(R8)(DI*2)
+	VPXOR        signBit<>+0(SB), Y2, Y2
+	VPSRLW       $0x04, Y2, Y5
+	VPAND        nibbleMask<>+0(SB), Y2, Y2
+	VPAND        nibbleMask<>+0(SB), Y5, Y5
+	VMOVDQU      Y5, 896(R8)(DI*2)
+	VMOVDQU      Y2, 320(R8)(DI*2)
+	VPXOR        signBit<>+0(SB), Y4, Y4
+	VPSRLW       $0x04, Y4, Y2
+	VPAND        nibbleMask<>+0(SB), Y4, Y4
+	VPAND        nibbleMask<>+0(SB), Y2, Y2
+	VMOVDQU      Y2, 960(R8)(DI*2)
+	VMOVDQU      Y4, 384(R8)(DI*2)
+	VPXOR        signBit<>+0(SB), Y3, Y3
+	VPSRLW       $0x04, Y3, Y2
+	VPAND        nibbleMask<>+0(SB), Y3, Y3
+	VPAND        nibbleMask<>+0(SB), Y2, Y2
+	VMOVDQU      Y2, 1024(R8)(DI*2)
+	VMOVDQU      Y3, 448(R8)(DI*2)
 	VMOVDQU      56(AX), X2
 	VINSERTI128  $0x01, 56(AX)(DX*4), Y2, Y2
 	VPSRLW       $0x04, Y2, Y3
@@ -659,10 +861,30 @@ block4:
 	VPUNPCKHQDQ  Y4, Y10, Y4
 	VPUNPCKLQDQ  Y6, Y2, Y10
 	VPUNPCKHQDQ  Y6, Y2, Y2
-	VMOVDQU      Y8, 1728(SI)
-	VMOVDQU      Y4, 1792(SI)
-	VMOVDQU      Y10, 1856(SI)
-	VMOVDQU      Y2, 1920(SI)
+	VPXOR        signBit<>+0(SB), Y8, Y8
+	VPSRLW       $0x04, Y8, Y6
+	VPAND        nibbleMask<>+0(SB), Y8, Y8
+	VPAND        nibbleMask<>+0(SB), Y6, Y6
+	VMOVDQU      Y6, 576(R8)(R10*1)
+	VMOVDQU      Y8, (R8)(R10*1)
+	VPXOR        signBit<>+0(SB), Y4, Y4
+	VPSRLW       $0x04, Y4, Y6
+	VPAND        nibbleMask<>+0(SB), Y4, Y4
+	VPAND        nibbleMask<>+0(SB), Y6, Y6
+	VMOVDQU      Y6, 640(R8)(R10*1)
+	VMOVDQU      Y4, 64(R8)(R10*1)
+	VPXOR        signBit<>+0(SB), Y10, Y10
+	VPSRLW       $0x04, Y10, Y4
+	VPAND        nibbleMask<>+0(SB), Y10, Y10
+	VPAND        nibbleMask<>+0(SB), Y4, Y4
+	VMOVDQU      Y4, 704(R8)(R10*1)
+	VMOVDQU      Y10, 128(R8)(R10*1)
+	VPXOR        signBit<>+0(SB), Y2, Y2
+	VPSRLW       $0x04, Y2, Y4
+	VPAND        nibbleMask<>+0(SB), Y2, Y2
+	VPAND        nibbleMask<>+0(SB), Y4, Y4
+	VMOVDQU      Y4, 768(R8)(R10*1)
+	VMOVDQU      Y2, 192(R8)(R10*1)
 	VPUNPCKLDQ   Y5, Y3, Y2
 	VPUNPCKHDQ   Y5, Y3, Y3
 	VPUNPCKLDQ   Y9, Y7, Y4
@@ -671,10 +893,30 @@ block4:
 	VPUNPCKHQDQ  Y4, Y2, Y2
 	VPUNPCKLQDQ  Y5, Y3, Y4
 	VPUNPCKHQDQ  Y5, Y3, Y3
-	VMOVDQU      Y6, 1984(SI)
-	VMOVDQU      Y2, 2048(SI)
-	VMOVDQU      Y4, 2112(SI)
-	VMOVDQU      Y3, 2176(SI)
+	VPXOR        signBit<>+0(SB), Y6, Y6
+	VPSRLW       $0x04, Y6, Y5
+	VPAND        nibbleMask<>+0(SB), Y6, Y6
+	VPAND        nibbleMask<>+0(SB), Y5, Y5
+	VMOVDQU      Y5, 832(R8)(R10*1)
+	VMOVDQU      Y6, 256(R8)(R10*1)
+	VPXOR        signBit<>+0(SB), Y2, Y2
+	VPSRLW       $0x04, Y2, Y5
+	VPAND        nibbleMask<>+0(SB), Y2, Y2
+	VPAND        nibbleMask<>+0(SB), Y5, Y5
+	VMOVDQU      Y5, 896(R8)(R10*1)
+	VMOVDQU      Y2, 320(R8)(R10*1)
+	VPXOR        signBit<>+0(SB), Y4, Y4
+	VPSRLW       $0x04, Y4, Y2
+	VPAND        nibbleMask<>+0(SB), Y4, Y4
+	VPAND        nibbleMask<>+0(SB), Y2, Y2
+	VMOVDQU      Y2, 960(R8)(R10*1)
+	VMOVDQU      Y4, 384(R8)(R10*1)
+	VPXOR        signBit<>+0(SB), Y3, Y3
+	VPSRLW       $0x04, Y3, Y2
+	VPAND        nibbleMask<>+0(SB), Y3, Y3
+	VPAND        nibbleMask<>+0(SB), Y2, Y2
+	VMOVDQU      Y2, 1024(R8)(R10*1)
+	VMOVDQU      Y3, 448(R8)(R10*1)
 	VMOVDQU      72(AX), X2
 	VINSERTI128  $0x01, 72(AX)(DX*4), Y2, Y2
 	VPSRLW       $0x04, Y2, Y3
@@ -711,10 +953,30 @@ block4:
 	VPUNPCKHQDQ  Y4, Y10, Y4
 	VPUNPCKLQDQ  Y6, Y2, Y10
 	VPUNPCKHQDQ  Y6, Y2, Y2
-	VMOVDQU      Y8, 2304(SI)
-	VMOVDQU      Y4, 2368(SI)
-	VMOVDQU      Y10, 2432(SI)
-	VMOVDQU      Y2, 2496(SI)
+	VPXOR        signBit<>+0(SB), Y8, Y8
+	VPSRLW       $0x04, Y8, Y6
+	VPAND        nibbleMask<>+0(SB), Y8, Y8
+	VPAND        nibbleMask<>+0(SB), Y6, Y6
+	VMOVDQU      Y6, 576(R9)
+	VMOVDQU      Y8, (R9)
+	VPXOR        signBit<>+0(SB), Y4, Y4
+	VPSRLW       $0x04, Y4, Y6
+	VPAND        nibbleMask<>+0(SB), Y4, Y4
+	VPAND        nibbleMask<>+0(SB), Y6, Y6
+	VMOVDQU      Y6, 640(R9)
+	VMOVDQU      Y4, 64(R9)
+	VPXOR        signBit<>+0(SB), Y10, Y10
+	VPSRLW       $0x04, Y10, Y4
+	VPAND        nibbleMask<>+0(SB), Y10, Y10
+	VPAND        nibbleMask<>+0(SB), Y4, Y4
+	VMOVDQU      Y4, 704(R9)
+	VMOVDQU      Y10, 128(R9)
+	VPXOR        signBit<>+0(SB), Y2, Y2
+	VPSRLW       $0x04, Y2, Y4
+	VPAND        nibbleMask<>+0(SB), Y2, Y2
+	VPAND        nibbleMask<>+0(SB), Y4, Y4
+	VMOVDQU      Y4, 768(R9)
+	VMOVDQU      Y2, 192(R9)
 	VPUNPCKLDQ   Y5, Y3, Y2
 	VPUNPCKHDQ   Y5, Y3, Y3
 	VPUNPCKLDQ   Y9, Y7, Y4
@@ -723,10 +985,30 @@ block4:
 	VPUNPCKHQDQ  Y4, Y2, Y2
 	VPUNPCKLQDQ  Y5, Y3, Y4
 	VPUNPCKHQDQ  Y5, Y3, Y3
-	VMOVDQU      Y6, 2560(SI)
-	VMOVDQU      Y2, 2624(SI)
-	VMOVDQU      Y4, 2688(SI)
-	VMOVDQU      Y3, 2752(SI)
+	VPXOR        signBit<>+0(SB), Y6, Y6
+	VPSRLW       $0x04, Y6, Y5
+	VPAND        nibbleMask<>+0(SB), Y6, Y6
+	VPAND        nibbleMask<>+0(SB), Y5, Y5
+	VMOVDQU      Y5, 832(R9)
+	VMOVDQU      Y6, 256(R9)
+	VPXOR        signBit<>+0(SB), Y2, Y2
+	VPSRLW       $0x04, Y2, Y5
+	VPAND        nibbleMask<>+0(SB), Y2, Y2
+	VPAND        nibbleMask<>+0(SB), Y5, Y5
+	VMOVDQU      Y5, 896(R9)
+	VMOVDQU      Y2, 320(R9)
+	VPXOR        signBit<>+0(SB), Y4, Y4
+	VPSRLW       $0x04, Y4, Y2
+	VPAND        nibbleMask<>+0(SB), Y4, Y4
+	VPAND        nibbleMask<>+0(SB), Y2, Y2
+	VMOVDQU      Y2, 960(R9)
+	VMOVDQU      Y4, 384(R9)
+	VPXOR        signBit<>+0(SB), Y3, Y3
+	VPSRLW       $0x04, Y3, Y2
+	VPAND        nibbleMask<>+0(SB), Y3, Y3
+	VPAND        nibbleMask<>+0(SB), Y2, Y2
+	VMOVDQU      Y2, 1024(R9)
+	VMOVDQU      Y3, 448(R9)
 	VMOVDQU      88(AX), X2
 	VINSERTI128  $0x01, 88(AX)(DX*4), Y2, Y2
 	VPSRLW       $0x04, Y2, Y3
@@ -763,10 +1045,30 @@ block4:
 	VPUNPCKHQDQ  Y4, Y10, Y4
 	VPUNPCKLQDQ  Y6, Y2, Y10
 	VPUNPCKHQDQ  Y6, Y2, Y2
-	VMOVDQU      Y8, 2880(SI)
-	VMOVDQU      Y4, 2944(SI)
-	VMOVDQU      Y10, 3008(SI)
-	VMOVDQU      Y2, 3072(SI)
+	VPXOR        signBit<>+0(SB), Y8, Y8
+	VPSRLW       $0x04, Y8, Y6
+	VPAND        nibbleMask<>+0(SB), Y8, Y8
+	VPAND        nibbleMask<>+0(SB), Y6, Y6
+	VMOVDQU      Y6, 576(R9)(DI*1)
+	VMOVDQU      Y8, (R9)(DI*1)
+	VPXOR        signBit<>+0(SB), Y4, Y4
+	VPSRLW       $0x04, Y4, Y6
+	VPAND        nibbleMask<>+0(SB), Y4, Y4
+	VPAND        nibbleMask<>+0(SB), Y6, Y6
+	VMOVDQU      Y6, 640(R9)(DI*1)
+	VMOVDQU      Y4, 64(R9)(DI*1)
+	VPXOR        signBit<>+0(SB), Y10, Y10
+	VPSRLW       $0x04, Y10, Y4
+	VPAND        nibbleMask<>+0(SB), Y10, Y10
+	VPAND        nibbleMask<>+0(SB), Y4, Y4
+	VMOVDQU      Y4, 704(R9)(DI*1)
+	VMOVDQU      Y10, 128(R9)(DI*1)
+	VPXOR        signBit<>+0(SB), Y2, Y2
+	VPSRLW       $0x04, Y2, Y4
+	VPAND        nibbleMask<>+0(SB), Y2, Y2
+	VPAND        nibbleMask<>+0(SB), Y4, Y4
+	VMOVDQU      Y4, 768(R9)(DI*1)
+	VMOVDQU      Y2, 192(R9)(DI*1)
 	VPUNPCKLDQ   Y5, Y3, Y2
 	VPUNPCKHDQ   Y5, Y3, Y3
 	VPUNPCKLDQ   Y9, Y7, Y4
@@ -775,10 +1077,30 @@ block4:
 	VPUNPCKHQDQ  Y4, Y2, Y2
 	VPUNPCKLQDQ  Y5, Y3, Y4
 	VPUNPCKHQDQ  Y5, Y3, Y3
-	VMOVDQU      Y6, 3136(SI)
-	VMOVDQU      Y2, 3200(SI)
-	VMOVDQU      Y4, 3264(SI)
-	VMOVDQU      Y3, 3328(SI)
+	VPXOR        signBit<>+0(SB), Y6, Y6
+	VPSRLW       $0x04, Y6, Y5
+	VPAND        nibbleMask<>+0(SB), Y6, Y6
+	VPAND        nibbleMask<>+0(SB), Y5, Y5
+	VMOVDQU      Y5, 832(R9)(DI*1)
+	VMOVDQU      Y6, 256(R9)(DI*1)
+	VPXOR        signBit<>+0(SB), Y2, Y2
+	VPSRLW       $0x04, Y2, Y5
+	VPAND        nibbleMask<>+0(SB), Y2, Y2
+	VPAND        nibbleMask<>+0(SB), Y5, Y5
+	VMOVDQU      Y5, 896(R9)(DI*1)
+	VMOVDQU      Y2, 320(R9)(DI*1)
+	VPXOR        signBit<>+0(SB), Y4, Y4
+	VPSRLW       $0x04, Y4, Y2
+	VPAND        nibbleMask<>+0(SB), Y4, Y4
+	VPAND        nibbleMask<>+0(SB), Y2, Y2
+	VMOVDQU      Y2, 960(R9)(DI*1)
+	VMOVDQU      Y4, 384(R9)(DI*1)
+	VPXOR        signBit<>+0(SB), Y3, Y3
+	VPSRLW       $0x04, Y3, Y2
+	VPAND        nibbleMask<>+0(SB), Y3, Y3
+	VPAND        nibbleMask<>+0(SB), Y2, Y2
+	VMOVDQU      Y2, 1024(R9)(DI*1)
+	VMOVDQU      Y3, 448(R9)(DI*1)
 	VMOVDQU      104(AX), X2
 	VINSERTI128  $0x01, 104(AX)(DX*4), Y2, Y2
 	VPSRLW       $0x04, Y2, Y3
@@ -815,10 +1137,30 @@ block4:
 	VPUNPCKHQDQ  Y4, Y10, Y4
 	VPUNPCKLQDQ  Y6, Y2, Y10
 	VPUNPCKHQDQ  Y6, Y2, Y2
-	VMOVDQU      Y8, 3456(SI)
-	VMOVDQU      Y4, 3520(SI)
-	VMOVDQU      Y10, 3584(SI)
-	VMOVDQU      Y2, 3648(SI)
+	VPXOR        signBit<>+0(SB), Y8, Y8
+	VPSRLW       $0x04, Y8, Y6
+	VPAND        nibbleMask<>+0(SB), Y8, Y8
+	VPAND        nibbleMask<>+0(SB), Y6, Y6
+	VMOVDQU      Y6, 576(R9)(DI*2)
+	VMOVDQU      Y8, (R9)(DI*2)
+	VPXOR        signBit<>+0(SB), Y4, Y4
+	VPSRLW       $0x04, Y4, Y6
+	VPAND        nibbleMask<>+0(SB), Y4, Y4
+	VPAND        nibbleMask<>+0(SB), Y6, Y6
+	VMOVDQU      Y6, 640(R9)(DI*2)
+	VMOVDQU      Y4, 64(R9)(DI*2)
+	VPXOR        signBit<>+0(SB), Y10, Y10
+	VPSRLW       $0x04, Y10, Y4
+	VPAND        nibbleMask<>+0(SB), Y10, Y10
+	VPAND        nibbleMask<>+0(SB), Y4, Y4
+	VMOVDQU      Y4, 704(R9)(DI*2)
+	VMOVDQU      Y10, 128(R9)(DI*2)
+	VPXOR        signBit<>+0(SB), Y2, Y2
+	VPSRLW       $0x04, Y2, Y4
+	VPAND        nibbleMask<>+0(SB), Y2, Y2
+	VPAND        nibbleMask<>+0(SB), Y4, Y4
+	VMOVDQU      Y4, 768(R9)(DI*2)
+	VMOVDQU      Y2, 192(R9)(DI*2)
 	VPUNPCKLDQ   Y5, Y3, Y2
 	VPUNPCKHDQ   Y5, Y3, Y3
 	VPUNPCKLDQ   Y9, Y7, Y4
@@ -827,10 +1169,30 @@ block4:
 	VPUNPCKHQDQ  Y4, Y2, Y2
 	VPUNPCKLQDQ  Y5, Y3, Y4
 	VPUNPCKHQDQ  Y5, Y3, Y3
-	VMOVDQU      Y6, 3712(SI)
-	VMOVDQU      Y2, 3776(SI)
-	VMOVDQU      Y4, 3840(SI)
-	VMOVDQU      Y3, 3904(SI)
+	VPXOR        signBit<>+0(SB), Y6, Y6
+	VPSRLW       $0x04, Y6, Y5
+	VPAND        nibbleMask<>+0(SB), Y6, Y6
+	VPAND        nibbleMask<>+0(SB), Y5, Y5
+	VMOVDQU      Y5, 832(R9)(DI*2)
+	VMOVDQU      Y6, 256(R9)(DI*2)
+	VPXOR        signBit<>+0(SB), Y2, Y2
+	VPSRLW       $0x04, Y2, Y5
+	VPAND        nibbleMask<>+0(SB), Y2, Y2
+	VPAND        nibbleMask<>+0(SB), Y5, Y5
+	VMOVDQU      Y5, 896(R9)(DI*2)
+	VMOVDQU      Y2, 320(R9)(DI*2)
+	VPXOR        signBit<>+0(SB), Y4, Y4
+	VPSRLW       $0x04, Y4, Y2
+	VPAND        nibbleMask<>+0(SB), Y4, Y4
+	VPAND        nibbleMask<>+0(SB), Y2, Y2
+	VMOVDQU      Y2, 960(R9)(DI*2)
+	VMOVDQU      Y4, 384(R9)(DI*2)
+	VPXOR        signBit<>+0(SB), Y3, Y3
+	VPSRLW       $0x04, Y3, Y2
+	VPAND        nibbleMask<>+0(SB), Y3, Y3
+	VPAND        nibbleMask<>+0(SB), Y2, Y2
+	VMOVDQU      Y2, 1024(R9)(DI*2)
+	VMOVDQU      Y3, 448(R9)(DI*2)
 	VMOVDQU      120(AX), X2
 	VINSERTI128  $0x01, 120(AX)(DX*4), Y2, Y2
 	VPSRLW       $0x04, Y2, Y3
@@ -867,10 +1229,30 @@ block4:
 	VPUNPCKHQDQ  Y4, Y10, Y4
 	VPUNPCKLQDQ  Y6, Y2, Y10
 	VPUNPCKHQDQ  Y6, Y2, Y2
-	VMOVDQU      Y8, 4032(SI)
-	VMOVDQU      Y4, 4096(SI)
-	VMOVDQU      Y10, 4160(SI)
-	VMOVDQU      Y2, 4224(SI)
+	VPXOR        signBit<>+0(SB), Y8, Y8
+	VPSRLW       $0x04, Y8, Y6
+	VPAND        nibbleMask<>+0(SB), Y8, Y8
+	VPAND        nibbleMask<>+0(SB), Y6, Y6
+	VMOVDQU      Y6, 576(R9)(R10*1)
+	VMOVDQU      Y8, (R9)(R10*1)
+	VPXOR        signBit<>+0(SB), Y4, Y4
+	VPSRLW       $0x04, Y4, Y6
+	VPAND        nibbleMask<>+0(SB), Y4, Y4
+	VPAND        nibbleMask<>+0(SB), Y6, Y6
+	VMOVDQU      Y6, 640(R9)(R10*1)
+	VMOVDQU      Y4, 64(R9)(R10*1)
+	VPXOR        signBit<>+0(SB), Y10, Y10
+	VPSRLW       $0x04, Y10, Y4
+	VPAND        nibbleMask<>+0(SB), Y10, Y10
+	VPAND        nibbleMask<>+0(SB), Y4, Y4
+	VMOVDQU      Y4, 704(R9)(R10*1)
+	VMOVDQU      Y10, 128(R9)(R10*1)
+	VPXOR        signBit<>+0(SB), Y2, Y2
+	VPSRLW       $0x04, Y2, Y4
+	VPAND        nibbleMask<>+0(SB), Y2, Y2
+	VPAND        nibbleMask<>+0(SB), Y4, Y4
+	VMOVDQU      Y4, 768(R9)(R10*1)
+	VMOVDQU      Y2, 192(R9)(R10*1)
 	VPUNPCKLDQ   Y5, Y3, Y2
 	VPUNPCKHDQ   Y5, Y3, Y3
 	VPUNPCKLDQ   Y9, Y7, Y4
@@ -879,15 +1261,36 @@ block4:
 	VPUNPCKHQDQ  Y4, Y2, Y2
 	VPUNPCKLQDQ  Y5, Y3, Y4
 	VPUNPCKHQDQ  Y5, Y3, Y3
-	VMOVDQU      Y6, 4288(SI)
-	VMOVDQU      Y2, 4352(SI)
-	VMOVDQU      Y4, 4416(SI)
-	VMOVDQU      Y3, 4480(SI)
+	VPXOR        signBit<>+0(SB), Y6, Y6
+	VPSRLW       $0x04, Y6, Y5
+	VPAND        nibbleMask<>+0(SB), Y6, Y6
+	VPAND        nibbleMask<>+0(SB), Y5, Y5
+	VMOVDQU      Y5, 832(R9)(R10*1)
+	VMOVDQU      Y6, 256(R9)(R10*1)
+	VPXOR        signBit<>+0(SB), Y2, Y2
+	VPSRLW       $0x04, Y2, Y5
+	VPAND        nibbleMask<>+0(SB), Y2, Y2
+	VPAND        nibbleMask<>+0(SB), Y5, Y5
+	VMOVDQU      Y5, 896(R9)(R10*1)
+	VMOVDQU      Y2, 320(R9)(R10*1)
+	VPXOR        signBit<>+0(SB), Y4, Y4
+	VPSRLW       $0x04, Y4, Y2
+	VPAND        nibbleMask<>+0(SB), Y4, Y4
+	VPAND        nibbleMask<>+0(SB), Y2, Y2
+	VMOVDQU      Y2, 960(R9)(R10*1)
+	VMOVDQU      Y4, 384(R9)(R10*1)
+	VPXOR        signBit<>+0(SB), Y3, Y3
+	VPSRLW       $0x04, Y3, Y2
+	VPAND        nibbleMask<>+0(SB), Y3, Y3
+	VPAND        nibbleMask<>+0(SB), Y2, Y2
+	VMOVDQU      Y2, 1024(R9)(R10*1)
+	VMOVDQU      Y3, 448(R9)(R10*1)
 	ADDQ         $+136, AX
 	ADDQ         $+136, CX
-	ADDQ         $+4608, SI
-	DECQ         DI
-	JNZ          block4
+	ADDQ         $+1088, R8
+	ADDQ         $+1088, R9
+	DECQ         SI
+	JNZ          block7
 	VZEROUPPER
 	RET
 
@@ -909,20 +1312,23 @@ DATA dwordThirtyTwo<>+16(SB)/8, $0x0000002000000020
 DATA dwordThirtyTwo<>+24(SB)/8, $0x0000002000000020
 GLOBL dwordThirtyTwo<>(SB), RODATA|NOPTR, $32
 
-// func packIQ4_XSVNNI(dst *byte, w *byte, rowBytes int, n int)
+// func packIQ4_XSVNNI(dst *byte, w *byte, rowBytes int, n int, lane int)
 // Requires: AVX, AVX2, F16C
-TEXT ·packIQ4_XSVNNI(SB), NOSPLIT, $0-32
+TEXT ·packIQ4_XSVNNI(SB), NOSPLIT, $0-40
 	MOVQ    rowBytes+16(FP), DX
 	LEAQ    (DX)(DX*2), BX
-	MOVQ    w+8(FP), DI
-	MOVQ    DI, AX
+	MOVQ    w+8(FP), SI
+	MOVQ    SI, AX
 	LEAQ    (AX)(BX*1), CX
-	MOVQ    dst+0(FP), SI
-	MOVQ    n+24(FP), DI
+	MOVQ    dst+0(FP), R8
+	MOVQ    n+24(FP), SI
+	MOVQ    lane+32(FP), DI
+	LEAQ    (DI)(DI*2), R10
+	LEAQ    (R8)(DI*4), R9
 	VMOVDQU nibbleMask<>+0(SB), Y0
 	VMOVDQU tableIQ4Unsigned<>+0(SB), Y1
 
-block5:
+block8:
 	VPBROADCASTD (AX), Y2
 	VPBROADCASTD (AX)(DX*1), Y3
 	VPBLENDD     $0x02, Y3, Y2, Y2
@@ -971,7 +1377,7 @@ block5:
 	VPSUBD       Y7, Y8, Y8
 	VCVTDQ2PS    Y8, Y8
 	VMULPS       Y4, Y8, Y8
-	VMOVUPS      Y8, 512(SI)
+	VMOVUPS      Y8, 512(R8)
 	VPSRLD       $0x04, Y3, Y8
 	VPAND        Y5, Y8, Y8
 	VPSRLD       $0x02, Y2, Y9
@@ -981,7 +1387,7 @@ block5:
 	VPSUBD       Y7, Y8, Y8
 	VCVTDQ2PS    Y8, Y8
 	VMULPS       Y4, Y8, Y8
-	VMOVUPS      Y8, 1088(SI)
+	VMOVUPS      Y8, 512(R8)(DI*1)
 	VPSRLD       $0x08, Y3, Y8
 	VPAND        Y5, Y8, Y8
 	VPSRLD       $0x04, Y2, Y9
@@ -991,7 +1397,7 @@ block5:
 	VPSUBD       Y7, Y8, Y8
 	VCVTDQ2PS    Y8, Y8
 	VMULPS       Y4, Y8, Y8
-	VMOVUPS      Y8, 1664(SI)
+	VMOVUPS      Y8, 512(R8)(DI*2)
 	VPSRLD       $0x0c, Y3, Y8
 	VPAND        Y5, Y8, Y8
 	VPSRLD       $0x06, Y2, Y9
@@ -1001,7 +1407,7 @@ block5:
 	VPSUBD       Y7, Y8, Y8
 	VCVTDQ2PS    Y8, Y8
 	VMULPS       Y4, Y8, Y8
-	VMOVUPS      Y8, 2240(SI)
+	VMOVUPS      Y8, 512(R8)(R10*1)
 	VPSRLD       $0x10, Y3, Y8
 	VPAND        Y5, Y8, Y8
 	VPSRLD       $0x08, Y2, Y9
@@ -1011,7 +1417,7 @@ block5:
 	VPSUBD       Y7, Y8, Y8
 	VCVTDQ2PS    Y8, Y8
 	VMULPS       Y4, Y8, Y8
-	VMOVUPS      Y8, 2816(SI)
+	VMOVUPS      Y8, 512(R9)
 	VPSRLD       $0x14, Y3, Y8
 	VPAND        Y5, Y8, Y8
 	VPSRLD       $0x0a, Y2, Y9
@@ -1021,7 +1427,7 @@ block5:
 	VPSUBD       Y7, Y8, Y8
 	VCVTDQ2PS    Y8, Y8
 	VMULPS       Y4, Y8, Y8
-	VMOVUPS      Y8, 3392(SI)
+	VMOVUPS      Y8, 512(R9)(DI*1)
 	VPSRLD       $0x18, Y3, Y8
 	VPAND        Y5, Y8, Y8
 	VPSRLD       $0x0c, Y2, Y9
@@ -1031,7 +1437,7 @@ block5:
 	VPSUBD       Y7, Y8, Y8
 	VCVTDQ2PS    Y8, Y8
 	VMULPS       Y4, Y8, Y8
-	VMOVUPS      Y8, 3968(SI)
+	VMOVUPS      Y8, 512(R9)(DI*2)
 	VPSRLD       $0x1c, Y3, Y3
 	VPAND        Y5, Y3, Y3
 	VPSRLD       $0x0e, Y2, Y2
@@ -1041,7 +1447,7 @@ block5:
 	VPSUBD       Y7, Y3, Y3
 	VCVTDQ2PS    Y3, Y3
 	VMULPS       Y4, Y3, Y3
-	VMOVUPS      Y3, 4544(SI)
+	VMOVUPS      Y3, 512(R9)(R10*1)
 	VMOVDQU      8(AX), X2
 	VINSERTI128  $0x01, 8(AX)(DX*4), Y2, Y2
 	VPSRLW       $0x04, Y2, Y3
@@ -1078,10 +1484,10 @@ block5:
 	VPUNPCKHQDQ  Y4, Y10, Y4
 	VPUNPCKLQDQ  Y6, Y2, Y10
 	VPUNPCKHQDQ  Y6, Y2, Y2
-	VMOVDQU      Y8, (SI)
-	VMOVDQU      Y4, 64(SI)
-	VMOVDQU      Y10, 128(SI)
-	VMOVDQU      Y2, 192(SI)
+	VMOVDQU      Y8, (R8)
+	VMOVDQU      Y4, 64(R8)
+	VMOVDQU      Y10, 128(R8)
+	VMOVDQU      Y2, 192(R8)
 	VPUNPCKLDQ   Y5, Y3, Y2
 	VPUNPCKHDQ   Y5, Y3, Y3
 	VPUNPCKLDQ   Y9, Y7, Y4
@@ -1090,10 +1496,10 @@ block5:
 	VPUNPCKHQDQ  Y4, Y2, Y2
 	VPUNPCKLQDQ  Y5, Y3, Y4
 	VPUNPCKHQDQ  Y5, Y3, Y3
-	VMOVDQU      Y6, 256(SI)
-	VMOVDQU      Y2, 320(SI)
-	VMOVDQU      Y4, 384(SI)
-	VMOVDQU      Y3, 448(SI)
+	VMOVDQU      Y6, 256(R8)
+	VMOVDQU      Y2, 320(R8)
+	VMOVDQU      Y4, 384(R8)
+	VMOVDQU      Y3, 448(R8)
 	VMOVDQU      24(AX), X2
 	VINSERTI128  $0x01, 24(AX)(DX*4), Y2, Y2
 	VPSRLW       $0x04, Y2, Y3
@@ -1130,10 +1536,10 @@ block5:
 	VPUNPCKHQDQ  Y4, Y10, Y4
 	VPUNPCKLQDQ  Y6, Y2, Y10
 	VPUNPCKHQDQ  Y6, Y2, Y2
-	VMOVDQU      Y8, 576(SI)
-	VMOVDQU      Y4, 640(SI)
-	VMOVDQU      Y10, 704(SI)
-	VMOVDQU      Y2, 768(SI)
+	VMOVDQU      Y8, (R8)(DI*1)
+	VMOVDQU      Y4, 64(R8)(DI*1)
+	VMOVDQU      Y10, 128(R8)(DI*1)
+	VMOVDQU      Y2, 192(R8)(DI*1)
 	VPUNPCKLDQ   Y5, Y3, Y2
 	VPUNPCKHDQ   Y5, Y3, Y3
 	VPUNPCKLDQ   Y9, Y7, Y4
@@ -1142,10 +1548,10 @@ block5:
 	VPUNPCKHQDQ  Y4, Y2, Y2
 	VPUNPCKLQDQ  Y5, Y3, Y4
 	VPUNPCKHQDQ  Y5, Y3, Y3
-	VMOVDQU      Y6, 832(SI)
-	VMOVDQU      Y2, 896(SI)
-	VMOVDQU      Y4, 960(SI)
-	VMOVDQU      Y3, 1024(SI)
+	VMOVDQU      Y6, 256(R8)(DI*1)
+	VMOVDQU      Y2, 320(R8)(DI*1)
+	VMOVDQU      Y4, 384(R8)(DI*1)
+	VMOVDQU      Y3, 448(R8)(DI*1)
 	VMOVDQU      40(AX), X2
 	VINSERTI128  $0x01, 40(AX)(DX*4), Y2, Y2
 	VPSRLW       $0x04, Y2, Y3
@@ -1182,10 +1588,10 @@ block5:
 	VPUNPCKHQDQ  Y4, Y10, Y4
 	VPUNPCKLQDQ  Y6, Y2, Y10
 	VPUNPCKHQDQ  Y6, Y2, Y2
-	VMOVDQU      Y8, 1152(SI)
-	VMOVDQU      Y4, 1216(SI)
-	VMOVDQU      Y10, 1280(SI)
-	VMOVDQU      Y2, 1344(SI)
+	VMOVDQU      Y8, (R8)(DI*2)
+	VMOVDQU      Y4, 64(R8)(DI*2)
+	VMOVDQU      Y10, 128(R8)(DI*2)
+	VMOVDQU      Y2, 192(R8)(DI*2)
 	VPUNPCKLDQ   Y5, Y3, Y2
 	VPUNPCKHDQ   Y5, Y3, Y3
 	VPUNPCKLDQ   Y9, Y7, Y4
@@ -1194,10 +1600,10 @@ block5:
 	VPUNPCKHQDQ  Y4, Y2, Y2
 	VPUNPCKLQDQ  Y5, Y3, Y4
 	VPUNPCKHQDQ  Y5, Y3, Y3
-	VMOVDQU      Y6, 1408(SI)
-	VMOVDQU      Y2, 1472(SI)
-	VMOVDQU      Y4, 1536(SI)
-	VMOVDQU      Y3, 1600(SI)
+	VMOVDQU      Y6, 256(R8)(DI*2)
+	VMOVDQU      Y2, 320(R8)(DI*2)
+	VMOVDQU      Y4, 384(R8)(DI*2)
+	VMOVDQU      Y3, 448(R8)(DI*2)
 	VMOVDQU      56(AX), X2
 	VINSERTI128  $0x01, 56(AX)(DX*4), Y2, Y2
 	VPSRLW       $0x04, Y2, Y3
@@ -1234,10 +1640,10 @@ block5:
 	VPUNPCKHQDQ  Y4, Y10, Y4
 	VPUNPCKLQDQ  Y6, Y2, Y10
 	VPUNPCKHQDQ  Y6, Y2, Y2
-	VMOVDQU      Y8, 1728(SI)
-	VMOVDQU      Y4, 1792(SI)
-	VMOVDQU      Y10, 1856(SI)
-	VMOVDQU      Y2, 1920(SI)
+	VMOVDQU      Y8, (R8)(R10*1)
+	VMOVDQU      Y4, 64(R8)(R10*1)
+	VMOVDQU      Y10, 128(R8)(R10*1)
+	VMOVDQU      Y2, 192(R8)(R10*1)
 	VPUNPCKLDQ   Y5, Y3, Y2
 	VPUNPCKHDQ   Y5, Y3, Y3
 	VPUNPCKLDQ   Y9, Y7, Y4
@@ -1246,10 +1652,10 @@ block5:
 	VPUNPCKHQDQ  Y4, Y2, Y2
 	VPUNPCKLQDQ  Y5, Y3, Y4
 	VPUNPCKHQDQ  Y5, Y3, Y3
-	VMOVDQU      Y6, 1984(SI)
-	VMOVDQU      Y2, 2048(SI)
-	VMOVDQU      Y4, 2112(SI)
-	VMOVDQU      Y3, 2176(SI)
+	VMOVDQU      Y6, 256(R8)(R10*1)
+	VMOVDQU      Y2, 320(R8)(R10*1)
+	VMOVDQU      Y4, 384(R8)(R10*1)
+	VMOVDQU      Y3, 448(R8)(R10*1)
 	VMOVDQU      72(AX), X2
 	VINSERTI128  $0x01, 72(AX)(DX*4), Y2, Y2
 	VPSRLW       $0x04, Y2, Y3
@@ -1286,10 +1692,10 @@ block5:
 	VPUNPCKHQDQ  Y4, Y10, Y4
 	VPUNPCKLQDQ  Y6, Y2, Y10
 	VPUNPCKHQDQ  Y6, Y2, Y2
-	VMOVDQU      Y8, 2304(SI)
-	VMOVDQU      Y4, 2368(SI)
-	VMOVDQU      Y10, 2432(SI)
-	VMOVDQU      Y2, 2496(SI)
+	VMOVDQU      Y8, (R9)
+	VMOVDQU      Y4, 64(R9)
+	VMOVDQU      Y10, 128(R9)
+	VMOVDQU      Y2, 192(R9)
 	VPUNPCKLDQ   Y5, Y3, Y2
 	VPUNPCKHDQ   Y5, Y3, Y3
 	VPUNPCKLDQ   Y9, Y7, Y4
@@ -1298,10 +1704,10 @@ block5:
 	VPUNPCKHQDQ  Y4, Y2, Y2
 	VPUNPCKLQDQ  Y5, Y3, Y4
 	VPUNPCKHQDQ  Y5, Y3, Y3
-	VMOVDQU      Y6, 2560(SI)
-	VMOVDQU      Y2, 2624(SI)
-	VMOVDQU      Y4, 2688(SI)
-	VMOVDQU      Y3, 2752(SI)
+	VMOVDQU      Y6, 256(R9)
+	VMOVDQU      Y2, 320(R9)
+	VMOVDQU      Y4, 384(R9)
+	VMOVDQU      Y3, 448(R9)
 	VMOVDQU      88(AX), X2
 	VINSERTI128  $0x01, 88(AX)(DX*4), Y2, Y2
 	VPSRLW       $0x04, Y2, Y3
@@ -1338,10 +1744,10 @@ block5:
 	VPUNPCKHQDQ  Y4, Y10, Y4
 	VPUNPCKLQDQ  Y6, Y2, Y10
 	VPUNPCKHQDQ  Y6, Y2, Y2
-	VMOVDQU      Y8, 2880(SI)
-	VMOVDQU      Y4, 2944(SI)
-	VMOVDQU      Y10, 3008(SI)
-	VMOVDQU      Y2, 3072(SI)
+	VMOVDQU      Y8, (R9)(DI*1)
+	VMOVDQU      Y4, 64(R9)(DI*1)
+	VMOVDQU      Y10, 128(R9)(DI*1)
+	VMOVDQU      Y2, 192(R9)(DI*1)
 	VPUNPCKLDQ   Y5, Y3, Y2
 	VPUNPCKHDQ   Y5, Y3, Y3
 	VPUNPCKLDQ   Y9, Y7, Y4
@@ -1350,10 +1756,10 @@ block5:
 	VPUNPCKHQDQ  Y4, Y2, Y2
 	VPUNPCKLQDQ  Y5, Y3, Y4
 	VPUNPCKHQDQ  Y5, Y3, Y3
-	VMOVDQU      Y6, 3136(SI)
-	VMOVDQU      Y2, 3200(SI)
-	VMOVDQU      Y4, 3264(SI)
-	VMOVDQU      Y3, 3328(SI)
+	VMOVDQU      Y6, 256(R9)(DI*1)
+	VMOVDQU      Y2, 320(R9)(DI*1)
+	VMOVDQU      Y4, 384(R9)(DI*1)
+	VMOVDQU      Y3, 448(R9)(DI*1)
 	VMOVDQU      104(AX), X2
 	VINSERTI128  $0x01, 104(AX)(DX*4), Y2, Y2
 	VPSRLW       $0x04, Y2, Y3
@@ -1390,10 +1796,10 @@ block5:
 	VPUNPCKHQDQ  Y4, Y10, Y4
 	VPUNPCKLQDQ  Y6, Y2, Y10
 	VPUNPCKHQDQ  Y6, Y2, Y2
-	VMOVDQU      Y8, 3456(SI)
-	VMOVDQU      Y4, 3520(SI)
-	VMOVDQU      Y10, 3584(SI)
-	VMOVDQU      Y2, 3648(SI)
+	VMOVDQU      Y8, (R9)(DI*2)
+	VMOVDQU      Y4, 64(R9)(DI*2)
+	VMOVDQU      Y10, 128(R9)(DI*2)
+	VMOVDQU      Y2, 192(R9)(DI*2)
 	VPUNPCKLDQ   Y5, Y3, Y2
 	VPUNPCKHDQ   Y5, Y3, Y3
 	VPUNPCKLDQ   Y9, Y7, Y4
@@ -1402,10 +1808,10 @@ block5:
 	VPUNPCKHQDQ  Y4, Y2, Y2
 	VPUNPCKLQDQ  Y5, Y3, Y4
 	VPUNPCKHQDQ  Y5, Y3, Y3
-	VMOVDQU      Y6, 3712(SI)
-	VMOVDQU      Y2, 3776(SI)
-	VMOVDQU      Y4, 3840(SI)
-	VMOVDQU      Y3, 3904(SI)
+	VMOVDQU      Y6, 256(R9)(DI*2)
+	VMOVDQU      Y2, 320(R9)(DI*2)
+	VMOVDQU      Y4, 384(R9)(DI*2)
+	VMOVDQU      Y3, 448(R9)(DI*2)
 	VMOVDQU      120(AX), X2
 	VINSERTI128  $0x01, 120(AX)(DX*4), Y2, Y2
 	VPSRLW       $0x04, Y2, Y3
@@ -1442,10 +1848,10 @@ block5:
 	VPUNPCKHQDQ  Y4, Y10, Y4
 	VPUNPCKLQDQ  Y6, Y2, Y10
 	VPUNPCKHQDQ  Y6, Y2, Y2
-	VMOVDQU      Y8, 4032(SI)
-	VMOVDQU      Y4, 4096(SI)
-	VMOVDQU      Y10, 4160(SI)
-	VMOVDQU      Y2, 4224(SI)
+	VMOVDQU      Y8, (R9)(R10*1)
+	VMOVDQU      Y4, 64(R9)(R10*1)
+	VMOVDQU      Y10, 128(R9)(R10*1)
+	VMOVDQU      Y2, 192(R9)(R10*1)
 	VPUNPCKLDQ   Y5, Y3, Y2
 	VPUNPCKHDQ   Y5, Y3, Y3
 	VPUNPCKLDQ   Y9, Y7, Y4
@@ -1454,14 +1860,15 @@ block5:
 	VPUNPCKHQDQ  Y4, Y2, Y2
 	VPUNPCKLQDQ  Y5, Y3, Y4
 	VPUNPCKHQDQ  Y5, Y3, Y3
-	VMOVDQU      Y6, 4288(SI)
-	VMOVDQU      Y2, 4352(SI)
-	VMOVDQU      Y4, 4416(SI)
-	VMOVDQU      Y3, 4480(SI)
+	VMOVDQU      Y6, 256(R9)(R10*1)
+	VMOVDQU      Y2, 320(R9)(R10*1)
+	VMOVDQU      Y4, 384(R9)(R10*1)
+	VMOVDQU      Y3, 448(R9)(R10*1)
 	ADDQ         $+136, AX
 	ADDQ         $+136, CX
-	ADDQ         $+4608, SI
-	DECQ         DI
-	JNZ          block5
+	ADDQ         $+576, R8
+	ADDQ         $+576, R9
+	DECQ         SI
+	JNZ          block8
 	VZEROUPPER
 	RET

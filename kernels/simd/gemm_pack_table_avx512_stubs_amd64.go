@@ -4,17 +4,20 @@
 
 package simd
 
-// packIQ4_NLAVX512 unpacks 16 rows of n IQ4_NL blocks into a panel.
+// packIQ4_NLAVX512 unpacks 16 rows of n IQ4_NL blocks into a panel whose lanes lie lane bytes apart, from lane 0 on or
+// until lane 7.
 //
 //go:noescape
-func packIQ4_NLAVX512(dst *byte, w *byte, rowBytes int, n int)
+func packIQ4_NLAVX512(dst *byte, w *byte, rowBytes int, n int, lane int)
 
-// packMXFP4AVX512 unpacks 16 rows of n MXFP4 blocks into a panel.
+// packMXFP4AVX512 unpacks 16 rows of n MXFP4 blocks into a panel whose lanes lie lane bytes apart, from lane 0 on or
+// until lane 7.
 //
 //go:noescape
-func packMXFP4AVX512(dst *byte, w *byte, rowBytes int, n int)
+func packMXFP4AVX512(dst *byte, w *byte, rowBytes int, n int, lane int)
 
-// packIQ4_XSAVX512 unpacks 16 rows of n IQ4_XS blocks into a panel.
+// packIQ4_XSAVX512 unpacks 16 rows of n IQ4_XS blocks into a panel whose lanes lie lane bytes apart, from lane 0 on or
+// until lane 7.
 //
 //go:noescape
-func packIQ4_XSAVX512(dst *byte, w *byte, rowBytes int, n int)
+func packIQ4_XSAVX512(dst *byte, w *byte, rowBytes int, n int, lane int)

@@ -4,27 +4,32 @@
 
 package simd
 
-// packIQ4_NLAVX2 unpacks 8 rows of n IQ4_NL blocks into one half of a panel.
+// packIQ4_NLAVX2 unpacks 8 rows of n IQ4_NL blocks into one half of a panel whose lanes lie lane bytes apart, from lane 0
+// on or until lane 7.
 //
 //go:noescape
-func packIQ4_NLAVX2(dst *byte, w *byte, rowBytes int, n int)
+func packIQ4_NLAVX2(dst *byte, w *byte, rowBytes int, n int, lane int)
 
-// packIQ4_NLVNNI unpacks 8 rows of n IQ4_NL blocks into one half of a panel.
+// packIQ4_NLVNNI unpacks 8 rows of n IQ4_NL blocks into one half of a panel whose lanes lie lane bytes apart, from lane 0
+// on or until lane 7.
 //
 //go:noescape
-func packIQ4_NLVNNI(dst *byte, w *byte, rowBytes int, n int)
+func packIQ4_NLVNNI(dst *byte, w *byte, rowBytes int, n int, lane int)
 
-// packMXFP4 unpacks 8 rows of n MXFP4 blocks into one half of a panel.
+// packMXFP4 unpacks 8 rows of n MXFP4 blocks into one half of a panel whose lanes lie lane bytes apart, from lane 0
+// on or until lane 7.
 //
 //go:noescape
-func packMXFP4(dst *byte, w *byte, rowBytes int, n int)
+func packMXFP4(dst *byte, w *byte, rowBytes int, n int, lane int)
 
-// packIQ4_XSAVX2 unpacks 8 rows of n IQ4_XS blocks into one half of a panel.
+// packIQ4_XSAVX2 unpacks 8 rows of n IQ4_XS blocks into one half of a panel whose lanes lie lane bytes apart, from lane 0
+// on or until lane 7.
 //
 //go:noescape
-func packIQ4_XSAVX2(dst *byte, w *byte, rowBytes int, n int)
+func packIQ4_XSAVX2(dst *byte, w *byte, rowBytes int, n int, lane int)
 
-// packIQ4_XSVNNI unpacks 8 rows of n IQ4_XS blocks into one half of a panel.
+// packIQ4_XSVNNI unpacks 8 rows of n IQ4_XS blocks into one half of a panel whose lanes lie lane bytes apart, from lane 0
+// on or until lane 7.
 //
 //go:noescape
-func packIQ4_XSVNNI(dst *byte, w *byte, rowBytes int, n int)
+func packIQ4_XSVNNI(dst *byte, w *byte, rowBytes int, n int, lane int)

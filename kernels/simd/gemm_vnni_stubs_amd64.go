@@ -4,58 +4,58 @@
 
 package simd
 
-// gemmOffx4VNNI multiplies a panel of n blocks with 4 activation rows that lie stride bytes apart.
-// Row j's results go to out0[j*ldo:][:8] and out1[j*ldo:][:8], on top of what is there if add is not 0; the offset
-// subtracted from a weight is 1 << shift.
+// gemmOffx4VNNI multiplies a panel of full groups and, if rest is not 0, one of rest blocks with 4 activation rows that
+// lie stride bytes apart. Row j's results go to out0[j*ldo:][:8] and out1[j*ldo:][:8]; the offset subtracted from a weight
+// is 1 << shift.
 //
 //go:noescape
-func gemmOffx4VNNI(out0 *float32, out1 *float32, ldo int, panel *byte, a *byte, stride int, n int, shift int, add int)
+func gemmOffx4VNNI(out0 *float32, out1 *float32, ldo int, panel *byte, a *byte, stride int, full int, rest int, shift int)
 
-// gemmMinx4VNNI multiplies a panel of n blocks with 4 activation rows that lie stride bytes apart.
-// Row j's results go to out0[j*ldo:][:8] and out1[j*ldo:][:8], on top of what is there if add is not 0; the offset
-// subtracted from a weight is 1 << shift.
+// gemmMinx4VNNI multiplies a panel of full groups and, if rest is not 0, one of rest blocks with 4 activation rows that
+// lie stride bytes apart. Row j's results go to out0[j*ldo:][:8] and out1[j*ldo:][:8]; the offset subtracted from a weight
+// is 1 << shift.
 //
 //go:noescape
-func gemmMinx4VNNI(out0 *float32, out1 *float32, ldo int, panel *byte, a *byte, stride int, n int, shift int, add int)
+func gemmMinx4VNNI(out0 *float32, out1 *float32, ldo int, panel *byte, a *byte, stride int, full int, rest int, shift int)
 
-// gemmMinTwox4VNNI multiplies a panel of n blocks with 4 activation rows that lie stride bytes apart.
-// Row j's results go to out0[j*ldo:][:8] and out1[j*ldo:][:8], on top of what is there if add is not 0; the offset
-// subtracted from a weight is 1 << shift.
+// gemmMinTwox4VNNI multiplies a panel of full groups and, if rest is not 0, one of rest blocks with 4 activation rows that
+// lie stride bytes apart. Row j's results go to out0[j*ldo:][:8] and out1[j*ldo:][:8]; the offset subtracted from a weight
+// is 1 << shift.
 //
 //go:noescape
-func gemmMinTwox4VNNI(out0 *float32, out1 *float32, ldo int, panel *byte, a *byte, stride int, n int, shift int, add int)
+func gemmMinTwox4VNNI(out0 *float32, out1 *float32, ldo int, panel *byte, a *byte, stride int, full int, rest int, shift int)
 
-// gemmHalfx4VNNI multiplies a panel of n blocks with 4 activation rows that lie stride bytes apart.
-// Row j's results go to out0[j*ldo:][:8] and out1[j*ldo:][:8], on top of what is there if add is not 0; the offset
-// subtracted from a weight is 1 << shift.
+// gemmHalfx4VNNI multiplies a panel of full groups and, if rest is not 0, one of rest blocks with 4 activation rows that
+// lie stride bytes apart. Row j's results go to out0[j*ldo:][:8] and out1[j*ldo:][:8]; the offset subtracted from a weight
+// is 1 << shift.
 //
 //go:noescape
-func gemmHalfx4VNNI(out0 *float32, out1 *float32, ldo int, panel *byte, a *byte, stride int, n int, shift int, add int)
+func gemmHalfx4VNNI(out0 *float32, out1 *float32, ldo int, panel *byte, a *byte, stride int, full int, rest int, shift int)
 
-// gemmOffx1VNNI multiplies a panel of n blocks with 1 activation rows that lie stride bytes apart.
-// Row j's results go to out0[j*ldo:][:8] and out1[j*ldo:][:8], on top of what is there if add is not 0; the offset
-// subtracted from a weight is 1 << shift.
+// gemmOffx1VNNI multiplies a panel of full groups and, if rest is not 0, one of rest blocks with 1 activation rows that
+// lie stride bytes apart. Row j's results go to out0[j*ldo:][:8] and out1[j*ldo:][:8]; the offset subtracted from a weight
+// is 1 << shift.
 //
 //go:noescape
-func gemmOffx1VNNI(out0 *float32, out1 *float32, ldo int, panel *byte, a *byte, stride int, n int, shift int, add int)
+func gemmOffx1VNNI(out0 *float32, out1 *float32, ldo int, panel *byte, a *byte, stride int, full int, rest int, shift int)
 
-// gemmMinx1VNNI multiplies a panel of n blocks with 1 activation rows that lie stride bytes apart.
-// Row j's results go to out0[j*ldo:][:8] and out1[j*ldo:][:8], on top of what is there if add is not 0; the offset
-// subtracted from a weight is 1 << shift.
+// gemmMinx1VNNI multiplies a panel of full groups and, if rest is not 0, one of rest blocks with 1 activation rows that
+// lie stride bytes apart. Row j's results go to out0[j*ldo:][:8] and out1[j*ldo:][:8]; the offset subtracted from a weight
+// is 1 << shift.
 //
 //go:noescape
-func gemmMinx1VNNI(out0 *float32, out1 *float32, ldo int, panel *byte, a *byte, stride int, n int, shift int, add int)
+func gemmMinx1VNNI(out0 *float32, out1 *float32, ldo int, panel *byte, a *byte, stride int, full int, rest int, shift int)
 
-// gemmMinTwox1VNNI multiplies a panel of n blocks with 1 activation rows that lie stride bytes apart.
-// Row j's results go to out0[j*ldo:][:8] and out1[j*ldo:][:8], on top of what is there if add is not 0; the offset
-// subtracted from a weight is 1 << shift.
+// gemmMinTwox1VNNI multiplies a panel of full groups and, if rest is not 0, one of rest blocks with 1 activation rows that
+// lie stride bytes apart. Row j's results go to out0[j*ldo:][:8] and out1[j*ldo:][:8]; the offset subtracted from a weight
+// is 1 << shift.
 //
 //go:noescape
-func gemmMinTwox1VNNI(out0 *float32, out1 *float32, ldo int, panel *byte, a *byte, stride int, n int, shift int, add int)
+func gemmMinTwox1VNNI(out0 *float32, out1 *float32, ldo int, panel *byte, a *byte, stride int, full int, rest int, shift int)
 
-// gemmHalfx1VNNI multiplies a panel of n blocks with 1 activation rows that lie stride bytes apart.
-// Row j's results go to out0[j*ldo:][:8] and out1[j*ldo:][:8], on top of what is there if add is not 0; the offset
-// subtracted from a weight is 1 << shift.
+// gemmHalfx1VNNI multiplies a panel of full groups and, if rest is not 0, one of rest blocks with 1 activation rows that
+// lie stride bytes apart. Row j's results go to out0[j*ldo:][:8] and out1[j*ldo:][:8]; the offset subtracted from a weight
+// is 1 << shift.
 //
 //go:noescape
-func gemmHalfx1VNNI(out0 *float32, out1 *float32, ldo int, panel *byte, a *byte, stride int, n int, shift int, add int)
+func gemmHalfx1VNNI(out0 *float32, out1 *float32, ldo int, panel *byte, a *byte, stride int, full int, rest int, shift int)

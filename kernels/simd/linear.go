@@ -2,6 +2,7 @@ package simd
 
 import (
 	"fmt"
+	"slices"
 
 	"forge/kernels"
 )
@@ -58,7 +59,12 @@ func (r *runner) quantised(id kernels.ValueID, heads int, round bool) *acts {
 	case width > serialWork && width%cacheBlock == 0:
 		r.serial(alias)
 		r.eachPart(id, func(from, to int) {
-			quantize(level, a.blocks[from/cacheBlock*actBlock:to/cacheBlock*actBlock], a.x[from:to])
+			for from < to {
+				row := from / width
+				end := min(to, (row+1)*width)
+				a.roundPart(row, from-row*width, end-row*width)
+				from = end
+			}
 		})
 	default:
 		r.addRowWork(rowWork{work: r.work, selected: r.prog.Values[id].Selected, width: r.prog.Values[id].Width, before: alias, row: func(row, _ int) {
@@ -104,51 +110,136 @@ func (r *runner) lowerLinear(ops []kernels.Op) error {
 		return r.lowerHeads(&ops[0], heads)
 	}
 	x := ops[0].In[0]
+	ls, err := r.linears(ops)
+	if err != nil {
+		return err
+	}
+	chunks := share(ls, r.pool.n)
+	a := r.quantised(x, 1, anyRounds(ls))
+	task := func(worker, t int) {
+		c := &chunks[t]
+		r.multiply(&ls[c.linear], a, c.o0, c.o1, worker)
+	}
+	r.addStep(func() {
+		if r.rows(x) > 0 {
+			r.pool.run(len(chunks), task)
+		}
+	})
+	return nil
+}
+
+// linears gathers what the products of one value need.
+func (r *runner) linears(ops []kernels.Op) ([]linear, error) {
 	var ls []linear
 	for k := range ops {
 		w := &r.prog.Weights[ops[k].W[0]]
 		p, err := productFor(w.Type)
 		if err != nil {
-			return fmt.Errorf("weight %s: %w", w.Name, err)
+			return nil, fmt.Errorf("weight %s: %w", w.Name, err)
 		}
 		bias, err := r.vector(&ops[k], 1)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		ls = append(ls, linear{product: p, data: w.Data, rowBytes: w.Type.RowBytes(r.prog.Values[x].Width), out: ops[k].Out[0],
+		ls = append(ls, linear{product: p, data: w.Data, rowBytes: w.Type.RowBytes(r.prog.Values[ops[k].In[0]].Width), out: ops[k].Out[0],
 			nOut: r.prog.Values[ops[k].Out[0]].Width, bias: bias})
 	}
-	chunks := share(ls, r.pool.n)
-	round := false
-	for i := range ls {
-		round = round || !ls[i].product.floats()
+	return ls, nil
+}
+
+// anyRounds tells whether one of the products reads activations of 8 bits.
+func anyRounds(ls []linear) bool {
+	return slices.ContainsFunc(ls, func(l linear) bool { return !l.product.floats() })
+}
+
+// multiply computes outputs o0 to o1-1 of a product for all rows.
+func (r *runner) multiply(l *linear, a *acts, o0, o1, worker int) {
+	out := r.value(l.out)
+	l.product.rows(out, l.nOut, l.data, l.rowBytes, o0, o1, a, 0, a.n, &r.scratch[worker].products)
+	if l.bias != nil {
+		for row := range a.n {
+			y := out[row*l.nOut+o0 : row*l.nOut+o1]
+			add(y, y, l.bias[o0:o1])
+		}
 	}
-	a := r.quantised(x, 1, round)
-	task := func(worker int) {
-		for t := r.pool.take(); t < len(chunks); t = r.pool.take() {
-			c := &chunks[t]
-			l := &ls[c.linear]
-			out, n := r.value(l.out), r.rows(x)
-			l.product.rows(out, l.nOut, l.data, l.rowBytes, c.o0, c.o1, a, 0, n, &r.scratch[worker].products)
-			if l.bias != nil {
-				for row := range n {
-					y := out[row*l.nOut+c.o0 : row*l.nOut+c.o1]
-					add(y, y, l.bias[c.o0:c.o1])
-				}
+}
+
+// gated tells whether two products are the gate and the other input of op and nothing else reads them: then one phase
+// computes all three. It is for matrices of rows that can be cut at blocks.
+func (r *runner) gated(ops []kernels.Op, op *kernels.Op, last []int, at int) bool {
+	if len(ops) != 2 || op.Code != kernels.OpGLU {
+		return false
+	}
+	a, b := ops[0].Out[0], ops[1].Out[0]
+	reads := op.In[0] == a && op.In[1] == b || op.In[0] == b && op.In[1] == a
+	return reads && last[a] == at && last[b] == at && a != r.seg.Out && b != r.seg.Out &&
+		ops[0].Linear().Heads == 1 && ops[1].Linear().Heads == 1 && r.prog.Values[a].Width%cacheBlock == 0
+}
+
+// lowerGated lowers the products that a gated unit reads together with it. A worker that has a part of both applies the
+// unit to it and, if only products read the result, rounds it for them.
+func (r *runner) lowerGated(ops []kernels.Op, op *kernels.Op) error {
+	x, y := ops[0].In[0], op.Out[0]
+	ls, err := r.linears(ops)
+	if err != nil {
+		return err
+	}
+	gate, up := &ls[0], &ls[1]
+	if gate.out != op.In[0] {
+		gate, up = up, gate
+	}
+	act, params, nOut := op.GLU().Act, newGLUParams(op.GLU()), gate.nOut
+	a := r.quantised(x, 1, anyRounds(ls))
+	to := r.actsOf(y, nOut)
+	to.of, to.rowWidth, to.rounded = y, nOut, r.readByProducts(y)
+	size := nOut
+	if r.pool.n > 1 {
+		size = max(cacheBlock, nOut/(chunksPerWorker*r.pool.n)/cacheBlock*cacheBlock)
+	}
+	task := func(worker, chunk int) {
+		out, g, u := r.value(y), r.value(gate.out), r.value(up.out)
+		o, end := chunk*size, min((chunk+1)*size, nOut)
+		r.multiply(gate, a, o, end, worker)
+		r.multiply(up, a, o, end, worker)
+		for row := range a.n {
+			i, j := row*nOut+o, row*nOut+end
+			glu(out[i:j], g[i:j], u[i:j], act, params)
+			if to.rounded {
+				to.roundPart(row, o, end)
 			}
 		}
 	}
 	r.addStep(func() {
-		if r.rows(x) == 0 {
-			return
+		if n := r.rows(x); n > 0 {
+			to.alias(r.value(y), n, nOut)
+			r.pool.run((nOut+size-1)/size, task)
 		}
-		r.pool.run(task)
 	})
 	return nil
 }
 
-// share cuts matrices into chunks of whole panels: enough that a worker that is held up holds up little, not so small
-// that taking them costs.
+// readByProducts tells whether all that read a value are products that read activations of 8 bits.
+func (r *runner) readByProducts(id kernels.ValueID) bool {
+	if id == r.seg.Out {
+		return false
+	}
+	for i := r.seg.First; i < r.seg.Last; i++ {
+		op := &r.prog.Ops[i]
+		if !slices.Contains(op.In, id) {
+			continue
+		}
+		if op.Code != kernels.OpLinear || op.Linear().Heads != 1 || products[level][r.prog.Weights[op.W[0]].Type].floats() {
+			return false
+		}
+	}
+	return true
+}
+
+// chunksPerWorker is how many chunks of a phase there are for each worker: enough that a worker that is held up holds up
+// little, not so many that taking them costs.
+const chunksPerWorker = 8
+
+// share cuts matrices into chunks of whole panels.
 func share(ls []linear, workers int) []chunk {
 	total := 0
 	for i := range ls {
@@ -156,7 +247,7 @@ func share(ls []linear, workers int) []chunk {
 	}
 	size := total
 	if workers > 1 {
-		size = max(2*panelRows, total/(8*workers)/panelRows*panelRows)
+		size = max(2*panelRows, total/(chunksPerWorker*workers)/panelRows*panelRows)
 	}
 	var chunks []chunk
 	for i := range ls {
@@ -177,18 +268,11 @@ func (r *runner) lowerHeads(op *kernels.Op, heads int) error {
 	nOut, k := w.Shape[1], r.prog.Values[x].Width/heads
 	rowBytes := w.Type.RowBytes(k)
 	a := r.quantised(x, heads, !p.floats())
-	task := func(worker int) {
-		n := r.rows(x) * heads
-		for t := r.pool.take(); t < n; t = r.pool.take() {
-			h := t % heads
-			// Row t of the activations is head h of its row; its outputs stand at the same place of y.
-			p.rows(r.value(y), nOut, w.Data[h*nOut*rowBytes:], rowBytes, 0, nOut, a, t, t+1, &r.scratch[worker].products)
-		}
+	task := func(worker, t int) {
+		h := t % heads
+		// Row t of the activations is head h of its row; its outputs stand at the same place of y.
+		p.rows(r.value(y), nOut, w.Data[h*nOut*rowBytes:], rowBytes, 0, nOut, a, t, t+1, &r.scratch[worker].products)
 	}
-	r.addStep(func() {
-		if r.rows(x) > 0 {
-			r.pool.run(task)
-		}
-	})
+	r.addStep(func() { r.pool.run(r.rows(x)*heads, task) })
 	return nil
 }

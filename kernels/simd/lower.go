@@ -23,6 +23,11 @@ func (r *runner) lower() error {
 			group++
 		}
 		ops := p.Ops[i : i+group]
+		gated := i+group < r.seg.Last && r.gated(ops, &p.Ops[i+group], last, i+group)
+		if gated {
+			group++
+			ops = p.Ops[i : i+group]
+		}
 		for k := range ops {
 			for _, id := range ops[k].Out {
 				if id >= 0 && !p.Values[id].Routes {
@@ -32,9 +37,12 @@ func (r *runner) lower() error {
 		}
 		r.work = ops[0].Code.String()
 		var err error
-		if ops[0].Code == kernels.OpLinear {
+		switch {
+		case gated:
+			err = r.lowerGated(ops[:2], &ops[2])
+		case ops[0].Code == kernels.OpLinear:
 			err = r.lowerLinear(ops)
-		} else {
+		default:
 			err = r.lowerOp(i, &ops[0])
 		}
 		if err != nil {

@@ -37,19 +37,14 @@ func (r *runner) lowerRoute(i int, op *kernels.Op, bias []float32) {
 	for k := range routers {
 		routers[k] = newRouter(a, bias, width)
 	}
-	task := func(worker int) {
-		for row := r.pool.take(); row < r.rows(x); row = r.pool.take() {
-			routers[worker].choose(to.chosen[row*a.TopK:(row+1)*a.TopK], r.value(x)[row*width:(row+1)*width])
-		}
+	task := func(worker, row int) {
+		routers[worker].choose(to.chosen[row*a.TopK:(row+1)*a.TopK], r.value(x)[row*width:(row+1)*width])
 	}
 	r.addStep(func() {
-		n := resize()
-		if n*width > serialWork/16 { // an exponential is so much dearer than an addition
-			r.pool.run(task)
-			return
-		}
-		for row := range n {
-			routers[0].choose(to.chosen[row*a.TopK:(row+1)*a.TopK], r.value(x)[row*width:(row+1)*width])
+		if n := resize(); n*width > serialWork/16 { // an exponential is so much dearer than an addition
+			r.pool.run(n, task)
+		} else {
+			r.pool.alone(n, task)
 		}
 	})
 }
@@ -129,30 +124,20 @@ func (r *runner) lowerExperts(op *kernels.Op) error {
 
 func (e *experts) step() func() {
 	r, w := e.r, e.work
-	gather := func(int) {
-		const some = 8
-		for t := r.pool.take(); t*some < len(w.order); t = r.pool.take() {
-			e.gather(t*some, min(len(w.order), (t+1)*some))
-		}
-	}
+	const some = 8 // places that are filled by one worker
+	gather := func(_, t int) { e.gather(t*some, min(len(w.order), (t+1)*some)) }
 	var in *acts // what gate and up read; one row stands for all its places
-	gateUp := func(worker int) {
+	gateUp := func(worker, t int) {
 		size, per := e.share(e.nFF)
-		for t := r.pool.take(); t < per*len(w.used); t = r.pool.take() {
-			e.gateUp(in, int(w.used[t/per]), t%per*size, min(e.nFF, (t%per+1)*size), worker)
-		}
+		e.gateUp(in, int(w.used[t/per]), t%per*size, min(e.nFF, (t%per+1)*size), worker)
 	}
-	down := func(worker int) {
+	down := func(worker, t int) {
 		size, per := e.share(e.n)
-		for t := r.pool.take(); t < per*len(w.used); t = r.pool.take() {
-			e.multiply(&e.matrix[2], &w.mid, w.down, int(w.used[t/per]), t%per*size, min(e.n, (t%per+1)*size), worker)
-		}
+		e.multiply(&e.matrix[2], &w.mid, w.down, int(w.used[t/per]), t%per*size, min(e.n, (t%per+1)*size), worker)
 	}
-	addUp := func(worker int) {
-		spans := (e.n + addSpan - 1) / addSpan
-		for t := r.pool.take(); t < spans*r.rows(e.x); t = r.pool.take() {
-			e.addUp(t/spans, t%spans*addSpan, min(e.n, (t%spans+1)*addSpan), worker)
-		}
+	spans := (e.n + addSpan - 1) / addSpan
+	addUp := func(worker, t int) {
+		e.addUp(t/spans, t%spans*addSpan, min(e.n, (t%spans+1)*addSpan), worker)
 	}
 	return func() {
 		rows := r.rows(e.x)
@@ -163,14 +148,16 @@ func (e *experts) step() func() {
 		in = e.rows
 		if rows > 1 {
 			in = &w.in
-			r.pool.run(gather)
+			r.pool.run((len(w.order)+some-1)/some, gather)
 		}
-		r.pool.run(gateUp)
-		r.pool.run(down)
+		_, per := e.share(e.nFF)
+		r.pool.run(per*len(w.used), gateUp)
+		_, per = e.share(e.n)
+		r.pool.run(per*len(w.used), down)
 		if len(w.order)*e.n <= serialWork {
-			r.pool.alone(addUp)
+			r.pool.alone(spans*rows, addUp)
 		} else {
-			r.pool.run(addUp)
+			r.pool.run(spans*rows, addUp)
 		}
 	}
 }
@@ -239,6 +226,7 @@ func (e *experts) gather(from, to int) {
 		}
 		if s := e.rows.stride(); e.blocks && s > 0 {
 			copy(w.in.blocks[t*s:(t+1)*s], e.rows.blocks[row*s:(row+1)*s])
+			copy(w.in.lanes[t*s:(t+1)*s], e.rows.lanes[row*s:(row+1)*s])
 		}
 	}
 }

@@ -20,16 +20,14 @@ func TestPool(t *testing.T) {
 			if phase%300 == 0 {
 				slow = rng.IntN(len(counts))
 			}
-			p.run(func(worker int) {
+			p.run(chunks, func(worker, c int) {
 				if worker < 0 || worker >= n {
 					t.Errorf("worker %d of %d", worker, n)
 				}
-				for c := p.take(); c < chunks; c = p.take() {
-					if c == slow {
-						time.Sleep(time.Millisecond)
-					}
-					counts[c].Add(1)
+				if c == slow {
+					time.Sleep(time.Millisecond)
 				}
+				counts[c].Add(1)
 			})
 			for c := range counts {
 				want := int32(0)
@@ -50,15 +48,33 @@ func TestPool(t *testing.T) {
 
 // Ensure that a worker which never gets a processor is not waited for.
 func TestPool_AbsentWorker(t *testing.T) {
-	p := &pool{n: 2, beds: make([]bed, 2)}
-	done := 0
-	p.run(func(int) {
-		for c := p.take(); c < 5; c = p.take() {
-			done++
+	p := &pool{n: 3, workers: make([]worker, 3)}
+	for range 3 {
+		done := 0
+		p.run(7, func(int, int) { done++ })
+		if done != 7 {
+			t.Errorf("%d chunks of 7 were done", done)
 		}
-	})
-	if done != 5 {
-		t.Errorf("%d chunks were done", done)
+	}
+}
+
+// Ensure that dealing is a permutation in which the first chunk of each worker comes first.
+func TestPool_Dealt(t *testing.T) {
+	for _, n := range []int{1, 2, 3, 7} {
+		p := &pool{n: n}
+		for chunks := 1; chunks < 40; chunks++ {
+			seen := make([]bool, chunks)
+			for w := range n {
+				first, size := p.share(w, chunks)
+				for i := range size {
+					k := p.dealt(first+i, chunks)
+					if k != i*n+w || seen[k] {
+						t.Fatalf("%d workers, %d chunks: chunk %d of worker %d is number %d", n, chunks, i, w, k)
+					}
+					seen[k] = true
+				}
+			}
+		}
 	}
 }
 
@@ -67,7 +83,7 @@ func TestPool_Close(t *testing.T) {
 	before := runtime.NumGoroutine()
 	for range 10 {
 		p := newPool(5)
-		p.run(func(int) {})
+		p.run(9, func(int, int) {})
 		p.close()
 	}
 	for range 1000 {
@@ -81,16 +97,13 @@ func TestPool_Close(t *testing.T) {
 
 // BenchmarkPool is a phase whose chunks are nothing: what sharing out costs.
 func BenchmarkPool(b *testing.B) {
-	for _, n := range []int{1, 2} {
+	for _, n := range []int{1, 2, 8} {
 		b.Run(string(rune('0'+n)), func(b *testing.B) {
 			p := newPool(n)
 			defer p.close()
-			task := func(int) {
-				for p.take() < 16 {
-				}
-			}
+			task := func(int, int) {}
 			for b.Loop() {
-				p.run(task)
+				p.run(8*n, task)
 			}
 		})
 	}

@@ -28,10 +28,12 @@ type probes struct {
 // MeasureLimits measures with that many threads, each limit for about as long as given. It allocates 256 MiB meanwhile. Other
 // programs' work only makes a round slower, so the best of several rounds counts.
 func MeasureLimits(threads int, each time.Duration) Limits {
-	threads = max(threads, 1)
+	return measureLimits(probesFor(level), max(threads, 1), each)
+}
+
+func measureLimits(k probes, threads int, each time.Duration) Limits {
 	p := newPool(threads)
 	defer p.close()
-	k := probesFor(level)
 	memory := alignedBytes(probeBytes)
 	for i := 0; i < len(memory); i += probePage {
 		memory[i] = 1 // a page that was never written is all pages' zeros, and no memory
@@ -39,21 +41,13 @@ func MeasureLimits(threads int, each time.Duration) Limits {
 	const share = 64 // pages that a worker takes at once
 	l := Limits{Threads: threads}
 	l.Read = bestRate(each, probeBytes, func() {
-		p.run(func(int) {
-			for t := p.take(); t < probeBytes/probePage/share; t = p.take() {
-				k.read(&memory[t*share*probePage], share)
-			}
-		})
+		p.run(probeBytes/probePage/share, func(_, t int) { k.read(&memory[t*share*probePage], share) })
 	})
 	// A worker that comes late leaves its rounds to the others.
 	const rounds, chunks = 10_000, 16
 	compute := func(ops int, loop func(n int)) float64 {
 		return bestRate(each, float64(threads*chunks*rounds*ops), func() {
-			p.run(func(int) {
-				for p.take() < threads*chunks {
-					loop(rounds)
-				}
-			})
+			p.run(threads*chunks, func(int, int) { loop(rounds) })
 		})
 	}
 	l.FMA, l.Bytes = compute(k.fmaOps, k.fma), compute(k.bytesOps, k.bytes)

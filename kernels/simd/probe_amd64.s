@@ -15,7 +15,7 @@ TEXT ·probeReadAVX2(SB), NOSPLIT, $0-16
 	VPXOR Y3, Y3, Y3
 
 page1:
-	PREFETCHT1 65536(AX)
+	PREFETCHT0 65536(AX)
 	MOVQ       $+8, DX
 
 step2:

@@ -6,16 +6,23 @@ import (
 	"forge/gguf"
 )
 
-// The float order. For a quantised weight type, one output o and one activation row r:
+// The float order. A row's blocks of 32 come in groups of 8; if the last group is incomplete, its blocks are that group's
+// last. Lane l has block l of every group. For a quantised weight type, one output o and one activation row r:
 //
-//	acc = 0
-//	for each block b of 32 in order:
-//	    acc = fma(dw*da, float32(isum), acc)
-//	    acc = fma(m, da*float32(asum), acc)           Q4_1, Q5_1, Q4_K, Q5_K
-//	    acc = fma(m0, da*float32(asum0), acc)         Q2_K: the minimums of the first and
-//	    acc = fma(m1, da*float32(asum1), acc)               the second 16
+//	for each lane l:
+//	    acc[l] = 0
+//	    for each block of the lane, in order:
+//	        acc[l] = fma(dw*da, float32(isum), acc[l])
+//	        acc[l] = fma(m, da*float32(asum), acc[l])       Q4_1, Q5_1, Q4_K, Q5_K
+//	        acc[l] = fma(m0, da*float32(asum0), acc[l])     Q2_K: the minimums of the first
+//	        acc[l] = fma(m1, da*float32(asum1), acc[l])           and the second 16
+//	result = 0 + acc[0] + acc[1] + ... + acc[7]
 //
-// where every operation rounds to float32 once, da, asum, asum0 and asum1 are the activation block's scale and sums (of
+// so that a kernel for one activation row can read a weight row from its beginning to its end, which is what memory is
+// fastest at, with a lane of a vector for each block of a group, and a kernel for many can have a lane for each weight row.
+// It holds for all finite weights; a block whose scale is no number may spoil a row in other ways.
+//
+// Every operation rounds to float32 once; da, asum, asum0 and asum1 are the activation block's scale and sums (of
 // all 32, of the first and of the last 16), and of the weights
 //
 //	        dw                   isum, exact in int32                  m
@@ -75,20 +82,32 @@ func (p *product) floats() bool { return p.row.float != nil }
 
 // scratch is one worker's memory for products. It grows to the largest product seen and stays.
 type scratch struct {
-	panel []byte     // unpacked weights
-	out8  [8]float32 // the results of a group that is wider than the share
-	row   genericRow
+	panel []byte // unpacked weights
+	// The sums of a few activation rows, with room to align them.
+	few  [fewMost*groupBlocks*panelRows + 16]float32
+	sums []float32   // of a float panel
+	out8 [16]float32 // the results of an octet that is wider than the share, for two activation rows
+	row  genericRow
 }
 
 const (
-	wideRows    = 16         // weight rows of a kernel of 512 bits
-	groupRows   = 8          // weight rows of a kernel
+	octet       = 8          // weight rows of a dot kernel
 	panelRows   = 16         // weight rows of a panel
-	minGemmRows = 3          // activation rows from which unpacking to a panel pays
-	manyRows    = 16         // activation rows from which panels are unpacked in batches
-	panelBudget = 256 * 1024 // bytes of such a batch
-	pieceBlocks = 16         // blocks of a panel that are unpacked at once, a multiple of 8
+	dotRows     = 2          // activation rows of a dot kernel, at most
+	panelBudget = 256 * 1024 // bytes of panels that are unpacked at once
+	pieceBlocks = 16         // blocks of a panel of which both halves are unpacked together, a multiple of 8
 )
+
+// fewMax is the largest number of activation rows for which unpacking into registers beats panels, with the kernels of 512
+// bits and without.
+func fewMax(wide bool) int {
+	if wide {
+		return fewMost
+	}
+	return fewMost * 3 / 4
+}
+
+const fewMost = 32
 
 // rows computes out[r*ldo+o] for the weight rows o in [o0, o1) and the activation rows r in [r0, r1): one worker's share.
 // Row o of the weights starts at w[o*rowBytes] and has as many values as the rows of a. Nothing outside these weight rows
@@ -108,126 +127,139 @@ func (p *product) rows(out []float32, ldo int, w []byte, rowBytes, o0, o1 int, a
 	} else {
 		_ = a.blocks[r0*a.stride()]
 		_ = a.blocks[r1*a.stride()-1]
+		_ = a.lanes[r1*a.stride()-1]
 	}
+	n, incomplete := o1-o0, a.k < 32*groupBlocks
 	switch {
-	case p.asm.dot == nil || a.k%p.asm.elems != 0:
+	case p.asm.elems == 0 || a.k%p.asm.elems != 0 || n < octet && incomplete && !p.floats():
 		p.rowsGeneric(out, ldo, w, rowBytes, o0, o1, a, r0, r1, &s.row)
-	case p.asm.wide.dot != nil && o1-o0 >= wideRows && r1-r0 < minGemmRows:
-		p.rowsDotWide(out, ldo, w, rowBytes, o0, o1, a, r0, r1)
-	case p.asm.wide.gemm[0] != nil && o1-o0 >= 2*wideRows && r1-r0 >= 8:
-		p.rowsGemmWide(out, ldo, w, rowBytes, o0, o1, a, r0, r1, s)
-	case r1-r0 < minGemmRows || o1-o0 < groupRows:
+	case p.floats():
+		p.rowsFloat(out, ldo, w, rowBytes, o0, o1, a, r0, r1, s)
+	case n < octet || r1-r0 <= dotRows && !incomplete:
 		p.rowsDot(out, ldo, w, rowBytes, o0, o1, a, r0, r1, s)
-	case p.asm.gemmFloat != nil:
-		p.rowsGemmFloat(out, ldo, w, rowBytes, o0, o1, a, r0, r1, s)
+	case r1-r0 <= fewMax(p.asm.wide.few != nil):
+		p.rowsFew(out, ldo, w, rowBytes, o0, o1, a, r0, r1, s)
+	case p.asm.wide.pack != nil && n >= 2*panelRows:
+		p.rowsGemmWide(out, ldo, w, rowBytes, o0, o1, a, r0, r1, s)
 	default:
 		p.rowsGemm(out, ldo, w, rowBytes, o0, o1, a, r0, r1, s)
 	}
 }
 
-// act returns row r in the form that the kernels read.
-func (p *product) act(a *acts, r int) *byte {
-	if p.asm.gemmFloat != nil {
-		return bytesOf(&a.x[r*a.k])
-	}
-	return &a.blocks[r*a.stride()]
-}
-
-// rowsDot multiplies row by row, 8 weight rows at once. What is left over is done by going back: the last 8 rows again. A
-// share of fewer than 8 rows takes each of them 8 times, with a distance of 0 between them.
+// rowsDot reads the weights once for every two activation rows, 8 weight rows in a call at least. What is left over is done by
+// going back: the last 8 rows again. A share of fewer than 8 rows takes each of them 8 times, with a distance of 0 between
+// them.
 func (p *product) rowsDot(out []float32, ldo int, w []byte, rowBytes, o0, o1 int, a *acts, r0, r1 int, s *scratch) {
-	n, steps := o1-o0, a.k/p.asm.elems
-	for r := r0; r < r1; r++ {
-		act := p.act(a, r)
-		if n < groupRows {
+	n, stride, groups, back := o1-o0, a.stride(), a.groups(), 0
+	if rest := a.k / 32 % groupBlocks; rest != 0 {
+		back = (groupBlocks - rest) * p.typ.BlockBytes()
+	}
+	for r := r0; r < r1; r += dotRows {
+		many := min(dotRows, r1-r)
+		dot, blocks, lanes := p.asm.narrow.dot[many-1], &a.blocks[r*stride], &a.lanes[r*stride]
+		if n < octet {
 			for o := o0; o < o1; o++ {
-				p.asm.dot(&s.out8[0], &w[o*rowBytes], 0, 1, act, steps)
-				out[r*ldo+o] = s.out8[0]
+				dot(&s.out8[0], octet, &w[o*rowBytes], 0, 1, blocks, lanes, stride, groups, back)
+				for j := range many {
+					out[(r+j)*ldo+o] = s.out8[j*octet]
+				}
 			}
 			continue
 		}
-		p.asm.dot(&out[r*ldo+o0], &w[o0*rowBytes], rowBytes, n/groupRows, act, steps)
-		if n%groupRows != 0 {
-			p.asm.dot(&out[r*ldo+o1-groupRows], &w[(o1-groupRows)*rowBytes], rowBytes, 1, act, steps)
+		dot(&out[r*ldo+o0], ldo, &w[o0*rowBytes], rowBytes, n/octet, blocks, lanes, stride, groups, back)
+		if n%octet != 0 {
+			dot(&out[r*ldo+o1-octet], ldo, &w[(o1-octet)*rowBytes], rowBytes, 1, blocks, lanes, stride, groups, back)
 		}
 	}
 }
 
-// rowsGemm unpacks panels of 16 weight rows and multiplies them with the activation rows, 4 at a time. The last 8 weight
-// rows of a share go back like rowsDot's, and an odd group of 8 is unpacked twice to make a panel.
-//
-// For many activation rows as many panels are unpacked as fit the second-level cache, so that 4 activation rows meet them
-// all while they are in the first. For few, a panel is made and used in pieces of k that never leave the first-level cache;
-// the float sums wait in the outputs meanwhile.
+// rowsFew unpacks 8 or 16 weight rows at a time into registers and multiplies them with all activation rows.
+func (p *product) rowsFew(out []float32, ldo int, w []byte, rowBytes, o0, o1 int, a *acts, r0, r1 int, s *scratch) {
+	few, group, wide := p.asm.narrow.few, octet, false
+	if p.asm.wide.few != nil && o1-o0 >= panelRows {
+		few, group, wide = p.asm.wide.few, panelRows, true
+	}
+	rows, stride, sub := r1-r0, a.stride(), p.asm.elems/32
+	full, rest := a.k/32/groupBlocks*groupBlocks, a.k/32%groupBlocks
+	sums := aligned(s.few[:])[:rows*groupBlocks*group]
+	for o := o0; o < o1; o += group {
+		o := min(o, o1-group)
+		clear(sums)
+		at := o * rowBytes
+		if full > 0 {
+			few(&sums[0], &w[at], rowBytes, &a.blocks[r0*stride], stride, rows, full/sub, 0)
+		}
+		if rest > 0 {
+			lane := groupBlocks - rest
+			few(&sums[0], &w[at+full*p.typ.BlockBytes()], rowBytes, &a.blocks[r0*stride+(full+lane)*actBlock], stride, rows, rest, lane)
+		}
+		endFew(wide, &out[r0*ldo+o], ldo, &sums[0], rows)
+	}
+}
+
+// rowsGemm unpacks panels of 16 weight rows and multiplies them with the activation rows, 4 at a time: as many panels at once
+// as fit the second-level cache, so that 4 activation rows meet them all while they are in the first. The last 8 weight rows of
+// a share go back like rowsDot's, and an odd octet is unpacked twice to make a panel.
 func (p *product) rowsGemm(out []float32, ldo int, w []byte, rowBytes, o0, o1 int, a *acts, r0, r1 int, s *scratch) {
-	blocks := a.k / 32
-	panels := ((o1-o0+groupRows-1)/groupRows + 1) / 2
-	size := blocks * p.asm.panelBytes
-	batch, piece := min(max(panelBudget/size, 1), panels), blocks
-	if r1-r0 < manyRows {
-		batch, piece = 1, min(pieceBlocks, blocks)
-	}
-	if need := batch * piece * p.asm.panelBytes; cap(s.panel) < need {
-		s.panel = alignedBytes(need)
-	}
-	panel := s.panel[:cap(s.panel)]
-	stride := a.stride()
+	k, stride := &p.asm.narrow, a.stride()
+	full, rest := a.k/32/groupBlocks, a.k/32%groupBlocks
+	size := a.groups() * groupBlocks * k.panelBytes
+	panels := ((o1-o0+octet-1)/octet + 1) / 2
+	batch := min(max(panelBudget/size, 1), panels)
+	panel := s.panels(batch * size)
 	for first := 0; first < panels; first += batch {
 		last := min(first+batch, panels)
-		for b := 0; b < blocks; b += piece {
-			n := min(piece, blocks-b)
+		for i := first; i < last; i++ {
+			p.packPanel(panel[(i-first)*size:], w, rowBytes, o0, o1, i, full, rest)
+		}
+		for r := r0; r < r1; {
+			gemm, many := k.gemm.four, 4
+			if r1-r < 4 {
+				gemm, many = k.gemm.one, 1
+			}
 			for i := first; i < last; i++ {
-				p.packPanel(panel[(i-first)*size:], w, rowBytes, o0, o1, i, b, n)
+				s0, s1 := octetStart(o0, o1, 2*i), octetStart(o0, o1, 2*i+1)
+				gemm(&out[r*ldo+s0], &out[r*ldo+s1], ldo, &panel[(i-first)*size], &a.blocks[r*stride], stride, full, rest, k.shift)
 			}
-			for r := r0; r < r1; {
-				gemm, many := p.asm.gemm4, 4
-				if r1-r < 4 {
-					gemm, many = p.asm.gemm1, 1
-				}
-				act := &a.blocks[r*stride+b*actBlock]
-				for i := first; i < last; i++ {
-					s0, s1 := groupStart(o0, o1, 2*i), groupStart(o0, o1, 2*i+1)
-					gemm(&out[r*ldo+s0], &out[r*ldo+s1], ldo, &panel[(i-first)*size], act, stride, n, p.asm.shift, b)
-				}
-				r += many
-			}
+			r += many
 		}
 	}
 }
 
-// groupStart is the first row of group g of 8 in [o0, o1).
-func groupStart(o0, o1, g int) int { return min(o0+groupRows*g, o1-groupRows) }
+// panels is room for unpacked weights.
+func (s *scratch) panels(size int) []byte {
+	if cap(s.panel) < size {
+		s.panel = alignedBytes(size)
+	}
+	return s.panel[:size]
+}
 
-// packPanel unpacks blocks [b, b+n) of panel i. Both halves of a cache line are written while it is in the first-level cache.
-func (p *product) packPanel(dst, w []byte, rowBytes, o0, o1, i, b, n int) {
-	sub := p.asm.elems / 32
-	for end := b + n; b < end; b += pieceBlocks {
-		steps := min(pieceBlocks, end-b) / sub
+// octetStart is the first row of octet g in [o0, o1).
+func octetStart(o0, o1, g int) int { return min(o0+octet*g, o1-octet) }
+
+// packPanel unpacks panel i. Both halves of a cache line are written while it is in the first-level cache.
+func (p *product) packPanel(dst, w []byte, rowBytes, o0, o1, i, full, rest int) {
+	k, sub := &p.asm.narrow, p.asm.elems/32
+	lane := lanePlaces(full, rest) * k.panelBytes
+	piece := func(at, b, n int) {
 		for half := range 2 {
-			o := groupStart(o0, o1, 2*i+half)
-			p.asm.pack(&dst[32*half], &w[o*rowBytes+b/sub*p.typ.BlockBytes()], rowBytes, steps)
+			o := octetStart(o0, o1, 2*i+half)
+			k.pack(&dst[at+32*half], &w[o*rowBytes+b/sub*p.typ.BlockBytes()], rowBytes, n/sub, lane)
 		}
-		dst = dst[min(pieceBlocks, end-b)*p.asm.panelBytes:]
+	}
+	blocks := full * groupBlocks
+	for b := 0; b < blocks; b += pieceBlocks {
+		piece(b/groupBlocks*k.panelBytes, b, min(pieceBlocks, blocks-b))
+	}
+	if rest != 0 {
+		piece((groupBlocks-rest)*lane+full*k.panelBytes, blocks, rest)
 	}
 }
 
-// rowsGemmFloat multiplies pairs of weight rows with 4 activation rows at a time, as many weights at once as fit the
-// second-level cache.
-func (p *product) rowsGemmFloat(out []float32, ldo int, w []byte, rowBytes, o0, o1 int, a *acts, r0, r1 int, s *scratch) {
-	steps, stride := a.k/p.asm.elems, 4*a.k
-	batch := max(panelBudget/rowBytes, 2) &^ 1
-	rest := r1 - (r1-r0)%4
-	for o := o0; o < o1; o += batch {
-		n := min(batch, o1-o)
-		for r := r0; r < rest; r += 4 {
-			act := p.act(a, r)
-			if n > 1 {
-				p.asm.gemmFloat(&out[r*ldo+o], ldo, &w[o*rowBytes], rowBytes, n/2, act, stride, steps)
-			}
-			if n%2 != 0 {
-				p.asm.gemmFloat(&out[r*ldo+o1-2], ldo, &w[(o1-2)*rowBytes], rowBytes, 1, act, stride, steps)
-			}
-		}
+// lanePlaces is the number of blocks that a lane of a panel has room for.
+func lanePlaces(full, rest int) int {
+	if rest != 0 {
+		full++
 	}
-	p.rowsDot(out, ldo, w, rowBytes, o0, o1, a, rest, r1, s)
+	return full
 }

@@ -1,10 +1,12 @@
 package simd
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"testing"
 	"unsafe"
@@ -88,9 +90,11 @@ func fillActs(rng *rand.Rand, n, k int) *acts {
 
 // guardActs moves a's memory against an unmapped page.
 func guardActs(t testing.TB, a *acts, atEnd bool) {
-	b := guarded(t, len(a.blocks), atEnd)
-	copy(b, a.blocks)
-	a.blocks = b
+	for _, m := range []*[]byte{&a.blocks, &a.lanes} {
+		b := guarded(t, len(*m), atEnd)
+		copy(b, *m)
+		*m = b
+	}
 	x := guardedFloats(t, len(a.x), atEnd)
 	copy(x, a.x)
 	a.x = x
@@ -119,15 +123,15 @@ func TestProductOverLadder(t *testing.T) {
 			t.Run(fmt.Sprintf("%v/%v", typ, rung), func(t *testing.T) {
 				rng := rand.New(rand.NewPCG(1, uint64(typ)))
 				p := products[rung][typ]
-				if p.asm.dot == nil {
+				if p.asm.elems == 0 {
 					t.Fatal("no kernel")
 				}
 				for i, n := range []int{1, 3, 7, 8, 9, 15, 16, 17, 24, 33, 50} {
 					for j, rows := range []int{1, 2, 3, 4, 5, 7, 9} {
-						if testing.Short() && (i+j)%3 != 0 {
+						if os.Getenv("FORGE_TEST_ALL") == "" && (i+j)%4 != 0 {
 							continue
 						}
-						ks := []int{32, 64, 96, 160, 576}
+						ks := []int{32, 160, 256, 288, 480, 576, 768}
 						if typ.BlockElems() == 256 {
 							ks = []int{256, 512, 768}
 						} else if typ.BlockElems() == 1 {
@@ -136,8 +140,8 @@ func TestProductOverLadder(t *testing.T) {
 						testShape(t, rng, p, n, ks[(i+j)%len(ks)], rows, (i+j)%2 == 0)
 					}
 				}
-				// More rows than a tile, more panels than a pair, and more of k than is multiplied at once.
-				for i, s := range [][3]int{{32, 256, 8}, {63, 768, 13}, {70, 2304, 9}, {100, 512, 17}} {
+				// More rows than few kernels take, tiles of each size, and an odd number of panels.
+				for i, s := range [][3]int{{32, 256, 33}, {63, 768, 13}, {70, 512, 37}, {45, 1280, 50}} {
 					testShape(t, rng, p, s[0], s[1], s[2], i%2 == 0)
 				}
 			})
@@ -196,7 +200,7 @@ func TestProductOfDecodedWeights(t *testing.T) {
 				for j, v := range row {
 					x := float64(a.x[r*k+j])
 					if typ.BlockElems() > 1 {
-						b := a.blocks[r*a.stride()+j/32*actBlock:]
+						b := a.blocks[r*a.stride()+place(j/32, k/32)*actBlock:]
 						d := math.Float32frombits(binary.LittleEndian.Uint32(b[actScale:]))
 						x = float64(int8(b[j%32])) * float64(d)
 					}
@@ -284,22 +288,71 @@ func TestQuantizeOverLadder(t *testing.T) {
 				x[i] = special[rng.IntN(len(special))]
 			}
 		}
-		want := make([]byte, k/32*actBlock)
-		quantizeGeneric(want, x)
+		// As acts.round does it, and a group that is begun in its middle.
+		first := []int{0, 3, 8 - trial%5 - 1}[trial%3]
+		size := (first*32 + k + 255) / 256 * actGroup
+		want := [2][]byte{make([]byte, size), make([]byte, size)}
+		quantizeGeneric(want[0], want[1], x, first)
 		for _, rung := range rungs() {
-			got := guarded(t, len(want), trial%2 == 0)
-			quantize(rung, got, x)
-			for b := 0; b < len(want); b += actBlock {
-				for i := 0; i < actBlock; i += 4 {
-					g, w := binary.LittleEndian.Uint32(got[b+i:]), binary.LittleEndian.Uint32(want[b+i:])
-					isNaN := i == actScale || i == actDSum || i >= actDSum16
-					f := func(v uint32) bool { return isNaN && math.IsNaN(float64(math.Float32frombits(v))) }
+			got := [2][]byte{guarded(t, size, trial%2 == 0), guarded(t, size, trial%2 == 0)}
+			quantize(rung, got[0], got[1], x, first)
+			for part := range want {
+				for i := 0; i < size; i += 4 {
+					g, w := binary.LittleEndian.Uint32(got[part][i:]), binary.LittleEndian.Uint32(want[part][i:])
+					f := func(v uint32) bool { return isFloatAt(part, i) && math.IsNaN(float64(math.Float32frombits(v))) }
 					if g != w && !(f(g) && f(w)) {
-						t.Fatalf("trial %d block %d byte %d: %#x, plain Go has %#x; x = %v", trial, b/actBlock, i, g, w,
-							x[b/2:b/2+32])
+						t.Fatalf("trial %d, %s byte %d: %#x, plain Go has %#x; first %d, x = %v", trial, []string{"blocks", "lanes"}[part], i,
+							g, w, first, x)
 					}
 				}
 			}
+		}
+	}
+}
+
+// isFloatAt tells that a block, or a group's lanes, have a float at byte i.
+func isFloatAt(part, i int) bool {
+	if part == 0 {
+		i %= actBlock
+		return i == actScale || i == actDSum || i >= actDSum16
+	}
+	i %= actGroup
+	return i < laneNegSum || i >= laneDSum16 && i < laneDSum16+64
+}
+
+// TestActsOfIncompleteGroup wants the blocks of an incomplete group at its end, behind zeros, also where memory held other
+// activations before.
+func TestActsOfIncompleteGroup(t *testing.T) {
+	rng := rand.New(rand.NewPCG(8, 8))
+	a := fillActs(rng, 2, 1024)
+	x := slices.Clone(a.x[:320])
+	a.resize(2, 320)
+	a.set(1, x)
+	stride := 2 * actGroup
+	if a.stride() != stride {
+		t.Fatalf("stride %d, want %d", a.stride(), stride)
+	}
+	blocks, lanes := a.blocks[stride:], a.lanes[stride:]
+	alone := new(acts)
+	alone.resize(1, 256)
+	for b := range 10 {
+		copy(alone.x, make([]float32, 256))
+		copy(alone.x, x[32*b:32*b+32])
+		alone.round(0)
+		at := b
+		if b >= 8 {
+			at = 8 + 6 + b - 8
+		}
+		if got, want := blocks[at*actBlock:][:actBlock], alone.blocks[:actBlock]; !slices.Equal(got, want) {
+			t.Errorf("block %d: %v, want %v", b, got, want)
+		}
+		if got, want := lanes[at/8*actGroup+laneScale+at%8*4:][:4], alone.lanes[laneScale:][:4]; !slices.Equal(got, want) {
+			t.Errorf("lane of block %d: scale %v, want %v", b, got, want)
+		}
+	}
+	for i, v := range blocks[8*actBlock : 14*actBlock] {
+		if v != 0 {
+			t.Fatalf("byte %d of the blocks before is %d", i, v)
 		}
 	}
 }
@@ -411,4 +464,37 @@ func (a *acts) resize(n, k int) {
 func (a *acts) set(r int, x []float32) {
 	copy(a.x[r*a.k:(r+1)*a.k], x[:a.k])
 	a.round(r)
+}
+
+// Parts of a row, rounded in any order over what was there before, are the row.
+func TestRoundPart(t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 3))
+	for _, rung := range rungs() {
+		atLevel(t, rung)
+		for _, k := range []int{32, 224, 256, 288, 576, 1184} {
+			whole, parts := fillActs(rng, 1, k), fillActs(rng, 1, k)
+			for i := range parts.blocks {
+				parts.blocks[i], parts.lanes[i] = 0xff, 0xff
+			}
+			copy(parts.x, whole.x)
+			cut := 32 * (1 + rng.IntN(k/32))
+			parts.roundPart(0, cut, k)
+			parts.roundPart(0, 0, cut)
+			if unused := place(0, k/32) * actBlock; k < 256 && !bytes.Equal(parts.blocks[:unused], make([]byte, unused)) {
+				t.Errorf("%v, %d entries: blocks before the first are not 0", rung, k)
+			}
+			for b := range k / 32 {
+				at := place(b, k/32) * actBlock
+				if !bytes.Equal(whole.blocks[at:at+actDSum16+8], parts.blocks[at:at+actDSum16+8]) {
+					t.Errorf("%v, %d entries cut at %d: block %d differs", rung, k, cut, b)
+				}
+			}
+			for g := 0; g < len(whole.lanes); g += actGroup {
+				a, b := whole.lanes[g:g+actGroup], parts.lanes[g:g+actGroup]
+				if end := laneDSum16 + 64; !bytes.Equal(a[:end], b[:end]) || !bytes.Equal(a[lanePairs:], b[lanePairs:]) {
+					t.Errorf("%v, %d entries cut at %d: lanes differ", rung, k, cut)
+				}
+			}
+		}
+	}
 }

@@ -43,13 +43,8 @@ func (r *runner) eachPart(x kernels.ValueID, f func(from, to int)) {
 		return
 	}
 	const span = 4096
-	task := func(int) {
-		n := len(r.value(x))
-		for t := r.pool.take(); t*span < n; t = r.pool.take() {
-			f(t*span, min(n, (t+1)*span))
-		}
-	}
-	r.addStep(func() { r.pool.run(task) })
+	task := func(_, t int) { f(t*span, min(len(r.value(x)), (t+1)*span)) }
+	r.addStep(func() { r.pool.run((len(r.value(x))+span-1)/span, task) })
 }
 
 func (r *runner) addRowWork(w rowWork) {
@@ -88,12 +83,7 @@ func (r *runner) rowStage(all []rowWork) stage {
 		}
 	}
 	selected := all[0].selected
-	task := func(worker int) {
-		n := r.rowsOf(selected)
-		for t := r.pool.take(); t*rowChunk < n; t = r.pool.take() {
-			through(t*rowChunk, min(n, (t+1)*rowChunk), worker)
-		}
-	}
+	task := func(worker, t int) { through(t*rowChunk, min(r.rowsOf(selected), (t+1)*rowChunk), worker) }
 	return stage{work: strings.Join(names, "+"), run: func() {
 		for i := range all {
 			if all[i].before != nil {
@@ -102,9 +92,9 @@ func (r *runner) rowStage(all []rowWork) stage {
 		}
 		if n := r.rowsOf(selected); n*width <= serialWork {
 			through(0, n, 0)
-			return
+		} else {
+			r.pool.run((n+rowChunk-1)/rowChunk, task)
 		}
-		r.pool.run(task)
 	}}
 }
 

@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
 )
 
 // Kernels around the products: quantising an activation row, and float16 to float32 and back.
@@ -13,17 +14,24 @@ func emitActs(e *emitter) {
 	emitFloatToHalf(e)
 }
 
-// emitQuantize writes one activation block for every 32 floats; acts.go has the layout and the formula.
+// emitQuantize rounds 32 floats to an activation block at a time; acts.go has the layout and the formula.
 func emitQuantize(e *emitter) {
 	e.Function("quantizeAVX2")
 	e.Attributes(nosplit)
 	e.Pragma("noescape")
-	e.Doc("quantizeAVX2 rounds n blocks of 32 floats to activation blocks.")
-	e.SignatureExpr("func(dst *byte, x *float32, n int)")
-	dst, x, n := e.GP64(), e.GP64(), e.GP64()
-	e.Load(e.Param("dst"), dst)
+	e.Doc("quantizeAVX2 rounds n blocks of 32 floats, which stand from block first of a group on; blocks and lanes point at the",
+		"group.")
+	e.SignatureExpr("func(blocks, lanes *byte, x *float32, first, n int)")
+	dst, lanes, x, n, l := e.GP64(), e.GP64(), e.GP64(), e.GP64(), e.GP64()
+	e.Load(e.Param("blocks"), dst)
+	e.Load(e.Param("lanes"), lanes)
 	e.Load(e.Param("x"), x)
 	e.Load(e.Param("n"), n)
+	e.Load(e.Param("first"), l)
+	skip := e.GP64()
+	e.MOVQ(l, skip)
+	e.SHLQ(imm(6), skip)
+	e.ADDQ(skip, dst)
 	abs := e.load(e.dwords("floatAbs", 0x7fffffff))
 	order := e.load(e.dwordList("packOrder", [8]uint32{0, 4, 1, 5, 2, 6, 3, 7}))
 	lowest := e.load(e.bytes8("minus127", 129))
@@ -68,7 +76,20 @@ func emitQuantize(e *emitter) {
 	e.VPERMD(v[0], order, v[0])
 	e.VPMAXSB(lowest, v[0], v[0])
 	at := func(off int) operand.Mem { return operand.Mem{Base: dst, Disp: off} }
+	lane := func(off int) operand.Mem { return operand.Mem{Base: lanes, Index: l, Scale: 4, Disp: off} }
 	e.VMOVDQU(v[0], at(0))
+
+	// The same in the group's pairs: block l has part l%4, and half l/4 of it.
+	pair, half := e.GP64(), e.GP64()
+	e.MOVQ(l, pair)
+	e.ANDQ(imm(3), pair)
+	e.SHLQ(imm(6), pair)
+	e.MOVQ(l, half)
+	e.ANDQ(imm(4), half)
+	e.LEAQ(operand.Mem{Base: pair, Index: half, Scale: 4}, pair)
+	e.ADDQ(lanes, pair)
+	e.VMOVDQU(v[0].AsX(), operand.Mem{Base: pair, Disp: lanePairs})
+	e.VEXTRACTI128(imm(1), v[0], operand.Mem{Base: pair, Disp: lanePairs + 32})
 
 	// Sums of 16: in both halves of s at once.
 	s := e.YMM()
@@ -82,23 +103,39 @@ func emitQuantize(e *emitter) {
 	total := e.XMM()
 	e.VPADDD(hi, s.AsX(), total)
 	e.VPXOR(zero, zero, zero)
-	e.VMOVD(mx, at(actScale))
+	two := func(x reg.Register, off, laneOff int) {
+		e.VMOVQ(x, at(off))
+		e.VMOVD(x, lane(laneOff))
+		e.VPEXTRD(imm(1), x, lane(laneOff+32))
+	}
+	one := func(x reg.Register, off, laneOff int) {
+		e.VMOVD(x, at(off))
+		e.VMOVD(x, lane(laneOff))
+	}
+	one(mx, actScale, laneScale)
 	f := e.XMM()
 	e.VCVTDQ2PS(total, f)
 	e.VMULPS(d.AsX(), f, f)
-	e.VMOVD(f, at(actDSum))
+	one(f, actDSum, laneDSum)
 	e.VPSUBD(total, zero, total)
-	e.VMOVD(total, at(actNegSum))
+	one(total, actNegSum, laneNegSum)
 	e.VCVTDQ2PS(both, f)
 	e.VMULPS(d.AsX(), f, f)
-	e.VMOVQ(f, at(actDSum16))
+	two(f, actDSum16, laneDSum16)
 	e.VPSUBD(both, zero, both)
-	e.VMOVQ(both, at(actNeg16))
+	two(both, actNeg16, laneNeg16)
 	e.VPACKSSDW(both, both, both)
 	e.VMOVD(both, at(actNegPr))
 
 	e.ADDQ(operand.I32(128), x)
 	e.ADDQ(operand.I32(actBlock), dst)
+	same := e.label("same")
+	e.INCQ(l)
+	e.CMPQ(l, imm(groupBlocks))
+	e.JNE(operand.LabelRef(same))
+	e.XORQ(l, l)
+	e.ADDQ(operand.I32(actGroup), lanes)
+	e.Label(same)
 	e.DECQ(n)
 	e.JNZ(operand.LabelRef(loop))
 	e.VZEROUPPER()

@@ -7,221 +7,244 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// The kernel for one activation row. 8 weight rows are read at once (16 where vectors are wide); a row's block of 32 bytes
-// times the activation's 32 gives partial sums, and the rows' partials are added across in a tree that ends with one sum a
-// lane: lane i is weight row i. From there on nothing is horizontal: convert, multiply by dw*da, accumulate.
+// The kernels for one activation row, and for two. They read a weight row from its beginning to its end, a group of 8 blocks
+// at a time: a block of 32 bytes times the activation's 32 gives partial sums, and the 8 blocks' partials are added across
+// in a tree that ends with one sum a lane: lane i is block i. From there on nothing is horizontal: convert, multiply by
+// dw*da, accumulate; the lanes of a row are added when it ends, for 8 rows at once.
+//
+// Reading one row after the other is one straight line through memory, which the hardware's own prefetching follows; a page
+// is touched some way ahead, so that its address is translated and its stream begun before the loads arrive.
 
-// prefetchRow is the longest row, in bytes, for which the next group is asked for: 8 of them must leave room in the
-// first-level cache. The streams of longer rows the hardware follows by itself; asking slowed 4 KiB rows by a sixth.
-const prefetchRow = 2560
+// farAhead is the distance of that touch; with pages of 4 KiB it is worth a sixth to a half of the speed of a plain read.
+const farAhead = 64 * 1024
 
+// nearAhead is how far ahead the lines of a row are asked for: what a core reads in the time that memory takes to answer, since
+// the hardware by itself keeps too few lines of one stream on their way. See RATIONALE.md for what other distances cost.
+const nearAhead = 4096
+
+// dotRows are the numbers of activation rows that there are kernels for.
+var dotRows = []int{1, 2}
+
+// emitDots writes the kernels of AVX2 and AVX-VNNI, emitDots512 those of the AVX-512 rung, which differ by the form of
+// VPDPBUSD alone: vectors of 256 bits suffice to keep up with memory.
 func emitDots(e *emitter, formats []*format) {
 	for _, f := range formats {
 		for _, e.vnni = range []bool{false, true} {
-			emitDot(e, f)
+			for _, rows := range dotRows {
+				emitDot(e, f, rows)
+			}
 		}
 	}
 	e.vnni = false
 }
 
-func emitWideDots(e *emitter, formats []*format) {
+func emitDots512(e *emitter, formats []*format) {
 	for _, f := range formats {
-		emitDot(e, f)
+		for _, rows := range dotRows {
+			emitDot(e, f, rows)
+		}
 	}
 }
 
-// frame is memory of a kernel for vectors, aligned for them.
-type frame struct {
-	e    *emitter
-	base operand.Mem
-	used int
+// blockRow addresses the 8 blocks of a group in one weight row.
+type blockRow struct {
+	p     reg.GPVirtual
+	bytes int
 }
 
-// newFrame reserves room for n vectors.
-func (e *emitter) newFrame(n int) *frame {
-	f := &frame{e: e}
-	if n == 0 {
-		return f
-	}
-	if !e.wide {
-		f.base = e.AllocLocal(32 * n)
-		return f
-	}
-	base := e.GP64()
-	e.LEAQ(e.AllocLocal(64*n+64).Offset(63), base)
-	e.ANDQ(operand.I32(-64), base)
-	f.base = operand.Mem{Base: base}
-	return f
+func (r blockRow) at(i, disp int) operand.Mem {
+	return operand.Mem{Base: r.p, Disp: i*r.bytes + disp}
 }
 
-// take gives room for n vectors.
-func (f *frame) take(n int) operand.Mem {
-	m := f.base.Offset(f.used)
-	f.used += n * f.e.size()
+// dotSink keeps the scales of a group.
+type dotSink struct {
+	d   vec
+	m   [2]vec
+	int [2]vec
+}
+
+func (s *dotSink) dw(_ int, v vec)        { s.d = v }
+func (s *dotSink) min(_, half int, v vec) { s.m[half] = v }
+func (s *dotSink) scales(_ int, v [2]vec) { s.int = v }
+
+// dot is what the parts of one kernel share.
+type dot struct {
+	*emitter
+	f             *format
+	rows          int // of activations
+	w             blockRow
+	blocks, lanes reg.GPVirtual
+	stride        reg.GPVirtual // between activation rows
+	ones          vec
+	acc           []vec
+}
+
+func (g *dot) act(base reg.GPVirtual, j, disp int) operand.Mem {
+	m := operand.Mem{Base: base, Disp: disp}
+	if j > 0 {
+		m.Index, m.Scale = g.stride, 1
+	}
 	return m
 }
 
-// dotSink keeps the scales in registers (one block) or in the frame (eight).
-type dotSink struct {
-	e      *emitter
-	f      *format
-	kept   map[string]vec
-	places map[string]operand.Mem
-}
-
-// fields are the vectors that a block's scales make.
-func (f *format) fields() []string {
-	switch f.kind {
-	case kindMin:
-		return []string{"dw", "min0"}
-	case kindMin2:
-		return []string{"dw", "min0", "min1", "scale0", "scale1"}
-	case kindHalf:
-		return []string{"dw", "scale0", "scale1"}
-	}
-	return []string{"dw"}
-}
-
-// sinkVectors is how many vectors of the frame a dotSink takes.
-func (f *format) sinkVectors() int {
-	if f.sub == 1 {
-		return 0
-	}
-	return f.sub * len(f.fields())
-}
-
-func newDotSink(e *emitter, f *format, m *frame) *dotSink {
-	s := &dotSink{e: e, f: f, kept: map[string]vec{}, places: map[string]operand.Mem{}}
-	if f.sub > 1 {
-		for _, field := range f.fields() {
-			s.places[field] = m.take(f.sub)
-		}
-	}
-	return s
-}
-
-func (s *dotSink) put(field string, b int, v vec) {
-	if s.f.sub == 1 {
-		s.kept[field] = v
-		return
-	}
-	s.e.store(v, s.slot(field, b))
-}
-
-func (s *dotSink) slot(field string, b int) operand.Mem {
-	return s.places[field].Offset(s.e.size() * b)
-}
-
-// get is an operand: a register or a place in the frame.
-func (s *dotSink) get(field string, b int) operand.Op {
-	if s.f.sub == 1 {
-		return s.kept[field]
-	}
-	return s.slot(field, b)
-}
-
-func (s *dotSink) dw(b int, v vec)        { s.put("dw", b, v) }
-func (s *dotSink) min(b, half int, v vec) { s.put(fmt.Sprintf("min%d", half), b, v) }
-func (s *dotSink) scales(b int, v [2]vec) {
-	s.put("scale0", b, v[0])
-	s.put("scale1", b, v[1])
-}
-
-func emitDot(e *emitter, f *format) {
-	name := "dot" + f.name + e.isa()
+func emitDot(e *emitter, f *format, rows int) {
+	g := &dot{emitter: e, f: f, rows: rows}
+	name := fmt.Sprintf("dot%sx%d%s", f.name, rows, e.isa())
 	e.Function(name)
-	if f.sub == 1 { // no frame
-		e.Attributes(nosplit)
-	}
 	e.Pragma("noescape")
-	group := e.groupRows()
-	e.Doc(fmt.Sprintf("%s multiplies groups of %d rows of n %s blocks with one activation row: %d*groups floats at out.",
-		name, group, f.name, group))
-	e.SignatureExpr("func(out *float32, w *byte, rowBytes, groups int, a *byte, n int)")
-	r := e.newRows()
-	w, a, out, groups, n := e.GP64(), e.GP64(), e.GP64(), e.GP64(), e.GP64()
+	e.Doc(fmt.Sprintf("%s multiplies octets of 8 rows of n groups of %s blocks with activation rows (%d) that lie stride bytes", name,
+		f.name, rows), "apart: 8*octets floats at out[j*ldo:]. The last group begins back bytes before the end of the one before.")
+	e.SignatureExpr("func(out *float32, ldo int, w *byte, rowBytes, octets int, blocks, lanes *byte, stride, n, back int)")
+	w, out, octets, row, touch := e.GP64(), e.GP64(), e.GP64(), e.GP64(), e.GP64()
 	e.Load(e.Param("w"), w)
 	e.Load(e.Param("out"), out)
-	e.Load(e.Param("groups"), groups)
-	s := newDotSink(e, f, e.newFrame(f.sinkVectors()))
-	f.begin(e)
-	ones := e.load(e.onesWords())
-	again, loop := e.label("group"), e.label("block")
-	next := e.GP64()
-	e.Label(again)
-	e.start(r, w)
-	e.skip(r, w, next)
-	e.CMPQ(r.rb, operand.I32(int32(prefetchRow*groupRows/group)))
-	e.CMOVQGT(r.p, next) // ask for what is there already
-	e.Load(e.Param("a"), a)
-	e.Load(e.Param("n"), n)
-	acc := e.zero()
-
-	e.Label(loop)
-	e.prefetch(next, group*f.bytes)
-	f.header(e, r, s)
-	for b := 0; b < f.sub; b += f.shared {
-		for i, sums := range e.blockSums(f, r, b, a, ones) {
-			at := operand.Mem{Base: a, Disp: actBlock * (b + i)}
-			e.accumulate(f, b+i, at, s, e.scaled(f, b+i, at, s, sums), acc)
-		}
+	e.Load(e.Param("octets"), octets)
+	if rows > 1 {
+		g.stride = e.GP64()
+		e.Load(e.Param("stride"), g.stride)
 	}
-	e.advance(r, f.bytes)
-	e.ADDQ(operand.I32(int32(actBlock*f.sub)), a)
-	e.DECQ(n)
-	e.JNZ(operand.LabelRef(loop))
+	sums := e.AllocLocal(8 * 32 * rows)
+	f.begin(e)
+	if !e.vnni || f.products()*f.top*127 <= 32767 {
+		g.ones = e.load(e.onesWords())
+	}
+	e.MOVQ(w, touch)
+	octet, oneRow, loop, back, done := e.label("octet"), e.label("row"), e.label("group"), e.label("back"), e.label("done")
+	n := e.GP64()
+	e.Label(octet)
+	e.XORQ(row, row)
 
-	e.VMOVUPS(acc, operand.Mem{Base: out})
-	e.ADDQ(operand.I32(int32(4*group)), out)
-	e.skip(r, w, w)
-	e.DECQ(groups)
-	e.JNZ(operand.LabelRef(again))
+	e.Label(oneRow)
+	e.touchPages(w, touch)
+	step := f.bytes
+	if f.sub == 1 {
+		step *= groupBlocks
+	}
+	g.w, g.blocks, g.lanes = blockRow{e.GP64(), f.blockBytes()}, e.GP64(), e.GP64()
+	e.MOVQ(w, g.w.p)
+	e.Load(e.Param("blocks"), g.blocks)
+	e.Load(e.Param("lanes"), g.lanes)
+	e.Load(e.Param("n"), n)
+	g.acc = make([]vec, rows)
+	for j := range g.acc {
+		g.acc[j] = e.zero()
+	}
+	e.Label(loop)
+	for at := 0; at < step; at += 64 {
+		e.PREFETCHT0(operand.Mem{Base: g.w.p, Disp: nearAhead + at})
+	}
+	g.group()
+	e.ADDQ(operand.I32(int32(step)), g.w.p)
+	e.ADDQ(operand.I32(actGroup), g.blocks)
+	e.ADDQ(operand.I32(actGroup), g.lanes)
+	e.DECQ(n)
+	if f.sub == 1 {
+		e.JZ(operand.LabelRef(done))
+		e.CMPQ(n, imm(1))
+		e.JNE(operand.LabelRef(loop))
+		e.Label(back)
+		by := e.GP64()
+		e.Load(e.Param("back"), by)
+		e.SUBQ(by, g.w.p)
+		e.JMP(operand.LabelRef(loop))
+		e.Label(done)
+	} else {
+		e.JNZ(operand.LabelRef(loop))
+	}
+	for j, acc := range g.acc {
+		m := sums.Offset(8 * 32 * j)
+		m.Index, m.Scale = row, 1
+		e.VMOVUPS(acc, m)
+	}
+	by := e.GP64()
+	e.Load(e.Param("rowBytes"), by)
+	e.ADDQ(by, w)
+	e.ADDQ(imm(32), row)
+	e.CMPQ(row, operand.I32(8*32))
+	e.JNE(operand.LabelRef(oneRow))
+
+	for j := range rows {
+		to := operand.Mem{Base: out}
+		if j > 0 {
+			ldo := e.GP64()
+			e.Load(e.Param("ldo"), ldo)
+			to.Index, to.Scale = ldo, 4
+		}
+		e.VMOVUPS(e.addLanes(sums.Offset(8*32*j)), to)
+	}
+	e.ADDQ(imm(32), out)
+	e.DECQ(octets)
+	e.JNZ(operand.LabelRef(octet))
 	e.VZEROUPPER()
 	e.RET()
 }
 
-// blockSums are the integer sums of the blocks from b on that share bytes: one vector a block, or two with scales of 16.
-func (e *emitter) blockSums(f *format, r rows, b int, a reg.GPVirtual, ones vec) [][]vec {
-	if e.wide {
-		return e.wideSums(f, r, b, a, ones)
-	}
-	var all [][]vec
-	for i := range f.shared {
-		at := operand.Mem{Base: a, Disp: actBlock * (b + i)}
-		if f.nibbles != nil {
-			all = append(all, []vec{e.sumPairs(f, r, b+i, at, ones)})
-			continue
-		}
-		first, second := e.split(e.sumHalves(f, r, b+i, at, ones))
-		if !f.halved() {
-			e.VPADDD(second, first, first)
-			all = append(all, []vec{first})
-			continue
-		}
-		all = append(all, []vec{first, second})
-	}
-	return all
+// touchPages asks for a line of every page up to farAhead behind w; touch is where it has got to.
+func (e *emitter) touchPages(w, touch reg.GPVirtual) {
+	again, done := e.label("touch"), e.label("touched")
+	end := e.GP64()
+	e.LEAQ(operand.Mem{Base: w, Disp: farAhead}, end)
+	e.Label(again)
+	e.CMPQ(touch, end)
+	e.JGE(operand.LabelRef(done))
+	e.PREFETCHT0(operand.Mem{Base: touch})
+	e.ADDQ(operand.I32(4096), touch)
+	e.JMP(operand.LabelRef(again))
+	e.Label(done)
 }
 
-// halved tells that the format has integer scales for 16 values.
-func (f *format) halved() bool { return f.kind == kindHalf || f.kind == kindMin2 }
+// addLanes adds the 8 lanes of each of 8 vectors at m, from the first on: lane i of the result is vector i's sum.
+func (e *emitter) addLanes(m operand.Mem) vec {
+	half := func(first int) [4]vec {
+		var t [4]vec
+		for i := range t {
+			t[i] = e.load(m.Offset(32 * (first + i)))
+		}
+		return e.transpose4(t)
+	}
+	a, b := half(0), half(4) // lane k and lane k+4 of vectors 0-3, and of 4-7
+	sum := e.zero()
+	for _, part := range []uint8{0x20, 0x31} {
+		for k := range a {
+			t := e.YMM()
+			e.VPERM2F128(operand.U8(part), b[k], a[k], t)
+			e.VADDPS(t, sum, sum)
+		}
+	}
+	return sum
+}
 
-// scaled corrects the sums of block b for the offset of the weights and applies integer scales.
-func (e *emitter) scaled(f *format, b int, at operand.Mem, s *dotSink, sums []vec) vec {
-	shift, corrected := f.offset(e.vnni)
+// group adds the part of one group to the sums.
+func (g *dot) group() {
+	e, f := g.emitter, g.f
+	sums := g.sums()
+	s := &dotSink{}
+	if f.sub == 1 {
+		f.header(e, g.w, s)
+	} else {
+		f.row(e, g.w.p, s)
+	}
+	for j := range sums {
+		g.accumulate(s, j, g.scaled(s, j, sums[j]))
+	}
+}
+
+// scaled corrects the sums of activation row j for the offset of the weights and applies integer scales.
+func (g *dot) scaled(s *dotSink, j int, sums []vec) vec {
+	e := g.emitter
+	shift, corrected := g.f.offset(e.vnni)
 	for i, sum := range sums {
 		if corrected {
-			place := actNegSum
-			if f.halved() {
-				place = actNeg16 + 4*i
+			place := laneNegSum
+			if g.f.halved() {
+				place = laneNeg16 + 32*i
 			}
-			c := e.vec()
-			e.VPBROADCASTD(at.Offset(place), c)
+			c := e.load(g.act(g.lanes, j, place))
 			e.VPSLLD(imm(shift), c, c)
 			e.VPADDD(c, sum, sum)
 		}
-		if f.halved() {
-			e.VPMULLD(s.get(fmt.Sprintf("scale%d", i), b), sum, sum)
+		if g.f.halved() {
+			e.VPMULLD(s.int[i], sum, sum)
 		}
 	}
 	if len(sums) == 2 {
@@ -230,143 +253,153 @@ func (e *emitter) scaled(f *format, b int, at operand.Mem, s *dotSink, sums []ve
 	return sums[0]
 }
 
-// accumulate adds block b's part to acc.
-func (e *emitter) accumulate(f *format, b int, at operand.Mem, s *dotSink, sum, acc vec) {
+func (g *dot) accumulate(s *dotSink, j int, sum vec) {
+	e := g.emitter
 	e.VCVTDQ2PS(sum, sum)
-	d := e.vec()
-	e.VBROADCASTSS(at.Offset(actScale), d)
-	e.VMULPS(s.get("dw", b), d, d)
-	e.VFMADD231PS(sum, d, acc)
-	switch f.kind {
+	d := e.YMM()
+	e.VMULPS(g.act(g.lanes, j, laneScale), s.d, d)
+	e.VFMADD231PS(sum, d, g.acc[j])
+	switch g.f.kind {
 	case kindMin:
-		e.VBROADCASTSS(at.Offset(actDSum), d)
-		e.VFMADD231PS(s.get("min0", b), d, acc)
+		e.VFMADD231PS(g.act(g.lanes, j, laneDSum), s.m[0], g.acc[j])
 	case kindMin2:
 		for half := range 2 {
-			e.VBROADCASTSS(at.Offset(actDSum16+4*half), d)
-			e.VFMADD231PS(s.get(fmt.Sprintf("min%d", half), b), d, acc)
+			e.VFMADD231PS(g.act(g.lanes, j, laneDSum16+32*half), s.m[half], g.acc[j])
 		}
 	}
 }
 
-// wideSums reads 16 bytes of four rows at a time. With 8 products in a lane of a vector, or 4 from each half where the
-// halves have scales of their own, a row has four partial sums in a lane of 128 bits. Vector i has the rows i, i+4, i+8 and
-// i+12, so that the tree over four vectors ends with the rows in order.
-func (e *emitter) wideSums(f *format, r rows, b int, a reg.GPVirtual, ones vec) [][]vec {
-	act := e.wideActs(f, b, a)
-	products := 8
-	if f.halved() {
-		products = 4
+// blockBytes is the distance of the bytes of neighbouring blocks, where they do not share bytes.
+func (f *format) blockBytes() int {
+	if f.sub > 1 {
+		return 16
 	}
-	add := e.addInt(f.top, products, ones)
-	levels := map[bool]int{true: 1}[f.halved()] // the first is the halves' then
-	partial := make([][4]vec, f.shared)
-	for i := range 4 {
-		p := e.piece(r, i)
-		for j := range f.shared {
-			lo, hi := f.pair(e, p, b+j)
-			sum := e.zero()
-			e.VPDPBUSD(act(j, 0), lo, sum)
-			if f.halved() {
-				second := e.zero()
-				e.VPDPBUSD(act(j, 1), hi, second)
-				add(second, sum, 0)
-			} else {
-				e.VPDPBUSD(act(j, 1), hi, sum)
-			}
-			partial[j][i] = sum
-			if i%2 == 1 {
-				add(sum, partial[j][i-1], levels)
-			}
+	return f.bytes
+}
+
+// products is how many products of a weight and an activation a lane has when the tree begins.
+func (f *format) products() int {
+	if f.nibbles != nil {
+		return 8
+	}
+	return 4
+}
+
+// sums are the integer sums of the 8 blocks, for each activation row one vector, or two with scales of 16.
+func (g *dot) sums() [][]vec {
+	e, f := g.emitter, g.f
+	add := e.addInt(f.top, f.products(), g.ones)
+	all := make([][]vec, g.rows)
+	if f.nibbles != nil {
+		// Part i of the activations' pairs has blocks i and i+4, as the weights are loaded.
+		for j, sum := range g.quads(0, func(i int) []vec {
+			lo, hi := f.pair(e, e.piece(g.w, i), 0)
+			return g.multiplyPair(lo, hi, lanePairs+64*i)
+		}, add) {
+			all[j] = []vec{sum}
 		}
+		return all
 	}
-	all := make([][]vec, f.shared)
-	for j, p := range partial {
-		if !f.halved() {
-			add(p[2], p[0], levels+1)
-			all[j] = []vec{p[0]}
+	next := func(i int) []vec {
+		b, block := i, 0
+		if f.sub == 1 {
+			b, block = 0, i
+		}
+		return g.multiplyBlock(f.bytes32(e, g.w, b, block), actBlock*i)
+	}
+	a, b := g.quads(0, next, add), g.quads(4, next, add)
+	for j := range all {
+		first, second := e.split(treeHalves{a[j], b[j]})
+		if f.halved() {
+			all[j] = []vec{first, second}
 			continue
 		}
-		first, second := e.vec(), e.vec()
-		e.VSHUFPS(imm(0x88), p[2], p[0], first)
-		e.VSHUFPS(imm(0xdd), p[2], p[0], second)
-		all[j] = []vec{first, second}
+		e.VPADDD(second, first, first)
+		all[j] = []vec{first}
 	}
 	return all
 }
 
-// wideActs returns halves of the activation blocks from b on, in all lanes: from registers as far as they go round.
-func (e *emitter) wideActs(f *format, b int, a reg.GPVirtual) func(j, half int) vec {
-	load := func(j, half int) vec {
-		v := e.vec()
-		e.VBROADCASTI32X4(operand.Mem{Base: a, Disp: actBlock*(b+j) + 16*half}, v)
-		return v
+// quads adds the partial sums of four vectors, first to first+3, for every activation row.
+func (g *dot) quads(first int, next func(i int) []vec, add func(b, a vec, level int)) []vec {
+	var pair [2][]vec
+	for k := range pair {
+		pair[k] = next(first + 2*k)
+		for j, v := range next(first + 2*k + 1) {
+			add(v, pair[k][j], 0)
+		}
 	}
-	if f.shared > 2 {
-		return load
+	for j := range pair[0] {
+		add(pair[1][j], pair[0][j], 1)
 	}
-	var kept [2][2]vec
-	for j := range f.shared {
-		kept[j] = [2]vec{load(j, 0), load(j, 1)}
-	}
-	return func(j, half int) vec { return kept[j][half] }
+	return pair[0]
 }
 
-// sumHalves are the integer sums of block b of 8 rows, for both halves of k.
-func (e *emitter) sumHalves(f *format, r rows, b int, at operand.Mem, ones vec) treeHalves {
-	act := e.load(at)
-	return e.tree(func(i int) vec {
-		w := f.row(e, r, b, i)
+// multiplyBlock multiplies w with 32 bytes of the blocks at disp. The last activation row may take w's register.
+func (g *dot) multiplyBlock(w vec, disp int) []vec {
+	e := g.emitter
+	out := make([]vec, g.rows)
+	for j := range out {
+		act := g.act(g.blocks, j, disp)
 		if e.vnni {
-			sum := e.zero()
-			e.VPDPBUSD(act, w, sum)
-			return sum
+			out[j] = e.zero()
+			e.dpbusd(act, w, out[j])
+			continue
 		}
-		e.multiply(f, act, w)
-		e.VPMADDWD(ones, w, w)
-		return w
-	}, e.addInt(f.top, 4, ones))
+		out[j] = g.multiply(w, act)
+		e.VPMADDWD(g.ones, out[j], out[j])
+	}
+	return out
 }
 
-// sumPairs are the integer sums of block b of 8 rows, from vectors of two rows.
-func (e *emitter) sumPairs(f *format, r rows, b int, at operand.Mem, ones vec) vec {
-	var act [2]vec
-	for i := range act {
-		act[i] = e.YMM()
-		e.VBROADCASTI128(at.Offset(16*i), act[i])
-	}
-	return e.quad(func(i int) vec {
-		lo, hi := f.pair(e, e.piece(r, i), b)
+// multiplyPair does the same for the low and high halves of pairs of blocks.
+func (g *dot) multiplyPair(lo, hi vec, disp int) []vec {
+	e := g.emitter
+	out := make([]vec, g.rows)
+	for j := range out {
+		first, second := g.act(g.lanes, j, disp), g.act(g.lanes, j, disp+32)
 		if e.vnni {
-			sum := e.zero()
-			e.VPDPBUSD(act[0], lo, sum)
-			e.VPDPBUSD(act[1], hi, sum)
-			return sum
+			out[j] = e.zero()
+			e.dpbusd(first, lo, out[j])
+			e.dpbusd(second, hi, out[j])
+			continue
 		}
-		e.multiply(f, act[0], lo)
-		e.multiply(f, act[1], hi)
-		if f.signed { // two sums of two products, each up to 32512
-			e.VPMADDWD(ones, lo, lo)
-			e.VPMADDWD(ones, hi, hi)
-			e.VPADDD(hi, lo, lo)
-			return lo
+		a, b := g.multiply(lo, first), g.multiply(hi, second)
+		if g.f.signed { // two sums of two products, each up to 32512
+			e.VPMADDWD(g.ones, a, a)
+			e.VPMADDWD(g.ones, b, b)
+			e.VPADDD(b, a, a)
+		} else {
+			e.VPADDW(b, a, a)
+			e.VPMADDWD(g.ones, a, a)
 		}
-		e.VPADDW(hi, lo, lo)
-		e.VPMADDWD(ones, lo, lo)
-		return lo
-	}, e.addInt(f.top, 8, ones))
+		out[j] = a
+	}
+	return out
 }
 
-// multiply leaves in w sums of two products in int16. Signed weights take |w| * (a with the sign of w); |w| may be 128, which
-// is right as an unsigned byte.
-func (e *emitter) multiply(f *format, act, w vec) {
-	if f.signed {
-		s := e.YMM()
-		e.VPSIGNB(w, act, s)
-		e.VPABSB(w, w)
-		act = s
+// dpbusd multiplies w with activations in memory. The VEX form of AVX-VNNI is encoded for registers alone.
+func (e *emitter) dpbusd(act operand.Mem, w, sum vec) {
+	if e.evex {
+		e.VPDPBUSD(act, w, sum)
+	} else {
+		e.VPDPBUSD(e.load(act), w, sum)
 	}
-	e.VPMADDUBSW(act, w, w)
+}
+
+// multiply gives sums of two products in int16. Signed weights take |w| * (a with the sign of w); |w| may be 128, which is
+// right as an unsigned byte.
+func (g *dot) multiply(w vec, act operand.Mem) vec {
+	e, p := g.emitter, g.YMM()
+	if !g.f.signed {
+		e.VPMADDUBSW(act, w, p)
+		return p
+	}
+	a := e.load(act)
+	e.VPSIGNB(w, a, a)
+	e.VPABSB(w, p)
+	e.VPMADDUBSW(a, p, p)
+	return p
 }
 
 func (e *emitter) onesWords() operand.Mem { return e.dwords("onesWords", 0x00010001) }

@@ -20,6 +20,16 @@ const (
 	actNegPr  = 44 // -(sum of q[0:16]), -(sum of q[16:32]), int16 each
 	actNeg16  = 48 // the same two as int32
 	actDSum16 = 56 // d * sum of q[0:16], d * sum of q[16:32], float32 each
+
+	// And of a group of 8 blocks: what the blocks have, as vectors.
+	groupBlocks = 8
+	actGroup    = 512
+	laneScale   = 0
+	laneDSum    = 32
+	laneNegSum  = 64
+	laneNeg16   = 96
+	laneDSum16  = 160
+	lanePairs   = 256
 )
 
 // groupRows is the number of weight rows that a kernel takes at once: the lanes of an AVX2 vector.
@@ -29,6 +39,7 @@ const groupRows = 8
 type emitter struct {
 	*build.Context
 	vnni   bool // the kernel being written may use VPDPBUSD
+	evex   bool // and in the form of AVX-512
 	wide   bool // and has vectors of 512 bits; then 16 weight rows stand where AVX2 has 8
 	labels int
 	data   map[string]operand.Mem
@@ -195,6 +206,11 @@ func (e *emitter) negate(v vec) {
 	}
 }
 
+// addresses tells where the bytes at disp of the i-th of 8 or 16 things begin: of weight rows, or of a row's blocks.
+type addresses interface {
+	at(i, disp int) operand.Mem
+}
+
 // rows addresses 8 weight rows that lie rb bytes apart, with two pointers and two strides; in a wide kernel high has 8 more.
 type rows struct {
 	p, q, rb, rb3 reg.GPVirtual
@@ -255,7 +271,7 @@ func (e *emitter) newRows() rows {
 }
 
 // laneRows loads the 16 bytes at disp of rows i, i+4, ... into the lanes of a vector.
-func (e *emitter) laneRows(r rows, i, disp int) vec {
+func (e *emitter) laneRows(r addresses, i, disp int) vec {
 	v := e.vec()
 	e.loadLane(r.at(i, disp), v)
 	if !e.wide {
@@ -300,18 +316,48 @@ func (e *emitter) advance(r rows, n int) {
 	}
 }
 
-// prefetch asks for the next n bytes at p and moves p on. The 8 rows of a group lie one after the other, so a kernel that
-// works its way through one group can ask for the next in a straight line, which the hardware's own prefetching cannot see
-// behind 8 short streams. Asking beyond the mapped memory does no harm.
-func (e *emitter) prefetch(p reg.GPVirtual, n int) {
-	for d := 0; d < n; d += 64 {
-		e.PREFETCHT0(operand.Mem{Base: p, Disp: d})
+// ahead asks for the rows after those that a kernel is working on, which lie behind them in one straight line: the hardware's
+// own prefetching does not see that behind 8 or 16 short streams. It asks into the second-level cache, since two groups of
+// rows need not fit the first, and evenly over a step, since misses that come all at once hold up the loads behind them.
+// Asking beyond the mapped memory does no harm.
+type ahead struct {
+	e     *emitter
+	f     *format
+	next  operand.Mem // where to ask, in the frame
+	asked int         // lines in this step
+}
+
+// newAhead begins behind the rows r that start at w; it changes w.
+func (e *emitter) newAhead(r rows, w reg.GPVirtual, f *format) *ahead {
+	a := &ahead{e: e, f: f, next: e.AllocLocal(8)}
+	e.skip(r, w, w)
+	e.MOVQ(w, a.next)
+	return a
+}
+
+func (a *ahead) begin() { a.asked = 0 }
+
+// ask asks for what corresponds to the blocks before b of the format's block. Once a step it touches something far ahead too,
+// as the dot kernels do.
+func (a *ahead) ask(b int) {
+	p, first := a.e.GP64(), a.asked
+	lines := (a.e.groupRows()*a.f.bytes + 63) / 64
+	a.e.MOVQ(a.next, p)
+	for ; a.asked < lines*b/a.f.sub; a.asked++ {
+		a.e.PREFETCHT1(operand.Mem{Base: p, Disp: 64 * a.asked})
 	}
-	e.ADDQ(operand.I32(int32(n)), p)
+	if first == 0 {
+		a.e.PREFETCHT1(operand.Mem{Base: p, Disp: farAhead})
+	}
+}
+
+// end goes on to the next step.
+func (a *ahead) end() {
+	a.e.ADDQ(operand.I32(int32(a.e.groupRows()*a.f.bytes)), a.next)
 }
 
 // gather collects the dword at disp of each row: lane i holds row i's.
-func (e *emitter) gather(r rows, disp int) vec {
+func (e *emitter) gather(r addresses, disp int) vec {
 	v := e.vec()
 	if !e.wide {
 		e.VPBROADCASTD(r.at(0, disp), v)
@@ -338,7 +384,7 @@ func (e *emitter) gather(r rows, disp int) vec {
 }
 
 // gather16 collects the 16 bytes at disp of each row: lane i of vector j holds dword j of row i.
-func (e *emitter) gather16(r rows, disp int) [4]vec {
+func (e *emitter) gather16(r addresses, disp int) [4]vec {
 	var t [4]vec
 	for i := range t {
 		t[i] = e.laneRows(r, i, disp)
@@ -455,4 +501,35 @@ func (e *emitter) split(t treeHalves) (first, second ymm) {
 	e.VPERM2I128(imm(0x20), t.b, t.a, first)
 	e.VPERM2I128(imm(0x31), t.b, t.a, second)
 	return first, second
+}
+
+// frame is memory of a kernel for vectors, aligned for them.
+type frame struct {
+	e    *emitter
+	base operand.Mem
+	used int
+}
+
+// newFrame reserves room for n vectors.
+func (e *emitter) newFrame(n int) *frame {
+	f := &frame{e: e}
+	if n == 0 {
+		return f
+	}
+	if !e.wide {
+		f.base = e.AllocLocal(32 * n)
+		return f
+	}
+	base := e.GP64()
+	e.LEAQ(e.AllocLocal(64*n+64).Offset(63), base)
+	e.ANDQ(operand.I32(-64), base)
+	f.base = operand.Mem{Base: base}
+	return f
+}
+
+// take gives room for n vectors.
+func (f *frame) take(n int) operand.Mem {
+	m := f.base.Offset(f.used)
+	f.used += n * f.e.size()
+	return m
 }

@@ -82,65 +82,171 @@ func emitFloatDots(e *emitter) {
 	}
 }
 
-// emitFloatGemms: 2 weight rows, 4 activation rows.
-func emitFloatGemms(e *emitter) {
+// A float panel is pairs of weight rows as float32: for every 8 values 32 bytes of the one and 32 of the other, which is one
+// vector where vectors are wide. The tiles multiply it with up to 6 activation rows and keep their sums in memory between
+// pieces of k: for each activation row 8 lanes of 8 weight rows.
+
+// floatTileRows is the largest number of activation rows of a tile.
+const floatTileRows = 6
+
+// emitFloatPacks: 2 weight rows.
+func emitFloatPacks(e *emitter) {
 	for _, f := range floatFormats() {
-		name := fmt.Sprintf("gemm%sAVX2", f.name)
+		name := fmt.Sprintf("pack%sAVX2", f.name)
 		e.Function(name)
 		e.Attributes(nosplit)
 		e.Pragma("noescape")
-		e.Doc(name+" multiplies pairs of rows of 8*n "+f.name+" with 4 rows of floats that lie stride bytes apart:",
-			"2*pairs results at out, out[ldo:], out[2*ldo:], out[3*ldo:].")
-		e.SignatureExpr("func(out *float32, ldo int, w *byte, rowBytes, pairs int, a *byte, stride, n int)")
-		out, ldo, ldo3 := e.GP64(), e.GP64(), e.GP64()
-		e.Load(e.Param("out"), out)
-		e.Load(e.Param("ldo"), ldo)
-		e.LEAQ(operand.Mem{Base: ldo, Index: ldo, Scale: 2}, ldo3)
-		w, rb, pairs := e.GP64(), e.GP64(), e.GP64()
+		e.Doc(name + " converts 8*n values of 2 rows of " + f.name + " to a pair of a float panel.")
+		e.SignatureExpr("func(dst, w *byte, rowBytes, n int)")
+		dst, w, rb, n := e.GP64(), e.GP64(), e.GP64(), e.GP64()
+		e.Load(e.Param("dst"), dst)
 		e.Load(e.Param("w"), w)
 		e.Load(e.Param("rowBytes"), rb)
-		e.Load(e.Param("pairs"), pairs)
-		stride, stride3 := e.GP64(), e.GP64()
-		e.Load(e.Param("stride"), stride)
-		e.LEAQ(operand.Mem{Base: stride, Index: stride, Scale: 2}, stride3)
-		group, loop := e.label("pair"), e.label("step")
-		p, a, n := e.GP64(), e.GP64(), e.GP64()
-		e.Label(group)
-		e.MOVQ(w, p)
-		e.Load(e.Param("a"), a)
 		e.Load(e.Param("n"), n)
-		var sums [8]ymm // 2*row of activations + row of weights
-		for i := range sums {
-			sums[i] = e.zero()
-		}
-		acts := [4]operand.Mem{
-			{Base: a},
-			{Base: a, Index: stride, Scale: 1},
-			{Base: a, Index: stride, Scale: 2},
-			{Base: a, Index: stride3, Scale: 1},
-		}
+		loop := e.label("step")
 		e.Label(loop)
-		w0, w1 := f.load(e, operand.Mem{Base: p}), f.load(e, operand.Mem{Base: p, Index: rb, Scale: 1})
-		for j, m := range acts {
-			x := e.load(m)
-			e.VFMADD231PS(w0, x, sums[2*j])
-			e.VFMADD231PS(w1, x, sums[2*j+1])
-		}
-		e.ADDQ(operand.I32(int32(f.bytes)), p)
-		e.ADDQ(operand.I32(32), a)
+		e.VMOVUPS(f.load(e, operand.Mem{Base: w}), operand.Mem{Base: dst})
+		e.VMOVUPS(f.load(e, operand.Mem{Base: w, Index: rb, Scale: 1}), operand.Mem{Base: dst, Disp: 32})
+		e.ADDQ(operand.I32(int32(f.bytes)), w)
+		e.ADDQ(imm(64), dst)
 		e.DECQ(n)
 		e.JNZ(operand.LabelRef(loop))
-		v, hi := e.reduce(sums), e.XMM()
-		e.VEXTRACTF128(imm(1), v, hi)
-		e.VMOVLPS(v.AsX(), operand.Mem{Base: out})
-		e.VMOVHPS(v.AsX(), operand.Mem{Base: out, Index: ldo, Scale: 4})
-		e.VMOVLPS(hi, operand.Mem{Base: out, Index: ldo, Scale: 8})
-		e.VMOVHPS(hi, operand.Mem{Base: out, Index: ldo3, Scale: 4})
-		e.ADDQ(operand.I32(8), out)
-		e.LEAQ(operand.Mem{Base: w, Index: rb, Scale: 2}, w)
-		e.DECQ(pairs)
-		e.JNZ(operand.LabelRef(group))
 		e.VZEROUPPER()
 		e.RET()
 	}
+}
+
+// emitFloatTiles: a pair of weight rows, or 4 pairs where vectors are wide, and 1 to 6 activation rows.
+func emitFloatTiles(e *emitter) {
+	for rows := 1; rows <= floatTileRows; rows++ {
+		emitFloatTile(e, rows)
+	}
+	if !e.wide {
+		emitFloatSums(e)
+	}
+}
+
+func emitFloatTile(e *emitter, rows int) {
+	pairs, vectors := 1, 2 // of a step: a weight row each, or a pair of them
+	if e.wide {
+		pairs, vectors = 4, 4
+	}
+	name := fmt.Sprintf("tileFloatx%d%s", rows, e.isa())
+	e.Function(name)
+	e.Attributes(nosplit)
+	e.Pragma("noescape")
+	e.Doc(fmt.Sprintf("%s multiplies 8*n values of pairs (%d) of a float panel, which lie pair bytes apart, with activation rows (%d)", name, pairs, rows),
+		"that lie stride bytes apart. It adds to the sums, or begins them if add is 0.")
+	e.SignatureExpr("func(sums *float32, panel *byte, pair int, a *byte, stride, n, add int)")
+	sums, panel, a, n := e.GP64(), e.GP64(), e.GP64(), e.GP64()
+	e.Load(e.Param("sums"), sums)
+	e.Load(e.Param("panel"), panel)
+	e.Load(e.Param("a"), a)
+	e.Load(e.Param("n"), n)
+	weight := func(v int) operand.Mem { return operand.Mem{Base: panel, Disp: 32 * v} }
+	if e.wide {
+		pair, third := e.GP64(), e.GP64()
+		e.Load(e.Param("pair"), pair)
+		e.LEAQ(operand.Mem{Base: pair, Index: pair, Scale: 2}, third)
+		weight = func(v int) operand.Mem {
+			m := operand.Mem{Base: panel}
+			switch v {
+			case 1, 2:
+				m.Index, m.Scale = pair, uint8(v)
+			case 3:
+				m.Index, m.Scale = third, 1
+			}
+			return m
+		}
+	}
+	stride, far := e.GP64(), e.GP64()
+	e.Load(e.Param("stride"), stride)
+	e.LEAQ(operand.Mem{Base: stride, Index: stride, Scale: 2}, far)
+	e.ADDQ(a, far)
+	act := func(j int) operand.Mem {
+		m := operand.Mem{Base: a}
+		if j >= 3 {
+			m.Base, j = far, j-3
+		}
+		if j > 0 {
+			m.Index, m.Scale = stride, uint8(j)
+		}
+		return m
+	}
+	slot := func(j, v int) operand.Mem { return operand.Mem{Base: sums, Disp: 256*j + e.size()*v} }
+	acc := make([][]vec, rows)
+	for j := range acc {
+		acc[j] = make([]vec, vectors)
+		for v := range acc[j] {
+			acc[j][v] = e.zero()
+		}
+	}
+	ready, add := e.label("ready"), e.GP64()
+	e.Load(e.Param("add"), add)
+	e.TESTQ(add, add)
+	e.JZ(operand.LabelRef(ready))
+	for j := range acc {
+		for v := range acc[j] {
+			e.VMOVUPS(slot(j, v), acc[j][v])
+		}
+	}
+	e.Label(ready)
+	loop := e.label("step")
+	e.Label(loop)
+	w := make([]vec, vectors)
+	for v := range w {
+		w[v] = e.vec()
+		e.VMOVUPS(weight(v), w[v])
+	}
+	for j := range acc {
+		x := e.vec()
+		if e.wide {
+			e.VBROADCASTF32X8(act(j), x)
+		} else {
+			e.VMOVUPS(act(j), x)
+		}
+		for v := range w {
+			e.VFMADD231PS(w[v], x, acc[j][v])
+		}
+	}
+	e.ADDQ(imm(64), panel)
+	e.ADDQ(imm(32), a)
+	e.ADDQ(imm(32), far)
+	e.DECQ(n)
+	e.JNZ(operand.LabelRef(loop))
+	for j := range acc {
+		for v := range acc[j] {
+			e.VMOVUPS(acc[j][v], slot(j, v))
+		}
+	}
+	e.VZEROUPPER()
+	e.RET()
+}
+
+// emitFloatSums adds lanes.
+func emitFloatSums(e *emitter) {
+	e.Function("sumFloatAVX2")
+	e.Attributes(nosplit)
+	e.Pragma("noescape")
+	e.Doc("sumFloatAVX2 adds the 8 lanes of 8 weight rows for each of the rows at sums: row j's results go to out[j*ldo:].")
+	e.SignatureExpr("func(out *float32, ldo int, sums *float32, rows int)")
+	out, ldo, sums, n := e.GP64(), e.GP64(), e.GP64(), e.GP64()
+	e.Load(e.Param("out"), out)
+	e.Load(e.Param("ldo"), ldo)
+	e.SHLQ(imm(2), ldo)
+	e.Load(e.Param("sums"), sums)
+	e.Load(e.Param("rows"), n)
+	row := e.label("row")
+	e.Label(row)
+	var v [8]vec
+	for i := range v {
+		v[i] = e.load(operand.Mem{Base: sums, Disp: 32 * i})
+	}
+	e.VMOVUPS(e.reduce(v), operand.Mem{Base: out})
+	e.ADDQ(ldo, out)
+	e.ADDQ(operand.I32(256), sums)
+	e.DECQ(n)
+	e.JNZ(operand.LabelRef(row))
+	e.VZEROUPPER()
+	e.RET()
 }

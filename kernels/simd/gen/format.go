@@ -1,6 +1,9 @@
 package main
 
-import "github.com/mmcloughlin/avo/operand"
+import (
+	"github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+)
 
 // Kinds of correction and scale that a format needs besides d.
 type panelKind int
@@ -10,6 +13,7 @@ const (
 	kindMin                   // value = d * u + m
 	kindMin2                  // the same with one scale and one m for 16 values; a panel holds u * scale
 	kindHalf                  // value = d * s * (u - 2^shift), an integer s for 16 values
+	kindPlanes                // kindOff with a u of 8 bits, whose halves lie apart
 )
 
 // panelBytes is the size of one block of a 16-row panel; the same numbers stand in package simd's kernel tables.
@@ -17,10 +21,11 @@ func (e *emitter) panelBytes(k panelKind) int {
 	if e.wide && k == kindHalf {
 		return 704
 	}
-	return [...]int{576, 640, 704, 768}[k]
+	return [...]int{576, 640, 704, 768, 1088}[k]
 }
 
-// sink takes the scales of all rows for block b of the format's block. Every argument is a vector with a lane for each row.
+// sink takes the scales for block b of the format's block. Every argument is a vector with a lane for each weight row, or for
+// each of 8 blocks of one row.
 type sink interface {
 	dw(b int, v vec)        // float32
 	min(b, half int, v vec) // float32, added: already negative where the format subtracts
@@ -35,12 +40,15 @@ type format struct {
 	kind  panelKind
 	shift int // of kindOff and kindHalf
 	top   int // the largest u
-	// signed formats have values that fill 8 bits: AVX2 multiplies them by the sign trick, VNNI as u8 with shift 7.
+	// signed formats have values that fill 8 bits. As u8 with shift 7 VNNI multiplies them, and AVX2 the halves of panels; its
+	// other kernels use the sign trick.
 	signed bool
 	// begin loads constants before the loop.
 	begin func(e *emitter)
-	// header reads the scales of the block of all rows.
-	header func(e *emitter, r rows, s sink)
+	// header reads the scales of the block of all rows; with one block to a format's block also those of 8 blocks of one row.
+	header func(e *emitter, r addresses, s sink)
+	// row, of formats with 8 blocks in theirs, reads the scales of the 8 blocks at p.
+	row func(e *emitter, p reg.GPVirtual, s sink)
 
 	// A format has one of the two that follow. bits is for values that stand in order: it makes bytes of values of block b,
 	// from the bytes that at returns for a place in the format's block; 32 values where at gives 32 bytes, the first or the
@@ -51,15 +59,20 @@ type format struct {
 	nibbles func(e *emitter, p *piece, b int) (lo, hi vec)
 }
 
+// halved tells that the format has integer scales for 16 values.
+func (f *format) halved() bool { return f.kind == kindHalf || f.kind == kindMin2 }
+
 // piece reads 16 bytes of the rows i, i+4, ..., and remembers what it has read.
 type piece struct {
 	e    *emitter
-	r    rows
+	r    addresses
 	i    int
 	have map[int]vec
 }
 
-func (e *emitter) piece(r rows, i int) *piece { return &piece{e: e, r: r, i: i, have: map[int]vec{}} }
+func (e *emitter) piece(r addresses, i int) *piece {
+	return &piece{e: e, r: r, i: i, have: map[int]vec{}}
+}
 
 func (p *piece) at(disp int) vec {
 	v, ok := p.have[disp]
@@ -83,9 +96,17 @@ func (f *format) half(e *emitter, p *piece, b, h int) vec {
 	return f.bits(e, func(disp int) operand.Op { return p.at(disp + 16*h) }, b)
 }
 
-// row returns the 32 bytes of block b of row i, in order.
-func (f *format) row(e *emitter, r rows, b, i int) vec {
+// bytes32 returns the 32 bytes of block b of row i, in order.
+func (f *format) bytes32(e *emitter, r addresses, b, i int) vec {
 	return f.bits(e, func(disp int) operand.Op { return r.at(i, disp) }, b)
+}
+
+// panelKind is the kind of the format's panels for the instruction set.
+func (f *format) panelKind(e *emitter) panelKind {
+	if f.signed && !e.vnni && !e.wide {
+		return kindPlanes
+	}
+	return f.kind
 }
 
 // offset is the effective shift for the instruction set: signed formats are unsigned with an offset of 128 where VNNI
@@ -105,6 +126,8 @@ func (e *emitter) isa() string {
 	switch {
 	case e.wide:
 		return "AVX512"
+	case e.evex:
+		return "VL"
 	case e.vnni:
 		return "VNNI"
 	}

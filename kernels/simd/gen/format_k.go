@@ -1,6 +1,9 @@
 package main
 
-import "github.com/mmcloughlin/avo/operand"
+import (
+	"github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+)
 
 // The K formats: super-blocks of 256 = 8 blocks of 32. Q4_K and Q5_K have a 6-bit scale and minimum a block, Q2_K 4-bit
 // ones for 16 values, Q3_K a 6-bit and Q6_K an 8-bit scale for 16. The 16 bytes that hold the scales are read for 8 rows at
@@ -57,7 +60,7 @@ func (e *emitter) maskShift(v operand.Op, n int, m operand.Op) vec {
 }
 
 // header45 reads d, dmin and the eight pairs of 6-bit scale and minimum that Q4_K and Q5_K share.
-func header45(e *emitter, r rows, s sink) {
+func header45(e *emitter, r addresses, s sink) {
 	h := e.gather16(r, 0)
 	d, dmin := e.halves(h[0], true)
 	e.negate(dmin)
@@ -92,12 +95,66 @@ func header45(e *emitter, r rows, s sink) {
 	}
 }
 
+// halfAt returns the float16 at m in all 8 lanes.
+func (e *emitter) halfAt(m operand.Mem) vec {
+	v := e.YMM()
+	e.VPBROADCASTW(m, v)
+	e.VCVTPH2PS(v.AsX(), v)
+	return v
+}
+
+// load16 loads 16 bytes; the rest of the vector is zero.
+func (e *emitter) load16(m operand.Mem) vec {
+	v := e.YMM()
+	e.loadLane(m, v)
+	return v
+}
+
+// wordPairs gives the low words of dwords and the high words, both with their sign.
+func (e *emitter) wordPairs(v vec) [2]vec {
+	low, high := e.YMM(), e.YMM()
+	e.VPSLLD(imm(16), v, low)
+	e.VPSRAD(imm(16), low, low)
+	e.VPSRAD(imm(16), v, high)
+	return [2]vec{low, high}
+}
+
+// row45 is header45 for the 8 blocks of one row. The 12 bytes are three dwords S0, S1, S2: scales 0-3 are the low 6 bits of
+// S0, minimums 0-3 those of S1; the low halves of S2 and the high 2 bits of S0 make scales 4-7, the other bits minimums 4-7.
+func row45(e *emitter, p reg.GPVirtual, s sink) {
+	x, a, b := e.load16(operand.Mem{Base: p}), e.YMM(), e.YMM()
+	e.VPSHUFD(imm(0xed), x, a) // S0, S2, S1, S2
+	e.VPSRLVD(e.dwordList("row45Shift", [8]uint32{3: 4}), a, a)
+	e.VPAND(e.dwordList("row45Low", [8]uint32{0x3f3f3f3f, 0x0f0f0f0f, 0x3f3f3f3f, 0x0f0f0f0f}), a, a)
+	e.VPSHUFD(imm(0x84), x, b) // -, S0, -, S1
+	e.VPSRLD(imm(2), b, b)
+	e.VPAND(e.dwordList("row45High", [8]uint32{1: 0x30303030, 3: 0x30303030}), b, b)
+	e.VPOR(b, a, a)
+	d, dmin := e.halfAt(operand.Mem{Base: p}), e.halfAt(operand.Mem{Base: p, Disp: 2})
+	e.negate(dmin)
+	for i, scale := range []vec{d, dmin} {
+		v := e.YMM()
+		if i == 1 {
+			e.VPSRLDQ(imm(8), a, a)
+		}
+		e.VPMOVZXBD(a.AsX(), v)
+		e.VCVTDQ2PS(v, v)
+		e.VMULPS(scale, v, v)
+		if i == 0 {
+			s.dw(0, v)
+		} else {
+			s.min(0, 0, v)
+		}
+	}
+}
+
 func formatQ4K() *format {
 	var mask vec
 	return &format{
 		name: "Q4_K", bytes: 144, sub: 8, shared: 2, kind: kindMin, top: 15,
 		begin:  func(e *emitter) { mask = e.nibbleMask() },
 		header: header45,
+		row:    row45,
 		bits: func(e *emitter, at func(int) operand.Op, b int) vec {
 			return e.maskShift(at(16+b/2*32), b%2*4, mask)
 		},
@@ -111,6 +168,7 @@ func formatQ5K() *format {
 		name: "Q5_K", bytes: 176, sub: 8, shared: 2, kind: kindMin, top: 31,
 		begin:  func(e *emitter) { mask, sixteen = e.nibbleMask(), e.keep(e.bytes8("sixteen", 16)) },
 		header: header45,
+		row:    row45,
 		bits: func(e *emitter, at func(int) operand.Op, b int) vec {
 			v := e.maskShift(at(48+b/2*32), b%2*4, mask)
 			h := e.maskShift(at(16), b-4, sixteen)
@@ -125,7 +183,7 @@ func formatQ6K() *format {
 	return &format{
 		name: "Q6_K", bytes: 210, sub: 8, shared: 4, kind: kindHalf, top: 63, shift: 5,
 		begin: func(e *emitter) { low, high = e.nibbleMask(), e.load(e.bytes8("bits45", 48)) },
-		header: func(e *emitter, r rows, s sink) {
+		header: func(e *emitter, r addresses, s sink) {
 			v := e.gather(r, 206)
 			e.VPSRLD(imm(16), v, v)
 			d, _ := e.halves(v, false)
@@ -136,6 +194,12 @@ func formatQ6K() *format {
 			for b := range 8 {
 				s.scales(b, [2]vec{e.signedByteOf(h[b/2], b%2*2), e.signedByteOf(h[b/2], b%2*2+1)})
 			}
+		},
+		row: func(e *emitter, p reg.GPVirtual, s sink) {
+			s.dw(0, e.halfAt(operand.Mem{Base: p, Disp: 208}))
+			v := e.YMM()
+			e.VPMOVSXBW(operand.Mem{Base: p, Disp: 192}, v)
+			s.scales(0, e.wordPairs(v))
 		},
 		bits: func(e *emitter, at func(int) operand.Op, b int) vec {
 			n, j := b/4, b%4
@@ -152,7 +216,7 @@ func formatQ3K() *format {
 	return &format{
 		name: "Q3_K", bytes: 110, sub: 8, shared: 4, kind: kindHalf, top: 7, shift: 2,
 		begin: func(e *emitter) { low, four = e.load(e.bytes8("low2", 3)), e.load(e.bytes8("bit2", 4)) },
-		header: func(e *emitter, r rows, s sink) {
+		header: func(e *emitter, r addresses, s sink) {
 			// The 12 scale bytes start at 96; reading from 94 stays inside the block. The last dword ends with d.
 			h := e.gather16(r, 94)
 			top := e.vec()
@@ -191,6 +255,25 @@ func formatQ3K() *format {
 				}
 			}
 		},
+		row: func(e *emitter, p reg.GPVirtual, s sink) {
+			// Three dwords: the low halves of S0 and S1 are the low 4 bits of scales 0-7, the high ones those of 8-15, and S2
+			// has 2 bits more of scales n, n+4, n+8 and n+12 in byte n.
+			s.dw(0, e.halfAt(operand.Mem{Base: p, Disp: 108}))
+			x, a, b := e.load16(operand.Mem{Base: p, Disp: 94}), e.YMM(), e.YMM()
+			e.VPSRLDQ(imm(2), x, x)
+			e.VPSHUFD(imm(0x44), x, a)
+			e.VPSRLVD(e.dwordList("rowQ3Low", [8]uint32{2: 4, 3: 4}), a, a)
+			e.VPAND(e.bytes8("nibbleMask", 15), a, a)
+			e.VPSHUFD(imm(0xaa), x, b)
+			e.VPSRLVD(e.dwordList("rowQ3High", [8]uint32{0, 2, 4, 6}), b, b)
+			e.VPAND(e.bytes8("low2", 3), b, b)
+			e.VPSLLD(imm(4), b, b)
+			e.VPOR(b, a, a)
+			e.VPSUBB(e.bytes8("thirtyTwo", 32), a, a)
+			v := e.YMM()
+			e.VPMOVSXBW(a.AsX(), v)
+			s.scales(0, e.wordPairs(v))
+		},
 		bits: func(e *emitter, at func(int) operand.Op, b int) vec {
 			v := e.maskShift(at(32+b/4*32), b%4*2, low)
 			h := e.maskShift(at(0), b-2, four)
@@ -205,7 +288,7 @@ func formatQ2K() *format {
 	return &format{
 		name: "Q2_K", bytes: 84, sub: 8, shared: 4, kind: kindMin2, top: 3,
 		begin: func(e *emitter) { low = e.load(e.bytes8("low2", 3)) },
-		header: func(e *emitter, r rows, s sink) {
+		header: func(e *emitter, r addresses, s sink) {
 			d, dmin := e.halves(e.gather(r, 80), true)
 			e.negate(dmin)
 			for b := range 8 {
@@ -227,6 +310,23 @@ func formatQ2K() *format {
 						s.min(b, half, m)
 					}
 				}
+			}
+		},
+		row: func(e *emitter, p reg.GPVirtual, s sink) {
+			s.dw(0, e.halfAt(operand.Mem{Base: p, Disp: 80}))
+			dmin := e.halfAt(operand.Mem{Base: p, Disp: 82})
+			e.negate(dmin)
+			x, v := e.load16(operand.Mem{Base: p}), e.YMM()
+			e.VPAND(e.bytes8("nibbleMask", 15), x, v)
+			e.VPMOVZXBW(v.AsX(), v)
+			s.scales(0, e.wordPairs(v))
+			e.VPSRLW(imm(4), x, x)
+			e.VPAND(e.bytes8("nibbleMask", 15), x, x)
+			e.VPMOVZXBW(x.AsX(), x)
+			for half, m := range e.wordPairs(x) {
+				e.VCVTDQ2PS(m, m)
+				e.VMULPS(dmin, m, m)
+				s.min(0, half, m)
 			}
 		},
 		bits: func(e *emitter, at func(int) operand.Op, b int) vec {

@@ -5,11 +5,11 @@ import "github.com/mmcloughlin/avo/operand"
 // The formats of one block of 32: Q4_0, Q4_1, Q5_0, Q5_1, Q8_0. A block opens with d (and m) as float16; the nibbles of
 // byte i are values i and i+16; the fifth bits lie in one dword in the order of the values.
 func legacyFormats() []*format {
-	scale := func(e *emitter, r rows, s sink) {
+	scale := func(e *emitter, r addresses, s sink) {
 		d, _ := e.halves(e.gather(r, 0), false)
 		s.dw(0, d)
 	}
-	scaleMin := func(e *emitter, r rows, s sink) {
+	scaleMin := func(e *emitter, r addresses, s sink) {
 		d, m := e.halves(e.gather(r, 0), true)
 		s.dw(0, d)
 		s.min(0, 0, m)
@@ -71,7 +71,7 @@ func fifthFormat(f *format, disp int) *format {
 	return f
 }
 
-func formatQ80(scale func(*emitter, rows, sink)) *format {
+func formatQ80(scale func(*emitter, addresses, sink)) *format {
 	var flip vec
 	return &format{
 		name: "Q8_0", bytes: 34, sub: 1, kind: kindOff, top: 255, signed: true, shared: 1,

@@ -1,5 +1,10 @@
 package main
 
+import (
+	"github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+)
+
 // The formats whose 4 bits index a table: IQ4_NL and IQ4_XS share one that fills 8 bits, MXFP4 has the doubled values of
 // a 4-bit float (1 sign, 2 exponent, 1 mantissa bit) and a power of two, halved, as its scale.
 func tableFormats() []*format {
@@ -40,7 +45,7 @@ func tableFormats() []*format {
 		{
 			name: "IQ4_NL", bytes: 18, sub: 1, kind: kindOff, top: 255, signed: true, shared: 1,
 			begin: begin("tableIQ4", iq4, full),
-			header: func(e *emitter, r rows, s sink) {
+			header: func(e *emitter, r addresses, s sink) {
 				d, _ := e.halves(e.gather(r, 0), false)
 				s.dw(0, d)
 			},
@@ -49,7 +54,7 @@ func tableFormats() []*format {
 		{
 			name: "MXFP4", bytes: 17, sub: 1, kind: kindOff, top: 28, shift: 4, shared: 1,
 			begin: begin("tableFP4", fp4, func(*emitter) int { return 16 }),
-			header: func(e *emitter, r rows, s sink) {
+			header: func(e *emitter, r addresses, s sink) {
 				// 2^(x-128) as bits: (x-1) << 23, and for x below 2 the denormals 0x200000 << x.
 				x := e.gather(r, 0)
 				e.and(e.dwords("lowByte", 255), x, x)
@@ -74,7 +79,7 @@ func tableFormats() []*format {
 			// d, 8 times the two high bits of a scale, 8 low nibbles of them, 8 times 16 bytes; scales are less 32.
 			name: "IQ4_XS", bytes: 136, sub: 8, kind: kindOff, top: 255, signed: true, shared: 1,
 			begin: begin("tableIQ4", iq4, full),
-			header: func(e *emitter, r rows, s sink) {
+			header: func(e *emitter, r addresses, s sink) {
 				head, low := e.gather(r, 0), e.gather(r, 4)
 				d, _ := e.halves(head, false)
 				high := e.vec()
@@ -94,6 +99,21 @@ func tableFormats() []*format {
 					e.VMULPS(d, l, l)
 					s.dw(b, l)
 				}
+			},
+			row: func(e *emitter, p reg.GPVirtual, s sink) {
+				low, high := e.YMM(), e.YMM()
+				e.VPBROADCASTD(operand.Mem{Base: p, Disp: 4}, low)
+				e.VPSRLVD(e.dwordList("rowXSLow", [8]uint32{0, 4, 8, 12, 16, 20, 24, 28}), low, low)
+				e.VPAND(e.dwords("dwordFifteen", 15), low, low)
+				e.VPBROADCASTD(operand.Mem{Base: p}, high) // d, and above it the high bits
+				e.VPSRLVD(e.dwordList("rowXSHigh", [8]uint32{16, 18, 20, 22, 24, 26, 28, 30}), high, high)
+				e.VPAND(e.dwords("dwordThree", 3), high, high)
+				e.VPSLLD(imm(4), high, high)
+				e.VPOR(high, low, low)
+				e.VPSUBD(e.dwords("dwordThirtyTwo", 32), low, low)
+				e.VCVTDQ2PS(low, low)
+				e.VMULPS(e.halfAt(operand.Mem{Base: p}), low, low)
+				s.dw(0, low)
 			},
 			nibbles: lookup(after8),
 		},

@@ -9,7 +9,8 @@ import (
 // The kernels of 512 bits multiply two panels, 32 weight rows, with 4, 5 or 6 activation rows: a step of 4 k is two loads of
 // weights, one broadcast a row and two VPDPBUSD a row. Integer and float sums of 6 rows fill 24 of the 32 registers, which is
 // why there are no more; 4 and 5 are there so that any number of rows from 8 on can be cut into such tiles. With integer
-// scales the first half's sums take registers too, and the float sums wait in the frame.
+// scales the first half's sums take registers too, and the float sums wait in the frame. The lanes of the float order are
+// summed one after the other, as in gemm.go.
 
 // wideRows are the numbers of activation rows that there are kernels for.
 var wideRows = []int{4, 5, 6}
@@ -38,9 +39,10 @@ type wideGemm struct {
 	act   func(j, disp int) operand.Mem
 	acc   [2][]vec // int32
 	first [2][]vec // of kindHalf: the scaled sums of the first half
-	sum   [2][]vec // float32, but of kindHalf
-	sums  operand.Mem
-	shift vec
+	sum   [2][]vec // float32 of a lane, but of kindHalf
+	// In the frame: the float sums of all lanes, and of kindHalf those of a lane.
+	totals, sums operand.Mem
+	shift        vec
 }
 
 func (g *wideGemm) each(do func(v, j int)) {
@@ -51,33 +53,23 @@ func (g *wideGemm) each(do func(v, j int)) {
 	}
 }
 
-func (g *wideGemm) slot(v, j int) operand.Mem { return g.sums.Offset(64 * (2*j + v)) }
+func (g *wideGemm) slot(m operand.Mem, v, j int) operand.Mem { return m.Offset(64 * (2*j + v)) }
 
 func (g *wideGemm) emit() {
 	e := g.emitter
 	name := fmt.Sprintf("gemm%sx%dAVX512", g.name, g.rows)
 	e.Function(name)
-	if g.kind != kindHalf { // no frame
-		e.Attributes(nosplit)
-	}
 	e.Pragma("noescape")
-	e.Doc(fmt.Sprintf("%s multiplies two panels of n blocks with %d activation rows that lie stride bytes apart.", name, g.rows),
-		"Row j's results go to out0[j*ldo:][:16] and out1[j*ldo:][:16], on top of what is there if add is not 0; the offset",
-		"subtracted from a weight is 1 << shift.")
-	e.SignatureExpr("func(out0, out1 *float32, ldo int, panel0, panel1, a *byte, stride, n, shift, add int)")
+	e.Doc(fmt.Sprintf("%s multiplies two panels that lie size bytes apart, of full groups and, if rest is not 0, one of rest", name),
+		fmt.Sprintf("blocks, with %d activation rows that lie stride bytes apart. Row j's results go to out0[j*ldo:][:16] and", g.rows),
+		"out1[j*ldo:][:16]; the offset subtracted from a weight is 1 << shift.")
+	e.SignatureExpr("func(out0, out1 *float32, ldo int, panel *byte, size int, a *byte, stride, full, rest, shift int)")
 
-	a, n := e.GP64(), e.GP64()
-	for i, param := range []string{"panel0", "panel1"} {
-		p := e.GP64()
-		e.Load(e.Param(param), p)
-		g.panel[i] = operand.Mem{Base: p}
-	}
-	e.Load(e.Param("a"), a)
-	e.Load(e.Param("n"), n)
-	stride, third := e.GP64(), e.GP64()
+	panel, size, a, stride := e.GP64(), e.GP64(), e.GP64(), e.GP64()
+	e.Load(e.Param("size"), size)
 	e.Load(e.Param("stride"), stride)
-	e.LEAQ(operand.Mem{Base: stride, Index: stride, Scale: 2}, third)
-	e.ADDQ(a, third)
+	g.panel = [2]operand.Mem{{Base: panel}, {Base: panel, Index: size, Scale: 1}}
+	third := e.GP64()
 	g.act = func(j, disp int) operand.Mem {
 		m := operand.Mem{Base: a, Disp: disp}
 		if j >= 3 {
@@ -100,40 +92,51 @@ func (g *wideGemm) emit() {
 	for v := range 2 {
 		g.acc[v], g.first[v], g.sum[v] = make([]vec, g.rows), make([]vec, g.rows), make([]vec, g.rows)
 	}
-	if g.kind == kindHalf {
-		g.sums = e.newFrame(2 * g.rows).take(2 * g.rows)
-	}
-	g.start()
+	f := e.newFrame(4 * g.rows)
+	g.totals, g.sums = f.take(2*g.rows), f.take(2*g.rows)
+	z := e.zero()
+	g.each(func(v, j int) { e.VMOVUPS(z, g.slot(g.totals, v, j)) })
 
-	loop := e.label("block")
-	e.Label(loop)
-	if g.kind == kindHalf {
-		g.products(0, 4, actNeg16)
-		g.scale(0)
-		g.first, g.acc = g.acc, g.first
-		g.products(4, 8, actNeg16+4)
-		g.scale(1)
-		g.each(func(v, j int) { e.VPADDD(g.first[v][j], g.acc[v][j], g.acc[v][j]) })
-	} else {
-		g.products(0, 8, actNegSum)
-	}
-	g.finish()
-	for _, p := range g.panel {
-		e.ADDQ(operand.I32(int32(e.panelBytes(g.kind))), p.Base)
-	}
-	e.ADDQ(operand.I32(actBlock), a)
-	e.ADDQ(operand.I32(actBlock), third)
-	e.DECQ(n)
-	e.JNZ(operand.LabelRef(loop))
-
-	g.outputs(func(out operand.Mem, v, j int) {
+	e.eachLane(e.panelBytes(g.kind), panel, a, func() {
+		e.LEAQ(operand.Mem{Base: stride, Index: stride, Scale: 2}, third)
+		e.ADDQ(a, third)
 		if g.kind == kindHalf {
-			g.sum[v][j] = e.load(g.slot(v, j))
+			z := e.zero()
+			g.each(func(v, j int) { e.VMOVUPS(z, g.slot(g.sums, v, j)) })
+			return
 		}
-		e.VMOVUPS(g.sum[v][j], out)
+		g.each(func(v, j int) { g.sum[v][j] = e.zero() })
+	}, func() {
+		g.block()
+		e.ADDQ(operand.I32(actGroup), third)
+	}, func() {
+		g.each(func(v, j int) {
+			if g.kind == kindHalf {
+				g.sum[v][j] = e.load(g.slot(g.sums, v, j))
+			}
+			e.VADDPS(g.slot(g.totals, v, j), g.sum[v][j], g.sum[v][j])
+			e.VMOVUPS(g.sum[v][j], g.slot(g.totals, v, j))
+		})
 	})
+	g.outputs(func(out operand.Mem, v, j int) { e.VMOVUPS(e.load(g.slot(g.totals, v, j)), out) })
 	e.VZEROUPPER()
 	e.RET()
+}
+
+// block adds one block's part to the float sums.
+func (g *wideGemm) block() {
+	if g.kind != kindHalf {
+		g.products(0, 8, actNegSum)
+		g.finish()
+		return
+	}
+	g.products(0, 4, actNeg16)
+	g.scale(0)
+	g.first, g.acc = g.acc, g.first
+	g.products(4, 8, actNeg16+4)
+	g.scale(1)
+	g.each(func(v, j int) { g.VPADDD(g.first[v][j], g.acc[v][j], g.acc[v][j]) })
+	g.finish()
 }
 
 // outputs calls do with the place of each vector of results.
@@ -150,22 +153,6 @@ func (g *wideGemm) outputs(do func(out operand.Mem, v, j int)) {
 				g.ADDQ(ldo, out)
 			}
 		}
-	}
-}
-
-// start makes the float sums zero, or what the outputs hold.
-func (g *wideGemm) start() {
-	e := g.emitter
-	g.each(func(v, j int) { g.sum[v][j] = e.zero() })
-	ready := e.label("ready")
-	add := e.GP64()
-	e.Load(e.Param("add"), add)
-	e.TESTQ(add, add)
-	e.JZ(operand.LabelRef(ready))
-	g.outputs(func(out operand.Mem, v, j int) { e.VMOVUPS(out, g.sum[v][j]) })
-	e.Label(ready)
-	if g.kind == kindHalf {
-		g.each(func(v, j int) { e.VMOVUPS(g.sum[v][j], g.slot(v, j)) })
 	}
 }
 
@@ -221,8 +208,8 @@ func (g *wideGemm) finish() {
 			e.VCVTDQ2PS(acc, acc)
 			e.VMULPS_BCST(g.act(j, actScale), dw, d)
 			if g.kind == kindHalf {
-				e.VFMADD213PS(g.slot(v, j), acc, d)
-				e.VMOVUPS(d, g.slot(v, j))
+				e.VFMADD213PS(g.slot(g.sums, v, j), acc, d)
+				e.VMOVUPS(d, g.slot(g.sums, v, j))
 				continue
 			}
 			e.VFMADD231PS(acc, d, g.sum[v][j])

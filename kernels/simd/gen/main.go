@@ -30,9 +30,9 @@ func main() {
 		name string
 		emit func(e *emitter)
 	}{
-		{"dot_legacy_avx512", func(e *emitter) { emitWideDots(e, legacyFormats()) }},
-		{"dot_k_avx512", func(e *emitter) { emitWideDots(e, kFormats()) }},
-		{"dot_table_avx512", func(e *emitter) { emitWideDots(e, tableFormats()) }},
+		{"dot_legacy_evex", func(e *emitter) { emitDots512(e, legacyFormats()) }},
+		{"dot_k_evex", func(e *emitter) { emitDots512(e, kFormats()) }},
+		{"dot_table_evex", func(e *emitter) { emitDots512(e, tableFormats()) }},
 		{"acts", emitActs},
 		{"dot_legacy", func(e *emitter) { emitDots(e, legacyFormats()) }},
 		{"dot_k", func(e *emitter) { emitDots(e, kFormats()) }},
@@ -41,13 +41,21 @@ func main() {
 		{"gemm_pack_legacy", func(e *emitter) { emitPacks(e, legacyFormats()) }},
 		{"gemm_pack_k", func(e *emitter) { emitPacks(e, kFormats()) }},
 		{"gemm_pack_table", func(e *emitter) { emitPacks(e, tableFormats()) }},
+		{"few_legacy", func(e *emitter) { emitAddLanes(e); emitFews(e, legacyFormats()) }},
+		{"few_k", func(e *emitter) { emitFews(e, kFormats()) }},
+		{"few_table", func(e *emitter) { emitFews(e, tableFormats()) }},
+		{"few_legacy_avx512", func(e *emitter) { emitAddLanes(e); emitFews(e, legacyFormats()) }},
+		{"few_k_avx512", func(e *emitter) { emitFews(e, kFormats()) }},
+		{"few_table_avx512", func(e *emitter) { emitFews(e, tableFormats()) }},
 		{"gemm_pack_legacy_avx512", func(e *emitter) { emitPacks(e, legacyFormats()) }},
 		{"gemm_pack_k_avx512", func(e *emitter) { emitPacks(e, kFormats()) }},
 		{"gemm_pack_table_avx512", func(e *emitter) { emitPacks(e, tableFormats()) }},
 		{"gemm_avx512", emitGemmsWide},
 		{"gemm_avx2", emitGemmsAVX2},
 		{"gemm_vnni", emitGemmsVNNI},
-		{"gemm_float", emitFloatGemms},
+		{"gemm_evex", emitGemmsVNNI},
+		{"gemm_float", func(e *emitter) { emitFloatPacks(e); emitFloatTiles(e) }},
+		{"gemm_float_avx512", emitFloatTiles},
 		{"probe", emitProbes},
 		{"probe_avx512", emitWideProbes},
 		{"attention", emitAttention},
@@ -66,8 +74,8 @@ func main() {
 // write runs one emitter and leaves ../NAME_amd64.s and its Go stubs.
 func write(name string, emit func(*emitter)) error {
 	e := &emitter{Context: build.NewContext()}
-	e.wide = strings.HasSuffix(name, "_avx512")
-	e.vnni = e.wide
+	e.wide, e.evex = strings.HasSuffix(name, "_avx512"), strings.HasSuffix(name, "_evex")
+	e.vnni = e.wide || e.evex
 	e.ConstraintExpr("!purego")
 	emit(e)
 	f, err := e.Result()
@@ -83,6 +91,11 @@ func write(name string, emit func(*emitter)) error {
 		return err
 	}
 	if !e.wide {
+		if err := onlyAVX2(asm); err != nil {
+			return err
+		}
+	}
+	if !e.wide && !e.evex {
 		if asm, err = encodeVNNI(asm); err != nil {
 			return err
 		}
@@ -105,14 +118,19 @@ var (
 	anyVNNI  = regexp.MustCompile(`(?m)^\tVPDPBUSD.*$`)
 )
 
-// encodeVNNI writes VPDPBUSD in its VEX form (AVX-VNNI). Go's assembler knows only the EVEX form, which CPUs with
-// AVX-VNNI but without AVX-512 refuse. It also makes sure that no register outside AVX2 was allocated.
-func encodeVNNI(asm []byte) ([]byte, error) {
+// onlyAVX2 makes sure that no register outside AVX2 was allocated, which the instructions in use could not name.
+func onlyAVX2(asm []byte) error {
 	if at := highRegs.FindIndex(asm); at != nil {
 		names := funcName.FindAllSubmatch(asm[:at[0]], -1)
-		return nil, fmt.Errorf("%s: register %s needs AVX-512: too many vectors are alive at once",
+		return fmt.Errorf("%s: register %s needs AVX-512: too many vectors are alive at once",
 			names[len(names)-1][1], asm[at[0]:at[1]])
 	}
+	return nil
+}
+
+// encodeVNNI writes VPDPBUSD in its VEX form (AVX-VNNI). Go's assembler knows only the EVEX form, which CPUs with
+// AVX-VNNI but without AVX-512 refuse.
+func encodeVNNI(asm []byte) ([]byte, error) {
 	asm = vnniLine.ReplaceAllFunc(asm, func(line []byte) []byte {
 		m := vnniLine.FindSubmatch(line)
 		n := func(i int) byte { v, _ := strconv.Atoi(string(m[i])); return byte(v) }

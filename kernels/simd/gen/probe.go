@@ -12,9 +12,6 @@ import (
 // probeSums is how many independent sums a loop has: no CPU needs more to keep its multipliers busy.
 const probeSums = 12
 
-// farAhead is how far ahead of a straight read a page is asked for.
-const farAhead = 64 * 1024
-
 // emitProbes writes the loops of the AVX2 and AVX-VNNI rungs, emitWideProbes those of AVX-512.
 func emitProbes(e *emitter) {
 	emitProbeRead(e)
@@ -49,7 +46,7 @@ func emitProbeRead(e *emitter) {
 	}
 	page, loop := e.label("page"), e.label("step")
 	e.Label(page)
-	e.PREFETCHT1(operand.Mem{Base: p, Disp: farAhead})
+	e.PREFETCHT0(operand.Mem{Base: p, Disp: farAhead})
 	e.MOVQ(operand.I32(8), steps)
 	e.Label(loop)
 	for at := 0; at < 512; at += e.size() {
