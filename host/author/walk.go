@@ -102,7 +102,7 @@ func (w *walker) pick(rng *rand.Rand, a *answer) (uint32, bool) {
 	var list, closing []uint32
 	id := uint32(0)
 	for piece := range w.v.Pieces {
-		if a.allowed(id) && !w.refused[w.key(id)] && !slices.Contains(w.v.EOG, id) {
+		if a.allowed(id) && (len(w.refused) == 0 || !w.refused[w.key(id)]) && !slices.Contains(w.v.EOG, id) {
 			list = append(list, id)
 			if len(piece) == 1 && strings.ContainsRune("\"}])\n. ", rune(piece[0])) {
 				closing = append(closing, id)
