@@ -25,6 +25,7 @@ var mayImport = map[string]string{
 	"forge/host/plugin":           "host/plugin/wasmbin abi",
 	"forge/host/plugin/wasmbin":   "",
 	"forge/host/plugin/wasmtest":  "",
+	"forge/host/plugin/hostile":   "abi host/plugin/wasmtest",
 	"forge/host/receipt":          "host host/plugin abi",
 	"forge/host/reference":        "gguf",
 	"forge/host/server":           "host host/chat",
@@ -32,6 +33,7 @@ var mayImport = map[string]string{
 	"forge/plugins/pin":           "plugins host/plugin",
 	"forge/plugins/tokenizer/gen": "",
 	"forge/examples":              "",
+	"forge/tools/fuzzcount":       "",
 	"forge/tools/randmodel":       "gguf gguf/randmodel",
 }
 

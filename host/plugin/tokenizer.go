@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 	"math"
+	"runtime"
 	"sync"
 
 	"forge/abi"
@@ -252,17 +253,17 @@ func (t *Tokenizer) Encode(ctx context.Context, dst []uint32, text []byte, parse
 		return dst, err
 	}
 	start, bad := len(dst), int64(-1)
+	list := idList{first: dst}
 	c := textCall{
 		export: t.encode, input: text, inWidth: 1, outWidth: 4, last: true,
 		maxOut: 4 * (64 + 64*uint64(len(text))), // a character's compatibility form has at most 18 characters
 		emit: func(b []byte) {
-			for ; len(b) > 0; b = b[4:] {
-				id := getU32(b)
-				if id >= uint32(t.vocab.N) {
+			for i := 0; i < len(b); i += 4 {
+				if id := getU32(b[i:]); id >= uint32(t.vocab.N) {
 					bad = int64(id)
 				}
-				dst = append(dst, id)
 			}
+			list.add(b)
 		},
 	}
 	if parseSpecial {
@@ -275,7 +276,41 @@ func (t *Tokenizer) Encode(ctx context.Context, dst []uint32, text []byte, parse
 	if err != nil {
 		return dst[:start], err
 	}
-	return dst, nil
+	return list.join(), nil
+}
+
+// idList collects ids: the first as append does, and once they are many in pieces, which are copied once, at the end, while
+// others have their turns. The ids of a long text are megabytes, and Go does not interrupt a copy.
+type idList struct {
+	first []uint32
+	rest  [][]uint32
+}
+
+func (l *idList) add(b []byte) {
+	to := &l.first
+	if n := len(b) / 4; len(l.rest) > 0 || len(l.first)+n > max(cap(l.first), textOut/4) {
+		l.rest = append(l.rest, make([]uint32, 0, n))
+		to = &l.rest[len(l.rest)-1]
+	}
+	for ; len(b) > 0; b = b[4:] {
+		*to = append(*to, getU32(b))
+	}
+}
+
+func (l *idList) join() []uint32 {
+	if len(l.rest) == 0 {
+		return l.first
+	}
+	n := len(l.first)
+	for _, ids := range l.rest {
+		n += len(ids)
+	}
+	all := append(make([]uint32, 0, n), l.first...)
+	for _, ids := range l.rest {
+		all = append(all, ids...)
+		runtime.Gosched()
+	}
+	return all
 }
 
 // Decode appends the text of ids to dst. st carries what is between two calls for one text, and may be nil for a text
