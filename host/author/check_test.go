@@ -83,7 +83,7 @@ func TestCheck_FaultyKinds(t *testing.T) {
 		},
 		"template": {
 			{"shapes", "a role of its own: plugin faulty: template_render gave up"}, {"shapes", sentence}, {"independent", "opposite order"}, {"engines", "interpreter"},
-			{"pieces", "expected: as whole"}, {"shapes", "expected: UTF-8"}, {"leak", "its memory has grown"}, {"hostile host", "writes behind"},
+			{"pieces", "expected: as whole"}, {"shapes", "gave text that is not UTF-8"}, {"leak", "its memory has grown"}, {"hostile host", "writes behind"},
 			{"hostile host", "variables \" \""}, {"texts", "100000 bytes"}, {"fuzz", "seed 0 round"}, {"shapes", "ran out of fuel"},
 		},
 		"router": {
