@@ -19,7 +19,7 @@ var mayImport = map[string]string{
 	"forge/kernels/simd":          "kernels gguf",
 	"forge/plugins":               "",
 	"forge/host":                  "host/model host/plugin kernels gguf abi",
-	"forge/host/author":           "host/plugin abi",
+	"forge/host/author":           "host/model host/plugin kernels gguf/randmodel gguf abi",
 	"forge/host/chat":             "",
 	"forge/host/model":            "host/plugin kernels gguf abi",
 	"forge/host/plugin":           "host/plugin/wasmbin abi",

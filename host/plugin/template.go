@@ -1,7 +1,6 @@
 package plugin
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"runtime"
@@ -84,16 +83,14 @@ func (t *Template) Render(ctx context.Context, json []byte, now time.Time) (stri
 	if err := t.ready(ctx); err != nil {
 		return "", err
 	}
-	var pieces [][]byte
 	c := textCall{
 		export: t.render, input: json, inWidth: 1, outWidth: 1, last: true, maxOut: minRendered + 4*uint64(len(json)), now: now.Unix(),
-		atOnce: true,
-		emit:   func(b []byte) { pieces = append(pieces, bytes.Clone(b)) },
+		atOnce: true, inPieces: true,
 	}
 	if err := t.run(ctx, t.in, &c); err != nil {
 		return "", err
 	}
-	text, ok := joinText(pieces)
+	text, ok := joinText(c.pieces)
 	if !ok {
 		return "", t.in.fault(t.render.name, 0, "gave text that is not UTF-8")
 	}

@@ -7,6 +7,10 @@ import "golang.org/x/sys/cpu"
 // architecture are the rungs that there are kernels for.
 var architecture = []isa{isaNEON, isaDotProd}
 
+func features() []feature {
+	return []feature{{"asimd", cpu.ARM64.HasASIMD}, {"asimddp", cpu.ARM64.HasASIMDDP}}
+}
+
 // detectISA tells what the CPU and the operating system have.
 func detectISA() (s isaSet) {
 	s[isaNEON] = cpu.ARM64.HasASIMD

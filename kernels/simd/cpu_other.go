@@ -7,6 +7,8 @@ import "forge/gguf"
 // architecture are the rungs that there are kernels for.
 var architecture = []isa{}
 
+func features() []feature { return nil }
+
 func detectISA() isaSet { return isaSet{} }
 
 func kernelsFor(gguf.Type, isa) kernelSet { return kernelSet{} }

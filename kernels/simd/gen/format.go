@@ -9,11 +9,11 @@ import (
 type panelKind int
 
 const (
-	kindOff  panelKind = iota // value = d * (u - 2^shift); shift < 0: u is the value
-	kindMin                   // value = d * u + m
-	kindMin2                  // the same with one scale and one m for 16 values; a panel holds u * scale
-	kindHalf                  // value = d * s * (u - 2^shift), an integer s for 16 values
-	kindPlanes                // kindOff with a u of 8 bits, whose halves lie apart
+	kindOff    panelKind = iota // value = d * (u - 2^shift); shift < 0: u is the value
+	kindMin                     // value = d * u + m
+	kindMin2                    // the same with one scale and one m for 16 values; a panel holds u * scale
+	kindHalf                    // value = d * s * (u - 2^shift), an integer s for 16 values
+	kindPlanes                  // kindOff with a u of 8 bits, whose halves lie apart
 )
 
 // panelBytes is the size of one block of a 16-row panel; the same numbers stand in package simd's kernel tables.
