@@ -13,7 +13,7 @@ export CGO_ENABLED=0
 
 # The tests of single kernels; with FORGE_TEST_ALL also attention as a whole, which has plain Go compute a lot. The others test
 # what is the same on every processor, and take long under emulation.
-run='OverLadder$|^TestProductOfDecodedWeights$|^TestIntegerSums$|^TestActs|^TestRoundPart$|^TestHalfConversions$|^TestFMA32|^TestExp$|^TestTile$|^TestSoftmaxRange$|^TestFold$|^TestChooseISA$|^TestProbe'
+run='OverLadder$|^TestProductOfDecodedWeights$|^TestIntegerSums$|^TestActs|^TestRoundPart$|^TestHalfConversions$|^TestFMA32|^TestExp$|^TestTile$|^TestSoftmaxRange$|^TestFold$|^TestChooseISA$|^TestDescribe$|^TestProbe'
 [ -z "${FORGE_TEST_ALL:-}" ] || run="$run|^TestDeviceLadder\$/^attention"
 echo "test-arm64: kernels/simd"
 GOARCH=arm64 go test -exec "$qemu" -timeout 60m -run "$run" ./kernels/simd
