@@ -10,9 +10,10 @@ without flash attention. "products" has the cache of the exact run (forge F16, l
 activations are all that differs; "whole" is each engine as it runs by itself, with an F16 cache and flash attention.
 --models takes files instead, over the beginning of ARCHITECTURE.md.
 
-A ratio above 1 is to forge's disadvantage. Behind it stands its standard error, since which way a number is rounded is chance;
-forge is above where the ratio is by more than twice that, and no difference of float order (under 1e-9 nats). The exit status
-is 1 then. Run it in the repository's root; it needs bin/forge, go, and what bench_peers.py needs.
+A ratio above 1 is to forge's disadvantage. Behind it stands its standard error, since which way a number is rounded is chance.
+It takes the tokens as independent, which they are not quite: all share the roundings of those before them. So forge counts as
+above where the ratio is above 1 by more than three times that, unless both are differences of float order (under 1e-9 nats).
+The exit status is 1 then. Run it in the repository's root; it needs bin/forge, go, and what bench_peers.py needs.
 """
 import argparse
 import json
@@ -68,7 +69,7 @@ def compare(ours, theirs):
         return {"forge": a, "peer": b, "ratio": None, "above": True}
     ratio = a / b
     error = math.sqrt(mean([(x - ratio * y) ** 2 for x, y in zip(ours, theirs)]) / len(ours)) / b
-    return {"forge": a, "peer": b, "ratio": ratio, "error": error, "above": ratio - 2 * error > 1}
+    return {"forge": a, "peer": b, "ratio": ratio, "error": error, "above": ratio - 3 * error > 1}
 
 
 def cells(c):
@@ -97,7 +98,7 @@ def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--formats", default=",".join(FORMATS))
     p.add_argument("--models")
-    p.add_argument("--tokens", type=int, default=1000)
+    p.add_argument("--tokens", type=int, default=1000, help="about so many")
     p.add_argument("--json")
     a = p.parse_args()
     rows = []
