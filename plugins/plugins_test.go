@@ -121,3 +121,15 @@ func hostChain(tb testing.TB, names []string, nVocab int, more ...plugin.Spec) *
 	tb.Cleanup(chain.Close)
 	return chain
 }
+
+// Ensure that a plugin set of many entries does not copy all modules for each of them, and that who changes the map that it
+// got changes nobody else's.
+func TestShippedIsShared(t *testing.T) {
+	first := plugins.Shipped()
+	want := first["sampler"]
+	delete(first, "sampler")
+	again := plugins.Shipped()["sampler"]
+	if len(want) == 0 || len(again) != len(want) || &again[0] != &want[0] {
+		t.Errorf("a module of %d bytes is one of %d bytes elsewhere in memory when it is asked for again", len(want), len(again))
+	}
+}

@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
 """Holds what forge's kernels round away against what llama.cpp's do, format by format.
 
-usage: tools/kl_peers.py [--formats Q4_0,Q4_K,...] [--models FILE,...] [--tokens N] [--json FILE]
+usage: tools/kl_peers.py [--formats Q4_0,Q4_K,...] [--models FILE,...] [--texts FILE,...] [--tokens N] [--json FILE]
 
 For each format a small model of random weights (randmodel.Peaked) is written, and its distributions over a text of random words
 are computed. The figure is the mean Kullback-Leibler divergence in nats from the same engine's exact run: of forge's simd device
 from its scalar one, of llama.cpp from its run of the same weights de-quantised to F32 (tools/floatmodel), with an F32 cache and
 without flash attention. "products" has the cache of the exact run (forge F16, llama.cpp F32), so that weights times
 activations are all that differs; "whole" is each engine as it runs by itself, with an F16 cache and flash attention.
---models takes files instead, over the beginning of ARCHITECTURE.md.
+--models takes files instead, over the beginnings of --texts, N tokens or so of each.
 
 A ratio above 1 is to forge's disadvantage. Behind it stands its standard error, since which way a number is rounded is chance.
 It takes the tokens as independent, which they are not quite: all share the roundings of those before them. So forge counts as
@@ -42,18 +42,22 @@ def random_words(n):
     return " ".join("".join(r.choices(letters, k=r.choice((1, 2, 2, 2, 3)))) for _ in range(9 * n // 20))
 
 
-def measure(model, text, folder, peer):
+def measure(model, texts, folder, peer):
     """Gives the divergences of each token by engine and setting, and the entropy of the exact distributions."""
-    forge = ["bin/forge", "perplexity", "-m", model, "-f", text, "--device", "simd", "--against-device", "scalar", "--json"]
-    tokens = json.loads(run("bin/forge", "tokenize", "-m", model, "-f", text, "--json"))
     exact = os.path.join(folder, "float.gguf")
     run(os.path.join(folder, "floatmodel"), model, exact)
-    theirs = json.loads(run(peer, exact, model, *map(str, tokens)))
-    n = len(tokens) - 1  # forge has none for the last token
-    return {
-        "forge": {"products": json.loads(run(*forge, "-ctk", "f16", "-ctv", "f16"))["kl"], "whole": json.loads(run(*forge))["kl"]},
-        "peer": {"products": theirs["strict"][:n], "whole": theirs["usual"][:n]}, "entropy": theirs["entropy"],
-    }
+    forge, theirs, entropy = {"products": [], "whole": []}, {"products": [], "whole": []}, 0
+    for text in texts:
+        command = ["bin/forge", "perplexity", "-m", model, "-f", text, "--device", "simd", "--against-device", "scalar", "--json"]
+        forge["products"] += json.loads(run(*command, "-ctk", "f16", "-ctv", "f16"))["kl"]
+        forge["whole"] += json.loads(run(*command))["kl"]
+        tokens = json.loads(run("bin/forge", "tokenize", "-m", model, "-f", text, "--json"))
+        out = json.loads(run(peer, exact, model, *map(str, tokens)))
+        n = len(tokens) - 1  # forge has none for the last token
+        theirs["products"] += out["strict"][:n]
+        theirs["whole"] += out["usual"][:n]
+        entropy += n * out["entropy"]
+    return {"forge": forge, "peer": theirs, "entropy": entropy / len(forge["whole"])}
 
 
 def mean(x):
@@ -78,26 +82,29 @@ def cells(c):
 
 
 def models(a, folder):
-    """Gives name, model and text of each line of the table."""
+    """Gives name, model and texts of each line of the table."""
     if a.models:
-        text = os.path.join(folder, "prose")
-        with open("ARCHITECTURE.md", encoding="utf-8") as f, open(text, "w", encoding="utf-8") as out:
-            out.write(f.read()[:4 * a.tokens])
+        texts = []
+        for path in a.texts.split(","):
+            texts.append(os.path.join(folder, f"text{len(texts)}"))
+            with open(path, encoding="utf-8") as f, open(texts[-1], "w", encoding="utf-8") as out:
+                out.write(f.read()[:4 * a.tokens])
         for path in a.models.split(","):
-            yield os.path.basename(path), path, text
+            yield os.path.basename(path), path, texts
         return
     text, path = os.path.join(folder, "words"), os.path.join(folder, "model.gguf")
     with open(text, "w", encoding="utf-8") as out:
         out.write(random_words(a.tokens))
     for name in a.formats.split(","):
         run(os.path.join(folder, "randmodel"), "-type", name, "peaked", path)
-        yield name, path, text
+        yield name, path, [text]
 
 
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--formats", default=",".join(FORMATS))
     p.add_argument("--models")
+    p.add_argument("--texts", default="ARCHITECTURE.md,RATIONALE.md,README.md,docs/plugins.md")
     p.add_argument("--tokens", type=int, default=1000, help="about so many")
     p.add_argument("--json")
     a = p.parse_args()
@@ -108,8 +115,8 @@ def main():
         print(f"{bench_peers.cpu()}; `tools/kl_peers.py {' '.join(sys.argv[1:])}`\n")
         print("| format | forge, products | llama.cpp, products | ratio | forge, whole | llama.cpp, whole | ratio | entropy |")
         print("| --- | --- | --- | --- | --- | --- | --- | --- |")
-        for name, path, text in models(a, folder):
-            m = measure(path, text, folder, peer)
+        for name, path, texts in models(a, folder):
+            m = measure(path, texts, folder, peer)
             row = {"name": name, "entropy": m["entropy"], **{how: compare(m["forge"][how], m["peer"][how]) for how in ("products", "whole")}}
             rows.append(row)
             print(f"| {name} | {cells(row['products'])} | {cells(row['whole'])} | {row['entropy']:.2f} |", flush=True)
