@@ -9,15 +9,17 @@ import (
 // shared with others, and for phases of a few microseconds:
 //
 //   - A phase is cut into small chunks. Every worker has a share of them side by side, so that it meets the same part of a
-//     matrix token after token, and takes them from a counter of its own; who has no more takes from the others. So a worker
-//     that the system holds up holds up one chunk.
+//     matrix token after token, and takes half of what is left of it at a time; who has no more takes from the others. So
+//     kernels work on long stretches, and nobody waits for long at the end.
 //   - A phase ends when its chunks are done, not when all workers have come by: one that never got a processor meanwhile is
 //     not waited for.
 //   - Whoever waits spins for some microseconds, the length of the serial parts of a step, and then sleeps: its processor is
-//     free for the very worker it waits for.
+//     free for the very worker it waits for. A worker that finds the caller asleep sleeps at once for the same reason.
+//   - A worker that loses its processor in the midst of a chunk makes all wait until the system gives it one again, which is
+//     some milliseconds: tens of phases. Where that happens, a worker takes turns (turns.go).
 type pool struct {
 	n      int // workers, the caller included
-	task   func(worker, chunk int)
+	task   func(worker, from, to int)
 	chunks int
 	ends   atomic.Bool
 	_      [64]byte
@@ -25,6 +27,8 @@ type pool struct {
 	state   atomic.Uint64
 	_       [64]byte
 	workers []worker
+	turning int // workers that take turns
+	resting int // those of them that rest
 }
 
 // worker is what one worker writes, in cache lines of its own.
@@ -33,13 +37,14 @@ type worker struct {
 	next   atomic.Uint64 // the phase in the upper half, and how many chunks of its share are taken
 	asleep atomic.Bool
 	wake   chan struct{}
-	_      [96]byte
+	turns
+	_ [64]byte
 }
 
 // How long a worker looks for the next phase before it sleeps, and the caller for the end of one.
 const (
 	workerSpin = 40 * time.Microsecond
-	callerSpin = 10 * time.Microsecond
+	callerSpin = 20 * time.Microsecond
 )
 
 func newPool(n int) *pool {
@@ -57,9 +62,9 @@ func newPool(n int) *pool {
 func (p *pool) work(w int) {
 	me := &p.workers[w]
 	seen := uint64(0)
-	changed := func() bool { return p.state.Load()>>1 != seen }
-	for {
-		p.await(w, workerSpin, changed)
+	called := func() bool { return p.state.Load()>>1 != seen && !me.rests.Load() }
+	for spin := workerSpin; ; {
+		p.await(w, spin, called)
 		state := p.state.Load()
 		seen = state >> 1
 		// Those who sleep are woken along a tree: no worker has to wake all.
@@ -68,17 +73,19 @@ func (p *pool) work(w int) {
 		if p.ends.Load() {
 			return
 		}
+		spin = workerSpin
 		if state&1 == 0 {
 			continue
 		}
 		// The caller closes the phase before it looks who is inside: one of the two sees the other.
 		me.inside.Store(true)
 		if p.state.Load() == state {
+			me.came.Store(true)
 			p.take(w, uint32(seen))
 		}
 		me.inside.Store(false)
-		if p.state.Load() != state {
-			p.rouse(0)
+		if p.state.Load() != state && p.rouse(0) {
+			spin = 0
 		}
 	}
 }
@@ -86,17 +93,17 @@ func (p *pool) work(w int) {
 // await returns once it is so: spinning for a while, then asleep.
 func (p *pool) await(w int, spin time.Duration, so func() bool) {
 	const looks = 64 // between two looks at the clock
+	me := &p.workers[w]
 	for start := time.Now(); ; {
 		for range looks {
 			if so() {
 				return
 			}
 		}
-		if time.Since(start) > spin {
+		if me.rests.Load() || time.Since(start) >= spin {
 			break
 		}
 	}
-	me := &p.workers[w]
 	for !so() {
 		me.asleep.Store(true)
 		// Whoever turns asleep off first owns the wake-up.
@@ -107,31 +114,44 @@ func (p *pool) await(w int, spin time.Duration, so func() bool) {
 	}
 }
 
-// rouse wakes a worker if it sleeps.
-func (p *pool) rouse(w int) {
+// rouse wakes a worker if it sleeps and does not rest, and tells whether it has.
+func (p *pool) rouse(w int) bool {
 	if w >= p.n {
-		return
+		return false
 	}
-	if b := &p.workers[w]; b.asleep.Load() && b.asleep.CompareAndSwap(true, false) {
-		b.wake <- struct{}{}
+	me := &p.workers[w]
+	if me.rests.Load() || !me.asleep.Load() || !me.asleep.CompareAndSwap(true, false) {
+		return false
 	}
+	me.wake <- struct{}{}
+	return true
 }
 
-// run does task for every chunk, 0 to chunks-1, and returns when all are done.
-func (p *pool) run(chunks int, task func(worker, chunk int)) {
+// run does all chunks, 0 to chunks-1, with calls of task for from..to-1, and returns when they are done.
+func (p *pool) run(chunks int, task func(worker, from, to int)) {
 	if p.n == 1 || chunks <= 1 {
 		p.alone(chunks, task)
 		return
+	}
+	begun := time.Now()
+	if p.turning > 0 {
+		if p.shift(begun); p.resting == p.n-1 {
+			p.alone(chunks, task)
+			return
+		}
 	}
 	p.task, p.chunks = task, chunks
 	phase := p.state.Load()>>1 + 1
 	p.state.Store(phase<<1 | 1)
 	p.rouse(1)
 	p.rouse(2)
+	for w := 3; w < p.n && p.turning > 0; w++ {
+		p.rouse(w) // the one who should may rest
+	}
 	p.take(0, uint32(phase))
 	p.state.Store(phase << 1)
 	if !p.left() {
-		p.await(0, callerSpin, p.left)
+		p.waitOut(begun)
 	}
 }
 
@@ -145,10 +165,27 @@ func (p *pool) left() bool {
 	return true
 }
 
+// waitOut waits until no worker is inside, and notes who stalls. begun is when the phase began.
+func (p *pool) waitOut(begun time.Time) {
+	done := time.Now()
+	limit := max(stall, done.Sub(begun)/stallPart)
+	for w := 1; w < p.n; w++ {
+		me := &p.workers[w]
+		if !me.inside.Load() {
+			continue
+		}
+		p.await(0, callerSpin, func() bool { return !me.inside.Load() })
+		if now := time.Now(); now.Sub(done) > limit {
+			p.stalled(me, now)
+			done = now // the others may have waited for this one
+		}
+	}
+}
+
 // alone lets the caller do all chunks.
-func (p *pool) alone(chunks int, task func(worker, chunk int)) {
-	for c := range chunks {
-		task(0, c)
+func (p *pool) alone(chunks int, task func(worker, from, to int)) {
+	if chunks > 0 {
+		task(0, 0, chunks)
 	}
 }
 
@@ -163,22 +200,16 @@ func (p *pool) take(w int, phase uint32) {
 		first, size := p.share(from, chunks)
 		for counter := &p.workers[from].next; ; {
 			c := counter.Load()
-			if uint32(c>>32) != phase {
-				// Nobody has taken any yet: the counter is of an older phase.
-				if size == 0 || !counter.CompareAndSwap(c, uint64(phase)<<32|1) {
-					if size == 0 {
-						break
-					}
-					continue
-				}
-				task(w, first)
-				continue
+			taken := 0 // if the counter is of an older phase
+			if uint32(c>>32) == phase {
+				taken = int(uint32(c))
 			}
-			if int(uint32(c)) >= size {
+			if taken >= size {
 				break
 			}
-			if counter.CompareAndSwap(c, c+1) {
-				task(w, first+int(uint32(c)))
+			end := taken + (size-taken+1)/2
+			if counter.CompareAndSwap(c, uint64(phase)<<32|uint64(end)) {
+				task(w, first+taken, first+end)
 			}
 		}
 	}
@@ -208,7 +239,8 @@ func (p *pool) dealt(chunk, chunks int) int {
 func (p *pool) close() {
 	p.ends.Store(true)
 	p.state.Store((p.state.Load()>>1 + 1) << 1)
-	for w := 1; w < p.n; w++ {
+	for w := range p.workers {
+		p.workers[w].rests.Store(false)
 		p.rouse(w)
 	}
 }

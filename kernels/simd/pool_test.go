@@ -20,14 +20,16 @@ func TestPool(t *testing.T) {
 			if phase%300 == 0 {
 				slow = rng.IntN(len(counts))
 			}
-			p.run(chunks, func(worker, c int) {
-				if worker < 0 || worker >= n {
-					t.Errorf("worker %d of %d", worker, n)
+			p.run(chunks, func(worker, from, to int) {
+				if worker < 0 || worker >= n || from >= to {
+					t.Errorf("worker %d of %d, chunks %d to %d", worker, n, from, to)
 				}
-				if c == slow {
-					time.Sleep(time.Millisecond)
+				for c := from; c < to; c++ {
+					if c == slow {
+						time.Sleep(time.Millisecond)
+					}
+					counts[c].Add(1)
 				}
-				counts[c].Add(1)
 			})
 			for c := range counts {
 				want := int32(0)
@@ -51,7 +53,7 @@ func TestPool_AbsentWorker(t *testing.T) {
 	p := &pool{n: 3, workers: make([]worker, 3)}
 	for range 3 {
 		done := 0
-		p.run(7, func(int, int) { done++ })
+		p.run(7, func(_, from, to int) { done += to - from })
 		if done != 7 {
 			t.Errorf("%d chunks of 7 were done", done)
 		}
@@ -83,7 +85,7 @@ func TestPool_Close(t *testing.T) {
 	before := runtime.NumGoroutine()
 	for range 10 {
 		p := newPool(5)
-		p.run(9, func(int, int) {})
+		p.run(9, func(int, int, int) {})
 		p.close()
 	}
 	for range 1000 {
@@ -101,7 +103,7 @@ func BenchmarkPool(b *testing.B) {
 		b.Run(string(rune('0'+n)), func(b *testing.B) {
 			p := newPool(n)
 			defer p.close()
-			task := func(int, int) {}
+			task := func(int, int, int) {}
 			for b.Loop() {
 				p.run(8*n, task)
 			}
