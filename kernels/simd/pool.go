@@ -1,6 +1,7 @@
 package simd
 
 import (
+	"runtime"
 	"sync/atomic"
 	"time"
 )
@@ -27,8 +28,9 @@ type pool struct {
 	state   atomic.Uint64
 	_       [64]byte
 	workers []worker
-	turning int // workers that take turns
-	resting int // those of them that rest
+	place   atomic.Int32 // the processor that the caller was on when it last woke a worker; -1: unknown
+	turning int          // workers that take turns
+	resting int          // those of them that rest
 }
 
 // worker is what one worker writes, in cache lines of its own.
@@ -36,7 +38,7 @@ type worker struct {
 	inside atomic.Bool   // it may be at work: nobody waits for one that is not
 	next   atomic.Uint64 // the phase in the upper half, and how many chunks of its share are taken
 	asleep atomic.Bool
-	wake   chan struct{}
+	bell   bell
 	turns
 	_ [64]byte
 }
@@ -49,8 +51,9 @@ const (
 
 func newPool(n int) *pool {
 	p := &pool{n: n, workers: make([]worker, n)}
+	p.place.Store(-1)
 	for w := range p.workers {
-		p.workers[w].wake = make(chan struct{}, 1)
+		p.workers[w].bell.init(n)
 	}
 	for w := 1; w < n; w++ {
 		go p.work(w)
@@ -63,8 +66,13 @@ func (p *pool) work(w int) {
 	me := &p.workers[w]
 	seen := uint64(0)
 	called := func() bool { return p.state.Load()>>1 != seen && !me.rests.Load() }
+	runtime.LockOSThread() // to move it
 	for spin := workerSpin; ; {
-		p.await(w, spin, called)
+		if p.await(w, spin, called) {
+			if n := p.place.Load(); n >= 0 && processor() == int(n) {
+				leaveProcessor(int(n))
+			}
+		}
 		state := p.state.Load()
 		seen = state >> 1
 		// Those who sleep are woken along a tree: no worker has to wake all.
@@ -90,14 +98,14 @@ func (p *pool) work(w int) {
 	}
 }
 
-// await returns once it is so: spinning for a while, then asleep.
-func (p *pool) await(w int, spin time.Duration, so func() bool) {
+// await returns once it is so: spinning for a while, then asleep. It tells whether it has slept.
+func (p *pool) await(w int, spin time.Duration, so func() bool) (slept bool) {
 	const looks = 64 // between two looks at the clock
 	me := &p.workers[w]
 	for start := time.Now(); ; {
 		for range looks {
 			if so() {
-				return
+				return false
 			}
 		}
 		if me.rests.Load() || time.Since(start) >= spin {
@@ -108,10 +116,12 @@ func (p *pool) await(w int, spin time.Duration, so func() bool) {
 		me.asleep.Store(true)
 		// Whoever turns asleep off first owns the wake-up.
 		if so() && me.asleep.CompareAndSwap(true, false) {
-			return
+			return slept
 		}
-		<-me.wake
+		me.bell.wait()
+		slept = true
 	}
+	return slept
 }
 
 // rouse wakes a worker if it sleeps and does not rest, and tells whether it has.
@@ -123,7 +133,7 @@ func (p *pool) rouse(w int) bool {
 	if me.rests.Load() || !me.asleep.Load() || !me.asleep.CompareAndSwap(true, false) {
 		return false
 	}
-	me.wake <- struct{}{}
+	me.bell.ring()
 	return true
 }
 
@@ -143,15 +153,25 @@ func (p *pool) run(chunks int, task func(worker, from, to int)) {
 	p.task, p.chunks = task, chunks
 	phase := p.state.Load()>>1 + 1
 	p.state.Store(phase<<1 | 1)
-	p.rouse(1)
-	p.rouse(2)
-	for w := 3; w < p.n && p.turning > 0; w++ {
-		p.rouse(w) // the one who should may rest
-	}
+	p.call()
 	p.take(0, uint32(phase))
 	p.state.Store(phase << 1)
 	if !p.left() {
 		p.waitOut(begun)
+	}
+}
+
+// call wakes the workers that sleep.
+func (p *pool) call() {
+	last := min(p.n-1, 2)
+	if p.turning > 0 {
+		last = p.n - 1 // the one who should wake another may rest
+	}
+	for w := 1; w <= last; w++ {
+		if me := &p.workers[w]; me.asleep.Load() && !me.rests.Load() {
+			p.place.Store(int32(processor()))
+			p.rouse(w)
+		}
 	}
 }
 
