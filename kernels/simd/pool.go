@@ -2,6 +2,7 @@ package simd
 
 import (
 	"runtime"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -55,9 +56,16 @@ func newPool(n int) *pool {
 	for w := range p.workers {
 		p.workers[w].bell.init(n)
 	}
+	var started sync.WaitGroup // a step does not wait for threads to be made
+	started.Add(n - 1)
 	for w := 1; w < n; w++ {
-		go p.work(w)
+		go func() {
+			runtime.LockOSThread() // to move it
+			started.Done()
+			p.work(w)
+		}()
 	}
+	started.Wait()
 	return p
 }
 
@@ -66,7 +74,6 @@ func (p *pool) work(w int) {
 	me := &p.workers[w]
 	seen := uint64(0)
 	called := func() bool { return p.state.Load()>>1 != seen && !me.rests.Load() }
-	runtime.LockOSThread() // to move it
 	for spin := workerSpin; ; {
 		if p.await(w, spin, called) {
 			if n := p.place.Load(); n >= 0 && processor() == int(n) {
