@@ -92,17 +92,23 @@ func (p *pool) work(w int) {
 		if state&1 == 0 {
 			continue
 		}
-		// The caller closes the phase before it looks who is inside: one of the two sees the other.
-		me.inside.Store(true)
-		if p.state.Load() == state {
-			me.came.Store(true)
-			p.take(w, uint32(seen))
-		}
-		me.inside.Store(false)
+		p.join(w, state)
 		if p.state.Load() != state && p.rouse(0) {
 			spin = 0
 		}
 	}
+}
+
+// join takes part in the phase of that state if it is not over. The caller closes a phase before it looks who is inside: one of
+// the two sees the other.
+func (p *pool) join(w int, state uint64) {
+	me := &p.workers[w]
+	me.inside.Store(true)
+	if p.state.Load() == state {
+		me.came.Store(true)
+		p.take(w, uint32(state>>1))
+	}
+	me.inside.Store(false)
 }
 
 // await returns once it is so: spinning for a while, then asleep. It tells whether it has slept.

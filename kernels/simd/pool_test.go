@@ -194,6 +194,26 @@ func TestPool_AbsentWorker(t *testing.T) {
 	}
 }
 
+// Ensure that a worker which comes to a phase after its end leaves the next one alone.
+func TestPool_LateWorker(t *testing.T) {
+	p := &pool{n: 2, workers: make([]worker, 2)}
+	var open uint64
+	p.run(4, func(_, _, _ int) { open = p.state.Load() })
+	done := 0
+	p.run(4, func(worker, from, to int) {
+		if worker != 0 {
+			t.Error("the late worker took a chunk")
+		}
+		if from == 0 {
+			p.join(1, open)
+		}
+		done += to - from
+	})
+	if done != 4 {
+		t.Errorf("%d chunks of 4 were done", done)
+	}
+}
+
 // Ensure that dealing is a permutation in which the first chunk of each worker comes first.
 func TestPool_Dealt(t *testing.T) {
 	for _, n := range []int{1, 2, 3, 7} {
