@@ -5,12 +5,13 @@ GEMMA3 = models/gemma-3-270m-q4_k_m.gguf
 PROMPT = Explain in two sentences why the sky is blue.
 PYTHON ?= python3
 
-.PHONY: help build run models synthetic test test-all vet cross gen guests check fuzz bench bench-peers docs clean
+.PHONY: help build run models synthetic test test-all test-arm64 vet cross gen guests check fuzz bench bench-peers docs clean
 
 help:
 	@echo "make run          build forge, fetch a small model, answer a prompt"
 	@echo "make test         the tests that a commit must pass, real models included"
 	@echo "make test-all     everything that can be tested here"
+	@echo "make test-arm64   the NEON kernels under qemu, if it is installed"
 	@echo "make models       fetch the test models into models/"
 	@echo "make gen guests   make the generated files, rebuild the shipped guests"
 	@echo "make check        format, vet, other platforms, generated files fresh"
@@ -41,6 +42,11 @@ test: models vet
 test-all: models check
 	FORGE_TEST_ALL=1 go test -timeout 60m ./...
 	FORGE_TEST_ALL=1 CGO_ENABLED=1 go test -race -short -timeout 60m ./host/... ./gguf/... ./abi/...
+	FORGE_TEST_ALL=1 tools/test_arm64.sh
+
+# Kernels for arm64 under emulation, and real models with them; skipped where qemu-aarch64 is missing.
+test-arm64: models
+	tools/test_arm64.sh
 
 vet:
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo "not formatted: run gofmt -w on these"; exit 1; }

@@ -13,8 +13,8 @@ package abi
 import (
 	_ "embed" // the definition itself
 	"encoding/binary"
-	"fmt"
 	"math"
+	"strconv"
 )
 
 //go:generate go run ./gen
@@ -66,7 +66,7 @@ func (s Status) String() string {
 	if n, ok := statusNames[s]; ok {
 		return n
 	}
-	return fmt.Sprintf("status %d", int32(s))
+	return strconv.Itoa(int(s))
 }
 
 func getU32(b []byte) uint32     { return binary.LittleEndian.Uint32(b) }

@@ -133,7 +133,7 @@ func TestKinds(t *testing.T) {
 	if s := StatusErrNoMem.String(); s != "err_nomem" {
 		t.Error(s)
 	}
-	if s := Status(9).String(); s != "status 9" {
+	if s := Status(9).String(); s != "9" {
 		t.Error(s)
 	}
 }

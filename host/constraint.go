@@ -250,6 +250,9 @@ func (e *Engine) settle(s *sequence) (over string, again bool, err error) {
 	if u := &c.uses[0]; len(c.uses) == 1 && u.row.Result == abi.MaskResultForced && s.req.Logprobs == 0 {
 		for _, token := range u.row.Forced {
 			n := len(s.tokens)
+			if s.req.Chances > 0 {
+				s.result.Chances = append(s.result.Chances, Chances{})
+			}
 			if over, err = e.keep(s, token); over != "" || err != nil {
 				return over, false, err
 			}
@@ -283,6 +286,10 @@ func (e *Engine) rewind(s *sequence) (bool, error) {
 	s.tokens, c.places = s.tokens[:keep], c.places[:keep-s.nPrompt()]
 	if len(s.result.Logprobs) > len(c.places) {
 		s.result.Logprobs = s.result.Logprobs[:len(c.places)]
+		s.result.TokenLogprobs = s.result.TokenLogprobs[:len(c.places)]
+	}
+	if len(s.result.Chances) > len(c.places) {
+		s.result.Chances = s.result.Chances[:len(c.places)]
 	}
 	s.held, s.decode = s.held[:place.bytes-s.text.Len()], place.decode
 	c.unsure = len(s.held)

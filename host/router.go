@@ -3,12 +3,11 @@ package host
 import (
 	"context"
 	"fmt"
-	"math"
-	"math/rand/v2"
 	"slices"
 
 	"forge/abi"
 	"forge/gguf"
+	"forge/host/model"
 	"forge/host/plugin"
 	"forge/kernels"
 )
@@ -77,7 +76,7 @@ func (s *moduleSet) routed(ctx context.Context, p *kernels.Program, byCall bool)
 				continue
 			}
 		}
-		r.layers[i] = &routedLayer{routing: r, module: module, own: own, attrs: attrsOf(&own)}
+		r.layers[i] = &routedLayer{routing: r, module: module, own: own, attrs: model.RouteAttrs(&own)}
 		layers[module] = append(layers[module], own)
 	}
 	for module, list := range layers {
@@ -124,14 +123,6 @@ func ownRouting(p *kernels.Program, op *kernels.Op) (plugin.RouteLayer, error) {
 	return l, nil
 }
 
-func attrsOf(l *plugin.RouteLayer) kernels.RouteAttrs {
-	a := kernels.RouteAttrs{Score: kernels.RouteScore(l.Score), TopK: l.TopK, NGroup: l.NGroup, NGroupUsed: l.NGroupUsed, Factor: l.Factor}
-	if l.Renormalise {
-		a.Renormalise = 1
-	}
-	return a
-}
-
 // plan asks a router for the plan of a layer, holds it to the router's own answers, and writes it into the operation; done
 // is false where there is none. The router that answers is one of its own, so that probes leave no trace in the one that works.
 func plan(ctx context.Context, m *plugin.Module, op *kernels.Op, own *plugin.RouteLayer) (done bool, err error) {
@@ -144,88 +135,15 @@ func plan(ctx context.Context, m *plugin.Module, op *kernels.Op, own *plugin.Rou
 	if err != nil || !ok {
 		return false, err
 	}
-	if err := comparePlan(ctx, router, &planned); err != nil {
+	if err := model.ComparePlan(ctx, router, &planned); err != nil {
 		return false, fmt.Errorf("plugin %s: its plan for layer %d is not what it answers: %w: it has a bug and is not used", m.Name(), own.Layer, err)
 	}
-	attrsOf(&planned).Set(op)
+	model.RouteAttrs(&planned).Set(op)
 	if !planned.UseBias {
 		op.W = slices.Clone(op.W)
 		op.W[0] = -1
 	}
 	return true, nil
-}
-
-// probes is how many rows a plan is compared on.
-const probes = 64
-
-// comparePlan wants the same experts from plan and guest for rows of all kinds, and weights that differ by roundings at most.
-func comparePlan(ctx context.Context, router *plugin.Router, planned *plugin.RouteLayer) error {
-	n, k := planned.NExperts, planned.TopK
-	b := plugin.RouteBatch{N: probes, Scores: probeScores(n), Seqs: make([]uint64, probes), Positions: make([]uint32, probes),
-		IDs: make([]uint32, probes*k), Weights: make([]float32, probes*k)}
-	for i := range b.Positions {
-		b.Positions[i] = uint32(i)
-	}
-	if err := router.Begin(ctx, 0); err != nil {
-		return err
-	}
-	if err := router.Route(ctx, planned.Layer, &b); err != nil {
-		return err
-	}
-	var bias []float32
-	if planned.UseBias {
-		bias = planned.Bias
-	}
-	answer, weightOf := make([]kernels.Route, 0, k), make(map[int]float32, k)
-	for row := range probes {
-		scores := b.Scores[row*n : (row+1)*n]
-		answer = kernels.ChooseExperts(answer[:0], scores, bias, attrsOf(planned))
-		clear(weightOf)
-		for i := row * k; i < (row+1)*k; i++ {
-			weightOf[int(b.IDs[i])] = b.Weights[i]
-		}
-		for _, want := range answer {
-			got, chosen := weightOf[want.Expert]
-			if !chosen {
-				return fmt.Errorf("the plan chooses expert %d for row %d of the probes, the router does not", want.Expert, row)
-			}
-			if d := math.Abs(float64(got) - float64(want.Weight)); !(d <= 1e-6*math.Abs(float64(want.Weight))+1e-30) {
-				return fmt.Errorf("the plan gives expert %d the weight %v for row %d of the probes, the router %v", want.Expert, want.Weight, row, got)
-			}
-		}
-	}
-	return nil
-}
-
-// probeScores are rows of n scores: normal ones of several sizes, with ties, all the same, in order, one that stands out, and
-// numbers as large and as small as there are.
-func probeScores(n int) []float32 {
-	rng := rand.New(rand.NewPCG(uint64(n), 7))
-	x := make([]float32, probes*n)
-	for row := range probes {
-		for i := range n {
-			v := &x[row*n+i]
-			switch row % 8 {
-			case 0, 1, 2:
-				*v = float32(rng.NormFloat64() * []float64{0.1, 1, 8}[row%8])
-			case 3:
-				*v = float32(rng.IntN(4) - 2)
-			case 4:
-				*v = float32(row-4) * -3
-			case 5:
-				if *v = float32(i) / 8; row%16 > 8 {
-					*v = -*v
-				}
-			case 6:
-				if i == row%n {
-					*v = float32(row)
-				}
-			default:
-				*v = float32([]float64{3e38, -3e38, 1e-40, -1e-40, 700, -700, 0, 88}[rng.IntN(8)])
-			}
-		}
-	}
-	return x
 }
 
 // options are the routers for the device.

@@ -23,6 +23,9 @@ type Request struct {
 	Stop        []string // texts that end the answer and are not part of it
 	IgnoreEOS   bool
 	Logprobs    int // how many best ids to report for each step
+	// Chances is how many candidates to report for each token with the probabilities that it was picked by, after the
+	// samplers before the one that picks; that one must be granted logprobs.
+	Chances int
 	// KeepSpecial writes control tokens out as text instead of leaving them out.
 	KeepSpecial bool
 	// Session, if set, keeps the sequence's cache for the next request that begins with the same tokens.
@@ -49,6 +52,12 @@ type Logprob struct {
 	Logprob float64
 }
 
+// Chances are the logarithms of the probabilities that a token was picked by, its own first: 0 of one that was no choice.
+type Chances struct {
+	Logprob float64
+	Top     []Logprob // the most probable
+}
+
 // Pick is a token at its position. The generator's counter stood at From before, and at To after it was picked.
 type Pick struct {
 	ID       uint32
@@ -63,7 +72,10 @@ type Result struct {
 	Prompt   []uint32
 	Finish   string // stop, length or cancelled
 	Logprobs [][]Logprob
+	Chances  []Chances // of each token
 	Timings  Timings
+
+	TokenLogprobs []float64 // of each token itself, which need not be among the likeliest; where Logprobs are wanted
 }
 
 // Timings of one request.
@@ -91,18 +103,19 @@ func rate(n int, d time.Duration) float64 {
 
 // sequence is a request in the loop.
 type sequence struct {
-	ctx    context.Context
-	always context.Context // ctx without its cancellation
-	req    *Request
-	chain  *plugin.Chain
-	params *plugin.Params
-	tables *pageTables
-	tokens []uint32 // prompt and what was generated
-	id     uint64
-	draw   uint64
-	drawn  uint64 // the counter after the last token
-	index  int32  // in the current batch
-	rows   int    // of this sequence in the current batch
+	ctx     context.Context
+	always  context.Context // ctx without its cancellation
+	req     *Request
+	chain   *plugin.Chain
+	params  *plugin.Params
+	tables  *pageTables
+	tokens  []uint32 // prompt and what was generated
+	id      uint64
+	draw    uint64
+	drawn   uint64 // the counter after the last token
+	chances plugin.Chances
+	index   int32 // in the current batch
+	rows    int   // of this sequence in the current batch
 
 	constraints *constraining // nil: none
 
@@ -184,10 +197,11 @@ func stopPrefix(text []byte, stops []string) int {
 	return best
 }
 
-// topLogprobs gives the k best ids of a row, best first, equal ones by ascending id, with log softmax values.
-func topLogprobs(logits []float32, k int) []Logprob {
+// topLogprobs gives the k best ids of a row, best first, equal ones by ascending id, with log softmax values, and the
+// logarithm that these are relative to.
+func topLogprobs(logits []float32, k int) (best []Logprob, lse float64) {
 	k = min(k, len(logits))
-	best := make([]Logprob, 0, k+1)
+	best = make([]Logprob, 0, k+1)
 	top := float32(math.Inf(-1))
 	for i, l := range logits {
 		top = max(top, l)
@@ -203,11 +217,11 @@ func topLogprobs(logits []float32, k int) []Logprob {
 		best[at] = Logprob{uint32(i), float64(l)}
 		best = best[:min(len(best), k)]
 	}
-	lse := LogSumExp(logits)
+	lse = LogSumExp(logits)
 	for i := range best {
 		best[i].Logprob -= lse
 	}
-	return best
+	return best, lse
 }
 
 // LogSumExp is the logarithm of the sum of exponentials, in float64.

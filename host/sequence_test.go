@@ -41,7 +41,7 @@ func TestEmit_StopTexts(t *testing.T) {
 
 // Ensure that log probabilities are a log softmax, best first, equal ones by id.
 func TestTopLogprobs(t *testing.T) {
-	got := topLogprobs([]float32{1, 3, float32(math.Inf(-1)), 3, 2}, 3)
+	got, _ := topLogprobs([]float32{1, 3, float32(math.Inf(-1)), 3, 2}, 3)
 	z := math.Log(math.Exp(1) + 2*math.Exp(3) + math.Exp(2))
 	want := []Logprob{{1, 3 - z}, {3, 3 - z}, {4, 2 - z}}
 	for i := range want {

@@ -22,8 +22,10 @@ func (e *Engine) sample(s *sequence, logits []float32) (over string, err error) 
 			return over, err
 		}
 	}
-	if k := s.req.Logprobs; k > 0 {
-		s.result.Logprobs = append(s.result.Logprobs, topLogprobs(logits, k))
+	var likeliest []Logprob
+	var lse float64
+	if k := s.req.Logprobs; k > 0 { // before constraints change the row
+		likeliest, lse = topLogprobs(logits, k)
 	}
 	if s.req.OnLogits != nil {
 		s.req.OnLogits(logits)
@@ -39,6 +41,10 @@ func (e *Engine) sample(s *sequence, logits []float32) (over string, err error) 
 	}
 	row := plugin.Row{
 		Logits: logits, Seq: s.id, Seed: s.req.Seed, Draw: &s.draw, Pos: len(s.tokens), NPrompt: s.nPrompt(), History: s.tokens, Params: s.params,
+	}
+	if k := s.req.Chances; k > 0 {
+		s.chances.Want = k
+		row.Chances = &s.chances
 	}
 	id, err := s.chain.Sample(s.ctx, &row)
 	if s.ctx.Err() != nil {
@@ -59,7 +65,30 @@ func (e *Engine) sample(s *sequence, logits []float32) (over string, err error) 
 	case s.constraints != nil && logits[id] == forbidden:
 		return "", fmt.Errorf("the sampler chain picks the token %d, which a constraint forbids", id)
 	}
+	if err := s.addChances(); err != nil {
+		return "", err
+	}
+	if s.req.Logprobs > 0 {
+		s.result.Logprobs = append(s.result.Logprobs, likeliest)
+		s.result.TokenLogprobs = append(s.result.TokenLogprobs, float64(logits[id])-lse)
+	}
 	return e.keep(s, uint32(id))
+}
+
+// addChances reports the probabilities that the next token was picked by.
+func (s *sequence) addChances() error {
+	switch {
+	case s.req.Chances == 0:
+		return nil
+	case !s.chances.Told:
+		return errors.New("the sampler that picks the token does not tell the probabilities that it picks by: it has to support logprobs and be granted it in plugins.toml")
+	}
+	c := Chances{Logprob: float64(s.chances.Logprob)}
+	for _, one := range s.chances.Top {
+		c.Top = append(c.Top, Logprob{one.ID, float64(one.Logprob)})
+	}
+	s.result.Chances = append(s.result.Chances, c)
+	return nil
 }
 
 // keep adds a token to a sequence; over says why the sequence ends with it, if it does. A request that is cancelled

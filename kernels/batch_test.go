@@ -1,11 +1,13 @@
 package kernels_test
 
 import (
+	"bytes"
 	"testing"
 
 	"forge/gguf"
 	"forge/kernels"
 	"forge/kernels/kernelstest"
+	"forge/tools/fuzzcount"
 )
 
 // oneLayer is a checked program with one attention of the given window, and its runner on dev with 4 pages.
@@ -266,27 +268,54 @@ func steps(c *kernelstest.Case, seg *kernels.Segment, opt kernels.Options, batch
 	return all, nil
 }
 
+// fuzzedBatch makes a batch of two sequences, most of whose numbers fit: page, sequence, position and token are what is
+// expected unless their byte says otherwise.
+func fuzzedBatch(pages, rows []byte) kernels.Batch {
+	odd := func(b byte) bool { return b >= 0xf0 }
+	b := kernels.Batch{Seqs: make([]kernels.Seq, 2)}
+	for i := range b.Seqs {
+		b.Seqs[i].Pages = [][]int32{{int32(i)}}
+	}
+	for k, page := range pages[:min(len(pages), 6)] {
+		number := int32(page % 4)
+		if odd(page) {
+			number = int32(int8(page))
+		}
+		table := &b.Seqs[k%2].Pages[0]
+		*table = append(*table, number)
+	}
+	next := make([]int32, len(b.Seqs))
+	for ; len(rows) >= 3 && len(b.Rows) < 50; rows = rows[3:] {
+		r := kernels.Row{Seq: int32(rows[0] % 2), Token: int32(rows[2] % 32), Want: rows[2]%2 == 0}
+		r.Pos = next[r.Seq]
+		next[r.Seq]++
+		switch {
+		case odd(rows[0]):
+			r.Seq = int32(int8(rows[0]))
+		case odd(rows[1]):
+			r.Pos = int32(int8(rows[1] << 2))
+		case odd(rows[2]):
+			r.Token = int32(int8(rows[2]))
+		}
+		b.Rows = append(b.Rows, r)
+	}
+	return b
+}
+
 // FuzzBatch makes any rows and page tables: a step is an error or a result, and what the scalar device refuses the null
 // device refuses too.
 func FuzzBatch(f *testing.F) {
 	f.Add([]byte{0, 1, 2, 3}, []byte{0, 0, 1, 0, 1, 2})
 	f.Add([]byte{255, 1}, []byte{0, 33, 7})
+	f.Add([]byte{2, 3}, bytes.Repeat([]byte{0, 0, 5}, 40))
+	f.Add([]byte{}, []byte{1, 0, 1, 0, 0xf4, 2})
+	count := fuzzcount.New(f, "batches are accepted", 30)
 	f.Fuzz(func(t *testing.T, pages, rows []byte) {
-		b := kernels.Batch{Seqs: make([]kernels.Seq, 2)}
-		for i := range b.Seqs {
-			b.Seqs[i].Pages = make([][]int32, 1)
-			for k, page := range pages {
-				if k%2 == i {
-					b.Seqs[i].Pages[0] = append(b.Seqs[i].Pages[0], int32(int8(page)))
-				}
-			}
-		}
-		for ; len(rows) >= 3 && len(b.Rows) < 50; rows = rows[3:] {
-			b.Rows = append(b.Rows, kernels.Row{Seq: int32(int8(rows[0])), Pos: int32(int8(rows[1])), Token: int32(int8(rows[2])), Want: rows[2]%2 == 0})
-		}
+		b := fuzzedBatch(pages, rows)
 		real, _ := oneLayer(t, kernels.Scalar{}, 0, kernels.Options{Threads: 1})
 		null, _ := oneLayer(t, kernels.Null{}, 0, kernels.Options{})
 		out, err := real.Step(&b)
+		count.Add(err == nil)
 		zeros, nullErr := null.Step(&b)
 		if err != nil && nullErr == nil || nullErr == nil && len(out) != len(zeros) {
 			t.Errorf("scalar: %d entries, %v; null: %d entries, %v", len(out), err, len(zeros), nullErr)

@@ -9,6 +9,7 @@ import (
 	"forge/gguf"
 	"forge/kernels"
 	"forge/kernels/kernelstest"
+	"forge/tools/fuzzcount"
 )
 
 // small is a program that uses most kinds of slots: v0 embed, v1 norm, v2..v4 linear, v5 rope, v6 attention, v7 linear, v8 add,
@@ -204,63 +205,99 @@ func TestCheckLive(t *testing.T) {
 	}
 }
 
-// FuzzCheck changes records of a good program: whatever Check lets pass must compile and run on the scalar device.
+// checkedProgram changes records of a good program and tells whether Check lets it pass; what passes must compile and run on
+// the scalar device.
+func checkedProgram(t *testing.T, edits []byte) bool {
+	p := small()
+	for ; len(edits) >= 8; edits = edits[8:] {
+		editProgram(p, edits)
+	}
+	if p.Check() != nil {
+		return false
+	}
+	if p.Live() > 1<<20 {
+		return true
+	}
+	r, err := kernels.Scalar{}.Compile(kernels.Whole(p), kernels.Options{MaxRows: 3, Threads: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	tables := make([][]int32, len(p.Groups))
+	for g := range tables {
+		if r.PageBytes(g) > 1<<24 {
+			return true
+		}
+		if err := r.Reserve(g, 1); err != nil {
+			t.Fatal(err)
+		}
+		tables[g] = []int32{0}
+	}
+	b := kernels.Batch{Seqs: []kernels.Seq{{Pages: tables}}, Rows: []kernels.Row{{Token: 1}, {Token: 2, Pos: 1, Want: true}, {Token: 9, Pos: 2, Want: true}}}
+	if _, err := r.Step(&b); err != nil && !strings.Contains(err.Error(), "vocabulary") {
+		t.Fatal(err)
+	}
+	return true
+}
+
+// editProgram changes one field: eight bytes say which operation, which field, to what, and whether that is any number or a
+// small one.
+func editProgram(p *kernels.Program, edit []byte) {
+	op, v := &p.Ops[int(edit[0])%len(p.Ops)], binary.LittleEndian.Uint32(edit[2:])
+	if edit[7]%4 != 3 {
+		v %= 32
+	}
+	switch k := int(edit[1]) % 26; {
+	case k < 2:
+		op.Code = kernels.OpCode(v % 20)
+	case k < 4:
+		op.In = append([]kernels.ValueID{}, op.In...)
+		for len(op.In) <= k-2 {
+			op.In = append(op.In, -1)
+		}
+		op.In[k-2] = kernels.ValueID(int32(v%16) - 1)
+	case k < 6:
+		op.W = append([]kernels.WeightID{}, op.W...)
+		for len(op.W) <= k-4 {
+			op.W = append(op.W, -1)
+		}
+		op.W[k-4] = kernels.WeightID(int32(v%12) - 1)
+	case k == 6, k >= 24:
+		op.Layer = int(int32(v))
+	case k == 7:
+		w := &p.Weights[v%uint32(len(p.Weights))]
+		w.Shape = append([]int{int(edit[6])}, w.Shape...)
+	default:
+		editAttr(op, k-8, v, edit[7])
+	}
+}
+
+// editAttr changes an attribute: in most cases one that the operation has, and to a value of its type.
+func editAttr(op *kernels.Op, slot int, v uint32, how byte) {
+	if attrs := kernels.Specs[op.Code].Attr; len(attrs) > 0 && how < 0xf0 {
+		slot %= len(attrs)
+		switch a := attrs[slot]; {
+		case how%4 == 3: // anything
+		case a.Type == "f32":
+			v = math.Float32bits(float32(v) / 4)
+		case a.Type == "enum":
+			v %= uint32(len(a.Names))
+		}
+	}
+	op.Attr[slot] = v
+}
+
+// FuzzCheck does so on the fuzzer's inputs.
 func FuzzCheck(f *testing.F) {
 	f.Add([]byte{})
 	f.Add([]byte{2, 0, 3, 0, 0, 0, 0, 0})
-	f.Add([]byte{6, 17, 1, 0, 0, 0, 0, 0, 10, 16, 3, 0, 0, 0, 0, 0})
+	f.Add([]byte{6 + 15*15, 17, 1, 0, 0, 0, 0, 0, 10, 16, 3, 0, 0, 0, 0, 0})
+	count := fuzzcount.New(f, "programs are accepted", 30)
 	f.Fuzz(func(t *testing.T, edits []byte) {
-		p := small()
-		for ; len(edits) >= 8; edits = edits[8:] {
-			op, v := &p.Ops[int(edits[0])%len(p.Ops)], binary.LittleEndian.Uint32(edits[2:])
-			switch k := int(edits[1]) % 24; {
-			case k < 2:
-				op.Code = kernels.OpCode(v % 20)
-			case k < 4:
-				op.In = append([]kernels.ValueID{}, op.In...)
-				for len(op.In) <= k-2 {
-					op.In = append(op.In, -1)
-				}
-				op.In[k-2] = kernels.ValueID(int32(v%16) - 1)
-			case k < 6:
-				op.W = append([]kernels.WeightID{}, op.W...)
-				for len(op.W) <= k-4 {
-					op.W = append(op.W, -1)
-				}
-				op.W[k-4] = kernels.WeightID(int32(v%12) - 1)
-			case k == 6:
-				op.Layer = int(int32(v))
-			case k == 7:
-				w := &p.Weights[v%uint32(len(p.Weights))]
-				w.Shape = append([]int{int(edits[6])}, w.Shape...)
-			default:
-				op.Attr[k-8] = v
-			}
+		n := 8
+		if len(edits) > n && edits[0] >= 0xe0 {
+			n *= 2 // more edits spoil most programs
 		}
-		if p.Check() != nil {
-			return
-		}
-		r, err := kernels.Scalar{}.Compile(kernels.Whole(p), kernels.Options{MaxRows: 3, Threads: 1})
-		if err != nil {
-			return
-		}
-		defer r.Close()
-		tables := make([][]int32, len(p.Groups))
-		for g := range tables {
-			if r.PageBytes(g) > 1<<24 {
-				return
-			}
-			if err := r.Reserve(g, 1); err != nil {
-				t.Fatal(err)
-			}
-			tables[g] = []int32{0}
-		}
-		if p.Live() > 1<<20 {
-			return
-		}
-		b := kernels.Batch{Seqs: []kernels.Seq{{Pages: tables}}, Rows: []kernels.Row{{Token: 1}, {Token: 2, Pos: 1, Want: true}, {Token: 9, Pos: 2, Want: true}}}
-		if _, err := r.Step(&b); err != nil && !strings.Contains(err.Error(), "vocabulary") {
-			t.Fatal(err)
-		}
+		count.Add(checkedProgram(t, edits[:min(len(edits), n)]))
 	})
 }

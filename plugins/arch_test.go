@@ -81,6 +81,16 @@ func sortedKeys[V any](m map[string]V) []string {
 // build runs arch_build with room for the given numbers of weights and ops.
 func build(t *testing.T, guest string, f file, weightsCap, opsCap uint32) (program, error) {
 	t.Helper()
+	g, at := layArch(t, guest, f, weightsCap, opsCap)
+	if err := g.Call("arch_build", at); err != nil {
+		return program{}, err
+	}
+	return read(t, g, abi.Arch(g.Bytes(at, abi.ArchSize))), nil
+}
+
+// layArch fills the frame of arch_build.
+func layArch(t testing.TB, guest string, f file, weightsCap, opsCap uint32) (*guesttest.Guest, uint32) {
+	t.Helper()
 	g := guesttest.Open(t, "arch/"+guest+".wasm", 1<<20, nil)
 	at, frame := g.Frame(abi.ArchSize)
 	a := abi.Arch(frame)
@@ -138,10 +148,7 @@ func build(t *testing.T, guest string, f file, weightsCap, opsCap uint32) (progr
 	a.SetOpsCap(opsCap)
 	a.SetNames(g.Alloc(65536))
 	a.SetNamesCap(65536)
-	if err := g.Call("arch_build", at); err != nil {
-		return program{}, err
-	}
-	return read(t, g, abi.Arch(g.Bytes(at, abi.ArchSize))), nil
+	return g, at
 }
 
 func read(t *testing.T, g *guesttest.Guest, a abi.Arch) program {

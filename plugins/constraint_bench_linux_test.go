@@ -73,6 +73,14 @@ type maskTimes struct {
 	masks   []time.Duration
 }
 
+// least takes the lesser time at each place of the same answer: what else the machine does only ever adds to it.
+func (m *maskTimes) least(of maskTimes) {
+	m.compile = min(m.compile, of.compile)
+	for i, d := range of.masks {
+		m.masks[i] = min(m.masks[i], d)
+	}
+}
+
 func (m *maskTimes) report(b *testing.B) {
 	slices.Sort(m.masks)
 	us := func(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1000 }
@@ -172,6 +180,10 @@ func BenchmarkConstraintMask(b *testing.B) {
 			for b.Loop() {
 			}
 			times := answerTimes(b, m, c, v, bench.set, 2000)
+			for range 2 {
+				m, c := hostConstraint(b, v, nil)
+				times.least(answerTimes(b, m, c, v, bench.set, 2000))
+			}
 			times.report(b)
 		})
 	}

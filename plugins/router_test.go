@@ -2,7 +2,6 @@ package plugins_test
 
 import (
 	"encoding/binary"
-	"fmt"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -44,8 +43,8 @@ func (r *router) slots() (uint32, uint32) {
 	return at, uint32(len(r.params))
 }
 
-// route calls router_route for rows of n scores; a are the model's own attributes.
-func (r *router) route(scores, bias []float32, n int, a kernels.RouteAttrs) ([]kernels.Route, error) {
+// lay fills the frame of router_route for rows of n scores; a are the model's own attributes.
+func (r *router) lay(scores, bias []float32, n int, a kernels.RouteAttrs) uint32 {
 	r.Reset()
 	at, frame := r.Frame(abi.RouteSize)
 	rows := len(scores) / n
@@ -61,12 +60,19 @@ func (r *router) route(scores, bias []float32, n int, a kernels.RouteAttrs) ([]k
 	f.SetNGroupUsed(uint32(a.NGroupUsed))
 	f.SetRenormalise(uint32(a.Renormalise))
 	f.SetFactor(a.Factor)
-	ids, weights := r.Alloc(uint32(4*rows*a.TopK)), r.Alloc(uint32(4*rows*a.TopK))
-	f.SetIDs(ids)
-	f.SetWeights(weights)
+	f.SetIDs(r.Alloc(uint32(4 * rows * a.TopK)))
+	f.SetWeights(r.Alloc(uint32(4 * rows * a.TopK)))
+	return at
+}
+
+// route calls router_route.
+func (r *router) route(scores, bias []float32, n int, a kernels.RouteAttrs) ([]kernels.Route, error) {
+	at, rows := r.lay(scores, bias, n, a), len(scores)/n
 	if err := r.Call("router_route", at); err != nil {
 		return nil, err
 	}
+	f := abi.Route(r.Bytes(at, abi.RouteSize))
+	ids, weights := f.IDs(), f.Weights()
 	out := make([]kernels.Route, rows*a.TopK)
 	for i := range out {
 		out[i].Expert = int(binary.LittleEndian.Uint32(r.Bytes(ids+uint32(4*i), 4)))
@@ -252,45 +258,5 @@ func TestMaths_ExpEverywhere(t *testing.T) {
 	}
 	if x := math.Float64frombits(call("exp_pair", math.Float64bits(math.NaN()), 0, 0)); x == x {
 		t.Errorf("e^NaN in a pair is %v", x)
-	}
-}
-
-// BenchmarkRouter times one token through the guest alone, without the host's part.
-func BenchmarkRouter(b *testing.B) {
-	for _, c := range []struct {
-		name, guest string
-		params      []float64
-		a           kernels.RouteAttrs
-	}{
-		{"softmax", "softmax", []float64{-1, -1, 0}, kernels.RouteAttrs{TopK: 8, NGroup: 1, NGroupUsed: 1, Renormalise: 1, Factor: 1}},
-		{"softmax over all", "softmax", []float64{-1, 0, 0}, kernels.RouteAttrs{TopK: 8, NGroup: 1, NGroupUsed: 1, Factor: 1}},
-		{"sigmoid in groups", "sigmoid", []float64{1, 8, 4, 1, 0}, kernels.RouteAttrs{TopK: 8, NGroup: 1, NGroupUsed: 1, Factor: 1}},
-	} {
-		b.Run(fmt.Sprintf("%s 128 to 8", c.name), func(b *testing.B) {
-			r := openRouter(b, c.guest, c.params...)
-			rng := rand.New(rand.NewPCG(1, 1))
-			scores := make([]float32, 128)
-			for i := range scores {
-				scores[i] = float32(rng.NormFloat64())
-			}
-			at, frame := r.Frame(abi.RouteSize)
-			f := abi.Route(frame)
-			f.SetNTokens(1)
-			f.SetNExperts(128)
-			f.SetTopK(8)
-			f.SetScores(r.floats(scores))
-			f.SetParams(r.slots())
-			f.SetNGroup(1)
-			f.SetNGroupUsed(1)
-			f.SetRenormalise(uint32(c.a.Renormalise))
-			f.SetFactor(1)
-			f.SetIDs(r.Alloc(64))
-			f.SetWeights(r.Alloc(64))
-			for b.Loop() {
-				if err := r.Call("router_route", at); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
 	}
 }

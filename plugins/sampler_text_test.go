@@ -219,7 +219,7 @@ func TestText_Ungranted(t *testing.T) {
 
 // Ensure that infill does what llama.h documents, worked by hand.
 func TestInfill(t *testing.T) {
-	texts := []string{"abc", "abcd", "abcde", "dummy", "<end>", "x", "xy"}
+	texts := []string{"abc", "abcd", "abcde", "dummy", "<end>", "x", "xy", "a long text", "a long text, too", "a long tale"}
 	w := &words{texts: texts}
 	w.eog = []uint32{4}
 	c := openWords(t, w)
@@ -229,6 +229,7 @@ func TestInfill(t *testing.T) {
 	}{
 		// abc, abcd and abcde are one: 0.1+0.2+0.3 of 0.7; dummy falls below 0.2.
 		"merge":     {map[uint32]float64{0: 0.1, 1: 0.2, 2: 0.3, 3: 0.1}, map[uint32]float64{2: 1}},
+		"long":      {map[uint32]float64{7: 0.35, 8: 0.3, 9: 0.35}, map[uint32]float64{7: 0.65, 9: 0.35}},
 		"both stay": {map[uint32]float64{0: 0.3, 1: 0.2, 3: 0.5}, map[uint32]float64{0: 0.5, 3: 0.5}},
 		"a quarter": {map[uint32]float64{0: 0.26, 3: 0.44, 5: 0.3}, map[uint32]float64{0: 0.26, 3: 0.44, 5: 0.3}},
 		"less":      {map[uint32]float64{0: 0.24, 3: 0.45, 5: 0.31}, map[uint32]float64{3: 0.45, 5: 0.31}},

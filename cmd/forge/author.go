@@ -13,7 +13,6 @@ import (
 	"forge/host"
 	"forge/host/author"
 	"forge/host/plugin"
-	"forge/plugins"
 )
 
 func traceCommand() *cli.Command {
@@ -217,13 +216,16 @@ func moduleChain(c *cli.Context, rt *plugin.Runtime, mods []*plugin.Module, nVoc
 func benchModuleCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "bench",
-		Usage: "time each entry of a sampler or processor, beside the shipped one of the same name",
-		Description: "Rows stand for a model's: one peaked, one of the normal distribution; --logits takes real ones. Times are medians,\n" +
-			"fuel is in the ABI's units, bytes are what a row's copy into the module's memory moves.",
+		Usage: "time what a module does, beside the shipped one that does the same",
+		Description: "Samplers and processors are timed by entry, on rows that stand for a model's: one peaked, one of the normal distribution;\n" +
+			"--logits takes real ones. The other kinds do a few pieces of their work, on what check tries them on, or on a model's\n" +
+			"vocabulary, template or tensors with -m. Times are medians, fuel is in the ABI's units, bytes are what is moved into and\n" +
+			"out of the module's memory.",
 		ArgsUsage: "FILE.wasm",
 		Flags: append([]cli.Flag{
 			&cli.IntFlag{Name: "vocab", Usage: "logits of a row", Value: 131072},
 			&cli.StringFlag{Name: "logits", Usage: "rows of forge run --save-logits, a NumPy array `FILE`; its first 8 are used"},
+			&cli.StringFlag{Name: "model", Aliases: []string{"m"}, Usage: "kinds without rows: a GGUF `FILE` whose vocabulary, template or tensors are used"},
 			&cli.IntFlag{Name: "rounds", Usage: "calls of each entry", Value: 200},
 			jsonFlag(),
 		}, samplingFlags()...),
@@ -235,6 +237,13 @@ func benchModuleAction(c *cli.Context) error {
 	file, err := argument(c)
 	if err != nil {
 		return err
+	}
+	if wasm, err := os.ReadFile(file); err != nil {
+		return err
+	} else if m, err := plugin.ReadManifest(wasm); err != nil {
+		return fmt.Errorf("%s: %w", file, err)
+	} else if m.Kind != "sampler" && m.Kind != "processor" {
+		return benchWork(c, wasm)
 	}
 	if n := c.Int("vocab"); n < 1 || n > 1<<22 {
 		return fmt.Errorf("--vocab %d: give a number of logits from 1 to %d", n, 1<<22)
@@ -285,73 +294,24 @@ func benchModuleAction(c *cli.Context) error {
 	return w.Flush()
 }
 
-func checkModuleCommand() *cli.Command {
-	return &cli.Command{
-		Name:  "check",
-		Usage: "hold a module to everything that forge wants of it, and say what to mend",
-		Description: "Static checks, rows of every shape, both engines, independence, drafts, forks, leaks, a hostile host, random rows.\n" +
-			"The exit status is 1 if a check fails.",
-		ArgsUsage: "FILE.wasm",
-		Flags: []cli.Flag{
-			jsonFlag(),
-			&cli.StringFlag{Name: "golden", Usage: "compare outcomes with those in `FILE`"},
-			&cli.StringFlag{Name: "record", Usage: "write the outcomes to `FILE`, to compare with later"},
-			&cli.IntFlag{Name: "fuzz", Usage: "random rows for each entry", Value: 200},
-			&cli.Int64Flag{Name: "fuel", Usage: "limits.fuel that the module will have in plugins.toml", Value: 1},
-		},
-		Action: checkModuleAction,
-	}
-}
-
-func checkModuleAction(c *cli.Context) error {
-	file, err := argument(c)
+// benchWork times a module of the kinds that do not work on rows.
+func benchWork(c *cli.Context, wasm []byte) error {
+	opt, closeModel, err := checkOptions(c)
 	if err != nil {
 		return err
 	}
-	wasm, err := os.ReadFile(file)
+	defer closeModel()
+	times, err := author.BenchWork(c.Context, wasm, *opt, max(2, c.Int("rounds")))
 	if err != nil {
 		return err
-	}
-	opt := author.CheckOptions{Fuzz: max(1, c.Int("fuzz")), Fuel: max(1, c.Int64("fuel"))}
-	set, err := plugin.ParseConfig("default.toml", plugins.Default(), pluginFiles(""))
-	if err != nil {
-		return err
-	}
-	for _, s := range set.Plugins {
-		if s.Kind == "sampler" {
-			opt.Last = append(opt.Last, s)
-		}
-	}
-	if path := c.String("golden"); path != "" {
-		if opt.Golden, err = author.ReadGolden(path); err != nil {
-			return err
-		}
-	}
-	report := author.Check(c.Context, wasm, opt)
-	if path := c.String("record"); path != "" && report.OK() {
-		if err := author.WriteGolden(path, report.Golden); err != nil {
-			return err
-		}
 	}
 	if c.Bool("json") {
-		if err := printJSON(report); err != nil {
-			return err
-		}
-	} else {
-		w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-		for _, f := range report.Findings {
-			verdict := "ok"
-			if !f.OK {
-				verdict = "FAILED"
-			}
-			fmt.Fprintf(w, "%s\t%s\t%s\n", verdict, f.Check, f.Detail)
-		}
-		if err := w.Flush(); err != nil {
-			return err
-		}
+		return printJSON(times)
 	}
-	if !report.OK() {
-		return exitStatus(1)
+	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "work\tplugin\tµs\tfuel\tbytes in\tbytes out\t")
+	for _, t := range times {
+		fmt.Fprintln(w, t)
 	}
-	return nil
+	return w.Flush()
 }

@@ -13,9 +13,11 @@ func devicesCommand() *cli.Command {
 		Name:  "devices",
 		Usage: "list the devices, and what the processor offers them",
 		Action: func(c *cli.Context) error {
-			fmt.Printf("processor  %s, %d threads for this process\n", cpuName(), simd.Threads())
-			fmt.Printf("simd       %s (--device simd, the default)\n", simd.Describe())
-			fmt.Println("scalar     plain Go, defines every operation, slow (--device scalar)")
+			fmt.Printf("simd    %s (--device simd, the default)\n", cpuName())
+			for _, f := range simd.Describe() {
+				fmt.Printf("  %-13s %s\n", f.About, f.Says)
+			}
+			fmt.Println("scalar  plain Go, defines every operation, slow (--device scalar)")
 			return nil
 		},
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"regexp"
 	"strconv"
@@ -114,6 +115,14 @@ func settings(c *cli.Context) (map[string]any, error) {
 	if err := listSettings(c, s); err != nil {
 		return nil, err
 	}
+	more, err := setFlags(c)
+	maps.Copy(s, more)
+	return s, err
+}
+
+// setFlags are the settings that --set gives by name.
+func setFlags(c *cli.Context) (map[string]any, error) {
+	s := map[string]any{}
 	for _, kv := range c.StringSlice("set") {
 		key, value, ok := strings.Cut(kv, "=")
 		if !ok || key == "" {

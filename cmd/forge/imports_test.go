@@ -19,12 +19,13 @@ var mayImport = map[string]string{
 	"forge/kernels/simd":          "kernels gguf",
 	"forge/plugins":               "",
 	"forge/host":                  "host/model host/plugin kernels gguf abi",
-	"forge/host/author":           "host/plugin abi",
+	"forge/host/author":           "host/model host/plugin kernels gguf/randmodel gguf abi",
 	"forge/host/chat":             "",
 	"forge/host/model":            "host/plugin kernels gguf abi",
 	"forge/host/plugin":           "host/plugin/wasmbin abi",
 	"forge/host/plugin/wasmbin":   "",
 	"forge/host/plugin/wasmtest":  "",
+	"forge/host/plugin/hostile":   "abi host/plugin/wasmtest",
 	"forge/host/receipt":          "host host/plugin abi",
 	"forge/host/reference":        "gguf",
 	"forge/host/server":           "host host/chat",
@@ -32,6 +33,7 @@ var mayImport = map[string]string{
 	"forge/plugins/pin":           "plugins host/plugin",
 	"forge/plugins/tokenizer/gen": "",
 	"forge/examples":              "",
+	"forge/tools/fuzzcount":       "",
 	"forge/tools/randmodel":       "gguf gguf/randmodel",
 }
 

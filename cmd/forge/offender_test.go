@@ -23,7 +23,7 @@ func TestOffender(t *testing.T) {
 		t.Fatal(err)
 	}
 	open := func(policy string) *host.Engine {
-		e, err := openRouted(t, storiesFile, simd.New(), host.Options{Deterministic: true}, routerSet(t, func(cfg *plugin.Config) {
+		e, err := openRouted(t, storiesFile, simd.New(), host.Options{Deterministic: true, NSeq: 4}, routerSet(t, func(cfg *plugin.Config) {
 			cfg.Plugins = append(cfg.Plugins, plugin.Spec{Name: "sway " + policy, Kind: "sampler", Wasm: wasm, OnError: policy,
 				Limits: plugin.Limits{Strikes: 100}})
 		}))
@@ -66,6 +66,9 @@ func TestOffender(t *testing.T) {
 			})
 		}
 		wg.Wait()
+		if r := results[0]; r == nil || r.Timings.SequencesPeak < 2 {
+			t.Errorf("no two sequences shared a step: %v", r)
+		}
 		for i := range prompts {
 			switch {
 			case i != 1:

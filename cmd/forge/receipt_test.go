@@ -55,7 +55,7 @@ func TestReceipt(t *testing.T) {
 	}
 	for _, want := range []string{
 		fmt.Sprintf(`"bytes":%d,"sha256":"%x"`, len(model), sha256.Sum256(model)),
-		fmt.Sprintf(`{"name":"sampler","kind":"sampler","sha256":"%x","grants":["history"]`, sha256.Sum256(sampler)),
+		fmt.Sprintf(`{"name":"sampler","kind":"sampler","sha256":"%x","grants":["history","logprobs"]`, sha256.Sum256(sampler)),
 		`"abi":"1.0"`, `"device":"simd"`, `"settings":{"temp":1.5,"top_k":7}`, `"seed":4,"max_tokens":5`, `"prompt":[1,403,407]`, `"pos":7,"from":4,"to":5}],"finish":"length"}`,
 	} {
 		if !strings.Contains(string(text), want) {

@@ -25,6 +25,7 @@ func runCommand() *cli.Command {
 			"  cat notes.txt | forge run -m model.gguf --system \"Summarise what you are given.\"",
 		Flags: append(append(append(promptFlags(),
 			&cli.BoolFlag{Name: "json", Usage: "print one JSON object instead of text"},
+			&cli.IntFlag{Name: "chances", Usage: "with --json: the log probability that each token was picked with, and the `K` likeliest ids that it was picked among"},
 			&cli.IntFlag{Name: "logprobs", Usage: "with --json: the `K` likeliest ids of each step with their log probabilities"},
 			&cli.StringFlag{Name: "save-logits", Usage: "write the rows that tokens are taken from to `FILE`, a NumPy array, for forge plugin try"},
 			&cli.StringFlag{Name: "receipt", Usage: "write what the answer depended on, and each token's draws, to `FILE`, for forge replay"},
@@ -65,6 +66,9 @@ func runAction(c *cli.Context) error {
 	}
 	if k := c.Int("logprobs"); k < 0 || k > 0 && !c.Bool("json") {
 		return errors.New("--logprobs takes a positive number and needs --json")
+	}
+	if k := c.Int("chances"); k < 0 || k > plugin.MaxTop || k > 0 && !c.Bool("json") {
+		return fmt.Errorf("--chances takes a number of 1 to %d and needs --json", plugin.MaxTop)
 	}
 	if !given && c.String("receipt") != "" {
 		return errors.New("--receipt needs a prompt: give one with -p, -f or on standard input")
@@ -118,7 +122,7 @@ func request(c *cli.Context, s *session) (*host.Request, error) {
 	return &host.Request{
 		Constraint: held, Constraints: c.StringSlice("constraint"),
 		MaxTokens: c.Int("n-predict"), Settings: set, Samplers: server.WithRules(samplerNames(c), s.DefaultChain(), set), Seed: server.Seed(&seed),
-		Stop: c.StringSlice("stop"), IgnoreEOS: c.Bool("ignore-eos"), Logprobs: c.Int("logprobs"),
+		Stop: c.StringSlice("stop"), IgnoreEOS: c.Bool("ignore-eos"), Logprobs: c.Int("logprobs"), Chances: c.Int("chances"),
 	}, nil
 }
 
@@ -216,6 +220,7 @@ type jsonReport struct {
 	PromptTokens []uint32       `json:"prompt_tokens"`
 	FinishReason string         `json:"finish_reason"`
 	Logprobs     [][][2]any     `json:"logprobs,omitempty"`
+	Chances      []chanceReport `json:"chances,omitempty"`
 	Timings      timingReport   `json:"timings"`
 	Plugins      []pluginReport `json:"plugins"`
 	Seed         uint64         `json:"seed"`
@@ -227,13 +232,26 @@ func runReport(s *session, req *host.Request, res *host.Result) jsonReport {
 		Timings: timings(res.Timings), Plugins: pluginReports(s.Modules()), Seed: req.Seed,
 	}
 	for _, step := range res.Logprobs {
-		row := make([][2]any, len(step))
-		for i, l := range step {
-			row[i] = [2]any{l.ID, l.Logprob}
-		}
-		r.Logprobs = append(r.Logprobs, row)
+		r.Logprobs = append(r.Logprobs, logprobPairs(step))
+	}
+	for _, step := range res.Chances {
+		r.Chances = append(r.Chances, chanceReport{step.Logprob, logprobPairs(step.Top)})
 	}
 	return r
+}
+
+// chanceReport is what a token was picked by.
+type chanceReport struct {
+	Logprob float64  `json:"logprob"`
+	Top     [][2]any `json:"top"`
+}
+
+func logprobPairs(step []host.Logprob) [][2]any {
+	row := make([][2]any, len(step))
+	for i, l := range step {
+		row[i] = [2]any{l.ID, l.Logprob}
+	}
+	return row
 }
 
 func pluginReports(modules []*plugin.Module) []pluginReport {

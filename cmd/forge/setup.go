@@ -98,14 +98,20 @@ func addPlugin(cfg *plugin.Config, file string) error {
 
 // newRuntime makes the plugin runtime with the compilation cache of this user.
 func newRuntime(c *cli.Context) (*plugin.Runtime, error) {
-	opt := plugin.RuntimeOptions{}
-	if dir, err := os.UserCacheDir(); err == nil {
-		opt.CacheDir = filepath.Join(dir, "forge", "wasm")
-	}
+	opt := plugin.RuntimeOptions{CacheDir: pluginCache()}
 	if c.Bool("verbose") {
 		opt.Log = func(name, line string) { fmt.Fprintf(os.Stderr, "plugin %s: %s\n", name, line) }
 	}
 	return plugin.NewRuntime(c.Context, opt)
+}
+
+// pluginCache is the folder of compiled guests, "" where there is none to be had.
+func pluginCache() string {
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		return ""
+	}
+	return filepath.Join(dir, "forge", "wasm")
 }
 
 // device finds a device by what the user typed.

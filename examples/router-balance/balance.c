@@ -15,6 +15,7 @@
 #define LAYERS 128
 #define TOP_K 16
 #define EXPERTS 256
+#define RECORDS 896 // 2.2 MiB: for so many layers of all sequences together there is memory at the start
 
 FORGE_MANIFEST("name = \"balance\"\nversion = \"1.0\"\nkind = \"router\"\nabi = \"1.0\"\nstate = \"explicit\"\n"
                "[[config]]\nname = \"strength\"\ntype = \"f32\"\ndefault = 1.0\nmin = 0.0\nmax = 1000.0\ndoc = \"how much p an expert loses for each share of the load above its fair one\"\n")
@@ -28,7 +29,7 @@ typedef struct {
 static struct {
 	uint64_t id;
 	bool used;
-	record *layers[LAYERS]; // made when they are needed, then kept
+	record *layers[LAYERS]; // taken when they are needed, then kept
 } sequences[SEQUENCES];
 
 FORGE_EXPORT(forge_init) int32_t init(forge_init *frame) {
@@ -53,17 +54,17 @@ static int32_t start(uint64_t id) {
 	return i;
 }
 
-// take gives a record from memory that is grown 64 KiB at a time.
+// take gives a record: of those that there are from the beginning, since a call's fuel is for its tokens and not for more memory;
+// beyond them from memory that is grown 64 KiB at a time, if the limits allow it.
 static record *take(void) {
-	static uint8_t *free_at;
-	static uint32_t left;
-	if (left < sizeof(record)) {
-		free_at = forge_grow(65536), left = free_at ? 65536 : 0;
-		if (!left) return 0;
+	static record records[RECORDS];
+	static record *next = records, *end = records + RECORDS;
+	if (next == end) {
+		next = forge_grow(65536);
+		if (!next) return next = end, (record *)0;
+		end = next + 65536 / sizeof(record);
 	}
-	record *r = (record *)free_at;
-	free_at += sizeof(record), left -= sizeof(record);
-	return r;
+	return next++;
 }
 
 static record *record_of(int32_t sequence, int32_t layer) {
@@ -75,7 +76,8 @@ static record *record_of(int32_t sequence, int32_t layer) {
 // lean fills bias for the token at a position: the model's own, less what the count says.
 static void lean(const record *r, uint32_t position, uint32_t n, uint32_t top_k, double strength, const float *model, float *bias) {
 	uint32_t count[EXPERTS] = {0}, total = 0;
-	for (uint32_t p = position < WINDOW ? 0 : position - WINDOW; p < position; p++) {
+	bool choice = top_k < n; // else all are chosen at every position, and none has more than its share
+	for (uint32_t p = position < WINDOW ? 0 : position - WINDOW; choice && p < position; p++) {
 		if (r->position[p % KEPT] != p + 1) continue; // never seen, or forgotten
 		for (uint32_t k = 0; k < top_k; k++) count[r->ids[p % KEPT][k]]++;
 		total += top_k;

@@ -30,6 +30,7 @@ type Shape struct {
 	NExpert, NExpertUsed, NFFExp  int
 	NFFShared                     int       // of a shared expert with a gate of its own; 0: none
 	HeadNorm, Bias, Tied          bool      // norms of q and k by head; biases of q, k and v; no output matrix
+	PostNorm, NormBias            bool      // norms behind attention and feed-forward; biases of the norms, for LayerNorm
 	Eps, RopeBase                 float32   //
 	Type                          gguf.Type // of matrices that are read by products; the router's stay F32
 	Seed                          uint64    //
@@ -81,6 +82,9 @@ func (s Shape) Write(path string) error {
 	return os.Rename(f.Name(), path)
 }
 
+// WriteTo writes the file's bytes.
+func (s Shape) WriteTo(w io.Writer) (int64, error) { return s.writer().WriteTo(w) }
+
 func (s Shape) writer() *gguf.Writer {
 	w := gguf.NewWriter()
 	w.Set("general.architecture", s.Arch)
@@ -105,6 +109,9 @@ func (s Shape) writer() *gguf.Writer {
 	set("expert_shared_feed_forward_length", s.NFFShared)
 	w.Set(s.Arch+".rope.freq_base", s.RopeBase)
 	w.Set(s.Arch+".attention.layer_norm_rms_epsilon", s.Eps)
+	if s.NormBias {
+		w.Set(s.Arch+".attention.layer_norm_epsilon", s.Eps)
+	}
 	for key, v := range s.Keys {
 		w.Set(key, v)
 	}
@@ -125,6 +132,12 @@ func (s Shape) tensors(w *gguf.Writer) {
 		s.addTensor(w, numbers, name, t, seed, middle, spread, dims)
 	}
 	vector := func(name string, middle float64, n int) { add(name, gguf.F32, middle, 0.3, n) }
+	norm := func(name string, n int) {
+		vector(name+".weight", 1, n)
+		if s.NormBias {
+			vector(name+".bias", 0, n)
+		}
+	}
 	// Products keep the size of what they are fed.
 	format := func(name string) gguf.Type {
 		if s.Mix == nil {
@@ -135,13 +148,13 @@ func (s Shape) tensors(w *gguf.Writer) {
 	}
 	matrix := func(name string, dims ...int) { add(name, format(name), 0, 1/math.Sqrt(float64(dims[0])), dims...) }
 	add("token_embd.weight", format("token_embd.weight"), 0, 1, s.NEmbd, s.NVocab)
-	vector("output_norm.weight", 1, s.NEmbd)
+	norm("output_norm", s.NEmbd)
 	if !s.Tied {
 		matrix("output.weight", s.NEmbd, s.NVocab)
 	}
 	for layer = range s.NLayer {
 		p := fmt.Sprintf("blk.%d.", layer)
-		vector(p+"attn_norm.weight", 1, s.NEmbd)
+		norm(p+"attn_norm", s.NEmbd)
 		for _, m := range []struct {
 			name string
 			nOut int
@@ -156,7 +169,11 @@ func (s Shape) tensors(w *gguf.Writer) {
 			vector(p+"attn_k_norm.weight", 1, s.HeadDim)
 		}
 		matrix(p+"attn_output.weight", s.NHead*s.HeadDim, s.NEmbd)
-		vector(p+"ffn_norm.weight", 1, s.NEmbd)
+		norm(p+"ffn_norm", s.NEmbd)
+		if s.PostNorm {
+			norm(p+"post_attention_norm", s.NEmbd)
+			norm(p+"post_ffw_norm", s.NEmbd)
+		}
 		if s.NExpert == 0 {
 			matrix(p+"ffn_gate.weight", s.NEmbd, s.NFF)
 			matrix(p+"ffn_up.weight", s.NEmbd, s.NFF)

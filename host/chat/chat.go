@@ -1,7 +1,8 @@
 // Package chat turns messages into what a template guest reads, and says which template a model's dialogue goes through.
 //
 // Nouns: a Dialogue is messages and tools; a Renderer makes prompt text of it with the model's template, or, where that
-// fails, with a fallback, and says so. Content in parts reaches the templates that take it, and others as one text.
+// fails, with a fallback, and says so. Content in parts reaches the templates that take it, and others as one text; the arguments
+// of tool calls, which clients send as text, reach most templates as objects.
 //
 //	text, notice, err := renderer.Render(ctx, &chat.Dialogue{Messages: msgs, AddGenerationPrompt: true})
 //

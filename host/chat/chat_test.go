@@ -172,3 +172,54 @@ func TestRenderer_Parts(t *testing.T) {
 		}
 	}
 }
+
+// Ensure that arguments of tool calls reach templates as the object that they hold, or as text where the template wants that,
+// and that nothing else of a call changes.
+func TestRenderer_Arguments(t *testing.T) {
+	arguments := func(m []any) any {
+		calls := m[len(m)-1].(map[string]any)["tool_calls"].([]any)
+		return calls[len(calls)-1].(map[string]any)["function"].(map[string]any)["arguments"]
+	}
+	asJSON := func(m []any) (string, error) { b, err := json.Marshal(arguments(m)); return string(b), err }
+	asText := func(m []any) (string, error) {
+		if s, ok := arguments(m).(string); ok {
+			return s, nil
+		}
+		return "", errors.New("can only concatenate str")
+	}
+	asPython := func(m []any) (string, error) {
+		if s, ok := arguments(m).(string); ok {
+			return s, nil
+		}
+		return fmt.Sprintf("{'x': '%v'}", arguments(m).(map[string]any)["x"]), nil
+	}
+	const call = `{"role":"assistant","tool_calls":[{"function":{"name":"arguments","arguments":%s}}]}`
+	for _, c := range []struct {
+		name            string
+		f               fake
+		arguments, want string
+	}{
+		{"tojson", asJSON, `"{\"b\": 1.50, \"a\": [\"\u00e9\"]}"`, `{"a":["é"],"b":1.5}`},
+		{"tojson of nothing", asJSON, `""`, `{}`},
+		{"tojson of an object", asJSON, `{"a":1}`, `{"a":1}`},
+		{"tojson of no object", asJSON, `"[1]"`, `"[1]"`},
+		{"tojson of no JSON", asJSON, `"{"`, `"{"`},
+		{"tojson of null", asJSON, `"null"`, `"null"`},
+		{"text", asText, `"{\"a\": 1}"`, `{"a": 1}`},
+		{"as Python writes it", asPython, `"{\"x\": 1}"`, `{"x": 1}`},
+	} {
+		var m Message
+		if err := json.Unmarshal(fmt.Appendf(nil, call, c.arguments), &m); err != nil {
+			t.Fatal(err)
+		}
+		r := &Renderer{Open: opens(c.f)}
+		if got, _, err := r.Render(context.Background(), &Dialogue{Messages: []Message{m}}); got != c.want || err != nil {
+			t.Errorf("%s: %s, %v, want %s", c.name, got, err, c.want)
+		}
+	}
+	const calls = `[ {"type":"function", "function":{"arguments":"{\"z\":1.0,\"a\":2}","name":"\"arguments\":\"{}\""},"id":"1"}, {"id":"2"}]`
+	const want = `[ {"type":"function", "function":{"arguments":{"z":1.0,"a":2},"name":"\"arguments\":\"{}\""},"id":"1"}, {"id":"2"}]`
+	if got, ok := objectArguments(json.RawMessage(calls)); !ok || string(got) != want {
+		t.Errorf("%s, %t, want %s", got, ok, want)
+	}
+}

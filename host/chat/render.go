@@ -30,17 +30,18 @@ var ErrNoTemplate = errors.New("the model file has no chat template: name a ship
 
 // opened is a template that was asked for: compiled once, or found not to compile.
 type opened struct {
-	mu    sync.Mutex
-	t     Template
-	err   error
-	parts parts
+	mu      sync.Mutex
+	t       Template
+	err     error
+	parts   answer // it takes a message's content in parts
+	objects answer // it wants the arguments of tool calls as objects
 }
 
-// parts says whether a template takes a message's content in parts.
-type parts int
+// answer is what is known of a template.
+type answer int
 
 const (
-	unknown parts = iota
+	unknown answer = iota
 	taken
 	notTaken
 )
@@ -83,6 +84,9 @@ func (o *opened) render(ctx context.Context, open Opener, d *Dialogue) (string, 
 	}
 	if d.hasParts() && !o.takesParts(ctx, t) {
 		d = d.joined()
+	}
+	if objects, ok := d.withObjects(); ok && o.takesObjects(ctx, t) {
+		d = objects
 	}
 	variables, err := d.variables()
 	if err != nil {

@@ -1,7 +1,6 @@
 package plugin
 
 import (
-	"path/filepath"
 	"testing"
 	"time"
 )
@@ -82,36 +81,4 @@ func BenchmarkRefill(b *testing.B) {
 	}
 	b.ReportMetric(float64(best[0])/float64(best[1]), "tanks/none")
 	b.ReportMetric(float64(best[0]), "ns/row")
-}
-
-// BenchmarkLoadCached is the load of a C guest whose compiled form lies in the cache, in a runtime that has not seen it.
-func BenchmarkLoadCached(b *testing.B) {
-	dir := b.TempDir()
-	for _, name := range []string{"pair", "mask_explicit", "../../../plugins/sampler/sampler", "../../../plugins/tokenizer/bpe"} {
-		b.Run(filepath.Base(name), func(b *testing.B) {
-			wasm := guest(b, name)
-			man, err := ReadManifest(wasm)
-			if err != nil {
-				b.Fatal(err)
-			}
-			s := Spec{Name: name, Kind: man.Kind, Wasm: wasm, Grants: []string{"history", "vocab"}}
-			best, runtimes := time.Duration(1<<62), time.Duration(1<<62)
-			for b.Loop() {
-				start := time.Now()
-				r, err := NewRuntime(ctx, RuntimeOptions{CacheDir: dir})
-				if err != nil {
-					b.Fatal(err)
-				}
-				made := time.Now()
-				if _, err := r.Load(ctx, s); err != nil {
-					b.Fatal(err)
-				}
-				best, runtimes = min(best, time.Since(made)), min(runtimes, made.Sub(start))
-				r.Close(ctx)
-			}
-			b.ReportMetric(float64(best.Microseconds()), "µs/load")
-			b.ReportMetric(float64(runtimes.Microseconds()), "µs/runtime")
-			b.ReportMetric(float64(len(wasm)), "bytes")
-		})
-	}
 }

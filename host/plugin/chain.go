@@ -61,6 +61,7 @@ type unit struct {
 	row, history, logits, ids uint32 // offsets in the arena
 	historyCap                uint32
 
+	top            uint32 // window of logprob records, 0 without the grant
 	steps, planIDs uint32 // windows of plans, 0 if no entry has one
 	proven         bool   // plans and entries were compared
 
@@ -172,6 +173,10 @@ func (u *unit) layOut(l *layout) (func(*instance, abi.Init), error) {
 	u.history = l.take(4*uint64(u.historyCap), 64)
 	u.logits = l.take(4*uint64(c.nVocab), 64)
 	u.ids = l.take(4*uint64(c.nVocab), 64)
+	u.top = 0
+	if u.m.caps&abi.CapLogprobs != 0 {
+		u.top = l.take(abi.LogprobSize*MaxTop, 64)
+	}
 	u.planRoom(l)
 	var vocab *vocabLayout
 	if u.m.caps&abi.CapVocab != 0 {

@@ -272,7 +272,7 @@ func TestConstraintAnswers(t *testing.T) {
 		{11, call + "allows no token here, not even the end: the text cannot go on as the constraint wants", false, 0},
 		{12, call + "gave up (unreachable: an assertion or a panic in the plugin)...", true, 0},
 		{13, call + "ran out of fuel: raise limits.fuel, which multiplies the 40,300,900 units...", true, 0},
-		{14, call + "returned the status status 3", true, 0},
+		{14, call + "returned the status 3", true, 0},
 		{15, call + "says: nothing can follow", false, 0},
 		{16, call + "gives the result 4294967295, which the ABI does not have", true, 0},
 		{17, call + "allows no token here, not even the end: the text cannot go on as the constraint wants", false, 0},

@@ -16,13 +16,21 @@ type Error struct {
 	Why          string     // one sentence without a full stop
 	Status       abi.Status // what the guest returned, if it did
 	Trapped      bool       // it did not return, or returned what the ABI forbids: its instance is gone
-	Fuel         int64      // units used
+	Fuel         int64      // units used, or firstTank
 }
+
+// firstTank is the Fuel of a start function that ended before anybody could look: fewer than startTank units.
+const firstTank = -1
+
+const whyUnreachable = "gave up (unreachable: an assertion or a panic in the plugin)"
 
 // Error gives the sentence for the user.
 func (e *Error) Error() string {
 	text := "plugin " + e.Plugin + ": " + e.Call + " " + e.Why
-	if e.Trapped {
+	switch {
+	case e.Trapped && e.Fuel == firstTank:
+		text += " (fuel used: under " + units(startTank) + ")"
+	case e.Trapped:
 		text += " (fuel used: " + units(e.Fuel) + ")"
 	}
 	return text
@@ -43,7 +51,7 @@ func trapWhy(err error) string {
 	}
 	switch line {
 	case "unreachable":
-		return "gave up (unreachable: an assertion or a panic in the plugin)"
+		return whyUnreachable
 	case "out of bounds memory access":
 		return "read or wrote outside its memory"
 	case "stack overflow":

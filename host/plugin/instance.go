@@ -155,8 +155,12 @@ func (m *Module) instantiate(ctx context.Context, limit uint64) (*instance, erro
 // startFault is the error of an instance that could not be made.
 func (in *instance) startFault(ctx context.Context, err error) error {
 	const call = "its start"
-	e := &Error{Plugin: in.m.spec.Name, Call: call, Why: trapWhy(err), Trapped: true}
-	if in.fuel != nil { // it wanted more than the first tank
+	e := &Error{Plugin: in.m.spec.Name, Call: call, Why: trapWhy(err), Trapped: true, Fuel: firstTank}
+	if in.fuel == nil { // it never wanted more than the first tank, and its globals are gone with it
+		if e.Why == whyUnreachable {
+			e.Why = "gave up, or nested its calls too deep (unreachable)"
+		}
+	} else {
 		left := int64(in.fuel.Get())
 		if e.Fuel = startFuel - in.spare - left; left < 0 {
 			if ctx.Err() != nil {

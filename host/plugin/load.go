@@ -209,9 +209,9 @@ func (r *Runtime) compile(ctx context.Context, wasm []byte, digest string) (*com
 }
 
 func (r *Runtime) build(ctx context.Context, c *compiled, wasm []byte) error {
-	metered := r.readMetered(c.digest)
+	k := r.readKept(c.digest)
 	info, err := wasmbin.Check(wasm, wasmbin.Limits{
-		MaxModuleBytes: abi.MaxModuleBytes, MaxPages: maxPages, AllowImports: grantable, SkipBodies: metered != nil,
+		MaxModuleBytes: abi.MaxModuleBytes, MaxPages: maxPages, AllowImports: grantable, SkipBodies: k != nil,
 	})
 	if err != nil {
 		return err
@@ -221,7 +221,9 @@ func (r *Runtime) build(ctx context.Context, c *compiled, wasm []byte) error {
 		return fmt.Errorf("it has no custom section %s, which says what it is; build it with the SDK's manifest",
 			abi.Section)
 	}
-	if c.manifest, err = parseManifest(bytes.Clone(section)); err != nil {
+	if k != nil {
+		c.manifest = k.manifest
+	} else if c.manifest, err = parseManifest(bytes.Clone(section)); err != nil {
 		return err
 	}
 	if !info.HasMemory {
@@ -241,18 +243,20 @@ func (r *Runtime) build(ctx context.Context, c *compiled, wasm []byte) error {
 			return err
 		}
 	}
-	if metered == nil {
-		if metered, err = wasmbin.Meter(wasm, info, wasmbin.MeterOptions{Refill: true, InitialFuel: startTank, Globals: image}); err != nil {
+	if k == nil {
+		metered, err := wasmbin.Meter(wasm, info, wasmbin.MeterOptions{Refill: true, InitialFuel: startTank, Globals: image})
+		if err != nil {
 			return err
 		}
 		if err := validate(ctx, wasm); err != nil {
 			return err
 		}
-		r.writeMetered(c.digest, metered)
+		k = &kept{c.manifest, metered}
+		r.writeKept(c.digest, k)
 	}
-	c.code, err = r.wazero.CompileModule(ctx, metered)
+	c.code, err = r.wazero.CompileModule(ctx, k.metered)
 	if err != nil && r.dir != "" && ctx.Err() == nil {
-		err = r.recompile(ctx, c, metered, err)
+		err = r.recompile(ctx, c, k.metered, err)
 	}
 	if err != nil {
 		return fmt.Errorf("it does not compile: %s", firstLine(err))

@@ -2,6 +2,7 @@ package plugin
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"math"
 	"runtime"
@@ -79,6 +80,9 @@ func syllables(model string) *Vocab {
 	return v
 }
 
+// chatTemplate is of the kind that models have.
+const chatTemplate = "{{ bos_token }}{% for m in messages %}{{ m.role | upper }}: {{ m.content | trim }}{{ eos_token }}{% endfor %}{% if add_generation_prompt %}ASSISTANT:{% endif %}"
+
 // TestPausesShipped: a prompt of 10 MB and the compile of a large schema hold up nobody for longer than anything else.
 func TestPausesShipped(t *testing.T) {
 	if !canTimeThread || raced {
@@ -117,15 +121,21 @@ func TestPausesShipped(t *testing.T) {
 		refills++
 	}
 	measure := func(what string, f func() error) {
-		longest, refills = 0, 0
-		start := threadTime()
-		last = start
-		err := f()
-		now := threadTime()
-		longest = max(longest, now-last)
-		t.Logf("%-30s %8v, %6d refills, at most %8v between two safe points; %v", what, (now - start).Round(time.Millisecond), refills, longest, err)
-		if longest > 10*time.Millisecond {
-			t.Errorf("%s: %v between two safe points", what, longest)
+		t.Helper()
+		var wait, used time.Duration
+		var err error
+		for range attempts {
+			longest, refills = 0, 0
+			start := threadTime()
+			last = start
+			wait = delay(func() { err = f() })
+			if used = threadTime() - start; wait <= mayWait {
+				break
+			}
+		}
+		t.Logf("%-30s %8v, %6d refills, at most %8v between two, another goroutine waits %8v; %v", what, used.Round(time.Millisecond), refills, longest, wait, err)
+		if wait > mayWait || longest > mayWait/2 {
+			t.Errorf("%s: another goroutine waits %v, a guest runs for %v without a safe point", what, wait, longest)
 		}
 	}
 	for name, model := range map[string]string{"spm": "llama", "bpe": "gpt2"} {
@@ -133,9 +143,9 @@ func TestPausesShipped(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		ids := make([]uint32, 0, len(text))
+		var ids []uint32
 		measure(name+", 10 MB of text", func() (err error) {
-			ids, err = tok.Encode(ctx, ids, text, false)
+			ids, err = tok.Encode(ctx, nil, text, false)
 			return err
 		})
 		if len(ids) < len(text)/10 {
@@ -149,6 +159,23 @@ func TestPausesShipped(t *testing.T) {
 		cancel()
 		tok.Close()
 	}
+	tmpl, err := module("template").NewTemplate(ctx, chatTemplate, "<s>", "</s>")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tmpl.Close()
+	messages, err := json.Marshal(map[string]any{"add_generation_prompt": true, "messages": []map[string]string{
+		{"role": "system", "content": "Be brief."}, {"role": "user", "content": string(text)}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	measure("template, 10 MB of text", func() error {
+		prompt, err := tmpl.Render(ctx, messages, time.Unix(0, 0))
+		if err == nil && prompt != "<s>SYSTEM: Be brief.</s>USER: "+strings.TrimSpace(string(text))+"</s>ASSISTANT:" {
+			t.Errorf("%d bytes of prompt for %d of text", len(prompt), len(text))
+		}
+		return err
+	})
 	c, err := module("constraint").NewConstraint(ctx, syllables("llama"))
 	if err != nil {
 		t.Fatal(err)

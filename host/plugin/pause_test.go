@@ -9,38 +9,9 @@ import (
 	"testing"
 	"time"
 
+	"forge/host/plugin/hostile"
 	w "forge/host/plugin/wasmtest"
 )
-
-// busy are guests that never come back, each a sampler whose entry x is the code.
-func busy() map[string]w.Guest {
-	sampler := func(pages int, locals []byte, code ...[]byte) w.Guest {
-		return w.Guest{Kind: "sampler", Manifest: "[[entries]]\nname = \"x\"\n", Pages: pages,
-			Funcs: []w.Func{{Name: "sampler_x", Locals: locals, Code: w.Cat(w.Cat(code...), w.I32(0))}}}
-	}
-	local := w.Vec(w.Raw(1, w.TypeI32))
-	const chase = 200
-	chain := w.Raw(w.OpLocalGet, 1, w.OpI32Load, 2, 0, w.OpLocalSet, 1)
-	fill := w.Cat(w.I32(0), w.I32(1), w.I32(chase*65536), w.Raw(w.OpBulk, 11, 0))
-	copies := w.Cat(w.I32(0), w.I32(1), w.I32(chase*65536-1), w.Raw(w.OpBulk, 10, 0, 0))
-	guests := map[string]w.Guest{
-		"endless loop":            sampler(1, nil, w.Loop()),
-		"dependent loads":         sampler(chase, local, w.Loop(chain)),
-		"dependent loads, a line": sampler(chase, local, w.Loop(w.Repeat(20_000, chain))),
-		"memory.fill":             sampler(chase, nil, w.Loop(fill)),
-		"memory.copy":             sampler(chase, nil, w.Loop(copies)),
-		"memory.grow":             sampler(1, nil, w.Loop(w.I32(1), w.Raw(w.OpMemoryGrow, 0, w.OpDrop))),
-	}
-	leaf := sampler(chase, nil, w.Loop(w.Repeat(1000, w.Call(1))))
-	leaf.Funcs = append(leaf.Funcs, w.Func{Type: w.None, Locals: local, Code: w.Repeat(20_000, w.Raw(w.OpLocalGet, 0, w.OpI32Load, 2, 0, w.OpLocalSet, 0))})
-	guests["calls of a long leaf"] = leaf
-	deep := sampler(chase, nil, w.Loop(w.I32(900), w.Call(1)))
-	deep.Funcs = append(deep.Funcs, w.Func{Type: w.FuncType("i", ""), Locals: local, Code: w.Cat( // down 900 calls, and loads on the way back
-		w.Raw(w.OpLocalGet, 0, w.OpIf, w.TypeVoid, w.OpLocalGet, 0), w.I32(-1), w.Raw(w.OpI32Add), w.Call(1), w.Raw(w.OpEnd),
-		w.Repeat(50, chain))})
-	guests["loads on the way back"] = deep
-	return guests
-}
 
 // busyInstance starts a busy guest, with its memory as one cycle of addresses in random order.
 func busyInstance(t *testing.T, r *Runtime, name string, g w.Guest) (*instance, export) {
@@ -49,7 +20,7 @@ func busyInstance(t *testing.T, r *Runtime, name string, g w.Guest) (*instance, 
 	if err != nil {
 		t.Fatalf("%s: %v", name, err)
 	}
-	c := newChain(t, r, 10, ChainEntry{m, "x"})
+	c := newChain(t, r, 10, ChainEntry{m, hostile.Entry})
 	in := c.units[0].main
 	lines := g.Pages * 65536 / 64
 	order := rand.New(rand.NewPCG(3, 4)).Perm(lines)
@@ -68,7 +39,7 @@ func TestPauses(t *testing.T) {
 	r := newRuntime(t, RuntimeOptions{})
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	for name, g := range busy() {
+	for name, g := range hostile.Busy() {
 		in, e := busyInstance(t, r, name, g)
 		soon, cancel := context.WithCancel(ctx)
 		var longest time.Duration
@@ -99,7 +70,7 @@ func TestPauses(t *testing.T) {
 func TestCancel(t *testing.T) {
 	engines(t, func(t *testing.T, r *Runtime) {
 		for _, name := range []string{"endless loop", "dependent loads"} {
-			g := busy()[name]
+			g := hostile.Busy()[name]
 			best := time.Hour
 			for range 5 { // the machine may be busy
 				in, e := busyInstance(t, r, name, g)
@@ -136,7 +107,7 @@ func TestOthersRun(t *testing.T) {
 	done := make(chan error)
 	const guests = 3
 	for range guests {
-		in, e := busyInstance(t, r, "dependent loads", busy()["dependent loads"])
+		in, e := busyInstance(t, r, "dependent loads", hostile.Busy()["dependent loads"])
 		go func() {
 			_, err := in.invoke(soon, e, in.base, 1<<50)
 			done <- err

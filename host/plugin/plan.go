@@ -22,6 +22,9 @@ type planStep struct {
 	ids   []uint32 // ascending
 }
 
+// picks tells whether the plan's last step picks a token.
+func (p plan) picks() bool { return len(p) > 0 && p[len(p)-1].op == abi.PlanOpArgMax }
+
 const (
 	plannedLength = 64
 	maxSteps      = 16

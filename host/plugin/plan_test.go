@@ -19,7 +19,7 @@ func TestPlan_Refused(t *testing.T) {
 			6:  "plugin plan: plan_most planned a step 1 that has the temperature 0",
 			7:  "plugin plan: plan_most planned a step 1 that picks, and goes on",
 			8:  "plugin plan: plan_most gave up...",
-			9:  "plugin plan: plan_most returned the status status 5",
+			9:  "plugin plan: plan_most returned the status 5",
 			10: "plugin plan: plan_most planned a step 1 that keeps none",
 			11: "plugin plan: plan_most plans where sampler_most fails: plugin plan: sampler_most says: not today",
 			12: "",

@@ -77,7 +77,7 @@ func newChain(t testing.TB, r *Runtime, nVocab int, entries ...ChainEntry) *Chai
 	return c
 }
 
-var fuelUsed = regexp.MustCompile(` \(fuel used: [0-9,]+ units\)`)
+var fuelUsed = regexp.MustCompile(` \(fuel used: (?:under )?[0-9,]+ units\)`)
 
 // wantError holds an error to a sentence, or to the beginning of one that ends in "...". The fuel used is left out where
 // the sentence does not have it.

@@ -174,7 +174,7 @@ func (u *unit) compare(ctx context.Context, fn int, export string, steps plan, s
 	called, id := t, undecided
 	status, err := in.call(ctx, in.fns[fn], u.m.budget(int(t.n)))
 	if err == nil && status != abi.StatusSkip {
-		called, id, err = u.result(u.names[fn], status, t)
+		called, id, err = u.result(u.names[fn], status, row, t)
 	}
 	if err != nil {
 		if ctx.Err() != nil {

@@ -228,20 +228,20 @@ func (r *Router) known(ctx context.Context, seqs []uint64) error {
 	return nil
 }
 
-// finite tells whether all numbers are: 0 times one that is not is NaN.
+// finite tells whether all numbers are: those that are not have the largest exponent, whatever their sign.
 func finite(x []float32) bool {
-	var a, b, c, d float32
+	const sign, infinite = 1 << 31, 0x7f800000
+	var a, b, c, d uint32
 	for ; len(x) >= 4; x = x[4:] {
-		a += x[0] * 0
-		b += x[1] * 0
-		c += x[2] * 0
-		d += x[3] * 0
+		a = max(a, math.Float32bits(x[0])&^sign)
+		b = max(b, math.Float32bits(x[1])&^sign)
+		c = max(c, math.Float32bits(x[2])&^sign)
+		d = max(d, math.Float32bits(x[3])&^sign)
 	}
 	for _, v := range x {
-		a += v * 0
+		a = max(a, math.Float32bits(v)&^sign)
 	}
-	sum := a + b + c + d
-	return sum == sum
+	return max(a, b, c, d) < infinite
 }
 
 // route is one call for the tokens from .. to-1.
@@ -274,8 +274,8 @@ func (r *Router) route(ctx context.Context, layer int, b *RouteBatch, from, to i
 	}
 	// What the guest does not write is no expert.
 	ids := in.at(r.ids, 4*chosen)
-	for i := range ids {
-		ids[i] = 0xff
+	for i := 0; i < len(ids); i += 4 {
+		putU32(ids[i:], math.MaxUint32)
 	}
 	f.SetIDs(in.base + r.ids)
 	f.SetWeights(in.base + r.weights)

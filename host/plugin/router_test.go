@@ -112,7 +112,7 @@ func TestRouterRefuses(t *testing.T) {
 		5:  call + "layer 0, token 2: gave the weight -1; it must be finite and not negative",
 		6:  call + "gave up (unreachable: an assertion or a panic in the plugin)...",
 		7:  call + "ran out of fuel: raise limits.fuel, which multiplies the 1,460,000 units of such a call...",
-		8:  call + "returned the status status 4",
+		8:  call + "returned the status 4",
 		9:  call + "layer 0, token 0: chose the expert 4294967295 of 8",
 		10: "no error",
 	} {

@@ -21,6 +21,7 @@ type Row struct {
 	NPrompt int
 	History []uint32 // the sequence's tokens, newest last
 	Params  *Params  // nil: the defaults
+	Chances *Chances // filled by the sampler that picks, if it can; nil: not wanted
 }
 
 // table is the state of the candidates between two entries; the candidates themselves lie in a unit's arena.
@@ -56,6 +57,9 @@ func (c *Chain) Sample(ctx context.Context, row *Row) (int32, error) {
 		t.draw = *row.Draw
 	}
 	c.skipped = ""
+	if row.Chances != nil {
+		row.Chances.Told = false
+	}
 	for i := range c.stages {
 		if p.idleStage[i] {
 			continue
@@ -137,7 +141,7 @@ func (s *stage) run(ctx context.Context, row *Row, p *Params, idle []bool, t tab
 		steps, planned, err := u.plan(ctx, p, fn)
 		switch {
 		case err != nil:
-		case planned && t.n <= plannedLength:
+		case planned && t.n <= plannedLength && (row.Chances == nil || !steps.picks() || !u.tells(in)):
 			t, id, err = u.follow(in, u.names[fn], steps, t)
 		default:
 			if seen < 0 {
@@ -146,7 +150,7 @@ func (s *stage) run(ctx context.Context, row *Row, p *Params, idle []bool, t tab
 			u.frame(in, row, uint32(seen), t)
 			e := in.fns[fn]
 			if status, err = in.call(ctx, e, u.m.budget(int(t.n)+seen)); err == nil && status != abi.StatusSkip {
-				t, id, err = u.result(e.name, status, t)
+				t, id, err = u.result(e.name, status, row, t)
 			}
 		}
 		if err != nil {
@@ -237,13 +241,17 @@ func (u *unit) frame(in *instance, row *Row, seen uint32, t table) {
 	r.SetParams(in.base+u.params, uint32(len(u.m.slots)))
 	r.SetNPrompt(uint32(row.NPrompt))
 	r.SetNHistory(uint32(len(row.History)))
+	u.askChances(in, r, row.Chances)
 }
 
 // result reads what an entry left in the row's record and holds it to the ABI.
-func (u *unit) result(call string, status abi.Status, was table) (table, int32, error) {
+func (u *unit) result(call string, status abi.Status, row *Row, was table) (table, int32, error) {
 	in := was.in
 	r := abi.Row(in.at(u.row, abi.RowSize))
 	now := table{unit: u, in: in, n: r.N(), flags: r.Flags(), draw: r.Draw()}
+	if now.flags&whole != 0 { // its order is that of the ids: who takes it for sorted would cut it in a wrong place
+		now.flags &^= uint32(abi.RowFlagSorted)
+	}
 	selected := r.Selected()
 	const known = whole | uint32(abi.RowFlagSorted) | uint32(abi.RowFlagStop)
 	why := ""
@@ -253,7 +261,7 @@ func (u *unit) result(call string, status abi.Status, was table) (table, int32, 
 	case now.n > was.n:
 		why = fmt.Sprintf("left %d candidates of %d", now.n, was.n)
 	case now.flags&^known != 0:
-		why = fmt.Sprintf("set the row flags %#x, the ABI has %#x", now.flags, known)
+		why = fmt.Sprintf("set the row flags %#x, the ABI has %#x", r.Flags(), known)
 	case now.n == 0 && now.flags&uint32(abi.RowFlagStop) == 0:
 		why = "left no candidates"
 	case now.flags&whole != 0 && (was.flags&whole == 0 || now.n != was.n):
@@ -266,14 +274,16 @@ func (u *unit) result(call string, status abi.Status, was table) (table, int32, 
 		why = fmt.Sprintf("picked candidate %d of %d", selected, now.n)
 	case selected == -1:
 		return now, undecided, nil
-	case now.flags&whole != 0:
-		return now, selected, nil
 	default:
-		id := getU32(in.at(u.ids+4*uint32(selected), 4))
-		if id < uint32(u.chain.nVocab) {
+		id := uint32(selected)
+		if now.flags&whole == 0 {
+			id = getU32(in.at(u.ids+4*uint32(selected), 4))
+		}
+		if id >= uint32(u.chain.nVocab) {
+			why = fmt.Sprintf("picked the id %d, the vocabulary has %d", id, u.chain.nVocab)
+		} else if why = u.readChances(in, r, row.Chances); why == "" {
 			return now, int32(id), nil
 		}
-		why = fmt.Sprintf("picked the id %d, the vocabulary has %d", id, u.chain.nVocab)
 	}
 	return was, undecided, in.fault(call, status, "%s", why)
 }

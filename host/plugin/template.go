@@ -3,9 +3,11 @@ package plugin
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"forge/abi"
 )
@@ -81,16 +83,48 @@ func (t *Template) Render(ctx context.Context, json []byte, now time.Time) (stri
 	if err := t.ready(ctx); err != nil {
 		return "", err
 	}
-	var out strings.Builder
 	c := textCall{
 		export: t.render, input: json, inWidth: 1, outWidth: 1, last: true, maxOut: minRendered + 4*uint64(len(json)), now: now.Unix(),
-		atOnce: true,
-		emit:   func(b []byte) { out.Write(b) },
+		atOnce: true, inPieces: true,
 	}
 	if err := t.run(ctx, t.in, &c); err != nil {
 		return "", err
 	}
-	return out.String(), nil
+	text, ok := joinText(c.pieces)
+	if !ok {
+		return "", t.in.fault(t.render.name, 0, "gave text that is not UTF-8")
+	}
+	return text, nil
+}
+
+// joinText makes one text of pieces and tells whether it is UTF-8. Others have their turn in between: a prompt may have
+// megabytes, and Go does not interrupt a copy.
+func joinText(pieces [][]byte) (string, bool) {
+	size := 0
+	for _, p := range pieces {
+		size += len(p)
+	}
+	var b strings.Builder
+	b.Grow(size)
+	for _, p := range pieces {
+		b.Write(p)
+		runtime.Gosched()
+	}
+	text := b.String()
+	for rest := text; len(rest) > 0; runtime.Gosched() {
+		n := min(len(rest), textOut)
+		for k := n; n < len(rest) && k > n-utf8.UTFMax; k-- { // where a character begins
+			if utf8.RuneStart(rest[k]) {
+				n = k
+				break
+			}
+		}
+		if !utf8.ValidString(rest[:n]) {
+			return "", false
+		}
+		rest = rest[n:]
+	}
+	return text, true
 }
 
 // Close frees the instance.

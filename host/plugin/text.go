@@ -1,6 +1,7 @@
 package plugin
 
 import (
+	"bytes"
 	"context"
 
 	"forge/abi"
@@ -27,9 +28,12 @@ type textCall struct {
 	input    []byte
 	inWidth  int // bytes of an input element: 1 or 4
 	outWidth int
-	atOnce   bool   // the guest may do all its work in any call: fuel for the whole input from the first one on
-	maxOut   uint64 // bytes of output that this input can have
-	emit     func([]byte)
+	atOnce   bool     // the guest may do all its work in any call: fuel for the whole input from the first one on
+	maxOut   uint64   // bytes of output that this input can have
+	ids      idList   // what comes out is appended here if outWidth is 4,
+	bytes    []byte   // here if it is 1,
+	pieces   [][]byte // and here, piece by piece, with inPieces
+	inPieces bool
 	state    DecodeState // what the frame carries from call to call
 	now      int64
 }
@@ -84,11 +88,11 @@ func (w textWindows) run(ctx context.Context, in *instance, c *textCall) error {
 			return bad("carries %d bytes, a character has 4", f.CarryLen())
 		}
 		c.state = DecodeState{begun: true, carryLen: f.CarryLen(), carry: f.Carry(), state: f.State()}
-		bytes := n * uint32(c.outWidth)
-		if total += uint64(bytes); total > c.maxOut {
+		width := n * uint32(c.outWidth)
+		if total += uint64(width); total > c.maxOut {
 			return bad("wrote more than %d bytes for an input of %d", c.maxOut, len(c.input))
 		}
-		c.emit(in.at(w.out, bytes))
+		c.take(in.at(w.out, width))
 		rest = rest[int(consumed)*c.inWidth:]
 		if len(rest) == 0 && more == 0 {
 			return nil
@@ -96,5 +100,17 @@ func (w textWindows) run(ctx context.Context, in *instance, c *textCall) error {
 		if consumed == 0 && n == 0 {
 			return bad("makes no progress: it took none of %d elements and wrote nothing", offered)
 		}
+	}
+}
+
+// take appends what a call wrote.
+func (c *textCall) take(b []byte) {
+	switch {
+	case c.outWidth == 4:
+		c.ids.add(b)
+	case c.inPieces:
+		c.pieces = append(c.pieces, bytes.Clone(b))
+	default:
+		c.bytes = append(c.bytes, b...)
 	}
 }

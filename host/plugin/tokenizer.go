@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 	"math"
+	"runtime"
 	"sync"
 
 	"forge/abi"
@@ -251,31 +252,57 @@ func (t *Tokenizer) Encode(ctx context.Context, dst []uint32, text []byte, parse
 	if err := t.ready(ctx); err != nil {
 		return dst, err
 	}
-	start, bad := len(dst), int64(-1)
 	c := textCall{
-		export: t.encode, input: text, inWidth: 1, outWidth: 4, last: true,
+		export: t.encode, input: text, inWidth: 1, outWidth: 4, last: true, ids: idList{first: dst},
 		maxOut: 4 * (64 + 64*uint64(len(text))), // a character's compatibility form has at most 18 characters
-		emit: func(b []byte) {
-			for ; len(b) > 0; b = b[4:] {
-				id := getU32(b)
-				if id >= uint32(t.vocab.N) {
-					bad = int64(id)
-				}
-				dst = append(dst, id)
-			}
-		},
 	}
 	if parseSpecial {
 		c.flags = uint32(abi.TextFlagParseSpecial)
 	}
-	err := t.run(ctx, t.in, &c)
-	if err == nil && bad >= 0 {
-		err = t.in.fault(t.encode.name, 0, "gave the id %d, the vocabulary has %d", bad, t.vocab.N)
+	if err := t.run(ctx, t.in, &c); err != nil {
+		return dst, err
 	}
-	if err != nil {
-		return dst[:start], err
+	if c.ids.most >= uint32(t.vocab.N) {
+		return dst, t.in.fault(t.encode.name, 0, "gave the id %d, the vocabulary has %d", c.ids.most, t.vocab.N)
 	}
-	return dst, nil
+	return c.ids.join(), nil
+}
+
+// idList collects ids: the first as append does, and once they are many in pieces, which are copied once, at the end, while
+// others have their turns. The ids of a long text are megabytes, and Go does not interrupt a copy.
+type idList struct {
+	first []uint32
+	rest  [][]uint32
+	most  uint32 // of those that were added
+}
+
+func (l *idList) add(b []byte) {
+	to := &l.first
+	if n := len(b) / 4; len(l.rest) > 0 || len(l.first)+n > max(cap(l.first), textOut/4) {
+		l.rest = append(l.rest, make([]uint32, 0, n))
+		to = &l.rest[len(l.rest)-1]
+	}
+	for ; len(b) > 0; b = b[4:] {
+		id := getU32(b)
+		l.most = max(l.most, id)
+		*to = append(*to, id)
+	}
+}
+
+func (l *idList) join() []uint32 {
+	if len(l.rest) == 0 {
+		return l.first
+	}
+	n := len(l.first)
+	for _, ids := range l.rest {
+		n += len(ids)
+	}
+	all := append(make([]uint32, 0, n), l.first...)
+	for _, ids := range l.rest {
+		all = append(all, ids...)
+		runtime.Gosched()
+	}
+	return all
 }
 
 // Decode appends the text of ids to dst. st carries what is between two calls for one text, and may be nil for a text
@@ -291,21 +318,21 @@ func (t *Tokenizer) Decode(ctx context.Context, dst []byte, ids []uint32, st *De
 	if err := t.ready(ctx); err != nil {
 		return dst, err
 	}
-	if st == nil {
-		st = new(DecodeState)
-	}
-	start := len(dst)
 	c := textCall{
-		export: t.decode, flags: uint32(flags &^ Last), last: flags&Last != 0, state: *st,
-		input: bytesOf(ids), inWidth: 4, outWidth: 1,
+		export: t.decode, flags: uint32(flags &^ Last), last: flags&Last != 0,
+		input: bytesOf(ids), inWidth: 4, outWidth: 1, bytes: dst,
 		maxOut: 64 + uint64(len(ids))*uint64(3*t.longest+64), // a byte that is no UTF-8 may become the three of U+FFFD
-		emit:   func(b []byte) { dst = append(dst, b...) },
+	}
+	if st != nil {
+		c.state = *st
 	}
 	if err := t.run(ctx, t.in, &c); err != nil {
-		return dst[:start], err
+		return dst, err
 	}
-	*st = c.state
-	return dst, nil
+	if st != nil {
+		*st = c.state
+	}
+	return c.bytes, nil
 }
 
 // Pieces gives for each token the bytes that it adds to a text: piece i is text[offsets[i]:offsets[i+1]].

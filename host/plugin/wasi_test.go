@@ -8,7 +8,7 @@ import (
 	"slices"
 	"testing"
 
-	"forge/abi"
+	"forge/host/plugin/hostile"
 	w "forge/host/plugin/wasmtest"
 )
 
@@ -83,51 +83,16 @@ func TestGoGuest(t *testing.T) {
 	}
 }
 
-// wasiGuest is a sampler that imports the functions of the shim and calls what code says; its marker apart, it stores
-// results from address 1024 on, where the test reads them.
-func wasiGuest(code ...[]byte) []byte {
-	g := w.Guest{Kind: "sampler", Manifest: "grants = [\"wasi\"]\n[[entries]]\nname = \"x\"\n",
-		Funcs: []w.Func{{Name: "sampler_x", Code: w.OK(code...)}}}
-	letters := map[string]string{"i32": "i", "i64": "I"}
-	for _, im := range abi.Imports {
-		if im.Cap != abi.CapWASI {
-			continue
-		}
-		join := func(names []string) (s string) {
-			for _, n := range names {
-				s += letters[n]
-			}
-			return s
-		}
-		g.Imports = append(g.Imports, w.Import{Module: im.Module, Name: im.Name, Params: join(im.Params), Results: join(im.Results)})
-	}
-	return g.Build()
-}
-
-// wasiCallAt calls an import by name and stores its errno at an address.
-func wasiCallAt(at int64, name string, args ...int64) []byte {
-	index := slices.IndexFunc(abi.Imports, func(i abi.Import) bool { return i.Name == name }) - 1 // log is first
-	b := w.I32(at)
-	for i, a := range args {
-		if name == "clock_time_get" && i == 1 {
-			b = append(b, w.I64(a)...)
-			continue
-		}
-		b = append(b, w.I32(a)...)
-	}
-	return w.Cat(b, w.Call(index), w.Raw(w.OpI32Store, 2, 0))
-}
-
 // TestWASI calls every function of the shim, rightly and wrongly.
 func TestWASI(t *testing.T) {
 	engines(t, func(t *testing.T, r *Runtime) {
 		run := func(code ...[]byte) (*instance, error) {
 			t.Helper()
-			m, err := r.Load(ctx, Spec{Name: "wasi", Kind: "sampler", Wasm: wasiGuest(code...), Grants: []string{"wasi"}})
+			m, err := r.Load(ctx, Spec{Name: "wasi", Kind: "sampler", Wasm: hostile.WASIGuest(code...), Grants: []string{"wasi"}})
 			if err != nil {
 				t.Fatal(err)
 			}
-			c := newChain(t, r, 10, ChainEntry{m, "x"})
+			c := newChain(t, r, 10, ChainEntry{m, hostile.Entry})
 			in := c.units[0].main
 			_, err = in.invoke(ctx, in.fns[0], in.base, 1_000_000)
 			return in, err
@@ -158,7 +123,7 @@ func TestWASI(t *testing.T) {
 			{"poll_oneoff", []int64{2048, far, 1, 2040}, wasiFault},
 			{"sched_yield", nil, wasiOK},
 		} {
-			in, err := run(put(1024, 77), wasiCallAt(1024, k.name, k.args...))
+			in, err := run(put(1024, 77), hostile.WASICall(1024, k.name, k.args...))
 			if err != nil {
 				t.Fatalf("%s%v: %v", k.name, k.args, err)
 			}
@@ -168,11 +133,11 @@ func TestWASI(t *testing.T) {
 		}
 
 		in, err := run(
-			wasiCallAt(1024, "clock_time_get", 0, 1, 2048), wasiCallAt(1024, "clock_time_get", 1, 1, 2056),
-			wasiCallAt(1024, "random_get", 2064, 20), wasiCallAt(1024, "random_get", 2084, 20),
-			put(4096, 1), put(4100, 10), put(4104, 1), put(4108, 32), wasiCallAt(1024, "fd_write", 2, 4096, 2, 2104),
-			put(4112, 0x55), put(4120, 1), wasiCallAt(1024, "poll_oneoff", 4112, 8192, 1, 2108),
-			wasiCallAt(1024, "clock_time_get", 1, 1, 2112))
+			hostile.WASICall(1024, "clock_time_get", 0, 1, 2048), hostile.WASICall(1024, "clock_time_get", 1, 1, 2056),
+			hostile.WASICall(1024, "random_get", 2064, 20), hostile.WASICall(1024, "random_get", 2084, 20),
+			put(4096, 1), put(4100, 10), put(4104, 1), put(4108, 32), hostile.WASICall(1024, "fd_write", 2, 4096, 2, 2104),
+			put(4112, 0x55), put(4120, 1), hostile.WASICall(1024, "poll_oneoff", 4112, 8192, 1, 2108),
+			hostile.WASICall(1024, "clock_time_get", 1, 1, 2112))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -188,6 +153,6 @@ func TestWASI(t *testing.T) {
 			t.Errorf("wrote %d, %d events, user data %#x, kind %d", getU32(m[2104:]), getU32(m[2108:]), getU32(m[8192:]), m[8202])
 		}
 		_, err = run(w.I32(3), w.Call(7))
-		wantError(t, err, "plugin wasi: sampler_x ended itself with the exit code 3 (fuel used: ...")
+		wantError(t, err, "plugin wasi: sampler_harm ended itself with the exit code 3 (fuel used: ...")
 	})
 }

@@ -236,16 +236,13 @@ func (m *Model) response(ctx context.Context, res *host.Result, id string, isCha
 	}
 	var content []tokenLogprob
 	for i, top := range res.Logprobs {
-		t := tokenLogprob{Logprob: top[len(top)-1].Logprob}
+		t := tokenLogprob{Logprob: res.TokenLogprobs[i]}
 		for _, l := range top {
 			text, err := m.Engine.Piece(ctx, l.ID)
 			if err != nil {
 				return nil, err
 			}
 			t.Top = append(t.Top, tokenLogprob{Token: text, Logprob: l.Logprob})
-			if l.ID == res.Tokens[i] {
-				t.Logprob = l.Logprob
-			}
 		}
 		var err error
 		if t.Token, err = m.Engine.Piece(ctx, res.Tokens[i]); err != nil {

@@ -6,19 +6,30 @@ import (
 	"strings"
 )
 
-// isa is a rung of the ladder of instruction sets that kernels are written for. Every rung but the first includes AVX2, not
-// every rung the one below it: there are CPUs with AVX-512 VNNI and without AVX-VNNI. Every rung computes the same bits.
+// isa is a rung of the ladder of instruction sets that kernels are written for. On x86 every rung but the first includes AVX2,
+// not every rung the one below it: there are CPUs with AVX-512 VNNI and without AVX-VNNI. Every rung computes the same bits.
 type isa int
 
 const (
-	isaScalar isa = iota // plain Go, on any CPU
-	isaAVX2              // AVX2 with FMA and F16C
-	isaVNNI              // and AVX-VNNI, the VEX form of VPDPBUSD
-	isaAVX512            // AVX2 and AVX-512 F, BW, DQ, VL and VNNI
+	isaScalar  isa = iota // plain Go, on any CPU
+	isaAVX2               // AVX2 with FMA and F16C
+	isaVNNI               // and AVX-VNNI, the VEX form of VPDPBUSD
+	isaAVX512             // AVX2 and AVX-512 F, BW, DQ, VL and VNNI
+	isaNEON               // arm64's Advanced SIMD
+	isaDotProd            // and SDOT
 	isaCount
 )
 
-var isaNames = [isaCount]string{"scalar", "avx2", "avxvnni", "avx512"}
+var isaNames = [isaCount]string{"scalar", "avx2", "avxvnni", "avx512", "neon", "dotprod"}
+
+// ladderNames are the rungs that this program has kernels for, whatever its CPU has: "scalar|avx2".
+func ladderNames() string {
+	names := []string{isaNames[isaScalar]}
+	for _, i := range architecture {
+		names = append(names, isaNames[i])
+	}
+	return strings.Join(names, "|")
+}
 
 func (i isa) String() string { return isaNames[i] }
 

@@ -6,6 +6,18 @@ import (
 	"golang.org/x/sys/cpu"
 )
 
+// architecture are the rungs that there are kernels for.
+var architecture = []isa{isaAVX2, isaVNNI, isaAVX512}
+
+func features() []feature {
+	c := &cpu.X86
+	return []feature{
+		{"avx2", c.HasAVX2}, {"fma", c.HasFMA}, {"f16c", c.HasF16C}, {"avx_vnni", c.HasAVXVNNI}, {"avx512f", c.HasAVX512F},
+		{"avx512bw", c.HasAVX512BW}, {"avx512dq", c.HasAVX512DQ}, {"avx512vl", c.HasAVX512VL}, {"avx512_vnni", c.HasAVX512VNNI},
+		{"avx512_bf16", c.HasAVX512BF16},
+	}
+}
+
 // detectISA tells what the CPU and the operating system have.
 func detectISA() (s isaSet) {
 	c := &cpu.X86

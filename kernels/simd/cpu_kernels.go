@@ -50,7 +50,7 @@ type floatTiles struct {
 	pairs int
 }
 
-// narrowSet are the kernels of 256 bits.
+// narrowSet are the kernels of 256 bits, or of NEON's 128, which has no few.
 type narrowSet struct {
 	dot        [2]dot // for one and for two activation rows
 	few        few

@@ -1,8 +1,13 @@
-//go:build !amd64 || purego
+//go:build (!amd64 && !arm64) || purego
 
 package simd
 
 import "forge/gguf"
+
+// architecture are the rungs that there are kernels for.
+var architecture = []isa{}
+
+func features() []feature { return nil }
 
 func detectISA() isaSet { return isaSet{} }
 

@@ -2,7 +2,6 @@ package simd
 
 import (
 	"fmt"
-	"strings"
 
 	"forge/gguf"
 	"forge/kernels"
@@ -19,14 +18,6 @@ func (Device) Name() string { return "simd" }
 
 // Rung is the name of the instruction set that the kernels use.
 func Rung() string { return level.String() }
-
-// Describe says which instruction set the kernels use.
-func Describe() string {
-	if levelErr != nil {
-		return levelErr.Error()
-	}
-	return fmt.Sprintf("kernels for %s; %s=%s forces a rung", level, isaVariable, strings.Join(isaNames[:], "|"))
-}
 
 // Compile lowers the segment to steps that allocate nothing.
 func (Device) Compile(seg *kernels.Segment, opt kernels.Options) (kernels.Runner, error) {

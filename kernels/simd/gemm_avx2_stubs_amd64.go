@@ -18,12 +18,12 @@ func gemmOff8x4AVX2(out0 *float32, out1 *float32, ldo int, panel *byte, a *byte,
 //go:noescape
 func gemmOff4x4AVX2(out0 *float32, out1 *float32, ldo int, panel *byte, a *byte, stride int, full int, rest int, shift int)
 
-// gemmSignx4AVX2 multiplies a panel of full groups and, if rest is not 0, one of rest blocks with 4 activation rows that
+// gemmPlanesx4AVX2 multiplies a panel of full groups and, if rest is not 0, one of rest blocks with 4 activation rows that
 // lie stride bytes apart. Row j's results go to out0[j*ldo:][:8] and out1[j*ldo:][:8]; the offset subtracted from a weight
 // is 1 << shift.
 //
 //go:noescape
-func gemmSignx4AVX2(out0 *float32, out1 *float32, ldo int, panel *byte, a *byte, stride int, full int, rest int, shift int)
+func gemmPlanesx4AVX2(out0 *float32, out1 *float32, ldo int, panel *byte, a *byte, stride int, full int, rest int, shift int)
 
 // gemmMin8x4AVX2 multiplies a panel of full groups and, if rest is not 0, one of rest blocks with 4 activation rows that
 // lie stride bytes apart. Row j's results go to out0[j*ldo:][:8] and out1[j*ldo:][:8]; the offset subtracted from a weight
@@ -67,12 +67,12 @@ func gemmOff8x1AVX2(out0 *float32, out1 *float32, ldo int, panel *byte, a *byte,
 //go:noescape
 func gemmOff4x1AVX2(out0 *float32, out1 *float32, ldo int, panel *byte, a *byte, stride int, full int, rest int, shift int)
 
-// gemmSignx1AVX2 multiplies a panel of full groups and, if rest is not 0, one of rest blocks with 1 activation rows that
+// gemmPlanesx1AVX2 multiplies a panel of full groups and, if rest is not 0, one of rest blocks with 1 activation rows that
 // lie stride bytes apart. Row j's results go to out0[j*ldo:][:8] and out1[j*ldo:][:8]; the offset subtracted from a weight
 // is 1 << shift.
 //
 //go:noescape
-func gemmSignx1AVX2(out0 *float32, out1 *float32, ldo int, panel *byte, a *byte, stride int, full int, rest int, shift int)
+func gemmPlanesx1AVX2(out0 *float32, out1 *float32, ldo int, panel *byte, a *byte, stride int, full int, rest int, shift int)
 
 // gemmMin8x1AVX2 multiplies a panel of full groups and, if rest is not 0, one of rest blocks with 1 activation rows that
 // lie stride bytes apart. Row j's results go to out0[j*ldo:][:8] and out1[j*ldo:][:8]; the offset subtracted from a weight

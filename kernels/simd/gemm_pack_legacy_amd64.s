@@ -542,7 +542,7 @@ TEXT ·packQ8_0AVX2(SB), NOSPLIT, $0-40
 	MOVQ $+8, R9
 	MOVQ DI, R10
 	SHLQ $0x03, R10
-	SUBQ $+576, R10
+	SUBQ $+1088, R10
 
 block9:
 	VPBROADCASTD (AX), Y0
@@ -590,9 +590,29 @@ block9:
 	VPUNPCKHQDQ  Y4, Y7, Y4
 	VPUNPCKLQDQ  Y6, Y2, Y7
 	VPUNPCKHQDQ  Y6, Y2, Y2
+	VPXOR        signBit<>+0(SB), Y8, Y8
+	VPSRLW       $0x04, Y8, Y6
+	VPAND        nibbleMask<>+0(SB), Y8, Y8
+	VPAND        nibbleMask<>+0(SB), Y6, Y6
+	VMOVDQU      Y6, 576(R8)
 	VMOVDQU      Y8, (R8)
+	VPXOR        signBit<>+0(SB), Y4, Y4
+	VPSRLW       $0x04, Y4, Y6
+	VPAND        nibbleMask<>+0(SB), Y4, Y4
+	VPAND        nibbleMask<>+0(SB), Y6, Y6
+	VMOVDQU      Y6, 640(R8)
 	VMOVDQU      Y4, 64(R8)
+	VPXOR        signBit<>+0(SB), Y7, Y7
+	VPSRLW       $0x04, Y7, Y4
+	VPAND        nibbleMask<>+0(SB), Y7, Y7
+	VPAND        nibbleMask<>+0(SB), Y4, Y4
+	VMOVDQU      Y4, 704(R8)
 	VMOVDQU      Y7, 128(R8)
+	VPXOR        signBit<>+0(SB), Y2, Y2
+	VPSRLW       $0x04, Y2, Y4
+	VPAND        nibbleMask<>+0(SB), Y2, Y2
+	VPAND        nibbleMask<>+0(SB), Y4, Y4
+	VMOVDQU      Y4, 768(R8)
 	VMOVDQU      Y2, 192(R8)
 	VPUNPCKLDQ   Y1, Y0, Y2
 	VPUNPCKHDQ   Y1, Y0, Y0
@@ -602,9 +622,29 @@ block9:
 	VPUNPCKHQDQ  Y1, Y2, Y1
 	VPUNPCKLQDQ  Y3, Y0, Y2
 	VPUNPCKHQDQ  Y3, Y0, Y0
+	VPXOR        signBit<>+0(SB), Y4, Y4
+	VPSRLW       $0x04, Y4, Y3
+	VPAND        nibbleMask<>+0(SB), Y4, Y4
+	VPAND        nibbleMask<>+0(SB), Y3, Y3
+	VMOVDQU      Y3, 832(R8)
 	VMOVDQU      Y4, 256(R8)
+	VPXOR        signBit<>+0(SB), Y1, Y1
+	VPSRLW       $0x04, Y1, Y3
+	VPAND        nibbleMask<>+0(SB), Y1, Y1
+	VPAND        nibbleMask<>+0(SB), Y3, Y3
+	VMOVDQU      Y3, 896(R8)
 	VMOVDQU      Y1, 320(R8)
+	VPXOR        signBit<>+0(SB), Y2, Y2
+	VPSRLW       $0x04, Y2, Y1
+	VPAND        nibbleMask<>+0(SB), Y2, Y2
+	VPAND        nibbleMask<>+0(SB), Y1, Y1
+	VMOVDQU      Y1, 960(R8)
 	VMOVDQU      Y2, 384(R8)
+	VPXOR        signBit<>+0(SB), Y0, Y0
+	VPSRLW       $0x04, Y0, Y1
+	VPAND        nibbleMask<>+0(SB), Y0, Y0
+	VPAND        nibbleMask<>+0(SB), Y1, Y1
+	VMOVDQU      Y1, 1024(R8)
 	VMOVDQU      Y0, 448(R8)
 	ADDQ         $+34, AX
 	ADDQ         $+34, CX
@@ -619,6 +659,12 @@ same10:
 	JNZ  block9
 	VZEROUPPER
 	RET
+
+DATA signBit<>+0(SB)/8, $0x8080808080808080
+DATA signBit<>+8(SB)/8, $0x8080808080808080
+DATA signBit<>+16(SB)/8, $0x8080808080808080
+DATA signBit<>+24(SB)/8, $0x8080808080808080
+GLOBL signBit<>(SB), RODATA|NOPTR, $32
 
 // func packQ8_0VNNI(dst *byte, w *byte, rowBytes int, n int, lane int)
 // Requires: AVX, AVX2, F16C
@@ -712,9 +758,3 @@ same12:
 	JNZ  block11
 	VZEROUPPER
 	RET
-
-DATA signBit<>+0(SB)/8, $0x8080808080808080
-DATA signBit<>+8(SB)/8, $0x8080808080808080
-DATA signBit<>+16(SB)/8, $0x8080808080808080
-DATA signBit<>+24(SB)/8, $0x8080808080808080
-GLOBL signBit<>(SB), RODATA|NOPTR, $32

@@ -20,7 +20,7 @@ TEXT ·packIQ4_NLAVX2(SB), NOSPLIT, $0-40
 	MOVQ    $+8, R9
 	MOVQ    DI, R10
 	SHLQ    $0x03, R10
-	SUBQ    $+576, R10
+	SUBQ    $+1088, R10
 
 block1:
 	VPBROADCASTD (AX), Y2
@@ -80,9 +80,29 @@ block1:
 	VPUNPCKHQDQ  Y4, Y10, Y4
 	VPUNPCKLQDQ  Y6, Y2, Y10
 	VPUNPCKHQDQ  Y6, Y2, Y2
+	VPXOR        signBit<>+0(SB), Y8, Y8
+	VPSRLW       $0x04, Y8, Y6
+	VPAND        nibbleMask<>+0(SB), Y8, Y8
+	VPAND        nibbleMask<>+0(SB), Y6, Y6
+	VMOVDQU      Y6, 576(R8)
 	VMOVDQU      Y8, (R8)
+	VPXOR        signBit<>+0(SB), Y4, Y4
+	VPSRLW       $0x04, Y4, Y6
+	VPAND        nibbleMask<>+0(SB), Y4, Y4
+	VPAND        nibbleMask<>+0(SB), Y6, Y6
+	VMOVDQU      Y6, 640(R8)
 	VMOVDQU      Y4, 64(R8)
+	VPXOR        signBit<>+0(SB), Y10, Y10
+	VPSRLW       $0x04, Y10, Y4
+	VPAND        nibbleMask<>+0(SB), Y10, Y10
+	VPAND        nibbleMask<>+0(SB), Y4, Y4
+	VMOVDQU      Y4, 704(R8)
 	VMOVDQU      Y10, 128(R8)
+	VPXOR        signBit<>+0(SB), Y2, Y2
+	VPSRLW       $0x04, Y2, Y4
+	VPAND        nibbleMask<>+0(SB), Y2, Y2
+	VPAND        nibbleMask<>+0(SB), Y4, Y4
+	VMOVDQU      Y4, 768(R8)
 	VMOVDQU      Y2, 192(R8)
 	VPUNPCKLDQ   Y5, Y3, Y2
 	VPUNPCKHDQ   Y5, Y3, Y3
@@ -92,9 +112,29 @@ block1:
 	VPUNPCKHQDQ  Y4, Y2, Y2
 	VPUNPCKLQDQ  Y5, Y3, Y4
 	VPUNPCKHQDQ  Y5, Y3, Y3
+	VPXOR        signBit<>+0(SB), Y6, Y6
+	VPSRLW       $0x04, Y6, Y5
+	VPAND        nibbleMask<>+0(SB), Y6, Y6
+	VPAND        nibbleMask<>+0(SB), Y5, Y5
+	VMOVDQU      Y5, 832(R8)
 	VMOVDQU      Y6, 256(R8)
+	VPXOR        signBit<>+0(SB), Y2, Y2
+	VPSRLW       $0x04, Y2, Y5
+	VPAND        nibbleMask<>+0(SB), Y2, Y2
+	VPAND        nibbleMask<>+0(SB), Y5, Y5
+	VMOVDQU      Y5, 896(R8)
 	VMOVDQU      Y2, 320(R8)
+	VPXOR        signBit<>+0(SB), Y4, Y4
+	VPSRLW       $0x04, Y4, Y2
+	VPAND        nibbleMask<>+0(SB), Y4, Y4
+	VPAND        nibbleMask<>+0(SB), Y2, Y2
+	VMOVDQU      Y2, 960(R8)
 	VMOVDQU      Y4, 384(R8)
+	VPXOR        signBit<>+0(SB), Y3, Y3
+	VPSRLW       $0x04, Y3, Y2
+	VPAND        nibbleMask<>+0(SB), Y3, Y3
+	VPAND        nibbleMask<>+0(SB), Y2, Y2
+	VMOVDQU      Y2, 1024(R8)
 	VMOVDQU      Y3, 448(R8)
 	ADDQ         $+18, AX
 	ADDQ         $+18, CX
@@ -121,6 +161,12 @@ DATA tableIQ4<>+8(SB)/8, $0x7159453526190d01
 DATA tableIQ4<>+16(SB)/8, $0xf6eaddcfbfad9881
 DATA tableIQ4<>+24(SB)/8, $0x7159453526190d01
 GLOBL tableIQ4<>(SB), RODATA|NOPTR, $32
+
+DATA signBit<>+0(SB)/8, $0x8080808080808080
+DATA signBit<>+8(SB)/8, $0x8080808080808080
+DATA signBit<>+16(SB)/8, $0x8080808080808080
+DATA signBit<>+24(SB)/8, $0x8080808080808080
+GLOBL signBit<>(SB), RODATA|NOPTR, $32
 
 // func packIQ4_NLVNNI(dst *byte, w *byte, rowBytes int, n int, lane int)
 // Requires: AVX, AVX2, F16C
@@ -539,9 +585,29 @@ block7:
 	VPUNPCKHQDQ  Y4, Y10, Y4
 	VPUNPCKLQDQ  Y6, Y2, Y10
 	VPUNPCKHQDQ  Y6, Y2, Y2
+	VPXOR        signBit<>+0(SB), Y8, Y8
+	VPSRLW       $0x04, Y8, Y6
+	VPAND        nibbleMask<>+0(SB), Y8, Y8
+	VPAND        nibbleMask<>+0(SB), Y6, Y6
+	VMOVDQU      Y6, 576(R8)
 	VMOVDQU      Y8, (R8)
+	VPXOR        signBit<>+0(SB), Y4, Y4
+	VPSRLW       $0x04, Y4, Y6
+	VPAND        nibbleMask<>+0(SB), Y4, Y4
+	VPAND        nibbleMask<>+0(SB), Y6, Y6
+	VMOVDQU      Y6, 640(R8)
 	VMOVDQU      Y4, 64(R8)
+	VPXOR        signBit<>+0(SB), Y10, Y10
+	VPSRLW       $0x04, Y10, Y4
+	VPAND        nibbleMask<>+0(SB), Y10, Y10
+	VPAND        nibbleMask<>+0(SB), Y4, Y4
+	VMOVDQU      Y4, 704(R8)
 	VMOVDQU      Y10, 128(R8)
+	VPXOR        signBit<>+0(SB), Y2, Y2
+	VPSRLW       $0x04, Y2, Y4
+	VPAND        nibbleMask<>+0(SB), Y2, Y2
+	VPAND        nibbleMask<>+0(SB), Y4, Y4
+	VMOVDQU      Y4, 768(R8)
 	VMOVDQU      Y2, 192(R8)
 	VPUNPCKLDQ   Y5, Y3, Y2
 	VPUNPCKHDQ   Y5, Y3, Y3
@@ -551,9 +617,29 @@ block7:
 	VPUNPCKHQDQ  Y4, Y2, Y2
 	VPUNPCKLQDQ  Y5, Y3, Y4
 	VPUNPCKHQDQ  Y5, Y3, Y3
+	VPXOR        signBit<>+0(SB), Y6, Y6
+	VPSRLW       $0x04, Y6, Y5
+	VPAND        nibbleMask<>+0(SB), Y6, Y6
+	VPAND        nibbleMask<>+0(SB), Y5, Y5
+	VMOVDQU      Y5, 832(R8)
 	VMOVDQU      Y6, 256(R8)
+	VPXOR        signBit<>+0(SB), Y2, Y2
+	VPSRLW       $0x04, Y2, Y5
+	VPAND        nibbleMask<>+0(SB), Y2, Y2
+	VPAND        nibbleMask<>+0(SB), Y5, Y5
+	VMOVDQU      Y5, 896(R8)
 	VMOVDQU      Y2, 320(R8)
+	VPXOR        signBit<>+0(SB), Y4, Y4
+	VPSRLW       $0x04, Y4, Y2
+	VPAND        nibbleMask<>+0(SB), Y4, Y4
+	VPAND        nibbleMask<>+0(SB), Y2, Y2
+	VMOVDQU      Y2, 960(R8)
 	VMOVDQU      Y4, 384(R8)
+	VPXOR        signBit<>+0(SB), Y3, Y3
+	VPSRLW       $0x04, Y3, Y2
+	VPAND        nibbleMask<>+0(SB), Y3, Y3
+	VPAND        nibbleMask<>+0(SB), Y2, Y2
+	VMOVDQU      Y2, 1024(R8)
 	VMOVDQU      Y3, 448(R8)
 	VMOVDQU      24(AX), X2
 	VINSERTI128  $0x01, 24(AX)(DX*4), Y2, Y2
@@ -591,9 +677,29 @@ block7:
 	VPUNPCKHQDQ  Y4, Y10, Y4
 	VPUNPCKLQDQ  Y6, Y2, Y10
 	VPUNPCKHQDQ  Y6, Y2, Y2
+	VPXOR        signBit<>+0(SB), Y8, Y8
+	VPSRLW       $0x04, Y8, Y6
+	VPAND        nibbleMask<>+0(SB), Y8, Y8
+	VPAND        nibbleMask<>+0(SB), Y6, Y6
+	VMOVDQU      Y6, 576(R8)(DI*1)
 	VMOVDQU      Y8, (R8)(DI*1)
+	VPXOR        signBit<>+0(SB), Y4, Y4
+	VPSRLW       $0x04, Y4, Y6
+	VPAND        nibbleMask<>+0(SB), Y4, Y4
+	VPAND        nibbleMask<>+0(SB), Y6, Y6
+	VMOVDQU      Y6, 640(R8)(DI*1)
 	VMOVDQU      Y4, 64(R8)(DI*1)
+	VPXOR        signBit<>+0(SB), Y10, Y10
+	VPSRLW       $0x04, Y10, Y4
+	VPAND        nibbleMask<>+0(SB), Y10, Y10
+	VPAND        nibbleMask<>+0(SB), Y4, Y4
+	VMOVDQU      Y4, 704(R8)(DI*1)
 	VMOVDQU      Y10, 128(R8)(DI*1)
+	VPXOR        signBit<>+0(SB), Y2, Y2
+	VPSRLW       $0x04, Y2, Y4
+	VPAND        nibbleMask<>+0(SB), Y2, Y2
+	VPAND        nibbleMask<>+0(SB), Y4, Y4
+	VMOVDQU      Y4, 768(R8)(DI*1)
 	VMOVDQU      Y2, 192(R8)(DI*1)
 	VPUNPCKLDQ   Y5, Y3, Y2
 	VPUNPCKHDQ   Y5, Y3, Y3
@@ -603,9 +709,29 @@ block7:
 	VPUNPCKHQDQ  Y4, Y2, Y2
 	VPUNPCKLQDQ  Y5, Y3, Y4
 	VPUNPCKHQDQ  Y5, Y3, Y3
+	VPXOR        signBit<>+0(SB), Y6, Y6
+	VPSRLW       $0x04, Y6, Y5
+	VPAND        nibbleMask<>+0(SB), Y6, Y6
+	VPAND        nibbleMask<>+0(SB), Y5, Y5
+	VMOVDQU      Y5, 832(R8)(DI*1)
 	VMOVDQU      Y6, 256(R8)(DI*1)
+	VPXOR        signBit<>+0(SB), Y2, Y2
+	VPSRLW       $0x04, Y2, Y5
+	VPAND        nibbleMask<>+0(SB), Y2, Y2
+	VPAND        nibbleMask<>+0(SB), Y5, Y5
+	VMOVDQU      Y5, 896(R8)(DI*1)
 	VMOVDQU      Y2, 320(R8)(DI*1)
+	VPXOR        signBit<>+0(SB), Y4, Y4
+	VPSRLW       $0x04, Y4, Y2
+	VPAND        nibbleMask<>+0(SB), Y4, Y4
+	VPAND        nibbleMask<>+0(SB), Y2, Y2
+	VMOVDQU      Y2, 960(R8)(DI*1)
 	VMOVDQU      Y4, 384(R8)(DI*1)
+	VPXOR        signBit<>+0(SB), Y3, Y3
+	VPSRLW       $0x04, Y3, Y2
+	VPAND        nibbleMask<>+0(SB), Y3, Y3
+	VPAND        nibbleMask<>+0(SB), Y2, Y2
+	VMOVDQU      Y2, 1024(R8)(DI*1)
 	VMOVDQU      Y3, 448(R8)(DI*1)
 	VMOVDQU      40(AX), X2
 	VINSERTI128  $0x01, 40(AX)(DX*4), Y2, Y2
@@ -643,9 +769,29 @@ block7:
 	VPUNPCKHQDQ  Y4, Y10, Y4
 	VPUNPCKLQDQ  Y6, Y2, Y10
 	VPUNPCKHQDQ  Y6, Y2, Y2
+	VPXOR        signBit<>+0(SB), Y8, Y8
+	VPSRLW       $0x04, Y8, Y6
+	VPAND        nibbleMask<>+0(SB), Y8, Y8
+	VPAND        nibbleMask<>+0(SB), Y6, Y6
+	VMOVDQU      Y6, 576(R8)(DI*2)
 	VMOVDQU      Y8, (R8)(DI*2)
+	VPXOR        signBit<>+0(SB), Y4, Y4
+	VPSRLW       $0x04, Y4, Y6
+	VPAND        nibbleMask<>+0(SB), Y4, Y4
+	VPAND        nibbleMask<>+0(SB), Y6, Y6
+	VMOVDQU      Y6, 640(R8)(DI*2)
 	VMOVDQU      Y4, 64(R8)(DI*2)
+	VPXOR        signBit<>+0(SB), Y10, Y10
+	VPSRLW       $0x04, Y10, Y4
+	VPAND        nibbleMask<>+0(SB), Y10, Y10
+	VPAND        nibbleMask<>+0(SB), Y4, Y4
+	VMOVDQU      Y4, 704(R8)(DI*2)
 	VMOVDQU      Y10, 128(R8)(DI*2)
+	VPXOR        signBit<>+0(SB), Y2, Y2
+	VPSRLW       $0x04, Y2, Y4
+	VPAND        nibbleMask<>+0(SB), Y2, Y2
+	VPAND        nibbleMask<>+0(SB), Y4, Y4
+	VMOVDQU      Y4, 768(R8)(DI*2)
 	VMOVDQU      Y2, 192(R8)(DI*2)
 	VPUNPCKLDQ   Y5, Y3, Y2
 	VPUNPCKHDQ   Y5, Y3, Y3
@@ -655,9 +801,29 @@ block7:
 	VPUNPCKHQDQ  Y4, Y2, Y2
 	VPUNPCKLQDQ  Y5, Y3, Y4
 	VPUNPCKHQDQ  Y5, Y3, Y3
+	VPXOR        signBit<>+0(SB), Y6, Y6
+	VPSRLW       $0x04, Y6, Y5
+	VPAND        nibbleMask<>+0(SB), Y6, Y6
+	VPAND        nibbleMask<>+0(SB), Y5, Y5
+	VMOVDQU      Y5, 832(R8)(DI*2)
 	VMOVDQU      Y6, 256(R8)(DI*2)
+	VPXOR        signBit<>+0(SB), Y2, Y2
+	VPSRLW       $0x04, Y2, Y5
+	VPAND        nibbleMask<>+0(SB), Y2, Y2
+	VPAND        nibbleMask<>+0(SB), Y5, Y5
+	VMOVDQU      Y5, 896(R8)(DI*2)
 	VMOVDQU      Y2, 320(R8)(DI*2)
+	VPXOR        signBit<>+0(SB), Y4, Y4
+	VPSRLW       $0x04, Y4, Y2
+	VPAND        nibbleMask<>+0(SB), Y4, Y4
+	VPAND        nibbleMask<>+0(SB), Y2, Y2
+	VMOVDQU      Y2, 960(R8)(DI*2)
 	VMOVDQU      Y4, 384(R8)(DI*2)
+	VPXOR        signBit<>+0(SB), Y3, Y3
+	VPSRLW       $0x04, Y3, Y2
+	VPAND        nibbleMask<>+0(SB), Y3, Y3
+	VPAND        nibbleMask<>+0(SB), Y2, Y2
+	VMOVDQU      Y2, 1024(R8)(DI*2)
 	VMOVDQU      Y3, 448(R8)(DI*2)
 	VMOVDQU      56(AX), X2
 	VINSERTI128  $0x01, 56(AX)(DX*4), Y2, Y2
@@ -695,9 +861,29 @@ block7:
 	VPUNPCKHQDQ  Y4, Y10, Y4
 	VPUNPCKLQDQ  Y6, Y2, Y10
 	VPUNPCKHQDQ  Y6, Y2, Y2
+	VPXOR        signBit<>+0(SB), Y8, Y8
+	VPSRLW       $0x04, Y8, Y6
+	VPAND        nibbleMask<>+0(SB), Y8, Y8
+	VPAND        nibbleMask<>+0(SB), Y6, Y6
+	VMOVDQU      Y6, 576(R8)(R10*1)
 	VMOVDQU      Y8, (R8)(R10*1)
+	VPXOR        signBit<>+0(SB), Y4, Y4
+	VPSRLW       $0x04, Y4, Y6
+	VPAND        nibbleMask<>+0(SB), Y4, Y4
+	VPAND        nibbleMask<>+0(SB), Y6, Y6
+	VMOVDQU      Y6, 640(R8)(R10*1)
 	VMOVDQU      Y4, 64(R8)(R10*1)
+	VPXOR        signBit<>+0(SB), Y10, Y10
+	VPSRLW       $0x04, Y10, Y4
+	VPAND        nibbleMask<>+0(SB), Y10, Y10
+	VPAND        nibbleMask<>+0(SB), Y4, Y4
+	VMOVDQU      Y4, 704(R8)(R10*1)
 	VMOVDQU      Y10, 128(R8)(R10*1)
+	VPXOR        signBit<>+0(SB), Y2, Y2
+	VPSRLW       $0x04, Y2, Y4
+	VPAND        nibbleMask<>+0(SB), Y2, Y2
+	VPAND        nibbleMask<>+0(SB), Y4, Y4
+	VMOVDQU      Y4, 768(R8)(R10*1)
 	VMOVDQU      Y2, 192(R8)(R10*1)
 	VPUNPCKLDQ   Y5, Y3, Y2
 	VPUNPCKHDQ   Y5, Y3, Y3
@@ -707,9 +893,29 @@ block7:
 	VPUNPCKHQDQ  Y4, Y2, Y2
 	VPUNPCKLQDQ  Y5, Y3, Y4
 	VPUNPCKHQDQ  Y5, Y3, Y3
+	VPXOR        signBit<>+0(SB), Y6, Y6
+	VPSRLW       $0x04, Y6, Y5
+	VPAND        nibbleMask<>+0(SB), Y6, Y6
+	VPAND        nibbleMask<>+0(SB), Y5, Y5
+	VMOVDQU      Y5, 832(R8)(R10*1)
 	VMOVDQU      Y6, 256(R8)(R10*1)
+	VPXOR        signBit<>+0(SB), Y2, Y2
+	VPSRLW       $0x04, Y2, Y5
+	VPAND        nibbleMask<>+0(SB), Y2, Y2
+	VPAND        nibbleMask<>+0(SB), Y5, Y5
+	VMOVDQU      Y5, 896(R8)(R10*1)
 	VMOVDQU      Y2, 320(R8)(R10*1)
+	VPXOR        signBit<>+0(SB), Y4, Y4
+	VPSRLW       $0x04, Y4, Y2
+	VPAND        nibbleMask<>+0(SB), Y4, Y4
+	VPAND        nibbleMask<>+0(SB), Y2, Y2
+	VMOVDQU      Y2, 960(R8)(R10*1)
 	VMOVDQU      Y4, 384(R8)(R10*1)
+	VPXOR        signBit<>+0(SB), Y3, Y3
+	VPSRLW       $0x04, Y3, Y2
+	VPAND        nibbleMask<>+0(SB), Y3, Y3
+	VPAND        nibbleMask<>+0(SB), Y2, Y2
+	VMOVDQU      Y2, 1024(R8)(R10*1)
 	VMOVDQU      Y3, 448(R8)(R10*1)
 	VMOVDQU      72(AX), X2
 	VINSERTI128  $0x01, 72(AX)(DX*4), Y2, Y2
@@ -747,9 +953,29 @@ block7:
 	VPUNPCKHQDQ  Y4, Y10, Y4
 	VPUNPCKLQDQ  Y6, Y2, Y10
 	VPUNPCKHQDQ  Y6, Y2, Y2
+	VPXOR        signBit<>+0(SB), Y8, Y8
+	VPSRLW       $0x04, Y8, Y6
+	VPAND        nibbleMask<>+0(SB), Y8, Y8
+	VPAND        nibbleMask<>+0(SB), Y6, Y6
+	VMOVDQU      Y6, 576(R9)
 	VMOVDQU      Y8, (R9)
+	VPXOR        signBit<>+0(SB), Y4, Y4
+	VPSRLW       $0x04, Y4, Y6
+	VPAND        nibbleMask<>+0(SB), Y4, Y4
+	VPAND        nibbleMask<>+0(SB), Y6, Y6
+	VMOVDQU      Y6, 640(R9)
 	VMOVDQU      Y4, 64(R9)
+	VPXOR        signBit<>+0(SB), Y10, Y10
+	VPSRLW       $0x04, Y10, Y4
+	VPAND        nibbleMask<>+0(SB), Y10, Y10
+	VPAND        nibbleMask<>+0(SB), Y4, Y4
+	VMOVDQU      Y4, 704(R9)
 	VMOVDQU      Y10, 128(R9)
+	VPXOR        signBit<>+0(SB), Y2, Y2
+	VPSRLW       $0x04, Y2, Y4
+	VPAND        nibbleMask<>+0(SB), Y2, Y2
+	VPAND        nibbleMask<>+0(SB), Y4, Y4
+	VMOVDQU      Y4, 768(R9)
 	VMOVDQU      Y2, 192(R9)
 	VPUNPCKLDQ   Y5, Y3, Y2
 	VPUNPCKHDQ   Y5, Y3, Y3
@@ -759,9 +985,29 @@ block7:
 	VPUNPCKHQDQ  Y4, Y2, Y2
 	VPUNPCKLQDQ  Y5, Y3, Y4
 	VPUNPCKHQDQ  Y5, Y3, Y3
+	VPXOR        signBit<>+0(SB), Y6, Y6
+	VPSRLW       $0x04, Y6, Y5
+	VPAND        nibbleMask<>+0(SB), Y6, Y6
+	VPAND        nibbleMask<>+0(SB), Y5, Y5
+	VMOVDQU      Y5, 832(R9)
 	VMOVDQU      Y6, 256(R9)
+	VPXOR        signBit<>+0(SB), Y2, Y2
+	VPSRLW       $0x04, Y2, Y5
+	VPAND        nibbleMask<>+0(SB), Y2, Y2
+	VPAND        nibbleMask<>+0(SB), Y5, Y5
+	VMOVDQU      Y5, 896(R9)
 	VMOVDQU      Y2, 320(R9)
+	VPXOR        signBit<>+0(SB), Y4, Y4
+	VPSRLW       $0x04, Y4, Y2
+	VPAND        nibbleMask<>+0(SB), Y4, Y4
+	VPAND        nibbleMask<>+0(SB), Y2, Y2
+	VMOVDQU      Y2, 960(R9)
 	VMOVDQU      Y4, 384(R9)
+	VPXOR        signBit<>+0(SB), Y3, Y3
+	VPSRLW       $0x04, Y3, Y2
+	VPAND        nibbleMask<>+0(SB), Y3, Y3
+	VPAND        nibbleMask<>+0(SB), Y2, Y2
+	VMOVDQU      Y2, 1024(R9)
 	VMOVDQU      Y3, 448(R9)
 	VMOVDQU      88(AX), X2
 	VINSERTI128  $0x01, 88(AX)(DX*4), Y2, Y2
@@ -799,9 +1045,29 @@ block7:
 	VPUNPCKHQDQ  Y4, Y10, Y4
 	VPUNPCKLQDQ  Y6, Y2, Y10
 	VPUNPCKHQDQ  Y6, Y2, Y2
+	VPXOR        signBit<>+0(SB), Y8, Y8
+	VPSRLW       $0x04, Y8, Y6
+	VPAND        nibbleMask<>+0(SB), Y8, Y8
+	VPAND        nibbleMask<>+0(SB), Y6, Y6
+	VMOVDQU      Y6, 576(R9)(DI*1)
 	VMOVDQU      Y8, (R9)(DI*1)
+	VPXOR        signBit<>+0(SB), Y4, Y4
+	VPSRLW       $0x04, Y4, Y6
+	VPAND        nibbleMask<>+0(SB), Y4, Y4
+	VPAND        nibbleMask<>+0(SB), Y6, Y6
+	VMOVDQU      Y6, 640(R9)(DI*1)
 	VMOVDQU      Y4, 64(R9)(DI*1)
+	VPXOR        signBit<>+0(SB), Y10, Y10
+	VPSRLW       $0x04, Y10, Y4
+	VPAND        nibbleMask<>+0(SB), Y10, Y10
+	VPAND        nibbleMask<>+0(SB), Y4, Y4
+	VMOVDQU      Y4, 704(R9)(DI*1)
 	VMOVDQU      Y10, 128(R9)(DI*1)
+	VPXOR        signBit<>+0(SB), Y2, Y2
+	VPSRLW       $0x04, Y2, Y4
+	VPAND        nibbleMask<>+0(SB), Y2, Y2
+	VPAND        nibbleMask<>+0(SB), Y4, Y4
+	VMOVDQU      Y4, 768(R9)(DI*1)
 	VMOVDQU      Y2, 192(R9)(DI*1)
 	VPUNPCKLDQ   Y5, Y3, Y2
 	VPUNPCKHDQ   Y5, Y3, Y3
@@ -811,9 +1077,29 @@ block7:
 	VPUNPCKHQDQ  Y4, Y2, Y2
 	VPUNPCKLQDQ  Y5, Y3, Y4
 	VPUNPCKHQDQ  Y5, Y3, Y3
+	VPXOR        signBit<>+0(SB), Y6, Y6
+	VPSRLW       $0x04, Y6, Y5
+	VPAND        nibbleMask<>+0(SB), Y6, Y6
+	VPAND        nibbleMask<>+0(SB), Y5, Y5
+	VMOVDQU      Y5, 832(R9)(DI*1)
 	VMOVDQU      Y6, 256(R9)(DI*1)
+	VPXOR        signBit<>+0(SB), Y2, Y2
+	VPSRLW       $0x04, Y2, Y5
+	VPAND        nibbleMask<>+0(SB), Y2, Y2
+	VPAND        nibbleMask<>+0(SB), Y5, Y5
+	VMOVDQU      Y5, 896(R9)(DI*1)
 	VMOVDQU      Y2, 320(R9)(DI*1)
+	VPXOR        signBit<>+0(SB), Y4, Y4
+	VPSRLW       $0x04, Y4, Y2
+	VPAND        nibbleMask<>+0(SB), Y4, Y4
+	VPAND        nibbleMask<>+0(SB), Y2, Y2
+	VMOVDQU      Y2, 960(R9)(DI*1)
 	VMOVDQU      Y4, 384(R9)(DI*1)
+	VPXOR        signBit<>+0(SB), Y3, Y3
+	VPSRLW       $0x04, Y3, Y2
+	VPAND        nibbleMask<>+0(SB), Y3, Y3
+	VPAND        nibbleMask<>+0(SB), Y2, Y2
+	VMOVDQU      Y2, 1024(R9)(DI*1)
 	VMOVDQU      Y3, 448(R9)(DI*1)
 	VMOVDQU      104(AX), X2
 	VINSERTI128  $0x01, 104(AX)(DX*4), Y2, Y2
@@ -851,9 +1137,29 @@ block7:
 	VPUNPCKHQDQ  Y4, Y10, Y4
 	VPUNPCKLQDQ  Y6, Y2, Y10
 	VPUNPCKHQDQ  Y6, Y2, Y2
+	VPXOR        signBit<>+0(SB), Y8, Y8
+	VPSRLW       $0x04, Y8, Y6
+	VPAND        nibbleMask<>+0(SB), Y8, Y8
+	VPAND        nibbleMask<>+0(SB), Y6, Y6
+	VMOVDQU      Y6, 576(R9)(DI*2)
 	VMOVDQU      Y8, (R9)(DI*2)
+	VPXOR        signBit<>+0(SB), Y4, Y4
+	VPSRLW       $0x04, Y4, Y6
+	VPAND        nibbleMask<>+0(SB), Y4, Y4
+	VPAND        nibbleMask<>+0(SB), Y6, Y6
+	VMOVDQU      Y6, 640(R9)(DI*2)
 	VMOVDQU      Y4, 64(R9)(DI*2)
+	VPXOR        signBit<>+0(SB), Y10, Y10
+	VPSRLW       $0x04, Y10, Y4
+	VPAND        nibbleMask<>+0(SB), Y10, Y10
+	VPAND        nibbleMask<>+0(SB), Y4, Y4
+	VMOVDQU      Y4, 704(R9)(DI*2)
 	VMOVDQU      Y10, 128(R9)(DI*2)
+	VPXOR        signBit<>+0(SB), Y2, Y2
+	VPSRLW       $0x04, Y2, Y4
+	VPAND        nibbleMask<>+0(SB), Y2, Y2
+	VPAND        nibbleMask<>+0(SB), Y4, Y4
+	VMOVDQU      Y4, 768(R9)(DI*2)
 	VMOVDQU      Y2, 192(R9)(DI*2)
 	VPUNPCKLDQ   Y5, Y3, Y2
 	VPUNPCKHDQ   Y5, Y3, Y3
@@ -863,9 +1169,29 @@ block7:
 	VPUNPCKHQDQ  Y4, Y2, Y2
 	VPUNPCKLQDQ  Y5, Y3, Y4
 	VPUNPCKHQDQ  Y5, Y3, Y3
+	VPXOR        signBit<>+0(SB), Y6, Y6
+	VPSRLW       $0x04, Y6, Y5
+	VPAND        nibbleMask<>+0(SB), Y6, Y6
+	VPAND        nibbleMask<>+0(SB), Y5, Y5
+	VMOVDQU      Y5, 832(R9)(DI*2)
 	VMOVDQU      Y6, 256(R9)(DI*2)
+	VPXOR        signBit<>+0(SB), Y2, Y2
+	VPSRLW       $0x04, Y2, Y5
+	VPAND        nibbleMask<>+0(SB), Y2, Y2
+	VPAND        nibbleMask<>+0(SB), Y5, Y5
+	VMOVDQU      Y5, 896(R9)(DI*2)
 	VMOVDQU      Y2, 320(R9)(DI*2)
+	VPXOR        signBit<>+0(SB), Y4, Y4
+	VPSRLW       $0x04, Y4, Y2
+	VPAND        nibbleMask<>+0(SB), Y4, Y4
+	VPAND        nibbleMask<>+0(SB), Y2, Y2
+	VMOVDQU      Y2, 960(R9)(DI*2)
 	VMOVDQU      Y4, 384(R9)(DI*2)
+	VPXOR        signBit<>+0(SB), Y3, Y3
+	VPSRLW       $0x04, Y3, Y2
+	VPAND        nibbleMask<>+0(SB), Y3, Y3
+	VPAND        nibbleMask<>+0(SB), Y2, Y2
+	VMOVDQU      Y2, 1024(R9)(DI*2)
 	VMOVDQU      Y3, 448(R9)(DI*2)
 	VMOVDQU      120(AX), X2
 	VINSERTI128  $0x01, 120(AX)(DX*4), Y2, Y2
@@ -903,9 +1229,29 @@ block7:
 	VPUNPCKHQDQ  Y4, Y10, Y4
 	VPUNPCKLQDQ  Y6, Y2, Y10
 	VPUNPCKHQDQ  Y6, Y2, Y2
+	VPXOR        signBit<>+0(SB), Y8, Y8
+	VPSRLW       $0x04, Y8, Y6
+	VPAND        nibbleMask<>+0(SB), Y8, Y8
+	VPAND        nibbleMask<>+0(SB), Y6, Y6
+	VMOVDQU      Y6, 576(R9)(R10*1)
 	VMOVDQU      Y8, (R9)(R10*1)
+	VPXOR        signBit<>+0(SB), Y4, Y4
+	VPSRLW       $0x04, Y4, Y6
+	VPAND        nibbleMask<>+0(SB), Y4, Y4
+	VPAND        nibbleMask<>+0(SB), Y6, Y6
+	VMOVDQU      Y6, 640(R9)(R10*1)
 	VMOVDQU      Y4, 64(R9)(R10*1)
+	VPXOR        signBit<>+0(SB), Y10, Y10
+	VPSRLW       $0x04, Y10, Y4
+	VPAND        nibbleMask<>+0(SB), Y10, Y10
+	VPAND        nibbleMask<>+0(SB), Y4, Y4
+	VMOVDQU      Y4, 704(R9)(R10*1)
 	VMOVDQU      Y10, 128(R9)(R10*1)
+	VPXOR        signBit<>+0(SB), Y2, Y2
+	VPSRLW       $0x04, Y2, Y4
+	VPAND        nibbleMask<>+0(SB), Y2, Y2
+	VPAND        nibbleMask<>+0(SB), Y4, Y4
+	VMOVDQU      Y4, 768(R9)(R10*1)
 	VMOVDQU      Y2, 192(R9)(R10*1)
 	VPUNPCKLDQ   Y5, Y3, Y2
 	VPUNPCKHDQ   Y5, Y3, Y3
@@ -915,14 +1261,34 @@ block7:
 	VPUNPCKHQDQ  Y4, Y2, Y2
 	VPUNPCKLQDQ  Y5, Y3, Y4
 	VPUNPCKHQDQ  Y5, Y3, Y3
+	VPXOR        signBit<>+0(SB), Y6, Y6
+	VPSRLW       $0x04, Y6, Y5
+	VPAND        nibbleMask<>+0(SB), Y6, Y6
+	VPAND        nibbleMask<>+0(SB), Y5, Y5
+	VMOVDQU      Y5, 832(R9)(R10*1)
 	VMOVDQU      Y6, 256(R9)(R10*1)
+	VPXOR        signBit<>+0(SB), Y2, Y2
+	VPSRLW       $0x04, Y2, Y5
+	VPAND        nibbleMask<>+0(SB), Y2, Y2
+	VPAND        nibbleMask<>+0(SB), Y5, Y5
+	VMOVDQU      Y5, 896(R9)(R10*1)
 	VMOVDQU      Y2, 320(R9)(R10*1)
+	VPXOR        signBit<>+0(SB), Y4, Y4
+	VPSRLW       $0x04, Y4, Y2
+	VPAND        nibbleMask<>+0(SB), Y4, Y4
+	VPAND        nibbleMask<>+0(SB), Y2, Y2
+	VMOVDQU      Y2, 960(R9)(R10*1)
 	VMOVDQU      Y4, 384(R9)(R10*1)
+	VPXOR        signBit<>+0(SB), Y3, Y3
+	VPSRLW       $0x04, Y3, Y2
+	VPAND        nibbleMask<>+0(SB), Y3, Y3
+	VPAND        nibbleMask<>+0(SB), Y2, Y2
+	VMOVDQU      Y2, 1024(R9)(R10*1)
 	VMOVDQU      Y3, 448(R9)(R10*1)
 	ADDQ         $+136, AX
 	ADDQ         $+136, CX
-	ADDQ         $+576, R8
-	ADDQ         $+576, R9
+	ADDQ         $+1088, R8
+	ADDQ         $+1088, R9
 	DECQ         SI
 	JNZ          block7
 	VZEROUPPER

@@ -33,7 +33,7 @@ var (
 var (
 	gemmOff8AVX2     = gemms{gemmOff8x4AVX2, gemmOff8x1AVX2}
 	gemmOff4AVX2     = gemms{gemmOff4x4AVX2, gemmOff4x1AVX2}
-	gemmSignAVX2     = gemms{gemmSignx4AVX2, gemmSignx1AVX2}
+	gemmPlanesAVX2   = gemms{gemmPlanesx4AVX2, gemmPlanesx1AVX2}
 	gemmMin8AVX2     = gemms{gemmMin8x4AVX2, gemmMin8x1AVX2}
 	gemmMin4AVX2     = gemms{gemmMin4x4AVX2, gemmMin4x1AVX2}
 	gemmMinTwoAVX2   = gemms{gemmMinTwox4AVX2, gemmMinTwox1AVX2}
@@ -59,6 +59,7 @@ const (
 	panelTwo      = 704
 	panelHalf     = 768
 	panelHalfWide = 704
+	panelPlanes   = 1088 // 512 more for the upper halves of bytes
 )
 
 // endFew ends what the few kernels began.
@@ -73,8 +74,8 @@ func endFew(wide bool, out *float32, ldo int, sums *float32, rows int) {
 // sumFloat adds the lanes of a float tile's sums.
 func sumFloat(out *float32, ldo int, sums *float32, rows int) { sumFloatAVX2(out, ldo, sums, rows) }
 
-// kernelTable lists every kernel. Formats with values of 8 bits multiply signed bytes with AVX2 and bytes plus 128 with
-// VPDPBUSD, so they alone have a pack and a shift for each. evex has the kernels of vnni in the form of AVX-512.
+// kernelTable lists every kernel. Formats with values of 8 bits have panels of half bytes for AVX2, so they alone have
+// a pack for each. evex has the kernels of vnni in the form of AVX-512.
 var kernelTable = map[gguf.Type]struct {
 	elems            int
 	dotFloat         dotFloat
@@ -106,17 +107,17 @@ var kernelTable = map[gguf.Type]struct {
 		evex: narrowSet{[2]dot{dotQ5_1x1VL, dotQ5_1x2VL}, fewQ5_1AVX2, packQ5_1, gemmMinVL, panelMin, 0},
 		wide: wideSet{fewQ5_1AVX512, packQ5_1AVX512, gemmMinAVX512, panelMin, 0}},
 	gguf.Q8_0: {elems: 32,
-		avx2: narrowSet{[2]dot{dotQ8_0x1AVX2, dotQ8_0x2AVX2}, fewQ8_0AVX2, packQ8_0AVX2, gemmSignAVX2, panelOff, 0},
+		avx2: narrowSet{[2]dot{dotQ8_0x1AVX2, dotQ8_0x2AVX2}, fewQ8_0AVX2, packQ8_0AVX2, gemmPlanesAVX2, panelPlanes, 7},
 		vnni: narrowSet{[2]dot{dotQ8_0x1VNNI, dotQ8_0x2VNNI}, fewQ8_0VNNI, packQ8_0VNNI, gemmOffVNNI, panelOff, 7},
 		evex: narrowSet{[2]dot{dotQ8_0x1VL, dotQ8_0x2VL}, fewQ8_0AVX2, packQ8_0VNNI, gemmOffVL, panelOff, 7},
 		wide: wideSet{fewQ8_0AVX512, packQ8_0AVX512, gemmOffAVX512, panelOff, 7}},
 	gguf.IQ4_NL: {elems: 32,
-		avx2: narrowSet{[2]dot{dotIQ4_NLx1AVX2, dotIQ4_NLx2AVX2}, fewIQ4_NLAVX2, packIQ4_NLAVX2, gemmSignAVX2, panelOff, 0},
+		avx2: narrowSet{[2]dot{dotIQ4_NLx1AVX2, dotIQ4_NLx2AVX2}, fewIQ4_NLAVX2, packIQ4_NLAVX2, gemmPlanesAVX2, panelPlanes, 7},
 		vnni: narrowSet{[2]dot{dotIQ4_NLx1VNNI, dotIQ4_NLx2VNNI}, fewIQ4_NLVNNI, packIQ4_NLVNNI, gemmOffVNNI, panelOff, 7},
 		evex: narrowSet{[2]dot{dotIQ4_NLx1VL, dotIQ4_NLx2VL}, fewIQ4_NLAVX2, packIQ4_NLVNNI, gemmOffVL, panelOff, 7},
 		wide: wideSet{fewIQ4_NLAVX512, packIQ4_NLAVX512, gemmOffAVX512, panelOff, 7}},
 	gguf.IQ4_XS: {elems: 256,
-		avx2: narrowSet{[2]dot{dotIQ4_XSx1AVX2, dotIQ4_XSx2AVX2}, fewIQ4_XSAVX2, packIQ4_XSAVX2, gemmSignAVX2, panelOff, 0},
+		avx2: narrowSet{[2]dot{dotIQ4_XSx1AVX2, dotIQ4_XSx2AVX2}, fewIQ4_XSAVX2, packIQ4_XSAVX2, gemmPlanesAVX2, panelPlanes, 7},
 		vnni: narrowSet{[2]dot{dotIQ4_XSx1VNNI, dotIQ4_XSx2VNNI}, fewIQ4_XSVNNI, packIQ4_XSVNNI, gemmOffVNNI, panelOff, 7},
 		evex: narrowSet{[2]dot{dotIQ4_XSx1VL, dotIQ4_XSx2VL}, fewIQ4_XSAVX2, packIQ4_XSVNNI, gemmOffVL, panelOff, 7},
 		wide: wideSet{fewIQ4_XSAVX512, packIQ4_XSAVX512, gemmOffAVX512, panelOff, 7}},

@@ -98,6 +98,15 @@ const (
 	pieceBlocks = 16         // blocks of a panel of which both halves are unpacked together, a multiple of 8
 )
 
+// dotMax is the largest number of activation rows for which dot kernels are best, where there are few kernels and where there are
+// none.
+func dotMax(few bool) int {
+	if few {
+		return dotRows
+	}
+	return 2 * dotRows
+}
+
 // fewMax is the largest number of activation rows for which unpacking into registers beats panels, with the kernels of 512
 // bits and without.
 func fewMax(wide bool) int {
@@ -135,9 +144,9 @@ func (p *product) rows(out []float32, ldo int, w []byte, rowBytes, o0, o1 int, a
 		p.rowsGeneric(out, ldo, w, rowBytes, o0, o1, a, r0, r1, &s.row)
 	case p.floats():
 		p.rowsFloat(out, ldo, w, rowBytes, o0, o1, a, r0, r1, s)
-	case n < octet || r1-r0 <= dotRows && !incomplete:
+	case n < octet || r1-r0 <= dotMax(p.asm.narrow.few != nil) && !incomplete:
 		p.rowsDot(out, ldo, w, rowBytes, o0, o1, a, r0, r1, s)
-	case r1-r0 <= fewMax(p.asm.wide.few != nil):
+	case p.asm.narrow.few != nil && r1-r0 <= fewMax(p.asm.wide.few != nil):
 		p.rowsFew(out, ldo, w, rowBytes, o0, o1, a, r0, r1, s)
 	case p.asm.wide.pack != nil && n >= 2*panelRows:
 		p.rowsGemmWide(out, ldo, w, rowBytes, o0, o1, a, r0, r1, s)

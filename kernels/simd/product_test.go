@@ -428,7 +428,7 @@ func TestProductAllocatesNothing(t *testing.T) {
 
 func TestChooseISA(t *testing.T) {
 	avx2, vnni := isaSet{isaAVX2: true}, isaSet{isaAVX2: true, isaVNNI: true}
-	zen4 := isaSet{isaAVX2: true, isaAVX512: true}
+	zen4, arm := isaSet{isaAVX2: true, isaAVX512: true}, isaSet{isaNEON: true}
 	for _, c := range []struct {
 		wanted string
 		have   isaSet
@@ -443,6 +443,9 @@ func TestChooseISA(t *testing.T) {
 		{"avx512", zen4, isaAVX512, ""},
 		{"avxvnni", avx2, isaAVX2, "FORGE_SIMD=avxvnni: this CPU has no such instructions; unset it or choose scalar or avx2"},
 		{"avxvnni", zen4, isaAVX512, "FORGE_SIMD=avxvnni: this CPU has no such instructions; unset it or choose scalar, avx2 or avx512"},
+		{"", arm, isaNEON, ""},
+		{"dotprod", arm, isaNEON, "FORGE_SIMD=dotprod: this CPU has no such instructions; unset it or choose scalar or neon"},
+		{"neon", zen4, isaAVX512, "FORGE_SIMD=neon: this CPU has no such instructions; unset it or choose scalar, avx2 or avx512"},
 		{"sse", vnni, isaVNNI, "FORGE_SIMD=sse: no such instruction set; choose scalar, avx2 or avxvnni"},
 	} {
 		got, err := chooseISA(c.wanted, c.have)

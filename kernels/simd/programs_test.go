@@ -11,6 +11,7 @@ import (
 
 	"forge/gguf"
 	"forge/kernels"
+	"forge/tools/fuzzcount"
 )
 
 // Programs as an architecture guest might write them, well meant or not: random operations over weights of every format,
@@ -405,17 +406,6 @@ func FuzzProgram(f *testing.F) {
 	for seed := range uint64(50) {
 		f.Add(randomInput(seed))
 	}
-	var runs, accepted int
-	f.Fuzz(func(t *testing.T, input []byte) {
-		runs++
-		if runProgram(t, input) {
-			accepted++
-		}
-		if runs%1000 == 0 {
-			fmt.Fprintf(os.Stderr, "fuzz: %d of %d programs accepted\n", accepted, runs)
-			if accepted < runs*3/10 {
-				t.Fatalf("only %d of %d programs are accepted", accepted, runs)
-			}
-		}
-	})
+	count := fuzzcount.New(f, "programs are accepted", 30)
+	f.Fuzz(func(t *testing.T, input []byte) { count.Add(runProgram(t, input)) })
 }

@@ -3,6 +3,7 @@ package simd
 import (
 	"io/fs"
 	"math"
+	"os"
 	"path"
 	"runtime"
 	"strconv"
@@ -18,6 +19,8 @@ func Threads() int {
 
 // limits is what a system says about processors: sys is the root of /sys, proc that of /proc.
 type limits struct{ sys, proc fs.FS }
+
+var system = limits{sys: os.DirFS("/sys"), proc: os.DirFS("/proc")}
 
 // cores counts the cores behind the given logical processors: hyperthreads of one core share its vector units.
 func (l limits) cores(processors []int) int {

@@ -2,14 +2,12 @@ package simd
 
 import (
 	"math"
-	"os"
 
 	"golang.org/x/sys/unix"
 )
 
 // coresAllowed counts cores in the affinity of this process, and whole processors of its quota.
 func coresAllowed() int {
-	l := limits{sys: os.DirFS("/sys"), proc: os.DirFS("/proc")}
 	n := math.MaxInt32
 	var set unix.CPUSet
 	if err := unix.SchedGetaffinity(0, &set); err == nil && set.Count() > 0 {
@@ -19,9 +17,9 @@ func coresAllowed() int {
 				processors = append(processors, i)
 			}
 		}
-		n = l.cores(processors)
+		n = system.cores(processors)
 	}
-	if q := l.quota(); q < float64(n) {
+	if q := system.quota(); q < float64(n) {
 		n = max(1, int(q))
 	}
 	return n

@@ -10,5 +10,6 @@ SAMPLER(dist) {
 		return FORGE_OK;
 	}
 	row->selected = (int32_t)table_pick(row, max, forge_uniform(row->seed, row->draw++));
+	table_tell(row, max);
 	return FORGE_OK;
 }

@@ -8,7 +8,8 @@
 #include "text.h"
 #include "math.h"
 
-enum { MAX_BREAKERS = 64, MAX_BREAKER = 64, MAX_PIECE = 1024 };
+enum { MAX_BREAKERS = 64, MAX_BREAKER = 64 };
+#define NONE (~0u)
 
 typedef struct {
 	uint32_t n, longest;
@@ -57,38 +58,39 @@ static uint32_t breaks(const breakers *b, const uint8_t *text, uint32_t n) {
 	return longest;
 }
 
+// breaker_ends gives in which token the breaker ends that begins at a byte of one, NONE if none begins there; 0 is the newest
+// token.
+static uint32_t breaker_ends(const breakers *b, const uint32_t *newest, uint32_t token, uint32_t at) {
+	uint8_t text[MAX_BREAKER];
+	uint32_t owner[MAX_BREAKER], n = 0, length;
+	for (uint32_t i = token + 1; i-- > 0 && n < b->longest; at = 0) {
+		const uint8_t *piece = vocab_text(newest[-(int32_t)i], &length);
+		for (; at < length && n < b->longest; at++, n++) text[n] = piece[at], owner[n] = i;
+	}
+	length = breaks(b, text, n);
+	return length ? owner[length - 1] : NONE;
+}
+
 // unbroken gives how many of the newest tokens come after the last sequence breaker: it looks for the newest token in which
 // one begins, and at which token that one ends. most is returned where there is none.
 static uint32_t unbroken(const breakers *b, const uint32_t *newest, uint32_t most) {
-	// The token's text and behind it the beginning of what follows, with how many tokens come after each byte's.
-	static uint8_t text[MAX_PIECE + MAX_BREAKER];
-	uint32_t after[MAX_BREAKER], follows = 0; // of the bytes that follow
-	uint8_t next[MAX_BREAKER];
 	for (uint32_t i = 0; i < most; i++) {
-		uint32_t n = vocab_bytes(newest[-(int32_t)i], text, MAX_PIECE), found = ~0u;
-		memcpy(text + n, next, follows);
+		uint32_t n, found = NONE;
+		const uint8_t *piece = vocab_text(newest[-(int32_t)i], &n);
 		for (uint32_t at = 0; at < n; at++) {
-			uint32_t length = breaks(b, text + at, n + follows - at);
-			if (length == 0) continue;
-			uint32_t left = at + length <= n ? i : after[at + length - n - 1];
-			if (left < found) found = left;
+			if (!b->first[piece[at]]) continue;
+			uint32_t ends = breaker_ends(b, newest, i, at);
+			if (ends < found) found = ends;
 		}
-		if (found != ~0u) return found;
-		// The text's beginning becomes what follows the token before it.
-		uint32_t keep = n < b->longest ? n : b->longest, moved = follows < b->longest - keep ? follows : b->longest - keep;
-		memmove(next + keep, next, moved);
-		memmove(after + keep, after, moved * sizeof *after);
-		memcpy(next, text, keep);
-		for (uint32_t j = 0; j < keep; j++) after[j] = i;
-		follows = keep + moved;
+		if (found != NONE) return found;
 	}
 	return most;
 }
 
 // holds_breaker tells whether a breaker stands in the token's own text.
 static bool holds_breaker(const breakers *b, uint32_t id) {
-	static uint8_t text[MAX_PIECE];
-	uint32_t n = vocab_bytes(id, text, MAX_PIECE);
+	uint32_t n;
+	const uint8_t *text = vocab_text(id, &n);
 	for (uint32_t at = 0; at < n; at++)
 		if (breaks(b, text + at, n - at)) return true;
 	return false;

@@ -5,8 +5,10 @@ SAMPLER(greedy) {
 	uint32_t best = table_first(row);
 	if (best == row->n)
 		row->flags |= FORGE_ROW_FLAG_STOP;
-	else
+	else {
 		row->selected = (int32_t)best;
+		table_tell_certain(row);
+	}
 	return FORGE_OK;
 }
 

@@ -2,11 +2,11 @@
 #include "sampler.h"
 
 FORGE_MANIFEST("name = \"sampler\"\n"
-               "version = \"1.1\"\n"
+               "version = \"1.2\"\n"
                "kind = \"sampler\"\n"
                "abi = \"1.0\"\n"
                "state = \"stateless\"\n"
-               "grants = [\"history\"]\n"
+               "grants = [\"history\", \"logprobs\"]\n"
                "\n"
                "[[config]]\n"
                "name = \"temp\"\n"
@@ -157,6 +157,6 @@ FORGE_MANIFEST("name = \"sampler\"\n"
 FORGE_MARKER(sampler)
 
 FORGE_EXPORT(forge_init) int32_t init(forge_init *frame) {
-	frame->accepted = frame->offered & FORGE_CAP_HISTORY;
+	frame->accepted = frame->offered & (FORGE_CAP_HISTORY | FORGE_CAP_LOGPROBS);
 	return table_init(frame, N_PARAMS);
 }

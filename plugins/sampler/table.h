@@ -115,6 +115,17 @@ void table_divide(forge_row *row, double temp);
 // exceeds u times the sum. max is the highest logit and above -inf.
 uint32_t table_pick(const forge_row *row, float max, double u);
 
+// table_logprob is log(table_weight) less the logarithm of the sum; the lowest float32 for a weight of 0.
+static inline float table_logprob(float logit, float max, double log_sum) {
+	double x = (logit == max ? 0 : (double)logit - (double)max) - log_sum;
+	return x > -0x1.fffffep127 ? (float)x : -0x1.fffffep127f;
+}
+
+// table_tell fills row.logprob and row.top, if they are wanted, for a pick by the table's probabilities; table_tell_certain
+// for one that was no matter of chance.
+void table_tell(forge_row *row, float max);
+void table_tell_certain(forge_row *row);
+
 // table_init takes the settings, which must be no fewer than n_params, and makes the scratch.
 int32_t table_init(forge_init *frame, uint32_t n_params);
 

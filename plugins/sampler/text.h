@@ -18,8 +18,8 @@ enum {
 };
 _Static_assert(N_PARAMS <= TABLE_PARAMS, "table.h has room for fewer settings");
 
-// vocab_bytes writes the first bytes of what a token adds to a text, cap at most, and gives how many it wrote.
-uint32_t vocab_bytes(uint32_t id, uint8_t *to, uint32_t cap);
+// vocab_text gives the n bytes that a token adds to a text.
+const uint8_t *vocab_text(uint32_t id, uint32_t *n);
 
 // vocab_known tells whether the tokens' bytes are there.
 bool vocab_known(void);

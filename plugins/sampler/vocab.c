@@ -20,10 +20,10 @@ bool vocab_ends(uint32_t id) {
 	return false;
 }
 
-uint32_t vocab_bytes(uint32_t id, uint8_t *to, uint32_t cap) {
+const uint8_t *vocab_text(uint32_t id, uint32_t *n) {
+	*n = 0;
 	if (!vocab || id >= vocab->n) return 0;
-	uint32_t at = vocab->piece_offsets[id], n = vocab->piece_offsets[id + 1] - at;
-	if (n > cap) n = cap;
-	memcpy(to, vocab->pieces + at, n);
-	return n;
+	uint32_t at = vocab->piece_offsets[id];
+	*n = vocab->piece_offsets[id + 1] - at;
+	return (const uint8_t *)vocab->pieces + at;
 }

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Builds the faulty samplers of the tests. Needs clang and wasm-ld 19.
+# Builds the faulty guests of the tests. Needs clang and wasm-ld 19.
 set -eu
 cd "$(dirname "$0")"
 for source in *.c; do

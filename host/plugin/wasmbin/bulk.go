@@ -98,9 +98,18 @@ func (w *rewriter) piece(b []byte) []byte {
 	return append(b, opDrop)
 }
 
+// short writes the way of a length that is one piece, which is nearly every one: the instruction itself.
+func (w *rewriter) short(b []byte, sub byte, memories ...byte) []byte {
+	b = putS(append(b, opLocalGet, bulkLeft, opI32Const), bulkPiece)
+	b = append(b, opI32LeU, opIf, typeVoid, opLocalGet, bulkLeft)
+	b = append(w.chargeLength(b, uint64(bulkNow), -bytesShift), opDrop)
+	b = append(b, opLocalGet, bulkTo, opLocalGet, bulkFrom, opLocalGet, bulkLeft, opBulk, sub)
+	return append(append(b, memories...), opReturn, opEnd)
+}
+
 // fillBody is memory.fill: to, value, left.
 func (w *rewriter) fillBody(b []byte) []byte {
-	b = w.piece(append(b, 1, 1, bulkLocal))
+	b = w.piece(w.short(append(b, 1, 1, bulkLocal), bulkMemoryFill, 0))
 	b = append(b, opLocalGet, bulkTo, opLocalGet, bulkFrom, opLocalGet, bulkNow, opBulk, bulkMemoryFill, 0)
 	b = step(b, bulkTo, opI32Add, bulkNow)
 	b = step(b, bulkLeft, opI32Sub, bulkNow)
@@ -111,7 +120,7 @@ func (w *rewriter) fillBody(b []byte) []byte {
 // from the end if the destination lies behind the source.
 func (w *rewriter) copyBody(b []byte) []byte {
 	again := []byte{opLocalGet, bulkLeft, opBrIf, 0, opEnd}
-	b = append(b, 1, 1, bulkLocal)
+	b = w.short(append(b, 1, 1, bulkLocal), bulkMemoryCopy, 0, 0)
 	b = append(b, opLocalGet, bulkTo, opLocalGet, bulkFrom, opI32LeU, opIf, typeVoid)
 	b = w.piece(b)
 	b = append(b, opLocalGet, bulkTo, opLocalGet, bulkFrom, opLocalGet, bulkNow, opBulk, bulkMemoryCopy, 0, 0)

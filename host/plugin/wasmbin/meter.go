@@ -9,7 +9,7 @@ import (
 
 // RewriteVersion belongs into the key of every cache of rewritten or compiled guests: it changes whenever Meter would
 // give other bytes for the same module, the prices included, and whenever Check refuses more than before.
-const RewriteVersion = 4
+const RewriteVersion = 5
 
 // Names that the rewrite adds. The exports are mutable i64 globals for the host.
 const (
@@ -117,6 +117,11 @@ type rewriter struct {
 	added []uint64 // types of the functions that follow the guest's own
 	body  body
 	pay   charges
+	spare uint64 // the local that the running body has for the meter
+	quiet bool   // the place is in a loop that calls nothing
+
+	isQuiet   []bool
+	callsUpTo []int32
 }
 
 // add reserves an index for a function of the meter's; code writes the bodies in the same order.
@@ -222,6 +227,9 @@ func (w *rewriter) pays(b []byte, units int64) []byte {
 	if units == 0 {
 		return b
 	}
+	if w.quiet {
+		return w.payLocal(b, units)
+	}
 	return adjust(b, w.fuel, opI64Sub, units)
 }
 
@@ -233,7 +241,11 @@ func ifNegative(b []byte, global uint64) []byte {
 
 // look asks for fuel, or stops the guest, if there is none left.
 func (w *rewriter) look(b []byte) []byte {
-	return w.unlessNegative(b, putU([]byte{opGlobalGet}, w.fuel))
+	b = w.unlessNegative(b, putU([]byte{opGlobalGet}, w.fuel))
+	if w.quiet {
+		b = w.readFuel(b)
+	}
+	return b
 }
 
 // descend takes frames from the depth, pays, and looks at both bounds with one comparison: the sign of the two numbers
@@ -281,8 +293,8 @@ func (w *rewriter) unlessNegative(b, number []byte) []byte {
 //	    call low
 //	    br $refill
 //
-// The local spare saves reading the global a second time.
-func (w *rewriter) header(b, loop []byte, units int64, spare uint64) []byte {
+// The local w.spare saves reading the global a second time, and in a quiet loop (see quietLoops) a first time.
+func (w *rewriter) header(b, loop []byte, units int64) []byte {
 	if !w.opt.Refill {
 		b = w.pays(append(b, loop...), units)
 		return w.look(b)
@@ -290,12 +302,26 @@ func (w *rewriter) header(b, loop []byte, units int64, spare uint64) []byte {
 	b = append(append(b, opBlock), loop[1:]...)
 	b = append(b, loop...)
 	b = append(append(b, opBlock), w.operandsOf(loop)...)
-	b = putU(append(append(b, loop...), opGlobalGet), w.fuel)
-	b = putU(append(b, opLocalTee), spare)
+	b = append(b, loop...)
+	if w.quiet {
+		b = putU(append(b, opLocalGet), w.spare)
+	} else {
+		b = putU(append(b, opGlobalGet), w.fuel)
+		b = putU(append(b, opLocalTee), w.spare)
+	}
 	b = append(b, opI64Const, 0, opI64LtS, opBrIf, 1)
-	b = putU(append(b, opLocalGet), spare)
+	return w.payLocal(b, units)
+}
+
+// payLocal pays where w.spare is what the global has.
+func (w *rewriter) payLocal(b []byte, units int64) []byte {
+	b = putU(append(b, opLocalGet), w.spare)
 	b = putS(append(b, opI64Const), units)
-	return putU(append(b, opI64Sub, opGlobalSet), w.fuel)
+	b = append(b, opI64Sub)
+	if w.quiet {
+		b = putU(append(b, opLocalTee), w.spare)
+	}
+	return putU(append(b, opGlobalSet), w.fuel)
 }
 
 // loopLabels is how many labels header puts around a guest's loop.
@@ -303,7 +329,47 @@ const loopLabels = 3
 
 func (w *rewriter) footer(b []byte) []byte {
 	b = putU(append(b, opBr, 2, opEnd, opCall), w.low)
+	if w.quiet {
+		b = w.readFuel(b)
+	}
 	return append(b, opBr, 0, opEnd, opEnd)
+}
+
+// readFuel makes w.spare what the global has.
+func (w *rewriter) readFuel(b []byte) []byte {
+	b = putU(append(b, opGlobalGet), w.fuel)
+	return putU(append(b, opLocalSet), w.spare)
+}
+
+// quietLoops gives, for each instruction of a body, whether it is in a loop that calls nothing: in one, with all loops in
+// it, nobody else touches the fuel. Its global is then only written, and what is left stands in the local w.spare: else each
+// time around would wait for the store of the time before, which takes longer than a short loop does. Since the
+// global is written all the same, every way out leaves it right.
+func (w *rewriter) quietLoops(d *body) []bool {
+	w.isQuiet = resize(w.isQuiet, len(d.ins))
+	if !w.opt.Refill || d.loops == 0 {
+		return w.isQuiet
+	}
+	w.callsUpTo = resize(w.callsUpTo, len(d.ins)+1)
+	for i := range d.ins {
+		w.callsUpTo[i+1] = w.callsUpTo[i]
+		if touchesFuel(&d.ins[i]) {
+			w.callsUpTo[i+1]++
+		}
+	}
+	end := -1
+	for i := range d.ins {
+		if in := &d.ins[i]; in.op == opLoop && i > end && w.callsUpTo[in.a] == w.callsUpTo[i] {
+			end = int(in.a)
+		}
+		w.isQuiet[i] = i <= end
+	}
+	return w.isQuiet
+}
+
+// touchesFuel tells whether an instruction is a call, or becomes one.
+func touchesFuel(in *instr) bool {
+	return in.op == opCall || in.op == opCallIndirect || in.op == opMemoryGrow || in.op == opBulk && in.sub > bulkTruncLast
 }
 
 // operandsOf is the type of a block that takes and gives what a loop takes.
@@ -341,7 +407,7 @@ func (w *rewriter) chargeLength(b []byte, scratch uint64, shift int) []byte {
 // branching, and return, which becomes a branch) passes the code behind the block that gives the frame back.
 func (w *rewriter) function(b []byte, index uint32, d *body) []byte {
 	w.pay.place(w.m, d)
-	spare := uint64(d.locals)
+	w.spare = uint64(d.locals)
 	b = w.declareLocals(b, d, d.loops > 0 && w.opt.Refill)
 	counted, frames := w.graph.counted[index], d.frameWeight()
 	if counted {
@@ -366,8 +432,13 @@ func (w *rewriter) function(b []byte, index uint32, d *body) []byte {
 		b = append(b, d.code[from:to]...)
 		from = to
 	}
-	for i := range d.ins {
+	for i, quiet := range w.quietLoops(d) {
 		in := &d.ins[i]
+		if quiet && !w.quiet {
+			flush(in.pos)
+			b = w.readFuel(b)
+		}
+		w.quiet = quiet
 		if i > 0 && w.pay.fuel[i] > 0 && d.ins[i-1].op != opLoop { // a header paid with its loop
 			flush(in.pos)
 			b = w.pays(b, w.pay.fuel[i])
@@ -379,7 +450,7 @@ func (w *rewriter) function(b []byte, index uint32, d *body) []byte {
 		switch in.op {
 		case opLoop:
 			flush(in.pos)
-			b = w.header(b, d.code[in.pos:in.end], w.pay.fuel[i+1], spare)
+			b = w.header(b, d.code[in.pos:in.end], w.pay.fuel[i+1])
 			from = in.end
 		case opEnd:
 			if w.opt.Refill && in.a >= 0 && d.ins[in.a].op == opLoop {

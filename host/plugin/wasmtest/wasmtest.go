@@ -45,12 +45,14 @@ const (
 	OpGlobalGet    = 0x23
 	OpGlobalSet    = 0x24
 	OpI32Load      = 0x28
+	OpI64Load      = 0x29
 	OpI32Store     = 0x36
 	OpI64Store     = 0x37
 	OpMemorySize   = 0x3f
 	OpMemoryGrow   = 0x40
 	OpI32Const     = 0x41
 	OpI64Const     = 0x42
+	OpI64Eqz       = 0x50
 	OpI32Add       = 0x6a
 	OpI32Shl       = 0x74
 	OpI32ShrU      = 0x76

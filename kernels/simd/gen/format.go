@@ -9,10 +9,11 @@ import (
 type panelKind int
 
 const (
-	kindOff  panelKind = iota // value = d * (u - 2^shift); shift < 0: u is the value
-	kindMin                   // value = d * u + m
-	kindMin2                  // the same with one scale and one m for 16 values; a panel holds u * scale
-	kindHalf                  // value = d * s * (u - 2^shift), an integer s for 16 values
+	kindOff    panelKind = iota // value = d * (u - 2^shift); shift < 0: u is the value
+	kindMin                     // value = d * u + m
+	kindMin2                    // the same with one scale and one m for 16 values; a panel holds u * scale
+	kindHalf                    // value = d * s * (u - 2^shift), an integer s for 16 values
+	kindPlanes                  // kindOff with a u of 8 bits, whose halves lie apart
 )
 
 // panelBytes is the size of one block of a 16-row panel; the same numbers stand in package simd's kernel tables.
@@ -20,7 +21,7 @@ func (e *emitter) panelBytes(k panelKind) int {
 	if e.wide && k == kindHalf {
 		return 704
 	}
-	return [...]int{576, 640, 704, 768}[k]
+	return [...]int{576, 640, 704, 768, 1088}[k]
 }
 
 // sink takes the scales for block b of the format's block. Every argument is a vector with a lane for each weight row, or for
@@ -39,7 +40,8 @@ type format struct {
 	kind  panelKind
 	shift int // of kindOff and kindHalf
 	top   int // the largest u
-	// signed formats have values that fill 8 bits: AVX2 multiplies them by the sign trick, VNNI as u8 with shift 7.
+	// signed formats have values that fill 8 bits. As u8 with shift 7 VNNI multiplies them, and AVX2 the halves of panels; its
+	// other kernels use the sign trick.
 	signed bool
 	// begin loads constants before the loop.
 	begin func(e *emitter)
@@ -97,6 +99,14 @@ func (f *format) half(e *emitter, p *piece, b, h int) vec {
 // bytes32 returns the 32 bytes of block b of row i, in order.
 func (f *format) bytes32(e *emitter, r addresses, b, i int) vec {
 	return f.bits(e, func(disp int) operand.Op { return r.at(i, disp) }, b)
+}
+
+// panelKind is the kind of the format's panels for the instruction set.
+func (f *format) panelKind(e *emitter) panelKind {
+	if f.signed && !e.vnni && !e.wide {
+		return kindPlanes
+	}
+	return f.kind
 }
 
 // offset is the effective shift for the instruction set: signed formats are unsigned with an offset of 128 where VNNI

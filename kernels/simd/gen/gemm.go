@@ -14,13 +14,14 @@ import (
 // after the other.
 //
 // AVX2 adds the int16 results of VPMADDUBSW before it widens them, as many as cannot overflow: with u at most 15 a whole
-// block (8 x 2 x 15 x 127 = 30480), with 31 half of it (31496), with 63 two steps (32004), with signed 8 bits none.
+// block (8 x 2 x 15 x 127 = 30480), with 31 half of it (31496), with 63 two steps (32004). A u of 8 bits is two of 4, whose sums
+// are put together when they are wide: two multiplications, where signed bytes need a sign, two multiplications and a wide
+// addition every time.
 
 type gemm struct {
 	name  string
 	kind  panelKind
-	steps int  // of 4 k that fit int16 (AVX2)
-	sign  bool // the sign trick, and no correction (AVX2)
+	steps int // of 4 k that fit int16 (AVX2)
 	rows  int
 }
 
@@ -29,7 +30,7 @@ func emitGemmsAVX2(e *emitter) {
 		for _, g := range []gemm{
 			{name: "Off8", kind: kindOff, steps: 8},
 			{name: "Off4", kind: kindOff, steps: 4},
-			{name: "Sign", kind: kindOff, steps: 1, sign: true},
+			{name: "Planes", kind: kindPlanes, steps: 8},
 			{name: "Min8", kind: kindMin, steps: 8},
 			{name: "Min4", kind: kindMin, steps: 4},
 			{name: "MinTwo", kind: kindMin2, steps: 2},
@@ -105,7 +106,7 @@ func emitGemm(e *emitter, k gemm) {
 		}
 		return m
 	}
-	corrected := !k.sign && (k.kind == kindOff || k.kind == kindHalf)
+	corrected := k.kind == kindOff || k.kind == kindHalf || k.kind == kindPlanes
 	if corrected {
 		g.shift = e.YMM()
 		m, err := e.Param("shift").Resolve()
@@ -121,7 +122,7 @@ func emitGemm(e *emitter, k gemm) {
 	z := g.zero()
 	g.each(func(v, j int) { g.VMOVUPS(z, g.slot(g.totals, v, j)) })
 	groups := 8 / k.steps
-	if !k.sign && groups > 1 {
+	if groups == 2 {
 		g.wide = e.AllocLocal(64 * k.rows)
 	}
 
@@ -129,20 +130,33 @@ func emitGemm(e *emitter, k gemm) {
 		z := g.zero()
 		g.each(func(v, j int) { g.VMOVUPS(z, g.slot(g.sums, v, j)) })
 	}, func() {
+		if !e.vnni && (groups > 2 || k.kind == kindPlanes) {
+			// Sums of both vectors would go to memory and back too often: one vector after the other.
+			for v := range 2 {
+				if k.kind == kindPlanes {
+					g.planes(v)
+				} else {
+					g.groupsAVX2(v, groups)
+				}
+				if corrected {
+					g.correctAVX2(v)
+				}
+				g.finish(v)
+			}
+			return
+		}
 		for i := range groups {
-			switch {
-			case e.vnni:
+			if e.vnni {
 				g.groupVNNI(i, groups, corrected)
-			case k.sign:
-				g.groupSign(i)
-			default:
+			} else {
 				g.groupAVX2(i, groups)
 			}
 		}
 		if corrected && !e.vnni {
-			g.correctAVX2()
+			g.correctAVX2(0, 1)
 		}
-		g.finish()
+		g.finish(0)
+		g.finish(1)
 	}, func() {
 		g.each(func(v, j int) {
 			t := g.load(g.slot(g.totals, v, j))
@@ -279,7 +293,7 @@ func (g *gemmState) spill(i, groups int) {
 	})
 }
 
-// groupAVX2 adds g.steps products in int16, then widens: by ones, or by the integer scale of these 16 values.
+// groupAVX2 adds g.steps products in int16, then widens.
 func (g *gemmState) groupAVX2(i, groups int) {
 	e := g.emitter
 	for k4 := i * g.steps; k4 < (i+1)*g.steps; k4++ {
@@ -288,105 +302,123 @@ func (g *gemmState) groupAVX2(i, groups int) {
 			a := e.YMM()
 			e.VPBROADCASTD(g.act(j, 4*k4), a)
 			for v := range w {
-				p := e.YMM()
-				e.VPMADDUBSW(a, w[v], p)
-				if k4 == i*g.steps {
-					g.acc[v][j] = p
-				} else {
-					e.VPADDW(p, g.acc[v][j], g.acc[v][j])
-				}
+				g.product(k4 == i*g.steps, &g.acc[v][j], w[v], a)
 			}
 		}
 	}
-	g.each(func(v, j int) {
-		if g.kind == kindHalf {
-			e.VPMADDWD(g.panel.Offset(panelMore+64*(i*g.steps/4)+32*v), g.acc[v][j], g.acc[v][j])
-		} else {
-			e.VPMADDWD(g.ones, g.acc[v][j], g.acc[v][j])
-		}
-	})
+	g.each(func(v, j int) { e.VPMADDWD(g.ones, g.acc[v][j], g.acc[v][j]) })
 	if groups > 1 {
 		g.spill(i, groups)
 	}
 }
 
-// groupSign multiplies |w| by the activations with the sign of w.
-func (g *gemmState) groupSign(k4 int) {
-	e := g.emitter
-	w := g.weights(k4)
-	abs := [2]vec{e.YMM(), e.YMM()}
-	for v := range w {
-		e.VPABSB(w[v], abs[v])
+// product adds the pairs of products of w and a to the int16 of sum, or begins them.
+func (g *gemmState) product(first bool, sum *vec, w, a vec) {
+	p := g.YMM()
+	g.VPMADDUBSW(a, w, p)
+	if first {
+		*sum = p
+	} else {
+		g.VPADDW(p, *sum, *sum)
 	}
-	for j := range g.rows {
-		a := e.YMM()
-		e.VPBROADCASTD(g.act(j, 4*k4), a)
-		for v := range w {
-			p := e.YMM()
-			e.VPSIGNB(w[v], a, p)
-			e.VPMADDUBSW(p, abs[v], p)
-			e.VPMADDWD(g.ones, p, p)
-			if k4 == 0 {
-				g.acc[v][j] = p
+}
+
+// groupsAVX2 makes the block's sums of vector v: g.steps products at a time in int16, then widened, by ones or by the integer
+// scale of these 16 values.
+func (g *gemmState) groupsAVX2(v, groups int) {
+	e := g.emitter
+	for i := range groups {
+		var some [4]vec
+		for step := range g.steps {
+			k4 := i*g.steps + step
+			w := g.load(g.panel.Offset(64*k4 + 32*v))
+			for j := range g.rows {
+				a := e.YMM()
+				e.VPBROADCASTD(g.act(j, 4*k4), a)
+				g.product(step == 0, &some[j], w, a)
+			}
+		}
+		for j := range g.rows {
+			if g.kind == kindHalf {
+				e.VPMADDWD(g.panel.Offset(panelMore+64*(i*g.steps/4)+32*v), some[j], some[j])
 			} else {
-				e.VPADDD(p, g.acc[v][j], g.acc[v][j])
+				e.VPMADDWD(g.ones, some[j], some[j])
+			}
+			if i == 0 {
+				g.acc[v][j] = some[j]
+			} else {
+				e.VPADDD(some[j], g.acc[v][j], g.acc[v][j])
 			}
 		}
 	}
 }
 
-// correctAVX2 adds -(2^shift * sum of a), each half times its scale where there are scales.
-func (g *gemmState) correctAVX2() {
+// planes makes the block's sums of vector v from those of the lower and of the upper halves.
+func (g *gemmState) planes(v int) {
+	e := g.emitter
+	var upper [4]vec
+	lower := &g.acc[v]
+	for k4 := range g.steps {
+		lo, hi := g.load(g.panel.Offset(64*k4+32*v)), g.load(g.panel.Offset(panelMore+64*k4+32*v))
+		for j := range g.rows {
+			a := e.YMM()
+			e.VPBROADCASTD(g.act(j, 4*k4), a)
+			g.product(k4 == 0, &lower[j], lo, a)
+			g.product(k4 == 0, &upper[j], hi, a)
+		}
+	}
+	for j := range g.rows {
+		e.VPMADDWD(g.ones, lower[j], lower[j])
+		e.VPMADDWD(e.dwords("sixteenWords", 0x100010), upper[j], upper[j])
+		e.VPADDD(upper[j], lower[j], lower[j])
+	}
+}
+
+// correctAVX2 adds -(2^shift * sum of a), each half times its scale where there are scales, to the sums of the vectors.
+func (g *gemmState) correctAVX2(vectors ...int) {
 	e := g.emitter
 	for j := range g.rows {
 		c := e.YMM()
-		if g.kind == kindOff {
+		if g.kind == kindHalf {
+			e.VPBROADCASTD(g.act(j, actNegPr), c)
+			e.VPMADDWD(g.panel.Offset(panelMore+128+32*vectors[0]), c, c)
+		} else {
 			e.VPBROADCASTD(g.act(j, actNegSum), c)
-			e.VPSLLVD(g.shift, c, c)
-			for v := range 2 {
-				e.VPADDD(c, g.acc[v][j], g.acc[v][j])
-			}
-			continue
 		}
-		e.VPBROADCASTD(g.act(j, actNegPr), c)
-		for v := range 2 {
-			t := e.YMM()
-			e.VPMADDWD(g.panel.Offset(panelMore+128+32*v), c, t)
-			e.VPSLLVD(g.shift, t, t)
-			e.VPADDD(t, g.acc[v][j], g.acc[v][j])
+		e.VPSLLVD(g.shift, c, c)
+		for _, v := range vectors {
+			e.VPADDD(c, g.acc[v][j], g.acc[v][j])
 		}
 	}
 }
 
-// finish turns the block's sums into floats and adds them: acc = fma(dw*da, sum, acc), then the minimums.
-func (g *gemmState) finish() {
+// finish turns the block's sums of vector v into floats and adds them: acc = fma(dw*da, sum, acc), then the minimums.
+func (g *gemmState) finish(v int) {
 	e := g.emitter
-	for v := range 2 {
-		dw := g.load(g.panel.Offset(panelScale + 32*v))
-		var m [2]vec
-		mins := 0
-		if g.kind == kindMin || g.kind == kindMin2 {
-			mins = int(g.kind - kindMin + 1)
-		}
+	dw := g.load(g.panel.Offset(panelScale + 32*v))
+	var m [2]vec
+	mins := 0
+	if g.kind == kindMin || g.kind == kindMin2 {
+		mins = int(g.kind - kindMin + 1)
+	}
+	for h := range mins {
+		m[h] = g.load(g.panel.Offset(panelMore + 64*h + 32*v))
+	}
+	for j := range g.rows {
+		sum, d := g.acc[v][j], e.YMM()
+		e.VCVTDQ2PS(sum, sum)
+		e.VBROADCASTSS(g.act(j, actScale), d)
+		e.VMULPS(dw, d, d)
+		e.VFMADD213PS(g.slot(g.sums, v, j), sum, d)
 		for h := range mins {
-			m[h] = g.load(g.panel.Offset(panelMore + 64*h + 32*v))
-		}
-		for j := range g.rows {
-			sum, d := g.acc[v][j], e.YMM()
-			e.VCVTDQ2PS(sum, sum)
-			e.VBROADCASTSS(g.act(j, actScale), d)
-			e.VMULPS(dw, d, d)
-			e.VFMADD213PS(g.slot(g.sums, v, j), sum, d)
-			for h := range mins {
-				s := e.YMM()
-				at := actDSum
-				if g.kind == kindMin2 {
-					at = actDSum16 + 4*h
-				}
-				e.VBROADCASTSS(g.act(j, at), s)
-				e.VFMADD231PS(m[h], s, d)
+			s := e.YMM()
+			at := actDSum
+			if g.kind == kindMin2 {
+				at = actDSum16 + 4*h
 			}
-			e.VMOVUPS(d, g.slot(g.sums, v, j))
+			e.VBROADCASTSS(g.act(j, at), s)
+			e.VFMADD231PS(m[h], s, d)
 		}
+		e.VMOVUPS(d, g.slot(g.sums, v, j))
 	}
 }

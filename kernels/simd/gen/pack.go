@@ -11,7 +11,8 @@ const nosplit = attr.NOSPLIT
 // A panel is 16 weight rows unpacked for gemm, block after block, first all of lane 0, then of lane 1 and so on, as gemm
 // reads them. In a block of 32: eight times 64 bytes, each the four
 // values k..k+3 of row 0, of row 1, ... of row 15 (so that one broadcast of 4 activations meets the rows of a whole vector),
-// then dw of the 16 rows, then what the kind needs: minimums, or integer scales. AVX2 wants those as pairs of words (s0,s0),
+// then dw of the 16 rows, then what the kind needs: minimums, integer scales, or the upper halves of bytes whose lower halves
+// come first. AVX2 wants those as pairs of words (s0,s0),
 // (s1,s1), (s0,s1); a wide panel has s0 and s1 as int32. A pack kernel of AVX2 fills 8 of the 16 rows: dst points at the
 // first or the second 32 bytes of the panel.
 
@@ -120,6 +121,8 @@ func emitPack(e *emitter, f *format) {
 	n, lane := e.GP64(), e.GP64()
 	to := &lanePlaces{near: e.GP64(), one: lane}
 	s := &packSink{e: e, f: f, at: to.at}
+	kind := f.panelKind(e)
+	size := operand.I32(int32(e.panelBytes(kind)))
 	e.Load(e.Param("w"), n)
 	e.start(r, n)
 	var next *ahead
@@ -144,7 +147,7 @@ func emitPack(e *emitter, f *format) {
 		e.MOVQ(operand.I32(groupBlocks), left)
 		e.MOVQ(lane, wrap)
 		e.SHLQ(imm(3), wrap)
-		e.SUBQ(operand.I32(int32(e.panelBytes(f.kind))), wrap)
+		e.SUBQ(size, wrap)
 	}
 	e.Label(loop)
 	if e.wide {
@@ -156,8 +159,12 @@ func emitPack(e *emitter, f *format) {
 			next.ask(b + f.shared)
 		}
 		e.columns(f, r, b, func(j, k int, v vec) {
-			if f.kind == kindMin2 {
+			switch kind {
+			case kindMin2:
 				e.fold(s.folded(b+j, k/4), v)
+			case kindPlanes:
+				high := e.planes(v)
+				e.store(high, s.at(b+j, panelMore+64*k))
 			}
 			e.store(v, s.at(b+j, 64*k))
 		})
@@ -167,8 +174,8 @@ func emitPack(e *emitter, f *format) {
 		next.end()
 	}
 	if f.sub > 1 {
-		e.ADDQ(operand.I32(int32(e.panelBytes(f.kind))), to.near)
-		e.ADDQ(operand.I32(int32(e.panelBytes(f.kind))), to.far)
+		e.ADDQ(size, to.near)
+		e.ADDQ(size, to.far)
 	} else {
 		same := e.label("same")
 		e.ADDQ(lane, to.near)
@@ -186,6 +193,17 @@ func emitPack(e *emitter, f *format) {
 
 // fold multiplies bytes by the scales of their rows: values up to 3 times scales up to 15 do not carry into their neighbours.
 func (e *emitter) fold(scales operand.Mem, v vec) { e.VPMULLW(scales, v, v) }
+
+// planes adds 128 to signed bytes, leaves their lower halves in v and returns the upper ones.
+func (e *emitter) planes(v vec) (high vec) {
+	mask := e.keep(e.bytes8("nibbleMask", 15))
+	high = e.YMM()
+	e.VPXOR(e.keep(e.bytes8("signBit", 128)), v, v)
+	e.VPSRLW(imm(4), v, high)
+	e.VPAND(mask, v, v)
+	e.VPAND(mask, high, high)
+	return high
+}
 
 // columns unpacks the blocks from b on that share bytes and hands put the four values from 4*k on of block b+j, 4 bytes for
 // each row.

@@ -18,7 +18,9 @@ import (
 // Guest is one instance with its arena.
 type Guest struct {
 	tb    testing.TB
+	file  string
 	mod   api.Module
+	fuel  api.MutableGlobal // of a metered twin, else nil
 	fns   map[string]api.Function
 	arena uint32
 	size  uint32
@@ -52,7 +54,7 @@ func OpenWith(tb testing.TB, config wazero.RuntimeConfig, file string, arena uin
 	if err != nil {
 		tb.Fatalf("%s: %v", file, err)
 	}
-	g := &Guest{tb: tb, mod: mod, fns: map[string]api.Function{}, size: arena}
+	g := &Guest{tb: tb, file: file, mod: mod, fns: map[string]api.Function{}, size: arena}
 	g.stack[0] = uint64(arena)
 	if err := g.function("forge_arena").CallWithStack(ctx, g.stack[:]); err != nil {
 		tb.Fatal(err)
@@ -137,6 +139,9 @@ func (g *Guest) Call(name string, frame uint32) error {
 
 // Status calls an export and gives its status.
 func (g *Guest) Status(name string, frame uint32) (abi.Status, error) {
+	if g.fuel != nil {
+		g.fuel.Set(Tank)
+	}
 	g.stack[0] = uint64(frame)
 	if err := g.function(name).CallWithStack(context.Background(), g.stack[:]); err != nil {
 		return abi.StatusErrInternal, fmt.Errorf("%s: %w", name, err)

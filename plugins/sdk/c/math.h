@@ -52,21 +52,33 @@ static inline double forge_exp(double x) {
 #ifdef __wasm_simd128__
 #include <wasm_simd128.h>
 
-// forge_exp_pair gives e^x of two float64 lanes, each with the bits of forge_exp.
-static inline v128_t forge_exp_pair(v128_t x) {
-	v128_t k = wasm_f64x2_nearest(wasm_f64x2_mul(x, wasm_f64x2_splat(1.44269504088896338700)));
-	k = wasm_f64x2_pmax(wasm_f64x2_splat(-1076), wasm_f64x2_pmin(wasm_f64x2_splat(1025), k)); // beyond, the result is replaced
+// forge_exp_rest gives e^(x - k ln 2), forge_exp_two 2^k: adding 1.5 * 2^52 leaves an exponent in the low bits, from where it
+// is moved to its place.
+static inline v128_t forge_exp_rest(v128_t x, v128_t k) {
 	v128_t hi = wasm_f64x2_sub(x, wasm_f64x2_mul(k, wasm_f64x2_splat(FORGE_LN2_HI))), lo = wasm_f64x2_mul(k, wasm_f64x2_splat(FORGE_LN2_LO));
 	v128_t r = wasm_f64x2_sub(hi, lo), p = wasm_f64x2_splat(1.0 / 6227020800);
 	double d = 479001600; // 12!
 	for (int n = 12; n >= 2; n--) p = wasm_f64x2_add(wasm_f64x2_mul(p, r), wasm_f64x2_splat(1.0 / d)), d /= n;
 	v128_t tail = wasm_f64x2_sub(wasm_f64x2_mul(wasm_f64x2_mul(r, r), p), lo);
-	v128_t y = wasm_f64x2_add(wasm_f64x2_splat(1), wasm_f64x2_add(hi, tail));
-	// 2^k by two factors: the first product is exact, the second rounds once, also where the result is subnormal. Adding
-	// 1.5 * 2^52 leaves an exponent in the low bits, from where it is moved to its place.
-	v128_t k1 = wasm_f64x2_floor(wasm_f64x2_mul(k, wasm_f64x2_splat(0.5))), move = wasm_f64x2_splat(0x1.8p52 + 1023);
-	y = wasm_f64x2_mul(y, wasm_i64x2_shl(wasm_f64x2_add(k1, move), 52));
-	y = wasm_f64x2_mul(y, wasm_i64x2_shl(wasm_f64x2_add(wasm_f64x2_sub(k, k1), move), 52));
+	return wasm_f64x2_add(wasm_f64x2_splat(1), wasm_f64x2_add(hi, tail));
+}
+static inline v128_t forge_exp_two(v128_t k) { return wasm_i64x2_shl(wasm_f64x2_add(k, wasm_f64x2_splat(0x1.8p52 + 1023)), 52); }
+
+// forge_exp_pair_near gives e^x of two float64 lanes, each with the bits of forge_exp, for |x| below FORGE_EXP_NEAR: the
+// result is then a normal number, and 2^k one factor.
+#define FORGE_EXP_NEAR 700.0
+static inline v128_t forge_exp_pair_near(v128_t x) {
+	v128_t k = wasm_f64x2_nearest(wasm_f64x2_mul(x, wasm_f64x2_splat(1.44269504088896338700)));
+	return wasm_f64x2_mul(forge_exp_rest(x, k), forge_exp_two(k));
+}
+
+// forge_exp_pair gives e^x of two float64 lanes, each with the bits of forge_exp.
+static inline v128_t forge_exp_pair(v128_t x) {
+	v128_t k = wasm_f64x2_nearest(wasm_f64x2_mul(x, wasm_f64x2_splat(1.44269504088896338700)));
+	k = wasm_f64x2_pmax(wasm_f64x2_splat(-1076), wasm_f64x2_pmin(wasm_f64x2_splat(1025), k)); // beyond, the result is replaced
+	// 2^k by two factors: the first product is exact, the second rounds once, also where the result is subnormal.
+	v128_t k1 = wasm_f64x2_floor(wasm_f64x2_mul(k, wasm_f64x2_splat(0.5)));
+	v128_t y = wasm_f64x2_mul(wasm_f64x2_mul(forge_exp_rest(x, k), forge_exp_two(k1)), forge_exp_two(wasm_f64x2_sub(k, k1)));
 	y = wasm_v128_bitselect(wasm_f64x2_splat(__builtin_inf()), y, wasm_f64x2_gt(x, wasm_f64x2_splat(709.782712893384)));
 	y = wasm_v128_andnot(y, wasm_f64x2_lt(x, wasm_f64x2_splat(-745.1332191019412)));
 	return wasm_v128_bitselect(y, x, wasm_f64x2_eq(x, x)); // NaN stays

@@ -46,95 +46,188 @@ static inline int32_t forge_routing_refuses(forge_head *head, const forge_routin
 	return why ? forge_fail(head, FORGE_ERR_CONFIG, (const char *const[]){why, 0}) : FORGE_OK;
 }
 
-// forge_highest writes the indices of the k highest of x in descending order, of equal ones the first; NaN is the lowest.
-static inline void forge_highest(const double *x, uint32_t n, uint32_t k, uint32_t *best) {
-	static double values[FORGE_MAX_EXPERTS];
-	uint32_t have = 0;
-	double least = 0; // of the k best so far, once there are as many
-	for (uint32_t i = 0; i < n; i++) {
-		// Once k are found most others are passed over, two at a time.
-		while (have == k && i + 2 <= n && !wasm_v128_any_true(wasm_f64x2_gt(wasm_v128_load(x + i), wasm_f64x2_splat(least)))) i += 2;
-		if (i == n) break;
-		double v = x[i] == x[i] ? x[i] : -__builtin_inf();
-		if (have == k && !(v > least)) continue;
-		uint32_t last = have < k ? have++ : k - 1, at = last;
-		if (k <= 32) {
-			for (; at > 0 && v > values[at - 1]; at--) values[at] = values[at - 1], best[at] = best[at - 1];
-		} else { // many are moved at once
-			for (uint32_t low = 0; low < at;) {
-				uint32_t middle = (low + at) / 2;
-				if (v > values[middle]) at = middle;
-				else low = middle + 1;
-			}
-			memmove(values + at + 1, values + at, (last - at) * sizeof *values);
-			memmove(best + at + 1, best + at, (last - at) * sizeof *best);
-		}
-		values[at] = v, best[at] = i;
-		least = values[k - 1];
+// A loop pays fuel each time around, so short bodies stand in it four times, longer ones twice.
+#define FORGE_UNROLL _Pragma("clang loop unroll_count(4)")
+#define FORGE_TWICE _Pragma("clang loop unroll_count(2)")
+
+#define FORGE_BLOCK 16 // values whose highest forge_highest remembers
+#define FORGE_LANES 8  // of a mask that forge_first_lane reads
+
+// forge_first_lane gives the first of eight float64 lanes that are all ones, or FORGE_LANES.
+static inline uint32_t forge_first_lane(v128_t a, v128_t b, v128_t c, v128_t d) {
+	v128_t low = wasm_i16x8_narrow_i32x4(a, b), high = wasm_i16x8_narrow_i32x4(c, d); // a lane is now 4 bytes, then 2
+	return (uint32_t)__builtin_ctz(wasm_i8x16_bitmask(wasm_i8x16_narrow_i16x8(low, high)) | 1u << 2 * FORGE_LANES) / 2;
+}
+
+// forge_lane_equal gives the first of the eight values at x that is v, or FORGE_LANES.
+static inline uint32_t forge_lane_equal(const double *x, v128_t v) {
+	v128_t a = wasm_v128_load(x), b = wasm_v128_load(x + 2), c = wasm_v128_load(x + 4), d = wasm_v128_load(x + 6);
+	return forge_first_lane(wasm_f64x2_eq(a, v), wasm_f64x2_eq(b, v), wasm_f64x2_eq(c, v), wasm_f64x2_eq(d, v));
+}
+
+// forge_set_lane is x[i] = v by way of the pair that i is in, so that a load of the pair need not wait for two stores.
+static inline void forge_set_lane(double *x, uint32_t i, v128_t v) {
+	static const uint64_t lanes[2][2] = {{~0ull, 0}, {0, ~0ull}};
+	double *pair = x + (i & ~1u);
+	wasm_v128_store(pair, wasm_v128_bitselect(v, wasm_v128_load(pair), wasm_v128_load(lanes[i & 1])));
+}
+
+// forge_most gives the highest of n values in both lanes, n a multiple of eight and none of them NaN.
+static inline v128_t forge_most(const double *x, uint32_t n) {
+	v128_t most = wasm_f64x2_splat(-__builtin_inf());
+	for (uint32_t i = 0; i < n; i += 8) {
+		v128_t a = wasm_v128_load(x + i), b = wasm_v128_load(x + i + 2), c = wasm_v128_load(x + i + 4), d = wasm_v128_load(x + i + 6);
+		most = wasm_f64x2_pmax(most, wasm_f64x2_pmax(wasm_f64x2_pmax(a, b), wasm_f64x2_pmax(c, d)));
+	}
+	return wasm_f64x2_pmax(most, wasm_i64x2_shuffle(most, most, 1, 0));
+}
+
+// forge_highest writes the indices of the k highest of x in descending order, of equal ones the first; NaN and -inf are the
+// lowest. What it found is -inf in x afterwards, which has room for FORGE_BLOCK more than n. It looks at the highest of each
+// block, then into one block: its time depends on n and k, not on the values.
+static inline void forge_highest(double *x, uint32_t n, uint32_t k, uint32_t *best) {
+	static double tops[FORGE_MAX_EXPERTS / FORGE_BLOCK + FORGE_LANES];
+	const v128_t gone = wasm_f64x2_splat(-__builtin_inf()), lowest = wasm_f64x2_splat(-__DBL_MAX__);
+	uint32_t blocks = (n + FORGE_BLOCK - 1) / FORGE_BLOCK, padded = (blocks + FORGE_LANES - 1) / FORGE_LANES * FORGE_LANES;
+	for (uint32_t i = n; i < blocks * FORGE_BLOCK; i++) x[i] = -__builtin_inf();
+	for (uint32_t b = 0; b < padded; b += 2) wasm_v128_store(tops + b, gone);
+	for (uint32_t b = 0; b < blocks; b++) {
+		double *block = x + b * FORGE_BLOCK;
+		for (uint32_t i = 0; i < FORGE_BLOCK; i += 2) wasm_v128_store(block + i, wasm_f64x2_pmax(lowest, wasm_v128_load(block + i)));
+		forge_set_lane(tops, b, forge_most(block, FORGE_BLOCK));
+	}
+	for (uint32_t r = 0; r < k; r++) {
+		v128_t most = forge_most(tops, padded);
+		uint32_t b = 0, lane;
+		for (; (lane = forge_lane_equal(tops + b, most)) == FORGE_LANES; b += FORGE_LANES) {}
+		double *block = x + (b += lane) * FORGE_BLOCK;
+		uint32_t low = forge_lane_equal(block, most), high = forge_lane_equal(block + FORGE_LANES, most);
+		uint32_t at = low < FORGE_LANES ? low : FORGE_LANES + high;
+		best[r] = b * FORGE_BLOCK + at;
+		forge_set_lane(block, at, gone);
+		forge_set_lane(tops, b, forge_most(block, FORGE_BLOCK));
 	}
 }
 
-static inline void forge_promote(double *x, const float *scores, uint32_t n) {
+// forge_extent is the lowest and the highest of some values.
+typedef struct {
+	double low, high;
+} forge_extent;
+
+// forge_promote: x = scores, which are at least one; forge_add_bias: x = p + bias, or p without one.
+static inline forge_extent forge_promote(double *x, const float *scores, uint32_t n) {
+	v128_t low = wasm_f64x2_splat(x[n - 1] = scores[n - 1]), high = low;
+	FORGE_UNROLL
+	for (uint32_t i = 0; i + 2 <= n; i += 2) {
+		v128_t v = wasm_f64x2_promote_low_f32x4(wasm_v128_load64_zero(scores + i));
+		wasm_v128_store(x + i, v);
+		low = wasm_f64x2_pmin(low, v), high = wasm_f64x2_pmax(high, v);
+	}
+	low = wasm_f64x2_pmin(low, wasm_i64x2_shuffle(low, low, 1, 0)), high = wasm_f64x2_pmax(high, wasm_i64x2_shuffle(high, high, 1, 0));
+	return (forge_extent){wasm_f64x2_extract_lane(low, 0), wasm_f64x2_extract_lane(high, 0)};
+}
+static inline void forge_add_bias(double *x, const double *p, const float *bias, uint32_t n) {
+	FORGE_UNROLL
+	for (uint32_t i = 0; i < n && !bias; i += 2) wasm_v128_store(x + i, wasm_v128_load(p + i));
+	if (!bias) return;
 	uint32_t i = 0;
-	for (; i + 2 <= n; i += 2) wasm_v128_store(x + i, wasm_f64x2_promote_low_f32x4(wasm_v128_load64_zero(scores + i)));
-	if (i < n) x[i] = scores[i];
+	FORGE_UNROLL
+	for (; i + 2 <= n; i += 2) wasm_v128_store(x + i, wasm_f64x2_add(wasm_v128_load(p + i), wasm_f64x2_promote_low_f32x4(wasm_v128_load64_zero(bias + i))));
+	if (i < n) x[i] = p[i] + (double)bias[i];
 }
 
-// forge_exps: x = e^(x - max), and gives their sum; forge_softmax divides by it; forge_sigmoids: x = 1 / (1 + e^-x).
-// x has room for one more than n.
-static inline double forge_exps(double *x, uint32_t n) {
-	double most = x[0], sum = 0;
-	for (uint32_t i = 1; i < n; i++) most = x[i] > most ? x[i] : most;
-	for (uint32_t i = 0; i < n; i += 2) wasm_v128_store(x + i, forge_exp_pair(wasm_f64x2_sub(wasm_v128_load(x + i), wasm_f64x2_splat(most))));
-	for (uint32_t i = 0; i < n; i++) sum += x[i];
+// forge_exps: x = e^(x - max), and gives their sum, added in order; forge_softmax divides by it; forge_sigmoids:
+// x = 1 / (1 + e^-x). r is the extent of x, which has room for one more than n; near says that no exponent is beyond FORGE_EXP_NEAR.
+static inline v128_t forge_exp_of(v128_t x, bool near) { return near ? forge_exp_pair_near(x) : forge_exp_pair(x); }
+static inline __attribute__((always_inline)) double forge_exps_by(double *x, uint32_t n, v128_t most, bool near) {
+	double sum = 0;
+	uint32_t i = 0;
+	FORGE_TWICE
+	for (; i + 2 <= n; i += 2) {
+		v128_t y = forge_exp_of(wasm_f64x2_sub(wasm_v128_load(x + i), most), near);
+		wasm_v128_store(x + i, y);
+		sum += wasm_f64x2_extract_lane(y, 0);
+		sum += wasm_f64x2_extract_lane(y, 1);
+	}
+	if (i < n) sum += x[i] = wasm_f64x2_extract_lane(forge_exp_of(wasm_f64x2_sub(wasm_f64x2_splat(x[i]), most), near), 0);
 	return sum;
 }
-static inline void forge_softmax(double *x, uint32_t n) {
-	double sum = forge_exps(x, n);
-	for (uint32_t i = 0; i < n; i++) x[i] /= sum;
+static inline double forge_exps(double *x, uint32_t n, forge_extent r) {
+	v128_t most = wasm_f64x2_splat(r.high);
+	return r.low - r.high > -FORGE_EXP_NEAR ? forge_exps_by(x, n, most, true) : forge_exps_by(x, n, most, false);
 }
-static inline void forge_sigmoids(double *x, uint32_t n) {
+static inline void forge_softmax(double *x, uint32_t n, forge_extent r) {
+	v128_t sum = wasm_f64x2_splat(forge_exps(x, n, r));
+	FORGE_UNROLL
+	for (uint32_t i = 0; i < n; i += 2) wasm_v128_store(x + i, wasm_f64x2_div(wasm_v128_load(x + i), sum));
+}
+static inline __attribute__((always_inline)) void forge_sigmoids_by(double *x, uint32_t n, bool near) {
 	v128_t one = wasm_f64x2_splat(1);
-	for (uint32_t i = 0; i < n; i += 2) wasm_v128_store(x + i, wasm_f64x2_div(one, wasm_f64x2_add(one, forge_exp_pair(wasm_f64x2_neg(wasm_v128_load(x + i))))));
+	FORGE_TWICE
+	for (uint32_t i = 0; i < n; i += 2) wasm_v128_store(x + i, wasm_f64x2_div(one, wasm_f64x2_add(one, forge_exp_of(wasm_f64x2_neg(wasm_v128_load(x + i)), near))));
 }
-static inline void forge_probabilities(double *x, uint32_t n, uint32_t score) {
-	if (score == FORGE_ROUTE_SCORE_SOFTMAX) forge_softmax(x, n);
-	if (score == FORGE_ROUTE_SCORE_SIGMOID) forge_sigmoids(x, n);
+static inline void forge_sigmoids(double *x, uint32_t n, forge_extent r) {
+	if (r.low > -FORGE_EXP_NEAR && r.high < FORGE_EXP_NEAR) forge_sigmoids_by(x, n, true);
+	else forge_sigmoids_by(x, n, false);
+}
+static inline void forge_probabilities(double *x, uint32_t n, forge_extent r, uint32_t score) {
+	if (score == FORGE_ROUTE_SCORE_SOFTMAX) forge_softmax(x, n, r);
+	if (score == FORGE_ROUTE_SCORE_SIGMOID) forge_sigmoids(x, n, r);
+}
+
+// forge_two_highest gives the sum of the two highest of x, of one where there is one; n is at least 1.
+static inline double forge_two_highest(const double *x, uint32_t n) {
+	if (n == 1) return x[0];
+	const v128_t none = wasm_f64x2_splat(-__builtin_inf());
+	v128_t first = none, second = none; // of each lane
+	if (n % 2) first = wasm_f64x2_replace_lane(none, 0, x[n - 1]);
+	FORGE_UNROLL
+	for (uint32_t i = 0; i + 2 <= n; i += 2) {
+		v128_t v = wasm_v128_load(x + i);
+		second = wasm_f64x2_pmax(second, wasm_f64x2_pmin(first, v));
+		first = wasm_f64x2_pmax(first, v);
+	}
+	v128_t swapped = wasm_i64x2_shuffle(first, first, 1, 0);
+	second = wasm_f64x2_pmax(second, wasm_i64x2_shuffle(second, second, 1, 0));
+	second = wasm_f64x2_pmax(second, wasm_f64x2_pmin(first, swapped));
+	first = wasm_f64x2_pmax(first, swapped);
+	return wasm_f64x2_extract_lane(wasm_f64x2_add(first, second), 0);
 }
 
 // forge_drop_groups sets the values of the groups that are not used to -inf: those whose two best sum lowest.
 static inline void forge_drop_groups(double *x, uint32_t n, const forge_routing *r) {
-	static double sums[FORGE_MAX_EXPERTS];
+	static double sums[FORGE_MAX_EXPERTS + FORGE_BLOCK];
 	static uint32_t best[FORGE_MAX_EXPERTS];
-	uint32_t size = n / r->n_group, two = size < 2 ? size : 2;
+	uint32_t size = n / r->n_group;
+	for (uint32_t g = 0; g < r->n_group; g++) sums[g] = forge_two_highest(x + g * size, size);
+	forge_highest(sums, r->n_group, r->n_group_used, best); // leaves -inf at those that are used
 	for (uint32_t g = 0; g < r->n_group; g++) {
-		forge_highest(x + g * size, size, two, best);
-		sums[g] = 0;
-		for (uint32_t i = 0; i < two; i++) sums[g] += x[g * size + best[i]];
+		if (sums[g] == -__builtin_inf()) continue;
+		uint32_t e = g * size, end = e + size;
+		FORGE_UNROLL
+		for (; e + 2 <= end; e += 2) wasm_v128_store(x + e, wasm_f64x2_splat(-__builtin_inf()));
+		if (e < end) x[e] = -__builtin_inf();
 	}
-	forge_highest(sums, r->n_group, r->n_group_used, best);
-	for (uint32_t i = 0; i < r->n_group_used; i++) sums[best[i]] = __builtin_nan(""); // used
-	for (uint32_t g = 0; g < r->n_group; g++)
-		for (uint32_t e = g * size; sums[g] == sums[g] && e < (g + 1) * size; e++) x[e] = -__builtin_inf();
 }
 
 // forge_weigh_chosen writes the weights of the chosen experts: p, divided by the sum of theirs if renormalise (for softmax
-// that is a softmax over the chosen), times factor.
-static inline void forge_weigh_chosen(const forge_routing *r, const float *scores, uint32_t n, uint32_t top_k, const uint32_t *ids, float *weights) {
-	static double p[FORGE_MAX_EXPERTS + 1], w[FORGE_MAX_EXPERTS + 1];
-	for (uint32_t k = 0; k < top_k; k++) w[k] = scores[ids[k]];
-	if (r->score == FORGE_ROUTE_SCORE_SIGMOID) {
-		forge_sigmoids(w, top_k);
+// that is a softmax over the chosen), times factor. p are those of all experts, which a plain softmax needs.
+static inline void forge_weigh_chosen(const forge_routing *r, const float *scores, const double *p, uint32_t top_k, const uint32_t *ids, float *weights) {
+	static float chosen[FORGE_MAX_EXPERTS];
+	static double w[FORGE_MAX_EXPERTS + 1];
+	if (r->score == FORGE_ROUTE_SCORE_SOFTMAX && !r->renormalise) {
+		for (uint32_t k = 0; k < top_k; k++) w[k] = p[ids[k]];
+	} else {
+		for (uint32_t k = 0; k < top_k; k++) chosen[k] = scores[ids[k]];
+		forge_extent range = forge_promote(w, chosen, top_k);
+		if (r->score == FORGE_ROUTE_SCORE_SIGMOID) forge_sigmoids(w, top_k, range);
+		else forge_softmax(w, top_k, range);
+	}
+	if (r->score == FORGE_ROUTE_SCORE_SIGMOID && r->renormalise) {
 		double sum = 0;
 		for (uint32_t k = 0; k < top_k; k++) sum += w[k];
 		if (sum < FORGE_MIN_ROUTE_SUM) sum = FORGE_MIN_ROUTE_SUM;
-		for (uint32_t k = 0; k < top_k && r->renormalise; k++) w[k] /= sum;
-	} else if (r->score == FORGE_ROUTE_SCORE_SOFTMAX && !r->renormalise) {
-		forge_promote(p, scores, n);
-		double sum = forge_exps(p, n);
-		for (uint32_t k = 0; k < top_k; k++) w[k] = p[ids[k]] / sum;
-	} else {
-		forge_softmax(w, top_k);
+		for (uint32_t k = 0; k < top_k; k++) w[k] /= sum;
 	}
 	for (uint32_t k = 0; k < top_k; k++) weights[k] = (float)(w[k] * (double)r->factor);
 }
@@ -142,13 +235,16 @@ static inline void forge_weigh_chosen(const forge_routing *r, const float *score
 // forge_route_token chooses top_k experts for the scores of one token: by p + bias among the groups used; with neither bias
 // nor groups by the scores, which rank as their p would.
 static inline void forge_route_token(const forge_routing *r, const float *scores, uint32_t n, uint32_t top_k, uint32_t *ids, float *weights) {
-	static double choice[FORGE_MAX_EXPERTS + 1];
-	forge_promote(choice, scores, n);
-	if (r->bias || r->n_group > 1) forge_probabilities(choice, n, r->score);
-	for (uint32_t i = 0; i < n && r->bias; i++) choice[i] += (double)r->bias[i];
+	static double choice[FORGE_MAX_EXPERTS + FORGE_BLOCK], p[FORGE_MAX_EXPERTS + 1];
+	bool plain = r->score == FORGE_ROUTE_SCORE_SOFTMAX && !r->renormalise, by_p = r->bias || r->n_group > 1;
+	double *all = plain ? p : choice;
+	forge_extent range = forge_promote(all, scores, n);
+	if (plain || by_p) forge_probabilities(all, n, range, r->score);
+	if (plain && !by_p) forge_promote(choice, scores, n);
+	else if (plain || r->bias) forge_add_bias(choice, all, r->bias, n);
 	if (r->n_group > 1) forge_drop_groups(choice, n, r);
 	forge_highest(choice, n, top_k, ids);
-	forge_weigh_chosen(r, scores, n, top_k, ids, weights);
+	forge_weigh_chosen(r, scores, p, top_k, ids, weights);
 }
 
 // forge_route_tokens answers a router_route by a routing, forge_plan_routing a router_plan.

@@ -11,7 +11,7 @@ FORGE_MARKER(tokenizer)
 
 static const forge_vocab *vocab;
 static uint32_t first[256], *next; // of each first byte the tokens that begin with it
-static uint32_t most;              // bytes of the longest token
+static uint32_t most = 4;          // bytes of the longest token, or of the longest character
 
 static uint32_t length(uint32_t id) { return vocab->offsets[id + 1] - vocab->offsets[id]; }
 static const uint8_t *text(uint32_t id) { return vocab->texts + vocab->offsets[id]; }
@@ -65,7 +65,7 @@ FORGE_EXPORT(tokenizer_encode) int32_t encode(forge_text *frame) {
 		else if (vocab->unk < 0) return FORGE_FAIL(frame, FORGE_ERR_ARG, "the text has a character that no token has, and the vocabulary names no unknown token");
 		else {
 			id = (uint32_t)vocab->unk;
-			while (n < left && continues(at[n])) n++;
+			while (n < left && n < 4 && continues(at[n])) n++;
 		}
 		ids[frame->output_len++] = id;
 		frame->consumed += n;

@@ -1,0 +1,203 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+)
+
+// V is a vector register, R a general one.
+type (
+	V int
+	R int
+)
+
+func (v V) String() string { return fmt.Sprintf("V%d", int(v)) }
+
+// q is the register in the names of scalar instructions: F3.
+func (v V) q() string { return fmt.Sprintf("F%d", int(v)) }
+
+func (r R) String() string { return fmt.Sprintf("R%d", int(r)) }
+
+// generalRegisters are those that Go leaves to assembly: not the platform's R18, the assembler's own R27, g, the frame pointer,
+// the link register, nor those of the linker's veneers.
+var generalRegisters = []R{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 19, 20, 21, 22, 23, 24, 25, 26}
+
+const vectorRegisters = 32
+
+// asm collects the text of functions. Its first error stays.
+type asm struct {
+	text, goText strings.Builder
+	name         string
+	params       []string
+	vectors      []V // free ones, the next first
+	general      []R
+	labels       int
+	err          error
+}
+
+func (a *asm) fail(format string, args ...any) {
+	if a.err == nil {
+		a.err = fmt.Errorf("%s: %s", a.name, fmt.Sprintf(format, args...))
+	}
+}
+
+// function begins a function. Parameters are pointers and ints, "out *float32", of 8 bytes each.
+func (a *asm) function(name, doc string, params ...string) {
+	a.name, a.params, a.labels = name, nil, 0
+	a.general = append([]R(nil), generalRegisters...)
+	a.vectors = a.vectors[:0]
+	for i := range vectorRegisters {
+		a.vectors = append(a.vectors, V(i))
+	}
+	for _, p := range params {
+		a.params = append(a.params, strings.Fields(p)[0])
+	}
+	fmt.Fprintf(&a.text, "\n// func %s(%s)\nTEXT ·%s(SB), NOSPLIT, $0-%d\n", name, strings.Join(params, ", "), name, 8*len(params))
+	fmt.Fprintf(&a.goText, "\n// %s %s\n//\n//go:noescape\nfunc %s(%s)\n", name, doc, name, strings.Join(params, ", "))
+}
+
+// param loads a parameter to a register of its own.
+func (a *asm) param(name string) R {
+	r := a.gp()
+	a.reload(name, r)
+	return r
+}
+
+// reload loads a parameter once more.
+func (a *asm) reload(name string, r R) {
+	for i, p := range a.params {
+		if p == name {
+			a.ins("MOVD", fmt.Sprintf("%s+%d(FP)", name, 8*i), r)
+			return
+		}
+	}
+	a.fail("no parameter %s", name)
+}
+
+// vec and gp give a register that nothing uses, vecs n of them, in sequence where the function is fresh.
+func (a *asm) vec() V {
+	if len(a.vectors) == 0 {
+		a.fail("too many vectors are alive at once")
+		return 0
+	}
+	v := a.vectors[0]
+	a.vectors = a.vectors[1:]
+	return v
+}
+
+func (a *asm) vecs(n int) []V {
+	vs := make([]V, n)
+	for i := range vs {
+		vs[i] = a.vec()
+	}
+	return vs
+}
+
+// sequence gives n vectors with successive numbers, as loads and stores of several want them.
+func (a *asm) sequence(n int) []V {
+	for i := 0; i+n <= len(a.vectors); i++ {
+		if a.vectors[i+n-1] == a.vectors[i]+V(n-1) {
+			vs := append([]V(nil), a.vectors[i:i+n]...)
+			a.vectors = append(append([]V(nil), a.vectors[:i]...), a.vectors[i+n:]...)
+			return vs
+		}
+	}
+	a.fail("no %d vectors in sequence are free", n)
+	return make([]V, n)
+}
+
+// free ends the use of vectors.
+func (a *asm) free(vs ...V) {
+	a.vectors = append(a.vectors, vs...)
+	for i := len(a.vectors) - 1; i > 0; i-- { // an insertion sort: low numbers first
+		for j := i; j > 0 && a.vectors[j] < a.vectors[j-1]; j-- {
+			a.vectors[j], a.vectors[j-1] = a.vectors[j-1], a.vectors[j]
+		}
+	}
+}
+
+func (a *asm) gp() R {
+	if len(a.general) == 0 {
+		a.fail("too many general registers are in use")
+		return 0
+	}
+	r := a.general[0]
+	a.general = a.general[1:]
+	return r
+}
+
+func (a *asm) gps(n int) []R {
+	rs := make([]R, n)
+	for i := range rs {
+		rs[i] = a.gp()
+	}
+	return rs
+}
+
+func (a *asm) freeGP(rs ...R) { a.general = append(append([]R(nil), rs...), a.general...) }
+
+// ins writes an instruction of Go's assembler: operands are registers, numbers (immediate) and text.
+func (a *asm) ins(op string, operands ...any) {
+	parts := make([]string, len(operands))
+	for i, o := range operands {
+		if n, ok := o.(int); ok {
+			o = fmt.Sprintf("$%d", n)
+		}
+		parts[i] = fmt.Sprint(o)
+	}
+	fmt.Fprintf(&a.text, "\t%s\n", strings.TrimRight(op+" "+strings.Join(parts, ", "), " "))
+}
+
+// word writes an instruction that Go's assembler does not have.
+func (a *asm) word(code uint32, format string, args ...any) {
+	fmt.Fprintf(&a.text, "\tWORD $0x%08x // %s\n", code, fmt.Sprintf(format, args...))
+}
+
+// newLabel names a place to jump to; label puts it here.
+func (a *asm) newLabel(name string) string {
+	a.labels++
+	return fmt.Sprintf("%s%d", name, a.labels)
+}
+
+func (a *asm) label(name string) { fmt.Fprintf(&a.text, "%s:\n", name) }
+
+// loop runs body count times, which is at least once, and leaves count 0.
+func (a *asm) loop(name string, count R, body func()) {
+	l := a.newLabel(name)
+	a.label(l)
+	body()
+	a.ins("SUBS", 1, count, count)
+	a.ins("BNE", l)
+}
+
+func (a *asm) ret() { a.ins("RET") }
+
+const command = "go generate ./kernels/simd"
+
+func (a *asm) source() []byte {
+	return fmt.Appendf(nil, "// Code generated by command: %s. DO NOT EDIT.\n\n//go:build !purego\n\n#include \"textflag.h\"\n%s", command, a.text.String())
+}
+
+func (a *asm) stubs() []byte {
+	return fmt.Appendf(nil, "// Code generated by command: %s. DO NOT EDIT.\n\n//go:build !purego\n\npackage simd\n%s", command, a.goText.String())
+}
+
+// mem is an address with an offset.
+func mem(r R, offset int) string {
+	if offset == 0 {
+		return fmt.Sprintf("(%v)", r)
+	}
+	return fmt.Sprintf("%d(%v)", offset, r)
+}
+
+// list is the register list of a load or a store: [V0.S4, V1.S4].
+func list(arrangement string, vs ...V) string {
+	parts := make([]string, len(vs))
+	for i, v := range vs {
+		parts[i] = fmt.Sprintf("%v.%s", v, arrangement)
+	}
+	return "[" + strings.Join(parts, ", ") + "]"
+}
+
+// shifted is the register as a shifted operand.
+func (r R) shifted(n int) string { return fmt.Sprintf("%v<<%d", r, n) }
