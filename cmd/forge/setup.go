@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -176,6 +177,7 @@ func openFile(c *cli.Context, path, deviceName string, nSeq int) (*session, erro
 	if threads == 0 {
 		threads = simd.Threads()
 	}
+	threads = min(threads, runtime.GOMAXPROCS(0)) // Go runs no more at once: others would only wait for their turns
 	given, err := givenTemplate(c)
 	if err != nil {
 		return nil, err

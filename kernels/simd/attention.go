@@ -185,16 +185,21 @@ func (r *runner) lowerAttention(i int, op *kernels.Op, sinks []float32) {
 	r.work = "store"
 	r.eachRow(o.k, func(row, worker int) { r.store(o.cache, row, r.value(o.k), r.value(o.v), &r.scratch[worker].attention) })
 	r.work = op.Code.String()
-	whole := func(worker, chunk int) {
-		// Later blocks see more and take longer: they go first, shared out in turn.
-		t := r.pool.dealt(chunk, len(r.blocks)*a.NHeadKV)
-		o.walk(&r.blocks[len(r.blocks)-1-t/a.NHeadKV], t%a.NHeadKV, &r.scratch[worker].attention)
+	whole := func(worker, from, to int) {
+		for t := from; t < to; t++ {
+			// Later blocks see more and take longer: they go first, shared out in turn.
+			k := r.pool.dealt(t, len(r.blocks)*a.NHeadKV)
+			o.walk(&r.blocks[len(r.blocks)-1-k/a.NHeadKV], k%a.NHeadKV, &r.scratch[worker].attention)
+		}
 	}
-	parts := func(worker, chunk int) {
-		p, s := &o.parts[chunk], &r.scratch[worker].attention
-		b := &r.blocks[p.block]
-		o.readQueries(b, p.head, s)
-		o.look(b, p.head, p.index, s, &o.partials[chunk])
+	parts := func(worker, from, to int) {
+		s := &r.scratch[worker].attention
+		for t := from; t < to; t++ {
+			p := &o.parts[t]
+			b := &r.blocks[p.block]
+			o.readQueries(b, p.head, s)
+			o.look(b, p.head, p.index, s, &o.partials[t])
+		}
 	}
 	r.addStep(func() {
 		if !o.share() {

@@ -116,9 +116,15 @@ func (r *runner) lowerLinear(ops []kernels.Op) error {
 	}
 	chunks := share(ls, r.pool.n)
 	a := r.quantised(x, 1, anyRounds(ls))
-	task := func(worker, t int) {
-		c := &chunks[t]
-		r.multiply(&ls[c.linear], a, c.o0, c.o1, worker)
+	task := func(worker, from, to int) {
+		for from < to {
+			c := chunks[from]
+			// Those of one matrix stand side by side.
+			for from++; from < to && chunks[from].linear == c.linear; from++ {
+				c.o1 = chunks[from].o1
+			}
+			r.multiply(&ls[c.linear], a, c.o0, c.o1, worker)
+		}
 	}
 	r.addStep(func() {
 		if r.rows(x) > 0 {
@@ -190,28 +196,28 @@ func (r *runner) lowerGated(ops []kernels.Op, op *kernels.Op) error {
 	}
 	act, params, nOut := op.GLU().Act, newGLUParams(op.GLU()), gate.nOut
 	a := r.quantised(x, 1, anyRounds(ls))
-	to := r.actsOf(y, nOut)
-	to.of, to.rowWidth, to.rounded = y, nOut, r.readByProducts(y)
+	rounded := r.actsOf(y, nOut)
+	rounded.of, rounded.rowWidth, rounded.rounded = y, nOut, r.readByProducts(y)
 	size := nOut
 	if r.pool.n > 1 {
 		size = max(cacheBlock, nOut/(chunksPerWorker*r.pool.n)/cacheBlock*cacheBlock)
 	}
-	task := func(worker, chunk int) {
+	task := func(worker, from, to int) {
 		out, g, u := r.value(y), r.value(gate.out), r.value(up.out)
-		o, end := chunk*size, min((chunk+1)*size, nOut)
+		o, end := from*size, min(to*size, nOut)
 		r.multiply(gate, a, o, end, worker)
 		r.multiply(up, a, o, end, worker)
 		for row := range a.n {
 			i, j := row*nOut+o, row*nOut+end
 			glu(out[i:j], g[i:j], u[i:j], act, params)
-			if to.rounded {
-				to.roundPart(row, o, end)
+			if rounded.rounded {
+				rounded.roundPart(row, o, end)
 			}
 		}
 	}
 	r.addStep(func() {
 		if n := r.rows(x); n > 0 {
-			to.alias(r.value(y), n, nOut)
+			rounded.alias(r.value(y), n, nOut)
 			r.pool.run((nOut+size-1)/size, task)
 		}
 	})
@@ -268,10 +274,12 @@ func (r *runner) lowerHeads(op *kernels.Op, heads int) error {
 	nOut, k := w.Shape[1], r.prog.Values[x].Width/heads
 	rowBytes := w.Type.RowBytes(k)
 	a := r.quantised(x, heads, !p.floats())
-	task := func(worker, t int) {
-		h := t % heads
-		// Row t of the activations is head h of its row; its outputs stand at the same place of y.
-		p.rows(r.value(y), nOut, w.Data[h*nOut*rowBytes:], rowBytes, 0, nOut, a, t, t+1, &r.scratch[worker].products)
+	task := func(worker, from, to int) {
+		for t := from; t < to; t++ {
+			h := t % heads
+			// Row t of the activations is head h of its row; its outputs stand at the same place of y.
+			p.rows(r.value(y), nOut, w.Data[h*nOut*rowBytes:], rowBytes, 0, nOut, a, t, t+1, &r.scratch[worker].products)
+		}
 	}
 	r.addStep(func() { r.pool.run(r.rows(x)*heads, task) })
 	return nil

@@ -37,8 +37,10 @@ func (r *runner) lowerRoute(i int, op *kernels.Op, bias []float32) {
 	for k := range routers {
 		routers[k] = newRouter(a, bias, width)
 	}
-	task := func(worker, row int) {
-		routers[worker].choose(to.chosen[row*a.TopK:(row+1)*a.TopK], r.value(x)[row*width:(row+1)*width])
+	task := func(worker, from, end int) {
+		for row := from; row < end; row++ {
+			routers[worker].choose(to.chosen[row*a.TopK:(row+1)*a.TopK], r.value(x)[row*width:(row+1)*width])
+		}
 	}
 	r.addStep(func() {
 		if n := resize(); n*width > serialWork/16 { // an exponential is so much dearer than an addition
@@ -125,19 +127,19 @@ func (r *runner) lowerExperts(op *kernels.Op) error {
 func (e *experts) step() func() {
 	r, w := e.r, e.work
 	const some = 8 // places that are filled by one worker
-	gather := func(_, t int) { e.gather(t*some, min(len(w.order), (t+1)*some)) }
+	gather := func(_, from, to int) { e.gather(from*some, min(len(w.order), to*some)) }
 	var in *acts // what gate and up read; one row stands for all its places
-	gateUp := func(worker, t int) {
-		size, per := e.share(e.nFF)
-		e.gateUp(in, int(w.used[t/per]), t%per*size, min(e.nFF, (t%per+1)*size), worker)
+	gateUp := func(worker, from, to int) {
+		e.stretches(e.nFF, from, to, func(expert, o0, o1 int) { e.gateUp(in, expert, o0, o1, worker) })
 	}
-	down := func(worker, t int) {
-		size, per := e.share(e.n)
-		e.multiply(&e.matrix[2], &w.mid, w.down, int(w.used[t/per]), t%per*size, min(e.n, (t%per+1)*size), worker)
+	down := func(worker, from, to int) {
+		e.stretches(e.n, from, to, func(expert, o0, o1 int) { e.multiply(&e.matrix[2], &w.mid, w.down, expert, o0, o1, worker) })
 	}
 	spans := (e.n + addSpan - 1) / addSpan
-	addUp := func(worker, t int) {
-		e.addUp(t/spans, t%spans*addSpan, min(e.n, (t%spans+1)*addSpan), worker)
+	addUp := func(worker, from, to int) {
+		for t := from; t < to; t++ {
+			e.addUp(t/spans, t%spans*addSpan, min(e.n, (t%spans+1)*addSpan), worker)
+		}
 	}
 	return func() {
 		rows := r.rows(e.x)
@@ -170,6 +172,17 @@ func (e *experts) share(nOut int) (size, per int) {
 		size = min(nOut, max(2*panelRows, nOut*len(e.work.used)/(8*workers)/32*32))
 	}
 	return size, (nOut + size - 1) / size
+}
+
+// stretches calls f for the outputs of each expert in the chunks from .. to-1.
+func (e *experts) stretches(nOut, from, to int, f func(expert, o0, o1 int)) {
+	size, per := e.share(nOut)
+	for from < to {
+		k := from / per
+		end := min(to, (k+1)*per)
+		f(int(e.work.used[k]), (from-k*per)*size, min(nOut, (end-k*per)*size))
+		from = end
+	}
 }
 
 // sort gives every route its place, by expert, and makes room for what is computed there.

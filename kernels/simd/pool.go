@@ -1,6 +1,8 @@
 package simd
 
 import (
+	"runtime"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -9,15 +11,17 @@ import (
 // shared with others, and for phases of a few microseconds:
 //
 //   - A phase is cut into small chunks. Every worker has a share of them side by side, so that it meets the same part of a
-//     matrix token after token, and takes them from a counter of its own; who has no more takes from the others. So a worker
-//     that the system holds up holds up one chunk.
+//     matrix token after token, and takes half of what is left of it at a time; who has no more takes from the others. So
+//     kernels work on long stretches, and nobody waits for long at the end.
 //   - A phase ends when its chunks are done, not when all workers have come by: one that never got a processor meanwhile is
 //     not waited for.
 //   - Whoever waits spins for some microseconds, the length of the serial parts of a step, and then sleeps: its processor is
-//     free for the very worker it waits for.
+//     free for the very worker it waits for. A worker that finds the caller asleep sleeps at once for the same reason.
+//   - A worker that loses its processor in the midst of a chunk makes all wait until the system gives it one again, which is
+//     some milliseconds: tens of phases. Where that happens, a worker takes turns (turns.go).
 type pool struct {
 	n      int // workers, the caller included
-	task   func(worker, chunk int)
+	task   func(worker, from, to int)
 	chunks int
 	ends   atomic.Bool
 	_      [64]byte
@@ -25,6 +29,9 @@ type pool struct {
 	state   atomic.Uint64
 	_       [64]byte
 	workers []worker
+	place   atomic.Int32 // the processor that the caller was on when it last woke a worker; -1: unknown
+	turning int          // workers that take turns
+	resting int          // those of them that rest
 }
 
 // worker is what one worker writes, in cache lines of its own.
@@ -32,24 +39,33 @@ type worker struct {
 	inside atomic.Bool   // it may be at work: nobody waits for one that is not
 	next   atomic.Uint64 // the phase in the upper half, and how many chunks of its share are taken
 	asleep atomic.Bool
-	wake   chan struct{}
-	_      [96]byte
+	bell   bell
+	turns
+	_ [64]byte
 }
 
 // How long a worker looks for the next phase before it sleeps, and the caller for the end of one.
 const (
 	workerSpin = 40 * time.Microsecond
-	callerSpin = 10 * time.Microsecond
+	callerSpin = 20 * time.Microsecond
 )
 
 func newPool(n int) *pool {
 	p := &pool{n: n, workers: make([]worker, n)}
+	p.place.Store(-1)
 	for w := range p.workers {
-		p.workers[w].wake = make(chan struct{}, 1)
+		p.workers[w].bell.init(n)
 	}
+	var started sync.WaitGroup // a step does not wait for threads to be made
+	started.Add(n - 1)
 	for w := 1; w < n; w++ {
-		go p.work(w)
+		go func() {
+			runtime.LockOSThread() // to move it
+			started.Done()
+			p.work(w)
+		}()
 	}
+	started.Wait()
 	return p
 }
 
@@ -57,9 +73,13 @@ func newPool(n int) *pool {
 func (p *pool) work(w int) {
 	me := &p.workers[w]
 	seen := uint64(0)
-	changed := func() bool { return p.state.Load()>>1 != seen }
-	for {
-		p.await(w, workerSpin, changed)
+	called := func() bool { return p.state.Load()>>1 != seen && !me.rests.Load() }
+	for spin := workerSpin; ; {
+		if p.await(w, spin, called) {
+			if n := p.place.Load(); n >= 0 && processor() == int(n) {
+				leaveProcessor(int(n))
+			}
+		}
 		state := p.state.Load()
 		seen = state >> 1
 		// Those who sleep are woken along a tree: no worker has to wake all.
@@ -68,70 +88,103 @@ func (p *pool) work(w int) {
 		if p.ends.Load() {
 			return
 		}
+		spin = workerSpin
 		if state&1 == 0 {
 			continue
 		}
-		// The caller closes the phase before it looks who is inside: one of the two sees the other.
-		me.inside.Store(true)
-		if p.state.Load() == state {
-			p.take(w, uint32(seen))
-		}
-		me.inside.Store(false)
-		if p.state.Load() != state {
-			p.rouse(0)
+		p.join(w, state)
+		if p.state.Load() != state && p.rouse(0) {
+			spin = 0
 		}
 	}
 }
 
-// await returns once it is so: spinning for a while, then asleep.
-func (p *pool) await(w int, spin time.Duration, so func() bool) {
+// join takes part in the phase of that state if it is not over. The caller closes a phase before it looks who is inside: one of
+// the two sees the other.
+func (p *pool) join(w int, state uint64) {
+	me := &p.workers[w]
+	me.inside.Store(true)
+	if p.state.Load() == state {
+		me.came.Store(true)
+		p.take(w, uint32(state>>1))
+	}
+	me.inside.Store(false)
+}
+
+// await returns once it is so: spinning for a while, then asleep. It tells whether it has slept.
+func (p *pool) await(w int, spin time.Duration, so func() bool) (slept bool) {
 	const looks = 64 // between two looks at the clock
+	me := &p.workers[w]
 	for start := time.Now(); ; {
 		for range looks {
 			if so() {
-				return
+				return false
 			}
 		}
-		if time.Since(start) > spin {
+		if me.rests.Load() || time.Since(start) >= spin {
 			break
 		}
 	}
-	me := &p.workers[w]
 	for !so() {
 		me.asleep.Store(true)
 		// Whoever turns asleep off first owns the wake-up.
 		if so() && me.asleep.CompareAndSwap(true, false) {
-			return
+			return slept
 		}
-		<-me.wake
+		me.bell.wait()
+		slept = true
 	}
+	return slept
 }
 
-// rouse wakes a worker if it sleeps.
-func (p *pool) rouse(w int) {
+// rouse wakes a worker if it sleeps and does not rest, and tells whether it has.
+func (p *pool) rouse(w int) bool {
 	if w >= p.n {
-		return
+		return false
 	}
-	if b := &p.workers[w]; b.asleep.Load() && b.asleep.CompareAndSwap(true, false) {
-		b.wake <- struct{}{}
+	me := &p.workers[w]
+	if me.rests.Load() || !me.asleep.Load() || !me.asleep.CompareAndSwap(true, false) {
+		return false
 	}
+	me.bell.ring()
+	return true
 }
 
-// run does task for every chunk, 0 to chunks-1, and returns when all are done.
-func (p *pool) run(chunks int, task func(worker, chunk int)) {
+// run does all chunks, 0 to chunks-1, with calls of task for from..to-1, and returns when they are done.
+func (p *pool) run(chunks int, task func(worker, from, to int)) {
 	if p.n == 1 || chunks <= 1 {
 		p.alone(chunks, task)
 		return
 	}
+	begun := time.Now()
+	if p.turning > 0 {
+		if p.shift(begun); p.resting == p.n-1 {
+			p.alone(chunks, task)
+			return
+		}
+	}
 	p.task, p.chunks = task, chunks
 	phase := p.state.Load()>>1 + 1
 	p.state.Store(phase<<1 | 1)
-	p.rouse(1)
-	p.rouse(2)
+	p.call()
 	p.take(0, uint32(phase))
 	p.state.Store(phase << 1)
 	if !p.left() {
-		p.await(0, callerSpin, p.left)
+		p.waitOut(begun)
+	}
+}
+
+// call wakes the workers that sleep.
+func (p *pool) call() {
+	last := min(p.n-1, 2)
+	if p.turning > 0 {
+		last = p.n - 1 // the one who should wake another may rest
+	}
+	for w := 1; w <= last; w++ {
+		if me := &p.workers[w]; me.asleep.Load() && !me.rests.Load() {
+			p.place.Store(int32(processor()))
+			p.rouse(w)
+		}
 	}
 }
 
@@ -145,10 +198,27 @@ func (p *pool) left() bool {
 	return true
 }
 
+// waitOut waits until no worker is inside, and notes who stalls. begun is when the phase began.
+func (p *pool) waitOut(begun time.Time) {
+	done := time.Now()
+	limit := max(stall, done.Sub(begun)/stallPart)
+	for w := 1; w < p.n; w++ {
+		me := &p.workers[w]
+		if !me.inside.Load() {
+			continue
+		}
+		p.await(0, callerSpin, func() bool { return !me.inside.Load() })
+		if now := time.Now(); now.Sub(done) > limit {
+			p.stalled(me, now)
+			done = now // the others may have waited for this one
+		}
+	}
+}
+
 // alone lets the caller do all chunks.
-func (p *pool) alone(chunks int, task func(worker, chunk int)) {
-	for c := range chunks {
-		task(0, c)
+func (p *pool) alone(chunks int, task func(worker, from, to int)) {
+	if chunks > 0 {
+		task(0, 0, chunks)
 	}
 }
 
@@ -163,22 +233,16 @@ func (p *pool) take(w int, phase uint32) {
 		first, size := p.share(from, chunks)
 		for counter := &p.workers[from].next; ; {
 			c := counter.Load()
-			if uint32(c>>32) != phase {
-				// Nobody has taken any yet: the counter is of an older phase.
-				if size == 0 || !counter.CompareAndSwap(c, uint64(phase)<<32|1) {
-					if size == 0 {
-						break
-					}
-					continue
-				}
-				task(w, first)
-				continue
+			taken := 0 // if the counter is of an older phase
+			if uint32(c>>32) == phase {
+				taken = int(uint32(c))
 			}
-			if int(uint32(c)) >= size {
+			if taken >= size {
 				break
 			}
-			if counter.CompareAndSwap(c, c+1) {
-				task(w, first+int(uint32(c)))
+			end := taken + (size-taken+1)/2
+			if counter.CompareAndSwap(c, uint64(phase)<<32|uint64(end)) {
+				task(w, first+taken, first+end)
 			}
 		}
 	}
@@ -208,7 +272,8 @@ func (p *pool) dealt(chunk, chunks int) int {
 func (p *pool) close() {
 	p.ends.Store(true)
 	p.state.Store((p.state.Load()>>1 + 1) << 1)
-	for w := 1; w < p.n; w++ {
+	for w := range p.workers {
+		p.workers[w].rests.Store(false)
 		p.rouse(w)
 	}
 }

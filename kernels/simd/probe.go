@@ -41,13 +41,13 @@ func measureLimits(k probes, threads int, each time.Duration) Limits {
 	const share = 64 // pages that a worker takes at once
 	l := Limits{Threads: threads}
 	l.Read = bestRate(each, probeBytes, func() {
-		p.run(probeBytes/probePage/share, func(_, t int) { k.read(&memory[t*share*probePage], share) })
+		p.run(probeBytes/probePage/share, func(_, from, to int) { k.read(&memory[from*share*probePage], (to-from)*share) })
 	})
 	// A worker that comes late leaves its rounds to the others.
 	const rounds, chunks = 10_000, 16
 	compute := func(ops int, loop func(n int)) float64 {
 		return bestRate(each, float64(threads*chunks*rounds*ops), func() {
-			p.run(threads*chunks, func(int, int) { loop(rounds) })
+			p.run(threads*chunks, func(_, from, to int) { loop((to - from) * rounds) })
 		})
 	}
 	l.FMA, l.Bytes = compute(k.fmaOps, k.fma), compute(k.bytesOps, k.bytes)

@@ -43,7 +43,7 @@ func (r *runner) eachPart(x kernels.ValueID, f func(from, to int)) {
 		return
 	}
 	const span = 4096
-	task := func(_, t int) { f(t*span, min(len(r.value(x)), (t+1)*span)) }
+	task := func(_, from, to int) { f(from*span, min(len(r.value(x)), to*span)) }
 	r.addStep(func() { r.pool.run((len(r.value(x))+span-1)/span, task) })
 }
 
@@ -83,7 +83,7 @@ func (r *runner) rowStage(all []rowWork) stage {
 		}
 	}
 	selected := all[0].selected
-	task := func(worker, t int) { through(t*rowChunk, min(r.rowsOf(selected), (t+1)*rowChunk), worker) }
+	task := func(worker, from, to int) { through(from*rowChunk, min(r.rowsOf(selected), to*rowChunk), worker) }
 	return stage{work: strings.Join(names, "+"), run: func() {
 		for i := range all {
 			if all[i].before != nil {
