@@ -107,7 +107,13 @@ func (t *talk) answer(line string) {
 }
 
 // generate writes the answer to the dialogue so far.
-func (t *talk) generate(ctx context.Context) (*host.Result, error) {
+func (t *talk) generate(ctx context.Context) (res *host.Result, err error) {
+	var out answerWriter
+	defer func() {
+		if res != nil || out.last != 0 || ctx.Err() != nil { // a Ctrl-C leaves ^C in the line, before the first text too
+			out.end()
+		}
+	}()
 	text, notice, err := t.s.renderer.Render(ctx, t.d)
 	if err != nil {
 		return nil, err
@@ -116,9 +122,7 @@ func (t *talk) generate(ctx context.Context) (*host.Result, error) {
 	if t.req.Prompt, err = t.s.Tokenize(ctx, text, true); err != nil {
 		return nil, err
 	}
-	var out answerWriter
 	t.req.OnText = out.write
-	defer out.end()
 	return t.s.Generate(ctx, t.req)
 }
 
