@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"strings"
-	"time"
 )
 
 // Clients send a tool call's arguments as text that holds a JSON object, as OpenAI's API has them; most templates want the
@@ -13,27 +12,11 @@ import (
 
 // takesObjects finds out whether a template writes the arguments of a tool call as JSON when it gets them as an object.
 func (o *opened) takesObjects(ctx context.Context, t Template) bool {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.objects == unknown {
-		d := Prompt("", "a")
-		call := `[{"id":"abcdefghi","type":"function","function":{"name":"f","arguments":{"x":"` + probe + `"}}}]`
-		d.Messages = append(d.Messages, Message{Role: "assistant", Content: "", Extra: map[string]json.RawMessage{"tool_calls": json.RawMessage(call)}})
-		d.Tools = json.RawMessage(`[{"type":"function","function":{"name":"f","description":"f","parameters":{"type":"object","properties":{"x":{"type":"string"}}}}}]`)
-		variables, err := d.variables()
-		if err != nil {
-			return false
-		}
-		text, err := t.Render(ctx, variables, time.Now())
-		if err != nil && ctx.Err() != nil {
-			return false
-		}
-		o.objects = notTaken
-		if err == nil && strings.Contains(text, probe) && !strings.Contains(text, "'"+probe) {
-			o.objects = taken
-		}
-	}
-	return o.objects == taken
+	d := Prompt("", "a")
+	call := `[{"id":"abcdefghi","type":"function","function":{"name":"f","arguments":{"x":"` + probe + `"}}}]`
+	d.Messages = append(d.Messages, Message{Role: "assistant", Content: "", Extra: map[string]json.RawMessage{"tool_calls": json.RawMessage(call)}})
+	d.Tools = json.RawMessage(`[{"type":"function","function":{"name":"f","description":"f","parameters":{"type":"object","properties":{"x":{"type":"string"}}}}}]`)
+	return o.ask(ctx, t, &o.objects, d, "'"+probe)
 }
 
 // withObjects is the dialogue with the arguments of tool calls as objects, and whether any was text before.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -101,11 +102,16 @@ const probe = "forge-asks-for-the-text-of-a-part"
 // takesParts finds out whether a template understands content in parts: of a message of one part it must give the text, and
 // not the part as Python or JSON writes it.
 func (o *opened) takesParts(ctx context.Context, t Template) bool {
+	d := Prompt("", "")
+	d.Messages[0].Content = []any{map[string]any{"type": "text", "text": probe}}
+	return o.ask(ctx, t, &o.parts, d, "'"+probe, `"`+probe)
+}
+
+// ask renders a dialogue that holds the probe, once, and tells whether the text has it, and in none of the wrong forms.
+func (o *opened) ask(ctx context.Context, t Template, known *answer, d *Dialogue, wrong ...string) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.parts == unknown {
-		d := Prompt("", "")
-		d.Messages[0].Content = []any{map[string]any{"type": "text", "text": probe}}
+	if *known == unknown {
 		variables, err := d.variables()
 		if err != nil {
 			return false
@@ -114,12 +120,13 @@ func (o *opened) takesParts(ctx context.Context, t Template) bool {
 		if err != nil && ctx.Err() != nil {
 			return false
 		}
-		o.parts = notTaken
-		if err == nil && strings.Contains(text, probe) && !strings.Contains(text, "'"+probe) && !strings.Contains(text, `"`+probe) {
-			o.parts = taken
+		*known = notTaken
+		contains := func(s string) bool { return strings.Contains(text, s) }
+		if err == nil && contains(probe) && !slices.ContainsFunc(wrong, contains) {
+			*known = taken
 		}
 	}
-	return o.parts == taken
+	return *known == taken
 }
 
 func (d *Dialogue) hasParts() bool {
