@@ -234,15 +234,15 @@ func benchModuleCommand() *cli.Command {
 }
 
 func benchModuleAction(c *cli.Context) error {
-	file, err := argument(c)
+	file, wasm, err := argumentFile(c)
 	if err != nil {
 		return err
 	}
-	if wasm, err := os.ReadFile(file); err != nil {
-		return err
-	} else if m, err := plugin.ReadManifest(wasm); err != nil {
+	m, err := plugin.ReadManifest(wasm)
+	if err != nil {
 		return fmt.Errorf("%s: %w", file, err)
-	} else if m.Kind != "sampler" && m.Kind != "processor" {
+	}
+	if m.Kind != "sampler" && m.Kind != "processor" {
 		return benchWork(c, wasm)
 	}
 	if n := c.Int("vocab"); n < 1 || n > 1<<22 {

@@ -40,11 +40,7 @@ func checkModuleCommand() *cli.Command {
 }
 
 func checkModuleAction(c *cli.Context) error {
-	file, err := argument(c)
-	if err != nil {
-		return err
-	}
-	wasm, err := os.ReadFile(file)
+	_, wasm, err := argumentFile(c)
 	if err != nil {
 		return err
 	}

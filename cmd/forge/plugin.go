@@ -58,12 +58,16 @@ func argument(c *cli.Context) (string, error) {
 	return c.Args().First(), nil
 }
 
-func pluginInspectAction(c *cli.Context) error {
-	file, err := argument(c)
-	if err != nil {
-		return err
+// argumentFile is the file that the one argument names, and what is in it.
+func argumentFile(c *cli.Context) (file string, data []byte, err error) {
+	if file, err = argument(c); err == nil {
+		data, err = os.ReadFile(file)
 	}
-	wasm, err := os.ReadFile(file)
+	return file, data, err
+}
+
+func pluginInspectAction(c *cli.Context) error {
+	file, wasm, err := argumentFile(c)
 	if err != nil {
 		return err
 	}
@@ -100,11 +104,7 @@ func pluginInspectAction(c *cli.Context) error {
 }
 
 func pluginPinAction(c *cli.Context) error {
-	file, err := argument(c)
-	if err != nil {
-		return err
-	}
-	data, err := os.ReadFile(file)
+	file, data, err := argumentFile(c)
 	if err != nil {
 		return err
 	}
@@ -126,11 +126,7 @@ func pluginPinAction(c *cli.Context) error {
 }
 
 func pluginStampAction(c *cli.Context) error {
-	file, err := argument(c)
-	if err != nil {
-		return err
-	}
-	wasm, err := os.ReadFile(file)
+	file, wasm, err := argumentFile(c)
 	if err != nil {
 		return err
 	}
