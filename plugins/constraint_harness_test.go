@@ -10,7 +10,6 @@ import (
 
 	"forge/abi"
 	"forge/host/plugin"
-	"forge/plugins"
 	"forge/plugins/internal/guesttest"
 )
 
@@ -266,15 +265,7 @@ func (c *constrainer) matches(tb testing.TB, s settings, text string) bool {
 func hostConstraint(tb testing.TB, v constraintVocab, change func(*plugin.Spec)) (*plugin.Module, *plugin.Constraint) {
 	tb.Helper()
 	ctx := context.Background()
-	config, err := plugin.ParseConfig("default.toml", plugins.Default(), shipped)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	rt, err := plugin.NewRuntime(ctx, plugin.RuntimeOptions{})
-	if err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(func() { rt.Close(ctx) })
+	config, rt := hostSet(tb)
 	i := slices.IndexFunc(config.Plugins, func(s plugin.Spec) bool { return s.Kind == abi.KindConstraint })
 	if change != nil {
 		change(&config.Plugins[i])

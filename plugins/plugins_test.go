@@ -79,8 +79,8 @@ func TestRecords(t *testing.T) {
 	}
 }
 
-// hostChain is a chain of the default set's plugins and of more, through the host's door.
-func hostChain(tb testing.TB, names []string, nVocab int, more ...plugin.Spec) *plugin.Chain {
+// hostSet is the default set, and a runtime to load it into.
+func hostSet(tb testing.TB) (*plugin.Config, *plugin.Runtime) {
 	tb.Helper()
 	ctx := context.Background()
 	config, err := plugin.ParseConfig("default.toml", plugins.Default(), shipped)
@@ -92,6 +92,14 @@ func hostChain(tb testing.TB, names []string, nVocab int, more ...plugin.Spec) *
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() { rt.Close(ctx) })
+	return config, rt
+}
+
+// hostChain is a chain of the default set's plugins and of more, through the host's door.
+func hostChain(tb testing.TB, names []string, nVocab int, more ...plugin.Spec) *plugin.Chain {
+	tb.Helper()
+	ctx := context.Background()
+	config, rt := hostSet(tb)
 	var modules []*plugin.Module
 	for _, spec := range append(config.Plugins, more...) {
 		if spec.Kind == "sampler" {
