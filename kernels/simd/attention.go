@@ -80,7 +80,7 @@ func multiply(out []float32, ldo int, a []float32, lda, n, k int, b tile, cols i
 	_ = out[(n-1)*ldo+cols-1]
 	_ = a[(n-1)*lda+k-1]
 	_ = b.data[((k-1)*b.width+cols)*numberBytes[b.kind]-1]
-	if multiplyTiles(level, out, ldo, a, lda, n, k, &b, cols, add, ahead) {
+	if multiplyTiles(out, ldo, a, lda, n, k, &b, cols, add, ahead) {
 		return
 	}
 	for i := range n {
@@ -95,6 +95,33 @@ func multiply(out []float32, ldo int, a []float32, lda, n, k int, b tile, cols i
 			out[i*ldo+c] = sum
 		}
 	}
+}
+
+// multiplyKernel is one row count's.
+type multiplyKernel func(out *float32, ldo int, a *float32, lda int, b *byte, ldb, k, cols, add int, ahead *byte)
+
+// multiplyTable has the kernels by kind of tile, for 1, 2, ... rows.
+type multiplyTable [tileKinds][]multiplyKernel
+
+// multiplyTiles does all n rows, no more at a time than there are kernels for and no tile much smaller than the others, or
+// none.
+func multiplyTiles(out []float32, ldo int, a []float32, lda, n, k int, b *tile, cols int, add bool, ahead *byte) bool {
+	table, from, data := multiplyKernels(level, b.kind), 0, &b.data[0]
+	if table == nil {
+		return false
+	}
+	if add {
+		from = 1
+	}
+	for tiles := (n + len(table) - 1) / len(table); tiles > 0; tiles-- {
+		rows := (n + tiles - 1) / tiles
+		table[rows-1](&out[0], ldo, &a[0], lda, data, b.rowBytes(), k, cols, from, ahead)
+		ahead = data // once is enough
+		if n -= rows; n > 0 {
+			out, a = out[rows*ldo:], a[rows*lda:]
+		}
+	}
+	return true
 }
 
 // softmaxRange turns n queries' scores of some pages, in rows of rangeSize, into weights e^(score - top), top being the

@@ -3,7 +3,6 @@ package simd
 import (
 	"fmt"
 	"math"
-	"slices"
 	"strings"
 )
 
@@ -69,9 +68,9 @@ func describeWork(i isa) []Fact {
 	switch {
 	case i == isaScalar:
 		return nil
-	case slices.Contains([]isa{isaNEON, isaDotProd}, i):
+	case i == isaNEON, i == isaDotProd:
 		return []Fact{
-			{"1 to 4 rows", "weights in the order of memory, 128 bits, " + multiply},
+			{fmt.Sprintf("1 to %d rows", dotMax(false)), "weights in the order of memory, 128 bits, " + multiply},
 			{"more", "panels of 16 weight rows, 128 bits, " + multiply},
 			{"floats", "F32, F16 and BF16 as float32, FMLA of 128 bits"},
 		}

@@ -187,12 +187,6 @@ func softmaxQueries(i isa, scores []float32, n, pages int, top, sum []float32) b
 	return true
 }
 
-// multiplyKernel is one row count's.
-type multiplyKernel func(out *float32, ldo int, a *float32, lda int, b *byte, ldb, k, cols, add int, ahead *byte)
-
-// multiplyTable has the kernels by kind of tile, for 1, 2, ... rows.
-type multiplyTable [tileKinds][]multiplyKernel
-
 var (
 	multiplyAVX2 = multiplyTable{
 		halfTile:  {multiplyHalf1AVX2, multiplyHalf2AVX2, multiplyHalf3AVX2, multiplyHalf4AVX2, multiplyHalf5AVX2, multiplyHalf6AVX2},
@@ -209,28 +203,13 @@ var (
 	}
 )
 
-// multiplyTiles does all n rows, no more at a time than there are kernels for and no tile much smaller than the others, or
-// none.
-func multiplyTiles(i isa, out []float32, ldo int, a []float32, lda, n, k int, b *tile, cols int, add bool, ahead *byte) bool {
-	if i == isaScalar {
-		return false
+// multiplyKernels are those of a kind of tile, nil if there are none.
+func multiplyKernels(i isa, kind tileKind) []multiplyKernel {
+	switch i {
+	case isaScalar:
+		return nil
+	case isaAVX512:
+		return multiplyAVX512[kind]
 	}
-	table := multiplyAVX2[b.kind]
-	if i == isaAVX512 {
-		table = multiplyAVX512[b.kind]
-	}
-	from := 0
-	if add {
-		from = 1
-	}
-	data := &b.data[0]
-	for tiles := (n + len(table) - 1) / len(table); tiles > 0; tiles-- {
-		rows := (n + tiles - 1) / tiles
-		table[rows-1](&out[0], ldo, &a[0], lda, data, b.rowBytes(), k, cols, from, ahead)
-		ahead = data // once is enough
-		if n -= rows; n > 0 {
-			out, a = out[rows*ldo:], a[rows*lda:]
-		}
-	}
-	return true
+	return multiplyAVX2[kind]
 }

@@ -142,30 +142,16 @@ func softmaxQueries(i isa, scores []float32, n, pages int, top, sum []float32) b
 	return true
 }
 
-// multiplyKernels has the kernels by kind of tile, for 1, 2, ... rows.
-var multiplyKernels = [tileKinds][4]func(out *float32, ldo int, a *float32, lda int, b *byte, ldb, k, cols, add int, ahead *byte){
+var multiplyNEON = multiplyTable{
 	halfTile:  {multiplyHalf1NEON, multiplyHalf2NEON, multiplyHalf3NEON, multiplyHalf4NEON},
 	floatTile: {multiplyFloat1NEON, multiplyFloat2NEON, multiplyFloat3NEON, multiplyFloat4NEON},
 	int8Tile:  {multiplyInt81NEON, multiplyInt82NEON, multiplyInt83NEON, multiplyInt84NEON},
 }
 
-// multiplyTiles does all n rows, no more at a time than there are kernels for and no tile much smaller than the others, or
-// none.
-func multiplyTiles(i isa, out []float32, ldo int, a []float32, lda, n, k int, b *tile, cols int, add bool, ahead *byte) bool {
+// multiplyKernels are those of a kind of tile, nil if there are none.
+func multiplyKernels(i isa, kind tileKind) []multiplyKernel {
 	if i == isaScalar {
-		return false
+		return nil
 	}
-	table, from, data := &multiplyKernels[b.kind], 0, &b.data[0]
-	if add {
-		from = 1
-	}
-	for tiles := (n + len(table) - 1) / len(table); tiles > 0; tiles-- {
-		rows := (n + tiles - 1) / tiles
-		table[rows-1](&out[0], ldo, &a[0], lda, data, b.rowBytes(), k, cols, from, ahead)
-		ahead = data // once is enough
-		if n -= rows; n > 0 {
-			out, a = out[rows*ldo:], a[rows*lda:]
-		}
-	}
-	return true
+	return multiplyNEON[kind]
 }

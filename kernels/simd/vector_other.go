@@ -26,9 +26,7 @@ func rotatePairsGroups(isa, []float32, []float32, []float32, []float32) int { re
 
 func softmaxQueries(isa, []float32, int, int, []float32, []float32) bool { return false }
 
-func multiplyTiles(isa, []float32, int, []float32, int, int, int, *tile, int, bool, *byte) bool {
-	return false
-}
+func multiplyKernels(isa, tileKind) []multiplyKernel { return nil }
 
 func mulAddGroups(isa, []float32, []float32, []float32) int { return 0 }
 

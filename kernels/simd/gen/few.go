@@ -321,10 +321,22 @@ func (g *few) steps() int {
 // emitAddLanes writes the kernel that ends what the others began.
 func emitAddLanes(e *emitter) {
 	name := "addLanes" + e.isa()
+	doc := fmt.Sprintf("%s adds the 8 lanes of %d floats of each of the rows at sums: row j's results go to out[j*ldo:].", name, e.groupRows())
+	e.emitRowSums(name, doc, groupBlocks*e.size(), func(sums reg.GPVirtual) vec {
+		t := e.zero()
+		for l := range groupBlocks {
+			e.VADDPS(operand.Mem{Base: sums, Disp: e.size() * l}, t, t)
+		}
+		return t
+	})
+}
+
+// emitRowSums writes a kernel that makes a vector of results of each row's size bytes at sums.
+func (e *emitter) emitRowSums(name, doc string, size int, add func(sums reg.GPVirtual) vec) {
 	e.Function(name)
 	e.Attributes(nosplit)
 	e.Pragma("noescape")
-	e.Doc(fmt.Sprintf("%s adds the 8 lanes of %d floats of each of the rows at sums: row j's results go to out[j*ldo:].", name, e.groupRows()))
+	e.Doc(doc)
 	e.SignatureExpr("func(out *float32, ldo int, sums *float32, rows int)")
 	out, ldo, sums, n := e.GP64(), e.GP64(), e.GP64(), e.GP64()
 	e.Load(e.Param("out"), out)
@@ -334,13 +346,9 @@ func emitAddLanes(e *emitter) {
 	e.Load(e.Param("rows"), n)
 	row := e.label("row")
 	e.Label(row)
-	t := e.zero()
-	for l := range groupBlocks {
-		e.VADDPS(operand.Mem{Base: sums, Disp: e.size() * l}, t, t)
-	}
-	e.VMOVUPS(t, operand.Mem{Base: out})
+	e.VMOVUPS(add(sums), operand.Mem{Base: out})
 	e.ADDQ(ldo, out)
-	e.ADDQ(operand.I32(int32(groupBlocks*e.size())), sums)
+	e.ADDQ(operand.I32(int32(size)), sums)
 	e.DECQ(n)
 	e.JNZ(operand.LabelRef(row))
 	e.VZEROUPPER()

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
 )
 
 // Products of float weights (F32, F16, BF16) with float activations. Lane l of a sum takes the k with k%8 == l in order;
@@ -225,28 +226,12 @@ func emitFloatTile(e *emitter, rows int) {
 
 // emitFloatSums adds lanes.
 func emitFloatSums(e *emitter) {
-	e.Function("sumFloatAVX2")
-	e.Attributes(nosplit)
-	e.Pragma("noescape")
-	e.Doc("sumFloatAVX2 adds the 8 lanes of 8 weight rows for each of the rows at sums: row j's results go to out[j*ldo:].")
-	e.SignatureExpr("func(out *float32, ldo int, sums *float32, rows int)")
-	out, ldo, sums, n := e.GP64(), e.GP64(), e.GP64(), e.GP64()
-	e.Load(e.Param("out"), out)
-	e.Load(e.Param("ldo"), ldo)
-	e.SHLQ(imm(2), ldo)
-	e.Load(e.Param("sums"), sums)
-	e.Load(e.Param("rows"), n)
-	row := e.label("row")
-	e.Label(row)
-	var v [8]vec
-	for i := range v {
-		v[i] = e.load(operand.Mem{Base: sums, Disp: 32 * i})
-	}
-	e.VMOVUPS(e.reduce(v), operand.Mem{Base: out})
-	e.ADDQ(ldo, out)
-	e.ADDQ(operand.I32(256), sums)
-	e.DECQ(n)
-	e.JNZ(operand.LabelRef(row))
-	e.VZEROUPPER()
-	e.RET()
+	doc := "sumFloatAVX2 adds the 8 lanes of 8 weight rows for each of the rows at sums: row j's results go to out[j*ldo:]."
+	e.emitRowSums("sumFloatAVX2", doc, 256, func(sums reg.GPVirtual) vec {
+		var v [8]vec
+		for i := range v {
+			v[i] = e.load(operand.Mem{Base: sums, Disp: 32 * i})
+		}
+		return e.reduce(v)
+	})
 }
