@@ -86,7 +86,7 @@ func (d *desk) call(name string, work int) (abi.Status, error) {
 	status, err := d.Call(d.s.ctx, name, work)
 	var e *plugin.Error
 	if errors.As(err, &e) && e.Trapped {
-		return status, &Fault{d.input, e.Error(), "an answer, or a negative status and a sentence"}
+		return status, at(d.input, d.s.fault(err))
 	}
 	if err != nil && e == nil {
 		return status, err
