@@ -3838,7 +3838,9 @@ group115:
 	VPMADDWD     Y2, Y6, Y6
 	VPACKSSDW    Y6, Y5, Y5
 	VPMADDWD     Y2, Y5, Y5
-	VPHADDD      Y5, Y4, Y4
+	VSHUFPS      $0xdd, Y5, Y4, Y6
+	VSHUFPS      $0x88, Y5, Y4, Y4
+	VPADDD       Y6, Y4, Y4
 	VPAND        64(R8), Y0, Y5
 	VMOVDQU      160(R8), Y6
 	VPSLLW       $0x04, Y6, Y6
@@ -3873,7 +3875,9 @@ group115:
 	VPMADDWD     Y2, Y7, Y7
 	VPACKSSDW    Y7, Y6, Y6
 	VPMADDWD     Y2, Y6, Y6
-	VPHADDD      Y6, Y5, Y5
+	VSHUFPS      $0xdd, Y6, Y5, Y7
+	VSHUFPS      $0x88, Y6, Y5, Y5
+	VPADDD       Y7, Y5, Y5
 	VPERM2I128   $0x20, Y5, Y4, Y6
 	VPERM2I128   $0x31, Y5, Y4, Y4
 	VPBROADCASTW 208(R8), Y5
@@ -4043,8 +4047,12 @@ group122:
 	VPMADDWD     Y2, Y8, Y8
 	VPACKSSDW    Y9, Y7, Y7
 	VPMADDWD     Y2, Y7, Y7
-	VPHADDD      Y8, Y6, Y6
-	VPHADDD      Y7, Y5, Y5
+	VSHUFPS      $0xdd, Y8, Y6, Y9
+	VSHUFPS      $0x88, Y8, Y6, Y6
+	VPADDD       Y9, Y6, Y6
+	VSHUFPS      $0xdd, Y7, Y5, Y8
+	VSHUFPS      $0x88, Y7, Y5, Y5
+	VPADDD       Y8, Y5, Y5
 	VPAND        64(R9), Y0, Y7
 	VMOVDQU      160(R9), Y8
 	VPSLLW       $0x04, Y8, Y8
@@ -4091,8 +4099,12 @@ group122:
 	VPMADDWD     Y2, Y10, Y10
 	VPACKSSDW    Y11, Y9, Y9
 	VPMADDWD     Y2, Y9, Y9
-	VPHADDD      Y10, Y8, Y8
-	VPHADDD      Y9, Y7, Y7
+	VSHUFPS      $0xdd, Y10, Y8, Y11
+	VSHUFPS      $0x88, Y10, Y8, Y8
+	VPADDD       Y11, Y8, Y8
+	VSHUFPS      $0xdd, Y9, Y7, Y10
+	VSHUFPS      $0x88, Y9, Y7, Y7
+	VPADDD       Y10, Y7, Y7
 	VPERM2I128   $0x20, Y8, Y6, Y9
 	VPERM2I128   $0x31, Y8, Y6, Y6
 	VPERM2I128   $0x20, Y7, Y5, Y8
@@ -4304,7 +4316,9 @@ group129:
 	BYTE $0xc4; BYTE $0xc2; BYTE $0x5d; BYTE $0x50; BYTE $0xf8 // VPDPBUSD     Y8, Y4, Y7
 	VPACKSSDW    Y7, Y6, Y6
 	VPMADDWD     Y2, Y6, Y6
-	VPHADDD      Y6, Y5, Y5
+	VSHUFPS      $0xdd, Y6, Y5, Y4
+	VSHUFPS      $0x88, Y6, Y5, Y5
+	VPADDD       Y4, Y5, Y5
 	VPAND        64(R8), Y0, Y4
 	VMOVDQU      160(R8), Y6
 	VPSLLW       $0x04, Y6, Y6
@@ -4343,7 +4357,9 @@ group129:
 	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xc1 // VPDPBUSD     Y9, Y4, Y8
 	VPACKSSDW    Y8, Y7, Y7
 	VPMADDWD     Y2, Y7, Y7
-	VPHADDD      Y7, Y6, Y6
+	VSHUFPS      $0xdd, Y7, Y6, Y4
+	VSHUFPS      $0x88, Y7, Y6, Y6
+	VPADDD       Y4, Y6, Y6
 	VPERM2I128   $0x20, Y6, Y5, Y4
 	VPERM2I128   $0x31, Y6, Y5, Y5
 	VPBROADCASTW 208(R8), Y6
@@ -4515,8 +4531,12 @@ group136:
 	VPMADDWD     Y2, Y8, Y8
 	VPACKSSDW    Y11, Y9, Y9
 	VPMADDWD     Y2, Y9, Y9
-	VPHADDD      Y8, Y6, Y6
-	VPHADDD      Y9, Y7, Y7
+	VSHUFPS      $0xdd, Y8, Y6, Y5
+	VSHUFPS      $0x88, Y8, Y6, Y6
+	VPADDD       Y5, Y6, Y6
+	VSHUFPS      $0xdd, Y9, Y7, Y5
+	VSHUFPS      $0x88, Y9, Y7, Y7
+	VPADDD       Y5, Y7, Y7
 	VPAND        64(R9), Y0, Y5
 	VMOVDQU      160(R9), Y8
 	VPSLLW       $0x04, Y8, Y8
@@ -4571,8 +4591,12 @@ group136:
 	VPMADDWD     Y2, Y10, Y10
 	VPACKSSDW    Y13, Y11, Y11
 	VPMADDWD     Y2, Y11, Y11
-	VPHADDD      Y10, Y8, Y8
-	VPHADDD      Y11, Y9, Y9
+	VSHUFPS      $0xdd, Y10, Y8, Y5
+	VSHUFPS      $0x88, Y10, Y8, Y8
+	VPADDD       Y5, Y8, Y8
+	VSHUFPS      $0xdd, Y11, Y9, Y5
+	VSHUFPS      $0x88, Y11, Y9, Y9
+	VPADDD       Y5, Y9, Y9
 	VPERM2I128   $0x20, Y8, Y6, Y5
 	VPERM2I128   $0x31, Y8, Y6, Y6
 	VPERM2I128   $0x20, Y9, Y7, Y8

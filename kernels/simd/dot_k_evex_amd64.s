@@ -1944,7 +1944,9 @@ group59:
 	VPDPBUSD     192(R9), Y4, Y7
 	VPACKSSDW    Y7, Y6, Y6
 	VPMADDWD     Y2, Y6, Y6
-	VPHADDD      Y6, Y5, Y5
+	VSHUFPS      $0xdd, Y6, Y5, Y4
+	VSHUFPS      $0x88, Y6, Y5, Y5
+	VPADDD       Y4, Y5, Y5
 	VPAND        64(R8), Y0, Y4
 	VMOVDQU      160(R8), Y6
 	VPSLLW       $0x04, Y6, Y6
@@ -1979,7 +1981,9 @@ group59:
 	VPDPBUSD     448(R9), Y4, Y8
 	VPACKSSDW    Y8, Y7, Y7
 	VPMADDWD     Y2, Y7, Y7
-	VPHADDD      Y7, Y6, Y6
+	VSHUFPS      $0xdd, Y7, Y6, Y4
+	VSHUFPS      $0x88, Y7, Y6, Y6
+	VPADDD       Y4, Y6, Y6
 	VPERM2I128   $0x20, Y6, Y5, Y4
 	VPERM2I128   $0x31, Y6, Y5, Y5
 	VPBROADCASTW 208(R8), Y6
@@ -2149,8 +2153,12 @@ group66:
 	VPMADDWD     Y2, Y8, Y8
 	VPACKSSDW    Y11, Y9, Y9
 	VPMADDWD     Y2, Y9, Y9
-	VPHADDD      Y8, Y6, Y6
-	VPHADDD      Y9, Y7, Y7
+	VSHUFPS      $0xdd, Y8, Y6, Y5
+	VSHUFPS      $0x88, Y8, Y6, Y6
+	VPADDD       Y5, Y6, Y6
+	VSHUFPS      $0xdd, Y9, Y7, Y5
+	VSHUFPS      $0x88, Y9, Y7, Y7
+	VPADDD       Y5, Y7, Y7
 	VPAND        64(R9), Y0, Y5
 	VMOVDQU      160(R9), Y8
 	VPSLLW       $0x04, Y8, Y8
@@ -2197,8 +2205,12 @@ group66:
 	VPMADDWD     Y2, Y10, Y10
 	VPACKSSDW    Y13, Y11, Y11
 	VPMADDWD     Y2, Y11, Y11
-	VPHADDD      Y10, Y8, Y8
-	VPHADDD      Y11, Y9, Y9
+	VSHUFPS      $0xdd, Y10, Y8, Y5
+	VSHUFPS      $0x88, Y10, Y8, Y8
+	VPADDD       Y5, Y8, Y8
+	VSHUFPS      $0xdd, Y11, Y9, Y5
+	VSHUFPS      $0x88, Y11, Y9, Y9
+	VPADDD       Y5, Y9, Y9
 	VPERM2I128   $0x20, Y8, Y6, Y5
 	VPERM2I128   $0x31, Y8, Y6, Y6
 	VPERM2I128   $0x20, Y9, Y7, Y8

@@ -6,11 +6,11 @@ import "github.com/mmcloughlin/avo/operand"
 // byte i are values i and i+16; the fifth bits lie in one dword in the order of the values.
 func legacyFormats() []*format {
 	scale := func(e *emitter, r addresses, s sink) {
-		d, _ := e.halves(e.gather(r, 0), false)
+		d, _ := e.gatherHalves(r, false)
 		s.dw(0, d)
 	}
 	scaleMin := func(e *emitter, r addresses, s sink) {
-		d, m := e.halves(e.gather(r, 0), true)
+		d, m := e.gatherHalves(r, true)
 		s.dw(0, d)
 		s.min(0, 0, m)
 	}

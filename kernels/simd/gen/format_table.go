@@ -46,7 +46,7 @@ func tableFormats() []*format {
 			name: "IQ4_NL", bytes: 18, sub: 1, kind: kindOff, top: 255, signed: true, shared: 1,
 			begin: begin("tableIQ4", iq4, full),
 			header: func(e *emitter, r addresses, s sink) {
-				d, _ := e.halves(e.gather(r, 0), false)
+				d, _ := e.gatherHalves(r, false)
 				s.dw(0, d)
 			},
 			nibbles: lookup(after2),
