@@ -105,6 +105,9 @@ func emitDot(e *emitter, f *format, rows int) {
 	}
 	sums := e.AllocLocal(8 * 32 * rows)
 	f.begin(e)
+	if f.beginDot != nil {
+		f.beginDot(e)
+	}
 	if !e.vnni || f.products()*f.top*127 <= 32767 {
 		g.ones = e.load(e.onesWords())
 	}
@@ -261,10 +264,14 @@ func (g *dot) accumulate(s *dotSink, j int, sum vec) {
 	e.VFMADD231PS(sum, d, g.acc[j])
 	switch g.f.kind {
 	case kindMin:
+		if g.f.row != nil {
+			e.VFNMADD231PS(g.act(g.lanes, j, laneDSum), s.m[0], g.acc[j])
+			return
+		}
 		e.VFMADD231PS(g.act(g.lanes, j, laneDSum), s.m[0], g.acc[j])
 	case kindMin2:
 		for half := range 2 {
-			e.VFMADD231PS(g.act(g.lanes, j, laneDSum16+32*half), s.m[half], g.acc[j])
+			e.VFNMADD231PS(g.act(g.lanes, j, laneDSum16+32*half), s.m[half], g.acc[j])
 		}
 	}
 }
@@ -279,7 +286,7 @@ func (f *format) blockBytes() int {
 
 // products is how many products of a weight and an activation a lane has when the tree begins.
 func (f *format) products() int {
-	if f.nibbles != nil {
+	if f.nibbles != nil || f.quarter != nil && !f.halved() {
 		return 8
 	}
 	return 4
@@ -290,6 +297,9 @@ func (g *dot) sums() [][]vec {
 	e, f := g.emitter, g.f
 	add := e.addInt(f.top, f.products(), g.ones)
 	all := make([][]vec, g.rows)
+	if f.quarter != nil {
+		return g.pairSums(add)
+	}
 	if f.nibbles != nil {
 		// Part i of the activations' pairs has blocks i and i+4, as the weights are loaded.
 		for j, sum := range g.quads(0, func(i int) []vec {
@@ -305,7 +315,7 @@ func (g *dot) sums() [][]vec {
 		if f.sub == 1 {
 			b, block = 0, i
 		}
-		return g.multiplyBlock(f.bytes32(e, g.w, b, block), actBlock*i)
+		return g.multiplyBlock(f.bytes32(e, g.w, b, block), g.blocks, actBlock*i)
 	}
 	a, b := g.quads(0, next, add), g.quads(4, next, add)
 	for j := range all {
@@ -335,12 +345,12 @@ func (g *dot) quads(first int, next func(i int) []vec, add func(b, a vec, level 
 	return pair[0]
 }
 
-// multiplyBlock multiplies w with 32 bytes of the blocks at disp. The last activation row may take w's register.
-func (g *dot) multiplyBlock(w vec, disp int) []vec {
+// multiplyBlock multiplies w with the 32 bytes of activations at disp. The last activation row may take w's register.
+func (g *dot) multiplyBlock(w vec, base reg.GPVirtual, disp int) []vec {
 	e := g.emitter
 	out := make([]vec, g.rows)
 	for j := range out {
-		act := g.act(g.blocks, j, disp)
+		act := g.act(base, j, disp)
 		if e.vnni {
 			out[j] = e.zero()
 			e.dpbusd(act, w, out[j])
