@@ -33,7 +33,7 @@ func (r *rowPieces) at(disp, apart int) vec {
 			return v
 		}
 		r.e.loadLane(low, v)
-		r.e.VINSERTI128(imm(1), low.Offset(apart), v, v)
+		r.e.VPBLENDD(imm(0xf0), low.Offset(apart-16), v, v) // any unit can; not so an insertion
 		return v
 	})
 }
@@ -48,44 +48,25 @@ func (r *rowPieces) once(name string, make func() vec) vec {
 	return v
 }
 
-// pairSums is sums for formats with quarters.
-func (g *dot) pairSums(add func(b, a vec, level int)) [][]vec {
-	e, f := g.emitter, g.f
-	r, all := e.rowPieces(g.w.p), make([][]vec, g.rows)
-	next := func(halves ...int) func(i int) []vec {
-		return func(i int) []vec {
-			var w [2]vec
-			var shift int
-			for k, h := range halves {
-				w[k], shift = f.quarter(e, r, i, h)
-			}
-			place := lanePairs + 64*i
-			var sums []vec
-			if len(halves) == 2 {
-				sums = g.multiplyPair(w[0], w[1], place)
-			} else {
-				sums = g.multiplyBlock(w[0], g.lanes, place+32*halves[0])
-			}
-			if shift > 0 {
-				for _, v := range sums {
-					e.VPSRAD(imm(shift), v, v)
-				}
-			}
-			return sums
+// multiplyQuarters multiplies the given halves of blocks i and i+4.
+func (g *dot) multiplyQuarters(r *rowPieces, i int, halves ...int) []vec {
+	var w [2]vec
+	var shift int
+	for k, h := range halves {
+		w[k], shift = g.f.quarter(g.emitter, r, i, h)
+	}
+	var sums []vec
+	if place := lanePairs + 64*i; len(halves) == 2 {
+		sums = g.multiplyPair(w[0], w[1], place)
+	} else {
+		sums = g.multiplyBlock(w[0], g.lanes, place+32*halves[0])
+	}
+	for _, v := range sums {
+		if shift > 0 {
+			g.VPSRAD(imm(shift), v, v)
 		}
 	}
-	if !f.halved() {
-		for j, v := range g.quads(0, next(0, 1), add) {
-			all[j] = []vec{v}
-		}
-		return all
-	}
-	for h := range 2 {
-		for j, v := range g.quads(0, next(h), add) {
-			all[j] = append(all[j], v)
-		}
-	}
-	return all
+	return sums
 }
 
 // bitTable looks up bits of a field of 32 bytes, which has bit b of byte k for value k of block b: the 16 bytes at disp give for

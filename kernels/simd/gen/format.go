@@ -45,12 +45,12 @@ type format struct {
 	signed bool
 	// begin loads constants before the loop.
 	begin func(e *emitter)
-	// beginDot, which may be nil, loads more of them for a dot kernel.
+	// beginDot, which may be nil, does so in a dot kernel.
 	beginDot func(e *emitter)
 	// header reads the scales of the block of all rows; with one block to a format's block also those of 8 blocks of one row.
 	header func(e *emitter, r addresses, s sink)
 	// row, of formats with 8 blocks in theirs, reads the scales of the 8 blocks at p. The minimums that it gives are subtracted.
-	row func(e *emitter, p reg.GPVirtual, s sink)
+	row func(e *emitter, p reg.GPVirtual, s *dotSink)
 
 	// A format has one of the two that follow. bits is for values that stand in order: it makes bytes of values of block b,
 	// from the bytes that at returns for a place in the format's block; 32 values where at gives 32 bytes, the first or the

@@ -41,6 +41,10 @@ func (e *emitter) signedByteOf(v vec, n int) vec {
 // maskShift returns v >> n (n < 0: << -n) with the bits of m kept. Words are shifted, so m must drop what crosses bytes.
 func (e *emitter) maskShift(v operand.Op, n int, m operand.Op) vec {
 	o := e.vec()
+	if w, ok := v.(vec); ok && n == 0 {
+		e.and(m, w, o)
+		return o
+	}
 	if n == 0 {
 		kept, ok := m.(vec)
 		if !ok {
@@ -134,19 +138,23 @@ type spliceByte struct {
 	mask, factor byte
 }
 
-// words applies the splice to the 16 bytes at m.
-func (p *splice) words(e *emitter, name string, m operand.Mem) vec {
-	var order, mask, factor [32]byte
-	for i := range order {
+// begin loads the splice's constants; what it returns applies it to the 16 bytes at m.
+func (p *splice) begin(e *emitter, name string) func(m operand.Mem) vec {
+	var orders, masks, factors [32]byte
+	for i := range orders {
 		b := p[i/2][i%2]
-		order[i], mask[i], factor[i] = byte(b.at), b.mask, b.factor
+		orders[i], masks[i], factors[i] = byte(b.at), b.mask, b.factor
 	}
-	v := e.YMM()
-	e.VBROADCASTI128(m, v)
-	e.VPSHUFB(e.constant(name+"Order", order), v, v)
-	e.VPAND(e.constant(name+"Mask", mask), v, v)
-	e.VPMADDUBSW(e.constant(name+"Factor", factor), v, v)
-	return v
+	order, mask := e.pin(e.constant(name+"Order", orders)), e.pin(e.constant(name+"Mask", masks))
+	factor := e.pin(e.constant(name+"Factor", factors))
+	return func(m operand.Mem) vec {
+		v := e.YMM()
+		e.VBROADCASTI128(m, v)
+		e.VPSHUFB(order, v, v)
+		e.and(mask, v, v)
+		e.VPMADDUBSW(factor, v, v)
+		return v
+	}
 }
 
 // splice45 makes 4 times the scale and 16 times the minimum of blocks 0 to 7. The 12 bytes are three dwords S0, S1, S2: scales
@@ -164,15 +172,26 @@ func splice45() (p splice) {
 }
 
 // row45 is header45 for the 8 blocks of one row.
-func row45(e *emitter, p reg.GPVirtual, s sink) {
+type row45 struct {
+	words    func(operand.Mem) vec
+	low, fix operand.Op
+	one      operand.Op
+}
+
+func (r *row45) begin(e *emitter) {
 	table := splice45()
-	scales, mins := table.words(e, "splice45", operand.Mem{Base: p}), e.YMM()
+	r.words, r.low = table.begin(e, "splice45"), e.pin(e.dwords("lowWord", 0xffff))
+	r.fix = e.pin(e.dwords("quarter", math.Float32bits(0.25)))
+}
+
+func (r *row45) row(e *emitter, p reg.GPVirtual, s *dotSink) {
+	scales, mins := r.words(operand.Mem{Base: p}), e.YMM()
 	e.VPSRLD(imm(20), scales, mins)
-	e.VPAND(e.dwords("lowWord", 0xffff), scales, scales)
+	e.and(r.low, scales, scales)
 	e.VCVTDQ2PS(scales, scales)
 	e.VCVTDQ2PS(mins, mins)
 	d, dmin := e.halfPair(operand.Mem{Base: p})
-	e.VMULPS(e.dwords("quarter", math.Float32bits(0.25)), d, d) // exact, as the product is
+	e.VMULPS(r.fix, d, d) // exact, as the product is
 	e.VMULPS(d, scales, scales)
 	e.VMULPS(dmin, mins, mins)
 	s.dw(0, scales)
@@ -180,60 +199,78 @@ func row45(e *emitter, p reg.GPVirtual, s sink) {
 }
 
 func formatQ4K() *format {
-	var mask, high vec
+	var mask vec
+	var low, high operand.Op
+	var r row45
 	return &format{
 		name: "Q4_K", bytes: 144, sub: 8, shared: 2, kind: kindMin, top: 15,
 		begin: func(e *emitter) { mask = e.nibbleMask() },
 		beginDot: func(e *emitter) {
+			r.begin(e)
+			low = e.pinned(e.bytes8("nibbleMask", 15))
 			if e.vnni {
-				high = e.load(e.bytes8("highNibble", 0xf0))
+				high = e.pinned(e.bytes8("highNibble", 0xf0))
 			}
 		},
 		header: header45,
-		row:    row45,
+		row:    r.row,
 		bits: func(e *emitter, at func(int) operand.Op, b int) vec {
 			return e.maskShift(at(16+b/2*32), b%2*4, mask)
 		},
-		quarter: func(e *emitter, r *rowPieces, i, h int) (vec, int) {
-			v := r.at(16+i/2*32+16*h, 64)
+		quarter: func(e *emitter, p *rowPieces, i, h int) (vec, int) {
+			v := p.at(16+i/2*32+16*h, 64)
 			if i%2 == 1 && e.vnni {
 				return e.maskShift(v, 0, high), 4
 			}
-			return e.maskShift(v, i%2*4, mask), 0
+			return e.maskShift(v, i%2*4, low), 0
 		},
 	}
 }
 
 func formatQ5K() *format {
 	var mask vec
-	var sixteen operand.Op
+	var sixteen, low operand.Op
+	var r row45
 	return &format{
 		name: "Q5_K", bytes: 176, sub: 8, shared: 2, kind: kindMin, top: 31,
-		begin:  func(e *emitter) { mask, sixteen = e.nibbleMask(), e.keep(e.bytes8("sixteen", 16)) },
+		begin: func(e *emitter) { mask, sixteen = e.nibbleMask(), e.keep(e.bytes8("sixteen", 16)) },
+		beginDot: func(e *emitter) {
+			r.begin(e)
+			low = e.pinned(e.bytes8("nibbleMask", 15))
+		},
 		header: header45,
-		row:    row45,
+		row:    r.row,
 		bits: func(e *emitter, at func(int) operand.Op, b int) vec {
 			v := e.maskShift(at(48+b/2*32), b%2*4, mask)
 			h := e.maskShift(at(16), b-4, sixteen)
 			e.or(h, v, v)
 			return v
 		},
-		quarter: func(e *emitter, r *rowPieces, i, h int) (vec, int) {
-			v := r.at(48+i/2*32+16*h, 64)
+		quarter: func(e *emitter, p *rowPieces, i, h int) (vec, int) {
+			v := p.at(48+i/2*32+16*h, 64)
 			if i%2 == 1 {
 				t := e.YMM()
 				e.VPSRLW(imm(4), v, t)
 				v = t
 			}
-			return e.masked(v, mask, r.bitTable(16+16*h, i, 16)), 0
+			return e.masked(v, low, p.bitTable(16+16*h, i, 16)), 0
 		},
 	}
 }
 
 func formatQ6K() *format {
 	var low, high vec
+	var nibble, bits, even, odd operand.Op
 	return &format{
 		name: "Q6_K", bytes: 210, sub: 8, shared: 4, kind: kindHalf, top: 63, shift: 5,
+		beginDot: func(e *emitter) {
+			nibble = e.pinned(e.bytes8("nibbleMask", 15))
+			if e.evex {
+				even, odd = e.pin(e.bytes8("evenBits", 0x33)), e.pin(e.bytes8("oddBits", 0xcc))
+			} else {
+				bits = e.load(e.bytes8("bits45", 48))
+			}
+		},
 		begin: func(e *emitter) { low, high = e.nibbleMask(), e.load(e.bytes8("bits45", 48)) },
 		header: func(e *emitter, r addresses, s sink) {
 			v := e.gather(r, 206)
@@ -247,34 +284,33 @@ func formatQ6K() *format {
 				s.scales(b, [2]vec{e.signedByteOf(h[b/2], b%2*2), e.signedByteOf(h[b/2], b%2*2+1)})
 			}
 		},
-		row: func(e *emitter, p reg.GPVirtual, s sink) {
+		row: func(e *emitter, p reg.GPVirtual, s *dotSink) {
 			s.dw(0, e.halfAt(operand.Mem{Base: p, Disp: 208}))
-			v := e.YMM()
-			e.VPMOVSXBW(operand.Mem{Base: p, Disp: 192}, v)
-			s.scales(0, e.wordPairs(v))
+			s.pairs = e.YMM()
+			e.VPMOVSXBW(operand.Mem{Base: p, Disp: 192}, s.pairs)
 		},
-		quarter: func(e *emitter, r *rowPieces, i, h int) (vec, int) {
-			n, b := r.at(i%2*32+16*h, 64), r.at(128+16*h, 32)
+		quarter: func(e *emitter, p *rowPieces, i, h int) (vec, int) {
+			n, b := p.at(i%2*32+16*h, 64), p.at(128+16*h, 32)
 			if !e.evex {
-				n, b = e.maskShift(n, i/2*4, low), e.maskShift(b, 2*i-4, high)
+				n, b = e.maskShift(n, i/2*4, nibble), e.maskShift(b, 2*i-4, bits)
 				e.VPOR(b, n, n)
 				return n, 0
 			}
 			// Two bits in every nibble, so that a shift brings zeros above the ones wanted.
-			b = r.once(fmt.Sprint("high", h, i%2), func() vec {
-				return e.maskShift(b, 0, e.bytes8(fmt.Sprint("highBits", i%2), []byte{0x33, 0xcc}[i%2]))
+			b = p.once(fmt.Sprint("high", h, i%2), func() vec {
+				return e.maskShift(b, 0, []operand.Op{even, odd}[i%2])
 			})
 			v := e.YMM()
 			switch i {
 			case 0, 1:
 				e.VPSLLW(imm(4-2*i), b, v)
-				e.VPTERNLOGD(imm(ternOther), low, n, v)
+				e.VPTERNLOGD(imm(ternOther), nibble, n, v)
 			case 2, 3:
 				if i == 3 {
 					e.VPSRLW(imm(2), b, b)
 				}
 				e.VPSRLW(imm(4), n, v)
-				e.VPTERNLOGD(imm(ternSelect), low, b, v)
+				e.VPTERNLOGD(imm(ternSelect), nibble, b, v)
 			}
 			return v, 0
 		},
@@ -304,12 +340,15 @@ func splice3() (p splice) {
 
 func formatQ3K() *format {
 	var low, four vec
-	var pairs, seven operand.Op
+	var pairs, seven, bias operand.Op
+	var words func(operand.Mem) vec
 	return &format{
 		name: "Q3_K", bytes: 110, sub: 8, shared: 4, kind: kindHalf, top: 7, shift: 2,
 		begin: func(e *emitter) { low, four = e.load(e.bytes8("low2", 3)), e.load(e.bytes8("bit2", 4)) },
 		beginDot: func(e *emitter) {
-			pairs, seven = e.bytes8("low2s", 0x33), e.bytes8("low3", 7)
+			table := splice3()
+			words, bias = table.begin(e, "splice3"), e.pin(e.dwords("wordThirtyTwo", 32<<16|32))
+			pairs, seven = e.pinned(e.bytes8("low2s", 0x33)), e.pinned(e.bytes8("low3", 7))
 		},
 		header: func(e *emitter, r addresses, s sink) {
 			// The 12 scale bytes start at 96; reading from 94 stays inside the block. The last dword ends with d.
@@ -350,24 +389,23 @@ func formatQ3K() *format {
 				}
 			}
 		},
-		row: func(e *emitter, p reg.GPVirtual, s sink) {
+		row: func(e *emitter, p reg.GPVirtual, s *dotSink) {
 			s.dw(0, e.halfAt(operand.Mem{Base: p, Disp: 108}))
-			table := splice3()
-			v := table.words(e, "splice3", operand.Mem{Base: p, Disp: 92})
+			v := words(operand.Mem{Base: p, Disp: 92})
 			e.VPSRLVD(e.dwordList("upperBy4", [8]uint32{4: 4, 5: 4, 6: 4, 7: 4}), v, v)
-			e.VPSUBW(e.dwords("wordThirtyTwo", 32<<16|32), v, v)
-			s.scales(0, e.wordPairs(v))
+			e.VPSUBW(bias, v, v)
+			s.pairs = v
 		},
-		quarter: func(e *emitter, r *rowPieces, i, h int) (vec, int) {
+		quarter: func(e *emitter, p *rowPieces, i, h int) (vec, int) {
 			// Two values of 3 bits in every byte, a nibble each.
-			two := r.once(fmt.Sprint("two", h, i%2), func() vec {
-				v := r.at(32+16*h, 32)
+			two := p.once(fmt.Sprint("two", h, i%2), func() vec {
+				v := p.at(32+16*h, 32)
 				if i%2 == 1 {
 					t := e.YMM()
 					e.VPSRLW(imm(2), v, t)
 					v = t
 				}
-				return e.masked(v, pairs, r.bitTable(16*h, i%2, 4))
+				return e.masked(v, pairs, p.bitTable(16*h, i%2, 4))
 			})
 			return e.maskShift(two, i/2*4, seven), 0
 		},
@@ -382,8 +420,13 @@ func formatQ3K() *format {
 
 func formatQ2K() *format {
 	var low vec
+	var low2, nibble, fifteen operand.Op
 	return &format{
 		name: "Q2_K", bytes: 84, sub: 8, shared: 4, kind: kindMin2, top: 3,
+		beginDot: func(e *emitter) {
+			low2 = e.pinned(e.bytes8("low2", 3))
+			nibble, fifteen = e.pin(e.bytes8("nibbleMask", 15)), e.pin(e.dwords("dwordFifteen", 15))
+		},
 		begin: func(e *emitter) { low = e.load(e.bytes8("low2", 3)) },
 		header: func(e *emitter, r addresses, s sink) {
 			d, dmin := e.halves(e.gather(r, 80), true)
@@ -409,24 +452,24 @@ func formatQ2K() *format {
 				}
 			}
 		},
-		row: func(e *emitter, p reg.GPVirtual, s sink) {
+		row: func(e *emitter, p reg.GPVirtual, s *dotSink) {
 			d, dmin := e.halfPair(operand.Mem{Base: p, Disp: 80})
 			s.dw(0, d)
 			x, v, m := e.YMM(), e.YMM(), [2]vec{e.YMM(), e.YMM()}
 			e.VPMOVZXBW(operand.Mem{Base: p}, x)
-			e.VPAND(e.bytes8("nibbleMask", 15), x, v)
-			s.scales(0, e.wordPairs(v))
+			e.and(nibble, x, v)
+			s.pairs = v
 			e.VPSRLD(imm(20), x, m[1])
 			e.VPSRLD(imm(4), x, m[0])
-			e.VPAND(e.dwords("dwordFifteen", 15), m[0], m[0])
+			e.and(fifteen, m[0], m[0])
 			for half := range m {
 				e.VCVTDQ2PS(m[half], m[half])
 				e.VMULPS(dmin, m[half], m[half])
 				s.min(0, half, m[half])
 			}
 		},
-		quarter: func(e *emitter, r *rowPieces, i, h int) (vec, int) {
-			return e.maskShift(r.at(16+16*h, 32), 2*i, low), 0
+		quarter: func(e *emitter, p *rowPieces, i, h int) (vec, int) {
+			return e.maskShift(p.at(16+16*h, 32), 2*i, low2), 0
 		},
 		bits: func(e *emitter, at func(int) operand.Op, b int) vec {
 			return e.maskShift(at(16+b/4*32), b%4*2, low)
