@@ -20,107 +20,172 @@ octet1:
 row2:
 	LEAQ 65536(AX), DI
 
-touch6:
+touch3:
 	CMPQ       SI, DI
-	JGE        touched7
+	JGE        touched4
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch6
+	JMP        touch3
 
-touched7:
-	MOVQ  AX, R8
-	MOVQ  blocks+40(FP), R9
-	MOVQ  lanes+48(FP), R10
-	MOVQ  n+64(FP), DI
-	VPXOR Y2, Y2, Y2
-
-group3:
+touched4:
+	MOVQ         AX, R8
+	MOVQ         lanes+48(FP), R9
+	MOVQ         n+64(FP), DI
+	VPXOR        Y2, Y2, Y2
 	PREFETCHT0   4096(R8)
 	PREFETCHT0   4160(R8)
-	VPAND        16(R8), Y0, Y3
-	VPMADDUBSW   (R9), Y3, Y3
-	VPMADDWD     Y1, Y3, Y3
-	VMOVDQU      16(R8), Y4
-	VPSRLW       $0x02, Y4, Y4
-	VPAND        Y0, Y4, Y4
-	VPMADDUBSW   64(R9), Y4, Y4
-	VPMADDWD     Y1, Y4, Y4
-	VPACKSSDW    Y4, Y3, Y3
-	VPMADDWD     Y1, Y3, Y3
-	VMOVDQU      16(R8), Y4
-	VPSRLW       $0x04, Y4, Y4
-	VPAND        Y0, Y4, Y4
-	VPMADDUBSW   128(R9), Y4, Y4
-	VPMADDWD     Y1, Y4, Y4
-	VMOVDQU      16(R8), Y5
-	VPSRLW       $0x06, Y5, Y5
-	VPAND        Y0, Y5, Y5
-	VPMADDUBSW   192(R9), Y5, Y5
-	VPMADDWD     Y1, Y5, Y5
-	VPACKSSDW    Y5, Y4, Y4
-	VPMADDWD     Y1, Y4, Y4
-	VPACKSSDW    Y4, Y3, Y3
-	VPMADDWD     Y1, Y3, Y3
-	VPAND        48(R8), Y0, Y4
+	VMOVDQU      16(R8), X3
+	VPBLENDD     $0xf0, 32(R8), Y3, Y3
+	VPAND        Y0, Y3, Y4
 	VPMADDUBSW   256(R9), Y4, Y4
 	VPMADDWD     Y1, Y4, Y4
-	VMOVDQU      48(R8), Y5
-	VPSRLW       $0x02, Y5, Y5
+	VPSRLW       $0x02, Y3, Y5
 	VPAND        Y0, Y5, Y5
 	VPMADDUBSW   320(R9), Y5, Y5
 	VPMADDWD     Y1, Y5, Y5
 	VPACKSSDW    Y5, Y4, Y4
 	VPMADDWD     Y1, Y4, Y4
-	VMOVDQU      48(R8), Y5
-	VPSRLW       $0x04, Y5, Y5
+	VPSRLW       $0x04, Y3, Y5
 	VPAND        Y0, Y5, Y5
 	VPMADDUBSW   384(R9), Y5, Y5
 	VPMADDWD     Y1, Y5, Y5
-	VMOVDQU      48(R8), Y6
-	VPSRLW       $0x06, Y6, Y6
-	VPAND        Y0, Y6, Y6
-	VPMADDUBSW   448(R9), Y6, Y6
-	VPMADDWD     Y1, Y6, Y6
-	VPACKSSDW    Y6, Y5, Y5
+	VPSRLW       $0x06, Y3, Y3
+	VPAND        Y0, Y3, Y3
+	VPMADDUBSW   448(R9), Y3, Y3
+	VPMADDWD     Y1, Y3, Y3
+	VPACKSSDW    Y3, Y5, Y5
 	VPMADDWD     Y1, Y5, Y5
 	VPACKSSDW    Y5, Y4, Y4
 	VPMADDWD     Y1, Y4, Y4
-	VPERM2I128   $0x20, Y4, Y3, Y5
-	VPERM2I128   $0x31, Y4, Y3, Y3
-	VPBROADCASTW 80(R8), Y4
-	VCVTPH2PS    X4, Y4
-	VPBROADCASTW 82(R8), Y6
-	VCVTPH2PS    X6, Y6
-	VXORPS       floatSign<>+0(SB), Y6, Y6
-	VMOVDQU      (R8), X7
+	VMOVDQU      32(R8), X3
+	VPBLENDD     $0xf0, 48(R8), Y3, Y3
+	VPAND        Y0, Y3, Y5
+	VPMADDUBSW   288(R9), Y5, Y5
+	VPMADDWD     Y1, Y5, Y5
+	VPSRLW       $0x02, Y3, Y6
+	VPAND        Y0, Y6, Y6
+	VPMADDUBSW   352(R9), Y6, Y6
+	VPMADDWD     Y1, Y6, Y6
+	VPACKSSDW    Y6, Y5, Y5
+	VPMADDWD     Y1, Y5, Y5
+	VPSRLW       $0x04, Y3, Y6
+	VPAND        Y0, Y6, Y6
+	VPMADDUBSW   416(R9), Y6, Y6
+	VPMADDWD     Y1, Y6, Y6
+	VPSRLW       $0x06, Y3, Y3
+	VPAND        Y0, Y3, Y3
+	VPMADDUBSW   480(R9), Y3, Y3
+	VPMADDWD     Y1, Y3, Y3
+	VPACKSSDW    Y3, Y6, Y6
+	VPMADDWD     Y1, Y6, Y6
+	VPACKSSDW    Y6, Y5, Y5
+	VPMADDWD     Y1, Y5, Y5
+	VPBROADCASTD 80(R8), X3
+	VCVTPH2PS    X3, Y3
+	VMOVSLDUP    Y3, Y6
+	VMOVSHDUP    Y3, Y3
+	VPMOVZXBW    (R8), Y7
 	VPAND        nibbleMask<>+0(SB), Y7, Y8
-	VPMOVZXBW    X8, Y8
-	VPSLLD       $0x10, Y8, Y9
-	VPSRAD       $0x10, Y9, Y9
-	VPSRAD       $0x10, Y8, Y8
-	VPSRLW       $0x04, Y7, Y7
-	VPAND        nibbleMask<>+0(SB), Y7, Y7
-	VPMOVZXBW    X7, Y7
-	VPSLLD       $0x10, Y7, Y10
-	VPSRAD       $0x10, Y10, Y10
-	VPSRAD       $0x10, Y7, Y7
-	VCVTDQ2PS    Y10, Y10
-	VMULPS       Y6, Y10, Y10
+	VPSRLD       $0x14, Y7, Y9
+	VPSRLD       $0x04, Y7, Y7
+	VPAND        dwordFifteen<>+0(SB), Y7, Y7
 	VCVTDQ2PS    Y7, Y7
-	VMULPS       Y6, Y7, Y7
-	VPMULLD      Y9, Y5, Y5
-	VPMULLD      Y8, Y3, Y3
-	VPADDD       Y3, Y5, Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       (R10), Y4, Y3
-	VFMADD231PS  Y5, Y3, Y2
-	VFMADD231PS  160(R10), Y10, Y2
-	VFMADD231PS  192(R10), Y7, Y2
+	VMULPS       Y3, Y7, Y7
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       Y3, Y9, Y9
+	VPSLLD       $0x10, Y5, Y5
+	VPBLENDW     $0xaa, Y5, Y4, Y4
+	VPMADDWD     Y8, Y4, Y4
 	ADDQ         $+84, R8
 	ADDQ         $+512, R9
-	ADDQ         $+512, R10
 	DECQ         DI
-	JNZ          group3
+	JZ           last6
+
+group5:
+	PREFETCHT0   4096(R8)
+	PREFETCHT0   4160(R8)
+	VMOVDQU      16(R8), X3
+	VPBLENDD     $0xf0, 32(R8), Y3, Y3
+	VPAND        Y0, Y3, Y5
+	VPMADDUBSW   256(R9), Y5, Y5
+	VPMADDWD     Y1, Y5, Y5
+	VPSRLW       $0x02, Y3, Y8
+	VPAND        Y0, Y8, Y8
+	VPMADDUBSW   320(R9), Y8, Y8
+	VPMADDWD     Y1, Y8, Y8
+	VPACKSSDW    Y8, Y5, Y5
+	VPMADDWD     Y1, Y5, Y5
+	VPSRLW       $0x04, Y3, Y8
+	VPAND        Y0, Y8, Y8
+	VPMADDUBSW   384(R9), Y8, Y8
+	VPMADDWD     Y1, Y8, Y8
+	VPSRLW       $0x06, Y3, Y3
+	VPAND        Y0, Y3, Y3
+	VPMADDUBSW   448(R9), Y3, Y3
+	VPMADDWD     Y1, Y3, Y3
+	VPACKSSDW    Y3, Y8, Y8
+	VPMADDWD     Y1, Y8, Y8
+	VPACKSSDW    Y8, Y5, Y5
+	VPMADDWD     Y1, Y5, Y5
+	VMOVDQU      32(R8), X3
+	VPBLENDD     $0xf0, 48(R8), Y3, Y3
+	VPAND        Y0, Y3, Y8
+	VPMADDUBSW   288(R9), Y8, Y8
+	VPMADDWD     Y1, Y8, Y8
+	VPSRLW       $0x02, Y3, Y10
+	VPAND        Y0, Y10, Y10
+	VPMADDUBSW   352(R9), Y10, Y10
+	VPMADDWD     Y1, Y10, Y10
+	VPACKSSDW    Y10, Y8, Y8
+	VPMADDWD     Y1, Y8, Y8
+	VPSRLW       $0x04, Y3, Y10
+	VPAND        Y0, Y10, Y10
+	VPMADDUBSW   416(R9), Y10, Y10
+	VPMADDWD     Y1, Y10, Y10
+	VPSRLW       $0x06, Y3, Y3
+	VPAND        Y0, Y3, Y3
+	VPMADDUBSW   480(R9), Y3, Y3
+	VPMADDWD     Y1, Y3, Y3
+	VPACKSSDW    Y3, Y10, Y10
+	VPMADDWD     Y1, Y10, Y10
+	VPACKSSDW    Y10, Y8, Y8
+	VPMADDWD     Y1, Y8, Y8
+	VPBROADCASTD 80(R8), X3
+	VCVTPH2PS    X3, Y3
+	VMOVSLDUP    Y3, Y10
+	VMOVSHDUP    Y3, Y3
+	VPMOVZXBW    (R8), Y11
+	VPAND        nibbleMask<>+0(SB), Y11, Y12
+	VPSRLD       $0x14, Y11, Y13
+	VPSRLD       $0x04, Y11, Y11
+	VPAND        dwordFifteen<>+0(SB), Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y3, Y11, Y11
+	VCVTDQ2PS    Y13, Y13
+	VMULPS       Y3, Y13, Y13
+	VPSLLD       $0x10, Y8, Y8
+	VPBLENDW     $0xaa, Y8, Y5, Y5
+	VPMADDWD     Y12, Y5, Y5
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       -512(R9), Y6, Y3
+	VFMADD231PS  Y4, Y3, Y2
+	VFNMADD231PS -352(R9), Y7, Y2
+	VFNMADD231PS -320(R9), Y9, Y2
+	VMOVDQA      Y5, Y4
+	VMOVDQA      Y10, Y6
+	VMOVDQA      Y11, Y7
+	VMOVDQA      Y13, Y9
+	ADDQ         $+84, R8
+	ADDQ         $+512, R9
+	DECQ         DI
+	JNZ          group5
+
+last6:
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       -512(R9), Y6, Y3
+	VFMADD231PS  Y4, Y3, Y2
+	VFNMADD231PS -352(R9), Y7, Y2
+	VFNMADD231PS -320(R9), Y9, Y2
 	VMOVUPS      Y2, (SP)(BX*1)
 	MOVQ         rowBytes+24(FP), DI
 	ADDQ         DI, AX
@@ -181,23 +246,23 @@ DATA low2<>+16(SB)/8, $0x0303030303030303
 DATA low2<>+24(SB)/8, $0x0303030303030303
 GLOBL low2<>(SB), RODATA|NOPTR, $32
 
-DATA onesWords<>+0(SB)/8, $0x0001000100010001
-DATA onesWords<>+8(SB)/8, $0x0001000100010001
-DATA onesWords<>+16(SB)/8, $0x0001000100010001
-DATA onesWords<>+24(SB)/8, $0x0001000100010001
-GLOBL onesWords<>(SB), RODATA|NOPTR, $32
-
-DATA floatSign<>+0(SB)/8, $0x8000000080000000
-DATA floatSign<>+8(SB)/8, $0x8000000080000000
-DATA floatSign<>+16(SB)/8, $0x8000000080000000
-DATA floatSign<>+24(SB)/8, $0x8000000080000000
-GLOBL floatSign<>(SB), RODATA|NOPTR, $32
-
 DATA nibbleMask<>+0(SB)/8, $0x0f0f0f0f0f0f0f0f
 DATA nibbleMask<>+8(SB)/8, $0x0f0f0f0f0f0f0f0f
 DATA nibbleMask<>+16(SB)/8, $0x0f0f0f0f0f0f0f0f
 DATA nibbleMask<>+24(SB)/8, $0x0f0f0f0f0f0f0f0f
 GLOBL nibbleMask<>(SB), RODATA|NOPTR, $32
+
+DATA dwordFifteen<>+0(SB)/8, $0x0000000f0000000f
+DATA dwordFifteen<>+8(SB)/8, $0x0000000f0000000f
+DATA dwordFifteen<>+16(SB)/8, $0x0000000f0000000f
+DATA dwordFifteen<>+24(SB)/8, $0x0000000f0000000f
+GLOBL dwordFifteen<>(SB), RODATA|NOPTR, $32
+
+DATA onesWords<>+0(SB)/8, $0x0001000100010001
+DATA onesWords<>+8(SB)/8, $0x0001000100010001
+DATA onesWords<>+16(SB)/8, $0x0001000100010001
+DATA onesWords<>+24(SB)/8, $0x0001000100010001
+GLOBL onesWords<>(SB), RODATA|NOPTR, $32
 
 // func dotQ2_Kx2AVX2(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
@@ -210,159 +275,143 @@ TEXT ·dotQ2_Kx2AVX2(SB), $512-80
 	VMOVDQU onesWords<>+0(SB), Y1
 	MOVQ    AX, SI
 
-octet8:
+octet7:
 	XORQ BX, BX
 
-row9:
+row8:
 	LEAQ 65536(AX), R8
 
-touch13:
+touch9:
 	CMPQ       SI, R8
-	JGE        touched14
+	JGE        touched10
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch13
+	JMP        touch9
 
-touched14:
+touched10:
 	MOVQ  AX, R9
-	MOVQ  blocks+40(FP), R10
-	MOVQ  lanes+48(FP), R11
+	MOVQ  lanes+48(FP), R10
 	MOVQ  n+64(FP), R8
 	VPXOR Y2, Y2, Y2
 	VPXOR Y3, Y3, Y3
 
-group10:
+group11:
 	PREFETCHT0   4096(R9)
 	PREFETCHT0   4160(R9)
-	VPAND        16(R9), Y0, Y4
-	VPMADDUBSW   (R10), Y4, Y5
-	VPMADDWD     Y1, Y5, Y5
-	VPMADDUBSW   (R10)(DI*1), Y4, Y4
-	VPMADDWD     Y1, Y4, Y4
-	VMOVDQU      16(R9), Y6
-	VPSRLW       $0x02, Y6, Y6
-	VPAND        Y0, Y6, Y6
-	VPMADDUBSW   64(R10), Y6, Y7
-	VPMADDWD     Y1, Y7, Y7
-	VPMADDUBSW   64(R10)(DI*1), Y6, Y6
+	VMOVDQU      16(R9), X4
+	VPBLENDD     $0xf0, 32(R9), Y4, Y4
+	VPAND        Y0, Y4, Y5
+	VPMADDUBSW   256(R10), Y5, Y6
 	VPMADDWD     Y1, Y6, Y6
-	VPACKSSDW    Y7, Y5, Y5
+	VPMADDUBSW   256(R10)(DI*1), Y5, Y5
 	VPMADDWD     Y1, Y5, Y5
-	VPACKSSDW    Y6, Y4, Y4
-	VPMADDWD     Y1, Y4, Y4
-	VMOVDQU      16(R9), Y6
-	VPSRLW       $0x04, Y6, Y6
-	VPAND        Y0, Y6, Y6
-	VPMADDUBSW   128(R10), Y6, Y7
-	VPMADDWD     Y1, Y7, Y7
-	VPMADDUBSW   128(R10)(DI*1), Y6, Y6
-	VPMADDWD     Y1, Y6, Y6
-	VMOVDQU      16(R9), Y8
-	VPSRLW       $0x06, Y8, Y8
-	VPAND        Y0, Y8, Y8
-	VPMADDUBSW   192(R10), Y8, Y9
-	VPMADDWD     Y1, Y9, Y9
-	VPMADDUBSW   192(R10)(DI*1), Y8, Y8
+	VPSRLW       $0x02, Y4, Y7
+	VPAND        Y0, Y7, Y7
+	VPMADDUBSW   320(R10), Y7, Y8
 	VPMADDWD     Y1, Y8, Y8
-	VPACKSSDW    Y9, Y7, Y7
+	VPMADDUBSW   320(R10)(DI*1), Y7, Y7
 	VPMADDWD     Y1, Y7, Y7
 	VPACKSSDW    Y8, Y6, Y6
 	VPMADDWD     Y1, Y6, Y6
 	VPACKSSDW    Y7, Y5, Y5
 	VPMADDWD     Y1, Y5, Y5
-	VPACKSSDW    Y6, Y4, Y4
-	VPMADDWD     Y1, Y4, Y4
-	VPAND        48(R9), Y0, Y6
-	VPMADDUBSW   256(R10), Y6, Y7
-	VPMADDWD     Y1, Y7, Y7
-	VPMADDUBSW   256(R10)(DI*1), Y6, Y6
-	VPMADDWD     Y1, Y6, Y6
-	VMOVDQU      48(R9), Y8
-	VPSRLW       $0x02, Y8, Y8
-	VPAND        Y0, Y8, Y8
-	VPMADDUBSW   320(R10), Y8, Y9
-	VPMADDWD     Y1, Y9, Y9
-	VPMADDUBSW   320(R10)(DI*1), Y8, Y8
+	VPSRLW       $0x04, Y4, Y7
+	VPAND        Y0, Y7, Y7
+	VPMADDUBSW   384(R10), Y7, Y8
 	VPMADDWD     Y1, Y8, Y8
-	VPACKSSDW    Y9, Y7, Y7
+	VPMADDUBSW   384(R10)(DI*1), Y7, Y7
+	VPMADDWD     Y1, Y7, Y7
+	VPSRLW       $0x06, Y4, Y4
+	VPAND        Y0, Y4, Y4
+	VPMADDUBSW   448(R10), Y4, Y9
+	VPMADDWD     Y1, Y9, Y9
+	VPMADDUBSW   448(R10)(DI*1), Y4, Y4
+	VPMADDWD     Y1, Y4, Y4
+	VPACKSSDW    Y9, Y8, Y8
+	VPMADDWD     Y1, Y8, Y8
+	VPACKSSDW    Y4, Y7, Y7
 	VPMADDWD     Y1, Y7, Y7
 	VPACKSSDW    Y8, Y6, Y6
 	VPMADDWD     Y1, Y6, Y6
-	VMOVDQU      48(R9), Y8
-	VPSRLW       $0x04, Y8, Y8
-	VPAND        Y0, Y8, Y8
-	VPMADDUBSW   384(R10), Y8, Y9
-	VPMADDWD     Y1, Y9, Y9
-	VPMADDUBSW   384(R10)(DI*1), Y8, Y8
+	VPACKSSDW    Y7, Y5, Y5
+	VPMADDWD     Y1, Y5, Y5
+	VMOVDQU      32(R9), X4
+	VPBLENDD     $0xf0, 48(R9), Y4, Y4
+	VPAND        Y0, Y4, Y7
+	VPMADDUBSW   288(R10), Y7, Y8
 	VPMADDWD     Y1, Y8, Y8
-	VMOVDQU      48(R9), Y10
-	VPSRLW       $0x06, Y10, Y10
-	VPAND        Y0, Y10, Y10
-	VPMADDUBSW   448(R10), Y10, Y11
-	VPMADDWD     Y1, Y11, Y11
-	VPMADDUBSW   448(R10)(DI*1), Y10, Y10
+	VPMADDUBSW   288(R10)(DI*1), Y7, Y7
+	VPMADDWD     Y1, Y7, Y7
+	VPSRLW       $0x02, Y4, Y9
+	VPAND        Y0, Y9, Y9
+	VPMADDUBSW   352(R10), Y9, Y10
 	VPMADDWD     Y1, Y10, Y10
-	VPACKSSDW    Y11, Y9, Y9
+	VPMADDUBSW   352(R10)(DI*1), Y9, Y9
 	VPMADDWD     Y1, Y9, Y9
 	VPACKSSDW    Y10, Y8, Y8
 	VPMADDWD     Y1, Y8, Y8
 	VPACKSSDW    Y9, Y7, Y7
 	VPMADDWD     Y1, Y7, Y7
-	VPACKSSDW    Y8, Y6, Y6
-	VPMADDWD     Y1, Y6, Y6
-	VPERM2I128   $0x20, Y7, Y5, Y8
-	VPERM2I128   $0x31, Y7, Y5, Y5
-	VPERM2I128   $0x20, Y6, Y4, Y7
-	VPERM2I128   $0x31, Y6, Y4, Y4
-	VPBROADCASTW 80(R9), Y6
-	VCVTPH2PS    X6, Y6
-	VPBROADCASTW 82(R9), Y9
-	VCVTPH2PS    X9, Y9
-	VXORPS       floatSign<>+0(SB), Y9, Y9
-	VMOVDQU      (R9), X10
+	VPSRLW       $0x04, Y4, Y9
+	VPAND        Y0, Y9, Y9
+	VPMADDUBSW   416(R10), Y9, Y10
+	VPMADDWD     Y1, Y10, Y10
+	VPMADDUBSW   416(R10)(DI*1), Y9, Y9
+	VPMADDWD     Y1, Y9, Y9
+	VPSRLW       $0x06, Y4, Y4
+	VPAND        Y0, Y4, Y4
+	VPMADDUBSW   480(R10), Y4, Y11
+	VPMADDWD     Y1, Y11, Y11
+	VPMADDUBSW   480(R10)(DI*1), Y4, Y4
+	VPMADDWD     Y1, Y4, Y4
+	VPACKSSDW    Y11, Y10, Y10
+	VPMADDWD     Y1, Y10, Y10
+	VPACKSSDW    Y4, Y9, Y9
+	VPMADDWD     Y1, Y9, Y9
+	VPACKSSDW    Y10, Y8, Y8
+	VPMADDWD     Y1, Y8, Y8
+	VPACKSSDW    Y9, Y7, Y7
+	VPMADDWD     Y1, Y7, Y7
+	VPBROADCASTD 80(R9), X4
+	VCVTPH2PS    X4, Y4
+	VMOVSLDUP    Y4, Y9
+	VMOVSHDUP    Y4, Y4
+	VPMOVZXBW    (R9), Y10
 	VPAND        nibbleMask<>+0(SB), Y10, Y11
-	VPMOVZXBW    X11, Y11
-	VPSLLD       $0x10, Y11, Y12
-	VPSRAD       $0x10, Y12, Y12
-	VPSRAD       $0x10, Y11, Y11
-	VPSRLW       $0x04, Y10, Y10
-	VPAND        nibbleMask<>+0(SB), Y10, Y10
-	VPMOVZXBW    X10, Y10
-	VPSLLD       $0x10, Y10, Y13
-	VPSRAD       $0x10, Y13, Y13
-	VPSRAD       $0x10, Y10, Y10
-	VCVTDQ2PS    Y13, Y13
-	VMULPS       Y9, Y13, Y13
+	VPSRLD       $0x14, Y10, Y12
+	VPSRLD       $0x04, Y10, Y10
+	VPAND        dwordFifteen<>+0(SB), Y10, Y10
 	VCVTDQ2PS    Y10, Y10
-	VMULPS       Y9, Y10, Y10
-	VPMULLD      Y12, Y8, Y8
-	VPMULLD      Y11, Y5, Y5
-	VPADDD       Y5, Y8, Y8
-	VCVTDQ2PS    Y8, Y8
-	VMULPS       (R11), Y6, Y5
-	VFMADD231PS  Y8, Y5, Y2
-	VFMADD231PS  160(R11), Y13, Y2
-	VFMADD231PS  192(R11), Y10, Y2
-	VPMULLD      Y12, Y7, Y7
-	VPMULLD      Y11, Y4, Y4
-	VPADDD       Y4, Y7, Y7
-	VCVTDQ2PS    Y7, Y7
-	VMULPS       (R11)(DI*1), Y6, Y4
-	VFMADD231PS  Y7, Y4, Y3
-	VFMADD231PS  160(R11)(DI*1), Y13, Y3
-	VFMADD231PS  192(R11)(DI*1), Y10, Y3
+	VMULPS       Y4, Y10, Y10
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y4, Y12, Y12
+	VPSLLD       $0x10, Y8, Y8
+	VPBLENDW     $0xaa, Y8, Y6, Y6
+	VPMADDWD     Y11, Y6, Y6
+	VPSLLD       $0x10, Y7, Y7
+	VPBLENDW     $0xaa, Y7, Y5, Y5
+	VPMADDWD     Y11, Y5, Y5
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       (R10), Y9, Y4
+	VFMADD231PS  Y6, Y4, Y2
+	VFNMADD231PS 160(R10), Y10, Y2
+	VFNMADD231PS 192(R10), Y12, Y2
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       (R10)(DI*1), Y9, Y4
+	VFMADD231PS  Y5, Y4, Y3
+	VFNMADD231PS 160(R10)(DI*1), Y10, Y3
+	VFNMADD231PS 192(R10)(DI*1), Y12, Y3
 	ADDQ         $+84, R9
 	ADDQ         $+512, R10
-	ADDQ         $+512, R11
 	DECQ         R8
-	JNZ          group10
+	JNZ          group11
 	VMOVUPS      Y2, (SP)(BX*1)
 	VMOVUPS      Y3, 256(SP)(BX*1)
 	MOVQ         rowBytes+24(FP), R8
 	ADDQ         R8, AX
 	ADDQ         $0x20, BX
 	CMPQ         BX, $+256
-	JNE          row9
+	JNE          row8
 	VMOVDQU      (SP), Y2
 	VMOVDQU      32(SP), Y3
 	VMOVDQU      64(SP), Y4
@@ -450,7 +499,7 @@ group10:
 	VMOVUPS      Y8, (CX)(BX*4)
 	ADDQ         $0x20, CX
 	DECQ         DX
-	JNZ          octet8
+	JNZ          octet7
 	VZEROUPPER
 	RET
 
@@ -464,127 +513,200 @@ TEXT ·dotQ2_Kx1VNNI(SB), $256-80
 	VMOVDQU onesWords<>+0(SB), Y1
 	MOVQ    AX, SI
 
-octet15:
+octet12:
 	XORQ BX, BX
 
-row16:
+row13:
 	LEAQ 65536(AX), DI
 
-touch20:
+touch14:
 	CMPQ       SI, DI
-	JGE        touched21
+	JGE        touched15
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch20
+	JMP        touch14
 
-touched21:
-	MOVQ  AX, R8
-	MOVQ  blocks+40(FP), R9
-	MOVQ  lanes+48(FP), R10
-	MOVQ  n+64(FP), DI
-	VPXOR Y2, Y2, Y2
-
-group17:
+touched15:
+	MOVQ         AX, R8
+	MOVQ         lanes+48(FP), R9
+	MOVQ         n+64(FP), DI
+	VPXOR        Y2, Y2, Y2
 	PREFETCHT0   4096(R8)
 	PREFETCHT0   4160(R8)
-	VPAND        16(R8), Y0, Y3
-	VPXOR        Y4, Y4, Y4
-	VMOVDQU      (R9), Y5
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xe5 // VPDPBUSD     Y5, Y3, Y4
-	VMOVDQU      16(R8), Y3
-	VPSRLW       $0x02, Y3, Y3
-	VPAND        Y0, Y3, Y3
-	VPXOR        Y5, Y5, Y5
-	VMOVDQU      64(R9), Y6
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xee // VPDPBUSD     Y6, Y3, Y5
-	VPACKSSDW    Y5, Y4, Y4
-	VPMADDWD     Y1, Y4, Y4
-	VMOVDQU      16(R8), Y3
-	VPSRLW       $0x04, Y3, Y3
-	VPAND        Y0, Y3, Y3
-	VPXOR        Y5, Y5, Y5
-	VMOVDQU      128(R9), Y6
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xee // VPDPBUSD     Y6, Y3, Y5
-	VMOVDQU      16(R8), Y3
-	VPSRLW       $0x06, Y3, Y3
-	VPAND        Y0, Y3, Y3
-	VPXOR        Y6, Y6, Y6
-	VMOVDQU      192(R9), Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xf7 // VPDPBUSD     Y7, Y3, Y6
-	VPACKSSDW    Y6, Y5, Y5
-	VPMADDWD     Y1, Y5, Y5
-	VPACKSSDW    Y5, Y4, Y4
-	VPMADDWD     Y1, Y4, Y4
-	VPAND        48(R8), Y0, Y3
+	VMOVDQU      16(R8), X3
+	VPBLENDD     $0xf0, 32(R8), Y3, Y3
+	VPAND        Y0, Y3, Y4
 	VPXOR        Y5, Y5, Y5
 	VMOVDQU      256(R9), Y6
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xee // VPDPBUSD     Y6, Y3, Y5
-	VMOVDQU      48(R8), Y3
-	VPSRLW       $0x02, Y3, Y3
-	VPAND        Y0, Y3, Y3
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xee // VPDPBUSD     Y6, Y4, Y5
+	VPSRLW       $0x02, Y3, Y4
+	VPAND        Y0, Y4, Y4
 	VPXOR        Y6, Y6, Y6
 	VMOVDQU      320(R9), Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xf7 // VPDPBUSD     Y7, Y3, Y6
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xf7 // VPDPBUSD     Y7, Y4, Y6
 	VPACKSSDW    Y6, Y5, Y5
 	VPMADDWD     Y1, Y5, Y5
-	VMOVDQU      48(R8), Y3
-	VPSRLW       $0x04, Y3, Y3
-	VPAND        Y0, Y3, Y3
+	VPSRLW       $0x04, Y3, Y4
+	VPAND        Y0, Y4, Y4
 	VPXOR        Y6, Y6, Y6
 	VMOVDQU      384(R9), Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xf7 // VPDPBUSD     Y7, Y3, Y6
-	VMOVDQU      48(R8), Y3
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xf7 // VPDPBUSD     Y7, Y4, Y6
 	VPSRLW       $0x06, Y3, Y3
 	VPAND        Y0, Y3, Y3
-	VPXOR        Y7, Y7, Y7
-	VMOVDQU      448(R9), Y8
-	BYTE $0xc4; BYTE $0xc2; BYTE $0x65; BYTE $0x50; BYTE $0xf8 // VPDPBUSD     Y8, Y3, Y7
-	VPACKSSDW    Y7, Y6, Y6
+	VPXOR        Y4, Y4, Y4
+	VMOVDQU      448(R9), Y7
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xe7 // VPDPBUSD     Y7, Y3, Y4
+	VPACKSSDW    Y4, Y6, Y6
 	VPMADDWD     Y1, Y6, Y6
 	VPACKSSDW    Y6, Y5, Y5
 	VPMADDWD     Y1, Y5, Y5
-	VPERM2I128   $0x20, Y5, Y4, Y3
-	VPERM2I128   $0x31, Y5, Y4, Y4
-	VPBROADCASTW 80(R8), Y5
-	VCVTPH2PS    X5, Y5
-	VPBROADCASTW 82(R8), Y6
-	VCVTPH2PS    X6, Y6
-	VXORPS       floatSign<>+0(SB), Y6, Y6
-	VMOVDQU      (R8), X7
+	VMOVDQU      32(R8), X3
+	VPBLENDD     $0xf0, 48(R8), Y3, Y3
+	VPAND        Y0, Y3, Y4
+	VPXOR        Y6, Y6, Y6
+	VMOVDQU      288(R9), Y7
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xf7 // VPDPBUSD     Y7, Y4, Y6
+	VPSRLW       $0x02, Y3, Y4
+	VPAND        Y0, Y4, Y4
+	VPXOR        Y7, Y7, Y7
+	VMOVDQU      352(R9), Y8
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x5d; BYTE $0x50; BYTE $0xf8 // VPDPBUSD     Y8, Y4, Y7
+	VPACKSSDW    Y7, Y6, Y6
+	VPMADDWD     Y1, Y6, Y6
+	VPSRLW       $0x04, Y3, Y4
+	VPAND        Y0, Y4, Y4
+	VPXOR        Y7, Y7, Y7
+	VMOVDQU      416(R9), Y8
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x5d; BYTE $0x50; BYTE $0xf8 // VPDPBUSD     Y8, Y4, Y7
+	VPSRLW       $0x06, Y3, Y3
+	VPAND        Y0, Y3, Y3
+	VPXOR        Y4, Y4, Y4
+	VMOVDQU      480(R9), Y8
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x65; BYTE $0x50; BYTE $0xe0 // VPDPBUSD     Y8, Y3, Y4
+	VPACKSSDW    Y4, Y7, Y7
+	VPMADDWD     Y1, Y7, Y7
+	VPACKSSDW    Y7, Y6, Y6
+	VPMADDWD     Y1, Y6, Y6
+	VPBROADCASTD 80(R8), X3
+	VCVTPH2PS    X3, Y3
+	VMOVSLDUP    Y3, Y4
+	VMOVSHDUP    Y3, Y3
+	VPMOVZXBW    (R8), Y7
 	VPAND        nibbleMask<>+0(SB), Y7, Y8
-	VPMOVZXBW    X8, Y8
-	VPSLLD       $0x10, Y8, Y9
-	VPSRAD       $0x10, Y9, Y9
-	VPSRAD       $0x10, Y8, Y8
-	VPSRLW       $0x04, Y7, Y7
-	VPAND        nibbleMask<>+0(SB), Y7, Y7
-	VPMOVZXBW    X7, Y7
-	VPSLLD       $0x10, Y7, Y10
-	VPSRAD       $0x10, Y10, Y10
-	VPSRAD       $0x10, Y7, Y7
-	VCVTDQ2PS    Y10, Y10
-	VMULPS       Y6, Y10, Y10
+	VPSRLD       $0x14, Y7, Y9
+	VPSRLD       $0x04, Y7, Y7
+	VPAND        dwordFifteen<>+0(SB), Y7, Y7
 	VCVTDQ2PS    Y7, Y7
-	VMULPS       Y6, Y7, Y7
-	VPMULLD      Y9, Y3, Y3
-	VPMULLD      Y8, Y4, Y4
-	VPADDD       Y4, Y3, Y3
-	VCVTDQ2PS    Y3, Y3
-	VMULPS       (R10), Y5, Y4
-	VFMADD231PS  Y3, Y4, Y2
-	VFMADD231PS  160(R10), Y10, Y2
-	VFMADD231PS  192(R10), Y7, Y2
+	VMULPS       Y3, Y7, Y7
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       Y3, Y9, Y9
+	VPSLLD       $0x10, Y6, Y6
+	VPBLENDW     $0xaa, Y6, Y5, Y5
+	VPMADDWD     Y8, Y5, Y5
 	ADDQ         $+84, R8
 	ADDQ         $+512, R9
-	ADDQ         $+512, R10
 	DECQ         DI
-	JNZ          group17
+	JZ           last17
+
+group16:
+	PREFETCHT0   4096(R8)
+	PREFETCHT0   4160(R8)
+	VMOVDQU      16(R8), X3
+	VPBLENDD     $0xf0, 32(R8), Y3, Y3
+	VPAND        Y0, Y3, Y6
+	VPXOR        Y8, Y8, Y8
+	VMOVDQU      256(R9), Y10
+	BYTE $0xc4; BYTE $0x42; BYTE $0x4d; BYTE $0x50; BYTE $0xc2 // VPDPBUSD     Y10, Y6, Y8
+	VPSRLW       $0x02, Y3, Y6
+	VPAND        Y0, Y6, Y6
+	VPXOR        Y10, Y10, Y10
+	VMOVDQU      320(R9), Y11
+	BYTE $0xc4; BYTE $0x42; BYTE $0x4d; BYTE $0x50; BYTE $0xd3 // VPDPBUSD     Y11, Y6, Y10
+	VPACKSSDW    Y10, Y8, Y8
+	VPMADDWD     Y1, Y8, Y8
+	VPSRLW       $0x04, Y3, Y6
+	VPAND        Y0, Y6, Y6
+	VPXOR        Y10, Y10, Y10
+	VMOVDQU      384(R9), Y11
+	BYTE $0xc4; BYTE $0x42; BYTE $0x4d; BYTE $0x50; BYTE $0xd3 // VPDPBUSD     Y11, Y6, Y10
+	VPSRLW       $0x06, Y3, Y3
+	VPAND        Y0, Y3, Y3
+	VPXOR        Y6, Y6, Y6
+	VMOVDQU      448(R9), Y11
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x65; BYTE $0x50; BYTE $0xf3 // VPDPBUSD     Y11, Y3, Y6
+	VPACKSSDW    Y6, Y10, Y10
+	VPMADDWD     Y1, Y10, Y10
+	VPACKSSDW    Y10, Y8, Y8
+	VPMADDWD     Y1, Y8, Y8
+	VMOVDQU      32(R8), X3
+	VPBLENDD     $0xf0, 48(R8), Y3, Y3
+	VPAND        Y0, Y3, Y6
+	VPXOR        Y10, Y10, Y10
+	VMOVDQU      288(R9), Y11
+	BYTE $0xc4; BYTE $0x42; BYTE $0x4d; BYTE $0x50; BYTE $0xd3 // VPDPBUSD     Y11, Y6, Y10
+	VPSRLW       $0x02, Y3, Y6
+	VPAND        Y0, Y6, Y6
+	VPXOR        Y11, Y11, Y11
+	VMOVDQU      352(R9), Y12
+	BYTE $0xc4; BYTE $0x42; BYTE $0x4d; BYTE $0x50; BYTE $0xdc // VPDPBUSD     Y12, Y6, Y11
+	VPACKSSDW    Y11, Y10, Y10
+	VPMADDWD     Y1, Y10, Y10
+	VPSRLW       $0x04, Y3, Y6
+	VPAND        Y0, Y6, Y6
+	VPXOR        Y11, Y11, Y11
+	VMOVDQU      416(R9), Y12
+	BYTE $0xc4; BYTE $0x42; BYTE $0x4d; BYTE $0x50; BYTE $0xdc // VPDPBUSD     Y12, Y6, Y11
+	VPSRLW       $0x06, Y3, Y3
+	VPAND        Y0, Y3, Y3
+	VPXOR        Y6, Y6, Y6
+	VMOVDQU      480(R9), Y12
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x65; BYTE $0x50; BYTE $0xf4 // VPDPBUSD     Y12, Y3, Y6
+	VPACKSSDW    Y6, Y11, Y11
+	VPMADDWD     Y1, Y11, Y11
+	VPACKSSDW    Y11, Y10, Y10
+	VPMADDWD     Y1, Y10, Y10
+	VPBROADCASTD 80(R8), X3
+	VCVTPH2PS    X3, Y3
+	VMOVSLDUP    Y3, Y6
+	VMOVSHDUP    Y3, Y3
+	VPMOVZXBW    (R8), Y11
+	VPAND        nibbleMask<>+0(SB), Y11, Y12
+	VPSRLD       $0x14, Y11, Y13
+	VPSRLD       $0x04, Y11, Y11
+	VPAND        dwordFifteen<>+0(SB), Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y3, Y11, Y11
+	VCVTDQ2PS    Y13, Y13
+	VMULPS       Y3, Y13, Y13
+	VPSLLD       $0x10, Y10, Y10
+	VPBLENDW     $0xaa, Y10, Y8, Y8
+	VPMADDWD     Y12, Y8, Y8
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       -512(R9), Y4, Y3
+	VFMADD231PS  Y5, Y3, Y2
+	VFNMADD231PS -352(R9), Y7, Y2
+	VFNMADD231PS -320(R9), Y9, Y2
+	VMOVDQA      Y8, Y5
+	VMOVDQA      Y6, Y4
+	VMOVDQA      Y11, Y7
+	VMOVDQA      Y13, Y9
+	ADDQ         $+84, R8
+	ADDQ         $+512, R9
+	DECQ         DI
+	JNZ          group16
+
+last17:
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       -512(R9), Y4, Y3
+	VFMADD231PS  Y5, Y3, Y2
+	VFNMADD231PS -352(R9), Y7, Y2
+	VFNMADD231PS -320(R9), Y9, Y2
 	VMOVUPS      Y2, (SP)(BX*1)
 	MOVQ         rowBytes+24(FP), DI
 	ADDQ         DI, AX
 	ADDQ         $0x20, BX
 	CMPQ         BX, $+256
-	JNE          row16
+	JNE          row13
 	VMOVDQU      (SP), Y2
 	VMOVDQU      32(SP), Y3
 	VMOVDQU      64(SP), Y4
@@ -629,7 +751,7 @@ group17:
 	VMOVUPS      Y8, (CX)
 	ADDQ         $0x20, CX
 	DECQ         DX
-	JNZ          octet15
+	JNZ          octet12
 	VZEROUPPER
 	RET
 
@@ -644,175 +766,159 @@ TEXT ·dotQ2_Kx2VNNI(SB), $512-80
 	VMOVDQU onesWords<>+0(SB), Y1
 	MOVQ    AX, SI
 
-octet22:
+octet18:
 	XORQ BX, BX
 
-row23:
+row19:
 	LEAQ 65536(AX), R8
 
-touch27:
+touch20:
 	CMPQ       SI, R8
-	JGE        touched28
+	JGE        touched21
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch27
+	JMP        touch20
 
-touched28:
+touched21:
 	MOVQ  AX, R9
-	MOVQ  blocks+40(FP), R10
-	MOVQ  lanes+48(FP), R11
+	MOVQ  lanes+48(FP), R10
 	MOVQ  n+64(FP), R8
 	VPXOR Y2, Y2, Y2
 	VPXOR Y3, Y3, Y3
 
-group24:
+group22:
 	PREFETCHT0   4096(R9)
 	PREFETCHT0   4160(R9)
-	VPAND        16(R9), Y0, Y4
-	VPXOR        Y5, Y5, Y5
-	VMOVDQU      (R10), Y6
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xee // VPDPBUSD     Y6, Y4, Y5
+	VMOVDQU      16(R9), X4
+	VPBLENDD     $0xf0, 32(R9), Y4, Y4
+	VPAND        Y0, Y4, Y5
 	VPXOR        Y6, Y6, Y6
-	VMOVDQU      (R10)(DI*1), Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xf7 // VPDPBUSD     Y7, Y4, Y6
-	VMOVDQU      16(R9), Y4
-	VPSRLW       $0x02, Y4, Y4
-	VPAND        Y0, Y4, Y4
+	VMOVDQU      256(R10), Y7
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xf7 // VPDPBUSD     Y7, Y5, Y6
 	VPXOR        Y7, Y7, Y7
-	VMOVDQU      64(R10), Y8
-	BYTE $0xc4; BYTE $0xc2; BYTE $0x5d; BYTE $0x50; BYTE $0xf8 // VPDPBUSD     Y8, Y4, Y7
+	VMOVDQU      256(R10)(DI*1), Y8
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x55; BYTE $0x50; BYTE $0xf8 // VPDPBUSD     Y8, Y5, Y7
+	VPSRLW       $0x02, Y4, Y5
+	VPAND        Y0, Y5, Y5
 	VPXOR        Y8, Y8, Y8
-	VMOVDQU      64(R10)(DI*1), Y9
-	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xc1 // VPDPBUSD     Y9, Y4, Y8
-	VPACKSSDW    Y7, Y5, Y5
-	VPMADDWD     Y1, Y5, Y5
+	VMOVDQU      320(R10), Y9
+	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xc1 // VPDPBUSD     Y9, Y5, Y8
+	VPXOR        Y9, Y9, Y9
+	VMOVDQU      320(R10)(DI*1), Y10
+	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xca // VPDPBUSD     Y10, Y5, Y9
 	VPACKSSDW    Y8, Y6, Y6
 	VPMADDWD     Y1, Y6, Y6
-	VMOVDQU      16(R9), Y4
-	VPSRLW       $0x04, Y4, Y4
-	VPAND        Y0, Y4, Y4
-	VPXOR        Y7, Y7, Y7
-	VMOVDQU      128(R10), Y8
-	BYTE $0xc4; BYTE $0xc2; BYTE $0x5d; BYTE $0x50; BYTE $0xf8 // VPDPBUSD     Y8, Y4, Y7
-	VPXOR        Y8, Y8, Y8
-	VMOVDQU      128(R10)(DI*1), Y9
-	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xc1 // VPDPBUSD     Y9, Y4, Y8
-	VMOVDQU      16(R9), Y4
-	VPSRLW       $0x06, Y4, Y4
-	VPAND        Y0, Y4, Y4
-	VPXOR        Y9, Y9, Y9
-	VMOVDQU      192(R10), Y10
-	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xca // VPDPBUSD     Y10, Y4, Y9
-	VPXOR        Y10, Y10, Y10
-	VMOVDQU      192(R10)(DI*1), Y11
-	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xd3 // VPDPBUSD     Y11, Y4, Y10
 	VPACKSSDW    Y9, Y7, Y7
 	VPMADDWD     Y1, Y7, Y7
-	VPACKSSDW    Y10, Y8, Y8
+	VPSRLW       $0x04, Y4, Y5
+	VPAND        Y0, Y5, Y5
+	VPXOR        Y8, Y8, Y8
+	VMOVDQU      384(R10), Y9
+	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xc1 // VPDPBUSD     Y9, Y5, Y8
+	VPXOR        Y9, Y9, Y9
+	VMOVDQU      384(R10)(DI*1), Y10
+	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xca // VPDPBUSD     Y10, Y5, Y9
+	VPSRLW       $0x06, Y4, Y4
+	VPAND        Y0, Y4, Y4
+	VPXOR        Y5, Y5, Y5
+	VMOVDQU      448(R10), Y10
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x5d; BYTE $0x50; BYTE $0xea // VPDPBUSD     Y10, Y4, Y5
+	VPXOR        Y10, Y10, Y10
+	VMOVDQU      448(R10)(DI*1), Y11
+	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xd3 // VPDPBUSD     Y11, Y4, Y10
+	VPACKSSDW    Y5, Y8, Y8
 	VPMADDWD     Y1, Y8, Y8
-	VPACKSSDW    Y7, Y5, Y5
-	VPMADDWD     Y1, Y5, Y5
+	VPACKSSDW    Y10, Y9, Y9
+	VPMADDWD     Y1, Y9, Y9
 	VPACKSSDW    Y8, Y6, Y6
 	VPMADDWD     Y1, Y6, Y6
-	VPAND        48(R9), Y0, Y4
-	VPXOR        Y7, Y7, Y7
-	VMOVDQU      256(R10), Y8
-	BYTE $0xc4; BYTE $0xc2; BYTE $0x5d; BYTE $0x50; BYTE $0xf8 // VPDPBUSD     Y8, Y4, Y7
-	VPXOR        Y8, Y8, Y8
-	VMOVDQU      256(R10)(DI*1), Y9
-	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xc1 // VPDPBUSD     Y9, Y4, Y8
-	VMOVDQU      48(R9), Y4
-	VPSRLW       $0x02, Y4, Y4
-	VPAND        Y0, Y4, Y4
-	VPXOR        Y9, Y9, Y9
-	VMOVDQU      320(R10), Y10
-	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xca // VPDPBUSD     Y10, Y4, Y9
-	VPXOR        Y10, Y10, Y10
-	VMOVDQU      320(R10)(DI*1), Y11
-	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xd3 // VPDPBUSD     Y11, Y4, Y10
 	VPACKSSDW    Y9, Y7, Y7
 	VPMADDWD     Y1, Y7, Y7
-	VPACKSSDW    Y10, Y8, Y8
-	VPMADDWD     Y1, Y8, Y8
-	VMOVDQU      48(R9), Y4
-	VPSRLW       $0x04, Y4, Y4
-	VPAND        Y0, Y4, Y4
+	VMOVDQU      32(R9), X4
+	VPBLENDD     $0xf0, 48(R9), Y4, Y4
+	VPAND        Y0, Y4, Y5
+	VPXOR        Y8, Y8, Y8
+	VMOVDQU      288(R10), Y9
+	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xc1 // VPDPBUSD     Y9, Y5, Y8
 	VPXOR        Y9, Y9, Y9
-	VMOVDQU      384(R10), Y10
-	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xca // VPDPBUSD     Y10, Y4, Y9
+	VMOVDQU      288(R10)(DI*1), Y10
+	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xca // VPDPBUSD     Y10, Y5, Y9
+	VPSRLW       $0x02, Y4, Y5
+	VPAND        Y0, Y5, Y5
 	VPXOR        Y10, Y10, Y10
-	VMOVDQU      384(R10)(DI*1), Y11
-	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xd3 // VPDPBUSD     Y11, Y4, Y10
-	VMOVDQU      48(R9), Y4
-	VPSRLW       $0x06, Y4, Y4
-	VPAND        Y0, Y4, Y4
+	VMOVDQU      352(R10), Y11
+	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xd3 // VPDPBUSD     Y11, Y5, Y10
 	VPXOR        Y11, Y11, Y11
-	VMOVDQU      448(R10), Y12
-	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xdc // VPDPBUSD     Y12, Y4, Y11
-	VPXOR        Y12, Y12, Y12
-	VMOVDQU      448(R10)(DI*1), Y13
-	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xe5 // VPDPBUSD     Y13, Y4, Y12
+	VMOVDQU      352(R10)(DI*1), Y12
+	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xdc // VPDPBUSD     Y12, Y5, Y11
+	VPACKSSDW    Y10, Y8, Y8
+	VPMADDWD     Y1, Y8, Y8
 	VPACKSSDW    Y11, Y9, Y9
 	VPMADDWD     Y1, Y9, Y9
-	VPACKSSDW    Y12, Y10, Y10
+	VPSRLW       $0x04, Y4, Y5
+	VPAND        Y0, Y5, Y5
+	VPXOR        Y10, Y10, Y10
+	VMOVDQU      416(R10), Y11
+	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xd3 // VPDPBUSD     Y11, Y5, Y10
+	VPXOR        Y11, Y11, Y11
+	VMOVDQU      416(R10)(DI*1), Y12
+	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xdc // VPDPBUSD     Y12, Y5, Y11
+	VPSRLW       $0x06, Y4, Y4
+	VPAND        Y0, Y4, Y4
+	VPXOR        Y5, Y5, Y5
+	VMOVDQU      480(R10), Y12
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x5d; BYTE $0x50; BYTE $0xec // VPDPBUSD     Y12, Y4, Y5
+	VPXOR        Y12, Y12, Y12
+	VMOVDQU      480(R10)(DI*1), Y13
+	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xe5 // VPDPBUSD     Y13, Y4, Y12
+	VPACKSSDW    Y5, Y10, Y10
 	VPMADDWD     Y1, Y10, Y10
-	VPACKSSDW    Y9, Y7, Y7
-	VPMADDWD     Y1, Y7, Y7
+	VPACKSSDW    Y12, Y11, Y11
+	VPMADDWD     Y1, Y11, Y11
 	VPACKSSDW    Y10, Y8, Y8
 	VPMADDWD     Y1, Y8, Y8
-	VPERM2I128   $0x20, Y7, Y5, Y4
-	VPERM2I128   $0x31, Y7, Y5, Y5
-	VPERM2I128   $0x20, Y8, Y6, Y7
-	VPERM2I128   $0x31, Y8, Y6, Y6
-	VPBROADCASTW 80(R9), Y8
-	VCVTPH2PS    X8, Y8
-	VPBROADCASTW 82(R9), Y9
-	VCVTPH2PS    X9, Y9
-	VXORPS       floatSign<>+0(SB), Y9, Y9
-	VMOVDQU      (R9), X10
+	VPACKSSDW    Y11, Y9, Y9
+	VPMADDWD     Y1, Y9, Y9
+	VPBROADCASTD 80(R9), X4
+	VCVTPH2PS    X4, Y4
+	VMOVSLDUP    Y4, Y5
+	VMOVSHDUP    Y4, Y4
+	VPMOVZXBW    (R9), Y10
 	VPAND        nibbleMask<>+0(SB), Y10, Y11
-	VPMOVZXBW    X11, Y11
-	VPSLLD       $0x10, Y11, Y12
-	VPSRAD       $0x10, Y12, Y12
-	VPSRAD       $0x10, Y11, Y11
-	VPSRLW       $0x04, Y10, Y10
-	VPAND        nibbleMask<>+0(SB), Y10, Y10
-	VPMOVZXBW    X10, Y10
-	VPSLLD       $0x10, Y10, Y13
-	VPSRAD       $0x10, Y13, Y13
-	VPSRAD       $0x10, Y10, Y10
-	VCVTDQ2PS    Y13, Y13
-	VMULPS       Y9, Y13, Y13
+	VPSRLD       $0x14, Y10, Y12
+	VPSRLD       $0x04, Y10, Y10
+	VPAND        dwordFifteen<>+0(SB), Y10, Y10
 	VCVTDQ2PS    Y10, Y10
-	VMULPS       Y9, Y10, Y10
-	VPMULLD      Y12, Y4, Y4
-	VPMULLD      Y11, Y5, Y5
-	VPADDD       Y5, Y4, Y4
-	VCVTDQ2PS    Y4, Y4
-	VMULPS       (R11), Y8, Y5
-	VFMADD231PS  Y4, Y5, Y2
-	VFMADD231PS  160(R11), Y13, Y2
-	VFMADD231PS  192(R11), Y10, Y2
-	VPMULLD      Y12, Y7, Y7
-	VPMULLD      Y11, Y6, Y6
-	VPADDD       Y6, Y7, Y7
+	VMULPS       Y4, Y10, Y10
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y4, Y12, Y12
+	VPSLLD       $0x10, Y8, Y8
+	VPBLENDW     $0xaa, Y8, Y6, Y6
+	VPMADDWD     Y11, Y6, Y6
+	VPSLLD       $0x10, Y9, Y9
+	VPBLENDW     $0xaa, Y9, Y7, Y7
+	VPMADDWD     Y11, Y7, Y7
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       (R10), Y5, Y4
+	VFMADD231PS  Y6, Y4, Y2
+	VFNMADD231PS 160(R10), Y10, Y2
+	VFNMADD231PS 192(R10), Y12, Y2
 	VCVTDQ2PS    Y7, Y7
-	VMULPS       (R11)(DI*1), Y8, Y4
+	VMULPS       (R10)(DI*1), Y5, Y4
 	VFMADD231PS  Y7, Y4, Y3
-	VFMADD231PS  160(R11)(DI*1), Y13, Y3
-	VFMADD231PS  192(R11)(DI*1), Y10, Y3
+	VFNMADD231PS 160(R10)(DI*1), Y10, Y3
+	VFNMADD231PS 192(R10)(DI*1), Y12, Y3
 	ADDQ         $+84, R9
 	ADDQ         $+512, R10
-	ADDQ         $+512, R11
 	DECQ         R8
-	JNZ          group24
+	JNZ          group22
 	VMOVUPS      Y2, (SP)(BX*1)
 	VMOVUPS      Y3, 256(SP)(BX*1)
 	MOVQ         rowBytes+24(FP), R8
 	ADDQ         R8, AX
 	ADDQ         $0x20, BX
 	CMPQ         BX, $+256
-	JNE          row23
+	JNE          row19
 	VMOVDQU      (SP), Y2
 	VMOVDQU      32(SP), Y3
 	VMOVDQU      64(SP), Y4
@@ -900,7 +1006,7 @@ group24:
 	VMOVUPS      Y8, (CX)(BX*4)
 	ADDQ         $0x20, CX
 	DECQ         DX
-	JNZ          octet22
+	JNZ          octet18
 	VZEROUPPER
 	RET
 
@@ -910,225 +1016,330 @@ TEXT ·dotQ3_Kx1AVX2(SB), $256-80
 	MOVQ    w+16(FP), AX
 	MOVQ    out+0(FP), CX
 	MOVQ    octets+32(FP), DX
-	VMOVDQU low2<>+0(SB), Y0
-	VMOVDQU bit2<>+0(SB), Y1
+	VMOVDQU low2s<>+0(SB), Y0
+	VMOVDQU low3<>+0(SB), Y1
 	VMOVDQU onesWords<>+0(SB), Y2
 	MOVQ    AX, SI
 
-octet29:
+octet23:
 	XORQ BX, BX
 
-row30:
+row24:
 	LEAQ 65536(AX), DI
 
-touch34:
+touch25:
 	CMPQ       SI, DI
-	JGE        touched35
+	JGE        touched26
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch34
+	JMP        touch25
 
-touched35:
-	MOVQ  AX, R8
-	MOVQ  blocks+40(FP), R9
-	MOVQ  lanes+48(FP), R10
-	MOVQ  n+64(FP), DI
-	VPXOR Y3, Y3, Y3
+touched26:
+	MOVQ           AX, R8
+	MOVQ           lanes+48(FP), R9
+	MOVQ           n+64(FP), DI
+	VPXOR          Y3, Y3, Y3
+	PREFETCHT0     4096(R8)
+	PREFETCHT0     4160(R8)
+	VMOVDQU        32(R8), X4
+	VPBLENDD       $0xf0, 48(R8), Y4, Y4
+	VBROADCASTI128 (R8), Y5
+	VPSRLVD        upperBy4<>+0(SB), Y5, Y5
+	VPAND          nibbleMask<>+0(SB), Y5, Y5
+	VMOVDQU        bits4Of0<>+0(SB), Y6
+	VPSHUFB        Y5, Y6, Y6
+	VPAND          Y0, Y4, Y7
+	VPOR           Y6, Y7, Y7
+	VPAND          Y1, Y7, Y6
+	VPMADDUBSW     256(R9), Y6, Y6
+	VPMADDWD       Y2, Y6, Y6
+	VPSRLW         $0x02, Y4, Y4
+	VMOVDQU        bits4Of1<>+0(SB), Y8
+	VPSHUFB        Y5, Y8, Y8
+	VPAND          Y0, Y4, Y4
+	VPOR           Y8, Y4, Y4
+	VPAND          Y1, Y4, Y5
+	VPMADDUBSW     320(R9), Y5, Y5
+	VPMADDWD       Y2, Y5, Y5
+	VPACKSSDW      Y5, Y6, Y6
+	VPMADDWD       Y2, Y6, Y6
+	VPSRLW         $0x04, Y7, Y5
+	VPAND          Y1, Y5, Y5
+	VPMADDUBSW     384(R9), Y5, Y5
+	VPMADDWD       Y2, Y5, Y5
+	VPSRLW         $0x04, Y4, Y4
+	VPAND          Y1, Y4, Y4
+	VPMADDUBSW     448(R9), Y4, Y4
+	VPMADDWD       Y2, Y4, Y4
+	VPACKSSDW      Y4, Y5, Y5
+	VPMADDWD       Y2, Y5, Y5
+	VPACKSSDW      Y5, Y6, Y6
+	VPMADDWD       Y2, Y6, Y6
+	VMOVDQU        48(R8), X4
+	VPBLENDD       $0xf0, 64(R8), Y4, Y4
+	VBROADCASTI128 16(R8), Y5
+	VPSRLVD        upperBy4<>+0(SB), Y5, Y5
+	VPAND          nibbleMask<>+0(SB), Y5, Y5
+	VMOVDQU        bits4Of0<>+0(SB), Y7
+	VPSHUFB        Y5, Y7, Y7
+	VPAND          Y0, Y4, Y8
+	VPOR           Y7, Y8, Y8
+	VPAND          Y1, Y8, Y7
+	VPMADDUBSW     288(R9), Y7, Y7
+	VPMADDWD       Y2, Y7, Y7
+	VPSRLW         $0x02, Y4, Y4
+	VMOVDQU        bits4Of1<>+0(SB), Y9
+	VPSHUFB        Y5, Y9, Y9
+	VPAND          Y0, Y4, Y4
+	VPOR           Y9, Y4, Y4
+	VPAND          Y1, Y4, Y5
+	VPMADDUBSW     352(R9), Y5, Y5
+	VPMADDWD       Y2, Y5, Y5
+	VPACKSSDW      Y5, Y7, Y7
+	VPMADDWD       Y2, Y7, Y7
+	VPSRLW         $0x04, Y8, Y5
+	VPAND          Y1, Y5, Y5
+	VPMADDUBSW     416(R9), Y5, Y5
+	VPMADDWD       Y2, Y5, Y5
+	VPSRLW         $0x04, Y4, Y4
+	VPAND          Y1, Y4, Y4
+	VPMADDUBSW     480(R9), Y4, Y4
+	VPMADDWD       Y2, Y4, Y4
+	VPACKSSDW      Y4, Y5, Y5
+	VPMADDWD       Y2, Y5, Y5
+	VPACKSSDW      Y5, Y7, Y7
+	VPMADDWD       Y2, Y7, Y7
+	VPBROADCASTW   108(R8), Y4
+	VCVTPH2PS      X4, Y4
+	VBROADCASTI128 92(R8), Y5
+	VPSHUFB        splice3Order<>+0(SB), Y5, Y5
+	VPAND          splice3Mask<>+0(SB), Y5, Y5
+	VPMADDUBSW     splice3Factor<>+0(SB), Y5, Y5
+	VPSRLVD        upperBy4<>+0(SB), Y5, Y5
+	VPSUBW         wordThirtyTwo<>+0(SB), Y5, Y5
+	VMOVDQU        96(R9), Y8
+	VPSLLD         $0x02, Y8, Y8
+	VPADDD         Y8, Y6, Y6
+	VMOVDQU        128(R9), Y8
+	VPSLLD         $0x02, Y8, Y8
+	VPADDD         Y8, Y7, Y7
+	VPSLLD         $0x10, Y7, Y7
+	VPBLENDW       $0xaa, Y7, Y6, Y6
+	VPMADDWD       Y5, Y6, Y6
+	ADDQ           $+110, R8
+	ADDQ           $+512, R9
+	DECQ           DI
+	JZ             last28
 
-group31:
-	PREFETCHT0   4096(R8)
-	PREFETCHT0   4160(R8)
-	VPAND        32(R8), Y0, Y4
-	VMOVDQU      (R8), Y5
-	VPSLLW       $0x02, Y5, Y5
-	VPAND        Y1, Y5, Y5
-	VPOR         Y5, Y4, Y4
-	VPMADDUBSW   (R9), Y4, Y4
-	VPMADDWD     Y2, Y4, Y4
-	VMOVDQU      32(R8), Y5
-	VPSRLW       $0x02, Y5, Y5
-	VPAND        Y0, Y5, Y5
-	VMOVDQU      (R8), Y6
-	VPSLLW       $0x01, Y6, Y6
-	VPAND        Y1, Y6, Y6
-	VPOR         Y6, Y5, Y5
-	VPMADDUBSW   64(R9), Y5, Y5
-	VPMADDWD     Y2, Y5, Y5
-	VPACKSSDW    Y5, Y4, Y4
-	VPMADDWD     Y2, Y4, Y4
-	VMOVDQU      32(R8), Y5
-	VPSRLW       $0x04, Y5, Y5
-	VPAND        Y0, Y5, Y5
-	VPAND        (R8), Y1, Y6
-	VPOR         Y6, Y5, Y5
-	VPMADDUBSW   128(R9), Y5, Y5
-	VPMADDWD     Y2, Y5, Y5
-	VMOVDQU      32(R8), Y6
-	VPSRLW       $0x06, Y6, Y6
-	VPAND        Y0, Y6, Y6
-	VMOVDQU      (R8), Y7
-	VPSRLW       $0x01, Y7, Y7
-	VPAND        Y1, Y7, Y7
-	VPOR         Y7, Y6, Y6
-	VPMADDUBSW   192(R9), Y6, Y6
-	VPMADDWD     Y2, Y6, Y6
-	VPACKSSDW    Y6, Y5, Y5
-	VPMADDWD     Y2, Y5, Y5
-	VPACKSSDW    Y5, Y4, Y4
-	VPMADDWD     Y2, Y4, Y4
-	VPAND        64(R8), Y0, Y5
-	VMOVDQU      (R8), Y6
-	VPSRLW       $0x02, Y6, Y6
-	VPAND        Y1, Y6, Y6
-	VPOR         Y6, Y5, Y5
-	VPMADDUBSW   256(R9), Y5, Y5
-	VPMADDWD     Y2, Y5, Y5
-	VMOVDQU      64(R8), Y6
-	VPSRLW       $0x02, Y6, Y6
-	VPAND        Y0, Y6, Y6
-	VMOVDQU      (R8), Y7
-	VPSRLW       $0x03, Y7, Y7
-	VPAND        Y1, Y7, Y7
-	VPOR         Y7, Y6, Y6
-	VPMADDUBSW   320(R9), Y6, Y6
-	VPMADDWD     Y2, Y6, Y6
-	VPACKSSDW    Y6, Y5, Y5
-	VPMADDWD     Y2, Y5, Y5
-	VMOVDQU      64(R8), Y6
-	VPSRLW       $0x04, Y6, Y6
-	VPAND        Y0, Y6, Y6
-	VMOVDQU      (R8), Y7
-	VPSRLW       $0x04, Y7, Y7
-	VPAND        Y1, Y7, Y7
-	VPOR         Y7, Y6, Y6
-	VPMADDUBSW   384(R9), Y6, Y6
-	VPMADDWD     Y2, Y6, Y6
-	VMOVDQU      64(R8), Y7
-	VPSRLW       $0x06, Y7, Y7
-	VPAND        Y0, Y7, Y7
-	VMOVDQU      (R8), Y8
-	VPSRLW       $0x05, Y8, Y8
-	VPAND        Y1, Y8, Y8
-	VPOR         Y8, Y7, Y7
-	VPMADDUBSW   448(R9), Y7, Y7
-	VPMADDWD     Y2, Y7, Y7
-	VPACKSSDW    Y7, Y6, Y6
-	VPMADDWD     Y2, Y6, Y6
-	VPACKSSDW    Y6, Y5, Y5
-	VPMADDWD     Y2, Y5, Y5
-	VPERM2I128   $0x20, Y5, Y4, Y6
-	VPERM2I128   $0x31, Y5, Y4, Y4
-	VPBROADCASTW 108(R8), Y5
-	VCVTPH2PS    X5, Y5
-	VMOVDQU      94(R8), X7
-	VPSRLDQ      $0x02, Y7, Y7
-	VPSHUFD      $0x44, Y7, Y8
-	VPSRLVD      rowQ3Low<>+0(SB), Y8, Y8
-	VPAND        nibbleMask<>+0(SB), Y8, Y8
-	VPSHUFD      $0xaa, Y7, Y7
-	VPSRLVD      rowQ3High<>+0(SB), Y7, Y7
-	VPAND        low2<>+0(SB), Y7, Y7
-	VPSLLD       $0x04, Y7, Y7
-	VPOR         Y7, Y8, Y8
-	VPSUBB       thirtyTwo<>+0(SB), Y8, Y8
-	VPMOVSXBW    X8, Y7
-	VPSLLD       $0x10, Y7, Y8
-	VPSRAD       $0x10, Y8, Y8
-	VPSRAD       $0x10, Y7, Y7
-	VMOVDQU      96(R10), Y9
-	VPSLLD       $0x02, Y9, Y9
-	VPADDD       Y9, Y6, Y6
-	VPMULLD      Y8, Y6, Y6
-	VMOVDQU      128(R10), Y8
-	VPSLLD       $0x02, Y8, Y8
-	VPADDD       Y8, Y4, Y4
-	VPMULLD      Y7, Y4, Y4
-	VPADDD       Y4, Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VMULPS       (R10), Y5, Y4
-	VFMADD231PS  Y6, Y4, Y3
-	ADDQ         $+110, R8
-	ADDQ         $+512, R9
-	ADDQ         $+512, R10
-	DECQ         DI
-	JNZ          group31
-	VMOVUPS      Y3, (SP)(BX*1)
-	MOVQ         rowBytes+24(FP), DI
-	ADDQ         DI, AX
-	ADDQ         $0x20, BX
-	CMPQ         BX, $+256
-	JNE          row30
-	VMOVDQU      (SP), Y3
-	VMOVDQU      32(SP), Y4
-	VMOVDQU      64(SP), Y5
-	VMOVDQU      96(SP), Y6
-	VPUNPCKLDQ   Y4, Y3, Y7
-	VPUNPCKHDQ   Y4, Y3, Y3
-	VPUNPCKLDQ   Y6, Y5, Y4
-	VPUNPCKHDQ   Y6, Y5, Y5
-	VPUNPCKLQDQ  Y4, Y7, Y6
-	VPUNPCKHQDQ  Y4, Y7, Y4
-	VPUNPCKLQDQ  Y5, Y3, Y7
-	VPUNPCKHQDQ  Y5, Y3, Y3
-	VMOVDQU      128(SP), Y5
-	VMOVDQU      160(SP), Y8
-	VMOVDQU      192(SP), Y9
-	VMOVDQU      224(SP), Y10
-	VPUNPCKLDQ   Y8, Y5, Y11
-	VPUNPCKHDQ   Y8, Y5, Y5
-	VPUNPCKLDQ   Y10, Y9, Y8
-	VPUNPCKHDQ   Y10, Y9, Y9
-	VPUNPCKLQDQ  Y8, Y11, Y10
-	VPUNPCKHQDQ  Y8, Y11, Y8
-	VPUNPCKLQDQ  Y9, Y5, Y11
-	VPUNPCKHQDQ  Y9, Y5, Y5
-	VPXOR        Y9, Y9, Y9
-	VPERM2F128   $0x20, Y10, Y6, Y12
-	VADDPS       Y12, Y9, Y9
-	VPERM2F128   $0x20, Y8, Y4, Y12
-	VADDPS       Y12, Y9, Y9
-	VPERM2F128   $0x20, Y11, Y7, Y12
-	VADDPS       Y12, Y9, Y9
-	VPERM2F128   $0x20, Y5, Y3, Y12
-	VADDPS       Y12, Y9, Y9
-	VPERM2F128   $0x31, Y10, Y6, Y6
-	VADDPS       Y6, Y9, Y9
-	VPERM2F128   $0x31, Y8, Y4, Y4
-	VADDPS       Y4, Y9, Y9
-	VPERM2F128   $0x31, Y11, Y7, Y4
-	VADDPS       Y4, Y9, Y9
-	VPERM2F128   $0x31, Y5, Y3, Y3
-	VADDPS       Y3, Y9, Y9
-	VMOVUPS      Y9, (CX)
-	ADDQ         $0x20, CX
-	DECQ         DX
-	JNZ          octet29
+group27:
+	PREFETCHT0     4096(R8)
+	PREFETCHT0     4160(R8)
+	VMOVDQU        32(R8), X5
+	VPBLENDD       $0xf0, 48(R8), Y5, Y5
+	VBROADCASTI128 (R8), Y7
+	VPSRLVD        upperBy4<>+0(SB), Y7, Y7
+	VPAND          nibbleMask<>+0(SB), Y7, Y7
+	VMOVDQU        bits4Of0<>+0(SB), Y8
+	VPSHUFB        Y7, Y8, Y8
+	VPAND          Y0, Y5, Y9
+	VPOR           Y8, Y9, Y9
+	VPAND          Y1, Y9, Y8
+	VPMADDUBSW     256(R9), Y8, Y8
+	VPMADDWD       Y2, Y8, Y8
+	VPSRLW         $0x02, Y5, Y5
+	VMOVDQU        bits4Of1<>+0(SB), Y10
+	VPSHUFB        Y7, Y10, Y10
+	VPAND          Y0, Y5, Y5
+	VPOR           Y10, Y5, Y5
+	VPAND          Y1, Y5, Y7
+	VPMADDUBSW     320(R9), Y7, Y7
+	VPMADDWD       Y2, Y7, Y7
+	VPACKSSDW      Y7, Y8, Y8
+	VPMADDWD       Y2, Y8, Y8
+	VPSRLW         $0x04, Y9, Y7
+	VPAND          Y1, Y7, Y7
+	VPMADDUBSW     384(R9), Y7, Y7
+	VPMADDWD       Y2, Y7, Y7
+	VPSRLW         $0x04, Y5, Y5
+	VPAND          Y1, Y5, Y5
+	VPMADDUBSW     448(R9), Y5, Y5
+	VPMADDWD       Y2, Y5, Y5
+	VPACKSSDW      Y5, Y7, Y7
+	VPMADDWD       Y2, Y7, Y7
+	VPACKSSDW      Y7, Y8, Y8
+	VPMADDWD       Y2, Y8, Y8
+	VMOVDQU        48(R8), X5
+	VPBLENDD       $0xf0, 64(R8), Y5, Y5
+	VBROADCASTI128 16(R8), Y7
+	VPSRLVD        upperBy4<>+0(SB), Y7, Y7
+	VPAND          nibbleMask<>+0(SB), Y7, Y7
+	VMOVDQU        bits4Of0<>+0(SB), Y9
+	VPSHUFB        Y7, Y9, Y9
+	VPAND          Y0, Y5, Y10
+	VPOR           Y9, Y10, Y10
+	VPAND          Y1, Y10, Y9
+	VPMADDUBSW     288(R9), Y9, Y9
+	VPMADDWD       Y2, Y9, Y9
+	VPSRLW         $0x02, Y5, Y5
+	VMOVDQU        bits4Of1<>+0(SB), Y11
+	VPSHUFB        Y7, Y11, Y11
+	VPAND          Y0, Y5, Y5
+	VPOR           Y11, Y5, Y5
+	VPAND          Y1, Y5, Y7
+	VPMADDUBSW     352(R9), Y7, Y7
+	VPMADDWD       Y2, Y7, Y7
+	VPACKSSDW      Y7, Y9, Y9
+	VPMADDWD       Y2, Y9, Y9
+	VPSRLW         $0x04, Y10, Y7
+	VPAND          Y1, Y7, Y7
+	VPMADDUBSW     416(R9), Y7, Y7
+	VPMADDWD       Y2, Y7, Y7
+	VPSRLW         $0x04, Y5, Y5
+	VPAND          Y1, Y5, Y5
+	VPMADDUBSW     480(R9), Y5, Y5
+	VPMADDWD       Y2, Y5, Y5
+	VPACKSSDW      Y5, Y7, Y7
+	VPMADDWD       Y2, Y7, Y7
+	VPACKSSDW      Y7, Y9, Y9
+	VPMADDWD       Y2, Y9, Y9
+	VPBROADCASTW   108(R8), Y5
+	VCVTPH2PS      X5, Y5
+	VBROADCASTI128 92(R8), Y7
+	VPSHUFB        splice3Order<>+0(SB), Y7, Y7
+	VPAND          splice3Mask<>+0(SB), Y7, Y7
+	VPMADDUBSW     splice3Factor<>+0(SB), Y7, Y7
+	VPSRLVD        upperBy4<>+0(SB), Y7, Y7
+	VPSUBW         wordThirtyTwo<>+0(SB), Y7, Y7
+	VMOVDQU        96(R9), Y10
+	VPSLLD         $0x02, Y10, Y10
+	VPADDD         Y10, Y8, Y8
+	VMOVDQU        128(R9), Y10
+	VPSLLD         $0x02, Y10, Y10
+	VPADDD         Y10, Y9, Y9
+	VPSLLD         $0x10, Y9, Y9
+	VPBLENDW       $0xaa, Y9, Y8, Y8
+	VPMADDWD       Y7, Y8, Y8
+	VCVTDQ2PS      Y6, Y6
+	VMULPS         -512(R9), Y4, Y4
+	VFMADD231PS    Y6, Y4, Y3
+	VMOVDQA        Y8, Y6
+	VMOVDQA        Y5, Y4
+	ADDQ           $+110, R8
+	ADDQ           $+512, R9
+	DECQ           DI
+	JNZ            group27
+
+last28:
+	VCVTDQ2PS   Y6, Y6
+	VMULPS      -512(R9), Y4, Y4
+	VFMADD231PS Y6, Y4, Y3
+	VMOVUPS     Y3, (SP)(BX*1)
+	MOVQ        rowBytes+24(FP), DI
+	ADDQ        DI, AX
+	ADDQ        $0x20, BX
+	CMPQ        BX, $+256
+	JNE         row24
+	VMOVDQU     (SP), Y3
+	VMOVDQU     32(SP), Y4
+	VMOVDQU     64(SP), Y5
+	VMOVDQU     96(SP), Y6
+	VPUNPCKLDQ  Y4, Y3, Y7
+	VPUNPCKHDQ  Y4, Y3, Y3
+	VPUNPCKLDQ  Y6, Y5, Y4
+	VPUNPCKHDQ  Y6, Y5, Y5
+	VPUNPCKLQDQ Y4, Y7, Y6
+	VPUNPCKHQDQ Y4, Y7, Y4
+	VPUNPCKLQDQ Y5, Y3, Y7
+	VPUNPCKHQDQ Y5, Y3, Y3
+	VMOVDQU     128(SP), Y5
+	VMOVDQU     160(SP), Y8
+	VMOVDQU     192(SP), Y9
+	VMOVDQU     224(SP), Y10
+	VPUNPCKLDQ  Y8, Y5, Y11
+	VPUNPCKHDQ  Y8, Y5, Y5
+	VPUNPCKLDQ  Y10, Y9, Y8
+	VPUNPCKHDQ  Y10, Y9, Y9
+	VPUNPCKLQDQ Y8, Y11, Y10
+	VPUNPCKHQDQ Y8, Y11, Y8
+	VPUNPCKLQDQ Y9, Y5, Y11
+	VPUNPCKHQDQ Y9, Y5, Y5
+	VPXOR       Y9, Y9, Y9
+	VPERM2F128  $0x20, Y10, Y6, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y8, Y4, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y11, Y7, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y5, Y3, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x31, Y10, Y6, Y6
+	VADDPS      Y6, Y9, Y9
+	VPERM2F128  $0x31, Y8, Y4, Y4
+	VADDPS      Y4, Y9, Y9
+	VPERM2F128  $0x31, Y11, Y7, Y4
+	VADDPS      Y4, Y9, Y9
+	VPERM2F128  $0x31, Y5, Y3, Y3
+	VADDPS      Y3, Y9, Y9
+	VMOVUPS     Y9, (CX)
+	ADDQ        $0x20, CX
+	DECQ        DX
+	JNZ         octet23
 	VZEROUPPER
 	RET
 
-DATA bit2<>+0(SB)/8, $0x0404040404040404
-DATA bit2<>+8(SB)/8, $0x0404040404040404
-DATA bit2<>+16(SB)/8, $0x0404040404040404
-DATA bit2<>+24(SB)/8, $0x0404040404040404
-GLOBL bit2<>(SB), RODATA|NOPTR, $32
+DATA splice3Order<>+0(SB)/8, $0x0f070e060d050c04
+DATA splice3Order<>+8(SB)/8, $0x0f0b0e0a0d090c08
+DATA splice3Order<>+16(SB)/8, $0x0f070e060d050c04
+DATA splice3Order<>+24(SB)/8, $0x0f0b0e0a0d090c08
+GLOBL splice3Order<>(SB), RODATA|NOPTR, $32
 
-DATA rowQ3Low<>+0(SB)/8, $0x0000000000000000
-DATA rowQ3Low<>+8(SB)/8, $0x0000000400000004
-DATA rowQ3Low<>+16(SB)/8, $0x0000000000000000
-DATA rowQ3Low<>+24(SB)/8, $0x0000000000000000
-GLOBL rowQ3Low<>(SB), RODATA|NOPTR, $32
+DATA splice3Mask<>+0(SB)/8, $0x030f030f030f030f
+DATA splice3Mask<>+8(SB)/8, $0x0c0f0c0f0c0f0c0f
+DATA splice3Mask<>+16(SB)/8, $0x30f030f030f030f0
+DATA splice3Mask<>+24(SB)/8, $0xc0f0c0f0c0f0c0f0
+GLOBL splice3Mask<>(SB), RODATA|NOPTR, $32
 
-DATA rowQ3High<>+0(SB)/8, $0x0000000200000000
-DATA rowQ3High<>+8(SB)/8, $0x0000000600000004
-DATA rowQ3High<>+16(SB)/8, $0x0000000000000000
-DATA rowQ3High<>+24(SB)/8, $0x0000000000000000
-GLOBL rowQ3High<>(SB), RODATA|NOPTR, $32
+DATA splice3Factor<>+0(SB)/8, $0x1001100110011001
+DATA splice3Factor<>+8(SB)/8, $0x0401040104010401
+DATA splice3Factor<>+16(SB)/8, $0x1001100110011001
+DATA splice3Factor<>+24(SB)/8, $0x0401040104010401
+GLOBL splice3Factor<>(SB), RODATA|NOPTR, $32
 
-DATA thirtyTwo<>+0(SB)/8, $0x2020202020202020
-DATA thirtyTwo<>+8(SB)/8, $0x2020202020202020
-DATA thirtyTwo<>+16(SB)/8, $0x2020202020202020
-DATA thirtyTwo<>+24(SB)/8, $0x2020202020202020
-GLOBL thirtyTwo<>(SB), RODATA|NOPTR, $32
+DATA wordThirtyTwo<>+0(SB)/8, $0x0020002000200020
+DATA wordThirtyTwo<>+8(SB)/8, $0x0020002000200020
+DATA wordThirtyTwo<>+16(SB)/8, $0x0020002000200020
+DATA wordThirtyTwo<>+24(SB)/8, $0x0020002000200020
+GLOBL wordThirtyTwo<>(SB), RODATA|NOPTR, $32
+
+DATA low2s<>+0(SB)/8, $0x3333333333333333
+DATA low2s<>+8(SB)/8, $0x3333333333333333
+DATA low2s<>+16(SB)/8, $0x3333333333333333
+DATA low2s<>+24(SB)/8, $0x3333333333333333
+GLOBL low2s<>(SB), RODATA|NOPTR, $32
+
+DATA low3<>+0(SB)/8, $0x0707070707070707
+DATA low3<>+8(SB)/8, $0x0707070707070707
+DATA low3<>+16(SB)/8, $0x0707070707070707
+DATA low3<>+24(SB)/8, $0x0707070707070707
+GLOBL low3<>(SB), RODATA|NOPTR, $32
+
+DATA upperBy4<>+0(SB)/8, $0x0000000000000000
+DATA upperBy4<>+8(SB)/8, $0x0000000000000000
+DATA upperBy4<>+16(SB)/8, $0x0000000400000004
+DATA upperBy4<>+24(SB)/8, $0x0000000400000004
+GLOBL upperBy4<>(SB), RODATA|NOPTR, $32
+
+DATA bits4Of0<>+0(SB)/8, $0x4440444004000400
+DATA bits4Of0<>+8(SB)/8, $0x4440444004000400
+DATA bits4Of0<>+16(SB)/8, $0x4440444004000400
+DATA bits4Of0<>+24(SB)/8, $0x4440444004000400
+GLOBL bits4Of0<>(SB), RODATA|NOPTR, $32
+
+DATA bits4Of1<>+0(SB)/8, $0x0404000004040000
+DATA bits4Of1<>+8(SB)/8, $0x4444404044444040
+DATA bits4Of1<>+16(SB)/8, $0x0404000004040000
+DATA bits4Of1<>+24(SB)/8, $0x4444404044444040
+GLOBL bits4Of1<>(SB), RODATA|NOPTR, $32
 
 // func dotQ3_Kx2AVX2(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
@@ -1137,286 +1348,261 @@ TEXT ·dotQ3_Kx2AVX2(SB), $512-80
 	MOVQ    out+0(FP), CX
 	MOVQ    octets+32(FP), DX
 	MOVQ    stride+56(FP), DI
-	VMOVDQU low2<>+0(SB), Y0
-	VMOVDQU bit2<>+0(SB), Y1
+	VMOVDQU low2s<>+0(SB), Y0
+	VMOVDQU low3<>+0(SB), Y1
 	VMOVDQU onesWords<>+0(SB), Y2
 	MOVQ    AX, SI
 
-octet36:
+octet29:
 	XORQ BX, BX
 
-row37:
+row30:
 	LEAQ 65536(AX), R8
 
-touch41:
+touch31:
 	CMPQ       SI, R8
-	JGE        touched42
+	JGE        touched32
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch41
+	JMP        touch31
 
-touched42:
+touched32:
 	MOVQ  AX, R9
-	MOVQ  blocks+40(FP), R10
-	MOVQ  lanes+48(FP), R11
+	MOVQ  lanes+48(FP), R10
 	MOVQ  n+64(FP), R8
 	VPXOR Y3, Y3, Y3
 	VPXOR Y4, Y4, Y4
 
-group38:
-	PREFETCHT0   4096(R9)
-	PREFETCHT0   4160(R9)
-	VPAND        32(R9), Y0, Y5
-	VMOVDQU      (R9), Y6
-	VPSLLW       $0x02, Y6, Y6
-	VPAND        Y1, Y6, Y6
-	VPOR         Y6, Y5, Y5
-	VPMADDUBSW   (R10), Y5, Y6
-	VPMADDWD     Y2, Y6, Y6
-	VPMADDUBSW   (R10)(DI*1), Y5, Y5
-	VPMADDWD     Y2, Y5, Y5
-	VMOVDQU      32(R9), Y7
-	VPSRLW       $0x02, Y7, Y7
-	VPAND        Y0, Y7, Y7
-	VMOVDQU      (R9), Y8
-	VPSLLW       $0x01, Y8, Y8
-	VPAND        Y1, Y8, Y8
-	VPOR         Y8, Y7, Y7
-	VPMADDUBSW   64(R10), Y7, Y8
-	VPMADDWD     Y2, Y8, Y8
-	VPMADDUBSW   64(R10)(DI*1), Y7, Y7
-	VPMADDWD     Y2, Y7, Y7
-	VPACKSSDW    Y8, Y6, Y6
-	VPMADDWD     Y2, Y6, Y6
-	VPACKSSDW    Y7, Y5, Y5
-	VPMADDWD     Y2, Y5, Y5
-	VMOVDQU      32(R9), Y7
-	VPSRLW       $0x04, Y7, Y7
-	VPAND        Y0, Y7, Y7
-	VPAND        (R9), Y1, Y8
-	VPOR         Y8, Y7, Y7
-	VPMADDUBSW   128(R10), Y7, Y8
-	VPMADDWD     Y2, Y8, Y8
-	VPMADDUBSW   128(R10)(DI*1), Y7, Y7
-	VPMADDWD     Y2, Y7, Y7
-	VMOVDQU      32(R9), Y9
-	VPSRLW       $0x06, Y9, Y9
-	VPAND        Y0, Y9, Y9
-	VMOVDQU      (R9), Y10
-	VPSRLW       $0x01, Y10, Y10
-	VPAND        Y1, Y10, Y10
-	VPOR         Y10, Y9, Y9
-	VPMADDUBSW   192(R10), Y9, Y10
-	VPMADDWD     Y2, Y10, Y10
-	VPMADDUBSW   192(R10)(DI*1), Y9, Y9
-	VPMADDWD     Y2, Y9, Y9
-	VPACKSSDW    Y10, Y8, Y8
-	VPMADDWD     Y2, Y8, Y8
-	VPACKSSDW    Y9, Y7, Y7
-	VPMADDWD     Y2, Y7, Y7
-	VPACKSSDW    Y8, Y6, Y6
-	VPMADDWD     Y2, Y6, Y6
-	VPACKSSDW    Y7, Y5, Y5
-	VPMADDWD     Y2, Y5, Y5
-	VPAND        64(R9), Y0, Y7
-	VMOVDQU      (R9), Y8
-	VPSRLW       $0x02, Y8, Y8
-	VPAND        Y1, Y8, Y8
-	VPOR         Y8, Y7, Y7
-	VPMADDUBSW   256(R10), Y7, Y8
-	VPMADDWD     Y2, Y8, Y8
-	VPMADDUBSW   256(R10)(DI*1), Y7, Y7
-	VPMADDWD     Y2, Y7, Y7
-	VMOVDQU      64(R9), Y9
-	VPSRLW       $0x02, Y9, Y9
-	VPAND        Y0, Y9, Y9
-	VMOVDQU      (R9), Y10
-	VPSRLW       $0x03, Y10, Y10
-	VPAND        Y1, Y10, Y10
-	VPOR         Y10, Y9, Y9
-	VPMADDUBSW   320(R10), Y9, Y10
-	VPMADDWD     Y2, Y10, Y10
-	VPMADDUBSW   320(R10)(DI*1), Y9, Y9
-	VPMADDWD     Y2, Y9, Y9
-	VPACKSSDW    Y10, Y8, Y8
-	VPMADDWD     Y2, Y8, Y8
-	VPACKSSDW    Y9, Y7, Y7
-	VPMADDWD     Y2, Y7, Y7
-	VMOVDQU      64(R9), Y9
-	VPSRLW       $0x04, Y9, Y9
-	VPAND        Y0, Y9, Y9
-	VMOVDQU      (R9), Y10
-	VPSRLW       $0x04, Y10, Y10
-	VPAND        Y1, Y10, Y10
-	VPOR         Y10, Y9, Y9
-	VPMADDUBSW   384(R10), Y9, Y10
-	VPMADDWD     Y2, Y10, Y10
-	VPMADDUBSW   384(R10)(DI*1), Y9, Y9
-	VPMADDWD     Y2, Y9, Y9
-	VMOVDQU      64(R9), Y11
-	VPSRLW       $0x06, Y11, Y11
-	VPAND        Y0, Y11, Y11
-	VMOVDQU      (R9), Y12
-	VPSRLW       $0x05, Y12, Y12
-	VPAND        Y1, Y12, Y12
-	VPOR         Y12, Y11, Y11
-	VPMADDUBSW   448(R10), Y11, Y12
-	VPMADDWD     Y2, Y12, Y12
-	VPMADDUBSW   448(R10)(DI*1), Y11, Y11
-	VPMADDWD     Y2, Y11, Y11
-	VPACKSSDW    Y12, Y10, Y10
-	VPMADDWD     Y2, Y10, Y10
-	VPACKSSDW    Y11, Y9, Y9
-	VPMADDWD     Y2, Y9, Y9
-	VPACKSSDW    Y10, Y8, Y8
-	VPMADDWD     Y2, Y8, Y8
-	VPACKSSDW    Y9, Y7, Y7
-	VPMADDWD     Y2, Y7, Y7
-	VPERM2I128   $0x20, Y8, Y6, Y9
-	VPERM2I128   $0x31, Y8, Y6, Y6
-	VPERM2I128   $0x20, Y7, Y5, Y8
-	VPERM2I128   $0x31, Y7, Y5, Y5
-	VPBROADCASTW 108(R9), Y7
-	VCVTPH2PS    X7, Y7
-	VMOVDQU      94(R9), X10
-	VPSRLDQ      $0x02, Y10, Y10
-	VPSHUFD      $0x44, Y10, Y11
-	VPSRLVD      rowQ3Low<>+0(SB), Y11, Y11
-	VPAND        nibbleMask<>+0(SB), Y11, Y11
-	VPSHUFD      $0xaa, Y10, Y10
-	VPSRLVD      rowQ3High<>+0(SB), Y10, Y10
-	VPAND        low2<>+0(SB), Y10, Y10
-	VPSLLD       $0x04, Y10, Y10
-	VPOR         Y10, Y11, Y11
-	VPSUBB       thirtyTwo<>+0(SB), Y11, Y11
-	VPMOVSXBW    X11, Y10
-	VPSLLD       $0x10, Y10, Y11
-	VPSRAD       $0x10, Y11, Y11
-	VPSRAD       $0x10, Y10, Y10
-	VMOVDQU      96(R11), Y12
-	VPSLLD       $0x02, Y12, Y12
-	VPADDD       Y12, Y9, Y9
-	VPMULLD      Y11, Y9, Y9
-	VMOVDQU      128(R11), Y12
-	VPSLLD       $0x02, Y12, Y12
-	VPADDD       Y12, Y6, Y6
-	VPMULLD      Y10, Y6, Y6
-	VPADDD       Y6, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       (R11), Y7, Y6
-	VFMADD231PS  Y9, Y6, Y3
-	VMOVDQU      96(R11)(DI*1), Y6
-	VPSLLD       $0x02, Y6, Y6
-	VPADDD       Y6, Y8, Y8
-	VPMULLD      Y11, Y8, Y8
-	VMOVDQU      128(R11)(DI*1), Y6
-	VPSLLD       $0x02, Y6, Y6
-	VPADDD       Y6, Y5, Y5
-	VPMULLD      Y10, Y5, Y5
-	VPADDD       Y5, Y8, Y8
-	VCVTDQ2PS    Y8, Y8
-	VMULPS       (R11)(DI*1), Y7, Y5
-	VFMADD231PS  Y8, Y5, Y4
-	ADDQ         $+110, R9
-	ADDQ         $+512, R10
-	ADDQ         $+512, R11
-	DECQ         R8
-	JNZ          group38
-	VMOVUPS      Y3, (SP)(BX*1)
-	VMOVUPS      Y4, 256(SP)(BX*1)
-	MOVQ         rowBytes+24(FP), R8
-	ADDQ         R8, AX
-	ADDQ         $0x20, BX
-	CMPQ         BX, $+256
-	JNE          row37
-	VMOVDQU      (SP), Y3
-	VMOVDQU      32(SP), Y4
-	VMOVDQU      64(SP), Y5
-	VMOVDQU      96(SP), Y6
-	VPUNPCKLDQ   Y4, Y3, Y7
-	VPUNPCKHDQ   Y4, Y3, Y3
-	VPUNPCKLDQ   Y6, Y5, Y4
-	VPUNPCKHDQ   Y6, Y5, Y5
-	VPUNPCKLQDQ  Y4, Y7, Y6
-	VPUNPCKHQDQ  Y4, Y7, Y4
-	VPUNPCKLQDQ  Y5, Y3, Y7
-	VPUNPCKHQDQ  Y5, Y3, Y3
-	VMOVDQU      128(SP), Y5
-	VMOVDQU      160(SP), Y8
-	VMOVDQU      192(SP), Y9
-	VMOVDQU      224(SP), Y10
-	VPUNPCKLDQ   Y8, Y5, Y11
-	VPUNPCKHDQ   Y8, Y5, Y5
-	VPUNPCKLDQ   Y10, Y9, Y8
-	VPUNPCKHDQ   Y10, Y9, Y9
-	VPUNPCKLQDQ  Y8, Y11, Y10
-	VPUNPCKHQDQ  Y8, Y11, Y8
-	VPUNPCKLQDQ  Y9, Y5, Y11
-	VPUNPCKHQDQ  Y9, Y5, Y5
-	VPXOR        Y9, Y9, Y9
-	VPERM2F128   $0x20, Y10, Y6, Y12
-	VADDPS       Y12, Y9, Y9
-	VPERM2F128   $0x20, Y8, Y4, Y12
-	VADDPS       Y12, Y9, Y9
-	VPERM2F128   $0x20, Y11, Y7, Y12
-	VADDPS       Y12, Y9, Y9
-	VPERM2F128   $0x20, Y5, Y3, Y12
-	VADDPS       Y12, Y9, Y9
-	VPERM2F128   $0x31, Y10, Y6, Y6
-	VADDPS       Y6, Y9, Y9
-	VPERM2F128   $0x31, Y8, Y4, Y4
-	VADDPS       Y4, Y9, Y9
-	VPERM2F128   $0x31, Y11, Y7, Y4
-	VADDPS       Y4, Y9, Y9
-	VPERM2F128   $0x31, Y5, Y3, Y3
-	VADDPS       Y3, Y9, Y9
-	VMOVUPS      Y9, (CX)
-	MOVQ         ldo+8(FP), BX
-	VMOVDQU      256(SP), Y3
-	VMOVDQU      288(SP), Y4
-	VMOVDQU      320(SP), Y5
-	VMOVDQU      352(SP), Y6
-	VPUNPCKLDQ   Y4, Y3, Y7
-	VPUNPCKHDQ   Y4, Y3, Y3
-	VPUNPCKLDQ   Y6, Y5, Y4
-	VPUNPCKHDQ   Y6, Y5, Y5
-	VPUNPCKLQDQ  Y4, Y7, Y6
-	VPUNPCKHQDQ  Y4, Y7, Y4
-	VPUNPCKLQDQ  Y5, Y3, Y7
-	VPUNPCKHQDQ  Y5, Y3, Y3
-	VMOVDQU      384(SP), Y5
-	VMOVDQU      416(SP), Y8
-	VMOVDQU      448(SP), Y9
-	VMOVDQU      480(SP), Y10
-	VPUNPCKLDQ   Y8, Y5, Y11
-	VPUNPCKHDQ   Y8, Y5, Y5
-	VPUNPCKLDQ   Y10, Y9, Y8
-	VPUNPCKHDQ   Y10, Y9, Y9
-	VPUNPCKLQDQ  Y8, Y11, Y10
-	VPUNPCKHQDQ  Y8, Y11, Y8
-	VPUNPCKLQDQ  Y9, Y5, Y11
-	VPUNPCKHQDQ  Y9, Y5, Y5
-	VPXOR        Y9, Y9, Y9
-	VPERM2F128   $0x20, Y10, Y6, Y12
-	VADDPS       Y12, Y9, Y9
-	VPERM2F128   $0x20, Y8, Y4, Y12
-	VADDPS       Y12, Y9, Y9
-	VPERM2F128   $0x20, Y11, Y7, Y12
-	VADDPS       Y12, Y9, Y9
-	VPERM2F128   $0x20, Y5, Y3, Y12
-	VADDPS       Y12, Y9, Y9
-	VPERM2F128   $0x31, Y10, Y6, Y6
-	VADDPS       Y6, Y9, Y9
-	VPERM2F128   $0x31, Y8, Y4, Y4
-	VADDPS       Y4, Y9, Y9
-	VPERM2F128   $0x31, Y11, Y7, Y4
-	VADDPS       Y4, Y9, Y9
-	VPERM2F128   $0x31, Y5, Y3, Y3
-	VADDPS       Y3, Y9, Y9
-	VMOVUPS      Y9, (CX)(BX*4)
-	ADDQ         $0x20, CX
-	DECQ         DX
-	JNZ          octet36
+group33:
+	PREFETCHT0     4096(R9)
+	PREFETCHT0     4160(R9)
+	VMOVDQU        32(R9), X5
+	VPBLENDD       $0xf0, 48(R9), Y5, Y5
+	VBROADCASTI128 (R9), Y6
+	VPSRLVD        upperBy4<>+0(SB), Y6, Y6
+	VPAND          nibbleMask<>+0(SB), Y6, Y6
+	VMOVDQU        bits4Of0<>+0(SB), Y7
+	VPSHUFB        Y6, Y7, Y7
+	VPAND          Y0, Y5, Y8
+	VPOR           Y7, Y8, Y8
+	VPAND          Y1, Y8, Y7
+	VPMADDUBSW     256(R10), Y7, Y9
+	VPMADDWD       Y2, Y9, Y9
+	VPMADDUBSW     256(R10)(DI*1), Y7, Y7
+	VPMADDWD       Y2, Y7, Y7
+	VPSRLW         $0x02, Y5, Y5
+	VMOVDQU        bits4Of1<>+0(SB), Y10
+	VPSHUFB        Y6, Y10, Y10
+	VPAND          Y0, Y5, Y5
+	VPOR           Y10, Y5, Y5
+	VPAND          Y1, Y5, Y6
+	VPMADDUBSW     320(R10), Y6, Y10
+	VPMADDWD       Y2, Y10, Y10
+	VPMADDUBSW     320(R10)(DI*1), Y6, Y6
+	VPMADDWD       Y2, Y6, Y6
+	VPACKSSDW      Y10, Y9, Y9
+	VPMADDWD       Y2, Y9, Y9
+	VPACKSSDW      Y6, Y7, Y7
+	VPMADDWD       Y2, Y7, Y7
+	VPSRLW         $0x04, Y8, Y6
+	VPAND          Y1, Y6, Y6
+	VPMADDUBSW     384(R10), Y6, Y8
+	VPMADDWD       Y2, Y8, Y8
+	VPMADDUBSW     384(R10)(DI*1), Y6, Y6
+	VPMADDWD       Y2, Y6, Y6
+	VPSRLW         $0x04, Y5, Y5
+	VPAND          Y1, Y5, Y5
+	VPMADDUBSW     448(R10), Y5, Y10
+	VPMADDWD       Y2, Y10, Y10
+	VPMADDUBSW     448(R10)(DI*1), Y5, Y5
+	VPMADDWD       Y2, Y5, Y5
+	VPACKSSDW      Y10, Y8, Y8
+	VPMADDWD       Y2, Y8, Y8
+	VPACKSSDW      Y5, Y6, Y6
+	VPMADDWD       Y2, Y6, Y6
+	VPACKSSDW      Y8, Y9, Y9
+	VPMADDWD       Y2, Y9, Y9
+	VPACKSSDW      Y6, Y7, Y7
+	VPMADDWD       Y2, Y7, Y7
+	VMOVDQU        48(R9), X5
+	VPBLENDD       $0xf0, 64(R9), Y5, Y5
+	VBROADCASTI128 16(R9), Y6
+	VPSRLVD        upperBy4<>+0(SB), Y6, Y6
+	VPAND          nibbleMask<>+0(SB), Y6, Y6
+	VMOVDQU        bits4Of0<>+0(SB), Y8
+	VPSHUFB        Y6, Y8, Y8
+	VPAND          Y0, Y5, Y10
+	VPOR           Y8, Y10, Y10
+	VPAND          Y1, Y10, Y8
+	VPMADDUBSW     288(R10), Y8, Y11
+	VPMADDWD       Y2, Y11, Y11
+	VPMADDUBSW     288(R10)(DI*1), Y8, Y8
+	VPMADDWD       Y2, Y8, Y8
+	VPSRLW         $0x02, Y5, Y5
+	VMOVDQU        bits4Of1<>+0(SB), Y12
+	VPSHUFB        Y6, Y12, Y12
+	VPAND          Y0, Y5, Y5
+	VPOR           Y12, Y5, Y5
+	VPAND          Y1, Y5, Y6
+	VPMADDUBSW     352(R10), Y6, Y12
+	VPMADDWD       Y2, Y12, Y12
+	VPMADDUBSW     352(R10)(DI*1), Y6, Y6
+	VPMADDWD       Y2, Y6, Y6
+	VPACKSSDW      Y12, Y11, Y11
+	VPMADDWD       Y2, Y11, Y11
+	VPACKSSDW      Y6, Y8, Y8
+	VPMADDWD       Y2, Y8, Y8
+	VPSRLW         $0x04, Y10, Y6
+	VPAND          Y1, Y6, Y6
+	VPMADDUBSW     416(R10), Y6, Y10
+	VPMADDWD       Y2, Y10, Y10
+	VPMADDUBSW     416(R10)(DI*1), Y6, Y6
+	VPMADDWD       Y2, Y6, Y6
+	VPSRLW         $0x04, Y5, Y5
+	VPAND          Y1, Y5, Y5
+	VPMADDUBSW     480(R10), Y5, Y12
+	VPMADDWD       Y2, Y12, Y12
+	VPMADDUBSW     480(R10)(DI*1), Y5, Y5
+	VPMADDWD       Y2, Y5, Y5
+	VPACKSSDW      Y12, Y10, Y10
+	VPMADDWD       Y2, Y10, Y10
+	VPACKSSDW      Y5, Y6, Y6
+	VPMADDWD       Y2, Y6, Y6
+	VPACKSSDW      Y10, Y11, Y11
+	VPMADDWD       Y2, Y11, Y11
+	VPACKSSDW      Y6, Y8, Y8
+	VPMADDWD       Y2, Y8, Y8
+	VPBROADCASTW   108(R9), Y5
+	VCVTPH2PS      X5, Y5
+	VBROADCASTI128 92(R9), Y6
+	VPSHUFB        splice3Order<>+0(SB), Y6, Y6
+	VPAND          splice3Mask<>+0(SB), Y6, Y6
+	VPMADDUBSW     splice3Factor<>+0(SB), Y6, Y6
+	VPSRLVD        upperBy4<>+0(SB), Y6, Y6
+	VPSUBW         wordThirtyTwo<>+0(SB), Y6, Y6
+	VMOVDQU        96(R10), Y10
+	VPSLLD         $0x02, Y10, Y10
+	VPADDD         Y10, Y9, Y9
+	VMOVDQU        128(R10), Y10
+	VPSLLD         $0x02, Y10, Y10
+	VPADDD         Y10, Y11, Y11
+	VPSLLD         $0x10, Y11, Y11
+	VPBLENDW       $0xaa, Y11, Y9, Y9
+	VPMADDWD       Y6, Y9, Y9
+	VMOVDQU        96(R10)(DI*1), Y10
+	VPSLLD         $0x02, Y10, Y10
+	VPADDD         Y10, Y7, Y7
+	VMOVDQU        128(R10)(DI*1), Y10
+	VPSLLD         $0x02, Y10, Y10
+	VPADDD         Y10, Y8, Y8
+	VPSLLD         $0x10, Y8, Y8
+	VPBLENDW       $0xaa, Y8, Y7, Y7
+	VPMADDWD       Y6, Y7, Y7
+	VCVTDQ2PS      Y9, Y9
+	VMULPS         (R10), Y5, Y6
+	VFMADD231PS    Y9, Y6, Y3
+	VCVTDQ2PS      Y7, Y7
+	VMULPS         (R10)(DI*1), Y5, Y5
+	VFMADD231PS    Y7, Y5, Y4
+	ADDQ           $+110, R9
+	ADDQ           $+512, R10
+	DECQ           R8
+	JNZ            group33
+	VMOVUPS        Y3, (SP)(BX*1)
+	VMOVUPS        Y4, 256(SP)(BX*1)
+	MOVQ           rowBytes+24(FP), R8
+	ADDQ           R8, AX
+	ADDQ           $0x20, BX
+	CMPQ           BX, $+256
+	JNE            row30
+	VMOVDQU        (SP), Y3
+	VMOVDQU        32(SP), Y4
+	VMOVDQU        64(SP), Y5
+	VMOVDQU        96(SP), Y6
+	VPUNPCKLDQ     Y4, Y3, Y7
+	VPUNPCKHDQ     Y4, Y3, Y3
+	VPUNPCKLDQ     Y6, Y5, Y4
+	VPUNPCKHDQ     Y6, Y5, Y5
+	VPUNPCKLQDQ    Y4, Y7, Y6
+	VPUNPCKHQDQ    Y4, Y7, Y4
+	VPUNPCKLQDQ    Y5, Y3, Y7
+	VPUNPCKHQDQ    Y5, Y3, Y3
+	VMOVDQU        128(SP), Y5
+	VMOVDQU        160(SP), Y8
+	VMOVDQU        192(SP), Y9
+	VMOVDQU        224(SP), Y10
+	VPUNPCKLDQ     Y8, Y5, Y11
+	VPUNPCKHDQ     Y8, Y5, Y5
+	VPUNPCKLDQ     Y10, Y9, Y8
+	VPUNPCKHDQ     Y10, Y9, Y9
+	VPUNPCKLQDQ    Y8, Y11, Y10
+	VPUNPCKHQDQ    Y8, Y11, Y8
+	VPUNPCKLQDQ    Y9, Y5, Y11
+	VPUNPCKHQDQ    Y9, Y5, Y5
+	VPXOR          Y9, Y9, Y9
+	VPERM2F128     $0x20, Y10, Y6, Y12
+	VADDPS         Y12, Y9, Y9
+	VPERM2F128     $0x20, Y8, Y4, Y12
+	VADDPS         Y12, Y9, Y9
+	VPERM2F128     $0x20, Y11, Y7, Y12
+	VADDPS         Y12, Y9, Y9
+	VPERM2F128     $0x20, Y5, Y3, Y12
+	VADDPS         Y12, Y9, Y9
+	VPERM2F128     $0x31, Y10, Y6, Y6
+	VADDPS         Y6, Y9, Y9
+	VPERM2F128     $0x31, Y8, Y4, Y4
+	VADDPS         Y4, Y9, Y9
+	VPERM2F128     $0x31, Y11, Y7, Y4
+	VADDPS         Y4, Y9, Y9
+	VPERM2F128     $0x31, Y5, Y3, Y3
+	VADDPS         Y3, Y9, Y9
+	VMOVUPS        Y9, (CX)
+	MOVQ           ldo+8(FP), BX
+	VMOVDQU        256(SP), Y3
+	VMOVDQU        288(SP), Y4
+	VMOVDQU        320(SP), Y5
+	VMOVDQU        352(SP), Y6
+	VPUNPCKLDQ     Y4, Y3, Y7
+	VPUNPCKHDQ     Y4, Y3, Y3
+	VPUNPCKLDQ     Y6, Y5, Y4
+	VPUNPCKHDQ     Y6, Y5, Y5
+	VPUNPCKLQDQ    Y4, Y7, Y6
+	VPUNPCKHQDQ    Y4, Y7, Y4
+	VPUNPCKLQDQ    Y5, Y3, Y7
+	VPUNPCKHQDQ    Y5, Y3, Y3
+	VMOVDQU        384(SP), Y5
+	VMOVDQU        416(SP), Y8
+	VMOVDQU        448(SP), Y9
+	VMOVDQU        480(SP), Y10
+	VPUNPCKLDQ     Y8, Y5, Y11
+	VPUNPCKHDQ     Y8, Y5, Y5
+	VPUNPCKLDQ     Y10, Y9, Y8
+	VPUNPCKHDQ     Y10, Y9, Y9
+	VPUNPCKLQDQ    Y8, Y11, Y10
+	VPUNPCKHQDQ    Y8, Y11, Y8
+	VPUNPCKLQDQ    Y9, Y5, Y11
+	VPUNPCKHQDQ    Y9, Y5, Y5
+	VPXOR          Y9, Y9, Y9
+	VPERM2F128     $0x20, Y10, Y6, Y12
+	VADDPS         Y12, Y9, Y9
+	VPERM2F128     $0x20, Y8, Y4, Y12
+	VADDPS         Y12, Y9, Y9
+	VPERM2F128     $0x20, Y11, Y7, Y12
+	VADDPS         Y12, Y9, Y9
+	VPERM2F128     $0x20, Y5, Y3, Y12
+	VADDPS         Y12, Y9, Y9
+	VPERM2F128     $0x31, Y10, Y6, Y6
+	VADDPS         Y6, Y9, Y9
+	VPERM2F128     $0x31, Y8, Y4, Y4
+	VADDPS         Y4, Y9, Y9
+	VPERM2F128     $0x31, Y11, Y7, Y4
+	VADDPS         Y4, Y9, Y9
+	VPERM2F128     $0x31, Y5, Y3, Y3
+	VADDPS         Y3, Y9, Y9
+	VMOVUPS        Y9, (CX)(BX*4)
+	ADDQ           $0x20, CX
+	DECQ           DX
+	JNZ            octet29
 	VZEROUPPER
 	RET
 
@@ -1426,207 +1612,290 @@ TEXT ·dotQ3_Kx1VNNI(SB), $256-80
 	MOVQ    w+16(FP), AX
 	MOVQ    out+0(FP), CX
 	MOVQ    octets+32(FP), DX
-	VMOVDQU low2<>+0(SB), Y0
-	VMOVDQU bit2<>+0(SB), Y1
+	VMOVDQU low2s<>+0(SB), Y0
+	VMOVDQU low3<>+0(SB), Y1
 	VMOVDQU onesWords<>+0(SB), Y2
 	MOVQ    AX, SI
 
-octet43:
+octet34:
 	XORQ BX, BX
 
-row44:
+row35:
 	LEAQ 65536(AX), DI
 
-touch48:
+touch36:
 	CMPQ       SI, DI
-	JGE        touched49
+	JGE        touched37
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch48
+	JMP        touch36
 
-touched49:
-	MOVQ  AX, R8
-	MOVQ  blocks+40(FP), R9
-	MOVQ  lanes+48(FP), R10
-	MOVQ  n+64(FP), DI
-	VPXOR Y3, Y3, Y3
+touched37:
+	MOVQ           AX, R8
+	MOVQ           lanes+48(FP), R9
+	MOVQ           n+64(FP), DI
+	VPXOR          Y3, Y3, Y3
+	PREFETCHT0     4096(R8)
+	PREFETCHT0     4160(R8)
+	VMOVDQU        32(R8), X4
+	VPBLENDD       $0xf0, 48(R8), Y4, Y4
+	VBROADCASTI128 (R8), Y5
+	VPSRLVD        upperBy4<>+0(SB), Y5, Y5
+	VPAND          nibbleMask<>+0(SB), Y5, Y5
+	VMOVDQU        bits4Of0<>+0(SB), Y6
+	VPSHUFB        Y5, Y6, Y6
+	VPAND          Y0, Y4, Y7
+	VPOR           Y6, Y7, Y7
+	VPAND          Y1, Y7, Y6
+	VPXOR          Y8, Y8, Y8
+	VMOVDQU        256(R9), Y9
+	BYTE $0xc4; BYTE $0x42; BYTE $0x4d; BYTE $0x50; BYTE $0xc1 // VPDPBUSD       Y9, Y6, Y8
+	VPSRLW         $0x02, Y4, Y4
+	VMOVDQU        bits4Of1<>+0(SB), Y6
+	VPSHUFB        Y5, Y6, Y6
+	VPAND          Y0, Y4, Y4
+	VPOR           Y6, Y4, Y4
+	VPAND          Y1, Y4, Y5
+	VPXOR          Y6, Y6, Y6
+	VMOVDQU        320(R9), Y9
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x55; BYTE $0x50; BYTE $0xf1 // VPDPBUSD       Y9, Y5, Y6
+	VPACKSSDW      Y6, Y8, Y8
+	VPMADDWD       Y2, Y8, Y8
+	VPSRLW         $0x04, Y7, Y5
+	VPAND          Y1, Y5, Y5
+	VPXOR          Y6, Y6, Y6
+	VMOVDQU        384(R9), Y7
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xf7 // VPDPBUSD       Y7, Y5, Y6
+	VPSRLW         $0x04, Y4, Y4
+	VPAND          Y1, Y4, Y4
+	VPXOR          Y5, Y5, Y5
+	VMOVDQU        448(R9), Y7
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xef // VPDPBUSD       Y7, Y4, Y5
+	VPACKSSDW      Y5, Y6, Y6
+	VPMADDWD       Y2, Y6, Y6
+	VPACKSSDW      Y6, Y8, Y8
+	VPMADDWD       Y2, Y8, Y8
+	VMOVDQU        48(R8), X4
+	VPBLENDD       $0xf0, 64(R8), Y4, Y4
+	VBROADCASTI128 16(R8), Y5
+	VPSRLVD        upperBy4<>+0(SB), Y5, Y5
+	VPAND          nibbleMask<>+0(SB), Y5, Y5
+	VMOVDQU        bits4Of0<>+0(SB), Y6
+	VPSHUFB        Y5, Y6, Y6
+	VPAND          Y0, Y4, Y7
+	VPOR           Y6, Y7, Y7
+	VPAND          Y1, Y7, Y6
+	VPXOR          Y9, Y9, Y9
+	VMOVDQU        288(R9), Y10
+	BYTE $0xc4; BYTE $0x42; BYTE $0x4d; BYTE $0x50; BYTE $0xca // VPDPBUSD       Y10, Y6, Y9
+	VPSRLW         $0x02, Y4, Y4
+	VMOVDQU        bits4Of1<>+0(SB), Y6
+	VPSHUFB        Y5, Y6, Y6
+	VPAND          Y0, Y4, Y4
+	VPOR           Y6, Y4, Y4
+	VPAND          Y1, Y4, Y5
+	VPXOR          Y6, Y6, Y6
+	VMOVDQU        352(R9), Y10
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x55; BYTE $0x50; BYTE $0xf2 // VPDPBUSD       Y10, Y5, Y6
+	VPACKSSDW      Y6, Y9, Y9
+	VPMADDWD       Y2, Y9, Y9
+	VPSRLW         $0x04, Y7, Y5
+	VPAND          Y1, Y5, Y5
+	VPXOR          Y6, Y6, Y6
+	VMOVDQU        416(R9), Y7
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xf7 // VPDPBUSD       Y7, Y5, Y6
+	VPSRLW         $0x04, Y4, Y4
+	VPAND          Y1, Y4, Y4
+	VPXOR          Y5, Y5, Y5
+	VMOVDQU        480(R9), Y7
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xef // VPDPBUSD       Y7, Y4, Y5
+	VPACKSSDW      Y5, Y6, Y6
+	VPMADDWD       Y2, Y6, Y6
+	VPACKSSDW      Y6, Y9, Y9
+	VPMADDWD       Y2, Y9, Y9
+	VPBROADCASTW   108(R8), Y4
+	VCVTPH2PS      X4, Y4
+	VBROADCASTI128 92(R8), Y5
+	VPSHUFB        splice3Order<>+0(SB), Y5, Y5
+	VPAND          splice3Mask<>+0(SB), Y5, Y5
+	VPMADDUBSW     splice3Factor<>+0(SB), Y5, Y5
+	VPSRLVD        upperBy4<>+0(SB), Y5, Y5
+	VPSUBW         wordThirtyTwo<>+0(SB), Y5, Y5
+	VMOVDQU        96(R9), Y6
+	VPSLLD         $0x02, Y6, Y6
+	VPADDD         Y6, Y8, Y8
+	VMOVDQU        128(R9), Y6
+	VPSLLD         $0x02, Y6, Y6
+	VPADDD         Y6, Y9, Y9
+	VPSLLD         $0x10, Y9, Y9
+	VPBLENDW       $0xaa, Y9, Y8, Y8
+	VPMADDWD       Y5, Y8, Y8
+	ADDQ           $+110, R8
+	ADDQ           $+512, R9
+	DECQ           DI
+	JZ             last39
 
-group45:
-	PREFETCHT0   4096(R8)
-	PREFETCHT0   4160(R8)
-	VPAND        32(R8), Y0, Y4
-	VMOVDQU      (R8), Y5
-	VPSLLW       $0x02, Y5, Y5
-	VPAND        Y1, Y5, Y5
-	VPOR         Y5, Y4, Y4
-	VPXOR        Y5, Y5, Y5
-	VMOVDQU      (R9), Y6
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xee // VPDPBUSD     Y6, Y4, Y5
-	VMOVDQU      32(R8), Y4
-	VPSRLW       $0x02, Y4, Y4
-	VPAND        Y0, Y4, Y4
-	VMOVDQU      (R8), Y6
-	VPSLLW       $0x01, Y6, Y6
-	VPAND        Y1, Y6, Y6
-	VPOR         Y6, Y4, Y4
-	VPXOR        Y6, Y6, Y6
-	VMOVDQU      64(R9), Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xf7 // VPDPBUSD     Y7, Y4, Y6
-	VPACKSSDW    Y6, Y5, Y5
-	VPMADDWD     Y2, Y5, Y5
-	VMOVDQU      32(R8), Y4
-	VPSRLW       $0x04, Y4, Y4
-	VPAND        Y0, Y4, Y4
-	VPAND        (R8), Y1, Y6
-	VPOR         Y6, Y4, Y4
-	VPXOR        Y6, Y6, Y6
-	VMOVDQU      128(R9), Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xf7 // VPDPBUSD     Y7, Y4, Y6
-	VMOVDQU      32(R8), Y4
-	VPSRLW       $0x06, Y4, Y4
-	VPAND        Y0, Y4, Y4
-	VMOVDQU      (R8), Y7
-	VPSRLW       $0x01, Y7, Y7
-	VPAND        Y1, Y7, Y7
-	VPOR         Y7, Y4, Y4
-	VPXOR        Y7, Y7, Y7
-	VMOVDQU      192(R9), Y8
-	BYTE $0xc4; BYTE $0xc2; BYTE $0x5d; BYTE $0x50; BYTE $0xf8 // VPDPBUSD     Y8, Y4, Y7
-	VPACKSSDW    Y7, Y6, Y6
-	VPMADDWD     Y2, Y6, Y6
-	VPACKSSDW    Y6, Y5, Y5
-	VPMADDWD     Y2, Y5, Y5
-	VPAND        64(R8), Y0, Y4
-	VMOVDQU      (R8), Y6
-	VPSRLW       $0x02, Y6, Y6
-	VPAND        Y1, Y6, Y6
-	VPOR         Y6, Y4, Y4
-	VPXOR        Y6, Y6, Y6
-	VMOVDQU      256(R9), Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xf7 // VPDPBUSD     Y7, Y4, Y6
-	VMOVDQU      64(R8), Y4
-	VPSRLW       $0x02, Y4, Y4
-	VPAND        Y0, Y4, Y4
-	VMOVDQU      (R8), Y7
-	VPSRLW       $0x03, Y7, Y7
-	VPAND        Y1, Y7, Y7
-	VPOR         Y7, Y4, Y4
-	VPXOR        Y7, Y7, Y7
-	VMOVDQU      320(R9), Y8
-	BYTE $0xc4; BYTE $0xc2; BYTE $0x5d; BYTE $0x50; BYTE $0xf8 // VPDPBUSD     Y8, Y4, Y7
-	VPACKSSDW    Y7, Y6, Y6
-	VPMADDWD     Y2, Y6, Y6
-	VMOVDQU      64(R8), Y4
-	VPSRLW       $0x04, Y4, Y4
-	VPAND        Y0, Y4, Y4
-	VMOVDQU      (R8), Y7
-	VPSRLW       $0x04, Y7, Y7
-	VPAND        Y1, Y7, Y7
-	VPOR         Y7, Y4, Y4
-	VPXOR        Y7, Y7, Y7
-	VMOVDQU      384(R9), Y8
-	BYTE $0xc4; BYTE $0xc2; BYTE $0x5d; BYTE $0x50; BYTE $0xf8 // VPDPBUSD     Y8, Y4, Y7
-	VMOVDQU      64(R8), Y4
-	VPSRLW       $0x06, Y4, Y4
-	VPAND        Y0, Y4, Y4
-	VMOVDQU      (R8), Y8
-	VPSRLW       $0x05, Y8, Y8
-	VPAND        Y1, Y8, Y8
-	VPOR         Y8, Y4, Y4
-	VPXOR        Y8, Y8, Y8
-	VMOVDQU      448(R9), Y9
-	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xc1 // VPDPBUSD     Y9, Y4, Y8
-	VPACKSSDW    Y8, Y7, Y7
-	VPMADDWD     Y2, Y7, Y7
-	VPACKSSDW    Y7, Y6, Y6
-	VPMADDWD     Y2, Y6, Y6
-	VPERM2I128   $0x20, Y6, Y5, Y4
-	VPERM2I128   $0x31, Y6, Y5, Y5
-	VPBROADCASTW 108(R8), Y6
-	VCVTPH2PS    X6, Y6
-	VMOVDQU      94(R8), X7
-	VPSRLDQ      $0x02, Y7, Y7
-	VPSHUFD      $0x44, Y7, Y8
-	VPSRLVD      rowQ3Low<>+0(SB), Y8, Y8
-	VPAND        nibbleMask<>+0(SB), Y8, Y8
-	VPSHUFD      $0xaa, Y7, Y7
-	VPSRLVD      rowQ3High<>+0(SB), Y7, Y7
-	VPAND        low2<>+0(SB), Y7, Y7
-	VPSLLD       $0x04, Y7, Y7
-	VPOR         Y7, Y8, Y8
-	VPSUBB       thirtyTwo<>+0(SB), Y8, Y8
-	VPMOVSXBW    X8, Y7
-	VPSLLD       $0x10, Y7, Y8
-	VPSRAD       $0x10, Y8, Y8
-	VPSRAD       $0x10, Y7, Y7
-	VMOVDQU      96(R10), Y9
-	VPSLLD       $0x02, Y9, Y9
-	VPADDD       Y9, Y4, Y4
-	VPMULLD      Y8, Y4, Y4
-	VMOVDQU      128(R10), Y8
-	VPSLLD       $0x02, Y8, Y8
-	VPADDD       Y8, Y5, Y5
-	VPMULLD      Y7, Y5, Y5
-	VPADDD       Y5, Y4, Y4
-	VCVTDQ2PS    Y4, Y4
-	VMULPS       (R10), Y6, Y5
-	VFMADD231PS  Y4, Y5, Y3
-	ADDQ         $+110, R8
-	ADDQ         $+512, R9
-	ADDQ         $+512, R10
-	DECQ         DI
-	JNZ          group45
-	VMOVUPS      Y3, (SP)(BX*1)
-	MOVQ         rowBytes+24(FP), DI
-	ADDQ         DI, AX
-	ADDQ         $0x20, BX
-	CMPQ         BX, $+256
-	JNE          row44
-	VMOVDQU      (SP), Y3
-	VMOVDQU      32(SP), Y4
-	VMOVDQU      64(SP), Y5
-	VMOVDQU      96(SP), Y6
-	VPUNPCKLDQ   Y4, Y3, Y7
-	VPUNPCKHDQ   Y4, Y3, Y3
-	VPUNPCKLDQ   Y6, Y5, Y4
-	VPUNPCKHDQ   Y6, Y5, Y5
-	VPUNPCKLQDQ  Y4, Y7, Y6
-	VPUNPCKHQDQ  Y4, Y7, Y4
-	VPUNPCKLQDQ  Y5, Y3, Y7
-	VPUNPCKHQDQ  Y5, Y3, Y3
-	VMOVDQU      128(SP), Y5
-	VMOVDQU      160(SP), Y8
-	VMOVDQU      192(SP), Y9
-	VMOVDQU      224(SP), Y10
-	VPUNPCKLDQ   Y8, Y5, Y11
-	VPUNPCKHDQ   Y8, Y5, Y5
-	VPUNPCKLDQ   Y10, Y9, Y8
-	VPUNPCKHDQ   Y10, Y9, Y9
-	VPUNPCKLQDQ  Y8, Y11, Y10
-	VPUNPCKHQDQ  Y8, Y11, Y8
-	VPUNPCKLQDQ  Y9, Y5, Y11
-	VPUNPCKHQDQ  Y9, Y5, Y5
-	VPXOR        Y9, Y9, Y9
-	VPERM2F128   $0x20, Y10, Y6, Y12
-	VADDPS       Y12, Y9, Y9
-	VPERM2F128   $0x20, Y8, Y4, Y12
-	VADDPS       Y12, Y9, Y9
-	VPERM2F128   $0x20, Y11, Y7, Y12
-	VADDPS       Y12, Y9, Y9
-	VPERM2F128   $0x20, Y5, Y3, Y12
-	VADDPS       Y12, Y9, Y9
-	VPERM2F128   $0x31, Y10, Y6, Y6
-	VADDPS       Y6, Y9, Y9
-	VPERM2F128   $0x31, Y8, Y4, Y4
-	VADDPS       Y4, Y9, Y9
-	VPERM2F128   $0x31, Y11, Y7, Y4
-	VADDPS       Y4, Y9, Y9
-	VPERM2F128   $0x31, Y5, Y3, Y3
-	VADDPS       Y3, Y9, Y9
-	VMOVUPS      Y9, (CX)
-	ADDQ         $0x20, CX
-	DECQ         DX
-	JNZ          octet43
+group38:
+	PREFETCHT0     4096(R8)
+	PREFETCHT0     4160(R8)
+	VMOVDQU        32(R8), X5
+	VPBLENDD       $0xf0, 48(R8), Y5, Y5
+	VBROADCASTI128 (R8), Y6
+	VPSRLVD        upperBy4<>+0(SB), Y6, Y6
+	VPAND          nibbleMask<>+0(SB), Y6, Y6
+	VMOVDQU        bits4Of0<>+0(SB), Y7
+	VPSHUFB        Y6, Y7, Y7
+	VPAND          Y0, Y5, Y9
+	VPOR           Y7, Y9, Y9
+	VPAND          Y1, Y9, Y7
+	VPXOR          Y10, Y10, Y10
+	VMOVDQU        256(R9), Y11
+	BYTE $0xc4; BYTE $0x42; BYTE $0x45; BYTE $0x50; BYTE $0xd3 // VPDPBUSD       Y11, Y7, Y10
+	VPSRLW         $0x02, Y5, Y5
+	VMOVDQU        bits4Of1<>+0(SB), Y7
+	VPSHUFB        Y6, Y7, Y7
+	VPAND          Y0, Y5, Y5
+	VPOR           Y7, Y5, Y5
+	VPAND          Y1, Y5, Y6
+	VPXOR          Y7, Y7, Y7
+	VMOVDQU        320(R9), Y11
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x4d; BYTE $0x50; BYTE $0xfb // VPDPBUSD       Y11, Y6, Y7
+	VPACKSSDW      Y7, Y10, Y10
+	VPMADDWD       Y2, Y10, Y10
+	VPSRLW         $0x04, Y9, Y6
+	VPAND          Y1, Y6, Y6
+	VPXOR          Y7, Y7, Y7
+	VMOVDQU        384(R9), Y9
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x4d; BYTE $0x50; BYTE $0xf9 // VPDPBUSD       Y9, Y6, Y7
+	VPSRLW         $0x04, Y5, Y5
+	VPAND          Y1, Y5, Y5
+	VPXOR          Y6, Y6, Y6
+	VMOVDQU        448(R9), Y9
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x55; BYTE $0x50; BYTE $0xf1 // VPDPBUSD       Y9, Y5, Y6
+	VPACKSSDW      Y6, Y7, Y7
+	VPMADDWD       Y2, Y7, Y7
+	VPACKSSDW      Y7, Y10, Y10
+	VPMADDWD       Y2, Y10, Y10
+	VMOVDQU        48(R8), X5
+	VPBLENDD       $0xf0, 64(R8), Y5, Y5
+	VBROADCASTI128 16(R8), Y6
+	VPSRLVD        upperBy4<>+0(SB), Y6, Y6
+	VPAND          nibbleMask<>+0(SB), Y6, Y6
+	VMOVDQU        bits4Of0<>+0(SB), Y7
+	VPSHUFB        Y6, Y7, Y7
+	VPAND          Y0, Y5, Y9
+	VPOR           Y7, Y9, Y9
+	VPAND          Y1, Y9, Y7
+	VPXOR          Y11, Y11, Y11
+	VMOVDQU        288(R9), Y12
+	BYTE $0xc4; BYTE $0x42; BYTE $0x45; BYTE $0x50; BYTE $0xdc // VPDPBUSD       Y12, Y7, Y11
+	VPSRLW         $0x02, Y5, Y5
+	VMOVDQU        bits4Of1<>+0(SB), Y7
+	VPSHUFB        Y6, Y7, Y7
+	VPAND          Y0, Y5, Y5
+	VPOR           Y7, Y5, Y5
+	VPAND          Y1, Y5, Y6
+	VPXOR          Y7, Y7, Y7
+	VMOVDQU        352(R9), Y12
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x4d; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y12, Y6, Y7
+	VPACKSSDW      Y7, Y11, Y11
+	VPMADDWD       Y2, Y11, Y11
+	VPSRLW         $0x04, Y9, Y6
+	VPAND          Y1, Y6, Y6
+	VPXOR          Y7, Y7, Y7
+	VMOVDQU        416(R9), Y9
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x4d; BYTE $0x50; BYTE $0xf9 // VPDPBUSD       Y9, Y6, Y7
+	VPSRLW         $0x04, Y5, Y5
+	VPAND          Y1, Y5, Y5
+	VPXOR          Y6, Y6, Y6
+	VMOVDQU        480(R9), Y9
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x55; BYTE $0x50; BYTE $0xf1 // VPDPBUSD       Y9, Y5, Y6
+	VPACKSSDW      Y6, Y7, Y7
+	VPMADDWD       Y2, Y7, Y7
+	VPACKSSDW      Y7, Y11, Y11
+	VPMADDWD       Y2, Y11, Y11
+	VPBROADCASTW   108(R8), Y5
+	VCVTPH2PS      X5, Y5
+	VBROADCASTI128 92(R8), Y6
+	VPSHUFB        splice3Order<>+0(SB), Y6, Y6
+	VPAND          splice3Mask<>+0(SB), Y6, Y6
+	VPMADDUBSW     splice3Factor<>+0(SB), Y6, Y6
+	VPSRLVD        upperBy4<>+0(SB), Y6, Y6
+	VPSUBW         wordThirtyTwo<>+0(SB), Y6, Y6
+	VMOVDQU        96(R9), Y7
+	VPSLLD         $0x02, Y7, Y7
+	VPADDD         Y7, Y10, Y10
+	VMOVDQU        128(R9), Y7
+	VPSLLD         $0x02, Y7, Y7
+	VPADDD         Y7, Y11, Y11
+	VPSLLD         $0x10, Y11, Y11
+	VPBLENDW       $0xaa, Y11, Y10, Y10
+	VPMADDWD       Y6, Y10, Y10
+	VCVTDQ2PS      Y8, Y8
+	VMULPS         -512(R9), Y4, Y4
+	VFMADD231PS    Y8, Y4, Y3
+	VMOVDQA        Y10, Y8
+	VMOVDQA        Y5, Y4
+	ADDQ           $+110, R8
+	ADDQ           $+512, R9
+	DECQ           DI
+	JNZ            group38
+
+last39:
+	VCVTDQ2PS   Y8, Y8
+	VMULPS      -512(R9), Y4, Y4
+	VFMADD231PS Y8, Y4, Y3
+	VMOVUPS     Y3, (SP)(BX*1)
+	MOVQ        rowBytes+24(FP), DI
+	ADDQ        DI, AX
+	ADDQ        $0x20, BX
+	CMPQ        BX, $+256
+	JNE         row35
+	VMOVDQU     (SP), Y3
+	VMOVDQU     32(SP), Y4
+	VMOVDQU     64(SP), Y5
+	VMOVDQU     96(SP), Y6
+	VPUNPCKLDQ  Y4, Y3, Y7
+	VPUNPCKHDQ  Y4, Y3, Y3
+	VPUNPCKLDQ  Y6, Y5, Y4
+	VPUNPCKHDQ  Y6, Y5, Y5
+	VPUNPCKLQDQ Y4, Y7, Y6
+	VPUNPCKHQDQ Y4, Y7, Y4
+	VPUNPCKLQDQ Y5, Y3, Y7
+	VPUNPCKHQDQ Y5, Y3, Y3
+	VMOVDQU     128(SP), Y5
+	VMOVDQU     160(SP), Y8
+	VMOVDQU     192(SP), Y9
+	VMOVDQU     224(SP), Y10
+	VPUNPCKLDQ  Y8, Y5, Y11
+	VPUNPCKHDQ  Y8, Y5, Y5
+	VPUNPCKLDQ  Y10, Y9, Y8
+	VPUNPCKHDQ  Y10, Y9, Y9
+	VPUNPCKLQDQ Y8, Y11, Y10
+	VPUNPCKHQDQ Y8, Y11, Y8
+	VPUNPCKLQDQ Y9, Y5, Y11
+	VPUNPCKHQDQ Y9, Y5, Y5
+	VPXOR       Y9, Y9, Y9
+	VPERM2F128  $0x20, Y10, Y6, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y8, Y4, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y11, Y7, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y5, Y3, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x31, Y10, Y6, Y6
+	VADDPS      Y6, Y9, Y9
+	VPERM2F128  $0x31, Y8, Y4, Y4
+	VADDPS      Y4, Y9, Y9
+	VPERM2F128  $0x31, Y11, Y7, Y4
+	VADDPS      Y4, Y9, Y9
+	VPERM2F128  $0x31, Y5, Y3, Y3
+	VADDPS      Y3, Y9, Y9
+	VMOVUPS     Y9, (CX)
+	ADDQ        $0x20, CX
+	DECQ        DX
+	JNZ         octet34
 	VZEROUPPER
 	RET
 
@@ -1637,302 +1906,277 @@ TEXT ·dotQ3_Kx2VNNI(SB), $512-80
 	MOVQ    out+0(FP), CX
 	MOVQ    octets+32(FP), DX
 	MOVQ    stride+56(FP), DI
-	VMOVDQU low2<>+0(SB), Y0
-	VMOVDQU bit2<>+0(SB), Y1
+	VMOVDQU low2s<>+0(SB), Y0
+	VMOVDQU low3<>+0(SB), Y1
 	VMOVDQU onesWords<>+0(SB), Y2
 	MOVQ    AX, SI
 
-octet50:
+octet40:
 	XORQ BX, BX
 
-row51:
+row41:
 	LEAQ 65536(AX), R8
 
-touch55:
+touch42:
 	CMPQ       SI, R8
-	JGE        touched56
+	JGE        touched43
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch55
+	JMP        touch42
 
-touched56:
+touched43:
 	MOVQ  AX, R9
-	MOVQ  blocks+40(FP), R10
-	MOVQ  lanes+48(FP), R11
+	MOVQ  lanes+48(FP), R10
 	MOVQ  n+64(FP), R8
 	VPXOR Y3, Y3, Y3
 	VPXOR Y4, Y4, Y4
 
-group52:
-	PREFETCHT0   4096(R9)
-	PREFETCHT0   4160(R9)
-	VPAND        32(R9), Y0, Y5
-	VMOVDQU      (R9), Y6
-	VPSLLW       $0x02, Y6, Y6
-	VPAND        Y1, Y6, Y6
-	VPOR         Y6, Y5, Y5
-	VPXOR        Y6, Y6, Y6
-	VMOVDQU      (R10), Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xf7 // VPDPBUSD     Y7, Y5, Y6
-	VPXOR        Y7, Y7, Y7
-	VMOVDQU      (R10)(DI*1), Y8
-	BYTE $0xc4; BYTE $0xc2; BYTE $0x55; BYTE $0x50; BYTE $0xf8 // VPDPBUSD     Y8, Y5, Y7
-	VMOVDQU      32(R9), Y5
-	VPSRLW       $0x02, Y5, Y5
-	VPAND        Y0, Y5, Y5
-	VMOVDQU      (R9), Y8
-	VPSLLW       $0x01, Y8, Y8
-	VPAND        Y1, Y8, Y8
-	VPOR         Y8, Y5, Y5
-	VPXOR        Y8, Y8, Y8
-	VMOVDQU      64(R10), Y9
-	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xc1 // VPDPBUSD     Y9, Y5, Y8
-	VPXOR        Y9, Y9, Y9
-	VMOVDQU      64(R10)(DI*1), Y10
-	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xca // VPDPBUSD     Y10, Y5, Y9
-	VPACKSSDW    Y8, Y6, Y6
-	VPMADDWD     Y2, Y6, Y6
-	VPACKSSDW    Y9, Y7, Y7
-	VPMADDWD     Y2, Y7, Y7
-	VMOVDQU      32(R9), Y5
-	VPSRLW       $0x04, Y5, Y5
-	VPAND        Y0, Y5, Y5
-	VPAND        (R9), Y1, Y8
-	VPOR         Y8, Y5, Y5
-	VPXOR        Y8, Y8, Y8
-	VMOVDQU      128(R10), Y9
-	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xc1 // VPDPBUSD     Y9, Y5, Y8
-	VPXOR        Y9, Y9, Y9
-	VMOVDQU      128(R10)(DI*1), Y10
-	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xca // VPDPBUSD     Y10, Y5, Y9
-	VMOVDQU      32(R9), Y5
-	VPSRLW       $0x06, Y5, Y5
-	VPAND        Y0, Y5, Y5
-	VMOVDQU      (R9), Y10
-	VPSRLW       $0x01, Y10, Y10
-	VPAND        Y1, Y10, Y10
-	VPOR         Y10, Y5, Y5
-	VPXOR        Y10, Y10, Y10
-	VMOVDQU      192(R10), Y11
-	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xd3 // VPDPBUSD     Y11, Y5, Y10
-	VPXOR        Y11, Y11, Y11
-	VMOVDQU      192(R10)(DI*1), Y12
-	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xdc // VPDPBUSD     Y12, Y5, Y11
-	VPACKSSDW    Y10, Y8, Y8
-	VPMADDWD     Y2, Y8, Y8
-	VPACKSSDW    Y11, Y9, Y9
-	VPMADDWD     Y2, Y9, Y9
-	VPACKSSDW    Y8, Y6, Y6
-	VPMADDWD     Y2, Y6, Y6
-	VPACKSSDW    Y9, Y7, Y7
-	VPMADDWD     Y2, Y7, Y7
-	VPAND        64(R9), Y0, Y5
-	VMOVDQU      (R9), Y8
-	VPSRLW       $0x02, Y8, Y8
-	VPAND        Y1, Y8, Y8
-	VPOR         Y8, Y5, Y5
-	VPXOR        Y8, Y8, Y8
-	VMOVDQU      256(R10), Y9
-	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xc1 // VPDPBUSD     Y9, Y5, Y8
-	VPXOR        Y9, Y9, Y9
-	VMOVDQU      256(R10)(DI*1), Y10
-	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xca // VPDPBUSD     Y10, Y5, Y9
-	VMOVDQU      64(R9), Y5
-	VPSRLW       $0x02, Y5, Y5
-	VPAND        Y0, Y5, Y5
-	VMOVDQU      (R9), Y10
-	VPSRLW       $0x03, Y10, Y10
-	VPAND        Y1, Y10, Y10
-	VPOR         Y10, Y5, Y5
-	VPXOR        Y10, Y10, Y10
-	VMOVDQU      320(R10), Y11
-	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xd3 // VPDPBUSD     Y11, Y5, Y10
-	VPXOR        Y11, Y11, Y11
-	VMOVDQU      320(R10)(DI*1), Y12
-	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xdc // VPDPBUSD     Y12, Y5, Y11
-	VPACKSSDW    Y10, Y8, Y8
-	VPMADDWD     Y2, Y8, Y8
-	VPACKSSDW    Y11, Y9, Y9
-	VPMADDWD     Y2, Y9, Y9
-	VMOVDQU      64(R9), Y5
-	VPSRLW       $0x04, Y5, Y5
-	VPAND        Y0, Y5, Y5
-	VMOVDQU      (R9), Y10
-	VPSRLW       $0x04, Y10, Y10
-	VPAND        Y1, Y10, Y10
-	VPOR         Y10, Y5, Y5
-	VPXOR        Y10, Y10, Y10
-	VMOVDQU      384(R10), Y11
-	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xd3 // VPDPBUSD     Y11, Y5, Y10
-	VPXOR        Y11, Y11, Y11
-	VMOVDQU      384(R10)(DI*1), Y12
-	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xdc // VPDPBUSD     Y12, Y5, Y11
-	VMOVDQU      64(R9), Y5
-	VPSRLW       $0x06, Y5, Y5
-	VPAND        Y0, Y5, Y5
-	VMOVDQU      (R9), Y12
-	VPSRLW       $0x05, Y12, Y12
-	VPAND        Y1, Y12, Y12
-	VPOR         Y12, Y5, Y5
-	VPXOR        Y12, Y12, Y12
-	VMOVDQU      448(R10), Y13
-	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xe5 // VPDPBUSD     Y13, Y5, Y12
-	VPXOR        Y13, Y13, Y13
-	VMOVDQU      448(R10)(DI*1), Y14
-	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xee // VPDPBUSD     Y14, Y5, Y13
-	VPACKSSDW    Y12, Y10, Y10
-	VPMADDWD     Y2, Y10, Y10
-	VPACKSSDW    Y13, Y11, Y11
-	VPMADDWD     Y2, Y11, Y11
-	VPACKSSDW    Y10, Y8, Y8
-	VPMADDWD     Y2, Y8, Y8
-	VPACKSSDW    Y11, Y9, Y9
-	VPMADDWD     Y2, Y9, Y9
-	VPERM2I128   $0x20, Y8, Y6, Y5
-	VPERM2I128   $0x31, Y8, Y6, Y6
-	VPERM2I128   $0x20, Y9, Y7, Y8
-	VPERM2I128   $0x31, Y9, Y7, Y7
-	VPBROADCASTW 108(R9), Y9
-	VCVTPH2PS    X9, Y9
-	VMOVDQU      94(R9), X10
-	VPSRLDQ      $0x02, Y10, Y10
-	VPSHUFD      $0x44, Y10, Y11
-	VPSRLVD      rowQ3Low<>+0(SB), Y11, Y11
-	VPAND        nibbleMask<>+0(SB), Y11, Y11
-	VPSHUFD      $0xaa, Y10, Y10
-	VPSRLVD      rowQ3High<>+0(SB), Y10, Y10
-	VPAND        low2<>+0(SB), Y10, Y10
-	VPSLLD       $0x04, Y10, Y10
-	VPOR         Y10, Y11, Y11
-	VPSUBB       thirtyTwo<>+0(SB), Y11, Y11
-	VPMOVSXBW    X11, Y10
-	VPSLLD       $0x10, Y10, Y11
-	VPSRAD       $0x10, Y11, Y11
-	VPSRAD       $0x10, Y10, Y10
-	VMOVDQU      96(R11), Y12
-	VPSLLD       $0x02, Y12, Y12
-	VPADDD       Y12, Y5, Y5
-	VPMULLD      Y11, Y5, Y5
-	VMOVDQU      128(R11), Y12
-	VPSLLD       $0x02, Y12, Y12
-	VPADDD       Y12, Y6, Y6
-	VPMULLD      Y10, Y6, Y6
-	VPADDD       Y6, Y5, Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       (R11), Y9, Y6
-	VFMADD231PS  Y5, Y6, Y3
-	VMOVDQU      96(R11)(DI*1), Y5
-	VPSLLD       $0x02, Y5, Y5
-	VPADDD       Y5, Y8, Y8
-	VPMULLD      Y11, Y8, Y8
-	VMOVDQU      128(R11)(DI*1), Y5
-	VPSLLD       $0x02, Y5, Y5
-	VPADDD       Y5, Y7, Y7
-	VPMULLD      Y10, Y7, Y7
-	VPADDD       Y7, Y8, Y8
-	VCVTDQ2PS    Y8, Y8
-	VMULPS       (R11)(DI*1), Y9, Y5
-	VFMADD231PS  Y8, Y5, Y4
-	ADDQ         $+110, R9
-	ADDQ         $+512, R10
-	ADDQ         $+512, R11
-	DECQ         R8
-	JNZ          group52
-	VMOVUPS      Y3, (SP)(BX*1)
-	VMOVUPS      Y4, 256(SP)(BX*1)
-	MOVQ         rowBytes+24(FP), R8
-	ADDQ         R8, AX
-	ADDQ         $0x20, BX
-	CMPQ         BX, $+256
-	JNE          row51
-	VMOVDQU      (SP), Y3
-	VMOVDQU      32(SP), Y4
-	VMOVDQU      64(SP), Y5
-	VMOVDQU      96(SP), Y6
-	VPUNPCKLDQ   Y4, Y3, Y7
-	VPUNPCKHDQ   Y4, Y3, Y3
-	VPUNPCKLDQ   Y6, Y5, Y4
-	VPUNPCKHDQ   Y6, Y5, Y5
-	VPUNPCKLQDQ  Y4, Y7, Y6
-	VPUNPCKHQDQ  Y4, Y7, Y4
-	VPUNPCKLQDQ  Y5, Y3, Y7
-	VPUNPCKHQDQ  Y5, Y3, Y3
-	VMOVDQU      128(SP), Y5
-	VMOVDQU      160(SP), Y8
-	VMOVDQU      192(SP), Y9
-	VMOVDQU      224(SP), Y10
-	VPUNPCKLDQ   Y8, Y5, Y11
-	VPUNPCKHDQ   Y8, Y5, Y5
-	VPUNPCKLDQ   Y10, Y9, Y8
-	VPUNPCKHDQ   Y10, Y9, Y9
-	VPUNPCKLQDQ  Y8, Y11, Y10
-	VPUNPCKHQDQ  Y8, Y11, Y8
-	VPUNPCKLQDQ  Y9, Y5, Y11
-	VPUNPCKHQDQ  Y9, Y5, Y5
-	VPXOR        Y9, Y9, Y9
-	VPERM2F128   $0x20, Y10, Y6, Y12
-	VADDPS       Y12, Y9, Y9
-	VPERM2F128   $0x20, Y8, Y4, Y12
-	VADDPS       Y12, Y9, Y9
-	VPERM2F128   $0x20, Y11, Y7, Y12
-	VADDPS       Y12, Y9, Y9
-	VPERM2F128   $0x20, Y5, Y3, Y12
-	VADDPS       Y12, Y9, Y9
-	VPERM2F128   $0x31, Y10, Y6, Y6
-	VADDPS       Y6, Y9, Y9
-	VPERM2F128   $0x31, Y8, Y4, Y4
-	VADDPS       Y4, Y9, Y9
-	VPERM2F128   $0x31, Y11, Y7, Y4
-	VADDPS       Y4, Y9, Y9
-	VPERM2F128   $0x31, Y5, Y3, Y3
-	VADDPS       Y3, Y9, Y9
-	VMOVUPS      Y9, (CX)
-	MOVQ         ldo+8(FP), BX
-	VMOVDQU      256(SP), Y3
-	VMOVDQU      288(SP), Y4
-	VMOVDQU      320(SP), Y5
-	VMOVDQU      352(SP), Y6
-	VPUNPCKLDQ   Y4, Y3, Y7
-	VPUNPCKHDQ   Y4, Y3, Y3
-	VPUNPCKLDQ   Y6, Y5, Y4
-	VPUNPCKHDQ   Y6, Y5, Y5
-	VPUNPCKLQDQ  Y4, Y7, Y6
-	VPUNPCKHQDQ  Y4, Y7, Y4
-	VPUNPCKLQDQ  Y5, Y3, Y7
-	VPUNPCKHQDQ  Y5, Y3, Y3
-	VMOVDQU      384(SP), Y5
-	VMOVDQU      416(SP), Y8
-	VMOVDQU      448(SP), Y9
-	VMOVDQU      480(SP), Y10
-	VPUNPCKLDQ   Y8, Y5, Y11
-	VPUNPCKHDQ   Y8, Y5, Y5
-	VPUNPCKLDQ   Y10, Y9, Y8
-	VPUNPCKHDQ   Y10, Y9, Y9
-	VPUNPCKLQDQ  Y8, Y11, Y10
-	VPUNPCKHQDQ  Y8, Y11, Y8
-	VPUNPCKLQDQ  Y9, Y5, Y11
-	VPUNPCKHQDQ  Y9, Y5, Y5
-	VPXOR        Y9, Y9, Y9
-	VPERM2F128   $0x20, Y10, Y6, Y12
-	VADDPS       Y12, Y9, Y9
-	VPERM2F128   $0x20, Y8, Y4, Y12
-	VADDPS       Y12, Y9, Y9
-	VPERM2F128   $0x20, Y11, Y7, Y12
-	VADDPS       Y12, Y9, Y9
-	VPERM2F128   $0x20, Y5, Y3, Y12
-	VADDPS       Y12, Y9, Y9
-	VPERM2F128   $0x31, Y10, Y6, Y6
-	VADDPS       Y6, Y9, Y9
-	VPERM2F128   $0x31, Y8, Y4, Y4
-	VADDPS       Y4, Y9, Y9
-	VPERM2F128   $0x31, Y11, Y7, Y4
-	VADDPS       Y4, Y9, Y9
-	VPERM2F128   $0x31, Y5, Y3, Y3
-	VADDPS       Y3, Y9, Y9
-	VMOVUPS      Y9, (CX)(BX*4)
-	ADDQ         $0x20, CX
-	DECQ         DX
-	JNZ          octet50
+group44:
+	PREFETCHT0     4096(R9)
+	PREFETCHT0     4160(R9)
+	VMOVDQU        32(R9), X5
+	VPBLENDD       $0xf0, 48(R9), Y5, Y5
+	VBROADCASTI128 (R9), Y6
+	VPSRLVD        upperBy4<>+0(SB), Y6, Y6
+	VPAND          nibbleMask<>+0(SB), Y6, Y6
+	VMOVDQU        bits4Of0<>+0(SB), Y7
+	VPSHUFB        Y6, Y7, Y7
+	VPAND          Y0, Y5, Y8
+	VPOR           Y7, Y8, Y8
+	VPAND          Y1, Y8, Y7
+	VPXOR          Y9, Y9, Y9
+	VMOVDQU        256(R10), Y10
+	BYTE $0xc4; BYTE $0x42; BYTE $0x45; BYTE $0x50; BYTE $0xca // VPDPBUSD       Y10, Y7, Y9
+	VPXOR          Y10, Y10, Y10
+	VMOVDQU        256(R10)(DI*1), Y11
+	BYTE $0xc4; BYTE $0x42; BYTE $0x45; BYTE $0x50; BYTE $0xd3 // VPDPBUSD       Y11, Y7, Y10
+	VPSRLW         $0x02, Y5, Y5
+	VMOVDQU        bits4Of1<>+0(SB), Y7
+	VPSHUFB        Y6, Y7, Y7
+	VPAND          Y0, Y5, Y5
+	VPOR           Y7, Y5, Y5
+	VPAND          Y1, Y5, Y6
+	VPXOR          Y7, Y7, Y7
+	VMOVDQU        320(R10), Y11
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x4d; BYTE $0x50; BYTE $0xfb // VPDPBUSD       Y11, Y6, Y7
+	VPXOR          Y11, Y11, Y11
+	VMOVDQU        320(R10)(DI*1), Y12
+	BYTE $0xc4; BYTE $0x42; BYTE $0x4d; BYTE $0x50; BYTE $0xdc // VPDPBUSD       Y12, Y6, Y11
+	VPACKSSDW      Y7, Y9, Y9
+	VPMADDWD       Y2, Y9, Y9
+	VPACKSSDW      Y11, Y10, Y10
+	VPMADDWD       Y2, Y10, Y10
+	VPSRLW         $0x04, Y8, Y6
+	VPAND          Y1, Y6, Y6
+	VPXOR          Y7, Y7, Y7
+	VMOVDQU        384(R10), Y8
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x4d; BYTE $0x50; BYTE $0xf8 // VPDPBUSD       Y8, Y6, Y7
+	VPXOR          Y8, Y8, Y8
+	VMOVDQU        384(R10)(DI*1), Y11
+	BYTE $0xc4; BYTE $0x42; BYTE $0x4d; BYTE $0x50; BYTE $0xc3 // VPDPBUSD       Y11, Y6, Y8
+	VPSRLW         $0x04, Y5, Y5
+	VPAND          Y1, Y5, Y5
+	VPXOR          Y6, Y6, Y6
+	VMOVDQU        448(R10), Y11
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x55; BYTE $0x50; BYTE $0xf3 // VPDPBUSD       Y11, Y5, Y6
+	VPXOR          Y11, Y11, Y11
+	VMOVDQU        448(R10)(DI*1), Y12
+	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xdc // VPDPBUSD       Y12, Y5, Y11
+	VPACKSSDW      Y6, Y7, Y7
+	VPMADDWD       Y2, Y7, Y7
+	VPACKSSDW      Y11, Y8, Y8
+	VPMADDWD       Y2, Y8, Y8
+	VPACKSSDW      Y7, Y9, Y9
+	VPMADDWD       Y2, Y9, Y9
+	VPACKSSDW      Y8, Y10, Y10
+	VPMADDWD       Y2, Y10, Y10
+	VMOVDQU        48(R9), X5
+	VPBLENDD       $0xf0, 64(R9), Y5, Y5
+	VBROADCASTI128 16(R9), Y6
+	VPSRLVD        upperBy4<>+0(SB), Y6, Y6
+	VPAND          nibbleMask<>+0(SB), Y6, Y6
+	VMOVDQU        bits4Of0<>+0(SB), Y7
+	VPSHUFB        Y6, Y7, Y7
+	VPAND          Y0, Y5, Y8
+	VPOR           Y7, Y8, Y8
+	VPAND          Y1, Y8, Y7
+	VPXOR          Y11, Y11, Y11
+	VMOVDQU        288(R10), Y12
+	BYTE $0xc4; BYTE $0x42; BYTE $0x45; BYTE $0x50; BYTE $0xdc // VPDPBUSD       Y12, Y7, Y11
+	VPXOR          Y12, Y12, Y12
+	VMOVDQU        288(R10)(DI*1), Y13
+	BYTE $0xc4; BYTE $0x42; BYTE $0x45; BYTE $0x50; BYTE $0xe5 // VPDPBUSD       Y13, Y7, Y12
+	VPSRLW         $0x02, Y5, Y5
+	VMOVDQU        bits4Of1<>+0(SB), Y7
+	VPSHUFB        Y6, Y7, Y7
+	VPAND          Y0, Y5, Y5
+	VPOR           Y7, Y5, Y5
+	VPAND          Y1, Y5, Y6
+	VPXOR          Y7, Y7, Y7
+	VMOVDQU        352(R10), Y13
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x4d; BYTE $0x50; BYTE $0xfd // VPDPBUSD       Y13, Y6, Y7
+	VPXOR          Y13, Y13, Y13
+	VMOVDQU        352(R10)(DI*1), Y14
+	BYTE $0xc4; BYTE $0x42; BYTE $0x4d; BYTE $0x50; BYTE $0xee // VPDPBUSD       Y14, Y6, Y13
+	VPACKSSDW      Y7, Y11, Y11
+	VPMADDWD       Y2, Y11, Y11
+	VPACKSSDW      Y13, Y12, Y12
+	VPMADDWD       Y2, Y12, Y12
+	VPSRLW         $0x04, Y8, Y6
+	VPAND          Y1, Y6, Y6
+	VPXOR          Y7, Y7, Y7
+	VMOVDQU        416(R10), Y8
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x4d; BYTE $0x50; BYTE $0xf8 // VPDPBUSD       Y8, Y6, Y7
+	VPXOR          Y8, Y8, Y8
+	VMOVDQU        416(R10)(DI*1), Y13
+	BYTE $0xc4; BYTE $0x42; BYTE $0x4d; BYTE $0x50; BYTE $0xc5 // VPDPBUSD       Y13, Y6, Y8
+	VPSRLW         $0x04, Y5, Y5
+	VPAND          Y1, Y5, Y5
+	VPXOR          Y6, Y6, Y6
+	VMOVDQU        480(R10), Y13
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x55; BYTE $0x50; BYTE $0xf5 // VPDPBUSD       Y13, Y5, Y6
+	VPXOR          Y13, Y13, Y13
+	VMOVDQU        480(R10)(DI*1), Y14
+	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xee // VPDPBUSD       Y14, Y5, Y13
+	VPACKSSDW      Y6, Y7, Y7
+	VPMADDWD       Y2, Y7, Y7
+	VPACKSSDW      Y13, Y8, Y8
+	VPMADDWD       Y2, Y8, Y8
+	VPACKSSDW      Y7, Y11, Y11
+	VPMADDWD       Y2, Y11, Y11
+	VPACKSSDW      Y8, Y12, Y12
+	VPMADDWD       Y2, Y12, Y12
+	VPBROADCASTW   108(R9), Y5
+	VCVTPH2PS      X5, Y5
+	VBROADCASTI128 92(R9), Y6
+	VPSHUFB        splice3Order<>+0(SB), Y6, Y6
+	VPAND          splice3Mask<>+0(SB), Y6, Y6
+	VPMADDUBSW     splice3Factor<>+0(SB), Y6, Y6
+	VPSRLVD        upperBy4<>+0(SB), Y6, Y6
+	VPSUBW         wordThirtyTwo<>+0(SB), Y6, Y6
+	VMOVDQU        96(R10), Y7
+	VPSLLD         $0x02, Y7, Y7
+	VPADDD         Y7, Y9, Y9
+	VMOVDQU        128(R10), Y7
+	VPSLLD         $0x02, Y7, Y7
+	VPADDD         Y7, Y11, Y11
+	VPSLLD         $0x10, Y11, Y11
+	VPBLENDW       $0xaa, Y11, Y9, Y9
+	VPMADDWD       Y6, Y9, Y9
+	VMOVDQU        96(R10)(DI*1), Y7
+	VPSLLD         $0x02, Y7, Y7
+	VPADDD         Y7, Y10, Y10
+	VMOVDQU        128(R10)(DI*1), Y7
+	VPSLLD         $0x02, Y7, Y7
+	VPADDD         Y7, Y12, Y12
+	VPSLLD         $0x10, Y12, Y12
+	VPBLENDW       $0xaa, Y12, Y10, Y10
+	VPMADDWD       Y6, Y10, Y10
+	VCVTDQ2PS      Y9, Y9
+	VMULPS         (R10), Y5, Y6
+	VFMADD231PS    Y9, Y6, Y3
+	VCVTDQ2PS      Y10, Y10
+	VMULPS         (R10)(DI*1), Y5, Y5
+	VFMADD231PS    Y10, Y5, Y4
+	ADDQ           $+110, R9
+	ADDQ           $+512, R10
+	DECQ           R8
+	JNZ            group44
+	VMOVUPS        Y3, (SP)(BX*1)
+	VMOVUPS        Y4, 256(SP)(BX*1)
+	MOVQ           rowBytes+24(FP), R8
+	ADDQ           R8, AX
+	ADDQ           $0x20, BX
+	CMPQ           BX, $+256
+	JNE            row41
+	VMOVDQU        (SP), Y3
+	VMOVDQU        32(SP), Y4
+	VMOVDQU        64(SP), Y5
+	VMOVDQU        96(SP), Y6
+	VPUNPCKLDQ     Y4, Y3, Y7
+	VPUNPCKHDQ     Y4, Y3, Y3
+	VPUNPCKLDQ     Y6, Y5, Y4
+	VPUNPCKHDQ     Y6, Y5, Y5
+	VPUNPCKLQDQ    Y4, Y7, Y6
+	VPUNPCKHQDQ    Y4, Y7, Y4
+	VPUNPCKLQDQ    Y5, Y3, Y7
+	VPUNPCKHQDQ    Y5, Y3, Y3
+	VMOVDQU        128(SP), Y5
+	VMOVDQU        160(SP), Y8
+	VMOVDQU        192(SP), Y9
+	VMOVDQU        224(SP), Y10
+	VPUNPCKLDQ     Y8, Y5, Y11
+	VPUNPCKHDQ     Y8, Y5, Y5
+	VPUNPCKLDQ     Y10, Y9, Y8
+	VPUNPCKHDQ     Y10, Y9, Y9
+	VPUNPCKLQDQ    Y8, Y11, Y10
+	VPUNPCKHQDQ    Y8, Y11, Y8
+	VPUNPCKLQDQ    Y9, Y5, Y11
+	VPUNPCKHQDQ    Y9, Y5, Y5
+	VPXOR          Y9, Y9, Y9
+	VPERM2F128     $0x20, Y10, Y6, Y12
+	VADDPS         Y12, Y9, Y9
+	VPERM2F128     $0x20, Y8, Y4, Y12
+	VADDPS         Y12, Y9, Y9
+	VPERM2F128     $0x20, Y11, Y7, Y12
+	VADDPS         Y12, Y9, Y9
+	VPERM2F128     $0x20, Y5, Y3, Y12
+	VADDPS         Y12, Y9, Y9
+	VPERM2F128     $0x31, Y10, Y6, Y6
+	VADDPS         Y6, Y9, Y9
+	VPERM2F128     $0x31, Y8, Y4, Y4
+	VADDPS         Y4, Y9, Y9
+	VPERM2F128     $0x31, Y11, Y7, Y4
+	VADDPS         Y4, Y9, Y9
+	VPERM2F128     $0x31, Y5, Y3, Y3
+	VADDPS         Y3, Y9, Y9
+	VMOVUPS        Y9, (CX)
+	MOVQ           ldo+8(FP), BX
+	VMOVDQU        256(SP), Y3
+	VMOVDQU        288(SP), Y4
+	VMOVDQU        320(SP), Y5
+	VMOVDQU        352(SP), Y6
+	VPUNPCKLDQ     Y4, Y3, Y7
+	VPUNPCKHDQ     Y4, Y3, Y3
+	VPUNPCKLDQ     Y6, Y5, Y4
+	VPUNPCKHDQ     Y6, Y5, Y5
+	VPUNPCKLQDQ    Y4, Y7, Y6
+	VPUNPCKHQDQ    Y4, Y7, Y4
+	VPUNPCKLQDQ    Y5, Y3, Y7
+	VPUNPCKHQDQ    Y5, Y3, Y3
+	VMOVDQU        384(SP), Y5
+	VMOVDQU        416(SP), Y8
+	VMOVDQU        448(SP), Y9
+	VMOVDQU        480(SP), Y10
+	VPUNPCKLDQ     Y8, Y5, Y11
+	VPUNPCKHDQ     Y8, Y5, Y5
+	VPUNPCKLDQ     Y10, Y9, Y8
+	VPUNPCKHDQ     Y10, Y9, Y9
+	VPUNPCKLQDQ    Y8, Y11, Y10
+	VPUNPCKHQDQ    Y8, Y11, Y8
+	VPUNPCKLQDQ    Y9, Y5, Y11
+	VPUNPCKHQDQ    Y9, Y5, Y5
+	VPXOR          Y9, Y9, Y9
+	VPERM2F128     $0x20, Y10, Y6, Y12
+	VADDPS         Y12, Y9, Y9
+	VPERM2F128     $0x20, Y8, Y4, Y12
+	VADDPS         Y12, Y9, Y9
+	VPERM2F128     $0x20, Y11, Y7, Y12
+	VADDPS         Y12, Y9, Y9
+	VPERM2F128     $0x20, Y5, Y3, Y12
+	VADDPS         Y12, Y9, Y9
+	VPERM2F128     $0x31, Y10, Y6, Y6
+	VADDPS         Y6, Y9, Y9
+	VPERM2F128     $0x31, Y8, Y4, Y4
+	VADDPS         Y4, Y9, Y9
+	VPERM2F128     $0x31, Y11, Y7, Y4
+	VADDPS         Y4, Y9, Y9
+	VPERM2F128     $0x31, Y5, Y3, Y3
+	VADDPS         Y3, Y9, Y9
+	VMOVUPS        Y9, (CX)(BX*4)
+	ADDQ           $0x20, CX
+	DECQ           DX
+	JNZ            octet40
 	VZEROUPPER
 	RET
 
@@ -1946,112 +2190,174 @@ TEXT ·dotQ4_Kx1AVX2(SB), $256-80
 	VMOVDQU onesWords<>+0(SB), Y1
 	MOVQ    AX, SI
 
-octet57:
+octet45:
 	XORQ BX, BX
 
-row58:
+row46:
 	LEAQ 65536(AX), DI
 
-touch62:
+touch47:
 	CMPQ       SI, DI
-	JGE        touched63
+	JGE        touched48
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch62
+	JMP        touch47
 
-touched63:
-	MOVQ  AX, R8
-	MOVQ  blocks+40(FP), R9
-	MOVQ  lanes+48(FP), R10
-	MOVQ  n+64(FP), DI
-	VPXOR Y2, Y2, Y2
+touched48:
+	MOVQ           AX, R8
+	MOVQ           lanes+48(FP), R9
+	MOVQ           n+64(FP), DI
+	VPXOR          Y2, Y2, Y2
+	PREFETCHT0     4096(R8)
+	PREFETCHT0     4160(R8)
+	PREFETCHT0     4224(R8)
+	VMOVDQU        16(R8), X3
+	VPBLENDD       $0xf0, 64(R8), Y3, Y3
+	VPAND          Y0, Y3, Y4
+	VMOVDQU        32(R8), X5
+	VPBLENDD       $0xf0, 80(R8), Y5, Y5
+	VPAND          Y0, Y5, Y6
+	VPMADDUBSW     256(R9), Y4, Y4
+	VPMADDUBSW     288(R9), Y6, Y6
+	VPADDW         Y6, Y4, Y4
+	VPMADDWD       Y1, Y4, Y4
+	VPSRLW         $0x04, Y3, Y3
+	VPAND          Y0, Y3, Y3
+	VPSRLW         $0x04, Y5, Y5
+	VPAND          Y0, Y5, Y5
+	VPMADDUBSW     320(R9), Y3, Y3
+	VPMADDUBSW     352(R9), Y5, Y5
+	VPADDW         Y5, Y3, Y3
+	VPMADDWD       Y1, Y3, Y3
+	VPACKSSDW      Y3, Y4, Y4
+	VPMADDWD       Y1, Y4, Y4
+	VMOVDQU        48(R8), X3
+	VPBLENDD       $0xf0, 96(R8), Y3, Y3
+	VPAND          Y0, Y3, Y5
+	VMOVDQU        64(R8), X6
+	VPBLENDD       $0xf0, 112(R8), Y6, Y6
+	VPAND          Y0, Y6, Y7
+	VPMADDUBSW     384(R9), Y5, Y5
+	VPMADDUBSW     416(R9), Y7, Y7
+	VPADDW         Y7, Y5, Y5
+	VPMADDWD       Y1, Y5, Y5
+	VPSRLW         $0x04, Y3, Y3
+	VPAND          Y0, Y3, Y3
+	VPSRLW         $0x04, Y6, Y6
+	VPAND          Y0, Y6, Y6
+	VPMADDUBSW     448(R9), Y3, Y3
+	VPMADDUBSW     480(R9), Y6, Y6
+	VPADDW         Y6, Y3, Y3
+	VPMADDWD       Y1, Y3, Y3
+	VPACKSSDW      Y3, Y5, Y5
+	VPMADDWD       Y1, Y5, Y5
+	VBROADCASTI128 (R8), Y3
+	VPSHUFB        splice45Order<>+0(SB), Y3, Y3
+	VPAND          splice45Mask<>+0(SB), Y3, Y3
+	VPMADDUBSW     splice45Factor<>+0(SB), Y3, Y3
+	VPSRLD         $0x14, Y3, Y6
+	VPAND          lowWord<>+0(SB), Y3, Y3
+	VCVTDQ2PS      Y3, Y3
+	VCVTDQ2PS      Y6, Y6
+	VPBROADCASTD   (R8), X7
+	VCVTPH2PS      X7, Y7
+	VMOVSLDUP      Y7, Y8
+	VMOVSHDUP      Y7, Y7
+	VMULPS         quarter<>+0(SB), Y8, Y8
+	VMULPS         Y8, Y3, Y3
+	VMULPS         Y7, Y6, Y6
+	ADDQ           $+144, R8
+	ADDQ           $+512, R9
+	DECQ           DI
+	JZ             last50
 
-group59:
-	PREFETCHT0   4096(R8)
-	PREFETCHT0   4160(R8)
-	PREFETCHT0   4224(R8)
-	VPAND        16(R8), Y0, Y3
-	VPMADDUBSW   (R9), Y3, Y3
-	VPMADDWD     Y1, Y3, Y3
-	VMOVDQU      16(R8), Y4
-	VPSRLW       $0x04, Y4, Y4
-	VPAND        Y0, Y4, Y4
-	VPMADDUBSW   64(R9), Y4, Y4
-	VPMADDWD     Y1, Y4, Y4
-	VPACKSSDW    Y4, Y3, Y3
-	VPMADDWD     Y1, Y3, Y3
-	VPAND        48(R8), Y0, Y4
-	VPMADDUBSW   128(R9), Y4, Y4
-	VPMADDWD     Y1, Y4, Y4
-	VMOVDQU      48(R8), Y5
-	VPSRLW       $0x04, Y5, Y5
-	VPAND        Y0, Y5, Y5
-	VPMADDUBSW   192(R9), Y5, Y5
-	VPMADDWD     Y1, Y5, Y5
+group49:
+	PREFETCHT0     4096(R8)
+	PREFETCHT0     4160(R8)
+	PREFETCHT0     4224(R8)
+	VMOVDQU        16(R8), X7
+	VPBLENDD       $0xf0, 64(R8), Y7, Y7
+	VPAND          Y0, Y7, Y8
+	VMOVDQU        32(R8), X9
+	VPBLENDD       $0xf0, 80(R8), Y9, Y9
+	VPAND          Y0, Y9, Y10
+	VPMADDUBSW     256(R9), Y8, Y8
+	VPMADDUBSW     288(R9), Y10, Y10
+	VPADDW         Y10, Y8, Y8
+	VPMADDWD       Y1, Y8, Y8
+	VPSRLW         $0x04, Y7, Y7
+	VPAND          Y0, Y7, Y7
+	VPSRLW         $0x04, Y9, Y9
+	VPAND          Y0, Y9, Y9
+	VPMADDUBSW     320(R9), Y7, Y7
+	VPMADDUBSW     352(R9), Y9, Y9
+	VPADDW         Y9, Y7, Y7
+	VPMADDWD       Y1, Y7, Y7
+	VPACKSSDW      Y7, Y8, Y8
+	VPMADDWD       Y1, Y8, Y8
+	VMOVDQU        48(R8), X7
+	VPBLENDD       $0xf0, 96(R8), Y7, Y7
+	VPAND          Y0, Y7, Y9
+	VMOVDQU        64(R8), X10
+	VPBLENDD       $0xf0, 112(R8), Y10, Y10
+	VPAND          Y0, Y10, Y11
+	VPMADDUBSW     384(R9), Y9, Y9
+	VPMADDUBSW     416(R9), Y11, Y11
+	VPADDW         Y11, Y9, Y9
+	VPMADDWD       Y1, Y9, Y9
+	VPSRLW         $0x04, Y7, Y7
+	VPAND          Y0, Y7, Y7
+	VPSRLW         $0x04, Y10, Y10
+	VPAND          Y0, Y10, Y10
+	VPMADDUBSW     448(R9), Y7, Y7
+	VPMADDUBSW     480(R9), Y10, Y10
+	VPADDW         Y10, Y7, Y7
+	VPMADDWD       Y1, Y7, Y7
+	VPACKSSDW      Y7, Y9, Y9
+	VPMADDWD       Y1, Y9, Y9
+	VBROADCASTI128 (R8), Y7
+	VPSHUFB        splice45Order<>+0(SB), Y7, Y7
+	VPAND          splice45Mask<>+0(SB), Y7, Y7
+	VPMADDUBSW     splice45Factor<>+0(SB), Y7, Y7
+	VPSRLD         $0x14, Y7, Y10
+	VPAND          lowWord<>+0(SB), Y7, Y7
+	VCVTDQ2PS      Y7, Y7
+	VCVTDQ2PS      Y10, Y10
+	VPBROADCASTD   (R8), X11
+	VCVTPH2PS      X11, Y11
+	VMOVSLDUP      Y11, Y12
+	VMOVSHDUP      Y11, Y11
+	VMULPS         quarter<>+0(SB), Y12, Y12
+	VMULPS         Y12, Y7, Y7
+	VMULPS         Y11, Y10, Y10
+	VPACKSSDW      Y5, Y4, Y4
+	VPMADDWD       Y1, Y4, Y4
+	VCVTDQ2PS      Y4, Y4
+	VMULPS         -512(R9), Y3, Y3
+	VFMADD231PS    Y4, Y3, Y2
+	VFNMADD231PS   -480(R9), Y6, Y2
+	VMOVDQA        Y8, Y4
+	VMOVDQA        Y9, Y5
+	VMOVDQA        Y7, Y3
+	VMOVDQA        Y10, Y6
+	ADDQ           $+144, R8
+	ADDQ           $+512, R9
+	DECQ           DI
+	JNZ            group49
+
+last50:
 	VPACKSSDW    Y5, Y4, Y4
 	VPMADDWD     Y1, Y4, Y4
-	VPACKSSDW    Y4, Y3, Y3
-	VPMADDWD     Y1, Y3, Y3
-	VPAND        80(R8), Y0, Y4
-	VPMADDUBSW   256(R9), Y4, Y4
-	VPMADDWD     Y1, Y4, Y4
-	VMOVDQU      80(R8), Y5
-	VPSRLW       $0x04, Y5, Y5
-	VPAND        Y0, Y5, Y5
-	VPMADDUBSW   320(R9), Y5, Y5
-	VPMADDWD     Y1, Y5, Y5
-	VPACKSSDW    Y5, Y4, Y4
-	VPMADDWD     Y1, Y4, Y4
-	VPAND        112(R8), Y0, Y5
-	VPMADDUBSW   384(R9), Y5, Y5
-	VPMADDWD     Y1, Y5, Y5
-	VMOVDQU      112(R8), Y6
-	VPSRLW       $0x04, Y6, Y6
-	VPAND        Y0, Y6, Y6
-	VPMADDUBSW   448(R9), Y6, Y6
-	VPMADDWD     Y1, Y6, Y6
-	VPACKSSDW    Y6, Y5, Y5
-	VPMADDWD     Y1, Y5, Y5
-	VPACKSSDW    Y5, Y4, Y4
-	VPMADDWD     Y1, Y4, Y4
-	VPERM2I128   $0x20, Y4, Y3, Y5
-	VPERM2I128   $0x31, Y4, Y3, Y3
-	VPADDD       Y3, Y5, Y5
-	VMOVDQU      (R8), X3
-	VPSHUFD      $0xed, Y3, Y4
-	VPSRLVD      row45Shift<>+0(SB), Y4, Y4
-	VPAND        row45Low<>+0(SB), Y4, Y4
-	VPSHUFD      $0x84, Y3, Y3
-	VPSRLD       $0x02, Y3, Y3
-	VPAND        row45High<>+0(SB), Y3, Y3
-	VPOR         Y3, Y4, Y4
-	VPBROADCASTW (R8), Y3
-	VCVTPH2PS    X3, Y3
-	VPBROADCASTW 2(R8), Y6
-	VCVTPH2PS    X6, Y6
-	VXORPS       floatSign<>+0(SB), Y6, Y6
-	VPMOVZXBD    X4, Y7
-	VCVTDQ2PS    Y7, Y7
-	VMULPS       Y3, Y7, Y7
-	VPSRLDQ      $0x08, Y4, Y4
-	VPMOVZXBD    X4, Y3
-	VCVTDQ2PS    Y3, Y3
-	VMULPS       Y6, Y3, Y3
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       (R10), Y7, Y4
-	VFMADD231PS  Y5, Y4, Y2
-	VFMADD231PS  32(R10), Y3, Y2
-	ADDQ         $+144, R8
-	ADDQ         $+512, R9
-	ADDQ         $+512, R10
-	DECQ         DI
-	JNZ          group59
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       -512(R9), Y3, Y3
+	VFMADD231PS  Y4, Y3, Y2
+	VFNMADD231PS -480(R9), Y6, Y2
 	VMOVUPS      Y2, (SP)(BX*1)
 	MOVQ         rowBytes+24(FP), DI
 	ADDQ         DI, AX
 	ADDQ         $0x20, BX
 	CMPQ         BX, $+256
-	JNE          row58
+	JNE          row46
 	VMOVDQU      (SP), Y2
 	VMOVDQU      32(SP), Y3
 	VMOVDQU      64(SP), Y4
@@ -2096,27 +2402,39 @@ group59:
 	VMOVUPS      Y8, (CX)
 	ADDQ         $0x20, CX
 	DECQ         DX
-	JNZ          octet57
+	JNZ          octet45
 	VZEROUPPER
 	RET
 
-DATA row45Shift<>+0(SB)/8, $0x0000000000000000
-DATA row45Shift<>+8(SB)/8, $0x0000000400000000
-DATA row45Shift<>+16(SB)/8, $0x0000000000000000
-DATA row45Shift<>+24(SB)/8, $0x0000000000000000
-GLOBL row45Shift<>(SB), RODATA|NOPTR, $32
+DATA splice45Order<>+0(SB)/8, $0x0009000500080004
+DATA splice45Order<>+8(SB)/8, $0x000b0007000a0006
+DATA splice45Order<>+16(SB)/8, $0x090d050d080c040c
+DATA splice45Order<>+24(SB)/8, $0x0b0f070f0a0e060e
+GLOBL splice45Order<>(SB), RODATA|NOPTR, $32
 
-DATA row45Low<>+0(SB)/8, $0x0f0f0f0f3f3f3f3f
-DATA row45Low<>+8(SB)/8, $0x0f0f0f0f3f3f3f3f
-DATA row45Low<>+16(SB)/8, $0x0000000000000000
-DATA row45Low<>+24(SB)/8, $0x0000000000000000
-GLOBL row45Low<>(SB), RODATA|NOPTR, $32
+DATA splice45Mask<>+0(SB)/8, $0x003f003f003f003f
+DATA splice45Mask<>+8(SB)/8, $0x003f003f003f003f
+DATA splice45Mask<>+16(SB)/8, $0xc0f0c00fc0f0c00f
+DATA splice45Mask<>+24(SB)/8, $0xc0f0c00fc0f0c00f
+GLOBL splice45Mask<>(SB), RODATA|NOPTR, $32
 
-DATA row45High<>+0(SB)/8, $0x3030303000000000
-DATA row45High<>+8(SB)/8, $0x3030303000000000
-DATA row45High<>+16(SB)/8, $0x0000000000000000
-DATA row45High<>+24(SB)/8, $0x0000000000000000
-GLOBL row45High<>(SB), RODATA|NOPTR, $32
+DATA splice45Factor<>+0(SB)/8, $0x0010000400100004
+DATA splice45Factor<>+8(SB)/8, $0x0010000400100004
+DATA splice45Factor<>+16(SB)/8, $0x0401010404010104
+DATA splice45Factor<>+24(SB)/8, $0x0401010404010104
+GLOBL splice45Factor<>(SB), RODATA|NOPTR, $32
+
+DATA lowWord<>+0(SB)/8, $0x0000ffff0000ffff
+DATA lowWord<>+8(SB)/8, $0x0000ffff0000ffff
+DATA lowWord<>+16(SB)/8, $0x0000ffff0000ffff
+DATA lowWord<>+24(SB)/8, $0x0000ffff0000ffff
+GLOBL lowWord<>(SB), RODATA|NOPTR, $32
+
+DATA quarter<>+0(SB)/8, $0x3e8000003e800000
+DATA quarter<>+8(SB)/8, $0x3e8000003e800000
+DATA quarter<>+16(SB)/8, $0x3e8000003e800000
+DATA quarter<>+24(SB)/8, $0x3e8000003e800000
+GLOBL quarter<>(SB), RODATA|NOPTR, $32
 
 // func dotQ4_Kx2AVX2(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
@@ -2129,237 +2447,216 @@ TEXT ·dotQ4_Kx2AVX2(SB), $512-80
 	VMOVDQU onesWords<>+0(SB), Y1
 	MOVQ    AX, SI
 
-octet64:
+octet51:
 	XORQ BX, BX
 
-row65:
+row52:
 	LEAQ 65536(AX), R8
 
-touch69:
+touch53:
 	CMPQ       SI, R8
-	JGE        touched70
+	JGE        touched54
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch69
+	JMP        touch53
 
-touched70:
+touched54:
 	MOVQ  AX, R9
-	MOVQ  blocks+40(FP), R10
-	MOVQ  lanes+48(FP), R11
+	MOVQ  lanes+48(FP), R10
 	MOVQ  n+64(FP), R8
 	VPXOR Y2, Y2, Y2
 	VPXOR Y3, Y3, Y3
 
-group66:
-	PREFETCHT0   4096(R9)
-	PREFETCHT0   4160(R9)
-	PREFETCHT0   4224(R9)
-	VPAND        16(R9), Y0, Y4
-	VPMADDUBSW   (R10), Y4, Y5
-	VPMADDWD     Y1, Y5, Y5
-	VPMADDUBSW   (R10)(DI*1), Y4, Y4
-	VPMADDWD     Y1, Y4, Y4
-	VMOVDQU      16(R9), Y6
-	VPSRLW       $0x04, Y6, Y6
-	VPAND        Y0, Y6, Y6
-	VPMADDUBSW   64(R10), Y6, Y7
-	VPMADDWD     Y1, Y7, Y7
-	VPMADDUBSW   64(R10)(DI*1), Y6, Y6
-	VPMADDWD     Y1, Y6, Y6
-	VPACKSSDW    Y7, Y5, Y5
-	VPMADDWD     Y1, Y5, Y5
-	VPACKSSDW    Y6, Y4, Y4
-	VPMADDWD     Y1, Y4, Y4
-	VPAND        48(R9), Y0, Y6
-	VPMADDUBSW   128(R10), Y6, Y7
-	VPMADDWD     Y1, Y7, Y7
-	VPMADDUBSW   128(R10)(DI*1), Y6, Y6
-	VPMADDWD     Y1, Y6, Y6
-	VMOVDQU      48(R9), Y8
-	VPSRLW       $0x04, Y8, Y8
-	VPAND        Y0, Y8, Y8
-	VPMADDUBSW   192(R10), Y8, Y9
-	VPMADDWD     Y1, Y9, Y9
-	VPMADDUBSW   192(R10)(DI*1), Y8, Y8
-	VPMADDWD     Y1, Y8, Y8
-	VPACKSSDW    Y9, Y7, Y7
-	VPMADDWD     Y1, Y7, Y7
-	VPACKSSDW    Y8, Y6, Y6
-	VPMADDWD     Y1, Y6, Y6
-	VPACKSSDW    Y7, Y5, Y5
-	VPMADDWD     Y1, Y5, Y5
-	VPACKSSDW    Y6, Y4, Y4
-	VPMADDWD     Y1, Y4, Y4
-	VPAND        80(R9), Y0, Y6
-	VPMADDUBSW   256(R10), Y6, Y7
-	VPMADDWD     Y1, Y7, Y7
-	VPMADDUBSW   256(R10)(DI*1), Y6, Y6
-	VPMADDWD     Y1, Y6, Y6
-	VMOVDQU      80(R9), Y8
-	VPSRLW       $0x04, Y8, Y8
-	VPAND        Y0, Y8, Y8
-	VPMADDUBSW   320(R10), Y8, Y9
-	VPMADDWD     Y1, Y9, Y9
-	VPMADDUBSW   320(R10)(DI*1), Y8, Y8
-	VPMADDWD     Y1, Y8, Y8
-	VPACKSSDW    Y9, Y7, Y7
-	VPMADDWD     Y1, Y7, Y7
-	VPACKSSDW    Y8, Y6, Y6
-	VPMADDWD     Y1, Y6, Y6
-	VPAND        112(R9), Y0, Y8
-	VPMADDUBSW   384(R10), Y8, Y9
-	VPMADDWD     Y1, Y9, Y9
-	VPMADDUBSW   384(R10)(DI*1), Y8, Y8
-	VPMADDWD     Y1, Y8, Y8
-	VMOVDQU      112(R9), Y10
-	VPSRLW       $0x04, Y10, Y10
-	VPAND        Y0, Y10, Y10
-	VPMADDUBSW   448(R10), Y10, Y11
-	VPMADDWD     Y1, Y11, Y11
-	VPMADDUBSW   448(R10)(DI*1), Y10, Y10
-	VPMADDWD     Y1, Y10, Y10
-	VPACKSSDW    Y11, Y9, Y9
-	VPMADDWD     Y1, Y9, Y9
-	VPACKSSDW    Y10, Y8, Y8
-	VPMADDWD     Y1, Y8, Y8
-	VPACKSSDW    Y9, Y7, Y7
-	VPMADDWD     Y1, Y7, Y7
-	VPACKSSDW    Y8, Y6, Y6
-	VPMADDWD     Y1, Y6, Y6
-	VPERM2I128   $0x20, Y7, Y5, Y8
-	VPERM2I128   $0x31, Y7, Y5, Y5
-	VPADDD       Y5, Y8, Y8
-	VPERM2I128   $0x20, Y6, Y4, Y5
-	VPERM2I128   $0x31, Y6, Y4, Y4
-	VPADDD       Y4, Y5, Y5
-	VMOVDQU      (R9), X4
-	VPSHUFD      $0xed, Y4, Y6
-	VPSRLVD      row45Shift<>+0(SB), Y6, Y6
-	VPAND        row45Low<>+0(SB), Y6, Y6
-	VPSHUFD      $0x84, Y4, Y4
-	VPSRLD       $0x02, Y4, Y4
-	VPAND        row45High<>+0(SB), Y4, Y4
-	VPOR         Y4, Y6, Y6
-	VPBROADCASTW (R9), Y4
-	VCVTPH2PS    X4, Y4
-	VPBROADCASTW 2(R9), Y7
-	VCVTPH2PS    X7, Y7
-	VXORPS       floatSign<>+0(SB), Y7, Y7
-	VPMOVZXBD    X6, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       Y4, Y9, Y9
-	VPSRLDQ      $0x08, Y6, Y6
-	VPMOVZXBD    X6, Y4
-	VCVTDQ2PS    Y4, Y4
-	VMULPS       Y7, Y4, Y4
-	VCVTDQ2PS    Y8, Y8
-	VMULPS       (R11), Y9, Y6
-	VFMADD231PS  Y8, Y6, Y2
-	VFMADD231PS  32(R11), Y4, Y2
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       (R11)(DI*1), Y9, Y6
-	VFMADD231PS  Y5, Y6, Y3
-	VFMADD231PS  32(R11)(DI*1), Y4, Y3
-	ADDQ         $+144, R9
-	ADDQ         $+512, R10
-	ADDQ         $+512, R11
-	DECQ         R8
-	JNZ          group66
-	VMOVUPS      Y2, (SP)(BX*1)
-	VMOVUPS      Y3, 256(SP)(BX*1)
-	MOVQ         rowBytes+24(FP), R8
-	ADDQ         R8, AX
-	ADDQ         $0x20, BX
-	CMPQ         BX, $+256
-	JNE          row65
-	VMOVDQU      (SP), Y2
-	VMOVDQU      32(SP), Y3
-	VMOVDQU      64(SP), Y4
-	VMOVDQU      96(SP), Y5
-	VPUNPCKLDQ   Y3, Y2, Y6
-	VPUNPCKHDQ   Y3, Y2, Y2
-	VPUNPCKLDQ   Y5, Y4, Y3
-	VPUNPCKHDQ   Y5, Y4, Y4
-	VPUNPCKLQDQ  Y3, Y6, Y5
-	VPUNPCKHQDQ  Y3, Y6, Y3
-	VPUNPCKLQDQ  Y4, Y2, Y6
-	VPUNPCKHQDQ  Y4, Y2, Y2
-	VMOVDQU      128(SP), Y4
-	VMOVDQU      160(SP), Y7
-	VMOVDQU      192(SP), Y8
-	VMOVDQU      224(SP), Y9
-	VPUNPCKLDQ   Y7, Y4, Y10
-	VPUNPCKHDQ   Y7, Y4, Y4
-	VPUNPCKLDQ   Y9, Y8, Y7
-	VPUNPCKHDQ   Y9, Y8, Y8
-	VPUNPCKLQDQ  Y7, Y10, Y9
-	VPUNPCKHQDQ  Y7, Y10, Y7
-	VPUNPCKLQDQ  Y8, Y4, Y10
-	VPUNPCKHQDQ  Y8, Y4, Y4
-	VPXOR        Y8, Y8, Y8
-	VPERM2F128   $0x20, Y9, Y5, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y7, Y3, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y10, Y6, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y4, Y2, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x31, Y9, Y5, Y5
-	VADDPS       Y5, Y8, Y8
-	VPERM2F128   $0x31, Y7, Y3, Y3
-	VADDPS       Y3, Y8, Y8
-	VPERM2F128   $0x31, Y10, Y6, Y3
-	VADDPS       Y3, Y8, Y8
-	VPERM2F128   $0x31, Y4, Y2, Y2
-	VADDPS       Y2, Y8, Y8
-	VMOVUPS      Y8, (CX)
-	MOVQ         ldo+8(FP), BX
-	VMOVDQU      256(SP), Y2
-	VMOVDQU      288(SP), Y3
-	VMOVDQU      320(SP), Y4
-	VMOVDQU      352(SP), Y5
-	VPUNPCKLDQ   Y3, Y2, Y6
-	VPUNPCKHDQ   Y3, Y2, Y2
-	VPUNPCKLDQ   Y5, Y4, Y3
-	VPUNPCKHDQ   Y5, Y4, Y4
-	VPUNPCKLQDQ  Y3, Y6, Y5
-	VPUNPCKHQDQ  Y3, Y6, Y3
-	VPUNPCKLQDQ  Y4, Y2, Y6
-	VPUNPCKHQDQ  Y4, Y2, Y2
-	VMOVDQU      384(SP), Y4
-	VMOVDQU      416(SP), Y7
-	VMOVDQU      448(SP), Y8
-	VMOVDQU      480(SP), Y9
-	VPUNPCKLDQ   Y7, Y4, Y10
-	VPUNPCKHDQ   Y7, Y4, Y4
-	VPUNPCKLDQ   Y9, Y8, Y7
-	VPUNPCKHDQ   Y9, Y8, Y8
-	VPUNPCKLQDQ  Y7, Y10, Y9
-	VPUNPCKHQDQ  Y7, Y10, Y7
-	VPUNPCKLQDQ  Y8, Y4, Y10
-	VPUNPCKHQDQ  Y8, Y4, Y4
-	VPXOR        Y8, Y8, Y8
-	VPERM2F128   $0x20, Y9, Y5, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y7, Y3, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y10, Y6, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y4, Y2, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x31, Y9, Y5, Y5
-	VADDPS       Y5, Y8, Y8
-	VPERM2F128   $0x31, Y7, Y3, Y3
-	VADDPS       Y3, Y8, Y8
-	VPERM2F128   $0x31, Y10, Y6, Y3
-	VADDPS       Y3, Y8, Y8
-	VPERM2F128   $0x31, Y4, Y2, Y2
-	VADDPS       Y2, Y8, Y8
-	VMOVUPS      Y8, (CX)(BX*4)
-	ADDQ         $0x20, CX
-	DECQ         DX
-	JNZ          octet64
+group55:
+	PREFETCHT0     4096(R9)
+	PREFETCHT0     4160(R9)
+	PREFETCHT0     4224(R9)
+	VMOVDQU        16(R9), X4
+	VPBLENDD       $0xf0, 64(R9), Y4, Y4
+	VPAND          Y0, Y4, Y5
+	VMOVDQU        32(R9), X6
+	VPBLENDD       $0xf0, 80(R9), Y6, Y6
+	VPAND          Y0, Y6, Y7
+	VPMADDUBSW     256(R10), Y5, Y8
+	VPMADDUBSW     288(R10), Y7, Y9
+	VPADDW         Y9, Y8, Y8
+	VPMADDWD       Y1, Y8, Y8
+	VPMADDUBSW     256(R10)(DI*1), Y5, Y5
+	VPMADDUBSW     288(R10)(DI*1), Y7, Y7
+	VPADDW         Y7, Y5, Y5
+	VPMADDWD       Y1, Y5, Y5
+	VPSRLW         $0x04, Y4, Y4
+	VPAND          Y0, Y4, Y4
+	VPSRLW         $0x04, Y6, Y6
+	VPAND          Y0, Y6, Y6
+	VPMADDUBSW     320(R10), Y4, Y7
+	VPMADDUBSW     352(R10), Y6, Y9
+	VPADDW         Y9, Y7, Y7
+	VPMADDWD       Y1, Y7, Y7
+	VPMADDUBSW     320(R10)(DI*1), Y4, Y4
+	VPMADDUBSW     352(R10)(DI*1), Y6, Y6
+	VPADDW         Y6, Y4, Y4
+	VPMADDWD       Y1, Y4, Y4
+	VPACKSSDW      Y7, Y8, Y8
+	VPMADDWD       Y1, Y8, Y8
+	VPACKSSDW      Y4, Y5, Y5
+	VPMADDWD       Y1, Y5, Y5
+	VMOVDQU        48(R9), X4
+	VPBLENDD       $0xf0, 96(R9), Y4, Y4
+	VPAND          Y0, Y4, Y6
+	VMOVDQU        64(R9), X7
+	VPBLENDD       $0xf0, 112(R9), Y7, Y7
+	VPAND          Y0, Y7, Y9
+	VPMADDUBSW     384(R10), Y6, Y10
+	VPMADDUBSW     416(R10), Y9, Y11
+	VPADDW         Y11, Y10, Y10
+	VPMADDWD       Y1, Y10, Y10
+	VPMADDUBSW     384(R10)(DI*1), Y6, Y6
+	VPMADDUBSW     416(R10)(DI*1), Y9, Y9
+	VPADDW         Y9, Y6, Y6
+	VPMADDWD       Y1, Y6, Y6
+	VPSRLW         $0x04, Y4, Y4
+	VPAND          Y0, Y4, Y4
+	VPSRLW         $0x04, Y7, Y7
+	VPAND          Y0, Y7, Y7
+	VPMADDUBSW     448(R10), Y4, Y9
+	VPMADDUBSW     480(R10), Y7, Y11
+	VPADDW         Y11, Y9, Y9
+	VPMADDWD       Y1, Y9, Y9
+	VPMADDUBSW     448(R10)(DI*1), Y4, Y4
+	VPMADDUBSW     480(R10)(DI*1), Y7, Y7
+	VPADDW         Y7, Y4, Y4
+	VPMADDWD       Y1, Y4, Y4
+	VPACKSSDW      Y9, Y10, Y10
+	VPMADDWD       Y1, Y10, Y10
+	VPACKSSDW      Y4, Y6, Y6
+	VPMADDWD       Y1, Y6, Y6
+	VBROADCASTI128 (R9), Y4
+	VPSHUFB        splice45Order<>+0(SB), Y4, Y4
+	VPAND          splice45Mask<>+0(SB), Y4, Y4
+	VPMADDUBSW     splice45Factor<>+0(SB), Y4, Y4
+	VPSRLD         $0x14, Y4, Y7
+	VPAND          lowWord<>+0(SB), Y4, Y4
+	VCVTDQ2PS      Y4, Y4
+	VCVTDQ2PS      Y7, Y7
+	VPBROADCASTD   (R9), X9
+	VCVTPH2PS      X9, Y9
+	VMOVSLDUP      Y9, Y11
+	VMOVSHDUP      Y9, Y9
+	VMULPS         quarter<>+0(SB), Y11, Y11
+	VMULPS         Y11, Y4, Y4
+	VMULPS         Y9, Y7, Y7
+	VPACKSSDW      Y10, Y8, Y8
+	VPMADDWD       Y1, Y8, Y8
+	VCVTDQ2PS      Y8, Y8
+	VMULPS         (R10), Y4, Y9
+	VFMADD231PS    Y8, Y9, Y2
+	VFNMADD231PS   32(R10), Y7, Y2
+	VPACKSSDW      Y6, Y5, Y5
+	VPMADDWD       Y1, Y5, Y5
+	VCVTDQ2PS      Y5, Y5
+	VMULPS         (R10)(DI*1), Y4, Y4
+	VFMADD231PS    Y5, Y4, Y3
+	VFNMADD231PS   32(R10)(DI*1), Y7, Y3
+	ADDQ           $+144, R9
+	ADDQ           $+512, R10
+	DECQ           R8
+	JNZ            group55
+	VMOVUPS        Y2, (SP)(BX*1)
+	VMOVUPS        Y3, 256(SP)(BX*1)
+	MOVQ           rowBytes+24(FP), R8
+	ADDQ           R8, AX
+	ADDQ           $0x20, BX
+	CMPQ           BX, $+256
+	JNE            row52
+	VMOVDQU        (SP), Y2
+	VMOVDQU        32(SP), Y3
+	VMOVDQU        64(SP), Y4
+	VMOVDQU        96(SP), Y5
+	VPUNPCKLDQ     Y3, Y2, Y6
+	VPUNPCKHDQ     Y3, Y2, Y2
+	VPUNPCKLDQ     Y5, Y4, Y3
+	VPUNPCKHDQ     Y5, Y4, Y4
+	VPUNPCKLQDQ    Y3, Y6, Y5
+	VPUNPCKHQDQ    Y3, Y6, Y3
+	VPUNPCKLQDQ    Y4, Y2, Y6
+	VPUNPCKHQDQ    Y4, Y2, Y2
+	VMOVDQU        128(SP), Y4
+	VMOVDQU        160(SP), Y7
+	VMOVDQU        192(SP), Y8
+	VMOVDQU        224(SP), Y9
+	VPUNPCKLDQ     Y7, Y4, Y10
+	VPUNPCKHDQ     Y7, Y4, Y4
+	VPUNPCKLDQ     Y9, Y8, Y7
+	VPUNPCKHDQ     Y9, Y8, Y8
+	VPUNPCKLQDQ    Y7, Y10, Y9
+	VPUNPCKHQDQ    Y7, Y10, Y7
+	VPUNPCKLQDQ    Y8, Y4, Y10
+	VPUNPCKHQDQ    Y8, Y4, Y4
+	VPXOR          Y8, Y8, Y8
+	VPERM2F128     $0x20, Y9, Y5, Y11
+	VADDPS         Y11, Y8, Y8
+	VPERM2F128     $0x20, Y7, Y3, Y11
+	VADDPS         Y11, Y8, Y8
+	VPERM2F128     $0x20, Y10, Y6, Y11
+	VADDPS         Y11, Y8, Y8
+	VPERM2F128     $0x20, Y4, Y2, Y11
+	VADDPS         Y11, Y8, Y8
+	VPERM2F128     $0x31, Y9, Y5, Y5
+	VADDPS         Y5, Y8, Y8
+	VPERM2F128     $0x31, Y7, Y3, Y3
+	VADDPS         Y3, Y8, Y8
+	VPERM2F128     $0x31, Y10, Y6, Y3
+	VADDPS         Y3, Y8, Y8
+	VPERM2F128     $0x31, Y4, Y2, Y2
+	VADDPS         Y2, Y8, Y8
+	VMOVUPS        Y8, (CX)
+	MOVQ           ldo+8(FP), BX
+	VMOVDQU        256(SP), Y2
+	VMOVDQU        288(SP), Y3
+	VMOVDQU        320(SP), Y4
+	VMOVDQU        352(SP), Y5
+	VPUNPCKLDQ     Y3, Y2, Y6
+	VPUNPCKHDQ     Y3, Y2, Y2
+	VPUNPCKLDQ     Y5, Y4, Y3
+	VPUNPCKHDQ     Y5, Y4, Y4
+	VPUNPCKLQDQ    Y3, Y6, Y5
+	VPUNPCKHQDQ    Y3, Y6, Y3
+	VPUNPCKLQDQ    Y4, Y2, Y6
+	VPUNPCKHQDQ    Y4, Y2, Y2
+	VMOVDQU        384(SP), Y4
+	VMOVDQU        416(SP), Y7
+	VMOVDQU        448(SP), Y8
+	VMOVDQU        480(SP), Y9
+	VPUNPCKLDQ     Y7, Y4, Y10
+	VPUNPCKHDQ     Y7, Y4, Y4
+	VPUNPCKLDQ     Y9, Y8, Y7
+	VPUNPCKHDQ     Y9, Y8, Y8
+	VPUNPCKLQDQ    Y7, Y10, Y9
+	VPUNPCKHQDQ    Y7, Y10, Y7
+	VPUNPCKLQDQ    Y8, Y4, Y10
+	VPUNPCKHQDQ    Y8, Y4, Y4
+	VPXOR          Y8, Y8, Y8
+	VPERM2F128     $0x20, Y9, Y5, Y11
+	VADDPS         Y11, Y8, Y8
+	VPERM2F128     $0x20, Y7, Y3, Y11
+	VADDPS         Y11, Y8, Y8
+	VPERM2F128     $0x20, Y10, Y6, Y11
+	VADDPS         Y11, Y8, Y8
+	VPERM2F128     $0x20, Y4, Y2, Y11
+	VADDPS         Y11, Y8, Y8
+	VPERM2F128     $0x31, Y9, Y5, Y5
+	VADDPS         Y5, Y8, Y8
+	VPERM2F128     $0x31, Y7, Y3, Y3
+	VADDPS         Y3, Y8, Y8
+	VPERM2F128     $0x31, Y10, Y6, Y3
+	VADDPS         Y3, Y8, Y8
+	VPERM2F128     $0x31, Y4, Y2, Y2
+	VADDPS         Y2, Y8, Y8
+	VMOVUPS        Y8, (CX)(BX*4)
+	ADDQ           $0x20, CX
+	DECQ           DX
+	JNZ            octet51
 	VZEROUPPER
 	RET
 
@@ -2370,123 +2667,709 @@ TEXT ·dotQ4_Kx1VNNI(SB), $256-80
 	MOVQ    out+0(FP), CX
 	MOVQ    octets+32(FP), DX
 	VMOVDQU nibbleMask<>+0(SB), Y0
+	VMOVDQU highNibble<>+0(SB), Y1
+	VMOVDQU onesWords<>+0(SB), Y2
+	MOVQ    AX, SI
+
+octet56:
+	XORQ BX, BX
+
+row57:
+	LEAQ 65536(AX), DI
+
+touch58:
+	CMPQ       SI, DI
+	JGE        touched59
+	PREFETCHT0 (SI)
+	ADDQ       $+4096, SI
+	JMP        touch58
+
+touched59:
+	MOVQ           AX, R8
+	MOVQ           lanes+48(FP), R9
+	MOVQ           n+64(FP), DI
+	VPXOR          Y3, Y3, Y3
+	PREFETCHT0     4096(R8)
+	PREFETCHT0     4160(R8)
+	PREFETCHT0     4224(R8)
+	VMOVDQU        16(R8), X4
+	VPBLENDD       $0xf0, 64(R8), Y4, Y4
+	VPAND          Y0, Y4, Y5
+	VMOVDQU        32(R8), X6
+	VPBLENDD       $0xf0, 80(R8), Y6, Y6
+	VPAND          Y0, Y6, Y7
+	VPXOR          Y8, Y8, Y8
+	VMOVDQU        256(R9), Y9
+	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xc1 // VPDPBUSD       Y9, Y5, Y8
+	VMOVDQU        288(R9), Y5
+	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xc5 // VPDPBUSD       Y5, Y7, Y8
+	VPAND          Y1, Y4, Y4
+	VPAND          Y1, Y6, Y5
+	VPXOR          Y6, Y6, Y6
+	VMOVDQU        320(R9), Y7
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xf7 // VPDPBUSD       Y7, Y4, Y6
+	VMOVDQU        352(R9), Y4
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xf4 // VPDPBUSD       Y4, Y5, Y6
+	VPSRAD         $0x04, Y6, Y6
+	VPACKSSDW      Y6, Y8, Y8
+	VPMADDWD       Y2, Y8, Y8
+	VMOVDQU        48(R8), X4
+	VPBLENDD       $0xf0, 96(R8), Y4, Y4
+	VPAND          Y0, Y4, Y5
+	VMOVDQU        64(R8), X6
+	VPBLENDD       $0xf0, 112(R8), Y6, Y6
+	VPAND          Y0, Y6, Y7
+	VPXOR          Y9, Y9, Y9
+	VMOVDQU        384(R9), Y10
+	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xca // VPDPBUSD       Y10, Y5, Y9
+	VMOVDQU        416(R9), Y5
+	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xcd // VPDPBUSD       Y5, Y7, Y9
+	VPAND          Y1, Y4, Y4
+	VPAND          Y1, Y6, Y5
+	VPXOR          Y6, Y6, Y6
+	VMOVDQU        448(R9), Y7
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xf7 // VPDPBUSD       Y7, Y4, Y6
+	VMOVDQU        480(R9), Y4
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xf4 // VPDPBUSD       Y4, Y5, Y6
+	VPSRAD         $0x04, Y6, Y6
+	VPACKSSDW      Y6, Y9, Y9
+	VPMADDWD       Y2, Y9, Y9
+	VBROADCASTI128 (R8), Y4
+	VPSHUFB        splice45Order<>+0(SB), Y4, Y4
+	VPAND          splice45Mask<>+0(SB), Y4, Y4
+	VPMADDUBSW     splice45Factor<>+0(SB), Y4, Y4
+	VPSRLD         $0x14, Y4, Y5
+	VPAND          lowWord<>+0(SB), Y4, Y4
+	VCVTDQ2PS      Y4, Y4
+	VCVTDQ2PS      Y5, Y5
+	VPBROADCASTD   (R8), X6
+	VCVTPH2PS      X6, Y6
+	VMOVSLDUP      Y6, Y7
+	VMOVSHDUP      Y6, Y6
+	VMULPS         quarter<>+0(SB), Y7, Y7
+	VMULPS         Y7, Y4, Y4
+	VMULPS         Y6, Y5, Y5
+	ADDQ           $+144, R8
+	ADDQ           $+512, R9
+	DECQ           DI
+	JZ             last61
+
+group60:
+	PREFETCHT0     4096(R8)
+	PREFETCHT0     4160(R8)
+	PREFETCHT0     4224(R8)
+	VMOVDQU        16(R8), X6
+	VPBLENDD       $0xf0, 64(R8), Y6, Y6
+	VPAND          Y0, Y6, Y7
+	VMOVDQU        32(R8), X10
+	VPBLENDD       $0xf0, 80(R8), Y10, Y10
+	VPAND          Y0, Y10, Y11
+	VPXOR          Y12, Y12, Y12
+	VMOVDQU        256(R9), Y13
+	BYTE $0xc4; BYTE $0x42; BYTE $0x45; BYTE $0x50; BYTE $0xe5 // VPDPBUSD       Y13, Y7, Y12
+	VMOVDQU        288(R9), Y7
+	BYTE $0xc4; BYTE $0x62; BYTE $0x25; BYTE $0x50; BYTE $0xe7 // VPDPBUSD       Y7, Y11, Y12
+	VPAND          Y1, Y6, Y6
+	VPAND          Y1, Y10, Y7
+	VPXOR          Y10, Y10, Y10
+	VMOVDQU        320(R9), Y11
+	BYTE $0xc4; BYTE $0x42; BYTE $0x4d; BYTE $0x50; BYTE $0xd3 // VPDPBUSD       Y11, Y6, Y10
+	VMOVDQU        352(R9), Y6
+	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xd6 // VPDPBUSD       Y6, Y7, Y10
+	VPSRAD         $0x04, Y10, Y10
+	VPACKSSDW      Y10, Y12, Y12
+	VPMADDWD       Y2, Y12, Y12
+	VMOVDQU        48(R8), X6
+	VPBLENDD       $0xf0, 96(R8), Y6, Y6
+	VPAND          Y0, Y6, Y7
+	VMOVDQU        64(R8), X10
+	VPBLENDD       $0xf0, 112(R8), Y10, Y10
+	VPAND          Y0, Y10, Y11
+	VPXOR          Y13, Y13, Y13
+	VMOVDQU        384(R9), Y14
+	BYTE $0xc4; BYTE $0x42; BYTE $0x45; BYTE $0x50; BYTE $0xee // VPDPBUSD       Y14, Y7, Y13
+	VMOVDQU        416(R9), Y7
+	BYTE $0xc4; BYTE $0x62; BYTE $0x25; BYTE $0x50; BYTE $0xef // VPDPBUSD       Y7, Y11, Y13
+	VPAND          Y1, Y6, Y6
+	VPAND          Y1, Y10, Y7
+	VPXOR          Y10, Y10, Y10
+	VMOVDQU        448(R9), Y11
+	BYTE $0xc4; BYTE $0x42; BYTE $0x4d; BYTE $0x50; BYTE $0xd3 // VPDPBUSD       Y11, Y6, Y10
+	VMOVDQU        480(R9), Y6
+	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xd6 // VPDPBUSD       Y6, Y7, Y10
+	VPSRAD         $0x04, Y10, Y10
+	VPACKSSDW      Y10, Y13, Y13
+	VPMADDWD       Y2, Y13, Y13
+	VBROADCASTI128 (R8), Y6
+	VPSHUFB        splice45Order<>+0(SB), Y6, Y6
+	VPAND          splice45Mask<>+0(SB), Y6, Y6
+	VPMADDUBSW     splice45Factor<>+0(SB), Y6, Y6
+	VPSRLD         $0x14, Y6, Y7
+	VPAND          lowWord<>+0(SB), Y6, Y6
+	VCVTDQ2PS      Y6, Y6
+	VCVTDQ2PS      Y7, Y7
+	VPBROADCASTD   (R8), X10
+	VCVTPH2PS      X10, Y10
+	VMOVSLDUP      Y10, Y11
+	VMOVSHDUP      Y10, Y10
+	VMULPS         quarter<>+0(SB), Y11, Y11
+	VMULPS         Y11, Y6, Y6
+	VMULPS         Y10, Y7, Y7
+	VPACKSSDW      Y9, Y8, Y8
+	VPMADDWD       Y2, Y8, Y8
+	VCVTDQ2PS      Y8, Y8
+	VMULPS         -512(R9), Y4, Y4
+	VFMADD231PS    Y8, Y4, Y3
+	VFNMADD231PS   -480(R9), Y5, Y3
+	VMOVDQA        Y12, Y8
+	VMOVDQA        Y13, Y9
+	VMOVDQA        Y6, Y4
+	VMOVDQA        Y7, Y5
+	ADDQ           $+144, R8
+	ADDQ           $+512, R9
+	DECQ           DI
+	JNZ            group60
+
+last61:
+	VPACKSSDW    Y9, Y8, Y8
+	VPMADDWD     Y2, Y8, Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       -512(R9), Y4, Y4
+	VFMADD231PS  Y8, Y4, Y3
+	VFNMADD231PS -480(R9), Y5, Y3
+	VMOVUPS      Y3, (SP)(BX*1)
+	MOVQ         rowBytes+24(FP), DI
+	ADDQ         DI, AX
+	ADDQ         $0x20, BX
+	CMPQ         BX, $+256
+	JNE          row57
+	VMOVDQU      (SP), Y3
+	VMOVDQU      32(SP), Y4
+	VMOVDQU      64(SP), Y5
+	VMOVDQU      96(SP), Y6
+	VPUNPCKLDQ   Y4, Y3, Y7
+	VPUNPCKHDQ   Y4, Y3, Y3
+	VPUNPCKLDQ   Y6, Y5, Y4
+	VPUNPCKHDQ   Y6, Y5, Y5
+	VPUNPCKLQDQ  Y4, Y7, Y6
+	VPUNPCKHQDQ  Y4, Y7, Y4
+	VPUNPCKLQDQ  Y5, Y3, Y7
+	VPUNPCKHQDQ  Y5, Y3, Y3
+	VMOVDQU      128(SP), Y5
+	VMOVDQU      160(SP), Y8
+	VMOVDQU      192(SP), Y9
+	VMOVDQU      224(SP), Y10
+	VPUNPCKLDQ   Y8, Y5, Y11
+	VPUNPCKHDQ   Y8, Y5, Y5
+	VPUNPCKLDQ   Y10, Y9, Y8
+	VPUNPCKHDQ   Y10, Y9, Y9
+	VPUNPCKLQDQ  Y8, Y11, Y10
+	VPUNPCKHQDQ  Y8, Y11, Y8
+	VPUNPCKLQDQ  Y9, Y5, Y11
+	VPUNPCKHQDQ  Y9, Y5, Y5
+	VPXOR        Y9, Y9, Y9
+	VPERM2F128   $0x20, Y10, Y6, Y12
+	VADDPS       Y12, Y9, Y9
+	VPERM2F128   $0x20, Y8, Y4, Y12
+	VADDPS       Y12, Y9, Y9
+	VPERM2F128   $0x20, Y11, Y7, Y12
+	VADDPS       Y12, Y9, Y9
+	VPERM2F128   $0x20, Y5, Y3, Y12
+	VADDPS       Y12, Y9, Y9
+	VPERM2F128   $0x31, Y10, Y6, Y6
+	VADDPS       Y6, Y9, Y9
+	VPERM2F128   $0x31, Y8, Y4, Y4
+	VADDPS       Y4, Y9, Y9
+	VPERM2F128   $0x31, Y11, Y7, Y4
+	VADDPS       Y4, Y9, Y9
+	VPERM2F128   $0x31, Y5, Y3, Y3
+	VADDPS       Y3, Y9, Y9
+	VMOVUPS      Y9, (CX)
+	ADDQ         $0x20, CX
+	DECQ         DX
+	JNZ          octet56
+	VZEROUPPER
+	RET
+
+DATA highNibble<>+0(SB)/8, $0xf0f0f0f0f0f0f0f0
+DATA highNibble<>+8(SB)/8, $0xf0f0f0f0f0f0f0f0
+DATA highNibble<>+16(SB)/8, $0xf0f0f0f0f0f0f0f0
+DATA highNibble<>+24(SB)/8, $0xf0f0f0f0f0f0f0f0
+GLOBL highNibble<>(SB), RODATA|NOPTR, $32
+
+// func dotQ4_Kx2VNNI(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
+TEXT ·dotQ4_Kx2VNNI(SB), $512-80
+	MOVQ    w+16(FP), AX
+	MOVQ    out+0(FP), CX
+	MOVQ    octets+32(FP), DX
+	MOVQ    stride+56(FP), DI
+	VMOVDQU nibbleMask<>+0(SB), Y0
+	VMOVDQU highNibble<>+0(SB), Y1
+	VMOVDQU onesWords<>+0(SB), Y2
+	MOVQ    AX, SI
+
+octet62:
+	XORQ BX, BX
+
+row63:
+	LEAQ 65536(AX), R8
+
+touch64:
+	CMPQ       SI, R8
+	JGE        touched65
+	PREFETCHT0 (SI)
+	ADDQ       $+4096, SI
+	JMP        touch64
+
+touched65:
+	MOVQ  AX, R9
+	MOVQ  lanes+48(FP), R10
+	MOVQ  n+64(FP), R8
+	VPXOR Y3, Y3, Y3
+	VPXOR Y4, Y4, Y4
+
+group66:
+	PREFETCHT0     4096(R9)
+	PREFETCHT0     4160(R9)
+	PREFETCHT0     4224(R9)
+	VMOVDQU        16(R9), X5
+	VPBLENDD       $0xf0, 64(R9), Y5, Y5
+	VPAND          Y0, Y5, Y6
+	VMOVDQU        32(R9), X7
+	VPBLENDD       $0xf0, 80(R9), Y7, Y7
+	VPAND          Y0, Y7, Y8
+	VPXOR          Y9, Y9, Y9
+	VMOVDQU        256(R10), Y10
+	BYTE $0xc4; BYTE $0x42; BYTE $0x4d; BYTE $0x50; BYTE $0xca // VPDPBUSD       Y10, Y6, Y9
+	VMOVDQU        288(R10), Y10
+	BYTE $0xc4; BYTE $0x42; BYTE $0x3d; BYTE $0x50; BYTE $0xca // VPDPBUSD       Y10, Y8, Y9
+	VPXOR          Y10, Y10, Y10
+	VMOVDQU        256(R10)(DI*1), Y11
+	BYTE $0xc4; BYTE $0x42; BYTE $0x4d; BYTE $0x50; BYTE $0xd3 // VPDPBUSD       Y11, Y6, Y10
+	VMOVDQU        288(R10)(DI*1), Y6
+	BYTE $0xc4; BYTE $0x62; BYTE $0x3d; BYTE $0x50; BYTE $0xd6 // VPDPBUSD       Y6, Y8, Y10
+	VPAND          Y1, Y5, Y5
+	VPAND          Y1, Y7, Y6
+	VPXOR          Y7, Y7, Y7
+	VMOVDQU        320(R10), Y8
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x55; BYTE $0x50; BYTE $0xf8 // VPDPBUSD       Y8, Y5, Y7
+	VMOVDQU        352(R10), Y8
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x4d; BYTE $0x50; BYTE $0xf8 // VPDPBUSD       Y8, Y6, Y7
+	VPXOR          Y8, Y8, Y8
+	VMOVDQU        320(R10)(DI*1), Y11
+	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xc3 // VPDPBUSD       Y11, Y5, Y8
+	VMOVDQU        352(R10)(DI*1), Y5
+	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xc5 // VPDPBUSD       Y5, Y6, Y8
+	VPSRAD         $0x04, Y7, Y7
+	VPSRAD         $0x04, Y8, Y8
+	VPACKSSDW      Y7, Y9, Y9
+	VPMADDWD       Y2, Y9, Y9
+	VPACKSSDW      Y8, Y10, Y10
+	VPMADDWD       Y2, Y10, Y10
+	VMOVDQU        48(R9), X5
+	VPBLENDD       $0xf0, 96(R9), Y5, Y5
+	VPAND          Y0, Y5, Y6
+	VMOVDQU        64(R9), X7
+	VPBLENDD       $0xf0, 112(R9), Y7, Y7
+	VPAND          Y0, Y7, Y8
+	VPXOR          Y11, Y11, Y11
+	VMOVDQU        384(R10), Y12
+	BYTE $0xc4; BYTE $0x42; BYTE $0x4d; BYTE $0x50; BYTE $0xdc // VPDPBUSD       Y12, Y6, Y11
+	VMOVDQU        416(R10), Y12
+	BYTE $0xc4; BYTE $0x42; BYTE $0x3d; BYTE $0x50; BYTE $0xdc // VPDPBUSD       Y12, Y8, Y11
+	VPXOR          Y12, Y12, Y12
+	VMOVDQU        384(R10)(DI*1), Y13
+	BYTE $0xc4; BYTE $0x42; BYTE $0x4d; BYTE $0x50; BYTE $0xe5 // VPDPBUSD       Y13, Y6, Y12
+	VMOVDQU        416(R10)(DI*1), Y6
+	BYTE $0xc4; BYTE $0x62; BYTE $0x3d; BYTE $0x50; BYTE $0xe6 // VPDPBUSD       Y6, Y8, Y12
+	VPAND          Y1, Y5, Y5
+	VPAND          Y1, Y7, Y6
+	VPXOR          Y7, Y7, Y7
+	VMOVDQU        448(R10), Y8
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x55; BYTE $0x50; BYTE $0xf8 // VPDPBUSD       Y8, Y5, Y7
+	VMOVDQU        480(R10), Y8
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x4d; BYTE $0x50; BYTE $0xf8 // VPDPBUSD       Y8, Y6, Y7
+	VPXOR          Y8, Y8, Y8
+	VMOVDQU        448(R10)(DI*1), Y13
+	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xc5 // VPDPBUSD       Y13, Y5, Y8
+	VMOVDQU        480(R10)(DI*1), Y5
+	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xc5 // VPDPBUSD       Y5, Y6, Y8
+	VPSRAD         $0x04, Y7, Y7
+	VPSRAD         $0x04, Y8, Y8
+	VPACKSSDW      Y7, Y11, Y11
+	VPMADDWD       Y2, Y11, Y11
+	VPACKSSDW      Y8, Y12, Y12
+	VPMADDWD       Y2, Y12, Y12
+	VBROADCASTI128 (R9), Y5
+	VPSHUFB        splice45Order<>+0(SB), Y5, Y5
+	VPAND          splice45Mask<>+0(SB), Y5, Y5
+	VPMADDUBSW     splice45Factor<>+0(SB), Y5, Y5
+	VPSRLD         $0x14, Y5, Y6
+	VPAND          lowWord<>+0(SB), Y5, Y5
+	VCVTDQ2PS      Y5, Y5
+	VCVTDQ2PS      Y6, Y6
+	VPBROADCASTD   (R9), X7
+	VCVTPH2PS      X7, Y7
+	VMOVSLDUP      Y7, Y8
+	VMOVSHDUP      Y7, Y7
+	VMULPS         quarter<>+0(SB), Y8, Y8
+	VMULPS         Y8, Y5, Y5
+	VMULPS         Y7, Y6, Y6
+	VPACKSSDW      Y11, Y9, Y9
+	VPMADDWD       Y2, Y9, Y9
+	VCVTDQ2PS      Y9, Y9
+	VMULPS         (R10), Y5, Y7
+	VFMADD231PS    Y9, Y7, Y3
+	VFNMADD231PS   32(R10), Y6, Y3
+	VPACKSSDW      Y12, Y10, Y10
+	VPMADDWD       Y2, Y10, Y10
+	VCVTDQ2PS      Y10, Y10
+	VMULPS         (R10)(DI*1), Y5, Y5
+	VFMADD231PS    Y10, Y5, Y4
+	VFNMADD231PS   32(R10)(DI*1), Y6, Y4
+	ADDQ           $+144, R9
+	ADDQ           $+512, R10
+	DECQ           R8
+	JNZ            group66
+	VMOVUPS        Y3, (SP)(BX*1)
+	VMOVUPS        Y4, 256(SP)(BX*1)
+	MOVQ           rowBytes+24(FP), R8
+	ADDQ           R8, AX
+	ADDQ           $0x20, BX
+	CMPQ           BX, $+256
+	JNE            row63
+	VMOVDQU        (SP), Y3
+	VMOVDQU        32(SP), Y4
+	VMOVDQU        64(SP), Y5
+	VMOVDQU        96(SP), Y6
+	VPUNPCKLDQ     Y4, Y3, Y7
+	VPUNPCKHDQ     Y4, Y3, Y3
+	VPUNPCKLDQ     Y6, Y5, Y4
+	VPUNPCKHDQ     Y6, Y5, Y5
+	VPUNPCKLQDQ    Y4, Y7, Y6
+	VPUNPCKHQDQ    Y4, Y7, Y4
+	VPUNPCKLQDQ    Y5, Y3, Y7
+	VPUNPCKHQDQ    Y5, Y3, Y3
+	VMOVDQU        128(SP), Y5
+	VMOVDQU        160(SP), Y8
+	VMOVDQU        192(SP), Y9
+	VMOVDQU        224(SP), Y10
+	VPUNPCKLDQ     Y8, Y5, Y11
+	VPUNPCKHDQ     Y8, Y5, Y5
+	VPUNPCKLDQ     Y10, Y9, Y8
+	VPUNPCKHDQ     Y10, Y9, Y9
+	VPUNPCKLQDQ    Y8, Y11, Y10
+	VPUNPCKHQDQ    Y8, Y11, Y8
+	VPUNPCKLQDQ    Y9, Y5, Y11
+	VPUNPCKHQDQ    Y9, Y5, Y5
+	VPXOR          Y9, Y9, Y9
+	VPERM2F128     $0x20, Y10, Y6, Y12
+	VADDPS         Y12, Y9, Y9
+	VPERM2F128     $0x20, Y8, Y4, Y12
+	VADDPS         Y12, Y9, Y9
+	VPERM2F128     $0x20, Y11, Y7, Y12
+	VADDPS         Y12, Y9, Y9
+	VPERM2F128     $0x20, Y5, Y3, Y12
+	VADDPS         Y12, Y9, Y9
+	VPERM2F128     $0x31, Y10, Y6, Y6
+	VADDPS         Y6, Y9, Y9
+	VPERM2F128     $0x31, Y8, Y4, Y4
+	VADDPS         Y4, Y9, Y9
+	VPERM2F128     $0x31, Y11, Y7, Y4
+	VADDPS         Y4, Y9, Y9
+	VPERM2F128     $0x31, Y5, Y3, Y3
+	VADDPS         Y3, Y9, Y9
+	VMOVUPS        Y9, (CX)
+	MOVQ           ldo+8(FP), BX
+	VMOVDQU        256(SP), Y3
+	VMOVDQU        288(SP), Y4
+	VMOVDQU        320(SP), Y5
+	VMOVDQU        352(SP), Y6
+	VPUNPCKLDQ     Y4, Y3, Y7
+	VPUNPCKHDQ     Y4, Y3, Y3
+	VPUNPCKLDQ     Y6, Y5, Y4
+	VPUNPCKHDQ     Y6, Y5, Y5
+	VPUNPCKLQDQ    Y4, Y7, Y6
+	VPUNPCKHQDQ    Y4, Y7, Y4
+	VPUNPCKLQDQ    Y5, Y3, Y7
+	VPUNPCKHQDQ    Y5, Y3, Y3
+	VMOVDQU        384(SP), Y5
+	VMOVDQU        416(SP), Y8
+	VMOVDQU        448(SP), Y9
+	VMOVDQU        480(SP), Y10
+	VPUNPCKLDQ     Y8, Y5, Y11
+	VPUNPCKHDQ     Y8, Y5, Y5
+	VPUNPCKLDQ     Y10, Y9, Y8
+	VPUNPCKHDQ     Y10, Y9, Y9
+	VPUNPCKLQDQ    Y8, Y11, Y10
+	VPUNPCKHQDQ    Y8, Y11, Y8
+	VPUNPCKLQDQ    Y9, Y5, Y11
+	VPUNPCKHQDQ    Y9, Y5, Y5
+	VPXOR          Y9, Y9, Y9
+	VPERM2F128     $0x20, Y10, Y6, Y12
+	VADDPS         Y12, Y9, Y9
+	VPERM2F128     $0x20, Y8, Y4, Y12
+	VADDPS         Y12, Y9, Y9
+	VPERM2F128     $0x20, Y11, Y7, Y12
+	VADDPS         Y12, Y9, Y9
+	VPERM2F128     $0x20, Y5, Y3, Y12
+	VADDPS         Y12, Y9, Y9
+	VPERM2F128     $0x31, Y10, Y6, Y6
+	VADDPS         Y6, Y9, Y9
+	VPERM2F128     $0x31, Y8, Y4, Y4
+	VADDPS         Y4, Y9, Y9
+	VPERM2F128     $0x31, Y11, Y7, Y4
+	VADDPS         Y4, Y9, Y9
+	VPERM2F128     $0x31, Y5, Y3, Y3
+	VADDPS         Y3, Y9, Y9
+	VMOVUPS        Y9, (CX)(BX*4)
+	ADDQ           $0x20, CX
+	DECQ           DX
+	JNZ            octet62
+	VZEROUPPER
+	RET
+
+// func dotQ5_Kx1AVX2(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
+TEXT ·dotQ5_Kx1AVX2(SB), $256-80
+	MOVQ    w+16(FP), AX
+	MOVQ    out+0(FP), CX
+	MOVQ    octets+32(FP), DX
+	VMOVDQU nibbleMask<>+0(SB), Y0
 	VMOVDQU onesWords<>+0(SB), Y1
 	MOVQ    AX, SI
 
-octet71:
+octet67:
 	XORQ BX, BX
 
-row72:
+row68:
 	LEAQ 65536(AX), DI
 
-touch76:
+touch69:
 	CMPQ       SI, DI
-	JGE        touched77
+	JGE        touched70
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch76
+	JMP        touch69
 
-touched77:
-	MOVQ  AX, R8
-	MOVQ  blocks+40(FP), R9
-	MOVQ  lanes+48(FP), R10
-	MOVQ  n+64(FP), DI
-	VPXOR Y2, Y2, Y2
+touched70:
+	MOVQ           AX, R8
+	MOVQ           lanes+48(FP), R9
+	MOVQ           n+64(FP), DI
+	VPXOR          Y2, Y2, Y2
+	PREFETCHT0     4096(R8)
+	PREFETCHT0     4160(R8)
+	PREFETCHT0     4224(R8)
+	VMOVDQU        48(R8), X3
+	VPBLENDD       $0xf0, 96(R8), Y3, Y3
+	VBROADCASTI128 16(R8), Y4
+	VPSRLVD        upperBy4<>+0(SB), Y4, Y4
+	VPAND          nibbleMask<>+0(SB), Y4, Y4
+	VMOVDQU        bits16Of0<>+0(SB), Y5
+	VPSHUFB        Y4, Y5, Y5
+	VPAND          Y0, Y3, Y6
+	VPOR           Y5, Y6, Y6
+	VMOVDQU        64(R8), X5
+	VPBLENDD       $0xf0, 112(R8), Y5, Y5
+	VBROADCASTI128 32(R8), Y7
+	VPSRLVD        upperBy4<>+0(SB), Y7, Y7
+	VPAND          nibbleMask<>+0(SB), Y7, Y7
+	VMOVDQU        bits16Of0<>+0(SB), Y8
+	VPSHUFB        Y7, Y8, Y8
+	VPAND          Y0, Y5, Y9
+	VPOR           Y8, Y9, Y9
+	VPMADDUBSW     256(R9), Y6, Y6
+	VPMADDUBSW     288(R9), Y9, Y8
+	VPADDW         Y8, Y6, Y6
+	VPMADDWD       Y1, Y6, Y6
+	VPSRLW         $0x04, Y3, Y3
+	VMOVDQU        bits16Of1<>+0(SB), Y8
+	VPSHUFB        Y4, Y8, Y8
+	VPAND          Y0, Y3, Y3
+	VPOR           Y8, Y3, Y3
+	VPSRLW         $0x04, Y5, Y5
+	VMOVDQU        bits16Of1<>+0(SB), Y8
+	VPSHUFB        Y7, Y8, Y8
+	VPAND          Y0, Y5, Y5
+	VPOR           Y8, Y5, Y5
+	VPMADDUBSW     320(R9), Y3, Y3
+	VPMADDUBSW     352(R9), Y5, Y5
+	VPADDW         Y5, Y3, Y3
+	VPMADDWD       Y1, Y3, Y3
+	VPACKSSDW      Y3, Y6, Y6
+	VPMADDWD       Y1, Y6, Y6
+	VMOVDQU        80(R8), X3
+	VPBLENDD       $0xf0, 128(R8), Y3, Y3
+	VMOVDQU        bits16Of2<>+0(SB), Y5
+	VPSHUFB        Y4, Y5, Y5
+	VPAND          Y0, Y3, Y8
+	VPOR           Y5, Y8, Y8
+	VMOVDQU        96(R8), X5
+	VPBLENDD       $0xf0, 144(R8), Y5, Y5
+	VMOVDQU        bits16Of2<>+0(SB), Y9
+	VPSHUFB        Y7, Y9, Y9
+	VPAND          Y0, Y5, Y10
+	VPOR           Y9, Y10, Y10
+	VPMADDUBSW     384(R9), Y8, Y8
+	VPMADDUBSW     416(R9), Y10, Y9
+	VPADDW         Y9, Y8, Y8
+	VPMADDWD       Y1, Y8, Y8
+	VPSRLW         $0x04, Y3, Y3
+	VMOVDQU        bits16Of3<>+0(SB), Y9
+	VPSHUFB        Y4, Y9, Y9
+	VPAND          Y0, Y3, Y3
+	VPOR           Y9, Y3, Y3
+	VPSRLW         $0x04, Y5, Y4
+	VMOVDQU        bits16Of3<>+0(SB), Y5
+	VPSHUFB        Y7, Y5, Y5
+	VPAND          Y0, Y4, Y4
+	VPOR           Y5, Y4, Y4
+	VPMADDUBSW     448(R9), Y3, Y3
+	VPMADDUBSW     480(R9), Y4, Y4
+	VPADDW         Y4, Y3, Y3
+	VPMADDWD       Y1, Y3, Y3
+	VPACKSSDW      Y3, Y8, Y8
+	VPMADDWD       Y1, Y8, Y8
+	VBROADCASTI128 (R8), Y3
+	VPSHUFB        splice45Order<>+0(SB), Y3, Y3
+	VPAND          splice45Mask<>+0(SB), Y3, Y3
+	VPMADDUBSW     splice45Factor<>+0(SB), Y3, Y3
+	VPSRLD         $0x14, Y3, Y4
+	VPAND          lowWord<>+0(SB), Y3, Y3
+	VCVTDQ2PS      Y3, Y3
+	VCVTDQ2PS      Y4, Y4
+	VPBROADCASTD   (R8), X5
+	VCVTPH2PS      X5, Y5
+	VMOVSLDUP      Y5, Y7
+	VMOVSHDUP      Y5, Y5
+	VMULPS         quarter<>+0(SB), Y7, Y7
+	VMULPS         Y7, Y3, Y3
+	VMULPS         Y5, Y4, Y4
+	ADDQ           $+176, R8
+	ADDQ           $+512, R9
+	DECQ           DI
+	JZ             last72
 
-group73:
-	PREFETCHT0   4096(R8)
-	PREFETCHT0   4160(R8)
-	PREFETCHT0   4224(R8)
-	VPAND        16(R8), Y0, Y3
-	VPXOR        Y4, Y4, Y4
-	VMOVDQU      (R9), Y5
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xe5 // VPDPBUSD     Y5, Y3, Y4
-	VMOVDQU      16(R8), Y3
-	VPSRLW       $0x04, Y3, Y3
-	VPAND        Y0, Y3, Y3
-	VPXOR        Y5, Y5, Y5
-	VMOVDQU      64(R9), Y6
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xee // VPDPBUSD     Y6, Y3, Y5
-	VPACKSSDW    Y5, Y4, Y4
-	VPMADDWD     Y1, Y4, Y4
-	VPAND        48(R8), Y0, Y3
-	VPXOR        Y5, Y5, Y5
-	VMOVDQU      128(R9), Y6
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xee // VPDPBUSD     Y6, Y3, Y5
-	VMOVDQU      48(R8), Y3
-	VPSRLW       $0x04, Y3, Y3
-	VPAND        Y0, Y3, Y3
-	VPXOR        Y6, Y6, Y6
-	VMOVDQU      192(R9), Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xf7 // VPDPBUSD     Y7, Y3, Y6
-	VPACKSSDW    Y6, Y5, Y5
-	VPMADDWD     Y1, Y5, Y5
-	VPACKSSDW    Y5, Y4, Y4
-	VPMADDWD     Y1, Y4, Y4
-	VPAND        80(R8), Y0, Y3
-	VPXOR        Y5, Y5, Y5
-	VMOVDQU      256(R9), Y6
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xee // VPDPBUSD     Y6, Y3, Y5
-	VMOVDQU      80(R8), Y3
-	VPSRLW       $0x04, Y3, Y3
-	VPAND        Y0, Y3, Y3
-	VPXOR        Y6, Y6, Y6
-	VMOVDQU      320(R9), Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xf7 // VPDPBUSD     Y7, Y3, Y6
-	VPACKSSDW    Y6, Y5, Y5
-	VPMADDWD     Y1, Y5, Y5
-	VPAND        112(R8), Y0, Y3
-	VPXOR        Y6, Y6, Y6
-	VMOVDQU      384(R9), Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xf7 // VPDPBUSD     Y7, Y3, Y6
-	VMOVDQU      112(R8), Y3
-	VPSRLW       $0x04, Y3, Y3
-	VPAND        Y0, Y3, Y3
-	VPXOR        Y7, Y7, Y7
-	VMOVDQU      448(R9), Y8
-	BYTE $0xc4; BYTE $0xc2; BYTE $0x65; BYTE $0x50; BYTE $0xf8 // VPDPBUSD     Y8, Y3, Y7
-	VPACKSSDW    Y7, Y6, Y6
-	VPMADDWD     Y1, Y6, Y6
-	VPACKSSDW    Y6, Y5, Y5
-	VPMADDWD     Y1, Y5, Y5
-	VPERM2I128   $0x20, Y5, Y4, Y3
-	VPERM2I128   $0x31, Y5, Y4, Y4
-	VPADDD       Y4, Y3, Y3
-	VMOVDQU      (R8), X4
-	VPSHUFD      $0xed, Y4, Y5
-	VPSRLVD      row45Shift<>+0(SB), Y5, Y5
-	VPAND        row45Low<>+0(SB), Y5, Y5
-	VPSHUFD      $0x84, Y4, Y4
-	VPSRLD       $0x02, Y4, Y4
-	VPAND        row45High<>+0(SB), Y4, Y4
-	VPOR         Y4, Y5, Y5
-	VPBROADCASTW (R8), Y4
-	VCVTPH2PS    X4, Y4
-	VPBROADCASTW 2(R8), Y6
-	VCVTPH2PS    X6, Y6
-	VXORPS       floatSign<>+0(SB), Y6, Y6
-	VPMOVZXBD    X5, Y7
-	VCVTDQ2PS    Y7, Y7
-	VMULPS       Y4, Y7, Y7
-	VPSRLDQ      $0x08, Y5, Y5
-	VPMOVZXBD    X5, Y4
-	VCVTDQ2PS    Y4, Y4
-	VMULPS       Y6, Y4, Y4
-	VCVTDQ2PS    Y3, Y3
-	VMULPS       (R10), Y7, Y5
-	VFMADD231PS  Y3, Y5, Y2
-	VFMADD231PS  32(R10), Y4, Y2
-	ADDQ         $+144, R8
-	ADDQ         $+512, R9
-	ADDQ         $+512, R10
-	DECQ         DI
-	JNZ          group73
+group71:
+	PREFETCHT0     4096(R8)
+	PREFETCHT0     4160(R8)
+	PREFETCHT0     4224(R8)
+	VMOVDQU        48(R8), X5
+	VPBLENDD       $0xf0, 96(R8), Y5, Y5
+	VBROADCASTI128 16(R8), Y7
+	VPSRLVD        upperBy4<>+0(SB), Y7, Y7
+	VPAND          nibbleMask<>+0(SB), Y7, Y7
+	VMOVDQU        bits16Of0<>+0(SB), Y9
+	VPSHUFB        Y7, Y9, Y9
+	VPAND          Y0, Y5, Y10
+	VPOR           Y9, Y10, Y10
+	VMOVDQU        64(R8), X9
+	VPBLENDD       $0xf0, 112(R8), Y9, Y9
+	VBROADCASTI128 32(R8), Y11
+	VPSRLVD        upperBy4<>+0(SB), Y11, Y11
+	VPAND          nibbleMask<>+0(SB), Y11, Y11
+	VMOVDQU        bits16Of0<>+0(SB), Y12
+	VPSHUFB        Y11, Y12, Y12
+	VPAND          Y0, Y9, Y13
+	VPOR           Y12, Y13, Y13
+	VPMADDUBSW     256(R9), Y10, Y10
+	VPMADDUBSW     288(R9), Y13, Y12
+	VPADDW         Y12, Y10, Y10
+	VPMADDWD       Y1, Y10, Y10
+	VPSRLW         $0x04, Y5, Y5
+	VMOVDQU        bits16Of1<>+0(SB), Y12
+	VPSHUFB        Y7, Y12, Y12
+	VPAND          Y0, Y5, Y5
+	VPOR           Y12, Y5, Y5
+	VPSRLW         $0x04, Y9, Y9
+	VMOVDQU        bits16Of1<>+0(SB), Y12
+	VPSHUFB        Y11, Y12, Y12
+	VPAND          Y0, Y9, Y9
+	VPOR           Y12, Y9, Y9
+	VPMADDUBSW     320(R9), Y5, Y5
+	VPMADDUBSW     352(R9), Y9, Y9
+	VPADDW         Y9, Y5, Y5
+	VPMADDWD       Y1, Y5, Y5
+	VPACKSSDW      Y5, Y10, Y10
+	VPMADDWD       Y1, Y10, Y10
+	VMOVDQU        80(R8), X5
+	VPBLENDD       $0xf0, 128(R8), Y5, Y5
+	VMOVDQU        bits16Of2<>+0(SB), Y9
+	VPSHUFB        Y7, Y9, Y9
+	VPAND          Y0, Y5, Y12
+	VPOR           Y9, Y12, Y12
+	VMOVDQU        96(R8), X9
+	VPBLENDD       $0xf0, 144(R8), Y9, Y9
+	VMOVDQU        bits16Of2<>+0(SB), Y13
+	VPSHUFB        Y11, Y13, Y13
+	VPAND          Y0, Y9, Y14
+	VPOR           Y13, Y14, Y14
+	VPMADDUBSW     384(R9), Y12, Y12
+	VPMADDUBSW     416(R9), Y14, Y13
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       Y1, Y12, Y12
+	VPSRLW         $0x04, Y5, Y5
+	VMOVDQU        bits16Of3<>+0(SB), Y13
+	VPSHUFB        Y7, Y13, Y13
+	VPAND          Y0, Y5, Y5
+	VPOR           Y13, Y5, Y5
+	VPSRLW         $0x04, Y9, Y7
+	VMOVDQU        bits16Of3<>+0(SB), Y9
+	VPSHUFB        Y11, Y9, Y9
+	VPAND          Y0, Y7, Y7
+	VPOR           Y9, Y7, Y7
+	VPMADDUBSW     448(R9), Y5, Y5
+	VPMADDUBSW     480(R9), Y7, Y7
+	VPADDW         Y7, Y5, Y5
+	VPMADDWD       Y1, Y5, Y5
+	VPACKSSDW      Y5, Y12, Y12
+	VPMADDWD       Y1, Y12, Y12
+	VBROADCASTI128 (R8), Y5
+	VPSHUFB        splice45Order<>+0(SB), Y5, Y5
+	VPAND          splice45Mask<>+0(SB), Y5, Y5
+	VPMADDUBSW     splice45Factor<>+0(SB), Y5, Y5
+	VPSRLD         $0x14, Y5, Y7
+	VPAND          lowWord<>+0(SB), Y5, Y5
+	VCVTDQ2PS      Y5, Y5
+	VCVTDQ2PS      Y7, Y7
+	VPBROADCASTD   (R8), X9
+	VCVTPH2PS      X9, Y9
+	VMOVSLDUP      Y9, Y11
+	VMOVSHDUP      Y9, Y9
+	VMULPS         quarter<>+0(SB), Y11, Y11
+	VMULPS         Y11, Y5, Y5
+	VMULPS         Y9, Y7, Y7
+	VSHUFPS        $0xdd, Y8, Y6, Y9
+	VSHUFPS        $0x88, Y8, Y6, Y6
+	VPADDD         Y9, Y6, Y6
+	VCVTDQ2PS      Y6, Y6
+	VMULPS         -512(R9), Y3, Y3
+	VFMADD231PS    Y6, Y3, Y2
+	VFNMADD231PS   -480(R9), Y4, Y2
+	VMOVDQA        Y10, Y6
+	VMOVDQA        Y12, Y8
+	VMOVDQA        Y5, Y3
+	VMOVDQA        Y7, Y4
+	ADDQ           $+176, R8
+	ADDQ           $+512, R9
+	DECQ           DI
+	JNZ            group71
+
+last72:
+	VSHUFPS      $0xdd, Y8, Y6, Y5
+	VSHUFPS      $0x88, Y8, Y6, Y6
+	VPADDD       Y5, Y6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       -512(R9), Y3, Y3
+	VFMADD231PS  Y6, Y3, Y2
+	VFNMADD231PS -480(R9), Y4, Y2
 	VMOVUPS      Y2, (SP)(BX*1)
 	MOVQ         rowBytes+24(FP), DI
 	ADDQ         DI, AX
 	ADDQ         $0x20, BX
 	CMPQ         BX, $+256
-	JNE          row72
+	JNE          row68
 	VMOVDQU      (SP), Y2
 	VMOVDQU      32(SP), Y3
 	VMOVDQU      64(SP), Y4
@@ -2531,13 +3414,37 @@ group73:
 	VMOVUPS      Y8, (CX)
 	ADDQ         $0x20, CX
 	DECQ         DX
-	JNZ          octet71
+	JNZ          octet67
 	VZEROUPPER
 	RET
 
-// func dotQ4_Kx2VNNI(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
-// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
-TEXT ·dotQ4_Kx2VNNI(SB), $512-80
+DATA bits16Of0<>+0(SB)/8, $0x1000100010001000
+DATA bits16Of0<>+8(SB)/8, $0x1000100010001000
+DATA bits16Of0<>+16(SB)/8, $0x1000100010001000
+DATA bits16Of0<>+24(SB)/8, $0x1000100010001000
+GLOBL bits16Of0<>(SB), RODATA|NOPTR, $32
+
+DATA bits16Of1<>+0(SB)/8, $0x1010000010100000
+DATA bits16Of1<>+8(SB)/8, $0x1010000010100000
+DATA bits16Of1<>+16(SB)/8, $0x1010000010100000
+DATA bits16Of1<>+24(SB)/8, $0x1010000010100000
+GLOBL bits16Of1<>(SB), RODATA|NOPTR, $32
+
+DATA bits16Of2<>+0(SB)/8, $0x1010101000000000
+DATA bits16Of2<>+8(SB)/8, $0x1010101000000000
+DATA bits16Of2<>+16(SB)/8, $0x1010101000000000
+DATA bits16Of2<>+24(SB)/8, $0x1010101000000000
+GLOBL bits16Of2<>(SB), RODATA|NOPTR, $32
+
+DATA bits16Of3<>+0(SB)/8, $0x0000000000000000
+DATA bits16Of3<>+8(SB)/8, $0x1010101010101010
+DATA bits16Of3<>+16(SB)/8, $0x0000000000000000
+DATA bits16Of3<>+24(SB)/8, $0x1010101010101010
+GLOBL bits16Of3<>(SB), RODATA|NOPTR, $32
+
+// func dotQ5_Kx2AVX2(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
+TEXT ·dotQ5_Kx2AVX2(SB), $512-80
 	MOVQ    w+16(FP), AX
 	MOVQ    out+0(FP), CX
 	MOVQ    octets+32(FP), DX
@@ -2546,162 +3453,496 @@ TEXT ·dotQ4_Kx2VNNI(SB), $512-80
 	VMOVDQU onesWords<>+0(SB), Y1
 	MOVQ    AX, SI
 
-octet78:
+octet73:
 	XORQ BX, BX
 
-row79:
+row74:
 	LEAQ 65536(AX), R8
 
-touch83:
+touch75:
 	CMPQ       SI, R8
-	JGE        touched84
+	JGE        touched76
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch83
+	JMP        touch75
 
-touched84:
+touched76:
 	MOVQ  AX, R9
-	MOVQ  blocks+40(FP), R10
-	MOVQ  lanes+48(FP), R11
+	MOVQ  lanes+48(FP), R10
 	MOVQ  n+64(FP), R8
 	VPXOR Y2, Y2, Y2
 	VPXOR Y3, Y3, Y3
 
-group80:
-	PREFETCHT0   4096(R9)
-	PREFETCHT0   4160(R9)
-	PREFETCHT0   4224(R9)
-	VPAND        16(R9), Y0, Y4
-	VPXOR        Y5, Y5, Y5
-	VMOVDQU      (R10), Y6
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xee // VPDPBUSD     Y6, Y4, Y5
-	VPXOR        Y6, Y6, Y6
-	VMOVDQU      (R10)(DI*1), Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xf7 // VPDPBUSD     Y7, Y4, Y6
-	VMOVDQU      16(R9), Y4
-	VPSRLW       $0x04, Y4, Y4
-	VPAND        Y0, Y4, Y4
-	VPXOR        Y7, Y7, Y7
-	VMOVDQU      64(R10), Y8
-	BYTE $0xc4; BYTE $0xc2; BYTE $0x5d; BYTE $0x50; BYTE $0xf8 // VPDPBUSD     Y8, Y4, Y7
-	VPXOR        Y8, Y8, Y8
-	VMOVDQU      64(R10)(DI*1), Y9
-	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xc1 // VPDPBUSD     Y9, Y4, Y8
-	VPACKSSDW    Y7, Y5, Y5
-	VPMADDWD     Y1, Y5, Y5
-	VPACKSSDW    Y8, Y6, Y6
-	VPMADDWD     Y1, Y6, Y6
-	VPAND        48(R9), Y0, Y4
-	VPXOR        Y7, Y7, Y7
-	VMOVDQU      128(R10), Y8
-	BYTE $0xc4; BYTE $0xc2; BYTE $0x5d; BYTE $0x50; BYTE $0xf8 // VPDPBUSD     Y8, Y4, Y7
-	VPXOR        Y8, Y8, Y8
-	VMOVDQU      128(R10)(DI*1), Y9
-	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xc1 // VPDPBUSD     Y9, Y4, Y8
-	VMOVDQU      48(R9), Y4
-	VPSRLW       $0x04, Y4, Y4
-	VPAND        Y0, Y4, Y4
-	VPXOR        Y9, Y9, Y9
-	VMOVDQU      192(R10), Y10
-	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xca // VPDPBUSD     Y10, Y4, Y9
-	VPXOR        Y10, Y10, Y10
-	VMOVDQU      192(R10)(DI*1), Y11
-	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xd3 // VPDPBUSD     Y11, Y4, Y10
-	VPACKSSDW    Y9, Y7, Y7
-	VPMADDWD     Y1, Y7, Y7
-	VPACKSSDW    Y10, Y8, Y8
-	VPMADDWD     Y1, Y8, Y8
-	VPACKSSDW    Y7, Y5, Y5
-	VPMADDWD     Y1, Y5, Y5
-	VPACKSSDW    Y8, Y6, Y6
-	VPMADDWD     Y1, Y6, Y6
-	VPAND        80(R9), Y0, Y4
-	VPXOR        Y7, Y7, Y7
-	VMOVDQU      256(R10), Y8
-	BYTE $0xc4; BYTE $0xc2; BYTE $0x5d; BYTE $0x50; BYTE $0xf8 // VPDPBUSD     Y8, Y4, Y7
-	VPXOR        Y8, Y8, Y8
-	VMOVDQU      256(R10)(DI*1), Y9
-	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xc1 // VPDPBUSD     Y9, Y4, Y8
-	VMOVDQU      80(R9), Y4
-	VPSRLW       $0x04, Y4, Y4
-	VPAND        Y0, Y4, Y4
-	VPXOR        Y9, Y9, Y9
-	VMOVDQU      320(R10), Y10
-	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xca // VPDPBUSD     Y10, Y4, Y9
-	VPXOR        Y10, Y10, Y10
-	VMOVDQU      320(R10)(DI*1), Y11
-	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xd3 // VPDPBUSD     Y11, Y4, Y10
-	VPACKSSDW    Y9, Y7, Y7
-	VPMADDWD     Y1, Y7, Y7
-	VPACKSSDW    Y10, Y8, Y8
-	VPMADDWD     Y1, Y8, Y8
-	VPAND        112(R9), Y0, Y4
-	VPXOR        Y9, Y9, Y9
-	VMOVDQU      384(R10), Y10
-	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xca // VPDPBUSD     Y10, Y4, Y9
-	VPXOR        Y10, Y10, Y10
-	VMOVDQU      384(R10)(DI*1), Y11
-	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xd3 // VPDPBUSD     Y11, Y4, Y10
-	VMOVDQU      112(R9), Y4
-	VPSRLW       $0x04, Y4, Y4
-	VPAND        Y0, Y4, Y4
-	VPXOR        Y11, Y11, Y11
-	VMOVDQU      448(R10), Y12
-	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xdc // VPDPBUSD     Y12, Y4, Y11
-	VPXOR        Y12, Y12, Y12
-	VMOVDQU      448(R10)(DI*1), Y13
-	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xe5 // VPDPBUSD     Y13, Y4, Y12
-	VPACKSSDW    Y11, Y9, Y9
-	VPMADDWD     Y1, Y9, Y9
-	VPACKSSDW    Y12, Y10, Y10
-	VPMADDWD     Y1, Y10, Y10
-	VPACKSSDW    Y9, Y7, Y7
-	VPMADDWD     Y1, Y7, Y7
-	VPACKSSDW    Y10, Y8, Y8
-	VPMADDWD     Y1, Y8, Y8
-	VPERM2I128   $0x20, Y7, Y5, Y4
-	VPERM2I128   $0x31, Y7, Y5, Y5
-	VPADDD       Y5, Y4, Y4
-	VPERM2I128   $0x20, Y8, Y6, Y5
-	VPERM2I128   $0x31, Y8, Y6, Y6
-	VPADDD       Y6, Y5, Y5
-	VMOVDQU      (R9), X6
-	VPSHUFD      $0xed, Y6, Y7
-	VPSRLVD      row45Shift<>+0(SB), Y7, Y7
-	VPAND        row45Low<>+0(SB), Y7, Y7
-	VPSHUFD      $0x84, Y6, Y6
-	VPSRLD       $0x02, Y6, Y6
-	VPAND        row45High<>+0(SB), Y6, Y6
-	VPOR         Y6, Y7, Y7
-	VPBROADCASTW (R9), Y6
-	VCVTPH2PS    X6, Y6
-	VPBROADCASTW 2(R9), Y8
-	VCVTPH2PS    X8, Y8
-	VXORPS       floatSign<>+0(SB), Y8, Y8
-	VPMOVZXBD    X7, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       Y6, Y9, Y9
-	VPSRLDQ      $0x08, Y7, Y7
-	VPMOVZXBD    X7, Y6
-	VCVTDQ2PS    Y6, Y6
-	VMULPS       Y8, Y6, Y6
-	VCVTDQ2PS    Y4, Y4
-	VMULPS       (R11), Y9, Y7
-	VFMADD231PS  Y4, Y7, Y2
-	VFMADD231PS  32(R11), Y6, Y2
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       (R11)(DI*1), Y9, Y4
-	VFMADD231PS  Y5, Y4, Y3
-	VFMADD231PS  32(R11)(DI*1), Y6, Y3
-	ADDQ         $+144, R9
-	ADDQ         $+512, R10
-	ADDQ         $+512, R11
-	DECQ         R8
-	JNZ          group80
+group77:
+	PREFETCHT0     4096(R9)
+	PREFETCHT0     4160(R9)
+	PREFETCHT0     4224(R9)
+	VMOVDQU        48(R9), X4
+	VPBLENDD       $0xf0, 96(R9), Y4, Y4
+	VBROADCASTI128 16(R9), Y5
+	VPSRLVD        upperBy4<>+0(SB), Y5, Y5
+	VPAND          nibbleMask<>+0(SB), Y5, Y5
+	VMOVDQU        bits16Of0<>+0(SB), Y6
+	VPSHUFB        Y5, Y6, Y6
+	VPAND          Y0, Y4, Y7
+	VPOR           Y6, Y7, Y7
+	VMOVDQU        64(R9), X6
+	VPBLENDD       $0xf0, 112(R9), Y6, Y6
+	VBROADCASTI128 32(R9), Y8
+	VPSRLVD        upperBy4<>+0(SB), Y8, Y8
+	VPAND          nibbleMask<>+0(SB), Y8, Y8
+	VMOVDQU        bits16Of0<>+0(SB), Y9
+	VPSHUFB        Y8, Y9, Y9
+	VPAND          Y0, Y6, Y10
+	VPOR           Y9, Y10, Y10
+	VPMADDUBSW     256(R10), Y7, Y9
+	VPMADDUBSW     288(R10), Y10, Y11
+	VPADDW         Y11, Y9, Y9
+	VPMADDWD       Y1, Y9, Y9
+	VPMADDUBSW     256(R10)(DI*1), Y7, Y7
+	VPMADDUBSW     288(R10)(DI*1), Y10, Y10
+	VPADDW         Y10, Y7, Y7
+	VPMADDWD       Y1, Y7, Y7
+	VPSRLW         $0x04, Y4, Y4
+	VMOVDQU        bits16Of1<>+0(SB), Y10
+	VPSHUFB        Y5, Y10, Y10
+	VPAND          Y0, Y4, Y4
+	VPOR           Y10, Y4, Y4
+	VPSRLW         $0x04, Y6, Y6
+	VMOVDQU        bits16Of1<>+0(SB), Y10
+	VPSHUFB        Y8, Y10, Y10
+	VPAND          Y0, Y6, Y6
+	VPOR           Y10, Y6, Y6
+	VPMADDUBSW     320(R10), Y4, Y10
+	VPMADDUBSW     352(R10), Y6, Y11
+	VPADDW         Y11, Y10, Y10
+	VPMADDWD       Y1, Y10, Y10
+	VPMADDUBSW     320(R10)(DI*1), Y4, Y4
+	VPMADDUBSW     352(R10)(DI*1), Y6, Y6
+	VPADDW         Y6, Y4, Y4
+	VPMADDWD       Y1, Y4, Y4
+	VPACKSSDW      Y10, Y9, Y9
+	VPMADDWD       Y1, Y9, Y9
+	VPACKSSDW      Y4, Y7, Y7
+	VPMADDWD       Y1, Y7, Y7
+	VMOVDQU        80(R9), X4
+	VPBLENDD       $0xf0, 128(R9), Y4, Y4
+	VMOVDQU        bits16Of2<>+0(SB), Y6
+	VPSHUFB        Y5, Y6, Y6
+	VPAND          Y0, Y4, Y10
+	VPOR           Y6, Y10, Y10
+	VMOVDQU        96(R9), X6
+	VPBLENDD       $0xf0, 144(R9), Y6, Y6
+	VMOVDQU        bits16Of2<>+0(SB), Y11
+	VPSHUFB        Y8, Y11, Y11
+	VPAND          Y0, Y6, Y12
+	VPOR           Y11, Y12, Y12
+	VPMADDUBSW     384(R10), Y10, Y11
+	VPMADDUBSW     416(R10), Y12, Y13
+	VPADDW         Y13, Y11, Y11
+	VPMADDWD       Y1, Y11, Y11
+	VPMADDUBSW     384(R10)(DI*1), Y10, Y10
+	VPMADDUBSW     416(R10)(DI*1), Y12, Y12
+	VPADDW         Y12, Y10, Y10
+	VPMADDWD       Y1, Y10, Y10
+	VPSRLW         $0x04, Y4, Y4
+	VMOVDQU        bits16Of3<>+0(SB), Y12
+	VPSHUFB        Y5, Y12, Y12
+	VPAND          Y0, Y4, Y4
+	VPOR           Y12, Y4, Y4
+	VPSRLW         $0x04, Y6, Y5
+	VMOVDQU        bits16Of3<>+0(SB), Y6
+	VPSHUFB        Y8, Y6, Y6
+	VPAND          Y0, Y5, Y5
+	VPOR           Y6, Y5, Y5
+	VPMADDUBSW     448(R10), Y4, Y6
+	VPMADDUBSW     480(R10), Y5, Y8
+	VPADDW         Y8, Y6, Y6
+	VPMADDWD       Y1, Y6, Y6
+	VPMADDUBSW     448(R10)(DI*1), Y4, Y4
+	VPMADDUBSW     480(R10)(DI*1), Y5, Y5
+	VPADDW         Y5, Y4, Y4
+	VPMADDWD       Y1, Y4, Y4
+	VPACKSSDW      Y6, Y11, Y11
+	VPMADDWD       Y1, Y11, Y11
+	VPACKSSDW      Y4, Y10, Y10
+	VPMADDWD       Y1, Y10, Y10
+	VBROADCASTI128 (R9), Y4
+	VPSHUFB        splice45Order<>+0(SB), Y4, Y4
+	VPAND          splice45Mask<>+0(SB), Y4, Y4
+	VPMADDUBSW     splice45Factor<>+0(SB), Y4, Y4
+	VPSRLD         $0x14, Y4, Y5
+	VPAND          lowWord<>+0(SB), Y4, Y4
+	VCVTDQ2PS      Y4, Y4
+	VCVTDQ2PS      Y5, Y5
+	VPBROADCASTD   (R9), X6
+	VCVTPH2PS      X6, Y6
+	VMOVSLDUP      Y6, Y8
+	VMOVSHDUP      Y6, Y6
+	VMULPS         quarter<>+0(SB), Y8, Y8
+	VMULPS         Y8, Y4, Y4
+	VMULPS         Y6, Y5, Y5
+	VSHUFPS        $0xdd, Y11, Y9, Y6
+	VSHUFPS        $0x88, Y11, Y9, Y9
+	VPADDD         Y6, Y9, Y9
+	VCVTDQ2PS      Y9, Y9
+	VMULPS         (R10), Y4, Y6
+	VFMADD231PS    Y9, Y6, Y2
+	VFNMADD231PS   32(R10), Y5, Y2
+	VSHUFPS        $0xdd, Y10, Y7, Y6
+	VSHUFPS        $0x88, Y10, Y7, Y7
+	VPADDD         Y6, Y7, Y7
+	VCVTDQ2PS      Y7, Y7
+	VMULPS         (R10)(DI*1), Y4, Y4
+	VFMADD231PS    Y7, Y4, Y3
+	VFNMADD231PS   32(R10)(DI*1), Y5, Y3
+	ADDQ           $+176, R9
+	ADDQ           $+512, R10
+	DECQ           R8
+	JNZ            group77
+	VMOVUPS        Y2, (SP)(BX*1)
+	VMOVUPS        Y3, 256(SP)(BX*1)
+	MOVQ           rowBytes+24(FP), R8
+	ADDQ           R8, AX
+	ADDQ           $0x20, BX
+	CMPQ           BX, $+256
+	JNE            row74
+	VMOVDQU        (SP), Y2
+	VMOVDQU        32(SP), Y3
+	VMOVDQU        64(SP), Y4
+	VMOVDQU        96(SP), Y5
+	VPUNPCKLDQ     Y3, Y2, Y6
+	VPUNPCKHDQ     Y3, Y2, Y2
+	VPUNPCKLDQ     Y5, Y4, Y3
+	VPUNPCKHDQ     Y5, Y4, Y4
+	VPUNPCKLQDQ    Y3, Y6, Y5
+	VPUNPCKHQDQ    Y3, Y6, Y3
+	VPUNPCKLQDQ    Y4, Y2, Y6
+	VPUNPCKHQDQ    Y4, Y2, Y2
+	VMOVDQU        128(SP), Y4
+	VMOVDQU        160(SP), Y7
+	VMOVDQU        192(SP), Y8
+	VMOVDQU        224(SP), Y9
+	VPUNPCKLDQ     Y7, Y4, Y10
+	VPUNPCKHDQ     Y7, Y4, Y4
+	VPUNPCKLDQ     Y9, Y8, Y7
+	VPUNPCKHDQ     Y9, Y8, Y8
+	VPUNPCKLQDQ    Y7, Y10, Y9
+	VPUNPCKHQDQ    Y7, Y10, Y7
+	VPUNPCKLQDQ    Y8, Y4, Y10
+	VPUNPCKHQDQ    Y8, Y4, Y4
+	VPXOR          Y8, Y8, Y8
+	VPERM2F128     $0x20, Y9, Y5, Y11
+	VADDPS         Y11, Y8, Y8
+	VPERM2F128     $0x20, Y7, Y3, Y11
+	VADDPS         Y11, Y8, Y8
+	VPERM2F128     $0x20, Y10, Y6, Y11
+	VADDPS         Y11, Y8, Y8
+	VPERM2F128     $0x20, Y4, Y2, Y11
+	VADDPS         Y11, Y8, Y8
+	VPERM2F128     $0x31, Y9, Y5, Y5
+	VADDPS         Y5, Y8, Y8
+	VPERM2F128     $0x31, Y7, Y3, Y3
+	VADDPS         Y3, Y8, Y8
+	VPERM2F128     $0x31, Y10, Y6, Y3
+	VADDPS         Y3, Y8, Y8
+	VPERM2F128     $0x31, Y4, Y2, Y2
+	VADDPS         Y2, Y8, Y8
+	VMOVUPS        Y8, (CX)
+	MOVQ           ldo+8(FP), BX
+	VMOVDQU        256(SP), Y2
+	VMOVDQU        288(SP), Y3
+	VMOVDQU        320(SP), Y4
+	VMOVDQU        352(SP), Y5
+	VPUNPCKLDQ     Y3, Y2, Y6
+	VPUNPCKHDQ     Y3, Y2, Y2
+	VPUNPCKLDQ     Y5, Y4, Y3
+	VPUNPCKHDQ     Y5, Y4, Y4
+	VPUNPCKLQDQ    Y3, Y6, Y5
+	VPUNPCKHQDQ    Y3, Y6, Y3
+	VPUNPCKLQDQ    Y4, Y2, Y6
+	VPUNPCKHQDQ    Y4, Y2, Y2
+	VMOVDQU        384(SP), Y4
+	VMOVDQU        416(SP), Y7
+	VMOVDQU        448(SP), Y8
+	VMOVDQU        480(SP), Y9
+	VPUNPCKLDQ     Y7, Y4, Y10
+	VPUNPCKHDQ     Y7, Y4, Y4
+	VPUNPCKLDQ     Y9, Y8, Y7
+	VPUNPCKHDQ     Y9, Y8, Y8
+	VPUNPCKLQDQ    Y7, Y10, Y9
+	VPUNPCKHQDQ    Y7, Y10, Y7
+	VPUNPCKLQDQ    Y8, Y4, Y10
+	VPUNPCKHQDQ    Y8, Y4, Y4
+	VPXOR          Y8, Y8, Y8
+	VPERM2F128     $0x20, Y9, Y5, Y11
+	VADDPS         Y11, Y8, Y8
+	VPERM2F128     $0x20, Y7, Y3, Y11
+	VADDPS         Y11, Y8, Y8
+	VPERM2F128     $0x20, Y10, Y6, Y11
+	VADDPS         Y11, Y8, Y8
+	VPERM2F128     $0x20, Y4, Y2, Y11
+	VADDPS         Y11, Y8, Y8
+	VPERM2F128     $0x31, Y9, Y5, Y5
+	VADDPS         Y5, Y8, Y8
+	VPERM2F128     $0x31, Y7, Y3, Y3
+	VADDPS         Y3, Y8, Y8
+	VPERM2F128     $0x31, Y10, Y6, Y3
+	VADDPS         Y3, Y8, Y8
+	VPERM2F128     $0x31, Y4, Y2, Y2
+	VADDPS         Y2, Y8, Y8
+	VMOVUPS        Y8, (CX)(BX*4)
+	ADDQ           $0x20, CX
+	DECQ           DX
+	JNZ            octet73
+	VZEROUPPER
+	RET
+
+// func dotQ5_Kx1VNNI(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
+TEXT ·dotQ5_Kx1VNNI(SB), $256-80
+	MOVQ    w+16(FP), AX
+	MOVQ    out+0(FP), CX
+	MOVQ    octets+32(FP), DX
+	VMOVDQU nibbleMask<>+0(SB), Y0
+	VMOVDQU onesWords<>+0(SB), Y1
+	MOVQ    AX, SI
+
+octet78:
+	XORQ BX, BX
+
+row79:
+	LEAQ 65536(AX), DI
+
+touch80:
+	CMPQ       SI, DI
+	JGE        touched81
+	PREFETCHT0 (SI)
+	ADDQ       $+4096, SI
+	JMP        touch80
+
+touched81:
+	MOVQ           AX, R8
+	MOVQ           lanes+48(FP), R9
+	MOVQ           n+64(FP), DI
+	VPXOR          Y2, Y2, Y2
+	PREFETCHT0     4096(R8)
+	PREFETCHT0     4160(R8)
+	PREFETCHT0     4224(R8)
+	VMOVDQU        48(R8), X3
+	VPBLENDD       $0xf0, 96(R8), Y3, Y3
+	VBROADCASTI128 16(R8), Y4
+	VPSRLVD        upperBy4<>+0(SB), Y4, Y4
+	VPAND          nibbleMask<>+0(SB), Y4, Y4
+	VMOVDQU        bits16Of0<>+0(SB), Y5
+	VPSHUFB        Y4, Y5, Y5
+	VPAND          Y0, Y3, Y6
+	VPOR           Y5, Y6, Y6
+	VMOVDQU        64(R8), X5
+	VPBLENDD       $0xf0, 112(R8), Y5, Y5
+	VBROADCASTI128 32(R8), Y7
+	VPSRLVD        upperBy4<>+0(SB), Y7, Y7
+	VPAND          nibbleMask<>+0(SB), Y7, Y7
+	VMOVDQU        bits16Of0<>+0(SB), Y8
+	VPSHUFB        Y7, Y8, Y8
+	VPAND          Y0, Y5, Y9
+	VPOR           Y8, Y9, Y9
+	VPXOR          Y8, Y8, Y8
+	VMOVDQU        256(R9), Y10
+	BYTE $0xc4; BYTE $0x42; BYTE $0x4d; BYTE $0x50; BYTE $0xc2 // VPDPBUSD       Y10, Y6, Y8
+	VMOVDQU        288(R9), Y6
+	BYTE $0xc4; BYTE $0x62; BYTE $0x35; BYTE $0x50; BYTE $0xc6 // VPDPBUSD       Y6, Y9, Y8
+	VPSRLW         $0x04, Y3, Y3
+	VMOVDQU        bits16Of1<>+0(SB), Y6
+	VPSHUFB        Y4, Y6, Y6
+	VPAND          Y0, Y3, Y3
+	VPOR           Y6, Y3, Y3
+	VPSRLW         $0x04, Y5, Y5
+	VMOVDQU        bits16Of1<>+0(SB), Y6
+	VPSHUFB        Y7, Y6, Y6
+	VPAND          Y0, Y5, Y5
+	VPOR           Y6, Y5, Y5
+	VPXOR          Y6, Y6, Y6
+	VMOVDQU        320(R9), Y9
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x65; BYTE $0x50; BYTE $0xf1 // VPDPBUSD       Y9, Y3, Y6
+	VMOVDQU        352(R9), Y3
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xf3 // VPDPBUSD       Y3, Y5, Y6
+	VPACKSSDW      Y6, Y8, Y8
+	VPMADDWD       Y1, Y8, Y8
+	VMOVDQU        80(R8), X3
+	VPBLENDD       $0xf0, 128(R8), Y3, Y3
+	VMOVDQU        bits16Of2<>+0(SB), Y5
+	VPSHUFB        Y4, Y5, Y5
+	VPAND          Y0, Y3, Y6
+	VPOR           Y5, Y6, Y6
+	VMOVDQU        96(R8), X5
+	VPBLENDD       $0xf0, 144(R8), Y5, Y5
+	VMOVDQU        bits16Of2<>+0(SB), Y9
+	VPSHUFB        Y7, Y9, Y9
+	VPAND          Y0, Y5, Y10
+	VPOR           Y9, Y10, Y10
+	VPXOR          Y9, Y9, Y9
+	VMOVDQU        384(R9), Y11
+	BYTE $0xc4; BYTE $0x42; BYTE $0x4d; BYTE $0x50; BYTE $0xcb // VPDPBUSD       Y11, Y6, Y9
+	VMOVDQU        416(R9), Y6
+	BYTE $0xc4; BYTE $0x62; BYTE $0x2d; BYTE $0x50; BYTE $0xce // VPDPBUSD       Y6, Y10, Y9
+	VPSRLW         $0x04, Y3, Y3
+	VMOVDQU        bits16Of3<>+0(SB), Y6
+	VPSHUFB        Y4, Y6, Y6
+	VPAND          Y0, Y3, Y3
+	VPOR           Y6, Y3, Y3
+	VPSRLW         $0x04, Y5, Y4
+	VMOVDQU        bits16Of3<>+0(SB), Y5
+	VPSHUFB        Y7, Y5, Y5
+	VPAND          Y0, Y4, Y4
+	VPOR           Y5, Y4, Y4
+	VPXOR          Y5, Y5, Y5
+	VMOVDQU        448(R9), Y6
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xee // VPDPBUSD       Y6, Y3, Y5
+	VMOVDQU        480(R9), Y3
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xeb // VPDPBUSD       Y3, Y4, Y5
+	VPACKSSDW      Y5, Y9, Y9
+	VPMADDWD       Y1, Y9, Y9
+	VBROADCASTI128 (R8), Y3
+	VPSHUFB        splice45Order<>+0(SB), Y3, Y3
+	VPAND          splice45Mask<>+0(SB), Y3, Y3
+	VPMADDUBSW     splice45Factor<>+0(SB), Y3, Y3
+	VPSRLD         $0x14, Y3, Y4
+	VPAND          lowWord<>+0(SB), Y3, Y3
+	VCVTDQ2PS      Y3, Y3
+	VCVTDQ2PS      Y4, Y4
+	VPBROADCASTD   (R8), X5
+	VCVTPH2PS      X5, Y5
+	VMOVSLDUP      Y5, Y6
+	VMOVSHDUP      Y5, Y5
+	VMULPS         quarter<>+0(SB), Y6, Y6
+	VMULPS         Y6, Y3, Y3
+	VMULPS         Y5, Y4, Y4
+	ADDQ           $+176, R8
+	ADDQ           $+512, R9
+	DECQ           DI
+	JZ             last83
+
+group82:
+	PREFETCHT0     4096(R8)
+	PREFETCHT0     4160(R8)
+	PREFETCHT0     4224(R8)
+	VMOVDQU        48(R8), X5
+	VPBLENDD       $0xf0, 96(R8), Y5, Y5
+	VBROADCASTI128 16(R8), Y6
+	VPSRLVD        upperBy4<>+0(SB), Y6, Y6
+	VPAND          nibbleMask<>+0(SB), Y6, Y6
+	VMOVDQU        bits16Of0<>+0(SB), Y7
+	VPSHUFB        Y6, Y7, Y7
+	VPAND          Y0, Y5, Y10
+	VPOR           Y7, Y10, Y10
+	VMOVDQU        64(R8), X7
+	VPBLENDD       $0xf0, 112(R8), Y7, Y7
+	VBROADCASTI128 32(R8), Y11
+	VPSRLVD        upperBy4<>+0(SB), Y11, Y11
+	VPAND          nibbleMask<>+0(SB), Y11, Y11
+	VMOVDQU        bits16Of0<>+0(SB), Y12
+	VPSHUFB        Y11, Y12, Y12
+	VPAND          Y0, Y7, Y13
+	VPOR           Y12, Y13, Y13
+	VPXOR          Y12, Y12, Y12
+	VMOVDQU        256(R9), Y14
+	BYTE $0xc4; BYTE $0x42; BYTE $0x2d; BYTE $0x50; BYTE $0xe6 // VPDPBUSD       Y14, Y10, Y12
+	VMOVDQU        288(R9), Y10
+	BYTE $0xc4; BYTE $0x42; BYTE $0x15; BYTE $0x50; BYTE $0xe2 // VPDPBUSD       Y10, Y13, Y12
+	VPSRLW         $0x04, Y5, Y5
+	VMOVDQU        bits16Of1<>+0(SB), Y10
+	VPSHUFB        Y6, Y10, Y10
+	VPAND          Y0, Y5, Y5
+	VPOR           Y10, Y5, Y5
+	VPSRLW         $0x04, Y7, Y7
+	VMOVDQU        bits16Of1<>+0(SB), Y10
+	VPSHUFB        Y11, Y10, Y10
+	VPAND          Y0, Y7, Y7
+	VPOR           Y10, Y7, Y7
+	VPXOR          Y10, Y10, Y10
+	VMOVDQU        320(R9), Y13
+	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xd5 // VPDPBUSD       Y13, Y5, Y10
+	VMOVDQU        352(R9), Y5
+	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xd5 // VPDPBUSD       Y5, Y7, Y10
+	VPACKSSDW      Y10, Y12, Y12
+	VPMADDWD       Y1, Y12, Y12
+	VMOVDQU        80(R8), X5
+	VPBLENDD       $0xf0, 128(R8), Y5, Y5
+	VMOVDQU        bits16Of2<>+0(SB), Y7
+	VPSHUFB        Y6, Y7, Y7
+	VPAND          Y0, Y5, Y10
+	VPOR           Y7, Y10, Y10
+	VMOVDQU        96(R8), X7
+	VPBLENDD       $0xf0, 144(R8), Y7, Y7
+	VMOVDQU        bits16Of2<>+0(SB), Y13
+	VPSHUFB        Y11, Y13, Y13
+	VPAND          Y0, Y7, Y14
+	VPOR           Y13, Y14, Y14
+	VPXOR          Y13, Y13, Y13
+	VMOVDQU        384(R9), Y15
+	BYTE $0xc4; BYTE $0x42; BYTE $0x2d; BYTE $0x50; BYTE $0xef // VPDPBUSD       Y15, Y10, Y13
+	VMOVDQU        416(R9), Y10
+	BYTE $0xc4; BYTE $0x42; BYTE $0x0d; BYTE $0x50; BYTE $0xea // VPDPBUSD       Y10, Y14, Y13
+	VPSRLW         $0x04, Y5, Y5
+	VMOVDQU        bits16Of3<>+0(SB), Y10
+	VPSHUFB        Y6, Y10, Y10
+	VPAND          Y0, Y5, Y5
+	VPOR           Y10, Y5, Y5
+	VPSRLW         $0x04, Y7, Y6
+	VMOVDQU        bits16Of3<>+0(SB), Y7
+	VPSHUFB        Y11, Y7, Y7
+	VPAND          Y0, Y6, Y6
+	VPOR           Y7, Y6, Y6
+	VPXOR          Y7, Y7, Y7
+	VMOVDQU        448(R9), Y10
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x55; BYTE $0x50; BYTE $0xfa // VPDPBUSD       Y10, Y5, Y7
+	VMOVDQU        480(R9), Y5
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x4d; BYTE $0x50; BYTE $0xfd // VPDPBUSD       Y5, Y6, Y7
+	VPACKSSDW      Y7, Y13, Y13
+	VPMADDWD       Y1, Y13, Y13
+	VBROADCASTI128 (R8), Y5
+	VPSHUFB        splice45Order<>+0(SB), Y5, Y5
+	VPAND          splice45Mask<>+0(SB), Y5, Y5
+	VPMADDUBSW     splice45Factor<>+0(SB), Y5, Y5
+	VPSRLD         $0x14, Y5, Y6
+	VPAND          lowWord<>+0(SB), Y5, Y5
+	VCVTDQ2PS      Y5, Y5
+	VCVTDQ2PS      Y6, Y6
+	VPBROADCASTD   (R8), X7
+	VCVTPH2PS      X7, Y7
+	VMOVSLDUP      Y7, Y10
+	VMOVSHDUP      Y7, Y7
+	VMULPS         quarter<>+0(SB), Y10, Y10
+	VMULPS         Y10, Y5, Y5
+	VMULPS         Y7, Y6, Y6
+	VSHUFPS        $0xdd, Y9, Y8, Y7
+	VSHUFPS        $0x88, Y9, Y8, Y8
+	VPADDD         Y7, Y8, Y8
+	VCVTDQ2PS      Y8, Y8
+	VMULPS         -512(R9), Y3, Y3
+	VFMADD231PS    Y8, Y3, Y2
+	VFNMADD231PS   -480(R9), Y4, Y2
+	VMOVDQA        Y12, Y8
+	VMOVDQA        Y13, Y9
+	VMOVDQA        Y5, Y3
+	VMOVDQA        Y6, Y4
+	ADDQ           $+176, R8
+	ADDQ           $+512, R9
+	DECQ           DI
+	JNZ            group82
+
+last83:
+	VSHUFPS      $0xdd, Y9, Y8, Y5
+	VSHUFPS      $0x88, Y9, Y8, Y8
+	VPADDD       Y5, Y8, Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       -512(R9), Y3, Y3
+	VFMADD231PS  Y8, Y3, Y2
+	VFNMADD231PS -480(R9), Y4, Y2
 	VMOVUPS      Y2, (SP)(BX*1)
-	VMOVUPS      Y3, 256(SP)(BX*1)
-	MOVQ         rowBytes+24(FP), R8
-	ADDQ         R8, AX
+	MOVQ         rowBytes+24(FP), DI
+	ADDQ         DI, AX
 	ADDQ         $0x20, BX
 	CMPQ         BX, $+256
 	JNE          row79
@@ -2747,732 +3988,9 @@ group80:
 	VPERM2F128   $0x31, Y4, Y2, Y2
 	VADDPS       Y2, Y8, Y8
 	VMOVUPS      Y8, (CX)
-	MOVQ         ldo+8(FP), BX
-	VMOVDQU      256(SP), Y2
-	VMOVDQU      288(SP), Y3
-	VMOVDQU      320(SP), Y4
-	VMOVDQU      352(SP), Y5
-	VPUNPCKLDQ   Y3, Y2, Y6
-	VPUNPCKHDQ   Y3, Y2, Y2
-	VPUNPCKLDQ   Y5, Y4, Y3
-	VPUNPCKHDQ   Y5, Y4, Y4
-	VPUNPCKLQDQ  Y3, Y6, Y5
-	VPUNPCKHQDQ  Y3, Y6, Y3
-	VPUNPCKLQDQ  Y4, Y2, Y6
-	VPUNPCKHQDQ  Y4, Y2, Y2
-	VMOVDQU      384(SP), Y4
-	VMOVDQU      416(SP), Y7
-	VMOVDQU      448(SP), Y8
-	VMOVDQU      480(SP), Y9
-	VPUNPCKLDQ   Y7, Y4, Y10
-	VPUNPCKHDQ   Y7, Y4, Y4
-	VPUNPCKLDQ   Y9, Y8, Y7
-	VPUNPCKHDQ   Y9, Y8, Y8
-	VPUNPCKLQDQ  Y7, Y10, Y9
-	VPUNPCKHQDQ  Y7, Y10, Y7
-	VPUNPCKLQDQ  Y8, Y4, Y10
-	VPUNPCKHQDQ  Y8, Y4, Y4
-	VPXOR        Y8, Y8, Y8
-	VPERM2F128   $0x20, Y9, Y5, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y7, Y3, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y10, Y6, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y4, Y2, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x31, Y9, Y5, Y5
-	VADDPS       Y5, Y8, Y8
-	VPERM2F128   $0x31, Y7, Y3, Y3
-	VADDPS       Y3, Y8, Y8
-	VPERM2F128   $0x31, Y10, Y6, Y3
-	VADDPS       Y3, Y8, Y8
-	VPERM2F128   $0x31, Y4, Y2, Y2
-	VADDPS       Y2, Y8, Y8
-	VMOVUPS      Y8, (CX)(BX*4)
 	ADDQ         $0x20, CX
 	DECQ         DX
 	JNZ          octet78
-	VZEROUPPER
-	RET
-
-// func dotQ5_Kx1AVX2(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
-// Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·dotQ5_Kx1AVX2(SB), $256-80
-	MOVQ    w+16(FP), AX
-	MOVQ    out+0(FP), CX
-	MOVQ    octets+32(FP), DX
-	VMOVDQU nibbleMask<>+0(SB), Y0
-	VMOVDQU onesWords<>+0(SB), Y1
-	MOVQ    AX, SI
-
-octet85:
-	XORQ BX, BX
-
-row86:
-	LEAQ 65536(AX), DI
-
-touch90:
-	CMPQ       SI, DI
-	JGE        touched91
-	PREFETCHT0 (SI)
-	ADDQ       $+4096, SI
-	JMP        touch90
-
-touched91:
-	MOVQ  AX, R8
-	MOVQ  blocks+40(FP), R9
-	MOVQ  lanes+48(FP), R10
-	MOVQ  n+64(FP), DI
-	VPXOR Y2, Y2, Y2
-
-group87:
-	PREFETCHT0   4096(R8)
-	PREFETCHT0   4160(R8)
-	PREFETCHT0   4224(R8)
-	VPAND        48(R8), Y0, Y3
-	VMOVDQU      16(R8), Y4
-	VPSLLW       $0x04, Y4, Y4
-	VPAND        sixteen<>+0(SB), Y4, Y4
-	VPOR         Y4, Y3, Y3
-	VPMADDUBSW   (R9), Y3, Y3
-	VPMADDWD     Y1, Y3, Y3
-	VMOVDQU      48(R8), Y4
-	VPSRLW       $0x04, Y4, Y4
-	VPAND        Y0, Y4, Y4
-	VMOVDQU      16(R8), Y5
-	VPSLLW       $0x03, Y5, Y5
-	VPAND        sixteen<>+0(SB), Y5, Y5
-	VPOR         Y5, Y4, Y4
-	VPMADDUBSW   64(R9), Y4, Y4
-	VPMADDWD     Y1, Y4, Y4
-	VPACKSSDW    Y4, Y3, Y3
-	VPMADDWD     Y1, Y3, Y3
-	VPAND        80(R8), Y0, Y4
-	VMOVDQU      16(R8), Y5
-	VPSLLW       $0x02, Y5, Y5
-	VPAND        sixteen<>+0(SB), Y5, Y5
-	VPOR         Y5, Y4, Y4
-	VPMADDUBSW   128(R9), Y4, Y4
-	VPMADDWD     Y1, Y4, Y4
-	VMOVDQU      80(R8), Y5
-	VPSRLW       $0x04, Y5, Y5
-	VPAND        Y0, Y5, Y5
-	VMOVDQU      16(R8), Y6
-	VPSLLW       $0x01, Y6, Y6
-	VPAND        sixteen<>+0(SB), Y6, Y6
-	VPOR         Y6, Y5, Y5
-	VPMADDUBSW   192(R9), Y5, Y5
-	VPMADDWD     Y1, Y5, Y5
-	VPACKSSDW    Y5, Y4, Y4
-	VPMADDWD     Y1, Y4, Y4
-	VPACKSSDW    Y4, Y3, Y3
-	VPMADDWD     Y1, Y3, Y3
-	VPAND        112(R8), Y0, Y4
-	VMOVDQU      sixteen<>+0(SB), Y5
-	VPAND        16(R8), Y5, Y5
-	VPOR         Y5, Y4, Y4
-	VPMADDUBSW   256(R9), Y4, Y4
-	VPMADDWD     Y1, Y4, Y4
-	VMOVDQU      112(R8), Y5
-	VPSRLW       $0x04, Y5, Y5
-	VPAND        Y0, Y5, Y5
-	VMOVDQU      16(R8), Y6
-	VPSRLW       $0x01, Y6, Y6
-	VPAND        sixteen<>+0(SB), Y6, Y6
-	VPOR         Y6, Y5, Y5
-	VPMADDUBSW   320(R9), Y5, Y5
-	VPMADDWD     Y1, Y5, Y5
-	VPACKSSDW    Y5, Y4, Y4
-	VPMADDWD     Y1, Y4, Y4
-	VPAND        144(R8), Y0, Y5
-	VMOVDQU      16(R8), Y6
-	VPSRLW       $0x02, Y6, Y6
-	VPAND        sixteen<>+0(SB), Y6, Y6
-	VPOR         Y6, Y5, Y5
-	VPMADDUBSW   384(R9), Y5, Y5
-	VPMADDWD     Y1, Y5, Y5
-	VMOVDQU      144(R8), Y6
-	VPSRLW       $0x04, Y6, Y6
-	VPAND        Y0, Y6, Y6
-	VMOVDQU      16(R8), Y7
-	VPSRLW       $0x03, Y7, Y7
-	VPAND        sixteen<>+0(SB), Y7, Y7
-	VPOR         Y7, Y6, Y6
-	VPMADDUBSW   448(R9), Y6, Y6
-	VPMADDWD     Y1, Y6, Y6
-	VPACKSSDW    Y6, Y5, Y5
-	VPMADDWD     Y1, Y5, Y5
-	VPACKSSDW    Y5, Y4, Y4
-	VPMADDWD     Y1, Y4, Y4
-	VPERM2I128   $0x20, Y4, Y3, Y5
-	VPERM2I128   $0x31, Y4, Y3, Y3
-	VPADDD       Y3, Y5, Y5
-	VMOVDQU      (R8), X3
-	VPSHUFD      $0xed, Y3, Y4
-	VPSRLVD      row45Shift<>+0(SB), Y4, Y4
-	VPAND        row45Low<>+0(SB), Y4, Y4
-	VPSHUFD      $0x84, Y3, Y3
-	VPSRLD       $0x02, Y3, Y3
-	VPAND        row45High<>+0(SB), Y3, Y3
-	VPOR         Y3, Y4, Y4
-	VPBROADCASTW (R8), Y3
-	VCVTPH2PS    X3, Y3
-	VPBROADCASTW 2(R8), Y6
-	VCVTPH2PS    X6, Y6
-	VXORPS       floatSign<>+0(SB), Y6, Y6
-	VPMOVZXBD    X4, Y7
-	VCVTDQ2PS    Y7, Y7
-	VMULPS       Y3, Y7, Y7
-	VPSRLDQ      $0x08, Y4, Y4
-	VPMOVZXBD    X4, Y3
-	VCVTDQ2PS    Y3, Y3
-	VMULPS       Y6, Y3, Y3
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       (R10), Y7, Y4
-	VFMADD231PS  Y5, Y4, Y2
-	VFMADD231PS  32(R10), Y3, Y2
-	ADDQ         $+176, R8
-	ADDQ         $+512, R9
-	ADDQ         $+512, R10
-	DECQ         DI
-	JNZ          group87
-	VMOVUPS      Y2, (SP)(BX*1)
-	MOVQ         rowBytes+24(FP), DI
-	ADDQ         DI, AX
-	ADDQ         $0x20, BX
-	CMPQ         BX, $+256
-	JNE          row86
-	VMOVDQU      (SP), Y2
-	VMOVDQU      32(SP), Y3
-	VMOVDQU      64(SP), Y4
-	VMOVDQU      96(SP), Y5
-	VPUNPCKLDQ   Y3, Y2, Y6
-	VPUNPCKHDQ   Y3, Y2, Y2
-	VPUNPCKLDQ   Y5, Y4, Y3
-	VPUNPCKHDQ   Y5, Y4, Y4
-	VPUNPCKLQDQ  Y3, Y6, Y5
-	VPUNPCKHQDQ  Y3, Y6, Y3
-	VPUNPCKLQDQ  Y4, Y2, Y6
-	VPUNPCKHQDQ  Y4, Y2, Y2
-	VMOVDQU      128(SP), Y4
-	VMOVDQU      160(SP), Y7
-	VMOVDQU      192(SP), Y8
-	VMOVDQU      224(SP), Y9
-	VPUNPCKLDQ   Y7, Y4, Y10
-	VPUNPCKHDQ   Y7, Y4, Y4
-	VPUNPCKLDQ   Y9, Y8, Y7
-	VPUNPCKHDQ   Y9, Y8, Y8
-	VPUNPCKLQDQ  Y7, Y10, Y9
-	VPUNPCKHQDQ  Y7, Y10, Y7
-	VPUNPCKLQDQ  Y8, Y4, Y10
-	VPUNPCKHQDQ  Y8, Y4, Y4
-	VPXOR        Y8, Y8, Y8
-	VPERM2F128   $0x20, Y9, Y5, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y7, Y3, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y10, Y6, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y4, Y2, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x31, Y9, Y5, Y5
-	VADDPS       Y5, Y8, Y8
-	VPERM2F128   $0x31, Y7, Y3, Y3
-	VADDPS       Y3, Y8, Y8
-	VPERM2F128   $0x31, Y10, Y6, Y3
-	VADDPS       Y3, Y8, Y8
-	VPERM2F128   $0x31, Y4, Y2, Y2
-	VADDPS       Y2, Y8, Y8
-	VMOVUPS      Y8, (CX)
-	ADDQ         $0x20, CX
-	DECQ         DX
-	JNZ          octet85
-	VZEROUPPER
-	RET
-
-DATA sixteen<>+0(SB)/8, $0x1010101010101010
-DATA sixteen<>+8(SB)/8, $0x1010101010101010
-DATA sixteen<>+16(SB)/8, $0x1010101010101010
-DATA sixteen<>+24(SB)/8, $0x1010101010101010
-GLOBL sixteen<>(SB), RODATA|NOPTR, $32
-
-// func dotQ5_Kx2AVX2(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
-// Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·dotQ5_Kx2AVX2(SB), $512-80
-	MOVQ    w+16(FP), AX
-	MOVQ    out+0(FP), CX
-	MOVQ    octets+32(FP), DX
-	MOVQ    stride+56(FP), DI
-	VMOVDQU nibbleMask<>+0(SB), Y0
-	VMOVDQU onesWords<>+0(SB), Y1
-	MOVQ    AX, SI
-
-octet92:
-	XORQ BX, BX
-
-row93:
-	LEAQ 65536(AX), R8
-
-touch97:
-	CMPQ       SI, R8
-	JGE        touched98
-	PREFETCHT0 (SI)
-	ADDQ       $+4096, SI
-	JMP        touch97
-
-touched98:
-	MOVQ  AX, R9
-	MOVQ  blocks+40(FP), R10
-	MOVQ  lanes+48(FP), R11
-	MOVQ  n+64(FP), R8
-	VPXOR Y2, Y2, Y2
-	VPXOR Y3, Y3, Y3
-
-group94:
-	PREFETCHT0   4096(R9)
-	PREFETCHT0   4160(R9)
-	PREFETCHT0   4224(R9)
-	VPAND        48(R9), Y0, Y4
-	VMOVDQU      16(R9), Y5
-	VPSLLW       $0x04, Y5, Y5
-	VPAND        sixteen<>+0(SB), Y5, Y5
-	VPOR         Y5, Y4, Y4
-	VPMADDUBSW   (R10), Y4, Y5
-	VPMADDWD     Y1, Y5, Y5
-	VPMADDUBSW   (R10)(DI*1), Y4, Y4
-	VPMADDWD     Y1, Y4, Y4
-	VMOVDQU      48(R9), Y6
-	VPSRLW       $0x04, Y6, Y6
-	VPAND        Y0, Y6, Y6
-	VMOVDQU      16(R9), Y7
-	VPSLLW       $0x03, Y7, Y7
-	VPAND        sixteen<>+0(SB), Y7, Y7
-	VPOR         Y7, Y6, Y6
-	VPMADDUBSW   64(R10), Y6, Y7
-	VPMADDWD     Y1, Y7, Y7
-	VPMADDUBSW   64(R10)(DI*1), Y6, Y6
-	VPMADDWD     Y1, Y6, Y6
-	VPACKSSDW    Y7, Y5, Y5
-	VPMADDWD     Y1, Y5, Y5
-	VPACKSSDW    Y6, Y4, Y4
-	VPMADDWD     Y1, Y4, Y4
-	VPAND        80(R9), Y0, Y6
-	VMOVDQU      16(R9), Y7
-	VPSLLW       $0x02, Y7, Y7
-	VPAND        sixteen<>+0(SB), Y7, Y7
-	VPOR         Y7, Y6, Y6
-	VPMADDUBSW   128(R10), Y6, Y7
-	VPMADDWD     Y1, Y7, Y7
-	VPMADDUBSW   128(R10)(DI*1), Y6, Y6
-	VPMADDWD     Y1, Y6, Y6
-	VMOVDQU      80(R9), Y8
-	VPSRLW       $0x04, Y8, Y8
-	VPAND        Y0, Y8, Y8
-	VMOVDQU      16(R9), Y9
-	VPSLLW       $0x01, Y9, Y9
-	VPAND        sixteen<>+0(SB), Y9, Y9
-	VPOR         Y9, Y8, Y8
-	VPMADDUBSW   192(R10), Y8, Y9
-	VPMADDWD     Y1, Y9, Y9
-	VPMADDUBSW   192(R10)(DI*1), Y8, Y8
-	VPMADDWD     Y1, Y8, Y8
-	VPACKSSDW    Y9, Y7, Y7
-	VPMADDWD     Y1, Y7, Y7
-	VPACKSSDW    Y8, Y6, Y6
-	VPMADDWD     Y1, Y6, Y6
-	VPACKSSDW    Y7, Y5, Y5
-	VPMADDWD     Y1, Y5, Y5
-	VPACKSSDW    Y6, Y4, Y4
-	VPMADDWD     Y1, Y4, Y4
-	VPAND        112(R9), Y0, Y6
-	VMOVDQU      sixteen<>+0(SB), Y7
-	VPAND        16(R9), Y7, Y7
-	VPOR         Y7, Y6, Y6
-	VPMADDUBSW   256(R10), Y6, Y7
-	VPMADDWD     Y1, Y7, Y7
-	VPMADDUBSW   256(R10)(DI*1), Y6, Y6
-	VPMADDWD     Y1, Y6, Y6
-	VMOVDQU      112(R9), Y8
-	VPSRLW       $0x04, Y8, Y8
-	VPAND        Y0, Y8, Y8
-	VMOVDQU      16(R9), Y9
-	VPSRLW       $0x01, Y9, Y9
-	VPAND        sixteen<>+0(SB), Y9, Y9
-	VPOR         Y9, Y8, Y8
-	VPMADDUBSW   320(R10), Y8, Y9
-	VPMADDWD     Y1, Y9, Y9
-	VPMADDUBSW   320(R10)(DI*1), Y8, Y8
-	VPMADDWD     Y1, Y8, Y8
-	VPACKSSDW    Y9, Y7, Y7
-	VPMADDWD     Y1, Y7, Y7
-	VPACKSSDW    Y8, Y6, Y6
-	VPMADDWD     Y1, Y6, Y6
-	VPAND        144(R9), Y0, Y8
-	VMOVDQU      16(R9), Y9
-	VPSRLW       $0x02, Y9, Y9
-	VPAND        sixteen<>+0(SB), Y9, Y9
-	VPOR         Y9, Y8, Y8
-	VPMADDUBSW   384(R10), Y8, Y9
-	VPMADDWD     Y1, Y9, Y9
-	VPMADDUBSW   384(R10)(DI*1), Y8, Y8
-	VPMADDWD     Y1, Y8, Y8
-	VMOVDQU      144(R9), Y10
-	VPSRLW       $0x04, Y10, Y10
-	VPAND        Y0, Y10, Y10
-	VMOVDQU      16(R9), Y11
-	VPSRLW       $0x03, Y11, Y11
-	VPAND        sixteen<>+0(SB), Y11, Y11
-	VPOR         Y11, Y10, Y10
-	VPMADDUBSW   448(R10), Y10, Y11
-	VPMADDWD     Y1, Y11, Y11
-	VPMADDUBSW   448(R10)(DI*1), Y10, Y10
-	VPMADDWD     Y1, Y10, Y10
-	VPACKSSDW    Y11, Y9, Y9
-	VPMADDWD     Y1, Y9, Y9
-	VPACKSSDW    Y10, Y8, Y8
-	VPMADDWD     Y1, Y8, Y8
-	VPACKSSDW    Y9, Y7, Y7
-	VPMADDWD     Y1, Y7, Y7
-	VPACKSSDW    Y8, Y6, Y6
-	VPMADDWD     Y1, Y6, Y6
-	VPERM2I128   $0x20, Y7, Y5, Y8
-	VPERM2I128   $0x31, Y7, Y5, Y5
-	VPADDD       Y5, Y8, Y8
-	VPERM2I128   $0x20, Y6, Y4, Y5
-	VPERM2I128   $0x31, Y6, Y4, Y4
-	VPADDD       Y4, Y5, Y5
-	VMOVDQU      (R9), X4
-	VPSHUFD      $0xed, Y4, Y6
-	VPSRLVD      row45Shift<>+0(SB), Y6, Y6
-	VPAND        row45Low<>+0(SB), Y6, Y6
-	VPSHUFD      $0x84, Y4, Y4
-	VPSRLD       $0x02, Y4, Y4
-	VPAND        row45High<>+0(SB), Y4, Y4
-	VPOR         Y4, Y6, Y6
-	VPBROADCASTW (R9), Y4
-	VCVTPH2PS    X4, Y4
-	VPBROADCASTW 2(R9), Y7
-	VCVTPH2PS    X7, Y7
-	VXORPS       floatSign<>+0(SB), Y7, Y7
-	VPMOVZXBD    X6, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       Y4, Y9, Y9
-	VPSRLDQ      $0x08, Y6, Y6
-	VPMOVZXBD    X6, Y4
-	VCVTDQ2PS    Y4, Y4
-	VMULPS       Y7, Y4, Y4
-	VCVTDQ2PS    Y8, Y8
-	VMULPS       (R11), Y9, Y6
-	VFMADD231PS  Y8, Y6, Y2
-	VFMADD231PS  32(R11), Y4, Y2
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       (R11)(DI*1), Y9, Y6
-	VFMADD231PS  Y5, Y6, Y3
-	VFMADD231PS  32(R11)(DI*1), Y4, Y3
-	ADDQ         $+176, R9
-	ADDQ         $+512, R10
-	ADDQ         $+512, R11
-	DECQ         R8
-	JNZ          group94
-	VMOVUPS      Y2, (SP)(BX*1)
-	VMOVUPS      Y3, 256(SP)(BX*1)
-	MOVQ         rowBytes+24(FP), R8
-	ADDQ         R8, AX
-	ADDQ         $0x20, BX
-	CMPQ         BX, $+256
-	JNE          row93
-	VMOVDQU      (SP), Y2
-	VMOVDQU      32(SP), Y3
-	VMOVDQU      64(SP), Y4
-	VMOVDQU      96(SP), Y5
-	VPUNPCKLDQ   Y3, Y2, Y6
-	VPUNPCKHDQ   Y3, Y2, Y2
-	VPUNPCKLDQ   Y5, Y4, Y3
-	VPUNPCKHDQ   Y5, Y4, Y4
-	VPUNPCKLQDQ  Y3, Y6, Y5
-	VPUNPCKHQDQ  Y3, Y6, Y3
-	VPUNPCKLQDQ  Y4, Y2, Y6
-	VPUNPCKHQDQ  Y4, Y2, Y2
-	VMOVDQU      128(SP), Y4
-	VMOVDQU      160(SP), Y7
-	VMOVDQU      192(SP), Y8
-	VMOVDQU      224(SP), Y9
-	VPUNPCKLDQ   Y7, Y4, Y10
-	VPUNPCKHDQ   Y7, Y4, Y4
-	VPUNPCKLDQ   Y9, Y8, Y7
-	VPUNPCKHDQ   Y9, Y8, Y8
-	VPUNPCKLQDQ  Y7, Y10, Y9
-	VPUNPCKHQDQ  Y7, Y10, Y7
-	VPUNPCKLQDQ  Y8, Y4, Y10
-	VPUNPCKHQDQ  Y8, Y4, Y4
-	VPXOR        Y8, Y8, Y8
-	VPERM2F128   $0x20, Y9, Y5, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y7, Y3, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y10, Y6, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y4, Y2, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x31, Y9, Y5, Y5
-	VADDPS       Y5, Y8, Y8
-	VPERM2F128   $0x31, Y7, Y3, Y3
-	VADDPS       Y3, Y8, Y8
-	VPERM2F128   $0x31, Y10, Y6, Y3
-	VADDPS       Y3, Y8, Y8
-	VPERM2F128   $0x31, Y4, Y2, Y2
-	VADDPS       Y2, Y8, Y8
-	VMOVUPS      Y8, (CX)
-	MOVQ         ldo+8(FP), BX
-	VMOVDQU      256(SP), Y2
-	VMOVDQU      288(SP), Y3
-	VMOVDQU      320(SP), Y4
-	VMOVDQU      352(SP), Y5
-	VPUNPCKLDQ   Y3, Y2, Y6
-	VPUNPCKHDQ   Y3, Y2, Y2
-	VPUNPCKLDQ   Y5, Y4, Y3
-	VPUNPCKHDQ   Y5, Y4, Y4
-	VPUNPCKLQDQ  Y3, Y6, Y5
-	VPUNPCKHQDQ  Y3, Y6, Y3
-	VPUNPCKLQDQ  Y4, Y2, Y6
-	VPUNPCKHQDQ  Y4, Y2, Y2
-	VMOVDQU      384(SP), Y4
-	VMOVDQU      416(SP), Y7
-	VMOVDQU      448(SP), Y8
-	VMOVDQU      480(SP), Y9
-	VPUNPCKLDQ   Y7, Y4, Y10
-	VPUNPCKHDQ   Y7, Y4, Y4
-	VPUNPCKLDQ   Y9, Y8, Y7
-	VPUNPCKHDQ   Y9, Y8, Y8
-	VPUNPCKLQDQ  Y7, Y10, Y9
-	VPUNPCKHQDQ  Y7, Y10, Y7
-	VPUNPCKLQDQ  Y8, Y4, Y10
-	VPUNPCKHQDQ  Y8, Y4, Y4
-	VPXOR        Y8, Y8, Y8
-	VPERM2F128   $0x20, Y9, Y5, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y7, Y3, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y10, Y6, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y4, Y2, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x31, Y9, Y5, Y5
-	VADDPS       Y5, Y8, Y8
-	VPERM2F128   $0x31, Y7, Y3, Y3
-	VADDPS       Y3, Y8, Y8
-	VPERM2F128   $0x31, Y10, Y6, Y3
-	VADDPS       Y3, Y8, Y8
-	VPERM2F128   $0x31, Y4, Y2, Y2
-	VADDPS       Y2, Y8, Y8
-	VMOVUPS      Y8, (CX)(BX*4)
-	ADDQ         $0x20, CX
-	DECQ         DX
-	JNZ          octet92
-	VZEROUPPER
-	RET
-
-// func dotQ5_Kx1VNNI(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
-// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
-TEXT ·dotQ5_Kx1VNNI(SB), $256-80
-	MOVQ    w+16(FP), AX
-	MOVQ    out+0(FP), CX
-	MOVQ    octets+32(FP), DX
-	VMOVDQU nibbleMask<>+0(SB), Y0
-	VMOVDQU onesWords<>+0(SB), Y1
-	MOVQ    AX, SI
-
-octet99:
-	XORQ BX, BX
-
-row100:
-	LEAQ 65536(AX), DI
-
-touch104:
-	CMPQ       SI, DI
-	JGE        touched105
-	PREFETCHT0 (SI)
-	ADDQ       $+4096, SI
-	JMP        touch104
-
-touched105:
-	MOVQ  AX, R8
-	MOVQ  blocks+40(FP), R9
-	MOVQ  lanes+48(FP), R10
-	MOVQ  n+64(FP), DI
-	VPXOR Y2, Y2, Y2
-
-group101:
-	PREFETCHT0   4096(R8)
-	PREFETCHT0   4160(R8)
-	PREFETCHT0   4224(R8)
-	VPAND        48(R8), Y0, Y3
-	VMOVDQU      16(R8), Y4
-	VPSLLW       $0x04, Y4, Y4
-	VPAND        sixteen<>+0(SB), Y4, Y4
-	VPOR         Y4, Y3, Y3
-	VPXOR        Y4, Y4, Y4
-	VMOVDQU      (R9), Y5
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xe5 // VPDPBUSD     Y5, Y3, Y4
-	VMOVDQU      48(R8), Y3
-	VPSRLW       $0x04, Y3, Y3
-	VPAND        Y0, Y3, Y3
-	VMOVDQU      16(R8), Y5
-	VPSLLW       $0x03, Y5, Y5
-	VPAND        sixteen<>+0(SB), Y5, Y5
-	VPOR         Y5, Y3, Y3
-	VPXOR        Y5, Y5, Y5
-	VMOVDQU      64(R9), Y6
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xee // VPDPBUSD     Y6, Y3, Y5
-	VPACKSSDW    Y5, Y4, Y4
-	VPMADDWD     Y1, Y4, Y4
-	VPAND        80(R8), Y0, Y3
-	VMOVDQU      16(R8), Y5
-	VPSLLW       $0x02, Y5, Y5
-	VPAND        sixteen<>+0(SB), Y5, Y5
-	VPOR         Y5, Y3, Y3
-	VPXOR        Y5, Y5, Y5
-	VMOVDQU      128(R9), Y6
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xee // VPDPBUSD     Y6, Y3, Y5
-	VMOVDQU      80(R8), Y3
-	VPSRLW       $0x04, Y3, Y3
-	VPAND        Y0, Y3, Y3
-	VMOVDQU      16(R8), Y6
-	VPSLLW       $0x01, Y6, Y6
-	VPAND        sixteen<>+0(SB), Y6, Y6
-	VPOR         Y6, Y3, Y3
-	VPXOR        Y6, Y6, Y6
-	VMOVDQU      192(R9), Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xf7 // VPDPBUSD     Y7, Y3, Y6
-	VPACKSSDW    Y6, Y5, Y5
-	VPMADDWD     Y1, Y5, Y5
-	VPACKSSDW    Y5, Y4, Y4
-	VPMADDWD     Y1, Y4, Y4
-	VPAND        112(R8), Y0, Y3
-	VMOVDQU      sixteen<>+0(SB), Y5
-	VPAND        16(R8), Y5, Y5
-	VPOR         Y5, Y3, Y3
-	VPXOR        Y5, Y5, Y5
-	VMOVDQU      256(R9), Y6
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xee // VPDPBUSD     Y6, Y3, Y5
-	VMOVDQU      112(R8), Y3
-	VPSRLW       $0x04, Y3, Y3
-	VPAND        Y0, Y3, Y3
-	VMOVDQU      16(R8), Y6
-	VPSRLW       $0x01, Y6, Y6
-	VPAND        sixteen<>+0(SB), Y6, Y6
-	VPOR         Y6, Y3, Y3
-	VPXOR        Y6, Y6, Y6
-	VMOVDQU      320(R9), Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xf7 // VPDPBUSD     Y7, Y3, Y6
-	VPACKSSDW    Y6, Y5, Y5
-	VPMADDWD     Y1, Y5, Y5
-	VPAND        144(R8), Y0, Y3
-	VMOVDQU      16(R8), Y6
-	VPSRLW       $0x02, Y6, Y6
-	VPAND        sixteen<>+0(SB), Y6, Y6
-	VPOR         Y6, Y3, Y3
-	VPXOR        Y6, Y6, Y6
-	VMOVDQU      384(R9), Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xf7 // VPDPBUSD     Y7, Y3, Y6
-	VMOVDQU      144(R8), Y3
-	VPSRLW       $0x04, Y3, Y3
-	VPAND        Y0, Y3, Y3
-	VMOVDQU      16(R8), Y7
-	VPSRLW       $0x03, Y7, Y7
-	VPAND        sixteen<>+0(SB), Y7, Y7
-	VPOR         Y7, Y3, Y3
-	VPXOR        Y7, Y7, Y7
-	VMOVDQU      448(R9), Y8
-	BYTE $0xc4; BYTE $0xc2; BYTE $0x65; BYTE $0x50; BYTE $0xf8 // VPDPBUSD     Y8, Y3, Y7
-	VPACKSSDW    Y7, Y6, Y6
-	VPMADDWD     Y1, Y6, Y6
-	VPACKSSDW    Y6, Y5, Y5
-	VPMADDWD     Y1, Y5, Y5
-	VPERM2I128   $0x20, Y5, Y4, Y3
-	VPERM2I128   $0x31, Y5, Y4, Y4
-	VPADDD       Y4, Y3, Y3
-	VMOVDQU      (R8), X4
-	VPSHUFD      $0xed, Y4, Y5
-	VPSRLVD      row45Shift<>+0(SB), Y5, Y5
-	VPAND        row45Low<>+0(SB), Y5, Y5
-	VPSHUFD      $0x84, Y4, Y4
-	VPSRLD       $0x02, Y4, Y4
-	VPAND        row45High<>+0(SB), Y4, Y4
-	VPOR         Y4, Y5, Y5
-	VPBROADCASTW (R8), Y4
-	VCVTPH2PS    X4, Y4
-	VPBROADCASTW 2(R8), Y6
-	VCVTPH2PS    X6, Y6
-	VXORPS       floatSign<>+0(SB), Y6, Y6
-	VPMOVZXBD    X5, Y7
-	VCVTDQ2PS    Y7, Y7
-	VMULPS       Y4, Y7, Y7
-	VPSRLDQ      $0x08, Y5, Y5
-	VPMOVZXBD    X5, Y4
-	VCVTDQ2PS    Y4, Y4
-	VMULPS       Y6, Y4, Y4
-	VCVTDQ2PS    Y3, Y3
-	VMULPS       (R10), Y7, Y5
-	VFMADD231PS  Y3, Y5, Y2
-	VFMADD231PS  32(R10), Y4, Y2
-	ADDQ         $+176, R8
-	ADDQ         $+512, R9
-	ADDQ         $+512, R10
-	DECQ         DI
-	JNZ          group101
-	VMOVUPS      Y2, (SP)(BX*1)
-	MOVQ         rowBytes+24(FP), DI
-	ADDQ         DI, AX
-	ADDQ         $0x20, BX
-	CMPQ         BX, $+256
-	JNE          row100
-	VMOVDQU      (SP), Y2
-	VMOVDQU      32(SP), Y3
-	VMOVDQU      64(SP), Y4
-	VMOVDQU      96(SP), Y5
-	VPUNPCKLDQ   Y3, Y2, Y6
-	VPUNPCKHDQ   Y3, Y2, Y2
-	VPUNPCKLDQ   Y5, Y4, Y3
-	VPUNPCKHDQ   Y5, Y4, Y4
-	VPUNPCKLQDQ  Y3, Y6, Y5
-	VPUNPCKHQDQ  Y3, Y6, Y3
-	VPUNPCKLQDQ  Y4, Y2, Y6
-	VPUNPCKHQDQ  Y4, Y2, Y2
-	VMOVDQU      128(SP), Y4
-	VMOVDQU      160(SP), Y7
-	VMOVDQU      192(SP), Y8
-	VMOVDQU      224(SP), Y9
-	VPUNPCKLDQ   Y7, Y4, Y10
-	VPUNPCKHDQ   Y7, Y4, Y4
-	VPUNPCKLDQ   Y9, Y8, Y7
-	VPUNPCKHDQ   Y9, Y8, Y8
-	VPUNPCKLQDQ  Y7, Y10, Y9
-	VPUNPCKHQDQ  Y7, Y10, Y7
-	VPUNPCKLQDQ  Y8, Y4, Y10
-	VPUNPCKHQDQ  Y8, Y4, Y4
-	VPXOR        Y8, Y8, Y8
-	VPERM2F128   $0x20, Y9, Y5, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y7, Y3, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y10, Y6, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y4, Y2, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x31, Y9, Y5, Y5
-	VADDPS       Y5, Y8, Y8
-	VPERM2F128   $0x31, Y7, Y3, Y3
-	VADDPS       Y3, Y8, Y8
-	VPERM2F128   $0x31, Y10, Y6, Y3
-	VADDPS       Y3, Y8, Y8
-	VPERM2F128   $0x31, Y4, Y2, Y2
-	VADDPS       Y2, Y8, Y8
-	VMOVUPS      Y8, (CX)
-	ADDQ         $0x20, CX
-	DECQ         DX
-	JNZ          octet99
 	VZEROUPPER
 	RET
 
@@ -3487,284 +4005,256 @@ TEXT ·dotQ5_Kx2VNNI(SB), $512-80
 	VMOVDQU onesWords<>+0(SB), Y1
 	MOVQ    AX, SI
 
-octet106:
+octet84:
 	XORQ BX, BX
 
-row107:
+row85:
 	LEAQ 65536(AX), R8
 
-touch111:
+touch86:
 	CMPQ       SI, R8
-	JGE        touched112
+	JGE        touched87
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch111
+	JMP        touch86
 
-touched112:
+touched87:
 	MOVQ  AX, R9
-	MOVQ  blocks+40(FP), R10
-	MOVQ  lanes+48(FP), R11
+	MOVQ  lanes+48(FP), R10
 	MOVQ  n+64(FP), R8
 	VPXOR Y2, Y2, Y2
 	VPXOR Y3, Y3, Y3
 
-group108:
-	PREFETCHT0   4096(R9)
-	PREFETCHT0   4160(R9)
-	PREFETCHT0   4224(R9)
-	VPAND        48(R9), Y0, Y4
-	VMOVDQU      16(R9), Y5
-	VPSLLW       $0x04, Y5, Y5
-	VPAND        sixteen<>+0(SB), Y5, Y5
-	VPOR         Y5, Y4, Y4
-	VPXOR        Y5, Y5, Y5
-	VMOVDQU      (R10), Y6
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xee // VPDPBUSD     Y6, Y4, Y5
-	VPXOR        Y6, Y6, Y6
-	VMOVDQU      (R10)(DI*1), Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xf7 // VPDPBUSD     Y7, Y4, Y6
-	VMOVDQU      48(R9), Y4
-	VPSRLW       $0x04, Y4, Y4
-	VPAND        Y0, Y4, Y4
-	VMOVDQU      16(R9), Y7
-	VPSLLW       $0x03, Y7, Y7
-	VPAND        sixteen<>+0(SB), Y7, Y7
-	VPOR         Y7, Y4, Y4
-	VPXOR        Y7, Y7, Y7
-	VMOVDQU      64(R10), Y8
-	BYTE $0xc4; BYTE $0xc2; BYTE $0x5d; BYTE $0x50; BYTE $0xf8 // VPDPBUSD     Y8, Y4, Y7
-	VPXOR        Y8, Y8, Y8
-	VMOVDQU      64(R10)(DI*1), Y9
-	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xc1 // VPDPBUSD     Y9, Y4, Y8
-	VPACKSSDW    Y7, Y5, Y5
-	VPMADDWD     Y1, Y5, Y5
-	VPACKSSDW    Y8, Y6, Y6
-	VPMADDWD     Y1, Y6, Y6
-	VPAND        80(R9), Y0, Y4
-	VMOVDQU      16(R9), Y7
-	VPSLLW       $0x02, Y7, Y7
-	VPAND        sixteen<>+0(SB), Y7, Y7
-	VPOR         Y7, Y4, Y4
-	VPXOR        Y7, Y7, Y7
-	VMOVDQU      128(R10), Y8
-	BYTE $0xc4; BYTE $0xc2; BYTE $0x5d; BYTE $0x50; BYTE $0xf8 // VPDPBUSD     Y8, Y4, Y7
-	VPXOR        Y8, Y8, Y8
-	VMOVDQU      128(R10)(DI*1), Y9
-	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xc1 // VPDPBUSD     Y9, Y4, Y8
-	VMOVDQU      80(R9), Y4
-	VPSRLW       $0x04, Y4, Y4
-	VPAND        Y0, Y4, Y4
-	VMOVDQU      16(R9), Y9
-	VPSLLW       $0x01, Y9, Y9
-	VPAND        sixteen<>+0(SB), Y9, Y9
-	VPOR         Y9, Y4, Y4
-	VPXOR        Y9, Y9, Y9
-	VMOVDQU      192(R10), Y10
-	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xca // VPDPBUSD     Y10, Y4, Y9
-	VPXOR        Y10, Y10, Y10
-	VMOVDQU      192(R10)(DI*1), Y11
-	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xd3 // VPDPBUSD     Y11, Y4, Y10
-	VPACKSSDW    Y9, Y7, Y7
-	VPMADDWD     Y1, Y7, Y7
-	VPACKSSDW    Y10, Y8, Y8
-	VPMADDWD     Y1, Y8, Y8
-	VPACKSSDW    Y7, Y5, Y5
-	VPMADDWD     Y1, Y5, Y5
-	VPACKSSDW    Y8, Y6, Y6
-	VPMADDWD     Y1, Y6, Y6
-	VPAND        112(R9), Y0, Y4
-	VMOVDQU      sixteen<>+0(SB), Y7
-	VPAND        16(R9), Y7, Y7
-	VPOR         Y7, Y4, Y4
-	VPXOR        Y7, Y7, Y7
-	VMOVDQU      256(R10), Y8
-	BYTE $0xc4; BYTE $0xc2; BYTE $0x5d; BYTE $0x50; BYTE $0xf8 // VPDPBUSD     Y8, Y4, Y7
-	VPXOR        Y8, Y8, Y8
-	VMOVDQU      256(R10)(DI*1), Y9
-	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xc1 // VPDPBUSD     Y9, Y4, Y8
-	VMOVDQU      112(R9), Y4
-	VPSRLW       $0x04, Y4, Y4
-	VPAND        Y0, Y4, Y4
-	VMOVDQU      16(R9), Y9
-	VPSRLW       $0x01, Y9, Y9
-	VPAND        sixteen<>+0(SB), Y9, Y9
-	VPOR         Y9, Y4, Y4
-	VPXOR        Y9, Y9, Y9
-	VMOVDQU      320(R10), Y10
-	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xca // VPDPBUSD     Y10, Y4, Y9
-	VPXOR        Y10, Y10, Y10
-	VMOVDQU      320(R10)(DI*1), Y11
-	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xd3 // VPDPBUSD     Y11, Y4, Y10
-	VPACKSSDW    Y9, Y7, Y7
-	VPMADDWD     Y1, Y7, Y7
-	VPACKSSDW    Y10, Y8, Y8
-	VPMADDWD     Y1, Y8, Y8
-	VPAND        144(R9), Y0, Y4
-	VMOVDQU      16(R9), Y9
-	VPSRLW       $0x02, Y9, Y9
-	VPAND        sixteen<>+0(SB), Y9, Y9
-	VPOR         Y9, Y4, Y4
-	VPXOR        Y9, Y9, Y9
-	VMOVDQU      384(R10), Y10
-	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xca // VPDPBUSD     Y10, Y4, Y9
-	VPXOR        Y10, Y10, Y10
-	VMOVDQU      384(R10)(DI*1), Y11
-	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xd3 // VPDPBUSD     Y11, Y4, Y10
-	VMOVDQU      144(R9), Y4
-	VPSRLW       $0x04, Y4, Y4
-	VPAND        Y0, Y4, Y4
-	VMOVDQU      16(R9), Y11
-	VPSRLW       $0x03, Y11, Y11
-	VPAND        sixteen<>+0(SB), Y11, Y11
-	VPOR         Y11, Y4, Y4
-	VPXOR        Y11, Y11, Y11
-	VMOVDQU      448(R10), Y12
-	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xdc // VPDPBUSD     Y12, Y4, Y11
-	VPXOR        Y12, Y12, Y12
-	VMOVDQU      448(R10)(DI*1), Y13
-	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xe5 // VPDPBUSD     Y13, Y4, Y12
-	VPACKSSDW    Y11, Y9, Y9
-	VPMADDWD     Y1, Y9, Y9
-	VPACKSSDW    Y12, Y10, Y10
-	VPMADDWD     Y1, Y10, Y10
-	VPACKSSDW    Y9, Y7, Y7
-	VPMADDWD     Y1, Y7, Y7
-	VPACKSSDW    Y10, Y8, Y8
-	VPMADDWD     Y1, Y8, Y8
-	VPERM2I128   $0x20, Y7, Y5, Y4
-	VPERM2I128   $0x31, Y7, Y5, Y5
-	VPADDD       Y5, Y4, Y4
-	VPERM2I128   $0x20, Y8, Y6, Y5
-	VPERM2I128   $0x31, Y8, Y6, Y6
-	VPADDD       Y6, Y5, Y5
-	VMOVDQU      (R9), X6
-	VPSHUFD      $0xed, Y6, Y7
-	VPSRLVD      row45Shift<>+0(SB), Y7, Y7
-	VPAND        row45Low<>+0(SB), Y7, Y7
-	VPSHUFD      $0x84, Y6, Y6
-	VPSRLD       $0x02, Y6, Y6
-	VPAND        row45High<>+0(SB), Y6, Y6
-	VPOR         Y6, Y7, Y7
-	VPBROADCASTW (R9), Y6
-	VCVTPH2PS    X6, Y6
-	VPBROADCASTW 2(R9), Y8
-	VCVTPH2PS    X8, Y8
-	VXORPS       floatSign<>+0(SB), Y8, Y8
-	VPMOVZXBD    X7, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       Y6, Y9, Y9
-	VPSRLDQ      $0x08, Y7, Y7
-	VPMOVZXBD    X7, Y6
-	VCVTDQ2PS    Y6, Y6
-	VMULPS       Y8, Y6, Y6
-	VCVTDQ2PS    Y4, Y4
-	VMULPS       (R11), Y9, Y7
-	VFMADD231PS  Y4, Y7, Y2
-	VFMADD231PS  32(R11), Y6, Y2
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       (R11)(DI*1), Y9, Y4
-	VFMADD231PS  Y5, Y4, Y3
-	VFMADD231PS  32(R11)(DI*1), Y6, Y3
-	ADDQ         $+176, R9
-	ADDQ         $+512, R10
-	ADDQ         $+512, R11
-	DECQ         R8
-	JNZ          group108
-	VMOVUPS      Y2, (SP)(BX*1)
-	VMOVUPS      Y3, 256(SP)(BX*1)
-	MOVQ         rowBytes+24(FP), R8
-	ADDQ         R8, AX
-	ADDQ         $0x20, BX
-	CMPQ         BX, $+256
-	JNE          row107
-	VMOVDQU      (SP), Y2
-	VMOVDQU      32(SP), Y3
-	VMOVDQU      64(SP), Y4
-	VMOVDQU      96(SP), Y5
-	VPUNPCKLDQ   Y3, Y2, Y6
-	VPUNPCKHDQ   Y3, Y2, Y2
-	VPUNPCKLDQ   Y5, Y4, Y3
-	VPUNPCKHDQ   Y5, Y4, Y4
-	VPUNPCKLQDQ  Y3, Y6, Y5
-	VPUNPCKHQDQ  Y3, Y6, Y3
-	VPUNPCKLQDQ  Y4, Y2, Y6
-	VPUNPCKHQDQ  Y4, Y2, Y2
-	VMOVDQU      128(SP), Y4
-	VMOVDQU      160(SP), Y7
-	VMOVDQU      192(SP), Y8
-	VMOVDQU      224(SP), Y9
-	VPUNPCKLDQ   Y7, Y4, Y10
-	VPUNPCKHDQ   Y7, Y4, Y4
-	VPUNPCKLDQ   Y9, Y8, Y7
-	VPUNPCKHDQ   Y9, Y8, Y8
-	VPUNPCKLQDQ  Y7, Y10, Y9
-	VPUNPCKHQDQ  Y7, Y10, Y7
-	VPUNPCKLQDQ  Y8, Y4, Y10
-	VPUNPCKHQDQ  Y8, Y4, Y4
-	VPXOR        Y8, Y8, Y8
-	VPERM2F128   $0x20, Y9, Y5, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y7, Y3, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y10, Y6, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y4, Y2, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x31, Y9, Y5, Y5
-	VADDPS       Y5, Y8, Y8
-	VPERM2F128   $0x31, Y7, Y3, Y3
-	VADDPS       Y3, Y8, Y8
-	VPERM2F128   $0x31, Y10, Y6, Y3
-	VADDPS       Y3, Y8, Y8
-	VPERM2F128   $0x31, Y4, Y2, Y2
-	VADDPS       Y2, Y8, Y8
-	VMOVUPS      Y8, (CX)
-	MOVQ         ldo+8(FP), BX
-	VMOVDQU      256(SP), Y2
-	VMOVDQU      288(SP), Y3
-	VMOVDQU      320(SP), Y4
-	VMOVDQU      352(SP), Y5
-	VPUNPCKLDQ   Y3, Y2, Y6
-	VPUNPCKHDQ   Y3, Y2, Y2
-	VPUNPCKLDQ   Y5, Y4, Y3
-	VPUNPCKHDQ   Y5, Y4, Y4
-	VPUNPCKLQDQ  Y3, Y6, Y5
-	VPUNPCKHQDQ  Y3, Y6, Y3
-	VPUNPCKLQDQ  Y4, Y2, Y6
-	VPUNPCKHQDQ  Y4, Y2, Y2
-	VMOVDQU      384(SP), Y4
-	VMOVDQU      416(SP), Y7
-	VMOVDQU      448(SP), Y8
-	VMOVDQU      480(SP), Y9
-	VPUNPCKLDQ   Y7, Y4, Y10
-	VPUNPCKHDQ   Y7, Y4, Y4
-	VPUNPCKLDQ   Y9, Y8, Y7
-	VPUNPCKHDQ   Y9, Y8, Y8
-	VPUNPCKLQDQ  Y7, Y10, Y9
-	VPUNPCKHQDQ  Y7, Y10, Y7
-	VPUNPCKLQDQ  Y8, Y4, Y10
-	VPUNPCKHQDQ  Y8, Y4, Y4
-	VPXOR        Y8, Y8, Y8
-	VPERM2F128   $0x20, Y9, Y5, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y7, Y3, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y10, Y6, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y4, Y2, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x31, Y9, Y5, Y5
-	VADDPS       Y5, Y8, Y8
-	VPERM2F128   $0x31, Y7, Y3, Y3
-	VADDPS       Y3, Y8, Y8
-	VPERM2F128   $0x31, Y10, Y6, Y3
-	VADDPS       Y3, Y8, Y8
-	VPERM2F128   $0x31, Y4, Y2, Y2
-	VADDPS       Y2, Y8, Y8
-	VMOVUPS      Y8, (CX)(BX*4)
-	ADDQ         $0x20, CX
-	DECQ         DX
-	JNZ          octet106
+group88:
+	PREFETCHT0     4096(R9)
+	PREFETCHT0     4160(R9)
+	PREFETCHT0     4224(R9)
+	VMOVDQU        48(R9), X4
+	VPBLENDD       $0xf0, 96(R9), Y4, Y4
+	VBROADCASTI128 16(R9), Y5
+	VPSRLVD        upperBy4<>+0(SB), Y5, Y5
+	VPAND          nibbleMask<>+0(SB), Y5, Y5
+	VMOVDQU        bits16Of0<>+0(SB), Y6
+	VPSHUFB        Y5, Y6, Y6
+	VPAND          Y0, Y4, Y7
+	VPOR           Y6, Y7, Y7
+	VMOVDQU        64(R9), X6
+	VPBLENDD       $0xf0, 112(R9), Y6, Y6
+	VBROADCASTI128 32(R9), Y8
+	VPSRLVD        upperBy4<>+0(SB), Y8, Y8
+	VPAND          nibbleMask<>+0(SB), Y8, Y8
+	VMOVDQU        bits16Of0<>+0(SB), Y9
+	VPSHUFB        Y8, Y9, Y9
+	VPAND          Y0, Y6, Y10
+	VPOR           Y9, Y10, Y10
+	VPXOR          Y9, Y9, Y9
+	VMOVDQU        256(R10), Y11
+	BYTE $0xc4; BYTE $0x42; BYTE $0x45; BYTE $0x50; BYTE $0xcb // VPDPBUSD       Y11, Y7, Y9
+	VMOVDQU        288(R10), Y11
+	BYTE $0xc4; BYTE $0x42; BYTE $0x2d; BYTE $0x50; BYTE $0xcb // VPDPBUSD       Y11, Y10, Y9
+	VPXOR          Y11, Y11, Y11
+	VMOVDQU        256(R10)(DI*1), Y12
+	BYTE $0xc4; BYTE $0x42; BYTE $0x45; BYTE $0x50; BYTE $0xdc // VPDPBUSD       Y12, Y7, Y11
+	VMOVDQU        288(R10)(DI*1), Y7
+	BYTE $0xc4; BYTE $0x62; BYTE $0x2d; BYTE $0x50; BYTE $0xdf // VPDPBUSD       Y7, Y10, Y11
+	VPSRLW         $0x04, Y4, Y4
+	VMOVDQU        bits16Of1<>+0(SB), Y7
+	VPSHUFB        Y5, Y7, Y7
+	VPAND          Y0, Y4, Y4
+	VPOR           Y7, Y4, Y4
+	VPSRLW         $0x04, Y6, Y6
+	VMOVDQU        bits16Of1<>+0(SB), Y7
+	VPSHUFB        Y8, Y7, Y7
+	VPAND          Y0, Y6, Y6
+	VPOR           Y7, Y6, Y6
+	VPXOR          Y7, Y7, Y7
+	VMOVDQU        320(R10), Y10
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x5d; BYTE $0x50; BYTE $0xfa // VPDPBUSD       Y10, Y4, Y7
+	VMOVDQU        352(R10), Y10
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x4d; BYTE $0x50; BYTE $0xfa // VPDPBUSD       Y10, Y6, Y7
+	VPXOR          Y10, Y10, Y10
+	VMOVDQU        320(R10)(DI*1), Y12
+	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xd4 // VPDPBUSD       Y12, Y4, Y10
+	VMOVDQU        352(R10)(DI*1), Y4
+	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xd4 // VPDPBUSD       Y4, Y6, Y10
+	VPACKSSDW      Y7, Y9, Y9
+	VPMADDWD       Y1, Y9, Y9
+	VPACKSSDW      Y10, Y11, Y11
+	VPMADDWD       Y1, Y11, Y11
+	VMOVDQU        80(R9), X4
+	VPBLENDD       $0xf0, 128(R9), Y4, Y4
+	VMOVDQU        bits16Of2<>+0(SB), Y6
+	VPSHUFB        Y5, Y6, Y6
+	VPAND          Y0, Y4, Y7
+	VPOR           Y6, Y7, Y7
+	VMOVDQU        96(R9), X6
+	VPBLENDD       $0xf0, 144(R9), Y6, Y6
+	VMOVDQU        bits16Of2<>+0(SB), Y10
+	VPSHUFB        Y8, Y10, Y10
+	VPAND          Y0, Y6, Y12
+	VPOR           Y10, Y12, Y12
+	VPXOR          Y10, Y10, Y10
+	VMOVDQU        384(R10), Y13
+	BYTE $0xc4; BYTE $0x42; BYTE $0x45; BYTE $0x50; BYTE $0xd5 // VPDPBUSD       Y13, Y7, Y10
+	VMOVDQU        416(R10), Y13
+	BYTE $0xc4; BYTE $0x42; BYTE $0x1d; BYTE $0x50; BYTE $0xd5 // VPDPBUSD       Y13, Y12, Y10
+	VPXOR          Y13, Y13, Y13
+	VMOVDQU        384(R10)(DI*1), Y14
+	BYTE $0xc4; BYTE $0x42; BYTE $0x45; BYTE $0x50; BYTE $0xee // VPDPBUSD       Y14, Y7, Y13
+	VMOVDQU        416(R10)(DI*1), Y7
+	BYTE $0xc4; BYTE $0x62; BYTE $0x1d; BYTE $0x50; BYTE $0xef // VPDPBUSD       Y7, Y12, Y13
+	VPSRLW         $0x04, Y4, Y4
+	VMOVDQU        bits16Of3<>+0(SB), Y7
+	VPSHUFB        Y5, Y7, Y7
+	VPAND          Y0, Y4, Y4
+	VPOR           Y7, Y4, Y4
+	VPSRLW         $0x04, Y6, Y5
+	VMOVDQU        bits16Of3<>+0(SB), Y6
+	VPSHUFB        Y8, Y6, Y6
+	VPAND          Y0, Y5, Y5
+	VPOR           Y6, Y5, Y5
+	VPXOR          Y6, Y6, Y6
+	VMOVDQU        448(R10), Y7
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xf7 // VPDPBUSD       Y7, Y4, Y6
+	VMOVDQU        480(R10), Y7
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xf7 // VPDPBUSD       Y7, Y5, Y6
+	VPXOR          Y7, Y7, Y7
+	VMOVDQU        448(R10)(DI*1), Y8
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x5d; BYTE $0x50; BYTE $0xf8 // VPDPBUSD       Y8, Y4, Y7
+	VMOVDQU        480(R10)(DI*1), Y4
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y4, Y5, Y7
+	VPACKSSDW      Y6, Y10, Y10
+	VPMADDWD       Y1, Y10, Y10
+	VPACKSSDW      Y7, Y13, Y13
+	VPMADDWD       Y1, Y13, Y13
+	VBROADCASTI128 (R9), Y4
+	VPSHUFB        splice45Order<>+0(SB), Y4, Y4
+	VPAND          splice45Mask<>+0(SB), Y4, Y4
+	VPMADDUBSW     splice45Factor<>+0(SB), Y4, Y4
+	VPSRLD         $0x14, Y4, Y5
+	VPAND          lowWord<>+0(SB), Y4, Y4
+	VCVTDQ2PS      Y4, Y4
+	VCVTDQ2PS      Y5, Y5
+	VPBROADCASTD   (R9), X6
+	VCVTPH2PS      X6, Y6
+	VMOVSLDUP      Y6, Y7
+	VMOVSHDUP      Y6, Y6
+	VMULPS         quarter<>+0(SB), Y7, Y7
+	VMULPS         Y7, Y4, Y4
+	VMULPS         Y6, Y5, Y5
+	VSHUFPS        $0xdd, Y10, Y9, Y6
+	VSHUFPS        $0x88, Y10, Y9, Y9
+	VPADDD         Y6, Y9, Y9
+	VCVTDQ2PS      Y9, Y9
+	VMULPS         (R10), Y4, Y6
+	VFMADD231PS    Y9, Y6, Y2
+	VFNMADD231PS   32(R10), Y5, Y2
+	VSHUFPS        $0xdd, Y13, Y11, Y6
+	VSHUFPS        $0x88, Y13, Y11, Y11
+	VPADDD         Y6, Y11, Y11
+	VCVTDQ2PS      Y11, Y11
+	VMULPS         (R10)(DI*1), Y4, Y4
+	VFMADD231PS    Y11, Y4, Y3
+	VFNMADD231PS   32(R10)(DI*1), Y5, Y3
+	ADDQ           $+176, R9
+	ADDQ           $+512, R10
+	DECQ           R8
+	JNZ            group88
+	VMOVUPS        Y2, (SP)(BX*1)
+	VMOVUPS        Y3, 256(SP)(BX*1)
+	MOVQ           rowBytes+24(FP), R8
+	ADDQ           R8, AX
+	ADDQ           $0x20, BX
+	CMPQ           BX, $+256
+	JNE            row85
+	VMOVDQU        (SP), Y2
+	VMOVDQU        32(SP), Y3
+	VMOVDQU        64(SP), Y4
+	VMOVDQU        96(SP), Y5
+	VPUNPCKLDQ     Y3, Y2, Y6
+	VPUNPCKHDQ     Y3, Y2, Y2
+	VPUNPCKLDQ     Y5, Y4, Y3
+	VPUNPCKHDQ     Y5, Y4, Y4
+	VPUNPCKLQDQ    Y3, Y6, Y5
+	VPUNPCKHQDQ    Y3, Y6, Y3
+	VPUNPCKLQDQ    Y4, Y2, Y6
+	VPUNPCKHQDQ    Y4, Y2, Y2
+	VMOVDQU        128(SP), Y4
+	VMOVDQU        160(SP), Y7
+	VMOVDQU        192(SP), Y8
+	VMOVDQU        224(SP), Y9
+	VPUNPCKLDQ     Y7, Y4, Y10
+	VPUNPCKHDQ     Y7, Y4, Y4
+	VPUNPCKLDQ     Y9, Y8, Y7
+	VPUNPCKHDQ     Y9, Y8, Y8
+	VPUNPCKLQDQ    Y7, Y10, Y9
+	VPUNPCKHQDQ    Y7, Y10, Y7
+	VPUNPCKLQDQ    Y8, Y4, Y10
+	VPUNPCKHQDQ    Y8, Y4, Y4
+	VPXOR          Y8, Y8, Y8
+	VPERM2F128     $0x20, Y9, Y5, Y11
+	VADDPS         Y11, Y8, Y8
+	VPERM2F128     $0x20, Y7, Y3, Y11
+	VADDPS         Y11, Y8, Y8
+	VPERM2F128     $0x20, Y10, Y6, Y11
+	VADDPS         Y11, Y8, Y8
+	VPERM2F128     $0x20, Y4, Y2, Y11
+	VADDPS         Y11, Y8, Y8
+	VPERM2F128     $0x31, Y9, Y5, Y5
+	VADDPS         Y5, Y8, Y8
+	VPERM2F128     $0x31, Y7, Y3, Y3
+	VADDPS         Y3, Y8, Y8
+	VPERM2F128     $0x31, Y10, Y6, Y3
+	VADDPS         Y3, Y8, Y8
+	VPERM2F128     $0x31, Y4, Y2, Y2
+	VADDPS         Y2, Y8, Y8
+	VMOVUPS        Y8, (CX)
+	MOVQ           ldo+8(FP), BX
+	VMOVDQU        256(SP), Y2
+	VMOVDQU        288(SP), Y3
+	VMOVDQU        320(SP), Y4
+	VMOVDQU        352(SP), Y5
+	VPUNPCKLDQ     Y3, Y2, Y6
+	VPUNPCKHDQ     Y3, Y2, Y2
+	VPUNPCKLDQ     Y5, Y4, Y3
+	VPUNPCKHDQ     Y5, Y4, Y4
+	VPUNPCKLQDQ    Y3, Y6, Y5
+	VPUNPCKHQDQ    Y3, Y6, Y3
+	VPUNPCKLQDQ    Y4, Y2, Y6
+	VPUNPCKHQDQ    Y4, Y2, Y2
+	VMOVDQU        384(SP), Y4
+	VMOVDQU        416(SP), Y7
+	VMOVDQU        448(SP), Y8
+	VMOVDQU        480(SP), Y9
+	VPUNPCKLDQ     Y7, Y4, Y10
+	VPUNPCKHDQ     Y7, Y4, Y4
+	VPUNPCKLDQ     Y9, Y8, Y7
+	VPUNPCKHDQ     Y9, Y8, Y8
+	VPUNPCKLQDQ    Y7, Y10, Y9
+	VPUNPCKHQDQ    Y7, Y10, Y7
+	VPUNPCKLQDQ    Y8, Y4, Y10
+	VPUNPCKHQDQ    Y8, Y4, Y4
+	VPXOR          Y8, Y8, Y8
+	VPERM2F128     $0x20, Y9, Y5, Y11
+	VADDPS         Y11, Y8, Y8
+	VPERM2F128     $0x20, Y7, Y3, Y11
+	VADDPS         Y11, Y8, Y8
+	VPERM2F128     $0x20, Y10, Y6, Y11
+	VADDPS         Y11, Y8, Y8
+	VPERM2F128     $0x20, Y4, Y2, Y11
+	VADDPS         Y11, Y8, Y8
+	VPERM2F128     $0x31, Y9, Y5, Y5
+	VADDPS         Y5, Y8, Y8
+	VPERM2F128     $0x31, Y7, Y3, Y3
+	VADDPS         Y3, Y8, Y8
+	VPERM2F128     $0x31, Y10, Y6, Y3
+	VADDPS         Y3, Y8, Y8
+	VPERM2F128     $0x31, Y4, Y2, Y2
+	VADDPS         Y2, Y8, Y8
+	VMOVUPS        Y8, (CX)(BX*4)
+	ADDQ           $0x20, CX
+	DECQ           DX
+	JNZ            octet84
 	VZEROUPPER
 	RET
 
@@ -3779,181 +4269,287 @@ TEXT ·dotQ6_Kx1AVX2(SB), $256-80
 	VMOVDQU onesWords<>+0(SB), Y2
 	MOVQ    AX, SI
 
-octet113:
+octet89:
 	XORQ BX, BX
 
-row114:
+row90:
 	LEAQ 65536(AX), DI
 
-touch118:
+touch91:
 	CMPQ       SI, DI
-	JGE        touched119
+	JGE        touched92
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch118
+	JMP        touch91
 
-touched119:
-	MOVQ  AX, R8
-	MOVQ  blocks+40(FP), R9
-	MOVQ  lanes+48(FP), R10
-	MOVQ  n+64(FP), DI
-	VPXOR Y3, Y3, Y3
-
-group115:
+touched92:
+	MOVQ         AX, R8
+	MOVQ         lanes+48(FP), R9
+	MOVQ         n+64(FP), DI
+	VPXOR        Y3, Y3, Y3
 	PREFETCHT0   4096(R8)
 	PREFETCHT0   4160(R8)
 	PREFETCHT0   4224(R8)
 	PREFETCHT0   4288(R8)
-	VPAND        (R8), Y0, Y4
-	VMOVDQU      128(R8), Y5
-	VPSLLW       $0x04, Y5, Y5
-	VPAND        Y1, Y5, Y5
-	VPOR         Y5, Y4, Y4
-	VPMADDUBSW   (R9), Y4, Y4
+	VMOVDQU      (R8), X4
+	VPBLENDD     $0xf0, 48(R8), Y4, Y4
+	VMOVDQU      128(R8), X5
+	VPBLENDD     $0xf0, 144(R8), Y5, Y5
+	VPAND        Y0, Y4, Y6
+	VPSLLW       $0x04, Y5, Y7
+	VPAND        Y1, Y7, Y7
+	VPOR         Y7, Y6, Y6
+	VPMADDUBSW   256(R9), Y6, Y6
+	VPMADDWD     Y2, Y6, Y6
+	VMOVDQU      32(R8), X7
+	VPBLENDD     $0xf0, 80(R8), Y7, Y7
+	VPAND        Y0, Y7, Y8
+	VPSLLW       $0x02, Y5, Y9
+	VPAND        Y1, Y9, Y9
+	VPOR         Y9, Y8, Y8
+	VPMADDUBSW   320(R9), Y8, Y8
+	VPMADDWD     Y2, Y8, Y8
+	VPACKSSDW    Y8, Y6, Y6
+	VPMADDWD     Y2, Y6, Y6
+	VPSRLW       $0x04, Y4, Y4
+	VPAND        Y0, Y4, Y4
+	VPAND        Y1, Y5, Y8
+	VPOR         Y8, Y4, Y4
+	VPMADDUBSW   384(R9), Y4, Y4
 	VPMADDWD     Y2, Y4, Y4
-	VPAND        32(R8), Y0, Y5
-	VMOVDQU      128(R8), Y6
-	VPSLLW       $0x02, Y6, Y6
-	VPAND        Y1, Y6, Y6
-	VPOR         Y6, Y5, Y5
-	VPMADDUBSW   64(R9), Y5, Y5
+	VPSRLW       $0x04, Y7, Y7
+	VPAND        Y0, Y7, Y7
+	VPSRLW       $0x02, Y5, Y5
+	VPAND        Y1, Y5, Y5
+	VPOR         Y5, Y7, Y7
+	VPMADDUBSW   448(R9), Y7, Y5
 	VPMADDWD     Y2, Y5, Y5
 	VPACKSSDW    Y5, Y4, Y4
 	VPMADDWD     Y2, Y4, Y4
-	VMOVDQU      (R8), Y5
-	VPSRLW       $0x04, Y5, Y5
-	VPAND        Y0, Y5, Y5
-	VPAND        128(R8), Y1, Y6
-	VPOR         Y6, Y5, Y5
-	VPMADDUBSW   128(R9), Y5, Y5
-	VPMADDWD     Y2, Y5, Y5
-	VMOVDQU      32(R8), Y6
-	VPSRLW       $0x04, Y6, Y6
-	VPAND        Y0, Y6, Y6
-	VMOVDQU      128(R8), Y7
-	VPSRLW       $0x02, Y7, Y7
-	VPAND        Y1, Y7, Y7
-	VPOR         Y7, Y6, Y6
-	VPMADDUBSW   192(R9), Y6, Y6
-	VPMADDWD     Y2, Y6, Y6
-	VPACKSSDW    Y6, Y5, Y5
-	VPMADDWD     Y2, Y5, Y5
-	VSHUFPS      $0xdd, Y5, Y4, Y6
-	VSHUFPS      $0x88, Y5, Y4, Y4
-	VPADDD       Y6, Y4, Y4
-	VPAND        64(R8), Y0, Y5
-	VMOVDQU      160(R8), Y6
-	VPSLLW       $0x04, Y6, Y6
-	VPAND        Y1, Y6, Y6
-	VPOR         Y6, Y5, Y5
-	VPMADDUBSW   256(R9), Y5, Y5
-	VPMADDWD     Y2, Y5, Y5
-	VPAND        96(R8), Y0, Y6
-	VMOVDQU      160(R8), Y7
-	VPSLLW       $0x02, Y7, Y7
-	VPAND        Y1, Y7, Y7
-	VPOR         Y7, Y6, Y6
-	VPMADDUBSW   320(R9), Y6, Y6
-	VPMADDWD     Y2, Y6, Y6
-	VPACKSSDW    Y6, Y5, Y5
-	VPMADDWD     Y2, Y5, Y5
-	VMOVDQU      64(R8), Y6
-	VPSRLW       $0x04, Y6, Y6
-	VPAND        Y0, Y6, Y6
-	VPAND        160(R8), Y1, Y7
-	VPOR         Y7, Y6, Y6
-	VPMADDUBSW   384(R9), Y6, Y6
-	VPMADDWD     Y2, Y6, Y6
-	VMOVDQU      96(R8), Y7
-	VPSRLW       $0x04, Y7, Y7
-	VPAND        Y0, Y7, Y7
-	VMOVDQU      160(R8), Y8
-	VPSRLW       $0x02, Y8, Y8
+	VSHUFPS      $0xdd, Y4, Y6, Y5
+	VSHUFPS      $0x88, Y4, Y6, Y6
+	VPADDD       Y5, Y6, Y6
+	VMOVDQU      16(R8), X4
+	VPBLENDD     $0xf0, 64(R8), Y4, Y4
+	VMOVDQU      144(R8), X5
+	VPBLENDD     $0xf0, 160(R8), Y5, Y5
+	VPAND        Y0, Y4, Y7
+	VPSLLW       $0x04, Y5, Y8
 	VPAND        Y1, Y8, Y8
 	VPOR         Y8, Y7, Y7
-	VPMADDUBSW   448(R9), Y7, Y7
+	VPMADDUBSW   288(R9), Y7, Y7
 	VPMADDWD     Y2, Y7, Y7
-	VPACKSSDW    Y7, Y6, Y6
-	VPMADDWD     Y2, Y6, Y6
-	VSHUFPS      $0xdd, Y6, Y5, Y7
-	VSHUFPS      $0x88, Y6, Y5, Y5
-	VPADDD       Y7, Y5, Y5
-	VPERM2I128   $0x20, Y5, Y4, Y6
-	VPERM2I128   $0x31, Y5, Y4, Y4
-	VPBROADCASTW 208(R8), Y5
-	VCVTPH2PS    X5, Y5
-	VPMOVSXBW    192(R8), Y7
-	VPSLLD       $0x10, Y7, Y8
-	VPSRAD       $0x10, Y8, Y8
-	VPSRAD       $0x10, Y7, Y7
-	VMOVDQU      96(R10), Y9
-	VPSLLD       $0x05, Y9, Y9
-	VPADDD       Y9, Y6, Y6
-	VPMULLD      Y8, Y6, Y6
-	VMOVDQU      128(R10), Y8
-	VPSLLD       $0x05, Y8, Y8
-	VPADDD       Y8, Y4, Y4
-	VPMULLD      Y7, Y4, Y4
-	VPADDD       Y4, Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VMULPS       (R10), Y5, Y4
-	VFMADD231PS  Y6, Y4, Y3
+	VMOVDQU      48(R8), X8
+	VPBLENDD     $0xf0, 96(R8), Y8, Y8
+	VPAND        Y0, Y8, Y9
+	VPSLLW       $0x02, Y5, Y10
+	VPAND        Y1, Y10, Y10
+	VPOR         Y10, Y9, Y9
+	VPMADDUBSW   352(R9), Y9, Y9
+	VPMADDWD     Y2, Y9, Y9
+	VPACKSSDW    Y9, Y7, Y7
+	VPMADDWD     Y2, Y7, Y7
+	VPSRLW       $0x04, Y4, Y4
+	VPAND        Y0, Y4, Y4
+	VPAND        Y1, Y5, Y9
+	VPOR         Y9, Y4, Y4
+	VPMADDUBSW   416(R9), Y4, Y4
+	VPMADDWD     Y2, Y4, Y4
+	VPSRLW       $0x04, Y8, Y8
+	VPAND        Y0, Y8, Y8
+	VPSRLW       $0x02, Y5, Y5
+	VPAND        Y1, Y5, Y5
+	VPOR         Y5, Y8, Y8
+	VPMADDUBSW   480(R9), Y8, Y5
+	VPMADDWD     Y2, Y5, Y5
+	VPACKSSDW    Y5, Y4, Y4
+	VPMADDWD     Y2, Y4, Y4
+	VSHUFPS      $0xdd, Y4, Y7, Y5
+	VSHUFPS      $0x88, Y4, Y7, Y7
+	VPADDD       Y5, Y7, Y7
+	VPBROADCASTW 208(R8), Y4
+	VCVTPH2PS    X4, Y4
+	VPMOVSXBW    192(R8), Y5
 	ADDQ         $+210, R8
 	ADDQ         $+512, R9
-	ADDQ         $+512, R10
 	DECQ         DI
-	JNZ          group115
-	VMOVUPS      Y3, (SP)(BX*1)
-	MOVQ         rowBytes+24(FP), DI
-	ADDQ         DI, AX
-	ADDQ         $0x20, BX
-	CMPQ         BX, $+256
-	JNE          row114
-	VMOVDQU      (SP), Y3
-	VMOVDQU      32(SP), Y4
-	VMOVDQU      64(SP), Y5
-	VMOVDQU      96(SP), Y6
-	VPUNPCKLDQ   Y4, Y3, Y7
-	VPUNPCKHDQ   Y4, Y3, Y3
-	VPUNPCKLDQ   Y6, Y5, Y4
-	VPUNPCKHDQ   Y6, Y5, Y5
-	VPUNPCKLQDQ  Y4, Y7, Y6
-	VPUNPCKHQDQ  Y4, Y7, Y4
-	VPUNPCKLQDQ  Y5, Y3, Y7
-	VPUNPCKHQDQ  Y5, Y3, Y3
-	VMOVDQU      128(SP), Y5
-	VMOVDQU      160(SP), Y8
-	VMOVDQU      192(SP), Y9
-	VMOVDQU      224(SP), Y10
-	VPUNPCKLDQ   Y8, Y5, Y11
-	VPUNPCKHDQ   Y8, Y5, Y5
-	VPUNPCKLDQ   Y10, Y9, Y8
-	VPUNPCKHDQ   Y10, Y9, Y9
-	VPUNPCKLQDQ  Y8, Y11, Y10
-	VPUNPCKHQDQ  Y8, Y11, Y8
-	VPUNPCKLQDQ  Y9, Y5, Y11
-	VPUNPCKHQDQ  Y9, Y5, Y5
-	VPXOR        Y9, Y9, Y9
-	VPERM2F128   $0x20, Y10, Y6, Y12
-	VADDPS       Y12, Y9, Y9
-	VPERM2F128   $0x20, Y8, Y4, Y12
-	VADDPS       Y12, Y9, Y9
-	VPERM2F128   $0x20, Y11, Y7, Y12
-	VADDPS       Y12, Y9, Y9
-	VPERM2F128   $0x20, Y5, Y3, Y12
-	VADDPS       Y12, Y9, Y9
-	VPERM2F128   $0x31, Y10, Y6, Y6
-	VADDPS       Y6, Y9, Y9
-	VPERM2F128   $0x31, Y8, Y4, Y4
-	VADDPS       Y4, Y9, Y9
-	VPERM2F128   $0x31, Y11, Y7, Y4
-	VADDPS       Y4, Y9, Y9
-	VPERM2F128   $0x31, Y5, Y3, Y3
-	VADDPS       Y3, Y9, Y9
-	VMOVUPS      Y9, (CX)
-	ADDQ         $0x20, CX
-	DECQ         DX
-	JNZ          octet113
+	JZ           last94
+
+group93:
+	PREFETCHT0   4096(R8)
+	PREFETCHT0   4160(R8)
+	PREFETCHT0   4224(R8)
+	PREFETCHT0   4288(R8)
+	VMOVDQU      (R8), X8
+	VPBLENDD     $0xf0, 48(R8), Y8, Y8
+	VMOVDQU      128(R8), X9
+	VPBLENDD     $0xf0, 144(R8), Y9, Y9
+	VPAND        Y0, Y8, Y10
+	VPSLLW       $0x04, Y9, Y11
+	VPAND        Y1, Y11, Y11
+	VPOR         Y11, Y10, Y10
+	VPMADDUBSW   256(R9), Y10, Y10
+	VPMADDWD     Y2, Y10, Y10
+	VMOVDQU      32(R8), X11
+	VPBLENDD     $0xf0, 80(R8), Y11, Y11
+	VPAND        Y0, Y11, Y12
+	VPSLLW       $0x02, Y9, Y13
+	VPAND        Y1, Y13, Y13
+	VPOR         Y13, Y12, Y12
+	VPMADDUBSW   320(R9), Y12, Y12
+	VPMADDWD     Y2, Y12, Y12
+	VPACKSSDW    Y12, Y10, Y10
+	VPMADDWD     Y2, Y10, Y10
+	VPSRLW       $0x04, Y8, Y8
+	VPAND        Y0, Y8, Y8
+	VPAND        Y1, Y9, Y12
+	VPOR         Y12, Y8, Y8
+	VPMADDUBSW   384(R9), Y8, Y8
+	VPMADDWD     Y2, Y8, Y8
+	VPSRLW       $0x04, Y11, Y11
+	VPAND        Y0, Y11, Y11
+	VPSRLW       $0x02, Y9, Y9
+	VPAND        Y1, Y9, Y9
+	VPOR         Y9, Y11, Y11
+	VPMADDUBSW   448(R9), Y11, Y9
+	VPMADDWD     Y2, Y9, Y9
+	VPACKSSDW    Y9, Y8, Y8
+	VPMADDWD     Y2, Y8, Y8
+	VSHUFPS      $0xdd, Y8, Y10, Y9
+	VSHUFPS      $0x88, Y8, Y10, Y10
+	VPADDD       Y9, Y10, Y10
+	VMOVDQU      16(R8), X8
+	VPBLENDD     $0xf0, 64(R8), Y8, Y8
+	VMOVDQU      144(R8), X9
+	VPBLENDD     $0xf0, 160(R8), Y9, Y9
+	VPAND        Y0, Y8, Y11
+	VPSLLW       $0x04, Y9, Y12
+	VPAND        Y1, Y12, Y12
+	VPOR         Y12, Y11, Y11
+	VPMADDUBSW   288(R9), Y11, Y11
+	VPMADDWD     Y2, Y11, Y11
+	VMOVDQU      48(R8), X12
+	VPBLENDD     $0xf0, 96(R8), Y12, Y12
+	VPAND        Y0, Y12, Y13
+	VPSLLW       $0x02, Y9, Y14
+	VPAND        Y1, Y14, Y14
+	VPOR         Y14, Y13, Y13
+	VPMADDUBSW   352(R9), Y13, Y13
+	VPMADDWD     Y2, Y13, Y13
+	VPACKSSDW    Y13, Y11, Y11
+	VPMADDWD     Y2, Y11, Y11
+	VPSRLW       $0x04, Y8, Y8
+	VPAND        Y0, Y8, Y8
+	VPAND        Y1, Y9, Y13
+	VPOR         Y13, Y8, Y8
+	VPMADDUBSW   416(R9), Y8, Y8
+	VPMADDWD     Y2, Y8, Y8
+	VPSRLW       $0x04, Y12, Y12
+	VPAND        Y0, Y12, Y12
+	VPSRLW       $0x02, Y9, Y9
+	VPAND        Y1, Y9, Y9
+	VPOR         Y9, Y12, Y12
+	VPMADDUBSW   480(R9), Y12, Y9
+	VPMADDWD     Y2, Y9, Y9
+	VPACKSSDW    Y9, Y8, Y8
+	VPMADDWD     Y2, Y8, Y8
+	VSHUFPS      $0xdd, Y8, Y11, Y9
+	VSHUFPS      $0x88, Y8, Y11, Y11
+	VPADDD       Y9, Y11, Y11
+	VPBROADCASTW 208(R8), Y8
+	VCVTPH2PS    X8, Y8
+	VPMOVSXBW    192(R8), Y9
+	VPSLLD       $0x10, Y5, Y12
+	VPSRAD       $0x10, Y12, Y12
+	VPSRAD       $0x10, Y5, Y5
+	VMOVDQU      -416(R9), Y13
+	VPSLLD       $0x05, Y13, Y13
+	VPADDD       Y13, Y6, Y6
+	VMOVDQU      -384(R9), Y13
+	VPSLLD       $0x05, Y13, Y13
+	VPADDD       Y13, Y7, Y7
+	VPMULLD      Y12, Y6, Y6
+	VPMULLD      Y5, Y7, Y7
+	VPADDD       Y7, Y6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       -512(R9), Y4, Y4
+	VFMADD231PS  Y6, Y4, Y3
+	VMOVDQA      Y10, Y6
+	VMOVDQA      Y11, Y7
+	VMOVDQA      Y8, Y4
+	VMOVDQA      Y9, Y5
+	ADDQ         $+210, R8
+	ADDQ         $+512, R9
+	DECQ         DI
+	JNZ          group93
+
+last94:
+	VPSLLD      $0x10, Y5, Y8
+	VPSRAD      $0x10, Y8, Y8
+	VPSRAD      $0x10, Y5, Y5
+	VMOVDQU     -416(R9), Y9
+	VPSLLD      $0x05, Y9, Y9
+	VPADDD      Y9, Y6, Y6
+	VMOVDQU     -384(R9), Y9
+	VPSLLD      $0x05, Y9, Y9
+	VPADDD      Y9, Y7, Y7
+	VPMULLD     Y8, Y6, Y6
+	VPMULLD     Y5, Y7, Y7
+	VPADDD      Y7, Y6, Y6
+	VCVTDQ2PS   Y6, Y6
+	VMULPS      -512(R9), Y4, Y4
+	VFMADD231PS Y6, Y4, Y3
+	VMOVUPS     Y3, (SP)(BX*1)
+	MOVQ        rowBytes+24(FP), DI
+	ADDQ        DI, AX
+	ADDQ        $0x20, BX
+	CMPQ        BX, $+256
+	JNE         row90
+	VMOVDQU     (SP), Y3
+	VMOVDQU     32(SP), Y4
+	VMOVDQU     64(SP), Y5
+	VMOVDQU     96(SP), Y6
+	VPUNPCKLDQ  Y4, Y3, Y7
+	VPUNPCKHDQ  Y4, Y3, Y3
+	VPUNPCKLDQ  Y6, Y5, Y4
+	VPUNPCKHDQ  Y6, Y5, Y5
+	VPUNPCKLQDQ Y4, Y7, Y6
+	VPUNPCKHQDQ Y4, Y7, Y4
+	VPUNPCKLQDQ Y5, Y3, Y7
+	VPUNPCKHQDQ Y5, Y3, Y3
+	VMOVDQU     128(SP), Y5
+	VMOVDQU     160(SP), Y8
+	VMOVDQU     192(SP), Y9
+	VMOVDQU     224(SP), Y10
+	VPUNPCKLDQ  Y8, Y5, Y11
+	VPUNPCKHDQ  Y8, Y5, Y5
+	VPUNPCKLDQ  Y10, Y9, Y8
+	VPUNPCKHDQ  Y10, Y9, Y9
+	VPUNPCKLQDQ Y8, Y11, Y10
+	VPUNPCKHQDQ Y8, Y11, Y8
+	VPUNPCKLQDQ Y9, Y5, Y11
+	VPUNPCKHQDQ Y9, Y5, Y5
+	VPXOR       Y9, Y9, Y9
+	VPERM2F128  $0x20, Y10, Y6, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y8, Y4, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y11, Y7, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y5, Y3, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x31, Y10, Y6, Y6
+	VADDPS      Y6, Y9, Y9
+	VPERM2F128  $0x31, Y8, Y4, Y4
+	VADDPS      Y4, Y9, Y9
+	VPERM2F128  $0x31, Y11, Y7, Y4
+	VADDPS      Y4, Y9, Y9
+	VPERM2F128  $0x31, Y5, Y3, Y3
+	VADDPS      Y3, Y9, Y9
+	VMOVUPS     Y9, (CX)
+	ADDQ        $0x20, CX
+	DECQ        DX
+	JNZ         octet89
 	VZEROUPPER
 	RET
 
@@ -3975,182 +4571,178 @@ TEXT ·dotQ6_Kx2AVX2(SB), $512-80
 	VMOVDQU onesWords<>+0(SB), Y2
 	MOVQ    AX, SI
 
-octet120:
+octet95:
 	XORQ BX, BX
 
-row121:
+row96:
 	LEAQ 65536(AX), R8
 
-touch125:
+touch97:
 	CMPQ       SI, R8
-	JGE        touched126
+	JGE        touched98
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch125
+	JMP        touch97
 
-touched126:
+touched98:
 	MOVQ  AX, R9
-	MOVQ  blocks+40(FP), R10
-	MOVQ  lanes+48(FP), R11
+	MOVQ  lanes+48(FP), R10
 	MOVQ  n+64(FP), R8
 	VPXOR Y3, Y3, Y3
 	VPXOR Y4, Y4, Y4
 
-group122:
+group99:
 	PREFETCHT0   4096(R9)
 	PREFETCHT0   4160(R9)
 	PREFETCHT0   4224(R9)
 	PREFETCHT0   4288(R9)
-	VPAND        (R9), Y0, Y5
-	VMOVDQU      128(R9), Y6
-	VPSLLW       $0x04, Y6, Y6
-	VPAND        Y1, Y6, Y6
-	VPOR         Y6, Y5, Y5
-	VPMADDUBSW   (R10), Y5, Y6
-	VPMADDWD     Y2, Y6, Y6
-	VPMADDUBSW   (R10)(DI*1), Y5, Y5
-	VPMADDWD     Y2, Y5, Y5
-	VPAND        32(R9), Y0, Y7
-	VMOVDQU      128(R9), Y8
-	VPSLLW       $0x02, Y8, Y8
-	VPAND        Y1, Y8, Y8
-	VPOR         Y8, Y7, Y7
-	VPMADDUBSW   64(R10), Y7, Y8
-	VPMADDWD     Y2, Y8, Y8
-	VPMADDUBSW   64(R10)(DI*1), Y7, Y7
-	VPMADDWD     Y2, Y7, Y7
-	VPACKSSDW    Y8, Y6, Y6
-	VPMADDWD     Y2, Y6, Y6
-	VPACKSSDW    Y7, Y5, Y5
-	VPMADDWD     Y2, Y5, Y5
-	VMOVDQU      (R9), Y7
-	VPSRLW       $0x04, Y7, Y7
-	VPAND        Y0, Y7, Y7
-	VPAND        128(R9), Y1, Y8
-	VPOR         Y8, Y7, Y7
-	VPMADDUBSW   128(R10), Y7, Y8
-	VPMADDWD     Y2, Y8, Y8
-	VPMADDUBSW   128(R10)(DI*1), Y7, Y7
-	VPMADDWD     Y2, Y7, Y7
-	VMOVDQU      32(R9), Y9
-	VPSRLW       $0x04, Y9, Y9
-	VPAND        Y0, Y9, Y9
-	VMOVDQU      128(R9), Y10
-	VPSRLW       $0x02, Y10, Y10
-	VPAND        Y1, Y10, Y10
-	VPOR         Y10, Y9, Y9
-	VPMADDUBSW   192(R10), Y9, Y10
-	VPMADDWD     Y2, Y10, Y10
-	VPMADDUBSW   192(R10)(DI*1), Y9, Y9
-	VPMADDWD     Y2, Y9, Y9
-	VPACKSSDW    Y10, Y8, Y8
-	VPMADDWD     Y2, Y8, Y8
-	VPACKSSDW    Y9, Y7, Y7
-	VPMADDWD     Y2, Y7, Y7
-	VSHUFPS      $0xdd, Y8, Y6, Y9
-	VSHUFPS      $0x88, Y8, Y6, Y6
-	VPADDD       Y9, Y6, Y6
-	VSHUFPS      $0xdd, Y7, Y5, Y8
-	VSHUFPS      $0x88, Y7, Y5, Y5
-	VPADDD       Y8, Y5, Y5
-	VPAND        64(R9), Y0, Y7
-	VMOVDQU      160(R9), Y8
-	VPSLLW       $0x04, Y8, Y8
+	VMOVDQU      (R9), X5
+	VPBLENDD     $0xf0, 48(R9), Y5, Y5
+	VMOVDQU      128(R9), X6
+	VPBLENDD     $0xf0, 144(R9), Y6, Y6
+	VPAND        Y0, Y5, Y7
+	VPSLLW       $0x04, Y6, Y8
 	VPAND        Y1, Y8, Y8
 	VPOR         Y8, Y7, Y7
 	VPMADDUBSW   256(R10), Y7, Y8
 	VPMADDWD     Y2, Y8, Y8
 	VPMADDUBSW   256(R10)(DI*1), Y7, Y7
 	VPMADDWD     Y2, Y7, Y7
-	VPAND        96(R9), Y0, Y9
-	VMOVDQU      160(R9), Y10
-	VPSLLW       $0x02, Y10, Y10
-	VPAND        Y1, Y10, Y10
-	VPOR         Y10, Y9, Y9
-	VPMADDUBSW   320(R10), Y9, Y10
+	VMOVDQU      32(R9), X9
+	VPBLENDD     $0xf0, 80(R9), Y9, Y9
+	VPAND        Y0, Y9, Y10
+	VPSLLW       $0x02, Y6, Y11
+	VPAND        Y1, Y11, Y11
+	VPOR         Y11, Y10, Y10
+	VPMADDUBSW   320(R10), Y10, Y11
+	VPMADDWD     Y2, Y11, Y11
+	VPMADDUBSW   320(R10)(DI*1), Y10, Y10
 	VPMADDWD     Y2, Y10, Y10
-	VPMADDUBSW   320(R10)(DI*1), Y9, Y9
-	VPMADDWD     Y2, Y9, Y9
-	VPACKSSDW    Y10, Y8, Y8
+	VPACKSSDW    Y11, Y8, Y8
 	VPMADDWD     Y2, Y8, Y8
-	VPACKSSDW    Y9, Y7, Y7
+	VPACKSSDW    Y10, Y7, Y7
 	VPMADDWD     Y2, Y7, Y7
-	VMOVDQU      64(R9), Y9
+	VPSRLW       $0x04, Y5, Y5
+	VPAND        Y0, Y5, Y5
+	VPAND        Y1, Y6, Y10
+	VPOR         Y10, Y5, Y5
+	VPMADDUBSW   384(R10), Y5, Y10
+	VPMADDWD     Y2, Y10, Y10
+	VPMADDUBSW   384(R10)(DI*1), Y5, Y5
+	VPMADDWD     Y2, Y5, Y5
 	VPSRLW       $0x04, Y9, Y9
 	VPAND        Y0, Y9, Y9
-	VPAND        160(R9), Y1, Y10
-	VPOR         Y10, Y9, Y9
-	VPMADDUBSW   384(R10), Y9, Y10
-	VPMADDWD     Y2, Y10, Y10
-	VPMADDUBSW   384(R10)(DI*1), Y9, Y9
+	VPSRLW       $0x02, Y6, Y6
+	VPAND        Y1, Y6, Y6
+	VPOR         Y6, Y9, Y9
+	VPMADDUBSW   448(R10), Y9, Y6
+	VPMADDWD     Y2, Y6, Y6
+	VPMADDUBSW   448(R10)(DI*1), Y9, Y9
 	VPMADDWD     Y2, Y9, Y9
-	VMOVDQU      96(R9), Y11
+	VPACKSSDW    Y6, Y10, Y10
+	VPMADDWD     Y2, Y10, Y10
+	VPACKSSDW    Y9, Y5, Y5
+	VPMADDWD     Y2, Y5, Y5
+	VSHUFPS      $0xdd, Y10, Y8, Y6
+	VSHUFPS      $0x88, Y10, Y8, Y8
+	VPADDD       Y6, Y8, Y8
+	VSHUFPS      $0xdd, Y5, Y7, Y6
+	VSHUFPS      $0x88, Y5, Y7, Y7
+	VPADDD       Y6, Y7, Y7
+	VMOVDQU      16(R9), X5
+	VPBLENDD     $0xf0, 64(R9), Y5, Y5
+	VMOVDQU      144(R9), X6
+	VPBLENDD     $0xf0, 160(R9), Y6, Y6
+	VPAND        Y0, Y5, Y9
+	VPSLLW       $0x04, Y6, Y10
+	VPAND        Y1, Y10, Y10
+	VPOR         Y10, Y9, Y9
+	VPMADDUBSW   288(R10), Y9, Y10
+	VPMADDWD     Y2, Y10, Y10
+	VPMADDUBSW   288(R10)(DI*1), Y9, Y9
+	VPMADDWD     Y2, Y9, Y9
+	VMOVDQU      48(R9), X11
+	VPBLENDD     $0xf0, 96(R9), Y11, Y11
+	VPAND        Y0, Y11, Y12
+	VPSLLW       $0x02, Y6, Y13
+	VPAND        Y1, Y13, Y13
+	VPOR         Y13, Y12, Y12
+	VPMADDUBSW   352(R10), Y12, Y13
+	VPMADDWD     Y2, Y13, Y13
+	VPMADDUBSW   352(R10)(DI*1), Y12, Y12
+	VPMADDWD     Y2, Y12, Y12
+	VPACKSSDW    Y13, Y10, Y10
+	VPMADDWD     Y2, Y10, Y10
+	VPACKSSDW    Y12, Y9, Y9
+	VPMADDWD     Y2, Y9, Y9
+	VPSRLW       $0x04, Y5, Y5
+	VPAND        Y0, Y5, Y5
+	VPAND        Y1, Y6, Y12
+	VPOR         Y12, Y5, Y5
+	VPMADDUBSW   416(R10), Y5, Y12
+	VPMADDWD     Y2, Y12, Y12
+	VPMADDUBSW   416(R10)(DI*1), Y5, Y5
+	VPMADDWD     Y2, Y5, Y5
 	VPSRLW       $0x04, Y11, Y11
 	VPAND        Y0, Y11, Y11
-	VMOVDQU      160(R9), Y12
-	VPSRLW       $0x02, Y12, Y12
-	VPAND        Y1, Y12, Y12
-	VPOR         Y12, Y11, Y11
-	VPMADDUBSW   448(R10), Y11, Y12
-	VPMADDWD     Y2, Y12, Y12
-	VPMADDUBSW   448(R10)(DI*1), Y11, Y11
+	VPSRLW       $0x02, Y6, Y6
+	VPAND        Y1, Y6, Y6
+	VPOR         Y6, Y11, Y11
+	VPMADDUBSW   480(R10), Y11, Y6
+	VPMADDWD     Y2, Y6, Y6
+	VPMADDUBSW   480(R10)(DI*1), Y11, Y11
 	VPMADDWD     Y2, Y11, Y11
-	VPACKSSDW    Y12, Y10, Y10
-	VPMADDWD     Y2, Y10, Y10
-	VPACKSSDW    Y11, Y9, Y9
-	VPMADDWD     Y2, Y9, Y9
-	VSHUFPS      $0xdd, Y10, Y8, Y11
-	VSHUFPS      $0x88, Y10, Y8, Y8
-	VPADDD       Y11, Y8, Y8
-	VSHUFPS      $0xdd, Y9, Y7, Y10
-	VSHUFPS      $0x88, Y9, Y7, Y7
-	VPADDD       Y10, Y7, Y7
-	VPERM2I128   $0x20, Y8, Y6, Y9
-	VPERM2I128   $0x31, Y8, Y6, Y6
-	VPERM2I128   $0x20, Y7, Y5, Y8
-	VPERM2I128   $0x31, Y7, Y5, Y5
-	VPBROADCASTW 208(R9), Y7
-	VCVTPH2PS    X7, Y7
-	VPMOVSXBW    192(R9), Y10
-	VPSLLD       $0x10, Y10, Y11
-	VPSRAD       $0x10, Y11, Y11
-	VPSRAD       $0x10, Y10, Y10
-	VMOVDQU      96(R11), Y12
-	VPSLLD       $0x05, Y12, Y12
-	VPADDD       Y12, Y9, Y9
-	VPMULLD      Y11, Y9, Y9
-	VMOVDQU      128(R11), Y12
-	VPSLLD       $0x05, Y12, Y12
-	VPADDD       Y12, Y6, Y6
-	VPMULLD      Y10, Y6, Y6
+	VPACKSSDW    Y6, Y12, Y12
+	VPMADDWD     Y2, Y12, Y12
+	VPACKSSDW    Y11, Y5, Y5
+	VPMADDWD     Y2, Y5, Y5
+	VSHUFPS      $0xdd, Y12, Y10, Y6
+	VSHUFPS      $0x88, Y12, Y10, Y10
+	VPADDD       Y6, Y10, Y10
+	VSHUFPS      $0xdd, Y5, Y9, Y6
+	VSHUFPS      $0x88, Y5, Y9, Y9
 	VPADDD       Y6, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       (R11), Y7, Y6
-	VFMADD231PS  Y9, Y6, Y3
-	VMOVDQU      96(R11)(DI*1), Y6
-	VPSLLD       $0x05, Y6, Y6
-	VPADDD       Y6, Y8, Y8
+	VPBROADCASTW 208(R9), Y5
+	VCVTPH2PS    X5, Y5
+	VPMOVSXBW    192(R9), Y6
+	VPSLLD       $0x10, Y6, Y11
+	VPSRAD       $0x10, Y11, Y11
+	VPSRAD       $0x10, Y6, Y6
+	VMOVDQU      96(R10), Y12
+	VPSLLD       $0x05, Y12, Y12
+	VPADDD       Y12, Y8, Y8
+	VMOVDQU      128(R10), Y12
+	VPSLLD       $0x05, Y12, Y12
+	VPADDD       Y12, Y10, Y10
 	VPMULLD      Y11, Y8, Y8
-	VMOVDQU      128(R11)(DI*1), Y6
-	VPSLLD       $0x05, Y6, Y6
-	VPADDD       Y6, Y5, Y5
-	VPMULLD      Y10, Y5, Y5
-	VPADDD       Y5, Y8, Y8
+	VPMULLD      Y6, Y10, Y10
+	VPADDD       Y10, Y8, Y8
 	VCVTDQ2PS    Y8, Y8
-	VMULPS       (R11)(DI*1), Y7, Y5
-	VFMADD231PS  Y8, Y5, Y4
+	VMULPS       (R10), Y5, Y10
+	VFMADD231PS  Y8, Y10, Y3
+	VMOVDQU      96(R10)(DI*1), Y8
+	VPSLLD       $0x05, Y8, Y8
+	VPADDD       Y8, Y7, Y7
+	VMOVDQU      128(R10)(DI*1), Y8
+	VPSLLD       $0x05, Y8, Y8
+	VPADDD       Y8, Y9, Y9
+	VPMULLD      Y11, Y7, Y7
+	VPMULLD      Y6, Y9, Y9
+	VPADDD       Y9, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       (R10)(DI*1), Y5, Y5
+	VFMADD231PS  Y7, Y5, Y4
 	ADDQ         $+210, R9
 	ADDQ         $+512, R10
-	ADDQ         $+512, R11
 	DECQ         R8
-	JNZ          group122
+	JNZ          group99
 	VMOVUPS      Y3, (SP)(BX*1)
 	VMOVUPS      Y4, 256(SP)(BX*1)
 	MOVQ         rowBytes+24(FP), R8
 	ADDQ         R8, AX
 	ADDQ         $0x20, BX
 	CMPQ         BX, $+256
-	JNE          row121
+	JNE          row96
 	VMOVDQU      (SP), Y3
 	VMOVDQU      32(SP), Y4
 	VMOVDQU      64(SP), Y5
@@ -4238,7 +4830,7 @@ group122:
 	VMOVUPS      Y9, (CX)(BX*4)
 	ADDQ         $0x20, CX
 	DECQ         DX
-	JNZ          octet120
+	JNZ          octet95
 	VZEROUPPER
 	RET
 
@@ -4253,189 +4845,303 @@ TEXT ·dotQ6_Kx1VNNI(SB), $256-80
 	VMOVDQU onesWords<>+0(SB), Y2
 	MOVQ    AX, SI
 
-octet127:
+octet100:
 	XORQ BX, BX
 
-row128:
+row101:
 	LEAQ 65536(AX), DI
 
-touch132:
+touch102:
 	CMPQ       SI, DI
-	JGE        touched133
+	JGE        touched103
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch132
+	JMP        touch102
 
-touched133:
-	MOVQ  AX, R8
-	MOVQ  blocks+40(FP), R9
-	MOVQ  lanes+48(FP), R10
-	MOVQ  n+64(FP), DI
-	VPXOR Y3, Y3, Y3
-
-group129:
+touched103:
+	MOVQ         AX, R8
+	MOVQ         lanes+48(FP), R9
+	MOVQ         n+64(FP), DI
+	VPXOR        Y3, Y3, Y3
 	PREFETCHT0   4096(R8)
 	PREFETCHT0   4160(R8)
 	PREFETCHT0   4224(R8)
 	PREFETCHT0   4288(R8)
-	VPAND        (R8), Y0, Y4
-	VMOVDQU      128(R8), Y5
-	VPSLLW       $0x04, Y5, Y5
+	VMOVDQU      (R8), X4
+	VPBLENDD     $0xf0, 48(R8), Y4, Y4
+	VMOVDQU      128(R8), X5
+	VPBLENDD     $0xf0, 144(R8), Y5, Y5
+	VPAND        Y0, Y4, Y6
+	VPSLLW       $0x04, Y5, Y7
+	VPAND        Y1, Y7, Y7
+	VPOR         Y7, Y6, Y6
+	VPXOR        Y7, Y7, Y7
+	VMOVDQU      256(R9), Y8
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x4d; BYTE $0x50; BYTE $0xf8 // VPDPBUSD     Y8, Y6, Y7
+	VMOVDQU      32(R8), X6
+	VPBLENDD     $0xf0, 80(R8), Y6, Y6
+	VPAND        Y0, Y6, Y8
+	VPSLLW       $0x02, Y5, Y9
+	VPAND        Y1, Y9, Y9
+	VPOR         Y9, Y8, Y8
+	VPXOR        Y9, Y9, Y9
+	VMOVDQU      320(R9), Y10
+	BYTE $0xc4; BYTE $0x42; BYTE $0x3d; BYTE $0x50; BYTE $0xca // VPDPBUSD     Y10, Y8, Y9
+	VPACKSSDW    Y9, Y7, Y7
+	VPMADDWD     Y2, Y7, Y7
+	VPSRLW       $0x04, Y4, Y4
+	VPAND        Y0, Y4, Y4
+	VPAND        Y1, Y5, Y8
+	VPOR         Y8, Y4, Y4
+	VPXOR        Y8, Y8, Y8
+	VMOVDQU      384(R9), Y9
+	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xc1 // VPDPBUSD     Y9, Y4, Y8
+	VPSRLW       $0x04, Y6, Y4
+	VPAND        Y0, Y4, Y4
+	VPSRLW       $0x02, Y5, Y5
 	VPAND        Y1, Y5, Y5
 	VPOR         Y5, Y4, Y4
 	VPXOR        Y5, Y5, Y5
-	VMOVDQU      (R9), Y6
+	VMOVDQU      448(R9), Y6
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xee // VPDPBUSD     Y6, Y4, Y5
-	VPAND        32(R8), Y0, Y4
-	VMOVDQU      128(R8), Y6
-	VPSLLW       $0x02, Y6, Y6
-	VPAND        Y1, Y6, Y6
-	VPOR         Y6, Y4, Y4
-	VPXOR        Y6, Y6, Y6
-	VMOVDQU      64(R9), Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xf7 // VPDPBUSD     Y7, Y4, Y6
-	VPACKSSDW    Y6, Y5, Y5
-	VPMADDWD     Y2, Y5, Y5
-	VMOVDQU      (R8), Y4
-	VPSRLW       $0x04, Y4, Y4
-	VPAND        Y0, Y4, Y4
-	VPAND        128(R8), Y1, Y6
-	VPOR         Y6, Y4, Y4
-	VPXOR        Y6, Y6, Y6
-	VMOVDQU      128(R9), Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xf7 // VPDPBUSD     Y7, Y4, Y6
-	VMOVDQU      32(R8), Y4
-	VPSRLW       $0x04, Y4, Y4
-	VPAND        Y0, Y4, Y4
-	VMOVDQU      128(R8), Y7
-	VPSRLW       $0x02, Y7, Y7
-	VPAND        Y1, Y7, Y7
-	VPOR         Y7, Y4, Y4
-	VPXOR        Y7, Y7, Y7
-	VMOVDQU      192(R9), Y8
-	BYTE $0xc4; BYTE $0xc2; BYTE $0x5d; BYTE $0x50; BYTE $0xf8 // VPDPBUSD     Y8, Y4, Y7
-	VPACKSSDW    Y7, Y6, Y6
-	VPMADDWD     Y2, Y6, Y6
-	VSHUFPS      $0xdd, Y6, Y5, Y4
-	VSHUFPS      $0x88, Y6, Y5, Y5
-	VPADDD       Y4, Y5, Y5
-	VPAND        64(R8), Y0, Y4
-	VMOVDQU      160(R8), Y6
-	VPSLLW       $0x04, Y6, Y6
-	VPAND        Y1, Y6, Y6
-	VPOR         Y6, Y4, Y4
-	VPXOR        Y6, Y6, Y6
-	VMOVDQU      256(R9), Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xf7 // VPDPBUSD     Y7, Y4, Y6
-	VPAND        96(R8), Y0, Y4
-	VMOVDQU      160(R8), Y7
-	VPSLLW       $0x02, Y7, Y7
-	VPAND        Y1, Y7, Y7
-	VPOR         Y7, Y4, Y4
-	VPXOR        Y7, Y7, Y7
-	VMOVDQU      320(R9), Y8
-	BYTE $0xc4; BYTE $0xc2; BYTE $0x5d; BYTE $0x50; BYTE $0xf8 // VPDPBUSD     Y8, Y4, Y7
-	VPACKSSDW    Y7, Y6, Y6
-	VPMADDWD     Y2, Y6, Y6
-	VMOVDQU      64(R8), Y4
-	VPSRLW       $0x04, Y4, Y4
-	VPAND        Y0, Y4, Y4
-	VPAND        160(R8), Y1, Y7
-	VPOR         Y7, Y4, Y4
-	VPXOR        Y7, Y7, Y7
-	VMOVDQU      384(R9), Y8
-	BYTE $0xc4; BYTE $0xc2; BYTE $0x5d; BYTE $0x50; BYTE $0xf8 // VPDPBUSD     Y8, Y4, Y7
-	VMOVDQU      96(R8), Y4
-	VPSRLW       $0x04, Y4, Y4
-	VPAND        Y0, Y4, Y4
-	VMOVDQU      160(R8), Y8
-	VPSRLW       $0x02, Y8, Y8
+	VPACKSSDW    Y5, Y8, Y8
+	VPMADDWD     Y2, Y8, Y8
+	VSHUFPS      $0xdd, Y8, Y7, Y4
+	VSHUFPS      $0x88, Y8, Y7, Y7
+	VPADDD       Y4, Y7, Y7
+	VMOVDQU      16(R8), X4
+	VPBLENDD     $0xf0, 64(R8), Y4, Y4
+	VMOVDQU      144(R8), X5
+	VPBLENDD     $0xf0, 160(R8), Y5, Y5
+	VPAND        Y0, Y4, Y6
+	VPSLLW       $0x04, Y5, Y8
 	VPAND        Y1, Y8, Y8
-	VPOR         Y8, Y4, Y4
+	VPOR         Y8, Y6, Y6
 	VPXOR        Y8, Y8, Y8
-	VMOVDQU      448(R9), Y9
-	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xc1 // VPDPBUSD     Y9, Y4, Y8
-	VPACKSSDW    Y8, Y7, Y7
-	VPMADDWD     Y2, Y7, Y7
-	VSHUFPS      $0xdd, Y7, Y6, Y4
-	VSHUFPS      $0x88, Y7, Y6, Y6
-	VPADDD       Y4, Y6, Y6
-	VPERM2I128   $0x20, Y6, Y5, Y4
-	VPERM2I128   $0x31, Y6, Y5, Y5
-	VPBROADCASTW 208(R8), Y6
-	VCVTPH2PS    X6, Y6
-	VPMOVSXBW    192(R8), Y7
-	VPSLLD       $0x10, Y7, Y8
-	VPSRAD       $0x10, Y8, Y8
-	VPSRAD       $0x10, Y7, Y7
-	VMOVDQU      96(R10), Y9
-	VPSLLD       $0x05, Y9, Y9
-	VPADDD       Y9, Y4, Y4
-	VPMULLD      Y8, Y4, Y4
-	VMOVDQU      128(R10), Y8
-	VPSLLD       $0x05, Y8, Y8
-	VPADDD       Y8, Y5, Y5
-	VPMULLD      Y7, Y5, Y5
-	VPADDD       Y5, Y4, Y4
-	VCVTDQ2PS    Y4, Y4
-	VMULPS       (R10), Y6, Y5
-	VFMADD231PS  Y4, Y5, Y3
+	VMOVDQU      288(R9), Y9
+	BYTE $0xc4; BYTE $0x42; BYTE $0x4d; BYTE $0x50; BYTE $0xc1 // VPDPBUSD     Y9, Y6, Y8
+	VMOVDQU      48(R8), X6
+	VPBLENDD     $0xf0, 96(R8), Y6, Y6
+	VPAND        Y0, Y6, Y9
+	VPSLLW       $0x02, Y5, Y10
+	VPAND        Y1, Y10, Y10
+	VPOR         Y10, Y9, Y9
+	VPXOR        Y10, Y10, Y10
+	VMOVDQU      352(R9), Y11
+	BYTE $0xc4; BYTE $0x42; BYTE $0x35; BYTE $0x50; BYTE $0xd3 // VPDPBUSD     Y11, Y9, Y10
+	VPACKSSDW    Y10, Y8, Y8
+	VPMADDWD     Y2, Y8, Y8
+	VPSRLW       $0x04, Y4, Y4
+	VPAND        Y0, Y4, Y4
+	VPAND        Y1, Y5, Y9
+	VPOR         Y9, Y4, Y4
+	VPXOR        Y9, Y9, Y9
+	VMOVDQU      416(R9), Y10
+	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xca // VPDPBUSD     Y10, Y4, Y9
+	VPSRLW       $0x04, Y6, Y4
+	VPAND        Y0, Y4, Y4
+	VPSRLW       $0x02, Y5, Y5
+	VPAND        Y1, Y5, Y5
+	VPOR         Y5, Y4, Y4
+	VPXOR        Y5, Y5, Y5
+	VMOVDQU      480(R9), Y6
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xee // VPDPBUSD     Y6, Y4, Y5
+	VPACKSSDW    Y5, Y9, Y9
+	VPMADDWD     Y2, Y9, Y9
+	VSHUFPS      $0xdd, Y9, Y8, Y4
+	VSHUFPS      $0x88, Y9, Y8, Y8
+	VPADDD       Y4, Y8, Y8
+	VPBROADCASTW 208(R8), Y4
+	VCVTPH2PS    X4, Y4
+	VPMOVSXBW    192(R8), Y5
 	ADDQ         $+210, R8
 	ADDQ         $+512, R9
-	ADDQ         $+512, R10
 	DECQ         DI
-	JNZ          group129
-	VMOVUPS      Y3, (SP)(BX*1)
-	MOVQ         rowBytes+24(FP), DI
-	ADDQ         DI, AX
-	ADDQ         $0x20, BX
-	CMPQ         BX, $+256
-	JNE          row128
-	VMOVDQU      (SP), Y3
-	VMOVDQU      32(SP), Y4
-	VMOVDQU      64(SP), Y5
-	VMOVDQU      96(SP), Y6
-	VPUNPCKLDQ   Y4, Y3, Y7
-	VPUNPCKHDQ   Y4, Y3, Y3
-	VPUNPCKLDQ   Y6, Y5, Y4
-	VPUNPCKHDQ   Y6, Y5, Y5
-	VPUNPCKLQDQ  Y4, Y7, Y6
-	VPUNPCKHQDQ  Y4, Y7, Y4
-	VPUNPCKLQDQ  Y5, Y3, Y7
-	VPUNPCKHQDQ  Y5, Y3, Y3
-	VMOVDQU      128(SP), Y5
-	VMOVDQU      160(SP), Y8
-	VMOVDQU      192(SP), Y9
-	VMOVDQU      224(SP), Y10
-	VPUNPCKLDQ   Y8, Y5, Y11
-	VPUNPCKHDQ   Y8, Y5, Y5
-	VPUNPCKLDQ   Y10, Y9, Y8
-	VPUNPCKHDQ   Y10, Y9, Y9
-	VPUNPCKLQDQ  Y8, Y11, Y10
-	VPUNPCKHQDQ  Y8, Y11, Y8
-	VPUNPCKLQDQ  Y9, Y5, Y11
-	VPUNPCKHQDQ  Y9, Y5, Y5
+	JZ           last105
+
+group104:
+	PREFETCHT0   4096(R8)
+	PREFETCHT0   4160(R8)
+	PREFETCHT0   4224(R8)
+	PREFETCHT0   4288(R8)
+	VMOVDQU      (R8), X6
+	VPBLENDD     $0xf0, 48(R8), Y6, Y6
+	VMOVDQU      128(R8), X9
+	VPBLENDD     $0xf0, 144(R8), Y9, Y9
+	VPAND        Y0, Y6, Y10
+	VPSLLW       $0x04, Y9, Y11
+	VPAND        Y1, Y11, Y11
+	VPOR         Y11, Y10, Y10
+	VPXOR        Y11, Y11, Y11
+	VMOVDQU      256(R9), Y12
+	BYTE $0xc4; BYTE $0x42; BYTE $0x2d; BYTE $0x50; BYTE $0xdc // VPDPBUSD     Y12, Y10, Y11
+	VMOVDQU      32(R8), X10
+	VPBLENDD     $0xf0, 80(R8), Y10, Y10
+	VPAND        Y0, Y10, Y12
+	VPSLLW       $0x02, Y9, Y13
+	VPAND        Y1, Y13, Y13
+	VPOR         Y13, Y12, Y12
+	VPXOR        Y13, Y13, Y13
+	VMOVDQU      320(R9), Y14
+	BYTE $0xc4; BYTE $0x42; BYTE $0x1d; BYTE $0x50; BYTE $0xee // VPDPBUSD     Y14, Y12, Y13
+	VPACKSSDW    Y13, Y11, Y11
+	VPMADDWD     Y2, Y11, Y11
+	VPSRLW       $0x04, Y6, Y6
+	VPAND        Y0, Y6, Y6
+	VPAND        Y1, Y9, Y12
+	VPOR         Y12, Y6, Y6
+	VPXOR        Y12, Y12, Y12
+	VMOVDQU      384(R9), Y13
+	BYTE $0xc4; BYTE $0x42; BYTE $0x4d; BYTE $0x50; BYTE $0xe5 // VPDPBUSD     Y13, Y6, Y12
+	VPSRLW       $0x04, Y10, Y6
+	VPAND        Y0, Y6, Y6
+	VPSRLW       $0x02, Y9, Y9
+	VPAND        Y1, Y9, Y9
+	VPOR         Y9, Y6, Y6
 	VPXOR        Y9, Y9, Y9
-	VPERM2F128   $0x20, Y10, Y6, Y12
-	VADDPS       Y12, Y9, Y9
-	VPERM2F128   $0x20, Y8, Y4, Y12
-	VADDPS       Y12, Y9, Y9
-	VPERM2F128   $0x20, Y11, Y7, Y12
-	VADDPS       Y12, Y9, Y9
-	VPERM2F128   $0x20, Y5, Y3, Y12
-	VADDPS       Y12, Y9, Y9
-	VPERM2F128   $0x31, Y10, Y6, Y6
-	VADDPS       Y6, Y9, Y9
-	VPERM2F128   $0x31, Y8, Y4, Y4
-	VADDPS       Y4, Y9, Y9
-	VPERM2F128   $0x31, Y11, Y7, Y4
-	VADDPS       Y4, Y9, Y9
-	VPERM2F128   $0x31, Y5, Y3, Y3
-	VADDPS       Y3, Y9, Y9
-	VMOVUPS      Y9, (CX)
-	ADDQ         $0x20, CX
-	DECQ         DX
-	JNZ          octet127
+	VMOVDQU      448(R9), Y10
+	BYTE $0xc4; BYTE $0x42; BYTE $0x4d; BYTE $0x50; BYTE $0xca // VPDPBUSD     Y10, Y6, Y9
+	VPACKSSDW    Y9, Y12, Y12
+	VPMADDWD     Y2, Y12, Y12
+	VSHUFPS      $0xdd, Y12, Y11, Y6
+	VSHUFPS      $0x88, Y12, Y11, Y11
+	VPADDD       Y6, Y11, Y11
+	VMOVDQU      16(R8), X6
+	VPBLENDD     $0xf0, 64(R8), Y6, Y6
+	VMOVDQU      144(R8), X9
+	VPBLENDD     $0xf0, 160(R8), Y9, Y9
+	VPAND        Y0, Y6, Y10
+	VPSLLW       $0x04, Y9, Y12
+	VPAND        Y1, Y12, Y12
+	VPOR         Y12, Y10, Y10
+	VPXOR        Y12, Y12, Y12
+	VMOVDQU      288(R9), Y13
+	BYTE $0xc4; BYTE $0x42; BYTE $0x2d; BYTE $0x50; BYTE $0xe5 // VPDPBUSD     Y13, Y10, Y12
+	VMOVDQU      48(R8), X10
+	VPBLENDD     $0xf0, 96(R8), Y10, Y10
+	VPAND        Y0, Y10, Y13
+	VPSLLW       $0x02, Y9, Y14
+	VPAND        Y1, Y14, Y14
+	VPOR         Y14, Y13, Y13
+	VPXOR        Y14, Y14, Y14
+	VMOVDQU      352(R9), Y15
+	BYTE $0xc4; BYTE $0x42; BYTE $0x15; BYTE $0x50; BYTE $0xf7 // VPDPBUSD     Y15, Y13, Y14
+	VPACKSSDW    Y14, Y12, Y12
+	VPMADDWD     Y2, Y12, Y12
+	VPSRLW       $0x04, Y6, Y6
+	VPAND        Y0, Y6, Y6
+	VPAND        Y1, Y9, Y13
+	VPOR         Y13, Y6, Y6
+	VPXOR        Y13, Y13, Y13
+	VMOVDQU      416(R9), Y14
+	BYTE $0xc4; BYTE $0x42; BYTE $0x4d; BYTE $0x50; BYTE $0xee // VPDPBUSD     Y14, Y6, Y13
+	VPSRLW       $0x04, Y10, Y6
+	VPAND        Y0, Y6, Y6
+	VPSRLW       $0x02, Y9, Y9
+	VPAND        Y1, Y9, Y9
+	VPOR         Y9, Y6, Y6
+	VPXOR        Y9, Y9, Y9
+	VMOVDQU      480(R9), Y10
+	BYTE $0xc4; BYTE $0x42; BYTE $0x4d; BYTE $0x50; BYTE $0xca // VPDPBUSD     Y10, Y6, Y9
+	VPACKSSDW    Y9, Y13, Y13
+	VPMADDWD     Y2, Y13, Y13
+	VSHUFPS      $0xdd, Y13, Y12, Y6
+	VSHUFPS      $0x88, Y13, Y12, Y12
+	VPADDD       Y6, Y12, Y12
+	VPBROADCASTW 208(R8), Y6
+	VCVTPH2PS    X6, Y6
+	VPMOVSXBW    192(R8), Y9
+	VPSLLD       $0x10, Y5, Y10
+	VPSRAD       $0x10, Y10, Y10
+	VPSRAD       $0x10, Y5, Y5
+	VMOVDQU      -416(R9), Y13
+	VPSLLD       $0x05, Y13, Y13
+	VPADDD       Y13, Y7, Y7
+	VMOVDQU      -384(R9), Y13
+	VPSLLD       $0x05, Y13, Y13
+	VPADDD       Y13, Y8, Y8
+	VPMULLD      Y10, Y7, Y7
+	VPMULLD      Y5, Y8, Y8
+	VPADDD       Y8, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       -512(R9), Y4, Y4
+	VFMADD231PS  Y7, Y4, Y3
+	VMOVDQA      Y11, Y7
+	VMOVDQA      Y12, Y8
+	VMOVDQA      Y6, Y4
+	VMOVDQA      Y9, Y5
+	ADDQ         $+210, R8
+	ADDQ         $+512, R9
+	DECQ         DI
+	JNZ          group104
+
+last105:
+	VPSLLD      $0x10, Y5, Y6
+	VPSRAD      $0x10, Y6, Y6
+	VPSRAD      $0x10, Y5, Y5
+	VMOVDQU     -416(R9), Y9
+	VPSLLD      $0x05, Y9, Y9
+	VPADDD      Y9, Y7, Y7
+	VMOVDQU     -384(R9), Y9
+	VPSLLD      $0x05, Y9, Y9
+	VPADDD      Y9, Y8, Y8
+	VPMULLD     Y6, Y7, Y7
+	VPMULLD     Y5, Y8, Y8
+	VPADDD      Y8, Y7, Y7
+	VCVTDQ2PS   Y7, Y7
+	VMULPS      -512(R9), Y4, Y4
+	VFMADD231PS Y7, Y4, Y3
+	VMOVUPS     Y3, (SP)(BX*1)
+	MOVQ        rowBytes+24(FP), DI
+	ADDQ        DI, AX
+	ADDQ        $0x20, BX
+	CMPQ        BX, $+256
+	JNE         row101
+	VMOVDQU     (SP), Y3
+	VMOVDQU     32(SP), Y4
+	VMOVDQU     64(SP), Y5
+	VMOVDQU     96(SP), Y6
+	VPUNPCKLDQ  Y4, Y3, Y7
+	VPUNPCKHDQ  Y4, Y3, Y3
+	VPUNPCKLDQ  Y6, Y5, Y4
+	VPUNPCKHDQ  Y6, Y5, Y5
+	VPUNPCKLQDQ Y4, Y7, Y6
+	VPUNPCKHQDQ Y4, Y7, Y4
+	VPUNPCKLQDQ Y5, Y3, Y7
+	VPUNPCKHQDQ Y5, Y3, Y3
+	VMOVDQU     128(SP), Y5
+	VMOVDQU     160(SP), Y8
+	VMOVDQU     192(SP), Y9
+	VMOVDQU     224(SP), Y10
+	VPUNPCKLDQ  Y8, Y5, Y11
+	VPUNPCKHDQ  Y8, Y5, Y5
+	VPUNPCKLDQ  Y10, Y9, Y8
+	VPUNPCKHDQ  Y10, Y9, Y9
+	VPUNPCKLQDQ Y8, Y11, Y10
+	VPUNPCKHQDQ Y8, Y11, Y8
+	VPUNPCKLQDQ Y9, Y5, Y11
+	VPUNPCKHQDQ Y9, Y5, Y5
+	VPXOR       Y9, Y9, Y9
+	VPERM2F128  $0x20, Y10, Y6, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y8, Y4, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y11, Y7, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y5, Y3, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x31, Y10, Y6, Y6
+	VADDPS      Y6, Y9, Y9
+	VPERM2F128  $0x31, Y8, Y4, Y4
+	VADDPS      Y4, Y9, Y9
+	VPERM2F128  $0x31, Y11, Y7, Y4
+	VADDPS      Y4, Y9, Y9
+	VPERM2F128  $0x31, Y5, Y3, Y3
+	VADDPS      Y3, Y9, Y9
+	VMOVUPS     Y9, (CX)
+	ADDQ        $0x20, CX
+	DECQ        DX
+	JNZ         octet100
 	VZEROUPPER
 	RET
 
@@ -4451,122 +5157,64 @@ TEXT ·dotQ6_Kx2VNNI(SB), $512-80
 	VMOVDQU onesWords<>+0(SB), Y2
 	MOVQ    AX, SI
 
-octet134:
+octet106:
 	XORQ BX, BX
 
-row135:
+row107:
 	LEAQ 65536(AX), R8
 
-touch139:
+touch108:
 	CMPQ       SI, R8
-	JGE        touched140
+	JGE        touched109
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch139
+	JMP        touch108
 
-touched140:
+touched109:
 	MOVQ  AX, R9
-	MOVQ  blocks+40(FP), R10
-	MOVQ  lanes+48(FP), R11
+	MOVQ  lanes+48(FP), R10
 	MOVQ  n+64(FP), R8
 	VPXOR Y3, Y3, Y3
 	VPXOR Y4, Y4, Y4
 
-group136:
+group110:
 	PREFETCHT0   4096(R9)
 	PREFETCHT0   4160(R9)
 	PREFETCHT0   4224(R9)
 	PREFETCHT0   4288(R9)
-	VPAND        (R9), Y0, Y5
-	VMOVDQU      128(R9), Y6
-	VPSLLW       $0x04, Y6, Y6
-	VPAND        Y1, Y6, Y6
-	VPOR         Y6, Y5, Y5
-	VPXOR        Y6, Y6, Y6
-	VMOVDQU      (R10), Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xf7 // VPDPBUSD     Y7, Y5, Y6
-	VPXOR        Y7, Y7, Y7
-	VMOVDQU      (R10)(DI*1), Y8
-	BYTE $0xc4; BYTE $0xc2; BYTE $0x55; BYTE $0x50; BYTE $0xf8 // VPDPBUSD     Y8, Y5, Y7
-	VPAND        32(R9), Y0, Y5
-	VMOVDQU      128(R9), Y8
-	VPSLLW       $0x02, Y8, Y8
+	VMOVDQU      (R9), X5
+	VPBLENDD     $0xf0, 48(R9), Y5, Y5
+	VMOVDQU      128(R9), X6
+	VPBLENDD     $0xf0, 144(R9), Y6, Y6
+	VPAND        Y0, Y5, Y7
+	VPSLLW       $0x04, Y6, Y8
 	VPAND        Y1, Y8, Y8
-	VPOR         Y8, Y5, Y5
-	VPXOR        Y8, Y8, Y8
-	VMOVDQU      64(R10), Y9
-	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xc1 // VPDPBUSD     Y9, Y5, Y8
-	VPXOR        Y9, Y9, Y9
-	VMOVDQU      64(R10)(DI*1), Y10
-	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xca // VPDPBUSD     Y10, Y5, Y9
-	VPACKSSDW    Y8, Y6, Y6
-	VPMADDWD     Y2, Y6, Y6
-	VPACKSSDW    Y9, Y7, Y7
-	VPMADDWD     Y2, Y7, Y7
-	VMOVDQU      (R9), Y5
-	VPSRLW       $0x04, Y5, Y5
-	VPAND        Y0, Y5, Y5
-	VPAND        128(R9), Y1, Y8
-	VPOR         Y8, Y5, Y5
-	VPXOR        Y8, Y8, Y8
-	VMOVDQU      128(R10), Y9
-	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xc1 // VPDPBUSD     Y9, Y5, Y8
-	VPXOR        Y9, Y9, Y9
-	VMOVDQU      128(R10)(DI*1), Y10
-	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xca // VPDPBUSD     Y10, Y5, Y9
-	VMOVDQU      32(R9), Y5
-	VPSRLW       $0x04, Y5, Y5
-	VPAND        Y0, Y5, Y5
-	VMOVDQU      128(R9), Y10
-	VPSRLW       $0x02, Y10, Y10
-	VPAND        Y1, Y10, Y10
-	VPOR         Y10, Y5, Y5
-	VPXOR        Y10, Y10, Y10
-	VMOVDQU      192(R10), Y11
-	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xd3 // VPDPBUSD     Y11, Y5, Y10
-	VPXOR        Y11, Y11, Y11
-	VMOVDQU      192(R10)(DI*1), Y12
-	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xdc // VPDPBUSD     Y12, Y5, Y11
-	VPACKSSDW    Y10, Y8, Y8
-	VPMADDWD     Y2, Y8, Y8
-	VPACKSSDW    Y11, Y9, Y9
-	VPMADDWD     Y2, Y9, Y9
-	VSHUFPS      $0xdd, Y8, Y6, Y5
-	VSHUFPS      $0x88, Y8, Y6, Y6
-	VPADDD       Y5, Y6, Y6
-	VSHUFPS      $0xdd, Y9, Y7, Y5
-	VSHUFPS      $0x88, Y9, Y7, Y7
-	VPADDD       Y5, Y7, Y7
-	VPAND        64(R9), Y0, Y5
-	VMOVDQU      160(R9), Y8
-	VPSLLW       $0x04, Y8, Y8
-	VPAND        Y1, Y8, Y8
-	VPOR         Y8, Y5, Y5
+	VPOR         Y8, Y7, Y7
 	VPXOR        Y8, Y8, Y8
 	VMOVDQU      256(R10), Y9
-	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xc1 // VPDPBUSD     Y9, Y5, Y8
+	BYTE $0xc4; BYTE $0x42; BYTE $0x45; BYTE $0x50; BYTE $0xc1 // VPDPBUSD     Y9, Y7, Y8
 	VPXOR        Y9, Y9, Y9
 	VMOVDQU      256(R10)(DI*1), Y10
-	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xca // VPDPBUSD     Y10, Y5, Y9
-	VPAND        96(R9), Y0, Y5
-	VMOVDQU      160(R9), Y10
-	VPSLLW       $0x02, Y10, Y10
-	VPAND        Y1, Y10, Y10
-	VPOR         Y10, Y5, Y5
-	VPXOR        Y10, Y10, Y10
-	VMOVDQU      320(R10), Y11
-	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xd3 // VPDPBUSD     Y11, Y5, Y10
+	BYTE $0xc4; BYTE $0x42; BYTE $0x45; BYTE $0x50; BYTE $0xca // VPDPBUSD     Y10, Y7, Y9
+	VMOVDQU      32(R9), X7
+	VPBLENDD     $0xf0, 80(R9), Y7, Y7
+	VPAND        Y0, Y7, Y10
+	VPSLLW       $0x02, Y6, Y11
+	VPAND        Y1, Y11, Y11
+	VPOR         Y11, Y10, Y10
 	VPXOR        Y11, Y11, Y11
-	VMOVDQU      320(R10)(DI*1), Y12
-	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xdc // VPDPBUSD     Y12, Y5, Y11
-	VPACKSSDW    Y10, Y8, Y8
+	VMOVDQU      320(R10), Y12
+	BYTE $0xc4; BYTE $0x42; BYTE $0x2d; BYTE $0x50; BYTE $0xdc // VPDPBUSD     Y12, Y10, Y11
+	VPXOR        Y12, Y12, Y12
+	VMOVDQU      320(R10)(DI*1), Y13
+	BYTE $0xc4; BYTE $0x42; BYTE $0x2d; BYTE $0x50; BYTE $0xe5 // VPDPBUSD     Y13, Y10, Y12
+	VPACKSSDW    Y11, Y8, Y8
 	VPMADDWD     Y2, Y8, Y8
-	VPACKSSDW    Y11, Y9, Y9
+	VPACKSSDW    Y12, Y9, Y9
 	VPMADDWD     Y2, Y9, Y9
-	VMOVDQU      64(R9), Y5
 	VPSRLW       $0x04, Y5, Y5
 	VPAND        Y0, Y5, Y5
-	VPAND        160(R9), Y1, Y10
+	VPAND        Y1, Y6, Y10
 	VPOR         Y10, Y5, Y5
 	VPXOR        Y10, Y10, Y10
 	VMOVDQU      384(R10), Y11
@@ -4574,22 +5222,20 @@ group136:
 	VPXOR        Y11, Y11, Y11
 	VMOVDQU      384(R10)(DI*1), Y12
 	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xdc // VPDPBUSD     Y12, Y5, Y11
-	VMOVDQU      96(R9), Y5
-	VPSRLW       $0x04, Y5, Y5
+	VPSRLW       $0x04, Y7, Y5
 	VPAND        Y0, Y5, Y5
-	VMOVDQU      160(R9), Y12
-	VPSRLW       $0x02, Y12, Y12
-	VPAND        Y1, Y12, Y12
-	VPOR         Y12, Y5, Y5
-	VPXOR        Y12, Y12, Y12
-	VMOVDQU      448(R10), Y13
-	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xe5 // VPDPBUSD     Y13, Y5, Y12
-	VPXOR        Y13, Y13, Y13
-	VMOVDQU      448(R10)(DI*1), Y14
-	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xee // VPDPBUSD     Y14, Y5, Y13
-	VPACKSSDW    Y12, Y10, Y10
+	VPSRLW       $0x02, Y6, Y6
+	VPAND        Y1, Y6, Y6
+	VPOR         Y6, Y5, Y5
+	VPXOR        Y6, Y6, Y6
+	VMOVDQU      448(R10), Y7
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xf7 // VPDPBUSD     Y7, Y5, Y6
+	VPXOR        Y7, Y7, Y7
+	VMOVDQU      448(R10)(DI*1), Y12
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x55; BYTE $0x50; BYTE $0xfc // VPDPBUSD     Y12, Y5, Y7
+	VPACKSSDW    Y6, Y10, Y10
 	VPMADDWD     Y2, Y10, Y10
-	VPACKSSDW    Y13, Y11, Y11
+	VPACKSSDW    Y7, Y11, Y11
 	VPMADDWD     Y2, Y11, Y11
 	VSHUFPS      $0xdd, Y10, Y8, Y5
 	VSHUFPS      $0x88, Y10, Y8, Y8
@@ -4597,52 +5243,108 @@ group136:
 	VSHUFPS      $0xdd, Y11, Y9, Y5
 	VSHUFPS      $0x88, Y11, Y9, Y9
 	VPADDD       Y5, Y9, Y9
-	VPERM2I128   $0x20, Y8, Y6, Y5
-	VPERM2I128   $0x31, Y8, Y6, Y6
-	VPERM2I128   $0x20, Y9, Y7, Y8
-	VPERM2I128   $0x31, Y9, Y7, Y7
-	VPBROADCASTW 208(R9), Y9
-	VCVTPH2PS    X9, Y9
-	VPMOVSXBW    192(R9), Y10
-	VPSLLD       $0x10, Y10, Y11
-	VPSRAD       $0x10, Y11, Y11
-	VPSRAD       $0x10, Y10, Y10
-	VMOVDQU      96(R11), Y12
+	VMOVDQU      16(R9), X5
+	VPBLENDD     $0xf0, 64(R9), Y5, Y5
+	VMOVDQU      144(R9), X6
+	VPBLENDD     $0xf0, 160(R9), Y6, Y6
+	VPAND        Y0, Y5, Y7
+	VPSLLW       $0x04, Y6, Y10
+	VPAND        Y1, Y10, Y10
+	VPOR         Y10, Y7, Y7
+	VPXOR        Y10, Y10, Y10
+	VMOVDQU      288(R10), Y11
+	BYTE $0xc4; BYTE $0x42; BYTE $0x45; BYTE $0x50; BYTE $0xd3 // VPDPBUSD     Y11, Y7, Y10
+	VPXOR        Y11, Y11, Y11
+	VMOVDQU      288(R10)(DI*1), Y12
+	BYTE $0xc4; BYTE $0x42; BYTE $0x45; BYTE $0x50; BYTE $0xdc // VPDPBUSD     Y12, Y7, Y11
+	VMOVDQU      48(R9), X7
+	VPBLENDD     $0xf0, 96(R9), Y7, Y7
+	VPAND        Y0, Y7, Y12
+	VPSLLW       $0x02, Y6, Y13
+	VPAND        Y1, Y13, Y13
+	VPOR         Y13, Y12, Y12
+	VPXOR        Y13, Y13, Y13
+	VMOVDQU      352(R10), Y14
+	BYTE $0xc4; BYTE $0x42; BYTE $0x1d; BYTE $0x50; BYTE $0xee // VPDPBUSD     Y14, Y12, Y13
+	VPXOR        Y14, Y14, Y14
+	VMOVDQU      352(R10)(DI*1), Y15
+	BYTE $0xc4; BYTE $0x42; BYTE $0x1d; BYTE $0x50; BYTE $0xf7 // VPDPBUSD     Y15, Y12, Y14
+	VPACKSSDW    Y13, Y10, Y10
+	VPMADDWD     Y2, Y10, Y10
+	VPACKSSDW    Y14, Y11, Y11
+	VPMADDWD     Y2, Y11, Y11
+	VPSRLW       $0x04, Y5, Y5
+	VPAND        Y0, Y5, Y5
+	VPAND        Y1, Y6, Y12
+	VPOR         Y12, Y5, Y5
+	VPXOR        Y12, Y12, Y12
+	VMOVDQU      416(R10), Y13
+	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xe5 // VPDPBUSD     Y13, Y5, Y12
+	VPXOR        Y13, Y13, Y13
+	VMOVDQU      416(R10)(DI*1), Y14
+	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xee // VPDPBUSD     Y14, Y5, Y13
+	VPSRLW       $0x04, Y7, Y5
+	VPAND        Y0, Y5, Y5
+	VPSRLW       $0x02, Y6, Y6
+	VPAND        Y1, Y6, Y6
+	VPOR         Y6, Y5, Y5
+	VPXOR        Y6, Y6, Y6
+	VMOVDQU      480(R10), Y7
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xf7 // VPDPBUSD     Y7, Y5, Y6
+	VPXOR        Y7, Y7, Y7
+	VMOVDQU      480(R10)(DI*1), Y14
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x55; BYTE $0x50; BYTE $0xfe // VPDPBUSD     Y14, Y5, Y7
+	VPACKSSDW    Y6, Y12, Y12
+	VPMADDWD     Y2, Y12, Y12
+	VPACKSSDW    Y7, Y13, Y13
+	VPMADDWD     Y2, Y13, Y13
+	VSHUFPS      $0xdd, Y12, Y10, Y5
+	VSHUFPS      $0x88, Y12, Y10, Y10
+	VPADDD       Y5, Y10, Y10
+	VSHUFPS      $0xdd, Y13, Y11, Y5
+	VSHUFPS      $0x88, Y13, Y11, Y11
+	VPADDD       Y5, Y11, Y11
+	VPBROADCASTW 208(R9), Y5
+	VCVTPH2PS    X5, Y5
+	VPMOVSXBW    192(R9), Y6
+	VPSLLD       $0x10, Y6, Y7
+	VPSRAD       $0x10, Y7, Y7
+	VPSRAD       $0x10, Y6, Y6
+	VMOVDQU      96(R10), Y12
 	VPSLLD       $0x05, Y12, Y12
-	VPADDD       Y12, Y5, Y5
-	VPMULLD      Y11, Y5, Y5
-	VMOVDQU      128(R11), Y12
+	VPADDD       Y12, Y8, Y8
+	VMOVDQU      128(R10), Y12
 	VPSLLD       $0x05, Y12, Y12
-	VPADDD       Y12, Y6, Y6
-	VPMULLD      Y10, Y6, Y6
-	VPADDD       Y6, Y5, Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       (R11), Y9, Y6
-	VFMADD231PS  Y5, Y6, Y3
-	VMOVDQU      96(R11)(DI*1), Y5
-	VPSLLD       $0x05, Y5, Y5
-	VPADDD       Y5, Y8, Y8
-	VPMULLD      Y11, Y8, Y8
-	VMOVDQU      128(R11)(DI*1), Y5
-	VPSLLD       $0x05, Y5, Y5
-	VPADDD       Y5, Y7, Y7
-	VPMULLD      Y10, Y7, Y7
-	VPADDD       Y7, Y8, Y8
+	VPADDD       Y12, Y10, Y10
+	VPMULLD      Y7, Y8, Y8
+	VPMULLD      Y6, Y10, Y10
+	VPADDD       Y10, Y8, Y8
 	VCVTDQ2PS    Y8, Y8
-	VMULPS       (R11)(DI*1), Y9, Y5
-	VFMADD231PS  Y8, Y5, Y4
+	VMULPS       (R10), Y5, Y10
+	VFMADD231PS  Y8, Y10, Y3
+	VMOVDQU      96(R10)(DI*1), Y8
+	VPSLLD       $0x05, Y8, Y8
+	VPADDD       Y8, Y9, Y9
+	VMOVDQU      128(R10)(DI*1), Y8
+	VPSLLD       $0x05, Y8, Y8
+	VPADDD       Y8, Y11, Y11
+	VPMULLD      Y7, Y9, Y9
+	VPMULLD      Y6, Y11, Y11
+	VPADDD       Y11, Y9, Y9
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       (R10)(DI*1), Y5, Y5
+	VFMADD231PS  Y9, Y5, Y4
 	ADDQ         $+210, R9
 	ADDQ         $+512, R10
-	ADDQ         $+512, R11
 	DECQ         R8
-	JNZ          group136
+	JNZ          group110
 	VMOVUPS      Y3, (SP)(BX*1)
 	VMOVUPS      Y4, 256(SP)(BX*1)
 	MOVQ         rowBytes+24(FP), R8
 	ADDQ         R8, AX
 	ADDQ         $0x20, BX
 	CMPQ         BX, $+256
-	JNE          row135
+	JNE          row107
 	VMOVDQU      (SP), Y3
 	VMOVDQU      32(SP), Y4
 	VMOVDQU      64(SP), Y5
@@ -4730,6 +5432,6 @@ group136:
 	VMOVUPS      Y9, (CX)(BX*4)
 	ADDQ         $0x20, CX
 	DECQ         DX
-	JNZ          octet134
+	JNZ          octet106
 	VZEROUPPER
 	RET

@@ -5,14 +5,16 @@
 #include "textflag.h"
 
 // func dotQ2_Kx1VL(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
-// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
+// Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
 TEXT ·dotQ2_Kx1VL(SB), $256-80
-	MOVQ    w+16(FP), AX
-	MOVQ    out+0(FP), CX
-	MOVQ    octets+32(FP), DX
-	VMOVDQU low2<>+0(SB), Y0
-	VMOVDQU onesWords<>+0(SB), Y1
-	MOVQ    AX, SI
+	MOVQ      w+16(FP), AX
+	MOVQ      out+0(FP), CX
+	MOVQ      octets+32(FP), DX
+	VMOVDQU32 low2<>+0(SB), Y16
+	VMOVDQU32 nibbleMask<>+0(SB), Y17
+	VMOVDQU32 dwordFifteen<>+0(SB), Y18
+	VMOVDQU32 onesWords<>+0(SB), Y19
+	MOVQ      AX, SI
 
 octet1:
 	XORQ BX, BX
@@ -20,155 +22,220 @@ octet1:
 row2:
 	LEAQ 65536(AX), DI
 
-touch6:
+touch3:
 	CMPQ       SI, DI
-	JGE        touched7
+	JGE        touched4
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch6
+	JMP        touch3
 
-touched7:
-	MOVQ  AX, R8
-	MOVQ  blocks+40(FP), R9
-	MOVQ  lanes+48(FP), R10
-	MOVQ  n+64(FP), DI
-	VPXOR Y2, Y2, Y2
-
-group3:
+touched4:
+	MOVQ         AX, R8
+	MOVQ         lanes+48(FP), R9
+	MOVQ         n+64(FP), DI
+	VPXOR        Y0, Y0, Y0
 	PREFETCHT0   4096(R8)
 	PREFETCHT0   4160(R8)
-	VPAND        16(R8), Y0, Y3
-	VPXOR        Y4, Y4, Y4
-	VPDPBUSD     (R9), Y3, Y4
-	VMOVDQU      16(R8), Y3
-	VPSRLW       $0x02, Y3, Y3
-	VPAND        Y0, Y3, Y3
-	VPXOR        Y5, Y5, Y5
-	VPDPBUSD     64(R9), Y3, Y5
-	VPACKSSDW    Y5, Y4, Y4
-	VPMADDWD     Y1, Y4, Y4
-	VMOVDQU      16(R8), Y3
-	VPSRLW       $0x04, Y3, Y3
-	VPAND        Y0, Y3, Y3
-	VPXOR        Y5, Y5, Y5
-	VPDPBUSD     128(R9), Y3, Y5
-	VMOVDQU      16(R8), Y3
-	VPSRLW       $0x06, Y3, Y3
-	VPAND        Y0, Y3, Y3
-	VPXOR        Y6, Y6, Y6
-	VPDPBUSD     192(R9), Y3, Y6
-	VPACKSSDW    Y6, Y5, Y5
-	VPMADDWD     Y1, Y5, Y5
-	VPACKSSDW    Y5, Y4, Y4
-	VPMADDWD     Y1, Y4, Y4
-	VPAND        48(R8), Y0, Y3
-	VPXOR        Y5, Y5, Y5
-	VPDPBUSD     256(R9), Y3, Y5
-	VMOVDQU      48(R8), Y3
-	VPSRLW       $0x02, Y3, Y3
-	VPAND        Y0, Y3, Y3
-	VPXOR        Y6, Y6, Y6
-	VPDPBUSD     320(R9), Y3, Y6
-	VPACKSSDW    Y6, Y5, Y5
-	VPMADDWD     Y1, Y5, Y5
-	VMOVDQU      48(R8), Y3
-	VPSRLW       $0x04, Y3, Y3
-	VPAND        Y0, Y3, Y3
-	VPXOR        Y6, Y6, Y6
-	VPDPBUSD     384(R9), Y3, Y6
-	VMOVDQU      48(R8), Y3
-	VPSRLW       $0x06, Y3, Y3
-	VPAND        Y0, Y3, Y3
-	VPXOR        Y7, Y7, Y7
-	VPDPBUSD     448(R9), Y3, Y7
-	VPACKSSDW    Y7, Y6, Y6
-	VPMADDWD     Y1, Y6, Y6
-	VPACKSSDW    Y6, Y5, Y5
-	VPMADDWD     Y1, Y5, Y5
-	VPERM2I128   $0x20, Y5, Y4, Y3
-	VPERM2I128   $0x31, Y5, Y4, Y4
-	VPBROADCASTW 80(R8), Y5
-	VCVTPH2PS    X5, Y5
-	VPBROADCASTW 82(R8), Y6
-	VCVTPH2PS    X6, Y6
-	VXORPS       floatSign<>+0(SB), Y6, Y6
-	VMOVDQU      (R8), X7
-	VPAND        nibbleMask<>+0(SB), Y7, Y8
-	VPMOVZXBW    X8, Y8
-	VPSLLD       $0x10, Y8, Y9
-	VPSRAD       $0x10, Y9, Y9
-	VPSRAD       $0x10, Y8, Y8
-	VPSRLW       $0x04, Y7, Y7
-	VPAND        nibbleMask<>+0(SB), Y7, Y7
-	VPMOVZXBW    X7, Y7
-	VPSLLD       $0x10, Y7, Y10
-	VPSRAD       $0x10, Y10, Y10
-	VPSRAD       $0x10, Y7, Y7
-	VCVTDQ2PS    Y10, Y10
-	VMULPS       Y6, Y10, Y10
-	VCVTDQ2PS    Y7, Y7
-	VMULPS       Y6, Y7, Y7
-	VPMULLD      Y9, Y3, Y3
-	VPMULLD      Y8, Y4, Y4
-	VPADDD       Y4, Y3, Y3
+	VPBROADCASTD 80(R8), X1
+	VCVTPH2PS    X1, Y1
+	VMOVSLDUP    Y1, Y2
+	VMOVSHDUP    Y1, Y1
+	VPMOVZXBW    (R8), Y3
+	VPANDD       Y17, Y3, Y4
+	VPSRLD       $0x14, Y3, Y5
+	VPSRLD       $0x04, Y3, Y3
+	VPANDD       Y18, Y3, Y3
 	VCVTDQ2PS    Y3, Y3
-	VMULPS       (R10), Y5, Y4
-	VFMADD231PS  Y3, Y4, Y2
-	VFMADD231PS  160(R10), Y10, Y2
-	VFMADD231PS  192(R10), Y7, Y2
+	VMULPS       Y1, Y3, Y3
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y1, Y5, Y5
+	VMOVDQU      16(R8), X1
+	VPBLENDD     $0xf0, 32(R8), Y1, Y1
+	VPANDD       Y16, Y1, Y6
+	VPXOR        Y7, Y7, Y7
+	VPDPBUSD     256(R9), Y6, Y7
+	VPSRLW       $0x02, Y1, Y6
+	VPANDD       Y16, Y6, Y6
+	VPXOR        Y8, Y8, Y8
+	VPDPBUSD     320(R9), Y6, Y8
+	VPACKSSDW    Y8, Y7, Y7
+	VPMADDWD     Y19, Y7, Y7
+	VPSRLW       $0x04, Y1, Y6
+	VPANDD       Y16, Y6, Y6
+	VPXOR        Y8, Y8, Y8
+	VPDPBUSD     384(R9), Y6, Y8
+	VPSRLW       $0x06, Y1, Y1
+	VPANDD       Y16, Y1, Y1
+	VPXOR        Y6, Y6, Y6
+	VPDPBUSD     448(R9), Y1, Y6
+	VPACKSSDW    Y6, Y8, Y8
+	VPMADDWD     Y19, Y8, Y8
+	VPACKSSDW    Y8, Y7, Y7
+	VPMADDWD     Y19, Y7, Y7
+	VMOVDQU      32(R8), X1
+	VPBLENDD     $0xf0, 48(R8), Y1, Y1
+	VPANDD       Y16, Y1, Y6
+	VPXOR        Y8, Y8, Y8
+	VPDPBUSD     288(R9), Y6, Y8
+	VPSRLW       $0x02, Y1, Y6
+	VPANDD       Y16, Y6, Y6
+	VPXOR        Y9, Y9, Y9
+	VPDPBUSD     352(R9), Y6, Y9
+	VPACKSSDW    Y9, Y8, Y8
+	VPMADDWD     Y19, Y8, Y8
+	VPSRLW       $0x04, Y1, Y6
+	VPANDD       Y16, Y6, Y6
+	VPXOR        Y9, Y9, Y9
+	VPDPBUSD     416(R9), Y6, Y9
+	VPSRLW       $0x06, Y1, Y1
+	VPANDD       Y16, Y1, Y1
+	VPXOR        Y6, Y6, Y6
+	VPDPBUSD     480(R9), Y1, Y6
+	VPACKSSDW    Y6, Y9, Y9
+	VPMADDWD     Y19, Y9, Y9
+	VPACKSSDW    Y9, Y8, Y8
+	VPMADDWD     Y19, Y8, Y8
+	VPSLLD       $0x10, Y8, Y8
+	VPBLENDW     $0xaa, Y8, Y7, Y7
+	VPMADDWD     Y4, Y7, Y7
 	ADDQ         $+84, R8
 	ADDQ         $+512, R9
-	ADDQ         $+512, R10
 	DECQ         DI
-	JNZ          group3
-	VMOVUPS      Y2, (SP)(BX*1)
+	JZ           last6
+
+group5:
+	PREFETCHT0   4096(R8)
+	PREFETCHT0   4160(R8)
+	VPBROADCASTD 80(R8), X1
+	VCVTPH2PS    X1, Y1
+	VMOVSLDUP    Y1, Y4
+	VMOVSHDUP    Y1, Y1
+	VPMOVZXBW    (R8), Y6
+	VPANDD       Y17, Y6, Y8
+	VPSRLD       $0x14, Y6, Y9
+	VPSRLD       $0x04, Y6, Y6
+	VPANDD       Y18, Y6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y1, Y6, Y6
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       Y1, Y9, Y9
+	VMOVDQU      16(R8), X1
+	VPBLENDD     $0xf0, 32(R8), Y1, Y1
+	VPANDD       Y16, Y1, Y10
+	VPXOR        Y11, Y11, Y11
+	VPDPBUSD     256(R9), Y10, Y11
+	VPSRLW       $0x02, Y1, Y10
+	VPANDD       Y16, Y10, Y10
+	VPXOR        Y12, Y12, Y12
+	VPDPBUSD     320(R9), Y10, Y12
+	VPACKSSDW    Y12, Y11, Y11
+	VPMADDWD     Y19, Y11, Y11
+	VPSRLW       $0x04, Y1, Y10
+	VPANDD       Y16, Y10, Y10
+	VPXOR        Y12, Y12, Y12
+	VPDPBUSD     384(R9), Y10, Y12
+	VPSRLW       $0x06, Y1, Y1
+	VPANDD       Y16, Y1, Y1
+	VPXOR        Y10, Y10, Y10
+	VPDPBUSD     448(R9), Y1, Y10
+	VPACKSSDW    Y10, Y12, Y12
+	VPMADDWD     Y19, Y12, Y12
+	VPACKSSDW    Y12, Y11, Y11
+	VPMADDWD     Y19, Y11, Y11
+	VMOVDQU      32(R8), X1
+	VPBLENDD     $0xf0, 48(R8), Y1, Y1
+	VPANDD       Y16, Y1, Y10
+	VPXOR        Y12, Y12, Y12
+	VPDPBUSD     288(R9), Y10, Y12
+	VPSRLW       $0x02, Y1, Y10
+	VPANDD       Y16, Y10, Y10
+	VPXOR        Y13, Y13, Y13
+	VPDPBUSD     352(R9), Y10, Y13
+	VPACKSSDW    Y13, Y12, Y12
+	VPMADDWD     Y19, Y12, Y12
+	VPSRLW       $0x04, Y1, Y10
+	VPANDD       Y16, Y10, Y10
+	VPXOR        Y13, Y13, Y13
+	VPDPBUSD     416(R9), Y10, Y13
+	VPSRLW       $0x06, Y1, Y1
+	VPANDD       Y16, Y1, Y1
+	VPXOR        Y10, Y10, Y10
+	VPDPBUSD     480(R9), Y1, Y10
+	VPACKSSDW    Y10, Y13, Y13
+	VPMADDWD     Y19, Y13, Y13
+	VPACKSSDW    Y13, Y12, Y12
+	VPMADDWD     Y19, Y12, Y12
+	VPSLLD       $0x10, Y12, Y12
+	VPBLENDW     $0xaa, Y12, Y11, Y11
+	VPMADDWD     Y8, Y11, Y11
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       -512(R9), Y2, Y1
+	VFMADD231PS  Y7, Y1, Y0
+	VFNMADD231PS -352(R9), Y3, Y0
+	VFNMADD231PS -320(R9), Y5, Y0
+	VMOVDQA      Y11, Y7
+	VMOVDQA      Y4, Y2
+	VMOVDQA      Y6, Y3
+	VMOVDQA      Y9, Y5
+	ADDQ         $+84, R8
+	ADDQ         $+512, R9
+	DECQ         DI
+	JNZ          group5
+
+last6:
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       -512(R9), Y2, Y1
+	VFMADD231PS  Y7, Y1, Y0
+	VFNMADD231PS -352(R9), Y3, Y0
+	VFNMADD231PS -320(R9), Y5, Y0
+	VMOVUPS      Y0, (SP)(BX*1)
 	MOVQ         rowBytes+24(FP), DI
 	ADDQ         DI, AX
 	ADDQ         $0x20, BX
 	CMPQ         BX, $+256
 	JNE          row2
-	VMOVDQU      (SP), Y2
-	VMOVDQU      32(SP), Y3
-	VMOVDQU      64(SP), Y4
-	VMOVDQU      96(SP), Y5
-	VPUNPCKLDQ   Y3, Y2, Y6
+	VMOVDQU      (SP), Y0
+	VMOVDQU      32(SP), Y1
+	VMOVDQU      64(SP), Y2
+	VMOVDQU      96(SP), Y3
+	VPUNPCKLDQ   Y1, Y0, Y4
+	VPUNPCKHDQ   Y1, Y0, Y0
+	VPUNPCKLDQ   Y3, Y2, Y1
 	VPUNPCKHDQ   Y3, Y2, Y2
-	VPUNPCKLDQ   Y5, Y4, Y3
-	VPUNPCKHDQ   Y5, Y4, Y4
-	VPUNPCKLQDQ  Y3, Y6, Y5
-	VPUNPCKHQDQ  Y3, Y6, Y3
-	VPUNPCKLQDQ  Y4, Y2, Y6
-	VPUNPCKHQDQ  Y4, Y2, Y2
-	VMOVDQU      128(SP), Y4
-	VMOVDQU      160(SP), Y7
-	VMOVDQU      192(SP), Y8
-	VMOVDQU      224(SP), Y9
-	VPUNPCKLDQ   Y7, Y4, Y10
-	VPUNPCKHDQ   Y7, Y4, Y4
-	VPUNPCKLDQ   Y9, Y8, Y7
-	VPUNPCKHDQ   Y9, Y8, Y8
-	VPUNPCKLQDQ  Y7, Y10, Y9
-	VPUNPCKHQDQ  Y7, Y10, Y7
-	VPUNPCKLQDQ  Y8, Y4, Y10
-	VPUNPCKHQDQ  Y8, Y4, Y4
-	VPXOR        Y8, Y8, Y8
-	VPERM2F128   $0x20, Y9, Y5, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y7, Y3, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y10, Y6, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y4, Y2, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x31, Y9, Y5, Y5
-	VADDPS       Y5, Y8, Y8
+	VPUNPCKLQDQ  Y1, Y4, Y3
+	VPUNPCKHQDQ  Y1, Y4, Y1
+	VPUNPCKLQDQ  Y2, Y0, Y4
+	VPUNPCKHQDQ  Y2, Y0, Y0
+	VMOVDQU      128(SP), Y2
+	VMOVDQU      160(SP), Y5
+	VMOVDQU      192(SP), Y6
+	VMOVDQU      224(SP), Y7
+	VPUNPCKLDQ   Y5, Y2, Y8
+	VPUNPCKHDQ   Y5, Y2, Y2
+	VPUNPCKLDQ   Y7, Y6, Y5
+	VPUNPCKHDQ   Y7, Y6, Y6
+	VPUNPCKLQDQ  Y5, Y8, Y7
+	VPUNPCKHQDQ  Y5, Y8, Y5
+	VPUNPCKLQDQ  Y6, Y2, Y8
+	VPUNPCKHQDQ  Y6, Y2, Y2
+	VPXOR        Y6, Y6, Y6
+	VPERM2F128   $0x20, Y7, Y3, Y9
+	VADDPS       Y9, Y6, Y6
+	VPERM2F128   $0x20, Y5, Y1, Y9
+	VADDPS       Y9, Y6, Y6
+	VPERM2F128   $0x20, Y8, Y4, Y9
+	VADDPS       Y9, Y6, Y6
+	VPERM2F128   $0x20, Y2, Y0, Y9
+	VADDPS       Y9, Y6, Y6
 	VPERM2F128   $0x31, Y7, Y3, Y3
-	VADDPS       Y3, Y8, Y8
-	VPERM2F128   $0x31, Y10, Y6, Y3
-	VADDPS       Y3, Y8, Y8
-	VPERM2F128   $0x31, Y4, Y2, Y2
-	VADDPS       Y2, Y8, Y8
-	VMOVUPS      Y8, (CX)
+	VADDPS       Y3, Y6, Y6
+	VPERM2F128   $0x31, Y5, Y1, Y1
+	VADDPS       Y1, Y6, Y6
+	VPERM2F128   $0x31, Y8, Y4, Y1
+	VADDPS       Y1, Y6, Y6
+	VPERM2F128   $0x31, Y2, Y0, Y0
+	VADDPS       Y0, Y6, Y6
+	VMOVUPS      Y6, (CX)
 	ADDQ         $0x20, CX
 	DECQ         DX
 	JNZ          octet1
@@ -181,2169 +248,2417 @@ DATA low2<>+16(SB)/8, $0x0303030303030303
 DATA low2<>+24(SB)/8, $0x0303030303030303
 GLOBL low2<>(SB), RODATA|NOPTR, $32
 
-DATA onesWords<>+0(SB)/8, $0x0001000100010001
-DATA onesWords<>+8(SB)/8, $0x0001000100010001
-DATA onesWords<>+16(SB)/8, $0x0001000100010001
-DATA onesWords<>+24(SB)/8, $0x0001000100010001
-GLOBL onesWords<>(SB), RODATA|NOPTR, $32
-
-DATA floatSign<>+0(SB)/8, $0x8000000080000000
-DATA floatSign<>+8(SB)/8, $0x8000000080000000
-DATA floatSign<>+16(SB)/8, $0x8000000080000000
-DATA floatSign<>+24(SB)/8, $0x8000000080000000
-GLOBL floatSign<>(SB), RODATA|NOPTR, $32
-
 DATA nibbleMask<>+0(SB)/8, $0x0f0f0f0f0f0f0f0f
 DATA nibbleMask<>+8(SB)/8, $0x0f0f0f0f0f0f0f0f
 DATA nibbleMask<>+16(SB)/8, $0x0f0f0f0f0f0f0f0f
 DATA nibbleMask<>+24(SB)/8, $0x0f0f0f0f0f0f0f0f
 GLOBL nibbleMask<>(SB), RODATA|NOPTR, $32
 
-// func dotQ2_Kx2VL(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
-// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
-TEXT ·dotQ2_Kx2VL(SB), $512-80
-	MOVQ    w+16(FP), AX
-	MOVQ    out+0(FP), CX
-	MOVQ    octets+32(FP), DX
-	MOVQ    stride+56(FP), DI
-	VMOVDQU low2<>+0(SB), Y0
-	VMOVDQU onesWords<>+0(SB), Y1
-	MOVQ    AX, SI
+DATA dwordFifteen<>+0(SB)/8, $0x0000000f0000000f
+DATA dwordFifteen<>+8(SB)/8, $0x0000000f0000000f
+DATA dwordFifteen<>+16(SB)/8, $0x0000000f0000000f
+DATA dwordFifteen<>+24(SB)/8, $0x0000000f0000000f
+GLOBL dwordFifteen<>(SB), RODATA|NOPTR, $32
 
-octet8:
+DATA onesWords<>+0(SB)/8, $0x0001000100010001
+DATA onesWords<>+8(SB)/8, $0x0001000100010001
+DATA onesWords<>+16(SB)/8, $0x0001000100010001
+DATA onesWords<>+24(SB)/8, $0x0001000100010001
+GLOBL onesWords<>(SB), RODATA|NOPTR, $32
+
+// func dotQ2_Kx2VL(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+// Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
+TEXT ·dotQ2_Kx2VL(SB), $512-80
+	MOVQ      w+16(FP), AX
+	MOVQ      out+0(FP), CX
+	MOVQ      octets+32(FP), DX
+	MOVQ      stride+56(FP), DI
+	VMOVDQU32 low2<>+0(SB), Y16
+	VMOVDQU32 nibbleMask<>+0(SB), Y17
+	VMOVDQU32 dwordFifteen<>+0(SB), Y18
+	VMOVDQU32 onesWords<>+0(SB), Y19
+	MOVQ      AX, SI
+
+octet7:
 	XORQ BX, BX
 
-row9:
+row8:
 	LEAQ 65536(AX), R8
 
-touch13:
+touch9:
 	CMPQ       SI, R8
-	JGE        touched14
+	JGE        touched10
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch13
+	JMP        touch9
 
-touched14:
+touched10:
 	MOVQ  AX, R9
-	MOVQ  blocks+40(FP), R10
-	MOVQ  lanes+48(FP), R11
+	MOVQ  lanes+48(FP), R10
 	MOVQ  n+64(FP), R8
-	VPXOR Y2, Y2, Y2
-	VPXOR Y3, Y3, Y3
+	VPXOR Y0, Y0, Y0
+	VPXOR Y1, Y1, Y1
 
-group10:
+group11:
 	PREFETCHT0   4096(R9)
 	PREFETCHT0   4160(R9)
-	VPAND        16(R9), Y0, Y4
+	VMOVDQU      16(R9), X2
+	VPBLENDD     $0xf0, 32(R9), Y2, Y2
+	VPANDD       Y16, Y2, Y3
+	VPXOR        Y4, Y4, Y4
+	VPDPBUSD     256(R10), Y3, Y4
 	VPXOR        Y5, Y5, Y5
-	VPDPBUSD     (R10), Y4, Y5
+	VPDPBUSD     256(R10)(DI*1), Y3, Y5
+	VPSRLW       $0x02, Y2, Y3
+	VPANDD       Y16, Y3, Y3
 	VPXOR        Y6, Y6, Y6
-	VPDPBUSD     (R10)(DI*1), Y4, Y6
-	VMOVDQU      16(R9), Y4
-	VPSRLW       $0x02, Y4, Y4
-	VPAND        Y0, Y4, Y4
+	VPDPBUSD     320(R10), Y3, Y6
 	VPXOR        Y7, Y7, Y7
-	VPDPBUSD     64(R10), Y4, Y7
-	VPXOR        Y8, Y8, Y8
-	VPDPBUSD     64(R10)(DI*1), Y4, Y8
+	VPDPBUSD     320(R10)(DI*1), Y3, Y7
+	VPACKSSDW    Y6, Y4, Y4
+	VPMADDWD     Y19, Y4, Y4
 	VPACKSSDW    Y7, Y5, Y5
-	VPMADDWD     Y1, Y5, Y5
-	VPACKSSDW    Y8, Y6, Y6
-	VPMADDWD     Y1, Y6, Y6
-	VMOVDQU      16(R9), Y4
-	VPSRLW       $0x04, Y4, Y4
-	VPAND        Y0, Y4, Y4
+	VPMADDWD     Y19, Y5, Y5
+	VPSRLW       $0x04, Y2, Y3
+	VPANDD       Y16, Y3, Y3
+	VPXOR        Y6, Y6, Y6
+	VPDPBUSD     384(R10), Y3, Y6
 	VPXOR        Y7, Y7, Y7
-	VPDPBUSD     128(R10), Y4, Y7
+	VPDPBUSD     384(R10)(DI*1), Y3, Y7
+	VPSRLW       $0x06, Y2, Y2
+	VPANDD       Y16, Y2, Y2
+	VPXOR        Y3, Y3, Y3
+	VPDPBUSD     448(R10), Y2, Y3
 	VPXOR        Y8, Y8, Y8
-	VPDPBUSD     128(R10)(DI*1), Y4, Y8
-	VMOVDQU      16(R9), Y4
-	VPSRLW       $0x06, Y4, Y4
-	VPAND        Y0, Y4, Y4
-	VPXOR        Y9, Y9, Y9
-	VPDPBUSD     192(R10), Y4, Y9
-	VPXOR        Y10, Y10, Y10
-	VPDPBUSD     192(R10)(DI*1), Y4, Y10
-	VPACKSSDW    Y9, Y7, Y7
-	VPMADDWD     Y1, Y7, Y7
-	VPACKSSDW    Y10, Y8, Y8
-	VPMADDWD     Y1, Y8, Y8
+	VPDPBUSD     448(R10)(DI*1), Y2, Y8
+	VPACKSSDW    Y3, Y6, Y6
+	VPMADDWD     Y19, Y6, Y6
+	VPACKSSDW    Y8, Y7, Y7
+	VPMADDWD     Y19, Y7, Y7
+	VPACKSSDW    Y6, Y4, Y4
+	VPMADDWD     Y19, Y4, Y4
 	VPACKSSDW    Y7, Y5, Y5
-	VPMADDWD     Y1, Y5, Y5
-	VPACKSSDW    Y8, Y6, Y6
-	VPMADDWD     Y1, Y6, Y6
-	VPAND        48(R9), Y0, Y4
+	VPMADDWD     Y19, Y5, Y5
+	VMOVDQU      32(R9), X2
+	VPBLENDD     $0xf0, 48(R9), Y2, Y2
+	VPANDD       Y16, Y2, Y3
+	VPXOR        Y6, Y6, Y6
+	VPDPBUSD     288(R10), Y3, Y6
 	VPXOR        Y7, Y7, Y7
-	VPDPBUSD     256(R10), Y4, Y7
+	VPDPBUSD     288(R10)(DI*1), Y3, Y7
+	VPSRLW       $0x02, Y2, Y3
+	VPANDD       Y16, Y3, Y3
 	VPXOR        Y8, Y8, Y8
-	VPDPBUSD     256(R10)(DI*1), Y4, Y8
-	VMOVDQU      48(R9), Y4
-	VPSRLW       $0x02, Y4, Y4
-	VPAND        Y0, Y4, Y4
+	VPDPBUSD     352(R10), Y3, Y8
 	VPXOR        Y9, Y9, Y9
-	VPDPBUSD     320(R10), Y4, Y9
-	VPXOR        Y10, Y10, Y10
-	VPDPBUSD     320(R10)(DI*1), Y4, Y10
+	VPDPBUSD     352(R10)(DI*1), Y3, Y9
+	VPACKSSDW    Y8, Y6, Y6
+	VPMADDWD     Y19, Y6, Y6
 	VPACKSSDW    Y9, Y7, Y7
-	VPMADDWD     Y1, Y7, Y7
-	VPACKSSDW    Y10, Y8, Y8
-	VPMADDWD     Y1, Y8, Y8
-	VMOVDQU      48(R9), Y4
-	VPSRLW       $0x04, Y4, Y4
-	VPAND        Y0, Y4, Y4
+	VPMADDWD     Y19, Y7, Y7
+	VPSRLW       $0x04, Y2, Y3
+	VPANDD       Y16, Y3, Y3
+	VPXOR        Y8, Y8, Y8
+	VPDPBUSD     416(R10), Y3, Y8
 	VPXOR        Y9, Y9, Y9
-	VPDPBUSD     384(R10), Y4, Y9
+	VPDPBUSD     416(R10)(DI*1), Y3, Y9
+	VPSRLW       $0x06, Y2, Y2
+	VPANDD       Y16, Y2, Y2
+	VPXOR        Y3, Y3, Y3
+	VPDPBUSD     480(R10), Y2, Y3
 	VPXOR        Y10, Y10, Y10
-	VPDPBUSD     384(R10)(DI*1), Y4, Y10
-	VMOVDQU      48(R9), Y4
-	VPSRLW       $0x06, Y4, Y4
-	VPAND        Y0, Y4, Y4
-	VPXOR        Y11, Y11, Y11
-	VPDPBUSD     448(R10), Y4, Y11
-	VPXOR        Y12, Y12, Y12
-	VPDPBUSD     448(R10)(DI*1), Y4, Y12
-	VPACKSSDW    Y11, Y9, Y9
-	VPMADDWD     Y1, Y9, Y9
-	VPACKSSDW    Y12, Y10, Y10
-	VPMADDWD     Y1, Y10, Y10
+	VPDPBUSD     480(R10)(DI*1), Y2, Y10
+	VPACKSSDW    Y3, Y8, Y8
+	VPMADDWD     Y19, Y8, Y8
+	VPACKSSDW    Y10, Y9, Y9
+	VPMADDWD     Y19, Y9, Y9
+	VPACKSSDW    Y8, Y6, Y6
+	VPMADDWD     Y19, Y6, Y6
 	VPACKSSDW    Y9, Y7, Y7
-	VPMADDWD     Y1, Y7, Y7
-	VPACKSSDW    Y10, Y8, Y8
-	VPMADDWD     Y1, Y8, Y8
-	VPERM2I128   $0x20, Y7, Y5, Y4
-	VPERM2I128   $0x31, Y7, Y5, Y5
-	VPERM2I128   $0x20, Y8, Y6, Y7
-	VPERM2I128   $0x31, Y8, Y6, Y6
-	VPBROADCASTW 80(R9), Y8
-	VCVTPH2PS    X8, Y8
-	VPBROADCASTW 82(R9), Y9
-	VCVTPH2PS    X9, Y9
-	VXORPS       floatSign<>+0(SB), Y9, Y9
-	VMOVDQU      (R9), X10
-	VPAND        nibbleMask<>+0(SB), Y10, Y11
-	VPMOVZXBW    X11, Y11
-	VPSLLD       $0x10, Y11, Y12
-	VPSRAD       $0x10, Y12, Y12
-	VPSRAD       $0x10, Y11, Y11
-	VPSRLW       $0x04, Y10, Y10
-	VPAND        nibbleMask<>+0(SB), Y10, Y10
-	VPMOVZXBW    X10, Y10
-	VPSLLD       $0x10, Y10, Y13
-	VPSRAD       $0x10, Y13, Y13
-	VPSRAD       $0x10, Y10, Y10
-	VCVTDQ2PS    Y13, Y13
-	VMULPS       Y9, Y13, Y13
+	VPMADDWD     Y19, Y7, Y7
+	VPBROADCASTD 80(R9), X2
+	VCVTPH2PS    X2, Y2
+	VMOVSLDUP    Y2, Y3
+	VMOVSHDUP    Y2, Y2
+	VPMOVZXBW    (R9), Y8
+	VPANDD       Y17, Y8, Y9
+	VPSRLD       $0x14, Y8, Y10
+	VPSRLD       $0x04, Y8, Y8
+	VPANDD       Y18, Y8, Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y2, Y8, Y8
 	VCVTDQ2PS    Y10, Y10
-	VMULPS       Y9, Y10, Y10
-	VPMULLD      Y12, Y4, Y4
-	VPMULLD      Y11, Y5, Y5
-	VPADDD       Y5, Y4, Y4
+	VMULPS       Y2, Y10, Y10
+	VPSLLD       $0x10, Y6, Y6
+	VPBLENDW     $0xaa, Y6, Y4, Y4
+	VPMADDWD     Y9, Y4, Y4
+	VPSLLD       $0x10, Y7, Y7
+	VPBLENDW     $0xaa, Y7, Y5, Y5
+	VPMADDWD     Y9, Y5, Y5
 	VCVTDQ2PS    Y4, Y4
-	VMULPS       (R11), Y8, Y5
-	VFMADD231PS  Y4, Y5, Y2
-	VFMADD231PS  160(R11), Y13, Y2
-	VFMADD231PS  192(R11), Y10, Y2
-	VPMULLD      Y12, Y7, Y7
-	VPMULLD      Y11, Y6, Y6
-	VPADDD       Y6, Y7, Y7
-	VCVTDQ2PS    Y7, Y7
-	VMULPS       (R11)(DI*1), Y8, Y4
-	VFMADD231PS  Y7, Y4, Y3
-	VFMADD231PS  160(R11)(DI*1), Y13, Y3
-	VFMADD231PS  192(R11)(DI*1), Y10, Y3
+	VMULPS       (R10), Y3, Y2
+	VFMADD231PS  Y4, Y2, Y0
+	VFNMADD231PS 160(R10), Y8, Y0
+	VFNMADD231PS 192(R10), Y10, Y0
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       (R10)(DI*1), Y3, Y2
+	VFMADD231PS  Y5, Y2, Y1
+	VFNMADD231PS 160(R10)(DI*1), Y8, Y1
+	VFNMADD231PS 192(R10)(DI*1), Y10, Y1
 	ADDQ         $+84, R9
 	ADDQ         $+512, R10
-	ADDQ         $+512, R11
 	DECQ         R8
-	JNZ          group10
-	VMOVUPS      Y2, (SP)(BX*1)
-	VMOVUPS      Y3, 256(SP)(BX*1)
+	JNZ          group11
+	VMOVUPS      Y0, (SP)(BX*1)
+	VMOVUPS      Y1, 256(SP)(BX*1)
 	MOVQ         rowBytes+24(FP), R8
 	ADDQ         R8, AX
 	ADDQ         $0x20, BX
 	CMPQ         BX, $+256
-	JNE          row9
-	VMOVDQU      (SP), Y2
-	VMOVDQU      32(SP), Y3
-	VMOVDQU      64(SP), Y4
-	VMOVDQU      96(SP), Y5
-	VPUNPCKLDQ   Y3, Y2, Y6
+	JNE          row8
+	VMOVDQU      (SP), Y0
+	VMOVDQU      32(SP), Y1
+	VMOVDQU      64(SP), Y2
+	VMOVDQU      96(SP), Y3
+	VPUNPCKLDQ   Y1, Y0, Y4
+	VPUNPCKHDQ   Y1, Y0, Y0
+	VPUNPCKLDQ   Y3, Y2, Y1
 	VPUNPCKHDQ   Y3, Y2, Y2
-	VPUNPCKLDQ   Y5, Y4, Y3
-	VPUNPCKHDQ   Y5, Y4, Y4
-	VPUNPCKLQDQ  Y3, Y6, Y5
-	VPUNPCKHQDQ  Y3, Y6, Y3
-	VPUNPCKLQDQ  Y4, Y2, Y6
-	VPUNPCKHQDQ  Y4, Y2, Y2
-	VMOVDQU      128(SP), Y4
-	VMOVDQU      160(SP), Y7
-	VMOVDQU      192(SP), Y8
-	VMOVDQU      224(SP), Y9
-	VPUNPCKLDQ   Y7, Y4, Y10
-	VPUNPCKHDQ   Y7, Y4, Y4
-	VPUNPCKLDQ   Y9, Y8, Y7
-	VPUNPCKHDQ   Y9, Y8, Y8
-	VPUNPCKLQDQ  Y7, Y10, Y9
-	VPUNPCKHQDQ  Y7, Y10, Y7
-	VPUNPCKLQDQ  Y8, Y4, Y10
-	VPUNPCKHQDQ  Y8, Y4, Y4
-	VPXOR        Y8, Y8, Y8
-	VPERM2F128   $0x20, Y9, Y5, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y7, Y3, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y10, Y6, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y4, Y2, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x31, Y9, Y5, Y5
-	VADDPS       Y5, Y8, Y8
+	VPUNPCKLQDQ  Y1, Y4, Y3
+	VPUNPCKHQDQ  Y1, Y4, Y1
+	VPUNPCKLQDQ  Y2, Y0, Y4
+	VPUNPCKHQDQ  Y2, Y0, Y0
+	VMOVDQU      128(SP), Y2
+	VMOVDQU      160(SP), Y5
+	VMOVDQU      192(SP), Y6
+	VMOVDQU      224(SP), Y7
+	VPUNPCKLDQ   Y5, Y2, Y8
+	VPUNPCKHDQ   Y5, Y2, Y2
+	VPUNPCKLDQ   Y7, Y6, Y5
+	VPUNPCKHDQ   Y7, Y6, Y6
+	VPUNPCKLQDQ  Y5, Y8, Y7
+	VPUNPCKHQDQ  Y5, Y8, Y5
+	VPUNPCKLQDQ  Y6, Y2, Y8
+	VPUNPCKHQDQ  Y6, Y2, Y2
+	VPXOR        Y6, Y6, Y6
+	VPERM2F128   $0x20, Y7, Y3, Y9
+	VADDPS       Y9, Y6, Y6
+	VPERM2F128   $0x20, Y5, Y1, Y9
+	VADDPS       Y9, Y6, Y6
+	VPERM2F128   $0x20, Y8, Y4, Y9
+	VADDPS       Y9, Y6, Y6
+	VPERM2F128   $0x20, Y2, Y0, Y9
+	VADDPS       Y9, Y6, Y6
 	VPERM2F128   $0x31, Y7, Y3, Y3
-	VADDPS       Y3, Y8, Y8
-	VPERM2F128   $0x31, Y10, Y6, Y3
-	VADDPS       Y3, Y8, Y8
-	VPERM2F128   $0x31, Y4, Y2, Y2
-	VADDPS       Y2, Y8, Y8
-	VMOVUPS      Y8, (CX)
+	VADDPS       Y3, Y6, Y6
+	VPERM2F128   $0x31, Y5, Y1, Y1
+	VADDPS       Y1, Y6, Y6
+	VPERM2F128   $0x31, Y8, Y4, Y1
+	VADDPS       Y1, Y6, Y6
+	VPERM2F128   $0x31, Y2, Y0, Y0
+	VADDPS       Y0, Y6, Y6
+	VMOVUPS      Y6, (CX)
 	MOVQ         ldo+8(FP), BX
-	VMOVDQU      256(SP), Y2
-	VMOVDQU      288(SP), Y3
-	VMOVDQU      320(SP), Y4
-	VMOVDQU      352(SP), Y5
-	VPUNPCKLDQ   Y3, Y2, Y6
+	VMOVDQU      256(SP), Y0
+	VMOVDQU      288(SP), Y1
+	VMOVDQU      320(SP), Y2
+	VMOVDQU      352(SP), Y3
+	VPUNPCKLDQ   Y1, Y0, Y4
+	VPUNPCKHDQ   Y1, Y0, Y0
+	VPUNPCKLDQ   Y3, Y2, Y1
 	VPUNPCKHDQ   Y3, Y2, Y2
-	VPUNPCKLDQ   Y5, Y4, Y3
-	VPUNPCKHDQ   Y5, Y4, Y4
-	VPUNPCKLQDQ  Y3, Y6, Y5
-	VPUNPCKHQDQ  Y3, Y6, Y3
-	VPUNPCKLQDQ  Y4, Y2, Y6
-	VPUNPCKHQDQ  Y4, Y2, Y2
-	VMOVDQU      384(SP), Y4
-	VMOVDQU      416(SP), Y7
-	VMOVDQU      448(SP), Y8
-	VMOVDQU      480(SP), Y9
-	VPUNPCKLDQ   Y7, Y4, Y10
-	VPUNPCKHDQ   Y7, Y4, Y4
-	VPUNPCKLDQ   Y9, Y8, Y7
-	VPUNPCKHDQ   Y9, Y8, Y8
-	VPUNPCKLQDQ  Y7, Y10, Y9
-	VPUNPCKHQDQ  Y7, Y10, Y7
-	VPUNPCKLQDQ  Y8, Y4, Y10
-	VPUNPCKHQDQ  Y8, Y4, Y4
-	VPXOR        Y8, Y8, Y8
-	VPERM2F128   $0x20, Y9, Y5, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y7, Y3, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y10, Y6, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y4, Y2, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x31, Y9, Y5, Y5
-	VADDPS       Y5, Y8, Y8
+	VPUNPCKLQDQ  Y1, Y4, Y3
+	VPUNPCKHQDQ  Y1, Y4, Y1
+	VPUNPCKLQDQ  Y2, Y0, Y4
+	VPUNPCKHQDQ  Y2, Y0, Y0
+	VMOVDQU      384(SP), Y2
+	VMOVDQU      416(SP), Y5
+	VMOVDQU      448(SP), Y6
+	VMOVDQU      480(SP), Y7
+	VPUNPCKLDQ   Y5, Y2, Y8
+	VPUNPCKHDQ   Y5, Y2, Y2
+	VPUNPCKLDQ   Y7, Y6, Y5
+	VPUNPCKHDQ   Y7, Y6, Y6
+	VPUNPCKLQDQ  Y5, Y8, Y7
+	VPUNPCKHQDQ  Y5, Y8, Y5
+	VPUNPCKLQDQ  Y6, Y2, Y8
+	VPUNPCKHQDQ  Y6, Y2, Y2
+	VPXOR        Y6, Y6, Y6
+	VPERM2F128   $0x20, Y7, Y3, Y9
+	VADDPS       Y9, Y6, Y6
+	VPERM2F128   $0x20, Y5, Y1, Y9
+	VADDPS       Y9, Y6, Y6
+	VPERM2F128   $0x20, Y8, Y4, Y9
+	VADDPS       Y9, Y6, Y6
+	VPERM2F128   $0x20, Y2, Y0, Y9
+	VADDPS       Y9, Y6, Y6
 	VPERM2F128   $0x31, Y7, Y3, Y3
-	VADDPS       Y3, Y8, Y8
-	VPERM2F128   $0x31, Y10, Y6, Y3
-	VADDPS       Y3, Y8, Y8
-	VPERM2F128   $0x31, Y4, Y2, Y2
-	VADDPS       Y2, Y8, Y8
-	VMOVUPS      Y8, (CX)(BX*4)
+	VADDPS       Y3, Y6, Y6
+	VPERM2F128   $0x31, Y5, Y1, Y1
+	VADDPS       Y1, Y6, Y6
+	VPERM2F128   $0x31, Y8, Y4, Y1
+	VADDPS       Y1, Y6, Y6
+	VPERM2F128   $0x31, Y2, Y0, Y0
+	VADDPS       Y0, Y6, Y6
+	VMOVUPS      Y6, (CX)(BX*4)
 	ADDQ         $0x20, CX
 	DECQ         DX
-	JNZ          octet8
+	JNZ          octet7
 	VZEROUPPER
 	RET
 
 // func dotQ3_Kx1VL(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
-// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
+// Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
 TEXT ·dotQ3_Kx1VL(SB), $256-80
-	MOVQ    w+16(FP), AX
-	MOVQ    out+0(FP), CX
-	MOVQ    octets+32(FP), DX
-	VMOVDQU low2<>+0(SB), Y0
-	VMOVDQU bit2<>+0(SB), Y1
-	VMOVDQU onesWords<>+0(SB), Y2
-	MOVQ    AX, SI
+	MOVQ      w+16(FP), AX
+	MOVQ      out+0(FP), CX
+	MOVQ      octets+32(FP), DX
+	VMOVDQU32 splice3Order<>+0(SB), Y16
+	VMOVDQU32 splice3Mask<>+0(SB), Y17
+	VMOVDQU32 splice3Factor<>+0(SB), Y18
+	VMOVDQU32 wordThirtyTwo<>+0(SB), Y19
+	VMOVDQU32 low2s<>+0(SB), Y20
+	VMOVDQU32 low3<>+0(SB), Y21
+	VMOVDQU32 onesWords<>+0(SB), Y22
+	MOVQ      AX, SI
 
-octet15:
+octet12:
 	XORQ BX, BX
 
-row16:
+row13:
 	LEAQ 65536(AX), DI
 
-touch20:
+touch14:
 	CMPQ       SI, DI
+	JGE        touched15
+	PREFETCHT0 (SI)
+	ADDQ       $+4096, SI
+	JMP        touch14
+
+touched15:
+	MOVQ           AX, R8
+	MOVQ           lanes+48(FP), R9
+	MOVQ           n+64(FP), DI
+	VPXOR          Y0, Y0, Y0
+	PREFETCHT0     4096(R8)
+	PREFETCHT0     4160(R8)
+	VPBROADCASTW   108(R8), Y1
+	VCVTPH2PS      X1, Y1
+	VBROADCASTI128 92(R8), Y2
+	VPSHUFB        Y16, Y2, Y2
+	VPANDD         Y17, Y2, Y2
+	VPMADDUBSW     Y18, Y2, Y2
+	VPSRLVD        upperBy4<>+0(SB), Y2, Y2
+	VPSUBW         Y19, Y2, Y2
+	VMOVDQU        32(R8), X3
+	VPBLENDD       $0xf0, 48(R8), Y3, Y3
+	VBROADCASTI128 (R8), Y4
+	VPSRLVD        upperBy4<>+0(SB), Y4, Y4
+	VPAND          nibbleMask<>+0(SB), Y4, Y4
+	VMOVDQU        bits4Of0<>+0(SB), Y5
+	VPSHUFB        Y4, Y5, Y5
+	VPTERNLOGD     $0xf8, Y20, Y3, Y5
+	VPANDD         Y21, Y5, Y6
+	VPXOR          Y7, Y7, Y7
+	VPDPBUSD       256(R9), Y6, Y7
+	VPSRLW         $0x02, Y3, Y3
+	VMOVDQU        bits4Of1<>+0(SB), Y6
+	VPSHUFB        Y4, Y6, Y6
+	VPTERNLOGD     $0xf8, Y20, Y3, Y6
+	VPANDD         Y21, Y6, Y3
+	VPXOR          Y4, Y4, Y4
+	VPDPBUSD       320(R9), Y3, Y4
+	VPACKSSDW      Y4, Y7, Y7
+	VPMADDWD       Y22, Y7, Y7
+	VPSRLW         $0x04, Y5, Y3
+	VPANDD         Y21, Y3, Y3
+	VPXOR          Y4, Y4, Y4
+	VPDPBUSD       384(R9), Y3, Y4
+	VPSRLW         $0x04, Y6, Y3
+	VPANDD         Y21, Y3, Y3
+	VPXOR          Y5, Y5, Y5
+	VPDPBUSD       448(R9), Y3, Y5
+	VPACKSSDW      Y5, Y4, Y4
+	VPMADDWD       Y22, Y4, Y4
+	VPACKSSDW      Y4, Y7, Y7
+	VPMADDWD       Y22, Y7, Y7
+	VMOVDQU        48(R8), X3
+	VPBLENDD       $0xf0, 64(R8), Y3, Y3
+	VBROADCASTI128 16(R8), Y4
+	VPSRLVD        upperBy4<>+0(SB), Y4, Y4
+	VPAND          nibbleMask<>+0(SB), Y4, Y4
+	VMOVDQU        bits4Of0<>+0(SB), Y5
+	VPSHUFB        Y4, Y5, Y5
+	VPTERNLOGD     $0xf8, Y20, Y3, Y5
+	VPANDD         Y21, Y5, Y6
+	VPXOR          Y8, Y8, Y8
+	VPDPBUSD       288(R9), Y6, Y8
+	VPSRLW         $0x02, Y3, Y3
+	VMOVDQU        bits4Of1<>+0(SB), Y6
+	VPSHUFB        Y4, Y6, Y6
+	VPTERNLOGD     $0xf8, Y20, Y3, Y6
+	VPANDD         Y21, Y6, Y3
+	VPXOR          Y4, Y4, Y4
+	VPDPBUSD       352(R9), Y3, Y4
+	VPACKSSDW      Y4, Y8, Y8
+	VPMADDWD       Y22, Y8, Y8
+	VPSRLW         $0x04, Y5, Y3
+	VPANDD         Y21, Y3, Y3
+	VPXOR          Y4, Y4, Y4
+	VPDPBUSD       416(R9), Y3, Y4
+	VPSRLW         $0x04, Y6, Y3
+	VPANDD         Y21, Y3, Y3
+	VPXOR          Y5, Y5, Y5
+	VPDPBUSD       480(R9), Y3, Y5
+	VPACKSSDW      Y5, Y4, Y4
+	VPMADDWD       Y22, Y4, Y4
+	VPACKSSDW      Y4, Y8, Y8
+	VPMADDWD       Y22, Y8, Y8
+	VMOVDQU        96(R9), Y3
+	VPSLLD         $0x02, Y3, Y3
+	VPADDD         Y3, Y7, Y7
+	VMOVDQU        128(R9), Y3
+	VPSLLD         $0x02, Y3, Y3
+	VPADDD         Y3, Y8, Y8
+	VPSLLD         $0x10, Y8, Y8
+	VPBLENDW       $0xaa, Y8, Y7, Y7
+	VPMADDWD       Y2, Y7, Y7
+	ADDQ           $+110, R8
+	ADDQ           $+512, R9
+	DECQ           DI
+	JZ             last17
+
+group16:
+	PREFETCHT0     4096(R8)
+	PREFETCHT0     4160(R8)
+	VPBROADCASTW   108(R8), Y2
+	VCVTPH2PS      X2, Y2
+	VBROADCASTI128 92(R8), Y3
+	VPSHUFB        Y16, Y3, Y3
+	VPANDD         Y17, Y3, Y3
+	VPMADDUBSW     Y18, Y3, Y3
+	VPSRLVD        upperBy4<>+0(SB), Y3, Y3
+	VPSUBW         Y19, Y3, Y3
+	VMOVDQU        32(R8), X4
+	VPBLENDD       $0xf0, 48(R8), Y4, Y4
+	VBROADCASTI128 (R8), Y5
+	VPSRLVD        upperBy4<>+0(SB), Y5, Y5
+	VPAND          nibbleMask<>+0(SB), Y5, Y5
+	VMOVDQU        bits4Of0<>+0(SB), Y6
+	VPSHUFB        Y5, Y6, Y6
+	VPTERNLOGD     $0xf8, Y20, Y4, Y6
+	VPANDD         Y21, Y6, Y8
+	VPXOR          Y9, Y9, Y9
+	VPDPBUSD       256(R9), Y8, Y9
+	VPSRLW         $0x02, Y4, Y4
+	VMOVDQU        bits4Of1<>+0(SB), Y8
+	VPSHUFB        Y5, Y8, Y8
+	VPTERNLOGD     $0xf8, Y20, Y4, Y8
+	VPANDD         Y21, Y8, Y4
+	VPXOR          Y5, Y5, Y5
+	VPDPBUSD       320(R9), Y4, Y5
+	VPACKSSDW      Y5, Y9, Y9
+	VPMADDWD       Y22, Y9, Y9
+	VPSRLW         $0x04, Y6, Y4
+	VPANDD         Y21, Y4, Y4
+	VPXOR          Y5, Y5, Y5
+	VPDPBUSD       384(R9), Y4, Y5
+	VPSRLW         $0x04, Y8, Y4
+	VPANDD         Y21, Y4, Y4
+	VPXOR          Y6, Y6, Y6
+	VPDPBUSD       448(R9), Y4, Y6
+	VPACKSSDW      Y6, Y5, Y5
+	VPMADDWD       Y22, Y5, Y5
+	VPACKSSDW      Y5, Y9, Y9
+	VPMADDWD       Y22, Y9, Y9
+	VMOVDQU        48(R8), X4
+	VPBLENDD       $0xf0, 64(R8), Y4, Y4
+	VBROADCASTI128 16(R8), Y5
+	VPSRLVD        upperBy4<>+0(SB), Y5, Y5
+	VPAND          nibbleMask<>+0(SB), Y5, Y5
+	VMOVDQU        bits4Of0<>+0(SB), Y6
+	VPSHUFB        Y5, Y6, Y6
+	VPTERNLOGD     $0xf8, Y20, Y4, Y6
+	VPANDD         Y21, Y6, Y8
+	VPXOR          Y10, Y10, Y10
+	VPDPBUSD       288(R9), Y8, Y10
+	VPSRLW         $0x02, Y4, Y4
+	VMOVDQU        bits4Of1<>+0(SB), Y8
+	VPSHUFB        Y5, Y8, Y8
+	VPTERNLOGD     $0xf8, Y20, Y4, Y8
+	VPANDD         Y21, Y8, Y4
+	VPXOR          Y5, Y5, Y5
+	VPDPBUSD       352(R9), Y4, Y5
+	VPACKSSDW      Y5, Y10, Y10
+	VPMADDWD       Y22, Y10, Y10
+	VPSRLW         $0x04, Y6, Y4
+	VPANDD         Y21, Y4, Y4
+	VPXOR          Y5, Y5, Y5
+	VPDPBUSD       416(R9), Y4, Y5
+	VPSRLW         $0x04, Y8, Y4
+	VPANDD         Y21, Y4, Y4
+	VPXOR          Y6, Y6, Y6
+	VPDPBUSD       480(R9), Y4, Y6
+	VPACKSSDW      Y6, Y5, Y5
+	VPMADDWD       Y22, Y5, Y5
+	VPACKSSDW      Y5, Y10, Y10
+	VPMADDWD       Y22, Y10, Y10
+	VMOVDQU        96(R9), Y4
+	VPSLLD         $0x02, Y4, Y4
+	VPADDD         Y4, Y9, Y9
+	VMOVDQU        128(R9), Y4
+	VPSLLD         $0x02, Y4, Y4
+	VPADDD         Y4, Y10, Y10
+	VPSLLD         $0x10, Y10, Y10
+	VPBLENDW       $0xaa, Y10, Y9, Y9
+	VPMADDWD       Y3, Y9, Y9
+	VCVTDQ2PS      Y7, Y7
+	VMULPS         -512(R9), Y1, Y1
+	VFMADD231PS    Y7, Y1, Y0
+	VMOVDQA        Y9, Y7
+	VMOVDQA        Y2, Y1
+	ADDQ           $+110, R8
+	ADDQ           $+512, R9
+	DECQ           DI
+	JNZ            group16
+
+last17:
+	VCVTDQ2PS   Y7, Y7
+	VMULPS      -512(R9), Y1, Y1
+	VFMADD231PS Y7, Y1, Y0
+	VMOVUPS     Y0, (SP)(BX*1)
+	MOVQ        rowBytes+24(FP), DI
+	ADDQ        DI, AX
+	ADDQ        $0x20, BX
+	CMPQ        BX, $+256
+	JNE         row13
+	VMOVDQU     (SP), Y0
+	VMOVDQU     32(SP), Y1
+	VMOVDQU     64(SP), Y2
+	VMOVDQU     96(SP), Y3
+	VPUNPCKLDQ  Y1, Y0, Y4
+	VPUNPCKHDQ  Y1, Y0, Y0
+	VPUNPCKLDQ  Y3, Y2, Y1
+	VPUNPCKHDQ  Y3, Y2, Y2
+	VPUNPCKLQDQ Y1, Y4, Y3
+	VPUNPCKHQDQ Y1, Y4, Y1
+	VPUNPCKLQDQ Y2, Y0, Y4
+	VPUNPCKHQDQ Y2, Y0, Y0
+	VMOVDQU     128(SP), Y2
+	VMOVDQU     160(SP), Y5
+	VMOVDQU     192(SP), Y6
+	VMOVDQU     224(SP), Y7
+	VPUNPCKLDQ  Y5, Y2, Y8
+	VPUNPCKHDQ  Y5, Y2, Y2
+	VPUNPCKLDQ  Y7, Y6, Y5
+	VPUNPCKHDQ  Y7, Y6, Y6
+	VPUNPCKLQDQ Y5, Y8, Y7
+	VPUNPCKHQDQ Y5, Y8, Y5
+	VPUNPCKLQDQ Y6, Y2, Y8
+	VPUNPCKHQDQ Y6, Y2, Y2
+	VPXOR       Y6, Y6, Y6
+	VPERM2F128  $0x20, Y7, Y3, Y9
+	VADDPS      Y9, Y6, Y6
+	VPERM2F128  $0x20, Y5, Y1, Y9
+	VADDPS      Y9, Y6, Y6
+	VPERM2F128  $0x20, Y8, Y4, Y9
+	VADDPS      Y9, Y6, Y6
+	VPERM2F128  $0x20, Y2, Y0, Y9
+	VADDPS      Y9, Y6, Y6
+	VPERM2F128  $0x31, Y7, Y3, Y3
+	VADDPS      Y3, Y6, Y6
+	VPERM2F128  $0x31, Y5, Y1, Y1
+	VADDPS      Y1, Y6, Y6
+	VPERM2F128  $0x31, Y8, Y4, Y1
+	VADDPS      Y1, Y6, Y6
+	VPERM2F128  $0x31, Y2, Y0, Y0
+	VADDPS      Y0, Y6, Y6
+	VMOVUPS     Y6, (CX)
+	ADDQ        $0x20, CX
+	DECQ        DX
+	JNZ         octet12
+	VZEROUPPER
+	RET
+
+DATA splice3Order<>+0(SB)/8, $0x0f070e060d050c04
+DATA splice3Order<>+8(SB)/8, $0x0f0b0e0a0d090c08
+DATA splice3Order<>+16(SB)/8, $0x0f070e060d050c04
+DATA splice3Order<>+24(SB)/8, $0x0f0b0e0a0d090c08
+GLOBL splice3Order<>(SB), RODATA|NOPTR, $32
+
+DATA splice3Mask<>+0(SB)/8, $0x030f030f030f030f
+DATA splice3Mask<>+8(SB)/8, $0x0c0f0c0f0c0f0c0f
+DATA splice3Mask<>+16(SB)/8, $0x30f030f030f030f0
+DATA splice3Mask<>+24(SB)/8, $0xc0f0c0f0c0f0c0f0
+GLOBL splice3Mask<>(SB), RODATA|NOPTR, $32
+
+DATA splice3Factor<>+0(SB)/8, $0x1001100110011001
+DATA splice3Factor<>+8(SB)/8, $0x0401040104010401
+DATA splice3Factor<>+16(SB)/8, $0x1001100110011001
+DATA splice3Factor<>+24(SB)/8, $0x0401040104010401
+GLOBL splice3Factor<>(SB), RODATA|NOPTR, $32
+
+DATA wordThirtyTwo<>+0(SB)/8, $0x0020002000200020
+DATA wordThirtyTwo<>+8(SB)/8, $0x0020002000200020
+DATA wordThirtyTwo<>+16(SB)/8, $0x0020002000200020
+DATA wordThirtyTwo<>+24(SB)/8, $0x0020002000200020
+GLOBL wordThirtyTwo<>(SB), RODATA|NOPTR, $32
+
+DATA low2s<>+0(SB)/8, $0x3333333333333333
+DATA low2s<>+8(SB)/8, $0x3333333333333333
+DATA low2s<>+16(SB)/8, $0x3333333333333333
+DATA low2s<>+24(SB)/8, $0x3333333333333333
+GLOBL low2s<>(SB), RODATA|NOPTR, $32
+
+DATA low3<>+0(SB)/8, $0x0707070707070707
+DATA low3<>+8(SB)/8, $0x0707070707070707
+DATA low3<>+16(SB)/8, $0x0707070707070707
+DATA low3<>+24(SB)/8, $0x0707070707070707
+GLOBL low3<>(SB), RODATA|NOPTR, $32
+
+DATA upperBy4<>+0(SB)/8, $0x0000000000000000
+DATA upperBy4<>+8(SB)/8, $0x0000000000000000
+DATA upperBy4<>+16(SB)/8, $0x0000000400000004
+DATA upperBy4<>+24(SB)/8, $0x0000000400000004
+GLOBL upperBy4<>(SB), RODATA|NOPTR, $32
+
+DATA bits4Of0<>+0(SB)/8, $0x4440444004000400
+DATA bits4Of0<>+8(SB)/8, $0x4440444004000400
+DATA bits4Of0<>+16(SB)/8, $0x4440444004000400
+DATA bits4Of0<>+24(SB)/8, $0x4440444004000400
+GLOBL bits4Of0<>(SB), RODATA|NOPTR, $32
+
+DATA bits4Of1<>+0(SB)/8, $0x0404000004040000
+DATA bits4Of1<>+8(SB)/8, $0x4444404044444040
+DATA bits4Of1<>+16(SB)/8, $0x0404000004040000
+DATA bits4Of1<>+24(SB)/8, $0x4444404044444040
+GLOBL bits4Of1<>(SB), RODATA|NOPTR, $32
+
+// func dotQ3_Kx2VL(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+// Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
+TEXT ·dotQ3_Kx2VL(SB), $512-80
+	MOVQ      w+16(FP), AX
+	MOVQ      out+0(FP), CX
+	MOVQ      octets+32(FP), DX
+	MOVQ      stride+56(FP), DI
+	VMOVDQU32 splice3Order<>+0(SB), Y16
+	VMOVDQU32 splice3Mask<>+0(SB), Y17
+	VMOVDQU32 splice3Factor<>+0(SB), Y18
+	VMOVDQU32 wordThirtyTwo<>+0(SB), Y19
+	VMOVDQU32 low2s<>+0(SB), Y20
+	VMOVDQU32 low3<>+0(SB), Y21
+	VMOVDQU32 onesWords<>+0(SB), Y22
+	MOVQ      AX, SI
+
+octet18:
+	XORQ BX, BX
+
+row19:
+	LEAQ 65536(AX), R8
+
+touch20:
+	CMPQ       SI, R8
 	JGE        touched21
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
 	JMP        touch20
 
 touched21:
-	MOVQ  AX, R8
-	MOVQ  blocks+40(FP), R9
-	MOVQ  lanes+48(FP), R10
-	MOVQ  n+64(FP), DI
-	VPXOR Y3, Y3, Y3
-
-group17:
-	PREFETCHT0   4096(R8)
-	PREFETCHT0   4160(R8)
-	VPAND        32(R8), Y0, Y4
-	VMOVDQU      (R8), Y5
-	VPSLLW       $0x02, Y5, Y5
-	VPAND        Y1, Y5, Y5
-	VPOR         Y5, Y4, Y4
-	VPXOR        Y5, Y5, Y5
-	VPDPBUSD     (R9), Y4, Y5
-	VMOVDQU      32(R8), Y4
-	VPSRLW       $0x02, Y4, Y4
-	VPAND        Y0, Y4, Y4
-	VMOVDQU      (R8), Y6
-	VPSLLW       $0x01, Y6, Y6
-	VPAND        Y1, Y6, Y6
-	VPOR         Y6, Y4, Y4
-	VPXOR        Y6, Y6, Y6
-	VPDPBUSD     64(R9), Y4, Y6
-	VPACKSSDW    Y6, Y5, Y5
-	VPMADDWD     Y2, Y5, Y5
-	VMOVDQU      32(R8), Y4
-	VPSRLW       $0x04, Y4, Y4
-	VPAND        Y0, Y4, Y4
-	VPAND        (R8), Y1, Y6
-	VPOR         Y6, Y4, Y4
-	VPXOR        Y6, Y6, Y6
-	VPDPBUSD     128(R9), Y4, Y6
-	VMOVDQU      32(R8), Y4
-	VPSRLW       $0x06, Y4, Y4
-	VPAND        Y0, Y4, Y4
-	VMOVDQU      (R8), Y7
-	VPSRLW       $0x01, Y7, Y7
-	VPAND        Y1, Y7, Y7
-	VPOR         Y7, Y4, Y4
-	VPXOR        Y7, Y7, Y7
-	VPDPBUSD     192(R9), Y4, Y7
-	VPACKSSDW    Y7, Y6, Y6
-	VPMADDWD     Y2, Y6, Y6
-	VPACKSSDW    Y6, Y5, Y5
-	VPMADDWD     Y2, Y5, Y5
-	VPAND        64(R8), Y0, Y4
-	VMOVDQU      (R8), Y6
-	VPSRLW       $0x02, Y6, Y6
-	VPAND        Y1, Y6, Y6
-	VPOR         Y6, Y4, Y4
-	VPXOR        Y6, Y6, Y6
-	VPDPBUSD     256(R9), Y4, Y6
-	VMOVDQU      64(R8), Y4
-	VPSRLW       $0x02, Y4, Y4
-	VPAND        Y0, Y4, Y4
-	VMOVDQU      (R8), Y7
-	VPSRLW       $0x03, Y7, Y7
-	VPAND        Y1, Y7, Y7
-	VPOR         Y7, Y4, Y4
-	VPXOR        Y7, Y7, Y7
-	VPDPBUSD     320(R9), Y4, Y7
-	VPACKSSDW    Y7, Y6, Y6
-	VPMADDWD     Y2, Y6, Y6
-	VMOVDQU      64(R8), Y4
-	VPSRLW       $0x04, Y4, Y4
-	VPAND        Y0, Y4, Y4
-	VMOVDQU      (R8), Y7
-	VPSRLW       $0x04, Y7, Y7
-	VPAND        Y1, Y7, Y7
-	VPOR         Y7, Y4, Y4
-	VPXOR        Y7, Y7, Y7
-	VPDPBUSD     384(R9), Y4, Y7
-	VMOVDQU      64(R8), Y4
-	VPSRLW       $0x06, Y4, Y4
-	VPAND        Y0, Y4, Y4
-	VMOVDQU      (R8), Y8
-	VPSRLW       $0x05, Y8, Y8
-	VPAND        Y1, Y8, Y8
-	VPOR         Y8, Y4, Y4
-	VPXOR        Y8, Y8, Y8
-	VPDPBUSD     448(R9), Y4, Y8
-	VPACKSSDW    Y8, Y7, Y7
-	VPMADDWD     Y2, Y7, Y7
-	VPACKSSDW    Y7, Y6, Y6
-	VPMADDWD     Y2, Y6, Y6
-	VPERM2I128   $0x20, Y6, Y5, Y4
-	VPERM2I128   $0x31, Y6, Y5, Y5
-	VPBROADCASTW 108(R8), Y6
-	VCVTPH2PS    X6, Y6
-	VMOVDQU      94(R8), X7
-	VPSRLDQ      $0x02, Y7, Y7
-	VPSHUFD      $0x44, Y7, Y8
-	VPSRLVD      rowQ3Low<>+0(SB), Y8, Y8
-	VPAND        nibbleMask<>+0(SB), Y8, Y8
-	VPSHUFD      $0xaa, Y7, Y7
-	VPSRLVD      rowQ3High<>+0(SB), Y7, Y7
-	VPAND        low2<>+0(SB), Y7, Y7
-	VPSLLD       $0x04, Y7, Y7
-	VPOR         Y7, Y8, Y8
-	VPSUBB       thirtyTwo<>+0(SB), Y8, Y8
-	VPMOVSXBW    X8, Y7
-	VPSLLD       $0x10, Y7, Y8
-	VPSRAD       $0x10, Y8, Y8
-	VPSRAD       $0x10, Y7, Y7
-	VMOVDQU      96(R10), Y9
-	VPSLLD       $0x02, Y9, Y9
-	VPADDD       Y9, Y4, Y4
-	VPMULLD      Y8, Y4, Y4
-	VMOVDQU      128(R10), Y8
-	VPSLLD       $0x02, Y8, Y8
-	VPADDD       Y8, Y5, Y5
-	VPMULLD      Y7, Y5, Y5
-	VPADDD       Y5, Y4, Y4
-	VCVTDQ2PS    Y4, Y4
-	VMULPS       (R10), Y6, Y5
-	VFMADD231PS  Y4, Y5, Y3
-	ADDQ         $+110, R8
-	ADDQ         $+512, R9
-	ADDQ         $+512, R10
-	DECQ         DI
-	JNZ          group17
-	VMOVUPS      Y3, (SP)(BX*1)
-	MOVQ         rowBytes+24(FP), DI
-	ADDQ         DI, AX
-	ADDQ         $0x20, BX
-	CMPQ         BX, $+256
-	JNE          row16
-	VMOVDQU      (SP), Y3
-	VMOVDQU      32(SP), Y4
-	VMOVDQU      64(SP), Y5
-	VMOVDQU      96(SP), Y6
-	VPUNPCKLDQ   Y4, Y3, Y7
-	VPUNPCKHDQ   Y4, Y3, Y3
-	VPUNPCKLDQ   Y6, Y5, Y4
-	VPUNPCKHDQ   Y6, Y5, Y5
-	VPUNPCKLQDQ  Y4, Y7, Y6
-	VPUNPCKHQDQ  Y4, Y7, Y4
-	VPUNPCKLQDQ  Y5, Y3, Y7
-	VPUNPCKHQDQ  Y5, Y3, Y3
-	VMOVDQU      128(SP), Y5
-	VMOVDQU      160(SP), Y8
-	VMOVDQU      192(SP), Y9
-	VMOVDQU      224(SP), Y10
-	VPUNPCKLDQ   Y8, Y5, Y11
-	VPUNPCKHDQ   Y8, Y5, Y5
-	VPUNPCKLDQ   Y10, Y9, Y8
-	VPUNPCKHDQ   Y10, Y9, Y9
-	VPUNPCKLQDQ  Y8, Y11, Y10
-	VPUNPCKHQDQ  Y8, Y11, Y8
-	VPUNPCKLQDQ  Y9, Y5, Y11
-	VPUNPCKHQDQ  Y9, Y5, Y5
-	VPXOR        Y9, Y9, Y9
-	VPERM2F128   $0x20, Y10, Y6, Y12
-	VADDPS       Y12, Y9, Y9
-	VPERM2F128   $0x20, Y8, Y4, Y12
-	VADDPS       Y12, Y9, Y9
-	VPERM2F128   $0x20, Y11, Y7, Y12
-	VADDPS       Y12, Y9, Y9
-	VPERM2F128   $0x20, Y5, Y3, Y12
-	VADDPS       Y12, Y9, Y9
-	VPERM2F128   $0x31, Y10, Y6, Y6
-	VADDPS       Y6, Y9, Y9
-	VPERM2F128   $0x31, Y8, Y4, Y4
-	VADDPS       Y4, Y9, Y9
-	VPERM2F128   $0x31, Y11, Y7, Y4
-	VADDPS       Y4, Y9, Y9
-	VPERM2F128   $0x31, Y5, Y3, Y3
-	VADDPS       Y3, Y9, Y9
-	VMOVUPS      Y9, (CX)
-	ADDQ         $0x20, CX
-	DECQ         DX
-	JNZ          octet15
-	VZEROUPPER
-	RET
-
-DATA bit2<>+0(SB)/8, $0x0404040404040404
-DATA bit2<>+8(SB)/8, $0x0404040404040404
-DATA bit2<>+16(SB)/8, $0x0404040404040404
-DATA bit2<>+24(SB)/8, $0x0404040404040404
-GLOBL bit2<>(SB), RODATA|NOPTR, $32
-
-DATA rowQ3Low<>+0(SB)/8, $0x0000000000000000
-DATA rowQ3Low<>+8(SB)/8, $0x0000000400000004
-DATA rowQ3Low<>+16(SB)/8, $0x0000000000000000
-DATA rowQ3Low<>+24(SB)/8, $0x0000000000000000
-GLOBL rowQ3Low<>(SB), RODATA|NOPTR, $32
-
-DATA rowQ3High<>+0(SB)/8, $0x0000000200000000
-DATA rowQ3High<>+8(SB)/8, $0x0000000600000004
-DATA rowQ3High<>+16(SB)/8, $0x0000000000000000
-DATA rowQ3High<>+24(SB)/8, $0x0000000000000000
-GLOBL rowQ3High<>(SB), RODATA|NOPTR, $32
-
-DATA thirtyTwo<>+0(SB)/8, $0x2020202020202020
-DATA thirtyTwo<>+8(SB)/8, $0x2020202020202020
-DATA thirtyTwo<>+16(SB)/8, $0x2020202020202020
-DATA thirtyTwo<>+24(SB)/8, $0x2020202020202020
-GLOBL thirtyTwo<>(SB), RODATA|NOPTR, $32
-
-// func dotQ3_Kx2VL(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
-// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
-TEXT ·dotQ3_Kx2VL(SB), $512-80
-	MOVQ    w+16(FP), AX
-	MOVQ    out+0(FP), CX
-	MOVQ    octets+32(FP), DX
-	MOVQ    stride+56(FP), DI
-	VMOVDQU low2<>+0(SB), Y0
-	VMOVDQU bit2<>+0(SB), Y1
-	VMOVDQU onesWords<>+0(SB), Y2
-	MOVQ    AX, SI
-
-octet22:
-	XORQ BX, BX
-
-row23:
-	LEAQ 65536(AX), R8
-
-touch27:
-	CMPQ       SI, R8
-	JGE        touched28
-	PREFETCHT0 (SI)
-	ADDQ       $+4096, SI
-	JMP        touch27
-
-touched28:
 	MOVQ  AX, R9
-	MOVQ  blocks+40(FP), R10
-	MOVQ  lanes+48(FP), R11
+	MOVQ  lanes+48(FP), R10
 	MOVQ  n+64(FP), R8
-	VPXOR Y3, Y3, Y3
-	VPXOR Y4, Y4, Y4
+	VPXOR Y0, Y0, Y0
+	VPXOR Y1, Y1, Y1
 
-group24:
-	PREFETCHT0   4096(R9)
-	PREFETCHT0   4160(R9)
-	VPAND        32(R9), Y0, Y5
-	VMOVDQU      (R9), Y6
-	VPSLLW       $0x02, Y6, Y6
-	VPAND        Y1, Y6, Y6
-	VPOR         Y6, Y5, Y5
-	VPXOR        Y6, Y6, Y6
-	VPDPBUSD     (R10), Y5, Y6
-	VPXOR        Y7, Y7, Y7
-	VPDPBUSD     (R10)(DI*1), Y5, Y7
-	VMOVDQU      32(R9), Y5
-	VPSRLW       $0x02, Y5, Y5
-	VPAND        Y0, Y5, Y5
-	VMOVDQU      (R9), Y8
-	VPSLLW       $0x01, Y8, Y8
-	VPAND        Y1, Y8, Y8
-	VPOR         Y8, Y5, Y5
-	VPXOR        Y8, Y8, Y8
-	VPDPBUSD     64(R10), Y5, Y8
-	VPXOR        Y9, Y9, Y9
-	VPDPBUSD     64(R10)(DI*1), Y5, Y9
-	VPACKSSDW    Y8, Y6, Y6
-	VPMADDWD     Y2, Y6, Y6
-	VPACKSSDW    Y9, Y7, Y7
-	VPMADDWD     Y2, Y7, Y7
-	VMOVDQU      32(R9), Y5
-	VPSRLW       $0x04, Y5, Y5
-	VPAND        Y0, Y5, Y5
-	VPAND        (R9), Y1, Y8
-	VPOR         Y8, Y5, Y5
-	VPXOR        Y8, Y8, Y8
-	VPDPBUSD     128(R10), Y5, Y8
-	VPXOR        Y9, Y9, Y9
-	VPDPBUSD     128(R10)(DI*1), Y5, Y9
-	VMOVDQU      32(R9), Y5
-	VPSRLW       $0x06, Y5, Y5
-	VPAND        Y0, Y5, Y5
-	VMOVDQU      (R9), Y10
-	VPSRLW       $0x01, Y10, Y10
-	VPAND        Y1, Y10, Y10
-	VPOR         Y10, Y5, Y5
-	VPXOR        Y10, Y10, Y10
-	VPDPBUSD     192(R10), Y5, Y10
-	VPXOR        Y11, Y11, Y11
-	VPDPBUSD     192(R10)(DI*1), Y5, Y11
-	VPACKSSDW    Y10, Y8, Y8
-	VPMADDWD     Y2, Y8, Y8
-	VPACKSSDW    Y11, Y9, Y9
-	VPMADDWD     Y2, Y9, Y9
-	VPACKSSDW    Y8, Y6, Y6
-	VPMADDWD     Y2, Y6, Y6
-	VPACKSSDW    Y9, Y7, Y7
-	VPMADDWD     Y2, Y7, Y7
-	VPAND        64(R9), Y0, Y5
-	VMOVDQU      (R9), Y8
-	VPSRLW       $0x02, Y8, Y8
-	VPAND        Y1, Y8, Y8
-	VPOR         Y8, Y5, Y5
-	VPXOR        Y8, Y8, Y8
-	VPDPBUSD     256(R10), Y5, Y8
-	VPXOR        Y9, Y9, Y9
-	VPDPBUSD     256(R10)(DI*1), Y5, Y9
-	VMOVDQU      64(R9), Y5
-	VPSRLW       $0x02, Y5, Y5
-	VPAND        Y0, Y5, Y5
-	VMOVDQU      (R9), Y10
-	VPSRLW       $0x03, Y10, Y10
-	VPAND        Y1, Y10, Y10
-	VPOR         Y10, Y5, Y5
-	VPXOR        Y10, Y10, Y10
-	VPDPBUSD     320(R10), Y5, Y10
-	VPXOR        Y11, Y11, Y11
-	VPDPBUSD     320(R10)(DI*1), Y5, Y11
-	VPACKSSDW    Y10, Y8, Y8
-	VPMADDWD     Y2, Y8, Y8
-	VPACKSSDW    Y11, Y9, Y9
-	VPMADDWD     Y2, Y9, Y9
-	VMOVDQU      64(R9), Y5
-	VPSRLW       $0x04, Y5, Y5
-	VPAND        Y0, Y5, Y5
-	VMOVDQU      (R9), Y10
-	VPSRLW       $0x04, Y10, Y10
-	VPAND        Y1, Y10, Y10
-	VPOR         Y10, Y5, Y5
-	VPXOR        Y10, Y10, Y10
-	VPDPBUSD     384(R10), Y5, Y10
-	VPXOR        Y11, Y11, Y11
-	VPDPBUSD     384(R10)(DI*1), Y5, Y11
-	VMOVDQU      64(R9), Y5
-	VPSRLW       $0x06, Y5, Y5
-	VPAND        Y0, Y5, Y5
-	VMOVDQU      (R9), Y12
-	VPSRLW       $0x05, Y12, Y12
-	VPAND        Y1, Y12, Y12
-	VPOR         Y12, Y5, Y5
-	VPXOR        Y12, Y12, Y12
-	VPDPBUSD     448(R10), Y5, Y12
-	VPXOR        Y13, Y13, Y13
-	VPDPBUSD     448(R10)(DI*1), Y5, Y13
-	VPACKSSDW    Y12, Y10, Y10
-	VPMADDWD     Y2, Y10, Y10
-	VPACKSSDW    Y13, Y11, Y11
-	VPMADDWD     Y2, Y11, Y11
-	VPACKSSDW    Y10, Y8, Y8
-	VPMADDWD     Y2, Y8, Y8
-	VPACKSSDW    Y11, Y9, Y9
-	VPMADDWD     Y2, Y9, Y9
-	VPERM2I128   $0x20, Y8, Y6, Y5
-	VPERM2I128   $0x31, Y8, Y6, Y6
-	VPERM2I128   $0x20, Y9, Y7, Y8
-	VPERM2I128   $0x31, Y9, Y7, Y7
-	VPBROADCASTW 108(R9), Y9
-	VCVTPH2PS    X9, Y9
-	VMOVDQU      94(R9), X10
-	VPSRLDQ      $0x02, Y10, Y10
-	VPSHUFD      $0x44, Y10, Y11
-	VPSRLVD      rowQ3Low<>+0(SB), Y11, Y11
-	VPAND        nibbleMask<>+0(SB), Y11, Y11
-	VPSHUFD      $0xaa, Y10, Y10
-	VPSRLVD      rowQ3High<>+0(SB), Y10, Y10
-	VPAND        low2<>+0(SB), Y10, Y10
-	VPSLLD       $0x04, Y10, Y10
-	VPOR         Y10, Y11, Y11
-	VPSUBB       thirtyTwo<>+0(SB), Y11, Y11
-	VPMOVSXBW    X11, Y10
-	VPSLLD       $0x10, Y10, Y11
-	VPSRAD       $0x10, Y11, Y11
-	VPSRAD       $0x10, Y10, Y10
-	VMOVDQU      96(R11), Y12
-	VPSLLD       $0x02, Y12, Y12
-	VPADDD       Y12, Y5, Y5
-	VPMULLD      Y11, Y5, Y5
-	VMOVDQU      128(R11), Y12
-	VPSLLD       $0x02, Y12, Y12
-	VPADDD       Y12, Y6, Y6
-	VPMULLD      Y10, Y6, Y6
-	VPADDD       Y6, Y5, Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       (R11), Y9, Y6
-	VFMADD231PS  Y5, Y6, Y3
-	VMOVDQU      96(R11)(DI*1), Y5
-	VPSLLD       $0x02, Y5, Y5
-	VPADDD       Y5, Y8, Y8
-	VPMULLD      Y11, Y8, Y8
-	VMOVDQU      128(R11)(DI*1), Y5
-	VPSLLD       $0x02, Y5, Y5
-	VPADDD       Y5, Y7, Y7
-	VPMULLD      Y10, Y7, Y7
-	VPADDD       Y7, Y8, Y8
-	VCVTDQ2PS    Y8, Y8
-	VMULPS       (R11)(DI*1), Y9, Y5
-	VFMADD231PS  Y8, Y5, Y4
-	ADDQ         $+110, R9
-	ADDQ         $+512, R10
-	ADDQ         $+512, R11
-	DECQ         R8
-	JNZ          group24
-	VMOVUPS      Y3, (SP)(BX*1)
-	VMOVUPS      Y4, 256(SP)(BX*1)
-	MOVQ         rowBytes+24(FP), R8
-	ADDQ         R8, AX
-	ADDQ         $0x20, BX
-	CMPQ         BX, $+256
-	JNE          row23
-	VMOVDQU      (SP), Y3
-	VMOVDQU      32(SP), Y4
-	VMOVDQU      64(SP), Y5
-	VMOVDQU      96(SP), Y6
-	VPUNPCKLDQ   Y4, Y3, Y7
-	VPUNPCKHDQ   Y4, Y3, Y3
-	VPUNPCKLDQ   Y6, Y5, Y4
-	VPUNPCKHDQ   Y6, Y5, Y5
-	VPUNPCKLQDQ  Y4, Y7, Y6
-	VPUNPCKHQDQ  Y4, Y7, Y4
-	VPUNPCKLQDQ  Y5, Y3, Y7
-	VPUNPCKHQDQ  Y5, Y3, Y3
-	VMOVDQU      128(SP), Y5
-	VMOVDQU      160(SP), Y8
-	VMOVDQU      192(SP), Y9
-	VMOVDQU      224(SP), Y10
-	VPUNPCKLDQ   Y8, Y5, Y11
-	VPUNPCKHDQ   Y8, Y5, Y5
-	VPUNPCKLDQ   Y10, Y9, Y8
-	VPUNPCKHDQ   Y10, Y9, Y9
-	VPUNPCKLQDQ  Y8, Y11, Y10
-	VPUNPCKHQDQ  Y8, Y11, Y8
-	VPUNPCKLQDQ  Y9, Y5, Y11
-	VPUNPCKHQDQ  Y9, Y5, Y5
-	VPXOR        Y9, Y9, Y9
-	VPERM2F128   $0x20, Y10, Y6, Y12
-	VADDPS       Y12, Y9, Y9
-	VPERM2F128   $0x20, Y8, Y4, Y12
-	VADDPS       Y12, Y9, Y9
-	VPERM2F128   $0x20, Y11, Y7, Y12
-	VADDPS       Y12, Y9, Y9
-	VPERM2F128   $0x20, Y5, Y3, Y12
-	VADDPS       Y12, Y9, Y9
-	VPERM2F128   $0x31, Y10, Y6, Y6
-	VADDPS       Y6, Y9, Y9
-	VPERM2F128   $0x31, Y8, Y4, Y4
-	VADDPS       Y4, Y9, Y9
-	VPERM2F128   $0x31, Y11, Y7, Y4
-	VADDPS       Y4, Y9, Y9
-	VPERM2F128   $0x31, Y5, Y3, Y3
-	VADDPS       Y3, Y9, Y9
-	VMOVUPS      Y9, (CX)
-	MOVQ         ldo+8(FP), BX
-	VMOVDQU      256(SP), Y3
-	VMOVDQU      288(SP), Y4
-	VMOVDQU      320(SP), Y5
-	VMOVDQU      352(SP), Y6
-	VPUNPCKLDQ   Y4, Y3, Y7
-	VPUNPCKHDQ   Y4, Y3, Y3
-	VPUNPCKLDQ   Y6, Y5, Y4
-	VPUNPCKHDQ   Y6, Y5, Y5
-	VPUNPCKLQDQ  Y4, Y7, Y6
-	VPUNPCKHQDQ  Y4, Y7, Y4
-	VPUNPCKLQDQ  Y5, Y3, Y7
-	VPUNPCKHQDQ  Y5, Y3, Y3
-	VMOVDQU      384(SP), Y5
-	VMOVDQU      416(SP), Y8
-	VMOVDQU      448(SP), Y9
-	VMOVDQU      480(SP), Y10
-	VPUNPCKLDQ   Y8, Y5, Y11
-	VPUNPCKHDQ   Y8, Y5, Y5
-	VPUNPCKLDQ   Y10, Y9, Y8
-	VPUNPCKHDQ   Y10, Y9, Y9
-	VPUNPCKLQDQ  Y8, Y11, Y10
-	VPUNPCKHQDQ  Y8, Y11, Y8
-	VPUNPCKLQDQ  Y9, Y5, Y11
-	VPUNPCKHQDQ  Y9, Y5, Y5
-	VPXOR        Y9, Y9, Y9
-	VPERM2F128   $0x20, Y10, Y6, Y12
-	VADDPS       Y12, Y9, Y9
-	VPERM2F128   $0x20, Y8, Y4, Y12
-	VADDPS       Y12, Y9, Y9
-	VPERM2F128   $0x20, Y11, Y7, Y12
-	VADDPS       Y12, Y9, Y9
-	VPERM2F128   $0x20, Y5, Y3, Y12
-	VADDPS       Y12, Y9, Y9
-	VPERM2F128   $0x31, Y10, Y6, Y6
-	VADDPS       Y6, Y9, Y9
-	VPERM2F128   $0x31, Y8, Y4, Y4
-	VADDPS       Y4, Y9, Y9
-	VPERM2F128   $0x31, Y11, Y7, Y4
-	VADDPS       Y4, Y9, Y9
-	VPERM2F128   $0x31, Y5, Y3, Y3
-	VADDPS       Y3, Y9, Y9
-	VMOVUPS      Y9, (CX)(BX*4)
-	ADDQ         $0x20, CX
-	DECQ         DX
-	JNZ          octet22
+group22:
+	PREFETCHT0     4096(R9)
+	PREFETCHT0     4160(R9)
+	VMOVDQU        32(R9), X2
+	VPBLENDD       $0xf0, 48(R9), Y2, Y2
+	VBROADCASTI128 (R9), Y3
+	VPSRLVD        upperBy4<>+0(SB), Y3, Y3
+	VPAND          nibbleMask<>+0(SB), Y3, Y3
+	VMOVDQU        bits4Of0<>+0(SB), Y4
+	VPSHUFB        Y3, Y4, Y4
+	VPTERNLOGD     $0xf8, Y20, Y2, Y4
+	VPANDD         Y21, Y4, Y5
+	VPXOR          Y6, Y6, Y6
+	VPDPBUSD       256(R10), Y5, Y6
+	VPXOR          Y7, Y7, Y7
+	VPDPBUSD       256(R10)(DI*1), Y5, Y7
+	VPSRLW         $0x02, Y2, Y2
+	VMOVDQU        bits4Of1<>+0(SB), Y5
+	VPSHUFB        Y3, Y5, Y5
+	VPTERNLOGD     $0xf8, Y20, Y2, Y5
+	VPANDD         Y21, Y5, Y2
+	VPXOR          Y3, Y3, Y3
+	VPDPBUSD       320(R10), Y2, Y3
+	VPXOR          Y8, Y8, Y8
+	VPDPBUSD       320(R10)(DI*1), Y2, Y8
+	VPACKSSDW      Y3, Y6, Y6
+	VPMADDWD       Y22, Y6, Y6
+	VPACKSSDW      Y8, Y7, Y7
+	VPMADDWD       Y22, Y7, Y7
+	VPSRLW         $0x04, Y4, Y2
+	VPANDD         Y21, Y2, Y2
+	VPXOR          Y3, Y3, Y3
+	VPDPBUSD       384(R10), Y2, Y3
+	VPXOR          Y4, Y4, Y4
+	VPDPBUSD       384(R10)(DI*1), Y2, Y4
+	VPSRLW         $0x04, Y5, Y2
+	VPANDD         Y21, Y2, Y2
+	VPXOR          Y5, Y5, Y5
+	VPDPBUSD       448(R10), Y2, Y5
+	VPXOR          Y8, Y8, Y8
+	VPDPBUSD       448(R10)(DI*1), Y2, Y8
+	VPACKSSDW      Y5, Y3, Y3
+	VPMADDWD       Y22, Y3, Y3
+	VPACKSSDW      Y8, Y4, Y4
+	VPMADDWD       Y22, Y4, Y4
+	VPACKSSDW      Y3, Y6, Y6
+	VPMADDWD       Y22, Y6, Y6
+	VPACKSSDW      Y4, Y7, Y7
+	VPMADDWD       Y22, Y7, Y7
+	VMOVDQU        48(R9), X2
+	VPBLENDD       $0xf0, 64(R9), Y2, Y2
+	VBROADCASTI128 16(R9), Y3
+	VPSRLVD        upperBy4<>+0(SB), Y3, Y3
+	VPAND          nibbleMask<>+0(SB), Y3, Y3
+	VMOVDQU        bits4Of0<>+0(SB), Y4
+	VPSHUFB        Y3, Y4, Y4
+	VPTERNLOGD     $0xf8, Y20, Y2, Y4
+	VPANDD         Y21, Y4, Y5
+	VPXOR          Y8, Y8, Y8
+	VPDPBUSD       288(R10), Y5, Y8
+	VPXOR          Y9, Y9, Y9
+	VPDPBUSD       288(R10)(DI*1), Y5, Y9
+	VPSRLW         $0x02, Y2, Y2
+	VMOVDQU        bits4Of1<>+0(SB), Y5
+	VPSHUFB        Y3, Y5, Y5
+	VPTERNLOGD     $0xf8, Y20, Y2, Y5
+	VPANDD         Y21, Y5, Y2
+	VPXOR          Y3, Y3, Y3
+	VPDPBUSD       352(R10), Y2, Y3
+	VPXOR          Y10, Y10, Y10
+	VPDPBUSD       352(R10)(DI*1), Y2, Y10
+	VPACKSSDW      Y3, Y8, Y8
+	VPMADDWD       Y22, Y8, Y8
+	VPACKSSDW      Y10, Y9, Y9
+	VPMADDWD       Y22, Y9, Y9
+	VPSRLW         $0x04, Y4, Y2
+	VPANDD         Y21, Y2, Y2
+	VPXOR          Y3, Y3, Y3
+	VPDPBUSD       416(R10), Y2, Y3
+	VPXOR          Y4, Y4, Y4
+	VPDPBUSD       416(R10)(DI*1), Y2, Y4
+	VPSRLW         $0x04, Y5, Y2
+	VPANDD         Y21, Y2, Y2
+	VPXOR          Y5, Y5, Y5
+	VPDPBUSD       480(R10), Y2, Y5
+	VPXOR          Y10, Y10, Y10
+	VPDPBUSD       480(R10)(DI*1), Y2, Y10
+	VPACKSSDW      Y5, Y3, Y3
+	VPMADDWD       Y22, Y3, Y3
+	VPACKSSDW      Y10, Y4, Y4
+	VPMADDWD       Y22, Y4, Y4
+	VPACKSSDW      Y3, Y8, Y8
+	VPMADDWD       Y22, Y8, Y8
+	VPACKSSDW      Y4, Y9, Y9
+	VPMADDWD       Y22, Y9, Y9
+	VPBROADCASTW   108(R9), Y2
+	VCVTPH2PS      X2, Y2
+	VBROADCASTI128 92(R9), Y3
+	VPSHUFB        Y16, Y3, Y3
+	VPANDD         Y17, Y3, Y3
+	VPMADDUBSW     Y18, Y3, Y3
+	VPSRLVD        upperBy4<>+0(SB), Y3, Y3
+	VPSUBW         Y19, Y3, Y3
+	VMOVDQU        96(R10), Y4
+	VPSLLD         $0x02, Y4, Y4
+	VPADDD         Y4, Y6, Y6
+	VMOVDQU        128(R10), Y4
+	VPSLLD         $0x02, Y4, Y4
+	VPADDD         Y4, Y8, Y8
+	VPSLLD         $0x10, Y8, Y8
+	VPBLENDW       $0xaa, Y8, Y6, Y6
+	VPMADDWD       Y3, Y6, Y6
+	VMOVDQU        96(R10)(DI*1), Y4
+	VPSLLD         $0x02, Y4, Y4
+	VPADDD         Y4, Y7, Y7
+	VMOVDQU        128(R10)(DI*1), Y4
+	VPSLLD         $0x02, Y4, Y4
+	VPADDD         Y4, Y9, Y9
+	VPSLLD         $0x10, Y9, Y9
+	VPBLENDW       $0xaa, Y9, Y7, Y7
+	VPMADDWD       Y3, Y7, Y7
+	VCVTDQ2PS      Y6, Y6
+	VMULPS         (R10), Y2, Y3
+	VFMADD231PS    Y6, Y3, Y0
+	VCVTDQ2PS      Y7, Y7
+	VMULPS         (R10)(DI*1), Y2, Y2
+	VFMADD231PS    Y7, Y2, Y1
+	ADDQ           $+110, R9
+	ADDQ           $+512, R10
+	DECQ           R8
+	JNZ            group22
+	VMOVUPS        Y0, (SP)(BX*1)
+	VMOVUPS        Y1, 256(SP)(BX*1)
+	MOVQ           rowBytes+24(FP), R8
+	ADDQ           R8, AX
+	ADDQ           $0x20, BX
+	CMPQ           BX, $+256
+	JNE            row19
+	VMOVDQU        (SP), Y0
+	VMOVDQU        32(SP), Y1
+	VMOVDQU        64(SP), Y2
+	VMOVDQU        96(SP), Y3
+	VPUNPCKLDQ     Y1, Y0, Y4
+	VPUNPCKHDQ     Y1, Y0, Y0
+	VPUNPCKLDQ     Y3, Y2, Y1
+	VPUNPCKHDQ     Y3, Y2, Y2
+	VPUNPCKLQDQ    Y1, Y4, Y3
+	VPUNPCKHQDQ    Y1, Y4, Y1
+	VPUNPCKLQDQ    Y2, Y0, Y4
+	VPUNPCKHQDQ    Y2, Y0, Y0
+	VMOVDQU        128(SP), Y2
+	VMOVDQU        160(SP), Y5
+	VMOVDQU        192(SP), Y6
+	VMOVDQU        224(SP), Y7
+	VPUNPCKLDQ     Y5, Y2, Y8
+	VPUNPCKHDQ     Y5, Y2, Y2
+	VPUNPCKLDQ     Y7, Y6, Y5
+	VPUNPCKHDQ     Y7, Y6, Y6
+	VPUNPCKLQDQ    Y5, Y8, Y7
+	VPUNPCKHQDQ    Y5, Y8, Y5
+	VPUNPCKLQDQ    Y6, Y2, Y8
+	VPUNPCKHQDQ    Y6, Y2, Y2
+	VPXOR          Y6, Y6, Y6
+	VPERM2F128     $0x20, Y7, Y3, Y9
+	VADDPS         Y9, Y6, Y6
+	VPERM2F128     $0x20, Y5, Y1, Y9
+	VADDPS         Y9, Y6, Y6
+	VPERM2F128     $0x20, Y8, Y4, Y9
+	VADDPS         Y9, Y6, Y6
+	VPERM2F128     $0x20, Y2, Y0, Y9
+	VADDPS         Y9, Y6, Y6
+	VPERM2F128     $0x31, Y7, Y3, Y3
+	VADDPS         Y3, Y6, Y6
+	VPERM2F128     $0x31, Y5, Y1, Y1
+	VADDPS         Y1, Y6, Y6
+	VPERM2F128     $0x31, Y8, Y4, Y1
+	VADDPS         Y1, Y6, Y6
+	VPERM2F128     $0x31, Y2, Y0, Y0
+	VADDPS         Y0, Y6, Y6
+	VMOVUPS        Y6, (CX)
+	MOVQ           ldo+8(FP), BX
+	VMOVDQU        256(SP), Y0
+	VMOVDQU        288(SP), Y1
+	VMOVDQU        320(SP), Y2
+	VMOVDQU        352(SP), Y3
+	VPUNPCKLDQ     Y1, Y0, Y4
+	VPUNPCKHDQ     Y1, Y0, Y0
+	VPUNPCKLDQ     Y3, Y2, Y1
+	VPUNPCKHDQ     Y3, Y2, Y2
+	VPUNPCKLQDQ    Y1, Y4, Y3
+	VPUNPCKHQDQ    Y1, Y4, Y1
+	VPUNPCKLQDQ    Y2, Y0, Y4
+	VPUNPCKHQDQ    Y2, Y0, Y0
+	VMOVDQU        384(SP), Y2
+	VMOVDQU        416(SP), Y5
+	VMOVDQU        448(SP), Y6
+	VMOVDQU        480(SP), Y7
+	VPUNPCKLDQ     Y5, Y2, Y8
+	VPUNPCKHDQ     Y5, Y2, Y2
+	VPUNPCKLDQ     Y7, Y6, Y5
+	VPUNPCKHDQ     Y7, Y6, Y6
+	VPUNPCKLQDQ    Y5, Y8, Y7
+	VPUNPCKHQDQ    Y5, Y8, Y5
+	VPUNPCKLQDQ    Y6, Y2, Y8
+	VPUNPCKHQDQ    Y6, Y2, Y2
+	VPXOR          Y6, Y6, Y6
+	VPERM2F128     $0x20, Y7, Y3, Y9
+	VADDPS         Y9, Y6, Y6
+	VPERM2F128     $0x20, Y5, Y1, Y9
+	VADDPS         Y9, Y6, Y6
+	VPERM2F128     $0x20, Y8, Y4, Y9
+	VADDPS         Y9, Y6, Y6
+	VPERM2F128     $0x20, Y2, Y0, Y9
+	VADDPS         Y9, Y6, Y6
+	VPERM2F128     $0x31, Y7, Y3, Y3
+	VADDPS         Y3, Y6, Y6
+	VPERM2F128     $0x31, Y5, Y1, Y1
+	VADDPS         Y1, Y6, Y6
+	VPERM2F128     $0x31, Y8, Y4, Y1
+	VADDPS         Y1, Y6, Y6
+	VPERM2F128     $0x31, Y2, Y0, Y0
+	VADDPS         Y0, Y6, Y6
+	VMOVUPS        Y6, (CX)(BX*4)
+	ADDQ           $0x20, CX
+	DECQ           DX
+	JNZ            octet18
 	VZEROUPPER
 	RET
 
 // func dotQ4_Kx1VL(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
-// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
+// Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
 TEXT ·dotQ4_Kx1VL(SB), $256-80
-	MOVQ    w+16(FP), AX
-	MOVQ    out+0(FP), CX
-	MOVQ    octets+32(FP), DX
-	VMOVDQU nibbleMask<>+0(SB), Y0
-	VMOVDQU onesWords<>+0(SB), Y1
-	MOVQ    AX, SI
+	MOVQ      w+16(FP), AX
+	MOVQ      out+0(FP), CX
+	MOVQ      octets+32(FP), DX
+	VMOVDQU32 splice45Order<>+0(SB), Y16
+	VMOVDQU32 splice45Mask<>+0(SB), Y17
+	VMOVDQU32 splice45Factor<>+0(SB), Y18
+	VMOVDQU32 lowWord<>+0(SB), Y19
+	VMOVDQU32 quarter<>+0(SB), Y20
+	VMOVDQU32 nibbleMask<>+0(SB), Y21
+	VMOVDQU32 highNibble<>+0(SB), Y22
+	VMOVDQU32 onesWords<>+0(SB), Y23
+	MOVQ      AX, SI
+
+octet23:
+	XORQ BX, BX
+
+row24:
+	LEAQ 65536(AX), DI
+
+touch25:
+	CMPQ       SI, DI
+	JGE        touched26
+	PREFETCHT0 (SI)
+	ADDQ       $+4096, SI
+	JMP        touch25
+
+touched26:
+	MOVQ           AX, R8
+	MOVQ           lanes+48(FP), R9
+	MOVQ           n+64(FP), DI
+	VPXOR          Y0, Y0, Y0
+	PREFETCHT0     4096(R8)
+	PREFETCHT0     4160(R8)
+	PREFETCHT0     4224(R8)
+	VBROADCASTI128 (R8), Y1
+	VPSHUFB        Y16, Y1, Y1
+	VPANDD         Y17, Y1, Y1
+	VPMADDUBSW     Y18, Y1, Y1
+	VPSRLD         $0x14, Y1, Y2
+	VPANDD         Y19, Y1, Y1
+	VCVTDQ2PS      Y1, Y1
+	VCVTDQ2PS      Y2, Y2
+	VPBROADCASTD   (R8), X3
+	VCVTPH2PS      X3, Y3
+	VMOVSLDUP      Y3, Y4
+	VMOVSHDUP      Y3, Y3
+	VMULPS         Y20, Y4, Y4
+	VMULPS         Y4, Y1, Y1
+	VMULPS         Y3, Y2, Y2
+	VMOVDQU        16(R8), X3
+	VPBLENDD       $0xf0, 64(R8), Y3, Y3
+	VPANDD         Y21, Y3, Y4
+	VMOVDQU        32(R8), X5
+	VPBLENDD       $0xf0, 80(R8), Y5, Y5
+	VPANDD         Y21, Y5, Y6
+	VPXOR          Y7, Y7, Y7
+	VPDPBUSD       256(R9), Y4, Y7
+	VPDPBUSD       288(R9), Y6, Y7
+	VPANDD         Y22, Y3, Y3
+	VPANDD         Y22, Y5, Y4
+	VPXOR          Y5, Y5, Y5
+	VPDPBUSD       320(R9), Y3, Y5
+	VPDPBUSD       352(R9), Y4, Y5
+	VPSRAD         $0x04, Y5, Y5
+	VPACKSSDW      Y5, Y7, Y7
+	VPMADDWD       Y23, Y7, Y7
+	VMOVDQU        48(R8), X3
+	VPBLENDD       $0xf0, 96(R8), Y3, Y3
+	VPANDD         Y21, Y3, Y4
+	VMOVDQU        64(R8), X5
+	VPBLENDD       $0xf0, 112(R8), Y5, Y5
+	VPANDD         Y21, Y5, Y6
+	VPXOR          Y8, Y8, Y8
+	VPDPBUSD       384(R9), Y4, Y8
+	VPDPBUSD       416(R9), Y6, Y8
+	VPANDD         Y22, Y3, Y3
+	VPANDD         Y22, Y5, Y4
+	VPXOR          Y5, Y5, Y5
+	VPDPBUSD       448(R9), Y3, Y5
+	VPDPBUSD       480(R9), Y4, Y5
+	VPSRAD         $0x04, Y5, Y5
+	VPACKSSDW      Y5, Y8, Y8
+	VPMADDWD       Y23, Y8, Y8
+	ADDQ           $+144, R8
+	ADDQ           $+512, R9
+	DECQ           DI
+	JZ             last28
+
+group27:
+	PREFETCHT0     4096(R8)
+	PREFETCHT0     4160(R8)
+	PREFETCHT0     4224(R8)
+	VBROADCASTI128 (R8), Y3
+	VPSHUFB        Y16, Y3, Y3
+	VPANDD         Y17, Y3, Y3
+	VPMADDUBSW     Y18, Y3, Y3
+	VPSRLD         $0x14, Y3, Y4
+	VPANDD         Y19, Y3, Y3
+	VCVTDQ2PS      Y3, Y3
+	VCVTDQ2PS      Y4, Y4
+	VPBROADCASTD   (R8), X5
+	VCVTPH2PS      X5, Y5
+	VMOVSLDUP      Y5, Y6
+	VMOVSHDUP      Y5, Y5
+	VMULPS         Y20, Y6, Y6
+	VMULPS         Y6, Y3, Y3
+	VMULPS         Y5, Y4, Y4
+	VMOVDQU        16(R8), X5
+	VPBLENDD       $0xf0, 64(R8), Y5, Y5
+	VPANDD         Y21, Y5, Y6
+	VMOVDQU        32(R8), X9
+	VPBLENDD       $0xf0, 80(R8), Y9, Y9
+	VPANDD         Y21, Y9, Y10
+	VPXOR          Y11, Y11, Y11
+	VPDPBUSD       256(R9), Y6, Y11
+	VPDPBUSD       288(R9), Y10, Y11
+	VPANDD         Y22, Y5, Y5
+	VPANDD         Y22, Y9, Y6
+	VPXOR          Y9, Y9, Y9
+	VPDPBUSD       320(R9), Y5, Y9
+	VPDPBUSD       352(R9), Y6, Y9
+	VPSRAD         $0x04, Y9, Y9
+	VPACKSSDW      Y9, Y11, Y11
+	VPMADDWD       Y23, Y11, Y11
+	VMOVDQU        48(R8), X5
+	VPBLENDD       $0xf0, 96(R8), Y5, Y5
+	VPANDD         Y21, Y5, Y6
+	VMOVDQU        64(R8), X9
+	VPBLENDD       $0xf0, 112(R8), Y9, Y9
+	VPANDD         Y21, Y9, Y10
+	VPXOR          Y12, Y12, Y12
+	VPDPBUSD       384(R9), Y6, Y12
+	VPDPBUSD       416(R9), Y10, Y12
+	VPANDD         Y22, Y5, Y5
+	VPANDD         Y22, Y9, Y6
+	VPXOR          Y9, Y9, Y9
+	VPDPBUSD       448(R9), Y5, Y9
+	VPDPBUSD       480(R9), Y6, Y9
+	VPSRAD         $0x04, Y9, Y9
+	VPACKSSDW      Y9, Y12, Y12
+	VPMADDWD       Y23, Y12, Y12
+	VPACKSSDW      Y8, Y7, Y7
+	VPMADDWD       Y23, Y7, Y7
+	VCVTDQ2PS      Y7, Y7
+	VMULPS         -512(R9), Y1, Y1
+	VFMADD231PS    Y7, Y1, Y0
+	VFNMADD231PS   -480(R9), Y2, Y0
+	VMOVDQA        Y11, Y7
+	VMOVDQA        Y12, Y8
+	VMOVDQA        Y3, Y1
+	VMOVDQA        Y4, Y2
+	ADDQ           $+144, R8
+	ADDQ           $+512, R9
+	DECQ           DI
+	JNZ            group27
+
+last28:
+	VPACKSSDW    Y8, Y7, Y7
+	VPMADDWD     Y23, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       -512(R9), Y1, Y1
+	VFMADD231PS  Y7, Y1, Y0
+	VFNMADD231PS -480(R9), Y2, Y0
+	VMOVUPS      Y0, (SP)(BX*1)
+	MOVQ         rowBytes+24(FP), DI
+	ADDQ         DI, AX
+	ADDQ         $0x20, BX
+	CMPQ         BX, $+256
+	JNE          row24
+	VMOVDQU      (SP), Y0
+	VMOVDQU      32(SP), Y1
+	VMOVDQU      64(SP), Y2
+	VMOVDQU      96(SP), Y3
+	VPUNPCKLDQ   Y1, Y0, Y4
+	VPUNPCKHDQ   Y1, Y0, Y0
+	VPUNPCKLDQ   Y3, Y2, Y1
+	VPUNPCKHDQ   Y3, Y2, Y2
+	VPUNPCKLQDQ  Y1, Y4, Y3
+	VPUNPCKHQDQ  Y1, Y4, Y1
+	VPUNPCKLQDQ  Y2, Y0, Y4
+	VPUNPCKHQDQ  Y2, Y0, Y0
+	VMOVDQU      128(SP), Y2
+	VMOVDQU      160(SP), Y5
+	VMOVDQU      192(SP), Y6
+	VMOVDQU      224(SP), Y7
+	VPUNPCKLDQ   Y5, Y2, Y8
+	VPUNPCKHDQ   Y5, Y2, Y2
+	VPUNPCKLDQ   Y7, Y6, Y5
+	VPUNPCKHDQ   Y7, Y6, Y6
+	VPUNPCKLQDQ  Y5, Y8, Y7
+	VPUNPCKHQDQ  Y5, Y8, Y5
+	VPUNPCKLQDQ  Y6, Y2, Y8
+	VPUNPCKHQDQ  Y6, Y2, Y2
+	VPXOR        Y6, Y6, Y6
+	VPERM2F128   $0x20, Y7, Y3, Y9
+	VADDPS       Y9, Y6, Y6
+	VPERM2F128   $0x20, Y5, Y1, Y9
+	VADDPS       Y9, Y6, Y6
+	VPERM2F128   $0x20, Y8, Y4, Y9
+	VADDPS       Y9, Y6, Y6
+	VPERM2F128   $0x20, Y2, Y0, Y9
+	VADDPS       Y9, Y6, Y6
+	VPERM2F128   $0x31, Y7, Y3, Y3
+	VADDPS       Y3, Y6, Y6
+	VPERM2F128   $0x31, Y5, Y1, Y1
+	VADDPS       Y1, Y6, Y6
+	VPERM2F128   $0x31, Y8, Y4, Y1
+	VADDPS       Y1, Y6, Y6
+	VPERM2F128   $0x31, Y2, Y0, Y0
+	VADDPS       Y0, Y6, Y6
+	VMOVUPS      Y6, (CX)
+	ADDQ         $0x20, CX
+	DECQ         DX
+	JNZ          octet23
+	VZEROUPPER
+	RET
+
+DATA splice45Order<>+0(SB)/8, $0x0009000500080004
+DATA splice45Order<>+8(SB)/8, $0x000b0007000a0006
+DATA splice45Order<>+16(SB)/8, $0x090d050d080c040c
+DATA splice45Order<>+24(SB)/8, $0x0b0f070f0a0e060e
+GLOBL splice45Order<>(SB), RODATA|NOPTR, $32
+
+DATA splice45Mask<>+0(SB)/8, $0x003f003f003f003f
+DATA splice45Mask<>+8(SB)/8, $0x003f003f003f003f
+DATA splice45Mask<>+16(SB)/8, $0xc0f0c00fc0f0c00f
+DATA splice45Mask<>+24(SB)/8, $0xc0f0c00fc0f0c00f
+GLOBL splice45Mask<>(SB), RODATA|NOPTR, $32
+
+DATA splice45Factor<>+0(SB)/8, $0x0010000400100004
+DATA splice45Factor<>+8(SB)/8, $0x0010000400100004
+DATA splice45Factor<>+16(SB)/8, $0x0401010404010104
+DATA splice45Factor<>+24(SB)/8, $0x0401010404010104
+GLOBL splice45Factor<>(SB), RODATA|NOPTR, $32
+
+DATA lowWord<>+0(SB)/8, $0x0000ffff0000ffff
+DATA lowWord<>+8(SB)/8, $0x0000ffff0000ffff
+DATA lowWord<>+16(SB)/8, $0x0000ffff0000ffff
+DATA lowWord<>+24(SB)/8, $0x0000ffff0000ffff
+GLOBL lowWord<>(SB), RODATA|NOPTR, $32
+
+DATA quarter<>+0(SB)/8, $0x3e8000003e800000
+DATA quarter<>+8(SB)/8, $0x3e8000003e800000
+DATA quarter<>+16(SB)/8, $0x3e8000003e800000
+DATA quarter<>+24(SB)/8, $0x3e8000003e800000
+GLOBL quarter<>(SB), RODATA|NOPTR, $32
+
+DATA highNibble<>+0(SB)/8, $0xf0f0f0f0f0f0f0f0
+DATA highNibble<>+8(SB)/8, $0xf0f0f0f0f0f0f0f0
+DATA highNibble<>+16(SB)/8, $0xf0f0f0f0f0f0f0f0
+DATA highNibble<>+24(SB)/8, $0xf0f0f0f0f0f0f0f0
+GLOBL highNibble<>(SB), RODATA|NOPTR, $32
+
+// func dotQ4_Kx2VL(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+// Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
+TEXT ·dotQ4_Kx2VL(SB), $512-80
+	MOVQ      w+16(FP), AX
+	MOVQ      out+0(FP), CX
+	MOVQ      octets+32(FP), DX
+	MOVQ      stride+56(FP), DI
+	VMOVDQU32 splice45Order<>+0(SB), Y16
+	VMOVDQU32 splice45Mask<>+0(SB), Y17
+	VMOVDQU32 splice45Factor<>+0(SB), Y18
+	VMOVDQU32 lowWord<>+0(SB), Y19
+	VMOVDQU32 quarter<>+0(SB), Y20
+	VMOVDQU32 nibbleMask<>+0(SB), Y21
+	VMOVDQU32 highNibble<>+0(SB), Y22
+	VMOVDQU32 onesWords<>+0(SB), Y23
+	MOVQ      AX, SI
 
 octet29:
 	XORQ BX, BX
 
 row30:
-	LEAQ 65536(AX), DI
-
-touch34:
-	CMPQ       SI, DI
-	JGE        touched35
-	PREFETCHT0 (SI)
-	ADDQ       $+4096, SI
-	JMP        touch34
-
-touched35:
-	MOVQ  AX, R8
-	MOVQ  blocks+40(FP), R9
-	MOVQ  lanes+48(FP), R10
-	MOVQ  n+64(FP), DI
-	VPXOR Y2, Y2, Y2
-
-group31:
-	PREFETCHT0   4096(R8)
-	PREFETCHT0   4160(R8)
-	PREFETCHT0   4224(R8)
-	VPAND        16(R8), Y0, Y3
-	VPXOR        Y4, Y4, Y4
-	VPDPBUSD     (R9), Y3, Y4
-	VMOVDQU      16(R8), Y3
-	VPSRLW       $0x04, Y3, Y3
-	VPAND        Y0, Y3, Y3
-	VPXOR        Y5, Y5, Y5
-	VPDPBUSD     64(R9), Y3, Y5
-	VPACKSSDW    Y5, Y4, Y4
-	VPMADDWD     Y1, Y4, Y4
-	VPAND        48(R8), Y0, Y3
-	VPXOR        Y5, Y5, Y5
-	VPDPBUSD     128(R9), Y3, Y5
-	VMOVDQU      48(R8), Y3
-	VPSRLW       $0x04, Y3, Y3
-	VPAND        Y0, Y3, Y3
-	VPXOR        Y6, Y6, Y6
-	VPDPBUSD     192(R9), Y3, Y6
-	VPACKSSDW    Y6, Y5, Y5
-	VPMADDWD     Y1, Y5, Y5
-	VPACKSSDW    Y5, Y4, Y4
-	VPMADDWD     Y1, Y4, Y4
-	VPAND        80(R8), Y0, Y3
-	VPXOR        Y5, Y5, Y5
-	VPDPBUSD     256(R9), Y3, Y5
-	VMOVDQU      80(R8), Y3
-	VPSRLW       $0x04, Y3, Y3
-	VPAND        Y0, Y3, Y3
-	VPXOR        Y6, Y6, Y6
-	VPDPBUSD     320(R9), Y3, Y6
-	VPACKSSDW    Y6, Y5, Y5
-	VPMADDWD     Y1, Y5, Y5
-	VPAND        112(R8), Y0, Y3
-	VPXOR        Y6, Y6, Y6
-	VPDPBUSD     384(R9), Y3, Y6
-	VMOVDQU      112(R8), Y3
-	VPSRLW       $0x04, Y3, Y3
-	VPAND        Y0, Y3, Y3
-	VPXOR        Y7, Y7, Y7
-	VPDPBUSD     448(R9), Y3, Y7
-	VPACKSSDW    Y7, Y6, Y6
-	VPMADDWD     Y1, Y6, Y6
-	VPACKSSDW    Y6, Y5, Y5
-	VPMADDWD     Y1, Y5, Y5
-	VPERM2I128   $0x20, Y5, Y4, Y3
-	VPERM2I128   $0x31, Y5, Y4, Y4
-	VPADDD       Y4, Y3, Y3
-	VMOVDQU      (R8), X4
-	VPSHUFD      $0xed, Y4, Y5
-	VPSRLVD      row45Shift<>+0(SB), Y5, Y5
-	VPAND        row45Low<>+0(SB), Y5, Y5
-	VPSHUFD      $0x84, Y4, Y4
-	VPSRLD       $0x02, Y4, Y4
-	VPAND        row45High<>+0(SB), Y4, Y4
-	VPOR         Y4, Y5, Y5
-	VPBROADCASTW (R8), Y4
-	VCVTPH2PS    X4, Y4
-	VPBROADCASTW 2(R8), Y6
-	VCVTPH2PS    X6, Y6
-	VXORPS       floatSign<>+0(SB), Y6, Y6
-	VPMOVZXBD    X5, Y7
-	VCVTDQ2PS    Y7, Y7
-	VMULPS       Y4, Y7, Y7
-	VPSRLDQ      $0x08, Y5, Y5
-	VPMOVZXBD    X5, Y4
-	VCVTDQ2PS    Y4, Y4
-	VMULPS       Y6, Y4, Y4
-	VCVTDQ2PS    Y3, Y3
-	VMULPS       (R10), Y7, Y5
-	VFMADD231PS  Y3, Y5, Y2
-	VFMADD231PS  32(R10), Y4, Y2
-	ADDQ         $+144, R8
-	ADDQ         $+512, R9
-	ADDQ         $+512, R10
-	DECQ         DI
-	JNZ          group31
-	VMOVUPS      Y2, (SP)(BX*1)
-	MOVQ         rowBytes+24(FP), DI
-	ADDQ         DI, AX
-	ADDQ         $0x20, BX
-	CMPQ         BX, $+256
-	JNE          row30
-	VMOVDQU      (SP), Y2
-	VMOVDQU      32(SP), Y3
-	VMOVDQU      64(SP), Y4
-	VMOVDQU      96(SP), Y5
-	VPUNPCKLDQ   Y3, Y2, Y6
-	VPUNPCKHDQ   Y3, Y2, Y2
-	VPUNPCKLDQ   Y5, Y4, Y3
-	VPUNPCKHDQ   Y5, Y4, Y4
-	VPUNPCKLQDQ  Y3, Y6, Y5
-	VPUNPCKHQDQ  Y3, Y6, Y3
-	VPUNPCKLQDQ  Y4, Y2, Y6
-	VPUNPCKHQDQ  Y4, Y2, Y2
-	VMOVDQU      128(SP), Y4
-	VMOVDQU      160(SP), Y7
-	VMOVDQU      192(SP), Y8
-	VMOVDQU      224(SP), Y9
-	VPUNPCKLDQ   Y7, Y4, Y10
-	VPUNPCKHDQ   Y7, Y4, Y4
-	VPUNPCKLDQ   Y9, Y8, Y7
-	VPUNPCKHDQ   Y9, Y8, Y8
-	VPUNPCKLQDQ  Y7, Y10, Y9
-	VPUNPCKHQDQ  Y7, Y10, Y7
-	VPUNPCKLQDQ  Y8, Y4, Y10
-	VPUNPCKHQDQ  Y8, Y4, Y4
-	VPXOR        Y8, Y8, Y8
-	VPERM2F128   $0x20, Y9, Y5, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y7, Y3, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y10, Y6, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y4, Y2, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x31, Y9, Y5, Y5
-	VADDPS       Y5, Y8, Y8
-	VPERM2F128   $0x31, Y7, Y3, Y3
-	VADDPS       Y3, Y8, Y8
-	VPERM2F128   $0x31, Y10, Y6, Y3
-	VADDPS       Y3, Y8, Y8
-	VPERM2F128   $0x31, Y4, Y2, Y2
-	VADDPS       Y2, Y8, Y8
-	VMOVUPS      Y8, (CX)
-	ADDQ         $0x20, CX
-	DECQ         DX
-	JNZ          octet29
-	VZEROUPPER
-	RET
-
-DATA row45Shift<>+0(SB)/8, $0x0000000000000000
-DATA row45Shift<>+8(SB)/8, $0x0000000400000000
-DATA row45Shift<>+16(SB)/8, $0x0000000000000000
-DATA row45Shift<>+24(SB)/8, $0x0000000000000000
-GLOBL row45Shift<>(SB), RODATA|NOPTR, $32
-
-DATA row45Low<>+0(SB)/8, $0x0f0f0f0f3f3f3f3f
-DATA row45Low<>+8(SB)/8, $0x0f0f0f0f3f3f3f3f
-DATA row45Low<>+16(SB)/8, $0x0000000000000000
-DATA row45Low<>+24(SB)/8, $0x0000000000000000
-GLOBL row45Low<>(SB), RODATA|NOPTR, $32
-
-DATA row45High<>+0(SB)/8, $0x3030303000000000
-DATA row45High<>+8(SB)/8, $0x3030303000000000
-DATA row45High<>+16(SB)/8, $0x0000000000000000
-DATA row45High<>+24(SB)/8, $0x0000000000000000
-GLOBL row45High<>(SB), RODATA|NOPTR, $32
-
-// func dotQ4_Kx2VL(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
-// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
-TEXT ·dotQ4_Kx2VL(SB), $512-80
-	MOVQ    w+16(FP), AX
-	MOVQ    out+0(FP), CX
-	MOVQ    octets+32(FP), DX
-	MOVQ    stride+56(FP), DI
-	VMOVDQU nibbleMask<>+0(SB), Y0
-	VMOVDQU onesWords<>+0(SB), Y1
-	MOVQ    AX, SI
-
-octet36:
-	XORQ BX, BX
-
-row37:
 	LEAQ 65536(AX), R8
 
-touch41:
+touch31:
 	CMPQ       SI, R8
-	JGE        touched42
+	JGE        touched32
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch41
+	JMP        touch31
 
-touched42:
+touched32:
 	MOVQ  AX, R9
-	MOVQ  blocks+40(FP), R10
-	MOVQ  lanes+48(FP), R11
+	MOVQ  lanes+48(FP), R10
 	MOVQ  n+64(FP), R8
-	VPXOR Y2, Y2, Y2
-	VPXOR Y3, Y3, Y3
+	VPXOR Y0, Y0, Y0
+	VPXOR Y1, Y1, Y1
 
-group38:
-	PREFETCHT0   4096(R9)
-	PREFETCHT0   4160(R9)
-	PREFETCHT0   4224(R9)
-	VPAND        16(R9), Y0, Y4
-	VPXOR        Y5, Y5, Y5
-	VPDPBUSD     (R10), Y4, Y5
-	VPXOR        Y6, Y6, Y6
-	VPDPBUSD     (R10)(DI*1), Y4, Y6
-	VMOVDQU      16(R9), Y4
-	VPSRLW       $0x04, Y4, Y4
-	VPAND        Y0, Y4, Y4
-	VPXOR        Y7, Y7, Y7
-	VPDPBUSD     64(R10), Y4, Y7
-	VPXOR        Y8, Y8, Y8
-	VPDPBUSD     64(R10)(DI*1), Y4, Y8
-	VPACKSSDW    Y7, Y5, Y5
-	VPMADDWD     Y1, Y5, Y5
-	VPACKSSDW    Y8, Y6, Y6
-	VPMADDWD     Y1, Y6, Y6
-	VPAND        48(R9), Y0, Y4
-	VPXOR        Y7, Y7, Y7
-	VPDPBUSD     128(R10), Y4, Y7
-	VPXOR        Y8, Y8, Y8
-	VPDPBUSD     128(R10)(DI*1), Y4, Y8
-	VMOVDQU      48(R9), Y4
-	VPSRLW       $0x04, Y4, Y4
-	VPAND        Y0, Y4, Y4
-	VPXOR        Y9, Y9, Y9
-	VPDPBUSD     192(R10), Y4, Y9
-	VPXOR        Y10, Y10, Y10
-	VPDPBUSD     192(R10)(DI*1), Y4, Y10
-	VPACKSSDW    Y9, Y7, Y7
-	VPMADDWD     Y1, Y7, Y7
-	VPACKSSDW    Y10, Y8, Y8
-	VPMADDWD     Y1, Y8, Y8
-	VPACKSSDW    Y7, Y5, Y5
-	VPMADDWD     Y1, Y5, Y5
-	VPACKSSDW    Y8, Y6, Y6
-	VPMADDWD     Y1, Y6, Y6
-	VPAND        80(R9), Y0, Y4
-	VPXOR        Y7, Y7, Y7
-	VPDPBUSD     256(R10), Y4, Y7
-	VPXOR        Y8, Y8, Y8
-	VPDPBUSD     256(R10)(DI*1), Y4, Y8
-	VMOVDQU      80(R9), Y4
-	VPSRLW       $0x04, Y4, Y4
-	VPAND        Y0, Y4, Y4
-	VPXOR        Y9, Y9, Y9
-	VPDPBUSD     320(R10), Y4, Y9
-	VPXOR        Y10, Y10, Y10
-	VPDPBUSD     320(R10)(DI*1), Y4, Y10
-	VPACKSSDW    Y9, Y7, Y7
-	VPMADDWD     Y1, Y7, Y7
-	VPACKSSDW    Y10, Y8, Y8
-	VPMADDWD     Y1, Y8, Y8
-	VPAND        112(R9), Y0, Y4
-	VPXOR        Y9, Y9, Y9
-	VPDPBUSD     384(R10), Y4, Y9
-	VPXOR        Y10, Y10, Y10
-	VPDPBUSD     384(R10)(DI*1), Y4, Y10
-	VMOVDQU      112(R9), Y4
-	VPSRLW       $0x04, Y4, Y4
-	VPAND        Y0, Y4, Y4
-	VPXOR        Y11, Y11, Y11
-	VPDPBUSD     448(R10), Y4, Y11
-	VPXOR        Y12, Y12, Y12
-	VPDPBUSD     448(R10)(DI*1), Y4, Y12
-	VPACKSSDW    Y11, Y9, Y9
-	VPMADDWD     Y1, Y9, Y9
-	VPACKSSDW    Y12, Y10, Y10
-	VPMADDWD     Y1, Y10, Y10
-	VPACKSSDW    Y9, Y7, Y7
-	VPMADDWD     Y1, Y7, Y7
-	VPACKSSDW    Y10, Y8, Y8
-	VPMADDWD     Y1, Y8, Y8
-	VPERM2I128   $0x20, Y7, Y5, Y4
-	VPERM2I128   $0x31, Y7, Y5, Y5
-	VPADDD       Y5, Y4, Y4
-	VPERM2I128   $0x20, Y8, Y6, Y5
-	VPERM2I128   $0x31, Y8, Y6, Y6
-	VPADDD       Y6, Y5, Y5
-	VMOVDQU      (R9), X6
-	VPSHUFD      $0xed, Y6, Y7
-	VPSRLVD      row45Shift<>+0(SB), Y7, Y7
-	VPAND        row45Low<>+0(SB), Y7, Y7
-	VPSHUFD      $0x84, Y6, Y6
-	VPSRLD       $0x02, Y6, Y6
-	VPAND        row45High<>+0(SB), Y6, Y6
-	VPOR         Y6, Y7, Y7
-	VPBROADCASTW (R9), Y6
-	VCVTPH2PS    X6, Y6
-	VPBROADCASTW 2(R9), Y8
-	VCVTPH2PS    X8, Y8
-	VXORPS       floatSign<>+0(SB), Y8, Y8
-	VPMOVZXBD    X7, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       Y6, Y9, Y9
-	VPSRLDQ      $0x08, Y7, Y7
-	VPMOVZXBD    X7, Y6
-	VCVTDQ2PS    Y6, Y6
-	VMULPS       Y8, Y6, Y6
-	VCVTDQ2PS    Y4, Y4
-	VMULPS       (R11), Y9, Y7
-	VFMADD231PS  Y4, Y7, Y2
-	VFMADD231PS  32(R11), Y6, Y2
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       (R11)(DI*1), Y9, Y4
-	VFMADD231PS  Y5, Y4, Y3
-	VFMADD231PS  32(R11)(DI*1), Y6, Y3
-	ADDQ         $+144, R9
-	ADDQ         $+512, R10
-	ADDQ         $+512, R11
-	DECQ         R8
-	JNZ          group38
-	VMOVUPS      Y2, (SP)(BX*1)
-	VMOVUPS      Y3, 256(SP)(BX*1)
-	MOVQ         rowBytes+24(FP), R8
-	ADDQ         R8, AX
-	ADDQ         $0x20, BX
-	CMPQ         BX, $+256
-	JNE          row37
-	VMOVDQU      (SP), Y2
-	VMOVDQU      32(SP), Y3
-	VMOVDQU      64(SP), Y4
-	VMOVDQU      96(SP), Y5
-	VPUNPCKLDQ   Y3, Y2, Y6
-	VPUNPCKHDQ   Y3, Y2, Y2
-	VPUNPCKLDQ   Y5, Y4, Y3
-	VPUNPCKHDQ   Y5, Y4, Y4
-	VPUNPCKLQDQ  Y3, Y6, Y5
-	VPUNPCKHQDQ  Y3, Y6, Y3
-	VPUNPCKLQDQ  Y4, Y2, Y6
-	VPUNPCKHQDQ  Y4, Y2, Y2
-	VMOVDQU      128(SP), Y4
-	VMOVDQU      160(SP), Y7
-	VMOVDQU      192(SP), Y8
-	VMOVDQU      224(SP), Y9
-	VPUNPCKLDQ   Y7, Y4, Y10
-	VPUNPCKHDQ   Y7, Y4, Y4
-	VPUNPCKLDQ   Y9, Y8, Y7
-	VPUNPCKHDQ   Y9, Y8, Y8
-	VPUNPCKLQDQ  Y7, Y10, Y9
-	VPUNPCKHQDQ  Y7, Y10, Y7
-	VPUNPCKLQDQ  Y8, Y4, Y10
-	VPUNPCKHQDQ  Y8, Y4, Y4
-	VPXOR        Y8, Y8, Y8
-	VPERM2F128   $0x20, Y9, Y5, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y7, Y3, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y10, Y6, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y4, Y2, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x31, Y9, Y5, Y5
-	VADDPS       Y5, Y8, Y8
-	VPERM2F128   $0x31, Y7, Y3, Y3
-	VADDPS       Y3, Y8, Y8
-	VPERM2F128   $0x31, Y10, Y6, Y3
-	VADDPS       Y3, Y8, Y8
-	VPERM2F128   $0x31, Y4, Y2, Y2
-	VADDPS       Y2, Y8, Y8
-	VMOVUPS      Y8, (CX)
-	MOVQ         ldo+8(FP), BX
-	VMOVDQU      256(SP), Y2
-	VMOVDQU      288(SP), Y3
-	VMOVDQU      320(SP), Y4
-	VMOVDQU      352(SP), Y5
-	VPUNPCKLDQ   Y3, Y2, Y6
-	VPUNPCKHDQ   Y3, Y2, Y2
-	VPUNPCKLDQ   Y5, Y4, Y3
-	VPUNPCKHDQ   Y5, Y4, Y4
-	VPUNPCKLQDQ  Y3, Y6, Y5
-	VPUNPCKHQDQ  Y3, Y6, Y3
-	VPUNPCKLQDQ  Y4, Y2, Y6
-	VPUNPCKHQDQ  Y4, Y2, Y2
-	VMOVDQU      384(SP), Y4
-	VMOVDQU      416(SP), Y7
-	VMOVDQU      448(SP), Y8
-	VMOVDQU      480(SP), Y9
-	VPUNPCKLDQ   Y7, Y4, Y10
-	VPUNPCKHDQ   Y7, Y4, Y4
-	VPUNPCKLDQ   Y9, Y8, Y7
-	VPUNPCKHDQ   Y9, Y8, Y8
-	VPUNPCKLQDQ  Y7, Y10, Y9
-	VPUNPCKHQDQ  Y7, Y10, Y7
-	VPUNPCKLQDQ  Y8, Y4, Y10
-	VPUNPCKHQDQ  Y8, Y4, Y4
-	VPXOR        Y8, Y8, Y8
-	VPERM2F128   $0x20, Y9, Y5, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y7, Y3, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y10, Y6, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y4, Y2, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x31, Y9, Y5, Y5
-	VADDPS       Y5, Y8, Y8
-	VPERM2F128   $0x31, Y7, Y3, Y3
-	VADDPS       Y3, Y8, Y8
-	VPERM2F128   $0x31, Y10, Y6, Y3
-	VADDPS       Y3, Y8, Y8
-	VPERM2F128   $0x31, Y4, Y2, Y2
-	VADDPS       Y2, Y8, Y8
-	VMOVUPS      Y8, (CX)(BX*4)
-	ADDQ         $0x20, CX
-	DECQ         DX
-	JNZ          octet36
+group33:
+	PREFETCHT0     4096(R9)
+	PREFETCHT0     4160(R9)
+	PREFETCHT0     4224(R9)
+	VMOVDQU        16(R9), X2
+	VPBLENDD       $0xf0, 64(R9), Y2, Y2
+	VPANDD         Y21, Y2, Y3
+	VMOVDQU        32(R9), X4
+	VPBLENDD       $0xf0, 80(R9), Y4, Y4
+	VPANDD         Y21, Y4, Y5
+	VPXOR          Y6, Y6, Y6
+	VPDPBUSD       256(R10), Y3, Y6
+	VPDPBUSD       288(R10), Y5, Y6
+	VPXOR          Y7, Y7, Y7
+	VPDPBUSD       256(R10)(DI*1), Y3, Y7
+	VPDPBUSD       288(R10)(DI*1), Y5, Y7
+	VPANDD         Y22, Y2, Y2
+	VPANDD         Y22, Y4, Y3
+	VPXOR          Y4, Y4, Y4
+	VPDPBUSD       320(R10), Y2, Y4
+	VPDPBUSD       352(R10), Y3, Y4
+	VPXOR          Y5, Y5, Y5
+	VPDPBUSD       320(R10)(DI*1), Y2, Y5
+	VPDPBUSD       352(R10)(DI*1), Y3, Y5
+	VPSRAD         $0x04, Y4, Y4
+	VPSRAD         $0x04, Y5, Y5
+	VPACKSSDW      Y4, Y6, Y6
+	VPMADDWD       Y23, Y6, Y6
+	VPACKSSDW      Y5, Y7, Y7
+	VPMADDWD       Y23, Y7, Y7
+	VMOVDQU        48(R9), X2
+	VPBLENDD       $0xf0, 96(R9), Y2, Y2
+	VPANDD         Y21, Y2, Y3
+	VMOVDQU        64(R9), X4
+	VPBLENDD       $0xf0, 112(R9), Y4, Y4
+	VPANDD         Y21, Y4, Y5
+	VPXOR          Y8, Y8, Y8
+	VPDPBUSD       384(R10), Y3, Y8
+	VPDPBUSD       416(R10), Y5, Y8
+	VPXOR          Y9, Y9, Y9
+	VPDPBUSD       384(R10)(DI*1), Y3, Y9
+	VPDPBUSD       416(R10)(DI*1), Y5, Y9
+	VPANDD         Y22, Y2, Y2
+	VPANDD         Y22, Y4, Y3
+	VPXOR          Y4, Y4, Y4
+	VPDPBUSD       448(R10), Y2, Y4
+	VPDPBUSD       480(R10), Y3, Y4
+	VPXOR          Y5, Y5, Y5
+	VPDPBUSD       448(R10)(DI*1), Y2, Y5
+	VPDPBUSD       480(R10)(DI*1), Y3, Y5
+	VPSRAD         $0x04, Y4, Y4
+	VPSRAD         $0x04, Y5, Y5
+	VPACKSSDW      Y4, Y8, Y8
+	VPMADDWD       Y23, Y8, Y8
+	VPACKSSDW      Y5, Y9, Y9
+	VPMADDWD       Y23, Y9, Y9
+	VBROADCASTI128 (R9), Y2
+	VPSHUFB        Y16, Y2, Y2
+	VPANDD         Y17, Y2, Y2
+	VPMADDUBSW     Y18, Y2, Y2
+	VPSRLD         $0x14, Y2, Y3
+	VPANDD         Y19, Y2, Y2
+	VCVTDQ2PS      Y2, Y2
+	VCVTDQ2PS      Y3, Y3
+	VPBROADCASTD   (R9), X4
+	VCVTPH2PS      X4, Y4
+	VMOVSLDUP      Y4, Y5
+	VMOVSHDUP      Y4, Y4
+	VMULPS         Y20, Y5, Y5
+	VMULPS         Y5, Y2, Y2
+	VMULPS         Y4, Y3, Y3
+	VPACKSSDW      Y8, Y6, Y6
+	VPMADDWD       Y23, Y6, Y6
+	VCVTDQ2PS      Y6, Y6
+	VMULPS         (R10), Y2, Y4
+	VFMADD231PS    Y6, Y4, Y0
+	VFNMADD231PS   32(R10), Y3, Y0
+	VPACKSSDW      Y9, Y7, Y7
+	VPMADDWD       Y23, Y7, Y7
+	VCVTDQ2PS      Y7, Y7
+	VMULPS         (R10)(DI*1), Y2, Y2
+	VFMADD231PS    Y7, Y2, Y1
+	VFNMADD231PS   32(R10)(DI*1), Y3, Y1
+	ADDQ           $+144, R9
+	ADDQ           $+512, R10
+	DECQ           R8
+	JNZ            group33
+	VMOVUPS        Y0, (SP)(BX*1)
+	VMOVUPS        Y1, 256(SP)(BX*1)
+	MOVQ           rowBytes+24(FP), R8
+	ADDQ           R8, AX
+	ADDQ           $0x20, BX
+	CMPQ           BX, $+256
+	JNE            row30
+	VMOVDQU        (SP), Y0
+	VMOVDQU        32(SP), Y1
+	VMOVDQU        64(SP), Y2
+	VMOVDQU        96(SP), Y3
+	VPUNPCKLDQ     Y1, Y0, Y4
+	VPUNPCKHDQ     Y1, Y0, Y0
+	VPUNPCKLDQ     Y3, Y2, Y1
+	VPUNPCKHDQ     Y3, Y2, Y2
+	VPUNPCKLQDQ    Y1, Y4, Y3
+	VPUNPCKHQDQ    Y1, Y4, Y1
+	VPUNPCKLQDQ    Y2, Y0, Y4
+	VPUNPCKHQDQ    Y2, Y0, Y0
+	VMOVDQU        128(SP), Y2
+	VMOVDQU        160(SP), Y5
+	VMOVDQU        192(SP), Y6
+	VMOVDQU        224(SP), Y7
+	VPUNPCKLDQ     Y5, Y2, Y8
+	VPUNPCKHDQ     Y5, Y2, Y2
+	VPUNPCKLDQ     Y7, Y6, Y5
+	VPUNPCKHDQ     Y7, Y6, Y6
+	VPUNPCKLQDQ    Y5, Y8, Y7
+	VPUNPCKHQDQ    Y5, Y8, Y5
+	VPUNPCKLQDQ    Y6, Y2, Y8
+	VPUNPCKHQDQ    Y6, Y2, Y2
+	VPXOR          Y6, Y6, Y6
+	VPERM2F128     $0x20, Y7, Y3, Y9
+	VADDPS         Y9, Y6, Y6
+	VPERM2F128     $0x20, Y5, Y1, Y9
+	VADDPS         Y9, Y6, Y6
+	VPERM2F128     $0x20, Y8, Y4, Y9
+	VADDPS         Y9, Y6, Y6
+	VPERM2F128     $0x20, Y2, Y0, Y9
+	VADDPS         Y9, Y6, Y6
+	VPERM2F128     $0x31, Y7, Y3, Y3
+	VADDPS         Y3, Y6, Y6
+	VPERM2F128     $0x31, Y5, Y1, Y1
+	VADDPS         Y1, Y6, Y6
+	VPERM2F128     $0x31, Y8, Y4, Y1
+	VADDPS         Y1, Y6, Y6
+	VPERM2F128     $0x31, Y2, Y0, Y0
+	VADDPS         Y0, Y6, Y6
+	VMOVUPS        Y6, (CX)
+	MOVQ           ldo+8(FP), BX
+	VMOVDQU        256(SP), Y0
+	VMOVDQU        288(SP), Y1
+	VMOVDQU        320(SP), Y2
+	VMOVDQU        352(SP), Y3
+	VPUNPCKLDQ     Y1, Y0, Y4
+	VPUNPCKHDQ     Y1, Y0, Y0
+	VPUNPCKLDQ     Y3, Y2, Y1
+	VPUNPCKHDQ     Y3, Y2, Y2
+	VPUNPCKLQDQ    Y1, Y4, Y3
+	VPUNPCKHQDQ    Y1, Y4, Y1
+	VPUNPCKLQDQ    Y2, Y0, Y4
+	VPUNPCKHQDQ    Y2, Y0, Y0
+	VMOVDQU        384(SP), Y2
+	VMOVDQU        416(SP), Y5
+	VMOVDQU        448(SP), Y6
+	VMOVDQU        480(SP), Y7
+	VPUNPCKLDQ     Y5, Y2, Y8
+	VPUNPCKHDQ     Y5, Y2, Y2
+	VPUNPCKLDQ     Y7, Y6, Y5
+	VPUNPCKHDQ     Y7, Y6, Y6
+	VPUNPCKLQDQ    Y5, Y8, Y7
+	VPUNPCKHQDQ    Y5, Y8, Y5
+	VPUNPCKLQDQ    Y6, Y2, Y8
+	VPUNPCKHQDQ    Y6, Y2, Y2
+	VPXOR          Y6, Y6, Y6
+	VPERM2F128     $0x20, Y7, Y3, Y9
+	VADDPS         Y9, Y6, Y6
+	VPERM2F128     $0x20, Y5, Y1, Y9
+	VADDPS         Y9, Y6, Y6
+	VPERM2F128     $0x20, Y8, Y4, Y9
+	VADDPS         Y9, Y6, Y6
+	VPERM2F128     $0x20, Y2, Y0, Y9
+	VADDPS         Y9, Y6, Y6
+	VPERM2F128     $0x31, Y7, Y3, Y3
+	VADDPS         Y3, Y6, Y6
+	VPERM2F128     $0x31, Y5, Y1, Y1
+	VADDPS         Y1, Y6, Y6
+	VPERM2F128     $0x31, Y8, Y4, Y1
+	VADDPS         Y1, Y6, Y6
+	VPERM2F128     $0x31, Y2, Y0, Y0
+	VADDPS         Y0, Y6, Y6
+	VMOVUPS        Y6, (CX)(BX*4)
+	ADDQ           $0x20, CX
+	DECQ           DX
+	JNZ            octet29
 	VZEROUPPER
 	RET
 
 // func dotQ5_Kx1VL(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
-// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
+// Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
 TEXT ·dotQ5_Kx1VL(SB), $256-80
-	MOVQ    w+16(FP), AX
-	MOVQ    out+0(FP), CX
-	MOVQ    octets+32(FP), DX
-	VMOVDQU nibbleMask<>+0(SB), Y0
-	VMOVDQU onesWords<>+0(SB), Y1
-	MOVQ    AX, SI
+	MOVQ      w+16(FP), AX
+	MOVQ      out+0(FP), CX
+	MOVQ      octets+32(FP), DX
+	VMOVDQU32 splice45Order<>+0(SB), Y16
+	VMOVDQU32 splice45Mask<>+0(SB), Y17
+	VMOVDQU32 splice45Factor<>+0(SB), Y18
+	VMOVDQU32 lowWord<>+0(SB), Y19
+	VMOVDQU32 quarter<>+0(SB), Y20
+	VMOVDQU32 nibbleMask<>+0(SB), Y21
+	VMOVDQU32 onesWords<>+0(SB), Y22
+	MOVQ      AX, SI
 
-octet43:
+octet34:
 	XORQ BX, BX
 
-row44:
+row35:
 	LEAQ 65536(AX), DI
 
-touch48:
+touch36:
 	CMPQ       SI, DI
-	JGE        touched49
+	JGE        touched37
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch48
+	JMP        touch36
 
-touched49:
-	MOVQ  AX, R8
-	MOVQ  blocks+40(FP), R9
-	MOVQ  lanes+48(FP), R10
-	MOVQ  n+64(FP), DI
-	VPXOR Y2, Y2, Y2
+touched37:
+	MOVQ           AX, R8
+	MOVQ           lanes+48(FP), R9
+	MOVQ           n+64(FP), DI
+	VPXOR          Y0, Y0, Y0
+	PREFETCHT0     4096(R8)
+	PREFETCHT0     4160(R8)
+	PREFETCHT0     4224(R8)
+	VBROADCASTI128 (R8), Y1
+	VPSHUFB        Y16, Y1, Y1
+	VPANDD         Y17, Y1, Y1
+	VPMADDUBSW     Y18, Y1, Y1
+	VPSRLD         $0x14, Y1, Y2
+	VPANDD         Y19, Y1, Y1
+	VCVTDQ2PS      Y1, Y1
+	VCVTDQ2PS      Y2, Y2
+	VPBROADCASTD   (R8), X3
+	VCVTPH2PS      X3, Y3
+	VMOVSLDUP      Y3, Y4
+	VMOVSHDUP      Y3, Y3
+	VMULPS         Y20, Y4, Y4
+	VMULPS         Y4, Y1, Y1
+	VMULPS         Y3, Y2, Y2
+	VMOVDQU        48(R8), X3
+	VPBLENDD       $0xf0, 96(R8), Y3, Y3
+	VBROADCASTI128 16(R8), Y4
+	VPSRLVD        upperBy4<>+0(SB), Y4, Y4
+	VPAND          nibbleMask<>+0(SB), Y4, Y4
+	VMOVDQU        bits16Of0<>+0(SB), Y5
+	VPSHUFB        Y4, Y5, Y5
+	VPTERNLOGD     $0xf8, Y21, Y3, Y5
+	VMOVDQU        64(R8), X6
+	VPBLENDD       $0xf0, 112(R8), Y6, Y6
+	VBROADCASTI128 32(R8), Y7
+	VPSRLVD        upperBy4<>+0(SB), Y7, Y7
+	VPAND          nibbleMask<>+0(SB), Y7, Y7
+	VMOVDQU        bits16Of0<>+0(SB), Y8
+	VPSHUFB        Y7, Y8, Y8
+	VPTERNLOGD     $0xf8, Y21, Y6, Y8
+	VPXOR          Y9, Y9, Y9
+	VPDPBUSD       256(R9), Y5, Y9
+	VPDPBUSD       288(R9), Y8, Y9
+	VPSRLW         $0x04, Y3, Y3
+	VMOVDQU        bits16Of1<>+0(SB), Y5
+	VPSHUFB        Y4, Y5, Y5
+	VPTERNLOGD     $0xf8, Y21, Y3, Y5
+	VPSRLW         $0x04, Y6, Y3
+	VMOVDQU        bits16Of1<>+0(SB), Y6
+	VPSHUFB        Y7, Y6, Y6
+	VPTERNLOGD     $0xf8, Y21, Y3, Y6
+	VPXOR          Y3, Y3, Y3
+	VPDPBUSD       320(R9), Y5, Y3
+	VPDPBUSD       352(R9), Y6, Y3
+	VPACKSSDW      Y3, Y9, Y9
+	VPMADDWD       Y22, Y9, Y9
+	VMOVDQU        80(R8), X3
+	VPBLENDD       $0xf0, 128(R8), Y3, Y3
+	VMOVDQU        bits16Of2<>+0(SB), Y5
+	VPSHUFB        Y4, Y5, Y5
+	VPTERNLOGD     $0xf8, Y21, Y3, Y5
+	VMOVDQU        96(R8), X6
+	VPBLENDD       $0xf0, 144(R8), Y6, Y6
+	VMOVDQU        bits16Of2<>+0(SB), Y8
+	VPSHUFB        Y7, Y8, Y8
+	VPTERNLOGD     $0xf8, Y21, Y6, Y8
+	VPXOR          Y10, Y10, Y10
+	VPDPBUSD       384(R9), Y5, Y10
+	VPDPBUSD       416(R9), Y8, Y10
+	VPSRLW         $0x04, Y3, Y3
+	VMOVDQU        bits16Of3<>+0(SB), Y5
+	VPSHUFB        Y4, Y5, Y5
+	VPTERNLOGD     $0xf8, Y21, Y3, Y5
+	VPSRLW         $0x04, Y6, Y3
+	VMOVDQU        bits16Of3<>+0(SB), Y4
+	VPSHUFB        Y7, Y4, Y4
+	VPTERNLOGD     $0xf8, Y21, Y3, Y4
+	VPXOR          Y3, Y3, Y3
+	VPDPBUSD       448(R9), Y5, Y3
+	VPDPBUSD       480(R9), Y4, Y3
+	VPACKSSDW      Y3, Y10, Y10
+	VPMADDWD       Y22, Y10, Y10
+	ADDQ           $+176, R8
+	ADDQ           $+512, R9
+	DECQ           DI
+	JZ             last39
 
-group45:
-	PREFETCHT0   4096(R8)
-	PREFETCHT0   4160(R8)
-	PREFETCHT0   4224(R8)
-	VPAND        48(R8), Y0, Y3
-	VMOVDQU      16(R8), Y4
-	VPSLLW       $0x04, Y4, Y4
-	VPAND        sixteen<>+0(SB), Y4, Y4
-	VPOR         Y4, Y3, Y3
-	VPXOR        Y4, Y4, Y4
-	VPDPBUSD     (R9), Y3, Y4
-	VMOVDQU      48(R8), Y3
-	VPSRLW       $0x04, Y3, Y3
-	VPAND        Y0, Y3, Y3
-	VMOVDQU      16(R8), Y5
-	VPSLLW       $0x03, Y5, Y5
-	VPAND        sixteen<>+0(SB), Y5, Y5
-	VPOR         Y5, Y3, Y3
-	VPXOR        Y5, Y5, Y5
-	VPDPBUSD     64(R9), Y3, Y5
-	VPACKSSDW    Y5, Y4, Y4
-	VPMADDWD     Y1, Y4, Y4
-	VPAND        80(R8), Y0, Y3
-	VMOVDQU      16(R8), Y5
-	VPSLLW       $0x02, Y5, Y5
-	VPAND        sixteen<>+0(SB), Y5, Y5
-	VPOR         Y5, Y3, Y3
-	VPXOR        Y5, Y5, Y5
-	VPDPBUSD     128(R9), Y3, Y5
-	VMOVDQU      80(R8), Y3
-	VPSRLW       $0x04, Y3, Y3
-	VPAND        Y0, Y3, Y3
-	VMOVDQU      16(R8), Y6
-	VPSLLW       $0x01, Y6, Y6
-	VPAND        sixteen<>+0(SB), Y6, Y6
-	VPOR         Y6, Y3, Y3
-	VPXOR        Y6, Y6, Y6
-	VPDPBUSD     192(R9), Y3, Y6
-	VPACKSSDW    Y6, Y5, Y5
-	VPMADDWD     Y1, Y5, Y5
-	VPACKSSDW    Y5, Y4, Y4
-	VPMADDWD     Y1, Y4, Y4
-	VPAND        112(R8), Y0, Y3
-	VMOVDQU      sixteen<>+0(SB), Y5
-	VPAND        16(R8), Y5, Y5
-	VPOR         Y5, Y3, Y3
-	VPXOR        Y5, Y5, Y5
-	VPDPBUSD     256(R9), Y3, Y5
-	VMOVDQU      112(R8), Y3
-	VPSRLW       $0x04, Y3, Y3
-	VPAND        Y0, Y3, Y3
-	VMOVDQU      16(R8), Y6
-	VPSRLW       $0x01, Y6, Y6
-	VPAND        sixteen<>+0(SB), Y6, Y6
-	VPOR         Y6, Y3, Y3
-	VPXOR        Y6, Y6, Y6
-	VPDPBUSD     320(R9), Y3, Y6
-	VPACKSSDW    Y6, Y5, Y5
-	VPMADDWD     Y1, Y5, Y5
-	VPAND        144(R8), Y0, Y3
-	VMOVDQU      16(R8), Y6
-	VPSRLW       $0x02, Y6, Y6
-	VPAND        sixteen<>+0(SB), Y6, Y6
-	VPOR         Y6, Y3, Y3
-	VPXOR        Y6, Y6, Y6
-	VPDPBUSD     384(R9), Y3, Y6
-	VMOVDQU      144(R8), Y3
-	VPSRLW       $0x04, Y3, Y3
-	VPAND        Y0, Y3, Y3
-	VMOVDQU      16(R8), Y7
-	VPSRLW       $0x03, Y7, Y7
-	VPAND        sixteen<>+0(SB), Y7, Y7
-	VPOR         Y7, Y3, Y3
-	VPXOR        Y7, Y7, Y7
-	VPDPBUSD     448(R9), Y3, Y7
-	VPACKSSDW    Y7, Y6, Y6
-	VPMADDWD     Y1, Y6, Y6
-	VPACKSSDW    Y6, Y5, Y5
-	VPMADDWD     Y1, Y5, Y5
-	VPERM2I128   $0x20, Y5, Y4, Y3
-	VPERM2I128   $0x31, Y5, Y4, Y4
-	VPADDD       Y4, Y3, Y3
-	VMOVDQU      (R8), X4
-	VPSHUFD      $0xed, Y4, Y5
-	VPSRLVD      row45Shift<>+0(SB), Y5, Y5
-	VPAND        row45Low<>+0(SB), Y5, Y5
-	VPSHUFD      $0x84, Y4, Y4
-	VPSRLD       $0x02, Y4, Y4
-	VPAND        row45High<>+0(SB), Y4, Y4
-	VPOR         Y4, Y5, Y5
-	VPBROADCASTW (R8), Y4
-	VCVTPH2PS    X4, Y4
-	VPBROADCASTW 2(R8), Y6
-	VCVTPH2PS    X6, Y6
-	VXORPS       floatSign<>+0(SB), Y6, Y6
-	VPMOVZXBD    X5, Y7
-	VCVTDQ2PS    Y7, Y7
-	VMULPS       Y4, Y7, Y7
-	VPSRLDQ      $0x08, Y5, Y5
-	VPMOVZXBD    X5, Y4
-	VCVTDQ2PS    Y4, Y4
-	VMULPS       Y6, Y4, Y4
-	VCVTDQ2PS    Y3, Y3
-	VMULPS       (R10), Y7, Y5
-	VFMADD231PS  Y3, Y5, Y2
-	VFMADD231PS  32(R10), Y4, Y2
-	ADDQ         $+176, R8
-	ADDQ         $+512, R9
-	ADDQ         $+512, R10
-	DECQ         DI
-	JNZ          group45
-	VMOVUPS      Y2, (SP)(BX*1)
+group38:
+	PREFETCHT0     4096(R8)
+	PREFETCHT0     4160(R8)
+	PREFETCHT0     4224(R8)
+	VBROADCASTI128 (R8), Y3
+	VPSHUFB        Y16, Y3, Y3
+	VPANDD         Y17, Y3, Y3
+	VPMADDUBSW     Y18, Y3, Y3
+	VPSRLD         $0x14, Y3, Y4
+	VPANDD         Y19, Y3, Y3
+	VCVTDQ2PS      Y3, Y3
+	VCVTDQ2PS      Y4, Y4
+	VPBROADCASTD   (R8), X5
+	VCVTPH2PS      X5, Y5
+	VMOVSLDUP      Y5, Y6
+	VMOVSHDUP      Y5, Y5
+	VMULPS         Y20, Y6, Y6
+	VMULPS         Y6, Y3, Y3
+	VMULPS         Y5, Y4, Y4
+	VMOVDQU        48(R8), X5
+	VPBLENDD       $0xf0, 96(R8), Y5, Y5
+	VBROADCASTI128 16(R8), Y6
+	VPSRLVD        upperBy4<>+0(SB), Y6, Y6
+	VPAND          nibbleMask<>+0(SB), Y6, Y6
+	VMOVDQU        bits16Of0<>+0(SB), Y7
+	VPSHUFB        Y6, Y7, Y7
+	VPTERNLOGD     $0xf8, Y21, Y5, Y7
+	VMOVDQU        64(R8), X8
+	VPBLENDD       $0xf0, 112(R8), Y8, Y8
+	VBROADCASTI128 32(R8), Y11
+	VPSRLVD        upperBy4<>+0(SB), Y11, Y11
+	VPAND          nibbleMask<>+0(SB), Y11, Y11
+	VMOVDQU        bits16Of0<>+0(SB), Y12
+	VPSHUFB        Y11, Y12, Y12
+	VPTERNLOGD     $0xf8, Y21, Y8, Y12
+	VPXOR          Y13, Y13, Y13
+	VPDPBUSD       256(R9), Y7, Y13
+	VPDPBUSD       288(R9), Y12, Y13
+	VPSRLW         $0x04, Y5, Y5
+	VMOVDQU        bits16Of1<>+0(SB), Y7
+	VPSHUFB        Y6, Y7, Y7
+	VPTERNLOGD     $0xf8, Y21, Y5, Y7
+	VPSRLW         $0x04, Y8, Y5
+	VMOVDQU        bits16Of1<>+0(SB), Y8
+	VPSHUFB        Y11, Y8, Y8
+	VPTERNLOGD     $0xf8, Y21, Y5, Y8
+	VPXOR          Y5, Y5, Y5
+	VPDPBUSD       320(R9), Y7, Y5
+	VPDPBUSD       352(R9), Y8, Y5
+	VPACKSSDW      Y5, Y13, Y13
+	VPMADDWD       Y22, Y13, Y13
+	VMOVDQU        80(R8), X5
+	VPBLENDD       $0xf0, 128(R8), Y5, Y5
+	VMOVDQU        bits16Of2<>+0(SB), Y7
+	VPSHUFB        Y6, Y7, Y7
+	VPTERNLOGD     $0xf8, Y21, Y5, Y7
+	VMOVDQU        96(R8), X8
+	VPBLENDD       $0xf0, 144(R8), Y8, Y8
+	VMOVDQU        bits16Of2<>+0(SB), Y12
+	VPSHUFB        Y11, Y12, Y12
+	VPTERNLOGD     $0xf8, Y21, Y8, Y12
+	VPXOR          Y14, Y14, Y14
+	VPDPBUSD       384(R9), Y7, Y14
+	VPDPBUSD       416(R9), Y12, Y14
+	VPSRLW         $0x04, Y5, Y5
+	VMOVDQU        bits16Of3<>+0(SB), Y7
+	VPSHUFB        Y6, Y7, Y7
+	VPTERNLOGD     $0xf8, Y21, Y5, Y7
+	VPSRLW         $0x04, Y8, Y5
+	VMOVDQU        bits16Of3<>+0(SB), Y6
+	VPSHUFB        Y11, Y6, Y6
+	VPTERNLOGD     $0xf8, Y21, Y5, Y6
+	VPXOR          Y5, Y5, Y5
+	VPDPBUSD       448(R9), Y7, Y5
+	VPDPBUSD       480(R9), Y6, Y5
+	VPACKSSDW      Y5, Y14, Y14
+	VPMADDWD       Y22, Y14, Y14
+	VSHUFPS        $0xdd, Y10, Y9, Y5
+	VSHUFPS        $0x88, Y10, Y9, Y9
+	VPADDD         Y5, Y9, Y9
+	VCVTDQ2PS      Y9, Y9
+	VMULPS         -512(R9), Y1, Y1
+	VFMADD231PS    Y9, Y1, Y0
+	VFNMADD231PS   -480(R9), Y2, Y0
+	VMOVDQA        Y13, Y9
+	VMOVDQA        Y14, Y10
+	VMOVDQA        Y3, Y1
+	VMOVDQA        Y4, Y2
+	ADDQ           $+176, R8
+	ADDQ           $+512, R9
+	DECQ           DI
+	JNZ            group38
+
+last39:
+	VSHUFPS      $0xdd, Y10, Y9, Y3
+	VSHUFPS      $0x88, Y10, Y9, Y9
+	VPADDD       Y3, Y9, Y9
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       -512(R9), Y1, Y1
+	VFMADD231PS  Y9, Y1, Y0
+	VFNMADD231PS -480(R9), Y2, Y0
+	VMOVUPS      Y0, (SP)(BX*1)
 	MOVQ         rowBytes+24(FP), DI
 	ADDQ         DI, AX
 	ADDQ         $0x20, BX
 	CMPQ         BX, $+256
-	JNE          row44
-	VMOVDQU      (SP), Y2
-	VMOVDQU      32(SP), Y3
-	VMOVDQU      64(SP), Y4
-	VMOVDQU      96(SP), Y5
-	VPUNPCKLDQ   Y3, Y2, Y6
+	JNE          row35
+	VMOVDQU      (SP), Y0
+	VMOVDQU      32(SP), Y1
+	VMOVDQU      64(SP), Y2
+	VMOVDQU      96(SP), Y3
+	VPUNPCKLDQ   Y1, Y0, Y4
+	VPUNPCKHDQ   Y1, Y0, Y0
+	VPUNPCKLDQ   Y3, Y2, Y1
 	VPUNPCKHDQ   Y3, Y2, Y2
-	VPUNPCKLDQ   Y5, Y4, Y3
-	VPUNPCKHDQ   Y5, Y4, Y4
-	VPUNPCKLQDQ  Y3, Y6, Y5
-	VPUNPCKHQDQ  Y3, Y6, Y3
-	VPUNPCKLQDQ  Y4, Y2, Y6
-	VPUNPCKHQDQ  Y4, Y2, Y2
-	VMOVDQU      128(SP), Y4
-	VMOVDQU      160(SP), Y7
-	VMOVDQU      192(SP), Y8
-	VMOVDQU      224(SP), Y9
-	VPUNPCKLDQ   Y7, Y4, Y10
-	VPUNPCKHDQ   Y7, Y4, Y4
-	VPUNPCKLDQ   Y9, Y8, Y7
-	VPUNPCKHDQ   Y9, Y8, Y8
-	VPUNPCKLQDQ  Y7, Y10, Y9
-	VPUNPCKHQDQ  Y7, Y10, Y7
-	VPUNPCKLQDQ  Y8, Y4, Y10
-	VPUNPCKHQDQ  Y8, Y4, Y4
-	VPXOR        Y8, Y8, Y8
-	VPERM2F128   $0x20, Y9, Y5, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y7, Y3, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y10, Y6, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y4, Y2, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x31, Y9, Y5, Y5
-	VADDPS       Y5, Y8, Y8
+	VPUNPCKLQDQ  Y1, Y4, Y3
+	VPUNPCKHQDQ  Y1, Y4, Y1
+	VPUNPCKLQDQ  Y2, Y0, Y4
+	VPUNPCKHQDQ  Y2, Y0, Y0
+	VMOVDQU      128(SP), Y2
+	VMOVDQU      160(SP), Y5
+	VMOVDQU      192(SP), Y6
+	VMOVDQU      224(SP), Y7
+	VPUNPCKLDQ   Y5, Y2, Y8
+	VPUNPCKHDQ   Y5, Y2, Y2
+	VPUNPCKLDQ   Y7, Y6, Y5
+	VPUNPCKHDQ   Y7, Y6, Y6
+	VPUNPCKLQDQ  Y5, Y8, Y7
+	VPUNPCKHQDQ  Y5, Y8, Y5
+	VPUNPCKLQDQ  Y6, Y2, Y8
+	VPUNPCKHQDQ  Y6, Y2, Y2
+	VPXOR        Y6, Y6, Y6
+	VPERM2F128   $0x20, Y7, Y3, Y9
+	VADDPS       Y9, Y6, Y6
+	VPERM2F128   $0x20, Y5, Y1, Y9
+	VADDPS       Y9, Y6, Y6
+	VPERM2F128   $0x20, Y8, Y4, Y9
+	VADDPS       Y9, Y6, Y6
+	VPERM2F128   $0x20, Y2, Y0, Y9
+	VADDPS       Y9, Y6, Y6
 	VPERM2F128   $0x31, Y7, Y3, Y3
-	VADDPS       Y3, Y8, Y8
-	VPERM2F128   $0x31, Y10, Y6, Y3
-	VADDPS       Y3, Y8, Y8
-	VPERM2F128   $0x31, Y4, Y2, Y2
-	VADDPS       Y2, Y8, Y8
-	VMOVUPS      Y8, (CX)
+	VADDPS       Y3, Y6, Y6
+	VPERM2F128   $0x31, Y5, Y1, Y1
+	VADDPS       Y1, Y6, Y6
+	VPERM2F128   $0x31, Y8, Y4, Y1
+	VADDPS       Y1, Y6, Y6
+	VPERM2F128   $0x31, Y2, Y0, Y0
+	VADDPS       Y0, Y6, Y6
+	VMOVUPS      Y6, (CX)
 	ADDQ         $0x20, CX
 	DECQ         DX
-	JNZ          octet43
+	JNZ          octet34
 	VZEROUPPER
 	RET
 
-DATA sixteen<>+0(SB)/8, $0x1010101010101010
-DATA sixteen<>+8(SB)/8, $0x1010101010101010
-DATA sixteen<>+16(SB)/8, $0x1010101010101010
-DATA sixteen<>+24(SB)/8, $0x1010101010101010
-GLOBL sixteen<>(SB), RODATA|NOPTR, $32
+DATA bits16Of0<>+0(SB)/8, $0x1000100010001000
+DATA bits16Of0<>+8(SB)/8, $0x1000100010001000
+DATA bits16Of0<>+16(SB)/8, $0x1000100010001000
+DATA bits16Of0<>+24(SB)/8, $0x1000100010001000
+GLOBL bits16Of0<>(SB), RODATA|NOPTR, $32
+
+DATA bits16Of1<>+0(SB)/8, $0x1010000010100000
+DATA bits16Of1<>+8(SB)/8, $0x1010000010100000
+DATA bits16Of1<>+16(SB)/8, $0x1010000010100000
+DATA bits16Of1<>+24(SB)/8, $0x1010000010100000
+GLOBL bits16Of1<>(SB), RODATA|NOPTR, $32
+
+DATA bits16Of2<>+0(SB)/8, $0x1010101000000000
+DATA bits16Of2<>+8(SB)/8, $0x1010101000000000
+DATA bits16Of2<>+16(SB)/8, $0x1010101000000000
+DATA bits16Of2<>+24(SB)/8, $0x1010101000000000
+GLOBL bits16Of2<>(SB), RODATA|NOPTR, $32
+
+DATA bits16Of3<>+0(SB)/8, $0x0000000000000000
+DATA bits16Of3<>+8(SB)/8, $0x1010101010101010
+DATA bits16Of3<>+16(SB)/8, $0x0000000000000000
+DATA bits16Of3<>+24(SB)/8, $0x1010101010101010
+GLOBL bits16Of3<>(SB), RODATA|NOPTR, $32
 
 // func dotQ5_Kx2VL(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
-// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
+// Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
 TEXT ·dotQ5_Kx2VL(SB), $512-80
-	MOVQ    w+16(FP), AX
-	MOVQ    out+0(FP), CX
-	MOVQ    octets+32(FP), DX
-	MOVQ    stride+56(FP), DI
-	VMOVDQU nibbleMask<>+0(SB), Y0
-	VMOVDQU onesWords<>+0(SB), Y1
-	MOVQ    AX, SI
+	MOVQ      w+16(FP), AX
+	MOVQ      out+0(FP), CX
+	MOVQ      octets+32(FP), DX
+	MOVQ      stride+56(FP), DI
+	VMOVDQU32 splice45Order<>+0(SB), Y16
+	VMOVDQU32 splice45Mask<>+0(SB), Y17
+	VMOVDQU32 splice45Factor<>+0(SB), Y18
+	VMOVDQU32 lowWord<>+0(SB), Y19
+	VMOVDQU32 quarter<>+0(SB), Y20
+	VMOVDQU32 nibbleMask<>+0(SB), Y21
+	VMOVDQU32 onesWords<>+0(SB), Y22
+	MOVQ      AX, SI
 
-octet50:
+octet40:
 	XORQ BX, BX
 
-row51:
+row41:
 	LEAQ 65536(AX), R8
 
-touch55:
+touch42:
 	CMPQ       SI, R8
-	JGE        touched56
+	JGE        touched43
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch55
+	JMP        touch42
 
-touched56:
+touched43:
 	MOVQ  AX, R9
-	MOVQ  blocks+40(FP), R10
-	MOVQ  lanes+48(FP), R11
+	MOVQ  lanes+48(FP), R10
 	MOVQ  n+64(FP), R8
-	VPXOR Y2, Y2, Y2
-	VPXOR Y3, Y3, Y3
+	VPXOR Y0, Y0, Y0
+	VPXOR Y1, Y1, Y1
 
-group52:
-	PREFETCHT0   4096(R9)
-	PREFETCHT0   4160(R9)
-	PREFETCHT0   4224(R9)
-	VPAND        48(R9), Y0, Y4
-	VMOVDQU      16(R9), Y5
-	VPSLLW       $0x04, Y5, Y5
-	VPAND        sixteen<>+0(SB), Y5, Y5
-	VPOR         Y5, Y4, Y4
-	VPXOR        Y5, Y5, Y5
-	VPDPBUSD     (R10), Y4, Y5
-	VPXOR        Y6, Y6, Y6
-	VPDPBUSD     (R10)(DI*1), Y4, Y6
-	VMOVDQU      48(R9), Y4
-	VPSRLW       $0x04, Y4, Y4
-	VPAND        Y0, Y4, Y4
-	VMOVDQU      16(R9), Y7
-	VPSLLW       $0x03, Y7, Y7
-	VPAND        sixteen<>+0(SB), Y7, Y7
-	VPOR         Y7, Y4, Y4
-	VPXOR        Y7, Y7, Y7
-	VPDPBUSD     64(R10), Y4, Y7
-	VPXOR        Y8, Y8, Y8
-	VPDPBUSD     64(R10)(DI*1), Y4, Y8
-	VPACKSSDW    Y7, Y5, Y5
-	VPMADDWD     Y1, Y5, Y5
-	VPACKSSDW    Y8, Y6, Y6
-	VPMADDWD     Y1, Y6, Y6
-	VPAND        80(R9), Y0, Y4
-	VMOVDQU      16(R9), Y7
-	VPSLLW       $0x02, Y7, Y7
-	VPAND        sixteen<>+0(SB), Y7, Y7
-	VPOR         Y7, Y4, Y4
-	VPXOR        Y7, Y7, Y7
-	VPDPBUSD     128(R10), Y4, Y7
-	VPXOR        Y8, Y8, Y8
-	VPDPBUSD     128(R10)(DI*1), Y4, Y8
-	VMOVDQU      80(R9), Y4
-	VPSRLW       $0x04, Y4, Y4
-	VPAND        Y0, Y4, Y4
-	VMOVDQU      16(R9), Y9
-	VPSLLW       $0x01, Y9, Y9
-	VPAND        sixteen<>+0(SB), Y9, Y9
-	VPOR         Y9, Y4, Y4
-	VPXOR        Y9, Y9, Y9
-	VPDPBUSD     192(R10), Y4, Y9
-	VPXOR        Y10, Y10, Y10
-	VPDPBUSD     192(R10)(DI*1), Y4, Y10
-	VPACKSSDW    Y9, Y7, Y7
-	VPMADDWD     Y1, Y7, Y7
-	VPACKSSDW    Y10, Y8, Y8
-	VPMADDWD     Y1, Y8, Y8
-	VPACKSSDW    Y7, Y5, Y5
-	VPMADDWD     Y1, Y5, Y5
-	VPACKSSDW    Y8, Y6, Y6
-	VPMADDWD     Y1, Y6, Y6
-	VPAND        112(R9), Y0, Y4
-	VMOVDQU      sixteen<>+0(SB), Y7
-	VPAND        16(R9), Y7, Y7
-	VPOR         Y7, Y4, Y4
-	VPXOR        Y7, Y7, Y7
-	VPDPBUSD     256(R10), Y4, Y7
-	VPXOR        Y8, Y8, Y8
-	VPDPBUSD     256(R10)(DI*1), Y4, Y8
-	VMOVDQU      112(R9), Y4
-	VPSRLW       $0x04, Y4, Y4
-	VPAND        Y0, Y4, Y4
-	VMOVDQU      16(R9), Y9
-	VPSRLW       $0x01, Y9, Y9
-	VPAND        sixteen<>+0(SB), Y9, Y9
-	VPOR         Y9, Y4, Y4
-	VPXOR        Y9, Y9, Y9
-	VPDPBUSD     320(R10), Y4, Y9
-	VPXOR        Y10, Y10, Y10
-	VPDPBUSD     320(R10)(DI*1), Y4, Y10
-	VPACKSSDW    Y9, Y7, Y7
-	VPMADDWD     Y1, Y7, Y7
-	VPACKSSDW    Y10, Y8, Y8
-	VPMADDWD     Y1, Y8, Y8
-	VPAND        144(R9), Y0, Y4
-	VMOVDQU      16(R9), Y9
-	VPSRLW       $0x02, Y9, Y9
-	VPAND        sixteen<>+0(SB), Y9, Y9
-	VPOR         Y9, Y4, Y4
-	VPXOR        Y9, Y9, Y9
-	VPDPBUSD     384(R10), Y4, Y9
-	VPXOR        Y10, Y10, Y10
-	VPDPBUSD     384(R10)(DI*1), Y4, Y10
-	VMOVDQU      144(R9), Y4
-	VPSRLW       $0x04, Y4, Y4
-	VPAND        Y0, Y4, Y4
-	VMOVDQU      16(R9), Y11
-	VPSRLW       $0x03, Y11, Y11
-	VPAND        sixteen<>+0(SB), Y11, Y11
-	VPOR         Y11, Y4, Y4
-	VPXOR        Y11, Y11, Y11
-	VPDPBUSD     448(R10), Y4, Y11
-	VPXOR        Y12, Y12, Y12
-	VPDPBUSD     448(R10)(DI*1), Y4, Y12
-	VPACKSSDW    Y11, Y9, Y9
-	VPMADDWD     Y1, Y9, Y9
-	VPACKSSDW    Y12, Y10, Y10
-	VPMADDWD     Y1, Y10, Y10
-	VPACKSSDW    Y9, Y7, Y7
-	VPMADDWD     Y1, Y7, Y7
-	VPACKSSDW    Y10, Y8, Y8
-	VPMADDWD     Y1, Y8, Y8
-	VPERM2I128   $0x20, Y7, Y5, Y4
-	VPERM2I128   $0x31, Y7, Y5, Y5
-	VPADDD       Y5, Y4, Y4
-	VPERM2I128   $0x20, Y8, Y6, Y5
-	VPERM2I128   $0x31, Y8, Y6, Y6
-	VPADDD       Y6, Y5, Y5
-	VMOVDQU      (R9), X6
-	VPSHUFD      $0xed, Y6, Y7
-	VPSRLVD      row45Shift<>+0(SB), Y7, Y7
-	VPAND        row45Low<>+0(SB), Y7, Y7
-	VPSHUFD      $0x84, Y6, Y6
-	VPSRLD       $0x02, Y6, Y6
-	VPAND        row45High<>+0(SB), Y6, Y6
-	VPOR         Y6, Y7, Y7
-	VPBROADCASTW (R9), Y6
-	VCVTPH2PS    X6, Y6
-	VPBROADCASTW 2(R9), Y8
-	VCVTPH2PS    X8, Y8
-	VXORPS       floatSign<>+0(SB), Y8, Y8
-	VPMOVZXBD    X7, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       Y6, Y9, Y9
-	VPSRLDQ      $0x08, Y7, Y7
-	VPMOVZXBD    X7, Y6
-	VCVTDQ2PS    Y6, Y6
-	VMULPS       Y8, Y6, Y6
-	VCVTDQ2PS    Y4, Y4
-	VMULPS       (R11), Y9, Y7
-	VFMADD231PS  Y4, Y7, Y2
-	VFMADD231PS  32(R11), Y6, Y2
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       (R11)(DI*1), Y9, Y4
-	VFMADD231PS  Y5, Y4, Y3
-	VFMADD231PS  32(R11)(DI*1), Y6, Y3
-	ADDQ         $+176, R9
-	ADDQ         $+512, R10
-	ADDQ         $+512, R11
-	DECQ         R8
-	JNZ          group52
-	VMOVUPS      Y2, (SP)(BX*1)
-	VMOVUPS      Y3, 256(SP)(BX*1)
-	MOVQ         rowBytes+24(FP), R8
-	ADDQ         R8, AX
-	ADDQ         $0x20, BX
-	CMPQ         BX, $+256
-	JNE          row51
-	VMOVDQU      (SP), Y2
-	VMOVDQU      32(SP), Y3
-	VMOVDQU      64(SP), Y4
-	VMOVDQU      96(SP), Y5
-	VPUNPCKLDQ   Y3, Y2, Y6
-	VPUNPCKHDQ   Y3, Y2, Y2
-	VPUNPCKLDQ   Y5, Y4, Y3
-	VPUNPCKHDQ   Y5, Y4, Y4
-	VPUNPCKLQDQ  Y3, Y6, Y5
-	VPUNPCKHQDQ  Y3, Y6, Y3
-	VPUNPCKLQDQ  Y4, Y2, Y6
-	VPUNPCKHQDQ  Y4, Y2, Y2
-	VMOVDQU      128(SP), Y4
-	VMOVDQU      160(SP), Y7
-	VMOVDQU      192(SP), Y8
-	VMOVDQU      224(SP), Y9
-	VPUNPCKLDQ   Y7, Y4, Y10
-	VPUNPCKHDQ   Y7, Y4, Y4
-	VPUNPCKLDQ   Y9, Y8, Y7
-	VPUNPCKHDQ   Y9, Y8, Y8
-	VPUNPCKLQDQ  Y7, Y10, Y9
-	VPUNPCKHQDQ  Y7, Y10, Y7
-	VPUNPCKLQDQ  Y8, Y4, Y10
-	VPUNPCKHQDQ  Y8, Y4, Y4
-	VPXOR        Y8, Y8, Y8
-	VPERM2F128   $0x20, Y9, Y5, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y7, Y3, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y10, Y6, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y4, Y2, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x31, Y9, Y5, Y5
-	VADDPS       Y5, Y8, Y8
-	VPERM2F128   $0x31, Y7, Y3, Y3
-	VADDPS       Y3, Y8, Y8
-	VPERM2F128   $0x31, Y10, Y6, Y3
-	VADDPS       Y3, Y8, Y8
-	VPERM2F128   $0x31, Y4, Y2, Y2
-	VADDPS       Y2, Y8, Y8
-	VMOVUPS      Y8, (CX)
-	MOVQ         ldo+8(FP), BX
-	VMOVDQU      256(SP), Y2
-	VMOVDQU      288(SP), Y3
-	VMOVDQU      320(SP), Y4
-	VMOVDQU      352(SP), Y5
-	VPUNPCKLDQ   Y3, Y2, Y6
-	VPUNPCKHDQ   Y3, Y2, Y2
-	VPUNPCKLDQ   Y5, Y4, Y3
-	VPUNPCKHDQ   Y5, Y4, Y4
-	VPUNPCKLQDQ  Y3, Y6, Y5
-	VPUNPCKHQDQ  Y3, Y6, Y3
-	VPUNPCKLQDQ  Y4, Y2, Y6
-	VPUNPCKHQDQ  Y4, Y2, Y2
-	VMOVDQU      384(SP), Y4
-	VMOVDQU      416(SP), Y7
-	VMOVDQU      448(SP), Y8
-	VMOVDQU      480(SP), Y9
-	VPUNPCKLDQ   Y7, Y4, Y10
-	VPUNPCKHDQ   Y7, Y4, Y4
-	VPUNPCKLDQ   Y9, Y8, Y7
-	VPUNPCKHDQ   Y9, Y8, Y8
-	VPUNPCKLQDQ  Y7, Y10, Y9
-	VPUNPCKHQDQ  Y7, Y10, Y7
-	VPUNPCKLQDQ  Y8, Y4, Y10
-	VPUNPCKHQDQ  Y8, Y4, Y4
-	VPXOR        Y8, Y8, Y8
-	VPERM2F128   $0x20, Y9, Y5, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y7, Y3, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y10, Y6, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y4, Y2, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x31, Y9, Y5, Y5
-	VADDPS       Y5, Y8, Y8
-	VPERM2F128   $0x31, Y7, Y3, Y3
-	VADDPS       Y3, Y8, Y8
-	VPERM2F128   $0x31, Y10, Y6, Y3
-	VADDPS       Y3, Y8, Y8
-	VPERM2F128   $0x31, Y4, Y2, Y2
-	VADDPS       Y2, Y8, Y8
-	VMOVUPS      Y8, (CX)(BX*4)
-	ADDQ         $0x20, CX
-	DECQ         DX
-	JNZ          octet50
+group44:
+	PREFETCHT0     4096(R9)
+	PREFETCHT0     4160(R9)
+	PREFETCHT0     4224(R9)
+	VMOVDQU        48(R9), X2
+	VPBLENDD       $0xf0, 96(R9), Y2, Y2
+	VBROADCASTI128 16(R9), Y3
+	VPSRLVD        upperBy4<>+0(SB), Y3, Y3
+	VPAND          nibbleMask<>+0(SB), Y3, Y3
+	VMOVDQU        bits16Of0<>+0(SB), Y4
+	VPSHUFB        Y3, Y4, Y4
+	VPTERNLOGD     $0xf8, Y21, Y2, Y4
+	VMOVDQU        64(R9), X5
+	VPBLENDD       $0xf0, 112(R9), Y5, Y5
+	VBROADCASTI128 32(R9), Y6
+	VPSRLVD        upperBy4<>+0(SB), Y6, Y6
+	VPAND          nibbleMask<>+0(SB), Y6, Y6
+	VMOVDQU        bits16Of0<>+0(SB), Y7
+	VPSHUFB        Y6, Y7, Y7
+	VPTERNLOGD     $0xf8, Y21, Y5, Y7
+	VPXOR          Y8, Y8, Y8
+	VPDPBUSD       256(R10), Y4, Y8
+	VPDPBUSD       288(R10), Y7, Y8
+	VPXOR          Y9, Y9, Y9
+	VPDPBUSD       256(R10)(DI*1), Y4, Y9
+	VPDPBUSD       288(R10)(DI*1), Y7, Y9
+	VPSRLW         $0x04, Y2, Y2
+	VMOVDQU        bits16Of1<>+0(SB), Y4
+	VPSHUFB        Y3, Y4, Y4
+	VPTERNLOGD     $0xf8, Y21, Y2, Y4
+	VPSRLW         $0x04, Y5, Y2
+	VMOVDQU        bits16Of1<>+0(SB), Y5
+	VPSHUFB        Y6, Y5, Y5
+	VPTERNLOGD     $0xf8, Y21, Y2, Y5
+	VPXOR          Y2, Y2, Y2
+	VPDPBUSD       320(R10), Y4, Y2
+	VPDPBUSD       352(R10), Y5, Y2
+	VPXOR          Y7, Y7, Y7
+	VPDPBUSD       320(R10)(DI*1), Y4, Y7
+	VPDPBUSD       352(R10)(DI*1), Y5, Y7
+	VPACKSSDW      Y2, Y8, Y8
+	VPMADDWD       Y22, Y8, Y8
+	VPACKSSDW      Y7, Y9, Y9
+	VPMADDWD       Y22, Y9, Y9
+	VMOVDQU        80(R9), X2
+	VPBLENDD       $0xf0, 128(R9), Y2, Y2
+	VMOVDQU        bits16Of2<>+0(SB), Y4
+	VPSHUFB        Y3, Y4, Y4
+	VPTERNLOGD     $0xf8, Y21, Y2, Y4
+	VMOVDQU        96(R9), X5
+	VPBLENDD       $0xf0, 144(R9), Y5, Y5
+	VMOVDQU        bits16Of2<>+0(SB), Y7
+	VPSHUFB        Y6, Y7, Y7
+	VPTERNLOGD     $0xf8, Y21, Y5, Y7
+	VPXOR          Y10, Y10, Y10
+	VPDPBUSD       384(R10), Y4, Y10
+	VPDPBUSD       416(R10), Y7, Y10
+	VPXOR          Y11, Y11, Y11
+	VPDPBUSD       384(R10)(DI*1), Y4, Y11
+	VPDPBUSD       416(R10)(DI*1), Y7, Y11
+	VPSRLW         $0x04, Y2, Y2
+	VMOVDQU        bits16Of3<>+0(SB), Y4
+	VPSHUFB        Y3, Y4, Y4
+	VPTERNLOGD     $0xf8, Y21, Y2, Y4
+	VPSRLW         $0x04, Y5, Y2
+	VMOVDQU        bits16Of3<>+0(SB), Y3
+	VPSHUFB        Y6, Y3, Y3
+	VPTERNLOGD     $0xf8, Y21, Y2, Y3
+	VPXOR          Y2, Y2, Y2
+	VPDPBUSD       448(R10), Y4, Y2
+	VPDPBUSD       480(R10), Y3, Y2
+	VPXOR          Y5, Y5, Y5
+	VPDPBUSD       448(R10)(DI*1), Y4, Y5
+	VPDPBUSD       480(R10)(DI*1), Y3, Y5
+	VPACKSSDW      Y2, Y10, Y10
+	VPMADDWD       Y22, Y10, Y10
+	VPACKSSDW      Y5, Y11, Y11
+	VPMADDWD       Y22, Y11, Y11
+	VBROADCASTI128 (R9), Y2
+	VPSHUFB        Y16, Y2, Y2
+	VPANDD         Y17, Y2, Y2
+	VPMADDUBSW     Y18, Y2, Y2
+	VPSRLD         $0x14, Y2, Y3
+	VPANDD         Y19, Y2, Y2
+	VCVTDQ2PS      Y2, Y2
+	VCVTDQ2PS      Y3, Y3
+	VPBROADCASTD   (R9), X4
+	VCVTPH2PS      X4, Y4
+	VMOVSLDUP      Y4, Y5
+	VMOVSHDUP      Y4, Y4
+	VMULPS         Y20, Y5, Y5
+	VMULPS         Y5, Y2, Y2
+	VMULPS         Y4, Y3, Y3
+	VSHUFPS        $0xdd, Y10, Y8, Y4
+	VSHUFPS        $0x88, Y10, Y8, Y8
+	VPADDD         Y4, Y8, Y8
+	VCVTDQ2PS      Y8, Y8
+	VMULPS         (R10), Y2, Y4
+	VFMADD231PS    Y8, Y4, Y0
+	VFNMADD231PS   32(R10), Y3, Y0
+	VSHUFPS        $0xdd, Y11, Y9, Y4
+	VSHUFPS        $0x88, Y11, Y9, Y9
+	VPADDD         Y4, Y9, Y9
+	VCVTDQ2PS      Y9, Y9
+	VMULPS         (R10)(DI*1), Y2, Y2
+	VFMADD231PS    Y9, Y2, Y1
+	VFNMADD231PS   32(R10)(DI*1), Y3, Y1
+	ADDQ           $+176, R9
+	ADDQ           $+512, R10
+	DECQ           R8
+	JNZ            group44
+	VMOVUPS        Y0, (SP)(BX*1)
+	VMOVUPS        Y1, 256(SP)(BX*1)
+	MOVQ           rowBytes+24(FP), R8
+	ADDQ           R8, AX
+	ADDQ           $0x20, BX
+	CMPQ           BX, $+256
+	JNE            row41
+	VMOVDQU        (SP), Y0
+	VMOVDQU        32(SP), Y1
+	VMOVDQU        64(SP), Y2
+	VMOVDQU        96(SP), Y3
+	VPUNPCKLDQ     Y1, Y0, Y4
+	VPUNPCKHDQ     Y1, Y0, Y0
+	VPUNPCKLDQ     Y3, Y2, Y1
+	VPUNPCKHDQ     Y3, Y2, Y2
+	VPUNPCKLQDQ    Y1, Y4, Y3
+	VPUNPCKHQDQ    Y1, Y4, Y1
+	VPUNPCKLQDQ    Y2, Y0, Y4
+	VPUNPCKHQDQ    Y2, Y0, Y0
+	VMOVDQU        128(SP), Y2
+	VMOVDQU        160(SP), Y5
+	VMOVDQU        192(SP), Y6
+	VMOVDQU        224(SP), Y7
+	VPUNPCKLDQ     Y5, Y2, Y8
+	VPUNPCKHDQ     Y5, Y2, Y2
+	VPUNPCKLDQ     Y7, Y6, Y5
+	VPUNPCKHDQ     Y7, Y6, Y6
+	VPUNPCKLQDQ    Y5, Y8, Y7
+	VPUNPCKHQDQ    Y5, Y8, Y5
+	VPUNPCKLQDQ    Y6, Y2, Y8
+	VPUNPCKHQDQ    Y6, Y2, Y2
+	VPXOR          Y6, Y6, Y6
+	VPERM2F128     $0x20, Y7, Y3, Y9
+	VADDPS         Y9, Y6, Y6
+	VPERM2F128     $0x20, Y5, Y1, Y9
+	VADDPS         Y9, Y6, Y6
+	VPERM2F128     $0x20, Y8, Y4, Y9
+	VADDPS         Y9, Y6, Y6
+	VPERM2F128     $0x20, Y2, Y0, Y9
+	VADDPS         Y9, Y6, Y6
+	VPERM2F128     $0x31, Y7, Y3, Y3
+	VADDPS         Y3, Y6, Y6
+	VPERM2F128     $0x31, Y5, Y1, Y1
+	VADDPS         Y1, Y6, Y6
+	VPERM2F128     $0x31, Y8, Y4, Y1
+	VADDPS         Y1, Y6, Y6
+	VPERM2F128     $0x31, Y2, Y0, Y0
+	VADDPS         Y0, Y6, Y6
+	VMOVUPS        Y6, (CX)
+	MOVQ           ldo+8(FP), BX
+	VMOVDQU        256(SP), Y0
+	VMOVDQU        288(SP), Y1
+	VMOVDQU        320(SP), Y2
+	VMOVDQU        352(SP), Y3
+	VPUNPCKLDQ     Y1, Y0, Y4
+	VPUNPCKHDQ     Y1, Y0, Y0
+	VPUNPCKLDQ     Y3, Y2, Y1
+	VPUNPCKHDQ     Y3, Y2, Y2
+	VPUNPCKLQDQ    Y1, Y4, Y3
+	VPUNPCKHQDQ    Y1, Y4, Y1
+	VPUNPCKLQDQ    Y2, Y0, Y4
+	VPUNPCKHQDQ    Y2, Y0, Y0
+	VMOVDQU        384(SP), Y2
+	VMOVDQU        416(SP), Y5
+	VMOVDQU        448(SP), Y6
+	VMOVDQU        480(SP), Y7
+	VPUNPCKLDQ     Y5, Y2, Y8
+	VPUNPCKHDQ     Y5, Y2, Y2
+	VPUNPCKLDQ     Y7, Y6, Y5
+	VPUNPCKHDQ     Y7, Y6, Y6
+	VPUNPCKLQDQ    Y5, Y8, Y7
+	VPUNPCKHQDQ    Y5, Y8, Y5
+	VPUNPCKLQDQ    Y6, Y2, Y8
+	VPUNPCKHQDQ    Y6, Y2, Y2
+	VPXOR          Y6, Y6, Y6
+	VPERM2F128     $0x20, Y7, Y3, Y9
+	VADDPS         Y9, Y6, Y6
+	VPERM2F128     $0x20, Y5, Y1, Y9
+	VADDPS         Y9, Y6, Y6
+	VPERM2F128     $0x20, Y8, Y4, Y9
+	VADDPS         Y9, Y6, Y6
+	VPERM2F128     $0x20, Y2, Y0, Y9
+	VADDPS         Y9, Y6, Y6
+	VPERM2F128     $0x31, Y7, Y3, Y3
+	VADDPS         Y3, Y6, Y6
+	VPERM2F128     $0x31, Y5, Y1, Y1
+	VADDPS         Y1, Y6, Y6
+	VPERM2F128     $0x31, Y8, Y4, Y1
+	VADDPS         Y1, Y6, Y6
+	VPERM2F128     $0x31, Y2, Y0, Y0
+	VADDPS         Y0, Y6, Y6
+	VMOVUPS        Y6, (CX)(BX*4)
+	ADDQ           $0x20, CX
+	DECQ           DX
+	JNZ            octet40
 	VZEROUPPER
 	RET
 
 // func dotQ6_Kx1VL(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
-// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
+// Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
 TEXT ·dotQ6_Kx1VL(SB), $256-80
-	MOVQ    w+16(FP), AX
-	MOVQ    out+0(FP), CX
-	MOVQ    octets+32(FP), DX
-	VMOVDQU nibbleMask<>+0(SB), Y0
-	VMOVDQU bits45<>+0(SB), Y1
-	VMOVDQU onesWords<>+0(SB), Y2
-	MOVQ    AX, SI
+	MOVQ      w+16(FP), AX
+	MOVQ      out+0(FP), CX
+	MOVQ      octets+32(FP), DX
+	VMOVDQU32 nibbleMask<>+0(SB), Y16
+	VMOVDQU32 evenBits<>+0(SB), Y17
+	VMOVDQU32 oddBits<>+0(SB), Y18
+	VMOVDQU32 onesWords<>+0(SB), Y19
+	MOVQ      AX, SI
 
-octet57:
+octet45:
 	XORQ BX, BX
 
-row58:
+row46:
 	LEAQ 65536(AX), DI
 
-touch62:
+touch47:
 	CMPQ       SI, DI
-	JGE        touched63
+	JGE        touched48
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch62
+	JMP        touch47
 
-touched63:
-	MOVQ  AX, R8
-	MOVQ  blocks+40(FP), R9
-	MOVQ  lanes+48(FP), R10
-	MOVQ  n+64(FP), DI
-	VPXOR Y3, Y3, Y3
-
-group59:
+touched48:
+	MOVQ         AX, R8
+	MOVQ         lanes+48(FP), R9
+	MOVQ         n+64(FP), DI
+	VPXOR        Y0, Y0, Y0
 	PREFETCHT0   4096(R8)
 	PREFETCHT0   4160(R8)
 	PREFETCHT0   4224(R8)
 	PREFETCHT0   4288(R8)
-	VPAND        (R8), Y0, Y4
-	VMOVDQU      128(R8), Y5
-	VPSLLW       $0x04, Y5, Y5
-	VPAND        Y1, Y5, Y5
-	VPOR         Y5, Y4, Y4
+	VPBROADCASTW 208(R8), Y1
+	VCVTPH2PS    X1, Y1
+	VPMOVSXBW    192(R8), Y2
+	VMOVDQU      (R8), X3
+	VPBLENDD     $0xf0, 48(R8), Y3, Y3
+	VMOVDQU      128(R8), X4
+	VPBLENDD     $0xf0, 144(R8), Y4, Y4
+	VPANDD       Y17, Y4, Y5
+	VPSLLW       $0x04, Y5, Y6
+	VPTERNLOGD   $0xd8, Y16, Y3, Y6
+	VPXOR        Y7, Y7, Y7
+	VPDPBUSD     256(R9), Y6, Y7
+	VMOVDQU      32(R8), X6
+	VPBLENDD     $0xf0, 80(R8), Y6, Y6
+	VPANDD       Y18, Y4, Y4
+	VPSLLW       $0x02, Y4, Y8
+	VPTERNLOGD   $0xd8, Y16, Y6, Y8
+	VPXOR        Y9, Y9, Y9
+	VPDPBUSD     320(R9), Y8, Y9
+	VPACKSSDW    Y9, Y7, Y7
+	VPMADDWD     Y19, Y7, Y7
+	VPSRLW       $0x04, Y3, Y3
+	VPTERNLOGD   $0xe4, Y16, Y5, Y3
 	VPXOR        Y5, Y5, Y5
-	VPDPBUSD     (R9), Y4, Y5
-	VPAND        32(R8), Y0, Y4
-	VMOVDQU      128(R8), Y6
-	VPSLLW       $0x02, Y6, Y6
-	VPAND        Y1, Y6, Y6
-	VPOR         Y6, Y4, Y4
-	VPXOR        Y6, Y6, Y6
-	VPDPBUSD     64(R9), Y4, Y6
-	VPACKSSDW    Y6, Y5, Y5
-	VPMADDWD     Y2, Y5, Y5
-	VMOVDQU      (R8), Y4
-	VPSRLW       $0x04, Y4, Y4
-	VPAND        Y0, Y4, Y4
-	VPAND        128(R8), Y1, Y6
-	VPOR         Y6, Y4, Y4
-	VPXOR        Y6, Y6, Y6
-	VPDPBUSD     128(R9), Y4, Y6
-	VMOVDQU      32(R8), Y4
-	VPSRLW       $0x04, Y4, Y4
-	VPAND        Y0, Y4, Y4
-	VMOVDQU      128(R8), Y7
-	VPSRLW       $0x02, Y7, Y7
-	VPAND        Y1, Y7, Y7
-	VPOR         Y7, Y4, Y4
-	VPXOR        Y7, Y7, Y7
-	VPDPBUSD     192(R9), Y4, Y7
-	VPACKSSDW    Y7, Y6, Y6
-	VPMADDWD     Y2, Y6, Y6
-	VSHUFPS      $0xdd, Y6, Y5, Y4
-	VSHUFPS      $0x88, Y6, Y5, Y5
-	VPADDD       Y4, Y5, Y5
-	VPAND        64(R8), Y0, Y4
-	VMOVDQU      160(R8), Y6
-	VPSLLW       $0x04, Y6, Y6
-	VPAND        Y1, Y6, Y6
-	VPOR         Y6, Y4, Y4
-	VPXOR        Y6, Y6, Y6
-	VPDPBUSD     256(R9), Y4, Y6
-	VPAND        96(R8), Y0, Y4
-	VMOVDQU      160(R8), Y7
-	VPSLLW       $0x02, Y7, Y7
-	VPAND        Y1, Y7, Y7
-	VPOR         Y7, Y4, Y4
-	VPXOR        Y7, Y7, Y7
-	VPDPBUSD     320(R9), Y4, Y7
-	VPACKSSDW    Y7, Y6, Y6
-	VPMADDWD     Y2, Y6, Y6
-	VMOVDQU      64(R8), Y4
-	VPSRLW       $0x04, Y4, Y4
-	VPAND        Y0, Y4, Y4
-	VPAND        160(R8), Y1, Y7
-	VPOR         Y7, Y4, Y4
-	VPXOR        Y7, Y7, Y7
-	VPDPBUSD     384(R9), Y4, Y7
-	VMOVDQU      96(R8), Y4
-	VPSRLW       $0x04, Y4, Y4
-	VPAND        Y0, Y4, Y4
-	VMOVDQU      160(R8), Y8
-	VPSRLW       $0x02, Y8, Y8
-	VPAND        Y1, Y8, Y8
-	VPOR         Y8, Y4, Y4
+	VPDPBUSD     384(R9), Y3, Y5
+	VPSRLW       $0x02, Y4, Y4
+	VPSRLW       $0x04, Y6, Y3
+	VPTERNLOGD   $0xe4, Y16, Y4, Y3
+	VPXOR        Y4, Y4, Y4
+	VPDPBUSD     448(R9), Y3, Y4
+	VPACKSSDW    Y4, Y5, Y5
+	VPMADDWD     Y19, Y5, Y5
+	VSHUFPS      $0xdd, Y5, Y7, Y3
+	VSHUFPS      $0x88, Y5, Y7, Y7
+	VPADDD       Y3, Y7, Y7
+	VMOVDQU      16(R8), X3
+	VPBLENDD     $0xf0, 64(R8), Y3, Y3
+	VMOVDQU      144(R8), X4
+	VPBLENDD     $0xf0, 160(R8), Y4, Y4
+	VPANDD       Y17, Y4, Y5
+	VPSLLW       $0x04, Y5, Y6
+	VPTERNLOGD   $0xd8, Y16, Y3, Y6
 	VPXOR        Y8, Y8, Y8
-	VPDPBUSD     448(R9), Y4, Y8
-	VPACKSSDW    Y8, Y7, Y7
-	VPMADDWD     Y2, Y7, Y7
-	VSHUFPS      $0xdd, Y7, Y6, Y4
-	VSHUFPS      $0x88, Y7, Y6, Y6
-	VPADDD       Y4, Y6, Y6
-	VPERM2I128   $0x20, Y6, Y5, Y4
-	VPERM2I128   $0x31, Y6, Y5, Y5
-	VPBROADCASTW 208(R8), Y6
-	VCVTPH2PS    X6, Y6
-	VPMOVSXBW    192(R8), Y7
-	VPSLLD       $0x10, Y7, Y8
-	VPSRAD       $0x10, Y8, Y8
-	VPSRAD       $0x10, Y7, Y7
-	VMOVDQU      96(R10), Y9
-	VPSLLD       $0x05, Y9, Y9
-	VPADDD       Y9, Y4, Y4
-	VPMULLD      Y8, Y4, Y4
-	VMOVDQU      128(R10), Y8
-	VPSLLD       $0x05, Y8, Y8
-	VPADDD       Y8, Y5, Y5
-	VPMULLD      Y7, Y5, Y5
-	VPADDD       Y5, Y4, Y4
-	VCVTDQ2PS    Y4, Y4
-	VMULPS       (R10), Y6, Y5
-	VFMADD231PS  Y4, Y5, Y3
+	VPDPBUSD     288(R9), Y6, Y8
+	VMOVDQU      48(R8), X6
+	VPBLENDD     $0xf0, 96(R8), Y6, Y6
+	VPANDD       Y18, Y4, Y4
+	VPSLLW       $0x02, Y4, Y9
+	VPTERNLOGD   $0xd8, Y16, Y6, Y9
+	VPXOR        Y10, Y10, Y10
+	VPDPBUSD     352(R9), Y9, Y10
+	VPACKSSDW    Y10, Y8, Y8
+	VPMADDWD     Y19, Y8, Y8
+	VPSRLW       $0x04, Y3, Y3
+	VPTERNLOGD   $0xe4, Y16, Y5, Y3
+	VPXOR        Y5, Y5, Y5
+	VPDPBUSD     416(R9), Y3, Y5
+	VPSRLW       $0x02, Y4, Y4
+	VPSRLW       $0x04, Y6, Y3
+	VPTERNLOGD   $0xe4, Y16, Y4, Y3
+	VPXOR        Y4, Y4, Y4
+	VPDPBUSD     480(R9), Y3, Y4
+	VPACKSSDW    Y4, Y5, Y5
+	VPMADDWD     Y19, Y5, Y5
+	VSHUFPS      $0xdd, Y5, Y8, Y3
+	VSHUFPS      $0x88, Y5, Y8, Y8
+	VPADDD       Y3, Y8, Y8
 	ADDQ         $+210, R8
 	ADDQ         $+512, R9
-	ADDQ         $+512, R10
 	DECQ         DI
-	JNZ          group59
-	VMOVUPS      Y3, (SP)(BX*1)
-	MOVQ         rowBytes+24(FP), DI
-	ADDQ         DI, AX
-	ADDQ         $0x20, BX
-	CMPQ         BX, $+256
-	JNE          row58
-	VMOVDQU      (SP), Y3
-	VMOVDQU      32(SP), Y4
-	VMOVDQU      64(SP), Y5
-	VMOVDQU      96(SP), Y6
-	VPUNPCKLDQ   Y4, Y3, Y7
-	VPUNPCKHDQ   Y4, Y3, Y3
-	VPUNPCKLDQ   Y6, Y5, Y4
-	VPUNPCKHDQ   Y6, Y5, Y5
-	VPUNPCKLQDQ  Y4, Y7, Y6
-	VPUNPCKHQDQ  Y4, Y7, Y4
-	VPUNPCKLQDQ  Y5, Y3, Y7
-	VPUNPCKHQDQ  Y5, Y3, Y3
-	VMOVDQU      128(SP), Y5
-	VMOVDQU      160(SP), Y8
-	VMOVDQU      192(SP), Y9
-	VMOVDQU      224(SP), Y10
-	VPUNPCKLDQ   Y8, Y5, Y11
-	VPUNPCKHDQ   Y8, Y5, Y5
-	VPUNPCKLDQ   Y10, Y9, Y8
-	VPUNPCKHDQ   Y10, Y9, Y9
-	VPUNPCKLQDQ  Y8, Y11, Y10
-	VPUNPCKHQDQ  Y8, Y11, Y8
-	VPUNPCKLQDQ  Y9, Y5, Y11
-	VPUNPCKHQDQ  Y9, Y5, Y5
+	JZ           last50
+
+group49:
+	PREFETCHT0   4096(R8)
+	PREFETCHT0   4160(R8)
+	PREFETCHT0   4224(R8)
+	PREFETCHT0   4288(R8)
+	VPBROADCASTW 208(R8), Y3
+	VCVTPH2PS    X3, Y3
+	VPMOVSXBW    192(R8), Y4
+	VMOVDQU      (R8), X5
+	VPBLENDD     $0xf0, 48(R8), Y5, Y5
+	VMOVDQU      128(R8), X6
+	VPBLENDD     $0xf0, 144(R8), Y6, Y6
+	VPANDD       Y17, Y6, Y9
+	VPSLLW       $0x04, Y9, Y10
+	VPTERNLOGD   $0xd8, Y16, Y5, Y10
+	VPXOR        Y11, Y11, Y11
+	VPDPBUSD     256(R9), Y10, Y11
+	VMOVDQU      32(R8), X10
+	VPBLENDD     $0xf0, 80(R8), Y10, Y10
+	VPANDD       Y18, Y6, Y6
+	VPSLLW       $0x02, Y6, Y12
+	VPTERNLOGD   $0xd8, Y16, Y10, Y12
+	VPXOR        Y13, Y13, Y13
+	VPDPBUSD     320(R9), Y12, Y13
+	VPACKSSDW    Y13, Y11, Y11
+	VPMADDWD     Y19, Y11, Y11
+	VPSRLW       $0x04, Y5, Y5
+	VPTERNLOGD   $0xe4, Y16, Y9, Y5
 	VPXOR        Y9, Y9, Y9
-	VPERM2F128   $0x20, Y10, Y6, Y12
-	VADDPS       Y12, Y9, Y9
-	VPERM2F128   $0x20, Y8, Y4, Y12
-	VADDPS       Y12, Y9, Y9
-	VPERM2F128   $0x20, Y11, Y7, Y12
-	VADDPS       Y12, Y9, Y9
-	VPERM2F128   $0x20, Y5, Y3, Y12
-	VADDPS       Y12, Y9, Y9
-	VPERM2F128   $0x31, Y10, Y6, Y6
-	VADDPS       Y6, Y9, Y9
-	VPERM2F128   $0x31, Y8, Y4, Y4
-	VADDPS       Y4, Y9, Y9
-	VPERM2F128   $0x31, Y11, Y7, Y4
-	VADDPS       Y4, Y9, Y9
-	VPERM2F128   $0x31, Y5, Y3, Y3
-	VADDPS       Y3, Y9, Y9
-	VMOVUPS      Y9, (CX)
-	ADDQ         $0x20, CX
-	DECQ         DX
-	JNZ          octet57
+	VPDPBUSD     384(R9), Y5, Y9
+	VPSRLW       $0x02, Y6, Y6
+	VPSRLW       $0x04, Y10, Y5
+	VPTERNLOGD   $0xe4, Y16, Y6, Y5
+	VPXOR        Y6, Y6, Y6
+	VPDPBUSD     448(R9), Y5, Y6
+	VPACKSSDW    Y6, Y9, Y9
+	VPMADDWD     Y19, Y9, Y9
+	VSHUFPS      $0xdd, Y9, Y11, Y5
+	VSHUFPS      $0x88, Y9, Y11, Y11
+	VPADDD       Y5, Y11, Y11
+	VMOVDQU      16(R8), X5
+	VPBLENDD     $0xf0, 64(R8), Y5, Y5
+	VMOVDQU      144(R8), X6
+	VPBLENDD     $0xf0, 160(R8), Y6, Y6
+	VPANDD       Y17, Y6, Y9
+	VPSLLW       $0x04, Y9, Y10
+	VPTERNLOGD   $0xd8, Y16, Y5, Y10
+	VPXOR        Y12, Y12, Y12
+	VPDPBUSD     288(R9), Y10, Y12
+	VMOVDQU      48(R8), X10
+	VPBLENDD     $0xf0, 96(R8), Y10, Y10
+	VPANDD       Y18, Y6, Y6
+	VPSLLW       $0x02, Y6, Y13
+	VPTERNLOGD   $0xd8, Y16, Y10, Y13
+	VPXOR        Y14, Y14, Y14
+	VPDPBUSD     352(R9), Y13, Y14
+	VPACKSSDW    Y14, Y12, Y12
+	VPMADDWD     Y19, Y12, Y12
+	VPSRLW       $0x04, Y5, Y5
+	VPTERNLOGD   $0xe4, Y16, Y9, Y5
+	VPXOR        Y9, Y9, Y9
+	VPDPBUSD     416(R9), Y5, Y9
+	VPSRLW       $0x02, Y6, Y6
+	VPSRLW       $0x04, Y10, Y5
+	VPTERNLOGD   $0xe4, Y16, Y6, Y5
+	VPXOR        Y6, Y6, Y6
+	VPDPBUSD     480(R9), Y5, Y6
+	VPACKSSDW    Y6, Y9, Y9
+	VPMADDWD     Y19, Y9, Y9
+	VSHUFPS      $0xdd, Y9, Y12, Y5
+	VSHUFPS      $0x88, Y9, Y12, Y12
+	VPADDD       Y5, Y12, Y12
+	VPSLLD       $0x10, Y2, Y5
+	VPSRAD       $0x10, Y5, Y5
+	VPSRAD       $0x10, Y2, Y2
+	VMOVDQU      -416(R9), Y6
+	VPSLLD       $0x05, Y6, Y6
+	VPADDD       Y6, Y7, Y7
+	VMOVDQU      -384(R9), Y6
+	VPSLLD       $0x05, Y6, Y6
+	VPADDD       Y6, Y8, Y8
+	VPMULLD      Y5, Y7, Y7
+	VPMULLD      Y2, Y8, Y8
+	VPADDD       Y8, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       -512(R9), Y1, Y1
+	VFMADD231PS  Y7, Y1, Y0
+	VMOVDQA      Y11, Y7
+	VMOVDQA      Y12, Y8
+	VMOVDQA      Y3, Y1
+	VMOVDQA      Y4, Y2
+	ADDQ         $+210, R8
+	ADDQ         $+512, R9
+	DECQ         DI
+	JNZ          group49
+
+last50:
+	VPSLLD      $0x10, Y2, Y3
+	VPSRAD      $0x10, Y3, Y3
+	VPSRAD      $0x10, Y2, Y2
+	VMOVDQU     -416(R9), Y4
+	VPSLLD      $0x05, Y4, Y4
+	VPADDD      Y4, Y7, Y7
+	VMOVDQU     -384(R9), Y4
+	VPSLLD      $0x05, Y4, Y4
+	VPADDD      Y4, Y8, Y8
+	VPMULLD     Y3, Y7, Y7
+	VPMULLD     Y2, Y8, Y8
+	VPADDD      Y8, Y7, Y7
+	VCVTDQ2PS   Y7, Y7
+	VMULPS      -512(R9), Y1, Y1
+	VFMADD231PS Y7, Y1, Y0
+	VMOVUPS     Y0, (SP)(BX*1)
+	MOVQ        rowBytes+24(FP), DI
+	ADDQ        DI, AX
+	ADDQ        $0x20, BX
+	CMPQ        BX, $+256
+	JNE         row46
+	VMOVDQU     (SP), Y0
+	VMOVDQU     32(SP), Y1
+	VMOVDQU     64(SP), Y2
+	VMOVDQU     96(SP), Y3
+	VPUNPCKLDQ  Y1, Y0, Y4
+	VPUNPCKHDQ  Y1, Y0, Y0
+	VPUNPCKLDQ  Y3, Y2, Y1
+	VPUNPCKHDQ  Y3, Y2, Y2
+	VPUNPCKLQDQ Y1, Y4, Y3
+	VPUNPCKHQDQ Y1, Y4, Y1
+	VPUNPCKLQDQ Y2, Y0, Y4
+	VPUNPCKHQDQ Y2, Y0, Y0
+	VMOVDQU     128(SP), Y2
+	VMOVDQU     160(SP), Y5
+	VMOVDQU     192(SP), Y6
+	VMOVDQU     224(SP), Y7
+	VPUNPCKLDQ  Y5, Y2, Y8
+	VPUNPCKHDQ  Y5, Y2, Y2
+	VPUNPCKLDQ  Y7, Y6, Y5
+	VPUNPCKHDQ  Y7, Y6, Y6
+	VPUNPCKLQDQ Y5, Y8, Y7
+	VPUNPCKHQDQ Y5, Y8, Y5
+	VPUNPCKLQDQ Y6, Y2, Y8
+	VPUNPCKHQDQ Y6, Y2, Y2
+	VPXOR       Y6, Y6, Y6
+	VPERM2F128  $0x20, Y7, Y3, Y9
+	VADDPS      Y9, Y6, Y6
+	VPERM2F128  $0x20, Y5, Y1, Y9
+	VADDPS      Y9, Y6, Y6
+	VPERM2F128  $0x20, Y8, Y4, Y9
+	VADDPS      Y9, Y6, Y6
+	VPERM2F128  $0x20, Y2, Y0, Y9
+	VADDPS      Y9, Y6, Y6
+	VPERM2F128  $0x31, Y7, Y3, Y3
+	VADDPS      Y3, Y6, Y6
+	VPERM2F128  $0x31, Y5, Y1, Y1
+	VADDPS      Y1, Y6, Y6
+	VPERM2F128  $0x31, Y8, Y4, Y1
+	VADDPS      Y1, Y6, Y6
+	VPERM2F128  $0x31, Y2, Y0, Y0
+	VADDPS      Y0, Y6, Y6
+	VMOVUPS     Y6, (CX)
+	ADDQ        $0x20, CX
+	DECQ        DX
+	JNZ         octet45
 	VZEROUPPER
 	RET
 
-DATA bits45<>+0(SB)/8, $0x3030303030303030
-DATA bits45<>+8(SB)/8, $0x3030303030303030
-DATA bits45<>+16(SB)/8, $0x3030303030303030
-DATA bits45<>+24(SB)/8, $0x3030303030303030
-GLOBL bits45<>(SB), RODATA|NOPTR, $32
+DATA evenBits<>+0(SB)/8, $0x3333333333333333
+DATA evenBits<>+8(SB)/8, $0x3333333333333333
+DATA evenBits<>+16(SB)/8, $0x3333333333333333
+DATA evenBits<>+24(SB)/8, $0x3333333333333333
+GLOBL evenBits<>(SB), RODATA|NOPTR, $32
+
+DATA oddBits<>+0(SB)/8, $0xcccccccccccccccc
+DATA oddBits<>+8(SB)/8, $0xcccccccccccccccc
+DATA oddBits<>+16(SB)/8, $0xcccccccccccccccc
+DATA oddBits<>+24(SB)/8, $0xcccccccccccccccc
+GLOBL oddBits<>(SB), RODATA|NOPTR, $32
 
 // func dotQ6_Kx2VL(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
-// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
+// Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
 TEXT ·dotQ6_Kx2VL(SB), $512-80
-	MOVQ    w+16(FP), AX
-	MOVQ    out+0(FP), CX
-	MOVQ    octets+32(FP), DX
-	MOVQ    stride+56(FP), DI
-	VMOVDQU nibbleMask<>+0(SB), Y0
-	VMOVDQU bits45<>+0(SB), Y1
-	VMOVDQU onesWords<>+0(SB), Y2
-	MOVQ    AX, SI
+	MOVQ      w+16(FP), AX
+	MOVQ      out+0(FP), CX
+	MOVQ      octets+32(FP), DX
+	MOVQ      stride+56(FP), DI
+	VMOVDQU32 nibbleMask<>+0(SB), Y16
+	VMOVDQU32 evenBits<>+0(SB), Y17
+	VMOVDQU32 oddBits<>+0(SB), Y18
+	VMOVDQU32 onesWords<>+0(SB), Y19
+	MOVQ      AX, SI
 
-octet64:
+octet51:
 	XORQ BX, BX
 
-row65:
+row52:
 	LEAQ 65536(AX), R8
 
-touch69:
+touch53:
 	CMPQ       SI, R8
-	JGE        touched70
+	JGE        touched54
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch69
+	JMP        touch53
 
-touched70:
+touched54:
 	MOVQ  AX, R9
-	MOVQ  blocks+40(FP), R10
-	MOVQ  lanes+48(FP), R11
+	MOVQ  lanes+48(FP), R10
 	MOVQ  n+64(FP), R8
-	VPXOR Y3, Y3, Y3
-	VPXOR Y4, Y4, Y4
+	VPXOR Y0, Y0, Y0
+	VPXOR Y1, Y1, Y1
 
-group66:
+group55:
 	PREFETCHT0   4096(R9)
 	PREFETCHT0   4160(R9)
 	PREFETCHT0   4224(R9)
 	PREFETCHT0   4288(R9)
-	VPAND        (R9), Y0, Y5
-	VMOVDQU      128(R9), Y6
-	VPSLLW       $0x04, Y6, Y6
-	VPAND        Y1, Y6, Y6
-	VPOR         Y6, Y5, Y5
+	VMOVDQU      (R9), X2
+	VPBLENDD     $0xf0, 48(R9), Y2, Y2
+	VMOVDQU      128(R9), X3
+	VPBLENDD     $0xf0, 144(R9), Y3, Y3
+	VPANDD       Y17, Y3, Y4
+	VPSLLW       $0x04, Y4, Y5
+	VPTERNLOGD   $0xd8, Y16, Y2, Y5
 	VPXOR        Y6, Y6, Y6
-	VPDPBUSD     (R10), Y5, Y6
+	VPDPBUSD     256(R10), Y5, Y6
 	VPXOR        Y7, Y7, Y7
-	VPDPBUSD     (R10)(DI*1), Y5, Y7
-	VPAND        32(R9), Y0, Y5
-	VMOVDQU      128(R9), Y8
-	VPSLLW       $0x02, Y8, Y8
-	VPAND        Y1, Y8, Y8
-	VPOR         Y8, Y5, Y5
-	VPXOR        Y8, Y8, Y8
-	VPDPBUSD     64(R10), Y5, Y8
+	VPDPBUSD     256(R10)(DI*1), Y5, Y7
+	VMOVDQU      32(R9), X5
+	VPBLENDD     $0xf0, 80(R9), Y5, Y5
+	VPANDD       Y18, Y3, Y3
+	VPSLLW       $0x02, Y3, Y8
+	VPTERNLOGD   $0xd8, Y16, Y5, Y8
 	VPXOR        Y9, Y9, Y9
-	VPDPBUSD     64(R10)(DI*1), Y5, Y9
-	VPACKSSDW    Y8, Y6, Y6
-	VPMADDWD     Y2, Y6, Y6
-	VPACKSSDW    Y9, Y7, Y7
-	VPMADDWD     Y2, Y7, Y7
-	VMOVDQU      (R9), Y5
-	VPSRLW       $0x04, Y5, Y5
-	VPAND        Y0, Y5, Y5
-	VPAND        128(R9), Y1, Y8
-	VPOR         Y8, Y5, Y5
+	VPDPBUSD     320(R10), Y8, Y9
+	VPXOR        Y10, Y10, Y10
+	VPDPBUSD     320(R10)(DI*1), Y8, Y10
+	VPACKSSDW    Y9, Y6, Y6
+	VPMADDWD     Y19, Y6, Y6
+	VPACKSSDW    Y10, Y7, Y7
+	VPMADDWD     Y19, Y7, Y7
+	VPSRLW       $0x04, Y2, Y2
+	VPTERNLOGD   $0xe4, Y16, Y4, Y2
+	VPXOR        Y4, Y4, Y4
+	VPDPBUSD     384(R10), Y2, Y4
 	VPXOR        Y8, Y8, Y8
-	VPDPBUSD     128(R10), Y5, Y8
-	VPXOR        Y9, Y9, Y9
-	VPDPBUSD     128(R10)(DI*1), Y5, Y9
-	VMOVDQU      32(R9), Y5
-	VPSRLW       $0x04, Y5, Y5
-	VPAND        Y0, Y5, Y5
-	VMOVDQU      128(R9), Y10
-	VPSRLW       $0x02, Y10, Y10
-	VPAND        Y1, Y10, Y10
-	VPOR         Y10, Y5, Y5
-	VPXOR        Y10, Y10, Y10
-	VPDPBUSD     192(R10), Y5, Y10
-	VPXOR        Y11, Y11, Y11
-	VPDPBUSD     192(R10)(DI*1), Y5, Y11
-	VPACKSSDW    Y10, Y8, Y8
-	VPMADDWD     Y2, Y8, Y8
-	VPACKSSDW    Y11, Y9, Y9
-	VPMADDWD     Y2, Y9, Y9
-	VSHUFPS      $0xdd, Y8, Y6, Y5
-	VSHUFPS      $0x88, Y8, Y6, Y6
-	VPADDD       Y5, Y6, Y6
-	VSHUFPS      $0xdd, Y9, Y7, Y5
-	VSHUFPS      $0x88, Y9, Y7, Y7
-	VPADDD       Y5, Y7, Y7
-	VPAND        64(R9), Y0, Y5
-	VMOVDQU      160(R9), Y8
-	VPSLLW       $0x04, Y8, Y8
-	VPAND        Y1, Y8, Y8
-	VPOR         Y8, Y5, Y5
+	VPDPBUSD     384(R10)(DI*1), Y2, Y8
+	VPSRLW       $0x02, Y3, Y3
+	VPSRLW       $0x04, Y5, Y2
+	VPTERNLOGD   $0xe4, Y16, Y3, Y2
+	VPXOR        Y3, Y3, Y3
+	VPDPBUSD     448(R10), Y2, Y3
+	VPXOR        Y5, Y5, Y5
+	VPDPBUSD     448(R10)(DI*1), Y2, Y5
+	VPACKSSDW    Y3, Y4, Y4
+	VPMADDWD     Y19, Y4, Y4
+	VPACKSSDW    Y5, Y8, Y8
+	VPMADDWD     Y19, Y8, Y8
+	VSHUFPS      $0xdd, Y4, Y6, Y2
+	VSHUFPS      $0x88, Y4, Y6, Y6
+	VPADDD       Y2, Y6, Y6
+	VSHUFPS      $0xdd, Y8, Y7, Y2
+	VSHUFPS      $0x88, Y8, Y7, Y7
+	VPADDD       Y2, Y7, Y7
+	VMOVDQU      16(R9), X2
+	VPBLENDD     $0xf0, 64(R9), Y2, Y2
+	VMOVDQU      144(R9), X3
+	VPBLENDD     $0xf0, 160(R9), Y3, Y3
+	VPANDD       Y17, Y3, Y4
+	VPSLLW       $0x04, Y4, Y5
+	VPTERNLOGD   $0xd8, Y16, Y2, Y5
 	VPXOR        Y8, Y8, Y8
-	VPDPBUSD     256(R10), Y5, Y8
+	VPDPBUSD     288(R10), Y5, Y8
 	VPXOR        Y9, Y9, Y9
-	VPDPBUSD     256(R10)(DI*1), Y5, Y9
-	VPAND        96(R9), Y0, Y5
-	VMOVDQU      160(R9), Y10
-	VPSLLW       $0x02, Y10, Y10
-	VPAND        Y1, Y10, Y10
-	VPOR         Y10, Y5, Y5
-	VPXOR        Y10, Y10, Y10
-	VPDPBUSD     320(R10), Y5, Y10
+	VPDPBUSD     288(R10)(DI*1), Y5, Y9
+	VMOVDQU      48(R9), X5
+	VPBLENDD     $0xf0, 96(R9), Y5, Y5
+	VPANDD       Y18, Y3, Y3
+	VPSLLW       $0x02, Y3, Y10
+	VPTERNLOGD   $0xd8, Y16, Y5, Y10
 	VPXOR        Y11, Y11, Y11
-	VPDPBUSD     320(R10)(DI*1), Y5, Y11
-	VPACKSSDW    Y10, Y8, Y8
-	VPMADDWD     Y2, Y8, Y8
-	VPACKSSDW    Y11, Y9, Y9
-	VPMADDWD     Y2, Y9, Y9
-	VMOVDQU      64(R9), Y5
-	VPSRLW       $0x04, Y5, Y5
-	VPAND        Y0, Y5, Y5
-	VPAND        160(R9), Y1, Y10
-	VPOR         Y10, Y5, Y5
-	VPXOR        Y10, Y10, Y10
-	VPDPBUSD     384(R10), Y5, Y10
-	VPXOR        Y11, Y11, Y11
-	VPDPBUSD     384(R10)(DI*1), Y5, Y11
-	VMOVDQU      96(R9), Y5
-	VPSRLW       $0x04, Y5, Y5
-	VPAND        Y0, Y5, Y5
-	VMOVDQU      160(R9), Y12
-	VPSRLW       $0x02, Y12, Y12
-	VPAND        Y1, Y12, Y12
-	VPOR         Y12, Y5, Y5
+	VPDPBUSD     352(R10), Y10, Y11
 	VPXOR        Y12, Y12, Y12
-	VPDPBUSD     448(R10), Y5, Y12
-	VPXOR        Y13, Y13, Y13
-	VPDPBUSD     448(R10)(DI*1), Y5, Y13
-	VPACKSSDW    Y12, Y10, Y10
-	VPMADDWD     Y2, Y10, Y10
-	VPACKSSDW    Y13, Y11, Y11
-	VPMADDWD     Y2, Y11, Y11
-	VSHUFPS      $0xdd, Y10, Y8, Y5
-	VSHUFPS      $0x88, Y10, Y8, Y8
-	VPADDD       Y5, Y8, Y8
-	VSHUFPS      $0xdd, Y11, Y9, Y5
-	VSHUFPS      $0x88, Y11, Y9, Y9
-	VPADDD       Y5, Y9, Y9
-	VPERM2I128   $0x20, Y8, Y6, Y5
-	VPERM2I128   $0x31, Y8, Y6, Y6
-	VPERM2I128   $0x20, Y9, Y7, Y8
-	VPERM2I128   $0x31, Y9, Y7, Y7
-	VPBROADCASTW 208(R9), Y9
-	VCVTPH2PS    X9, Y9
-	VPMOVSXBW    192(R9), Y10
-	VPSLLD       $0x10, Y10, Y11
-	VPSRAD       $0x10, Y11, Y11
-	VPSRAD       $0x10, Y10, Y10
-	VMOVDQU      96(R11), Y12
-	VPSLLD       $0x05, Y12, Y12
-	VPADDD       Y12, Y5, Y5
-	VPMULLD      Y11, Y5, Y5
-	VMOVDQU      128(R11), Y12
-	VPSLLD       $0x05, Y12, Y12
-	VPADDD       Y12, Y6, Y6
-	VPMULLD      Y10, Y6, Y6
-	VPADDD       Y6, Y5, Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       (R11), Y9, Y6
-	VFMADD231PS  Y5, Y6, Y3
-	VMOVDQU      96(R11)(DI*1), Y5
+	VPDPBUSD     352(R10)(DI*1), Y10, Y12
+	VPACKSSDW    Y11, Y8, Y8
+	VPMADDWD     Y19, Y8, Y8
+	VPACKSSDW    Y12, Y9, Y9
+	VPMADDWD     Y19, Y9, Y9
+	VPSRLW       $0x04, Y2, Y2
+	VPTERNLOGD   $0xe4, Y16, Y4, Y2
+	VPXOR        Y4, Y4, Y4
+	VPDPBUSD     416(R10), Y2, Y4
+	VPXOR        Y10, Y10, Y10
+	VPDPBUSD     416(R10)(DI*1), Y2, Y10
+	VPSRLW       $0x02, Y3, Y3
+	VPSRLW       $0x04, Y5, Y2
+	VPTERNLOGD   $0xe4, Y16, Y3, Y2
+	VPXOR        Y3, Y3, Y3
+	VPDPBUSD     480(R10), Y2, Y3
+	VPXOR        Y5, Y5, Y5
+	VPDPBUSD     480(R10)(DI*1), Y2, Y5
+	VPACKSSDW    Y3, Y4, Y4
+	VPMADDWD     Y19, Y4, Y4
+	VPACKSSDW    Y5, Y10, Y10
+	VPMADDWD     Y19, Y10, Y10
+	VSHUFPS      $0xdd, Y4, Y8, Y2
+	VSHUFPS      $0x88, Y4, Y8, Y8
+	VPADDD       Y2, Y8, Y8
+	VSHUFPS      $0xdd, Y10, Y9, Y2
+	VSHUFPS      $0x88, Y10, Y9, Y9
+	VPADDD       Y2, Y9, Y9
+	VPBROADCASTW 208(R9), Y2
+	VCVTPH2PS    X2, Y2
+	VPMOVSXBW    192(R9), Y3
+	VPSLLD       $0x10, Y3, Y4
+	VPSRAD       $0x10, Y4, Y4
+	VPSRAD       $0x10, Y3, Y3
+	VMOVDQU      96(R10), Y5
+	VPSLLD       $0x05, Y5, Y5
+	VPADDD       Y5, Y6, Y6
+	VMOVDQU      128(R10), Y5
 	VPSLLD       $0x05, Y5, Y5
 	VPADDD       Y5, Y8, Y8
-	VPMULLD      Y11, Y8, Y8
-	VMOVDQU      128(R11)(DI*1), Y5
+	VPMULLD      Y4, Y6, Y6
+	VPMULLD      Y3, Y8, Y8
+	VPADDD       Y8, Y6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       (R10), Y2, Y5
+	VFMADD231PS  Y6, Y5, Y0
+	VMOVDQU      96(R10)(DI*1), Y5
 	VPSLLD       $0x05, Y5, Y5
 	VPADDD       Y5, Y7, Y7
-	VPMULLD      Y10, Y7, Y7
-	VPADDD       Y7, Y8, Y8
-	VCVTDQ2PS    Y8, Y8
-	VMULPS       (R11)(DI*1), Y9, Y5
-	VFMADD231PS  Y8, Y5, Y4
+	VMOVDQU      128(R10)(DI*1), Y5
+	VPSLLD       $0x05, Y5, Y5
+	VPADDD       Y5, Y9, Y9
+	VPMULLD      Y4, Y7, Y7
+	VPMULLD      Y3, Y9, Y9
+	VPADDD       Y9, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       (R10)(DI*1), Y2, Y2
+	VFMADD231PS  Y7, Y2, Y1
 	ADDQ         $+210, R9
 	ADDQ         $+512, R10
-	ADDQ         $+512, R11
 	DECQ         R8
-	JNZ          group66
-	VMOVUPS      Y3, (SP)(BX*1)
-	VMOVUPS      Y4, 256(SP)(BX*1)
+	JNZ          group55
+	VMOVUPS      Y0, (SP)(BX*1)
+	VMOVUPS      Y1, 256(SP)(BX*1)
 	MOVQ         rowBytes+24(FP), R8
 	ADDQ         R8, AX
 	ADDQ         $0x20, BX
 	CMPQ         BX, $+256
-	JNE          row65
-	VMOVDQU      (SP), Y3
-	VMOVDQU      32(SP), Y4
-	VMOVDQU      64(SP), Y5
-	VMOVDQU      96(SP), Y6
-	VPUNPCKLDQ   Y4, Y3, Y7
-	VPUNPCKHDQ   Y4, Y3, Y3
-	VPUNPCKLDQ   Y6, Y5, Y4
-	VPUNPCKHDQ   Y6, Y5, Y5
-	VPUNPCKLQDQ  Y4, Y7, Y6
-	VPUNPCKHQDQ  Y4, Y7, Y4
-	VPUNPCKLQDQ  Y5, Y3, Y7
-	VPUNPCKHQDQ  Y5, Y3, Y3
-	VMOVDQU      128(SP), Y5
-	VMOVDQU      160(SP), Y8
-	VMOVDQU      192(SP), Y9
-	VMOVDQU      224(SP), Y10
-	VPUNPCKLDQ   Y8, Y5, Y11
-	VPUNPCKHDQ   Y8, Y5, Y5
-	VPUNPCKLDQ   Y10, Y9, Y8
-	VPUNPCKHDQ   Y10, Y9, Y9
-	VPUNPCKLQDQ  Y8, Y11, Y10
-	VPUNPCKHQDQ  Y8, Y11, Y8
-	VPUNPCKLQDQ  Y9, Y5, Y11
-	VPUNPCKHQDQ  Y9, Y5, Y5
-	VPXOR        Y9, Y9, Y9
-	VPERM2F128   $0x20, Y10, Y6, Y12
-	VADDPS       Y12, Y9, Y9
-	VPERM2F128   $0x20, Y8, Y4, Y12
-	VADDPS       Y12, Y9, Y9
-	VPERM2F128   $0x20, Y11, Y7, Y12
-	VADDPS       Y12, Y9, Y9
-	VPERM2F128   $0x20, Y5, Y3, Y12
-	VADDPS       Y12, Y9, Y9
-	VPERM2F128   $0x31, Y10, Y6, Y6
-	VADDPS       Y6, Y9, Y9
-	VPERM2F128   $0x31, Y8, Y4, Y4
-	VADDPS       Y4, Y9, Y9
-	VPERM2F128   $0x31, Y11, Y7, Y4
-	VADDPS       Y4, Y9, Y9
-	VPERM2F128   $0x31, Y5, Y3, Y3
-	VADDPS       Y3, Y9, Y9
-	VMOVUPS      Y9, (CX)
+	JNE          row52
+	VMOVDQU      (SP), Y0
+	VMOVDQU      32(SP), Y1
+	VMOVDQU      64(SP), Y2
+	VMOVDQU      96(SP), Y3
+	VPUNPCKLDQ   Y1, Y0, Y4
+	VPUNPCKHDQ   Y1, Y0, Y0
+	VPUNPCKLDQ   Y3, Y2, Y1
+	VPUNPCKHDQ   Y3, Y2, Y2
+	VPUNPCKLQDQ  Y1, Y4, Y3
+	VPUNPCKHQDQ  Y1, Y4, Y1
+	VPUNPCKLQDQ  Y2, Y0, Y4
+	VPUNPCKHQDQ  Y2, Y0, Y0
+	VMOVDQU      128(SP), Y2
+	VMOVDQU      160(SP), Y5
+	VMOVDQU      192(SP), Y6
+	VMOVDQU      224(SP), Y7
+	VPUNPCKLDQ   Y5, Y2, Y8
+	VPUNPCKHDQ   Y5, Y2, Y2
+	VPUNPCKLDQ   Y7, Y6, Y5
+	VPUNPCKHDQ   Y7, Y6, Y6
+	VPUNPCKLQDQ  Y5, Y8, Y7
+	VPUNPCKHQDQ  Y5, Y8, Y5
+	VPUNPCKLQDQ  Y6, Y2, Y8
+	VPUNPCKHQDQ  Y6, Y2, Y2
+	VPXOR        Y6, Y6, Y6
+	VPERM2F128   $0x20, Y7, Y3, Y9
+	VADDPS       Y9, Y6, Y6
+	VPERM2F128   $0x20, Y5, Y1, Y9
+	VADDPS       Y9, Y6, Y6
+	VPERM2F128   $0x20, Y8, Y4, Y9
+	VADDPS       Y9, Y6, Y6
+	VPERM2F128   $0x20, Y2, Y0, Y9
+	VADDPS       Y9, Y6, Y6
+	VPERM2F128   $0x31, Y7, Y3, Y3
+	VADDPS       Y3, Y6, Y6
+	VPERM2F128   $0x31, Y5, Y1, Y1
+	VADDPS       Y1, Y6, Y6
+	VPERM2F128   $0x31, Y8, Y4, Y1
+	VADDPS       Y1, Y6, Y6
+	VPERM2F128   $0x31, Y2, Y0, Y0
+	VADDPS       Y0, Y6, Y6
+	VMOVUPS      Y6, (CX)
 	MOVQ         ldo+8(FP), BX
-	VMOVDQU      256(SP), Y3
-	VMOVDQU      288(SP), Y4
-	VMOVDQU      320(SP), Y5
-	VMOVDQU      352(SP), Y6
-	VPUNPCKLDQ   Y4, Y3, Y7
-	VPUNPCKHDQ   Y4, Y3, Y3
-	VPUNPCKLDQ   Y6, Y5, Y4
-	VPUNPCKHDQ   Y6, Y5, Y5
-	VPUNPCKLQDQ  Y4, Y7, Y6
-	VPUNPCKHQDQ  Y4, Y7, Y4
-	VPUNPCKLQDQ  Y5, Y3, Y7
-	VPUNPCKHQDQ  Y5, Y3, Y3
-	VMOVDQU      384(SP), Y5
-	VMOVDQU      416(SP), Y8
-	VMOVDQU      448(SP), Y9
-	VMOVDQU      480(SP), Y10
-	VPUNPCKLDQ   Y8, Y5, Y11
-	VPUNPCKHDQ   Y8, Y5, Y5
-	VPUNPCKLDQ   Y10, Y9, Y8
-	VPUNPCKHDQ   Y10, Y9, Y9
-	VPUNPCKLQDQ  Y8, Y11, Y10
-	VPUNPCKHQDQ  Y8, Y11, Y8
-	VPUNPCKLQDQ  Y9, Y5, Y11
-	VPUNPCKHQDQ  Y9, Y5, Y5
-	VPXOR        Y9, Y9, Y9
-	VPERM2F128   $0x20, Y10, Y6, Y12
-	VADDPS       Y12, Y9, Y9
-	VPERM2F128   $0x20, Y8, Y4, Y12
-	VADDPS       Y12, Y9, Y9
-	VPERM2F128   $0x20, Y11, Y7, Y12
-	VADDPS       Y12, Y9, Y9
-	VPERM2F128   $0x20, Y5, Y3, Y12
-	VADDPS       Y12, Y9, Y9
-	VPERM2F128   $0x31, Y10, Y6, Y6
-	VADDPS       Y6, Y9, Y9
-	VPERM2F128   $0x31, Y8, Y4, Y4
-	VADDPS       Y4, Y9, Y9
-	VPERM2F128   $0x31, Y11, Y7, Y4
-	VADDPS       Y4, Y9, Y9
-	VPERM2F128   $0x31, Y5, Y3, Y3
-	VADDPS       Y3, Y9, Y9
-	VMOVUPS      Y9, (CX)(BX*4)
+	VMOVDQU      256(SP), Y0
+	VMOVDQU      288(SP), Y1
+	VMOVDQU      320(SP), Y2
+	VMOVDQU      352(SP), Y3
+	VPUNPCKLDQ   Y1, Y0, Y4
+	VPUNPCKHDQ   Y1, Y0, Y0
+	VPUNPCKLDQ   Y3, Y2, Y1
+	VPUNPCKHDQ   Y3, Y2, Y2
+	VPUNPCKLQDQ  Y1, Y4, Y3
+	VPUNPCKHQDQ  Y1, Y4, Y1
+	VPUNPCKLQDQ  Y2, Y0, Y4
+	VPUNPCKHQDQ  Y2, Y0, Y0
+	VMOVDQU      384(SP), Y2
+	VMOVDQU      416(SP), Y5
+	VMOVDQU      448(SP), Y6
+	VMOVDQU      480(SP), Y7
+	VPUNPCKLDQ   Y5, Y2, Y8
+	VPUNPCKHDQ   Y5, Y2, Y2
+	VPUNPCKLDQ   Y7, Y6, Y5
+	VPUNPCKHDQ   Y7, Y6, Y6
+	VPUNPCKLQDQ  Y5, Y8, Y7
+	VPUNPCKHQDQ  Y5, Y8, Y5
+	VPUNPCKLQDQ  Y6, Y2, Y8
+	VPUNPCKHQDQ  Y6, Y2, Y2
+	VPXOR        Y6, Y6, Y6
+	VPERM2F128   $0x20, Y7, Y3, Y9
+	VADDPS       Y9, Y6, Y6
+	VPERM2F128   $0x20, Y5, Y1, Y9
+	VADDPS       Y9, Y6, Y6
+	VPERM2F128   $0x20, Y8, Y4, Y9
+	VADDPS       Y9, Y6, Y6
+	VPERM2F128   $0x20, Y2, Y0, Y9
+	VADDPS       Y9, Y6, Y6
+	VPERM2F128   $0x31, Y7, Y3, Y3
+	VADDPS       Y3, Y6, Y6
+	VPERM2F128   $0x31, Y5, Y1, Y1
+	VADDPS       Y1, Y6, Y6
+	VPERM2F128   $0x31, Y8, Y4, Y1
+	VADDPS       Y1, Y6, Y6
+	VPERM2F128   $0x31, Y2, Y0, Y0
+	VADDPS       Y0, Y6, Y6
+	VMOVUPS      Y6, (CX)(BX*4)
 	ADDQ         $0x20, CX
 	DECQ         DX
-	JNZ          octet64
+	JNZ          octet51
 	VZEROUPPER
 	RET

@@ -21,21 +21,20 @@ octet1:
 row2:
 	LEAQ 65536(AX), DI
 
-touch6:
+touch3:
 	CMPQ       SI, DI
-	JGE        touched7
+	JGE        touched4
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch6
+	JMP        touch3
 
-touched7:
+touched4:
 	MOVQ  AX, R8
-	MOVQ  blocks+40(FP), R9
-	MOVQ  lanes+48(FP), R10
+	MOVQ  lanes+48(FP), R9
 	MOVQ  n+64(FP), DI
 	VPXOR Y3, Y3, Y3
 
-group3:
+group5:
 	PREFETCHT0   4096(R8)
 	PREFETCHT0   4160(R8)
 	PREFETCHT0   4224(R8)
@@ -46,11 +45,11 @@ group3:
 	VPAND        Y0, Y5, Y5
 	VPSHUFB      Y4, Y1, Y4
 	VPSHUFB      Y5, Y1, Y5
-	VMOVDQU      256(R10), Y6
+	VMOVDQU      256(R9), Y6
 	VPSIGNB      Y4, Y6, Y6
 	VPABSB       Y4, Y4
 	VPMADDUBSW   Y6, Y4, Y4
-	VMOVDQU      288(R10), Y6
+	VMOVDQU      288(R9), Y6
 	VPSIGNB      Y5, Y6, Y6
 	VPABSB       Y5, Y5
 	VPMADDUBSW   Y6, Y5, Y5
@@ -64,11 +63,11 @@ group3:
 	VPAND        Y0, Y6, Y6
 	VPSHUFB      Y5, Y1, Y5
 	VPSHUFB      Y6, Y1, Y6
-	VMOVDQU      320(R10), Y7
+	VMOVDQU      320(R9), Y7
 	VPSIGNB      Y5, Y7, Y7
 	VPABSB       Y5, Y5
 	VPMADDUBSW   Y7, Y5, Y5
-	VMOVDQU      352(R10), Y7
+	VMOVDQU      352(R9), Y7
 	VPSIGNB      Y6, Y7, Y7
 	VPABSB       Y6, Y6
 	VPMADDUBSW   Y7, Y6, Y6
@@ -85,11 +84,11 @@ group3:
 	VPAND        Y0, Y6, Y6
 	VPSHUFB      Y5, Y1, Y5
 	VPSHUFB      Y6, Y1, Y6
-	VMOVDQU      384(R10), Y7
+	VMOVDQU      384(R9), Y7
 	VPSIGNB      Y5, Y7, Y7
 	VPABSB       Y5, Y5
 	VPMADDUBSW   Y7, Y5, Y5
-	VMOVDQU      416(R10), Y7
+	VMOVDQU      416(R9), Y7
 	VPSIGNB      Y6, Y7, Y7
 	VPABSB       Y6, Y6
 	VPMADDUBSW   Y7, Y6, Y6
@@ -103,11 +102,11 @@ group3:
 	VPAND        Y0, Y7, Y7
 	VPSHUFB      Y6, Y1, Y6
 	VPSHUFB      Y7, Y1, Y7
-	VMOVDQU      448(R10), Y8
+	VMOVDQU      448(R9), Y8
 	VPSIGNB      Y6, Y8, Y8
 	VPABSB       Y6, Y6
 	VPMADDUBSW   Y8, Y6, Y6
-	VMOVDQU      480(R10), Y8
+	VMOVDQU      480(R9), Y8
 	VPSIGNB      Y7, Y8, Y8
 	VPABSB       Y7, Y7
 	VPMADDUBSW   Y8, Y7, Y7
@@ -117,31 +116,30 @@ group3:
 	VSHUFPS      $0xdd, Y6, Y5, Y7
 	VSHUFPS      $0x88, Y6, Y5, Y5
 	VPADDD       Y7, Y5, Y5
-	VSHUFPS      $0xdd, Y5, Y4, Y6
+	VMOVDQU      (R8), Y6
+	VPBLENDW     $0x0c, 32(R8), Y6, Y6
+	VPBLENDW     $0x30, 64(R8), Y6, Y6
+	VPBLENDW     $0xc0, 96(R8), Y6, Y6
+	VEXTRACTI128 $0x01, Y6, X7
+	VPBLENDW     $0xaa, X7, X6, X6
+	VCVTPH2PS    X6, Y6
+	VSHUFPS      $0xdd, Y5, Y4, Y7
 	VSHUFPS      $0x88, Y5, Y4, Y4
-	VPADDD       Y6, Y4, Y4
-	VMOVDQU      (R8), Y5
-	VPBLENDW     $0x0c, 32(R8), Y5, Y5
-	VPBLENDW     $0x30, 64(R8), Y5, Y5
-	VPBLENDW     $0xc0, 96(R8), Y5, Y5
-	VEXTRACTI128 $0x01, Y5, X6
-	VPBLENDW     $0xaa, X6, X5, X5
-	VCVTPH2PS    X5, Y5
+	VPADDD       Y7, Y4, Y4
 	VCVTDQ2PS    Y4, Y4
-	VMULPS       (R10), Y5, Y5
+	VMULPS       (R9), Y6, Y5
 	VFMADD231PS  Y4, Y5, Y3
 	ADDQ         $+144, R8
 	ADDQ         $+512, R9
-	ADDQ         $+512, R10
 	DECQ         DI
-	JZ           done5
+	JZ           done6
 	CMPQ         DI, $0x01
-	JNE          group3
-	MOVQ         back+72(FP), R11
-	SUBQ         R11, R8
-	JMP          group3
+	JNE          group5
+	MOVQ         back+72(FP), R10
+	SUBQ         R10, R8
+	JMP          group5
 
-done5:
+done6:
 	VMOVUPS     Y3, (SP)(BX*1)
 	MOVQ        rowBytes+24(FP), DI
 	ADDQ        DI, AX
@@ -226,28 +224,27 @@ TEXT ·dotIQ4_NLx2AVX2(SB), $512-80
 	VMOVDQU onesWords<>+0(SB), Y2
 	MOVQ    AX, SI
 
-octet8:
+octet7:
 	XORQ BX, BX
 
-row9:
+row8:
 	LEAQ 65536(AX), R8
 
-touch13:
+touch9:
 	CMPQ       SI, R8
-	JGE        touched14
+	JGE        touched10
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch13
+	JMP        touch9
 
-touched14:
+touched10:
 	MOVQ  AX, R9
-	MOVQ  blocks+40(FP), R10
-	MOVQ  lanes+48(FP), R11
+	MOVQ  lanes+48(FP), R10
 	MOVQ  n+64(FP), R8
 	VPXOR Y3, Y3, Y3
 	VPXOR Y4, Y4, Y4
 
-group10:
+group11:
 	PREFETCHT0   4096(R9)
 	PREFETCHT0   4160(R9)
 	PREFETCHT0   4224(R9)
@@ -258,22 +255,22 @@ group10:
 	VPAND        Y0, Y6, Y6
 	VPSHUFB      Y5, Y1, Y5
 	VPSHUFB      Y6, Y1, Y6
-	VMOVDQU      256(R11), Y8
+	VMOVDQU      256(R10), Y8
 	VPSIGNB      Y5, Y8, Y8
 	VPABSB       Y5, Y7
 	VPMADDUBSW   Y8, Y7, Y7
-	VMOVDQU      288(R11), Y9
+	VMOVDQU      288(R10), Y9
 	VPSIGNB      Y6, Y9, Y9
 	VPABSB       Y6, Y8
 	VPMADDUBSW   Y9, Y8, Y8
 	VPMADDWD     Y2, Y7, Y7
 	VPMADDWD     Y2, Y8, Y8
 	VPADDD       Y8, Y7, Y7
-	VMOVDQU      256(R11)(DI*1), Y8
+	VMOVDQU      256(R10)(DI*1), Y8
 	VPSIGNB      Y5, Y8, Y8
 	VPABSB       Y5, Y5
 	VPMADDUBSW   Y8, Y5, Y5
-	VMOVDQU      288(R11)(DI*1), Y8
+	VMOVDQU      288(R10)(DI*1), Y8
 	VPSIGNB      Y6, Y8, Y8
 	VPABSB       Y6, Y6
 	VPMADDUBSW   Y8, Y6, Y6
@@ -287,22 +284,22 @@ group10:
 	VPAND        Y0, Y8, Y8
 	VPSHUFB      Y6, Y1, Y6
 	VPSHUFB      Y8, Y1, Y8
-	VMOVDQU      320(R11), Y10
+	VMOVDQU      320(R10), Y10
 	VPSIGNB      Y6, Y10, Y10
 	VPABSB       Y6, Y9
 	VPMADDUBSW   Y10, Y9, Y9
-	VMOVDQU      352(R11), Y11
+	VMOVDQU      352(R10), Y11
 	VPSIGNB      Y8, Y11, Y11
 	VPABSB       Y8, Y10
 	VPMADDUBSW   Y11, Y10, Y10
 	VPMADDWD     Y2, Y9, Y9
 	VPMADDWD     Y2, Y10, Y10
 	VPADDD       Y10, Y9, Y9
-	VMOVDQU      320(R11)(DI*1), Y10
+	VMOVDQU      320(R10)(DI*1), Y10
 	VPSIGNB      Y6, Y10, Y10
 	VPABSB       Y6, Y6
 	VPMADDUBSW   Y10, Y6, Y6
-	VMOVDQU      352(R11)(DI*1), Y10
+	VMOVDQU      352(R10)(DI*1), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPABSB       Y8, Y8
 	VPMADDUBSW   Y10, Y8, Y8
@@ -322,22 +319,22 @@ group10:
 	VPAND        Y0, Y8, Y8
 	VPSHUFB      Y6, Y1, Y6
 	VPSHUFB      Y8, Y1, Y8
-	VMOVDQU      384(R11), Y10
+	VMOVDQU      384(R10), Y10
 	VPSIGNB      Y6, Y10, Y10
 	VPABSB       Y6, Y9
 	VPMADDUBSW   Y10, Y9, Y9
-	VMOVDQU      416(R11), Y11
+	VMOVDQU      416(R10), Y11
 	VPSIGNB      Y8, Y11, Y11
 	VPABSB       Y8, Y10
 	VPMADDUBSW   Y11, Y10, Y10
 	VPMADDWD     Y2, Y9, Y9
 	VPMADDWD     Y2, Y10, Y10
 	VPADDD       Y10, Y9, Y9
-	VMOVDQU      384(R11)(DI*1), Y10
+	VMOVDQU      384(R10)(DI*1), Y10
 	VPSIGNB      Y6, Y10, Y10
 	VPABSB       Y6, Y6
 	VPMADDUBSW   Y10, Y6, Y6
-	VMOVDQU      416(R11)(DI*1), Y10
+	VMOVDQU      416(R10)(DI*1), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPABSB       Y8, Y8
 	VPMADDUBSW   Y10, Y8, Y8
@@ -351,22 +348,22 @@ group10:
 	VPAND        Y0, Y10, Y10
 	VPSHUFB      Y8, Y1, Y8
 	VPSHUFB      Y10, Y1, Y10
-	VMOVDQU      448(R11), Y12
+	VMOVDQU      448(R10), Y12
 	VPSIGNB      Y8, Y12, Y12
 	VPABSB       Y8, Y11
 	VPMADDUBSW   Y12, Y11, Y11
-	VMOVDQU      480(R11), Y13
+	VMOVDQU      480(R10), Y13
 	VPSIGNB      Y10, Y13, Y13
 	VPABSB       Y10, Y12
 	VPMADDUBSW   Y13, Y12, Y12
 	VPMADDWD     Y2, Y11, Y11
 	VPMADDWD     Y2, Y12, Y12
 	VPADDD       Y12, Y11, Y11
-	VMOVDQU      448(R11)(DI*1), Y12
+	VMOVDQU      448(R10)(DI*1), Y12
 	VPSIGNB      Y8, Y12, Y12
 	VPABSB       Y8, Y8
 	VPMADDUBSW   Y12, Y8, Y8
-	VMOVDQU      480(R11)(DI*1), Y12
+	VMOVDQU      480(R10)(DI*1), Y12
 	VPSIGNB      Y10, Y12, Y12
 	VPABSB       Y10, Y10
 	VPMADDUBSW   Y12, Y10, Y10
@@ -379,35 +376,34 @@ group10:
 	VSHUFPS      $0xdd, Y8, Y6, Y10
 	VSHUFPS      $0x88, Y8, Y6, Y6
 	VPADDD       Y10, Y6, Y6
-	VSHUFPS      $0xdd, Y9, Y7, Y8
+	VMOVDQU      (R9), Y8
+	VPBLENDW     $0x0c, 32(R9), Y8, Y8
+	VPBLENDW     $0x30, 64(R9), Y8, Y8
+	VPBLENDW     $0xc0, 96(R9), Y8, Y8
+	VEXTRACTI128 $0x01, Y8, X10
+	VPBLENDW     $0xaa, X10, X8, X8
+	VCVTPH2PS    X8, Y8
+	VSHUFPS      $0xdd, Y9, Y7, Y10
 	VSHUFPS      $0x88, Y9, Y7, Y7
-	VPADDD       Y8, Y7, Y7
-	VSHUFPS      $0xdd, Y6, Y5, Y8
-	VSHUFPS      $0x88, Y6, Y5, Y5
-	VPADDD       Y8, Y5, Y5
-	VMOVDQU      (R9), Y6
-	VPBLENDW     $0x0c, 32(R9), Y6, Y6
-	VPBLENDW     $0x30, 64(R9), Y6, Y6
-	VPBLENDW     $0xc0, 96(R9), Y6, Y6
-	VEXTRACTI128 $0x01, Y6, X8
-	VPBLENDW     $0xaa, X8, X6, X6
-	VCVTPH2PS    X6, Y6
+	VPADDD       Y10, Y7, Y7
 	VCVTDQ2PS    Y7, Y7
-	VMULPS       (R11), Y6, Y8
-	VFMADD231PS  Y7, Y8, Y3
+	VMULPS       (R10), Y8, Y9
+	VFMADD231PS  Y7, Y9, Y3
+	VSHUFPS      $0xdd, Y6, Y5, Y7
+	VSHUFPS      $0x88, Y6, Y5, Y5
+	VPADDD       Y7, Y5, Y5
 	VCVTDQ2PS    Y5, Y5
-	VMULPS       (R11)(DI*1), Y6, Y6
+	VMULPS       (R10)(DI*1), Y8, Y6
 	VFMADD231PS  Y5, Y6, Y4
 	ADDQ         $+144, R9
 	ADDQ         $+512, R10
-	ADDQ         $+512, R11
 	DECQ         R8
 	JZ           done12
 	CMPQ         R8, $0x01
-	JNE          group10
-	MOVQ         back+72(FP), R12
-	SUBQ         R12, R9
-	JMP          group10
+	JNE          group11
+	MOVQ         back+72(FP), R11
+	SUBQ         R11, R9
+	JMP          group11
 
 done12:
 	VMOVUPS     Y3, (SP)(BX*1)
@@ -416,7 +412,7 @@ done12:
 	ADDQ        R8, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row9
+	JNE         row8
 	VMOVDQU     (SP), Y3
 	VMOVDQU     32(SP), Y4
 	VMOVDQU     64(SP), Y5
@@ -504,7 +500,7 @@ done12:
 	VMOVUPS     Y9, (CX)(BX*4)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet8
+	JNZ         octet7
 	VZEROUPPER
 	RET
 
@@ -518,23 +514,22 @@ TEXT ·dotIQ4_NLx1VNNI(SB), $256-80
 	VMOVDQU tableIQ4Unsigned<>+0(SB), Y1
 	MOVQ    AX, SI
 
-octet15:
+octet13:
 	XORQ BX, BX
 
-row16:
+row14:
 	LEAQ 65536(AX), DI
 
-touch20:
+touch15:
 	CMPQ       SI, DI
-	JGE        touched21
+	JGE        touched16
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch20
+	JMP        touch15
 
-touched21:
+touched16:
 	MOVQ  AX, R8
-	MOVQ  blocks+40(FP), R9
-	MOVQ  lanes+48(FP), R10
+	MOVQ  lanes+48(FP), R9
 	MOVQ  n+64(FP), DI
 	VPXOR Y2, Y2, Y2
 
@@ -550,9 +545,9 @@ group17:
 	VPSHUFB      Y3, Y1, Y3
 	VPSHUFB      Y4, Y1, Y4
 	VPXOR        Y5, Y5, Y5
-	VMOVDQU      256(R10), Y6
+	VMOVDQU      256(R9), Y6
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xee // VPDPBUSD     Y6, Y3, Y5
-	VMOVDQU      288(R10), Y3
+	VMOVDQU      288(R9), Y3
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xeb // VPDPBUSD     Y3, Y4, Y5
 	VMOVDQU      20(R8), X3
 	VINSERTI128  $0x01, 92(R8), Y3, Y3
@@ -562,9 +557,9 @@ group17:
 	VPSHUFB      Y3, Y1, Y3
 	VPSHUFB      Y4, Y1, Y4
 	VPXOR        Y6, Y6, Y6
-	VMOVDQU      320(R10), Y7
+	VMOVDQU      320(R9), Y7
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xf7 // VPDPBUSD     Y7, Y3, Y6
-	VMOVDQU      352(R10), Y3
+	VMOVDQU      352(R9), Y3
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xf3 // VPDPBUSD     Y3, Y4, Y6
 	VSHUFPS      $0xdd, Y6, Y5, Y3
 	VSHUFPS      $0x88, Y6, Y5, Y5
@@ -577,9 +572,9 @@ group17:
 	VPSHUFB      Y3, Y1, Y3
 	VPSHUFB      Y4, Y1, Y4
 	VPXOR        Y6, Y6, Y6
-	VMOVDQU      384(R10), Y7
+	VMOVDQU      384(R9), Y7
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xf7 // VPDPBUSD     Y7, Y3, Y6
-	VMOVDQU      416(R10), Y3
+	VMOVDQU      416(R9), Y3
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xf3 // VPDPBUSD     Y3, Y4, Y6
 	VMOVDQU      56(R8), X3
 	VINSERTI128  $0x01, 128(R8), Y3, Y3
@@ -589,16 +584,13 @@ group17:
 	VPSHUFB      Y3, Y1, Y3
 	VPSHUFB      Y4, Y1, Y4
 	VPXOR        Y7, Y7, Y7
-	VMOVDQU      448(R10), Y8
+	VMOVDQU      448(R9), Y8
 	BYTE $0xc4; BYTE $0xc2; BYTE $0x65; BYTE $0x50; BYTE $0xf8 // VPDPBUSD     Y8, Y3, Y7
-	VMOVDQU      480(R10), Y3
+	VMOVDQU      480(R9), Y3
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xfb // VPDPBUSD     Y3, Y4, Y7
 	VSHUFPS      $0xdd, Y7, Y6, Y3
 	VSHUFPS      $0x88, Y7, Y6, Y6
 	VPADDD       Y3, Y6, Y6
-	VSHUFPS      $0xdd, Y6, Y5, Y3
-	VSHUFPS      $0x88, Y6, Y5, Y5
-	VPADDD       Y3, Y5, Y5
 	VMOVDQU      (R8), Y3
 	VPBLENDW     $0x0c, 32(R8), Y3, Y3
 	VPBLENDW     $0x30, 64(R8), Y3, Y3
@@ -606,30 +598,32 @@ group17:
 	VEXTRACTI128 $0x01, Y3, X4
 	VPBLENDW     $0xaa, X4, X3, X3
 	VCVTPH2PS    X3, Y3
-	VMOVDQU      64(R10), Y4
+	VSHUFPS      $0xdd, Y6, Y5, Y4
+	VSHUFPS      $0x88, Y6, Y5, Y5
+	VPADDD       Y4, Y5, Y5
+	VMOVDQU      64(R9), Y4
 	VPSLLD       $0x07, Y4, Y4
 	VPADDD       Y4, Y5, Y5
 	VCVTDQ2PS    Y5, Y5
-	VMULPS       (R10), Y3, Y3
+	VMULPS       (R9), Y3, Y3
 	VFMADD231PS  Y5, Y3, Y2
 	ADDQ         $+144, R8
 	ADDQ         $+512, R9
-	ADDQ         $+512, R10
 	DECQ         DI
-	JZ           done19
+	JZ           done18
 	CMPQ         DI, $0x01
 	JNE          group17
-	MOVQ         back+72(FP), R11
-	SUBQ         R11, R8
+	MOVQ         back+72(FP), R10
+	SUBQ         R10, R8
 	JMP          group17
 
-done19:
+done18:
 	VMOVUPS     Y2, (SP)(BX*1)
 	MOVQ        rowBytes+24(FP), DI
 	ADDQ        DI, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row16
+	JNE         row14
 	VMOVDQU     (SP), Y2
 	VMOVDQU     32(SP), Y3
 	VMOVDQU     64(SP), Y4
@@ -674,7 +668,7 @@ done19:
 	VMOVUPS     Y8, (CX)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet15
+	JNZ         octet13
 	VZEROUPPER
 	RET
 
@@ -695,28 +689,27 @@ TEXT ·dotIQ4_NLx2VNNI(SB), $512-80
 	VMOVDQU tableIQ4UnsignedUnsigned<>+0(SB), Y1
 	MOVQ    AX, SI
 
-octet22:
+octet19:
 	XORQ BX, BX
 
-row23:
+row20:
 	LEAQ 65536(AX), R8
 
-touch27:
+touch21:
 	CMPQ       SI, R8
-	JGE        touched28
+	JGE        touched22
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch27
+	JMP        touch21
 
-touched28:
+touched22:
 	MOVQ  AX, R9
-	MOVQ  blocks+40(FP), R10
-	MOVQ  lanes+48(FP), R11
+	MOVQ  lanes+48(FP), R10
 	MOVQ  n+64(FP), R8
 	VPXOR Y2, Y2, Y2
 	VPXOR Y3, Y3, Y3
 
-group24:
+group23:
 	PREFETCHT0   4096(R9)
 	PREFETCHT0   4160(R9)
 	PREFETCHT0   4224(R9)
@@ -728,14 +721,14 @@ group24:
 	VPSHUFB      Y4, Y1, Y4
 	VPSHUFB      Y5, Y1, Y5
 	VPXOR        Y6, Y6, Y6
-	VMOVDQU      256(R11), Y7
+	VMOVDQU      256(R10), Y7
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xf7 // VPDPBUSD     Y7, Y4, Y6
-	VMOVDQU      288(R11), Y7
+	VMOVDQU      288(R10), Y7
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xf7 // VPDPBUSD     Y7, Y5, Y6
 	VPXOR        Y7, Y7, Y7
-	VMOVDQU      256(R11)(DI*1), Y8
+	VMOVDQU      256(R10)(DI*1), Y8
 	BYTE $0xc4; BYTE $0xc2; BYTE $0x5d; BYTE $0x50; BYTE $0xf8 // VPDPBUSD     Y8, Y4, Y7
-	VMOVDQU      288(R11)(DI*1), Y4
+	VMOVDQU      288(R10)(DI*1), Y4
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfc // VPDPBUSD     Y4, Y5, Y7
 	VMOVDQU      20(R9), X4
 	VINSERTI128  $0x01, 92(R9), Y4, Y4
@@ -745,14 +738,14 @@ group24:
 	VPSHUFB      Y4, Y1, Y4
 	VPSHUFB      Y5, Y1, Y5
 	VPXOR        Y8, Y8, Y8
-	VMOVDQU      320(R11), Y9
+	VMOVDQU      320(R10), Y9
 	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xc1 // VPDPBUSD     Y9, Y4, Y8
-	VMOVDQU      352(R11), Y9
+	VMOVDQU      352(R10), Y9
 	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xc1 // VPDPBUSD     Y9, Y5, Y8
 	VPXOR        Y9, Y9, Y9
-	VMOVDQU      320(R11)(DI*1), Y10
+	VMOVDQU      320(R10)(DI*1), Y10
 	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xca // VPDPBUSD     Y10, Y4, Y9
-	VMOVDQU      352(R11)(DI*1), Y4
+	VMOVDQU      352(R10)(DI*1), Y4
 	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xcc // VPDPBUSD     Y4, Y5, Y9
 	VSHUFPS      $0xdd, Y8, Y6, Y4
 	VSHUFPS      $0x88, Y8, Y6, Y6
@@ -768,14 +761,14 @@ group24:
 	VPSHUFB      Y4, Y1, Y4
 	VPSHUFB      Y5, Y1, Y5
 	VPXOR        Y8, Y8, Y8
-	VMOVDQU      384(R11), Y9
+	VMOVDQU      384(R10), Y9
 	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xc1 // VPDPBUSD     Y9, Y4, Y8
-	VMOVDQU      416(R11), Y9
+	VMOVDQU      416(R10), Y9
 	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xc1 // VPDPBUSD     Y9, Y5, Y8
 	VPXOR        Y9, Y9, Y9
-	VMOVDQU      384(R11)(DI*1), Y10
+	VMOVDQU      384(R10)(DI*1), Y10
 	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xca // VPDPBUSD     Y10, Y4, Y9
-	VMOVDQU      416(R11)(DI*1), Y4
+	VMOVDQU      416(R10)(DI*1), Y4
 	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xcc // VPDPBUSD     Y4, Y5, Y9
 	VMOVDQU      56(R9), X4
 	VINSERTI128  $0x01, 128(R9), Y4, Y4
@@ -785,14 +778,14 @@ group24:
 	VPSHUFB      Y4, Y1, Y4
 	VPSHUFB      Y5, Y1, Y5
 	VPXOR        Y10, Y10, Y10
-	VMOVDQU      448(R11), Y11
+	VMOVDQU      448(R10), Y11
 	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xd3 // VPDPBUSD     Y11, Y4, Y10
-	VMOVDQU      480(R11), Y11
+	VMOVDQU      480(R10), Y11
 	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xd3 // VPDPBUSD     Y11, Y5, Y10
 	VPXOR        Y11, Y11, Y11
-	VMOVDQU      448(R11)(DI*1), Y12
+	VMOVDQU      448(R10)(DI*1), Y12
 	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xdc // VPDPBUSD     Y12, Y4, Y11
-	VMOVDQU      480(R11)(DI*1), Y4
+	VMOVDQU      480(R10)(DI*1), Y4
 	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xdc // VPDPBUSD     Y4, Y5, Y11
 	VSHUFPS      $0xdd, Y10, Y8, Y4
 	VSHUFPS      $0x88, Y10, Y8, Y8
@@ -800,12 +793,6 @@ group24:
 	VSHUFPS      $0xdd, Y11, Y9, Y4
 	VSHUFPS      $0x88, Y11, Y9, Y9
 	VPADDD       Y4, Y9, Y9
-	VSHUFPS      $0xdd, Y8, Y6, Y4
-	VSHUFPS      $0x88, Y8, Y6, Y6
-	VPADDD       Y4, Y6, Y6
-	VSHUFPS      $0xdd, Y9, Y7, Y4
-	VSHUFPS      $0x88, Y9, Y7, Y7
-	VPADDD       Y4, Y7, Y7
 	VMOVDQU      (R9), Y4
 	VPBLENDW     $0x0c, 32(R9), Y4, Y4
 	VPBLENDW     $0x30, 64(R9), Y4, Y4
@@ -813,37 +800,42 @@ group24:
 	VEXTRACTI128 $0x01, Y4, X5
 	VPBLENDW     $0xaa, X5, X4, X4
 	VCVTPH2PS    X4, Y4
-	VMOVDQU      64(R11), Y5
+	VSHUFPS      $0xdd, Y8, Y6, Y5
+	VSHUFPS      $0x88, Y8, Y6, Y6
+	VPADDD       Y5, Y6, Y6
+	VMOVDQU      64(R10), Y5
 	VPSLLD       $0x07, Y5, Y5
 	VPADDD       Y5, Y6, Y6
 	VCVTDQ2PS    Y6, Y6
-	VMULPS       (R11), Y4, Y5
+	VMULPS       (R10), Y4, Y5
 	VFMADD231PS  Y6, Y5, Y2
-	VMOVDQU      64(R11)(DI*1), Y5
+	VSHUFPS      $0xdd, Y9, Y7, Y5
+	VSHUFPS      $0x88, Y9, Y7, Y7
+	VPADDD       Y5, Y7, Y7
+	VMOVDQU      64(R10)(DI*1), Y5
 	VPSLLD       $0x07, Y5, Y5
 	VPADDD       Y5, Y7, Y7
 	VCVTDQ2PS    Y7, Y7
-	VMULPS       (R11)(DI*1), Y4, Y4
+	VMULPS       (R10)(DI*1), Y4, Y4
 	VFMADD231PS  Y7, Y4, Y3
 	ADDQ         $+144, R9
 	ADDQ         $+512, R10
-	ADDQ         $+512, R11
 	DECQ         R8
-	JZ           done26
+	JZ           done24
 	CMPQ         R8, $0x01
-	JNE          group24
-	MOVQ         back+72(FP), R12
-	SUBQ         R12, R9
-	JMP          group24
+	JNE          group23
+	MOVQ         back+72(FP), R11
+	SUBQ         R11, R9
+	JMP          group23
 
-done26:
+done24:
 	VMOVUPS     Y2, (SP)(BX*1)
 	VMOVUPS     Y3, 256(SP)(BX*1)
 	MOVQ        rowBytes+24(FP), R8
 	ADDQ        R8, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row23
+	JNE         row20
 	VMOVDQU     (SP), Y2
 	VMOVDQU     32(SP), Y3
 	VMOVDQU     64(SP), Y4
@@ -931,7 +923,7 @@ done26:
 	VMOVUPS     Y8, (CX)(BX*4)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet22
+	JNZ         octet19
 	VZEROUPPER
 	RET
 
@@ -952,27 +944,26 @@ TEXT ·dotMXFP4x1AVX2(SB), $256-80
 	VMOVDQU onesWords<>+0(SB), Y2
 	MOVQ    AX, SI
 
-octet29:
+octet25:
 	XORQ BX, BX
 
-row30:
+row26:
 	LEAQ 65536(AX), DI
 
-touch34:
+touch27:
 	CMPQ       SI, DI
-	JGE        touched35
+	JGE        touched28
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch34
+	JMP        touch27
 
-touched35:
+touched28:
 	MOVQ  AX, R8
-	MOVQ  blocks+40(FP), R9
-	MOVQ  lanes+48(FP), R10
+	MOVQ  lanes+48(FP), R9
 	MOVQ  n+64(FP), DI
 	VPXOR Y3, Y3, Y3
 
-group31:
+group29:
 	PREFETCHT0   4096(R8)
 	PREFETCHT0   4160(R8)
 	PREFETCHT0   4224(R8)
@@ -983,8 +974,8 @@ group31:
 	VPAND        Y0, Y5, Y5
 	VPSHUFB      Y4, Y1, Y4
 	VPSHUFB      Y5, Y1, Y5
-	VPMADDUBSW   256(R10), Y4, Y4
-	VPMADDUBSW   288(R10), Y5, Y5
+	VPMADDUBSW   256(R9), Y4, Y4
+	VPMADDUBSW   288(R9), Y5, Y5
 	VPADDW       Y5, Y4, Y4
 	VPMADDWD     Y2, Y4, Y4
 	VMOVDQU      18(R8), X5
@@ -994,8 +985,8 @@ group31:
 	VPAND        Y0, Y6, Y6
 	VPSHUFB      Y5, Y1, Y5
 	VPSHUFB      Y6, Y1, Y6
-	VPMADDUBSW   320(R10), Y5, Y5
-	VPMADDUBSW   352(R10), Y6, Y6
+	VPMADDUBSW   320(R9), Y5, Y5
+	VPMADDUBSW   352(R9), Y6, Y6
 	VPADDW       Y6, Y5, Y5
 	VPMADDWD     Y2, Y5, Y5
 	VPACKSSDW    Y5, Y4, Y4
@@ -1007,8 +998,8 @@ group31:
 	VPAND        Y0, Y6, Y6
 	VPSHUFB      Y5, Y1, Y5
 	VPSHUFB      Y6, Y1, Y6
-	VPMADDUBSW   384(R10), Y5, Y5
-	VPMADDUBSW   416(R10), Y6, Y6
+	VPMADDUBSW   384(R9), Y5, Y5
+	VPMADDUBSW   416(R9), Y6, Y6
 	VPADDW       Y6, Y5, Y5
 	VPMADDWD     Y2, Y5, Y5
 	VMOVDQU      52(R8), X6
@@ -1018,62 +1009,61 @@ group31:
 	VPAND        Y0, Y7, Y7
 	VPSHUFB      Y6, Y1, Y6
 	VPSHUFB      Y7, Y1, Y7
-	VPMADDUBSW   448(R10), Y6, Y6
-	VPMADDUBSW   480(R10), Y7, Y7
+	VPMADDUBSW   448(R9), Y6, Y6
+	VPMADDUBSW   480(R9), Y7, Y7
 	VPADDW       Y7, Y6, Y6
 	VPMADDWD     Y2, Y6, Y6
 	VPACKSSDW    Y6, Y5, Y5
 	VPMADDWD     Y2, Y5, Y5
+	VPBROADCASTD (R8), Y6
+	VPBROADCASTD 17(R8), Y7
+	VPBLENDD     $0x02, Y7, Y6, Y6
+	VPBROADCASTD 34(R8), Y7
+	VPBLENDD     $0x04, Y7, Y6, Y6
+	VPBROADCASTD 51(R8), Y7
+	VPBLENDD     $0x08, Y7, Y6, Y6
+	VPBROADCASTD 68(R8), Y7
+	VPBLENDD     $0x10, Y7, Y6, Y6
+	VPBROADCASTD 85(R8), Y7
+	VPBLENDD     $0x20, Y7, Y6, Y6
+	VPBROADCASTD 102(R8), Y7
+	VPBLENDD     $0x40, Y7, Y6, Y6
+	VPBROADCASTD 119(R8), Y7
+	VPBLENDD     $0x80, Y7, Y6, Y6
+	VPAND        lowByte<>+0(SB), Y6, Y6
+	VMOVDQU      halfOfMinNormal<>+0(SB), Y7
+	VMOVDQU      dwordOne<>+0(SB), Y9
+	VPSLLVD      Y6, Y7, Y7
+	VPSUBD       Y9, Y6, Y8
+	VPSLLD       $0x17, Y8, Y8
+	VPCMPGTD     Y9, Y6, Y6
+	VBLENDVPS    Y6, Y8, Y7, Y8
 	VSHUFPS      $0xdd, Y5, Y4, Y6
 	VSHUFPS      $0x88, Y5, Y4, Y4
 	VPADDD       Y6, Y4, Y4
-	VPBROADCASTD (R8), Y5
-	VPBROADCASTD 17(R8), Y6
-	VPBLENDD     $0x02, Y6, Y5, Y5
-	VPBROADCASTD 34(R8), Y6
-	VPBLENDD     $0x04, Y6, Y5, Y5
-	VPBROADCASTD 51(R8), Y6
-	VPBLENDD     $0x08, Y6, Y5, Y5
-	VPBROADCASTD 68(R8), Y6
-	VPBLENDD     $0x10, Y6, Y5, Y5
-	VPBROADCASTD 85(R8), Y6
-	VPBLENDD     $0x20, Y6, Y5, Y5
-	VPBROADCASTD 102(R8), Y6
-	VPBLENDD     $0x40, Y6, Y5, Y5
-	VPBROADCASTD 119(R8), Y6
-	VPBLENDD     $0x80, Y6, Y5, Y5
-	VPAND        lowByte<>+0(SB), Y5, Y5
-	VMOVDQU      halfOfMinNormal<>+0(SB), Y6
-	VMOVDQU      dwordOne<>+0(SB), Y8
-	VPSLLVD      Y5, Y6, Y6
-	VPSUBD       Y8, Y5, Y7
-	VPSLLD       $0x17, Y7, Y7
-	VPCMPGTD     Y8, Y5, Y5
-	VBLENDVPS    Y5, Y7, Y6, Y7
-	VMOVDQU      64(R10), Y5
+	VMOVDQU      64(R9), Y5
 	VPSLLD       $0x04, Y5, Y5
 	VPADDD       Y5, Y4, Y4
 	VCVTDQ2PS    Y4, Y4
-	VMULPS       (R10), Y7, Y5
+	VMULPS       (R9), Y8, Y5
 	VFMADD231PS  Y4, Y5, Y3
 	ADDQ         $+136, R8
 	ADDQ         $+512, R9
-	ADDQ         $+512, R10
 	DECQ         DI
-	JZ           done33
+	JZ           done30
 	CMPQ         DI, $0x01
-	JNE          group31
-	MOVQ         back+72(FP), R11
-	SUBQ         R11, R8
-	JMP          group31
+	JNE          group29
+	MOVQ         back+72(FP), R10
+	SUBQ         R10, R8
+	JMP          group29
 
-done33:
+done30:
 	VMOVUPS     Y3, (SP)(BX*1)
 	MOVQ        rowBytes+24(FP), DI
 	ADDQ        DI, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row30
+	JNE         row26
 	VMOVDQU     (SP), Y3
 	VMOVDQU     32(SP), Y4
 	VMOVDQU     64(SP), Y5
@@ -1118,7 +1108,7 @@ done33:
 	VMOVUPS     Y9, (CX)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet29
+	JNZ         octet25
 	VZEROUPPER
 	RET
 
@@ -1158,28 +1148,27 @@ TEXT ·dotMXFP4x2AVX2(SB), $512-80
 	VMOVDQU onesWords<>+0(SB), Y2
 	MOVQ    AX, SI
 
-octet36:
+octet31:
 	XORQ BX, BX
 
-row37:
+row32:
 	LEAQ 65536(AX), R8
 
-touch41:
+touch33:
 	CMPQ       SI, R8
-	JGE        touched42
+	JGE        touched34
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch41
+	JMP        touch33
 
-touched42:
+touched34:
 	MOVQ  AX, R9
-	MOVQ  blocks+40(FP), R10
-	MOVQ  lanes+48(FP), R11
+	MOVQ  lanes+48(FP), R10
 	MOVQ  n+64(FP), R8
 	VPXOR Y3, Y3, Y3
 	VPXOR Y4, Y4, Y4
 
-group38:
+group35:
 	PREFETCHT0   4096(R9)
 	PREFETCHT0   4160(R9)
 	PREFETCHT0   4224(R9)
@@ -1190,12 +1179,12 @@ group38:
 	VPAND        Y0, Y6, Y6
 	VPSHUFB      Y5, Y1, Y5
 	VPSHUFB      Y6, Y1, Y6
-	VPMADDUBSW   256(R11), Y5, Y7
-	VPMADDUBSW   288(R11), Y6, Y8
+	VPMADDUBSW   256(R10), Y5, Y7
+	VPMADDUBSW   288(R10), Y6, Y8
 	VPADDW       Y8, Y7, Y7
 	VPMADDWD     Y2, Y7, Y7
-	VPMADDUBSW   256(R11)(DI*1), Y5, Y5
-	VPMADDUBSW   288(R11)(DI*1), Y6, Y6
+	VPMADDUBSW   256(R10)(DI*1), Y5, Y5
+	VPMADDUBSW   288(R10)(DI*1), Y6, Y6
 	VPADDW       Y6, Y5, Y5
 	VPMADDWD     Y2, Y5, Y5
 	VMOVDQU      18(R9), X6
@@ -1205,12 +1194,12 @@ group38:
 	VPAND        Y0, Y8, Y8
 	VPSHUFB      Y6, Y1, Y6
 	VPSHUFB      Y8, Y1, Y8
-	VPMADDUBSW   320(R11), Y6, Y9
-	VPMADDUBSW   352(R11), Y8, Y10
+	VPMADDUBSW   320(R10), Y6, Y9
+	VPMADDUBSW   352(R10), Y8, Y10
 	VPADDW       Y10, Y9, Y9
 	VPMADDWD     Y2, Y9, Y9
-	VPMADDUBSW   320(R11)(DI*1), Y6, Y6
-	VPMADDUBSW   352(R11)(DI*1), Y8, Y8
+	VPMADDUBSW   320(R10)(DI*1), Y6, Y6
+	VPMADDUBSW   352(R10)(DI*1), Y8, Y8
 	VPADDW       Y8, Y6, Y6
 	VPMADDWD     Y2, Y6, Y6
 	VPACKSSDW    Y9, Y7, Y7
@@ -1224,12 +1213,12 @@ group38:
 	VPAND        Y0, Y8, Y8
 	VPSHUFB      Y6, Y1, Y6
 	VPSHUFB      Y8, Y1, Y8
-	VPMADDUBSW   384(R11), Y6, Y9
-	VPMADDUBSW   416(R11), Y8, Y10
+	VPMADDUBSW   384(R10), Y6, Y9
+	VPMADDUBSW   416(R10), Y8, Y10
 	VPADDW       Y10, Y9, Y9
 	VPMADDWD     Y2, Y9, Y9
-	VPMADDUBSW   384(R11)(DI*1), Y6, Y6
-	VPMADDUBSW   416(R11)(DI*1), Y8, Y8
+	VPMADDUBSW   384(R10)(DI*1), Y6, Y6
+	VPMADDUBSW   416(R10)(DI*1), Y8, Y8
 	VPADDW       Y8, Y6, Y6
 	VPMADDWD     Y2, Y6, Y6
 	VMOVDQU      52(R9), X8
@@ -1239,78 +1228,77 @@ group38:
 	VPAND        Y0, Y10, Y10
 	VPSHUFB      Y8, Y1, Y8
 	VPSHUFB      Y10, Y1, Y10
-	VPMADDUBSW   448(R11), Y8, Y11
-	VPMADDUBSW   480(R11), Y10, Y12
+	VPMADDUBSW   448(R10), Y8, Y11
+	VPMADDUBSW   480(R10), Y10, Y12
 	VPADDW       Y12, Y11, Y11
 	VPMADDWD     Y2, Y11, Y11
-	VPMADDUBSW   448(R11)(DI*1), Y8, Y8
-	VPMADDUBSW   480(R11)(DI*1), Y10, Y10
+	VPMADDUBSW   448(R10)(DI*1), Y8, Y8
+	VPMADDUBSW   480(R10)(DI*1), Y10, Y10
 	VPADDW       Y10, Y8, Y8
 	VPMADDWD     Y2, Y8, Y8
 	VPACKSSDW    Y11, Y9, Y9
 	VPMADDWD     Y2, Y9, Y9
 	VPACKSSDW    Y8, Y6, Y6
 	VPMADDWD     Y2, Y6, Y6
+	VPBROADCASTD (R9), Y8
+	VPBROADCASTD 17(R9), Y10
+	VPBLENDD     $0x02, Y10, Y8, Y8
+	VPBROADCASTD 34(R9), Y10
+	VPBLENDD     $0x04, Y10, Y8, Y8
+	VPBROADCASTD 51(R9), Y10
+	VPBLENDD     $0x08, Y10, Y8, Y8
+	VPBROADCASTD 68(R9), Y10
+	VPBLENDD     $0x10, Y10, Y8, Y8
+	VPBROADCASTD 85(R9), Y10
+	VPBLENDD     $0x20, Y10, Y8, Y8
+	VPBROADCASTD 102(R9), Y10
+	VPBLENDD     $0x40, Y10, Y8, Y8
+	VPBROADCASTD 119(R9), Y10
+	VPBLENDD     $0x80, Y10, Y8, Y8
+	VPAND        lowByte<>+0(SB), Y8, Y8
+	VMOVDQU      halfOfMinNormal<>+0(SB), Y10
+	VMOVDQU      dwordOne<>+0(SB), Y12
+	VPSLLVD      Y8, Y10, Y10
+	VPSUBD       Y12, Y8, Y11
+	VPSLLD       $0x17, Y11, Y11
+	VPCMPGTD     Y12, Y8, Y8
+	VBLENDVPS    Y8, Y11, Y10, Y11
 	VSHUFPS      $0xdd, Y9, Y7, Y8
 	VSHUFPS      $0x88, Y9, Y7, Y7
 	VPADDD       Y8, Y7, Y7
-	VSHUFPS      $0xdd, Y6, Y5, Y8
-	VSHUFPS      $0x88, Y6, Y5, Y5
-	VPADDD       Y8, Y5, Y5
-	VPBROADCASTD (R9), Y6
-	VPBROADCASTD 17(R9), Y8
-	VPBLENDD     $0x02, Y8, Y6, Y6
-	VPBROADCASTD 34(R9), Y8
-	VPBLENDD     $0x04, Y8, Y6, Y6
-	VPBROADCASTD 51(R9), Y8
-	VPBLENDD     $0x08, Y8, Y6, Y6
-	VPBROADCASTD 68(R9), Y8
-	VPBLENDD     $0x10, Y8, Y6, Y6
-	VPBROADCASTD 85(R9), Y8
-	VPBLENDD     $0x20, Y8, Y6, Y6
-	VPBROADCASTD 102(R9), Y8
-	VPBLENDD     $0x40, Y8, Y6, Y6
-	VPBROADCASTD 119(R9), Y8
-	VPBLENDD     $0x80, Y8, Y6, Y6
-	VPAND        lowByte<>+0(SB), Y6, Y6
-	VMOVDQU      halfOfMinNormal<>+0(SB), Y8
-	VMOVDQU      dwordOne<>+0(SB), Y10
-	VPSLLVD      Y6, Y8, Y8
-	VPSUBD       Y10, Y6, Y9
-	VPSLLD       $0x17, Y9, Y9
-	VPCMPGTD     Y10, Y6, Y6
-	VBLENDVPS    Y6, Y9, Y8, Y9
-	VMOVDQU      64(R11), Y6
-	VPSLLD       $0x04, Y6, Y6
-	VPADDD       Y6, Y7, Y7
+	VMOVDQU      64(R10), Y8
+	VPSLLD       $0x04, Y8, Y8
+	VPADDD       Y8, Y7, Y7
 	VCVTDQ2PS    Y7, Y7
-	VMULPS       (R11), Y9, Y6
-	VFMADD231PS  Y7, Y6, Y3
-	VMOVDQU      64(R11)(DI*1), Y6
+	VMULPS       (R10), Y11, Y8
+	VFMADD231PS  Y7, Y8, Y3
+	VSHUFPS      $0xdd, Y6, Y5, Y7
+	VSHUFPS      $0x88, Y6, Y5, Y5
+	VPADDD       Y7, Y5, Y5
+	VMOVDQU      64(R10)(DI*1), Y6
 	VPSLLD       $0x04, Y6, Y6
 	VPADDD       Y6, Y5, Y5
 	VCVTDQ2PS    Y5, Y5
-	VMULPS       (R11)(DI*1), Y9, Y6
+	VMULPS       (R10)(DI*1), Y11, Y6
 	VFMADD231PS  Y5, Y6, Y4
 	ADDQ         $+136, R9
 	ADDQ         $+512, R10
-	ADDQ         $+512, R11
 	DECQ         R8
-	JZ           done40
+	JZ           done36
 	CMPQ         R8, $0x01
-	JNE          group38
-	MOVQ         back+72(FP), R12
-	SUBQ         R12, R9
-	JMP          group38
+	JNE          group35
+	MOVQ         back+72(FP), R11
+	SUBQ         R11, R9
+	JMP          group35
 
-done40:
+done36:
 	VMOVUPS     Y3, (SP)(BX*1)
 	VMOVUPS     Y4, 256(SP)(BX*1)
 	MOVQ        rowBytes+24(FP), R8
 	ADDQ        R8, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row37
+	JNE         row32
 	VMOVDQU     (SP), Y3
 	VMOVDQU     32(SP), Y4
 	VMOVDQU     64(SP), Y5
@@ -1398,7 +1386,7 @@ done40:
 	VMOVUPS     Y9, (CX)(BX*4)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet36
+	JNZ         octet31
 	VZEROUPPER
 	RET
 
@@ -1413,27 +1401,26 @@ TEXT ·dotMXFP4x1VNNI(SB), $256-80
 	VMOVDQU onesWords<>+0(SB), Y2
 	MOVQ    AX, SI
 
-octet43:
+octet37:
 	XORQ BX, BX
 
-row44:
+row38:
 	LEAQ 65536(AX), DI
 
-touch48:
+touch39:
 	CMPQ       SI, DI
-	JGE        touched49
+	JGE        touched40
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch48
+	JMP        touch39
 
-touched49:
+touched40:
 	MOVQ  AX, R8
-	MOVQ  blocks+40(FP), R9
-	MOVQ  lanes+48(FP), R10
+	MOVQ  lanes+48(FP), R9
 	MOVQ  n+64(FP), DI
 	VPXOR Y3, Y3, Y3
 
-group45:
+group41:
 	PREFETCHT0   4096(R8)
 	PREFETCHT0   4160(R8)
 	PREFETCHT0   4224(R8)
@@ -1445,9 +1432,9 @@ group45:
 	VPSHUFB      Y4, Y1, Y4
 	VPSHUFB      Y5, Y1, Y5
 	VPXOR        Y6, Y6, Y6
-	VMOVDQU      256(R10), Y7
+	VMOVDQU      256(R9), Y7
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xf7 // VPDPBUSD     Y7, Y4, Y6
-	VMOVDQU      288(R10), Y4
+	VMOVDQU      288(R9), Y4
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xf4 // VPDPBUSD     Y4, Y5, Y6
 	VMOVDQU      18(R8), X4
 	VINSERTI128  $0x01, 86(R8), Y4, Y4
@@ -1457,9 +1444,9 @@ group45:
 	VPSHUFB      Y4, Y1, Y4
 	VPSHUFB      Y5, Y1, Y5
 	VPXOR        Y7, Y7, Y7
-	VMOVDQU      320(R10), Y8
+	VMOVDQU      320(R9), Y8
 	BYTE $0xc4; BYTE $0xc2; BYTE $0x5d; BYTE $0x50; BYTE $0xf8 // VPDPBUSD     Y8, Y4, Y7
-	VMOVDQU      352(R10), Y4
+	VMOVDQU      352(R9), Y4
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfc // VPDPBUSD     Y4, Y5, Y7
 	VPACKSSDW    Y7, Y6, Y6
 	VPMADDWD     Y2, Y6, Y6
@@ -1471,9 +1458,9 @@ group45:
 	VPSHUFB      Y4, Y1, Y4
 	VPSHUFB      Y5, Y1, Y5
 	VPXOR        Y7, Y7, Y7
-	VMOVDQU      384(R10), Y8
+	VMOVDQU      384(R9), Y8
 	BYTE $0xc4; BYTE $0xc2; BYTE $0x5d; BYTE $0x50; BYTE $0xf8 // VPDPBUSD     Y8, Y4, Y7
-	VMOVDQU      416(R10), Y4
+	VMOVDQU      416(R9), Y4
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfc // VPDPBUSD     Y4, Y5, Y7
 	VMOVDQU      52(R8), X4
 	VINSERTI128  $0x01, 120(R8), Y4, Y4
@@ -1483,15 +1470,12 @@ group45:
 	VPSHUFB      Y4, Y1, Y4
 	VPSHUFB      Y5, Y1, Y5
 	VPXOR        Y8, Y8, Y8
-	VMOVDQU      448(R10), Y9
+	VMOVDQU      448(R9), Y9
 	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xc1 // VPDPBUSD     Y9, Y4, Y8
-	VMOVDQU      480(R10), Y4
+	VMOVDQU      480(R9), Y4
 	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc4 // VPDPBUSD     Y4, Y5, Y8
 	VPACKSSDW    Y8, Y7, Y7
 	VPMADDWD     Y2, Y7, Y7
-	VSHUFPS      $0xdd, Y7, Y6, Y4
-	VSHUFPS      $0x88, Y7, Y6, Y6
-	VPADDD       Y4, Y6, Y6
 	VPBROADCASTD (R8), Y4
 	VPBROADCASTD 17(R8), Y5
 	VPBLENDD     $0x02, Y5, Y4, Y4
@@ -1509,33 +1493,254 @@ group45:
 	VPBLENDD     $0x80, Y5, Y4, Y4
 	VPAND        lowByte<>+0(SB), Y4, Y4
 	VMOVDQU      halfOfMinNormal<>+0(SB), Y5
-	VMOVDQU      dwordOne<>+0(SB), Y8
+	VMOVDQU      dwordOne<>+0(SB), Y9
 	VPSLLVD      Y4, Y5, Y5
-	VPSUBD       Y8, Y4, Y7
-	VPSLLD       $0x17, Y7, Y7
-	VPCMPGTD     Y8, Y4, Y4
-	VBLENDVPS    Y4, Y7, Y5, Y7
-	VMOVDQU      64(R10), Y4
+	VPSUBD       Y9, Y4, Y8
+	VPSLLD       $0x17, Y8, Y8
+	VPCMPGTD     Y9, Y4, Y4
+	VBLENDVPS    Y4, Y8, Y5, Y8
+	VSHUFPS      $0xdd, Y7, Y6, Y4
+	VSHUFPS      $0x88, Y7, Y6, Y6
+	VPADDD       Y4, Y6, Y6
+	VMOVDQU      64(R9), Y4
 	VPSLLD       $0x04, Y4, Y4
 	VPADDD       Y4, Y6, Y6
 	VCVTDQ2PS    Y6, Y6
-	VMULPS       (R10), Y7, Y4
+	VMULPS       (R9), Y8, Y4
 	VFMADD231PS  Y6, Y4, Y3
 	ADDQ         $+136, R8
 	ADDQ         $+512, R9
-	ADDQ         $+512, R10
 	DECQ         DI
-	JZ           done47
+	JZ           done42
 	CMPQ         DI, $0x01
-	JNE          group45
-	MOVQ         back+72(FP), R11
-	SUBQ         R11, R8
-	JMP          group45
+	JNE          group41
+	MOVQ         back+72(FP), R10
+	SUBQ         R10, R8
+	JMP          group41
 
-done47:
+done42:
 	VMOVUPS     Y3, (SP)(BX*1)
 	MOVQ        rowBytes+24(FP), DI
 	ADDQ        DI, AX
+	ADDQ        $0x20, BX
+	CMPQ        BX, $+256
+	JNE         row38
+	VMOVDQU     (SP), Y3
+	VMOVDQU     32(SP), Y4
+	VMOVDQU     64(SP), Y5
+	VMOVDQU     96(SP), Y6
+	VPUNPCKLDQ  Y4, Y3, Y7
+	VPUNPCKHDQ  Y4, Y3, Y3
+	VPUNPCKLDQ  Y6, Y5, Y4
+	VPUNPCKHDQ  Y6, Y5, Y5
+	VPUNPCKLQDQ Y4, Y7, Y6
+	VPUNPCKHQDQ Y4, Y7, Y4
+	VPUNPCKLQDQ Y5, Y3, Y7
+	VPUNPCKHQDQ Y5, Y3, Y3
+	VMOVDQU     128(SP), Y5
+	VMOVDQU     160(SP), Y8
+	VMOVDQU     192(SP), Y9
+	VMOVDQU     224(SP), Y10
+	VPUNPCKLDQ  Y8, Y5, Y11
+	VPUNPCKHDQ  Y8, Y5, Y5
+	VPUNPCKLDQ  Y10, Y9, Y8
+	VPUNPCKHDQ  Y10, Y9, Y9
+	VPUNPCKLQDQ Y8, Y11, Y10
+	VPUNPCKHQDQ Y8, Y11, Y8
+	VPUNPCKLQDQ Y9, Y5, Y11
+	VPUNPCKHQDQ Y9, Y5, Y5
+	VPXOR       Y9, Y9, Y9
+	VPERM2F128  $0x20, Y10, Y6, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y8, Y4, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y11, Y7, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y5, Y3, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x31, Y10, Y6, Y6
+	VADDPS      Y6, Y9, Y9
+	VPERM2F128  $0x31, Y8, Y4, Y4
+	VADDPS      Y4, Y9, Y9
+	VPERM2F128  $0x31, Y11, Y7, Y4
+	VADDPS      Y4, Y9, Y9
+	VPERM2F128  $0x31, Y5, Y3, Y3
+	VADDPS      Y3, Y9, Y9
+	VMOVUPS     Y9, (CX)
+	ADDQ        $0x20, CX
+	DECQ        DX
+	JNZ         octet37
+	VZEROUPPER
+	RET
+
+// func dotMXFP4x2VNNI(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, FMA3, MMX+
+TEXT ·dotMXFP4x2VNNI(SB), $512-80
+	MOVQ    w+16(FP), AX
+	MOVQ    out+0(FP), CX
+	MOVQ    octets+32(FP), DX
+	MOVQ    stride+56(FP), DI
+	VMOVDQU nibbleMask<>+0(SB), Y0
+	VMOVDQU tableFP4<>+0(SB), Y1
+	VMOVDQU onesWords<>+0(SB), Y2
+	MOVQ    AX, SI
+
+octet43:
+	XORQ BX, BX
+
+row44:
+	LEAQ 65536(AX), R8
+
+touch45:
+	CMPQ       SI, R8
+	JGE        touched46
+	PREFETCHT0 (SI)
+	ADDQ       $+4096, SI
+	JMP        touch45
+
+touched46:
+	MOVQ  AX, R9
+	MOVQ  lanes+48(FP), R10
+	MOVQ  n+64(FP), R8
+	VPXOR Y3, Y3, Y3
+	VPXOR Y4, Y4, Y4
+
+group47:
+	PREFETCHT0   4096(R9)
+	PREFETCHT0   4160(R9)
+	PREFETCHT0   4224(R9)
+	VMOVDQU      1(R9), X5
+	VINSERTI128  $0x01, 69(R9), Y5, Y5
+	VPSRLW       $0x04, Y5, Y6
+	VPAND        Y0, Y5, Y5
+	VPAND        Y0, Y6, Y6
+	VPSHUFB      Y5, Y1, Y5
+	VPSHUFB      Y6, Y1, Y6
+	VPXOR        Y7, Y7, Y7
+	VMOVDQU      256(R10), Y8
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x55; BYTE $0x50; BYTE $0xf8 // VPDPBUSD     Y8, Y5, Y7
+	VMOVDQU      288(R10), Y8
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x4d; BYTE $0x50; BYTE $0xf8 // VPDPBUSD     Y8, Y6, Y7
+	VPXOR        Y8, Y8, Y8
+	VMOVDQU      256(R10)(DI*1), Y9
+	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xc1 // VPDPBUSD     Y9, Y5, Y8
+	VMOVDQU      288(R10)(DI*1), Y5
+	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xc5 // VPDPBUSD     Y5, Y6, Y8
+	VMOVDQU      18(R9), X5
+	VINSERTI128  $0x01, 86(R9), Y5, Y5
+	VPSRLW       $0x04, Y5, Y6
+	VPAND        Y0, Y5, Y5
+	VPAND        Y0, Y6, Y6
+	VPSHUFB      Y5, Y1, Y5
+	VPSHUFB      Y6, Y1, Y6
+	VPXOR        Y9, Y9, Y9
+	VMOVDQU      320(R10), Y10
+	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xca // VPDPBUSD     Y10, Y5, Y9
+	VMOVDQU      352(R10), Y10
+	BYTE $0xc4; BYTE $0x42; BYTE $0x4d; BYTE $0x50; BYTE $0xca // VPDPBUSD     Y10, Y6, Y9
+	VPXOR        Y10, Y10, Y10
+	VMOVDQU      320(R10)(DI*1), Y11
+	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xd3 // VPDPBUSD     Y11, Y5, Y10
+	VMOVDQU      352(R10)(DI*1), Y5
+	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xd5 // VPDPBUSD     Y5, Y6, Y10
+	VPACKSSDW    Y9, Y7, Y7
+	VPMADDWD     Y2, Y7, Y7
+	VPACKSSDW    Y10, Y8, Y8
+	VPMADDWD     Y2, Y8, Y8
+	VMOVDQU      35(R9), X5
+	VINSERTI128  $0x01, 103(R9), Y5, Y5
+	VPSRLW       $0x04, Y5, Y6
+	VPAND        Y0, Y5, Y5
+	VPAND        Y0, Y6, Y6
+	VPSHUFB      Y5, Y1, Y5
+	VPSHUFB      Y6, Y1, Y6
+	VPXOR        Y9, Y9, Y9
+	VMOVDQU      384(R10), Y10
+	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xca // VPDPBUSD     Y10, Y5, Y9
+	VMOVDQU      416(R10), Y10
+	BYTE $0xc4; BYTE $0x42; BYTE $0x4d; BYTE $0x50; BYTE $0xca // VPDPBUSD     Y10, Y6, Y9
+	VPXOR        Y10, Y10, Y10
+	VMOVDQU      384(R10)(DI*1), Y11
+	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xd3 // VPDPBUSD     Y11, Y5, Y10
+	VMOVDQU      416(R10)(DI*1), Y5
+	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xd5 // VPDPBUSD     Y5, Y6, Y10
+	VMOVDQU      52(R9), X5
+	VINSERTI128  $0x01, 120(R9), Y5, Y5
+	VPSRLW       $0x04, Y5, Y6
+	VPAND        Y0, Y5, Y5
+	VPAND        Y0, Y6, Y6
+	VPSHUFB      Y5, Y1, Y5
+	VPSHUFB      Y6, Y1, Y6
+	VPXOR        Y11, Y11, Y11
+	VMOVDQU      448(R10), Y12
+	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xdc // VPDPBUSD     Y12, Y5, Y11
+	VMOVDQU      480(R10), Y12
+	BYTE $0xc4; BYTE $0x42; BYTE $0x4d; BYTE $0x50; BYTE $0xdc // VPDPBUSD     Y12, Y6, Y11
+	VPXOR        Y12, Y12, Y12
+	VMOVDQU      448(R10)(DI*1), Y13
+	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xe5 // VPDPBUSD     Y13, Y5, Y12
+	VMOVDQU      480(R10)(DI*1), Y5
+	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xe5 // VPDPBUSD     Y5, Y6, Y12
+	VPACKSSDW    Y11, Y9, Y9
+	VPMADDWD     Y2, Y9, Y9
+	VPACKSSDW    Y12, Y10, Y10
+	VPMADDWD     Y2, Y10, Y10
+	VPBROADCASTD (R9), Y5
+	VPBROADCASTD 17(R9), Y6
+	VPBLENDD     $0x02, Y6, Y5, Y5
+	VPBROADCASTD 34(R9), Y6
+	VPBLENDD     $0x04, Y6, Y5, Y5
+	VPBROADCASTD 51(R9), Y6
+	VPBLENDD     $0x08, Y6, Y5, Y5
+	VPBROADCASTD 68(R9), Y6
+	VPBLENDD     $0x10, Y6, Y5, Y5
+	VPBROADCASTD 85(R9), Y6
+	VPBLENDD     $0x20, Y6, Y5, Y5
+	VPBROADCASTD 102(R9), Y6
+	VPBLENDD     $0x40, Y6, Y5, Y5
+	VPBROADCASTD 119(R9), Y6
+	VPBLENDD     $0x80, Y6, Y5, Y5
+	VPAND        lowByte<>+0(SB), Y5, Y5
+	VMOVDQU      halfOfMinNormal<>+0(SB), Y6
+	VMOVDQU      dwordOne<>+0(SB), Y12
+	VPSLLVD      Y5, Y6, Y6
+	VPSUBD       Y12, Y5, Y11
+	VPSLLD       $0x17, Y11, Y11
+	VPCMPGTD     Y12, Y5, Y5
+	VBLENDVPS    Y5, Y11, Y6, Y11
+	VSHUFPS      $0xdd, Y9, Y7, Y5
+	VSHUFPS      $0x88, Y9, Y7, Y7
+	VPADDD       Y5, Y7, Y7
+	VMOVDQU      64(R10), Y5
+	VPSLLD       $0x04, Y5, Y5
+	VPADDD       Y5, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       (R10), Y11, Y5
+	VFMADD231PS  Y7, Y5, Y3
+	VSHUFPS      $0xdd, Y10, Y8, Y5
+	VSHUFPS      $0x88, Y10, Y8, Y8
+	VPADDD       Y5, Y8, Y8
+	VMOVDQU      64(R10)(DI*1), Y5
+	VPSLLD       $0x04, Y5, Y5
+	VPADDD       Y5, Y8, Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       (R10)(DI*1), Y11, Y5
+	VFMADD231PS  Y8, Y5, Y4
+	ADDQ         $+136, R9
+	ADDQ         $+512, R10
+	DECQ         R8
+	JZ           done48
+	CMPQ         R8, $0x01
+	JNE          group47
+	MOVQ         back+72(FP), R11
+	SUBQ         R11, R9
+	JMP          group47
+
+done48:
+	VMOVUPS     Y3, (SP)(BX*1)
+	VMOVUPS     Y4, 256(SP)(BX*1)
+	MOVQ        rowBytes+24(FP), R8
+	ADDQ        R8, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
 	JNE         row44
@@ -1581,227 +1786,6 @@ done47:
 	VPERM2F128  $0x31, Y5, Y3, Y3
 	VADDPS      Y3, Y9, Y9
 	VMOVUPS     Y9, (CX)
-	ADDQ        $0x20, CX
-	DECQ        DX
-	JNZ         octet43
-	VZEROUPPER
-	RET
-
-// func dotMXFP4x2VNNI(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
-// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, FMA3, MMX+
-TEXT ·dotMXFP4x2VNNI(SB), $512-80
-	MOVQ    w+16(FP), AX
-	MOVQ    out+0(FP), CX
-	MOVQ    octets+32(FP), DX
-	MOVQ    stride+56(FP), DI
-	VMOVDQU nibbleMask<>+0(SB), Y0
-	VMOVDQU tableFP4<>+0(SB), Y1
-	VMOVDQU onesWords<>+0(SB), Y2
-	MOVQ    AX, SI
-
-octet50:
-	XORQ BX, BX
-
-row51:
-	LEAQ 65536(AX), R8
-
-touch55:
-	CMPQ       SI, R8
-	JGE        touched56
-	PREFETCHT0 (SI)
-	ADDQ       $+4096, SI
-	JMP        touch55
-
-touched56:
-	MOVQ  AX, R9
-	MOVQ  blocks+40(FP), R10
-	MOVQ  lanes+48(FP), R11
-	MOVQ  n+64(FP), R8
-	VPXOR Y3, Y3, Y3
-	VPXOR Y4, Y4, Y4
-
-group52:
-	PREFETCHT0   4096(R9)
-	PREFETCHT0   4160(R9)
-	PREFETCHT0   4224(R9)
-	VMOVDQU      1(R9), X5
-	VINSERTI128  $0x01, 69(R9), Y5, Y5
-	VPSRLW       $0x04, Y5, Y6
-	VPAND        Y0, Y5, Y5
-	VPAND        Y0, Y6, Y6
-	VPSHUFB      Y5, Y1, Y5
-	VPSHUFB      Y6, Y1, Y6
-	VPXOR        Y7, Y7, Y7
-	VMOVDQU      256(R11), Y8
-	BYTE $0xc4; BYTE $0xc2; BYTE $0x55; BYTE $0x50; BYTE $0xf8 // VPDPBUSD     Y8, Y5, Y7
-	VMOVDQU      288(R11), Y8
-	BYTE $0xc4; BYTE $0xc2; BYTE $0x4d; BYTE $0x50; BYTE $0xf8 // VPDPBUSD     Y8, Y6, Y7
-	VPXOR        Y8, Y8, Y8
-	VMOVDQU      256(R11)(DI*1), Y9
-	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xc1 // VPDPBUSD     Y9, Y5, Y8
-	VMOVDQU      288(R11)(DI*1), Y5
-	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xc5 // VPDPBUSD     Y5, Y6, Y8
-	VMOVDQU      18(R9), X5
-	VINSERTI128  $0x01, 86(R9), Y5, Y5
-	VPSRLW       $0x04, Y5, Y6
-	VPAND        Y0, Y5, Y5
-	VPAND        Y0, Y6, Y6
-	VPSHUFB      Y5, Y1, Y5
-	VPSHUFB      Y6, Y1, Y6
-	VPXOR        Y9, Y9, Y9
-	VMOVDQU      320(R11), Y10
-	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xca // VPDPBUSD     Y10, Y5, Y9
-	VMOVDQU      352(R11), Y10
-	BYTE $0xc4; BYTE $0x42; BYTE $0x4d; BYTE $0x50; BYTE $0xca // VPDPBUSD     Y10, Y6, Y9
-	VPXOR        Y10, Y10, Y10
-	VMOVDQU      320(R11)(DI*1), Y11
-	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xd3 // VPDPBUSD     Y11, Y5, Y10
-	VMOVDQU      352(R11)(DI*1), Y5
-	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xd5 // VPDPBUSD     Y5, Y6, Y10
-	VPACKSSDW    Y9, Y7, Y7
-	VPMADDWD     Y2, Y7, Y7
-	VPACKSSDW    Y10, Y8, Y8
-	VPMADDWD     Y2, Y8, Y8
-	VMOVDQU      35(R9), X5
-	VINSERTI128  $0x01, 103(R9), Y5, Y5
-	VPSRLW       $0x04, Y5, Y6
-	VPAND        Y0, Y5, Y5
-	VPAND        Y0, Y6, Y6
-	VPSHUFB      Y5, Y1, Y5
-	VPSHUFB      Y6, Y1, Y6
-	VPXOR        Y9, Y9, Y9
-	VMOVDQU      384(R11), Y10
-	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xca // VPDPBUSD     Y10, Y5, Y9
-	VMOVDQU      416(R11), Y10
-	BYTE $0xc4; BYTE $0x42; BYTE $0x4d; BYTE $0x50; BYTE $0xca // VPDPBUSD     Y10, Y6, Y9
-	VPXOR        Y10, Y10, Y10
-	VMOVDQU      384(R11)(DI*1), Y11
-	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xd3 // VPDPBUSD     Y11, Y5, Y10
-	VMOVDQU      416(R11)(DI*1), Y5
-	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xd5 // VPDPBUSD     Y5, Y6, Y10
-	VMOVDQU      52(R9), X5
-	VINSERTI128  $0x01, 120(R9), Y5, Y5
-	VPSRLW       $0x04, Y5, Y6
-	VPAND        Y0, Y5, Y5
-	VPAND        Y0, Y6, Y6
-	VPSHUFB      Y5, Y1, Y5
-	VPSHUFB      Y6, Y1, Y6
-	VPXOR        Y11, Y11, Y11
-	VMOVDQU      448(R11), Y12
-	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xdc // VPDPBUSD     Y12, Y5, Y11
-	VMOVDQU      480(R11), Y12
-	BYTE $0xc4; BYTE $0x42; BYTE $0x4d; BYTE $0x50; BYTE $0xdc // VPDPBUSD     Y12, Y6, Y11
-	VPXOR        Y12, Y12, Y12
-	VMOVDQU      448(R11)(DI*1), Y13
-	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xe5 // VPDPBUSD     Y13, Y5, Y12
-	VMOVDQU      480(R11)(DI*1), Y5
-	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xe5 // VPDPBUSD     Y5, Y6, Y12
-	VPACKSSDW    Y11, Y9, Y9
-	VPMADDWD     Y2, Y9, Y9
-	VPACKSSDW    Y12, Y10, Y10
-	VPMADDWD     Y2, Y10, Y10
-	VSHUFPS      $0xdd, Y9, Y7, Y5
-	VSHUFPS      $0x88, Y9, Y7, Y7
-	VPADDD       Y5, Y7, Y7
-	VSHUFPS      $0xdd, Y10, Y8, Y5
-	VSHUFPS      $0x88, Y10, Y8, Y8
-	VPADDD       Y5, Y8, Y8
-	VPBROADCASTD (R9), Y5
-	VPBROADCASTD 17(R9), Y6
-	VPBLENDD     $0x02, Y6, Y5, Y5
-	VPBROADCASTD 34(R9), Y6
-	VPBLENDD     $0x04, Y6, Y5, Y5
-	VPBROADCASTD 51(R9), Y6
-	VPBLENDD     $0x08, Y6, Y5, Y5
-	VPBROADCASTD 68(R9), Y6
-	VPBLENDD     $0x10, Y6, Y5, Y5
-	VPBROADCASTD 85(R9), Y6
-	VPBLENDD     $0x20, Y6, Y5, Y5
-	VPBROADCASTD 102(R9), Y6
-	VPBLENDD     $0x40, Y6, Y5, Y5
-	VPBROADCASTD 119(R9), Y6
-	VPBLENDD     $0x80, Y6, Y5, Y5
-	VPAND        lowByte<>+0(SB), Y5, Y5
-	VMOVDQU      halfOfMinNormal<>+0(SB), Y6
-	VMOVDQU      dwordOne<>+0(SB), Y10
-	VPSLLVD      Y5, Y6, Y6
-	VPSUBD       Y10, Y5, Y9
-	VPSLLD       $0x17, Y9, Y9
-	VPCMPGTD     Y10, Y5, Y5
-	VBLENDVPS    Y5, Y9, Y6, Y9
-	VMOVDQU      64(R11), Y5
-	VPSLLD       $0x04, Y5, Y5
-	VPADDD       Y5, Y7, Y7
-	VCVTDQ2PS    Y7, Y7
-	VMULPS       (R11), Y9, Y5
-	VFMADD231PS  Y7, Y5, Y3
-	VMOVDQU      64(R11)(DI*1), Y5
-	VPSLLD       $0x04, Y5, Y5
-	VPADDD       Y5, Y8, Y8
-	VCVTDQ2PS    Y8, Y8
-	VMULPS       (R11)(DI*1), Y9, Y5
-	VFMADD231PS  Y8, Y5, Y4
-	ADDQ         $+136, R9
-	ADDQ         $+512, R10
-	ADDQ         $+512, R11
-	DECQ         R8
-	JZ           done54
-	CMPQ         R8, $0x01
-	JNE          group52
-	MOVQ         back+72(FP), R12
-	SUBQ         R12, R9
-	JMP          group52
-
-done54:
-	VMOVUPS     Y3, (SP)(BX*1)
-	VMOVUPS     Y4, 256(SP)(BX*1)
-	MOVQ        rowBytes+24(FP), R8
-	ADDQ        R8, AX
-	ADDQ        $0x20, BX
-	CMPQ        BX, $+256
-	JNE         row51
-	VMOVDQU     (SP), Y3
-	VMOVDQU     32(SP), Y4
-	VMOVDQU     64(SP), Y5
-	VMOVDQU     96(SP), Y6
-	VPUNPCKLDQ  Y4, Y3, Y7
-	VPUNPCKHDQ  Y4, Y3, Y3
-	VPUNPCKLDQ  Y6, Y5, Y4
-	VPUNPCKHDQ  Y6, Y5, Y5
-	VPUNPCKLQDQ Y4, Y7, Y6
-	VPUNPCKHQDQ Y4, Y7, Y4
-	VPUNPCKLQDQ Y5, Y3, Y7
-	VPUNPCKHQDQ Y5, Y3, Y3
-	VMOVDQU     128(SP), Y5
-	VMOVDQU     160(SP), Y8
-	VMOVDQU     192(SP), Y9
-	VMOVDQU     224(SP), Y10
-	VPUNPCKLDQ  Y8, Y5, Y11
-	VPUNPCKHDQ  Y8, Y5, Y5
-	VPUNPCKLDQ  Y10, Y9, Y8
-	VPUNPCKHDQ  Y10, Y9, Y9
-	VPUNPCKLQDQ Y8, Y11, Y10
-	VPUNPCKHQDQ Y8, Y11, Y8
-	VPUNPCKLQDQ Y9, Y5, Y11
-	VPUNPCKHQDQ Y9, Y5, Y5
-	VPXOR       Y9, Y9, Y9
-	VPERM2F128  $0x20, Y10, Y6, Y12
-	VADDPS      Y12, Y9, Y9
-	VPERM2F128  $0x20, Y8, Y4, Y12
-	VADDPS      Y12, Y9, Y9
-	VPERM2F128  $0x20, Y11, Y7, Y12
-	VADDPS      Y12, Y9, Y9
-	VPERM2F128  $0x20, Y5, Y3, Y12
-	VADDPS      Y12, Y9, Y9
-	VPERM2F128  $0x31, Y10, Y6, Y6
-	VADDPS      Y6, Y9, Y9
-	VPERM2F128  $0x31, Y8, Y4, Y4
-	VADDPS      Y4, Y9, Y9
-	VPERM2F128  $0x31, Y11, Y7, Y4
-	VADDPS      Y4, Y9, Y9
-	VPERM2F128  $0x31, Y5, Y3, Y3
-	VADDPS      Y3, Y9, Y9
-	VMOVUPS     Y9, (CX)
 	MOVQ        ldo+8(FP), BX
 	VMOVDQU     256(SP), Y3
 	VMOVDQU     288(SP), Y4
@@ -1847,7 +1831,7 @@ done54:
 	VMOVUPS     Y9, (CX)(BX*4)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet50
+	JNZ         octet43
 	VZEROUPPER
 	RET
 
@@ -1862,27 +1846,24 @@ TEXT ·dotIQ4_XSx1AVX2(SB), $256-80
 	VMOVDQU onesWords<>+0(SB), Y2
 	MOVQ    AX, SI
 
-octet57:
+octet49:
 	XORQ BX, BX
 
-row58:
+row50:
 	LEAQ 65536(AX), DI
 
-touch62:
+touch51:
 	CMPQ       SI, DI
-	JGE        touched63
+	JGE        touched52
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch62
+	JMP        touch51
 
-touched63:
-	MOVQ  AX, R8
-	MOVQ  blocks+40(FP), R9
-	MOVQ  lanes+48(FP), R10
-	MOVQ  n+64(FP), DI
-	VPXOR Y3, Y3, Y3
-
-group59:
+touched52:
+	MOVQ         AX, R8
+	MOVQ         lanes+48(FP), R9
+	MOVQ         n+64(FP), DI
+	VPXOR        Y3, Y3, Y3
 	PREFETCHT0   4096(R8)
 	PREFETCHT0   4160(R8)
 	PREFETCHT0   4224(R8)
@@ -1893,11 +1874,11 @@ group59:
 	VPAND        Y0, Y5, Y5
 	VPSHUFB      Y4, Y1, Y4
 	VPSHUFB      Y5, Y1, Y5
-	VMOVDQU      256(R10), Y6
+	VMOVDQU      256(R9), Y6
 	VPSIGNB      Y4, Y6, Y6
 	VPABSB       Y4, Y4
 	VPMADDUBSW   Y6, Y4, Y4
-	VMOVDQU      288(R10), Y6
+	VMOVDQU      288(R9), Y6
 	VPSIGNB      Y5, Y6, Y6
 	VPABSB       Y5, Y5
 	VPMADDUBSW   Y6, Y5, Y5
@@ -1911,11 +1892,11 @@ group59:
 	VPAND        Y0, Y6, Y6
 	VPSHUFB      Y5, Y1, Y5
 	VPSHUFB      Y6, Y1, Y6
-	VMOVDQU      320(R10), Y7
+	VMOVDQU      320(R9), Y7
 	VPSIGNB      Y5, Y7, Y7
 	VPABSB       Y5, Y5
 	VPMADDUBSW   Y7, Y5, Y5
-	VMOVDQU      352(R10), Y7
+	VMOVDQU      352(R9), Y7
 	VPSIGNB      Y6, Y7, Y7
 	VPABSB       Y6, Y6
 	VPMADDUBSW   Y7, Y6, Y6
@@ -1932,11 +1913,11 @@ group59:
 	VPAND        Y0, Y6, Y6
 	VPSHUFB      Y5, Y1, Y5
 	VPSHUFB      Y6, Y1, Y6
-	VMOVDQU      384(R10), Y7
+	VMOVDQU      384(R9), Y7
 	VPSIGNB      Y5, Y7, Y7
 	VPABSB       Y5, Y5
 	VPMADDUBSW   Y7, Y5, Y5
-	VMOVDQU      416(R10), Y7
+	VMOVDQU      416(R9), Y7
 	VPSIGNB      Y6, Y7, Y7
 	VPABSB       Y6, Y6
 	VPMADDUBSW   Y7, Y6, Y6
@@ -1950,11 +1931,11 @@ group59:
 	VPAND        Y0, Y7, Y7
 	VPSHUFB      Y6, Y1, Y6
 	VPSHUFB      Y7, Y1, Y7
-	VMOVDQU      448(R10), Y8
+	VMOVDQU      448(R9), Y8
 	VPSIGNB      Y6, Y8, Y8
 	VPABSB       Y6, Y6
 	VPMADDUBSW   Y8, Y6, Y6
-	VMOVDQU      480(R10), Y8
+	VMOVDQU      480(R9), Y8
 	VPSIGNB      Y7, Y8, Y8
 	VPABSB       Y7, Y7
 	VPMADDUBSW   Y8, Y7, Y7
@@ -1964,81 +1945,191 @@ group59:
 	VSHUFPS      $0xdd, Y6, Y5, Y7
 	VSHUFPS      $0x88, Y6, Y5, Y5
 	VPADDD       Y7, Y5, Y5
-	VSHUFPS      $0xdd, Y5, Y4, Y6
-	VSHUFPS      $0x88, Y5, Y4, Y4
-	VPADDD       Y6, Y4, Y4
-	VPBROADCASTD 4(R8), Y5
-	VPSRLVD      rowXSLow<>+0(SB), Y5, Y5
-	VPAND        dwordFifteen<>+0(SB), Y5, Y5
-	VPBROADCASTD (R8), Y6
-	VPSRLVD      rowXSHigh<>+0(SB), Y6, Y6
-	VPAND        dwordThree<>+0(SB), Y6, Y6
-	VPSLLD       $0x04, Y6, Y6
-	VPOR         Y6, Y5, Y5
-	VPSUBD       dwordThirtyTwo<>+0(SB), Y5, Y5
-	VCVTDQ2PS    Y5, Y5
-	VPBROADCASTW (R8), Y6
-	VCVTPH2PS    X6, Y6
-	VMULPS       Y6, Y5, Y5
-	VCVTDQ2PS    Y4, Y4
-	VMULPS       (R10), Y5, Y5
-	VFMADD231PS  Y4, Y5, Y3
+	VPBROADCASTD 4(R8), Y6
+	VPSRLVD      rowXSLow<>+0(SB), Y6, Y6
+	VPAND        dwordFifteen<>+0(SB), Y6, Y6
+	VPBROADCASTD (R8), Y7
+	VPSRLVD      rowXSHigh<>+0(SB), Y7, Y7
+	VPAND        dwordThree<>+0(SB), Y7, Y7
+	VPSLLD       $0x04, Y7, Y7
+	VPOR         Y7, Y6, Y6
+	VPSUBD       dwordThirtyTwo<>+0(SB), Y6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VPBROADCASTW (R8), Y7
+	VCVTPH2PS    X7, Y7
+	VMULPS       Y7, Y6, Y6
 	ADDQ         $+136, R8
 	ADDQ         $+512, R9
-	ADDQ         $+512, R10
 	DECQ         DI
-	JNZ          group59
-	VMOVUPS      Y3, (SP)(BX*1)
-	MOVQ         rowBytes+24(FP), DI
-	ADDQ         DI, AX
-	ADDQ         $0x20, BX
-	CMPQ         BX, $+256
-	JNE          row58
-	VMOVDQU      (SP), Y3
-	VMOVDQU      32(SP), Y4
-	VMOVDQU      64(SP), Y5
-	VMOVDQU      96(SP), Y6
-	VPUNPCKLDQ   Y4, Y3, Y7
-	VPUNPCKHDQ   Y4, Y3, Y3
-	VPUNPCKLDQ   Y6, Y5, Y4
-	VPUNPCKHDQ   Y6, Y5, Y5
-	VPUNPCKLQDQ  Y4, Y7, Y6
-	VPUNPCKHQDQ  Y4, Y7, Y4
-	VPUNPCKLQDQ  Y5, Y3, Y7
-	VPUNPCKHQDQ  Y5, Y3, Y3
-	VMOVDQU      128(SP), Y5
-	VMOVDQU      160(SP), Y8
-	VMOVDQU      192(SP), Y9
-	VMOVDQU      224(SP), Y10
-	VPUNPCKLDQ   Y8, Y5, Y11
-	VPUNPCKHDQ   Y8, Y5, Y5
-	VPUNPCKLDQ   Y10, Y9, Y8
-	VPUNPCKHDQ   Y10, Y9, Y9
-	VPUNPCKLQDQ  Y8, Y11, Y10
-	VPUNPCKHQDQ  Y8, Y11, Y8
-	VPUNPCKLQDQ  Y9, Y5, Y11
-	VPUNPCKHQDQ  Y9, Y5, Y5
-	VPXOR        Y9, Y9, Y9
-	VPERM2F128   $0x20, Y10, Y6, Y12
-	VADDPS       Y12, Y9, Y9
-	VPERM2F128   $0x20, Y8, Y4, Y12
-	VADDPS       Y12, Y9, Y9
-	VPERM2F128   $0x20, Y11, Y7, Y12
-	VADDPS       Y12, Y9, Y9
-	VPERM2F128   $0x20, Y5, Y3, Y12
-	VADDPS       Y12, Y9, Y9
-	VPERM2F128   $0x31, Y10, Y6, Y6
-	VADDPS       Y6, Y9, Y9
-	VPERM2F128   $0x31, Y8, Y4, Y4
-	VADDPS       Y4, Y9, Y9
-	VPERM2F128   $0x31, Y11, Y7, Y4
-	VADDPS       Y4, Y9, Y9
-	VPERM2F128   $0x31, Y5, Y3, Y3
-	VADDPS       Y3, Y9, Y9
-	VMOVUPS      Y9, (CX)
-	ADDQ         $0x20, CX
-	DECQ         DX
-	JNZ          octet57
+	JZ           last54
+
+group53:
+	PREFETCHT0   4096(R8)
+	PREFETCHT0   4160(R8)
+	PREFETCHT0   4224(R8)
+	VMOVDQU      8(R8), X7
+	VINSERTI128  $0x01, 72(R8), Y7, Y7
+	VPSRLW       $0x04, Y7, Y8
+	VPAND        Y0, Y7, Y7
+	VPAND        Y0, Y8, Y8
+	VPSHUFB      Y7, Y1, Y7
+	VPSHUFB      Y8, Y1, Y8
+	VMOVDQU      256(R9), Y9
+	VPSIGNB      Y7, Y9, Y9
+	VPABSB       Y7, Y7
+	VPMADDUBSW   Y9, Y7, Y7
+	VMOVDQU      288(R9), Y9
+	VPSIGNB      Y8, Y9, Y9
+	VPABSB       Y8, Y8
+	VPMADDUBSW   Y9, Y8, Y8
+	VPMADDWD     Y2, Y7, Y7
+	VPMADDWD     Y2, Y8, Y8
+	VPADDD       Y8, Y7, Y7
+	VMOVDQU      24(R8), X8
+	VINSERTI128  $0x01, 88(R8), Y8, Y8
+	VPSRLW       $0x04, Y8, Y9
+	VPAND        Y0, Y8, Y8
+	VPAND        Y0, Y9, Y9
+	VPSHUFB      Y8, Y1, Y8
+	VPSHUFB      Y9, Y1, Y9
+	VMOVDQU      320(R9), Y10
+	VPSIGNB      Y8, Y10, Y10
+	VPABSB       Y8, Y8
+	VPMADDUBSW   Y10, Y8, Y8
+	VMOVDQU      352(R9), Y10
+	VPSIGNB      Y9, Y10, Y10
+	VPABSB       Y9, Y9
+	VPMADDUBSW   Y10, Y9, Y9
+	VPMADDWD     Y2, Y8, Y8
+	VPMADDWD     Y2, Y9, Y9
+	VPADDD       Y9, Y8, Y8
+	VSHUFPS      $0xdd, Y8, Y7, Y9
+	VSHUFPS      $0x88, Y8, Y7, Y7
+	VPADDD       Y9, Y7, Y7
+	VMOVDQU      40(R8), X8
+	VINSERTI128  $0x01, 104(R8), Y8, Y8
+	VPSRLW       $0x04, Y8, Y9
+	VPAND        Y0, Y8, Y8
+	VPAND        Y0, Y9, Y9
+	VPSHUFB      Y8, Y1, Y8
+	VPSHUFB      Y9, Y1, Y9
+	VMOVDQU      384(R9), Y10
+	VPSIGNB      Y8, Y10, Y10
+	VPABSB       Y8, Y8
+	VPMADDUBSW   Y10, Y8, Y8
+	VMOVDQU      416(R9), Y10
+	VPSIGNB      Y9, Y10, Y10
+	VPABSB       Y9, Y9
+	VPMADDUBSW   Y10, Y9, Y9
+	VPMADDWD     Y2, Y8, Y8
+	VPMADDWD     Y2, Y9, Y9
+	VPADDD       Y9, Y8, Y8
+	VMOVDQU      56(R8), X9
+	VINSERTI128  $0x01, 120(R8), Y9, Y9
+	VPSRLW       $0x04, Y9, Y10
+	VPAND        Y0, Y9, Y9
+	VPAND        Y0, Y10, Y10
+	VPSHUFB      Y9, Y1, Y9
+	VPSHUFB      Y10, Y1, Y10
+	VMOVDQU      448(R9), Y11
+	VPSIGNB      Y9, Y11, Y11
+	VPABSB       Y9, Y9
+	VPMADDUBSW   Y11, Y9, Y9
+	VMOVDQU      480(R9), Y11
+	VPSIGNB      Y10, Y11, Y11
+	VPABSB       Y10, Y10
+	VPMADDUBSW   Y11, Y10, Y10
+	VPMADDWD     Y2, Y9, Y9
+	VPMADDWD     Y2, Y10, Y10
+	VPADDD       Y10, Y9, Y9
+	VSHUFPS      $0xdd, Y9, Y8, Y10
+	VSHUFPS      $0x88, Y9, Y8, Y8
+	VPADDD       Y10, Y8, Y8
+	VPBROADCASTD 4(R8), Y9
+	VPSRLVD      rowXSLow<>+0(SB), Y9, Y9
+	VPAND        dwordFifteen<>+0(SB), Y9, Y9
+	VPBROADCASTD (R8), Y10
+	VPSRLVD      rowXSHigh<>+0(SB), Y10, Y10
+	VPAND        dwordThree<>+0(SB), Y10, Y10
+	VPSLLD       $0x04, Y10, Y10
+	VPOR         Y10, Y9, Y9
+	VPSUBD       dwordThirtyTwo<>+0(SB), Y9, Y9
+	VCVTDQ2PS    Y9, Y9
+	VPBROADCASTW (R8), Y10
+	VCVTPH2PS    X10, Y10
+	VMULPS       Y10, Y9, Y9
+	VSHUFPS      $0xdd, Y5, Y4, Y10
+	VSHUFPS      $0x88, Y5, Y4, Y4
+	VPADDD       Y10, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       -512(R9), Y6, Y5
+	VFMADD231PS  Y4, Y5, Y3
+	VMOVDQA      Y7, Y4
+	VMOVDQA      Y8, Y5
+	VMOVDQA      Y9, Y6
+	ADDQ         $+136, R8
+	ADDQ         $+512, R9
+	DECQ         DI
+	JNZ          group53
+
+last54:
+	VSHUFPS     $0xdd, Y5, Y4, Y7
+	VSHUFPS     $0x88, Y5, Y4, Y4
+	VPADDD      Y7, Y4, Y4
+	VCVTDQ2PS   Y4, Y4
+	VMULPS      -512(R9), Y6, Y5
+	VFMADD231PS Y4, Y5, Y3
+	VMOVUPS     Y3, (SP)(BX*1)
+	MOVQ        rowBytes+24(FP), DI
+	ADDQ        DI, AX
+	ADDQ        $0x20, BX
+	CMPQ        BX, $+256
+	JNE         row50
+	VMOVDQU     (SP), Y3
+	VMOVDQU     32(SP), Y4
+	VMOVDQU     64(SP), Y5
+	VMOVDQU     96(SP), Y6
+	VPUNPCKLDQ  Y4, Y3, Y7
+	VPUNPCKHDQ  Y4, Y3, Y3
+	VPUNPCKLDQ  Y6, Y5, Y4
+	VPUNPCKHDQ  Y6, Y5, Y5
+	VPUNPCKLQDQ Y4, Y7, Y6
+	VPUNPCKHQDQ Y4, Y7, Y4
+	VPUNPCKLQDQ Y5, Y3, Y7
+	VPUNPCKHQDQ Y5, Y3, Y3
+	VMOVDQU     128(SP), Y5
+	VMOVDQU     160(SP), Y8
+	VMOVDQU     192(SP), Y9
+	VMOVDQU     224(SP), Y10
+	VPUNPCKLDQ  Y8, Y5, Y11
+	VPUNPCKHDQ  Y8, Y5, Y5
+	VPUNPCKLDQ  Y10, Y9, Y8
+	VPUNPCKHDQ  Y10, Y9, Y9
+	VPUNPCKLQDQ Y8, Y11, Y10
+	VPUNPCKHQDQ Y8, Y11, Y8
+	VPUNPCKLQDQ Y9, Y5, Y11
+	VPUNPCKHQDQ Y9, Y5, Y5
+	VPXOR       Y9, Y9, Y9
+	VPERM2F128  $0x20, Y10, Y6, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y8, Y4, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y11, Y7, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y5, Y3, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x31, Y10, Y6, Y6
+	VADDPS      Y6, Y9, Y9
+	VPERM2F128  $0x31, Y8, Y4, Y4
+	VADDPS      Y4, Y9, Y9
+	VPERM2F128  $0x31, Y11, Y7, Y4
+	VADDPS      Y4, Y9, Y9
+	VPERM2F128  $0x31, Y5, Y3, Y3
+	VADDPS      Y3, Y9, Y9
+	VMOVUPS     Y9, (CX)
+	ADDQ        $0x20, CX
+	DECQ        DX
+	JNZ         octet49
 	VZEROUPPER
 	RET
 
@@ -2084,28 +2175,27 @@ TEXT ·dotIQ4_XSx2AVX2(SB), $512-80
 	VMOVDQU onesWords<>+0(SB), Y2
 	MOVQ    AX, SI
 
-octet64:
+octet55:
 	XORQ BX, BX
 
-row65:
+row56:
 	LEAQ 65536(AX), R8
 
-touch69:
+touch57:
 	CMPQ       SI, R8
-	JGE        touched70
+	JGE        touched58
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch69
+	JMP        touch57
 
-touched70:
+touched58:
 	MOVQ  AX, R9
-	MOVQ  blocks+40(FP), R10
-	MOVQ  lanes+48(FP), R11
+	MOVQ  lanes+48(FP), R10
 	MOVQ  n+64(FP), R8
 	VPXOR Y3, Y3, Y3
 	VPXOR Y4, Y4, Y4
 
-group66:
+group59:
 	PREFETCHT0   4096(R9)
 	PREFETCHT0   4160(R9)
 	PREFETCHT0   4224(R9)
@@ -2116,22 +2206,22 @@ group66:
 	VPAND        Y0, Y6, Y6
 	VPSHUFB      Y5, Y1, Y5
 	VPSHUFB      Y6, Y1, Y6
-	VMOVDQU      256(R11), Y8
+	VMOVDQU      256(R10), Y8
 	VPSIGNB      Y5, Y8, Y8
 	VPABSB       Y5, Y7
 	VPMADDUBSW   Y8, Y7, Y7
-	VMOVDQU      288(R11), Y9
+	VMOVDQU      288(R10), Y9
 	VPSIGNB      Y6, Y9, Y9
 	VPABSB       Y6, Y8
 	VPMADDUBSW   Y9, Y8, Y8
 	VPMADDWD     Y2, Y7, Y7
 	VPMADDWD     Y2, Y8, Y8
 	VPADDD       Y8, Y7, Y7
-	VMOVDQU      256(R11)(DI*1), Y8
+	VMOVDQU      256(R10)(DI*1), Y8
 	VPSIGNB      Y5, Y8, Y8
 	VPABSB       Y5, Y5
 	VPMADDUBSW   Y8, Y5, Y5
-	VMOVDQU      288(R11)(DI*1), Y8
+	VMOVDQU      288(R10)(DI*1), Y8
 	VPSIGNB      Y6, Y8, Y8
 	VPABSB       Y6, Y6
 	VPMADDUBSW   Y8, Y6, Y6
@@ -2145,22 +2235,22 @@ group66:
 	VPAND        Y0, Y8, Y8
 	VPSHUFB      Y6, Y1, Y6
 	VPSHUFB      Y8, Y1, Y8
-	VMOVDQU      320(R11), Y10
+	VMOVDQU      320(R10), Y10
 	VPSIGNB      Y6, Y10, Y10
 	VPABSB       Y6, Y9
 	VPMADDUBSW   Y10, Y9, Y9
-	VMOVDQU      352(R11), Y11
+	VMOVDQU      352(R10), Y11
 	VPSIGNB      Y8, Y11, Y11
 	VPABSB       Y8, Y10
 	VPMADDUBSW   Y11, Y10, Y10
 	VPMADDWD     Y2, Y9, Y9
 	VPMADDWD     Y2, Y10, Y10
 	VPADDD       Y10, Y9, Y9
-	VMOVDQU      320(R11)(DI*1), Y10
+	VMOVDQU      320(R10)(DI*1), Y10
 	VPSIGNB      Y6, Y10, Y10
 	VPABSB       Y6, Y6
 	VPMADDUBSW   Y10, Y6, Y6
-	VMOVDQU      352(R11)(DI*1), Y10
+	VMOVDQU      352(R10)(DI*1), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPABSB       Y8, Y8
 	VPMADDUBSW   Y10, Y8, Y8
@@ -2180,22 +2270,22 @@ group66:
 	VPAND        Y0, Y8, Y8
 	VPSHUFB      Y6, Y1, Y6
 	VPSHUFB      Y8, Y1, Y8
-	VMOVDQU      384(R11), Y10
+	VMOVDQU      384(R10), Y10
 	VPSIGNB      Y6, Y10, Y10
 	VPABSB       Y6, Y9
 	VPMADDUBSW   Y10, Y9, Y9
-	VMOVDQU      416(R11), Y11
+	VMOVDQU      416(R10), Y11
 	VPSIGNB      Y8, Y11, Y11
 	VPABSB       Y8, Y10
 	VPMADDUBSW   Y11, Y10, Y10
 	VPMADDWD     Y2, Y9, Y9
 	VPMADDWD     Y2, Y10, Y10
 	VPADDD       Y10, Y9, Y9
-	VMOVDQU      384(R11)(DI*1), Y10
+	VMOVDQU      384(R10)(DI*1), Y10
 	VPSIGNB      Y6, Y10, Y10
 	VPABSB       Y6, Y6
 	VPMADDUBSW   Y10, Y6, Y6
-	VMOVDQU      416(R11)(DI*1), Y10
+	VMOVDQU      416(R10)(DI*1), Y10
 	VPSIGNB      Y8, Y10, Y10
 	VPABSB       Y8, Y8
 	VPMADDUBSW   Y10, Y8, Y8
@@ -2209,22 +2299,22 @@ group66:
 	VPAND        Y0, Y10, Y10
 	VPSHUFB      Y8, Y1, Y8
 	VPSHUFB      Y10, Y1, Y10
-	VMOVDQU      448(R11), Y12
+	VMOVDQU      448(R10), Y12
 	VPSIGNB      Y8, Y12, Y12
 	VPABSB       Y8, Y11
 	VPMADDUBSW   Y12, Y11, Y11
-	VMOVDQU      480(R11), Y13
+	VMOVDQU      480(R10), Y13
 	VPSIGNB      Y10, Y13, Y13
 	VPABSB       Y10, Y12
 	VPMADDUBSW   Y13, Y12, Y12
 	VPMADDWD     Y2, Y11, Y11
 	VPMADDWD     Y2, Y12, Y12
 	VPADDD       Y12, Y11, Y11
-	VMOVDQU      448(R11)(DI*1), Y12
+	VMOVDQU      448(R10)(DI*1), Y12
 	VPSIGNB      Y8, Y12, Y12
 	VPABSB       Y8, Y8
 	VPMADDUBSW   Y12, Y8, Y8
-	VMOVDQU      480(R11)(DI*1), Y12
+	VMOVDQU      480(R10)(DI*1), Y12
 	VPSIGNB      Y10, Y12, Y12
 	VPABSB       Y10, Y10
 	VPMADDUBSW   Y12, Y10, Y10
@@ -2237,43 +2327,42 @@ group66:
 	VSHUFPS      $0xdd, Y8, Y6, Y10
 	VSHUFPS      $0x88, Y8, Y6, Y6
 	VPADDD       Y10, Y6, Y6
-	VSHUFPS      $0xdd, Y9, Y7, Y8
+	VPBROADCASTD 4(R9), Y8
+	VPSRLVD      rowXSLow<>+0(SB), Y8, Y8
+	VPAND        dwordFifteen<>+0(SB), Y8, Y8
+	VPBROADCASTD (R9), Y10
+	VPSRLVD      rowXSHigh<>+0(SB), Y10, Y10
+	VPAND        dwordThree<>+0(SB), Y10, Y10
+	VPSLLD       $0x04, Y10, Y10
+	VPOR         Y10, Y8, Y8
+	VPSUBD       dwordThirtyTwo<>+0(SB), Y8, Y8
+	VCVTDQ2PS    Y8, Y8
+	VPBROADCASTW (R9), Y10
+	VCVTPH2PS    X10, Y10
+	VMULPS       Y10, Y8, Y8
+	VSHUFPS      $0xdd, Y9, Y7, Y10
 	VSHUFPS      $0x88, Y9, Y7, Y7
-	VPADDD       Y8, Y7, Y7
-	VSHUFPS      $0xdd, Y6, Y5, Y8
-	VSHUFPS      $0x88, Y6, Y5, Y5
-	VPADDD       Y8, Y5, Y5
-	VPBROADCASTD 4(R9), Y6
-	VPSRLVD      rowXSLow<>+0(SB), Y6, Y6
-	VPAND        dwordFifteen<>+0(SB), Y6, Y6
-	VPBROADCASTD (R9), Y8
-	VPSRLVD      rowXSHigh<>+0(SB), Y8, Y8
-	VPAND        dwordThree<>+0(SB), Y8, Y8
-	VPSLLD       $0x04, Y8, Y8
-	VPOR         Y8, Y6, Y6
-	VPSUBD       dwordThirtyTwo<>+0(SB), Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VPBROADCASTW (R9), Y8
-	VCVTPH2PS    X8, Y8
-	VMULPS       Y8, Y6, Y6
+	VPADDD       Y10, Y7, Y7
 	VCVTDQ2PS    Y7, Y7
-	VMULPS       (R11), Y6, Y8
-	VFMADD231PS  Y7, Y8, Y3
+	VMULPS       (R10), Y8, Y9
+	VFMADD231PS  Y7, Y9, Y3
+	VSHUFPS      $0xdd, Y6, Y5, Y7
+	VSHUFPS      $0x88, Y6, Y5, Y5
+	VPADDD       Y7, Y5, Y5
 	VCVTDQ2PS    Y5, Y5
-	VMULPS       (R11)(DI*1), Y6, Y6
+	VMULPS       (R10)(DI*1), Y8, Y6
 	VFMADD231PS  Y5, Y6, Y4
 	ADDQ         $+136, R9
 	ADDQ         $+512, R10
-	ADDQ         $+512, R11
 	DECQ         R8
-	JNZ          group66
+	JNZ          group59
 	VMOVUPS      Y3, (SP)(BX*1)
 	VMOVUPS      Y4, 256(SP)(BX*1)
 	MOVQ         rowBytes+24(FP), R8
 	ADDQ         R8, AX
 	ADDQ         $0x20, BX
 	CMPQ         BX, $+256
-	JNE          row65
+	JNE          row56
 	VMOVDQU      (SP), Y3
 	VMOVDQU      32(SP), Y4
 	VMOVDQU      64(SP), Y5
@@ -2361,7 +2450,7 @@ group66:
 	VMOVUPS      Y9, (CX)(BX*4)
 	ADDQ         $0x20, CX
 	DECQ         DX
-	JNZ          octet64
+	JNZ          octet55
 	VZEROUPPER
 	RET
 
@@ -2375,27 +2464,24 @@ TEXT ·dotIQ4_XSx1VNNI(SB), $256-80
 	VMOVDQU tableIQ4Unsigned<>+0(SB), Y1
 	MOVQ    AX, SI
 
-octet71:
+octet60:
 	XORQ BX, BX
 
-row72:
+row61:
 	LEAQ 65536(AX), DI
 
-touch76:
+touch62:
 	CMPQ       SI, DI
-	JGE        touched77
+	JGE        touched63
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch76
+	JMP        touch62
 
-touched77:
-	MOVQ  AX, R8
-	MOVQ  blocks+40(FP), R9
-	MOVQ  lanes+48(FP), R10
-	MOVQ  n+64(FP), DI
-	VPXOR Y2, Y2, Y2
-
-group73:
+touched63:
+	MOVQ         AX, R8
+	MOVQ         lanes+48(FP), R9
+	MOVQ         n+64(FP), DI
+	VPXOR        Y2, Y2, Y2
 	PREFETCHT0   4096(R8)
 	PREFETCHT0   4160(R8)
 	PREFETCHT0   4224(R8)
@@ -2407,9 +2493,9 @@ group73:
 	VPSHUFB      Y3, Y1, Y3
 	VPSHUFB      Y4, Y1, Y4
 	VPXOR        Y5, Y5, Y5
-	VMOVDQU      256(R10), Y6
+	VMOVDQU      256(R9), Y6
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xee // VPDPBUSD     Y6, Y3, Y5
-	VMOVDQU      288(R10), Y3
+	VMOVDQU      288(R9), Y3
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xeb // VPDPBUSD     Y3, Y4, Y5
 	VMOVDQU      24(R8), X3
 	VINSERTI128  $0x01, 88(R8), Y3, Y3
@@ -2419,9 +2505,9 @@ group73:
 	VPSHUFB      Y3, Y1, Y3
 	VPSHUFB      Y4, Y1, Y4
 	VPXOR        Y6, Y6, Y6
-	VMOVDQU      320(R10), Y7
+	VMOVDQU      320(R9), Y7
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xf7 // VPDPBUSD     Y7, Y3, Y6
-	VMOVDQU      352(R10), Y3
+	VMOVDQU      352(R9), Y3
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xf3 // VPDPBUSD     Y3, Y4, Y6
 	VSHUFPS      $0xdd, Y6, Y5, Y3
 	VSHUFPS      $0x88, Y6, Y5, Y5
@@ -2434,9 +2520,9 @@ group73:
 	VPSHUFB      Y3, Y1, Y3
 	VPSHUFB      Y4, Y1, Y4
 	VPXOR        Y6, Y6, Y6
-	VMOVDQU      384(R10), Y7
+	VMOVDQU      384(R9), Y7
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xf7 // VPDPBUSD     Y7, Y3, Y6
-	VMOVDQU      416(R10), Y3
+	VMOVDQU      416(R9), Y3
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xf3 // VPDPBUSD     Y3, Y4, Y6
 	VMOVDQU      56(R8), X3
 	VINSERTI128  $0x01, 120(R8), Y3, Y3
@@ -2446,16 +2532,13 @@ group73:
 	VPSHUFB      Y3, Y1, Y3
 	VPSHUFB      Y4, Y1, Y4
 	VPXOR        Y7, Y7, Y7
-	VMOVDQU      448(R10), Y8
+	VMOVDQU      448(R9), Y8
 	BYTE $0xc4; BYTE $0xc2; BYTE $0x65; BYTE $0x50; BYTE $0xf8 // VPDPBUSD     Y8, Y3, Y7
-	VMOVDQU      480(R10), Y3
+	VMOVDQU      480(R9), Y3
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xfb // VPDPBUSD     Y3, Y4, Y7
 	VSHUFPS      $0xdd, Y7, Y6, Y3
 	VSHUFPS      $0x88, Y7, Y6, Y6
 	VPADDD       Y3, Y6, Y6
-	VSHUFPS      $0xdd, Y6, Y5, Y3
-	VSHUFPS      $0x88, Y6, Y5, Y5
-	VPADDD       Y3, Y5, Y5
 	VPBROADCASTD 4(R8), Y3
 	VPSRLVD      rowXSLow<>+0(SB), Y3, Y3
 	VPAND        dwordFifteen<>+0(SB), Y3, Y3
@@ -2469,68 +2552,160 @@ group73:
 	VPBROADCASTW (R8), Y4
 	VCVTPH2PS    X4, Y4
 	VMULPS       Y4, Y3, Y3
-	VMOVDQU      64(R10), Y4
-	VPSLLD       $0x07, Y4, Y4
-	VPADDD       Y4, Y5, Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       (R10), Y3, Y3
-	VFMADD231PS  Y5, Y3, Y2
 	ADDQ         $+136, R8
 	ADDQ         $+512, R9
-	ADDQ         $+512, R10
 	DECQ         DI
-	JNZ          group73
-	VMOVUPS      Y2, (SP)(BX*1)
-	MOVQ         rowBytes+24(FP), DI
-	ADDQ         DI, AX
-	ADDQ         $0x20, BX
-	CMPQ         BX, $+256
-	JNE          row72
-	VMOVDQU      (SP), Y2
-	VMOVDQU      32(SP), Y3
-	VMOVDQU      64(SP), Y4
-	VMOVDQU      96(SP), Y5
-	VPUNPCKLDQ   Y3, Y2, Y6
-	VPUNPCKHDQ   Y3, Y2, Y2
-	VPUNPCKLDQ   Y5, Y4, Y3
-	VPUNPCKHDQ   Y5, Y4, Y4
-	VPUNPCKLQDQ  Y3, Y6, Y5
-	VPUNPCKHQDQ  Y3, Y6, Y3
-	VPUNPCKLQDQ  Y4, Y2, Y6
-	VPUNPCKHQDQ  Y4, Y2, Y2
-	VMOVDQU      128(SP), Y4
-	VMOVDQU      160(SP), Y7
-	VMOVDQU      192(SP), Y8
-	VMOVDQU      224(SP), Y9
-	VPUNPCKLDQ   Y7, Y4, Y10
-	VPUNPCKHDQ   Y7, Y4, Y4
-	VPUNPCKLDQ   Y9, Y8, Y7
-	VPUNPCKHDQ   Y9, Y8, Y8
-	VPUNPCKLQDQ  Y7, Y10, Y9
-	VPUNPCKHQDQ  Y7, Y10, Y7
-	VPUNPCKLQDQ  Y8, Y4, Y10
-	VPUNPCKHQDQ  Y8, Y4, Y4
+	JZ           last65
+
+group64:
+	PREFETCHT0   4096(R8)
+	PREFETCHT0   4160(R8)
+	PREFETCHT0   4224(R8)
+	VMOVDQU      8(R8), X4
+	VINSERTI128  $0x01, 72(R8), Y4, Y4
+	VPSRLW       $0x04, Y4, Y7
+	VPAND        Y0, Y4, Y4
+	VPAND        Y0, Y7, Y7
+	VPSHUFB      Y4, Y1, Y4
+	VPSHUFB      Y7, Y1, Y7
 	VPXOR        Y8, Y8, Y8
-	VPERM2F128   $0x20, Y9, Y5, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y7, Y3, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y10, Y6, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y4, Y2, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x31, Y9, Y5, Y5
-	VADDPS       Y5, Y8, Y8
-	VPERM2F128   $0x31, Y7, Y3, Y3
-	VADDPS       Y3, Y8, Y8
-	VPERM2F128   $0x31, Y10, Y6, Y3
-	VADDPS       Y3, Y8, Y8
-	VPERM2F128   $0x31, Y4, Y2, Y2
-	VADDPS       Y2, Y8, Y8
-	VMOVUPS      Y8, (CX)
-	ADDQ         $0x20, CX
-	DECQ         DX
-	JNZ          octet71
+	VMOVDQU      256(R9), Y9
+	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xc1 // VPDPBUSD     Y9, Y4, Y8
+	VMOVDQU      288(R9), Y4
+	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xc4 // VPDPBUSD     Y4, Y7, Y8
+	VMOVDQU      24(R8), X4
+	VINSERTI128  $0x01, 88(R8), Y4, Y4
+	VPSRLW       $0x04, Y4, Y7
+	VPAND        Y0, Y4, Y4
+	VPAND        Y0, Y7, Y7
+	VPSHUFB      Y4, Y1, Y4
+	VPSHUFB      Y7, Y1, Y7
+	VPXOR        Y9, Y9, Y9
+	VMOVDQU      320(R9), Y10
+	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xca // VPDPBUSD     Y10, Y4, Y9
+	VMOVDQU      352(R9), Y4
+	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xcc // VPDPBUSD     Y4, Y7, Y9
+	VSHUFPS      $0xdd, Y9, Y8, Y4
+	VSHUFPS      $0x88, Y9, Y8, Y8
+	VPADDD       Y4, Y8, Y8
+	VMOVDQU      40(R8), X4
+	VINSERTI128  $0x01, 104(R8), Y4, Y4
+	VPSRLW       $0x04, Y4, Y7
+	VPAND        Y0, Y4, Y4
+	VPAND        Y0, Y7, Y7
+	VPSHUFB      Y4, Y1, Y4
+	VPSHUFB      Y7, Y1, Y7
+	VPXOR        Y9, Y9, Y9
+	VMOVDQU      384(R9), Y10
+	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xca // VPDPBUSD     Y10, Y4, Y9
+	VMOVDQU      416(R9), Y4
+	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xcc // VPDPBUSD     Y4, Y7, Y9
+	VMOVDQU      56(R8), X4
+	VINSERTI128  $0x01, 120(R8), Y4, Y4
+	VPSRLW       $0x04, Y4, Y7
+	VPAND        Y0, Y4, Y4
+	VPAND        Y0, Y7, Y7
+	VPSHUFB      Y4, Y1, Y4
+	VPSHUFB      Y7, Y1, Y7
+	VPXOR        Y10, Y10, Y10
+	VMOVDQU      448(R9), Y11
+	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xd3 // VPDPBUSD     Y11, Y4, Y10
+	VMOVDQU      480(R9), Y4
+	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xd4 // VPDPBUSD     Y4, Y7, Y10
+	VSHUFPS      $0xdd, Y10, Y9, Y4
+	VSHUFPS      $0x88, Y10, Y9, Y9
+	VPADDD       Y4, Y9, Y9
+	VPBROADCASTD 4(R8), Y4
+	VPSRLVD      rowXSLow<>+0(SB), Y4, Y4
+	VPAND        dwordFifteen<>+0(SB), Y4, Y4
+	VPBROADCASTD (R8), Y7
+	VPSRLVD      rowXSHigh<>+0(SB), Y7, Y7
+	VPAND        dwordThree<>+0(SB), Y7, Y7
+	VPSLLD       $0x04, Y7, Y7
+	VPOR         Y7, Y4, Y4
+	VPSUBD       dwordThirtyTwo<>+0(SB), Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VPBROADCASTW (R8), Y7
+	VCVTPH2PS    X7, Y7
+	VMULPS       Y7, Y4, Y4
+	VSHUFPS      $0xdd, Y6, Y5, Y7
+	VSHUFPS      $0x88, Y6, Y5, Y5
+	VPADDD       Y7, Y5, Y5
+	VMOVDQU      -448(R9), Y6
+	VPSLLD       $0x07, Y6, Y6
+	VPADDD       Y6, Y5, Y5
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       -512(R9), Y3, Y3
+	VFMADD231PS  Y5, Y3, Y2
+	VMOVDQA      Y8, Y5
+	VMOVDQA      Y9, Y6
+	VMOVDQA      Y4, Y3
+	ADDQ         $+136, R8
+	ADDQ         $+512, R9
+	DECQ         DI
+	JNZ          group64
+
+last65:
+	VSHUFPS     $0xdd, Y6, Y5, Y4
+	VSHUFPS     $0x88, Y6, Y5, Y5
+	VPADDD      Y4, Y5, Y5
+	VMOVDQU     -448(R9), Y4
+	VPSLLD      $0x07, Y4, Y4
+	VPADDD      Y4, Y5, Y5
+	VCVTDQ2PS   Y5, Y5
+	VMULPS      -512(R9), Y3, Y3
+	VFMADD231PS Y5, Y3, Y2
+	VMOVUPS     Y2, (SP)(BX*1)
+	MOVQ        rowBytes+24(FP), DI
+	ADDQ        DI, AX
+	ADDQ        $0x20, BX
+	CMPQ        BX, $+256
+	JNE         row61
+	VMOVDQU     (SP), Y2
+	VMOVDQU     32(SP), Y3
+	VMOVDQU     64(SP), Y4
+	VMOVDQU     96(SP), Y5
+	VPUNPCKLDQ  Y3, Y2, Y6
+	VPUNPCKHDQ  Y3, Y2, Y2
+	VPUNPCKLDQ  Y5, Y4, Y3
+	VPUNPCKHDQ  Y5, Y4, Y4
+	VPUNPCKLQDQ Y3, Y6, Y5
+	VPUNPCKHQDQ Y3, Y6, Y3
+	VPUNPCKLQDQ Y4, Y2, Y6
+	VPUNPCKHQDQ Y4, Y2, Y2
+	VMOVDQU     128(SP), Y4
+	VMOVDQU     160(SP), Y7
+	VMOVDQU     192(SP), Y8
+	VMOVDQU     224(SP), Y9
+	VPUNPCKLDQ  Y7, Y4, Y10
+	VPUNPCKHDQ  Y7, Y4, Y4
+	VPUNPCKLDQ  Y9, Y8, Y7
+	VPUNPCKHDQ  Y9, Y8, Y8
+	VPUNPCKLQDQ Y7, Y10, Y9
+	VPUNPCKHQDQ Y7, Y10, Y7
+	VPUNPCKLQDQ Y8, Y4, Y10
+	VPUNPCKHQDQ Y8, Y4, Y4
+	VPXOR       Y8, Y8, Y8
+	VPERM2F128  $0x20, Y9, Y5, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y7, Y3, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y10, Y6, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y4, Y2, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x31, Y9, Y5, Y5
+	VADDPS      Y5, Y8, Y8
+	VPERM2F128  $0x31, Y7, Y3, Y3
+	VADDPS      Y3, Y8, Y8
+	VPERM2F128  $0x31, Y10, Y6, Y3
+	VADDPS      Y3, Y8, Y8
+	VPERM2F128  $0x31, Y4, Y2, Y2
+	VADDPS      Y2, Y8, Y8
+	VMOVUPS     Y8, (CX)
+	ADDQ        $0x20, CX
+	DECQ        DX
+	JNZ         octet60
 	VZEROUPPER
 	RET
 
@@ -2545,28 +2720,27 @@ TEXT ·dotIQ4_XSx2VNNI(SB), $512-80
 	VMOVDQU tableIQ4UnsignedUnsigned<>+0(SB), Y1
 	MOVQ    AX, SI
 
-octet78:
+octet66:
 	XORQ BX, BX
 
-row79:
+row67:
 	LEAQ 65536(AX), R8
 
-touch83:
+touch68:
 	CMPQ       SI, R8
-	JGE        touched84
+	JGE        touched69
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch83
+	JMP        touch68
 
-touched84:
+touched69:
 	MOVQ  AX, R9
-	MOVQ  blocks+40(FP), R10
-	MOVQ  lanes+48(FP), R11
+	MOVQ  lanes+48(FP), R10
 	MOVQ  n+64(FP), R8
 	VPXOR Y2, Y2, Y2
 	VPXOR Y3, Y3, Y3
 
-group80:
+group70:
 	PREFETCHT0   4096(R9)
 	PREFETCHT0   4160(R9)
 	PREFETCHT0   4224(R9)
@@ -2578,14 +2752,14 @@ group80:
 	VPSHUFB      Y4, Y1, Y4
 	VPSHUFB      Y5, Y1, Y5
 	VPXOR        Y6, Y6, Y6
-	VMOVDQU      256(R11), Y7
+	VMOVDQU      256(R10), Y7
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xf7 // VPDPBUSD     Y7, Y4, Y6
-	VMOVDQU      288(R11), Y7
+	VMOVDQU      288(R10), Y7
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xf7 // VPDPBUSD     Y7, Y5, Y6
 	VPXOR        Y7, Y7, Y7
-	VMOVDQU      256(R11)(DI*1), Y8
+	VMOVDQU      256(R10)(DI*1), Y8
 	BYTE $0xc4; BYTE $0xc2; BYTE $0x5d; BYTE $0x50; BYTE $0xf8 // VPDPBUSD     Y8, Y4, Y7
-	VMOVDQU      288(R11)(DI*1), Y4
+	VMOVDQU      288(R10)(DI*1), Y4
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfc // VPDPBUSD     Y4, Y5, Y7
 	VMOVDQU      24(R9), X4
 	VINSERTI128  $0x01, 88(R9), Y4, Y4
@@ -2595,14 +2769,14 @@ group80:
 	VPSHUFB      Y4, Y1, Y4
 	VPSHUFB      Y5, Y1, Y5
 	VPXOR        Y8, Y8, Y8
-	VMOVDQU      320(R11), Y9
+	VMOVDQU      320(R10), Y9
 	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xc1 // VPDPBUSD     Y9, Y4, Y8
-	VMOVDQU      352(R11), Y9
+	VMOVDQU      352(R10), Y9
 	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xc1 // VPDPBUSD     Y9, Y5, Y8
 	VPXOR        Y9, Y9, Y9
-	VMOVDQU      320(R11)(DI*1), Y10
+	VMOVDQU      320(R10)(DI*1), Y10
 	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xca // VPDPBUSD     Y10, Y4, Y9
-	VMOVDQU      352(R11)(DI*1), Y4
+	VMOVDQU      352(R10)(DI*1), Y4
 	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xcc // VPDPBUSD     Y4, Y5, Y9
 	VSHUFPS      $0xdd, Y8, Y6, Y4
 	VSHUFPS      $0x88, Y8, Y6, Y6
@@ -2618,14 +2792,14 @@ group80:
 	VPSHUFB      Y4, Y1, Y4
 	VPSHUFB      Y5, Y1, Y5
 	VPXOR        Y8, Y8, Y8
-	VMOVDQU      384(R11), Y9
+	VMOVDQU      384(R10), Y9
 	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xc1 // VPDPBUSD     Y9, Y4, Y8
-	VMOVDQU      416(R11), Y9
+	VMOVDQU      416(R10), Y9
 	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xc1 // VPDPBUSD     Y9, Y5, Y8
 	VPXOR        Y9, Y9, Y9
-	VMOVDQU      384(R11)(DI*1), Y10
+	VMOVDQU      384(R10)(DI*1), Y10
 	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xca // VPDPBUSD     Y10, Y4, Y9
-	VMOVDQU      416(R11)(DI*1), Y4
+	VMOVDQU      416(R10)(DI*1), Y4
 	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xcc // VPDPBUSD     Y4, Y5, Y9
 	VMOVDQU      56(R9), X4
 	VINSERTI128  $0x01, 120(R9), Y4, Y4
@@ -2635,14 +2809,14 @@ group80:
 	VPSHUFB      Y4, Y1, Y4
 	VPSHUFB      Y5, Y1, Y5
 	VPXOR        Y10, Y10, Y10
-	VMOVDQU      448(R11), Y11
+	VMOVDQU      448(R10), Y11
 	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xd3 // VPDPBUSD     Y11, Y4, Y10
-	VMOVDQU      480(R11), Y11
+	VMOVDQU      480(R10), Y11
 	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xd3 // VPDPBUSD     Y11, Y5, Y10
 	VPXOR        Y11, Y11, Y11
-	VMOVDQU      448(R11)(DI*1), Y12
+	VMOVDQU      448(R10)(DI*1), Y12
 	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xdc // VPDPBUSD     Y12, Y4, Y11
-	VMOVDQU      480(R11)(DI*1), Y4
+	VMOVDQU      480(R10)(DI*1), Y4
 	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xdc // VPDPBUSD     Y4, Y5, Y11
 	VSHUFPS      $0xdd, Y10, Y8, Y4
 	VSHUFPS      $0x88, Y10, Y8, Y8
@@ -2650,12 +2824,6 @@ group80:
 	VSHUFPS      $0xdd, Y11, Y9, Y4
 	VSHUFPS      $0x88, Y11, Y9, Y9
 	VPADDD       Y4, Y9, Y9
-	VSHUFPS      $0xdd, Y8, Y6, Y4
-	VSHUFPS      $0x88, Y8, Y6, Y6
-	VPADDD       Y4, Y6, Y6
-	VSHUFPS      $0xdd, Y9, Y7, Y4
-	VSHUFPS      $0x88, Y9, Y7, Y7
-	VPADDD       Y4, Y7, Y7
 	VPBROADCASTD 4(R9), Y4
 	VPSRLVD      rowXSLow<>+0(SB), Y4, Y4
 	VPAND        dwordFifteen<>+0(SB), Y4, Y4
@@ -2669,30 +2837,35 @@ group80:
 	VPBROADCASTW (R9), Y5
 	VCVTPH2PS    X5, Y5
 	VMULPS       Y5, Y4, Y4
-	VMOVDQU      64(R11), Y5
+	VSHUFPS      $0xdd, Y8, Y6, Y5
+	VSHUFPS      $0x88, Y8, Y6, Y6
+	VPADDD       Y5, Y6, Y6
+	VMOVDQU      64(R10), Y5
 	VPSLLD       $0x07, Y5, Y5
 	VPADDD       Y5, Y6, Y6
 	VCVTDQ2PS    Y6, Y6
-	VMULPS       (R11), Y4, Y5
+	VMULPS       (R10), Y4, Y5
 	VFMADD231PS  Y6, Y5, Y2
-	VMOVDQU      64(R11)(DI*1), Y5
+	VSHUFPS      $0xdd, Y9, Y7, Y5
+	VSHUFPS      $0x88, Y9, Y7, Y7
+	VPADDD       Y5, Y7, Y7
+	VMOVDQU      64(R10)(DI*1), Y5
 	VPSLLD       $0x07, Y5, Y5
 	VPADDD       Y5, Y7, Y7
 	VCVTDQ2PS    Y7, Y7
-	VMULPS       (R11)(DI*1), Y4, Y4
+	VMULPS       (R10)(DI*1), Y4, Y4
 	VFMADD231PS  Y7, Y4, Y3
 	ADDQ         $+136, R9
 	ADDQ         $+512, R10
-	ADDQ         $+512, R11
 	DECQ         R8
-	JNZ          group80
+	JNZ          group70
 	VMOVUPS      Y2, (SP)(BX*1)
 	VMOVUPS      Y3, 256(SP)(BX*1)
 	MOVQ         rowBytes+24(FP), R8
 	ADDQ         R8, AX
 	ADDQ         $0x20, BX
 	CMPQ         BX, $+256
-	JNE          row79
+	JNE          row67
 	VMOVDQU      (SP), Y2
 	VMOVDQU      32(SP), Y3
 	VMOVDQU      64(SP), Y4
@@ -2780,6 +2953,6 @@ group80:
 	VMOVUPS      Y8, (CX)(BX*4)
 	ADDQ         $0x20, CX
 	DECQ         DX
-	JNZ          octet78
+	JNZ          octet66
 	VZEROUPPER
 	RET

@@ -41,6 +41,7 @@ type emitter struct {
 	vnni   bool // the kernel being written may use VPDPBUSD
 	evex   bool // and in the form of AVX-512
 	wide   bool // and has vectors of 512 bits; then 16 weight rows stand where AVX2 has 8
+	high   int  // registers 16 to 31 that are taken, of AVX-512
 	labels int
 	data   map[string]operand.Mem
 }
@@ -157,6 +158,26 @@ func (e *emitter) keep(m operand.Mem) operand.Op {
 	return m
 }
 
+// pin is m in a register that AVX-512 has more of than AVX2, where it is written for AVX-512, else m itself. Only what has an EVEX
+// form takes it.
+func (e *emitter) pin(m operand.Mem) operand.Op {
+	if !e.evex {
+		return m
+	}
+	v := []reg.VecPhysical{reg.Y16, reg.Y17, reg.Y18, reg.Y19, reg.Y20, reg.Y21, reg.Y22, reg.Y23, reg.Y24, reg.Y25}[e.high]
+	e.high++
+	e.VMOVDQU32(m, v)
+	return v
+}
+
+// pinned is the same for what should be in a register in any case.
+func (e *emitter) pinned(m operand.Mem) operand.Op {
+	if e.evex {
+		return e.pin(m)
+	}
+	return e.load(m)
+}
+
 func (e *emitter) zero() vec {
 	v := e.vec()
 	if !e.wide {
@@ -174,7 +195,7 @@ func (e *emitter) zero() vec {
 
 // and, or and xor are the bit operations, whose names differ between AVX2 and AVX-512.
 func (e *emitter) and(a operand.Op, b, to vec) {
-	if e.wide {
+	if _, pinned := a.(reg.VecPhysical); pinned || e.wide {
 		e.VPANDD(a, b, to)
 	} else {
 		e.VPAND(a, b, to)
@@ -470,7 +491,7 @@ func (e *emitter) quad(next func(i int) ymm, add func(b, a ymm, level int)) ymm 
 
 // addInt adds neighbours among int32. While all fit int16, packing and VPMADDWD are cheaper than VPHADDD; products is
 // how many products of a weight up to top and an activation a lane of level 0 has summed.
-func (e *emitter) addInt(top, products int, ones ymm) func(b, a ymm, level int) {
+func (e *emitter) addInt(top, products int, ones operand.Op) func(b, a ymm, level int) {
 	return func(b, a vec, level int) {
 		if top*127*products<<level > 32767 {
 			e.addPairs(b, a)

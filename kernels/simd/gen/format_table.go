@@ -100,7 +100,7 @@ func tableFormats() []*format {
 					s.dw(b, l)
 				}
 			},
-			row: func(e *emitter, p reg.GPVirtual, s sink) {
+			row: func(e *emitter, p reg.GPVirtual, s *dotSink) {
 				low, high := e.YMM(), e.YMM()
 				e.VPBROADCASTD(operand.Mem{Base: p, Disp: 4}, low)
 				e.VPSRLVD(e.dwordList("rowXSLow", [8]uint32{0, 4, 8, 12, 16, 20, 24, 28}), low, low)
