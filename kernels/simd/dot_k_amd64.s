@@ -178,7 +178,8 @@ group5:
 	ADDQ         $+84, R8
 	ADDQ         $+512, R9
 	DECQ         DI
-	JNZ          group5
+	JZ           last6
+	JMP          group5
 
 last6:
 	VCVTDQ2PS    Y4, Y4
@@ -404,102 +405,105 @@ group11:
 	ADDQ         $+84, R9
 	ADDQ         $+512, R10
 	DECQ         R8
-	JNZ          group11
-	VMOVUPS      Y2, (SP)(BX*1)
-	VMOVUPS      Y3, 256(SP)(BX*1)
-	MOVQ         rowBytes+24(FP), R8
-	ADDQ         R8, AX
-	ADDQ         $0x20, BX
-	CMPQ         BX, $+256
-	JNE          row8
-	VMOVDQU      (SP), Y2
-	VMOVDQU      32(SP), Y3
-	VMOVDQU      64(SP), Y4
-	VMOVDQU      96(SP), Y5
-	VPUNPCKLDQ   Y3, Y2, Y6
-	VPUNPCKHDQ   Y3, Y2, Y2
-	VPUNPCKLDQ   Y5, Y4, Y3
-	VPUNPCKHDQ   Y5, Y4, Y4
-	VPUNPCKLQDQ  Y3, Y6, Y5
-	VPUNPCKHQDQ  Y3, Y6, Y3
-	VPUNPCKLQDQ  Y4, Y2, Y6
-	VPUNPCKHQDQ  Y4, Y2, Y2
-	VMOVDQU      128(SP), Y4
-	VMOVDQU      160(SP), Y7
-	VMOVDQU      192(SP), Y8
-	VMOVDQU      224(SP), Y9
-	VPUNPCKLDQ   Y7, Y4, Y10
-	VPUNPCKHDQ   Y7, Y4, Y4
-	VPUNPCKLDQ   Y9, Y8, Y7
-	VPUNPCKHDQ   Y9, Y8, Y8
-	VPUNPCKLQDQ  Y7, Y10, Y9
-	VPUNPCKHQDQ  Y7, Y10, Y7
-	VPUNPCKLQDQ  Y8, Y4, Y10
-	VPUNPCKHQDQ  Y8, Y4, Y4
-	VPXOR        Y8, Y8, Y8
-	VPERM2F128   $0x20, Y9, Y5, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y7, Y3, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y10, Y6, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y4, Y2, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x31, Y9, Y5, Y5
-	VADDPS       Y5, Y8, Y8
-	VPERM2F128   $0x31, Y7, Y3, Y3
-	VADDPS       Y3, Y8, Y8
-	VPERM2F128   $0x31, Y10, Y6, Y3
-	VADDPS       Y3, Y8, Y8
-	VPERM2F128   $0x31, Y4, Y2, Y2
-	VADDPS       Y2, Y8, Y8
-	VMOVUPS      Y8, (CX)
-	MOVQ         ldo+8(FP), BX
-	VMOVDQU      256(SP), Y2
-	VMOVDQU      288(SP), Y3
-	VMOVDQU      320(SP), Y4
-	VMOVDQU      352(SP), Y5
-	VPUNPCKLDQ   Y3, Y2, Y6
-	VPUNPCKHDQ   Y3, Y2, Y2
-	VPUNPCKLDQ   Y5, Y4, Y3
-	VPUNPCKHDQ   Y5, Y4, Y4
-	VPUNPCKLQDQ  Y3, Y6, Y5
-	VPUNPCKHQDQ  Y3, Y6, Y3
-	VPUNPCKLQDQ  Y4, Y2, Y6
-	VPUNPCKHQDQ  Y4, Y2, Y2
-	VMOVDQU      384(SP), Y4
-	VMOVDQU      416(SP), Y7
-	VMOVDQU      448(SP), Y8
-	VMOVDQU      480(SP), Y9
-	VPUNPCKLDQ   Y7, Y4, Y10
-	VPUNPCKHDQ   Y7, Y4, Y4
-	VPUNPCKLDQ   Y9, Y8, Y7
-	VPUNPCKHDQ   Y9, Y8, Y8
-	VPUNPCKLQDQ  Y7, Y10, Y9
-	VPUNPCKHQDQ  Y7, Y10, Y7
-	VPUNPCKLQDQ  Y8, Y4, Y10
-	VPUNPCKHQDQ  Y8, Y4, Y4
-	VPXOR        Y8, Y8, Y8
-	VPERM2F128   $0x20, Y9, Y5, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y7, Y3, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y10, Y6, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y4, Y2, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x31, Y9, Y5, Y5
-	VADDPS       Y5, Y8, Y8
-	VPERM2F128   $0x31, Y7, Y3, Y3
-	VADDPS       Y3, Y8, Y8
-	VPERM2F128   $0x31, Y10, Y6, Y3
-	VADDPS       Y3, Y8, Y8
-	VPERM2F128   $0x31, Y4, Y2, Y2
-	VADDPS       Y2, Y8, Y8
-	VMOVUPS      Y8, (CX)(BX*4)
-	ADDQ         $0x20, CX
-	DECQ         DX
-	JNZ          octet7
+	JZ           done12
+	JMP          group11
+
+done12:
+	VMOVUPS     Y2, (SP)(BX*1)
+	VMOVUPS     Y3, 256(SP)(BX*1)
+	MOVQ        rowBytes+24(FP), R8
+	ADDQ        R8, AX
+	ADDQ        $0x20, BX
+	CMPQ        BX, $+256
+	JNE         row8
+	VMOVDQU     (SP), Y2
+	VMOVDQU     32(SP), Y3
+	VMOVDQU     64(SP), Y4
+	VMOVDQU     96(SP), Y5
+	VPUNPCKLDQ  Y3, Y2, Y6
+	VPUNPCKHDQ  Y3, Y2, Y2
+	VPUNPCKLDQ  Y5, Y4, Y3
+	VPUNPCKHDQ  Y5, Y4, Y4
+	VPUNPCKLQDQ Y3, Y6, Y5
+	VPUNPCKHQDQ Y3, Y6, Y3
+	VPUNPCKLQDQ Y4, Y2, Y6
+	VPUNPCKHQDQ Y4, Y2, Y2
+	VMOVDQU     128(SP), Y4
+	VMOVDQU     160(SP), Y7
+	VMOVDQU     192(SP), Y8
+	VMOVDQU     224(SP), Y9
+	VPUNPCKLDQ  Y7, Y4, Y10
+	VPUNPCKHDQ  Y7, Y4, Y4
+	VPUNPCKLDQ  Y9, Y8, Y7
+	VPUNPCKHDQ  Y9, Y8, Y8
+	VPUNPCKLQDQ Y7, Y10, Y9
+	VPUNPCKHQDQ Y7, Y10, Y7
+	VPUNPCKLQDQ Y8, Y4, Y10
+	VPUNPCKHQDQ Y8, Y4, Y4
+	VPXOR       Y8, Y8, Y8
+	VPERM2F128  $0x20, Y9, Y5, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y7, Y3, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y10, Y6, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y4, Y2, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x31, Y9, Y5, Y5
+	VADDPS      Y5, Y8, Y8
+	VPERM2F128  $0x31, Y7, Y3, Y3
+	VADDPS      Y3, Y8, Y8
+	VPERM2F128  $0x31, Y10, Y6, Y3
+	VADDPS      Y3, Y8, Y8
+	VPERM2F128  $0x31, Y4, Y2, Y2
+	VADDPS      Y2, Y8, Y8
+	VMOVUPS     Y8, (CX)
+	MOVQ        ldo+8(FP), BX
+	VMOVDQU     256(SP), Y2
+	VMOVDQU     288(SP), Y3
+	VMOVDQU     320(SP), Y4
+	VMOVDQU     352(SP), Y5
+	VPUNPCKLDQ  Y3, Y2, Y6
+	VPUNPCKHDQ  Y3, Y2, Y2
+	VPUNPCKLDQ  Y5, Y4, Y3
+	VPUNPCKHDQ  Y5, Y4, Y4
+	VPUNPCKLQDQ Y3, Y6, Y5
+	VPUNPCKHQDQ Y3, Y6, Y3
+	VPUNPCKLQDQ Y4, Y2, Y6
+	VPUNPCKHQDQ Y4, Y2, Y2
+	VMOVDQU     384(SP), Y4
+	VMOVDQU     416(SP), Y7
+	VMOVDQU     448(SP), Y8
+	VMOVDQU     480(SP), Y9
+	VPUNPCKLDQ  Y7, Y4, Y10
+	VPUNPCKHDQ  Y7, Y4, Y4
+	VPUNPCKLDQ  Y9, Y8, Y7
+	VPUNPCKHDQ  Y9, Y8, Y8
+	VPUNPCKLQDQ Y7, Y10, Y9
+	VPUNPCKHQDQ Y7, Y10, Y7
+	VPUNPCKLQDQ Y8, Y4, Y10
+	VPUNPCKHQDQ Y8, Y4, Y4
+	VPXOR       Y8, Y8, Y8
+	VPERM2F128  $0x20, Y9, Y5, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y7, Y3, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y10, Y6, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y4, Y2, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x31, Y9, Y5, Y5
+	VADDPS      Y5, Y8, Y8
+	VPERM2F128  $0x31, Y7, Y3, Y3
+	VADDPS      Y3, Y8, Y8
+	VPERM2F128  $0x31, Y10, Y6, Y3
+	VADDPS      Y3, Y8, Y8
+	VPERM2F128  $0x31, Y4, Y2, Y2
+	VADDPS      Y2, Y8, Y8
+	VMOVUPS     Y8, (CX)(BX*4)
+	ADDQ        $0x20, CX
+	DECQ        DX
+	JNZ         octet7
 	VZEROUPPER
 	RET
 
@@ -513,20 +517,20 @@ TEXT ·dotQ2_Kx1VNNI(SB), $256-80
 	VMOVDQU onesWords<>+0(SB), Y1
 	MOVQ    AX, SI
 
-octet12:
+octet13:
 	XORQ BX, BX
 
-row13:
+row14:
 	LEAQ 65536(AX), DI
 
-touch14:
+touch15:
 	CMPQ       SI, DI
-	JGE        touched15
+	JGE        touched16
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch14
+	JMP        touch15
 
-touched15:
+touched16:
 	MOVQ         AX, R8
 	MOVQ         lanes+48(FP), R9
 	MOVQ         n+64(FP), DI
@@ -606,9 +610,9 @@ touched15:
 	ADDQ         $+84, R8
 	ADDQ         $+512, R9
 	DECQ         DI
-	JZ           last17
+	JZ           last18
 
-group16:
+group17:
 	PREFETCHT0   4096(R8)
 	PREFETCHT0   4160(R8)
 	VMOVDQU      16(R8), X3
@@ -693,9 +697,10 @@ group16:
 	ADDQ         $+84, R8
 	ADDQ         $+512, R9
 	DECQ         DI
-	JNZ          group16
+	JZ           last18
+	JMP          group17
 
-last17:
+last18:
 	VCVTDQ2PS    Y5, Y5
 	VMULPS       -512(R9), Y4, Y3
 	VFMADD231PS  Y5, Y3, Y2
@@ -706,7 +711,7 @@ last17:
 	ADDQ         DI, AX
 	ADDQ         $0x20, BX
 	CMPQ         BX, $+256
-	JNE          row13
+	JNE          row14
 	VMOVDQU      (SP), Y2
 	VMOVDQU      32(SP), Y3
 	VMOVDQU      64(SP), Y4
@@ -751,7 +756,7 @@ last17:
 	VMOVUPS      Y8, (CX)
 	ADDQ         $0x20, CX
 	DECQ         DX
-	JNZ          octet12
+	JNZ          octet13
 	VZEROUPPER
 	RET
 
@@ -766,27 +771,27 @@ TEXT ·dotQ2_Kx2VNNI(SB), $512-80
 	VMOVDQU onesWords<>+0(SB), Y1
 	MOVQ    AX, SI
 
-octet18:
+octet19:
 	XORQ BX, BX
 
-row19:
+row20:
 	LEAQ 65536(AX), R8
 
-touch20:
+touch21:
 	CMPQ       SI, R8
-	JGE        touched21
+	JGE        touched22
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch20
+	JMP        touch21
 
-touched21:
+touched22:
 	MOVQ  AX, R9
 	MOVQ  lanes+48(FP), R10
 	MOVQ  n+64(FP), R8
 	VPXOR Y2, Y2, Y2
 	VPXOR Y3, Y3, Y3
 
-group22:
+group23:
 	PREFETCHT0   4096(R9)
 	PREFETCHT0   4160(R9)
 	VMOVDQU      16(R9), X4
@@ -911,102 +916,105 @@ group22:
 	ADDQ         $+84, R9
 	ADDQ         $+512, R10
 	DECQ         R8
-	JNZ          group22
-	VMOVUPS      Y2, (SP)(BX*1)
-	VMOVUPS      Y3, 256(SP)(BX*1)
-	MOVQ         rowBytes+24(FP), R8
-	ADDQ         R8, AX
-	ADDQ         $0x20, BX
-	CMPQ         BX, $+256
-	JNE          row19
-	VMOVDQU      (SP), Y2
-	VMOVDQU      32(SP), Y3
-	VMOVDQU      64(SP), Y4
-	VMOVDQU      96(SP), Y5
-	VPUNPCKLDQ   Y3, Y2, Y6
-	VPUNPCKHDQ   Y3, Y2, Y2
-	VPUNPCKLDQ   Y5, Y4, Y3
-	VPUNPCKHDQ   Y5, Y4, Y4
-	VPUNPCKLQDQ  Y3, Y6, Y5
-	VPUNPCKHQDQ  Y3, Y6, Y3
-	VPUNPCKLQDQ  Y4, Y2, Y6
-	VPUNPCKHQDQ  Y4, Y2, Y2
-	VMOVDQU      128(SP), Y4
-	VMOVDQU      160(SP), Y7
-	VMOVDQU      192(SP), Y8
-	VMOVDQU      224(SP), Y9
-	VPUNPCKLDQ   Y7, Y4, Y10
-	VPUNPCKHDQ   Y7, Y4, Y4
-	VPUNPCKLDQ   Y9, Y8, Y7
-	VPUNPCKHDQ   Y9, Y8, Y8
-	VPUNPCKLQDQ  Y7, Y10, Y9
-	VPUNPCKHQDQ  Y7, Y10, Y7
-	VPUNPCKLQDQ  Y8, Y4, Y10
-	VPUNPCKHQDQ  Y8, Y4, Y4
-	VPXOR        Y8, Y8, Y8
-	VPERM2F128   $0x20, Y9, Y5, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y7, Y3, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y10, Y6, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y4, Y2, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x31, Y9, Y5, Y5
-	VADDPS       Y5, Y8, Y8
-	VPERM2F128   $0x31, Y7, Y3, Y3
-	VADDPS       Y3, Y8, Y8
-	VPERM2F128   $0x31, Y10, Y6, Y3
-	VADDPS       Y3, Y8, Y8
-	VPERM2F128   $0x31, Y4, Y2, Y2
-	VADDPS       Y2, Y8, Y8
-	VMOVUPS      Y8, (CX)
-	MOVQ         ldo+8(FP), BX
-	VMOVDQU      256(SP), Y2
-	VMOVDQU      288(SP), Y3
-	VMOVDQU      320(SP), Y4
-	VMOVDQU      352(SP), Y5
-	VPUNPCKLDQ   Y3, Y2, Y6
-	VPUNPCKHDQ   Y3, Y2, Y2
-	VPUNPCKLDQ   Y5, Y4, Y3
-	VPUNPCKHDQ   Y5, Y4, Y4
-	VPUNPCKLQDQ  Y3, Y6, Y5
-	VPUNPCKHQDQ  Y3, Y6, Y3
-	VPUNPCKLQDQ  Y4, Y2, Y6
-	VPUNPCKHQDQ  Y4, Y2, Y2
-	VMOVDQU      384(SP), Y4
-	VMOVDQU      416(SP), Y7
-	VMOVDQU      448(SP), Y8
-	VMOVDQU      480(SP), Y9
-	VPUNPCKLDQ   Y7, Y4, Y10
-	VPUNPCKHDQ   Y7, Y4, Y4
-	VPUNPCKLDQ   Y9, Y8, Y7
-	VPUNPCKHDQ   Y9, Y8, Y8
-	VPUNPCKLQDQ  Y7, Y10, Y9
-	VPUNPCKHQDQ  Y7, Y10, Y7
-	VPUNPCKLQDQ  Y8, Y4, Y10
-	VPUNPCKHQDQ  Y8, Y4, Y4
-	VPXOR        Y8, Y8, Y8
-	VPERM2F128   $0x20, Y9, Y5, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y7, Y3, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y10, Y6, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y4, Y2, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x31, Y9, Y5, Y5
-	VADDPS       Y5, Y8, Y8
-	VPERM2F128   $0x31, Y7, Y3, Y3
-	VADDPS       Y3, Y8, Y8
-	VPERM2F128   $0x31, Y10, Y6, Y3
-	VADDPS       Y3, Y8, Y8
-	VPERM2F128   $0x31, Y4, Y2, Y2
-	VADDPS       Y2, Y8, Y8
-	VMOVUPS      Y8, (CX)(BX*4)
-	ADDQ         $0x20, CX
-	DECQ         DX
-	JNZ          octet18
+	JZ           done24
+	JMP          group23
+
+done24:
+	VMOVUPS     Y2, (SP)(BX*1)
+	VMOVUPS     Y3, 256(SP)(BX*1)
+	MOVQ        rowBytes+24(FP), R8
+	ADDQ        R8, AX
+	ADDQ        $0x20, BX
+	CMPQ        BX, $+256
+	JNE         row20
+	VMOVDQU     (SP), Y2
+	VMOVDQU     32(SP), Y3
+	VMOVDQU     64(SP), Y4
+	VMOVDQU     96(SP), Y5
+	VPUNPCKLDQ  Y3, Y2, Y6
+	VPUNPCKHDQ  Y3, Y2, Y2
+	VPUNPCKLDQ  Y5, Y4, Y3
+	VPUNPCKHDQ  Y5, Y4, Y4
+	VPUNPCKLQDQ Y3, Y6, Y5
+	VPUNPCKHQDQ Y3, Y6, Y3
+	VPUNPCKLQDQ Y4, Y2, Y6
+	VPUNPCKHQDQ Y4, Y2, Y2
+	VMOVDQU     128(SP), Y4
+	VMOVDQU     160(SP), Y7
+	VMOVDQU     192(SP), Y8
+	VMOVDQU     224(SP), Y9
+	VPUNPCKLDQ  Y7, Y4, Y10
+	VPUNPCKHDQ  Y7, Y4, Y4
+	VPUNPCKLDQ  Y9, Y8, Y7
+	VPUNPCKHDQ  Y9, Y8, Y8
+	VPUNPCKLQDQ Y7, Y10, Y9
+	VPUNPCKHQDQ Y7, Y10, Y7
+	VPUNPCKLQDQ Y8, Y4, Y10
+	VPUNPCKHQDQ Y8, Y4, Y4
+	VPXOR       Y8, Y8, Y8
+	VPERM2F128  $0x20, Y9, Y5, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y7, Y3, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y10, Y6, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y4, Y2, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x31, Y9, Y5, Y5
+	VADDPS      Y5, Y8, Y8
+	VPERM2F128  $0x31, Y7, Y3, Y3
+	VADDPS      Y3, Y8, Y8
+	VPERM2F128  $0x31, Y10, Y6, Y3
+	VADDPS      Y3, Y8, Y8
+	VPERM2F128  $0x31, Y4, Y2, Y2
+	VADDPS      Y2, Y8, Y8
+	VMOVUPS     Y8, (CX)
+	MOVQ        ldo+8(FP), BX
+	VMOVDQU     256(SP), Y2
+	VMOVDQU     288(SP), Y3
+	VMOVDQU     320(SP), Y4
+	VMOVDQU     352(SP), Y5
+	VPUNPCKLDQ  Y3, Y2, Y6
+	VPUNPCKHDQ  Y3, Y2, Y2
+	VPUNPCKLDQ  Y5, Y4, Y3
+	VPUNPCKHDQ  Y5, Y4, Y4
+	VPUNPCKLQDQ Y3, Y6, Y5
+	VPUNPCKHQDQ Y3, Y6, Y3
+	VPUNPCKLQDQ Y4, Y2, Y6
+	VPUNPCKHQDQ Y4, Y2, Y2
+	VMOVDQU     384(SP), Y4
+	VMOVDQU     416(SP), Y7
+	VMOVDQU     448(SP), Y8
+	VMOVDQU     480(SP), Y9
+	VPUNPCKLDQ  Y7, Y4, Y10
+	VPUNPCKHDQ  Y7, Y4, Y4
+	VPUNPCKLDQ  Y9, Y8, Y7
+	VPUNPCKHDQ  Y9, Y8, Y8
+	VPUNPCKLQDQ Y7, Y10, Y9
+	VPUNPCKHQDQ Y7, Y10, Y7
+	VPUNPCKLQDQ Y8, Y4, Y10
+	VPUNPCKHQDQ Y8, Y4, Y4
+	VPXOR       Y8, Y8, Y8
+	VPERM2F128  $0x20, Y9, Y5, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y7, Y3, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y10, Y6, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y4, Y2, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x31, Y9, Y5, Y5
+	VADDPS      Y5, Y8, Y8
+	VPERM2F128  $0x31, Y7, Y3, Y3
+	VADDPS      Y3, Y8, Y8
+	VPERM2F128  $0x31, Y10, Y6, Y3
+	VADDPS      Y3, Y8, Y8
+	VPERM2F128  $0x31, Y4, Y2, Y2
+	VADDPS      Y2, Y8, Y8
+	VMOVUPS     Y8, (CX)(BX*4)
+	ADDQ        $0x20, CX
+	DECQ        DX
+	JNZ         octet19
 	VZEROUPPER
 	RET
 
@@ -1021,20 +1029,20 @@ TEXT ·dotQ3_Kx1AVX2(SB), $256-80
 	VMOVDQU onesWords<>+0(SB), Y2
 	MOVQ    AX, SI
 
-octet23:
+octet25:
 	XORQ BX, BX
 
-row24:
+row26:
 	LEAQ 65536(AX), DI
 
-touch25:
+touch27:
 	CMPQ       SI, DI
-	JGE        touched26
+	JGE        touched28
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch25
+	JMP        touch27
 
-touched26:
+touched28:
 	MOVQ           AX, R8
 	MOVQ           lanes+48(FP), R9
 	MOVQ           n+64(FP), DI
@@ -1129,9 +1137,9 @@ touched26:
 	ADDQ           $+110, R8
 	ADDQ           $+512, R9
 	DECQ           DI
-	JZ             last28
+	JZ             last30
 
-group27:
+group29:
 	PREFETCHT0     4096(R8)
 	PREFETCHT0     4160(R8)
 	VMOVDQU        32(R8), X5
@@ -1227,9 +1235,10 @@ group27:
 	ADDQ           $+110, R8
 	ADDQ           $+512, R9
 	DECQ           DI
-	JNZ            group27
+	JZ             last30
+	JMP            group29
 
-last28:
+last30:
 	VCVTDQ2PS   Y6, Y6
 	VMULPS      -512(R9), Y4, Y4
 	VFMADD231PS Y6, Y4, Y3
@@ -1238,7 +1247,7 @@ last28:
 	ADDQ        DI, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row24
+	JNE         row26
 	VMOVDQU     (SP), Y3
 	VMOVDQU     32(SP), Y4
 	VMOVDQU     64(SP), Y5
@@ -1283,7 +1292,7 @@ last28:
 	VMOVUPS     Y9, (CX)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet23
+	JNZ         octet25
 	VZEROUPPER
 	RET
 
@@ -1353,27 +1362,27 @@ TEXT ·dotQ3_Kx2AVX2(SB), $512-80
 	VMOVDQU onesWords<>+0(SB), Y2
 	MOVQ    AX, SI
 
-octet29:
+octet31:
 	XORQ BX, BX
 
-row30:
+row32:
 	LEAQ 65536(AX), R8
 
-touch31:
+touch33:
 	CMPQ       SI, R8
-	JGE        touched32
+	JGE        touched34
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch31
+	JMP        touch33
 
-touched32:
+touched34:
 	MOVQ  AX, R9
 	MOVQ  lanes+48(FP), R10
 	MOVQ  n+64(FP), R8
 	VPXOR Y3, Y3, Y3
 	VPXOR Y4, Y4, Y4
 
-group33:
+group35:
 	PREFETCHT0     4096(R9)
 	PREFETCHT0     4160(R9)
 	VMOVDQU        32(R9), X5
@@ -1507,102 +1516,105 @@ group33:
 	ADDQ           $+110, R9
 	ADDQ           $+512, R10
 	DECQ           R8
-	JNZ            group33
-	VMOVUPS        Y3, (SP)(BX*1)
-	VMOVUPS        Y4, 256(SP)(BX*1)
-	MOVQ           rowBytes+24(FP), R8
-	ADDQ           R8, AX
-	ADDQ           $0x20, BX
-	CMPQ           BX, $+256
-	JNE            row30
-	VMOVDQU        (SP), Y3
-	VMOVDQU        32(SP), Y4
-	VMOVDQU        64(SP), Y5
-	VMOVDQU        96(SP), Y6
-	VPUNPCKLDQ     Y4, Y3, Y7
-	VPUNPCKHDQ     Y4, Y3, Y3
-	VPUNPCKLDQ     Y6, Y5, Y4
-	VPUNPCKHDQ     Y6, Y5, Y5
-	VPUNPCKLQDQ    Y4, Y7, Y6
-	VPUNPCKHQDQ    Y4, Y7, Y4
-	VPUNPCKLQDQ    Y5, Y3, Y7
-	VPUNPCKHQDQ    Y5, Y3, Y3
-	VMOVDQU        128(SP), Y5
-	VMOVDQU        160(SP), Y8
-	VMOVDQU        192(SP), Y9
-	VMOVDQU        224(SP), Y10
-	VPUNPCKLDQ     Y8, Y5, Y11
-	VPUNPCKHDQ     Y8, Y5, Y5
-	VPUNPCKLDQ     Y10, Y9, Y8
-	VPUNPCKHDQ     Y10, Y9, Y9
-	VPUNPCKLQDQ    Y8, Y11, Y10
-	VPUNPCKHQDQ    Y8, Y11, Y8
-	VPUNPCKLQDQ    Y9, Y5, Y11
-	VPUNPCKHQDQ    Y9, Y5, Y5
-	VPXOR          Y9, Y9, Y9
-	VPERM2F128     $0x20, Y10, Y6, Y12
-	VADDPS         Y12, Y9, Y9
-	VPERM2F128     $0x20, Y8, Y4, Y12
-	VADDPS         Y12, Y9, Y9
-	VPERM2F128     $0x20, Y11, Y7, Y12
-	VADDPS         Y12, Y9, Y9
-	VPERM2F128     $0x20, Y5, Y3, Y12
-	VADDPS         Y12, Y9, Y9
-	VPERM2F128     $0x31, Y10, Y6, Y6
-	VADDPS         Y6, Y9, Y9
-	VPERM2F128     $0x31, Y8, Y4, Y4
-	VADDPS         Y4, Y9, Y9
-	VPERM2F128     $0x31, Y11, Y7, Y4
-	VADDPS         Y4, Y9, Y9
-	VPERM2F128     $0x31, Y5, Y3, Y3
-	VADDPS         Y3, Y9, Y9
-	VMOVUPS        Y9, (CX)
-	MOVQ           ldo+8(FP), BX
-	VMOVDQU        256(SP), Y3
-	VMOVDQU        288(SP), Y4
-	VMOVDQU        320(SP), Y5
-	VMOVDQU        352(SP), Y6
-	VPUNPCKLDQ     Y4, Y3, Y7
-	VPUNPCKHDQ     Y4, Y3, Y3
-	VPUNPCKLDQ     Y6, Y5, Y4
-	VPUNPCKHDQ     Y6, Y5, Y5
-	VPUNPCKLQDQ    Y4, Y7, Y6
-	VPUNPCKHQDQ    Y4, Y7, Y4
-	VPUNPCKLQDQ    Y5, Y3, Y7
-	VPUNPCKHQDQ    Y5, Y3, Y3
-	VMOVDQU        384(SP), Y5
-	VMOVDQU        416(SP), Y8
-	VMOVDQU        448(SP), Y9
-	VMOVDQU        480(SP), Y10
-	VPUNPCKLDQ     Y8, Y5, Y11
-	VPUNPCKHDQ     Y8, Y5, Y5
-	VPUNPCKLDQ     Y10, Y9, Y8
-	VPUNPCKHDQ     Y10, Y9, Y9
-	VPUNPCKLQDQ    Y8, Y11, Y10
-	VPUNPCKHQDQ    Y8, Y11, Y8
-	VPUNPCKLQDQ    Y9, Y5, Y11
-	VPUNPCKHQDQ    Y9, Y5, Y5
-	VPXOR          Y9, Y9, Y9
-	VPERM2F128     $0x20, Y10, Y6, Y12
-	VADDPS         Y12, Y9, Y9
-	VPERM2F128     $0x20, Y8, Y4, Y12
-	VADDPS         Y12, Y9, Y9
-	VPERM2F128     $0x20, Y11, Y7, Y12
-	VADDPS         Y12, Y9, Y9
-	VPERM2F128     $0x20, Y5, Y3, Y12
-	VADDPS         Y12, Y9, Y9
-	VPERM2F128     $0x31, Y10, Y6, Y6
-	VADDPS         Y6, Y9, Y9
-	VPERM2F128     $0x31, Y8, Y4, Y4
-	VADDPS         Y4, Y9, Y9
-	VPERM2F128     $0x31, Y11, Y7, Y4
-	VADDPS         Y4, Y9, Y9
-	VPERM2F128     $0x31, Y5, Y3, Y3
-	VADDPS         Y3, Y9, Y9
-	VMOVUPS        Y9, (CX)(BX*4)
-	ADDQ           $0x20, CX
-	DECQ           DX
-	JNZ            octet29
+	JZ             done36
+	JMP            group35
+
+done36:
+	VMOVUPS     Y3, (SP)(BX*1)
+	VMOVUPS     Y4, 256(SP)(BX*1)
+	MOVQ        rowBytes+24(FP), R8
+	ADDQ        R8, AX
+	ADDQ        $0x20, BX
+	CMPQ        BX, $+256
+	JNE         row32
+	VMOVDQU     (SP), Y3
+	VMOVDQU     32(SP), Y4
+	VMOVDQU     64(SP), Y5
+	VMOVDQU     96(SP), Y6
+	VPUNPCKLDQ  Y4, Y3, Y7
+	VPUNPCKHDQ  Y4, Y3, Y3
+	VPUNPCKLDQ  Y6, Y5, Y4
+	VPUNPCKHDQ  Y6, Y5, Y5
+	VPUNPCKLQDQ Y4, Y7, Y6
+	VPUNPCKHQDQ Y4, Y7, Y4
+	VPUNPCKLQDQ Y5, Y3, Y7
+	VPUNPCKHQDQ Y5, Y3, Y3
+	VMOVDQU     128(SP), Y5
+	VMOVDQU     160(SP), Y8
+	VMOVDQU     192(SP), Y9
+	VMOVDQU     224(SP), Y10
+	VPUNPCKLDQ  Y8, Y5, Y11
+	VPUNPCKHDQ  Y8, Y5, Y5
+	VPUNPCKLDQ  Y10, Y9, Y8
+	VPUNPCKHDQ  Y10, Y9, Y9
+	VPUNPCKLQDQ Y8, Y11, Y10
+	VPUNPCKHQDQ Y8, Y11, Y8
+	VPUNPCKLQDQ Y9, Y5, Y11
+	VPUNPCKHQDQ Y9, Y5, Y5
+	VPXOR       Y9, Y9, Y9
+	VPERM2F128  $0x20, Y10, Y6, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y8, Y4, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y11, Y7, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y5, Y3, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x31, Y10, Y6, Y6
+	VADDPS      Y6, Y9, Y9
+	VPERM2F128  $0x31, Y8, Y4, Y4
+	VADDPS      Y4, Y9, Y9
+	VPERM2F128  $0x31, Y11, Y7, Y4
+	VADDPS      Y4, Y9, Y9
+	VPERM2F128  $0x31, Y5, Y3, Y3
+	VADDPS      Y3, Y9, Y9
+	VMOVUPS     Y9, (CX)
+	MOVQ        ldo+8(FP), BX
+	VMOVDQU     256(SP), Y3
+	VMOVDQU     288(SP), Y4
+	VMOVDQU     320(SP), Y5
+	VMOVDQU     352(SP), Y6
+	VPUNPCKLDQ  Y4, Y3, Y7
+	VPUNPCKHDQ  Y4, Y3, Y3
+	VPUNPCKLDQ  Y6, Y5, Y4
+	VPUNPCKHDQ  Y6, Y5, Y5
+	VPUNPCKLQDQ Y4, Y7, Y6
+	VPUNPCKHQDQ Y4, Y7, Y4
+	VPUNPCKLQDQ Y5, Y3, Y7
+	VPUNPCKHQDQ Y5, Y3, Y3
+	VMOVDQU     384(SP), Y5
+	VMOVDQU     416(SP), Y8
+	VMOVDQU     448(SP), Y9
+	VMOVDQU     480(SP), Y10
+	VPUNPCKLDQ  Y8, Y5, Y11
+	VPUNPCKHDQ  Y8, Y5, Y5
+	VPUNPCKLDQ  Y10, Y9, Y8
+	VPUNPCKHDQ  Y10, Y9, Y9
+	VPUNPCKLQDQ Y8, Y11, Y10
+	VPUNPCKHQDQ Y8, Y11, Y8
+	VPUNPCKLQDQ Y9, Y5, Y11
+	VPUNPCKHQDQ Y9, Y5, Y5
+	VPXOR       Y9, Y9, Y9
+	VPERM2F128  $0x20, Y10, Y6, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y8, Y4, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y11, Y7, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y5, Y3, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x31, Y10, Y6, Y6
+	VADDPS      Y6, Y9, Y9
+	VPERM2F128  $0x31, Y8, Y4, Y4
+	VADDPS      Y4, Y9, Y9
+	VPERM2F128  $0x31, Y11, Y7, Y4
+	VADDPS      Y4, Y9, Y9
+	VPERM2F128  $0x31, Y5, Y3, Y3
+	VADDPS      Y3, Y9, Y9
+	VMOVUPS     Y9, (CX)(BX*4)
+	ADDQ        $0x20, CX
+	DECQ        DX
+	JNZ         octet31
 	VZEROUPPER
 	RET
 
@@ -1617,20 +1629,20 @@ TEXT ·dotQ3_Kx1VNNI(SB), $256-80
 	VMOVDQU onesWords<>+0(SB), Y2
 	MOVQ    AX, SI
 
-octet34:
+octet37:
 	XORQ BX, BX
 
-row35:
+row38:
 	LEAQ 65536(AX), DI
 
-touch36:
+touch39:
 	CMPQ       SI, DI
-	JGE        touched37
+	JGE        touched40
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch36
+	JMP        touch39
 
-touched37:
+touched40:
 	MOVQ           AX, R8
 	MOVQ           lanes+48(FP), R9
 	MOVQ           n+64(FP), DI
@@ -1733,9 +1745,9 @@ touched37:
 	ADDQ           $+110, R8
 	ADDQ           $+512, R9
 	DECQ           DI
-	JZ             last39
+	JZ             last42
 
-group38:
+group41:
 	PREFETCHT0     4096(R8)
 	PREFETCHT0     4160(R8)
 	VMOVDQU        32(R8), X5
@@ -1839,9 +1851,10 @@ group38:
 	ADDQ           $+110, R8
 	ADDQ           $+512, R9
 	DECQ           DI
-	JNZ            group38
+	JZ             last42
+	JMP            group41
 
-last39:
+last42:
 	VCVTDQ2PS   Y8, Y8
 	VMULPS      -512(R9), Y4, Y4
 	VFMADD231PS Y8, Y4, Y3
@@ -1850,7 +1863,7 @@ last39:
 	ADDQ        DI, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row35
+	JNE         row38
 	VMOVDQU     (SP), Y3
 	VMOVDQU     32(SP), Y4
 	VMOVDQU     64(SP), Y5
@@ -1895,7 +1908,7 @@ last39:
 	VMOVUPS     Y9, (CX)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet34
+	JNZ         octet37
 	VZEROUPPER
 	RET
 
@@ -1911,27 +1924,27 @@ TEXT ·dotQ3_Kx2VNNI(SB), $512-80
 	VMOVDQU onesWords<>+0(SB), Y2
 	MOVQ    AX, SI
 
-octet40:
+octet43:
 	XORQ BX, BX
 
-row41:
+row44:
 	LEAQ 65536(AX), R8
 
-touch42:
+touch45:
 	CMPQ       SI, R8
-	JGE        touched43
+	JGE        touched46
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch42
+	JMP        touch45
 
-touched43:
+touched46:
 	MOVQ  AX, R9
 	MOVQ  lanes+48(FP), R10
 	MOVQ  n+64(FP), R8
 	VPXOR Y3, Y3, Y3
 	VPXOR Y4, Y4, Y4
 
-group44:
+group47:
 	PREFETCHT0     4096(R9)
 	PREFETCHT0     4160(R9)
 	VMOVDQU        32(R9), X5
@@ -2081,102 +2094,105 @@ group44:
 	ADDQ           $+110, R9
 	ADDQ           $+512, R10
 	DECQ           R8
-	JNZ            group44
-	VMOVUPS        Y3, (SP)(BX*1)
-	VMOVUPS        Y4, 256(SP)(BX*1)
-	MOVQ           rowBytes+24(FP), R8
-	ADDQ           R8, AX
-	ADDQ           $0x20, BX
-	CMPQ           BX, $+256
-	JNE            row41
-	VMOVDQU        (SP), Y3
-	VMOVDQU        32(SP), Y4
-	VMOVDQU        64(SP), Y5
-	VMOVDQU        96(SP), Y6
-	VPUNPCKLDQ     Y4, Y3, Y7
-	VPUNPCKHDQ     Y4, Y3, Y3
-	VPUNPCKLDQ     Y6, Y5, Y4
-	VPUNPCKHDQ     Y6, Y5, Y5
-	VPUNPCKLQDQ    Y4, Y7, Y6
-	VPUNPCKHQDQ    Y4, Y7, Y4
-	VPUNPCKLQDQ    Y5, Y3, Y7
-	VPUNPCKHQDQ    Y5, Y3, Y3
-	VMOVDQU        128(SP), Y5
-	VMOVDQU        160(SP), Y8
-	VMOVDQU        192(SP), Y9
-	VMOVDQU        224(SP), Y10
-	VPUNPCKLDQ     Y8, Y5, Y11
-	VPUNPCKHDQ     Y8, Y5, Y5
-	VPUNPCKLDQ     Y10, Y9, Y8
-	VPUNPCKHDQ     Y10, Y9, Y9
-	VPUNPCKLQDQ    Y8, Y11, Y10
-	VPUNPCKHQDQ    Y8, Y11, Y8
-	VPUNPCKLQDQ    Y9, Y5, Y11
-	VPUNPCKHQDQ    Y9, Y5, Y5
-	VPXOR          Y9, Y9, Y9
-	VPERM2F128     $0x20, Y10, Y6, Y12
-	VADDPS         Y12, Y9, Y9
-	VPERM2F128     $0x20, Y8, Y4, Y12
-	VADDPS         Y12, Y9, Y9
-	VPERM2F128     $0x20, Y11, Y7, Y12
-	VADDPS         Y12, Y9, Y9
-	VPERM2F128     $0x20, Y5, Y3, Y12
-	VADDPS         Y12, Y9, Y9
-	VPERM2F128     $0x31, Y10, Y6, Y6
-	VADDPS         Y6, Y9, Y9
-	VPERM2F128     $0x31, Y8, Y4, Y4
-	VADDPS         Y4, Y9, Y9
-	VPERM2F128     $0x31, Y11, Y7, Y4
-	VADDPS         Y4, Y9, Y9
-	VPERM2F128     $0x31, Y5, Y3, Y3
-	VADDPS         Y3, Y9, Y9
-	VMOVUPS        Y9, (CX)
-	MOVQ           ldo+8(FP), BX
-	VMOVDQU        256(SP), Y3
-	VMOVDQU        288(SP), Y4
-	VMOVDQU        320(SP), Y5
-	VMOVDQU        352(SP), Y6
-	VPUNPCKLDQ     Y4, Y3, Y7
-	VPUNPCKHDQ     Y4, Y3, Y3
-	VPUNPCKLDQ     Y6, Y5, Y4
-	VPUNPCKHDQ     Y6, Y5, Y5
-	VPUNPCKLQDQ    Y4, Y7, Y6
-	VPUNPCKHQDQ    Y4, Y7, Y4
-	VPUNPCKLQDQ    Y5, Y3, Y7
-	VPUNPCKHQDQ    Y5, Y3, Y3
-	VMOVDQU        384(SP), Y5
-	VMOVDQU        416(SP), Y8
-	VMOVDQU        448(SP), Y9
-	VMOVDQU        480(SP), Y10
-	VPUNPCKLDQ     Y8, Y5, Y11
-	VPUNPCKHDQ     Y8, Y5, Y5
-	VPUNPCKLDQ     Y10, Y9, Y8
-	VPUNPCKHDQ     Y10, Y9, Y9
-	VPUNPCKLQDQ    Y8, Y11, Y10
-	VPUNPCKHQDQ    Y8, Y11, Y8
-	VPUNPCKLQDQ    Y9, Y5, Y11
-	VPUNPCKHQDQ    Y9, Y5, Y5
-	VPXOR          Y9, Y9, Y9
-	VPERM2F128     $0x20, Y10, Y6, Y12
-	VADDPS         Y12, Y9, Y9
-	VPERM2F128     $0x20, Y8, Y4, Y12
-	VADDPS         Y12, Y9, Y9
-	VPERM2F128     $0x20, Y11, Y7, Y12
-	VADDPS         Y12, Y9, Y9
-	VPERM2F128     $0x20, Y5, Y3, Y12
-	VADDPS         Y12, Y9, Y9
-	VPERM2F128     $0x31, Y10, Y6, Y6
-	VADDPS         Y6, Y9, Y9
-	VPERM2F128     $0x31, Y8, Y4, Y4
-	VADDPS         Y4, Y9, Y9
-	VPERM2F128     $0x31, Y11, Y7, Y4
-	VADDPS         Y4, Y9, Y9
-	VPERM2F128     $0x31, Y5, Y3, Y3
-	VADDPS         Y3, Y9, Y9
-	VMOVUPS        Y9, (CX)(BX*4)
-	ADDQ           $0x20, CX
-	DECQ           DX
-	JNZ            octet40
+	JZ             done48
+	JMP            group47
+
+done48:
+	VMOVUPS     Y3, (SP)(BX*1)
+	VMOVUPS     Y4, 256(SP)(BX*1)
+	MOVQ        rowBytes+24(FP), R8
+	ADDQ        R8, AX
+	ADDQ        $0x20, BX
+	CMPQ        BX, $+256
+	JNE         row44
+	VMOVDQU     (SP), Y3
+	VMOVDQU     32(SP), Y4
+	VMOVDQU     64(SP), Y5
+	VMOVDQU     96(SP), Y6
+	VPUNPCKLDQ  Y4, Y3, Y7
+	VPUNPCKHDQ  Y4, Y3, Y3
+	VPUNPCKLDQ  Y6, Y5, Y4
+	VPUNPCKHDQ  Y6, Y5, Y5
+	VPUNPCKLQDQ Y4, Y7, Y6
+	VPUNPCKHQDQ Y4, Y7, Y4
+	VPUNPCKLQDQ Y5, Y3, Y7
+	VPUNPCKHQDQ Y5, Y3, Y3
+	VMOVDQU     128(SP), Y5
+	VMOVDQU     160(SP), Y8
+	VMOVDQU     192(SP), Y9
+	VMOVDQU     224(SP), Y10
+	VPUNPCKLDQ  Y8, Y5, Y11
+	VPUNPCKHDQ  Y8, Y5, Y5
+	VPUNPCKLDQ  Y10, Y9, Y8
+	VPUNPCKHDQ  Y10, Y9, Y9
+	VPUNPCKLQDQ Y8, Y11, Y10
+	VPUNPCKHQDQ Y8, Y11, Y8
+	VPUNPCKLQDQ Y9, Y5, Y11
+	VPUNPCKHQDQ Y9, Y5, Y5
+	VPXOR       Y9, Y9, Y9
+	VPERM2F128  $0x20, Y10, Y6, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y8, Y4, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y11, Y7, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y5, Y3, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x31, Y10, Y6, Y6
+	VADDPS      Y6, Y9, Y9
+	VPERM2F128  $0x31, Y8, Y4, Y4
+	VADDPS      Y4, Y9, Y9
+	VPERM2F128  $0x31, Y11, Y7, Y4
+	VADDPS      Y4, Y9, Y9
+	VPERM2F128  $0x31, Y5, Y3, Y3
+	VADDPS      Y3, Y9, Y9
+	VMOVUPS     Y9, (CX)
+	MOVQ        ldo+8(FP), BX
+	VMOVDQU     256(SP), Y3
+	VMOVDQU     288(SP), Y4
+	VMOVDQU     320(SP), Y5
+	VMOVDQU     352(SP), Y6
+	VPUNPCKLDQ  Y4, Y3, Y7
+	VPUNPCKHDQ  Y4, Y3, Y3
+	VPUNPCKLDQ  Y6, Y5, Y4
+	VPUNPCKHDQ  Y6, Y5, Y5
+	VPUNPCKLQDQ Y4, Y7, Y6
+	VPUNPCKHQDQ Y4, Y7, Y4
+	VPUNPCKLQDQ Y5, Y3, Y7
+	VPUNPCKHQDQ Y5, Y3, Y3
+	VMOVDQU     384(SP), Y5
+	VMOVDQU     416(SP), Y8
+	VMOVDQU     448(SP), Y9
+	VMOVDQU     480(SP), Y10
+	VPUNPCKLDQ  Y8, Y5, Y11
+	VPUNPCKHDQ  Y8, Y5, Y5
+	VPUNPCKLDQ  Y10, Y9, Y8
+	VPUNPCKHDQ  Y10, Y9, Y9
+	VPUNPCKLQDQ Y8, Y11, Y10
+	VPUNPCKHQDQ Y8, Y11, Y8
+	VPUNPCKLQDQ Y9, Y5, Y11
+	VPUNPCKHQDQ Y9, Y5, Y5
+	VPXOR       Y9, Y9, Y9
+	VPERM2F128  $0x20, Y10, Y6, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y8, Y4, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y11, Y7, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y5, Y3, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x31, Y10, Y6, Y6
+	VADDPS      Y6, Y9, Y9
+	VPERM2F128  $0x31, Y8, Y4, Y4
+	VADDPS      Y4, Y9, Y9
+	VPERM2F128  $0x31, Y11, Y7, Y4
+	VADDPS      Y4, Y9, Y9
+	VPERM2F128  $0x31, Y5, Y3, Y3
+	VADDPS      Y3, Y9, Y9
+	VMOVUPS     Y9, (CX)(BX*4)
+	ADDQ        $0x20, CX
+	DECQ        DX
+	JNZ         octet43
 	VZEROUPPER
 	RET
 
@@ -2190,20 +2206,20 @@ TEXT ·dotQ4_Kx1AVX2(SB), $256-80
 	VMOVDQU onesWords<>+0(SB), Y1
 	MOVQ    AX, SI
 
-octet45:
+octet49:
 	XORQ BX, BX
 
-row46:
+row50:
 	LEAQ 65536(AX), DI
 
-touch47:
+touch51:
 	CMPQ       SI, DI
-	JGE        touched48
+	JGE        touched52
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch47
+	JMP        touch51
 
-touched48:
+touched52:
 	MOVQ           AX, R8
 	MOVQ           lanes+48(FP), R9
 	MOVQ           n+64(FP), DI
@@ -2269,9 +2285,9 @@ touched48:
 	ADDQ           $+144, R8
 	ADDQ           $+512, R9
 	DECQ           DI
-	JZ             last50
+	JZ             last54
 
-group49:
+group53:
 	PREFETCHT0     4096(R8)
 	PREFETCHT0     4160(R8)
 	PREFETCHT0     4224(R8)
@@ -2343,9 +2359,10 @@ group49:
 	ADDQ           $+144, R8
 	ADDQ           $+512, R9
 	DECQ           DI
-	JNZ            group49
+	JZ             last54
+	JMP            group53
 
-last50:
+last54:
 	VPACKSSDW    Y5, Y4, Y4
 	VPMADDWD     Y1, Y4, Y4
 	VCVTDQ2PS    Y4, Y4
@@ -2357,7 +2374,7 @@ last50:
 	ADDQ         DI, AX
 	ADDQ         $0x20, BX
 	CMPQ         BX, $+256
-	JNE          row46
+	JNE          row50
 	VMOVDQU      (SP), Y2
 	VMOVDQU      32(SP), Y3
 	VMOVDQU      64(SP), Y4
@@ -2402,7 +2419,7 @@ last50:
 	VMOVUPS      Y8, (CX)
 	ADDQ         $0x20, CX
 	DECQ         DX
-	JNZ          octet45
+	JNZ          octet49
 	VZEROUPPER
 	RET
 
@@ -2447,27 +2464,27 @@ TEXT ·dotQ4_Kx2AVX2(SB), $512-80
 	VMOVDQU onesWords<>+0(SB), Y1
 	MOVQ    AX, SI
 
-octet51:
+octet55:
 	XORQ BX, BX
 
-row52:
+row56:
 	LEAQ 65536(AX), R8
 
-touch53:
+touch57:
 	CMPQ       SI, R8
-	JGE        touched54
+	JGE        touched58
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch53
+	JMP        touch57
 
-touched54:
+touched58:
 	MOVQ  AX, R9
 	MOVQ  lanes+48(FP), R10
 	MOVQ  n+64(FP), R8
 	VPXOR Y2, Y2, Y2
 	VPXOR Y3, Y3, Y3
 
-group55:
+group59:
 	PREFETCHT0     4096(R9)
 	PREFETCHT0     4160(R9)
 	PREFETCHT0     4224(R9)
@@ -2561,102 +2578,105 @@ group55:
 	ADDQ           $+144, R9
 	ADDQ           $+512, R10
 	DECQ           R8
-	JNZ            group55
-	VMOVUPS        Y2, (SP)(BX*1)
-	VMOVUPS        Y3, 256(SP)(BX*1)
-	MOVQ           rowBytes+24(FP), R8
-	ADDQ           R8, AX
-	ADDQ           $0x20, BX
-	CMPQ           BX, $+256
-	JNE            row52
-	VMOVDQU        (SP), Y2
-	VMOVDQU        32(SP), Y3
-	VMOVDQU        64(SP), Y4
-	VMOVDQU        96(SP), Y5
-	VPUNPCKLDQ     Y3, Y2, Y6
-	VPUNPCKHDQ     Y3, Y2, Y2
-	VPUNPCKLDQ     Y5, Y4, Y3
-	VPUNPCKHDQ     Y5, Y4, Y4
-	VPUNPCKLQDQ    Y3, Y6, Y5
-	VPUNPCKHQDQ    Y3, Y6, Y3
-	VPUNPCKLQDQ    Y4, Y2, Y6
-	VPUNPCKHQDQ    Y4, Y2, Y2
-	VMOVDQU        128(SP), Y4
-	VMOVDQU        160(SP), Y7
-	VMOVDQU        192(SP), Y8
-	VMOVDQU        224(SP), Y9
-	VPUNPCKLDQ     Y7, Y4, Y10
-	VPUNPCKHDQ     Y7, Y4, Y4
-	VPUNPCKLDQ     Y9, Y8, Y7
-	VPUNPCKHDQ     Y9, Y8, Y8
-	VPUNPCKLQDQ    Y7, Y10, Y9
-	VPUNPCKHQDQ    Y7, Y10, Y7
-	VPUNPCKLQDQ    Y8, Y4, Y10
-	VPUNPCKHQDQ    Y8, Y4, Y4
-	VPXOR          Y8, Y8, Y8
-	VPERM2F128     $0x20, Y9, Y5, Y11
-	VADDPS         Y11, Y8, Y8
-	VPERM2F128     $0x20, Y7, Y3, Y11
-	VADDPS         Y11, Y8, Y8
-	VPERM2F128     $0x20, Y10, Y6, Y11
-	VADDPS         Y11, Y8, Y8
-	VPERM2F128     $0x20, Y4, Y2, Y11
-	VADDPS         Y11, Y8, Y8
-	VPERM2F128     $0x31, Y9, Y5, Y5
-	VADDPS         Y5, Y8, Y8
-	VPERM2F128     $0x31, Y7, Y3, Y3
-	VADDPS         Y3, Y8, Y8
-	VPERM2F128     $0x31, Y10, Y6, Y3
-	VADDPS         Y3, Y8, Y8
-	VPERM2F128     $0x31, Y4, Y2, Y2
-	VADDPS         Y2, Y8, Y8
-	VMOVUPS        Y8, (CX)
-	MOVQ           ldo+8(FP), BX
-	VMOVDQU        256(SP), Y2
-	VMOVDQU        288(SP), Y3
-	VMOVDQU        320(SP), Y4
-	VMOVDQU        352(SP), Y5
-	VPUNPCKLDQ     Y3, Y2, Y6
-	VPUNPCKHDQ     Y3, Y2, Y2
-	VPUNPCKLDQ     Y5, Y4, Y3
-	VPUNPCKHDQ     Y5, Y4, Y4
-	VPUNPCKLQDQ    Y3, Y6, Y5
-	VPUNPCKHQDQ    Y3, Y6, Y3
-	VPUNPCKLQDQ    Y4, Y2, Y6
-	VPUNPCKHQDQ    Y4, Y2, Y2
-	VMOVDQU        384(SP), Y4
-	VMOVDQU        416(SP), Y7
-	VMOVDQU        448(SP), Y8
-	VMOVDQU        480(SP), Y9
-	VPUNPCKLDQ     Y7, Y4, Y10
-	VPUNPCKHDQ     Y7, Y4, Y4
-	VPUNPCKLDQ     Y9, Y8, Y7
-	VPUNPCKHDQ     Y9, Y8, Y8
-	VPUNPCKLQDQ    Y7, Y10, Y9
-	VPUNPCKHQDQ    Y7, Y10, Y7
-	VPUNPCKLQDQ    Y8, Y4, Y10
-	VPUNPCKHQDQ    Y8, Y4, Y4
-	VPXOR          Y8, Y8, Y8
-	VPERM2F128     $0x20, Y9, Y5, Y11
-	VADDPS         Y11, Y8, Y8
-	VPERM2F128     $0x20, Y7, Y3, Y11
-	VADDPS         Y11, Y8, Y8
-	VPERM2F128     $0x20, Y10, Y6, Y11
-	VADDPS         Y11, Y8, Y8
-	VPERM2F128     $0x20, Y4, Y2, Y11
-	VADDPS         Y11, Y8, Y8
-	VPERM2F128     $0x31, Y9, Y5, Y5
-	VADDPS         Y5, Y8, Y8
-	VPERM2F128     $0x31, Y7, Y3, Y3
-	VADDPS         Y3, Y8, Y8
-	VPERM2F128     $0x31, Y10, Y6, Y3
-	VADDPS         Y3, Y8, Y8
-	VPERM2F128     $0x31, Y4, Y2, Y2
-	VADDPS         Y2, Y8, Y8
-	VMOVUPS        Y8, (CX)(BX*4)
-	ADDQ           $0x20, CX
-	DECQ           DX
-	JNZ            octet51
+	JZ             done60
+	JMP            group59
+
+done60:
+	VMOVUPS     Y2, (SP)(BX*1)
+	VMOVUPS     Y3, 256(SP)(BX*1)
+	MOVQ        rowBytes+24(FP), R8
+	ADDQ        R8, AX
+	ADDQ        $0x20, BX
+	CMPQ        BX, $+256
+	JNE         row56
+	VMOVDQU     (SP), Y2
+	VMOVDQU     32(SP), Y3
+	VMOVDQU     64(SP), Y4
+	VMOVDQU     96(SP), Y5
+	VPUNPCKLDQ  Y3, Y2, Y6
+	VPUNPCKHDQ  Y3, Y2, Y2
+	VPUNPCKLDQ  Y5, Y4, Y3
+	VPUNPCKHDQ  Y5, Y4, Y4
+	VPUNPCKLQDQ Y3, Y6, Y5
+	VPUNPCKHQDQ Y3, Y6, Y3
+	VPUNPCKLQDQ Y4, Y2, Y6
+	VPUNPCKHQDQ Y4, Y2, Y2
+	VMOVDQU     128(SP), Y4
+	VMOVDQU     160(SP), Y7
+	VMOVDQU     192(SP), Y8
+	VMOVDQU     224(SP), Y9
+	VPUNPCKLDQ  Y7, Y4, Y10
+	VPUNPCKHDQ  Y7, Y4, Y4
+	VPUNPCKLDQ  Y9, Y8, Y7
+	VPUNPCKHDQ  Y9, Y8, Y8
+	VPUNPCKLQDQ Y7, Y10, Y9
+	VPUNPCKHQDQ Y7, Y10, Y7
+	VPUNPCKLQDQ Y8, Y4, Y10
+	VPUNPCKHQDQ Y8, Y4, Y4
+	VPXOR       Y8, Y8, Y8
+	VPERM2F128  $0x20, Y9, Y5, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y7, Y3, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y10, Y6, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y4, Y2, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x31, Y9, Y5, Y5
+	VADDPS      Y5, Y8, Y8
+	VPERM2F128  $0x31, Y7, Y3, Y3
+	VADDPS      Y3, Y8, Y8
+	VPERM2F128  $0x31, Y10, Y6, Y3
+	VADDPS      Y3, Y8, Y8
+	VPERM2F128  $0x31, Y4, Y2, Y2
+	VADDPS      Y2, Y8, Y8
+	VMOVUPS     Y8, (CX)
+	MOVQ        ldo+8(FP), BX
+	VMOVDQU     256(SP), Y2
+	VMOVDQU     288(SP), Y3
+	VMOVDQU     320(SP), Y4
+	VMOVDQU     352(SP), Y5
+	VPUNPCKLDQ  Y3, Y2, Y6
+	VPUNPCKHDQ  Y3, Y2, Y2
+	VPUNPCKLDQ  Y5, Y4, Y3
+	VPUNPCKHDQ  Y5, Y4, Y4
+	VPUNPCKLQDQ Y3, Y6, Y5
+	VPUNPCKHQDQ Y3, Y6, Y3
+	VPUNPCKLQDQ Y4, Y2, Y6
+	VPUNPCKHQDQ Y4, Y2, Y2
+	VMOVDQU     384(SP), Y4
+	VMOVDQU     416(SP), Y7
+	VMOVDQU     448(SP), Y8
+	VMOVDQU     480(SP), Y9
+	VPUNPCKLDQ  Y7, Y4, Y10
+	VPUNPCKHDQ  Y7, Y4, Y4
+	VPUNPCKLDQ  Y9, Y8, Y7
+	VPUNPCKHDQ  Y9, Y8, Y8
+	VPUNPCKLQDQ Y7, Y10, Y9
+	VPUNPCKHQDQ Y7, Y10, Y7
+	VPUNPCKLQDQ Y8, Y4, Y10
+	VPUNPCKHQDQ Y8, Y4, Y4
+	VPXOR       Y8, Y8, Y8
+	VPERM2F128  $0x20, Y9, Y5, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y7, Y3, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y10, Y6, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y4, Y2, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x31, Y9, Y5, Y5
+	VADDPS      Y5, Y8, Y8
+	VPERM2F128  $0x31, Y7, Y3, Y3
+	VADDPS      Y3, Y8, Y8
+	VPERM2F128  $0x31, Y10, Y6, Y3
+	VADDPS      Y3, Y8, Y8
+	VPERM2F128  $0x31, Y4, Y2, Y2
+	VADDPS      Y2, Y8, Y8
+	VMOVUPS     Y8, (CX)(BX*4)
+	ADDQ        $0x20, CX
+	DECQ        DX
+	JNZ         octet55
 	VZEROUPPER
 	RET
 
@@ -2671,20 +2691,20 @@ TEXT ·dotQ4_Kx1VNNI(SB), $256-80
 	VMOVDQU onesWords<>+0(SB), Y2
 	MOVQ    AX, SI
 
-octet56:
+octet61:
 	XORQ BX, BX
 
-row57:
+row62:
 	LEAQ 65536(AX), DI
 
-touch58:
+touch63:
 	CMPQ       SI, DI
-	JGE        touched59
+	JGE        touched64
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch58
+	JMP        touch63
 
-touched59:
+touched64:
 	MOVQ           AX, R8
 	MOVQ           lanes+48(FP), R9
 	MOVQ           n+64(FP), DI
@@ -2752,9 +2772,9 @@ touched59:
 	ADDQ           $+144, R8
 	ADDQ           $+512, R9
 	DECQ           DI
-	JZ             last61
+	JZ             last66
 
-group60:
+group65:
 	PREFETCHT0     4096(R8)
 	PREFETCHT0     4160(R8)
 	PREFETCHT0     4224(R8)
@@ -2828,9 +2848,10 @@ group60:
 	ADDQ           $+144, R8
 	ADDQ           $+512, R9
 	DECQ           DI
-	JNZ            group60
+	JZ             last66
+	JMP            group65
 
-last61:
+last66:
 	VPACKSSDW    Y9, Y8, Y8
 	VPMADDWD     Y2, Y8, Y8
 	VCVTDQ2PS    Y8, Y8
@@ -2842,7 +2863,7 @@ last61:
 	ADDQ         DI, AX
 	ADDQ         $0x20, BX
 	CMPQ         BX, $+256
-	JNE          row57
+	JNE          row62
 	VMOVDQU      (SP), Y3
 	VMOVDQU      32(SP), Y4
 	VMOVDQU      64(SP), Y5
@@ -2887,7 +2908,7 @@ last61:
 	VMOVUPS      Y9, (CX)
 	ADDQ         $0x20, CX
 	DECQ         DX
-	JNZ          octet56
+	JNZ          octet61
 	VZEROUPPER
 	RET
 
@@ -2909,27 +2930,27 @@ TEXT ·dotQ4_Kx2VNNI(SB), $512-80
 	VMOVDQU onesWords<>+0(SB), Y2
 	MOVQ    AX, SI
 
-octet62:
+octet67:
 	XORQ BX, BX
 
-row63:
+row68:
 	LEAQ 65536(AX), R8
 
-touch64:
+touch69:
 	CMPQ       SI, R8
-	JGE        touched65
+	JGE        touched70
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch64
+	JMP        touch69
 
-touched65:
+touched70:
 	MOVQ  AX, R9
 	MOVQ  lanes+48(FP), R10
 	MOVQ  n+64(FP), R8
 	VPXOR Y3, Y3, Y3
 	VPXOR Y4, Y4, Y4
 
-group66:
+group71:
 	PREFETCHT0     4096(R9)
 	PREFETCHT0     4160(R9)
 	PREFETCHT0     4224(R9)
@@ -3031,102 +3052,105 @@ group66:
 	ADDQ           $+144, R9
 	ADDQ           $+512, R10
 	DECQ           R8
-	JNZ            group66
-	VMOVUPS        Y3, (SP)(BX*1)
-	VMOVUPS        Y4, 256(SP)(BX*1)
-	MOVQ           rowBytes+24(FP), R8
-	ADDQ           R8, AX
-	ADDQ           $0x20, BX
-	CMPQ           BX, $+256
-	JNE            row63
-	VMOVDQU        (SP), Y3
-	VMOVDQU        32(SP), Y4
-	VMOVDQU        64(SP), Y5
-	VMOVDQU        96(SP), Y6
-	VPUNPCKLDQ     Y4, Y3, Y7
-	VPUNPCKHDQ     Y4, Y3, Y3
-	VPUNPCKLDQ     Y6, Y5, Y4
-	VPUNPCKHDQ     Y6, Y5, Y5
-	VPUNPCKLQDQ    Y4, Y7, Y6
-	VPUNPCKHQDQ    Y4, Y7, Y4
-	VPUNPCKLQDQ    Y5, Y3, Y7
-	VPUNPCKHQDQ    Y5, Y3, Y3
-	VMOVDQU        128(SP), Y5
-	VMOVDQU        160(SP), Y8
-	VMOVDQU        192(SP), Y9
-	VMOVDQU        224(SP), Y10
-	VPUNPCKLDQ     Y8, Y5, Y11
-	VPUNPCKHDQ     Y8, Y5, Y5
-	VPUNPCKLDQ     Y10, Y9, Y8
-	VPUNPCKHDQ     Y10, Y9, Y9
-	VPUNPCKLQDQ    Y8, Y11, Y10
-	VPUNPCKHQDQ    Y8, Y11, Y8
-	VPUNPCKLQDQ    Y9, Y5, Y11
-	VPUNPCKHQDQ    Y9, Y5, Y5
-	VPXOR          Y9, Y9, Y9
-	VPERM2F128     $0x20, Y10, Y6, Y12
-	VADDPS         Y12, Y9, Y9
-	VPERM2F128     $0x20, Y8, Y4, Y12
-	VADDPS         Y12, Y9, Y9
-	VPERM2F128     $0x20, Y11, Y7, Y12
-	VADDPS         Y12, Y9, Y9
-	VPERM2F128     $0x20, Y5, Y3, Y12
-	VADDPS         Y12, Y9, Y9
-	VPERM2F128     $0x31, Y10, Y6, Y6
-	VADDPS         Y6, Y9, Y9
-	VPERM2F128     $0x31, Y8, Y4, Y4
-	VADDPS         Y4, Y9, Y9
-	VPERM2F128     $0x31, Y11, Y7, Y4
-	VADDPS         Y4, Y9, Y9
-	VPERM2F128     $0x31, Y5, Y3, Y3
-	VADDPS         Y3, Y9, Y9
-	VMOVUPS        Y9, (CX)
-	MOVQ           ldo+8(FP), BX
-	VMOVDQU        256(SP), Y3
-	VMOVDQU        288(SP), Y4
-	VMOVDQU        320(SP), Y5
-	VMOVDQU        352(SP), Y6
-	VPUNPCKLDQ     Y4, Y3, Y7
-	VPUNPCKHDQ     Y4, Y3, Y3
-	VPUNPCKLDQ     Y6, Y5, Y4
-	VPUNPCKHDQ     Y6, Y5, Y5
-	VPUNPCKLQDQ    Y4, Y7, Y6
-	VPUNPCKHQDQ    Y4, Y7, Y4
-	VPUNPCKLQDQ    Y5, Y3, Y7
-	VPUNPCKHQDQ    Y5, Y3, Y3
-	VMOVDQU        384(SP), Y5
-	VMOVDQU        416(SP), Y8
-	VMOVDQU        448(SP), Y9
-	VMOVDQU        480(SP), Y10
-	VPUNPCKLDQ     Y8, Y5, Y11
-	VPUNPCKHDQ     Y8, Y5, Y5
-	VPUNPCKLDQ     Y10, Y9, Y8
-	VPUNPCKHDQ     Y10, Y9, Y9
-	VPUNPCKLQDQ    Y8, Y11, Y10
-	VPUNPCKHQDQ    Y8, Y11, Y8
-	VPUNPCKLQDQ    Y9, Y5, Y11
-	VPUNPCKHQDQ    Y9, Y5, Y5
-	VPXOR          Y9, Y9, Y9
-	VPERM2F128     $0x20, Y10, Y6, Y12
-	VADDPS         Y12, Y9, Y9
-	VPERM2F128     $0x20, Y8, Y4, Y12
-	VADDPS         Y12, Y9, Y9
-	VPERM2F128     $0x20, Y11, Y7, Y12
-	VADDPS         Y12, Y9, Y9
-	VPERM2F128     $0x20, Y5, Y3, Y12
-	VADDPS         Y12, Y9, Y9
-	VPERM2F128     $0x31, Y10, Y6, Y6
-	VADDPS         Y6, Y9, Y9
-	VPERM2F128     $0x31, Y8, Y4, Y4
-	VADDPS         Y4, Y9, Y9
-	VPERM2F128     $0x31, Y11, Y7, Y4
-	VADDPS         Y4, Y9, Y9
-	VPERM2F128     $0x31, Y5, Y3, Y3
-	VADDPS         Y3, Y9, Y9
-	VMOVUPS        Y9, (CX)(BX*4)
-	ADDQ           $0x20, CX
-	DECQ           DX
-	JNZ            octet62
+	JZ             done72
+	JMP            group71
+
+done72:
+	VMOVUPS     Y3, (SP)(BX*1)
+	VMOVUPS     Y4, 256(SP)(BX*1)
+	MOVQ        rowBytes+24(FP), R8
+	ADDQ        R8, AX
+	ADDQ        $0x20, BX
+	CMPQ        BX, $+256
+	JNE         row68
+	VMOVDQU     (SP), Y3
+	VMOVDQU     32(SP), Y4
+	VMOVDQU     64(SP), Y5
+	VMOVDQU     96(SP), Y6
+	VPUNPCKLDQ  Y4, Y3, Y7
+	VPUNPCKHDQ  Y4, Y3, Y3
+	VPUNPCKLDQ  Y6, Y5, Y4
+	VPUNPCKHDQ  Y6, Y5, Y5
+	VPUNPCKLQDQ Y4, Y7, Y6
+	VPUNPCKHQDQ Y4, Y7, Y4
+	VPUNPCKLQDQ Y5, Y3, Y7
+	VPUNPCKHQDQ Y5, Y3, Y3
+	VMOVDQU     128(SP), Y5
+	VMOVDQU     160(SP), Y8
+	VMOVDQU     192(SP), Y9
+	VMOVDQU     224(SP), Y10
+	VPUNPCKLDQ  Y8, Y5, Y11
+	VPUNPCKHDQ  Y8, Y5, Y5
+	VPUNPCKLDQ  Y10, Y9, Y8
+	VPUNPCKHDQ  Y10, Y9, Y9
+	VPUNPCKLQDQ Y8, Y11, Y10
+	VPUNPCKHQDQ Y8, Y11, Y8
+	VPUNPCKLQDQ Y9, Y5, Y11
+	VPUNPCKHQDQ Y9, Y5, Y5
+	VPXOR       Y9, Y9, Y9
+	VPERM2F128  $0x20, Y10, Y6, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y8, Y4, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y11, Y7, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y5, Y3, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x31, Y10, Y6, Y6
+	VADDPS      Y6, Y9, Y9
+	VPERM2F128  $0x31, Y8, Y4, Y4
+	VADDPS      Y4, Y9, Y9
+	VPERM2F128  $0x31, Y11, Y7, Y4
+	VADDPS      Y4, Y9, Y9
+	VPERM2F128  $0x31, Y5, Y3, Y3
+	VADDPS      Y3, Y9, Y9
+	VMOVUPS     Y9, (CX)
+	MOVQ        ldo+8(FP), BX
+	VMOVDQU     256(SP), Y3
+	VMOVDQU     288(SP), Y4
+	VMOVDQU     320(SP), Y5
+	VMOVDQU     352(SP), Y6
+	VPUNPCKLDQ  Y4, Y3, Y7
+	VPUNPCKHDQ  Y4, Y3, Y3
+	VPUNPCKLDQ  Y6, Y5, Y4
+	VPUNPCKHDQ  Y6, Y5, Y5
+	VPUNPCKLQDQ Y4, Y7, Y6
+	VPUNPCKHQDQ Y4, Y7, Y4
+	VPUNPCKLQDQ Y5, Y3, Y7
+	VPUNPCKHQDQ Y5, Y3, Y3
+	VMOVDQU     384(SP), Y5
+	VMOVDQU     416(SP), Y8
+	VMOVDQU     448(SP), Y9
+	VMOVDQU     480(SP), Y10
+	VPUNPCKLDQ  Y8, Y5, Y11
+	VPUNPCKHDQ  Y8, Y5, Y5
+	VPUNPCKLDQ  Y10, Y9, Y8
+	VPUNPCKHDQ  Y10, Y9, Y9
+	VPUNPCKLQDQ Y8, Y11, Y10
+	VPUNPCKHQDQ Y8, Y11, Y8
+	VPUNPCKLQDQ Y9, Y5, Y11
+	VPUNPCKHQDQ Y9, Y5, Y5
+	VPXOR       Y9, Y9, Y9
+	VPERM2F128  $0x20, Y10, Y6, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y8, Y4, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y11, Y7, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y5, Y3, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x31, Y10, Y6, Y6
+	VADDPS      Y6, Y9, Y9
+	VPERM2F128  $0x31, Y8, Y4, Y4
+	VADDPS      Y4, Y9, Y9
+	VPERM2F128  $0x31, Y11, Y7, Y4
+	VADDPS      Y4, Y9, Y9
+	VPERM2F128  $0x31, Y5, Y3, Y3
+	VADDPS      Y3, Y9, Y9
+	VMOVUPS     Y9, (CX)(BX*4)
+	ADDQ        $0x20, CX
+	DECQ        DX
+	JNZ         octet67
 	VZEROUPPER
 	RET
 
@@ -3140,20 +3164,20 @@ TEXT ·dotQ5_Kx1AVX2(SB), $256-80
 	VMOVDQU onesWords<>+0(SB), Y1
 	MOVQ    AX, SI
 
-octet67:
+octet73:
 	XORQ BX, BX
 
-row68:
+row74:
 	LEAQ 65536(AX), DI
 
-touch69:
+touch75:
 	CMPQ       SI, DI
-	JGE        touched70
+	JGE        touched76
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch69
+	JMP        touch75
 
-touched70:
+touched76:
 	MOVQ           AX, R8
 	MOVQ           lanes+48(FP), R9
 	MOVQ           n+64(FP), DI
@@ -3249,9 +3273,9 @@ touched70:
 	ADDQ           $+176, R8
 	ADDQ           $+512, R9
 	DECQ           DI
-	JZ             last72
+	JZ             last78
 
-group71:
+group77:
 	PREFETCHT0     4096(R8)
 	PREFETCHT0     4160(R8)
 	PREFETCHT0     4224(R8)
@@ -3354,9 +3378,10 @@ group71:
 	ADDQ           $+176, R8
 	ADDQ           $+512, R9
 	DECQ           DI
-	JNZ            group71
+	JZ             last78
+	JMP            group77
 
-last72:
+last78:
 	VSHUFPS      $0xdd, Y8, Y6, Y5
 	VSHUFPS      $0x88, Y8, Y6, Y6
 	VPADDD       Y5, Y6, Y6
@@ -3369,7 +3394,7 @@ last72:
 	ADDQ         DI, AX
 	ADDQ         $0x20, BX
 	CMPQ         BX, $+256
-	JNE          row68
+	JNE          row74
 	VMOVDQU      (SP), Y2
 	VMOVDQU      32(SP), Y3
 	VMOVDQU      64(SP), Y4
@@ -3414,7 +3439,7 @@ last72:
 	VMOVUPS      Y8, (CX)
 	ADDQ         $0x20, CX
 	DECQ         DX
-	JNZ          octet67
+	JNZ          octet73
 	VZEROUPPER
 	RET
 
@@ -3453,27 +3478,27 @@ TEXT ·dotQ5_Kx2AVX2(SB), $512-80
 	VMOVDQU onesWords<>+0(SB), Y1
 	MOVQ    AX, SI
 
-octet73:
+octet79:
 	XORQ BX, BX
 
-row74:
+row80:
 	LEAQ 65536(AX), R8
 
-touch75:
+touch81:
 	CMPQ       SI, R8
-	JGE        touched76
+	JGE        touched82
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch75
+	JMP        touch81
 
-touched76:
+touched82:
 	MOVQ  AX, R9
 	MOVQ  lanes+48(FP), R10
 	MOVQ  n+64(FP), R8
 	VPXOR Y2, Y2, Y2
 	VPXOR Y3, Y3, Y3
 
-group77:
+group83:
 	PREFETCHT0     4096(R9)
 	PREFETCHT0     4160(R9)
 	PREFETCHT0     4224(R9)
@@ -3599,102 +3624,105 @@ group77:
 	ADDQ           $+176, R9
 	ADDQ           $+512, R10
 	DECQ           R8
-	JNZ            group77
-	VMOVUPS        Y2, (SP)(BX*1)
-	VMOVUPS        Y3, 256(SP)(BX*1)
-	MOVQ           rowBytes+24(FP), R8
-	ADDQ           R8, AX
-	ADDQ           $0x20, BX
-	CMPQ           BX, $+256
-	JNE            row74
-	VMOVDQU        (SP), Y2
-	VMOVDQU        32(SP), Y3
-	VMOVDQU        64(SP), Y4
-	VMOVDQU        96(SP), Y5
-	VPUNPCKLDQ     Y3, Y2, Y6
-	VPUNPCKHDQ     Y3, Y2, Y2
-	VPUNPCKLDQ     Y5, Y4, Y3
-	VPUNPCKHDQ     Y5, Y4, Y4
-	VPUNPCKLQDQ    Y3, Y6, Y5
-	VPUNPCKHQDQ    Y3, Y6, Y3
-	VPUNPCKLQDQ    Y4, Y2, Y6
-	VPUNPCKHQDQ    Y4, Y2, Y2
-	VMOVDQU        128(SP), Y4
-	VMOVDQU        160(SP), Y7
-	VMOVDQU        192(SP), Y8
-	VMOVDQU        224(SP), Y9
-	VPUNPCKLDQ     Y7, Y4, Y10
-	VPUNPCKHDQ     Y7, Y4, Y4
-	VPUNPCKLDQ     Y9, Y8, Y7
-	VPUNPCKHDQ     Y9, Y8, Y8
-	VPUNPCKLQDQ    Y7, Y10, Y9
-	VPUNPCKHQDQ    Y7, Y10, Y7
-	VPUNPCKLQDQ    Y8, Y4, Y10
-	VPUNPCKHQDQ    Y8, Y4, Y4
-	VPXOR          Y8, Y8, Y8
-	VPERM2F128     $0x20, Y9, Y5, Y11
-	VADDPS         Y11, Y8, Y8
-	VPERM2F128     $0x20, Y7, Y3, Y11
-	VADDPS         Y11, Y8, Y8
-	VPERM2F128     $0x20, Y10, Y6, Y11
-	VADDPS         Y11, Y8, Y8
-	VPERM2F128     $0x20, Y4, Y2, Y11
-	VADDPS         Y11, Y8, Y8
-	VPERM2F128     $0x31, Y9, Y5, Y5
-	VADDPS         Y5, Y8, Y8
-	VPERM2F128     $0x31, Y7, Y3, Y3
-	VADDPS         Y3, Y8, Y8
-	VPERM2F128     $0x31, Y10, Y6, Y3
-	VADDPS         Y3, Y8, Y8
-	VPERM2F128     $0x31, Y4, Y2, Y2
-	VADDPS         Y2, Y8, Y8
-	VMOVUPS        Y8, (CX)
-	MOVQ           ldo+8(FP), BX
-	VMOVDQU        256(SP), Y2
-	VMOVDQU        288(SP), Y3
-	VMOVDQU        320(SP), Y4
-	VMOVDQU        352(SP), Y5
-	VPUNPCKLDQ     Y3, Y2, Y6
-	VPUNPCKHDQ     Y3, Y2, Y2
-	VPUNPCKLDQ     Y5, Y4, Y3
-	VPUNPCKHDQ     Y5, Y4, Y4
-	VPUNPCKLQDQ    Y3, Y6, Y5
-	VPUNPCKHQDQ    Y3, Y6, Y3
-	VPUNPCKLQDQ    Y4, Y2, Y6
-	VPUNPCKHQDQ    Y4, Y2, Y2
-	VMOVDQU        384(SP), Y4
-	VMOVDQU        416(SP), Y7
-	VMOVDQU        448(SP), Y8
-	VMOVDQU        480(SP), Y9
-	VPUNPCKLDQ     Y7, Y4, Y10
-	VPUNPCKHDQ     Y7, Y4, Y4
-	VPUNPCKLDQ     Y9, Y8, Y7
-	VPUNPCKHDQ     Y9, Y8, Y8
-	VPUNPCKLQDQ    Y7, Y10, Y9
-	VPUNPCKHQDQ    Y7, Y10, Y7
-	VPUNPCKLQDQ    Y8, Y4, Y10
-	VPUNPCKHQDQ    Y8, Y4, Y4
-	VPXOR          Y8, Y8, Y8
-	VPERM2F128     $0x20, Y9, Y5, Y11
-	VADDPS         Y11, Y8, Y8
-	VPERM2F128     $0x20, Y7, Y3, Y11
-	VADDPS         Y11, Y8, Y8
-	VPERM2F128     $0x20, Y10, Y6, Y11
-	VADDPS         Y11, Y8, Y8
-	VPERM2F128     $0x20, Y4, Y2, Y11
-	VADDPS         Y11, Y8, Y8
-	VPERM2F128     $0x31, Y9, Y5, Y5
-	VADDPS         Y5, Y8, Y8
-	VPERM2F128     $0x31, Y7, Y3, Y3
-	VADDPS         Y3, Y8, Y8
-	VPERM2F128     $0x31, Y10, Y6, Y3
-	VADDPS         Y3, Y8, Y8
-	VPERM2F128     $0x31, Y4, Y2, Y2
-	VADDPS         Y2, Y8, Y8
-	VMOVUPS        Y8, (CX)(BX*4)
-	ADDQ           $0x20, CX
-	DECQ           DX
-	JNZ            octet73
+	JZ             done84
+	JMP            group83
+
+done84:
+	VMOVUPS     Y2, (SP)(BX*1)
+	VMOVUPS     Y3, 256(SP)(BX*1)
+	MOVQ        rowBytes+24(FP), R8
+	ADDQ        R8, AX
+	ADDQ        $0x20, BX
+	CMPQ        BX, $+256
+	JNE         row80
+	VMOVDQU     (SP), Y2
+	VMOVDQU     32(SP), Y3
+	VMOVDQU     64(SP), Y4
+	VMOVDQU     96(SP), Y5
+	VPUNPCKLDQ  Y3, Y2, Y6
+	VPUNPCKHDQ  Y3, Y2, Y2
+	VPUNPCKLDQ  Y5, Y4, Y3
+	VPUNPCKHDQ  Y5, Y4, Y4
+	VPUNPCKLQDQ Y3, Y6, Y5
+	VPUNPCKHQDQ Y3, Y6, Y3
+	VPUNPCKLQDQ Y4, Y2, Y6
+	VPUNPCKHQDQ Y4, Y2, Y2
+	VMOVDQU     128(SP), Y4
+	VMOVDQU     160(SP), Y7
+	VMOVDQU     192(SP), Y8
+	VMOVDQU     224(SP), Y9
+	VPUNPCKLDQ  Y7, Y4, Y10
+	VPUNPCKHDQ  Y7, Y4, Y4
+	VPUNPCKLDQ  Y9, Y8, Y7
+	VPUNPCKHDQ  Y9, Y8, Y8
+	VPUNPCKLQDQ Y7, Y10, Y9
+	VPUNPCKHQDQ Y7, Y10, Y7
+	VPUNPCKLQDQ Y8, Y4, Y10
+	VPUNPCKHQDQ Y8, Y4, Y4
+	VPXOR       Y8, Y8, Y8
+	VPERM2F128  $0x20, Y9, Y5, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y7, Y3, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y10, Y6, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y4, Y2, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x31, Y9, Y5, Y5
+	VADDPS      Y5, Y8, Y8
+	VPERM2F128  $0x31, Y7, Y3, Y3
+	VADDPS      Y3, Y8, Y8
+	VPERM2F128  $0x31, Y10, Y6, Y3
+	VADDPS      Y3, Y8, Y8
+	VPERM2F128  $0x31, Y4, Y2, Y2
+	VADDPS      Y2, Y8, Y8
+	VMOVUPS     Y8, (CX)
+	MOVQ        ldo+8(FP), BX
+	VMOVDQU     256(SP), Y2
+	VMOVDQU     288(SP), Y3
+	VMOVDQU     320(SP), Y4
+	VMOVDQU     352(SP), Y5
+	VPUNPCKLDQ  Y3, Y2, Y6
+	VPUNPCKHDQ  Y3, Y2, Y2
+	VPUNPCKLDQ  Y5, Y4, Y3
+	VPUNPCKHDQ  Y5, Y4, Y4
+	VPUNPCKLQDQ Y3, Y6, Y5
+	VPUNPCKHQDQ Y3, Y6, Y3
+	VPUNPCKLQDQ Y4, Y2, Y6
+	VPUNPCKHQDQ Y4, Y2, Y2
+	VMOVDQU     384(SP), Y4
+	VMOVDQU     416(SP), Y7
+	VMOVDQU     448(SP), Y8
+	VMOVDQU     480(SP), Y9
+	VPUNPCKLDQ  Y7, Y4, Y10
+	VPUNPCKHDQ  Y7, Y4, Y4
+	VPUNPCKLDQ  Y9, Y8, Y7
+	VPUNPCKHDQ  Y9, Y8, Y8
+	VPUNPCKLQDQ Y7, Y10, Y9
+	VPUNPCKHQDQ Y7, Y10, Y7
+	VPUNPCKLQDQ Y8, Y4, Y10
+	VPUNPCKHQDQ Y8, Y4, Y4
+	VPXOR       Y8, Y8, Y8
+	VPERM2F128  $0x20, Y9, Y5, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y7, Y3, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y10, Y6, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y4, Y2, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x31, Y9, Y5, Y5
+	VADDPS      Y5, Y8, Y8
+	VPERM2F128  $0x31, Y7, Y3, Y3
+	VADDPS      Y3, Y8, Y8
+	VPERM2F128  $0x31, Y10, Y6, Y3
+	VADDPS      Y3, Y8, Y8
+	VPERM2F128  $0x31, Y4, Y2, Y2
+	VADDPS      Y2, Y8, Y8
+	VMOVUPS     Y8, (CX)(BX*4)
+	ADDQ        $0x20, CX
+	DECQ        DX
+	JNZ         octet79
 	VZEROUPPER
 	RET
 
@@ -3708,20 +3736,20 @@ TEXT ·dotQ5_Kx1VNNI(SB), $256-80
 	VMOVDQU onesWords<>+0(SB), Y1
 	MOVQ    AX, SI
 
-octet78:
+octet85:
 	XORQ BX, BX
 
-row79:
+row86:
 	LEAQ 65536(AX), DI
 
-touch80:
+touch87:
 	CMPQ       SI, DI
-	JGE        touched81
+	JGE        touched88
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch80
+	JMP        touch87
 
-touched81:
+touched88:
 	MOVQ           AX, R8
 	MOVQ           lanes+48(FP), R9
 	MOVQ           n+64(FP), DI
@@ -3821,9 +3849,9 @@ touched81:
 	ADDQ           $+176, R8
 	ADDQ           $+512, R9
 	DECQ           DI
-	JZ             last83
+	JZ             last90
 
-group82:
+group89:
 	PREFETCHT0     4096(R8)
 	PREFETCHT0     4160(R8)
 	PREFETCHT0     4224(R8)
@@ -3930,9 +3958,10 @@ group82:
 	ADDQ           $+176, R8
 	ADDQ           $+512, R9
 	DECQ           DI
-	JNZ            group82
+	JZ             last90
+	JMP            group89
 
-last83:
+last90:
 	VSHUFPS      $0xdd, Y9, Y8, Y5
 	VSHUFPS      $0x88, Y9, Y8, Y8
 	VPADDD       Y5, Y8, Y8
@@ -3945,7 +3974,7 @@ last83:
 	ADDQ         DI, AX
 	ADDQ         $0x20, BX
 	CMPQ         BX, $+256
-	JNE          row79
+	JNE          row86
 	VMOVDQU      (SP), Y2
 	VMOVDQU      32(SP), Y3
 	VMOVDQU      64(SP), Y4
@@ -3990,7 +4019,7 @@ last83:
 	VMOVUPS      Y8, (CX)
 	ADDQ         $0x20, CX
 	DECQ         DX
-	JNZ          octet78
+	JNZ          octet85
 	VZEROUPPER
 	RET
 
@@ -4005,27 +4034,27 @@ TEXT ·dotQ5_Kx2VNNI(SB), $512-80
 	VMOVDQU onesWords<>+0(SB), Y1
 	MOVQ    AX, SI
 
-octet84:
+octet91:
 	XORQ BX, BX
 
-row85:
+row92:
 	LEAQ 65536(AX), R8
 
-touch86:
+touch93:
 	CMPQ       SI, R8
-	JGE        touched87
+	JGE        touched94
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch86
+	JMP        touch93
 
-touched87:
+touched94:
 	MOVQ  AX, R9
 	MOVQ  lanes+48(FP), R10
 	MOVQ  n+64(FP), R8
 	VPXOR Y2, Y2, Y2
 	VPXOR Y3, Y3, Y3
 
-group88:
+group95:
 	PREFETCHT0     4096(R9)
 	PREFETCHT0     4160(R9)
 	PREFETCHT0     4224(R9)
@@ -4159,102 +4188,105 @@ group88:
 	ADDQ           $+176, R9
 	ADDQ           $+512, R10
 	DECQ           R8
-	JNZ            group88
-	VMOVUPS        Y2, (SP)(BX*1)
-	VMOVUPS        Y3, 256(SP)(BX*1)
-	MOVQ           rowBytes+24(FP), R8
-	ADDQ           R8, AX
-	ADDQ           $0x20, BX
-	CMPQ           BX, $+256
-	JNE            row85
-	VMOVDQU        (SP), Y2
-	VMOVDQU        32(SP), Y3
-	VMOVDQU        64(SP), Y4
-	VMOVDQU        96(SP), Y5
-	VPUNPCKLDQ     Y3, Y2, Y6
-	VPUNPCKHDQ     Y3, Y2, Y2
-	VPUNPCKLDQ     Y5, Y4, Y3
-	VPUNPCKHDQ     Y5, Y4, Y4
-	VPUNPCKLQDQ    Y3, Y6, Y5
-	VPUNPCKHQDQ    Y3, Y6, Y3
-	VPUNPCKLQDQ    Y4, Y2, Y6
-	VPUNPCKHQDQ    Y4, Y2, Y2
-	VMOVDQU        128(SP), Y4
-	VMOVDQU        160(SP), Y7
-	VMOVDQU        192(SP), Y8
-	VMOVDQU        224(SP), Y9
-	VPUNPCKLDQ     Y7, Y4, Y10
-	VPUNPCKHDQ     Y7, Y4, Y4
-	VPUNPCKLDQ     Y9, Y8, Y7
-	VPUNPCKHDQ     Y9, Y8, Y8
-	VPUNPCKLQDQ    Y7, Y10, Y9
-	VPUNPCKHQDQ    Y7, Y10, Y7
-	VPUNPCKLQDQ    Y8, Y4, Y10
-	VPUNPCKHQDQ    Y8, Y4, Y4
-	VPXOR          Y8, Y8, Y8
-	VPERM2F128     $0x20, Y9, Y5, Y11
-	VADDPS         Y11, Y8, Y8
-	VPERM2F128     $0x20, Y7, Y3, Y11
-	VADDPS         Y11, Y8, Y8
-	VPERM2F128     $0x20, Y10, Y6, Y11
-	VADDPS         Y11, Y8, Y8
-	VPERM2F128     $0x20, Y4, Y2, Y11
-	VADDPS         Y11, Y8, Y8
-	VPERM2F128     $0x31, Y9, Y5, Y5
-	VADDPS         Y5, Y8, Y8
-	VPERM2F128     $0x31, Y7, Y3, Y3
-	VADDPS         Y3, Y8, Y8
-	VPERM2F128     $0x31, Y10, Y6, Y3
-	VADDPS         Y3, Y8, Y8
-	VPERM2F128     $0x31, Y4, Y2, Y2
-	VADDPS         Y2, Y8, Y8
-	VMOVUPS        Y8, (CX)
-	MOVQ           ldo+8(FP), BX
-	VMOVDQU        256(SP), Y2
-	VMOVDQU        288(SP), Y3
-	VMOVDQU        320(SP), Y4
-	VMOVDQU        352(SP), Y5
-	VPUNPCKLDQ     Y3, Y2, Y6
-	VPUNPCKHDQ     Y3, Y2, Y2
-	VPUNPCKLDQ     Y5, Y4, Y3
-	VPUNPCKHDQ     Y5, Y4, Y4
-	VPUNPCKLQDQ    Y3, Y6, Y5
-	VPUNPCKHQDQ    Y3, Y6, Y3
-	VPUNPCKLQDQ    Y4, Y2, Y6
-	VPUNPCKHQDQ    Y4, Y2, Y2
-	VMOVDQU        384(SP), Y4
-	VMOVDQU        416(SP), Y7
-	VMOVDQU        448(SP), Y8
-	VMOVDQU        480(SP), Y9
-	VPUNPCKLDQ     Y7, Y4, Y10
-	VPUNPCKHDQ     Y7, Y4, Y4
-	VPUNPCKLDQ     Y9, Y8, Y7
-	VPUNPCKHDQ     Y9, Y8, Y8
-	VPUNPCKLQDQ    Y7, Y10, Y9
-	VPUNPCKHQDQ    Y7, Y10, Y7
-	VPUNPCKLQDQ    Y8, Y4, Y10
-	VPUNPCKHQDQ    Y8, Y4, Y4
-	VPXOR          Y8, Y8, Y8
-	VPERM2F128     $0x20, Y9, Y5, Y11
-	VADDPS         Y11, Y8, Y8
-	VPERM2F128     $0x20, Y7, Y3, Y11
-	VADDPS         Y11, Y8, Y8
-	VPERM2F128     $0x20, Y10, Y6, Y11
-	VADDPS         Y11, Y8, Y8
-	VPERM2F128     $0x20, Y4, Y2, Y11
-	VADDPS         Y11, Y8, Y8
-	VPERM2F128     $0x31, Y9, Y5, Y5
-	VADDPS         Y5, Y8, Y8
-	VPERM2F128     $0x31, Y7, Y3, Y3
-	VADDPS         Y3, Y8, Y8
-	VPERM2F128     $0x31, Y10, Y6, Y3
-	VADDPS         Y3, Y8, Y8
-	VPERM2F128     $0x31, Y4, Y2, Y2
-	VADDPS         Y2, Y8, Y8
-	VMOVUPS        Y8, (CX)(BX*4)
-	ADDQ           $0x20, CX
-	DECQ           DX
-	JNZ            octet84
+	JZ             done96
+	JMP            group95
+
+done96:
+	VMOVUPS     Y2, (SP)(BX*1)
+	VMOVUPS     Y3, 256(SP)(BX*1)
+	MOVQ        rowBytes+24(FP), R8
+	ADDQ        R8, AX
+	ADDQ        $0x20, BX
+	CMPQ        BX, $+256
+	JNE         row92
+	VMOVDQU     (SP), Y2
+	VMOVDQU     32(SP), Y3
+	VMOVDQU     64(SP), Y4
+	VMOVDQU     96(SP), Y5
+	VPUNPCKLDQ  Y3, Y2, Y6
+	VPUNPCKHDQ  Y3, Y2, Y2
+	VPUNPCKLDQ  Y5, Y4, Y3
+	VPUNPCKHDQ  Y5, Y4, Y4
+	VPUNPCKLQDQ Y3, Y6, Y5
+	VPUNPCKHQDQ Y3, Y6, Y3
+	VPUNPCKLQDQ Y4, Y2, Y6
+	VPUNPCKHQDQ Y4, Y2, Y2
+	VMOVDQU     128(SP), Y4
+	VMOVDQU     160(SP), Y7
+	VMOVDQU     192(SP), Y8
+	VMOVDQU     224(SP), Y9
+	VPUNPCKLDQ  Y7, Y4, Y10
+	VPUNPCKHDQ  Y7, Y4, Y4
+	VPUNPCKLDQ  Y9, Y8, Y7
+	VPUNPCKHDQ  Y9, Y8, Y8
+	VPUNPCKLQDQ Y7, Y10, Y9
+	VPUNPCKHQDQ Y7, Y10, Y7
+	VPUNPCKLQDQ Y8, Y4, Y10
+	VPUNPCKHQDQ Y8, Y4, Y4
+	VPXOR       Y8, Y8, Y8
+	VPERM2F128  $0x20, Y9, Y5, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y7, Y3, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y10, Y6, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y4, Y2, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x31, Y9, Y5, Y5
+	VADDPS      Y5, Y8, Y8
+	VPERM2F128  $0x31, Y7, Y3, Y3
+	VADDPS      Y3, Y8, Y8
+	VPERM2F128  $0x31, Y10, Y6, Y3
+	VADDPS      Y3, Y8, Y8
+	VPERM2F128  $0x31, Y4, Y2, Y2
+	VADDPS      Y2, Y8, Y8
+	VMOVUPS     Y8, (CX)
+	MOVQ        ldo+8(FP), BX
+	VMOVDQU     256(SP), Y2
+	VMOVDQU     288(SP), Y3
+	VMOVDQU     320(SP), Y4
+	VMOVDQU     352(SP), Y5
+	VPUNPCKLDQ  Y3, Y2, Y6
+	VPUNPCKHDQ  Y3, Y2, Y2
+	VPUNPCKLDQ  Y5, Y4, Y3
+	VPUNPCKHDQ  Y5, Y4, Y4
+	VPUNPCKLQDQ Y3, Y6, Y5
+	VPUNPCKHQDQ Y3, Y6, Y3
+	VPUNPCKLQDQ Y4, Y2, Y6
+	VPUNPCKHQDQ Y4, Y2, Y2
+	VMOVDQU     384(SP), Y4
+	VMOVDQU     416(SP), Y7
+	VMOVDQU     448(SP), Y8
+	VMOVDQU     480(SP), Y9
+	VPUNPCKLDQ  Y7, Y4, Y10
+	VPUNPCKHDQ  Y7, Y4, Y4
+	VPUNPCKLDQ  Y9, Y8, Y7
+	VPUNPCKHDQ  Y9, Y8, Y8
+	VPUNPCKLQDQ Y7, Y10, Y9
+	VPUNPCKHQDQ Y7, Y10, Y7
+	VPUNPCKLQDQ Y8, Y4, Y10
+	VPUNPCKHQDQ Y8, Y4, Y4
+	VPXOR       Y8, Y8, Y8
+	VPERM2F128  $0x20, Y9, Y5, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y7, Y3, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y10, Y6, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y4, Y2, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x31, Y9, Y5, Y5
+	VADDPS      Y5, Y8, Y8
+	VPERM2F128  $0x31, Y7, Y3, Y3
+	VADDPS      Y3, Y8, Y8
+	VPERM2F128  $0x31, Y10, Y6, Y3
+	VADDPS      Y3, Y8, Y8
+	VPERM2F128  $0x31, Y4, Y2, Y2
+	VADDPS      Y2, Y8, Y8
+	VMOVUPS     Y8, (CX)(BX*4)
+	ADDQ        $0x20, CX
+	DECQ        DX
+	JNZ         octet91
 	VZEROUPPER
 	RET
 
@@ -4269,20 +4301,20 @@ TEXT ·dotQ6_Kx1AVX2(SB), $256-80
 	VMOVDQU onesWords<>+0(SB), Y2
 	MOVQ    AX, SI
 
-octet89:
+octet97:
 	XORQ BX, BX
 
-row90:
+row98:
 	LEAQ 65536(AX), DI
 
-touch91:
+touch99:
 	CMPQ       SI, DI
-	JGE        touched92
+	JGE        touched100
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch91
+	JMP        touch99
 
-touched92:
+touched100:
 	MOVQ         AX, R8
 	MOVQ         lanes+48(FP), R9
 	MOVQ         n+64(FP), DI
@@ -4373,9 +4405,9 @@ touched92:
 	ADDQ         $+210, R8
 	ADDQ         $+512, R9
 	DECQ         DI
-	JZ           last94
+	JZ           last102
 
-group93:
+group101:
 	PREFETCHT0   4096(R8)
 	PREFETCHT0   4160(R8)
 	PREFETCHT0   4224(R8)
@@ -4481,9 +4513,10 @@ group93:
 	ADDQ         $+210, R8
 	ADDQ         $+512, R9
 	DECQ         DI
-	JNZ          group93
+	JZ           last102
+	JMP          group101
 
-last94:
+last102:
 	VPSLLD      $0x10, Y5, Y8
 	VPSRAD      $0x10, Y8, Y8
 	VPSRAD      $0x10, Y5, Y5
@@ -4504,7 +4537,7 @@ last94:
 	ADDQ        DI, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row90
+	JNE         row98
 	VMOVDQU     (SP), Y3
 	VMOVDQU     32(SP), Y4
 	VMOVDQU     64(SP), Y5
@@ -4549,7 +4582,7 @@ last94:
 	VMOVUPS     Y9, (CX)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet89
+	JNZ         octet97
 	VZEROUPPER
 	RET
 
@@ -4571,27 +4604,27 @@ TEXT ·dotQ6_Kx2AVX2(SB), $512-80
 	VMOVDQU onesWords<>+0(SB), Y2
 	MOVQ    AX, SI
 
-octet95:
+octet103:
 	XORQ BX, BX
 
-row96:
+row104:
 	LEAQ 65536(AX), R8
 
-touch97:
+touch105:
 	CMPQ       SI, R8
-	JGE        touched98
+	JGE        touched106
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch97
+	JMP        touch105
 
-touched98:
+touched106:
 	MOVQ  AX, R9
 	MOVQ  lanes+48(FP), R10
 	MOVQ  n+64(FP), R8
 	VPXOR Y3, Y3, Y3
 	VPXOR Y4, Y4, Y4
 
-group99:
+group107:
 	PREFETCHT0   4096(R9)
 	PREFETCHT0   4160(R9)
 	PREFETCHT0   4224(R9)
@@ -4735,102 +4768,105 @@ group99:
 	ADDQ         $+210, R9
 	ADDQ         $+512, R10
 	DECQ         R8
-	JNZ          group99
-	VMOVUPS      Y3, (SP)(BX*1)
-	VMOVUPS      Y4, 256(SP)(BX*1)
-	MOVQ         rowBytes+24(FP), R8
-	ADDQ         R8, AX
-	ADDQ         $0x20, BX
-	CMPQ         BX, $+256
-	JNE          row96
-	VMOVDQU      (SP), Y3
-	VMOVDQU      32(SP), Y4
-	VMOVDQU      64(SP), Y5
-	VMOVDQU      96(SP), Y6
-	VPUNPCKLDQ   Y4, Y3, Y7
-	VPUNPCKHDQ   Y4, Y3, Y3
-	VPUNPCKLDQ   Y6, Y5, Y4
-	VPUNPCKHDQ   Y6, Y5, Y5
-	VPUNPCKLQDQ  Y4, Y7, Y6
-	VPUNPCKHQDQ  Y4, Y7, Y4
-	VPUNPCKLQDQ  Y5, Y3, Y7
-	VPUNPCKHQDQ  Y5, Y3, Y3
-	VMOVDQU      128(SP), Y5
-	VMOVDQU      160(SP), Y8
-	VMOVDQU      192(SP), Y9
-	VMOVDQU      224(SP), Y10
-	VPUNPCKLDQ   Y8, Y5, Y11
-	VPUNPCKHDQ   Y8, Y5, Y5
-	VPUNPCKLDQ   Y10, Y9, Y8
-	VPUNPCKHDQ   Y10, Y9, Y9
-	VPUNPCKLQDQ  Y8, Y11, Y10
-	VPUNPCKHQDQ  Y8, Y11, Y8
-	VPUNPCKLQDQ  Y9, Y5, Y11
-	VPUNPCKHQDQ  Y9, Y5, Y5
-	VPXOR        Y9, Y9, Y9
-	VPERM2F128   $0x20, Y10, Y6, Y12
-	VADDPS       Y12, Y9, Y9
-	VPERM2F128   $0x20, Y8, Y4, Y12
-	VADDPS       Y12, Y9, Y9
-	VPERM2F128   $0x20, Y11, Y7, Y12
-	VADDPS       Y12, Y9, Y9
-	VPERM2F128   $0x20, Y5, Y3, Y12
-	VADDPS       Y12, Y9, Y9
-	VPERM2F128   $0x31, Y10, Y6, Y6
-	VADDPS       Y6, Y9, Y9
-	VPERM2F128   $0x31, Y8, Y4, Y4
-	VADDPS       Y4, Y9, Y9
-	VPERM2F128   $0x31, Y11, Y7, Y4
-	VADDPS       Y4, Y9, Y9
-	VPERM2F128   $0x31, Y5, Y3, Y3
-	VADDPS       Y3, Y9, Y9
-	VMOVUPS      Y9, (CX)
-	MOVQ         ldo+8(FP), BX
-	VMOVDQU      256(SP), Y3
-	VMOVDQU      288(SP), Y4
-	VMOVDQU      320(SP), Y5
-	VMOVDQU      352(SP), Y6
-	VPUNPCKLDQ   Y4, Y3, Y7
-	VPUNPCKHDQ   Y4, Y3, Y3
-	VPUNPCKLDQ   Y6, Y5, Y4
-	VPUNPCKHDQ   Y6, Y5, Y5
-	VPUNPCKLQDQ  Y4, Y7, Y6
-	VPUNPCKHQDQ  Y4, Y7, Y4
-	VPUNPCKLQDQ  Y5, Y3, Y7
-	VPUNPCKHQDQ  Y5, Y3, Y3
-	VMOVDQU      384(SP), Y5
-	VMOVDQU      416(SP), Y8
-	VMOVDQU      448(SP), Y9
-	VMOVDQU      480(SP), Y10
-	VPUNPCKLDQ   Y8, Y5, Y11
-	VPUNPCKHDQ   Y8, Y5, Y5
-	VPUNPCKLDQ   Y10, Y9, Y8
-	VPUNPCKHDQ   Y10, Y9, Y9
-	VPUNPCKLQDQ  Y8, Y11, Y10
-	VPUNPCKHQDQ  Y8, Y11, Y8
-	VPUNPCKLQDQ  Y9, Y5, Y11
-	VPUNPCKHQDQ  Y9, Y5, Y5
-	VPXOR        Y9, Y9, Y9
-	VPERM2F128   $0x20, Y10, Y6, Y12
-	VADDPS       Y12, Y9, Y9
-	VPERM2F128   $0x20, Y8, Y4, Y12
-	VADDPS       Y12, Y9, Y9
-	VPERM2F128   $0x20, Y11, Y7, Y12
-	VADDPS       Y12, Y9, Y9
-	VPERM2F128   $0x20, Y5, Y3, Y12
-	VADDPS       Y12, Y9, Y9
-	VPERM2F128   $0x31, Y10, Y6, Y6
-	VADDPS       Y6, Y9, Y9
-	VPERM2F128   $0x31, Y8, Y4, Y4
-	VADDPS       Y4, Y9, Y9
-	VPERM2F128   $0x31, Y11, Y7, Y4
-	VADDPS       Y4, Y9, Y9
-	VPERM2F128   $0x31, Y5, Y3, Y3
-	VADDPS       Y3, Y9, Y9
-	VMOVUPS      Y9, (CX)(BX*4)
-	ADDQ         $0x20, CX
-	DECQ         DX
-	JNZ          octet95
+	JZ           done108
+	JMP          group107
+
+done108:
+	VMOVUPS     Y3, (SP)(BX*1)
+	VMOVUPS     Y4, 256(SP)(BX*1)
+	MOVQ        rowBytes+24(FP), R8
+	ADDQ        R8, AX
+	ADDQ        $0x20, BX
+	CMPQ        BX, $+256
+	JNE         row104
+	VMOVDQU     (SP), Y3
+	VMOVDQU     32(SP), Y4
+	VMOVDQU     64(SP), Y5
+	VMOVDQU     96(SP), Y6
+	VPUNPCKLDQ  Y4, Y3, Y7
+	VPUNPCKHDQ  Y4, Y3, Y3
+	VPUNPCKLDQ  Y6, Y5, Y4
+	VPUNPCKHDQ  Y6, Y5, Y5
+	VPUNPCKLQDQ Y4, Y7, Y6
+	VPUNPCKHQDQ Y4, Y7, Y4
+	VPUNPCKLQDQ Y5, Y3, Y7
+	VPUNPCKHQDQ Y5, Y3, Y3
+	VMOVDQU     128(SP), Y5
+	VMOVDQU     160(SP), Y8
+	VMOVDQU     192(SP), Y9
+	VMOVDQU     224(SP), Y10
+	VPUNPCKLDQ  Y8, Y5, Y11
+	VPUNPCKHDQ  Y8, Y5, Y5
+	VPUNPCKLDQ  Y10, Y9, Y8
+	VPUNPCKHDQ  Y10, Y9, Y9
+	VPUNPCKLQDQ Y8, Y11, Y10
+	VPUNPCKHQDQ Y8, Y11, Y8
+	VPUNPCKLQDQ Y9, Y5, Y11
+	VPUNPCKHQDQ Y9, Y5, Y5
+	VPXOR       Y9, Y9, Y9
+	VPERM2F128  $0x20, Y10, Y6, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y8, Y4, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y11, Y7, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y5, Y3, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x31, Y10, Y6, Y6
+	VADDPS      Y6, Y9, Y9
+	VPERM2F128  $0x31, Y8, Y4, Y4
+	VADDPS      Y4, Y9, Y9
+	VPERM2F128  $0x31, Y11, Y7, Y4
+	VADDPS      Y4, Y9, Y9
+	VPERM2F128  $0x31, Y5, Y3, Y3
+	VADDPS      Y3, Y9, Y9
+	VMOVUPS     Y9, (CX)
+	MOVQ        ldo+8(FP), BX
+	VMOVDQU     256(SP), Y3
+	VMOVDQU     288(SP), Y4
+	VMOVDQU     320(SP), Y5
+	VMOVDQU     352(SP), Y6
+	VPUNPCKLDQ  Y4, Y3, Y7
+	VPUNPCKHDQ  Y4, Y3, Y3
+	VPUNPCKLDQ  Y6, Y5, Y4
+	VPUNPCKHDQ  Y6, Y5, Y5
+	VPUNPCKLQDQ Y4, Y7, Y6
+	VPUNPCKHQDQ Y4, Y7, Y4
+	VPUNPCKLQDQ Y5, Y3, Y7
+	VPUNPCKHQDQ Y5, Y3, Y3
+	VMOVDQU     384(SP), Y5
+	VMOVDQU     416(SP), Y8
+	VMOVDQU     448(SP), Y9
+	VMOVDQU     480(SP), Y10
+	VPUNPCKLDQ  Y8, Y5, Y11
+	VPUNPCKHDQ  Y8, Y5, Y5
+	VPUNPCKLDQ  Y10, Y9, Y8
+	VPUNPCKHDQ  Y10, Y9, Y9
+	VPUNPCKLQDQ Y8, Y11, Y10
+	VPUNPCKHQDQ Y8, Y11, Y8
+	VPUNPCKLQDQ Y9, Y5, Y11
+	VPUNPCKHQDQ Y9, Y5, Y5
+	VPXOR       Y9, Y9, Y9
+	VPERM2F128  $0x20, Y10, Y6, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y8, Y4, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y11, Y7, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y5, Y3, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x31, Y10, Y6, Y6
+	VADDPS      Y6, Y9, Y9
+	VPERM2F128  $0x31, Y8, Y4, Y4
+	VADDPS      Y4, Y9, Y9
+	VPERM2F128  $0x31, Y11, Y7, Y4
+	VADDPS      Y4, Y9, Y9
+	VPERM2F128  $0x31, Y5, Y3, Y3
+	VADDPS      Y3, Y9, Y9
+	VMOVUPS     Y9, (CX)(BX*4)
+	ADDQ        $0x20, CX
+	DECQ        DX
+	JNZ         octet103
 	VZEROUPPER
 	RET
 
@@ -4845,20 +4881,20 @@ TEXT ·dotQ6_Kx1VNNI(SB), $256-80
 	VMOVDQU onesWords<>+0(SB), Y2
 	MOVQ    AX, SI
 
-octet100:
+octet109:
 	XORQ BX, BX
 
-row101:
+row110:
 	LEAQ 65536(AX), DI
 
-touch102:
+touch111:
 	CMPQ       SI, DI
-	JGE        touched103
+	JGE        touched112
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch102
+	JMP        touch111
 
-touched103:
+touched112:
 	MOVQ         AX, R8
 	MOVQ         lanes+48(FP), R9
 	MOVQ         n+64(FP), DI
@@ -4957,9 +4993,9 @@ touched103:
 	ADDQ         $+210, R8
 	ADDQ         $+512, R9
 	DECQ         DI
-	JZ           last105
+	JZ           last114
 
-group104:
+group113:
 	PREFETCHT0   4096(R8)
 	PREFETCHT0   4160(R8)
 	PREFETCHT0   4224(R8)
@@ -5073,9 +5109,10 @@ group104:
 	ADDQ         $+210, R8
 	ADDQ         $+512, R9
 	DECQ         DI
-	JNZ          group104
+	JZ           last114
+	JMP          group113
 
-last105:
+last114:
 	VPSLLD      $0x10, Y5, Y6
 	VPSRAD      $0x10, Y6, Y6
 	VPSRAD      $0x10, Y5, Y5
@@ -5096,7 +5133,7 @@ last105:
 	ADDQ        DI, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row101
+	JNE         row110
 	VMOVDQU     (SP), Y3
 	VMOVDQU     32(SP), Y4
 	VMOVDQU     64(SP), Y5
@@ -5141,7 +5178,7 @@ last105:
 	VMOVUPS     Y9, (CX)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet100
+	JNZ         octet109
 	VZEROUPPER
 	RET
 
@@ -5157,27 +5194,27 @@ TEXT ·dotQ6_Kx2VNNI(SB), $512-80
 	VMOVDQU onesWords<>+0(SB), Y2
 	MOVQ    AX, SI
 
-octet106:
+octet115:
 	XORQ BX, BX
 
-row107:
+row116:
 	LEAQ 65536(AX), R8
 
-touch108:
+touch117:
 	CMPQ       SI, R8
-	JGE        touched109
+	JGE        touched118
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch108
+	JMP        touch117
 
-touched109:
+touched118:
 	MOVQ  AX, R9
 	MOVQ  lanes+48(FP), R10
 	MOVQ  n+64(FP), R8
 	VPXOR Y3, Y3, Y3
 	VPXOR Y4, Y4, Y4
 
-group110:
+group119:
 	PREFETCHT0   4096(R9)
 	PREFETCHT0   4160(R9)
 	PREFETCHT0   4224(R9)
@@ -5337,101 +5374,104 @@ group110:
 	ADDQ         $+210, R9
 	ADDQ         $+512, R10
 	DECQ         R8
-	JNZ          group110
-	VMOVUPS      Y3, (SP)(BX*1)
-	VMOVUPS      Y4, 256(SP)(BX*1)
-	MOVQ         rowBytes+24(FP), R8
-	ADDQ         R8, AX
-	ADDQ         $0x20, BX
-	CMPQ         BX, $+256
-	JNE          row107
-	VMOVDQU      (SP), Y3
-	VMOVDQU      32(SP), Y4
-	VMOVDQU      64(SP), Y5
-	VMOVDQU      96(SP), Y6
-	VPUNPCKLDQ   Y4, Y3, Y7
-	VPUNPCKHDQ   Y4, Y3, Y3
-	VPUNPCKLDQ   Y6, Y5, Y4
-	VPUNPCKHDQ   Y6, Y5, Y5
-	VPUNPCKLQDQ  Y4, Y7, Y6
-	VPUNPCKHQDQ  Y4, Y7, Y4
-	VPUNPCKLQDQ  Y5, Y3, Y7
-	VPUNPCKHQDQ  Y5, Y3, Y3
-	VMOVDQU      128(SP), Y5
-	VMOVDQU      160(SP), Y8
-	VMOVDQU      192(SP), Y9
-	VMOVDQU      224(SP), Y10
-	VPUNPCKLDQ   Y8, Y5, Y11
-	VPUNPCKHDQ   Y8, Y5, Y5
-	VPUNPCKLDQ   Y10, Y9, Y8
-	VPUNPCKHDQ   Y10, Y9, Y9
-	VPUNPCKLQDQ  Y8, Y11, Y10
-	VPUNPCKHQDQ  Y8, Y11, Y8
-	VPUNPCKLQDQ  Y9, Y5, Y11
-	VPUNPCKHQDQ  Y9, Y5, Y5
-	VPXOR        Y9, Y9, Y9
-	VPERM2F128   $0x20, Y10, Y6, Y12
-	VADDPS       Y12, Y9, Y9
-	VPERM2F128   $0x20, Y8, Y4, Y12
-	VADDPS       Y12, Y9, Y9
-	VPERM2F128   $0x20, Y11, Y7, Y12
-	VADDPS       Y12, Y9, Y9
-	VPERM2F128   $0x20, Y5, Y3, Y12
-	VADDPS       Y12, Y9, Y9
-	VPERM2F128   $0x31, Y10, Y6, Y6
-	VADDPS       Y6, Y9, Y9
-	VPERM2F128   $0x31, Y8, Y4, Y4
-	VADDPS       Y4, Y9, Y9
-	VPERM2F128   $0x31, Y11, Y7, Y4
-	VADDPS       Y4, Y9, Y9
-	VPERM2F128   $0x31, Y5, Y3, Y3
-	VADDPS       Y3, Y9, Y9
-	VMOVUPS      Y9, (CX)
-	MOVQ         ldo+8(FP), BX
-	VMOVDQU      256(SP), Y3
-	VMOVDQU      288(SP), Y4
-	VMOVDQU      320(SP), Y5
-	VMOVDQU      352(SP), Y6
-	VPUNPCKLDQ   Y4, Y3, Y7
-	VPUNPCKHDQ   Y4, Y3, Y3
-	VPUNPCKLDQ   Y6, Y5, Y4
-	VPUNPCKHDQ   Y6, Y5, Y5
-	VPUNPCKLQDQ  Y4, Y7, Y6
-	VPUNPCKHQDQ  Y4, Y7, Y4
-	VPUNPCKLQDQ  Y5, Y3, Y7
-	VPUNPCKHQDQ  Y5, Y3, Y3
-	VMOVDQU      384(SP), Y5
-	VMOVDQU      416(SP), Y8
-	VMOVDQU      448(SP), Y9
-	VMOVDQU      480(SP), Y10
-	VPUNPCKLDQ   Y8, Y5, Y11
-	VPUNPCKHDQ   Y8, Y5, Y5
-	VPUNPCKLDQ   Y10, Y9, Y8
-	VPUNPCKHDQ   Y10, Y9, Y9
-	VPUNPCKLQDQ  Y8, Y11, Y10
-	VPUNPCKHQDQ  Y8, Y11, Y8
-	VPUNPCKLQDQ  Y9, Y5, Y11
-	VPUNPCKHQDQ  Y9, Y5, Y5
-	VPXOR        Y9, Y9, Y9
-	VPERM2F128   $0x20, Y10, Y6, Y12
-	VADDPS       Y12, Y9, Y9
-	VPERM2F128   $0x20, Y8, Y4, Y12
-	VADDPS       Y12, Y9, Y9
-	VPERM2F128   $0x20, Y11, Y7, Y12
-	VADDPS       Y12, Y9, Y9
-	VPERM2F128   $0x20, Y5, Y3, Y12
-	VADDPS       Y12, Y9, Y9
-	VPERM2F128   $0x31, Y10, Y6, Y6
-	VADDPS       Y6, Y9, Y9
-	VPERM2F128   $0x31, Y8, Y4, Y4
-	VADDPS       Y4, Y9, Y9
-	VPERM2F128   $0x31, Y11, Y7, Y4
-	VADDPS       Y4, Y9, Y9
-	VPERM2F128   $0x31, Y5, Y3, Y3
-	VADDPS       Y3, Y9, Y9
-	VMOVUPS      Y9, (CX)(BX*4)
-	ADDQ         $0x20, CX
-	DECQ         DX
-	JNZ          octet106
+	JZ           done120
+	JMP          group119
+
+done120:
+	VMOVUPS     Y3, (SP)(BX*1)
+	VMOVUPS     Y4, 256(SP)(BX*1)
+	MOVQ        rowBytes+24(FP), R8
+	ADDQ        R8, AX
+	ADDQ        $0x20, BX
+	CMPQ        BX, $+256
+	JNE         row116
+	VMOVDQU     (SP), Y3
+	VMOVDQU     32(SP), Y4
+	VMOVDQU     64(SP), Y5
+	VMOVDQU     96(SP), Y6
+	VPUNPCKLDQ  Y4, Y3, Y7
+	VPUNPCKHDQ  Y4, Y3, Y3
+	VPUNPCKLDQ  Y6, Y5, Y4
+	VPUNPCKHDQ  Y6, Y5, Y5
+	VPUNPCKLQDQ Y4, Y7, Y6
+	VPUNPCKHQDQ Y4, Y7, Y4
+	VPUNPCKLQDQ Y5, Y3, Y7
+	VPUNPCKHQDQ Y5, Y3, Y3
+	VMOVDQU     128(SP), Y5
+	VMOVDQU     160(SP), Y8
+	VMOVDQU     192(SP), Y9
+	VMOVDQU     224(SP), Y10
+	VPUNPCKLDQ  Y8, Y5, Y11
+	VPUNPCKHDQ  Y8, Y5, Y5
+	VPUNPCKLDQ  Y10, Y9, Y8
+	VPUNPCKHDQ  Y10, Y9, Y9
+	VPUNPCKLQDQ Y8, Y11, Y10
+	VPUNPCKHQDQ Y8, Y11, Y8
+	VPUNPCKLQDQ Y9, Y5, Y11
+	VPUNPCKHQDQ Y9, Y5, Y5
+	VPXOR       Y9, Y9, Y9
+	VPERM2F128  $0x20, Y10, Y6, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y8, Y4, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y11, Y7, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y5, Y3, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x31, Y10, Y6, Y6
+	VADDPS      Y6, Y9, Y9
+	VPERM2F128  $0x31, Y8, Y4, Y4
+	VADDPS      Y4, Y9, Y9
+	VPERM2F128  $0x31, Y11, Y7, Y4
+	VADDPS      Y4, Y9, Y9
+	VPERM2F128  $0x31, Y5, Y3, Y3
+	VADDPS      Y3, Y9, Y9
+	VMOVUPS     Y9, (CX)
+	MOVQ        ldo+8(FP), BX
+	VMOVDQU     256(SP), Y3
+	VMOVDQU     288(SP), Y4
+	VMOVDQU     320(SP), Y5
+	VMOVDQU     352(SP), Y6
+	VPUNPCKLDQ  Y4, Y3, Y7
+	VPUNPCKHDQ  Y4, Y3, Y3
+	VPUNPCKLDQ  Y6, Y5, Y4
+	VPUNPCKHDQ  Y6, Y5, Y5
+	VPUNPCKLQDQ Y4, Y7, Y6
+	VPUNPCKHQDQ Y4, Y7, Y4
+	VPUNPCKLQDQ Y5, Y3, Y7
+	VPUNPCKHQDQ Y5, Y3, Y3
+	VMOVDQU     384(SP), Y5
+	VMOVDQU     416(SP), Y8
+	VMOVDQU     448(SP), Y9
+	VMOVDQU     480(SP), Y10
+	VPUNPCKLDQ  Y8, Y5, Y11
+	VPUNPCKHDQ  Y8, Y5, Y5
+	VPUNPCKLDQ  Y10, Y9, Y8
+	VPUNPCKHDQ  Y10, Y9, Y9
+	VPUNPCKLQDQ Y8, Y11, Y10
+	VPUNPCKHQDQ Y8, Y11, Y8
+	VPUNPCKLQDQ Y9, Y5, Y11
+	VPUNPCKHQDQ Y9, Y5, Y5
+	VPXOR       Y9, Y9, Y9
+	VPERM2F128  $0x20, Y10, Y6, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y8, Y4, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y11, Y7, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y5, Y3, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x31, Y10, Y6, Y6
+	VADDPS      Y6, Y9, Y9
+	VPERM2F128  $0x31, Y8, Y4, Y4
+	VADDPS      Y4, Y9, Y9
+	VPERM2F128  $0x31, Y11, Y7, Y4
+	VADDPS      Y4, Y9, Y9
+	VPERM2F128  $0x31, Y5, Y3, Y3
+	VADDPS      Y3, Y9, Y9
+	VMOVUPS     Y9, (CX)(BX*4)
+	ADDQ        $0x20, CX
+	DECQ        DX
+	JNZ         octet115
 	VZEROUPPER
 	RET

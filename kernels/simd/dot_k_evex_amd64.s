@@ -180,7 +180,8 @@ group5:
 	ADDQ         $+84, R8
 	ADDQ         $+512, R9
 	DECQ         DI
-	JNZ          group5
+	JZ           last6
+	JMP          group5
 
 last6:
 	VCVTDQ2PS    Y7, Y7
@@ -408,102 +409,105 @@ group11:
 	ADDQ         $+84, R9
 	ADDQ         $+512, R10
 	DECQ         R8
-	JNZ          group11
-	VMOVUPS      Y0, (SP)(BX*1)
-	VMOVUPS      Y1, 256(SP)(BX*1)
-	MOVQ         rowBytes+24(FP), R8
-	ADDQ         R8, AX
-	ADDQ         $0x20, BX
-	CMPQ         BX, $+256
-	JNE          row8
-	VMOVDQU      (SP), Y0
-	VMOVDQU      32(SP), Y1
-	VMOVDQU      64(SP), Y2
-	VMOVDQU      96(SP), Y3
-	VPUNPCKLDQ   Y1, Y0, Y4
-	VPUNPCKHDQ   Y1, Y0, Y0
-	VPUNPCKLDQ   Y3, Y2, Y1
-	VPUNPCKHDQ   Y3, Y2, Y2
-	VPUNPCKLQDQ  Y1, Y4, Y3
-	VPUNPCKHQDQ  Y1, Y4, Y1
-	VPUNPCKLQDQ  Y2, Y0, Y4
-	VPUNPCKHQDQ  Y2, Y0, Y0
-	VMOVDQU      128(SP), Y2
-	VMOVDQU      160(SP), Y5
-	VMOVDQU      192(SP), Y6
-	VMOVDQU      224(SP), Y7
-	VPUNPCKLDQ   Y5, Y2, Y8
-	VPUNPCKHDQ   Y5, Y2, Y2
-	VPUNPCKLDQ   Y7, Y6, Y5
-	VPUNPCKHDQ   Y7, Y6, Y6
-	VPUNPCKLQDQ  Y5, Y8, Y7
-	VPUNPCKHQDQ  Y5, Y8, Y5
-	VPUNPCKLQDQ  Y6, Y2, Y8
-	VPUNPCKHQDQ  Y6, Y2, Y2
-	VPXOR        Y6, Y6, Y6
-	VPERM2F128   $0x20, Y7, Y3, Y9
-	VADDPS       Y9, Y6, Y6
-	VPERM2F128   $0x20, Y5, Y1, Y9
-	VADDPS       Y9, Y6, Y6
-	VPERM2F128   $0x20, Y8, Y4, Y9
-	VADDPS       Y9, Y6, Y6
-	VPERM2F128   $0x20, Y2, Y0, Y9
-	VADDPS       Y9, Y6, Y6
-	VPERM2F128   $0x31, Y7, Y3, Y3
-	VADDPS       Y3, Y6, Y6
-	VPERM2F128   $0x31, Y5, Y1, Y1
-	VADDPS       Y1, Y6, Y6
-	VPERM2F128   $0x31, Y8, Y4, Y1
-	VADDPS       Y1, Y6, Y6
-	VPERM2F128   $0x31, Y2, Y0, Y0
-	VADDPS       Y0, Y6, Y6
-	VMOVUPS      Y6, (CX)
-	MOVQ         ldo+8(FP), BX
-	VMOVDQU      256(SP), Y0
-	VMOVDQU      288(SP), Y1
-	VMOVDQU      320(SP), Y2
-	VMOVDQU      352(SP), Y3
-	VPUNPCKLDQ   Y1, Y0, Y4
-	VPUNPCKHDQ   Y1, Y0, Y0
-	VPUNPCKLDQ   Y3, Y2, Y1
-	VPUNPCKHDQ   Y3, Y2, Y2
-	VPUNPCKLQDQ  Y1, Y4, Y3
-	VPUNPCKHQDQ  Y1, Y4, Y1
-	VPUNPCKLQDQ  Y2, Y0, Y4
-	VPUNPCKHQDQ  Y2, Y0, Y0
-	VMOVDQU      384(SP), Y2
-	VMOVDQU      416(SP), Y5
-	VMOVDQU      448(SP), Y6
-	VMOVDQU      480(SP), Y7
-	VPUNPCKLDQ   Y5, Y2, Y8
-	VPUNPCKHDQ   Y5, Y2, Y2
-	VPUNPCKLDQ   Y7, Y6, Y5
-	VPUNPCKHDQ   Y7, Y6, Y6
-	VPUNPCKLQDQ  Y5, Y8, Y7
-	VPUNPCKHQDQ  Y5, Y8, Y5
-	VPUNPCKLQDQ  Y6, Y2, Y8
-	VPUNPCKHQDQ  Y6, Y2, Y2
-	VPXOR        Y6, Y6, Y6
-	VPERM2F128   $0x20, Y7, Y3, Y9
-	VADDPS       Y9, Y6, Y6
-	VPERM2F128   $0x20, Y5, Y1, Y9
-	VADDPS       Y9, Y6, Y6
-	VPERM2F128   $0x20, Y8, Y4, Y9
-	VADDPS       Y9, Y6, Y6
-	VPERM2F128   $0x20, Y2, Y0, Y9
-	VADDPS       Y9, Y6, Y6
-	VPERM2F128   $0x31, Y7, Y3, Y3
-	VADDPS       Y3, Y6, Y6
-	VPERM2F128   $0x31, Y5, Y1, Y1
-	VADDPS       Y1, Y6, Y6
-	VPERM2F128   $0x31, Y8, Y4, Y1
-	VADDPS       Y1, Y6, Y6
-	VPERM2F128   $0x31, Y2, Y0, Y0
-	VADDPS       Y0, Y6, Y6
-	VMOVUPS      Y6, (CX)(BX*4)
-	ADDQ         $0x20, CX
-	DECQ         DX
-	JNZ          octet7
+	JZ           done12
+	JMP          group11
+
+done12:
+	VMOVUPS     Y0, (SP)(BX*1)
+	VMOVUPS     Y1, 256(SP)(BX*1)
+	MOVQ        rowBytes+24(FP), R8
+	ADDQ        R8, AX
+	ADDQ        $0x20, BX
+	CMPQ        BX, $+256
+	JNE         row8
+	VMOVDQU     (SP), Y0
+	VMOVDQU     32(SP), Y1
+	VMOVDQU     64(SP), Y2
+	VMOVDQU     96(SP), Y3
+	VPUNPCKLDQ  Y1, Y0, Y4
+	VPUNPCKHDQ  Y1, Y0, Y0
+	VPUNPCKLDQ  Y3, Y2, Y1
+	VPUNPCKHDQ  Y3, Y2, Y2
+	VPUNPCKLQDQ Y1, Y4, Y3
+	VPUNPCKHQDQ Y1, Y4, Y1
+	VPUNPCKLQDQ Y2, Y0, Y4
+	VPUNPCKHQDQ Y2, Y0, Y0
+	VMOVDQU     128(SP), Y2
+	VMOVDQU     160(SP), Y5
+	VMOVDQU     192(SP), Y6
+	VMOVDQU     224(SP), Y7
+	VPUNPCKLDQ  Y5, Y2, Y8
+	VPUNPCKHDQ  Y5, Y2, Y2
+	VPUNPCKLDQ  Y7, Y6, Y5
+	VPUNPCKHDQ  Y7, Y6, Y6
+	VPUNPCKLQDQ Y5, Y8, Y7
+	VPUNPCKHQDQ Y5, Y8, Y5
+	VPUNPCKLQDQ Y6, Y2, Y8
+	VPUNPCKHQDQ Y6, Y2, Y2
+	VPXOR       Y6, Y6, Y6
+	VPERM2F128  $0x20, Y7, Y3, Y9
+	VADDPS      Y9, Y6, Y6
+	VPERM2F128  $0x20, Y5, Y1, Y9
+	VADDPS      Y9, Y6, Y6
+	VPERM2F128  $0x20, Y8, Y4, Y9
+	VADDPS      Y9, Y6, Y6
+	VPERM2F128  $0x20, Y2, Y0, Y9
+	VADDPS      Y9, Y6, Y6
+	VPERM2F128  $0x31, Y7, Y3, Y3
+	VADDPS      Y3, Y6, Y6
+	VPERM2F128  $0x31, Y5, Y1, Y1
+	VADDPS      Y1, Y6, Y6
+	VPERM2F128  $0x31, Y8, Y4, Y1
+	VADDPS      Y1, Y6, Y6
+	VPERM2F128  $0x31, Y2, Y0, Y0
+	VADDPS      Y0, Y6, Y6
+	VMOVUPS     Y6, (CX)
+	MOVQ        ldo+8(FP), BX
+	VMOVDQU     256(SP), Y0
+	VMOVDQU     288(SP), Y1
+	VMOVDQU     320(SP), Y2
+	VMOVDQU     352(SP), Y3
+	VPUNPCKLDQ  Y1, Y0, Y4
+	VPUNPCKHDQ  Y1, Y0, Y0
+	VPUNPCKLDQ  Y3, Y2, Y1
+	VPUNPCKHDQ  Y3, Y2, Y2
+	VPUNPCKLQDQ Y1, Y4, Y3
+	VPUNPCKHQDQ Y1, Y4, Y1
+	VPUNPCKLQDQ Y2, Y0, Y4
+	VPUNPCKHQDQ Y2, Y0, Y0
+	VMOVDQU     384(SP), Y2
+	VMOVDQU     416(SP), Y5
+	VMOVDQU     448(SP), Y6
+	VMOVDQU     480(SP), Y7
+	VPUNPCKLDQ  Y5, Y2, Y8
+	VPUNPCKHDQ  Y5, Y2, Y2
+	VPUNPCKLDQ  Y7, Y6, Y5
+	VPUNPCKHDQ  Y7, Y6, Y6
+	VPUNPCKLQDQ Y5, Y8, Y7
+	VPUNPCKHQDQ Y5, Y8, Y5
+	VPUNPCKLQDQ Y6, Y2, Y8
+	VPUNPCKHQDQ Y6, Y2, Y2
+	VPXOR       Y6, Y6, Y6
+	VPERM2F128  $0x20, Y7, Y3, Y9
+	VADDPS      Y9, Y6, Y6
+	VPERM2F128  $0x20, Y5, Y1, Y9
+	VADDPS      Y9, Y6, Y6
+	VPERM2F128  $0x20, Y8, Y4, Y9
+	VADDPS      Y9, Y6, Y6
+	VPERM2F128  $0x20, Y2, Y0, Y9
+	VADDPS      Y9, Y6, Y6
+	VPERM2F128  $0x31, Y7, Y3, Y3
+	VADDPS      Y3, Y6, Y6
+	VPERM2F128  $0x31, Y5, Y1, Y1
+	VADDPS      Y1, Y6, Y6
+	VPERM2F128  $0x31, Y8, Y4, Y1
+	VADDPS      Y1, Y6, Y6
+	VPERM2F128  $0x31, Y2, Y0, Y0
+	VADDPS      Y0, Y6, Y6
+	VMOVUPS     Y6, (CX)(BX*4)
+	ADDQ        $0x20, CX
+	DECQ        DX
+	JNZ         octet7
 	VZEROUPPER
 	RET
 
@@ -522,20 +526,20 @@ TEXT ·dotQ3_Kx1VL(SB), $256-80
 	VMOVDQU32 onesWords<>+0(SB), Y22
 	MOVQ      AX, SI
 
-octet12:
+octet13:
 	XORQ BX, BX
 
-row13:
+row14:
 	LEAQ 65536(AX), DI
 
-touch14:
+touch15:
 	CMPQ       SI, DI
-	JGE        touched15
+	JGE        touched16
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch14
+	JMP        touch15
 
-touched15:
+touched16:
 	MOVQ           AX, R8
 	MOVQ           lanes+48(FP), R9
 	MOVQ           n+64(FP), DI
@@ -626,9 +630,9 @@ touched15:
 	ADDQ           $+110, R8
 	ADDQ           $+512, R9
 	DECQ           DI
-	JZ             last17
+	JZ             last18
 
-group16:
+group17:
 	PREFETCHT0     4096(R8)
 	PREFETCHT0     4160(R8)
 	VPBROADCASTW   108(R8), Y2
@@ -720,9 +724,10 @@ group16:
 	ADDQ           $+110, R8
 	ADDQ           $+512, R9
 	DECQ           DI
-	JNZ            group16
+	JZ             last18
+	JMP            group17
 
-last17:
+last18:
 	VCVTDQ2PS   Y7, Y7
 	VMULPS      -512(R9), Y1, Y1
 	VFMADD231PS Y7, Y1, Y0
@@ -731,7 +736,7 @@ last17:
 	ADDQ        DI, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row13
+	JNE         row14
 	VMOVDQU     (SP), Y0
 	VMOVDQU     32(SP), Y1
 	VMOVDQU     64(SP), Y2
@@ -776,7 +781,7 @@ last17:
 	VMOVUPS     Y6, (CX)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet12
+	JNZ         octet13
 	VZEROUPPER
 	RET
 
@@ -850,27 +855,27 @@ TEXT ·dotQ3_Kx2VL(SB), $512-80
 	VMOVDQU32 onesWords<>+0(SB), Y22
 	MOVQ      AX, SI
 
-octet18:
+octet19:
 	XORQ BX, BX
 
-row19:
+row20:
 	LEAQ 65536(AX), R8
 
-touch20:
+touch21:
 	CMPQ       SI, R8
-	JGE        touched21
+	JGE        touched22
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch20
+	JMP        touch21
 
-touched21:
+touched22:
 	MOVQ  AX, R9
 	MOVQ  lanes+48(FP), R10
 	MOVQ  n+64(FP), R8
 	VPXOR Y0, Y0, Y0
 	VPXOR Y1, Y1, Y1
 
-group22:
+group23:
 	PREFETCHT0     4096(R9)
 	PREFETCHT0     4160(R9)
 	VMOVDQU        32(R9), X2
@@ -1000,102 +1005,105 @@ group22:
 	ADDQ           $+110, R9
 	ADDQ           $+512, R10
 	DECQ           R8
-	JNZ            group22
-	VMOVUPS        Y0, (SP)(BX*1)
-	VMOVUPS        Y1, 256(SP)(BX*1)
-	MOVQ           rowBytes+24(FP), R8
-	ADDQ           R8, AX
-	ADDQ           $0x20, BX
-	CMPQ           BX, $+256
-	JNE            row19
-	VMOVDQU        (SP), Y0
-	VMOVDQU        32(SP), Y1
-	VMOVDQU        64(SP), Y2
-	VMOVDQU        96(SP), Y3
-	VPUNPCKLDQ     Y1, Y0, Y4
-	VPUNPCKHDQ     Y1, Y0, Y0
-	VPUNPCKLDQ     Y3, Y2, Y1
-	VPUNPCKHDQ     Y3, Y2, Y2
-	VPUNPCKLQDQ    Y1, Y4, Y3
-	VPUNPCKHQDQ    Y1, Y4, Y1
-	VPUNPCKLQDQ    Y2, Y0, Y4
-	VPUNPCKHQDQ    Y2, Y0, Y0
-	VMOVDQU        128(SP), Y2
-	VMOVDQU        160(SP), Y5
-	VMOVDQU        192(SP), Y6
-	VMOVDQU        224(SP), Y7
-	VPUNPCKLDQ     Y5, Y2, Y8
-	VPUNPCKHDQ     Y5, Y2, Y2
-	VPUNPCKLDQ     Y7, Y6, Y5
-	VPUNPCKHDQ     Y7, Y6, Y6
-	VPUNPCKLQDQ    Y5, Y8, Y7
-	VPUNPCKHQDQ    Y5, Y8, Y5
-	VPUNPCKLQDQ    Y6, Y2, Y8
-	VPUNPCKHQDQ    Y6, Y2, Y2
-	VPXOR          Y6, Y6, Y6
-	VPERM2F128     $0x20, Y7, Y3, Y9
-	VADDPS         Y9, Y6, Y6
-	VPERM2F128     $0x20, Y5, Y1, Y9
-	VADDPS         Y9, Y6, Y6
-	VPERM2F128     $0x20, Y8, Y4, Y9
-	VADDPS         Y9, Y6, Y6
-	VPERM2F128     $0x20, Y2, Y0, Y9
-	VADDPS         Y9, Y6, Y6
-	VPERM2F128     $0x31, Y7, Y3, Y3
-	VADDPS         Y3, Y6, Y6
-	VPERM2F128     $0x31, Y5, Y1, Y1
-	VADDPS         Y1, Y6, Y6
-	VPERM2F128     $0x31, Y8, Y4, Y1
-	VADDPS         Y1, Y6, Y6
-	VPERM2F128     $0x31, Y2, Y0, Y0
-	VADDPS         Y0, Y6, Y6
-	VMOVUPS        Y6, (CX)
-	MOVQ           ldo+8(FP), BX
-	VMOVDQU        256(SP), Y0
-	VMOVDQU        288(SP), Y1
-	VMOVDQU        320(SP), Y2
-	VMOVDQU        352(SP), Y3
-	VPUNPCKLDQ     Y1, Y0, Y4
-	VPUNPCKHDQ     Y1, Y0, Y0
-	VPUNPCKLDQ     Y3, Y2, Y1
-	VPUNPCKHDQ     Y3, Y2, Y2
-	VPUNPCKLQDQ    Y1, Y4, Y3
-	VPUNPCKHQDQ    Y1, Y4, Y1
-	VPUNPCKLQDQ    Y2, Y0, Y4
-	VPUNPCKHQDQ    Y2, Y0, Y0
-	VMOVDQU        384(SP), Y2
-	VMOVDQU        416(SP), Y5
-	VMOVDQU        448(SP), Y6
-	VMOVDQU        480(SP), Y7
-	VPUNPCKLDQ     Y5, Y2, Y8
-	VPUNPCKHDQ     Y5, Y2, Y2
-	VPUNPCKLDQ     Y7, Y6, Y5
-	VPUNPCKHDQ     Y7, Y6, Y6
-	VPUNPCKLQDQ    Y5, Y8, Y7
-	VPUNPCKHQDQ    Y5, Y8, Y5
-	VPUNPCKLQDQ    Y6, Y2, Y8
-	VPUNPCKHQDQ    Y6, Y2, Y2
-	VPXOR          Y6, Y6, Y6
-	VPERM2F128     $0x20, Y7, Y3, Y9
-	VADDPS         Y9, Y6, Y6
-	VPERM2F128     $0x20, Y5, Y1, Y9
-	VADDPS         Y9, Y6, Y6
-	VPERM2F128     $0x20, Y8, Y4, Y9
-	VADDPS         Y9, Y6, Y6
-	VPERM2F128     $0x20, Y2, Y0, Y9
-	VADDPS         Y9, Y6, Y6
-	VPERM2F128     $0x31, Y7, Y3, Y3
-	VADDPS         Y3, Y6, Y6
-	VPERM2F128     $0x31, Y5, Y1, Y1
-	VADDPS         Y1, Y6, Y6
-	VPERM2F128     $0x31, Y8, Y4, Y1
-	VADDPS         Y1, Y6, Y6
-	VPERM2F128     $0x31, Y2, Y0, Y0
-	VADDPS         Y0, Y6, Y6
-	VMOVUPS        Y6, (CX)(BX*4)
-	ADDQ           $0x20, CX
-	DECQ           DX
-	JNZ            octet18
+	JZ             done24
+	JMP            group23
+
+done24:
+	VMOVUPS     Y0, (SP)(BX*1)
+	VMOVUPS     Y1, 256(SP)(BX*1)
+	MOVQ        rowBytes+24(FP), R8
+	ADDQ        R8, AX
+	ADDQ        $0x20, BX
+	CMPQ        BX, $+256
+	JNE         row20
+	VMOVDQU     (SP), Y0
+	VMOVDQU     32(SP), Y1
+	VMOVDQU     64(SP), Y2
+	VMOVDQU     96(SP), Y3
+	VPUNPCKLDQ  Y1, Y0, Y4
+	VPUNPCKHDQ  Y1, Y0, Y0
+	VPUNPCKLDQ  Y3, Y2, Y1
+	VPUNPCKHDQ  Y3, Y2, Y2
+	VPUNPCKLQDQ Y1, Y4, Y3
+	VPUNPCKHQDQ Y1, Y4, Y1
+	VPUNPCKLQDQ Y2, Y0, Y4
+	VPUNPCKHQDQ Y2, Y0, Y0
+	VMOVDQU     128(SP), Y2
+	VMOVDQU     160(SP), Y5
+	VMOVDQU     192(SP), Y6
+	VMOVDQU     224(SP), Y7
+	VPUNPCKLDQ  Y5, Y2, Y8
+	VPUNPCKHDQ  Y5, Y2, Y2
+	VPUNPCKLDQ  Y7, Y6, Y5
+	VPUNPCKHDQ  Y7, Y6, Y6
+	VPUNPCKLQDQ Y5, Y8, Y7
+	VPUNPCKHQDQ Y5, Y8, Y5
+	VPUNPCKLQDQ Y6, Y2, Y8
+	VPUNPCKHQDQ Y6, Y2, Y2
+	VPXOR       Y6, Y6, Y6
+	VPERM2F128  $0x20, Y7, Y3, Y9
+	VADDPS      Y9, Y6, Y6
+	VPERM2F128  $0x20, Y5, Y1, Y9
+	VADDPS      Y9, Y6, Y6
+	VPERM2F128  $0x20, Y8, Y4, Y9
+	VADDPS      Y9, Y6, Y6
+	VPERM2F128  $0x20, Y2, Y0, Y9
+	VADDPS      Y9, Y6, Y6
+	VPERM2F128  $0x31, Y7, Y3, Y3
+	VADDPS      Y3, Y6, Y6
+	VPERM2F128  $0x31, Y5, Y1, Y1
+	VADDPS      Y1, Y6, Y6
+	VPERM2F128  $0x31, Y8, Y4, Y1
+	VADDPS      Y1, Y6, Y6
+	VPERM2F128  $0x31, Y2, Y0, Y0
+	VADDPS      Y0, Y6, Y6
+	VMOVUPS     Y6, (CX)
+	MOVQ        ldo+8(FP), BX
+	VMOVDQU     256(SP), Y0
+	VMOVDQU     288(SP), Y1
+	VMOVDQU     320(SP), Y2
+	VMOVDQU     352(SP), Y3
+	VPUNPCKLDQ  Y1, Y0, Y4
+	VPUNPCKHDQ  Y1, Y0, Y0
+	VPUNPCKLDQ  Y3, Y2, Y1
+	VPUNPCKHDQ  Y3, Y2, Y2
+	VPUNPCKLQDQ Y1, Y4, Y3
+	VPUNPCKHQDQ Y1, Y4, Y1
+	VPUNPCKLQDQ Y2, Y0, Y4
+	VPUNPCKHQDQ Y2, Y0, Y0
+	VMOVDQU     384(SP), Y2
+	VMOVDQU     416(SP), Y5
+	VMOVDQU     448(SP), Y6
+	VMOVDQU     480(SP), Y7
+	VPUNPCKLDQ  Y5, Y2, Y8
+	VPUNPCKHDQ  Y5, Y2, Y2
+	VPUNPCKLDQ  Y7, Y6, Y5
+	VPUNPCKHDQ  Y7, Y6, Y6
+	VPUNPCKLQDQ Y5, Y8, Y7
+	VPUNPCKHQDQ Y5, Y8, Y5
+	VPUNPCKLQDQ Y6, Y2, Y8
+	VPUNPCKHQDQ Y6, Y2, Y2
+	VPXOR       Y6, Y6, Y6
+	VPERM2F128  $0x20, Y7, Y3, Y9
+	VADDPS      Y9, Y6, Y6
+	VPERM2F128  $0x20, Y5, Y1, Y9
+	VADDPS      Y9, Y6, Y6
+	VPERM2F128  $0x20, Y8, Y4, Y9
+	VADDPS      Y9, Y6, Y6
+	VPERM2F128  $0x20, Y2, Y0, Y9
+	VADDPS      Y9, Y6, Y6
+	VPERM2F128  $0x31, Y7, Y3, Y3
+	VADDPS      Y3, Y6, Y6
+	VPERM2F128  $0x31, Y5, Y1, Y1
+	VADDPS      Y1, Y6, Y6
+	VPERM2F128  $0x31, Y8, Y4, Y1
+	VADDPS      Y1, Y6, Y6
+	VPERM2F128  $0x31, Y2, Y0, Y0
+	VADDPS      Y0, Y6, Y6
+	VMOVUPS     Y6, (CX)(BX*4)
+	ADDQ        $0x20, CX
+	DECQ        DX
+	JNZ         octet19
 	VZEROUPPER
 	RET
 
@@ -1115,20 +1123,20 @@ TEXT ·dotQ4_Kx1VL(SB), $256-80
 	VMOVDQU32 onesWords<>+0(SB), Y23
 	MOVQ      AX, SI
 
-octet23:
+octet25:
 	XORQ BX, BX
 
-row24:
+row26:
 	LEAQ 65536(AX), DI
 
-touch25:
+touch27:
 	CMPQ       SI, DI
-	JGE        touched26
+	JGE        touched28
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch25
+	JMP        touch27
 
-touched26:
+touched28:
 	MOVQ           AX, R8
 	MOVQ           lanes+48(FP), R9
 	MOVQ           n+64(FP), DI
@@ -1188,9 +1196,9 @@ touched26:
 	ADDQ           $+144, R8
 	ADDQ           $+512, R9
 	DECQ           DI
-	JZ             last28
+	JZ             last30
 
-group27:
+group29:
 	PREFETCHT0     4096(R8)
 	PREFETCHT0     4160(R8)
 	PREFETCHT0     4224(R8)
@@ -1256,9 +1264,10 @@ group27:
 	ADDQ           $+144, R8
 	ADDQ           $+512, R9
 	DECQ           DI
-	JNZ            group27
+	JZ             last30
+	JMP            group29
 
-last28:
+last30:
 	VPACKSSDW    Y8, Y7, Y7
 	VPMADDWD     Y23, Y7, Y7
 	VCVTDQ2PS    Y7, Y7
@@ -1270,7 +1279,7 @@ last28:
 	ADDQ         DI, AX
 	ADDQ         $0x20, BX
 	CMPQ         BX, $+256
-	JNE          row24
+	JNE          row26
 	VMOVDQU      (SP), Y0
 	VMOVDQU      32(SP), Y1
 	VMOVDQU      64(SP), Y2
@@ -1315,7 +1324,7 @@ last28:
 	VMOVUPS      Y6, (CX)
 	ADDQ         $0x20, CX
 	DECQ         DX
-	JNZ          octet23
+	JNZ          octet25
 	VZEROUPPER
 	RET
 
@@ -1372,27 +1381,27 @@ TEXT ·dotQ4_Kx2VL(SB), $512-80
 	VMOVDQU32 onesWords<>+0(SB), Y23
 	MOVQ      AX, SI
 
-octet29:
+octet31:
 	XORQ BX, BX
 
-row30:
+row32:
 	LEAQ 65536(AX), R8
 
-touch31:
+touch33:
 	CMPQ       SI, R8
-	JGE        touched32
+	JGE        touched34
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch31
+	JMP        touch33
 
-touched32:
+touched34:
 	MOVQ  AX, R9
 	MOVQ  lanes+48(FP), R10
 	MOVQ  n+64(FP), R8
 	VPXOR Y0, Y0, Y0
 	VPXOR Y1, Y1, Y1
 
-group33:
+group35:
 	PREFETCHT0     4096(R9)
 	PREFETCHT0     4160(R9)
 	PREFETCHT0     4224(R9)
@@ -1478,102 +1487,105 @@ group33:
 	ADDQ           $+144, R9
 	ADDQ           $+512, R10
 	DECQ           R8
-	JNZ            group33
-	VMOVUPS        Y0, (SP)(BX*1)
-	VMOVUPS        Y1, 256(SP)(BX*1)
-	MOVQ           rowBytes+24(FP), R8
-	ADDQ           R8, AX
-	ADDQ           $0x20, BX
-	CMPQ           BX, $+256
-	JNE            row30
-	VMOVDQU        (SP), Y0
-	VMOVDQU        32(SP), Y1
-	VMOVDQU        64(SP), Y2
-	VMOVDQU        96(SP), Y3
-	VPUNPCKLDQ     Y1, Y0, Y4
-	VPUNPCKHDQ     Y1, Y0, Y0
-	VPUNPCKLDQ     Y3, Y2, Y1
-	VPUNPCKHDQ     Y3, Y2, Y2
-	VPUNPCKLQDQ    Y1, Y4, Y3
-	VPUNPCKHQDQ    Y1, Y4, Y1
-	VPUNPCKLQDQ    Y2, Y0, Y4
-	VPUNPCKHQDQ    Y2, Y0, Y0
-	VMOVDQU        128(SP), Y2
-	VMOVDQU        160(SP), Y5
-	VMOVDQU        192(SP), Y6
-	VMOVDQU        224(SP), Y7
-	VPUNPCKLDQ     Y5, Y2, Y8
-	VPUNPCKHDQ     Y5, Y2, Y2
-	VPUNPCKLDQ     Y7, Y6, Y5
-	VPUNPCKHDQ     Y7, Y6, Y6
-	VPUNPCKLQDQ    Y5, Y8, Y7
-	VPUNPCKHQDQ    Y5, Y8, Y5
-	VPUNPCKLQDQ    Y6, Y2, Y8
-	VPUNPCKHQDQ    Y6, Y2, Y2
-	VPXOR          Y6, Y6, Y6
-	VPERM2F128     $0x20, Y7, Y3, Y9
-	VADDPS         Y9, Y6, Y6
-	VPERM2F128     $0x20, Y5, Y1, Y9
-	VADDPS         Y9, Y6, Y6
-	VPERM2F128     $0x20, Y8, Y4, Y9
-	VADDPS         Y9, Y6, Y6
-	VPERM2F128     $0x20, Y2, Y0, Y9
-	VADDPS         Y9, Y6, Y6
-	VPERM2F128     $0x31, Y7, Y3, Y3
-	VADDPS         Y3, Y6, Y6
-	VPERM2F128     $0x31, Y5, Y1, Y1
-	VADDPS         Y1, Y6, Y6
-	VPERM2F128     $0x31, Y8, Y4, Y1
-	VADDPS         Y1, Y6, Y6
-	VPERM2F128     $0x31, Y2, Y0, Y0
-	VADDPS         Y0, Y6, Y6
-	VMOVUPS        Y6, (CX)
-	MOVQ           ldo+8(FP), BX
-	VMOVDQU        256(SP), Y0
-	VMOVDQU        288(SP), Y1
-	VMOVDQU        320(SP), Y2
-	VMOVDQU        352(SP), Y3
-	VPUNPCKLDQ     Y1, Y0, Y4
-	VPUNPCKHDQ     Y1, Y0, Y0
-	VPUNPCKLDQ     Y3, Y2, Y1
-	VPUNPCKHDQ     Y3, Y2, Y2
-	VPUNPCKLQDQ    Y1, Y4, Y3
-	VPUNPCKHQDQ    Y1, Y4, Y1
-	VPUNPCKLQDQ    Y2, Y0, Y4
-	VPUNPCKHQDQ    Y2, Y0, Y0
-	VMOVDQU        384(SP), Y2
-	VMOVDQU        416(SP), Y5
-	VMOVDQU        448(SP), Y6
-	VMOVDQU        480(SP), Y7
-	VPUNPCKLDQ     Y5, Y2, Y8
-	VPUNPCKHDQ     Y5, Y2, Y2
-	VPUNPCKLDQ     Y7, Y6, Y5
-	VPUNPCKHDQ     Y7, Y6, Y6
-	VPUNPCKLQDQ    Y5, Y8, Y7
-	VPUNPCKHQDQ    Y5, Y8, Y5
-	VPUNPCKLQDQ    Y6, Y2, Y8
-	VPUNPCKHQDQ    Y6, Y2, Y2
-	VPXOR          Y6, Y6, Y6
-	VPERM2F128     $0x20, Y7, Y3, Y9
-	VADDPS         Y9, Y6, Y6
-	VPERM2F128     $0x20, Y5, Y1, Y9
-	VADDPS         Y9, Y6, Y6
-	VPERM2F128     $0x20, Y8, Y4, Y9
-	VADDPS         Y9, Y6, Y6
-	VPERM2F128     $0x20, Y2, Y0, Y9
-	VADDPS         Y9, Y6, Y6
-	VPERM2F128     $0x31, Y7, Y3, Y3
-	VADDPS         Y3, Y6, Y6
-	VPERM2F128     $0x31, Y5, Y1, Y1
-	VADDPS         Y1, Y6, Y6
-	VPERM2F128     $0x31, Y8, Y4, Y1
-	VADDPS         Y1, Y6, Y6
-	VPERM2F128     $0x31, Y2, Y0, Y0
-	VADDPS         Y0, Y6, Y6
-	VMOVUPS        Y6, (CX)(BX*4)
-	ADDQ           $0x20, CX
-	DECQ           DX
-	JNZ            octet29
+	JZ             done36
+	JMP            group35
+
+done36:
+	VMOVUPS     Y0, (SP)(BX*1)
+	VMOVUPS     Y1, 256(SP)(BX*1)
+	MOVQ        rowBytes+24(FP), R8
+	ADDQ        R8, AX
+	ADDQ        $0x20, BX
+	CMPQ        BX, $+256
+	JNE         row32
+	VMOVDQU     (SP), Y0
+	VMOVDQU     32(SP), Y1
+	VMOVDQU     64(SP), Y2
+	VMOVDQU     96(SP), Y3
+	VPUNPCKLDQ  Y1, Y0, Y4
+	VPUNPCKHDQ  Y1, Y0, Y0
+	VPUNPCKLDQ  Y3, Y2, Y1
+	VPUNPCKHDQ  Y3, Y2, Y2
+	VPUNPCKLQDQ Y1, Y4, Y3
+	VPUNPCKHQDQ Y1, Y4, Y1
+	VPUNPCKLQDQ Y2, Y0, Y4
+	VPUNPCKHQDQ Y2, Y0, Y0
+	VMOVDQU     128(SP), Y2
+	VMOVDQU     160(SP), Y5
+	VMOVDQU     192(SP), Y6
+	VMOVDQU     224(SP), Y7
+	VPUNPCKLDQ  Y5, Y2, Y8
+	VPUNPCKHDQ  Y5, Y2, Y2
+	VPUNPCKLDQ  Y7, Y6, Y5
+	VPUNPCKHDQ  Y7, Y6, Y6
+	VPUNPCKLQDQ Y5, Y8, Y7
+	VPUNPCKHQDQ Y5, Y8, Y5
+	VPUNPCKLQDQ Y6, Y2, Y8
+	VPUNPCKHQDQ Y6, Y2, Y2
+	VPXOR       Y6, Y6, Y6
+	VPERM2F128  $0x20, Y7, Y3, Y9
+	VADDPS      Y9, Y6, Y6
+	VPERM2F128  $0x20, Y5, Y1, Y9
+	VADDPS      Y9, Y6, Y6
+	VPERM2F128  $0x20, Y8, Y4, Y9
+	VADDPS      Y9, Y6, Y6
+	VPERM2F128  $0x20, Y2, Y0, Y9
+	VADDPS      Y9, Y6, Y6
+	VPERM2F128  $0x31, Y7, Y3, Y3
+	VADDPS      Y3, Y6, Y6
+	VPERM2F128  $0x31, Y5, Y1, Y1
+	VADDPS      Y1, Y6, Y6
+	VPERM2F128  $0x31, Y8, Y4, Y1
+	VADDPS      Y1, Y6, Y6
+	VPERM2F128  $0x31, Y2, Y0, Y0
+	VADDPS      Y0, Y6, Y6
+	VMOVUPS     Y6, (CX)
+	MOVQ        ldo+8(FP), BX
+	VMOVDQU     256(SP), Y0
+	VMOVDQU     288(SP), Y1
+	VMOVDQU     320(SP), Y2
+	VMOVDQU     352(SP), Y3
+	VPUNPCKLDQ  Y1, Y0, Y4
+	VPUNPCKHDQ  Y1, Y0, Y0
+	VPUNPCKLDQ  Y3, Y2, Y1
+	VPUNPCKHDQ  Y3, Y2, Y2
+	VPUNPCKLQDQ Y1, Y4, Y3
+	VPUNPCKHQDQ Y1, Y4, Y1
+	VPUNPCKLQDQ Y2, Y0, Y4
+	VPUNPCKHQDQ Y2, Y0, Y0
+	VMOVDQU     384(SP), Y2
+	VMOVDQU     416(SP), Y5
+	VMOVDQU     448(SP), Y6
+	VMOVDQU     480(SP), Y7
+	VPUNPCKLDQ  Y5, Y2, Y8
+	VPUNPCKHDQ  Y5, Y2, Y2
+	VPUNPCKLDQ  Y7, Y6, Y5
+	VPUNPCKHDQ  Y7, Y6, Y6
+	VPUNPCKLQDQ Y5, Y8, Y7
+	VPUNPCKHQDQ Y5, Y8, Y5
+	VPUNPCKLQDQ Y6, Y2, Y8
+	VPUNPCKHQDQ Y6, Y2, Y2
+	VPXOR       Y6, Y6, Y6
+	VPERM2F128  $0x20, Y7, Y3, Y9
+	VADDPS      Y9, Y6, Y6
+	VPERM2F128  $0x20, Y5, Y1, Y9
+	VADDPS      Y9, Y6, Y6
+	VPERM2F128  $0x20, Y8, Y4, Y9
+	VADDPS      Y9, Y6, Y6
+	VPERM2F128  $0x20, Y2, Y0, Y9
+	VADDPS      Y9, Y6, Y6
+	VPERM2F128  $0x31, Y7, Y3, Y3
+	VADDPS      Y3, Y6, Y6
+	VPERM2F128  $0x31, Y5, Y1, Y1
+	VADDPS      Y1, Y6, Y6
+	VPERM2F128  $0x31, Y8, Y4, Y1
+	VADDPS      Y1, Y6, Y6
+	VPERM2F128  $0x31, Y2, Y0, Y0
+	VADDPS      Y0, Y6, Y6
+	VMOVUPS     Y6, (CX)(BX*4)
+	ADDQ        $0x20, CX
+	DECQ        DX
+	JNZ         octet31
 	VZEROUPPER
 	RET
 
@@ -1592,20 +1604,20 @@ TEXT ·dotQ5_Kx1VL(SB), $256-80
 	VMOVDQU32 onesWords<>+0(SB), Y22
 	MOVQ      AX, SI
 
-octet34:
+octet37:
 	XORQ BX, BX
 
-row35:
+row38:
 	LEAQ 65536(AX), DI
 
-touch36:
+touch39:
 	CMPQ       SI, DI
-	JGE        touched37
+	JGE        touched40
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch36
+	JMP        touch39
 
-touched37:
+touched40:
 	MOVQ           AX, R8
 	MOVQ           lanes+48(FP), R9
 	MOVQ           n+64(FP), DI
@@ -1689,9 +1701,9 @@ touched37:
 	ADDQ           $+176, R8
 	ADDQ           $+512, R9
 	DECQ           DI
-	JZ             last39
+	JZ             last42
 
-group38:
+group41:
 	PREFETCHT0     4096(R8)
 	PREFETCHT0     4160(R8)
 	PREFETCHT0     4224(R8)
@@ -1782,9 +1794,10 @@ group38:
 	ADDQ           $+176, R8
 	ADDQ           $+512, R9
 	DECQ           DI
-	JNZ            group38
+	JZ             last42
+	JMP            group41
 
-last39:
+last42:
 	VSHUFPS      $0xdd, Y10, Y9, Y3
 	VSHUFPS      $0x88, Y10, Y9, Y9
 	VPADDD       Y3, Y9, Y9
@@ -1797,7 +1810,7 @@ last39:
 	ADDQ         DI, AX
 	ADDQ         $0x20, BX
 	CMPQ         BX, $+256
-	JNE          row35
+	JNE          row38
 	VMOVDQU      (SP), Y0
 	VMOVDQU      32(SP), Y1
 	VMOVDQU      64(SP), Y2
@@ -1842,7 +1855,7 @@ last39:
 	VMOVUPS      Y6, (CX)
 	ADDQ         $0x20, CX
 	DECQ         DX
-	JNZ          octet34
+	JNZ          octet37
 	VZEROUPPER
 	RET
 
@@ -1886,27 +1899,27 @@ TEXT ·dotQ5_Kx2VL(SB), $512-80
 	VMOVDQU32 onesWords<>+0(SB), Y22
 	MOVQ      AX, SI
 
-octet40:
+octet43:
 	XORQ BX, BX
 
-row41:
+row44:
 	LEAQ 65536(AX), R8
 
-touch42:
+touch45:
 	CMPQ       SI, R8
-	JGE        touched43
+	JGE        touched46
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch42
+	JMP        touch45
 
-touched43:
+touched46:
 	MOVQ  AX, R9
 	MOVQ  lanes+48(FP), R10
 	MOVQ  n+64(FP), R8
 	VPXOR Y0, Y0, Y0
 	VPXOR Y1, Y1, Y1
 
-group44:
+group47:
 	PREFETCHT0     4096(R9)
 	PREFETCHT0     4160(R9)
 	PREFETCHT0     4224(R9)
@@ -2016,102 +2029,105 @@ group44:
 	ADDQ           $+176, R9
 	ADDQ           $+512, R10
 	DECQ           R8
-	JNZ            group44
-	VMOVUPS        Y0, (SP)(BX*1)
-	VMOVUPS        Y1, 256(SP)(BX*1)
-	MOVQ           rowBytes+24(FP), R8
-	ADDQ           R8, AX
-	ADDQ           $0x20, BX
-	CMPQ           BX, $+256
-	JNE            row41
-	VMOVDQU        (SP), Y0
-	VMOVDQU        32(SP), Y1
-	VMOVDQU        64(SP), Y2
-	VMOVDQU        96(SP), Y3
-	VPUNPCKLDQ     Y1, Y0, Y4
-	VPUNPCKHDQ     Y1, Y0, Y0
-	VPUNPCKLDQ     Y3, Y2, Y1
-	VPUNPCKHDQ     Y3, Y2, Y2
-	VPUNPCKLQDQ    Y1, Y4, Y3
-	VPUNPCKHQDQ    Y1, Y4, Y1
-	VPUNPCKLQDQ    Y2, Y0, Y4
-	VPUNPCKHQDQ    Y2, Y0, Y0
-	VMOVDQU        128(SP), Y2
-	VMOVDQU        160(SP), Y5
-	VMOVDQU        192(SP), Y6
-	VMOVDQU        224(SP), Y7
-	VPUNPCKLDQ     Y5, Y2, Y8
-	VPUNPCKHDQ     Y5, Y2, Y2
-	VPUNPCKLDQ     Y7, Y6, Y5
-	VPUNPCKHDQ     Y7, Y6, Y6
-	VPUNPCKLQDQ    Y5, Y8, Y7
-	VPUNPCKHQDQ    Y5, Y8, Y5
-	VPUNPCKLQDQ    Y6, Y2, Y8
-	VPUNPCKHQDQ    Y6, Y2, Y2
-	VPXOR          Y6, Y6, Y6
-	VPERM2F128     $0x20, Y7, Y3, Y9
-	VADDPS         Y9, Y6, Y6
-	VPERM2F128     $0x20, Y5, Y1, Y9
-	VADDPS         Y9, Y6, Y6
-	VPERM2F128     $0x20, Y8, Y4, Y9
-	VADDPS         Y9, Y6, Y6
-	VPERM2F128     $0x20, Y2, Y0, Y9
-	VADDPS         Y9, Y6, Y6
-	VPERM2F128     $0x31, Y7, Y3, Y3
-	VADDPS         Y3, Y6, Y6
-	VPERM2F128     $0x31, Y5, Y1, Y1
-	VADDPS         Y1, Y6, Y6
-	VPERM2F128     $0x31, Y8, Y4, Y1
-	VADDPS         Y1, Y6, Y6
-	VPERM2F128     $0x31, Y2, Y0, Y0
-	VADDPS         Y0, Y6, Y6
-	VMOVUPS        Y6, (CX)
-	MOVQ           ldo+8(FP), BX
-	VMOVDQU        256(SP), Y0
-	VMOVDQU        288(SP), Y1
-	VMOVDQU        320(SP), Y2
-	VMOVDQU        352(SP), Y3
-	VPUNPCKLDQ     Y1, Y0, Y4
-	VPUNPCKHDQ     Y1, Y0, Y0
-	VPUNPCKLDQ     Y3, Y2, Y1
-	VPUNPCKHDQ     Y3, Y2, Y2
-	VPUNPCKLQDQ    Y1, Y4, Y3
-	VPUNPCKHQDQ    Y1, Y4, Y1
-	VPUNPCKLQDQ    Y2, Y0, Y4
-	VPUNPCKHQDQ    Y2, Y0, Y0
-	VMOVDQU        384(SP), Y2
-	VMOVDQU        416(SP), Y5
-	VMOVDQU        448(SP), Y6
-	VMOVDQU        480(SP), Y7
-	VPUNPCKLDQ     Y5, Y2, Y8
-	VPUNPCKHDQ     Y5, Y2, Y2
-	VPUNPCKLDQ     Y7, Y6, Y5
-	VPUNPCKHDQ     Y7, Y6, Y6
-	VPUNPCKLQDQ    Y5, Y8, Y7
-	VPUNPCKHQDQ    Y5, Y8, Y5
-	VPUNPCKLQDQ    Y6, Y2, Y8
-	VPUNPCKHQDQ    Y6, Y2, Y2
-	VPXOR          Y6, Y6, Y6
-	VPERM2F128     $0x20, Y7, Y3, Y9
-	VADDPS         Y9, Y6, Y6
-	VPERM2F128     $0x20, Y5, Y1, Y9
-	VADDPS         Y9, Y6, Y6
-	VPERM2F128     $0x20, Y8, Y4, Y9
-	VADDPS         Y9, Y6, Y6
-	VPERM2F128     $0x20, Y2, Y0, Y9
-	VADDPS         Y9, Y6, Y6
-	VPERM2F128     $0x31, Y7, Y3, Y3
-	VADDPS         Y3, Y6, Y6
-	VPERM2F128     $0x31, Y5, Y1, Y1
-	VADDPS         Y1, Y6, Y6
-	VPERM2F128     $0x31, Y8, Y4, Y1
-	VADDPS         Y1, Y6, Y6
-	VPERM2F128     $0x31, Y2, Y0, Y0
-	VADDPS         Y0, Y6, Y6
-	VMOVUPS        Y6, (CX)(BX*4)
-	ADDQ           $0x20, CX
-	DECQ           DX
-	JNZ            octet40
+	JZ             done48
+	JMP            group47
+
+done48:
+	VMOVUPS     Y0, (SP)(BX*1)
+	VMOVUPS     Y1, 256(SP)(BX*1)
+	MOVQ        rowBytes+24(FP), R8
+	ADDQ        R8, AX
+	ADDQ        $0x20, BX
+	CMPQ        BX, $+256
+	JNE         row44
+	VMOVDQU     (SP), Y0
+	VMOVDQU     32(SP), Y1
+	VMOVDQU     64(SP), Y2
+	VMOVDQU     96(SP), Y3
+	VPUNPCKLDQ  Y1, Y0, Y4
+	VPUNPCKHDQ  Y1, Y0, Y0
+	VPUNPCKLDQ  Y3, Y2, Y1
+	VPUNPCKHDQ  Y3, Y2, Y2
+	VPUNPCKLQDQ Y1, Y4, Y3
+	VPUNPCKHQDQ Y1, Y4, Y1
+	VPUNPCKLQDQ Y2, Y0, Y4
+	VPUNPCKHQDQ Y2, Y0, Y0
+	VMOVDQU     128(SP), Y2
+	VMOVDQU     160(SP), Y5
+	VMOVDQU     192(SP), Y6
+	VMOVDQU     224(SP), Y7
+	VPUNPCKLDQ  Y5, Y2, Y8
+	VPUNPCKHDQ  Y5, Y2, Y2
+	VPUNPCKLDQ  Y7, Y6, Y5
+	VPUNPCKHDQ  Y7, Y6, Y6
+	VPUNPCKLQDQ Y5, Y8, Y7
+	VPUNPCKHQDQ Y5, Y8, Y5
+	VPUNPCKLQDQ Y6, Y2, Y8
+	VPUNPCKHQDQ Y6, Y2, Y2
+	VPXOR       Y6, Y6, Y6
+	VPERM2F128  $0x20, Y7, Y3, Y9
+	VADDPS      Y9, Y6, Y6
+	VPERM2F128  $0x20, Y5, Y1, Y9
+	VADDPS      Y9, Y6, Y6
+	VPERM2F128  $0x20, Y8, Y4, Y9
+	VADDPS      Y9, Y6, Y6
+	VPERM2F128  $0x20, Y2, Y0, Y9
+	VADDPS      Y9, Y6, Y6
+	VPERM2F128  $0x31, Y7, Y3, Y3
+	VADDPS      Y3, Y6, Y6
+	VPERM2F128  $0x31, Y5, Y1, Y1
+	VADDPS      Y1, Y6, Y6
+	VPERM2F128  $0x31, Y8, Y4, Y1
+	VADDPS      Y1, Y6, Y6
+	VPERM2F128  $0x31, Y2, Y0, Y0
+	VADDPS      Y0, Y6, Y6
+	VMOVUPS     Y6, (CX)
+	MOVQ        ldo+8(FP), BX
+	VMOVDQU     256(SP), Y0
+	VMOVDQU     288(SP), Y1
+	VMOVDQU     320(SP), Y2
+	VMOVDQU     352(SP), Y3
+	VPUNPCKLDQ  Y1, Y0, Y4
+	VPUNPCKHDQ  Y1, Y0, Y0
+	VPUNPCKLDQ  Y3, Y2, Y1
+	VPUNPCKHDQ  Y3, Y2, Y2
+	VPUNPCKLQDQ Y1, Y4, Y3
+	VPUNPCKHQDQ Y1, Y4, Y1
+	VPUNPCKLQDQ Y2, Y0, Y4
+	VPUNPCKHQDQ Y2, Y0, Y0
+	VMOVDQU     384(SP), Y2
+	VMOVDQU     416(SP), Y5
+	VMOVDQU     448(SP), Y6
+	VMOVDQU     480(SP), Y7
+	VPUNPCKLDQ  Y5, Y2, Y8
+	VPUNPCKHDQ  Y5, Y2, Y2
+	VPUNPCKLDQ  Y7, Y6, Y5
+	VPUNPCKHDQ  Y7, Y6, Y6
+	VPUNPCKLQDQ Y5, Y8, Y7
+	VPUNPCKHQDQ Y5, Y8, Y5
+	VPUNPCKLQDQ Y6, Y2, Y8
+	VPUNPCKHQDQ Y6, Y2, Y2
+	VPXOR       Y6, Y6, Y6
+	VPERM2F128  $0x20, Y7, Y3, Y9
+	VADDPS      Y9, Y6, Y6
+	VPERM2F128  $0x20, Y5, Y1, Y9
+	VADDPS      Y9, Y6, Y6
+	VPERM2F128  $0x20, Y8, Y4, Y9
+	VADDPS      Y9, Y6, Y6
+	VPERM2F128  $0x20, Y2, Y0, Y9
+	VADDPS      Y9, Y6, Y6
+	VPERM2F128  $0x31, Y7, Y3, Y3
+	VADDPS      Y3, Y6, Y6
+	VPERM2F128  $0x31, Y5, Y1, Y1
+	VADDPS      Y1, Y6, Y6
+	VPERM2F128  $0x31, Y8, Y4, Y1
+	VADDPS      Y1, Y6, Y6
+	VPERM2F128  $0x31, Y2, Y0, Y0
+	VADDPS      Y0, Y6, Y6
+	VMOVUPS     Y6, (CX)(BX*4)
+	ADDQ        $0x20, CX
+	DECQ        DX
+	JNZ         octet43
 	VZEROUPPER
 	RET
 
@@ -2127,20 +2143,20 @@ TEXT ·dotQ6_Kx1VL(SB), $256-80
 	VMOVDQU32 onesWords<>+0(SB), Y19
 	MOVQ      AX, SI
 
-octet45:
+octet49:
 	XORQ BX, BX
 
-row46:
+row50:
 	LEAQ 65536(AX), DI
 
-touch47:
+touch51:
 	CMPQ       SI, DI
-	JGE        touched48
+	JGE        touched52
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch47
+	JMP        touch51
 
-touched48:
+touched52:
 	MOVQ         AX, R8
 	MOVQ         lanes+48(FP), R9
 	MOVQ         n+64(FP), DI
@@ -2219,9 +2235,9 @@ touched48:
 	ADDQ         $+210, R8
 	ADDQ         $+512, R9
 	DECQ         DI
-	JZ           last50
+	JZ           last54
 
-group49:
+group53:
 	PREFETCHT0   4096(R8)
 	PREFETCHT0   4160(R8)
 	PREFETCHT0   4224(R8)
@@ -2315,9 +2331,10 @@ group49:
 	ADDQ         $+210, R8
 	ADDQ         $+512, R9
 	DECQ         DI
-	JNZ          group49
+	JZ           last54
+	JMP          group53
 
-last50:
+last54:
 	VPSLLD      $0x10, Y2, Y3
 	VPSRAD      $0x10, Y3, Y3
 	VPSRAD      $0x10, Y2, Y2
@@ -2338,7 +2355,7 @@ last50:
 	ADDQ        DI, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row46
+	JNE         row50
 	VMOVDQU     (SP), Y0
 	VMOVDQU     32(SP), Y1
 	VMOVDQU     64(SP), Y2
@@ -2383,7 +2400,7 @@ last50:
 	VMOVUPS     Y6, (CX)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet45
+	JNZ         octet49
 	VZEROUPPER
 	RET
 
@@ -2412,27 +2429,27 @@ TEXT ·dotQ6_Kx2VL(SB), $512-80
 	VMOVDQU32 onesWords<>+0(SB), Y19
 	MOVQ      AX, SI
 
-octet51:
+octet55:
 	XORQ BX, BX
 
-row52:
+row56:
 	LEAQ 65536(AX), R8
 
-touch53:
+touch57:
 	CMPQ       SI, R8
-	JGE        touched54
+	JGE        touched58
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch53
+	JMP        touch57
 
-touched54:
+touched58:
 	MOVQ  AX, R9
 	MOVQ  lanes+48(FP), R10
 	MOVQ  n+64(FP), R8
 	VPXOR Y0, Y0, Y0
 	VPXOR Y1, Y1, Y1
 
-group55:
+group59:
 	PREFETCHT0   4096(R9)
 	PREFETCHT0   4160(R9)
 	PREFETCHT0   4224(R9)
@@ -2564,101 +2581,104 @@ group55:
 	ADDQ         $+210, R9
 	ADDQ         $+512, R10
 	DECQ         R8
-	JNZ          group55
-	VMOVUPS      Y0, (SP)(BX*1)
-	VMOVUPS      Y1, 256(SP)(BX*1)
-	MOVQ         rowBytes+24(FP), R8
-	ADDQ         R8, AX
-	ADDQ         $0x20, BX
-	CMPQ         BX, $+256
-	JNE          row52
-	VMOVDQU      (SP), Y0
-	VMOVDQU      32(SP), Y1
-	VMOVDQU      64(SP), Y2
-	VMOVDQU      96(SP), Y3
-	VPUNPCKLDQ   Y1, Y0, Y4
-	VPUNPCKHDQ   Y1, Y0, Y0
-	VPUNPCKLDQ   Y3, Y2, Y1
-	VPUNPCKHDQ   Y3, Y2, Y2
-	VPUNPCKLQDQ  Y1, Y4, Y3
-	VPUNPCKHQDQ  Y1, Y4, Y1
-	VPUNPCKLQDQ  Y2, Y0, Y4
-	VPUNPCKHQDQ  Y2, Y0, Y0
-	VMOVDQU      128(SP), Y2
-	VMOVDQU      160(SP), Y5
-	VMOVDQU      192(SP), Y6
-	VMOVDQU      224(SP), Y7
-	VPUNPCKLDQ   Y5, Y2, Y8
-	VPUNPCKHDQ   Y5, Y2, Y2
-	VPUNPCKLDQ   Y7, Y6, Y5
-	VPUNPCKHDQ   Y7, Y6, Y6
-	VPUNPCKLQDQ  Y5, Y8, Y7
-	VPUNPCKHQDQ  Y5, Y8, Y5
-	VPUNPCKLQDQ  Y6, Y2, Y8
-	VPUNPCKHQDQ  Y6, Y2, Y2
-	VPXOR        Y6, Y6, Y6
-	VPERM2F128   $0x20, Y7, Y3, Y9
-	VADDPS       Y9, Y6, Y6
-	VPERM2F128   $0x20, Y5, Y1, Y9
-	VADDPS       Y9, Y6, Y6
-	VPERM2F128   $0x20, Y8, Y4, Y9
-	VADDPS       Y9, Y6, Y6
-	VPERM2F128   $0x20, Y2, Y0, Y9
-	VADDPS       Y9, Y6, Y6
-	VPERM2F128   $0x31, Y7, Y3, Y3
-	VADDPS       Y3, Y6, Y6
-	VPERM2F128   $0x31, Y5, Y1, Y1
-	VADDPS       Y1, Y6, Y6
-	VPERM2F128   $0x31, Y8, Y4, Y1
-	VADDPS       Y1, Y6, Y6
-	VPERM2F128   $0x31, Y2, Y0, Y0
-	VADDPS       Y0, Y6, Y6
-	VMOVUPS      Y6, (CX)
-	MOVQ         ldo+8(FP), BX
-	VMOVDQU      256(SP), Y0
-	VMOVDQU      288(SP), Y1
-	VMOVDQU      320(SP), Y2
-	VMOVDQU      352(SP), Y3
-	VPUNPCKLDQ   Y1, Y0, Y4
-	VPUNPCKHDQ   Y1, Y0, Y0
-	VPUNPCKLDQ   Y3, Y2, Y1
-	VPUNPCKHDQ   Y3, Y2, Y2
-	VPUNPCKLQDQ  Y1, Y4, Y3
-	VPUNPCKHQDQ  Y1, Y4, Y1
-	VPUNPCKLQDQ  Y2, Y0, Y4
-	VPUNPCKHQDQ  Y2, Y0, Y0
-	VMOVDQU      384(SP), Y2
-	VMOVDQU      416(SP), Y5
-	VMOVDQU      448(SP), Y6
-	VMOVDQU      480(SP), Y7
-	VPUNPCKLDQ   Y5, Y2, Y8
-	VPUNPCKHDQ   Y5, Y2, Y2
-	VPUNPCKLDQ   Y7, Y6, Y5
-	VPUNPCKHDQ   Y7, Y6, Y6
-	VPUNPCKLQDQ  Y5, Y8, Y7
-	VPUNPCKHQDQ  Y5, Y8, Y5
-	VPUNPCKLQDQ  Y6, Y2, Y8
-	VPUNPCKHQDQ  Y6, Y2, Y2
-	VPXOR        Y6, Y6, Y6
-	VPERM2F128   $0x20, Y7, Y3, Y9
-	VADDPS       Y9, Y6, Y6
-	VPERM2F128   $0x20, Y5, Y1, Y9
-	VADDPS       Y9, Y6, Y6
-	VPERM2F128   $0x20, Y8, Y4, Y9
-	VADDPS       Y9, Y6, Y6
-	VPERM2F128   $0x20, Y2, Y0, Y9
-	VADDPS       Y9, Y6, Y6
-	VPERM2F128   $0x31, Y7, Y3, Y3
-	VADDPS       Y3, Y6, Y6
-	VPERM2F128   $0x31, Y5, Y1, Y1
-	VADDPS       Y1, Y6, Y6
-	VPERM2F128   $0x31, Y8, Y4, Y1
-	VADDPS       Y1, Y6, Y6
-	VPERM2F128   $0x31, Y2, Y0, Y0
-	VADDPS       Y0, Y6, Y6
-	VMOVUPS      Y6, (CX)(BX*4)
-	ADDQ         $0x20, CX
-	DECQ         DX
-	JNZ          octet51
+	JZ           done60
+	JMP          group59
+
+done60:
+	VMOVUPS     Y0, (SP)(BX*1)
+	VMOVUPS     Y1, 256(SP)(BX*1)
+	MOVQ        rowBytes+24(FP), R8
+	ADDQ        R8, AX
+	ADDQ        $0x20, BX
+	CMPQ        BX, $+256
+	JNE         row56
+	VMOVDQU     (SP), Y0
+	VMOVDQU     32(SP), Y1
+	VMOVDQU     64(SP), Y2
+	VMOVDQU     96(SP), Y3
+	VPUNPCKLDQ  Y1, Y0, Y4
+	VPUNPCKHDQ  Y1, Y0, Y0
+	VPUNPCKLDQ  Y3, Y2, Y1
+	VPUNPCKHDQ  Y3, Y2, Y2
+	VPUNPCKLQDQ Y1, Y4, Y3
+	VPUNPCKHQDQ Y1, Y4, Y1
+	VPUNPCKLQDQ Y2, Y0, Y4
+	VPUNPCKHQDQ Y2, Y0, Y0
+	VMOVDQU     128(SP), Y2
+	VMOVDQU     160(SP), Y5
+	VMOVDQU     192(SP), Y6
+	VMOVDQU     224(SP), Y7
+	VPUNPCKLDQ  Y5, Y2, Y8
+	VPUNPCKHDQ  Y5, Y2, Y2
+	VPUNPCKLDQ  Y7, Y6, Y5
+	VPUNPCKHDQ  Y7, Y6, Y6
+	VPUNPCKLQDQ Y5, Y8, Y7
+	VPUNPCKHQDQ Y5, Y8, Y5
+	VPUNPCKLQDQ Y6, Y2, Y8
+	VPUNPCKHQDQ Y6, Y2, Y2
+	VPXOR       Y6, Y6, Y6
+	VPERM2F128  $0x20, Y7, Y3, Y9
+	VADDPS      Y9, Y6, Y6
+	VPERM2F128  $0x20, Y5, Y1, Y9
+	VADDPS      Y9, Y6, Y6
+	VPERM2F128  $0x20, Y8, Y4, Y9
+	VADDPS      Y9, Y6, Y6
+	VPERM2F128  $0x20, Y2, Y0, Y9
+	VADDPS      Y9, Y6, Y6
+	VPERM2F128  $0x31, Y7, Y3, Y3
+	VADDPS      Y3, Y6, Y6
+	VPERM2F128  $0x31, Y5, Y1, Y1
+	VADDPS      Y1, Y6, Y6
+	VPERM2F128  $0x31, Y8, Y4, Y1
+	VADDPS      Y1, Y6, Y6
+	VPERM2F128  $0x31, Y2, Y0, Y0
+	VADDPS      Y0, Y6, Y6
+	VMOVUPS     Y6, (CX)
+	MOVQ        ldo+8(FP), BX
+	VMOVDQU     256(SP), Y0
+	VMOVDQU     288(SP), Y1
+	VMOVDQU     320(SP), Y2
+	VMOVDQU     352(SP), Y3
+	VPUNPCKLDQ  Y1, Y0, Y4
+	VPUNPCKHDQ  Y1, Y0, Y0
+	VPUNPCKLDQ  Y3, Y2, Y1
+	VPUNPCKHDQ  Y3, Y2, Y2
+	VPUNPCKLQDQ Y1, Y4, Y3
+	VPUNPCKHQDQ Y1, Y4, Y1
+	VPUNPCKLQDQ Y2, Y0, Y4
+	VPUNPCKHQDQ Y2, Y0, Y0
+	VMOVDQU     384(SP), Y2
+	VMOVDQU     416(SP), Y5
+	VMOVDQU     448(SP), Y6
+	VMOVDQU     480(SP), Y7
+	VPUNPCKLDQ  Y5, Y2, Y8
+	VPUNPCKHDQ  Y5, Y2, Y2
+	VPUNPCKLDQ  Y7, Y6, Y5
+	VPUNPCKHDQ  Y7, Y6, Y6
+	VPUNPCKLQDQ Y5, Y8, Y7
+	VPUNPCKHQDQ Y5, Y8, Y5
+	VPUNPCKLQDQ Y6, Y2, Y8
+	VPUNPCKHQDQ Y6, Y2, Y2
+	VPXOR       Y6, Y6, Y6
+	VPERM2F128  $0x20, Y7, Y3, Y9
+	VADDPS      Y9, Y6, Y6
+	VPERM2F128  $0x20, Y5, Y1, Y9
+	VADDPS      Y9, Y6, Y6
+	VPERM2F128  $0x20, Y8, Y4, Y9
+	VADDPS      Y9, Y6, Y6
+	VPERM2F128  $0x20, Y2, Y0, Y9
+	VADDPS      Y9, Y6, Y6
+	VPERM2F128  $0x31, Y7, Y3, Y3
+	VADDPS      Y3, Y6, Y6
+	VPERM2F128  $0x31, Y5, Y1, Y1
+	VADDPS      Y1, Y6, Y6
+	VPERM2F128  $0x31, Y8, Y4, Y1
+	VADDPS      Y1, Y6, Y6
+	VPERM2F128  $0x31, Y2, Y0, Y0
+	VADDPS      Y0, Y6, Y6
+	VMOVUPS     Y6, (CX)(BX*4)
+	ADDQ        $0x20, CX
+	DECQ        DX
+	JNZ         octet55
 	VZEROUPPER
 	RET

@@ -28,12 +28,10 @@ touch3:
 	JMP        touch3
 
 touched4:
-	MOVQ  AX, R8
-	MOVQ  lanes+48(FP), R9
-	MOVQ  n+64(FP), DI
-	VPXOR Y2, Y2, Y2
-
-group5:
+	MOVQ         AX, R8
+	MOVQ         lanes+48(FP), R9
+	MOVQ         n+64(FP), DI
+	VPXOR        Y2, Y2, Y2
 	PREFETCHT0   4096(R8)
 	PREFETCHT0   4160(R8)
 	PREFETCHT0   4224(R8)
@@ -84,25 +82,99 @@ group5:
 	VEXTRACTI128 $0x01, Y5, X6
 	VPBLENDW     $0xaa, X6, X5, X5
 	VCVTPH2PS    X5, Y5
-	VPACKSSDW    Y4, Y3, Y3
-	VPMADDWD     Y1, Y3, Y3
-	VMOVDQU      64(R9), Y4
-	VPSLLD       $0x03, Y4, Y4
-	VPADDD       Y4, Y3, Y3
-	VCVTDQ2PS    Y3, Y3
-	VMULPS       (R9), Y5, Y4
-	VFMADD231PS  Y3, Y4, Y2
 	ADDQ         $+144, R8
 	ADDQ         $+512, R9
 	DECQ         DI
-	JZ           done6
+	JZ           last6
 	CMPQ         DI, $0x01
-	JNE          group5
+	JNE          full7
 	MOVQ         back+72(FP), R10
 	SUBQ         R10, R8
-	JMP          group5
 
-done6:
+full7:
+group5:
+	PREFETCHT0   4096(R8)
+	PREFETCHT0   4160(R8)
+	PREFETCHT0   4224(R8)
+	VMOVDQU      2(R8), X6
+	VINSERTI128  $0x01, 74(R8), Y6, Y6
+	VPSRLW       $0x04, Y6, Y7
+	VPAND        Y0, Y6, Y6
+	VPAND        Y0, Y7, Y7
+	VPMADDUBSW   256(R9), Y6, Y6
+	VPMADDUBSW   288(R9), Y7, Y7
+	VPADDW       Y7, Y6, Y6
+	VPMADDWD     Y1, Y6, Y6
+	VMOVDQU      20(R8), X7
+	VINSERTI128  $0x01, 92(R8), Y7, Y7
+	VPSRLW       $0x04, Y7, Y8
+	VPAND        Y0, Y7, Y7
+	VPAND        Y0, Y8, Y8
+	VPMADDUBSW   320(R9), Y7, Y7
+	VPMADDUBSW   352(R9), Y8, Y8
+	VPADDW       Y8, Y7, Y7
+	VPMADDWD     Y1, Y7, Y7
+	VPACKSSDW    Y7, Y6, Y6
+	VPMADDWD     Y1, Y6, Y6
+	VMOVDQU      38(R8), X7
+	VINSERTI128  $0x01, 110(R8), Y7, Y7
+	VPSRLW       $0x04, Y7, Y8
+	VPAND        Y0, Y7, Y7
+	VPAND        Y0, Y8, Y8
+	VPMADDUBSW   384(R9), Y7, Y7
+	VPMADDUBSW   416(R9), Y8, Y8
+	VPADDW       Y8, Y7, Y7
+	VPMADDWD     Y1, Y7, Y7
+	VMOVDQU      56(R8), X8
+	VINSERTI128  $0x01, 128(R8), Y8, Y8
+	VPSRLW       $0x04, Y8, Y9
+	VPAND        Y0, Y8, Y8
+	VPAND        Y0, Y9, Y9
+	VPMADDUBSW   448(R9), Y8, Y8
+	VPMADDUBSW   480(R9), Y9, Y9
+	VPADDW       Y9, Y8, Y8
+	VPMADDWD     Y1, Y8, Y8
+	VPACKSSDW    Y8, Y7, Y7
+	VPMADDWD     Y1, Y7, Y7
+	VMOVDQU      (R8), Y8
+	VPBLENDW     $0x0c, 32(R8), Y8, Y8
+	VPBLENDW     $0x30, 64(R8), Y8, Y8
+	VPBLENDW     $0xc0, 96(R8), Y8, Y8
+	VEXTRACTI128 $0x01, Y8, X9
+	VPBLENDW     $0xaa, X9, X8, X8
+	VCVTPH2PS    X8, Y8
+	VPACKSSDW    Y4, Y3, Y3
+	VPMADDWD     Y1, Y3, Y3
+	VMOVDQU      -448(R9), Y4
+	VPSLLD       $0x03, Y4, Y4
+	VPADDD       Y4, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       -512(R9), Y5, Y4
+	VFMADD231PS  Y3, Y4, Y2
+	VMOVDQA      Y6, Y3
+	VMOVDQA      Y7, Y4
+	VMOVDQA      Y8, Y5
+	ADDQ         $+144, R8
+	ADDQ         $+512, R9
+	DECQ         DI
+	JZ           last6
+	CMPQ         DI, $0x01
+	JNE          full8
+	MOVQ         back+72(FP), R10
+	SUBQ         R10, R8
+
+full8:
+	JMP group5
+
+last6:
+	VPACKSSDW   Y4, Y3, Y3
+	VPMADDWD    Y1, Y3, Y3
+	VMOVDQU     -448(R9), Y4
+	VPSLLD      $0x03, Y4, Y4
+	VPADDD      Y4, Y3, Y3
+	VCVTDQ2PS   Y3, Y3
+	VMULPS      -512(R9), Y5, Y4
+	VFMADD231PS Y3, Y4, Y2
 	VMOVUPS     Y2, (SP)(BX*1)
 	MOVQ        rowBytes+24(FP), DI
 	ADDQ        DI, AX
@@ -180,27 +252,27 @@ TEXT ·dotQ4_0x2AVX2(SB), $512-80
 	VMOVDQU onesWords<>+0(SB), Y1
 	MOVQ    AX, SI
 
-octet7:
+octet9:
 	XORQ BX, BX
 
-row8:
+row10:
 	LEAQ 65536(AX), R8
 
-touch9:
+touch11:
 	CMPQ       SI, R8
-	JGE        touched10
+	JGE        touched12
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch9
+	JMP        touch11
 
-touched10:
+touched12:
 	MOVQ  AX, R9
 	MOVQ  lanes+48(FP), R10
 	MOVQ  n+64(FP), R8
 	VPXOR Y2, Y2, Y2
 	VPXOR Y3, Y3, Y3
 
-group11:
+group13:
 	PREFETCHT0   4096(R9)
 	PREFETCHT0   4160(R9)
 	PREFETCHT0   4224(R9)
@@ -290,21 +362,23 @@ group11:
 	ADDQ         $+144, R9
 	ADDQ         $+512, R10
 	DECQ         R8
-	JZ           done12
+	JZ           done14
 	CMPQ         R8, $0x01
-	JNE          group11
+	JNE          full15
 	MOVQ         back+72(FP), R11
 	SUBQ         R11, R9
-	JMP          group11
 
-done12:
+full15:
+	JMP group13
+
+done14:
 	VMOVUPS     Y2, (SP)(BX*1)
 	VMOVUPS     Y3, 256(SP)(BX*1)
 	MOVQ        rowBytes+24(FP), R8
 	ADDQ        R8, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row8
+	JNE         row10
 	VMOVDQU     (SP), Y2
 	VMOVDQU     32(SP), Y3
 	VMOVDQU     64(SP), Y4
@@ -392,7 +466,7 @@ done12:
 	VMOVUPS     Y8, (CX)(BX*4)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet7
+	JNZ         octet9
 	VZEROUPPER
 	RET
 
@@ -406,26 +480,24 @@ TEXT ·dotQ4_0x1VNNI(SB), $256-80
 	VMOVDQU onesWords<>+0(SB), Y1
 	MOVQ    AX, SI
 
-octet13:
+octet16:
 	XORQ BX, BX
 
-row14:
+row17:
 	LEAQ 65536(AX), DI
 
-touch15:
+touch18:
 	CMPQ       SI, DI
-	JGE        touched16
+	JGE        touched19
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch15
+	JMP        touch18
 
-touched16:
-	MOVQ  AX, R8
-	MOVQ  lanes+48(FP), R9
-	MOVQ  n+64(FP), DI
-	VPXOR Y2, Y2, Y2
-
-group17:
+touched19:
+	MOVQ         AX, R8
+	MOVQ         lanes+48(FP), R9
+	MOVQ         n+64(FP), DI
+	VPXOR        Y2, Y2, Y2
 	PREFETCHT0   4096(R8)
 	PREFETCHT0   4160(R8)
 	PREFETCHT0   4224(R8)
@@ -480,31 +552,109 @@ group17:
 	VEXTRACTI128 $0x01, Y3, X4
 	VPBLENDW     $0xaa, X4, X3, X3
 	VCVTPH2PS    X3, Y3
-	VPACKSSDW    Y6, Y5, Y5
-	VPMADDWD     Y1, Y5, Y5
-	VMOVDQU      64(R9), Y4
-	VPSLLD       $0x03, Y4, Y4
-	VPADDD       Y4, Y5, Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       (R9), Y3, Y3
-	VFMADD231PS  Y5, Y3, Y2
 	ADDQ         $+144, R8
 	ADDQ         $+512, R9
 	DECQ         DI
-	JZ           done18
+	JZ           last21
 	CMPQ         DI, $0x01
-	JNE          group17
+	JNE          full22
 	MOVQ         back+72(FP), R10
 	SUBQ         R10, R8
-	JMP          group17
 
-done18:
+full22:
+group20:
+	PREFETCHT0   4096(R8)
+	PREFETCHT0   4160(R8)
+	PREFETCHT0   4224(R8)
+	VMOVDQU      2(R8), X4
+	VINSERTI128  $0x01, 74(R8), Y4, Y4
+	VPSRLW       $0x04, Y4, Y7
+	VPAND        Y0, Y4, Y4
+	VPAND        Y0, Y7, Y7
+	VPXOR        Y8, Y8, Y8
+	VMOVDQU      256(R9), Y9
+	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xc1 // VPDPBUSD     Y9, Y4, Y8
+	VMOVDQU      288(R9), Y4
+	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xc4 // VPDPBUSD     Y4, Y7, Y8
+	VMOVDQU      20(R8), X4
+	VINSERTI128  $0x01, 92(R8), Y4, Y4
+	VPSRLW       $0x04, Y4, Y7
+	VPAND        Y0, Y4, Y4
+	VPAND        Y0, Y7, Y7
+	VPXOR        Y9, Y9, Y9
+	VMOVDQU      320(R9), Y10
+	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xca // VPDPBUSD     Y10, Y4, Y9
+	VMOVDQU      352(R9), Y4
+	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xcc // VPDPBUSD     Y4, Y7, Y9
+	VPACKSSDW    Y9, Y8, Y8
+	VPMADDWD     Y1, Y8, Y8
+	VMOVDQU      38(R8), X4
+	VINSERTI128  $0x01, 110(R8), Y4, Y4
+	VPSRLW       $0x04, Y4, Y7
+	VPAND        Y0, Y4, Y4
+	VPAND        Y0, Y7, Y7
+	VPXOR        Y9, Y9, Y9
+	VMOVDQU      384(R9), Y10
+	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xca // VPDPBUSD     Y10, Y4, Y9
+	VMOVDQU      416(R9), Y4
+	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xcc // VPDPBUSD     Y4, Y7, Y9
+	VMOVDQU      56(R8), X4
+	VINSERTI128  $0x01, 128(R8), Y4, Y4
+	VPSRLW       $0x04, Y4, Y7
+	VPAND        Y0, Y4, Y4
+	VPAND        Y0, Y7, Y7
+	VPXOR        Y10, Y10, Y10
+	VMOVDQU      448(R9), Y11
+	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xd3 // VPDPBUSD     Y11, Y4, Y10
+	VMOVDQU      480(R9), Y4
+	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xd4 // VPDPBUSD     Y4, Y7, Y10
+	VPACKSSDW    Y10, Y9, Y9
+	VPMADDWD     Y1, Y9, Y9
+	VMOVDQU      (R8), Y4
+	VPBLENDW     $0x0c, 32(R8), Y4, Y4
+	VPBLENDW     $0x30, 64(R8), Y4, Y4
+	VPBLENDW     $0xc0, 96(R8), Y4, Y4
+	VEXTRACTI128 $0x01, Y4, X7
+	VPBLENDW     $0xaa, X7, X4, X4
+	VCVTPH2PS    X4, Y4
+	VPACKSSDW    Y6, Y5, Y5
+	VPMADDWD     Y1, Y5, Y5
+	VMOVDQU      -448(R9), Y6
+	VPSLLD       $0x03, Y6, Y6
+	VPADDD       Y6, Y5, Y5
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       -512(R9), Y3, Y3
+	VFMADD231PS  Y5, Y3, Y2
+	VMOVDQA      Y8, Y5
+	VMOVDQA      Y9, Y6
+	VMOVDQA      Y4, Y3
+	ADDQ         $+144, R8
+	ADDQ         $+512, R9
+	DECQ         DI
+	JZ           last21
+	CMPQ         DI, $0x01
+	JNE          full23
+	MOVQ         back+72(FP), R10
+	SUBQ         R10, R8
+
+full23:
+	JMP group20
+
+last21:
+	VPACKSSDW   Y6, Y5, Y5
+	VPMADDWD    Y1, Y5, Y5
+	VMOVDQU     -448(R9), Y4
+	VPSLLD      $0x03, Y4, Y4
+	VPADDD      Y4, Y5, Y5
+	VCVTDQ2PS   Y5, Y5
+	VMULPS      -512(R9), Y3, Y3
+	VFMADD231PS Y5, Y3, Y2
 	VMOVUPS     Y2, (SP)(BX*1)
 	MOVQ        rowBytes+24(FP), DI
 	ADDQ        DI, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row14
+	JNE         row17
 	VMOVDQU     (SP), Y2
 	VMOVDQU     32(SP), Y3
 	VMOVDQU     64(SP), Y4
@@ -549,7 +699,7 @@ done18:
 	VMOVUPS     Y8, (CX)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet13
+	JNZ         octet16
 	VZEROUPPER
 	RET
 
@@ -564,27 +714,27 @@ TEXT ·dotQ4_0x2VNNI(SB), $512-80
 	VMOVDQU onesWords<>+0(SB), Y1
 	MOVQ    AX, SI
 
-octet19:
+octet24:
 	XORQ BX, BX
 
-row20:
+row25:
 	LEAQ 65536(AX), R8
 
-touch21:
+touch26:
 	CMPQ       SI, R8
-	JGE        touched22
+	JGE        touched27
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch21
+	JMP        touch26
 
-touched22:
+touched27:
 	MOVQ  AX, R9
 	MOVQ  lanes+48(FP), R10
 	MOVQ  n+64(FP), R8
 	VPXOR Y2, Y2, Y2
 	VPXOR Y3, Y3, Y3
 
-group23:
+group28:
 	PREFETCHT0   4096(R9)
 	PREFETCHT0   4160(R9)
 	PREFETCHT0   4224(R9)
@@ -682,21 +832,23 @@ group23:
 	ADDQ         $+144, R9
 	ADDQ         $+512, R10
 	DECQ         R8
-	JZ           done24
+	JZ           done29
 	CMPQ         R8, $0x01
-	JNE          group23
+	JNE          full30
 	MOVQ         back+72(FP), R11
 	SUBQ         R11, R9
-	JMP          group23
 
-done24:
+full30:
+	JMP group28
+
+done29:
 	VMOVUPS     Y2, (SP)(BX*1)
 	VMOVUPS     Y3, 256(SP)(BX*1)
 	MOVQ        rowBytes+24(FP), R8
 	ADDQ        R8, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row20
+	JNE         row25
 	VMOVDQU     (SP), Y2
 	VMOVDQU     32(SP), Y3
 	VMOVDQU     64(SP), Y4
@@ -784,7 +936,7 @@ done24:
 	VMOVUPS     Y8, (CX)(BX*4)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet19
+	JNZ         octet24
 	VZEROUPPER
 	RET
 
@@ -798,26 +950,24 @@ TEXT ·dotQ4_1x1AVX2(SB), $256-80
 	VMOVDQU onesWords<>+0(SB), Y1
 	MOVQ    AX, SI
 
-octet25:
+octet31:
 	XORQ BX, BX
 
-row26:
+row32:
 	LEAQ 65536(AX), DI
 
-touch27:
+touch33:
 	CMPQ       SI, DI
-	JGE        touched28
+	JGE        touched34
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch27
+	JMP        touch33
 
-touched28:
-	MOVQ  AX, R8
-	MOVQ  lanes+48(FP), R9
-	MOVQ  n+64(FP), DI
-	VPXOR Y2, Y2, Y2
-
-group29:
+touched34:
+	MOVQ         AX, R8
+	MOVQ         lanes+48(FP), R9
+	MOVQ         n+64(FP), DI
+	VPXOR        Y2, Y2, Y2
 	PREFETCHT0   4096(R8)
 	PREFETCHT0   4160(R8)
 	PREFETCHT0   4224(R8)
@@ -872,29 +1022,106 @@ group29:
 	VPUNPCKHWD   X6, X5, X5
 	VCVTPH2PS    X7, Y7
 	VCVTPH2PS    X5, Y5
-	VPACKSSDW    Y4, Y3, Y3
-	VPMADDWD     Y1, Y3, Y3
-	VCVTDQ2PS    Y3, Y3
-	VMULPS       (R9), Y7, Y4
-	VFMADD231PS  Y3, Y4, Y2
-	VFMADD231PS  32(R9), Y5, Y2
 	ADDQ         $+160, R8
 	ADDQ         $+512, R9
 	DECQ         DI
-	JZ           done30
+	JZ           last36
 	CMPQ         DI, $0x01
-	JNE          group29
+	JNE          full37
 	MOVQ         back+72(FP), R10
 	SUBQ         R10, R8
-	JMP          group29
 
-done30:
+full37:
+group35:
+	PREFETCHT0   4096(R8)
+	PREFETCHT0   4160(R8)
+	PREFETCHT0   4224(R8)
+	VMOVDQU      4(R8), X6
+	VINSERTI128  $0x01, 84(R8), Y6, Y6
+	VPSRLW       $0x04, Y6, Y8
+	VPAND        Y0, Y6, Y6
+	VPAND        Y0, Y8, Y8
+	VPMADDUBSW   256(R9), Y6, Y6
+	VPMADDUBSW   288(R9), Y8, Y8
+	VPADDW       Y8, Y6, Y6
+	VPMADDWD     Y1, Y6, Y6
+	VMOVDQU      24(R8), X8
+	VINSERTI128  $0x01, 104(R8), Y8, Y8
+	VPSRLW       $0x04, Y8, Y9
+	VPAND        Y0, Y8, Y8
+	VPAND        Y0, Y9, Y9
+	VPMADDUBSW   320(R9), Y8, Y8
+	VPMADDUBSW   352(R9), Y9, Y9
+	VPADDW       Y9, Y8, Y8
+	VPMADDWD     Y1, Y8, Y8
+	VPACKSSDW    Y8, Y6, Y6
+	VPMADDWD     Y1, Y6, Y6
+	VMOVDQU      44(R8), X8
+	VINSERTI128  $0x01, 124(R8), Y8, Y8
+	VPSRLW       $0x04, Y8, Y9
+	VPAND        Y0, Y8, Y8
+	VPAND        Y0, Y9, Y9
+	VPMADDUBSW   384(R9), Y8, Y8
+	VPMADDUBSW   416(R9), Y9, Y9
+	VPADDW       Y9, Y8, Y8
+	VPMADDWD     Y1, Y8, Y8
+	VMOVDQU      64(R8), X9
+	VINSERTI128  $0x01, 144(R8), Y9, Y9
+	VPSRLW       $0x04, Y9, Y10
+	VPAND        Y0, Y9, Y9
+	VPAND        Y0, Y10, Y10
+	VPMADDUBSW   448(R9), Y9, Y9
+	VPMADDUBSW   480(R9), Y10, Y10
+	VPADDW       Y10, Y9, Y9
+	VPMADDWD     Y1, Y9, Y9
+	VPACKSSDW    Y9, Y8, Y8
+	VPMADDWD     Y1, Y8, Y8
+	VMOVDQU      (R8), Y9
+	VPBLENDD     $0x42, 36(R8), Y9, Y9
+	VPBLENDD     $0x84, 72(R8), Y9, Y9
+	VPBLENDD     $0x08, 108(R8), Y9, Y9
+	VPBLENDD     $0x10, 124(R8), Y9, Y9
+	VPSHUFB      pairsOrder20<>+0(SB), Y9, Y9
+	VEXTRACTI128 $0x01, Y9, X10
+	VPUNPCKLWD   X10, X9, X11
+	VPUNPCKHWD   X10, X9, X9
+	VCVTPH2PS    X11, Y11
+	VCVTPH2PS    X9, Y9
+	VPACKSSDW    Y4, Y3, Y3
+	VPMADDWD     Y1, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       -512(R9), Y7, Y4
+	VFMADD231PS  Y3, Y4, Y2
+	VFMADD231PS  -480(R9), Y5, Y2
+	VMOVDQA      Y6, Y3
+	VMOVDQA      Y8, Y4
+	VMOVDQA      Y11, Y7
+	VMOVDQA      Y9, Y5
+	ADDQ         $+160, R8
+	ADDQ         $+512, R9
+	DECQ         DI
+	JZ           last36
+	CMPQ         DI, $0x01
+	JNE          full38
+	MOVQ         back+72(FP), R10
+	SUBQ         R10, R8
+
+full38:
+	JMP group35
+
+last36:
+	VPACKSSDW   Y4, Y3, Y3
+	VPMADDWD    Y1, Y3, Y3
+	VCVTDQ2PS   Y3, Y3
+	VMULPS      -512(R9), Y7, Y4
+	VFMADD231PS Y3, Y4, Y2
+	VFMADD231PS -480(R9), Y5, Y2
 	VMOVUPS     Y2, (SP)(BX*1)
 	MOVQ        rowBytes+24(FP), DI
 	ADDQ        DI, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row26
+	JNE         row32
 	VMOVDQU     (SP), Y2
 	VMOVDQU     32(SP), Y3
 	VMOVDQU     64(SP), Y4
@@ -939,7 +1166,7 @@ done30:
 	VMOVUPS     Y8, (CX)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet25
+	JNZ         octet31
 	VZEROUPPER
 	RET
 
@@ -960,27 +1187,27 @@ TEXT ·dotQ4_1x2AVX2(SB), $512-80
 	VMOVDQU onesWords<>+0(SB), Y1
 	MOVQ    AX, SI
 
-octet31:
+octet39:
 	XORQ BX, BX
 
-row32:
+row40:
 	LEAQ 65536(AX), R8
 
-touch33:
+touch41:
 	CMPQ       SI, R8
-	JGE        touched34
+	JGE        touched42
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch33
+	JMP        touch41
 
-touched34:
+touched42:
 	MOVQ  AX, R9
 	MOVQ  lanes+48(FP), R10
 	MOVQ  n+64(FP), R8
 	VPXOR Y2, Y2, Y2
 	VPXOR Y3, Y3, Y3
 
-group35:
+group43:
 	PREFETCHT0   4096(R9)
 	PREFETCHT0   4160(R9)
 	PREFETCHT0   4224(R9)
@@ -1070,21 +1297,23 @@ group35:
 	ADDQ         $+160, R9
 	ADDQ         $+512, R10
 	DECQ         R8
-	JZ           done36
+	JZ           done44
 	CMPQ         R8, $0x01
-	JNE          group35
+	JNE          full45
 	MOVQ         back+72(FP), R11
 	SUBQ         R11, R9
-	JMP          group35
 
-done36:
+full45:
+	JMP group43
+
+done44:
 	VMOVUPS     Y2, (SP)(BX*1)
 	VMOVUPS     Y3, 256(SP)(BX*1)
 	MOVQ        rowBytes+24(FP), R8
 	ADDQ        R8, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row32
+	JNE         row40
 	VMOVDQU     (SP), Y2
 	VMOVDQU     32(SP), Y3
 	VMOVDQU     64(SP), Y4
@@ -1172,7 +1401,7 @@ done36:
 	VMOVUPS     Y8, (CX)(BX*4)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet31
+	JNZ         octet39
 	VZEROUPPER
 	RET
 
@@ -1186,26 +1415,24 @@ TEXT ·dotQ4_1x1VNNI(SB), $256-80
 	VMOVDQU onesWords<>+0(SB), Y1
 	MOVQ    AX, SI
 
-octet37:
+octet46:
 	XORQ BX, BX
 
-row38:
+row47:
 	LEAQ 65536(AX), DI
 
-touch39:
+touch48:
 	CMPQ       SI, DI
-	JGE        touched40
+	JGE        touched49
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch39
+	JMP        touch48
 
-touched40:
-	MOVQ  AX, R8
-	MOVQ  lanes+48(FP), R9
-	MOVQ  n+64(FP), DI
-	VPXOR Y2, Y2, Y2
-
-group41:
+touched49:
+	MOVQ         AX, R8
+	MOVQ         lanes+48(FP), R9
+	MOVQ         n+64(FP), DI
+	VPXOR        Y2, Y2, Y2
 	PREFETCHT0   4096(R8)
 	PREFETCHT0   4160(R8)
 	PREFETCHT0   4224(R8)
@@ -1264,29 +1491,110 @@ group41:
 	VPUNPCKHWD   X4, X3, X3
 	VCVTPH2PS    X7, Y7
 	VCVTPH2PS    X3, Y3
-	VPACKSSDW    Y6, Y5, Y5
-	VPMADDWD     Y1, Y5, Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       (R9), Y7, Y4
-	VFMADD231PS  Y5, Y4, Y2
-	VFMADD231PS  32(R9), Y3, Y2
 	ADDQ         $+160, R8
 	ADDQ         $+512, R9
 	DECQ         DI
-	JZ           done42
+	JZ           last51
 	CMPQ         DI, $0x01
-	JNE          group41
+	JNE          full52
 	MOVQ         back+72(FP), R10
 	SUBQ         R10, R8
-	JMP          group41
 
-done42:
+full52:
+group50:
+	PREFETCHT0   4096(R8)
+	PREFETCHT0   4160(R8)
+	PREFETCHT0   4224(R8)
+	VMOVDQU      4(R8), X4
+	VINSERTI128  $0x01, 84(R8), Y4, Y4
+	VPSRLW       $0x04, Y4, Y8
+	VPAND        Y0, Y4, Y4
+	VPAND        Y0, Y8, Y8
+	VPXOR        Y9, Y9, Y9
+	VMOVDQU      256(R9), Y10
+	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xca // VPDPBUSD     Y10, Y4, Y9
+	VMOVDQU      288(R9), Y4
+	BYTE $0xc4; BYTE $0x62; BYTE $0x3d; BYTE $0x50; BYTE $0xcc // VPDPBUSD     Y4, Y8, Y9
+	VMOVDQU      24(R8), X4
+	VINSERTI128  $0x01, 104(R8), Y4, Y4
+	VPSRLW       $0x04, Y4, Y8
+	VPAND        Y0, Y4, Y4
+	VPAND        Y0, Y8, Y8
+	VPXOR        Y10, Y10, Y10
+	VMOVDQU      320(R9), Y11
+	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xd3 // VPDPBUSD     Y11, Y4, Y10
+	VMOVDQU      352(R9), Y4
+	BYTE $0xc4; BYTE $0x62; BYTE $0x3d; BYTE $0x50; BYTE $0xd4 // VPDPBUSD     Y4, Y8, Y10
+	VPACKSSDW    Y10, Y9, Y9
+	VPMADDWD     Y1, Y9, Y9
+	VMOVDQU      44(R8), X4
+	VINSERTI128  $0x01, 124(R8), Y4, Y4
+	VPSRLW       $0x04, Y4, Y8
+	VPAND        Y0, Y4, Y4
+	VPAND        Y0, Y8, Y8
+	VPXOR        Y10, Y10, Y10
+	VMOVDQU      384(R9), Y11
+	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xd3 // VPDPBUSD     Y11, Y4, Y10
+	VMOVDQU      416(R9), Y4
+	BYTE $0xc4; BYTE $0x62; BYTE $0x3d; BYTE $0x50; BYTE $0xd4 // VPDPBUSD     Y4, Y8, Y10
+	VMOVDQU      64(R8), X4
+	VINSERTI128  $0x01, 144(R8), Y4, Y4
+	VPSRLW       $0x04, Y4, Y8
+	VPAND        Y0, Y4, Y4
+	VPAND        Y0, Y8, Y8
+	VPXOR        Y11, Y11, Y11
+	VMOVDQU      448(R9), Y12
+	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xdc // VPDPBUSD     Y12, Y4, Y11
+	VMOVDQU      480(R9), Y4
+	BYTE $0xc4; BYTE $0x62; BYTE $0x3d; BYTE $0x50; BYTE $0xdc // VPDPBUSD     Y4, Y8, Y11
+	VPACKSSDW    Y11, Y10, Y10
+	VPMADDWD     Y1, Y10, Y10
+	VMOVDQU      (R8), Y4
+	VPBLENDD     $0x42, 36(R8), Y4, Y4
+	VPBLENDD     $0x84, 72(R8), Y4, Y4
+	VPBLENDD     $0x08, 108(R8), Y4, Y4
+	VPBLENDD     $0x10, 124(R8), Y4, Y4
+	VPSHUFB      pairsOrder20<>+0(SB), Y4, Y4
+	VEXTRACTI128 $0x01, Y4, X8
+	VPUNPCKLWD   X8, X4, X11
+	VPUNPCKHWD   X8, X4, X4
+	VCVTPH2PS    X11, Y11
+	VCVTPH2PS    X4, Y4
+	VPACKSSDW    Y6, Y5, Y5
+	VPMADDWD     Y1, Y5, Y5
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       -512(R9), Y7, Y6
+	VFMADD231PS  Y5, Y6, Y2
+	VFMADD231PS  -480(R9), Y3, Y2
+	VMOVDQA      Y9, Y5
+	VMOVDQA      Y10, Y6
+	VMOVDQA      Y11, Y7
+	VMOVDQA      Y4, Y3
+	ADDQ         $+160, R8
+	ADDQ         $+512, R9
+	DECQ         DI
+	JZ           last51
+	CMPQ         DI, $0x01
+	JNE          full53
+	MOVQ         back+72(FP), R10
+	SUBQ         R10, R8
+
+full53:
+	JMP group50
+
+last51:
+	VPACKSSDW   Y6, Y5, Y5
+	VPMADDWD    Y1, Y5, Y5
+	VCVTDQ2PS   Y5, Y5
+	VMULPS      -512(R9), Y7, Y4
+	VFMADD231PS Y5, Y4, Y2
+	VFMADD231PS -480(R9), Y3, Y2
 	VMOVUPS     Y2, (SP)(BX*1)
 	MOVQ        rowBytes+24(FP), DI
 	ADDQ        DI, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row38
+	JNE         row47
 	VMOVDQU     (SP), Y2
 	VMOVDQU     32(SP), Y3
 	VMOVDQU     64(SP), Y4
@@ -1331,7 +1639,7 @@ done42:
 	VMOVUPS     Y8, (CX)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet37
+	JNZ         octet46
 	VZEROUPPER
 	RET
 
@@ -1346,27 +1654,27 @@ TEXT ·dotQ4_1x2VNNI(SB), $512-80
 	VMOVDQU onesWords<>+0(SB), Y1
 	MOVQ    AX, SI
 
-octet43:
+octet54:
 	XORQ BX, BX
 
-row44:
+row55:
 	LEAQ 65536(AX), R8
 
-touch45:
+touch56:
 	CMPQ       SI, R8
-	JGE        touched46
+	JGE        touched57
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch45
+	JMP        touch56
 
-touched46:
+touched57:
 	MOVQ  AX, R9
 	MOVQ  lanes+48(FP), R10
 	MOVQ  n+64(FP), R8
 	VPXOR Y2, Y2, Y2
 	VPXOR Y3, Y3, Y3
 
-group47:
+group58:
 	PREFETCHT0   4096(R9)
 	PREFETCHT0   4160(R9)
 	PREFETCHT0   4224(R9)
@@ -1464,21 +1772,23 @@ group47:
 	ADDQ         $+160, R9
 	ADDQ         $+512, R10
 	DECQ         R8
-	JZ           done48
+	JZ           done59
 	CMPQ         R8, $0x01
-	JNE          group47
+	JNE          full60
 	MOVQ         back+72(FP), R11
 	SUBQ         R11, R9
-	JMP          group47
 
-done48:
+full60:
+	JMP group58
+
+done59:
 	VMOVUPS     Y2, (SP)(BX*1)
 	VMOVUPS     Y3, 256(SP)(BX*1)
 	MOVQ        rowBytes+24(FP), R8
 	ADDQ        R8, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row44
+	JNE         row55
 	VMOVDQU     (SP), Y2
 	VMOVDQU     32(SP), Y3
 	VMOVDQU     64(SP), Y4
@@ -1566,7 +1876,7 @@ done48:
 	VMOVUPS     Y8, (CX)(BX*4)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet43
+	JNZ         octet54
 	VZEROUPPER
 	RET
 
@@ -1581,26 +1891,24 @@ TEXT ·dotQ5_0x1AVX2(SB), $256-80
 	VMOVDQU onesWords<>+0(SB), Y2
 	MOVQ    AX, SI
 
-octet49:
+octet61:
 	XORQ BX, BX
 
-row50:
+row62:
 	LEAQ 65536(AX), DI
 
-touch51:
+touch63:
 	CMPQ       SI, DI
-	JGE        touched52
+	JGE        touched64
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch51
+	JMP        touch63
 
-touched52:
-	MOVQ  AX, R8
-	MOVQ  lanes+48(FP), R9
-	MOVQ  n+64(FP), DI
-	VPXOR Y3, Y3, Y3
-
-group53:
+touched64:
+	MOVQ         AX, R8
+	MOVQ         lanes+48(FP), R9
+	MOVQ         n+64(FP), DI
+	VPXOR        Y3, Y3, Y3
 	PREFETCHT0   4096(R8)
 	PREFETCHT0   4160(R8)
 	PREFETCHT0   4224(R8)
@@ -1701,32 +2009,157 @@ group53:
 	VPBLENDW     $0xb8, X7, X6, X6
 	VPSHUFB      halvesOrder22<>+0(SB), X6, X6
 	VCVTPH2PS    X6, Y6
-	VSHUFPS      $0xdd, Y5, Y4, Y7
-	VSHUFPS      $0x88, Y5, Y4, Y4
-	VPADDD       Y7, Y4, Y4
-	VMOVDQU      64(R9), Y5
-	VPSLLD       $0x04, Y5, Y5
-	VPADDD       Y5, Y4, Y4
-	VCVTDQ2PS    Y4, Y4
-	VMULPS       (R9), Y6, Y5
-	VFMADD231PS  Y4, Y5, Y3
 	ADDQ         $+176, R8
 	ADDQ         $+512, R9
 	DECQ         DI
-	JZ           done54
+	JZ           last66
 	CMPQ         DI, $0x01
-	JNE          group53
+	JNE          full67
 	MOVQ         back+72(FP), R10
 	SUBQ         R10, R8
-	JMP          group53
 
-done54:
+full67:
+group65:
+	PREFETCHT0   4096(R8)
+	PREFETCHT0   4160(R8)
+	PREFETCHT0   4224(R8)
+	VMOVDQU      6(R8), X7
+	VINSERTI128  $0x01, 94(R8), Y7, Y7
+	VPSRLW       $0x04, Y7, Y8
+	VPAND        Y0, Y7, Y7
+	VPAND        Y0, Y8, Y8
+	VMOVDQU      2(R8), X9
+	VINSERTI128  $0x01, 90(R8), Y9, Y9
+	VPSHUFB      fifthLow<>+0(SB), Y9, Y10
+	VPAND        Y1, Y10, Y10
+	VPCMPEQB     Y1, Y10, Y10
+	VPAND        sixteen<>+0(SB), Y10, Y10
+	VPOR         Y10, Y7, Y7
+	VPSHUFB      fifthHigh<>+0(SB), Y9, Y9
+	VPAND        Y1, Y9, Y9
+	VPCMPEQB     Y1, Y9, Y9
+	VPAND        sixteen<>+0(SB), Y9, Y9
+	VPOR         Y9, Y8, Y8
+	VPMADDUBSW   256(R9), Y7, Y7
+	VPMADDUBSW   288(R9), Y8, Y8
+	VPADDW       Y8, Y7, Y7
+	VPMADDWD     Y2, Y7, Y7
+	VMOVDQU      28(R8), X8
+	VINSERTI128  $0x01, 116(R8), Y8, Y8
+	VPSRLW       $0x04, Y8, Y9
+	VPAND        Y0, Y8, Y8
+	VPAND        Y0, Y9, Y9
+	VMOVDQU      24(R8), X10
+	VINSERTI128  $0x01, 112(R8), Y10, Y10
+	VPSHUFB      fifthLow<>+0(SB), Y10, Y11
+	VPAND        Y1, Y11, Y11
+	VPCMPEQB     Y1, Y11, Y11
+	VPAND        sixteen<>+0(SB), Y11, Y11
+	VPOR         Y11, Y8, Y8
+	VPSHUFB      fifthHigh<>+0(SB), Y10, Y10
+	VPAND        Y1, Y10, Y10
+	VPCMPEQB     Y1, Y10, Y10
+	VPAND        sixteen<>+0(SB), Y10, Y10
+	VPOR         Y10, Y9, Y9
+	VPMADDUBSW   320(R9), Y8, Y8
+	VPMADDUBSW   352(R9), Y9, Y9
+	VPADDW       Y9, Y8, Y8
+	VPMADDWD     Y2, Y8, Y8
+	VPACKSSDW    Y8, Y7, Y7
+	VPMADDWD     Y2, Y7, Y7
+	VMOVDQU      50(R8), X8
+	VINSERTI128  $0x01, 138(R8), Y8, Y8
+	VPSRLW       $0x04, Y8, Y9
+	VPAND        Y0, Y8, Y8
+	VPAND        Y0, Y9, Y9
+	VMOVDQU      46(R8), X10
+	VINSERTI128  $0x01, 134(R8), Y10, Y10
+	VPSHUFB      fifthLow<>+0(SB), Y10, Y11
+	VPAND        Y1, Y11, Y11
+	VPCMPEQB     Y1, Y11, Y11
+	VPAND        sixteen<>+0(SB), Y11, Y11
+	VPOR         Y11, Y8, Y8
+	VPSHUFB      fifthHigh<>+0(SB), Y10, Y10
+	VPAND        Y1, Y10, Y10
+	VPCMPEQB     Y1, Y10, Y10
+	VPAND        sixteen<>+0(SB), Y10, Y10
+	VPOR         Y10, Y9, Y9
+	VPMADDUBSW   384(R9), Y8, Y8
+	VPMADDUBSW   416(R9), Y9, Y9
+	VPADDW       Y9, Y8, Y8
+	VPMADDWD     Y2, Y8, Y8
+	VMOVDQU      72(R8), X9
+	VINSERTI128  $0x01, 160(R8), Y9, Y9
+	VPSRLW       $0x04, Y9, Y10
+	VPAND        Y0, Y9, Y9
+	VPAND        Y0, Y10, Y10
+	VMOVDQU      68(R8), X11
+	VINSERTI128  $0x01, 156(R8), Y11, Y11
+	VPSHUFB      fifthLow<>+0(SB), Y11, Y12
+	VPAND        Y1, Y12, Y12
+	VPCMPEQB     Y1, Y12, Y12
+	VPAND        sixteen<>+0(SB), Y12, Y12
+	VPOR         Y12, Y9, Y9
+	VPSHUFB      fifthHigh<>+0(SB), Y11, Y11
+	VPAND        Y1, Y11, Y11
+	VPCMPEQB     Y1, Y11, Y11
+	VPAND        sixteen<>+0(SB), Y11, Y11
+	VPOR         Y11, Y10, Y10
+	VPMADDUBSW   448(R9), Y9, Y9
+	VPMADDUBSW   480(R9), Y10, Y10
+	VPADDW       Y10, Y9, Y9
+	VPMADDWD     Y2, Y9, Y9
+	VPACKSSDW    Y9, Y8, Y8
+	VPMADDWD     Y2, Y8, Y8
+	VMOVDQU      (R8), Y9
+	VPBLENDW     $0x12, 42(R8), Y9, Y9
+	VPBLENDW     $0x24, 84(R8), Y9, Y9
+	VPBLENDW     $0x40, 120(R8), Y9, Y9
+	VPBLENDW     $0x80, 124(R8), Y9, Y9
+	VEXTRACTI128 $0x01, Y9, X10
+	VPBLENDW     $0xb8, X10, X9, X9
+	VPSHUFB      halvesOrder22<>+0(SB), X9, X9
+	VCVTPH2PS    X9, Y9
+	VSHUFPS      $0xdd, Y5, Y4, Y10
+	VSHUFPS      $0x88, Y5, Y4, Y4
+	VPADDD       Y10, Y4, Y4
+	VMOVDQU      -448(R9), Y5
+	VPSLLD       $0x04, Y5, Y5
+	VPADDD       Y5, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       -512(R9), Y6, Y5
+	VFMADD231PS  Y4, Y5, Y3
+	VMOVDQA      Y7, Y4
+	VMOVDQA      Y8, Y5
+	VMOVDQA      Y9, Y6
+	ADDQ         $+176, R8
+	ADDQ         $+512, R9
+	DECQ         DI
+	JZ           last66
+	CMPQ         DI, $0x01
+	JNE          full68
+	MOVQ         back+72(FP), R10
+	SUBQ         R10, R8
+
+full68:
+	JMP group65
+
+last66:
+	VSHUFPS     $0xdd, Y5, Y4, Y7
+	VSHUFPS     $0x88, Y5, Y4, Y4
+	VPADDD      Y7, Y4, Y4
+	VMOVDQU     -448(R9), Y5
+	VPSLLD      $0x04, Y5, Y5
+	VPADDD      Y5, Y4, Y4
+	VCVTDQ2PS   Y4, Y4
+	VMULPS      -512(R9), Y6, Y5
+	VFMADD231PS Y4, Y5, Y3
 	VMOVUPS     Y3, (SP)(BX*1)
 	MOVQ        rowBytes+24(FP), DI
 	ADDQ        DI, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row50
+	JNE         row62
 	VMOVDQU     (SP), Y3
 	VMOVDQU     32(SP), Y4
 	VMOVDQU     64(SP), Y5
@@ -1771,7 +2204,7 @@ done54:
 	VMOVUPS     Y9, (CX)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet49
+	JNZ         octet61
 	VZEROUPPER
 	RET
 
@@ -1817,27 +2250,27 @@ TEXT ·dotQ5_0x2AVX2(SB), $512-80
 	VMOVDQU onesWords<>+0(SB), Y2
 	MOVQ    AX, SI
 
-octet55:
+octet69:
 	XORQ BX, BX
 
-row56:
+row70:
 	LEAQ 65536(AX), R8
 
-touch57:
+touch71:
 	CMPQ       SI, R8
-	JGE        touched58
+	JGE        touched72
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch57
+	JMP        touch71
 
-touched58:
+touched72:
 	MOVQ  AX, R9
 	MOVQ  lanes+48(FP), R10
 	MOVQ  n+64(FP), R8
 	VPXOR Y3, Y3, Y3
 	VPXOR Y4, Y4, Y4
 
-group59:
+group73:
 	PREFETCHT0   4096(R9)
 	PREFETCHT0   4160(R9)
 	PREFETCHT0   4224(R9)
@@ -1979,21 +2412,23 @@ group59:
 	ADDQ         $+176, R9
 	ADDQ         $+512, R10
 	DECQ         R8
-	JZ           done60
+	JZ           done74
 	CMPQ         R8, $0x01
-	JNE          group59
+	JNE          full75
 	MOVQ         back+72(FP), R11
 	SUBQ         R11, R9
-	JMP          group59
 
-done60:
+full75:
+	JMP group73
+
+done74:
 	VMOVUPS     Y3, (SP)(BX*1)
 	VMOVUPS     Y4, 256(SP)(BX*1)
 	MOVQ        rowBytes+24(FP), R8
 	ADDQ        R8, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row56
+	JNE         row70
 	VMOVDQU     (SP), Y3
 	VMOVDQU     32(SP), Y4
 	VMOVDQU     64(SP), Y5
@@ -2081,7 +2516,7 @@ done60:
 	VMOVUPS     Y9, (CX)(BX*4)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet55
+	JNZ         octet69
 	VZEROUPPER
 	RET
 
@@ -2096,26 +2531,24 @@ TEXT ·dotQ5_0x1VNNI(SB), $256-80
 	VMOVDQU onesWords<>+0(SB), Y2
 	MOVQ    AX, SI
 
-octet61:
+octet76:
 	XORQ BX, BX
 
-row62:
+row77:
 	LEAQ 65536(AX), DI
 
-touch63:
+touch78:
 	CMPQ       SI, DI
-	JGE        touched64
+	JGE        touched79
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch63
+	JMP        touch78
 
-touched64:
-	MOVQ  AX, R8
-	MOVQ  lanes+48(FP), R9
-	MOVQ  n+64(FP), DI
-	VPXOR Y3, Y3, Y3
-
-group65:
+touched79:
+	MOVQ         AX, R8
+	MOVQ         lanes+48(FP), R9
+	MOVQ         n+64(FP), DI
+	VPXOR        Y3, Y3, Y3
 	PREFETCHT0   4096(R8)
 	PREFETCHT0   4160(R8)
 	PREFETCHT0   4224(R8)
@@ -2220,32 +2653,161 @@ group65:
 	VPBLENDW     $0xb8, X5, X4, X4
 	VPSHUFB      halvesOrder22<>+0(SB), X4, X4
 	VCVTPH2PS    X4, Y4
-	VSHUFPS      $0xdd, Y7, Y6, Y5
-	VSHUFPS      $0x88, Y7, Y6, Y6
-	VPADDD       Y5, Y6, Y6
-	VMOVDQU      64(R9), Y5
-	VPSLLD       $0x04, Y5, Y5
-	VPADDD       Y5, Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VMULPS       (R9), Y4, Y4
-	VFMADD231PS  Y6, Y4, Y3
 	ADDQ         $+176, R8
 	ADDQ         $+512, R9
 	DECQ         DI
-	JZ           done66
+	JZ           last81
 	CMPQ         DI, $0x01
-	JNE          group65
+	JNE          full82
 	MOVQ         back+72(FP), R10
 	SUBQ         R10, R8
-	JMP          group65
 
-done66:
+full82:
+group80:
+	PREFETCHT0   4096(R8)
+	PREFETCHT0   4160(R8)
+	PREFETCHT0   4224(R8)
+	VMOVDQU      6(R8), X5
+	VINSERTI128  $0x01, 94(R8), Y5, Y5
+	VPSRLW       $0x04, Y5, Y8
+	VPAND        Y0, Y5, Y5
+	VPAND        Y0, Y8, Y8
+	VMOVDQU      2(R8), X9
+	VINSERTI128  $0x01, 90(R8), Y9, Y9
+	VPSHUFB      fifthLow<>+0(SB), Y9, Y10
+	VPAND        Y1, Y10, Y10
+	VPCMPEQB     Y1, Y10, Y10
+	VPAND        sixteen<>+0(SB), Y10, Y10
+	VPOR         Y10, Y5, Y5
+	VPSHUFB      fifthHigh<>+0(SB), Y9, Y9
+	VPAND        Y1, Y9, Y9
+	VPCMPEQB     Y1, Y9, Y9
+	VPAND        sixteen<>+0(SB), Y9, Y9
+	VPOR         Y9, Y8, Y8
+	VPXOR        Y9, Y9, Y9
+	VMOVDQU      256(R9), Y10
+	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xca // VPDPBUSD     Y10, Y5, Y9
+	VMOVDQU      288(R9), Y5
+	BYTE $0xc4; BYTE $0x62; BYTE $0x3d; BYTE $0x50; BYTE $0xcd // VPDPBUSD     Y5, Y8, Y9
+	VMOVDQU      28(R8), X5
+	VINSERTI128  $0x01, 116(R8), Y5, Y5
+	VPSRLW       $0x04, Y5, Y8
+	VPAND        Y0, Y5, Y5
+	VPAND        Y0, Y8, Y8
+	VMOVDQU      24(R8), X10
+	VINSERTI128  $0x01, 112(R8), Y10, Y10
+	VPSHUFB      fifthLow<>+0(SB), Y10, Y11
+	VPAND        Y1, Y11, Y11
+	VPCMPEQB     Y1, Y11, Y11
+	VPAND        sixteen<>+0(SB), Y11, Y11
+	VPOR         Y11, Y5, Y5
+	VPSHUFB      fifthHigh<>+0(SB), Y10, Y10
+	VPAND        Y1, Y10, Y10
+	VPCMPEQB     Y1, Y10, Y10
+	VPAND        sixteen<>+0(SB), Y10, Y10
+	VPOR         Y10, Y8, Y8
+	VPXOR        Y10, Y10, Y10
+	VMOVDQU      320(R9), Y11
+	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xd3 // VPDPBUSD     Y11, Y5, Y10
+	VMOVDQU      352(R9), Y5
+	BYTE $0xc4; BYTE $0x62; BYTE $0x3d; BYTE $0x50; BYTE $0xd5 // VPDPBUSD     Y5, Y8, Y10
+	VPACKSSDW    Y10, Y9, Y9
+	VPMADDWD     Y2, Y9, Y9
+	VMOVDQU      50(R8), X5
+	VINSERTI128  $0x01, 138(R8), Y5, Y5
+	VPSRLW       $0x04, Y5, Y8
+	VPAND        Y0, Y5, Y5
+	VPAND        Y0, Y8, Y8
+	VMOVDQU      46(R8), X10
+	VINSERTI128  $0x01, 134(R8), Y10, Y10
+	VPSHUFB      fifthLow<>+0(SB), Y10, Y11
+	VPAND        Y1, Y11, Y11
+	VPCMPEQB     Y1, Y11, Y11
+	VPAND        sixteen<>+0(SB), Y11, Y11
+	VPOR         Y11, Y5, Y5
+	VPSHUFB      fifthHigh<>+0(SB), Y10, Y10
+	VPAND        Y1, Y10, Y10
+	VPCMPEQB     Y1, Y10, Y10
+	VPAND        sixteen<>+0(SB), Y10, Y10
+	VPOR         Y10, Y8, Y8
+	VPXOR        Y10, Y10, Y10
+	VMOVDQU      384(R9), Y11
+	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xd3 // VPDPBUSD     Y11, Y5, Y10
+	VMOVDQU      416(R9), Y5
+	BYTE $0xc4; BYTE $0x62; BYTE $0x3d; BYTE $0x50; BYTE $0xd5 // VPDPBUSD     Y5, Y8, Y10
+	VMOVDQU      72(R8), X5
+	VINSERTI128  $0x01, 160(R8), Y5, Y5
+	VPSRLW       $0x04, Y5, Y8
+	VPAND        Y0, Y5, Y5
+	VPAND        Y0, Y8, Y8
+	VMOVDQU      68(R8), X11
+	VINSERTI128  $0x01, 156(R8), Y11, Y11
+	VPSHUFB      fifthLow<>+0(SB), Y11, Y12
+	VPAND        Y1, Y12, Y12
+	VPCMPEQB     Y1, Y12, Y12
+	VPAND        sixteen<>+0(SB), Y12, Y12
+	VPOR         Y12, Y5, Y5
+	VPSHUFB      fifthHigh<>+0(SB), Y11, Y11
+	VPAND        Y1, Y11, Y11
+	VPCMPEQB     Y1, Y11, Y11
+	VPAND        sixteen<>+0(SB), Y11, Y11
+	VPOR         Y11, Y8, Y8
+	VPXOR        Y11, Y11, Y11
+	VMOVDQU      448(R9), Y12
+	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xdc // VPDPBUSD     Y12, Y5, Y11
+	VMOVDQU      480(R9), Y5
+	BYTE $0xc4; BYTE $0x62; BYTE $0x3d; BYTE $0x50; BYTE $0xdd // VPDPBUSD     Y5, Y8, Y11
+	VPACKSSDW    Y11, Y10, Y10
+	VPMADDWD     Y2, Y10, Y10
+	VMOVDQU      (R8), Y5
+	VPBLENDW     $0x12, 42(R8), Y5, Y5
+	VPBLENDW     $0x24, 84(R8), Y5, Y5
+	VPBLENDW     $0x40, 120(R8), Y5, Y5
+	VPBLENDW     $0x80, 124(R8), Y5, Y5
+	VEXTRACTI128 $0x01, Y5, X8
+	VPBLENDW     $0xb8, X8, X5, X5
+	VPSHUFB      halvesOrder22<>+0(SB), X5, X5
+	VCVTPH2PS    X5, Y5
+	VSHUFPS      $0xdd, Y7, Y6, Y8
+	VSHUFPS      $0x88, Y7, Y6, Y6
+	VPADDD       Y8, Y6, Y6
+	VMOVDQU      -448(R9), Y7
+	VPSLLD       $0x04, Y7, Y7
+	VPADDD       Y7, Y6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       -512(R9), Y4, Y4
+	VFMADD231PS  Y6, Y4, Y3
+	VMOVDQA      Y9, Y6
+	VMOVDQA      Y10, Y7
+	VMOVDQA      Y5, Y4
+	ADDQ         $+176, R8
+	ADDQ         $+512, R9
+	DECQ         DI
+	JZ           last81
+	CMPQ         DI, $0x01
+	JNE          full83
+	MOVQ         back+72(FP), R10
+	SUBQ         R10, R8
+
+full83:
+	JMP group80
+
+last81:
+	VSHUFPS     $0xdd, Y7, Y6, Y5
+	VSHUFPS     $0x88, Y7, Y6, Y6
+	VPADDD      Y5, Y6, Y6
+	VMOVDQU     -448(R9), Y5
+	VPSLLD      $0x04, Y5, Y5
+	VPADDD      Y5, Y6, Y6
+	VCVTDQ2PS   Y6, Y6
+	VMULPS      -512(R9), Y4, Y4
+	VFMADD231PS Y6, Y4, Y3
 	VMOVUPS     Y3, (SP)(BX*1)
 	MOVQ        rowBytes+24(FP), DI
 	ADDQ        DI, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row62
+	JNE         row77
 	VMOVDQU     (SP), Y3
 	VMOVDQU     32(SP), Y4
 	VMOVDQU     64(SP), Y5
@@ -2290,7 +2852,7 @@ done66:
 	VMOVUPS     Y9, (CX)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet61
+	JNZ         octet76
 	VZEROUPPER
 	RET
 
@@ -2306,27 +2868,27 @@ TEXT ·dotQ5_0x2VNNI(SB), $512-80
 	VMOVDQU onesWords<>+0(SB), Y2
 	MOVQ    AX, SI
 
-octet67:
+octet84:
 	XORQ BX, BX
 
-row68:
+row85:
 	LEAQ 65536(AX), R8
 
-touch69:
+touch86:
 	CMPQ       SI, R8
-	JGE        touched70
+	JGE        touched87
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch69
+	JMP        touch86
 
-touched70:
+touched87:
 	MOVQ  AX, R9
 	MOVQ  lanes+48(FP), R10
 	MOVQ  n+64(FP), R8
 	VPXOR Y3, Y3, Y3
 	VPXOR Y4, Y4, Y4
 
-group71:
+group88:
 	PREFETCHT0   4096(R9)
 	PREFETCHT0   4160(R9)
 	PREFETCHT0   4224(R9)
@@ -2476,21 +3038,23 @@ group71:
 	ADDQ         $+176, R9
 	ADDQ         $+512, R10
 	DECQ         R8
-	JZ           done72
+	JZ           done89
 	CMPQ         R8, $0x01
-	JNE          group71
+	JNE          full90
 	MOVQ         back+72(FP), R11
 	SUBQ         R11, R9
-	JMP          group71
 
-done72:
+full90:
+	JMP group88
+
+done89:
 	VMOVUPS     Y3, (SP)(BX*1)
 	VMOVUPS     Y4, 256(SP)(BX*1)
 	MOVQ        rowBytes+24(FP), R8
 	ADDQ        R8, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row68
+	JNE         row85
 	VMOVDQU     (SP), Y3
 	VMOVDQU     32(SP), Y4
 	VMOVDQU     64(SP), Y5
@@ -2578,7 +3142,7 @@ done72:
 	VMOVUPS     Y9, (CX)(BX*4)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet67
+	JNZ         octet84
 	VZEROUPPER
 	RET
 
@@ -2593,26 +3157,24 @@ TEXT ·dotQ5_1x1AVX2(SB), $256-80
 	VMOVDQU onesWords<>+0(SB), Y2
 	MOVQ    AX, SI
 
-octet73:
+octet91:
 	XORQ BX, BX
 
-row74:
+row92:
 	LEAQ 65536(AX), DI
 
-touch75:
+touch93:
 	CMPQ       SI, DI
-	JGE        touched76
+	JGE        touched94
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch75
+	JMP        touch93
 
-touched76:
-	MOVQ  AX, R8
-	MOVQ  lanes+48(FP), R9
-	MOVQ  n+64(FP), DI
-	VPXOR Y3, Y3, Y3
-
-group77:
+touched94:
+	MOVQ         AX, R8
+	MOVQ         lanes+48(FP), R9
+	MOVQ         n+64(FP), DI
+	VPXOR        Y3, Y3, Y3
 	PREFETCHT0   4096(R8)
 	PREFETCHT0   4160(R8)
 	PREFETCHT0   4224(R8)
@@ -2716,30 +3278,157 @@ group77:
 	VPUNPCKHWD   X7, X6, X6
 	VCVTPH2PS    X8, Y8
 	VCVTPH2PS    X6, Y6
-	VSHUFPS      $0xdd, Y5, Y4, Y7
-	VSHUFPS      $0x88, Y5, Y4, Y4
-	VPADDD       Y7, Y4, Y4
-	VCVTDQ2PS    Y4, Y4
-	VMULPS       (R9), Y8, Y5
-	VFMADD231PS  Y4, Y5, Y3
-	VFMADD231PS  32(R9), Y6, Y3
 	ADDQ         $+192, R8
 	ADDQ         $+512, R9
 	DECQ         DI
-	JZ           done78
+	JZ           last96
 	CMPQ         DI, $0x01
-	JNE          group77
+	JNE          full97
 	MOVQ         back+72(FP), R10
 	SUBQ         R10, R8
-	JMP          group77
 
-done78:
+full97:
+group95:
+	PREFETCHT0   4096(R8)
+	PREFETCHT0   4160(R8)
+	PREFETCHT0   4224(R8)
+	VMOVDQU      8(R8), X7
+	VINSERTI128  $0x01, 104(R8), Y7, Y7
+	VPSRLW       $0x04, Y7, Y9
+	VPAND        Y0, Y7, Y7
+	VPAND        Y0, Y9, Y9
+	VMOVDQU      4(R8), X10
+	VINSERTI128  $0x01, 100(R8), Y10, Y10
+	VPSHUFB      fifthLow<>+0(SB), Y10, Y11
+	VPAND        Y1, Y11, Y11
+	VPCMPEQB     Y1, Y11, Y11
+	VPAND        sixteen<>+0(SB), Y11, Y11
+	VPOR         Y11, Y7, Y7
+	VPSHUFB      fifthHigh<>+0(SB), Y10, Y10
+	VPAND        Y1, Y10, Y10
+	VPCMPEQB     Y1, Y10, Y10
+	VPAND        sixteen<>+0(SB), Y10, Y10
+	VPOR         Y10, Y9, Y9
+	VPMADDUBSW   256(R9), Y7, Y7
+	VPMADDUBSW   288(R9), Y9, Y9
+	VPADDW       Y9, Y7, Y7
+	VPMADDWD     Y2, Y7, Y7
+	VMOVDQU      32(R8), X9
+	VINSERTI128  $0x01, 128(R8), Y9, Y9
+	VPSRLW       $0x04, Y9, Y10
+	VPAND        Y0, Y9, Y9
+	VPAND        Y0, Y10, Y10
+	VMOVDQU      28(R8), X11
+	VINSERTI128  $0x01, 124(R8), Y11, Y11
+	VPSHUFB      fifthLow<>+0(SB), Y11, Y12
+	VPAND        Y1, Y12, Y12
+	VPCMPEQB     Y1, Y12, Y12
+	VPAND        sixteen<>+0(SB), Y12, Y12
+	VPOR         Y12, Y9, Y9
+	VPSHUFB      fifthHigh<>+0(SB), Y11, Y11
+	VPAND        Y1, Y11, Y11
+	VPCMPEQB     Y1, Y11, Y11
+	VPAND        sixteen<>+0(SB), Y11, Y11
+	VPOR         Y11, Y10, Y10
+	VPMADDUBSW   320(R9), Y9, Y9
+	VPMADDUBSW   352(R9), Y10, Y10
+	VPADDW       Y10, Y9, Y9
+	VPMADDWD     Y2, Y9, Y9
+	VPACKSSDW    Y9, Y7, Y7
+	VPMADDWD     Y2, Y7, Y7
+	VMOVDQU      56(R8), X9
+	VINSERTI128  $0x01, 152(R8), Y9, Y9
+	VPSRLW       $0x04, Y9, Y10
+	VPAND        Y0, Y9, Y9
+	VPAND        Y0, Y10, Y10
+	VMOVDQU      52(R8), X11
+	VINSERTI128  $0x01, 148(R8), Y11, Y11
+	VPSHUFB      fifthLow<>+0(SB), Y11, Y12
+	VPAND        Y1, Y12, Y12
+	VPCMPEQB     Y1, Y12, Y12
+	VPAND        sixteen<>+0(SB), Y12, Y12
+	VPOR         Y12, Y9, Y9
+	VPSHUFB      fifthHigh<>+0(SB), Y11, Y11
+	VPAND        Y1, Y11, Y11
+	VPCMPEQB     Y1, Y11, Y11
+	VPAND        sixteen<>+0(SB), Y11, Y11
+	VPOR         Y11, Y10, Y10
+	VPMADDUBSW   384(R9), Y9, Y9
+	VPMADDUBSW   416(R9), Y10, Y10
+	VPADDW       Y10, Y9, Y9
+	VPMADDWD     Y2, Y9, Y9
+	VMOVDQU      80(R8), X10
+	VINSERTI128  $0x01, 176(R8), Y10, Y10
+	VPSRLW       $0x04, Y10, Y11
+	VPAND        Y0, Y10, Y10
+	VPAND        Y0, Y11, Y11
+	VMOVDQU      76(R8), X12
+	VINSERTI128  $0x01, 172(R8), Y12, Y12
+	VPSHUFB      fifthLow<>+0(SB), Y12, Y13
+	VPAND        Y1, Y13, Y13
+	VPCMPEQB     Y1, Y13, Y13
+	VPAND        sixteen<>+0(SB), Y13, Y13
+	VPOR         Y13, Y10, Y10
+	VPSHUFB      fifthHigh<>+0(SB), Y12, Y12
+	VPAND        Y1, Y12, Y12
+	VPCMPEQB     Y1, Y12, Y12
+	VPAND        sixteen<>+0(SB), Y12, Y12
+	VPOR         Y12, Y11, Y11
+	VPMADDUBSW   448(R9), Y10, Y10
+	VPMADDUBSW   480(R9), Y11, Y11
+	VPADDW       Y11, Y10, Y10
+	VPMADDWD     Y2, Y10, Y10
+	VPACKSSDW    Y10, Y9, Y9
+	VPMADDWD     Y2, Y9, Y9
+	VMOVDQU      (R8), Y10
+	VPBLENDD     $0x82, 44(R8), Y10, Y10
+	VPBLENDD     $0x04, 88(R8), Y10, Y10
+	VPBLENDD     $0x10, 104(R8), Y10, Y10
+	VPBLENDD     $0x08, 132(R8), Y10, Y10
+	VPBLENDD     $0x20, 148(R8), Y10, Y10
+	VPSHUFB      pairsOrder24<>+0(SB), Y10, Y10
+	VEXTRACTI128 $0x01, Y10, X11
+	VPUNPCKLWD   X11, X10, X12
+	VPUNPCKHWD   X11, X10, X10
+	VCVTPH2PS    X12, Y12
+	VCVTPH2PS    X10, Y10
+	VSHUFPS      $0xdd, Y5, Y4, Y11
+	VSHUFPS      $0x88, Y5, Y4, Y4
+	VPADDD       Y11, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       -512(R9), Y8, Y5
+	VFMADD231PS  Y4, Y5, Y3
+	VFMADD231PS  -480(R9), Y6, Y3
+	VMOVDQA      Y7, Y4
+	VMOVDQA      Y9, Y5
+	VMOVDQA      Y12, Y8
+	VMOVDQA      Y10, Y6
+	ADDQ         $+192, R8
+	ADDQ         $+512, R9
+	DECQ         DI
+	JZ           last96
+	CMPQ         DI, $0x01
+	JNE          full98
+	MOVQ         back+72(FP), R10
+	SUBQ         R10, R8
+
+full98:
+	JMP group95
+
+last96:
+	VSHUFPS     $0xdd, Y5, Y4, Y7
+	VSHUFPS     $0x88, Y5, Y4, Y4
+	VPADDD      Y7, Y4, Y4
+	VCVTDQ2PS   Y4, Y4
+	VMULPS      -512(R9), Y8, Y5
+	VFMADD231PS Y4, Y5, Y3
+	VFMADD231PS -480(R9), Y6, Y3
 	VMOVUPS     Y3, (SP)(BX*1)
 	MOVQ        rowBytes+24(FP), DI
 	ADDQ        DI, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row74
+	JNE         row92
 	VMOVDQU     (SP), Y3
 	VMOVDQU     32(SP), Y4
 	VMOVDQU     64(SP), Y5
@@ -2784,7 +3473,7 @@ done78:
 	VMOVUPS     Y9, (CX)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet73
+	JNZ         octet91
 	VZEROUPPER
 	RET
 
@@ -2806,27 +3495,27 @@ TEXT ·dotQ5_1x2AVX2(SB), $512-80
 	VMOVDQU onesWords<>+0(SB), Y2
 	MOVQ    AX, SI
 
-octet79:
+octet99:
 	XORQ BX, BX
 
-row80:
+row100:
 	LEAQ 65536(AX), R8
 
-touch81:
+touch101:
 	CMPQ       SI, R8
-	JGE        touched82
+	JGE        touched102
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch81
+	JMP        touch101
 
-touched82:
+touched102:
 	MOVQ  AX, R9
 	MOVQ  lanes+48(FP), R10
 	MOVQ  n+64(FP), R8
 	VPXOR Y3, Y3, Y3
 	VPXOR Y4, Y4, Y4
 
-group83:
+group103:
 	PREFETCHT0   4096(R9)
 	PREFETCHT0   4160(R9)
 	PREFETCHT0   4224(R9)
@@ -2967,21 +3656,23 @@ group83:
 	ADDQ         $+192, R9
 	ADDQ         $+512, R10
 	DECQ         R8
-	JZ           done84
+	JZ           done104
 	CMPQ         R8, $0x01
-	JNE          group83
+	JNE          full105
 	MOVQ         back+72(FP), R11
 	SUBQ         R11, R9
-	JMP          group83
 
-done84:
+full105:
+	JMP group103
+
+done104:
 	VMOVUPS     Y3, (SP)(BX*1)
 	VMOVUPS     Y4, 256(SP)(BX*1)
 	MOVQ        rowBytes+24(FP), R8
 	ADDQ        R8, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row80
+	JNE         row100
 	VMOVDQU     (SP), Y3
 	VMOVDQU     32(SP), Y4
 	VMOVDQU     64(SP), Y5
@@ -3069,7 +3760,7 @@ done84:
 	VMOVUPS     Y9, (CX)(BX*4)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet79
+	JNZ         octet99
 	VZEROUPPER
 	RET
 
@@ -3084,26 +3775,24 @@ TEXT ·dotQ5_1x1VNNI(SB), $256-80
 	VMOVDQU onesWords<>+0(SB), Y2
 	MOVQ    AX, SI
 
-octet85:
+octet106:
 	XORQ BX, BX
 
-row86:
+row107:
 	LEAQ 65536(AX), DI
 
-touch87:
+touch108:
 	CMPQ       SI, DI
-	JGE        touched88
+	JGE        touched109
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch87
+	JMP        touch108
 
-touched88:
-	MOVQ  AX, R8
-	MOVQ  lanes+48(FP), R9
-	MOVQ  n+64(FP), DI
-	VPXOR Y3, Y3, Y3
-
-group89:
+touched109:
+	MOVQ         AX, R8
+	MOVQ         lanes+48(FP), R9
+	MOVQ         n+64(FP), DI
+	VPXOR        Y3, Y3, Y3
 	PREFETCHT0   4096(R8)
 	PREFETCHT0   4160(R8)
 	PREFETCHT0   4224(R8)
@@ -3211,30 +3900,161 @@ group89:
 	VPUNPCKHWD   X5, X4, X4
 	VCVTPH2PS    X8, Y8
 	VCVTPH2PS    X4, Y4
-	VSHUFPS      $0xdd, Y7, Y6, Y5
-	VSHUFPS      $0x88, Y7, Y6, Y6
-	VPADDD       Y5, Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VMULPS       (R9), Y8, Y5
-	VFMADD231PS  Y6, Y5, Y3
-	VFMADD231PS  32(R9), Y4, Y3
 	ADDQ         $+192, R8
 	ADDQ         $+512, R9
 	DECQ         DI
-	JZ           done90
+	JZ           last111
 	CMPQ         DI, $0x01
-	JNE          group89
+	JNE          full112
 	MOVQ         back+72(FP), R10
 	SUBQ         R10, R8
-	JMP          group89
 
-done90:
+full112:
+group110:
+	PREFETCHT0   4096(R8)
+	PREFETCHT0   4160(R8)
+	PREFETCHT0   4224(R8)
+	VMOVDQU      8(R8), X5
+	VINSERTI128  $0x01, 104(R8), Y5, Y5
+	VPSRLW       $0x04, Y5, Y9
+	VPAND        Y0, Y5, Y5
+	VPAND        Y0, Y9, Y9
+	VMOVDQU      4(R8), X10
+	VINSERTI128  $0x01, 100(R8), Y10, Y10
+	VPSHUFB      fifthLow<>+0(SB), Y10, Y11
+	VPAND        Y1, Y11, Y11
+	VPCMPEQB     Y1, Y11, Y11
+	VPAND        sixteen<>+0(SB), Y11, Y11
+	VPOR         Y11, Y5, Y5
+	VPSHUFB      fifthHigh<>+0(SB), Y10, Y10
+	VPAND        Y1, Y10, Y10
+	VPCMPEQB     Y1, Y10, Y10
+	VPAND        sixteen<>+0(SB), Y10, Y10
+	VPOR         Y10, Y9, Y9
+	VPXOR        Y10, Y10, Y10
+	VMOVDQU      256(R9), Y11
+	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xd3 // VPDPBUSD     Y11, Y5, Y10
+	VMOVDQU      288(R9), Y5
+	BYTE $0xc4; BYTE $0x62; BYTE $0x35; BYTE $0x50; BYTE $0xd5 // VPDPBUSD     Y5, Y9, Y10
+	VMOVDQU      32(R8), X5
+	VINSERTI128  $0x01, 128(R8), Y5, Y5
+	VPSRLW       $0x04, Y5, Y9
+	VPAND        Y0, Y5, Y5
+	VPAND        Y0, Y9, Y9
+	VMOVDQU      28(R8), X11
+	VINSERTI128  $0x01, 124(R8), Y11, Y11
+	VPSHUFB      fifthLow<>+0(SB), Y11, Y12
+	VPAND        Y1, Y12, Y12
+	VPCMPEQB     Y1, Y12, Y12
+	VPAND        sixteen<>+0(SB), Y12, Y12
+	VPOR         Y12, Y5, Y5
+	VPSHUFB      fifthHigh<>+0(SB), Y11, Y11
+	VPAND        Y1, Y11, Y11
+	VPCMPEQB     Y1, Y11, Y11
+	VPAND        sixteen<>+0(SB), Y11, Y11
+	VPOR         Y11, Y9, Y9
+	VPXOR        Y11, Y11, Y11
+	VMOVDQU      320(R9), Y12
+	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xdc // VPDPBUSD     Y12, Y5, Y11
+	VMOVDQU      352(R9), Y5
+	BYTE $0xc4; BYTE $0x62; BYTE $0x35; BYTE $0x50; BYTE $0xdd // VPDPBUSD     Y5, Y9, Y11
+	VPACKSSDW    Y11, Y10, Y10
+	VPMADDWD     Y2, Y10, Y10
+	VMOVDQU      56(R8), X5
+	VINSERTI128  $0x01, 152(R8), Y5, Y5
+	VPSRLW       $0x04, Y5, Y9
+	VPAND        Y0, Y5, Y5
+	VPAND        Y0, Y9, Y9
+	VMOVDQU      52(R8), X11
+	VINSERTI128  $0x01, 148(R8), Y11, Y11
+	VPSHUFB      fifthLow<>+0(SB), Y11, Y12
+	VPAND        Y1, Y12, Y12
+	VPCMPEQB     Y1, Y12, Y12
+	VPAND        sixteen<>+0(SB), Y12, Y12
+	VPOR         Y12, Y5, Y5
+	VPSHUFB      fifthHigh<>+0(SB), Y11, Y11
+	VPAND        Y1, Y11, Y11
+	VPCMPEQB     Y1, Y11, Y11
+	VPAND        sixteen<>+0(SB), Y11, Y11
+	VPOR         Y11, Y9, Y9
+	VPXOR        Y11, Y11, Y11
+	VMOVDQU      384(R9), Y12
+	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xdc // VPDPBUSD     Y12, Y5, Y11
+	VMOVDQU      416(R9), Y5
+	BYTE $0xc4; BYTE $0x62; BYTE $0x35; BYTE $0x50; BYTE $0xdd // VPDPBUSD     Y5, Y9, Y11
+	VMOVDQU      80(R8), X5
+	VINSERTI128  $0x01, 176(R8), Y5, Y5
+	VPSRLW       $0x04, Y5, Y9
+	VPAND        Y0, Y5, Y5
+	VPAND        Y0, Y9, Y9
+	VMOVDQU      76(R8), X12
+	VINSERTI128  $0x01, 172(R8), Y12, Y12
+	VPSHUFB      fifthLow<>+0(SB), Y12, Y13
+	VPAND        Y1, Y13, Y13
+	VPCMPEQB     Y1, Y13, Y13
+	VPAND        sixteen<>+0(SB), Y13, Y13
+	VPOR         Y13, Y5, Y5
+	VPSHUFB      fifthHigh<>+0(SB), Y12, Y12
+	VPAND        Y1, Y12, Y12
+	VPCMPEQB     Y1, Y12, Y12
+	VPAND        sixteen<>+0(SB), Y12, Y12
+	VPOR         Y12, Y9, Y9
+	VPXOR        Y12, Y12, Y12
+	VMOVDQU      448(R9), Y13
+	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xe5 // VPDPBUSD     Y13, Y5, Y12
+	VMOVDQU      480(R9), Y5
+	BYTE $0xc4; BYTE $0x62; BYTE $0x35; BYTE $0x50; BYTE $0xe5 // VPDPBUSD     Y5, Y9, Y12
+	VPACKSSDW    Y12, Y11, Y11
+	VPMADDWD     Y2, Y11, Y11
+	VMOVDQU      (R8), Y5
+	VPBLENDD     $0x82, 44(R8), Y5, Y5
+	VPBLENDD     $0x04, 88(R8), Y5, Y5
+	VPBLENDD     $0x10, 104(R8), Y5, Y5
+	VPBLENDD     $0x08, 132(R8), Y5, Y5
+	VPBLENDD     $0x20, 148(R8), Y5, Y5
+	VPSHUFB      pairsOrder24<>+0(SB), Y5, Y5
+	VEXTRACTI128 $0x01, Y5, X9
+	VPUNPCKLWD   X9, X5, X12
+	VPUNPCKHWD   X9, X5, X5
+	VCVTPH2PS    X12, Y12
+	VCVTPH2PS    X5, Y5
+	VSHUFPS      $0xdd, Y7, Y6, Y9
+	VSHUFPS      $0x88, Y7, Y6, Y6
+	VPADDD       Y9, Y6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       -512(R9), Y8, Y7
+	VFMADD231PS  Y6, Y7, Y3
+	VFMADD231PS  -480(R9), Y4, Y3
+	VMOVDQA      Y10, Y6
+	VMOVDQA      Y11, Y7
+	VMOVDQA      Y12, Y8
+	VMOVDQA      Y5, Y4
+	ADDQ         $+192, R8
+	ADDQ         $+512, R9
+	DECQ         DI
+	JZ           last111
+	CMPQ         DI, $0x01
+	JNE          full113
+	MOVQ         back+72(FP), R10
+	SUBQ         R10, R8
+
+full113:
+	JMP group110
+
+last111:
+	VSHUFPS     $0xdd, Y7, Y6, Y5
+	VSHUFPS     $0x88, Y7, Y6, Y6
+	VPADDD      Y5, Y6, Y6
+	VCVTDQ2PS   Y6, Y6
+	VMULPS      -512(R9), Y8, Y5
+	VFMADD231PS Y6, Y5, Y3
+	VFMADD231PS -480(R9), Y4, Y3
 	VMOVUPS     Y3, (SP)(BX*1)
 	MOVQ        rowBytes+24(FP), DI
 	ADDQ        DI, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row86
+	JNE         row107
 	VMOVDQU     (SP), Y3
 	VMOVDQU     32(SP), Y4
 	VMOVDQU     64(SP), Y5
@@ -3279,7 +4099,7 @@ done90:
 	VMOVUPS     Y9, (CX)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet85
+	JNZ         octet106
 	VZEROUPPER
 	RET
 
@@ -3295,27 +4115,27 @@ TEXT ·dotQ5_1x2VNNI(SB), $512-80
 	VMOVDQU onesWords<>+0(SB), Y2
 	MOVQ    AX, SI
 
-octet91:
+octet114:
 	XORQ BX, BX
 
-row92:
+row115:
 	LEAQ 65536(AX), R8
 
-touch93:
+touch116:
 	CMPQ       SI, R8
-	JGE        touched94
+	JGE        touched117
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch93
+	JMP        touch116
 
-touched94:
+touched117:
 	MOVQ  AX, R9
 	MOVQ  lanes+48(FP), R10
 	MOVQ  n+64(FP), R8
 	VPXOR Y3, Y3, Y3
 	VPXOR Y4, Y4, Y4
 
-group95:
+group118:
 	PREFETCHT0   4096(R9)
 	PREFETCHT0   4160(R9)
 	PREFETCHT0   4224(R9)
@@ -3464,21 +4284,23 @@ group95:
 	ADDQ         $+192, R9
 	ADDQ         $+512, R10
 	DECQ         R8
-	JZ           done96
+	JZ           done119
 	CMPQ         R8, $0x01
-	JNE          group95
+	JNE          full120
 	MOVQ         back+72(FP), R11
 	SUBQ         R11, R9
-	JMP          group95
 
-done96:
+full120:
+	JMP group118
+
+done119:
 	VMOVUPS     Y3, (SP)(BX*1)
 	VMOVUPS     Y4, 256(SP)(BX*1)
 	MOVQ        rowBytes+24(FP), R8
 	ADDQ        R8, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row92
+	JNE         row115
 	VMOVDQU     (SP), Y3
 	VMOVDQU     32(SP), Y4
 	VMOVDQU     64(SP), Y5
@@ -3566,7 +4388,7 @@ done96:
 	VMOVUPS     Y9, (CX)(BX*4)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet91
+	JNZ         octet114
 	VZEROUPPER
 	RET
 
@@ -3579,85 +4401,130 @@ TEXT ·dotQ8_0x1AVX2(SB), $256-80
 	VMOVDQU onesWords<>+0(SB), Y0
 	MOVQ    AX, SI
 
-octet97:
+octet121:
 	XORQ BX, BX
 
-row98:
+row122:
 	LEAQ 65536(AX), DI
 
-touch99:
+touch123:
 	CMPQ       SI, DI
-	JGE        touched100
+	JGE        touched124
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch99
+	JMP        touch123
 
-touched100:
-	MOVQ  AX, R8
-	MOVQ  blocks+40(FP), R10
-	MOVQ  lanes+48(FP), R9
-	MOVQ  n+64(FP), DI
-	VPXOR Y1, Y1, Y1
+touched124:
+	MOVQ       AX, R8
+	MOVQ       blocks+40(FP), R10
+	MOVQ       lanes+48(FP), R9
+	MOVQ       n+64(FP), DI
+	VPXOR      Y1, Y1, Y1
+	PREFETCHT0 4096(R8)
+	PREFETCHT0 4160(R8)
+	PREFETCHT0 4224(R8)
+	PREFETCHT0 4288(R8)
+	PREFETCHT0 4352(R8)
+	VMOVDQU    2(R8), Y2
+	VMOVDQU    (R10), Y3
+	VPSIGNB    Y2, Y3, Y3
+	VPABSB     Y2, Y2
+	VPMADDUBSW Y3, Y2, Y2
+	VPMADDWD   Y0, Y2, Y2
+	VMOVDQU    36(R8), Y3
+	VMOVDQU    64(R10), Y4
+	VPSIGNB    Y3, Y4, Y4
+	VPABSB     Y3, Y3
+	VPMADDUBSW Y4, Y3, Y3
+	VPMADDWD   Y0, Y3, Y3
+	VSHUFPS    $0xdd, Y3, Y2, Y4
+	VSHUFPS    $0x88, Y3, Y2, Y2
+	VPADDD     Y4, Y2, Y2
+	VMOVDQU    70(R8), Y3
+	VMOVDQU    128(R10), Y4
+	VPSIGNB    Y3, Y4, Y4
+	VPABSB     Y3, Y3
+	VPMADDUBSW Y4, Y3, Y3
+	VPMADDWD   Y0, Y3, Y3
+	VMOVDQU    104(R8), Y4
+	VMOVDQU    192(R10), Y5
+	VPSIGNB    Y4, Y5, Y5
+	VPABSB     Y4, Y4
+	VPMADDUBSW Y5, Y4, Y4
+	VPMADDWD   Y0, Y4, Y4
+	VSHUFPS    $0xdd, Y4, Y3, Y5
+	VSHUFPS    $0x88, Y4, Y3, Y3
+	VPADDD     Y5, Y3, Y3
+	VMOVDQU    138(R8), Y4
+	VMOVDQU    256(R10), Y5
+	VPSIGNB    Y4, Y5, Y5
+	VPABSB     Y4, Y4
+	VPMADDUBSW Y5, Y4, Y4
+	VPMADDWD   Y0, Y4, Y4
+	VMOVDQU    172(R8), Y5
+	VMOVDQU    320(R10), Y6
+	VPSIGNB    Y5, Y6, Y6
+	VPABSB     Y5, Y5
+	VPMADDUBSW Y6, Y5, Y5
+	VPMADDWD   Y0, Y5, Y5
+	VSHUFPS    $0xdd, Y5, Y4, Y6
+	VSHUFPS    $0x88, Y5, Y4, Y4
+	VPADDD     Y6, Y4, Y4
+	VMOVDQU    206(R8), Y5
+	VMOVDQU    384(R10), Y6
+	VPSIGNB    Y5, Y6, Y6
+	VPABSB     Y5, Y5
+	VPMADDUBSW Y6, Y5, Y5
+	VPMADDWD   Y0, Y5, Y5
+	VMOVDQU    240(R8), Y6
+	VMOVDQU    448(R10), Y7
+	VPSIGNB    Y6, Y7, Y7
+	VPABSB     Y6, Y6
+	VPMADDUBSW Y7, Y6, Y6
+	VPMADDWD   Y0, Y6, Y6
+	VSHUFPS    $0xdd, Y6, Y5, Y7
+	VSHUFPS    $0x88, Y6, Y5, Y5
+	VPADDD     Y7, Y5, Y5
+	VSHUFPS    $0xdd, Y3, Y2, Y6
+	VSHUFPS    $0x88, Y3, Y2, Y2
+	VPADDD     Y6, Y2, Y2
+	VSHUFPS    $0xdd, Y5, Y4, Y3
+	VSHUFPS    $0x88, Y5, Y4, Y4
+	VPADDD     Y3, Y4, Y4
+	VMOVDQU    (R8), X3
+	VPBLENDW   $0x02, 32(R8), X3, X3
+	VPBLENDW   $0x04, 64(R8), X3, X3
+	VPBLENDW   $0x08, 96(R8), X3, X3
+	VPBLENDW   $0x10, 128(R8), X3, X3
+	VPBLENDW   $0x20, 160(R8), X3, X3
+	VPBLENDW   $0x40, 192(R8), X3, X3
+	VPBLENDW   $0x80, 224(R8), X3, X3
+	VCVTPH2PS  X3, Y3
+	ADDQ       $+272, R8
+	ADDQ       $+512, R10
+	ADDQ       $+512, R9
+	DECQ       DI
+	JZ         last126
+	CMPQ       DI, $0x01
+	JNE        full127
+	MOVQ       back+72(FP), R11
+	SUBQ       R11, R8
 
-group101:
+full127:
+group125:
 	PREFETCHT0  4096(R8)
 	PREFETCHT0  4160(R8)
 	PREFETCHT0  4224(R8)
 	PREFETCHT0  4288(R8)
 	PREFETCHT0  4352(R8)
-	VMOVDQU     2(R8), Y2
-	VMOVDQU     (R10), Y3
-	VPSIGNB     Y2, Y3, Y3
-	VPABSB      Y2, Y2
-	VPMADDUBSW  Y3, Y2, Y2
-	VPMADDWD    Y0, Y2, Y2
-	VMOVDQU     36(R8), Y3
-	VMOVDQU     64(R10), Y4
-	VPSIGNB     Y3, Y4, Y4
-	VPABSB      Y3, Y3
-	VPMADDUBSW  Y4, Y3, Y3
-	VPMADDWD    Y0, Y3, Y3
-	VSHUFPS     $0xdd, Y3, Y2, Y4
-	VSHUFPS     $0x88, Y3, Y2, Y2
-	VPADDD      Y4, Y2, Y2
-	VMOVDQU     70(R8), Y3
-	VMOVDQU     128(R10), Y4
-	VPSIGNB     Y3, Y4, Y4
-	VPABSB      Y3, Y3
-	VPMADDUBSW  Y4, Y3, Y3
-	VPMADDWD    Y0, Y3, Y3
-	VMOVDQU     104(R8), Y4
-	VMOVDQU     192(R10), Y5
-	VPSIGNB     Y4, Y5, Y5
-	VPABSB      Y4, Y4
-	VPMADDUBSW  Y5, Y4, Y4
-	VPMADDWD    Y0, Y4, Y4
-	VSHUFPS     $0xdd, Y4, Y3, Y5
-	VSHUFPS     $0x88, Y4, Y3, Y3
-	VPADDD      Y5, Y3, Y3
-	VMOVDQU     138(R8), Y4
-	VMOVDQU     256(R10), Y5
-	VPSIGNB     Y4, Y5, Y5
-	VPABSB      Y4, Y4
-	VPMADDUBSW  Y5, Y4, Y4
-	VPMADDWD    Y0, Y4, Y4
-	VMOVDQU     172(R8), Y5
-	VMOVDQU     320(R10), Y6
+	VMOVDQU     2(R8), Y5
+	VMOVDQU     (R10), Y6
 	VPSIGNB     Y5, Y6, Y6
 	VPABSB      Y5, Y5
 	VPMADDUBSW  Y6, Y5, Y5
 	VPMADDWD    Y0, Y5, Y5
-	VSHUFPS     $0xdd, Y5, Y4, Y6
-	VSHUFPS     $0x88, Y5, Y4, Y4
-	VPADDD      Y6, Y4, Y4
-	VMOVDQU     206(R8), Y5
-	VMOVDQU     384(R10), Y6
-	VPSIGNB     Y5, Y6, Y6
-	VPABSB      Y5, Y5
-	VPMADDUBSW  Y6, Y5, Y5
-	VPMADDWD    Y0, Y5, Y5
-	VMOVDQU     240(R8), Y6
-	VMOVDQU     448(R10), Y7
+	VMOVDQU     36(R8), Y6
+	VMOVDQU     64(R10), Y7
 	VPSIGNB     Y6, Y7, Y7
 	VPABSB      Y6, Y6
 	VPMADDUBSW  Y7, Y6, Y6
@@ -3665,45 +4532,101 @@ group101:
 	VSHUFPS     $0xdd, Y6, Y5, Y7
 	VSHUFPS     $0x88, Y6, Y5, Y5
 	VPADDD      Y7, Y5, Y5
-	VSHUFPS     $0xdd, Y3, Y2, Y6
-	VSHUFPS     $0x88, Y3, Y2, Y2
-	VPADDD      Y6, Y2, Y2
-	VSHUFPS     $0xdd, Y5, Y4, Y3
-	VSHUFPS     $0x88, Y5, Y4, Y4
-	VPADDD      Y3, Y4, Y4
-	VMOVDQU     (R8), X3
-	VPBLENDW    $0x02, 32(R8), X3, X3
-	VPBLENDW    $0x04, 64(R8), X3, X3
-	VPBLENDW    $0x08, 96(R8), X3, X3
-	VPBLENDW    $0x10, 128(R8), X3, X3
-	VPBLENDW    $0x20, 160(R8), X3, X3
-	VPBLENDW    $0x40, 192(R8), X3, X3
-	VPBLENDW    $0x80, 224(R8), X3, X3
-	VCVTPH2PS   X3, Y3
-	VPERM2I128  $0x20, Y4, Y2, Y5
+	VMOVDQU     70(R8), Y6
+	VMOVDQU     128(R10), Y7
+	VPSIGNB     Y6, Y7, Y7
+	VPABSB      Y6, Y6
+	VPMADDUBSW  Y7, Y6, Y6
+	VPMADDWD    Y0, Y6, Y6
+	VMOVDQU     104(R8), Y7
+	VMOVDQU     192(R10), Y8
+	VPSIGNB     Y7, Y8, Y8
+	VPABSB      Y7, Y7
+	VPMADDUBSW  Y8, Y7, Y7
+	VPMADDWD    Y0, Y7, Y7
+	VSHUFPS     $0xdd, Y7, Y6, Y8
+	VSHUFPS     $0x88, Y7, Y6, Y6
+	VPADDD      Y8, Y6, Y6
+	VMOVDQU     138(R8), Y7
+	VMOVDQU     256(R10), Y8
+	VPSIGNB     Y7, Y8, Y8
+	VPABSB      Y7, Y7
+	VPMADDUBSW  Y8, Y7, Y7
+	VPMADDWD    Y0, Y7, Y7
+	VMOVDQU     172(R8), Y8
+	VMOVDQU     320(R10), Y9
+	VPSIGNB     Y8, Y9, Y9
+	VPABSB      Y8, Y8
+	VPMADDUBSW  Y9, Y8, Y8
+	VPMADDWD    Y0, Y8, Y8
+	VSHUFPS     $0xdd, Y8, Y7, Y9
+	VSHUFPS     $0x88, Y8, Y7, Y7
+	VPADDD      Y9, Y7, Y7
+	VMOVDQU     206(R8), Y8
+	VMOVDQU     384(R10), Y9
+	VPSIGNB     Y8, Y9, Y9
+	VPABSB      Y8, Y8
+	VPMADDUBSW  Y9, Y8, Y8
+	VPMADDWD    Y0, Y8, Y8
+	VMOVDQU     240(R8), Y9
+	VMOVDQU     448(R10), Y10
+	VPSIGNB     Y9, Y10, Y10
+	VPABSB      Y9, Y9
+	VPMADDUBSW  Y10, Y9, Y9
+	VPMADDWD    Y0, Y9, Y9
+	VSHUFPS     $0xdd, Y9, Y8, Y10
+	VSHUFPS     $0x88, Y9, Y8, Y8
+	VPADDD      Y10, Y8, Y8
+	VSHUFPS     $0xdd, Y6, Y5, Y9
+	VSHUFPS     $0x88, Y6, Y5, Y5
+	VPADDD      Y9, Y5, Y5
+	VSHUFPS     $0xdd, Y8, Y7, Y6
+	VSHUFPS     $0x88, Y8, Y7, Y7
+	VPADDD      Y6, Y7, Y7
+	VMOVDQU     (R8), X6
+	VPBLENDW    $0x02, 32(R8), X6, X6
+	VPBLENDW    $0x04, 64(R8), X6, X6
+	VPBLENDW    $0x08, 96(R8), X6, X6
+	VPBLENDW    $0x10, 128(R8), X6, X6
+	VPBLENDW    $0x20, 160(R8), X6, X6
+	VPBLENDW    $0x40, 192(R8), X6, X6
+	VPBLENDW    $0x80, 224(R8), X6, X6
+	VCVTPH2PS   X6, Y6
+	VPERM2I128  $0x20, Y4, Y2, Y8
 	VPERM2I128  $0x31, Y4, Y2, Y2
-	VPADDD      Y2, Y5, Y5
-	VCVTDQ2PS   Y5, Y5
-	VMULPS      (R9), Y3, Y2
-	VFMADD231PS Y5, Y2, Y1
+	VPADDD      Y2, Y8, Y8
+	VCVTDQ2PS   Y8, Y8
+	VMULPS      -512(R9), Y3, Y2
+	VFMADD231PS Y8, Y2, Y1
+	VMOVDQA     Y5, Y2
+	VMOVDQA     Y7, Y4
+	VMOVDQA     Y6, Y3
 	ADDQ        $+272, R8
 	ADDQ        $+512, R10
 	ADDQ        $+512, R9
 	DECQ        DI
-	JZ          done102
+	JZ          last126
 	CMPQ        DI, $0x01
-	JNE         group101
+	JNE         full128
 	MOVQ        back+72(FP), R11
 	SUBQ        R11, R8
-	JMP         group101
 
-done102:
+full128:
+	JMP group125
+
+last126:
+	VPERM2I128  $0x20, Y4, Y2, Y5
+	VPERM2I128  $0x31, Y4, Y2, Y2
+	VPADDD      Y2, Y5, Y5
+	VCVTDQ2PS   Y5, Y5
+	VMULPS      -512(R9), Y3, Y2
+	VFMADD231PS Y5, Y2, Y1
 	VMOVUPS     Y1, (SP)(BX*1)
 	MOVQ        rowBytes+24(FP), DI
 	ADDQ        DI, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row98
+	JNE         row122
 	VMOVDQU     (SP), Y1
 	VMOVDQU     32(SP), Y2
 	VMOVDQU     64(SP), Y3
@@ -3748,7 +4671,7 @@ done102:
 	VMOVUPS     Y7, (CX)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet97
+	JNZ         octet121
 	VZEROUPPER
 	RET
 
@@ -3762,20 +4685,20 @@ TEXT ·dotQ8_0x2AVX2(SB), $512-80
 	VMOVDQU onesWords<>+0(SB), Y0
 	MOVQ    AX, SI
 
-octet103:
+octet129:
 	XORQ BX, BX
 
-row104:
+row130:
 	LEAQ 65536(AX), R8
 
-touch105:
+touch131:
 	CMPQ       SI, R8
-	JGE        touched106
+	JGE        touched132
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch105
+	JMP        touch131
 
-touched106:
+touched132:
 	MOVQ  AX, R9
 	MOVQ  blocks+40(FP), R11
 	MOVQ  lanes+48(FP), R10
@@ -3783,7 +4706,7 @@ touched106:
 	VPXOR Y1, Y1, Y1
 	VPXOR Y2, Y2, Y2
 
-group107:
+group133:
 	PREFETCHT0  4096(R9)
 	PREFETCHT0  4160(R9)
 	PREFETCHT0  4224(R9)
@@ -3938,21 +4861,23 @@ group107:
 	ADDQ        $+512, R11
 	ADDQ        $+512, R10
 	DECQ        R8
-	JZ          done108
+	JZ          done134
 	CMPQ        R8, $0x01
-	JNE         group107
+	JNE         full135
 	MOVQ        back+72(FP), R12
 	SUBQ        R12, R9
-	JMP         group107
 
-done108:
+full135:
+	JMP group133
+
+done134:
 	VMOVUPS     Y1, (SP)(BX*1)
 	VMOVUPS     Y2, 256(SP)(BX*1)
 	MOVQ        rowBytes+24(FP), R8
 	ADDQ        R8, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row104
+	JNE         row130
 	VMOVDQU     (SP), Y1
 	VMOVDQU     32(SP), Y2
 	VMOVDQU     64(SP), Y3
@@ -4040,7 +4965,7 @@ done108:
 	VMOVUPS     Y7, (CX)(BX*4)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet103
+	JNZ         octet129
 	VZEROUPPER
 	RET
 
@@ -4053,118 +4978,206 @@ TEXT ·dotQ8_0x1VNNI(SB), $256-80
 	VMOVDQU signBit<>+0(SB), Y0
 	MOVQ    AX, SI
 
-octet109:
+octet136:
 	XORQ BX, BX
 
-row110:
+row137:
 	LEAQ 65536(AX), DI
 
-touch111:
+touch138:
 	CMPQ       SI, DI
-	JGE        touched112
+	JGE        touched139
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch111
+	JMP        touch138
 
-touched112:
-	MOVQ  AX, R8
-	MOVQ  blocks+40(FP), R10
-	MOVQ  lanes+48(FP), R9
-	MOVQ  n+64(FP), DI
-	VPXOR Y1, Y1, Y1
+touched139:
+	MOVQ       AX, R8
+	MOVQ       blocks+40(FP), R10
+	MOVQ       lanes+48(FP), R9
+	MOVQ       n+64(FP), DI
+	VPXOR      Y1, Y1, Y1
+	PREFETCHT0 4096(R8)
+	PREFETCHT0 4160(R8)
+	PREFETCHT0 4224(R8)
+	PREFETCHT0 4288(R8)
+	PREFETCHT0 4352(R8)
+	VPXOR      2(R8), Y0, Y2
+	VPXOR      Y3, Y3, Y3
+	VMOVDQU    (R10), Y4
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x6d; BYTE $0x50; BYTE $0xdc // VPDPBUSD   Y4, Y2, Y3
+	VPXOR      36(R8), Y0, Y2
+	VPXOR      Y4, Y4, Y4
+	VMOVDQU    64(R10), Y5
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x6d; BYTE $0x50; BYTE $0xe5 // VPDPBUSD   Y5, Y2, Y4
+	VSHUFPS    $0xdd, Y4, Y3, Y2
+	VSHUFPS    $0x88, Y4, Y3, Y3
+	VPADDD     Y2, Y3, Y3
+	VPXOR      70(R8), Y0, Y2
+	VPXOR      Y4, Y4, Y4
+	VMOVDQU    128(R10), Y5
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x6d; BYTE $0x50; BYTE $0xe5 // VPDPBUSD   Y5, Y2, Y4
+	VPXOR      104(R8), Y0, Y2
+	VPXOR      Y5, Y5, Y5
+	VMOVDQU    192(R10), Y6
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x6d; BYTE $0x50; BYTE $0xee // VPDPBUSD   Y6, Y2, Y5
+	VSHUFPS    $0xdd, Y5, Y4, Y2
+	VSHUFPS    $0x88, Y5, Y4, Y4
+	VPADDD     Y2, Y4, Y4
+	VPXOR      138(R8), Y0, Y2
+	VPXOR      Y5, Y5, Y5
+	VMOVDQU    256(R10), Y6
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x6d; BYTE $0x50; BYTE $0xee // VPDPBUSD   Y6, Y2, Y5
+	VPXOR      172(R8), Y0, Y2
+	VPXOR      Y6, Y6, Y6
+	VMOVDQU    320(R10), Y7
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x6d; BYTE $0x50; BYTE $0xf7 // VPDPBUSD   Y7, Y2, Y6
+	VSHUFPS    $0xdd, Y6, Y5, Y2
+	VSHUFPS    $0x88, Y6, Y5, Y5
+	VPADDD     Y2, Y5, Y5
+	VPXOR      206(R8), Y0, Y2
+	VPXOR      Y6, Y6, Y6
+	VMOVDQU    384(R10), Y7
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x6d; BYTE $0x50; BYTE $0xf7 // VPDPBUSD   Y7, Y2, Y6
+	VPXOR      240(R8), Y0, Y2
+	VPXOR      Y7, Y7, Y7
+	VMOVDQU    448(R10), Y8
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x6d; BYTE $0x50; BYTE $0xf8 // VPDPBUSD   Y8, Y2, Y7
+	VSHUFPS    $0xdd, Y7, Y6, Y2
+	VSHUFPS    $0x88, Y7, Y6, Y6
+	VPADDD     Y2, Y6, Y6
+	VSHUFPS    $0xdd, Y4, Y3, Y2
+	VSHUFPS    $0x88, Y4, Y3, Y3
+	VPADDD     Y2, Y3, Y3
+	VSHUFPS    $0xdd, Y6, Y5, Y2
+	VSHUFPS    $0x88, Y6, Y5, Y5
+	VPADDD     Y2, Y5, Y5
+	VMOVDQU    (R8), X2
+	VPBLENDW   $0x02, 32(R8), X2, X2
+	VPBLENDW   $0x04, 64(R8), X2, X2
+	VPBLENDW   $0x08, 96(R8), X2, X2
+	VPBLENDW   $0x10, 128(R8), X2, X2
+	VPBLENDW   $0x20, 160(R8), X2, X2
+	VPBLENDW   $0x40, 192(R8), X2, X2
+	VPBLENDW   $0x80, 224(R8), X2, X2
+	VCVTPH2PS  X2, Y2
+	ADDQ       $+272, R8
+	ADDQ       $+512, R10
+	ADDQ       $+512, R9
+	DECQ       DI
+	JZ         last141
+	CMPQ       DI, $0x01
+	JNE        full142
+	MOVQ       back+72(FP), R11
+	SUBQ       R11, R8
 
-group113:
+full142:
+group140:
 	PREFETCHT0  4096(R8)
 	PREFETCHT0  4160(R8)
 	PREFETCHT0  4224(R8)
 	PREFETCHT0  4288(R8)
 	PREFETCHT0  4352(R8)
-	VPXOR       2(R8), Y0, Y2
-	VPXOR       Y3, Y3, Y3
-	VMOVDQU     (R10), Y4
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x6d; BYTE $0x50; BYTE $0xdc // VPDPBUSD    Y4, Y2, Y3
-	VPXOR       36(R8), Y0, Y2
-	VPXOR       Y4, Y4, Y4
-	VMOVDQU     64(R10), Y5
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x6d; BYTE $0x50; BYTE $0xe5 // VPDPBUSD    Y5, Y2, Y4
-	VSHUFPS     $0xdd, Y4, Y3, Y2
-	VSHUFPS     $0x88, Y4, Y3, Y3
-	VPADDD      Y2, Y3, Y3
-	VPXOR       70(R8), Y0, Y2
-	VPXOR       Y4, Y4, Y4
-	VMOVDQU     128(R10), Y5
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x6d; BYTE $0x50; BYTE $0xe5 // VPDPBUSD    Y5, Y2, Y4
-	VPXOR       104(R8), Y0, Y2
-	VPXOR       Y5, Y5, Y5
-	VMOVDQU     192(R10), Y6
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x6d; BYTE $0x50; BYTE $0xee // VPDPBUSD    Y6, Y2, Y5
-	VSHUFPS     $0xdd, Y5, Y4, Y2
-	VSHUFPS     $0x88, Y5, Y4, Y4
-	VPADDD      Y2, Y4, Y4
-	VPXOR       138(R8), Y0, Y2
-	VPXOR       Y5, Y5, Y5
-	VMOVDQU     256(R10), Y6
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x6d; BYTE $0x50; BYTE $0xee // VPDPBUSD    Y6, Y2, Y5
-	VPXOR       172(R8), Y0, Y2
+	VPXOR       2(R8), Y0, Y4
 	VPXOR       Y6, Y6, Y6
-	VMOVDQU     320(R10), Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x6d; BYTE $0x50; BYTE $0xf7 // VPDPBUSD    Y7, Y2, Y6
-	VSHUFPS     $0xdd, Y6, Y5, Y2
-	VSHUFPS     $0x88, Y6, Y5, Y5
-	VPADDD      Y2, Y5, Y5
-	VPXOR       206(R8), Y0, Y2
-	VPXOR       Y6, Y6, Y6
-	VMOVDQU     384(R10), Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x6d; BYTE $0x50; BYTE $0xf7 // VPDPBUSD    Y7, Y2, Y6
-	VPXOR       240(R8), Y0, Y2
+	VMOVDQU     (R10), Y7
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xf7 // VPDPBUSD    Y7, Y4, Y6
+	VPXOR       36(R8), Y0, Y4
 	VPXOR       Y7, Y7, Y7
-	VMOVDQU     448(R10), Y8
-	BYTE $0xc4; BYTE $0xc2; BYTE $0x6d; BYTE $0x50; BYTE $0xf8 // VPDPBUSD    Y8, Y2, Y7
-	VSHUFPS     $0xdd, Y7, Y6, Y2
+	VMOVDQU     64(R10), Y8
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x5d; BYTE $0x50; BYTE $0xf8 // VPDPBUSD    Y8, Y4, Y7
+	VSHUFPS     $0xdd, Y7, Y6, Y4
 	VSHUFPS     $0x88, Y7, Y6, Y6
-	VPADDD      Y2, Y6, Y6
-	VSHUFPS     $0xdd, Y4, Y3, Y2
-	VSHUFPS     $0x88, Y4, Y3, Y3
-	VPADDD      Y2, Y3, Y3
-	VSHUFPS     $0xdd, Y6, Y5, Y2
-	VSHUFPS     $0x88, Y6, Y5, Y5
-	VPADDD      Y2, Y5, Y5
-	VMOVDQU     (R8), X2
-	VPBLENDW    $0x02, 32(R8), X2, X2
-	VPBLENDW    $0x04, 64(R8), X2, X2
-	VPBLENDW    $0x08, 96(R8), X2, X2
-	VPBLENDW    $0x10, 128(R8), X2, X2
-	VPBLENDW    $0x20, 160(R8), X2, X2
-	VPBLENDW    $0x40, 192(R8), X2, X2
-	VPBLENDW    $0x80, 224(R8), X2, X2
-	VCVTPH2PS   X2, Y2
-	VPERM2I128  $0x20, Y5, Y3, Y4
+	VPADDD      Y4, Y6, Y6
+	VPXOR       70(R8), Y0, Y4
+	VPXOR       Y7, Y7, Y7
+	VMOVDQU     128(R10), Y8
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x5d; BYTE $0x50; BYTE $0xf8 // VPDPBUSD    Y8, Y4, Y7
+	VPXOR       104(R8), Y0, Y4
+	VPXOR       Y8, Y8, Y8
+	VMOVDQU     192(R10), Y9
+	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xc1 // VPDPBUSD    Y9, Y4, Y8
+	VSHUFPS     $0xdd, Y8, Y7, Y4
+	VSHUFPS     $0x88, Y8, Y7, Y7
+	VPADDD      Y4, Y7, Y7
+	VPXOR       138(R8), Y0, Y4
+	VPXOR       Y8, Y8, Y8
+	VMOVDQU     256(R10), Y9
+	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xc1 // VPDPBUSD    Y9, Y4, Y8
+	VPXOR       172(R8), Y0, Y4
+	VPXOR       Y9, Y9, Y9
+	VMOVDQU     320(R10), Y10
+	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xca // VPDPBUSD    Y10, Y4, Y9
+	VSHUFPS     $0xdd, Y9, Y8, Y4
+	VSHUFPS     $0x88, Y9, Y8, Y8
+	VPADDD      Y4, Y8, Y8
+	VPXOR       206(R8), Y0, Y4
+	VPXOR       Y9, Y9, Y9
+	VMOVDQU     384(R10), Y10
+	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xca // VPDPBUSD    Y10, Y4, Y9
+	VPXOR       240(R8), Y0, Y4
+	VPXOR       Y10, Y10, Y10
+	VMOVDQU     448(R10), Y11
+	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xd3 // VPDPBUSD    Y11, Y4, Y10
+	VSHUFPS     $0xdd, Y10, Y9, Y4
+	VSHUFPS     $0x88, Y10, Y9, Y9
+	VPADDD      Y4, Y9, Y9
+	VSHUFPS     $0xdd, Y7, Y6, Y4
+	VSHUFPS     $0x88, Y7, Y6, Y6
+	VPADDD      Y4, Y6, Y6
+	VSHUFPS     $0xdd, Y9, Y8, Y4
+	VSHUFPS     $0x88, Y9, Y8, Y8
+	VPADDD      Y4, Y8, Y8
+	VMOVDQU     (R8), X4
+	VPBLENDW    $0x02, 32(R8), X4, X4
+	VPBLENDW    $0x04, 64(R8), X4, X4
+	VPBLENDW    $0x08, 96(R8), X4, X4
+	VPBLENDW    $0x10, 128(R8), X4, X4
+	VPBLENDW    $0x20, 160(R8), X4, X4
+	VPBLENDW    $0x40, 192(R8), X4, X4
+	VPBLENDW    $0x80, 224(R8), X4, X4
+	VCVTPH2PS   X4, Y4
+	VPERM2I128  $0x20, Y5, Y3, Y7
 	VPERM2I128  $0x31, Y5, Y3, Y3
-	VPADDD      Y3, Y4, Y4
-	VMOVDQU     64(R9), Y3
+	VPADDD      Y3, Y7, Y7
+	VMOVDQU     -448(R9), Y3
 	VPSLLD      $0x07, Y3, Y3
-	VPADDD      Y3, Y4, Y4
-	VCVTDQ2PS   Y4, Y4
-	VMULPS      (R9), Y2, Y2
-	VFMADD231PS Y4, Y2, Y1
+	VPADDD      Y3, Y7, Y7
+	VCVTDQ2PS   Y7, Y7
+	VMULPS      -512(R9), Y2, Y2
+	VFMADD231PS Y7, Y2, Y1
+	VMOVDQA     Y6, Y3
+	VMOVDQA     Y8, Y5
+	VMOVDQA     Y4, Y2
 	ADDQ        $+272, R8
 	ADDQ        $+512, R10
 	ADDQ        $+512, R9
 	DECQ        DI
-	JZ          done114
+	JZ          last141
 	CMPQ        DI, $0x01
-	JNE         group113
+	JNE         full143
 	MOVQ        back+72(FP), R11
 	SUBQ        R11, R8
-	JMP         group113
 
-done114:
+full143:
+	JMP group140
+
+last141:
+	VPERM2I128  $0x20, Y5, Y3, Y4
+	VPERM2I128  $0x31, Y5, Y3, Y3
+	VPADDD      Y3, Y4, Y4
+	VMOVDQU     -448(R9), Y3
+	VPSLLD      $0x07, Y3, Y3
+	VPADDD      Y3, Y4, Y4
+	VCVTDQ2PS   Y4, Y4
+	VMULPS      -512(R9), Y2, Y2
+	VFMADD231PS Y4, Y2, Y1
 	VMOVUPS     Y1, (SP)(BX*1)
 	MOVQ        rowBytes+24(FP), DI
 	ADDQ        DI, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row110
+	JNE         row137
 	VMOVDQU     (SP), Y1
 	VMOVDQU     32(SP), Y2
 	VMOVDQU     64(SP), Y3
@@ -4209,7 +5222,7 @@ done114:
 	VMOVUPS     Y7, (CX)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet109
+	JNZ         octet136
 	VZEROUPPER
 	RET
 
@@ -4229,20 +5242,20 @@ TEXT ·dotQ8_0x2VNNI(SB), $512-80
 	VMOVDQU signBit<>+0(SB), Y0
 	MOVQ    AX, SI
 
-octet115:
+octet144:
 	XORQ BX, BX
 
-row116:
+row145:
 	LEAQ 65536(AX), R8
 
-touch117:
+touch146:
 	CMPQ       SI, R8
-	JGE        touched118
+	JGE        touched147
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch117
+	JMP        touch146
 
-touched118:
+touched147:
 	MOVQ  AX, R9
 	MOVQ  blocks+40(FP), R11
 	MOVQ  lanes+48(FP), R10
@@ -4250,7 +5263,7 @@ touched118:
 	VPXOR Y1, Y1, Y1
 	VPXOR Y2, Y2, Y2
 
-group119:
+group148:
 	PREFETCHT0  4096(R9)
 	PREFETCHT0  4160(R9)
 	PREFETCHT0  4224(R9)
@@ -4379,21 +5392,23 @@ group119:
 	ADDQ        $+512, R11
 	ADDQ        $+512, R10
 	DECQ        R8
-	JZ          done120
+	JZ          done149
 	CMPQ        R8, $0x01
-	JNE         group119
+	JNE         full150
 	MOVQ        back+72(FP), R12
 	SUBQ        R12, R9
-	JMP         group119
 
-done120:
+full150:
+	JMP group148
+
+done149:
 	VMOVUPS     Y1, (SP)(BX*1)
 	VMOVUPS     Y2, 256(SP)(BX*1)
 	MOVQ        rowBytes+24(FP), R8
 	ADDQ        R8, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row116
+	JNE         row145
 	VMOVDQU     (SP), Y1
 	VMOVDQU     32(SP), Y2
 	VMOVDQU     64(SP), Y3
@@ -4481,6 +5496,6 @@ done120:
 	VMOVUPS     Y7, (CX)(BX*4)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet115
+	JNZ         octet144
 	VZEROUPPER
 	RET

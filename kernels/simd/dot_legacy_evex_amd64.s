@@ -28,12 +28,10 @@ touch3:
 	JMP        touch3
 
 touched4:
-	MOVQ  AX, R8
-	MOVQ  lanes+48(FP), R9
-	MOVQ  n+64(FP), DI
-	VPXOR Y1, Y1, Y1
-
-group5:
+	MOVQ         AX, R8
+	MOVQ         lanes+48(FP), R9
+	MOVQ         n+64(FP), DI
+	VPXOR        Y1, Y1, Y1
 	PREFETCHT0   4096(R8)
 	PREFETCHT0   4160(R8)
 	PREFETCHT0   4224(R8)
@@ -80,25 +78,95 @@ group5:
 	VEXTRACTI128 $0x01, Y2, X3
 	VPBLENDW     $0xaa, X3, X2, X2
 	VCVTPH2PS    X2, Y2
-	VPACKSSDW    Y5, Y4, Y4
-	VPMADDWD     Y16, Y4, Y4
-	VMOVDQU      64(R9), Y3
-	VPSLLD       $0x03, Y3, Y3
-	VPADDD       Y3, Y4, Y4
-	VCVTDQ2PS    Y4, Y4
-	VMULPS       (R9), Y2, Y2
-	VFMADD231PS  Y4, Y2, Y1
 	ADDQ         $+144, R8
 	ADDQ         $+512, R9
 	DECQ         DI
-	JZ           done6
+	JZ           last6
 	CMPQ         DI, $0x01
-	JNE          group5
+	JNE          full7
 	MOVQ         back+72(FP), R10
 	SUBQ         R10, R8
-	JMP          group5
 
-done6:
+full7:
+group5:
+	PREFETCHT0   4096(R8)
+	PREFETCHT0   4160(R8)
+	PREFETCHT0   4224(R8)
+	VMOVDQU      2(R8), X3
+	VINSERTI128  $0x01, 74(R8), Y3, Y3
+	VPSRLW       $0x04, Y3, Y6
+	VPAND        Y0, Y3, Y3
+	VPAND        Y0, Y6, Y6
+	VPXOR        Y7, Y7, Y7
+	VPDPBUSD     256(R9), Y3, Y7
+	VPDPBUSD     288(R9), Y6, Y7
+	VMOVDQU      20(R8), X3
+	VINSERTI128  $0x01, 92(R8), Y3, Y3
+	VPSRLW       $0x04, Y3, Y6
+	VPAND        Y0, Y3, Y3
+	VPAND        Y0, Y6, Y6
+	VPXOR        Y8, Y8, Y8
+	VPDPBUSD     320(R9), Y3, Y8
+	VPDPBUSD     352(R9), Y6, Y8
+	VPACKSSDW    Y8, Y7, Y7
+	VPMADDWD     Y16, Y7, Y7
+	VMOVDQU      38(R8), X3
+	VINSERTI128  $0x01, 110(R8), Y3, Y3
+	VPSRLW       $0x04, Y3, Y6
+	VPAND        Y0, Y3, Y3
+	VPAND        Y0, Y6, Y6
+	VPXOR        Y8, Y8, Y8
+	VPDPBUSD     384(R9), Y3, Y8
+	VPDPBUSD     416(R9), Y6, Y8
+	VMOVDQU      56(R8), X3
+	VINSERTI128  $0x01, 128(R8), Y3, Y3
+	VPSRLW       $0x04, Y3, Y6
+	VPAND        Y0, Y3, Y3
+	VPAND        Y0, Y6, Y6
+	VPXOR        Y9, Y9, Y9
+	VPDPBUSD     448(R9), Y3, Y9
+	VPDPBUSD     480(R9), Y6, Y9
+	VPACKSSDW    Y9, Y8, Y8
+	VPMADDWD     Y16, Y8, Y8
+	VMOVDQU      (R8), Y3
+	VPBLENDW     $0x0c, 32(R8), Y3, Y3
+	VPBLENDW     $0x30, 64(R8), Y3, Y3
+	VPBLENDW     $0xc0, 96(R8), Y3, Y3
+	VEXTRACTI128 $0x01, Y3, X6
+	VPBLENDW     $0xaa, X6, X3, X3
+	VCVTPH2PS    X3, Y3
+	VPACKSSDW    Y5, Y4, Y4
+	VPMADDWD     Y16, Y4, Y4
+	VMOVDQU      -448(R9), Y5
+	VPSLLD       $0x03, Y5, Y5
+	VPADDD       Y5, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       -512(R9), Y2, Y2
+	VFMADD231PS  Y4, Y2, Y1
+	VMOVDQA      Y7, Y4
+	VMOVDQA      Y8, Y5
+	VMOVDQA      Y3, Y2
+	ADDQ         $+144, R8
+	ADDQ         $+512, R9
+	DECQ         DI
+	JZ           last6
+	CMPQ         DI, $0x01
+	JNE          full8
+	MOVQ         back+72(FP), R10
+	SUBQ         R10, R8
+
+full8:
+	JMP group5
+
+last6:
+	VPACKSSDW   Y5, Y4, Y4
+	VPMADDWD    Y16, Y4, Y4
+	VMOVDQU     -448(R9), Y3
+	VPSLLD      $0x03, Y3, Y3
+	VPADDD      Y3, Y4, Y4
+	VCVTDQ2PS   Y4, Y4
+	VMULPS      -512(R9), Y2, Y2
+	VFMADD231PS Y4, Y2, Y1
 	VMOVUPS     Y1, (SP)(BX*1)
 	MOVQ        rowBytes+24(FP), DI
 	ADDQ        DI, AX
@@ -176,27 +244,27 @@ TEXT ·dotQ4_0x2VL(SB), $512-80
 	VMOVDQU32 onesWords<>+0(SB), Y16
 	MOVQ      AX, SI
 
-octet7:
+octet9:
 	XORQ BX, BX
 
-row8:
+row10:
 	LEAQ 65536(AX), R8
 
-touch9:
+touch11:
 	CMPQ       SI, R8
-	JGE        touched10
+	JGE        touched12
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch9
+	JMP        touch11
 
-touched10:
+touched12:
 	MOVQ  AX, R9
 	MOVQ  lanes+48(FP), R10
 	MOVQ  n+64(FP), R8
 	VPXOR Y1, Y1, Y1
 	VPXOR Y2, Y2, Y2
 
-group11:
+group13:
 	PREFETCHT0   4096(R9)
 	PREFETCHT0   4160(R9)
 	PREFETCHT0   4224(R9)
@@ -278,21 +346,23 @@ group11:
 	ADDQ         $+144, R9
 	ADDQ         $+512, R10
 	DECQ         R8
-	JZ           done12
+	JZ           done14
 	CMPQ         R8, $0x01
-	JNE          group11
+	JNE          full15
 	MOVQ         back+72(FP), R11
 	SUBQ         R11, R9
-	JMP          group11
 
-done12:
+full15:
+	JMP group13
+
+done14:
 	VMOVUPS     Y1, (SP)(BX*1)
 	VMOVUPS     Y2, 256(SP)(BX*1)
 	MOVQ        rowBytes+24(FP), R8
 	ADDQ        R8, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row8
+	JNE         row10
 	VMOVDQU     (SP), Y1
 	VMOVDQU     32(SP), Y2
 	VMOVDQU     64(SP), Y3
@@ -380,7 +450,7 @@ done12:
 	VMOVUPS     Y7, (CX)(BX*4)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet7
+	JNZ         octet9
 	VZEROUPPER
 	RET
 
@@ -394,26 +464,24 @@ TEXT ·dotQ4_1x1VL(SB), $256-80
 	VMOVDQU32 onesWords<>+0(SB), Y16
 	MOVQ      AX, SI
 
-octet13:
+octet16:
 	XORQ BX, BX
 
-row14:
+row17:
 	LEAQ 65536(AX), DI
 
-touch15:
+touch18:
 	CMPQ       SI, DI
-	JGE        touched16
+	JGE        touched19
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch15
+	JMP        touch18
 
-touched16:
-	MOVQ  AX, R8
-	MOVQ  lanes+48(FP), R9
-	MOVQ  n+64(FP), DI
-	VPXOR Y1, Y1, Y1
-
-group17:
+touched19:
+	MOVQ         AX, R8
+	MOVQ         lanes+48(FP), R9
+	MOVQ         n+64(FP), DI
+	VPXOR        Y1, Y1, Y1
 	PREFETCHT0   4096(R8)
 	PREFETCHT0   4160(R8)
 	PREFETCHT0   4224(R8)
@@ -464,29 +532,102 @@ group17:
 	VPUNPCKHWD   X3, X2, X2
 	VCVTPH2PS    X6, Y6
 	VCVTPH2PS    X2, Y2
-	VPACKSSDW    Y5, Y4, Y4
-	VPMADDWD     Y16, Y4, Y4
-	VCVTDQ2PS    Y4, Y4
-	VMULPS       (R9), Y6, Y3
-	VFMADD231PS  Y4, Y3, Y1
-	VFMADD231PS  32(R9), Y2, Y1
 	ADDQ         $+160, R8
 	ADDQ         $+512, R9
 	DECQ         DI
-	JZ           done18
+	JZ           last21
 	CMPQ         DI, $0x01
-	JNE          group17
+	JNE          full22
 	MOVQ         back+72(FP), R10
 	SUBQ         R10, R8
-	JMP          group17
 
-done18:
+full22:
+group20:
+	PREFETCHT0   4096(R8)
+	PREFETCHT0   4160(R8)
+	PREFETCHT0   4224(R8)
+	VMOVDQU      4(R8), X3
+	VINSERTI128  $0x01, 84(R8), Y3, Y3
+	VPSRLW       $0x04, Y3, Y7
+	VPAND        Y0, Y3, Y3
+	VPAND        Y0, Y7, Y7
+	VPXOR        Y8, Y8, Y8
+	VPDPBUSD     256(R9), Y3, Y8
+	VPDPBUSD     288(R9), Y7, Y8
+	VMOVDQU      24(R8), X3
+	VINSERTI128  $0x01, 104(R8), Y3, Y3
+	VPSRLW       $0x04, Y3, Y7
+	VPAND        Y0, Y3, Y3
+	VPAND        Y0, Y7, Y7
+	VPXOR        Y9, Y9, Y9
+	VPDPBUSD     320(R9), Y3, Y9
+	VPDPBUSD     352(R9), Y7, Y9
+	VPACKSSDW    Y9, Y8, Y8
+	VPMADDWD     Y16, Y8, Y8
+	VMOVDQU      44(R8), X3
+	VINSERTI128  $0x01, 124(R8), Y3, Y3
+	VPSRLW       $0x04, Y3, Y7
+	VPAND        Y0, Y3, Y3
+	VPAND        Y0, Y7, Y7
+	VPXOR        Y9, Y9, Y9
+	VPDPBUSD     384(R9), Y3, Y9
+	VPDPBUSD     416(R9), Y7, Y9
+	VMOVDQU      64(R8), X3
+	VINSERTI128  $0x01, 144(R8), Y3, Y3
+	VPSRLW       $0x04, Y3, Y7
+	VPAND        Y0, Y3, Y3
+	VPAND        Y0, Y7, Y7
+	VPXOR        Y10, Y10, Y10
+	VPDPBUSD     448(R9), Y3, Y10
+	VPDPBUSD     480(R9), Y7, Y10
+	VPACKSSDW    Y10, Y9, Y9
+	VPMADDWD     Y16, Y9, Y9
+	VMOVDQU      (R8), Y3
+	VPBLENDD     $0x42, 36(R8), Y3, Y3
+	VPBLENDD     $0x84, 72(R8), Y3, Y3
+	VPBLENDD     $0x08, 108(R8), Y3, Y3
+	VPBLENDD     $0x10, 124(R8), Y3, Y3
+	VPSHUFB      pairsOrder20<>+0(SB), Y3, Y3
+	VEXTRACTI128 $0x01, Y3, X7
+	VPUNPCKLWD   X7, X3, X10
+	VPUNPCKHWD   X7, X3, X3
+	VCVTPH2PS    X10, Y10
+	VCVTPH2PS    X3, Y3
+	VPACKSSDW    Y5, Y4, Y4
+	VPMADDWD     Y16, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       -512(R9), Y6, Y5
+	VFMADD231PS  Y4, Y5, Y1
+	VFMADD231PS  -480(R9), Y2, Y1
+	VMOVDQA      Y8, Y4
+	VMOVDQA      Y9, Y5
+	VMOVDQA      Y10, Y6
+	VMOVDQA      Y3, Y2
+	ADDQ         $+160, R8
+	ADDQ         $+512, R9
+	DECQ         DI
+	JZ           last21
+	CMPQ         DI, $0x01
+	JNE          full23
+	MOVQ         back+72(FP), R10
+	SUBQ         R10, R8
+
+full23:
+	JMP group20
+
+last21:
+	VPACKSSDW   Y5, Y4, Y4
+	VPMADDWD    Y16, Y4, Y4
+	VCVTDQ2PS   Y4, Y4
+	VMULPS      -512(R9), Y6, Y3
+	VFMADD231PS Y4, Y3, Y1
+	VFMADD231PS -480(R9), Y2, Y1
 	VMOVUPS     Y1, (SP)(BX*1)
 	MOVQ        rowBytes+24(FP), DI
 	ADDQ        DI, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row14
+	JNE         row17
 	VMOVDQU     (SP), Y1
 	VMOVDQU     32(SP), Y2
 	VMOVDQU     64(SP), Y3
@@ -531,7 +672,7 @@ done18:
 	VMOVUPS     Y7, (CX)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet13
+	JNZ         octet16
 	VZEROUPPER
 	RET
 
@@ -552,27 +693,27 @@ TEXT ·dotQ4_1x2VL(SB), $512-80
 	VMOVDQU32 onesWords<>+0(SB), Y16
 	MOVQ      AX, SI
 
-octet19:
+octet24:
 	XORQ BX, BX
 
-row20:
+row25:
 	LEAQ 65536(AX), R8
 
-touch21:
+touch26:
 	CMPQ       SI, R8
-	JGE        touched22
+	JGE        touched27
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch21
+	JMP        touch26
 
-touched22:
+touched27:
 	MOVQ  AX, R9
 	MOVQ  lanes+48(FP), R10
 	MOVQ  n+64(FP), R8
 	VPXOR Y1, Y1, Y1
 	VPXOR Y2, Y2, Y2
 
-group23:
+group28:
 	PREFETCHT0   4096(R9)
 	PREFETCHT0   4160(R9)
 	PREFETCHT0   4224(R9)
@@ -654,21 +795,23 @@ group23:
 	ADDQ         $+160, R9
 	ADDQ         $+512, R10
 	DECQ         R8
-	JZ           done24
+	JZ           done29
 	CMPQ         R8, $0x01
-	JNE          group23
+	JNE          full30
 	MOVQ         back+72(FP), R11
 	SUBQ         R11, R9
-	JMP          group23
 
-done24:
+full30:
+	JMP group28
+
+done29:
 	VMOVUPS     Y1, (SP)(BX*1)
 	VMOVUPS     Y2, 256(SP)(BX*1)
 	MOVQ        rowBytes+24(FP), R8
 	ADDQ        R8, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row20
+	JNE         row25
 	VMOVDQU     (SP), Y1
 	VMOVDQU     32(SP), Y2
 	VMOVDQU     64(SP), Y3
@@ -756,7 +899,7 @@ done24:
 	VMOVUPS     Y7, (CX)(BX*4)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet19
+	JNZ         octet24
 	VZEROUPPER
 	RET
 
@@ -771,26 +914,24 @@ TEXT ·dotQ5_0x1VL(SB), $256-80
 	VMOVDQU32 onesWords<>+0(SB), Y16
 	MOVQ      AX, SI
 
-octet25:
+octet31:
 	XORQ BX, BX
 
-row26:
+row32:
 	LEAQ 65536(AX), DI
 
-touch27:
+touch33:
 	CMPQ       SI, DI
-	JGE        touched28
+	JGE        touched34
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch27
+	JMP        touch33
 
-touched28:
-	MOVQ  AX, R8
-	MOVQ  lanes+48(FP), R9
-	MOVQ  n+64(FP), DI
-	VPXOR Y2, Y2, Y2
-
-group29:
+touched34:
+	MOVQ         AX, R8
+	MOVQ         lanes+48(FP), R9
+	MOVQ         n+64(FP), DI
+	VPXOR        Y2, Y2, Y2
 	PREFETCHT0   4096(R8)
 	PREFETCHT0   4160(R8)
 	PREFETCHT0   4224(R8)
@@ -887,32 +1028,153 @@ group29:
 	VPBLENDW     $0xb8, X4, X3, X3
 	VPSHUFB      halvesOrder22<>+0(SB), X3, X3
 	VCVTPH2PS    X3, Y3
-	VSHUFPS      $0xdd, Y6, Y5, Y4
-	VSHUFPS      $0x88, Y6, Y5, Y5
-	VPADDD       Y4, Y5, Y5
-	VMOVDQU      64(R9), Y4
-	VPSLLD       $0x04, Y4, Y4
-	VPADDD       Y4, Y5, Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       (R9), Y3, Y3
-	VFMADD231PS  Y5, Y3, Y2
 	ADDQ         $+176, R8
 	ADDQ         $+512, R9
 	DECQ         DI
-	JZ           done30
+	JZ           last36
 	CMPQ         DI, $0x01
-	JNE          group29
+	JNE          full37
 	MOVQ         back+72(FP), R10
 	SUBQ         R10, R8
-	JMP          group29
 
-done30:
+full37:
+group35:
+	PREFETCHT0   4096(R8)
+	PREFETCHT0   4160(R8)
+	PREFETCHT0   4224(R8)
+	VMOVDQU      6(R8), X4
+	VINSERTI128  $0x01, 94(R8), Y4, Y4
+	VPSRLW       $0x04, Y4, Y7
+	VPAND        Y0, Y4, Y4
+	VPAND        Y0, Y7, Y7
+	VMOVDQU      2(R8), X8
+	VINSERTI128  $0x01, 90(R8), Y8, Y8
+	VPSHUFB      fifthLow<>+0(SB), Y8, Y9
+	VPAND        Y1, Y9, Y9
+	VPCMPEQB     Y1, Y9, Y9
+	VPAND        sixteen<>+0(SB), Y9, Y9
+	VPOR         Y9, Y4, Y4
+	VPSHUFB      fifthHigh<>+0(SB), Y8, Y8
+	VPAND        Y1, Y8, Y8
+	VPCMPEQB     Y1, Y8, Y8
+	VPAND        sixteen<>+0(SB), Y8, Y8
+	VPOR         Y8, Y7, Y7
+	VPXOR        Y8, Y8, Y8
+	VPDPBUSD     256(R9), Y4, Y8
+	VPDPBUSD     288(R9), Y7, Y8
+	VMOVDQU      28(R8), X4
+	VINSERTI128  $0x01, 116(R8), Y4, Y4
+	VPSRLW       $0x04, Y4, Y7
+	VPAND        Y0, Y4, Y4
+	VPAND        Y0, Y7, Y7
+	VMOVDQU      24(R8), X9
+	VINSERTI128  $0x01, 112(R8), Y9, Y9
+	VPSHUFB      fifthLow<>+0(SB), Y9, Y10
+	VPAND        Y1, Y10, Y10
+	VPCMPEQB     Y1, Y10, Y10
+	VPAND        sixteen<>+0(SB), Y10, Y10
+	VPOR         Y10, Y4, Y4
+	VPSHUFB      fifthHigh<>+0(SB), Y9, Y9
+	VPAND        Y1, Y9, Y9
+	VPCMPEQB     Y1, Y9, Y9
+	VPAND        sixteen<>+0(SB), Y9, Y9
+	VPOR         Y9, Y7, Y7
+	VPXOR        Y9, Y9, Y9
+	VPDPBUSD     320(R9), Y4, Y9
+	VPDPBUSD     352(R9), Y7, Y9
+	VPACKSSDW    Y9, Y8, Y8
+	VPMADDWD     Y16, Y8, Y8
+	VMOVDQU      50(R8), X4
+	VINSERTI128  $0x01, 138(R8), Y4, Y4
+	VPSRLW       $0x04, Y4, Y7
+	VPAND        Y0, Y4, Y4
+	VPAND        Y0, Y7, Y7
+	VMOVDQU      46(R8), X9
+	VINSERTI128  $0x01, 134(R8), Y9, Y9
+	VPSHUFB      fifthLow<>+0(SB), Y9, Y10
+	VPAND        Y1, Y10, Y10
+	VPCMPEQB     Y1, Y10, Y10
+	VPAND        sixteen<>+0(SB), Y10, Y10
+	VPOR         Y10, Y4, Y4
+	VPSHUFB      fifthHigh<>+0(SB), Y9, Y9
+	VPAND        Y1, Y9, Y9
+	VPCMPEQB     Y1, Y9, Y9
+	VPAND        sixteen<>+0(SB), Y9, Y9
+	VPOR         Y9, Y7, Y7
+	VPXOR        Y9, Y9, Y9
+	VPDPBUSD     384(R9), Y4, Y9
+	VPDPBUSD     416(R9), Y7, Y9
+	VMOVDQU      72(R8), X4
+	VINSERTI128  $0x01, 160(R8), Y4, Y4
+	VPSRLW       $0x04, Y4, Y7
+	VPAND        Y0, Y4, Y4
+	VPAND        Y0, Y7, Y7
+	VMOVDQU      68(R8), X10
+	VINSERTI128  $0x01, 156(R8), Y10, Y10
+	VPSHUFB      fifthLow<>+0(SB), Y10, Y11
+	VPAND        Y1, Y11, Y11
+	VPCMPEQB     Y1, Y11, Y11
+	VPAND        sixteen<>+0(SB), Y11, Y11
+	VPOR         Y11, Y4, Y4
+	VPSHUFB      fifthHigh<>+0(SB), Y10, Y10
+	VPAND        Y1, Y10, Y10
+	VPCMPEQB     Y1, Y10, Y10
+	VPAND        sixteen<>+0(SB), Y10, Y10
+	VPOR         Y10, Y7, Y7
+	VPXOR        Y10, Y10, Y10
+	VPDPBUSD     448(R9), Y4, Y10
+	VPDPBUSD     480(R9), Y7, Y10
+	VPACKSSDW    Y10, Y9, Y9
+	VPMADDWD     Y16, Y9, Y9
+	VMOVDQU      (R8), Y4
+	VPBLENDW     $0x12, 42(R8), Y4, Y4
+	VPBLENDW     $0x24, 84(R8), Y4, Y4
+	VPBLENDW     $0x40, 120(R8), Y4, Y4
+	VPBLENDW     $0x80, 124(R8), Y4, Y4
+	VEXTRACTI128 $0x01, Y4, X7
+	VPBLENDW     $0xb8, X7, X4, X4
+	VPSHUFB      halvesOrder22<>+0(SB), X4, X4
+	VCVTPH2PS    X4, Y4
+	VSHUFPS      $0xdd, Y6, Y5, Y7
+	VSHUFPS      $0x88, Y6, Y5, Y5
+	VPADDD       Y7, Y5, Y5
+	VMOVDQU      -448(R9), Y6
+	VPSLLD       $0x04, Y6, Y6
+	VPADDD       Y6, Y5, Y5
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       -512(R9), Y3, Y3
+	VFMADD231PS  Y5, Y3, Y2
+	VMOVDQA      Y8, Y5
+	VMOVDQA      Y9, Y6
+	VMOVDQA      Y4, Y3
+	ADDQ         $+176, R8
+	ADDQ         $+512, R9
+	DECQ         DI
+	JZ           last36
+	CMPQ         DI, $0x01
+	JNE          full38
+	MOVQ         back+72(FP), R10
+	SUBQ         R10, R8
+
+full38:
+	JMP group35
+
+last36:
+	VSHUFPS     $0xdd, Y6, Y5, Y4
+	VSHUFPS     $0x88, Y6, Y5, Y5
+	VPADDD      Y4, Y5, Y5
+	VMOVDQU     -448(R9), Y4
+	VPSLLD      $0x04, Y4, Y4
+	VPADDD      Y4, Y5, Y5
+	VCVTDQ2PS   Y5, Y5
+	VMULPS      -512(R9), Y3, Y3
+	VFMADD231PS Y5, Y3, Y2
 	VMOVUPS     Y2, (SP)(BX*1)
 	MOVQ        rowBytes+24(FP), DI
 	ADDQ        DI, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row26
+	JNE         row32
 	VMOVDQU     (SP), Y2
 	VMOVDQU     32(SP), Y3
 	VMOVDQU     64(SP), Y4
@@ -957,7 +1219,7 @@ done30:
 	VMOVUPS     Y8, (CX)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet25
+	JNZ         octet31
 	VZEROUPPER
 	RET
 
@@ -1003,27 +1265,27 @@ TEXT ·dotQ5_0x2VL(SB), $512-80
 	VMOVDQU32 onesWords<>+0(SB), Y16
 	MOVQ      AX, SI
 
-octet31:
+octet39:
 	XORQ BX, BX
 
-row32:
+row40:
 	LEAQ 65536(AX), R8
 
-touch33:
+touch41:
 	CMPQ       SI, R8
-	JGE        touched34
+	JGE        touched42
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch33
+	JMP        touch41
 
-touched34:
+touched42:
 	MOVQ  AX, R9
 	MOVQ  lanes+48(FP), R10
 	MOVQ  n+64(FP), R8
 	VPXOR Y2, Y2, Y2
 	VPXOR Y3, Y3, Y3
 
-group35:
+group43:
 	PREFETCHT0   4096(R9)
 	PREFETCHT0   4160(R9)
 	PREFETCHT0   4224(R9)
@@ -1157,21 +1419,23 @@ group35:
 	ADDQ         $+176, R9
 	ADDQ         $+512, R10
 	DECQ         R8
-	JZ           done36
+	JZ           done44
 	CMPQ         R8, $0x01
-	JNE          group35
+	JNE          full45
 	MOVQ         back+72(FP), R11
 	SUBQ         R11, R9
-	JMP          group35
 
-done36:
+full45:
+	JMP group43
+
+done44:
 	VMOVUPS     Y2, (SP)(BX*1)
 	VMOVUPS     Y3, 256(SP)(BX*1)
 	MOVQ        rowBytes+24(FP), R8
 	ADDQ        R8, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row32
+	JNE         row40
 	VMOVDQU     (SP), Y2
 	VMOVDQU     32(SP), Y3
 	VMOVDQU     64(SP), Y4
@@ -1259,7 +1523,7 @@ done36:
 	VMOVUPS     Y8, (CX)(BX*4)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet31
+	JNZ         octet39
 	VZEROUPPER
 	RET
 
@@ -1274,26 +1538,24 @@ TEXT ·dotQ5_1x1VL(SB), $256-80
 	VMOVDQU32 onesWords<>+0(SB), Y16
 	MOVQ      AX, SI
 
-octet37:
+octet46:
 	XORQ BX, BX
 
-row38:
+row47:
 	LEAQ 65536(AX), DI
 
-touch39:
+touch48:
 	CMPQ       SI, DI
-	JGE        touched40
+	JGE        touched49
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch39
+	JMP        touch48
 
-touched40:
-	MOVQ  AX, R8
-	MOVQ  lanes+48(FP), R9
-	MOVQ  n+64(FP), DI
-	VPXOR Y2, Y2, Y2
-
-group41:
+touched49:
+	MOVQ         AX, R8
+	MOVQ         lanes+48(FP), R9
+	MOVQ         n+64(FP), DI
+	VPXOR        Y2, Y2, Y2
 	PREFETCHT0   4096(R8)
 	PREFETCHT0   4160(R8)
 	PREFETCHT0   4224(R8)
@@ -1393,30 +1655,153 @@ group41:
 	VPUNPCKHWD   X4, X3, X3
 	VCVTPH2PS    X7, Y7
 	VCVTPH2PS    X3, Y3
-	VSHUFPS      $0xdd, Y6, Y5, Y4
-	VSHUFPS      $0x88, Y6, Y5, Y5
-	VPADDD       Y4, Y5, Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       (R9), Y7, Y4
-	VFMADD231PS  Y5, Y4, Y2
-	VFMADD231PS  32(R9), Y3, Y2
 	ADDQ         $+192, R8
 	ADDQ         $+512, R9
 	DECQ         DI
-	JZ           done42
+	JZ           last51
 	CMPQ         DI, $0x01
-	JNE          group41
+	JNE          full52
 	MOVQ         back+72(FP), R10
 	SUBQ         R10, R8
-	JMP          group41
 
-done42:
+full52:
+group50:
+	PREFETCHT0   4096(R8)
+	PREFETCHT0   4160(R8)
+	PREFETCHT0   4224(R8)
+	VMOVDQU      8(R8), X4
+	VINSERTI128  $0x01, 104(R8), Y4, Y4
+	VPSRLW       $0x04, Y4, Y8
+	VPAND        Y0, Y4, Y4
+	VPAND        Y0, Y8, Y8
+	VMOVDQU      4(R8), X9
+	VINSERTI128  $0x01, 100(R8), Y9, Y9
+	VPSHUFB      fifthLow<>+0(SB), Y9, Y10
+	VPAND        Y1, Y10, Y10
+	VPCMPEQB     Y1, Y10, Y10
+	VPAND        sixteen<>+0(SB), Y10, Y10
+	VPOR         Y10, Y4, Y4
+	VPSHUFB      fifthHigh<>+0(SB), Y9, Y9
+	VPAND        Y1, Y9, Y9
+	VPCMPEQB     Y1, Y9, Y9
+	VPAND        sixteen<>+0(SB), Y9, Y9
+	VPOR         Y9, Y8, Y8
+	VPXOR        Y9, Y9, Y9
+	VPDPBUSD     256(R9), Y4, Y9
+	VPDPBUSD     288(R9), Y8, Y9
+	VMOVDQU      32(R8), X4
+	VINSERTI128  $0x01, 128(R8), Y4, Y4
+	VPSRLW       $0x04, Y4, Y8
+	VPAND        Y0, Y4, Y4
+	VPAND        Y0, Y8, Y8
+	VMOVDQU      28(R8), X10
+	VINSERTI128  $0x01, 124(R8), Y10, Y10
+	VPSHUFB      fifthLow<>+0(SB), Y10, Y11
+	VPAND        Y1, Y11, Y11
+	VPCMPEQB     Y1, Y11, Y11
+	VPAND        sixteen<>+0(SB), Y11, Y11
+	VPOR         Y11, Y4, Y4
+	VPSHUFB      fifthHigh<>+0(SB), Y10, Y10
+	VPAND        Y1, Y10, Y10
+	VPCMPEQB     Y1, Y10, Y10
+	VPAND        sixteen<>+0(SB), Y10, Y10
+	VPOR         Y10, Y8, Y8
+	VPXOR        Y10, Y10, Y10
+	VPDPBUSD     320(R9), Y4, Y10
+	VPDPBUSD     352(R9), Y8, Y10
+	VPACKSSDW    Y10, Y9, Y9
+	VPMADDWD     Y16, Y9, Y9
+	VMOVDQU      56(R8), X4
+	VINSERTI128  $0x01, 152(R8), Y4, Y4
+	VPSRLW       $0x04, Y4, Y8
+	VPAND        Y0, Y4, Y4
+	VPAND        Y0, Y8, Y8
+	VMOVDQU      52(R8), X10
+	VINSERTI128  $0x01, 148(R8), Y10, Y10
+	VPSHUFB      fifthLow<>+0(SB), Y10, Y11
+	VPAND        Y1, Y11, Y11
+	VPCMPEQB     Y1, Y11, Y11
+	VPAND        sixteen<>+0(SB), Y11, Y11
+	VPOR         Y11, Y4, Y4
+	VPSHUFB      fifthHigh<>+0(SB), Y10, Y10
+	VPAND        Y1, Y10, Y10
+	VPCMPEQB     Y1, Y10, Y10
+	VPAND        sixteen<>+0(SB), Y10, Y10
+	VPOR         Y10, Y8, Y8
+	VPXOR        Y10, Y10, Y10
+	VPDPBUSD     384(R9), Y4, Y10
+	VPDPBUSD     416(R9), Y8, Y10
+	VMOVDQU      80(R8), X4
+	VINSERTI128  $0x01, 176(R8), Y4, Y4
+	VPSRLW       $0x04, Y4, Y8
+	VPAND        Y0, Y4, Y4
+	VPAND        Y0, Y8, Y8
+	VMOVDQU      76(R8), X11
+	VINSERTI128  $0x01, 172(R8), Y11, Y11
+	VPSHUFB      fifthLow<>+0(SB), Y11, Y12
+	VPAND        Y1, Y12, Y12
+	VPCMPEQB     Y1, Y12, Y12
+	VPAND        sixteen<>+0(SB), Y12, Y12
+	VPOR         Y12, Y4, Y4
+	VPSHUFB      fifthHigh<>+0(SB), Y11, Y11
+	VPAND        Y1, Y11, Y11
+	VPCMPEQB     Y1, Y11, Y11
+	VPAND        sixteen<>+0(SB), Y11, Y11
+	VPOR         Y11, Y8, Y8
+	VPXOR        Y11, Y11, Y11
+	VPDPBUSD     448(R9), Y4, Y11
+	VPDPBUSD     480(R9), Y8, Y11
+	VPACKSSDW    Y11, Y10, Y10
+	VPMADDWD     Y16, Y10, Y10
+	VMOVDQU      (R8), Y4
+	VPBLENDD     $0x82, 44(R8), Y4, Y4
+	VPBLENDD     $0x04, 88(R8), Y4, Y4
+	VPBLENDD     $0x10, 104(R8), Y4, Y4
+	VPBLENDD     $0x08, 132(R8), Y4, Y4
+	VPBLENDD     $0x20, 148(R8), Y4, Y4
+	VPSHUFB      pairsOrder24<>+0(SB), Y4, Y4
+	VEXTRACTI128 $0x01, Y4, X8
+	VPUNPCKLWD   X8, X4, X11
+	VPUNPCKHWD   X8, X4, X4
+	VCVTPH2PS    X11, Y11
+	VCVTPH2PS    X4, Y4
+	VSHUFPS      $0xdd, Y6, Y5, Y8
+	VSHUFPS      $0x88, Y6, Y5, Y5
+	VPADDD       Y8, Y5, Y5
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       -512(R9), Y7, Y6
+	VFMADD231PS  Y5, Y6, Y2
+	VFMADD231PS  -480(R9), Y3, Y2
+	VMOVDQA      Y9, Y5
+	VMOVDQA      Y10, Y6
+	VMOVDQA      Y11, Y7
+	VMOVDQA      Y4, Y3
+	ADDQ         $+192, R8
+	ADDQ         $+512, R9
+	DECQ         DI
+	JZ           last51
+	CMPQ         DI, $0x01
+	JNE          full53
+	MOVQ         back+72(FP), R10
+	SUBQ         R10, R8
+
+full53:
+	JMP group50
+
+last51:
+	VSHUFPS     $0xdd, Y6, Y5, Y4
+	VSHUFPS     $0x88, Y6, Y5, Y5
+	VPADDD      Y4, Y5, Y5
+	VCVTDQ2PS   Y5, Y5
+	VMULPS      -512(R9), Y7, Y4
+	VFMADD231PS Y5, Y4, Y2
+	VFMADD231PS -480(R9), Y3, Y2
 	VMOVUPS     Y2, (SP)(BX*1)
 	MOVQ        rowBytes+24(FP), DI
 	ADDQ        DI, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row38
+	JNE         row47
 	VMOVDQU     (SP), Y2
 	VMOVDQU     32(SP), Y3
 	VMOVDQU     64(SP), Y4
@@ -1461,7 +1846,7 @@ done42:
 	VMOVUPS     Y8, (CX)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet37
+	JNZ         octet46
 	VZEROUPPER
 	RET
 
@@ -1483,27 +1868,27 @@ TEXT ·dotQ5_1x2VL(SB), $512-80
 	VMOVDQU32 onesWords<>+0(SB), Y16
 	MOVQ      AX, SI
 
-octet43:
+octet54:
 	XORQ BX, BX
 
-row44:
+row55:
 	LEAQ 65536(AX), R8
 
-touch45:
+touch56:
 	CMPQ       SI, R8
-	JGE        touched46
+	JGE        touched57
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch45
+	JMP        touch56
 
-touched46:
+touched57:
 	MOVQ  AX, R9
 	MOVQ  lanes+48(FP), R10
 	MOVQ  n+64(FP), R8
 	VPXOR Y2, Y2, Y2
 	VPXOR Y3, Y3, Y3
 
-group47:
+group58:
 	PREFETCHT0   4096(R9)
 	PREFETCHT0   4160(R9)
 	PREFETCHT0   4224(R9)
@@ -1636,21 +2021,23 @@ group47:
 	ADDQ         $+192, R9
 	ADDQ         $+512, R10
 	DECQ         R8
-	JZ           done48
+	JZ           done59
 	CMPQ         R8, $0x01
-	JNE          group47
+	JNE          full60
 	MOVQ         back+72(FP), R11
 	SUBQ         R11, R9
-	JMP          group47
 
-done48:
+full60:
+	JMP group58
+
+done59:
 	VMOVUPS     Y2, (SP)(BX*1)
 	VMOVUPS     Y3, 256(SP)(BX*1)
 	MOVQ        rowBytes+24(FP), R8
 	ADDQ        R8, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row44
+	JNE         row55
 	VMOVDQU     (SP), Y2
 	VMOVDQU     32(SP), Y3
 	VMOVDQU     64(SP), Y4
@@ -1738,7 +2125,7 @@ done48:
 	VMOVUPS     Y8, (CX)(BX*4)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet43
+	JNZ         octet54
 	VZEROUPPER
 	RET
 
@@ -1751,110 +2138,190 @@ TEXT ·dotQ8_0x1VL(SB), $256-80
 	VMOVDQU signBit<>+0(SB), Y0
 	MOVQ    AX, SI
 
-octet49:
+octet61:
 	XORQ BX, BX
 
-row50:
+row62:
 	LEAQ 65536(AX), DI
 
-touch51:
+touch63:
 	CMPQ       SI, DI
-	JGE        touched52
+	JGE        touched64
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch51
+	JMP        touch63
 
-touched52:
-	MOVQ  AX, R8
-	MOVQ  blocks+40(FP), R10
-	MOVQ  lanes+48(FP), R9
-	MOVQ  n+64(FP), DI
-	VPXOR Y1, Y1, Y1
+touched64:
+	MOVQ       AX, R8
+	MOVQ       blocks+40(FP), R10
+	MOVQ       lanes+48(FP), R9
+	MOVQ       n+64(FP), DI
+	VPXOR      Y1, Y1, Y1
+	PREFETCHT0 4096(R8)
+	PREFETCHT0 4160(R8)
+	PREFETCHT0 4224(R8)
+	PREFETCHT0 4288(R8)
+	PREFETCHT0 4352(R8)
+	VPXOR      2(R8), Y0, Y2
+	VPXOR      Y3, Y3, Y3
+	VPDPBUSD   (R10), Y2, Y3
+	VPXOR      36(R8), Y0, Y2
+	VPXOR      Y4, Y4, Y4
+	VPDPBUSD   64(R10), Y2, Y4
+	VSHUFPS    $0xdd, Y4, Y3, Y2
+	VSHUFPS    $0x88, Y4, Y3, Y3
+	VPADDD     Y2, Y3, Y3
+	VPXOR      70(R8), Y0, Y2
+	VPXOR      Y4, Y4, Y4
+	VPDPBUSD   128(R10), Y2, Y4
+	VPXOR      104(R8), Y0, Y2
+	VPXOR      Y5, Y5, Y5
+	VPDPBUSD   192(R10), Y2, Y5
+	VSHUFPS    $0xdd, Y5, Y4, Y2
+	VSHUFPS    $0x88, Y5, Y4, Y4
+	VPADDD     Y2, Y4, Y4
+	VPXOR      138(R8), Y0, Y2
+	VPXOR      Y5, Y5, Y5
+	VPDPBUSD   256(R10), Y2, Y5
+	VPXOR      172(R8), Y0, Y2
+	VPXOR      Y6, Y6, Y6
+	VPDPBUSD   320(R10), Y2, Y6
+	VSHUFPS    $0xdd, Y6, Y5, Y2
+	VSHUFPS    $0x88, Y6, Y5, Y5
+	VPADDD     Y2, Y5, Y5
+	VPXOR      206(R8), Y0, Y2
+	VPXOR      Y6, Y6, Y6
+	VPDPBUSD   384(R10), Y2, Y6
+	VPXOR      240(R8), Y0, Y2
+	VPXOR      Y7, Y7, Y7
+	VPDPBUSD   448(R10), Y2, Y7
+	VSHUFPS    $0xdd, Y7, Y6, Y2
+	VSHUFPS    $0x88, Y7, Y6, Y6
+	VPADDD     Y2, Y6, Y6
+	VSHUFPS    $0xdd, Y4, Y3, Y2
+	VSHUFPS    $0x88, Y4, Y3, Y3
+	VPADDD     Y2, Y3, Y3
+	VSHUFPS    $0xdd, Y6, Y5, Y2
+	VSHUFPS    $0x88, Y6, Y5, Y5
+	VPADDD     Y2, Y5, Y5
+	VMOVDQU    (R8), X2
+	VPBLENDW   $0x02, 32(R8), X2, X2
+	VPBLENDW   $0x04, 64(R8), X2, X2
+	VPBLENDW   $0x08, 96(R8), X2, X2
+	VPBLENDW   $0x10, 128(R8), X2, X2
+	VPBLENDW   $0x20, 160(R8), X2, X2
+	VPBLENDW   $0x40, 192(R8), X2, X2
+	VPBLENDW   $0x80, 224(R8), X2, X2
+	VCVTPH2PS  X2, Y2
+	ADDQ       $+272, R8
+	ADDQ       $+512, R10
+	ADDQ       $+512, R9
+	DECQ       DI
+	JZ         last66
+	CMPQ       DI, $0x01
+	JNE        full67
+	MOVQ       back+72(FP), R11
+	SUBQ       R11, R8
 
-group53:
+full67:
+group65:
 	PREFETCHT0  4096(R8)
 	PREFETCHT0  4160(R8)
 	PREFETCHT0  4224(R8)
 	PREFETCHT0  4288(R8)
 	PREFETCHT0  4352(R8)
-	VPXOR       2(R8), Y0, Y2
-	VPXOR       Y3, Y3, Y3
-	VPDPBUSD    (R10), Y2, Y3
-	VPXOR       36(R8), Y0, Y2
-	VPXOR       Y4, Y4, Y4
-	VPDPBUSD    64(R10), Y2, Y4
-	VSHUFPS     $0xdd, Y4, Y3, Y2
-	VSHUFPS     $0x88, Y4, Y3, Y3
-	VPADDD      Y2, Y3, Y3
-	VPXOR       70(R8), Y0, Y2
-	VPXOR       Y4, Y4, Y4
-	VPDPBUSD    128(R10), Y2, Y4
-	VPXOR       104(R8), Y0, Y2
-	VPXOR       Y5, Y5, Y5
-	VPDPBUSD    192(R10), Y2, Y5
-	VSHUFPS     $0xdd, Y5, Y4, Y2
-	VSHUFPS     $0x88, Y5, Y4, Y4
-	VPADDD      Y2, Y4, Y4
-	VPXOR       138(R8), Y0, Y2
-	VPXOR       Y5, Y5, Y5
-	VPDPBUSD    256(R10), Y2, Y5
-	VPXOR       172(R8), Y0, Y2
+	VPXOR       2(R8), Y0, Y4
 	VPXOR       Y6, Y6, Y6
-	VPDPBUSD    320(R10), Y2, Y6
-	VSHUFPS     $0xdd, Y6, Y5, Y2
-	VSHUFPS     $0x88, Y6, Y5, Y5
-	VPADDD      Y2, Y5, Y5
-	VPXOR       206(R8), Y0, Y2
-	VPXOR       Y6, Y6, Y6
-	VPDPBUSD    384(R10), Y2, Y6
-	VPXOR       240(R8), Y0, Y2
+	VPDPBUSD    (R10), Y4, Y6
+	VPXOR       36(R8), Y0, Y4
 	VPXOR       Y7, Y7, Y7
-	VPDPBUSD    448(R10), Y2, Y7
-	VSHUFPS     $0xdd, Y7, Y6, Y2
+	VPDPBUSD    64(R10), Y4, Y7
+	VSHUFPS     $0xdd, Y7, Y6, Y4
 	VSHUFPS     $0x88, Y7, Y6, Y6
-	VPADDD      Y2, Y6, Y6
-	VSHUFPS     $0xdd, Y4, Y3, Y2
-	VSHUFPS     $0x88, Y4, Y3, Y3
-	VPADDD      Y2, Y3, Y3
-	VSHUFPS     $0xdd, Y6, Y5, Y2
-	VSHUFPS     $0x88, Y6, Y5, Y5
-	VPADDD      Y2, Y5, Y5
-	VMOVDQU     (R8), X2
-	VPBLENDW    $0x02, 32(R8), X2, X2
-	VPBLENDW    $0x04, 64(R8), X2, X2
-	VPBLENDW    $0x08, 96(R8), X2, X2
-	VPBLENDW    $0x10, 128(R8), X2, X2
-	VPBLENDW    $0x20, 160(R8), X2, X2
-	VPBLENDW    $0x40, 192(R8), X2, X2
-	VPBLENDW    $0x80, 224(R8), X2, X2
-	VCVTPH2PS   X2, Y2
-	VPERM2I128  $0x20, Y5, Y3, Y4
+	VPADDD      Y4, Y6, Y6
+	VPXOR       70(R8), Y0, Y4
+	VPXOR       Y7, Y7, Y7
+	VPDPBUSD    128(R10), Y4, Y7
+	VPXOR       104(R8), Y0, Y4
+	VPXOR       Y8, Y8, Y8
+	VPDPBUSD    192(R10), Y4, Y8
+	VSHUFPS     $0xdd, Y8, Y7, Y4
+	VSHUFPS     $0x88, Y8, Y7, Y7
+	VPADDD      Y4, Y7, Y7
+	VPXOR       138(R8), Y0, Y4
+	VPXOR       Y8, Y8, Y8
+	VPDPBUSD    256(R10), Y4, Y8
+	VPXOR       172(R8), Y0, Y4
+	VPXOR       Y9, Y9, Y9
+	VPDPBUSD    320(R10), Y4, Y9
+	VSHUFPS     $0xdd, Y9, Y8, Y4
+	VSHUFPS     $0x88, Y9, Y8, Y8
+	VPADDD      Y4, Y8, Y8
+	VPXOR       206(R8), Y0, Y4
+	VPXOR       Y9, Y9, Y9
+	VPDPBUSD    384(R10), Y4, Y9
+	VPXOR       240(R8), Y0, Y4
+	VPXOR       Y10, Y10, Y10
+	VPDPBUSD    448(R10), Y4, Y10
+	VSHUFPS     $0xdd, Y10, Y9, Y4
+	VSHUFPS     $0x88, Y10, Y9, Y9
+	VPADDD      Y4, Y9, Y9
+	VSHUFPS     $0xdd, Y7, Y6, Y4
+	VSHUFPS     $0x88, Y7, Y6, Y6
+	VPADDD      Y4, Y6, Y6
+	VSHUFPS     $0xdd, Y9, Y8, Y4
+	VSHUFPS     $0x88, Y9, Y8, Y8
+	VPADDD      Y4, Y8, Y8
+	VMOVDQU     (R8), X4
+	VPBLENDW    $0x02, 32(R8), X4, X4
+	VPBLENDW    $0x04, 64(R8), X4, X4
+	VPBLENDW    $0x08, 96(R8), X4, X4
+	VPBLENDW    $0x10, 128(R8), X4, X4
+	VPBLENDW    $0x20, 160(R8), X4, X4
+	VPBLENDW    $0x40, 192(R8), X4, X4
+	VPBLENDW    $0x80, 224(R8), X4, X4
+	VCVTPH2PS   X4, Y4
+	VPERM2I128  $0x20, Y5, Y3, Y7
 	VPERM2I128  $0x31, Y5, Y3, Y3
-	VPADDD      Y3, Y4, Y4
-	VMOVDQU     64(R9), Y3
+	VPADDD      Y3, Y7, Y7
+	VMOVDQU     -448(R9), Y3
 	VPSLLD      $0x07, Y3, Y3
-	VPADDD      Y3, Y4, Y4
-	VCVTDQ2PS   Y4, Y4
-	VMULPS      (R9), Y2, Y2
-	VFMADD231PS Y4, Y2, Y1
+	VPADDD      Y3, Y7, Y7
+	VCVTDQ2PS   Y7, Y7
+	VMULPS      -512(R9), Y2, Y2
+	VFMADD231PS Y7, Y2, Y1
+	VMOVDQA     Y6, Y3
+	VMOVDQA     Y8, Y5
+	VMOVDQA     Y4, Y2
 	ADDQ        $+272, R8
 	ADDQ        $+512, R10
 	ADDQ        $+512, R9
 	DECQ        DI
-	JZ          done54
+	JZ          last66
 	CMPQ        DI, $0x01
-	JNE         group53
+	JNE         full68
 	MOVQ        back+72(FP), R11
 	SUBQ        R11, R8
-	JMP         group53
 
-done54:
+full68:
+	JMP group65
+
+last66:
+	VPERM2I128  $0x20, Y5, Y3, Y4
+	VPERM2I128  $0x31, Y5, Y3, Y3
+	VPADDD      Y3, Y4, Y4
+	VMOVDQU     -448(R9), Y3
+	VPSLLD      $0x07, Y3, Y3
+	VPADDD      Y3, Y4, Y4
+	VCVTDQ2PS   Y4, Y4
+	VMULPS      -512(R9), Y2, Y2
+	VFMADD231PS Y4, Y2, Y1
 	VMOVUPS     Y1, (SP)(BX*1)
 	MOVQ        rowBytes+24(FP), DI
 	ADDQ        DI, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row50
+	JNE         row62
 	VMOVDQU     (SP), Y1
 	VMOVDQU     32(SP), Y2
 	VMOVDQU     64(SP), Y3
@@ -1899,7 +2366,7 @@ done54:
 	VMOVUPS     Y7, (CX)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet49
+	JNZ         octet61
 	VZEROUPPER
 	RET
 
@@ -1919,20 +2386,20 @@ TEXT ·dotQ8_0x2VL(SB), $512-80
 	VMOVDQU signBit<>+0(SB), Y0
 	MOVQ    AX, SI
 
-octet55:
+octet69:
 	XORQ BX, BX
 
-row56:
+row70:
 	LEAQ 65536(AX), R8
 
-touch57:
+touch71:
 	CMPQ       SI, R8
-	JGE        touched58
+	JGE        touched72
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch57
+	JMP        touch71
 
-touched58:
+touched72:
 	MOVQ  AX, R9
 	MOVQ  blocks+40(FP), R11
 	MOVQ  lanes+48(FP), R10
@@ -1940,7 +2407,7 @@ touched58:
 	VPXOR Y1, Y1, Y1
 	VPXOR Y2, Y2, Y2
 
-group59:
+group73:
 	PREFETCHT0  4096(R9)
 	PREFETCHT0  4160(R9)
 	PREFETCHT0  4224(R9)
@@ -2053,21 +2520,23 @@ group59:
 	ADDQ        $+512, R11
 	ADDQ        $+512, R10
 	DECQ        R8
-	JZ          done60
+	JZ          done74
 	CMPQ        R8, $0x01
-	JNE         group59
+	JNE         full75
 	MOVQ        back+72(FP), R12
 	SUBQ        R12, R9
-	JMP         group59
 
-done60:
+full75:
+	JMP group73
+
+done74:
 	VMOVUPS     Y1, (SP)(BX*1)
 	VMOVUPS     Y2, 256(SP)(BX*1)
 	MOVQ        rowBytes+24(FP), R8
 	ADDQ        R8, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row56
+	JNE         row70
 	VMOVDQU     (SP), Y1
 	VMOVDQU     32(SP), Y2
 	VMOVDQU     64(SP), Y3
@@ -2155,6 +2624,6 @@ done60:
 	VMOVUPS     Y7, (CX)(BX*4)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet55
+	JNZ         octet69
 	VZEROUPPER
 	RET

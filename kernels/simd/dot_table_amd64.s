@@ -29,12 +29,10 @@ touch3:
 	JMP        touch3
 
 touched4:
-	MOVQ  AX, R8
-	MOVQ  lanes+48(FP), R9
-	MOVQ  n+64(FP), DI
-	VPXOR Y3, Y3, Y3
-
-group5:
+	MOVQ         AX, R8
+	MOVQ         lanes+48(FP), R9
+	MOVQ         n+64(FP), DI
+	VPXOR        Y3, Y3, Y3
 	PREFETCHT0   4096(R8)
 	PREFETCHT0   4160(R8)
 	PREFETCHT0   4224(R8)
@@ -123,23 +121,133 @@ group5:
 	VEXTRACTI128 $0x01, Y6, X7
 	VPBLENDW     $0xaa, X7, X6, X6
 	VCVTPH2PS    X6, Y6
-	VSHUFPS      $0xdd, Y5, Y4, Y7
-	VSHUFPS      $0x88, Y5, Y4, Y4
-	VPADDD       Y7, Y4, Y4
-	VCVTDQ2PS    Y4, Y4
-	VMULPS       (R9), Y6, Y5
-	VFMADD231PS  Y4, Y5, Y3
 	ADDQ         $+144, R8
 	ADDQ         $+512, R9
 	DECQ         DI
-	JZ           done6
+	JZ           last6
 	CMPQ         DI, $0x01
-	JNE          group5
+	JNE          full7
 	MOVQ         back+72(FP), R10
 	SUBQ         R10, R8
-	JMP          group5
 
-done6:
+full7:
+group5:
+	PREFETCHT0   4096(R8)
+	PREFETCHT0   4160(R8)
+	PREFETCHT0   4224(R8)
+	VMOVDQU      2(R8), X7
+	VINSERTI128  $0x01, 74(R8), Y7, Y7
+	VPSRLW       $0x04, Y7, Y8
+	VPAND        Y0, Y7, Y7
+	VPAND        Y0, Y8, Y8
+	VPSHUFB      Y7, Y1, Y7
+	VPSHUFB      Y8, Y1, Y8
+	VMOVDQU      256(R9), Y9
+	VPSIGNB      Y7, Y9, Y9
+	VPABSB       Y7, Y7
+	VPMADDUBSW   Y9, Y7, Y7
+	VMOVDQU      288(R9), Y9
+	VPSIGNB      Y8, Y9, Y9
+	VPABSB       Y8, Y8
+	VPMADDUBSW   Y9, Y8, Y8
+	VPMADDWD     Y2, Y7, Y7
+	VPMADDWD     Y2, Y8, Y8
+	VPADDD       Y8, Y7, Y7
+	VMOVDQU      20(R8), X8
+	VINSERTI128  $0x01, 92(R8), Y8, Y8
+	VPSRLW       $0x04, Y8, Y9
+	VPAND        Y0, Y8, Y8
+	VPAND        Y0, Y9, Y9
+	VPSHUFB      Y8, Y1, Y8
+	VPSHUFB      Y9, Y1, Y9
+	VMOVDQU      320(R9), Y10
+	VPSIGNB      Y8, Y10, Y10
+	VPABSB       Y8, Y8
+	VPMADDUBSW   Y10, Y8, Y8
+	VMOVDQU      352(R9), Y10
+	VPSIGNB      Y9, Y10, Y10
+	VPABSB       Y9, Y9
+	VPMADDUBSW   Y10, Y9, Y9
+	VPMADDWD     Y2, Y8, Y8
+	VPMADDWD     Y2, Y9, Y9
+	VPADDD       Y9, Y8, Y8
+	VSHUFPS      $0xdd, Y8, Y7, Y9
+	VSHUFPS      $0x88, Y8, Y7, Y7
+	VPADDD       Y9, Y7, Y7
+	VMOVDQU      38(R8), X8
+	VINSERTI128  $0x01, 110(R8), Y8, Y8
+	VPSRLW       $0x04, Y8, Y9
+	VPAND        Y0, Y8, Y8
+	VPAND        Y0, Y9, Y9
+	VPSHUFB      Y8, Y1, Y8
+	VPSHUFB      Y9, Y1, Y9
+	VMOVDQU      384(R9), Y10
+	VPSIGNB      Y8, Y10, Y10
+	VPABSB       Y8, Y8
+	VPMADDUBSW   Y10, Y8, Y8
+	VMOVDQU      416(R9), Y10
+	VPSIGNB      Y9, Y10, Y10
+	VPABSB       Y9, Y9
+	VPMADDUBSW   Y10, Y9, Y9
+	VPMADDWD     Y2, Y8, Y8
+	VPMADDWD     Y2, Y9, Y9
+	VPADDD       Y9, Y8, Y8
+	VMOVDQU      56(R8), X9
+	VINSERTI128  $0x01, 128(R8), Y9, Y9
+	VPSRLW       $0x04, Y9, Y10
+	VPAND        Y0, Y9, Y9
+	VPAND        Y0, Y10, Y10
+	VPSHUFB      Y9, Y1, Y9
+	VPSHUFB      Y10, Y1, Y10
+	VMOVDQU      448(R9), Y11
+	VPSIGNB      Y9, Y11, Y11
+	VPABSB       Y9, Y9
+	VPMADDUBSW   Y11, Y9, Y9
+	VMOVDQU      480(R9), Y11
+	VPSIGNB      Y10, Y11, Y11
+	VPABSB       Y10, Y10
+	VPMADDUBSW   Y11, Y10, Y10
+	VPMADDWD     Y2, Y9, Y9
+	VPMADDWD     Y2, Y10, Y10
+	VPADDD       Y10, Y9, Y9
+	VSHUFPS      $0xdd, Y9, Y8, Y10
+	VSHUFPS      $0x88, Y9, Y8, Y8
+	VPADDD       Y10, Y8, Y8
+	VMOVDQU      (R8), Y9
+	VPBLENDW     $0x0c, 32(R8), Y9, Y9
+	VPBLENDW     $0x30, 64(R8), Y9, Y9
+	VPBLENDW     $0xc0, 96(R8), Y9, Y9
+	VEXTRACTI128 $0x01, Y9, X10
+	VPBLENDW     $0xaa, X10, X9, X9
+	VCVTPH2PS    X9, Y9
+	VSHUFPS      $0xdd, Y5, Y4, Y10
+	VSHUFPS      $0x88, Y5, Y4, Y4
+	VPADDD       Y10, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       -512(R9), Y6, Y5
+	VFMADD231PS  Y4, Y5, Y3
+	VMOVDQA      Y7, Y4
+	VMOVDQA      Y8, Y5
+	VMOVDQA      Y9, Y6
+	ADDQ         $+144, R8
+	ADDQ         $+512, R9
+	DECQ         DI
+	JZ           last6
+	CMPQ         DI, $0x01
+	JNE          full8
+	MOVQ         back+72(FP), R10
+	SUBQ         R10, R8
+
+full8:
+	JMP group5
+
+last6:
+	VSHUFPS     $0xdd, Y5, Y4, Y7
+	VSHUFPS     $0x88, Y5, Y4, Y4
+	VPADDD      Y7, Y4, Y4
+	VCVTDQ2PS   Y4, Y4
+	VMULPS      -512(R9), Y6, Y5
+	VFMADD231PS Y4, Y5, Y3
 	VMOVUPS     Y3, (SP)(BX*1)
 	MOVQ        rowBytes+24(FP), DI
 	ADDQ        DI, AX
@@ -224,27 +332,27 @@ TEXT ·dotIQ4_NLx2AVX2(SB), $512-80
 	VMOVDQU onesWords<>+0(SB), Y2
 	MOVQ    AX, SI
 
-octet7:
+octet9:
 	XORQ BX, BX
 
-row8:
+row10:
 	LEAQ 65536(AX), R8
 
-touch9:
+touch11:
 	CMPQ       SI, R8
-	JGE        touched10
+	JGE        touched12
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch9
+	JMP        touch11
 
-touched10:
+touched12:
 	MOVQ  AX, R9
 	MOVQ  lanes+48(FP), R10
 	MOVQ  n+64(FP), R8
 	VPXOR Y3, Y3, Y3
 	VPXOR Y4, Y4, Y4
 
-group11:
+group13:
 	PREFETCHT0   4096(R9)
 	PREFETCHT0   4160(R9)
 	PREFETCHT0   4224(R9)
@@ -398,21 +506,23 @@ group11:
 	ADDQ         $+144, R9
 	ADDQ         $+512, R10
 	DECQ         R8
-	JZ           done12
+	JZ           done14
 	CMPQ         R8, $0x01
-	JNE          group11
+	JNE          full15
 	MOVQ         back+72(FP), R11
 	SUBQ         R11, R9
-	JMP          group11
 
-done12:
+full15:
+	JMP group13
+
+done14:
 	VMOVUPS     Y3, (SP)(BX*1)
 	VMOVUPS     Y4, 256(SP)(BX*1)
 	MOVQ        rowBytes+24(FP), R8
 	ADDQ        R8, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row8
+	JNE         row10
 	VMOVDQU     (SP), Y3
 	VMOVDQU     32(SP), Y4
 	VMOVDQU     64(SP), Y5
@@ -500,7 +610,7 @@ done12:
 	VMOVUPS     Y9, (CX)(BX*4)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet7
+	JNZ         octet9
 	VZEROUPPER
 	RET
 
@@ -514,26 +624,24 @@ TEXT ·dotIQ4_NLx1VNNI(SB), $256-80
 	VMOVDQU tableIQ4Unsigned<>+0(SB), Y1
 	MOVQ    AX, SI
 
-octet13:
+octet16:
 	XORQ BX, BX
 
-row14:
+row17:
 	LEAQ 65536(AX), DI
 
-touch15:
+touch18:
 	CMPQ       SI, DI
-	JGE        touched16
+	JGE        touched19
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch15
+	JMP        touch18
 
-touched16:
-	MOVQ  AX, R8
-	MOVQ  lanes+48(FP), R9
-	MOVQ  n+64(FP), DI
-	VPXOR Y2, Y2, Y2
-
-group17:
+touched19:
+	MOVQ         AX, R8
+	MOVQ         lanes+48(FP), R9
+	MOVQ         n+64(FP), DI
+	VPXOR        Y2, Y2, Y2
 	PREFETCHT0   4096(R8)
 	PREFETCHT0   4160(R8)
 	PREFETCHT0   4224(R8)
@@ -598,32 +706,121 @@ group17:
 	VEXTRACTI128 $0x01, Y3, X4
 	VPBLENDW     $0xaa, X4, X3, X3
 	VCVTPH2PS    X3, Y3
-	VSHUFPS      $0xdd, Y6, Y5, Y4
-	VSHUFPS      $0x88, Y6, Y5, Y5
-	VPADDD       Y4, Y5, Y5
-	VMOVDQU      64(R9), Y4
-	VPSLLD       $0x07, Y4, Y4
-	VPADDD       Y4, Y5, Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       (R9), Y3, Y3
-	VFMADD231PS  Y5, Y3, Y2
 	ADDQ         $+144, R8
 	ADDQ         $+512, R9
 	DECQ         DI
-	JZ           done18
+	JZ           last21
 	CMPQ         DI, $0x01
-	JNE          group17
+	JNE          full22
 	MOVQ         back+72(FP), R10
 	SUBQ         R10, R8
-	JMP          group17
 
-done18:
+full22:
+group20:
+	PREFETCHT0   4096(R8)
+	PREFETCHT0   4160(R8)
+	PREFETCHT0   4224(R8)
+	VMOVDQU      2(R8), X4
+	VINSERTI128  $0x01, 74(R8), Y4, Y4
+	VPSRLW       $0x04, Y4, Y7
+	VPAND        Y0, Y4, Y4
+	VPAND        Y0, Y7, Y7
+	VPSHUFB      Y4, Y1, Y4
+	VPSHUFB      Y7, Y1, Y7
+	VPXOR        Y8, Y8, Y8
+	VMOVDQU      256(R9), Y9
+	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xc1 // VPDPBUSD     Y9, Y4, Y8
+	VMOVDQU      288(R9), Y4
+	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xc4 // VPDPBUSD     Y4, Y7, Y8
+	VMOVDQU      20(R8), X4
+	VINSERTI128  $0x01, 92(R8), Y4, Y4
+	VPSRLW       $0x04, Y4, Y7
+	VPAND        Y0, Y4, Y4
+	VPAND        Y0, Y7, Y7
+	VPSHUFB      Y4, Y1, Y4
+	VPSHUFB      Y7, Y1, Y7
+	VPXOR        Y9, Y9, Y9
+	VMOVDQU      320(R9), Y10
+	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xca // VPDPBUSD     Y10, Y4, Y9
+	VMOVDQU      352(R9), Y4
+	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xcc // VPDPBUSD     Y4, Y7, Y9
+	VSHUFPS      $0xdd, Y9, Y8, Y4
+	VSHUFPS      $0x88, Y9, Y8, Y8
+	VPADDD       Y4, Y8, Y8
+	VMOVDQU      38(R8), X4
+	VINSERTI128  $0x01, 110(R8), Y4, Y4
+	VPSRLW       $0x04, Y4, Y7
+	VPAND        Y0, Y4, Y4
+	VPAND        Y0, Y7, Y7
+	VPSHUFB      Y4, Y1, Y4
+	VPSHUFB      Y7, Y1, Y7
+	VPXOR        Y9, Y9, Y9
+	VMOVDQU      384(R9), Y10
+	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xca // VPDPBUSD     Y10, Y4, Y9
+	VMOVDQU      416(R9), Y4
+	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xcc // VPDPBUSD     Y4, Y7, Y9
+	VMOVDQU      56(R8), X4
+	VINSERTI128  $0x01, 128(R8), Y4, Y4
+	VPSRLW       $0x04, Y4, Y7
+	VPAND        Y0, Y4, Y4
+	VPAND        Y0, Y7, Y7
+	VPSHUFB      Y4, Y1, Y4
+	VPSHUFB      Y7, Y1, Y7
+	VPXOR        Y10, Y10, Y10
+	VMOVDQU      448(R9), Y11
+	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xd3 // VPDPBUSD     Y11, Y4, Y10
+	VMOVDQU      480(R9), Y4
+	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xd4 // VPDPBUSD     Y4, Y7, Y10
+	VSHUFPS      $0xdd, Y10, Y9, Y4
+	VSHUFPS      $0x88, Y10, Y9, Y9
+	VPADDD       Y4, Y9, Y9
+	VMOVDQU      (R8), Y4
+	VPBLENDW     $0x0c, 32(R8), Y4, Y4
+	VPBLENDW     $0x30, 64(R8), Y4, Y4
+	VPBLENDW     $0xc0, 96(R8), Y4, Y4
+	VEXTRACTI128 $0x01, Y4, X7
+	VPBLENDW     $0xaa, X7, X4, X4
+	VCVTPH2PS    X4, Y4
+	VSHUFPS      $0xdd, Y6, Y5, Y7
+	VSHUFPS      $0x88, Y6, Y5, Y5
+	VPADDD       Y7, Y5, Y5
+	VMOVDQU      -448(R9), Y6
+	VPSLLD       $0x07, Y6, Y6
+	VPADDD       Y6, Y5, Y5
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       -512(R9), Y3, Y3
+	VFMADD231PS  Y5, Y3, Y2
+	VMOVDQA      Y8, Y5
+	VMOVDQA      Y9, Y6
+	VMOVDQA      Y4, Y3
+	ADDQ         $+144, R8
+	ADDQ         $+512, R9
+	DECQ         DI
+	JZ           last21
+	CMPQ         DI, $0x01
+	JNE          full23
+	MOVQ         back+72(FP), R10
+	SUBQ         R10, R8
+
+full23:
+	JMP group20
+
+last21:
+	VSHUFPS     $0xdd, Y6, Y5, Y4
+	VSHUFPS     $0x88, Y6, Y5, Y5
+	VPADDD      Y4, Y5, Y5
+	VMOVDQU     -448(R9), Y4
+	VPSLLD      $0x07, Y4, Y4
+	VPADDD      Y4, Y5, Y5
+	VCVTDQ2PS   Y5, Y5
+	VMULPS      -512(R9), Y3, Y3
+	VFMADD231PS Y5, Y3, Y2
 	VMOVUPS     Y2, (SP)(BX*1)
 	MOVQ        rowBytes+24(FP), DI
 	ADDQ        DI, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row14
+	JNE         row17
 	VMOVDQU     (SP), Y2
 	VMOVDQU     32(SP), Y3
 	VMOVDQU     64(SP), Y4
@@ -668,7 +865,7 @@ done18:
 	VMOVUPS     Y8, (CX)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet13
+	JNZ         octet16
 	VZEROUPPER
 	RET
 
@@ -689,27 +886,27 @@ TEXT ·dotIQ4_NLx2VNNI(SB), $512-80
 	VMOVDQU tableIQ4UnsignedUnsigned<>+0(SB), Y1
 	MOVQ    AX, SI
 
-octet19:
+octet24:
 	XORQ BX, BX
 
-row20:
+row25:
 	LEAQ 65536(AX), R8
 
-touch21:
+touch26:
 	CMPQ       SI, R8
-	JGE        touched22
+	JGE        touched27
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch21
+	JMP        touch26
 
-touched22:
+touched27:
 	MOVQ  AX, R9
 	MOVQ  lanes+48(FP), R10
 	MOVQ  n+64(FP), R8
 	VPXOR Y2, Y2, Y2
 	VPXOR Y3, Y3, Y3
 
-group23:
+group28:
 	PREFETCHT0   4096(R9)
 	PREFETCHT0   4160(R9)
 	PREFETCHT0   4224(R9)
@@ -821,21 +1018,23 @@ group23:
 	ADDQ         $+144, R9
 	ADDQ         $+512, R10
 	DECQ         R8
-	JZ           done24
+	JZ           done29
 	CMPQ         R8, $0x01
-	JNE          group23
+	JNE          full30
 	MOVQ         back+72(FP), R11
 	SUBQ         R11, R9
-	JMP          group23
 
-done24:
+full30:
+	JMP group28
+
+done29:
 	VMOVUPS     Y2, (SP)(BX*1)
 	VMOVUPS     Y3, 256(SP)(BX*1)
 	MOVQ        rowBytes+24(FP), R8
 	ADDQ        R8, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row20
+	JNE         row25
 	VMOVDQU     (SP), Y2
 	VMOVDQU     32(SP), Y3
 	VMOVDQU     64(SP), Y4
@@ -923,7 +1122,7 @@ done24:
 	VMOVUPS     Y8, (CX)(BX*4)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet19
+	JNZ         octet24
 	VZEROUPPER
 	RET
 
@@ -944,26 +1143,24 @@ TEXT ·dotMXFP4x1AVX2(SB), $256-80
 	VMOVDQU onesWords<>+0(SB), Y2
 	MOVQ    AX, SI
 
-octet25:
+octet31:
 	XORQ BX, BX
 
-row26:
+row32:
 	LEAQ 65536(AX), DI
 
-touch27:
+touch33:
 	CMPQ       SI, DI
-	JGE        touched28
+	JGE        touched34
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch27
+	JMP        touch33
 
-touched28:
-	MOVQ  AX, R8
-	MOVQ  lanes+48(FP), R9
-	MOVQ  n+64(FP), DI
-	VPXOR Y3, Y3, Y3
-
-group29:
+touched34:
+	MOVQ         AX, R8
+	MOVQ         lanes+48(FP), R9
+	MOVQ         n+64(FP), DI
+	VPXOR        Y3, Y3, Y3
 	PREFETCHT0   4096(R8)
 	PREFETCHT0   4160(R8)
 	PREFETCHT0   4224(R8)
@@ -1038,32 +1235,131 @@ group29:
 	VPSLLD       $0x17, Y8, Y8
 	VPCMPGTD     Y9, Y6, Y6
 	VBLENDVPS    Y6, Y8, Y7, Y8
-	VSHUFPS      $0xdd, Y5, Y4, Y6
-	VSHUFPS      $0x88, Y5, Y4, Y4
-	VPADDD       Y6, Y4, Y4
-	VMOVDQU      64(R9), Y5
-	VPSLLD       $0x04, Y5, Y5
-	VPADDD       Y5, Y4, Y4
-	VCVTDQ2PS    Y4, Y4
-	VMULPS       (R9), Y8, Y5
-	VFMADD231PS  Y4, Y5, Y3
 	ADDQ         $+136, R8
 	ADDQ         $+512, R9
 	DECQ         DI
-	JZ           done30
+	JZ           last36
 	CMPQ         DI, $0x01
-	JNE          group29
+	JNE          full37
 	MOVQ         back+72(FP), R10
 	SUBQ         R10, R8
-	JMP          group29
 
-done30:
+full37:
+group35:
+	PREFETCHT0   4096(R8)
+	PREFETCHT0   4160(R8)
+	PREFETCHT0   4224(R8)
+	VMOVDQU      1(R8), X6
+	VINSERTI128  $0x01, 69(R8), Y6, Y6
+	VPSRLW       $0x04, Y6, Y7
+	VPAND        Y0, Y6, Y6
+	VPAND        Y0, Y7, Y7
+	VPSHUFB      Y6, Y1, Y6
+	VPSHUFB      Y7, Y1, Y7
+	VPMADDUBSW   256(R9), Y6, Y6
+	VPMADDUBSW   288(R9), Y7, Y7
+	VPADDW       Y7, Y6, Y6
+	VPMADDWD     Y2, Y6, Y6
+	VMOVDQU      18(R8), X7
+	VINSERTI128  $0x01, 86(R8), Y7, Y7
+	VPSRLW       $0x04, Y7, Y9
+	VPAND        Y0, Y7, Y7
+	VPAND        Y0, Y9, Y9
+	VPSHUFB      Y7, Y1, Y7
+	VPSHUFB      Y9, Y1, Y9
+	VPMADDUBSW   320(R9), Y7, Y7
+	VPMADDUBSW   352(R9), Y9, Y9
+	VPADDW       Y9, Y7, Y7
+	VPMADDWD     Y2, Y7, Y7
+	VPACKSSDW    Y7, Y6, Y6
+	VPMADDWD     Y2, Y6, Y6
+	VMOVDQU      35(R8), X7
+	VINSERTI128  $0x01, 103(R8), Y7, Y7
+	VPSRLW       $0x04, Y7, Y9
+	VPAND        Y0, Y7, Y7
+	VPAND        Y0, Y9, Y9
+	VPSHUFB      Y7, Y1, Y7
+	VPSHUFB      Y9, Y1, Y9
+	VPMADDUBSW   384(R9), Y7, Y7
+	VPMADDUBSW   416(R9), Y9, Y9
+	VPADDW       Y9, Y7, Y7
+	VPMADDWD     Y2, Y7, Y7
+	VMOVDQU      52(R8), X9
+	VINSERTI128  $0x01, 120(R8), Y9, Y9
+	VPSRLW       $0x04, Y9, Y10
+	VPAND        Y0, Y9, Y9
+	VPAND        Y0, Y10, Y10
+	VPSHUFB      Y9, Y1, Y9
+	VPSHUFB      Y10, Y1, Y10
+	VPMADDUBSW   448(R9), Y9, Y9
+	VPMADDUBSW   480(R9), Y10, Y10
+	VPADDW       Y10, Y9, Y9
+	VPMADDWD     Y2, Y9, Y9
+	VPACKSSDW    Y9, Y7, Y7
+	VPMADDWD     Y2, Y7, Y7
+	VPBROADCASTD (R8), Y9
+	VPBROADCASTD 17(R8), Y10
+	VPBLENDD     $0x02, Y10, Y9, Y9
+	VPBROADCASTD 34(R8), Y10
+	VPBLENDD     $0x04, Y10, Y9, Y9
+	VPBROADCASTD 51(R8), Y10
+	VPBLENDD     $0x08, Y10, Y9, Y9
+	VPBROADCASTD 68(R8), Y10
+	VPBLENDD     $0x10, Y10, Y9, Y9
+	VPBROADCASTD 85(R8), Y10
+	VPBLENDD     $0x20, Y10, Y9, Y9
+	VPBROADCASTD 102(R8), Y10
+	VPBLENDD     $0x40, Y10, Y9, Y9
+	VPBROADCASTD 119(R8), Y10
+	VPBLENDD     $0x80, Y10, Y9, Y9
+	VPAND        lowByte<>+0(SB), Y9, Y9
+	VMOVDQU      halfOfMinNormal<>+0(SB), Y10
+	VMOVDQU      dwordOne<>+0(SB), Y12
+	VPSLLVD      Y9, Y10, Y10
+	VPSUBD       Y12, Y9, Y11
+	VPSLLD       $0x17, Y11, Y11
+	VPCMPGTD     Y12, Y9, Y9
+	VBLENDVPS    Y9, Y11, Y10, Y11
+	VSHUFPS      $0xdd, Y5, Y4, Y9
+	VSHUFPS      $0x88, Y5, Y4, Y4
+	VPADDD       Y9, Y4, Y4
+	VMOVDQU      -448(R9), Y5
+	VPSLLD       $0x04, Y5, Y5
+	VPADDD       Y5, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       -512(R9), Y8, Y5
+	VFMADD231PS  Y4, Y5, Y3
+	VMOVDQA      Y6, Y4
+	VMOVDQA      Y7, Y5
+	VMOVDQA      Y11, Y8
+	ADDQ         $+136, R8
+	ADDQ         $+512, R9
+	DECQ         DI
+	JZ           last36
+	CMPQ         DI, $0x01
+	JNE          full38
+	MOVQ         back+72(FP), R10
+	SUBQ         R10, R8
+
+full38:
+	JMP group35
+
+last36:
+	VSHUFPS     $0xdd, Y5, Y4, Y6
+	VSHUFPS     $0x88, Y5, Y4, Y4
+	VPADDD      Y6, Y4, Y4
+	VMOVDQU     -448(R9), Y5
+	VPSLLD      $0x04, Y5, Y5
+	VPADDD      Y5, Y4, Y4
+	VCVTDQ2PS   Y4, Y4
+	VMULPS      -512(R9), Y8, Y5
+	VFMADD231PS Y4, Y5, Y3
 	VMOVUPS     Y3, (SP)(BX*1)
 	MOVQ        rowBytes+24(FP), DI
 	ADDQ        DI, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row26
+	JNE         row32
 	VMOVDQU     (SP), Y3
 	VMOVDQU     32(SP), Y4
 	VMOVDQU     64(SP), Y5
@@ -1108,7 +1404,7 @@ done30:
 	VMOVUPS     Y9, (CX)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet25
+	JNZ         octet31
 	VZEROUPPER
 	RET
 
@@ -1148,27 +1444,27 @@ TEXT ·dotMXFP4x2AVX2(SB), $512-80
 	VMOVDQU onesWords<>+0(SB), Y2
 	MOVQ    AX, SI
 
-octet31:
+octet39:
 	XORQ BX, BX
 
-row32:
+row40:
 	LEAQ 65536(AX), R8
 
-touch33:
+touch41:
 	CMPQ       SI, R8
-	JGE        touched34
+	JGE        touched42
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch33
+	JMP        touch41
 
-touched34:
+touched42:
 	MOVQ  AX, R9
 	MOVQ  lanes+48(FP), R10
 	MOVQ  n+64(FP), R8
 	VPXOR Y3, Y3, Y3
 	VPXOR Y4, Y4, Y4
 
-group35:
+group43:
 	PREFETCHT0   4096(R9)
 	PREFETCHT0   4160(R9)
 	PREFETCHT0   4224(R9)
@@ -1284,21 +1580,23 @@ group35:
 	ADDQ         $+136, R9
 	ADDQ         $+512, R10
 	DECQ         R8
-	JZ           done36
+	JZ           done44
 	CMPQ         R8, $0x01
-	JNE          group35
+	JNE          full45
 	MOVQ         back+72(FP), R11
 	SUBQ         R11, R9
-	JMP          group35
 
-done36:
+full45:
+	JMP group43
+
+done44:
 	VMOVUPS     Y3, (SP)(BX*1)
 	VMOVUPS     Y4, 256(SP)(BX*1)
 	MOVQ        rowBytes+24(FP), R8
 	ADDQ        R8, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row32
+	JNE         row40
 	VMOVDQU     (SP), Y3
 	VMOVDQU     32(SP), Y4
 	VMOVDQU     64(SP), Y5
@@ -1386,7 +1684,7 @@ done36:
 	VMOVUPS     Y9, (CX)(BX*4)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet31
+	JNZ         octet39
 	VZEROUPPER
 	RET
 
@@ -1401,26 +1699,24 @@ TEXT ·dotMXFP4x1VNNI(SB), $256-80
 	VMOVDQU onesWords<>+0(SB), Y2
 	MOVQ    AX, SI
 
-octet37:
+octet46:
 	XORQ BX, BX
 
-row38:
+row47:
 	LEAQ 65536(AX), DI
 
-touch39:
+touch48:
 	CMPQ       SI, DI
-	JGE        touched40
+	JGE        touched49
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch39
+	JMP        touch48
 
-touched40:
-	MOVQ  AX, R8
-	MOVQ  lanes+48(FP), R9
-	MOVQ  n+64(FP), DI
-	VPXOR Y3, Y3, Y3
-
-group41:
+touched49:
+	MOVQ         AX, R8
+	MOVQ         lanes+48(FP), R9
+	MOVQ         n+64(FP), DI
+	VPXOR        Y3, Y3, Y3
 	PREFETCHT0   4096(R8)
 	PREFETCHT0   4160(R8)
 	PREFETCHT0   4224(R8)
@@ -1499,32 +1795,135 @@ group41:
 	VPSLLD       $0x17, Y8, Y8
 	VPCMPGTD     Y9, Y4, Y4
 	VBLENDVPS    Y4, Y8, Y5, Y8
-	VSHUFPS      $0xdd, Y7, Y6, Y4
-	VSHUFPS      $0x88, Y7, Y6, Y6
-	VPADDD       Y4, Y6, Y6
-	VMOVDQU      64(R9), Y4
-	VPSLLD       $0x04, Y4, Y4
-	VPADDD       Y4, Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VMULPS       (R9), Y8, Y4
-	VFMADD231PS  Y6, Y4, Y3
 	ADDQ         $+136, R8
 	ADDQ         $+512, R9
 	DECQ         DI
-	JZ           done42
+	JZ           last51
 	CMPQ         DI, $0x01
-	JNE          group41
+	JNE          full52
 	MOVQ         back+72(FP), R10
 	SUBQ         R10, R8
-	JMP          group41
 
-done42:
+full52:
+group50:
+	PREFETCHT0   4096(R8)
+	PREFETCHT0   4160(R8)
+	PREFETCHT0   4224(R8)
+	VMOVDQU      1(R8), X4
+	VINSERTI128  $0x01, 69(R8), Y4, Y4
+	VPSRLW       $0x04, Y4, Y5
+	VPAND        Y0, Y4, Y4
+	VPAND        Y0, Y5, Y5
+	VPSHUFB      Y4, Y1, Y4
+	VPSHUFB      Y5, Y1, Y5
+	VPXOR        Y9, Y9, Y9
+	VMOVDQU      256(R9), Y10
+	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xca // VPDPBUSD     Y10, Y4, Y9
+	VMOVDQU      288(R9), Y4
+	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xcc // VPDPBUSD     Y4, Y5, Y9
+	VMOVDQU      18(R8), X4
+	VINSERTI128  $0x01, 86(R8), Y4, Y4
+	VPSRLW       $0x04, Y4, Y5
+	VPAND        Y0, Y4, Y4
+	VPAND        Y0, Y5, Y5
+	VPSHUFB      Y4, Y1, Y4
+	VPSHUFB      Y5, Y1, Y5
+	VPXOR        Y10, Y10, Y10
+	VMOVDQU      320(R9), Y11
+	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xd3 // VPDPBUSD     Y11, Y4, Y10
+	VMOVDQU      352(R9), Y4
+	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xd4 // VPDPBUSD     Y4, Y5, Y10
+	VPACKSSDW    Y10, Y9, Y9
+	VPMADDWD     Y2, Y9, Y9
+	VMOVDQU      35(R8), X4
+	VINSERTI128  $0x01, 103(R8), Y4, Y4
+	VPSRLW       $0x04, Y4, Y5
+	VPAND        Y0, Y4, Y4
+	VPAND        Y0, Y5, Y5
+	VPSHUFB      Y4, Y1, Y4
+	VPSHUFB      Y5, Y1, Y5
+	VPXOR        Y10, Y10, Y10
+	VMOVDQU      384(R9), Y11
+	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xd3 // VPDPBUSD     Y11, Y4, Y10
+	VMOVDQU      416(R9), Y4
+	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xd4 // VPDPBUSD     Y4, Y5, Y10
+	VMOVDQU      52(R8), X4
+	VINSERTI128  $0x01, 120(R8), Y4, Y4
+	VPSRLW       $0x04, Y4, Y5
+	VPAND        Y0, Y4, Y4
+	VPAND        Y0, Y5, Y5
+	VPSHUFB      Y4, Y1, Y4
+	VPSHUFB      Y5, Y1, Y5
+	VPXOR        Y11, Y11, Y11
+	VMOVDQU      448(R9), Y12
+	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xdc // VPDPBUSD     Y12, Y4, Y11
+	VMOVDQU      480(R9), Y4
+	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xdc // VPDPBUSD     Y4, Y5, Y11
+	VPACKSSDW    Y11, Y10, Y10
+	VPMADDWD     Y2, Y10, Y10
+	VPBROADCASTD (R8), Y4
+	VPBROADCASTD 17(R8), Y5
+	VPBLENDD     $0x02, Y5, Y4, Y4
+	VPBROADCASTD 34(R8), Y5
+	VPBLENDD     $0x04, Y5, Y4, Y4
+	VPBROADCASTD 51(R8), Y5
+	VPBLENDD     $0x08, Y5, Y4, Y4
+	VPBROADCASTD 68(R8), Y5
+	VPBLENDD     $0x10, Y5, Y4, Y4
+	VPBROADCASTD 85(R8), Y5
+	VPBLENDD     $0x20, Y5, Y4, Y4
+	VPBROADCASTD 102(R8), Y5
+	VPBLENDD     $0x40, Y5, Y4, Y4
+	VPBROADCASTD 119(R8), Y5
+	VPBLENDD     $0x80, Y5, Y4, Y4
+	VPAND        lowByte<>+0(SB), Y4, Y4
+	VMOVDQU      halfOfMinNormal<>+0(SB), Y5
+	VMOVDQU      dwordOne<>+0(SB), Y12
+	VPSLLVD      Y4, Y5, Y5
+	VPSUBD       Y12, Y4, Y11
+	VPSLLD       $0x17, Y11, Y11
+	VPCMPGTD     Y12, Y4, Y4
+	VBLENDVPS    Y4, Y11, Y5, Y11
+	VSHUFPS      $0xdd, Y7, Y6, Y4
+	VSHUFPS      $0x88, Y7, Y6, Y6
+	VPADDD       Y4, Y6, Y6
+	VMOVDQU      -448(R9), Y4
+	VPSLLD       $0x04, Y4, Y4
+	VPADDD       Y4, Y6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       -512(R9), Y8, Y4
+	VFMADD231PS  Y6, Y4, Y3
+	VMOVDQA      Y9, Y6
+	VMOVDQA      Y10, Y7
+	VMOVDQA      Y11, Y8
+	ADDQ         $+136, R8
+	ADDQ         $+512, R9
+	DECQ         DI
+	JZ           last51
+	CMPQ         DI, $0x01
+	JNE          full53
+	MOVQ         back+72(FP), R10
+	SUBQ         R10, R8
+
+full53:
+	JMP group50
+
+last51:
+	VSHUFPS     $0xdd, Y7, Y6, Y4
+	VSHUFPS     $0x88, Y7, Y6, Y6
+	VPADDD      Y4, Y6, Y6
+	VMOVDQU     -448(R9), Y4
+	VPSLLD      $0x04, Y4, Y4
+	VPADDD      Y4, Y6, Y6
+	VCVTDQ2PS   Y6, Y6
+	VMULPS      -512(R9), Y8, Y4
+	VFMADD231PS Y6, Y4, Y3
 	VMOVUPS     Y3, (SP)(BX*1)
 	MOVQ        rowBytes+24(FP), DI
 	ADDQ        DI, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row38
+	JNE         row47
 	VMOVDQU     (SP), Y3
 	VMOVDQU     32(SP), Y4
 	VMOVDQU     64(SP), Y5
@@ -1569,7 +1968,7 @@ done42:
 	VMOVUPS     Y9, (CX)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet37
+	JNZ         octet46
 	VZEROUPPER
 	RET
 
@@ -1585,27 +1984,27 @@ TEXT ·dotMXFP4x2VNNI(SB), $512-80
 	VMOVDQU onesWords<>+0(SB), Y2
 	MOVQ    AX, SI
 
-octet43:
+octet54:
 	XORQ BX, BX
 
-row44:
+row55:
 	LEAQ 65536(AX), R8
 
-touch45:
+touch56:
 	CMPQ       SI, R8
-	JGE        touched46
+	JGE        touched57
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch45
+	JMP        touch56
 
-touched46:
+touched57:
 	MOVQ  AX, R9
 	MOVQ  lanes+48(FP), R10
 	MOVQ  n+64(FP), R8
 	VPXOR Y3, Y3, Y3
 	VPXOR Y4, Y4, Y4
 
-group47:
+group58:
 	PREFETCHT0   4096(R9)
 	PREFETCHT0   4160(R9)
 	PREFETCHT0   4224(R9)
@@ -1729,21 +2128,23 @@ group47:
 	ADDQ         $+136, R9
 	ADDQ         $+512, R10
 	DECQ         R8
-	JZ           done48
+	JZ           done59
 	CMPQ         R8, $0x01
-	JNE          group47
+	JNE          full60
 	MOVQ         back+72(FP), R11
 	SUBQ         R11, R9
-	JMP          group47
 
-done48:
+full60:
+	JMP group58
+
+done59:
 	VMOVUPS     Y3, (SP)(BX*1)
 	VMOVUPS     Y4, 256(SP)(BX*1)
 	MOVQ        rowBytes+24(FP), R8
 	ADDQ        R8, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row44
+	JNE         row55
 	VMOVDQU     (SP), Y3
 	VMOVDQU     32(SP), Y4
 	VMOVDQU     64(SP), Y5
@@ -1831,7 +2232,7 @@ done48:
 	VMOVUPS     Y9, (CX)(BX*4)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet43
+	JNZ         octet54
 	VZEROUPPER
 	RET
 
@@ -1846,20 +2247,20 @@ TEXT ·dotIQ4_XSx1AVX2(SB), $256-80
 	VMOVDQU onesWords<>+0(SB), Y2
 	MOVQ    AX, SI
 
-octet49:
+octet61:
 	XORQ BX, BX
 
-row50:
+row62:
 	LEAQ 65536(AX), DI
 
-touch51:
+touch63:
 	CMPQ       SI, DI
-	JGE        touched52
+	JGE        touched64
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch51
+	JMP        touch63
 
-touched52:
+touched64:
 	MOVQ         AX, R8
 	MOVQ         lanes+48(FP), R9
 	MOVQ         n+64(FP), DI
@@ -1961,9 +2362,9 @@ touched52:
 	ADDQ         $+136, R8
 	ADDQ         $+512, R9
 	DECQ         DI
-	JZ           last54
+	JZ           last66
 
-group53:
+group65:
 	PREFETCHT0   4096(R8)
 	PREFETCHT0   4160(R8)
 	PREFETCHT0   4224(R8)
@@ -2070,9 +2471,10 @@ group53:
 	ADDQ         $+136, R8
 	ADDQ         $+512, R9
 	DECQ         DI
-	JNZ          group53
+	JZ           last66
+	JMP          group65
 
-last54:
+last66:
 	VSHUFPS     $0xdd, Y5, Y4, Y7
 	VSHUFPS     $0x88, Y5, Y4, Y4
 	VPADDD      Y7, Y4, Y4
@@ -2084,7 +2486,7 @@ last54:
 	ADDQ        DI, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row50
+	JNE         row62
 	VMOVDQU     (SP), Y3
 	VMOVDQU     32(SP), Y4
 	VMOVDQU     64(SP), Y5
@@ -2129,7 +2531,7 @@ last54:
 	VMOVUPS     Y9, (CX)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet49
+	JNZ         octet61
 	VZEROUPPER
 	RET
 
@@ -2175,27 +2577,27 @@ TEXT ·dotIQ4_XSx2AVX2(SB), $512-80
 	VMOVDQU onesWords<>+0(SB), Y2
 	MOVQ    AX, SI
 
-octet55:
+octet67:
 	XORQ BX, BX
 
-row56:
+row68:
 	LEAQ 65536(AX), R8
 
-touch57:
+touch69:
 	CMPQ       SI, R8
-	JGE        touched58
+	JGE        touched70
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch57
+	JMP        touch69
 
-touched58:
+touched70:
 	MOVQ  AX, R9
 	MOVQ  lanes+48(FP), R10
 	MOVQ  n+64(FP), R8
 	VPXOR Y3, Y3, Y3
 	VPXOR Y4, Y4, Y4
 
-group59:
+group71:
 	PREFETCHT0   4096(R9)
 	PREFETCHT0   4160(R9)
 	PREFETCHT0   4224(R9)
@@ -2355,102 +2757,105 @@ group59:
 	ADDQ         $+136, R9
 	ADDQ         $+512, R10
 	DECQ         R8
-	JNZ          group59
-	VMOVUPS      Y3, (SP)(BX*1)
-	VMOVUPS      Y4, 256(SP)(BX*1)
-	MOVQ         rowBytes+24(FP), R8
-	ADDQ         R8, AX
-	ADDQ         $0x20, BX
-	CMPQ         BX, $+256
-	JNE          row56
-	VMOVDQU      (SP), Y3
-	VMOVDQU      32(SP), Y4
-	VMOVDQU      64(SP), Y5
-	VMOVDQU      96(SP), Y6
-	VPUNPCKLDQ   Y4, Y3, Y7
-	VPUNPCKHDQ   Y4, Y3, Y3
-	VPUNPCKLDQ   Y6, Y5, Y4
-	VPUNPCKHDQ   Y6, Y5, Y5
-	VPUNPCKLQDQ  Y4, Y7, Y6
-	VPUNPCKHQDQ  Y4, Y7, Y4
-	VPUNPCKLQDQ  Y5, Y3, Y7
-	VPUNPCKHQDQ  Y5, Y3, Y3
-	VMOVDQU      128(SP), Y5
-	VMOVDQU      160(SP), Y8
-	VMOVDQU      192(SP), Y9
-	VMOVDQU      224(SP), Y10
-	VPUNPCKLDQ   Y8, Y5, Y11
-	VPUNPCKHDQ   Y8, Y5, Y5
-	VPUNPCKLDQ   Y10, Y9, Y8
-	VPUNPCKHDQ   Y10, Y9, Y9
-	VPUNPCKLQDQ  Y8, Y11, Y10
-	VPUNPCKHQDQ  Y8, Y11, Y8
-	VPUNPCKLQDQ  Y9, Y5, Y11
-	VPUNPCKHQDQ  Y9, Y5, Y5
-	VPXOR        Y9, Y9, Y9
-	VPERM2F128   $0x20, Y10, Y6, Y12
-	VADDPS       Y12, Y9, Y9
-	VPERM2F128   $0x20, Y8, Y4, Y12
-	VADDPS       Y12, Y9, Y9
-	VPERM2F128   $0x20, Y11, Y7, Y12
-	VADDPS       Y12, Y9, Y9
-	VPERM2F128   $0x20, Y5, Y3, Y12
-	VADDPS       Y12, Y9, Y9
-	VPERM2F128   $0x31, Y10, Y6, Y6
-	VADDPS       Y6, Y9, Y9
-	VPERM2F128   $0x31, Y8, Y4, Y4
-	VADDPS       Y4, Y9, Y9
-	VPERM2F128   $0x31, Y11, Y7, Y4
-	VADDPS       Y4, Y9, Y9
-	VPERM2F128   $0x31, Y5, Y3, Y3
-	VADDPS       Y3, Y9, Y9
-	VMOVUPS      Y9, (CX)
-	MOVQ         ldo+8(FP), BX
-	VMOVDQU      256(SP), Y3
-	VMOVDQU      288(SP), Y4
-	VMOVDQU      320(SP), Y5
-	VMOVDQU      352(SP), Y6
-	VPUNPCKLDQ   Y4, Y3, Y7
-	VPUNPCKHDQ   Y4, Y3, Y3
-	VPUNPCKLDQ   Y6, Y5, Y4
-	VPUNPCKHDQ   Y6, Y5, Y5
-	VPUNPCKLQDQ  Y4, Y7, Y6
-	VPUNPCKHQDQ  Y4, Y7, Y4
-	VPUNPCKLQDQ  Y5, Y3, Y7
-	VPUNPCKHQDQ  Y5, Y3, Y3
-	VMOVDQU      384(SP), Y5
-	VMOVDQU      416(SP), Y8
-	VMOVDQU      448(SP), Y9
-	VMOVDQU      480(SP), Y10
-	VPUNPCKLDQ   Y8, Y5, Y11
-	VPUNPCKHDQ   Y8, Y5, Y5
-	VPUNPCKLDQ   Y10, Y9, Y8
-	VPUNPCKHDQ   Y10, Y9, Y9
-	VPUNPCKLQDQ  Y8, Y11, Y10
-	VPUNPCKHQDQ  Y8, Y11, Y8
-	VPUNPCKLQDQ  Y9, Y5, Y11
-	VPUNPCKHQDQ  Y9, Y5, Y5
-	VPXOR        Y9, Y9, Y9
-	VPERM2F128   $0x20, Y10, Y6, Y12
-	VADDPS       Y12, Y9, Y9
-	VPERM2F128   $0x20, Y8, Y4, Y12
-	VADDPS       Y12, Y9, Y9
-	VPERM2F128   $0x20, Y11, Y7, Y12
-	VADDPS       Y12, Y9, Y9
-	VPERM2F128   $0x20, Y5, Y3, Y12
-	VADDPS       Y12, Y9, Y9
-	VPERM2F128   $0x31, Y10, Y6, Y6
-	VADDPS       Y6, Y9, Y9
-	VPERM2F128   $0x31, Y8, Y4, Y4
-	VADDPS       Y4, Y9, Y9
-	VPERM2F128   $0x31, Y11, Y7, Y4
-	VADDPS       Y4, Y9, Y9
-	VPERM2F128   $0x31, Y5, Y3, Y3
-	VADDPS       Y3, Y9, Y9
-	VMOVUPS      Y9, (CX)(BX*4)
-	ADDQ         $0x20, CX
-	DECQ         DX
-	JNZ          octet55
+	JZ           done72
+	JMP          group71
+
+done72:
+	VMOVUPS     Y3, (SP)(BX*1)
+	VMOVUPS     Y4, 256(SP)(BX*1)
+	MOVQ        rowBytes+24(FP), R8
+	ADDQ        R8, AX
+	ADDQ        $0x20, BX
+	CMPQ        BX, $+256
+	JNE         row68
+	VMOVDQU     (SP), Y3
+	VMOVDQU     32(SP), Y4
+	VMOVDQU     64(SP), Y5
+	VMOVDQU     96(SP), Y6
+	VPUNPCKLDQ  Y4, Y3, Y7
+	VPUNPCKHDQ  Y4, Y3, Y3
+	VPUNPCKLDQ  Y6, Y5, Y4
+	VPUNPCKHDQ  Y6, Y5, Y5
+	VPUNPCKLQDQ Y4, Y7, Y6
+	VPUNPCKHQDQ Y4, Y7, Y4
+	VPUNPCKLQDQ Y5, Y3, Y7
+	VPUNPCKHQDQ Y5, Y3, Y3
+	VMOVDQU     128(SP), Y5
+	VMOVDQU     160(SP), Y8
+	VMOVDQU     192(SP), Y9
+	VMOVDQU     224(SP), Y10
+	VPUNPCKLDQ  Y8, Y5, Y11
+	VPUNPCKHDQ  Y8, Y5, Y5
+	VPUNPCKLDQ  Y10, Y9, Y8
+	VPUNPCKHDQ  Y10, Y9, Y9
+	VPUNPCKLQDQ Y8, Y11, Y10
+	VPUNPCKHQDQ Y8, Y11, Y8
+	VPUNPCKLQDQ Y9, Y5, Y11
+	VPUNPCKHQDQ Y9, Y5, Y5
+	VPXOR       Y9, Y9, Y9
+	VPERM2F128  $0x20, Y10, Y6, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y8, Y4, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y11, Y7, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y5, Y3, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x31, Y10, Y6, Y6
+	VADDPS      Y6, Y9, Y9
+	VPERM2F128  $0x31, Y8, Y4, Y4
+	VADDPS      Y4, Y9, Y9
+	VPERM2F128  $0x31, Y11, Y7, Y4
+	VADDPS      Y4, Y9, Y9
+	VPERM2F128  $0x31, Y5, Y3, Y3
+	VADDPS      Y3, Y9, Y9
+	VMOVUPS     Y9, (CX)
+	MOVQ        ldo+8(FP), BX
+	VMOVDQU     256(SP), Y3
+	VMOVDQU     288(SP), Y4
+	VMOVDQU     320(SP), Y5
+	VMOVDQU     352(SP), Y6
+	VPUNPCKLDQ  Y4, Y3, Y7
+	VPUNPCKHDQ  Y4, Y3, Y3
+	VPUNPCKLDQ  Y6, Y5, Y4
+	VPUNPCKHDQ  Y6, Y5, Y5
+	VPUNPCKLQDQ Y4, Y7, Y6
+	VPUNPCKHQDQ Y4, Y7, Y4
+	VPUNPCKLQDQ Y5, Y3, Y7
+	VPUNPCKHQDQ Y5, Y3, Y3
+	VMOVDQU     384(SP), Y5
+	VMOVDQU     416(SP), Y8
+	VMOVDQU     448(SP), Y9
+	VMOVDQU     480(SP), Y10
+	VPUNPCKLDQ  Y8, Y5, Y11
+	VPUNPCKHDQ  Y8, Y5, Y5
+	VPUNPCKLDQ  Y10, Y9, Y8
+	VPUNPCKHDQ  Y10, Y9, Y9
+	VPUNPCKLQDQ Y8, Y11, Y10
+	VPUNPCKHQDQ Y8, Y11, Y8
+	VPUNPCKLQDQ Y9, Y5, Y11
+	VPUNPCKHQDQ Y9, Y5, Y5
+	VPXOR       Y9, Y9, Y9
+	VPERM2F128  $0x20, Y10, Y6, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y8, Y4, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y11, Y7, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x20, Y5, Y3, Y12
+	VADDPS      Y12, Y9, Y9
+	VPERM2F128  $0x31, Y10, Y6, Y6
+	VADDPS      Y6, Y9, Y9
+	VPERM2F128  $0x31, Y8, Y4, Y4
+	VADDPS      Y4, Y9, Y9
+	VPERM2F128  $0x31, Y11, Y7, Y4
+	VADDPS      Y4, Y9, Y9
+	VPERM2F128  $0x31, Y5, Y3, Y3
+	VADDPS      Y3, Y9, Y9
+	VMOVUPS     Y9, (CX)(BX*4)
+	ADDQ        $0x20, CX
+	DECQ        DX
+	JNZ         octet67
 	VZEROUPPER
 	RET
 
@@ -2464,20 +2869,20 @@ TEXT ·dotIQ4_XSx1VNNI(SB), $256-80
 	VMOVDQU tableIQ4Unsigned<>+0(SB), Y1
 	MOVQ    AX, SI
 
-octet60:
+octet73:
 	XORQ BX, BX
 
-row61:
+row74:
 	LEAQ 65536(AX), DI
 
-touch62:
+touch75:
 	CMPQ       SI, DI
-	JGE        touched63
+	JGE        touched76
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch62
+	JMP        touch75
 
-touched63:
+touched76:
 	MOVQ         AX, R8
 	MOVQ         lanes+48(FP), R9
 	MOVQ         n+64(FP), DI
@@ -2555,9 +2960,9 @@ touched63:
 	ADDQ         $+136, R8
 	ADDQ         $+512, R9
 	DECQ         DI
-	JZ           last65
+	JZ           last78
 
-group64:
+group77:
 	PREFETCHT0   4096(R8)
 	PREFETCHT0   4160(R8)
 	PREFETCHT0   4224(R8)
@@ -2643,9 +3048,10 @@ group64:
 	ADDQ         $+136, R8
 	ADDQ         $+512, R9
 	DECQ         DI
-	JNZ          group64
+	JZ           last78
+	JMP          group77
 
-last65:
+last78:
 	VSHUFPS     $0xdd, Y6, Y5, Y4
 	VSHUFPS     $0x88, Y6, Y5, Y5
 	VPADDD      Y4, Y5, Y5
@@ -2660,7 +3066,7 @@ last65:
 	ADDQ        DI, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row61
+	JNE         row74
 	VMOVDQU     (SP), Y2
 	VMOVDQU     32(SP), Y3
 	VMOVDQU     64(SP), Y4
@@ -2705,7 +3111,7 @@ last65:
 	VMOVUPS     Y8, (CX)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet60
+	JNZ         octet73
 	VZEROUPPER
 	RET
 
@@ -2720,27 +3126,27 @@ TEXT ·dotIQ4_XSx2VNNI(SB), $512-80
 	VMOVDQU tableIQ4UnsignedUnsigned<>+0(SB), Y1
 	MOVQ    AX, SI
 
-octet66:
+octet79:
 	XORQ BX, BX
 
-row67:
+row80:
 	LEAQ 65536(AX), R8
 
-touch68:
+touch81:
 	CMPQ       SI, R8
-	JGE        touched69
+	JGE        touched82
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch68
+	JMP        touch81
 
-touched69:
+touched82:
 	MOVQ  AX, R9
 	MOVQ  lanes+48(FP), R10
 	MOVQ  n+64(FP), R8
 	VPXOR Y2, Y2, Y2
 	VPXOR Y3, Y3, Y3
 
-group70:
+group83:
 	PREFETCHT0   4096(R9)
 	PREFETCHT0   4160(R9)
 	PREFETCHT0   4224(R9)
@@ -2858,101 +3264,104 @@ group70:
 	ADDQ         $+136, R9
 	ADDQ         $+512, R10
 	DECQ         R8
-	JNZ          group70
-	VMOVUPS      Y2, (SP)(BX*1)
-	VMOVUPS      Y3, 256(SP)(BX*1)
-	MOVQ         rowBytes+24(FP), R8
-	ADDQ         R8, AX
-	ADDQ         $0x20, BX
-	CMPQ         BX, $+256
-	JNE          row67
-	VMOVDQU      (SP), Y2
-	VMOVDQU      32(SP), Y3
-	VMOVDQU      64(SP), Y4
-	VMOVDQU      96(SP), Y5
-	VPUNPCKLDQ   Y3, Y2, Y6
-	VPUNPCKHDQ   Y3, Y2, Y2
-	VPUNPCKLDQ   Y5, Y4, Y3
-	VPUNPCKHDQ   Y5, Y4, Y4
-	VPUNPCKLQDQ  Y3, Y6, Y5
-	VPUNPCKHQDQ  Y3, Y6, Y3
-	VPUNPCKLQDQ  Y4, Y2, Y6
-	VPUNPCKHQDQ  Y4, Y2, Y2
-	VMOVDQU      128(SP), Y4
-	VMOVDQU      160(SP), Y7
-	VMOVDQU      192(SP), Y8
-	VMOVDQU      224(SP), Y9
-	VPUNPCKLDQ   Y7, Y4, Y10
-	VPUNPCKHDQ   Y7, Y4, Y4
-	VPUNPCKLDQ   Y9, Y8, Y7
-	VPUNPCKHDQ   Y9, Y8, Y8
-	VPUNPCKLQDQ  Y7, Y10, Y9
-	VPUNPCKHQDQ  Y7, Y10, Y7
-	VPUNPCKLQDQ  Y8, Y4, Y10
-	VPUNPCKHQDQ  Y8, Y4, Y4
-	VPXOR        Y8, Y8, Y8
-	VPERM2F128   $0x20, Y9, Y5, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y7, Y3, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y10, Y6, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y4, Y2, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x31, Y9, Y5, Y5
-	VADDPS       Y5, Y8, Y8
-	VPERM2F128   $0x31, Y7, Y3, Y3
-	VADDPS       Y3, Y8, Y8
-	VPERM2F128   $0x31, Y10, Y6, Y3
-	VADDPS       Y3, Y8, Y8
-	VPERM2F128   $0x31, Y4, Y2, Y2
-	VADDPS       Y2, Y8, Y8
-	VMOVUPS      Y8, (CX)
-	MOVQ         ldo+8(FP), BX
-	VMOVDQU      256(SP), Y2
-	VMOVDQU      288(SP), Y3
-	VMOVDQU      320(SP), Y4
-	VMOVDQU      352(SP), Y5
-	VPUNPCKLDQ   Y3, Y2, Y6
-	VPUNPCKHDQ   Y3, Y2, Y2
-	VPUNPCKLDQ   Y5, Y4, Y3
-	VPUNPCKHDQ   Y5, Y4, Y4
-	VPUNPCKLQDQ  Y3, Y6, Y5
-	VPUNPCKHQDQ  Y3, Y6, Y3
-	VPUNPCKLQDQ  Y4, Y2, Y6
-	VPUNPCKHQDQ  Y4, Y2, Y2
-	VMOVDQU      384(SP), Y4
-	VMOVDQU      416(SP), Y7
-	VMOVDQU      448(SP), Y8
-	VMOVDQU      480(SP), Y9
-	VPUNPCKLDQ   Y7, Y4, Y10
-	VPUNPCKHDQ   Y7, Y4, Y4
-	VPUNPCKLDQ   Y9, Y8, Y7
-	VPUNPCKHDQ   Y9, Y8, Y8
-	VPUNPCKLQDQ  Y7, Y10, Y9
-	VPUNPCKHQDQ  Y7, Y10, Y7
-	VPUNPCKLQDQ  Y8, Y4, Y10
-	VPUNPCKHQDQ  Y8, Y4, Y4
-	VPXOR        Y8, Y8, Y8
-	VPERM2F128   $0x20, Y9, Y5, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y7, Y3, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y10, Y6, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y4, Y2, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x31, Y9, Y5, Y5
-	VADDPS       Y5, Y8, Y8
-	VPERM2F128   $0x31, Y7, Y3, Y3
-	VADDPS       Y3, Y8, Y8
-	VPERM2F128   $0x31, Y10, Y6, Y3
-	VADDPS       Y3, Y8, Y8
-	VPERM2F128   $0x31, Y4, Y2, Y2
-	VADDPS       Y2, Y8, Y8
-	VMOVUPS      Y8, (CX)(BX*4)
-	ADDQ         $0x20, CX
-	DECQ         DX
-	JNZ          octet66
+	JZ           done84
+	JMP          group83
+
+done84:
+	VMOVUPS     Y2, (SP)(BX*1)
+	VMOVUPS     Y3, 256(SP)(BX*1)
+	MOVQ        rowBytes+24(FP), R8
+	ADDQ        R8, AX
+	ADDQ        $0x20, BX
+	CMPQ        BX, $+256
+	JNE         row80
+	VMOVDQU     (SP), Y2
+	VMOVDQU     32(SP), Y3
+	VMOVDQU     64(SP), Y4
+	VMOVDQU     96(SP), Y5
+	VPUNPCKLDQ  Y3, Y2, Y6
+	VPUNPCKHDQ  Y3, Y2, Y2
+	VPUNPCKLDQ  Y5, Y4, Y3
+	VPUNPCKHDQ  Y5, Y4, Y4
+	VPUNPCKLQDQ Y3, Y6, Y5
+	VPUNPCKHQDQ Y3, Y6, Y3
+	VPUNPCKLQDQ Y4, Y2, Y6
+	VPUNPCKHQDQ Y4, Y2, Y2
+	VMOVDQU     128(SP), Y4
+	VMOVDQU     160(SP), Y7
+	VMOVDQU     192(SP), Y8
+	VMOVDQU     224(SP), Y9
+	VPUNPCKLDQ  Y7, Y4, Y10
+	VPUNPCKHDQ  Y7, Y4, Y4
+	VPUNPCKLDQ  Y9, Y8, Y7
+	VPUNPCKHDQ  Y9, Y8, Y8
+	VPUNPCKLQDQ Y7, Y10, Y9
+	VPUNPCKHQDQ Y7, Y10, Y7
+	VPUNPCKLQDQ Y8, Y4, Y10
+	VPUNPCKHQDQ Y8, Y4, Y4
+	VPXOR       Y8, Y8, Y8
+	VPERM2F128  $0x20, Y9, Y5, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y7, Y3, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y10, Y6, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y4, Y2, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x31, Y9, Y5, Y5
+	VADDPS      Y5, Y8, Y8
+	VPERM2F128  $0x31, Y7, Y3, Y3
+	VADDPS      Y3, Y8, Y8
+	VPERM2F128  $0x31, Y10, Y6, Y3
+	VADDPS      Y3, Y8, Y8
+	VPERM2F128  $0x31, Y4, Y2, Y2
+	VADDPS      Y2, Y8, Y8
+	VMOVUPS     Y8, (CX)
+	MOVQ        ldo+8(FP), BX
+	VMOVDQU     256(SP), Y2
+	VMOVDQU     288(SP), Y3
+	VMOVDQU     320(SP), Y4
+	VMOVDQU     352(SP), Y5
+	VPUNPCKLDQ  Y3, Y2, Y6
+	VPUNPCKHDQ  Y3, Y2, Y2
+	VPUNPCKLDQ  Y5, Y4, Y3
+	VPUNPCKHDQ  Y5, Y4, Y4
+	VPUNPCKLQDQ Y3, Y6, Y5
+	VPUNPCKHQDQ Y3, Y6, Y3
+	VPUNPCKLQDQ Y4, Y2, Y6
+	VPUNPCKHQDQ Y4, Y2, Y2
+	VMOVDQU     384(SP), Y4
+	VMOVDQU     416(SP), Y7
+	VMOVDQU     448(SP), Y8
+	VMOVDQU     480(SP), Y9
+	VPUNPCKLDQ  Y7, Y4, Y10
+	VPUNPCKHDQ  Y7, Y4, Y4
+	VPUNPCKLDQ  Y9, Y8, Y7
+	VPUNPCKHDQ  Y9, Y8, Y8
+	VPUNPCKLQDQ Y7, Y10, Y9
+	VPUNPCKHQDQ Y7, Y10, Y7
+	VPUNPCKLQDQ Y8, Y4, Y10
+	VPUNPCKHQDQ Y8, Y4, Y4
+	VPXOR       Y8, Y8, Y8
+	VPERM2F128  $0x20, Y9, Y5, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y7, Y3, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y10, Y6, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y4, Y2, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x31, Y9, Y5, Y5
+	VADDPS      Y5, Y8, Y8
+	VPERM2F128  $0x31, Y7, Y3, Y3
+	VADDPS      Y3, Y8, Y8
+	VPERM2F128  $0x31, Y10, Y6, Y3
+	VADDPS      Y3, Y8, Y8
+	VPERM2F128  $0x31, Y4, Y2, Y2
+	VADDPS      Y2, Y8, Y8
+	VMOVUPS     Y8, (CX)(BX*4)
+	ADDQ        $0x20, CX
+	DECQ        DX
+	JNZ         octet79
 	VZEROUPPER
 	RET

@@ -28,12 +28,10 @@ touch3:
 	JMP        touch3
 
 touched4:
-	MOVQ  AX, R8
-	MOVQ  lanes+48(FP), R9
-	MOVQ  n+64(FP), DI
-	VPXOR Y2, Y2, Y2
-
-group5:
+	MOVQ         AX, R8
+	MOVQ         lanes+48(FP), R9
+	MOVQ         n+64(FP), DI
+	VPXOR        Y2, Y2, Y2
 	PREFETCHT0   4096(R8)
 	PREFETCHT0   4160(R8)
 	PREFETCHT0   4224(R8)
@@ -90,26 +88,107 @@ group5:
 	VEXTRACTI128 $0x01, Y3, X4
 	VPBLENDW     $0xaa, X4, X3, X3
 	VCVTPH2PS    X3, Y3
-	VSHUFPS      $0xdd, Y6, Y5, Y4
-	VSHUFPS      $0x88, Y6, Y5, Y5
-	VPADDD       Y4, Y5, Y5
-	VMOVDQU      64(R9), Y4
-	VPSLLD       $0x07, Y4, Y4
-	VPADDD       Y4, Y5, Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       (R9), Y3, Y3
-	VFMADD231PS  Y5, Y3, Y2
 	ADDQ         $+144, R8
 	ADDQ         $+512, R9
 	DECQ         DI
-	JZ           done6
+	JZ           last6
 	CMPQ         DI, $0x01
-	JNE          group5
+	JNE          full7
 	MOVQ         back+72(FP), R10
 	SUBQ         R10, R8
-	JMP          group5
 
-done6:
+full7:
+group5:
+	PREFETCHT0   4096(R8)
+	PREFETCHT0   4160(R8)
+	PREFETCHT0   4224(R8)
+	VMOVDQU      2(R8), X4
+	VINSERTI128  $0x01, 74(R8), Y4, Y4
+	VPSRLW       $0x04, Y4, Y7
+	VPAND        Y0, Y4, Y4
+	VPAND        Y0, Y7, Y7
+	VPSHUFB      Y4, Y1, Y4
+	VPSHUFB      Y7, Y1, Y7
+	VPXOR        Y8, Y8, Y8
+	VPDPBUSD     256(R9), Y4, Y8
+	VPDPBUSD     288(R9), Y7, Y8
+	VMOVDQU      20(R8), X4
+	VINSERTI128  $0x01, 92(R8), Y4, Y4
+	VPSRLW       $0x04, Y4, Y7
+	VPAND        Y0, Y4, Y4
+	VPAND        Y0, Y7, Y7
+	VPSHUFB      Y4, Y1, Y4
+	VPSHUFB      Y7, Y1, Y7
+	VPXOR        Y9, Y9, Y9
+	VPDPBUSD     320(R9), Y4, Y9
+	VPDPBUSD     352(R9), Y7, Y9
+	VSHUFPS      $0xdd, Y9, Y8, Y4
+	VSHUFPS      $0x88, Y9, Y8, Y8
+	VPADDD       Y4, Y8, Y8
+	VMOVDQU      38(R8), X4
+	VINSERTI128  $0x01, 110(R8), Y4, Y4
+	VPSRLW       $0x04, Y4, Y7
+	VPAND        Y0, Y4, Y4
+	VPAND        Y0, Y7, Y7
+	VPSHUFB      Y4, Y1, Y4
+	VPSHUFB      Y7, Y1, Y7
+	VPXOR        Y9, Y9, Y9
+	VPDPBUSD     384(R9), Y4, Y9
+	VPDPBUSD     416(R9), Y7, Y9
+	VMOVDQU      56(R8), X4
+	VINSERTI128  $0x01, 128(R8), Y4, Y4
+	VPSRLW       $0x04, Y4, Y7
+	VPAND        Y0, Y4, Y4
+	VPAND        Y0, Y7, Y7
+	VPSHUFB      Y4, Y1, Y4
+	VPSHUFB      Y7, Y1, Y7
+	VPXOR        Y10, Y10, Y10
+	VPDPBUSD     448(R9), Y4, Y10
+	VPDPBUSD     480(R9), Y7, Y10
+	VSHUFPS      $0xdd, Y10, Y9, Y4
+	VSHUFPS      $0x88, Y10, Y9, Y9
+	VPADDD       Y4, Y9, Y9
+	VMOVDQU      (R8), Y4
+	VPBLENDW     $0x0c, 32(R8), Y4, Y4
+	VPBLENDW     $0x30, 64(R8), Y4, Y4
+	VPBLENDW     $0xc0, 96(R8), Y4, Y4
+	VEXTRACTI128 $0x01, Y4, X7
+	VPBLENDW     $0xaa, X7, X4, X4
+	VCVTPH2PS    X4, Y4
+	VSHUFPS      $0xdd, Y6, Y5, Y7
+	VSHUFPS      $0x88, Y6, Y5, Y5
+	VPADDD       Y7, Y5, Y5
+	VMOVDQU      -448(R9), Y6
+	VPSLLD       $0x07, Y6, Y6
+	VPADDD       Y6, Y5, Y5
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       -512(R9), Y3, Y3
+	VFMADD231PS  Y5, Y3, Y2
+	VMOVDQA      Y8, Y5
+	VMOVDQA      Y9, Y6
+	VMOVDQA      Y4, Y3
+	ADDQ         $+144, R8
+	ADDQ         $+512, R9
+	DECQ         DI
+	JZ           last6
+	CMPQ         DI, $0x01
+	JNE          full8
+	MOVQ         back+72(FP), R10
+	SUBQ         R10, R8
+
+full8:
+	JMP group5
+
+last6:
+	VSHUFPS     $0xdd, Y6, Y5, Y4
+	VSHUFPS     $0x88, Y6, Y5, Y5
+	VPADDD      Y4, Y5, Y5
+	VMOVDQU     -448(R9), Y4
+	VPSLLD      $0x07, Y4, Y4
+	VPADDD      Y4, Y5, Y5
+	VCVTDQ2PS   Y5, Y5
+	VMULPS      -512(R9), Y3, Y3
+	VFMADD231PS Y5, Y3, Y2
 	VMOVUPS     Y2, (SP)(BX*1)
 	MOVQ        rowBytes+24(FP), DI
 	ADDQ        DI, AX
@@ -187,27 +266,27 @@ TEXT ·dotIQ4_NLx2VL(SB), $512-80
 	VMOVDQU tableIQ4UnsignedUnsigned<>+0(SB), Y1
 	MOVQ    AX, SI
 
-octet7:
+octet9:
 	XORQ BX, BX
 
-row8:
+row10:
 	LEAQ 65536(AX), R8
 
-touch9:
+touch11:
 	CMPQ       SI, R8
-	JGE        touched10
+	JGE        touched12
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch9
+	JMP        touch11
 
-touched10:
+touched12:
 	MOVQ  AX, R9
 	MOVQ  lanes+48(FP), R10
 	MOVQ  n+64(FP), R8
 	VPXOR Y2, Y2, Y2
 	VPXOR Y3, Y3, Y3
 
-group11:
+group13:
 	PREFETCHT0   4096(R9)
 	PREFETCHT0   4160(R9)
 	PREFETCHT0   4224(R9)
@@ -303,21 +382,23 @@ group11:
 	ADDQ         $+144, R9
 	ADDQ         $+512, R10
 	DECQ         R8
-	JZ           done12
+	JZ           done14
 	CMPQ         R8, $0x01
-	JNE          group11
+	JNE          full15
 	MOVQ         back+72(FP), R11
 	SUBQ         R11, R9
-	JMP          group11
 
-done12:
+full15:
+	JMP group13
+
+done14:
 	VMOVUPS     Y2, (SP)(BX*1)
 	VMOVUPS     Y3, 256(SP)(BX*1)
 	MOVQ        rowBytes+24(FP), R8
 	ADDQ        R8, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row8
+	JNE         row10
 	VMOVDQU     (SP), Y2
 	VMOVDQU     32(SP), Y3
 	VMOVDQU     64(SP), Y4
@@ -405,7 +486,7 @@ done12:
 	VMOVUPS     Y8, (CX)(BX*4)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet7
+	JNZ         octet9
 	VZEROUPPER
 	RET
 
@@ -426,26 +507,24 @@ TEXT ·dotMXFP4x1VL(SB), $256-80
 	VMOVDQU32 onesWords<>+0(SB), Y16
 	MOVQ      AX, SI
 
-octet13:
+octet16:
 	XORQ BX, BX
 
-row14:
+row17:
 	LEAQ 65536(AX), DI
 
-touch15:
+touch18:
 	CMPQ       SI, DI
-	JGE        touched16
+	JGE        touched19
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch15
+	JMP        touch18
 
-touched16:
-	MOVQ  AX, R8
-	MOVQ  lanes+48(FP), R9
-	MOVQ  n+64(FP), DI
-	VPXOR Y2, Y2, Y2
-
-group17:
+touched19:
+	MOVQ         AX, R8
+	MOVQ         lanes+48(FP), R9
+	MOVQ         n+64(FP), DI
+	VPXOR        Y2, Y2, Y2
 	PREFETCHT0   4096(R8)
 	PREFETCHT0   4160(R8)
 	PREFETCHT0   4224(R8)
@@ -516,32 +595,127 @@ group17:
 	VPSLLD       $0x17, Y7, Y7
 	VPCMPGTD     Y8, Y3, Y3
 	VBLENDVPS    Y3, Y7, Y4, Y7
-	VSHUFPS      $0xdd, Y6, Y5, Y3
-	VSHUFPS      $0x88, Y6, Y5, Y5
-	VPADDD       Y3, Y5, Y5
-	VMOVDQU      64(R9), Y3
-	VPSLLD       $0x04, Y3, Y3
-	VPADDD       Y3, Y5, Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       (R9), Y7, Y3
-	VFMADD231PS  Y5, Y3, Y2
 	ADDQ         $+136, R8
 	ADDQ         $+512, R9
 	DECQ         DI
-	JZ           done18
+	JZ           last21
 	CMPQ         DI, $0x01
-	JNE          group17
+	JNE          full22
 	MOVQ         back+72(FP), R10
 	SUBQ         R10, R8
-	JMP          group17
 
-done18:
+full22:
+group20:
+	PREFETCHT0   4096(R8)
+	PREFETCHT0   4160(R8)
+	PREFETCHT0   4224(R8)
+	VMOVDQU      1(R8), X3
+	VINSERTI128  $0x01, 69(R8), Y3, Y3
+	VPSRLW       $0x04, Y3, Y4
+	VPAND        Y0, Y3, Y3
+	VPAND        Y0, Y4, Y4
+	VPSHUFB      Y3, Y1, Y3
+	VPSHUFB      Y4, Y1, Y4
+	VPXOR        Y8, Y8, Y8
+	VPDPBUSD     256(R9), Y3, Y8
+	VPDPBUSD     288(R9), Y4, Y8
+	VMOVDQU      18(R8), X3
+	VINSERTI128  $0x01, 86(R8), Y3, Y3
+	VPSRLW       $0x04, Y3, Y4
+	VPAND        Y0, Y3, Y3
+	VPAND        Y0, Y4, Y4
+	VPSHUFB      Y3, Y1, Y3
+	VPSHUFB      Y4, Y1, Y4
+	VPXOR        Y9, Y9, Y9
+	VPDPBUSD     320(R9), Y3, Y9
+	VPDPBUSD     352(R9), Y4, Y9
+	VPACKSSDW    Y9, Y8, Y8
+	VPMADDWD     Y16, Y8, Y8
+	VMOVDQU      35(R8), X3
+	VINSERTI128  $0x01, 103(R8), Y3, Y3
+	VPSRLW       $0x04, Y3, Y4
+	VPAND        Y0, Y3, Y3
+	VPAND        Y0, Y4, Y4
+	VPSHUFB      Y3, Y1, Y3
+	VPSHUFB      Y4, Y1, Y4
+	VPXOR        Y9, Y9, Y9
+	VPDPBUSD     384(R9), Y3, Y9
+	VPDPBUSD     416(R9), Y4, Y9
+	VMOVDQU      52(R8), X3
+	VINSERTI128  $0x01, 120(R8), Y3, Y3
+	VPSRLW       $0x04, Y3, Y4
+	VPAND        Y0, Y3, Y3
+	VPAND        Y0, Y4, Y4
+	VPSHUFB      Y3, Y1, Y3
+	VPSHUFB      Y4, Y1, Y4
+	VPXOR        Y10, Y10, Y10
+	VPDPBUSD     448(R9), Y3, Y10
+	VPDPBUSD     480(R9), Y4, Y10
+	VPACKSSDW    Y10, Y9, Y9
+	VPMADDWD     Y16, Y9, Y9
+	VPBROADCASTD (R8), Y3
+	VPBROADCASTD 17(R8), Y4
+	VPBLENDD     $0x02, Y4, Y3, Y3
+	VPBROADCASTD 34(R8), Y4
+	VPBLENDD     $0x04, Y4, Y3, Y3
+	VPBROADCASTD 51(R8), Y4
+	VPBLENDD     $0x08, Y4, Y3, Y3
+	VPBROADCASTD 68(R8), Y4
+	VPBLENDD     $0x10, Y4, Y3, Y3
+	VPBROADCASTD 85(R8), Y4
+	VPBLENDD     $0x20, Y4, Y3, Y3
+	VPBROADCASTD 102(R8), Y4
+	VPBLENDD     $0x40, Y4, Y3, Y3
+	VPBROADCASTD 119(R8), Y4
+	VPBLENDD     $0x80, Y4, Y3, Y3
+	VPAND        lowByte<>+0(SB), Y3, Y3
+	VMOVDQU      halfOfMinNormal<>+0(SB), Y4
+	VMOVDQU      dwordOne<>+0(SB), Y11
+	VPSLLVD      Y3, Y4, Y4
+	VPSUBD       Y11, Y3, Y10
+	VPSLLD       $0x17, Y10, Y10
+	VPCMPGTD     Y11, Y3, Y3
+	VBLENDVPS    Y3, Y10, Y4, Y10
+	VSHUFPS      $0xdd, Y6, Y5, Y3
+	VSHUFPS      $0x88, Y6, Y5, Y5
+	VPADDD       Y3, Y5, Y5
+	VMOVDQU      -448(R9), Y3
+	VPSLLD       $0x04, Y3, Y3
+	VPADDD       Y3, Y5, Y5
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       -512(R9), Y7, Y3
+	VFMADD231PS  Y5, Y3, Y2
+	VMOVDQA      Y8, Y5
+	VMOVDQA      Y9, Y6
+	VMOVDQA      Y10, Y7
+	ADDQ         $+136, R8
+	ADDQ         $+512, R9
+	DECQ         DI
+	JZ           last21
+	CMPQ         DI, $0x01
+	JNE          full23
+	MOVQ         back+72(FP), R10
+	SUBQ         R10, R8
+
+full23:
+	JMP group20
+
+last21:
+	VSHUFPS     $0xdd, Y6, Y5, Y3
+	VSHUFPS     $0x88, Y6, Y5, Y5
+	VPADDD      Y3, Y5, Y5
+	VMOVDQU     -448(R9), Y3
+	VPSLLD      $0x04, Y3, Y3
+	VPADDD      Y3, Y5, Y5
+	VCVTDQ2PS   Y5, Y5
+	VMULPS      -512(R9), Y7, Y3
+	VFMADD231PS Y5, Y3, Y2
 	VMOVUPS     Y2, (SP)(BX*1)
 	MOVQ        rowBytes+24(FP), DI
 	ADDQ        DI, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row14
+	JNE         row17
 	VMOVDQU     (SP), Y2
 	VMOVDQU     32(SP), Y3
 	VMOVDQU     64(SP), Y4
@@ -586,7 +760,7 @@ done18:
 	VMOVUPS     Y8, (CX)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet13
+	JNZ         octet16
 	VZEROUPPER
 	RET
 
@@ -632,27 +806,27 @@ TEXT ·dotMXFP4x2VL(SB), $512-80
 	VMOVDQU32 onesWords<>+0(SB), Y16
 	MOVQ      AX, SI
 
-octet19:
+octet24:
 	XORQ BX, BX
 
-row20:
+row25:
 	LEAQ 65536(AX), R8
 
-touch21:
+touch26:
 	CMPQ       SI, R8
-	JGE        touched22
+	JGE        touched27
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch21
+	JMP        touch26
 
-touched22:
+touched27:
 	MOVQ  AX, R9
 	MOVQ  lanes+48(FP), R10
 	MOVQ  n+64(FP), R8
 	VPXOR Y2, Y2, Y2
 	VPXOR Y3, Y3, Y3
 
-group23:
+group28:
 	PREFETCHT0   4096(R9)
 	PREFETCHT0   4160(R9)
 	PREFETCHT0   4224(R9)
@@ -760,21 +934,23 @@ group23:
 	ADDQ         $+136, R9
 	ADDQ         $+512, R10
 	DECQ         R8
-	JZ           done24
+	JZ           done29
 	CMPQ         R8, $0x01
-	JNE          group23
+	JNE          full30
 	MOVQ         back+72(FP), R11
 	SUBQ         R11, R9
-	JMP          group23
 
-done24:
+full30:
+	JMP group28
+
+done29:
 	VMOVUPS     Y2, (SP)(BX*1)
 	VMOVUPS     Y3, 256(SP)(BX*1)
 	MOVQ        rowBytes+24(FP), R8
 	ADDQ        R8, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row20
+	JNE         row25
 	VMOVDQU     (SP), Y2
 	VMOVDQU     32(SP), Y3
 	VMOVDQU     64(SP), Y4
@@ -862,7 +1038,7 @@ done24:
 	VMOVUPS     Y8, (CX)(BX*4)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet19
+	JNZ         octet24
 	VZEROUPPER
 	RET
 
@@ -876,20 +1052,20 @@ TEXT ·dotIQ4_XSx1VL(SB), $256-80
 	VMOVDQU tableIQ4Unsigned<>+0(SB), Y1
 	MOVQ    AX, SI
 
-octet25:
+octet31:
 	XORQ BX, BX
 
-row26:
+row32:
 	LEAQ 65536(AX), DI
 
-touch27:
+touch33:
 	CMPQ       SI, DI
-	JGE        touched28
+	JGE        touched34
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch27
+	JMP        touch33
 
-touched28:
+touched34:
 	MOVQ         AX, R8
 	MOVQ         lanes+48(FP), R9
 	MOVQ         n+64(FP), DI
@@ -959,9 +1135,9 @@ touched28:
 	ADDQ         $+136, R8
 	ADDQ         $+512, R9
 	DECQ         DI
-	JZ           last30
+	JZ           last36
 
-group29:
+group35:
 	PREFETCHT0   4096(R8)
 	PREFETCHT0   4160(R8)
 	PREFETCHT0   4224(R8)
@@ -1039,9 +1215,10 @@ group29:
 	ADDQ         $+136, R8
 	ADDQ         $+512, R9
 	DECQ         DI
-	JNZ          group29
+	JZ           last36
+	JMP          group35
 
-last30:
+last36:
 	VSHUFPS     $0xdd, Y7, Y6, Y4
 	VSHUFPS     $0x88, Y7, Y6, Y6
 	VPADDD      Y4, Y6, Y6
@@ -1056,7 +1233,7 @@ last30:
 	ADDQ        DI, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row26
+	JNE         row32
 	VMOVDQU     (SP), Y2
 	VMOVDQU     32(SP), Y3
 	VMOVDQU     64(SP), Y4
@@ -1101,7 +1278,7 @@ last30:
 	VMOVUPS     Y8, (CX)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet25
+	JNZ         octet31
 	VZEROUPPER
 	RET
 
@@ -1146,27 +1323,27 @@ TEXT ·dotIQ4_XSx2VL(SB), $512-80
 	VMOVDQU tableIQ4UnsignedUnsigned<>+0(SB), Y1
 	MOVQ    AX, SI
 
-octet31:
+octet37:
 	XORQ BX, BX
 
-row32:
+row38:
 	LEAQ 65536(AX), R8
 
-touch33:
+touch39:
 	CMPQ       SI, R8
-	JGE        touched34
+	JGE        touched40
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch33
+	JMP        touch39
 
-touched34:
+touched40:
 	MOVQ  AX, R9
 	MOVQ  lanes+48(FP), R10
 	MOVQ  n+64(FP), R8
 	VPXOR Y2, Y2, Y2
 	VPXOR Y3, Y3, Y3
 
-group35:
+group41:
 	PREFETCHT0   4096(R9)
 	PREFETCHT0   4160(R9)
 	PREFETCHT0   4224(R9)
@@ -1268,101 +1445,104 @@ group35:
 	ADDQ         $+136, R9
 	ADDQ         $+512, R10
 	DECQ         R8
-	JNZ          group35
-	VMOVUPS      Y2, (SP)(BX*1)
-	VMOVUPS      Y3, 256(SP)(BX*1)
-	MOVQ         rowBytes+24(FP), R8
-	ADDQ         R8, AX
-	ADDQ         $0x20, BX
-	CMPQ         BX, $+256
-	JNE          row32
-	VMOVDQU      (SP), Y2
-	VMOVDQU      32(SP), Y3
-	VMOVDQU      64(SP), Y4
-	VMOVDQU      96(SP), Y5
-	VPUNPCKLDQ   Y3, Y2, Y6
-	VPUNPCKHDQ   Y3, Y2, Y2
-	VPUNPCKLDQ   Y5, Y4, Y3
-	VPUNPCKHDQ   Y5, Y4, Y4
-	VPUNPCKLQDQ  Y3, Y6, Y5
-	VPUNPCKHQDQ  Y3, Y6, Y3
-	VPUNPCKLQDQ  Y4, Y2, Y6
-	VPUNPCKHQDQ  Y4, Y2, Y2
-	VMOVDQU      128(SP), Y4
-	VMOVDQU      160(SP), Y7
-	VMOVDQU      192(SP), Y8
-	VMOVDQU      224(SP), Y9
-	VPUNPCKLDQ   Y7, Y4, Y10
-	VPUNPCKHDQ   Y7, Y4, Y4
-	VPUNPCKLDQ   Y9, Y8, Y7
-	VPUNPCKHDQ   Y9, Y8, Y8
-	VPUNPCKLQDQ  Y7, Y10, Y9
-	VPUNPCKHQDQ  Y7, Y10, Y7
-	VPUNPCKLQDQ  Y8, Y4, Y10
-	VPUNPCKHQDQ  Y8, Y4, Y4
-	VPXOR        Y8, Y8, Y8
-	VPERM2F128   $0x20, Y9, Y5, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y7, Y3, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y10, Y6, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y4, Y2, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x31, Y9, Y5, Y5
-	VADDPS       Y5, Y8, Y8
-	VPERM2F128   $0x31, Y7, Y3, Y3
-	VADDPS       Y3, Y8, Y8
-	VPERM2F128   $0x31, Y10, Y6, Y3
-	VADDPS       Y3, Y8, Y8
-	VPERM2F128   $0x31, Y4, Y2, Y2
-	VADDPS       Y2, Y8, Y8
-	VMOVUPS      Y8, (CX)
-	MOVQ         ldo+8(FP), BX
-	VMOVDQU      256(SP), Y2
-	VMOVDQU      288(SP), Y3
-	VMOVDQU      320(SP), Y4
-	VMOVDQU      352(SP), Y5
-	VPUNPCKLDQ   Y3, Y2, Y6
-	VPUNPCKHDQ   Y3, Y2, Y2
-	VPUNPCKLDQ   Y5, Y4, Y3
-	VPUNPCKHDQ   Y5, Y4, Y4
-	VPUNPCKLQDQ  Y3, Y6, Y5
-	VPUNPCKHQDQ  Y3, Y6, Y3
-	VPUNPCKLQDQ  Y4, Y2, Y6
-	VPUNPCKHQDQ  Y4, Y2, Y2
-	VMOVDQU      384(SP), Y4
-	VMOVDQU      416(SP), Y7
-	VMOVDQU      448(SP), Y8
-	VMOVDQU      480(SP), Y9
-	VPUNPCKLDQ   Y7, Y4, Y10
-	VPUNPCKHDQ   Y7, Y4, Y4
-	VPUNPCKLDQ   Y9, Y8, Y7
-	VPUNPCKHDQ   Y9, Y8, Y8
-	VPUNPCKLQDQ  Y7, Y10, Y9
-	VPUNPCKHQDQ  Y7, Y10, Y7
-	VPUNPCKLQDQ  Y8, Y4, Y10
-	VPUNPCKHQDQ  Y8, Y4, Y4
-	VPXOR        Y8, Y8, Y8
-	VPERM2F128   $0x20, Y9, Y5, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y7, Y3, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y10, Y6, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y4, Y2, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x31, Y9, Y5, Y5
-	VADDPS       Y5, Y8, Y8
-	VPERM2F128   $0x31, Y7, Y3, Y3
-	VADDPS       Y3, Y8, Y8
-	VPERM2F128   $0x31, Y10, Y6, Y3
-	VADDPS       Y3, Y8, Y8
-	VPERM2F128   $0x31, Y4, Y2, Y2
-	VADDPS       Y2, Y8, Y8
-	VMOVUPS      Y8, (CX)(BX*4)
-	ADDQ         $0x20, CX
-	DECQ         DX
-	JNZ          octet31
+	JZ           done42
+	JMP          group41
+
+done42:
+	VMOVUPS     Y2, (SP)(BX*1)
+	VMOVUPS     Y3, 256(SP)(BX*1)
+	MOVQ        rowBytes+24(FP), R8
+	ADDQ        R8, AX
+	ADDQ        $0x20, BX
+	CMPQ        BX, $+256
+	JNE         row38
+	VMOVDQU     (SP), Y2
+	VMOVDQU     32(SP), Y3
+	VMOVDQU     64(SP), Y4
+	VMOVDQU     96(SP), Y5
+	VPUNPCKLDQ  Y3, Y2, Y6
+	VPUNPCKHDQ  Y3, Y2, Y2
+	VPUNPCKLDQ  Y5, Y4, Y3
+	VPUNPCKHDQ  Y5, Y4, Y4
+	VPUNPCKLQDQ Y3, Y6, Y5
+	VPUNPCKHQDQ Y3, Y6, Y3
+	VPUNPCKLQDQ Y4, Y2, Y6
+	VPUNPCKHQDQ Y4, Y2, Y2
+	VMOVDQU     128(SP), Y4
+	VMOVDQU     160(SP), Y7
+	VMOVDQU     192(SP), Y8
+	VMOVDQU     224(SP), Y9
+	VPUNPCKLDQ  Y7, Y4, Y10
+	VPUNPCKHDQ  Y7, Y4, Y4
+	VPUNPCKLDQ  Y9, Y8, Y7
+	VPUNPCKHDQ  Y9, Y8, Y8
+	VPUNPCKLQDQ Y7, Y10, Y9
+	VPUNPCKHQDQ Y7, Y10, Y7
+	VPUNPCKLQDQ Y8, Y4, Y10
+	VPUNPCKHQDQ Y8, Y4, Y4
+	VPXOR       Y8, Y8, Y8
+	VPERM2F128  $0x20, Y9, Y5, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y7, Y3, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y10, Y6, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y4, Y2, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x31, Y9, Y5, Y5
+	VADDPS      Y5, Y8, Y8
+	VPERM2F128  $0x31, Y7, Y3, Y3
+	VADDPS      Y3, Y8, Y8
+	VPERM2F128  $0x31, Y10, Y6, Y3
+	VADDPS      Y3, Y8, Y8
+	VPERM2F128  $0x31, Y4, Y2, Y2
+	VADDPS      Y2, Y8, Y8
+	VMOVUPS     Y8, (CX)
+	MOVQ        ldo+8(FP), BX
+	VMOVDQU     256(SP), Y2
+	VMOVDQU     288(SP), Y3
+	VMOVDQU     320(SP), Y4
+	VMOVDQU     352(SP), Y5
+	VPUNPCKLDQ  Y3, Y2, Y6
+	VPUNPCKHDQ  Y3, Y2, Y2
+	VPUNPCKLDQ  Y5, Y4, Y3
+	VPUNPCKHDQ  Y5, Y4, Y4
+	VPUNPCKLQDQ Y3, Y6, Y5
+	VPUNPCKHQDQ Y3, Y6, Y3
+	VPUNPCKLQDQ Y4, Y2, Y6
+	VPUNPCKHQDQ Y4, Y2, Y2
+	VMOVDQU     384(SP), Y4
+	VMOVDQU     416(SP), Y7
+	VMOVDQU     448(SP), Y8
+	VMOVDQU     480(SP), Y9
+	VPUNPCKLDQ  Y7, Y4, Y10
+	VPUNPCKHDQ  Y7, Y4, Y4
+	VPUNPCKLDQ  Y9, Y8, Y7
+	VPUNPCKHDQ  Y9, Y8, Y8
+	VPUNPCKLQDQ Y7, Y10, Y9
+	VPUNPCKHQDQ Y7, Y10, Y7
+	VPUNPCKLQDQ Y8, Y4, Y10
+	VPUNPCKHQDQ Y8, Y4, Y4
+	VPXOR       Y8, Y8, Y8
+	VPERM2F128  $0x20, Y9, Y5, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y7, Y3, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y10, Y6, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y4, Y2, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x31, Y9, Y5, Y5
+	VADDPS      Y5, Y8, Y8
+	VPERM2F128  $0x31, Y7, Y3, Y3
+	VADDPS      Y3, Y8, Y8
+	VPERM2F128  $0x31, Y10, Y6, Y3
+	VADDPS      Y3, Y8, Y8
+	VPERM2F128  $0x31, Y4, Y2, Y2
+	VADDPS      Y2, Y8, Y8
+	VMOVUPS     Y8, (CX)(BX*4)
+	ADDQ        $0x20, CX
+	DECQ        DX
+	JNZ         octet37
 	VZEROUPPER
 	RET

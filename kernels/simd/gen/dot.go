@@ -135,12 +135,9 @@ func emitDot(e *emitter, f *format, rows int) {
 	for j := range g.acc {
 		g.acc[j] = e.zero()
 	}
-	switch {
-	case f.sub == 1:
-		g.blockLoop(n)
-	case rows == 1:
+	if rows == 1 {
 		g.overlappedLoop(n)
-	default: // registers are short
+	} else { // registers are short
 		g.plainLoop(n)
 	}
 	for j, acc := range g.acc {
@@ -171,45 +168,24 @@ func emitDot(e *emitter, f *format, rows int) {
 	e.RET()
 }
 
-// blockLoop adds n groups of blocks. The last begins back bytes before the end of the one before.
-func (g *dot) blockLoop(n reg.GPVirtual) {
-	e := g.emitter
-	loop, done := e.label("group"), e.label("done")
-	e.Label(loop)
-	g.ask()
-	g.close(g.open(), 0)
-	g.advance()
-	e.DECQ(n)
-	e.JZ(operand.LabelRef(done))
-	e.CMPQ(n, imm(1))
-	e.JNE(operand.LabelRef(loop))
-	by := e.GP64()
-	e.Load(e.Param("back"), by)
-	e.SUBQ(by, g.w.p)
-	e.JMP(operand.LabelRef(loop))
-	e.Label(done)
-}
-
-// plainLoop adds n super-blocks.
+// plainLoop adds n groups.
 func (g *dot) plainLoop(n reg.GPVirtual) {
-	loop := g.label("group")
+	loop, done := g.label("group"), g.label("done")
 	g.Label(loop)
 	g.ask()
 	g.close(g.open(), 0)
-	g.advance()
-	g.DECQ(n)
-	g.JNZ(operand.LabelRef(loop))
+	g.next(n, done)
+	g.JMP(operand.LabelRef(loop))
+	g.Label(done)
 }
 
-// overlappedLoop adds n super-blocks, each while the next is being multiplied: the last steps wait for one another, and what
-// waits keeps the processor from looking further ahead.
+// overlappedLoop adds n groups, each while the next is being multiplied: the last steps wait for one another, and what waits
+// keeps the processor from looking further ahead.
 func (g *dot) overlappedLoop(n reg.GPVirtual) {
 	loop, last := g.label("group"), g.label("last")
 	g.ask()
 	before := g.open()
-	g.advance()
-	g.DECQ(n)
-	g.JZ(operand.LabelRef(last))
+	g.next(n, last)
 	g.Label(loop)
 	g.ask()
 	next := g.open()
@@ -218,11 +194,30 @@ func (g *dot) overlappedLoop(n reg.GPVirtual) {
 	for i, v := range next.vectors() {
 		g.VMOVDQA(*v, *to[i])
 	}
-	g.advance()
-	g.DECQ(n)
-	g.JNZ(operand.LabelRef(loop))
+	g.next(n, last)
+	g.JMP(operand.LabelRef(loop))
 	g.Label(last)
 	g.close(before, -actGroup)
+}
+
+// next goes on to the next of n groups, or to the label done. The last group of blocks begins back bytes before the end of the
+// one before it.
+func (g *dot) next(n reg.GPVirtual, done string) {
+	g.ADDQ(operand.I32(int32(g.step())), g.w.p)
+	if g.blocks != nil {
+		g.ADDQ(operand.I32(actGroup), g.blocks)
+	}
+	g.ADDQ(operand.I32(actGroup), g.lanes)
+	g.DECQ(n)
+	g.JZ(operand.LabelRef(done))
+	if g.f.sub == 1 {
+		full, by := g.label("full"), g.GP64()
+		g.CMPQ(n, imm(1))
+		g.JNE(operand.LabelRef(full))
+		g.Load(g.Param("back"), by)
+		g.SUBQ(by, g.w.p)
+		g.Label(full)
+	}
 }
 
 // step is the number of bytes of a group.
@@ -233,14 +228,6 @@ func (g *dot) ask() {
 	for at := 0; at < g.step(); at += 64 {
 		g.PREFETCHT0(operand.Mem{Base: g.w.p, Disp: nearAhead + at})
 	}
-}
-
-func (g *dot) advance() {
-	g.ADDQ(operand.I32(int32(g.step())), g.w.p)
-	if g.blocks != nil {
-		g.ADDQ(operand.I32(actGroup), g.blocks)
-	}
-	g.ADDQ(operand.I32(actGroup), g.lanes)
 }
 
 // touchPages asks for a line of every page up to farAhead behind w; touch is where it has got to.
