@@ -899,6 +899,48 @@ touched28:
 	PREFETCHT0   4096(R8)
 	PREFETCHT0   4160(R8)
 	PREFETCHT0   4224(R8)
+	VMOVDQU      8(R8), X3
+	VINSERTI128  $0x01, 72(R8), Y3, Y3
+	VPSRLW       $0x04, Y3, Y4
+	VPAND        Y0, Y3, Y3
+	VPAND        Y0, Y4, Y4
+	VPSHUFB      Y3, Y1, Y3
+	VPSHUFB      Y4, Y1, Y4
+	VPXOR        Y5, Y5, Y5
+	VPDPBUSD     256(R9), Y3, Y5
+	VPDPBUSD     288(R9), Y4, Y5
+	VMOVDQU      24(R8), X3
+	VINSERTI128  $0x01, 88(R8), Y3, Y3
+	VPSRLW       $0x04, Y3, Y4
+	VPAND        Y0, Y3, Y3
+	VPAND        Y0, Y4, Y4
+	VPSHUFB      Y3, Y1, Y3
+	VPSHUFB      Y4, Y1, Y4
+	VPXOR        Y6, Y6, Y6
+	VPDPBUSD     320(R9), Y3, Y6
+	VPDPBUSD     352(R9), Y4, Y6
+	VPHADDD      Y6, Y5, Y5
+	VMOVDQU      40(R8), X3
+	VINSERTI128  $0x01, 104(R8), Y3, Y3
+	VPSRLW       $0x04, Y3, Y4
+	VPAND        Y0, Y3, Y3
+	VPAND        Y0, Y4, Y4
+	VPSHUFB      Y3, Y1, Y3
+	VPSHUFB      Y4, Y1, Y4
+	VPXOR        Y6, Y6, Y6
+	VPDPBUSD     384(R9), Y3, Y6
+	VPDPBUSD     416(R9), Y4, Y6
+	VMOVDQU      56(R8), X3
+	VINSERTI128  $0x01, 120(R8), Y3, Y3
+	VPSRLW       $0x04, Y3, Y4
+	VPAND        Y0, Y3, Y3
+	VPAND        Y0, Y4, Y4
+	VPSHUFB      Y3, Y1, Y3
+	VPSHUFB      Y4, Y1, Y4
+	VPXOR        Y7, Y7, Y7
+	VPDPBUSD     448(R9), Y3, Y7
+	VPDPBUSD     480(R9), Y4, Y7
+	VPHADDD      Y7, Y6, Y6
 	VPBROADCASTD 4(R8), Y3
 	VPSRLVD      rowXSLow<>+0(SB), Y3, Y3
 	VPAND        dwordFifteen<>+0(SB), Y3, Y3
@@ -912,48 +954,6 @@ touched28:
 	VPBROADCASTW (R8), Y4
 	VCVTPH2PS    X4, Y4
 	VMULPS       Y4, Y3, Y3
-	VMOVDQU      8(R8), X4
-	VINSERTI128  $0x01, 72(R8), Y4, Y4
-	VPSRLW       $0x04, Y4, Y5
-	VPAND        Y0, Y4, Y4
-	VPAND        Y0, Y5, Y5
-	VPSHUFB      Y4, Y1, Y4
-	VPSHUFB      Y5, Y1, Y5
-	VPXOR        Y6, Y6, Y6
-	VPDPBUSD     256(R9), Y4, Y6
-	VPDPBUSD     288(R9), Y5, Y6
-	VMOVDQU      24(R8), X4
-	VINSERTI128  $0x01, 88(R8), Y4, Y4
-	VPSRLW       $0x04, Y4, Y5
-	VPAND        Y0, Y4, Y4
-	VPAND        Y0, Y5, Y5
-	VPSHUFB      Y4, Y1, Y4
-	VPSHUFB      Y5, Y1, Y5
-	VPXOR        Y7, Y7, Y7
-	VPDPBUSD     320(R9), Y4, Y7
-	VPDPBUSD     352(R9), Y5, Y7
-	VPHADDD      Y7, Y6, Y6
-	VMOVDQU      40(R8), X4
-	VINSERTI128  $0x01, 104(R8), Y4, Y4
-	VPSRLW       $0x04, Y4, Y5
-	VPAND        Y0, Y4, Y4
-	VPAND        Y0, Y5, Y5
-	VPSHUFB      Y4, Y1, Y4
-	VPSHUFB      Y5, Y1, Y5
-	VPXOR        Y7, Y7, Y7
-	VPDPBUSD     384(R9), Y4, Y7
-	VPDPBUSD     416(R9), Y5, Y7
-	VMOVDQU      56(R8), X4
-	VINSERTI128  $0x01, 120(R8), Y4, Y4
-	VPSRLW       $0x04, Y4, Y5
-	VPAND        Y0, Y4, Y4
-	VPAND        Y0, Y5, Y5
-	VPSHUFB      Y4, Y1, Y4
-	VPSHUFB      Y5, Y1, Y5
-	VPXOR        Y8, Y8, Y8
-	VPDPBUSD     448(R9), Y4, Y8
-	VPDPBUSD     480(R9), Y5, Y8
-	VPHADDD      Y8, Y7, Y7
 	ADDQ         $+136, R8
 	ADDQ         $+512, R9
 	DECQ         DI
@@ -963,84 +963,84 @@ group29:
 	PREFETCHT0   4096(R8)
 	PREFETCHT0   4160(R8)
 	PREFETCHT0   4224(R8)
-	VPBROADCASTD 4(R8), Y4
-	VPSRLVD      rowXSLow<>+0(SB), Y4, Y4
-	VPAND        dwordFifteen<>+0(SB), Y4, Y4
-	VPBROADCASTD (R8), Y5
-	VPSRLVD      rowXSHigh<>+0(SB), Y5, Y5
-	VPAND        dwordThree<>+0(SB), Y5, Y5
-	VPSLLD       $0x04, Y5, Y5
-	VPOR         Y5, Y4, Y4
-	VPSUBD       dwordThirtyTwo<>+0(SB), Y4, Y4
-	VCVTDQ2PS    Y4, Y4
-	VPBROADCASTW (R8), Y5
-	VCVTPH2PS    X5, Y5
-	VMULPS       Y5, Y4, Y4
-	VMOVDQU      8(R8), X5
-	VINSERTI128  $0x01, 72(R8), Y5, Y5
-	VPSRLW       $0x04, Y5, Y8
-	VPAND        Y0, Y5, Y5
-	VPAND        Y0, Y8, Y8
-	VPSHUFB      Y5, Y1, Y5
-	VPSHUFB      Y8, Y1, Y8
+	VMOVDQU      8(R8), X4
+	VINSERTI128  $0x01, 72(R8), Y4, Y4
+	VPSRLW       $0x04, Y4, Y7
+	VPAND        Y0, Y4, Y4
+	VPAND        Y0, Y7, Y7
+	VPSHUFB      Y4, Y1, Y4
+	VPSHUFB      Y7, Y1, Y7
+	VPXOR        Y8, Y8, Y8
+	VPDPBUSD     256(R9), Y4, Y8
+	VPDPBUSD     288(R9), Y7, Y8
+	VMOVDQU      24(R8), X4
+	VINSERTI128  $0x01, 88(R8), Y4, Y4
+	VPSRLW       $0x04, Y4, Y7
+	VPAND        Y0, Y4, Y4
+	VPAND        Y0, Y7, Y7
+	VPSHUFB      Y4, Y1, Y4
+	VPSHUFB      Y7, Y1, Y7
 	VPXOR        Y9, Y9, Y9
-	VPDPBUSD     256(R9), Y5, Y9
-	VPDPBUSD     288(R9), Y8, Y9
-	VMOVDQU      24(R8), X5
-	VINSERTI128  $0x01, 88(R8), Y5, Y5
-	VPSRLW       $0x04, Y5, Y8
-	VPAND        Y0, Y5, Y5
-	VPAND        Y0, Y8, Y8
-	VPSHUFB      Y5, Y1, Y5
-	VPSHUFB      Y8, Y1, Y8
+	VPDPBUSD     320(R9), Y4, Y9
+	VPDPBUSD     352(R9), Y7, Y9
+	VPHADDD      Y9, Y8, Y8
+	VMOVDQU      40(R8), X4
+	VINSERTI128  $0x01, 104(R8), Y4, Y4
+	VPSRLW       $0x04, Y4, Y7
+	VPAND        Y0, Y4, Y4
+	VPAND        Y0, Y7, Y7
+	VPSHUFB      Y4, Y1, Y4
+	VPSHUFB      Y7, Y1, Y7
+	VPXOR        Y9, Y9, Y9
+	VPDPBUSD     384(R9), Y4, Y9
+	VPDPBUSD     416(R9), Y7, Y9
+	VMOVDQU      56(R8), X4
+	VINSERTI128  $0x01, 120(R8), Y4, Y4
+	VPSRLW       $0x04, Y4, Y7
+	VPAND        Y0, Y4, Y4
+	VPAND        Y0, Y7, Y7
+	VPSHUFB      Y4, Y1, Y4
+	VPSHUFB      Y7, Y1, Y7
 	VPXOR        Y10, Y10, Y10
-	VPDPBUSD     320(R9), Y5, Y10
-	VPDPBUSD     352(R9), Y8, Y10
+	VPDPBUSD     448(R9), Y4, Y10
+	VPDPBUSD     480(R9), Y7, Y10
 	VPHADDD      Y10, Y9, Y9
-	VMOVDQU      40(R8), X5
-	VINSERTI128  $0x01, 104(R8), Y5, Y5
-	VPSRLW       $0x04, Y5, Y8
-	VPAND        Y0, Y5, Y5
-	VPAND        Y0, Y8, Y8
-	VPSHUFB      Y5, Y1, Y5
-	VPSHUFB      Y8, Y1, Y8
-	VPXOR        Y10, Y10, Y10
-	VPDPBUSD     384(R9), Y5, Y10
-	VPDPBUSD     416(R9), Y8, Y10
-	VMOVDQU      56(R8), X5
-	VINSERTI128  $0x01, 120(R8), Y5, Y5
-	VPSRLW       $0x04, Y5, Y8
-	VPAND        Y0, Y5, Y5
-	VPAND        Y0, Y8, Y8
-	VPSHUFB      Y5, Y1, Y5
-	VPSHUFB      Y8, Y1, Y8
-	VPXOR        Y11, Y11, Y11
-	VPDPBUSD     448(R9), Y5, Y11
-	VPDPBUSD     480(R9), Y8, Y11
-	VPHADDD      Y11, Y10, Y10
-	VPHADDD      Y7, Y6, Y6
-	VMOVDQU      -448(R9), Y5
-	VPSLLD       $0x07, Y5, Y5
-	VPADDD       Y5, Y6, Y6
-	VCVTDQ2PS    Y6, Y6
+	VPHADDD      Y6, Y5, Y5
+	VMOVDQU      -448(R9), Y4
+	VPSLLD       $0x07, Y4, Y4
+	VPADDD       Y4, Y5, Y5
+	VCVTDQ2PS    Y5, Y5
 	VMULPS       -512(R9), Y3, Y3
-	VFMADD231PS  Y6, Y3, Y2
+	VFMADD231PS  Y5, Y3, Y2
+	VPBROADCASTD 4(R8), Y3
+	VPSRLVD      rowXSLow<>+0(SB), Y3, Y3
+	VPAND        dwordFifteen<>+0(SB), Y3, Y3
+	VPBROADCASTD (R8), Y4
+	VPSRLVD      rowXSHigh<>+0(SB), Y4, Y4
+	VPAND        dwordThree<>+0(SB), Y4, Y4
+	VPSLLD       $0x04, Y4, Y4
+	VPOR         Y4, Y3, Y3
+	VPSUBD       dwordThirtyTwo<>+0(SB), Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VPBROADCASTW (R8), Y4
+	VCVTPH2PS    X4, Y4
+	VMULPS       Y4, Y3, Y3
+	VMOVDQA      Y8, Y5
 	VMOVDQA      Y9, Y6
-	VMOVDQA      Y10, Y7
-	VMOVDQA      Y4, Y3
+	VMOVDQA      Y3, Y3
 	ADDQ         $+136, R8
 	ADDQ         $+512, R9
 	DECQ         DI
 	JNZ          group29
 
 last30:
-	VPHADDD     Y7, Y6, Y6
+	VPHADDD     Y6, Y5, Y5
 	VMOVDQU     -448(R9), Y4
 	VPSLLD      $0x07, Y4, Y4
-	VPADDD      Y4, Y6, Y6
-	VCVTDQ2PS   Y6, Y6
+	VPADDD      Y4, Y5, Y5
+	VCVTDQ2PS   Y5, Y5
 	VMULPS      -512(R9), Y3, Y3
-	VFMADD231PS Y6, Y3, Y2
+	VFMADD231PS Y5, Y3, Y2
 	VMOVUPS     Y2, (SP)(BX*1)
 	MOVQ        rowBytes+24(FP), DI
 	ADDQ        DI, AX

@@ -91,7 +91,7 @@ func (g *dot) act(base reg.GPVirtual, j, disp int) operand.Mem {
 
 func emitDot(e *emitter, f *format, rows int) {
 	g := &dot{emitter: e, f: f, rows: rows}
-	e.high = 0
+	e.pins = map[string]operand.Op{}
 	name := fmt.Sprintf("dot%sx%d%s", f.name, rows, e.isa())
 	e.Function(name)
 	e.Pragma("noescape")
@@ -176,9 +176,7 @@ func (g *dot) blockLoop(n reg.GPVirtual) {
 	e := g.emitter
 	loop, done := e.label("group"), e.label("done")
 	e.Label(loop)
-	g.ask()
-	g.close(g.open(), 0)
-	g.advance()
+	g.whole()
 	e.DECQ(n)
 	e.JZ(operand.LabelRef(done))
 	e.CMPQ(n, imm(1))
@@ -194,9 +192,7 @@ func (g *dot) blockLoop(n reg.GPVirtual) {
 func (g *dot) plainLoop(n reg.GPVirtual) {
 	loop := g.label("group")
 	g.Label(loop)
-	g.ask()
-	g.close(g.open(), 0)
-	g.advance()
+	g.whole()
 	g.DECQ(n)
 	g.JNZ(operand.LabelRef(loop))
 }
@@ -206,15 +202,17 @@ func (g *dot) plainLoop(n reg.GPVirtual) {
 func (g *dot) overlappedLoop(n reg.GPVirtual) {
 	loop, last := g.label("group"), g.label("last")
 	g.ask()
-	before := g.open()
+	o := g.open()
+	g.scales(o)
 	g.advance()
 	g.DECQ(n)
 	g.JZ(operand.LabelRef(last))
 	g.Label(loop)
 	g.ask()
 	next := g.open()
-	g.close(before, -actGroup)
-	to := before.vectors()
+	g.close(o, -actGroup)
+	g.scales(next)
+	to := o.vectors()
 	for i, v := range next.vectors() {
 		g.VMOVDQA(*v, *to[i])
 	}
@@ -222,7 +220,7 @@ func (g *dot) overlappedLoop(n reg.GPVirtual) {
 	g.DECQ(n)
 	g.JNZ(operand.LabelRef(loop))
 	g.Label(last)
-	g.close(before, -actGroup)
+	g.close(o, -actGroup)
 }
 
 // step is the number of bytes of a group.
@@ -304,40 +302,34 @@ func (o *openGroup) vectors() []*vec {
 // open multiplies a group.
 func (g *dot) open() *openGroup {
 	o := &openGroup{}
-	scales := func() {
-		if g.f.row != nil {
-			g.f.row(g.emitter, g.w.p, &o.dotSink)
-		} else {
-			g.f.header(g.emitter, g.w, &o.dotSink)
-		}
-	}
-	early := g.f.sub > 1 && g.rows == 1 && g.evex // where there are registers for it
-	if early {
-		scales()
-	}
 	o.sums, o.end = g.sums()
-	if !early {
-		scales()
-	}
-	if g.f.scaledWords() {
-		scale := g.scaler(&o.dotSink, 0)
-		for j, sums := range o.sums {
-			o.sums[j] = []vec{scale(j, sums)}
-		}
-		o.pairs = nil
-	}
 	return o
+}
+
+// scales reads the scales of a group.
+func (g *dot) scales(o *openGroup) {
+	if g.f.row != nil {
+		g.f.row(g.emitter, g.w.p, &o.dotSink)
+	} else {
+		g.f.header(g.emitter, g.w, &o.dotSink)
+	}
 }
 
 // close adds a group to the sums; its lanes are at bytes behind those of g.
 func (g *dot) close(o *openGroup, at int) {
-	scale := func(_ int, sums []vec) vec { return sums[0] }
-	if !g.f.scaledWords() {
-		scale = g.scaler(&o.dotSink, at)
-	}
+	scale := g.scaler(&o.dotSink, at)
 	for j := range o.sums {
 		g.accumulate(&o.dotSink, j, at, scale(j, o.end(o.sums[j])))
 	}
+}
+
+// whole adds a group that does not overlap.
+func (g *dot) whole() {
+	g.ask()
+	o := g.open()
+	g.scales(o)
+	g.close(o, 0)
+	g.advance()
 }
 
 // scaledWords tells that the sums of 16 fit words, so that scaling them is soon done.
@@ -422,7 +414,7 @@ func (f *format) inOrder() bool { return f.nibbles == nil && f.quarter == nil }
 // sums begins the integer sums of the 8 blocks; see openGroup.
 func (g *dot) sums() (sums [][]vec, end func(sums []vec) []vec) {
 	e, f := g.emitter, g.f
-	add := e.addInt(f.top, f.products(), g.ones)
+	add := g.adder()
 	last := func(pair []vec) vec {
 		add(pair[1], pair[0], 1)
 		return pair[0]
@@ -460,6 +452,31 @@ func (g *dot) sums() (sums [][]vec, end func(sums []vec) []vec) {
 	}
 }
 
+// inWords tells that AVX2 adds words at level 0, since these can hold what a lane sums there.
+func (g *dot) inWords() bool {
+	return !g.vnni && !g.f.signed && g.f.top*127*g.f.products() <= 32767
+}
+
+// adder adds neighbours: see addInt.
+func (g *dot) adder() func(b, a vec, level int) {
+	e := g.emitter
+	add := e.addInt(g.f.top, g.f.products(), g.ones)
+	if !g.inWords() {
+		return add
+	}
+	return func(b, a vec, level int) {
+		if level > 0 {
+			add(b, a, level)
+			return
+		}
+		t := e.YMM()
+		e.VPBLENDD(imm(0xcc), b, a, t)
+		e.VSHUFPD(imm(5), b, a, a)
+		e.VPADDW(t, a, a)
+		e.VPMADDWD(g.ones, a, a)
+	}
+}
+
 // quads adds the partial sums of four vectors, first to first+3, to two for every activation row.
 func (g *dot) quads(first int, next func(i int) []vec, add func(b, a vec, level int)) [][]vec {
 	pairs := make([][]vec, g.rows)
@@ -485,7 +502,9 @@ func (g *dot) multiplyBlock(w vec, base reg.GPVirtual, disp int) []vec {
 			continue
 		}
 		out[j] = g.multiply(w, act)
-		e.VPMADDWD(g.ones, out[j], out[j])
+		if !g.inWords() {
+			e.VPMADDWD(g.ones, out[j], out[j])
+		}
 	}
 	return out
 }
@@ -509,7 +528,9 @@ func (g *dot) multiplyPair(lo, hi vec, disp int) []vec {
 			e.VPADDD(b, a, a)
 		} else {
 			e.VPADDW(b, a, a)
-			e.VPMADDWD(g.ones, a, a)
+			if !g.inWords() {
+				e.VPMADDWD(g.ones, a, a)
+			}
 		}
 		out[j] = a
 	}
