@@ -38,22 +38,22 @@ touched4:
 	VPBLENDD     $0xf0, 32(R8), Y3, Y3
 	VPAND        Y0, Y3, Y4
 	VPMADDUBSW   256(R9), Y4, Y4
-	VPMADDWD     Y1, Y4, Y4
 	VPSRLW       $0x02, Y3, Y5
 	VPAND        Y0, Y5, Y5
 	VPMADDUBSW   320(R9), Y5, Y5
-	VPMADDWD     Y1, Y5, Y5
-	VPACKSSDW    Y5, Y4, Y4
+	VPBLENDD     $0xcc, Y5, Y4, Y6
+	VSHUFPD      $0x05, Y5, Y4, Y4
+	VPADDW       Y6, Y4, Y4
 	VPMADDWD     Y1, Y4, Y4
 	VPSRLW       $0x04, Y3, Y5
 	VPAND        Y0, Y5, Y5
 	VPMADDUBSW   384(R9), Y5, Y5
-	VPMADDWD     Y1, Y5, Y5
 	VPSRLW       $0x06, Y3, Y3
 	VPAND        Y0, Y3, Y3
 	VPMADDUBSW   448(R9), Y3, Y3
-	VPMADDWD     Y1, Y3, Y3
-	VPACKSSDW    Y3, Y5, Y5
+	VPBLENDD     $0xcc, Y3, Y5, Y6
+	VSHUFPD      $0x05, Y3, Y5, Y5
+	VPADDW       Y6, Y5, Y5
 	VPMADDWD     Y1, Y5, Y5
 	VPACKSSDW    Y5, Y4, Y4
 	VPMADDWD     Y1, Y4, Y4
@@ -61,22 +61,22 @@ touched4:
 	VPBLENDD     $0xf0, 48(R8), Y3, Y3
 	VPAND        Y0, Y3, Y5
 	VPMADDUBSW   288(R9), Y5, Y5
-	VPMADDWD     Y1, Y5, Y5
 	VPSRLW       $0x02, Y3, Y6
 	VPAND        Y0, Y6, Y6
 	VPMADDUBSW   352(R9), Y6, Y6
-	VPMADDWD     Y1, Y6, Y6
-	VPACKSSDW    Y6, Y5, Y5
+	VPBLENDD     $0xcc, Y6, Y5, Y7
+	VSHUFPD      $0x05, Y6, Y5, Y5
+	VPADDW       Y7, Y5, Y5
 	VPMADDWD     Y1, Y5, Y5
 	VPSRLW       $0x04, Y3, Y6
 	VPAND        Y0, Y6, Y6
 	VPMADDUBSW   416(R9), Y6, Y6
-	VPMADDWD     Y1, Y6, Y6
 	VPSRLW       $0x06, Y3, Y3
 	VPAND        Y0, Y3, Y3
 	VPMADDUBSW   480(R9), Y3, Y3
-	VPMADDWD     Y1, Y3, Y3
-	VPACKSSDW    Y3, Y6, Y6
+	VPBLENDD     $0xcc, Y3, Y6, Y7
+	VSHUFPD      $0x05, Y3, Y6, Y6
+	VPADDW       Y7, Y6, Y6
 	VPMADDWD     Y1, Y6, Y6
 	VPACKSSDW    Y6, Y5, Y5
 	VPMADDWD     Y1, Y5, Y5
@@ -93,9 +93,6 @@ touched4:
 	VMULPS       Y3, Y7, Y7
 	VCVTDQ2PS    Y9, Y9
 	VMULPS       Y3, Y9, Y9
-	VPSLLD       $0x10, Y5, Y5
-	VPBLENDW     $0xaa, Y5, Y4, Y4
-	VPMADDWD     Y8, Y4, Y4
 	ADDQ         $+84, R8
 	ADDQ         $+512, R9
 	DECQ         DI
@@ -106,75 +103,77 @@ group5:
 	PREFETCHT0   4160(R8)
 	VMOVDQU      16(R8), X3
 	VPBLENDD     $0xf0, 32(R8), Y3, Y3
-	VPAND        Y0, Y3, Y5
-	VPMADDUBSW   256(R9), Y5, Y5
-	VPMADDWD     Y1, Y5, Y5
-	VPSRLW       $0x02, Y3, Y8
-	VPAND        Y0, Y8, Y8
-	VPMADDUBSW   320(R9), Y8, Y8
-	VPMADDWD     Y1, Y8, Y8
-	VPACKSSDW    Y8, Y5, Y5
-	VPMADDWD     Y1, Y5, Y5
-	VPSRLW       $0x04, Y3, Y8
-	VPAND        Y0, Y8, Y8
-	VPMADDUBSW   384(R9), Y8, Y8
-	VPMADDWD     Y1, Y8, Y8
+	VPAND        Y0, Y3, Y10
+	VPMADDUBSW   256(R9), Y10, Y10
+	VPSRLW       $0x02, Y3, Y11
+	VPAND        Y0, Y11, Y11
+	VPMADDUBSW   320(R9), Y11, Y11
+	VPBLENDD     $0xcc, Y11, Y10, Y12
+	VSHUFPD      $0x05, Y11, Y10, Y10
+	VPADDW       Y12, Y10, Y10
+	VPMADDWD     Y1, Y10, Y10
+	VPSRLW       $0x04, Y3, Y11
+	VPAND        Y0, Y11, Y11
+	VPMADDUBSW   384(R9), Y11, Y11
 	VPSRLW       $0x06, Y3, Y3
 	VPAND        Y0, Y3, Y3
 	VPMADDUBSW   448(R9), Y3, Y3
-	VPMADDWD     Y1, Y3, Y3
-	VPACKSSDW    Y3, Y8, Y8
-	VPMADDWD     Y1, Y8, Y8
-	VPACKSSDW    Y8, Y5, Y5
-	VPMADDWD     Y1, Y5, Y5
+	VPBLENDD     $0xcc, Y3, Y11, Y12
+	VSHUFPD      $0x05, Y3, Y11, Y11
+	VPADDW       Y12, Y11, Y11
+	VPMADDWD     Y1, Y11, Y11
+	VPACKSSDW    Y11, Y10, Y10
+	VPMADDWD     Y1, Y10, Y10
 	VMOVDQU      32(R8), X3
 	VPBLENDD     $0xf0, 48(R8), Y3, Y3
-	VPAND        Y0, Y3, Y8
-	VPMADDUBSW   288(R9), Y8, Y8
-	VPMADDWD     Y1, Y8, Y8
-	VPSRLW       $0x02, Y3, Y10
-	VPAND        Y0, Y10, Y10
-	VPMADDUBSW   352(R9), Y10, Y10
-	VPMADDWD     Y1, Y10, Y10
-	VPACKSSDW    Y10, Y8, Y8
-	VPMADDWD     Y1, Y8, Y8
-	VPSRLW       $0x04, Y3, Y10
-	VPAND        Y0, Y10, Y10
-	VPMADDUBSW   416(R9), Y10, Y10
-	VPMADDWD     Y1, Y10, Y10
+	VPAND        Y0, Y3, Y11
+	VPMADDUBSW   288(R9), Y11, Y11
+	VPSRLW       $0x02, Y3, Y12
+	VPAND        Y0, Y12, Y12
+	VPMADDUBSW   352(R9), Y12, Y12
+	VPBLENDD     $0xcc, Y12, Y11, Y13
+	VSHUFPD      $0x05, Y12, Y11, Y11
+	VPADDW       Y13, Y11, Y11
+	VPMADDWD     Y1, Y11, Y11
+	VPSRLW       $0x04, Y3, Y12
+	VPAND        Y0, Y12, Y12
+	VPMADDUBSW   416(R9), Y12, Y12
 	VPSRLW       $0x06, Y3, Y3
 	VPAND        Y0, Y3, Y3
 	VPMADDUBSW   480(R9), Y3, Y3
-	VPMADDWD     Y1, Y3, Y3
-	VPACKSSDW    Y3, Y10, Y10
-	VPMADDWD     Y1, Y10, Y10
-	VPACKSSDW    Y10, Y8, Y8
-	VPMADDWD     Y1, Y8, Y8
-	VPBROADCASTD 80(R8), X3
-	VCVTPH2PS    X3, Y3
-	VMOVSLDUP    Y3, Y10
-	VMOVSHDUP    Y3, Y3
-	VPMOVZXBW    (R8), Y11
-	VPAND        nibbleMask<>+0(SB), Y11, Y12
-	VPSRLD       $0x14, Y11, Y13
-	VPSRLD       $0x04, Y11, Y11
-	VPAND        dwordFifteen<>+0(SB), Y11, Y11
-	VCVTDQ2PS    Y11, Y11
-	VMULPS       Y3, Y11, Y11
-	VCVTDQ2PS    Y13, Y13
-	VMULPS       Y3, Y13, Y13
-	VPSLLD       $0x10, Y8, Y8
-	VPBLENDW     $0xaa, Y8, Y5, Y5
-	VPMADDWD     Y12, Y5, Y5
+	VPBLENDD     $0xcc, Y3, Y12, Y13
+	VSHUFPD      $0x05, Y3, Y12, Y12
+	VPADDW       Y13, Y12, Y12
+	VPMADDWD     Y1, Y12, Y12
+	VPACKSSDW    Y12, Y11, Y11
+	VPMADDWD     Y1, Y11, Y11
+	VPSLLD       $0x10, Y5, Y5
+	VPBLENDW     $0xaa, Y5, Y4, Y4
+	VPMADDWD     Y8, Y4, Y4
 	VCVTDQ2PS    Y4, Y4
 	VMULPS       -512(R9), Y6, Y3
 	VFMADD231PS  Y4, Y3, Y2
 	VFNMADD231PS -352(R9), Y7, Y2
 	VFNMADD231PS -320(R9), Y9, Y2
-	VMOVDQA      Y5, Y4
-	VMOVDQA      Y10, Y6
-	VMOVDQA      Y11, Y7
-	VMOVDQA      Y13, Y9
+	VPBROADCASTD 80(R8), X3
+	VCVTPH2PS    X3, Y3
+	VMOVSLDUP    Y3, Y6
+	VMOVSHDUP    Y3, Y4
+	VPMOVZXBW    (R8), Y5
+	VPAND        nibbleMask<>+0(SB), Y5, Y3
+	VPSRLD       $0x14, Y5, Y8
+	VPSRLD       $0x04, Y5, Y7
+	VPAND        dwordFifteen<>+0(SB), Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       Y4, Y7, Y7
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y4, Y8, Y8
+	VMOVDQA      Y10, Y4
+	VMOVDQA      Y11, Y5
+	VMOVDQA      Y6, Y6
+	VMOVDQA      Y7, Y7
+	VMOVDQA      Y8, Y9
+	VMOVDQA      Y3, Y8
 	ADDQ         $+84, R8
 	ADDQ         $+512, R9
 	DECQ         DI
@@ -182,6 +181,9 @@ group5:
 	JMP          group5
 
 last6:
+	VPSLLD       $0x10, Y5, Y5
+	VPBLENDW     $0xaa, Y5, Y4, Y4
+	VPMADDWD     Y8, Y4, Y4
 	VCVTDQ2PS    Y4, Y4
 	VMULPS       -512(R9), Y6, Y3
 	VFMADD231PS  Y4, Y3, Y2
@@ -303,34 +305,34 @@ group11:
 	VPBLENDD     $0xf0, 32(R9), Y4, Y4
 	VPAND        Y0, Y4, Y5
 	VPMADDUBSW   256(R10), Y5, Y6
-	VPMADDWD     Y1, Y6, Y6
 	VPMADDUBSW   256(R10)(DI*1), Y5, Y5
-	VPMADDWD     Y1, Y5, Y5
 	VPSRLW       $0x02, Y4, Y7
 	VPAND        Y0, Y7, Y7
 	VPMADDUBSW   320(R10), Y7, Y8
-	VPMADDWD     Y1, Y8, Y8
 	VPMADDUBSW   320(R10)(DI*1), Y7, Y7
-	VPMADDWD     Y1, Y7, Y7
-	VPACKSSDW    Y8, Y6, Y6
+	VPBLENDD     $0xcc, Y8, Y6, Y9
+	VSHUFPD      $0x05, Y8, Y6, Y6
+	VPADDW       Y9, Y6, Y6
 	VPMADDWD     Y1, Y6, Y6
-	VPACKSSDW    Y7, Y5, Y5
+	VPBLENDD     $0xcc, Y7, Y5, Y8
+	VSHUFPD      $0x05, Y7, Y5, Y5
+	VPADDW       Y8, Y5, Y5
 	VPMADDWD     Y1, Y5, Y5
 	VPSRLW       $0x04, Y4, Y7
 	VPAND        Y0, Y7, Y7
 	VPMADDUBSW   384(R10), Y7, Y8
-	VPMADDWD     Y1, Y8, Y8
 	VPMADDUBSW   384(R10)(DI*1), Y7, Y7
-	VPMADDWD     Y1, Y7, Y7
 	VPSRLW       $0x06, Y4, Y4
 	VPAND        Y0, Y4, Y4
 	VPMADDUBSW   448(R10), Y4, Y9
-	VPMADDWD     Y1, Y9, Y9
 	VPMADDUBSW   448(R10)(DI*1), Y4, Y4
-	VPMADDWD     Y1, Y4, Y4
-	VPACKSSDW    Y9, Y8, Y8
+	VPBLENDD     $0xcc, Y9, Y8, Y10
+	VSHUFPD      $0x05, Y9, Y8, Y8
+	VPADDW       Y10, Y8, Y8
 	VPMADDWD     Y1, Y8, Y8
-	VPACKSSDW    Y4, Y7, Y7
+	VPBLENDD     $0xcc, Y4, Y7, Y9
+	VSHUFPD      $0x05, Y4, Y7, Y7
+	VPADDW       Y9, Y7, Y7
 	VPMADDWD     Y1, Y7, Y7
 	VPACKSSDW    Y8, Y6, Y6
 	VPMADDWD     Y1, Y6, Y6
@@ -340,34 +342,34 @@ group11:
 	VPBLENDD     $0xf0, 48(R9), Y4, Y4
 	VPAND        Y0, Y4, Y7
 	VPMADDUBSW   288(R10), Y7, Y8
-	VPMADDWD     Y1, Y8, Y8
 	VPMADDUBSW   288(R10)(DI*1), Y7, Y7
-	VPMADDWD     Y1, Y7, Y7
 	VPSRLW       $0x02, Y4, Y9
 	VPAND        Y0, Y9, Y9
 	VPMADDUBSW   352(R10), Y9, Y10
-	VPMADDWD     Y1, Y10, Y10
 	VPMADDUBSW   352(R10)(DI*1), Y9, Y9
-	VPMADDWD     Y1, Y9, Y9
-	VPACKSSDW    Y10, Y8, Y8
+	VPBLENDD     $0xcc, Y10, Y8, Y11
+	VSHUFPD      $0x05, Y10, Y8, Y8
+	VPADDW       Y11, Y8, Y8
 	VPMADDWD     Y1, Y8, Y8
-	VPACKSSDW    Y9, Y7, Y7
+	VPBLENDD     $0xcc, Y9, Y7, Y10
+	VSHUFPD      $0x05, Y9, Y7, Y7
+	VPADDW       Y10, Y7, Y7
 	VPMADDWD     Y1, Y7, Y7
 	VPSRLW       $0x04, Y4, Y9
 	VPAND        Y0, Y9, Y9
 	VPMADDUBSW   416(R10), Y9, Y10
-	VPMADDWD     Y1, Y10, Y10
 	VPMADDUBSW   416(R10)(DI*1), Y9, Y9
-	VPMADDWD     Y1, Y9, Y9
 	VPSRLW       $0x06, Y4, Y4
 	VPAND        Y0, Y4, Y4
 	VPMADDUBSW   480(R10), Y4, Y11
-	VPMADDWD     Y1, Y11, Y11
 	VPMADDUBSW   480(R10)(DI*1), Y4, Y4
-	VPMADDWD     Y1, Y4, Y4
-	VPACKSSDW    Y11, Y10, Y10
+	VPBLENDD     $0xcc, Y11, Y10, Y12
+	VSHUFPD      $0x05, Y11, Y10, Y10
+	VPADDW       Y12, Y10, Y10
 	VPMADDWD     Y1, Y10, Y10
-	VPACKSSDW    Y4, Y9, Y9
+	VPBLENDD     $0xcc, Y4, Y9, Y11
+	VSHUFPD      $0x05, Y4, Y9, Y9
+	VPADDW       Y11, Y9, Y9
 	VPMADDWD     Y1, Y9, Y9
 	VPACKSSDW    Y10, Y8, Y8
 	VPMADDWD     Y1, Y8, Y8
@@ -389,14 +391,14 @@ group11:
 	VPSLLD       $0x10, Y8, Y8
 	VPBLENDW     $0xaa, Y8, Y6, Y6
 	VPMADDWD     Y11, Y6, Y6
-	VPSLLD       $0x10, Y7, Y7
-	VPBLENDW     $0xaa, Y7, Y5, Y5
-	VPMADDWD     Y11, Y5, Y5
 	VCVTDQ2PS    Y6, Y6
 	VMULPS       (R10), Y9, Y4
 	VFMADD231PS  Y6, Y4, Y2
 	VFNMADD231PS 160(R10), Y10, Y2
 	VFNMADD231PS 192(R10), Y12, Y2
+	VPSLLD       $0x10, Y7, Y7
+	VPBLENDW     $0xaa, Y7, Y5, Y5
+	VPMADDWD     Y11, Y5, Y5
 	VCVTDQ2PS    Y5, Y5
 	VMULPS       (R10)(DI*1), Y9, Y4
 	VFMADD231PS  Y5, Y4, Y3
@@ -604,9 +606,6 @@ touched16:
 	VMULPS       Y3, Y7, Y7
 	VCVTDQ2PS    Y9, Y9
 	VMULPS       Y3, Y9, Y9
-	VPSLLD       $0x10, Y6, Y6
-	VPBLENDW     $0xaa, Y6, Y5, Y5
-	VPMADDWD     Y8, Y5, Y5
 	ADDQ         $+84, R8
 	ADDQ         $+512, R9
 	DECQ         DI
@@ -617,83 +616,85 @@ group17:
 	PREFETCHT0   4160(R8)
 	VMOVDQU      16(R8), X3
 	VPBLENDD     $0xf0, 32(R8), Y3, Y3
-	VPAND        Y0, Y3, Y6
-	VPXOR        Y8, Y8, Y8
-	VMOVDQU      256(R9), Y10
-	BYTE $0xc4; BYTE $0x42; BYTE $0x4d; BYTE $0x50; BYTE $0xc2 // VPDPBUSD     Y10, Y6, Y8
-	VPSRLW       $0x02, Y3, Y6
-	VPAND        Y0, Y6, Y6
-	VPXOR        Y10, Y10, Y10
-	VMOVDQU      320(R9), Y11
-	BYTE $0xc4; BYTE $0x42; BYTE $0x4d; BYTE $0x50; BYTE $0xd3 // VPDPBUSD     Y11, Y6, Y10
-	VPACKSSDW    Y10, Y8, Y8
-	VPMADDWD     Y1, Y8, Y8
-	VPSRLW       $0x04, Y3, Y6
-	VPAND        Y0, Y6, Y6
-	VPXOR        Y10, Y10, Y10
-	VMOVDQU      384(R9), Y11
-	BYTE $0xc4; BYTE $0x42; BYTE $0x4d; BYTE $0x50; BYTE $0xd3 // VPDPBUSD     Y11, Y6, Y10
+	VPAND        Y0, Y3, Y10
+	VPXOR        Y11, Y11, Y11
+	VMOVDQU      256(R9), Y12
+	BYTE $0xc4; BYTE $0x42; BYTE $0x2d; BYTE $0x50; BYTE $0xdc // VPDPBUSD     Y12, Y10, Y11
+	VPSRLW       $0x02, Y3, Y10
+	VPAND        Y0, Y10, Y10
+	VPXOR        Y12, Y12, Y12
+	VMOVDQU      320(R9), Y13
+	BYTE $0xc4; BYTE $0x42; BYTE $0x2d; BYTE $0x50; BYTE $0xe5 // VPDPBUSD     Y13, Y10, Y12
+	VPACKSSDW    Y12, Y11, Y11
+	VPMADDWD     Y1, Y11, Y11
+	VPSRLW       $0x04, Y3, Y10
+	VPAND        Y0, Y10, Y10
+	VPXOR        Y12, Y12, Y12
+	VMOVDQU      384(R9), Y13
+	BYTE $0xc4; BYTE $0x42; BYTE $0x2d; BYTE $0x50; BYTE $0xe5 // VPDPBUSD     Y13, Y10, Y12
 	VPSRLW       $0x06, Y3, Y3
 	VPAND        Y0, Y3, Y3
-	VPXOR        Y6, Y6, Y6
-	VMOVDQU      448(R9), Y11
-	BYTE $0xc4; BYTE $0xc2; BYTE $0x65; BYTE $0x50; BYTE $0xf3 // VPDPBUSD     Y11, Y3, Y6
-	VPACKSSDW    Y6, Y10, Y10
-	VPMADDWD     Y1, Y10, Y10
-	VPACKSSDW    Y10, Y8, Y8
-	VPMADDWD     Y1, Y8, Y8
+	VPXOR        Y10, Y10, Y10
+	VMOVDQU      448(R9), Y13
+	BYTE $0xc4; BYTE $0x42; BYTE $0x65; BYTE $0x50; BYTE $0xd5 // VPDPBUSD     Y13, Y3, Y10
+	VPACKSSDW    Y10, Y12, Y12
+	VPMADDWD     Y1, Y12, Y12
+	VPACKSSDW    Y12, Y11, Y11
+	VPMADDWD     Y1, Y11, Y11
 	VMOVDQU      32(R8), X3
 	VPBLENDD     $0xf0, 48(R8), Y3, Y3
-	VPAND        Y0, Y3, Y6
-	VPXOR        Y10, Y10, Y10
-	VMOVDQU      288(R9), Y11
-	BYTE $0xc4; BYTE $0x42; BYTE $0x4d; BYTE $0x50; BYTE $0xd3 // VPDPBUSD     Y11, Y6, Y10
-	VPSRLW       $0x02, Y3, Y6
-	VPAND        Y0, Y6, Y6
-	VPXOR        Y11, Y11, Y11
-	VMOVDQU      352(R9), Y12
-	BYTE $0xc4; BYTE $0x42; BYTE $0x4d; BYTE $0x50; BYTE $0xdc // VPDPBUSD     Y12, Y6, Y11
-	VPACKSSDW    Y11, Y10, Y10
-	VPMADDWD     Y1, Y10, Y10
-	VPSRLW       $0x04, Y3, Y6
-	VPAND        Y0, Y6, Y6
-	VPXOR        Y11, Y11, Y11
-	VMOVDQU      416(R9), Y12
-	BYTE $0xc4; BYTE $0x42; BYTE $0x4d; BYTE $0x50; BYTE $0xdc // VPDPBUSD     Y12, Y6, Y11
+	VPAND        Y0, Y3, Y10
+	VPXOR        Y12, Y12, Y12
+	VMOVDQU      288(R9), Y13
+	BYTE $0xc4; BYTE $0x42; BYTE $0x2d; BYTE $0x50; BYTE $0xe5 // VPDPBUSD     Y13, Y10, Y12
+	VPSRLW       $0x02, Y3, Y10
+	VPAND        Y0, Y10, Y10
+	VPXOR        Y13, Y13, Y13
+	VMOVDQU      352(R9), Y14
+	BYTE $0xc4; BYTE $0x42; BYTE $0x2d; BYTE $0x50; BYTE $0xee // VPDPBUSD     Y14, Y10, Y13
+	VPACKSSDW    Y13, Y12, Y12
+	VPMADDWD     Y1, Y12, Y12
+	VPSRLW       $0x04, Y3, Y10
+	VPAND        Y0, Y10, Y10
+	VPXOR        Y13, Y13, Y13
+	VMOVDQU      416(R9), Y14
+	BYTE $0xc4; BYTE $0x42; BYTE $0x2d; BYTE $0x50; BYTE $0xee // VPDPBUSD     Y14, Y10, Y13
 	VPSRLW       $0x06, Y3, Y3
 	VPAND        Y0, Y3, Y3
-	VPXOR        Y6, Y6, Y6
-	VMOVDQU      480(R9), Y12
-	BYTE $0xc4; BYTE $0xc2; BYTE $0x65; BYTE $0x50; BYTE $0xf4 // VPDPBUSD     Y12, Y3, Y6
-	VPACKSSDW    Y6, Y11, Y11
-	VPMADDWD     Y1, Y11, Y11
-	VPACKSSDW    Y11, Y10, Y10
-	VPMADDWD     Y1, Y10, Y10
-	VPBROADCASTD 80(R8), X3
-	VCVTPH2PS    X3, Y3
-	VMOVSLDUP    Y3, Y6
-	VMOVSHDUP    Y3, Y3
-	VPMOVZXBW    (R8), Y11
-	VPAND        nibbleMask<>+0(SB), Y11, Y12
-	VPSRLD       $0x14, Y11, Y13
-	VPSRLD       $0x04, Y11, Y11
-	VPAND        dwordFifteen<>+0(SB), Y11, Y11
-	VCVTDQ2PS    Y11, Y11
-	VMULPS       Y3, Y11, Y11
-	VCVTDQ2PS    Y13, Y13
-	VMULPS       Y3, Y13, Y13
-	VPSLLD       $0x10, Y10, Y10
-	VPBLENDW     $0xaa, Y10, Y8, Y8
-	VPMADDWD     Y12, Y8, Y8
+	VPXOR        Y10, Y10, Y10
+	VMOVDQU      480(R9), Y14
+	BYTE $0xc4; BYTE $0x42; BYTE $0x65; BYTE $0x50; BYTE $0xd6 // VPDPBUSD     Y14, Y3, Y10
+	VPACKSSDW    Y10, Y13, Y13
+	VPMADDWD     Y1, Y13, Y13
+	VPACKSSDW    Y13, Y12, Y12
+	VPMADDWD     Y1, Y12, Y12
+	VPSLLD       $0x10, Y6, Y6
+	VPBLENDW     $0xaa, Y6, Y5, Y5
+	VPMADDWD     Y8, Y5, Y5
 	VCVTDQ2PS    Y5, Y5
 	VMULPS       -512(R9), Y4, Y3
 	VFMADD231PS  Y5, Y3, Y2
 	VFNMADD231PS -352(R9), Y7, Y2
 	VFNMADD231PS -320(R9), Y9, Y2
-	VMOVDQA      Y8, Y5
-	VMOVDQA      Y6, Y4
-	VMOVDQA      Y11, Y7
-	VMOVDQA      Y13, Y9
+	VPBROADCASTD 80(R8), X3
+	VCVTPH2PS    X3, Y3
+	VMOVSLDUP    Y3, Y4
+	VMOVSHDUP    Y3, Y5
+	VPMOVZXBW    (R8), Y6
+	VPAND        nibbleMask<>+0(SB), Y6, Y3
+	VPSRLD       $0x14, Y6, Y8
+	VPSRLD       $0x04, Y6, Y7
+	VPAND        dwordFifteen<>+0(SB), Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       Y5, Y7, Y7
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y5, Y8, Y8
+	VMOVDQA      Y11, Y5
+	VMOVDQA      Y12, Y6
+	VMOVDQA      Y4, Y4
+	VMOVDQA      Y7, Y7
+	VMOVDQA      Y8, Y9
+	VMOVDQA      Y3, Y8
 	ADDQ         $+84, R8
 	ADDQ         $+512, R9
 	DECQ         DI
@@ -701,6 +702,9 @@ group17:
 	JMP          group17
 
 last18:
+	VPSLLD       $0x10, Y6, Y6
+	VPBLENDW     $0xaa, Y6, Y5, Y5
+	VPMADDWD     Y8, Y5, Y5
 	VCVTDQ2PS    Y5, Y5
 	VMULPS       -512(R9), Y4, Y3
 	VFMADD231PS  Y5, Y3, Y2
@@ -900,14 +904,14 @@ group23:
 	VPSLLD       $0x10, Y8, Y8
 	VPBLENDW     $0xaa, Y8, Y6, Y6
 	VPMADDWD     Y11, Y6, Y6
-	VPSLLD       $0x10, Y9, Y9
-	VPBLENDW     $0xaa, Y9, Y7, Y7
-	VPMADDWD     Y11, Y7, Y7
 	VCVTDQ2PS    Y6, Y6
 	VMULPS       (R10), Y5, Y4
 	VFMADD231PS  Y6, Y4, Y2
 	VFNMADD231PS 160(R10), Y10, Y2
 	VFNMADD231PS 192(R10), Y12, Y2
+	VPSLLD       $0x10, Y9, Y9
+	VPBLENDW     $0xaa, Y9, Y7, Y7
+	VPMADDWD     Y11, Y7, Y7
 	VCVTDQ2PS    Y7, Y7
 	VMULPS       (R10)(DI*1), Y5, Y4
 	VFMADD231PS  Y7, Y4, Y3
@@ -1054,32 +1058,32 @@ touched28:
 	VBROADCASTI128 (R8), Y5
 	VPSRLVD        upperBy4<>+0(SB), Y5, Y5
 	VPAND          nibbleMask<>+0(SB), Y5, Y5
-	VMOVDQU        bits4Of0<>+0(SB), Y6
-	VPSHUFB        Y5, Y6, Y6
-	VPAND          Y0, Y4, Y7
-	VPOR           Y6, Y7, Y7
-	VPAND          Y1, Y7, Y6
+	VMOVDQU        third0<>+0(SB), Y7
+	VPSHUFB        Y5, Y7, Y6
+	VPAND          Y0, Y4, Y8
+	VPOR           Y6, Y8, Y8
+	VPAND          Y1, Y8, Y6
 	VPMADDUBSW     256(R9), Y6, Y6
-	VPMADDWD       Y2, Y6, Y6
 	VPSRLW         $0x02, Y4, Y4
-	VMOVDQU        bits4Of1<>+0(SB), Y8
-	VPSHUFB        Y5, Y8, Y8
+	VMOVDQU        third1<>+0(SB), Y9
+	VPSHUFB        Y5, Y9, Y5
 	VPAND          Y0, Y4, Y4
-	VPOR           Y8, Y4, Y4
+	VPOR           Y5, Y4, Y4
 	VPAND          Y1, Y4, Y5
 	VPMADDUBSW     320(R9), Y5, Y5
-	VPMADDWD       Y2, Y5, Y5
-	VPACKSSDW      Y5, Y6, Y6
+	VPBLENDD       $0xcc, Y5, Y6, Y10
+	VSHUFPD        $0x05, Y5, Y6, Y6
+	VPADDW         Y10, Y6, Y6
 	VPMADDWD       Y2, Y6, Y6
-	VPSRLW         $0x04, Y7, Y5
+	VPSRLW         $0x04, Y8, Y5
 	VPAND          Y1, Y5, Y5
 	VPMADDUBSW     384(R9), Y5, Y5
-	VPMADDWD       Y2, Y5, Y5
 	VPSRLW         $0x04, Y4, Y4
 	VPAND          Y1, Y4, Y4
 	VPMADDUBSW     448(R9), Y4, Y4
-	VPMADDWD       Y2, Y4, Y4
-	VPACKSSDW      Y4, Y5, Y5
+	VPBLENDD       $0xcc, Y4, Y5, Y8
+	VSHUFPD        $0x05, Y4, Y5, Y5
+	VPADDW         Y8, Y5, Y5
 	VPMADDWD       Y2, Y5, Y5
 	VPACKSSDW      Y5, Y6, Y6
 	VPMADDWD       Y2, Y6, Y6
@@ -1088,32 +1092,30 @@ touched28:
 	VBROADCASTI128 16(R8), Y5
 	VPSRLVD        upperBy4<>+0(SB), Y5, Y5
 	VPAND          nibbleMask<>+0(SB), Y5, Y5
-	VMOVDQU        bits4Of0<>+0(SB), Y7
 	VPSHUFB        Y5, Y7, Y7
 	VPAND          Y0, Y4, Y8
 	VPOR           Y7, Y8, Y8
 	VPAND          Y1, Y8, Y7
 	VPMADDUBSW     288(R9), Y7, Y7
-	VPMADDWD       Y2, Y7, Y7
 	VPSRLW         $0x02, Y4, Y4
-	VMOVDQU        bits4Of1<>+0(SB), Y9
-	VPSHUFB        Y5, Y9, Y9
+	VPSHUFB        Y5, Y9, Y5
 	VPAND          Y0, Y4, Y4
-	VPOR           Y9, Y4, Y4
+	VPOR           Y5, Y4, Y4
 	VPAND          Y1, Y4, Y5
 	VPMADDUBSW     352(R9), Y5, Y5
-	VPMADDWD       Y2, Y5, Y5
-	VPACKSSDW      Y5, Y7, Y7
+	VPBLENDD       $0xcc, Y5, Y7, Y9
+	VSHUFPD        $0x05, Y5, Y7, Y7
+	VPADDW         Y9, Y7, Y7
 	VPMADDWD       Y2, Y7, Y7
 	VPSRLW         $0x04, Y8, Y5
 	VPAND          Y1, Y5, Y5
 	VPMADDUBSW     416(R9), Y5, Y5
-	VPMADDWD       Y2, Y5, Y5
 	VPSRLW         $0x04, Y4, Y4
 	VPAND          Y1, Y4, Y4
 	VPMADDUBSW     480(R9), Y4, Y4
-	VPMADDWD       Y2, Y4, Y4
-	VPACKSSDW      Y4, Y5, Y5
+	VPBLENDD       $0xcc, Y4, Y5, Y8
+	VSHUFPD        $0x05, Y4, Y5, Y5
+	VPADDW         Y8, Y5, Y5
 	VPMADDWD       Y2, Y5, Y5
 	VPACKSSDW      Y5, Y7, Y7
 	VPMADDWD       Y2, Y7, Y7
@@ -1125,15 +1127,6 @@ touched28:
 	VPMADDUBSW     splice3Factor<>+0(SB), Y5, Y5
 	VPSRLVD        upperBy4<>+0(SB), Y5, Y5
 	VPSUBW         wordThirtyTwo<>+0(SB), Y5, Y5
-	VMOVDQU        96(R9), Y8
-	VPSLLD         $0x02, Y8, Y8
-	VPADDD         Y8, Y6, Y6
-	VMOVDQU        128(R9), Y8
-	VPSLLD         $0x02, Y8, Y8
-	VPADDD         Y8, Y7, Y7
-	VPSLLD         $0x10, Y7, Y7
-	VPBLENDW       $0xaa, Y7, Y6, Y6
-	VPMADDWD       Y5, Y6, Y6
 	ADDQ           $+110, R8
 	ADDQ           $+512, R9
 	DECQ           DI
@@ -1142,96 +1135,96 @@ touched28:
 group29:
 	PREFETCHT0     4096(R8)
 	PREFETCHT0     4160(R8)
-	VMOVDQU        32(R8), X5
-	VPBLENDD       $0xf0, 48(R8), Y5, Y5
-	VBROADCASTI128 (R8), Y7
-	VPSRLVD        upperBy4<>+0(SB), Y7, Y7
-	VPAND          nibbleMask<>+0(SB), Y7, Y7
-	VMOVDQU        bits4Of0<>+0(SB), Y8
-	VPSHUFB        Y7, Y8, Y8
-	VPAND          Y0, Y5, Y9
-	VPOR           Y8, Y9, Y9
-	VPAND          Y1, Y9, Y8
-	VPMADDUBSW     256(R9), Y8, Y8
-	VPMADDWD       Y2, Y8, Y8
-	VPSRLW         $0x02, Y5, Y5
-	VMOVDQU        bits4Of1<>+0(SB), Y10
-	VPSHUFB        Y7, Y10, Y10
-	VPAND          Y0, Y5, Y5
-	VPOR           Y10, Y5, Y5
-	VPAND          Y1, Y5, Y7
-	VPMADDUBSW     320(R9), Y7, Y7
-	VPMADDWD       Y2, Y7, Y7
-	VPACKSSDW      Y7, Y8, Y8
-	VPMADDWD       Y2, Y8, Y8
-	VPSRLW         $0x04, Y9, Y7
-	VPAND          Y1, Y7, Y7
-	VPMADDUBSW     384(R9), Y7, Y7
-	VPMADDWD       Y2, Y7, Y7
-	VPSRLW         $0x04, Y5, Y5
-	VPAND          Y1, Y5, Y5
-	VPMADDUBSW     448(R9), Y5, Y5
-	VPMADDWD       Y2, Y5, Y5
-	VPACKSSDW      Y5, Y7, Y7
-	VPMADDWD       Y2, Y7, Y7
-	VPACKSSDW      Y7, Y8, Y8
-	VPMADDWD       Y2, Y8, Y8
-	VMOVDQU        48(R8), X5
-	VPBLENDD       $0xf0, 64(R8), Y5, Y5
-	VBROADCASTI128 16(R8), Y7
-	VPSRLVD        upperBy4<>+0(SB), Y7, Y7
-	VPAND          nibbleMask<>+0(SB), Y7, Y7
-	VMOVDQU        bits4Of0<>+0(SB), Y9
-	VPSHUFB        Y7, Y9, Y9
-	VPAND          Y0, Y5, Y10
-	VPOR           Y9, Y10, Y10
-	VPAND          Y1, Y10, Y9
-	VPMADDUBSW     288(R9), Y9, Y9
+	VMOVDQU        32(R8), X8
+	VPBLENDD       $0xf0, 48(R8), Y8, Y8
+	VBROADCASTI128 (R8), Y9
+	VPSRLVD        upperBy4<>+0(SB), Y9, Y9
+	VPAND          nibbleMask<>+0(SB), Y9, Y9
+	VMOVDQU        third0<>+0(SB), Y11
+	VPSHUFB        Y9, Y11, Y10
+	VPAND          Y0, Y8, Y12
+	VPOR           Y10, Y12, Y12
+	VPAND          Y1, Y12, Y10
+	VPMADDUBSW     256(R9), Y10, Y10
+	VPSRLW         $0x02, Y8, Y8
+	VMOVDQU        third1<>+0(SB), Y13
+	VPSHUFB        Y9, Y13, Y9
+	VPAND          Y0, Y8, Y8
+	VPOR           Y9, Y8, Y8
+	VPAND          Y1, Y8, Y9
+	VPMADDUBSW     320(R9), Y9, Y9
+	VPBLENDD       $0xcc, Y9, Y10, Y14
+	VSHUFPD        $0x05, Y9, Y10, Y10
+	VPADDW         Y14, Y10, Y10
+	VPMADDWD       Y2, Y10, Y10
+	VPSRLW         $0x04, Y12, Y9
+	VPAND          Y1, Y9, Y9
+	VPMADDUBSW     384(R9), Y9, Y9
+	VPSRLW         $0x04, Y8, Y8
+	VPAND          Y1, Y8, Y8
+	VPMADDUBSW     448(R9), Y8, Y8
+	VPBLENDD       $0xcc, Y8, Y9, Y12
+	VSHUFPD        $0x05, Y8, Y9, Y9
+	VPADDW         Y12, Y9, Y9
 	VPMADDWD       Y2, Y9, Y9
-	VPSRLW         $0x02, Y5, Y5
-	VMOVDQU        bits4Of1<>+0(SB), Y11
-	VPSHUFB        Y7, Y11, Y11
-	VPAND          Y0, Y5, Y5
-	VPOR           Y11, Y5, Y5
-	VPAND          Y1, Y5, Y7
-	VPMADDUBSW     352(R9), Y7, Y7
-	VPMADDWD       Y2, Y7, Y7
-	VPACKSSDW      Y7, Y9, Y9
+	VPACKSSDW      Y9, Y10, Y10
+	VPMADDWD       Y2, Y10, Y10
+	VMOVDQU        48(R8), X8
+	VPBLENDD       $0xf0, 64(R8), Y8, Y8
+	VBROADCASTI128 16(R8), Y9
+	VPSRLVD        upperBy4<>+0(SB), Y9, Y9
+	VPAND          nibbleMask<>+0(SB), Y9, Y9
+	VPSHUFB        Y9, Y11, Y11
+	VPAND          Y0, Y8, Y12
+	VPOR           Y11, Y12, Y12
+	VPAND          Y1, Y12, Y11
+	VPMADDUBSW     288(R9), Y11, Y11
+	VPSRLW         $0x02, Y8, Y8
+	VPSHUFB        Y9, Y13, Y9
+	VPAND          Y0, Y8, Y8
+	VPOR           Y9, Y8, Y8
+	VPAND          Y1, Y8, Y9
+	VPMADDUBSW     352(R9), Y9, Y9
+	VPBLENDD       $0xcc, Y9, Y11, Y13
+	VSHUFPD        $0x05, Y9, Y11, Y11
+	VPADDW         Y13, Y11, Y11
+	VPMADDWD       Y2, Y11, Y11
+	VPSRLW         $0x04, Y12, Y9
+	VPAND          Y1, Y9, Y9
+	VPMADDUBSW     416(R9), Y9, Y9
+	VPSRLW         $0x04, Y8, Y8
+	VPAND          Y1, Y8, Y8
+	VPMADDUBSW     480(R9), Y8, Y8
+	VPBLENDD       $0xcc, Y8, Y9, Y12
+	VSHUFPD        $0x05, Y8, Y9, Y9
+	VPADDW         Y12, Y9, Y9
 	VPMADDWD       Y2, Y9, Y9
-	VPSRLW         $0x04, Y10, Y7
-	VPAND          Y1, Y7, Y7
-	VPMADDUBSW     416(R9), Y7, Y7
-	VPMADDWD       Y2, Y7, Y7
-	VPSRLW         $0x04, Y5, Y5
-	VPAND          Y1, Y5, Y5
-	VPMADDUBSW     480(R9), Y5, Y5
-	VPMADDWD       Y2, Y5, Y5
-	VPACKSSDW      Y5, Y7, Y7
-	VPMADDWD       Y2, Y7, Y7
-	VPACKSSDW      Y7, Y9, Y9
-	VPMADDWD       Y2, Y9, Y9
-	VPBROADCASTW   108(R8), Y5
-	VCVTPH2PS      X5, Y5
-	VBROADCASTI128 92(R8), Y7
-	VPSHUFB        splice3Order<>+0(SB), Y7, Y7
-	VPAND          splice3Mask<>+0(SB), Y7, Y7
-	VPMADDUBSW     splice3Factor<>+0(SB), Y7, Y7
-	VPSRLVD        upperBy4<>+0(SB), Y7, Y7
-	VPSUBW         wordThirtyTwo<>+0(SB), Y7, Y7
-	VMOVDQU        96(R9), Y10
-	VPSLLD         $0x02, Y10, Y10
-	VPADDD         Y10, Y8, Y8
-	VMOVDQU        128(R9), Y10
-	VPSLLD         $0x02, Y10, Y10
-	VPADDD         Y10, Y9, Y9
-	VPSLLD         $0x10, Y9, Y9
-	VPBLENDW       $0xaa, Y9, Y8, Y8
-	VPMADDWD       Y7, Y8, Y8
+	VPACKSSDW      Y9, Y11, Y11
+	VPMADDWD       Y2, Y11, Y11
+	VMOVDQU        -416(R9), Y8
+	VPSLLD         $0x02, Y8, Y8
+	VPADDD         Y8, Y6, Y6
+	VMOVDQU        -384(R9), Y8
+	VPSLLD         $0x02, Y8, Y8
+	VPADDD         Y8, Y7, Y7
+	VPSLLD         $0x10, Y7, Y7
+	VPBLENDW       $0xaa, Y7, Y6, Y6
+	VPMADDWD       Y5, Y6, Y6
 	VCVTDQ2PS      Y6, Y6
 	VMULPS         -512(R9), Y4, Y4
 	VFMADD231PS    Y6, Y4, Y3
-	VMOVDQA        Y8, Y6
-	VMOVDQA        Y5, Y4
+	VPBROADCASTW   108(R8), Y4
+	VCVTPH2PS      X4, Y4
+	VBROADCASTI128 92(R8), Y5
+	VPSHUFB        splice3Order<>+0(SB), Y5, Y5
+	VPAND          splice3Mask<>+0(SB), Y5, Y5
+	VPMADDUBSW     splice3Factor<>+0(SB), Y5, Y5
+	VPSRLVD        upperBy4<>+0(SB), Y5, Y5
+	VPSUBW         wordThirtyTwo<>+0(SB), Y5, Y5
+	VMOVDQA        Y10, Y6
+	VMOVDQA        Y11, Y7
+	VMOVDQA        Y4, Y4
+	VMOVDQA        Y5, Y5
 	ADDQ           $+110, R8
 	ADDQ           $+512, R9
 	DECQ           DI
@@ -1239,6 +1232,15 @@ group29:
 	JMP            group29
 
 last30:
+	VMOVDQU     -416(R9), Y8
+	VPSLLD      $0x02, Y8, Y8
+	VPADDD      Y8, Y6, Y6
+	VMOVDQU     -384(R9), Y8
+	VPSLLD      $0x02, Y8, Y8
+	VPADDD      Y8, Y7, Y7
+	VPSLLD      $0x10, Y7, Y7
+	VPBLENDW    $0xaa, Y7, Y6, Y6
+	VPMADDWD    Y5, Y6, Y6
 	VCVTDQ2PS   Y6, Y6
 	VMULPS      -512(R9), Y4, Y4
 	VFMADD231PS Y6, Y4, Y3
@@ -1320,6 +1322,24 @@ DATA wordThirtyTwo<>+16(SB)/8, $0x0020002000200020
 DATA wordThirtyTwo<>+24(SB)/8, $0x0020002000200020
 GLOBL wordThirtyTwo<>(SB), RODATA|NOPTR, $32
 
+DATA upperBy4<>+0(SB)/8, $0x0000000000000000
+DATA upperBy4<>+8(SB)/8, $0x0000000000000000
+DATA upperBy4<>+16(SB)/8, $0x0000000400000004
+DATA upperBy4<>+24(SB)/8, $0x0000000400000004
+GLOBL upperBy4<>(SB), RODATA|NOPTR, $32
+
+DATA third0<>+0(SB)/8, $0x4440444004000400
+DATA third0<>+8(SB)/8, $0x4440444004000400
+DATA third0<>+16(SB)/8, $0x4440444004000400
+DATA third0<>+24(SB)/8, $0x4440444004000400
+GLOBL third0<>(SB), RODATA|NOPTR, $32
+
+DATA third1<>+0(SB)/8, $0x0404000004040000
+DATA third1<>+8(SB)/8, $0x4444404044444040
+DATA third1<>+16(SB)/8, $0x0404000004040000
+DATA third1<>+24(SB)/8, $0x4444404044444040
+GLOBL third1<>(SB), RODATA|NOPTR, $32
+
 DATA low2s<>+0(SB)/8, $0x3333333333333333
 DATA low2s<>+8(SB)/8, $0x3333333333333333
 DATA low2s<>+16(SB)/8, $0x3333333333333333
@@ -1331,24 +1351,6 @@ DATA low3<>+8(SB)/8, $0x0707070707070707
 DATA low3<>+16(SB)/8, $0x0707070707070707
 DATA low3<>+24(SB)/8, $0x0707070707070707
 GLOBL low3<>(SB), RODATA|NOPTR, $32
-
-DATA upperBy4<>+0(SB)/8, $0x0000000000000000
-DATA upperBy4<>+8(SB)/8, $0x0000000000000000
-DATA upperBy4<>+16(SB)/8, $0x0000000400000004
-DATA upperBy4<>+24(SB)/8, $0x0000000400000004
-GLOBL upperBy4<>(SB), RODATA|NOPTR, $32
-
-DATA bits4Of0<>+0(SB)/8, $0x4440444004000400
-DATA bits4Of0<>+8(SB)/8, $0x4440444004000400
-DATA bits4Of0<>+16(SB)/8, $0x4440444004000400
-DATA bits4Of0<>+24(SB)/8, $0x4440444004000400
-GLOBL bits4Of0<>(SB), RODATA|NOPTR, $32
-
-DATA bits4Of1<>+0(SB)/8, $0x0404000004040000
-DATA bits4Of1<>+8(SB)/8, $0x4444404044444040
-DATA bits4Of1<>+16(SB)/8, $0x0404000004040000
-DATA bits4Of1<>+24(SB)/8, $0x4444404044444040
-GLOBL bits4Of1<>(SB), RODATA|NOPTR, $32
 
 // func dotQ3_Kx2AVX2(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
@@ -1390,47 +1392,47 @@ group35:
 	VBROADCASTI128 (R9), Y6
 	VPSRLVD        upperBy4<>+0(SB), Y6, Y6
 	VPAND          nibbleMask<>+0(SB), Y6, Y6
-	VMOVDQU        bits4Of0<>+0(SB), Y7
-	VPSHUFB        Y6, Y7, Y7
-	VPAND          Y0, Y5, Y8
-	VPOR           Y7, Y8, Y8
-	VPAND          Y1, Y8, Y7
-	VPMADDUBSW     256(R10), Y7, Y9
-	VPMADDWD       Y2, Y9, Y9
+	VMOVDQU        third0<>+0(SB), Y8
+	VPSHUFB        Y6, Y8, Y7
+	VPAND          Y0, Y5, Y9
+	VPOR           Y7, Y9, Y9
+	VPAND          Y1, Y9, Y7
+	VPMADDUBSW     256(R10), Y7, Y10
 	VPMADDUBSW     256(R10)(DI*1), Y7, Y7
-	VPMADDWD       Y2, Y7, Y7
 	VPSRLW         $0x02, Y5, Y5
-	VMOVDQU        bits4Of1<>+0(SB), Y10
-	VPSHUFB        Y6, Y10, Y10
+	VMOVDQU        third1<>+0(SB), Y11
+	VPSHUFB        Y6, Y11, Y6
 	VPAND          Y0, Y5, Y5
-	VPOR           Y10, Y5, Y5
+	VPOR           Y6, Y5, Y5
 	VPAND          Y1, Y5, Y6
-	VPMADDUBSW     320(R10), Y6, Y10
-	VPMADDWD       Y2, Y10, Y10
+	VPMADDUBSW     320(R10), Y6, Y12
 	VPMADDUBSW     320(R10)(DI*1), Y6, Y6
-	VPMADDWD       Y2, Y6, Y6
-	VPACKSSDW      Y10, Y9, Y9
-	VPMADDWD       Y2, Y9, Y9
-	VPACKSSDW      Y6, Y7, Y7
+	VPBLENDD       $0xcc, Y12, Y10, Y13
+	VSHUFPD        $0x05, Y12, Y10, Y10
+	VPADDW         Y13, Y10, Y10
+	VPMADDWD       Y2, Y10, Y10
+	VPBLENDD       $0xcc, Y6, Y7, Y12
+	VSHUFPD        $0x05, Y6, Y7, Y7
+	VPADDW         Y12, Y7, Y7
 	VPMADDWD       Y2, Y7, Y7
-	VPSRLW         $0x04, Y8, Y6
+	VPSRLW         $0x04, Y9, Y6
 	VPAND          Y1, Y6, Y6
-	VPMADDUBSW     384(R10), Y6, Y8
-	VPMADDWD       Y2, Y8, Y8
+	VPMADDUBSW     384(R10), Y6, Y9
 	VPMADDUBSW     384(R10)(DI*1), Y6, Y6
-	VPMADDWD       Y2, Y6, Y6
 	VPSRLW         $0x04, Y5, Y5
 	VPAND          Y1, Y5, Y5
-	VPMADDUBSW     448(R10), Y5, Y10
-	VPMADDWD       Y2, Y10, Y10
+	VPMADDUBSW     448(R10), Y5, Y12
 	VPMADDUBSW     448(R10)(DI*1), Y5, Y5
-	VPMADDWD       Y2, Y5, Y5
-	VPACKSSDW      Y10, Y8, Y8
-	VPMADDWD       Y2, Y8, Y8
-	VPACKSSDW      Y5, Y6, Y6
-	VPMADDWD       Y2, Y6, Y6
-	VPACKSSDW      Y8, Y9, Y9
+	VPBLENDD       $0xcc, Y12, Y9, Y13
+	VSHUFPD        $0x05, Y12, Y9, Y9
+	VPADDW         Y13, Y9, Y9
 	VPMADDWD       Y2, Y9, Y9
+	VPBLENDD       $0xcc, Y5, Y6, Y12
+	VSHUFPD        $0x05, Y5, Y6, Y6
+	VPADDW         Y12, Y6, Y6
+	VPMADDWD       Y2, Y6, Y6
+	VPACKSSDW      Y9, Y10, Y10
+	VPMADDWD       Y2, Y10, Y10
 	VPACKSSDW      Y6, Y7, Y7
 	VPMADDWD       Y2, Y7, Y7
 	VMOVDQU        48(R9), X5
@@ -1438,47 +1440,45 @@ group35:
 	VBROADCASTI128 16(R9), Y6
 	VPSRLVD        upperBy4<>+0(SB), Y6, Y6
 	VPAND          nibbleMask<>+0(SB), Y6, Y6
-	VMOVDQU        bits4Of0<>+0(SB), Y8
 	VPSHUFB        Y6, Y8, Y8
-	VPAND          Y0, Y5, Y10
-	VPOR           Y8, Y10, Y10
-	VPAND          Y1, Y10, Y8
-	VPMADDUBSW     288(R10), Y8, Y11
-	VPMADDWD       Y2, Y11, Y11
+	VPAND          Y0, Y5, Y9
+	VPOR           Y8, Y9, Y9
+	VPAND          Y1, Y9, Y8
+	VPMADDUBSW     288(R10), Y8, Y12
 	VPMADDUBSW     288(R10)(DI*1), Y8, Y8
-	VPMADDWD       Y2, Y8, Y8
 	VPSRLW         $0x02, Y5, Y5
-	VMOVDQU        bits4Of1<>+0(SB), Y12
-	VPSHUFB        Y6, Y12, Y12
+	VPSHUFB        Y6, Y11, Y6
 	VPAND          Y0, Y5, Y5
-	VPOR           Y12, Y5, Y5
+	VPOR           Y6, Y5, Y5
 	VPAND          Y1, Y5, Y6
-	VPMADDUBSW     352(R10), Y6, Y12
-	VPMADDWD       Y2, Y12, Y12
+	VPMADDUBSW     352(R10), Y6, Y11
 	VPMADDUBSW     352(R10)(DI*1), Y6, Y6
-	VPMADDWD       Y2, Y6, Y6
-	VPACKSSDW      Y12, Y11, Y11
-	VPMADDWD       Y2, Y11, Y11
-	VPACKSSDW      Y6, Y8, Y8
+	VPBLENDD       $0xcc, Y11, Y12, Y13
+	VSHUFPD        $0x05, Y11, Y12, Y12
+	VPADDW         Y13, Y12, Y12
+	VPMADDWD       Y2, Y12, Y12
+	VPBLENDD       $0xcc, Y6, Y8, Y11
+	VSHUFPD        $0x05, Y6, Y8, Y8
+	VPADDW         Y11, Y8, Y8
 	VPMADDWD       Y2, Y8, Y8
-	VPSRLW         $0x04, Y10, Y6
+	VPSRLW         $0x04, Y9, Y6
 	VPAND          Y1, Y6, Y6
-	VPMADDUBSW     416(R10), Y6, Y10
-	VPMADDWD       Y2, Y10, Y10
+	VPMADDUBSW     416(R10), Y6, Y9
 	VPMADDUBSW     416(R10)(DI*1), Y6, Y6
-	VPMADDWD       Y2, Y6, Y6
 	VPSRLW         $0x04, Y5, Y5
 	VPAND          Y1, Y5, Y5
-	VPMADDUBSW     480(R10), Y5, Y12
-	VPMADDWD       Y2, Y12, Y12
+	VPMADDUBSW     480(R10), Y5, Y11
 	VPMADDUBSW     480(R10)(DI*1), Y5, Y5
-	VPMADDWD       Y2, Y5, Y5
-	VPACKSSDW      Y12, Y10, Y10
-	VPMADDWD       Y2, Y10, Y10
-	VPACKSSDW      Y5, Y6, Y6
+	VPBLENDD       $0xcc, Y11, Y9, Y13
+	VSHUFPD        $0x05, Y11, Y9, Y9
+	VPADDW         Y13, Y9, Y9
+	VPMADDWD       Y2, Y9, Y9
+	VPBLENDD       $0xcc, Y5, Y6, Y11
+	VSHUFPD        $0x05, Y5, Y6, Y6
+	VPADDW         Y11, Y6, Y6
 	VPMADDWD       Y2, Y6, Y6
-	VPACKSSDW      Y10, Y11, Y11
-	VPMADDWD       Y2, Y11, Y11
+	VPACKSSDW      Y9, Y12, Y12
+	VPMADDWD       Y2, Y12, Y12
 	VPACKSSDW      Y6, Y8, Y8
 	VPMADDWD       Y2, Y8, Y8
 	VPBROADCASTW   108(R9), Y5
@@ -1489,27 +1489,27 @@ group35:
 	VPMADDUBSW     splice3Factor<>+0(SB), Y6, Y6
 	VPSRLVD        upperBy4<>+0(SB), Y6, Y6
 	VPSUBW         wordThirtyTwo<>+0(SB), Y6, Y6
-	VMOVDQU        96(R10), Y10
-	VPSLLD         $0x02, Y10, Y10
-	VPADDD         Y10, Y9, Y9
-	VMOVDQU        128(R10), Y10
-	VPSLLD         $0x02, Y10, Y10
-	VPADDD         Y10, Y11, Y11
-	VPSLLD         $0x10, Y11, Y11
-	VPBLENDW       $0xaa, Y11, Y9, Y9
-	VPMADDWD       Y6, Y9, Y9
-	VMOVDQU        96(R10)(DI*1), Y10
-	VPSLLD         $0x02, Y10, Y10
-	VPADDD         Y10, Y7, Y7
-	VMOVDQU        128(R10)(DI*1), Y10
-	VPSLLD         $0x02, Y10, Y10
-	VPADDD         Y10, Y8, Y8
+	VMOVDQU        96(R10), Y9
+	VPSLLD         $0x02, Y9, Y9
+	VPADDD         Y9, Y10, Y10
+	VMOVDQU        128(R10), Y9
+	VPSLLD         $0x02, Y9, Y9
+	VPADDD         Y9, Y12, Y12
+	VPSLLD         $0x10, Y12, Y12
+	VPBLENDW       $0xaa, Y12, Y10, Y10
+	VPMADDWD       Y6, Y10, Y10
+	VCVTDQ2PS      Y10, Y10
+	VMULPS         (R10), Y5, Y9
+	VFMADD231PS    Y10, Y9, Y3
+	VMOVDQU        96(R10)(DI*1), Y9
+	VPSLLD         $0x02, Y9, Y9
+	VPADDD         Y9, Y7, Y7
+	VMOVDQU        128(R10)(DI*1), Y9
+	VPSLLD         $0x02, Y9, Y9
+	VPADDD         Y9, Y8, Y8
 	VPSLLD         $0x10, Y8, Y8
 	VPBLENDW       $0xaa, Y8, Y7, Y7
 	VPMADDWD       Y6, Y7, Y7
-	VCVTDQ2PS      Y9, Y9
-	VMULPS         (R10), Y5, Y6
-	VFMADD231PS    Y9, Y6, Y3
 	VCVTDQ2PS      Y7, Y7
 	VMULPS         (R10)(DI*1), Y5, Y5
 	VFMADD231PS    Y7, Y5, Y4
@@ -1654,64 +1654,62 @@ touched40:
 	VBROADCASTI128 (R8), Y5
 	VPSRLVD        upperBy4<>+0(SB), Y5, Y5
 	VPAND          nibbleMask<>+0(SB), Y5, Y5
-	VMOVDQU        bits4Of0<>+0(SB), Y6
-	VPSHUFB        Y5, Y6, Y6
-	VPAND          Y0, Y4, Y7
-	VPOR           Y6, Y7, Y7
-	VPAND          Y1, Y7, Y6
-	VPXOR          Y8, Y8, Y8
-	VMOVDQU        256(R9), Y9
-	BYTE $0xc4; BYTE $0x42; BYTE $0x4d; BYTE $0x50; BYTE $0xc1 // VPDPBUSD       Y9, Y6, Y8
+	VMOVDQU        third0<>+0(SB), Y7
+	VPSHUFB        Y5, Y7, Y6
+	VPAND          Y0, Y4, Y8
+	VPOR           Y6, Y8, Y8
+	VPAND          Y1, Y8, Y6
+	VPXOR          Y9, Y9, Y9
+	VMOVDQU        256(R9), Y10
+	BYTE $0xc4; BYTE $0x42; BYTE $0x4d; BYTE $0x50; BYTE $0xca // VPDPBUSD       Y10, Y6, Y9
 	VPSRLW         $0x02, Y4, Y4
-	VMOVDQU        bits4Of1<>+0(SB), Y6
-	VPSHUFB        Y5, Y6, Y6
+	VMOVDQU        third1<>+0(SB), Y6
+	VPSHUFB        Y5, Y6, Y5
 	VPAND          Y0, Y4, Y4
-	VPOR           Y6, Y4, Y4
+	VPOR           Y5, Y4, Y4
 	VPAND          Y1, Y4, Y5
-	VPXOR          Y6, Y6, Y6
-	VMOVDQU        320(R9), Y9
-	BYTE $0xc4; BYTE $0xc2; BYTE $0x55; BYTE $0x50; BYTE $0xf1 // VPDPBUSD       Y9, Y5, Y6
-	VPACKSSDW      Y6, Y8, Y8
-	VPMADDWD       Y2, Y8, Y8
-	VPSRLW         $0x04, Y7, Y5
+	VPXOR          Y10, Y10, Y10
+	VMOVDQU        320(R9), Y11
+	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xd3 // VPDPBUSD       Y11, Y5, Y10
+	VPACKSSDW      Y10, Y9, Y9
+	VPMADDWD       Y2, Y9, Y9
+	VPSRLW         $0x04, Y8, Y5
 	VPAND          Y1, Y5, Y5
-	VPXOR          Y6, Y6, Y6
-	VMOVDQU        384(R9), Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xf7 // VPDPBUSD       Y7, Y5, Y6
+	VPXOR          Y8, Y8, Y8
+	VMOVDQU        384(R9), Y10
+	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xc2 // VPDPBUSD       Y10, Y5, Y8
 	VPSRLW         $0x04, Y4, Y4
 	VPAND          Y1, Y4, Y4
 	VPXOR          Y5, Y5, Y5
-	VMOVDQU        448(R9), Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xef // VPDPBUSD       Y7, Y4, Y5
-	VPACKSSDW      Y5, Y6, Y6
-	VPMADDWD       Y2, Y6, Y6
-	VPACKSSDW      Y6, Y8, Y8
+	VMOVDQU        448(R9), Y10
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x5d; BYTE $0x50; BYTE $0xea // VPDPBUSD       Y10, Y4, Y5
+	VPACKSSDW      Y5, Y8, Y8
 	VPMADDWD       Y2, Y8, Y8
+	VPACKSSDW      Y8, Y9, Y9
+	VPMADDWD       Y2, Y9, Y9
 	VMOVDQU        48(R8), X4
 	VPBLENDD       $0xf0, 64(R8), Y4, Y4
 	VBROADCASTI128 16(R8), Y5
 	VPSRLVD        upperBy4<>+0(SB), Y5, Y5
 	VPAND          nibbleMask<>+0(SB), Y5, Y5
-	VMOVDQU        bits4Of0<>+0(SB), Y6
-	VPSHUFB        Y5, Y6, Y6
-	VPAND          Y0, Y4, Y7
-	VPOR           Y6, Y7, Y7
-	VPAND          Y1, Y7, Y6
-	VPXOR          Y9, Y9, Y9
-	VMOVDQU        288(R9), Y10
-	BYTE $0xc4; BYTE $0x42; BYTE $0x4d; BYTE $0x50; BYTE $0xca // VPDPBUSD       Y10, Y6, Y9
+	VPSHUFB        Y5, Y7, Y7
+	VPAND          Y0, Y4, Y8
+	VPOR           Y7, Y8, Y8
+	VPAND          Y1, Y8, Y7
+	VPXOR          Y10, Y10, Y10
+	VMOVDQU        288(R9), Y11
+	BYTE $0xc4; BYTE $0x42; BYTE $0x45; BYTE $0x50; BYTE $0xd3 // VPDPBUSD       Y11, Y7, Y10
 	VPSRLW         $0x02, Y4, Y4
-	VMOVDQU        bits4Of1<>+0(SB), Y6
-	VPSHUFB        Y5, Y6, Y6
+	VPSHUFB        Y5, Y6, Y5
 	VPAND          Y0, Y4, Y4
-	VPOR           Y6, Y4, Y4
+	VPOR           Y5, Y4, Y4
 	VPAND          Y1, Y4, Y5
 	VPXOR          Y6, Y6, Y6
-	VMOVDQU        352(R9), Y10
-	BYTE $0xc4; BYTE $0xc2; BYTE $0x55; BYTE $0x50; BYTE $0xf2 // VPDPBUSD       Y10, Y5, Y6
-	VPACKSSDW      Y6, Y9, Y9
-	VPMADDWD       Y2, Y9, Y9
-	VPSRLW         $0x04, Y7, Y5
+	VMOVDQU        352(R9), Y7
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xf7 // VPDPBUSD       Y7, Y5, Y6
+	VPACKSSDW      Y6, Y10, Y10
+	VPMADDWD       Y2, Y10, Y10
+	VPSRLW         $0x04, Y8, Y5
 	VPAND          Y1, Y5, Y5
 	VPXOR          Y6, Y6, Y6
 	VMOVDQU        416(R9), Y7
@@ -1723,8 +1721,8 @@ touched40:
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xef // VPDPBUSD       Y7, Y4, Y5
 	VPACKSSDW      Y5, Y6, Y6
 	VPMADDWD       Y2, Y6, Y6
-	VPACKSSDW      Y6, Y9, Y9
-	VPMADDWD       Y2, Y9, Y9
+	VPACKSSDW      Y6, Y10, Y10
+	VPMADDWD       Y2, Y10, Y10
 	VPBROADCASTW   108(R8), Y4
 	VCVTPH2PS      X4, Y4
 	VBROADCASTI128 92(R8), Y5
@@ -1733,15 +1731,6 @@ touched40:
 	VPMADDUBSW     splice3Factor<>+0(SB), Y5, Y5
 	VPSRLVD        upperBy4<>+0(SB), Y5, Y5
 	VPSUBW         wordThirtyTwo<>+0(SB), Y5, Y5
-	VMOVDQU        96(R9), Y6
-	VPSLLD         $0x02, Y6, Y6
-	VPADDD         Y6, Y8, Y8
-	VMOVDQU        128(R9), Y6
-	VPSLLD         $0x02, Y6, Y6
-	VPADDD         Y6, Y9, Y9
-	VPSLLD         $0x10, Y9, Y9
-	VPBLENDW       $0xaa, Y9, Y8, Y8
-	VPMADDWD       Y5, Y8, Y8
 	ADDQ           $+110, R8
 	ADDQ           $+512, R9
 	DECQ           DI
@@ -1750,104 +1739,104 @@ touched40:
 group41:
 	PREFETCHT0     4096(R8)
 	PREFETCHT0     4160(R8)
-	VMOVDQU        32(R8), X5
-	VPBLENDD       $0xf0, 48(R8), Y5, Y5
-	VBROADCASTI128 (R8), Y6
-	VPSRLVD        upperBy4<>+0(SB), Y6, Y6
-	VPAND          nibbleMask<>+0(SB), Y6, Y6
-	VMOVDQU        bits4Of0<>+0(SB), Y7
-	VPSHUFB        Y6, Y7, Y7
-	VPAND          Y0, Y5, Y9
-	VPOR           Y7, Y9, Y9
-	VPAND          Y1, Y9, Y7
-	VPXOR          Y10, Y10, Y10
-	VMOVDQU        256(R9), Y11
-	BYTE $0xc4; BYTE $0x42; BYTE $0x45; BYTE $0x50; BYTE $0xd3 // VPDPBUSD       Y11, Y7, Y10
-	VPSRLW         $0x02, Y5, Y5
-	VMOVDQU        bits4Of1<>+0(SB), Y7
-	VPSHUFB        Y6, Y7, Y7
-	VPAND          Y0, Y5, Y5
-	VPOR           Y7, Y5, Y5
-	VPAND          Y1, Y5, Y6
+	VMOVDQU        32(R8), X6
+	VPBLENDD       $0xf0, 48(R8), Y6, Y6
+	VBROADCASTI128 (R8), Y7
+	VPSRLVD        upperBy4<>+0(SB), Y7, Y7
+	VPAND          nibbleMask<>+0(SB), Y7, Y7
+	VMOVDQU        third0<>+0(SB), Y11
+	VPSHUFB        Y7, Y11, Y8
+	VPAND          Y0, Y6, Y12
+	VPOR           Y8, Y12, Y12
+	VPAND          Y1, Y12, Y8
+	VPXOR          Y13, Y13, Y13
+	VMOVDQU        256(R9), Y14
+	BYTE $0xc4; BYTE $0x42; BYTE $0x3d; BYTE $0x50; BYTE $0xee // VPDPBUSD       Y14, Y8, Y13
+	VPSRLW         $0x02, Y6, Y6
+	VMOVDQU        third1<>+0(SB), Y8
+	VPSHUFB        Y7, Y8, Y7
+	VPAND          Y0, Y6, Y6
+	VPOR           Y7, Y6, Y6
+	VPAND          Y1, Y6, Y7
+	VPXOR          Y14, Y14, Y14
+	VMOVDQU        320(R9), Y15
+	BYTE $0xc4; BYTE $0x42; BYTE $0x45; BYTE $0x50; BYTE $0xf7 // VPDPBUSD       Y15, Y7, Y14
+	VPACKSSDW      Y14, Y13, Y13
+	VPMADDWD       Y2, Y13, Y13
+	VPSRLW         $0x04, Y12, Y7
+	VPAND          Y1, Y7, Y7
+	VPXOR          Y12, Y12, Y12
+	VMOVDQU        384(R9), Y14
+	BYTE $0xc4; BYTE $0x42; BYTE $0x45; BYTE $0x50; BYTE $0xe6 // VPDPBUSD       Y14, Y7, Y12
+	VPSRLW         $0x04, Y6, Y6
+	VPAND          Y1, Y6, Y6
 	VPXOR          Y7, Y7, Y7
-	VMOVDQU        320(R9), Y11
+	VMOVDQU        448(R9), Y14
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x4d; BYTE $0x50; BYTE $0xfe // VPDPBUSD       Y14, Y6, Y7
+	VPACKSSDW      Y7, Y12, Y12
+	VPMADDWD       Y2, Y12, Y12
+	VPACKSSDW      Y12, Y13, Y13
+	VPMADDWD       Y2, Y13, Y13
+	VMOVDQU        48(R8), X6
+	VPBLENDD       $0xf0, 64(R8), Y6, Y6
+	VBROADCASTI128 16(R8), Y7
+	VPSRLVD        upperBy4<>+0(SB), Y7, Y7
+	VPAND          nibbleMask<>+0(SB), Y7, Y7
+	VPSHUFB        Y7, Y11, Y11
+	VPAND          Y0, Y6, Y12
+	VPOR           Y11, Y12, Y12
+	VPAND          Y1, Y12, Y11
+	VPXOR          Y14, Y14, Y14
+	VMOVDQU        288(R9), Y15
+	BYTE $0xc4; BYTE $0x42; BYTE $0x25; BYTE $0x50; BYTE $0xf7 // VPDPBUSD       Y15, Y11, Y14
+	VPSRLW         $0x02, Y6, Y6
+	VPSHUFB        Y7, Y8, Y7
+	VPAND          Y0, Y6, Y6
+	VPOR           Y7, Y6, Y6
+	VPAND          Y1, Y6, Y7
+	VPXOR          Y8, Y8, Y8
+	VMOVDQU        352(R9), Y11
+	BYTE $0xc4; BYTE $0x42; BYTE $0x45; BYTE $0x50; BYTE $0xc3 // VPDPBUSD       Y11, Y7, Y8
+	VPACKSSDW      Y8, Y14, Y14
+	VPMADDWD       Y2, Y14, Y14
+	VPSRLW         $0x04, Y12, Y7
+	VPAND          Y1, Y7, Y7
+	VPXOR          Y8, Y8, Y8
+	VMOVDQU        416(R9), Y11
+	BYTE $0xc4; BYTE $0x42; BYTE $0x45; BYTE $0x50; BYTE $0xc3 // VPDPBUSD       Y11, Y7, Y8
+	VPSRLW         $0x04, Y6, Y6
+	VPAND          Y1, Y6, Y6
+	VPXOR          Y7, Y7, Y7
+	VMOVDQU        480(R9), Y11
 	BYTE $0xc4; BYTE $0xc2; BYTE $0x4d; BYTE $0x50; BYTE $0xfb // VPDPBUSD       Y11, Y6, Y7
-	VPACKSSDW      Y7, Y10, Y10
-	VPMADDWD       Y2, Y10, Y10
-	VPSRLW         $0x04, Y9, Y6
-	VPAND          Y1, Y6, Y6
-	VPXOR          Y7, Y7, Y7
-	VMOVDQU        384(R9), Y9
-	BYTE $0xc4; BYTE $0xc2; BYTE $0x4d; BYTE $0x50; BYTE $0xf9 // VPDPBUSD       Y9, Y6, Y7
-	VPSRLW         $0x04, Y5, Y5
-	VPAND          Y1, Y5, Y5
-	VPXOR          Y6, Y6, Y6
-	VMOVDQU        448(R9), Y9
-	BYTE $0xc4; BYTE $0xc2; BYTE $0x55; BYTE $0x50; BYTE $0xf1 // VPDPBUSD       Y9, Y5, Y6
-	VPACKSSDW      Y6, Y7, Y7
-	VPMADDWD       Y2, Y7, Y7
-	VPACKSSDW      Y7, Y10, Y10
-	VPMADDWD       Y2, Y10, Y10
-	VMOVDQU        48(R8), X5
-	VPBLENDD       $0xf0, 64(R8), Y5, Y5
-	VBROADCASTI128 16(R8), Y6
-	VPSRLVD        upperBy4<>+0(SB), Y6, Y6
-	VPAND          nibbleMask<>+0(SB), Y6, Y6
-	VMOVDQU        bits4Of0<>+0(SB), Y7
-	VPSHUFB        Y6, Y7, Y7
-	VPAND          Y0, Y5, Y9
-	VPOR           Y7, Y9, Y9
-	VPAND          Y1, Y9, Y7
-	VPXOR          Y11, Y11, Y11
-	VMOVDQU        288(R9), Y12
-	BYTE $0xc4; BYTE $0x42; BYTE $0x45; BYTE $0x50; BYTE $0xdc // VPDPBUSD       Y12, Y7, Y11
-	VPSRLW         $0x02, Y5, Y5
-	VMOVDQU        bits4Of1<>+0(SB), Y7
-	VPSHUFB        Y6, Y7, Y7
-	VPAND          Y0, Y5, Y5
-	VPOR           Y7, Y5, Y5
-	VPAND          Y1, Y5, Y6
-	VPXOR          Y7, Y7, Y7
-	VMOVDQU        352(R9), Y12
-	BYTE $0xc4; BYTE $0xc2; BYTE $0x4d; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y12, Y6, Y7
-	VPACKSSDW      Y7, Y11, Y11
-	VPMADDWD       Y2, Y11, Y11
-	VPSRLW         $0x04, Y9, Y6
-	VPAND          Y1, Y6, Y6
-	VPXOR          Y7, Y7, Y7
-	VMOVDQU        416(R9), Y9
-	BYTE $0xc4; BYTE $0xc2; BYTE $0x4d; BYTE $0x50; BYTE $0xf9 // VPDPBUSD       Y9, Y6, Y7
-	VPSRLW         $0x04, Y5, Y5
-	VPAND          Y1, Y5, Y5
-	VPXOR          Y6, Y6, Y6
-	VMOVDQU        480(R9), Y9
-	BYTE $0xc4; BYTE $0xc2; BYTE $0x55; BYTE $0x50; BYTE $0xf1 // VPDPBUSD       Y9, Y5, Y6
-	VPACKSSDW      Y6, Y7, Y7
-	VPMADDWD       Y2, Y7, Y7
-	VPACKSSDW      Y7, Y11, Y11
-	VPMADDWD       Y2, Y11, Y11
-	VPBROADCASTW   108(R8), Y5
-	VCVTPH2PS      X5, Y5
-	VBROADCASTI128 92(R8), Y6
-	VPSHUFB        splice3Order<>+0(SB), Y6, Y6
-	VPAND          splice3Mask<>+0(SB), Y6, Y6
-	VPMADDUBSW     splice3Factor<>+0(SB), Y6, Y6
-	VPSRLVD        upperBy4<>+0(SB), Y6, Y6
-	VPSUBW         wordThirtyTwo<>+0(SB), Y6, Y6
-	VMOVDQU        96(R9), Y7
-	VPSLLD         $0x02, Y7, Y7
-	VPADDD         Y7, Y10, Y10
-	VMOVDQU        128(R9), Y7
-	VPSLLD         $0x02, Y7, Y7
-	VPADDD         Y7, Y11, Y11
-	VPSLLD         $0x10, Y11, Y11
-	VPBLENDW       $0xaa, Y11, Y10, Y10
-	VPMADDWD       Y6, Y10, Y10
-	VCVTDQ2PS      Y8, Y8
+	VPACKSSDW      Y7, Y8, Y8
+	VPMADDWD       Y2, Y8, Y8
+	VPACKSSDW      Y8, Y14, Y14
+	VPMADDWD       Y2, Y14, Y14
+	VMOVDQU        -416(R9), Y6
+	VPSLLD         $0x02, Y6, Y6
+	VPADDD         Y6, Y9, Y9
+	VMOVDQU        -384(R9), Y6
+	VPSLLD         $0x02, Y6, Y6
+	VPADDD         Y6, Y10, Y10
+	VPSLLD         $0x10, Y10, Y10
+	VPBLENDW       $0xaa, Y10, Y9, Y9
+	VPMADDWD       Y5, Y9, Y9
+	VCVTDQ2PS      Y9, Y9
 	VMULPS         -512(R9), Y4, Y4
-	VFMADD231PS    Y8, Y4, Y3
-	VMOVDQA        Y10, Y8
-	VMOVDQA        Y5, Y4
+	VFMADD231PS    Y9, Y4, Y3
+	VPBROADCASTW   108(R8), Y4
+	VCVTPH2PS      X4, Y4
+	VBROADCASTI128 92(R8), Y5
+	VPSHUFB        splice3Order<>+0(SB), Y5, Y5
+	VPAND          splice3Mask<>+0(SB), Y5, Y5
+	VPMADDUBSW     splice3Factor<>+0(SB), Y5, Y5
+	VPSRLVD        upperBy4<>+0(SB), Y5, Y5
+	VPSUBW         wordThirtyTwo<>+0(SB), Y5, Y5
+	VMOVDQA        Y13, Y9
+	VMOVDQA        Y14, Y10
+	VMOVDQA        Y4, Y4
+	VMOVDQA        Y5, Y5
 	ADDQ           $+110, R8
 	ADDQ           $+512, R9
 	DECQ           DI
@@ -1855,9 +1844,18 @@ group41:
 	JMP            group41
 
 last42:
-	VCVTDQ2PS   Y8, Y8
+	VMOVDQU     -416(R9), Y6
+	VPSLLD      $0x02, Y6, Y6
+	VPADDD      Y6, Y9, Y9
+	VMOVDQU     -384(R9), Y6
+	VPSLLD      $0x02, Y6, Y6
+	VPADDD      Y6, Y10, Y10
+	VPSLLD      $0x10, Y10, Y10
+	VPBLENDW    $0xaa, Y10, Y9, Y9
+	VPMADDWD    Y5, Y9, Y9
+	VCVTDQ2PS   Y9, Y9
 	VMULPS      -512(R9), Y4, Y4
-	VFMADD231PS Y8, Y4, Y3
+	VFMADD231PS Y9, Y4, Y3
 	VMOVUPS     Y3, (SP)(BX*1)
 	MOVQ        rowBytes+24(FP), DI
 	ADDQ        DI, AX
@@ -1952,113 +1950,111 @@ group47:
 	VBROADCASTI128 (R9), Y6
 	VPSRLVD        upperBy4<>+0(SB), Y6, Y6
 	VPAND          nibbleMask<>+0(SB), Y6, Y6
-	VMOVDQU        bits4Of0<>+0(SB), Y7
-	VPSHUFB        Y6, Y7, Y7
-	VPAND          Y0, Y5, Y8
-	VPOR           Y7, Y8, Y8
-	VPAND          Y1, Y8, Y7
-	VPXOR          Y9, Y9, Y9
-	VMOVDQU        256(R10), Y10
-	BYTE $0xc4; BYTE $0x42; BYTE $0x45; BYTE $0x50; BYTE $0xca // VPDPBUSD       Y10, Y7, Y9
+	VMOVDQU        third0<>+0(SB), Y8
+	VPSHUFB        Y6, Y8, Y7
+	VPAND          Y0, Y5, Y9
+	VPOR           Y7, Y9, Y9
+	VPAND          Y1, Y9, Y7
 	VPXOR          Y10, Y10, Y10
-	VMOVDQU        256(R10)(DI*1), Y11
+	VMOVDQU        256(R10), Y11
 	BYTE $0xc4; BYTE $0x42; BYTE $0x45; BYTE $0x50; BYTE $0xd3 // VPDPBUSD       Y11, Y7, Y10
-	VPSRLW         $0x02, Y5, Y5
-	VMOVDQU        bits4Of1<>+0(SB), Y7
-	VPSHUFB        Y6, Y7, Y7
-	VPAND          Y0, Y5, Y5
-	VPOR           Y7, Y5, Y5
-	VPAND          Y1, Y5, Y6
-	VPXOR          Y7, Y7, Y7
-	VMOVDQU        320(R10), Y11
-	BYTE $0xc4; BYTE $0xc2; BYTE $0x4d; BYTE $0x50; BYTE $0xfb // VPDPBUSD       Y11, Y6, Y7
 	VPXOR          Y11, Y11, Y11
-	VMOVDQU        320(R10)(DI*1), Y12
-	BYTE $0xc4; BYTE $0x42; BYTE $0x4d; BYTE $0x50; BYTE $0xdc // VPDPBUSD       Y12, Y6, Y11
-	VPACKSSDW      Y7, Y9, Y9
-	VPMADDWD       Y2, Y9, Y9
-	VPACKSSDW      Y11, Y10, Y10
+	VMOVDQU        256(R10)(DI*1), Y12
+	BYTE $0xc4; BYTE $0x42; BYTE $0x45; BYTE $0x50; BYTE $0xdc // VPDPBUSD       Y12, Y7, Y11
+	VPSRLW         $0x02, Y5, Y5
+	VMOVDQU        third1<>+0(SB), Y7
+	VPSHUFB        Y6, Y7, Y6
+	VPAND          Y0, Y5, Y5
+	VPOR           Y6, Y5, Y5
+	VPAND          Y1, Y5, Y6
+	VPXOR          Y12, Y12, Y12
+	VMOVDQU        320(R10), Y13
+	BYTE $0xc4; BYTE $0x42; BYTE $0x4d; BYTE $0x50; BYTE $0xe5 // VPDPBUSD       Y13, Y6, Y12
+	VPXOR          Y13, Y13, Y13
+	VMOVDQU        320(R10)(DI*1), Y14
+	BYTE $0xc4; BYTE $0x42; BYTE $0x4d; BYTE $0x50; BYTE $0xee // VPDPBUSD       Y14, Y6, Y13
+	VPACKSSDW      Y12, Y10, Y10
 	VPMADDWD       Y2, Y10, Y10
-	VPSRLW         $0x04, Y8, Y6
+	VPACKSSDW      Y13, Y11, Y11
+	VPMADDWD       Y2, Y11, Y11
+	VPSRLW         $0x04, Y9, Y6
 	VPAND          Y1, Y6, Y6
-	VPXOR          Y7, Y7, Y7
-	VMOVDQU        384(R10), Y8
-	BYTE $0xc4; BYTE $0xc2; BYTE $0x4d; BYTE $0x50; BYTE $0xf8 // VPDPBUSD       Y8, Y6, Y7
-	VPXOR          Y8, Y8, Y8
-	VMOVDQU        384(R10)(DI*1), Y11
-	BYTE $0xc4; BYTE $0x42; BYTE $0x4d; BYTE $0x50; BYTE $0xc3 // VPDPBUSD       Y11, Y6, Y8
+	VPXOR          Y9, Y9, Y9
+	VMOVDQU        384(R10), Y12
+	BYTE $0xc4; BYTE $0x42; BYTE $0x4d; BYTE $0x50; BYTE $0xcc // VPDPBUSD       Y12, Y6, Y9
+	VPXOR          Y12, Y12, Y12
+	VMOVDQU        384(R10)(DI*1), Y13
+	BYTE $0xc4; BYTE $0x42; BYTE $0x4d; BYTE $0x50; BYTE $0xe5 // VPDPBUSD       Y13, Y6, Y12
 	VPSRLW         $0x04, Y5, Y5
 	VPAND          Y1, Y5, Y5
 	VPXOR          Y6, Y6, Y6
-	VMOVDQU        448(R10), Y11
-	BYTE $0xc4; BYTE $0xc2; BYTE $0x55; BYTE $0x50; BYTE $0xf3 // VPDPBUSD       Y11, Y5, Y6
-	VPXOR          Y11, Y11, Y11
-	VMOVDQU        448(R10)(DI*1), Y12
-	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xdc // VPDPBUSD       Y12, Y5, Y11
-	VPACKSSDW      Y6, Y7, Y7
-	VPMADDWD       Y2, Y7, Y7
-	VPACKSSDW      Y11, Y8, Y8
-	VPMADDWD       Y2, Y8, Y8
-	VPACKSSDW      Y7, Y9, Y9
+	VMOVDQU        448(R10), Y13
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x55; BYTE $0x50; BYTE $0xf5 // VPDPBUSD       Y13, Y5, Y6
+	VPXOR          Y13, Y13, Y13
+	VMOVDQU        448(R10)(DI*1), Y14
+	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xee // VPDPBUSD       Y14, Y5, Y13
+	VPACKSSDW      Y6, Y9, Y9
 	VPMADDWD       Y2, Y9, Y9
-	VPACKSSDW      Y8, Y10, Y10
+	VPACKSSDW      Y13, Y12, Y12
+	VPMADDWD       Y2, Y12, Y12
+	VPACKSSDW      Y9, Y10, Y10
 	VPMADDWD       Y2, Y10, Y10
+	VPACKSSDW      Y12, Y11, Y11
+	VPMADDWD       Y2, Y11, Y11
 	VMOVDQU        48(R9), X5
 	VPBLENDD       $0xf0, 64(R9), Y5, Y5
 	VBROADCASTI128 16(R9), Y6
 	VPSRLVD        upperBy4<>+0(SB), Y6, Y6
 	VPAND          nibbleMask<>+0(SB), Y6, Y6
-	VMOVDQU        bits4Of0<>+0(SB), Y7
-	VPSHUFB        Y6, Y7, Y7
-	VPAND          Y0, Y5, Y8
-	VPOR           Y7, Y8, Y8
-	VPAND          Y1, Y8, Y7
-	VPXOR          Y11, Y11, Y11
-	VMOVDQU        288(R10), Y12
-	BYTE $0xc4; BYTE $0x42; BYTE $0x45; BYTE $0x50; BYTE $0xdc // VPDPBUSD       Y12, Y7, Y11
+	VPSHUFB        Y6, Y8, Y8
+	VPAND          Y0, Y5, Y9
+	VPOR           Y8, Y9, Y9
+	VPAND          Y1, Y9, Y8
 	VPXOR          Y12, Y12, Y12
-	VMOVDQU        288(R10)(DI*1), Y13
-	BYTE $0xc4; BYTE $0x42; BYTE $0x45; BYTE $0x50; BYTE $0xe5 // VPDPBUSD       Y13, Y7, Y12
+	VMOVDQU        288(R10), Y13
+	BYTE $0xc4; BYTE $0x42; BYTE $0x3d; BYTE $0x50; BYTE $0xe5 // VPDPBUSD       Y13, Y8, Y12
+	VPXOR          Y13, Y13, Y13
+	VMOVDQU        288(R10)(DI*1), Y14
+	BYTE $0xc4; BYTE $0x42; BYTE $0x3d; BYTE $0x50; BYTE $0xee // VPDPBUSD       Y14, Y8, Y13
 	VPSRLW         $0x02, Y5, Y5
-	VMOVDQU        bits4Of1<>+0(SB), Y7
-	VPSHUFB        Y6, Y7, Y7
+	VPSHUFB        Y6, Y7, Y6
 	VPAND          Y0, Y5, Y5
-	VPOR           Y7, Y5, Y5
+	VPOR           Y6, Y5, Y5
 	VPAND          Y1, Y5, Y6
 	VPXOR          Y7, Y7, Y7
-	VMOVDQU        352(R10), Y13
-	BYTE $0xc4; BYTE $0xc2; BYTE $0x4d; BYTE $0x50; BYTE $0xfd // VPDPBUSD       Y13, Y6, Y7
-	VPXOR          Y13, Y13, Y13
+	VMOVDQU        352(R10), Y8
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x4d; BYTE $0x50; BYTE $0xf8 // VPDPBUSD       Y8, Y6, Y7
+	VPXOR          Y8, Y8, Y8
 	VMOVDQU        352(R10)(DI*1), Y14
-	BYTE $0xc4; BYTE $0x42; BYTE $0x4d; BYTE $0x50; BYTE $0xee // VPDPBUSD       Y14, Y6, Y13
-	VPACKSSDW      Y7, Y11, Y11
-	VPMADDWD       Y2, Y11, Y11
-	VPACKSSDW      Y13, Y12, Y12
+	BYTE $0xc4; BYTE $0x42; BYTE $0x4d; BYTE $0x50; BYTE $0xc6 // VPDPBUSD       Y14, Y6, Y8
+	VPACKSSDW      Y7, Y12, Y12
 	VPMADDWD       Y2, Y12, Y12
-	VPSRLW         $0x04, Y8, Y6
+	VPACKSSDW      Y8, Y13, Y13
+	VPMADDWD       Y2, Y13, Y13
+	VPSRLW         $0x04, Y9, Y6
 	VPAND          Y1, Y6, Y6
 	VPXOR          Y7, Y7, Y7
 	VMOVDQU        416(R10), Y8
 	BYTE $0xc4; BYTE $0xc2; BYTE $0x4d; BYTE $0x50; BYTE $0xf8 // VPDPBUSD       Y8, Y6, Y7
 	VPXOR          Y8, Y8, Y8
-	VMOVDQU        416(R10)(DI*1), Y13
-	BYTE $0xc4; BYTE $0x42; BYTE $0x4d; BYTE $0x50; BYTE $0xc5 // VPDPBUSD       Y13, Y6, Y8
+	VMOVDQU        416(R10)(DI*1), Y9
+	BYTE $0xc4; BYTE $0x42; BYTE $0x4d; BYTE $0x50; BYTE $0xc1 // VPDPBUSD       Y9, Y6, Y8
 	VPSRLW         $0x04, Y5, Y5
 	VPAND          Y1, Y5, Y5
 	VPXOR          Y6, Y6, Y6
-	VMOVDQU        480(R10), Y13
-	BYTE $0xc4; BYTE $0xc2; BYTE $0x55; BYTE $0x50; BYTE $0xf5 // VPDPBUSD       Y13, Y5, Y6
-	VPXOR          Y13, Y13, Y13
+	VMOVDQU        480(R10), Y9
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x55; BYTE $0x50; BYTE $0xf1 // VPDPBUSD       Y9, Y5, Y6
+	VPXOR          Y9, Y9, Y9
 	VMOVDQU        480(R10)(DI*1), Y14
-	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xee // VPDPBUSD       Y14, Y5, Y13
+	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xce // VPDPBUSD       Y14, Y5, Y9
 	VPACKSSDW      Y6, Y7, Y7
 	VPMADDWD       Y2, Y7, Y7
-	VPACKSSDW      Y13, Y8, Y8
+	VPACKSSDW      Y9, Y8, Y8
 	VPMADDWD       Y2, Y8, Y8
-	VPACKSSDW      Y7, Y11, Y11
-	VPMADDWD       Y2, Y11, Y11
-	VPACKSSDW      Y8, Y12, Y12
+	VPACKSSDW      Y7, Y12, Y12
 	VPMADDWD       Y2, Y12, Y12
+	VPACKSSDW      Y8, Y13, Y13
+	VPMADDWD       Y2, Y13, Y13
 	VPBROADCASTW   108(R9), Y5
 	VCVTPH2PS      X5, Y5
 	VBROADCASTI128 92(R9), Y6
@@ -2069,28 +2065,28 @@ group47:
 	VPSUBW         wordThirtyTwo<>+0(SB), Y6, Y6
 	VMOVDQU        96(R10), Y7
 	VPSLLD         $0x02, Y7, Y7
-	VPADDD         Y7, Y9, Y9
-	VMOVDQU        128(R10), Y7
-	VPSLLD         $0x02, Y7, Y7
-	VPADDD         Y7, Y11, Y11
-	VPSLLD         $0x10, Y11, Y11
-	VPBLENDW       $0xaa, Y11, Y9, Y9
-	VPMADDWD       Y6, Y9, Y9
-	VMOVDQU        96(R10)(DI*1), Y7
-	VPSLLD         $0x02, Y7, Y7
 	VPADDD         Y7, Y10, Y10
-	VMOVDQU        128(R10)(DI*1), Y7
+	VMOVDQU        128(R10), Y7
 	VPSLLD         $0x02, Y7, Y7
 	VPADDD         Y7, Y12, Y12
 	VPSLLD         $0x10, Y12, Y12
 	VPBLENDW       $0xaa, Y12, Y10, Y10
 	VPMADDWD       Y6, Y10, Y10
-	VCVTDQ2PS      Y9, Y9
-	VMULPS         (R10), Y5, Y6
-	VFMADD231PS    Y9, Y6, Y3
 	VCVTDQ2PS      Y10, Y10
+	VMULPS         (R10), Y5, Y7
+	VFMADD231PS    Y10, Y7, Y3
+	VMOVDQU        96(R10)(DI*1), Y7
+	VPSLLD         $0x02, Y7, Y7
+	VPADDD         Y7, Y11, Y11
+	VMOVDQU        128(R10)(DI*1), Y7
+	VPSLLD         $0x02, Y7, Y7
+	VPADDD         Y7, Y13, Y13
+	VPSLLD         $0x10, Y13, Y13
+	VPBLENDW       $0xaa, Y13, Y11, Y11
+	VPMADDWD       Y6, Y11, Y11
+	VCVTDQ2PS      Y11, Y11
 	VMULPS         (R10)(DI*1), Y5, Y5
-	VFMADD231PS    Y10, Y5, Y4
+	VFMADD231PS    Y11, Y5, Y4
 	ADDQ           $+110, R9
 	ADDQ           $+512, R10
 	DECQ           R8
@@ -2236,7 +2232,6 @@ touched52:
 	VPMADDUBSW     256(R9), Y4, Y4
 	VPMADDUBSW     288(R9), Y6, Y6
 	VPADDW         Y6, Y4, Y4
-	VPMADDWD       Y1, Y4, Y4
 	VPSRLW         $0x04, Y3, Y3
 	VPAND          Y0, Y3, Y3
 	VPSRLW         $0x04, Y5, Y5
@@ -2244,8 +2239,9 @@ touched52:
 	VPMADDUBSW     320(R9), Y3, Y3
 	VPMADDUBSW     352(R9), Y5, Y5
 	VPADDW         Y5, Y3, Y3
-	VPMADDWD       Y1, Y3, Y3
-	VPACKSSDW      Y3, Y4, Y4
+	VPBLENDD       $0xcc, Y3, Y4, Y5
+	VSHUFPD        $0x05, Y3, Y4, Y4
+	VPADDW         Y5, Y4, Y4
 	VPMADDWD       Y1, Y4, Y4
 	VMOVDQU        48(R8), X3
 	VPBLENDD       $0xf0, 96(R8), Y3, Y3
@@ -2256,7 +2252,6 @@ touched52:
 	VPMADDUBSW     384(R9), Y5, Y5
 	VPMADDUBSW     416(R9), Y7, Y7
 	VPADDW         Y7, Y5, Y5
-	VPMADDWD       Y1, Y5, Y5
 	VPSRLW         $0x04, Y3, Y3
 	VPAND          Y0, Y3, Y3
 	VPSRLW         $0x04, Y6, Y6
@@ -2264,8 +2259,9 @@ touched52:
 	VPMADDUBSW     448(R9), Y3, Y3
 	VPMADDUBSW     480(R9), Y6, Y6
 	VPADDW         Y6, Y3, Y3
-	VPMADDWD       Y1, Y3, Y3
-	VPACKSSDW      Y3, Y5, Y5
+	VPBLENDD       $0xcc, Y3, Y5, Y6
+	VSHUFPD        $0x05, Y3, Y5, Y5
+	VPADDW         Y6, Y5, Y5
 	VPMADDWD       Y1, Y5, Y5
 	VBROADCASTI128 (R8), Y3
 	VPSHUFB        splice45Order<>+0(SB), Y3, Y3
@@ -2300,7 +2296,6 @@ group53:
 	VPMADDUBSW     256(R9), Y8, Y8
 	VPMADDUBSW     288(R9), Y10, Y10
 	VPADDW         Y10, Y8, Y8
-	VPMADDWD       Y1, Y8, Y8
 	VPSRLW         $0x04, Y7, Y7
 	VPAND          Y0, Y7, Y7
 	VPSRLW         $0x04, Y9, Y9
@@ -2308,8 +2303,9 @@ group53:
 	VPMADDUBSW     320(R9), Y7, Y7
 	VPMADDUBSW     352(R9), Y9, Y9
 	VPADDW         Y9, Y7, Y7
-	VPMADDWD       Y1, Y7, Y7
-	VPACKSSDW      Y7, Y8, Y8
+	VPBLENDD       $0xcc, Y7, Y8, Y9
+	VSHUFPD        $0x05, Y7, Y8, Y8
+	VPADDW         Y9, Y8, Y8
 	VPMADDWD       Y1, Y8, Y8
 	VMOVDQU        48(R8), X7
 	VPBLENDD       $0xf0, 96(R8), Y7, Y7
@@ -2320,7 +2316,6 @@ group53:
 	VPMADDUBSW     384(R9), Y9, Y9
 	VPMADDUBSW     416(R9), Y11, Y11
 	VPADDW         Y11, Y9, Y9
-	VPMADDWD       Y1, Y9, Y9
 	VPSRLW         $0x04, Y7, Y7
 	VPAND          Y0, Y7, Y7
 	VPSRLW         $0x04, Y10, Y10
@@ -2328,34 +2323,35 @@ group53:
 	VPMADDUBSW     448(R9), Y7, Y7
 	VPMADDUBSW     480(R9), Y10, Y10
 	VPADDW         Y10, Y7, Y7
-	VPMADDWD       Y1, Y7, Y7
-	VPACKSSDW      Y7, Y9, Y9
+	VPBLENDD       $0xcc, Y7, Y9, Y10
+	VSHUFPD        $0x05, Y7, Y9, Y9
+	VPADDW         Y10, Y9, Y9
 	VPMADDWD       Y1, Y9, Y9
-	VBROADCASTI128 (R8), Y7
-	VPSHUFB        splice45Order<>+0(SB), Y7, Y7
-	VPAND          splice45Mask<>+0(SB), Y7, Y7
-	VPMADDUBSW     splice45Factor<>+0(SB), Y7, Y7
-	VPSRLD         $0x14, Y7, Y10
-	VPAND          lowWord<>+0(SB), Y7, Y7
-	VCVTDQ2PS      Y7, Y7
-	VCVTDQ2PS      Y10, Y10
-	VPBROADCASTD   (R8), X11
-	VCVTPH2PS      X11, Y11
-	VMOVSLDUP      Y11, Y12
-	VMOVSHDUP      Y11, Y11
-	VMULPS         quarter<>+0(SB), Y12, Y12
-	VMULPS         Y12, Y7, Y7
-	VMULPS         Y11, Y10, Y10
 	VPACKSSDW      Y5, Y4, Y4
 	VPMADDWD       Y1, Y4, Y4
 	VCVTDQ2PS      Y4, Y4
 	VMULPS         -512(R9), Y3, Y3
 	VFMADD231PS    Y4, Y3, Y2
 	VFNMADD231PS   -480(R9), Y6, Y2
+	VBROADCASTI128 (R8), Y3
+	VPSHUFB        splice45Order<>+0(SB), Y3, Y3
+	VPAND          splice45Mask<>+0(SB), Y3, Y3
+	VPMADDUBSW     splice45Factor<>+0(SB), Y3, Y3
+	VPSRLD         $0x14, Y3, Y6
+	VPAND          lowWord<>+0(SB), Y3, Y3
+	VCVTDQ2PS      Y3, Y3
+	VCVTDQ2PS      Y6, Y6
+	VPBROADCASTD   (R8), X4
+	VCVTPH2PS      X4, Y4
+	VMOVSLDUP      Y4, Y5
+	VMOVSHDUP      Y4, Y4
+	VMULPS         quarter<>+0(SB), Y5, Y5
+	VMULPS         Y5, Y3, Y3
+	VMULPS         Y4, Y6, Y6
 	VMOVDQA        Y8, Y4
 	VMOVDQA        Y9, Y5
-	VMOVDQA        Y7, Y3
-	VMOVDQA        Y10, Y6
+	VMOVDQA        Y3, Y3
+	VMOVDQA        Y6, Y6
 	ADDQ           $+144, R8
 	ADDQ           $+512, R9
 	DECQ           DI
@@ -2497,11 +2493,9 @@ group59:
 	VPMADDUBSW     256(R10), Y5, Y8
 	VPMADDUBSW     288(R10), Y7, Y9
 	VPADDW         Y9, Y8, Y8
-	VPMADDWD       Y1, Y8, Y8
 	VPMADDUBSW     256(R10)(DI*1), Y5, Y5
 	VPMADDUBSW     288(R10)(DI*1), Y7, Y7
 	VPADDW         Y7, Y5, Y5
-	VPMADDWD       Y1, Y5, Y5
 	VPSRLW         $0x04, Y4, Y4
 	VPAND          Y0, Y4, Y4
 	VPSRLW         $0x04, Y6, Y6
@@ -2509,14 +2503,16 @@ group59:
 	VPMADDUBSW     320(R10), Y4, Y7
 	VPMADDUBSW     352(R10), Y6, Y9
 	VPADDW         Y9, Y7, Y7
-	VPMADDWD       Y1, Y7, Y7
 	VPMADDUBSW     320(R10)(DI*1), Y4, Y4
 	VPMADDUBSW     352(R10)(DI*1), Y6, Y6
 	VPADDW         Y6, Y4, Y4
-	VPMADDWD       Y1, Y4, Y4
-	VPACKSSDW      Y7, Y8, Y8
+	VPBLENDD       $0xcc, Y7, Y8, Y6
+	VSHUFPD        $0x05, Y7, Y8, Y8
+	VPADDW         Y6, Y8, Y8
 	VPMADDWD       Y1, Y8, Y8
-	VPACKSSDW      Y4, Y5, Y5
+	VPBLENDD       $0xcc, Y4, Y5, Y6
+	VSHUFPD        $0x05, Y4, Y5, Y5
+	VPADDW         Y6, Y5, Y5
 	VPMADDWD       Y1, Y5, Y5
 	VMOVDQU        48(R9), X4
 	VPBLENDD       $0xf0, 96(R9), Y4, Y4
@@ -2527,11 +2523,9 @@ group59:
 	VPMADDUBSW     384(R10), Y6, Y10
 	VPMADDUBSW     416(R10), Y9, Y11
 	VPADDW         Y11, Y10, Y10
-	VPMADDWD       Y1, Y10, Y10
 	VPMADDUBSW     384(R10)(DI*1), Y6, Y6
 	VPMADDUBSW     416(R10)(DI*1), Y9, Y9
 	VPADDW         Y9, Y6, Y6
-	VPMADDWD       Y1, Y6, Y6
 	VPSRLW         $0x04, Y4, Y4
 	VPAND          Y0, Y4, Y4
 	VPSRLW         $0x04, Y7, Y7
@@ -2539,14 +2533,16 @@ group59:
 	VPMADDUBSW     448(R10), Y4, Y9
 	VPMADDUBSW     480(R10), Y7, Y11
 	VPADDW         Y11, Y9, Y9
-	VPMADDWD       Y1, Y9, Y9
 	VPMADDUBSW     448(R10)(DI*1), Y4, Y4
 	VPMADDUBSW     480(R10)(DI*1), Y7, Y7
 	VPADDW         Y7, Y4, Y4
-	VPMADDWD       Y1, Y4, Y4
-	VPACKSSDW      Y9, Y10, Y10
+	VPBLENDD       $0xcc, Y9, Y10, Y7
+	VSHUFPD        $0x05, Y9, Y10, Y10
+	VPADDW         Y7, Y10, Y10
 	VPMADDWD       Y1, Y10, Y10
-	VPACKSSDW      Y4, Y6, Y6
+	VPBLENDD       $0xcc, Y4, Y6, Y7
+	VSHUFPD        $0x05, Y4, Y6, Y6
+	VPADDW         Y7, Y6, Y6
 	VPMADDWD       Y1, Y6, Y6
 	VBROADCASTI128 (R9), Y4
 	VPSHUFB        splice45Order<>+0(SB), Y4, Y4
@@ -2820,31 +2816,31 @@ group65:
 	VPSRAD         $0x04, Y10, Y10
 	VPACKSSDW      Y10, Y13, Y13
 	VPMADDWD       Y2, Y13, Y13
-	VBROADCASTI128 (R8), Y6
-	VPSHUFB        splice45Order<>+0(SB), Y6, Y6
-	VPAND          splice45Mask<>+0(SB), Y6, Y6
-	VPMADDUBSW     splice45Factor<>+0(SB), Y6, Y6
-	VPSRLD         $0x14, Y6, Y7
-	VPAND          lowWord<>+0(SB), Y6, Y6
-	VCVTDQ2PS      Y6, Y6
-	VCVTDQ2PS      Y7, Y7
-	VPBROADCASTD   (R8), X10
-	VCVTPH2PS      X10, Y10
-	VMOVSLDUP      Y10, Y11
-	VMOVSHDUP      Y10, Y10
-	VMULPS         quarter<>+0(SB), Y11, Y11
-	VMULPS         Y11, Y6, Y6
-	VMULPS         Y10, Y7, Y7
 	VPACKSSDW      Y9, Y8, Y8
 	VPMADDWD       Y2, Y8, Y8
 	VCVTDQ2PS      Y8, Y8
 	VMULPS         -512(R9), Y4, Y4
 	VFMADD231PS    Y8, Y4, Y3
 	VFNMADD231PS   -480(R9), Y5, Y3
+	VBROADCASTI128 (R8), Y4
+	VPSHUFB        splice45Order<>+0(SB), Y4, Y4
+	VPAND          splice45Mask<>+0(SB), Y4, Y4
+	VPMADDUBSW     splice45Factor<>+0(SB), Y4, Y4
+	VPSRLD         $0x14, Y4, Y5
+	VPAND          lowWord<>+0(SB), Y4, Y4
+	VCVTDQ2PS      Y4, Y4
+	VCVTDQ2PS      Y5, Y5
+	VPBROADCASTD   (R8), X6
+	VCVTPH2PS      X6, Y6
+	VMOVSLDUP      Y6, Y7
+	VMOVSHDUP      Y6, Y6
+	VMULPS         quarter<>+0(SB), Y7, Y7
+	VMULPS         Y7, Y4, Y4
+	VMULPS         Y6, Y5, Y5
 	VMOVDQA        Y12, Y8
 	VMOVDQA        Y13, Y9
-	VMOVDQA        Y6, Y4
-	VMOVDQA        Y7, Y5
+	VMOVDQA        Y4, Y4
+	VMOVDQA        Y5, Y5
 	ADDQ           $+144, R8
 	ADDQ           $+512, R9
 	DECQ           DI
@@ -3190,71 +3186,67 @@ touched76:
 	VBROADCASTI128 16(R8), Y4
 	VPSRLVD        upperBy4<>+0(SB), Y4, Y4
 	VPAND          nibbleMask<>+0(SB), Y4, Y4
-	VMOVDQU        bits16Of0<>+0(SB), Y5
-	VPSHUFB        Y4, Y5, Y5
-	VPAND          Y0, Y3, Y6
-	VPOR           Y5, Y6, Y6
+	VMOVDQU        fifth0<>+0(SB), Y6
+	VPSHUFB        Y4, Y6, Y5
+	VPAND          Y0, Y3, Y7
+	VPOR           Y5, Y7, Y7
 	VMOVDQU        64(R8), X5
 	VPBLENDD       $0xf0, 112(R8), Y5, Y5
-	VBROADCASTI128 32(R8), Y7
-	VPSRLVD        upperBy4<>+0(SB), Y7, Y7
-	VPAND          nibbleMask<>+0(SB), Y7, Y7
-	VMOVDQU        bits16Of0<>+0(SB), Y8
-	VPSHUFB        Y7, Y8, Y8
+	VBROADCASTI128 32(R8), Y8
+	VPSRLVD        upperBy4<>+0(SB), Y8, Y8
+	VPAND          nibbleMask<>+0(SB), Y8, Y8
+	VPSHUFB        Y8, Y6, Y6
 	VPAND          Y0, Y5, Y9
-	VPOR           Y8, Y9, Y9
-	VPMADDUBSW     256(R9), Y6, Y6
-	VPMADDUBSW     288(R9), Y9, Y8
-	VPADDW         Y8, Y6, Y6
-	VPMADDWD       Y1, Y6, Y6
+	VPOR           Y6, Y9, Y9
+	VPMADDUBSW     256(R9), Y7, Y6
+	VPMADDUBSW     288(R9), Y9, Y7
+	VPADDW         Y7, Y6, Y6
 	VPSRLW         $0x04, Y3, Y3
-	VMOVDQU        bits16Of1<>+0(SB), Y8
-	VPSHUFB        Y4, Y8, Y8
+	VMOVDQU        fifth1<>+0(SB), Y9
+	VPSHUFB        Y4, Y9, Y7
 	VPAND          Y0, Y3, Y3
-	VPOR           Y8, Y3, Y3
+	VPOR           Y7, Y3, Y3
 	VPSRLW         $0x04, Y5, Y5
-	VMOVDQU        bits16Of1<>+0(SB), Y8
-	VPSHUFB        Y7, Y8, Y8
+	VPSHUFB        Y8, Y9, Y7
 	VPAND          Y0, Y5, Y5
-	VPOR           Y8, Y5, Y5
+	VPOR           Y7, Y5, Y5
 	VPMADDUBSW     320(R9), Y3, Y3
 	VPMADDUBSW     352(R9), Y5, Y5
 	VPADDW         Y5, Y3, Y3
-	VPMADDWD       Y1, Y3, Y3
-	VPACKSSDW      Y3, Y6, Y6
+	VPBLENDD       $0xcc, Y3, Y6, Y5
+	VSHUFPD        $0x05, Y3, Y6, Y6
+	VPADDW         Y5, Y6, Y6
 	VPMADDWD       Y1, Y6, Y6
 	VMOVDQU        80(R8), X3
 	VPBLENDD       $0xf0, 128(R8), Y3, Y3
-	VMOVDQU        bits16Of2<>+0(SB), Y5
-	VPSHUFB        Y4, Y5, Y5
-	VPAND          Y0, Y3, Y8
-	VPOR           Y5, Y8, Y8
+	VMOVDQU        fifth2<>+0(SB), Y7
+	VPSHUFB        Y4, Y7, Y5
+	VPAND          Y0, Y3, Y9
+	VPOR           Y5, Y9, Y9
 	VMOVDQU        96(R8), X5
 	VPBLENDD       $0xf0, 144(R8), Y5, Y5
-	VMOVDQU        bits16Of2<>+0(SB), Y9
-	VPSHUFB        Y7, Y9, Y9
+	VPSHUFB        Y8, Y7, Y7
 	VPAND          Y0, Y5, Y10
-	VPOR           Y9, Y10, Y10
-	VPMADDUBSW     384(R9), Y8, Y8
+	VPOR           Y7, Y10, Y10
+	VPMADDUBSW     384(R9), Y9, Y7
 	VPMADDUBSW     416(R9), Y10, Y9
-	VPADDW         Y9, Y8, Y8
-	VPMADDWD       Y1, Y8, Y8
+	VPADDW         Y9, Y7, Y7
 	VPSRLW         $0x04, Y3, Y3
-	VMOVDQU        bits16Of3<>+0(SB), Y9
-	VPSHUFB        Y4, Y9, Y9
+	VMOVDQU        fifth3<>+0(SB), Y9
+	VPSHUFB        Y4, Y9, Y4
 	VPAND          Y0, Y3, Y3
-	VPOR           Y9, Y3, Y3
+	VPOR           Y4, Y3, Y3
 	VPSRLW         $0x04, Y5, Y4
-	VMOVDQU        bits16Of3<>+0(SB), Y5
-	VPSHUFB        Y7, Y5, Y5
+	VPSHUFB        Y8, Y9, Y5
 	VPAND          Y0, Y4, Y4
 	VPOR           Y5, Y4, Y4
 	VPMADDUBSW     448(R9), Y3, Y3
 	VPMADDUBSW     480(R9), Y4, Y4
 	VPADDW         Y4, Y3, Y3
-	VPMADDWD       Y1, Y3, Y3
-	VPACKSSDW      Y3, Y8, Y8
-	VPMADDWD       Y1, Y8, Y8
+	VPBLENDD       $0xcc, Y3, Y7, Y4
+	VSHUFPD        $0x05, Y3, Y7, Y7
+	VPADDW         Y4, Y7, Y7
+	VPMADDWD       Y1, Y7, Y7
 	VBROADCASTI128 (R8), Y3
 	VPSHUFB        splice45Order<>+0(SB), Y3, Y3
 	VPAND          splice45Mask<>+0(SB), Y3, Y3
@@ -3265,10 +3257,10 @@ touched76:
 	VCVTDQ2PS      Y4, Y4
 	VPBROADCASTD   (R8), X5
 	VCVTPH2PS      X5, Y5
-	VMOVSLDUP      Y5, Y7
+	VMOVSLDUP      Y5, Y8
 	VMOVSHDUP      Y5, Y5
-	VMULPS         quarter<>+0(SB), Y7, Y7
-	VMULPS         Y7, Y3, Y3
+	VMULPS         quarter<>+0(SB), Y8, Y8
+	VMULPS         Y8, Y3, Y3
 	VMULPS         Y5, Y4, Y4
 	ADDQ           $+176, R8
 	ADDQ           $+512, R9
@@ -3281,100 +3273,96 @@ group77:
 	PREFETCHT0     4224(R8)
 	VMOVDQU        48(R8), X5
 	VPBLENDD       $0xf0, 96(R8), Y5, Y5
-	VBROADCASTI128 16(R8), Y7
-	VPSRLVD        upperBy4<>+0(SB), Y7, Y7
-	VPAND          nibbleMask<>+0(SB), Y7, Y7
-	VMOVDQU        bits16Of0<>+0(SB), Y9
-	VPSHUFB        Y7, Y9, Y9
-	VPAND          Y0, Y5, Y10
-	VPOR           Y9, Y10, Y10
+	VBROADCASTI128 16(R8), Y8
+	VPSRLVD        upperBy4<>+0(SB), Y8, Y8
+	VPAND          nibbleMask<>+0(SB), Y8, Y8
+	VMOVDQU        fifth0<>+0(SB), Y10
+	VPSHUFB        Y8, Y10, Y9
+	VPAND          Y0, Y5, Y11
+	VPOR           Y9, Y11, Y11
 	VMOVDQU        64(R8), X9
 	VPBLENDD       $0xf0, 112(R8), Y9, Y9
-	VBROADCASTI128 32(R8), Y11
-	VPSRLVD        upperBy4<>+0(SB), Y11, Y11
-	VPAND          nibbleMask<>+0(SB), Y11, Y11
-	VMOVDQU        bits16Of0<>+0(SB), Y12
-	VPSHUFB        Y11, Y12, Y12
+	VBROADCASTI128 32(R8), Y12
+	VPSRLVD        upperBy4<>+0(SB), Y12, Y12
+	VPAND          nibbleMask<>+0(SB), Y12, Y12
+	VPSHUFB        Y12, Y10, Y10
 	VPAND          Y0, Y9, Y13
-	VPOR           Y12, Y13, Y13
-	VPMADDUBSW     256(R9), Y10, Y10
-	VPMADDUBSW     288(R9), Y13, Y12
-	VPADDW         Y12, Y10, Y10
-	VPMADDWD       Y1, Y10, Y10
+	VPOR           Y10, Y13, Y13
+	VPMADDUBSW     256(R9), Y11, Y10
+	VPMADDUBSW     288(R9), Y13, Y11
+	VPADDW         Y11, Y10, Y10
 	VPSRLW         $0x04, Y5, Y5
-	VMOVDQU        bits16Of1<>+0(SB), Y12
-	VPSHUFB        Y7, Y12, Y12
+	VMOVDQU        fifth1<>+0(SB), Y13
+	VPSHUFB        Y8, Y13, Y11
 	VPAND          Y0, Y5, Y5
-	VPOR           Y12, Y5, Y5
+	VPOR           Y11, Y5, Y5
 	VPSRLW         $0x04, Y9, Y9
-	VMOVDQU        bits16Of1<>+0(SB), Y12
-	VPSHUFB        Y11, Y12, Y12
+	VPSHUFB        Y12, Y13, Y11
 	VPAND          Y0, Y9, Y9
-	VPOR           Y12, Y9, Y9
+	VPOR           Y11, Y9, Y9
 	VPMADDUBSW     320(R9), Y5, Y5
 	VPMADDUBSW     352(R9), Y9, Y9
 	VPADDW         Y9, Y5, Y5
-	VPMADDWD       Y1, Y5, Y5
-	VPACKSSDW      Y5, Y10, Y10
+	VPBLENDD       $0xcc, Y5, Y10, Y9
+	VSHUFPD        $0x05, Y5, Y10, Y10
+	VPADDW         Y9, Y10, Y10
 	VPMADDWD       Y1, Y10, Y10
 	VMOVDQU        80(R8), X5
 	VPBLENDD       $0xf0, 128(R8), Y5, Y5
-	VMOVDQU        bits16Of2<>+0(SB), Y9
-	VPSHUFB        Y7, Y9, Y9
-	VPAND          Y0, Y5, Y12
-	VPOR           Y9, Y12, Y12
+	VMOVDQU        fifth2<>+0(SB), Y11
+	VPSHUFB        Y8, Y11, Y9
+	VPAND          Y0, Y5, Y13
+	VPOR           Y9, Y13, Y13
 	VMOVDQU        96(R8), X9
 	VPBLENDD       $0xf0, 144(R8), Y9, Y9
-	VMOVDQU        bits16Of2<>+0(SB), Y13
-	VPSHUFB        Y11, Y13, Y13
+	VPSHUFB        Y12, Y11, Y11
 	VPAND          Y0, Y9, Y14
-	VPOR           Y13, Y14, Y14
-	VPMADDUBSW     384(R9), Y12, Y12
+	VPOR           Y11, Y14, Y14
+	VPMADDUBSW     384(R9), Y13, Y11
 	VPMADDUBSW     416(R9), Y14, Y13
-	VPADDW         Y13, Y12, Y12
-	VPMADDWD       Y1, Y12, Y12
+	VPADDW         Y13, Y11, Y11
 	VPSRLW         $0x04, Y5, Y5
-	VMOVDQU        bits16Of3<>+0(SB), Y13
-	VPSHUFB        Y7, Y13, Y13
+	VMOVDQU        fifth3<>+0(SB), Y13
+	VPSHUFB        Y8, Y13, Y8
 	VPAND          Y0, Y5, Y5
-	VPOR           Y13, Y5, Y5
-	VPSRLW         $0x04, Y9, Y7
-	VMOVDQU        bits16Of3<>+0(SB), Y9
-	VPSHUFB        Y11, Y9, Y9
-	VPAND          Y0, Y7, Y7
-	VPOR           Y9, Y7, Y7
+	VPOR           Y8, Y5, Y5
+	VPSRLW         $0x04, Y9, Y8
+	VPSHUFB        Y12, Y13, Y9
+	VPAND          Y0, Y8, Y8
+	VPOR           Y9, Y8, Y8
 	VPMADDUBSW     448(R9), Y5, Y5
-	VPMADDUBSW     480(R9), Y7, Y7
-	VPADDW         Y7, Y5, Y5
-	VPMADDWD       Y1, Y5, Y5
-	VPACKSSDW      Y5, Y12, Y12
-	VPMADDWD       Y1, Y12, Y12
-	VBROADCASTI128 (R8), Y5
-	VPSHUFB        splice45Order<>+0(SB), Y5, Y5
-	VPAND          splice45Mask<>+0(SB), Y5, Y5
-	VPMADDUBSW     splice45Factor<>+0(SB), Y5, Y5
-	VPSRLD         $0x14, Y5, Y7
-	VPAND          lowWord<>+0(SB), Y5, Y5
-	VCVTDQ2PS      Y5, Y5
-	VCVTDQ2PS      Y7, Y7
-	VPBROADCASTD   (R8), X9
-	VCVTPH2PS      X9, Y9
-	VMOVSLDUP      Y9, Y11
-	VMOVSHDUP      Y9, Y9
-	VMULPS         quarter<>+0(SB), Y11, Y11
-	VMULPS         Y11, Y5, Y5
-	VMULPS         Y9, Y7, Y7
-	VSHUFPS        $0xdd, Y8, Y6, Y9
-	VSHUFPS        $0x88, Y8, Y6, Y6
-	VPADDD         Y9, Y6, Y6
+	VPMADDUBSW     480(R9), Y8, Y8
+	VPADDW         Y8, Y5, Y5
+	VPBLENDD       $0xcc, Y5, Y11, Y8
+	VSHUFPD        $0x05, Y5, Y11, Y11
+	VPADDW         Y8, Y11, Y11
+	VPMADDWD       Y1, Y11, Y11
+	VSHUFPS        $0xdd, Y7, Y6, Y5
+	VSHUFPS        $0x88, Y7, Y6, Y6
+	VPADDD         Y5, Y6, Y6
 	VCVTDQ2PS      Y6, Y6
 	VMULPS         -512(R9), Y3, Y3
 	VFMADD231PS    Y6, Y3, Y2
 	VFNMADD231PS   -480(R9), Y4, Y2
+	VBROADCASTI128 (R8), Y3
+	VPSHUFB        splice45Order<>+0(SB), Y3, Y3
+	VPAND          splice45Mask<>+0(SB), Y3, Y3
+	VPMADDUBSW     splice45Factor<>+0(SB), Y3, Y3
+	VPSRLD         $0x14, Y3, Y4
+	VPAND          lowWord<>+0(SB), Y3, Y3
+	VCVTDQ2PS      Y3, Y3
+	VCVTDQ2PS      Y4, Y4
+	VPBROADCASTD   (R8), X5
+	VCVTPH2PS      X5, Y5
+	VMOVSLDUP      Y5, Y6
+	VMOVSHDUP      Y5, Y5
+	VMULPS         quarter<>+0(SB), Y6, Y6
+	VMULPS         Y6, Y3, Y3
+	VMULPS         Y5, Y4, Y4
 	VMOVDQA        Y10, Y6
-	VMOVDQA        Y12, Y8
-	VMOVDQA        Y5, Y3
-	VMOVDQA        Y7, Y4
+	VMOVDQA        Y11, Y7
+	VMOVDQA        Y3, Y3
+	VMOVDQA        Y4, Y4
 	ADDQ           $+176, R8
 	ADDQ           $+512, R9
 	DECQ           DI
@@ -3382,8 +3370,8 @@ group77:
 	JMP            group77
 
 last78:
-	VSHUFPS      $0xdd, Y8, Y6, Y5
-	VSHUFPS      $0x88, Y8, Y6, Y6
+	VSHUFPS      $0xdd, Y7, Y6, Y5
+	VSHUFPS      $0x88, Y7, Y6, Y6
 	VPADDD       Y5, Y6, Y6
 	VCVTDQ2PS    Y6, Y6
 	VMULPS       -512(R9), Y3, Y3
@@ -3443,29 +3431,29 @@ last78:
 	VZEROUPPER
 	RET
 
-DATA bits16Of0<>+0(SB)/8, $0x1000100010001000
-DATA bits16Of0<>+8(SB)/8, $0x1000100010001000
-DATA bits16Of0<>+16(SB)/8, $0x1000100010001000
-DATA bits16Of0<>+24(SB)/8, $0x1000100010001000
-GLOBL bits16Of0<>(SB), RODATA|NOPTR, $32
+DATA fifth0<>+0(SB)/8, $0x1000100010001000
+DATA fifth0<>+8(SB)/8, $0x1000100010001000
+DATA fifth0<>+16(SB)/8, $0x1000100010001000
+DATA fifth0<>+24(SB)/8, $0x1000100010001000
+GLOBL fifth0<>(SB), RODATA|NOPTR, $32
 
-DATA bits16Of1<>+0(SB)/8, $0x1010000010100000
-DATA bits16Of1<>+8(SB)/8, $0x1010000010100000
-DATA bits16Of1<>+16(SB)/8, $0x1010000010100000
-DATA bits16Of1<>+24(SB)/8, $0x1010000010100000
-GLOBL bits16Of1<>(SB), RODATA|NOPTR, $32
+DATA fifth1<>+0(SB)/8, $0x1010000010100000
+DATA fifth1<>+8(SB)/8, $0x1010000010100000
+DATA fifth1<>+16(SB)/8, $0x1010000010100000
+DATA fifth1<>+24(SB)/8, $0x1010000010100000
+GLOBL fifth1<>(SB), RODATA|NOPTR, $32
 
-DATA bits16Of2<>+0(SB)/8, $0x1010101000000000
-DATA bits16Of2<>+8(SB)/8, $0x1010101000000000
-DATA bits16Of2<>+16(SB)/8, $0x1010101000000000
-DATA bits16Of2<>+24(SB)/8, $0x1010101000000000
-GLOBL bits16Of2<>(SB), RODATA|NOPTR, $32
+DATA fifth2<>+0(SB)/8, $0x1010101000000000
+DATA fifth2<>+8(SB)/8, $0x1010101000000000
+DATA fifth2<>+16(SB)/8, $0x1010101000000000
+DATA fifth2<>+24(SB)/8, $0x1010101000000000
+GLOBL fifth2<>(SB), RODATA|NOPTR, $32
 
-DATA bits16Of3<>+0(SB)/8, $0x0000000000000000
-DATA bits16Of3<>+8(SB)/8, $0x1010101010101010
-DATA bits16Of3<>+16(SB)/8, $0x0000000000000000
-DATA bits16Of3<>+24(SB)/8, $0x1010101010101010
-GLOBL bits16Of3<>(SB), RODATA|NOPTR, $32
+DATA fifth3<>+0(SB)/8, $0x0000000000000000
+DATA fifth3<>+8(SB)/8, $0x1010101010101010
+DATA fifth3<>+16(SB)/8, $0x0000000000000000
+DATA fifth3<>+24(SB)/8, $0x1010101010101010
+GLOBL fifth3<>(SB), RODATA|NOPTR, $32
 
 // func dotQ5_Kx2AVX2(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
@@ -3507,91 +3495,87 @@ group83:
 	VBROADCASTI128 16(R9), Y5
 	VPSRLVD        upperBy4<>+0(SB), Y5, Y5
 	VPAND          nibbleMask<>+0(SB), Y5, Y5
-	VMOVDQU        bits16Of0<>+0(SB), Y6
-	VPSHUFB        Y5, Y6, Y6
-	VPAND          Y0, Y4, Y7
-	VPOR           Y6, Y7, Y7
+	VMOVDQU        fifth0<>+0(SB), Y7
+	VPSHUFB        Y5, Y7, Y6
+	VPAND          Y0, Y4, Y8
+	VPOR           Y6, Y8, Y8
 	VMOVDQU        64(R9), X6
 	VPBLENDD       $0xf0, 112(R9), Y6, Y6
-	VBROADCASTI128 32(R9), Y8
-	VPSRLVD        upperBy4<>+0(SB), Y8, Y8
-	VPAND          nibbleMask<>+0(SB), Y8, Y8
-	VMOVDQU        bits16Of0<>+0(SB), Y9
-	VPSHUFB        Y8, Y9, Y9
+	VBROADCASTI128 32(R9), Y9
+	VPSRLVD        upperBy4<>+0(SB), Y9, Y9
+	VPAND          nibbleMask<>+0(SB), Y9, Y9
+	VPSHUFB        Y9, Y7, Y7
 	VPAND          Y0, Y6, Y10
-	VPOR           Y9, Y10, Y10
-	VPMADDUBSW     256(R10), Y7, Y9
+	VPOR           Y7, Y10, Y10
+	VPMADDUBSW     256(R10), Y8, Y7
 	VPMADDUBSW     288(R10), Y10, Y11
-	VPADDW         Y11, Y9, Y9
-	VPMADDWD       Y1, Y9, Y9
-	VPMADDUBSW     256(R10)(DI*1), Y7, Y7
+	VPADDW         Y11, Y7, Y7
+	VPMADDUBSW     256(R10)(DI*1), Y8, Y8
 	VPMADDUBSW     288(R10)(DI*1), Y10, Y10
-	VPADDW         Y10, Y7, Y7
-	VPMADDWD       Y1, Y7, Y7
+	VPADDW         Y10, Y8, Y8
 	VPSRLW         $0x04, Y4, Y4
-	VMOVDQU        bits16Of1<>+0(SB), Y10
-	VPSHUFB        Y5, Y10, Y10
+	VMOVDQU        fifth1<>+0(SB), Y11
+	VPSHUFB        Y5, Y11, Y10
 	VPAND          Y0, Y4, Y4
 	VPOR           Y10, Y4, Y4
 	VPSRLW         $0x04, Y6, Y6
-	VMOVDQU        bits16Of1<>+0(SB), Y10
-	VPSHUFB        Y8, Y10, Y10
+	VPSHUFB        Y9, Y11, Y10
 	VPAND          Y0, Y6, Y6
 	VPOR           Y10, Y6, Y6
 	VPMADDUBSW     320(R10), Y4, Y10
 	VPMADDUBSW     352(R10), Y6, Y11
 	VPADDW         Y11, Y10, Y10
-	VPMADDWD       Y1, Y10, Y10
 	VPMADDUBSW     320(R10)(DI*1), Y4, Y4
 	VPMADDUBSW     352(R10)(DI*1), Y6, Y6
 	VPADDW         Y6, Y4, Y4
-	VPMADDWD       Y1, Y4, Y4
-	VPACKSSDW      Y10, Y9, Y9
-	VPMADDWD       Y1, Y9, Y9
-	VPACKSSDW      Y4, Y7, Y7
+	VPBLENDD       $0xcc, Y10, Y7, Y6
+	VSHUFPD        $0x05, Y10, Y7, Y7
+	VPADDW         Y6, Y7, Y7
 	VPMADDWD       Y1, Y7, Y7
+	VPBLENDD       $0xcc, Y4, Y8, Y6
+	VSHUFPD        $0x05, Y4, Y8, Y8
+	VPADDW         Y6, Y8, Y8
+	VPMADDWD       Y1, Y8, Y8
 	VMOVDQU        80(R9), X4
 	VPBLENDD       $0xf0, 128(R9), Y4, Y4
-	VMOVDQU        bits16Of2<>+0(SB), Y6
-	VPSHUFB        Y5, Y6, Y6
-	VPAND          Y0, Y4, Y10
-	VPOR           Y6, Y10, Y10
+	VMOVDQU        fifth2<>+0(SB), Y10
+	VPSHUFB        Y5, Y10, Y6
+	VPAND          Y0, Y4, Y11
+	VPOR           Y6, Y11, Y11
 	VMOVDQU        96(R9), X6
 	VPBLENDD       $0xf0, 144(R9), Y6, Y6
-	VMOVDQU        bits16Of2<>+0(SB), Y11
-	VPSHUFB        Y8, Y11, Y11
+	VPSHUFB        Y9, Y10, Y10
 	VPAND          Y0, Y6, Y12
-	VPOR           Y11, Y12, Y12
-	VPMADDUBSW     384(R10), Y10, Y11
+	VPOR           Y10, Y12, Y12
+	VPMADDUBSW     384(R10), Y11, Y10
 	VPMADDUBSW     416(R10), Y12, Y13
-	VPADDW         Y13, Y11, Y11
-	VPMADDWD       Y1, Y11, Y11
-	VPMADDUBSW     384(R10)(DI*1), Y10, Y10
+	VPADDW         Y13, Y10, Y10
+	VPMADDUBSW     384(R10)(DI*1), Y11, Y11
 	VPMADDUBSW     416(R10)(DI*1), Y12, Y12
-	VPADDW         Y12, Y10, Y10
-	VPMADDWD       Y1, Y10, Y10
+	VPADDW         Y12, Y11, Y11
 	VPSRLW         $0x04, Y4, Y4
-	VMOVDQU        bits16Of3<>+0(SB), Y12
-	VPSHUFB        Y5, Y12, Y12
+	VMOVDQU        fifth3<>+0(SB), Y12
+	VPSHUFB        Y5, Y12, Y5
 	VPAND          Y0, Y4, Y4
-	VPOR           Y12, Y4, Y4
+	VPOR           Y5, Y4, Y4
 	VPSRLW         $0x04, Y6, Y5
-	VMOVDQU        bits16Of3<>+0(SB), Y6
-	VPSHUFB        Y8, Y6, Y6
+	VPSHUFB        Y9, Y12, Y6
 	VPAND          Y0, Y5, Y5
 	VPOR           Y6, Y5, Y5
 	VPMADDUBSW     448(R10), Y4, Y6
-	VPMADDUBSW     480(R10), Y5, Y8
-	VPADDW         Y8, Y6, Y6
-	VPMADDWD       Y1, Y6, Y6
+	VPMADDUBSW     480(R10), Y5, Y9
+	VPADDW         Y9, Y6, Y6
 	VPMADDUBSW     448(R10)(DI*1), Y4, Y4
 	VPMADDUBSW     480(R10)(DI*1), Y5, Y5
 	VPADDW         Y5, Y4, Y4
-	VPMADDWD       Y1, Y4, Y4
-	VPACKSSDW      Y6, Y11, Y11
-	VPMADDWD       Y1, Y11, Y11
-	VPACKSSDW      Y4, Y10, Y10
+	VPBLENDD       $0xcc, Y6, Y10, Y5
+	VSHUFPD        $0x05, Y6, Y10, Y10
+	VPADDW         Y5, Y10, Y10
 	VPMADDWD       Y1, Y10, Y10
+	VPBLENDD       $0xcc, Y4, Y11, Y5
+	VSHUFPD        $0x05, Y4, Y11, Y11
+	VPADDW         Y5, Y11, Y11
+	VPMADDWD       Y1, Y11, Y11
 	VBROADCASTI128 (R9), Y4
 	VPSHUFB        splice45Order<>+0(SB), Y4, Y4
 	VPAND          splice45Mask<>+0(SB), Y4, Y4
@@ -3602,24 +3586,24 @@ group83:
 	VCVTDQ2PS      Y5, Y5
 	VPBROADCASTD   (R9), X6
 	VCVTPH2PS      X6, Y6
-	VMOVSLDUP      Y6, Y8
+	VMOVSLDUP      Y6, Y9
 	VMOVSHDUP      Y6, Y6
-	VMULPS         quarter<>+0(SB), Y8, Y8
-	VMULPS         Y8, Y4, Y4
+	VMULPS         quarter<>+0(SB), Y9, Y9
+	VMULPS         Y9, Y4, Y4
 	VMULPS         Y6, Y5, Y5
-	VSHUFPS        $0xdd, Y11, Y9, Y6
-	VSHUFPS        $0x88, Y11, Y9, Y9
-	VPADDD         Y6, Y9, Y9
-	VCVTDQ2PS      Y9, Y9
-	VMULPS         (R10), Y4, Y6
-	VFMADD231PS    Y9, Y6, Y2
-	VFNMADD231PS   32(R10), Y5, Y2
 	VSHUFPS        $0xdd, Y10, Y7, Y6
 	VSHUFPS        $0x88, Y10, Y7, Y7
 	VPADDD         Y6, Y7, Y7
 	VCVTDQ2PS      Y7, Y7
+	VMULPS         (R10), Y4, Y6
+	VFMADD231PS    Y7, Y6, Y2
+	VFNMADD231PS   32(R10), Y5, Y2
+	VSHUFPS        $0xdd, Y11, Y8, Y6
+	VSHUFPS        $0x88, Y11, Y8, Y8
+	VPADDD         Y6, Y8, Y8
+	VCVTDQ2PS      Y8, Y8
 	VMULPS         (R10)(DI*1), Y4, Y4
-	VFMADD231PS    Y7, Y4, Y3
+	VFMADD231PS    Y8, Y4, Y3
 	VFNMADD231PS   32(R10)(DI*1), Y5, Y3
 	ADDQ           $+176, R9
 	ADDQ           $+512, R10
@@ -3762,75 +3746,172 @@ touched88:
 	VBROADCASTI128 16(R8), Y4
 	VPSRLVD        upperBy4<>+0(SB), Y4, Y4
 	VPAND          nibbleMask<>+0(SB), Y4, Y4
-	VMOVDQU        bits16Of0<>+0(SB), Y5
-	VPSHUFB        Y4, Y5, Y5
-	VPAND          Y0, Y3, Y6
-	VPOR           Y5, Y6, Y6
+	VMOVDQU        fifth0<>+0(SB), Y6
+	VPSHUFB        Y4, Y6, Y5
+	VPAND          Y0, Y3, Y7
+	VPOR           Y5, Y7, Y7
 	VMOVDQU        64(R8), X5
 	VPBLENDD       $0xf0, 112(R8), Y5, Y5
-	VBROADCASTI128 32(R8), Y7
-	VPSRLVD        upperBy4<>+0(SB), Y7, Y7
-	VPAND          nibbleMask<>+0(SB), Y7, Y7
-	VMOVDQU        bits16Of0<>+0(SB), Y8
-	VPSHUFB        Y7, Y8, Y8
+	VBROADCASTI128 32(R8), Y8
+	VPSRLVD        upperBy4<>+0(SB), Y8, Y8
+	VPAND          nibbleMask<>+0(SB), Y8, Y8
+	VPSHUFB        Y8, Y6, Y6
 	VPAND          Y0, Y5, Y9
-	VPOR           Y8, Y9, Y9
-	VPXOR          Y8, Y8, Y8
-	VMOVDQU        256(R9), Y10
-	BYTE $0xc4; BYTE $0x42; BYTE $0x4d; BYTE $0x50; BYTE $0xc2 // VPDPBUSD       Y10, Y6, Y8
-	VMOVDQU        288(R9), Y6
-	BYTE $0xc4; BYTE $0x62; BYTE $0x35; BYTE $0x50; BYTE $0xc6 // VPDPBUSD       Y6, Y9, Y8
-	VPSRLW         $0x04, Y3, Y3
-	VMOVDQU        bits16Of1<>+0(SB), Y6
-	VPSHUFB        Y4, Y6, Y6
-	VPAND          Y0, Y3, Y3
-	VPOR           Y6, Y3, Y3
-	VPSRLW         $0x04, Y5, Y5
-	VMOVDQU        bits16Of1<>+0(SB), Y6
-	VPSHUFB        Y7, Y6, Y6
-	VPAND          Y0, Y5, Y5
-	VPOR           Y6, Y5, Y5
+	VPOR           Y6, Y9, Y9
 	VPXOR          Y6, Y6, Y6
+	VMOVDQU        256(R9), Y10
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x45; BYTE $0x50; BYTE $0xf2 // VPDPBUSD       Y10, Y7, Y6
+	VMOVDQU        288(R9), Y7
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x35; BYTE $0x50; BYTE $0xf7 // VPDPBUSD       Y7, Y9, Y6
+	VPSRLW         $0x04, Y3, Y3
+	VMOVDQU        fifth1<>+0(SB), Y9
+	VPSHUFB        Y4, Y9, Y7
+	VPAND          Y0, Y3, Y3
+	VPOR           Y7, Y3, Y3
+	VPSRLW         $0x04, Y5, Y5
+	VPSHUFB        Y8, Y9, Y7
+	VPAND          Y0, Y5, Y5
+	VPOR           Y7, Y5, Y5
+	VPXOR          Y7, Y7, Y7
 	VMOVDQU        320(R9), Y9
-	BYTE $0xc4; BYTE $0xc2; BYTE $0x65; BYTE $0x50; BYTE $0xf1 // VPDPBUSD       Y9, Y3, Y6
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x65; BYTE $0x50; BYTE $0xf9 // VPDPBUSD       Y9, Y3, Y7
 	VMOVDQU        352(R9), Y3
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xf3 // VPDPBUSD       Y3, Y5, Y6
-	VPACKSSDW      Y6, Y8, Y8
-	VPMADDWD       Y1, Y8, Y8
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfb // VPDPBUSD       Y3, Y5, Y7
+	VPACKSSDW      Y7, Y6, Y6
+	VPMADDWD       Y1, Y6, Y6
 	VMOVDQU        80(R8), X3
 	VPBLENDD       $0xf0, 128(R8), Y3, Y3
-	VMOVDQU        bits16Of2<>+0(SB), Y5
-	VPSHUFB        Y4, Y5, Y5
-	VPAND          Y0, Y3, Y6
-	VPOR           Y5, Y6, Y6
+	VMOVDQU        fifth2<>+0(SB), Y7
+	VPSHUFB        Y4, Y7, Y5
+	VPAND          Y0, Y3, Y9
+	VPOR           Y5, Y9, Y9
 	VMOVDQU        96(R8), X5
 	VPBLENDD       $0xf0, 144(R8), Y5, Y5
-	VMOVDQU        bits16Of2<>+0(SB), Y9
-	VPSHUFB        Y7, Y9, Y9
+	VPSHUFB        Y8, Y7, Y7
 	VPAND          Y0, Y5, Y10
-	VPOR           Y9, Y10, Y10
-	VPXOR          Y9, Y9, Y9
+	VPOR           Y7, Y10, Y10
+	VPXOR          Y7, Y7, Y7
 	VMOVDQU        384(R9), Y11
-	BYTE $0xc4; BYTE $0x42; BYTE $0x4d; BYTE $0x50; BYTE $0xcb // VPDPBUSD       Y11, Y6, Y9
-	VMOVDQU        416(R9), Y6
-	BYTE $0xc4; BYTE $0x62; BYTE $0x2d; BYTE $0x50; BYTE $0xce // VPDPBUSD       Y6, Y10, Y9
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x35; BYTE $0x50; BYTE $0xfb // VPDPBUSD       Y11, Y9, Y7
+	VMOVDQU        416(R9), Y9
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x2d; BYTE $0x50; BYTE $0xf9 // VPDPBUSD       Y9, Y10, Y7
 	VPSRLW         $0x04, Y3, Y3
-	VMOVDQU        bits16Of3<>+0(SB), Y6
-	VPSHUFB        Y4, Y6, Y6
+	VMOVDQU        fifth3<>+0(SB), Y9
+	VPSHUFB        Y4, Y9, Y4
 	VPAND          Y0, Y3, Y3
-	VPOR           Y6, Y3, Y3
+	VPOR           Y4, Y3, Y3
 	VPSRLW         $0x04, Y5, Y4
-	VMOVDQU        bits16Of3<>+0(SB), Y5
-	VPSHUFB        Y7, Y5, Y5
+	VPSHUFB        Y8, Y9, Y5
 	VPAND          Y0, Y4, Y4
 	VPOR           Y5, Y4, Y4
 	VPXOR          Y5, Y5, Y5
-	VMOVDQU        448(R9), Y6
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xee // VPDPBUSD       Y6, Y3, Y5
+	VMOVDQU        448(R9), Y8
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x65; BYTE $0x50; BYTE $0xe8 // VPDPBUSD       Y8, Y3, Y5
 	VMOVDQU        480(R9), Y3
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xeb // VPDPBUSD       Y3, Y4, Y5
-	VPACKSSDW      Y5, Y9, Y9
-	VPMADDWD       Y1, Y9, Y9
+	VPACKSSDW      Y5, Y7, Y7
+	VPMADDWD       Y1, Y7, Y7
+	VBROADCASTI128 (R8), Y3
+	VPSHUFB        splice45Order<>+0(SB), Y3, Y3
+	VPAND          splice45Mask<>+0(SB), Y3, Y3
+	VPMADDUBSW     splice45Factor<>+0(SB), Y3, Y3
+	VPSRLD         $0x14, Y3, Y4
+	VPAND          lowWord<>+0(SB), Y3, Y3
+	VCVTDQ2PS      Y3, Y3
+	VCVTDQ2PS      Y4, Y4
+	VPBROADCASTD   (R8), X5
+	VCVTPH2PS      X5, Y5
+	VMOVSLDUP      Y5, Y8
+	VMOVSHDUP      Y5, Y5
+	VMULPS         quarter<>+0(SB), Y8, Y8
+	VMULPS         Y8, Y3, Y3
+	VMULPS         Y5, Y4, Y4
+	ADDQ           $+176, R8
+	ADDQ           $+512, R9
+	DECQ           DI
+	JZ             last90
+
+group89:
+	PREFETCHT0     4096(R8)
+	PREFETCHT0     4160(R8)
+	PREFETCHT0     4224(R8)
+	VMOVDQU        48(R8), X5
+	VPBLENDD       $0xf0, 96(R8), Y5, Y5
+	VBROADCASTI128 16(R8), Y8
+	VPSRLVD        upperBy4<>+0(SB), Y8, Y8
+	VPAND          nibbleMask<>+0(SB), Y8, Y8
+	VMOVDQU        fifth0<>+0(SB), Y10
+	VPSHUFB        Y8, Y10, Y9
+	VPAND          Y0, Y5, Y11
+	VPOR           Y9, Y11, Y11
+	VMOVDQU        64(R8), X9
+	VPBLENDD       $0xf0, 112(R8), Y9, Y9
+	VBROADCASTI128 32(R8), Y12
+	VPSRLVD        upperBy4<>+0(SB), Y12, Y12
+	VPAND          nibbleMask<>+0(SB), Y12, Y12
+	VPSHUFB        Y12, Y10, Y10
+	VPAND          Y0, Y9, Y13
+	VPOR           Y10, Y13, Y13
+	VPXOR          Y10, Y10, Y10
+	VMOVDQU        256(R9), Y14
+	BYTE $0xc4; BYTE $0x42; BYTE $0x25; BYTE $0x50; BYTE $0xd6 // VPDPBUSD       Y14, Y11, Y10
+	VMOVDQU        288(R9), Y11
+	BYTE $0xc4; BYTE $0x42; BYTE $0x15; BYTE $0x50; BYTE $0xd3 // VPDPBUSD       Y11, Y13, Y10
+	VPSRLW         $0x04, Y5, Y5
+	VMOVDQU        fifth1<>+0(SB), Y13
+	VPSHUFB        Y8, Y13, Y11
+	VPAND          Y0, Y5, Y5
+	VPOR           Y11, Y5, Y5
+	VPSRLW         $0x04, Y9, Y9
+	VPSHUFB        Y12, Y13, Y11
+	VPAND          Y0, Y9, Y9
+	VPOR           Y11, Y9, Y9
+	VPXOR          Y11, Y11, Y11
+	VMOVDQU        320(R9), Y13
+	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xdd // VPDPBUSD       Y13, Y5, Y11
+	VMOVDQU        352(R9), Y5
+	BYTE $0xc4; BYTE $0x62; BYTE $0x35; BYTE $0x50; BYTE $0xdd // VPDPBUSD       Y5, Y9, Y11
+	VPACKSSDW      Y11, Y10, Y10
+	VPMADDWD       Y1, Y10, Y10
+	VMOVDQU        80(R8), X5
+	VPBLENDD       $0xf0, 128(R8), Y5, Y5
+	VMOVDQU        fifth2<>+0(SB), Y11
+	VPSHUFB        Y8, Y11, Y9
+	VPAND          Y0, Y5, Y13
+	VPOR           Y9, Y13, Y13
+	VMOVDQU        96(R8), X9
+	VPBLENDD       $0xf0, 144(R8), Y9, Y9
+	VPSHUFB        Y12, Y11, Y11
+	VPAND          Y0, Y9, Y14
+	VPOR           Y11, Y14, Y14
+	VPXOR          Y11, Y11, Y11
+	VMOVDQU        384(R9), Y15
+	BYTE $0xc4; BYTE $0x42; BYTE $0x15; BYTE $0x50; BYTE $0xdf // VPDPBUSD       Y15, Y13, Y11
+	VMOVDQU        416(R9), Y13
+	BYTE $0xc4; BYTE $0x42; BYTE $0x0d; BYTE $0x50; BYTE $0xdd // VPDPBUSD       Y13, Y14, Y11
+	VPSRLW         $0x04, Y5, Y5
+	VMOVDQU        fifth3<>+0(SB), Y13
+	VPSHUFB        Y8, Y13, Y8
+	VPAND          Y0, Y5, Y5
+	VPOR           Y8, Y5, Y5
+	VPSRLW         $0x04, Y9, Y8
+	VPSHUFB        Y12, Y13, Y9
+	VPAND          Y0, Y8, Y8
+	VPOR           Y9, Y8, Y8
+	VPXOR          Y9, Y9, Y9
+	VMOVDQU        448(R9), Y12
+	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xcc // VPDPBUSD       Y12, Y5, Y9
+	VMOVDQU        480(R9), Y5
+	BYTE $0xc4; BYTE $0x62; BYTE $0x3d; BYTE $0x50; BYTE $0xcd // VPDPBUSD       Y5, Y8, Y9
+	VPACKSSDW      Y9, Y11, Y11
+	VPMADDWD       Y1, Y11, Y11
+	VSHUFPS        $0xdd, Y7, Y6, Y5
+	VSHUFPS        $0x88, Y7, Y6, Y6
+	VPADDD         Y5, Y6, Y6
+	VCVTDQ2PS      Y6, Y6
+	VMULPS         -512(R9), Y3, Y3
+	VFMADD231PS    Y6, Y3, Y2
+	VFNMADD231PS   -480(R9), Y4, Y2
 	VBROADCASTI128 (R8), Y3
 	VPSHUFB        splice45Order<>+0(SB), Y3, Y3
 	VPAND          splice45Mask<>+0(SB), Y3, Y3
@@ -3846,115 +3927,10 @@ touched88:
 	VMULPS         quarter<>+0(SB), Y6, Y6
 	VMULPS         Y6, Y3, Y3
 	VMULPS         Y5, Y4, Y4
-	ADDQ           $+176, R8
-	ADDQ           $+512, R9
-	DECQ           DI
-	JZ             last90
-
-group89:
-	PREFETCHT0     4096(R8)
-	PREFETCHT0     4160(R8)
-	PREFETCHT0     4224(R8)
-	VMOVDQU        48(R8), X5
-	VPBLENDD       $0xf0, 96(R8), Y5, Y5
-	VBROADCASTI128 16(R8), Y6
-	VPSRLVD        upperBy4<>+0(SB), Y6, Y6
-	VPAND          nibbleMask<>+0(SB), Y6, Y6
-	VMOVDQU        bits16Of0<>+0(SB), Y7
-	VPSHUFB        Y6, Y7, Y7
-	VPAND          Y0, Y5, Y10
-	VPOR           Y7, Y10, Y10
-	VMOVDQU        64(R8), X7
-	VPBLENDD       $0xf0, 112(R8), Y7, Y7
-	VBROADCASTI128 32(R8), Y11
-	VPSRLVD        upperBy4<>+0(SB), Y11, Y11
-	VPAND          nibbleMask<>+0(SB), Y11, Y11
-	VMOVDQU        bits16Of0<>+0(SB), Y12
-	VPSHUFB        Y11, Y12, Y12
-	VPAND          Y0, Y7, Y13
-	VPOR           Y12, Y13, Y13
-	VPXOR          Y12, Y12, Y12
-	VMOVDQU        256(R9), Y14
-	BYTE $0xc4; BYTE $0x42; BYTE $0x2d; BYTE $0x50; BYTE $0xe6 // VPDPBUSD       Y14, Y10, Y12
-	VMOVDQU        288(R9), Y10
-	BYTE $0xc4; BYTE $0x42; BYTE $0x15; BYTE $0x50; BYTE $0xe2 // VPDPBUSD       Y10, Y13, Y12
-	VPSRLW         $0x04, Y5, Y5
-	VMOVDQU        bits16Of1<>+0(SB), Y10
-	VPSHUFB        Y6, Y10, Y10
-	VPAND          Y0, Y5, Y5
-	VPOR           Y10, Y5, Y5
-	VPSRLW         $0x04, Y7, Y7
-	VMOVDQU        bits16Of1<>+0(SB), Y10
-	VPSHUFB        Y11, Y10, Y10
-	VPAND          Y0, Y7, Y7
-	VPOR           Y10, Y7, Y7
-	VPXOR          Y10, Y10, Y10
-	VMOVDQU        320(R9), Y13
-	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xd5 // VPDPBUSD       Y13, Y5, Y10
-	VMOVDQU        352(R9), Y5
-	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xd5 // VPDPBUSD       Y5, Y7, Y10
-	VPACKSSDW      Y10, Y12, Y12
-	VPMADDWD       Y1, Y12, Y12
-	VMOVDQU        80(R8), X5
-	VPBLENDD       $0xf0, 128(R8), Y5, Y5
-	VMOVDQU        bits16Of2<>+0(SB), Y7
-	VPSHUFB        Y6, Y7, Y7
-	VPAND          Y0, Y5, Y10
-	VPOR           Y7, Y10, Y10
-	VMOVDQU        96(R8), X7
-	VPBLENDD       $0xf0, 144(R8), Y7, Y7
-	VMOVDQU        bits16Of2<>+0(SB), Y13
-	VPSHUFB        Y11, Y13, Y13
-	VPAND          Y0, Y7, Y14
-	VPOR           Y13, Y14, Y14
-	VPXOR          Y13, Y13, Y13
-	VMOVDQU        384(R9), Y15
-	BYTE $0xc4; BYTE $0x42; BYTE $0x2d; BYTE $0x50; BYTE $0xef // VPDPBUSD       Y15, Y10, Y13
-	VMOVDQU        416(R9), Y10
-	BYTE $0xc4; BYTE $0x42; BYTE $0x0d; BYTE $0x50; BYTE $0xea // VPDPBUSD       Y10, Y14, Y13
-	VPSRLW         $0x04, Y5, Y5
-	VMOVDQU        bits16Of3<>+0(SB), Y10
-	VPSHUFB        Y6, Y10, Y10
-	VPAND          Y0, Y5, Y5
-	VPOR           Y10, Y5, Y5
-	VPSRLW         $0x04, Y7, Y6
-	VMOVDQU        bits16Of3<>+0(SB), Y7
-	VPSHUFB        Y11, Y7, Y7
-	VPAND          Y0, Y6, Y6
-	VPOR           Y7, Y6, Y6
-	VPXOR          Y7, Y7, Y7
-	VMOVDQU        448(R9), Y10
-	BYTE $0xc4; BYTE $0xc2; BYTE $0x55; BYTE $0x50; BYTE $0xfa // VPDPBUSD       Y10, Y5, Y7
-	VMOVDQU        480(R9), Y5
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x4d; BYTE $0x50; BYTE $0xfd // VPDPBUSD       Y5, Y6, Y7
-	VPACKSSDW      Y7, Y13, Y13
-	VPMADDWD       Y1, Y13, Y13
-	VBROADCASTI128 (R8), Y5
-	VPSHUFB        splice45Order<>+0(SB), Y5, Y5
-	VPAND          splice45Mask<>+0(SB), Y5, Y5
-	VPMADDUBSW     splice45Factor<>+0(SB), Y5, Y5
-	VPSRLD         $0x14, Y5, Y6
-	VPAND          lowWord<>+0(SB), Y5, Y5
-	VCVTDQ2PS      Y5, Y5
-	VCVTDQ2PS      Y6, Y6
-	VPBROADCASTD   (R8), X7
-	VCVTPH2PS      X7, Y7
-	VMOVSLDUP      Y7, Y10
-	VMOVSHDUP      Y7, Y7
-	VMULPS         quarter<>+0(SB), Y10, Y10
-	VMULPS         Y10, Y5, Y5
-	VMULPS         Y7, Y6, Y6
-	VSHUFPS        $0xdd, Y9, Y8, Y7
-	VSHUFPS        $0x88, Y9, Y8, Y8
-	VPADDD         Y7, Y8, Y8
-	VCVTDQ2PS      Y8, Y8
-	VMULPS         -512(R9), Y3, Y3
-	VFMADD231PS    Y8, Y3, Y2
-	VFNMADD231PS   -480(R9), Y4, Y2
-	VMOVDQA        Y12, Y8
-	VMOVDQA        Y13, Y9
-	VMOVDQA        Y5, Y3
-	VMOVDQA        Y6, Y4
+	VMOVDQA        Y10, Y6
+	VMOVDQA        Y11, Y7
+	VMOVDQA        Y3, Y3
+	VMOVDQA        Y4, Y4
 	ADDQ           $+176, R8
 	ADDQ           $+512, R9
 	DECQ           DI
@@ -3962,12 +3938,12 @@ group89:
 	JMP            group89
 
 last90:
-	VSHUFPS      $0xdd, Y9, Y8, Y5
-	VSHUFPS      $0x88, Y9, Y8, Y8
-	VPADDD       Y5, Y8, Y8
-	VCVTDQ2PS    Y8, Y8
+	VSHUFPS      $0xdd, Y7, Y6, Y5
+	VSHUFPS      $0x88, Y7, Y6, Y6
+	VPADDD       Y5, Y6, Y6
+	VCVTDQ2PS    Y6, Y6
 	VMULPS       -512(R9), Y3, Y3
-	VFMADD231PS  Y8, Y3, Y2
+	VFMADD231PS  Y6, Y3, Y2
 	VFNMADD231PS -480(R9), Y4, Y2
 	VMOVUPS      Y2, (SP)(BX*1)
 	MOVQ         rowBytes+24(FP), DI
@@ -4063,98 +4039,94 @@ group95:
 	VBROADCASTI128 16(R9), Y5
 	VPSRLVD        upperBy4<>+0(SB), Y5, Y5
 	VPAND          nibbleMask<>+0(SB), Y5, Y5
-	VMOVDQU        bits16Of0<>+0(SB), Y6
-	VPSHUFB        Y5, Y6, Y6
-	VPAND          Y0, Y4, Y7
-	VPOR           Y6, Y7, Y7
+	VMOVDQU        fifth0<>+0(SB), Y7
+	VPSHUFB        Y5, Y7, Y6
+	VPAND          Y0, Y4, Y8
+	VPOR           Y6, Y8, Y8
 	VMOVDQU        64(R9), X6
 	VPBLENDD       $0xf0, 112(R9), Y6, Y6
-	VBROADCASTI128 32(R9), Y8
-	VPSRLVD        upperBy4<>+0(SB), Y8, Y8
-	VPAND          nibbleMask<>+0(SB), Y8, Y8
-	VMOVDQU        bits16Of0<>+0(SB), Y9
-	VPSHUFB        Y8, Y9, Y9
+	VBROADCASTI128 32(R9), Y9
+	VPSRLVD        upperBy4<>+0(SB), Y9, Y9
+	VPAND          nibbleMask<>+0(SB), Y9, Y9
+	VPSHUFB        Y9, Y7, Y7
 	VPAND          Y0, Y6, Y10
-	VPOR           Y9, Y10, Y10
-	VPXOR          Y9, Y9, Y9
+	VPOR           Y7, Y10, Y10
+	VPXOR          Y7, Y7, Y7
 	VMOVDQU        256(R10), Y11
-	BYTE $0xc4; BYTE $0x42; BYTE $0x45; BYTE $0x50; BYTE $0xcb // VPDPBUSD       Y11, Y7, Y9
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x3d; BYTE $0x50; BYTE $0xfb // VPDPBUSD       Y11, Y8, Y7
 	VMOVDQU        288(R10), Y11
-	BYTE $0xc4; BYTE $0x42; BYTE $0x2d; BYTE $0x50; BYTE $0xcb // VPDPBUSD       Y11, Y10, Y9
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x2d; BYTE $0x50; BYTE $0xfb // VPDPBUSD       Y11, Y10, Y7
 	VPXOR          Y11, Y11, Y11
 	VMOVDQU        256(R10)(DI*1), Y12
-	BYTE $0xc4; BYTE $0x42; BYTE $0x45; BYTE $0x50; BYTE $0xdc // VPDPBUSD       Y12, Y7, Y11
-	VMOVDQU        288(R10)(DI*1), Y7
-	BYTE $0xc4; BYTE $0x62; BYTE $0x2d; BYTE $0x50; BYTE $0xdf // VPDPBUSD       Y7, Y10, Y11
+	BYTE $0xc4; BYTE $0x42; BYTE $0x3d; BYTE $0x50; BYTE $0xdc // VPDPBUSD       Y12, Y8, Y11
+	VMOVDQU        288(R10)(DI*1), Y8
+	BYTE $0xc4; BYTE $0x42; BYTE $0x2d; BYTE $0x50; BYTE $0xd8 // VPDPBUSD       Y8, Y10, Y11
 	VPSRLW         $0x04, Y4, Y4
-	VMOVDQU        bits16Of1<>+0(SB), Y7
-	VPSHUFB        Y5, Y7, Y7
+	VMOVDQU        fifth1<>+0(SB), Y10
+	VPSHUFB        Y5, Y10, Y8
 	VPAND          Y0, Y4, Y4
-	VPOR           Y7, Y4, Y4
+	VPOR           Y8, Y4, Y4
 	VPSRLW         $0x04, Y6, Y6
-	VMOVDQU        bits16Of1<>+0(SB), Y7
-	VPSHUFB        Y8, Y7, Y7
+	VPSHUFB        Y9, Y10, Y8
 	VPAND          Y0, Y6, Y6
-	VPOR           Y7, Y6, Y6
-	VPXOR          Y7, Y7, Y7
+	VPOR           Y8, Y6, Y6
+	VPXOR          Y8, Y8, Y8
 	VMOVDQU        320(R10), Y10
-	BYTE $0xc4; BYTE $0xc2; BYTE $0x5d; BYTE $0x50; BYTE $0xfa // VPDPBUSD       Y10, Y4, Y7
+	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xc2 // VPDPBUSD       Y10, Y4, Y8
 	VMOVDQU        352(R10), Y10
-	BYTE $0xc4; BYTE $0xc2; BYTE $0x4d; BYTE $0x50; BYTE $0xfa // VPDPBUSD       Y10, Y6, Y7
+	BYTE $0xc4; BYTE $0x42; BYTE $0x4d; BYTE $0x50; BYTE $0xc2 // VPDPBUSD       Y10, Y6, Y8
 	VPXOR          Y10, Y10, Y10
 	VMOVDQU        320(R10)(DI*1), Y12
 	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xd4 // VPDPBUSD       Y12, Y4, Y10
 	VMOVDQU        352(R10)(DI*1), Y4
 	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xd4 // VPDPBUSD       Y4, Y6, Y10
-	VPACKSSDW      Y7, Y9, Y9
-	VPMADDWD       Y1, Y9, Y9
+	VPACKSSDW      Y8, Y7, Y7
+	VPMADDWD       Y1, Y7, Y7
 	VPACKSSDW      Y10, Y11, Y11
 	VPMADDWD       Y1, Y11, Y11
 	VMOVDQU        80(R9), X4
 	VPBLENDD       $0xf0, 128(R9), Y4, Y4
-	VMOVDQU        bits16Of2<>+0(SB), Y6
-	VPSHUFB        Y5, Y6, Y6
-	VPAND          Y0, Y4, Y7
-	VPOR           Y6, Y7, Y7
+	VMOVDQU        fifth2<>+0(SB), Y8
+	VPSHUFB        Y5, Y8, Y6
+	VPAND          Y0, Y4, Y10
+	VPOR           Y6, Y10, Y10
 	VMOVDQU        96(R9), X6
 	VPBLENDD       $0xf0, 144(R9), Y6, Y6
-	VMOVDQU        bits16Of2<>+0(SB), Y10
-	VPSHUFB        Y8, Y10, Y10
+	VPSHUFB        Y9, Y8, Y8
 	VPAND          Y0, Y6, Y12
-	VPOR           Y10, Y12, Y12
-	VPXOR          Y10, Y10, Y10
+	VPOR           Y8, Y12, Y12
+	VPXOR          Y8, Y8, Y8
 	VMOVDQU        384(R10), Y13
-	BYTE $0xc4; BYTE $0x42; BYTE $0x45; BYTE $0x50; BYTE $0xd5 // VPDPBUSD       Y13, Y7, Y10
+	BYTE $0xc4; BYTE $0x42; BYTE $0x2d; BYTE $0x50; BYTE $0xc5 // VPDPBUSD       Y13, Y10, Y8
 	VMOVDQU        416(R10), Y13
-	BYTE $0xc4; BYTE $0x42; BYTE $0x1d; BYTE $0x50; BYTE $0xd5 // VPDPBUSD       Y13, Y12, Y10
+	BYTE $0xc4; BYTE $0x42; BYTE $0x1d; BYTE $0x50; BYTE $0xc5 // VPDPBUSD       Y13, Y12, Y8
 	VPXOR          Y13, Y13, Y13
 	VMOVDQU        384(R10)(DI*1), Y14
-	BYTE $0xc4; BYTE $0x42; BYTE $0x45; BYTE $0x50; BYTE $0xee // VPDPBUSD       Y14, Y7, Y13
-	VMOVDQU        416(R10)(DI*1), Y7
-	BYTE $0xc4; BYTE $0x62; BYTE $0x1d; BYTE $0x50; BYTE $0xef // VPDPBUSD       Y7, Y12, Y13
+	BYTE $0xc4; BYTE $0x42; BYTE $0x2d; BYTE $0x50; BYTE $0xee // VPDPBUSD       Y14, Y10, Y13
+	VMOVDQU        416(R10)(DI*1), Y10
+	BYTE $0xc4; BYTE $0x42; BYTE $0x1d; BYTE $0x50; BYTE $0xea // VPDPBUSD       Y10, Y12, Y13
 	VPSRLW         $0x04, Y4, Y4
-	VMOVDQU        bits16Of3<>+0(SB), Y7
-	VPSHUFB        Y5, Y7, Y7
+	VMOVDQU        fifth3<>+0(SB), Y10
+	VPSHUFB        Y5, Y10, Y5
 	VPAND          Y0, Y4, Y4
-	VPOR           Y7, Y4, Y4
+	VPOR           Y5, Y4, Y4
 	VPSRLW         $0x04, Y6, Y5
-	VMOVDQU        bits16Of3<>+0(SB), Y6
-	VPSHUFB        Y8, Y6, Y6
+	VPSHUFB        Y9, Y10, Y6
 	VPAND          Y0, Y5, Y5
 	VPOR           Y6, Y5, Y5
 	VPXOR          Y6, Y6, Y6
-	VMOVDQU        448(R10), Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xf7 // VPDPBUSD       Y7, Y4, Y6
-	VMOVDQU        480(R10), Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xf7 // VPDPBUSD       Y7, Y5, Y6
-	VPXOR          Y7, Y7, Y7
-	VMOVDQU        448(R10)(DI*1), Y8
-	BYTE $0xc4; BYTE $0xc2; BYTE $0x5d; BYTE $0x50; BYTE $0xf8 // VPDPBUSD       Y8, Y4, Y7
+	VMOVDQU        448(R10), Y9
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x5d; BYTE $0x50; BYTE $0xf1 // VPDPBUSD       Y9, Y4, Y6
+	VMOVDQU        480(R10), Y9
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x55; BYTE $0x50; BYTE $0xf1 // VPDPBUSD       Y9, Y5, Y6
+	VPXOR          Y9, Y9, Y9
+	VMOVDQU        448(R10)(DI*1), Y10
+	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xca // VPDPBUSD       Y10, Y4, Y9
 	VMOVDQU        480(R10)(DI*1), Y4
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfc // VPDPBUSD       Y4, Y5, Y7
-	VPACKSSDW      Y6, Y10, Y10
-	VPMADDWD       Y1, Y10, Y10
-	VPACKSSDW      Y7, Y13, Y13
+	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xcc // VPDPBUSD       Y4, Y5, Y9
+	VPACKSSDW      Y6, Y8, Y8
+	VPMADDWD       Y1, Y8, Y8
+	VPACKSSDW      Y9, Y13, Y13
 	VPMADDWD       Y1, Y13, Y13
 	VBROADCASTI128 (R9), Y4
 	VPSHUFB        splice45Order<>+0(SB), Y4, Y4
@@ -4166,17 +4138,17 @@ group95:
 	VCVTDQ2PS      Y5, Y5
 	VPBROADCASTD   (R9), X6
 	VCVTPH2PS      X6, Y6
-	VMOVSLDUP      Y6, Y7
+	VMOVSLDUP      Y6, Y9
 	VMOVSHDUP      Y6, Y6
-	VMULPS         quarter<>+0(SB), Y7, Y7
-	VMULPS         Y7, Y4, Y4
+	VMULPS         quarter<>+0(SB), Y9, Y9
+	VMULPS         Y9, Y4, Y4
 	VMULPS         Y6, Y5, Y5
-	VSHUFPS        $0xdd, Y10, Y9, Y6
-	VSHUFPS        $0x88, Y10, Y9, Y9
-	VPADDD         Y6, Y9, Y9
-	VCVTDQ2PS      Y9, Y9
+	VSHUFPS        $0xdd, Y8, Y7, Y6
+	VSHUFPS        $0x88, Y8, Y7, Y7
+	VPADDD         Y6, Y7, Y7
+	VCVTDQ2PS      Y7, Y7
 	VMULPS         (R10), Y4, Y6
-	VFMADD231PS    Y9, Y6, Y2
+	VFMADD231PS    Y7, Y6, Y2
 	VFNMADD231PS   32(R10), Y5, Y2
 	VSHUFPS        $0xdd, Y13, Y11, Y6
 	VSHUFPS        $0x88, Y13, Y11, Y11
@@ -4332,7 +4304,6 @@ touched100:
 	VPAND        Y1, Y7, Y7
 	VPOR         Y7, Y6, Y6
 	VPMADDUBSW   256(R9), Y6, Y6
-	VPMADDWD     Y2, Y6, Y6
 	VMOVDQU      32(R8), X7
 	VPBLENDD     $0xf0, 80(R8), Y7, Y7
 	VPAND        Y0, Y7, Y8
@@ -4340,23 +4311,24 @@ touched100:
 	VPAND        Y1, Y9, Y9
 	VPOR         Y9, Y8, Y8
 	VPMADDUBSW   320(R9), Y8, Y8
-	VPMADDWD     Y2, Y8, Y8
-	VPACKSSDW    Y8, Y6, Y6
+	VPBLENDD     $0xcc, Y8, Y6, Y9
+	VSHUFPD      $0x05, Y8, Y6, Y6
+	VPADDW       Y9, Y6, Y6
 	VPMADDWD     Y2, Y6, Y6
 	VPSRLW       $0x04, Y4, Y4
 	VPAND        Y0, Y4, Y4
 	VPAND        Y1, Y5, Y8
 	VPOR         Y8, Y4, Y4
 	VPMADDUBSW   384(R9), Y4, Y4
-	VPMADDWD     Y2, Y4, Y4
 	VPSRLW       $0x04, Y7, Y7
 	VPAND        Y0, Y7, Y7
 	VPSRLW       $0x02, Y5, Y5
 	VPAND        Y1, Y5, Y5
 	VPOR         Y5, Y7, Y7
 	VPMADDUBSW   448(R9), Y7, Y5
-	VPMADDWD     Y2, Y5, Y5
-	VPACKSSDW    Y5, Y4, Y4
+	VPBLENDD     $0xcc, Y5, Y4, Y7
+	VSHUFPD      $0x05, Y5, Y4, Y4
+	VPADDW       Y7, Y4, Y4
 	VPMADDWD     Y2, Y4, Y4
 	VSHUFPS      $0xdd, Y4, Y6, Y5
 	VSHUFPS      $0x88, Y4, Y6, Y6
@@ -4370,7 +4342,6 @@ touched100:
 	VPAND        Y1, Y8, Y8
 	VPOR         Y8, Y7, Y7
 	VPMADDUBSW   288(R9), Y7, Y7
-	VPMADDWD     Y2, Y7, Y7
 	VMOVDQU      48(R8), X8
 	VPBLENDD     $0xf0, 96(R8), Y8, Y8
 	VPAND        Y0, Y8, Y9
@@ -4378,23 +4349,24 @@ touched100:
 	VPAND        Y1, Y10, Y10
 	VPOR         Y10, Y9, Y9
 	VPMADDUBSW   352(R9), Y9, Y9
-	VPMADDWD     Y2, Y9, Y9
-	VPACKSSDW    Y9, Y7, Y7
+	VPBLENDD     $0xcc, Y9, Y7, Y10
+	VSHUFPD      $0x05, Y9, Y7, Y7
+	VPADDW       Y10, Y7, Y7
 	VPMADDWD     Y2, Y7, Y7
 	VPSRLW       $0x04, Y4, Y4
 	VPAND        Y0, Y4, Y4
 	VPAND        Y1, Y5, Y9
 	VPOR         Y9, Y4, Y4
 	VPMADDUBSW   416(R9), Y4, Y4
-	VPMADDWD     Y2, Y4, Y4
 	VPSRLW       $0x04, Y8, Y8
 	VPAND        Y0, Y8, Y8
 	VPSRLW       $0x02, Y5, Y5
 	VPAND        Y1, Y5, Y5
 	VPOR         Y5, Y8, Y8
 	VPMADDUBSW   480(R9), Y8, Y5
-	VPMADDWD     Y2, Y5, Y5
-	VPACKSSDW    Y5, Y4, Y4
+	VPBLENDD     $0xcc, Y5, Y4, Y8
+	VSHUFPD      $0x05, Y5, Y4, Y4
+	VPADDW       Y8, Y4, Y4
 	VPMADDWD     Y2, Y4, Y4
 	VSHUFPS      $0xdd, Y4, Y7, Y5
 	VSHUFPS      $0x88, Y4, Y7, Y7
@@ -4421,7 +4393,6 @@ group101:
 	VPAND        Y1, Y11, Y11
 	VPOR         Y11, Y10, Y10
 	VPMADDUBSW   256(R9), Y10, Y10
-	VPMADDWD     Y2, Y10, Y10
 	VMOVDQU      32(R8), X11
 	VPBLENDD     $0xf0, 80(R8), Y11, Y11
 	VPAND        Y0, Y11, Y12
@@ -4429,23 +4400,24 @@ group101:
 	VPAND        Y1, Y13, Y13
 	VPOR         Y13, Y12, Y12
 	VPMADDUBSW   320(R9), Y12, Y12
-	VPMADDWD     Y2, Y12, Y12
-	VPACKSSDW    Y12, Y10, Y10
+	VPBLENDD     $0xcc, Y12, Y10, Y13
+	VSHUFPD      $0x05, Y12, Y10, Y10
+	VPADDW       Y13, Y10, Y10
 	VPMADDWD     Y2, Y10, Y10
 	VPSRLW       $0x04, Y8, Y8
 	VPAND        Y0, Y8, Y8
 	VPAND        Y1, Y9, Y12
 	VPOR         Y12, Y8, Y8
 	VPMADDUBSW   384(R9), Y8, Y8
-	VPMADDWD     Y2, Y8, Y8
 	VPSRLW       $0x04, Y11, Y11
 	VPAND        Y0, Y11, Y11
 	VPSRLW       $0x02, Y9, Y9
 	VPAND        Y1, Y9, Y9
 	VPOR         Y9, Y11, Y11
 	VPMADDUBSW   448(R9), Y11, Y9
-	VPMADDWD     Y2, Y9, Y9
-	VPACKSSDW    Y9, Y8, Y8
+	VPBLENDD     $0xcc, Y9, Y8, Y11
+	VSHUFPD      $0x05, Y9, Y8, Y8
+	VPADDW       Y11, Y8, Y8
 	VPMADDWD     Y2, Y8, Y8
 	VSHUFPS      $0xdd, Y8, Y10, Y9
 	VSHUFPS      $0x88, Y8, Y10, Y10
@@ -4459,7 +4431,6 @@ group101:
 	VPAND        Y1, Y12, Y12
 	VPOR         Y12, Y11, Y11
 	VPMADDUBSW   288(R9), Y11, Y11
-	VPMADDWD     Y2, Y11, Y11
 	VMOVDQU      48(R8), X12
 	VPBLENDD     $0xf0, 96(R8), Y12, Y12
 	VPAND        Y0, Y12, Y13
@@ -4467,49 +4438,50 @@ group101:
 	VPAND        Y1, Y14, Y14
 	VPOR         Y14, Y13, Y13
 	VPMADDUBSW   352(R9), Y13, Y13
-	VPMADDWD     Y2, Y13, Y13
-	VPACKSSDW    Y13, Y11, Y11
+	VPBLENDD     $0xcc, Y13, Y11, Y14
+	VSHUFPD      $0x05, Y13, Y11, Y11
+	VPADDW       Y14, Y11, Y11
 	VPMADDWD     Y2, Y11, Y11
 	VPSRLW       $0x04, Y8, Y8
 	VPAND        Y0, Y8, Y8
 	VPAND        Y1, Y9, Y13
 	VPOR         Y13, Y8, Y8
 	VPMADDUBSW   416(R9), Y8, Y8
-	VPMADDWD     Y2, Y8, Y8
 	VPSRLW       $0x04, Y12, Y12
 	VPAND        Y0, Y12, Y12
 	VPSRLW       $0x02, Y9, Y9
 	VPAND        Y1, Y9, Y9
 	VPOR         Y9, Y12, Y12
 	VPMADDUBSW   480(R9), Y12, Y9
-	VPMADDWD     Y2, Y9, Y9
-	VPACKSSDW    Y9, Y8, Y8
+	VPBLENDD     $0xcc, Y9, Y8, Y12
+	VSHUFPD      $0x05, Y9, Y8, Y8
+	VPADDW       Y12, Y8, Y8
 	VPMADDWD     Y2, Y8, Y8
 	VSHUFPS      $0xdd, Y8, Y11, Y9
 	VSHUFPS      $0x88, Y8, Y11, Y11
 	VPADDD       Y9, Y11, Y11
-	VPBROADCASTW 208(R8), Y8
-	VCVTPH2PS    X8, Y8
-	VPMOVSXBW    192(R8), Y9
-	VPSLLD       $0x10, Y5, Y12
-	VPSRAD       $0x10, Y12, Y12
+	VPSLLD       $0x10, Y5, Y8
+	VPSRAD       $0x10, Y8, Y8
 	VPSRAD       $0x10, Y5, Y5
-	VMOVDQU      -416(R9), Y13
-	VPSLLD       $0x05, Y13, Y13
-	VPADDD       Y13, Y6, Y6
-	VMOVDQU      -384(R9), Y13
-	VPSLLD       $0x05, Y13, Y13
-	VPADDD       Y13, Y7, Y7
-	VPMULLD      Y12, Y6, Y6
+	VMOVDQU      -416(R9), Y9
+	VPSLLD       $0x05, Y9, Y9
+	VPADDD       Y9, Y6, Y6
+	VMOVDQU      -384(R9), Y9
+	VPSLLD       $0x05, Y9, Y9
+	VPADDD       Y9, Y7, Y7
+	VPMULLD      Y8, Y6, Y6
 	VPMULLD      Y5, Y7, Y7
 	VPADDD       Y7, Y6, Y6
 	VCVTDQ2PS    Y6, Y6
 	VMULPS       -512(R9), Y4, Y4
 	VFMADD231PS  Y6, Y4, Y3
+	VPBROADCASTW 208(R8), Y4
+	VCVTPH2PS    X4, Y4
+	VPMOVSXBW    192(R8), Y5
 	VMOVDQA      Y10, Y6
 	VMOVDQA      Y11, Y7
-	VMOVDQA      Y8, Y4
-	VMOVDQA      Y9, Y5
+	VMOVDQA      Y4, Y4
+	VMOVDQA      Y5, Y5
 	ADDQ         $+210, R8
 	ADDQ         $+512, R9
 	DECQ         DI
@@ -4638,9 +4610,7 @@ group107:
 	VPAND        Y1, Y8, Y8
 	VPOR         Y8, Y7, Y7
 	VPMADDUBSW   256(R10), Y7, Y8
-	VPMADDWD     Y2, Y8, Y8
 	VPMADDUBSW   256(R10)(DI*1), Y7, Y7
-	VPMADDWD     Y2, Y7, Y7
 	VMOVDQU      32(R9), X9
 	VPBLENDD     $0xf0, 80(R9), Y9, Y9
 	VPAND        Y0, Y9, Y10
@@ -4648,33 +4618,35 @@ group107:
 	VPAND        Y1, Y11, Y11
 	VPOR         Y11, Y10, Y10
 	VPMADDUBSW   320(R10), Y10, Y11
-	VPMADDWD     Y2, Y11, Y11
 	VPMADDUBSW   320(R10)(DI*1), Y10, Y10
-	VPMADDWD     Y2, Y10, Y10
-	VPACKSSDW    Y11, Y8, Y8
+	VPBLENDD     $0xcc, Y11, Y8, Y12
+	VSHUFPD      $0x05, Y11, Y8, Y8
+	VPADDW       Y12, Y8, Y8
 	VPMADDWD     Y2, Y8, Y8
-	VPACKSSDW    Y10, Y7, Y7
+	VPBLENDD     $0xcc, Y10, Y7, Y11
+	VSHUFPD      $0x05, Y10, Y7, Y7
+	VPADDW       Y11, Y7, Y7
 	VPMADDWD     Y2, Y7, Y7
 	VPSRLW       $0x04, Y5, Y5
 	VPAND        Y0, Y5, Y5
 	VPAND        Y1, Y6, Y10
 	VPOR         Y10, Y5, Y5
 	VPMADDUBSW   384(R10), Y5, Y10
-	VPMADDWD     Y2, Y10, Y10
 	VPMADDUBSW   384(R10)(DI*1), Y5, Y5
-	VPMADDWD     Y2, Y5, Y5
 	VPSRLW       $0x04, Y9, Y9
 	VPAND        Y0, Y9, Y9
 	VPSRLW       $0x02, Y6, Y6
 	VPAND        Y1, Y6, Y6
 	VPOR         Y6, Y9, Y9
 	VPMADDUBSW   448(R10), Y9, Y6
-	VPMADDWD     Y2, Y6, Y6
 	VPMADDUBSW   448(R10)(DI*1), Y9, Y9
-	VPMADDWD     Y2, Y9, Y9
-	VPACKSSDW    Y6, Y10, Y10
+	VPBLENDD     $0xcc, Y6, Y10, Y11
+	VSHUFPD      $0x05, Y6, Y10, Y10
+	VPADDW       Y11, Y10, Y10
 	VPMADDWD     Y2, Y10, Y10
-	VPACKSSDW    Y9, Y5, Y5
+	VPBLENDD     $0xcc, Y9, Y5, Y6
+	VSHUFPD      $0x05, Y9, Y5, Y5
+	VPADDW       Y6, Y5, Y5
 	VPMADDWD     Y2, Y5, Y5
 	VSHUFPS      $0xdd, Y10, Y8, Y6
 	VSHUFPS      $0x88, Y10, Y8, Y8
@@ -4691,9 +4663,7 @@ group107:
 	VPAND        Y1, Y10, Y10
 	VPOR         Y10, Y9, Y9
 	VPMADDUBSW   288(R10), Y9, Y10
-	VPMADDWD     Y2, Y10, Y10
 	VPMADDUBSW   288(R10)(DI*1), Y9, Y9
-	VPMADDWD     Y2, Y9, Y9
 	VMOVDQU      48(R9), X11
 	VPBLENDD     $0xf0, 96(R9), Y11, Y11
 	VPAND        Y0, Y11, Y12
@@ -4701,33 +4671,35 @@ group107:
 	VPAND        Y1, Y13, Y13
 	VPOR         Y13, Y12, Y12
 	VPMADDUBSW   352(R10), Y12, Y13
-	VPMADDWD     Y2, Y13, Y13
 	VPMADDUBSW   352(R10)(DI*1), Y12, Y12
-	VPMADDWD     Y2, Y12, Y12
-	VPACKSSDW    Y13, Y10, Y10
+	VPBLENDD     $0xcc, Y13, Y10, Y14
+	VSHUFPD      $0x05, Y13, Y10, Y10
+	VPADDW       Y14, Y10, Y10
 	VPMADDWD     Y2, Y10, Y10
-	VPACKSSDW    Y12, Y9, Y9
+	VPBLENDD     $0xcc, Y12, Y9, Y13
+	VSHUFPD      $0x05, Y12, Y9, Y9
+	VPADDW       Y13, Y9, Y9
 	VPMADDWD     Y2, Y9, Y9
 	VPSRLW       $0x04, Y5, Y5
 	VPAND        Y0, Y5, Y5
 	VPAND        Y1, Y6, Y12
 	VPOR         Y12, Y5, Y5
 	VPMADDUBSW   416(R10), Y5, Y12
-	VPMADDWD     Y2, Y12, Y12
 	VPMADDUBSW   416(R10)(DI*1), Y5, Y5
-	VPMADDWD     Y2, Y5, Y5
 	VPSRLW       $0x04, Y11, Y11
 	VPAND        Y0, Y11, Y11
 	VPSRLW       $0x02, Y6, Y6
 	VPAND        Y1, Y6, Y6
 	VPOR         Y6, Y11, Y11
 	VPMADDUBSW   480(R10), Y11, Y6
-	VPMADDWD     Y2, Y6, Y6
 	VPMADDUBSW   480(R10)(DI*1), Y11, Y11
-	VPMADDWD     Y2, Y11, Y11
-	VPACKSSDW    Y6, Y12, Y12
+	VPBLENDD     $0xcc, Y6, Y12, Y13
+	VSHUFPD      $0x05, Y6, Y12, Y12
+	VPADDW       Y13, Y12, Y12
 	VPMADDWD     Y2, Y12, Y12
-	VPACKSSDW    Y11, Y5, Y5
+	VPBLENDD     $0xcc, Y11, Y5, Y6
+	VSHUFPD      $0x05, Y11, Y5, Y5
+	VPADDW       Y6, Y5, Y5
 	VPMADDWD     Y2, Y5, Y5
 	VSHUFPS      $0xdd, Y12, Y10, Y6
 	VSHUFPS      $0x88, Y12, Y10, Y10
@@ -5084,28 +5056,28 @@ group113:
 	VSHUFPS      $0xdd, Y13, Y12, Y6
 	VSHUFPS      $0x88, Y13, Y12, Y12
 	VPADDD       Y6, Y12, Y12
-	VPBROADCASTW 208(R8), Y6
-	VCVTPH2PS    X6, Y6
-	VPMOVSXBW    192(R8), Y9
-	VPSLLD       $0x10, Y5, Y10
-	VPSRAD       $0x10, Y10, Y10
+	VPSLLD       $0x10, Y5, Y6
+	VPSRAD       $0x10, Y6, Y6
 	VPSRAD       $0x10, Y5, Y5
-	VMOVDQU      -416(R9), Y13
-	VPSLLD       $0x05, Y13, Y13
-	VPADDD       Y13, Y7, Y7
-	VMOVDQU      -384(R9), Y13
-	VPSLLD       $0x05, Y13, Y13
-	VPADDD       Y13, Y8, Y8
-	VPMULLD      Y10, Y7, Y7
+	VMOVDQU      -416(R9), Y9
+	VPSLLD       $0x05, Y9, Y9
+	VPADDD       Y9, Y7, Y7
+	VMOVDQU      -384(R9), Y9
+	VPSLLD       $0x05, Y9, Y9
+	VPADDD       Y9, Y8, Y8
+	VPMULLD      Y6, Y7, Y7
 	VPMULLD      Y5, Y8, Y8
 	VPADDD       Y8, Y7, Y7
 	VCVTDQ2PS    Y7, Y7
 	VMULPS       -512(R9), Y4, Y4
 	VFMADD231PS  Y7, Y4, Y3
+	VPBROADCASTW 208(R8), Y4
+	VCVTPH2PS    X4, Y4
+	VPMOVSXBW    192(R8), Y5
 	VMOVDQA      Y11, Y7
 	VMOVDQA      Y12, Y8
-	VMOVDQA      Y6, Y4
-	VMOVDQA      Y9, Y5
+	VMOVDQA      Y4, Y4
+	VMOVDQA      Y5, Y5
 	ADDQ         $+210, R8
 	ADDQ         $+512, R9
 	DECQ         DI

@@ -36,68 +36,65 @@ touched4:
 	VPXOR        Y0, Y0, Y0
 	PREFETCHT0   4096(R8)
 	PREFETCHT0   4160(R8)
+	VMOVDQU      16(R8), X1
+	VPBLENDD     $0xf0, 32(R8), Y1, Y1
+	VPANDD       Y16, Y1, Y2
+	VPXOR        Y3, Y3, Y3
+	VPDPBUSD     256(R9), Y2, Y3
+	VPSRLW       $0x02, Y1, Y2
+	VPANDD       Y16, Y2, Y2
+	VPXOR        Y4, Y4, Y4
+	VPDPBUSD     320(R9), Y2, Y4
+	VPACKSSDW    Y4, Y3, Y3
+	VPMADDWD     Y19, Y3, Y3
+	VPSRLW       $0x04, Y1, Y2
+	VPANDD       Y16, Y2, Y2
+	VPXOR        Y4, Y4, Y4
+	VPDPBUSD     384(R9), Y2, Y4
+	VPSRLW       $0x06, Y1, Y1
+	VPANDD       Y16, Y1, Y1
+	VPXOR        Y2, Y2, Y2
+	VPDPBUSD     448(R9), Y1, Y2
+	VPACKSSDW    Y2, Y4, Y4
+	VPMADDWD     Y19, Y4, Y4
+	VPACKSSDW    Y4, Y3, Y3
+	VPMADDWD     Y19, Y3, Y3
+	VMOVDQU      32(R8), X1
+	VPBLENDD     $0xf0, 48(R8), Y1, Y1
+	VPANDD       Y16, Y1, Y2
+	VPXOR        Y4, Y4, Y4
+	VPDPBUSD     288(R9), Y2, Y4
+	VPSRLW       $0x02, Y1, Y2
+	VPANDD       Y16, Y2, Y2
+	VPXOR        Y5, Y5, Y5
+	VPDPBUSD     352(R9), Y2, Y5
+	VPACKSSDW    Y5, Y4, Y4
+	VPMADDWD     Y19, Y4, Y4
+	VPSRLW       $0x04, Y1, Y2
+	VPANDD       Y16, Y2, Y2
+	VPXOR        Y5, Y5, Y5
+	VPDPBUSD     416(R9), Y2, Y5
+	VPSRLW       $0x06, Y1, Y1
+	VPANDD       Y16, Y1, Y1
+	VPXOR        Y2, Y2, Y2
+	VPDPBUSD     480(R9), Y1, Y2
+	VPACKSSDW    Y2, Y5, Y5
+	VPMADDWD     Y19, Y5, Y5
+	VPACKSSDW    Y5, Y4, Y4
+	VPMADDWD     Y19, Y4, Y4
 	VPBROADCASTD 80(R8), X1
 	VCVTPH2PS    X1, Y1
 	VMOVSLDUP    Y1, Y2
 	VMOVSHDUP    Y1, Y1
-	VPMOVZXBW    (R8), Y3
-	VPANDD       Y17, Y3, Y4
-	VPSRLD       $0x14, Y3, Y5
-	VPSRLD       $0x04, Y3, Y3
-	VPANDD       Y18, Y3, Y3
-	VCVTDQ2PS    Y3, Y3
-	VMULPS       Y1, Y3, Y3
+	VPMOVZXBW    (R8), Y5
+	VPANDD       Y17, Y5, Y6
+	VPSRLD       $0x14, Y5, Y7
+	VPSRLD       $0x04, Y5, Y5
+	VPANDD       Y18, Y5, Y5
 	VCVTDQ2PS    Y5, Y5
 	VMULPS       Y1, Y5, Y5
-	VMOVDQU      16(R8), X1
-	VPBLENDD     $0xf0, 32(R8), Y1, Y1
-	VPANDD       Y16, Y1, Y6
-	VPXOR        Y7, Y7, Y7
-	VPDPBUSD     256(R9), Y6, Y7
-	VPSRLW       $0x02, Y1, Y6
-	VPANDD       Y16, Y6, Y6
-	VPXOR        Y8, Y8, Y8
-	VPDPBUSD     320(R9), Y6, Y8
-	VPACKSSDW    Y8, Y7, Y7
-	VPMADDWD     Y19, Y7, Y7
-	VPSRLW       $0x04, Y1, Y6
-	VPANDD       Y16, Y6, Y6
-	VPXOR        Y8, Y8, Y8
-	VPDPBUSD     384(R9), Y6, Y8
-	VPSRLW       $0x06, Y1, Y1
-	VPANDD       Y16, Y1, Y1
-	VPXOR        Y6, Y6, Y6
-	VPDPBUSD     448(R9), Y1, Y6
-	VPACKSSDW    Y6, Y8, Y8
-	VPMADDWD     Y19, Y8, Y8
-	VPACKSSDW    Y8, Y7, Y7
-	VPMADDWD     Y19, Y7, Y7
-	VMOVDQU      32(R8), X1
-	VPBLENDD     $0xf0, 48(R8), Y1, Y1
-	VPANDD       Y16, Y1, Y6
-	VPXOR        Y8, Y8, Y8
-	VPDPBUSD     288(R9), Y6, Y8
-	VPSRLW       $0x02, Y1, Y6
-	VPANDD       Y16, Y6, Y6
-	VPXOR        Y9, Y9, Y9
-	VPDPBUSD     352(R9), Y6, Y9
-	VPACKSSDW    Y9, Y8, Y8
-	VPMADDWD     Y19, Y8, Y8
-	VPSRLW       $0x04, Y1, Y6
-	VPANDD       Y16, Y6, Y6
-	VPXOR        Y9, Y9, Y9
-	VPDPBUSD     416(R9), Y6, Y9
-	VPSRLW       $0x06, Y1, Y1
-	VPANDD       Y16, Y1, Y1
-	VPXOR        Y6, Y6, Y6
-	VPDPBUSD     480(R9), Y1, Y6
-	VPACKSSDW    Y6, Y9, Y9
-	VPMADDWD     Y19, Y9, Y9
-	VPACKSSDW    Y9, Y8, Y8
-	VPMADDWD     Y19, Y8, Y8
-	VPSLLD       $0x10, Y8, Y8
-	VPBLENDW     $0xaa, Y8, Y7, Y7
-	VPMADDWD     Y4, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       Y1, Y7, Y7
 	ADDQ         $+84, R8
 	ADDQ         $+512, R9
 	DECQ         DI
@@ -106,77 +103,79 @@ touched4:
 group5:
 	PREFETCHT0   4096(R8)
 	PREFETCHT0   4160(R8)
-	VPBROADCASTD 80(R8), X1
-	VCVTPH2PS    X1, Y1
-	VMOVSLDUP    Y1, Y4
-	VMOVSHDUP    Y1, Y1
-	VPMOVZXBW    (R8), Y6
-	VPANDD       Y17, Y6, Y8
-	VPSRLD       $0x14, Y6, Y9
-	VPSRLD       $0x04, Y6, Y6
-	VPANDD       Y18, Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VMULPS       Y1, Y6, Y6
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       Y1, Y9, Y9
 	VMOVDQU      16(R8), X1
 	VPBLENDD     $0xf0, 32(R8), Y1, Y1
-	VPANDD       Y16, Y1, Y10
-	VPXOR        Y11, Y11, Y11
-	VPDPBUSD     256(R9), Y10, Y11
-	VPSRLW       $0x02, Y1, Y10
-	VPANDD       Y16, Y10, Y10
-	VPXOR        Y12, Y12, Y12
-	VPDPBUSD     320(R9), Y10, Y12
-	VPACKSSDW    Y12, Y11, Y11
-	VPMADDWD     Y19, Y11, Y11
-	VPSRLW       $0x04, Y1, Y10
-	VPANDD       Y16, Y10, Y10
-	VPXOR        Y12, Y12, Y12
-	VPDPBUSD     384(R9), Y10, Y12
+	VPANDD       Y16, Y1, Y8
+	VPXOR        Y9, Y9, Y9
+	VPDPBUSD     256(R9), Y8, Y9
+	VPSRLW       $0x02, Y1, Y8
+	VPANDD       Y16, Y8, Y8
+	VPXOR        Y10, Y10, Y10
+	VPDPBUSD     320(R9), Y8, Y10
+	VPACKSSDW    Y10, Y9, Y9
+	VPMADDWD     Y19, Y9, Y9
+	VPSRLW       $0x04, Y1, Y8
+	VPANDD       Y16, Y8, Y8
+	VPXOR        Y10, Y10, Y10
+	VPDPBUSD     384(R9), Y8, Y10
 	VPSRLW       $0x06, Y1, Y1
 	VPANDD       Y16, Y1, Y1
-	VPXOR        Y10, Y10, Y10
-	VPDPBUSD     448(R9), Y1, Y10
-	VPACKSSDW    Y10, Y12, Y12
-	VPMADDWD     Y19, Y12, Y12
-	VPACKSSDW    Y12, Y11, Y11
-	VPMADDWD     Y19, Y11, Y11
+	VPXOR        Y8, Y8, Y8
+	VPDPBUSD     448(R9), Y1, Y8
+	VPACKSSDW    Y8, Y10, Y10
+	VPMADDWD     Y19, Y10, Y10
+	VPACKSSDW    Y10, Y9, Y9
+	VPMADDWD     Y19, Y9, Y9
 	VMOVDQU      32(R8), X1
 	VPBLENDD     $0xf0, 48(R8), Y1, Y1
-	VPANDD       Y16, Y1, Y10
-	VPXOR        Y12, Y12, Y12
-	VPDPBUSD     288(R9), Y10, Y12
-	VPSRLW       $0x02, Y1, Y10
-	VPANDD       Y16, Y10, Y10
-	VPXOR        Y13, Y13, Y13
-	VPDPBUSD     352(R9), Y10, Y13
-	VPACKSSDW    Y13, Y12, Y12
-	VPMADDWD     Y19, Y12, Y12
-	VPSRLW       $0x04, Y1, Y10
-	VPANDD       Y16, Y10, Y10
-	VPXOR        Y13, Y13, Y13
-	VPDPBUSD     416(R9), Y10, Y13
+	VPANDD       Y16, Y1, Y8
+	VPXOR        Y10, Y10, Y10
+	VPDPBUSD     288(R9), Y8, Y10
+	VPSRLW       $0x02, Y1, Y8
+	VPANDD       Y16, Y8, Y8
+	VPXOR        Y11, Y11, Y11
+	VPDPBUSD     352(R9), Y8, Y11
+	VPACKSSDW    Y11, Y10, Y10
+	VPMADDWD     Y19, Y10, Y10
+	VPSRLW       $0x04, Y1, Y8
+	VPANDD       Y16, Y8, Y8
+	VPXOR        Y11, Y11, Y11
+	VPDPBUSD     416(R9), Y8, Y11
 	VPSRLW       $0x06, Y1, Y1
 	VPANDD       Y16, Y1, Y1
-	VPXOR        Y10, Y10, Y10
-	VPDPBUSD     480(R9), Y1, Y10
-	VPACKSSDW    Y10, Y13, Y13
-	VPMADDWD     Y19, Y13, Y13
-	VPACKSSDW    Y13, Y12, Y12
-	VPMADDWD     Y19, Y12, Y12
-	VPSLLD       $0x10, Y12, Y12
-	VPBLENDW     $0xaa, Y12, Y11, Y11
-	VPMADDWD     Y8, Y11, Y11
-	VCVTDQ2PS    Y7, Y7
+	VPXOR        Y8, Y8, Y8
+	VPDPBUSD     480(R9), Y1, Y8
+	VPACKSSDW    Y8, Y11, Y11
+	VPMADDWD     Y19, Y11, Y11
+	VPACKSSDW    Y11, Y10, Y10
+	VPMADDWD     Y19, Y10, Y10
+	VPSLLD       $0x10, Y4, Y4
+	VPBLENDW     $0xaa, Y4, Y3, Y3
+	VPMADDWD     Y6, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
 	VMULPS       -512(R9), Y2, Y1
-	VFMADD231PS  Y7, Y1, Y0
-	VFNMADD231PS -352(R9), Y3, Y0
-	VFNMADD231PS -320(R9), Y5, Y0
-	VMOVDQA      Y11, Y7
-	VMOVDQA      Y4, Y2
-	VMOVDQA      Y6, Y3
-	VMOVDQA      Y9, Y5
+	VFMADD231PS  Y3, Y1, Y0
+	VFNMADD231PS -352(R9), Y5, Y0
+	VFNMADD231PS -320(R9), Y7, Y0
+	VPBROADCASTD 80(R8), X1
+	VCVTPH2PS    X1, Y1
+	VMOVSLDUP    Y1, Y2
+	VMOVSHDUP    Y1, Y3
+	VPMOVZXBW    (R8), Y4
+	VPANDD       Y17, Y4, Y1
+	VPSRLD       $0x14, Y4, Y6
+	VPSRLD       $0x04, Y4, Y5
+	VPANDD       Y18, Y5, Y5
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y3, Y5, Y5
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y3, Y6, Y6
+	VMOVDQA      Y9, Y3
+	VMOVDQA      Y10, Y4
+	VMOVDQA      Y2, Y2
+	VMOVDQA      Y5, Y5
+	VMOVDQA      Y6, Y7
+	VMOVDQA      Y1, Y6
 	ADDQ         $+84, R8
 	ADDQ         $+512, R9
 	DECQ         DI
@@ -184,11 +183,14 @@ group5:
 	JMP          group5
 
 last6:
-	VCVTDQ2PS    Y7, Y7
+	VPSLLD       $0x10, Y4, Y4
+	VPBLENDW     $0xaa, Y4, Y3, Y3
+	VPMADDWD     Y6, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
 	VMULPS       -512(R9), Y2, Y1
-	VFMADD231PS  Y7, Y1, Y0
-	VFNMADD231PS -352(R9), Y3, Y0
-	VFNMADD231PS -320(R9), Y5, Y0
+	VFMADD231PS  Y3, Y1, Y0
+	VFNMADD231PS -352(R9), Y5, Y0
+	VFNMADD231PS -320(R9), Y7, Y0
 	VMOVUPS      Y0, (SP)(BX*1)
 	MOVQ         rowBytes+24(FP), DI
 	ADDQ         DI, AX
@@ -393,14 +395,14 @@ group11:
 	VPSLLD       $0x10, Y6, Y6
 	VPBLENDW     $0xaa, Y6, Y4, Y4
 	VPMADDWD     Y9, Y4, Y4
-	VPSLLD       $0x10, Y7, Y7
-	VPBLENDW     $0xaa, Y7, Y5, Y5
-	VPMADDWD     Y9, Y5, Y5
 	VCVTDQ2PS    Y4, Y4
 	VMULPS       (R10), Y3, Y2
 	VFMADD231PS  Y4, Y2, Y0
 	VFNMADD231PS 160(R10), Y8, Y0
 	VFNMADD231PS 192(R10), Y10, Y0
+	VPSLLD       $0x10, Y7, Y7
+	VPBLENDW     $0xaa, Y7, Y5, Y5
+	VPMADDWD     Y9, Y5, Y5
 	VCVTDQ2PS    Y5, Y5
 	VMULPS       (R10)(DI*1), Y3, Y2
 	VFMADD231PS  Y5, Y2, Y1
@@ -521,9 +523,13 @@ TEXT ·dotQ3_Kx1VL(SB), $256-80
 	VMOVDQU32 splice3Mask<>+0(SB), Y17
 	VMOVDQU32 splice3Factor<>+0(SB), Y18
 	VMOVDQU32 wordThirtyTwo<>+0(SB), Y19
-	VMOVDQU32 low2s<>+0(SB), Y20
-	VMOVDQU32 low3<>+0(SB), Y21
-	VMOVDQU32 onesWords<>+0(SB), Y22
+	VMOVDQU32 upperBy4<>+0(SB), Y20
+	VMOVDQU32 nibbleMask<>+0(SB), Y21
+	VMOVDQU32 third0<>+0(SB), Y22
+	VMOVDQU32 third1<>+0(SB), Y23
+	VMOVDQU32 low2s<>+0(SB), Y24
+	VMOVDQU32 low3<>+0(SB), Y25
+	VMOVDQU32 onesWords<>+0(SB), Y26
 	MOVQ      AX, SI
 
 octet13:
@@ -546,6 +552,66 @@ touched16:
 	VPXOR          Y0, Y0, Y0
 	PREFETCHT0     4096(R8)
 	PREFETCHT0     4160(R8)
+	VMOVDQU        32(R8), X1
+	VPBLENDD       $0xf0, 48(R8), Y1, Y1
+	VBROADCASTI128 (R8), Y2
+	VPSRLVD        Y20, Y2, Y2
+	VPANDD         Y21, Y2, Y2
+	VPSHUFB        Y2, Y22, Y3
+	VPTERNLOGD     $0xf8, Y24, Y1, Y3
+	VPANDD         Y25, Y3, Y4
+	VPXOR          Y5, Y5, Y5
+	VPDPBUSD       256(R9), Y4, Y5
+	VPSRLW         $0x02, Y1, Y1
+	VPSHUFB        Y2, Y23, Y2
+	VPTERNLOGD     $0xf8, Y24, Y1, Y2
+	VPANDD         Y25, Y2, Y1
+	VPXOR          Y4, Y4, Y4
+	VPDPBUSD       320(R9), Y1, Y4
+	VPACKSSDW      Y4, Y5, Y5
+	VPMADDWD       Y26, Y5, Y5
+	VPSRLW         $0x04, Y3, Y1
+	VPANDD         Y25, Y1, Y1
+	VPXOR          Y3, Y3, Y3
+	VPDPBUSD       384(R9), Y1, Y3
+	VPSRLW         $0x04, Y2, Y1
+	VPANDD         Y25, Y1, Y1
+	VPXOR          Y2, Y2, Y2
+	VPDPBUSD       448(R9), Y1, Y2
+	VPACKSSDW      Y2, Y3, Y3
+	VPMADDWD       Y26, Y3, Y3
+	VPACKSSDW      Y3, Y5, Y5
+	VPMADDWD       Y26, Y5, Y5
+	VMOVDQU        48(R8), X1
+	VPBLENDD       $0xf0, 64(R8), Y1, Y1
+	VBROADCASTI128 16(R8), Y2
+	VPSRLVD        Y20, Y2, Y2
+	VPANDD         Y21, Y2, Y2
+	VPSHUFB        Y2, Y22, Y3
+	VPTERNLOGD     $0xf8, Y24, Y1, Y3
+	VPANDD         Y25, Y3, Y4
+	VPXOR          Y6, Y6, Y6
+	VPDPBUSD       288(R9), Y4, Y6
+	VPSRLW         $0x02, Y1, Y1
+	VPSHUFB        Y2, Y23, Y2
+	VPTERNLOGD     $0xf8, Y24, Y1, Y2
+	VPANDD         Y25, Y2, Y1
+	VPXOR          Y4, Y4, Y4
+	VPDPBUSD       352(R9), Y1, Y4
+	VPACKSSDW      Y4, Y6, Y6
+	VPMADDWD       Y26, Y6, Y6
+	VPSRLW         $0x04, Y3, Y1
+	VPANDD         Y25, Y1, Y1
+	VPXOR          Y3, Y3, Y3
+	VPDPBUSD       416(R9), Y1, Y3
+	VPSRLW         $0x04, Y2, Y1
+	VPANDD         Y25, Y1, Y1
+	VPXOR          Y2, Y2, Y2
+	VPDPBUSD       480(R9), Y1, Y2
+	VPACKSSDW      Y2, Y3, Y3
+	VPMADDWD       Y26, Y3, Y3
+	VPACKSSDW      Y3, Y6, Y6
+	VPMADDWD       Y26, Y6, Y6
 	VPBROADCASTW   108(R8), Y1
 	VCVTPH2PS      X1, Y1
 	VBROADCASTI128 92(R8), Y2
@@ -554,79 +620,6 @@ touched16:
 	VPMADDUBSW     Y18, Y2, Y2
 	VPSRLVD        upperBy4<>+0(SB), Y2, Y2
 	VPSUBW         Y19, Y2, Y2
-	VMOVDQU        32(R8), X3
-	VPBLENDD       $0xf0, 48(R8), Y3, Y3
-	VBROADCASTI128 (R8), Y4
-	VPSRLVD        upperBy4<>+0(SB), Y4, Y4
-	VPAND          nibbleMask<>+0(SB), Y4, Y4
-	VMOVDQU        bits4Of0<>+0(SB), Y5
-	VPSHUFB        Y4, Y5, Y5
-	VPTERNLOGD     $0xf8, Y20, Y3, Y5
-	VPANDD         Y21, Y5, Y6
-	VPXOR          Y7, Y7, Y7
-	VPDPBUSD       256(R9), Y6, Y7
-	VPSRLW         $0x02, Y3, Y3
-	VMOVDQU        bits4Of1<>+0(SB), Y6
-	VPSHUFB        Y4, Y6, Y6
-	VPTERNLOGD     $0xf8, Y20, Y3, Y6
-	VPANDD         Y21, Y6, Y3
-	VPXOR          Y4, Y4, Y4
-	VPDPBUSD       320(R9), Y3, Y4
-	VPACKSSDW      Y4, Y7, Y7
-	VPMADDWD       Y22, Y7, Y7
-	VPSRLW         $0x04, Y5, Y3
-	VPANDD         Y21, Y3, Y3
-	VPXOR          Y4, Y4, Y4
-	VPDPBUSD       384(R9), Y3, Y4
-	VPSRLW         $0x04, Y6, Y3
-	VPANDD         Y21, Y3, Y3
-	VPXOR          Y5, Y5, Y5
-	VPDPBUSD       448(R9), Y3, Y5
-	VPACKSSDW      Y5, Y4, Y4
-	VPMADDWD       Y22, Y4, Y4
-	VPACKSSDW      Y4, Y7, Y7
-	VPMADDWD       Y22, Y7, Y7
-	VMOVDQU        48(R8), X3
-	VPBLENDD       $0xf0, 64(R8), Y3, Y3
-	VBROADCASTI128 16(R8), Y4
-	VPSRLVD        upperBy4<>+0(SB), Y4, Y4
-	VPAND          nibbleMask<>+0(SB), Y4, Y4
-	VMOVDQU        bits4Of0<>+0(SB), Y5
-	VPSHUFB        Y4, Y5, Y5
-	VPTERNLOGD     $0xf8, Y20, Y3, Y5
-	VPANDD         Y21, Y5, Y6
-	VPXOR          Y8, Y8, Y8
-	VPDPBUSD       288(R9), Y6, Y8
-	VPSRLW         $0x02, Y3, Y3
-	VMOVDQU        bits4Of1<>+0(SB), Y6
-	VPSHUFB        Y4, Y6, Y6
-	VPTERNLOGD     $0xf8, Y20, Y3, Y6
-	VPANDD         Y21, Y6, Y3
-	VPXOR          Y4, Y4, Y4
-	VPDPBUSD       352(R9), Y3, Y4
-	VPACKSSDW      Y4, Y8, Y8
-	VPMADDWD       Y22, Y8, Y8
-	VPSRLW         $0x04, Y5, Y3
-	VPANDD         Y21, Y3, Y3
-	VPXOR          Y4, Y4, Y4
-	VPDPBUSD       416(R9), Y3, Y4
-	VPSRLW         $0x04, Y6, Y3
-	VPANDD         Y21, Y3, Y3
-	VPXOR          Y5, Y5, Y5
-	VPDPBUSD       480(R9), Y3, Y5
-	VPACKSSDW      Y5, Y4, Y4
-	VPMADDWD       Y22, Y4, Y4
-	VPACKSSDW      Y4, Y8, Y8
-	VPMADDWD       Y22, Y8, Y8
-	VMOVDQU        96(R9), Y3
-	VPSLLD         $0x02, Y3, Y3
-	VPADDD         Y3, Y7, Y7
-	VMOVDQU        128(R9), Y3
-	VPSLLD         $0x02, Y3, Y3
-	VPADDD         Y3, Y8, Y8
-	VPSLLD         $0x10, Y8, Y8
-	VPBLENDW       $0xaa, Y8, Y7, Y7
-	VPMADDWD       Y2, Y7, Y7
 	ADDQ           $+110, R8
 	ADDQ           $+512, R9
 	DECQ           DI
@@ -635,92 +628,90 @@ touched16:
 group17:
 	PREFETCHT0     4096(R8)
 	PREFETCHT0     4160(R8)
-	VPBROADCASTW   108(R8), Y2
-	VCVTPH2PS      X2, Y2
-	VBROADCASTI128 92(R8), Y3
-	VPSHUFB        Y16, Y3, Y3
-	VPANDD         Y17, Y3, Y3
-	VPMADDUBSW     Y18, Y3, Y3
-	VPSRLVD        upperBy4<>+0(SB), Y3, Y3
-	VPSUBW         Y19, Y3, Y3
-	VMOVDQU        32(R8), X4
-	VPBLENDD       $0xf0, 48(R8), Y4, Y4
-	VBROADCASTI128 (R8), Y5
-	VPSRLVD        upperBy4<>+0(SB), Y5, Y5
-	VPAND          nibbleMask<>+0(SB), Y5, Y5
-	VMOVDQU        bits4Of0<>+0(SB), Y6
-	VPSHUFB        Y5, Y6, Y6
-	VPTERNLOGD     $0xf8, Y20, Y4, Y6
-	VPANDD         Y21, Y6, Y8
+	VMOVDQU        32(R8), X3
+	VPBLENDD       $0xf0, 48(R8), Y3, Y3
+	VBROADCASTI128 (R8), Y4
+	VPSRLVD        Y20, Y4, Y4
+	VPANDD         Y21, Y4, Y4
+	VPSHUFB        Y4, Y22, Y7
+	VPTERNLOGD     $0xf8, Y24, Y3, Y7
+	VPANDD         Y25, Y7, Y8
 	VPXOR          Y9, Y9, Y9
 	VPDPBUSD       256(R9), Y8, Y9
-	VPSRLW         $0x02, Y4, Y4
-	VMOVDQU        bits4Of1<>+0(SB), Y8
-	VPSHUFB        Y5, Y8, Y8
-	VPTERNLOGD     $0xf8, Y20, Y4, Y8
-	VPANDD         Y21, Y8, Y4
-	VPXOR          Y5, Y5, Y5
-	VPDPBUSD       320(R9), Y4, Y5
-	VPACKSSDW      Y5, Y9, Y9
-	VPMADDWD       Y22, Y9, Y9
-	VPSRLW         $0x04, Y6, Y4
+	VPSRLW         $0x02, Y3, Y3
+	VPSHUFB        Y4, Y23, Y4
+	VPTERNLOGD     $0xf8, Y24, Y3, Y4
+	VPANDD         Y25, Y4, Y3
+	VPXOR          Y8, Y8, Y8
+	VPDPBUSD       320(R9), Y3, Y8
+	VPACKSSDW      Y8, Y9, Y9
+	VPMADDWD       Y26, Y9, Y9
+	VPSRLW         $0x04, Y7, Y3
+	VPANDD         Y25, Y3, Y3
+	VPXOR          Y7, Y7, Y7
+	VPDPBUSD       384(R9), Y3, Y7
+	VPSRLW         $0x04, Y4, Y3
+	VPANDD         Y25, Y3, Y3
+	VPXOR          Y4, Y4, Y4
+	VPDPBUSD       448(R9), Y3, Y4
+	VPACKSSDW      Y4, Y7, Y7
+	VPMADDWD       Y26, Y7, Y7
+	VPACKSSDW      Y7, Y9, Y9
+	VPMADDWD       Y26, Y9, Y9
+	VMOVDQU        48(R8), X3
+	VPBLENDD       $0xf0, 64(R8), Y3, Y3
+	VBROADCASTI128 16(R8), Y4
+	VPSRLVD        Y20, Y4, Y4
 	VPANDD         Y21, Y4, Y4
-	VPXOR          Y5, Y5, Y5
-	VPDPBUSD       384(R9), Y4, Y5
-	VPSRLW         $0x04, Y8, Y4
-	VPANDD         Y21, Y4, Y4
-	VPXOR          Y6, Y6, Y6
-	VPDPBUSD       448(R9), Y4, Y6
-	VPACKSSDW      Y6, Y5, Y5
-	VPMADDWD       Y22, Y5, Y5
-	VPACKSSDW      Y5, Y9, Y9
-	VPMADDWD       Y22, Y9, Y9
-	VMOVDQU        48(R8), X4
-	VPBLENDD       $0xf0, 64(R8), Y4, Y4
-	VBROADCASTI128 16(R8), Y5
-	VPSRLVD        upperBy4<>+0(SB), Y5, Y5
-	VPAND          nibbleMask<>+0(SB), Y5, Y5
-	VMOVDQU        bits4Of0<>+0(SB), Y6
-	VPSHUFB        Y5, Y6, Y6
-	VPTERNLOGD     $0xf8, Y20, Y4, Y6
-	VPANDD         Y21, Y6, Y8
+	VPSHUFB        Y4, Y22, Y7
+	VPTERNLOGD     $0xf8, Y24, Y3, Y7
+	VPANDD         Y25, Y7, Y8
 	VPXOR          Y10, Y10, Y10
 	VPDPBUSD       288(R9), Y8, Y10
-	VPSRLW         $0x02, Y4, Y4
-	VMOVDQU        bits4Of1<>+0(SB), Y8
-	VPSHUFB        Y5, Y8, Y8
-	VPTERNLOGD     $0xf8, Y20, Y4, Y8
-	VPANDD         Y21, Y8, Y4
-	VPXOR          Y5, Y5, Y5
-	VPDPBUSD       352(R9), Y4, Y5
-	VPACKSSDW      Y5, Y10, Y10
-	VPMADDWD       Y22, Y10, Y10
-	VPSRLW         $0x04, Y6, Y4
-	VPANDD         Y21, Y4, Y4
-	VPXOR          Y5, Y5, Y5
-	VPDPBUSD       416(R9), Y4, Y5
-	VPSRLW         $0x04, Y8, Y4
-	VPANDD         Y21, Y4, Y4
-	VPXOR          Y6, Y6, Y6
-	VPDPBUSD       480(R9), Y4, Y6
-	VPACKSSDW      Y6, Y5, Y5
-	VPMADDWD       Y22, Y5, Y5
-	VPACKSSDW      Y5, Y10, Y10
-	VPMADDWD       Y22, Y10, Y10
-	VMOVDQU        96(R9), Y4
-	VPSLLD         $0x02, Y4, Y4
-	VPADDD         Y4, Y9, Y9
-	VMOVDQU        128(R9), Y4
-	VPSLLD         $0x02, Y4, Y4
-	VPADDD         Y4, Y10, Y10
-	VPSLLD         $0x10, Y10, Y10
-	VPBLENDW       $0xaa, Y10, Y9, Y9
-	VPMADDWD       Y3, Y9, Y9
-	VCVTDQ2PS      Y7, Y7
+	VPSRLW         $0x02, Y3, Y3
+	VPSHUFB        Y4, Y23, Y4
+	VPTERNLOGD     $0xf8, Y24, Y3, Y4
+	VPANDD         Y25, Y4, Y3
+	VPXOR          Y8, Y8, Y8
+	VPDPBUSD       352(R9), Y3, Y8
+	VPACKSSDW      Y8, Y10, Y10
+	VPMADDWD       Y26, Y10, Y10
+	VPSRLW         $0x04, Y7, Y3
+	VPANDD         Y25, Y3, Y3
+	VPXOR          Y7, Y7, Y7
+	VPDPBUSD       416(R9), Y3, Y7
+	VPSRLW         $0x04, Y4, Y3
+	VPANDD         Y25, Y3, Y3
+	VPXOR          Y4, Y4, Y4
+	VPDPBUSD       480(R9), Y3, Y4
+	VPACKSSDW      Y4, Y7, Y7
+	VPMADDWD       Y26, Y7, Y7
+	VPACKSSDW      Y7, Y10, Y10
+	VPMADDWD       Y26, Y10, Y10
+	VMOVDQU        -416(R9), Y3
+	VPSLLD         $0x02, Y3, Y3
+	VPADDD         Y3, Y5, Y5
+	VMOVDQU        -384(R9), Y3
+	VPSLLD         $0x02, Y3, Y3
+	VPADDD         Y3, Y6, Y6
+	VPSLLD         $0x10, Y6, Y6
+	VPBLENDW       $0xaa, Y6, Y5, Y5
+	VPMADDWD       Y2, Y5, Y5
+	VCVTDQ2PS      Y5, Y5
 	VMULPS         -512(R9), Y1, Y1
-	VFMADD231PS    Y7, Y1, Y0
-	VMOVDQA        Y9, Y7
-	VMOVDQA        Y2, Y1
+	VFMADD231PS    Y5, Y1, Y0
+	VPBROADCASTW   108(R8), Y1
+	VCVTPH2PS      X1, Y1
+	VBROADCASTI128 92(R8), Y2
+	VPSHUFB        Y16, Y2, Y2
+	VPANDD         Y17, Y2, Y2
+	VPMADDUBSW     Y18, Y2, Y2
+	VPSRLVD        upperBy4<>+0(SB), Y2, Y2
+	VPSUBW         Y19, Y2, Y2
+	VMOVDQA        Y9, Y5
+	VMOVDQA        Y10, Y6
+	VMOVDQA        Y1, Y1
+	VMOVDQA        Y2, Y2
 	ADDQ           $+110, R8
 	ADDQ           $+512, R9
 	DECQ           DI
@@ -728,9 +719,18 @@ group17:
 	JMP            group17
 
 last18:
-	VCVTDQ2PS   Y7, Y7
+	VMOVDQU     -416(R9), Y3
+	VPSLLD      $0x02, Y3, Y3
+	VPADDD      Y3, Y5, Y5
+	VMOVDQU     -384(R9), Y3
+	VPSLLD      $0x02, Y3, Y3
+	VPADDD      Y3, Y6, Y6
+	VPSLLD      $0x10, Y6, Y6
+	VPBLENDW    $0xaa, Y6, Y5, Y5
+	VPMADDWD    Y2, Y5, Y5
+	VCVTDQ2PS   Y5, Y5
 	VMULPS      -512(R9), Y1, Y1
-	VFMADD231PS Y7, Y1, Y0
+	VFMADD231PS Y5, Y1, Y0
 	VMOVUPS     Y0, (SP)(BX*1)
 	MOVQ        rowBytes+24(FP), DI
 	ADDQ        DI, AX
@@ -809,6 +809,24 @@ DATA wordThirtyTwo<>+16(SB)/8, $0x0020002000200020
 DATA wordThirtyTwo<>+24(SB)/8, $0x0020002000200020
 GLOBL wordThirtyTwo<>(SB), RODATA|NOPTR, $32
 
+DATA upperBy4<>+0(SB)/8, $0x0000000000000000
+DATA upperBy4<>+8(SB)/8, $0x0000000000000000
+DATA upperBy4<>+16(SB)/8, $0x0000000400000004
+DATA upperBy4<>+24(SB)/8, $0x0000000400000004
+GLOBL upperBy4<>(SB), RODATA|NOPTR, $32
+
+DATA third0<>+0(SB)/8, $0x4440444004000400
+DATA third0<>+8(SB)/8, $0x4440444004000400
+DATA third0<>+16(SB)/8, $0x4440444004000400
+DATA third0<>+24(SB)/8, $0x4440444004000400
+GLOBL third0<>(SB), RODATA|NOPTR, $32
+
+DATA third1<>+0(SB)/8, $0x0404000004040000
+DATA third1<>+8(SB)/8, $0x4444404044444040
+DATA third1<>+16(SB)/8, $0x0404000004040000
+DATA third1<>+24(SB)/8, $0x4444404044444040
+GLOBL third1<>(SB), RODATA|NOPTR, $32
+
 DATA low2s<>+0(SB)/8, $0x3333333333333333
 DATA low2s<>+8(SB)/8, $0x3333333333333333
 DATA low2s<>+16(SB)/8, $0x3333333333333333
@@ -821,24 +839,6 @@ DATA low3<>+16(SB)/8, $0x0707070707070707
 DATA low3<>+24(SB)/8, $0x0707070707070707
 GLOBL low3<>(SB), RODATA|NOPTR, $32
 
-DATA upperBy4<>+0(SB)/8, $0x0000000000000000
-DATA upperBy4<>+8(SB)/8, $0x0000000000000000
-DATA upperBy4<>+16(SB)/8, $0x0000000400000004
-DATA upperBy4<>+24(SB)/8, $0x0000000400000004
-GLOBL upperBy4<>(SB), RODATA|NOPTR, $32
-
-DATA bits4Of0<>+0(SB)/8, $0x4440444004000400
-DATA bits4Of0<>+8(SB)/8, $0x4440444004000400
-DATA bits4Of0<>+16(SB)/8, $0x4440444004000400
-DATA bits4Of0<>+24(SB)/8, $0x4440444004000400
-GLOBL bits4Of0<>(SB), RODATA|NOPTR, $32
-
-DATA bits4Of1<>+0(SB)/8, $0x0404000004040000
-DATA bits4Of1<>+8(SB)/8, $0x4444404044444040
-DATA bits4Of1<>+16(SB)/8, $0x0404000004040000
-DATA bits4Of1<>+24(SB)/8, $0x4444404044444040
-GLOBL bits4Of1<>(SB), RODATA|NOPTR, $32
-
 // func dotQ3_Kx2VL(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 // Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
 TEXT ·dotQ3_Kx2VL(SB), $512-80
@@ -850,9 +850,13 @@ TEXT ·dotQ3_Kx2VL(SB), $512-80
 	VMOVDQU32 splice3Mask<>+0(SB), Y17
 	VMOVDQU32 splice3Factor<>+0(SB), Y18
 	VMOVDQU32 wordThirtyTwo<>+0(SB), Y19
-	VMOVDQU32 low2s<>+0(SB), Y20
-	VMOVDQU32 low3<>+0(SB), Y21
-	VMOVDQU32 onesWords<>+0(SB), Y22
+	VMOVDQU32 upperBy4<>+0(SB), Y20
+	VMOVDQU32 nibbleMask<>+0(SB), Y21
+	VMOVDQU32 third0<>+0(SB), Y22
+	VMOVDQU32 third1<>+0(SB), Y23
+	VMOVDQU32 low2s<>+0(SB), Y24
+	VMOVDQU32 low3<>+0(SB), Y25
+	VMOVDQU32 onesWords<>+0(SB), Y26
 	MOVQ      AX, SI
 
 octet19:
@@ -881,95 +885,91 @@ group23:
 	VMOVDQU        32(R9), X2
 	VPBLENDD       $0xf0, 48(R9), Y2, Y2
 	VBROADCASTI128 (R9), Y3
-	VPSRLVD        upperBy4<>+0(SB), Y3, Y3
-	VPAND          nibbleMask<>+0(SB), Y3, Y3
-	VMOVDQU        bits4Of0<>+0(SB), Y4
-	VPSHUFB        Y3, Y4, Y4
-	VPTERNLOGD     $0xf8, Y20, Y2, Y4
-	VPANDD         Y21, Y4, Y5
+	VPSRLVD        Y20, Y3, Y3
+	VPANDD         Y21, Y3, Y3
+	VPSHUFB        Y3, Y22, Y4
+	VPTERNLOGD     $0xf8, Y24, Y2, Y4
+	VPANDD         Y25, Y4, Y5
 	VPXOR          Y6, Y6, Y6
 	VPDPBUSD       256(R10), Y5, Y6
 	VPXOR          Y7, Y7, Y7
 	VPDPBUSD       256(R10)(DI*1), Y5, Y7
 	VPSRLW         $0x02, Y2, Y2
-	VMOVDQU        bits4Of1<>+0(SB), Y5
-	VPSHUFB        Y3, Y5, Y5
-	VPTERNLOGD     $0xf8, Y20, Y2, Y5
-	VPANDD         Y21, Y5, Y2
-	VPXOR          Y3, Y3, Y3
-	VPDPBUSD       320(R10), Y2, Y3
+	VPSHUFB        Y3, Y23, Y3
+	VPTERNLOGD     $0xf8, Y24, Y2, Y3
+	VPANDD         Y25, Y3, Y2
+	VPXOR          Y5, Y5, Y5
+	VPDPBUSD       320(R10), Y2, Y5
 	VPXOR          Y8, Y8, Y8
 	VPDPBUSD       320(R10)(DI*1), Y2, Y8
-	VPACKSSDW      Y3, Y6, Y6
-	VPMADDWD       Y22, Y6, Y6
+	VPACKSSDW      Y5, Y6, Y6
+	VPMADDWD       Y26, Y6, Y6
 	VPACKSSDW      Y8, Y7, Y7
-	VPMADDWD       Y22, Y7, Y7
+	VPMADDWD       Y26, Y7, Y7
 	VPSRLW         $0x04, Y4, Y2
-	VPANDD         Y21, Y2, Y2
-	VPXOR          Y3, Y3, Y3
-	VPDPBUSD       384(R10), Y2, Y3
+	VPANDD         Y25, Y2, Y2
 	VPXOR          Y4, Y4, Y4
-	VPDPBUSD       384(R10)(DI*1), Y2, Y4
-	VPSRLW         $0x04, Y5, Y2
-	VPANDD         Y21, Y2, Y2
+	VPDPBUSD       384(R10), Y2, Y4
 	VPXOR          Y5, Y5, Y5
-	VPDPBUSD       448(R10), Y2, Y5
+	VPDPBUSD       384(R10)(DI*1), Y2, Y5
+	VPSRLW         $0x04, Y3, Y2
+	VPANDD         Y25, Y2, Y2
+	VPXOR          Y3, Y3, Y3
+	VPDPBUSD       448(R10), Y2, Y3
 	VPXOR          Y8, Y8, Y8
 	VPDPBUSD       448(R10)(DI*1), Y2, Y8
-	VPACKSSDW      Y5, Y3, Y3
-	VPMADDWD       Y22, Y3, Y3
-	VPACKSSDW      Y8, Y4, Y4
-	VPMADDWD       Y22, Y4, Y4
-	VPACKSSDW      Y3, Y6, Y6
-	VPMADDWD       Y22, Y6, Y6
-	VPACKSSDW      Y4, Y7, Y7
-	VPMADDWD       Y22, Y7, Y7
+	VPACKSSDW      Y3, Y4, Y4
+	VPMADDWD       Y26, Y4, Y4
+	VPACKSSDW      Y8, Y5, Y5
+	VPMADDWD       Y26, Y5, Y5
+	VPACKSSDW      Y4, Y6, Y6
+	VPMADDWD       Y26, Y6, Y6
+	VPACKSSDW      Y5, Y7, Y7
+	VPMADDWD       Y26, Y7, Y7
 	VMOVDQU        48(R9), X2
 	VPBLENDD       $0xf0, 64(R9), Y2, Y2
 	VBROADCASTI128 16(R9), Y3
-	VPSRLVD        upperBy4<>+0(SB), Y3, Y3
-	VPAND          nibbleMask<>+0(SB), Y3, Y3
-	VMOVDQU        bits4Of0<>+0(SB), Y4
-	VPSHUFB        Y3, Y4, Y4
-	VPTERNLOGD     $0xf8, Y20, Y2, Y4
-	VPANDD         Y21, Y4, Y5
+	VPSRLVD        Y20, Y3, Y3
+	VPANDD         Y21, Y3, Y3
+	VPSHUFB        Y3, Y22, Y4
+	VPTERNLOGD     $0xf8, Y24, Y2, Y4
+	VPANDD         Y25, Y4, Y5
 	VPXOR          Y8, Y8, Y8
 	VPDPBUSD       288(R10), Y5, Y8
 	VPXOR          Y9, Y9, Y9
 	VPDPBUSD       288(R10)(DI*1), Y5, Y9
 	VPSRLW         $0x02, Y2, Y2
-	VMOVDQU        bits4Of1<>+0(SB), Y5
-	VPSHUFB        Y3, Y5, Y5
-	VPTERNLOGD     $0xf8, Y20, Y2, Y5
-	VPANDD         Y21, Y5, Y2
-	VPXOR          Y3, Y3, Y3
-	VPDPBUSD       352(R10), Y2, Y3
+	VPSHUFB        Y3, Y23, Y3
+	VPTERNLOGD     $0xf8, Y24, Y2, Y3
+	VPANDD         Y25, Y3, Y2
+	VPXOR          Y5, Y5, Y5
+	VPDPBUSD       352(R10), Y2, Y5
 	VPXOR          Y10, Y10, Y10
 	VPDPBUSD       352(R10)(DI*1), Y2, Y10
-	VPACKSSDW      Y3, Y8, Y8
-	VPMADDWD       Y22, Y8, Y8
+	VPACKSSDW      Y5, Y8, Y8
+	VPMADDWD       Y26, Y8, Y8
 	VPACKSSDW      Y10, Y9, Y9
-	VPMADDWD       Y22, Y9, Y9
+	VPMADDWD       Y26, Y9, Y9
 	VPSRLW         $0x04, Y4, Y2
-	VPANDD         Y21, Y2, Y2
-	VPXOR          Y3, Y3, Y3
-	VPDPBUSD       416(R10), Y2, Y3
+	VPANDD         Y25, Y2, Y2
 	VPXOR          Y4, Y4, Y4
-	VPDPBUSD       416(R10)(DI*1), Y2, Y4
-	VPSRLW         $0x04, Y5, Y2
-	VPANDD         Y21, Y2, Y2
+	VPDPBUSD       416(R10), Y2, Y4
 	VPXOR          Y5, Y5, Y5
-	VPDPBUSD       480(R10), Y2, Y5
+	VPDPBUSD       416(R10)(DI*1), Y2, Y5
+	VPSRLW         $0x04, Y3, Y2
+	VPANDD         Y25, Y2, Y2
+	VPXOR          Y3, Y3, Y3
+	VPDPBUSD       480(R10), Y2, Y3
 	VPXOR          Y10, Y10, Y10
 	VPDPBUSD       480(R10)(DI*1), Y2, Y10
-	VPACKSSDW      Y5, Y3, Y3
-	VPMADDWD       Y22, Y3, Y3
-	VPACKSSDW      Y10, Y4, Y4
-	VPMADDWD       Y22, Y4, Y4
-	VPACKSSDW      Y3, Y8, Y8
-	VPMADDWD       Y22, Y8, Y8
-	VPACKSSDW      Y4, Y9, Y9
-	VPMADDWD       Y22, Y9, Y9
+	VPACKSSDW      Y3, Y4, Y4
+	VPMADDWD       Y26, Y4, Y4
+	VPACKSSDW      Y10, Y5, Y5
+	VPMADDWD       Y26, Y5, Y5
+	VPACKSSDW      Y4, Y8, Y8
+	VPMADDWD       Y26, Y8, Y8
+	VPACKSSDW      Y5, Y9, Y9
+	VPMADDWD       Y26, Y9, Y9
 	VPBROADCASTW   108(R9), Y2
 	VCVTPH2PS      X2, Y2
 	VBROADCASTI128 92(R9), Y3
@@ -987,6 +987,9 @@ group23:
 	VPSLLD         $0x10, Y8, Y8
 	VPBLENDW       $0xaa, Y8, Y6, Y6
 	VPMADDWD       Y3, Y6, Y6
+	VCVTDQ2PS      Y6, Y6
+	VMULPS         (R10), Y2, Y4
+	VFMADD231PS    Y6, Y4, Y0
 	VMOVDQU        96(R10)(DI*1), Y4
 	VPSLLD         $0x02, Y4, Y4
 	VPADDD         Y4, Y7, Y7
@@ -996,9 +999,6 @@ group23:
 	VPSLLD         $0x10, Y9, Y9
 	VPBLENDW       $0xaa, Y9, Y7, Y7
 	VPMADDWD       Y3, Y7, Y7
-	VCVTDQ2PS      Y6, Y6
-	VMULPS         (R10), Y2, Y3
-	VFMADD231PS    Y6, Y3, Y0
 	VCVTDQ2PS      Y7, Y7
 	VMULPS         (R10)(DI*1), Y2, Y2
 	VFMADD231PS    Y7, Y2, Y1
@@ -1144,6 +1144,40 @@ touched28:
 	PREFETCHT0     4096(R8)
 	PREFETCHT0     4160(R8)
 	PREFETCHT0     4224(R8)
+	VMOVDQU        16(R8), X1
+	VPBLENDD       $0xf0, 64(R8), Y1, Y1
+	VPANDD         Y21, Y1, Y2
+	VMOVDQU        32(R8), X3
+	VPBLENDD       $0xf0, 80(R8), Y3, Y3
+	VPANDD         Y21, Y3, Y4
+	VPXOR          Y5, Y5, Y5
+	VPDPBUSD       256(R9), Y2, Y5
+	VPDPBUSD       288(R9), Y4, Y5
+	VPANDD         Y22, Y1, Y1
+	VPANDD         Y22, Y3, Y2
+	VPXOR          Y3, Y3, Y3
+	VPDPBUSD       320(R9), Y1, Y3
+	VPDPBUSD       352(R9), Y2, Y3
+	VPSRAD         $0x04, Y3, Y3
+	VPACKSSDW      Y3, Y5, Y5
+	VPMADDWD       Y23, Y5, Y5
+	VMOVDQU        48(R8), X1
+	VPBLENDD       $0xf0, 96(R8), Y1, Y1
+	VPANDD         Y21, Y1, Y2
+	VMOVDQU        64(R8), X3
+	VPBLENDD       $0xf0, 112(R8), Y3, Y3
+	VPANDD         Y21, Y3, Y4
+	VPXOR          Y6, Y6, Y6
+	VPDPBUSD       384(R9), Y2, Y6
+	VPDPBUSD       416(R9), Y4, Y6
+	VPANDD         Y22, Y1, Y1
+	VPANDD         Y22, Y3, Y2
+	VPXOR          Y3, Y3, Y3
+	VPDPBUSD       448(R9), Y1, Y3
+	VPDPBUSD       480(R9), Y2, Y3
+	VPSRAD         $0x04, Y3, Y3
+	VPACKSSDW      Y3, Y6, Y6
+	VPMADDWD       Y23, Y6, Y6
 	VBROADCASTI128 (R8), Y1
 	VPSHUFB        Y16, Y1, Y1
 	VPANDD         Y17, Y1, Y1
@@ -1159,40 +1193,6 @@ touched28:
 	VMULPS         Y20, Y4, Y4
 	VMULPS         Y4, Y1, Y1
 	VMULPS         Y3, Y2, Y2
-	VMOVDQU        16(R8), X3
-	VPBLENDD       $0xf0, 64(R8), Y3, Y3
-	VPANDD         Y21, Y3, Y4
-	VMOVDQU        32(R8), X5
-	VPBLENDD       $0xf0, 80(R8), Y5, Y5
-	VPANDD         Y21, Y5, Y6
-	VPXOR          Y7, Y7, Y7
-	VPDPBUSD       256(R9), Y4, Y7
-	VPDPBUSD       288(R9), Y6, Y7
-	VPANDD         Y22, Y3, Y3
-	VPANDD         Y22, Y5, Y4
-	VPXOR          Y5, Y5, Y5
-	VPDPBUSD       320(R9), Y3, Y5
-	VPDPBUSD       352(R9), Y4, Y5
-	VPSRAD         $0x04, Y5, Y5
-	VPACKSSDW      Y5, Y7, Y7
-	VPMADDWD       Y23, Y7, Y7
-	VMOVDQU        48(R8), X3
-	VPBLENDD       $0xf0, 96(R8), Y3, Y3
-	VPANDD         Y21, Y3, Y4
-	VMOVDQU        64(R8), X5
-	VPBLENDD       $0xf0, 112(R8), Y5, Y5
-	VPANDD         Y21, Y5, Y6
-	VPXOR          Y8, Y8, Y8
-	VPDPBUSD       384(R9), Y4, Y8
-	VPDPBUSD       416(R9), Y6, Y8
-	VPANDD         Y22, Y3, Y3
-	VPANDD         Y22, Y5, Y4
-	VPXOR          Y5, Y5, Y5
-	VPDPBUSD       448(R9), Y3, Y5
-	VPDPBUSD       480(R9), Y4, Y5
-	VPSRAD         $0x04, Y5, Y5
-	VPACKSSDW      Y5, Y8, Y8
-	VPMADDWD       Y23, Y8, Y8
 	ADDQ           $+144, R8
 	ADDQ           $+512, R9
 	DECQ           DI
@@ -1202,65 +1202,65 @@ group29:
 	PREFETCHT0     4096(R8)
 	PREFETCHT0     4160(R8)
 	PREFETCHT0     4224(R8)
-	VBROADCASTI128 (R8), Y3
-	VPSHUFB        Y16, Y3, Y3
-	VPANDD         Y17, Y3, Y3
-	VPMADDUBSW     Y18, Y3, Y3
-	VPSRLD         $0x14, Y3, Y4
-	VPANDD         Y19, Y3, Y3
-	VCVTDQ2PS      Y3, Y3
-	VCVTDQ2PS      Y4, Y4
-	VPBROADCASTD   (R8), X5
-	VCVTPH2PS      X5, Y5
-	VMOVSLDUP      Y5, Y6
-	VMOVSHDUP      Y5, Y5
-	VMULPS         Y20, Y6, Y6
-	VMULPS         Y6, Y3, Y3
-	VMULPS         Y5, Y4, Y4
-	VMOVDQU        16(R8), X5
-	VPBLENDD       $0xf0, 64(R8), Y5, Y5
-	VPANDD         Y21, Y5, Y6
-	VMOVDQU        32(R8), X9
-	VPBLENDD       $0xf0, 80(R8), Y9, Y9
-	VPANDD         Y21, Y9, Y10
-	VPXOR          Y11, Y11, Y11
-	VPDPBUSD       256(R9), Y6, Y11
-	VPDPBUSD       288(R9), Y10, Y11
-	VPANDD         Y22, Y5, Y5
-	VPANDD         Y22, Y9, Y6
+	VMOVDQU        16(R8), X3
+	VPBLENDD       $0xf0, 64(R8), Y3, Y3
+	VPANDD         Y21, Y3, Y4
+	VMOVDQU        32(R8), X7
+	VPBLENDD       $0xf0, 80(R8), Y7, Y7
+	VPANDD         Y21, Y7, Y8
 	VPXOR          Y9, Y9, Y9
-	VPDPBUSD       320(R9), Y5, Y9
-	VPDPBUSD       352(R9), Y6, Y9
-	VPSRAD         $0x04, Y9, Y9
-	VPACKSSDW      Y9, Y11, Y11
-	VPMADDWD       Y23, Y11, Y11
-	VMOVDQU        48(R8), X5
-	VPBLENDD       $0xf0, 96(R8), Y5, Y5
-	VPANDD         Y21, Y5, Y6
-	VMOVDQU        64(R8), X9
-	VPBLENDD       $0xf0, 112(R8), Y9, Y9
-	VPANDD         Y21, Y9, Y10
-	VPXOR          Y12, Y12, Y12
-	VPDPBUSD       384(R9), Y6, Y12
-	VPDPBUSD       416(R9), Y10, Y12
-	VPANDD         Y22, Y5, Y5
-	VPANDD         Y22, Y9, Y6
-	VPXOR          Y9, Y9, Y9
-	VPDPBUSD       448(R9), Y5, Y9
-	VPDPBUSD       480(R9), Y6, Y9
-	VPSRAD         $0x04, Y9, Y9
-	VPACKSSDW      Y9, Y12, Y12
-	VPMADDWD       Y23, Y12, Y12
-	VPACKSSDW      Y8, Y7, Y7
-	VPMADDWD       Y23, Y7, Y7
-	VCVTDQ2PS      Y7, Y7
+	VPDPBUSD       256(R9), Y4, Y9
+	VPDPBUSD       288(R9), Y8, Y9
+	VPANDD         Y22, Y3, Y3
+	VPANDD         Y22, Y7, Y4
+	VPXOR          Y7, Y7, Y7
+	VPDPBUSD       320(R9), Y3, Y7
+	VPDPBUSD       352(R9), Y4, Y7
+	VPSRAD         $0x04, Y7, Y7
+	VPACKSSDW      Y7, Y9, Y9
+	VPMADDWD       Y23, Y9, Y9
+	VMOVDQU        48(R8), X3
+	VPBLENDD       $0xf0, 96(R8), Y3, Y3
+	VPANDD         Y21, Y3, Y4
+	VMOVDQU        64(R8), X7
+	VPBLENDD       $0xf0, 112(R8), Y7, Y7
+	VPANDD         Y21, Y7, Y8
+	VPXOR          Y10, Y10, Y10
+	VPDPBUSD       384(R9), Y4, Y10
+	VPDPBUSD       416(R9), Y8, Y10
+	VPANDD         Y22, Y3, Y3
+	VPANDD         Y22, Y7, Y4
+	VPXOR          Y7, Y7, Y7
+	VPDPBUSD       448(R9), Y3, Y7
+	VPDPBUSD       480(R9), Y4, Y7
+	VPSRAD         $0x04, Y7, Y7
+	VPACKSSDW      Y7, Y10, Y10
+	VPMADDWD       Y23, Y10, Y10
+	VPACKSSDW      Y6, Y5, Y5
+	VPMADDWD       Y23, Y5, Y5
+	VCVTDQ2PS      Y5, Y5
 	VMULPS         -512(R9), Y1, Y1
-	VFMADD231PS    Y7, Y1, Y0
+	VFMADD231PS    Y5, Y1, Y0
 	VFNMADD231PS   -480(R9), Y2, Y0
-	VMOVDQA        Y11, Y7
-	VMOVDQA        Y12, Y8
-	VMOVDQA        Y3, Y1
-	VMOVDQA        Y4, Y2
+	VBROADCASTI128 (R8), Y1
+	VPSHUFB        Y16, Y1, Y1
+	VPANDD         Y17, Y1, Y1
+	VPMADDUBSW     Y18, Y1, Y1
+	VPSRLD         $0x14, Y1, Y2
+	VPANDD         Y19, Y1, Y1
+	VCVTDQ2PS      Y1, Y1
+	VCVTDQ2PS      Y2, Y2
+	VPBROADCASTD   (R8), X3
+	VCVTPH2PS      X3, Y3
+	VMOVSLDUP      Y3, Y4
+	VMOVSHDUP      Y3, Y3
+	VMULPS         Y20, Y4, Y4
+	VMULPS         Y4, Y1, Y1
+	VMULPS         Y3, Y2, Y2
+	VMOVDQA        Y9, Y5
+	VMOVDQA        Y10, Y6
+	VMOVDQA        Y1, Y1
+	VMOVDQA        Y2, Y2
 	ADDQ           $+144, R8
 	ADDQ           $+512, R9
 	DECQ           DI
@@ -1268,11 +1268,11 @@ group29:
 	JMP            group29
 
 last30:
-	VPACKSSDW    Y8, Y7, Y7
-	VPMADDWD     Y23, Y7, Y7
-	VCVTDQ2PS    Y7, Y7
+	VPACKSSDW    Y6, Y5, Y5
+	VPMADDWD     Y23, Y5, Y5
+	VCVTDQ2PS    Y5, Y5
 	VMULPS       -512(R9), Y1, Y1
-	VFMADD231PS  Y7, Y1, Y0
+	VFMADD231PS  Y5, Y1, Y0
 	VFNMADD231PS -480(R9), Y2, Y0
 	VMOVUPS      Y0, (SP)(BX*1)
 	MOVQ         rowBytes+24(FP), DI
@@ -1601,7 +1601,12 @@ TEXT ·dotQ5_Kx1VL(SB), $256-80
 	VMOVDQU32 lowWord<>+0(SB), Y19
 	VMOVDQU32 quarter<>+0(SB), Y20
 	VMOVDQU32 nibbleMask<>+0(SB), Y21
-	VMOVDQU32 onesWords<>+0(SB), Y22
+	VMOVDQU32 upperBy4<>+0(SB), Y22
+	VMOVDQU32 fifth0<>+0(SB), Y23
+	VMOVDQU32 fifth1<>+0(SB), Y24
+	VMOVDQU32 fifth2<>+0(SB), Y25
+	VMOVDQU32 fifth3<>+0(SB), Y26
+	VMOVDQU32 onesWords<>+0(SB), Y27
 	MOVQ      AX, SI
 
 octet37:
@@ -1625,6 +1630,56 @@ touched40:
 	PREFETCHT0     4096(R8)
 	PREFETCHT0     4160(R8)
 	PREFETCHT0     4224(R8)
+	VMOVDQU        48(R8), X1
+	VPBLENDD       $0xf0, 96(R8), Y1, Y1
+	VBROADCASTI128 16(R8), Y2
+	VPSRLVD        Y22, Y2, Y2
+	VPANDD         Y21, Y2, Y2
+	VPSHUFB        Y2, Y23, Y3
+	VPTERNLOGD     $0xf8, Y21, Y1, Y3
+	VMOVDQU        64(R8), X4
+	VPBLENDD       $0xf0, 112(R8), Y4, Y4
+	VBROADCASTI128 32(R8), Y5
+	VPSRLVD        Y22, Y5, Y5
+	VPANDD         Y21, Y5, Y5
+	VPSHUFB        Y5, Y23, Y6
+	VPTERNLOGD     $0xf8, Y21, Y4, Y6
+	VPXOR          Y7, Y7, Y7
+	VPDPBUSD       256(R9), Y3, Y7
+	VPDPBUSD       288(R9), Y6, Y7
+	VPSRLW         $0x04, Y1, Y1
+	VPSHUFB        Y2, Y24, Y3
+	VPTERNLOGD     $0xf8, Y21, Y1, Y3
+	VPSRLW         $0x04, Y4, Y1
+	VPSHUFB        Y5, Y24, Y4
+	VPTERNLOGD     $0xf8, Y21, Y1, Y4
+	VPXOR          Y1, Y1, Y1
+	VPDPBUSD       320(R9), Y3, Y1
+	VPDPBUSD       352(R9), Y4, Y1
+	VPACKSSDW      Y1, Y7, Y7
+	VPMADDWD       Y27, Y7, Y7
+	VMOVDQU        80(R8), X1
+	VPBLENDD       $0xf0, 128(R8), Y1, Y1
+	VPSHUFB        Y2, Y25, Y3
+	VPTERNLOGD     $0xf8, Y21, Y1, Y3
+	VMOVDQU        96(R8), X4
+	VPBLENDD       $0xf0, 144(R8), Y4, Y4
+	VPSHUFB        Y5, Y25, Y6
+	VPTERNLOGD     $0xf8, Y21, Y4, Y6
+	VPXOR          Y8, Y8, Y8
+	VPDPBUSD       384(R9), Y3, Y8
+	VPDPBUSD       416(R9), Y6, Y8
+	VPSRLW         $0x04, Y1, Y1
+	VPSHUFB        Y2, Y26, Y2
+	VPTERNLOGD     $0xf8, Y21, Y1, Y2
+	VPSRLW         $0x04, Y4, Y1
+	VPSHUFB        Y5, Y26, Y3
+	VPTERNLOGD     $0xf8, Y21, Y1, Y3
+	VPXOR          Y1, Y1, Y1
+	VPDPBUSD       448(R9), Y2, Y1
+	VPDPBUSD       480(R9), Y3, Y1
+	VPACKSSDW      Y1, Y8, Y8
+	VPMADDWD       Y27, Y8, Y8
 	VBROADCASTI128 (R8), Y1
 	VPSHUFB        Y16, Y1, Y1
 	VPANDD         Y17, Y1, Y1
@@ -1640,64 +1695,6 @@ touched40:
 	VMULPS         Y20, Y4, Y4
 	VMULPS         Y4, Y1, Y1
 	VMULPS         Y3, Y2, Y2
-	VMOVDQU        48(R8), X3
-	VPBLENDD       $0xf0, 96(R8), Y3, Y3
-	VBROADCASTI128 16(R8), Y4
-	VPSRLVD        upperBy4<>+0(SB), Y4, Y4
-	VPAND          nibbleMask<>+0(SB), Y4, Y4
-	VMOVDQU        bits16Of0<>+0(SB), Y5
-	VPSHUFB        Y4, Y5, Y5
-	VPTERNLOGD     $0xf8, Y21, Y3, Y5
-	VMOVDQU        64(R8), X6
-	VPBLENDD       $0xf0, 112(R8), Y6, Y6
-	VBROADCASTI128 32(R8), Y7
-	VPSRLVD        upperBy4<>+0(SB), Y7, Y7
-	VPAND          nibbleMask<>+0(SB), Y7, Y7
-	VMOVDQU        bits16Of0<>+0(SB), Y8
-	VPSHUFB        Y7, Y8, Y8
-	VPTERNLOGD     $0xf8, Y21, Y6, Y8
-	VPXOR          Y9, Y9, Y9
-	VPDPBUSD       256(R9), Y5, Y9
-	VPDPBUSD       288(R9), Y8, Y9
-	VPSRLW         $0x04, Y3, Y3
-	VMOVDQU        bits16Of1<>+0(SB), Y5
-	VPSHUFB        Y4, Y5, Y5
-	VPTERNLOGD     $0xf8, Y21, Y3, Y5
-	VPSRLW         $0x04, Y6, Y3
-	VMOVDQU        bits16Of1<>+0(SB), Y6
-	VPSHUFB        Y7, Y6, Y6
-	VPTERNLOGD     $0xf8, Y21, Y3, Y6
-	VPXOR          Y3, Y3, Y3
-	VPDPBUSD       320(R9), Y5, Y3
-	VPDPBUSD       352(R9), Y6, Y3
-	VPACKSSDW      Y3, Y9, Y9
-	VPMADDWD       Y22, Y9, Y9
-	VMOVDQU        80(R8), X3
-	VPBLENDD       $0xf0, 128(R8), Y3, Y3
-	VMOVDQU        bits16Of2<>+0(SB), Y5
-	VPSHUFB        Y4, Y5, Y5
-	VPTERNLOGD     $0xf8, Y21, Y3, Y5
-	VMOVDQU        96(R8), X6
-	VPBLENDD       $0xf0, 144(R8), Y6, Y6
-	VMOVDQU        bits16Of2<>+0(SB), Y8
-	VPSHUFB        Y7, Y8, Y8
-	VPTERNLOGD     $0xf8, Y21, Y6, Y8
-	VPXOR          Y10, Y10, Y10
-	VPDPBUSD       384(R9), Y5, Y10
-	VPDPBUSD       416(R9), Y8, Y10
-	VPSRLW         $0x04, Y3, Y3
-	VMOVDQU        bits16Of3<>+0(SB), Y5
-	VPSHUFB        Y4, Y5, Y5
-	VPTERNLOGD     $0xf8, Y21, Y3, Y5
-	VPSRLW         $0x04, Y6, Y3
-	VMOVDQU        bits16Of3<>+0(SB), Y4
-	VPSHUFB        Y7, Y4, Y4
-	VPTERNLOGD     $0xf8, Y21, Y3, Y4
-	VPXOR          Y3, Y3, Y3
-	VPDPBUSD       448(R9), Y5, Y3
-	VPDPBUSD       480(R9), Y4, Y3
-	VPACKSSDW      Y3, Y10, Y10
-	VPMADDWD       Y22, Y10, Y10
 	ADDQ           $+176, R8
 	ADDQ           $+512, R9
 	DECQ           DI
@@ -1707,90 +1704,82 @@ group41:
 	PREFETCHT0     4096(R8)
 	PREFETCHT0     4160(R8)
 	PREFETCHT0     4224(R8)
-	VBROADCASTI128 (R8), Y3
-	VPSHUFB        Y16, Y3, Y3
-	VPANDD         Y17, Y3, Y3
-	VPMADDUBSW     Y18, Y3, Y3
-	VPSRLD         $0x14, Y3, Y4
-	VPANDD         Y19, Y3, Y3
-	VCVTDQ2PS      Y3, Y3
-	VCVTDQ2PS      Y4, Y4
-	VPBROADCASTD   (R8), X5
-	VCVTPH2PS      X5, Y5
-	VMOVSLDUP      Y5, Y6
-	VMOVSHDUP      Y5, Y5
-	VMULPS         Y20, Y6, Y6
-	VMULPS         Y6, Y3, Y3
-	VMULPS         Y5, Y4, Y4
-	VMOVDQU        48(R8), X5
-	VPBLENDD       $0xf0, 96(R8), Y5, Y5
-	VBROADCASTI128 16(R8), Y6
-	VPSRLVD        upperBy4<>+0(SB), Y6, Y6
-	VPAND          nibbleMask<>+0(SB), Y6, Y6
-	VMOVDQU        bits16Of0<>+0(SB), Y7
-	VPSHUFB        Y6, Y7, Y7
-	VPTERNLOGD     $0xf8, Y21, Y5, Y7
-	VMOVDQU        64(R8), X8
-	VPBLENDD       $0xf0, 112(R8), Y8, Y8
-	VBROADCASTI128 32(R8), Y11
-	VPSRLVD        upperBy4<>+0(SB), Y11, Y11
-	VPAND          nibbleMask<>+0(SB), Y11, Y11
-	VMOVDQU        bits16Of0<>+0(SB), Y12
-	VPSHUFB        Y11, Y12, Y12
-	VPTERNLOGD     $0xf8, Y21, Y8, Y12
-	VPXOR          Y13, Y13, Y13
-	VPDPBUSD       256(R9), Y7, Y13
-	VPDPBUSD       288(R9), Y12, Y13
-	VPSRLW         $0x04, Y5, Y5
-	VMOVDQU        bits16Of1<>+0(SB), Y7
-	VPSHUFB        Y6, Y7, Y7
-	VPTERNLOGD     $0xf8, Y21, Y5, Y7
-	VPSRLW         $0x04, Y8, Y5
-	VMOVDQU        bits16Of1<>+0(SB), Y8
-	VPSHUFB        Y11, Y8, Y8
-	VPTERNLOGD     $0xf8, Y21, Y5, Y8
-	VPXOR          Y5, Y5, Y5
-	VPDPBUSD       320(R9), Y7, Y5
-	VPDPBUSD       352(R9), Y8, Y5
-	VPACKSSDW      Y5, Y13, Y13
-	VPMADDWD       Y22, Y13, Y13
-	VMOVDQU        80(R8), X5
-	VPBLENDD       $0xf0, 128(R8), Y5, Y5
-	VMOVDQU        bits16Of2<>+0(SB), Y7
-	VPSHUFB        Y6, Y7, Y7
-	VPTERNLOGD     $0xf8, Y21, Y5, Y7
-	VMOVDQU        96(R8), X8
-	VPBLENDD       $0xf0, 144(R8), Y8, Y8
-	VMOVDQU        bits16Of2<>+0(SB), Y12
-	VPSHUFB        Y11, Y12, Y12
-	VPTERNLOGD     $0xf8, Y21, Y8, Y12
-	VPXOR          Y14, Y14, Y14
-	VPDPBUSD       384(R9), Y7, Y14
-	VPDPBUSD       416(R9), Y12, Y14
-	VPSRLW         $0x04, Y5, Y5
-	VMOVDQU        bits16Of3<>+0(SB), Y7
-	VPSHUFB        Y6, Y7, Y7
-	VPTERNLOGD     $0xf8, Y21, Y5, Y7
-	VPSRLW         $0x04, Y8, Y5
-	VMOVDQU        bits16Of3<>+0(SB), Y6
-	VPSHUFB        Y11, Y6, Y6
-	VPTERNLOGD     $0xf8, Y21, Y5, Y6
-	VPXOR          Y5, Y5, Y5
-	VPDPBUSD       448(R9), Y7, Y5
-	VPDPBUSD       480(R9), Y6, Y5
-	VPACKSSDW      Y5, Y14, Y14
-	VPMADDWD       Y22, Y14, Y14
-	VSHUFPS        $0xdd, Y10, Y9, Y5
-	VSHUFPS        $0x88, Y10, Y9, Y9
-	VPADDD         Y5, Y9, Y9
-	VCVTDQ2PS      Y9, Y9
+	VMOVDQU        48(R8), X3
+	VPBLENDD       $0xf0, 96(R8), Y3, Y3
+	VBROADCASTI128 16(R8), Y4
+	VPSRLVD        Y22, Y4, Y4
+	VPANDD         Y21, Y4, Y4
+	VPSHUFB        Y4, Y23, Y5
+	VPTERNLOGD     $0xf8, Y21, Y3, Y5
+	VMOVDQU        64(R8), X6
+	VPBLENDD       $0xf0, 112(R8), Y6, Y6
+	VBROADCASTI128 32(R8), Y9
+	VPSRLVD        Y22, Y9, Y9
+	VPANDD         Y21, Y9, Y9
+	VPSHUFB        Y9, Y23, Y10
+	VPTERNLOGD     $0xf8, Y21, Y6, Y10
+	VPXOR          Y11, Y11, Y11
+	VPDPBUSD       256(R9), Y5, Y11
+	VPDPBUSD       288(R9), Y10, Y11
+	VPSRLW         $0x04, Y3, Y3
+	VPSHUFB        Y4, Y24, Y5
+	VPTERNLOGD     $0xf8, Y21, Y3, Y5
+	VPSRLW         $0x04, Y6, Y3
+	VPSHUFB        Y9, Y24, Y6
+	VPTERNLOGD     $0xf8, Y21, Y3, Y6
+	VPXOR          Y3, Y3, Y3
+	VPDPBUSD       320(R9), Y5, Y3
+	VPDPBUSD       352(R9), Y6, Y3
+	VPACKSSDW      Y3, Y11, Y11
+	VPMADDWD       Y27, Y11, Y11
+	VMOVDQU        80(R8), X3
+	VPBLENDD       $0xf0, 128(R8), Y3, Y3
+	VPSHUFB        Y4, Y25, Y5
+	VPTERNLOGD     $0xf8, Y21, Y3, Y5
+	VMOVDQU        96(R8), X6
+	VPBLENDD       $0xf0, 144(R8), Y6, Y6
+	VPSHUFB        Y9, Y25, Y10
+	VPTERNLOGD     $0xf8, Y21, Y6, Y10
+	VPXOR          Y12, Y12, Y12
+	VPDPBUSD       384(R9), Y5, Y12
+	VPDPBUSD       416(R9), Y10, Y12
+	VPSRLW         $0x04, Y3, Y3
+	VPSHUFB        Y4, Y26, Y4
+	VPTERNLOGD     $0xf8, Y21, Y3, Y4
+	VPSRLW         $0x04, Y6, Y3
+	VPSHUFB        Y9, Y26, Y5
+	VPTERNLOGD     $0xf8, Y21, Y3, Y5
+	VPXOR          Y3, Y3, Y3
+	VPDPBUSD       448(R9), Y4, Y3
+	VPDPBUSD       480(R9), Y5, Y3
+	VPACKSSDW      Y3, Y12, Y12
+	VPMADDWD       Y27, Y12, Y12
+	VSHUFPS        $0xdd, Y8, Y7, Y3
+	VSHUFPS        $0x88, Y8, Y7, Y7
+	VPADDD         Y3, Y7, Y7
+	VCVTDQ2PS      Y7, Y7
 	VMULPS         -512(R9), Y1, Y1
-	VFMADD231PS    Y9, Y1, Y0
+	VFMADD231PS    Y7, Y1, Y0
 	VFNMADD231PS   -480(R9), Y2, Y0
-	VMOVDQA        Y13, Y9
-	VMOVDQA        Y14, Y10
-	VMOVDQA        Y3, Y1
-	VMOVDQA        Y4, Y2
+	VBROADCASTI128 (R8), Y1
+	VPSHUFB        Y16, Y1, Y1
+	VPANDD         Y17, Y1, Y1
+	VPMADDUBSW     Y18, Y1, Y1
+	VPSRLD         $0x14, Y1, Y2
+	VPANDD         Y19, Y1, Y1
+	VCVTDQ2PS      Y1, Y1
+	VCVTDQ2PS      Y2, Y2
+	VPBROADCASTD   (R8), X3
+	VCVTPH2PS      X3, Y3
+	VMOVSLDUP      Y3, Y4
+	VMOVSHDUP      Y3, Y3
+	VMULPS         Y20, Y4, Y4
+	VMULPS         Y4, Y1, Y1
+	VMULPS         Y3, Y2, Y2
+	VMOVDQA        Y11, Y7
+	VMOVDQA        Y12, Y8
+	VMOVDQA        Y1, Y1
+	VMOVDQA        Y2, Y2
 	ADDQ           $+176, R8
 	ADDQ           $+512, R9
 	DECQ           DI
@@ -1798,12 +1787,12 @@ group41:
 	JMP            group41
 
 last42:
-	VSHUFPS      $0xdd, Y10, Y9, Y3
-	VSHUFPS      $0x88, Y10, Y9, Y9
-	VPADDD       Y3, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
+	VSHUFPS      $0xdd, Y8, Y7, Y3
+	VSHUFPS      $0x88, Y8, Y7, Y7
+	VPADDD       Y3, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
 	VMULPS       -512(R9), Y1, Y1
-	VFMADD231PS  Y9, Y1, Y0
+	VFMADD231PS  Y7, Y1, Y0
 	VFNMADD231PS -480(R9), Y2, Y0
 	VMOVUPS      Y0, (SP)(BX*1)
 	MOVQ         rowBytes+24(FP), DI
@@ -1859,29 +1848,29 @@ last42:
 	VZEROUPPER
 	RET
 
-DATA bits16Of0<>+0(SB)/8, $0x1000100010001000
-DATA bits16Of0<>+8(SB)/8, $0x1000100010001000
-DATA bits16Of0<>+16(SB)/8, $0x1000100010001000
-DATA bits16Of0<>+24(SB)/8, $0x1000100010001000
-GLOBL bits16Of0<>(SB), RODATA|NOPTR, $32
+DATA fifth0<>+0(SB)/8, $0x1000100010001000
+DATA fifth0<>+8(SB)/8, $0x1000100010001000
+DATA fifth0<>+16(SB)/8, $0x1000100010001000
+DATA fifth0<>+24(SB)/8, $0x1000100010001000
+GLOBL fifth0<>(SB), RODATA|NOPTR, $32
 
-DATA bits16Of1<>+0(SB)/8, $0x1010000010100000
-DATA bits16Of1<>+8(SB)/8, $0x1010000010100000
-DATA bits16Of1<>+16(SB)/8, $0x1010000010100000
-DATA bits16Of1<>+24(SB)/8, $0x1010000010100000
-GLOBL bits16Of1<>(SB), RODATA|NOPTR, $32
+DATA fifth1<>+0(SB)/8, $0x1010000010100000
+DATA fifth1<>+8(SB)/8, $0x1010000010100000
+DATA fifth1<>+16(SB)/8, $0x1010000010100000
+DATA fifth1<>+24(SB)/8, $0x1010000010100000
+GLOBL fifth1<>(SB), RODATA|NOPTR, $32
 
-DATA bits16Of2<>+0(SB)/8, $0x1010101000000000
-DATA bits16Of2<>+8(SB)/8, $0x1010101000000000
-DATA bits16Of2<>+16(SB)/8, $0x1010101000000000
-DATA bits16Of2<>+24(SB)/8, $0x1010101000000000
-GLOBL bits16Of2<>(SB), RODATA|NOPTR, $32
+DATA fifth2<>+0(SB)/8, $0x1010101000000000
+DATA fifth2<>+8(SB)/8, $0x1010101000000000
+DATA fifth2<>+16(SB)/8, $0x1010101000000000
+DATA fifth2<>+24(SB)/8, $0x1010101000000000
+GLOBL fifth2<>(SB), RODATA|NOPTR, $32
 
-DATA bits16Of3<>+0(SB)/8, $0x0000000000000000
-DATA bits16Of3<>+8(SB)/8, $0x1010101010101010
-DATA bits16Of3<>+16(SB)/8, $0x0000000000000000
-DATA bits16Of3<>+24(SB)/8, $0x1010101010101010
-GLOBL bits16Of3<>(SB), RODATA|NOPTR, $32
+DATA fifth3<>+0(SB)/8, $0x0000000000000000
+DATA fifth3<>+8(SB)/8, $0x1010101010101010
+DATA fifth3<>+16(SB)/8, $0x0000000000000000
+DATA fifth3<>+24(SB)/8, $0x1010101010101010
+GLOBL fifth3<>(SB), RODATA|NOPTR, $32
 
 // func dotQ5_Kx2VL(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 // Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
@@ -1896,7 +1885,12 @@ TEXT ·dotQ5_Kx2VL(SB), $512-80
 	VMOVDQU32 lowWord<>+0(SB), Y19
 	VMOVDQU32 quarter<>+0(SB), Y20
 	VMOVDQU32 nibbleMask<>+0(SB), Y21
-	VMOVDQU32 onesWords<>+0(SB), Y22
+	VMOVDQU32 upperBy4<>+0(SB), Y22
+	VMOVDQU32 fifth0<>+0(SB), Y23
+	VMOVDQU32 fifth1<>+0(SB), Y24
+	VMOVDQU32 fifth2<>+0(SB), Y25
+	VMOVDQU32 fifth3<>+0(SB), Y26
+	VMOVDQU32 onesWords<>+0(SB), Y27
 	MOVQ      AX, SI
 
 octet43:
@@ -1926,18 +1920,16 @@ group47:
 	VMOVDQU        48(R9), X2
 	VPBLENDD       $0xf0, 96(R9), Y2, Y2
 	VBROADCASTI128 16(R9), Y3
-	VPSRLVD        upperBy4<>+0(SB), Y3, Y3
-	VPAND          nibbleMask<>+0(SB), Y3, Y3
-	VMOVDQU        bits16Of0<>+0(SB), Y4
-	VPSHUFB        Y3, Y4, Y4
+	VPSRLVD        Y22, Y3, Y3
+	VPANDD         Y21, Y3, Y3
+	VPSHUFB        Y3, Y23, Y4
 	VPTERNLOGD     $0xf8, Y21, Y2, Y4
 	VMOVDQU        64(R9), X5
 	VPBLENDD       $0xf0, 112(R9), Y5, Y5
 	VBROADCASTI128 32(R9), Y6
-	VPSRLVD        upperBy4<>+0(SB), Y6, Y6
-	VPAND          nibbleMask<>+0(SB), Y6, Y6
-	VMOVDQU        bits16Of0<>+0(SB), Y7
-	VPSHUFB        Y6, Y7, Y7
+	VPSRLVD        Y22, Y6, Y6
+	VPANDD         Y21, Y6, Y6
+	VPSHUFB        Y6, Y23, Y7
 	VPTERNLOGD     $0xf8, Y21, Y5, Y7
 	VPXOR          Y8, Y8, Y8
 	VPDPBUSD       256(R10), Y4, Y8
@@ -1946,12 +1938,10 @@ group47:
 	VPDPBUSD       256(R10)(DI*1), Y4, Y9
 	VPDPBUSD       288(R10)(DI*1), Y7, Y9
 	VPSRLW         $0x04, Y2, Y2
-	VMOVDQU        bits16Of1<>+0(SB), Y4
-	VPSHUFB        Y3, Y4, Y4
+	VPSHUFB        Y3, Y24, Y4
 	VPTERNLOGD     $0xf8, Y21, Y2, Y4
 	VPSRLW         $0x04, Y5, Y2
-	VMOVDQU        bits16Of1<>+0(SB), Y5
-	VPSHUFB        Y6, Y5, Y5
+	VPSHUFB        Y6, Y24, Y5
 	VPTERNLOGD     $0xf8, Y21, Y2, Y5
 	VPXOR          Y2, Y2, Y2
 	VPDPBUSD       320(R10), Y4, Y2
@@ -1960,18 +1950,16 @@ group47:
 	VPDPBUSD       320(R10)(DI*1), Y4, Y7
 	VPDPBUSD       352(R10)(DI*1), Y5, Y7
 	VPACKSSDW      Y2, Y8, Y8
-	VPMADDWD       Y22, Y8, Y8
+	VPMADDWD       Y27, Y8, Y8
 	VPACKSSDW      Y7, Y9, Y9
-	VPMADDWD       Y22, Y9, Y9
+	VPMADDWD       Y27, Y9, Y9
 	VMOVDQU        80(R9), X2
 	VPBLENDD       $0xf0, 128(R9), Y2, Y2
-	VMOVDQU        bits16Of2<>+0(SB), Y4
-	VPSHUFB        Y3, Y4, Y4
+	VPSHUFB        Y3, Y25, Y4
 	VPTERNLOGD     $0xf8, Y21, Y2, Y4
 	VMOVDQU        96(R9), X5
 	VPBLENDD       $0xf0, 144(R9), Y5, Y5
-	VMOVDQU        bits16Of2<>+0(SB), Y7
-	VPSHUFB        Y6, Y7, Y7
+	VPSHUFB        Y6, Y25, Y7
 	VPTERNLOGD     $0xf8, Y21, Y5, Y7
 	VPXOR          Y10, Y10, Y10
 	VPDPBUSD       384(R10), Y4, Y10
@@ -1980,23 +1968,21 @@ group47:
 	VPDPBUSD       384(R10)(DI*1), Y4, Y11
 	VPDPBUSD       416(R10)(DI*1), Y7, Y11
 	VPSRLW         $0x04, Y2, Y2
-	VMOVDQU        bits16Of3<>+0(SB), Y4
-	VPSHUFB        Y3, Y4, Y4
-	VPTERNLOGD     $0xf8, Y21, Y2, Y4
-	VPSRLW         $0x04, Y5, Y2
-	VMOVDQU        bits16Of3<>+0(SB), Y3
-	VPSHUFB        Y6, Y3, Y3
+	VPSHUFB        Y3, Y26, Y3
 	VPTERNLOGD     $0xf8, Y21, Y2, Y3
+	VPSRLW         $0x04, Y5, Y2
+	VPSHUFB        Y6, Y26, Y4
+	VPTERNLOGD     $0xf8, Y21, Y2, Y4
 	VPXOR          Y2, Y2, Y2
-	VPDPBUSD       448(R10), Y4, Y2
-	VPDPBUSD       480(R10), Y3, Y2
+	VPDPBUSD       448(R10), Y3, Y2
+	VPDPBUSD       480(R10), Y4, Y2
 	VPXOR          Y5, Y5, Y5
-	VPDPBUSD       448(R10)(DI*1), Y4, Y5
-	VPDPBUSD       480(R10)(DI*1), Y3, Y5
+	VPDPBUSD       448(R10)(DI*1), Y3, Y5
+	VPDPBUSD       480(R10)(DI*1), Y4, Y5
 	VPACKSSDW      Y2, Y10, Y10
-	VPMADDWD       Y22, Y10, Y10
+	VPMADDWD       Y27, Y10, Y10
 	VPACKSSDW      Y5, Y11, Y11
-	VPMADDWD       Y22, Y11, Y11
+	VPMADDWD       Y27, Y11, Y11
 	VBROADCASTI128 (R9), Y2
 	VPSHUFB        Y16, Y2, Y2
 	VPANDD         Y17, Y2, Y2
@@ -2165,73 +2151,73 @@ touched52:
 	PREFETCHT0   4160(R8)
 	PREFETCHT0   4224(R8)
 	PREFETCHT0   4288(R8)
+	VMOVDQU      (R8), X1
+	VPBLENDD     $0xf0, 48(R8), Y1, Y1
+	VMOVDQU      128(R8), X2
+	VPBLENDD     $0xf0, 144(R8), Y2, Y2
+	VPANDD       Y17, Y2, Y3
+	VPSLLW       $0x04, Y3, Y4
+	VPTERNLOGD   $0xd8, Y16, Y1, Y4
+	VPXOR        Y5, Y5, Y5
+	VPDPBUSD     256(R9), Y4, Y5
+	VMOVDQU      32(R8), X4
+	VPBLENDD     $0xf0, 80(R8), Y4, Y4
+	VPANDD       Y18, Y2, Y2
+	VPSLLW       $0x02, Y2, Y6
+	VPTERNLOGD   $0xd8, Y16, Y4, Y6
+	VPXOR        Y7, Y7, Y7
+	VPDPBUSD     320(R9), Y6, Y7
+	VPACKSSDW    Y7, Y5, Y5
+	VPMADDWD     Y19, Y5, Y5
+	VPSRLW       $0x04, Y1, Y1
+	VPTERNLOGD   $0xe4, Y16, Y3, Y1
+	VPXOR        Y3, Y3, Y3
+	VPDPBUSD     384(R9), Y1, Y3
+	VPSRLW       $0x02, Y2, Y2
+	VPSRLW       $0x04, Y4, Y1
+	VPTERNLOGD   $0xe4, Y16, Y2, Y1
+	VPXOR        Y2, Y2, Y2
+	VPDPBUSD     448(R9), Y1, Y2
+	VPACKSSDW    Y2, Y3, Y3
+	VPMADDWD     Y19, Y3, Y3
+	VSHUFPS      $0xdd, Y3, Y5, Y1
+	VSHUFPS      $0x88, Y3, Y5, Y5
+	VPADDD       Y1, Y5, Y5
+	VMOVDQU      16(R8), X1
+	VPBLENDD     $0xf0, 64(R8), Y1, Y1
+	VMOVDQU      144(R8), X2
+	VPBLENDD     $0xf0, 160(R8), Y2, Y2
+	VPANDD       Y17, Y2, Y3
+	VPSLLW       $0x04, Y3, Y4
+	VPTERNLOGD   $0xd8, Y16, Y1, Y4
+	VPXOR        Y6, Y6, Y6
+	VPDPBUSD     288(R9), Y4, Y6
+	VMOVDQU      48(R8), X4
+	VPBLENDD     $0xf0, 96(R8), Y4, Y4
+	VPANDD       Y18, Y2, Y2
+	VPSLLW       $0x02, Y2, Y7
+	VPTERNLOGD   $0xd8, Y16, Y4, Y7
+	VPXOR        Y8, Y8, Y8
+	VPDPBUSD     352(R9), Y7, Y8
+	VPACKSSDW    Y8, Y6, Y6
+	VPMADDWD     Y19, Y6, Y6
+	VPSRLW       $0x04, Y1, Y1
+	VPTERNLOGD   $0xe4, Y16, Y3, Y1
+	VPXOR        Y3, Y3, Y3
+	VPDPBUSD     416(R9), Y1, Y3
+	VPSRLW       $0x02, Y2, Y2
+	VPSRLW       $0x04, Y4, Y1
+	VPTERNLOGD   $0xe4, Y16, Y2, Y1
+	VPXOR        Y2, Y2, Y2
+	VPDPBUSD     480(R9), Y1, Y2
+	VPACKSSDW    Y2, Y3, Y3
+	VPMADDWD     Y19, Y3, Y3
+	VSHUFPS      $0xdd, Y3, Y6, Y1
+	VSHUFPS      $0x88, Y3, Y6, Y6
+	VPADDD       Y1, Y6, Y6
 	VPBROADCASTW 208(R8), Y1
 	VCVTPH2PS    X1, Y1
 	VPMOVSXBW    192(R8), Y2
-	VMOVDQU      (R8), X3
-	VPBLENDD     $0xf0, 48(R8), Y3, Y3
-	VMOVDQU      128(R8), X4
-	VPBLENDD     $0xf0, 144(R8), Y4, Y4
-	VPANDD       Y17, Y4, Y5
-	VPSLLW       $0x04, Y5, Y6
-	VPTERNLOGD   $0xd8, Y16, Y3, Y6
-	VPXOR        Y7, Y7, Y7
-	VPDPBUSD     256(R9), Y6, Y7
-	VMOVDQU      32(R8), X6
-	VPBLENDD     $0xf0, 80(R8), Y6, Y6
-	VPANDD       Y18, Y4, Y4
-	VPSLLW       $0x02, Y4, Y8
-	VPTERNLOGD   $0xd8, Y16, Y6, Y8
-	VPXOR        Y9, Y9, Y9
-	VPDPBUSD     320(R9), Y8, Y9
-	VPACKSSDW    Y9, Y7, Y7
-	VPMADDWD     Y19, Y7, Y7
-	VPSRLW       $0x04, Y3, Y3
-	VPTERNLOGD   $0xe4, Y16, Y5, Y3
-	VPXOR        Y5, Y5, Y5
-	VPDPBUSD     384(R9), Y3, Y5
-	VPSRLW       $0x02, Y4, Y4
-	VPSRLW       $0x04, Y6, Y3
-	VPTERNLOGD   $0xe4, Y16, Y4, Y3
-	VPXOR        Y4, Y4, Y4
-	VPDPBUSD     448(R9), Y3, Y4
-	VPACKSSDW    Y4, Y5, Y5
-	VPMADDWD     Y19, Y5, Y5
-	VSHUFPS      $0xdd, Y5, Y7, Y3
-	VSHUFPS      $0x88, Y5, Y7, Y7
-	VPADDD       Y3, Y7, Y7
-	VMOVDQU      16(R8), X3
-	VPBLENDD     $0xf0, 64(R8), Y3, Y3
-	VMOVDQU      144(R8), X4
-	VPBLENDD     $0xf0, 160(R8), Y4, Y4
-	VPANDD       Y17, Y4, Y5
-	VPSLLW       $0x04, Y5, Y6
-	VPTERNLOGD   $0xd8, Y16, Y3, Y6
-	VPXOR        Y8, Y8, Y8
-	VPDPBUSD     288(R9), Y6, Y8
-	VMOVDQU      48(R8), X6
-	VPBLENDD     $0xf0, 96(R8), Y6, Y6
-	VPANDD       Y18, Y4, Y4
-	VPSLLW       $0x02, Y4, Y9
-	VPTERNLOGD   $0xd8, Y16, Y6, Y9
-	VPXOR        Y10, Y10, Y10
-	VPDPBUSD     352(R9), Y9, Y10
-	VPACKSSDW    Y10, Y8, Y8
-	VPMADDWD     Y19, Y8, Y8
-	VPSRLW       $0x04, Y3, Y3
-	VPTERNLOGD   $0xe4, Y16, Y5, Y3
-	VPXOR        Y5, Y5, Y5
-	VPDPBUSD     416(R9), Y3, Y5
-	VPSRLW       $0x02, Y4, Y4
-	VPSRLW       $0x04, Y6, Y3
-	VPTERNLOGD   $0xe4, Y16, Y4, Y3
-	VPXOR        Y4, Y4, Y4
-	VPDPBUSD     480(R9), Y3, Y4
-	VPACKSSDW    Y4, Y5, Y5
-	VPMADDWD     Y19, Y5, Y5
-	VSHUFPS      $0xdd, Y5, Y8, Y3
-	VSHUFPS      $0x88, Y5, Y8, Y8
-	VPADDD       Y3, Y8, Y8
 	ADDQ         $+210, R8
 	ADDQ         $+512, R9
 	DECQ         DI
@@ -2242,92 +2228,92 @@ group53:
 	PREFETCHT0   4160(R8)
 	PREFETCHT0   4224(R8)
 	PREFETCHT0   4288(R8)
-	VPBROADCASTW 208(R8), Y3
-	VCVTPH2PS    X3, Y3
-	VPMOVSXBW    192(R8), Y4
-	VMOVDQU      (R8), X5
-	VPBLENDD     $0xf0, 48(R8), Y5, Y5
-	VMOVDQU      128(R8), X6
-	VPBLENDD     $0xf0, 144(R8), Y6, Y6
-	VPANDD       Y17, Y6, Y9
-	VPSLLW       $0x04, Y9, Y10
-	VPTERNLOGD   $0xd8, Y16, Y5, Y10
+	VMOVDQU      (R8), X3
+	VPBLENDD     $0xf0, 48(R8), Y3, Y3
+	VMOVDQU      128(R8), X4
+	VPBLENDD     $0xf0, 144(R8), Y4, Y4
+	VPANDD       Y17, Y4, Y7
+	VPSLLW       $0x04, Y7, Y8
+	VPTERNLOGD   $0xd8, Y16, Y3, Y8
+	VPXOR        Y9, Y9, Y9
+	VPDPBUSD     256(R9), Y8, Y9
+	VMOVDQU      32(R8), X8
+	VPBLENDD     $0xf0, 80(R8), Y8, Y8
+	VPANDD       Y18, Y4, Y4
+	VPSLLW       $0x02, Y4, Y10
+	VPTERNLOGD   $0xd8, Y16, Y8, Y10
 	VPXOR        Y11, Y11, Y11
-	VPDPBUSD     256(R9), Y10, Y11
-	VMOVDQU      32(R8), X10
-	VPBLENDD     $0xf0, 80(R8), Y10, Y10
-	VPANDD       Y18, Y6, Y6
-	VPSLLW       $0x02, Y6, Y12
-	VPTERNLOGD   $0xd8, Y16, Y10, Y12
-	VPXOR        Y13, Y13, Y13
-	VPDPBUSD     320(R9), Y12, Y13
-	VPACKSSDW    Y13, Y11, Y11
-	VPMADDWD     Y19, Y11, Y11
-	VPSRLW       $0x04, Y5, Y5
-	VPTERNLOGD   $0xe4, Y16, Y9, Y5
-	VPXOR        Y9, Y9, Y9
-	VPDPBUSD     384(R9), Y5, Y9
-	VPSRLW       $0x02, Y6, Y6
-	VPSRLW       $0x04, Y10, Y5
-	VPTERNLOGD   $0xe4, Y16, Y6, Y5
-	VPXOR        Y6, Y6, Y6
-	VPDPBUSD     448(R9), Y5, Y6
-	VPACKSSDW    Y6, Y9, Y9
+	VPDPBUSD     320(R9), Y10, Y11
+	VPACKSSDW    Y11, Y9, Y9
 	VPMADDWD     Y19, Y9, Y9
-	VSHUFPS      $0xdd, Y9, Y11, Y5
-	VSHUFPS      $0x88, Y9, Y11, Y11
-	VPADDD       Y5, Y11, Y11
-	VMOVDQU      16(R8), X5
-	VPBLENDD     $0xf0, 64(R8), Y5, Y5
-	VMOVDQU      144(R8), X6
-	VPBLENDD     $0xf0, 160(R8), Y6, Y6
-	VPANDD       Y17, Y6, Y9
-	VPSLLW       $0x04, Y9, Y10
-	VPTERNLOGD   $0xd8, Y16, Y5, Y10
+	VPSRLW       $0x04, Y3, Y3
+	VPTERNLOGD   $0xe4, Y16, Y7, Y3
+	VPXOR        Y7, Y7, Y7
+	VPDPBUSD     384(R9), Y3, Y7
+	VPSRLW       $0x02, Y4, Y4
+	VPSRLW       $0x04, Y8, Y3
+	VPTERNLOGD   $0xe4, Y16, Y4, Y3
+	VPXOR        Y4, Y4, Y4
+	VPDPBUSD     448(R9), Y3, Y4
+	VPACKSSDW    Y4, Y7, Y7
+	VPMADDWD     Y19, Y7, Y7
+	VSHUFPS      $0xdd, Y7, Y9, Y3
+	VSHUFPS      $0x88, Y7, Y9, Y9
+	VPADDD       Y3, Y9, Y9
+	VMOVDQU      16(R8), X3
+	VPBLENDD     $0xf0, 64(R8), Y3, Y3
+	VMOVDQU      144(R8), X4
+	VPBLENDD     $0xf0, 160(R8), Y4, Y4
+	VPANDD       Y17, Y4, Y7
+	VPSLLW       $0x04, Y7, Y8
+	VPTERNLOGD   $0xd8, Y16, Y3, Y8
+	VPXOR        Y10, Y10, Y10
+	VPDPBUSD     288(R9), Y8, Y10
+	VMOVDQU      48(R8), X8
+	VPBLENDD     $0xf0, 96(R8), Y8, Y8
+	VPANDD       Y18, Y4, Y4
+	VPSLLW       $0x02, Y4, Y11
+	VPTERNLOGD   $0xd8, Y16, Y8, Y11
 	VPXOR        Y12, Y12, Y12
-	VPDPBUSD     288(R9), Y10, Y12
-	VMOVDQU      48(R8), X10
-	VPBLENDD     $0xf0, 96(R8), Y10, Y10
-	VPANDD       Y18, Y6, Y6
-	VPSLLW       $0x02, Y6, Y13
-	VPTERNLOGD   $0xd8, Y16, Y10, Y13
-	VPXOR        Y14, Y14, Y14
-	VPDPBUSD     352(R9), Y13, Y14
-	VPACKSSDW    Y14, Y12, Y12
-	VPMADDWD     Y19, Y12, Y12
-	VPSRLW       $0x04, Y5, Y5
-	VPTERNLOGD   $0xe4, Y16, Y9, Y5
-	VPXOR        Y9, Y9, Y9
-	VPDPBUSD     416(R9), Y5, Y9
-	VPSRLW       $0x02, Y6, Y6
-	VPSRLW       $0x04, Y10, Y5
-	VPTERNLOGD   $0xe4, Y16, Y6, Y5
-	VPXOR        Y6, Y6, Y6
-	VPDPBUSD     480(R9), Y5, Y6
-	VPACKSSDW    Y6, Y9, Y9
-	VPMADDWD     Y19, Y9, Y9
-	VSHUFPS      $0xdd, Y9, Y12, Y5
-	VSHUFPS      $0x88, Y9, Y12, Y12
-	VPADDD       Y5, Y12, Y12
-	VPSLLD       $0x10, Y2, Y5
-	VPSRAD       $0x10, Y5, Y5
+	VPDPBUSD     352(R9), Y11, Y12
+	VPACKSSDW    Y12, Y10, Y10
+	VPMADDWD     Y19, Y10, Y10
+	VPSRLW       $0x04, Y3, Y3
+	VPTERNLOGD   $0xe4, Y16, Y7, Y3
+	VPXOR        Y7, Y7, Y7
+	VPDPBUSD     416(R9), Y3, Y7
+	VPSRLW       $0x02, Y4, Y4
+	VPSRLW       $0x04, Y8, Y3
+	VPTERNLOGD   $0xe4, Y16, Y4, Y3
+	VPXOR        Y4, Y4, Y4
+	VPDPBUSD     480(R9), Y3, Y4
+	VPACKSSDW    Y4, Y7, Y7
+	VPMADDWD     Y19, Y7, Y7
+	VSHUFPS      $0xdd, Y7, Y10, Y3
+	VSHUFPS      $0x88, Y7, Y10, Y10
+	VPADDD       Y3, Y10, Y10
+	VPSLLD       $0x10, Y2, Y3
+	VPSRAD       $0x10, Y3, Y3
 	VPSRAD       $0x10, Y2, Y2
-	VMOVDQU      -416(R9), Y6
-	VPSLLD       $0x05, Y6, Y6
-	VPADDD       Y6, Y7, Y7
-	VMOVDQU      -384(R9), Y6
-	VPSLLD       $0x05, Y6, Y6
-	VPADDD       Y6, Y8, Y8
-	VPMULLD      Y5, Y7, Y7
-	VPMULLD      Y2, Y8, Y8
-	VPADDD       Y8, Y7, Y7
-	VCVTDQ2PS    Y7, Y7
+	VMOVDQU      -416(R9), Y4
+	VPSLLD       $0x05, Y4, Y4
+	VPADDD       Y4, Y5, Y5
+	VMOVDQU      -384(R9), Y4
+	VPSLLD       $0x05, Y4, Y4
+	VPADDD       Y4, Y6, Y6
+	VPMULLD      Y3, Y5, Y5
+	VPMULLD      Y2, Y6, Y6
+	VPADDD       Y6, Y5, Y5
+	VCVTDQ2PS    Y5, Y5
 	VMULPS       -512(R9), Y1, Y1
-	VFMADD231PS  Y7, Y1, Y0
-	VMOVDQA      Y11, Y7
-	VMOVDQA      Y12, Y8
-	VMOVDQA      Y3, Y1
-	VMOVDQA      Y4, Y2
+	VFMADD231PS  Y5, Y1, Y0
+	VPBROADCASTW 208(R8), Y1
+	VCVTPH2PS    X1, Y1
+	VPMOVSXBW    192(R8), Y2
+	VMOVDQA      Y9, Y5
+	VMOVDQA      Y10, Y6
+	VMOVDQA      Y1, Y1
+	VMOVDQA      Y2, Y2
 	ADDQ         $+210, R8
 	ADDQ         $+512, R9
 	DECQ         DI
@@ -2340,16 +2326,16 @@ last54:
 	VPSRAD      $0x10, Y2, Y2
 	VMOVDQU     -416(R9), Y4
 	VPSLLD      $0x05, Y4, Y4
-	VPADDD      Y4, Y7, Y7
+	VPADDD      Y4, Y5, Y5
 	VMOVDQU     -384(R9), Y4
 	VPSLLD      $0x05, Y4, Y4
-	VPADDD      Y4, Y8, Y8
-	VPMULLD     Y3, Y7, Y7
-	VPMULLD     Y2, Y8, Y8
-	VPADDD      Y8, Y7, Y7
-	VCVTDQ2PS   Y7, Y7
+	VPADDD      Y4, Y6, Y6
+	VPMULLD     Y3, Y5, Y5
+	VPMULLD     Y2, Y6, Y6
+	VPADDD      Y6, Y5, Y5
+	VCVTDQ2PS   Y5, Y5
 	VMULPS      -512(R9), Y1, Y1
-	VFMADD231PS Y7, Y1, Y0
+	VFMADD231PS Y5, Y1, Y0
 	VMOVUPS     Y0, (SP)(BX*1)
 	MOVQ        rowBytes+24(FP), DI
 	ADDQ        DI, AX

@@ -43,7 +43,6 @@ touched4:
 	VPMADDUBSW   256(R9), Y3, Y3
 	VPMADDUBSW   288(R9), Y4, Y4
 	VPADDW       Y4, Y3, Y3
-	VPMADDWD     Y1, Y3, Y3
 	VMOVDQU      20(R8), X4
 	VINSERTI128  $0x01, 92(R8), Y4, Y4
 	VPSRLW       $0x04, Y4, Y5
@@ -52,8 +51,9 @@ touched4:
 	VPMADDUBSW   320(R9), Y4, Y4
 	VPMADDUBSW   352(R9), Y5, Y5
 	VPADDW       Y5, Y4, Y4
-	VPMADDWD     Y1, Y4, Y4
-	VPACKSSDW    Y4, Y3, Y3
+	VPBLENDD     $0xcc, Y4, Y3, Y5
+	VSHUFPD      $0x05, Y4, Y3, Y3
+	VPADDW       Y5, Y3, Y3
 	VPMADDWD     Y1, Y3, Y3
 	VMOVDQU      38(R8), X4
 	VINSERTI128  $0x01, 110(R8), Y4, Y4
@@ -63,7 +63,6 @@ touched4:
 	VPMADDUBSW   384(R9), Y4, Y4
 	VPMADDUBSW   416(R9), Y5, Y5
 	VPADDW       Y5, Y4, Y4
-	VPMADDWD     Y1, Y4, Y4
 	VMOVDQU      56(R8), X5
 	VINSERTI128  $0x01, 128(R8), Y5, Y5
 	VPSRLW       $0x04, Y5, Y6
@@ -72,8 +71,9 @@ touched4:
 	VPMADDUBSW   448(R9), Y5, Y5
 	VPMADDUBSW   480(R9), Y6, Y6
 	VPADDW       Y6, Y5, Y5
-	VPMADDWD     Y1, Y5, Y5
-	VPACKSSDW    Y5, Y4, Y4
+	VPBLENDD     $0xcc, Y5, Y4, Y6
+	VSHUFPD      $0x05, Y5, Y4, Y4
+	VPADDW       Y6, Y4, Y4
 	VPMADDWD     Y1, Y4, Y4
 	VMOVDQU      (R8), Y5
 	VPBLENDW     $0x0c, 32(R8), Y5, Y5
@@ -87,11 +87,10 @@ touched4:
 	DECQ         DI
 	JZ           last6
 	CMPQ         DI, $0x01
-	JNE          full7
+	JNE          group5
 	MOVQ         back+72(FP), R10
 	SUBQ         R10, R8
 
-full7:
 group5:
 	PREFETCHT0   4096(R8)
 	PREFETCHT0   4160(R8)
@@ -104,7 +103,6 @@ group5:
 	VPMADDUBSW   256(R9), Y6, Y6
 	VPMADDUBSW   288(R9), Y7, Y7
 	VPADDW       Y7, Y6, Y6
-	VPMADDWD     Y1, Y6, Y6
 	VMOVDQU      20(R8), X7
 	VINSERTI128  $0x01, 92(R8), Y7, Y7
 	VPSRLW       $0x04, Y7, Y8
@@ -113,8 +111,9 @@ group5:
 	VPMADDUBSW   320(R9), Y7, Y7
 	VPMADDUBSW   352(R9), Y8, Y8
 	VPADDW       Y8, Y7, Y7
-	VPMADDWD     Y1, Y7, Y7
-	VPACKSSDW    Y7, Y6, Y6
+	VPBLENDD     $0xcc, Y7, Y6, Y8
+	VSHUFPD      $0x05, Y7, Y6, Y6
+	VPADDW       Y8, Y6, Y6
 	VPMADDWD     Y1, Y6, Y6
 	VMOVDQU      38(R8), X7
 	VINSERTI128  $0x01, 110(R8), Y7, Y7
@@ -124,7 +123,6 @@ group5:
 	VPMADDUBSW   384(R9), Y7, Y7
 	VPMADDUBSW   416(R9), Y8, Y8
 	VPADDW       Y8, Y7, Y7
-	VPMADDWD     Y1, Y7, Y7
 	VMOVDQU      56(R8), X8
 	VINSERTI128  $0x01, 128(R8), Y8, Y8
 	VPSRLW       $0x04, Y8, Y9
@@ -133,16 +131,10 @@ group5:
 	VPMADDUBSW   448(R9), Y8, Y8
 	VPMADDUBSW   480(R9), Y9, Y9
 	VPADDW       Y9, Y8, Y8
-	VPMADDWD     Y1, Y8, Y8
-	VPACKSSDW    Y8, Y7, Y7
+	VPBLENDD     $0xcc, Y8, Y7, Y9
+	VSHUFPD      $0x05, Y8, Y7, Y7
+	VPADDW       Y9, Y7, Y7
 	VPMADDWD     Y1, Y7, Y7
-	VMOVDQU      (R8), Y8
-	VPBLENDW     $0x0c, 32(R8), Y8, Y8
-	VPBLENDW     $0x30, 64(R8), Y8, Y8
-	VPBLENDW     $0xc0, 96(R8), Y8, Y8
-	VEXTRACTI128 $0x01, Y8, X9
-	VPBLENDW     $0xaa, X9, X8, X8
-	VCVTPH2PS    X8, Y8
 	VPACKSSDW    Y4, Y3, Y3
 	VPMADDWD     Y1, Y3, Y3
 	VMOVDQU      -448(R9), Y4
@@ -151,20 +143,25 @@ group5:
 	VCVTDQ2PS    Y3, Y3
 	VMULPS       -512(R9), Y5, Y4
 	VFMADD231PS  Y3, Y4, Y2
+	VMOVDQU      (R8), Y5
+	VPBLENDW     $0x0c, 32(R8), Y5, Y5
+	VPBLENDW     $0x30, 64(R8), Y5, Y5
+	VPBLENDW     $0xc0, 96(R8), Y5, Y5
+	VEXTRACTI128 $0x01, Y5, X3
+	VPBLENDW     $0xaa, X3, X5, X5
+	VCVTPH2PS    X5, Y5
 	VMOVDQA      Y6, Y3
 	VMOVDQA      Y7, Y4
-	VMOVDQA      Y8, Y5
+	VMOVDQA      Y5, Y5
 	ADDQ         $+144, R8
 	ADDQ         $+512, R9
 	DECQ         DI
 	JZ           last6
 	CMPQ         DI, $0x01
-	JNE          full8
+	JNE          group5
 	MOVQ         back+72(FP), R10
 	SUBQ         R10, R8
-
-full8:
-	JMP group5
+	JMP          group5
 
 last6:
 	VPACKSSDW   Y4, Y3, Y3
@@ -252,27 +249,27 @@ TEXT ·dotQ4_0x2AVX2(SB), $512-80
 	VMOVDQU onesWords<>+0(SB), Y1
 	MOVQ    AX, SI
 
-octet9:
+octet7:
 	XORQ BX, BX
 
-row10:
+row8:
 	LEAQ 65536(AX), R8
 
-touch11:
+touch9:
 	CMPQ       SI, R8
-	JGE        touched12
+	JGE        touched10
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch11
+	JMP        touch9
 
-touched12:
+touched10:
 	MOVQ  AX, R9
 	MOVQ  lanes+48(FP), R10
 	MOVQ  n+64(FP), R8
 	VPXOR Y2, Y2, Y2
 	VPXOR Y3, Y3, Y3
 
-group13:
+group11:
 	PREFETCHT0   4096(R9)
 	PREFETCHT0   4160(R9)
 	PREFETCHT0   4224(R9)
@@ -284,11 +281,9 @@ group13:
 	VPMADDUBSW   256(R10), Y4, Y6
 	VPMADDUBSW   288(R10), Y5, Y7
 	VPADDW       Y7, Y6, Y6
-	VPMADDWD     Y1, Y6, Y6
 	VPMADDUBSW   256(R10)(DI*1), Y4, Y4
 	VPMADDUBSW   288(R10)(DI*1), Y5, Y5
 	VPADDW       Y5, Y4, Y4
-	VPMADDWD     Y1, Y4, Y4
 	VMOVDQU      20(R9), X5
 	VINSERTI128  $0x01, 92(R9), Y5, Y5
 	VPSRLW       $0x04, Y5, Y7
@@ -297,14 +292,16 @@ group13:
 	VPMADDUBSW   320(R10), Y5, Y8
 	VPMADDUBSW   352(R10), Y7, Y9
 	VPADDW       Y9, Y8, Y8
-	VPMADDWD     Y1, Y8, Y8
 	VPMADDUBSW   320(R10)(DI*1), Y5, Y5
 	VPMADDUBSW   352(R10)(DI*1), Y7, Y7
 	VPADDW       Y7, Y5, Y5
-	VPMADDWD     Y1, Y5, Y5
-	VPACKSSDW    Y8, Y6, Y6
+	VPBLENDD     $0xcc, Y8, Y6, Y7
+	VSHUFPD      $0x05, Y8, Y6, Y6
+	VPADDW       Y7, Y6, Y6
 	VPMADDWD     Y1, Y6, Y6
-	VPACKSSDW    Y5, Y4, Y4
+	VPBLENDD     $0xcc, Y5, Y4, Y7
+	VSHUFPD      $0x05, Y5, Y4, Y4
+	VPADDW       Y7, Y4, Y4
 	VPMADDWD     Y1, Y4, Y4
 	VMOVDQU      38(R9), X5
 	VINSERTI128  $0x01, 110(R9), Y5, Y5
@@ -314,11 +311,9 @@ group13:
 	VPMADDUBSW   384(R10), Y5, Y8
 	VPMADDUBSW   416(R10), Y7, Y9
 	VPADDW       Y9, Y8, Y8
-	VPMADDWD     Y1, Y8, Y8
 	VPMADDUBSW   384(R10)(DI*1), Y5, Y5
 	VPMADDUBSW   416(R10)(DI*1), Y7, Y7
 	VPADDW       Y7, Y5, Y5
-	VPMADDWD     Y1, Y5, Y5
 	VMOVDQU      56(R9), X7
 	VINSERTI128  $0x01, 128(R9), Y7, Y7
 	VPSRLW       $0x04, Y7, Y9
@@ -327,14 +322,16 @@ group13:
 	VPMADDUBSW   448(R10), Y7, Y10
 	VPMADDUBSW   480(R10), Y9, Y11
 	VPADDW       Y11, Y10, Y10
-	VPMADDWD     Y1, Y10, Y10
 	VPMADDUBSW   448(R10)(DI*1), Y7, Y7
 	VPMADDUBSW   480(R10)(DI*1), Y9, Y9
 	VPADDW       Y9, Y7, Y7
-	VPMADDWD     Y1, Y7, Y7
-	VPACKSSDW    Y10, Y8, Y8
+	VPBLENDD     $0xcc, Y10, Y8, Y9
+	VSHUFPD      $0x05, Y10, Y8, Y8
+	VPADDW       Y9, Y8, Y8
 	VPMADDWD     Y1, Y8, Y8
-	VPACKSSDW    Y7, Y5, Y5
+	VPBLENDD     $0xcc, Y7, Y5, Y9
+	VSHUFPD      $0x05, Y7, Y5, Y5
+	VPADDW       Y9, Y5, Y5
 	VPMADDWD     Y1, Y5, Y5
 	VMOVDQU      (R9), Y7
 	VPBLENDW     $0x0c, 32(R9), Y7, Y7
@@ -362,23 +359,21 @@ group13:
 	ADDQ         $+144, R9
 	ADDQ         $+512, R10
 	DECQ         R8
-	JZ           done14
+	JZ           done12
 	CMPQ         R8, $0x01
-	JNE          full15
+	JNE          group11
 	MOVQ         back+72(FP), R11
 	SUBQ         R11, R9
+	JMP          group11
 
-full15:
-	JMP group13
-
-done14:
+done12:
 	VMOVUPS     Y2, (SP)(BX*1)
 	VMOVUPS     Y3, 256(SP)(BX*1)
 	MOVQ        rowBytes+24(FP), R8
 	ADDQ        R8, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row10
+	JNE         row8
 	VMOVDQU     (SP), Y2
 	VMOVDQU     32(SP), Y3
 	VMOVDQU     64(SP), Y4
@@ -466,7 +461,7 @@ done14:
 	VMOVUPS     Y8, (CX)(BX*4)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet9
+	JNZ         octet7
 	VZEROUPPER
 	RET
 
@@ -480,20 +475,20 @@ TEXT ·dotQ4_0x1VNNI(SB), $256-80
 	VMOVDQU onesWords<>+0(SB), Y1
 	MOVQ    AX, SI
 
-octet16:
+octet13:
 	XORQ BX, BX
 
-row17:
+row14:
 	LEAQ 65536(AX), DI
 
-touch18:
+touch15:
 	CMPQ       SI, DI
-	JGE        touched19
+	JGE        touched16
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch18
+	JMP        touch15
 
-touched19:
+touched16:
 	MOVQ         AX, R8
 	MOVQ         lanes+48(FP), R9
 	MOVQ         n+64(FP), DI
@@ -555,14 +550,13 @@ touched19:
 	ADDQ         $+144, R8
 	ADDQ         $+512, R9
 	DECQ         DI
-	JZ           last21
+	JZ           last18
 	CMPQ         DI, $0x01
-	JNE          full22
+	JNE          group17
 	MOVQ         back+72(FP), R10
 	SUBQ         R10, R8
 
-full22:
-group20:
+group17:
 	PREFETCHT0   4096(R8)
 	PREFETCHT0   4160(R8)
 	PREFETCHT0   4224(R8)
@@ -610,37 +604,35 @@ group20:
 	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xd4 // VPDPBUSD     Y4, Y7, Y10
 	VPACKSSDW    Y10, Y9, Y9
 	VPMADDWD     Y1, Y9, Y9
-	VMOVDQU      (R8), Y4
-	VPBLENDW     $0x0c, 32(R8), Y4, Y4
-	VPBLENDW     $0x30, 64(R8), Y4, Y4
-	VPBLENDW     $0xc0, 96(R8), Y4, Y4
-	VEXTRACTI128 $0x01, Y4, X7
-	VPBLENDW     $0xaa, X7, X4, X4
-	VCVTPH2PS    X4, Y4
 	VPACKSSDW    Y6, Y5, Y5
 	VPMADDWD     Y1, Y5, Y5
-	VMOVDQU      -448(R9), Y6
-	VPSLLD       $0x03, Y6, Y6
-	VPADDD       Y6, Y5, Y5
+	VMOVDQU      -448(R9), Y4
+	VPSLLD       $0x03, Y4, Y4
+	VPADDD       Y4, Y5, Y5
 	VCVTDQ2PS    Y5, Y5
 	VMULPS       -512(R9), Y3, Y3
 	VFMADD231PS  Y5, Y3, Y2
+	VMOVDQU      (R8), Y3
+	VPBLENDW     $0x0c, 32(R8), Y3, Y3
+	VPBLENDW     $0x30, 64(R8), Y3, Y3
+	VPBLENDW     $0xc0, 96(R8), Y3, Y3
+	VEXTRACTI128 $0x01, Y3, X4
+	VPBLENDW     $0xaa, X4, X3, X3
+	VCVTPH2PS    X3, Y3
 	VMOVDQA      Y8, Y5
 	VMOVDQA      Y9, Y6
-	VMOVDQA      Y4, Y3
+	VMOVDQA      Y3, Y3
 	ADDQ         $+144, R8
 	ADDQ         $+512, R9
 	DECQ         DI
-	JZ           last21
+	JZ           last18
 	CMPQ         DI, $0x01
-	JNE          full23
+	JNE          group17
 	MOVQ         back+72(FP), R10
 	SUBQ         R10, R8
+	JMP          group17
 
-full23:
-	JMP group20
-
-last21:
+last18:
 	VPACKSSDW   Y6, Y5, Y5
 	VPMADDWD    Y1, Y5, Y5
 	VMOVDQU     -448(R9), Y4
@@ -654,7 +646,7 @@ last21:
 	ADDQ        DI, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row17
+	JNE         row14
 	VMOVDQU     (SP), Y2
 	VMOVDQU     32(SP), Y3
 	VMOVDQU     64(SP), Y4
@@ -699,7 +691,7 @@ last21:
 	VMOVUPS     Y8, (CX)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet16
+	JNZ         octet13
 	VZEROUPPER
 	RET
 
@@ -714,27 +706,27 @@ TEXT ·dotQ4_0x2VNNI(SB), $512-80
 	VMOVDQU onesWords<>+0(SB), Y1
 	MOVQ    AX, SI
 
-octet24:
+octet19:
 	XORQ BX, BX
 
-row25:
+row20:
 	LEAQ 65536(AX), R8
 
-touch26:
+touch21:
 	CMPQ       SI, R8
-	JGE        touched27
+	JGE        touched22
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch26
+	JMP        touch21
 
-touched27:
+touched22:
 	MOVQ  AX, R9
 	MOVQ  lanes+48(FP), R10
 	MOVQ  n+64(FP), R8
 	VPXOR Y2, Y2, Y2
 	VPXOR Y3, Y3, Y3
 
-group28:
+group23:
 	PREFETCHT0   4096(R9)
 	PREFETCHT0   4160(R9)
 	PREFETCHT0   4224(R9)
@@ -832,23 +824,21 @@ group28:
 	ADDQ         $+144, R9
 	ADDQ         $+512, R10
 	DECQ         R8
-	JZ           done29
+	JZ           done24
 	CMPQ         R8, $0x01
-	JNE          full30
+	JNE          group23
 	MOVQ         back+72(FP), R11
 	SUBQ         R11, R9
+	JMP          group23
 
-full30:
-	JMP group28
-
-done29:
+done24:
 	VMOVUPS     Y2, (SP)(BX*1)
 	VMOVUPS     Y3, 256(SP)(BX*1)
 	MOVQ        rowBytes+24(FP), R8
 	ADDQ        R8, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row25
+	JNE         row20
 	VMOVDQU     (SP), Y2
 	VMOVDQU     32(SP), Y3
 	VMOVDQU     64(SP), Y4
@@ -936,7 +926,7 @@ done29:
 	VMOVUPS     Y8, (CX)(BX*4)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet24
+	JNZ         octet19
 	VZEROUPPER
 	RET
 
@@ -950,20 +940,20 @@ TEXT ·dotQ4_1x1AVX2(SB), $256-80
 	VMOVDQU onesWords<>+0(SB), Y1
 	MOVQ    AX, SI
 
-octet31:
+octet25:
 	XORQ BX, BX
 
-row32:
+row26:
 	LEAQ 65536(AX), DI
 
-touch33:
+touch27:
 	CMPQ       SI, DI
-	JGE        touched34
+	JGE        touched28
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch33
+	JMP        touch27
 
-touched34:
+touched28:
 	MOVQ         AX, R8
 	MOVQ         lanes+48(FP), R9
 	MOVQ         n+64(FP), DI
@@ -979,7 +969,6 @@ touched34:
 	VPMADDUBSW   256(R9), Y3, Y3
 	VPMADDUBSW   288(R9), Y4, Y4
 	VPADDW       Y4, Y3, Y3
-	VPMADDWD     Y1, Y3, Y3
 	VMOVDQU      24(R8), X4
 	VINSERTI128  $0x01, 104(R8), Y4, Y4
 	VPSRLW       $0x04, Y4, Y5
@@ -988,8 +977,9 @@ touched34:
 	VPMADDUBSW   320(R9), Y4, Y4
 	VPMADDUBSW   352(R9), Y5, Y5
 	VPADDW       Y5, Y4, Y4
-	VPMADDWD     Y1, Y4, Y4
-	VPACKSSDW    Y4, Y3, Y3
+	VPBLENDD     $0xcc, Y4, Y3, Y5
+	VSHUFPD      $0x05, Y4, Y3, Y3
+	VPADDW       Y5, Y3, Y3
 	VPMADDWD     Y1, Y3, Y3
 	VMOVDQU      44(R8), X4
 	VINSERTI128  $0x01, 124(R8), Y4, Y4
@@ -999,7 +989,6 @@ touched34:
 	VPMADDUBSW   384(R9), Y4, Y4
 	VPMADDUBSW   416(R9), Y5, Y5
 	VPADDW       Y5, Y4, Y4
-	VPMADDWD     Y1, Y4, Y4
 	VMOVDQU      64(R8), X5
 	VINSERTI128  $0x01, 144(R8), Y5, Y5
 	VPSRLW       $0x04, Y5, Y6
@@ -1008,8 +997,9 @@ touched34:
 	VPMADDUBSW   448(R9), Y5, Y5
 	VPMADDUBSW   480(R9), Y6, Y6
 	VPADDW       Y6, Y5, Y5
-	VPMADDWD     Y1, Y5, Y5
-	VPACKSSDW    Y5, Y4, Y4
+	VPBLENDD     $0xcc, Y5, Y4, Y6
+	VSHUFPD      $0x05, Y5, Y4, Y4
+	VPADDW       Y6, Y4, Y4
 	VPMADDWD     Y1, Y4, Y4
 	VMOVDQU      (R8), Y5
 	VPBLENDD     $0x42, 36(R8), Y5, Y5
@@ -1025,14 +1015,13 @@ touched34:
 	ADDQ         $+160, R8
 	ADDQ         $+512, R9
 	DECQ         DI
-	JZ           last36
+	JZ           last30
 	CMPQ         DI, $0x01
-	JNE          full37
+	JNE          group29
 	MOVQ         back+72(FP), R10
 	SUBQ         R10, R8
 
-full37:
-group35:
+group29:
 	PREFETCHT0   4096(R8)
 	PREFETCHT0   4160(R8)
 	PREFETCHT0   4224(R8)
@@ -1044,7 +1033,6 @@ group35:
 	VPMADDUBSW   256(R9), Y6, Y6
 	VPMADDUBSW   288(R9), Y8, Y8
 	VPADDW       Y8, Y6, Y6
-	VPMADDWD     Y1, Y6, Y6
 	VMOVDQU      24(R8), X8
 	VINSERTI128  $0x01, 104(R8), Y8, Y8
 	VPSRLW       $0x04, Y8, Y9
@@ -1053,8 +1041,9 @@ group35:
 	VPMADDUBSW   320(R9), Y8, Y8
 	VPMADDUBSW   352(R9), Y9, Y9
 	VPADDW       Y9, Y8, Y8
-	VPMADDWD     Y1, Y8, Y8
-	VPACKSSDW    Y8, Y6, Y6
+	VPBLENDD     $0xcc, Y8, Y6, Y9
+	VSHUFPD      $0x05, Y8, Y6, Y6
+	VPADDW       Y9, Y6, Y6
 	VPMADDWD     Y1, Y6, Y6
 	VMOVDQU      44(R8), X8
 	VINSERTI128  $0x01, 124(R8), Y8, Y8
@@ -1064,7 +1053,6 @@ group35:
 	VPMADDUBSW   384(R9), Y8, Y8
 	VPMADDUBSW   416(R9), Y9, Y9
 	VPADDW       Y9, Y8, Y8
-	VPMADDWD     Y1, Y8, Y8
 	VMOVDQU      64(R8), X9
 	VINSERTI128  $0x01, 144(R8), Y9, Y9
 	VPSRLW       $0x04, Y9, Y10
@@ -1073,43 +1061,42 @@ group35:
 	VPMADDUBSW   448(R9), Y9, Y9
 	VPMADDUBSW   480(R9), Y10, Y10
 	VPADDW       Y10, Y9, Y9
-	VPMADDWD     Y1, Y9, Y9
-	VPACKSSDW    Y9, Y8, Y8
+	VPBLENDD     $0xcc, Y9, Y8, Y10
+	VSHUFPD      $0x05, Y9, Y8, Y8
+	VPADDW       Y10, Y8, Y8
 	VPMADDWD     Y1, Y8, Y8
-	VMOVDQU      (R8), Y9
-	VPBLENDD     $0x42, 36(R8), Y9, Y9
-	VPBLENDD     $0x84, 72(R8), Y9, Y9
-	VPBLENDD     $0x08, 108(R8), Y9, Y9
-	VPBLENDD     $0x10, 124(R8), Y9, Y9
-	VPSHUFB      pairsOrder20<>+0(SB), Y9, Y9
-	VEXTRACTI128 $0x01, Y9, X10
-	VPUNPCKLWD   X10, X9, X11
-	VPUNPCKHWD   X10, X9, X9
-	VCVTPH2PS    X11, Y11
-	VCVTPH2PS    X9, Y9
 	VPACKSSDW    Y4, Y3, Y3
 	VPMADDWD     Y1, Y3, Y3
 	VCVTDQ2PS    Y3, Y3
 	VMULPS       -512(R9), Y7, Y4
 	VFMADD231PS  Y3, Y4, Y2
 	VFMADD231PS  -480(R9), Y5, Y2
+	VMOVDQU      (R8), Y3
+	VPBLENDD     $0x42, 36(R8), Y3, Y3
+	VPBLENDD     $0x84, 72(R8), Y3, Y3
+	VPBLENDD     $0x08, 108(R8), Y3, Y3
+	VPBLENDD     $0x10, 124(R8), Y3, Y3
+	VPSHUFB      pairsOrder20<>+0(SB), Y3, Y3
+	VEXTRACTI128 $0x01, Y3, X4
+	VPUNPCKLWD   X4, X3, X7
+	VPUNPCKHWD   X4, X3, X5
+	VCVTPH2PS    X7, Y7
+	VCVTPH2PS    X5, Y5
 	VMOVDQA      Y6, Y3
 	VMOVDQA      Y8, Y4
-	VMOVDQA      Y11, Y7
-	VMOVDQA      Y9, Y5
+	VMOVDQA      Y7, Y7
+	VMOVDQA      Y5, Y5
 	ADDQ         $+160, R8
 	ADDQ         $+512, R9
 	DECQ         DI
-	JZ           last36
+	JZ           last30
 	CMPQ         DI, $0x01
-	JNE          full38
+	JNE          group29
 	MOVQ         back+72(FP), R10
 	SUBQ         R10, R8
+	JMP          group29
 
-full38:
-	JMP group35
-
-last36:
+last30:
 	VPACKSSDW   Y4, Y3, Y3
 	VPMADDWD    Y1, Y3, Y3
 	VCVTDQ2PS   Y3, Y3
@@ -1119,6 +1106,196 @@ last36:
 	VMOVUPS     Y2, (SP)(BX*1)
 	MOVQ        rowBytes+24(FP), DI
 	ADDQ        DI, AX
+	ADDQ        $0x20, BX
+	CMPQ        BX, $+256
+	JNE         row26
+	VMOVDQU     (SP), Y2
+	VMOVDQU     32(SP), Y3
+	VMOVDQU     64(SP), Y4
+	VMOVDQU     96(SP), Y5
+	VPUNPCKLDQ  Y3, Y2, Y6
+	VPUNPCKHDQ  Y3, Y2, Y2
+	VPUNPCKLDQ  Y5, Y4, Y3
+	VPUNPCKHDQ  Y5, Y4, Y4
+	VPUNPCKLQDQ Y3, Y6, Y5
+	VPUNPCKHQDQ Y3, Y6, Y3
+	VPUNPCKLQDQ Y4, Y2, Y6
+	VPUNPCKHQDQ Y4, Y2, Y2
+	VMOVDQU     128(SP), Y4
+	VMOVDQU     160(SP), Y7
+	VMOVDQU     192(SP), Y8
+	VMOVDQU     224(SP), Y9
+	VPUNPCKLDQ  Y7, Y4, Y10
+	VPUNPCKHDQ  Y7, Y4, Y4
+	VPUNPCKLDQ  Y9, Y8, Y7
+	VPUNPCKHDQ  Y9, Y8, Y8
+	VPUNPCKLQDQ Y7, Y10, Y9
+	VPUNPCKHQDQ Y7, Y10, Y7
+	VPUNPCKLQDQ Y8, Y4, Y10
+	VPUNPCKHQDQ Y8, Y4, Y4
+	VPXOR       Y8, Y8, Y8
+	VPERM2F128  $0x20, Y9, Y5, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y7, Y3, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y10, Y6, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y4, Y2, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x31, Y9, Y5, Y5
+	VADDPS      Y5, Y8, Y8
+	VPERM2F128  $0x31, Y7, Y3, Y3
+	VADDPS      Y3, Y8, Y8
+	VPERM2F128  $0x31, Y10, Y6, Y3
+	VADDPS      Y3, Y8, Y8
+	VPERM2F128  $0x31, Y4, Y2, Y2
+	VADDPS      Y2, Y8, Y8
+	VMOVUPS     Y8, (CX)
+	ADDQ        $0x20, CX
+	DECQ        DX
+	JNZ         octet25
+	VZEROUPPER
+	RET
+
+DATA pairsOrder20<>+0(SB)/8, $0x0d0c090805040100
+DATA pairsOrder20<>+8(SB)/8, $0x0f0e0b0a07060302
+DATA pairsOrder20<>+16(SB)/8, $0x01000d0c09080504
+DATA pairsOrder20<>+24(SB)/8, $0x03020f0e0b0a0706
+GLOBL pairsOrder20<>(SB), RODATA|NOPTR, $32
+
+// func dotQ4_1x2AVX2(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
+TEXT ·dotQ4_1x2AVX2(SB), $512-80
+	MOVQ    w+16(FP), AX
+	MOVQ    out+0(FP), CX
+	MOVQ    octets+32(FP), DX
+	MOVQ    stride+56(FP), DI
+	VMOVDQU nibbleMask<>+0(SB), Y0
+	VMOVDQU onesWords<>+0(SB), Y1
+	MOVQ    AX, SI
+
+octet31:
+	XORQ BX, BX
+
+row32:
+	LEAQ 65536(AX), R8
+
+touch33:
+	CMPQ       SI, R8
+	JGE        touched34
+	PREFETCHT0 (SI)
+	ADDQ       $+4096, SI
+	JMP        touch33
+
+touched34:
+	MOVQ  AX, R9
+	MOVQ  lanes+48(FP), R10
+	MOVQ  n+64(FP), R8
+	VPXOR Y2, Y2, Y2
+	VPXOR Y3, Y3, Y3
+
+group35:
+	PREFETCHT0   4096(R9)
+	PREFETCHT0   4160(R9)
+	PREFETCHT0   4224(R9)
+	VMOVDQU      4(R9), X4
+	VINSERTI128  $0x01, 84(R9), Y4, Y4
+	VPSRLW       $0x04, Y4, Y5
+	VPAND        Y0, Y4, Y4
+	VPAND        Y0, Y5, Y5
+	VPMADDUBSW   256(R10), Y4, Y6
+	VPMADDUBSW   288(R10), Y5, Y7
+	VPADDW       Y7, Y6, Y6
+	VPMADDUBSW   256(R10)(DI*1), Y4, Y4
+	VPMADDUBSW   288(R10)(DI*1), Y5, Y5
+	VPADDW       Y5, Y4, Y4
+	VMOVDQU      24(R9), X5
+	VINSERTI128  $0x01, 104(R9), Y5, Y5
+	VPSRLW       $0x04, Y5, Y7
+	VPAND        Y0, Y5, Y5
+	VPAND        Y0, Y7, Y7
+	VPMADDUBSW   320(R10), Y5, Y8
+	VPMADDUBSW   352(R10), Y7, Y9
+	VPADDW       Y9, Y8, Y8
+	VPMADDUBSW   320(R10)(DI*1), Y5, Y5
+	VPMADDUBSW   352(R10)(DI*1), Y7, Y7
+	VPADDW       Y7, Y5, Y5
+	VPBLENDD     $0xcc, Y8, Y6, Y7
+	VSHUFPD      $0x05, Y8, Y6, Y6
+	VPADDW       Y7, Y6, Y6
+	VPMADDWD     Y1, Y6, Y6
+	VPBLENDD     $0xcc, Y5, Y4, Y7
+	VSHUFPD      $0x05, Y5, Y4, Y4
+	VPADDW       Y7, Y4, Y4
+	VPMADDWD     Y1, Y4, Y4
+	VMOVDQU      44(R9), X5
+	VINSERTI128  $0x01, 124(R9), Y5, Y5
+	VPSRLW       $0x04, Y5, Y7
+	VPAND        Y0, Y5, Y5
+	VPAND        Y0, Y7, Y7
+	VPMADDUBSW   384(R10), Y5, Y8
+	VPMADDUBSW   416(R10), Y7, Y9
+	VPADDW       Y9, Y8, Y8
+	VPMADDUBSW   384(R10)(DI*1), Y5, Y5
+	VPMADDUBSW   416(R10)(DI*1), Y7, Y7
+	VPADDW       Y7, Y5, Y5
+	VMOVDQU      64(R9), X7
+	VINSERTI128  $0x01, 144(R9), Y7, Y7
+	VPSRLW       $0x04, Y7, Y9
+	VPAND        Y0, Y7, Y7
+	VPAND        Y0, Y9, Y9
+	VPMADDUBSW   448(R10), Y7, Y10
+	VPMADDUBSW   480(R10), Y9, Y11
+	VPADDW       Y11, Y10, Y10
+	VPMADDUBSW   448(R10)(DI*1), Y7, Y7
+	VPMADDUBSW   480(R10)(DI*1), Y9, Y9
+	VPADDW       Y9, Y7, Y7
+	VPBLENDD     $0xcc, Y10, Y8, Y9
+	VSHUFPD      $0x05, Y10, Y8, Y8
+	VPADDW       Y9, Y8, Y8
+	VPMADDWD     Y1, Y8, Y8
+	VPBLENDD     $0xcc, Y7, Y5, Y9
+	VSHUFPD      $0x05, Y7, Y5, Y5
+	VPADDW       Y9, Y5, Y5
+	VPMADDWD     Y1, Y5, Y5
+	VMOVDQU      (R9), Y7
+	VPBLENDD     $0x42, 36(R9), Y7, Y7
+	VPBLENDD     $0x84, 72(R9), Y7, Y7
+	VPBLENDD     $0x08, 108(R9), Y7, Y7
+	VPBLENDD     $0x10, 124(R9), Y7, Y7
+	VPSHUFB      pairsOrder20<>+0(SB), Y7, Y7
+	VEXTRACTI128 $0x01, Y7, X9
+	VPUNPCKLWD   X9, X7, X10
+	VPUNPCKHWD   X9, X7, X7
+	VCVTPH2PS    X10, Y10
+	VCVTPH2PS    X7, Y7
+	VPACKSSDW    Y8, Y6, Y6
+	VPMADDWD     Y1, Y6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       (R10), Y10, Y8
+	VFMADD231PS  Y6, Y8, Y2
+	VFMADD231PS  32(R10), Y7, Y2
+	VPACKSSDW    Y5, Y4, Y4
+	VPMADDWD     Y1, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       (R10)(DI*1), Y10, Y5
+	VFMADD231PS  Y4, Y5, Y3
+	VFMADD231PS  32(R10)(DI*1), Y7, Y3
+	ADDQ         $+160, R9
+	ADDQ         $+512, R10
+	DECQ         R8
+	JZ           done36
+	CMPQ         R8, $0x01
+	JNE          group35
+	MOVQ         back+72(FP), R11
+	SUBQ         R11, R9
+	JMP          group35
+
+done36:
+	VMOVUPS     Y2, (SP)(BX*1)
+	VMOVUPS     Y3, 256(SP)(BX*1)
+	MOVQ        rowBytes+24(FP), R8
+	ADDQ        R8, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
 	JNE         row32
@@ -1164,198 +1341,6 @@ last36:
 	VPERM2F128  $0x31, Y4, Y2, Y2
 	VADDPS      Y2, Y8, Y8
 	VMOVUPS     Y8, (CX)
-	ADDQ        $0x20, CX
-	DECQ        DX
-	JNZ         octet31
-	VZEROUPPER
-	RET
-
-DATA pairsOrder20<>+0(SB)/8, $0x0d0c090805040100
-DATA pairsOrder20<>+8(SB)/8, $0x0f0e0b0a07060302
-DATA pairsOrder20<>+16(SB)/8, $0x01000d0c09080504
-DATA pairsOrder20<>+24(SB)/8, $0x03020f0e0b0a0706
-GLOBL pairsOrder20<>(SB), RODATA|NOPTR, $32
-
-// func dotQ4_1x2AVX2(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
-// Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·dotQ4_1x2AVX2(SB), $512-80
-	MOVQ    w+16(FP), AX
-	MOVQ    out+0(FP), CX
-	MOVQ    octets+32(FP), DX
-	MOVQ    stride+56(FP), DI
-	VMOVDQU nibbleMask<>+0(SB), Y0
-	VMOVDQU onesWords<>+0(SB), Y1
-	MOVQ    AX, SI
-
-octet39:
-	XORQ BX, BX
-
-row40:
-	LEAQ 65536(AX), R8
-
-touch41:
-	CMPQ       SI, R8
-	JGE        touched42
-	PREFETCHT0 (SI)
-	ADDQ       $+4096, SI
-	JMP        touch41
-
-touched42:
-	MOVQ  AX, R9
-	MOVQ  lanes+48(FP), R10
-	MOVQ  n+64(FP), R8
-	VPXOR Y2, Y2, Y2
-	VPXOR Y3, Y3, Y3
-
-group43:
-	PREFETCHT0   4096(R9)
-	PREFETCHT0   4160(R9)
-	PREFETCHT0   4224(R9)
-	VMOVDQU      4(R9), X4
-	VINSERTI128  $0x01, 84(R9), Y4, Y4
-	VPSRLW       $0x04, Y4, Y5
-	VPAND        Y0, Y4, Y4
-	VPAND        Y0, Y5, Y5
-	VPMADDUBSW   256(R10), Y4, Y6
-	VPMADDUBSW   288(R10), Y5, Y7
-	VPADDW       Y7, Y6, Y6
-	VPMADDWD     Y1, Y6, Y6
-	VPMADDUBSW   256(R10)(DI*1), Y4, Y4
-	VPMADDUBSW   288(R10)(DI*1), Y5, Y5
-	VPADDW       Y5, Y4, Y4
-	VPMADDWD     Y1, Y4, Y4
-	VMOVDQU      24(R9), X5
-	VINSERTI128  $0x01, 104(R9), Y5, Y5
-	VPSRLW       $0x04, Y5, Y7
-	VPAND        Y0, Y5, Y5
-	VPAND        Y0, Y7, Y7
-	VPMADDUBSW   320(R10), Y5, Y8
-	VPMADDUBSW   352(R10), Y7, Y9
-	VPADDW       Y9, Y8, Y8
-	VPMADDWD     Y1, Y8, Y8
-	VPMADDUBSW   320(R10)(DI*1), Y5, Y5
-	VPMADDUBSW   352(R10)(DI*1), Y7, Y7
-	VPADDW       Y7, Y5, Y5
-	VPMADDWD     Y1, Y5, Y5
-	VPACKSSDW    Y8, Y6, Y6
-	VPMADDWD     Y1, Y6, Y6
-	VPACKSSDW    Y5, Y4, Y4
-	VPMADDWD     Y1, Y4, Y4
-	VMOVDQU      44(R9), X5
-	VINSERTI128  $0x01, 124(R9), Y5, Y5
-	VPSRLW       $0x04, Y5, Y7
-	VPAND        Y0, Y5, Y5
-	VPAND        Y0, Y7, Y7
-	VPMADDUBSW   384(R10), Y5, Y8
-	VPMADDUBSW   416(R10), Y7, Y9
-	VPADDW       Y9, Y8, Y8
-	VPMADDWD     Y1, Y8, Y8
-	VPMADDUBSW   384(R10)(DI*1), Y5, Y5
-	VPMADDUBSW   416(R10)(DI*1), Y7, Y7
-	VPADDW       Y7, Y5, Y5
-	VPMADDWD     Y1, Y5, Y5
-	VMOVDQU      64(R9), X7
-	VINSERTI128  $0x01, 144(R9), Y7, Y7
-	VPSRLW       $0x04, Y7, Y9
-	VPAND        Y0, Y7, Y7
-	VPAND        Y0, Y9, Y9
-	VPMADDUBSW   448(R10), Y7, Y10
-	VPMADDUBSW   480(R10), Y9, Y11
-	VPADDW       Y11, Y10, Y10
-	VPMADDWD     Y1, Y10, Y10
-	VPMADDUBSW   448(R10)(DI*1), Y7, Y7
-	VPMADDUBSW   480(R10)(DI*1), Y9, Y9
-	VPADDW       Y9, Y7, Y7
-	VPMADDWD     Y1, Y7, Y7
-	VPACKSSDW    Y10, Y8, Y8
-	VPMADDWD     Y1, Y8, Y8
-	VPACKSSDW    Y7, Y5, Y5
-	VPMADDWD     Y1, Y5, Y5
-	VMOVDQU      (R9), Y7
-	VPBLENDD     $0x42, 36(R9), Y7, Y7
-	VPBLENDD     $0x84, 72(R9), Y7, Y7
-	VPBLENDD     $0x08, 108(R9), Y7, Y7
-	VPBLENDD     $0x10, 124(R9), Y7, Y7
-	VPSHUFB      pairsOrder20<>+0(SB), Y7, Y7
-	VEXTRACTI128 $0x01, Y7, X9
-	VPUNPCKLWD   X9, X7, X10
-	VPUNPCKHWD   X9, X7, X7
-	VCVTPH2PS    X10, Y10
-	VCVTPH2PS    X7, Y7
-	VPACKSSDW    Y8, Y6, Y6
-	VPMADDWD     Y1, Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VMULPS       (R10), Y10, Y8
-	VFMADD231PS  Y6, Y8, Y2
-	VFMADD231PS  32(R10), Y7, Y2
-	VPACKSSDW    Y5, Y4, Y4
-	VPMADDWD     Y1, Y4, Y4
-	VCVTDQ2PS    Y4, Y4
-	VMULPS       (R10)(DI*1), Y10, Y5
-	VFMADD231PS  Y4, Y5, Y3
-	VFMADD231PS  32(R10)(DI*1), Y7, Y3
-	ADDQ         $+160, R9
-	ADDQ         $+512, R10
-	DECQ         R8
-	JZ           done44
-	CMPQ         R8, $0x01
-	JNE          full45
-	MOVQ         back+72(FP), R11
-	SUBQ         R11, R9
-
-full45:
-	JMP group43
-
-done44:
-	VMOVUPS     Y2, (SP)(BX*1)
-	VMOVUPS     Y3, 256(SP)(BX*1)
-	MOVQ        rowBytes+24(FP), R8
-	ADDQ        R8, AX
-	ADDQ        $0x20, BX
-	CMPQ        BX, $+256
-	JNE         row40
-	VMOVDQU     (SP), Y2
-	VMOVDQU     32(SP), Y3
-	VMOVDQU     64(SP), Y4
-	VMOVDQU     96(SP), Y5
-	VPUNPCKLDQ  Y3, Y2, Y6
-	VPUNPCKHDQ  Y3, Y2, Y2
-	VPUNPCKLDQ  Y5, Y4, Y3
-	VPUNPCKHDQ  Y5, Y4, Y4
-	VPUNPCKLQDQ Y3, Y6, Y5
-	VPUNPCKHQDQ Y3, Y6, Y3
-	VPUNPCKLQDQ Y4, Y2, Y6
-	VPUNPCKHQDQ Y4, Y2, Y2
-	VMOVDQU     128(SP), Y4
-	VMOVDQU     160(SP), Y7
-	VMOVDQU     192(SP), Y8
-	VMOVDQU     224(SP), Y9
-	VPUNPCKLDQ  Y7, Y4, Y10
-	VPUNPCKHDQ  Y7, Y4, Y4
-	VPUNPCKLDQ  Y9, Y8, Y7
-	VPUNPCKHDQ  Y9, Y8, Y8
-	VPUNPCKLQDQ Y7, Y10, Y9
-	VPUNPCKHQDQ Y7, Y10, Y7
-	VPUNPCKLQDQ Y8, Y4, Y10
-	VPUNPCKHQDQ Y8, Y4, Y4
-	VPXOR       Y8, Y8, Y8
-	VPERM2F128  $0x20, Y9, Y5, Y11
-	VADDPS      Y11, Y8, Y8
-	VPERM2F128  $0x20, Y7, Y3, Y11
-	VADDPS      Y11, Y8, Y8
-	VPERM2F128  $0x20, Y10, Y6, Y11
-	VADDPS      Y11, Y8, Y8
-	VPERM2F128  $0x20, Y4, Y2, Y11
-	VADDPS      Y11, Y8, Y8
-	VPERM2F128  $0x31, Y9, Y5, Y5
-	VADDPS      Y5, Y8, Y8
-	VPERM2F128  $0x31, Y7, Y3, Y3
-	VADDPS      Y3, Y8, Y8
-	VPERM2F128  $0x31, Y10, Y6, Y3
-	VADDPS      Y3, Y8, Y8
-	VPERM2F128  $0x31, Y4, Y2, Y2
-	VADDPS      Y2, Y8, Y8
-	VMOVUPS     Y8, (CX)
 	MOVQ        ldo+8(FP), BX
 	VMOVDQU     256(SP), Y2
 	VMOVDQU     288(SP), Y3
@@ -1401,7 +1386,7 @@ done44:
 	VMOVUPS     Y8, (CX)(BX*4)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet39
+	JNZ         octet31
 	VZEROUPPER
 	RET
 
@@ -1415,20 +1400,20 @@ TEXT ·dotQ4_1x1VNNI(SB), $256-80
 	VMOVDQU onesWords<>+0(SB), Y1
 	MOVQ    AX, SI
 
-octet46:
+octet37:
 	XORQ BX, BX
 
-row47:
+row38:
 	LEAQ 65536(AX), DI
 
-touch48:
+touch39:
 	CMPQ       SI, DI
-	JGE        touched49
+	JGE        touched40
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch48
+	JMP        touch39
 
-touched49:
+touched40:
 	MOVQ         AX, R8
 	MOVQ         lanes+48(FP), R9
 	MOVQ         n+64(FP), DI
@@ -1494,14 +1479,13 @@ touched49:
 	ADDQ         $+160, R8
 	ADDQ         $+512, R9
 	DECQ         DI
-	JZ           last51
+	JZ           last42
 	CMPQ         DI, $0x01
-	JNE          full52
+	JNE          group41
 	MOVQ         back+72(FP), R10
 	SUBQ         R10, R8
 
-full52:
-group50:
+group41:
 	PREFETCHT0   4096(R8)
 	PREFETCHT0   4160(R8)
 	PREFETCHT0   4224(R8)
@@ -1549,40 +1533,38 @@ group50:
 	BYTE $0xc4; BYTE $0x62; BYTE $0x3d; BYTE $0x50; BYTE $0xdc // VPDPBUSD     Y4, Y8, Y11
 	VPACKSSDW    Y11, Y10, Y10
 	VPMADDWD     Y1, Y10, Y10
-	VMOVDQU      (R8), Y4
-	VPBLENDD     $0x42, 36(R8), Y4, Y4
-	VPBLENDD     $0x84, 72(R8), Y4, Y4
-	VPBLENDD     $0x08, 108(R8), Y4, Y4
-	VPBLENDD     $0x10, 124(R8), Y4, Y4
-	VPSHUFB      pairsOrder20<>+0(SB), Y4, Y4
-	VEXTRACTI128 $0x01, Y4, X8
-	VPUNPCKLWD   X8, X4, X11
-	VPUNPCKHWD   X8, X4, X4
-	VCVTPH2PS    X11, Y11
-	VCVTPH2PS    X4, Y4
 	VPACKSSDW    Y6, Y5, Y5
 	VPMADDWD     Y1, Y5, Y5
 	VCVTDQ2PS    Y5, Y5
-	VMULPS       -512(R9), Y7, Y6
-	VFMADD231PS  Y5, Y6, Y2
+	VMULPS       -512(R9), Y7, Y4
+	VFMADD231PS  Y5, Y4, Y2
 	VFMADD231PS  -480(R9), Y3, Y2
+	VMOVDQU      (R8), Y3
+	VPBLENDD     $0x42, 36(R8), Y3, Y3
+	VPBLENDD     $0x84, 72(R8), Y3, Y3
+	VPBLENDD     $0x08, 108(R8), Y3, Y3
+	VPBLENDD     $0x10, 124(R8), Y3, Y3
+	VPSHUFB      pairsOrder20<>+0(SB), Y3, Y3
+	VEXTRACTI128 $0x01, Y3, X5
+	VPUNPCKLWD   X5, X3, X4
+	VPUNPCKHWD   X5, X3, X3
+	VCVTPH2PS    X4, Y4
+	VCVTPH2PS    X3, Y3
 	VMOVDQA      Y9, Y5
 	VMOVDQA      Y10, Y6
-	VMOVDQA      Y11, Y7
-	VMOVDQA      Y4, Y3
+	VMOVDQA      Y4, Y7
+	VMOVDQA      Y3, Y3
 	ADDQ         $+160, R8
 	ADDQ         $+512, R9
 	DECQ         DI
-	JZ           last51
+	JZ           last42
 	CMPQ         DI, $0x01
-	JNE          full53
+	JNE          group41
 	MOVQ         back+72(FP), R10
 	SUBQ         R10, R8
+	JMP          group41
 
-full53:
-	JMP group50
-
-last51:
+last42:
 	VPACKSSDW   Y6, Y5, Y5
 	VPMADDWD    Y1, Y5, Y5
 	VCVTDQ2PS   Y5, Y5
@@ -1594,7 +1576,7 @@ last51:
 	ADDQ        DI, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row47
+	JNE         row38
 	VMOVDQU     (SP), Y2
 	VMOVDQU     32(SP), Y3
 	VMOVDQU     64(SP), Y4
@@ -1639,7 +1621,7 @@ last51:
 	VMOVUPS     Y8, (CX)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet46
+	JNZ         octet37
 	VZEROUPPER
 	RET
 
@@ -1654,27 +1636,27 @@ TEXT ·dotQ4_1x2VNNI(SB), $512-80
 	VMOVDQU onesWords<>+0(SB), Y1
 	MOVQ    AX, SI
 
-octet54:
+octet43:
 	XORQ BX, BX
 
-row55:
+row44:
 	LEAQ 65536(AX), R8
 
-touch56:
+touch45:
 	CMPQ       SI, R8
-	JGE        touched57
+	JGE        touched46
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch56
+	JMP        touch45
 
-touched57:
+touched46:
 	MOVQ  AX, R9
 	MOVQ  lanes+48(FP), R10
 	MOVQ  n+64(FP), R8
 	VPXOR Y2, Y2, Y2
 	VPXOR Y3, Y3, Y3
 
-group58:
+group47:
 	PREFETCHT0   4096(R9)
 	PREFETCHT0   4160(R9)
 	PREFETCHT0   4224(R9)
@@ -1772,23 +1754,21 @@ group58:
 	ADDQ         $+160, R9
 	ADDQ         $+512, R10
 	DECQ         R8
-	JZ           done59
+	JZ           done48
 	CMPQ         R8, $0x01
-	JNE          full60
+	JNE          group47
 	MOVQ         back+72(FP), R11
 	SUBQ         R11, R9
+	JMP          group47
 
-full60:
-	JMP group58
-
-done59:
+done48:
 	VMOVUPS     Y2, (SP)(BX*1)
 	VMOVUPS     Y3, 256(SP)(BX*1)
 	MOVQ        rowBytes+24(FP), R8
 	ADDQ        R8, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row55
+	JNE         row44
 	VMOVDQU     (SP), Y2
 	VMOVDQU     32(SP), Y3
 	VMOVDQU     64(SP), Y4
@@ -1876,7 +1856,7 @@ done59:
 	VMOVUPS     Y8, (CX)(BX*4)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet54
+	JNZ         octet43
 	VZEROUPPER
 	RET
 
@@ -1891,20 +1871,20 @@ TEXT ·dotQ5_0x1AVX2(SB), $256-80
 	VMOVDQU onesWords<>+0(SB), Y2
 	MOVQ    AX, SI
 
-octet61:
+octet49:
 	XORQ BX, BX
 
-row62:
+row50:
 	LEAQ 65536(AX), DI
 
-touch63:
+touch51:
 	CMPQ       SI, DI
-	JGE        touched64
+	JGE        touched52
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch63
+	JMP        touch51
 
-touched64:
+touched52:
 	MOVQ         AX, R8
 	MOVQ         lanes+48(FP), R9
 	MOVQ         n+64(FP), DI
@@ -1932,7 +1912,6 @@ touched64:
 	VPMADDUBSW   256(R9), Y4, Y4
 	VPMADDUBSW   288(R9), Y5, Y5
 	VPADDW       Y5, Y4, Y4
-	VPMADDWD     Y2, Y4, Y4
 	VMOVDQU      28(R8), X5
 	VINSERTI128  $0x01, 116(R8), Y5, Y5
 	VPSRLW       $0x04, Y5, Y6
@@ -1953,8 +1932,9 @@ touched64:
 	VPMADDUBSW   320(R9), Y5, Y5
 	VPMADDUBSW   352(R9), Y6, Y6
 	VPADDW       Y6, Y5, Y5
-	VPMADDWD     Y2, Y5, Y5
-	VPACKSSDW    Y5, Y4, Y4
+	VPBLENDD     $0xcc, Y5, Y4, Y6
+	VSHUFPD      $0x05, Y5, Y4, Y4
+	VPADDW       Y6, Y4, Y4
 	VPMADDWD     Y2, Y4, Y4
 	VMOVDQU      50(R8), X5
 	VINSERTI128  $0x01, 138(R8), Y5, Y5
@@ -1976,7 +1956,6 @@ touched64:
 	VPMADDUBSW   384(R9), Y5, Y5
 	VPMADDUBSW   416(R9), Y6, Y6
 	VPADDW       Y6, Y5, Y5
-	VPMADDWD     Y2, Y5, Y5
 	VMOVDQU      72(R8), X6
 	VINSERTI128  $0x01, 160(R8), Y6, Y6
 	VPSRLW       $0x04, Y6, Y7
@@ -1997,8 +1976,9 @@ touched64:
 	VPMADDUBSW   448(R9), Y6, Y6
 	VPMADDUBSW   480(R9), Y7, Y7
 	VPADDW       Y7, Y6, Y6
-	VPMADDWD     Y2, Y6, Y6
-	VPACKSSDW    Y6, Y5, Y5
+	VPBLENDD     $0xcc, Y6, Y5, Y7
+	VSHUFPD      $0x05, Y6, Y5, Y5
+	VPADDW       Y7, Y5, Y5
 	VPMADDWD     Y2, Y5, Y5
 	VMOVDQU      (R8), Y6
 	VPBLENDW     $0x12, 42(R8), Y6, Y6
@@ -2012,14 +1992,13 @@ touched64:
 	ADDQ         $+176, R8
 	ADDQ         $+512, R9
 	DECQ         DI
-	JZ           last66
+	JZ           last54
 	CMPQ         DI, $0x01
-	JNE          full67
+	JNE          group53
 	MOVQ         back+72(FP), R10
 	SUBQ         R10, R8
 
-full67:
-group65:
+group53:
 	PREFETCHT0   4096(R8)
 	PREFETCHT0   4160(R8)
 	PREFETCHT0   4224(R8)
@@ -2043,7 +2022,6 @@ group65:
 	VPMADDUBSW   256(R9), Y7, Y7
 	VPMADDUBSW   288(R9), Y8, Y8
 	VPADDW       Y8, Y7, Y7
-	VPMADDWD     Y2, Y7, Y7
 	VMOVDQU      28(R8), X8
 	VINSERTI128  $0x01, 116(R8), Y8, Y8
 	VPSRLW       $0x04, Y8, Y9
@@ -2064,8 +2042,9 @@ group65:
 	VPMADDUBSW   320(R9), Y8, Y8
 	VPMADDUBSW   352(R9), Y9, Y9
 	VPADDW       Y9, Y8, Y8
-	VPMADDWD     Y2, Y8, Y8
-	VPACKSSDW    Y8, Y7, Y7
+	VPBLENDD     $0xcc, Y8, Y7, Y9
+	VSHUFPD      $0x05, Y8, Y7, Y7
+	VPADDW       Y9, Y7, Y7
 	VPMADDWD     Y2, Y7, Y7
 	VMOVDQU      50(R8), X8
 	VINSERTI128  $0x01, 138(R8), Y8, Y8
@@ -2087,7 +2066,6 @@ group65:
 	VPMADDUBSW   384(R9), Y8, Y8
 	VPMADDUBSW   416(R9), Y9, Y9
 	VPADDW       Y9, Y8, Y8
-	VPMADDWD     Y2, Y8, Y8
 	VMOVDQU      72(R8), X9
 	VINSERTI128  $0x01, 160(R8), Y9, Y9
 	VPSRLW       $0x04, Y9, Y10
@@ -2108,43 +2086,42 @@ group65:
 	VPMADDUBSW   448(R9), Y9, Y9
 	VPMADDUBSW   480(R9), Y10, Y10
 	VPADDW       Y10, Y9, Y9
-	VPMADDWD     Y2, Y9, Y9
-	VPACKSSDW    Y9, Y8, Y8
+	VPBLENDD     $0xcc, Y9, Y8, Y10
+	VSHUFPD      $0x05, Y9, Y8, Y8
+	VPADDW       Y10, Y8, Y8
 	VPMADDWD     Y2, Y8, Y8
-	VMOVDQU      (R8), Y9
-	VPBLENDW     $0x12, 42(R8), Y9, Y9
-	VPBLENDW     $0x24, 84(R8), Y9, Y9
-	VPBLENDW     $0x40, 120(R8), Y9, Y9
-	VPBLENDW     $0x80, 124(R8), Y9, Y9
-	VEXTRACTI128 $0x01, Y9, X10
-	VPBLENDW     $0xb8, X10, X9, X9
-	VPSHUFB      halvesOrder22<>+0(SB), X9, X9
-	VCVTPH2PS    X9, Y9
-	VSHUFPS      $0xdd, Y5, Y4, Y10
+	VSHUFPS      $0xdd, Y5, Y4, Y9
 	VSHUFPS      $0x88, Y5, Y4, Y4
-	VPADDD       Y10, Y4, Y4
+	VPADDD       Y9, Y4, Y4
 	VMOVDQU      -448(R9), Y5
 	VPSLLD       $0x04, Y5, Y5
 	VPADDD       Y5, Y4, Y4
 	VCVTDQ2PS    Y4, Y4
 	VMULPS       -512(R9), Y6, Y5
 	VFMADD231PS  Y4, Y5, Y3
+	VMOVDQU      (R8), Y6
+	VPBLENDW     $0x12, 42(R8), Y6, Y6
+	VPBLENDW     $0x24, 84(R8), Y6, Y6
+	VPBLENDW     $0x40, 120(R8), Y6, Y6
+	VPBLENDW     $0x80, 124(R8), Y6, Y6
+	VEXTRACTI128 $0x01, Y6, X4
+	VPBLENDW     $0xb8, X4, X6, X6
+	VPSHUFB      halvesOrder22<>+0(SB), X6, X6
+	VCVTPH2PS    X6, Y6
 	VMOVDQA      Y7, Y4
 	VMOVDQA      Y8, Y5
-	VMOVDQA      Y9, Y6
+	VMOVDQA      Y6, Y6
 	ADDQ         $+176, R8
 	ADDQ         $+512, R9
 	DECQ         DI
-	JZ           last66
+	JZ           last54
 	CMPQ         DI, $0x01
-	JNE          full68
+	JNE          group53
 	MOVQ         back+72(FP), R10
 	SUBQ         R10, R8
+	JMP          group53
 
-full68:
-	JMP group65
-
-last66:
+last54:
 	VSHUFPS     $0xdd, Y5, Y4, Y7
 	VSHUFPS     $0x88, Y5, Y4, Y4
 	VPADDD      Y7, Y4, Y4
@@ -2159,7 +2136,7 @@ last66:
 	ADDQ        DI, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row62
+	JNE         row50
 	VMOVDQU     (SP), Y3
 	VMOVDQU     32(SP), Y4
 	VMOVDQU     64(SP), Y5
@@ -2204,7 +2181,7 @@ last66:
 	VMOVUPS     Y9, (CX)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet61
+	JNZ         octet49
 	VZEROUPPER
 	RET
 
@@ -2250,27 +2227,27 @@ TEXT ·dotQ5_0x2AVX2(SB), $512-80
 	VMOVDQU onesWords<>+0(SB), Y2
 	MOVQ    AX, SI
 
-octet69:
+octet55:
 	XORQ BX, BX
 
-row70:
+row56:
 	LEAQ 65536(AX), R8
 
-touch71:
+touch57:
 	CMPQ       SI, R8
-	JGE        touched72
+	JGE        touched58
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch71
+	JMP        touch57
 
-touched72:
+touched58:
 	MOVQ  AX, R9
 	MOVQ  lanes+48(FP), R10
 	MOVQ  n+64(FP), R8
 	VPXOR Y3, Y3, Y3
 	VPXOR Y4, Y4, Y4
 
-group73:
+group59:
 	PREFETCHT0   4096(R9)
 	PREFETCHT0   4160(R9)
 	PREFETCHT0   4224(R9)
@@ -2294,11 +2271,9 @@ group73:
 	VPMADDUBSW   256(R10), Y5, Y7
 	VPMADDUBSW   288(R10), Y6, Y8
 	VPADDW       Y8, Y7, Y7
-	VPMADDWD     Y2, Y7, Y7
 	VPMADDUBSW   256(R10)(DI*1), Y5, Y5
 	VPMADDUBSW   288(R10)(DI*1), Y6, Y6
 	VPADDW       Y6, Y5, Y5
-	VPMADDWD     Y2, Y5, Y5
 	VMOVDQU      28(R9), X6
 	VINSERTI128  $0x01, 116(R9), Y6, Y6
 	VPSRLW       $0x04, Y6, Y8
@@ -2319,14 +2294,16 @@ group73:
 	VPMADDUBSW   320(R10), Y6, Y9
 	VPMADDUBSW   352(R10), Y8, Y10
 	VPADDW       Y10, Y9, Y9
-	VPMADDWD     Y2, Y9, Y9
 	VPMADDUBSW   320(R10)(DI*1), Y6, Y6
 	VPMADDUBSW   352(R10)(DI*1), Y8, Y8
 	VPADDW       Y8, Y6, Y6
-	VPMADDWD     Y2, Y6, Y6
-	VPACKSSDW    Y9, Y7, Y7
+	VPBLENDD     $0xcc, Y9, Y7, Y8
+	VSHUFPD      $0x05, Y9, Y7, Y7
+	VPADDW       Y8, Y7, Y7
 	VPMADDWD     Y2, Y7, Y7
-	VPACKSSDW    Y6, Y5, Y5
+	VPBLENDD     $0xcc, Y6, Y5, Y8
+	VSHUFPD      $0x05, Y6, Y5, Y5
+	VPADDW       Y8, Y5, Y5
 	VPMADDWD     Y2, Y5, Y5
 	VMOVDQU      50(R9), X6
 	VINSERTI128  $0x01, 138(R9), Y6, Y6
@@ -2348,11 +2325,9 @@ group73:
 	VPMADDUBSW   384(R10), Y6, Y9
 	VPMADDUBSW   416(R10), Y8, Y10
 	VPADDW       Y10, Y9, Y9
-	VPMADDWD     Y2, Y9, Y9
 	VPMADDUBSW   384(R10)(DI*1), Y6, Y6
 	VPMADDUBSW   416(R10)(DI*1), Y8, Y8
 	VPADDW       Y8, Y6, Y6
-	VPMADDWD     Y2, Y6, Y6
 	VMOVDQU      72(R9), X8
 	VINSERTI128  $0x01, 160(R9), Y8, Y8
 	VPSRLW       $0x04, Y8, Y10
@@ -2373,14 +2348,16 @@ group73:
 	VPMADDUBSW   448(R10), Y8, Y11
 	VPMADDUBSW   480(R10), Y10, Y12
 	VPADDW       Y12, Y11, Y11
-	VPMADDWD     Y2, Y11, Y11
 	VPMADDUBSW   448(R10)(DI*1), Y8, Y8
 	VPMADDUBSW   480(R10)(DI*1), Y10, Y10
 	VPADDW       Y10, Y8, Y8
-	VPMADDWD     Y2, Y8, Y8
-	VPACKSSDW    Y11, Y9, Y9
+	VPBLENDD     $0xcc, Y11, Y9, Y10
+	VSHUFPD      $0x05, Y11, Y9, Y9
+	VPADDW       Y10, Y9, Y9
 	VPMADDWD     Y2, Y9, Y9
-	VPACKSSDW    Y8, Y6, Y6
+	VPBLENDD     $0xcc, Y8, Y6, Y10
+	VSHUFPD      $0x05, Y8, Y6, Y6
+	VPADDW       Y10, Y6, Y6
 	VPMADDWD     Y2, Y6, Y6
 	VMOVDQU      (R9), Y8
 	VPBLENDW     $0x12, 42(R9), Y8, Y8
@@ -2412,23 +2389,21 @@ group73:
 	ADDQ         $+176, R9
 	ADDQ         $+512, R10
 	DECQ         R8
-	JZ           done74
+	JZ           done60
 	CMPQ         R8, $0x01
-	JNE          full75
+	JNE          group59
 	MOVQ         back+72(FP), R11
 	SUBQ         R11, R9
+	JMP          group59
 
-full75:
-	JMP group73
-
-done74:
+done60:
 	VMOVUPS     Y3, (SP)(BX*1)
 	VMOVUPS     Y4, 256(SP)(BX*1)
 	MOVQ        rowBytes+24(FP), R8
 	ADDQ        R8, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row70
+	JNE         row56
 	VMOVDQU     (SP), Y3
 	VMOVDQU     32(SP), Y4
 	VMOVDQU     64(SP), Y5
@@ -2516,7 +2491,7 @@ done74:
 	VMOVUPS     Y9, (CX)(BX*4)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet69
+	JNZ         octet55
 	VZEROUPPER
 	RET
 
@@ -2531,20 +2506,20 @@ TEXT ·dotQ5_0x1VNNI(SB), $256-80
 	VMOVDQU onesWords<>+0(SB), Y2
 	MOVQ    AX, SI
 
-octet76:
+octet61:
 	XORQ BX, BX
 
-row77:
+row62:
 	LEAQ 65536(AX), DI
 
-touch78:
+touch63:
 	CMPQ       SI, DI
-	JGE        touched79
+	JGE        touched64
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch78
+	JMP        touch63
 
-touched79:
+touched64:
 	MOVQ         AX, R8
 	MOVQ         lanes+48(FP), R9
 	MOVQ         n+64(FP), DI
@@ -2656,14 +2631,13 @@ touched79:
 	ADDQ         $+176, R8
 	ADDQ         $+512, R9
 	DECQ         DI
-	JZ           last81
+	JZ           last66
 	CMPQ         DI, $0x01
-	JNE          full82
+	JNE          group65
 	MOVQ         back+72(FP), R10
 	SUBQ         R10, R8
 
-full82:
-group80:
+group65:
 	PREFETCHT0   4096(R8)
 	PREFETCHT0   4160(R8)
 	PREFETCHT0   4224(R8)
@@ -2759,40 +2733,38 @@ group80:
 	BYTE $0xc4; BYTE $0x62; BYTE $0x3d; BYTE $0x50; BYTE $0xdd // VPDPBUSD     Y5, Y8, Y11
 	VPACKSSDW    Y11, Y10, Y10
 	VPMADDWD     Y2, Y10, Y10
-	VMOVDQU      (R8), Y5
-	VPBLENDW     $0x12, 42(R8), Y5, Y5
-	VPBLENDW     $0x24, 84(R8), Y5, Y5
-	VPBLENDW     $0x40, 120(R8), Y5, Y5
-	VPBLENDW     $0x80, 124(R8), Y5, Y5
-	VEXTRACTI128 $0x01, Y5, X8
-	VPBLENDW     $0xb8, X8, X5, X5
-	VPSHUFB      halvesOrder22<>+0(SB), X5, X5
-	VCVTPH2PS    X5, Y5
-	VSHUFPS      $0xdd, Y7, Y6, Y8
+	VSHUFPS      $0xdd, Y7, Y6, Y5
 	VSHUFPS      $0x88, Y7, Y6, Y6
-	VPADDD       Y8, Y6, Y6
-	VMOVDQU      -448(R9), Y7
-	VPSLLD       $0x04, Y7, Y7
-	VPADDD       Y7, Y6, Y6
+	VPADDD       Y5, Y6, Y6
+	VMOVDQU      -448(R9), Y5
+	VPSLLD       $0x04, Y5, Y5
+	VPADDD       Y5, Y6, Y6
 	VCVTDQ2PS    Y6, Y6
 	VMULPS       -512(R9), Y4, Y4
 	VFMADD231PS  Y6, Y4, Y3
+	VMOVDQU      (R8), Y4
+	VPBLENDW     $0x12, 42(R8), Y4, Y4
+	VPBLENDW     $0x24, 84(R8), Y4, Y4
+	VPBLENDW     $0x40, 120(R8), Y4, Y4
+	VPBLENDW     $0x80, 124(R8), Y4, Y4
+	VEXTRACTI128 $0x01, Y4, X5
+	VPBLENDW     $0xb8, X5, X4, X4
+	VPSHUFB      halvesOrder22<>+0(SB), X4, X4
+	VCVTPH2PS    X4, Y4
 	VMOVDQA      Y9, Y6
 	VMOVDQA      Y10, Y7
-	VMOVDQA      Y5, Y4
+	VMOVDQA      Y4, Y4
 	ADDQ         $+176, R8
 	ADDQ         $+512, R9
 	DECQ         DI
-	JZ           last81
+	JZ           last66
 	CMPQ         DI, $0x01
-	JNE          full83
+	JNE          group65
 	MOVQ         back+72(FP), R10
 	SUBQ         R10, R8
+	JMP          group65
 
-full83:
-	JMP group80
-
-last81:
+last66:
 	VSHUFPS     $0xdd, Y7, Y6, Y5
 	VSHUFPS     $0x88, Y7, Y6, Y6
 	VPADDD      Y5, Y6, Y6
@@ -2807,7 +2779,7 @@ last81:
 	ADDQ        DI, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row77
+	JNE         row62
 	VMOVDQU     (SP), Y3
 	VMOVDQU     32(SP), Y4
 	VMOVDQU     64(SP), Y5
@@ -2852,7 +2824,7 @@ last81:
 	VMOVUPS     Y9, (CX)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet76
+	JNZ         octet61
 	VZEROUPPER
 	RET
 
@@ -2868,27 +2840,27 @@ TEXT ·dotQ5_0x2VNNI(SB), $512-80
 	VMOVDQU onesWords<>+0(SB), Y2
 	MOVQ    AX, SI
 
-octet84:
+octet67:
 	XORQ BX, BX
 
-row85:
+row68:
 	LEAQ 65536(AX), R8
 
-touch86:
+touch69:
 	CMPQ       SI, R8
-	JGE        touched87
+	JGE        touched70
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch86
+	JMP        touch69
 
-touched87:
+touched70:
 	MOVQ  AX, R9
 	MOVQ  lanes+48(FP), R10
 	MOVQ  n+64(FP), R8
 	VPXOR Y3, Y3, Y3
 	VPXOR Y4, Y4, Y4
 
-group88:
+group71:
 	PREFETCHT0   4096(R9)
 	PREFETCHT0   4160(R9)
 	PREFETCHT0   4224(R9)
@@ -3038,23 +3010,21 @@ group88:
 	ADDQ         $+176, R9
 	ADDQ         $+512, R10
 	DECQ         R8
-	JZ           done89
+	JZ           done72
 	CMPQ         R8, $0x01
-	JNE          full90
+	JNE          group71
 	MOVQ         back+72(FP), R11
 	SUBQ         R11, R9
+	JMP          group71
 
-full90:
-	JMP group88
-
-done89:
+done72:
 	VMOVUPS     Y3, (SP)(BX*1)
 	VMOVUPS     Y4, 256(SP)(BX*1)
 	MOVQ        rowBytes+24(FP), R8
 	ADDQ        R8, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row85
+	JNE         row68
 	VMOVDQU     (SP), Y3
 	VMOVDQU     32(SP), Y4
 	VMOVDQU     64(SP), Y5
@@ -3142,7 +3112,7 @@ done89:
 	VMOVUPS     Y9, (CX)(BX*4)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet84
+	JNZ         octet67
 	VZEROUPPER
 	RET
 
@@ -3157,20 +3127,20 @@ TEXT ·dotQ5_1x1AVX2(SB), $256-80
 	VMOVDQU onesWords<>+0(SB), Y2
 	MOVQ    AX, SI
 
-octet91:
+octet73:
 	XORQ BX, BX
 
-row92:
+row74:
 	LEAQ 65536(AX), DI
 
-touch93:
+touch75:
 	CMPQ       SI, DI
-	JGE        touched94
+	JGE        touched76
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch93
+	JMP        touch75
 
-touched94:
+touched76:
 	MOVQ         AX, R8
 	MOVQ         lanes+48(FP), R9
 	MOVQ         n+64(FP), DI
@@ -3198,7 +3168,6 @@ touched94:
 	VPMADDUBSW   256(R9), Y4, Y4
 	VPMADDUBSW   288(R9), Y5, Y5
 	VPADDW       Y5, Y4, Y4
-	VPMADDWD     Y2, Y4, Y4
 	VMOVDQU      32(R8), X5
 	VINSERTI128  $0x01, 128(R8), Y5, Y5
 	VPSRLW       $0x04, Y5, Y6
@@ -3219,8 +3188,9 @@ touched94:
 	VPMADDUBSW   320(R9), Y5, Y5
 	VPMADDUBSW   352(R9), Y6, Y6
 	VPADDW       Y6, Y5, Y5
-	VPMADDWD     Y2, Y5, Y5
-	VPACKSSDW    Y5, Y4, Y4
+	VPBLENDD     $0xcc, Y5, Y4, Y6
+	VSHUFPD      $0x05, Y5, Y4, Y4
+	VPADDW       Y6, Y4, Y4
 	VPMADDWD     Y2, Y4, Y4
 	VMOVDQU      56(R8), X5
 	VINSERTI128  $0x01, 152(R8), Y5, Y5
@@ -3242,7 +3212,6 @@ touched94:
 	VPMADDUBSW   384(R9), Y5, Y5
 	VPMADDUBSW   416(R9), Y6, Y6
 	VPADDW       Y6, Y5, Y5
-	VPMADDWD     Y2, Y5, Y5
 	VMOVDQU      80(R8), X6
 	VINSERTI128  $0x01, 176(R8), Y6, Y6
 	VPSRLW       $0x04, Y6, Y7
@@ -3263,8 +3232,9 @@ touched94:
 	VPMADDUBSW   448(R9), Y6, Y6
 	VPMADDUBSW   480(R9), Y7, Y7
 	VPADDW       Y7, Y6, Y6
-	VPMADDWD     Y2, Y6, Y6
-	VPACKSSDW    Y6, Y5, Y5
+	VPBLENDD     $0xcc, Y6, Y5, Y7
+	VSHUFPD      $0x05, Y6, Y5, Y5
+	VPADDW       Y7, Y5, Y5
 	VPMADDWD     Y2, Y5, Y5
 	VMOVDQU      (R8), Y6
 	VPBLENDD     $0x82, 44(R8), Y6, Y6
@@ -3281,14 +3251,13 @@ touched94:
 	ADDQ         $+192, R8
 	ADDQ         $+512, R9
 	DECQ         DI
-	JZ           last96
+	JZ           last78
 	CMPQ         DI, $0x01
-	JNE          full97
+	JNE          group77
 	MOVQ         back+72(FP), R10
 	SUBQ         R10, R8
 
-full97:
-group95:
+group77:
 	PREFETCHT0   4096(R8)
 	PREFETCHT0   4160(R8)
 	PREFETCHT0   4224(R8)
@@ -3312,7 +3281,6 @@ group95:
 	VPMADDUBSW   256(R9), Y7, Y7
 	VPMADDUBSW   288(R9), Y9, Y9
 	VPADDW       Y9, Y7, Y7
-	VPMADDWD     Y2, Y7, Y7
 	VMOVDQU      32(R8), X9
 	VINSERTI128  $0x01, 128(R8), Y9, Y9
 	VPSRLW       $0x04, Y9, Y10
@@ -3333,8 +3301,9 @@ group95:
 	VPMADDUBSW   320(R9), Y9, Y9
 	VPMADDUBSW   352(R9), Y10, Y10
 	VPADDW       Y10, Y9, Y9
-	VPMADDWD     Y2, Y9, Y9
-	VPACKSSDW    Y9, Y7, Y7
+	VPBLENDD     $0xcc, Y9, Y7, Y10
+	VSHUFPD      $0x05, Y9, Y7, Y7
+	VPADDW       Y10, Y7, Y7
 	VPMADDWD     Y2, Y7, Y7
 	VMOVDQU      56(R8), X9
 	VINSERTI128  $0x01, 152(R8), Y9, Y9
@@ -3356,7 +3325,6 @@ group95:
 	VPMADDUBSW   384(R9), Y9, Y9
 	VPMADDUBSW   416(R9), Y10, Y10
 	VPADDW       Y10, Y9, Y9
-	VPMADDWD     Y2, Y9, Y9
 	VMOVDQU      80(R8), X10
 	VINSERTI128  $0x01, 176(R8), Y10, Y10
 	VPSRLW       $0x04, Y10, Y11
@@ -3377,45 +3345,44 @@ group95:
 	VPMADDUBSW   448(R9), Y10, Y10
 	VPMADDUBSW   480(R9), Y11, Y11
 	VPADDW       Y11, Y10, Y10
-	VPMADDWD     Y2, Y10, Y10
-	VPACKSSDW    Y10, Y9, Y9
+	VPBLENDD     $0xcc, Y10, Y9, Y11
+	VSHUFPD      $0x05, Y10, Y9, Y9
+	VPADDW       Y11, Y9, Y9
 	VPMADDWD     Y2, Y9, Y9
-	VMOVDQU      (R8), Y10
-	VPBLENDD     $0x82, 44(R8), Y10, Y10
-	VPBLENDD     $0x04, 88(R8), Y10, Y10
-	VPBLENDD     $0x10, 104(R8), Y10, Y10
-	VPBLENDD     $0x08, 132(R8), Y10, Y10
-	VPBLENDD     $0x20, 148(R8), Y10, Y10
-	VPSHUFB      pairsOrder24<>+0(SB), Y10, Y10
-	VEXTRACTI128 $0x01, Y10, X11
-	VPUNPCKLWD   X11, X10, X12
-	VPUNPCKHWD   X11, X10, X10
-	VCVTPH2PS    X12, Y12
-	VCVTPH2PS    X10, Y10
-	VSHUFPS      $0xdd, Y5, Y4, Y11
+	VSHUFPS      $0xdd, Y5, Y4, Y10
 	VSHUFPS      $0x88, Y5, Y4, Y4
-	VPADDD       Y11, Y4, Y4
+	VPADDD       Y10, Y4, Y4
 	VCVTDQ2PS    Y4, Y4
 	VMULPS       -512(R9), Y8, Y5
 	VFMADD231PS  Y4, Y5, Y3
 	VFMADD231PS  -480(R9), Y6, Y3
+	VMOVDQU      (R8), Y4
+	VPBLENDD     $0x82, 44(R8), Y4, Y4
+	VPBLENDD     $0x04, 88(R8), Y4, Y4
+	VPBLENDD     $0x10, 104(R8), Y4, Y4
+	VPBLENDD     $0x08, 132(R8), Y4, Y4
+	VPBLENDD     $0x20, 148(R8), Y4, Y4
+	VPSHUFB      pairsOrder24<>+0(SB), Y4, Y4
+	VEXTRACTI128 $0x01, Y4, X5
+	VPUNPCKLWD   X5, X4, X8
+	VPUNPCKHWD   X5, X4, X6
+	VCVTPH2PS    X8, Y8
+	VCVTPH2PS    X6, Y6
 	VMOVDQA      Y7, Y4
 	VMOVDQA      Y9, Y5
-	VMOVDQA      Y12, Y8
-	VMOVDQA      Y10, Y6
+	VMOVDQA      Y8, Y8
+	VMOVDQA      Y6, Y6
 	ADDQ         $+192, R8
 	ADDQ         $+512, R9
 	DECQ         DI
-	JZ           last96
+	JZ           last78
 	CMPQ         DI, $0x01
-	JNE          full98
+	JNE          group77
 	MOVQ         back+72(FP), R10
 	SUBQ         R10, R8
+	JMP          group77
 
-full98:
-	JMP group95
-
-last96:
+last78:
 	VSHUFPS     $0xdd, Y5, Y4, Y7
 	VSHUFPS     $0x88, Y5, Y4, Y4
 	VPADDD      Y7, Y4, Y4
@@ -3428,7 +3395,7 @@ last96:
 	ADDQ        DI, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row92
+	JNE         row74
 	VMOVDQU     (SP), Y3
 	VMOVDQU     32(SP), Y4
 	VMOVDQU     64(SP), Y5
@@ -3473,7 +3440,7 @@ last96:
 	VMOVUPS     Y9, (CX)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet91
+	JNZ         octet73
 	VZEROUPPER
 	RET
 
@@ -3495,27 +3462,27 @@ TEXT ·dotQ5_1x2AVX2(SB), $512-80
 	VMOVDQU onesWords<>+0(SB), Y2
 	MOVQ    AX, SI
 
-octet99:
+octet79:
 	XORQ BX, BX
 
-row100:
+row80:
 	LEAQ 65536(AX), R8
 
-touch101:
+touch81:
 	CMPQ       SI, R8
-	JGE        touched102
+	JGE        touched82
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch101
+	JMP        touch81
 
-touched102:
+touched82:
 	MOVQ  AX, R9
 	MOVQ  lanes+48(FP), R10
 	MOVQ  n+64(FP), R8
 	VPXOR Y3, Y3, Y3
 	VPXOR Y4, Y4, Y4
 
-group103:
+group83:
 	PREFETCHT0   4096(R9)
 	PREFETCHT0   4160(R9)
 	PREFETCHT0   4224(R9)
@@ -3539,11 +3506,9 @@ group103:
 	VPMADDUBSW   256(R10), Y5, Y7
 	VPMADDUBSW   288(R10), Y6, Y8
 	VPADDW       Y8, Y7, Y7
-	VPMADDWD     Y2, Y7, Y7
 	VPMADDUBSW   256(R10)(DI*1), Y5, Y5
 	VPMADDUBSW   288(R10)(DI*1), Y6, Y6
 	VPADDW       Y6, Y5, Y5
-	VPMADDWD     Y2, Y5, Y5
 	VMOVDQU      32(R9), X6
 	VINSERTI128  $0x01, 128(R9), Y6, Y6
 	VPSRLW       $0x04, Y6, Y8
@@ -3564,14 +3529,16 @@ group103:
 	VPMADDUBSW   320(R10), Y6, Y9
 	VPMADDUBSW   352(R10), Y8, Y10
 	VPADDW       Y10, Y9, Y9
-	VPMADDWD     Y2, Y9, Y9
 	VPMADDUBSW   320(R10)(DI*1), Y6, Y6
 	VPMADDUBSW   352(R10)(DI*1), Y8, Y8
 	VPADDW       Y8, Y6, Y6
-	VPMADDWD     Y2, Y6, Y6
-	VPACKSSDW    Y9, Y7, Y7
+	VPBLENDD     $0xcc, Y9, Y7, Y8
+	VSHUFPD      $0x05, Y9, Y7, Y7
+	VPADDW       Y8, Y7, Y7
 	VPMADDWD     Y2, Y7, Y7
-	VPACKSSDW    Y6, Y5, Y5
+	VPBLENDD     $0xcc, Y6, Y5, Y8
+	VSHUFPD      $0x05, Y6, Y5, Y5
+	VPADDW       Y8, Y5, Y5
 	VPMADDWD     Y2, Y5, Y5
 	VMOVDQU      56(R9), X6
 	VINSERTI128  $0x01, 152(R9), Y6, Y6
@@ -3593,11 +3560,9 @@ group103:
 	VPMADDUBSW   384(R10), Y6, Y9
 	VPMADDUBSW   416(R10), Y8, Y10
 	VPADDW       Y10, Y9, Y9
-	VPMADDWD     Y2, Y9, Y9
 	VPMADDUBSW   384(R10)(DI*1), Y6, Y6
 	VPMADDUBSW   416(R10)(DI*1), Y8, Y8
 	VPADDW       Y8, Y6, Y6
-	VPMADDWD     Y2, Y6, Y6
 	VMOVDQU      80(R9), X8
 	VINSERTI128  $0x01, 176(R9), Y8, Y8
 	VPSRLW       $0x04, Y8, Y10
@@ -3618,14 +3583,16 @@ group103:
 	VPMADDUBSW   448(R10), Y8, Y11
 	VPMADDUBSW   480(R10), Y10, Y12
 	VPADDW       Y12, Y11, Y11
-	VPMADDWD     Y2, Y11, Y11
 	VPMADDUBSW   448(R10)(DI*1), Y8, Y8
 	VPMADDUBSW   480(R10)(DI*1), Y10, Y10
 	VPADDW       Y10, Y8, Y8
-	VPMADDWD     Y2, Y8, Y8
-	VPACKSSDW    Y11, Y9, Y9
+	VPBLENDD     $0xcc, Y11, Y9, Y10
+	VSHUFPD      $0x05, Y11, Y9, Y9
+	VPADDW       Y10, Y9, Y9
 	VPMADDWD     Y2, Y9, Y9
-	VPACKSSDW    Y8, Y6, Y6
+	VPBLENDD     $0xcc, Y8, Y6, Y10
+	VSHUFPD      $0x05, Y8, Y6, Y6
+	VPADDW       Y10, Y6, Y6
 	VPMADDWD     Y2, Y6, Y6
 	VMOVDQU      (R9), Y8
 	VPBLENDD     $0x82, 44(R9), Y8, Y8
@@ -3656,23 +3623,21 @@ group103:
 	ADDQ         $+192, R9
 	ADDQ         $+512, R10
 	DECQ         R8
-	JZ           done104
+	JZ           done84
 	CMPQ         R8, $0x01
-	JNE          full105
+	JNE          group83
 	MOVQ         back+72(FP), R11
 	SUBQ         R11, R9
+	JMP          group83
 
-full105:
-	JMP group103
-
-done104:
+done84:
 	VMOVUPS     Y3, (SP)(BX*1)
 	VMOVUPS     Y4, 256(SP)(BX*1)
 	MOVQ        rowBytes+24(FP), R8
 	ADDQ        R8, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row100
+	JNE         row80
 	VMOVDQU     (SP), Y3
 	VMOVDQU     32(SP), Y4
 	VMOVDQU     64(SP), Y5
@@ -3760,7 +3725,7 @@ done104:
 	VMOVUPS     Y9, (CX)(BX*4)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet99
+	JNZ         octet79
 	VZEROUPPER
 	RET
 
@@ -3775,20 +3740,20 @@ TEXT ·dotQ5_1x1VNNI(SB), $256-80
 	VMOVDQU onesWords<>+0(SB), Y2
 	MOVQ    AX, SI
 
-octet106:
+octet85:
 	XORQ BX, BX
 
-row107:
+row86:
 	LEAQ 65536(AX), DI
 
-touch108:
+touch87:
 	CMPQ       SI, DI
-	JGE        touched109
+	JGE        touched88
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch108
+	JMP        touch87
 
-touched109:
+touched88:
 	MOVQ         AX, R8
 	MOVQ         lanes+48(FP), R9
 	MOVQ         n+64(FP), DI
@@ -3903,14 +3868,13 @@ touched109:
 	ADDQ         $+192, R8
 	ADDQ         $+512, R9
 	DECQ         DI
-	JZ           last111
+	JZ           last90
 	CMPQ         DI, $0x01
-	JNE          full112
+	JNE          group89
 	MOVQ         back+72(FP), R10
 	SUBQ         R10, R8
 
-full112:
-group110:
+group89:
 	PREFETCHT0   4096(R8)
 	PREFETCHT0   4160(R8)
 	PREFETCHT0   4224(R8)
@@ -4006,42 +3970,40 @@ group110:
 	BYTE $0xc4; BYTE $0x62; BYTE $0x35; BYTE $0x50; BYTE $0xe5 // VPDPBUSD     Y5, Y9, Y12
 	VPACKSSDW    Y12, Y11, Y11
 	VPMADDWD     Y2, Y11, Y11
-	VMOVDQU      (R8), Y5
-	VPBLENDD     $0x82, 44(R8), Y5, Y5
-	VPBLENDD     $0x04, 88(R8), Y5, Y5
-	VPBLENDD     $0x10, 104(R8), Y5, Y5
-	VPBLENDD     $0x08, 132(R8), Y5, Y5
-	VPBLENDD     $0x20, 148(R8), Y5, Y5
-	VPSHUFB      pairsOrder24<>+0(SB), Y5, Y5
-	VEXTRACTI128 $0x01, Y5, X9
-	VPUNPCKLWD   X9, X5, X12
-	VPUNPCKHWD   X9, X5, X5
-	VCVTPH2PS    X12, Y12
-	VCVTPH2PS    X5, Y5
-	VSHUFPS      $0xdd, Y7, Y6, Y9
+	VSHUFPS      $0xdd, Y7, Y6, Y5
 	VSHUFPS      $0x88, Y7, Y6, Y6
-	VPADDD       Y9, Y6, Y6
+	VPADDD       Y5, Y6, Y6
 	VCVTDQ2PS    Y6, Y6
-	VMULPS       -512(R9), Y8, Y7
-	VFMADD231PS  Y6, Y7, Y3
+	VMULPS       -512(R9), Y8, Y5
+	VFMADD231PS  Y6, Y5, Y3
 	VFMADD231PS  -480(R9), Y4, Y3
+	VMOVDQU      (R8), Y4
+	VPBLENDD     $0x82, 44(R8), Y4, Y4
+	VPBLENDD     $0x04, 88(R8), Y4, Y4
+	VPBLENDD     $0x10, 104(R8), Y4, Y4
+	VPBLENDD     $0x08, 132(R8), Y4, Y4
+	VPBLENDD     $0x20, 148(R8), Y4, Y4
+	VPSHUFB      pairsOrder24<>+0(SB), Y4, Y4
+	VEXTRACTI128 $0x01, Y4, X6
+	VPUNPCKLWD   X6, X4, X5
+	VPUNPCKHWD   X6, X4, X4
+	VCVTPH2PS    X5, Y5
+	VCVTPH2PS    X4, Y4
 	VMOVDQA      Y10, Y6
 	VMOVDQA      Y11, Y7
-	VMOVDQA      Y12, Y8
-	VMOVDQA      Y5, Y4
+	VMOVDQA      Y5, Y8
+	VMOVDQA      Y4, Y4
 	ADDQ         $+192, R8
 	ADDQ         $+512, R9
 	DECQ         DI
-	JZ           last111
+	JZ           last90
 	CMPQ         DI, $0x01
-	JNE          full113
+	JNE          group89
 	MOVQ         back+72(FP), R10
 	SUBQ         R10, R8
+	JMP          group89
 
-full113:
-	JMP group110
-
-last111:
+last90:
 	VSHUFPS     $0xdd, Y7, Y6, Y5
 	VSHUFPS     $0x88, Y7, Y6, Y6
 	VPADDD      Y5, Y6, Y6
@@ -4054,7 +4016,7 @@ last111:
 	ADDQ        DI, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row107
+	JNE         row86
 	VMOVDQU     (SP), Y3
 	VMOVDQU     32(SP), Y4
 	VMOVDQU     64(SP), Y5
@@ -4099,7 +4061,7 @@ last111:
 	VMOVUPS     Y9, (CX)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet106
+	JNZ         octet85
 	VZEROUPPER
 	RET
 
@@ -4115,27 +4077,27 @@ TEXT ·dotQ5_1x2VNNI(SB), $512-80
 	VMOVDQU onesWords<>+0(SB), Y2
 	MOVQ    AX, SI
 
-octet114:
+octet91:
 	XORQ BX, BX
 
-row115:
+row92:
 	LEAQ 65536(AX), R8
 
-touch116:
+touch93:
 	CMPQ       SI, R8
-	JGE        touched117
+	JGE        touched94
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch116
+	JMP        touch93
 
-touched117:
+touched94:
 	MOVQ  AX, R9
 	MOVQ  lanes+48(FP), R10
 	MOVQ  n+64(FP), R8
 	VPXOR Y3, Y3, Y3
 	VPXOR Y4, Y4, Y4
 
-group118:
+group95:
 	PREFETCHT0   4096(R9)
 	PREFETCHT0   4160(R9)
 	PREFETCHT0   4224(R9)
@@ -4284,23 +4246,21 @@ group118:
 	ADDQ         $+192, R9
 	ADDQ         $+512, R10
 	DECQ         R8
-	JZ           done119
+	JZ           done96
 	CMPQ         R8, $0x01
-	JNE          full120
+	JNE          group95
 	MOVQ         back+72(FP), R11
 	SUBQ         R11, R9
+	JMP          group95
 
-full120:
-	JMP group118
-
-done119:
+done96:
 	VMOVUPS     Y3, (SP)(BX*1)
 	VMOVUPS     Y4, 256(SP)(BX*1)
 	MOVQ        rowBytes+24(FP), R8
 	ADDQ        R8, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row115
+	JNE         row92
 	VMOVDQU     (SP), Y3
 	VMOVDQU     32(SP), Y4
 	VMOVDQU     64(SP), Y5
@@ -4388,7 +4348,7 @@ done119:
 	VMOVUPS     Y9, (CX)(BX*4)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet114
+	JNZ         octet91
 	VZEROUPPER
 	RET
 
@@ -4401,20 +4361,20 @@ TEXT ·dotQ8_0x1AVX2(SB), $256-80
 	VMOVDQU onesWords<>+0(SB), Y0
 	MOVQ    AX, SI
 
-octet121:
+octet97:
 	XORQ BX, BX
 
-row122:
+row98:
 	LEAQ 65536(AX), DI
 
-touch123:
+touch99:
 	CMPQ       SI, DI
-	JGE        touched124
+	JGE        touched100
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch123
+	JMP        touch99
 
-touched124:
+touched100:
 	MOVQ       AX, R8
 	MOVQ       blocks+40(FP), R10
 	MOVQ       lanes+48(FP), R9
@@ -4504,14 +4464,13 @@ touched124:
 	ADDQ       $+512, R10
 	ADDQ       $+512, R9
 	DECQ       DI
-	JZ         last126
+	JZ         last102
 	CMPQ       DI, $0x01
-	JNE        full127
+	JNE        group101
 	MOVQ       back+72(FP), R11
 	SUBQ       R11, R8
 
-full127:
-group125:
+group101:
 	PREFETCHT0  4096(R8)
 	PREFETCHT0  4160(R8)
 	PREFETCHT0  4224(R8)
@@ -4583,38 +4542,36 @@ group125:
 	VSHUFPS     $0xdd, Y8, Y7, Y6
 	VSHUFPS     $0x88, Y8, Y7, Y7
 	VPADDD      Y6, Y7, Y7
-	VMOVDQU     (R8), X6
-	VPBLENDW    $0x02, 32(R8), X6, X6
-	VPBLENDW    $0x04, 64(R8), X6, X6
-	VPBLENDW    $0x08, 96(R8), X6, X6
-	VPBLENDW    $0x10, 128(R8), X6, X6
-	VPBLENDW    $0x20, 160(R8), X6, X6
-	VPBLENDW    $0x40, 192(R8), X6, X6
-	VPBLENDW    $0x80, 224(R8), X6, X6
-	VCVTPH2PS   X6, Y6
-	VPERM2I128  $0x20, Y4, Y2, Y8
+	VPERM2I128  $0x20, Y4, Y2, Y6
 	VPERM2I128  $0x31, Y4, Y2, Y2
-	VPADDD      Y2, Y8, Y8
-	VCVTDQ2PS   Y8, Y8
+	VPADDD      Y2, Y6, Y6
+	VCVTDQ2PS   Y6, Y6
 	VMULPS      -512(R9), Y3, Y2
-	VFMADD231PS Y8, Y2, Y1
+	VFMADD231PS Y6, Y2, Y1
+	VMOVDQU     (R8), X3
+	VPBLENDW    $0x02, 32(R8), X3, X3
+	VPBLENDW    $0x04, 64(R8), X3, X3
+	VPBLENDW    $0x08, 96(R8), X3, X3
+	VPBLENDW    $0x10, 128(R8), X3, X3
+	VPBLENDW    $0x20, 160(R8), X3, X3
+	VPBLENDW    $0x40, 192(R8), X3, X3
+	VPBLENDW    $0x80, 224(R8), X3, X3
+	VCVTPH2PS   X3, Y3
 	VMOVDQA     Y5, Y2
 	VMOVDQA     Y7, Y4
-	VMOVDQA     Y6, Y3
+	VMOVDQA     Y3, Y3
 	ADDQ        $+272, R8
 	ADDQ        $+512, R10
 	ADDQ        $+512, R9
 	DECQ        DI
-	JZ          last126
+	JZ          last102
 	CMPQ        DI, $0x01
-	JNE         full128
+	JNE         group101
 	MOVQ        back+72(FP), R11
 	SUBQ        R11, R8
+	JMP         group101
 
-full128:
-	JMP group125
-
-last126:
+last102:
 	VPERM2I128  $0x20, Y4, Y2, Y5
 	VPERM2I128  $0x31, Y4, Y2, Y2
 	VPADDD      Y2, Y5, Y5
@@ -4626,7 +4583,7 @@ last126:
 	ADDQ        DI, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row122
+	JNE         row98
 	VMOVDQU     (SP), Y1
 	VMOVDQU     32(SP), Y2
 	VMOVDQU     64(SP), Y3
@@ -4671,7 +4628,7 @@ last126:
 	VMOVUPS     Y7, (CX)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet121
+	JNZ         octet97
 	VZEROUPPER
 	RET
 
@@ -4685,20 +4642,20 @@ TEXT ·dotQ8_0x2AVX2(SB), $512-80
 	VMOVDQU onesWords<>+0(SB), Y0
 	MOVQ    AX, SI
 
-octet129:
+octet103:
 	XORQ BX, BX
 
-row130:
+row104:
 	LEAQ 65536(AX), R8
 
-touch131:
+touch105:
 	CMPQ       SI, R8
-	JGE        touched132
+	JGE        touched106
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch131
+	JMP        touch105
 
-touched132:
+touched106:
 	MOVQ  AX, R9
 	MOVQ  blocks+40(FP), R11
 	MOVQ  lanes+48(FP), R10
@@ -4706,7 +4663,7 @@ touched132:
 	VPXOR Y1, Y1, Y1
 	VPXOR Y2, Y2, Y2
 
-group133:
+group107:
 	PREFETCHT0  4096(R9)
 	PREFETCHT0  4160(R9)
 	PREFETCHT0  4224(R9)
@@ -4861,23 +4818,21 @@ group133:
 	ADDQ        $+512, R11
 	ADDQ        $+512, R10
 	DECQ        R8
-	JZ          done134
+	JZ          done108
 	CMPQ        R8, $0x01
-	JNE         full135
+	JNE         group107
 	MOVQ        back+72(FP), R12
 	SUBQ        R12, R9
+	JMP         group107
 
-full135:
-	JMP group133
-
-done134:
+done108:
 	VMOVUPS     Y1, (SP)(BX*1)
 	VMOVUPS     Y2, 256(SP)(BX*1)
 	MOVQ        rowBytes+24(FP), R8
 	ADDQ        R8, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row130
+	JNE         row104
 	VMOVDQU     (SP), Y1
 	VMOVDQU     32(SP), Y2
 	VMOVDQU     64(SP), Y3
@@ -4965,7 +4920,7 @@ done134:
 	VMOVUPS     Y7, (CX)(BX*4)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet129
+	JNZ         octet103
 	VZEROUPPER
 	RET
 
@@ -4978,20 +4933,20 @@ TEXT ·dotQ8_0x1VNNI(SB), $256-80
 	VMOVDQU signBit<>+0(SB), Y0
 	MOVQ    AX, SI
 
-octet136:
+octet109:
 	XORQ BX, BX
 
-row137:
+row110:
 	LEAQ 65536(AX), DI
 
-touch138:
+touch111:
 	CMPQ       SI, DI
-	JGE        touched139
+	JGE        touched112
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch138
+	JMP        touch111
 
-touched139:
+touched112:
 	MOVQ       AX, R8
 	MOVQ       blocks+40(FP), R10
 	MOVQ       lanes+48(FP), R9
@@ -5065,14 +5020,13 @@ touched139:
 	ADDQ       $+512, R10
 	ADDQ       $+512, R9
 	DECQ       DI
-	JZ         last141
+	JZ         last114
 	CMPQ       DI, $0x01
-	JNE        full142
+	JNE        group113
 	MOVQ       back+72(FP), R11
 	SUBQ       R11, R8
 
-full142:
-group140:
+group113:
 	PREFETCHT0  4096(R8)
 	PREFETCHT0  4160(R8)
 	PREFETCHT0  4224(R8)
@@ -5128,41 +5082,39 @@ group140:
 	VSHUFPS     $0xdd, Y9, Y8, Y4
 	VSHUFPS     $0x88, Y9, Y8, Y8
 	VPADDD      Y4, Y8, Y8
-	VMOVDQU     (R8), X4
-	VPBLENDW    $0x02, 32(R8), X4, X4
-	VPBLENDW    $0x04, 64(R8), X4, X4
-	VPBLENDW    $0x08, 96(R8), X4, X4
-	VPBLENDW    $0x10, 128(R8), X4, X4
-	VPBLENDW    $0x20, 160(R8), X4, X4
-	VPBLENDW    $0x40, 192(R8), X4, X4
-	VPBLENDW    $0x80, 224(R8), X4, X4
-	VCVTPH2PS   X4, Y4
-	VPERM2I128  $0x20, Y5, Y3, Y7
+	VPERM2I128  $0x20, Y5, Y3, Y4
 	VPERM2I128  $0x31, Y5, Y3, Y3
-	VPADDD      Y3, Y7, Y7
+	VPADDD      Y3, Y4, Y4
 	VMOVDQU     -448(R9), Y3
 	VPSLLD      $0x07, Y3, Y3
-	VPADDD      Y3, Y7, Y7
-	VCVTDQ2PS   Y7, Y7
+	VPADDD      Y3, Y4, Y4
+	VCVTDQ2PS   Y4, Y4
 	VMULPS      -512(R9), Y2, Y2
-	VFMADD231PS Y7, Y2, Y1
+	VFMADD231PS Y4, Y2, Y1
+	VMOVDQU     (R8), X2
+	VPBLENDW    $0x02, 32(R8), X2, X2
+	VPBLENDW    $0x04, 64(R8), X2, X2
+	VPBLENDW    $0x08, 96(R8), X2, X2
+	VPBLENDW    $0x10, 128(R8), X2, X2
+	VPBLENDW    $0x20, 160(R8), X2, X2
+	VPBLENDW    $0x40, 192(R8), X2, X2
+	VPBLENDW    $0x80, 224(R8), X2, X2
+	VCVTPH2PS   X2, Y2
 	VMOVDQA     Y6, Y3
 	VMOVDQA     Y8, Y5
-	VMOVDQA     Y4, Y2
+	VMOVDQA     Y2, Y2
 	ADDQ        $+272, R8
 	ADDQ        $+512, R10
 	ADDQ        $+512, R9
 	DECQ        DI
-	JZ          last141
+	JZ          last114
 	CMPQ        DI, $0x01
-	JNE         full143
+	JNE         group113
 	MOVQ        back+72(FP), R11
 	SUBQ        R11, R8
+	JMP         group113
 
-full143:
-	JMP group140
-
-last141:
+last114:
 	VPERM2I128  $0x20, Y5, Y3, Y4
 	VPERM2I128  $0x31, Y5, Y3, Y3
 	VPADDD      Y3, Y4, Y4
@@ -5177,7 +5129,7 @@ last141:
 	ADDQ        DI, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row137
+	JNE         row110
 	VMOVDQU     (SP), Y1
 	VMOVDQU     32(SP), Y2
 	VMOVDQU     64(SP), Y3
@@ -5222,7 +5174,7 @@ last141:
 	VMOVUPS     Y7, (CX)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet136
+	JNZ         octet109
 	VZEROUPPER
 	RET
 
@@ -5242,20 +5194,20 @@ TEXT ·dotQ8_0x2VNNI(SB), $512-80
 	VMOVDQU signBit<>+0(SB), Y0
 	MOVQ    AX, SI
 
-octet144:
+octet115:
 	XORQ BX, BX
 
-row145:
+row116:
 	LEAQ 65536(AX), R8
 
-touch146:
+touch117:
 	CMPQ       SI, R8
-	JGE        touched147
+	JGE        touched118
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch146
+	JMP        touch117
 
-touched147:
+touched118:
 	MOVQ  AX, R9
 	MOVQ  blocks+40(FP), R11
 	MOVQ  lanes+48(FP), R10
@@ -5263,7 +5215,7 @@ touched147:
 	VPXOR Y1, Y1, Y1
 	VPXOR Y2, Y2, Y2
 
-group148:
+group119:
 	PREFETCHT0  4096(R9)
 	PREFETCHT0  4160(R9)
 	PREFETCHT0  4224(R9)
@@ -5392,23 +5344,21 @@ group148:
 	ADDQ        $+512, R11
 	ADDQ        $+512, R10
 	DECQ        R8
-	JZ          done149
+	JZ          done120
 	CMPQ        R8, $0x01
-	JNE         full150
+	JNE         group119
 	MOVQ        back+72(FP), R12
 	SUBQ        R12, R9
+	JMP         group119
 
-full150:
-	JMP group148
-
-done149:
+done120:
 	VMOVUPS     Y1, (SP)(BX*1)
 	VMOVUPS     Y2, 256(SP)(BX*1)
 	MOVQ        rowBytes+24(FP), R8
 	ADDQ        R8, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row145
+	JNE         row116
 	VMOVDQU     (SP), Y1
 	VMOVDQU     32(SP), Y2
 	VMOVDQU     64(SP), Y3
@@ -5496,6 +5446,6 @@ done149:
 	VMOVUPS     Y7, (CX)(BX*4)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet144
+	JNZ         octet115
 	VZEROUPPER
 	RET

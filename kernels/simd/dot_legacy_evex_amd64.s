@@ -83,11 +83,10 @@ touched4:
 	DECQ         DI
 	JZ           last6
 	CMPQ         DI, $0x01
-	JNE          full7
+	JNE          group5
 	MOVQ         back+72(FP), R10
 	SUBQ         R10, R8
 
-full7:
 group5:
 	PREFETCHT0   4096(R8)
 	PREFETCHT0   4160(R8)
@@ -128,35 +127,33 @@ group5:
 	VPDPBUSD     480(R9), Y6, Y9
 	VPACKSSDW    Y9, Y8, Y8
 	VPMADDWD     Y16, Y8, Y8
-	VMOVDQU      (R8), Y3
-	VPBLENDW     $0x0c, 32(R8), Y3, Y3
-	VPBLENDW     $0x30, 64(R8), Y3, Y3
-	VPBLENDW     $0xc0, 96(R8), Y3, Y3
-	VEXTRACTI128 $0x01, Y3, X6
-	VPBLENDW     $0xaa, X6, X3, X3
-	VCVTPH2PS    X3, Y3
 	VPACKSSDW    Y5, Y4, Y4
 	VPMADDWD     Y16, Y4, Y4
-	VMOVDQU      -448(R9), Y5
-	VPSLLD       $0x03, Y5, Y5
-	VPADDD       Y5, Y4, Y4
+	VMOVDQU      -448(R9), Y3
+	VPSLLD       $0x03, Y3, Y3
+	VPADDD       Y3, Y4, Y4
 	VCVTDQ2PS    Y4, Y4
 	VMULPS       -512(R9), Y2, Y2
 	VFMADD231PS  Y4, Y2, Y1
+	VMOVDQU      (R8), Y2
+	VPBLENDW     $0x0c, 32(R8), Y2, Y2
+	VPBLENDW     $0x30, 64(R8), Y2, Y2
+	VPBLENDW     $0xc0, 96(R8), Y2, Y2
+	VEXTRACTI128 $0x01, Y2, X3
+	VPBLENDW     $0xaa, X3, X2, X2
+	VCVTPH2PS    X2, Y2
 	VMOVDQA      Y7, Y4
 	VMOVDQA      Y8, Y5
-	VMOVDQA      Y3, Y2
+	VMOVDQA      Y2, Y2
 	ADDQ         $+144, R8
 	ADDQ         $+512, R9
 	DECQ         DI
 	JZ           last6
 	CMPQ         DI, $0x01
-	JNE          full8
+	JNE          group5
 	MOVQ         back+72(FP), R10
 	SUBQ         R10, R8
-
-full8:
-	JMP group5
+	JMP          group5
 
 last6:
 	VPACKSSDW   Y5, Y4, Y4
@@ -244,27 +241,27 @@ TEXT ·dotQ4_0x2VL(SB), $512-80
 	VMOVDQU32 onesWords<>+0(SB), Y16
 	MOVQ      AX, SI
 
-octet9:
+octet7:
 	XORQ BX, BX
 
-row10:
+row8:
 	LEAQ 65536(AX), R8
 
-touch11:
+touch9:
 	CMPQ       SI, R8
-	JGE        touched12
+	JGE        touched10
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch11
+	JMP        touch9
 
-touched12:
+touched10:
 	MOVQ  AX, R9
 	MOVQ  lanes+48(FP), R10
 	MOVQ  n+64(FP), R8
 	VPXOR Y1, Y1, Y1
 	VPXOR Y2, Y2, Y2
 
-group13:
+group11:
 	PREFETCHT0   4096(R9)
 	PREFETCHT0   4160(R9)
 	PREFETCHT0   4224(R9)
@@ -346,23 +343,21 @@ group13:
 	ADDQ         $+144, R9
 	ADDQ         $+512, R10
 	DECQ         R8
-	JZ           done14
+	JZ           done12
 	CMPQ         R8, $0x01
-	JNE          full15
+	JNE          group11
 	MOVQ         back+72(FP), R11
 	SUBQ         R11, R9
+	JMP          group11
 
-full15:
-	JMP group13
-
-done14:
+done12:
 	VMOVUPS     Y1, (SP)(BX*1)
 	VMOVUPS     Y2, 256(SP)(BX*1)
 	MOVQ        rowBytes+24(FP), R8
 	ADDQ        R8, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row10
+	JNE         row8
 	VMOVDQU     (SP), Y1
 	VMOVDQU     32(SP), Y2
 	VMOVDQU     64(SP), Y3
@@ -450,7 +445,7 @@ done14:
 	VMOVUPS     Y7, (CX)(BX*4)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet9
+	JNZ         octet7
 	VZEROUPPER
 	RET
 
@@ -464,20 +459,20 @@ TEXT ·dotQ4_1x1VL(SB), $256-80
 	VMOVDQU32 onesWords<>+0(SB), Y16
 	MOVQ      AX, SI
 
-octet16:
+octet13:
 	XORQ BX, BX
 
-row17:
+row14:
 	LEAQ 65536(AX), DI
 
-touch18:
+touch15:
 	CMPQ       SI, DI
-	JGE        touched19
+	JGE        touched16
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch18
+	JMP        touch15
 
-touched19:
+touched16:
 	MOVQ         AX, R8
 	MOVQ         lanes+48(FP), R9
 	MOVQ         n+64(FP), DI
@@ -535,14 +530,13 @@ touched19:
 	ADDQ         $+160, R8
 	ADDQ         $+512, R9
 	DECQ         DI
-	JZ           last21
+	JZ           last18
 	CMPQ         DI, $0x01
-	JNE          full22
+	JNE          group17
 	MOVQ         back+72(FP), R10
 	SUBQ         R10, R8
 
-full22:
-group20:
+group17:
 	PREFETCHT0   4096(R8)
 	PREFETCHT0   4160(R8)
 	PREFETCHT0   4224(R8)
@@ -582,40 +576,38 @@ group20:
 	VPDPBUSD     480(R9), Y7, Y10
 	VPACKSSDW    Y10, Y9, Y9
 	VPMADDWD     Y16, Y9, Y9
-	VMOVDQU      (R8), Y3
-	VPBLENDD     $0x42, 36(R8), Y3, Y3
-	VPBLENDD     $0x84, 72(R8), Y3, Y3
-	VPBLENDD     $0x08, 108(R8), Y3, Y3
-	VPBLENDD     $0x10, 124(R8), Y3, Y3
-	VPSHUFB      pairsOrder20<>+0(SB), Y3, Y3
-	VEXTRACTI128 $0x01, Y3, X7
-	VPUNPCKLWD   X7, X3, X10
-	VPUNPCKHWD   X7, X3, X3
-	VCVTPH2PS    X10, Y10
-	VCVTPH2PS    X3, Y3
 	VPACKSSDW    Y5, Y4, Y4
 	VPMADDWD     Y16, Y4, Y4
 	VCVTDQ2PS    Y4, Y4
-	VMULPS       -512(R9), Y6, Y5
-	VFMADD231PS  Y4, Y5, Y1
+	VMULPS       -512(R9), Y6, Y3
+	VFMADD231PS  Y4, Y3, Y1
 	VFMADD231PS  -480(R9), Y2, Y1
+	VMOVDQU      (R8), Y2
+	VPBLENDD     $0x42, 36(R8), Y2, Y2
+	VPBLENDD     $0x84, 72(R8), Y2, Y2
+	VPBLENDD     $0x08, 108(R8), Y2, Y2
+	VPBLENDD     $0x10, 124(R8), Y2, Y2
+	VPSHUFB      pairsOrder20<>+0(SB), Y2, Y2
+	VEXTRACTI128 $0x01, Y2, X4
+	VPUNPCKLWD   X4, X2, X3
+	VPUNPCKHWD   X4, X2, X2
+	VCVTPH2PS    X3, Y3
+	VCVTPH2PS    X2, Y2
 	VMOVDQA      Y8, Y4
 	VMOVDQA      Y9, Y5
-	VMOVDQA      Y10, Y6
-	VMOVDQA      Y3, Y2
+	VMOVDQA      Y3, Y6
+	VMOVDQA      Y2, Y2
 	ADDQ         $+160, R8
 	ADDQ         $+512, R9
 	DECQ         DI
-	JZ           last21
+	JZ           last18
 	CMPQ         DI, $0x01
-	JNE          full23
+	JNE          group17
 	MOVQ         back+72(FP), R10
 	SUBQ         R10, R8
+	JMP          group17
 
-full23:
-	JMP group20
-
-last21:
+last18:
 	VPACKSSDW   Y5, Y4, Y4
 	VPMADDWD    Y16, Y4, Y4
 	VCVTDQ2PS   Y4, Y4
@@ -627,7 +619,7 @@ last21:
 	ADDQ        DI, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row17
+	JNE         row14
 	VMOVDQU     (SP), Y1
 	VMOVDQU     32(SP), Y2
 	VMOVDQU     64(SP), Y3
@@ -672,7 +664,7 @@ last21:
 	VMOVUPS     Y7, (CX)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet16
+	JNZ         octet13
 	VZEROUPPER
 	RET
 
@@ -693,27 +685,27 @@ TEXT ·dotQ4_1x2VL(SB), $512-80
 	VMOVDQU32 onesWords<>+0(SB), Y16
 	MOVQ      AX, SI
 
-octet24:
+octet19:
 	XORQ BX, BX
 
-row25:
+row20:
 	LEAQ 65536(AX), R8
 
-touch26:
+touch21:
 	CMPQ       SI, R8
-	JGE        touched27
+	JGE        touched22
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch26
+	JMP        touch21
 
-touched27:
+touched22:
 	MOVQ  AX, R9
 	MOVQ  lanes+48(FP), R10
 	MOVQ  n+64(FP), R8
 	VPXOR Y1, Y1, Y1
 	VPXOR Y2, Y2, Y2
 
-group28:
+group23:
 	PREFETCHT0   4096(R9)
 	PREFETCHT0   4160(R9)
 	PREFETCHT0   4224(R9)
@@ -795,23 +787,21 @@ group28:
 	ADDQ         $+160, R9
 	ADDQ         $+512, R10
 	DECQ         R8
-	JZ           done29
+	JZ           done24
 	CMPQ         R8, $0x01
-	JNE          full30
+	JNE          group23
 	MOVQ         back+72(FP), R11
 	SUBQ         R11, R9
+	JMP          group23
 
-full30:
-	JMP group28
-
-done29:
+done24:
 	VMOVUPS     Y1, (SP)(BX*1)
 	VMOVUPS     Y2, 256(SP)(BX*1)
 	MOVQ        rowBytes+24(FP), R8
 	ADDQ        R8, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row25
+	JNE         row20
 	VMOVDQU     (SP), Y1
 	VMOVDQU     32(SP), Y2
 	VMOVDQU     64(SP), Y3
@@ -899,7 +889,7 @@ done29:
 	VMOVUPS     Y7, (CX)(BX*4)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet24
+	JNZ         octet19
 	VZEROUPPER
 	RET
 
@@ -914,20 +904,20 @@ TEXT ·dotQ5_0x1VL(SB), $256-80
 	VMOVDQU32 onesWords<>+0(SB), Y16
 	MOVQ      AX, SI
 
-octet31:
+octet25:
 	XORQ BX, BX
 
-row32:
+row26:
 	LEAQ 65536(AX), DI
 
-touch33:
+touch27:
 	CMPQ       SI, DI
-	JGE        touched34
+	JGE        touched28
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch33
+	JMP        touch27
 
-touched34:
+touched28:
 	MOVQ         AX, R8
 	MOVQ         lanes+48(FP), R9
 	MOVQ         n+64(FP), DI
@@ -1031,14 +1021,13 @@ touched34:
 	ADDQ         $+176, R8
 	ADDQ         $+512, R9
 	DECQ         DI
-	JZ           last36
+	JZ           last30
 	CMPQ         DI, $0x01
-	JNE          full37
+	JNE          group29
 	MOVQ         back+72(FP), R10
 	SUBQ         R10, R8
 
-full37:
-group35:
+group29:
 	PREFETCHT0   4096(R8)
 	PREFETCHT0   4160(R8)
 	PREFETCHT0   4224(R8)
@@ -1126,40 +1115,38 @@ group35:
 	VPDPBUSD     480(R9), Y7, Y10
 	VPACKSSDW    Y10, Y9, Y9
 	VPMADDWD     Y16, Y9, Y9
-	VMOVDQU      (R8), Y4
-	VPBLENDW     $0x12, 42(R8), Y4, Y4
-	VPBLENDW     $0x24, 84(R8), Y4, Y4
-	VPBLENDW     $0x40, 120(R8), Y4, Y4
-	VPBLENDW     $0x80, 124(R8), Y4, Y4
-	VEXTRACTI128 $0x01, Y4, X7
-	VPBLENDW     $0xb8, X7, X4, X4
-	VPSHUFB      halvesOrder22<>+0(SB), X4, X4
-	VCVTPH2PS    X4, Y4
-	VSHUFPS      $0xdd, Y6, Y5, Y7
+	VSHUFPS      $0xdd, Y6, Y5, Y4
 	VSHUFPS      $0x88, Y6, Y5, Y5
-	VPADDD       Y7, Y5, Y5
-	VMOVDQU      -448(R9), Y6
-	VPSLLD       $0x04, Y6, Y6
-	VPADDD       Y6, Y5, Y5
+	VPADDD       Y4, Y5, Y5
+	VMOVDQU      -448(R9), Y4
+	VPSLLD       $0x04, Y4, Y4
+	VPADDD       Y4, Y5, Y5
 	VCVTDQ2PS    Y5, Y5
 	VMULPS       -512(R9), Y3, Y3
 	VFMADD231PS  Y5, Y3, Y2
+	VMOVDQU      (R8), Y3
+	VPBLENDW     $0x12, 42(R8), Y3, Y3
+	VPBLENDW     $0x24, 84(R8), Y3, Y3
+	VPBLENDW     $0x40, 120(R8), Y3, Y3
+	VPBLENDW     $0x80, 124(R8), Y3, Y3
+	VEXTRACTI128 $0x01, Y3, X4
+	VPBLENDW     $0xb8, X4, X3, X3
+	VPSHUFB      halvesOrder22<>+0(SB), X3, X3
+	VCVTPH2PS    X3, Y3
 	VMOVDQA      Y8, Y5
 	VMOVDQA      Y9, Y6
-	VMOVDQA      Y4, Y3
+	VMOVDQA      Y3, Y3
 	ADDQ         $+176, R8
 	ADDQ         $+512, R9
 	DECQ         DI
-	JZ           last36
+	JZ           last30
 	CMPQ         DI, $0x01
-	JNE          full38
+	JNE          group29
 	MOVQ         back+72(FP), R10
 	SUBQ         R10, R8
+	JMP          group29
 
-full38:
-	JMP group35
-
-last36:
+last30:
 	VSHUFPS     $0xdd, Y6, Y5, Y4
 	VSHUFPS     $0x88, Y6, Y5, Y5
 	VPADDD      Y4, Y5, Y5
@@ -1174,7 +1161,7 @@ last36:
 	ADDQ        DI, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row32
+	JNE         row26
 	VMOVDQU     (SP), Y2
 	VMOVDQU     32(SP), Y3
 	VMOVDQU     64(SP), Y4
@@ -1219,7 +1206,7 @@ last36:
 	VMOVUPS     Y8, (CX)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet31
+	JNZ         octet25
 	VZEROUPPER
 	RET
 
@@ -1265,27 +1252,27 @@ TEXT ·dotQ5_0x2VL(SB), $512-80
 	VMOVDQU32 onesWords<>+0(SB), Y16
 	MOVQ      AX, SI
 
-octet39:
+octet31:
 	XORQ BX, BX
 
-row40:
+row32:
 	LEAQ 65536(AX), R8
 
-touch41:
+touch33:
 	CMPQ       SI, R8
-	JGE        touched42
+	JGE        touched34
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch41
+	JMP        touch33
 
-touched42:
+touched34:
 	MOVQ  AX, R9
 	MOVQ  lanes+48(FP), R10
 	MOVQ  n+64(FP), R8
 	VPXOR Y2, Y2, Y2
 	VPXOR Y3, Y3, Y3
 
-group43:
+group35:
 	PREFETCHT0   4096(R9)
 	PREFETCHT0   4160(R9)
 	PREFETCHT0   4224(R9)
@@ -1419,23 +1406,21 @@ group43:
 	ADDQ         $+176, R9
 	ADDQ         $+512, R10
 	DECQ         R8
-	JZ           done44
+	JZ           done36
 	CMPQ         R8, $0x01
-	JNE          full45
+	JNE          group35
 	MOVQ         back+72(FP), R11
 	SUBQ         R11, R9
+	JMP          group35
 
-full45:
-	JMP group43
-
-done44:
+done36:
 	VMOVUPS     Y2, (SP)(BX*1)
 	VMOVUPS     Y3, 256(SP)(BX*1)
 	MOVQ        rowBytes+24(FP), R8
 	ADDQ        R8, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row40
+	JNE         row32
 	VMOVDQU     (SP), Y2
 	VMOVDQU     32(SP), Y3
 	VMOVDQU     64(SP), Y4
@@ -1523,7 +1508,7 @@ done44:
 	VMOVUPS     Y8, (CX)(BX*4)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet39
+	JNZ         octet31
 	VZEROUPPER
 	RET
 
@@ -1538,20 +1523,20 @@ TEXT ·dotQ5_1x1VL(SB), $256-80
 	VMOVDQU32 onesWords<>+0(SB), Y16
 	MOVQ      AX, SI
 
-octet46:
+octet37:
 	XORQ BX, BX
 
-row47:
+row38:
 	LEAQ 65536(AX), DI
 
-touch48:
+touch39:
 	CMPQ       SI, DI
-	JGE        touched49
+	JGE        touched40
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch48
+	JMP        touch39
 
-touched49:
+touched40:
 	MOVQ         AX, R8
 	MOVQ         lanes+48(FP), R9
 	MOVQ         n+64(FP), DI
@@ -1658,14 +1643,13 @@ touched49:
 	ADDQ         $+192, R8
 	ADDQ         $+512, R9
 	DECQ         DI
-	JZ           last51
+	JZ           last42
 	CMPQ         DI, $0x01
-	JNE          full52
+	JNE          group41
 	MOVQ         back+72(FP), R10
 	SUBQ         R10, R8
 
-full52:
-group50:
+group41:
 	PREFETCHT0   4096(R8)
 	PREFETCHT0   4160(R8)
 	PREFETCHT0   4224(R8)
@@ -1753,42 +1737,40 @@ group50:
 	VPDPBUSD     480(R9), Y8, Y11
 	VPACKSSDW    Y11, Y10, Y10
 	VPMADDWD     Y16, Y10, Y10
-	VMOVDQU      (R8), Y4
-	VPBLENDD     $0x82, 44(R8), Y4, Y4
-	VPBLENDD     $0x04, 88(R8), Y4, Y4
-	VPBLENDD     $0x10, 104(R8), Y4, Y4
-	VPBLENDD     $0x08, 132(R8), Y4, Y4
-	VPBLENDD     $0x20, 148(R8), Y4, Y4
-	VPSHUFB      pairsOrder24<>+0(SB), Y4, Y4
-	VEXTRACTI128 $0x01, Y4, X8
-	VPUNPCKLWD   X8, X4, X11
-	VPUNPCKHWD   X8, X4, X4
-	VCVTPH2PS    X11, Y11
-	VCVTPH2PS    X4, Y4
-	VSHUFPS      $0xdd, Y6, Y5, Y8
+	VSHUFPS      $0xdd, Y6, Y5, Y4
 	VSHUFPS      $0x88, Y6, Y5, Y5
-	VPADDD       Y8, Y5, Y5
+	VPADDD       Y4, Y5, Y5
 	VCVTDQ2PS    Y5, Y5
-	VMULPS       -512(R9), Y7, Y6
-	VFMADD231PS  Y5, Y6, Y2
+	VMULPS       -512(R9), Y7, Y4
+	VFMADD231PS  Y5, Y4, Y2
 	VFMADD231PS  -480(R9), Y3, Y2
+	VMOVDQU      (R8), Y3
+	VPBLENDD     $0x82, 44(R8), Y3, Y3
+	VPBLENDD     $0x04, 88(R8), Y3, Y3
+	VPBLENDD     $0x10, 104(R8), Y3, Y3
+	VPBLENDD     $0x08, 132(R8), Y3, Y3
+	VPBLENDD     $0x20, 148(R8), Y3, Y3
+	VPSHUFB      pairsOrder24<>+0(SB), Y3, Y3
+	VEXTRACTI128 $0x01, Y3, X5
+	VPUNPCKLWD   X5, X3, X4
+	VPUNPCKHWD   X5, X3, X3
+	VCVTPH2PS    X4, Y4
+	VCVTPH2PS    X3, Y3
 	VMOVDQA      Y9, Y5
 	VMOVDQA      Y10, Y6
-	VMOVDQA      Y11, Y7
-	VMOVDQA      Y4, Y3
+	VMOVDQA      Y4, Y7
+	VMOVDQA      Y3, Y3
 	ADDQ         $+192, R8
 	ADDQ         $+512, R9
 	DECQ         DI
-	JZ           last51
+	JZ           last42
 	CMPQ         DI, $0x01
-	JNE          full53
+	JNE          group41
 	MOVQ         back+72(FP), R10
 	SUBQ         R10, R8
+	JMP          group41
 
-full53:
-	JMP group50
-
-last51:
+last42:
 	VSHUFPS     $0xdd, Y6, Y5, Y4
 	VSHUFPS     $0x88, Y6, Y5, Y5
 	VPADDD      Y4, Y5, Y5
@@ -1801,7 +1783,7 @@ last51:
 	ADDQ        DI, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row47
+	JNE         row38
 	VMOVDQU     (SP), Y2
 	VMOVDQU     32(SP), Y3
 	VMOVDQU     64(SP), Y4
@@ -1846,7 +1828,7 @@ last51:
 	VMOVUPS     Y8, (CX)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet46
+	JNZ         octet37
 	VZEROUPPER
 	RET
 
@@ -1868,27 +1850,27 @@ TEXT ·dotQ5_1x2VL(SB), $512-80
 	VMOVDQU32 onesWords<>+0(SB), Y16
 	MOVQ      AX, SI
 
-octet54:
+octet43:
 	XORQ BX, BX
 
-row55:
+row44:
 	LEAQ 65536(AX), R8
 
-touch56:
+touch45:
 	CMPQ       SI, R8
-	JGE        touched57
+	JGE        touched46
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch56
+	JMP        touch45
 
-touched57:
+touched46:
 	MOVQ  AX, R9
 	MOVQ  lanes+48(FP), R10
 	MOVQ  n+64(FP), R8
 	VPXOR Y2, Y2, Y2
 	VPXOR Y3, Y3, Y3
 
-group58:
+group47:
 	PREFETCHT0   4096(R9)
 	PREFETCHT0   4160(R9)
 	PREFETCHT0   4224(R9)
@@ -2021,23 +2003,21 @@ group58:
 	ADDQ         $+192, R9
 	ADDQ         $+512, R10
 	DECQ         R8
-	JZ           done59
+	JZ           done48
 	CMPQ         R8, $0x01
-	JNE          full60
+	JNE          group47
 	MOVQ         back+72(FP), R11
 	SUBQ         R11, R9
+	JMP          group47
 
-full60:
-	JMP group58
-
-done59:
+done48:
 	VMOVUPS     Y2, (SP)(BX*1)
 	VMOVUPS     Y3, 256(SP)(BX*1)
 	MOVQ        rowBytes+24(FP), R8
 	ADDQ        R8, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row55
+	JNE         row44
 	VMOVDQU     (SP), Y2
 	VMOVDQU     32(SP), Y3
 	VMOVDQU     64(SP), Y4
@@ -2125,7 +2105,7 @@ done59:
 	VMOVUPS     Y8, (CX)(BX*4)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet54
+	JNZ         octet43
 	VZEROUPPER
 	RET
 
@@ -2138,20 +2118,20 @@ TEXT ·dotQ8_0x1VL(SB), $256-80
 	VMOVDQU signBit<>+0(SB), Y0
 	MOVQ    AX, SI
 
-octet61:
+octet49:
 	XORQ BX, BX
 
-row62:
+row50:
 	LEAQ 65536(AX), DI
 
-touch63:
+touch51:
 	CMPQ       SI, DI
-	JGE        touched64
+	JGE        touched52
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch63
+	JMP        touch51
 
-touched64:
+touched52:
 	MOVQ       AX, R8
 	MOVQ       blocks+40(FP), R10
 	MOVQ       lanes+48(FP), R9
@@ -2217,14 +2197,13 @@ touched64:
 	ADDQ       $+512, R10
 	ADDQ       $+512, R9
 	DECQ       DI
-	JZ         last66
+	JZ         last54
 	CMPQ       DI, $0x01
-	JNE        full67
+	JNE        group53
 	MOVQ       back+72(FP), R11
 	SUBQ       R11, R8
 
-full67:
-group65:
+group53:
 	PREFETCHT0  4096(R8)
 	PREFETCHT0  4160(R8)
 	PREFETCHT0  4224(R8)
@@ -2272,41 +2251,39 @@ group65:
 	VSHUFPS     $0xdd, Y9, Y8, Y4
 	VSHUFPS     $0x88, Y9, Y8, Y8
 	VPADDD      Y4, Y8, Y8
-	VMOVDQU     (R8), X4
-	VPBLENDW    $0x02, 32(R8), X4, X4
-	VPBLENDW    $0x04, 64(R8), X4, X4
-	VPBLENDW    $0x08, 96(R8), X4, X4
-	VPBLENDW    $0x10, 128(R8), X4, X4
-	VPBLENDW    $0x20, 160(R8), X4, X4
-	VPBLENDW    $0x40, 192(R8), X4, X4
-	VPBLENDW    $0x80, 224(R8), X4, X4
-	VCVTPH2PS   X4, Y4
-	VPERM2I128  $0x20, Y5, Y3, Y7
+	VPERM2I128  $0x20, Y5, Y3, Y4
 	VPERM2I128  $0x31, Y5, Y3, Y3
-	VPADDD      Y3, Y7, Y7
+	VPADDD      Y3, Y4, Y4
 	VMOVDQU     -448(R9), Y3
 	VPSLLD      $0x07, Y3, Y3
-	VPADDD      Y3, Y7, Y7
-	VCVTDQ2PS   Y7, Y7
+	VPADDD      Y3, Y4, Y4
+	VCVTDQ2PS   Y4, Y4
 	VMULPS      -512(R9), Y2, Y2
-	VFMADD231PS Y7, Y2, Y1
+	VFMADD231PS Y4, Y2, Y1
+	VMOVDQU     (R8), X2
+	VPBLENDW    $0x02, 32(R8), X2, X2
+	VPBLENDW    $0x04, 64(R8), X2, X2
+	VPBLENDW    $0x08, 96(R8), X2, X2
+	VPBLENDW    $0x10, 128(R8), X2, X2
+	VPBLENDW    $0x20, 160(R8), X2, X2
+	VPBLENDW    $0x40, 192(R8), X2, X2
+	VPBLENDW    $0x80, 224(R8), X2, X2
+	VCVTPH2PS   X2, Y2
 	VMOVDQA     Y6, Y3
 	VMOVDQA     Y8, Y5
-	VMOVDQA     Y4, Y2
+	VMOVDQA     Y2, Y2
 	ADDQ        $+272, R8
 	ADDQ        $+512, R10
 	ADDQ        $+512, R9
 	DECQ        DI
-	JZ          last66
+	JZ          last54
 	CMPQ        DI, $0x01
-	JNE         full68
+	JNE         group53
 	MOVQ        back+72(FP), R11
 	SUBQ        R11, R8
+	JMP         group53
 
-full68:
-	JMP group65
-
-last66:
+last54:
 	VPERM2I128  $0x20, Y5, Y3, Y4
 	VPERM2I128  $0x31, Y5, Y3, Y3
 	VPADDD      Y3, Y4, Y4
@@ -2321,7 +2298,7 @@ last66:
 	ADDQ        DI, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row62
+	JNE         row50
 	VMOVDQU     (SP), Y1
 	VMOVDQU     32(SP), Y2
 	VMOVDQU     64(SP), Y3
@@ -2366,7 +2343,7 @@ last66:
 	VMOVUPS     Y7, (CX)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet61
+	JNZ         octet49
 	VZEROUPPER
 	RET
 
@@ -2386,20 +2363,20 @@ TEXT ·dotQ8_0x2VL(SB), $512-80
 	VMOVDQU signBit<>+0(SB), Y0
 	MOVQ    AX, SI
 
-octet69:
+octet55:
 	XORQ BX, BX
 
-row70:
+row56:
 	LEAQ 65536(AX), R8
 
-touch71:
+touch57:
 	CMPQ       SI, R8
-	JGE        touched72
+	JGE        touched58
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch71
+	JMP        touch57
 
-touched72:
+touched58:
 	MOVQ  AX, R9
 	MOVQ  blocks+40(FP), R11
 	MOVQ  lanes+48(FP), R10
@@ -2407,7 +2384,7 @@ touched72:
 	VPXOR Y1, Y1, Y1
 	VPXOR Y2, Y2, Y2
 
-group73:
+group59:
 	PREFETCHT0  4096(R9)
 	PREFETCHT0  4160(R9)
 	PREFETCHT0  4224(R9)
@@ -2520,23 +2497,21 @@ group73:
 	ADDQ        $+512, R11
 	ADDQ        $+512, R10
 	DECQ        R8
-	JZ          done74
+	JZ          done60
 	CMPQ        R8, $0x01
-	JNE         full75
+	JNE         group59
 	MOVQ        back+72(FP), R12
 	SUBQ        R12, R9
+	JMP         group59
 
-full75:
-	JMP group73
-
-done74:
+done60:
 	VMOVUPS     Y1, (SP)(BX*1)
 	VMOVUPS     Y2, 256(SP)(BX*1)
 	MOVQ        rowBytes+24(FP), R8
 	ADDQ        R8, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row70
+	JNE         row56
 	VMOVDQU     (SP), Y1
 	VMOVDQU     32(SP), Y2
 	VMOVDQU     64(SP), Y3
@@ -2624,6 +2599,6 @@ done74:
 	VMOVUPS     Y7, (CX)(BX*4)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet69
+	JNZ         octet55
 	VZEROUPPER
 	RET

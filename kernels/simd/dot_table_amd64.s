@@ -126,11 +126,10 @@ touched4:
 	DECQ         DI
 	JZ           last6
 	CMPQ         DI, $0x01
-	JNE          full7
+	JNE          group5
 	MOVQ         back+72(FP), R10
 	SUBQ         R10, R8
 
-full7:
 group5:
 	PREFETCHT0   4096(R8)
 	PREFETCHT0   4160(R8)
@@ -213,33 +212,31 @@ group5:
 	VSHUFPS      $0xdd, Y9, Y8, Y10
 	VSHUFPS      $0x88, Y9, Y8, Y8
 	VPADDD       Y10, Y8, Y8
-	VMOVDQU      (R8), Y9
-	VPBLENDW     $0x0c, 32(R8), Y9, Y9
-	VPBLENDW     $0x30, 64(R8), Y9, Y9
-	VPBLENDW     $0xc0, 96(R8), Y9, Y9
-	VEXTRACTI128 $0x01, Y9, X10
-	VPBLENDW     $0xaa, X10, X9, X9
-	VCVTPH2PS    X9, Y9
-	VSHUFPS      $0xdd, Y5, Y4, Y10
+	VSHUFPS      $0xdd, Y5, Y4, Y9
 	VSHUFPS      $0x88, Y5, Y4, Y4
-	VPADDD       Y10, Y4, Y4
+	VPADDD       Y9, Y4, Y4
 	VCVTDQ2PS    Y4, Y4
 	VMULPS       -512(R9), Y6, Y5
 	VFMADD231PS  Y4, Y5, Y3
+	VMOVDQU      (R8), Y6
+	VPBLENDW     $0x0c, 32(R8), Y6, Y6
+	VPBLENDW     $0x30, 64(R8), Y6, Y6
+	VPBLENDW     $0xc0, 96(R8), Y6, Y6
+	VEXTRACTI128 $0x01, Y6, X4
+	VPBLENDW     $0xaa, X4, X6, X6
+	VCVTPH2PS    X6, Y6
 	VMOVDQA      Y7, Y4
 	VMOVDQA      Y8, Y5
-	VMOVDQA      Y9, Y6
+	VMOVDQA      Y6, Y6
 	ADDQ         $+144, R8
 	ADDQ         $+512, R9
 	DECQ         DI
 	JZ           last6
 	CMPQ         DI, $0x01
-	JNE          full8
+	JNE          group5
 	MOVQ         back+72(FP), R10
 	SUBQ         R10, R8
-
-full8:
-	JMP group5
+	JMP          group5
 
 last6:
 	VSHUFPS     $0xdd, Y5, Y4, Y7
@@ -332,27 +329,27 @@ TEXT ·dotIQ4_NLx2AVX2(SB), $512-80
 	VMOVDQU onesWords<>+0(SB), Y2
 	MOVQ    AX, SI
 
-octet9:
+octet7:
 	XORQ BX, BX
 
-row10:
+row8:
 	LEAQ 65536(AX), R8
 
-touch11:
+touch9:
 	CMPQ       SI, R8
-	JGE        touched12
+	JGE        touched10
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch11
+	JMP        touch9
 
-touched12:
+touched10:
 	MOVQ  AX, R9
 	MOVQ  lanes+48(FP), R10
 	MOVQ  n+64(FP), R8
 	VPXOR Y3, Y3, Y3
 	VPXOR Y4, Y4, Y4
 
-group13:
+group11:
 	PREFETCHT0   4096(R9)
 	PREFETCHT0   4160(R9)
 	PREFETCHT0   4224(R9)
@@ -506,23 +503,21 @@ group13:
 	ADDQ         $+144, R9
 	ADDQ         $+512, R10
 	DECQ         R8
-	JZ           done14
+	JZ           done12
 	CMPQ         R8, $0x01
-	JNE          full15
+	JNE          group11
 	MOVQ         back+72(FP), R11
 	SUBQ         R11, R9
+	JMP          group11
 
-full15:
-	JMP group13
-
-done14:
+done12:
 	VMOVUPS     Y3, (SP)(BX*1)
 	VMOVUPS     Y4, 256(SP)(BX*1)
 	MOVQ        rowBytes+24(FP), R8
 	ADDQ        R8, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row10
+	JNE         row8
 	VMOVDQU     (SP), Y3
 	VMOVDQU     32(SP), Y4
 	VMOVDQU     64(SP), Y5
@@ -610,7 +605,7 @@ done14:
 	VMOVUPS     Y9, (CX)(BX*4)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet9
+	JNZ         octet7
 	VZEROUPPER
 	RET
 
@@ -624,20 +619,20 @@ TEXT ·dotIQ4_NLx1VNNI(SB), $256-80
 	VMOVDQU tableIQ4Unsigned<>+0(SB), Y1
 	MOVQ    AX, SI
 
-octet16:
+octet13:
 	XORQ BX, BX
 
-row17:
+row14:
 	LEAQ 65536(AX), DI
 
-touch18:
+touch15:
 	CMPQ       SI, DI
-	JGE        touched19
+	JGE        touched16
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch18
+	JMP        touch15
 
-touched19:
+touched16:
 	MOVQ         AX, R8
 	MOVQ         lanes+48(FP), R9
 	MOVQ         n+64(FP), DI
@@ -709,14 +704,13 @@ touched19:
 	ADDQ         $+144, R8
 	ADDQ         $+512, R9
 	DECQ         DI
-	JZ           last21
+	JZ           last18
 	CMPQ         DI, $0x01
-	JNE          full22
+	JNE          group17
 	MOVQ         back+72(FP), R10
 	SUBQ         R10, R8
 
-full22:
-group20:
+group17:
 	PREFETCHT0   4096(R8)
 	PREFETCHT0   4160(R8)
 	PREFETCHT0   4224(R8)
@@ -774,38 +768,36 @@ group20:
 	VSHUFPS      $0xdd, Y10, Y9, Y4
 	VSHUFPS      $0x88, Y10, Y9, Y9
 	VPADDD       Y4, Y9, Y9
-	VMOVDQU      (R8), Y4
-	VPBLENDW     $0x0c, 32(R8), Y4, Y4
-	VPBLENDW     $0x30, 64(R8), Y4, Y4
-	VPBLENDW     $0xc0, 96(R8), Y4, Y4
-	VEXTRACTI128 $0x01, Y4, X7
-	VPBLENDW     $0xaa, X7, X4, X4
-	VCVTPH2PS    X4, Y4
-	VSHUFPS      $0xdd, Y6, Y5, Y7
+	VSHUFPS      $0xdd, Y6, Y5, Y4
 	VSHUFPS      $0x88, Y6, Y5, Y5
-	VPADDD       Y7, Y5, Y5
-	VMOVDQU      -448(R9), Y6
-	VPSLLD       $0x07, Y6, Y6
-	VPADDD       Y6, Y5, Y5
+	VPADDD       Y4, Y5, Y5
+	VMOVDQU      -448(R9), Y4
+	VPSLLD       $0x07, Y4, Y4
+	VPADDD       Y4, Y5, Y5
 	VCVTDQ2PS    Y5, Y5
 	VMULPS       -512(R9), Y3, Y3
 	VFMADD231PS  Y5, Y3, Y2
+	VMOVDQU      (R8), Y3
+	VPBLENDW     $0x0c, 32(R8), Y3, Y3
+	VPBLENDW     $0x30, 64(R8), Y3, Y3
+	VPBLENDW     $0xc0, 96(R8), Y3, Y3
+	VEXTRACTI128 $0x01, Y3, X4
+	VPBLENDW     $0xaa, X4, X3, X3
+	VCVTPH2PS    X3, Y3
 	VMOVDQA      Y8, Y5
 	VMOVDQA      Y9, Y6
-	VMOVDQA      Y4, Y3
+	VMOVDQA      Y3, Y3
 	ADDQ         $+144, R8
 	ADDQ         $+512, R9
 	DECQ         DI
-	JZ           last21
+	JZ           last18
 	CMPQ         DI, $0x01
-	JNE          full23
+	JNE          group17
 	MOVQ         back+72(FP), R10
 	SUBQ         R10, R8
+	JMP          group17
 
-full23:
-	JMP group20
-
-last21:
+last18:
 	VSHUFPS     $0xdd, Y6, Y5, Y4
 	VSHUFPS     $0x88, Y6, Y5, Y5
 	VPADDD      Y4, Y5, Y5
@@ -820,7 +812,7 @@ last21:
 	ADDQ        DI, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row17
+	JNE         row14
 	VMOVDQU     (SP), Y2
 	VMOVDQU     32(SP), Y3
 	VMOVDQU     64(SP), Y4
@@ -865,7 +857,7 @@ last21:
 	VMOVUPS     Y8, (CX)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet16
+	JNZ         octet13
 	VZEROUPPER
 	RET
 
@@ -886,27 +878,27 @@ TEXT ·dotIQ4_NLx2VNNI(SB), $512-80
 	VMOVDQU tableIQ4UnsignedUnsigned<>+0(SB), Y1
 	MOVQ    AX, SI
 
-octet24:
+octet19:
 	XORQ BX, BX
 
-row25:
+row20:
 	LEAQ 65536(AX), R8
 
-touch26:
+touch21:
 	CMPQ       SI, R8
-	JGE        touched27
+	JGE        touched22
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch26
+	JMP        touch21
 
-touched27:
+touched22:
 	MOVQ  AX, R9
 	MOVQ  lanes+48(FP), R10
 	MOVQ  n+64(FP), R8
 	VPXOR Y2, Y2, Y2
 	VPXOR Y3, Y3, Y3
 
-group28:
+group23:
 	PREFETCHT0   4096(R9)
 	PREFETCHT0   4160(R9)
 	PREFETCHT0   4224(R9)
@@ -1018,23 +1010,21 @@ group28:
 	ADDQ         $+144, R9
 	ADDQ         $+512, R10
 	DECQ         R8
-	JZ           done29
+	JZ           done24
 	CMPQ         R8, $0x01
-	JNE          full30
+	JNE          group23
 	MOVQ         back+72(FP), R11
 	SUBQ         R11, R9
+	JMP          group23
 
-full30:
-	JMP group28
-
-done29:
+done24:
 	VMOVUPS     Y2, (SP)(BX*1)
 	VMOVUPS     Y3, 256(SP)(BX*1)
 	MOVQ        rowBytes+24(FP), R8
 	ADDQ        R8, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row25
+	JNE         row20
 	VMOVDQU     (SP), Y2
 	VMOVDQU     32(SP), Y3
 	VMOVDQU     64(SP), Y4
@@ -1122,7 +1112,7 @@ done29:
 	VMOVUPS     Y8, (CX)(BX*4)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet24
+	JNZ         octet19
 	VZEROUPPER
 	RET
 
@@ -1143,20 +1133,20 @@ TEXT ·dotMXFP4x1AVX2(SB), $256-80
 	VMOVDQU onesWords<>+0(SB), Y2
 	MOVQ    AX, SI
 
-octet31:
+octet25:
 	XORQ BX, BX
 
-row32:
+row26:
 	LEAQ 65536(AX), DI
 
-touch33:
+touch27:
 	CMPQ       SI, DI
-	JGE        touched34
+	JGE        touched28
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch33
+	JMP        touch27
 
-touched34:
+touched28:
 	MOVQ         AX, R8
 	MOVQ         lanes+48(FP), R9
 	MOVQ         n+64(FP), DI
@@ -1174,7 +1164,6 @@ touched34:
 	VPMADDUBSW   256(R9), Y4, Y4
 	VPMADDUBSW   288(R9), Y5, Y5
 	VPADDW       Y5, Y4, Y4
-	VPMADDWD     Y2, Y4, Y4
 	VMOVDQU      18(R8), X5
 	VINSERTI128  $0x01, 86(R8), Y5, Y5
 	VPSRLW       $0x04, Y5, Y6
@@ -1185,8 +1174,9 @@ touched34:
 	VPMADDUBSW   320(R9), Y5, Y5
 	VPMADDUBSW   352(R9), Y6, Y6
 	VPADDW       Y6, Y5, Y5
-	VPMADDWD     Y2, Y5, Y5
-	VPACKSSDW    Y5, Y4, Y4
+	VPBLENDD     $0xcc, Y5, Y4, Y6
+	VSHUFPD      $0x05, Y5, Y4, Y4
+	VPADDW       Y6, Y4, Y4
 	VPMADDWD     Y2, Y4, Y4
 	VMOVDQU      35(R8), X5
 	VINSERTI128  $0x01, 103(R8), Y5, Y5
@@ -1198,7 +1188,6 @@ touched34:
 	VPMADDUBSW   384(R9), Y5, Y5
 	VPMADDUBSW   416(R9), Y6, Y6
 	VPADDW       Y6, Y5, Y5
-	VPMADDWD     Y2, Y5, Y5
 	VMOVDQU      52(R8), X6
 	VINSERTI128  $0x01, 120(R8), Y6, Y6
 	VPSRLW       $0x04, Y6, Y7
@@ -1209,8 +1198,9 @@ touched34:
 	VPMADDUBSW   448(R9), Y6, Y6
 	VPMADDUBSW   480(R9), Y7, Y7
 	VPADDW       Y7, Y6, Y6
-	VPMADDWD     Y2, Y6, Y6
-	VPACKSSDW    Y6, Y5, Y5
+	VPBLENDD     $0xcc, Y6, Y5, Y7
+	VSHUFPD      $0x05, Y6, Y5, Y5
+	VPADDW       Y7, Y5, Y5
 	VPMADDWD     Y2, Y5, Y5
 	VPBROADCASTD (R8), Y6
 	VPBROADCASTD 17(R8), Y7
@@ -1238,14 +1228,13 @@ touched34:
 	ADDQ         $+136, R8
 	ADDQ         $+512, R9
 	DECQ         DI
-	JZ           last36
+	JZ           last30
 	CMPQ         DI, $0x01
-	JNE          full37
+	JNE          group29
 	MOVQ         back+72(FP), R10
 	SUBQ         R10, R8
 
-full37:
-group35:
+group29:
 	PREFETCHT0   4096(R8)
 	PREFETCHT0   4160(R8)
 	PREFETCHT0   4224(R8)
@@ -1259,7 +1248,6 @@ group35:
 	VPMADDUBSW   256(R9), Y6, Y6
 	VPMADDUBSW   288(R9), Y7, Y7
 	VPADDW       Y7, Y6, Y6
-	VPMADDWD     Y2, Y6, Y6
 	VMOVDQU      18(R8), X7
 	VINSERTI128  $0x01, 86(R8), Y7, Y7
 	VPSRLW       $0x04, Y7, Y9
@@ -1270,8 +1258,9 @@ group35:
 	VPMADDUBSW   320(R9), Y7, Y7
 	VPMADDUBSW   352(R9), Y9, Y9
 	VPADDW       Y9, Y7, Y7
-	VPMADDWD     Y2, Y7, Y7
-	VPACKSSDW    Y7, Y6, Y6
+	VPBLENDD     $0xcc, Y7, Y6, Y9
+	VSHUFPD      $0x05, Y7, Y6, Y6
+	VPADDW       Y9, Y6, Y6
 	VPMADDWD     Y2, Y6, Y6
 	VMOVDQU      35(R8), X7
 	VINSERTI128  $0x01, 103(R8), Y7, Y7
@@ -1283,7 +1272,6 @@ group35:
 	VPMADDUBSW   384(R9), Y7, Y7
 	VPMADDUBSW   416(R9), Y9, Y9
 	VPADDW       Y9, Y7, Y7
-	VPMADDWD     Y2, Y7, Y7
 	VMOVDQU      52(R8), X9
 	VINSERTI128  $0x01, 120(R8), Y9, Y9
 	VPSRLW       $0x04, Y9, Y10
@@ -1294,32 +1282,10 @@ group35:
 	VPMADDUBSW   448(R9), Y9, Y9
 	VPMADDUBSW   480(R9), Y10, Y10
 	VPADDW       Y10, Y9, Y9
-	VPMADDWD     Y2, Y9, Y9
-	VPACKSSDW    Y9, Y7, Y7
+	VPBLENDD     $0xcc, Y9, Y7, Y10
+	VSHUFPD      $0x05, Y9, Y7, Y7
+	VPADDW       Y10, Y7, Y7
 	VPMADDWD     Y2, Y7, Y7
-	VPBROADCASTD (R8), Y9
-	VPBROADCASTD 17(R8), Y10
-	VPBLENDD     $0x02, Y10, Y9, Y9
-	VPBROADCASTD 34(R8), Y10
-	VPBLENDD     $0x04, Y10, Y9, Y9
-	VPBROADCASTD 51(R8), Y10
-	VPBLENDD     $0x08, Y10, Y9, Y9
-	VPBROADCASTD 68(R8), Y10
-	VPBLENDD     $0x10, Y10, Y9, Y9
-	VPBROADCASTD 85(R8), Y10
-	VPBLENDD     $0x20, Y10, Y9, Y9
-	VPBROADCASTD 102(R8), Y10
-	VPBLENDD     $0x40, Y10, Y9, Y9
-	VPBROADCASTD 119(R8), Y10
-	VPBLENDD     $0x80, Y10, Y9, Y9
-	VPAND        lowByte<>+0(SB), Y9, Y9
-	VMOVDQU      halfOfMinNormal<>+0(SB), Y10
-	VMOVDQU      dwordOne<>+0(SB), Y12
-	VPSLLVD      Y9, Y10, Y10
-	VPSUBD       Y12, Y9, Y11
-	VPSLLD       $0x17, Y11, Y11
-	VPCMPGTD     Y12, Y9, Y9
-	VBLENDVPS    Y9, Y11, Y10, Y11
 	VSHUFPS      $0xdd, Y5, Y4, Y9
 	VSHUFPS      $0x88, Y5, Y4, Y4
 	VPADDD       Y9, Y4, Y4
@@ -1329,22 +1295,43 @@ group35:
 	VCVTDQ2PS    Y4, Y4
 	VMULPS       -512(R9), Y8, Y5
 	VFMADD231PS  Y4, Y5, Y3
+	VPBROADCASTD (R8), Y4
+	VPBROADCASTD 17(R8), Y5
+	VPBLENDD     $0x02, Y5, Y4, Y4
+	VPBROADCASTD 34(R8), Y5
+	VPBLENDD     $0x04, Y5, Y4, Y4
+	VPBROADCASTD 51(R8), Y5
+	VPBLENDD     $0x08, Y5, Y4, Y4
+	VPBROADCASTD 68(R8), Y5
+	VPBLENDD     $0x10, Y5, Y4, Y4
+	VPBROADCASTD 85(R8), Y5
+	VPBLENDD     $0x20, Y5, Y4, Y4
+	VPBROADCASTD 102(R8), Y5
+	VPBLENDD     $0x40, Y5, Y4, Y4
+	VPBROADCASTD 119(R8), Y5
+	VPBLENDD     $0x80, Y5, Y4, Y4
+	VPAND        lowByte<>+0(SB), Y4, Y4
+	VMOVDQU      halfOfMinNormal<>+0(SB), Y5
+	VMOVDQU      dwordOne<>+0(SB), Y9
+	VPSLLVD      Y4, Y5, Y5
+	VPSUBD       Y9, Y4, Y8
+	VPSLLD       $0x17, Y8, Y8
+	VPCMPGTD     Y9, Y4, Y4
+	VBLENDVPS    Y4, Y8, Y5, Y8
 	VMOVDQA      Y6, Y4
 	VMOVDQA      Y7, Y5
-	VMOVDQA      Y11, Y8
+	VMOVDQA      Y8, Y8
 	ADDQ         $+136, R8
 	ADDQ         $+512, R9
 	DECQ         DI
-	JZ           last36
+	JZ           last30
 	CMPQ         DI, $0x01
-	JNE          full38
+	JNE          group29
 	MOVQ         back+72(FP), R10
 	SUBQ         R10, R8
+	JMP          group29
 
-full38:
-	JMP group35
-
-last36:
+last30:
 	VSHUFPS     $0xdd, Y5, Y4, Y6
 	VSHUFPS     $0x88, Y5, Y4, Y4
 	VPADDD      Y6, Y4, Y4
@@ -1359,7 +1346,7 @@ last36:
 	ADDQ        DI, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row32
+	JNE         row26
 	VMOVDQU     (SP), Y3
 	VMOVDQU     32(SP), Y4
 	VMOVDQU     64(SP), Y5
@@ -1404,7 +1391,7 @@ last36:
 	VMOVUPS     Y9, (CX)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet31
+	JNZ         octet25
 	VZEROUPPER
 	RET
 
@@ -1444,27 +1431,27 @@ TEXT ·dotMXFP4x2AVX2(SB), $512-80
 	VMOVDQU onesWords<>+0(SB), Y2
 	MOVQ    AX, SI
 
-octet39:
+octet31:
 	XORQ BX, BX
 
-row40:
+row32:
 	LEAQ 65536(AX), R8
 
-touch41:
+touch33:
 	CMPQ       SI, R8
-	JGE        touched42
+	JGE        touched34
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch41
+	JMP        touch33
 
-touched42:
+touched34:
 	MOVQ  AX, R9
 	MOVQ  lanes+48(FP), R10
 	MOVQ  n+64(FP), R8
 	VPXOR Y3, Y3, Y3
 	VPXOR Y4, Y4, Y4
 
-group43:
+group35:
 	PREFETCHT0   4096(R9)
 	PREFETCHT0   4160(R9)
 	PREFETCHT0   4224(R9)
@@ -1478,11 +1465,9 @@ group43:
 	VPMADDUBSW   256(R10), Y5, Y7
 	VPMADDUBSW   288(R10), Y6, Y8
 	VPADDW       Y8, Y7, Y7
-	VPMADDWD     Y2, Y7, Y7
 	VPMADDUBSW   256(R10)(DI*1), Y5, Y5
 	VPMADDUBSW   288(R10)(DI*1), Y6, Y6
 	VPADDW       Y6, Y5, Y5
-	VPMADDWD     Y2, Y5, Y5
 	VMOVDQU      18(R9), X6
 	VINSERTI128  $0x01, 86(R9), Y6, Y6
 	VPSRLW       $0x04, Y6, Y8
@@ -1493,14 +1478,16 @@ group43:
 	VPMADDUBSW   320(R10), Y6, Y9
 	VPMADDUBSW   352(R10), Y8, Y10
 	VPADDW       Y10, Y9, Y9
-	VPMADDWD     Y2, Y9, Y9
 	VPMADDUBSW   320(R10)(DI*1), Y6, Y6
 	VPMADDUBSW   352(R10)(DI*1), Y8, Y8
 	VPADDW       Y8, Y6, Y6
-	VPMADDWD     Y2, Y6, Y6
-	VPACKSSDW    Y9, Y7, Y7
+	VPBLENDD     $0xcc, Y9, Y7, Y8
+	VSHUFPD      $0x05, Y9, Y7, Y7
+	VPADDW       Y8, Y7, Y7
 	VPMADDWD     Y2, Y7, Y7
-	VPACKSSDW    Y6, Y5, Y5
+	VPBLENDD     $0xcc, Y6, Y5, Y8
+	VSHUFPD      $0x05, Y6, Y5, Y5
+	VPADDW       Y8, Y5, Y5
 	VPMADDWD     Y2, Y5, Y5
 	VMOVDQU      35(R9), X6
 	VINSERTI128  $0x01, 103(R9), Y6, Y6
@@ -1512,11 +1499,9 @@ group43:
 	VPMADDUBSW   384(R10), Y6, Y9
 	VPMADDUBSW   416(R10), Y8, Y10
 	VPADDW       Y10, Y9, Y9
-	VPMADDWD     Y2, Y9, Y9
 	VPMADDUBSW   384(R10)(DI*1), Y6, Y6
 	VPMADDUBSW   416(R10)(DI*1), Y8, Y8
 	VPADDW       Y8, Y6, Y6
-	VPMADDWD     Y2, Y6, Y6
 	VMOVDQU      52(R9), X8
 	VINSERTI128  $0x01, 120(R9), Y8, Y8
 	VPSRLW       $0x04, Y8, Y10
@@ -1527,14 +1512,16 @@ group43:
 	VPMADDUBSW   448(R10), Y8, Y11
 	VPMADDUBSW   480(R10), Y10, Y12
 	VPADDW       Y12, Y11, Y11
-	VPMADDWD     Y2, Y11, Y11
 	VPMADDUBSW   448(R10)(DI*1), Y8, Y8
 	VPMADDUBSW   480(R10)(DI*1), Y10, Y10
 	VPADDW       Y10, Y8, Y8
-	VPMADDWD     Y2, Y8, Y8
-	VPACKSSDW    Y11, Y9, Y9
+	VPBLENDD     $0xcc, Y11, Y9, Y10
+	VSHUFPD      $0x05, Y11, Y9, Y9
+	VPADDW       Y10, Y9, Y9
 	VPMADDWD     Y2, Y9, Y9
-	VPACKSSDW    Y8, Y6, Y6
+	VPBLENDD     $0xcc, Y8, Y6, Y10
+	VSHUFPD      $0x05, Y8, Y6, Y6
+	VPADDW       Y10, Y6, Y6
 	VPMADDWD     Y2, Y6, Y6
 	VPBROADCASTD (R9), Y8
 	VPBROADCASTD 17(R9), Y10
@@ -1580,23 +1567,21 @@ group43:
 	ADDQ         $+136, R9
 	ADDQ         $+512, R10
 	DECQ         R8
-	JZ           done44
+	JZ           done36
 	CMPQ         R8, $0x01
-	JNE          full45
+	JNE          group35
 	MOVQ         back+72(FP), R11
 	SUBQ         R11, R9
+	JMP          group35
 
-full45:
-	JMP group43
-
-done44:
+done36:
 	VMOVUPS     Y3, (SP)(BX*1)
 	VMOVUPS     Y4, 256(SP)(BX*1)
 	MOVQ        rowBytes+24(FP), R8
 	ADDQ        R8, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row40
+	JNE         row32
 	VMOVDQU     (SP), Y3
 	VMOVDQU     32(SP), Y4
 	VMOVDQU     64(SP), Y5
@@ -1684,7 +1669,7 @@ done44:
 	VMOVUPS     Y9, (CX)(BX*4)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet39
+	JNZ         octet31
 	VZEROUPPER
 	RET
 
@@ -1699,20 +1684,20 @@ TEXT ·dotMXFP4x1VNNI(SB), $256-80
 	VMOVDQU onesWords<>+0(SB), Y2
 	MOVQ    AX, SI
 
-octet46:
+octet37:
 	XORQ BX, BX
 
-row47:
+row38:
 	LEAQ 65536(AX), DI
 
-touch48:
+touch39:
 	CMPQ       SI, DI
-	JGE        touched49
+	JGE        touched40
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch48
+	JMP        touch39
 
-touched49:
+touched40:
 	MOVQ         AX, R8
 	MOVQ         lanes+48(FP), R9
 	MOVQ         n+64(FP), DI
@@ -1798,14 +1783,13 @@ touched49:
 	ADDQ         $+136, R8
 	ADDQ         $+512, R9
 	DECQ         DI
-	JZ           last51
+	JZ           last42
 	CMPQ         DI, $0x01
-	JNE          full52
+	JNE          group41
 	MOVQ         back+72(FP), R10
 	SUBQ         R10, R8
 
-full52:
-group50:
+group41:
 	PREFETCHT0   4096(R8)
 	PREFETCHT0   4160(R8)
 	PREFETCHT0   4224(R8)
@@ -1861,29 +1845,6 @@ group50:
 	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xdc // VPDPBUSD     Y4, Y5, Y11
 	VPACKSSDW    Y11, Y10, Y10
 	VPMADDWD     Y2, Y10, Y10
-	VPBROADCASTD (R8), Y4
-	VPBROADCASTD 17(R8), Y5
-	VPBLENDD     $0x02, Y5, Y4, Y4
-	VPBROADCASTD 34(R8), Y5
-	VPBLENDD     $0x04, Y5, Y4, Y4
-	VPBROADCASTD 51(R8), Y5
-	VPBLENDD     $0x08, Y5, Y4, Y4
-	VPBROADCASTD 68(R8), Y5
-	VPBLENDD     $0x10, Y5, Y4, Y4
-	VPBROADCASTD 85(R8), Y5
-	VPBLENDD     $0x20, Y5, Y4, Y4
-	VPBROADCASTD 102(R8), Y5
-	VPBLENDD     $0x40, Y5, Y4, Y4
-	VPBROADCASTD 119(R8), Y5
-	VPBLENDD     $0x80, Y5, Y4, Y4
-	VPAND        lowByte<>+0(SB), Y4, Y4
-	VMOVDQU      halfOfMinNormal<>+0(SB), Y5
-	VMOVDQU      dwordOne<>+0(SB), Y12
-	VPSLLVD      Y4, Y5, Y5
-	VPSUBD       Y12, Y4, Y11
-	VPSLLD       $0x17, Y11, Y11
-	VPCMPGTD     Y12, Y4, Y4
-	VBLENDVPS    Y4, Y11, Y5, Y11
 	VSHUFPS      $0xdd, Y7, Y6, Y4
 	VSHUFPS      $0x88, Y7, Y6, Y6
 	VPADDD       Y4, Y6, Y6
@@ -1893,22 +1854,43 @@ group50:
 	VCVTDQ2PS    Y6, Y6
 	VMULPS       -512(R9), Y8, Y4
 	VFMADD231PS  Y6, Y4, Y3
+	VPBROADCASTD (R8), Y5
+	VPBROADCASTD 17(R8), Y4
+	VPBLENDD     $0x02, Y4, Y5, Y5
+	VPBROADCASTD 34(R8), Y4
+	VPBLENDD     $0x04, Y4, Y5, Y5
+	VPBROADCASTD 51(R8), Y4
+	VPBLENDD     $0x08, Y4, Y5, Y5
+	VPBROADCASTD 68(R8), Y4
+	VPBLENDD     $0x10, Y4, Y5, Y5
+	VPBROADCASTD 85(R8), Y4
+	VPBLENDD     $0x20, Y4, Y5, Y5
+	VPBROADCASTD 102(R8), Y4
+	VPBLENDD     $0x40, Y4, Y5, Y5
+	VPBROADCASTD 119(R8), Y4
+	VPBLENDD     $0x80, Y4, Y5, Y5
+	VPAND        lowByte<>+0(SB), Y5, Y5
+	VMOVDQU      halfOfMinNormal<>+0(SB), Y6
+	VMOVDQU      dwordOne<>+0(SB), Y7
+	VPSLLVD      Y5, Y6, Y6
+	VPSUBD       Y7, Y5, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPCMPGTD     Y7, Y5, Y5
+	VBLENDVPS    Y5, Y4, Y6, Y4
 	VMOVDQA      Y9, Y6
 	VMOVDQA      Y10, Y7
-	VMOVDQA      Y11, Y8
+	VMOVDQA      Y4, Y8
 	ADDQ         $+136, R8
 	ADDQ         $+512, R9
 	DECQ         DI
-	JZ           last51
+	JZ           last42
 	CMPQ         DI, $0x01
-	JNE          full53
+	JNE          group41
 	MOVQ         back+72(FP), R10
 	SUBQ         R10, R8
+	JMP          group41
 
-full53:
-	JMP group50
-
-last51:
+last42:
 	VSHUFPS     $0xdd, Y7, Y6, Y4
 	VSHUFPS     $0x88, Y7, Y6, Y6
 	VPADDD      Y4, Y6, Y6
@@ -1923,7 +1905,7 @@ last51:
 	ADDQ        DI, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row47
+	JNE         row38
 	VMOVDQU     (SP), Y3
 	VMOVDQU     32(SP), Y4
 	VMOVDQU     64(SP), Y5
@@ -1968,7 +1950,7 @@ last51:
 	VMOVUPS     Y9, (CX)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet46
+	JNZ         octet37
 	VZEROUPPER
 	RET
 
@@ -1984,27 +1966,27 @@ TEXT ·dotMXFP4x2VNNI(SB), $512-80
 	VMOVDQU onesWords<>+0(SB), Y2
 	MOVQ    AX, SI
 
-octet54:
+octet43:
 	XORQ BX, BX
 
-row55:
+row44:
 	LEAQ 65536(AX), R8
 
-touch56:
+touch45:
 	CMPQ       SI, R8
-	JGE        touched57
+	JGE        touched46
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch56
+	JMP        touch45
 
-touched57:
+touched46:
 	MOVQ  AX, R9
 	MOVQ  lanes+48(FP), R10
 	MOVQ  n+64(FP), R8
 	VPXOR Y3, Y3, Y3
 	VPXOR Y4, Y4, Y4
 
-group58:
+group47:
 	PREFETCHT0   4096(R9)
 	PREFETCHT0   4160(R9)
 	PREFETCHT0   4224(R9)
@@ -2128,23 +2110,21 @@ group58:
 	ADDQ         $+136, R9
 	ADDQ         $+512, R10
 	DECQ         R8
-	JZ           done59
+	JZ           done48
 	CMPQ         R8, $0x01
-	JNE          full60
+	JNE          group47
 	MOVQ         back+72(FP), R11
 	SUBQ         R11, R9
+	JMP          group47
 
-full60:
-	JMP group58
-
-done59:
+done48:
 	VMOVUPS     Y3, (SP)(BX*1)
 	VMOVUPS     Y4, 256(SP)(BX*1)
 	MOVQ        rowBytes+24(FP), R8
 	ADDQ        R8, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row55
+	JNE         row44
 	VMOVDQU     (SP), Y3
 	VMOVDQU     32(SP), Y4
 	VMOVDQU     64(SP), Y5
@@ -2232,7 +2212,7 @@ done59:
 	VMOVUPS     Y9, (CX)(BX*4)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet54
+	JNZ         octet43
 	VZEROUPPER
 	RET
 
@@ -2247,20 +2227,20 @@ TEXT ·dotIQ4_XSx1AVX2(SB), $256-80
 	VMOVDQU onesWords<>+0(SB), Y2
 	MOVQ    AX, SI
 
-octet61:
+octet49:
 	XORQ BX, BX
 
-row62:
+row50:
 	LEAQ 65536(AX), DI
 
-touch63:
+touch51:
 	CMPQ       SI, DI
-	JGE        touched64
+	JGE        touched52
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch63
+	JMP        touch51
 
-touched64:
+touched52:
 	MOVQ         AX, R8
 	MOVQ         lanes+48(FP), R9
 	MOVQ         n+64(FP), DI
@@ -2362,9 +2342,9 @@ touched64:
 	ADDQ         $+136, R8
 	ADDQ         $+512, R9
 	DECQ         DI
-	JZ           last66
+	JZ           last54
 
-group65:
+group53:
 	PREFETCHT0   4096(R8)
 	PREFETCHT0   4160(R8)
 	PREFETCHT0   4224(R8)
@@ -2446,35 +2426,35 @@ group65:
 	VSHUFPS      $0xdd, Y9, Y8, Y10
 	VSHUFPS      $0x88, Y9, Y8, Y8
 	VPADDD       Y10, Y8, Y8
-	VPBROADCASTD 4(R8), Y9
-	VPSRLVD      rowXSLow<>+0(SB), Y9, Y9
-	VPAND        dwordFifteen<>+0(SB), Y9, Y9
-	VPBROADCASTD (R8), Y10
-	VPSRLVD      rowXSHigh<>+0(SB), Y10, Y10
-	VPAND        dwordThree<>+0(SB), Y10, Y10
-	VPSLLD       $0x04, Y10, Y10
-	VPOR         Y10, Y9, Y9
-	VPSUBD       dwordThirtyTwo<>+0(SB), Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VPBROADCASTW (R8), Y10
-	VCVTPH2PS    X10, Y10
-	VMULPS       Y10, Y9, Y9
-	VSHUFPS      $0xdd, Y5, Y4, Y10
+	VSHUFPS      $0xdd, Y5, Y4, Y9
 	VSHUFPS      $0x88, Y5, Y4, Y4
-	VPADDD       Y10, Y4, Y4
+	VPADDD       Y9, Y4, Y4
 	VCVTDQ2PS    Y4, Y4
 	VMULPS       -512(R9), Y6, Y5
 	VFMADD231PS  Y4, Y5, Y3
+	VPBROADCASTD 4(R8), Y6
+	VPSRLVD      rowXSLow<>+0(SB), Y6, Y6
+	VPAND        dwordFifteen<>+0(SB), Y6, Y6
+	VPBROADCASTD (R8), Y4
+	VPSRLVD      rowXSHigh<>+0(SB), Y4, Y4
+	VPAND        dwordThree<>+0(SB), Y4, Y4
+	VPSLLD       $0x04, Y4, Y4
+	VPOR         Y4, Y6, Y6
+	VPSUBD       dwordThirtyTwo<>+0(SB), Y6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VPBROADCASTW (R8), Y4
+	VCVTPH2PS    X4, Y4
+	VMULPS       Y4, Y6, Y6
 	VMOVDQA      Y7, Y4
 	VMOVDQA      Y8, Y5
-	VMOVDQA      Y9, Y6
+	VMOVDQA      Y6, Y6
 	ADDQ         $+136, R8
 	ADDQ         $+512, R9
 	DECQ         DI
-	JZ           last66
-	JMP          group65
+	JZ           last54
+	JMP          group53
 
-last66:
+last54:
 	VSHUFPS     $0xdd, Y5, Y4, Y7
 	VSHUFPS     $0x88, Y5, Y4, Y4
 	VPADDD      Y7, Y4, Y4
@@ -2486,7 +2466,7 @@ last66:
 	ADDQ        DI, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row62
+	JNE         row50
 	VMOVDQU     (SP), Y3
 	VMOVDQU     32(SP), Y4
 	VMOVDQU     64(SP), Y5
@@ -2531,7 +2511,7 @@ last66:
 	VMOVUPS     Y9, (CX)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet61
+	JNZ         octet49
 	VZEROUPPER
 	RET
 
@@ -2577,27 +2557,27 @@ TEXT ·dotIQ4_XSx2AVX2(SB), $512-80
 	VMOVDQU onesWords<>+0(SB), Y2
 	MOVQ    AX, SI
 
-octet67:
+octet55:
 	XORQ BX, BX
 
-row68:
+row56:
 	LEAQ 65536(AX), R8
 
-touch69:
+touch57:
 	CMPQ       SI, R8
-	JGE        touched70
+	JGE        touched58
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch69
+	JMP        touch57
 
-touched70:
+touched58:
 	MOVQ  AX, R9
 	MOVQ  lanes+48(FP), R10
 	MOVQ  n+64(FP), R8
 	VPXOR Y3, Y3, Y3
 	VPXOR Y4, Y4, Y4
 
-group71:
+group59:
 	PREFETCHT0   4096(R9)
 	PREFETCHT0   4160(R9)
 	PREFETCHT0   4224(R9)
@@ -2757,17 +2737,17 @@ group71:
 	ADDQ         $+136, R9
 	ADDQ         $+512, R10
 	DECQ         R8
-	JZ           done72
-	JMP          group71
+	JZ           done60
+	JMP          group59
 
-done72:
+done60:
 	VMOVUPS     Y3, (SP)(BX*1)
 	VMOVUPS     Y4, 256(SP)(BX*1)
 	MOVQ        rowBytes+24(FP), R8
 	ADDQ        R8, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row68
+	JNE         row56
 	VMOVDQU     (SP), Y3
 	VMOVDQU     32(SP), Y4
 	VMOVDQU     64(SP), Y5
@@ -2855,7 +2835,7 @@ done72:
 	VMOVUPS     Y9, (CX)(BX*4)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet67
+	JNZ         octet55
 	VZEROUPPER
 	RET
 
@@ -2869,20 +2849,20 @@ TEXT ·dotIQ4_XSx1VNNI(SB), $256-80
 	VMOVDQU tableIQ4Unsigned<>+0(SB), Y1
 	MOVQ    AX, SI
 
-octet73:
+octet61:
 	XORQ BX, BX
 
-row74:
+row62:
 	LEAQ 65536(AX), DI
 
-touch75:
+touch63:
 	CMPQ       SI, DI
-	JGE        touched76
+	JGE        touched64
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch75
+	JMP        touch63
 
-touched76:
+touched64:
 	MOVQ         AX, R8
 	MOVQ         lanes+48(FP), R9
 	MOVQ         n+64(FP), DI
@@ -2960,9 +2940,9 @@ touched76:
 	ADDQ         $+136, R8
 	ADDQ         $+512, R9
 	DECQ         DI
-	JZ           last78
+	JZ           last66
 
-group77:
+group65:
 	PREFETCHT0   4096(R8)
 	PREFETCHT0   4160(R8)
 	PREFETCHT0   4224(R8)
@@ -3020,38 +3000,38 @@ group77:
 	VSHUFPS      $0xdd, Y10, Y9, Y4
 	VSHUFPS      $0x88, Y10, Y9, Y9
 	VPADDD       Y4, Y9, Y9
-	VPBROADCASTD 4(R8), Y4
-	VPSRLVD      rowXSLow<>+0(SB), Y4, Y4
-	VPAND        dwordFifteen<>+0(SB), Y4, Y4
-	VPBROADCASTD (R8), Y7
-	VPSRLVD      rowXSHigh<>+0(SB), Y7, Y7
-	VPAND        dwordThree<>+0(SB), Y7, Y7
-	VPSLLD       $0x04, Y7, Y7
-	VPOR         Y7, Y4, Y4
-	VPSUBD       dwordThirtyTwo<>+0(SB), Y4, Y4
-	VCVTDQ2PS    Y4, Y4
-	VPBROADCASTW (R8), Y7
-	VCVTPH2PS    X7, Y7
-	VMULPS       Y7, Y4, Y4
-	VSHUFPS      $0xdd, Y6, Y5, Y7
+	VSHUFPS      $0xdd, Y6, Y5, Y4
 	VSHUFPS      $0x88, Y6, Y5, Y5
-	VPADDD       Y7, Y5, Y5
-	VMOVDQU      -448(R9), Y6
-	VPSLLD       $0x07, Y6, Y6
-	VPADDD       Y6, Y5, Y5
+	VPADDD       Y4, Y5, Y5
+	VMOVDQU      -448(R9), Y4
+	VPSLLD       $0x07, Y4, Y4
+	VPADDD       Y4, Y5, Y5
 	VCVTDQ2PS    Y5, Y5
 	VMULPS       -512(R9), Y3, Y3
 	VFMADD231PS  Y5, Y3, Y2
+	VPBROADCASTD 4(R8), Y3
+	VPSRLVD      rowXSLow<>+0(SB), Y3, Y3
+	VPAND        dwordFifteen<>+0(SB), Y3, Y3
+	VPBROADCASTD (R8), Y4
+	VPSRLVD      rowXSHigh<>+0(SB), Y4, Y4
+	VPAND        dwordThree<>+0(SB), Y4, Y4
+	VPSLLD       $0x04, Y4, Y4
+	VPOR         Y4, Y3, Y3
+	VPSUBD       dwordThirtyTwo<>+0(SB), Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VPBROADCASTW (R8), Y4
+	VCVTPH2PS    X4, Y4
+	VMULPS       Y4, Y3, Y3
 	VMOVDQA      Y8, Y5
 	VMOVDQA      Y9, Y6
-	VMOVDQA      Y4, Y3
+	VMOVDQA      Y3, Y3
 	ADDQ         $+136, R8
 	ADDQ         $+512, R9
 	DECQ         DI
-	JZ           last78
-	JMP          group77
+	JZ           last66
+	JMP          group65
 
-last78:
+last66:
 	VSHUFPS     $0xdd, Y6, Y5, Y4
 	VSHUFPS     $0x88, Y6, Y5, Y5
 	VPADDD      Y4, Y5, Y5
@@ -3066,7 +3046,7 @@ last78:
 	ADDQ        DI, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row74
+	JNE         row62
 	VMOVDQU     (SP), Y2
 	VMOVDQU     32(SP), Y3
 	VMOVDQU     64(SP), Y4
@@ -3111,7 +3091,7 @@ last78:
 	VMOVUPS     Y8, (CX)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet73
+	JNZ         octet61
 	VZEROUPPER
 	RET
 
@@ -3126,27 +3106,27 @@ TEXT ·dotIQ4_XSx2VNNI(SB), $512-80
 	VMOVDQU tableIQ4UnsignedUnsigned<>+0(SB), Y1
 	MOVQ    AX, SI
 
-octet79:
+octet67:
 	XORQ BX, BX
 
-row80:
+row68:
 	LEAQ 65536(AX), R8
 
-touch81:
+touch69:
 	CMPQ       SI, R8
-	JGE        touched82
+	JGE        touched70
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch81
+	JMP        touch69
 
-touched82:
+touched70:
 	MOVQ  AX, R9
 	MOVQ  lanes+48(FP), R10
 	MOVQ  n+64(FP), R8
 	VPXOR Y2, Y2, Y2
 	VPXOR Y3, Y3, Y3
 
-group83:
+group71:
 	PREFETCHT0   4096(R9)
 	PREFETCHT0   4160(R9)
 	PREFETCHT0   4224(R9)
@@ -3264,17 +3244,17 @@ group83:
 	ADDQ         $+136, R9
 	ADDQ         $+512, R10
 	DECQ         R8
-	JZ           done84
-	JMP          group83
+	JZ           done72
+	JMP          group71
 
-done84:
+done72:
 	VMOVUPS     Y2, (SP)(BX*1)
 	VMOVUPS     Y3, 256(SP)(BX*1)
 	MOVQ        rowBytes+24(FP), R8
 	ADDQ        R8, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row80
+	JNE         row68
 	VMOVDQU     (SP), Y2
 	VMOVDQU     32(SP), Y3
 	VMOVDQU     64(SP), Y4
@@ -3362,6 +3342,6 @@ done84:
 	VMOVUPS     Y8, (CX)(BX*4)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet79
+	JNZ         octet67
 	VZEROUPPER
 	RET

@@ -93,11 +93,10 @@ touched4:
 	DECQ         DI
 	JZ           last6
 	CMPQ         DI, $0x01
-	JNE          full7
+	JNE          group5
 	MOVQ         back+72(FP), R10
 	SUBQ         R10, R8
 
-full7:
 group5:
 	PREFETCHT0   4096(R8)
 	PREFETCHT0   4160(R8)
@@ -148,36 +147,34 @@ group5:
 	VSHUFPS      $0xdd, Y10, Y9, Y4
 	VSHUFPS      $0x88, Y10, Y9, Y9
 	VPADDD       Y4, Y9, Y9
-	VMOVDQU      (R8), Y4
-	VPBLENDW     $0x0c, 32(R8), Y4, Y4
-	VPBLENDW     $0x30, 64(R8), Y4, Y4
-	VPBLENDW     $0xc0, 96(R8), Y4, Y4
-	VEXTRACTI128 $0x01, Y4, X7
-	VPBLENDW     $0xaa, X7, X4, X4
-	VCVTPH2PS    X4, Y4
-	VSHUFPS      $0xdd, Y6, Y5, Y7
+	VSHUFPS      $0xdd, Y6, Y5, Y4
 	VSHUFPS      $0x88, Y6, Y5, Y5
-	VPADDD       Y7, Y5, Y5
-	VMOVDQU      -448(R9), Y6
-	VPSLLD       $0x07, Y6, Y6
-	VPADDD       Y6, Y5, Y5
+	VPADDD       Y4, Y5, Y5
+	VMOVDQU      -448(R9), Y4
+	VPSLLD       $0x07, Y4, Y4
+	VPADDD       Y4, Y5, Y5
 	VCVTDQ2PS    Y5, Y5
 	VMULPS       -512(R9), Y3, Y3
 	VFMADD231PS  Y5, Y3, Y2
+	VMOVDQU      (R8), Y3
+	VPBLENDW     $0x0c, 32(R8), Y3, Y3
+	VPBLENDW     $0x30, 64(R8), Y3, Y3
+	VPBLENDW     $0xc0, 96(R8), Y3, Y3
+	VEXTRACTI128 $0x01, Y3, X4
+	VPBLENDW     $0xaa, X4, X3, X3
+	VCVTPH2PS    X3, Y3
 	VMOVDQA      Y8, Y5
 	VMOVDQA      Y9, Y6
-	VMOVDQA      Y4, Y3
+	VMOVDQA      Y3, Y3
 	ADDQ         $+144, R8
 	ADDQ         $+512, R9
 	DECQ         DI
 	JZ           last6
 	CMPQ         DI, $0x01
-	JNE          full8
+	JNE          group5
 	MOVQ         back+72(FP), R10
 	SUBQ         R10, R8
-
-full8:
-	JMP group5
+	JMP          group5
 
 last6:
 	VSHUFPS     $0xdd, Y6, Y5, Y4
@@ -266,27 +263,27 @@ TEXT ·dotIQ4_NLx2VL(SB), $512-80
 	VMOVDQU tableIQ4UnsignedUnsigned<>+0(SB), Y1
 	MOVQ    AX, SI
 
-octet9:
+octet7:
 	XORQ BX, BX
 
-row10:
+row8:
 	LEAQ 65536(AX), R8
 
-touch11:
+touch9:
 	CMPQ       SI, R8
-	JGE        touched12
+	JGE        touched10
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch11
+	JMP        touch9
 
-touched12:
+touched10:
 	MOVQ  AX, R9
 	MOVQ  lanes+48(FP), R10
 	MOVQ  n+64(FP), R8
 	VPXOR Y2, Y2, Y2
 	VPXOR Y3, Y3, Y3
 
-group13:
+group11:
 	PREFETCHT0   4096(R9)
 	PREFETCHT0   4160(R9)
 	PREFETCHT0   4224(R9)
@@ -382,23 +379,21 @@ group13:
 	ADDQ         $+144, R9
 	ADDQ         $+512, R10
 	DECQ         R8
-	JZ           done14
+	JZ           done12
 	CMPQ         R8, $0x01
-	JNE          full15
+	JNE          group11
 	MOVQ         back+72(FP), R11
 	SUBQ         R11, R9
+	JMP          group11
 
-full15:
-	JMP group13
-
-done14:
+done12:
 	VMOVUPS     Y2, (SP)(BX*1)
 	VMOVUPS     Y3, 256(SP)(BX*1)
 	MOVQ        rowBytes+24(FP), R8
 	ADDQ        R8, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row10
+	JNE         row8
 	VMOVDQU     (SP), Y2
 	VMOVDQU     32(SP), Y3
 	VMOVDQU     64(SP), Y4
@@ -486,7 +481,7 @@ done14:
 	VMOVUPS     Y8, (CX)(BX*4)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet9
+	JNZ         octet7
 	VZEROUPPER
 	RET
 
@@ -507,20 +502,20 @@ TEXT ·dotMXFP4x1VL(SB), $256-80
 	VMOVDQU32 onesWords<>+0(SB), Y16
 	MOVQ      AX, SI
 
-octet16:
+octet13:
 	XORQ BX, BX
 
-row17:
+row14:
 	LEAQ 65536(AX), DI
 
-touch18:
+touch15:
 	CMPQ       SI, DI
-	JGE        touched19
+	JGE        touched16
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch18
+	JMP        touch15
 
-touched19:
+touched16:
 	MOVQ         AX, R8
 	MOVQ         lanes+48(FP), R9
 	MOVQ         n+64(FP), DI
@@ -598,14 +593,13 @@ touched19:
 	ADDQ         $+136, R8
 	ADDQ         $+512, R9
 	DECQ         DI
-	JZ           last21
+	JZ           last18
 	CMPQ         DI, $0x01
-	JNE          full22
+	JNE          group17
 	MOVQ         back+72(FP), R10
 	SUBQ         R10, R8
 
-full22:
-group20:
+group17:
 	PREFETCHT0   4096(R8)
 	PREFETCHT0   4160(R8)
 	PREFETCHT0   4224(R8)
@@ -653,29 +647,6 @@ group20:
 	VPDPBUSD     480(R9), Y4, Y10
 	VPACKSSDW    Y10, Y9, Y9
 	VPMADDWD     Y16, Y9, Y9
-	VPBROADCASTD (R8), Y3
-	VPBROADCASTD 17(R8), Y4
-	VPBLENDD     $0x02, Y4, Y3, Y3
-	VPBROADCASTD 34(R8), Y4
-	VPBLENDD     $0x04, Y4, Y3, Y3
-	VPBROADCASTD 51(R8), Y4
-	VPBLENDD     $0x08, Y4, Y3, Y3
-	VPBROADCASTD 68(R8), Y4
-	VPBLENDD     $0x10, Y4, Y3, Y3
-	VPBROADCASTD 85(R8), Y4
-	VPBLENDD     $0x20, Y4, Y3, Y3
-	VPBROADCASTD 102(R8), Y4
-	VPBLENDD     $0x40, Y4, Y3, Y3
-	VPBROADCASTD 119(R8), Y4
-	VPBLENDD     $0x80, Y4, Y3, Y3
-	VPAND        lowByte<>+0(SB), Y3, Y3
-	VMOVDQU      halfOfMinNormal<>+0(SB), Y4
-	VMOVDQU      dwordOne<>+0(SB), Y11
-	VPSLLVD      Y3, Y4, Y4
-	VPSUBD       Y11, Y3, Y10
-	VPSLLD       $0x17, Y10, Y10
-	VPCMPGTD     Y11, Y3, Y3
-	VBLENDVPS    Y3, Y10, Y4, Y10
 	VSHUFPS      $0xdd, Y6, Y5, Y3
 	VSHUFPS      $0x88, Y6, Y5, Y5
 	VPADDD       Y3, Y5, Y5
@@ -685,22 +656,43 @@ group20:
 	VCVTDQ2PS    Y5, Y5
 	VMULPS       -512(R9), Y7, Y3
 	VFMADD231PS  Y5, Y3, Y2
+	VPBROADCASTD (R8), Y4
+	VPBROADCASTD 17(R8), Y3
+	VPBLENDD     $0x02, Y3, Y4, Y4
+	VPBROADCASTD 34(R8), Y3
+	VPBLENDD     $0x04, Y3, Y4, Y4
+	VPBROADCASTD 51(R8), Y3
+	VPBLENDD     $0x08, Y3, Y4, Y4
+	VPBROADCASTD 68(R8), Y3
+	VPBLENDD     $0x10, Y3, Y4, Y4
+	VPBROADCASTD 85(R8), Y3
+	VPBLENDD     $0x20, Y3, Y4, Y4
+	VPBROADCASTD 102(R8), Y3
+	VPBLENDD     $0x40, Y3, Y4, Y4
+	VPBROADCASTD 119(R8), Y3
+	VPBLENDD     $0x80, Y3, Y4, Y4
+	VPAND        lowByte<>+0(SB), Y4, Y4
+	VMOVDQU      halfOfMinNormal<>+0(SB), Y5
+	VMOVDQU      dwordOne<>+0(SB), Y6
+	VPSLLVD      Y4, Y5, Y5
+	VPSUBD       Y6, Y4, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VPCMPGTD     Y6, Y4, Y4
+	VBLENDVPS    Y4, Y3, Y5, Y3
 	VMOVDQA      Y8, Y5
 	VMOVDQA      Y9, Y6
-	VMOVDQA      Y10, Y7
+	VMOVDQA      Y3, Y7
 	ADDQ         $+136, R8
 	ADDQ         $+512, R9
 	DECQ         DI
-	JZ           last21
+	JZ           last18
 	CMPQ         DI, $0x01
-	JNE          full23
+	JNE          group17
 	MOVQ         back+72(FP), R10
 	SUBQ         R10, R8
+	JMP          group17
 
-full23:
-	JMP group20
-
-last21:
+last18:
 	VSHUFPS     $0xdd, Y6, Y5, Y3
 	VSHUFPS     $0x88, Y6, Y5, Y5
 	VPADDD      Y3, Y5, Y5
@@ -715,7 +707,7 @@ last21:
 	ADDQ        DI, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row17
+	JNE         row14
 	VMOVDQU     (SP), Y2
 	VMOVDQU     32(SP), Y3
 	VMOVDQU     64(SP), Y4
@@ -760,7 +752,7 @@ last21:
 	VMOVUPS     Y8, (CX)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet16
+	JNZ         octet13
 	VZEROUPPER
 	RET
 
@@ -806,27 +798,27 @@ TEXT ·dotMXFP4x2VL(SB), $512-80
 	VMOVDQU32 onesWords<>+0(SB), Y16
 	MOVQ      AX, SI
 
-octet24:
+octet19:
 	XORQ BX, BX
 
-row25:
+row20:
 	LEAQ 65536(AX), R8
 
-touch26:
+touch21:
 	CMPQ       SI, R8
-	JGE        touched27
+	JGE        touched22
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch26
+	JMP        touch21
 
-touched27:
+touched22:
 	MOVQ  AX, R9
 	MOVQ  lanes+48(FP), R10
 	MOVQ  n+64(FP), R8
 	VPXOR Y2, Y2, Y2
 	VPXOR Y3, Y3, Y3
 
-group28:
+group23:
 	PREFETCHT0   4096(R9)
 	PREFETCHT0   4160(R9)
 	PREFETCHT0   4224(R9)
@@ -934,23 +926,21 @@ group28:
 	ADDQ         $+136, R9
 	ADDQ         $+512, R10
 	DECQ         R8
-	JZ           done29
+	JZ           done24
 	CMPQ         R8, $0x01
-	JNE          full30
+	JNE          group23
 	MOVQ         back+72(FP), R11
 	SUBQ         R11, R9
+	JMP          group23
 
-full30:
-	JMP group28
-
-done29:
+done24:
 	VMOVUPS     Y2, (SP)(BX*1)
 	VMOVUPS     Y3, 256(SP)(BX*1)
 	MOVQ        rowBytes+24(FP), R8
 	ADDQ        R8, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row25
+	JNE         row20
 	VMOVDQU     (SP), Y2
 	VMOVDQU     32(SP), Y3
 	VMOVDQU     64(SP), Y4
@@ -1038,7 +1028,7 @@ done29:
 	VMOVUPS     Y8, (CX)(BX*4)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet24
+	JNZ         octet19
 	VZEROUPPER
 	RET
 
@@ -1052,20 +1042,20 @@ TEXT ·dotIQ4_XSx1VL(SB), $256-80
 	VMOVDQU tableIQ4Unsigned<>+0(SB), Y1
 	MOVQ    AX, SI
 
-octet31:
+octet25:
 	XORQ BX, BX
 
-row32:
+row26:
 	LEAQ 65536(AX), DI
 
-touch33:
+touch27:
 	CMPQ       SI, DI
-	JGE        touched34
+	JGE        touched28
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch33
+	JMP        touch27
 
-touched34:
+touched28:
 	MOVQ         AX, R8
 	MOVQ         lanes+48(FP), R9
 	MOVQ         n+64(FP), DI
@@ -1073,6 +1063,52 @@ touched34:
 	PREFETCHT0   4096(R8)
 	PREFETCHT0   4160(R8)
 	PREFETCHT0   4224(R8)
+	VMOVDQU      8(R8), X3
+	VINSERTI128  $0x01, 72(R8), Y3, Y3
+	VPSRLW       $0x04, Y3, Y4
+	VPAND        Y0, Y3, Y3
+	VPAND        Y0, Y4, Y4
+	VPSHUFB      Y3, Y1, Y3
+	VPSHUFB      Y4, Y1, Y4
+	VPXOR        Y5, Y5, Y5
+	VPDPBUSD     256(R9), Y3, Y5
+	VPDPBUSD     288(R9), Y4, Y5
+	VMOVDQU      24(R8), X3
+	VINSERTI128  $0x01, 88(R8), Y3, Y3
+	VPSRLW       $0x04, Y3, Y4
+	VPAND        Y0, Y3, Y3
+	VPAND        Y0, Y4, Y4
+	VPSHUFB      Y3, Y1, Y3
+	VPSHUFB      Y4, Y1, Y4
+	VPXOR        Y6, Y6, Y6
+	VPDPBUSD     320(R9), Y3, Y6
+	VPDPBUSD     352(R9), Y4, Y6
+	VSHUFPS      $0xdd, Y6, Y5, Y3
+	VSHUFPS      $0x88, Y6, Y5, Y5
+	VPADDD       Y3, Y5, Y5
+	VMOVDQU      40(R8), X3
+	VINSERTI128  $0x01, 104(R8), Y3, Y3
+	VPSRLW       $0x04, Y3, Y4
+	VPAND        Y0, Y3, Y3
+	VPAND        Y0, Y4, Y4
+	VPSHUFB      Y3, Y1, Y3
+	VPSHUFB      Y4, Y1, Y4
+	VPXOR        Y6, Y6, Y6
+	VPDPBUSD     384(R9), Y3, Y6
+	VPDPBUSD     416(R9), Y4, Y6
+	VMOVDQU      56(R8), X3
+	VINSERTI128  $0x01, 120(R8), Y3, Y3
+	VPSRLW       $0x04, Y3, Y4
+	VPAND        Y0, Y3, Y3
+	VPAND        Y0, Y4, Y4
+	VPSHUFB      Y3, Y1, Y3
+	VPSHUFB      Y4, Y1, Y4
+	VPXOR        Y7, Y7, Y7
+	VPDPBUSD     448(R9), Y3, Y7
+	VPDPBUSD     480(R9), Y4, Y7
+	VSHUFPS      $0xdd, Y7, Y6, Y3
+	VSHUFPS      $0x88, Y7, Y6, Y6
+	VPADDD       Y3, Y6, Y6
 	VPBROADCASTD 4(R8), Y3
 	VPSRLVD      rowXSLow<>+0(SB), Y3, Y3
 	VPAND        dwordFifteen<>+0(SB), Y3, Y3
@@ -1086,154 +1122,108 @@ touched34:
 	VPBROADCASTW (R8), Y4
 	VCVTPH2PS    X4, Y4
 	VMULPS       Y4, Y3, Y3
-	VMOVDQU      8(R8), X4
-	VINSERTI128  $0x01, 72(R8), Y4, Y4
-	VPSRLW       $0x04, Y4, Y5
-	VPAND        Y0, Y4, Y4
-	VPAND        Y0, Y5, Y5
-	VPSHUFB      Y4, Y1, Y4
-	VPSHUFB      Y5, Y1, Y5
-	VPXOR        Y6, Y6, Y6
-	VPDPBUSD     256(R9), Y4, Y6
-	VPDPBUSD     288(R9), Y5, Y6
-	VMOVDQU      24(R8), X4
-	VINSERTI128  $0x01, 88(R8), Y4, Y4
-	VPSRLW       $0x04, Y4, Y5
-	VPAND        Y0, Y4, Y4
-	VPAND        Y0, Y5, Y5
-	VPSHUFB      Y4, Y1, Y4
-	VPSHUFB      Y5, Y1, Y5
-	VPXOR        Y7, Y7, Y7
-	VPDPBUSD     320(R9), Y4, Y7
-	VPDPBUSD     352(R9), Y5, Y7
-	VSHUFPS      $0xdd, Y7, Y6, Y4
-	VSHUFPS      $0x88, Y7, Y6, Y6
-	VPADDD       Y4, Y6, Y6
-	VMOVDQU      40(R8), X4
-	VINSERTI128  $0x01, 104(R8), Y4, Y4
-	VPSRLW       $0x04, Y4, Y5
-	VPAND        Y0, Y4, Y4
-	VPAND        Y0, Y5, Y5
-	VPSHUFB      Y4, Y1, Y4
-	VPSHUFB      Y5, Y1, Y5
-	VPXOR        Y7, Y7, Y7
-	VPDPBUSD     384(R9), Y4, Y7
-	VPDPBUSD     416(R9), Y5, Y7
-	VMOVDQU      56(R8), X4
-	VINSERTI128  $0x01, 120(R8), Y4, Y4
-	VPSRLW       $0x04, Y4, Y5
-	VPAND        Y0, Y4, Y4
-	VPAND        Y0, Y5, Y5
-	VPSHUFB      Y4, Y1, Y4
-	VPSHUFB      Y5, Y1, Y5
-	VPXOR        Y8, Y8, Y8
-	VPDPBUSD     448(R9), Y4, Y8
-	VPDPBUSD     480(R9), Y5, Y8
-	VSHUFPS      $0xdd, Y8, Y7, Y4
-	VSHUFPS      $0x88, Y8, Y7, Y7
-	VPADDD       Y4, Y7, Y7
 	ADDQ         $+136, R8
 	ADDQ         $+512, R9
 	DECQ         DI
-	JZ           last36
+	JZ           last30
 
-group35:
+group29:
 	PREFETCHT0   4096(R8)
 	PREFETCHT0   4160(R8)
 	PREFETCHT0   4224(R8)
-	VPBROADCASTD 4(R8), Y4
-	VPSRLVD      rowXSLow<>+0(SB), Y4, Y4
-	VPAND        dwordFifteen<>+0(SB), Y4, Y4
-	VPBROADCASTD (R8), Y5
-	VPSRLVD      rowXSHigh<>+0(SB), Y5, Y5
-	VPAND        dwordThree<>+0(SB), Y5, Y5
-	VPSLLD       $0x04, Y5, Y5
-	VPOR         Y5, Y4, Y4
-	VPSUBD       dwordThirtyTwo<>+0(SB), Y4, Y4
-	VCVTDQ2PS    Y4, Y4
-	VPBROADCASTW (R8), Y5
-	VCVTPH2PS    X5, Y5
-	VMULPS       Y5, Y4, Y4
-	VMOVDQU      8(R8), X5
-	VINSERTI128  $0x01, 72(R8), Y5, Y5
-	VPSRLW       $0x04, Y5, Y8
-	VPAND        Y0, Y5, Y5
-	VPAND        Y0, Y8, Y8
-	VPSHUFB      Y5, Y1, Y5
-	VPSHUFB      Y8, Y1, Y8
+	VMOVDQU      8(R8), X4
+	VINSERTI128  $0x01, 72(R8), Y4, Y4
+	VPSRLW       $0x04, Y4, Y7
+	VPAND        Y0, Y4, Y4
+	VPAND        Y0, Y7, Y7
+	VPSHUFB      Y4, Y1, Y4
+	VPSHUFB      Y7, Y1, Y7
+	VPXOR        Y8, Y8, Y8
+	VPDPBUSD     256(R9), Y4, Y8
+	VPDPBUSD     288(R9), Y7, Y8
+	VMOVDQU      24(R8), X4
+	VINSERTI128  $0x01, 88(R8), Y4, Y4
+	VPSRLW       $0x04, Y4, Y7
+	VPAND        Y0, Y4, Y4
+	VPAND        Y0, Y7, Y7
+	VPSHUFB      Y4, Y1, Y4
+	VPSHUFB      Y7, Y1, Y7
 	VPXOR        Y9, Y9, Y9
-	VPDPBUSD     256(R9), Y5, Y9
-	VPDPBUSD     288(R9), Y8, Y9
-	VMOVDQU      24(R8), X5
-	VINSERTI128  $0x01, 88(R8), Y5, Y5
-	VPSRLW       $0x04, Y5, Y8
-	VPAND        Y0, Y5, Y5
-	VPAND        Y0, Y8, Y8
-	VPSHUFB      Y5, Y1, Y5
-	VPSHUFB      Y8, Y1, Y8
+	VPDPBUSD     320(R9), Y4, Y9
+	VPDPBUSD     352(R9), Y7, Y9
+	VSHUFPS      $0xdd, Y9, Y8, Y4
+	VSHUFPS      $0x88, Y9, Y8, Y8
+	VPADDD       Y4, Y8, Y8
+	VMOVDQU      40(R8), X4
+	VINSERTI128  $0x01, 104(R8), Y4, Y4
+	VPSRLW       $0x04, Y4, Y7
+	VPAND        Y0, Y4, Y4
+	VPAND        Y0, Y7, Y7
+	VPSHUFB      Y4, Y1, Y4
+	VPSHUFB      Y7, Y1, Y7
+	VPXOR        Y9, Y9, Y9
+	VPDPBUSD     384(R9), Y4, Y9
+	VPDPBUSD     416(R9), Y7, Y9
+	VMOVDQU      56(R8), X4
+	VINSERTI128  $0x01, 120(R8), Y4, Y4
+	VPSRLW       $0x04, Y4, Y7
+	VPAND        Y0, Y4, Y4
+	VPAND        Y0, Y7, Y7
+	VPSHUFB      Y4, Y1, Y4
+	VPSHUFB      Y7, Y1, Y7
 	VPXOR        Y10, Y10, Y10
-	VPDPBUSD     320(R9), Y5, Y10
-	VPDPBUSD     352(R9), Y8, Y10
-	VSHUFPS      $0xdd, Y10, Y9, Y5
+	VPDPBUSD     448(R9), Y4, Y10
+	VPDPBUSD     480(R9), Y7, Y10
+	VSHUFPS      $0xdd, Y10, Y9, Y4
 	VSHUFPS      $0x88, Y10, Y9, Y9
-	VPADDD       Y5, Y9, Y9
-	VMOVDQU      40(R8), X5
-	VINSERTI128  $0x01, 104(R8), Y5, Y5
-	VPSRLW       $0x04, Y5, Y8
-	VPAND        Y0, Y5, Y5
-	VPAND        Y0, Y8, Y8
-	VPSHUFB      Y5, Y1, Y5
-	VPSHUFB      Y8, Y1, Y8
-	VPXOR        Y10, Y10, Y10
-	VPDPBUSD     384(R9), Y5, Y10
-	VPDPBUSD     416(R9), Y8, Y10
-	VMOVDQU      56(R8), X5
-	VINSERTI128  $0x01, 120(R8), Y5, Y5
-	VPSRLW       $0x04, Y5, Y8
-	VPAND        Y0, Y5, Y5
-	VPAND        Y0, Y8, Y8
-	VPSHUFB      Y5, Y1, Y5
-	VPSHUFB      Y8, Y1, Y8
-	VPXOR        Y11, Y11, Y11
-	VPDPBUSD     448(R9), Y5, Y11
-	VPDPBUSD     480(R9), Y8, Y11
-	VSHUFPS      $0xdd, Y11, Y10, Y5
-	VSHUFPS      $0x88, Y11, Y10, Y10
-	VPADDD       Y5, Y10, Y10
-	VSHUFPS      $0xdd, Y7, Y6, Y5
-	VSHUFPS      $0x88, Y7, Y6, Y6
-	VPADDD       Y5, Y6, Y6
-	VMOVDQU      -448(R9), Y5
-	VPSLLD       $0x07, Y5, Y5
-	VPADDD       Y5, Y6, Y6
-	VCVTDQ2PS    Y6, Y6
+	VPADDD       Y4, Y9, Y9
+	VSHUFPS      $0xdd, Y6, Y5, Y4
+	VSHUFPS      $0x88, Y6, Y5, Y5
+	VPADDD       Y4, Y5, Y5
+	VMOVDQU      -448(R9), Y4
+	VPSLLD       $0x07, Y4, Y4
+	VPADDD       Y4, Y5, Y5
+	VCVTDQ2PS    Y5, Y5
 	VMULPS       -512(R9), Y3, Y3
-	VFMADD231PS  Y6, Y3, Y2
+	VFMADD231PS  Y5, Y3, Y2
+	VPBROADCASTD 4(R8), Y3
+	VPSRLVD      rowXSLow<>+0(SB), Y3, Y3
+	VPAND        dwordFifteen<>+0(SB), Y3, Y3
+	VPBROADCASTD (R8), Y4
+	VPSRLVD      rowXSHigh<>+0(SB), Y4, Y4
+	VPAND        dwordThree<>+0(SB), Y4, Y4
+	VPSLLD       $0x04, Y4, Y4
+	VPOR         Y4, Y3, Y3
+	VPSUBD       dwordThirtyTwo<>+0(SB), Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VPBROADCASTW (R8), Y4
+	VCVTPH2PS    X4, Y4
+	VMULPS       Y4, Y3, Y3
+	VMOVDQA      Y8, Y5
 	VMOVDQA      Y9, Y6
-	VMOVDQA      Y10, Y7
-	VMOVDQA      Y4, Y3
+	VMOVDQA      Y3, Y3
 	ADDQ         $+136, R8
 	ADDQ         $+512, R9
 	DECQ         DI
-	JZ           last36
-	JMP          group35
+	JZ           last30
+	JMP          group29
 
-last36:
-	VSHUFPS     $0xdd, Y7, Y6, Y4
-	VSHUFPS     $0x88, Y7, Y6, Y6
-	VPADDD      Y4, Y6, Y6
+last30:
+	VSHUFPS     $0xdd, Y6, Y5, Y4
+	VSHUFPS     $0x88, Y6, Y5, Y5
+	VPADDD      Y4, Y5, Y5
 	VMOVDQU     -448(R9), Y4
 	VPSLLD      $0x07, Y4, Y4
-	VPADDD      Y4, Y6, Y6
-	VCVTDQ2PS   Y6, Y6
+	VPADDD      Y4, Y5, Y5
+	VCVTDQ2PS   Y5, Y5
 	VMULPS      -512(R9), Y3, Y3
-	VFMADD231PS Y6, Y3, Y2
+	VFMADD231PS Y5, Y3, Y2
 	VMOVUPS     Y2, (SP)(BX*1)
 	MOVQ        rowBytes+24(FP), DI
 	ADDQ        DI, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row32
+	JNE         row26
 	VMOVDQU     (SP), Y2
 	VMOVDQU     32(SP), Y3
 	VMOVDQU     64(SP), Y4
@@ -1278,7 +1268,7 @@ last36:
 	VMOVUPS     Y8, (CX)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet31
+	JNZ         octet25
 	VZEROUPPER
 	RET
 
@@ -1323,27 +1313,27 @@ TEXT ·dotIQ4_XSx2VL(SB), $512-80
 	VMOVDQU tableIQ4UnsignedUnsigned<>+0(SB), Y1
 	MOVQ    AX, SI
 
-octet37:
+octet31:
 	XORQ BX, BX
 
-row38:
+row32:
 	LEAQ 65536(AX), R8
 
-touch39:
+touch33:
 	CMPQ       SI, R8
-	JGE        touched40
+	JGE        touched34
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch39
+	JMP        touch33
 
-touched40:
+touched34:
 	MOVQ  AX, R9
 	MOVQ  lanes+48(FP), R10
 	MOVQ  n+64(FP), R8
 	VPXOR Y2, Y2, Y2
 	VPXOR Y3, Y3, Y3
 
-group41:
+group35:
 	PREFETCHT0   4096(R9)
 	PREFETCHT0   4160(R9)
 	PREFETCHT0   4224(R9)
@@ -1445,17 +1435,17 @@ group41:
 	ADDQ         $+136, R9
 	ADDQ         $+512, R10
 	DECQ         R8
-	JZ           done42
-	JMP          group41
+	JZ           done36
+	JMP          group35
 
-done42:
+done36:
 	VMOVUPS     Y2, (SP)(BX*1)
 	VMOVUPS     Y3, 256(SP)(BX*1)
 	MOVQ        rowBytes+24(FP), R8
 	ADDQ        R8, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row38
+	JNE         row32
 	VMOVDQU     (SP), Y2
 	VMOVDQU     32(SP), Y3
 	VMOVDQU     64(SP), Y4
@@ -1543,6 +1533,6 @@ done42:
 	VMOVUPS     Y8, (CX)(BX*4)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet37
+	JNZ         octet31
 	VZEROUPPER
 	RET

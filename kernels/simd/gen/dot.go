@@ -91,7 +91,7 @@ func (g *dot) act(base reg.GPVirtual, j, disp int) operand.Mem {
 
 func emitDot(e *emitter, f *format, rows int) {
 	g := &dot{emitter: e, f: f, rows: rows}
-	e.high = 0
+	e.pins = map[string]operand.Op{}
 	name := fmt.Sprintf("dot%sx%d%s", f.name, rows, e.isa())
 	e.Function(name)
 	e.Pragma("noescape")
@@ -173,9 +173,10 @@ func (g *dot) plainLoop(n reg.GPVirtual) {
 	loop, done := g.label("group"), g.label("done")
 	g.Label(loop)
 	g.ask()
-	g.close(g.open(), 0)
-	g.next(n, done)
-	g.JMP(operand.LabelRef(loop))
+	o := g.open()
+	g.scales(o)
+	g.close(o, 0)
+	g.next(n, loop, done)
 	g.Label(done)
 }
 
@@ -184,25 +185,26 @@ func (g *dot) plainLoop(n reg.GPVirtual) {
 func (g *dot) overlappedLoop(n reg.GPVirtual) {
 	loop, last := g.label("group"), g.label("last")
 	g.ask()
-	before := g.open()
-	g.next(n, last)
+	o := g.open()
+	g.scales(o)
+	g.next(n, loop, last)
 	g.Label(loop)
 	g.ask()
 	next := g.open()
-	g.close(before, -actGroup)
-	to := before.vectors()
+	g.close(o, -actGroup)
+	g.scales(next)
+	to := o.vectors()
 	for i, v := range next.vectors() {
 		g.VMOVDQA(*v, *to[i])
 	}
-	g.next(n, last)
-	g.JMP(operand.LabelRef(loop))
+	g.next(n, loop, last)
 	g.Label(last)
-	g.close(before, -actGroup)
+	g.close(o, -actGroup)
 }
 
-// next goes on to the next of n groups, or to the label done. The last group of blocks begins back bytes before the end of the
-// one before it.
-func (g *dot) next(n reg.GPVirtual, done string) {
+// next goes to the label loop for the next of n groups, or to done. The last group of blocks begins back bytes before the end of
+// the one before it.
+func (g *dot) next(n reg.GPVirtual, loop, done string) {
 	g.ADDQ(operand.I32(int32(g.step())), g.w.p)
 	if g.blocks != nil {
 		g.ADDQ(operand.I32(actGroup), g.blocks)
@@ -211,13 +213,13 @@ func (g *dot) next(n reg.GPVirtual, done string) {
 	g.DECQ(n)
 	g.JZ(operand.LabelRef(done))
 	if g.f.sub == 1 {
-		full, by := g.label("full"), g.GP64()
 		g.CMPQ(n, imm(1))
-		g.JNE(operand.LabelRef(full))
+		g.JNE(operand.LabelRef(loop))
+		by := g.GP64()
 		g.Load(g.Param("back"), by)
 		g.SUBQ(by, g.w.p)
-		g.Label(full)
 	}
+	g.JMP(operand.LabelRef(loop))
 }
 
 // step is the number of bytes of a group.
@@ -291,37 +293,22 @@ func (o *openGroup) vectors() []*vec {
 // open multiplies a group.
 func (g *dot) open() *openGroup {
 	o := &openGroup{}
-	scales := func() {
-		if g.f.row != nil {
-			g.f.row(g.emitter, g.w.p, &o.dotSink)
-		} else {
-			g.f.header(g.emitter, g.w, &o.dotSink)
-		}
-	}
-	early := g.f.sub > 1 && g.rows == 1 && g.evex // where there are registers for it
-	if early {
-		scales()
-	}
 	o.sums, o.end = g.sums()
-	if !early {
-		scales()
-	}
-	if g.f.scaledWords() {
-		scale := g.scaler(&o.dotSink, 0)
-		for j, sums := range o.sums {
-			o.sums[j] = []vec{scale(j, sums)}
-		}
-		o.pairs = nil
-	}
 	return o
+}
+
+// scales reads the scales of a group.
+func (g *dot) scales(o *openGroup) {
+	if g.f.row != nil {
+		g.f.row(g.emitter, g.w.p, &o.dotSink)
+	} else {
+		g.f.header(g.emitter, g.w, &o.dotSink)
+	}
 }
 
 // close adds a group to the sums; its lanes are at bytes behind those of g.
 func (g *dot) close(o *openGroup, at int) {
-	scale := func(_ int, sums []vec) vec { return sums[0] }
-	if !g.f.scaledWords() {
-		scale = g.scaler(&o.dotSink, at)
-	}
+	scale := g.scaler(&o.dotSink, at)
 	for j := range o.sums {
 		g.accumulate(&o.dotSink, j, at, scale(j, o.end(o.sums[j])))
 	}
@@ -409,7 +396,7 @@ func (f *format) inOrder() bool { return f.nibbles == nil && f.quarter == nil }
 // sums begins the integer sums of the 8 blocks; see openGroup.
 func (g *dot) sums() (sums [][]vec, end func(sums []vec) []vec) {
 	e, f := g.emitter, g.f
-	add := e.addInt(f.top, f.products(), g.ones)
+	add := g.adder()
 	last := func(pair []vec) vec {
 		add(pair[1], pair[0], 1)
 		return pair[0]
@@ -447,6 +434,31 @@ func (g *dot) sums() (sums [][]vec, end func(sums []vec) []vec) {
 	}
 }
 
+// inWords tells that AVX2 adds words at level 0, since these can hold what a lane sums there.
+func (g *dot) inWords() bool {
+	return !g.vnni && !g.f.signed && g.f.top*127*g.f.products() <= 32767
+}
+
+// adder adds neighbours: see addInt.
+func (g *dot) adder() func(b, a vec, level int) {
+	e := g.emitter
+	add := e.addInt(g.f.top, g.f.products(), g.ones)
+	if !g.inWords() {
+		return add
+	}
+	return func(b, a vec, level int) {
+		if level > 0 {
+			add(b, a, level)
+			return
+		}
+		t := e.YMM()
+		e.VPBLENDD(imm(0xcc), b, a, t)
+		e.VSHUFPD(imm(5), b, a, a)
+		e.VPADDW(t, a, a)
+		e.VPMADDWD(g.ones, a, a)
+	}
+}
+
 // quads adds the partial sums of four vectors, first to first+3, to two for every activation row.
 func (g *dot) quads(first int, next func(i int) []vec, add func(b, a vec, level int)) [][]vec {
 	pairs := make([][]vec, g.rows)
@@ -472,7 +484,9 @@ func (g *dot) multiplyBlock(w vec, base reg.GPVirtual, disp int) []vec {
 			continue
 		}
 		out[j] = g.multiply(w, act)
-		e.VPMADDWD(g.ones, out[j], out[j])
+		if !g.inWords() {
+			e.VPMADDWD(g.ones, out[j], out[j])
+		}
 	}
 	return out
 }
@@ -496,7 +510,9 @@ func (g *dot) multiplyPair(lo, hi vec, disp int) []vec {
 			e.VPADDD(b, a, a)
 		} else {
 			e.VPADDW(b, a, a)
-			e.VPMADDWD(g.ones, a, a)
+			if !g.inWords() {
+				e.VPMADDWD(g.ones, a, a)
+			}
 		}
 		out[j] = a
 	}

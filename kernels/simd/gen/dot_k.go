@@ -69,25 +69,42 @@ func (g *dot) multiplyQuarters(r *rowPieces, i int, halves ...int) []vec {
 	return sums
 }
 
-// bitTable looks up bits of a field of 32 bytes, which has bit b of byte k for value k of block b: the 16 bytes at disp give for
-// blocks i and i+4 a byte with the value bit where the bit is set. bit 4 makes 0x44: blocks i and i+2 at once.
-func (r *rowPieces) bitTable(disp, i, bit int) vec {
-	e := r.e
-	nibble := r.once(fmt.Sprint("nibble", disp), func() vec {
+// bitTables take single bits from a field of 32 bytes that has bit b of byte k for value k of block b. There is a table for each
+// of blocks i, for the lower and the higher half.
+type bitTables struct {
+	shift, nibble operand.Op
+	tables        []operand.Op
+	name          string
+}
+
+// begin loads the constants for tables of which number i gives what byteOf(i, n) says for the bits n of blocks 0 to 3.
+func (t *bitTables) begin(e *emitter, name string, many int, byteOf func(i, n int) int) {
+	t.name, t.tables = name, nil
+	t.shift = e.pin(e.dwordList("upperBy4", [8]uint32{4: 4, 5: 4, 6: 4, 7: 4}))
+	t.nibble = e.pin(e.bytes8("nibbleMask", 15))
+	for i := range many {
+		var b [32]byte
+		for n := range b {
+			b[n] = byte(byteOf(i, n%16))
+		}
+		t.tables = append(t.tables, e.pin(e.constant(fmt.Sprint(name, i), b)))
+	}
+}
+
+// look returns what table i has for the 16 bytes at disp, for blocks 0 to 3 in the low lane and for blocks 4 to 7 in the high.
+func (t *bitTables) look(e *emitter, r *rowPieces, disp, i int) vec {
+	bits := r.once(fmt.Sprint("bits", disp), func() vec {
 		v := e.YMM()
-		e.VPSRLVD(e.dwordList("upperBy4", [8]uint32{4: 4, 5: 4, 6: 4, 7: 4}), r.at(disp, 0), v)
-		e.VPAND(e.bytes8("nibbleMask", 15), v, v)
+		e.VPSRLVD(t.shift, r.at(disp, 0), v)
+		e.and(t.nibble, v, v)
 		return v
 	})
-	var table [32]byte
-	for n := range table {
-		table[n] = byte(n >> i & 1 * bit)
-		if bit == 4 {
-			table[n] += byte(n >> (i + 2) & 1 * bit << 4)
-		}
+	v := e.YMM()
+	if m, ok := t.tables[i].(operand.Mem); ok {
+		e.VPSHUFB(bits, r.once(fmt.Sprint(t.name, i), func() vec { return e.load(m) }), v)
+	} else {
+		e.VPSHUFB(bits, t.tables[i], v)
 	}
-	v := e.load(e.constant(fmt.Sprintf("bits%dOf%d", bit, i), table))
-	e.VPSHUFB(nibble, v, v)
 	return v
 }
 

@@ -38,10 +38,10 @@ const groupRows = 8
 // emitter is an avo context with the few parts that kernels share.
 type emitter struct {
 	*build.Context
-	vnni   bool // the kernel being written may use VPDPBUSD
-	evex   bool // and in the form of AVX-512
-	wide   bool // and has vectors of 512 bits; then 16 weight rows stand where AVX2 has 8
-	high   int  // registers 16 to 31 that are taken, of AVX-512
+	vnni   bool                  // the kernel being written may use VPDPBUSD
+	evex   bool                  // and in the form of AVX-512
+	wide   bool                  // and has vectors of 512 bits; then 16 weight rows stand where AVX2 has 8
+	pins   map[string]operand.Op // see pin
 	labels int
 	data   map[string]operand.Mem
 }
@@ -158,17 +158,23 @@ func (e *emitter) keep(m operand.Mem) operand.Op {
 	return m
 }
 
-// pin is m in a register that AVX-512 has more of than AVX2, where it is written for AVX-512, else m itself. Only what has an EVEX
-// form takes it.
+// pin is the constant m in one of the registers that AVX-512 has more of than AVX2, where it is written for AVX-512, else m
+// itself. Only what has an EVEX form takes these. A function begins with no pins.
 func (e *emitter) pin(m operand.Mem) operand.Op {
 	if !e.evex {
 		return m
 	}
-	v := []reg.VecPhysical{reg.Y16, reg.Y17, reg.Y18, reg.Y19, reg.Y20, reg.Y21, reg.Y22, reg.Y23, reg.Y24, reg.Y25}[e.high]
-	e.high++
-	e.VMOVDQU32(m, v)
+	v, ok := e.pins[m.Symbol.Name]
+	if !ok {
+		v = highRegisters[len(e.pins)]
+		e.VMOVDQU32(m, v)
+		e.pins[m.Symbol.Name] = v
+	}
 	return v
 }
+
+var highRegisters = []reg.VecPhysical{reg.Y16, reg.Y17, reg.Y18, reg.Y19, reg.Y20, reg.Y21, reg.Y22, reg.Y23, reg.Y24, reg.Y25,
+	reg.Y26, reg.Y27, reg.Y28, reg.Y29, reg.Y30, reg.Y31}
 
 // pinned is the same for what should be in a register in any case.
 func (e *emitter) pinned(m operand.Mem) operand.Op {

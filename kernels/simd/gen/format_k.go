@@ -231,12 +231,14 @@ func formatQ5K() *format {
 	var mask vec
 	var sixteen, low operand.Op
 	var r row45
+	var fifth bitTables
 	return &format{
 		name: "Q5_K", bytes: 176, sub: 8, shared: 2, kind: kindMin, top: 31,
 		begin: func(e *emitter) { mask, sixteen = e.nibbleMask(), e.keep(e.bytes8("sixteen", 16)) },
 		beginDot: func(e *emitter) {
 			r.begin(e)
 			low = e.pinned(e.bytes8("nibbleMask", 15))
+			fifth.begin(e, "fifth", 4, func(i, n int) int { return n >> i & 1 << 4 })
 		},
 		header: header45,
 		row:    r.row,
@@ -253,7 +255,7 @@ func formatQ5K() *format {
 				e.VPSRLW(imm(4), v, t)
 				v = t
 			}
-			return e.masked(v, low, p.bitTable(16+16*h, i, 16)), 0
+			return e.masked(v, low, fifth.look(e, p, 16+16*h, i)), 0
 		},
 	}
 }
@@ -342,12 +344,14 @@ func formatQ3K() *format {
 	var low, four vec
 	var pairs, seven, bias operand.Op
 	var words func(operand.Mem) vec
+	var third bitTables
 	return &format{
 		name: "Q3_K", bytes: 110, sub: 8, shared: 4, kind: kindHalf, top: 7, shift: 2,
 		begin: func(e *emitter) { low, four = e.load(e.bytes8("low2", 3)), e.load(e.bytes8("bit2", 4)) },
 		beginDot: func(e *emitter) {
 			table := splice3()
 			words, bias = table.begin(e, "splice3"), e.pin(e.dwords("wordThirtyTwo", 32<<16|32))
+			third.begin(e, "third", 2, func(i, n int) int { return n>>i&1<<2 | n>>(i+2)&1<<6 })
 			pairs, seven = e.pinned(e.bytes8("low2s", 0x33)), e.pinned(e.bytes8("low3", 7))
 		},
 		header: func(e *emitter, r addresses, s sink) {
@@ -405,7 +409,7 @@ func formatQ3K() *format {
 					e.VPSRLW(imm(2), v, t)
 					v = t
 				}
-				return e.masked(v, pairs, p.bitTable(16*h, i%2, 4))
+				return e.masked(v, pairs, third.look(e, p, 16*h, i%2))
 			})
 			return e.maskShift(two, i/2*4, seven), 0
 		},
