@@ -260,7 +260,7 @@ TEXT ·dotIQ4_NLx2VL(SB), $512-80
 	MOVQ    octets+32(FP), DX
 	MOVQ    stride+56(FP), DI
 	VMOVDQU nibbleMask<>+0(SB), Y0
-	VMOVDQU tableIQ4UnsignedUnsigned<>+0(SB), Y1
+	VMOVDQU tableIQ4Unsigned<>+0(SB), Y1
 	MOVQ    AX, SI
 
 octet7:
@@ -485,12 +485,6 @@ done12:
 	VZEROUPPER
 	RET
 
-DATA tableIQ4UnsignedUnsigned<>+0(SB)/8, $0x766a5d4f3f2d1801
-DATA tableIQ4UnsignedUnsigned<>+8(SB)/8, $0xf1d9c5b5a6998d81
-DATA tableIQ4UnsignedUnsigned<>+16(SB)/8, $0x766a5d4f3f2d1801
-DATA tableIQ4UnsignedUnsigned<>+24(SB)/8, $0xf1d9c5b5a6998d81
-GLOBL tableIQ4UnsignedUnsigned<>(SB), RODATA|NOPTR, $32
-
 // func dotMXFP4x1VL(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 // Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, FMA3, MMX+
 TEXT ·dotMXFP4x1VL(SB), $256-80
@@ -516,191 +510,169 @@ touch15:
 	JMP        touch15
 
 touched16:
-	MOVQ         AX, R8
-	MOVQ         lanes+48(FP), R9
-	MOVQ         n+64(FP), DI
-	VPXOR        Y2, Y2, Y2
-	PREFETCHT0   4096(R8)
-	PREFETCHT0   4160(R8)
-	PREFETCHT0   4224(R8)
-	VMOVDQU      1(R8), X3
-	VINSERTI128  $0x01, 69(R8), Y3, Y3
-	VPSRLW       $0x04, Y3, Y4
-	VPAND        Y0, Y3, Y3
-	VPAND        Y0, Y4, Y4
-	VPSHUFB      Y3, Y1, Y3
-	VPSHUFB      Y4, Y1, Y4
-	VPXOR        Y5, Y5, Y5
-	VPDPBUSD     256(R9), Y3, Y5
-	VPDPBUSD     288(R9), Y4, Y5
-	VMOVDQU      18(R8), X3
-	VINSERTI128  $0x01, 86(R8), Y3, Y3
-	VPSRLW       $0x04, Y3, Y4
-	VPAND        Y0, Y3, Y3
-	VPAND        Y0, Y4, Y4
-	VPSHUFB      Y3, Y1, Y3
-	VPSHUFB      Y4, Y1, Y4
-	VPXOR        Y6, Y6, Y6
-	VPDPBUSD     320(R9), Y3, Y6
-	VPDPBUSD     352(R9), Y4, Y6
-	VPACKSSDW    Y6, Y5, Y5
-	VPMADDWD     Y16, Y5, Y5
-	VMOVDQU      35(R8), X3
-	VINSERTI128  $0x01, 103(R8), Y3, Y3
-	VPSRLW       $0x04, Y3, Y4
-	VPAND        Y0, Y3, Y3
-	VPAND        Y0, Y4, Y4
-	VPSHUFB      Y3, Y1, Y3
-	VPSHUFB      Y4, Y1, Y4
-	VPXOR        Y6, Y6, Y6
-	VPDPBUSD     384(R9), Y3, Y6
-	VPDPBUSD     416(R9), Y4, Y6
-	VMOVDQU      52(R8), X3
-	VINSERTI128  $0x01, 120(R8), Y3, Y3
-	VPSRLW       $0x04, Y3, Y4
-	VPAND        Y0, Y3, Y3
-	VPAND        Y0, Y4, Y4
-	VPSHUFB      Y3, Y1, Y3
-	VPSHUFB      Y4, Y1, Y4
-	VPXOR        Y7, Y7, Y7
-	VPDPBUSD     448(R9), Y3, Y7
-	VPDPBUSD     480(R9), Y4, Y7
-	VPACKSSDW    Y7, Y6, Y6
-	VPMADDWD     Y16, Y6, Y6
-	VPBROADCASTD (R8), Y3
-	VPBROADCASTD 17(R8), Y4
-	VPBLENDD     $0x02, Y4, Y3, Y3
-	VPBROADCASTD 34(R8), Y4
-	VPBLENDD     $0x04, Y4, Y3, Y3
-	VPBROADCASTD 51(R8), Y4
-	VPBLENDD     $0x08, Y4, Y3, Y3
-	VPBROADCASTD 68(R8), Y4
-	VPBLENDD     $0x10, Y4, Y3, Y3
-	VPBROADCASTD 85(R8), Y4
-	VPBLENDD     $0x20, Y4, Y3, Y3
-	VPBROADCASTD 102(R8), Y4
-	VPBLENDD     $0x40, Y4, Y3, Y3
-	VPBROADCASTD 119(R8), Y4
-	VPBLENDD     $0x80, Y4, Y3, Y3
-	VPAND        lowByte<>+0(SB), Y3, Y3
-	VMOVDQU      halfOfMinNormal<>+0(SB), Y4
-	VMOVDQU      dwordOne<>+0(SB), Y8
-	VPSLLVD      Y3, Y4, Y4
-	VPSUBD       Y8, Y3, Y7
-	VPSLLD       $0x17, Y7, Y7
-	VPCMPGTD     Y8, Y3, Y3
-	VBLENDVPS    Y3, Y7, Y4, Y7
-	ADDQ         $+136, R8
-	ADDQ         $+512, R9
-	DECQ         DI
-	JZ           last18
-	CMPQ         DI, $0x01
-	JNE          group17
-	MOVQ         back+72(FP), R10
-	SUBQ         R10, R8
+	MOVQ        AX, R8
+	MOVQ        lanes+48(FP), R9
+	MOVQ        n+64(FP), DI
+	VPXOR       Y2, Y2, Y2
+	PREFETCHT0  4096(R8)
+	PREFETCHT0  4160(R8)
+	PREFETCHT0  4224(R8)
+	VMOVDQU     1(R8), X3
+	VINSERTI128 $0x01, 69(R8), Y3, Y3
+	VPSRLW      $0x04, Y3, Y4
+	VPAND       Y0, Y3, Y3
+	VPAND       Y0, Y4, Y4
+	VPSHUFB     Y3, Y1, Y3
+	VPSHUFB     Y4, Y1, Y4
+	VPXOR       Y5, Y5, Y5
+	VPDPBUSD    256(R9), Y3, Y5
+	VPDPBUSD    288(R9), Y4, Y5
+	VMOVDQU     18(R8), X3
+	VINSERTI128 $0x01, 86(R8), Y3, Y3
+	VPSRLW      $0x04, Y3, Y4
+	VPAND       Y0, Y3, Y3
+	VPAND       Y0, Y4, Y4
+	VPSHUFB     Y3, Y1, Y3
+	VPSHUFB     Y4, Y1, Y4
+	VPXOR       Y6, Y6, Y6
+	VPDPBUSD    320(R9), Y3, Y6
+	VPDPBUSD    352(R9), Y4, Y6
+	VPACKSSDW   Y6, Y5, Y5
+	VPMADDWD    Y16, Y5, Y5
+	VMOVDQU     35(R8), X3
+	VINSERTI128 $0x01, 103(R8), Y3, Y3
+	VPSRLW      $0x04, Y3, Y4
+	VPAND       Y0, Y3, Y3
+	VPAND       Y0, Y4, Y4
+	VPSHUFB     Y3, Y1, Y3
+	VPSHUFB     Y4, Y1, Y4
+	VPXOR       Y6, Y6, Y6
+	VPDPBUSD    384(R9), Y3, Y6
+	VPDPBUSD    416(R9), Y4, Y6
+	VMOVDQU     52(R8), X3
+	VINSERTI128 $0x01, 120(R8), Y3, Y3
+	VPSRLW      $0x04, Y3, Y4
+	VPAND       Y0, Y3, Y3
+	VPAND       Y0, Y4, Y4
+	VPSHUFB     Y3, Y1, Y3
+	VPSHUFB     Y4, Y1, Y4
+	VPXOR       Y7, Y7, Y7
+	VPDPBUSD    448(R9), Y3, Y7
+	VPDPBUSD    480(R9), Y4, Y7
+	VPACKSSDW   Y7, Y6, Y6
+	VPMADDWD    Y16, Y6, Y6
+	VMOVDQU     (R8), Y3
+	VPBLENDD    $0x22, 30(R8), Y3, Y3
+	VPBLENDD    $0x44, 60(R8), Y3, Y3
+	VPBLENDD    $0x88, 90(R8), Y3, Y3
+	VMOVDQU     evenOdd<>+0(SB), Y4
+	VPERMD      Y3, Y4, Y3
+	VPSHUFB     bytesOfPairs<>+0(SB), Y3, Y3
+	VPSLLD      $0x15, Y3, Y4
+	VPSLLD      $0x17, Y3, Y3
+	VPADDD      exponentSmall<>+0(SB), Y4, Y4
+	VPSUBD      exponentOne<>+0(SB), Y3, Y3
+	VPMAXSD     Y4, Y3, Y3
+	ADDQ        $+136, R8
+	ADDQ        $+512, R9
+	DECQ        DI
+	JZ          last18
+	CMPQ        DI, $0x01
+	JNE         group17
+	MOVQ        back+72(FP), R10
+	SUBQ        R10, R8
 
 group17:
-	PREFETCHT0   4096(R8)
-	PREFETCHT0   4160(R8)
-	PREFETCHT0   4224(R8)
-	VMOVDQU      1(R8), X3
-	VINSERTI128  $0x01, 69(R8), Y3, Y3
-	VPSRLW       $0x04, Y3, Y4
-	VPAND        Y0, Y3, Y3
-	VPAND        Y0, Y4, Y4
-	VPSHUFB      Y3, Y1, Y3
-	VPSHUFB      Y4, Y1, Y4
-	VPXOR        Y8, Y8, Y8
-	VPDPBUSD     256(R9), Y3, Y8
-	VPDPBUSD     288(R9), Y4, Y8
-	VMOVDQU      18(R8), X3
-	VINSERTI128  $0x01, 86(R8), Y3, Y3
-	VPSRLW       $0x04, Y3, Y4
-	VPAND        Y0, Y3, Y3
-	VPAND        Y0, Y4, Y4
-	VPSHUFB      Y3, Y1, Y3
-	VPSHUFB      Y4, Y1, Y4
-	VPXOR        Y9, Y9, Y9
-	VPDPBUSD     320(R9), Y3, Y9
-	VPDPBUSD     352(R9), Y4, Y9
-	VPACKSSDW    Y9, Y8, Y8
-	VPMADDWD     Y16, Y8, Y8
-	VMOVDQU      35(R8), X3
-	VINSERTI128  $0x01, 103(R8), Y3, Y3
-	VPSRLW       $0x04, Y3, Y4
-	VPAND        Y0, Y3, Y3
-	VPAND        Y0, Y4, Y4
-	VPSHUFB      Y3, Y1, Y3
-	VPSHUFB      Y4, Y1, Y4
-	VPXOR        Y9, Y9, Y9
-	VPDPBUSD     384(R9), Y3, Y9
-	VPDPBUSD     416(R9), Y4, Y9
-	VMOVDQU      52(R8), X3
-	VINSERTI128  $0x01, 120(R8), Y3, Y3
-	VPSRLW       $0x04, Y3, Y4
-	VPAND        Y0, Y3, Y3
-	VPAND        Y0, Y4, Y4
-	VPSHUFB      Y3, Y1, Y3
-	VPSHUFB      Y4, Y1, Y4
-	VPXOR        Y10, Y10, Y10
-	VPDPBUSD     448(R9), Y3, Y10
-	VPDPBUSD     480(R9), Y4, Y10
-	VPACKSSDW    Y10, Y9, Y9
-	VPMADDWD     Y16, Y9, Y9
-	VSHUFPS      $0xdd, Y6, Y5, Y3
-	VSHUFPS      $0x88, Y6, Y5, Y5
-	VPADDD       Y3, Y5, Y5
-	VMOVDQU      -448(R9), Y3
-	VPSLLD       $0x04, Y3, Y3
-	VPADDD       Y3, Y5, Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       -512(R9), Y7, Y3
-	VFMADD231PS  Y5, Y3, Y2
-	VPBROADCASTD (R8), Y4
-	VPBROADCASTD 17(R8), Y3
-	VPBLENDD     $0x02, Y3, Y4, Y4
-	VPBROADCASTD 34(R8), Y3
-	VPBLENDD     $0x04, Y3, Y4, Y4
-	VPBROADCASTD 51(R8), Y3
-	VPBLENDD     $0x08, Y3, Y4, Y4
-	VPBROADCASTD 68(R8), Y3
-	VPBLENDD     $0x10, Y3, Y4, Y4
-	VPBROADCASTD 85(R8), Y3
-	VPBLENDD     $0x20, Y3, Y4, Y4
-	VPBROADCASTD 102(R8), Y3
-	VPBLENDD     $0x40, Y3, Y4, Y4
-	VPBROADCASTD 119(R8), Y3
-	VPBLENDD     $0x80, Y3, Y4, Y4
-	VPAND        lowByte<>+0(SB), Y4, Y4
-	VMOVDQU      halfOfMinNormal<>+0(SB), Y5
-	VMOVDQU      dwordOne<>+0(SB), Y6
-	VPSLLVD      Y4, Y5, Y5
-	VPSUBD       Y6, Y4, Y3
-	VPSLLD       $0x17, Y3, Y3
-	VPCMPGTD     Y6, Y4, Y4
-	VBLENDVPS    Y4, Y3, Y5, Y3
-	VMOVDQA      Y8, Y5
-	VMOVDQA      Y9, Y6
-	VMOVDQA      Y3, Y7
-	ADDQ         $+136, R8
-	ADDQ         $+512, R9
-	DECQ         DI
-	JZ           last18
-	CMPQ         DI, $0x01
-	JNE          group17
-	MOVQ         back+72(FP), R10
-	SUBQ         R10, R8
-	JMP          group17
+	PREFETCHT0  4096(R8)
+	PREFETCHT0  4160(R8)
+	PREFETCHT0  4224(R8)
+	VMOVDQU     1(R8), X4
+	VINSERTI128 $0x01, 69(R8), Y4, Y4
+	VPSRLW      $0x04, Y4, Y7
+	VPAND       Y0, Y4, Y4
+	VPAND       Y0, Y7, Y7
+	VPSHUFB     Y4, Y1, Y4
+	VPSHUFB     Y7, Y1, Y7
+	VPXOR       Y8, Y8, Y8
+	VPDPBUSD    256(R9), Y4, Y8
+	VPDPBUSD    288(R9), Y7, Y8
+	VMOVDQU     18(R8), X4
+	VINSERTI128 $0x01, 86(R8), Y4, Y4
+	VPSRLW      $0x04, Y4, Y7
+	VPAND       Y0, Y4, Y4
+	VPAND       Y0, Y7, Y7
+	VPSHUFB     Y4, Y1, Y4
+	VPSHUFB     Y7, Y1, Y7
+	VPXOR       Y9, Y9, Y9
+	VPDPBUSD    320(R9), Y4, Y9
+	VPDPBUSD    352(R9), Y7, Y9
+	VPACKSSDW   Y9, Y8, Y8
+	VPMADDWD    Y16, Y8, Y8
+	VMOVDQU     35(R8), X4
+	VINSERTI128 $0x01, 103(R8), Y4, Y4
+	VPSRLW      $0x04, Y4, Y7
+	VPAND       Y0, Y4, Y4
+	VPAND       Y0, Y7, Y7
+	VPSHUFB     Y4, Y1, Y4
+	VPSHUFB     Y7, Y1, Y7
+	VPXOR       Y9, Y9, Y9
+	VPDPBUSD    384(R9), Y4, Y9
+	VPDPBUSD    416(R9), Y7, Y9
+	VMOVDQU     52(R8), X4
+	VINSERTI128 $0x01, 120(R8), Y4, Y4
+	VPSRLW      $0x04, Y4, Y7
+	VPAND       Y0, Y4, Y4
+	VPAND       Y0, Y7, Y7
+	VPSHUFB     Y4, Y1, Y4
+	VPSHUFB     Y7, Y1, Y7
+	VPXOR       Y10, Y10, Y10
+	VPDPBUSD    448(R9), Y4, Y10
+	VPDPBUSD    480(R9), Y7, Y10
+	VPACKSSDW   Y10, Y9, Y9
+	VPMADDWD    Y16, Y9, Y9
+	VSHUFPS     $0xdd, Y6, Y5, Y4
+	VSHUFPS     $0x88, Y6, Y5, Y5
+	VPADDD      Y4, Y5, Y5
+	VMOVDQU     -448(R9), Y4
+	VPSLLD      $0x04, Y4, Y4
+	VPADDD      Y4, Y5, Y5
+	VCVTDQ2PS   Y5, Y5
+	VMULPS      -512(R9), Y3, Y3
+	VFMADD231PS Y5, Y3, Y2
+	VMOVDQU     (R8), Y3
+	VPBLENDD    $0x22, 30(R8), Y3, Y3
+	VPBLENDD    $0x44, 60(R8), Y3, Y3
+	VPBLENDD    $0x88, 90(R8), Y3, Y3
+	VMOVDQU     evenOdd<>+0(SB), Y4
+	VPERMD      Y3, Y4, Y3
+	VPSHUFB     bytesOfPairs<>+0(SB), Y3, Y3
+	VPSLLD      $0x15, Y3, Y4
+	VPSLLD      $0x17, Y3, Y3
+	VPADDD      exponentSmall<>+0(SB), Y4, Y4
+	VPSUBD      exponentOne<>+0(SB), Y3, Y3
+	VPMAXSD     Y4, Y3, Y3
+	VMOVDQA     Y8, Y5
+	VMOVDQA     Y9, Y6
+	VMOVDQA     Y3, Y3
+	ADDQ        $+136, R8
+	ADDQ        $+512, R9
+	DECQ        DI
+	JZ          last18
+	CMPQ        DI, $0x01
+	JNE         group17
+	MOVQ        back+72(FP), R10
+	SUBQ        R10, R8
+	JMP         group17
 
 last18:
-	VSHUFPS     $0xdd, Y6, Y5, Y3
+	VSHUFPS     $0xdd, Y6, Y5, Y4
 	VSHUFPS     $0x88, Y6, Y5, Y5
-	VPADDD      Y3, Y5, Y5
-	VMOVDQU     -448(R9), Y3
-	VPSLLD      $0x04, Y3, Y3
-	VPADDD      Y3, Y5, Y5
+	VPADDD      Y4, Y5, Y5
+	VMOVDQU     -448(R9), Y4
+	VPSLLD      $0x04, Y4, Y4
+	VPADDD      Y4, Y5, Y5
 	VCVTDQ2PS   Y5, Y5
-	VMULPS      -512(R9), Y7, Y3
+	VMULPS      -512(R9), Y3, Y3
 	VFMADD231PS Y5, Y3, Y2
 	VMOVUPS     Y2, (SP)(BX*1)
 	MOVQ        rowBytes+24(FP), DI
@@ -768,23 +740,29 @@ DATA onesWords<>+16(SB)/8, $0x0001000100010001
 DATA onesWords<>+24(SB)/8, $0x0001000100010001
 GLOBL onesWords<>(SB), RODATA|NOPTR, $32
 
-DATA lowByte<>+0(SB)/8, $0x000000ff000000ff
-DATA lowByte<>+8(SB)/8, $0x000000ff000000ff
-DATA lowByte<>+16(SB)/8, $0x000000ff000000ff
-DATA lowByte<>+24(SB)/8, $0x000000ff000000ff
-GLOBL lowByte<>(SB), RODATA|NOPTR, $32
+DATA evenOdd<>+0(SB)/8, $0x0000000400000000
+DATA evenOdd<>+8(SB)/8, $0x0000000500000001
+DATA evenOdd<>+16(SB)/8, $0x0000000600000002
+DATA evenOdd<>+24(SB)/8, $0x0000000700000003
+GLOBL evenOdd<>(SB), RODATA|NOPTR, $32
 
-DATA halfOfMinNormal<>+0(SB)/8, $0x0020000000200000
-DATA halfOfMinNormal<>+8(SB)/8, $0x0020000000200000
-DATA halfOfMinNormal<>+16(SB)/8, $0x0020000000200000
-DATA halfOfMinNormal<>+24(SB)/8, $0x0020000000200000
-GLOBL halfOfMinNormal<>(SB), RODATA|NOPTR, $32
+DATA bytesOfPairs<>+0(SB)/8, $0x8080800580808000
+DATA bytesOfPairs<>+8(SB)/8, $0x8080800d80808008
+DATA bytesOfPairs<>+16(SB)/8, $0x8080800580808000
+DATA bytesOfPairs<>+24(SB)/8, $0x8080800d80808008
+GLOBL bytesOfPairs<>(SB), RODATA|NOPTR, $32
 
-DATA dwordOne<>+0(SB)/8, $0x0000000100000001
-DATA dwordOne<>+8(SB)/8, $0x0000000100000001
-DATA dwordOne<>+16(SB)/8, $0x0000000100000001
-DATA dwordOne<>+24(SB)/8, $0x0000000100000001
-GLOBL dwordOne<>(SB), RODATA|NOPTR, $32
+DATA exponentSmall<>+0(SB)/8, $0x0020000000200000
+DATA exponentSmall<>+8(SB)/8, $0x0020000000200000
+DATA exponentSmall<>+16(SB)/8, $0x0020000000200000
+DATA exponentSmall<>+24(SB)/8, $0x0020000000200000
+GLOBL exponentSmall<>(SB), RODATA|NOPTR, $32
+
+DATA exponentOne<>+0(SB)/8, $0x0080000000800000
+DATA exponentOne<>+8(SB)/8, $0x0080000000800000
+DATA exponentOne<>+16(SB)/8, $0x0080000000800000
+DATA exponentOne<>+24(SB)/8, $0x0080000000800000
+GLOBL exponentOne<>(SB), RODATA|NOPTR, $32
 
 // func dotMXFP4x2VL(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 // Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, FMA3, MMX+
@@ -819,119 +797,108 @@ touched22:
 	VPXOR Y3, Y3, Y3
 
 group23:
-	PREFETCHT0   4096(R9)
-	PREFETCHT0   4160(R9)
-	PREFETCHT0   4224(R9)
-	VMOVDQU      1(R9), X4
-	VINSERTI128  $0x01, 69(R9), Y4, Y4
-	VPSRLW       $0x04, Y4, Y5
-	VPAND        Y0, Y4, Y4
-	VPAND        Y0, Y5, Y5
-	VPSHUFB      Y4, Y1, Y4
-	VPSHUFB      Y5, Y1, Y5
-	VPXOR        Y6, Y6, Y6
-	VPDPBUSD     256(R10), Y4, Y6
-	VPDPBUSD     288(R10), Y5, Y6
-	VPXOR        Y7, Y7, Y7
-	VPDPBUSD     256(R10)(DI*1), Y4, Y7
-	VPDPBUSD     288(R10)(DI*1), Y5, Y7
-	VMOVDQU      18(R9), X4
-	VINSERTI128  $0x01, 86(R9), Y4, Y4
-	VPSRLW       $0x04, Y4, Y5
-	VPAND        Y0, Y4, Y4
-	VPAND        Y0, Y5, Y5
-	VPSHUFB      Y4, Y1, Y4
-	VPSHUFB      Y5, Y1, Y5
-	VPXOR        Y8, Y8, Y8
-	VPDPBUSD     320(R10), Y4, Y8
-	VPDPBUSD     352(R10), Y5, Y8
-	VPXOR        Y9, Y9, Y9
-	VPDPBUSD     320(R10)(DI*1), Y4, Y9
-	VPDPBUSD     352(R10)(DI*1), Y5, Y9
-	VPACKSSDW    Y8, Y6, Y6
-	VPMADDWD     Y16, Y6, Y6
-	VPACKSSDW    Y9, Y7, Y7
-	VPMADDWD     Y16, Y7, Y7
-	VMOVDQU      35(R9), X4
-	VINSERTI128  $0x01, 103(R9), Y4, Y4
-	VPSRLW       $0x04, Y4, Y5
-	VPAND        Y0, Y4, Y4
-	VPAND        Y0, Y5, Y5
-	VPSHUFB      Y4, Y1, Y4
-	VPSHUFB      Y5, Y1, Y5
-	VPXOR        Y8, Y8, Y8
-	VPDPBUSD     384(R10), Y4, Y8
-	VPDPBUSD     416(R10), Y5, Y8
-	VPXOR        Y9, Y9, Y9
-	VPDPBUSD     384(R10)(DI*1), Y4, Y9
-	VPDPBUSD     416(R10)(DI*1), Y5, Y9
-	VMOVDQU      52(R9), X4
-	VINSERTI128  $0x01, 120(R9), Y4, Y4
-	VPSRLW       $0x04, Y4, Y5
-	VPAND        Y0, Y4, Y4
-	VPAND        Y0, Y5, Y5
-	VPSHUFB      Y4, Y1, Y4
-	VPSHUFB      Y5, Y1, Y5
-	VPXOR        Y10, Y10, Y10
-	VPDPBUSD     448(R10), Y4, Y10
-	VPDPBUSD     480(R10), Y5, Y10
-	VPXOR        Y11, Y11, Y11
-	VPDPBUSD     448(R10)(DI*1), Y4, Y11
-	VPDPBUSD     480(R10)(DI*1), Y5, Y11
-	VPACKSSDW    Y10, Y8, Y8
-	VPMADDWD     Y16, Y8, Y8
-	VPACKSSDW    Y11, Y9, Y9
-	VPMADDWD     Y16, Y9, Y9
-	VPBROADCASTD (R9), Y4
-	VPBROADCASTD 17(R9), Y5
-	VPBLENDD     $0x02, Y5, Y4, Y4
-	VPBROADCASTD 34(R9), Y5
-	VPBLENDD     $0x04, Y5, Y4, Y4
-	VPBROADCASTD 51(R9), Y5
-	VPBLENDD     $0x08, Y5, Y4, Y4
-	VPBROADCASTD 68(R9), Y5
-	VPBLENDD     $0x10, Y5, Y4, Y4
-	VPBROADCASTD 85(R9), Y5
-	VPBLENDD     $0x20, Y5, Y4, Y4
-	VPBROADCASTD 102(R9), Y5
-	VPBLENDD     $0x40, Y5, Y4, Y4
-	VPBROADCASTD 119(R9), Y5
-	VPBLENDD     $0x80, Y5, Y4, Y4
-	VPAND        lowByte<>+0(SB), Y4, Y4
-	VMOVDQU      halfOfMinNormal<>+0(SB), Y5
-	VMOVDQU      dwordOne<>+0(SB), Y11
-	VPSLLVD      Y4, Y5, Y5
-	VPSUBD       Y11, Y4, Y10
-	VPSLLD       $0x17, Y10, Y10
-	VPCMPGTD     Y11, Y4, Y4
-	VBLENDVPS    Y4, Y10, Y5, Y10
-	VSHUFPS      $0xdd, Y8, Y6, Y4
-	VSHUFPS      $0x88, Y8, Y6, Y6
-	VPADDD       Y4, Y6, Y6
-	VMOVDQU      64(R10), Y4
-	VPSLLD       $0x04, Y4, Y4
-	VPADDD       Y4, Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VMULPS       (R10), Y10, Y4
-	VFMADD231PS  Y6, Y4, Y2
-	VSHUFPS      $0xdd, Y9, Y7, Y4
-	VSHUFPS      $0x88, Y9, Y7, Y7
-	VPADDD       Y4, Y7, Y7
-	VMOVDQU      64(R10)(DI*1), Y4
-	VPSLLD       $0x04, Y4, Y4
-	VPADDD       Y4, Y7, Y7
-	VCVTDQ2PS    Y7, Y7
-	VMULPS       (R10)(DI*1), Y10, Y4
-	VFMADD231PS  Y7, Y4, Y3
-	ADDQ         $+136, R9
-	ADDQ         $+512, R10
-	DECQ         R8
-	JZ           done24
-	CMPQ         R8, $0x01
-	JNE          group23
-	MOVQ         back+72(FP), R11
-	SUBQ         R11, R9
-	JMP          group23
+	PREFETCHT0  4096(R9)
+	PREFETCHT0  4160(R9)
+	PREFETCHT0  4224(R9)
+	VMOVDQU     1(R9), X4
+	VINSERTI128 $0x01, 69(R9), Y4, Y4
+	VPSRLW      $0x04, Y4, Y5
+	VPAND       Y0, Y4, Y4
+	VPAND       Y0, Y5, Y5
+	VPSHUFB     Y4, Y1, Y4
+	VPSHUFB     Y5, Y1, Y5
+	VPXOR       Y6, Y6, Y6
+	VPDPBUSD    256(R10), Y4, Y6
+	VPDPBUSD    288(R10), Y5, Y6
+	VPXOR       Y7, Y7, Y7
+	VPDPBUSD    256(R10)(DI*1), Y4, Y7
+	VPDPBUSD    288(R10)(DI*1), Y5, Y7
+	VMOVDQU     18(R9), X4
+	VINSERTI128 $0x01, 86(R9), Y4, Y4
+	VPSRLW      $0x04, Y4, Y5
+	VPAND       Y0, Y4, Y4
+	VPAND       Y0, Y5, Y5
+	VPSHUFB     Y4, Y1, Y4
+	VPSHUFB     Y5, Y1, Y5
+	VPXOR       Y8, Y8, Y8
+	VPDPBUSD    320(R10), Y4, Y8
+	VPDPBUSD    352(R10), Y5, Y8
+	VPXOR       Y9, Y9, Y9
+	VPDPBUSD    320(R10)(DI*1), Y4, Y9
+	VPDPBUSD    352(R10)(DI*1), Y5, Y9
+	VPACKSSDW   Y8, Y6, Y6
+	VPMADDWD    Y16, Y6, Y6
+	VPACKSSDW   Y9, Y7, Y7
+	VPMADDWD    Y16, Y7, Y7
+	VMOVDQU     35(R9), X4
+	VINSERTI128 $0x01, 103(R9), Y4, Y4
+	VPSRLW      $0x04, Y4, Y5
+	VPAND       Y0, Y4, Y4
+	VPAND       Y0, Y5, Y5
+	VPSHUFB     Y4, Y1, Y4
+	VPSHUFB     Y5, Y1, Y5
+	VPXOR       Y8, Y8, Y8
+	VPDPBUSD    384(R10), Y4, Y8
+	VPDPBUSD    416(R10), Y5, Y8
+	VPXOR       Y9, Y9, Y9
+	VPDPBUSD    384(R10)(DI*1), Y4, Y9
+	VPDPBUSD    416(R10)(DI*1), Y5, Y9
+	VMOVDQU     52(R9), X4
+	VINSERTI128 $0x01, 120(R9), Y4, Y4
+	VPSRLW      $0x04, Y4, Y5
+	VPAND       Y0, Y4, Y4
+	VPAND       Y0, Y5, Y5
+	VPSHUFB     Y4, Y1, Y4
+	VPSHUFB     Y5, Y1, Y5
+	VPXOR       Y10, Y10, Y10
+	VPDPBUSD    448(R10), Y4, Y10
+	VPDPBUSD    480(R10), Y5, Y10
+	VPXOR       Y11, Y11, Y11
+	VPDPBUSD    448(R10)(DI*1), Y4, Y11
+	VPDPBUSD    480(R10)(DI*1), Y5, Y11
+	VPACKSSDW   Y10, Y8, Y8
+	VPMADDWD    Y16, Y8, Y8
+	VPACKSSDW   Y11, Y9, Y9
+	VPMADDWD    Y16, Y9, Y9
+	VMOVDQU     (R9), Y4
+	VPBLENDD    $0x22, 30(R9), Y4, Y4
+	VPBLENDD    $0x44, 60(R9), Y4, Y4
+	VPBLENDD    $0x88, 90(R9), Y4, Y4
+	VMOVDQU     evenOdd<>+0(SB), Y5
+	VPERMD      Y4, Y5, Y4
+	VPSHUFB     bytesOfPairs<>+0(SB), Y4, Y4
+	VPSLLD      $0x15, Y4, Y5
+	VPSLLD      $0x17, Y4, Y4
+	VPADDD      exponentSmall<>+0(SB), Y5, Y5
+	VPSUBD      exponentOne<>+0(SB), Y4, Y4
+	VPMAXSD     Y5, Y4, Y4
+	VSHUFPS     $0xdd, Y8, Y6, Y5
+	VSHUFPS     $0x88, Y8, Y6, Y6
+	VPADDD      Y5, Y6, Y6
+	VMOVDQU     64(R10), Y5
+	VPSLLD      $0x04, Y5, Y5
+	VPADDD      Y5, Y6, Y6
+	VCVTDQ2PS   Y6, Y6
+	VMULPS      (R10), Y4, Y5
+	VFMADD231PS Y6, Y5, Y2
+	VSHUFPS     $0xdd, Y9, Y7, Y5
+	VSHUFPS     $0x88, Y9, Y7, Y7
+	VPADDD      Y5, Y7, Y7
+	VMOVDQU     64(R10)(DI*1), Y5
+	VPSLLD      $0x04, Y5, Y5
+	VPADDD      Y5, Y7, Y7
+	VCVTDQ2PS   Y7, Y7
+	VMULPS      (R10)(DI*1), Y4, Y4
+	VFMADD231PS Y7, Y4, Y3
+	ADDQ        $+136, R9
+	ADDQ        $+512, R10
+	DECQ        R8
+	JZ          done24
+	CMPQ        R8, $0x01
+	JNE         group23
+	MOVQ        back+72(FP), R11
+	SUBQ        R11, R9
+	JMP         group23
 
 done24:
 	VMOVUPS     Y2, (SP)(BX*1)
@@ -1310,7 +1277,7 @@ TEXT ·dotIQ4_XSx2VL(SB), $512-80
 	MOVQ    octets+32(FP), DX
 	MOVQ    stride+56(FP), DI
 	VMOVDQU nibbleMask<>+0(SB), Y0
-	VMOVDQU tableIQ4UnsignedUnsigned<>+0(SB), Y1
+	VMOVDQU tableIQ4Unsigned<>+0(SB), Y1
 	MOVQ    AX, SI
 
 octet31:

@@ -137,3 +137,23 @@ func (e *emitter) blockPairs(r blockRow) (lo, hi vec) {
 	e.VCVTPH2PS(hi.AsX(), hi)
 	return lo, hi
 }
+
+// gatherBytes makes dwords of the first byte of each of 8 or 16 things.
+func (e *emitter) gatherBytes(r addresses) vec {
+	b, ok := r.(blockRow)
+	if !ok {
+		x := e.gather(r, 0)
+		e.and(e.dwords("lowByte", 255), x, x)
+		return x
+	}
+	// The odd blocks' are a byte further in their dwords, since a block has 17 bytes.
+	v := e.load(b.at(0, 0))
+	for t := 1; t < groupBlocks/2; t++ {
+		e.VPBLENDD(imm(1<<t|16<<t), b.at(2*t, -4*t), v, v)
+	}
+	order := e.load(e.dwordList("evenOdd", [8]uint32{0, 4, 1, 5, 2, 6, 3, 7}))
+	e.VPERMD(v, order, v)
+	const none = 0x80808000
+	e.VPSHUFB(e.dwordList("bytesOfPairs", [8]uint32{none, none | 5, none | 8, none | 13, none, none | 5, none | 8, none | 13}), v, v)
+	return v
+}

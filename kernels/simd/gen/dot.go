@@ -417,8 +417,13 @@ func (g *dot) sums() (sums [][]vec, end func(sums []vec) []vec) {
 	case f.nibbles != nil:
 		// Part i of the activations' pairs has blocks i and i+4, as the weights are loaded.
 		sums = g.quads(0, func(i int) []vec {
-			lo, hi := f.pair(e, e.piece(g.w, i), 0)
-			return g.multiplyPair(lo, hi, lanePairs+64*i)
+			p, place := e.piece(g.w, i), lanePairs+64*i
+			if f.sized != nil && !e.vnni {
+				size, sign := f.sized(e, p, 0)
+				return g.multiplySized(size, sign, place)
+			}
+			lo, hi := f.pair(e, p, 0)
+			return g.multiplyPair(lo, hi, place)
 		}, add)
 		return sums, func(pair []vec) []vec { return []vec{last(pair)} }
 	}
@@ -515,6 +520,26 @@ func (g *dot) multiplyPair(lo, hi vec, disp int) []vec {
 			}
 		}
 		out[j] = a
+	}
+	return out
+}
+
+// multiplySized does so for sizes and signs.
+func (g *dot) multiplySized(size, sign [2]vec, disp int) []vec {
+	e := g.emitter
+	out := make([]vec, g.rows)
+	for j := range out {
+		for h := range size {
+			a := e.load(g.act(g.lanes, j, disp+32*h))
+			e.VPSIGNB(sign[h], a, a)
+			e.VPMADDUBSW(a, size[h], a)
+			e.VPMADDWD(g.ones, a, a)
+			if h == 0 {
+				out[j] = a
+			} else {
+				e.VPADDD(a, out[j], out[j])
+			}
+		}
 	}
 	return out
 }

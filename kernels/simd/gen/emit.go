@@ -155,7 +155,7 @@ func (e *emitter) keep(m operand.Mem) operand.Op {
 	if e.wide {
 		return e.load(m)
 	}
-	return m
+	return e.pin(m)
 }
 
 // pin is the constant m in one of the registers that AVX-512 has more of than AVX2, where it is written for AVX-512, else m

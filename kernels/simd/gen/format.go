@@ -62,6 +62,9 @@ type format struct {
 	quarter func(e *emitter, r *rowPieces, i, h int) (v vec, shift int)
 	// nibbles is for 16 bytes whose low halves are values 0-15 and whose high halves are values 16-31.
 	nibbles func(e *emitter, p *piece, b int) (lo, hi vec)
+	// sized, beside nibbles of a signed format, is for AVX2's dot kernels: sizes of the same values, and bytes with their signs, of
+	// which none is 0.
+	sized func(e *emitter, p *piece, b int) (size, sign [2]vec)
 }
 
 // halved tells that the format has integer scales for 16 values.
@@ -86,6 +89,15 @@ func (p *piece) at(disp int) vec {
 		p.have[disp] = v
 	}
 	return v
+}
+
+// dwords repeats the dword at disp of each of the two rows over the row's lane.
+func (p *piece) dwords(disp int) vec {
+	low, high := p.e.YMM(), p.e.YMM()
+	p.e.VPBROADCASTD(p.r.at(p.i, disp), low)
+	p.e.VPBROADCASTD(p.r.at(p.i+4, disp), high)
+	p.e.VPBLENDD(imm(0xf0), high, low, low)
+	return low
 }
 
 // pair returns values 0-15 and 16-31 of block b of p's rows, a row to a lane.
