@@ -3313,7 +3313,9 @@ group71:
 	VSHUFPD        $0x05, Y5, Y11, Y11
 	VPADDW         Y8, Y11, Y11
 	VPMADDWD       Y1, Y11, Y11
-	VPHADDD        Y7, Y6, Y6
+	VSHUFPS        $0xdd, Y7, Y6, Y5
+	VSHUFPS        $0x88, Y7, Y6, Y6
+	VPADDD         Y5, Y6, Y6
 	VCVTDQ2PS      Y6, Y6
 	VMULPS         -512(R9), Y3, Y3
 	VFMADD231PS    Y6, Y3, Y2
@@ -3343,7 +3345,9 @@ group71:
 	JNZ            group71
 
 last72:
-	VPHADDD      Y7, Y6, Y6
+	VSHUFPS      $0xdd, Y7, Y6, Y5
+	VSHUFPS      $0x88, Y7, Y6, Y6
+	VPADDD       Y5, Y6, Y6
 	VCVTDQ2PS    Y6, Y6
 	VMULPS       -512(R9), Y3, Y3
 	VFMADD231PS  Y6, Y3, Y2
@@ -3562,12 +3566,16 @@ group77:
 	VMULPS         quarter<>+0(SB), Y9, Y9
 	VMULPS         Y9, Y4, Y4
 	VMULPS         Y6, Y5, Y5
-	VPHADDD        Y10, Y7, Y7
+	VSHUFPS        $0xdd, Y10, Y7, Y6
+	VSHUFPS        $0x88, Y10, Y7, Y7
+	VPADDD         Y6, Y7, Y7
 	VCVTDQ2PS      Y7, Y7
 	VMULPS         (R10), Y4, Y6
 	VFMADD231PS    Y7, Y6, Y2
 	VFNMADD231PS   32(R10), Y5, Y2
-	VPHADDD        Y11, Y8, Y8
+	VSHUFPS        $0xdd, Y11, Y8, Y6
+	VSHUFPS        $0x88, Y11, Y8, Y8
+	VPADDD         Y6, Y8, Y8
 	VCVTDQ2PS      Y8, Y8
 	VMULPS         (R10)(DI*1), Y4, Y4
 	VFMADD231PS    Y8, Y4, Y3
@@ -3869,7 +3877,9 @@ group82:
 	BYTE $0xc4; BYTE $0x62; BYTE $0x3d; BYTE $0x50; BYTE $0xcd // VPDPBUSD       Y5, Y8, Y9
 	VPACKSSDW      Y9, Y11, Y11
 	VPMADDWD       Y1, Y11, Y11
-	VPHADDD        Y7, Y6, Y6
+	VSHUFPS        $0xdd, Y7, Y6, Y5
+	VSHUFPS        $0x88, Y7, Y6, Y6
+	VPADDD         Y5, Y6, Y6
 	VCVTDQ2PS      Y6, Y6
 	VMULPS         -512(R9), Y3, Y3
 	VFMADD231PS    Y6, Y3, Y2
@@ -3899,7 +3909,9 @@ group82:
 	JNZ            group82
 
 last83:
-	VPHADDD      Y7, Y6, Y6
+	VSHUFPS      $0xdd, Y7, Y6, Y5
+	VSHUFPS      $0x88, Y7, Y6, Y6
+	VPADDD       Y5, Y6, Y6
 	VCVTDQ2PS    Y6, Y6
 	VMULPS       -512(R9), Y3, Y3
 	VFMADD231PS  Y6, Y3, Y2
@@ -4102,12 +4114,16 @@ group88:
 	VMULPS         quarter<>+0(SB), Y9, Y9
 	VMULPS         Y9, Y4, Y4
 	VMULPS         Y6, Y5, Y5
-	VPHADDD        Y8, Y7, Y7
+	VSHUFPS        $0xdd, Y8, Y7, Y6
+	VSHUFPS        $0x88, Y8, Y7, Y7
+	VPADDD         Y6, Y7, Y7
 	VCVTDQ2PS      Y7, Y7
 	VMULPS         (R10), Y4, Y6
 	VFMADD231PS    Y7, Y6, Y2
 	VFNMADD231PS   32(R10), Y5, Y2
-	VPHADDD        Y13, Y11, Y11
+	VSHUFPS        $0xdd, Y13, Y11, Y6
+	VSHUFPS        $0x88, Y13, Y11, Y11
+	VPADDD         Y6, Y11, Y11
 	VCVTDQ2PS      Y11, Y11
 	VMULPS         (R10)(DI*1), Y4, Y4
 	VFMADD231PS    Y11, Y4, Y3
@@ -4282,7 +4298,9 @@ touched92:
 	VSHUFPD      $0x05, Y5, Y4, Y4
 	VPADDW       Y7, Y4, Y4
 	VPMADDWD     Y2, Y4, Y4
-	VPHADDD      Y4, Y6, Y6
+	VSHUFPS      $0xdd, Y4, Y6, Y5
+	VSHUFPS      $0x88, Y4, Y6, Y6
+	VPADDD       Y5, Y6, Y6
 	VMOVDQU      16(R8), X4
 	VPBLENDD     $0xf0, 64(R8), Y4, Y4
 	VMOVDQU      144(R8), X5
@@ -4318,7 +4336,9 @@ touched92:
 	VSHUFPD      $0x05, Y5, Y4, Y4
 	VPADDW       Y8, Y4, Y4
 	VPMADDWD     Y2, Y4, Y4
-	VPHADDD      Y4, Y7, Y7
+	VSHUFPS      $0xdd, Y4, Y7, Y5
+	VSHUFPS      $0x88, Y4, Y7, Y7
+	VPADDD       Y5, Y7, Y7
 	VPBROADCASTW 208(R8), Y4
 	VCVTPH2PS    X4, Y4
 	VPMOVSXBW    192(R8), Y5
@@ -4367,7 +4387,9 @@ group93:
 	VSHUFPD      $0x05, Y9, Y8, Y8
 	VPADDW       Y11, Y8, Y8
 	VPMADDWD     Y2, Y8, Y8
-	VPHADDD      Y8, Y10, Y10
+	VSHUFPS      $0xdd, Y8, Y10, Y9
+	VSHUFPS      $0x88, Y8, Y10, Y10
+	VPADDD       Y9, Y10, Y10
 	VMOVDQU      16(R8), X8
 	VPBLENDD     $0xf0, 64(R8), Y8, Y8
 	VMOVDQU      144(R8), X9
@@ -4403,7 +4425,9 @@ group93:
 	VSHUFPD      $0x05, Y9, Y8, Y8
 	VPADDW       Y12, Y8, Y8
 	VPMADDWD     Y2, Y8, Y8
-	VPHADDD      Y8, Y11, Y11
+	VSHUFPS      $0xdd, Y8, Y11, Y9
+	VSHUFPS      $0x88, Y8, Y11, Y11
+	VPADDD       Y9, Y11, Y11
 	VPSLLD       $0x10, Y5, Y8
 	VPSRAD       $0x10, Y8, Y8
 	VPSRAD       $0x10, Y5, Y5
@@ -4591,8 +4615,12 @@ group99:
 	VSHUFPD      $0x05, Y9, Y5, Y5
 	VPADDW       Y6, Y5, Y5
 	VPMADDWD     Y2, Y5, Y5
-	VPHADDD      Y10, Y8, Y8
-	VPHADDD      Y5, Y7, Y7
+	VSHUFPS      $0xdd, Y10, Y8, Y6
+	VSHUFPS      $0x88, Y10, Y8, Y8
+	VPADDD       Y6, Y8, Y8
+	VSHUFPS      $0xdd, Y5, Y7, Y6
+	VSHUFPS      $0x88, Y5, Y7, Y7
+	VPADDD       Y6, Y7, Y7
 	VMOVDQU      16(R9), X5
 	VPBLENDD     $0xf0, 64(R9), Y5, Y5
 	VMOVDQU      144(R9), X6
@@ -4640,8 +4668,12 @@ group99:
 	VSHUFPD      $0x05, Y11, Y5, Y5
 	VPADDW       Y6, Y5, Y5
 	VPMADDWD     Y2, Y5, Y5
-	VPHADDD      Y12, Y10, Y10
-	VPHADDD      Y5, Y9, Y9
+	VSHUFPS      $0xdd, Y12, Y10, Y6
+	VSHUFPS      $0x88, Y12, Y10, Y10
+	VPADDD       Y6, Y10, Y10
+	VSHUFPS      $0xdd, Y5, Y9, Y6
+	VSHUFPS      $0x88, Y5, Y9, Y9
+	VPADDD       Y6, Y9, Y9
 	VPBROADCASTW 208(R9), Y5
 	VCVTPH2PS    X5, Y5
 	VPMOVSXBW    192(R9), Y6
@@ -4846,7 +4878,9 @@ touched103:
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xee // VPDPBUSD     Y6, Y4, Y5
 	VPACKSSDW    Y5, Y8, Y8
 	VPMADDWD     Y2, Y8, Y8
-	VPHADDD      Y8, Y7, Y7
+	VSHUFPS      $0xdd, Y8, Y7, Y4
+	VSHUFPS      $0x88, Y8, Y7, Y7
+	VPADDD       Y4, Y7, Y7
 	VMOVDQU      16(R8), X4
 	VPBLENDD     $0xf0, 64(R8), Y4, Y4
 	VMOVDQU      144(R8), X5
@@ -4886,7 +4920,9 @@ touched103:
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xee // VPDPBUSD     Y6, Y4, Y5
 	VPACKSSDW    Y5, Y9, Y9
 	VPMADDWD     Y2, Y9, Y9
-	VPHADDD      Y9, Y8, Y8
+	VSHUFPS      $0xdd, Y9, Y8, Y4
+	VSHUFPS      $0x88, Y9, Y8, Y8
+	VPADDD       Y4, Y8, Y8
 	VPBROADCASTW 208(R8), Y4
 	VCVTPH2PS    X4, Y4
 	VPMOVSXBW    192(R8), Y5
@@ -4939,7 +4975,9 @@ group104:
 	BYTE $0xc4; BYTE $0x42; BYTE $0x4d; BYTE $0x50; BYTE $0xca // VPDPBUSD     Y10, Y6, Y9
 	VPACKSSDW    Y9, Y12, Y12
 	VPMADDWD     Y2, Y12, Y12
-	VPHADDD      Y12, Y11, Y11
+	VSHUFPS      $0xdd, Y12, Y11, Y6
+	VSHUFPS      $0x88, Y12, Y11, Y11
+	VPADDD       Y6, Y11, Y11
 	VMOVDQU      16(R8), X6
 	VPBLENDD     $0xf0, 64(R8), Y6, Y6
 	VMOVDQU      144(R8), X9
@@ -4979,7 +5017,9 @@ group104:
 	BYTE $0xc4; BYTE $0x42; BYTE $0x4d; BYTE $0x50; BYTE $0xca // VPDPBUSD     Y10, Y6, Y9
 	VPACKSSDW    Y9, Y13, Y13
 	VPMADDWD     Y2, Y13, Y13
-	VPHADDD      Y13, Y12, Y12
+	VSHUFPS      $0xdd, Y13, Y12, Y6
+	VSHUFPS      $0x88, Y13, Y12, Y12
+	VPADDD       Y6, Y12, Y12
 	VPSLLD       $0x10, Y5, Y6
 	VPSRAD       $0x10, Y6, Y6
 	VPSRAD       $0x10, Y5, Y5
@@ -5169,8 +5209,12 @@ group110:
 	VPMADDWD     Y2, Y10, Y10
 	VPACKSSDW    Y7, Y11, Y11
 	VPMADDWD     Y2, Y11, Y11
-	VPHADDD      Y10, Y8, Y8
-	VPHADDD      Y11, Y9, Y9
+	VSHUFPS      $0xdd, Y10, Y8, Y5
+	VSHUFPS      $0x88, Y10, Y8, Y8
+	VPADDD       Y5, Y8, Y8
+	VSHUFPS      $0xdd, Y11, Y9, Y5
+	VSHUFPS      $0x88, Y11, Y9, Y9
+	VPADDD       Y5, Y9, Y9
 	VMOVDQU      16(R9), X5
 	VPBLENDD     $0xf0, 64(R9), Y5, Y5
 	VMOVDQU      144(R9), X6
@@ -5226,8 +5270,12 @@ group110:
 	VPMADDWD     Y2, Y12, Y12
 	VPACKSSDW    Y7, Y13, Y13
 	VPMADDWD     Y2, Y13, Y13
-	VPHADDD      Y12, Y10, Y10
-	VPHADDD      Y13, Y11, Y11
+	VSHUFPS      $0xdd, Y12, Y10, Y5
+	VSHUFPS      $0x88, Y12, Y10, Y10
+	VPADDD       Y5, Y10, Y10
+	VSHUFPS      $0xdd, Y13, Y11, Y5
+	VSHUFPS      $0x88, Y13, Y11, Y11
+	VPADDD       Y5, Y11, Y11
 	VPBROADCASTW 208(R9), Y5
 	VCVTPH2PS    X5, Y5
 	VPMOVSXBW    192(R9), Y6

@@ -1742,7 +1742,9 @@ group38:
 	VPDPBUSD       480(R9), Y5, Y3
 	VPACKSSDW      Y3, Y12, Y12
 	VPMADDWD       Y27, Y12, Y12
-	VPHADDD        Y8, Y7, Y7
+	VSHUFPS        $0xdd, Y8, Y7, Y3
+	VSHUFPS        $0x88, Y8, Y7, Y7
+	VPADDD         Y3, Y7, Y7
 	VCVTDQ2PS      Y7, Y7
 	VMULPS         -512(R9), Y1, Y1
 	VFMADD231PS    Y7, Y1, Y0
@@ -1772,7 +1774,9 @@ group38:
 	JNZ            group38
 
 last39:
-	VPHADDD      Y8, Y7, Y7
+	VSHUFPS      $0xdd, Y8, Y7, Y3
+	VSHUFPS      $0x88, Y8, Y7, Y7
+	VPADDD       Y3, Y7, Y7
 	VCVTDQ2PS    Y7, Y7
 	VMULPS       -512(R9), Y1, Y1
 	VFMADD231PS  Y7, Y1, Y0
@@ -1981,12 +1985,16 @@ group44:
 	VMULPS         Y20, Y5, Y5
 	VMULPS         Y5, Y2, Y2
 	VMULPS         Y4, Y3, Y3
-	VPHADDD        Y10, Y8, Y8
+	VSHUFPS        $0xdd, Y10, Y8, Y4
+	VSHUFPS        $0x88, Y10, Y8, Y8
+	VPADDD         Y4, Y8, Y8
 	VCVTDQ2PS      Y8, Y8
 	VMULPS         (R10), Y2, Y4
 	VFMADD231PS    Y8, Y4, Y0
 	VFNMADD231PS   32(R10), Y3, Y0
-	VPHADDD        Y11, Y9, Y9
+	VSHUFPS        $0xdd, Y11, Y9, Y4
+	VSHUFPS        $0x88, Y11, Y9, Y9
+	VPADDD         Y4, Y9, Y9
 	VCVTDQ2PS      Y9, Y9
 	VMULPS         (R10)(DI*1), Y2, Y2
 	VFMADD231PS    Y9, Y2, Y1
@@ -2156,7 +2164,9 @@ touched48:
 	VPDPBUSD     448(R9), Y1, Y2
 	VPACKSSDW    Y2, Y3, Y3
 	VPMADDWD     Y19, Y3, Y3
-	VPHADDD      Y3, Y5, Y5
+	VSHUFPS      $0xdd, Y3, Y5, Y1
+	VSHUFPS      $0x88, Y3, Y5, Y5
+	VPADDD       Y1, Y5, Y5
 	VMOVDQU      16(R8), X1
 	VPBLENDD     $0xf0, 64(R8), Y1, Y1
 	VMOVDQU      144(R8), X2
@@ -2186,7 +2196,9 @@ touched48:
 	VPDPBUSD     480(R9), Y1, Y2
 	VPACKSSDW    Y2, Y3, Y3
 	VPMADDWD     Y19, Y3, Y3
-	VPHADDD      Y3, Y6, Y6
+	VSHUFPS      $0xdd, Y3, Y6, Y1
+	VSHUFPS      $0x88, Y3, Y6, Y6
+	VPADDD       Y1, Y6, Y6
 	VPBROADCASTW 208(R8), Y1
 	VCVTPH2PS    X1, Y1
 	VPMOVSXBW    192(R8), Y2
@@ -2229,7 +2241,9 @@ group49:
 	VPDPBUSD     448(R9), Y3, Y4
 	VPACKSSDW    Y4, Y7, Y7
 	VPMADDWD     Y19, Y7, Y7
-	VPHADDD      Y7, Y9, Y9
+	VSHUFPS      $0xdd, Y7, Y9, Y3
+	VSHUFPS      $0x88, Y7, Y9, Y9
+	VPADDD       Y3, Y9, Y9
 	VMOVDQU      16(R8), X3
 	VPBLENDD     $0xf0, 64(R8), Y3, Y3
 	VMOVDQU      144(R8), X4
@@ -2259,7 +2273,9 @@ group49:
 	VPDPBUSD     480(R9), Y3, Y4
 	VPACKSSDW    Y4, Y7, Y7
 	VPMADDWD     Y19, Y7, Y7
-	VPHADDD      Y7, Y10, Y10
+	VSHUFPS      $0xdd, Y7, Y10, Y3
+	VSHUFPS      $0x88, Y7, Y10, Y10
+	VPADDD       Y3, Y10, Y10
 	VPSLLD       $0x10, Y2, Y3
 	VPSRAD       $0x10, Y3, Y3
 	VPSRAD       $0x10, Y2, Y2
@@ -2448,8 +2464,12 @@ group55:
 	VPMADDWD     Y19, Y4, Y4
 	VPACKSSDW    Y5, Y8, Y8
 	VPMADDWD     Y19, Y8, Y8
-	VPHADDD      Y4, Y6, Y6
-	VPHADDD      Y8, Y7, Y7
+	VSHUFPS      $0xdd, Y4, Y6, Y2
+	VSHUFPS      $0x88, Y4, Y6, Y6
+	VPADDD       Y2, Y6, Y6
+	VSHUFPS      $0xdd, Y8, Y7, Y2
+	VSHUFPS      $0x88, Y8, Y7, Y7
+	VPADDD       Y2, Y7, Y7
 	VMOVDQU      16(R9), X2
 	VPBLENDD     $0xf0, 64(R9), Y2, Y2
 	VMOVDQU      144(R9), X3
@@ -2491,8 +2511,12 @@ group55:
 	VPMADDWD     Y19, Y4, Y4
 	VPACKSSDW    Y5, Y10, Y10
 	VPMADDWD     Y19, Y10, Y10
-	VPHADDD      Y4, Y8, Y8
-	VPHADDD      Y10, Y9, Y9
+	VSHUFPS      $0xdd, Y4, Y8, Y2
+	VSHUFPS      $0x88, Y4, Y8, Y8
+	VPADDD       Y2, Y8, Y8
+	VSHUFPS      $0xdd, Y10, Y9, Y2
+	VSHUFPS      $0x88, Y10, Y9, Y9
+	VPADDD       Y2, Y9, Y9
 	VPBROADCASTW 208(R9), Y2
 	VCVTPH2PS    X2, Y2
 	VPMOVSXBW    192(R9), Y3

@@ -1806,7 +1806,9 @@ group53:
 	VPACKUSDW    Y6, Y6, Y6
 	VPERMQ       $0xd8, Y6, Y6
 	VCVTPH2PS    X6, Y6
-	VPHADDD      Y5, Y4, Y4
+	VSHUFPS      $0xdd, Y5, Y4, Y7
+	VSHUFPS      $0x88, Y5, Y4, Y4
+	VPADDD       Y7, Y4, Y4
 	VMOVDQU      64(R9), Y5
 	VPSLLD       $0x04, Y5, Y5
 	VPADDD       Y5, Y4, Y4
@@ -2066,14 +2068,18 @@ group59:
 	VPACKUSDW    Y8, Y8, Y8
 	VPERMQ       $0xd8, Y8, Y8
 	VCVTPH2PS    X8, Y8
-	VPHADDD      Y9, Y7, Y7
+	VSHUFPS      $0xdd, Y9, Y7, Y10
+	VSHUFPS      $0x88, Y9, Y7, Y7
+	VPADDD       Y10, Y7, Y7
 	VMOVDQU      64(R10), Y9
 	VPSLLD       $0x04, Y9, Y9
 	VPADDD       Y9, Y7, Y7
 	VCVTDQ2PS    Y7, Y7
 	VMULPS       (R10), Y8, Y9
 	VFMADD231PS  Y7, Y9, Y3
-	VPHADDD      Y6, Y5, Y5
+	VSHUFPS      $0xdd, Y6, Y5, Y7
+	VSHUFPS      $0x88, Y6, Y5, Y5
+	VPADDD       Y7, Y5, Y5
 	VMOVDQU      64(R10)(DI*1), Y6
 	VPSLLD       $0x04, Y6, Y6
 	VPADDD       Y6, Y5, Y5
@@ -2335,7 +2341,9 @@ group65:
 	VPACKUSDW    Y4, Y4, Y4
 	VPERMQ       $0xd8, Y4, Y4
 	VCVTPH2PS    X4, Y4
-	VPHADDD      Y7, Y6, Y6
+	VSHUFPS      $0xdd, Y7, Y6, Y5
+	VSHUFPS      $0x88, Y7, Y6, Y6
+	VPADDD       Y5, Y6, Y6
 	VMOVDQU      64(R9), Y5
 	VPSLLD       $0x04, Y5, Y5
 	VPADDD       Y5, Y6, Y6
@@ -2579,14 +2587,18 @@ group71:
 	VPACKUSDW    Y5, Y5, Y5
 	VPERMQ       $0xd8, Y5, Y5
 	VCVTPH2PS    X5, Y5
-	VPHADDD      Y9, Y7, Y7
+	VSHUFPS      $0xdd, Y9, Y7, Y6
+	VSHUFPS      $0x88, Y9, Y7, Y7
+	VPADDD       Y6, Y7, Y7
 	VMOVDQU      64(R10), Y6
 	VPSLLD       $0x04, Y6, Y6
 	VPADDD       Y6, Y7, Y7
 	VCVTDQ2PS    Y7, Y7
 	VMULPS       (R10), Y5, Y6
 	VFMADD231PS  Y7, Y6, Y3
-	VPHADDD      Y10, Y8, Y8
+	VSHUFPS      $0xdd, Y10, Y8, Y6
+	VSHUFPS      $0x88, Y10, Y8, Y8
+	VPADDD       Y6, Y8, Y8
 	VMOVDQU      64(R10)(DI*1), Y6
 	VPSLLD       $0x04, Y6, Y6
 	VPADDD       Y6, Y8, Y8
@@ -2847,7 +2859,9 @@ group77:
 	VCVTPH2PS    X7, Y6
 	VEXTRACTI128 $0x01, Y7, X7
 	VCVTPH2PS    X7, Y7
-	VPHADDD      Y5, Y4, Y4
+	VSHUFPS      $0xdd, Y5, Y4, Y8
+	VSHUFPS      $0x88, Y5, Y4, Y4
+	VPADDD       Y8, Y4, Y4
 	VCVTDQ2PS    Y4, Y4
 	VMULPS       (R9), Y6, Y5
 	VFMADD231PS  Y4, Y5, Y3
@@ -3084,12 +3098,16 @@ group83:
 	VCVTPH2PS    X10, Y8
 	VEXTRACTI128 $0x01, Y10, X10
 	VCVTPH2PS    X10, Y10
-	VPHADDD      Y9, Y7, Y7
+	VSHUFPS      $0xdd, Y9, Y7, Y11
+	VSHUFPS      $0x88, Y9, Y7, Y7
+	VPADDD       Y11, Y7, Y7
 	VCVTDQ2PS    Y7, Y7
 	VMULPS       (R10), Y8, Y9
 	VFMADD231PS  Y7, Y9, Y3
 	VFMADD231PS  32(R10), Y10, Y3
-	VPHADDD      Y6, Y5, Y5
+	VSHUFPS      $0xdd, Y6, Y5, Y7
+	VSHUFPS      $0x88, Y6, Y5, Y5
+	VPADDD       Y7, Y5, Y5
 	VCVTDQ2PS    Y5, Y5
 	VMULPS       (R10)(DI*1), Y8, Y6
 	VFMADD231PS  Y5, Y6, Y4
@@ -3352,7 +3370,9 @@ group89:
 	VCVTPH2PS    X5, Y4
 	VEXTRACTI128 $0x01, Y5, X5
 	VCVTPH2PS    X5, Y5
-	VPHADDD      Y7, Y6, Y6
+	VSHUFPS      $0xdd, Y7, Y6, Y8
+	VSHUFPS      $0x88, Y7, Y6, Y6
+	VPADDD       Y8, Y6, Y6
 	VCVTDQ2PS    Y6, Y6
 	VMULPS       (R9), Y4, Y4
 	VFMADD231PS  Y6, Y4, Y3
@@ -3597,12 +3617,16 @@ group95:
 	VCVTPH2PS    X6, Y5
 	VEXTRACTI128 $0x01, Y6, X6
 	VCVTPH2PS    X6, Y6
-	VPHADDD      Y9, Y7, Y7
+	VSHUFPS      $0xdd, Y9, Y7, Y11
+	VSHUFPS      $0x88, Y9, Y7, Y7
+	VPADDD       Y11, Y7, Y7
 	VCVTDQ2PS    Y7, Y7
 	VMULPS       (R10), Y5, Y9
 	VFMADD231PS  Y7, Y9, Y3
 	VFMADD231PS  32(R10), Y6, Y3
-	VPHADDD      Y10, Y8, Y8
+	VSHUFPS      $0xdd, Y10, Y8, Y7
+	VSHUFPS      $0x88, Y10, Y8, Y8
+	VPADDD       Y7, Y8, Y8
 	VCVTDQ2PS    Y8, Y8
 	VMULPS       (R10)(DI*1), Y5, Y5
 	VFMADD231PS  Y8, Y5, Y4
@@ -3763,7 +3787,9 @@ group101:
 	VPABSB       Y3, Y3
 	VPMADDUBSW   Y4, Y3, Y3
 	VPMADDWD     Y0, Y3, Y3
-	VPHADDD      Y3, Y2, Y2
+	VSHUFPS      $0xdd, Y3, Y2, Y4
+	VSHUFPS      $0x88, Y3, Y2, Y2
+	VPADDD       Y4, Y2, Y2
 	VMOVDQU      70(R8), Y3
 	VMOVDQU      128(R10), Y4
 	VPSIGNB      Y3, Y4, Y4
@@ -3776,7 +3802,9 @@ group101:
 	VPABSB       Y4, Y4
 	VPMADDUBSW   Y5, Y4, Y4
 	VPMADDWD     Y0, Y4, Y4
-	VPHADDD      Y4, Y3, Y3
+	VSHUFPS      $0xdd, Y4, Y3, Y5
+	VSHUFPS      $0x88, Y4, Y3, Y3
+	VPADDD       Y5, Y3, Y3
 	VMOVDQU      138(R8), Y4
 	VMOVDQU      256(R10), Y5
 	VPSIGNB      Y4, Y5, Y5
@@ -3789,7 +3817,9 @@ group101:
 	VPABSB       Y5, Y5
 	VPMADDUBSW   Y6, Y5, Y5
 	VPMADDWD     Y0, Y5, Y5
-	VPHADDD      Y5, Y4, Y4
+	VSHUFPS      $0xdd, Y5, Y4, Y6
+	VSHUFPS      $0x88, Y5, Y4, Y4
+	VPADDD       Y6, Y4, Y4
 	VMOVDQU      206(R8), Y5
 	VMOVDQU      384(R10), Y6
 	VPSIGNB      Y5, Y6, Y6
@@ -3802,9 +3832,15 @@ group101:
 	VPABSB       Y6, Y6
 	VPMADDUBSW   Y7, Y6, Y6
 	VPMADDWD     Y0, Y6, Y6
-	VPHADDD      Y6, Y5, Y5
-	VPHADDD      Y3, Y2, Y2
-	VPHADDD      Y5, Y4, Y4
+	VSHUFPS      $0xdd, Y6, Y5, Y7
+	VSHUFPS      $0x88, Y6, Y5, Y5
+	VPADDD       Y7, Y5, Y5
+	VSHUFPS      $0xdd, Y3, Y2, Y6
+	VSHUFPS      $0x88, Y3, Y2, Y2
+	VPADDD       Y6, Y2, Y2
+	VSHUFPS      $0xdd, Y5, Y4, Y3
+	VSHUFPS      $0x88, Y5, Y4, Y4
+	VPADDD       Y3, Y4, Y4
 	VPBROADCASTD (R8), Y3
 	VPBROADCASTD 34(R8), Y5
 	VPBLENDD     $0x02, Y5, Y3, Y3
@@ -3956,8 +3992,12 @@ group107:
 	VPABSB       Y5, Y5
 	VPMADDUBSW   Y7, Y5, Y5
 	VPMADDWD     Y0, Y5, Y5
-	VPHADDD      Y6, Y4, Y4
-	VPHADDD      Y5, Y3, Y3
+	VSHUFPS      $0xdd, Y6, Y4, Y7
+	VSHUFPS      $0x88, Y6, Y4, Y4
+	VPADDD       Y7, Y4, Y4
+	VSHUFPS      $0xdd, Y5, Y3, Y6
+	VSHUFPS      $0x88, Y5, Y3, Y3
+	VPADDD       Y6, Y3, Y3
 	VMOVDQU      70(R9), Y5
 	VMOVDQU      128(R11), Y7
 	VPSIGNB      Y5, Y7, Y7
@@ -3980,8 +4020,12 @@ group107:
 	VPABSB       Y7, Y7
 	VPMADDUBSW   Y9, Y7, Y7
 	VPMADDWD     Y0, Y7, Y7
-	VPHADDD      Y8, Y6, Y6
-	VPHADDD      Y7, Y5, Y5
+	VSHUFPS      $0xdd, Y8, Y6, Y9
+	VSHUFPS      $0x88, Y8, Y6, Y6
+	VPADDD       Y9, Y6, Y6
+	VSHUFPS      $0xdd, Y7, Y5, Y8
+	VSHUFPS      $0x88, Y7, Y5, Y5
+	VPADDD       Y8, Y5, Y5
 	VMOVDQU      138(R9), Y7
 	VMOVDQU      256(R11), Y9
 	VPSIGNB      Y7, Y9, Y9
@@ -4004,8 +4048,12 @@ group107:
 	VPABSB       Y9, Y9
 	VPMADDUBSW   Y11, Y9, Y9
 	VPMADDWD     Y0, Y9, Y9
-	VPHADDD      Y10, Y8, Y8
-	VPHADDD      Y9, Y7, Y7
+	VSHUFPS      $0xdd, Y10, Y8, Y11
+	VSHUFPS      $0x88, Y10, Y8, Y8
+	VPADDD       Y11, Y8, Y8
+	VSHUFPS      $0xdd, Y9, Y7, Y10
+	VSHUFPS      $0x88, Y9, Y7, Y7
+	VPADDD       Y10, Y7, Y7
 	VMOVDQU      206(R9), Y9
 	VMOVDQU      384(R11), Y11
 	VPSIGNB      Y9, Y11, Y11
@@ -4028,12 +4076,24 @@ group107:
 	VPABSB       Y11, Y11
 	VPMADDUBSW   Y13, Y11, Y11
 	VPMADDWD     Y0, Y11, Y11
-	VPHADDD      Y12, Y10, Y10
-	VPHADDD      Y11, Y9, Y9
-	VPHADDD      Y6, Y4, Y4
-	VPHADDD      Y10, Y8, Y8
-	VPHADDD      Y5, Y3, Y3
-	VPHADDD      Y9, Y7, Y7
+	VSHUFPS      $0xdd, Y12, Y10, Y13
+	VSHUFPS      $0x88, Y12, Y10, Y10
+	VPADDD       Y13, Y10, Y10
+	VSHUFPS      $0xdd, Y11, Y9, Y12
+	VSHUFPS      $0x88, Y11, Y9, Y9
+	VPADDD       Y12, Y9, Y9
+	VSHUFPS      $0xdd, Y6, Y4, Y11
+	VSHUFPS      $0x88, Y6, Y4, Y4
+	VPADDD       Y11, Y4, Y4
+	VSHUFPS      $0xdd, Y10, Y8, Y6
+	VSHUFPS      $0x88, Y10, Y8, Y8
+	VPADDD       Y6, Y8, Y8
+	VSHUFPS      $0xdd, Y5, Y3, Y6
+	VSHUFPS      $0x88, Y5, Y3, Y3
+	VPADDD       Y6, Y3, Y3
+	VSHUFPS      $0xdd, Y9, Y7, Y5
+	VSHUFPS      $0x88, Y9, Y7, Y7
+	VPADDD       Y5, Y7, Y7
 	VPBROADCASTD (R9), Y5
 	VPBROADCASTD 34(R9), Y6
 	VPBLENDD     $0x02, Y6, Y5, Y5
@@ -4219,7 +4279,9 @@ group113:
 	VPXOR        Y4, Y4, Y4
 	VMOVDQU      64(R10), Y5
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x6d; BYTE $0x50; BYTE $0xe5 // VPDPBUSD     Y5, Y2, Y4
-	VPHADDD      Y4, Y3, Y3
+	VSHUFPS      $0xdd, Y4, Y3, Y2
+	VSHUFPS      $0x88, Y4, Y3, Y3
+	VPADDD       Y2, Y3, Y3
 	VPXOR        70(R8), Y0, Y2
 	VPXOR        Y4, Y4, Y4
 	VMOVDQU      128(R10), Y5
@@ -4228,7 +4290,9 @@ group113:
 	VPXOR        Y5, Y5, Y5
 	VMOVDQU      192(R10), Y6
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x6d; BYTE $0x50; BYTE $0xee // VPDPBUSD     Y6, Y2, Y5
-	VPHADDD      Y5, Y4, Y4
+	VSHUFPS      $0xdd, Y5, Y4, Y2
+	VSHUFPS      $0x88, Y5, Y4, Y4
+	VPADDD       Y2, Y4, Y4
 	VPXOR        138(R8), Y0, Y2
 	VPXOR        Y5, Y5, Y5
 	VMOVDQU      256(R10), Y6
@@ -4237,7 +4301,9 @@ group113:
 	VPXOR        Y6, Y6, Y6
 	VMOVDQU      320(R10), Y7
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x6d; BYTE $0x50; BYTE $0xf7 // VPDPBUSD     Y7, Y2, Y6
-	VPHADDD      Y6, Y5, Y5
+	VSHUFPS      $0xdd, Y6, Y5, Y2
+	VSHUFPS      $0x88, Y6, Y5, Y5
+	VPADDD       Y2, Y5, Y5
 	VPXOR        206(R8), Y0, Y2
 	VPXOR        Y6, Y6, Y6
 	VMOVDQU      384(R10), Y7
@@ -4246,9 +4312,15 @@ group113:
 	VPXOR        Y7, Y7, Y7
 	VMOVDQU      448(R10), Y8
 	BYTE $0xc4; BYTE $0xc2; BYTE $0x6d; BYTE $0x50; BYTE $0xf8 // VPDPBUSD     Y8, Y2, Y7
-	VPHADDD      Y7, Y6, Y6
-	VPHADDD      Y4, Y3, Y3
-	VPHADDD      Y6, Y5, Y5
+	VSHUFPS      $0xdd, Y7, Y6, Y2
+	VSHUFPS      $0x88, Y7, Y6, Y6
+	VPADDD       Y2, Y6, Y6
+	VSHUFPS      $0xdd, Y4, Y3, Y2
+	VSHUFPS      $0x88, Y4, Y3, Y3
+	VPADDD       Y2, Y3, Y3
+	VSHUFPS      $0xdd, Y6, Y5, Y2
+	VSHUFPS      $0x88, Y6, Y5, Y5
+	VPADDD       Y2, Y5, Y5
 	VPBROADCASTD (R8), Y2
 	VPBROADCASTD 34(R8), Y4
 	VPBLENDD     $0x02, Y4, Y2, Y2
@@ -4401,8 +4473,12 @@ group119:
 	VPXOR        Y7, Y7, Y7
 	VMOVDQU      64(R11)(DI*1), Y8
 	BYTE $0xc4; BYTE $0xc2; BYTE $0x65; BYTE $0x50; BYTE $0xf8 // VPDPBUSD     Y8, Y3, Y7
-	VPHADDD      Y6, Y4, Y4
-	VPHADDD      Y7, Y5, Y5
+	VSHUFPS      $0xdd, Y6, Y4, Y3
+	VSHUFPS      $0x88, Y6, Y4, Y4
+	VPADDD       Y3, Y4, Y4
+	VSHUFPS      $0xdd, Y7, Y5, Y3
+	VSHUFPS      $0x88, Y7, Y5, Y5
+	VPADDD       Y3, Y5, Y5
 	VPXOR        70(R9), Y0, Y3
 	VPXOR        Y6, Y6, Y6
 	VMOVDQU      128(R11), Y7
@@ -4417,8 +4493,12 @@ group119:
 	VPXOR        Y9, Y9, Y9
 	VMOVDQU      192(R11)(DI*1), Y10
 	BYTE $0xc4; BYTE $0x42; BYTE $0x65; BYTE $0x50; BYTE $0xca // VPDPBUSD     Y10, Y3, Y9
-	VPHADDD      Y8, Y6, Y6
-	VPHADDD      Y9, Y7, Y7
+	VSHUFPS      $0xdd, Y8, Y6, Y3
+	VSHUFPS      $0x88, Y8, Y6, Y6
+	VPADDD       Y3, Y6, Y6
+	VSHUFPS      $0xdd, Y9, Y7, Y3
+	VSHUFPS      $0x88, Y9, Y7, Y7
+	VPADDD       Y3, Y7, Y7
 	VPXOR        138(R9), Y0, Y3
 	VPXOR        Y8, Y8, Y8
 	VMOVDQU      256(R11), Y9
@@ -4433,8 +4513,12 @@ group119:
 	VPXOR        Y11, Y11, Y11
 	VMOVDQU      320(R11)(DI*1), Y12
 	BYTE $0xc4; BYTE $0x42; BYTE $0x65; BYTE $0x50; BYTE $0xdc // VPDPBUSD     Y12, Y3, Y11
-	VPHADDD      Y10, Y8, Y8
-	VPHADDD      Y11, Y9, Y9
+	VSHUFPS      $0xdd, Y10, Y8, Y3
+	VSHUFPS      $0x88, Y10, Y8, Y8
+	VPADDD       Y3, Y8, Y8
+	VSHUFPS      $0xdd, Y11, Y9, Y3
+	VSHUFPS      $0x88, Y11, Y9, Y9
+	VPADDD       Y3, Y9, Y9
 	VPXOR        206(R9), Y0, Y3
 	VPXOR        Y10, Y10, Y10
 	VMOVDQU      384(R11), Y11
@@ -4449,12 +4533,24 @@ group119:
 	VPXOR        Y13, Y13, Y13
 	VMOVDQU      448(R11)(DI*1), Y14
 	BYTE $0xc4; BYTE $0x42; BYTE $0x65; BYTE $0x50; BYTE $0xee // VPDPBUSD     Y14, Y3, Y13
-	VPHADDD      Y12, Y10, Y10
-	VPHADDD      Y13, Y11, Y11
-	VPHADDD      Y6, Y4, Y4
-	VPHADDD      Y10, Y8, Y8
-	VPHADDD      Y7, Y5, Y5
-	VPHADDD      Y11, Y9, Y9
+	VSHUFPS      $0xdd, Y12, Y10, Y3
+	VSHUFPS      $0x88, Y12, Y10, Y10
+	VPADDD       Y3, Y10, Y10
+	VSHUFPS      $0xdd, Y13, Y11, Y3
+	VSHUFPS      $0x88, Y13, Y11, Y11
+	VPADDD       Y3, Y11, Y11
+	VSHUFPS      $0xdd, Y6, Y4, Y3
+	VSHUFPS      $0x88, Y6, Y4, Y4
+	VPADDD       Y3, Y4, Y4
+	VSHUFPS      $0xdd, Y10, Y8, Y3
+	VSHUFPS      $0x88, Y10, Y8, Y8
+	VPADDD       Y3, Y8, Y8
+	VSHUFPS      $0xdd, Y7, Y5, Y3
+	VSHUFPS      $0x88, Y7, Y5, Y5
+	VPADDD       Y3, Y5, Y5
+	VSHUFPS      $0xdd, Y11, Y9, Y3
+	VSHUFPS      $0x88, Y11, Y9, Y9
+	VPADDD       Y3, Y9, Y9
 	VPBROADCASTD (R9), Y3
 	VPBROADCASTD 34(R9), Y6
 	VPBLENDD     $0x02, Y6, Y3, Y3

@@ -942,7 +942,9 @@ group29:
 	VPACKUSDW    Y3, Y3, Y3
 	VPERMQ       $0xd8, Y3, Y3
 	VCVTPH2PS    X3, Y3
-	VPHADDD      Y6, Y5, Y5
+	VSHUFPS      $0xdd, Y6, Y5, Y4
+	VSHUFPS      $0x88, Y6, Y5, Y5
+	VPADDD       Y4, Y5, Y5
 	VMOVDQU      64(R9), Y4
 	VPSLLD       $0x04, Y4, Y4
 	VPADDD       Y4, Y5, Y5
@@ -1194,14 +1196,18 @@ group35:
 	VPACKUSDW    Y4, Y4, Y4
 	VPERMQ       $0xd8, Y4, Y4
 	VCVTPH2PS    X4, Y4
-	VPHADDD      Y8, Y6, Y6
+	VSHUFPS      $0xdd, Y8, Y6, Y5
+	VSHUFPS      $0x88, Y8, Y6, Y6
+	VPADDD       Y5, Y6, Y6
 	VMOVDQU      64(R10), Y5
 	VPSLLD       $0x04, Y5, Y5
 	VPADDD       Y5, Y6, Y6
 	VCVTDQ2PS    Y6, Y6
 	VMULPS       (R10), Y4, Y5
 	VFMADD231PS  Y6, Y5, Y2
-	VPHADDD      Y9, Y7, Y7
+	VSHUFPS      $0xdd, Y9, Y7, Y5
+	VSHUFPS      $0x88, Y9, Y7, Y7
+	VPADDD       Y5, Y7, Y7
 	VMOVDQU      64(R10)(DI*1), Y5
 	VPSLLD       $0x04, Y5, Y5
 	VPADDD       Y5, Y7, Y7
@@ -1458,7 +1464,9 @@ group41:
 	VCVTPH2PS    X4, Y3
 	VEXTRACTI128 $0x01, Y4, X4
 	VCVTPH2PS    X4, Y4
-	VPHADDD      Y6, Y5, Y5
+	VSHUFPS      $0xdd, Y6, Y5, Y7
+	VSHUFPS      $0x88, Y6, Y5, Y5
+	VPADDD       Y7, Y5, Y5
 	VCVTDQ2PS    Y5, Y5
 	VMULPS       (R9), Y3, Y3
 	VFMADD231PS  Y5, Y3, Y2
@@ -1687,12 +1695,16 @@ group47:
 	VCVTPH2PS    X5, Y4
 	VEXTRACTI128 $0x01, Y5, X5
 	VCVTPH2PS    X5, Y5
-	VPHADDD      Y8, Y6, Y6
+	VSHUFPS      $0xdd, Y8, Y6, Y10
+	VSHUFPS      $0x88, Y8, Y6, Y6
+	VPADDD       Y10, Y6, Y6
 	VCVTDQ2PS    Y6, Y6
 	VMULPS       (R10), Y4, Y8
 	VFMADD231PS  Y6, Y8, Y2
 	VFMADD231PS  32(R10), Y5, Y2
-	VPHADDD      Y9, Y7, Y7
+	VSHUFPS      $0xdd, Y9, Y7, Y6
+	VSHUFPS      $0x88, Y9, Y7, Y7
+	VPADDD       Y6, Y7, Y7
 	VCVTDQ2PS    Y7, Y7
 	VMULPS       (R10)(DI*1), Y4, Y4
 	VFMADD231PS  Y7, Y4, Y3
@@ -1847,30 +1859,42 @@ group53:
 	VPXOR        36(R8), Y0, Y2
 	VPXOR        Y4, Y4, Y4
 	VPDPBUSD     64(R10), Y2, Y4
-	VPHADDD      Y4, Y3, Y3
+	VSHUFPS      $0xdd, Y4, Y3, Y2
+	VSHUFPS      $0x88, Y4, Y3, Y3
+	VPADDD       Y2, Y3, Y3
 	VPXOR        70(R8), Y0, Y2
 	VPXOR        Y4, Y4, Y4
 	VPDPBUSD     128(R10), Y2, Y4
 	VPXOR        104(R8), Y0, Y2
 	VPXOR        Y5, Y5, Y5
 	VPDPBUSD     192(R10), Y2, Y5
-	VPHADDD      Y5, Y4, Y4
+	VSHUFPS      $0xdd, Y5, Y4, Y2
+	VSHUFPS      $0x88, Y5, Y4, Y4
+	VPADDD       Y2, Y4, Y4
 	VPXOR        138(R8), Y0, Y2
 	VPXOR        Y5, Y5, Y5
 	VPDPBUSD     256(R10), Y2, Y5
 	VPXOR        172(R8), Y0, Y2
 	VPXOR        Y6, Y6, Y6
 	VPDPBUSD     320(R10), Y2, Y6
-	VPHADDD      Y6, Y5, Y5
+	VSHUFPS      $0xdd, Y6, Y5, Y2
+	VSHUFPS      $0x88, Y6, Y5, Y5
+	VPADDD       Y2, Y5, Y5
 	VPXOR        206(R8), Y0, Y2
 	VPXOR        Y6, Y6, Y6
 	VPDPBUSD     384(R10), Y2, Y6
 	VPXOR        240(R8), Y0, Y2
 	VPXOR        Y7, Y7, Y7
 	VPDPBUSD     448(R10), Y2, Y7
-	VPHADDD      Y7, Y6, Y6
-	VPHADDD      Y4, Y3, Y3
-	VPHADDD      Y6, Y5, Y5
+	VSHUFPS      $0xdd, Y7, Y6, Y2
+	VSHUFPS      $0x88, Y7, Y6, Y6
+	VPADDD       Y2, Y6, Y6
+	VSHUFPS      $0xdd, Y4, Y3, Y2
+	VSHUFPS      $0x88, Y4, Y3, Y3
+	VPADDD       Y2, Y3, Y3
+	VSHUFPS      $0xdd, Y6, Y5, Y2
+	VSHUFPS      $0x88, Y6, Y5, Y5
+	VPADDD       Y2, Y5, Y5
 	VPBROADCASTD (R8), Y2
 	VPBROADCASTD 34(R8), Y4
 	VPBLENDD     $0x02, Y4, Y2, Y2
@@ -2019,8 +2043,12 @@ group59:
 	VPDPBUSD     64(R11), Y3, Y6
 	VPXOR        Y7, Y7, Y7
 	VPDPBUSD     64(R11)(DI*1), Y3, Y7
-	VPHADDD      Y6, Y4, Y4
-	VPHADDD      Y7, Y5, Y5
+	VSHUFPS      $0xdd, Y6, Y4, Y3
+	VSHUFPS      $0x88, Y6, Y4, Y4
+	VPADDD       Y3, Y4, Y4
+	VSHUFPS      $0xdd, Y7, Y5, Y3
+	VSHUFPS      $0x88, Y7, Y5, Y5
+	VPADDD       Y3, Y5, Y5
 	VPXOR        70(R9), Y0, Y3
 	VPXOR        Y6, Y6, Y6
 	VPDPBUSD     128(R11), Y3, Y6
@@ -2031,8 +2059,12 @@ group59:
 	VPDPBUSD     192(R11), Y3, Y8
 	VPXOR        Y9, Y9, Y9
 	VPDPBUSD     192(R11)(DI*1), Y3, Y9
-	VPHADDD      Y8, Y6, Y6
-	VPHADDD      Y9, Y7, Y7
+	VSHUFPS      $0xdd, Y8, Y6, Y3
+	VSHUFPS      $0x88, Y8, Y6, Y6
+	VPADDD       Y3, Y6, Y6
+	VSHUFPS      $0xdd, Y9, Y7, Y3
+	VSHUFPS      $0x88, Y9, Y7, Y7
+	VPADDD       Y3, Y7, Y7
 	VPXOR        138(R9), Y0, Y3
 	VPXOR        Y8, Y8, Y8
 	VPDPBUSD     256(R11), Y3, Y8
@@ -2043,8 +2075,12 @@ group59:
 	VPDPBUSD     320(R11), Y3, Y10
 	VPXOR        Y11, Y11, Y11
 	VPDPBUSD     320(R11)(DI*1), Y3, Y11
-	VPHADDD      Y10, Y8, Y8
-	VPHADDD      Y11, Y9, Y9
+	VSHUFPS      $0xdd, Y10, Y8, Y3
+	VSHUFPS      $0x88, Y10, Y8, Y8
+	VPADDD       Y3, Y8, Y8
+	VSHUFPS      $0xdd, Y11, Y9, Y3
+	VSHUFPS      $0x88, Y11, Y9, Y9
+	VPADDD       Y3, Y9, Y9
 	VPXOR        206(R9), Y0, Y3
 	VPXOR        Y10, Y10, Y10
 	VPDPBUSD     384(R11), Y3, Y10
@@ -2055,12 +2091,24 @@ group59:
 	VPDPBUSD     448(R11), Y3, Y12
 	VPXOR        Y13, Y13, Y13
 	VPDPBUSD     448(R11)(DI*1), Y3, Y13
-	VPHADDD      Y12, Y10, Y10
-	VPHADDD      Y13, Y11, Y11
-	VPHADDD      Y6, Y4, Y4
-	VPHADDD      Y10, Y8, Y8
-	VPHADDD      Y7, Y5, Y5
-	VPHADDD      Y11, Y9, Y9
+	VSHUFPS      $0xdd, Y12, Y10, Y3
+	VSHUFPS      $0x88, Y12, Y10, Y10
+	VPADDD       Y3, Y10, Y10
+	VSHUFPS      $0xdd, Y13, Y11, Y3
+	VSHUFPS      $0x88, Y13, Y11, Y11
+	VPADDD       Y3, Y11, Y11
+	VSHUFPS      $0xdd, Y6, Y4, Y3
+	VSHUFPS      $0x88, Y6, Y4, Y4
+	VPADDD       Y3, Y4, Y4
+	VSHUFPS      $0xdd, Y10, Y8, Y3
+	VSHUFPS      $0x88, Y10, Y8, Y8
+	VPADDD       Y3, Y8, Y8
+	VSHUFPS      $0xdd, Y7, Y5, Y3
+	VSHUFPS      $0x88, Y7, Y5, Y5
+	VPADDD       Y3, Y5, Y5
+	VSHUFPS      $0xdd, Y11, Y9, Y3
+	VSHUFPS      $0x88, Y11, Y9, Y9
+	VPADDD       Y3, Y9, Y9
 	VPBROADCASTD (R9), Y3
 	VPBROADCASTD 34(R9), Y6
 	VPBLENDD     $0x02, Y6, Y3, Y3

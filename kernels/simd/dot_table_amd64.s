@@ -74,7 +74,9 @@ group5:
 	VPMADDWD     Y2, Y5, Y5
 	VPMADDWD     Y2, Y6, Y6
 	VPADDD       Y6, Y5, Y5
-	VPHADDD      Y5, Y4, Y4
+	VSHUFPS      $0xdd, Y5, Y4, Y6
+	VSHUFPS      $0x88, Y5, Y4, Y4
+	VPADDD       Y6, Y4, Y4
 	VMOVDQU      38(R8), X5
 	VINSERTI128  $0x01, 110(R8), Y5, Y5
 	VPSRLW       $0x04, Y5, Y6
@@ -111,7 +113,9 @@ group5:
 	VPMADDWD     Y2, Y6, Y6
 	VPMADDWD     Y2, Y7, Y7
 	VPADDD       Y7, Y6, Y6
-	VPHADDD      Y6, Y5, Y5
+	VSHUFPS      $0xdd, Y6, Y5, Y7
+	VSHUFPS      $0x88, Y6, Y5, Y5
+	VPADDD       Y7, Y5, Y5
 	VPBROADCASTD (R8), Y6
 	VPBROADCASTD 18(R8), Y7
 	VPBLENDD     $0x02, Y7, Y6, Y6
@@ -132,7 +136,9 @@ group5:
 	VPACKUSDW    Y6, Y6, Y6
 	VPERMQ       $0xd8, Y6, Y6
 	VCVTPH2PS    X6, Y6
-	VPHADDD      Y5, Y4, Y4
+	VSHUFPS      $0xdd, Y5, Y4, Y7
+	VSHUFPS      $0x88, Y5, Y4, Y4
+	VPADDD       Y7, Y4, Y4
 	VCVTDQ2PS    Y4, Y4
 	VMULPS       (R9), Y6, Y5
 	VFMADD231PS  Y4, Y5, Y3
@@ -313,8 +319,12 @@ group11:
 	VPMADDWD     Y2, Y6, Y6
 	VPMADDWD     Y2, Y8, Y8
 	VPADDD       Y8, Y6, Y6
-	VPHADDD      Y9, Y7, Y7
-	VPHADDD      Y6, Y5, Y5
+	VSHUFPS      $0xdd, Y9, Y7, Y8
+	VSHUFPS      $0x88, Y9, Y7, Y7
+	VPADDD       Y8, Y7, Y7
+	VSHUFPS      $0xdd, Y6, Y5, Y8
+	VSHUFPS      $0x88, Y6, Y5, Y5
+	VPADDD       Y8, Y5, Y5
 	VMOVDQU      38(R9), X6
 	VINSERTI128  $0x01, 110(R9), Y6, Y6
 	VPSRLW       $0x04, Y6, Y8
@@ -373,8 +383,12 @@ group11:
 	VPMADDWD     Y2, Y8, Y8
 	VPMADDWD     Y2, Y10, Y10
 	VPADDD       Y10, Y8, Y8
-	VPHADDD      Y11, Y9, Y9
-	VPHADDD      Y8, Y6, Y6
+	VSHUFPS      $0xdd, Y11, Y9, Y10
+	VSHUFPS      $0x88, Y11, Y9, Y9
+	VPADDD       Y10, Y9, Y9
+	VSHUFPS      $0xdd, Y8, Y6, Y10
+	VSHUFPS      $0x88, Y8, Y6, Y6
+	VPADDD       Y10, Y6, Y6
 	VPBROADCASTD (R9), Y8
 	VPBROADCASTD 18(R9), Y10
 	VPBLENDD     $0x02, Y10, Y8, Y8
@@ -395,11 +409,15 @@ group11:
 	VPACKUSDW    Y8, Y8, Y8
 	VPERMQ       $0xd8, Y8, Y8
 	VCVTPH2PS    X8, Y8
-	VPHADDD      Y9, Y7, Y7
+	VSHUFPS      $0xdd, Y9, Y7, Y10
+	VSHUFPS      $0x88, Y9, Y7, Y7
+	VPADDD       Y10, Y7, Y7
 	VCVTDQ2PS    Y7, Y7
 	VMULPS       (R10), Y8, Y9
 	VFMADD231PS  Y7, Y9, Y3
-	VPHADDD      Y6, Y5, Y5
+	VSHUFPS      $0xdd, Y6, Y5, Y7
+	VSHUFPS      $0x88, Y6, Y5, Y5
+	VPADDD       Y7, Y5, Y5
 	VCVTDQ2PS    Y5, Y5
 	VMULPS       (R10)(DI*1), Y8, Y6
 	VFMADD231PS  Y5, Y6, Y4
@@ -569,7 +587,9 @@ group17:
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xf7 // VPDPBUSD     Y7, Y3, Y6
 	VMOVDQU      352(R9), Y3
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xf3 // VPDPBUSD     Y3, Y4, Y6
-	VPHADDD      Y6, Y5, Y5
+	VSHUFPS      $0xdd, Y6, Y5, Y3
+	VSHUFPS      $0x88, Y6, Y5, Y5
+	VPADDD       Y3, Y5, Y5
 	VMOVDQU      38(R8), X3
 	VINSERTI128  $0x01, 110(R8), Y3, Y3
 	VPSRLW       $0x04, Y3, Y4
@@ -594,7 +614,9 @@ group17:
 	BYTE $0xc4; BYTE $0xc2; BYTE $0x65; BYTE $0x50; BYTE $0xf8 // VPDPBUSD     Y8, Y3, Y7
 	VMOVDQU      480(R9), Y3
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xfb // VPDPBUSD     Y3, Y4, Y7
-	VPHADDD      Y7, Y6, Y6
+	VSHUFPS      $0xdd, Y7, Y6, Y3
+	VSHUFPS      $0x88, Y7, Y6, Y6
+	VPADDD       Y3, Y6, Y6
 	VPBROADCASTD (R8), Y3
 	VPBROADCASTD 18(R8), Y4
 	VPBLENDD     $0x02, Y4, Y3, Y3
@@ -615,7 +637,9 @@ group17:
 	VPACKUSDW    Y3, Y3, Y3
 	VPERMQ       $0xd8, Y3, Y3
 	VCVTPH2PS    X3, Y3
-	VPHADDD      Y6, Y5, Y5
+	VSHUFPS      $0xdd, Y6, Y5, Y4
+	VSHUFPS      $0x88, Y6, Y5, Y5
+	VPADDD       Y4, Y5, Y5
 	VMOVDQU      64(R9), Y4
 	VPSLLD       $0x07, Y4, Y4
 	VPADDD       Y4, Y5, Y5
@@ -762,8 +786,12 @@ group23:
 	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xca // VPDPBUSD     Y10, Y4, Y9
 	VMOVDQU      352(R10)(DI*1), Y4
 	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xcc // VPDPBUSD     Y4, Y5, Y9
-	VPHADDD      Y8, Y6, Y6
-	VPHADDD      Y9, Y7, Y7
+	VSHUFPS      $0xdd, Y8, Y6, Y4
+	VSHUFPS      $0x88, Y8, Y6, Y6
+	VPADDD       Y4, Y6, Y6
+	VSHUFPS      $0xdd, Y9, Y7, Y4
+	VSHUFPS      $0x88, Y9, Y7, Y7
+	VPADDD       Y4, Y7, Y7
 	VMOVDQU      38(R9), X4
 	VINSERTI128  $0x01, 110(R9), Y4, Y4
 	VPSRLW       $0x04, Y4, Y5
@@ -798,8 +826,12 @@ group23:
 	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xdc // VPDPBUSD     Y12, Y4, Y11
 	VMOVDQU      480(R10)(DI*1), Y4
 	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xdc // VPDPBUSD     Y4, Y5, Y11
-	VPHADDD      Y10, Y8, Y8
-	VPHADDD      Y11, Y9, Y9
+	VSHUFPS      $0xdd, Y10, Y8, Y4
+	VSHUFPS      $0x88, Y10, Y8, Y8
+	VPADDD       Y4, Y8, Y8
+	VSHUFPS      $0xdd, Y11, Y9, Y4
+	VSHUFPS      $0x88, Y11, Y9, Y9
+	VPADDD       Y4, Y9, Y9
 	VPBROADCASTD (R9), Y4
 	VPBROADCASTD 18(R9), Y5
 	VPBLENDD     $0x02, Y5, Y4, Y4
@@ -820,14 +852,18 @@ group23:
 	VPACKUSDW    Y4, Y4, Y4
 	VPERMQ       $0xd8, Y4, Y4
 	VCVTPH2PS    X4, Y4
-	VPHADDD      Y8, Y6, Y6
+	VSHUFPS      $0xdd, Y8, Y6, Y5
+	VSHUFPS      $0x88, Y8, Y6, Y6
+	VPADDD       Y5, Y6, Y6
 	VMOVDQU      64(R10), Y5
 	VPSLLD       $0x07, Y5, Y5
 	VPADDD       Y5, Y6, Y6
 	VCVTDQ2PS    Y6, Y6
 	VMULPS       (R10), Y4, Y5
 	VFMADD231PS  Y6, Y5, Y2
-	VPHADDD      Y9, Y7, Y7
+	VSHUFPS      $0xdd, Y9, Y7, Y5
+	VSHUFPS      $0x88, Y9, Y7, Y7
+	VPADDD       Y5, Y7, Y7
 	VMOVDQU      64(R10)(DI*1), Y5
 	VPSLLD       $0x07, Y5, Y5
 	VPADDD       Y5, Y7, Y7
@@ -1054,7 +1090,9 @@ group29:
 	VPSLLD       $0x17, Y8, Y8
 	VPCMPGTD     Y9, Y6, Y6
 	VBLENDVPS    Y6, Y8, Y7, Y8
-	VPHADDD      Y5, Y4, Y4
+	VSHUFPS      $0xdd, Y5, Y4, Y6
+	VSHUFPS      $0x88, Y5, Y4, Y4
+	VPADDD       Y6, Y4, Y4
 	VMOVDQU      64(R9), Y5
 	VPSLLD       $0x04, Y5, Y5
 	VPADDD       Y5, Y4, Y4
@@ -1277,14 +1315,18 @@ group35:
 	VPSLLD       $0x17, Y11, Y11
 	VPCMPGTD     Y12, Y8, Y8
 	VBLENDVPS    Y8, Y11, Y10, Y11
-	VPHADDD      Y9, Y7, Y7
+	VSHUFPS      $0xdd, Y9, Y7, Y8
+	VSHUFPS      $0x88, Y9, Y7, Y7
+	VPADDD       Y8, Y7, Y7
 	VMOVDQU      64(R10), Y8
 	VPSLLD       $0x04, Y8, Y8
 	VPADDD       Y8, Y7, Y7
 	VCVTDQ2PS    Y7, Y7
 	VMULPS       (R10), Y11, Y8
 	VFMADD231PS  Y7, Y8, Y3
-	VPHADDD      Y6, Y5, Y5
+	VSHUFPS      $0xdd, Y6, Y5, Y7
+	VSHUFPS      $0x88, Y6, Y5, Y5
+	VPADDD       Y7, Y5, Y5
 	VMOVDQU      64(R10)(DI*1), Y6
 	VPSLLD       $0x04, Y6, Y6
 	VPADDD       Y6, Y5, Y5
@@ -1509,7 +1551,9 @@ group41:
 	VPSLLD       $0x17, Y8, Y8
 	VPCMPGTD     Y9, Y4, Y4
 	VBLENDVPS    Y4, Y8, Y5, Y8
-	VPHADDD      Y7, Y6, Y6
+	VSHUFPS      $0xdd, Y7, Y6, Y4
+	VSHUFPS      $0x88, Y7, Y6, Y6
+	VPADDD       Y4, Y6, Y6
 	VMOVDQU      64(R9), Y4
 	VPSLLD       $0x04, Y4, Y4
 	VPADDD       Y4, Y6, Y6
@@ -1716,14 +1760,18 @@ group47:
 	VPSLLD       $0x17, Y11, Y11
 	VPCMPGTD     Y12, Y5, Y5
 	VBLENDVPS    Y5, Y11, Y6, Y11
-	VPHADDD      Y9, Y7, Y7
+	VSHUFPS      $0xdd, Y9, Y7, Y5
+	VSHUFPS      $0x88, Y9, Y7, Y7
+	VPADDD       Y5, Y7, Y7
 	VMOVDQU      64(R10), Y5
 	VPSLLD       $0x04, Y5, Y5
 	VPADDD       Y5, Y7, Y7
 	VCVTDQ2PS    Y7, Y7
 	VMULPS       (R10), Y11, Y5
 	VFMADD231PS  Y7, Y5, Y3
-	VPHADDD      Y10, Y8, Y8
+	VSHUFPS      $0xdd, Y10, Y8, Y5
+	VSHUFPS      $0x88, Y10, Y8, Y8
+	VPADDD       Y5, Y8, Y8
 	VMOVDQU      64(R10)(DI*1), Y5
 	VPSLLD       $0x04, Y5, Y5
 	VPADDD       Y5, Y8, Y8
@@ -1907,7 +1955,9 @@ touched52:
 	VPMADDWD     Y2, Y5, Y5
 	VPMADDWD     Y2, Y6, Y6
 	VPADDD       Y6, Y5, Y5
-	VPHADDD      Y5, Y4, Y4
+	VSHUFPS      $0xdd, Y5, Y4, Y6
+	VSHUFPS      $0x88, Y5, Y4, Y4
+	VPADDD       Y6, Y4, Y4
 	VMOVDQU      40(R8), X5
 	VINSERTI128  $0x01, 104(R8), Y5, Y5
 	VPSRLW       $0x04, Y5, Y6
@@ -1944,7 +1994,9 @@ touched52:
 	VPMADDWD     Y2, Y6, Y6
 	VPMADDWD     Y2, Y7, Y7
 	VPADDD       Y7, Y6, Y6
-	VPHADDD      Y6, Y5, Y5
+	VSHUFPS      $0xdd, Y6, Y5, Y7
+	VSHUFPS      $0x88, Y6, Y5, Y5
+	VPADDD       Y7, Y5, Y5
 	VPBROADCASTD 4(R8), Y6
 	VPSRLVD      rowXSLow<>+0(SB), Y6, Y6
 	VPAND        dwordFifteen<>+0(SB), Y6, Y6
@@ -2003,7 +2055,9 @@ group53:
 	VPMADDWD     Y2, Y8, Y8
 	VPMADDWD     Y2, Y9, Y9
 	VPADDD       Y9, Y8, Y8
-	VPHADDD      Y8, Y7, Y7
+	VSHUFPS      $0xdd, Y8, Y7, Y9
+	VSHUFPS      $0x88, Y8, Y7, Y7
+	VPADDD       Y9, Y7, Y7
 	VMOVDQU      40(R8), X8
 	VINSERTI128  $0x01, 104(R8), Y8, Y8
 	VPSRLW       $0x04, Y8, Y9
@@ -2040,8 +2094,12 @@ group53:
 	VPMADDWD     Y2, Y9, Y9
 	VPMADDWD     Y2, Y10, Y10
 	VPADDD       Y10, Y9, Y9
-	VPHADDD      Y9, Y8, Y8
-	VPHADDD      Y5, Y4, Y4
+	VSHUFPS      $0xdd, Y9, Y8, Y10
+	VSHUFPS      $0x88, Y9, Y8, Y8
+	VPADDD       Y10, Y8, Y8
+	VSHUFPS      $0xdd, Y5, Y4, Y9
+	VSHUFPS      $0x88, Y5, Y4, Y4
+	VPADDD       Y9, Y4, Y4
 	VCVTDQ2PS    Y4, Y4
 	VMULPS       -512(R9), Y6, Y5
 	VFMADD231PS  Y4, Y5, Y3
@@ -2067,7 +2125,9 @@ group53:
 	JNZ          group53
 
 last54:
-	VPHADDD     Y5, Y4, Y4
+	VSHUFPS     $0xdd, Y5, Y4, Y7
+	VSHUFPS     $0x88, Y5, Y4, Y4
+	VPADDD      Y7, Y4, Y4
 	VCVTDQ2PS   Y4, Y4
 	VMULPS      -512(R9), Y6, Y5
 	VFMADD231PS Y4, Y5, Y3
@@ -2249,8 +2309,12 @@ group59:
 	VPMADDWD     Y2, Y6, Y6
 	VPMADDWD     Y2, Y8, Y8
 	VPADDD       Y8, Y6, Y6
-	VPHADDD      Y9, Y7, Y7
-	VPHADDD      Y6, Y5, Y5
+	VSHUFPS      $0xdd, Y9, Y7, Y8
+	VSHUFPS      $0x88, Y9, Y7, Y7
+	VPADDD       Y8, Y7, Y7
+	VSHUFPS      $0xdd, Y6, Y5, Y8
+	VSHUFPS      $0x88, Y6, Y5, Y5
+	VPADDD       Y8, Y5, Y5
 	VMOVDQU      40(R9), X6
 	VINSERTI128  $0x01, 104(R9), Y6, Y6
 	VPSRLW       $0x04, Y6, Y8
@@ -2309,8 +2373,12 @@ group59:
 	VPMADDWD     Y2, Y8, Y8
 	VPMADDWD     Y2, Y10, Y10
 	VPADDD       Y10, Y8, Y8
-	VPHADDD      Y11, Y9, Y9
-	VPHADDD      Y8, Y6, Y6
+	VSHUFPS      $0xdd, Y11, Y9, Y10
+	VSHUFPS      $0x88, Y11, Y9, Y9
+	VPADDD       Y10, Y9, Y9
+	VSHUFPS      $0xdd, Y8, Y6, Y10
+	VSHUFPS      $0x88, Y8, Y6, Y6
+	VPADDD       Y10, Y6, Y6
 	VPBROADCASTD 4(R9), Y8
 	VPSRLVD      rowXSLow<>+0(SB), Y8, Y8
 	VPAND        dwordFifteen<>+0(SB), Y8, Y8
@@ -2324,11 +2392,15 @@ group59:
 	VPBROADCASTW (R9), Y10
 	VCVTPH2PS    X10, Y10
 	VMULPS       Y10, Y8, Y8
-	VPHADDD      Y9, Y7, Y7
+	VSHUFPS      $0xdd, Y9, Y7, Y10
+	VSHUFPS      $0x88, Y9, Y7, Y7
+	VPADDD       Y10, Y7, Y7
 	VCVTDQ2PS    Y7, Y7
 	VMULPS       (R10), Y8, Y9
 	VFMADD231PS  Y7, Y9, Y3
-	VPHADDD      Y6, Y5, Y5
+	VSHUFPS      $0xdd, Y6, Y5, Y7
+	VSHUFPS      $0x88, Y6, Y5, Y5
+	VPADDD       Y7, Y5, Y5
 	VCVTDQ2PS    Y5, Y5
 	VMULPS       (R10)(DI*1), Y8, Y6
 	VFMADD231PS  Y5, Y6, Y4
@@ -2489,7 +2561,9 @@ touched63:
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xf7 // VPDPBUSD     Y7, Y3, Y6
 	VMOVDQU      352(R9), Y3
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xf3 // VPDPBUSD     Y3, Y4, Y6
-	VPHADDD      Y6, Y5, Y5
+	VSHUFPS      $0xdd, Y6, Y5, Y3
+	VSHUFPS      $0x88, Y6, Y5, Y5
+	VPADDD       Y3, Y5, Y5
 	VMOVDQU      40(R8), X3
 	VINSERTI128  $0x01, 104(R8), Y3, Y3
 	VPSRLW       $0x04, Y3, Y4
@@ -2514,7 +2588,9 @@ touched63:
 	BYTE $0xc4; BYTE $0xc2; BYTE $0x65; BYTE $0x50; BYTE $0xf8 // VPDPBUSD     Y8, Y3, Y7
 	VMOVDQU      480(R9), Y3
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xfb // VPDPBUSD     Y3, Y4, Y7
-	VPHADDD      Y7, Y6, Y6
+	VSHUFPS      $0xdd, Y7, Y6, Y3
+	VSHUFPS      $0x88, Y7, Y6, Y6
+	VPADDD       Y3, Y6, Y6
 	VPBROADCASTD 4(R8), Y3
 	VPSRLVD      rowXSLow<>+0(SB), Y3, Y3
 	VPAND        dwordFifteen<>+0(SB), Y3, Y3
@@ -2561,7 +2637,9 @@ group64:
 	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xca // VPDPBUSD     Y10, Y4, Y9
 	VMOVDQU      352(R9), Y4
 	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xcc // VPDPBUSD     Y4, Y7, Y9
-	VPHADDD      Y9, Y8, Y8
+	VSHUFPS      $0xdd, Y9, Y8, Y4
+	VSHUFPS      $0x88, Y9, Y8, Y8
+	VPADDD       Y4, Y8, Y8
 	VMOVDQU      40(R8), X4
 	VINSERTI128  $0x01, 104(R8), Y4, Y4
 	VPSRLW       $0x04, Y4, Y7
@@ -2586,8 +2664,12 @@ group64:
 	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xd3 // VPDPBUSD     Y11, Y4, Y10
 	VMOVDQU      480(R9), Y4
 	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xd4 // VPDPBUSD     Y4, Y7, Y10
-	VPHADDD      Y10, Y9, Y9
-	VPHADDD      Y6, Y5, Y5
+	VSHUFPS      $0xdd, Y10, Y9, Y4
+	VSHUFPS      $0x88, Y10, Y9, Y9
+	VPADDD       Y4, Y9, Y9
+	VSHUFPS      $0xdd, Y6, Y5, Y4
+	VSHUFPS      $0x88, Y6, Y5, Y5
+	VPADDD       Y4, Y5, Y5
 	VMOVDQU      -448(R9), Y4
 	VPSLLD       $0x07, Y4, Y4
 	VPADDD       Y4, Y5, Y5
@@ -2616,7 +2698,9 @@ group64:
 	JNZ          group64
 
 last65:
-	VPHADDD     Y6, Y5, Y5
+	VSHUFPS     $0xdd, Y6, Y5, Y4
+	VSHUFPS     $0x88, Y6, Y5, Y5
+	VPADDD      Y4, Y5, Y5
 	VMOVDQU     -448(R9), Y4
 	VPSLLD      $0x07, Y4, Y4
 	VPADDD      Y4, Y5, Y5
@@ -2746,8 +2830,12 @@ group70:
 	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xca // VPDPBUSD     Y10, Y4, Y9
 	VMOVDQU      352(R10)(DI*1), Y4
 	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xcc // VPDPBUSD     Y4, Y5, Y9
-	VPHADDD      Y8, Y6, Y6
-	VPHADDD      Y9, Y7, Y7
+	VSHUFPS      $0xdd, Y8, Y6, Y4
+	VSHUFPS      $0x88, Y8, Y6, Y6
+	VPADDD       Y4, Y6, Y6
+	VSHUFPS      $0xdd, Y9, Y7, Y4
+	VSHUFPS      $0x88, Y9, Y7, Y7
+	VPADDD       Y4, Y7, Y7
 	VMOVDQU      40(R9), X4
 	VINSERTI128  $0x01, 104(R9), Y4, Y4
 	VPSRLW       $0x04, Y4, Y5
@@ -2782,8 +2870,12 @@ group70:
 	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xdc // VPDPBUSD     Y12, Y4, Y11
 	VMOVDQU      480(R10)(DI*1), Y4
 	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xdc // VPDPBUSD     Y4, Y5, Y11
-	VPHADDD      Y10, Y8, Y8
-	VPHADDD      Y11, Y9, Y9
+	VSHUFPS      $0xdd, Y10, Y8, Y4
+	VSHUFPS      $0x88, Y10, Y8, Y8
+	VPADDD       Y4, Y8, Y8
+	VSHUFPS      $0xdd, Y11, Y9, Y4
+	VSHUFPS      $0x88, Y11, Y9, Y9
+	VPADDD       Y4, Y9, Y9
 	VPBROADCASTD 4(R9), Y4
 	VPSRLVD      rowXSLow<>+0(SB), Y4, Y4
 	VPAND        dwordFifteen<>+0(SB), Y4, Y4
@@ -2797,14 +2889,18 @@ group70:
 	VPBROADCASTW (R9), Y5
 	VCVTPH2PS    X5, Y5
 	VMULPS       Y5, Y4, Y4
-	VPHADDD      Y8, Y6, Y6
+	VSHUFPS      $0xdd, Y8, Y6, Y5
+	VSHUFPS      $0x88, Y8, Y6, Y6
+	VPADDD       Y5, Y6, Y6
 	VMOVDQU      64(R10), Y5
 	VPSLLD       $0x07, Y5, Y5
 	VPADDD       Y5, Y6, Y6
 	VCVTDQ2PS    Y6, Y6
 	VMULPS       (R10), Y4, Y5
 	VFMADD231PS  Y6, Y5, Y2
-	VPHADDD      Y9, Y7, Y7
+	VSHUFPS      $0xdd, Y9, Y7, Y5
+	VSHUFPS      $0x88, Y9, Y7, Y7
+	VPADDD       Y5, Y7, Y7
 	VMOVDQU      64(R10)(DI*1), Y5
 	VPSLLD       $0x07, Y5, Y5
 	VPADDD       Y5, Y7, Y7

@@ -57,7 +57,9 @@ group5:
 	VPXOR        Y6, Y6, Y6
 	VPDPBUSD     320(R9), Y3, Y6
 	VPDPBUSD     352(R9), Y4, Y6
-	VPHADDD      Y6, Y5, Y5
+	VSHUFPS      $0xdd, Y6, Y5, Y3
+	VSHUFPS      $0x88, Y6, Y5, Y5
+	VPADDD       Y3, Y5, Y5
 	VMOVDQU      38(R8), X3
 	VINSERTI128  $0x01, 110(R8), Y3, Y3
 	VPSRLW       $0x04, Y3, Y4
@@ -78,7 +80,9 @@ group5:
 	VPXOR        Y7, Y7, Y7
 	VPDPBUSD     448(R9), Y3, Y7
 	VPDPBUSD     480(R9), Y4, Y7
-	VPHADDD      Y7, Y6, Y6
+	VSHUFPS      $0xdd, Y7, Y6, Y3
+	VSHUFPS      $0x88, Y7, Y6, Y6
+	VPADDD       Y3, Y6, Y6
 	VPBROADCASTD (R8), Y3
 	VPBROADCASTD 18(R8), Y4
 	VPBLENDD     $0x02, Y4, Y3, Y3
@@ -99,7 +103,9 @@ group5:
 	VPACKUSDW    Y3, Y3, Y3
 	VPERMQ       $0xd8, Y3, Y3
 	VCVTPH2PS    X3, Y3
-	VPHADDD      Y6, Y5, Y5
+	VSHUFPS      $0xdd, Y6, Y5, Y4
+	VSHUFPS      $0x88, Y6, Y5, Y5
+	VPADDD       Y4, Y5, Y5
 	VMOVDQU      64(R9), Y4
 	VPSLLD       $0x07, Y4, Y4
 	VPADDD       Y4, Y5, Y5
@@ -244,8 +250,12 @@ group11:
 	VPXOR        Y9, Y9, Y9
 	VPDPBUSD     320(R10)(DI*1), Y4, Y9
 	VPDPBUSD     352(R10)(DI*1), Y5, Y9
-	VPHADDD      Y8, Y6, Y6
-	VPHADDD      Y9, Y7, Y7
+	VSHUFPS      $0xdd, Y8, Y6, Y4
+	VSHUFPS      $0x88, Y8, Y6, Y6
+	VPADDD       Y4, Y6, Y6
+	VSHUFPS      $0xdd, Y9, Y7, Y4
+	VSHUFPS      $0x88, Y9, Y7, Y7
+	VPADDD       Y4, Y7, Y7
 	VMOVDQU      38(R9), X4
 	VINSERTI128  $0x01, 110(R9), Y4, Y4
 	VPSRLW       $0x04, Y4, Y5
@@ -272,8 +282,12 @@ group11:
 	VPXOR        Y11, Y11, Y11
 	VPDPBUSD     448(R10)(DI*1), Y4, Y11
 	VPDPBUSD     480(R10)(DI*1), Y5, Y11
-	VPHADDD      Y10, Y8, Y8
-	VPHADDD      Y11, Y9, Y9
+	VSHUFPS      $0xdd, Y10, Y8, Y4
+	VSHUFPS      $0x88, Y10, Y8, Y8
+	VPADDD       Y4, Y8, Y8
+	VSHUFPS      $0xdd, Y11, Y9, Y4
+	VSHUFPS      $0x88, Y11, Y9, Y9
+	VPADDD       Y4, Y9, Y9
 	VPBROADCASTD (R9), Y4
 	VPBROADCASTD 18(R9), Y5
 	VPBLENDD     $0x02, Y5, Y4, Y4
@@ -294,14 +308,18 @@ group11:
 	VPACKUSDW    Y4, Y4, Y4
 	VPERMQ       $0xd8, Y4, Y4
 	VCVTPH2PS    X4, Y4
-	VPHADDD      Y8, Y6, Y6
+	VSHUFPS      $0xdd, Y8, Y6, Y5
+	VSHUFPS      $0x88, Y8, Y6, Y6
+	VPADDD       Y5, Y6, Y6
 	VMOVDQU      64(R10), Y5
 	VPSLLD       $0x07, Y5, Y5
 	VPADDD       Y5, Y6, Y6
 	VCVTDQ2PS    Y6, Y6
 	VMULPS       (R10), Y4, Y5
 	VFMADD231PS  Y6, Y5, Y2
-	VPHADDD      Y9, Y7, Y7
+	VSHUFPS      $0xdd, Y9, Y7, Y5
+	VSHUFPS      $0x88, Y9, Y7, Y7
+	VPADDD       Y5, Y7, Y7
 	VMOVDQU      64(R10)(DI*1), Y5
 	VPSLLD       $0x07, Y5, Y5
 	VPADDD       Y5, Y7, Y7
@@ -524,7 +542,9 @@ group17:
 	VPSLLD       $0x17, Y7, Y7
 	VPCMPGTD     Y8, Y3, Y3
 	VBLENDVPS    Y3, Y7, Y4, Y7
-	VPHADDD      Y6, Y5, Y5
+	VSHUFPS      $0xdd, Y6, Y5, Y3
+	VSHUFPS      $0x88, Y6, Y5, Y5
+	VPADDD       Y3, Y5, Y5
 	VMOVDQU      64(R9), Y3
 	VPSLLD       $0x04, Y3, Y3
 	VPADDD       Y3, Y5, Y5
@@ -745,14 +765,18 @@ group23:
 	VPSLLD       $0x17, Y10, Y10
 	VPCMPGTD     Y11, Y4, Y4
 	VBLENDVPS    Y4, Y10, Y5, Y10
-	VPHADDD      Y8, Y6, Y6
+	VSHUFPS      $0xdd, Y8, Y6, Y4
+	VSHUFPS      $0x88, Y8, Y6, Y6
+	VPADDD       Y4, Y6, Y6
 	VMOVDQU      64(R10), Y4
 	VPSLLD       $0x04, Y4, Y4
 	VPADDD       Y4, Y6, Y6
 	VCVTDQ2PS    Y6, Y6
 	VMULPS       (R10), Y10, Y4
 	VFMADD231PS  Y6, Y4, Y2
-	VPHADDD      Y9, Y7, Y7
+	VSHUFPS      $0xdd, Y9, Y7, Y4
+	VSHUFPS      $0x88, Y9, Y7, Y7
+	VPADDD       Y4, Y7, Y7
 	VMOVDQU      64(R10)(DI*1), Y4
 	VPSLLD       $0x04, Y4, Y4
 	VPADDD       Y4, Y7, Y7
@@ -919,7 +943,9 @@ touched28:
 	VPXOR        Y6, Y6, Y6
 	VPDPBUSD     320(R9), Y3, Y6
 	VPDPBUSD     352(R9), Y4, Y6
-	VPHADDD      Y6, Y5, Y5
+	VSHUFPS      $0xdd, Y6, Y5, Y3
+	VSHUFPS      $0x88, Y6, Y5, Y5
+	VPADDD       Y3, Y5, Y5
 	VMOVDQU      40(R8), X3
 	VINSERTI128  $0x01, 104(R8), Y3, Y3
 	VPSRLW       $0x04, Y3, Y4
@@ -940,7 +966,9 @@ touched28:
 	VPXOR        Y7, Y7, Y7
 	VPDPBUSD     448(R9), Y3, Y7
 	VPDPBUSD     480(R9), Y4, Y7
-	VPHADDD      Y7, Y6, Y6
+	VSHUFPS      $0xdd, Y7, Y6, Y3
+	VSHUFPS      $0x88, Y7, Y6, Y6
+	VPADDD       Y3, Y6, Y6
 	VPBROADCASTD 4(R8), Y3
 	VPSRLVD      rowXSLow<>+0(SB), Y3, Y3
 	VPAND        dwordFifteen<>+0(SB), Y3, Y3
@@ -983,7 +1011,9 @@ group29:
 	VPXOR        Y9, Y9, Y9
 	VPDPBUSD     320(R9), Y4, Y9
 	VPDPBUSD     352(R9), Y7, Y9
-	VPHADDD      Y9, Y8, Y8
+	VSHUFPS      $0xdd, Y9, Y8, Y4
+	VSHUFPS      $0x88, Y9, Y8, Y8
+	VPADDD       Y4, Y8, Y8
 	VMOVDQU      40(R8), X4
 	VINSERTI128  $0x01, 104(R8), Y4, Y4
 	VPSRLW       $0x04, Y4, Y7
@@ -1004,8 +1034,12 @@ group29:
 	VPXOR        Y10, Y10, Y10
 	VPDPBUSD     448(R9), Y4, Y10
 	VPDPBUSD     480(R9), Y7, Y10
-	VPHADDD      Y10, Y9, Y9
-	VPHADDD      Y6, Y5, Y5
+	VSHUFPS      $0xdd, Y10, Y9, Y4
+	VSHUFPS      $0x88, Y10, Y9, Y9
+	VPADDD       Y4, Y9, Y9
+	VSHUFPS      $0xdd, Y6, Y5, Y4
+	VSHUFPS      $0x88, Y6, Y5, Y5
+	VPADDD       Y4, Y5, Y5
 	VMOVDQU      -448(R9), Y4
 	VPSLLD       $0x07, Y4, Y4
 	VPADDD       Y4, Y5, Y5
@@ -1034,7 +1068,9 @@ group29:
 	JNZ          group29
 
 last30:
-	VPHADDD     Y6, Y5, Y5
+	VSHUFPS     $0xdd, Y6, Y5, Y4
+	VSHUFPS     $0x88, Y6, Y5, Y5
+	VPADDD      Y4, Y5, Y5
 	VMOVDQU     -448(R9), Y4
 	VPSLLD      $0x07, Y4, Y4
 	VPADDD      Y4, Y5, Y5
@@ -1186,8 +1222,12 @@ group35:
 	VPXOR        Y9, Y9, Y9
 	VPDPBUSD     320(R10)(DI*1), Y4, Y9
 	VPDPBUSD     352(R10)(DI*1), Y5, Y9
-	VPHADDD      Y8, Y6, Y6
-	VPHADDD      Y9, Y7, Y7
+	VSHUFPS      $0xdd, Y8, Y6, Y4
+	VSHUFPS      $0x88, Y8, Y6, Y6
+	VPADDD       Y4, Y6, Y6
+	VSHUFPS      $0xdd, Y9, Y7, Y4
+	VSHUFPS      $0x88, Y9, Y7, Y7
+	VPADDD       Y4, Y7, Y7
 	VMOVDQU      40(R9), X4
 	VINSERTI128  $0x01, 104(R9), Y4, Y4
 	VPSRLW       $0x04, Y4, Y5
@@ -1214,8 +1254,12 @@ group35:
 	VPXOR        Y11, Y11, Y11
 	VPDPBUSD     448(R10)(DI*1), Y4, Y11
 	VPDPBUSD     480(R10)(DI*1), Y5, Y11
-	VPHADDD      Y10, Y8, Y8
-	VPHADDD      Y11, Y9, Y9
+	VSHUFPS      $0xdd, Y10, Y8, Y4
+	VSHUFPS      $0x88, Y10, Y8, Y8
+	VPADDD       Y4, Y8, Y8
+	VSHUFPS      $0xdd, Y11, Y9, Y4
+	VSHUFPS      $0x88, Y11, Y9, Y9
+	VPADDD       Y4, Y9, Y9
 	VPBROADCASTD 4(R9), Y4
 	VPSRLVD      rowXSLow<>+0(SB), Y4, Y4
 	VPAND        dwordFifteen<>+0(SB), Y4, Y4
@@ -1229,14 +1273,18 @@ group35:
 	VPBROADCASTW (R9), Y5
 	VCVTPH2PS    X5, Y5
 	VMULPS       Y5, Y4, Y4
-	VPHADDD      Y8, Y6, Y6
+	VSHUFPS      $0xdd, Y8, Y6, Y5
+	VSHUFPS      $0x88, Y8, Y6, Y6
+	VPADDD       Y5, Y6, Y6
 	VMOVDQU      64(R10), Y5
 	VPSLLD       $0x07, Y5, Y5
 	VPADDD       Y5, Y6, Y6
 	VCVTDQ2PS    Y6, Y6
 	VMULPS       (R10), Y4, Y5
 	VFMADD231PS  Y6, Y5, Y2
-	VPHADDD      Y9, Y7, Y7
+	VSHUFPS      $0xdd, Y9, Y7, Y5
+	VSHUFPS      $0x88, Y9, Y7, Y7
+	VPADDD       Y5, Y7, Y7
 	VMOVDQU      64(R10)(DI*1), Y5
 	VPSLLD       $0x07, Y5, Y5
 	VPADDD       Y5, Y7, Y7

@@ -495,7 +495,7 @@ func (e *emitter) quad(next func(i int) ymm, add func(b, a ymm, level int)) ymm 
 	return pair[0]
 }
 
-// addInt adds neighbours among int32. While all fit int16, packing and VPMADDWD are cheaper than VPHADDD; products is
+// addInt adds neighbours among int32. While all fit int16, packing and VPMADDWD are cheaper than addPairs; products is
 // how many products of a weight up to top and an activation a lane of level 0 has summed.
 func (e *emitter) addInt(top, products int, ones operand.Op) func(b, a ymm, level int) {
 	return func(b, a vec, level int) {
@@ -508,12 +508,8 @@ func (e *emitter) addInt(top, products int, ones operand.Op) func(b, a ymm, leve
 	}
 }
 
-// addPairs is VPHADDD, which AVX-512 does not have.
+// addPairs does what VPHADDD does in as many operations, of which Zen 4 takes three in a cycle, and a VPHADDD in two cycles.
 func (e *emitter) addPairs(b, a vec) {
-	if !e.wide {
-		e.VPHADDD(b, a, a)
-		return
-	}
 	odd := e.vec()
 	e.VSHUFPS(imm(0xdd), b, a, odd)
 	e.VSHUFPS(imm(0x88), b, a, a)
