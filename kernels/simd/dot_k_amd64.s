@@ -2267,15 +2267,16 @@ touched52:
 	VPSHUFB        splice45Order<>+0(SB), Y3, Y3
 	VPAND          splice45Mask<>+0(SB), Y3, Y3
 	VPMADDUBSW     splice45Factor<>+0(SB), Y3, Y3
-	VPSRLD         $0x14, Y3, Y6
-	VPAND          lowWord<>+0(SB), Y3, Y3
+	VPSRLW         $0x02, Y3, Y3
+	VPSRLD         $0x12, Y3, Y6
+	VPXOR          Y7, Y7, Y7
+	VPBLENDW       $0xaa, Y7, Y3, Y3
 	VCVTDQ2PS      Y3, Y3
 	VCVTDQ2PS      Y6, Y6
 	VPBROADCASTD   (R8), X7
 	VCVTPH2PS      X7, Y7
 	VMOVSLDUP      Y7, Y8
 	VMOVSHDUP      Y7, Y7
-	VMULPS         quarter<>+0(SB), Y8, Y8
 	VMULPS         Y8, Y3, Y3
 	VMULPS         Y7, Y6, Y6
 	ADDQ           $+144, R8
@@ -2337,15 +2338,16 @@ group53:
 	VPSHUFB        splice45Order<>+0(SB), Y3, Y3
 	VPAND          splice45Mask<>+0(SB), Y3, Y3
 	VPMADDUBSW     splice45Factor<>+0(SB), Y3, Y3
-	VPSRLD         $0x14, Y3, Y6
-	VPAND          lowWord<>+0(SB), Y3, Y3
+	VPSRLW         $0x02, Y3, Y3
+	VPSRLD         $0x12, Y3, Y6
+	VPXOR          Y4, Y4, Y4
+	VPBLENDW       $0xaa, Y4, Y3, Y3
 	VCVTDQ2PS      Y3, Y3
 	VCVTDQ2PS      Y6, Y6
 	VPBROADCASTD   (R8), X4
 	VCVTPH2PS      X4, Y4
 	VMOVSLDUP      Y4, Y5
 	VMOVSHDUP      Y4, Y4
-	VMULPS         quarter<>+0(SB), Y5, Y5
 	VMULPS         Y5, Y3, Y3
 	VMULPS         Y4, Y6, Y6
 	VMOVDQA        Y8, Y4
@@ -2436,18 +2438,6 @@ DATA splice45Factor<>+8(SB)/8, $0x0010000400100004
 DATA splice45Factor<>+16(SB)/8, $0x0401010404010104
 DATA splice45Factor<>+24(SB)/8, $0x0401010404010104
 GLOBL splice45Factor<>(SB), RODATA|NOPTR, $32
-
-DATA lowWord<>+0(SB)/8, $0x0000ffff0000ffff
-DATA lowWord<>+8(SB)/8, $0x0000ffff0000ffff
-DATA lowWord<>+16(SB)/8, $0x0000ffff0000ffff
-DATA lowWord<>+24(SB)/8, $0x0000ffff0000ffff
-GLOBL lowWord<>(SB), RODATA|NOPTR, $32
-
-DATA quarter<>+0(SB)/8, $0x3e8000003e800000
-DATA quarter<>+8(SB)/8, $0x3e8000003e800000
-DATA quarter<>+16(SB)/8, $0x3e8000003e800000
-DATA quarter<>+24(SB)/8, $0x3e8000003e800000
-GLOBL quarter<>(SB), RODATA|NOPTR, $32
 
 // func dotQ4_Kx2AVX2(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
@@ -2548,15 +2538,16 @@ group59:
 	VPSHUFB        splice45Order<>+0(SB), Y4, Y4
 	VPAND          splice45Mask<>+0(SB), Y4, Y4
 	VPMADDUBSW     splice45Factor<>+0(SB), Y4, Y4
-	VPSRLD         $0x14, Y4, Y7
-	VPAND          lowWord<>+0(SB), Y4, Y4
+	VPSRLW         $0x02, Y4, Y4
+	VPSRLD         $0x12, Y4, Y7
+	VPXOR          Y9, Y9, Y9
+	VPBLENDW       $0xaa, Y9, Y4, Y4
 	VCVTDQ2PS      Y4, Y4
 	VCVTDQ2PS      Y7, Y7
 	VPBROADCASTD   (R9), X9
 	VCVTPH2PS      X9, Y9
 	VMOVSLDUP      Y9, Y11
 	VMOVSHDUP      Y9, Y9
-	VMULPS         quarter<>+0(SB), Y11, Y11
 	VMULPS         Y11, Y4, Y4
 	VMULPS         Y9, Y7, Y7
 	VPACKSSDW      Y10, Y8, Y8
@@ -2754,15 +2745,16 @@ touched64:
 	VPSHUFB        splice45Order<>+0(SB), Y4, Y4
 	VPAND          splice45Mask<>+0(SB), Y4, Y4
 	VPMADDUBSW     splice45Factor<>+0(SB), Y4, Y4
-	VPSRLD         $0x14, Y4, Y5
-	VPAND          lowWord<>+0(SB), Y4, Y4
+	VPSRLW         $0x02, Y4, Y4
+	VPSRLD         $0x12, Y4, Y5
+	VPXOR          Y6, Y6, Y6
+	VPBLENDW       $0xaa, Y6, Y4, Y4
 	VCVTDQ2PS      Y4, Y4
 	VCVTDQ2PS      Y5, Y5
 	VPBROADCASTD   (R8), X6
 	VCVTPH2PS      X6, Y6
 	VMOVSLDUP      Y6, Y7
 	VMOVSHDUP      Y6, Y6
-	VMULPS         quarter<>+0(SB), Y7, Y7
 	VMULPS         Y7, Y4, Y4
 	VMULPS         Y6, Y5, Y5
 	ADDQ           $+144, R8
@@ -2826,15 +2818,16 @@ group65:
 	VPSHUFB        splice45Order<>+0(SB), Y4, Y4
 	VPAND          splice45Mask<>+0(SB), Y4, Y4
 	VPMADDUBSW     splice45Factor<>+0(SB), Y4, Y4
-	VPSRLD         $0x14, Y4, Y5
-	VPAND          lowWord<>+0(SB), Y4, Y4
+	VPSRLW         $0x02, Y4, Y4
+	VPSRLD         $0x12, Y4, Y5
+	VPXOR          Y6, Y6, Y6
+	VPBLENDW       $0xaa, Y6, Y4, Y4
 	VCVTDQ2PS      Y4, Y4
 	VCVTDQ2PS      Y5, Y5
 	VPBROADCASTD   (R8), X6
 	VCVTPH2PS      X6, Y6
 	VMOVSLDUP      Y6, Y7
 	VMOVSHDUP      Y6, Y6
-	VMULPS         quarter<>+0(SB), Y7, Y7
 	VMULPS         Y7, Y4, Y4
 	VMULPS         Y6, Y5, Y5
 	VMOVDQA        Y12, Y8
@@ -3022,15 +3015,16 @@ group71:
 	VPSHUFB        splice45Order<>+0(SB), Y5, Y5
 	VPAND          splice45Mask<>+0(SB), Y5, Y5
 	VPMADDUBSW     splice45Factor<>+0(SB), Y5, Y5
-	VPSRLD         $0x14, Y5, Y6
-	VPAND          lowWord<>+0(SB), Y5, Y5
+	VPSRLW         $0x02, Y5, Y5
+	VPSRLD         $0x12, Y5, Y6
+	VPXOR          Y7, Y7, Y7
+	VPBLENDW       $0xaa, Y7, Y5, Y5
 	VCVTDQ2PS      Y5, Y5
 	VCVTDQ2PS      Y6, Y6
 	VPBROADCASTD   (R9), X7
 	VCVTPH2PS      X7, Y7
 	VMOVSLDUP      Y7, Y8
 	VMOVSHDUP      Y7, Y7
-	VMULPS         quarter<>+0(SB), Y8, Y8
 	VMULPS         Y8, Y5, Y5
 	VMULPS         Y7, Y6, Y6
 	VPACKSSDW      Y11, Y9, Y9
@@ -3251,15 +3245,16 @@ touched76:
 	VPSHUFB        splice45Order<>+0(SB), Y3, Y3
 	VPAND          splice45Mask<>+0(SB), Y3, Y3
 	VPMADDUBSW     splice45Factor<>+0(SB), Y3, Y3
-	VPSRLD         $0x14, Y3, Y4
-	VPAND          lowWord<>+0(SB), Y3, Y3
+	VPSRLW         $0x02, Y3, Y3
+	VPSRLD         $0x12, Y3, Y4
+	VPXOR          Y5, Y5, Y5
+	VPBLENDW       $0xaa, Y5, Y3, Y3
 	VCVTDQ2PS      Y3, Y3
 	VCVTDQ2PS      Y4, Y4
 	VPBROADCASTD   (R8), X5
 	VCVTPH2PS      X5, Y5
 	VMOVSLDUP      Y5, Y8
 	VMOVSHDUP      Y5, Y5
-	VMULPS         quarter<>+0(SB), Y8, Y8
 	VMULPS         Y8, Y3, Y3
 	VMULPS         Y5, Y4, Y4
 	ADDQ           $+176, R8
@@ -3348,15 +3343,16 @@ group77:
 	VPSHUFB        splice45Order<>+0(SB), Y3, Y3
 	VPAND          splice45Mask<>+0(SB), Y3, Y3
 	VPMADDUBSW     splice45Factor<>+0(SB), Y3, Y3
-	VPSRLD         $0x14, Y3, Y4
-	VPAND          lowWord<>+0(SB), Y3, Y3
+	VPSRLW         $0x02, Y3, Y3
+	VPSRLD         $0x12, Y3, Y4
+	VPXOR          Y5, Y5, Y5
+	VPBLENDW       $0xaa, Y5, Y3, Y3
 	VCVTDQ2PS      Y3, Y3
 	VCVTDQ2PS      Y4, Y4
 	VPBROADCASTD   (R8), X5
 	VCVTPH2PS      X5, Y5
 	VMOVSLDUP      Y5, Y6
 	VMOVSHDUP      Y5, Y5
-	VMULPS         quarter<>+0(SB), Y6, Y6
 	VMULPS         Y6, Y3, Y3
 	VMULPS         Y5, Y4, Y4
 	VMOVDQA        Y10, Y6
@@ -3580,15 +3576,16 @@ group83:
 	VPSHUFB        splice45Order<>+0(SB), Y4, Y4
 	VPAND          splice45Mask<>+0(SB), Y4, Y4
 	VPMADDUBSW     splice45Factor<>+0(SB), Y4, Y4
-	VPSRLD         $0x14, Y4, Y5
-	VPAND          lowWord<>+0(SB), Y4, Y4
+	VPSRLW         $0x02, Y4, Y4
+	VPSRLD         $0x12, Y4, Y5
+	VPXOR          Y6, Y6, Y6
+	VPBLENDW       $0xaa, Y6, Y4, Y4
 	VCVTDQ2PS      Y4, Y4
 	VCVTDQ2PS      Y5, Y5
 	VPBROADCASTD   (R9), X6
 	VCVTPH2PS      X6, Y6
 	VMOVSLDUP      Y6, Y9
 	VMOVSHDUP      Y6, Y6
-	VMULPS         quarter<>+0(SB), Y9, Y9
 	VMULPS         Y9, Y4, Y4
 	VMULPS         Y6, Y5, Y5
 	VSHUFPS        $0xdd, Y10, Y7, Y6
@@ -3815,15 +3812,16 @@ touched88:
 	VPSHUFB        splice45Order<>+0(SB), Y3, Y3
 	VPAND          splice45Mask<>+0(SB), Y3, Y3
 	VPMADDUBSW     splice45Factor<>+0(SB), Y3, Y3
-	VPSRLD         $0x14, Y3, Y4
-	VPAND          lowWord<>+0(SB), Y3, Y3
+	VPSRLW         $0x02, Y3, Y3
+	VPSRLD         $0x12, Y3, Y4
+	VPXOR          Y5, Y5, Y5
+	VPBLENDW       $0xaa, Y5, Y3, Y3
 	VCVTDQ2PS      Y3, Y3
 	VCVTDQ2PS      Y4, Y4
 	VPBROADCASTD   (R8), X5
 	VCVTPH2PS      X5, Y5
 	VMOVSLDUP      Y5, Y8
 	VMOVSHDUP      Y5, Y5
-	VMULPS         quarter<>+0(SB), Y8, Y8
 	VMULPS         Y8, Y3, Y3
 	VMULPS         Y5, Y4, Y4
 	ADDQ           $+176, R8
@@ -3916,15 +3914,16 @@ group89:
 	VPSHUFB        splice45Order<>+0(SB), Y3, Y3
 	VPAND          splice45Mask<>+0(SB), Y3, Y3
 	VPMADDUBSW     splice45Factor<>+0(SB), Y3, Y3
-	VPSRLD         $0x14, Y3, Y4
-	VPAND          lowWord<>+0(SB), Y3, Y3
+	VPSRLW         $0x02, Y3, Y3
+	VPSRLD         $0x12, Y3, Y4
+	VPXOR          Y5, Y5, Y5
+	VPBLENDW       $0xaa, Y5, Y3, Y3
 	VCVTDQ2PS      Y3, Y3
 	VCVTDQ2PS      Y4, Y4
 	VPBROADCASTD   (R8), X5
 	VCVTPH2PS      X5, Y5
 	VMOVSLDUP      Y5, Y6
 	VMOVSHDUP      Y5, Y5
-	VMULPS         quarter<>+0(SB), Y6, Y6
 	VMULPS         Y6, Y3, Y3
 	VMULPS         Y5, Y4, Y4
 	VMOVDQA        Y10, Y6
@@ -4132,15 +4131,16 @@ group95:
 	VPSHUFB        splice45Order<>+0(SB), Y4, Y4
 	VPAND          splice45Mask<>+0(SB), Y4, Y4
 	VPMADDUBSW     splice45Factor<>+0(SB), Y4, Y4
-	VPSRLD         $0x14, Y4, Y5
-	VPAND          lowWord<>+0(SB), Y4, Y4
+	VPSRLW         $0x02, Y4, Y4
+	VPSRLD         $0x12, Y4, Y5
+	VPXOR          Y6, Y6, Y6
+	VPBLENDW       $0xaa, Y6, Y4, Y4
 	VCVTDQ2PS      Y4, Y4
 	VCVTDQ2PS      Y5, Y5
 	VPBROADCASTD   (R9), X6
 	VCVTPH2PS      X6, Y6
 	VMOVSLDUP      Y6, Y9
 	VMOVSHDUP      Y6, Y6
-	VMULPS         quarter<>+0(SB), Y9, Y9
 	VMULPS         Y9, Y4, Y4
 	VMULPS         Y6, Y5, Y5
 	VSHUFPS        $0xdd, Y8, Y7, Y6

@@ -1116,11 +1116,9 @@ TEXT ·dotQ4_Kx1VL(SB), $256-80
 	VMOVDQU32 splice45Order<>+0(SB), Y16
 	VMOVDQU32 splice45Mask<>+0(SB), Y17
 	VMOVDQU32 splice45Factor<>+0(SB), Y18
-	VMOVDQU32 lowWord<>+0(SB), Y19
-	VMOVDQU32 quarter<>+0(SB), Y20
-	VMOVDQU32 nibbleMask<>+0(SB), Y21
-	VMOVDQU32 highNibble<>+0(SB), Y22
-	VMOVDQU32 onesWords<>+0(SB), Y23
+	VMOVDQU32 nibbleMask<>+0(SB), Y19
+	VMOVDQU32 highNibble<>+0(SB), Y20
+	VMOVDQU32 onesWords<>+0(SB), Y21
 	MOVQ      AX, SI
 
 octet25:
@@ -1146,51 +1144,52 @@ touched28:
 	PREFETCHT0     4224(R8)
 	VMOVDQU        16(R8), X1
 	VPBLENDD       $0xf0, 64(R8), Y1, Y1
-	VPANDD         Y21, Y1, Y2
+	VPANDD         Y19, Y1, Y2
 	VMOVDQU        32(R8), X3
 	VPBLENDD       $0xf0, 80(R8), Y3, Y3
-	VPANDD         Y21, Y3, Y4
+	VPANDD         Y19, Y3, Y4
 	VPXOR          Y5, Y5, Y5
 	VPDPBUSD       256(R9), Y2, Y5
 	VPDPBUSD       288(R9), Y4, Y5
-	VPANDD         Y22, Y1, Y1
-	VPANDD         Y22, Y3, Y2
+	VPANDD         Y20, Y1, Y1
+	VPANDD         Y20, Y3, Y2
 	VPXOR          Y3, Y3, Y3
 	VPDPBUSD       320(R9), Y1, Y3
 	VPDPBUSD       352(R9), Y2, Y3
 	VPSRAD         $0x04, Y3, Y3
 	VPACKSSDW      Y3, Y5, Y5
-	VPMADDWD       Y23, Y5, Y5
+	VPMADDWD       Y21, Y5, Y5
 	VMOVDQU        48(R8), X1
 	VPBLENDD       $0xf0, 96(R8), Y1, Y1
-	VPANDD         Y21, Y1, Y2
+	VPANDD         Y19, Y1, Y2
 	VMOVDQU        64(R8), X3
 	VPBLENDD       $0xf0, 112(R8), Y3, Y3
-	VPANDD         Y21, Y3, Y4
+	VPANDD         Y19, Y3, Y4
 	VPXOR          Y6, Y6, Y6
 	VPDPBUSD       384(R9), Y2, Y6
 	VPDPBUSD       416(R9), Y4, Y6
-	VPANDD         Y22, Y1, Y1
-	VPANDD         Y22, Y3, Y2
+	VPANDD         Y20, Y1, Y1
+	VPANDD         Y20, Y3, Y2
 	VPXOR          Y3, Y3, Y3
 	VPDPBUSD       448(R9), Y1, Y3
 	VPDPBUSD       480(R9), Y2, Y3
 	VPSRAD         $0x04, Y3, Y3
 	VPACKSSDW      Y3, Y6, Y6
-	VPMADDWD       Y23, Y6, Y6
+	VPMADDWD       Y21, Y6, Y6
 	VBROADCASTI128 (R8), Y1
 	VPSHUFB        Y16, Y1, Y1
 	VPANDD         Y17, Y1, Y1
 	VPMADDUBSW     Y18, Y1, Y1
-	VPSRLD         $0x14, Y1, Y2
-	VPANDD         Y19, Y1, Y1
+	VPSRLW         $0x02, Y1, Y1
+	VPSRLD         $0x12, Y1, Y2
+	VPXOR          Y3, Y3, Y3
+	VPBLENDW       $0xaa, Y3, Y1, Y1
 	VCVTDQ2PS      Y1, Y1
 	VCVTDQ2PS      Y2, Y2
 	VPBROADCASTD   (R8), X3
 	VCVTPH2PS      X3, Y3
 	VMOVSLDUP      Y3, Y4
 	VMOVSHDUP      Y3, Y3
-	VMULPS         Y20, Y4, Y4
 	VMULPS         Y4, Y1, Y1
 	VMULPS         Y3, Y2, Y2
 	ADDQ           $+144, R8
@@ -1204,40 +1203,40 @@ group29:
 	PREFETCHT0     4224(R8)
 	VMOVDQU        16(R8), X3
 	VPBLENDD       $0xf0, 64(R8), Y3, Y3
-	VPANDD         Y21, Y3, Y4
+	VPANDD         Y19, Y3, Y4
 	VMOVDQU        32(R8), X7
 	VPBLENDD       $0xf0, 80(R8), Y7, Y7
-	VPANDD         Y21, Y7, Y8
+	VPANDD         Y19, Y7, Y8
 	VPXOR          Y9, Y9, Y9
 	VPDPBUSD       256(R9), Y4, Y9
 	VPDPBUSD       288(R9), Y8, Y9
-	VPANDD         Y22, Y3, Y3
-	VPANDD         Y22, Y7, Y4
+	VPANDD         Y20, Y3, Y3
+	VPANDD         Y20, Y7, Y4
 	VPXOR          Y7, Y7, Y7
 	VPDPBUSD       320(R9), Y3, Y7
 	VPDPBUSD       352(R9), Y4, Y7
 	VPSRAD         $0x04, Y7, Y7
 	VPACKSSDW      Y7, Y9, Y9
-	VPMADDWD       Y23, Y9, Y9
+	VPMADDWD       Y21, Y9, Y9
 	VMOVDQU        48(R8), X3
 	VPBLENDD       $0xf0, 96(R8), Y3, Y3
-	VPANDD         Y21, Y3, Y4
+	VPANDD         Y19, Y3, Y4
 	VMOVDQU        64(R8), X7
 	VPBLENDD       $0xf0, 112(R8), Y7, Y7
-	VPANDD         Y21, Y7, Y8
+	VPANDD         Y19, Y7, Y8
 	VPXOR          Y10, Y10, Y10
 	VPDPBUSD       384(R9), Y4, Y10
 	VPDPBUSD       416(R9), Y8, Y10
-	VPANDD         Y22, Y3, Y3
-	VPANDD         Y22, Y7, Y4
+	VPANDD         Y20, Y3, Y3
+	VPANDD         Y20, Y7, Y4
 	VPXOR          Y7, Y7, Y7
 	VPDPBUSD       448(R9), Y3, Y7
 	VPDPBUSD       480(R9), Y4, Y7
 	VPSRAD         $0x04, Y7, Y7
 	VPACKSSDW      Y7, Y10, Y10
-	VPMADDWD       Y23, Y10, Y10
+	VPMADDWD       Y21, Y10, Y10
 	VPACKSSDW      Y6, Y5, Y5
-	VPMADDWD       Y23, Y5, Y5
+	VPMADDWD       Y21, Y5, Y5
 	VCVTDQ2PS      Y5, Y5
 	VMULPS         -512(R9), Y1, Y1
 	VFMADD231PS    Y5, Y1, Y0
@@ -1246,15 +1245,16 @@ group29:
 	VPSHUFB        Y16, Y1, Y1
 	VPANDD         Y17, Y1, Y1
 	VPMADDUBSW     Y18, Y1, Y1
-	VPSRLD         $0x14, Y1, Y2
-	VPANDD         Y19, Y1, Y1
+	VPSRLW         $0x02, Y1, Y1
+	VPSRLD         $0x12, Y1, Y2
+	VPXOR          Y3, Y3, Y3
+	VPBLENDW       $0xaa, Y3, Y1, Y1
 	VCVTDQ2PS      Y1, Y1
 	VCVTDQ2PS      Y2, Y2
 	VPBROADCASTD   (R8), X3
 	VCVTPH2PS      X3, Y3
 	VMOVSLDUP      Y3, Y4
 	VMOVSHDUP      Y3, Y3
-	VMULPS         Y20, Y4, Y4
 	VMULPS         Y4, Y1, Y1
 	VMULPS         Y3, Y2, Y2
 	VMOVDQA        Y9, Y5
@@ -1269,7 +1269,7 @@ group29:
 
 last30:
 	VPACKSSDW    Y6, Y5, Y5
-	VPMADDWD     Y23, Y5, Y5
+	VPMADDWD     Y21, Y5, Y5
 	VCVTDQ2PS    Y5, Y5
 	VMULPS       -512(R9), Y1, Y1
 	VFMADD231PS  Y5, Y1, Y0
@@ -1346,18 +1346,6 @@ DATA splice45Factor<>+16(SB)/8, $0x0401010404010104
 DATA splice45Factor<>+24(SB)/8, $0x0401010404010104
 GLOBL splice45Factor<>(SB), RODATA|NOPTR, $32
 
-DATA lowWord<>+0(SB)/8, $0x0000ffff0000ffff
-DATA lowWord<>+8(SB)/8, $0x0000ffff0000ffff
-DATA lowWord<>+16(SB)/8, $0x0000ffff0000ffff
-DATA lowWord<>+24(SB)/8, $0x0000ffff0000ffff
-GLOBL lowWord<>(SB), RODATA|NOPTR, $32
-
-DATA quarter<>+0(SB)/8, $0x3e8000003e800000
-DATA quarter<>+8(SB)/8, $0x3e8000003e800000
-DATA quarter<>+16(SB)/8, $0x3e8000003e800000
-DATA quarter<>+24(SB)/8, $0x3e8000003e800000
-GLOBL quarter<>(SB), RODATA|NOPTR, $32
-
 DATA highNibble<>+0(SB)/8, $0xf0f0f0f0f0f0f0f0
 DATA highNibble<>+8(SB)/8, $0xf0f0f0f0f0f0f0f0
 DATA highNibble<>+16(SB)/8, $0xf0f0f0f0f0f0f0f0
@@ -1374,11 +1362,9 @@ TEXT ·dotQ4_Kx2VL(SB), $512-80
 	VMOVDQU32 splice45Order<>+0(SB), Y16
 	VMOVDQU32 splice45Mask<>+0(SB), Y17
 	VMOVDQU32 splice45Factor<>+0(SB), Y18
-	VMOVDQU32 lowWord<>+0(SB), Y19
-	VMOVDQU32 quarter<>+0(SB), Y20
-	VMOVDQU32 nibbleMask<>+0(SB), Y21
-	VMOVDQU32 highNibble<>+0(SB), Y22
-	VMOVDQU32 onesWords<>+0(SB), Y23
+	VMOVDQU32 nibbleMask<>+0(SB), Y19
+	VMOVDQU32 highNibble<>+0(SB), Y20
+	VMOVDQU32 onesWords<>+0(SB), Y21
 	MOVQ      AX, SI
 
 octet31:
@@ -1407,18 +1393,18 @@ group35:
 	PREFETCHT0     4224(R9)
 	VMOVDQU        16(R9), X2
 	VPBLENDD       $0xf0, 64(R9), Y2, Y2
-	VPANDD         Y21, Y2, Y3
+	VPANDD         Y19, Y2, Y3
 	VMOVDQU        32(R9), X4
 	VPBLENDD       $0xf0, 80(R9), Y4, Y4
-	VPANDD         Y21, Y4, Y5
+	VPANDD         Y19, Y4, Y5
 	VPXOR          Y6, Y6, Y6
 	VPDPBUSD       256(R10), Y3, Y6
 	VPDPBUSD       288(R10), Y5, Y6
 	VPXOR          Y7, Y7, Y7
 	VPDPBUSD       256(R10)(DI*1), Y3, Y7
 	VPDPBUSD       288(R10)(DI*1), Y5, Y7
-	VPANDD         Y22, Y2, Y2
-	VPANDD         Y22, Y4, Y3
+	VPANDD         Y20, Y2, Y2
+	VPANDD         Y20, Y4, Y3
 	VPXOR          Y4, Y4, Y4
 	VPDPBUSD       320(R10), Y2, Y4
 	VPDPBUSD       352(R10), Y3, Y4
@@ -1428,23 +1414,23 @@ group35:
 	VPSRAD         $0x04, Y4, Y4
 	VPSRAD         $0x04, Y5, Y5
 	VPACKSSDW      Y4, Y6, Y6
-	VPMADDWD       Y23, Y6, Y6
+	VPMADDWD       Y21, Y6, Y6
 	VPACKSSDW      Y5, Y7, Y7
-	VPMADDWD       Y23, Y7, Y7
+	VPMADDWD       Y21, Y7, Y7
 	VMOVDQU        48(R9), X2
 	VPBLENDD       $0xf0, 96(R9), Y2, Y2
-	VPANDD         Y21, Y2, Y3
+	VPANDD         Y19, Y2, Y3
 	VMOVDQU        64(R9), X4
 	VPBLENDD       $0xf0, 112(R9), Y4, Y4
-	VPANDD         Y21, Y4, Y5
+	VPANDD         Y19, Y4, Y5
 	VPXOR          Y8, Y8, Y8
 	VPDPBUSD       384(R10), Y3, Y8
 	VPDPBUSD       416(R10), Y5, Y8
 	VPXOR          Y9, Y9, Y9
 	VPDPBUSD       384(R10)(DI*1), Y3, Y9
 	VPDPBUSD       416(R10)(DI*1), Y5, Y9
-	VPANDD         Y22, Y2, Y2
-	VPANDD         Y22, Y4, Y3
+	VPANDD         Y20, Y2, Y2
+	VPANDD         Y20, Y4, Y3
 	VPXOR          Y4, Y4, Y4
 	VPDPBUSD       448(R10), Y2, Y4
 	VPDPBUSD       480(R10), Y3, Y4
@@ -1454,32 +1440,33 @@ group35:
 	VPSRAD         $0x04, Y4, Y4
 	VPSRAD         $0x04, Y5, Y5
 	VPACKSSDW      Y4, Y8, Y8
-	VPMADDWD       Y23, Y8, Y8
+	VPMADDWD       Y21, Y8, Y8
 	VPACKSSDW      Y5, Y9, Y9
-	VPMADDWD       Y23, Y9, Y9
+	VPMADDWD       Y21, Y9, Y9
 	VBROADCASTI128 (R9), Y2
 	VPSHUFB        Y16, Y2, Y2
 	VPANDD         Y17, Y2, Y2
 	VPMADDUBSW     Y18, Y2, Y2
-	VPSRLD         $0x14, Y2, Y3
-	VPANDD         Y19, Y2, Y2
+	VPSRLW         $0x02, Y2, Y2
+	VPSRLD         $0x12, Y2, Y3
+	VPXOR          Y4, Y4, Y4
+	VPBLENDW       $0xaa, Y4, Y2, Y2
 	VCVTDQ2PS      Y2, Y2
 	VCVTDQ2PS      Y3, Y3
 	VPBROADCASTD   (R9), X4
 	VCVTPH2PS      X4, Y4
 	VMOVSLDUP      Y4, Y5
 	VMOVSHDUP      Y4, Y4
-	VMULPS         Y20, Y5, Y5
 	VMULPS         Y5, Y2, Y2
 	VMULPS         Y4, Y3, Y3
 	VPACKSSDW      Y8, Y6, Y6
-	VPMADDWD       Y23, Y6, Y6
+	VPMADDWD       Y21, Y6, Y6
 	VCVTDQ2PS      Y6, Y6
 	VMULPS         (R10), Y2, Y4
 	VFMADD231PS    Y6, Y4, Y0
 	VFNMADD231PS   32(R10), Y3, Y0
 	VPACKSSDW      Y9, Y7, Y7
-	VPMADDWD       Y23, Y7, Y7
+	VPMADDWD       Y21, Y7, Y7
 	VCVTDQ2PS      Y7, Y7
 	VMULPS         (R10)(DI*1), Y2, Y2
 	VFMADD231PS    Y7, Y2, Y1
@@ -1598,15 +1585,13 @@ TEXT ·dotQ5_Kx1VL(SB), $256-80
 	VMOVDQU32 splice45Order<>+0(SB), Y16
 	VMOVDQU32 splice45Mask<>+0(SB), Y17
 	VMOVDQU32 splice45Factor<>+0(SB), Y18
-	VMOVDQU32 lowWord<>+0(SB), Y19
-	VMOVDQU32 quarter<>+0(SB), Y20
-	VMOVDQU32 nibbleMask<>+0(SB), Y21
-	VMOVDQU32 upperBy4<>+0(SB), Y22
-	VMOVDQU32 fifth0<>+0(SB), Y23
-	VMOVDQU32 fifth1<>+0(SB), Y24
-	VMOVDQU32 fifth2<>+0(SB), Y25
-	VMOVDQU32 fifth3<>+0(SB), Y26
-	VMOVDQU32 onesWords<>+0(SB), Y27
+	VMOVDQU32 nibbleMask<>+0(SB), Y19
+	VMOVDQU32 upperBy4<>+0(SB), Y20
+	VMOVDQU32 fifth0<>+0(SB), Y21
+	VMOVDQU32 fifth1<>+0(SB), Y22
+	VMOVDQU32 fifth2<>+0(SB), Y23
+	VMOVDQU32 fifth3<>+0(SB), Y24
+	VMOVDQU32 onesWords<>+0(SB), Y25
 	MOVQ      AX, SI
 
 octet37:
@@ -1633,66 +1618,67 @@ touched40:
 	VMOVDQU        48(R8), X1
 	VPBLENDD       $0xf0, 96(R8), Y1, Y1
 	VBROADCASTI128 16(R8), Y2
-	VPSRLVD        Y22, Y2, Y2
-	VPANDD         Y21, Y2, Y2
-	VPSHUFB        Y2, Y23, Y3
-	VPTERNLOGD     $0xf8, Y21, Y1, Y3
+	VPSRLVD        Y20, Y2, Y2
+	VPANDD         Y19, Y2, Y2
+	VPSHUFB        Y2, Y21, Y3
+	VPTERNLOGD     $0xf8, Y19, Y1, Y3
 	VMOVDQU        64(R8), X4
 	VPBLENDD       $0xf0, 112(R8), Y4, Y4
 	VBROADCASTI128 32(R8), Y5
-	VPSRLVD        Y22, Y5, Y5
-	VPANDD         Y21, Y5, Y5
-	VPSHUFB        Y5, Y23, Y6
-	VPTERNLOGD     $0xf8, Y21, Y4, Y6
+	VPSRLVD        Y20, Y5, Y5
+	VPANDD         Y19, Y5, Y5
+	VPSHUFB        Y5, Y21, Y6
+	VPTERNLOGD     $0xf8, Y19, Y4, Y6
 	VPXOR          Y7, Y7, Y7
 	VPDPBUSD       256(R9), Y3, Y7
 	VPDPBUSD       288(R9), Y6, Y7
 	VPSRLW         $0x04, Y1, Y1
-	VPSHUFB        Y2, Y24, Y3
-	VPTERNLOGD     $0xf8, Y21, Y1, Y3
+	VPSHUFB        Y2, Y22, Y3
+	VPTERNLOGD     $0xf8, Y19, Y1, Y3
 	VPSRLW         $0x04, Y4, Y1
-	VPSHUFB        Y5, Y24, Y4
-	VPTERNLOGD     $0xf8, Y21, Y1, Y4
+	VPSHUFB        Y5, Y22, Y4
+	VPTERNLOGD     $0xf8, Y19, Y1, Y4
 	VPXOR          Y1, Y1, Y1
 	VPDPBUSD       320(R9), Y3, Y1
 	VPDPBUSD       352(R9), Y4, Y1
 	VPACKSSDW      Y1, Y7, Y7
-	VPMADDWD       Y27, Y7, Y7
+	VPMADDWD       Y25, Y7, Y7
 	VMOVDQU        80(R8), X1
 	VPBLENDD       $0xf0, 128(R8), Y1, Y1
-	VPSHUFB        Y2, Y25, Y3
-	VPTERNLOGD     $0xf8, Y21, Y1, Y3
+	VPSHUFB        Y2, Y23, Y3
+	VPTERNLOGD     $0xf8, Y19, Y1, Y3
 	VMOVDQU        96(R8), X4
 	VPBLENDD       $0xf0, 144(R8), Y4, Y4
-	VPSHUFB        Y5, Y25, Y6
-	VPTERNLOGD     $0xf8, Y21, Y4, Y6
+	VPSHUFB        Y5, Y23, Y6
+	VPTERNLOGD     $0xf8, Y19, Y4, Y6
 	VPXOR          Y8, Y8, Y8
 	VPDPBUSD       384(R9), Y3, Y8
 	VPDPBUSD       416(R9), Y6, Y8
 	VPSRLW         $0x04, Y1, Y1
-	VPSHUFB        Y2, Y26, Y2
-	VPTERNLOGD     $0xf8, Y21, Y1, Y2
+	VPSHUFB        Y2, Y24, Y2
+	VPTERNLOGD     $0xf8, Y19, Y1, Y2
 	VPSRLW         $0x04, Y4, Y1
-	VPSHUFB        Y5, Y26, Y3
-	VPTERNLOGD     $0xf8, Y21, Y1, Y3
+	VPSHUFB        Y5, Y24, Y3
+	VPTERNLOGD     $0xf8, Y19, Y1, Y3
 	VPXOR          Y1, Y1, Y1
 	VPDPBUSD       448(R9), Y2, Y1
 	VPDPBUSD       480(R9), Y3, Y1
 	VPACKSSDW      Y1, Y8, Y8
-	VPMADDWD       Y27, Y8, Y8
+	VPMADDWD       Y25, Y8, Y8
 	VBROADCASTI128 (R8), Y1
 	VPSHUFB        Y16, Y1, Y1
 	VPANDD         Y17, Y1, Y1
 	VPMADDUBSW     Y18, Y1, Y1
-	VPSRLD         $0x14, Y1, Y2
-	VPANDD         Y19, Y1, Y1
+	VPSRLW         $0x02, Y1, Y1
+	VPSRLD         $0x12, Y1, Y2
+	VPXOR          Y3, Y3, Y3
+	VPBLENDW       $0xaa, Y3, Y1, Y1
 	VCVTDQ2PS      Y1, Y1
 	VCVTDQ2PS      Y2, Y2
 	VPBROADCASTD   (R8), X3
 	VCVTPH2PS      X3, Y3
 	VMOVSLDUP      Y3, Y4
 	VMOVSHDUP      Y3, Y3
-	VMULPS         Y20, Y4, Y4
 	VMULPS         Y4, Y1, Y1
 	VMULPS         Y3, Y2, Y2
 	ADDQ           $+176, R8
@@ -1707,53 +1693,53 @@ group41:
 	VMOVDQU        48(R8), X3
 	VPBLENDD       $0xf0, 96(R8), Y3, Y3
 	VBROADCASTI128 16(R8), Y4
-	VPSRLVD        Y22, Y4, Y4
-	VPANDD         Y21, Y4, Y4
-	VPSHUFB        Y4, Y23, Y5
-	VPTERNLOGD     $0xf8, Y21, Y3, Y5
+	VPSRLVD        Y20, Y4, Y4
+	VPANDD         Y19, Y4, Y4
+	VPSHUFB        Y4, Y21, Y5
+	VPTERNLOGD     $0xf8, Y19, Y3, Y5
 	VMOVDQU        64(R8), X6
 	VPBLENDD       $0xf0, 112(R8), Y6, Y6
 	VBROADCASTI128 32(R8), Y9
-	VPSRLVD        Y22, Y9, Y9
-	VPANDD         Y21, Y9, Y9
-	VPSHUFB        Y9, Y23, Y10
-	VPTERNLOGD     $0xf8, Y21, Y6, Y10
+	VPSRLVD        Y20, Y9, Y9
+	VPANDD         Y19, Y9, Y9
+	VPSHUFB        Y9, Y21, Y10
+	VPTERNLOGD     $0xf8, Y19, Y6, Y10
 	VPXOR          Y11, Y11, Y11
 	VPDPBUSD       256(R9), Y5, Y11
 	VPDPBUSD       288(R9), Y10, Y11
 	VPSRLW         $0x04, Y3, Y3
-	VPSHUFB        Y4, Y24, Y5
-	VPTERNLOGD     $0xf8, Y21, Y3, Y5
+	VPSHUFB        Y4, Y22, Y5
+	VPTERNLOGD     $0xf8, Y19, Y3, Y5
 	VPSRLW         $0x04, Y6, Y3
-	VPSHUFB        Y9, Y24, Y6
-	VPTERNLOGD     $0xf8, Y21, Y3, Y6
+	VPSHUFB        Y9, Y22, Y6
+	VPTERNLOGD     $0xf8, Y19, Y3, Y6
 	VPXOR          Y3, Y3, Y3
 	VPDPBUSD       320(R9), Y5, Y3
 	VPDPBUSD       352(R9), Y6, Y3
 	VPACKSSDW      Y3, Y11, Y11
-	VPMADDWD       Y27, Y11, Y11
+	VPMADDWD       Y25, Y11, Y11
 	VMOVDQU        80(R8), X3
 	VPBLENDD       $0xf0, 128(R8), Y3, Y3
-	VPSHUFB        Y4, Y25, Y5
-	VPTERNLOGD     $0xf8, Y21, Y3, Y5
+	VPSHUFB        Y4, Y23, Y5
+	VPTERNLOGD     $0xf8, Y19, Y3, Y5
 	VMOVDQU        96(R8), X6
 	VPBLENDD       $0xf0, 144(R8), Y6, Y6
-	VPSHUFB        Y9, Y25, Y10
-	VPTERNLOGD     $0xf8, Y21, Y6, Y10
+	VPSHUFB        Y9, Y23, Y10
+	VPTERNLOGD     $0xf8, Y19, Y6, Y10
 	VPXOR          Y12, Y12, Y12
 	VPDPBUSD       384(R9), Y5, Y12
 	VPDPBUSD       416(R9), Y10, Y12
 	VPSRLW         $0x04, Y3, Y3
-	VPSHUFB        Y4, Y26, Y4
-	VPTERNLOGD     $0xf8, Y21, Y3, Y4
+	VPSHUFB        Y4, Y24, Y4
+	VPTERNLOGD     $0xf8, Y19, Y3, Y4
 	VPSRLW         $0x04, Y6, Y3
-	VPSHUFB        Y9, Y26, Y5
-	VPTERNLOGD     $0xf8, Y21, Y3, Y5
+	VPSHUFB        Y9, Y24, Y5
+	VPTERNLOGD     $0xf8, Y19, Y3, Y5
 	VPXOR          Y3, Y3, Y3
 	VPDPBUSD       448(R9), Y4, Y3
 	VPDPBUSD       480(R9), Y5, Y3
 	VPACKSSDW      Y3, Y12, Y12
-	VPMADDWD       Y27, Y12, Y12
+	VPMADDWD       Y25, Y12, Y12
 	VSHUFPS        $0xdd, Y8, Y7, Y3
 	VSHUFPS        $0x88, Y8, Y7, Y7
 	VPADDD         Y3, Y7, Y7
@@ -1765,15 +1751,16 @@ group41:
 	VPSHUFB        Y16, Y1, Y1
 	VPANDD         Y17, Y1, Y1
 	VPMADDUBSW     Y18, Y1, Y1
-	VPSRLD         $0x14, Y1, Y2
-	VPANDD         Y19, Y1, Y1
+	VPSRLW         $0x02, Y1, Y1
+	VPSRLD         $0x12, Y1, Y2
+	VPXOR          Y3, Y3, Y3
+	VPBLENDW       $0xaa, Y3, Y1, Y1
 	VCVTDQ2PS      Y1, Y1
 	VCVTDQ2PS      Y2, Y2
 	VPBROADCASTD   (R8), X3
 	VCVTPH2PS      X3, Y3
 	VMOVSLDUP      Y3, Y4
 	VMOVSHDUP      Y3, Y3
-	VMULPS         Y20, Y4, Y4
 	VMULPS         Y4, Y1, Y1
 	VMULPS         Y3, Y2, Y2
 	VMOVDQA        Y11, Y7
@@ -1882,15 +1869,13 @@ TEXT ·dotQ5_Kx2VL(SB), $512-80
 	VMOVDQU32 splice45Order<>+0(SB), Y16
 	VMOVDQU32 splice45Mask<>+0(SB), Y17
 	VMOVDQU32 splice45Factor<>+0(SB), Y18
-	VMOVDQU32 lowWord<>+0(SB), Y19
-	VMOVDQU32 quarter<>+0(SB), Y20
-	VMOVDQU32 nibbleMask<>+0(SB), Y21
-	VMOVDQU32 upperBy4<>+0(SB), Y22
-	VMOVDQU32 fifth0<>+0(SB), Y23
-	VMOVDQU32 fifth1<>+0(SB), Y24
-	VMOVDQU32 fifth2<>+0(SB), Y25
-	VMOVDQU32 fifth3<>+0(SB), Y26
-	VMOVDQU32 onesWords<>+0(SB), Y27
+	VMOVDQU32 nibbleMask<>+0(SB), Y19
+	VMOVDQU32 upperBy4<>+0(SB), Y20
+	VMOVDQU32 fifth0<>+0(SB), Y21
+	VMOVDQU32 fifth1<>+0(SB), Y22
+	VMOVDQU32 fifth2<>+0(SB), Y23
+	VMOVDQU32 fifth3<>+0(SB), Y24
+	VMOVDQU32 onesWords<>+0(SB), Y25
 	MOVQ      AX, SI
 
 octet43:
@@ -1920,17 +1905,17 @@ group47:
 	VMOVDQU        48(R9), X2
 	VPBLENDD       $0xf0, 96(R9), Y2, Y2
 	VBROADCASTI128 16(R9), Y3
-	VPSRLVD        Y22, Y3, Y3
-	VPANDD         Y21, Y3, Y3
-	VPSHUFB        Y3, Y23, Y4
-	VPTERNLOGD     $0xf8, Y21, Y2, Y4
+	VPSRLVD        Y20, Y3, Y3
+	VPANDD         Y19, Y3, Y3
+	VPSHUFB        Y3, Y21, Y4
+	VPTERNLOGD     $0xf8, Y19, Y2, Y4
 	VMOVDQU        64(R9), X5
 	VPBLENDD       $0xf0, 112(R9), Y5, Y5
 	VBROADCASTI128 32(R9), Y6
-	VPSRLVD        Y22, Y6, Y6
-	VPANDD         Y21, Y6, Y6
-	VPSHUFB        Y6, Y23, Y7
-	VPTERNLOGD     $0xf8, Y21, Y5, Y7
+	VPSRLVD        Y20, Y6, Y6
+	VPANDD         Y19, Y6, Y6
+	VPSHUFB        Y6, Y21, Y7
+	VPTERNLOGD     $0xf8, Y19, Y5, Y7
 	VPXOR          Y8, Y8, Y8
 	VPDPBUSD       256(R10), Y4, Y8
 	VPDPBUSD       288(R10), Y7, Y8
@@ -1938,11 +1923,11 @@ group47:
 	VPDPBUSD       256(R10)(DI*1), Y4, Y9
 	VPDPBUSD       288(R10)(DI*1), Y7, Y9
 	VPSRLW         $0x04, Y2, Y2
-	VPSHUFB        Y3, Y24, Y4
-	VPTERNLOGD     $0xf8, Y21, Y2, Y4
+	VPSHUFB        Y3, Y22, Y4
+	VPTERNLOGD     $0xf8, Y19, Y2, Y4
 	VPSRLW         $0x04, Y5, Y2
-	VPSHUFB        Y6, Y24, Y5
-	VPTERNLOGD     $0xf8, Y21, Y2, Y5
+	VPSHUFB        Y6, Y22, Y5
+	VPTERNLOGD     $0xf8, Y19, Y2, Y5
 	VPXOR          Y2, Y2, Y2
 	VPDPBUSD       320(R10), Y4, Y2
 	VPDPBUSD       352(R10), Y5, Y2
@@ -1950,17 +1935,17 @@ group47:
 	VPDPBUSD       320(R10)(DI*1), Y4, Y7
 	VPDPBUSD       352(R10)(DI*1), Y5, Y7
 	VPACKSSDW      Y2, Y8, Y8
-	VPMADDWD       Y27, Y8, Y8
+	VPMADDWD       Y25, Y8, Y8
 	VPACKSSDW      Y7, Y9, Y9
-	VPMADDWD       Y27, Y9, Y9
+	VPMADDWD       Y25, Y9, Y9
 	VMOVDQU        80(R9), X2
 	VPBLENDD       $0xf0, 128(R9), Y2, Y2
-	VPSHUFB        Y3, Y25, Y4
-	VPTERNLOGD     $0xf8, Y21, Y2, Y4
+	VPSHUFB        Y3, Y23, Y4
+	VPTERNLOGD     $0xf8, Y19, Y2, Y4
 	VMOVDQU        96(R9), X5
 	VPBLENDD       $0xf0, 144(R9), Y5, Y5
-	VPSHUFB        Y6, Y25, Y7
-	VPTERNLOGD     $0xf8, Y21, Y5, Y7
+	VPSHUFB        Y6, Y23, Y7
+	VPTERNLOGD     $0xf8, Y19, Y5, Y7
 	VPXOR          Y10, Y10, Y10
 	VPDPBUSD       384(R10), Y4, Y10
 	VPDPBUSD       416(R10), Y7, Y10
@@ -1968,11 +1953,11 @@ group47:
 	VPDPBUSD       384(R10)(DI*1), Y4, Y11
 	VPDPBUSD       416(R10)(DI*1), Y7, Y11
 	VPSRLW         $0x04, Y2, Y2
-	VPSHUFB        Y3, Y26, Y3
-	VPTERNLOGD     $0xf8, Y21, Y2, Y3
+	VPSHUFB        Y3, Y24, Y3
+	VPTERNLOGD     $0xf8, Y19, Y2, Y3
 	VPSRLW         $0x04, Y5, Y2
-	VPSHUFB        Y6, Y26, Y4
-	VPTERNLOGD     $0xf8, Y21, Y2, Y4
+	VPSHUFB        Y6, Y24, Y4
+	VPTERNLOGD     $0xf8, Y19, Y2, Y4
 	VPXOR          Y2, Y2, Y2
 	VPDPBUSD       448(R10), Y3, Y2
 	VPDPBUSD       480(R10), Y4, Y2
@@ -1980,22 +1965,23 @@ group47:
 	VPDPBUSD       448(R10)(DI*1), Y3, Y5
 	VPDPBUSD       480(R10)(DI*1), Y4, Y5
 	VPACKSSDW      Y2, Y10, Y10
-	VPMADDWD       Y27, Y10, Y10
+	VPMADDWD       Y25, Y10, Y10
 	VPACKSSDW      Y5, Y11, Y11
-	VPMADDWD       Y27, Y11, Y11
+	VPMADDWD       Y25, Y11, Y11
 	VBROADCASTI128 (R9), Y2
 	VPSHUFB        Y16, Y2, Y2
 	VPANDD         Y17, Y2, Y2
 	VPMADDUBSW     Y18, Y2, Y2
-	VPSRLD         $0x14, Y2, Y3
-	VPANDD         Y19, Y2, Y2
+	VPSRLW         $0x02, Y2, Y2
+	VPSRLD         $0x12, Y2, Y3
+	VPXOR          Y4, Y4, Y4
+	VPBLENDW       $0xaa, Y4, Y2, Y2
 	VCVTDQ2PS      Y2, Y2
 	VCVTDQ2PS      Y3, Y3
 	VPBROADCASTD   (R9), X4
 	VCVTPH2PS      X4, Y4
 	VMOVSLDUP      Y4, Y5
 	VMOVSHDUP      Y4, Y4
-	VMULPS         Y20, Y5, Y5
 	VMULPS         Y5, Y2, Y2
 	VMULPS         Y4, Y3, Y3
 	VSHUFPS        $0xdd, Y10, Y8, Y4

@@ -2266,14 +2266,13 @@ touched52:
 	VPAND        dwordFifteen<>+0(SB), Y5, Y5
 	VPBROADCASTD (R8), Y6
 	VPSRLVD      rowXSHigh<>+0(SB), Y6, Y6
-	VPAND        dwordThree<>+0(SB), Y6, Y6
-	VPSLLD       $0x04, Y6, Y6
-	VPOR         Y6, Y5, Y5
-	VPSUBD       dwordThirtyTwo<>+0(SB), Y5, Y5
-	VCVTDQ2PS    Y5, Y5
-	VPBROADCASTW (R8), Y6
-	VCVTPH2PS    X6, Y6
-	VMULPS       Y6, Y5, Y5
+	VPAND        dwordBits45<>+0(SB), Y6, Y6
+	VPOR         Y5, Y6, Y6
+	VPSUBD       dwordThirtyTwo<>+0(SB), Y6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VPBROADCASTW (R8), Y5
+	VCVTPH2PS    X5, Y5
+	VMULPS       Y5, Y6, Y6
 	ADDQ         $+136, R8
 	ADDQ         $+512, R9
 	DECQ         DI
@@ -2283,97 +2282,96 @@ group53:
 	PREFETCHT0   4096(R8)
 	PREFETCHT0   4160(R8)
 	PREFETCHT0   4224(R8)
-	VMOVDQU      8(R8), X6
-	VINSERTI128  $0x01, 72(R8), Y6, Y6
-	VPSRLW       $0x04, Y6, Y7
-	VPAND        Y0, Y6, Y6
+	VMOVDQU      8(R8), X5
+	VINSERTI128  $0x01, 72(R8), Y5, Y5
+	VPSRLW       $0x04, Y5, Y7
+	VPAND        Y0, Y5, Y5
 	VPAND        Y0, Y7, Y7
-	VPSUBB       Y6, Y2, Y8
-	VPSHUFB      Y6, Y1, Y6
+	VPSUBB       Y5, Y2, Y8
+	VPSHUFB      Y5, Y1, Y5
 	VPSUBB       Y7, Y2, Y11
 	VPSHUFB      Y7, Y1, Y7
 	VMOVDQU      256(R9), Y12
 	VPSIGNB      Y8, Y12, Y12
-	VPMADDUBSW   Y12, Y6, Y12
+	VPMADDUBSW   Y12, Y5, Y12
 	VPMADDWD     Y3, Y12, Y12
-	VMOVDQU      288(R9), Y6
-	VPSIGNB      Y11, Y6, Y6
-	VPMADDUBSW   Y6, Y7, Y6
-	VPMADDWD     Y3, Y6, Y6
-	VPADDD       Y6, Y12, Y12
-	VMOVDQU      24(R8), X6
-	VINSERTI128  $0x01, 88(R8), Y6, Y6
-	VPSRLW       $0x04, Y6, Y7
-	VPAND        Y0, Y6, Y6
+	VMOVDQU      288(R9), Y5
+	VPSIGNB      Y11, Y5, Y5
+	VPMADDUBSW   Y5, Y7, Y5
+	VPMADDWD     Y3, Y5, Y5
+	VPADDD       Y5, Y12, Y12
+	VMOVDQU      24(R8), X5
+	VINSERTI128  $0x01, 88(R8), Y5, Y5
+	VPSRLW       $0x04, Y5, Y7
+	VPAND        Y0, Y5, Y5
 	VPAND        Y0, Y7, Y7
-	VPSUBB       Y6, Y2, Y8
-	VPSHUFB      Y6, Y1, Y6
+	VPSUBB       Y5, Y2, Y8
+	VPSHUFB      Y5, Y1, Y5
 	VPSUBB       Y7, Y2, Y11
 	VPSHUFB      Y7, Y1, Y7
 	VMOVDQU      320(R9), Y13
 	VPSIGNB      Y8, Y13, Y13
-	VPMADDUBSW   Y13, Y6, Y13
+	VPMADDUBSW   Y13, Y5, Y13
 	VPMADDWD     Y3, Y13, Y13
-	VMOVDQU      352(R9), Y6
-	VPSIGNB      Y11, Y6, Y6
-	VPMADDUBSW   Y6, Y7, Y6
-	VPMADDWD     Y3, Y6, Y6
-	VPADDD       Y6, Y13, Y13
-	VSHUFPS      $0xdd, Y13, Y12, Y6
+	VMOVDQU      352(R9), Y5
+	VPSIGNB      Y11, Y5, Y5
+	VPMADDUBSW   Y5, Y7, Y5
+	VPMADDWD     Y3, Y5, Y5
+	VPADDD       Y5, Y13, Y13
+	VSHUFPS      $0xdd, Y13, Y12, Y5
 	VSHUFPS      $0x88, Y13, Y12, Y12
-	VPADDD       Y6, Y12, Y12
-	VMOVDQU      40(R8), X6
-	VINSERTI128  $0x01, 104(R8), Y6, Y6
-	VPSRLW       $0x04, Y6, Y7
-	VPAND        Y0, Y6, Y6
+	VPADDD       Y5, Y12, Y12
+	VMOVDQU      40(R8), X5
+	VINSERTI128  $0x01, 104(R8), Y5, Y5
+	VPSRLW       $0x04, Y5, Y7
+	VPAND        Y0, Y5, Y5
 	VPAND        Y0, Y7, Y7
-	VPSUBB       Y6, Y2, Y8
-	VPSHUFB      Y6, Y1, Y6
+	VPSUBB       Y5, Y2, Y8
+	VPSHUFB      Y5, Y1, Y5
 	VPSUBB       Y7, Y2, Y11
 	VPSHUFB      Y7, Y1, Y7
 	VMOVDQU      384(R9), Y13
 	VPSIGNB      Y8, Y13, Y13
-	VPMADDUBSW   Y13, Y6, Y13
+	VPMADDUBSW   Y13, Y5, Y13
 	VPMADDWD     Y3, Y13, Y13
-	VMOVDQU      416(R9), Y6
-	VPSIGNB      Y11, Y6, Y6
-	VPMADDUBSW   Y6, Y7, Y6
-	VPMADDWD     Y3, Y6, Y6
-	VPADDD       Y6, Y13, Y13
-	VMOVDQU      56(R8), X6
-	VINSERTI128  $0x01, 120(R8), Y6, Y6
-	VPSRLW       $0x04, Y6, Y7
-	VPAND        Y0, Y6, Y6
+	VMOVDQU      416(R9), Y5
+	VPSIGNB      Y11, Y5, Y5
+	VPMADDUBSW   Y5, Y7, Y5
+	VPMADDWD     Y3, Y5, Y5
+	VPADDD       Y5, Y13, Y13
+	VMOVDQU      56(R8), X5
+	VINSERTI128  $0x01, 120(R8), Y5, Y5
+	VPSRLW       $0x04, Y5, Y7
+	VPAND        Y0, Y5, Y5
 	VPAND        Y0, Y7, Y7
-	VPSUBB       Y6, Y2, Y8
-	VPSHUFB      Y6, Y1, Y6
+	VPSUBB       Y5, Y2, Y8
+	VPSHUFB      Y5, Y1, Y5
 	VPSUBB       Y7, Y2, Y11
 	VPSHUFB      Y7, Y1, Y7
 	VMOVDQU      448(R9), Y14
 	VPSIGNB      Y8, Y14, Y14
-	VPMADDUBSW   Y14, Y6, Y14
+	VPMADDUBSW   Y14, Y5, Y14
 	VPMADDWD     Y3, Y14, Y14
-	VMOVDQU      480(R9), Y6
-	VPSIGNB      Y11, Y6, Y6
-	VPMADDUBSW   Y6, Y7, Y6
-	VPMADDWD     Y3, Y6, Y6
-	VPADDD       Y6, Y14, Y14
-	VSHUFPS      $0xdd, Y14, Y13, Y6
+	VMOVDQU      480(R9), Y5
+	VPSIGNB      Y11, Y5, Y5
+	VPMADDUBSW   Y5, Y7, Y5
+	VPMADDWD     Y3, Y5, Y5
+	VPADDD       Y5, Y14, Y14
+	VSHUFPS      $0xdd, Y14, Y13, Y5
 	VSHUFPS      $0x88, Y14, Y13, Y13
-	VPADDD       Y6, Y13, Y13
-	VSHUFPS      $0xdd, Y10, Y9, Y6
+	VPADDD       Y5, Y13, Y13
+	VSHUFPS      $0xdd, Y10, Y9, Y5
 	VSHUFPS      $0x88, Y10, Y9, Y9
-	VPADDD       Y6, Y9, Y9
+	VPADDD       Y5, Y9, Y9
 	VCVTDQ2PS    Y9, Y9
-	VMULPS       -512(R9), Y5, Y5
+	VMULPS       -512(R9), Y6, Y5
 	VFMADD231PS  Y9, Y5, Y4
-	VPBROADCASTD 4(R8), Y5
-	VPSRLVD      rowXSLow<>+0(SB), Y5, Y5
-	VPAND        dwordFifteen<>+0(SB), Y5, Y5
-	VPBROADCASTD (R8), Y6
-	VPSRLVD      rowXSHigh<>+0(SB), Y6, Y6
-	VPAND        dwordThree<>+0(SB), Y6, Y6
-	VPSLLD       $0x04, Y6, Y6
+	VPBROADCASTD 4(R8), Y6
+	VPSRLVD      rowXSLow<>+0(SB), Y6, Y6
+	VPAND        dwordFifteen<>+0(SB), Y6, Y6
+	VPBROADCASTD (R8), Y5
+	VPSRLVD      rowXSHigh<>+0(SB), Y5, Y5
+	VPAND        dwordBits45<>+0(SB), Y5, Y5
 	VPOR         Y6, Y5, Y5
 	VPSUBD       dwordThirtyTwo<>+0(SB), Y5, Y5
 	VCVTDQ2PS    Y5, Y5
@@ -2382,7 +2380,7 @@ group53:
 	VMULPS       Y6, Y5, Y5
 	VMOVDQA      Y12, Y9
 	VMOVDQA      Y13, Y10
-	VMOVDQA      Y5, Y5
+	VMOVDQA      Y5, Y6
 	ADDQ         $+136, R8
 	ADDQ         $+512, R9
 	DECQ         DI
@@ -2390,11 +2388,11 @@ group53:
 	JMP          group53
 
 last54:
-	VSHUFPS     $0xdd, Y10, Y9, Y6
+	VSHUFPS     $0xdd, Y10, Y9, Y5
 	VSHUFPS     $0x88, Y10, Y9, Y9
-	VPADDD      Y6, Y9, Y9
+	VPADDD      Y5, Y9, Y9
 	VCVTDQ2PS   Y9, Y9
-	VMULPS      -512(R9), Y5, Y5
+	VMULPS      -512(R9), Y6, Y5
 	VFMADD231PS Y9, Y5, Y4
 	VMOVUPS     Y4, (SP)(BX*1)
 	MOVQ        rowBytes+24(FP), DI
@@ -2462,17 +2460,17 @@ DATA dwordFifteen<>+16(SB)/8, $0x0000000f0000000f
 DATA dwordFifteen<>+24(SB)/8, $0x0000000f0000000f
 GLOBL dwordFifteen<>(SB), RODATA|NOPTR, $32
 
-DATA rowXSHigh<>+0(SB)/8, $0x0000001200000010
-DATA rowXSHigh<>+8(SB)/8, $0x0000001600000014
-DATA rowXSHigh<>+16(SB)/8, $0x0000001a00000018
-DATA rowXSHigh<>+24(SB)/8, $0x0000001e0000001c
+DATA rowXSHigh<>+0(SB)/8, $0x0000000e0000000c
+DATA rowXSHigh<>+8(SB)/8, $0x0000001200000010
+DATA rowXSHigh<>+16(SB)/8, $0x0000001600000014
+DATA rowXSHigh<>+24(SB)/8, $0x0000001a00000018
 GLOBL rowXSHigh<>(SB), RODATA|NOPTR, $32
 
-DATA dwordThree<>+0(SB)/8, $0x0000000300000003
-DATA dwordThree<>+8(SB)/8, $0x0000000300000003
-DATA dwordThree<>+16(SB)/8, $0x0000000300000003
-DATA dwordThree<>+24(SB)/8, $0x0000000300000003
-GLOBL dwordThree<>(SB), RODATA|NOPTR, $32
+DATA dwordBits45<>+0(SB)/8, $0x0000003000000030
+DATA dwordBits45<>+8(SB)/8, $0x0000003000000030
+DATA dwordBits45<>+16(SB)/8, $0x0000003000000030
+DATA dwordBits45<>+24(SB)/8, $0x0000003000000030
+GLOBL dwordBits45<>(SB), RODATA|NOPTR, $32
 
 DATA dwordThirtyTwo<>+0(SB)/8, $0x0000002000000020
 DATA dwordThirtyTwo<>+8(SB)/8, $0x0000002000000020
@@ -2642,25 +2640,24 @@ group59:
 	VPAND        dwordFifteen<>+0(SB), Y6, Y6
 	VPBROADCASTD (R9), Y7
 	VPSRLVD      rowXSHigh<>+0(SB), Y7, Y7
-	VPAND        dwordThree<>+0(SB), Y7, Y7
-	VPSLLD       $0x04, Y7, Y7
-	VPOR         Y7, Y6, Y6
-	VPSUBD       dwordThirtyTwo<>+0(SB), Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VPBROADCASTW (R9), Y7
-	VCVTPH2PS    X7, Y7
-	VMULPS       Y7, Y6, Y6
-	VSHUFPS      $0xdd, Y12, Y10, Y7
+	VPAND        dwordBits45<>+0(SB), Y7, Y7
+	VPOR         Y6, Y7, Y7
+	VPSUBD       dwordThirtyTwo<>+0(SB), Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VPBROADCASTW (R9), Y6
+	VCVTPH2PS    X6, Y6
+	VMULPS       Y6, Y7, Y7
+	VSHUFPS      $0xdd, Y12, Y10, Y6
 	VSHUFPS      $0x88, Y12, Y10, Y10
-	VPADDD       Y7, Y10, Y10
+	VPADDD       Y6, Y10, Y10
 	VCVTDQ2PS    Y10, Y10
-	VMULPS       (R10), Y6, Y7
-	VFMADD231PS  Y10, Y7, Y4
-	VSHUFPS      $0xdd, Y13, Y11, Y7
+	VMULPS       (R10), Y7, Y6
+	VFMADD231PS  Y10, Y6, Y4
+	VSHUFPS      $0xdd, Y13, Y11, Y6
 	VSHUFPS      $0x88, Y13, Y11, Y11
-	VPADDD       Y7, Y11, Y11
+	VPADDD       Y6, Y11, Y11
 	VCVTDQ2PS    Y11, Y11
-	VMULPS       (R10)(DI*1), Y6, Y6
+	VMULPS       (R10)(DI*1), Y7, Y6
 	VFMADD231PS  Y11, Y6, Y5
 	ADDQ         $+136, R9
 	ADDQ         $+512, R10
@@ -2857,14 +2854,13 @@ touched64:
 	VPAND        dwordFifteen<>+0(SB), Y3, Y3
 	VPBROADCASTD (R8), Y4
 	VPSRLVD      rowXSHigh<>+0(SB), Y4, Y4
-	VPAND        dwordThree<>+0(SB), Y4, Y4
-	VPSLLD       $0x04, Y4, Y4
-	VPOR         Y4, Y3, Y3
-	VPSUBD       dwordThirtyTwo<>+0(SB), Y3, Y3
-	VCVTDQ2PS    Y3, Y3
-	VPBROADCASTW (R8), Y4
-	VCVTPH2PS    X4, Y4
-	VMULPS       Y4, Y3, Y3
+	VPAND        dwordBits45<>+0(SB), Y4, Y4
+	VPOR         Y3, Y4, Y4
+	VPSUBD       dwordThirtyTwo<>+0(SB), Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VPBROADCASTW (R8), Y3
+	VCVTPH2PS    X3, Y3
+	VMULPS       Y3, Y4, Y4
 	ADDQ         $+136, R8
 	ADDQ         $+512, R9
 	DECQ         DI
@@ -2874,76 +2870,75 @@ group65:
 	PREFETCHT0   4096(R8)
 	PREFETCHT0   4160(R8)
 	PREFETCHT0   4224(R8)
-	VMOVDQU      8(R8), X4
-	VINSERTI128  $0x01, 72(R8), Y4, Y4
-	VPSRLW       $0x04, Y4, Y7
-	VPAND        Y0, Y4, Y4
+	VMOVDQU      8(R8), X3
+	VINSERTI128  $0x01, 72(R8), Y3, Y3
+	VPSRLW       $0x04, Y3, Y7
+	VPAND        Y0, Y3, Y3
 	VPAND        Y0, Y7, Y7
-	VPSHUFB      Y4, Y1, Y4
+	VPSHUFB      Y3, Y1, Y3
 	VPSHUFB      Y7, Y1, Y7
 	VPXOR        Y8, Y8, Y8
 	VMOVDQU      256(R9), Y9
-	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xc1 // VPDPBUSD     Y9, Y4, Y8
-	VMOVDQU      288(R9), Y4
-	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xc4 // VPDPBUSD     Y4, Y7, Y8
-	VMOVDQU      24(R8), X4
-	VINSERTI128  $0x01, 88(R8), Y4, Y4
-	VPSRLW       $0x04, Y4, Y7
-	VPAND        Y0, Y4, Y4
+	BYTE $0xc4; BYTE $0x42; BYTE $0x65; BYTE $0x50; BYTE $0xc1 // VPDPBUSD     Y9, Y3, Y8
+	VMOVDQU      288(R9), Y3
+	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xc3 // VPDPBUSD     Y3, Y7, Y8
+	VMOVDQU      24(R8), X3
+	VINSERTI128  $0x01, 88(R8), Y3, Y3
+	VPSRLW       $0x04, Y3, Y7
+	VPAND        Y0, Y3, Y3
 	VPAND        Y0, Y7, Y7
-	VPSHUFB      Y4, Y1, Y4
+	VPSHUFB      Y3, Y1, Y3
 	VPSHUFB      Y7, Y1, Y7
 	VPXOR        Y9, Y9, Y9
 	VMOVDQU      320(R9), Y10
-	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xca // VPDPBUSD     Y10, Y4, Y9
-	VMOVDQU      352(R9), Y4
-	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xcc // VPDPBUSD     Y4, Y7, Y9
-	VSHUFPS      $0xdd, Y9, Y8, Y4
+	BYTE $0xc4; BYTE $0x42; BYTE $0x65; BYTE $0x50; BYTE $0xca // VPDPBUSD     Y10, Y3, Y9
+	VMOVDQU      352(R9), Y3
+	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xcb // VPDPBUSD     Y3, Y7, Y9
+	VSHUFPS      $0xdd, Y9, Y8, Y3
 	VSHUFPS      $0x88, Y9, Y8, Y8
-	VPADDD       Y4, Y8, Y8
-	VMOVDQU      40(R8), X4
-	VINSERTI128  $0x01, 104(R8), Y4, Y4
-	VPSRLW       $0x04, Y4, Y7
-	VPAND        Y0, Y4, Y4
+	VPADDD       Y3, Y8, Y8
+	VMOVDQU      40(R8), X3
+	VINSERTI128  $0x01, 104(R8), Y3, Y3
+	VPSRLW       $0x04, Y3, Y7
+	VPAND        Y0, Y3, Y3
 	VPAND        Y0, Y7, Y7
-	VPSHUFB      Y4, Y1, Y4
+	VPSHUFB      Y3, Y1, Y3
 	VPSHUFB      Y7, Y1, Y7
 	VPXOR        Y9, Y9, Y9
 	VMOVDQU      384(R9), Y10
-	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xca // VPDPBUSD     Y10, Y4, Y9
-	VMOVDQU      416(R9), Y4
-	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xcc // VPDPBUSD     Y4, Y7, Y9
-	VMOVDQU      56(R8), X4
-	VINSERTI128  $0x01, 120(R8), Y4, Y4
-	VPSRLW       $0x04, Y4, Y7
-	VPAND        Y0, Y4, Y4
+	BYTE $0xc4; BYTE $0x42; BYTE $0x65; BYTE $0x50; BYTE $0xca // VPDPBUSD     Y10, Y3, Y9
+	VMOVDQU      416(R9), Y3
+	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xcb // VPDPBUSD     Y3, Y7, Y9
+	VMOVDQU      56(R8), X3
+	VINSERTI128  $0x01, 120(R8), Y3, Y3
+	VPSRLW       $0x04, Y3, Y7
+	VPAND        Y0, Y3, Y3
 	VPAND        Y0, Y7, Y7
-	VPSHUFB      Y4, Y1, Y4
+	VPSHUFB      Y3, Y1, Y3
 	VPSHUFB      Y7, Y1, Y7
 	VPXOR        Y10, Y10, Y10
 	VMOVDQU      448(R9), Y11
-	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xd3 // VPDPBUSD     Y11, Y4, Y10
-	VMOVDQU      480(R9), Y4
-	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xd4 // VPDPBUSD     Y4, Y7, Y10
-	VSHUFPS      $0xdd, Y10, Y9, Y4
+	BYTE $0xc4; BYTE $0x42; BYTE $0x65; BYTE $0x50; BYTE $0xd3 // VPDPBUSD     Y11, Y3, Y10
+	VMOVDQU      480(R9), Y3
+	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xd3 // VPDPBUSD     Y3, Y7, Y10
+	VSHUFPS      $0xdd, Y10, Y9, Y3
 	VSHUFPS      $0x88, Y10, Y9, Y9
-	VPADDD       Y4, Y9, Y9
-	VSHUFPS      $0xdd, Y6, Y5, Y4
+	VPADDD       Y3, Y9, Y9
+	VSHUFPS      $0xdd, Y6, Y5, Y3
 	VSHUFPS      $0x88, Y6, Y5, Y5
-	VPADDD       Y4, Y5, Y5
-	VMOVDQU      -448(R9), Y4
-	VPSLLD       $0x07, Y4, Y4
-	VPADDD       Y4, Y5, Y5
+	VPADDD       Y3, Y5, Y5
+	VMOVDQU      -448(R9), Y3
+	VPSLLD       $0x07, Y3, Y3
+	VPADDD       Y3, Y5, Y5
 	VCVTDQ2PS    Y5, Y5
-	VMULPS       -512(R9), Y3, Y3
+	VMULPS       -512(R9), Y4, Y3
 	VFMADD231PS  Y5, Y3, Y2
-	VPBROADCASTD 4(R8), Y3
-	VPSRLVD      rowXSLow<>+0(SB), Y3, Y3
-	VPAND        dwordFifteen<>+0(SB), Y3, Y3
-	VPBROADCASTD (R8), Y4
-	VPSRLVD      rowXSHigh<>+0(SB), Y4, Y4
-	VPAND        dwordThree<>+0(SB), Y4, Y4
-	VPSLLD       $0x04, Y4, Y4
+	VPBROADCASTD 4(R8), Y4
+	VPSRLVD      rowXSLow<>+0(SB), Y4, Y4
+	VPAND        dwordFifteen<>+0(SB), Y4, Y4
+	VPBROADCASTD (R8), Y3
+	VPSRLVD      rowXSHigh<>+0(SB), Y3, Y3
+	VPAND        dwordBits45<>+0(SB), Y3, Y3
 	VPOR         Y4, Y3, Y3
 	VPSUBD       dwordThirtyTwo<>+0(SB), Y3, Y3
 	VCVTDQ2PS    Y3, Y3
@@ -2952,7 +2947,7 @@ group65:
 	VMULPS       Y4, Y3, Y3
 	VMOVDQA      Y8, Y5
 	VMOVDQA      Y9, Y6
-	VMOVDQA      Y3, Y3
+	VMOVDQA      Y3, Y4
 	ADDQ         $+136, R8
 	ADDQ         $+512, R9
 	DECQ         DI
@@ -2960,14 +2955,14 @@ group65:
 	JMP          group65
 
 last66:
-	VSHUFPS     $0xdd, Y6, Y5, Y4
+	VSHUFPS     $0xdd, Y6, Y5, Y3
 	VSHUFPS     $0x88, Y6, Y5, Y5
-	VPADDD      Y4, Y5, Y5
-	VMOVDQU     -448(R9), Y4
-	VPSLLD      $0x07, Y4, Y4
-	VPADDD      Y4, Y5, Y5
+	VPADDD      Y3, Y5, Y5
+	VMOVDQU     -448(R9), Y3
+	VPSLLD      $0x07, Y3, Y3
+	VPADDD      Y3, Y5, Y5
 	VCVTDQ2PS   Y5, Y5
-	VMULPS      -512(R9), Y3, Y3
+	VMULPS      -512(R9), Y4, Y3
 	VFMADD231PS Y5, Y3, Y2
 	VMOVUPS     Y2, (SP)(BX*1)
 	MOVQ        rowBytes+24(FP), DI
@@ -3143,31 +3138,30 @@ group71:
 	VPAND        dwordFifteen<>+0(SB), Y4, Y4
 	VPBROADCASTD (R9), Y5
 	VPSRLVD      rowXSHigh<>+0(SB), Y5, Y5
-	VPAND        dwordThree<>+0(SB), Y5, Y5
-	VPSLLD       $0x04, Y5, Y5
-	VPOR         Y5, Y4, Y4
-	VPSUBD       dwordThirtyTwo<>+0(SB), Y4, Y4
-	VCVTDQ2PS    Y4, Y4
-	VPBROADCASTW (R9), Y5
-	VCVTPH2PS    X5, Y5
-	VMULPS       Y5, Y4, Y4
-	VSHUFPS      $0xdd, Y8, Y6, Y5
+	VPAND        dwordBits45<>+0(SB), Y5, Y5
+	VPOR         Y4, Y5, Y5
+	VPSUBD       dwordThirtyTwo<>+0(SB), Y5, Y5
+	VCVTDQ2PS    Y5, Y5
+	VPBROADCASTW (R9), Y4
+	VCVTPH2PS    X4, Y4
+	VMULPS       Y4, Y5, Y5
+	VSHUFPS      $0xdd, Y8, Y6, Y4
 	VSHUFPS      $0x88, Y8, Y6, Y6
-	VPADDD       Y5, Y6, Y6
-	VMOVDQU      64(R10), Y5
-	VPSLLD       $0x07, Y5, Y5
-	VPADDD       Y5, Y6, Y6
+	VPADDD       Y4, Y6, Y6
+	VMOVDQU      64(R10), Y4
+	VPSLLD       $0x07, Y4, Y4
+	VPADDD       Y4, Y6, Y6
 	VCVTDQ2PS    Y6, Y6
-	VMULPS       (R10), Y4, Y5
-	VFMADD231PS  Y6, Y5, Y2
-	VSHUFPS      $0xdd, Y9, Y7, Y5
+	VMULPS       (R10), Y5, Y4
+	VFMADD231PS  Y6, Y4, Y2
+	VSHUFPS      $0xdd, Y9, Y7, Y4
 	VSHUFPS      $0x88, Y9, Y7, Y7
-	VPADDD       Y5, Y7, Y7
-	VMOVDQU      64(R10)(DI*1), Y5
-	VPSLLD       $0x07, Y5, Y5
-	VPADDD       Y5, Y7, Y7
+	VPADDD       Y4, Y7, Y7
+	VMOVDQU      64(R10)(DI*1), Y4
+	VPSLLD       $0x07, Y4, Y4
+	VPADDD       Y4, Y7, Y7
 	VCVTDQ2PS    Y7, Y7
-	VMULPS       (R10)(DI*1), Y4, Y4
+	VMULPS       (R10)(DI*1), Y5, Y4
 	VFMADD231PS  Y7, Y4, Y3
 	ADDQ         $+136, R9
 	ADDQ         $+512, R10

@@ -1000,14 +1000,19 @@ done24:
 	RET
 
 // func dotIQ4_XSx1VL(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
-// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
+// Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
 TEXT ·dotIQ4_XSx1VL(SB), $256-80
-	MOVQ    w+16(FP), AX
-	MOVQ    out+0(FP), CX
-	MOVQ    octets+32(FP), DX
-	VMOVDQU nibbleMask<>+0(SB), Y0
-	VMOVDQU tableIQ4Unsigned<>+0(SB), Y1
-	MOVQ    AX, SI
+	MOVQ      w+16(FP), AX
+	MOVQ      out+0(FP), CX
+	MOVQ      octets+32(FP), DX
+	VMOVDQU   nibbleMask<>+0(SB), Y0
+	VMOVDQU   tableIQ4Unsigned<>+0(SB), Y1
+	VMOVDQU32 rowXSLow<>+0(SB), Y16
+	VMOVDQU32 dwordFifteen<>+0(SB), Y17
+	VMOVDQU32 rowXSHigh<>+0(SB), Y18
+	VMOVDQU32 dwordBits45<>+0(SB), Y19
+	VMOVDQU32 dwordThirtyTwo<>+0(SB), Y20
+	MOVQ      AX, SI
 
 octet25:
 	XORQ BX, BX
@@ -1077,14 +1082,12 @@ touched28:
 	VSHUFPS      $0x88, Y7, Y6, Y6
 	VPADDD       Y3, Y6, Y6
 	VPBROADCASTD 4(R8), Y3
-	VPSRLVD      rowXSLow<>+0(SB), Y3, Y3
-	VPAND        dwordFifteen<>+0(SB), Y3, Y3
+	VPSRLVD      Y16, Y3, Y3
+	VPANDD       Y17, Y3, Y3
 	VPBROADCASTD (R8), Y4
-	VPSRLVD      rowXSHigh<>+0(SB), Y4, Y4
-	VPAND        dwordThree<>+0(SB), Y4, Y4
-	VPSLLD       $0x04, Y4, Y4
-	VPOR         Y4, Y3, Y3
-	VPSUBD       dwordThirtyTwo<>+0(SB), Y3, Y3
+	VPSRLVD      Y18, Y4, Y4
+	VPTERNLOGD   $0xf8, Y19, Y4, Y3
+	VPSUBD       Y20, Y3, Y3
 	VCVTDQ2PS    Y3, Y3
 	VPBROADCASTW (R8), Y4
 	VCVTPH2PS    X4, Y4
@@ -1154,14 +1157,12 @@ group29:
 	VMULPS       -512(R9), Y3, Y3
 	VFMADD231PS  Y5, Y3, Y2
 	VPBROADCASTD 4(R8), Y3
-	VPSRLVD      rowXSLow<>+0(SB), Y3, Y3
-	VPAND        dwordFifteen<>+0(SB), Y3, Y3
+	VPSRLVD      Y16, Y3, Y3
+	VPANDD       Y17, Y3, Y3
 	VPBROADCASTD (R8), Y4
-	VPSRLVD      rowXSHigh<>+0(SB), Y4, Y4
-	VPAND        dwordThree<>+0(SB), Y4, Y4
-	VPSLLD       $0x04, Y4, Y4
-	VPOR         Y4, Y3, Y3
-	VPSUBD       dwordThirtyTwo<>+0(SB), Y3, Y3
+	VPSRLVD      Y18, Y4, Y4
+	VPTERNLOGD   $0xf8, Y19, Y4, Y3
+	VPSUBD       Y20, Y3, Y3
 	VCVTDQ2PS    Y3, Y3
 	VPBROADCASTW (R8), Y4
 	VCVTPH2PS    X4, Y4
@@ -1251,17 +1252,17 @@ DATA dwordFifteen<>+16(SB)/8, $0x0000000f0000000f
 DATA dwordFifteen<>+24(SB)/8, $0x0000000f0000000f
 GLOBL dwordFifteen<>(SB), RODATA|NOPTR, $32
 
-DATA rowXSHigh<>+0(SB)/8, $0x0000001200000010
-DATA rowXSHigh<>+8(SB)/8, $0x0000001600000014
-DATA rowXSHigh<>+16(SB)/8, $0x0000001a00000018
-DATA rowXSHigh<>+24(SB)/8, $0x0000001e0000001c
+DATA rowXSHigh<>+0(SB)/8, $0x0000000e0000000c
+DATA rowXSHigh<>+8(SB)/8, $0x0000001200000010
+DATA rowXSHigh<>+16(SB)/8, $0x0000001600000014
+DATA rowXSHigh<>+24(SB)/8, $0x0000001a00000018
 GLOBL rowXSHigh<>(SB), RODATA|NOPTR, $32
 
-DATA dwordThree<>+0(SB)/8, $0x0000000300000003
-DATA dwordThree<>+8(SB)/8, $0x0000000300000003
-DATA dwordThree<>+16(SB)/8, $0x0000000300000003
-DATA dwordThree<>+24(SB)/8, $0x0000000300000003
-GLOBL dwordThree<>(SB), RODATA|NOPTR, $32
+DATA dwordBits45<>+0(SB)/8, $0x0000003000000030
+DATA dwordBits45<>+8(SB)/8, $0x0000003000000030
+DATA dwordBits45<>+16(SB)/8, $0x0000003000000030
+DATA dwordBits45<>+24(SB)/8, $0x0000003000000030
+GLOBL dwordBits45<>(SB), RODATA|NOPTR, $32
 
 DATA dwordThirtyTwo<>+0(SB)/8, $0x0000002000000020
 DATA dwordThirtyTwo<>+8(SB)/8, $0x0000002000000020
@@ -1270,15 +1271,20 @@ DATA dwordThirtyTwo<>+24(SB)/8, $0x0000002000000020
 GLOBL dwordThirtyTwo<>(SB), RODATA|NOPTR, $32
 
 // func dotIQ4_XSx2VL(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
-// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
+// Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
 TEXT ·dotIQ4_XSx2VL(SB), $512-80
-	MOVQ    w+16(FP), AX
-	MOVQ    out+0(FP), CX
-	MOVQ    octets+32(FP), DX
-	MOVQ    stride+56(FP), DI
-	VMOVDQU nibbleMask<>+0(SB), Y0
-	VMOVDQU tableIQ4Unsigned<>+0(SB), Y1
-	MOVQ    AX, SI
+	MOVQ      w+16(FP), AX
+	MOVQ      out+0(FP), CX
+	MOVQ      octets+32(FP), DX
+	MOVQ      stride+56(FP), DI
+	VMOVDQU   nibbleMask<>+0(SB), Y0
+	VMOVDQU   tableIQ4Unsigned<>+0(SB), Y1
+	VMOVDQU32 rowXSLow<>+0(SB), Y16
+	VMOVDQU32 dwordFifteen<>+0(SB), Y17
+	VMOVDQU32 rowXSHigh<>+0(SB), Y18
+	VMOVDQU32 dwordBits45<>+0(SB), Y19
+	VMOVDQU32 dwordThirtyTwo<>+0(SB), Y20
+	MOVQ      AX, SI
 
 octet31:
 	XORQ BX, BX
@@ -1369,14 +1375,12 @@ group35:
 	VSHUFPS      $0x88, Y11, Y9, Y9
 	VPADDD       Y4, Y9, Y9
 	VPBROADCASTD 4(R9), Y4
-	VPSRLVD      rowXSLow<>+0(SB), Y4, Y4
-	VPAND        dwordFifteen<>+0(SB), Y4, Y4
+	VPSRLVD      Y16, Y4, Y4
+	VPANDD       Y17, Y4, Y4
 	VPBROADCASTD (R9), Y5
-	VPSRLVD      rowXSHigh<>+0(SB), Y5, Y5
-	VPAND        dwordThree<>+0(SB), Y5, Y5
-	VPSLLD       $0x04, Y5, Y5
-	VPOR         Y5, Y4, Y4
-	VPSUBD       dwordThirtyTwo<>+0(SB), Y4, Y4
+	VPSRLVD      Y18, Y5, Y5
+	VPTERNLOGD   $0xf8, Y19, Y5, Y4
+	VPSUBD       Y20, Y4, Y4
 	VCVTDQ2PS    Y4, Y4
 	VPBROADCASTW (R9), Y5
 	VCVTPH2PS    X5, Y5

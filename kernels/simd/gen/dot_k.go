@@ -11,8 +11,7 @@ import (
 // vector that has 16 values of one in its low lane and of the other in its high lane is unpacked as a whole, and the second 16
 // values are added to the same partial sums. That halves the tree, and its last level ends in the order of the blocks.
 
-// rowPieces reads 16 bytes of the super-block at p and 16 more behind them as the two lanes of a vector, and remembers what it
-// has read.
+// rowPieces reads the super-block at p, and remembers what it has read.
 type rowPieces struct {
 	e    *emitter
 	p    reg.GPVirtual
@@ -23,17 +22,21 @@ func (e *emitter) rowPieces(p reg.GPVirtual) *rowPieces {
 	return &rowPieces{e: e, p: p, have: map[string]vec{}}
 }
 
-// at returns the 16 bytes at disp and those that are apart bytes behind.
+// at returns the 16 bytes at disp and those that are apart bytes behind them, as the lanes of a vector.
 func (r *rowPieces) at(disp, apart int) vec {
 	return r.once(fmt.Sprint("at", disp), func() vec {
-		low := operand.Mem{Base: r.p, Disp: disp}
-		v := r.e.YMM()
-		if apart == 0 {
-			r.e.VBROADCASTI128(low, v)
-			return v
-		}
+		low, v := operand.Mem{Base: r.p, Disp: disp}, r.e.YMM()
 		r.e.loadLane(low, v)
 		r.e.VPBLENDD(imm(0xf0), low.Offset(apart-16), v, v) // any unit can; not so an insertion
+		return v
+	})
+}
+
+// both returns the 16 bytes at disp in both lanes.
+func (r *rowPieces) both(disp int) vec {
+	return r.once(fmt.Sprint("both", disp), func() vec {
+		v := r.e.YMM()
+		r.e.VBROADCASTI128(operand.Mem{Base: r.p, Disp: disp}, v)
 		return v
 	})
 }
@@ -95,7 +98,7 @@ func (t *bitTables) begin(e *emitter, name string, many int, byteOf func(i, n in
 func (t *bitTables) look(e *emitter, r *rowPieces, disp, i int) vec {
 	bits := r.once(fmt.Sprint("bits", disp), func() vec {
 		v := e.YMM()
-		e.VPSRLVD(t.shift, r.at(disp, 0), v)
+		e.VPSRLVD(t.shift, r.both(disp), v)
 		e.and(t.nibble, v, v)
 		return v
 	})

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"math"
 
 	"github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
@@ -172,26 +171,21 @@ func splice45() (p splice) {
 }
 
 // row45 is header45 for the 8 blocks of one row.
-type row45 struct {
-	words    func(operand.Mem) vec
-	low, fix operand.Op
-	one      operand.Op
-}
+type row45 struct{ words func(operand.Mem) vec }
 
 func (r *row45) begin(e *emitter) {
 	table := splice45()
-	r.words, r.low = table.begin(e, "splice45"), e.pin(e.dwords("lowWord", 0xffff))
-	r.fix = e.pin(e.dwords("quarter", math.Float32bits(0.25)))
+	r.words = table.begin(e, "splice45")
 }
 
 func (r *row45) row(e *emitter, p reg.GPVirtual, s *dotSink) {
 	scales, mins := r.words(operand.Mem{Base: p}), e.YMM()
-	e.VPSRLD(imm(20), scales, mins)
-	e.and(r.low, scales, scales)
+	e.VPSRLW(imm(2), scales, scales)
+	e.VPSRLD(imm(16+2), scales, mins)
+	e.VPBLENDW(imm(0xaa), e.zero(), scales, scales)
 	e.VCVTDQ2PS(scales, scales)
 	e.VCVTDQ2PS(mins, mins)
 	d, dmin := e.halfPair(operand.Mem{Base: p})
-	e.VMULPS(r.fix, d, d) // exact, as the product is
 	e.VMULPS(d, scales, scales)
 	e.VMULPS(dmin, mins, mins)
 	s.dw(0, scales)

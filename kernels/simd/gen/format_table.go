@@ -64,6 +64,7 @@ func tableFormats() []*format {
 			return size, sign
 		}
 	}
+	xs := &rowXS{}
 	after2, after1 := func(int) int { return 2 }, func(int) int { return 1 }
 	after8 := func(b int) int { return 8 + 16*b }
 	return []*format{
@@ -94,7 +95,7 @@ func tableFormats() []*format {
 		{
 			// d, 8 times the two high bits of a scale, 8 low nibbles of them, 8 times 16 bytes; scales are less 32.
 			name: "IQ4_XS", bytes: 136, sub: 8, kind: kindOff, top: 255, signed: true, shared: 1,
-			begin: begin("tableIQ4", iq4, full), beginDot: beginSized,
+			begin: begin("tableIQ4", iq4, full), beginDot: func(e *emitter) { beginSized(e); xs.begin(e) },
 			header: func(e *emitter, r addresses, s sink) {
 				head, low := e.gather(r, 0), e.gather(r, 4)
 				d, _ := e.halves(head, false)
@@ -116,22 +117,33 @@ func tableFormats() []*format {
 					s.dw(b, l)
 				}
 			},
-			row: func(e *emitter, p reg.GPVirtual, s *dotSink) {
-				low, high := e.YMM(), e.YMM()
-				e.VPBROADCASTD(operand.Mem{Base: p, Disp: 4}, low)
-				e.VPSRLVD(e.dwordList("rowXSLow", [8]uint32{0, 4, 8, 12, 16, 20, 24, 28}), low, low)
-				e.VPAND(e.dwords("dwordFifteen", 15), low, low)
-				e.VPBROADCASTD(operand.Mem{Base: p}, high) // d, and above it the high bits
-				e.VPSRLVD(e.dwordList("rowXSHigh", [8]uint32{16, 18, 20, 22, 24, 26, 28, 30}), high, high)
-				e.VPAND(e.dwords("dwordThree", 3), high, high)
-				e.VPSLLD(imm(4), high, high)
-				e.VPOR(high, low, low)
-				e.VPSUBD(e.dwords("dwordThirtyTwo", 32), low, low)
-				e.VCVTDQ2PS(low, low)
-				e.VMULPS(e.halfAt(operand.Mem{Base: p}), low, low)
-				s.dw(0, low)
-			},
+			row: xs.row,
 			nibbles: lookup(after8), sized: sized(after8),
 		},
 	}
+}
+
+// rowXS reads the scales of the 8 blocks of an IQ4_XS super-block.
+type rowXS struct{ low, fifteen, high, upper, bias operand.Op }
+
+func (r *rowXS) begin(e *emitter) {
+	r.low = e.pin(e.dwordList("rowXSLow", [8]uint32{0, 4, 8, 12, 16, 20, 24, 28}))
+	r.fifteen = e.pin(e.dwords("dwordFifteen", 15))
+	// The high bits are moved to where they belong, above the low ones.
+	r.high = e.pin(e.dwordList("rowXSHigh", [8]uint32{12, 14, 16, 18, 20, 22, 24, 26}))
+	r.upper, r.bias = e.pin(e.dwords("dwordBits45", 48)), e.pin(e.dwords("dwordThirtyTwo", 32))
+}
+
+func (r *rowXS) row(e *emitter, p reg.GPVirtual, s *dotSink) {
+	low, high := e.YMM(), e.YMM()
+	e.VPBROADCASTD(operand.Mem{Base: p, Disp: 4}, low)
+	e.VPSRLVD(r.low, low, low)
+	e.and(r.fifteen, low, low)
+	e.VPBROADCASTD(operand.Mem{Base: p}, high) // d, and above it the high bits
+	e.VPSRLVD(r.high, high, high)
+	low = e.masked(high, r.upper, low)
+	e.VPSUBD(r.bias, low, low)
+	e.VCVTDQ2PS(low, low)
+	e.VMULPS(e.halfAt(operand.Mem{Base: p}), low, low)
+	s.dw(0, low)
 }
