@@ -44,7 +44,9 @@ import (
 // order, and the result is ((acc0+acc1) + (acc2+acc3)) + ((acc4+acc5) + (acc6+acc7)).
 //
 // Every kernel of every instruction set keeps to this, so a result has the same bits whatever the number of rows that
-// share a call, the split into shares, and the CPU.
+// share a call, the split into shares, and the CPU. One thing departs from it: on amd64, fixedRows and more activation rows
+// that come with their fixed point (acts) meet F16 and BF16 weights in the order of product_fixed.go. That too is the same
+// for every share and instruction set, but not for every number of rows, and Options.Deterministic forbids it.
 
 // product multiplies the rows of a weight matrix, as they lie in the file, with activation rows.
 type product struct {
