@@ -44,7 +44,6 @@ touched4:
 	VPBLENDD     $0xcc, Y5, Y4, Y6
 	VSHUFPD      $0x05, Y5, Y4, Y4
 	VPADDW       Y6, Y4, Y4
-	VPMADDWD     Y1, Y4, Y4
 	VPSRLW       $0x04, Y3, Y5
 	VPAND        Y0, Y5, Y5
 	VPMADDUBSW   384(R9), Y5, Y5
@@ -54,8 +53,9 @@ touched4:
 	VPBLENDD     $0xcc, Y3, Y5, Y6
 	VSHUFPD      $0x05, Y3, Y5, Y5
 	VPADDW       Y6, Y5, Y5
-	VPMADDWD     Y1, Y5, Y5
-	VPACKSSDW    Y5, Y4, Y4
+	VSHUFPS      $0x88, Y5, Y4, Y3
+	VSHUFPS      $0xdd, Y5, Y4, Y4
+	VPADDW       Y3, Y4, Y4
 	VPMADDWD     Y1, Y4, Y4
 	VMOVDQU      32(R8), X3
 	VPBLENDD     $0xf0, 48(R8), Y3, Y3
@@ -67,7 +67,6 @@ touched4:
 	VPBLENDD     $0xcc, Y6, Y5, Y7
 	VSHUFPD      $0x05, Y6, Y5, Y5
 	VPADDW       Y7, Y5, Y5
-	VPMADDWD     Y1, Y5, Y5
 	VPSRLW       $0x04, Y3, Y6
 	VPAND        Y0, Y6, Y6
 	VPMADDUBSW   416(R9), Y6, Y6
@@ -77,8 +76,9 @@ touched4:
 	VPBLENDD     $0xcc, Y3, Y6, Y7
 	VSHUFPD      $0x05, Y3, Y6, Y6
 	VPADDW       Y7, Y6, Y6
-	VPMADDWD     Y1, Y6, Y6
-	VPACKSSDW    Y6, Y5, Y5
+	VSHUFPS      $0x88, Y6, Y5, Y3
+	VSHUFPS      $0xdd, Y6, Y5, Y5
+	VPADDW       Y3, Y5, Y5
 	VPMADDWD     Y1, Y5, Y5
 	VPBROADCASTD 80(R8), X3
 	VCVTPH2PS    X3, Y3
@@ -111,7 +111,6 @@ group5:
 	VPBLENDD     $0xcc, Y11, Y10, Y12
 	VSHUFPD      $0x05, Y11, Y10, Y10
 	VPADDW       Y12, Y10, Y10
-	VPMADDWD     Y1, Y10, Y10
 	VPSRLW       $0x04, Y3, Y11
 	VPAND        Y0, Y11, Y11
 	VPMADDUBSW   384(R9), Y11, Y11
@@ -121,8 +120,9 @@ group5:
 	VPBLENDD     $0xcc, Y3, Y11, Y12
 	VSHUFPD      $0x05, Y3, Y11, Y11
 	VPADDW       Y12, Y11, Y11
-	VPMADDWD     Y1, Y11, Y11
-	VPACKSSDW    Y11, Y10, Y10
+	VSHUFPS      $0x88, Y11, Y10, Y3
+	VSHUFPS      $0xdd, Y11, Y10, Y10
+	VPADDW       Y3, Y10, Y10
 	VPMADDWD     Y1, Y10, Y10
 	VMOVDQU      32(R8), X3
 	VPBLENDD     $0xf0, 48(R8), Y3, Y3
@@ -134,7 +134,6 @@ group5:
 	VPBLENDD     $0xcc, Y12, Y11, Y13
 	VSHUFPD      $0x05, Y12, Y11, Y11
 	VPADDW       Y13, Y11, Y11
-	VPMADDWD     Y1, Y11, Y11
 	VPSRLW       $0x04, Y3, Y12
 	VPAND        Y0, Y12, Y12
 	VPMADDUBSW   416(R9), Y12, Y12
@@ -144,8 +143,9 @@ group5:
 	VPBLENDD     $0xcc, Y3, Y12, Y13
 	VSHUFPD      $0x05, Y3, Y12, Y12
 	VPADDW       Y13, Y12, Y12
-	VPMADDWD     Y1, Y12, Y12
-	VPACKSSDW    Y12, Y11, Y11
+	VSHUFPS      $0x88, Y12, Y11, Y3
+	VSHUFPS      $0xdd, Y12, Y11, Y11
+	VPADDW       Y3, Y11, Y11
 	VPMADDWD     Y1, Y11, Y11
 	VPSLLD       $0x10, Y5, Y5
 	VPBLENDW     $0xaa, Y5, Y4, Y4
@@ -313,11 +313,9 @@ group11:
 	VPBLENDD     $0xcc, Y8, Y6, Y9
 	VSHUFPD      $0x05, Y8, Y6, Y6
 	VPADDW       Y9, Y6, Y6
-	VPMADDWD     Y1, Y6, Y6
 	VPBLENDD     $0xcc, Y7, Y5, Y8
 	VSHUFPD      $0x05, Y7, Y5, Y5
 	VPADDW       Y8, Y5, Y5
-	VPMADDWD     Y1, Y5, Y5
 	VPSRLW       $0x04, Y4, Y7
 	VPAND        Y0, Y7, Y7
 	VPMADDUBSW   384(R10), Y7, Y8
@@ -329,14 +327,16 @@ group11:
 	VPBLENDD     $0xcc, Y9, Y8, Y10
 	VSHUFPD      $0x05, Y9, Y8, Y8
 	VPADDW       Y10, Y8, Y8
-	VPMADDWD     Y1, Y8, Y8
 	VPBLENDD     $0xcc, Y4, Y7, Y9
 	VSHUFPD      $0x05, Y4, Y7, Y7
 	VPADDW       Y9, Y7, Y7
-	VPMADDWD     Y1, Y7, Y7
-	VPACKSSDW    Y8, Y6, Y6
+	VSHUFPS      $0x88, Y8, Y6, Y4
+	VSHUFPS      $0xdd, Y8, Y6, Y6
+	VPADDW       Y4, Y6, Y6
 	VPMADDWD     Y1, Y6, Y6
-	VPACKSSDW    Y7, Y5, Y5
+	VSHUFPS      $0x88, Y7, Y5, Y4
+	VSHUFPS      $0xdd, Y7, Y5, Y5
+	VPADDW       Y4, Y5, Y5
 	VPMADDWD     Y1, Y5, Y5
 	VMOVDQU      32(R9), X4
 	VPBLENDD     $0xf0, 48(R9), Y4, Y4
@@ -350,11 +350,9 @@ group11:
 	VPBLENDD     $0xcc, Y10, Y8, Y11
 	VSHUFPD      $0x05, Y10, Y8, Y8
 	VPADDW       Y11, Y8, Y8
-	VPMADDWD     Y1, Y8, Y8
 	VPBLENDD     $0xcc, Y9, Y7, Y10
 	VSHUFPD      $0x05, Y9, Y7, Y7
 	VPADDW       Y10, Y7, Y7
-	VPMADDWD     Y1, Y7, Y7
 	VPSRLW       $0x04, Y4, Y9
 	VPAND        Y0, Y9, Y9
 	VPMADDUBSW   416(R10), Y9, Y10
@@ -366,14 +364,16 @@ group11:
 	VPBLENDD     $0xcc, Y11, Y10, Y12
 	VSHUFPD      $0x05, Y11, Y10, Y10
 	VPADDW       Y12, Y10, Y10
-	VPMADDWD     Y1, Y10, Y10
 	VPBLENDD     $0xcc, Y4, Y9, Y11
 	VSHUFPD      $0x05, Y4, Y9, Y9
 	VPADDW       Y11, Y9, Y9
-	VPMADDWD     Y1, Y9, Y9
-	VPACKSSDW    Y10, Y8, Y8
+	VSHUFPS      $0x88, Y10, Y8, Y4
+	VSHUFPS      $0xdd, Y10, Y8, Y8
+	VPADDW       Y4, Y8, Y8
 	VPMADDWD     Y1, Y8, Y8
-	VPACKSSDW    Y9, Y7, Y7
+	VSHUFPS      $0x88, Y9, Y7, Y4
+	VSHUFPS      $0xdd, Y9, Y7, Y7
+	VPADDW       Y4, Y7, Y7
 	VPMADDWD     Y1, Y7, Y7
 	VPBROADCASTD 80(R9), X4
 	VCVTPH2PS    X4, Y4
@@ -1074,7 +1074,6 @@ touched28:
 	VPBLENDD       $0xcc, Y5, Y6, Y10
 	VSHUFPD        $0x05, Y5, Y6, Y6
 	VPADDW         Y10, Y6, Y6
-	VPMADDWD       Y2, Y6, Y6
 	VPSRLW         $0x04, Y8, Y5
 	VPAND          Y1, Y5, Y5
 	VPMADDUBSW     384(R9), Y5, Y5
@@ -1084,8 +1083,9 @@ touched28:
 	VPBLENDD       $0xcc, Y4, Y5, Y8
 	VSHUFPD        $0x05, Y4, Y5, Y5
 	VPADDW         Y8, Y5, Y5
-	VPMADDWD       Y2, Y5, Y5
-	VPACKSSDW      Y5, Y6, Y6
+	VSHUFPS        $0x88, Y5, Y6, Y4
+	VSHUFPS        $0xdd, Y5, Y6, Y6
+	VPADDW         Y4, Y6, Y6
 	VPMADDWD       Y2, Y6, Y6
 	VMOVDQU        48(R8), X4
 	VPBLENDD       $0xf0, 64(R8), Y4, Y4
@@ -1106,7 +1106,6 @@ touched28:
 	VPBLENDD       $0xcc, Y5, Y7, Y9
 	VSHUFPD        $0x05, Y5, Y7, Y7
 	VPADDW         Y9, Y7, Y7
-	VPMADDWD       Y2, Y7, Y7
 	VPSRLW         $0x04, Y8, Y5
 	VPAND          Y1, Y5, Y5
 	VPMADDUBSW     416(R9), Y5, Y5
@@ -1116,8 +1115,9 @@ touched28:
 	VPBLENDD       $0xcc, Y4, Y5, Y8
 	VSHUFPD        $0x05, Y4, Y5, Y5
 	VPADDW         Y8, Y5, Y5
-	VPMADDWD       Y2, Y5, Y5
-	VPACKSSDW      Y5, Y7, Y7
+	VSHUFPS        $0x88, Y5, Y7, Y4
+	VSHUFPS        $0xdd, Y5, Y7, Y7
+	VPADDW         Y4, Y7, Y7
 	VPMADDWD       Y2, Y7, Y7
 	VPBROADCASTW   108(R8), Y4
 	VCVTPH2PS      X4, Y4
@@ -1156,7 +1156,6 @@ group29:
 	VPBLENDD       $0xcc, Y9, Y10, Y14
 	VSHUFPD        $0x05, Y9, Y10, Y10
 	VPADDW         Y14, Y10, Y10
-	VPMADDWD       Y2, Y10, Y10
 	VPSRLW         $0x04, Y12, Y9
 	VPAND          Y1, Y9, Y9
 	VPMADDUBSW     384(R9), Y9, Y9
@@ -1166,8 +1165,9 @@ group29:
 	VPBLENDD       $0xcc, Y8, Y9, Y12
 	VSHUFPD        $0x05, Y8, Y9, Y9
 	VPADDW         Y12, Y9, Y9
-	VPMADDWD       Y2, Y9, Y9
-	VPACKSSDW      Y9, Y10, Y10
+	VSHUFPS        $0x88, Y9, Y10, Y8
+	VSHUFPS        $0xdd, Y9, Y10, Y10
+	VPADDW         Y8, Y10, Y10
 	VPMADDWD       Y2, Y10, Y10
 	VMOVDQU        48(R8), X8
 	VPBLENDD       $0xf0, 64(R8), Y8, Y8
@@ -1188,7 +1188,6 @@ group29:
 	VPBLENDD       $0xcc, Y9, Y11, Y13
 	VSHUFPD        $0x05, Y9, Y11, Y11
 	VPADDW         Y13, Y11, Y11
-	VPMADDWD       Y2, Y11, Y11
 	VPSRLW         $0x04, Y12, Y9
 	VPAND          Y1, Y9, Y9
 	VPMADDUBSW     416(R9), Y9, Y9
@@ -1198,8 +1197,9 @@ group29:
 	VPBLENDD       $0xcc, Y8, Y9, Y12
 	VSHUFPD        $0x05, Y8, Y9, Y9
 	VPADDW         Y12, Y9, Y9
-	VPMADDWD       Y2, Y9, Y9
-	VPACKSSDW      Y9, Y11, Y11
+	VSHUFPS        $0x88, Y9, Y11, Y8
+	VSHUFPS        $0xdd, Y9, Y11, Y11
+	VPADDW         Y8, Y11, Y11
 	VPMADDWD       Y2, Y11, Y11
 	VMOVDQU        -416(R9), Y8
 	VPSLLD         $0x02, Y8, Y8
@@ -1410,11 +1410,9 @@ group35:
 	VPBLENDD       $0xcc, Y12, Y10, Y13
 	VSHUFPD        $0x05, Y12, Y10, Y10
 	VPADDW         Y13, Y10, Y10
-	VPMADDWD       Y2, Y10, Y10
 	VPBLENDD       $0xcc, Y6, Y7, Y12
 	VSHUFPD        $0x05, Y6, Y7, Y7
 	VPADDW         Y12, Y7, Y7
-	VPMADDWD       Y2, Y7, Y7
 	VPSRLW         $0x04, Y9, Y6
 	VPAND          Y1, Y6, Y6
 	VPMADDUBSW     384(R10), Y6, Y9
@@ -1426,14 +1424,16 @@ group35:
 	VPBLENDD       $0xcc, Y12, Y9, Y13
 	VSHUFPD        $0x05, Y12, Y9, Y9
 	VPADDW         Y13, Y9, Y9
-	VPMADDWD       Y2, Y9, Y9
 	VPBLENDD       $0xcc, Y5, Y6, Y12
 	VSHUFPD        $0x05, Y5, Y6, Y6
 	VPADDW         Y12, Y6, Y6
-	VPMADDWD       Y2, Y6, Y6
-	VPACKSSDW      Y9, Y10, Y10
+	VSHUFPS        $0x88, Y9, Y10, Y5
+	VSHUFPS        $0xdd, Y9, Y10, Y10
+	VPADDW         Y5, Y10, Y10
 	VPMADDWD       Y2, Y10, Y10
-	VPACKSSDW      Y6, Y7, Y7
+	VSHUFPS        $0x88, Y6, Y7, Y5
+	VSHUFPS        $0xdd, Y6, Y7, Y7
+	VPADDW         Y5, Y7, Y7
 	VPMADDWD       Y2, Y7, Y7
 	VMOVDQU        48(R9), X5
 	VPBLENDD       $0xf0, 64(R9), Y5, Y5
@@ -1456,11 +1456,9 @@ group35:
 	VPBLENDD       $0xcc, Y11, Y12, Y13
 	VSHUFPD        $0x05, Y11, Y12, Y12
 	VPADDW         Y13, Y12, Y12
-	VPMADDWD       Y2, Y12, Y12
 	VPBLENDD       $0xcc, Y6, Y8, Y11
 	VSHUFPD        $0x05, Y6, Y8, Y8
 	VPADDW         Y11, Y8, Y8
-	VPMADDWD       Y2, Y8, Y8
 	VPSRLW         $0x04, Y9, Y6
 	VPAND          Y1, Y6, Y6
 	VPMADDUBSW     416(R10), Y6, Y9
@@ -1472,14 +1470,16 @@ group35:
 	VPBLENDD       $0xcc, Y11, Y9, Y13
 	VSHUFPD        $0x05, Y11, Y9, Y9
 	VPADDW         Y13, Y9, Y9
-	VPMADDWD       Y2, Y9, Y9
 	VPBLENDD       $0xcc, Y5, Y6, Y11
 	VSHUFPD        $0x05, Y5, Y6, Y6
 	VPADDW         Y11, Y6, Y6
-	VPMADDWD       Y2, Y6, Y6
-	VPACKSSDW      Y9, Y12, Y12
+	VSHUFPS        $0x88, Y9, Y12, Y5
+	VSHUFPS        $0xdd, Y9, Y12, Y12
+	VPADDW         Y5, Y12, Y12
 	VPMADDWD       Y2, Y12, Y12
-	VPACKSSDW      Y6, Y8, Y8
+	VSHUFPS        $0x88, Y6, Y8, Y5
+	VSHUFPS        $0xdd, Y6, Y8, Y8
+	VPADDW         Y5, Y8, Y8
 	VPMADDWD       Y2, Y8, Y8
 	VPBROADCASTW   108(R9), Y5
 	VCVTPH2PS      X5, Y5
@@ -2242,7 +2242,6 @@ touched52:
 	VPBLENDD       $0xcc, Y3, Y4, Y5
 	VSHUFPD        $0x05, Y3, Y4, Y4
 	VPADDW         Y5, Y4, Y4
-	VPMADDWD       Y1, Y4, Y4
 	VMOVDQU        48(R8), X3
 	VPBLENDD       $0xf0, 96(R8), Y3, Y3
 	VPAND          Y0, Y3, Y5
@@ -2262,7 +2261,6 @@ touched52:
 	VPBLENDD       $0xcc, Y3, Y5, Y6
 	VSHUFPD        $0x05, Y3, Y5, Y5
 	VPADDW         Y6, Y5, Y5
-	VPMADDWD       Y1, Y5, Y5
 	VBROADCASTI128 (R8), Y3
 	VPSHUFB        splice45Order<>+0(SB), Y3, Y3
 	VPAND          splice45Mask<>+0(SB), Y3, Y3
@@ -2307,7 +2305,6 @@ group53:
 	VPBLENDD       $0xcc, Y7, Y8, Y9
 	VSHUFPD        $0x05, Y7, Y8, Y8
 	VPADDW         Y9, Y8, Y8
-	VPMADDWD       Y1, Y8, Y8
 	VMOVDQU        48(R8), X7
 	VPBLENDD       $0xf0, 96(R8), Y7, Y7
 	VPAND          Y0, Y7, Y9
@@ -2327,8 +2324,9 @@ group53:
 	VPBLENDD       $0xcc, Y7, Y9, Y10
 	VSHUFPD        $0x05, Y7, Y9, Y9
 	VPADDW         Y10, Y9, Y9
-	VPMADDWD       Y1, Y9, Y9
-	VPACKSSDW      Y5, Y4, Y4
+	VSHUFPS        $0x88, Y5, Y4, Y7
+	VSHUFPS        $0xdd, Y5, Y4, Y4
+	VPADDW         Y7, Y4, Y4
 	VPMADDWD       Y1, Y4, Y4
 	VCVTDQ2PS      Y4, Y4
 	VMULPS         -512(R9), Y3, Y3
@@ -2361,7 +2359,9 @@ group53:
 	JMP            group53
 
 last54:
-	VPACKSSDW    Y5, Y4, Y4
+	VSHUFPS      $0x88, Y5, Y4, Y7
+	VSHUFPS      $0xdd, Y5, Y4, Y4
+	VPADDW       Y7, Y4, Y4
 	VPMADDWD     Y1, Y4, Y4
 	VCVTDQ2PS    Y4, Y4
 	VMULPS       -512(R9), Y3, Y3
@@ -2499,11 +2499,9 @@ group59:
 	VPBLENDD       $0xcc, Y7, Y8, Y6
 	VSHUFPD        $0x05, Y7, Y8, Y8
 	VPADDW         Y6, Y8, Y8
-	VPMADDWD       Y1, Y8, Y8
 	VPBLENDD       $0xcc, Y4, Y5, Y6
 	VSHUFPD        $0x05, Y4, Y5, Y5
 	VPADDW         Y6, Y5, Y5
-	VPMADDWD       Y1, Y5, Y5
 	VMOVDQU        48(R9), X4
 	VPBLENDD       $0xf0, 96(R9), Y4, Y4
 	VPAND          Y0, Y4, Y6
@@ -2529,11 +2527,9 @@ group59:
 	VPBLENDD       $0xcc, Y9, Y10, Y7
 	VSHUFPD        $0x05, Y9, Y10, Y10
 	VPADDW         Y7, Y10, Y10
-	VPMADDWD       Y1, Y10, Y10
 	VPBLENDD       $0xcc, Y4, Y6, Y7
 	VSHUFPD        $0x05, Y4, Y6, Y6
 	VPADDW         Y7, Y6, Y6
-	VPMADDWD       Y1, Y6, Y6
 	VBROADCASTI128 (R9), Y4
 	VPSHUFB        splice45Order<>+0(SB), Y4, Y4
 	VPAND          splice45Mask<>+0(SB), Y4, Y4
@@ -2550,13 +2546,17 @@ group59:
 	VMOVSHDUP      Y9, Y9
 	VMULPS         Y11, Y4, Y4
 	VMULPS         Y9, Y7, Y7
-	VPACKSSDW      Y10, Y8, Y8
+	VSHUFPS        $0x88, Y10, Y8, Y9
+	VSHUFPS        $0xdd, Y10, Y8, Y8
+	VPADDW         Y9, Y8, Y8
 	VPMADDWD       Y1, Y8, Y8
 	VCVTDQ2PS      Y8, Y8
 	VMULPS         (R10), Y4, Y9
 	VFMADD231PS    Y8, Y9, Y2
 	VFNMADD231PS   32(R10), Y7, Y2
-	VPACKSSDW      Y6, Y5, Y5
+	VSHUFPS        $0x88, Y6, Y5, Y8
+	VSHUFPS        $0xdd, Y6, Y5, Y5
+	VPADDW         Y8, Y5, Y5
 	VPMADDWD       Y1, Y5, Y5
 	VCVTDQ2PS      Y5, Y5
 	VMULPS         (R10)(DI*1), Y4, Y4

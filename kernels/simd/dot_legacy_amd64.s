@@ -54,7 +54,6 @@ touched4:
 	VPBLENDD     $0xcc, Y4, Y3, Y5
 	VSHUFPD      $0x05, Y4, Y3, Y3
 	VPADDW       Y5, Y3, Y3
-	VPMADDWD     Y1, Y3, Y3
 	VMOVDQU      38(R8), X4
 	VINSERTI128  $0x01, 110(R8), Y4, Y4
 	VPSRLW       $0x04, Y4, Y5
@@ -74,7 +73,6 @@ touched4:
 	VPBLENDD     $0xcc, Y5, Y4, Y6
 	VSHUFPD      $0x05, Y5, Y4, Y4
 	VPADDW       Y6, Y4, Y4
-	VPMADDWD     Y1, Y4, Y4
 	VMOVDQU      (R8), Y5
 	VPBLENDW     $0x0c, 32(R8), Y5, Y5
 	VPBLENDW     $0x30, 64(R8), Y5, Y5
@@ -114,7 +112,6 @@ group5:
 	VPBLENDD     $0xcc, Y7, Y6, Y8
 	VSHUFPD      $0x05, Y7, Y6, Y6
 	VPADDW       Y8, Y6, Y6
-	VPMADDWD     Y1, Y6, Y6
 	VMOVDQU      38(R8), X7
 	VINSERTI128  $0x01, 110(R8), Y7, Y7
 	VPSRLW       $0x04, Y7, Y8
@@ -134,8 +131,9 @@ group5:
 	VPBLENDD     $0xcc, Y8, Y7, Y9
 	VSHUFPD      $0x05, Y8, Y7, Y7
 	VPADDW       Y9, Y7, Y7
-	VPMADDWD     Y1, Y7, Y7
-	VPACKSSDW    Y4, Y3, Y3
+	VSHUFPS      $0x88, Y4, Y3, Y8
+	VSHUFPS      $0xdd, Y4, Y3, Y3
+	VPADDW       Y8, Y3, Y3
 	VPMADDWD     Y1, Y3, Y3
 	VMOVDQU      -448(R9), Y4
 	VPSLLD       $0x03, Y4, Y4
@@ -164,7 +162,9 @@ group5:
 	JMP          group5
 
 last6:
-	VPACKSSDW   Y4, Y3, Y3
+	VSHUFPS     $0x88, Y4, Y3, Y6
+	VSHUFPS     $0xdd, Y4, Y3, Y3
+	VPADDW      Y6, Y3, Y3
 	VPMADDWD    Y1, Y3, Y3
 	VMOVDQU     -448(R9), Y4
 	VPSLLD      $0x03, Y4, Y4
@@ -298,11 +298,9 @@ group11:
 	VPBLENDD     $0xcc, Y8, Y6, Y7
 	VSHUFPD      $0x05, Y8, Y6, Y6
 	VPADDW       Y7, Y6, Y6
-	VPMADDWD     Y1, Y6, Y6
 	VPBLENDD     $0xcc, Y5, Y4, Y7
 	VSHUFPD      $0x05, Y5, Y4, Y4
 	VPADDW       Y7, Y4, Y4
-	VPMADDWD     Y1, Y4, Y4
 	VMOVDQU      38(R9), X5
 	VINSERTI128  $0x01, 110(R9), Y5, Y5
 	VPSRLW       $0x04, Y5, Y7
@@ -328,11 +326,9 @@ group11:
 	VPBLENDD     $0xcc, Y10, Y8, Y9
 	VSHUFPD      $0x05, Y10, Y8, Y8
 	VPADDW       Y9, Y8, Y8
-	VPMADDWD     Y1, Y8, Y8
 	VPBLENDD     $0xcc, Y7, Y5, Y9
 	VSHUFPD      $0x05, Y7, Y5, Y5
 	VPADDW       Y9, Y5, Y5
-	VPMADDWD     Y1, Y5, Y5
 	VMOVDQU      (R9), Y7
 	VPBLENDW     $0x0c, 32(R9), Y7, Y7
 	VPBLENDW     $0x30, 64(R9), Y7, Y7
@@ -340,7 +336,9 @@ group11:
 	VEXTRACTI128 $0x01, Y7, X9
 	VPBLENDW     $0xaa, X9, X7, X7
 	VCVTPH2PS    X7, Y7
-	VPACKSSDW    Y8, Y6, Y6
+	VSHUFPS      $0x88, Y8, Y6, Y9
+	VSHUFPS      $0xdd, Y8, Y6, Y6
+	VPADDW       Y9, Y6, Y6
 	VPMADDWD     Y1, Y6, Y6
 	VMOVDQU      64(R10), Y8
 	VPSLLD       $0x03, Y8, Y8
@@ -348,7 +346,9 @@ group11:
 	VCVTDQ2PS    Y6, Y6
 	VMULPS       (R10), Y7, Y8
 	VFMADD231PS  Y6, Y8, Y2
-	VPACKSSDW    Y5, Y4, Y4
+	VSHUFPS      $0x88, Y5, Y4, Y6
+	VSHUFPS      $0xdd, Y5, Y4, Y4
+	VPADDW       Y6, Y4, Y4
 	VPMADDWD     Y1, Y4, Y4
 	VMOVDQU      64(R10)(DI*1), Y5
 	VPSLLD       $0x03, Y5, Y5
@@ -980,7 +980,6 @@ touched28:
 	VPBLENDD     $0xcc, Y4, Y3, Y5
 	VSHUFPD      $0x05, Y4, Y3, Y3
 	VPADDW       Y5, Y3, Y3
-	VPMADDWD     Y1, Y3, Y3
 	VMOVDQU      44(R8), X4
 	VINSERTI128  $0x01, 124(R8), Y4, Y4
 	VPSRLW       $0x04, Y4, Y5
@@ -1000,7 +999,6 @@ touched28:
 	VPBLENDD     $0xcc, Y5, Y4, Y6
 	VSHUFPD      $0x05, Y5, Y4, Y4
 	VPADDW       Y6, Y4, Y4
-	VPMADDWD     Y1, Y4, Y4
 	VMOVDQU      (R8), Y5
 	VPBLENDD     $0x42, 36(R8), Y5, Y5
 	VPBLENDD     $0x84, 72(R8), Y5, Y5
@@ -1044,7 +1042,6 @@ group29:
 	VPBLENDD     $0xcc, Y8, Y6, Y9
 	VSHUFPD      $0x05, Y8, Y6, Y6
 	VPADDW       Y9, Y6, Y6
-	VPMADDWD     Y1, Y6, Y6
 	VMOVDQU      44(R8), X8
 	VINSERTI128  $0x01, 124(R8), Y8, Y8
 	VPSRLW       $0x04, Y8, Y9
@@ -1064,8 +1061,9 @@ group29:
 	VPBLENDD     $0xcc, Y9, Y8, Y10
 	VSHUFPD      $0x05, Y9, Y8, Y8
 	VPADDW       Y10, Y8, Y8
-	VPMADDWD     Y1, Y8, Y8
-	VPACKSSDW    Y4, Y3, Y3
+	VSHUFPS      $0x88, Y4, Y3, Y9
+	VSHUFPS      $0xdd, Y4, Y3, Y3
+	VPADDW       Y9, Y3, Y3
 	VPMADDWD     Y1, Y3, Y3
 	VCVTDQ2PS    Y3, Y3
 	VMULPS       -512(R9), Y7, Y4
@@ -1097,7 +1095,9 @@ group29:
 	JMP          group29
 
 last30:
-	VPACKSSDW   Y4, Y3, Y3
+	VSHUFPS     $0x88, Y4, Y3, Y6
+	VSHUFPS     $0xdd, Y4, Y3, Y3
+	VPADDW      Y6, Y3, Y3
 	VPMADDWD    Y1, Y3, Y3
 	VCVTDQ2PS   Y3, Y3
 	VMULPS      -512(R9), Y7, Y4
@@ -1223,11 +1223,9 @@ group35:
 	VPBLENDD     $0xcc, Y8, Y6, Y7
 	VSHUFPD      $0x05, Y8, Y6, Y6
 	VPADDW       Y7, Y6, Y6
-	VPMADDWD     Y1, Y6, Y6
 	VPBLENDD     $0xcc, Y5, Y4, Y7
 	VSHUFPD      $0x05, Y5, Y4, Y4
 	VPADDW       Y7, Y4, Y4
-	VPMADDWD     Y1, Y4, Y4
 	VMOVDQU      44(R9), X5
 	VINSERTI128  $0x01, 124(R9), Y5, Y5
 	VPSRLW       $0x04, Y5, Y7
@@ -1253,11 +1251,9 @@ group35:
 	VPBLENDD     $0xcc, Y10, Y8, Y9
 	VSHUFPD      $0x05, Y10, Y8, Y8
 	VPADDW       Y9, Y8, Y8
-	VPMADDWD     Y1, Y8, Y8
 	VPBLENDD     $0xcc, Y7, Y5, Y9
 	VSHUFPD      $0x05, Y7, Y5, Y5
 	VPADDW       Y9, Y5, Y5
-	VPMADDWD     Y1, Y5, Y5
 	VMOVDQU      (R9), Y7
 	VPBLENDD     $0x42, 36(R9), Y7, Y7
 	VPBLENDD     $0x84, 72(R9), Y7, Y7
@@ -1269,13 +1265,17 @@ group35:
 	VPUNPCKHWD   X9, X7, X7
 	VCVTPH2PS    X10, Y10
 	VCVTPH2PS    X7, Y7
-	VPACKSSDW    Y8, Y6, Y6
+	VSHUFPS      $0x88, Y8, Y6, Y9
+	VSHUFPS      $0xdd, Y8, Y6, Y6
+	VPADDW       Y9, Y6, Y6
 	VPMADDWD     Y1, Y6, Y6
 	VCVTDQ2PS    Y6, Y6
 	VMULPS       (R10), Y10, Y8
 	VFMADD231PS  Y6, Y8, Y2
 	VFMADD231PS  32(R10), Y7, Y2
-	VPACKSSDW    Y5, Y4, Y4
+	VSHUFPS      $0x88, Y5, Y4, Y6
+	VSHUFPS      $0xdd, Y5, Y4, Y4
+	VPADDW       Y6, Y4, Y4
 	VPMADDWD     Y1, Y4, Y4
 	VCVTDQ2PS    Y4, Y4
 	VMULPS       (R10)(DI*1), Y10, Y5

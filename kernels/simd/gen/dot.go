@@ -451,16 +451,24 @@ func (g *dot) adder() func(b, a vec, level int) {
 	if !g.inWords() {
 		return add
 	}
+	longer := g.f.top*127*g.f.products()<<1 <= 32767 // words hold the sums of level 1 too
 	return func(b, a vec, level int) {
-		if level > 0 {
+		t := e.YMM()
+		switch {
+		case level == 0:
+			e.VPBLENDD(imm(0xcc), b, a, t)
+			e.VSHUFPD(imm(5), b, a, a)
+		case longer:
+			e.VSHUFPS(imm(0x88), b, a, t)
+			e.VSHUFPS(imm(0xdd), b, a, a)
+		default:
 			add(b, a, level)
 			return
 		}
-		t := e.YMM()
-		e.VPBLENDD(imm(0xcc), b, a, t)
-		e.VSHUFPD(imm(5), b, a, a)
 		e.VPADDW(t, a, a)
-		e.VPMADDWD(g.ones, a, a)
+		if level > 0 || !longer {
+			e.VPMADDWD(g.ones, a, a)
+		}
 	}
 }
 
