@@ -25,8 +25,8 @@ const nearAhead = 4096
 // dotRows are the numbers of activation rows that there are kernels for.
 var dotRows = []int{1, 2}
 
-// emitDots writes the kernels of AVX2 and AVX-VNNI, emitDots512 those of the AVX-512 rung, which differ by the form of
-// VPDPBUSD alone: vectors of 256 bits suffice to keep up with memory.
+// emitDots writes the kernels of AVX2 and AVX-VNNI, emitDots512 those of the AVX-512 rung, which have VPDPBUSD in another form,
+// more registers for constants and VPTERNLOGD, but vectors of 256 bits too: these suffice to keep up with memory.
 func emitDots(e *emitter, formats []*format) {
 	for _, f := range formats {
 		for _, e.vnni = range []bool{false, true} {

@@ -9,7 +9,12 @@ import (
 
 // The dot kernels of the K formats. Blocks i and i+4 of a group lie at the same distance in every field of a super-block, so a
 // vector that has 16 values of one in its low lane and of the other in its high lane is unpacked as a whole, and the second 16
-// values are added to the same partial sums. That halves the tree, and its last level ends in the order of the blocks.
+// values are added to the same partial sums. That halves the tree, and its last level ends in the order of the blocks. The
+// activations lie in the same pairs.
+//
+// What is left is a few operations for each 32 bytes, so everything else is looked at too: scales come from the bytes of the
+// super-block by one shuffle, one mask and one multiplication (see splice), a value's scattered bits from tables of 16 bytes, and
+// where VPDPBUSD has room for it the upper half of a byte is multiplied where it stands and the sum shifted.
 
 // rowPieces reads the super-block at p, and remembers what it has read.
 type rowPieces struct {
