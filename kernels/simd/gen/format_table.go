@@ -117,7 +117,7 @@ func tableFormats() []*format {
 					s.dw(b, l)
 				}
 			},
-			row: xs.row,
+			row:     xs.row,
 			nibbles: lookup(after8), sized: sized(after8),
 		},
 	}
