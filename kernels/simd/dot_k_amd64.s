@@ -1352,6 +1352,12 @@ DATA low3<>+16(SB)/8, $0x0707070707070707
 DATA low3<>+24(SB)/8, $0x0707070707070707
 GLOBL low3<>(SB), RODATA|NOPTR, $32
 
+DATA offset2<>+0(SB)/8, $0x0000000400000004
+DATA offset2<>+8(SB)/8, $0x0000000400000004
+DATA offset2<>+16(SB)/8, $0x0000000400000004
+DATA offset2<>+24(SB)/8, $0x0000000400000004
+GLOBL offset2<>(SB), RODATA|NOPTR, $32
+
 // func dotQ3_Kx2AVX2(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·dotQ3_Kx2AVX2(SB), $512-80
@@ -4563,6 +4569,12 @@ DATA bits45<>+8(SB)/8, $0x3030303030303030
 DATA bits45<>+16(SB)/8, $0x3030303030303030
 DATA bits45<>+24(SB)/8, $0x3030303030303030
 GLOBL bits45<>(SB), RODATA|NOPTR, $32
+
+DATA offset5<>+0(SB)/8, $0x0000002000000020
+DATA offset5<>+8(SB)/8, $0x0000002000000020
+DATA offset5<>+16(SB)/8, $0x0000002000000020
+DATA offset5<>+24(SB)/8, $0x0000002000000020
+GLOBL offset5<>(SB), RODATA|NOPTR, $32
 
 // func dotQ6_Kx2AVX2(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+

@@ -530,6 +530,7 @@ TEXT ·dotQ3_Kx1VL(SB), $256-80
 	VMOVDQU32 low2s<>+0(SB), Y24
 	VMOVDQU32 low3<>+0(SB), Y25
 	VMOVDQU32 onesWords<>+0(SB), Y26
+	VMOVDQU32 offset2<>+0(SB), Y27
 	MOVQ      AX, SI
 
 octet13:
@@ -688,12 +689,8 @@ group17:
 	VPMADDWD       Y26, Y7, Y7
 	VPACKSSDW      Y7, Y10, Y10
 	VPMADDWD       Y26, Y10, Y10
-	VMOVDQU        -416(R9), Y3
-	VPSLLD         $0x02, Y3, Y3
-	VPADDD         Y3, Y5, Y5
-	VMOVDQU        -384(R9), Y3
-	VPSLLD         $0x02, Y3, Y3
-	VPADDD         Y3, Y6, Y6
+	VPDPWSSD       -416(R9), Y27, Y5
+	VPDPWSSD       -384(R9), Y27, Y6
 	VPSLLD         $0x10, Y6, Y6
 	VPBLENDW       $0xaa, Y6, Y5, Y5
 	VPMADDWD       Y2, Y5, Y5
@@ -719,12 +716,8 @@ group17:
 	JMP            group17
 
 last18:
-	VMOVDQU     -416(R9), Y3
-	VPSLLD      $0x02, Y3, Y3
-	VPADDD      Y3, Y5, Y5
-	VMOVDQU     -384(R9), Y3
-	VPSLLD      $0x02, Y3, Y3
-	VPADDD      Y3, Y6, Y6
+	VPDPWSSD    -416(R9), Y27, Y5
+	VPDPWSSD    -384(R9), Y27, Y6
 	VPSLLD      $0x10, Y6, Y6
 	VPBLENDW    $0xaa, Y6, Y5, Y5
 	VPMADDWD    Y2, Y5, Y5
@@ -839,6 +832,12 @@ DATA low3<>+16(SB)/8, $0x0707070707070707
 DATA low3<>+24(SB)/8, $0x0707070707070707
 GLOBL low3<>(SB), RODATA|NOPTR, $32
 
+DATA offset2<>+0(SB)/8, $0x0000000400000004
+DATA offset2<>+8(SB)/8, $0x0000000400000004
+DATA offset2<>+16(SB)/8, $0x0000000400000004
+DATA offset2<>+24(SB)/8, $0x0000000400000004
+GLOBL offset2<>(SB), RODATA|NOPTR, $32
+
 // func dotQ3_Kx2VL(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 // Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
 TEXT ·dotQ3_Kx2VL(SB), $512-80
@@ -857,6 +856,7 @@ TEXT ·dotQ3_Kx2VL(SB), $512-80
 	VMOVDQU32 low2s<>+0(SB), Y24
 	VMOVDQU32 low3<>+0(SB), Y25
 	VMOVDQU32 onesWords<>+0(SB), Y26
+	VMOVDQU32 offset2<>+0(SB), Y27
 	MOVQ      AX, SI
 
 octet19:
@@ -978,24 +978,16 @@ group23:
 	VPMADDUBSW     Y18, Y3, Y3
 	VPSRLVD        upperBy4<>+0(SB), Y3, Y3
 	VPSUBW         Y19, Y3, Y3
-	VMOVDQU        96(R10), Y4
-	VPSLLD         $0x02, Y4, Y4
-	VPADDD         Y4, Y6, Y6
-	VMOVDQU        128(R10), Y4
-	VPSLLD         $0x02, Y4, Y4
-	VPADDD         Y4, Y8, Y8
+	VPDPWSSD       96(R10), Y27, Y6
+	VPDPWSSD       128(R10), Y27, Y8
 	VPSLLD         $0x10, Y8, Y8
 	VPBLENDW       $0xaa, Y8, Y6, Y6
 	VPMADDWD       Y3, Y6, Y6
 	VCVTDQ2PS      Y6, Y6
 	VMULPS         (R10), Y2, Y4
 	VFMADD231PS    Y6, Y4, Y0
-	VMOVDQU        96(R10)(DI*1), Y4
-	VPSLLD         $0x02, Y4, Y4
-	VPADDD         Y4, Y7, Y7
-	VMOVDQU        128(R10)(DI*1), Y4
-	VPSLLD         $0x02, Y4, Y4
-	VPADDD         Y4, Y9, Y9
+	VPDPWSSD       96(R10)(DI*1), Y27, Y7
+	VPDPWSSD       128(R10)(DI*1), Y27, Y9
 	VPSLLD         $0x10, Y9, Y9
 	VPBLENDW       $0xaa, Y9, Y7, Y7
 	VPMADDWD       Y3, Y7, Y7
@@ -2113,6 +2105,7 @@ TEXT ·dotQ6_Kx1VL(SB), $256-80
 	VMOVDQU32 evenBits<>+0(SB), Y17
 	VMOVDQU32 oddBits<>+0(SB), Y18
 	VMOVDQU32 onesWords<>+0(SB), Y19
+	VMOVDQU32 offset5<>+0(SB), Y20
 	MOVQ      AX, SI
 
 octet49:
@@ -2281,12 +2274,8 @@ group53:
 	VPSLLD       $0x10, Y2, Y3
 	VPSRAD       $0x10, Y3, Y3
 	VPSRAD       $0x10, Y2, Y2
-	VMOVDQU      -416(R9), Y4
-	VPSLLD       $0x05, Y4, Y4
-	VPADDD       Y4, Y5, Y5
-	VMOVDQU      -384(R9), Y4
-	VPSLLD       $0x05, Y4, Y4
-	VPADDD       Y4, Y6, Y6
+	VPDPWSSD     -416(R9), Y20, Y5
+	VPDPWSSD     -384(R9), Y20, Y6
 	VPMULLD      Y3, Y5, Y5
 	VPMULLD      Y2, Y6, Y6
 	VPADDD       Y6, Y5, Y5
@@ -2310,12 +2299,8 @@ last54:
 	VPSLLD      $0x10, Y2, Y3
 	VPSRAD      $0x10, Y3, Y3
 	VPSRAD      $0x10, Y2, Y2
-	VMOVDQU     -416(R9), Y4
-	VPSLLD      $0x05, Y4, Y4
-	VPADDD      Y4, Y5, Y5
-	VMOVDQU     -384(R9), Y4
-	VPSLLD      $0x05, Y4, Y4
-	VPADDD      Y4, Y6, Y6
+	VPDPWSSD    -416(R9), Y20, Y5
+	VPDPWSSD    -384(R9), Y20, Y6
 	VPMULLD     Y3, Y5, Y5
 	VPMULLD     Y2, Y6, Y6
 	VPADDD      Y6, Y5, Y5
@@ -2388,6 +2373,12 @@ DATA oddBits<>+16(SB)/8, $0xcccccccccccccccc
 DATA oddBits<>+24(SB)/8, $0xcccccccccccccccc
 GLOBL oddBits<>(SB), RODATA|NOPTR, $32
 
+DATA offset5<>+0(SB)/8, $0x0000002000000020
+DATA offset5<>+8(SB)/8, $0x0000002000000020
+DATA offset5<>+16(SB)/8, $0x0000002000000020
+DATA offset5<>+24(SB)/8, $0x0000002000000020
+GLOBL offset5<>(SB), RODATA|NOPTR, $32
+
 // func dotQ6_Kx2VL(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 // Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
 TEXT ·dotQ6_Kx2VL(SB), $512-80
@@ -2399,6 +2390,7 @@ TEXT ·dotQ6_Kx2VL(SB), $512-80
 	VMOVDQU32 evenBits<>+0(SB), Y17
 	VMOVDQU32 oddBits<>+0(SB), Y18
 	VMOVDQU32 onesWords<>+0(SB), Y19
+	VMOVDQU32 offset5<>+0(SB), Y20
 	MOVQ      AX, SI
 
 octet55:
@@ -2526,24 +2518,16 @@ group59:
 	VPSLLD       $0x10, Y3, Y4
 	VPSRAD       $0x10, Y4, Y4
 	VPSRAD       $0x10, Y3, Y3
-	VMOVDQU      96(R10), Y5
-	VPSLLD       $0x05, Y5, Y5
-	VPADDD       Y5, Y6, Y6
-	VMOVDQU      128(R10), Y5
-	VPSLLD       $0x05, Y5, Y5
-	VPADDD       Y5, Y8, Y8
+	VPDPWSSD     96(R10), Y20, Y6
+	VPDPWSSD     128(R10), Y20, Y8
 	VPMULLD      Y4, Y6, Y6
 	VPMULLD      Y3, Y8, Y8
 	VPADDD       Y8, Y6, Y6
 	VCVTDQ2PS    Y6, Y6
 	VMULPS       (R10), Y2, Y5
 	VFMADD231PS  Y6, Y5, Y0
-	VMOVDQU      96(R10)(DI*1), Y5
-	VPSLLD       $0x05, Y5, Y5
-	VPADDD       Y5, Y7, Y7
-	VMOVDQU      128(R10)(DI*1), Y5
-	VPSLLD       $0x05, Y5, Y5
-	VPADDD       Y5, Y9, Y9
+	VPDPWSSD     96(R10)(DI*1), Y20, Y7
+	VPDPWSSD     128(R10)(DI*1), Y20, Y9
 	VPMULLD      Y4, Y7, Y7
 	VPMULLD      Y3, Y9, Y9
 	VPADDD       Y9, Y7, Y7

@@ -238,6 +238,12 @@ DATA onesWords<>+16(SB)/8, $0x0001000100010001
 DATA onesWords<>+24(SB)/8, $0x0001000100010001
 GLOBL onesWords<>(SB), RODATA|NOPTR, $32
 
+DATA offset3<>+0(SB)/8, $0x0000000800000008
+DATA offset3<>+8(SB)/8, $0x0000000800000008
+DATA offset3<>+16(SB)/8, $0x0000000800000008
+DATA offset3<>+24(SB)/8, $0x0000000800000008
+GLOBL offset3<>(SB), RODATA|NOPTR, $32
+
 // func dotQ4_0x2AVX2(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·dotQ4_0x2AVX2(SB), $512-80
@@ -2209,6 +2215,12 @@ DATA fifthHigh<>+8(SB)/8, $0x0303030307070707
 DATA fifthHigh<>+16(SB)/8, $0x0202020206060606
 DATA fifthHigh<>+24(SB)/8, $0x0303030307070707
 GLOBL fifthHigh<>(SB), RODATA|NOPTR, $32
+
+DATA offset4<>+0(SB)/8, $0x0000001000000010
+DATA offset4<>+8(SB)/8, $0x0000001000000010
+DATA offset4<>+16(SB)/8, $0x0000001000000010
+DATA offset4<>+24(SB)/8, $0x0000001000000010
+GLOBL offset4<>(SB), RODATA|NOPTR, $32
 
 DATA secondBy4<>+0(SB)/8, $0x0000000400000000
 DATA secondBy4<>+8(SB)/8, $0x0000000000000000
@@ -5197,6 +5209,12 @@ DATA signBit<>+8(SB)/8, $0x8080808080808080
 DATA signBit<>+16(SB)/8, $0x8080808080808080
 DATA signBit<>+24(SB)/8, $0x8080808080808080
 GLOBL signBit<>(SB), RODATA|NOPTR, $32
+
+DATA offset7<>+0(SB)/8, $0x0000008000000080
+DATA offset7<>+8(SB)/8, $0x0000008000000080
+DATA offset7<>+16(SB)/8, $0x0000008000000080
+DATA offset7<>+24(SB)/8, $0x0000008000000080
+GLOBL offset7<>(SB), RODATA|NOPTR, $32
 
 // func dotQ8_0x2VNNI(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 // Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+

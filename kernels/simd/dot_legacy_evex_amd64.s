@@ -12,6 +12,7 @@ TEXT ·dotQ4_0x1VL(SB), $256-80
 	MOVQ      octets+32(FP), DX
 	VMOVDQU   nibbleMask<>+0(SB), Y0
 	VMOVDQU32 onesWords<>+0(SB), Y16
+	VMOVDQU32 offset3<>+0(SB), Y17
 	MOVQ      AX, SI
 
 octet1:
@@ -129,9 +130,7 @@ group5:
 	VPMADDWD     Y16, Y8, Y8
 	VPACKSSDW    Y5, Y4, Y4
 	VPMADDWD     Y16, Y4, Y4
-	VMOVDQU      -448(R9), Y3
-	VPSLLD       $0x03, Y3, Y3
-	VPADDD       Y3, Y4, Y4
+	VPDPWSSD     -448(R9), Y17, Y4
 	VCVTDQ2PS    Y4, Y4
 	VMULPS       -512(R9), Y2, Y2
 	VFMADD231PS  Y4, Y2, Y1
@@ -158,9 +157,7 @@ group5:
 last6:
 	VPACKSSDW   Y5, Y4, Y4
 	VPMADDWD    Y16, Y4, Y4
-	VMOVDQU     -448(R9), Y3
-	VPSLLD      $0x03, Y3, Y3
-	VPADDD      Y3, Y4, Y4
+	VPDPWSSD    -448(R9), Y17, Y4
 	VCVTDQ2PS   Y4, Y4
 	VMULPS      -512(R9), Y2, Y2
 	VFMADD231PS Y4, Y2, Y1
@@ -230,6 +227,12 @@ DATA onesWords<>+16(SB)/8, $0x0001000100010001
 DATA onesWords<>+24(SB)/8, $0x0001000100010001
 GLOBL onesWords<>(SB), RODATA|NOPTR, $32
 
+DATA offset3<>+0(SB)/8, $0x0000000800000008
+DATA offset3<>+8(SB)/8, $0x0000000800000008
+DATA offset3<>+16(SB)/8, $0x0000000800000008
+DATA offset3<>+24(SB)/8, $0x0000000800000008
+GLOBL offset3<>(SB), RODATA|NOPTR, $32
+
 // func dotQ4_0x2VL(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 // Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
 TEXT ·dotQ4_0x2VL(SB), $512-80
@@ -239,6 +242,7 @@ TEXT ·dotQ4_0x2VL(SB), $512-80
 	MOVQ      stride+56(FP), DI
 	VMOVDQU   nibbleMask<>+0(SB), Y0
 	VMOVDQU32 onesWords<>+0(SB), Y16
+	VMOVDQU32 offset3<>+0(SB), Y17
 	MOVQ      AX, SI
 
 octet7:
@@ -326,17 +330,13 @@ group11:
 	VCVTPH2PS    X3, Y3
 	VPACKSSDW    Y7, Y5, Y5
 	VPMADDWD     Y16, Y5, Y5
-	VMOVDQU      64(R10), Y4
-	VPSLLD       $0x03, Y4, Y4
-	VPADDD       Y4, Y5, Y5
+	VPDPWSSD     64(R10), Y17, Y5
 	VCVTDQ2PS    Y5, Y5
 	VMULPS       (R10), Y3, Y4
 	VFMADD231PS  Y5, Y4, Y1
 	VPACKSSDW    Y8, Y6, Y6
 	VPMADDWD     Y16, Y6, Y6
-	VMOVDQU      64(R10)(DI*1), Y4
-	VPSLLD       $0x03, Y4, Y4
-	VPADDD       Y4, Y6, Y6
+	VPDPWSSD     64(R10)(DI*1), Y17, Y6
 	VCVTDQ2PS    Y6, Y6
 	VMULPS       (R10)(DI*1), Y3, Y3
 	VFMADD231PS  Y6, Y3, Y2
@@ -905,6 +905,7 @@ TEXT ·dotQ5_0x1VL(SB), $256-80
 	VMOVDQU32 fifthLow<>+0(SB), Y18
 	VMOVDQU32 fifthHigh<>+0(SB), Y19
 	VMOVDQU32 onesWords<>+0(SB), Y20
+	VMOVDQU32 offset4<>+0(SB), Y21
 	MOVQ      AX, SI
 
 octet25:
@@ -1097,9 +1098,7 @@ group29:
 	VSHUFPS      $0xdd, Y5, Y4, Y3
 	VSHUFPS      $0x88, Y5, Y4, Y4
 	VPADDD       Y3, Y4, Y4
-	VMOVDQU      -448(R9), Y3
-	VPSLLD       $0x04, Y3, Y3
-	VPADDD       Y3, Y4, Y4
+	VPDPWSSD     -448(R9), Y21, Y4
 	VCVTDQ2PS    Y4, Y4
 	VMULPS       -512(R9), Y2, Y2
 	VFMADD231PS  Y4, Y2, Y1
@@ -1129,9 +1128,7 @@ last30:
 	VSHUFPS     $0xdd, Y5, Y4, Y3
 	VSHUFPS     $0x88, Y5, Y4, Y4
 	VPADDD      Y3, Y4, Y4
-	VMOVDQU     -448(R9), Y3
-	VPSLLD      $0x04, Y3, Y3
-	VPADDD      Y3, Y4, Y4
+	VPDPWSSD    -448(R9), Y21, Y4
 	VCVTDQ2PS   Y4, Y4
 	VMULPS      -512(R9), Y2, Y2
 	VFMADD231PS Y4, Y2, Y1
@@ -1213,6 +1210,12 @@ DATA fifthHigh<>+16(SB)/8, $0x0202020202020202
 DATA fifthHigh<>+24(SB)/8, $0x0303030303030303
 GLOBL fifthHigh<>(SB), RODATA|NOPTR, $32
 
+DATA offset4<>+0(SB)/8, $0x0000001000000010
+DATA offset4<>+8(SB)/8, $0x0000001000000010
+DATA offset4<>+16(SB)/8, $0x0000001000000010
+DATA offset4<>+24(SB)/8, $0x0000001000000010
+GLOBL offset4<>(SB), RODATA|NOPTR, $32
+
 DATA halvesOrder22<>+0(SB)/8, $0x0908030207060100
 DATA halvesOrder22<>+8(SB)/8, $0x0f0e0d0c0b0a0504
 DATA halvesOrder22<>+16(SB)/8, $0x0000000000000000
@@ -1232,6 +1235,7 @@ TEXT ·dotQ5_0x2VL(SB), $512-80
 	VMOVDQU32 fifthLow<>+0(SB), Y18
 	VMOVDQU32 fifthHigh<>+0(SB), Y19
 	VMOVDQU32 onesWords<>+0(SB), Y20
+	VMOVDQU32 offset4<>+0(SB), Y21
 	MOVQ      AX, SI
 
 octet31:
@@ -1358,18 +1362,14 @@ group35:
 	VSHUFPS      $0xdd, Y7, Y5, Y4
 	VSHUFPS      $0x88, Y7, Y5, Y5
 	VPADDD       Y4, Y5, Y5
-	VMOVDQU      64(R10), Y4
-	VPSLLD       $0x04, Y4, Y4
-	VPADDD       Y4, Y5, Y5
+	VPDPWSSD     64(R10), Y21, Y5
 	VCVTDQ2PS    Y5, Y5
 	VMULPS       (R10), Y3, Y4
 	VFMADD231PS  Y5, Y4, Y1
 	VSHUFPS      $0xdd, Y8, Y6, Y4
 	VSHUFPS      $0x88, Y8, Y6, Y6
 	VPADDD       Y4, Y6, Y6
-	VMOVDQU      64(R10)(DI*1), Y4
-	VPSLLD       $0x04, Y4, Y4
-	VPADDD       Y4, Y6, Y6
+	VPDPWSSD     64(R10)(DI*1), Y21, Y6
 	VCVTDQ2PS    Y6, Y6
 	VMULPS       (R10)(DI*1), Y3, Y3
 	VFMADD231PS  Y6, Y3, Y2
@@ -2050,13 +2050,14 @@ done48:
 	RET
 
 // func dotQ8_0x1VL(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
-// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
+// Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
 TEXT ·dotQ8_0x1VL(SB), $256-80
-	MOVQ    w+16(FP), AX
-	MOVQ    out+0(FP), CX
-	MOVQ    octets+32(FP), DX
-	VMOVDQU signBit<>+0(SB), Y0
-	MOVQ    AX, SI
+	MOVQ      w+16(FP), AX
+	MOVQ      out+0(FP), CX
+	MOVQ      octets+32(FP), DX
+	VMOVDQU   signBit<>+0(SB), Y0
+	VMOVDQU32 offset7<>+0(SB), Y16
+	MOVQ      AX, SI
 
 octet49:
 	XORQ BX, BX
@@ -2194,9 +2195,7 @@ group53:
 	VPERM2I128  $0x20, Y5, Y3, Y4
 	VPERM2I128  $0x31, Y5, Y3, Y3
 	VPADDD      Y3, Y4, Y4
-	VMOVDQU     -448(R9), Y3
-	VPSLLD      $0x07, Y3, Y3
-	VPADDD      Y3, Y4, Y4
+	VPDPWSSD    -448(R9), Y16, Y4
 	VCVTDQ2PS   Y4, Y4
 	VMULPS      -512(R9), Y2, Y2
 	VFMADD231PS Y4, Y2, Y1
@@ -2227,9 +2226,7 @@ last54:
 	VPERM2I128  $0x20, Y5, Y3, Y4
 	VPERM2I128  $0x31, Y5, Y3, Y3
 	VPADDD      Y3, Y4, Y4
-	VMOVDQU     -448(R9), Y3
-	VPSLLD      $0x07, Y3, Y3
-	VPADDD      Y3, Y4, Y4
+	VPDPWSSD    -448(R9), Y16, Y4
 	VCVTDQ2PS   Y4, Y4
 	VMULPS      -512(R9), Y2, Y2
 	VFMADD231PS Y4, Y2, Y1
@@ -2293,15 +2290,22 @@ DATA signBit<>+16(SB)/8, $0x8080808080808080
 DATA signBit<>+24(SB)/8, $0x8080808080808080
 GLOBL signBit<>(SB), RODATA|NOPTR, $32
 
+DATA offset7<>+0(SB)/8, $0x0000008000000080
+DATA offset7<>+8(SB)/8, $0x0000008000000080
+DATA offset7<>+16(SB)/8, $0x0000008000000080
+DATA offset7<>+24(SB)/8, $0x0000008000000080
+GLOBL offset7<>(SB), RODATA|NOPTR, $32
+
 // func dotQ8_0x2VL(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
-// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
+// Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
 TEXT ·dotQ8_0x2VL(SB), $512-80
-	MOVQ    w+16(FP), AX
-	MOVQ    out+0(FP), CX
-	MOVQ    octets+32(FP), DX
-	MOVQ    stride+56(FP), DI
-	VMOVDQU signBit<>+0(SB), Y0
-	MOVQ    AX, SI
+	MOVQ      w+16(FP), AX
+	MOVQ      out+0(FP), CX
+	MOVQ      octets+32(FP), DX
+	MOVQ      stride+56(FP), DI
+	VMOVDQU   signBit<>+0(SB), Y0
+	VMOVDQU32 offset7<>+0(SB), Y16
+	MOVQ      AX, SI
 
 octet55:
 	XORQ BX, BX
@@ -2418,18 +2422,14 @@ group59:
 	VPERM2I128  $0x20, Y8, Y4, Y6
 	VPERM2I128  $0x31, Y8, Y4, Y4
 	VPADDD      Y4, Y6, Y6
-	VMOVDQU     64(R10), Y4
-	VPSLLD      $0x07, Y4, Y4
-	VPADDD      Y4, Y6, Y6
+	VPDPWSSD    64(R10), Y16, Y6
 	VCVTDQ2PS   Y6, Y6
 	VMULPS      (R10), Y3, Y4
 	VFMADD231PS Y6, Y4, Y1
 	VPERM2I128  $0x20, Y9, Y5, Y4
 	VPERM2I128  $0x31, Y9, Y5, Y5
 	VPADDD      Y5, Y4, Y4
-	VMOVDQU     64(R10)(DI*1), Y5
-	VPSLLD      $0x07, Y5, Y5
-	VPADDD      Y5, Y4, Y4
+	VPDPWSSD    64(R10)(DI*1), Y16, Y4
 	VCVTDQ2PS   Y4, Y4
 	VMULPS      (R10)(DI*1), Y3, Y3
 	VFMADD231PS Y4, Y3, Y2

@@ -867,6 +867,12 @@ DATA tableIQ4Unsigned<>+16(SB)/8, $0x766a5d4f3f2d1801
 DATA tableIQ4Unsigned<>+24(SB)/8, $0xf1d9c5b5a6998d81
 GLOBL tableIQ4Unsigned<>(SB), RODATA|NOPTR, $32
 
+DATA offset7<>+0(SB)/8, $0x0000008000000080
+DATA offset7<>+8(SB)/8, $0x0000008000000080
+DATA offset7<>+16(SB)/8, $0x0000008000000080
+DATA offset7<>+24(SB)/8, $0x0000008000000080
+GLOBL offset7<>(SB), RODATA|NOPTR, $32
+
 // func dotIQ4_NLx2VNNI(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 // Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
 TEXT ·dotIQ4_NLx2VNNI(SB), $512-80
@@ -1372,6 +1378,12 @@ DATA tableFP4<>+8(SB)/8, $0x04080a0c0d0e0f10
 DATA tableFP4<>+16(SB)/8, $0x1c18161413121110
 DATA tableFP4<>+24(SB)/8, $0x04080a0c0d0e0f10
 GLOBL tableFP4<>(SB), RODATA|NOPTR, $32
+
+DATA offset4<>+0(SB)/8, $0x0000001000000010
+DATA offset4<>+8(SB)/8, $0x0000001000000010
+DATA offset4<>+16(SB)/8, $0x0000001000000010
+DATA offset4<>+24(SB)/8, $0x0000001000000010
+GLOBL offset4<>(SB), RODATA|NOPTR, $32
 
 DATA evenOdd<>+0(SB)/8, $0x0000000400000000
 DATA evenOdd<>+8(SB)/8, $0x0000000500000001

@@ -5,14 +5,15 @@
 #include "textflag.h"
 
 // func dotIQ4_NLx1VL(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
-// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
+// Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
 TEXT ·dotIQ4_NLx1VL(SB), $256-80
-	MOVQ    w+16(FP), AX
-	MOVQ    out+0(FP), CX
-	MOVQ    octets+32(FP), DX
-	VMOVDQU nibbleMask<>+0(SB), Y0
-	VMOVDQU tableIQ4Unsigned<>+0(SB), Y1
-	MOVQ    AX, SI
+	MOVQ      w+16(FP), AX
+	MOVQ      out+0(FP), CX
+	MOVQ      octets+32(FP), DX
+	VMOVDQU   nibbleMask<>+0(SB), Y0
+	VMOVDQU   tableIQ4Unsigned<>+0(SB), Y1
+	VMOVDQU32 offset7<>+0(SB), Y16
+	MOVQ      AX, SI
 
 octet1:
 	XORQ BX, BX
@@ -150,9 +151,7 @@ group5:
 	VSHUFPS      $0xdd, Y6, Y5, Y4
 	VSHUFPS      $0x88, Y6, Y5, Y5
 	VPADDD       Y4, Y5, Y5
-	VMOVDQU      -448(R9), Y4
-	VPSLLD       $0x07, Y4, Y4
-	VPADDD       Y4, Y5, Y5
+	VPDPWSSD     -448(R9), Y16, Y5
 	VCVTDQ2PS    Y5, Y5
 	VMULPS       -512(R9), Y3, Y3
 	VFMADD231PS  Y5, Y3, Y2
@@ -180,9 +179,7 @@ last6:
 	VSHUFPS     $0xdd, Y6, Y5, Y4
 	VSHUFPS     $0x88, Y6, Y5, Y5
 	VPADDD      Y4, Y5, Y5
-	VMOVDQU     -448(R9), Y4
-	VPSLLD      $0x07, Y4, Y4
-	VPADDD      Y4, Y5, Y5
+	VPDPWSSD    -448(R9), Y16, Y5
 	VCVTDQ2PS   Y5, Y5
 	VMULPS      -512(R9), Y3, Y3
 	VFMADD231PS Y5, Y3, Y2
@@ -252,16 +249,23 @@ DATA tableIQ4Unsigned<>+16(SB)/8, $0x766a5d4f3f2d1801
 DATA tableIQ4Unsigned<>+24(SB)/8, $0xf1d9c5b5a6998d81
 GLOBL tableIQ4Unsigned<>(SB), RODATA|NOPTR, $32
 
+DATA offset7<>+0(SB)/8, $0x0000008000000080
+DATA offset7<>+8(SB)/8, $0x0000008000000080
+DATA offset7<>+16(SB)/8, $0x0000008000000080
+DATA offset7<>+24(SB)/8, $0x0000008000000080
+GLOBL offset7<>(SB), RODATA|NOPTR, $32
+
 // func dotIQ4_NLx2VL(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
-// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
+// Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
 TEXT ·dotIQ4_NLx2VL(SB), $512-80
-	MOVQ    w+16(FP), AX
-	MOVQ    out+0(FP), CX
-	MOVQ    octets+32(FP), DX
-	MOVQ    stride+56(FP), DI
-	VMOVDQU nibbleMask<>+0(SB), Y0
-	VMOVDQU tableIQ4Unsigned<>+0(SB), Y1
-	MOVQ    AX, SI
+	MOVQ      w+16(FP), AX
+	MOVQ      out+0(FP), CX
+	MOVQ      octets+32(FP), DX
+	MOVQ      stride+56(FP), DI
+	VMOVDQU   nibbleMask<>+0(SB), Y0
+	VMOVDQU   tableIQ4Unsigned<>+0(SB), Y1
+	VMOVDQU32 offset7<>+0(SB), Y16
+	MOVQ      AX, SI
 
 octet7:
 	XORQ BX, BX
@@ -361,18 +365,14 @@ group11:
 	VSHUFPS      $0xdd, Y8, Y6, Y5
 	VSHUFPS      $0x88, Y8, Y6, Y6
 	VPADDD       Y5, Y6, Y6
-	VMOVDQU      64(R10), Y5
-	VPSLLD       $0x07, Y5, Y5
-	VPADDD       Y5, Y6, Y6
+	VPDPWSSD     64(R10), Y16, Y6
 	VCVTDQ2PS    Y6, Y6
 	VMULPS       (R10), Y4, Y5
 	VFMADD231PS  Y6, Y5, Y2
 	VSHUFPS      $0xdd, Y9, Y7, Y5
 	VSHUFPS      $0x88, Y9, Y7, Y7
 	VPADDD       Y5, Y7, Y7
-	VMOVDQU      64(R10)(DI*1), Y5
-	VPSLLD       $0x07, Y5, Y5
-	VPADDD       Y5, Y7, Y7
+	VPDPWSSD     64(R10)(DI*1), Y16, Y7
 	VCVTDQ2PS    Y7, Y7
 	VMULPS       (R10)(DI*1), Y4, Y4
 	VFMADD231PS  Y7, Y4, Y3
@@ -494,6 +494,7 @@ TEXT ·dotMXFP4x1VL(SB), $256-80
 	VMOVDQU   nibbleMask<>+0(SB), Y0
 	VMOVDQU   tableFP4<>+0(SB), Y1
 	VMOVDQU32 onesWords<>+0(SB), Y16
+	VMOVDQU32 offset4<>+0(SB), Y17
 	MOVQ      AX, SI
 
 octet13:
@@ -633,9 +634,7 @@ group17:
 	VSHUFPS     $0xdd, Y6, Y5, Y4
 	VSHUFPS     $0x88, Y6, Y5, Y5
 	VPADDD      Y4, Y5, Y5
-	VMOVDQU     -448(R9), Y4
-	VPSLLD      $0x04, Y4, Y4
-	VPADDD      Y4, Y5, Y5
+	VPDPWSSD    -448(R9), Y17, Y5
 	VCVTDQ2PS   Y5, Y5
 	VMULPS      -512(R9), Y3, Y3
 	VFMADD231PS Y5, Y3, Y2
@@ -668,9 +667,7 @@ last18:
 	VSHUFPS     $0xdd, Y6, Y5, Y4
 	VSHUFPS     $0x88, Y6, Y5, Y5
 	VPADDD      Y4, Y5, Y5
-	VMOVDQU     -448(R9), Y4
-	VPSLLD      $0x04, Y4, Y4
-	VPADDD      Y4, Y5, Y5
+	VPDPWSSD    -448(R9), Y17, Y5
 	VCVTDQ2PS   Y5, Y5
 	VMULPS      -512(R9), Y3, Y3
 	VFMADD231PS Y5, Y3, Y2
@@ -740,6 +737,12 @@ DATA onesWords<>+16(SB)/8, $0x0001000100010001
 DATA onesWords<>+24(SB)/8, $0x0001000100010001
 GLOBL onesWords<>(SB), RODATA|NOPTR, $32
 
+DATA offset4<>+0(SB)/8, $0x0000001000000010
+DATA offset4<>+8(SB)/8, $0x0000001000000010
+DATA offset4<>+16(SB)/8, $0x0000001000000010
+DATA offset4<>+24(SB)/8, $0x0000001000000010
+GLOBL offset4<>(SB), RODATA|NOPTR, $32
+
 DATA evenOdd<>+0(SB)/8, $0x0000000400000000
 DATA evenOdd<>+8(SB)/8, $0x0000000500000001
 DATA evenOdd<>+16(SB)/8, $0x0000000600000002
@@ -774,6 +777,7 @@ TEXT ·dotMXFP4x2VL(SB), $512-80
 	VMOVDQU   nibbleMask<>+0(SB), Y0
 	VMOVDQU   tableFP4<>+0(SB), Y1
 	VMOVDQU32 onesWords<>+0(SB), Y16
+	VMOVDQU32 offset4<>+0(SB), Y17
 	MOVQ      AX, SI
 
 octet19:
@@ -875,18 +879,14 @@ group23:
 	VSHUFPS     $0xdd, Y8, Y6, Y5
 	VSHUFPS     $0x88, Y8, Y6, Y6
 	VPADDD      Y5, Y6, Y6
-	VMOVDQU     64(R10), Y5
-	VPSLLD      $0x04, Y5, Y5
-	VPADDD      Y5, Y6, Y6
+	VPDPWSSD    64(R10), Y17, Y6
 	VCVTDQ2PS   Y6, Y6
 	VMULPS      (R10), Y4, Y5
 	VFMADD231PS Y6, Y5, Y2
 	VSHUFPS     $0xdd, Y9, Y7, Y5
 	VSHUFPS     $0x88, Y9, Y7, Y7
 	VPADDD      Y5, Y7, Y7
-	VMOVDQU     64(R10)(DI*1), Y5
-	VPSLLD      $0x04, Y5, Y5
-	VPADDD      Y5, Y7, Y7
+	VPDPWSSD    64(R10)(DI*1), Y17, Y7
 	VCVTDQ2PS   Y7, Y7
 	VMULPS      (R10)(DI*1), Y4, Y4
 	VFMADD231PS Y7, Y4, Y3
@@ -1012,6 +1012,7 @@ TEXT ·dotIQ4_XSx1VL(SB), $256-80
 	VMOVDQU32 rowXSHigh<>+0(SB), Y18
 	VMOVDQU32 dwordBits45<>+0(SB), Y19
 	VMOVDQU32 dwordThirtyTwo<>+0(SB), Y20
+	VMOVDQU32 offset7<>+0(SB), Y21
 	MOVQ      AX, SI
 
 octet25:
@@ -1150,9 +1151,7 @@ group29:
 	VSHUFPS      $0xdd, Y6, Y5, Y4
 	VSHUFPS      $0x88, Y6, Y5, Y5
 	VPADDD       Y4, Y5, Y5
-	VMOVDQU      -448(R9), Y4
-	VPSLLD       $0x07, Y4, Y4
-	VPADDD       Y4, Y5, Y5
+	VPDPWSSD     -448(R9), Y21, Y5
 	VCVTDQ2PS    Y5, Y5
 	VMULPS       -512(R9), Y3, Y3
 	VFMADD231PS  Y5, Y3, Y2
@@ -1180,9 +1179,7 @@ last30:
 	VSHUFPS     $0xdd, Y6, Y5, Y4
 	VSHUFPS     $0x88, Y6, Y5, Y5
 	VPADDD      Y4, Y5, Y5
-	VMOVDQU     -448(R9), Y4
-	VPSLLD      $0x07, Y4, Y4
-	VPADDD      Y4, Y5, Y5
+	VPDPWSSD    -448(R9), Y21, Y5
 	VCVTDQ2PS   Y5, Y5
 	VMULPS      -512(R9), Y3, Y3
 	VFMADD231PS Y5, Y3, Y2
@@ -1284,6 +1281,7 @@ TEXT ·dotIQ4_XSx2VL(SB), $512-80
 	VMOVDQU32 rowXSHigh<>+0(SB), Y18
 	VMOVDQU32 dwordBits45<>+0(SB), Y19
 	VMOVDQU32 dwordThirtyTwo<>+0(SB), Y20
+	VMOVDQU32 offset7<>+0(SB), Y21
 	MOVQ      AX, SI
 
 octet31:
@@ -1388,18 +1386,14 @@ group35:
 	VSHUFPS      $0xdd, Y8, Y6, Y5
 	VSHUFPS      $0x88, Y8, Y6, Y6
 	VPADDD       Y5, Y6, Y6
-	VMOVDQU      64(R10), Y5
-	VPSLLD       $0x07, Y5, Y5
-	VPADDD       Y5, Y6, Y6
+	VPDPWSSD     64(R10), Y21, Y6
 	VCVTDQ2PS    Y6, Y6
 	VMULPS       (R10), Y4, Y5
 	VFMADD231PS  Y6, Y5, Y2
 	VSHUFPS      $0xdd, Y9, Y7, Y5
 	VSHUFPS      $0x88, Y9, Y7, Y7
 	VPADDD       Y5, Y7, Y7
-	VMOVDQU      64(R10)(DI*1), Y5
-	VPSLLD       $0x07, Y5, Y5
-	VPADDD       Y5, Y7, Y7
+	VPDPWSSD     64(R10)(DI*1), Y21, Y7
 	VCVTDQ2PS    Y7, Y7
 	VMULPS       (R10)(DI*1), Y4, Y4
 	VFMADD231PS  Y7, Y4, Y3

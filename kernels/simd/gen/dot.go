@@ -78,6 +78,7 @@ type dot struct {
 	blocks, lanes reg.GPVirtual
 	stride        reg.GPVirtual // between activation rows
 	ones          operand.Op
+	factor        operand.Op // of the activations' sums
 	acc           []vec
 }
 
@@ -114,6 +115,9 @@ func emitDot(e *emitter, f *format, rows int) {
 	}
 	if !e.vnni || f.products()*f.top*127 <= 32767 {
 		g.ones = e.pinned(e.onesWords())
+	}
+	if shift, ok := f.offset(e.vnni); ok {
+		g.factor = e.pin(e.dwords(fmt.Sprint("offset", shift), 1<<shift))
 	}
 	e.MOVQ(w, touch)
 	octet, oneRow := e.label("octet"), e.label("row")
@@ -322,8 +326,13 @@ func (g *dot) scaler(s *dotSink, at int) func(j int, sums []vec) vec {
 	e := g.emitter
 	shift, corrected := g.f.offset(e.vnni)
 	correct := func(j, place int, sum vec) {
-		if corrected {
-			c := e.load(g.act(g.lanes, j, at+place))
+		m := g.act(g.lanes, j, at+place)
+		switch {
+		case !corrected:
+		case e.evex: // the low words have all of a sum of activations
+			e.VPDPWSSD(m, g.factor, sum)
+		default:
+			c := e.load(m)
 			e.VPSLLD(imm(shift), c, c)
 			e.VPADDD(c, sum, sum)
 		}
