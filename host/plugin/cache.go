@@ -176,39 +176,43 @@ func (r *Runtime) keep(ctx context.Context, digest string, manifest *Manifest, m
 	return code, nil
 }
 
-// fileNative has the cache give the native code of a metered module to whoever asks for the hollow one.
+// errCompiles is for a machine that wazero makes no native code for, and for a release that does not stop when it is told to.
+var errCompiles = errors.New("wazero compiles what it was only to look for")
+
+// fileNative has the cache give the native code of a metered module to whoever asks for the hollow one. A cache apart tells
+// the file that wazero looks for, and makes the one to put there.
 func (r *Runtime) fileNative(ctx context.Context, metered, hollow []byte) error {
 	dir, err := os.MkdirTemp(r.dir, "new-*")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	made, err := r.makeNative(ctx, filepath.Join(dir, "metered"), metered)
-	if err != nil {
-		return err
-	}
-	wanted, err := r.makeNative(ctx, filepath.Join(dir, "hollow"), hollow)
-	if err != nil {
-		return err
-	}
-	return os.Rename(filepath.Join(dir, "metered", made), filepath.Join(r.dir, wanted))
-}
-
-// errCompiles is for a machine that wazero makes no native code for, and for a release that does not stop when it is told to.
-var errCompiles = errors.New("wazero compiles what it was only to look for")
-
-// makeNative compiles a module with a cache of its own in dir, and tells which file that made there.
-func (r *Runtime) makeNative(ctx context.Context, dir string, wasm []byte) (file string, err error) {
 	cache, err := wazero.NewCompilationCacheWithDir(dir)
 	if err != nil {
-		return "", err
+		return err
 	}
 	defer cache.Close(ctx)
 	rt := wazero.NewRuntimeWithConfig(ctx, r.config.WithCompilationCache(cache))
 	defer rt.Close(ctx)
-	if _, err := fromCache(ctx, rt, wasm); err == nil {
-		return "", errCompiles
+	if _, err := fromCache(ctx, rt, hollow); err == nil {
+		return errCompiles
 	}
+	place, err := makeNative(ctx, rt, dir, hollow)
+	if err != nil {
+		return err
+	}
+	if err := os.Remove(filepath.Join(dir, place)); err != nil {
+		return err
+	}
+	made, err := makeNative(ctx, rt, dir, metered)
+	if err != nil {
+		return err
+	}
+	return os.Rename(filepath.Join(dir, made), filepath.Join(r.dir, place))
+}
+
+// makeNative compiles a module with an empty cache in dir, and tells which file below it that made.
+func makeNative(ctx context.Context, rt wazero.Runtime, dir string, wasm []byte) (file string, err error) {
 	if _, err := rt.CompileModule(ctx, wasm); err != nil {
 		return "", err
 	}

@@ -58,7 +58,7 @@ func TestCacheBodies(t *testing.T) {
 }
 
 // Ensure that nothing is compiled of what is only looked for. A release of wazero that does otherwise would have guests
-// run without bodies; then makeNative has to refuse, and guests are compiled as they are.
+// run without bodies; then fileNative has to refuse, and guests are compiled as they are.
 func TestCacheOnly(t *testing.T) {
 	dir := t.TempDir()
 	r := newRuntime(t, RuntimeOptions{CacheDir: dir, Log: func(_, line string) { t.Error(line) }})
