@@ -74,9 +74,66 @@ func TestChances(t *testing.T) {
 		t.Error("every token was the likeliest")
 	}
 
-	req.Samplers, req.Settings, req.OnLogits = []string{"mirostat"}, map[string]any{"mirostat": 2}, nil
+	silent := shippedPlugins(t)
+	for i := range silent.Plugins {
+		p := &silent.Plugins[i]
+		p.Grants = slices.DeleteFunc(slices.Clone(p.Grants), func(g string) bool { return g == "logprobs" })
+	}
+	e, err = host.Open(ctx, storiesFile, host.Options{Device: simd.New(), Runtime: testRuntime, Plugins: silent})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
 	if _, err := e.Generate(ctx, req); err == nil || !strings.Contains(err.Error(), "does not tell the probabilities that it picks by") {
 		t.Errorf("a sampler that tells nothing: %v", err)
+	}
+}
+
+// Ensure that Mirostat tells its own: the softmax of the candidates whose surprise is at most mu, which each pick moves.
+func TestChances_Mirostat(t *testing.T) {
+	e := openEngine(t, storiesFile, simd.New(), host.Options{})
+	ctx := context.Background()
+	prompt, err := e.Tokenize(ctx, "Once upon a time", true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const tau, eta, temp = 2.0, 0.3, 1.5
+	var rows [][]float32
+	res, err := e.Generate(ctx, &host.Request{Prompt: prompt, MaxTokens: 30, IgnoreEOS: true, Seed: 5, Samplers: []string{"mirostat"},
+		Settings: map[string]any{"mirostat": 2, "mirostat_tau": tau, "mirostat_eta": eta, "temp": temp}, Chances: 3,
+		OnLogits: func(l []float32) { rows = append(rows, slices.Clone(l)) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(res.Chances) != 30 || len(rows) != 30 {
+		t.Fatalf("%d chances for %d rows", len(res.Chances), len(rows))
+	}
+	mu, listed := 2*tau, 0
+	for i, c := range res.Chances {
+		all := 0.0
+		for _, l := range rows[i] {
+			all += math.Exp(float64(l) / temp)
+		}
+		kept := 0.0
+		for _, l := range rows[i] {
+			if p := math.Exp(float64(l)/temp) / all; -math.Log2(p) <= mu {
+				kept += p
+			}
+		}
+		logprob := func(id uint32) float64 { return float64(rows[i][id])/temp - math.Log(all) - math.Log(kept) }
+		if math.Abs(c.Logprob-logprob(res.Tokens[i])) > 1e-3 {
+			t.Fatalf("token %d was picked by %v, want %v", i, c.Logprob, logprob(res.Tokens[i]))
+		}
+		for _, l := range c.Top {
+			listed++
+			if math.Abs(l.Logprob-logprob(l.ID)) > 1e-3 {
+				t.Fatalf("token %d: candidate %d has %v, want %v", i, l.ID, l.Logprob, logprob(l.ID))
+			}
+		}
+		mu -= eta * (-logprob(res.Tokens[i])/math.Ln2 - tau)
+	}
+	if listed < 40 {
+		t.Errorf("only %d candidates are listed", listed)
 	}
 }
 
