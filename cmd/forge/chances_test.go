@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -166,5 +167,96 @@ func TestChances_CLI(t *testing.T) {
 	}
 	if o := forge(t, "", append(run, "--chances", "2")...); o.status == 0 || !strings.Contains(o.err, "--chances takes a number of 1 to 128 and needs --json") {
 		t.Errorf("without --json: %d, %s", o.status, o.err)
+	}
+}
+
+// Ensure that a batch's answers have what forge run prints: the model's log probabilities, and by post_sampling_probs those
+// that the sampler picked by.
+func TestChances_Batch(t *testing.T) {
+	var want struct {
+		Tokens   []uint32
+		Logprobs [][][2]float64
+		Chances  []struct {
+			Logprob float64
+			Top     [][2]float64
+		}
+	}
+	o := forge(t, "", "run", "-m", storiesFile, "-p", "Once upon", "--raw", "-n", "12", "--ignore-eos", "--seed", "7", "--mirostat", "2", "--mirostat-ent", "2",
+		"--json", "--chances", "2", "--logprobs", "50").must(t)
+	if err := json.Unmarshal([]byte(o.out), &want); err != nil {
+		t.Fatal(err)
+	}
+	const fields = `"max_tokens":12,"ignore_eos":true,"seed":7,"mirostat":2,"mirostat_tau":2`
+	prompt := `"prompt":"Once upon",` + fields
+	in := write(t, "in.jsonl", strings.Join([]string{
+		`{"custom_id":"model","method":"POST","url":"/v1/completions","body":{` + prompt + `,"logprobs":2}}`,
+		`{"custom_id":"sampler","method":"POST","url":"/v1/completions","body":{` + prompt + `,"logprobs":2,"post_sampling_probs":true}}`,
+		`{"custom_id":"chat","method":"POST","url":"/v1/chat/completions","body":{"messages":[{"role":"user","content":"Once upon"}],` + fields +
+			`,"logprobs":true,"top_logprobs":2,"post_sampling_probs":true}}`,
+		`{"custom_id":"alone","method":"POST","url":"/v1/completions","body":{` + prompt + `,"post_sampling_probs":true}}`,
+	}, "\n"))
+	template := write(t, "template.jinja", "{% for m in messages %}{{ m.content }}{% endfor %}") // a chat of the same prompt
+	o = forge(t, "", "batch", "-m", storiesFile, "-i", in, "-o", "-", "--chat-template-file", template).must(t)
+	var chances, top, model []float64
+	for i, c := range want.Chances {
+		chances, top = append(chances, c.Logprob), append(top, c.Top[0][1])
+		for _, l := range want.Logprobs[i] {
+			if uint32(l[0]) == want.Tokens[i] {
+				model = append(model, l[1])
+			}
+		}
+	}
+	if len(chances) != 12 || len(model) != 12 || slices.Equal(chances, model) {
+		t.Fatalf("the sampler picked by %v, the model says %v", chances, model)
+	}
+	for _, line := range strings.Split(strings.TrimSpace(o.out), "\n") {
+		var a struct {
+			CustomID string `json:"custom_id"`
+			Response struct {
+				StatusCode int `json:"status_code"`
+				Body       struct {
+					Error   struct{ Message string }
+					Choices []struct {
+						Logprobs struct {
+							TokenLogprobs []float64            `json:"token_logprobs"`
+							TopLogprobs   []map[string]float64 `json:"top_logprobs"`
+							Content       []struct {
+								Logprob     float64
+								TopLogprobs []struct{ Logprob float64 } `json:"top_logprobs"`
+							}
+						}
+					}
+				}
+			}
+		}
+		if err := json.Unmarshal([]byte(line), &a); err != nil {
+			t.Fatal(err, line)
+		}
+		body := a.Response.Body
+		if a.CustomID == "alone" {
+			if a.Response.StatusCode != 400 || !strings.Contains(body.Error.Message, "needs") {
+				t.Errorf("chances without logprobs: %s", line)
+			}
+			continue
+		}
+		if len(body.Choices) != 1 {
+			t.Fatal(line)
+		}
+		l := body.Choices[0].Logprobs
+		got, best, expect := l.TokenLogprobs, []float64(nil), chances
+		for _, m := range l.TopLogprobs {
+			best = append(best, slices.Max(slices.Collect(maps.Values(m))))
+		}
+		for _, c := range l.Content {
+			got, best = append(got, c.Logprob), append(best, c.TopLogprobs[0].Logprob)
+		}
+		if a.CustomID == "model" {
+			expect = model
+		} else if !slices.Equal(best, top) {
+			t.Errorf("%s: the likeliest have %v, want %v", a.CustomID, best, top)
+		}
+		if !slices.Equal(got, expect) {
+			t.Errorf("%s: %v, want %v", a.CustomID, got, expect)
+		}
 	}
 }
