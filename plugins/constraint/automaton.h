@@ -56,9 +56,9 @@ typedef struct {
 } repeat;
 
 // Rows of the table of byte transitions of sets, made when they are first needed. A row begins at trans.at[row]:
-// its set, its flags, two words of which mask.c says what they hold, then the row of the next set for each class of bytes,
+// its set, its flags, three words of which mask.c says what they hold, then the row of the next set for each class of bytes,
 // 0 for the dead one.
-enum { ROW_SET, ROW_FLAGS, ROW_LOOPS, ROW_STEPS, ROW_CLASSES };
+enum { ROW_SET, ROW_FLAGS, ROW_LOOPS, ROW_STEPS, ROW_ENDS, ROW_CLASSES };
 enum { ROW_DEAD = 0, ROW_EXPANDED = 1, ROW_EXIT = 2, ROW_LOOKED = 4 };
 
 struct mask_cache;
