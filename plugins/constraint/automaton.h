@@ -52,7 +52,9 @@ typedef struct {
 typedef struct {
 	uint32_t rule, least, most;
 	uint32_t loops; // kinds of characters of which its rule reads any one to its end
-	bool looked;    // loops was found
+	bool looked;    // loops was found, and what follows
+	bool alone;     // nothing but the repetition reads such characters where it stands, or behind it
+	bool ends;      // the group may end behind it
 } repeat;
 
 // Rows of the table of byte transitions of sets, made when they are first needed. A row begins at trans.at[row]:

@@ -125,20 +125,6 @@ static uint32_t leads(automaton *a, uint32_t from, uint32_t target) {
 	return some && high_leads(a, from, target) ? some | KIND_HIGH : some;
 }
 
-// repeat_loops gives those of a counted repetition of single characters.
-static uint32_t repeat_loops(automaton *a, uint32_t node) {
-	edge e = a->edges.at[a->nodes.at[node].first];
-	repeat *r = &a->repeats.at[e.arg];
-	if (r->looked) return r->loops;
-	entry body = {a->rules.at[r->rule].start, 0, SET_BOTTOM};
-	uint32_t from = row(a, intern(a, &body, 1)), target = row(a, SET_BOTTOM);
-	if (!expanded(a, from) || target == ROW_DEAD) return 0;
-	r->looked = true;
-	return r->loops = leads(a, from, target);
-}
-
-enum { ENDS_UNKNOWN = MANY_CHARS + 1 };
-
 // reads_none tells whether no character of these kinds can be read at a row.
 static bool reads_none(const automaton *a, uint32_t at, uint32_t kinds) {
 	for (uint32_t c = 0; c < 256; c++)
@@ -146,30 +132,36 @@ static bool reads_none(const automaton *a, uint32_t at, uint32_t kinds) {
 	return true;
 }
 
-// steps_to_end gives after how many steps of a repetition the group may end, where nothing but the repetition reads what
-// it loops over.
-static uint32_t steps_to_end(automaton *a, entry e, uint32_t loops) {
-	automaton_node n = a->nodes.at[e.node];
-	edge r = a->edges.at[n.first];
-	if (n.flags & NODE_FINAL || a->nodes.at[e.node + 1].first != n.first + 1) return ENDS_UNKNOWN;
-	entry behind = {r.to, 0, SET_BOTTOM};
-	uint32_t at = row(a, intern(a, &behind, 1)), least = a->repeats.at[r.arg].least;
-	if (!expanded(a, at) || !reads_none(a, at, loops)) return ENDS_UNKNOWN;
-	if (!(a->trans.at[at + ROW_FLAGS] & ROW_EXIT)) return MANY_CHARS;
-	return e.count >= least ? 0 : least - e.count < MANY_CHARS ? least - e.count : MANY_CHARS;
+// look_at finds out about the counted repetition of single characters that a node is. A failure leaves nothing known.
+static void look_at(automaton *a, uint32_t node) {
+	automaton_node n = a->nodes.at[node];
+	edge e = a->edges.at[n.first];
+	repeat *r = &a->repeats.at[e.arg];
+	entry body = {a->rules.at[r->rule].start, 0, SET_BOTTOM}, behind = {e.to, 0, SET_BOTTOM};
+	uint32_t from = row(a, intern(a, &body, 1)), target = row(a, SET_BOTTOM), to = row(a, intern(a, &behind, 1));
+	if (r->looked || !expanded(a, from) || !expanded(a, to) || target == ROW_DEAD) return;
+	r->looked = true;
+	r->loops = leads(a, from, target);
+	r->alone = !(n.flags & NODE_FINAL) && a->nodes.at[node + 1].first == n.first + 1 && reads_none(a, to, r->loops);
+	r->ends = a->trans.at[to + ROW_FLAGS] & ROW_EXIT;
 }
 
-// look fills in a row's loops. A failure leaves none.
+enum { ENDS_UNKNOWN = MANY_CHARS + 1 };
+
+// look fills in what is known of a row's characters.
 static void look(automaton *a, uint32_t at) {
 	a->trans.at[at + ROW_FLAGS] |= ROW_LOOKED;
-	uint32_t set = a->trans.at[at + ROW_SET], loops = leads(a, at, at), steps = MANY_CHARS, ends = ENDS_UNKNOWN;
+	uint32_t set = a->trans.at[at + ROW_SET], loops = 0, steps = MANY_CHARS, ends = ENDS_UNKNOWN;
 	entry e = set_entries(a, set)[0];
-	if (!loops && set_size(a, set) == 1 && e.parent == SET_BOTTOM && a->nodes.at[e.node].flags & NODE_REPEAT) {
-		uint32_t most = a->repeats.at[a->edges.at[a->nodes.at[e.node].first].arg].most;
-		loops = repeat_loops(a, e.node);
-		if (most != UNBOUNDED && most - e.count < MANY_CHARS) steps = most - e.count;
-		else steps = MANY_CHARS - 1;
-		if (loops) ends = steps_to_end(a, e, loops);
+	bool one = set_size(a, set) == 1 && e.parent == SET_BOTTOM && a->nodes.at[e.node].flags & NODE_REPEAT;
+	repeat *r = one ? &a->repeats.at[a->edges.at[a->nodes.at[e.node].first].arg] : 0;
+	bool counts = r && (r->most != UNBOUNDED || e.count < r->least); // then no step leads back
+	if (!counts) loops = leads(a, at, at);
+	if (!loops && r) {
+		if (!r->looked) look_at(a, e.node);
+		loops = r->loops;
+		steps = r->most != UNBOUNDED && r->most - e.count < MANY_CHARS ? r->most - e.count : MANY_CHARS - 1;
+		if (r->alone) ends = !r->ends ? MANY_CHARS : e.count >= r->least ? 0 : r->least - e.count < MANY_CHARS ? r->least - e.count : MANY_CHARS;
 	}
 	a->trans.at[at + ROW_LOOPS] = loops, a->trans.at[at + ROW_STEPS] = steps, a->trans.at[at + ROW_ENDS] = ends;
 }
