@@ -53,7 +53,7 @@ TABLE="sampler/table.c sampler/select.c sampler/pick.c"
 guest -O3 sampler/sampler sampler/sampler.c $TABLE sampler/logit_bias.c sampler/penalties.c sampler/top_n_sigma.c sampler/top_k.c sampler/typ_p.c \
 	sampler/top_p.c sampler/min_p.c sampler/xtc.c sampler/dynatemp.c sampler/temperature.c sampler/dist.c sampler/greedy.c sampler/tell.c
 guest -O2 sampler/text sampler/text.c sampler/table.c sampler/vocab.c sampler/eog.c sampler/dry.c sampler/infill.c
-guest -O2 sampler/mirostat sampler/mirostat.c $TABLE
+guest -O2 sampler/mirostat sampler/mirostat.c $TABLE sampler/tell.c
 guest -O3 router/softmax router/softmax.c
 guest -O3 router/sigmoid router/sigmoid.c
 guest -O2 testdata/maths testdata/maths.c sampler/table.c

@@ -21,6 +21,9 @@ func walkVocab() constraintVocab {
 			more = append(more, middle+end, "a"+middle+end+"a", middle+end+"éa")
 		}
 	}
+	for n := range 95 { // letters alone, so that all that follows c is of one kind
+		more = append(more, strings.Repeat("c", n)+"d"+strings.Repeat("c", 25))
+	}
 	more = append(more, strings.Repeat("a", 257), strings.Repeat("a", 258), strings.Repeat("a", 600))
 	return byteVocab(append(more, "\xa9a", "\xa9", "\x97\xa5a", "\xa5a", "\xa5\"", "\x98\x80\"", "\xc3\xc3", "\xed\xa0\x80", "\xe0\x80\x80", "\xf4\x90\x80\x80a", "日\xe6\x9ca")...)
 }
@@ -47,6 +50,9 @@ func TestConstraint_MasksAreTokenByToken(t *testing.T) {
 		{grammar: "root ::= (word \"y\")+\nword ::= [ax]{2,90} \"z\"?"},
 		{grammar: "root ::= (a \"y\")+\na ::= b c?\nb ::= \"x\"+ | \"a\"* \"x\"\nc ::= d?\nd ::= \"z\""},
 		{grammar: "root ::= .{0,100} \"x\"?"},
+		{grammar: "root ::= (word \"d\" \"c\"* \";\")*\nword ::= [a-f]{70,90}"},
+		{grammar: "root ::= (word \"d\" \"c\"* \";\")*\nword ::= [a-f]{80} \"-\"?"},
+		{grammar: "root ::= [a-f]{70,90} \"d\"? \"c\"{1,30}"},
 		{grammar: "root ::= x*\nx ::= [^\\\"]{1,80} \"\\\"\""},
 		{grammar: "root ::= \"a\" root \"y\" | \"a\" root \"zy\" | \"x\""},
 		{regex: `[\s\S]*`},

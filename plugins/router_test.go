@@ -108,7 +108,7 @@ func (r *router) plan(bias bool, n int, a kernels.RouteAttrs) (kernels.RouteAttr
 
 // randomRouting draws attributes, scores with ties and extremes, and a bias or none, for n experts.
 func randomRouting(rng *rand.Rand, rows int) (a kernels.RouteAttrs, n int, scores, bias []float32) {
-	a = kernels.RouteAttrs{Score: kernels.RouteScore(rng.IntN(3)), NGroup: []int{1, 1, 2, 4, 3}[rng.IntN(5)], Renormalise: rng.IntN(2), Factor: 2.5}
+	a = kernels.RouteAttrs{Score: kernels.RouteScore(rng.IntN(3)), NGroup: []int{1, 1, 1, 2, 3, 4, 7, 8, 12}[rng.IntN(9)], Renormalise: rng.IntN(2), Factor: 2.5}
 	size := 1 + rng.IntN(40)
 	n, a.NGroupUsed = a.NGroup*size, 1+rng.IntN(a.NGroup)
 	a.TopK = 1 + rng.IntN(min(a.NGroupUsed*size, 16))

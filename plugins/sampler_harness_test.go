@@ -93,7 +93,8 @@ type chain struct {
 	frame            uint32
 	row, logits, ids uint32
 	history, params  uint32
-	text             uint32
+	text, top        uint32
+	wantTop          uint32 // chances that runs ask for
 	slots            []int
 	names            map[string]string
 	tb               testing.TB
@@ -102,6 +103,7 @@ type chain struct {
 const (
 	maxHistory = 4096
 	maxText    = 4096
+	maxTop     = 128
 )
 
 // A words is a vocabulary for the tests: what each token adds to a text, and which of them end one.
@@ -130,7 +132,7 @@ func openChainWith(tb testing.TB, config wazero.RuntimeConfig, module string, nV
 	c.Guest = guesttest.OpenWith(tb, config, "sampler/"+module+".wasm", uint32(64*nVocab)+1<<18, func(g *guesttest.Guest, f abi.Init) {
 		f.SetNVocab(uint32(nVocab))
 		f.SetMaxRows(1)
-		f.SetOffered(abi.CapHistory)
+		f.SetOffered(abi.CapHistory | abi.CapLogprobs)
 		f.SetConfig(g.Alloc(uint32(8*len(c.slots))), uint32(len(c.slots)))
 		if w != nil {
 			f.SetOffered(abi.CapHistory | abi.CapVocab)
@@ -143,6 +145,7 @@ func openChainWith(tb testing.TB, config wazero.RuntimeConfig, module string, nV
 	c.history = c.Alloc(4 * maxHistory)
 	c.params = c.Alloc(uint32(8 * len(c.slots)))
 	c.text = c.Alloc(maxText)
+	c.top = c.Alloc(maxTop * abi.LogprobSize)
 	at, frame := c.Frame(abi.RowsSize)
 	c.frame = at
 	f := abi.Rows(frame)
@@ -214,6 +217,10 @@ func (c *chain) load(t table, rc rowCase) {
 	r.SetPos(uint32(len(rc.history)))
 	r.SetNPrompt(uint32(rc.nPrompt))
 	r.SetParams(c.params, uint32(len(c.slots)))
+	if c.wantTop > 0 {
+		r.SetTop(c.top)
+		r.SetTopCap(c.wantTop)
+	}
 	copy(c.Bytes(c.logits, 4*c.nVocab), floatBytes(t.logits))
 	copy(c.Bytes(c.ids, 4*c.nVocab), idBytes(t.ids))
 	copy(c.Bytes(c.history, 4*maxHistory), idBytes(rc.history))
@@ -262,6 +269,22 @@ func (c *chain) read() table {
 		}
 	}
 	return t
+}
+
+// A chance is one candidate with the logarithm of its probability.
+type chance struct {
+	id      uint32
+	logprob float64
+}
+
+// told gives what the sampler that picked said of its pick and of the most probable candidates.
+func (c *chain) told() (logprob float64, top []chance) {
+	r := abi.Row(c.Bytes(c.row, abi.RowSize))
+	for i := range r.NTop() {
+		l := abi.Logprob(c.Bytes(c.top+i*abi.LogprobSize, abi.LogprobSize))
+		top = append(top, chance{l.ID(), float64(l.Logprob())})
+	}
+	return float64(r.Logprob()), top
 }
 
 // run loads, calls the samplers in order, and reads.

@@ -79,6 +79,7 @@ func openMirostat(tb testing.TB, nVocab int) *miroChain {
 	c := &miroChain{chain: openModule(tb, "mirostat", nVocab)}
 	c.seqFrame, _ = c.Frame(abi.SeqSize)
 	c.tokens, c.buffer = c.Alloc(4*1024), c.Alloc(bufferCap)
+	c.wantTop = 5
 	return c
 }
 
@@ -137,8 +138,8 @@ func (c *miroChain) mu(seq uint64) float64 {
 	return math.Float64frombits(binary.LittleEndian.Uint64(state[len(state)-8:]))
 }
 
-// Ensure that on tables of all kinds Mirostat keeps what its formula keeps, draws from that by the row's uniform, and moves mu
-// by the surprise of what was picked.
+// Ensure that on tables of all kinds Mirostat keeps what its formula keeps, draws from that by the row's uniform, tells the
+// chances, and moves mu by the surprise of what was picked.
 func TestMirostat(t *testing.T) {
 	for _, n := range []int{1, 2, 17, 100, 101, 1024, 1025, 4097} {
 		c := openMirostat(t, n)
@@ -206,8 +207,26 @@ func checkMirostat(t *testing.T, c *miroChain, in table, n int, p [nParams]float
 				_, prob = mirostatKept(in, n, p, near)
 			}
 		}
+		logprob, top := c.told()
+		possible := 0
+		for _, x := range got.logits {
+			if !math.IsInf(value(x), -1) {
+				possible++
+			}
+		}
+		if len(top) != min(possible, 5) {
+			t.Fatalf("%d chances are told of %d candidates", len(top), possible)
+		}
+		for j, l := range top {
+			if prob[j] > 1e-300 && (l.id != in.id(kept[j]) || math.Abs(l.logprob-math.Log(prob[j])) > 1e-4) {
+				t.Fatalf("chance %d is told to be %v, want %d by %v", j, l, in.id(kept[j]), math.Log(prob[j]))
+			}
+		}
 		for j, i := range kept {
 			if in.id(i) == got.id(int(s)) {
+				if math.Abs(logprob-math.Log(prob[j])) > 1e-4 {
+					t.Fatalf("the pick is told to have the chance %v, want %v", logprob, math.Log(prob[j]))
+				}
 				mu -= p[mirostatEta] * (-math.Log2(prob[j]) - p[mirostatTau])
 			}
 		}

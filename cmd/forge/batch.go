@@ -16,7 +16,8 @@ func batchCommand() *cli.Command {
 		Name:  "batch",
 		Usage: "answer a file of requests, many at once",
 		Description: "Reads OpenAI batch lines (custom_id, method, url, body for /v1/chat/completions or /v1/completions) and writes one\n" +
-			"answer line each, as they are done. A line that cannot be answered gets an error line.\n\n" +
+			"answer line each, as they are done. A line that cannot be answered gets an error line. logprobs are the model's; with\n" +
+			"\"post_sampling_probs\": true they are those that the sampler picked by.\n\n" +
 			"  forge batch -m model.gguf -i requests.jsonl -o answers.jsonl",
 		Flags: append(append(append([]cli.Flag{
 			&cli.StringFlag{Name: "input", Aliases: []string{"i"}, Usage: "the requests, a JSONL `FILE`; -: standard input", Required: true},

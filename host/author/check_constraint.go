@@ -178,13 +178,23 @@ func constraintMasks(s *session) (string, error) {
 			return w.refusesForbidden(rng, a)
 		})
 	})
+	if !s.seesTokens() {
+		return fmt.Sprintf("at %d places what the mask allows is followed by an answer; it sees no tokens, so what it forbids is not tried", places), err
+	}
 	return fmt.Sprintf("at %d places what the mask allows is accepted, and what it forbids is not", places), err
 }
 
-// refusesForbidden wants a guest that is told of tokens to refuse those that it forbids, or to allow nothing behind them.
+// seesTokens tells whether the guest learns of tokens: one with state is told of them, one without has them in its rows if
+// it asks for the history.
+func (s *session) seesTokens() bool {
+	m := s.mod.Manifest()
+	return m.State != "stateless" || slices.Contains(m.Grants, "history")
+}
+
+// refusesForbidden wants a guest to refuse tokens that it forbids, or to allow nothing behind them.
 func (w *walker) refusesForbidden(rng *rand.Rand, a *answer) error {
-	if w.s.mod.Manifest().State == "stateless" {
-		return nil // it is told of none
+	if !w.s.seesTokens() {
+		return nil
 	}
 	for _, id := range w.some(rng, a, false, 3) {
 		f, err := w.fork(2)

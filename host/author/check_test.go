@@ -1,6 +1,7 @@
 package author
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"os"
@@ -124,6 +125,24 @@ func TestCheck_FaultyKinds(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Ensure that a constraint without state has to refuse what it forbids where its rows show it, and only there.
+func TestCheck_Stateless(t *testing.T) {
+	wasm := module(t, "testdata", "stateless.wasm")
+	for fault, want := range []string{"", "is forbidden, and accepted all the same"} {
+		r := Check(context.Background(), wasm, CheckOptions{Settings: map[string]any{"fault": fault}, Fuzz: 20})
+		got := failed(r)
+		if fault == 0 && len(got) > 0 || fault == 1 && (len(got) != 1 || !strings.Contains(got["masks"], want)) {
+			t.Errorf("fault %d: failed %q, want masks with %q", fault, got, want)
+		}
+	}
+	// One that does not ask for the history has none to go by.
+	blind := bytes.Replace(wasm, []byte("grants = [\"history\"]"), []byte("provides = [\"other\"]"), 1)
+	r := Check(context.Background(), blind, CheckOptions{Settings: map[string]any{"fault": 1}, Only: []string{"masks"}})
+	if got := failed(r); len(got) > 0 || bytes.Equal(blind, wasm) {
+		t.Errorf("without the history: failed %q", got)
 	}
 }
 

@@ -4,8 +4,114 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+
+	"forge/host/plugin/wasmbin"
+	w "forge/host/plugin/wasmtest"
 )
+
+// always is a sampler that picks one id.
+func always(id int64) Spec {
+	g := w.Guest{Kind: "sampler", Manifest: "[[entries]]\nname = \"it\"\n",
+		Funcs: []w.Func{{Name: "sampler_it", Code: w.OK(w.Store32(20, 48, id))}}} // abi/v1.toml: rows.rows, row.selected
+	return Spec{Name: "always", Kind: "sampler", Wasm: g.Build()}
+}
+
+func pickOf(t *testing.T, r *Runtime, s Spec) int32 {
+	t.Helper()
+	m, err := r.Load(ctx, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, err := newChain(t, r, 10, ChainEntry{m, "it"}).Sample(ctx, &Row{Logits: logits(10)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return id
+}
+
+// Ensure that guests from the cache do what they were written to do, though they are loaded by modules without bodies: two
+// that differ in a body alone, and one whose native code was lost or is another's.
+func TestCacheBodies(t *testing.T) {
+	dir := t.TempDir()
+	wrong := func(_, line string) { t.Error(line) }
+	for range 3 {
+		r := newRuntime(t, RuntimeOptions{CacheDir: dir, Log: wrong})
+		for id := range int32(3) {
+			if got := pickOf(t, r, always(int64(id))); got != id {
+				t.Fatalf("the guest that picks %d picks %d", id, got)
+			}
+		}
+		files := cacheFiles(t, dir)
+		if len(files) != 6 {
+			t.Fatalf("the cache of three guests holds %q", files)
+		}
+		for _, f := range files {
+			if !strings.Contains(f, "guest-") {
+				if err := os.Remove(f); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}
+}
+
+// Ensure that nothing is compiled of what is only looked for. A release of wazero that does otherwise would have guests
+// run without bodies; then fileNative has to refuse, and guests are compiled as they are.
+func TestCacheOnly(t *testing.T) {
+	dir := t.TempDir()
+	r := newRuntime(t, RuntimeOptions{CacheDir: dir, Log: func(_, line string) { t.Error(line) }})
+	s := always(3)
+	info, err := wasmbin.Check(s.Wasm, wasmbin.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	metered, err := wasmbin.Meter(s.Wasm, info, wasmbin.MeterOptions{Refill: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := fromCache(ctx, r.wazero, metered); err == nil {
+		t.Error("an empty cache had native code")
+	}
+	if files := cacheFiles(t, dir); len(files) > 0 {
+		t.Errorf("the cache holds %q", files)
+	}
+	if _, err := r.wazero.CompileModule(ctx, metered); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := fromCache(ctx, r.wazero, metered); err != nil {
+		t.Errorf("what was compiled: %v", err)
+	}
+}
+
+// Ensure that a guest runs where nothing can be kept: neither its manifest nor its native code.
+func TestCacheFull(t *testing.T) {
+	s := always(4)
+	for _, place := range []func(r *Runtime) string{
+		func(r *Runtime) string { return r.keptFile(Digest(s.Wasm)) },
+		func(r *Runtime) string { // of the native code, which another cache tells
+			other := newRuntime(t, RuntimeOptions{CacheDir: t.TempDir()})
+			pickOf(t, other, s)
+			for _, f := range cacheFiles(t, other.dir) {
+				if !strings.Contains(f, "guest-") {
+					return r.dir + strings.TrimPrefix(f, other.dir)
+				}
+			}
+			return ""
+		},
+	} {
+		var lines []string
+		r := newRuntime(t, RuntimeOptions{CacheDir: t.TempDir(), Log: func(_, line string) { lines = append(lines, line) }})
+		// A folder in the place of the file.
+		if err := os.MkdirAll(filepath.Join(place(r), "x"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if got := pickOf(t, r, s); got != 4 || len(lines) != 1 || !strings.HasPrefix(lines[0], "plugin cache: ") {
+			t.Errorf("it picks %d, and the log has %q", got, lines)
+		}
+	}
+}
 
 // Ensure that a guest from the cache has the manifest that it was written with, the types of its values included.
 func TestCacheManifest(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -209,7 +210,7 @@ func (r *Runtime) compile(ctx context.Context, wasm []byte, digest string) (*com
 }
 
 func (r *Runtime) build(ctx context.Context, c *compiled, wasm []byte) error {
-	k := r.readKept(c.digest)
+	k, code := r.openKept(ctx, c.digest)
 	info, err := wasmbin.Check(wasm, wasmbin.Limits{
 		MaxModuleBytes: abi.MaxModuleBytes, MaxPages: maxPages, AllowImports: grantable, SkipBodies: k != nil,
 	})
@@ -243,7 +244,7 @@ func (r *Runtime) build(ctx context.Context, c *compiled, wasm []byte) error {
 			return err
 		}
 	}
-	if k == nil {
+	if code == nil {
 		metered, err := wasmbin.Meter(wasm, info, wasmbin.MeterOptions{Refill: true, InitialFuel: startTank, Globals: image})
 		if err != nil {
 			return err
@@ -251,17 +252,29 @@ func (r *Runtime) build(ctx context.Context, c *compiled, wasm []byte) error {
 		if err := validate(ctx, wasm); err != nil {
 			return err
 		}
-		k = &kept{c.manifest, metered}
-		r.writeKept(c.digest, k)
+		if code, err = r.compileNew(ctx, c, metered); err != nil {
+			return fmt.Errorf("it does not compile: %s", firstLine(err))
+		}
 	}
-	c.code, err = r.wazero.CompileModule(ctx, k.metered)
-	if err != nil && r.dir != "" && ctx.Err() == nil {
-		err = r.recompile(ctx, c, k.metered, err)
-	}
-	if err != nil {
-		return fmt.Errorf("it does not compile: %s", firstLine(err))
-	}
+	c.code = code
 	return nil
+}
+
+// compileNew makes native code of a metered module that the cache does not have, and keeps it there if it can.
+func (r *Runtime) compileNew(ctx context.Context, c *compiled, metered []byte) (wazero.CompiledModule, error) {
+	if r.dir != "" {
+		code, err := r.keep(ctx, c.digest, c.manifest, metered)
+		if err == nil {
+			return code, nil
+		}
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		if !errors.Is(err, errCompiles) {
+			r.opt.logf("plugin cache: %s", firstLine(err))
+		}
+	}
+	return r.wazero.CompileModule(ctx, metered)
 }
 
 // imageGlobals names the mutable globals of a guest that is to be copied, or says what cannot be copied in it.

@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -175,7 +174,7 @@ func TestCompileCache(t *testing.T) {
 		t.Errorf("a cached load takes %v, the first took %v", warm, cold)
 	}
 	files := cacheFiles(t, dir)
-	if len(files) != 2 { // the metered module and its native code
+	if len(files) != 2 { // the hollow module and its native code
 		t.Fatalf("the cache holds %q", files)
 	}
 	if runtime.GOOS != "windows" {
@@ -216,10 +215,6 @@ func TestCompileCache(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		timed(func(_, line string) {
-			if !strings.Contains(line, "is emptied") {
-				t.Error(line)
-			}
-		})
+		timed(func(_, line string) { t.Error(line) })
 	}
 }

@@ -20,13 +20,13 @@ func guest(t testing.TB, name string) []byte {
 	return wasm
 }
 
-// engines runs a test on wazero's compiler and on its interpreter.
+// engines runs a test on wazero's compiler, with and without a cache on disk, and on its interpreter.
 func engines(t *testing.T, f func(t *testing.T, r *Runtime)) {
 	for _, e := range []struct {
-		name        string
-		interpreter bool
-	}{{"compiler", false}, {"interpreter", true}} {
-		t.Run(e.name, func(t *testing.T) { f(t, newRuntime(t, RuntimeOptions{Interpreter: e.interpreter})) })
+		name string
+		opt  RuntimeOptions
+	}{{"compiler", RuntimeOptions{}}, {"cache", RuntimeOptions{CacheDir: t.TempDir()}}, {"interpreter", RuntimeOptions{Interpreter: true}}} {
+		t.Run(e.name, func(t *testing.T) { f(t, newRuntime(t, e.opt)) })
 	}
 }
 

@@ -44,6 +44,7 @@ type body struct {
 	Stop          json.RawMessage `json:"stop"`
 	Logprobs      json.RawMessage `json:"logprobs"`
 	TopLogprobs   *int            `json:"top_logprobs"`
+	PostSampling  bool            `json:"post_sampling_probs"`
 	N             *int            `json:"n"`
 	Stream        bool            `json:"stream"`
 	IgnoreEOS     bool            `json:"ignore_eos"`
@@ -110,9 +111,11 @@ func (m *Model) complete(ctx context.Context, path, id string, raw []byte) (any,
 		return nil, badRequest("\"stop\" is neither a string nor a list of strings")
 	}
 	isChat := strings.HasSuffix(path, "/chat/completions")
-	if req.Logprobs, err = wantedLogprobs(&b, isChat); err != nil {
+	want, err := wantedLogprobs(&b, isChat)
+	if err != nil {
 		return nil, err
 	}
+	want.ask(req)
 	text, err := m.promptText(ctx, &b, isChat)
 	if err != nil {
 		return nil, err
@@ -127,7 +130,7 @@ func (m *Model) complete(ctx context.Context, path, id string, raw []byte) (any,
 	if res.Finish == "cancelled" {
 		return nil, context.Cause(ctx)
 	}
-	return m.response(ctx, res, id, isChat)
+	return m.response(ctx, res, want, id, isChat)
 }
 
 func (m *Model) promptText(ctx context.Context, b *body, isChat bool) (string, error) {
@@ -188,83 +191,33 @@ func stringOrList(raw json.RawMessage) ([]string, error) {
 	return []string{one}, nil
 }
 
-func wantedLogprobs(b *body, isChat bool) (int, error) {
-	if len(b.Logprobs) == 0 || string(b.Logprobs) == "null" || string(b.Logprobs) == "false" {
-		return 0, nil
-	}
-	n := 1
-	if isChat {
-		if b.TopLogprobs != nil {
-			n = max(1, *b.TopLogprobs)
-		}
-	} else if err := json.Unmarshal(b.Logprobs, &n); err != nil {
-		return 0, badRequest("\"logprobs\" is not a number")
-	}
-	if n < 0 || n > 100 {
-		return 0, badRequest("%d logprobs asked for: at most 100", n)
-	}
-	return n, nil
-}
-
 type usage struct {
 	Prompt     int `json:"prompt_tokens"`
 	Completion int `json:"completion_tokens"`
 	Total      int `json:"total_tokens"`
 }
 
-type tokenLogprob struct {
-	Token   string         `json:"token"`
-	Logprob float64        `json:"logprob"`
-	Top     []tokenLogprob `json:"top_logprobs,omitempty"`
-}
-
-func (m *Model) response(ctx context.Context, res *host.Result, id string, isChat bool) (any, error) {
+func (m *Model) response(ctx context.Context, res *host.Result, want wanted, id string, isChat bool) (any, error) {
 	choice := map[string]any{"index": 0, "finish_reason": res.Finish, "logprobs": nil}
 	out := map[string]any{
 		"created": time.Now().Unix(), "model": m.Name, "choices": []any{choice},
 		"usage": usage{len(res.Prompt), len(res.Tokens), len(res.Prompt) + len(res.Tokens)},
 	}
+	form := textLogprobs
 	if isChat {
 		out["id"], out["object"] = "chatcmpl-"+id, "chat.completion"
 		choice["message"] = map[string]any{"role": "assistant", "content": res.Text}
+		form = chatLogprobs
 	} else {
 		out["id"], out["object"] = "cmpl-"+id, "text_completion"
 		choice["text"] = res.Text
 	}
-	if res.Logprobs == nil {
-		return out, nil
-	}
-	var content []tokenLogprob
-	for i, top := range res.Logprobs {
-		t := tokenLogprob{Logprob: res.TokenLogprobs[i]}
-		for _, l := range top {
-			text, err := m.Engine.Piece(ctx, l.ID)
-			if err != nil {
-				return nil, err
-			}
-			t.Top = append(t.Top, tokenLogprob{Token: text, Logprob: l.Logprob})
-		}
-		var err error
-		if t.Token, err = m.Engine.Piece(ctx, res.Tokens[i]); err != nil {
+	if want.on {
+		list, err := want.list(res, func(id uint32) (string, error) { return m.Engine.Piece(ctx, id) })
+		if err != nil {
 			return nil, err
 		}
-		content = append(content, t)
+		choice["logprobs"] = form(list)
 	}
-	if isChat {
-		choice["logprobs"] = map[string]any{"content": content}
-		return out, nil
-	}
-	var tokens []string
-	var lps []float64
-	var tops []map[string]float64
-	for _, t := range content {
-		tokens, lps = append(tokens, t.Token), append(lps, t.Logprob)
-		top := map[string]float64{}
-		for _, l := range t.Top {
-			top[l.Token] = l.Logprob
-		}
-		tops = append(tops, top)
-	}
-	choice["logprobs"] = map[string]any{"tokens": tokens, "token_logprobs": lps, "top_logprobs": tops}
 	return out, nil
 }

@@ -52,13 +52,15 @@ typedef struct {
 typedef struct {
 	uint32_t rule, least, most;
 	uint32_t loops; // kinds of characters of which its rule reads any one to its end
-	bool looked;    // loops was found
+	bool looked;    // loops was found, and what follows
+	bool alone;     // nothing but the repetition reads such characters where it stands, or behind it
+	bool ends;      // the group may end behind it
 } repeat;
 
 // Rows of the table of byte transitions of sets, made when they are first needed. A row begins at trans.at[row]:
-// its set, its flags, two words of which mask.c says what they hold, then the row of the next set for each class of bytes,
+// its set, its flags, three words of which mask.c says what they hold, then the row of the next set for each class of bytes,
 // 0 for the dead one.
-enum { ROW_SET, ROW_FLAGS, ROW_LOOPS, ROW_STEPS, ROW_CLASSES };
+enum { ROW_SET, ROW_FLAGS, ROW_LOOPS, ROW_STEPS, ROW_ENDS, ROW_CLASSES };
 enum { ROW_DEAD = 0, ROW_EXPANDED = 1, ROW_EXIT = 2, ROW_LOOKED = 4 };
 
 struct mask_cache;

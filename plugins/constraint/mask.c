@@ -79,7 +79,9 @@ static void take_all(const trie *t, uint32_t from, uint32_t to) {
 // Inside a JSON text nearly every token may follow, whatever it is made of, and a walk through all of them would find
 // that out byte by byte. So a row says of which kinds of characters any leads back to where it stands, or, where
 // repetitions are counted, one step on, for a number of steps (ROW_LOOPS, ROW_STEPS); and a node of the trie says which
-// characters descend from it. Where these fit, all of its tokens may follow, and no exit on the way could add any.
+// characters descend from it. Where these fit, all of its tokens may follow, and no exit on the way could add any. Where
+// only the steps are too few, those of its tokens may follow that have no more characters, and the group may end behind
+// any character once there were so many as ROW_ENDS says, MANY_CHARS for never.
 
 static uint32_t next_row(const automaton *a, uint32_t at, uint8_t byte) { return a->trans.at[at + a->class_of[byte]]; }
 
@@ -123,30 +125,68 @@ static uint32_t leads(automaton *a, uint32_t from, uint32_t target) {
 	return some && high_leads(a, from, target) ? some | KIND_HIGH : some;
 }
 
-// repeat_loops gives those of a counted repetition of single characters.
-static uint32_t repeat_loops(automaton *a, uint32_t node) {
-	edge e = a->edges.at[a->nodes.at[node].first];
-	repeat *r = &a->repeats.at[e.arg];
-	if (r->looked) return r->loops;
-	entry body = {a->rules.at[r->rule].start, 0, SET_BOTTOM};
-	uint32_t from = row(a, intern(a, &body, 1)), target = row(a, SET_BOTTOM);
-	if (!expanded(a, from) || target == ROW_DEAD) return 0;
-	r->looked = true;
-	return r->loops = leads(a, from, target);
+// reads_none tells whether no character of these kinds can be read at a row.
+static bool reads_none(const automaton *a, uint32_t at, uint32_t kinds) {
+	for (uint32_t c = 0; c < 256; c++)
+		if (kinds & (c < 128 ? 1u << kind_of[c] : KIND_HIGH) && next_row(a, at, (uint8_t)c) != ROW_DEAD) return false;
+	return true;
 }
 
-// look fills in a row's loops. A failure leaves none.
+// look_at finds out about the counted repetition of single characters that a node is. A failure leaves nothing known.
+static void look_at(automaton *a, uint32_t node) {
+	automaton_node n = a->nodes.at[node];
+	edge e = a->edges.at[n.first];
+	repeat *r = &a->repeats.at[e.arg];
+	entry body = {a->rules.at[r->rule].start, 0, SET_BOTTOM}, behind = {e.to, 0, SET_BOTTOM};
+	uint32_t from = row(a, intern(a, &body, 1)), target = row(a, SET_BOTTOM), to = row(a, intern(a, &behind, 1));
+	if (r->looked || !expanded(a, from) || !expanded(a, to) || target == ROW_DEAD) return;
+	r->looked = true;
+	r->loops = leads(a, from, target);
+	r->alone = !(n.flags & NODE_FINAL) && a->nodes.at[node + 1].first == n.first + 1 && reads_none(a, to, r->loops);
+	r->ends = a->trans.at[to + ROW_FLAGS] & ROW_EXIT;
+}
+
+enum { ENDS_UNKNOWN = MANY_CHARS + 1 };
+
+// look fills in what is known of a row's characters.
 static void look(automaton *a, uint32_t at) {
 	a->trans.at[at + ROW_FLAGS] |= ROW_LOOKED;
-	uint32_t set = a->trans.at[at + ROW_SET], loops = leads(a, at, at), steps = MANY_CHARS;
+	uint32_t set = a->trans.at[at + ROW_SET], loops = 0, steps = MANY_CHARS, ends = ENDS_UNKNOWN;
 	entry e = set_entries(a, set)[0];
-	if (!loops && set_size(a, set) == 1 && e.parent == SET_BOTTOM && a->nodes.at[e.node].flags & NODE_REPEAT) {
-		uint32_t most = a->repeats.at[a->edges.at[a->nodes.at[e.node].first].arg].most;
-		loops = repeat_loops(a, e.node);
-		if (most != UNBOUNDED && most - e.count < MANY_CHARS) steps = most - e.count;
-		else steps = MANY_CHARS - 1;
+	bool one = set_size(a, set) == 1 && e.parent == SET_BOTTOM && a->nodes.at[e.node].flags & NODE_REPEAT;
+	repeat *r = one ? &a->repeats.at[a->edges.at[a->nodes.at[e.node].first].arg] : 0;
+	bool counts = r && (r->most != UNBOUNDED || e.count < r->least); // then no step leads back
+	if (!counts) loops = leads(a, at, at);
+	if (!loops && r) {
+		if (!r->looked) look_at(a, e.node);
+		loops = r->loops;
+		steps = r->most != UNBOUNDED && r->most - e.count < MANY_CHARS ? r->most - e.count : MANY_CHARS - 1;
+		if (r->alone) ends = !r->ends ? MANY_CHARS : e.count >= r->least ? 0 : r->least - e.count < MANY_CHARS ? r->least - e.count : MANY_CHARS;
 	}
-	a->trans.at[at + ROW_LOOPS] = loops, a->trans.at[at + ROW_STEPS] = steps;
+	a->trans.at[at + ROW_LOOPS] = loops, a->trans.at[at + ROW_STEPS] = steps, a->trans.at[at + ROW_ENDS] = ends;
+}
+
+// take_counted takes the tokens below a node of at most so many characters, and notes the exits behind at least so many.
+static bool take_counted(const trie *t, uint32_t node, uint32_t least, uint32_t most) {
+	const trie_node *nodes = t->nodes;
+	uint32_t end = nodes[node].after, n = s.tokens.n;
+	for (uint32_t k = nodes[node + 1].token, to = nodes[end].token; k < to; k++) {
+		s.tokens.at[n] = t->order[k];
+		n += t->chars[k] <= most;
+		if (n == s.tokens.cap) {
+			s.tokens.n = n;
+			spill();
+			n = 0;
+		}
+	}
+	s.tokens.n = n;
+	for (uint32_t i = node; least <= most && i < end;) {
+		bool far = t->begun[i] > most, leaf = nodes[i].after == i + 1;
+		// A character is whole where what follows begins another.
+		if (!far && !leaf && t->begun[i] >= least && (nodes[i + 1].byte & 0xC0) != 0x80 && !vec_add(&s.exits, i)) return fail();
+		i = far ? nodes[i].after : i + 1;
+	}
+	return true;
 }
 
 // descend walks the tokens below a node of the trie, where the group stands at a row that is expanded.
@@ -172,10 +212,18 @@ static bool descend(automaton *a, const trie *t, uint32_t top, uint32_t start) {
 				look(a, to);
 				trans = a->trans.at;
 			}
-			if ((n->below & ~trans[to + ROW_LOOPS]) == 0 && n->chars <= trans[to + ROW_STEPS]) {
-				i = n->after;
-				take_all(t, n[1].token, nodes[i].token);
-				continue;
+			if ((n->below & ~trans[to + ROW_LOOPS]) == 0) {
+				uint32_t steps = trans[to + ROW_STEPS], ends = trans[to + ROW_ENDS], begun = t->begun[i - 1];
+				if (n->chars <= steps) {
+					i = n->after;
+					take_all(t, n[1].token, nodes[i].token);
+					continue;
+				}
+				if (begun + steps < MANY_CHARS && ends != ENDS_UNKNOWN) {
+					if (!take_counted(t, i - 1, begun + ends, begun + steps)) return false;
+					i = n->after;
+					continue;
+				}
 			}
 			if (trans[to + ROW_FLAGS] & ROW_EXIT && !vec_add(&s.exits, i - 1)) return fail();
 			s.path[n->depth] = to;

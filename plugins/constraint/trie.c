@@ -128,7 +128,7 @@ static utf8_state after_byte(utf8_state at, uint8_t c, bool *broken) {
 	return (utf8_state){left, c == 0xE0 ? 0xA0 : c == 0xF0 ? 0x90 : 0x80, c == 0xED ? 0x9F : c == 0xF4 ? 0x8F : 0xBF};
 }
 
-// characters fills in what characters stand below each node.
+// characters fills in what characters stand below each node, and how many above.
 static void characters(trie *t) {
 	// Nodes are taken in their order with a stack of the way down; what is known of a node goes up when it is left.
 	struct {
@@ -157,6 +157,9 @@ static void characters(trie *t) {
 		if (i == t->n_nodes) break;
 		bool broken;
 		at = depth;
+		uint32_t begun = t->begun[way[at - 1].node] + (way[at - 1].state.left == 0);
+		t->begun[i] = (uint8_t)(begun > MANY_CHARS ? MANY_CHARS : begun);
+		for (uint32_t k = t->nodes[i].token; k < t->nodes[i + 1].token; k++) t->chars[k] = t->begun[i];
 		way[at].node = i, way[at].kinds = way[at].chars = 0;
 		way[at].state = after_byte(way[at - 1].state, t->nodes[i].byte, &broken);
 	}
@@ -179,8 +182,9 @@ bool trie_build(trie *t, const uint8_t *pieces, const uint32_t *offsets, uint32_
 		last = p, last_n = size;
 	}
 	trie_node *nodes = heap_keep((n_nodes + 1) * sizeof *nodes);
+	uint8_t *begun = heap_keep(n_nodes + n);
 	uint32_t *path = heap_take((depth + 1) * sizeof *path); // the node at each depth
-	if (!nodes || !path || !shares) return false;
+	if (!nodes || !begun || !path || !shares) return false;
 	uint32_t made = 1, at = 0; // depth of the last node
 	for (uint32_t i = 0; i < n; i++) {
 		const uint8_t *p = pieces + offsets[ids[i]];
@@ -195,7 +199,7 @@ bool trie_build(trie *t, const uint8_t *pieces, const uint32_t *offsets, uint32_
 	nodes[0] = (trie_node){.after = made};
 	nodes[made] = (trie_node){.after = made, .token = n};
 	heap_give(path), heap_give(shares);
-	*t = (trie){nodes, made, ids, n, depth};
+	*t = (trie){nodes, made, ids, n, depth, begun, begun + n_nodes};
 	characters(t);
 	return true;
 }

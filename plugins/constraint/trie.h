@@ -29,6 +29,8 @@ typedef struct {
 	uint32_t *order;
 	uint32_t n_tokens;
 	uint32_t depth; // of the deepest node
+	uint8_t *begun; // characters that begin on the way to each node, at most MANY_CHARS
+	uint8_t *chars; // the same of each token in order
 } trie;
 
 // trie_build takes the tokens in ids, whose pieces are pieces[offsets[id]] up to pieces[offsets[id+1]]; it sorts ids and

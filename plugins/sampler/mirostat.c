@@ -16,6 +16,7 @@ FORGE_MANIFEST("name = \"mirostat\"\n"
                "kind = \"sampler\"\n"
                "abi = \"1.0\"\n"
                "state = \"explicit\"\n"
+               "grants = [\"logprobs\"]\n"
                "\n"
                "[[config]]\n"
                "name = \"temp\"\n"
@@ -54,7 +55,10 @@ FORGE_MARKER(sampler)
 
 enum { PARAM_TEMP, PARAM_MIROSTAT, PARAM_TAU, PARAM_ETA, N_PARAMS };
 
-FORGE_EXPORT(forge_init) int32_t init(forge_init *frame) { return table_init(frame, N_PARAMS); }
+FORGE_EXPORT(forge_init) int32_t init(forge_init *frame) {
+	frame->accepted = frame->offered & FORGE_CAP_LOGPROBS;
+	return table_init(frame, N_PARAMS);
+}
 
 #define LN2 0.693147180559945309417
 
@@ -349,6 +353,7 @@ SAMPLER(mirostat) {
 	uint32_t picked = table_pick(row, max, forge_uniform(row->seed, row->draw++));
 	double p = table_weight(row->logits[picked], max) / sum_of(row, max);
 	row->selected = (int32_t)picked;
+	table_tell(row, max);
 	s->ahead[row->draft].token = table_id(row, picked);
 	s->ahead[row->draft].mu = mu - eta * (-forge_log(p) / LN2 - tau);
 	s->n_ahead = (uint32_t)row->draft + 1;

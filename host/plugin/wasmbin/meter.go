@@ -7,9 +7,9 @@ import (
 	"strconv"
 )
 
-// RewriteVersion belongs into the key of every cache of rewritten or compiled guests: it changes whenever Meter would
-// give other bytes for the same module, the prices included, and whenever Check refuses more than before.
-const RewriteVersion = 5
+// RewriteVersion belongs into the key of every cache of rewritten or compiled guests: it changes whenever Meter or Hollow
+// would give other bytes for the same module, the prices included, and whenever Check refuses more than before.
+const RewriteVersion = 6
 
 // Names that the rewrite adds. The exports are mutable i64 globals for the host.
 const (

@@ -53,10 +53,15 @@ static inline int32_t forge_routing_refuses(forge_head *head, const forge_routin
 #define FORGE_BLOCK 16 // values whose highest forge_highest remembers
 #define FORGE_LANES 8  // of a mask that forge_first_lane reads
 
+// forge_lane_bits gives two bits for each of eight float64 lanes that are all ones or all zeros.
+static inline uint32_t forge_lane_bits(v128_t a, v128_t b, v128_t c, v128_t d) {
+	v128_t low = wasm_i16x8_narrow_i32x4(a, b), high = wasm_i16x8_narrow_i32x4(c, d); // a lane is now 4 bytes, then 2
+	return wasm_i8x16_bitmask(wasm_i8x16_narrow_i16x8(low, high));
+}
+
 // forge_first_lane gives the first of eight float64 lanes that are all ones, or FORGE_LANES.
 static inline uint32_t forge_first_lane(v128_t a, v128_t b, v128_t c, v128_t d) {
-	v128_t low = wasm_i16x8_narrow_i32x4(a, b), high = wasm_i16x8_narrow_i32x4(c, d); // a lane is now 4 bytes, then 2
-	return (uint32_t)__builtin_ctz(wasm_i8x16_bitmask(wasm_i8x16_narrow_i16x8(low, high)) | 1u << 2 * FORGE_LANES) / 2;
+	return (uint32_t)__builtin_ctz(forge_lane_bits(a, b, c, d) | 1u << 2 * FORGE_LANES) / 2;
 }
 
 // forge_lane_equal gives the first of the eight values at x that is v, or FORGE_LANES.
@@ -194,20 +199,44 @@ static inline double forge_two_highest(const double *x, uint32_t n) {
 	return wasm_f64x2_extract_lane(wasm_f64x2_add(first, second), 0);
 }
 
+// forge_least gives bits for the values of eight that are not among the k highest: as many stand before such a one, higher, or
+// equal and earlier. NaN and -inf are the lowest. x beyond n is overwritten.
+static inline uint32_t forge_least(double *x, uint32_t n, uint32_t k) {
+	const v128_t lowest = wasm_f64x2_splat(-__DBL_MAX__);
+	for (uint32_t i = n; i < FORGE_LANES; i++) x[i] = -__DBL_MAX__; // behind all that there are
+	v128_t a = wasm_f64x2_pmax(lowest, wasm_v128_load(x)), b = wasm_f64x2_pmax(lowest, wasm_v128_load(x + 2));
+	v128_t c = wasm_f64x2_pmax(lowest, wasm_v128_load(x + 4)), d = wasm_f64x2_pmax(lowest, wasm_v128_load(x + 6));
+	uint32_t least = 0;
+	for (uint32_t i = 0; i < n; i++) {
+		v128_t v = wasm_f64x2_pmax(lowest, wasm_v128_load64_splat(x + i));
+		uint32_t higher = forge_lane_bits(wasm_f64x2_gt(a, v), wasm_f64x2_gt(b, v), wasm_f64x2_gt(c, v), wasm_f64x2_gt(d, v));
+		uint32_t equal = forge_lane_bits(wasm_f64x2_eq(a, v), wasm_f64x2_eq(b, v), wasm_f64x2_eq(c, v), wasm_f64x2_eq(d, v));
+		uint32_t before = (uint32_t)__builtin_popcount(higher | (equal & ((1u << 2 * i) - 1))) / 2;
+		least |= (uint32_t)(before >= k) << i;
+	}
+	return least;
+}
+
+static inline void forge_drop(double *x, uint32_t n) {
+	uint32_t i = 0;
+	FORGE_UNROLL
+	for (; i + 2 <= n; i += 2) wasm_v128_store(x + i, wasm_f64x2_splat(-__builtin_inf()));
+	if (i < n) x[i] = -__builtin_inf();
+}
+
 // forge_drop_groups sets the values of the groups that are not used to -inf: those whose two best sum lowest.
 static inline void forge_drop_groups(double *x, uint32_t n, const forge_routing *r) {
 	static double sums[FORGE_MAX_EXPERTS + FORGE_BLOCK];
 	static uint32_t best[FORGE_MAX_EXPERTS];
 	uint32_t size = n / r->n_group;
 	for (uint32_t g = 0; g < r->n_group; g++) sums[g] = forge_two_highest(x + g * size, size);
-	forge_highest(sums, r->n_group, r->n_group_used, best); // leaves -inf at those that are used
-	for (uint32_t g = 0; g < r->n_group; g++) {
-		if (sums[g] == -__builtin_inf()) continue;
-		uint32_t e = g * size, end = e + size;
-		FORGE_UNROLL
-		for (; e + 2 <= end; e += 2) wasm_v128_store(x + e, wasm_f64x2_splat(-__builtin_inf()));
-		if (e < end) x[e] = -__builtin_inf();
+	if (r->n_group <= FORGE_LANES) {
+		for (uint32_t least = forge_least(sums, r->n_group, r->n_group_used); least; least &= least - 1) forge_drop(x + (uint32_t)__builtin_ctz(least) * size, size);
+		return;
 	}
+	forge_highest(sums, r->n_group, r->n_group_used, best); // leaves -inf at those that are used
+	for (uint32_t g = 0; g < r->n_group; g++)
+		if (sums[g] != -__builtin_inf()) forge_drop(x + g * size, size);
 }
 
 // forge_weigh_chosen writes the weights of the chosen experts: p, divided by the sum of theirs if renormalise (for softmax
