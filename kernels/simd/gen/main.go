@@ -92,7 +92,7 @@ func write(name string, emit func(*emitter)) error {
 	if err != nil {
 		return err
 	}
-	if !e.wide {
+	if !e.wide && !e.evex {
 		if err := onlyAVX2(asm); err != nil {
 			return err
 		}
