@@ -43,17 +43,30 @@ const minNormal = 0x1p-126
 type acts struct {
 	n, k          int
 	x             []float32 // [n, k]
-	blocks, lanes []byte    // [n, groups], aligned to 64 bytes
+	blocks, lanes []byte    // [n, groups], aligned to 64 bytes; no lanes where no dot kernel will read them
 }
 
+// lanesMost is the most rows of which lanes are kept. With more, only experts that one or two rows chose would have dot
+// kernels, and few of them are so.
+const lanesMost = 64
+
 // alias makes x, n rows of k floats, the floats of a; nothing is rounded yet.
-func (a *acts) alias(x []float32, n, k int) {
+func (a *acts) alias(x []float32, n, k int, lanes bool) {
 	a.n, a.k, a.x = n, k, x
 	size := n * a.stride()
-	if cap(a.blocks) < size {
-		a.blocks, a.lanes = alignedBytes(size), alignedBytes(size)
+	a.blocks = room(a.blocks, size)
+	if !lanes {
+		size = 0
 	}
-	a.blocks, a.lanes = a.blocks[:size], a.lanes[:size]
+	a.lanes = room(a.lanes, size)
+}
+
+// room gives b the size, in other memory if need be.
+func room(b []byte, size int) []byte {
+	if cap(b) < size {
+		return alignedBytes(size)
+	}
+	return b[:size]
 }
 
 // groups is the number of groups of a row: 0 where k is no multiple of 32 and only the floats are kept.
@@ -76,11 +89,15 @@ func (a *acts) roundPart(r, from, to int) {
 	if s == 0 || from >= to {
 		return
 	}
-	blocks, lanes, x := a.blocks[r*s:(r+1)*s], a.lanes[r*s:(r+1)*s], a.x[r*a.k:(r+1)*a.k]
+	blocks, x := a.blocks[r*s:(r+1)*s], a.x[r*a.k:(r+1)*a.k]
+	var lanes []byte
+	if len(a.lanes) > 0 {
+		lanes = a.lanes[r*s : (r+1)*s]
+	}
 	b0, b1, full := from/32, to/32, a.k/32/groupBlocks*groupBlocks
 	if end := min(b1, full); b0 < end {
 		g := b0 / groupBlocks * actGroup
-		quantize(level, blocks[g:], lanes[g:], x[32*b0:32*end], b0%groupBlocks)
+		quantize(level, blocks[g:], behind(lanes, g), x[32*b0:32*end], b0%groupBlocks)
 	}
 	if b1 <= full {
 		return
@@ -89,9 +106,19 @@ func (a *acts) roundPart(r, from, to int) {
 	unused, last := groupBlocks-(a.k/32-full), full*actBlock
 	if b0 == full {
 		clear(blocks[last : last+unused*actBlock])
-		clearLanes(lanes[last:], unused)
+		if lanes != nil {
+			clearLanes(lanes[last:], unused)
+		}
 	}
-	quantize(level, blocks[last:], lanes[last:], x[32*b0:32*b1], unused+b0-full)
+	quantize(level, blocks[last:], behind(lanes, last), x[32*b0:32*b1], unused+b0-full)
+}
+
+// behind is lanes from at on, if there are any.
+func behind(lanes []byte, at int) []byte {
+	if lanes == nil {
+		return nil
+	}
+	return lanes[at:]
 }
 
 // clearLanes makes the first n lanes of a group those of blocks of zeros.
@@ -113,12 +140,17 @@ func alignedBytes(size int) []byte {
 	return b[skip : skip+size : skip+size]
 }
 
-// quantizeGeneric rounds the blocks of x, which stand from block first of a group on. It is the definition of an activation
-// block, and the form for other CPUs.
+// quantizeGeneric rounds the blocks of x, which stand from block first of a group on; without lanes only blocks. It is the
+// definition of an activation block, and the form for other CPUs.
 func quantizeGeneric(blocks, lanes []byte, x []float32, first int) {
 	le := binary.LittleEndian
 	for b := first; len(x) > 0; b, x = b+1, x[32:] {
-		block, lane := blocks[b*actBlock:][:actBlock], lanes[b/groupBlocks*actGroup:][:actGroup]
+		block := blocks[b*actBlock:][:actBlock]
+		var unread [actGroup]byte
+		lane := unread[:]
+		if lanes != nil {
+			lane = lanes[b/groupBlocks*actGroup:][:actGroup]
+		}
 		l := b % groupBlocks
 		var top uint32
 		for _, v := range x[:32] {

@@ -52,7 +52,7 @@ func (r *runner) quantised(id kernels.ValueID, heads int, round bool) *acts {
 	a.of, a.rowWidth, a.rounded = id, width, round
 	work := r.work
 	r.work = "quantise"
-	alias := func() { a.alias(r.value(id), r.rows(id)*heads, width) }
+	alias := func() { a.alias(r.value(id), r.rows(id)*heads, width, heads > 1 || r.rows(id) <= lanesMost) }
 	switch {
 	case !round:
 		r.addRowWork(rowWork{work: r.work, selected: r.prog.Values[id].Selected, before: alias, row: func(int, int) {}})
@@ -217,7 +217,7 @@ func (r *runner) lowerGated(ops []kernels.Op, op *kernels.Op) error {
 	}
 	r.addStep(func() {
 		if n := r.rows(x); n > 0 {
-			rounded.alias(r.value(y), n, nOut)
+			rounded.alias(r.value(y), n, nOut, n <= lanesMost)
 			r.pool.run((nOut+size-1)/size, task)
 		}
 	})

@@ -218,15 +218,15 @@ func (e *experts) sort() {
 		w.filled[row]++
 	}
 	if rows > 1 {
+		var x []float32
 		if e.floats {
 			w.x = grow(w.x, n*e.n)
-			w.in.alias(w.x, n, e.n)
-		} else {
-			w.in.alias(nil, n, e.n)
+			x = w.x
 		}
+		w.in.alias(x, n, e.n, len(e.rows.lanes) > 0)
 	}
 	w.gate, w.up, w.down = grow(w.gate, n*e.nFF), grow(w.up, n*e.nFF), grow(w.down, n*e.n)
-	w.mid.alias(w.gate, n, e.nFF)
+	w.mid.alias(w.gate, n, e.nFF, rows <= lanesMost)
 }
 
 // gather copies the rows of x, as they are rounded, to the places from .. to-1.
@@ -239,7 +239,9 @@ func (e *experts) gather(from, to int) {
 		}
 		if s := e.rows.stride(); e.blocks && s > 0 {
 			copy(w.in.blocks[t*s:(t+1)*s], e.rows.blocks[row*s:(row+1)*s])
-			copy(w.in.lanes[t*s:(t+1)*s], e.rows.lanes[row*s:(row+1)*s])
+			if len(e.rows.lanes) > 0 {
+				copy(w.in.lanes[t*s:(t+1)*s], e.rows.lanes[row*s:(row+1)*s])
+			}
 		}
 	}
 }

@@ -136,15 +136,17 @@ func (p *product) rows(out []float32, ldo int, w []byte, rowBytes, o0, o1 int, a
 	} else {
 		_ = a.blocks[r0*a.stride()]
 		_ = a.blocks[r1*a.stride()-1]
+	}
+	n, incomplete, lanes := o1-o0, a.k < 32*groupBlocks, len(a.lanes) > 0
+	if lanes {
 		_ = a.lanes[r1*a.stride()-1]
 	}
-	n, incomplete := o1-o0, a.k < 32*groupBlocks
 	switch {
-	case p.asm.elems == 0 || a.k%p.asm.elems != 0 || n < octet && incomplete && !p.floats():
+	case p.asm.elems == 0 || a.k%p.asm.elems != 0 || n < octet && (incomplete || !lanes) && !p.floats():
 		p.rowsGeneric(out, ldo, w, rowBytes, o0, o1, a, r0, r1, &s.row)
 	case p.floats():
 		p.rowsFloat(out, ldo, w, rowBytes, o0, o1, a, r0, r1, s)
-	case n < octet || r1-r0 <= dotMax(p.asm.narrow.few != nil) && !incomplete:
+	case n < octet || r1-r0 <= dotMax(p.asm.narrow.few != nil) && !incomplete && lanes:
 		p.rowsDot(out, ldo, w, rowBytes, o0, o1, a, r0, r1, s)
 	case p.asm.narrow.few != nil && r1-r0 <= fewMax(p.asm.wide.few != nil):
 		p.rowsFew(out, ldo, w, rowBytes, o0, o1, a, r0, r1, s)
