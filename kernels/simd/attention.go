@@ -17,7 +17,7 @@ import (
 // walks all ranges or several share them: they do where blocks and heads alone are too few to keep all workers busy.
 
 // blockRows is how many rows of one sequence are taken together: they share each page that is read.
-const blockRows = 8
+const blockRows = 16
 
 const (
 	rangePages = 8
@@ -369,19 +369,23 @@ func (o *lookup) page(b *block, head, first, page, last int, keys bool) (h headP
 	return h, ahead
 }
 
-// alike calls f for each run of rows that see the same part of a page: positions from..to-1 of it, none if from >= to.
-func (o *lookup) alike(b *block, page int, f func(row, n, from, to int)) {
-	for i := 0; i < b.n; {
-		from, to := o.seesOf(page, b, b.first+i)
-		rows := 1
-		for ; i+rows < b.n; rows++ {
-			if f, t := o.seesOf(page, b, b.first+i+rows); f != from || t != to {
-				break
-			}
+// seeing gives the rows of a block, first..last-1, that see something of a page, and the positions of it, from..to-1, that any
+// of them sees. Later rows see neither earlier beginnings nor earlier ends.
+func (o *lookup) seeing(b *block, page int) (first, last, from, to int) {
+	last = b.n
+	for ; first < last; first++ {
+		if f, t := o.seesOf(page, b, b.first+first); f < t {
+			from = f
+			break
 		}
-		f(i, rows, from, to)
-		i += rows
 	}
+	for ; first < last; last-- {
+		if f, t := o.seesOf(page, b, b.first+last-1); f < t {
+			to = t
+			break
+		}
+	}
+	return first, last, from, to
 }
 
 // score makes a page's scores; what a row does not see is -Inf.
@@ -390,35 +394,35 @@ func (o *lookup) score(b *block, head, first, page, last int, s *attention) {
 	if b.n*o.per >= floatQueries {
 		h.keys = h.keys.floats(s.keys)
 	}
-	at := (page - first) * kernels.PageSize
-	o.alike(b, page, func(i, rows, from, to int) {
-		scores := s.scores[i*o.per*rangeSize+at:]
-		n := rows * o.per
-		if from < to {
-			// Scores beside from..to-1 are made in whole vectors and dropped.
-			c0, c1 := from&^15, (to+15)&^15
-			o.multiplyKeys(scores[c0:], s, i*o.per, n, &h, c0, c1, ahead)
-			if o.Softcap != 0 {
-				for q := range n {
-					part := scores[q*rangeSize:][c0:c1]
-					softcap(part, part, o.Softcap)
-				}
+	scores := s.scores[(page-first)*kernels.PageSize:]
+	if r0, r1, from, to := o.seeing(b, page); r0 < r1 {
+		// Scores of what some row does not see are made with those of the others and dropped.
+		c0, c1 := from&^15, (to+15)&^15
+		q0, q1 := r0*o.per, r1*o.per
+		o.multiplyKeys(scores[q0*rangeSize+c0:], s, q0, q1-q0, &h, c0, c1, ahead)
+		if o.Softcap != 0 {
+			for q := q0; q < q1; q++ {
+				part := scores[q*rangeSize:][c0:c1]
+				softcap(part, part, o.Softcap)
 			}
 		}
-		if from > 0 || to < kernels.PageSize {
-			for q := range n {
+	}
+	for i := range b.n {
+		if from, to := o.seesOf(page, b, b.first+i); from > 0 || to < kernels.PageSize {
+			for q := i * o.per; q < (i+1)*o.per; q++ {
 				fillOutside(scores[q*rangeSize:][:kernels.PageSize], from, to, float32(math.Inf(-1)))
 			}
 		}
-	})
+	}
 }
 
 // fillOutside sets what is not in from..to-1.
 func fillOutside(x []float32, from, to int, v float32) {
-	for i := range x {
-		if i < from || i >= to {
-			x[i] = v
-		}
+	for i := range min(from, len(x)) {
+		x[i] = v
+	}
+	for i := max(from, to, 0); i < len(x); i++ {
+		x[i] = v
 	}
 }
 
@@ -453,27 +457,55 @@ func (o *lookup) addValues(b *block, head, first, page, last int, s *attention, 
 	if b.n*o.per >= floatQueries {
 		h.values = h.values.floats(s.values)
 	}
-	at, columns := (page-first)*kernels.PageSize, o.cache.columns
-	o.alike(b, page, func(i, rows, from, to int) {
-		if from >= to {
-			return
-		}
-		n := rows * o.per
-		weights, acc := s.scores[i*o.per*rangeSize+at+from:], acc[i*o.per*columns:]
-		if h.valueScales == nil {
-			multiply(acc, columns, weights, rangeSize, n, to-from, h.values.from(from, 0), columns, true, ahead)
-			return
-		}
-		for b := 0; b < columns/cacheBlock; b++ {
-			scales := s.scales[:to-from]
-			halfToFloat(scales, h.valueScales[b*kernels.PageSize+from:][:to-from])
-			for q := range n {
-				mul(s.product[q*kernels.PageSize:][:to-from], weights[q*rangeSize:][:to-from], scales)
+	weights := s.scores[(page-first)*kernels.PageSize:]
+	// Rows that begin at one position go on together.
+	r0, r1, from, _ := o.seeing(b, page)
+	for r0 < r1 {
+		end, next := r0+1, 0
+		for ; end < r1; end++ {
+			if next, _ = o.seesOf(page, b, b.first+end); next != from {
+				break
 			}
-			multiply(acc[b*cacheBlock:], columns, s.product, kernels.PageSize, n, to-from, h.values.from(from, b*cacheBlock), cacheBlock, true, ahead)
-			ahead = (*byte)(unsafe.Add(unsafe.Pointer(ahead), cacheBlock*kernels.PageSize))
 		}
-	})
+		o.addRows(b, page, r0, end, from, &h, s, weights, acc, ahead)
+		r0, from = end, next
+	}
+}
+
+// addRows adds the values from a position on for the rows r0 to r1-1 of a block: what the first of them sees for all, what is
+// left for each half of them, so that most is added for many rows at once.
+func (o *lookup) addRows(b *block, page, r0, r1, from int, h *headPage, s *attention, weights, acc []float32, ahead *byte) {
+	for {
+		if _, to := o.seesOf(page, b, b.first+r0); from < to {
+			q := r0 * o.per
+			o.multiplyValues(acc[q*o.cache.columns:], s, weights[q*rangeSize+from:], (r1-r0)*o.per, h, from, to, ahead)
+			from = to
+		}
+		if _, to := o.seesOf(page, b, b.first+r1-1); from >= to {
+			return
+		}
+		half := (r0 + r1 + 1) / 2
+		o.addRows(b, page, r0, half, from, h, s, weights, acc, ahead)
+		r0 = half
+	}
+}
+
+// multiplyValues adds the values of positions from..to-1 of a page for n queries.
+func (o *lookup) multiplyValues(acc []float32, s *attention, weights []float32, n int, h *headPage, from, to int, ahead *byte) {
+	columns := o.cache.columns
+	if h.valueScales == nil {
+		multiply(acc, columns, weights, rangeSize, n, to-from, h.values.from(from, 0), columns, true, ahead)
+		return
+	}
+	for b := 0; b < columns/cacheBlock; b++ {
+		scales := s.scales[:to-from]
+		halfToFloat(scales, h.valueScales[b*kernels.PageSize+from:][:to-from])
+		for q := range n {
+			mul(s.product[q*kernels.PageSize:][:to-from], weights[q*rangeSize:][:to-from], scales)
+		}
+		multiply(acc[b*cacheBlock:], columns, s.product, kernels.PageSize, n, to-from, h.values.from(from, b*cacheBlock), cacheBlock, true, ahead)
+		ahead = (*byte)(unsafe.Add(unsafe.Pointer(ahead), cacheBlock*kernels.PageSize))
+	}
 }
 
 // sees gives the first and last position that a row looks at.

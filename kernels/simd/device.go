@@ -102,7 +102,6 @@ type run struct{ first, n int }
 type workerScratch struct {
 	products scratch
 	attention
-	sum []float32 // of experts
 }
 
 // buffer is where a value lies.

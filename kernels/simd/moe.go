@@ -116,9 +116,6 @@ func (r *runner) lowerExperts(op *kernels.Op) error {
 		}
 	}
 	e.nFF = e.matrix[0].nOut
-	for i := range r.scratch {
-		r.scratch[i].sum = grow(r.scratch[i].sum, addSpan)
-	}
 	e.rows = r.quantised(e.x, 1, e.blocks)
 	r.addStep(e.step())
 	return nil
@@ -136,9 +133,9 @@ func (e *experts) step() func() {
 		e.stretches(e.n, from, to, func(expert, o0, o1 int) { e.multiply(&e.matrix[2], &w.mid, w.down, expert, o0, o1, worker) })
 	}
 	spans := (e.n + addSpan - 1) / addSpan
-	addUp := func(worker, from, to int) {
+	addUp := func(_, from, to int) {
 		for t := from; t < to; t++ {
-			e.addUp(t/spans, t%spans*addSpan, min(e.n, (t%spans+1)*addSpan), worker)
+			e.addUp(t/spans, t%spans*addSpan, min(e.n, (t%spans+1)*addSpan))
 		}
 	}
 	return func() {
@@ -277,17 +274,15 @@ func (e *experts) multiply(m *matrix, a *acts, out []float32, expert, o0, o1, wo
 }
 
 // addUp sums entries from .. to-1 of a row's experts in ascending order of expert.
-func (e *experts) addUp(row, from, to, worker int) {
+func (e *experts) addUp(row, from, to int) {
 	w, routes := e.work, &e.r.routes[e.routes]
 	y := e.r.value(e.out)[row*e.n+from : row*e.n+to]
-	sum := e.r.scratch[worker].sum[:len(y)]
 	for k, t := range w.places[row*routes.topK : (row+1)*routes.topK] {
 		part := w.down[int(t)*e.n+from : int(t)*e.n+to]
 		if weight := routes.chosen[w.order[t]].Weight; k == 0 {
 			scale(y, part, weight)
 		} else {
-			scale(sum, part, weight)
-			add(y, y, sum)
+			foldInto(y, part, 1, weight)
 		}
 	}
 }
