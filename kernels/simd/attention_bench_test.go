@@ -39,15 +39,17 @@ func benchAttention(b *testing.B, rung isa, kind gguf.Type, per, dim, rows int, 
 	case "keys":
 		bytes, macs = bytes/2, macs/2
 		work = func(index int) {
-			for p := range rangePages {
-				o.score(&blk, 0, index*rangePages, index*rangePages+p, (index+1)*rangePages-1, s)
+			pages := o.open(&blk, 0, index, s)
+			for i := range pages {
+				o.score(&blk, &pages[i], s)
 			}
 		}
 	case "values":
 		bytes, macs = bytes/2, macs/2
 		work = func(index int) {
-			for p := range rangePages {
-				o.addValues(&blk, 0, index*rangePages, index*rangePages+p, (index+1)*rangePages-1, s, s.part.acc)
+			pages := o.open(&blk, 0, index, s)
+			for i := range pages {
+				o.addValues(&blk, &pages[i], s, s.part.acc)
 			}
 		}
 	case "softmax":
