@@ -48,6 +48,7 @@ type attention struct {
 	product      []float32 // [queries, PageSize]: of a block of entries, before or after its scales
 	scales       []float32 // [PageSize]
 	part, total  partial
+	pages        [rangePages]seenPage
 	keys, values []float32   // a page's, as floats
 	half         []uint16    // [HeadDimK]
 	block        roundBuffer // that is being rounded
@@ -333,40 +334,51 @@ func (o *lookup) finish(b *block, head int, p *partial) {
 	}
 }
 
+// seenPage is a page of a range: a head's part of it, and what will be looked at after its keys and after its values.
+type seenPage struct {
+	headPage
+	number                 int
+	scores                 int // where the page's begin in a row of them
+	afterKeys, afterValues *byte
+}
+
 // look gives what a block's queries see of one range.
 func (o *lookup) look(b *block, head, index int, s *attention, to *partial) {
 	n, columns := b.n*o.per, o.cache.columns
-	first, last := o.seenPages(b)
-	first, last = max(first, index*rangePages), min(last, (index+1)*rangePages-1)
-	pages := last - first + 1
-	for p := range pages {
-		o.score(b, head, first, first+p, last, s)
+	pages := o.open(b, head, index, s)
+	for i := range pages {
+		o.score(b, &pages[i], s)
 	}
-	softmaxRange(s.scores, n, pages, to.top, to.sum)
+	softmaxRange(s.scores, n, len(pages), to.top, to.sum)
 	clear(to.acc[:n*columns])
-	for p := range pages {
-		o.addValues(b, head, first, first+p, last, s, to.acc)
+	for i := range pages {
+		o.addValues(b, &pages[i], s, to.acc)
 	}
 }
 
-// page finds a head's part of a page of the block's sequence, and what will be looked at after its keys, or its values.
-func (o *lookup) page(b *block, head, first, page, last int, keys bool) (h headPage, ahead *byte) {
+// open finds a head's part of the pages of a range that any row of the block sees. All their keys are looked at, then all
+// their values, then likely the next range's keys.
+func (o *lookup) open(b *block, head, index int, s *attention) []seenPage {
 	table := o.r.batch.Seqs[o.r.batch.Rows[b.first].Seq].Pages[o.cache.index]
 	memory := o.r.pages[o.cache.index]
-	h = o.cache.head(memory.at(table[page]), head)
-	switch {
-	case page < last:
-		next := o.cache.head(memory.at(table[page+1]), head)
-		if ahead = unsafe.SliceData(next.keys.data); !keys {
-			ahead = unsafe.SliceData(next.values.data)
+	first, end := o.seenPages(b)
+	first, last := max(first, index*rangePages), min(end, (index+1)*rangePages-1)
+	pages := s.pages[:last-first+1]
+	for i := range pages {
+		p := &pages[i]
+		p.headPage = o.cache.head(memory.at(table[first+i]), head)
+		p.number, p.scores = first+i, i*kernels.PageSize
+		if i > 0 {
+			pages[i-1].afterKeys, pages[i-1].afterValues = unsafe.SliceData(p.keys.data), unsafe.SliceData(p.values.data)
 		}
-	case keys && first < last:
-		begin := o.cache.head(memory.at(table[first]), head)
-		ahead = unsafe.SliceData(begin.values.data)
-	default:
-		ahead = unsafe.SliceData(h.values.data)
 	}
-	return h, ahead
+	p := &pages[len(pages)-1]
+	p.afterKeys, p.afterValues = unsafe.SliceData(pages[0].values.data), unsafe.SliceData(p.values.data)
+	if last < end {
+		next := o.cache.head(memory.at(table[last+1]), head)
+		p.afterValues = unsafe.SliceData(next.keys.data)
+	}
+	return pages
 }
 
 // seeing gives the rows of a block, first..last-1, that see something of a page, and the positions of it, from..to-1, that any
@@ -389,17 +401,17 @@ func (o *lookup) seeing(b *block, page int) (first, last, from, to int) {
 }
 
 // score makes a page's scores; what a row does not see is -Inf.
-func (o *lookup) score(b *block, head, first, page, last int, s *attention) {
-	h, ahead := o.page(b, head, first, page, last, true)
+func (o *lookup) score(b *block, p *seenPage, s *attention) {
+	keys := p.keys
 	if b.n*o.per >= floatQueries {
-		h.keys = h.keys.floats(s.keys)
+		keys = keys.floats(s.keys)
 	}
-	scores := s.scores[(page-first)*kernels.PageSize:]
-	if r0, r1, from, to := o.seeing(b, page); r0 < r1 {
+	scores := s.scores[p.scores:]
+	if r0, r1, from, to := o.seeing(b, p.number); r0 < r1 {
 		// Scores of what some row does not see are made with those of the others and dropped.
 		c0, c1 := from&^15, (to+15)&^15
 		q0, q1 := r0*o.per, r1*o.per
-		o.multiplyKeys(scores[q0*rangeSize+c0:], s, q0, q1-q0, &h, c0, c1, ahead)
+		o.multiplyKeys(scores[q0*rangeSize+c0:], s, q0, q1-q0, &keys, p, c0, c1)
 		if o.Softcap != 0 {
 			for q := q0; q < q1; q++ {
 				part := scores[q*rangeSize:][c0:c1]
@@ -408,7 +420,7 @@ func (o *lookup) score(b *block, head, first, page, last int, s *attention) {
 		}
 	}
 	for i := range b.n {
-		if from, to := o.seesOf(page, b, b.first+i); from > 0 || to < kernels.PageSize {
+		if from, to := o.seesOf(p.number, b, b.first+i); from > 0 || to < kernels.PageSize {
 			for q := i * o.per; q < (i+1)*o.per; q++ {
 				fillOutside(scores[q*rangeSize:][:kernels.PageSize], from, to, float32(math.Inf(-1)))
 			}
@@ -426,20 +438,21 @@ func fillOutside(x []float32, from, to int, v float32) {
 	}
 }
 
-// multiplyKeys makes the scores of n queries from the given one on with columns c0 to c1-1 of a page.
-func (o *lookup) multiplyKeys(scores []float32, s *attention, first, n int, h *headPage, c0, c1 int, ahead *byte) {
-	dk := o.HeadDimK
+// multiplyKeys makes the scores of n queries from the given one on with columns c0 to c1-1 of a page, whose keys may be
+// floats.
+func (o *lookup) multiplyKeys(scores []float32, s *attention, first, n int, keys *tile, p *seenPage, c0, c1 int) {
+	dk, ahead := o.HeadDimK, p.afterKeys
 	query := s.query[first*dk:]
-	if h.keyScales == nil {
-		multiply(scores, rangeSize, query, dk, n, dk, h.keys.from(0, c0), c1-c0, false, ahead)
+	if p.keyScales == nil {
+		multiply(scores, rangeSize, query, dk, n, dk, keys.from(0, c0), c1-c0, false, ahead)
 		return
 	}
 	// A position's scale goes for a block of 32 entries: the products of each block, times the scales, are added up.
 	scales := s.scales[:c1-c0]
 	for b := 0; b < dk/cacheBlock; b++ {
-		multiply(s.product, kernels.PageSize, query[b*cacheBlock:], dk, n, cacheBlock, h.keys.from(b*cacheBlock, c0), c1-c0, false, ahead)
+		multiply(s.product, kernels.PageSize, query[b*cacheBlock:], dk, n, cacheBlock, keys.from(b*cacheBlock, c0), c1-c0, false, ahead)
 		ahead = (*byte)(unsafe.Add(unsafe.Pointer(ahead), cacheBlock*kernels.PageSize))
-		halfToFloat(scales, h.keyScales[b*kernels.PageSize+c0:][:c1-c0])
+		halfToFloat(scales, p.keyScales[b*kernels.PageSize+c0:][:c1-c0])
 		for i := range n {
 			to := scores[i*rangeSize:][:c1-c0]
 			if product := s.product[i*kernels.PageSize:][:c1-c0]; b == 0 {
@@ -452,58 +465,58 @@ func (o *lookup) multiplyKeys(scores []float32, s *attention, first, n int, h *h
 }
 
 // addValues adds a page's values by their weights.
-func (o *lookup) addValues(b *block, head, first, page, last int, s *attention, acc []float32) {
-	h, ahead := o.page(b, head, first, page, last, false)
+func (o *lookup) addValues(b *block, p *seenPage, s *attention, acc []float32) {
+	values := p.values
 	if b.n*o.per >= floatQueries {
-		h.values = h.values.floats(s.values)
+		values = values.floats(s.values)
 	}
-	weights := s.scores[(page-first)*kernels.PageSize:]
 	// Rows that begin at one position go on together.
-	r0, r1, from, _ := o.seeing(b, page)
+	r0, r1, from, _ := o.seeing(b, p.number)
 	for r0 < r1 {
 		end, next := r0+1, 0
 		for ; end < r1; end++ {
-			if next, _ = o.seesOf(page, b, b.first+end); next != from {
+			if next, _ = o.seesOf(p.number, b, b.first+end); next != from {
 				break
 			}
 		}
-		o.addRows(b, page, r0, end, from, &h, s, weights, acc, ahead)
+		o.addRows(b, r0, end, from, &values, p, s, acc)
 		r0, from = end, next
 	}
 }
 
 // addRows adds the values from a position on for the rows r0 to r1-1 of a block: what the first of them sees for all, what is
 // left for each half of them, so that most is added for many rows at once.
-func (o *lookup) addRows(b *block, page, r0, r1, from int, h *headPage, s *attention, weights, acc []float32, ahead *byte) {
+func (o *lookup) addRows(b *block, r0, r1, from int, values *tile, p *seenPage, s *attention, acc []float32) {
 	for {
-		if _, to := o.seesOf(page, b, b.first+r0); from < to {
-			q := r0 * o.per
-			o.multiplyValues(acc[q*o.cache.columns:], s, weights[q*rangeSize+from:], (r1-r0)*o.per, h, from, to, ahead)
+		if _, to := o.seesOf(p.number, b, b.first+r0); from < to {
+			o.multiplyValues(acc[r0*o.per*o.cache.columns:], s, r0*o.per, (r1-r0)*o.per, values, p, from, to)
 			from = to
 		}
-		if _, to := o.seesOf(page, b, b.first+r1-1); from >= to {
+		if _, to := o.seesOf(p.number, b, b.first+r1-1); from >= to {
 			return
 		}
 		half := (r0 + r1 + 1) / 2
-		o.addRows(b, page, r0, half, from, h, s, weights, acc, ahead)
+		o.addRows(b, r0, half, from, values, p, s, acc)
 		r0 = half
 	}
 }
 
-// multiplyValues adds the values of positions from..to-1 of a page for n queries.
-func (o *lookup) multiplyValues(acc []float32, s *attention, weights []float32, n int, h *headPage, from, to int, ahead *byte) {
-	columns := o.cache.columns
-	if h.valueScales == nil {
-		multiply(acc, columns, weights, rangeSize, n, to-from, h.values.from(from, 0), columns, true, ahead)
+// multiplyValues adds positions from..to-1 of a page's values, which may be floats, by the weights of n queries from the given
+// one on.
+func (o *lookup) multiplyValues(acc []float32, s *attention, first, n int, values *tile, p *seenPage, from, to int) {
+	columns, ahead := o.cache.columns, p.afterValues
+	weights := s.scores[first*rangeSize+p.scores+from:]
+	if p.valueScales == nil {
+		multiply(acc, columns, weights, rangeSize, n, to-from, values.from(from, 0), columns, true, ahead)
 		return
 	}
+	scales := s.scales[:to-from]
 	for b := 0; b < columns/cacheBlock; b++ {
-		scales := s.scales[:to-from]
-		halfToFloat(scales, h.valueScales[b*kernels.PageSize+from:][:to-from])
+		halfToFloat(scales, p.valueScales[b*kernels.PageSize+from:][:to-from])
 		for q := range n {
 			mul(s.product[q*kernels.PageSize:][:to-from], weights[q*rangeSize:][:to-from], scales)
 		}
-		multiply(acc[b*cacheBlock:], columns, s.product, kernels.PageSize, n, to-from, h.values.from(from, b*cacheBlock), cacheBlock, true, ahead)
+		multiply(acc[b*cacheBlock:], columns, s.product, kernels.PageSize, n, to-from, values.from(from, b*cacheBlock), cacheBlock, true, ahead)
 		ahead = (*byte)(unsafe.Add(unsafe.Pointer(ahead), cacheBlock*kernels.PageSize))
 	}
 }
