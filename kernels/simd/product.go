@@ -84,7 +84,7 @@ func (p *product) floats() bool { return p.row.float != nil }
 type scratch struct {
 	panel []byte // unpacked weights
 	// The sums of a few activation rows, with room to align them.
-	few  [fewMost*groupBlocks*panelRows + 16]float32
+	few  [fewSums + 16]float32
 	sums []float32   // of a float panel
 	out8 [16]float32 // the results of an octet that is wider than the share, for two activation rows
 	row  genericRow
@@ -107,16 +107,8 @@ func dotMax(few bool) int {
 	return 2 * dotRows
 }
 
-// fewMax is the largest number of activation rows for which unpacking into registers beats panels, with the kernels of 512
-// bits and without.
-func fewMax(wide bool) int {
-	if wide {
-		return fewMost
-	}
-	return fewMost * 3 / 4
-}
-
-const fewMost = 32
+// fewSums is how many sums the kernels for a few rows may have: more do not stay in the first-level cache.
+const fewSums = 48 * groupBlocks * panelRows
 
 // rows computes out[r*ldo+o] for the weight rows o in [o0, o1) and the activation rows r in [r0, r1): one worker's share.
 // Row o of the weights starts at w[o*rowBytes] and has as many values as the rows of a. Nothing outside these weight rows
@@ -148,7 +140,7 @@ func (p *product) rows(out []float32, ldo int, w []byte, rowBytes, o0, o1 int, a
 		p.rowsFloat(out, ldo, w, rowBytes, o0, o1, a, r0, r1, s)
 	case n < octet || r1-r0 <= dotMax(p.asm.narrow.few != nil) && !incomplete && lanes:
 		p.rowsDot(out, ldo, w, rowBytes, o0, o1, a, r0, r1, s)
-	case p.asm.narrow.few != nil && r1-r0 <= fewMax(p.asm.wide.few != nil):
+	case p.asm.narrow.few != nil && r1-r0 <= p.asm.fewMost:
 		p.rowsFew(out, ldo, w, rowBytes, o0, o1, a, r0, r1, s)
 	case p.asm.wide.pack != nil && n >= 2*panelRows:
 		p.rowsGemmWide(out, ldo, w, rowBytes, o0, o1, a, r0, r1, s)

@@ -141,7 +141,7 @@ func TestProductOverLadder(t *testing.T) {
 					}
 				}
 				// More rows than few kernels take, tiles of each size, and an odd number of panels.
-				for i, s := range [][3]int{{32, 256, 33}, {63, 768, 13}, {70, 512, 37}, {45, 1280, 50}} {
+				for i, s := range [][3]int{{32, 256, 65}, {63, 768, 13}, {70, 512, 37}, {45, 1280, 50}, {33, 512, 48}, {24, 512, 64}} {
 					testShape(t, rng, p, s[0], s[1], s[2], i%2 == 0)
 				}
 			})
