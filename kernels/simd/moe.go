@@ -88,9 +88,6 @@ type expertWork struct {
 	gate, up, down []float32
 }
 
-// addSpan is how many entries of a row one task adds up.
-const addSpan = 1024
-
 func (r *runner) lowerExperts(op *kernels.Op) error {
 	a := op.Experts()
 	if r.expertWork == nil {
@@ -118,6 +115,8 @@ func (r *runner) lowerExperts(op *kernels.Op) error {
 	e.nFF = e.matrix[0].nOut
 	e.rows = r.quantised(e.x, 1, e.blocks)
 	r.addStep(e.step())
+	r.work = "sum"
+	r.eachRow(e.out, e.addUp)
 	return nil
 }
 
@@ -131,12 +130,6 @@ func (e *experts) step() func() {
 	}
 	down := func(worker, from, to int) {
 		e.stretches(e.n, from, to, func(expert, o0, o1 int) { e.multiply(&e.matrix[2], &w.mid, w.down, expert, o0, o1, worker) })
-	}
-	spans := (e.n + addSpan - 1) / addSpan
-	addUp := func(_, from, to int) {
-		for t := from; t < to; t++ {
-			e.addUp(t/spans, t%spans*addSpan, min(e.n, (t%spans+1)*addSpan))
-		}
 	}
 	return func() {
 		rows := r.rows(e.x)
@@ -153,20 +146,15 @@ func (e *experts) step() func() {
 		r.pool.run(per*len(w.used), gateUp)
 		_, per = e.share(e.n)
 		r.pool.run(per*len(w.used), down)
-		if len(w.order)*e.n <= serialWork {
-			r.pool.alone(spans*rows, addUp)
-		} else {
-			r.pool.run(spans*rows, addUp)
-		}
 	}
 }
 
-// share cuts nOut outputs of an expert into shares of whole blocks of 32, as many as share has for a matrix of all that are
-// used.
+// share cuts nOut outputs of an expert into shares of whole blocks of 32: as many as share has for a matrix of all that are
+// used, and of every expert at least four, since some have many more rows than others.
 func (e *experts) share(nOut int) (size, per int) {
 	size = nOut
 	if workers := e.r.pool.n; workers > 1 {
-		size = min(nOut, max(2*panelRows, nOut*len(e.work.used)/(8*workers)/32*32))
+		size = min(nOut, max(2*panelRows, min(nOut*len(e.work.used)/(8*workers), nOut/4)/32*32))
 	}
 	return size, (nOut + size - 1) / size
 }
@@ -273,12 +261,12 @@ func (e *experts) multiply(m *matrix, a *acts, out []float32, expert, o0, o1, wo
 	}
 }
 
-// addUp sums entries from .. to-1 of a row's experts in ascending order of expert.
-func (e *experts) addUp(row, from, to int) {
+// addUp sums a row's experts in ascending order of expert.
+func (e *experts) addUp(row, _ int) {
 	w, routes := e.work, &e.r.routes[e.routes]
-	y := e.r.value(e.out)[row*e.n+from : row*e.n+to]
+	y := e.r.value(e.out)[row*e.n : (row+1)*e.n]
 	for k, t := range w.places[row*routes.topK : (row+1)*routes.topK] {
-		part := w.down[int(t)*e.n+from : int(t)*e.n+to]
+		part := w.down[int(t)*e.n : int(t+1)*e.n]
 		if weight := routes.chosen[w.order[t]].Weight; k == 0 {
 			scale(y, part, weight)
 		} else {
