@@ -192,6 +192,7 @@ type lookup struct {
 	r          *runner
 	cache      *layerCache
 	q, k, v, y kernels.ValueID
+	rounded    *acts // of y, if only products read it
 	sinks      []float32
 	per        int // query heads of a key head
 	parts      []lookupPart
@@ -213,6 +214,12 @@ func (r *runner) lowerAttention(i int, op *kernels.Op, sinks []float32) {
 	r.work = "store"
 	r.eachRow(o.k, func(row, worker int) { r.store(o.cache, row, r.value(o.k), r.value(o.v), &r.scratch[worker].attention) })
 	r.work = op.Code.String()
+	width := a.NHead * a.HeadDimV
+	if a.HeadDimV%cacheBlock == 0 && r.readByProducts(o.y) {
+		s := r.actsOf(o.y, width)
+		s.of, s.rowWidth, s.rounded = o.y, width, true
+		o.rounded = &s.acts
+	}
 	whole := func(worker, from, to int) {
 		for t := from; t < to; t++ {
 			// Later blocks see more and take longer: they go first, shared out in turn.
@@ -230,6 +237,10 @@ func (r *runner) lowerAttention(i int, op *kernels.Op, sinks []float32) {
 		}
 	}
 	r.addStep(func() {
+		if o.rounded != nil {
+			n := r.rows(o.y)
+			o.rounded.alias(r.value(o.y), n, width, n <= lanesMost)
+		}
 		if !o.share() {
 			r.pool.run(len(r.blocks)*a.NHeadKV, whole)
 			return
@@ -331,6 +342,9 @@ func (o *lookup) finish(b *block, head int, p *partial) {
 	for i := range b.n * o.per {
 		row, h := o.row(b, head, i)
 		scale(y[(row*o.NHead+h)*dv:][:dv], p.acc[i*columns:][:dv], 1/p.sum[i])
+		if o.rounded != nil {
+			o.rounded.roundPart(row, h*dv, (h+1)*dv)
+		}
 	}
 }
 
