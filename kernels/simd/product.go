@@ -83,7 +83,7 @@ func (p *product) floats() bool { return p.row.float != nil }
 // scratch is one worker's memory for products. It grows to the largest product seen and stays.
 type scratch struct {
 	panel []byte // unpacked weights
-	// The sums of a few activation rows, with room to align them.
+	// The sums of a few activation rows, with room to align them: zeros between products.
 	few  [fewSums + 16]float32
 	sums []float32   // of a float panel
 	out8 [16]float32 // the results of an octet that is wider than the share, for two activation rows
@@ -176,7 +176,8 @@ func (p *product) rowsDot(out []float32, ldo int, w []byte, rowBytes, o0, o1 int
 	}
 }
 
-// rowsFew unpacks 8 or 16 weight rows at a time into registers and multiplies them with all activation rows.
+// rowsFew unpacks 8 or 16 weight rows at a time into registers and multiplies them with all activation rows. Their sums are
+// cleared as they are added up, for the next.
 func (p *product) rowsFew(out []float32, ldo int, w []byte, rowBytes, o0, o1 int, a *acts, r0, r1 int, s *scratch) {
 	few, group, wide := p.asm.narrow.few, octet, false
 	if p.asm.wide.few != nil && o1-o0 >= panelRows {
@@ -187,7 +188,6 @@ func (p *product) rowsFew(out []float32, ldo int, w []byte, rowBytes, o0, o1 int
 	sums := aligned(s.few[:])[:rows*groupBlocks*group]
 	for o := o0; o < o1; o += group {
 		o := min(o, o1-group)
-		clear(sums)
 		at := o * rowBytes
 		if full > 0 {
 			few(&sums[0], &w[at], rowBytes, &a.blocks[r0*stride], stride, rows, full/sub, 0)
