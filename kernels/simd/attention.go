@@ -215,9 +215,10 @@ func (r *runner) lowerAttention(i int, op *kernels.Op, sinks []float32) {
 	r.eachRow(o.k, func(row, worker int) { r.store(o.cache, row, r.value(o.k), r.value(o.v), &r.scratch[worker].attention) })
 	r.work = op.Code.String()
 	width := a.NHead * a.HeadDimV
-	if a.HeadDimV%cacheBlock == 0 && r.readByProducts(o.y) {
+	made := r.readByProducts(o.y)
+	if a.HeadDimV%roundedPart == 0 && made.any() {
 		s := r.actsOf(o.y, width)
-		s.of, s.rowWidth, s.rounded = o.y, width, true
+		s.of, s.rowWidth, s.rounded = o.y, width, made
 		o.rounded = &s.acts
 	}
 	whole := func(worker, from, to int) {
@@ -238,8 +239,7 @@ func (r *runner) lowerAttention(i int, op *kernels.Op, sinks []float32) {
 	}
 	r.addStep(func() {
 		if o.rounded != nil {
-			n := r.rows(o.y)
-			o.rounded.alias(r.value(o.y), n, width, n <= lanesMost)
+			o.rounded.alias(r.value(o.y), r.rows(o.y), width, made)
 		}
 		if !o.share() {
 			r.pool.run(len(r.blocks)*a.NHeadKV, whole)

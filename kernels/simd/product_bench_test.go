@@ -62,6 +62,8 @@ func benchTypes(b *testing.B, bytes, k, rows int, limit benchLimit) {
 				switch {
 				case limit == ofMemory:
 					peak = l.Read * float64(k*rows) / float64(typ.RowBytes(k))
+				case products[rung][typ].fixed() && rows >= fixedRows:
+					peak = l.Halves
 				case typ.BlockElems() == 1:
 					peak = l.FMA
 				}
@@ -115,6 +117,7 @@ func BenchmarkLimits(b *testing.B) {
 			l := limitsOf(rung)
 			b.ReportMetric(l.Read/1e9, "GB/s")
 			b.ReportMetric(l.FMA/1e9, "GFMA/s")
+			b.ReportMetric(l.Halves/1e9, "GMAC16/s")
 			b.ReportMetric(l.Bytes/1e9, "GMAC/s")
 		})
 	}
