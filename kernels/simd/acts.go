@@ -44,19 +44,26 @@ type acts struct {
 	n, k          int
 	forms         forms
 	x             []float32 // [n, k]
-	blocks, lanes []byte    // [n, groups], aligned to 64 bytes
+	blocks, lanes []byte    // [n, groups], aligned to 64 bytes; no lanes where no dot kernel will read them
 	fixed         []byte    // [n, k/fixedElems] blocks of fixed point, for fixedRows or more
 }
 
-// forms are the ways in which products read activations, besides as floats.
-type forms struct{ blocks, fixed bool }
+// forms are the ways in which products read activations, besides as floats. Lanes come with blocks where there are few rows,
+// and with lanes set for any number.
+type forms struct{ blocks, lanes, fixed bool }
 
-func (f forms) and(g forms) forms { return forms{f.blocks || g.blocks, f.fixed || g.fixed} }
+func (f forms) and(g forms) forms {
+	return forms{f.blocks || g.blocks, f.lanes || g.lanes, f.fixed || g.fixed}
+}
 
 // has tells whether f has all that g has.
 func (f forms) has(g forms) bool { return f.and(g) == f }
 
 func (f forms) any() bool { return f != forms{} }
+
+// lanesMost is the most rows of which lanes are kept. With more, only experts that one or two rows chose would have dot
+// kernels, and few of them are so.
+const lanesMost = 64
 
 // alias makes x, n rows of k floats, the floats of a, with room for its other forms; nothing is rounded yet.
 func (a *acts) alias(x []float32, n, k int, f forms) {
@@ -65,15 +72,24 @@ func (a *acts) alias(x []float32, n, k int, f forms) {
 	if f.blocks {
 		size = n * a.stride()
 	}
-	if cap(a.blocks) < size {
-		a.blocks, a.lanes = alignedBytes(size), alignedBytes(size)
+	a.blocks = room(a.blocks, size)
+	if n > lanesMost && !f.lanes {
+		size = 0
 	}
-	a.blocks, a.lanes = a.blocks[:size], a.lanes[:size]
+	a.lanes = room(a.lanes, size)
 	size = 0
 	if f.fixed && n >= fixedRows && k%fixedElems == 0 {
 		size = n * a.fixedStride()
 	}
 	a.fixed = grow(a.fixed, size)
+}
+
+// room gives b the size, in other memory if need be.
+func room(b []byte, size int) []byte {
+	if cap(b) < size {
+		return alignedBytes(size)
+	}
+	return b[:size]
 }
 
 // groups is the number of groups of a row: 0 where k is no multiple of 32 and only the floats are kept.
@@ -108,11 +124,15 @@ func (a *acts) roundPart(r, from, to int) {
 	if s == 0 || from >= to || !a.forms.blocks {
 		return
 	}
-	blocks, lanes, x := a.blocks[r*s:(r+1)*s], a.lanes[r*s:(r+1)*s], a.x[r*a.k:(r+1)*a.k]
+	blocks, x := a.blocks[r*s:(r+1)*s], a.x[r*a.k:(r+1)*a.k]
+	var lanes []byte
+	if len(a.lanes) > 0 {
+		lanes = a.lanes[r*s : (r+1)*s]
+	}
 	b0, b1, full := from/32, to/32, a.k/32/groupBlocks*groupBlocks
 	if end := min(b1, full); b0 < end {
 		g := b0 / groupBlocks * actGroup
-		quantize(level, blocks[g:], lanes[g:], x[32*b0:32*end], b0%groupBlocks)
+		quantize(level, blocks[g:], behind(lanes, g), x[32*b0:32*end], b0%groupBlocks)
 	}
 	if b1 <= full {
 		return
@@ -121,9 +141,19 @@ func (a *acts) roundPart(r, from, to int) {
 	unused, last := groupBlocks-(a.k/32-full), full*actBlock
 	if b0 == full {
 		clear(blocks[last : last+unused*actBlock])
-		clearLanes(lanes[last:], unused)
+		if lanes != nil {
+			clearLanes(lanes[last:], unused)
+		}
 	}
-	quantize(level, blocks[last:], lanes[last:], x[32*b0:32*b1], unused+b0-full)
+	quantize(level, blocks[last:], behind(lanes, last), x[32*b0:32*b1], unused+b0-full)
+}
+
+// behind is lanes from at on, if there are any.
+func behind(lanes []byte, at int) []byte {
+	if lanes == nil {
+		return nil
+	}
+	return lanes[at:]
 }
 
 // clearLanes makes the first n lanes of a group those of blocks of zeros.
@@ -145,12 +175,17 @@ func alignedBytes(size int) []byte {
 	return b[skip : skip+size : skip+size]
 }
 
-// quantizeGeneric rounds the blocks of x, which stand from block first of a group on. It is the definition of an activation
-// block, and the form for other CPUs.
+// quantizeGeneric rounds the blocks of x, which stand from block first of a group on; without lanes only blocks. It is the
+// definition of an activation block, and the form for other CPUs.
 func quantizeGeneric(blocks, lanes []byte, x []float32, first int) {
 	le := binary.LittleEndian
 	for b := first; len(x) > 0; b, x = b+1, x[32:] {
-		block, lane := blocks[b*actBlock:][:actBlock], lanes[b/groupBlocks*actGroup:][:actGroup]
+		block := blocks[b*actBlock:][:actBlock]
+		var unread [actGroup]byte
+		lane := unread[:]
+		if lanes != nil {
+			lane = lanes[b/groupBlocks*actGroup:][:actGroup]
+		}
 		l := b % groupBlocks
 		var top uint32
 		for _, v := range x[:32] {

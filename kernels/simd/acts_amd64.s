@@ -8,9 +8,9 @@
 // Requires: AVX, AVX2
 TEXT ·quantizeAVX2(SB), NOSPLIT, $0-40
 	MOVQ    blocks+0(FP), AX
-	MOVQ    lanes+8(FP), CX
-	MOVQ    x+16(FP), DX
-	MOVQ    n+32(FP), BX
+	MOVQ    x+16(FP), CX
+	MOVQ    n+32(FP), DX
+	MOVQ    lanes+8(FP), BX
 	MOVQ    first+24(FP), SI
 	MOVQ    SI, DI
 	SHLQ    $0x06, DI
@@ -24,10 +24,10 @@ TEXT ·quantizeAVX2(SB), NOSPLIT, $0-40
 	VMOVUPS minNormal<>+0(SB), X6
 
 block1:
-	VMOVUPS      (DX), Y7
-	VMOVUPS      32(DX), Y8
-	VMOVUPS      64(DX), Y9
-	VMOVUPS      96(DX), Y10
+	VMOVUPS      (CX), Y7
+	VMOVUPS      32(CX), Y8
+	VMOVUPS      64(CX), Y9
+	VMOVUPS      96(CX), Y10
 	VPAND        Y0, Y7, Y11
 	VPAND        Y0, Y8, Y12
 	VPMAXUD      Y12, Y11, Y11
@@ -64,7 +64,7 @@ block1:
 	MOVQ         SI, R8
 	ANDQ         $0x04, R8
 	LEAQ         (DI)(R8*4), DI
-	ADDQ         CX, DI
+	ADDQ         BX, DI
 	VMOVDQU      X7, 256(DI)
 	VEXTRACTI128 $0x01, Y7, 288(DI)
 	VPMADDUBSW   Y7, Y3, Y7
@@ -76,35 +76,35 @@ block1:
 	VPADDD       X8, X7, X8
 	VPXOR        X7, X7, X7
 	VMOVD        X11, 32(AX)
-	VMOVD        X11, (CX)(SI*4)
+	VMOVD        X11, (BX)(SI*4)
 	VCVTDQ2PS    X8, X10
 	VMULPS       X12, X10, X10
 	VMOVD        X10, 36(AX)
-	VMOVD        X10, 32(CX)(SI*4)
+	VMOVD        X10, 32(BX)(SI*4)
 	VPSUBD       X8, X7, X8
 	VMOVD        X8, 40(AX)
-	VMOVD        X8, 64(CX)(SI*4)
+	VMOVD        X8, 64(BX)(SI*4)
 	VCVTDQ2PS    X9, X10
 	VMULPS       X12, X10, X10
 	VMOVQ        X10, 56(AX)
-	VMOVD        X10, 160(CX)(SI*4)
-	VPEXTRD      $0x01, X10, 192(CX)(SI*4)
+	VMOVD        X10, 160(BX)(SI*4)
+	VPEXTRD      $0x01, X10, 192(BX)(SI*4)
 	VPSUBD       X9, X7, X9
 	VMOVQ        X9, 48(AX)
-	VMOVD        X9, 96(CX)(SI*4)
-	VPEXTRD      $0x01, X9, 128(CX)(SI*4)
+	VMOVD        X9, 96(BX)(SI*4)
+	VPEXTRD      $0x01, X9, 128(BX)(SI*4)
 	VPACKSSDW    X9, X9, X9
 	VMOVD        X9, 44(AX)
-	ADDQ         $+128, DX
+	ADDQ         $+128, CX
 	ADDQ         $+64, AX
 	INCQ         SI
 	CMPQ         SI, $0x08
 	JNE          same2
 	XORQ         SI, SI
-	ADDQ         $+512, CX
+	ADDQ         $+512, BX
 
 same2:
-	DECQ BX
+	DECQ DX
 	JNZ  block1
 	VZEROUPPER
 	RET
@@ -151,6 +151,83 @@ DATA minNormal<>+16(SB)/8, $0x0080000000800000
 DATA minNormal<>+24(SB)/8, $0x0080000000800000
 GLOBL minNormal<>(SB), RODATA|NOPTR, $32
 
+// func quantizeBlocksAVX2(blocks *byte, x *float32, n int)
+// Requires: AVX, AVX2
+TEXT ·quantizeBlocksAVX2(SB), NOSPLIT, $0-24
+	MOVQ    blocks+0(FP), AX
+	MOVQ    x+8(FP), CX
+	MOVQ    n+16(FP), DX
+	VMOVDQU floatAbs<>+0(SB), Y0
+	VMOVDQU packOrder<>+0(SB), Y1
+	VMOVDQU minus127<>+0(SB), Y2
+	VMOVDQU onesBytes<>+0(SB), Y3
+	VMOVDQU onesWords<>+0(SB), Y4
+	VMOVUPS float127<>+0(SB), X5
+	VMOVUPS minNormal<>+0(SB), X6
+
+block3:
+	VMOVUPS      (CX), Y7
+	VMOVUPS      32(CX), Y8
+	VMOVUPS      64(CX), Y9
+	VMOVUPS      96(CX), Y10
+	VPAND        Y0, Y7, Y11
+	VPAND        Y0, Y8, Y12
+	VPMAXUD      Y12, Y11, Y11
+	VPAND        Y0, Y9, Y12
+	VPMAXUD      Y12, Y11, Y11
+	VPAND        Y0, Y10, Y12
+	VPMAXUD      Y12, Y11, Y11
+	VEXTRACTI128 $0x01, Y11, X12
+	VPMAXUD      X12, X11, X11
+	VPSHUFD      $0x4e, X11, X12
+	VPMAXUD      X12, X11, X11
+	VPSHUFD      $0xb1, X11, X12
+	VPMAXUD      X12, X11, X11
+	VDIVPS       X5, X11, X11
+	VMAXPS       X11, X6, X11
+	VBROADCASTSS X11, Y12
+	VDIVPS       Y12, Y7, Y7
+	VCVTPS2DQ    Y7, Y7
+	VDIVPS       Y12, Y8, Y8
+	VCVTPS2DQ    Y8, Y8
+	VDIVPS       Y12, Y9, Y9
+	VCVTPS2DQ    Y9, Y9
+	VDIVPS       Y12, Y10, Y10
+	VCVTPS2DQ    Y10, Y10
+	VPACKSSDW    Y8, Y7, Y7
+	VPACKSSDW    Y10, Y9, Y9
+	VPACKSSWB    Y9, Y7, Y7
+	VPERMD       Y7, Y1, Y7
+	VPMAXSB      Y2, Y7, Y7
+	VMOVDQU      Y7, (AX)
+	VPMADDUBSW   Y7, Y3, Y7
+	VPMADDWD     Y4, Y7, Y7
+	VPHADDD      Y7, Y7, Y7
+	VPHADDD      Y7, Y7, Y7
+	VEXTRACTI128 $0x01, Y7, X8
+	VPUNPCKLDQ   X8, X7, X9
+	VPADDD       X8, X7, X8
+	VPXOR        X7, X7, X7
+	VMOVD        X11, 32(AX)
+	VCVTDQ2PS    X8, X10
+	VMULPS       X12, X10, X10
+	VMOVD        X10, 36(AX)
+	VPSUBD       X8, X7, X8
+	VMOVD        X8, 40(AX)
+	VCVTDQ2PS    X9, X10
+	VMULPS       X12, X10, X10
+	VMOVQ        X10, 56(AX)
+	VPSUBD       X9, X7, X9
+	VMOVQ        X9, 48(AX)
+	VPACKSSDW    X9, X9, X9
+	VMOVD        X9, 44(AX)
+	ADDQ         $+128, CX
+	ADDQ         $+64, AX
+	DECQ         DX
+	JNZ          block3
+	VZEROUPPER
+	RET
+
 // func halfToFloatAVX2(dst *float32, src *uint16, n int)
 // Requires: AVX, F16C
 TEXT ·halfToFloatAVX2(SB), NOSPLIT, $0-24
@@ -158,13 +235,13 @@ TEXT ·halfToFloatAVX2(SB), NOSPLIT, $0-24
 	MOVQ src+8(FP), CX
 	MOVQ n+16(FP), DX
 
-group3:
+group4:
 	VCVTPH2PS (CX), Y0
 	VMOVUPS   Y0, (AX)
 	ADDQ      $+32, AX
 	ADDQ      $+16, CX
 	DECQ      DX
-	JNZ       group3
+	JNZ       group4
 	VZEROUPPER
 	RET
 
@@ -175,12 +252,12 @@ TEXT ·floatToHalfAVX2(SB), NOSPLIT, $0-24
 	MOVQ src+8(FP), CX
 	MOVQ n+16(FP), DX
 
-group4:
+group5:
 	VMOVUPS   (CX), Y0
 	VCVTPS2PH $0x00, Y0, (AX)
 	ADDQ      $+16, AX
 	ADDQ      $+32, CX
 	DECQ      DX
-	JNZ       group4
+	JNZ       group5
 	VZEROUPPER
 	RET

@@ -4,11 +4,15 @@
 
 package simd
 
-// quantizeAVX2 rounds n blocks of 32 floats, which stand from block first of a group on; blocks and lanes point at the
-// group.
+// quantizeAVX2 rounds n blocks of 32 floats to blocks and lanes of groups, from block first of a group on.
 //
 //go:noescape
 func quantizeAVX2(blocks *byte, lanes *byte, x *float32, first int, n int)
+
+// quantizeBlocksAVX2 rounds n blocks of 32 floats.
+//
+//go:noescape
+func quantizeBlocksAVX2(blocks *byte, x *float32, n int)
 
 // halfToFloatAVX2 converts n groups of 8 float16.
 //

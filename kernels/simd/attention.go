@@ -17,7 +17,7 @@ import (
 // walks all ranges or several share them: they do where blocks and heads alone are too few to keep all workers busy.
 
 // blockRows is how many rows of one sequence are taken together: they share each page that is read.
-const blockRows = 8
+const blockRows = 16
 
 const (
 	rangePages = 8
@@ -48,6 +48,7 @@ type attention struct {
 	product      []float32 // [queries, PageSize]: of a block of entries, before or after its scales
 	scales       []float32 // [PageSize]
 	part, total  partial
+	pages        [rangePages]seenPage
 	keys, values []float32   // a page's, as floats
 	half         []uint16    // [HeadDimK]
 	block        roundBuffer // that is being rounded
@@ -191,6 +192,7 @@ type lookup struct {
 	r          *runner
 	cache      *layerCache
 	q, k, v, y kernels.ValueID
+	rounded    *acts // of y, if only products read it
 	sinks      []float32
 	per        int // query heads of a key head
 	parts      []lookupPart
@@ -212,6 +214,13 @@ func (r *runner) lowerAttention(i int, op *kernels.Op, sinks []float32) {
 	r.work = "store"
 	r.eachRow(o.k, func(row, worker int) { r.store(o.cache, row, r.value(o.k), r.value(o.v), &r.scratch[worker].attention) })
 	r.work = op.Code.String()
+	width := a.NHead * a.HeadDimV
+	made := r.readByProducts(o.y)
+	if a.HeadDimV%roundedPart == 0 && made.any() {
+		s := r.actsOf(o.y, width)
+		s.of, s.rowWidth, s.rounded = o.y, width, made
+		o.rounded = &s.acts
+	}
 	whole := func(worker, from, to int) {
 		for t := from; t < to; t++ {
 			// Later blocks see more and take longer: they go first, shared out in turn.
@@ -229,6 +238,9 @@ func (r *runner) lowerAttention(i int, op *kernels.Op, sinks []float32) {
 		}
 	}
 	r.addStep(func() {
+		if o.rounded != nil {
+			o.rounded.alias(r.value(o.y), r.rows(o.y), width, made)
+		}
 		if !o.share() {
 			r.pool.run(len(r.blocks)*a.NHeadKV, whole)
 			return
@@ -330,112 +342,131 @@ func (o *lookup) finish(b *block, head int, p *partial) {
 	for i := range b.n * o.per {
 		row, h := o.row(b, head, i)
 		scale(y[(row*o.NHead+h)*dv:][:dv], p.acc[i*columns:][:dv], 1/p.sum[i])
+		if o.rounded != nil {
+			o.rounded.roundPart(row, h*dv, (h+1)*dv)
+		}
 	}
+}
+
+// seenPage is a page of a range: a head's part of it, and what will be looked at after its keys and after its values.
+type seenPage struct {
+	headPage
+	number                 int
+	scores                 int // where the page's begin in a row of them
+	afterKeys, afterValues *byte
 }
 
 // look gives what a block's queries see of one range.
 func (o *lookup) look(b *block, head, index int, s *attention, to *partial) {
 	n, columns := b.n*o.per, o.cache.columns
-	first, last := o.seenPages(b)
-	first, last = max(first, index*rangePages), min(last, (index+1)*rangePages-1)
-	pages := last - first + 1
-	for p := range pages {
-		o.score(b, head, first, first+p, last, s)
+	pages := o.open(b, head, index, s)
+	for i := range pages {
+		o.score(b, &pages[i], s)
 	}
-	softmaxRange(s.scores, n, pages, to.top, to.sum)
+	softmaxRange(s.scores, n, len(pages), to.top, to.sum)
 	clear(to.acc[:n*columns])
-	for p := range pages {
-		o.addValues(b, head, first, first+p, last, s, to.acc)
+	for i := range pages {
+		o.addValues(b, &pages[i], s, to.acc)
 	}
 }
 
-// page finds a head's part of a page of the block's sequence, and what will be looked at after its keys, or its values.
-func (o *lookup) page(b *block, head, first, page, last int, keys bool) (h headPage, ahead *byte) {
+// open finds a head's part of the pages of a range that any row of the block sees. All their keys are looked at, then all
+// their values, then likely the next range's keys.
+func (o *lookup) open(b *block, head, index int, s *attention) []seenPage {
 	table := o.r.batch.Seqs[o.r.batch.Rows[b.first].Seq].Pages[o.cache.index]
 	memory := o.r.pages[o.cache.index]
-	h = o.cache.head(memory.at(table[page]), head)
-	switch {
-	case page < last:
-		next := o.cache.head(memory.at(table[page+1]), head)
-		if ahead = unsafe.SliceData(next.keys.data); !keys {
-			ahead = unsafe.SliceData(next.values.data)
+	first, end := o.seenPages(b)
+	first, last := max(first, index*rangePages), min(end, (index+1)*rangePages-1)
+	pages := s.pages[:last-first+1]
+	for i := range pages {
+		p := &pages[i]
+		p.headPage = o.cache.head(memory.at(table[first+i]), head)
+		p.number, p.scores = first+i, i*kernels.PageSize
+		if i > 0 {
+			pages[i-1].afterKeys, pages[i-1].afterValues = unsafe.SliceData(p.keys.data), unsafe.SliceData(p.values.data)
 		}
-	case keys && first < last:
-		begin := o.cache.head(memory.at(table[first]), head)
-		ahead = unsafe.SliceData(begin.values.data)
-	default:
-		ahead = unsafe.SliceData(h.values.data)
 	}
-	return h, ahead
+	p := &pages[len(pages)-1]
+	p.afterKeys, p.afterValues = unsafe.SliceData(pages[0].values.data), unsafe.SliceData(p.values.data)
+	if last < end {
+		next := o.cache.head(memory.at(table[last+1]), head)
+		p.afterValues = unsafe.SliceData(next.keys.data)
+	}
+	return pages
 }
 
-// alike calls f for each run of rows that see the same part of a page: positions from..to-1 of it, none if from >= to.
-func (o *lookup) alike(b *block, page int, f func(row, n, from, to int)) {
-	for i := 0; i < b.n; {
-		from, to := o.seesOf(page, b, b.first+i)
-		rows := 1
-		for ; i+rows < b.n; rows++ {
-			if f, t := o.seesOf(page, b, b.first+i+rows); f != from || t != to {
-				break
-			}
+// seeing gives the rows of a block, first..last-1, that see something of a page, and the positions of it, from..to-1, that any
+// of them sees. Later rows see neither earlier beginnings nor earlier ends.
+func (o *lookup) seeing(b *block, page int) (first, last, from, to int) {
+	last = b.n
+	for ; first < last; first++ {
+		if f, t := o.seesOf(page, b, b.first+first); f < t {
+			from = f
+			break
 		}
-		f(i, rows, from, to)
-		i += rows
 	}
+	for ; first < last; last-- {
+		if f, t := o.seesOf(page, b, b.first+last-1); f < t {
+			to = t
+			break
+		}
+	}
+	return first, last, from, to
 }
 
 // score makes a page's scores; what a row does not see is -Inf.
-func (o *lookup) score(b *block, head, first, page, last int, s *attention) {
-	h, ahead := o.page(b, head, first, page, last, true)
+func (o *lookup) score(b *block, p *seenPage, s *attention) {
+	keys := p.keys
 	if b.n*o.per >= floatQueries {
-		h.keys = h.keys.floats(s.keys)
+		keys = keys.floats(s.keys)
 	}
-	at := (page - first) * kernels.PageSize
-	o.alike(b, page, func(i, rows, from, to int) {
-		scores := s.scores[i*o.per*rangeSize+at:]
-		n := rows * o.per
-		if from < to {
-			// Scores beside from..to-1 are made in whole vectors and dropped.
-			c0, c1 := from&^15, (to+15)&^15
-			o.multiplyKeys(scores[c0:], s, i*o.per, n, &h, c0, c1, ahead)
-			if o.Softcap != 0 {
-				for q := range n {
-					part := scores[q*rangeSize:][c0:c1]
-					softcap(part, part, o.Softcap)
-				}
+	scores := s.scores[p.scores:]
+	if r0, r1, from, to := o.seeing(b, p.number); r0 < r1 {
+		// Scores of what some row does not see are made with those of the others and dropped.
+		c0, c1 := from&^15, (to+15)&^15
+		q0, q1 := r0*o.per, r1*o.per
+		o.multiplyKeys(scores[q0*rangeSize+c0:], s, q0, q1-q0, &keys, p, c0, c1)
+		if o.Softcap != 0 {
+			for q := q0; q < q1; q++ {
+				part := scores[q*rangeSize:][c0:c1]
+				softcap(part, part, o.Softcap)
 			}
 		}
-		if from > 0 || to < kernels.PageSize {
-			for q := range n {
+	}
+	for i := range b.n {
+		if from, to := o.seesOf(p.number, b, b.first+i); from > 0 || to < kernels.PageSize {
+			for q := i * o.per; q < (i+1)*o.per; q++ {
 				fillOutside(scores[q*rangeSize:][:kernels.PageSize], from, to, float32(math.Inf(-1)))
 			}
 		}
-	})
+	}
 }
 
 // fillOutside sets what is not in from..to-1.
 func fillOutside(x []float32, from, to int, v float32) {
-	for i := range x {
-		if i < from || i >= to {
-			x[i] = v
-		}
+	for i := range min(from, len(x)) {
+		x[i] = v
+	}
+	for i := max(from, to, 0); i < len(x); i++ {
+		x[i] = v
 	}
 }
 
-// multiplyKeys makes the scores of n queries from the given one on with columns c0 to c1-1 of a page.
-func (o *lookup) multiplyKeys(scores []float32, s *attention, first, n int, h *headPage, c0, c1 int, ahead *byte) {
-	dk := o.HeadDimK
+// multiplyKeys makes the scores of n queries from the given one on with columns c0 to c1-1 of a page, whose keys may be
+// floats.
+func (o *lookup) multiplyKeys(scores []float32, s *attention, first, n int, keys *tile, p *seenPage, c0, c1 int) {
+	dk, ahead := o.HeadDimK, p.afterKeys
 	query := s.query[first*dk:]
-	if h.keyScales == nil {
-		multiply(scores, rangeSize, query, dk, n, dk, h.keys.from(0, c0), c1-c0, false, ahead)
+	if p.keyScales == nil {
+		multiply(scores, rangeSize, query, dk, n, dk, keys.from(0, c0), c1-c0, false, ahead)
 		return
 	}
 	// A position's scale goes for a block of 32 entries: the products of each block, times the scales, are added up.
 	scales := s.scales[:c1-c0]
 	for b := 0; b < dk/cacheBlock; b++ {
-		multiply(s.product, kernels.PageSize, query[b*cacheBlock:], dk, n, cacheBlock, h.keys.from(b*cacheBlock, c0), c1-c0, false, ahead)
+		multiply(s.product, kernels.PageSize, query[b*cacheBlock:], dk, n, cacheBlock, keys.from(b*cacheBlock, c0), c1-c0, false, ahead)
 		ahead = (*byte)(unsafe.Add(unsafe.Pointer(ahead), cacheBlock*kernels.PageSize))
-		halfToFloat(scales, h.keyScales[b*kernels.PageSize+c0:][:c1-c0])
+		halfToFloat(scales, p.keyScales[b*kernels.PageSize+c0:][:c1-c0])
 		for i := range n {
 			to := scores[i*rangeSize:][:c1-c0]
 			if product := s.product[i*kernels.PageSize:][:c1-c0]; b == 0 {
@@ -448,32 +479,60 @@ func (o *lookup) multiplyKeys(scores []float32, s *attention, first, n int, h *h
 }
 
 // addValues adds a page's values by their weights.
-func (o *lookup) addValues(b *block, head, first, page, last int, s *attention, acc []float32) {
-	h, ahead := o.page(b, head, first, page, last, false)
+func (o *lookup) addValues(b *block, p *seenPage, s *attention, acc []float32) {
+	values := p.values
 	if b.n*o.per >= floatQueries {
-		h.values = h.values.floats(s.values)
+		values = values.floats(s.values)
 	}
-	at, columns := (page-first)*kernels.PageSize, o.cache.columns
-	o.alike(b, page, func(i, rows, from, to int) {
-		if from >= to {
-			return
-		}
-		n := rows * o.per
-		weights, acc := s.scores[i*o.per*rangeSize+at+from:], acc[i*o.per*columns:]
-		if h.valueScales == nil {
-			multiply(acc, columns, weights, rangeSize, n, to-from, h.values.from(from, 0), columns, true, ahead)
-			return
-		}
-		for b := 0; b < columns/cacheBlock; b++ {
-			scales := s.scales[:to-from]
-			halfToFloat(scales, h.valueScales[b*kernels.PageSize+from:][:to-from])
-			for q := range n {
-				mul(s.product[q*kernels.PageSize:][:to-from], weights[q*rangeSize:][:to-from], scales)
+	// Rows that begin at one position go on together.
+	r0, r1, from, _ := o.seeing(b, p.number)
+	for r0 < r1 {
+		end, next := r0+1, 0
+		for ; end < r1; end++ {
+			if next, _ = o.seesOf(p.number, b, b.first+end); next != from {
+				break
 			}
-			multiply(acc[b*cacheBlock:], columns, s.product, kernels.PageSize, n, to-from, h.values.from(from, b*cacheBlock), cacheBlock, true, ahead)
-			ahead = (*byte)(unsafe.Add(unsafe.Pointer(ahead), cacheBlock*kernels.PageSize))
 		}
-	})
+		o.addRows(b, r0, end, from, &values, p, s, acc)
+		r0, from = end, next
+	}
+}
+
+// addRows adds the values from a position on for the rows r0 to r1-1 of a block: what the first of them sees for all, what is
+// left for each half of them, so that most is added for many rows at once.
+func (o *lookup) addRows(b *block, r0, r1, from int, values *tile, p *seenPage, s *attention, acc []float32) {
+	for {
+		if _, to := o.seesOf(p.number, b, b.first+r0); from < to {
+			o.multiplyValues(acc[r0*o.per*o.cache.columns:], s, r0*o.per, (r1-r0)*o.per, values, p, from, to)
+			from = to
+		}
+		if _, to := o.seesOf(p.number, b, b.first+r1-1); from >= to {
+			return
+		}
+		half := (r0 + r1 + 1) / 2
+		o.addRows(b, r0, half, from, values, p, s, acc)
+		r0 = half
+	}
+}
+
+// multiplyValues adds positions from..to-1 of a page's values, which may be floats, by the weights of n queries from the given
+// one on.
+func (o *lookup) multiplyValues(acc []float32, s *attention, first, n int, values *tile, p *seenPage, from, to int) {
+	columns, ahead := o.cache.columns, p.afterValues
+	weights := s.scores[first*rangeSize+p.scores+from:]
+	if p.valueScales == nil {
+		multiply(acc, columns, weights, rangeSize, n, to-from, values.from(from, 0), columns, true, ahead)
+		return
+	}
+	scales := s.scales[:to-from]
+	for b := 0; b < columns/cacheBlock; b++ {
+		halfToFloat(scales, p.valueScales[b*kernels.PageSize+from:][:to-from])
+		for q := range n {
+			mul(s.product[q*kernels.PageSize:][:to-from], weights[q*rangeSize:][:to-from], scales)
+		}
+		multiply(acc[b*cacheBlock:], columns, s.product, kernels.PageSize, n, to-from, values.from(from, b*cacheBlock), cacheBlock, true, ahead)
+		ahead = (*byte)(unsafe.Add(unsafe.Pointer(ahead), cacheBlock*kernels.PageSize))
+	}
 }
 
 // sees gives the first and last position that a row looks at.

@@ -38,7 +38,7 @@ first4:
 	MOVQ k+48(FP), R9
 
 step2:
-	PREFETCHT0   (DI)
+	PREFETCHT1   (DI)
 	VBROADCASTSS (CX), Y4
 	VCVTPH2PS    (R8), Y5
 	VFMADD231PS  Y5, Y4, Y0
@@ -80,13 +80,13 @@ first8:
 	MOVQ k+48(FP), R9
 
 step6:
-	PREFETCHT0   (DI)
+	PREFETCHT1   (DI)
 	VBROADCASTSS (CX), Y2
 	VCVTPH2PS    (R8), Y3
 	VFMADD231PS  Y3, Y2, Y0
 	VCVTPH2PS    16(R8), Y3
 	VFMADD231PS  Y3, Y2, Y1
-	ADDQ         $+64, DI
+	ADDQ         $+32, DI
 	ADDQ         $+4, CX
 	ADDQ         BX, R8
 	DECQ         R9
@@ -144,7 +144,7 @@ first12:
 	MOVQ k+48(FP), R11
 
 step10:
-	PREFETCHT0   (R9)
+	PREFETCHT1   (R9)
 	VBROADCASTSS (DX), Y8
 	VBROADCASTSS (DX)(BX*1), Y9
 	VCVTPH2PS    (R10), Y10
@@ -199,7 +199,7 @@ first16:
 	MOVQ k+48(FP), R11
 
 step14:
-	PREFETCHT0   (R9)
+	PREFETCHT1   (R9)
 	VBROADCASTSS (DX), Y4
 	VBROADCASTSS (DX)(BX*1), Y5
 	VCVTPH2PS    (R10), Y6
@@ -208,7 +208,7 @@ step14:
 	VCVTPH2PS    16(R10), Y6
 	VFMADD231PS  Y6, Y4, Y1
 	VFMADD231PS  Y6, Y5, Y3
-	ADDQ         $+64, R9
+	ADDQ         $+32, R9
 	ADDQ         $+4, DX
 	ADDQ         DI, R10
 	DECQ         R11
@@ -276,7 +276,7 @@ first20:
 	MOVQ k+48(FP), R11
 
 step18:
-	PREFETCHT0   (R9)
+	PREFETCHT1   (R9)
 	VBROADCASTSS (DX), Y12
 	VBROADCASTSS (DX)(BX*1), Y13
 	VBROADCASTSS (DX)(BX*2), Y14
@@ -344,7 +344,7 @@ first24:
 	MOVQ k+48(FP), R11
 
 step22:
-	PREFETCHT0   (R9)
+	PREFETCHT1   (R9)
 	VBROADCASTSS (DX), Y6
 	VBROADCASTSS (DX)(BX*1), Y7
 	VBROADCASTSS (DX)(BX*2), Y8
@@ -356,7 +356,7 @@ step22:
 	VFMADD231PS  Y9, Y6, Y1
 	VFMADD231PS  Y9, Y7, Y3
 	VFMADD231PS  Y9, Y8, Y5
-	ADDQ         $+64, R9
+	ADDQ         $+32, R9
 	ADDQ         $+4, DX
 	ADDQ         DI, R10
 	DECQ         R11
@@ -422,7 +422,7 @@ first28:
 	MOVQ k+48(FP), R13
 
 step26:
-	PREFETCHT0   (R11)
+	PREFETCHT1   (R11)
 	VCVTPH2PS    (R12), Y8
 	VCVTPH2PS    16(R12), Y9
 	VBROADCASTSS (BX), Y10
@@ -437,7 +437,7 @@ step26:
 	VBROADCASTSS (SI), Y10
 	VFMADD231PS  Y8, Y10, Y6
 	VFMADD231PS  Y9, Y10, Y7
-	ADDQ         $+64, R11
+	ADDQ         $+32, R11
 	ADDQ         $+4, BX
 	ADDQ         $+4, SI
 	ADDQ         R9, R12
@@ -510,7 +510,7 @@ first32:
 	MOVQ k+48(FP), R13
 
 step30:
-	PREFETCHT0   (R11)
+	PREFETCHT1   (R11)
 	VCVTPH2PS    (R12), Y10
 	VCVTPH2PS    16(R12), Y11
 	VBROADCASTSS (BX), Y12
@@ -528,7 +528,7 @@ step30:
 	VBROADCASTSS (SI)(DI*1), Y12
 	VFMADD231PS  Y10, Y12, Y8
 	VFMADD231PS  Y11, Y12, Y9
-	ADDQ         $+64, R11
+	ADDQ         $+32, R11
 	ADDQ         $+4, BX
 	ADDQ         $+4, SI
 	ADDQ         R9, R12
@@ -607,7 +607,7 @@ first36:
 	MOVQ k+48(FP), R13
 
 step34:
-	PREFETCHT0   (R11)
+	PREFETCHT1   (R11)
 	VCVTPH2PS    (R12), Y12
 	VCVTPH2PS    16(R12), Y13
 	VBROADCASTSS (BX), Y14
@@ -628,7 +628,7 @@ step34:
 	VBROADCASTSS (SI)(DI*2), Y14
 	VFMADD231PS  Y12, Y14, Y10
 	VFMADD231PS  Y13, Y14, Y11
-	ADDQ         $+64, R11
+	ADDQ         $+32, R11
 	ADDQ         $+4, BX
 	ADDQ         $+4, SI
 	ADDQ         R9, R12
@@ -689,7 +689,7 @@ first40:
 	MOVQ k+48(FP), R9
 
 step38:
-	PREFETCHT0   (DI)
+	PREFETCHT1   (DI)
 	VBROADCASTSS (CX), Y4
 	VMOVUPS      (R8), Y5
 	VFMADD231PS  Y5, Y4, Y0
@@ -731,13 +731,13 @@ first44:
 	MOVQ k+48(FP), R9
 
 step42:
-	PREFETCHT0   (DI)
+	PREFETCHT1   (DI)
 	VBROADCASTSS (CX), Y2
 	VMOVUPS      (R8), Y3
 	VFMADD231PS  Y3, Y2, Y0
 	VMOVUPS      32(R8), Y3
 	VFMADD231PS  Y3, Y2, Y1
-	ADDQ         $+64, DI
+	ADDQ         $+32, DI
 	ADDQ         $+4, CX
 	ADDQ         BX, R8
 	DECQ         R9
@@ -795,7 +795,7 @@ first48:
 	MOVQ k+48(FP), R11
 
 step46:
-	PREFETCHT0   (R9)
+	PREFETCHT1   (R9)
 	VBROADCASTSS (DX), Y8
 	VBROADCASTSS (DX)(BX*1), Y9
 	VMOVUPS      (R10), Y10
@@ -850,7 +850,7 @@ first52:
 	MOVQ k+48(FP), R11
 
 step50:
-	PREFETCHT0   (R9)
+	PREFETCHT1   (R9)
 	VBROADCASTSS (DX), Y4
 	VBROADCASTSS (DX)(BX*1), Y5
 	VMOVUPS      (R10), Y6
@@ -859,7 +859,7 @@ step50:
 	VMOVUPS      32(R10), Y6
 	VFMADD231PS  Y6, Y4, Y1
 	VFMADD231PS  Y6, Y5, Y3
-	ADDQ         $+64, R9
+	ADDQ         $+32, R9
 	ADDQ         $+4, DX
 	ADDQ         DI, R10
 	DECQ         R11
@@ -927,7 +927,7 @@ first56:
 	MOVQ k+48(FP), R11
 
 step54:
-	PREFETCHT0   (R9)
+	PREFETCHT1   (R9)
 	VBROADCASTSS (DX), Y12
 	VBROADCASTSS (DX)(BX*1), Y13
 	VBROADCASTSS (DX)(BX*2), Y14
@@ -995,7 +995,7 @@ first60:
 	MOVQ k+48(FP), R11
 
 step58:
-	PREFETCHT0   (R9)
+	PREFETCHT1   (R9)
 	VBROADCASTSS (DX), Y6
 	VBROADCASTSS (DX)(BX*1), Y7
 	VBROADCASTSS (DX)(BX*2), Y8
@@ -1007,7 +1007,7 @@ step58:
 	VFMADD231PS  Y9, Y6, Y1
 	VFMADD231PS  Y9, Y7, Y3
 	VFMADD231PS  Y9, Y8, Y5
-	ADDQ         $+64, R9
+	ADDQ         $+32, R9
 	ADDQ         $+4, DX
 	ADDQ         DI, R10
 	DECQ         R11
@@ -1073,7 +1073,7 @@ first64:
 	MOVQ k+48(FP), R13
 
 step62:
-	PREFETCHT0   (R11)
+	PREFETCHT1   (R11)
 	VMOVUPS      (R12), Y8
 	VMOVUPS      32(R12), Y9
 	VBROADCASTSS (BX), Y10
@@ -1088,7 +1088,7 @@ step62:
 	VBROADCASTSS (SI), Y10
 	VFMADD231PS  Y8, Y10, Y6
 	VFMADD231PS  Y9, Y10, Y7
-	ADDQ         $+64, R11
+	ADDQ         $+32, R11
 	ADDQ         $+4, BX
 	ADDQ         $+4, SI
 	ADDQ         R9, R12
@@ -1161,7 +1161,7 @@ first68:
 	MOVQ k+48(FP), R13
 
 step66:
-	PREFETCHT0   (R11)
+	PREFETCHT1   (R11)
 	VMOVUPS      (R12), Y10
 	VMOVUPS      32(R12), Y11
 	VBROADCASTSS (BX), Y12
@@ -1179,7 +1179,7 @@ step66:
 	VBROADCASTSS (SI)(DI*1), Y12
 	VFMADD231PS  Y10, Y12, Y8
 	VFMADD231PS  Y11, Y12, Y9
-	ADDQ         $+64, R11
+	ADDQ         $+32, R11
 	ADDQ         $+4, BX
 	ADDQ         $+4, SI
 	ADDQ         R9, R12
@@ -1258,7 +1258,7 @@ first72:
 	MOVQ k+48(FP), R13
 
 step70:
-	PREFETCHT0   (R11)
+	PREFETCHT1   (R11)
 	VMOVUPS      (R12), Y12
 	VMOVUPS      32(R12), Y13
 	VBROADCASTSS (BX), Y14
@@ -1279,7 +1279,7 @@ step70:
 	VBROADCASTSS (SI)(DI*2), Y14
 	VFMADD231PS  Y12, Y14, Y10
 	VFMADD231PS  Y13, Y14, Y11
-	ADDQ         $+64, R11
+	ADDQ         $+32, R11
 	ADDQ         $+4, BX
 	ADDQ         $+4, SI
 	ADDQ         R9, R12
@@ -1340,7 +1340,7 @@ first76:
 	MOVQ k+48(FP), R9
 
 step74:
-	PREFETCHT0   (DI)
+	PREFETCHT1   (DI)
 	VBROADCASTSS (CX), Y4
 	VPMOVSXBD    (R8), Y5
 	VCVTDQ2PS    Y5, Y5
@@ -1354,7 +1354,7 @@ step74:
 	VPMOVSXBD    24(R8), Y5
 	VCVTDQ2PS    Y5, Y5
 	VFMADD231PS  Y5, Y4, Y3
-	ADDQ         $+64, DI
+	ADDQ         $+32, DI
 	ADDQ         $+4, CX
 	ADDQ         BX, R8
 	DECQ         R9
@@ -1386,7 +1386,7 @@ first80:
 	MOVQ k+48(FP), R9
 
 step78:
-	PREFETCHT0   (DI)
+	PREFETCHT1   (DI)
 	VBROADCASTSS (CX), Y2
 	VPMOVSXBD    (R8), Y3
 	VCVTDQ2PS    Y3, Y3
@@ -1394,7 +1394,7 @@ step78:
 	VPMOVSXBD    8(R8), Y3
 	VCVTDQ2PS    Y3, Y3
 	VFMADD231PS  Y3, Y2, Y1
-	ADDQ         $+64, DI
+	ADDQ         $+16, DI
 	ADDQ         $+4, CX
 	ADDQ         BX, R8
 	DECQ         R9
@@ -1452,7 +1452,7 @@ first84:
 	MOVQ k+48(FP), R11
 
 step82:
-	PREFETCHT0   (R9)
+	PREFETCHT1   (R9)
 	VBROADCASTSS (DX), Y8
 	VBROADCASTSS (DX)(BX*1), Y9
 	VPMOVSXBD    (R10), Y10
@@ -1471,7 +1471,7 @@ step82:
 	VCVTDQ2PS    Y10, Y10
 	VFMADD231PS  Y10, Y8, Y3
 	VFMADD231PS  Y10, Y9, Y7
-	ADDQ         $+64, R9
+	ADDQ         $+32, R9
 	ADDQ         $+4, DX
 	ADDQ         DI, R10
 	DECQ         R11
@@ -1511,7 +1511,7 @@ first88:
 	MOVQ k+48(FP), R11
 
 step86:
-	PREFETCHT0   (R9)
+	PREFETCHT1   (R9)
 	VBROADCASTSS (DX), Y4
 	VBROADCASTSS (DX)(BX*1), Y5
 	VPMOVSXBD    (R10), Y6
@@ -1522,7 +1522,7 @@ step86:
 	VCVTDQ2PS    Y6, Y6
 	VFMADD231PS  Y6, Y4, Y1
 	VFMADD231PS  Y6, Y5, Y3
-	ADDQ         $+64, R9
+	ADDQ         $+16, R9
 	ADDQ         $+4, DX
 	ADDQ         DI, R10
 	DECQ         R11
@@ -1590,7 +1590,7 @@ first92:
 	MOVQ k+48(FP), R11
 
 step90:
-	PREFETCHT0   (R9)
+	PREFETCHT1   (R9)
 	VBROADCASTSS (DX), Y12
 	VBROADCASTSS (DX)(BX*1), Y13
 	VBROADCASTSS (DX)(BX*2), Y14
@@ -1614,7 +1614,7 @@ step90:
 	VFMADD231PS  Y15, Y12, Y3
 	VFMADD231PS  Y15, Y13, Y7
 	VFMADD231PS  Y15, Y14, Y11
-	ADDQ         $+64, R9
+	ADDQ         $+32, R9
 	ADDQ         $+4, DX
 	ADDQ         DI, R10
 	DECQ         R11
@@ -1662,7 +1662,7 @@ first96:
 	MOVQ k+48(FP), R11
 
 step94:
-	PREFETCHT0   (R9)
+	PREFETCHT1   (R9)
 	VBROADCASTSS (DX), Y6
 	VBROADCASTSS (DX)(BX*1), Y7
 	VBROADCASTSS (DX)(BX*2), Y8
@@ -1676,7 +1676,7 @@ step94:
 	VFMADD231PS  Y9, Y6, Y1
 	VFMADD231PS  Y9, Y7, Y3
 	VFMADD231PS  Y9, Y8, Y5
-	ADDQ         $+64, R9
+	ADDQ         $+16, R9
 	ADDQ         $+4, DX
 	ADDQ         DI, R10
 	DECQ         R11
@@ -1742,7 +1742,7 @@ first100:
 	MOVQ k+48(FP), R13
 
 step98:
-	PREFETCHT0   (R11)
+	PREFETCHT1   (R11)
 	VPMOVSXBD    (R12), Y8
 	VCVTDQ2PS    Y8, Y8
 	VPMOVSXBD    8(R12), Y9
@@ -1759,7 +1759,7 @@ step98:
 	VBROADCASTSS (SI), Y10
 	VFMADD231PS  Y8, Y10, Y6
 	VFMADD231PS  Y9, Y10, Y7
-	ADDQ         $+64, R11
+	ADDQ         $+16, R11
 	ADDQ         $+4, BX
 	ADDQ         $+4, SI
 	ADDQ         R9, R12
@@ -1832,7 +1832,7 @@ first104:
 	MOVQ k+48(FP), R13
 
 step102:
-	PREFETCHT0   (R11)
+	PREFETCHT1   (R11)
 	VPMOVSXBD    (R12), Y10
 	VCVTDQ2PS    Y10, Y10
 	VPMOVSXBD    8(R12), Y11
@@ -1852,7 +1852,7 @@ step102:
 	VBROADCASTSS (SI)(DI*1), Y12
 	VFMADD231PS  Y10, Y12, Y8
 	VFMADD231PS  Y11, Y12, Y9
-	ADDQ         $+64, R11
+	ADDQ         $+16, R11
 	ADDQ         $+4, BX
 	ADDQ         $+4, SI
 	ADDQ         R9, R12
@@ -1931,7 +1931,7 @@ first108:
 	MOVQ k+48(FP), R13
 
 step106:
-	PREFETCHT0   (R11)
+	PREFETCHT1   (R11)
 	VPMOVSXBD    (R12), Y12
 	VCVTDQ2PS    Y12, Y12
 	VPMOVSXBD    8(R12), Y13
@@ -1954,7 +1954,7 @@ step106:
 	VBROADCASTSS (SI)(DI*2), Y14
 	VFMADD231PS  Y12, Y14, Y10
 	VFMADD231PS  Y13, Y14, Y11
-	ADDQ         $+64, R11
+	ADDQ         $+16, R11
 	ADDQ         $+4, BX
 	ADDQ         $+4, SI
 	ADDQ         R9, R12

@@ -11,8 +11,8 @@ import (
 	"forge/kernels"
 )
 
-// BenchmarkAttention is a range of 8 pages for the queries of one decoded row and of a block of rows, out of a cache of 64
-// MiB: whole, and each of its three parts alone. B/s is of keys and values read; the share is of what the memory and the
+// BenchmarkAttention is a range of 8 pages for the queries of one decoded row and of a block of rows, layer by layer out of a
+// cache of 64 MiB, as a step walks it: whole, and each of its three parts alone. B/s is of keys and values read; the share is of what the memory and the
 // arithmetic allow, whichever is less. Of softmax there is no such peak, it tells numbers a second.
 func BenchmarkAttention(b *testing.B) {
 	for _, c := range []struct{ per, dim, rows int }{{1, 128, 1}, {3, 64, 1}, {4, 256, 1}, {8, 64, 1}, {3, 64, 8}, {4, 128, 8}, {4, 256, 8}} {
@@ -39,15 +39,17 @@ func benchAttention(b *testing.B, rung isa, kind gguf.Type, per, dim, rows int, 
 	case "keys":
 		bytes, macs = bytes/2, macs/2
 		work = func(index int) {
-			for p := range rangePages {
-				o.score(&blk, 0, index*rangePages, index*rangePages+p, (index+1)*rangePages-1, s)
+			pages := o.open(&blk, 0, index, s)
+			for i := range pages {
+				o.score(&blk, &pages[i], s)
 			}
 		}
 	case "values":
 		bytes, macs = bytes/2, macs/2
 		work = func(index int) {
-			for p := range rangePages {
-				o.addValues(&blk, 0, index*rangePages, index*rangePages+p, (index+1)*rangePages-1, s, s.part.acc)
+			pages := o.open(&blk, 0, index, s)
+			for i := range pages {
+				o.addValues(&blk, &pages[i], s, s.part.acc)
 			}
 		}
 	case "softmax":
@@ -58,10 +60,12 @@ func benchAttention(b *testing.B, rung isa, kind gguf.Type, per, dim, rows int, 
 		b.ReportMetric(float64(n)*rangeSize*float64(b.N)/float64(b.Elapsed().Nanoseconds()), "Gnumbers/s")
 		return
 	}
-	index, ranges := 0, len(o.r.batch.Seqs[0].Pages[0])/rangePages-1
+	index, ranges, layerBytes := 0, len(o.r.batch.Seqs[0].Pages[0])/rangePages-1, o.cache.layerBytes()
 	for b.Loop() {
 		work(index)
-		index = (index + 1) % ranges
+		if index++; index == ranges {
+			index, o.cache.at = 0, (o.cache.at+layerBytes)%(benchLayers*layerBytes)
+		}
 	}
 	b.SetBytes(int64(bytes))
 	seconds := b.Elapsed().Seconds() / float64(b.N)
@@ -70,13 +74,16 @@ func benchAttention(b *testing.B, rung isa, kind gguf.Type, per, dim, rows int, 
 	b.ReportMetric(100*max(float64(bytes)/l.Read, float64(macs)/l.FMA)/seconds, "%peak")
 }
 
+// benchLayers is how many layers' keys and values a page of the benchmark holds.
+const benchLayers = 8
+
 // newBenchLookup makes an operation over a cache that no processor's cache holds, whose queries see nearly all of it.
 func newBenchLookup(b *testing.B, kind gguf.Type, per, dim, rows int) (*lookup, *attention) {
 	g := kernels.KVGroup{WidthK: dim, WidthV: dim, HeadsKV: 1, HeadDimK: dim, HeadDimV: dim}
 	r := &runner{prog: &kernels.Program{Groups: []kernels.KVGroup{g}}, keyType: kind, valueType: kind, batch: &kernels.Batch{Seqs: []kernels.Seq{{Pages: [][]int32{nil}}}}}
 	c := r.newLayerCache(0, 0)
-	r.pages = []*pageMemory{newPageMemory(c.layerBytes())}
-	pages := 64 << 20 / c.layerBytes() / rangePages * rangePages
+	r.pages = []*pageMemory{newPageMemory(benchLayers * c.layerBytes())}
+	pages := 64 << 20 / (benchLayers * c.layerBytes()) / rangePages * rangePages
 	if err := r.pages[0].reserve(pages); err != nil {
 		b.Fatal(err)
 	}

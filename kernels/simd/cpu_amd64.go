@@ -32,6 +32,10 @@ func quantize(i isa, blocks, lanes []byte, x []float32, first int) {
 		quantizeGeneric(blocks, lanes, x, first)
 		return
 	}
+	if lanes == nil {
+		quantizeBlocksAVX2(&blocks[first*actBlock], &x[0], len(x)/32)
+		return
+	}
 	quantizeAVX2(&blocks[0], &lanes[0], &x[0], first, len(x)/32)
 }
 

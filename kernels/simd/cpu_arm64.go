@@ -27,6 +27,14 @@ func quantize(i isa, blocks, lanes []byte, x []float32, first int) {
 		quantizeGeneric(blocks, lanes, x, first)
 		return
 	}
+	if lanes == nil {
+		var unread [actGroup]byte // of one group: the kernel goes on to the next
+		for n := 0; len(x) > 0; blocks, x, first = blocks[actGroup:], x[32*n:], 0 {
+			n = min(groupBlocks-first, len(x)/32)
+			quantizeNEON(&blocks[0], &unread[0], &x[0], first, n)
+		}
+		return
+	}
 	quantizeNEON(&blocks[0], &lanes[0], &x[0], first, len(x)/32)
 }
 

@@ -55,6 +55,7 @@ type kernelSet struct {
 	fixed     fixedSet
 	narrow    narrowSet
 	wide      wideSet
+	fewMost   int // activation rows for which unpacking into registers beats panels
 }
 
 // floatTiles are kernels for 1 to 6 activation rows and the pairs that each of them takes.

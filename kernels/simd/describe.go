@@ -3,6 +3,7 @@ package simd
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 )
 
@@ -62,6 +63,17 @@ func describeRung() string {
 	return fmt.Sprintf("%s, %s (%s=%s forces a rung)", level, why, isaVariable, ladderNames())
 }
 
+// fewRange tells the least and the most rows that a format's kernels for a few take.
+func fewRange(i isa) string {
+	var all []int
+	for _, p := range products[i] {
+		if !p.floats() {
+			all = append(all, p.asm.fewMost)
+		}
+	}
+	return fmt.Sprintf("%d to %d", slices.Min(all), slices.Max(all))
+}
+
 // describeWork says what serves how many rows of activations at once: a token of one sequence is one row.
 func describeWork(i isa) []Fact {
 	multiply := map[isa]string{isaAVX2: "VPMADDUBSW", isaVNNI: "VPDPBUSD", isaAVX512: "VPDPBUSD", isaNEON: "SMULL", isaDotProd: "SDOT"}[i]
@@ -85,7 +97,7 @@ func describeWork(i isa) []Fact {
 	}
 	return []Fact{
 		{fmt.Sprintf("1 or %d rows", dotRows), "weights in the order of memory, 256 bits, " + multiply + ": memory is the limit"},
-		{fmt.Sprintf("%d to %d rows", dotRows+1, fewMax(i == isaAVX512)), some},
+		{fmt.Sprintf("up to %s rows", fewRange(i)), some + "; how many depends on the format"},
 		{"more", more},
 		{"floats", "F32, F16 and BF16 as float32, FMA of " + float + " bits"},
 		{fmt.Sprintf("%d rows on", fixedRows), fmt.Sprintf("F16 and BF16 in block fixed point, %s bits, %s, unless --deterministic", float, words)},

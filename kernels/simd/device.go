@@ -103,7 +103,6 @@ type run struct{ first, n int }
 type workerScratch struct {
 	products scratch
 	attention
-	sum []float32 // of experts
 }
 
 // buffer is where a value lies.
@@ -138,16 +137,20 @@ func (r *runner) Step(b *kernels.Batch) ([]float32, error) {
 // evenScratch gives every worker as much memory for products as the one with the most: who takes which chunk is chance,
 // and a later step that deals otherwise must not allocate.
 func (r *runner) evenScratch() {
-	var panel, rest, restOut, u, f int
+	var panel, sums, rest, restOut, u, f int
 	for i := range r.scratch {
 		s := &r.scratch[i].products
-		panel, u, f = max(panel, cap(s.panel)), max(u, cap(s.row.u)), max(f, cap(s.row.f))
+		panel, sums = max(panel, cap(s.panel)), max(sums, cap(s.sums))
+		u, f = max(u, cap(s.row.u)), max(f, cap(s.row.f))
 		rest, restOut = max(rest, cap(s.rest)), max(restOut, cap(s.restOut))
 	}
 	for i := range r.scratch {
 		s := &r.scratch[i].products
 		if cap(s.panel) < panel {
 			s.panel = alignedBytes(panel)
+		}
+		if cap(s.sums) < sums {
+			s.sums = floatsOf(alignedBytes(4 * sums))
 		}
 		s.row.u, s.row.f = grow(s.row.u, u), grow(s.row.f, f)
 		s.rest, s.restOut = grow(s.rest, rest), grow(s.restOut, restOut)

@@ -4,7 +4,7 @@
 
 package simd
 
-// addLanesAVX512 adds the 8 lanes of 16 floats of each of the rows at sums: row j's results go to out[j*ldo:].
+// addLanesAVX512 adds the 8 lanes of 16 floats of each of the rows at sums, and clears them: row j's results go to out[j*ldo:].
 //
 //go:noescape
 func addLanesAVX512(out *float32, ldo int, sums *float32, rows int)

@@ -4,7 +4,7 @@
 
 package simd
 
-// addLanesAVX2 adds the 8 lanes of 8 floats of each of the rows at sums: row j's results go to out[j*ldo:].
+// addLanesAVX2 adds the 8 lanes of 8 floats of each of the rows at sums, and clears them: row j's results go to out[j*ldo:].
 //
 //go:noescape
 func addLanesAVX2(out *float32, ldo int, sums *float32, rows int)

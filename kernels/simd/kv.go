@@ -150,14 +150,11 @@ func (h *headPage) storeValue(slot int, x []float32, s *attention) {
 }
 
 // roundBuffer is memory for an activation block.
-type roundBuffer struct {
-	block [actBlock]byte
-	lanes [actGroup]byte // which nobody reads
-}
+type roundBuffer struct{ block [actBlock]byte }
 
 // roundBlock rounds 32 floats to bytes and a scale in F16, as an activation block is rounded; buffer has the block.
 func roundBlock(buffer *roundBuffer, x []float32) (scale uint16, block []byte) {
-	quantize(level, buffer.block[:], buffer.lanes[:], x[:cacheBlock], 0)
+	quantize(level, buffer.block[:], nil, x[:cacheBlock], 0)
 	d := *(*float32)(unsafe.Pointer(&buffer.block[actScale]))
 	return gguf.F32ToF16(d), buffer.block[:cacheBlock]
 }

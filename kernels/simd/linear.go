@@ -45,6 +45,7 @@ func (r *runner) dropActs(id kernels.ValueID) {
 // the forms that their products read unless a step before has done so.
 func (r *runner) quantised(id kernels.ValueID, heads int, round forms) *acts {
 	width := r.prog.Values[id].Width / heads
+	round.lanes = heads > 1 && round.blocks // its product takes the rows one by one
 	a := r.actsOf(id, width)
 	if a.of == id && a.rowWidth == width && a.rounded.has(round) {
 		return &a.acts
@@ -123,16 +124,31 @@ func (r *runner) lowerLinear(ops []kernels.Op) error {
 			for from++; from < to && chunks[from].linear == c.linear; from++ {
 				c.o1 = chunks[from].o1
 			}
-			r.multiply(&ls[c.linear], a, c.o0, c.o1, worker)
+			r.multiply(&ls[c.linear], a, c.o0, c.o1, 0, a.n, worker)
+		}
+	}
+	// Matrices with few outputs, as routers have them, are shared out by rows too.
+	parts := func(worker, from, to int) {
+		for n := a.n / partRows; from < to; from++ {
+			c, part := chunks[from%len(chunks)], from/len(chunks)
+			r.multiply(&ls[c.linear], a, c.o0, c.o1, part*a.n/n, (part+1)*a.n/n, worker)
 		}
 	}
 	r.addStep(func() {
-		if r.rows(x) > 0 {
+		switch n := r.rows(x); {
+		case n == 0:
+		case n >= 2*partRows && len(chunks) < r.pool.n:
+			r.pool.run(n/partRows*len(chunks), parts)
+		default:
 			r.pool.run(len(chunks), task)
 		}
 	})
 	return nil
 }
+
+// partRows is how many rows a part of a product has at least whose outputs are too few to be shared out: they make little of
+// unpacking the weights for each part anew, and no part has too few for the form that all would be multiplied in.
+const partRows = 48
 
 // linears gathers what the products of one value need.
 func (r *runner) linears(ops []kernels.Op) ([]linear, error) {
@@ -166,12 +182,12 @@ func (r *runner) form(p *product) forms {
 	return forms{blocks: !p.floats(), fixed: p.fixed() && !r.deterministic}
 }
 
-// multiply computes outputs o0 to o1-1 of a product for all rows.
-func (r *runner) multiply(l *linear, a *acts, o0, o1, worker int) {
+// multiply computes outputs o0 to o1-1 of a product for the rows r0 to r1-1.
+func (r *runner) multiply(l *linear, a *acts, o0, o1, r0, r1, worker int) {
 	out := r.value(l.out)
-	l.product.rows(out, l.nOut, l.data, l.rowBytes, o0, o1, a, 0, a.n, &r.scratch[worker].products)
+	l.product.rows(out, l.nOut, l.data, l.rowBytes, o0, o1, a, r0, r1, &r.scratch[worker].products)
 	if l.bias != nil {
-		for row := range a.n {
+		for row := r0; row < r1; row++ {
 			y := out[row*l.nOut+o0 : row*l.nOut+o1]
 			add(y, y, l.bias[o0:o1])
 		}
@@ -214,8 +230,8 @@ func (r *runner) lowerGated(ops []kernels.Op, op *kernels.Op) error {
 	task := func(worker, from, to int) {
 		out, g, u := r.value(y), r.value(gate.out), r.value(up.out)
 		o, end := from*size, min(to*size, nOut)
-		r.multiply(gate, a, o, end, worker)
-		r.multiply(up, a, o, end, worker)
+		r.multiply(gate, a, o, end, 0, a.n, worker)
+		r.multiply(up, a, o, end, 0, a.n, worker)
 		for row := range a.n {
 			i, j := row*nOut+o, row*nOut+end
 			glu(out[i:j], g[i:j], u[i:j], act, params)

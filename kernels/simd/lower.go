@@ -259,10 +259,13 @@ func (r *runner) lowerRope(op *kernels.Op, factors []float32) {
 	a, x, y := op.Rope(), op.In[0], op.Out[0]
 	width, pairs := r.prog.Values[x].Width, a.NRot/2
 	table := r.ropeTable(a, factors)
+	whole := a.First == 0 && a.NRot == a.HeadDim // nothing is left as it is
 	r.eachRow(x, func(row, _ int) {
 		from, to := r.value(x)[row*width:(row+1)*width], r.value(y)[row*width:(row+1)*width]
 		cs := table.rows[row*2*pairs : (row+1)*2*pairs]
-		copy(to, from)
+		if !whole {
+			copy(to, from)
+		}
 		for head := a.First; head < width; head += a.HeadDim {
 			if a.Mode == kernels.RopeModeHalves {
 				rotateHalves(to[head:head+a.NRot], from[head:head+a.NRot], cs)

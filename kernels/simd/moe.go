@@ -90,9 +90,6 @@ type expertWork struct {
 	gate, up, down []float32
 }
 
-// addSpan is how many entries of a row one task adds up.
-const addSpan = 1024
-
 func (r *runner) lowerExperts(op *kernels.Op) error {
 	a := op.Experts()
 	if r.expertWork == nil {
@@ -120,11 +117,10 @@ func (r *runner) lowerExperts(op *kernels.Op) error {
 		}
 	}
 	e.nFF = e.matrix[0].nOut
-	for i := range r.scratch {
-		r.scratch[i].sum = grow(r.scratch[i].sum, addSpan)
-	}
 	e.rows = r.quantised(e.x, 1, e.read)
 	r.addStep(e.step())
+	r.work = "sum"
+	r.eachRow(e.out, e.addUp)
 	return nil
 }
 
@@ -138,12 +134,6 @@ func (e *experts) step() func() {
 	}
 	down := func(worker, from, to int) {
 		e.stretches(e.n, from, to, func(expert, o0, o1 int) { e.multiply(&e.matrix[2], &w.mid, w.down, expert, o0, o1, worker) })
-	}
-	spans := (e.n + addSpan - 1) / addSpan
-	addUp := func(worker, from, to int) {
-		for t := from; t < to; t++ {
-			e.addUp(t/spans, t%spans*addSpan, min(e.n, (t%spans+1)*addSpan), worker)
-		}
 	}
 	return func() {
 		rows := r.rows(e.x)
@@ -160,20 +150,15 @@ func (e *experts) step() func() {
 		r.pool.run(per*len(w.used), gateUp)
 		_, per = e.share(e.n)
 		r.pool.run(per*len(w.used), down)
-		if len(w.order)*e.n <= serialWork {
-			r.pool.alone(spans*rows, addUp)
-		} else {
-			r.pool.run(spans*rows, addUp)
-		}
 	}
 }
 
-// share cuts nOut outputs of an expert into shares that can be rounded alone, as many as share has for a matrix of all that are
-// used.
+// share cuts nOut outputs of an expert into shares that can be rounded alone: as many as share has for a matrix of all that are
+// used, and of every expert at least four, since some have many more rows than others.
 func (e *experts) share(nOut int) (size, per int) {
 	size = nOut
 	if workers := e.r.pool.n; workers > 1 {
-		size = min(nOut, max(roundedPart, nOut*len(e.work.used)/(8*workers)/roundedPart*roundedPart))
+		size = min(nOut, max(roundedPart, min(nOut*len(e.work.used)/(8*workers), nOut/4)/roundedPart*roundedPart))
 	}
 	return size, (nOut + size - 1) / size
 }
@@ -222,15 +207,19 @@ func (e *experts) sort() {
 		w.filled[row]++
 	}
 	if rows > 1 {
+		var x []float32
 		if e.floats {
 			w.x = grow(w.x, n*e.n)
-			w.in.alias(w.x, n, e.n, e.read)
-		} else {
-			w.in.alias(nil, n, e.n, e.read)
+			x = w.x
 		}
+		in := e.read
+		in.lanes = len(e.rows.lanes) > 0
+		w.in.alias(x, n, e.n, in)
 	}
 	w.gate, w.up, w.down = grow(w.gate, n*e.nFF), grow(w.up, n*e.nFF), grow(w.down, n*e.n)
-	w.mid.alias(w.gate, n, e.nFF, e.mid)
+	mid := e.mid
+	mid.lanes = mid.blocks && rows <= lanesMost
+	w.mid.alias(w.gate, n, e.nFF, mid)
 }
 
 // gather copies the rows of x, as they are rounded, to the places from .. to-1.
@@ -246,7 +235,9 @@ func (e *experts) gather(from, to int) {
 		}
 		if s := e.rows.stride(); e.read.blocks && s > 0 {
 			copy(w.in.blocks[t*s:(t+1)*s], e.rows.blocks[row*s:(row+1)*s])
-			copy(w.in.lanes[t*s:(t+1)*s], e.rows.lanes[row*s:(row+1)*s])
+			if len(e.rows.lanes) > 0 {
+				copy(w.in.lanes[t*s:(t+1)*s], e.rows.lanes[row*s:(row+1)*s])
+			}
 		}
 	}
 }
@@ -279,18 +270,16 @@ func (e *experts) multiply(m *matrix, a *acts, out []float32, expert, o0, o1, wo
 	}
 }
 
-// addUp sums entries from .. to-1 of a row's experts in ascending order of expert.
-func (e *experts) addUp(row, from, to, worker int) {
+// addUp sums a row's experts in ascending order of expert.
+func (e *experts) addUp(row, _ int) {
 	w, routes := e.work, &e.r.routes[e.routes]
-	y := e.r.value(e.out)[row*e.n+from : row*e.n+to]
-	sum := e.r.scratch[worker].sum[:len(y)]
+	y := e.r.value(e.out)[row*e.n : (row+1)*e.n]
 	for k, t := range w.places[row*routes.topK : (row+1)*routes.topK] {
-		part := w.down[int(t)*e.n+from : int(t)*e.n+to]
+		part := w.down[int(t)*e.n : int(t+1)*e.n]
 		if weight := routes.chosen[w.order[t]].Weight; k == 0 {
 			scale(y, part, weight)
 		} else {
-			scale(sum, part, weight)
-			add(y, y, sum)
+			foldInto(y, part, 1, weight)
 		}
 	}
 }

@@ -85,8 +85,8 @@ func (p *product) floats() bool { return p.row.float != nil }
 // scratch is one worker's memory for products. It grows to the largest product seen and stays.
 type scratch struct {
 	panel []byte // unpacked weights
-	// The sums of a few activation rows, with room to align them.
-	few  [fewMost*groupBlocks*panelRows + 16]float32
+	// The sums of a few activation rows, with room to align them: zeros between products.
+	few  [fewSums + 16]float32
 	sums []float32   // of a float panel
 	out8 [16]float32 // the results of an octet that is wider than the share, for two activation rows
 	row  genericRow
@@ -112,16 +112,8 @@ func dotMax(few bool) int {
 	return 2 * dotRows
 }
 
-// fewMax is the largest number of activation rows for which unpacking into registers beats panels, with the kernels of 512
-// bits and without.
-func fewMax(wide bool) int {
-	if wide {
-		return fewMost
-	}
-	return fewMost * 3 / 4
-}
-
-const fewMost = 32
+// fewSums is how many sums the kernels for a few rows may have: more do not stay in the first-level cache.
+const fewSums = 48 * groupBlocks * panelRows
 
 // rows computes out[r*ldo+o] for the weight rows o in [o0, o1) and the activation rows r in [r0, r1): one worker's share.
 // Row o of the weights starts at w[o*rowBytes] and has as many values as the rows of a. Nothing outside these weight rows
@@ -144,19 +136,21 @@ func (p *product) rows(out []float32, ldo int, w []byte, rowBytes, o0, o1 int, a
 	} else {
 		_ = a.blocks[r0*a.stride()]
 		_ = a.blocks[r1*a.stride()-1]
+	}
+	n, incomplete, lanes := o1-o0, a.k < 32*groupBlocks, len(a.lanes) > 0
+	if lanes {
 		_ = a.lanes[r1*a.stride()-1]
 	}
-	n, incomplete := o1-o0, a.k < 32*groupBlocks
 	switch {
 	case p.fixed() && len(a.fixed) > 0 && r1-r0 >= fixedRows:
 		p.rowsFixed(out, ldo, w, rowBytes, o0, o1, a, r0, r1, s)
-	case p.asm.elems == 0 || a.k%p.asm.elems != 0 || n < octet && incomplete && !p.floats():
+	case p.asm.elems == 0 || a.k%p.asm.elems != 0 || n < octet && (incomplete || !lanes) && !p.floats():
 		p.rowsGeneric(out, ldo, w, rowBytes, o0, o1, a, r0, r1, &s.row)
 	case p.floats():
 		p.rowsFloat(out, ldo, w, rowBytes, o0, o1, a, r0, r1, s)
-	case n < octet || r1-r0 <= dotMax(p.asm.narrow.few != nil) && !incomplete:
+	case n < octet || r1-r0 <= dotMax(p.asm.narrow.few != nil) && !incomplete && lanes:
 		p.rowsDot(out, ldo, w, rowBytes, o0, o1, a, r0, r1, s)
-	case p.asm.narrow.few != nil && r1-r0 <= fewMax(p.asm.wide.few != nil):
+	case p.asm.narrow.few != nil && r1-r0 <= p.asm.fewMost:
 		p.rowsFew(out, ldo, w, rowBytes, o0, o1, a, r0, r1, s)
 	case p.asm.wide.pack != nil && n >= 2*panelRows:
 		p.rowsGemmWide(out, ldo, w, rowBytes, o0, o1, a, r0, r1, s)
@@ -192,7 +186,8 @@ func (p *product) rowsDot(out []float32, ldo int, w []byte, rowBytes, o0, o1 int
 	}
 }
 
-// rowsFew unpacks 8 or 16 weight rows at a time into registers and multiplies them with all activation rows.
+// rowsFew unpacks 8 or 16 weight rows at a time into registers and multiplies them with all activation rows. Their sums are
+// cleared as they are added up, for the next.
 func (p *product) rowsFew(out []float32, ldo int, w []byte, rowBytes, o0, o1 int, a *acts, r0, r1 int, s *scratch) {
 	few, group, wide := p.asm.narrow.few, octet, false
 	if p.asm.wide.few != nil && o1-o0 >= panelRows {
@@ -203,7 +198,6 @@ func (p *product) rowsFew(out []float32, ldo int, w []byte, rowBytes, o0, o1 int
 	sums := aligned(s.few[:])[:rows*groupBlocks*group]
 	for o := o0; o < o1; o += group {
 		o := min(o, o1-group)
-		clear(sums)
 		at := o * rowBytes
 		if full > 0 {
 			few(&sums[0], &w[at], rowBytes, &a.blocks[r0*stride], stride, rows, full/sub, 0)

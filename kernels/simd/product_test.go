@@ -141,7 +141,8 @@ func TestProductOverLadder(t *testing.T) {
 					}
 				}
 				// More rows than few kernels take, tiles of each size, and an odd number of panels.
-				for i, s := range [][3]int{{32, 256, 33}, {63, 768, 13}, {70, 512, 37}, {45, 1280, 50}, {5, 256, 16}, {39, 768, 17}} {
+				for i, s := range [][3]int{{32, 256, 65}, {63, 768, 13}, {70, 512, 37}, {45, 1280, 50}, {33, 512, 48}, {24, 512, 64}, {5, 256, 16},
+					{39, 768, 17}} {
 					testShape(t, rng, p, s[0], s[1], s[2], i%2 == 0)
 				}
 			})
@@ -162,7 +163,10 @@ func testShape(t *testing.T, rng *rand.Rand, p *product, n, k, rows int, atEnd b
 	p.rows(got, n, w, rowBytes, 0, n, a, 0, rows, new(scratch))
 	sameBits(t, got, want)
 
-	// A share of it, with canaries all around.
+	// A share of it, with canaries all around, and every other time activations that have no lanes.
+	if (n+rows)%2 == 0 {
+		a.lanes = nil
+	}
 	const canary = 12345
 	for i := range got {
 		got[i] = canary
@@ -299,6 +303,10 @@ func TestQuantizeOverLadder(t *testing.T) {
 		for _, rung := range rungs() {
 			got := [2][]byte{guarded(t, size, trial%2 == 0), guarded(t, size, trial%2 == 0)}
 			quantize(rung, got[0], got[1], x, first)
+			alone := guarded(t, size, trial%2 == 0)
+			if quantize(rung, alone, nil, x, first); !bytes.Equal(alone, got[0]) {
+				t.Fatalf("trial %d: blocks without lanes are %v, with them %v", trial, alone, got[0])
+			}
 			for part := range want {
 				for i := 0; i < size; i += 4 {
 					g, w := binary.LittleEndian.Uint32(got[part][i:]), binary.LittleEndian.Uint32(want[part][i:])
@@ -463,7 +471,7 @@ func (a *acts) resize(n, k int) {
 	if cap(a.x) < n*k {
 		a.x = make([]float32, n*k)
 	}
-	a.alias(a.x[:n*k], n, k, forms{blocks: true, fixed: true})
+	a.alias(a.x[:n*k], n, k, forms{blocks: true, lanes: true, fixed: true})
 }
 
 // set makes x row r.

@@ -9,29 +9,39 @@ import (
 
 // Kernels around the products: quantising an activation row, and float16 to float32 and back.
 func emitActs(e *emitter) {
-	emitQuantize(e)
+	emitQuantize(e, true)
+	emitQuantize(e, false)
 	emitHalfToFloat(e)
 	emitFloatToHalf(e)
 }
 
 // emitQuantize rounds 32 floats to an activation block at a time; acts.go has the layout and the formula.
-func emitQuantize(e *emitter) {
-	e.Function("quantizeAVX2")
+func emitQuantize(e *emitter, withLanes bool) {
+	name, doc := "quantizeBlocksAVX2", "quantizeBlocksAVX2 rounds n blocks of 32 floats."
+	signature := "func(blocks *byte, x *float32, n int)"
+	if withLanes {
+		name, doc = "quantizeAVX2", "quantizeAVX2 rounds n blocks of 32 floats to blocks and lanes of groups, from block first of a group on."
+		signature = "func(blocks, lanes *byte, x *float32, first, n int)"
+	}
+	e.Function(name)
 	e.Attributes(nosplit)
 	e.Pragma("noescape")
-	e.Doc("quantizeAVX2 rounds n blocks of 32 floats, which stand from block first of a group on; blocks and lanes point at the",
-		"group.")
-	e.SignatureExpr("func(blocks, lanes *byte, x *float32, first, n int)")
-	dst, lanes, x, n, l := e.GP64(), e.GP64(), e.GP64(), e.GP64(), e.GP64()
+	e.Doc(doc)
+	e.SignatureExpr(signature)
+	dst, x, n := e.GP64(), e.GP64(), e.GP64()
 	e.Load(e.Param("blocks"), dst)
-	e.Load(e.Param("lanes"), lanes)
 	e.Load(e.Param("x"), x)
 	e.Load(e.Param("n"), n)
-	e.Load(e.Param("first"), l)
-	skip := e.GP64()
-	e.MOVQ(l, skip)
-	e.SHLQ(imm(6), skip)
-	e.ADDQ(skip, dst)
+	var lanes, l reg.GPVirtual
+	if withLanes {
+		lanes, l = e.GP64(), e.GP64()
+		e.Load(e.Param("lanes"), lanes)
+		e.Load(e.Param("first"), l)
+		skip := e.GP64()
+		e.MOVQ(l, skip)
+		e.SHLQ(imm(6), skip)
+		e.ADDQ(skip, dst)
+	}
 	abs := e.load(e.dwords("floatAbs", 0x7fffffff))
 	order := e.load(e.dwordList("packOrder", [8]uint32{0, 4, 1, 5, 2, 6, 3, 7}))
 	lowest := e.load(e.bytes8("minus127", 129))
@@ -76,20 +86,17 @@ func emitQuantize(e *emitter) {
 	e.VPERMD(v[0], order, v[0])
 	e.VPMAXSB(lowest, v[0], v[0])
 	at := func(off int) operand.Mem { return operand.Mem{Base: dst, Disp: off} }
-	lane := func(off int) operand.Mem { return operand.Mem{Base: lanes, Index: l, Scale: 4, Disp: off} }
+	// toLane stores to the block's lane.
+	toLane := func(off int, store func(to operand.Mem)) {
+		if withLanes {
+			store(operand.Mem{Base: lanes, Index: l, Scale: 4, Disp: off})
+		}
+	}
 	e.VMOVDQU(v[0], at(0))
 
-	// The same in the group's pairs: block l has part l%4, and half l/4 of it.
-	pair, half := e.GP64(), e.GP64()
-	e.MOVQ(l, pair)
-	e.ANDQ(imm(3), pair)
-	e.SHLQ(imm(6), pair)
-	e.MOVQ(l, half)
-	e.ANDQ(imm(4), half)
-	e.LEAQ(operand.Mem{Base: pair, Index: half, Scale: 4}, pair)
-	e.ADDQ(lanes, pair)
-	e.VMOVDQU(v[0].AsX(), operand.Mem{Base: pair, Disp: lanePairs})
-	e.VEXTRACTI128(imm(1), v[0], operand.Mem{Base: pair, Disp: lanePairs + 32})
+	if withLanes {
+		storePairs(e, v[0], lanes, l)
+	}
 
 	// Sums of 16: in both halves of s at once.
 	s := e.YMM()
@@ -105,12 +112,12 @@ func emitQuantize(e *emitter) {
 	e.VPXOR(zero, zero, zero)
 	two := func(x reg.Register, off, laneOff int) {
 		e.VMOVQ(x, at(off))
-		e.VMOVD(x, lane(laneOff))
-		e.VPEXTRD(imm(1), x, lane(laneOff+32))
+		toLane(laneOff, func(to operand.Mem) { e.VMOVD(x, to) })
+		toLane(laneOff+32, func(to operand.Mem) { e.VPEXTRD(imm(1), x, to) })
 	}
 	one := func(x reg.Register, off, laneOff int) {
 		e.VMOVD(x, at(off))
-		e.VMOVD(x, lane(laneOff))
+		toLane(laneOff, func(to operand.Mem) { e.VMOVD(x, to) })
 	}
 	one(mx, actScale, laneScale)
 	f := e.XMM()
@@ -129,17 +136,33 @@ func emitQuantize(e *emitter) {
 
 	e.ADDQ(operand.I32(128), x)
 	e.ADDQ(operand.I32(actBlock), dst)
-	same := e.label("same")
-	e.INCQ(l)
-	e.CMPQ(l, imm(groupBlocks))
-	e.JNE(operand.LabelRef(same))
-	e.XORQ(l, l)
-	e.ADDQ(operand.I32(actGroup), lanes)
-	e.Label(same)
+	if withLanes {
+		same := e.label("same")
+		e.INCQ(l)
+		e.CMPQ(l, imm(groupBlocks))
+		e.JNE(operand.LabelRef(same))
+		e.XORQ(l, l)
+		e.ADDQ(operand.I32(actGroup), lanes)
+		e.Label(same)
+	}
 	e.DECQ(n)
 	e.JNZ(operand.LabelRef(loop))
 	e.VZEROUPPER()
 	e.RET()
+}
+
+// storePairs stores the 32 values of block l in the group's pairs, where it has part l%4, and half l/4 of it.
+func storePairs(e *emitter, v ymm, lanes, l reg.GPVirtual) {
+	pair, half := e.GP64(), e.GP64()
+	e.MOVQ(l, pair)
+	e.ANDQ(imm(3), pair)
+	e.SHLQ(imm(6), pair)
+	e.MOVQ(l, half)
+	e.ANDQ(imm(4), half)
+	e.LEAQ(operand.Mem{Base: pair, Index: half, Scale: 4}, pair)
+	e.ADDQ(lanes, pair)
+	e.VMOVDQU(v.AsX(), operand.Mem{Base: pair, Disp: lanePairs})
+	e.VEXTRACTI128(imm(1), v, operand.Mem{Base: pair, Disp: lanePairs + 32})
 }
 
 func emitHalfToFloat(e *emitter) {

@@ -86,7 +86,9 @@ func (r matrixRows) start(e *emitter, p reg.GPVirtual, n int) {
 
 // emitMultiply: out[i, c] = fma(a[i, t], b[t, c], out[i, c]) for t in order; the columns c are spread over lanes, so that
 // no sum ever crosses them. The sums of all rows and of as many columns as there are registers for stay in registers. With
-// every step the kernel asks for a cache line ahead of its time: what the caller will multiply next lies somewhere else.
+// every step the kernel asks for as much memory from ahead on as it reads: what the caller will multiply next lies somewhere
+// else, and is fetched once and whole. It is fetched to the second-level cache, which waits for more lines at a time than the
+// first.
 func emitMultiply(e *emitter, rows int, kind tileKind) {
 	name := fmt.Sprintf("multiply%s%d%s", kind.name, rows, e.isaName())
 	lanes := e.size() / 4
@@ -138,7 +140,7 @@ func emitMultiply(e *emitter, rows int, kind tileKind) {
 		e.MOVQ(b, q)
 		e.Load(e.Param("k"), count)
 		e.Label(loop)
-		e.PREFETCHT0(operand.Mem{Base: ahead})
+		fetched := e.fetchAhead(kind, width, ahead)
 		column := func(j int) vec { return e.numbers(kind, operand.Mem{Base: q, Disp: lanes * kind.size * j}) }
 		row := func(i int) vec {
 			v := e.vec()
@@ -168,7 +170,7 @@ func emitMultiply(e *emitter, rows int, kind tileKind) {
 				}
 			}
 		}
-		e.ADDQ(operand.I32(64), ahead)
+		e.ADDQ(operand.I32(int32(fetched)), ahead)
 		for _, r := range p.pointers(rows) {
 			e.ADDQ(operand.I32(4), r)
 		}
@@ -202,6 +204,17 @@ func emitMultiply(e *emitter, rows int, kind tileKind) {
 	}
 	e.VZEROUPPER()
 	e.RET()
+}
+
+// fetchAhead asks for what lies ahead while the kernel reads a row of so many numbers, and tells how many bytes it is. Where
+// numbers are floats, what lies ahead is not: it has half their size.
+func (e *emitter) fetchAhead(kind tileKind, width int, ahead reg.GPVirtual) (bytes int) {
+	const line = 64
+	bytes = width * min(kind.size, 2)
+	for at := 0; at < bytes; at += line {
+		e.PREFETCHT1(operand.Mem{Base: ahead, Disp: at})
+	}
+	return bytes
 }
 
 // emitSoftmax turns each query's scores into weights, with their maximum and sum.

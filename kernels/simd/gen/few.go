@@ -321,11 +321,14 @@ func (g *few) steps() int {
 // emitAddLanes writes the kernel that ends what the others began.
 func emitAddLanes(e *emitter) {
 	name := "addLanes" + e.isa()
-	doc := fmt.Sprintf("%s adds the 8 lanes of %d floats of each of the rows at sums: row j's results go to out[j*ldo:].", name, e.groupRows())
+	doc := fmt.Sprintf("%s adds the 8 lanes of %d floats of each of the rows at sums, and clears them: row j's results go to out[j*ldo:].",
+		name, e.groupRows())
 	e.emitRowSums(name, doc, groupBlocks*e.size(), func(sums reg.GPVirtual) vec {
-		t := e.zero()
+		t, zero := e.zero(), e.zero()
 		for l := range groupBlocks {
-			e.VADDPS(operand.Mem{Base: sums, Disp: e.size() * l}, t, t)
+			m := operand.Mem{Base: sums, Disp: e.size() * l}
+			e.VADDPS(m, t, t)
+			e.store(zero, m)
 		}
 		return t
 	})
