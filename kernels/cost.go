@@ -4,9 +4,9 @@ package kernels
 // nor do with fewer multiply-adds.
 type Cost struct {
 	WeightBytes int64 // of matrices, read once for a row that wants output; of experts as many as a row chooses
-	// Multiply-adds with matrices of block formats and with others, for a row that wants no output: in a long prompt the
-	// head's share is nothing.
-	BlockMACs, FloatMACs int64
+	// Multiply-adds with matrices of block formats, of F16 and BF16, and of F32, for a row that wants no output: in a long
+	// prompt the head's share is nothing.
+	BlockMACs, HalfMACs, FloatMACs int64
 }
 
 // Cost counts what the operations do with matrices. The row of an embedding, vectors and attention are left out.
@@ -40,8 +40,11 @@ func (c *Cost) multiply(w *Weight, share float64) {
 		n *= d
 	}
 	to := &c.FloatMACs
-	if w.Type.BlockElems() > 1 {
+	switch {
+	case w.Type.BlockElems() > 1:
 		to = &c.BlockMACs
+	case w.Type.BlockBytes() == 2:
+		to = &c.HalfMACs
 	}
 	*to += int64(float64(n) * share)
 }

@@ -20,7 +20,8 @@ func TestCost(t *testing.T) {
 	want := kernels.Cost{
 		WeightBytes: 64*2*34 + 4*8*64 + 2*3*2*32*64 + 2*10*64,
 		BlockMACs:   64 * 64,
-		FloatMACs:   8*64 + 2*3*32*64,
+		HalfMACs:    2 * 3 * 32 * 64,
+		FloatMACs:   8 * 64,
 	}
 	if got := c.Program.Cost(); got != want {
 		t.Errorf("%+v, want %+v", got, want)

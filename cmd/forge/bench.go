@@ -118,7 +118,7 @@ func benchAction(c *cli.Context) error {
 	for _, t := range tests {
 		row := benchRow{
 			Test: t.name, Model: filepath.Base(c.String("model")), Threads: s.Threads(), Device: s.device.Name(), CPU: cpuName(),
-			Bytes: cost.WeightBytes + s.CacheBytes(t.depth), MACs: cost.BlockMACs + cost.FloatMACs, Floats: cost.FloatMACs,
+			Bytes: cost.WeightBytes + s.CacheBytes(t.depth), MACs: cost.BlockMACs + cost.HalfMACs + cost.FloatMACs, Floats: cost.HalfMACs + cost.FloatMACs,
 		}
 		if c.Bool("roofline") {
 			row.Limits = new(benchLimits)

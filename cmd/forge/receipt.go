@@ -112,7 +112,7 @@ func replayAction(c *cli.Context) error {
 
 // replayOptions are the receipt's, and of the command line those that cannot change a token.
 func replayOptions(c *cli.Context, r *receipt.Receipt) (host.Options, error) {
-	opt := host.Options{NCtx: r.Context, Deterministic: r.Deterministic, Threads: c.Int("threads")}
+	opt := host.Options{NCtx: r.Context, NBatch: r.Batch, Deterministic: r.Deterministic, Threads: c.Int("threads")}
 	name := c.String("device")
 	if name == "" {
 		name = r.Device

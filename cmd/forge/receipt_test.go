@@ -41,7 +41,7 @@ func forged(t *testing.T, path string, change func(r map[string]any)) string {
 
 // Ensure that a receipt says what the run depended on.
 func TestReceipt(t *testing.T) {
-	text, err := os.ReadFile(paper(t, "-n", "5", "--top-k", "7", "--set", "temp=1.5"))
+	text, err := os.ReadFile(paper(t, "-n", "5", "--top-k", "7", "--set", "temp=1.5", "-b", "32"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,7 +56,7 @@ func TestReceipt(t *testing.T) {
 	for _, want := range []string{
 		fmt.Sprintf(`"bytes":%d,"sha256":"%x"`, len(model), sha256.Sum256(model)),
 		fmt.Sprintf(`{"name":"sampler","kind":"sampler","sha256":"%x","grants":["history","logprobs"]`, sha256.Sum256(sampler)),
-		`"abi":"1.0"`, `"device":"simd"`, `"settings":{"temp":1.5,"top_k":7}`, `"seed":4,"max_tokens":5`, `"prompt":[1,403,407]`, `"pos":7,"from":4,"to":5}],"finish":"length"}`,
+		`"abi":"1.0"`, `"device":"simd"`, `"batch":32`, `"settings":{"temp":1.5,"top_k":7}`, `"seed":4,"max_tokens":5`, `"prompt":[1,403,407]`, `"pos":7,"from":4,"to":5}],"finish":"length"}`,
 	} {
 		if !strings.Contains(string(text), want) {
 			t.Errorf("it lacks %s\n%s", want, text)
@@ -142,6 +142,7 @@ func TestReplay_Disproved(t *testing.T) {
 		{"the model's place", func(r map[string]any) { r["model"].(map[string]any)["file"] = "gone.gguf" }, nil, 1, "the receipt's model gone.gguf is not here: name the file with -m"},
 		{"the form", func(r map[string]any) { r["receipt"] = 2 }, nil, 1, "the receipt has the form 2, this forge reads 1"},
 		{"no receipt", func(r map[string]any) { delete(r, "receipt") }, nil, 1, "it lacks the key receipt"},
+		{"a large batch", func(r map[string]any) { r["batch"] = 1 << 40 }, nil, 1, "batch is 1099511627776; it is 1 to 16777216"},
 		{"a large context", func(r map[string]any) { r["context"] = 1 << 40 }, nil, 1, "context is 1099511627776; it is 1 to 16777216"},
 		{"no prompt", func(r map[string]any) { r["prompt"] = nil }, nil, 1, "prompt is empty"},
 		{"no number", func(r map[string]any) { r["seed"] = "x" }, nil, 1, "not a receipt of forge run --receipt"},

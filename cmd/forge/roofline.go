@@ -13,6 +13,7 @@ import (
 type benchLimits struct {
 	Read   float64 `json:"bytes_per_second"`
 	FMA    float64 `json:"float_macs_per_second"`
+	Halves float64 `json:"half_macs_per_second"`
 	Bytes  float64 `json:"int8_macs_per_second"`
 	Rate   float64 `json:"limit_ts"` // tokens a second
 	Share  float64 `json:"share"`    // of it that the median sample reaches
@@ -28,7 +29,7 @@ func (l *benchLimits) measure(threads int) {
 		return
 	}
 	m := simd.MeasureLimits(threads, probeTime)
-	l.Read, l.FMA, l.Bytes = max(l.Read, m.Read), max(l.FMA, m.FMA), max(l.Bytes, m.Bytes)
+	l.Read, l.FMA, l.Halves, l.Bytes = max(l.Read, m.Read), max(l.FMA, m.FMA), max(l.Halves, m.Halves), max(l.Bytes, m.Bytes)
 }
 
 // conclude says how many tokens a second these limits allow: of a step's memory and arithmetic what takes longer.
@@ -44,7 +45,7 @@ func (l *benchLimits) conclude(row *benchRow, t *benchTest, cost *kernels.Cost) 
 		bytes += rows * float64(row.Bytes-cost.WeightBytes)
 	}
 	memory := bytes / l.Read
-	arithmetic := rows * (float64(cost.BlockMACs)/l.Bytes + float64(cost.FloatMACs)/l.FMA)
+	arithmetic := rows * (float64(cost.BlockMACs)/l.Bytes + float64(cost.HalfMACs)/l.Halves + float64(cost.FloatMACs)/l.FMA)
 	l.Memory = memory > arithmetic
 	l.Rate = rows / max(memory, arithmetic)
 	l.Share = median(row.Samples) / l.Rate
@@ -58,6 +59,6 @@ func (l *benchLimits) print(row *benchRow) {
 	if l.Memory {
 		by = fmt.Sprintf("reading %.0f MB a token", float64(row.Bytes)/1e6)
 	}
-	fmt.Printf("\n%s: memory gives %.1f GB/s, %d threads multiply %.0f G float32 and %.0f G int8 numbers/s.\n", row.Test, l.Read/1e9, row.Threads, l.FMA/1e9, l.Bytes/1e9)
+	fmt.Printf("\n%s: memory gives %.1f GB/s, %d threads multiply %.0f G float32, %.0f G 16-bit and %.0f G int8 numbers/s.\n", row.Test, l.Read/1e9, row.Threads, l.FMA/1e9, l.Halves/1e9, l.Bytes/1e9)
 	fmt.Printf("%s: %s, this machine can do %.1f tokens/s at most; forge reaches %.0f %% of it.\n", row.Test, by, l.Rate, 100*l.Share)
 }

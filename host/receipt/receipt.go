@@ -49,6 +49,7 @@ type Receipt struct {
 	CacheTypeK    string `json:"cache_type_k,omitempty"`
 	CacheTypeV    string `json:"cache_type_v,omitempty"`
 	Context       int    `json:"context"`
+	Batch         int    `json:"batch,omitempty"` // prompt tokens of a step, at most, which a device may round by; 0: the default
 	Deterministic bool   `json:"deterministic"`
 
 	Plugins []Plugin `json:"plugins"` // those that were loaded, in the set's order
@@ -102,7 +103,7 @@ type Draw struct {
 // kernels, model) is the caller's to fill in.
 func New(e *host.Engine, req *host.Request, set *plugin.Config) *Receipt {
 	r := &Receipt{
-		Form: form, ABI: fmt.Sprintf("%d.%d", abi.Major, abi.Minor), Context: e.NCtx, Router: set.Router, Chain: req.Samplers,
+		Form: form, ABI: fmt.Sprintf("%d.%d", abi.Major, abi.Minor), Context: e.NCtx, Batch: e.NBatch, Router: set.Router, Chain: req.Samplers,
 		Settings: req.Settings, Constraint: req.Constraint, Constraints: req.Constraints, Seed: req.Seed, MaxTokens: req.MaxTokens, Stop: req.Stop, IgnoreEOS: req.IgnoreEOS,
 		Prompt: req.Prompt, Tokens: []Draw{},
 	}
@@ -174,6 +175,8 @@ func (r *Receipt) check() error {
 		return fmt.Errorf("the receipt has the form %d, this forge reads %d", r.Form, form)
 	case r.Context < 1 || r.Context > maxContext:
 		return fmt.Errorf("context is %d; it is 1 to %d", r.Context, maxContext)
+	case r.Batch < 0 || r.Batch > maxContext:
+		return fmt.Errorf("batch is %d; it is 1 to %d, or left out", r.Batch, maxContext)
 	case len(r.Prompt) == 0:
 		return errors.New("prompt is empty")
 	case len(r.Chain) == 0:

@@ -42,18 +42,38 @@ const minNormal = 0x1p-126
 // in float32. A NaN among the 32 makes d a NaN, and with it every product of the block.
 type acts struct {
 	n, k          int
+	forms         forms
 	x             []float32 // [n, k]
 	blocks, lanes []byte    // [n, groups], aligned to 64 bytes
+	fixed         []byte    // [n, k/fixedElems] blocks of fixed point, for fixedRows or more
 }
 
-// alias makes x, n rows of k floats, the floats of a; nothing is rounded yet.
-func (a *acts) alias(x []float32, n, k int) {
-	a.n, a.k, a.x = n, k, x
-	size := n * a.stride()
+// forms are the ways in which products read activations, besides as floats.
+type forms struct{ blocks, fixed bool }
+
+func (f forms) and(g forms) forms { return forms{f.blocks || g.blocks, f.fixed || g.fixed} }
+
+// has tells whether f has all that g has.
+func (f forms) has(g forms) bool { return f.and(g) == f }
+
+func (f forms) any() bool { return f != forms{} }
+
+// alias makes x, n rows of k floats, the floats of a, with room for its other forms; nothing is rounded yet.
+func (a *acts) alias(x []float32, n, k int, f forms) {
+	a.n, a.k, a.x, a.forms = n, k, x, f
+	size := 0
+	if f.blocks {
+		size = n * a.stride()
+	}
 	if cap(a.blocks) < size {
 		a.blocks, a.lanes = alignedBytes(size), alignedBytes(size)
 	}
 	a.blocks, a.lanes = a.blocks[:size], a.lanes[:size]
+	size = 0
+	if f.fixed && n >= fixedRows && k%fixedElems == 0 {
+		size = n * a.fixedStride()
+	}
+	a.fixed = grow(a.fixed, size)
 }
 
 // groups is the number of groups of a row: 0 where k is no multiple of 32 and only the floats are kept.
@@ -67,13 +87,25 @@ func (a *acts) groups() int {
 // stride is the size in bytes of a row of groups, of blocks as of lanes.
 func (a *acts) stride() int { return a.groups() * actGroup }
 
+// fixedStride is the size in bytes of a row in fixed point.
+func (a *acts) fixedStride() int { return a.k / fixedElems * fixedBlock }
+
+func (a *acts) fixedRow(r int) []byte { return a.fixed[r*a.fixedStride():][:a.fixedStride()] }
+
 // round makes the blocks of row r.
 func (a *acts) round(r int) { a.roundPart(r, 0, a.k) }
 
-// roundPart makes the blocks of entries from .. to-1 of row r, whole blocks. Several workers may make parts of one row.
+// roundedPart is what parts of a row are cut at to be rounded apart: the larger of the blocks.
+const roundedPart = fixedElems
+
+// roundPart makes the blocks, in every form, of entries from .. to-1 of row r, whole blocks. Several workers may make parts of one
+// row.
 func (a *acts) roundPart(r, from, to int) {
+	if from < to && len(a.fixed) > 0 {
+		roundFixed(level, a.fixedRow(r)[from/fixedElems*fixedBlock:], a.x[r*a.k+from:r*a.k+to])
+	}
 	s := a.stride()
-	if s == 0 || from >= to {
+	if s == 0 || from >= to || !a.forms.blocks {
 		return
 	}
 	blocks, lanes, x := a.blocks[r*s:(r+1)*s], a.lanes[r*s:(r+1)*s], a.x[r*a.k:(r+1)*a.k]

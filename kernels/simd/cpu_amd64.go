@@ -35,6 +35,17 @@ func quantize(i isa, blocks, lanes []byte, x []float32, first int) {
 	quantizeAVX2(&blocks[0], &lanes[0], &x[0], first, len(x)/32)
 }
 
+// fixedRows is the number of activation rows from which F16 and BF16 weights are multiplied in block fixed point.
+const fixedRows = 16
+
+func roundFixed(i isa, dst []byte, x []float32) {
+	if i == isaScalar || len(x) == 0 {
+		roundFixedGeneric(dst, x)
+		return
+	}
+	roundFixedAVX2(&dst[0], &x[0], len(x)/fixedElems)
+}
+
 // convertHalf fills dst from float16, 8 at a time; what is left is for the caller.
 func convertHalf(i isa, dst []float32, src []uint16) int {
 	n := len(dst) / 8

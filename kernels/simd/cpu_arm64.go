@@ -2,7 +2,11 @@
 
 package simd
 
-import "golang.org/x/sys/cpu"
+import (
+	"math"
+
+	"golang.org/x/sys/cpu"
+)
 
 // architecture are the rungs that there are kernels for.
 var architecture = []isa{isaNEON, isaDotProd}
@@ -25,6 +29,11 @@ func quantize(i isa, blocks, lanes []byte, x []float32, first int) {
 	}
 	quantizeNEON(&blocks[0], &lanes[0], &x[0], first, len(x)/32)
 }
+
+// fixedRows: here block fixed point gains nothing, and no number of rows is multiplied so.
+const fixedRows = math.MaxInt
+
+func roundFixed(_ isa, dst []byte, x []float32) { roundFixedGeneric(dst, x) }
 
 // convertHalf fills dst from float16, 8 at a time; what is left is for the caller.
 func convertHalf(i isa, dst []float32, src []uint16) int {

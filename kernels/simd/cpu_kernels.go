@@ -31,6 +31,18 @@ type gemm func(out0, out1 *float32, ldo int, panel, a *byte, stride, full, rest,
 // wideGemm does the same for two panels, of 32 weight rows, that lie size bytes apart.
 type wideGemm func(out0, out1 *float32, ldo int, panel *byte, size int, a *byte, stride, full, rest, shift int)
 
+// fixedTile multiplies two panels of block fixed point that lie size bytes apart with activation rows that lie stride bytes
+// apart.
+type fixedTile func(out0, out1 *float32, ldo int, panel *byte, size int, a *byte, stride, blocks int)
+
+// fixedSet are the kernels of block fixed point, where there are any.
+type fixedSet struct {
+	pack       func(dst, w *byte, rowBytes, n int) // rounds n blocks of a panel's rows
+	tiles      [3]fixedTile                        // for 4, 5 and 6 activation rows
+	rows       int                                 // of a panel
+	panelBytes int                                 // of a panel, for a block of fixedElems
+}
+
 // gemms are kernels for four activation rows and for one.
 type gemms struct{ four, one gemm }
 
@@ -40,6 +52,7 @@ type kernelSet struct {
 	dotFloat  dotFloat
 	packFloat packFloat
 	tiles     floatTiles
+	fixed     fixedSet
 	narrow    narrowSet
 	wide      wideSet
 }

@@ -2,7 +2,11 @@
 
 package simd
 
-import "forge/gguf"
+import (
+	"math"
+
+	"forge/gguf"
+)
 
 // architecture are the rungs that there are kernels for.
 var architecture = []isa{}
@@ -16,6 +20,11 @@ func kernelsFor(gguf.Type, isa) kernelSet { return kernelSet{} }
 func quantize(_ isa, blocks, lanes []byte, x []float32, first int) {
 	quantizeGeneric(blocks, lanes, x, first)
 }
+
+// fixedRows: here block fixed point gains nothing, and no number of rows is multiplied so.
+const fixedRows = math.MaxInt
+
+func roundFixed(_ isa, dst []byte, x []float32) { roundFixedGeneric(dst, x) }
 
 func convertHalf(isa, []float32, []uint16) int { return 0 }
 

@@ -75,6 +75,10 @@ func describeWork(i isa) []Fact {
 			{"floats", "F32, F16 and BF16 as float32, FMLA of 128 bits"},
 		}
 	}
+	words := "VPDPWSSD"
+	if i == isaAVX2 {
+		words = "VPMADDWD"
+	}
 	some, more, float := fmt.Sprintf("8 weight rows unpacked to registers, 256 bits, %s", multiply), "panels of 16 weight rows, 256 bits, "+multiply, "256"
 	if i == isaAVX512 {
 		some, more, float = "16 weight rows unpacked to registers, 512 bits, "+multiply, "panels of 32 weight rows, 512 bits, "+multiply, "512"
@@ -84,5 +88,6 @@ func describeWork(i isa) []Fact {
 		{fmt.Sprintf("%d to %d rows", dotRows+1, fewMax(i == isaAVX512)), some},
 		{"more", more},
 		{"floats", "F32, F16 and BF16 as float32, FMA of " + float + " bits"},
+		{fmt.Sprintf("%d rows on", fixedRows), fmt.Sprintf("F16 and BF16 in block fixed point, %s bits, %s, unless --deterministic", float, words)},
 	}
 }

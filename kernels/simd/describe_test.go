@@ -1,6 +1,7 @@
 package simd
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -20,6 +21,8 @@ func TestDescribe(t *testing.T) {
 		}
 		for text, want := range map[string]bool{
 			"unpacked to registers": k.narrow.few != nil, "\nmore: panels of 32": k.wide.pack != nil, "512 bits": k.wide.pack != nil,
+			fmt.Sprintf("\n%d rows on: F16 and BF16 in block fixed point", fixedRows):     kernelsFor(gguf.F16, rung).fixed.rows > 0,
+			fmt.Sprintf("fixed point, %d bits", 32*kernelsFor(gguf.F16, rung).fixed.rows): kernelsFor(gguf.F16, rung).fixed.rows > 0,
 		} {
 			if strings.Contains(all, text) != want {
 				t.Errorf("%v: %q is said: %t, want %t\n%s", rung, text, !want, want, all)

@@ -40,7 +40,7 @@ func (Device) Compile(seg *kernels.Segment, opt kernels.Options) (kernels.Runner
 	r := &runner{
 		seg: seg, maxRows: opt.MaxRows, prog: seg.Program, check: kernels.NewBatchCheck(seg, opt), pool: newPool(threads), scratch: make([]workerScratch, threads),
 		layer0: make([]int, len(seg.Program.Groups)), acts: map[kernels.ValueID]*sharedActs{}, routers: opt.Routers,
-		keyType: opt.KeyType, valueType: opt.ValueType,
+		keyType: opt.KeyType, valueType: opt.ValueType, deterministic: opt.Deterministic,
 	}
 	if err := r.checkCache(); err != nil {
 		r.pool.close()
@@ -92,6 +92,7 @@ type runner struct {
 
 	pages              []*pageMemory // by group
 	keyType, valueType gguf.Type
+	deterministic      bool
 	layer0             []int // the group's first layer in the segment
 }
 
@@ -137,10 +138,11 @@ func (r *runner) Step(b *kernels.Batch) ([]float32, error) {
 // evenScratch gives every worker as much memory for products as the one with the most: who takes which chunk is chance,
 // and a later step that deals otherwise must not allocate.
 func (r *runner) evenScratch() {
-	var panel, u, f int
+	var panel, rest, restOut, u, f int
 	for i := range r.scratch {
 		s := &r.scratch[i].products
 		panel, u, f = max(panel, cap(s.panel)), max(u, cap(s.row.u)), max(f, cap(s.row.f))
+		rest, restOut = max(rest, cap(s.rest)), max(restOut, cap(s.restOut))
 	}
 	for i := range r.scratch {
 		s := &r.scratch[i].products
@@ -148,6 +150,7 @@ func (r *runner) evenScratch() {
 			s.panel = alignedBytes(panel)
 		}
 		s.row.u, s.row.f = grow(s.row.u, u), grow(s.row.f, f)
+		s.rest, s.restOut = grow(s.rest, rest), grow(s.restOut, restOut)
 	}
 }
 

@@ -5,14 +5,16 @@
 #include "textflag.h"
 
 // func dotQ2_Kx1VL(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
-// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
+// Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
 TEXT ·dotQ2_Kx1VL(SB), $256-80
-	MOVQ    w+16(FP), AX
-	MOVQ    out+0(FP), CX
-	MOVQ    octets+32(FP), DX
-	VMOVDQU low2<>+0(SB), Y0
-	VMOVDQU onesWords<>+0(SB), Y1
-	MOVQ    AX, SI
+	MOVQ      w+16(FP), AX
+	MOVQ      out+0(FP), CX
+	MOVQ      octets+32(FP), DX
+	VMOVDQU32 low2<>+0(SB), Y16
+	VMOVDQU32 nibbleMask<>+0(SB), Y17
+	VMOVDQU32 dwordFifteen<>+0(SB), Y18
+	VMOVDQU32 onesWords<>+0(SB), Y19
+	MOVQ      AX, SI
 
 octet1:
 	XORQ BX, BX
@@ -20,155 +22,223 @@ octet1:
 row2:
 	LEAQ 65536(AX), DI
 
-touch6:
+touch3:
 	CMPQ       SI, DI
-	JGE        touched7
+	JGE        touched4
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch6
+	JMP        touch3
 
-touched7:
-	MOVQ  AX, R8
-	MOVQ  blocks+40(FP), R9
-	MOVQ  lanes+48(FP), R10
-	MOVQ  n+64(FP), DI
-	VPXOR Y2, Y2, Y2
-
-group3:
+touched4:
+	MOVQ         AX, R8
+	MOVQ         lanes+48(FP), R9
+	MOVQ         n+64(FP), DI
+	VPXOR        Y0, Y0, Y0
 	PREFETCHT0   4096(R8)
 	PREFETCHT0   4160(R8)
-	VPAND        16(R8), Y0, Y3
+	VMOVDQU      16(R8), X1
+	VPBLENDD     $0xf0, 32(R8), Y1, Y1
+	VPANDD       Y16, Y1, Y2
+	VPXOR        Y3, Y3, Y3
+	VPDPBUSD     256(R9), Y2, Y3
+	VPSRLW       $0x02, Y1, Y2
+	VPANDD       Y16, Y2, Y2
 	VPXOR        Y4, Y4, Y4
-	VPDPBUSD     (R9), Y3, Y4
-	VMOVDQU      16(R8), Y3
-	VPSRLW       $0x02, Y3, Y3
-	VPAND        Y0, Y3, Y3
+	VPDPBUSD     320(R9), Y2, Y4
+	VPACKSSDW    Y4, Y3, Y3
+	VPMADDWD     Y19, Y3, Y3
+	VPSRLW       $0x04, Y1, Y2
+	VPANDD       Y16, Y2, Y2
+	VPXOR        Y4, Y4, Y4
+	VPDPBUSD     384(R9), Y2, Y4
+	VPSRLW       $0x06, Y1, Y1
+	VPANDD       Y16, Y1, Y1
+	VPXOR        Y2, Y2, Y2
+	VPDPBUSD     448(R9), Y1, Y2
+	VPACKSSDW    Y2, Y4, Y4
+	VPMADDWD     Y19, Y4, Y4
+	VPACKSSDW    Y4, Y3, Y3
+	VPMADDWD     Y19, Y3, Y3
+	VMOVDQU      32(R8), X1
+	VPBLENDD     $0xf0, 48(R8), Y1, Y1
+	VPANDD       Y16, Y1, Y2
+	VPXOR        Y4, Y4, Y4
+	VPDPBUSD     288(R9), Y2, Y4
+	VPSRLW       $0x02, Y1, Y2
+	VPANDD       Y16, Y2, Y2
 	VPXOR        Y5, Y5, Y5
-	VPDPBUSD     64(R9), Y3, Y5
+	VPDPBUSD     352(R9), Y2, Y5
 	VPACKSSDW    Y5, Y4, Y4
-	VPMADDWD     Y1, Y4, Y4
-	VMOVDQU      16(R8), Y3
-	VPSRLW       $0x04, Y3, Y3
-	VPAND        Y0, Y3, Y3
+	VPMADDWD     Y19, Y4, Y4
+	VPSRLW       $0x04, Y1, Y2
+	VPANDD       Y16, Y2, Y2
 	VPXOR        Y5, Y5, Y5
-	VPDPBUSD     128(R9), Y3, Y5
-	VMOVDQU      16(R8), Y3
-	VPSRLW       $0x06, Y3, Y3
-	VPAND        Y0, Y3, Y3
-	VPXOR        Y6, Y6, Y6
-	VPDPBUSD     192(R9), Y3, Y6
-	VPACKSSDW    Y6, Y5, Y5
-	VPMADDWD     Y1, Y5, Y5
+	VPDPBUSD     416(R9), Y2, Y5
+	VPSRLW       $0x06, Y1, Y1
+	VPANDD       Y16, Y1, Y1
+	VPXOR        Y2, Y2, Y2
+	VPDPBUSD     480(R9), Y1, Y2
+	VPACKSSDW    Y2, Y5, Y5
+	VPMADDWD     Y19, Y5, Y5
 	VPACKSSDW    Y5, Y4, Y4
-	VPMADDWD     Y1, Y4, Y4
-	VPAND        48(R8), Y0, Y3
-	VPXOR        Y5, Y5, Y5
-	VPDPBUSD     256(R9), Y3, Y5
-	VMOVDQU      48(R8), Y3
-	VPSRLW       $0x02, Y3, Y3
-	VPAND        Y0, Y3, Y3
-	VPXOR        Y6, Y6, Y6
-	VPDPBUSD     320(R9), Y3, Y6
-	VPACKSSDW    Y6, Y5, Y5
-	VPMADDWD     Y1, Y5, Y5
-	VMOVDQU      48(R8), Y3
-	VPSRLW       $0x04, Y3, Y3
-	VPAND        Y0, Y3, Y3
-	VPXOR        Y6, Y6, Y6
-	VPDPBUSD     384(R9), Y3, Y6
-	VMOVDQU      48(R8), Y3
-	VPSRLW       $0x06, Y3, Y3
-	VPAND        Y0, Y3, Y3
-	VPXOR        Y7, Y7, Y7
-	VPDPBUSD     448(R9), Y3, Y7
-	VPACKSSDW    Y7, Y6, Y6
-	VPMADDWD     Y1, Y6, Y6
-	VPACKSSDW    Y6, Y5, Y5
-	VPMADDWD     Y1, Y5, Y5
-	VPERM2I128   $0x20, Y5, Y4, Y3
-	VPERM2I128   $0x31, Y5, Y4, Y4
-	VPBROADCASTW 80(R8), Y5
-	VCVTPH2PS    X5, Y5
-	VPBROADCASTW 82(R8), Y6
-	VCVTPH2PS    X6, Y6
-	VXORPS       floatSign<>+0(SB), Y6, Y6
-	VMOVDQU      (R8), X7
-	VPAND        nibbleMask<>+0(SB), Y7, Y8
-	VPMOVZXBW    X8, Y8
-	VPSLLD       $0x10, Y8, Y9
-	VPSRAD       $0x10, Y9, Y9
-	VPSRAD       $0x10, Y8, Y8
-	VPSRLW       $0x04, Y7, Y7
-	VPAND        nibbleMask<>+0(SB), Y7, Y7
-	VPMOVZXBW    X7, Y7
-	VPSLLD       $0x10, Y7, Y10
-	VPSRAD       $0x10, Y10, Y10
-	VPSRAD       $0x10, Y7, Y7
-	VCVTDQ2PS    Y10, Y10
-	VMULPS       Y6, Y10, Y10
+	VPMADDWD     Y19, Y4, Y4
+	VPBROADCASTD 80(R8), X1
+	VCVTPH2PS    X1, Y1
+	VMOVSLDUP    Y1, Y2
+	VMOVSHDUP    Y1, Y1
+	VPMOVZXBW    (R8), Y5
+	VPANDD       Y17, Y5, Y6
+	VPSRLD       $0x14, Y5, Y7
+	VPSRLD       $0x04, Y5, Y5
+	VPANDD       Y18, Y5, Y5
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y1, Y5, Y5
 	VCVTDQ2PS    Y7, Y7
-	VMULPS       Y6, Y7, Y7
-	VPMULLD      Y9, Y3, Y3
-	VPMULLD      Y8, Y4, Y4
-	VPADDD       Y4, Y3, Y3
-	VCVTDQ2PS    Y3, Y3
-	VMULPS       (R10), Y5, Y4
-	VFMADD231PS  Y3, Y4, Y2
-	VFMADD231PS  160(R10), Y10, Y2
-	VFMADD231PS  192(R10), Y7, Y2
+	VMULPS       Y1, Y7, Y7
 	ADDQ         $+84, R8
 	ADDQ         $+512, R9
-	ADDQ         $+512, R10
 	DECQ         DI
-	JNZ          group3
-	VMOVUPS      Y2, (SP)(BX*1)
+	JZ           last6
+
+group5:
+	PREFETCHT0   4096(R8)
+	PREFETCHT0   4160(R8)
+	VMOVDQU      16(R8), X1
+	VPBLENDD     $0xf0, 32(R8), Y1, Y1
+	VPANDD       Y16, Y1, Y8
+	VPXOR        Y9, Y9, Y9
+	VPDPBUSD     256(R9), Y8, Y9
+	VPSRLW       $0x02, Y1, Y8
+	VPANDD       Y16, Y8, Y8
+	VPXOR        Y10, Y10, Y10
+	VPDPBUSD     320(R9), Y8, Y10
+	VPACKSSDW    Y10, Y9, Y9
+	VPMADDWD     Y19, Y9, Y9
+	VPSRLW       $0x04, Y1, Y8
+	VPANDD       Y16, Y8, Y8
+	VPXOR        Y10, Y10, Y10
+	VPDPBUSD     384(R9), Y8, Y10
+	VPSRLW       $0x06, Y1, Y1
+	VPANDD       Y16, Y1, Y1
+	VPXOR        Y8, Y8, Y8
+	VPDPBUSD     448(R9), Y1, Y8
+	VPACKSSDW    Y8, Y10, Y10
+	VPMADDWD     Y19, Y10, Y10
+	VPACKSSDW    Y10, Y9, Y9
+	VPMADDWD     Y19, Y9, Y9
+	VMOVDQU      32(R8), X1
+	VPBLENDD     $0xf0, 48(R8), Y1, Y1
+	VPANDD       Y16, Y1, Y8
+	VPXOR        Y10, Y10, Y10
+	VPDPBUSD     288(R9), Y8, Y10
+	VPSRLW       $0x02, Y1, Y8
+	VPANDD       Y16, Y8, Y8
+	VPXOR        Y11, Y11, Y11
+	VPDPBUSD     352(R9), Y8, Y11
+	VPACKSSDW    Y11, Y10, Y10
+	VPMADDWD     Y19, Y10, Y10
+	VPSRLW       $0x04, Y1, Y8
+	VPANDD       Y16, Y8, Y8
+	VPXOR        Y11, Y11, Y11
+	VPDPBUSD     416(R9), Y8, Y11
+	VPSRLW       $0x06, Y1, Y1
+	VPANDD       Y16, Y1, Y1
+	VPXOR        Y8, Y8, Y8
+	VPDPBUSD     480(R9), Y1, Y8
+	VPACKSSDW    Y8, Y11, Y11
+	VPMADDWD     Y19, Y11, Y11
+	VPACKSSDW    Y11, Y10, Y10
+	VPMADDWD     Y19, Y10, Y10
+	VPSLLD       $0x10, Y4, Y4
+	VPBLENDW     $0xaa, Y4, Y3, Y3
+	VPMADDWD     Y6, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       -512(R9), Y2, Y1
+	VFMADD231PS  Y3, Y1, Y0
+	VFNMADD231PS -352(R9), Y5, Y0
+	VFNMADD231PS -320(R9), Y7, Y0
+	VPBROADCASTD 80(R8), X1
+	VCVTPH2PS    X1, Y1
+	VMOVSLDUP    Y1, Y2
+	VMOVSHDUP    Y1, Y3
+	VPMOVZXBW    (R8), Y4
+	VPANDD       Y17, Y4, Y1
+	VPSRLD       $0x14, Y4, Y6
+	VPSRLD       $0x04, Y4, Y5
+	VPANDD       Y18, Y5, Y5
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y3, Y5, Y5
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y3, Y6, Y6
+	VMOVDQA      Y9, Y3
+	VMOVDQA      Y10, Y4
+	VMOVDQA      Y2, Y2
+	VMOVDQA      Y5, Y5
+	VMOVDQA      Y6, Y7
+	VMOVDQA      Y1, Y6
+	ADDQ         $+84, R8
+	ADDQ         $+512, R9
+	DECQ         DI
+	JZ           last6
+	JMP          group5
+
+last6:
+	VPSLLD       $0x10, Y4, Y4
+	VPBLENDW     $0xaa, Y4, Y3, Y3
+	VPMADDWD     Y6, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       -512(R9), Y2, Y1
+	VFMADD231PS  Y3, Y1, Y0
+	VFNMADD231PS -352(R9), Y5, Y0
+	VFNMADD231PS -320(R9), Y7, Y0
+	VMOVUPS      Y0, (SP)(BX*1)
 	MOVQ         rowBytes+24(FP), DI
 	ADDQ         DI, AX
 	ADDQ         $0x20, BX
 	CMPQ         BX, $+256
 	JNE          row2
-	VMOVDQU      (SP), Y2
-	VMOVDQU      32(SP), Y3
-	VMOVDQU      64(SP), Y4
-	VMOVDQU      96(SP), Y5
-	VPUNPCKLDQ   Y3, Y2, Y6
+	VMOVDQU      (SP), Y0
+	VMOVDQU      32(SP), Y1
+	VMOVDQU      64(SP), Y2
+	VMOVDQU      96(SP), Y3
+	VPUNPCKLDQ   Y1, Y0, Y4
+	VPUNPCKHDQ   Y1, Y0, Y0
+	VPUNPCKLDQ   Y3, Y2, Y1
 	VPUNPCKHDQ   Y3, Y2, Y2
-	VPUNPCKLDQ   Y5, Y4, Y3
-	VPUNPCKHDQ   Y5, Y4, Y4
-	VPUNPCKLQDQ  Y3, Y6, Y5
-	VPUNPCKHQDQ  Y3, Y6, Y3
-	VPUNPCKLQDQ  Y4, Y2, Y6
-	VPUNPCKHQDQ  Y4, Y2, Y2
-	VMOVDQU      128(SP), Y4
-	VMOVDQU      160(SP), Y7
-	VMOVDQU      192(SP), Y8
-	VMOVDQU      224(SP), Y9
-	VPUNPCKLDQ   Y7, Y4, Y10
-	VPUNPCKHDQ   Y7, Y4, Y4
-	VPUNPCKLDQ   Y9, Y8, Y7
-	VPUNPCKHDQ   Y9, Y8, Y8
-	VPUNPCKLQDQ  Y7, Y10, Y9
-	VPUNPCKHQDQ  Y7, Y10, Y7
-	VPUNPCKLQDQ  Y8, Y4, Y10
-	VPUNPCKHQDQ  Y8, Y4, Y4
-	VPXOR        Y8, Y8, Y8
-	VPERM2F128   $0x20, Y9, Y5, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y7, Y3, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y10, Y6, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y4, Y2, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x31, Y9, Y5, Y5
-	VADDPS       Y5, Y8, Y8
+	VPUNPCKLQDQ  Y1, Y4, Y3
+	VPUNPCKHQDQ  Y1, Y4, Y1
+	VPUNPCKLQDQ  Y2, Y0, Y4
+	VPUNPCKHQDQ  Y2, Y0, Y0
+	VMOVDQU      128(SP), Y2
+	VMOVDQU      160(SP), Y5
+	VMOVDQU      192(SP), Y6
+	VMOVDQU      224(SP), Y7
+	VPUNPCKLDQ   Y5, Y2, Y8
+	VPUNPCKHDQ   Y5, Y2, Y2
+	VPUNPCKLDQ   Y7, Y6, Y5
+	VPUNPCKHDQ   Y7, Y6, Y6
+	VPUNPCKLQDQ  Y5, Y8, Y7
+	VPUNPCKHQDQ  Y5, Y8, Y5
+	VPUNPCKLQDQ  Y6, Y2, Y8
+	VPUNPCKHQDQ  Y6, Y2, Y2
+	VPXOR        Y6, Y6, Y6
+	VPERM2F128   $0x20, Y7, Y3, Y9
+	VADDPS       Y9, Y6, Y6
+	VPERM2F128   $0x20, Y5, Y1, Y9
+	VADDPS       Y9, Y6, Y6
+	VPERM2F128   $0x20, Y8, Y4, Y9
+	VADDPS       Y9, Y6, Y6
+	VPERM2F128   $0x20, Y2, Y0, Y9
+	VADDPS       Y9, Y6, Y6
 	VPERM2F128   $0x31, Y7, Y3, Y3
-	VADDPS       Y3, Y8, Y8
-	VPERM2F128   $0x31, Y10, Y6, Y3
-	VADDPS       Y3, Y8, Y8
-	VPERM2F128   $0x31, Y4, Y2, Y2
-	VADDPS       Y2, Y8, Y8
-	VMOVUPS      Y8, (CX)
+	VADDPS       Y3, Y6, Y6
+	VPERM2F128   $0x31, Y5, Y1, Y1
+	VADDPS       Y1, Y6, Y6
+	VPERM2F128   $0x31, Y8, Y4, Y1
+	VADDPS       Y1, Y6, Y6
+	VPERM2F128   $0x31, Y2, Y0, Y0
+	VADDPS       Y0, Y6, Y6
+	VMOVUPS      Y6, (CX)
 	ADDQ         $0x20, CX
 	DECQ         DX
 	JNZ          octet1
@@ -181,2157 +251,2406 @@ DATA low2<>+16(SB)/8, $0x0303030303030303
 DATA low2<>+24(SB)/8, $0x0303030303030303
 GLOBL low2<>(SB), RODATA|NOPTR, $32
 
-DATA onesWords<>+0(SB)/8, $0x0001000100010001
-DATA onesWords<>+8(SB)/8, $0x0001000100010001
-DATA onesWords<>+16(SB)/8, $0x0001000100010001
-DATA onesWords<>+24(SB)/8, $0x0001000100010001
-GLOBL onesWords<>(SB), RODATA|NOPTR, $32
-
-DATA floatSign<>+0(SB)/8, $0x8000000080000000
-DATA floatSign<>+8(SB)/8, $0x8000000080000000
-DATA floatSign<>+16(SB)/8, $0x8000000080000000
-DATA floatSign<>+24(SB)/8, $0x8000000080000000
-GLOBL floatSign<>(SB), RODATA|NOPTR, $32
-
 DATA nibbleMask<>+0(SB)/8, $0x0f0f0f0f0f0f0f0f
 DATA nibbleMask<>+8(SB)/8, $0x0f0f0f0f0f0f0f0f
 DATA nibbleMask<>+16(SB)/8, $0x0f0f0f0f0f0f0f0f
 DATA nibbleMask<>+24(SB)/8, $0x0f0f0f0f0f0f0f0f
 GLOBL nibbleMask<>(SB), RODATA|NOPTR, $32
 
-// func dotQ2_Kx2VL(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
-// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
-TEXT ·dotQ2_Kx2VL(SB), $512-80
-	MOVQ    w+16(FP), AX
-	MOVQ    out+0(FP), CX
-	MOVQ    octets+32(FP), DX
-	MOVQ    stride+56(FP), DI
-	VMOVDQU low2<>+0(SB), Y0
-	VMOVDQU onesWords<>+0(SB), Y1
-	MOVQ    AX, SI
+DATA dwordFifteen<>+0(SB)/8, $0x0000000f0000000f
+DATA dwordFifteen<>+8(SB)/8, $0x0000000f0000000f
+DATA dwordFifteen<>+16(SB)/8, $0x0000000f0000000f
+DATA dwordFifteen<>+24(SB)/8, $0x0000000f0000000f
+GLOBL dwordFifteen<>(SB), RODATA|NOPTR, $32
 
-octet8:
+DATA onesWords<>+0(SB)/8, $0x0001000100010001
+DATA onesWords<>+8(SB)/8, $0x0001000100010001
+DATA onesWords<>+16(SB)/8, $0x0001000100010001
+DATA onesWords<>+24(SB)/8, $0x0001000100010001
+GLOBL onesWords<>(SB), RODATA|NOPTR, $32
+
+// func dotQ2_Kx2VL(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+// Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
+TEXT ·dotQ2_Kx2VL(SB), $512-80
+	MOVQ      w+16(FP), AX
+	MOVQ      out+0(FP), CX
+	MOVQ      octets+32(FP), DX
+	MOVQ      stride+56(FP), DI
+	VMOVDQU32 low2<>+0(SB), Y16
+	VMOVDQU32 nibbleMask<>+0(SB), Y17
+	VMOVDQU32 dwordFifteen<>+0(SB), Y18
+	VMOVDQU32 onesWords<>+0(SB), Y19
+	MOVQ      AX, SI
+
+octet7:
 	XORQ BX, BX
 
-row9:
+row8:
 	LEAQ 65536(AX), R8
 
-touch13:
+touch9:
 	CMPQ       SI, R8
-	JGE        touched14
+	JGE        touched10
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch13
+	JMP        touch9
 
-touched14:
+touched10:
 	MOVQ  AX, R9
-	MOVQ  blocks+40(FP), R10
-	MOVQ  lanes+48(FP), R11
+	MOVQ  lanes+48(FP), R10
 	MOVQ  n+64(FP), R8
-	VPXOR Y2, Y2, Y2
-	VPXOR Y3, Y3, Y3
+	VPXOR Y0, Y0, Y0
+	VPXOR Y1, Y1, Y1
 
-group10:
+group11:
 	PREFETCHT0   4096(R9)
 	PREFETCHT0   4160(R9)
-	VPAND        16(R9), Y0, Y4
+	VMOVDQU      16(R9), X2
+	VPBLENDD     $0xf0, 32(R9), Y2, Y2
+	VPANDD       Y16, Y2, Y3
+	VPXOR        Y4, Y4, Y4
+	VPDPBUSD     256(R10), Y3, Y4
 	VPXOR        Y5, Y5, Y5
-	VPDPBUSD     (R10), Y4, Y5
+	VPDPBUSD     256(R10)(DI*1), Y3, Y5
+	VPSRLW       $0x02, Y2, Y3
+	VPANDD       Y16, Y3, Y3
 	VPXOR        Y6, Y6, Y6
-	VPDPBUSD     (R10)(DI*1), Y4, Y6
-	VMOVDQU      16(R9), Y4
-	VPSRLW       $0x02, Y4, Y4
-	VPAND        Y0, Y4, Y4
+	VPDPBUSD     320(R10), Y3, Y6
 	VPXOR        Y7, Y7, Y7
-	VPDPBUSD     64(R10), Y4, Y7
-	VPXOR        Y8, Y8, Y8
-	VPDPBUSD     64(R10)(DI*1), Y4, Y8
+	VPDPBUSD     320(R10)(DI*1), Y3, Y7
+	VPACKSSDW    Y6, Y4, Y4
+	VPMADDWD     Y19, Y4, Y4
 	VPACKSSDW    Y7, Y5, Y5
-	VPMADDWD     Y1, Y5, Y5
-	VPACKSSDW    Y8, Y6, Y6
-	VPMADDWD     Y1, Y6, Y6
-	VMOVDQU      16(R9), Y4
-	VPSRLW       $0x04, Y4, Y4
-	VPAND        Y0, Y4, Y4
+	VPMADDWD     Y19, Y5, Y5
+	VPSRLW       $0x04, Y2, Y3
+	VPANDD       Y16, Y3, Y3
+	VPXOR        Y6, Y6, Y6
+	VPDPBUSD     384(R10), Y3, Y6
 	VPXOR        Y7, Y7, Y7
-	VPDPBUSD     128(R10), Y4, Y7
+	VPDPBUSD     384(R10)(DI*1), Y3, Y7
+	VPSRLW       $0x06, Y2, Y2
+	VPANDD       Y16, Y2, Y2
+	VPXOR        Y3, Y3, Y3
+	VPDPBUSD     448(R10), Y2, Y3
 	VPXOR        Y8, Y8, Y8
-	VPDPBUSD     128(R10)(DI*1), Y4, Y8
-	VMOVDQU      16(R9), Y4
-	VPSRLW       $0x06, Y4, Y4
-	VPAND        Y0, Y4, Y4
-	VPXOR        Y9, Y9, Y9
-	VPDPBUSD     192(R10), Y4, Y9
-	VPXOR        Y10, Y10, Y10
-	VPDPBUSD     192(R10)(DI*1), Y4, Y10
-	VPACKSSDW    Y9, Y7, Y7
-	VPMADDWD     Y1, Y7, Y7
-	VPACKSSDW    Y10, Y8, Y8
-	VPMADDWD     Y1, Y8, Y8
+	VPDPBUSD     448(R10)(DI*1), Y2, Y8
+	VPACKSSDW    Y3, Y6, Y6
+	VPMADDWD     Y19, Y6, Y6
+	VPACKSSDW    Y8, Y7, Y7
+	VPMADDWD     Y19, Y7, Y7
+	VPACKSSDW    Y6, Y4, Y4
+	VPMADDWD     Y19, Y4, Y4
 	VPACKSSDW    Y7, Y5, Y5
-	VPMADDWD     Y1, Y5, Y5
-	VPACKSSDW    Y8, Y6, Y6
-	VPMADDWD     Y1, Y6, Y6
-	VPAND        48(R9), Y0, Y4
+	VPMADDWD     Y19, Y5, Y5
+	VMOVDQU      32(R9), X2
+	VPBLENDD     $0xf0, 48(R9), Y2, Y2
+	VPANDD       Y16, Y2, Y3
+	VPXOR        Y6, Y6, Y6
+	VPDPBUSD     288(R10), Y3, Y6
 	VPXOR        Y7, Y7, Y7
-	VPDPBUSD     256(R10), Y4, Y7
+	VPDPBUSD     288(R10)(DI*1), Y3, Y7
+	VPSRLW       $0x02, Y2, Y3
+	VPANDD       Y16, Y3, Y3
 	VPXOR        Y8, Y8, Y8
-	VPDPBUSD     256(R10)(DI*1), Y4, Y8
-	VMOVDQU      48(R9), Y4
-	VPSRLW       $0x02, Y4, Y4
-	VPAND        Y0, Y4, Y4
+	VPDPBUSD     352(R10), Y3, Y8
 	VPXOR        Y9, Y9, Y9
-	VPDPBUSD     320(R10), Y4, Y9
-	VPXOR        Y10, Y10, Y10
-	VPDPBUSD     320(R10)(DI*1), Y4, Y10
+	VPDPBUSD     352(R10)(DI*1), Y3, Y9
+	VPACKSSDW    Y8, Y6, Y6
+	VPMADDWD     Y19, Y6, Y6
 	VPACKSSDW    Y9, Y7, Y7
-	VPMADDWD     Y1, Y7, Y7
-	VPACKSSDW    Y10, Y8, Y8
-	VPMADDWD     Y1, Y8, Y8
-	VMOVDQU      48(R9), Y4
-	VPSRLW       $0x04, Y4, Y4
-	VPAND        Y0, Y4, Y4
+	VPMADDWD     Y19, Y7, Y7
+	VPSRLW       $0x04, Y2, Y3
+	VPANDD       Y16, Y3, Y3
+	VPXOR        Y8, Y8, Y8
+	VPDPBUSD     416(R10), Y3, Y8
 	VPXOR        Y9, Y9, Y9
-	VPDPBUSD     384(R10), Y4, Y9
+	VPDPBUSD     416(R10)(DI*1), Y3, Y9
+	VPSRLW       $0x06, Y2, Y2
+	VPANDD       Y16, Y2, Y2
+	VPXOR        Y3, Y3, Y3
+	VPDPBUSD     480(R10), Y2, Y3
 	VPXOR        Y10, Y10, Y10
-	VPDPBUSD     384(R10)(DI*1), Y4, Y10
-	VMOVDQU      48(R9), Y4
-	VPSRLW       $0x06, Y4, Y4
-	VPAND        Y0, Y4, Y4
-	VPXOR        Y11, Y11, Y11
-	VPDPBUSD     448(R10), Y4, Y11
-	VPXOR        Y12, Y12, Y12
-	VPDPBUSD     448(R10)(DI*1), Y4, Y12
-	VPACKSSDW    Y11, Y9, Y9
-	VPMADDWD     Y1, Y9, Y9
-	VPACKSSDW    Y12, Y10, Y10
-	VPMADDWD     Y1, Y10, Y10
+	VPDPBUSD     480(R10)(DI*1), Y2, Y10
+	VPACKSSDW    Y3, Y8, Y8
+	VPMADDWD     Y19, Y8, Y8
+	VPACKSSDW    Y10, Y9, Y9
+	VPMADDWD     Y19, Y9, Y9
+	VPACKSSDW    Y8, Y6, Y6
+	VPMADDWD     Y19, Y6, Y6
 	VPACKSSDW    Y9, Y7, Y7
-	VPMADDWD     Y1, Y7, Y7
-	VPACKSSDW    Y10, Y8, Y8
-	VPMADDWD     Y1, Y8, Y8
-	VPERM2I128   $0x20, Y7, Y5, Y4
-	VPERM2I128   $0x31, Y7, Y5, Y5
-	VPERM2I128   $0x20, Y8, Y6, Y7
-	VPERM2I128   $0x31, Y8, Y6, Y6
-	VPBROADCASTW 80(R9), Y8
-	VCVTPH2PS    X8, Y8
-	VPBROADCASTW 82(R9), Y9
-	VCVTPH2PS    X9, Y9
-	VXORPS       floatSign<>+0(SB), Y9, Y9
-	VMOVDQU      (R9), X10
-	VPAND        nibbleMask<>+0(SB), Y10, Y11
-	VPMOVZXBW    X11, Y11
-	VPSLLD       $0x10, Y11, Y12
-	VPSRAD       $0x10, Y12, Y12
-	VPSRAD       $0x10, Y11, Y11
-	VPSRLW       $0x04, Y10, Y10
-	VPAND        nibbleMask<>+0(SB), Y10, Y10
-	VPMOVZXBW    X10, Y10
-	VPSLLD       $0x10, Y10, Y13
-	VPSRAD       $0x10, Y13, Y13
-	VPSRAD       $0x10, Y10, Y10
-	VCVTDQ2PS    Y13, Y13
-	VMULPS       Y9, Y13, Y13
+	VPMADDWD     Y19, Y7, Y7
+	VPBROADCASTD 80(R9), X2
+	VCVTPH2PS    X2, Y2
+	VMOVSLDUP    Y2, Y3
+	VMOVSHDUP    Y2, Y2
+	VPMOVZXBW    (R9), Y8
+	VPANDD       Y17, Y8, Y9
+	VPSRLD       $0x14, Y8, Y10
+	VPSRLD       $0x04, Y8, Y8
+	VPANDD       Y18, Y8, Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y2, Y8, Y8
 	VCVTDQ2PS    Y10, Y10
-	VMULPS       Y9, Y10, Y10
-	VPMULLD      Y12, Y4, Y4
-	VPMULLD      Y11, Y5, Y5
-	VPADDD       Y5, Y4, Y4
+	VMULPS       Y2, Y10, Y10
+	VPSLLD       $0x10, Y6, Y6
+	VPBLENDW     $0xaa, Y6, Y4, Y4
+	VPMADDWD     Y9, Y4, Y4
 	VCVTDQ2PS    Y4, Y4
-	VMULPS       (R11), Y8, Y5
-	VFMADD231PS  Y4, Y5, Y2
-	VFMADD231PS  160(R11), Y13, Y2
-	VFMADD231PS  192(R11), Y10, Y2
-	VPMULLD      Y12, Y7, Y7
-	VPMULLD      Y11, Y6, Y6
-	VPADDD       Y6, Y7, Y7
-	VCVTDQ2PS    Y7, Y7
-	VMULPS       (R11)(DI*1), Y8, Y4
-	VFMADD231PS  Y7, Y4, Y3
-	VFMADD231PS  160(R11)(DI*1), Y13, Y3
-	VFMADD231PS  192(R11)(DI*1), Y10, Y3
+	VMULPS       (R10), Y3, Y2
+	VFMADD231PS  Y4, Y2, Y0
+	VFNMADD231PS 160(R10), Y8, Y0
+	VFNMADD231PS 192(R10), Y10, Y0
+	VPSLLD       $0x10, Y7, Y7
+	VPBLENDW     $0xaa, Y7, Y5, Y5
+	VPMADDWD     Y9, Y5, Y5
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       (R10)(DI*1), Y3, Y2
+	VFMADD231PS  Y5, Y2, Y1
+	VFNMADD231PS 160(R10)(DI*1), Y8, Y1
+	VFNMADD231PS 192(R10)(DI*1), Y10, Y1
 	ADDQ         $+84, R9
 	ADDQ         $+512, R10
-	ADDQ         $+512, R11
 	DECQ         R8
-	JNZ          group10
-	VMOVUPS      Y2, (SP)(BX*1)
-	VMOVUPS      Y3, 256(SP)(BX*1)
-	MOVQ         rowBytes+24(FP), R8
-	ADDQ         R8, AX
-	ADDQ         $0x20, BX
-	CMPQ         BX, $+256
-	JNE          row9
-	VMOVDQU      (SP), Y2
-	VMOVDQU      32(SP), Y3
-	VMOVDQU      64(SP), Y4
-	VMOVDQU      96(SP), Y5
-	VPUNPCKLDQ   Y3, Y2, Y6
-	VPUNPCKHDQ   Y3, Y2, Y2
-	VPUNPCKLDQ   Y5, Y4, Y3
-	VPUNPCKHDQ   Y5, Y4, Y4
-	VPUNPCKLQDQ  Y3, Y6, Y5
-	VPUNPCKHQDQ  Y3, Y6, Y3
-	VPUNPCKLQDQ  Y4, Y2, Y6
-	VPUNPCKHQDQ  Y4, Y2, Y2
-	VMOVDQU      128(SP), Y4
-	VMOVDQU      160(SP), Y7
-	VMOVDQU      192(SP), Y8
-	VMOVDQU      224(SP), Y9
-	VPUNPCKLDQ   Y7, Y4, Y10
-	VPUNPCKHDQ   Y7, Y4, Y4
-	VPUNPCKLDQ   Y9, Y8, Y7
-	VPUNPCKHDQ   Y9, Y8, Y8
-	VPUNPCKLQDQ  Y7, Y10, Y9
-	VPUNPCKHQDQ  Y7, Y10, Y7
-	VPUNPCKLQDQ  Y8, Y4, Y10
-	VPUNPCKHQDQ  Y8, Y4, Y4
-	VPXOR        Y8, Y8, Y8
-	VPERM2F128   $0x20, Y9, Y5, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y7, Y3, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y10, Y6, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y4, Y2, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x31, Y9, Y5, Y5
-	VADDPS       Y5, Y8, Y8
-	VPERM2F128   $0x31, Y7, Y3, Y3
-	VADDPS       Y3, Y8, Y8
-	VPERM2F128   $0x31, Y10, Y6, Y3
-	VADDPS       Y3, Y8, Y8
-	VPERM2F128   $0x31, Y4, Y2, Y2
-	VADDPS       Y2, Y8, Y8
-	VMOVUPS      Y8, (CX)
-	MOVQ         ldo+8(FP), BX
-	VMOVDQU      256(SP), Y2
-	VMOVDQU      288(SP), Y3
-	VMOVDQU      320(SP), Y4
-	VMOVDQU      352(SP), Y5
-	VPUNPCKLDQ   Y3, Y2, Y6
-	VPUNPCKHDQ   Y3, Y2, Y2
-	VPUNPCKLDQ   Y5, Y4, Y3
-	VPUNPCKHDQ   Y5, Y4, Y4
-	VPUNPCKLQDQ  Y3, Y6, Y5
-	VPUNPCKHQDQ  Y3, Y6, Y3
-	VPUNPCKLQDQ  Y4, Y2, Y6
-	VPUNPCKHQDQ  Y4, Y2, Y2
-	VMOVDQU      384(SP), Y4
-	VMOVDQU      416(SP), Y7
-	VMOVDQU      448(SP), Y8
-	VMOVDQU      480(SP), Y9
-	VPUNPCKLDQ   Y7, Y4, Y10
-	VPUNPCKHDQ   Y7, Y4, Y4
-	VPUNPCKLDQ   Y9, Y8, Y7
-	VPUNPCKHDQ   Y9, Y8, Y8
-	VPUNPCKLQDQ  Y7, Y10, Y9
-	VPUNPCKHQDQ  Y7, Y10, Y7
-	VPUNPCKLQDQ  Y8, Y4, Y10
-	VPUNPCKHQDQ  Y8, Y4, Y4
-	VPXOR        Y8, Y8, Y8
-	VPERM2F128   $0x20, Y9, Y5, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y7, Y3, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y10, Y6, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y4, Y2, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x31, Y9, Y5, Y5
-	VADDPS       Y5, Y8, Y8
-	VPERM2F128   $0x31, Y7, Y3, Y3
-	VADDPS       Y3, Y8, Y8
-	VPERM2F128   $0x31, Y10, Y6, Y3
-	VADDPS       Y3, Y8, Y8
-	VPERM2F128   $0x31, Y4, Y2, Y2
-	VADDPS       Y2, Y8, Y8
-	VMOVUPS      Y8, (CX)(BX*4)
-	ADDQ         $0x20, CX
-	DECQ         DX
-	JNZ          octet8
+	JZ           done12
+	JMP          group11
+
+done12:
+	VMOVUPS     Y0, (SP)(BX*1)
+	VMOVUPS     Y1, 256(SP)(BX*1)
+	MOVQ        rowBytes+24(FP), R8
+	ADDQ        R8, AX
+	ADDQ        $0x20, BX
+	CMPQ        BX, $+256
+	JNE         row8
+	VMOVDQU     (SP), Y0
+	VMOVDQU     32(SP), Y1
+	VMOVDQU     64(SP), Y2
+	VMOVDQU     96(SP), Y3
+	VPUNPCKLDQ  Y1, Y0, Y4
+	VPUNPCKHDQ  Y1, Y0, Y0
+	VPUNPCKLDQ  Y3, Y2, Y1
+	VPUNPCKHDQ  Y3, Y2, Y2
+	VPUNPCKLQDQ Y1, Y4, Y3
+	VPUNPCKHQDQ Y1, Y4, Y1
+	VPUNPCKLQDQ Y2, Y0, Y4
+	VPUNPCKHQDQ Y2, Y0, Y0
+	VMOVDQU     128(SP), Y2
+	VMOVDQU     160(SP), Y5
+	VMOVDQU     192(SP), Y6
+	VMOVDQU     224(SP), Y7
+	VPUNPCKLDQ  Y5, Y2, Y8
+	VPUNPCKHDQ  Y5, Y2, Y2
+	VPUNPCKLDQ  Y7, Y6, Y5
+	VPUNPCKHDQ  Y7, Y6, Y6
+	VPUNPCKLQDQ Y5, Y8, Y7
+	VPUNPCKHQDQ Y5, Y8, Y5
+	VPUNPCKLQDQ Y6, Y2, Y8
+	VPUNPCKHQDQ Y6, Y2, Y2
+	VPXOR       Y6, Y6, Y6
+	VPERM2F128  $0x20, Y7, Y3, Y9
+	VADDPS      Y9, Y6, Y6
+	VPERM2F128  $0x20, Y5, Y1, Y9
+	VADDPS      Y9, Y6, Y6
+	VPERM2F128  $0x20, Y8, Y4, Y9
+	VADDPS      Y9, Y6, Y6
+	VPERM2F128  $0x20, Y2, Y0, Y9
+	VADDPS      Y9, Y6, Y6
+	VPERM2F128  $0x31, Y7, Y3, Y3
+	VADDPS      Y3, Y6, Y6
+	VPERM2F128  $0x31, Y5, Y1, Y1
+	VADDPS      Y1, Y6, Y6
+	VPERM2F128  $0x31, Y8, Y4, Y1
+	VADDPS      Y1, Y6, Y6
+	VPERM2F128  $0x31, Y2, Y0, Y0
+	VADDPS      Y0, Y6, Y6
+	VMOVUPS     Y6, (CX)
+	MOVQ        ldo+8(FP), BX
+	VMOVDQU     256(SP), Y0
+	VMOVDQU     288(SP), Y1
+	VMOVDQU     320(SP), Y2
+	VMOVDQU     352(SP), Y3
+	VPUNPCKLDQ  Y1, Y0, Y4
+	VPUNPCKHDQ  Y1, Y0, Y0
+	VPUNPCKLDQ  Y3, Y2, Y1
+	VPUNPCKHDQ  Y3, Y2, Y2
+	VPUNPCKLQDQ Y1, Y4, Y3
+	VPUNPCKHQDQ Y1, Y4, Y1
+	VPUNPCKLQDQ Y2, Y0, Y4
+	VPUNPCKHQDQ Y2, Y0, Y0
+	VMOVDQU     384(SP), Y2
+	VMOVDQU     416(SP), Y5
+	VMOVDQU     448(SP), Y6
+	VMOVDQU     480(SP), Y7
+	VPUNPCKLDQ  Y5, Y2, Y8
+	VPUNPCKHDQ  Y5, Y2, Y2
+	VPUNPCKLDQ  Y7, Y6, Y5
+	VPUNPCKHDQ  Y7, Y6, Y6
+	VPUNPCKLQDQ Y5, Y8, Y7
+	VPUNPCKHQDQ Y5, Y8, Y5
+	VPUNPCKLQDQ Y6, Y2, Y8
+	VPUNPCKHQDQ Y6, Y2, Y2
+	VPXOR       Y6, Y6, Y6
+	VPERM2F128  $0x20, Y7, Y3, Y9
+	VADDPS      Y9, Y6, Y6
+	VPERM2F128  $0x20, Y5, Y1, Y9
+	VADDPS      Y9, Y6, Y6
+	VPERM2F128  $0x20, Y8, Y4, Y9
+	VADDPS      Y9, Y6, Y6
+	VPERM2F128  $0x20, Y2, Y0, Y9
+	VADDPS      Y9, Y6, Y6
+	VPERM2F128  $0x31, Y7, Y3, Y3
+	VADDPS      Y3, Y6, Y6
+	VPERM2F128  $0x31, Y5, Y1, Y1
+	VADDPS      Y1, Y6, Y6
+	VPERM2F128  $0x31, Y8, Y4, Y1
+	VADDPS      Y1, Y6, Y6
+	VPERM2F128  $0x31, Y2, Y0, Y0
+	VADDPS      Y0, Y6, Y6
+	VMOVUPS     Y6, (CX)(BX*4)
+	ADDQ        $0x20, CX
+	DECQ        DX
+	JNZ         octet7
 	VZEROUPPER
 	RET
 
 // func dotQ3_Kx1VL(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
-// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
+// Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
 TEXT ·dotQ3_Kx1VL(SB), $256-80
-	MOVQ    w+16(FP), AX
-	MOVQ    out+0(FP), CX
-	MOVQ    octets+32(FP), DX
-	VMOVDQU low2<>+0(SB), Y0
-	VMOVDQU bit2<>+0(SB), Y1
-	VMOVDQU onesWords<>+0(SB), Y2
-	MOVQ    AX, SI
+	MOVQ      w+16(FP), AX
+	MOVQ      out+0(FP), CX
+	MOVQ      octets+32(FP), DX
+	VMOVDQU32 splice3Order<>+0(SB), Y16
+	VMOVDQU32 splice3Mask<>+0(SB), Y17
+	VMOVDQU32 splice3Factor<>+0(SB), Y18
+	VMOVDQU32 wordThirtyTwo<>+0(SB), Y19
+	VMOVDQU32 upperBy4<>+0(SB), Y20
+	VMOVDQU32 nibbleMask<>+0(SB), Y21
+	VMOVDQU32 third0<>+0(SB), Y22
+	VMOVDQU32 third1<>+0(SB), Y23
+	VMOVDQU32 low2s<>+0(SB), Y24
+	VMOVDQU32 low3<>+0(SB), Y25
+	VMOVDQU32 onesWords<>+0(SB), Y26
+	MOVQ      AX, SI
 
-octet15:
+octet13:
 	XORQ BX, BX
 
-row16:
+row14:
 	LEAQ 65536(AX), DI
 
-touch20:
+touch15:
 	CMPQ       SI, DI
-	JGE        touched21
+	JGE        touched16
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch20
+	JMP        touch15
 
-touched21:
-	MOVQ  AX, R8
-	MOVQ  blocks+40(FP), R9
-	MOVQ  lanes+48(FP), R10
-	MOVQ  n+64(FP), DI
-	VPXOR Y3, Y3, Y3
+touched16:
+	MOVQ           AX, R8
+	MOVQ           lanes+48(FP), R9
+	MOVQ           n+64(FP), DI
+	VPXOR          Y0, Y0, Y0
+	PREFETCHT0     4096(R8)
+	PREFETCHT0     4160(R8)
+	VMOVDQU        32(R8), X1
+	VPBLENDD       $0xf0, 48(R8), Y1, Y1
+	VBROADCASTI128 (R8), Y2
+	VPSRLVD        Y20, Y2, Y2
+	VPANDD         Y21, Y2, Y2
+	VPSHUFB        Y2, Y22, Y3
+	VPTERNLOGD     $0xf8, Y24, Y1, Y3
+	VPANDD         Y25, Y3, Y4
+	VPXOR          Y5, Y5, Y5
+	VPDPBUSD       256(R9), Y4, Y5
+	VPSRLW         $0x02, Y1, Y1
+	VPSHUFB        Y2, Y23, Y2
+	VPTERNLOGD     $0xf8, Y24, Y1, Y2
+	VPANDD         Y25, Y2, Y1
+	VPXOR          Y4, Y4, Y4
+	VPDPBUSD       320(R9), Y1, Y4
+	VPACKSSDW      Y4, Y5, Y5
+	VPMADDWD       Y26, Y5, Y5
+	VPSRLW         $0x04, Y3, Y1
+	VPANDD         Y25, Y1, Y1
+	VPXOR          Y3, Y3, Y3
+	VPDPBUSD       384(R9), Y1, Y3
+	VPSRLW         $0x04, Y2, Y1
+	VPANDD         Y25, Y1, Y1
+	VPXOR          Y2, Y2, Y2
+	VPDPBUSD       448(R9), Y1, Y2
+	VPACKSSDW      Y2, Y3, Y3
+	VPMADDWD       Y26, Y3, Y3
+	VPACKSSDW      Y3, Y5, Y5
+	VPMADDWD       Y26, Y5, Y5
+	VMOVDQU        48(R8), X1
+	VPBLENDD       $0xf0, 64(R8), Y1, Y1
+	VBROADCASTI128 16(R8), Y2
+	VPSRLVD        Y20, Y2, Y2
+	VPANDD         Y21, Y2, Y2
+	VPSHUFB        Y2, Y22, Y3
+	VPTERNLOGD     $0xf8, Y24, Y1, Y3
+	VPANDD         Y25, Y3, Y4
+	VPXOR          Y6, Y6, Y6
+	VPDPBUSD       288(R9), Y4, Y6
+	VPSRLW         $0x02, Y1, Y1
+	VPSHUFB        Y2, Y23, Y2
+	VPTERNLOGD     $0xf8, Y24, Y1, Y2
+	VPANDD         Y25, Y2, Y1
+	VPXOR          Y4, Y4, Y4
+	VPDPBUSD       352(R9), Y1, Y4
+	VPACKSSDW      Y4, Y6, Y6
+	VPMADDWD       Y26, Y6, Y6
+	VPSRLW         $0x04, Y3, Y1
+	VPANDD         Y25, Y1, Y1
+	VPXOR          Y3, Y3, Y3
+	VPDPBUSD       416(R9), Y1, Y3
+	VPSRLW         $0x04, Y2, Y1
+	VPANDD         Y25, Y1, Y1
+	VPXOR          Y2, Y2, Y2
+	VPDPBUSD       480(R9), Y1, Y2
+	VPACKSSDW      Y2, Y3, Y3
+	VPMADDWD       Y26, Y3, Y3
+	VPACKSSDW      Y3, Y6, Y6
+	VPMADDWD       Y26, Y6, Y6
+	VPBROADCASTW   108(R8), Y1
+	VCVTPH2PS      X1, Y1
+	VBROADCASTI128 92(R8), Y2
+	VPSHUFB        Y16, Y2, Y2
+	VPANDD         Y17, Y2, Y2
+	VPMADDUBSW     Y18, Y2, Y2
+	VPSRLVD        upperBy4<>+0(SB), Y2, Y2
+	VPSUBW         Y19, Y2, Y2
+	ADDQ           $+110, R8
+	ADDQ           $+512, R9
+	DECQ           DI
+	JZ             last18
 
 group17:
-	PREFETCHT0   4096(R8)
-	PREFETCHT0   4160(R8)
-	VPAND        32(R8), Y0, Y4
-	VMOVDQU      (R8), Y5
-	VPSLLW       $0x02, Y5, Y5
-	VPAND        Y1, Y5, Y5
-	VPOR         Y5, Y4, Y4
-	VPXOR        Y5, Y5, Y5
-	VPDPBUSD     (R9), Y4, Y5
-	VMOVDQU      32(R8), Y4
-	VPSRLW       $0x02, Y4, Y4
-	VPAND        Y0, Y4, Y4
-	VMOVDQU      (R8), Y6
-	VPSLLW       $0x01, Y6, Y6
-	VPAND        Y1, Y6, Y6
-	VPOR         Y6, Y4, Y4
-	VPXOR        Y6, Y6, Y6
-	VPDPBUSD     64(R9), Y4, Y6
-	VPACKSSDW    Y6, Y5, Y5
-	VPMADDWD     Y2, Y5, Y5
-	VMOVDQU      32(R8), Y4
-	VPSRLW       $0x04, Y4, Y4
-	VPAND        Y0, Y4, Y4
-	VPAND        (R8), Y1, Y6
-	VPOR         Y6, Y4, Y4
-	VPXOR        Y6, Y6, Y6
-	VPDPBUSD     128(R9), Y4, Y6
-	VMOVDQU      32(R8), Y4
-	VPSRLW       $0x06, Y4, Y4
-	VPAND        Y0, Y4, Y4
-	VMOVDQU      (R8), Y7
-	VPSRLW       $0x01, Y7, Y7
-	VPAND        Y1, Y7, Y7
-	VPOR         Y7, Y4, Y4
-	VPXOR        Y7, Y7, Y7
-	VPDPBUSD     192(R9), Y4, Y7
-	VPACKSSDW    Y7, Y6, Y6
-	VPMADDWD     Y2, Y6, Y6
-	VPACKSSDW    Y6, Y5, Y5
-	VPMADDWD     Y2, Y5, Y5
-	VPAND        64(R8), Y0, Y4
-	VMOVDQU      (R8), Y6
-	VPSRLW       $0x02, Y6, Y6
-	VPAND        Y1, Y6, Y6
-	VPOR         Y6, Y4, Y4
-	VPXOR        Y6, Y6, Y6
-	VPDPBUSD     256(R9), Y4, Y6
-	VMOVDQU      64(R8), Y4
-	VPSRLW       $0x02, Y4, Y4
-	VPAND        Y0, Y4, Y4
-	VMOVDQU      (R8), Y7
-	VPSRLW       $0x03, Y7, Y7
-	VPAND        Y1, Y7, Y7
-	VPOR         Y7, Y4, Y4
-	VPXOR        Y7, Y7, Y7
-	VPDPBUSD     320(R9), Y4, Y7
-	VPACKSSDW    Y7, Y6, Y6
-	VPMADDWD     Y2, Y6, Y6
-	VMOVDQU      64(R8), Y4
-	VPSRLW       $0x04, Y4, Y4
-	VPAND        Y0, Y4, Y4
-	VMOVDQU      (R8), Y7
-	VPSRLW       $0x04, Y7, Y7
-	VPAND        Y1, Y7, Y7
-	VPOR         Y7, Y4, Y4
-	VPXOR        Y7, Y7, Y7
-	VPDPBUSD     384(R9), Y4, Y7
-	VMOVDQU      64(R8), Y4
-	VPSRLW       $0x06, Y4, Y4
-	VPAND        Y0, Y4, Y4
-	VMOVDQU      (R8), Y8
-	VPSRLW       $0x05, Y8, Y8
-	VPAND        Y1, Y8, Y8
-	VPOR         Y8, Y4, Y4
-	VPXOR        Y8, Y8, Y8
-	VPDPBUSD     448(R9), Y4, Y8
-	VPACKSSDW    Y8, Y7, Y7
-	VPMADDWD     Y2, Y7, Y7
-	VPACKSSDW    Y7, Y6, Y6
-	VPMADDWD     Y2, Y6, Y6
-	VPERM2I128   $0x20, Y6, Y5, Y4
-	VPERM2I128   $0x31, Y6, Y5, Y5
-	VPBROADCASTW 108(R8), Y6
-	VCVTPH2PS    X6, Y6
-	VMOVDQU      94(R8), X7
-	VPSRLDQ      $0x02, Y7, Y7
-	VPSHUFD      $0x44, Y7, Y8
-	VPSRLVD      rowQ3Low<>+0(SB), Y8, Y8
-	VPAND        nibbleMask<>+0(SB), Y8, Y8
-	VPSHUFD      $0xaa, Y7, Y7
-	VPSRLVD      rowQ3High<>+0(SB), Y7, Y7
-	VPAND        low2<>+0(SB), Y7, Y7
-	VPSLLD       $0x04, Y7, Y7
-	VPOR         Y7, Y8, Y8
-	VPSUBB       thirtyTwo<>+0(SB), Y8, Y8
-	VPMOVSXBW    X8, Y7
-	VPSLLD       $0x10, Y7, Y8
-	VPSRAD       $0x10, Y8, Y8
-	VPSRAD       $0x10, Y7, Y7
-	VMOVDQU      96(R10), Y9
-	VPSLLD       $0x02, Y9, Y9
-	VPADDD       Y9, Y4, Y4
-	VPMULLD      Y8, Y4, Y4
-	VMOVDQU      128(R10), Y8
-	VPSLLD       $0x02, Y8, Y8
-	VPADDD       Y8, Y5, Y5
-	VPMULLD      Y7, Y5, Y5
-	VPADDD       Y5, Y4, Y4
-	VCVTDQ2PS    Y4, Y4
-	VMULPS       (R10), Y6, Y5
-	VFMADD231PS  Y4, Y5, Y3
-	ADDQ         $+110, R8
-	ADDQ         $+512, R9
-	ADDQ         $+512, R10
-	DECQ         DI
-	JNZ          group17
-	VMOVUPS      Y3, (SP)(BX*1)
-	MOVQ         rowBytes+24(FP), DI
-	ADDQ         DI, AX
-	ADDQ         $0x20, BX
-	CMPQ         BX, $+256
-	JNE          row16
-	VMOVDQU      (SP), Y3
-	VMOVDQU      32(SP), Y4
-	VMOVDQU      64(SP), Y5
-	VMOVDQU      96(SP), Y6
-	VPUNPCKLDQ   Y4, Y3, Y7
-	VPUNPCKHDQ   Y4, Y3, Y3
-	VPUNPCKLDQ   Y6, Y5, Y4
-	VPUNPCKHDQ   Y6, Y5, Y5
-	VPUNPCKLQDQ  Y4, Y7, Y6
-	VPUNPCKHQDQ  Y4, Y7, Y4
-	VPUNPCKLQDQ  Y5, Y3, Y7
-	VPUNPCKHQDQ  Y5, Y3, Y3
-	VMOVDQU      128(SP), Y5
-	VMOVDQU      160(SP), Y8
-	VMOVDQU      192(SP), Y9
-	VMOVDQU      224(SP), Y10
-	VPUNPCKLDQ   Y8, Y5, Y11
-	VPUNPCKHDQ   Y8, Y5, Y5
-	VPUNPCKLDQ   Y10, Y9, Y8
-	VPUNPCKHDQ   Y10, Y9, Y9
-	VPUNPCKLQDQ  Y8, Y11, Y10
-	VPUNPCKHQDQ  Y8, Y11, Y8
-	VPUNPCKLQDQ  Y9, Y5, Y11
-	VPUNPCKHQDQ  Y9, Y5, Y5
-	VPXOR        Y9, Y9, Y9
-	VPERM2F128   $0x20, Y10, Y6, Y12
-	VADDPS       Y12, Y9, Y9
-	VPERM2F128   $0x20, Y8, Y4, Y12
-	VADDPS       Y12, Y9, Y9
-	VPERM2F128   $0x20, Y11, Y7, Y12
-	VADDPS       Y12, Y9, Y9
-	VPERM2F128   $0x20, Y5, Y3, Y12
-	VADDPS       Y12, Y9, Y9
-	VPERM2F128   $0x31, Y10, Y6, Y6
-	VADDPS       Y6, Y9, Y9
-	VPERM2F128   $0x31, Y8, Y4, Y4
-	VADDPS       Y4, Y9, Y9
-	VPERM2F128   $0x31, Y11, Y7, Y4
-	VADDPS       Y4, Y9, Y9
-	VPERM2F128   $0x31, Y5, Y3, Y3
-	VADDPS       Y3, Y9, Y9
-	VMOVUPS      Y9, (CX)
-	ADDQ         $0x20, CX
-	DECQ         DX
-	JNZ          octet15
+	PREFETCHT0     4096(R8)
+	PREFETCHT0     4160(R8)
+	VMOVDQU        32(R8), X3
+	VPBLENDD       $0xf0, 48(R8), Y3, Y3
+	VBROADCASTI128 (R8), Y4
+	VPSRLVD        Y20, Y4, Y4
+	VPANDD         Y21, Y4, Y4
+	VPSHUFB        Y4, Y22, Y7
+	VPTERNLOGD     $0xf8, Y24, Y3, Y7
+	VPANDD         Y25, Y7, Y8
+	VPXOR          Y9, Y9, Y9
+	VPDPBUSD       256(R9), Y8, Y9
+	VPSRLW         $0x02, Y3, Y3
+	VPSHUFB        Y4, Y23, Y4
+	VPTERNLOGD     $0xf8, Y24, Y3, Y4
+	VPANDD         Y25, Y4, Y3
+	VPXOR          Y8, Y8, Y8
+	VPDPBUSD       320(R9), Y3, Y8
+	VPACKSSDW      Y8, Y9, Y9
+	VPMADDWD       Y26, Y9, Y9
+	VPSRLW         $0x04, Y7, Y3
+	VPANDD         Y25, Y3, Y3
+	VPXOR          Y7, Y7, Y7
+	VPDPBUSD       384(R9), Y3, Y7
+	VPSRLW         $0x04, Y4, Y3
+	VPANDD         Y25, Y3, Y3
+	VPXOR          Y4, Y4, Y4
+	VPDPBUSD       448(R9), Y3, Y4
+	VPACKSSDW      Y4, Y7, Y7
+	VPMADDWD       Y26, Y7, Y7
+	VPACKSSDW      Y7, Y9, Y9
+	VPMADDWD       Y26, Y9, Y9
+	VMOVDQU        48(R8), X3
+	VPBLENDD       $0xf0, 64(R8), Y3, Y3
+	VBROADCASTI128 16(R8), Y4
+	VPSRLVD        Y20, Y4, Y4
+	VPANDD         Y21, Y4, Y4
+	VPSHUFB        Y4, Y22, Y7
+	VPTERNLOGD     $0xf8, Y24, Y3, Y7
+	VPANDD         Y25, Y7, Y8
+	VPXOR          Y10, Y10, Y10
+	VPDPBUSD       288(R9), Y8, Y10
+	VPSRLW         $0x02, Y3, Y3
+	VPSHUFB        Y4, Y23, Y4
+	VPTERNLOGD     $0xf8, Y24, Y3, Y4
+	VPANDD         Y25, Y4, Y3
+	VPXOR          Y8, Y8, Y8
+	VPDPBUSD       352(R9), Y3, Y8
+	VPACKSSDW      Y8, Y10, Y10
+	VPMADDWD       Y26, Y10, Y10
+	VPSRLW         $0x04, Y7, Y3
+	VPANDD         Y25, Y3, Y3
+	VPXOR          Y7, Y7, Y7
+	VPDPBUSD       416(R9), Y3, Y7
+	VPSRLW         $0x04, Y4, Y3
+	VPANDD         Y25, Y3, Y3
+	VPXOR          Y4, Y4, Y4
+	VPDPBUSD       480(R9), Y3, Y4
+	VPACKSSDW      Y4, Y7, Y7
+	VPMADDWD       Y26, Y7, Y7
+	VPACKSSDW      Y7, Y10, Y10
+	VPMADDWD       Y26, Y10, Y10
+	VMOVDQU        -416(R9), Y3
+	VPSLLD         $0x02, Y3, Y3
+	VPADDD         Y3, Y5, Y5
+	VMOVDQU        -384(R9), Y3
+	VPSLLD         $0x02, Y3, Y3
+	VPADDD         Y3, Y6, Y6
+	VPSLLD         $0x10, Y6, Y6
+	VPBLENDW       $0xaa, Y6, Y5, Y5
+	VPMADDWD       Y2, Y5, Y5
+	VCVTDQ2PS      Y5, Y5
+	VMULPS         -512(R9), Y1, Y1
+	VFMADD231PS    Y5, Y1, Y0
+	VPBROADCASTW   108(R8), Y1
+	VCVTPH2PS      X1, Y1
+	VBROADCASTI128 92(R8), Y2
+	VPSHUFB        Y16, Y2, Y2
+	VPANDD         Y17, Y2, Y2
+	VPMADDUBSW     Y18, Y2, Y2
+	VPSRLVD        upperBy4<>+0(SB), Y2, Y2
+	VPSUBW         Y19, Y2, Y2
+	VMOVDQA        Y9, Y5
+	VMOVDQA        Y10, Y6
+	VMOVDQA        Y1, Y1
+	VMOVDQA        Y2, Y2
+	ADDQ           $+110, R8
+	ADDQ           $+512, R9
+	DECQ           DI
+	JZ             last18
+	JMP            group17
+
+last18:
+	VMOVDQU     -416(R9), Y3
+	VPSLLD      $0x02, Y3, Y3
+	VPADDD      Y3, Y5, Y5
+	VMOVDQU     -384(R9), Y3
+	VPSLLD      $0x02, Y3, Y3
+	VPADDD      Y3, Y6, Y6
+	VPSLLD      $0x10, Y6, Y6
+	VPBLENDW    $0xaa, Y6, Y5, Y5
+	VPMADDWD    Y2, Y5, Y5
+	VCVTDQ2PS   Y5, Y5
+	VMULPS      -512(R9), Y1, Y1
+	VFMADD231PS Y5, Y1, Y0
+	VMOVUPS     Y0, (SP)(BX*1)
+	MOVQ        rowBytes+24(FP), DI
+	ADDQ        DI, AX
+	ADDQ        $0x20, BX
+	CMPQ        BX, $+256
+	JNE         row14
+	VMOVDQU     (SP), Y0
+	VMOVDQU     32(SP), Y1
+	VMOVDQU     64(SP), Y2
+	VMOVDQU     96(SP), Y3
+	VPUNPCKLDQ  Y1, Y0, Y4
+	VPUNPCKHDQ  Y1, Y0, Y0
+	VPUNPCKLDQ  Y3, Y2, Y1
+	VPUNPCKHDQ  Y3, Y2, Y2
+	VPUNPCKLQDQ Y1, Y4, Y3
+	VPUNPCKHQDQ Y1, Y4, Y1
+	VPUNPCKLQDQ Y2, Y0, Y4
+	VPUNPCKHQDQ Y2, Y0, Y0
+	VMOVDQU     128(SP), Y2
+	VMOVDQU     160(SP), Y5
+	VMOVDQU     192(SP), Y6
+	VMOVDQU     224(SP), Y7
+	VPUNPCKLDQ  Y5, Y2, Y8
+	VPUNPCKHDQ  Y5, Y2, Y2
+	VPUNPCKLDQ  Y7, Y6, Y5
+	VPUNPCKHDQ  Y7, Y6, Y6
+	VPUNPCKLQDQ Y5, Y8, Y7
+	VPUNPCKHQDQ Y5, Y8, Y5
+	VPUNPCKLQDQ Y6, Y2, Y8
+	VPUNPCKHQDQ Y6, Y2, Y2
+	VPXOR       Y6, Y6, Y6
+	VPERM2F128  $0x20, Y7, Y3, Y9
+	VADDPS      Y9, Y6, Y6
+	VPERM2F128  $0x20, Y5, Y1, Y9
+	VADDPS      Y9, Y6, Y6
+	VPERM2F128  $0x20, Y8, Y4, Y9
+	VADDPS      Y9, Y6, Y6
+	VPERM2F128  $0x20, Y2, Y0, Y9
+	VADDPS      Y9, Y6, Y6
+	VPERM2F128  $0x31, Y7, Y3, Y3
+	VADDPS      Y3, Y6, Y6
+	VPERM2F128  $0x31, Y5, Y1, Y1
+	VADDPS      Y1, Y6, Y6
+	VPERM2F128  $0x31, Y8, Y4, Y1
+	VADDPS      Y1, Y6, Y6
+	VPERM2F128  $0x31, Y2, Y0, Y0
+	VADDPS      Y0, Y6, Y6
+	VMOVUPS     Y6, (CX)
+	ADDQ        $0x20, CX
+	DECQ        DX
+	JNZ         octet13
 	VZEROUPPER
 	RET
 
-DATA bit2<>+0(SB)/8, $0x0404040404040404
-DATA bit2<>+8(SB)/8, $0x0404040404040404
-DATA bit2<>+16(SB)/8, $0x0404040404040404
-DATA bit2<>+24(SB)/8, $0x0404040404040404
-GLOBL bit2<>(SB), RODATA|NOPTR, $32
+DATA splice3Order<>+0(SB)/8, $0x0f070e060d050c04
+DATA splice3Order<>+8(SB)/8, $0x0f0b0e0a0d090c08
+DATA splice3Order<>+16(SB)/8, $0x0f070e060d050c04
+DATA splice3Order<>+24(SB)/8, $0x0f0b0e0a0d090c08
+GLOBL splice3Order<>(SB), RODATA|NOPTR, $32
 
-DATA rowQ3Low<>+0(SB)/8, $0x0000000000000000
-DATA rowQ3Low<>+8(SB)/8, $0x0000000400000004
-DATA rowQ3Low<>+16(SB)/8, $0x0000000000000000
-DATA rowQ3Low<>+24(SB)/8, $0x0000000000000000
-GLOBL rowQ3Low<>(SB), RODATA|NOPTR, $32
+DATA splice3Mask<>+0(SB)/8, $0x030f030f030f030f
+DATA splice3Mask<>+8(SB)/8, $0x0c0f0c0f0c0f0c0f
+DATA splice3Mask<>+16(SB)/8, $0x30f030f030f030f0
+DATA splice3Mask<>+24(SB)/8, $0xc0f0c0f0c0f0c0f0
+GLOBL splice3Mask<>(SB), RODATA|NOPTR, $32
 
-DATA rowQ3High<>+0(SB)/8, $0x0000000200000000
-DATA rowQ3High<>+8(SB)/8, $0x0000000600000004
-DATA rowQ3High<>+16(SB)/8, $0x0000000000000000
-DATA rowQ3High<>+24(SB)/8, $0x0000000000000000
-GLOBL rowQ3High<>(SB), RODATA|NOPTR, $32
+DATA splice3Factor<>+0(SB)/8, $0x1001100110011001
+DATA splice3Factor<>+8(SB)/8, $0x0401040104010401
+DATA splice3Factor<>+16(SB)/8, $0x1001100110011001
+DATA splice3Factor<>+24(SB)/8, $0x0401040104010401
+GLOBL splice3Factor<>(SB), RODATA|NOPTR, $32
 
-DATA thirtyTwo<>+0(SB)/8, $0x2020202020202020
-DATA thirtyTwo<>+8(SB)/8, $0x2020202020202020
-DATA thirtyTwo<>+16(SB)/8, $0x2020202020202020
-DATA thirtyTwo<>+24(SB)/8, $0x2020202020202020
-GLOBL thirtyTwo<>(SB), RODATA|NOPTR, $32
+DATA wordThirtyTwo<>+0(SB)/8, $0x0020002000200020
+DATA wordThirtyTwo<>+8(SB)/8, $0x0020002000200020
+DATA wordThirtyTwo<>+16(SB)/8, $0x0020002000200020
+DATA wordThirtyTwo<>+24(SB)/8, $0x0020002000200020
+GLOBL wordThirtyTwo<>(SB), RODATA|NOPTR, $32
+
+DATA upperBy4<>+0(SB)/8, $0x0000000000000000
+DATA upperBy4<>+8(SB)/8, $0x0000000000000000
+DATA upperBy4<>+16(SB)/8, $0x0000000400000004
+DATA upperBy4<>+24(SB)/8, $0x0000000400000004
+GLOBL upperBy4<>(SB), RODATA|NOPTR, $32
+
+DATA third0<>+0(SB)/8, $0x4440444004000400
+DATA third0<>+8(SB)/8, $0x4440444004000400
+DATA third0<>+16(SB)/8, $0x4440444004000400
+DATA third0<>+24(SB)/8, $0x4440444004000400
+GLOBL third0<>(SB), RODATA|NOPTR, $32
+
+DATA third1<>+0(SB)/8, $0x0404000004040000
+DATA third1<>+8(SB)/8, $0x4444404044444040
+DATA third1<>+16(SB)/8, $0x0404000004040000
+DATA third1<>+24(SB)/8, $0x4444404044444040
+GLOBL third1<>(SB), RODATA|NOPTR, $32
+
+DATA low2s<>+0(SB)/8, $0x3333333333333333
+DATA low2s<>+8(SB)/8, $0x3333333333333333
+DATA low2s<>+16(SB)/8, $0x3333333333333333
+DATA low2s<>+24(SB)/8, $0x3333333333333333
+GLOBL low2s<>(SB), RODATA|NOPTR, $32
+
+DATA low3<>+0(SB)/8, $0x0707070707070707
+DATA low3<>+8(SB)/8, $0x0707070707070707
+DATA low3<>+16(SB)/8, $0x0707070707070707
+DATA low3<>+24(SB)/8, $0x0707070707070707
+GLOBL low3<>(SB), RODATA|NOPTR, $32
 
 // func dotQ3_Kx2VL(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
-// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
+// Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
 TEXT ·dotQ3_Kx2VL(SB), $512-80
-	MOVQ    w+16(FP), AX
-	MOVQ    out+0(FP), CX
-	MOVQ    octets+32(FP), DX
-	MOVQ    stride+56(FP), DI
-	VMOVDQU low2<>+0(SB), Y0
-	VMOVDQU bit2<>+0(SB), Y1
-	VMOVDQU onesWords<>+0(SB), Y2
-	MOVQ    AX, SI
+	MOVQ      w+16(FP), AX
+	MOVQ      out+0(FP), CX
+	MOVQ      octets+32(FP), DX
+	MOVQ      stride+56(FP), DI
+	VMOVDQU32 splice3Order<>+0(SB), Y16
+	VMOVDQU32 splice3Mask<>+0(SB), Y17
+	VMOVDQU32 splice3Factor<>+0(SB), Y18
+	VMOVDQU32 wordThirtyTwo<>+0(SB), Y19
+	VMOVDQU32 upperBy4<>+0(SB), Y20
+	VMOVDQU32 nibbleMask<>+0(SB), Y21
+	VMOVDQU32 third0<>+0(SB), Y22
+	VMOVDQU32 third1<>+0(SB), Y23
+	VMOVDQU32 low2s<>+0(SB), Y24
+	VMOVDQU32 low3<>+0(SB), Y25
+	VMOVDQU32 onesWords<>+0(SB), Y26
+	MOVQ      AX, SI
 
-octet22:
+octet19:
 	XORQ BX, BX
 
-row23:
+row20:
 	LEAQ 65536(AX), R8
 
-touch27:
+touch21:
 	CMPQ       SI, R8
+	JGE        touched22
+	PREFETCHT0 (SI)
+	ADDQ       $+4096, SI
+	JMP        touch21
+
+touched22:
+	MOVQ  AX, R9
+	MOVQ  lanes+48(FP), R10
+	MOVQ  n+64(FP), R8
+	VPXOR Y0, Y0, Y0
+	VPXOR Y1, Y1, Y1
+
+group23:
+	PREFETCHT0     4096(R9)
+	PREFETCHT0     4160(R9)
+	VMOVDQU        32(R9), X2
+	VPBLENDD       $0xf0, 48(R9), Y2, Y2
+	VBROADCASTI128 (R9), Y3
+	VPSRLVD        Y20, Y3, Y3
+	VPANDD         Y21, Y3, Y3
+	VPSHUFB        Y3, Y22, Y4
+	VPTERNLOGD     $0xf8, Y24, Y2, Y4
+	VPANDD         Y25, Y4, Y5
+	VPXOR          Y6, Y6, Y6
+	VPDPBUSD       256(R10), Y5, Y6
+	VPXOR          Y7, Y7, Y7
+	VPDPBUSD       256(R10)(DI*1), Y5, Y7
+	VPSRLW         $0x02, Y2, Y2
+	VPSHUFB        Y3, Y23, Y3
+	VPTERNLOGD     $0xf8, Y24, Y2, Y3
+	VPANDD         Y25, Y3, Y2
+	VPXOR          Y5, Y5, Y5
+	VPDPBUSD       320(R10), Y2, Y5
+	VPXOR          Y8, Y8, Y8
+	VPDPBUSD       320(R10)(DI*1), Y2, Y8
+	VPACKSSDW      Y5, Y6, Y6
+	VPMADDWD       Y26, Y6, Y6
+	VPACKSSDW      Y8, Y7, Y7
+	VPMADDWD       Y26, Y7, Y7
+	VPSRLW         $0x04, Y4, Y2
+	VPANDD         Y25, Y2, Y2
+	VPXOR          Y4, Y4, Y4
+	VPDPBUSD       384(R10), Y2, Y4
+	VPXOR          Y5, Y5, Y5
+	VPDPBUSD       384(R10)(DI*1), Y2, Y5
+	VPSRLW         $0x04, Y3, Y2
+	VPANDD         Y25, Y2, Y2
+	VPXOR          Y3, Y3, Y3
+	VPDPBUSD       448(R10), Y2, Y3
+	VPXOR          Y8, Y8, Y8
+	VPDPBUSD       448(R10)(DI*1), Y2, Y8
+	VPACKSSDW      Y3, Y4, Y4
+	VPMADDWD       Y26, Y4, Y4
+	VPACKSSDW      Y8, Y5, Y5
+	VPMADDWD       Y26, Y5, Y5
+	VPACKSSDW      Y4, Y6, Y6
+	VPMADDWD       Y26, Y6, Y6
+	VPACKSSDW      Y5, Y7, Y7
+	VPMADDWD       Y26, Y7, Y7
+	VMOVDQU        48(R9), X2
+	VPBLENDD       $0xf0, 64(R9), Y2, Y2
+	VBROADCASTI128 16(R9), Y3
+	VPSRLVD        Y20, Y3, Y3
+	VPANDD         Y21, Y3, Y3
+	VPSHUFB        Y3, Y22, Y4
+	VPTERNLOGD     $0xf8, Y24, Y2, Y4
+	VPANDD         Y25, Y4, Y5
+	VPXOR          Y8, Y8, Y8
+	VPDPBUSD       288(R10), Y5, Y8
+	VPXOR          Y9, Y9, Y9
+	VPDPBUSD       288(R10)(DI*1), Y5, Y9
+	VPSRLW         $0x02, Y2, Y2
+	VPSHUFB        Y3, Y23, Y3
+	VPTERNLOGD     $0xf8, Y24, Y2, Y3
+	VPANDD         Y25, Y3, Y2
+	VPXOR          Y5, Y5, Y5
+	VPDPBUSD       352(R10), Y2, Y5
+	VPXOR          Y10, Y10, Y10
+	VPDPBUSD       352(R10)(DI*1), Y2, Y10
+	VPACKSSDW      Y5, Y8, Y8
+	VPMADDWD       Y26, Y8, Y8
+	VPACKSSDW      Y10, Y9, Y9
+	VPMADDWD       Y26, Y9, Y9
+	VPSRLW         $0x04, Y4, Y2
+	VPANDD         Y25, Y2, Y2
+	VPXOR          Y4, Y4, Y4
+	VPDPBUSD       416(R10), Y2, Y4
+	VPXOR          Y5, Y5, Y5
+	VPDPBUSD       416(R10)(DI*1), Y2, Y5
+	VPSRLW         $0x04, Y3, Y2
+	VPANDD         Y25, Y2, Y2
+	VPXOR          Y3, Y3, Y3
+	VPDPBUSD       480(R10), Y2, Y3
+	VPXOR          Y10, Y10, Y10
+	VPDPBUSD       480(R10)(DI*1), Y2, Y10
+	VPACKSSDW      Y3, Y4, Y4
+	VPMADDWD       Y26, Y4, Y4
+	VPACKSSDW      Y10, Y5, Y5
+	VPMADDWD       Y26, Y5, Y5
+	VPACKSSDW      Y4, Y8, Y8
+	VPMADDWD       Y26, Y8, Y8
+	VPACKSSDW      Y5, Y9, Y9
+	VPMADDWD       Y26, Y9, Y9
+	VPBROADCASTW   108(R9), Y2
+	VCVTPH2PS      X2, Y2
+	VBROADCASTI128 92(R9), Y3
+	VPSHUFB        Y16, Y3, Y3
+	VPANDD         Y17, Y3, Y3
+	VPMADDUBSW     Y18, Y3, Y3
+	VPSRLVD        upperBy4<>+0(SB), Y3, Y3
+	VPSUBW         Y19, Y3, Y3
+	VMOVDQU        96(R10), Y4
+	VPSLLD         $0x02, Y4, Y4
+	VPADDD         Y4, Y6, Y6
+	VMOVDQU        128(R10), Y4
+	VPSLLD         $0x02, Y4, Y4
+	VPADDD         Y4, Y8, Y8
+	VPSLLD         $0x10, Y8, Y8
+	VPBLENDW       $0xaa, Y8, Y6, Y6
+	VPMADDWD       Y3, Y6, Y6
+	VCVTDQ2PS      Y6, Y6
+	VMULPS         (R10), Y2, Y4
+	VFMADD231PS    Y6, Y4, Y0
+	VMOVDQU        96(R10)(DI*1), Y4
+	VPSLLD         $0x02, Y4, Y4
+	VPADDD         Y4, Y7, Y7
+	VMOVDQU        128(R10)(DI*1), Y4
+	VPSLLD         $0x02, Y4, Y4
+	VPADDD         Y4, Y9, Y9
+	VPSLLD         $0x10, Y9, Y9
+	VPBLENDW       $0xaa, Y9, Y7, Y7
+	VPMADDWD       Y3, Y7, Y7
+	VCVTDQ2PS      Y7, Y7
+	VMULPS         (R10)(DI*1), Y2, Y2
+	VFMADD231PS    Y7, Y2, Y1
+	ADDQ           $+110, R9
+	ADDQ           $+512, R10
+	DECQ           R8
+	JZ             done24
+	JMP            group23
+
+done24:
+	VMOVUPS     Y0, (SP)(BX*1)
+	VMOVUPS     Y1, 256(SP)(BX*1)
+	MOVQ        rowBytes+24(FP), R8
+	ADDQ        R8, AX
+	ADDQ        $0x20, BX
+	CMPQ        BX, $+256
+	JNE         row20
+	VMOVDQU     (SP), Y0
+	VMOVDQU     32(SP), Y1
+	VMOVDQU     64(SP), Y2
+	VMOVDQU     96(SP), Y3
+	VPUNPCKLDQ  Y1, Y0, Y4
+	VPUNPCKHDQ  Y1, Y0, Y0
+	VPUNPCKLDQ  Y3, Y2, Y1
+	VPUNPCKHDQ  Y3, Y2, Y2
+	VPUNPCKLQDQ Y1, Y4, Y3
+	VPUNPCKHQDQ Y1, Y4, Y1
+	VPUNPCKLQDQ Y2, Y0, Y4
+	VPUNPCKHQDQ Y2, Y0, Y0
+	VMOVDQU     128(SP), Y2
+	VMOVDQU     160(SP), Y5
+	VMOVDQU     192(SP), Y6
+	VMOVDQU     224(SP), Y7
+	VPUNPCKLDQ  Y5, Y2, Y8
+	VPUNPCKHDQ  Y5, Y2, Y2
+	VPUNPCKLDQ  Y7, Y6, Y5
+	VPUNPCKHDQ  Y7, Y6, Y6
+	VPUNPCKLQDQ Y5, Y8, Y7
+	VPUNPCKHQDQ Y5, Y8, Y5
+	VPUNPCKLQDQ Y6, Y2, Y8
+	VPUNPCKHQDQ Y6, Y2, Y2
+	VPXOR       Y6, Y6, Y6
+	VPERM2F128  $0x20, Y7, Y3, Y9
+	VADDPS      Y9, Y6, Y6
+	VPERM2F128  $0x20, Y5, Y1, Y9
+	VADDPS      Y9, Y6, Y6
+	VPERM2F128  $0x20, Y8, Y4, Y9
+	VADDPS      Y9, Y6, Y6
+	VPERM2F128  $0x20, Y2, Y0, Y9
+	VADDPS      Y9, Y6, Y6
+	VPERM2F128  $0x31, Y7, Y3, Y3
+	VADDPS      Y3, Y6, Y6
+	VPERM2F128  $0x31, Y5, Y1, Y1
+	VADDPS      Y1, Y6, Y6
+	VPERM2F128  $0x31, Y8, Y4, Y1
+	VADDPS      Y1, Y6, Y6
+	VPERM2F128  $0x31, Y2, Y0, Y0
+	VADDPS      Y0, Y6, Y6
+	VMOVUPS     Y6, (CX)
+	MOVQ        ldo+8(FP), BX
+	VMOVDQU     256(SP), Y0
+	VMOVDQU     288(SP), Y1
+	VMOVDQU     320(SP), Y2
+	VMOVDQU     352(SP), Y3
+	VPUNPCKLDQ  Y1, Y0, Y4
+	VPUNPCKHDQ  Y1, Y0, Y0
+	VPUNPCKLDQ  Y3, Y2, Y1
+	VPUNPCKHDQ  Y3, Y2, Y2
+	VPUNPCKLQDQ Y1, Y4, Y3
+	VPUNPCKHQDQ Y1, Y4, Y1
+	VPUNPCKLQDQ Y2, Y0, Y4
+	VPUNPCKHQDQ Y2, Y0, Y0
+	VMOVDQU     384(SP), Y2
+	VMOVDQU     416(SP), Y5
+	VMOVDQU     448(SP), Y6
+	VMOVDQU     480(SP), Y7
+	VPUNPCKLDQ  Y5, Y2, Y8
+	VPUNPCKHDQ  Y5, Y2, Y2
+	VPUNPCKLDQ  Y7, Y6, Y5
+	VPUNPCKHDQ  Y7, Y6, Y6
+	VPUNPCKLQDQ Y5, Y8, Y7
+	VPUNPCKHQDQ Y5, Y8, Y5
+	VPUNPCKLQDQ Y6, Y2, Y8
+	VPUNPCKHQDQ Y6, Y2, Y2
+	VPXOR       Y6, Y6, Y6
+	VPERM2F128  $0x20, Y7, Y3, Y9
+	VADDPS      Y9, Y6, Y6
+	VPERM2F128  $0x20, Y5, Y1, Y9
+	VADDPS      Y9, Y6, Y6
+	VPERM2F128  $0x20, Y8, Y4, Y9
+	VADDPS      Y9, Y6, Y6
+	VPERM2F128  $0x20, Y2, Y0, Y9
+	VADDPS      Y9, Y6, Y6
+	VPERM2F128  $0x31, Y7, Y3, Y3
+	VADDPS      Y3, Y6, Y6
+	VPERM2F128  $0x31, Y5, Y1, Y1
+	VADDPS      Y1, Y6, Y6
+	VPERM2F128  $0x31, Y8, Y4, Y1
+	VADDPS      Y1, Y6, Y6
+	VPERM2F128  $0x31, Y2, Y0, Y0
+	VADDPS      Y0, Y6, Y6
+	VMOVUPS     Y6, (CX)(BX*4)
+	ADDQ        $0x20, CX
+	DECQ        DX
+	JNZ         octet19
+	VZEROUPPER
+	RET
+
+// func dotQ4_Kx1VL(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+// Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
+TEXT ·dotQ4_Kx1VL(SB), $256-80
+	MOVQ      w+16(FP), AX
+	MOVQ      out+0(FP), CX
+	MOVQ      octets+32(FP), DX
+	VMOVDQU32 splice45Order<>+0(SB), Y16
+	VMOVDQU32 splice45Mask<>+0(SB), Y17
+	VMOVDQU32 splice45Factor<>+0(SB), Y18
+	VMOVDQU32 nibbleMask<>+0(SB), Y19
+	VMOVDQU32 highNibble<>+0(SB), Y20
+	VMOVDQU32 onesWords<>+0(SB), Y21
+	MOVQ      AX, SI
+
+octet25:
+	XORQ BX, BX
+
+row26:
+	LEAQ 65536(AX), DI
+
+touch27:
+	CMPQ       SI, DI
 	JGE        touched28
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
 	JMP        touch27
 
 touched28:
-	MOVQ  AX, R9
-	MOVQ  blocks+40(FP), R10
-	MOVQ  lanes+48(FP), R11
-	MOVQ  n+64(FP), R8
-	VPXOR Y3, Y3, Y3
-	VPXOR Y4, Y4, Y4
+	MOVQ           AX, R8
+	MOVQ           lanes+48(FP), R9
+	MOVQ           n+64(FP), DI
+	VPXOR          Y0, Y0, Y0
+	PREFETCHT0     4096(R8)
+	PREFETCHT0     4160(R8)
+	PREFETCHT0     4224(R8)
+	VMOVDQU        16(R8), X1
+	VPBLENDD       $0xf0, 64(R8), Y1, Y1
+	VPANDD         Y19, Y1, Y2
+	VMOVDQU        32(R8), X3
+	VPBLENDD       $0xf0, 80(R8), Y3, Y3
+	VPANDD         Y19, Y3, Y4
+	VPXOR          Y5, Y5, Y5
+	VPDPBUSD       256(R9), Y2, Y5
+	VPDPBUSD       288(R9), Y4, Y5
+	VPANDD         Y20, Y1, Y1
+	VPANDD         Y20, Y3, Y2
+	VPXOR          Y3, Y3, Y3
+	VPDPBUSD       320(R9), Y1, Y3
+	VPDPBUSD       352(R9), Y2, Y3
+	VPSRAD         $0x04, Y3, Y3
+	VPACKSSDW      Y3, Y5, Y5
+	VPMADDWD       Y21, Y5, Y5
+	VMOVDQU        48(R8), X1
+	VPBLENDD       $0xf0, 96(R8), Y1, Y1
+	VPANDD         Y19, Y1, Y2
+	VMOVDQU        64(R8), X3
+	VPBLENDD       $0xf0, 112(R8), Y3, Y3
+	VPANDD         Y19, Y3, Y4
+	VPXOR          Y6, Y6, Y6
+	VPDPBUSD       384(R9), Y2, Y6
+	VPDPBUSD       416(R9), Y4, Y6
+	VPANDD         Y20, Y1, Y1
+	VPANDD         Y20, Y3, Y2
+	VPXOR          Y3, Y3, Y3
+	VPDPBUSD       448(R9), Y1, Y3
+	VPDPBUSD       480(R9), Y2, Y3
+	VPSRAD         $0x04, Y3, Y3
+	VPACKSSDW      Y3, Y6, Y6
+	VPMADDWD       Y21, Y6, Y6
+	VBROADCASTI128 (R8), Y1
+	VPSHUFB        Y16, Y1, Y1
+	VPANDD         Y17, Y1, Y1
+	VPMADDUBSW     Y18, Y1, Y1
+	VPSRLW         $0x02, Y1, Y1
+	VPSRLD         $0x12, Y1, Y2
+	VPXOR          Y3, Y3, Y3
+	VPBLENDW       $0xaa, Y3, Y1, Y1
+	VCVTDQ2PS      Y1, Y1
+	VCVTDQ2PS      Y2, Y2
+	VPBROADCASTD   (R8), X3
+	VCVTPH2PS      X3, Y3
+	VMOVSLDUP      Y3, Y4
+	VMOVSHDUP      Y3, Y3
+	VMULPS         Y4, Y1, Y1
+	VMULPS         Y3, Y2, Y2
+	ADDQ           $+144, R8
+	ADDQ           $+512, R9
+	DECQ           DI
+	JZ             last30
 
-group24:
-	PREFETCHT0   4096(R9)
-	PREFETCHT0   4160(R9)
-	VPAND        32(R9), Y0, Y5
-	VMOVDQU      (R9), Y6
-	VPSLLW       $0x02, Y6, Y6
-	VPAND        Y1, Y6, Y6
-	VPOR         Y6, Y5, Y5
-	VPXOR        Y6, Y6, Y6
-	VPDPBUSD     (R10), Y5, Y6
-	VPXOR        Y7, Y7, Y7
-	VPDPBUSD     (R10)(DI*1), Y5, Y7
-	VMOVDQU      32(R9), Y5
-	VPSRLW       $0x02, Y5, Y5
-	VPAND        Y0, Y5, Y5
-	VMOVDQU      (R9), Y8
-	VPSLLW       $0x01, Y8, Y8
-	VPAND        Y1, Y8, Y8
-	VPOR         Y8, Y5, Y5
-	VPXOR        Y8, Y8, Y8
-	VPDPBUSD     64(R10), Y5, Y8
-	VPXOR        Y9, Y9, Y9
-	VPDPBUSD     64(R10)(DI*1), Y5, Y9
-	VPACKSSDW    Y8, Y6, Y6
-	VPMADDWD     Y2, Y6, Y6
-	VPACKSSDW    Y9, Y7, Y7
-	VPMADDWD     Y2, Y7, Y7
-	VMOVDQU      32(R9), Y5
-	VPSRLW       $0x04, Y5, Y5
-	VPAND        Y0, Y5, Y5
-	VPAND        (R9), Y1, Y8
-	VPOR         Y8, Y5, Y5
-	VPXOR        Y8, Y8, Y8
-	VPDPBUSD     128(R10), Y5, Y8
-	VPXOR        Y9, Y9, Y9
-	VPDPBUSD     128(R10)(DI*1), Y5, Y9
-	VMOVDQU      32(R9), Y5
-	VPSRLW       $0x06, Y5, Y5
-	VPAND        Y0, Y5, Y5
-	VMOVDQU      (R9), Y10
-	VPSRLW       $0x01, Y10, Y10
-	VPAND        Y1, Y10, Y10
-	VPOR         Y10, Y5, Y5
-	VPXOR        Y10, Y10, Y10
-	VPDPBUSD     192(R10), Y5, Y10
-	VPXOR        Y11, Y11, Y11
-	VPDPBUSD     192(R10)(DI*1), Y5, Y11
-	VPACKSSDW    Y10, Y8, Y8
-	VPMADDWD     Y2, Y8, Y8
-	VPACKSSDW    Y11, Y9, Y9
-	VPMADDWD     Y2, Y9, Y9
-	VPACKSSDW    Y8, Y6, Y6
-	VPMADDWD     Y2, Y6, Y6
-	VPACKSSDW    Y9, Y7, Y7
-	VPMADDWD     Y2, Y7, Y7
-	VPAND        64(R9), Y0, Y5
-	VMOVDQU      (R9), Y8
-	VPSRLW       $0x02, Y8, Y8
-	VPAND        Y1, Y8, Y8
-	VPOR         Y8, Y5, Y5
-	VPXOR        Y8, Y8, Y8
-	VPDPBUSD     256(R10), Y5, Y8
-	VPXOR        Y9, Y9, Y9
-	VPDPBUSD     256(R10)(DI*1), Y5, Y9
-	VMOVDQU      64(R9), Y5
-	VPSRLW       $0x02, Y5, Y5
-	VPAND        Y0, Y5, Y5
-	VMOVDQU      (R9), Y10
-	VPSRLW       $0x03, Y10, Y10
-	VPAND        Y1, Y10, Y10
-	VPOR         Y10, Y5, Y5
-	VPXOR        Y10, Y10, Y10
-	VPDPBUSD     320(R10), Y5, Y10
-	VPXOR        Y11, Y11, Y11
-	VPDPBUSD     320(R10)(DI*1), Y5, Y11
-	VPACKSSDW    Y10, Y8, Y8
-	VPMADDWD     Y2, Y8, Y8
-	VPACKSSDW    Y11, Y9, Y9
-	VPMADDWD     Y2, Y9, Y9
-	VMOVDQU      64(R9), Y5
-	VPSRLW       $0x04, Y5, Y5
-	VPAND        Y0, Y5, Y5
-	VMOVDQU      (R9), Y10
-	VPSRLW       $0x04, Y10, Y10
-	VPAND        Y1, Y10, Y10
-	VPOR         Y10, Y5, Y5
-	VPXOR        Y10, Y10, Y10
-	VPDPBUSD     384(R10), Y5, Y10
-	VPXOR        Y11, Y11, Y11
-	VPDPBUSD     384(R10)(DI*1), Y5, Y11
-	VMOVDQU      64(R9), Y5
-	VPSRLW       $0x06, Y5, Y5
-	VPAND        Y0, Y5, Y5
-	VMOVDQU      (R9), Y12
-	VPSRLW       $0x05, Y12, Y12
-	VPAND        Y1, Y12, Y12
-	VPOR         Y12, Y5, Y5
-	VPXOR        Y12, Y12, Y12
-	VPDPBUSD     448(R10), Y5, Y12
-	VPXOR        Y13, Y13, Y13
-	VPDPBUSD     448(R10)(DI*1), Y5, Y13
-	VPACKSSDW    Y12, Y10, Y10
-	VPMADDWD     Y2, Y10, Y10
-	VPACKSSDW    Y13, Y11, Y11
-	VPMADDWD     Y2, Y11, Y11
-	VPACKSSDW    Y10, Y8, Y8
-	VPMADDWD     Y2, Y8, Y8
-	VPACKSSDW    Y11, Y9, Y9
-	VPMADDWD     Y2, Y9, Y9
-	VPERM2I128   $0x20, Y8, Y6, Y5
-	VPERM2I128   $0x31, Y8, Y6, Y6
-	VPERM2I128   $0x20, Y9, Y7, Y8
-	VPERM2I128   $0x31, Y9, Y7, Y7
-	VPBROADCASTW 108(R9), Y9
-	VCVTPH2PS    X9, Y9
-	VMOVDQU      94(R9), X10
-	VPSRLDQ      $0x02, Y10, Y10
-	VPSHUFD      $0x44, Y10, Y11
-	VPSRLVD      rowQ3Low<>+0(SB), Y11, Y11
-	VPAND        nibbleMask<>+0(SB), Y11, Y11
-	VPSHUFD      $0xaa, Y10, Y10
-	VPSRLVD      rowQ3High<>+0(SB), Y10, Y10
-	VPAND        low2<>+0(SB), Y10, Y10
-	VPSLLD       $0x04, Y10, Y10
-	VPOR         Y10, Y11, Y11
-	VPSUBB       thirtyTwo<>+0(SB), Y11, Y11
-	VPMOVSXBW    X11, Y10
-	VPSLLD       $0x10, Y10, Y11
-	VPSRAD       $0x10, Y11, Y11
-	VPSRAD       $0x10, Y10, Y10
-	VMOVDQU      96(R11), Y12
-	VPSLLD       $0x02, Y12, Y12
-	VPADDD       Y12, Y5, Y5
-	VPMULLD      Y11, Y5, Y5
-	VMOVDQU      128(R11), Y12
-	VPSLLD       $0x02, Y12, Y12
-	VPADDD       Y12, Y6, Y6
-	VPMULLD      Y10, Y6, Y6
-	VPADDD       Y6, Y5, Y5
+group29:
+	PREFETCHT0     4096(R8)
+	PREFETCHT0     4160(R8)
+	PREFETCHT0     4224(R8)
+	VMOVDQU        16(R8), X3
+	VPBLENDD       $0xf0, 64(R8), Y3, Y3
+	VPANDD         Y19, Y3, Y4
+	VMOVDQU        32(R8), X7
+	VPBLENDD       $0xf0, 80(R8), Y7, Y7
+	VPANDD         Y19, Y7, Y8
+	VPXOR          Y9, Y9, Y9
+	VPDPBUSD       256(R9), Y4, Y9
+	VPDPBUSD       288(R9), Y8, Y9
+	VPANDD         Y20, Y3, Y3
+	VPANDD         Y20, Y7, Y4
+	VPXOR          Y7, Y7, Y7
+	VPDPBUSD       320(R9), Y3, Y7
+	VPDPBUSD       352(R9), Y4, Y7
+	VPSRAD         $0x04, Y7, Y7
+	VPACKSSDW      Y7, Y9, Y9
+	VPMADDWD       Y21, Y9, Y9
+	VMOVDQU        48(R8), X3
+	VPBLENDD       $0xf0, 96(R8), Y3, Y3
+	VPANDD         Y19, Y3, Y4
+	VMOVDQU        64(R8), X7
+	VPBLENDD       $0xf0, 112(R8), Y7, Y7
+	VPANDD         Y19, Y7, Y8
+	VPXOR          Y10, Y10, Y10
+	VPDPBUSD       384(R9), Y4, Y10
+	VPDPBUSD       416(R9), Y8, Y10
+	VPANDD         Y20, Y3, Y3
+	VPANDD         Y20, Y7, Y4
+	VPXOR          Y7, Y7, Y7
+	VPDPBUSD       448(R9), Y3, Y7
+	VPDPBUSD       480(R9), Y4, Y7
+	VPSRAD         $0x04, Y7, Y7
+	VPACKSSDW      Y7, Y10, Y10
+	VPMADDWD       Y21, Y10, Y10
+	VPACKSSDW      Y6, Y5, Y5
+	VPMADDWD       Y21, Y5, Y5
+	VCVTDQ2PS      Y5, Y5
+	VMULPS         -512(R9), Y1, Y1
+	VFMADD231PS    Y5, Y1, Y0
+	VFNMADD231PS   -480(R9), Y2, Y0
+	VBROADCASTI128 (R8), Y1
+	VPSHUFB        Y16, Y1, Y1
+	VPANDD         Y17, Y1, Y1
+	VPMADDUBSW     Y18, Y1, Y1
+	VPSRLW         $0x02, Y1, Y1
+	VPSRLD         $0x12, Y1, Y2
+	VPXOR          Y3, Y3, Y3
+	VPBLENDW       $0xaa, Y3, Y1, Y1
+	VCVTDQ2PS      Y1, Y1
+	VCVTDQ2PS      Y2, Y2
+	VPBROADCASTD   (R8), X3
+	VCVTPH2PS      X3, Y3
+	VMOVSLDUP      Y3, Y4
+	VMOVSHDUP      Y3, Y3
+	VMULPS         Y4, Y1, Y1
+	VMULPS         Y3, Y2, Y2
+	VMOVDQA        Y9, Y5
+	VMOVDQA        Y10, Y6
+	VMOVDQA        Y1, Y1
+	VMOVDQA        Y2, Y2
+	ADDQ           $+144, R8
+	ADDQ           $+512, R9
+	DECQ           DI
+	JZ             last30
+	JMP            group29
+
+last30:
+	VPACKSSDW    Y6, Y5, Y5
+	VPMADDWD     Y21, Y5, Y5
 	VCVTDQ2PS    Y5, Y5
-	VMULPS       (R11), Y9, Y6
-	VFMADD231PS  Y5, Y6, Y3
-	VMOVDQU      96(R11)(DI*1), Y5
-	VPSLLD       $0x02, Y5, Y5
-	VPADDD       Y5, Y8, Y8
-	VPMULLD      Y11, Y8, Y8
-	VMOVDQU      128(R11)(DI*1), Y5
-	VPSLLD       $0x02, Y5, Y5
-	VPADDD       Y5, Y7, Y7
-	VPMULLD      Y10, Y7, Y7
-	VPADDD       Y7, Y8, Y8
-	VCVTDQ2PS    Y8, Y8
-	VMULPS       (R11)(DI*1), Y9, Y5
-	VFMADD231PS  Y8, Y5, Y4
-	ADDQ         $+110, R9
-	ADDQ         $+512, R10
-	ADDQ         $+512, R11
-	DECQ         R8
-	JNZ          group24
-	VMOVUPS      Y3, (SP)(BX*1)
-	VMOVUPS      Y4, 256(SP)(BX*1)
-	MOVQ         rowBytes+24(FP), R8
-	ADDQ         R8, AX
-	ADDQ         $0x20, BX
-	CMPQ         BX, $+256
-	JNE          row23
-	VMOVDQU      (SP), Y3
-	VMOVDQU      32(SP), Y4
-	VMOVDQU      64(SP), Y5
-	VMOVDQU      96(SP), Y6
-	VPUNPCKLDQ   Y4, Y3, Y7
-	VPUNPCKHDQ   Y4, Y3, Y3
-	VPUNPCKLDQ   Y6, Y5, Y4
-	VPUNPCKHDQ   Y6, Y5, Y5
-	VPUNPCKLQDQ  Y4, Y7, Y6
-	VPUNPCKHQDQ  Y4, Y7, Y4
-	VPUNPCKLQDQ  Y5, Y3, Y7
-	VPUNPCKHQDQ  Y5, Y3, Y3
-	VMOVDQU      128(SP), Y5
-	VMOVDQU      160(SP), Y8
-	VMOVDQU      192(SP), Y9
-	VMOVDQU      224(SP), Y10
-	VPUNPCKLDQ   Y8, Y5, Y11
-	VPUNPCKHDQ   Y8, Y5, Y5
-	VPUNPCKLDQ   Y10, Y9, Y8
-	VPUNPCKHDQ   Y10, Y9, Y9
-	VPUNPCKLQDQ  Y8, Y11, Y10
-	VPUNPCKHQDQ  Y8, Y11, Y8
-	VPUNPCKLQDQ  Y9, Y5, Y11
-	VPUNPCKHQDQ  Y9, Y5, Y5
-	VPXOR        Y9, Y9, Y9
-	VPERM2F128   $0x20, Y10, Y6, Y12
-	VADDPS       Y12, Y9, Y9
-	VPERM2F128   $0x20, Y8, Y4, Y12
-	VADDPS       Y12, Y9, Y9
-	VPERM2F128   $0x20, Y11, Y7, Y12
-	VADDPS       Y12, Y9, Y9
-	VPERM2F128   $0x20, Y5, Y3, Y12
-	VADDPS       Y12, Y9, Y9
-	VPERM2F128   $0x31, Y10, Y6, Y6
-	VADDPS       Y6, Y9, Y9
-	VPERM2F128   $0x31, Y8, Y4, Y4
-	VADDPS       Y4, Y9, Y9
-	VPERM2F128   $0x31, Y11, Y7, Y4
-	VADDPS       Y4, Y9, Y9
-	VPERM2F128   $0x31, Y5, Y3, Y3
-	VADDPS       Y3, Y9, Y9
-	VMOVUPS      Y9, (CX)
-	MOVQ         ldo+8(FP), BX
-	VMOVDQU      256(SP), Y3
-	VMOVDQU      288(SP), Y4
-	VMOVDQU      320(SP), Y5
-	VMOVDQU      352(SP), Y6
-	VPUNPCKLDQ   Y4, Y3, Y7
-	VPUNPCKHDQ   Y4, Y3, Y3
-	VPUNPCKLDQ   Y6, Y5, Y4
-	VPUNPCKHDQ   Y6, Y5, Y5
-	VPUNPCKLQDQ  Y4, Y7, Y6
-	VPUNPCKHQDQ  Y4, Y7, Y4
-	VPUNPCKLQDQ  Y5, Y3, Y7
-	VPUNPCKHQDQ  Y5, Y3, Y3
-	VMOVDQU      384(SP), Y5
-	VMOVDQU      416(SP), Y8
-	VMOVDQU      448(SP), Y9
-	VMOVDQU      480(SP), Y10
-	VPUNPCKLDQ   Y8, Y5, Y11
-	VPUNPCKHDQ   Y8, Y5, Y5
-	VPUNPCKLDQ   Y10, Y9, Y8
-	VPUNPCKHDQ   Y10, Y9, Y9
-	VPUNPCKLQDQ  Y8, Y11, Y10
-	VPUNPCKHQDQ  Y8, Y11, Y8
-	VPUNPCKLQDQ  Y9, Y5, Y11
-	VPUNPCKHQDQ  Y9, Y5, Y5
-	VPXOR        Y9, Y9, Y9
-	VPERM2F128   $0x20, Y10, Y6, Y12
-	VADDPS       Y12, Y9, Y9
-	VPERM2F128   $0x20, Y8, Y4, Y12
-	VADDPS       Y12, Y9, Y9
-	VPERM2F128   $0x20, Y11, Y7, Y12
-	VADDPS       Y12, Y9, Y9
-	VPERM2F128   $0x20, Y5, Y3, Y12
-	VADDPS       Y12, Y9, Y9
-	VPERM2F128   $0x31, Y10, Y6, Y6
-	VADDPS       Y6, Y9, Y9
-	VPERM2F128   $0x31, Y8, Y4, Y4
-	VADDPS       Y4, Y9, Y9
-	VPERM2F128   $0x31, Y11, Y7, Y4
-	VADDPS       Y4, Y9, Y9
-	VPERM2F128   $0x31, Y5, Y3, Y3
-	VADDPS       Y3, Y9, Y9
-	VMOVUPS      Y9, (CX)(BX*4)
-	ADDQ         $0x20, CX
-	DECQ         DX
-	JNZ          octet22
-	VZEROUPPER
-	RET
-
-// func dotQ4_Kx1VL(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
-// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
-TEXT ·dotQ4_Kx1VL(SB), $256-80
-	MOVQ    w+16(FP), AX
-	MOVQ    out+0(FP), CX
-	MOVQ    octets+32(FP), DX
-	VMOVDQU nibbleMask<>+0(SB), Y0
-	VMOVDQU onesWords<>+0(SB), Y1
-	MOVQ    AX, SI
-
-octet29:
-	XORQ BX, BX
-
-row30:
-	LEAQ 65536(AX), DI
-
-touch34:
-	CMPQ       SI, DI
-	JGE        touched35
-	PREFETCHT0 (SI)
-	ADDQ       $+4096, SI
-	JMP        touch34
-
-touched35:
-	MOVQ  AX, R8
-	MOVQ  blocks+40(FP), R9
-	MOVQ  lanes+48(FP), R10
-	MOVQ  n+64(FP), DI
-	VPXOR Y2, Y2, Y2
-
-group31:
-	PREFETCHT0   4096(R8)
-	PREFETCHT0   4160(R8)
-	PREFETCHT0   4224(R8)
-	VPAND        16(R8), Y0, Y3
-	VPXOR        Y4, Y4, Y4
-	VPDPBUSD     (R9), Y3, Y4
-	VMOVDQU      16(R8), Y3
-	VPSRLW       $0x04, Y3, Y3
-	VPAND        Y0, Y3, Y3
-	VPXOR        Y5, Y5, Y5
-	VPDPBUSD     64(R9), Y3, Y5
-	VPACKSSDW    Y5, Y4, Y4
-	VPMADDWD     Y1, Y4, Y4
-	VPAND        48(R8), Y0, Y3
-	VPXOR        Y5, Y5, Y5
-	VPDPBUSD     128(R9), Y3, Y5
-	VMOVDQU      48(R8), Y3
-	VPSRLW       $0x04, Y3, Y3
-	VPAND        Y0, Y3, Y3
-	VPXOR        Y6, Y6, Y6
-	VPDPBUSD     192(R9), Y3, Y6
-	VPACKSSDW    Y6, Y5, Y5
-	VPMADDWD     Y1, Y5, Y5
-	VPACKSSDW    Y5, Y4, Y4
-	VPMADDWD     Y1, Y4, Y4
-	VPAND        80(R8), Y0, Y3
-	VPXOR        Y5, Y5, Y5
-	VPDPBUSD     256(R9), Y3, Y5
-	VMOVDQU      80(R8), Y3
-	VPSRLW       $0x04, Y3, Y3
-	VPAND        Y0, Y3, Y3
-	VPXOR        Y6, Y6, Y6
-	VPDPBUSD     320(R9), Y3, Y6
-	VPACKSSDW    Y6, Y5, Y5
-	VPMADDWD     Y1, Y5, Y5
-	VPAND        112(R8), Y0, Y3
-	VPXOR        Y6, Y6, Y6
-	VPDPBUSD     384(R9), Y3, Y6
-	VMOVDQU      112(R8), Y3
-	VPSRLW       $0x04, Y3, Y3
-	VPAND        Y0, Y3, Y3
-	VPXOR        Y7, Y7, Y7
-	VPDPBUSD     448(R9), Y3, Y7
-	VPACKSSDW    Y7, Y6, Y6
-	VPMADDWD     Y1, Y6, Y6
-	VPACKSSDW    Y6, Y5, Y5
-	VPMADDWD     Y1, Y5, Y5
-	VPERM2I128   $0x20, Y5, Y4, Y3
-	VPERM2I128   $0x31, Y5, Y4, Y4
-	VPADDD       Y4, Y3, Y3
-	VMOVDQU      (R8), X4
-	VPSHUFD      $0xed, Y4, Y5
-	VPSRLVD      row45Shift<>+0(SB), Y5, Y5
-	VPAND        row45Low<>+0(SB), Y5, Y5
-	VPSHUFD      $0x84, Y4, Y4
-	VPSRLD       $0x02, Y4, Y4
-	VPAND        row45High<>+0(SB), Y4, Y4
-	VPOR         Y4, Y5, Y5
-	VPBROADCASTW (R8), Y4
-	VCVTPH2PS    X4, Y4
-	VPBROADCASTW 2(R8), Y6
-	VCVTPH2PS    X6, Y6
-	VXORPS       floatSign<>+0(SB), Y6, Y6
-	VPMOVZXBD    X5, Y7
-	VCVTDQ2PS    Y7, Y7
-	VMULPS       Y4, Y7, Y7
-	VPSRLDQ      $0x08, Y5, Y5
-	VPMOVZXBD    X5, Y4
-	VCVTDQ2PS    Y4, Y4
-	VMULPS       Y6, Y4, Y4
-	VCVTDQ2PS    Y3, Y3
-	VMULPS       (R10), Y7, Y5
-	VFMADD231PS  Y3, Y5, Y2
-	VFMADD231PS  32(R10), Y4, Y2
-	ADDQ         $+144, R8
-	ADDQ         $+512, R9
-	ADDQ         $+512, R10
-	DECQ         DI
-	JNZ          group31
-	VMOVUPS      Y2, (SP)(BX*1)
+	VMULPS       -512(R9), Y1, Y1
+	VFMADD231PS  Y5, Y1, Y0
+	VFNMADD231PS -480(R9), Y2, Y0
+	VMOVUPS      Y0, (SP)(BX*1)
 	MOVQ         rowBytes+24(FP), DI
 	ADDQ         DI, AX
 	ADDQ         $0x20, BX
 	CMPQ         BX, $+256
-	JNE          row30
-	VMOVDQU      (SP), Y2
-	VMOVDQU      32(SP), Y3
-	VMOVDQU      64(SP), Y4
-	VMOVDQU      96(SP), Y5
-	VPUNPCKLDQ   Y3, Y2, Y6
+	JNE          row26
+	VMOVDQU      (SP), Y0
+	VMOVDQU      32(SP), Y1
+	VMOVDQU      64(SP), Y2
+	VMOVDQU      96(SP), Y3
+	VPUNPCKLDQ   Y1, Y0, Y4
+	VPUNPCKHDQ   Y1, Y0, Y0
+	VPUNPCKLDQ   Y3, Y2, Y1
 	VPUNPCKHDQ   Y3, Y2, Y2
-	VPUNPCKLDQ   Y5, Y4, Y3
-	VPUNPCKHDQ   Y5, Y4, Y4
-	VPUNPCKLQDQ  Y3, Y6, Y5
-	VPUNPCKHQDQ  Y3, Y6, Y3
-	VPUNPCKLQDQ  Y4, Y2, Y6
-	VPUNPCKHQDQ  Y4, Y2, Y2
-	VMOVDQU      128(SP), Y4
-	VMOVDQU      160(SP), Y7
-	VMOVDQU      192(SP), Y8
-	VMOVDQU      224(SP), Y9
-	VPUNPCKLDQ   Y7, Y4, Y10
-	VPUNPCKHDQ   Y7, Y4, Y4
-	VPUNPCKLDQ   Y9, Y8, Y7
-	VPUNPCKHDQ   Y9, Y8, Y8
-	VPUNPCKLQDQ  Y7, Y10, Y9
-	VPUNPCKHQDQ  Y7, Y10, Y7
-	VPUNPCKLQDQ  Y8, Y4, Y10
-	VPUNPCKHQDQ  Y8, Y4, Y4
-	VPXOR        Y8, Y8, Y8
-	VPERM2F128   $0x20, Y9, Y5, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y7, Y3, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y10, Y6, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y4, Y2, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x31, Y9, Y5, Y5
-	VADDPS       Y5, Y8, Y8
+	VPUNPCKLQDQ  Y1, Y4, Y3
+	VPUNPCKHQDQ  Y1, Y4, Y1
+	VPUNPCKLQDQ  Y2, Y0, Y4
+	VPUNPCKHQDQ  Y2, Y0, Y0
+	VMOVDQU      128(SP), Y2
+	VMOVDQU      160(SP), Y5
+	VMOVDQU      192(SP), Y6
+	VMOVDQU      224(SP), Y7
+	VPUNPCKLDQ   Y5, Y2, Y8
+	VPUNPCKHDQ   Y5, Y2, Y2
+	VPUNPCKLDQ   Y7, Y6, Y5
+	VPUNPCKHDQ   Y7, Y6, Y6
+	VPUNPCKLQDQ  Y5, Y8, Y7
+	VPUNPCKHQDQ  Y5, Y8, Y5
+	VPUNPCKLQDQ  Y6, Y2, Y8
+	VPUNPCKHQDQ  Y6, Y2, Y2
+	VPXOR        Y6, Y6, Y6
+	VPERM2F128   $0x20, Y7, Y3, Y9
+	VADDPS       Y9, Y6, Y6
+	VPERM2F128   $0x20, Y5, Y1, Y9
+	VADDPS       Y9, Y6, Y6
+	VPERM2F128   $0x20, Y8, Y4, Y9
+	VADDPS       Y9, Y6, Y6
+	VPERM2F128   $0x20, Y2, Y0, Y9
+	VADDPS       Y9, Y6, Y6
 	VPERM2F128   $0x31, Y7, Y3, Y3
-	VADDPS       Y3, Y8, Y8
-	VPERM2F128   $0x31, Y10, Y6, Y3
-	VADDPS       Y3, Y8, Y8
-	VPERM2F128   $0x31, Y4, Y2, Y2
-	VADDPS       Y2, Y8, Y8
-	VMOVUPS      Y8, (CX)
+	VADDPS       Y3, Y6, Y6
+	VPERM2F128   $0x31, Y5, Y1, Y1
+	VADDPS       Y1, Y6, Y6
+	VPERM2F128   $0x31, Y8, Y4, Y1
+	VADDPS       Y1, Y6, Y6
+	VPERM2F128   $0x31, Y2, Y0, Y0
+	VADDPS       Y0, Y6, Y6
+	VMOVUPS      Y6, (CX)
 	ADDQ         $0x20, CX
 	DECQ         DX
-	JNZ          octet29
+	JNZ          octet25
 	VZEROUPPER
 	RET
 
-DATA row45Shift<>+0(SB)/8, $0x0000000000000000
-DATA row45Shift<>+8(SB)/8, $0x0000000400000000
-DATA row45Shift<>+16(SB)/8, $0x0000000000000000
-DATA row45Shift<>+24(SB)/8, $0x0000000000000000
-GLOBL row45Shift<>(SB), RODATA|NOPTR, $32
+DATA splice45Order<>+0(SB)/8, $0x0009000500080004
+DATA splice45Order<>+8(SB)/8, $0x000b0007000a0006
+DATA splice45Order<>+16(SB)/8, $0x090d050d080c040c
+DATA splice45Order<>+24(SB)/8, $0x0b0f070f0a0e060e
+GLOBL splice45Order<>(SB), RODATA|NOPTR, $32
 
-DATA row45Low<>+0(SB)/8, $0x0f0f0f0f3f3f3f3f
-DATA row45Low<>+8(SB)/8, $0x0f0f0f0f3f3f3f3f
-DATA row45Low<>+16(SB)/8, $0x0000000000000000
-DATA row45Low<>+24(SB)/8, $0x0000000000000000
-GLOBL row45Low<>(SB), RODATA|NOPTR, $32
+DATA splice45Mask<>+0(SB)/8, $0x003f003f003f003f
+DATA splice45Mask<>+8(SB)/8, $0x003f003f003f003f
+DATA splice45Mask<>+16(SB)/8, $0xc0f0c00fc0f0c00f
+DATA splice45Mask<>+24(SB)/8, $0xc0f0c00fc0f0c00f
+GLOBL splice45Mask<>(SB), RODATA|NOPTR, $32
 
-DATA row45High<>+0(SB)/8, $0x3030303000000000
-DATA row45High<>+8(SB)/8, $0x3030303000000000
-DATA row45High<>+16(SB)/8, $0x0000000000000000
-DATA row45High<>+24(SB)/8, $0x0000000000000000
-GLOBL row45High<>(SB), RODATA|NOPTR, $32
+DATA splice45Factor<>+0(SB)/8, $0x0010000400100004
+DATA splice45Factor<>+8(SB)/8, $0x0010000400100004
+DATA splice45Factor<>+16(SB)/8, $0x0401010404010104
+DATA splice45Factor<>+24(SB)/8, $0x0401010404010104
+GLOBL splice45Factor<>(SB), RODATA|NOPTR, $32
+
+DATA highNibble<>+0(SB)/8, $0xf0f0f0f0f0f0f0f0
+DATA highNibble<>+8(SB)/8, $0xf0f0f0f0f0f0f0f0
+DATA highNibble<>+16(SB)/8, $0xf0f0f0f0f0f0f0f0
+DATA highNibble<>+24(SB)/8, $0xf0f0f0f0f0f0f0f0
+GLOBL highNibble<>(SB), RODATA|NOPTR, $32
 
 // func dotQ4_Kx2VL(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
-// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
+// Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
 TEXT ·dotQ4_Kx2VL(SB), $512-80
-	MOVQ    w+16(FP), AX
-	MOVQ    out+0(FP), CX
-	MOVQ    octets+32(FP), DX
-	MOVQ    stride+56(FP), DI
-	VMOVDQU nibbleMask<>+0(SB), Y0
-	VMOVDQU onesWords<>+0(SB), Y1
-	MOVQ    AX, SI
+	MOVQ      w+16(FP), AX
+	MOVQ      out+0(FP), CX
+	MOVQ      octets+32(FP), DX
+	MOVQ      stride+56(FP), DI
+	VMOVDQU32 splice45Order<>+0(SB), Y16
+	VMOVDQU32 splice45Mask<>+0(SB), Y17
+	VMOVDQU32 splice45Factor<>+0(SB), Y18
+	VMOVDQU32 nibbleMask<>+0(SB), Y19
+	VMOVDQU32 highNibble<>+0(SB), Y20
+	VMOVDQU32 onesWords<>+0(SB), Y21
+	MOVQ      AX, SI
 
-octet36:
+octet31:
 	XORQ BX, BX
 
-row37:
+row32:
 	LEAQ 65536(AX), R8
 
-touch41:
+touch33:
 	CMPQ       SI, R8
-	JGE        touched42
+	JGE        touched34
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch41
+	JMP        touch33
 
-touched42:
+touched34:
 	MOVQ  AX, R9
-	MOVQ  blocks+40(FP), R10
-	MOVQ  lanes+48(FP), R11
+	MOVQ  lanes+48(FP), R10
 	MOVQ  n+64(FP), R8
-	VPXOR Y2, Y2, Y2
-	VPXOR Y3, Y3, Y3
+	VPXOR Y0, Y0, Y0
+	VPXOR Y1, Y1, Y1
 
-group38:
-	PREFETCHT0   4096(R9)
-	PREFETCHT0   4160(R9)
-	PREFETCHT0   4224(R9)
-	VPAND        16(R9), Y0, Y4
-	VPXOR        Y5, Y5, Y5
-	VPDPBUSD     (R10), Y4, Y5
-	VPXOR        Y6, Y6, Y6
-	VPDPBUSD     (R10)(DI*1), Y4, Y6
-	VMOVDQU      16(R9), Y4
-	VPSRLW       $0x04, Y4, Y4
-	VPAND        Y0, Y4, Y4
-	VPXOR        Y7, Y7, Y7
-	VPDPBUSD     64(R10), Y4, Y7
-	VPXOR        Y8, Y8, Y8
-	VPDPBUSD     64(R10)(DI*1), Y4, Y8
-	VPACKSSDW    Y7, Y5, Y5
-	VPMADDWD     Y1, Y5, Y5
-	VPACKSSDW    Y8, Y6, Y6
-	VPMADDWD     Y1, Y6, Y6
-	VPAND        48(R9), Y0, Y4
-	VPXOR        Y7, Y7, Y7
-	VPDPBUSD     128(R10), Y4, Y7
-	VPXOR        Y8, Y8, Y8
-	VPDPBUSD     128(R10)(DI*1), Y4, Y8
-	VMOVDQU      48(R9), Y4
-	VPSRLW       $0x04, Y4, Y4
-	VPAND        Y0, Y4, Y4
-	VPXOR        Y9, Y9, Y9
-	VPDPBUSD     192(R10), Y4, Y9
-	VPXOR        Y10, Y10, Y10
-	VPDPBUSD     192(R10)(DI*1), Y4, Y10
-	VPACKSSDW    Y9, Y7, Y7
-	VPMADDWD     Y1, Y7, Y7
-	VPACKSSDW    Y10, Y8, Y8
-	VPMADDWD     Y1, Y8, Y8
-	VPACKSSDW    Y7, Y5, Y5
-	VPMADDWD     Y1, Y5, Y5
-	VPACKSSDW    Y8, Y6, Y6
-	VPMADDWD     Y1, Y6, Y6
-	VPAND        80(R9), Y0, Y4
-	VPXOR        Y7, Y7, Y7
-	VPDPBUSD     256(R10), Y4, Y7
-	VPXOR        Y8, Y8, Y8
-	VPDPBUSD     256(R10)(DI*1), Y4, Y8
-	VMOVDQU      80(R9), Y4
-	VPSRLW       $0x04, Y4, Y4
-	VPAND        Y0, Y4, Y4
-	VPXOR        Y9, Y9, Y9
-	VPDPBUSD     320(R10), Y4, Y9
-	VPXOR        Y10, Y10, Y10
-	VPDPBUSD     320(R10)(DI*1), Y4, Y10
-	VPACKSSDW    Y9, Y7, Y7
-	VPMADDWD     Y1, Y7, Y7
-	VPACKSSDW    Y10, Y8, Y8
-	VPMADDWD     Y1, Y8, Y8
-	VPAND        112(R9), Y0, Y4
-	VPXOR        Y9, Y9, Y9
-	VPDPBUSD     384(R10), Y4, Y9
-	VPXOR        Y10, Y10, Y10
-	VPDPBUSD     384(R10)(DI*1), Y4, Y10
-	VMOVDQU      112(R9), Y4
-	VPSRLW       $0x04, Y4, Y4
-	VPAND        Y0, Y4, Y4
-	VPXOR        Y11, Y11, Y11
-	VPDPBUSD     448(R10), Y4, Y11
-	VPXOR        Y12, Y12, Y12
-	VPDPBUSD     448(R10)(DI*1), Y4, Y12
-	VPACKSSDW    Y11, Y9, Y9
-	VPMADDWD     Y1, Y9, Y9
-	VPACKSSDW    Y12, Y10, Y10
-	VPMADDWD     Y1, Y10, Y10
-	VPACKSSDW    Y9, Y7, Y7
-	VPMADDWD     Y1, Y7, Y7
-	VPACKSSDW    Y10, Y8, Y8
-	VPMADDWD     Y1, Y8, Y8
-	VPERM2I128   $0x20, Y7, Y5, Y4
-	VPERM2I128   $0x31, Y7, Y5, Y5
-	VPADDD       Y5, Y4, Y4
-	VPERM2I128   $0x20, Y8, Y6, Y5
-	VPERM2I128   $0x31, Y8, Y6, Y6
-	VPADDD       Y6, Y5, Y5
-	VMOVDQU      (R9), X6
-	VPSHUFD      $0xed, Y6, Y7
-	VPSRLVD      row45Shift<>+0(SB), Y7, Y7
-	VPAND        row45Low<>+0(SB), Y7, Y7
-	VPSHUFD      $0x84, Y6, Y6
-	VPSRLD       $0x02, Y6, Y6
-	VPAND        row45High<>+0(SB), Y6, Y6
-	VPOR         Y6, Y7, Y7
-	VPBROADCASTW (R9), Y6
-	VCVTPH2PS    X6, Y6
-	VPBROADCASTW 2(R9), Y8
-	VCVTPH2PS    X8, Y8
-	VXORPS       floatSign<>+0(SB), Y8, Y8
-	VPMOVZXBD    X7, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       Y6, Y9, Y9
-	VPSRLDQ      $0x08, Y7, Y7
-	VPMOVZXBD    X7, Y6
-	VCVTDQ2PS    Y6, Y6
-	VMULPS       Y8, Y6, Y6
-	VCVTDQ2PS    Y4, Y4
-	VMULPS       (R11), Y9, Y7
-	VFMADD231PS  Y4, Y7, Y2
-	VFMADD231PS  32(R11), Y6, Y2
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       (R11)(DI*1), Y9, Y4
-	VFMADD231PS  Y5, Y4, Y3
-	VFMADD231PS  32(R11)(DI*1), Y6, Y3
-	ADDQ         $+144, R9
-	ADDQ         $+512, R10
-	ADDQ         $+512, R11
-	DECQ         R8
-	JNZ          group38
-	VMOVUPS      Y2, (SP)(BX*1)
-	VMOVUPS      Y3, 256(SP)(BX*1)
-	MOVQ         rowBytes+24(FP), R8
-	ADDQ         R8, AX
-	ADDQ         $0x20, BX
-	CMPQ         BX, $+256
-	JNE          row37
-	VMOVDQU      (SP), Y2
-	VMOVDQU      32(SP), Y3
-	VMOVDQU      64(SP), Y4
-	VMOVDQU      96(SP), Y5
-	VPUNPCKLDQ   Y3, Y2, Y6
-	VPUNPCKHDQ   Y3, Y2, Y2
-	VPUNPCKLDQ   Y5, Y4, Y3
-	VPUNPCKHDQ   Y5, Y4, Y4
-	VPUNPCKLQDQ  Y3, Y6, Y5
-	VPUNPCKHQDQ  Y3, Y6, Y3
-	VPUNPCKLQDQ  Y4, Y2, Y6
-	VPUNPCKHQDQ  Y4, Y2, Y2
-	VMOVDQU      128(SP), Y4
-	VMOVDQU      160(SP), Y7
-	VMOVDQU      192(SP), Y8
-	VMOVDQU      224(SP), Y9
-	VPUNPCKLDQ   Y7, Y4, Y10
-	VPUNPCKHDQ   Y7, Y4, Y4
-	VPUNPCKLDQ   Y9, Y8, Y7
-	VPUNPCKHDQ   Y9, Y8, Y8
-	VPUNPCKLQDQ  Y7, Y10, Y9
-	VPUNPCKHQDQ  Y7, Y10, Y7
-	VPUNPCKLQDQ  Y8, Y4, Y10
-	VPUNPCKHQDQ  Y8, Y4, Y4
-	VPXOR        Y8, Y8, Y8
-	VPERM2F128   $0x20, Y9, Y5, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y7, Y3, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y10, Y6, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y4, Y2, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x31, Y9, Y5, Y5
-	VADDPS       Y5, Y8, Y8
-	VPERM2F128   $0x31, Y7, Y3, Y3
-	VADDPS       Y3, Y8, Y8
-	VPERM2F128   $0x31, Y10, Y6, Y3
-	VADDPS       Y3, Y8, Y8
-	VPERM2F128   $0x31, Y4, Y2, Y2
-	VADDPS       Y2, Y8, Y8
-	VMOVUPS      Y8, (CX)
-	MOVQ         ldo+8(FP), BX
-	VMOVDQU      256(SP), Y2
-	VMOVDQU      288(SP), Y3
-	VMOVDQU      320(SP), Y4
-	VMOVDQU      352(SP), Y5
-	VPUNPCKLDQ   Y3, Y2, Y6
-	VPUNPCKHDQ   Y3, Y2, Y2
-	VPUNPCKLDQ   Y5, Y4, Y3
-	VPUNPCKHDQ   Y5, Y4, Y4
-	VPUNPCKLQDQ  Y3, Y6, Y5
-	VPUNPCKHQDQ  Y3, Y6, Y3
-	VPUNPCKLQDQ  Y4, Y2, Y6
-	VPUNPCKHQDQ  Y4, Y2, Y2
-	VMOVDQU      384(SP), Y4
-	VMOVDQU      416(SP), Y7
-	VMOVDQU      448(SP), Y8
-	VMOVDQU      480(SP), Y9
-	VPUNPCKLDQ   Y7, Y4, Y10
-	VPUNPCKHDQ   Y7, Y4, Y4
-	VPUNPCKLDQ   Y9, Y8, Y7
-	VPUNPCKHDQ   Y9, Y8, Y8
-	VPUNPCKLQDQ  Y7, Y10, Y9
-	VPUNPCKHQDQ  Y7, Y10, Y7
-	VPUNPCKLQDQ  Y8, Y4, Y10
-	VPUNPCKHQDQ  Y8, Y4, Y4
-	VPXOR        Y8, Y8, Y8
-	VPERM2F128   $0x20, Y9, Y5, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y7, Y3, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y10, Y6, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y4, Y2, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x31, Y9, Y5, Y5
-	VADDPS       Y5, Y8, Y8
-	VPERM2F128   $0x31, Y7, Y3, Y3
-	VADDPS       Y3, Y8, Y8
-	VPERM2F128   $0x31, Y10, Y6, Y3
-	VADDPS       Y3, Y8, Y8
-	VPERM2F128   $0x31, Y4, Y2, Y2
-	VADDPS       Y2, Y8, Y8
-	VMOVUPS      Y8, (CX)(BX*4)
-	ADDQ         $0x20, CX
-	DECQ         DX
-	JNZ          octet36
+group35:
+	PREFETCHT0     4096(R9)
+	PREFETCHT0     4160(R9)
+	PREFETCHT0     4224(R9)
+	VMOVDQU        16(R9), X2
+	VPBLENDD       $0xf0, 64(R9), Y2, Y2
+	VPANDD         Y19, Y2, Y3
+	VMOVDQU        32(R9), X4
+	VPBLENDD       $0xf0, 80(R9), Y4, Y4
+	VPANDD         Y19, Y4, Y5
+	VPXOR          Y6, Y6, Y6
+	VPDPBUSD       256(R10), Y3, Y6
+	VPDPBUSD       288(R10), Y5, Y6
+	VPXOR          Y7, Y7, Y7
+	VPDPBUSD       256(R10)(DI*1), Y3, Y7
+	VPDPBUSD       288(R10)(DI*1), Y5, Y7
+	VPANDD         Y20, Y2, Y2
+	VPANDD         Y20, Y4, Y3
+	VPXOR          Y4, Y4, Y4
+	VPDPBUSD       320(R10), Y2, Y4
+	VPDPBUSD       352(R10), Y3, Y4
+	VPXOR          Y5, Y5, Y5
+	VPDPBUSD       320(R10)(DI*1), Y2, Y5
+	VPDPBUSD       352(R10)(DI*1), Y3, Y5
+	VPSRAD         $0x04, Y4, Y4
+	VPSRAD         $0x04, Y5, Y5
+	VPACKSSDW      Y4, Y6, Y6
+	VPMADDWD       Y21, Y6, Y6
+	VPACKSSDW      Y5, Y7, Y7
+	VPMADDWD       Y21, Y7, Y7
+	VMOVDQU        48(R9), X2
+	VPBLENDD       $0xf0, 96(R9), Y2, Y2
+	VPANDD         Y19, Y2, Y3
+	VMOVDQU        64(R9), X4
+	VPBLENDD       $0xf0, 112(R9), Y4, Y4
+	VPANDD         Y19, Y4, Y5
+	VPXOR          Y8, Y8, Y8
+	VPDPBUSD       384(R10), Y3, Y8
+	VPDPBUSD       416(R10), Y5, Y8
+	VPXOR          Y9, Y9, Y9
+	VPDPBUSD       384(R10)(DI*1), Y3, Y9
+	VPDPBUSD       416(R10)(DI*1), Y5, Y9
+	VPANDD         Y20, Y2, Y2
+	VPANDD         Y20, Y4, Y3
+	VPXOR          Y4, Y4, Y4
+	VPDPBUSD       448(R10), Y2, Y4
+	VPDPBUSD       480(R10), Y3, Y4
+	VPXOR          Y5, Y5, Y5
+	VPDPBUSD       448(R10)(DI*1), Y2, Y5
+	VPDPBUSD       480(R10)(DI*1), Y3, Y5
+	VPSRAD         $0x04, Y4, Y4
+	VPSRAD         $0x04, Y5, Y5
+	VPACKSSDW      Y4, Y8, Y8
+	VPMADDWD       Y21, Y8, Y8
+	VPACKSSDW      Y5, Y9, Y9
+	VPMADDWD       Y21, Y9, Y9
+	VBROADCASTI128 (R9), Y2
+	VPSHUFB        Y16, Y2, Y2
+	VPANDD         Y17, Y2, Y2
+	VPMADDUBSW     Y18, Y2, Y2
+	VPSRLW         $0x02, Y2, Y2
+	VPSRLD         $0x12, Y2, Y3
+	VPXOR          Y4, Y4, Y4
+	VPBLENDW       $0xaa, Y4, Y2, Y2
+	VCVTDQ2PS      Y2, Y2
+	VCVTDQ2PS      Y3, Y3
+	VPBROADCASTD   (R9), X4
+	VCVTPH2PS      X4, Y4
+	VMOVSLDUP      Y4, Y5
+	VMOVSHDUP      Y4, Y4
+	VMULPS         Y5, Y2, Y2
+	VMULPS         Y4, Y3, Y3
+	VPACKSSDW      Y8, Y6, Y6
+	VPMADDWD       Y21, Y6, Y6
+	VCVTDQ2PS      Y6, Y6
+	VMULPS         (R10), Y2, Y4
+	VFMADD231PS    Y6, Y4, Y0
+	VFNMADD231PS   32(R10), Y3, Y0
+	VPACKSSDW      Y9, Y7, Y7
+	VPMADDWD       Y21, Y7, Y7
+	VCVTDQ2PS      Y7, Y7
+	VMULPS         (R10)(DI*1), Y2, Y2
+	VFMADD231PS    Y7, Y2, Y1
+	VFNMADD231PS   32(R10)(DI*1), Y3, Y1
+	ADDQ           $+144, R9
+	ADDQ           $+512, R10
+	DECQ           R8
+	JZ             done36
+	JMP            group35
+
+done36:
+	VMOVUPS     Y0, (SP)(BX*1)
+	VMOVUPS     Y1, 256(SP)(BX*1)
+	MOVQ        rowBytes+24(FP), R8
+	ADDQ        R8, AX
+	ADDQ        $0x20, BX
+	CMPQ        BX, $+256
+	JNE         row32
+	VMOVDQU     (SP), Y0
+	VMOVDQU     32(SP), Y1
+	VMOVDQU     64(SP), Y2
+	VMOVDQU     96(SP), Y3
+	VPUNPCKLDQ  Y1, Y0, Y4
+	VPUNPCKHDQ  Y1, Y0, Y0
+	VPUNPCKLDQ  Y3, Y2, Y1
+	VPUNPCKHDQ  Y3, Y2, Y2
+	VPUNPCKLQDQ Y1, Y4, Y3
+	VPUNPCKHQDQ Y1, Y4, Y1
+	VPUNPCKLQDQ Y2, Y0, Y4
+	VPUNPCKHQDQ Y2, Y0, Y0
+	VMOVDQU     128(SP), Y2
+	VMOVDQU     160(SP), Y5
+	VMOVDQU     192(SP), Y6
+	VMOVDQU     224(SP), Y7
+	VPUNPCKLDQ  Y5, Y2, Y8
+	VPUNPCKHDQ  Y5, Y2, Y2
+	VPUNPCKLDQ  Y7, Y6, Y5
+	VPUNPCKHDQ  Y7, Y6, Y6
+	VPUNPCKLQDQ Y5, Y8, Y7
+	VPUNPCKHQDQ Y5, Y8, Y5
+	VPUNPCKLQDQ Y6, Y2, Y8
+	VPUNPCKHQDQ Y6, Y2, Y2
+	VPXOR       Y6, Y6, Y6
+	VPERM2F128  $0x20, Y7, Y3, Y9
+	VADDPS      Y9, Y6, Y6
+	VPERM2F128  $0x20, Y5, Y1, Y9
+	VADDPS      Y9, Y6, Y6
+	VPERM2F128  $0x20, Y8, Y4, Y9
+	VADDPS      Y9, Y6, Y6
+	VPERM2F128  $0x20, Y2, Y0, Y9
+	VADDPS      Y9, Y6, Y6
+	VPERM2F128  $0x31, Y7, Y3, Y3
+	VADDPS      Y3, Y6, Y6
+	VPERM2F128  $0x31, Y5, Y1, Y1
+	VADDPS      Y1, Y6, Y6
+	VPERM2F128  $0x31, Y8, Y4, Y1
+	VADDPS      Y1, Y6, Y6
+	VPERM2F128  $0x31, Y2, Y0, Y0
+	VADDPS      Y0, Y6, Y6
+	VMOVUPS     Y6, (CX)
+	MOVQ        ldo+8(FP), BX
+	VMOVDQU     256(SP), Y0
+	VMOVDQU     288(SP), Y1
+	VMOVDQU     320(SP), Y2
+	VMOVDQU     352(SP), Y3
+	VPUNPCKLDQ  Y1, Y0, Y4
+	VPUNPCKHDQ  Y1, Y0, Y0
+	VPUNPCKLDQ  Y3, Y2, Y1
+	VPUNPCKHDQ  Y3, Y2, Y2
+	VPUNPCKLQDQ Y1, Y4, Y3
+	VPUNPCKHQDQ Y1, Y4, Y1
+	VPUNPCKLQDQ Y2, Y0, Y4
+	VPUNPCKHQDQ Y2, Y0, Y0
+	VMOVDQU     384(SP), Y2
+	VMOVDQU     416(SP), Y5
+	VMOVDQU     448(SP), Y6
+	VMOVDQU     480(SP), Y7
+	VPUNPCKLDQ  Y5, Y2, Y8
+	VPUNPCKHDQ  Y5, Y2, Y2
+	VPUNPCKLDQ  Y7, Y6, Y5
+	VPUNPCKHDQ  Y7, Y6, Y6
+	VPUNPCKLQDQ Y5, Y8, Y7
+	VPUNPCKHQDQ Y5, Y8, Y5
+	VPUNPCKLQDQ Y6, Y2, Y8
+	VPUNPCKHQDQ Y6, Y2, Y2
+	VPXOR       Y6, Y6, Y6
+	VPERM2F128  $0x20, Y7, Y3, Y9
+	VADDPS      Y9, Y6, Y6
+	VPERM2F128  $0x20, Y5, Y1, Y9
+	VADDPS      Y9, Y6, Y6
+	VPERM2F128  $0x20, Y8, Y4, Y9
+	VADDPS      Y9, Y6, Y6
+	VPERM2F128  $0x20, Y2, Y0, Y9
+	VADDPS      Y9, Y6, Y6
+	VPERM2F128  $0x31, Y7, Y3, Y3
+	VADDPS      Y3, Y6, Y6
+	VPERM2F128  $0x31, Y5, Y1, Y1
+	VADDPS      Y1, Y6, Y6
+	VPERM2F128  $0x31, Y8, Y4, Y1
+	VADDPS      Y1, Y6, Y6
+	VPERM2F128  $0x31, Y2, Y0, Y0
+	VADDPS      Y0, Y6, Y6
+	VMOVUPS     Y6, (CX)(BX*4)
+	ADDQ        $0x20, CX
+	DECQ        DX
+	JNZ         octet31
 	VZEROUPPER
 	RET
 
 // func dotQ5_Kx1VL(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
-// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
+// Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
 TEXT ·dotQ5_Kx1VL(SB), $256-80
-	MOVQ    w+16(FP), AX
-	MOVQ    out+0(FP), CX
-	MOVQ    octets+32(FP), DX
-	VMOVDQU nibbleMask<>+0(SB), Y0
-	VMOVDQU onesWords<>+0(SB), Y1
-	MOVQ    AX, SI
+	MOVQ      w+16(FP), AX
+	MOVQ      out+0(FP), CX
+	MOVQ      octets+32(FP), DX
+	VMOVDQU32 splice45Order<>+0(SB), Y16
+	VMOVDQU32 splice45Mask<>+0(SB), Y17
+	VMOVDQU32 splice45Factor<>+0(SB), Y18
+	VMOVDQU32 nibbleMask<>+0(SB), Y19
+	VMOVDQU32 upperBy4<>+0(SB), Y20
+	VMOVDQU32 fifth0<>+0(SB), Y21
+	VMOVDQU32 fifth1<>+0(SB), Y22
+	VMOVDQU32 fifth2<>+0(SB), Y23
+	VMOVDQU32 fifth3<>+0(SB), Y24
+	VMOVDQU32 onesWords<>+0(SB), Y25
+	MOVQ      AX, SI
+
+octet37:
+	XORQ BX, BX
+
+row38:
+	LEAQ 65536(AX), DI
+
+touch39:
+	CMPQ       SI, DI
+	JGE        touched40
+	PREFETCHT0 (SI)
+	ADDQ       $+4096, SI
+	JMP        touch39
+
+touched40:
+	MOVQ           AX, R8
+	MOVQ           lanes+48(FP), R9
+	MOVQ           n+64(FP), DI
+	VPXOR          Y0, Y0, Y0
+	PREFETCHT0     4096(R8)
+	PREFETCHT0     4160(R8)
+	PREFETCHT0     4224(R8)
+	VMOVDQU        48(R8), X1
+	VPBLENDD       $0xf0, 96(R8), Y1, Y1
+	VBROADCASTI128 16(R8), Y2
+	VPSRLVD        Y20, Y2, Y2
+	VPANDD         Y19, Y2, Y2
+	VPSHUFB        Y2, Y21, Y3
+	VPTERNLOGD     $0xf8, Y19, Y1, Y3
+	VMOVDQU        64(R8), X4
+	VPBLENDD       $0xf0, 112(R8), Y4, Y4
+	VBROADCASTI128 32(R8), Y5
+	VPSRLVD        Y20, Y5, Y5
+	VPANDD         Y19, Y5, Y5
+	VPSHUFB        Y5, Y21, Y6
+	VPTERNLOGD     $0xf8, Y19, Y4, Y6
+	VPXOR          Y7, Y7, Y7
+	VPDPBUSD       256(R9), Y3, Y7
+	VPDPBUSD       288(R9), Y6, Y7
+	VPSRLW         $0x04, Y1, Y1
+	VPSHUFB        Y2, Y22, Y3
+	VPTERNLOGD     $0xf8, Y19, Y1, Y3
+	VPSRLW         $0x04, Y4, Y1
+	VPSHUFB        Y5, Y22, Y4
+	VPTERNLOGD     $0xf8, Y19, Y1, Y4
+	VPXOR          Y1, Y1, Y1
+	VPDPBUSD       320(R9), Y3, Y1
+	VPDPBUSD       352(R9), Y4, Y1
+	VPACKSSDW      Y1, Y7, Y7
+	VPMADDWD       Y25, Y7, Y7
+	VMOVDQU        80(R8), X1
+	VPBLENDD       $0xf0, 128(R8), Y1, Y1
+	VPSHUFB        Y2, Y23, Y3
+	VPTERNLOGD     $0xf8, Y19, Y1, Y3
+	VMOVDQU        96(R8), X4
+	VPBLENDD       $0xf0, 144(R8), Y4, Y4
+	VPSHUFB        Y5, Y23, Y6
+	VPTERNLOGD     $0xf8, Y19, Y4, Y6
+	VPXOR          Y8, Y8, Y8
+	VPDPBUSD       384(R9), Y3, Y8
+	VPDPBUSD       416(R9), Y6, Y8
+	VPSRLW         $0x04, Y1, Y1
+	VPSHUFB        Y2, Y24, Y2
+	VPTERNLOGD     $0xf8, Y19, Y1, Y2
+	VPSRLW         $0x04, Y4, Y1
+	VPSHUFB        Y5, Y24, Y3
+	VPTERNLOGD     $0xf8, Y19, Y1, Y3
+	VPXOR          Y1, Y1, Y1
+	VPDPBUSD       448(R9), Y2, Y1
+	VPDPBUSD       480(R9), Y3, Y1
+	VPACKSSDW      Y1, Y8, Y8
+	VPMADDWD       Y25, Y8, Y8
+	VBROADCASTI128 (R8), Y1
+	VPSHUFB        Y16, Y1, Y1
+	VPANDD         Y17, Y1, Y1
+	VPMADDUBSW     Y18, Y1, Y1
+	VPSRLW         $0x02, Y1, Y1
+	VPSRLD         $0x12, Y1, Y2
+	VPXOR          Y3, Y3, Y3
+	VPBLENDW       $0xaa, Y3, Y1, Y1
+	VCVTDQ2PS      Y1, Y1
+	VCVTDQ2PS      Y2, Y2
+	VPBROADCASTD   (R8), X3
+	VCVTPH2PS      X3, Y3
+	VMOVSLDUP      Y3, Y4
+	VMOVSHDUP      Y3, Y3
+	VMULPS         Y4, Y1, Y1
+	VMULPS         Y3, Y2, Y2
+	ADDQ           $+176, R8
+	ADDQ           $+512, R9
+	DECQ           DI
+	JZ             last42
+
+group41:
+	PREFETCHT0     4096(R8)
+	PREFETCHT0     4160(R8)
+	PREFETCHT0     4224(R8)
+	VMOVDQU        48(R8), X3
+	VPBLENDD       $0xf0, 96(R8), Y3, Y3
+	VBROADCASTI128 16(R8), Y4
+	VPSRLVD        Y20, Y4, Y4
+	VPANDD         Y19, Y4, Y4
+	VPSHUFB        Y4, Y21, Y5
+	VPTERNLOGD     $0xf8, Y19, Y3, Y5
+	VMOVDQU        64(R8), X6
+	VPBLENDD       $0xf0, 112(R8), Y6, Y6
+	VBROADCASTI128 32(R8), Y9
+	VPSRLVD        Y20, Y9, Y9
+	VPANDD         Y19, Y9, Y9
+	VPSHUFB        Y9, Y21, Y10
+	VPTERNLOGD     $0xf8, Y19, Y6, Y10
+	VPXOR          Y11, Y11, Y11
+	VPDPBUSD       256(R9), Y5, Y11
+	VPDPBUSD       288(R9), Y10, Y11
+	VPSRLW         $0x04, Y3, Y3
+	VPSHUFB        Y4, Y22, Y5
+	VPTERNLOGD     $0xf8, Y19, Y3, Y5
+	VPSRLW         $0x04, Y6, Y3
+	VPSHUFB        Y9, Y22, Y6
+	VPTERNLOGD     $0xf8, Y19, Y3, Y6
+	VPXOR          Y3, Y3, Y3
+	VPDPBUSD       320(R9), Y5, Y3
+	VPDPBUSD       352(R9), Y6, Y3
+	VPACKSSDW      Y3, Y11, Y11
+	VPMADDWD       Y25, Y11, Y11
+	VMOVDQU        80(R8), X3
+	VPBLENDD       $0xf0, 128(R8), Y3, Y3
+	VPSHUFB        Y4, Y23, Y5
+	VPTERNLOGD     $0xf8, Y19, Y3, Y5
+	VMOVDQU        96(R8), X6
+	VPBLENDD       $0xf0, 144(R8), Y6, Y6
+	VPSHUFB        Y9, Y23, Y10
+	VPTERNLOGD     $0xf8, Y19, Y6, Y10
+	VPXOR          Y12, Y12, Y12
+	VPDPBUSD       384(R9), Y5, Y12
+	VPDPBUSD       416(R9), Y10, Y12
+	VPSRLW         $0x04, Y3, Y3
+	VPSHUFB        Y4, Y24, Y4
+	VPTERNLOGD     $0xf8, Y19, Y3, Y4
+	VPSRLW         $0x04, Y6, Y3
+	VPSHUFB        Y9, Y24, Y5
+	VPTERNLOGD     $0xf8, Y19, Y3, Y5
+	VPXOR          Y3, Y3, Y3
+	VPDPBUSD       448(R9), Y4, Y3
+	VPDPBUSD       480(R9), Y5, Y3
+	VPACKSSDW      Y3, Y12, Y12
+	VPMADDWD       Y25, Y12, Y12
+	VSHUFPS        $0xdd, Y8, Y7, Y3
+	VSHUFPS        $0x88, Y8, Y7, Y7
+	VPADDD         Y3, Y7, Y7
+	VCVTDQ2PS      Y7, Y7
+	VMULPS         -512(R9), Y1, Y1
+	VFMADD231PS    Y7, Y1, Y0
+	VFNMADD231PS   -480(R9), Y2, Y0
+	VBROADCASTI128 (R8), Y1
+	VPSHUFB        Y16, Y1, Y1
+	VPANDD         Y17, Y1, Y1
+	VPMADDUBSW     Y18, Y1, Y1
+	VPSRLW         $0x02, Y1, Y1
+	VPSRLD         $0x12, Y1, Y2
+	VPXOR          Y3, Y3, Y3
+	VPBLENDW       $0xaa, Y3, Y1, Y1
+	VCVTDQ2PS      Y1, Y1
+	VCVTDQ2PS      Y2, Y2
+	VPBROADCASTD   (R8), X3
+	VCVTPH2PS      X3, Y3
+	VMOVSLDUP      Y3, Y4
+	VMOVSHDUP      Y3, Y3
+	VMULPS         Y4, Y1, Y1
+	VMULPS         Y3, Y2, Y2
+	VMOVDQA        Y11, Y7
+	VMOVDQA        Y12, Y8
+	VMOVDQA        Y1, Y1
+	VMOVDQA        Y2, Y2
+	ADDQ           $+176, R8
+	ADDQ           $+512, R9
+	DECQ           DI
+	JZ             last42
+	JMP            group41
+
+last42:
+	VSHUFPS      $0xdd, Y8, Y7, Y3
+	VSHUFPS      $0x88, Y8, Y7, Y7
+	VPADDD       Y3, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       -512(R9), Y1, Y1
+	VFMADD231PS  Y7, Y1, Y0
+	VFNMADD231PS -480(R9), Y2, Y0
+	VMOVUPS      Y0, (SP)(BX*1)
+	MOVQ         rowBytes+24(FP), DI
+	ADDQ         DI, AX
+	ADDQ         $0x20, BX
+	CMPQ         BX, $+256
+	JNE          row38
+	VMOVDQU      (SP), Y0
+	VMOVDQU      32(SP), Y1
+	VMOVDQU      64(SP), Y2
+	VMOVDQU      96(SP), Y3
+	VPUNPCKLDQ   Y1, Y0, Y4
+	VPUNPCKHDQ   Y1, Y0, Y0
+	VPUNPCKLDQ   Y3, Y2, Y1
+	VPUNPCKHDQ   Y3, Y2, Y2
+	VPUNPCKLQDQ  Y1, Y4, Y3
+	VPUNPCKHQDQ  Y1, Y4, Y1
+	VPUNPCKLQDQ  Y2, Y0, Y4
+	VPUNPCKHQDQ  Y2, Y0, Y0
+	VMOVDQU      128(SP), Y2
+	VMOVDQU      160(SP), Y5
+	VMOVDQU      192(SP), Y6
+	VMOVDQU      224(SP), Y7
+	VPUNPCKLDQ   Y5, Y2, Y8
+	VPUNPCKHDQ   Y5, Y2, Y2
+	VPUNPCKLDQ   Y7, Y6, Y5
+	VPUNPCKHDQ   Y7, Y6, Y6
+	VPUNPCKLQDQ  Y5, Y8, Y7
+	VPUNPCKHQDQ  Y5, Y8, Y5
+	VPUNPCKLQDQ  Y6, Y2, Y8
+	VPUNPCKHQDQ  Y6, Y2, Y2
+	VPXOR        Y6, Y6, Y6
+	VPERM2F128   $0x20, Y7, Y3, Y9
+	VADDPS       Y9, Y6, Y6
+	VPERM2F128   $0x20, Y5, Y1, Y9
+	VADDPS       Y9, Y6, Y6
+	VPERM2F128   $0x20, Y8, Y4, Y9
+	VADDPS       Y9, Y6, Y6
+	VPERM2F128   $0x20, Y2, Y0, Y9
+	VADDPS       Y9, Y6, Y6
+	VPERM2F128   $0x31, Y7, Y3, Y3
+	VADDPS       Y3, Y6, Y6
+	VPERM2F128   $0x31, Y5, Y1, Y1
+	VADDPS       Y1, Y6, Y6
+	VPERM2F128   $0x31, Y8, Y4, Y1
+	VADDPS       Y1, Y6, Y6
+	VPERM2F128   $0x31, Y2, Y0, Y0
+	VADDPS       Y0, Y6, Y6
+	VMOVUPS      Y6, (CX)
+	ADDQ         $0x20, CX
+	DECQ         DX
+	JNZ          octet37
+	VZEROUPPER
+	RET
+
+DATA fifth0<>+0(SB)/8, $0x1000100010001000
+DATA fifth0<>+8(SB)/8, $0x1000100010001000
+DATA fifth0<>+16(SB)/8, $0x1000100010001000
+DATA fifth0<>+24(SB)/8, $0x1000100010001000
+GLOBL fifth0<>(SB), RODATA|NOPTR, $32
+
+DATA fifth1<>+0(SB)/8, $0x1010000010100000
+DATA fifth1<>+8(SB)/8, $0x1010000010100000
+DATA fifth1<>+16(SB)/8, $0x1010000010100000
+DATA fifth1<>+24(SB)/8, $0x1010000010100000
+GLOBL fifth1<>(SB), RODATA|NOPTR, $32
+
+DATA fifth2<>+0(SB)/8, $0x1010101000000000
+DATA fifth2<>+8(SB)/8, $0x1010101000000000
+DATA fifth2<>+16(SB)/8, $0x1010101000000000
+DATA fifth2<>+24(SB)/8, $0x1010101000000000
+GLOBL fifth2<>(SB), RODATA|NOPTR, $32
+
+DATA fifth3<>+0(SB)/8, $0x0000000000000000
+DATA fifth3<>+8(SB)/8, $0x1010101010101010
+DATA fifth3<>+16(SB)/8, $0x0000000000000000
+DATA fifth3<>+24(SB)/8, $0x1010101010101010
+GLOBL fifth3<>(SB), RODATA|NOPTR, $32
+
+// func dotQ5_Kx2VL(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+// Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
+TEXT ·dotQ5_Kx2VL(SB), $512-80
+	MOVQ      w+16(FP), AX
+	MOVQ      out+0(FP), CX
+	MOVQ      octets+32(FP), DX
+	MOVQ      stride+56(FP), DI
+	VMOVDQU32 splice45Order<>+0(SB), Y16
+	VMOVDQU32 splice45Mask<>+0(SB), Y17
+	VMOVDQU32 splice45Factor<>+0(SB), Y18
+	VMOVDQU32 nibbleMask<>+0(SB), Y19
+	VMOVDQU32 upperBy4<>+0(SB), Y20
+	VMOVDQU32 fifth0<>+0(SB), Y21
+	VMOVDQU32 fifth1<>+0(SB), Y22
+	VMOVDQU32 fifth2<>+0(SB), Y23
+	VMOVDQU32 fifth3<>+0(SB), Y24
+	VMOVDQU32 onesWords<>+0(SB), Y25
+	MOVQ      AX, SI
 
 octet43:
 	XORQ BX, BX
 
 row44:
-	LEAQ 65536(AX), DI
-
-touch48:
-	CMPQ       SI, DI
-	JGE        touched49
-	PREFETCHT0 (SI)
-	ADDQ       $+4096, SI
-	JMP        touch48
-
-touched49:
-	MOVQ  AX, R8
-	MOVQ  blocks+40(FP), R9
-	MOVQ  lanes+48(FP), R10
-	MOVQ  n+64(FP), DI
-	VPXOR Y2, Y2, Y2
-
-group45:
-	PREFETCHT0   4096(R8)
-	PREFETCHT0   4160(R8)
-	PREFETCHT0   4224(R8)
-	VPAND        48(R8), Y0, Y3
-	VMOVDQU      16(R8), Y4
-	VPSLLW       $0x04, Y4, Y4
-	VPAND        sixteen<>+0(SB), Y4, Y4
-	VPOR         Y4, Y3, Y3
-	VPXOR        Y4, Y4, Y4
-	VPDPBUSD     (R9), Y3, Y4
-	VMOVDQU      48(R8), Y3
-	VPSRLW       $0x04, Y3, Y3
-	VPAND        Y0, Y3, Y3
-	VMOVDQU      16(R8), Y5
-	VPSLLW       $0x03, Y5, Y5
-	VPAND        sixteen<>+0(SB), Y5, Y5
-	VPOR         Y5, Y3, Y3
-	VPXOR        Y5, Y5, Y5
-	VPDPBUSD     64(R9), Y3, Y5
-	VPACKSSDW    Y5, Y4, Y4
-	VPMADDWD     Y1, Y4, Y4
-	VPAND        80(R8), Y0, Y3
-	VMOVDQU      16(R8), Y5
-	VPSLLW       $0x02, Y5, Y5
-	VPAND        sixteen<>+0(SB), Y5, Y5
-	VPOR         Y5, Y3, Y3
-	VPXOR        Y5, Y5, Y5
-	VPDPBUSD     128(R9), Y3, Y5
-	VMOVDQU      80(R8), Y3
-	VPSRLW       $0x04, Y3, Y3
-	VPAND        Y0, Y3, Y3
-	VMOVDQU      16(R8), Y6
-	VPSLLW       $0x01, Y6, Y6
-	VPAND        sixteen<>+0(SB), Y6, Y6
-	VPOR         Y6, Y3, Y3
-	VPXOR        Y6, Y6, Y6
-	VPDPBUSD     192(R9), Y3, Y6
-	VPACKSSDW    Y6, Y5, Y5
-	VPMADDWD     Y1, Y5, Y5
-	VPACKSSDW    Y5, Y4, Y4
-	VPMADDWD     Y1, Y4, Y4
-	VPAND        112(R8), Y0, Y3
-	VMOVDQU      sixteen<>+0(SB), Y5
-	VPAND        16(R8), Y5, Y5
-	VPOR         Y5, Y3, Y3
-	VPXOR        Y5, Y5, Y5
-	VPDPBUSD     256(R9), Y3, Y5
-	VMOVDQU      112(R8), Y3
-	VPSRLW       $0x04, Y3, Y3
-	VPAND        Y0, Y3, Y3
-	VMOVDQU      16(R8), Y6
-	VPSRLW       $0x01, Y6, Y6
-	VPAND        sixteen<>+0(SB), Y6, Y6
-	VPOR         Y6, Y3, Y3
-	VPXOR        Y6, Y6, Y6
-	VPDPBUSD     320(R9), Y3, Y6
-	VPACKSSDW    Y6, Y5, Y5
-	VPMADDWD     Y1, Y5, Y5
-	VPAND        144(R8), Y0, Y3
-	VMOVDQU      16(R8), Y6
-	VPSRLW       $0x02, Y6, Y6
-	VPAND        sixteen<>+0(SB), Y6, Y6
-	VPOR         Y6, Y3, Y3
-	VPXOR        Y6, Y6, Y6
-	VPDPBUSD     384(R9), Y3, Y6
-	VMOVDQU      144(R8), Y3
-	VPSRLW       $0x04, Y3, Y3
-	VPAND        Y0, Y3, Y3
-	VMOVDQU      16(R8), Y7
-	VPSRLW       $0x03, Y7, Y7
-	VPAND        sixteen<>+0(SB), Y7, Y7
-	VPOR         Y7, Y3, Y3
-	VPXOR        Y7, Y7, Y7
-	VPDPBUSD     448(R9), Y3, Y7
-	VPACKSSDW    Y7, Y6, Y6
-	VPMADDWD     Y1, Y6, Y6
-	VPACKSSDW    Y6, Y5, Y5
-	VPMADDWD     Y1, Y5, Y5
-	VPERM2I128   $0x20, Y5, Y4, Y3
-	VPERM2I128   $0x31, Y5, Y4, Y4
-	VPADDD       Y4, Y3, Y3
-	VMOVDQU      (R8), X4
-	VPSHUFD      $0xed, Y4, Y5
-	VPSRLVD      row45Shift<>+0(SB), Y5, Y5
-	VPAND        row45Low<>+0(SB), Y5, Y5
-	VPSHUFD      $0x84, Y4, Y4
-	VPSRLD       $0x02, Y4, Y4
-	VPAND        row45High<>+0(SB), Y4, Y4
-	VPOR         Y4, Y5, Y5
-	VPBROADCASTW (R8), Y4
-	VCVTPH2PS    X4, Y4
-	VPBROADCASTW 2(R8), Y6
-	VCVTPH2PS    X6, Y6
-	VXORPS       floatSign<>+0(SB), Y6, Y6
-	VPMOVZXBD    X5, Y7
-	VCVTDQ2PS    Y7, Y7
-	VMULPS       Y4, Y7, Y7
-	VPSRLDQ      $0x08, Y5, Y5
-	VPMOVZXBD    X5, Y4
-	VCVTDQ2PS    Y4, Y4
-	VMULPS       Y6, Y4, Y4
-	VCVTDQ2PS    Y3, Y3
-	VMULPS       (R10), Y7, Y5
-	VFMADD231PS  Y3, Y5, Y2
-	VFMADD231PS  32(R10), Y4, Y2
-	ADDQ         $+176, R8
-	ADDQ         $+512, R9
-	ADDQ         $+512, R10
-	DECQ         DI
-	JNZ          group45
-	VMOVUPS      Y2, (SP)(BX*1)
-	MOVQ         rowBytes+24(FP), DI
-	ADDQ         DI, AX
-	ADDQ         $0x20, BX
-	CMPQ         BX, $+256
-	JNE          row44
-	VMOVDQU      (SP), Y2
-	VMOVDQU      32(SP), Y3
-	VMOVDQU      64(SP), Y4
-	VMOVDQU      96(SP), Y5
-	VPUNPCKLDQ   Y3, Y2, Y6
-	VPUNPCKHDQ   Y3, Y2, Y2
-	VPUNPCKLDQ   Y5, Y4, Y3
-	VPUNPCKHDQ   Y5, Y4, Y4
-	VPUNPCKLQDQ  Y3, Y6, Y5
-	VPUNPCKHQDQ  Y3, Y6, Y3
-	VPUNPCKLQDQ  Y4, Y2, Y6
-	VPUNPCKHQDQ  Y4, Y2, Y2
-	VMOVDQU      128(SP), Y4
-	VMOVDQU      160(SP), Y7
-	VMOVDQU      192(SP), Y8
-	VMOVDQU      224(SP), Y9
-	VPUNPCKLDQ   Y7, Y4, Y10
-	VPUNPCKHDQ   Y7, Y4, Y4
-	VPUNPCKLDQ   Y9, Y8, Y7
-	VPUNPCKHDQ   Y9, Y8, Y8
-	VPUNPCKLQDQ  Y7, Y10, Y9
-	VPUNPCKHQDQ  Y7, Y10, Y7
-	VPUNPCKLQDQ  Y8, Y4, Y10
-	VPUNPCKHQDQ  Y8, Y4, Y4
-	VPXOR        Y8, Y8, Y8
-	VPERM2F128   $0x20, Y9, Y5, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y7, Y3, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y10, Y6, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y4, Y2, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x31, Y9, Y5, Y5
-	VADDPS       Y5, Y8, Y8
-	VPERM2F128   $0x31, Y7, Y3, Y3
-	VADDPS       Y3, Y8, Y8
-	VPERM2F128   $0x31, Y10, Y6, Y3
-	VADDPS       Y3, Y8, Y8
-	VPERM2F128   $0x31, Y4, Y2, Y2
-	VADDPS       Y2, Y8, Y8
-	VMOVUPS      Y8, (CX)
-	ADDQ         $0x20, CX
-	DECQ         DX
-	JNZ          octet43
-	VZEROUPPER
-	RET
-
-DATA sixteen<>+0(SB)/8, $0x1010101010101010
-DATA sixteen<>+8(SB)/8, $0x1010101010101010
-DATA sixteen<>+16(SB)/8, $0x1010101010101010
-DATA sixteen<>+24(SB)/8, $0x1010101010101010
-GLOBL sixteen<>(SB), RODATA|NOPTR, $32
-
-// func dotQ5_Kx2VL(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
-// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
-TEXT ·dotQ5_Kx2VL(SB), $512-80
-	MOVQ    w+16(FP), AX
-	MOVQ    out+0(FP), CX
-	MOVQ    octets+32(FP), DX
-	MOVQ    stride+56(FP), DI
-	VMOVDQU nibbleMask<>+0(SB), Y0
-	VMOVDQU onesWords<>+0(SB), Y1
-	MOVQ    AX, SI
-
-octet50:
-	XORQ BX, BX
-
-row51:
 	LEAQ 65536(AX), R8
 
-touch55:
+touch45:
 	CMPQ       SI, R8
-	JGE        touched56
+	JGE        touched46
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch55
+	JMP        touch45
 
-touched56:
+touched46:
 	MOVQ  AX, R9
-	MOVQ  blocks+40(FP), R10
-	MOVQ  lanes+48(FP), R11
+	MOVQ  lanes+48(FP), R10
 	MOVQ  n+64(FP), R8
-	VPXOR Y2, Y2, Y2
-	VPXOR Y3, Y3, Y3
+	VPXOR Y0, Y0, Y0
+	VPXOR Y1, Y1, Y1
 
-group52:
-	PREFETCHT0   4096(R9)
-	PREFETCHT0   4160(R9)
-	PREFETCHT0   4224(R9)
-	VPAND        48(R9), Y0, Y4
-	VMOVDQU      16(R9), Y5
-	VPSLLW       $0x04, Y5, Y5
-	VPAND        sixteen<>+0(SB), Y5, Y5
-	VPOR         Y5, Y4, Y4
-	VPXOR        Y5, Y5, Y5
-	VPDPBUSD     (R10), Y4, Y5
-	VPXOR        Y6, Y6, Y6
-	VPDPBUSD     (R10)(DI*1), Y4, Y6
-	VMOVDQU      48(R9), Y4
-	VPSRLW       $0x04, Y4, Y4
-	VPAND        Y0, Y4, Y4
-	VMOVDQU      16(R9), Y7
-	VPSLLW       $0x03, Y7, Y7
-	VPAND        sixteen<>+0(SB), Y7, Y7
-	VPOR         Y7, Y4, Y4
-	VPXOR        Y7, Y7, Y7
-	VPDPBUSD     64(R10), Y4, Y7
-	VPXOR        Y8, Y8, Y8
-	VPDPBUSD     64(R10)(DI*1), Y4, Y8
-	VPACKSSDW    Y7, Y5, Y5
-	VPMADDWD     Y1, Y5, Y5
-	VPACKSSDW    Y8, Y6, Y6
-	VPMADDWD     Y1, Y6, Y6
-	VPAND        80(R9), Y0, Y4
-	VMOVDQU      16(R9), Y7
-	VPSLLW       $0x02, Y7, Y7
-	VPAND        sixteen<>+0(SB), Y7, Y7
-	VPOR         Y7, Y4, Y4
-	VPXOR        Y7, Y7, Y7
-	VPDPBUSD     128(R10), Y4, Y7
-	VPXOR        Y8, Y8, Y8
-	VPDPBUSD     128(R10)(DI*1), Y4, Y8
-	VMOVDQU      80(R9), Y4
-	VPSRLW       $0x04, Y4, Y4
-	VPAND        Y0, Y4, Y4
-	VMOVDQU      16(R9), Y9
-	VPSLLW       $0x01, Y9, Y9
-	VPAND        sixteen<>+0(SB), Y9, Y9
-	VPOR         Y9, Y4, Y4
-	VPXOR        Y9, Y9, Y9
-	VPDPBUSD     192(R10), Y4, Y9
-	VPXOR        Y10, Y10, Y10
-	VPDPBUSD     192(R10)(DI*1), Y4, Y10
-	VPACKSSDW    Y9, Y7, Y7
-	VPMADDWD     Y1, Y7, Y7
-	VPACKSSDW    Y10, Y8, Y8
-	VPMADDWD     Y1, Y8, Y8
-	VPACKSSDW    Y7, Y5, Y5
-	VPMADDWD     Y1, Y5, Y5
-	VPACKSSDW    Y8, Y6, Y6
-	VPMADDWD     Y1, Y6, Y6
-	VPAND        112(R9), Y0, Y4
-	VMOVDQU      sixteen<>+0(SB), Y7
-	VPAND        16(R9), Y7, Y7
-	VPOR         Y7, Y4, Y4
-	VPXOR        Y7, Y7, Y7
-	VPDPBUSD     256(R10), Y4, Y7
-	VPXOR        Y8, Y8, Y8
-	VPDPBUSD     256(R10)(DI*1), Y4, Y8
-	VMOVDQU      112(R9), Y4
-	VPSRLW       $0x04, Y4, Y4
-	VPAND        Y0, Y4, Y4
-	VMOVDQU      16(R9), Y9
-	VPSRLW       $0x01, Y9, Y9
-	VPAND        sixteen<>+0(SB), Y9, Y9
-	VPOR         Y9, Y4, Y4
-	VPXOR        Y9, Y9, Y9
-	VPDPBUSD     320(R10), Y4, Y9
-	VPXOR        Y10, Y10, Y10
-	VPDPBUSD     320(R10)(DI*1), Y4, Y10
-	VPACKSSDW    Y9, Y7, Y7
-	VPMADDWD     Y1, Y7, Y7
-	VPACKSSDW    Y10, Y8, Y8
-	VPMADDWD     Y1, Y8, Y8
-	VPAND        144(R9), Y0, Y4
-	VMOVDQU      16(R9), Y9
-	VPSRLW       $0x02, Y9, Y9
-	VPAND        sixteen<>+0(SB), Y9, Y9
-	VPOR         Y9, Y4, Y4
-	VPXOR        Y9, Y9, Y9
-	VPDPBUSD     384(R10), Y4, Y9
-	VPXOR        Y10, Y10, Y10
-	VPDPBUSD     384(R10)(DI*1), Y4, Y10
-	VMOVDQU      144(R9), Y4
-	VPSRLW       $0x04, Y4, Y4
-	VPAND        Y0, Y4, Y4
-	VMOVDQU      16(R9), Y11
-	VPSRLW       $0x03, Y11, Y11
-	VPAND        sixteen<>+0(SB), Y11, Y11
-	VPOR         Y11, Y4, Y4
-	VPXOR        Y11, Y11, Y11
-	VPDPBUSD     448(R10), Y4, Y11
-	VPXOR        Y12, Y12, Y12
-	VPDPBUSD     448(R10)(DI*1), Y4, Y12
-	VPACKSSDW    Y11, Y9, Y9
-	VPMADDWD     Y1, Y9, Y9
-	VPACKSSDW    Y12, Y10, Y10
-	VPMADDWD     Y1, Y10, Y10
-	VPACKSSDW    Y9, Y7, Y7
-	VPMADDWD     Y1, Y7, Y7
-	VPACKSSDW    Y10, Y8, Y8
-	VPMADDWD     Y1, Y8, Y8
-	VPERM2I128   $0x20, Y7, Y5, Y4
-	VPERM2I128   $0x31, Y7, Y5, Y5
-	VPADDD       Y5, Y4, Y4
-	VPERM2I128   $0x20, Y8, Y6, Y5
-	VPERM2I128   $0x31, Y8, Y6, Y6
-	VPADDD       Y6, Y5, Y5
-	VMOVDQU      (R9), X6
-	VPSHUFD      $0xed, Y6, Y7
-	VPSRLVD      row45Shift<>+0(SB), Y7, Y7
-	VPAND        row45Low<>+0(SB), Y7, Y7
-	VPSHUFD      $0x84, Y6, Y6
-	VPSRLD       $0x02, Y6, Y6
-	VPAND        row45High<>+0(SB), Y6, Y6
-	VPOR         Y6, Y7, Y7
-	VPBROADCASTW (R9), Y6
-	VCVTPH2PS    X6, Y6
-	VPBROADCASTW 2(R9), Y8
-	VCVTPH2PS    X8, Y8
-	VXORPS       floatSign<>+0(SB), Y8, Y8
-	VPMOVZXBD    X7, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       Y6, Y9, Y9
-	VPSRLDQ      $0x08, Y7, Y7
-	VPMOVZXBD    X7, Y6
-	VCVTDQ2PS    Y6, Y6
-	VMULPS       Y8, Y6, Y6
-	VCVTDQ2PS    Y4, Y4
-	VMULPS       (R11), Y9, Y7
-	VFMADD231PS  Y4, Y7, Y2
-	VFMADD231PS  32(R11), Y6, Y2
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       (R11)(DI*1), Y9, Y4
-	VFMADD231PS  Y5, Y4, Y3
-	VFMADD231PS  32(R11)(DI*1), Y6, Y3
-	ADDQ         $+176, R9
-	ADDQ         $+512, R10
-	ADDQ         $+512, R11
-	DECQ         R8
-	JNZ          group52
-	VMOVUPS      Y2, (SP)(BX*1)
-	VMOVUPS      Y3, 256(SP)(BX*1)
-	MOVQ         rowBytes+24(FP), R8
-	ADDQ         R8, AX
-	ADDQ         $0x20, BX
-	CMPQ         BX, $+256
-	JNE          row51
-	VMOVDQU      (SP), Y2
-	VMOVDQU      32(SP), Y3
-	VMOVDQU      64(SP), Y4
-	VMOVDQU      96(SP), Y5
-	VPUNPCKLDQ   Y3, Y2, Y6
-	VPUNPCKHDQ   Y3, Y2, Y2
-	VPUNPCKLDQ   Y5, Y4, Y3
-	VPUNPCKHDQ   Y5, Y4, Y4
-	VPUNPCKLQDQ  Y3, Y6, Y5
-	VPUNPCKHQDQ  Y3, Y6, Y3
-	VPUNPCKLQDQ  Y4, Y2, Y6
-	VPUNPCKHQDQ  Y4, Y2, Y2
-	VMOVDQU      128(SP), Y4
-	VMOVDQU      160(SP), Y7
-	VMOVDQU      192(SP), Y8
-	VMOVDQU      224(SP), Y9
-	VPUNPCKLDQ   Y7, Y4, Y10
-	VPUNPCKHDQ   Y7, Y4, Y4
-	VPUNPCKLDQ   Y9, Y8, Y7
-	VPUNPCKHDQ   Y9, Y8, Y8
-	VPUNPCKLQDQ  Y7, Y10, Y9
-	VPUNPCKHQDQ  Y7, Y10, Y7
-	VPUNPCKLQDQ  Y8, Y4, Y10
-	VPUNPCKHQDQ  Y8, Y4, Y4
-	VPXOR        Y8, Y8, Y8
-	VPERM2F128   $0x20, Y9, Y5, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y7, Y3, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y10, Y6, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y4, Y2, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x31, Y9, Y5, Y5
-	VADDPS       Y5, Y8, Y8
-	VPERM2F128   $0x31, Y7, Y3, Y3
-	VADDPS       Y3, Y8, Y8
-	VPERM2F128   $0x31, Y10, Y6, Y3
-	VADDPS       Y3, Y8, Y8
-	VPERM2F128   $0x31, Y4, Y2, Y2
-	VADDPS       Y2, Y8, Y8
-	VMOVUPS      Y8, (CX)
-	MOVQ         ldo+8(FP), BX
-	VMOVDQU      256(SP), Y2
-	VMOVDQU      288(SP), Y3
-	VMOVDQU      320(SP), Y4
-	VMOVDQU      352(SP), Y5
-	VPUNPCKLDQ   Y3, Y2, Y6
-	VPUNPCKHDQ   Y3, Y2, Y2
-	VPUNPCKLDQ   Y5, Y4, Y3
-	VPUNPCKHDQ   Y5, Y4, Y4
-	VPUNPCKLQDQ  Y3, Y6, Y5
-	VPUNPCKHQDQ  Y3, Y6, Y3
-	VPUNPCKLQDQ  Y4, Y2, Y6
-	VPUNPCKHQDQ  Y4, Y2, Y2
-	VMOVDQU      384(SP), Y4
-	VMOVDQU      416(SP), Y7
-	VMOVDQU      448(SP), Y8
-	VMOVDQU      480(SP), Y9
-	VPUNPCKLDQ   Y7, Y4, Y10
-	VPUNPCKHDQ   Y7, Y4, Y4
-	VPUNPCKLDQ   Y9, Y8, Y7
-	VPUNPCKHDQ   Y9, Y8, Y8
-	VPUNPCKLQDQ  Y7, Y10, Y9
-	VPUNPCKHQDQ  Y7, Y10, Y7
-	VPUNPCKLQDQ  Y8, Y4, Y10
-	VPUNPCKHQDQ  Y8, Y4, Y4
-	VPXOR        Y8, Y8, Y8
-	VPERM2F128   $0x20, Y9, Y5, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y7, Y3, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y10, Y6, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y4, Y2, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x31, Y9, Y5, Y5
-	VADDPS       Y5, Y8, Y8
-	VPERM2F128   $0x31, Y7, Y3, Y3
-	VADDPS       Y3, Y8, Y8
-	VPERM2F128   $0x31, Y10, Y6, Y3
-	VADDPS       Y3, Y8, Y8
-	VPERM2F128   $0x31, Y4, Y2, Y2
-	VADDPS       Y2, Y8, Y8
-	VMOVUPS      Y8, (CX)(BX*4)
-	ADDQ         $0x20, CX
-	DECQ         DX
-	JNZ          octet50
+group47:
+	PREFETCHT0     4096(R9)
+	PREFETCHT0     4160(R9)
+	PREFETCHT0     4224(R9)
+	VMOVDQU        48(R9), X2
+	VPBLENDD       $0xf0, 96(R9), Y2, Y2
+	VBROADCASTI128 16(R9), Y3
+	VPSRLVD        Y20, Y3, Y3
+	VPANDD         Y19, Y3, Y3
+	VPSHUFB        Y3, Y21, Y4
+	VPTERNLOGD     $0xf8, Y19, Y2, Y4
+	VMOVDQU        64(R9), X5
+	VPBLENDD       $0xf0, 112(R9), Y5, Y5
+	VBROADCASTI128 32(R9), Y6
+	VPSRLVD        Y20, Y6, Y6
+	VPANDD         Y19, Y6, Y6
+	VPSHUFB        Y6, Y21, Y7
+	VPTERNLOGD     $0xf8, Y19, Y5, Y7
+	VPXOR          Y8, Y8, Y8
+	VPDPBUSD       256(R10), Y4, Y8
+	VPDPBUSD       288(R10), Y7, Y8
+	VPXOR          Y9, Y9, Y9
+	VPDPBUSD       256(R10)(DI*1), Y4, Y9
+	VPDPBUSD       288(R10)(DI*1), Y7, Y9
+	VPSRLW         $0x04, Y2, Y2
+	VPSHUFB        Y3, Y22, Y4
+	VPTERNLOGD     $0xf8, Y19, Y2, Y4
+	VPSRLW         $0x04, Y5, Y2
+	VPSHUFB        Y6, Y22, Y5
+	VPTERNLOGD     $0xf8, Y19, Y2, Y5
+	VPXOR          Y2, Y2, Y2
+	VPDPBUSD       320(R10), Y4, Y2
+	VPDPBUSD       352(R10), Y5, Y2
+	VPXOR          Y7, Y7, Y7
+	VPDPBUSD       320(R10)(DI*1), Y4, Y7
+	VPDPBUSD       352(R10)(DI*1), Y5, Y7
+	VPACKSSDW      Y2, Y8, Y8
+	VPMADDWD       Y25, Y8, Y8
+	VPACKSSDW      Y7, Y9, Y9
+	VPMADDWD       Y25, Y9, Y9
+	VMOVDQU        80(R9), X2
+	VPBLENDD       $0xf0, 128(R9), Y2, Y2
+	VPSHUFB        Y3, Y23, Y4
+	VPTERNLOGD     $0xf8, Y19, Y2, Y4
+	VMOVDQU        96(R9), X5
+	VPBLENDD       $0xf0, 144(R9), Y5, Y5
+	VPSHUFB        Y6, Y23, Y7
+	VPTERNLOGD     $0xf8, Y19, Y5, Y7
+	VPXOR          Y10, Y10, Y10
+	VPDPBUSD       384(R10), Y4, Y10
+	VPDPBUSD       416(R10), Y7, Y10
+	VPXOR          Y11, Y11, Y11
+	VPDPBUSD       384(R10)(DI*1), Y4, Y11
+	VPDPBUSD       416(R10)(DI*1), Y7, Y11
+	VPSRLW         $0x04, Y2, Y2
+	VPSHUFB        Y3, Y24, Y3
+	VPTERNLOGD     $0xf8, Y19, Y2, Y3
+	VPSRLW         $0x04, Y5, Y2
+	VPSHUFB        Y6, Y24, Y4
+	VPTERNLOGD     $0xf8, Y19, Y2, Y4
+	VPXOR          Y2, Y2, Y2
+	VPDPBUSD       448(R10), Y3, Y2
+	VPDPBUSD       480(R10), Y4, Y2
+	VPXOR          Y5, Y5, Y5
+	VPDPBUSD       448(R10)(DI*1), Y3, Y5
+	VPDPBUSD       480(R10)(DI*1), Y4, Y5
+	VPACKSSDW      Y2, Y10, Y10
+	VPMADDWD       Y25, Y10, Y10
+	VPACKSSDW      Y5, Y11, Y11
+	VPMADDWD       Y25, Y11, Y11
+	VBROADCASTI128 (R9), Y2
+	VPSHUFB        Y16, Y2, Y2
+	VPANDD         Y17, Y2, Y2
+	VPMADDUBSW     Y18, Y2, Y2
+	VPSRLW         $0x02, Y2, Y2
+	VPSRLD         $0x12, Y2, Y3
+	VPXOR          Y4, Y4, Y4
+	VPBLENDW       $0xaa, Y4, Y2, Y2
+	VCVTDQ2PS      Y2, Y2
+	VCVTDQ2PS      Y3, Y3
+	VPBROADCASTD   (R9), X4
+	VCVTPH2PS      X4, Y4
+	VMOVSLDUP      Y4, Y5
+	VMOVSHDUP      Y4, Y4
+	VMULPS         Y5, Y2, Y2
+	VMULPS         Y4, Y3, Y3
+	VSHUFPS        $0xdd, Y10, Y8, Y4
+	VSHUFPS        $0x88, Y10, Y8, Y8
+	VPADDD         Y4, Y8, Y8
+	VCVTDQ2PS      Y8, Y8
+	VMULPS         (R10), Y2, Y4
+	VFMADD231PS    Y8, Y4, Y0
+	VFNMADD231PS   32(R10), Y3, Y0
+	VSHUFPS        $0xdd, Y11, Y9, Y4
+	VSHUFPS        $0x88, Y11, Y9, Y9
+	VPADDD         Y4, Y9, Y9
+	VCVTDQ2PS      Y9, Y9
+	VMULPS         (R10)(DI*1), Y2, Y2
+	VFMADD231PS    Y9, Y2, Y1
+	VFNMADD231PS   32(R10)(DI*1), Y3, Y1
+	ADDQ           $+176, R9
+	ADDQ           $+512, R10
+	DECQ           R8
+	JZ             done48
+	JMP            group47
+
+done48:
+	VMOVUPS     Y0, (SP)(BX*1)
+	VMOVUPS     Y1, 256(SP)(BX*1)
+	MOVQ        rowBytes+24(FP), R8
+	ADDQ        R8, AX
+	ADDQ        $0x20, BX
+	CMPQ        BX, $+256
+	JNE         row44
+	VMOVDQU     (SP), Y0
+	VMOVDQU     32(SP), Y1
+	VMOVDQU     64(SP), Y2
+	VMOVDQU     96(SP), Y3
+	VPUNPCKLDQ  Y1, Y0, Y4
+	VPUNPCKHDQ  Y1, Y0, Y0
+	VPUNPCKLDQ  Y3, Y2, Y1
+	VPUNPCKHDQ  Y3, Y2, Y2
+	VPUNPCKLQDQ Y1, Y4, Y3
+	VPUNPCKHQDQ Y1, Y4, Y1
+	VPUNPCKLQDQ Y2, Y0, Y4
+	VPUNPCKHQDQ Y2, Y0, Y0
+	VMOVDQU     128(SP), Y2
+	VMOVDQU     160(SP), Y5
+	VMOVDQU     192(SP), Y6
+	VMOVDQU     224(SP), Y7
+	VPUNPCKLDQ  Y5, Y2, Y8
+	VPUNPCKHDQ  Y5, Y2, Y2
+	VPUNPCKLDQ  Y7, Y6, Y5
+	VPUNPCKHDQ  Y7, Y6, Y6
+	VPUNPCKLQDQ Y5, Y8, Y7
+	VPUNPCKHQDQ Y5, Y8, Y5
+	VPUNPCKLQDQ Y6, Y2, Y8
+	VPUNPCKHQDQ Y6, Y2, Y2
+	VPXOR       Y6, Y6, Y6
+	VPERM2F128  $0x20, Y7, Y3, Y9
+	VADDPS      Y9, Y6, Y6
+	VPERM2F128  $0x20, Y5, Y1, Y9
+	VADDPS      Y9, Y6, Y6
+	VPERM2F128  $0x20, Y8, Y4, Y9
+	VADDPS      Y9, Y6, Y6
+	VPERM2F128  $0x20, Y2, Y0, Y9
+	VADDPS      Y9, Y6, Y6
+	VPERM2F128  $0x31, Y7, Y3, Y3
+	VADDPS      Y3, Y6, Y6
+	VPERM2F128  $0x31, Y5, Y1, Y1
+	VADDPS      Y1, Y6, Y6
+	VPERM2F128  $0x31, Y8, Y4, Y1
+	VADDPS      Y1, Y6, Y6
+	VPERM2F128  $0x31, Y2, Y0, Y0
+	VADDPS      Y0, Y6, Y6
+	VMOVUPS     Y6, (CX)
+	MOVQ        ldo+8(FP), BX
+	VMOVDQU     256(SP), Y0
+	VMOVDQU     288(SP), Y1
+	VMOVDQU     320(SP), Y2
+	VMOVDQU     352(SP), Y3
+	VPUNPCKLDQ  Y1, Y0, Y4
+	VPUNPCKHDQ  Y1, Y0, Y0
+	VPUNPCKLDQ  Y3, Y2, Y1
+	VPUNPCKHDQ  Y3, Y2, Y2
+	VPUNPCKLQDQ Y1, Y4, Y3
+	VPUNPCKHQDQ Y1, Y4, Y1
+	VPUNPCKLQDQ Y2, Y0, Y4
+	VPUNPCKHQDQ Y2, Y0, Y0
+	VMOVDQU     384(SP), Y2
+	VMOVDQU     416(SP), Y5
+	VMOVDQU     448(SP), Y6
+	VMOVDQU     480(SP), Y7
+	VPUNPCKLDQ  Y5, Y2, Y8
+	VPUNPCKHDQ  Y5, Y2, Y2
+	VPUNPCKLDQ  Y7, Y6, Y5
+	VPUNPCKHDQ  Y7, Y6, Y6
+	VPUNPCKLQDQ Y5, Y8, Y7
+	VPUNPCKHQDQ Y5, Y8, Y5
+	VPUNPCKLQDQ Y6, Y2, Y8
+	VPUNPCKHQDQ Y6, Y2, Y2
+	VPXOR       Y6, Y6, Y6
+	VPERM2F128  $0x20, Y7, Y3, Y9
+	VADDPS      Y9, Y6, Y6
+	VPERM2F128  $0x20, Y5, Y1, Y9
+	VADDPS      Y9, Y6, Y6
+	VPERM2F128  $0x20, Y8, Y4, Y9
+	VADDPS      Y9, Y6, Y6
+	VPERM2F128  $0x20, Y2, Y0, Y9
+	VADDPS      Y9, Y6, Y6
+	VPERM2F128  $0x31, Y7, Y3, Y3
+	VADDPS      Y3, Y6, Y6
+	VPERM2F128  $0x31, Y5, Y1, Y1
+	VADDPS      Y1, Y6, Y6
+	VPERM2F128  $0x31, Y8, Y4, Y1
+	VADDPS      Y1, Y6, Y6
+	VPERM2F128  $0x31, Y2, Y0, Y0
+	VADDPS      Y0, Y6, Y6
+	VMOVUPS     Y6, (CX)(BX*4)
+	ADDQ        $0x20, CX
+	DECQ        DX
+	JNZ         octet43
 	VZEROUPPER
 	RET
 
 // func dotQ6_Kx1VL(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
-// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
+// Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
 TEXT ·dotQ6_Kx1VL(SB), $256-80
-	MOVQ    w+16(FP), AX
-	MOVQ    out+0(FP), CX
-	MOVQ    octets+32(FP), DX
-	VMOVDQU nibbleMask<>+0(SB), Y0
-	VMOVDQU bits45<>+0(SB), Y1
-	VMOVDQU onesWords<>+0(SB), Y2
-	MOVQ    AX, SI
+	MOVQ      w+16(FP), AX
+	MOVQ      out+0(FP), CX
+	MOVQ      octets+32(FP), DX
+	VMOVDQU32 nibbleMask<>+0(SB), Y16
+	VMOVDQU32 evenBits<>+0(SB), Y17
+	VMOVDQU32 oddBits<>+0(SB), Y18
+	VMOVDQU32 onesWords<>+0(SB), Y19
+	MOVQ      AX, SI
 
-octet57:
+octet49:
 	XORQ BX, BX
 
-row58:
+row50:
 	LEAQ 65536(AX), DI
 
-touch62:
+touch51:
 	CMPQ       SI, DI
-	JGE        touched63
+	JGE        touched52
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch62
+	JMP        touch51
 
-touched63:
-	MOVQ  AX, R8
-	MOVQ  blocks+40(FP), R9
-	MOVQ  lanes+48(FP), R10
-	MOVQ  n+64(FP), DI
-	VPXOR Y3, Y3, Y3
-
-group59:
+touched52:
+	MOVQ         AX, R8
+	MOVQ         lanes+48(FP), R9
+	MOVQ         n+64(FP), DI
+	VPXOR        Y0, Y0, Y0
 	PREFETCHT0   4096(R8)
 	PREFETCHT0   4160(R8)
 	PREFETCHT0   4224(R8)
 	PREFETCHT0   4288(R8)
-	VPAND        (R8), Y0, Y4
-	VMOVDQU      128(R8), Y5
-	VPSLLW       $0x04, Y5, Y5
-	VPAND        Y1, Y5, Y5
-	VPOR         Y5, Y4, Y4
+	VMOVDQU      (R8), X1
+	VPBLENDD     $0xf0, 48(R8), Y1, Y1
+	VMOVDQU      128(R8), X2
+	VPBLENDD     $0xf0, 144(R8), Y2, Y2
+	VPANDD       Y17, Y2, Y3
+	VPSLLW       $0x04, Y3, Y4
+	VPTERNLOGD   $0xd8, Y16, Y1, Y4
 	VPXOR        Y5, Y5, Y5
-	VPDPBUSD     (R9), Y4, Y5
-	VPAND        32(R8), Y0, Y4
-	VMOVDQU      128(R8), Y6
-	VPSLLW       $0x02, Y6, Y6
-	VPAND        Y1, Y6, Y6
-	VPOR         Y6, Y4, Y4
-	VPXOR        Y6, Y6, Y6
-	VPDPBUSD     64(R9), Y4, Y6
-	VPACKSSDW    Y6, Y5, Y5
-	VPMADDWD     Y2, Y5, Y5
-	VMOVDQU      (R8), Y4
-	VPSRLW       $0x04, Y4, Y4
-	VPAND        Y0, Y4, Y4
-	VPAND        128(R8), Y1, Y6
-	VPOR         Y6, Y4, Y4
-	VPXOR        Y6, Y6, Y6
-	VPDPBUSD     128(R9), Y4, Y6
-	VMOVDQU      32(R8), Y4
-	VPSRLW       $0x04, Y4, Y4
-	VPAND        Y0, Y4, Y4
-	VMOVDQU      128(R8), Y7
-	VPSRLW       $0x02, Y7, Y7
-	VPAND        Y1, Y7, Y7
-	VPOR         Y7, Y4, Y4
+	VPDPBUSD     256(R9), Y4, Y5
+	VMOVDQU      32(R8), X4
+	VPBLENDD     $0xf0, 80(R8), Y4, Y4
+	VPANDD       Y18, Y2, Y2
+	VPSLLW       $0x02, Y2, Y6
+	VPTERNLOGD   $0xd8, Y16, Y4, Y6
 	VPXOR        Y7, Y7, Y7
-	VPDPBUSD     192(R9), Y4, Y7
-	VPACKSSDW    Y7, Y6, Y6
-	VPMADDWD     Y2, Y6, Y6
-	VPHADDD      Y6, Y5, Y5
-	VPAND        64(R8), Y0, Y4
-	VMOVDQU      160(R8), Y6
-	VPSLLW       $0x04, Y6, Y6
-	VPAND        Y1, Y6, Y6
-	VPOR         Y6, Y4, Y4
+	VPDPBUSD     320(R9), Y6, Y7
+	VPACKSSDW    Y7, Y5, Y5
+	VPMADDWD     Y19, Y5, Y5
+	VPSRLW       $0x04, Y1, Y1
+	VPTERNLOGD   $0xe4, Y16, Y3, Y1
+	VPXOR        Y3, Y3, Y3
+	VPDPBUSD     384(R9), Y1, Y3
+	VPSRLW       $0x02, Y2, Y2
+	VPSRLW       $0x04, Y4, Y1
+	VPTERNLOGD   $0xe4, Y16, Y2, Y1
+	VPXOR        Y2, Y2, Y2
+	VPDPBUSD     448(R9), Y1, Y2
+	VPACKSSDW    Y2, Y3, Y3
+	VPMADDWD     Y19, Y3, Y3
+	VSHUFPS      $0xdd, Y3, Y5, Y1
+	VSHUFPS      $0x88, Y3, Y5, Y5
+	VPADDD       Y1, Y5, Y5
+	VMOVDQU      16(R8), X1
+	VPBLENDD     $0xf0, 64(R8), Y1, Y1
+	VMOVDQU      144(R8), X2
+	VPBLENDD     $0xf0, 160(R8), Y2, Y2
+	VPANDD       Y17, Y2, Y3
+	VPSLLW       $0x04, Y3, Y4
+	VPTERNLOGD   $0xd8, Y16, Y1, Y4
 	VPXOR        Y6, Y6, Y6
-	VPDPBUSD     256(R9), Y4, Y6
-	VPAND        96(R8), Y0, Y4
-	VMOVDQU      160(R8), Y7
-	VPSLLW       $0x02, Y7, Y7
-	VPAND        Y1, Y7, Y7
-	VPOR         Y7, Y4, Y4
-	VPXOR        Y7, Y7, Y7
-	VPDPBUSD     320(R9), Y4, Y7
-	VPACKSSDW    Y7, Y6, Y6
-	VPMADDWD     Y2, Y6, Y6
-	VMOVDQU      64(R8), Y4
-	VPSRLW       $0x04, Y4, Y4
-	VPAND        Y0, Y4, Y4
-	VPAND        160(R8), Y1, Y7
-	VPOR         Y7, Y4, Y4
-	VPXOR        Y7, Y7, Y7
-	VPDPBUSD     384(R9), Y4, Y7
-	VMOVDQU      96(R8), Y4
-	VPSRLW       $0x04, Y4, Y4
-	VPAND        Y0, Y4, Y4
-	VMOVDQU      160(R8), Y8
-	VPSRLW       $0x02, Y8, Y8
-	VPAND        Y1, Y8, Y8
-	VPOR         Y8, Y4, Y4
+	VPDPBUSD     288(R9), Y4, Y6
+	VMOVDQU      48(R8), X4
+	VPBLENDD     $0xf0, 96(R8), Y4, Y4
+	VPANDD       Y18, Y2, Y2
+	VPSLLW       $0x02, Y2, Y7
+	VPTERNLOGD   $0xd8, Y16, Y4, Y7
 	VPXOR        Y8, Y8, Y8
-	VPDPBUSD     448(R9), Y4, Y8
-	VPACKSSDW    Y8, Y7, Y7
-	VPMADDWD     Y2, Y7, Y7
-	VPHADDD      Y7, Y6, Y6
-	VPERM2I128   $0x20, Y6, Y5, Y4
-	VPERM2I128   $0x31, Y6, Y5, Y5
-	VPBROADCASTW 208(R8), Y6
-	VCVTPH2PS    X6, Y6
-	VPMOVSXBW    192(R8), Y7
-	VPSLLD       $0x10, Y7, Y8
-	VPSRAD       $0x10, Y8, Y8
-	VPSRAD       $0x10, Y7, Y7
-	VMOVDQU      96(R10), Y9
-	VPSLLD       $0x05, Y9, Y9
-	VPADDD       Y9, Y4, Y4
-	VPMULLD      Y8, Y4, Y4
-	VMOVDQU      128(R10), Y8
-	VPSLLD       $0x05, Y8, Y8
-	VPADDD       Y8, Y5, Y5
-	VPMULLD      Y7, Y5, Y5
-	VPADDD       Y5, Y4, Y4
-	VCVTDQ2PS    Y4, Y4
-	VMULPS       (R10), Y6, Y5
-	VFMADD231PS  Y4, Y5, Y3
+	VPDPBUSD     352(R9), Y7, Y8
+	VPACKSSDW    Y8, Y6, Y6
+	VPMADDWD     Y19, Y6, Y6
+	VPSRLW       $0x04, Y1, Y1
+	VPTERNLOGD   $0xe4, Y16, Y3, Y1
+	VPXOR        Y3, Y3, Y3
+	VPDPBUSD     416(R9), Y1, Y3
+	VPSRLW       $0x02, Y2, Y2
+	VPSRLW       $0x04, Y4, Y1
+	VPTERNLOGD   $0xe4, Y16, Y2, Y1
+	VPXOR        Y2, Y2, Y2
+	VPDPBUSD     480(R9), Y1, Y2
+	VPACKSSDW    Y2, Y3, Y3
+	VPMADDWD     Y19, Y3, Y3
+	VSHUFPS      $0xdd, Y3, Y6, Y1
+	VSHUFPS      $0x88, Y3, Y6, Y6
+	VPADDD       Y1, Y6, Y6
+	VPBROADCASTW 208(R8), Y1
+	VCVTPH2PS    X1, Y1
+	VPMOVSXBW    192(R8), Y2
 	ADDQ         $+210, R8
 	ADDQ         $+512, R9
-	ADDQ         $+512, R10
 	DECQ         DI
-	JNZ          group59
-	VMOVUPS      Y3, (SP)(BX*1)
-	MOVQ         rowBytes+24(FP), DI
-	ADDQ         DI, AX
-	ADDQ         $0x20, BX
-	CMPQ         BX, $+256
-	JNE          row58
-	VMOVDQU      (SP), Y3
-	VMOVDQU      32(SP), Y4
-	VMOVDQU      64(SP), Y5
-	VMOVDQU      96(SP), Y6
-	VPUNPCKLDQ   Y4, Y3, Y7
-	VPUNPCKHDQ   Y4, Y3, Y3
-	VPUNPCKLDQ   Y6, Y5, Y4
-	VPUNPCKHDQ   Y6, Y5, Y5
-	VPUNPCKLQDQ  Y4, Y7, Y6
-	VPUNPCKHQDQ  Y4, Y7, Y4
-	VPUNPCKLQDQ  Y5, Y3, Y7
-	VPUNPCKHQDQ  Y5, Y3, Y3
-	VMOVDQU      128(SP), Y5
-	VMOVDQU      160(SP), Y8
-	VMOVDQU      192(SP), Y9
-	VMOVDQU      224(SP), Y10
-	VPUNPCKLDQ   Y8, Y5, Y11
-	VPUNPCKHDQ   Y8, Y5, Y5
-	VPUNPCKLDQ   Y10, Y9, Y8
-	VPUNPCKHDQ   Y10, Y9, Y9
-	VPUNPCKLQDQ  Y8, Y11, Y10
-	VPUNPCKHQDQ  Y8, Y11, Y8
-	VPUNPCKLQDQ  Y9, Y5, Y11
-	VPUNPCKHQDQ  Y9, Y5, Y5
+	JZ           last54
+
+group53:
+	PREFETCHT0   4096(R8)
+	PREFETCHT0   4160(R8)
+	PREFETCHT0   4224(R8)
+	PREFETCHT0   4288(R8)
+	VMOVDQU      (R8), X3
+	VPBLENDD     $0xf0, 48(R8), Y3, Y3
+	VMOVDQU      128(R8), X4
+	VPBLENDD     $0xf0, 144(R8), Y4, Y4
+	VPANDD       Y17, Y4, Y7
+	VPSLLW       $0x04, Y7, Y8
+	VPTERNLOGD   $0xd8, Y16, Y3, Y8
 	VPXOR        Y9, Y9, Y9
-	VPERM2F128   $0x20, Y10, Y6, Y12
-	VADDPS       Y12, Y9, Y9
-	VPERM2F128   $0x20, Y8, Y4, Y12
-	VADDPS       Y12, Y9, Y9
-	VPERM2F128   $0x20, Y11, Y7, Y12
-	VADDPS       Y12, Y9, Y9
-	VPERM2F128   $0x20, Y5, Y3, Y12
-	VADDPS       Y12, Y9, Y9
-	VPERM2F128   $0x31, Y10, Y6, Y6
-	VADDPS       Y6, Y9, Y9
-	VPERM2F128   $0x31, Y8, Y4, Y4
-	VADDPS       Y4, Y9, Y9
-	VPERM2F128   $0x31, Y11, Y7, Y4
-	VADDPS       Y4, Y9, Y9
-	VPERM2F128   $0x31, Y5, Y3, Y3
-	VADDPS       Y3, Y9, Y9
-	VMOVUPS      Y9, (CX)
-	ADDQ         $0x20, CX
-	DECQ         DX
-	JNZ          octet57
+	VPDPBUSD     256(R9), Y8, Y9
+	VMOVDQU      32(R8), X8
+	VPBLENDD     $0xf0, 80(R8), Y8, Y8
+	VPANDD       Y18, Y4, Y4
+	VPSLLW       $0x02, Y4, Y10
+	VPTERNLOGD   $0xd8, Y16, Y8, Y10
+	VPXOR        Y11, Y11, Y11
+	VPDPBUSD     320(R9), Y10, Y11
+	VPACKSSDW    Y11, Y9, Y9
+	VPMADDWD     Y19, Y9, Y9
+	VPSRLW       $0x04, Y3, Y3
+	VPTERNLOGD   $0xe4, Y16, Y7, Y3
+	VPXOR        Y7, Y7, Y7
+	VPDPBUSD     384(R9), Y3, Y7
+	VPSRLW       $0x02, Y4, Y4
+	VPSRLW       $0x04, Y8, Y3
+	VPTERNLOGD   $0xe4, Y16, Y4, Y3
+	VPXOR        Y4, Y4, Y4
+	VPDPBUSD     448(R9), Y3, Y4
+	VPACKSSDW    Y4, Y7, Y7
+	VPMADDWD     Y19, Y7, Y7
+	VSHUFPS      $0xdd, Y7, Y9, Y3
+	VSHUFPS      $0x88, Y7, Y9, Y9
+	VPADDD       Y3, Y9, Y9
+	VMOVDQU      16(R8), X3
+	VPBLENDD     $0xf0, 64(R8), Y3, Y3
+	VMOVDQU      144(R8), X4
+	VPBLENDD     $0xf0, 160(R8), Y4, Y4
+	VPANDD       Y17, Y4, Y7
+	VPSLLW       $0x04, Y7, Y8
+	VPTERNLOGD   $0xd8, Y16, Y3, Y8
+	VPXOR        Y10, Y10, Y10
+	VPDPBUSD     288(R9), Y8, Y10
+	VMOVDQU      48(R8), X8
+	VPBLENDD     $0xf0, 96(R8), Y8, Y8
+	VPANDD       Y18, Y4, Y4
+	VPSLLW       $0x02, Y4, Y11
+	VPTERNLOGD   $0xd8, Y16, Y8, Y11
+	VPXOR        Y12, Y12, Y12
+	VPDPBUSD     352(R9), Y11, Y12
+	VPACKSSDW    Y12, Y10, Y10
+	VPMADDWD     Y19, Y10, Y10
+	VPSRLW       $0x04, Y3, Y3
+	VPTERNLOGD   $0xe4, Y16, Y7, Y3
+	VPXOR        Y7, Y7, Y7
+	VPDPBUSD     416(R9), Y3, Y7
+	VPSRLW       $0x02, Y4, Y4
+	VPSRLW       $0x04, Y8, Y3
+	VPTERNLOGD   $0xe4, Y16, Y4, Y3
+	VPXOR        Y4, Y4, Y4
+	VPDPBUSD     480(R9), Y3, Y4
+	VPACKSSDW    Y4, Y7, Y7
+	VPMADDWD     Y19, Y7, Y7
+	VSHUFPS      $0xdd, Y7, Y10, Y3
+	VSHUFPS      $0x88, Y7, Y10, Y10
+	VPADDD       Y3, Y10, Y10
+	VPSLLD       $0x10, Y2, Y3
+	VPSRAD       $0x10, Y3, Y3
+	VPSRAD       $0x10, Y2, Y2
+	VMOVDQU      -416(R9), Y4
+	VPSLLD       $0x05, Y4, Y4
+	VPADDD       Y4, Y5, Y5
+	VMOVDQU      -384(R9), Y4
+	VPSLLD       $0x05, Y4, Y4
+	VPADDD       Y4, Y6, Y6
+	VPMULLD      Y3, Y5, Y5
+	VPMULLD      Y2, Y6, Y6
+	VPADDD       Y6, Y5, Y5
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       -512(R9), Y1, Y1
+	VFMADD231PS  Y5, Y1, Y0
+	VPBROADCASTW 208(R8), Y1
+	VCVTPH2PS    X1, Y1
+	VPMOVSXBW    192(R8), Y2
+	VMOVDQA      Y9, Y5
+	VMOVDQA      Y10, Y6
+	VMOVDQA      Y1, Y1
+	VMOVDQA      Y2, Y2
+	ADDQ         $+210, R8
+	ADDQ         $+512, R9
+	DECQ         DI
+	JZ           last54
+	JMP          group53
+
+last54:
+	VPSLLD      $0x10, Y2, Y3
+	VPSRAD      $0x10, Y3, Y3
+	VPSRAD      $0x10, Y2, Y2
+	VMOVDQU     -416(R9), Y4
+	VPSLLD      $0x05, Y4, Y4
+	VPADDD      Y4, Y5, Y5
+	VMOVDQU     -384(R9), Y4
+	VPSLLD      $0x05, Y4, Y4
+	VPADDD      Y4, Y6, Y6
+	VPMULLD     Y3, Y5, Y5
+	VPMULLD     Y2, Y6, Y6
+	VPADDD      Y6, Y5, Y5
+	VCVTDQ2PS   Y5, Y5
+	VMULPS      -512(R9), Y1, Y1
+	VFMADD231PS Y5, Y1, Y0
+	VMOVUPS     Y0, (SP)(BX*1)
+	MOVQ        rowBytes+24(FP), DI
+	ADDQ        DI, AX
+	ADDQ        $0x20, BX
+	CMPQ        BX, $+256
+	JNE         row50
+	VMOVDQU     (SP), Y0
+	VMOVDQU     32(SP), Y1
+	VMOVDQU     64(SP), Y2
+	VMOVDQU     96(SP), Y3
+	VPUNPCKLDQ  Y1, Y0, Y4
+	VPUNPCKHDQ  Y1, Y0, Y0
+	VPUNPCKLDQ  Y3, Y2, Y1
+	VPUNPCKHDQ  Y3, Y2, Y2
+	VPUNPCKLQDQ Y1, Y4, Y3
+	VPUNPCKHQDQ Y1, Y4, Y1
+	VPUNPCKLQDQ Y2, Y0, Y4
+	VPUNPCKHQDQ Y2, Y0, Y0
+	VMOVDQU     128(SP), Y2
+	VMOVDQU     160(SP), Y5
+	VMOVDQU     192(SP), Y6
+	VMOVDQU     224(SP), Y7
+	VPUNPCKLDQ  Y5, Y2, Y8
+	VPUNPCKHDQ  Y5, Y2, Y2
+	VPUNPCKLDQ  Y7, Y6, Y5
+	VPUNPCKHDQ  Y7, Y6, Y6
+	VPUNPCKLQDQ Y5, Y8, Y7
+	VPUNPCKHQDQ Y5, Y8, Y5
+	VPUNPCKLQDQ Y6, Y2, Y8
+	VPUNPCKHQDQ Y6, Y2, Y2
+	VPXOR       Y6, Y6, Y6
+	VPERM2F128  $0x20, Y7, Y3, Y9
+	VADDPS      Y9, Y6, Y6
+	VPERM2F128  $0x20, Y5, Y1, Y9
+	VADDPS      Y9, Y6, Y6
+	VPERM2F128  $0x20, Y8, Y4, Y9
+	VADDPS      Y9, Y6, Y6
+	VPERM2F128  $0x20, Y2, Y0, Y9
+	VADDPS      Y9, Y6, Y6
+	VPERM2F128  $0x31, Y7, Y3, Y3
+	VADDPS      Y3, Y6, Y6
+	VPERM2F128  $0x31, Y5, Y1, Y1
+	VADDPS      Y1, Y6, Y6
+	VPERM2F128  $0x31, Y8, Y4, Y1
+	VADDPS      Y1, Y6, Y6
+	VPERM2F128  $0x31, Y2, Y0, Y0
+	VADDPS      Y0, Y6, Y6
+	VMOVUPS     Y6, (CX)
+	ADDQ        $0x20, CX
+	DECQ        DX
+	JNZ         octet49
 	VZEROUPPER
 	RET
 
-DATA bits45<>+0(SB)/8, $0x3030303030303030
-DATA bits45<>+8(SB)/8, $0x3030303030303030
-DATA bits45<>+16(SB)/8, $0x3030303030303030
-DATA bits45<>+24(SB)/8, $0x3030303030303030
-GLOBL bits45<>(SB), RODATA|NOPTR, $32
+DATA evenBits<>+0(SB)/8, $0x3333333333333333
+DATA evenBits<>+8(SB)/8, $0x3333333333333333
+DATA evenBits<>+16(SB)/8, $0x3333333333333333
+DATA evenBits<>+24(SB)/8, $0x3333333333333333
+GLOBL evenBits<>(SB), RODATA|NOPTR, $32
+
+DATA oddBits<>+0(SB)/8, $0xcccccccccccccccc
+DATA oddBits<>+8(SB)/8, $0xcccccccccccccccc
+DATA oddBits<>+16(SB)/8, $0xcccccccccccccccc
+DATA oddBits<>+24(SB)/8, $0xcccccccccccccccc
+GLOBL oddBits<>(SB), RODATA|NOPTR, $32
 
 // func dotQ6_Kx2VL(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
-// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
+// Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
 TEXT ·dotQ6_Kx2VL(SB), $512-80
-	MOVQ    w+16(FP), AX
-	MOVQ    out+0(FP), CX
-	MOVQ    octets+32(FP), DX
-	MOVQ    stride+56(FP), DI
-	VMOVDQU nibbleMask<>+0(SB), Y0
-	VMOVDQU bits45<>+0(SB), Y1
-	VMOVDQU onesWords<>+0(SB), Y2
-	MOVQ    AX, SI
+	MOVQ      w+16(FP), AX
+	MOVQ      out+0(FP), CX
+	MOVQ      octets+32(FP), DX
+	MOVQ      stride+56(FP), DI
+	VMOVDQU32 nibbleMask<>+0(SB), Y16
+	VMOVDQU32 evenBits<>+0(SB), Y17
+	VMOVDQU32 oddBits<>+0(SB), Y18
+	VMOVDQU32 onesWords<>+0(SB), Y19
+	MOVQ      AX, SI
 
-octet64:
+octet55:
 	XORQ BX, BX
 
-row65:
+row56:
 	LEAQ 65536(AX), R8
 
-touch69:
+touch57:
 	CMPQ       SI, R8
-	JGE        touched70
+	JGE        touched58
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch69
+	JMP        touch57
 
-touched70:
+touched58:
 	MOVQ  AX, R9
-	MOVQ  blocks+40(FP), R10
-	MOVQ  lanes+48(FP), R11
+	MOVQ  lanes+48(FP), R10
 	MOVQ  n+64(FP), R8
-	VPXOR Y3, Y3, Y3
-	VPXOR Y4, Y4, Y4
+	VPXOR Y0, Y0, Y0
+	VPXOR Y1, Y1, Y1
 
-group66:
+group59:
 	PREFETCHT0   4096(R9)
 	PREFETCHT0   4160(R9)
 	PREFETCHT0   4224(R9)
 	PREFETCHT0   4288(R9)
-	VPAND        (R9), Y0, Y5
-	VMOVDQU      128(R9), Y6
-	VPSLLW       $0x04, Y6, Y6
-	VPAND        Y1, Y6, Y6
-	VPOR         Y6, Y5, Y5
+	VMOVDQU      (R9), X2
+	VPBLENDD     $0xf0, 48(R9), Y2, Y2
+	VMOVDQU      128(R9), X3
+	VPBLENDD     $0xf0, 144(R9), Y3, Y3
+	VPANDD       Y17, Y3, Y4
+	VPSLLW       $0x04, Y4, Y5
+	VPTERNLOGD   $0xd8, Y16, Y2, Y5
 	VPXOR        Y6, Y6, Y6
-	VPDPBUSD     (R10), Y5, Y6
+	VPDPBUSD     256(R10), Y5, Y6
 	VPXOR        Y7, Y7, Y7
-	VPDPBUSD     (R10)(DI*1), Y5, Y7
-	VPAND        32(R9), Y0, Y5
-	VMOVDQU      128(R9), Y8
-	VPSLLW       $0x02, Y8, Y8
-	VPAND        Y1, Y8, Y8
-	VPOR         Y8, Y5, Y5
-	VPXOR        Y8, Y8, Y8
-	VPDPBUSD     64(R10), Y5, Y8
+	VPDPBUSD     256(R10)(DI*1), Y5, Y7
+	VMOVDQU      32(R9), X5
+	VPBLENDD     $0xf0, 80(R9), Y5, Y5
+	VPANDD       Y18, Y3, Y3
+	VPSLLW       $0x02, Y3, Y8
+	VPTERNLOGD   $0xd8, Y16, Y5, Y8
 	VPXOR        Y9, Y9, Y9
-	VPDPBUSD     64(R10)(DI*1), Y5, Y9
-	VPACKSSDW    Y8, Y6, Y6
-	VPMADDWD     Y2, Y6, Y6
-	VPACKSSDW    Y9, Y7, Y7
-	VPMADDWD     Y2, Y7, Y7
-	VMOVDQU      (R9), Y5
-	VPSRLW       $0x04, Y5, Y5
-	VPAND        Y0, Y5, Y5
-	VPAND        128(R9), Y1, Y8
-	VPOR         Y8, Y5, Y5
+	VPDPBUSD     320(R10), Y8, Y9
+	VPXOR        Y10, Y10, Y10
+	VPDPBUSD     320(R10)(DI*1), Y8, Y10
+	VPACKSSDW    Y9, Y6, Y6
+	VPMADDWD     Y19, Y6, Y6
+	VPACKSSDW    Y10, Y7, Y7
+	VPMADDWD     Y19, Y7, Y7
+	VPSRLW       $0x04, Y2, Y2
+	VPTERNLOGD   $0xe4, Y16, Y4, Y2
+	VPXOR        Y4, Y4, Y4
+	VPDPBUSD     384(R10), Y2, Y4
 	VPXOR        Y8, Y8, Y8
-	VPDPBUSD     128(R10), Y5, Y8
-	VPXOR        Y9, Y9, Y9
-	VPDPBUSD     128(R10)(DI*1), Y5, Y9
-	VMOVDQU      32(R9), Y5
-	VPSRLW       $0x04, Y5, Y5
-	VPAND        Y0, Y5, Y5
-	VMOVDQU      128(R9), Y10
-	VPSRLW       $0x02, Y10, Y10
-	VPAND        Y1, Y10, Y10
-	VPOR         Y10, Y5, Y5
-	VPXOR        Y10, Y10, Y10
-	VPDPBUSD     192(R10), Y5, Y10
-	VPXOR        Y11, Y11, Y11
-	VPDPBUSD     192(R10)(DI*1), Y5, Y11
-	VPACKSSDW    Y10, Y8, Y8
-	VPMADDWD     Y2, Y8, Y8
-	VPACKSSDW    Y11, Y9, Y9
-	VPMADDWD     Y2, Y9, Y9
-	VPHADDD      Y8, Y6, Y6
-	VPHADDD      Y9, Y7, Y7
-	VPAND        64(R9), Y0, Y5
-	VMOVDQU      160(R9), Y8
-	VPSLLW       $0x04, Y8, Y8
-	VPAND        Y1, Y8, Y8
-	VPOR         Y8, Y5, Y5
+	VPDPBUSD     384(R10)(DI*1), Y2, Y8
+	VPSRLW       $0x02, Y3, Y3
+	VPSRLW       $0x04, Y5, Y2
+	VPTERNLOGD   $0xe4, Y16, Y3, Y2
+	VPXOR        Y3, Y3, Y3
+	VPDPBUSD     448(R10), Y2, Y3
+	VPXOR        Y5, Y5, Y5
+	VPDPBUSD     448(R10)(DI*1), Y2, Y5
+	VPACKSSDW    Y3, Y4, Y4
+	VPMADDWD     Y19, Y4, Y4
+	VPACKSSDW    Y5, Y8, Y8
+	VPMADDWD     Y19, Y8, Y8
+	VSHUFPS      $0xdd, Y4, Y6, Y2
+	VSHUFPS      $0x88, Y4, Y6, Y6
+	VPADDD       Y2, Y6, Y6
+	VSHUFPS      $0xdd, Y8, Y7, Y2
+	VSHUFPS      $0x88, Y8, Y7, Y7
+	VPADDD       Y2, Y7, Y7
+	VMOVDQU      16(R9), X2
+	VPBLENDD     $0xf0, 64(R9), Y2, Y2
+	VMOVDQU      144(R9), X3
+	VPBLENDD     $0xf0, 160(R9), Y3, Y3
+	VPANDD       Y17, Y3, Y4
+	VPSLLW       $0x04, Y4, Y5
+	VPTERNLOGD   $0xd8, Y16, Y2, Y5
 	VPXOR        Y8, Y8, Y8
-	VPDPBUSD     256(R10), Y5, Y8
+	VPDPBUSD     288(R10), Y5, Y8
 	VPXOR        Y9, Y9, Y9
-	VPDPBUSD     256(R10)(DI*1), Y5, Y9
-	VPAND        96(R9), Y0, Y5
-	VMOVDQU      160(R9), Y10
-	VPSLLW       $0x02, Y10, Y10
-	VPAND        Y1, Y10, Y10
-	VPOR         Y10, Y5, Y5
-	VPXOR        Y10, Y10, Y10
-	VPDPBUSD     320(R10), Y5, Y10
+	VPDPBUSD     288(R10)(DI*1), Y5, Y9
+	VMOVDQU      48(R9), X5
+	VPBLENDD     $0xf0, 96(R9), Y5, Y5
+	VPANDD       Y18, Y3, Y3
+	VPSLLW       $0x02, Y3, Y10
+	VPTERNLOGD   $0xd8, Y16, Y5, Y10
 	VPXOR        Y11, Y11, Y11
-	VPDPBUSD     320(R10)(DI*1), Y5, Y11
-	VPACKSSDW    Y10, Y8, Y8
-	VPMADDWD     Y2, Y8, Y8
-	VPACKSSDW    Y11, Y9, Y9
-	VPMADDWD     Y2, Y9, Y9
-	VMOVDQU      64(R9), Y5
-	VPSRLW       $0x04, Y5, Y5
-	VPAND        Y0, Y5, Y5
-	VPAND        160(R9), Y1, Y10
-	VPOR         Y10, Y5, Y5
-	VPXOR        Y10, Y10, Y10
-	VPDPBUSD     384(R10), Y5, Y10
-	VPXOR        Y11, Y11, Y11
-	VPDPBUSD     384(R10)(DI*1), Y5, Y11
-	VMOVDQU      96(R9), Y5
-	VPSRLW       $0x04, Y5, Y5
-	VPAND        Y0, Y5, Y5
-	VMOVDQU      160(R9), Y12
-	VPSRLW       $0x02, Y12, Y12
-	VPAND        Y1, Y12, Y12
-	VPOR         Y12, Y5, Y5
+	VPDPBUSD     352(R10), Y10, Y11
 	VPXOR        Y12, Y12, Y12
-	VPDPBUSD     448(R10), Y5, Y12
-	VPXOR        Y13, Y13, Y13
-	VPDPBUSD     448(R10)(DI*1), Y5, Y13
-	VPACKSSDW    Y12, Y10, Y10
-	VPMADDWD     Y2, Y10, Y10
-	VPACKSSDW    Y13, Y11, Y11
-	VPMADDWD     Y2, Y11, Y11
-	VPHADDD      Y10, Y8, Y8
-	VPHADDD      Y11, Y9, Y9
-	VPERM2I128   $0x20, Y8, Y6, Y5
-	VPERM2I128   $0x31, Y8, Y6, Y6
-	VPERM2I128   $0x20, Y9, Y7, Y8
-	VPERM2I128   $0x31, Y9, Y7, Y7
-	VPBROADCASTW 208(R9), Y9
-	VCVTPH2PS    X9, Y9
-	VPMOVSXBW    192(R9), Y10
-	VPSLLD       $0x10, Y10, Y11
-	VPSRAD       $0x10, Y11, Y11
-	VPSRAD       $0x10, Y10, Y10
-	VMOVDQU      96(R11), Y12
-	VPSLLD       $0x05, Y12, Y12
-	VPADDD       Y12, Y5, Y5
-	VPMULLD      Y11, Y5, Y5
-	VMOVDQU      128(R11), Y12
-	VPSLLD       $0x05, Y12, Y12
-	VPADDD       Y12, Y6, Y6
-	VPMULLD      Y10, Y6, Y6
-	VPADDD       Y6, Y5, Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       (R11), Y9, Y6
-	VFMADD231PS  Y5, Y6, Y3
-	VMOVDQU      96(R11)(DI*1), Y5
+	VPDPBUSD     352(R10)(DI*1), Y10, Y12
+	VPACKSSDW    Y11, Y8, Y8
+	VPMADDWD     Y19, Y8, Y8
+	VPACKSSDW    Y12, Y9, Y9
+	VPMADDWD     Y19, Y9, Y9
+	VPSRLW       $0x04, Y2, Y2
+	VPTERNLOGD   $0xe4, Y16, Y4, Y2
+	VPXOR        Y4, Y4, Y4
+	VPDPBUSD     416(R10), Y2, Y4
+	VPXOR        Y10, Y10, Y10
+	VPDPBUSD     416(R10)(DI*1), Y2, Y10
+	VPSRLW       $0x02, Y3, Y3
+	VPSRLW       $0x04, Y5, Y2
+	VPTERNLOGD   $0xe4, Y16, Y3, Y2
+	VPXOR        Y3, Y3, Y3
+	VPDPBUSD     480(R10), Y2, Y3
+	VPXOR        Y5, Y5, Y5
+	VPDPBUSD     480(R10)(DI*1), Y2, Y5
+	VPACKSSDW    Y3, Y4, Y4
+	VPMADDWD     Y19, Y4, Y4
+	VPACKSSDW    Y5, Y10, Y10
+	VPMADDWD     Y19, Y10, Y10
+	VSHUFPS      $0xdd, Y4, Y8, Y2
+	VSHUFPS      $0x88, Y4, Y8, Y8
+	VPADDD       Y2, Y8, Y8
+	VSHUFPS      $0xdd, Y10, Y9, Y2
+	VSHUFPS      $0x88, Y10, Y9, Y9
+	VPADDD       Y2, Y9, Y9
+	VPBROADCASTW 208(R9), Y2
+	VCVTPH2PS    X2, Y2
+	VPMOVSXBW    192(R9), Y3
+	VPSLLD       $0x10, Y3, Y4
+	VPSRAD       $0x10, Y4, Y4
+	VPSRAD       $0x10, Y3, Y3
+	VMOVDQU      96(R10), Y5
+	VPSLLD       $0x05, Y5, Y5
+	VPADDD       Y5, Y6, Y6
+	VMOVDQU      128(R10), Y5
 	VPSLLD       $0x05, Y5, Y5
 	VPADDD       Y5, Y8, Y8
-	VPMULLD      Y11, Y8, Y8
-	VMOVDQU      128(R11)(DI*1), Y5
+	VPMULLD      Y4, Y6, Y6
+	VPMULLD      Y3, Y8, Y8
+	VPADDD       Y8, Y6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       (R10), Y2, Y5
+	VFMADD231PS  Y6, Y5, Y0
+	VMOVDQU      96(R10)(DI*1), Y5
 	VPSLLD       $0x05, Y5, Y5
 	VPADDD       Y5, Y7, Y7
-	VPMULLD      Y10, Y7, Y7
-	VPADDD       Y7, Y8, Y8
-	VCVTDQ2PS    Y8, Y8
-	VMULPS       (R11)(DI*1), Y9, Y5
-	VFMADD231PS  Y8, Y5, Y4
+	VMOVDQU      128(R10)(DI*1), Y5
+	VPSLLD       $0x05, Y5, Y5
+	VPADDD       Y5, Y9, Y9
+	VPMULLD      Y4, Y7, Y7
+	VPMULLD      Y3, Y9, Y9
+	VPADDD       Y9, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       (R10)(DI*1), Y2, Y2
+	VFMADD231PS  Y7, Y2, Y1
 	ADDQ         $+210, R9
 	ADDQ         $+512, R10
-	ADDQ         $+512, R11
 	DECQ         R8
-	JNZ          group66
-	VMOVUPS      Y3, (SP)(BX*1)
-	VMOVUPS      Y4, 256(SP)(BX*1)
-	MOVQ         rowBytes+24(FP), R8
-	ADDQ         R8, AX
-	ADDQ         $0x20, BX
-	CMPQ         BX, $+256
-	JNE          row65
-	VMOVDQU      (SP), Y3
-	VMOVDQU      32(SP), Y4
-	VMOVDQU      64(SP), Y5
-	VMOVDQU      96(SP), Y6
-	VPUNPCKLDQ   Y4, Y3, Y7
-	VPUNPCKHDQ   Y4, Y3, Y3
-	VPUNPCKLDQ   Y6, Y5, Y4
-	VPUNPCKHDQ   Y6, Y5, Y5
-	VPUNPCKLQDQ  Y4, Y7, Y6
-	VPUNPCKHQDQ  Y4, Y7, Y4
-	VPUNPCKLQDQ  Y5, Y3, Y7
-	VPUNPCKHQDQ  Y5, Y3, Y3
-	VMOVDQU      128(SP), Y5
-	VMOVDQU      160(SP), Y8
-	VMOVDQU      192(SP), Y9
-	VMOVDQU      224(SP), Y10
-	VPUNPCKLDQ   Y8, Y5, Y11
-	VPUNPCKHDQ   Y8, Y5, Y5
-	VPUNPCKLDQ   Y10, Y9, Y8
-	VPUNPCKHDQ   Y10, Y9, Y9
-	VPUNPCKLQDQ  Y8, Y11, Y10
-	VPUNPCKHQDQ  Y8, Y11, Y8
-	VPUNPCKLQDQ  Y9, Y5, Y11
-	VPUNPCKHQDQ  Y9, Y5, Y5
-	VPXOR        Y9, Y9, Y9
-	VPERM2F128   $0x20, Y10, Y6, Y12
-	VADDPS       Y12, Y9, Y9
-	VPERM2F128   $0x20, Y8, Y4, Y12
-	VADDPS       Y12, Y9, Y9
-	VPERM2F128   $0x20, Y11, Y7, Y12
-	VADDPS       Y12, Y9, Y9
-	VPERM2F128   $0x20, Y5, Y3, Y12
-	VADDPS       Y12, Y9, Y9
-	VPERM2F128   $0x31, Y10, Y6, Y6
-	VADDPS       Y6, Y9, Y9
-	VPERM2F128   $0x31, Y8, Y4, Y4
-	VADDPS       Y4, Y9, Y9
-	VPERM2F128   $0x31, Y11, Y7, Y4
-	VADDPS       Y4, Y9, Y9
-	VPERM2F128   $0x31, Y5, Y3, Y3
-	VADDPS       Y3, Y9, Y9
-	VMOVUPS      Y9, (CX)
-	MOVQ         ldo+8(FP), BX
-	VMOVDQU      256(SP), Y3
-	VMOVDQU      288(SP), Y4
-	VMOVDQU      320(SP), Y5
-	VMOVDQU      352(SP), Y6
-	VPUNPCKLDQ   Y4, Y3, Y7
-	VPUNPCKHDQ   Y4, Y3, Y3
-	VPUNPCKLDQ   Y6, Y5, Y4
-	VPUNPCKHDQ   Y6, Y5, Y5
-	VPUNPCKLQDQ  Y4, Y7, Y6
-	VPUNPCKHQDQ  Y4, Y7, Y4
-	VPUNPCKLQDQ  Y5, Y3, Y7
-	VPUNPCKHQDQ  Y5, Y3, Y3
-	VMOVDQU      384(SP), Y5
-	VMOVDQU      416(SP), Y8
-	VMOVDQU      448(SP), Y9
-	VMOVDQU      480(SP), Y10
-	VPUNPCKLDQ   Y8, Y5, Y11
-	VPUNPCKHDQ   Y8, Y5, Y5
-	VPUNPCKLDQ   Y10, Y9, Y8
-	VPUNPCKHDQ   Y10, Y9, Y9
-	VPUNPCKLQDQ  Y8, Y11, Y10
-	VPUNPCKHQDQ  Y8, Y11, Y8
-	VPUNPCKLQDQ  Y9, Y5, Y11
-	VPUNPCKHQDQ  Y9, Y5, Y5
-	VPXOR        Y9, Y9, Y9
-	VPERM2F128   $0x20, Y10, Y6, Y12
-	VADDPS       Y12, Y9, Y9
-	VPERM2F128   $0x20, Y8, Y4, Y12
-	VADDPS       Y12, Y9, Y9
-	VPERM2F128   $0x20, Y11, Y7, Y12
-	VADDPS       Y12, Y9, Y9
-	VPERM2F128   $0x20, Y5, Y3, Y12
-	VADDPS       Y12, Y9, Y9
-	VPERM2F128   $0x31, Y10, Y6, Y6
-	VADDPS       Y6, Y9, Y9
-	VPERM2F128   $0x31, Y8, Y4, Y4
-	VADDPS       Y4, Y9, Y9
-	VPERM2F128   $0x31, Y11, Y7, Y4
-	VADDPS       Y4, Y9, Y9
-	VPERM2F128   $0x31, Y5, Y3, Y3
-	VADDPS       Y3, Y9, Y9
-	VMOVUPS      Y9, (CX)(BX*4)
-	ADDQ         $0x20, CX
-	DECQ         DX
-	JNZ          octet64
+	JZ           done60
+	JMP          group59
+
+done60:
+	VMOVUPS     Y0, (SP)(BX*1)
+	VMOVUPS     Y1, 256(SP)(BX*1)
+	MOVQ        rowBytes+24(FP), R8
+	ADDQ        R8, AX
+	ADDQ        $0x20, BX
+	CMPQ        BX, $+256
+	JNE         row56
+	VMOVDQU     (SP), Y0
+	VMOVDQU     32(SP), Y1
+	VMOVDQU     64(SP), Y2
+	VMOVDQU     96(SP), Y3
+	VPUNPCKLDQ  Y1, Y0, Y4
+	VPUNPCKHDQ  Y1, Y0, Y0
+	VPUNPCKLDQ  Y3, Y2, Y1
+	VPUNPCKHDQ  Y3, Y2, Y2
+	VPUNPCKLQDQ Y1, Y4, Y3
+	VPUNPCKHQDQ Y1, Y4, Y1
+	VPUNPCKLQDQ Y2, Y0, Y4
+	VPUNPCKHQDQ Y2, Y0, Y0
+	VMOVDQU     128(SP), Y2
+	VMOVDQU     160(SP), Y5
+	VMOVDQU     192(SP), Y6
+	VMOVDQU     224(SP), Y7
+	VPUNPCKLDQ  Y5, Y2, Y8
+	VPUNPCKHDQ  Y5, Y2, Y2
+	VPUNPCKLDQ  Y7, Y6, Y5
+	VPUNPCKHDQ  Y7, Y6, Y6
+	VPUNPCKLQDQ Y5, Y8, Y7
+	VPUNPCKHQDQ Y5, Y8, Y5
+	VPUNPCKLQDQ Y6, Y2, Y8
+	VPUNPCKHQDQ Y6, Y2, Y2
+	VPXOR       Y6, Y6, Y6
+	VPERM2F128  $0x20, Y7, Y3, Y9
+	VADDPS      Y9, Y6, Y6
+	VPERM2F128  $0x20, Y5, Y1, Y9
+	VADDPS      Y9, Y6, Y6
+	VPERM2F128  $0x20, Y8, Y4, Y9
+	VADDPS      Y9, Y6, Y6
+	VPERM2F128  $0x20, Y2, Y0, Y9
+	VADDPS      Y9, Y6, Y6
+	VPERM2F128  $0x31, Y7, Y3, Y3
+	VADDPS      Y3, Y6, Y6
+	VPERM2F128  $0x31, Y5, Y1, Y1
+	VADDPS      Y1, Y6, Y6
+	VPERM2F128  $0x31, Y8, Y4, Y1
+	VADDPS      Y1, Y6, Y6
+	VPERM2F128  $0x31, Y2, Y0, Y0
+	VADDPS      Y0, Y6, Y6
+	VMOVUPS     Y6, (CX)
+	MOVQ        ldo+8(FP), BX
+	VMOVDQU     256(SP), Y0
+	VMOVDQU     288(SP), Y1
+	VMOVDQU     320(SP), Y2
+	VMOVDQU     352(SP), Y3
+	VPUNPCKLDQ  Y1, Y0, Y4
+	VPUNPCKHDQ  Y1, Y0, Y0
+	VPUNPCKLDQ  Y3, Y2, Y1
+	VPUNPCKHDQ  Y3, Y2, Y2
+	VPUNPCKLQDQ Y1, Y4, Y3
+	VPUNPCKHQDQ Y1, Y4, Y1
+	VPUNPCKLQDQ Y2, Y0, Y4
+	VPUNPCKHQDQ Y2, Y0, Y0
+	VMOVDQU     384(SP), Y2
+	VMOVDQU     416(SP), Y5
+	VMOVDQU     448(SP), Y6
+	VMOVDQU     480(SP), Y7
+	VPUNPCKLDQ  Y5, Y2, Y8
+	VPUNPCKHDQ  Y5, Y2, Y2
+	VPUNPCKLDQ  Y7, Y6, Y5
+	VPUNPCKHDQ  Y7, Y6, Y6
+	VPUNPCKLQDQ Y5, Y8, Y7
+	VPUNPCKHQDQ Y5, Y8, Y5
+	VPUNPCKLQDQ Y6, Y2, Y8
+	VPUNPCKHQDQ Y6, Y2, Y2
+	VPXOR       Y6, Y6, Y6
+	VPERM2F128  $0x20, Y7, Y3, Y9
+	VADDPS      Y9, Y6, Y6
+	VPERM2F128  $0x20, Y5, Y1, Y9
+	VADDPS      Y9, Y6, Y6
+	VPERM2F128  $0x20, Y8, Y4, Y9
+	VADDPS      Y9, Y6, Y6
+	VPERM2F128  $0x20, Y2, Y0, Y9
+	VADDPS      Y9, Y6, Y6
+	VPERM2F128  $0x31, Y7, Y3, Y3
+	VADDPS      Y3, Y6, Y6
+	VPERM2F128  $0x31, Y5, Y1, Y1
+	VADDPS      Y1, Y6, Y6
+	VPERM2F128  $0x31, Y8, Y4, Y1
+	VADDPS      Y1, Y6, Y6
+	VPERM2F128  $0x31, Y2, Y0, Y0
+	VADDPS      Y0, Y6, Y6
+	VMOVUPS     Y6, (CX)(BX*4)
+	ADDQ        $0x20, CX
+	DECQ        DX
+	JNZ         octet55
 	VZEROUPPER
 	RET

@@ -20,21 +20,18 @@ octet1:
 row2:
 	LEAQ 65536(AX), DI
 
-touch6:
+touch3:
 	CMPQ       SI, DI
-	JGE        touched7
+	JGE        touched4
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch6
+	JMP        touch3
 
-touched7:
-	MOVQ  AX, R8
-	MOVQ  blocks+40(FP), R9
-	MOVQ  lanes+48(FP), R10
-	MOVQ  n+64(FP), DI
-	VPXOR Y2, Y2, Y2
-
-group3:
+touched4:
+	MOVQ         AX, R8
+	MOVQ         lanes+48(FP), R9
+	MOVQ         n+64(FP), DI
+	VPXOR        Y2, Y2, Y2
 	PREFETCHT0   4096(R8)
 	PREFETCHT0   4160(R8)
 	PREFETCHT0   4224(R8)
@@ -43,81 +40,138 @@ group3:
 	VPSRLW       $0x04, Y3, Y4
 	VPAND        Y0, Y3, Y3
 	VPAND        Y0, Y4, Y4
-	VPMADDUBSW   256(R10), Y3, Y3
-	VPMADDUBSW   288(R10), Y4, Y4
+	VPMADDUBSW   256(R9), Y3, Y3
+	VPMADDUBSW   288(R9), Y4, Y4
 	VPADDW       Y4, Y3, Y3
-	VPMADDWD     Y1, Y3, Y3
 	VMOVDQU      20(R8), X4
 	VINSERTI128  $0x01, 92(R8), Y4, Y4
 	VPSRLW       $0x04, Y4, Y5
 	VPAND        Y0, Y4, Y4
 	VPAND        Y0, Y5, Y5
-	VPMADDUBSW   320(R10), Y4, Y4
-	VPMADDUBSW   352(R10), Y5, Y5
+	VPMADDUBSW   320(R9), Y4, Y4
+	VPMADDUBSW   352(R9), Y5, Y5
 	VPADDW       Y5, Y4, Y4
-	VPMADDWD     Y1, Y4, Y4
-	VPACKSSDW    Y4, Y3, Y3
+	VPBLENDD     $0xcc, Y4, Y3, Y5
+	VSHUFPD      $0x05, Y4, Y3, Y3
+	VPADDW       Y5, Y3, Y3
 	VPMADDWD     Y1, Y3, Y3
 	VMOVDQU      38(R8), X4
 	VINSERTI128  $0x01, 110(R8), Y4, Y4
 	VPSRLW       $0x04, Y4, Y5
 	VPAND        Y0, Y4, Y4
 	VPAND        Y0, Y5, Y5
-	VPMADDUBSW   384(R10), Y4, Y4
-	VPMADDUBSW   416(R10), Y5, Y5
+	VPMADDUBSW   384(R9), Y4, Y4
+	VPMADDUBSW   416(R9), Y5, Y5
 	VPADDW       Y5, Y4, Y4
-	VPMADDWD     Y1, Y4, Y4
 	VMOVDQU      56(R8), X5
 	VINSERTI128  $0x01, 128(R8), Y5, Y5
 	VPSRLW       $0x04, Y5, Y6
 	VPAND        Y0, Y5, Y5
 	VPAND        Y0, Y6, Y6
-	VPMADDUBSW   448(R10), Y5, Y5
-	VPMADDUBSW   480(R10), Y6, Y6
+	VPMADDUBSW   448(R9), Y5, Y5
+	VPMADDUBSW   480(R9), Y6, Y6
 	VPADDW       Y6, Y5, Y5
-	VPMADDWD     Y1, Y5, Y5
-	VPACKSSDW    Y5, Y4, Y4
+	VPBLENDD     $0xcc, Y5, Y4, Y6
+	VSHUFPD      $0x05, Y5, Y4, Y4
+	VPADDW       Y6, Y4, Y4
 	VPMADDWD     Y1, Y4, Y4
-	VPACKSSDW    Y4, Y3, Y3
-	VPMADDWD     Y1, Y3, Y3
-	VPBROADCASTD (R8), Y4
-	VPBROADCASTD 18(R8), Y5
-	VPBLENDD     $0x02, Y5, Y4, Y4
-	VPBROADCASTD 36(R8), Y5
-	VPBLENDD     $0x04, Y5, Y4, Y4
-	VPBROADCASTD 54(R8), Y5
-	VPBLENDD     $0x08, Y5, Y4, Y4
-	VPBROADCASTD 72(R8), Y5
-	VPBLENDD     $0x10, Y5, Y4, Y4
-	VPBROADCASTD 90(R8), Y5
-	VPBLENDD     $0x20, Y5, Y4, Y4
-	VPBROADCASTD 108(R8), Y5
-	VPBLENDD     $0x40, Y5, Y4, Y4
-	VPBROADCASTD 126(R8), Y5
-	VPBLENDD     $0x80, Y5, Y4, Y4
-	VPXOR        Y5, Y5, Y5
-	VPBLENDW     $0xaa, Y5, Y4, Y4
-	VPACKUSDW    Y4, Y4, Y4
-	VPERMQ       $0xd8, Y4, Y4
-	VCVTPH2PS    X4, Y4
-	VMOVDQU      64(R10), Y5
-	VPSLLD       $0x03, Y5, Y5
-	VPADDD       Y5, Y3, Y3
-	VCVTDQ2PS    Y3, Y3
-	VMULPS       (R10), Y4, Y4
-	VFMADD231PS  Y3, Y4, Y2
+	VMOVDQU      (R8), Y5
+	VPBLENDW     $0x0c, 32(R8), Y5, Y5
+	VPBLENDW     $0x30, 64(R8), Y5, Y5
+	VPBLENDW     $0xc0, 96(R8), Y5, Y5
+	VEXTRACTI128 $0x01, Y5, X6
+	VPBLENDW     $0xaa, X6, X5, X5
+	VCVTPH2PS    X5, Y5
 	ADDQ         $+144, R8
 	ADDQ         $+512, R9
-	ADDQ         $+512, R10
 	DECQ         DI
-	JZ           done5
+	JZ           last6
 	CMPQ         DI, $0x01
-	JNE          group3
-	MOVQ         back+72(FP), R11
-	SUBQ         R11, R8
-	JMP          group3
+	JNE          group5
+	MOVQ         back+72(FP), R10
+	SUBQ         R10, R8
 
-done5:
+group5:
+	PREFETCHT0   4096(R8)
+	PREFETCHT0   4160(R8)
+	PREFETCHT0   4224(R8)
+	VMOVDQU      2(R8), X6
+	VINSERTI128  $0x01, 74(R8), Y6, Y6
+	VPSRLW       $0x04, Y6, Y7
+	VPAND        Y0, Y6, Y6
+	VPAND        Y0, Y7, Y7
+	VPMADDUBSW   256(R9), Y6, Y6
+	VPMADDUBSW   288(R9), Y7, Y7
+	VPADDW       Y7, Y6, Y6
+	VMOVDQU      20(R8), X7
+	VINSERTI128  $0x01, 92(R8), Y7, Y7
+	VPSRLW       $0x04, Y7, Y8
+	VPAND        Y0, Y7, Y7
+	VPAND        Y0, Y8, Y8
+	VPMADDUBSW   320(R9), Y7, Y7
+	VPMADDUBSW   352(R9), Y8, Y8
+	VPADDW       Y8, Y7, Y7
+	VPBLENDD     $0xcc, Y7, Y6, Y8
+	VSHUFPD      $0x05, Y7, Y6, Y6
+	VPADDW       Y8, Y6, Y6
+	VPMADDWD     Y1, Y6, Y6
+	VMOVDQU      38(R8), X7
+	VINSERTI128  $0x01, 110(R8), Y7, Y7
+	VPSRLW       $0x04, Y7, Y8
+	VPAND        Y0, Y7, Y7
+	VPAND        Y0, Y8, Y8
+	VPMADDUBSW   384(R9), Y7, Y7
+	VPMADDUBSW   416(R9), Y8, Y8
+	VPADDW       Y8, Y7, Y7
+	VMOVDQU      56(R8), X8
+	VINSERTI128  $0x01, 128(R8), Y8, Y8
+	VPSRLW       $0x04, Y8, Y9
+	VPAND        Y0, Y8, Y8
+	VPAND        Y0, Y9, Y9
+	VPMADDUBSW   448(R9), Y8, Y8
+	VPMADDUBSW   480(R9), Y9, Y9
+	VPADDW       Y9, Y8, Y8
+	VPBLENDD     $0xcc, Y8, Y7, Y9
+	VSHUFPD      $0x05, Y8, Y7, Y7
+	VPADDW       Y9, Y7, Y7
+	VPMADDWD     Y1, Y7, Y7
+	VPACKSSDW    Y4, Y3, Y3
+	VPMADDWD     Y1, Y3, Y3
+	VMOVDQU      -448(R9), Y4
+	VPSLLD       $0x03, Y4, Y4
+	VPADDD       Y4, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       -512(R9), Y5, Y4
+	VFMADD231PS  Y3, Y4, Y2
+	VMOVDQU      (R8), Y5
+	VPBLENDW     $0x0c, 32(R8), Y5, Y5
+	VPBLENDW     $0x30, 64(R8), Y5, Y5
+	VPBLENDW     $0xc0, 96(R8), Y5, Y5
+	VEXTRACTI128 $0x01, Y5, X3
+	VPBLENDW     $0xaa, X3, X5, X5
+	VCVTPH2PS    X5, Y5
+	VMOVDQA      Y6, Y3
+	VMOVDQA      Y7, Y4
+	VMOVDQA      Y5, Y5
+	ADDQ         $+144, R8
+	ADDQ         $+512, R9
+	DECQ         DI
+	JZ           last6
+	CMPQ         DI, $0x01
+	JNE          group5
+	MOVQ         back+72(FP), R10
+	SUBQ         R10, R8
+	JMP          group5
+
+last6:
+	VPACKSSDW   Y4, Y3, Y3
+	VPMADDWD    Y1, Y3, Y3
+	VMOVDQU     -448(R9), Y4
+	VPSLLD      $0x03, Y4, Y4
+	VPADDD      Y4, Y3, Y3
+	VCVTDQ2PS   Y3, Y3
+	VMULPS      -512(R9), Y5, Y4
+	VFMADD231PS Y3, Y4, Y2
 	VMOVUPS     Y2, (SP)(BX*1)
 	MOVQ        rowBytes+24(FP), DI
 	ADDQ        DI, AX
@@ -195,28 +249,27 @@ TEXT ·dotQ4_0x2AVX2(SB), $512-80
 	VMOVDQU onesWords<>+0(SB), Y1
 	MOVQ    AX, SI
 
-octet8:
+octet7:
 	XORQ BX, BX
 
-row9:
+row8:
 	LEAQ 65536(AX), R8
 
-touch13:
+touch9:
 	CMPQ       SI, R8
-	JGE        touched14
+	JGE        touched10
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch13
+	JMP        touch9
 
-touched14:
+touched10:
 	MOVQ  AX, R9
-	MOVQ  blocks+40(FP), R10
-	MOVQ  lanes+48(FP), R11
+	MOVQ  lanes+48(FP), R10
 	MOVQ  n+64(FP), R8
 	VPXOR Y2, Y2, Y2
 	VPXOR Y3, Y3, Y3
 
-group10:
+group11:
 	PREFETCHT0   4096(R9)
 	PREFETCHT0   4160(R9)
 	PREFETCHT0   4224(R9)
@@ -225,107 +278,93 @@ group10:
 	VPSRLW       $0x04, Y4, Y5
 	VPAND        Y0, Y4, Y4
 	VPAND        Y0, Y5, Y5
-	VPMADDUBSW   256(R11), Y4, Y6
-	VPMADDUBSW   288(R11), Y5, Y7
+	VPMADDUBSW   256(R10), Y4, Y6
+	VPMADDUBSW   288(R10), Y5, Y7
 	VPADDW       Y7, Y6, Y6
-	VPMADDWD     Y1, Y6, Y6
-	VPMADDUBSW   256(R11)(DI*1), Y4, Y4
-	VPMADDUBSW   288(R11)(DI*1), Y5, Y5
+	VPMADDUBSW   256(R10)(DI*1), Y4, Y4
+	VPMADDUBSW   288(R10)(DI*1), Y5, Y5
 	VPADDW       Y5, Y4, Y4
-	VPMADDWD     Y1, Y4, Y4
 	VMOVDQU      20(R9), X5
 	VINSERTI128  $0x01, 92(R9), Y5, Y5
 	VPSRLW       $0x04, Y5, Y7
 	VPAND        Y0, Y5, Y5
 	VPAND        Y0, Y7, Y7
-	VPMADDUBSW   320(R11), Y5, Y8
-	VPMADDUBSW   352(R11), Y7, Y9
+	VPMADDUBSW   320(R10), Y5, Y8
+	VPMADDUBSW   352(R10), Y7, Y9
 	VPADDW       Y9, Y8, Y8
-	VPMADDWD     Y1, Y8, Y8
-	VPMADDUBSW   320(R11)(DI*1), Y5, Y5
-	VPMADDUBSW   352(R11)(DI*1), Y7, Y7
+	VPMADDUBSW   320(R10)(DI*1), Y5, Y5
+	VPMADDUBSW   352(R10)(DI*1), Y7, Y7
 	VPADDW       Y7, Y5, Y5
-	VPMADDWD     Y1, Y5, Y5
-	VPACKSSDW    Y8, Y6, Y6
+	VPBLENDD     $0xcc, Y8, Y6, Y7
+	VSHUFPD      $0x05, Y8, Y6, Y6
+	VPADDW       Y7, Y6, Y6
 	VPMADDWD     Y1, Y6, Y6
-	VPACKSSDW    Y5, Y4, Y4
+	VPBLENDD     $0xcc, Y5, Y4, Y7
+	VSHUFPD      $0x05, Y5, Y4, Y4
+	VPADDW       Y7, Y4, Y4
 	VPMADDWD     Y1, Y4, Y4
 	VMOVDQU      38(R9), X5
 	VINSERTI128  $0x01, 110(R9), Y5, Y5
 	VPSRLW       $0x04, Y5, Y7
 	VPAND        Y0, Y5, Y5
 	VPAND        Y0, Y7, Y7
-	VPMADDUBSW   384(R11), Y5, Y8
-	VPMADDUBSW   416(R11), Y7, Y9
+	VPMADDUBSW   384(R10), Y5, Y8
+	VPMADDUBSW   416(R10), Y7, Y9
 	VPADDW       Y9, Y8, Y8
-	VPMADDWD     Y1, Y8, Y8
-	VPMADDUBSW   384(R11)(DI*1), Y5, Y5
-	VPMADDUBSW   416(R11)(DI*1), Y7, Y7
+	VPMADDUBSW   384(R10)(DI*1), Y5, Y5
+	VPMADDUBSW   416(R10)(DI*1), Y7, Y7
 	VPADDW       Y7, Y5, Y5
-	VPMADDWD     Y1, Y5, Y5
 	VMOVDQU      56(R9), X7
 	VINSERTI128  $0x01, 128(R9), Y7, Y7
 	VPSRLW       $0x04, Y7, Y9
 	VPAND        Y0, Y7, Y7
 	VPAND        Y0, Y9, Y9
-	VPMADDUBSW   448(R11), Y7, Y10
-	VPMADDUBSW   480(R11), Y9, Y11
+	VPMADDUBSW   448(R10), Y7, Y10
+	VPMADDUBSW   480(R10), Y9, Y11
 	VPADDW       Y11, Y10, Y10
-	VPMADDWD     Y1, Y10, Y10
-	VPMADDUBSW   448(R11)(DI*1), Y7, Y7
-	VPMADDUBSW   480(R11)(DI*1), Y9, Y9
+	VPMADDUBSW   448(R10)(DI*1), Y7, Y7
+	VPMADDUBSW   480(R10)(DI*1), Y9, Y9
 	VPADDW       Y9, Y7, Y7
-	VPMADDWD     Y1, Y7, Y7
-	VPACKSSDW    Y10, Y8, Y8
+	VPBLENDD     $0xcc, Y10, Y8, Y9
+	VSHUFPD      $0x05, Y10, Y8, Y8
+	VPADDW       Y9, Y8, Y8
 	VPMADDWD     Y1, Y8, Y8
-	VPACKSSDW    Y7, Y5, Y5
+	VPBLENDD     $0xcc, Y7, Y5, Y9
+	VSHUFPD      $0x05, Y7, Y5, Y5
+	VPADDW       Y9, Y5, Y5
 	VPMADDWD     Y1, Y5, Y5
+	VMOVDQU      (R9), Y7
+	VPBLENDW     $0x0c, 32(R9), Y7, Y7
+	VPBLENDW     $0x30, 64(R9), Y7, Y7
+	VPBLENDW     $0xc0, 96(R9), Y7, Y7
+	VEXTRACTI128 $0x01, Y7, X9
+	VPBLENDW     $0xaa, X9, X7, X7
+	VCVTPH2PS    X7, Y7
 	VPACKSSDW    Y8, Y6, Y6
 	VPMADDWD     Y1, Y6, Y6
+	VMOVDQU      64(R10), Y8
+	VPSLLD       $0x03, Y8, Y8
+	VPADDD       Y8, Y6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       (R10), Y7, Y8
+	VFMADD231PS  Y6, Y8, Y2
 	VPACKSSDW    Y5, Y4, Y4
 	VPMADDWD     Y1, Y4, Y4
-	VPBROADCASTD (R9), Y5
-	VPBROADCASTD 18(R9), Y7
-	VPBLENDD     $0x02, Y7, Y5, Y5
-	VPBROADCASTD 36(R9), Y7
-	VPBLENDD     $0x04, Y7, Y5, Y5
-	VPBROADCASTD 54(R9), Y7
-	VPBLENDD     $0x08, Y7, Y5, Y5
-	VPBROADCASTD 72(R9), Y7
-	VPBLENDD     $0x10, Y7, Y5, Y5
-	VPBROADCASTD 90(R9), Y7
-	VPBLENDD     $0x20, Y7, Y5, Y5
-	VPBROADCASTD 108(R9), Y7
-	VPBLENDD     $0x40, Y7, Y5, Y5
-	VPBROADCASTD 126(R9), Y7
-	VPBLENDD     $0x80, Y7, Y5, Y5
-	VPXOR        Y7, Y7, Y7
-	VPBLENDW     $0xaa, Y7, Y5, Y5
-	VPACKUSDW    Y5, Y5, Y5
-	VPERMQ       $0xd8, Y5, Y5
-	VCVTPH2PS    X5, Y5
-	VMOVDQU      64(R11), Y7
-	VPSLLD       $0x03, Y7, Y7
-	VPADDD       Y7, Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VMULPS       (R11), Y5, Y7
-	VFMADD231PS  Y6, Y7, Y2
-	VMOVDQU      64(R11)(DI*1), Y6
-	VPSLLD       $0x03, Y6, Y6
-	VPADDD       Y6, Y4, Y4
+	VMOVDQU      64(R10)(DI*1), Y5
+	VPSLLD       $0x03, Y5, Y5
+	VPADDD       Y5, Y4, Y4
 	VCVTDQ2PS    Y4, Y4
-	VMULPS       (R11)(DI*1), Y5, Y5
+	VMULPS       (R10)(DI*1), Y7, Y5
 	VFMADD231PS  Y4, Y5, Y3
 	ADDQ         $+144, R9
 	ADDQ         $+512, R10
-	ADDQ         $+512, R11
 	DECQ         R8
 	JZ           done12
 	CMPQ         R8, $0x01
-	JNE          group10
-	MOVQ         back+72(FP), R12
-	SUBQ         R12, R9
-	JMP          group10
+	JNE          group11
+	MOVQ         back+72(FP), R11
+	SUBQ         R11, R9
+	JMP          group11
 
 done12:
 	VMOVUPS     Y2, (SP)(BX*1)
@@ -334,7 +373,7 @@ done12:
 	ADDQ        R8, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row9
+	JNE         row8
 	VMOVDQU     (SP), Y2
 	VMOVDQU     32(SP), Y3
 	VMOVDQU     64(SP), Y4
@@ -422,7 +461,7 @@ done12:
 	VMOVUPS     Y8, (CX)(BX*4)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet8
+	JNZ         octet7
 	VZEROUPPER
 	RET
 
@@ -436,27 +475,24 @@ TEXT ·dotQ4_0x1VNNI(SB), $256-80
 	VMOVDQU onesWords<>+0(SB), Y1
 	MOVQ    AX, SI
 
-octet15:
+octet13:
 	XORQ BX, BX
 
-row16:
+row14:
 	LEAQ 65536(AX), DI
 
-touch20:
+touch15:
 	CMPQ       SI, DI
-	JGE        touched21
+	JGE        touched16
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch20
+	JMP        touch15
 
-touched21:
-	MOVQ  AX, R8
-	MOVQ  blocks+40(FP), R9
-	MOVQ  lanes+48(FP), R10
-	MOVQ  n+64(FP), DI
-	VPXOR Y2, Y2, Y2
-
-group17:
+touched16:
+	MOVQ         AX, R8
+	MOVQ         lanes+48(FP), R9
+	MOVQ         n+64(FP), DI
+	VPXOR        Y2, Y2, Y2
 	PREFETCHT0   4096(R8)
 	PREFETCHT0   4160(R8)
 	PREFETCHT0   4224(R8)
@@ -466,9 +502,9 @@ group17:
 	VPAND        Y0, Y3, Y3
 	VPAND        Y0, Y4, Y4
 	VPXOR        Y5, Y5, Y5
-	VMOVDQU      256(R10), Y6
+	VMOVDQU      256(R9), Y6
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xee // VPDPBUSD     Y6, Y3, Y5
-	VMOVDQU      288(R10), Y3
+	VMOVDQU      288(R9), Y3
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xeb // VPDPBUSD     Y3, Y4, Y5
 	VMOVDQU      20(R8), X3
 	VINSERTI128  $0x01, 92(R8), Y3, Y3
@@ -476,9 +512,9 @@ group17:
 	VPAND        Y0, Y3, Y3
 	VPAND        Y0, Y4, Y4
 	VPXOR        Y6, Y6, Y6
-	VMOVDQU      320(R10), Y7
+	VMOVDQU      320(R9), Y7
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xf7 // VPDPBUSD     Y7, Y3, Y6
-	VMOVDQU      352(R10), Y3
+	VMOVDQU      352(R9), Y3
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xf3 // VPDPBUSD     Y3, Y4, Y6
 	VPACKSSDW    Y6, Y5, Y5
 	VPMADDWD     Y1, Y5, Y5
@@ -488,9 +524,9 @@ group17:
 	VPAND        Y0, Y3, Y3
 	VPAND        Y0, Y4, Y4
 	VPXOR        Y6, Y6, Y6
-	VMOVDQU      384(R10), Y7
+	VMOVDQU      384(R9), Y7
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xf7 // VPDPBUSD     Y7, Y3, Y6
-	VMOVDQU      416(R10), Y3
+	VMOVDQU      416(R9), Y3
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xf3 // VPDPBUSD     Y3, Y4, Y6
 	VMOVDQU      56(R8), X3
 	VINSERTI128  $0x01, 128(R8), Y3, Y3
@@ -498,58 +534,119 @@ group17:
 	VPAND        Y0, Y3, Y3
 	VPAND        Y0, Y4, Y4
 	VPXOR        Y7, Y7, Y7
-	VMOVDQU      448(R10), Y8
+	VMOVDQU      448(R9), Y8
 	BYTE $0xc4; BYTE $0xc2; BYTE $0x65; BYTE $0x50; BYTE $0xf8 // VPDPBUSD     Y8, Y3, Y7
-	VMOVDQU      480(R10), Y3
+	VMOVDQU      480(R9), Y3
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xfb // VPDPBUSD     Y3, Y4, Y7
 	VPACKSSDW    Y7, Y6, Y6
 	VPMADDWD     Y1, Y6, Y6
+	VMOVDQU      (R8), Y3
+	VPBLENDW     $0x0c, 32(R8), Y3, Y3
+	VPBLENDW     $0x30, 64(R8), Y3, Y3
+	VPBLENDW     $0xc0, 96(R8), Y3, Y3
+	VEXTRACTI128 $0x01, Y3, X4
+	VPBLENDW     $0xaa, X4, X3, X3
+	VCVTPH2PS    X3, Y3
+	ADDQ         $+144, R8
+	ADDQ         $+512, R9
+	DECQ         DI
+	JZ           last18
+	CMPQ         DI, $0x01
+	JNE          group17
+	MOVQ         back+72(FP), R10
+	SUBQ         R10, R8
+
+group17:
+	PREFETCHT0   4096(R8)
+	PREFETCHT0   4160(R8)
+	PREFETCHT0   4224(R8)
+	VMOVDQU      2(R8), X4
+	VINSERTI128  $0x01, 74(R8), Y4, Y4
+	VPSRLW       $0x04, Y4, Y7
+	VPAND        Y0, Y4, Y4
+	VPAND        Y0, Y7, Y7
+	VPXOR        Y8, Y8, Y8
+	VMOVDQU      256(R9), Y9
+	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xc1 // VPDPBUSD     Y9, Y4, Y8
+	VMOVDQU      288(R9), Y4
+	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xc4 // VPDPBUSD     Y4, Y7, Y8
+	VMOVDQU      20(R8), X4
+	VINSERTI128  $0x01, 92(R8), Y4, Y4
+	VPSRLW       $0x04, Y4, Y7
+	VPAND        Y0, Y4, Y4
+	VPAND        Y0, Y7, Y7
+	VPXOR        Y9, Y9, Y9
+	VMOVDQU      320(R9), Y10
+	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xca // VPDPBUSD     Y10, Y4, Y9
+	VMOVDQU      352(R9), Y4
+	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xcc // VPDPBUSD     Y4, Y7, Y9
+	VPACKSSDW    Y9, Y8, Y8
+	VPMADDWD     Y1, Y8, Y8
+	VMOVDQU      38(R8), X4
+	VINSERTI128  $0x01, 110(R8), Y4, Y4
+	VPSRLW       $0x04, Y4, Y7
+	VPAND        Y0, Y4, Y4
+	VPAND        Y0, Y7, Y7
+	VPXOR        Y9, Y9, Y9
+	VMOVDQU      384(R9), Y10
+	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xca // VPDPBUSD     Y10, Y4, Y9
+	VMOVDQU      416(R9), Y4
+	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xcc // VPDPBUSD     Y4, Y7, Y9
+	VMOVDQU      56(R8), X4
+	VINSERTI128  $0x01, 128(R8), Y4, Y4
+	VPSRLW       $0x04, Y4, Y7
+	VPAND        Y0, Y4, Y4
+	VPAND        Y0, Y7, Y7
+	VPXOR        Y10, Y10, Y10
+	VMOVDQU      448(R9), Y11
+	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xd3 // VPDPBUSD     Y11, Y4, Y10
+	VMOVDQU      480(R9), Y4
+	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xd4 // VPDPBUSD     Y4, Y7, Y10
+	VPACKSSDW    Y10, Y9, Y9
+	VPMADDWD     Y1, Y9, Y9
 	VPACKSSDW    Y6, Y5, Y5
 	VPMADDWD     Y1, Y5, Y5
-	VPBROADCASTD (R8), Y3
-	VPBROADCASTD 18(R8), Y4
-	VPBLENDD     $0x02, Y4, Y3, Y3
-	VPBROADCASTD 36(R8), Y4
-	VPBLENDD     $0x04, Y4, Y3, Y3
-	VPBROADCASTD 54(R8), Y4
-	VPBLENDD     $0x08, Y4, Y3, Y3
-	VPBROADCASTD 72(R8), Y4
-	VPBLENDD     $0x10, Y4, Y3, Y3
-	VPBROADCASTD 90(R8), Y4
-	VPBLENDD     $0x20, Y4, Y3, Y3
-	VPBROADCASTD 108(R8), Y4
-	VPBLENDD     $0x40, Y4, Y3, Y3
-	VPBROADCASTD 126(R8), Y4
-	VPBLENDD     $0x80, Y4, Y3, Y3
-	VPXOR        Y4, Y4, Y4
-	VPBLENDW     $0xaa, Y4, Y3, Y3
-	VPACKUSDW    Y3, Y3, Y3
-	VPERMQ       $0xd8, Y3, Y3
-	VCVTPH2PS    X3, Y3
-	VMOVDQU      64(R10), Y4
+	VMOVDQU      -448(R9), Y4
 	VPSLLD       $0x03, Y4, Y4
 	VPADDD       Y4, Y5, Y5
 	VCVTDQ2PS    Y5, Y5
-	VMULPS       (R10), Y3, Y3
+	VMULPS       -512(R9), Y3, Y3
 	VFMADD231PS  Y5, Y3, Y2
+	VMOVDQU      (R8), Y3
+	VPBLENDW     $0x0c, 32(R8), Y3, Y3
+	VPBLENDW     $0x30, 64(R8), Y3, Y3
+	VPBLENDW     $0xc0, 96(R8), Y3, Y3
+	VEXTRACTI128 $0x01, Y3, X4
+	VPBLENDW     $0xaa, X4, X3, X3
+	VCVTPH2PS    X3, Y3
+	VMOVDQA      Y8, Y5
+	VMOVDQA      Y9, Y6
+	VMOVDQA      Y3, Y3
 	ADDQ         $+144, R8
 	ADDQ         $+512, R9
-	ADDQ         $+512, R10
 	DECQ         DI
-	JZ           done19
+	JZ           last18
 	CMPQ         DI, $0x01
 	JNE          group17
-	MOVQ         back+72(FP), R11
-	SUBQ         R11, R8
+	MOVQ         back+72(FP), R10
+	SUBQ         R10, R8
 	JMP          group17
 
-done19:
+last18:
+	VPACKSSDW   Y6, Y5, Y5
+	VPMADDWD    Y1, Y5, Y5
+	VMOVDQU     -448(R9), Y4
+	VPSLLD      $0x03, Y4, Y4
+	VPADDD      Y4, Y5, Y5
+	VCVTDQ2PS   Y5, Y5
+	VMULPS      -512(R9), Y3, Y3
+	VFMADD231PS Y5, Y3, Y2
 	VMOVUPS     Y2, (SP)(BX*1)
 	MOVQ        rowBytes+24(FP), DI
 	ADDQ        DI, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row16
+	JNE         row14
 	VMOVDQU     (SP), Y2
 	VMOVDQU     32(SP), Y3
 	VMOVDQU     64(SP), Y4
@@ -594,7 +691,7 @@ done19:
 	VMOVUPS     Y8, (CX)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet15
+	JNZ         octet13
 	VZEROUPPER
 	RET
 
@@ -609,28 +706,27 @@ TEXT ·dotQ4_0x2VNNI(SB), $512-80
 	VMOVDQU onesWords<>+0(SB), Y1
 	MOVQ    AX, SI
 
-octet22:
+octet19:
 	XORQ BX, BX
 
-row23:
+row20:
 	LEAQ 65536(AX), R8
 
-touch27:
+touch21:
 	CMPQ       SI, R8
-	JGE        touched28
+	JGE        touched22
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch27
+	JMP        touch21
 
-touched28:
+touched22:
 	MOVQ  AX, R9
-	MOVQ  blocks+40(FP), R10
-	MOVQ  lanes+48(FP), R11
+	MOVQ  lanes+48(FP), R10
 	MOVQ  n+64(FP), R8
 	VPXOR Y2, Y2, Y2
 	VPXOR Y3, Y3, Y3
 
-group24:
+group23:
 	PREFETCHT0   4096(R9)
 	PREFETCHT0   4160(R9)
 	PREFETCHT0   4224(R9)
@@ -640,14 +736,14 @@ group24:
 	VPAND        Y0, Y4, Y4
 	VPAND        Y0, Y5, Y5
 	VPXOR        Y6, Y6, Y6
-	VMOVDQU      256(R11), Y7
+	VMOVDQU      256(R10), Y7
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xf7 // VPDPBUSD     Y7, Y4, Y6
-	VMOVDQU      288(R11), Y7
+	VMOVDQU      288(R10), Y7
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xf7 // VPDPBUSD     Y7, Y5, Y6
 	VPXOR        Y7, Y7, Y7
-	VMOVDQU      256(R11)(DI*1), Y8
+	VMOVDQU      256(R10)(DI*1), Y8
 	BYTE $0xc4; BYTE $0xc2; BYTE $0x5d; BYTE $0x50; BYTE $0xf8 // VPDPBUSD     Y8, Y4, Y7
-	VMOVDQU      288(R11)(DI*1), Y4
+	VMOVDQU      288(R10)(DI*1), Y4
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfc // VPDPBUSD     Y4, Y5, Y7
 	VMOVDQU      20(R9), X4
 	VINSERTI128  $0x01, 92(R9), Y4, Y4
@@ -655,14 +751,14 @@ group24:
 	VPAND        Y0, Y4, Y4
 	VPAND        Y0, Y5, Y5
 	VPXOR        Y8, Y8, Y8
-	VMOVDQU      320(R11), Y9
+	VMOVDQU      320(R10), Y9
 	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xc1 // VPDPBUSD     Y9, Y4, Y8
-	VMOVDQU      352(R11), Y9
+	VMOVDQU      352(R10), Y9
 	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xc1 // VPDPBUSD     Y9, Y5, Y8
 	VPXOR        Y9, Y9, Y9
-	VMOVDQU      320(R11)(DI*1), Y10
+	VMOVDQU      320(R10)(DI*1), Y10
 	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xca // VPDPBUSD     Y10, Y4, Y9
-	VMOVDQU      352(R11)(DI*1), Y4
+	VMOVDQU      352(R10)(DI*1), Y4
 	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xcc // VPDPBUSD     Y4, Y5, Y9
 	VPACKSSDW    Y8, Y6, Y6
 	VPMADDWD     Y1, Y6, Y6
@@ -674,14 +770,14 @@ group24:
 	VPAND        Y0, Y4, Y4
 	VPAND        Y0, Y5, Y5
 	VPXOR        Y8, Y8, Y8
-	VMOVDQU      384(R11), Y9
+	VMOVDQU      384(R10), Y9
 	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xc1 // VPDPBUSD     Y9, Y4, Y8
-	VMOVDQU      416(R11), Y9
+	VMOVDQU      416(R10), Y9
 	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xc1 // VPDPBUSD     Y9, Y5, Y8
 	VPXOR        Y9, Y9, Y9
-	VMOVDQU      384(R11)(DI*1), Y10
+	VMOVDQU      384(R10)(DI*1), Y10
 	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xca // VPDPBUSD     Y10, Y4, Y9
-	VMOVDQU      416(R11)(DI*1), Y4
+	VMOVDQU      416(R10)(DI*1), Y4
 	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xcc // VPDPBUSD     Y4, Y5, Y9
 	VMOVDQU      56(R9), X4
 	VINSERTI128  $0x01, 128(R9), Y4, Y4
@@ -689,74 +785,60 @@ group24:
 	VPAND        Y0, Y4, Y4
 	VPAND        Y0, Y5, Y5
 	VPXOR        Y10, Y10, Y10
-	VMOVDQU      448(R11), Y11
+	VMOVDQU      448(R10), Y11
 	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xd3 // VPDPBUSD     Y11, Y4, Y10
-	VMOVDQU      480(R11), Y11
+	VMOVDQU      480(R10), Y11
 	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xd3 // VPDPBUSD     Y11, Y5, Y10
 	VPXOR        Y11, Y11, Y11
-	VMOVDQU      448(R11)(DI*1), Y12
+	VMOVDQU      448(R10)(DI*1), Y12
 	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xdc // VPDPBUSD     Y12, Y4, Y11
-	VMOVDQU      480(R11)(DI*1), Y4
+	VMOVDQU      480(R10)(DI*1), Y4
 	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xdc // VPDPBUSD     Y4, Y5, Y11
 	VPACKSSDW    Y10, Y8, Y8
 	VPMADDWD     Y1, Y8, Y8
 	VPACKSSDW    Y11, Y9, Y9
 	VPMADDWD     Y1, Y9, Y9
+	VMOVDQU      (R9), Y4
+	VPBLENDW     $0x0c, 32(R9), Y4, Y4
+	VPBLENDW     $0x30, 64(R9), Y4, Y4
+	VPBLENDW     $0xc0, 96(R9), Y4, Y4
+	VEXTRACTI128 $0x01, Y4, X5
+	VPBLENDW     $0xaa, X5, X4, X4
+	VCVTPH2PS    X4, Y4
 	VPACKSSDW    Y8, Y6, Y6
 	VPMADDWD     Y1, Y6, Y6
-	VPACKSSDW    Y9, Y7, Y7
-	VPMADDWD     Y1, Y7, Y7
-	VPBROADCASTD (R9), Y4
-	VPBROADCASTD 18(R9), Y5
-	VPBLENDD     $0x02, Y5, Y4, Y4
-	VPBROADCASTD 36(R9), Y5
-	VPBLENDD     $0x04, Y5, Y4, Y4
-	VPBROADCASTD 54(R9), Y5
-	VPBLENDD     $0x08, Y5, Y4, Y4
-	VPBROADCASTD 72(R9), Y5
-	VPBLENDD     $0x10, Y5, Y4, Y4
-	VPBROADCASTD 90(R9), Y5
-	VPBLENDD     $0x20, Y5, Y4, Y4
-	VPBROADCASTD 108(R9), Y5
-	VPBLENDD     $0x40, Y5, Y4, Y4
-	VPBROADCASTD 126(R9), Y5
-	VPBLENDD     $0x80, Y5, Y4, Y4
-	VPXOR        Y5, Y5, Y5
-	VPBLENDW     $0xaa, Y5, Y4, Y4
-	VPACKUSDW    Y4, Y4, Y4
-	VPERMQ       $0xd8, Y4, Y4
-	VCVTPH2PS    X4, Y4
-	VMOVDQU      64(R11), Y5
+	VMOVDQU      64(R10), Y5
 	VPSLLD       $0x03, Y5, Y5
 	VPADDD       Y5, Y6, Y6
 	VCVTDQ2PS    Y6, Y6
-	VMULPS       (R11), Y4, Y5
+	VMULPS       (R10), Y4, Y5
 	VFMADD231PS  Y6, Y5, Y2
-	VMOVDQU      64(R11)(DI*1), Y5
+	VPACKSSDW    Y9, Y7, Y7
+	VPMADDWD     Y1, Y7, Y7
+	VMOVDQU      64(R10)(DI*1), Y5
 	VPSLLD       $0x03, Y5, Y5
 	VPADDD       Y5, Y7, Y7
 	VCVTDQ2PS    Y7, Y7
-	VMULPS       (R11)(DI*1), Y4, Y4
+	VMULPS       (R10)(DI*1), Y4, Y4
 	VFMADD231PS  Y7, Y4, Y3
 	ADDQ         $+144, R9
 	ADDQ         $+512, R10
-	ADDQ         $+512, R11
 	DECQ         R8
-	JZ           done26
+	JZ           done24
 	CMPQ         R8, $0x01
-	JNE          group24
-	MOVQ         back+72(FP), R12
-	SUBQ         R12, R9
-	JMP          group24
+	JNE          group23
+	MOVQ         back+72(FP), R11
+	SUBQ         R11, R9
+	JMP          group23
 
-done26:
+done24:
 	VMOVUPS     Y2, (SP)(BX*1)
 	VMOVUPS     Y3, 256(SP)(BX*1)
 	MOVQ        rowBytes+24(FP), R8
 	ADDQ        R8, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row23
+	JNE         row20
 	VMOVDQU     (SP), Y2
 	VMOVDQU     32(SP), Y3
 	VMOVDQU     64(SP), Y4
@@ -844,7 +926,7 @@ done26:
 	VMOVUPS     Y8, (CX)(BX*4)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet22
+	JNZ         octet19
 	VZEROUPPER
 	RET
 
@@ -858,27 +940,24 @@ TEXT ·dotQ4_1x1AVX2(SB), $256-80
 	VMOVDQU onesWords<>+0(SB), Y1
 	MOVQ    AX, SI
 
-octet29:
+octet25:
 	XORQ BX, BX
 
-row30:
+row26:
 	LEAQ 65536(AX), DI
 
-touch34:
+touch27:
 	CMPQ       SI, DI
-	JGE        touched35
+	JGE        touched28
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch34
+	JMP        touch27
 
-touched35:
-	MOVQ  AX, R8
-	MOVQ  blocks+40(FP), R9
-	MOVQ  lanes+48(FP), R10
-	MOVQ  n+64(FP), DI
-	VPXOR Y2, Y2, Y2
-
-group31:
+touched28:
+	MOVQ         AX, R8
+	MOVQ         lanes+48(FP), R9
+	MOVQ         n+64(FP), DI
+	VPXOR        Y2, Y2, Y2
 	PREFETCHT0   4096(R8)
 	PREFETCHT0   4160(R8)
 	PREFETCHT0   4224(R8)
@@ -887,88 +966,149 @@ group31:
 	VPSRLW       $0x04, Y3, Y4
 	VPAND        Y0, Y3, Y3
 	VPAND        Y0, Y4, Y4
-	VPMADDUBSW   256(R10), Y3, Y3
-	VPMADDUBSW   288(R10), Y4, Y4
+	VPMADDUBSW   256(R9), Y3, Y3
+	VPMADDUBSW   288(R9), Y4, Y4
 	VPADDW       Y4, Y3, Y3
-	VPMADDWD     Y1, Y3, Y3
 	VMOVDQU      24(R8), X4
 	VINSERTI128  $0x01, 104(R8), Y4, Y4
 	VPSRLW       $0x04, Y4, Y5
 	VPAND        Y0, Y4, Y4
 	VPAND        Y0, Y5, Y5
-	VPMADDUBSW   320(R10), Y4, Y4
-	VPMADDUBSW   352(R10), Y5, Y5
+	VPMADDUBSW   320(R9), Y4, Y4
+	VPMADDUBSW   352(R9), Y5, Y5
 	VPADDW       Y5, Y4, Y4
-	VPMADDWD     Y1, Y4, Y4
-	VPACKSSDW    Y4, Y3, Y3
+	VPBLENDD     $0xcc, Y4, Y3, Y5
+	VSHUFPD      $0x05, Y4, Y3, Y3
+	VPADDW       Y5, Y3, Y3
 	VPMADDWD     Y1, Y3, Y3
 	VMOVDQU      44(R8), X4
 	VINSERTI128  $0x01, 124(R8), Y4, Y4
 	VPSRLW       $0x04, Y4, Y5
 	VPAND        Y0, Y4, Y4
 	VPAND        Y0, Y5, Y5
-	VPMADDUBSW   384(R10), Y4, Y4
-	VPMADDUBSW   416(R10), Y5, Y5
+	VPMADDUBSW   384(R9), Y4, Y4
+	VPMADDUBSW   416(R9), Y5, Y5
 	VPADDW       Y5, Y4, Y4
-	VPMADDWD     Y1, Y4, Y4
 	VMOVDQU      64(R8), X5
 	VINSERTI128  $0x01, 144(R8), Y5, Y5
 	VPSRLW       $0x04, Y5, Y6
 	VPAND        Y0, Y5, Y5
 	VPAND        Y0, Y6, Y6
-	VPMADDUBSW   448(R10), Y5, Y5
-	VPMADDUBSW   480(R10), Y6, Y6
+	VPMADDUBSW   448(R9), Y5, Y5
+	VPMADDUBSW   480(R9), Y6, Y6
 	VPADDW       Y6, Y5, Y5
-	VPMADDWD     Y1, Y5, Y5
-	VPACKSSDW    Y5, Y4, Y4
+	VPBLENDD     $0xcc, Y5, Y4, Y6
+	VSHUFPD      $0x05, Y5, Y4, Y4
+	VPADDW       Y6, Y4, Y4
 	VPMADDWD     Y1, Y4, Y4
-	VPACKSSDW    Y4, Y3, Y3
-	VPMADDWD     Y1, Y3, Y3
-	VPBROADCASTD (R8), Y4
-	VPBROADCASTD 20(R8), Y5
-	VPBLENDD     $0x02, Y5, Y4, Y4
-	VPBROADCASTD 40(R8), Y5
-	VPBLENDD     $0x04, Y5, Y4, Y4
-	VPBROADCASTD 60(R8), Y5
-	VPBLENDD     $0x08, Y5, Y4, Y4
-	VPBROADCASTD 80(R8), Y5
-	VPBLENDD     $0x10, Y5, Y4, Y4
-	VPBROADCASTD 100(R8), Y5
-	VPBLENDD     $0x20, Y5, Y4, Y4
-	VPBROADCASTD 120(R8), Y5
-	VPBLENDD     $0x40, Y5, Y4, Y4
-	VPBROADCASTD 140(R8), Y5
-	VPBLENDD     $0x80, Y5, Y4, Y4
-	VPXOR        Y5, Y5, Y5
-	VPBLENDW     $0xaa, Y5, Y4, Y5
-	VPSRLD       $0x10, Y4, Y4
-	VPACKUSDW    Y4, Y5, Y5
-	VPERMQ       $0xd8, Y5, Y5
-	VCVTPH2PS    X5, Y4
-	VEXTRACTI128 $0x01, Y5, X5
+	VMOVDQU      (R8), Y5
+	VPBLENDD     $0x42, 36(R8), Y5, Y5
+	VPBLENDD     $0x84, 72(R8), Y5, Y5
+	VPBLENDD     $0x08, 108(R8), Y5, Y5
+	VPBLENDD     $0x10, 124(R8), Y5, Y5
+	VPSHUFB      pairsOrder20<>+0(SB), Y5, Y5
+	VEXTRACTI128 $0x01, Y5, X6
+	VPUNPCKLWD   X6, X5, X7
+	VPUNPCKHWD   X6, X5, X5
+	VCVTPH2PS    X7, Y7
 	VCVTPH2PS    X5, Y5
-	VCVTDQ2PS    Y3, Y3
-	VMULPS       (R10), Y4, Y4
-	VFMADD231PS  Y3, Y4, Y2
-	VFMADD231PS  32(R10), Y5, Y2
 	ADDQ         $+160, R8
 	ADDQ         $+512, R9
-	ADDQ         $+512, R10
 	DECQ         DI
-	JZ           done33
+	JZ           last30
 	CMPQ         DI, $0x01
-	JNE          group31
-	MOVQ         back+72(FP), R11
-	SUBQ         R11, R8
-	JMP          group31
+	JNE          group29
+	MOVQ         back+72(FP), R10
+	SUBQ         R10, R8
 
-done33:
+group29:
+	PREFETCHT0   4096(R8)
+	PREFETCHT0   4160(R8)
+	PREFETCHT0   4224(R8)
+	VMOVDQU      4(R8), X6
+	VINSERTI128  $0x01, 84(R8), Y6, Y6
+	VPSRLW       $0x04, Y6, Y8
+	VPAND        Y0, Y6, Y6
+	VPAND        Y0, Y8, Y8
+	VPMADDUBSW   256(R9), Y6, Y6
+	VPMADDUBSW   288(R9), Y8, Y8
+	VPADDW       Y8, Y6, Y6
+	VMOVDQU      24(R8), X8
+	VINSERTI128  $0x01, 104(R8), Y8, Y8
+	VPSRLW       $0x04, Y8, Y9
+	VPAND        Y0, Y8, Y8
+	VPAND        Y0, Y9, Y9
+	VPMADDUBSW   320(R9), Y8, Y8
+	VPMADDUBSW   352(R9), Y9, Y9
+	VPADDW       Y9, Y8, Y8
+	VPBLENDD     $0xcc, Y8, Y6, Y9
+	VSHUFPD      $0x05, Y8, Y6, Y6
+	VPADDW       Y9, Y6, Y6
+	VPMADDWD     Y1, Y6, Y6
+	VMOVDQU      44(R8), X8
+	VINSERTI128  $0x01, 124(R8), Y8, Y8
+	VPSRLW       $0x04, Y8, Y9
+	VPAND        Y0, Y8, Y8
+	VPAND        Y0, Y9, Y9
+	VPMADDUBSW   384(R9), Y8, Y8
+	VPMADDUBSW   416(R9), Y9, Y9
+	VPADDW       Y9, Y8, Y8
+	VMOVDQU      64(R8), X9
+	VINSERTI128  $0x01, 144(R8), Y9, Y9
+	VPSRLW       $0x04, Y9, Y10
+	VPAND        Y0, Y9, Y9
+	VPAND        Y0, Y10, Y10
+	VPMADDUBSW   448(R9), Y9, Y9
+	VPMADDUBSW   480(R9), Y10, Y10
+	VPADDW       Y10, Y9, Y9
+	VPBLENDD     $0xcc, Y9, Y8, Y10
+	VSHUFPD      $0x05, Y9, Y8, Y8
+	VPADDW       Y10, Y8, Y8
+	VPMADDWD     Y1, Y8, Y8
+	VPACKSSDW    Y4, Y3, Y3
+	VPMADDWD     Y1, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       -512(R9), Y7, Y4
+	VFMADD231PS  Y3, Y4, Y2
+	VFMADD231PS  -480(R9), Y5, Y2
+	VMOVDQU      (R8), Y3
+	VPBLENDD     $0x42, 36(R8), Y3, Y3
+	VPBLENDD     $0x84, 72(R8), Y3, Y3
+	VPBLENDD     $0x08, 108(R8), Y3, Y3
+	VPBLENDD     $0x10, 124(R8), Y3, Y3
+	VPSHUFB      pairsOrder20<>+0(SB), Y3, Y3
+	VEXTRACTI128 $0x01, Y3, X4
+	VPUNPCKLWD   X4, X3, X7
+	VPUNPCKHWD   X4, X3, X5
+	VCVTPH2PS    X7, Y7
+	VCVTPH2PS    X5, Y5
+	VMOVDQA      Y6, Y3
+	VMOVDQA      Y8, Y4
+	VMOVDQA      Y7, Y7
+	VMOVDQA      Y5, Y5
+	ADDQ         $+160, R8
+	ADDQ         $+512, R9
+	DECQ         DI
+	JZ           last30
+	CMPQ         DI, $0x01
+	JNE          group29
+	MOVQ         back+72(FP), R10
+	SUBQ         R10, R8
+	JMP          group29
+
+last30:
+	VPACKSSDW   Y4, Y3, Y3
+	VPMADDWD    Y1, Y3, Y3
+	VCVTDQ2PS   Y3, Y3
+	VMULPS      -512(R9), Y7, Y4
+	VFMADD231PS Y3, Y4, Y2
+	VFMADD231PS -480(R9), Y5, Y2
 	VMOVUPS     Y2, (SP)(BX*1)
 	MOVQ        rowBytes+24(FP), DI
 	ADDQ        DI, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row30
+	JNE         row26
 	VMOVDQU     (SP), Y2
 	VMOVDQU     32(SP), Y3
 	VMOVDQU     64(SP), Y4
@@ -1013,9 +1153,15 @@ done33:
 	VMOVUPS     Y8, (CX)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet29
+	JNZ         octet25
 	VZEROUPPER
 	RET
+
+DATA pairsOrder20<>+0(SB)/8, $0x0d0c090805040100
+DATA pairsOrder20<>+8(SB)/8, $0x0f0e0b0a07060302
+DATA pairsOrder20<>+16(SB)/8, $0x01000d0c09080504
+DATA pairsOrder20<>+24(SB)/8, $0x03020f0e0b0a0706
+GLOBL pairsOrder20<>(SB), RODATA|NOPTR, $32
 
 // func dotQ4_1x2AVX2(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
@@ -1028,28 +1174,27 @@ TEXT ·dotQ4_1x2AVX2(SB), $512-80
 	VMOVDQU onesWords<>+0(SB), Y1
 	MOVQ    AX, SI
 
-octet36:
+octet31:
 	XORQ BX, BX
 
-row37:
+row32:
 	LEAQ 65536(AX), R8
 
-touch41:
+touch33:
 	CMPQ       SI, R8
-	JGE        touched42
+	JGE        touched34
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch41
+	JMP        touch33
 
-touched42:
+touched34:
 	MOVQ  AX, R9
-	MOVQ  blocks+40(FP), R10
-	MOVQ  lanes+48(FP), R11
+	MOVQ  lanes+48(FP), R10
 	MOVQ  n+64(FP), R8
 	VPXOR Y2, Y2, Y2
 	VPXOR Y3, Y3, Y3
 
-group38:
+group35:
 	PREFETCHT0   4096(R9)
 	PREFETCHT0   4160(R9)
 	PREFETCHT0   4224(R9)
@@ -1058,115 +1203,102 @@ group38:
 	VPSRLW       $0x04, Y4, Y5
 	VPAND        Y0, Y4, Y4
 	VPAND        Y0, Y5, Y5
-	VPMADDUBSW   256(R11), Y4, Y6
-	VPMADDUBSW   288(R11), Y5, Y7
+	VPMADDUBSW   256(R10), Y4, Y6
+	VPMADDUBSW   288(R10), Y5, Y7
 	VPADDW       Y7, Y6, Y6
-	VPMADDWD     Y1, Y6, Y6
-	VPMADDUBSW   256(R11)(DI*1), Y4, Y4
-	VPMADDUBSW   288(R11)(DI*1), Y5, Y5
+	VPMADDUBSW   256(R10)(DI*1), Y4, Y4
+	VPMADDUBSW   288(R10)(DI*1), Y5, Y5
 	VPADDW       Y5, Y4, Y4
-	VPMADDWD     Y1, Y4, Y4
 	VMOVDQU      24(R9), X5
 	VINSERTI128  $0x01, 104(R9), Y5, Y5
 	VPSRLW       $0x04, Y5, Y7
 	VPAND        Y0, Y5, Y5
 	VPAND        Y0, Y7, Y7
-	VPMADDUBSW   320(R11), Y5, Y8
-	VPMADDUBSW   352(R11), Y7, Y9
+	VPMADDUBSW   320(R10), Y5, Y8
+	VPMADDUBSW   352(R10), Y7, Y9
 	VPADDW       Y9, Y8, Y8
-	VPMADDWD     Y1, Y8, Y8
-	VPMADDUBSW   320(R11)(DI*1), Y5, Y5
-	VPMADDUBSW   352(R11)(DI*1), Y7, Y7
+	VPMADDUBSW   320(R10)(DI*1), Y5, Y5
+	VPMADDUBSW   352(R10)(DI*1), Y7, Y7
 	VPADDW       Y7, Y5, Y5
-	VPMADDWD     Y1, Y5, Y5
-	VPACKSSDW    Y8, Y6, Y6
+	VPBLENDD     $0xcc, Y8, Y6, Y7
+	VSHUFPD      $0x05, Y8, Y6, Y6
+	VPADDW       Y7, Y6, Y6
 	VPMADDWD     Y1, Y6, Y6
-	VPACKSSDW    Y5, Y4, Y4
+	VPBLENDD     $0xcc, Y5, Y4, Y7
+	VSHUFPD      $0x05, Y5, Y4, Y4
+	VPADDW       Y7, Y4, Y4
 	VPMADDWD     Y1, Y4, Y4
 	VMOVDQU      44(R9), X5
 	VINSERTI128  $0x01, 124(R9), Y5, Y5
 	VPSRLW       $0x04, Y5, Y7
 	VPAND        Y0, Y5, Y5
 	VPAND        Y0, Y7, Y7
-	VPMADDUBSW   384(R11), Y5, Y8
-	VPMADDUBSW   416(R11), Y7, Y9
+	VPMADDUBSW   384(R10), Y5, Y8
+	VPMADDUBSW   416(R10), Y7, Y9
 	VPADDW       Y9, Y8, Y8
-	VPMADDWD     Y1, Y8, Y8
-	VPMADDUBSW   384(R11)(DI*1), Y5, Y5
-	VPMADDUBSW   416(R11)(DI*1), Y7, Y7
+	VPMADDUBSW   384(R10)(DI*1), Y5, Y5
+	VPMADDUBSW   416(R10)(DI*1), Y7, Y7
 	VPADDW       Y7, Y5, Y5
-	VPMADDWD     Y1, Y5, Y5
 	VMOVDQU      64(R9), X7
 	VINSERTI128  $0x01, 144(R9), Y7, Y7
 	VPSRLW       $0x04, Y7, Y9
 	VPAND        Y0, Y7, Y7
 	VPAND        Y0, Y9, Y9
-	VPMADDUBSW   448(R11), Y7, Y10
-	VPMADDUBSW   480(R11), Y9, Y11
+	VPMADDUBSW   448(R10), Y7, Y10
+	VPMADDUBSW   480(R10), Y9, Y11
 	VPADDW       Y11, Y10, Y10
-	VPMADDWD     Y1, Y10, Y10
-	VPMADDUBSW   448(R11)(DI*1), Y7, Y7
-	VPMADDUBSW   480(R11)(DI*1), Y9, Y9
+	VPMADDUBSW   448(R10)(DI*1), Y7, Y7
+	VPMADDUBSW   480(R10)(DI*1), Y9, Y9
 	VPADDW       Y9, Y7, Y7
-	VPMADDWD     Y1, Y7, Y7
-	VPACKSSDW    Y10, Y8, Y8
+	VPBLENDD     $0xcc, Y10, Y8, Y9
+	VSHUFPD      $0x05, Y10, Y8, Y8
+	VPADDW       Y9, Y8, Y8
 	VPMADDWD     Y1, Y8, Y8
-	VPACKSSDW    Y7, Y5, Y5
+	VPBLENDD     $0xcc, Y7, Y5, Y9
+	VSHUFPD      $0x05, Y7, Y5, Y5
+	VPADDW       Y9, Y5, Y5
 	VPMADDWD     Y1, Y5, Y5
+	VMOVDQU      (R9), Y7
+	VPBLENDD     $0x42, 36(R9), Y7, Y7
+	VPBLENDD     $0x84, 72(R9), Y7, Y7
+	VPBLENDD     $0x08, 108(R9), Y7, Y7
+	VPBLENDD     $0x10, 124(R9), Y7, Y7
+	VPSHUFB      pairsOrder20<>+0(SB), Y7, Y7
+	VEXTRACTI128 $0x01, Y7, X9
+	VPUNPCKLWD   X9, X7, X10
+	VPUNPCKHWD   X9, X7, X7
+	VCVTPH2PS    X10, Y10
+	VCVTPH2PS    X7, Y7
 	VPACKSSDW    Y8, Y6, Y6
 	VPMADDWD     Y1, Y6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       (R10), Y10, Y8
+	VFMADD231PS  Y6, Y8, Y2
+	VFMADD231PS  32(R10), Y7, Y2
 	VPACKSSDW    Y5, Y4, Y4
 	VPMADDWD     Y1, Y4, Y4
-	VPBROADCASTD (R9), Y5
-	VPBROADCASTD 20(R9), Y7
-	VPBLENDD     $0x02, Y7, Y5, Y5
-	VPBROADCASTD 40(R9), Y7
-	VPBLENDD     $0x04, Y7, Y5, Y5
-	VPBROADCASTD 60(R9), Y7
-	VPBLENDD     $0x08, Y7, Y5, Y5
-	VPBROADCASTD 80(R9), Y7
-	VPBLENDD     $0x10, Y7, Y5, Y5
-	VPBROADCASTD 100(R9), Y7
-	VPBLENDD     $0x20, Y7, Y5, Y5
-	VPBROADCASTD 120(R9), Y7
-	VPBLENDD     $0x40, Y7, Y5, Y5
-	VPBROADCASTD 140(R9), Y7
-	VPBLENDD     $0x80, Y7, Y5, Y5
-	VPXOR        Y7, Y7, Y7
-	VPBLENDW     $0xaa, Y7, Y5, Y7
-	VPSRLD       $0x10, Y5, Y5
-	VPACKUSDW    Y5, Y7, Y7
-	VPERMQ       $0xd8, Y7, Y7
-	VCVTPH2PS    X7, Y5
-	VEXTRACTI128 $0x01, Y7, X7
-	VCVTPH2PS    X7, Y7
-	VCVTDQ2PS    Y6, Y6
-	VMULPS       (R11), Y5, Y8
-	VFMADD231PS  Y6, Y8, Y2
-	VFMADD231PS  32(R11), Y7, Y2
 	VCVTDQ2PS    Y4, Y4
-	VMULPS       (R11)(DI*1), Y5, Y5
+	VMULPS       (R10)(DI*1), Y10, Y5
 	VFMADD231PS  Y4, Y5, Y3
-	VFMADD231PS  32(R11)(DI*1), Y7, Y3
+	VFMADD231PS  32(R10)(DI*1), Y7, Y3
 	ADDQ         $+160, R9
 	ADDQ         $+512, R10
-	ADDQ         $+512, R11
 	DECQ         R8
-	JZ           done40
+	JZ           done36
 	CMPQ         R8, $0x01
-	JNE          group38
-	MOVQ         back+72(FP), R12
-	SUBQ         R12, R9
-	JMP          group38
+	JNE          group35
+	MOVQ         back+72(FP), R11
+	SUBQ         R11, R9
+	JMP          group35
 
-done40:
+done36:
 	VMOVUPS     Y2, (SP)(BX*1)
 	VMOVUPS     Y3, 256(SP)(BX*1)
 	MOVQ        rowBytes+24(FP), R8
 	ADDQ        R8, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row37
+	JNE         row32
 	VMOVDQU     (SP), Y2
 	VMOVDQU     32(SP), Y3
 	VMOVDQU     64(SP), Y4
@@ -1254,7 +1386,7 @@ done40:
 	VMOVUPS     Y8, (CX)(BX*4)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet36
+	JNZ         octet31
 	VZEROUPPER
 	RET
 
@@ -1268,27 +1400,24 @@ TEXT ·dotQ4_1x1VNNI(SB), $256-80
 	VMOVDQU onesWords<>+0(SB), Y1
 	MOVQ    AX, SI
 
-octet43:
+octet37:
 	XORQ BX, BX
 
-row44:
+row38:
 	LEAQ 65536(AX), DI
 
-touch48:
+touch39:
 	CMPQ       SI, DI
-	JGE        touched49
+	JGE        touched40
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch48
+	JMP        touch39
 
-touched49:
-	MOVQ  AX, R8
-	MOVQ  blocks+40(FP), R9
-	MOVQ  lanes+48(FP), R10
-	MOVQ  n+64(FP), DI
-	VPXOR Y2, Y2, Y2
-
-group45:
+touched40:
+	MOVQ         AX, R8
+	MOVQ         lanes+48(FP), R9
+	MOVQ         n+64(FP), DI
+	VPXOR        Y2, Y2, Y2
 	PREFETCHT0   4096(R8)
 	PREFETCHT0   4160(R8)
 	PREFETCHT0   4224(R8)
@@ -1298,9 +1427,9 @@ group45:
 	VPAND        Y0, Y3, Y3
 	VPAND        Y0, Y4, Y4
 	VPXOR        Y5, Y5, Y5
-	VMOVDQU      256(R10), Y6
+	VMOVDQU      256(R9), Y6
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xee // VPDPBUSD     Y6, Y3, Y5
-	VMOVDQU      288(R10), Y3
+	VMOVDQU      288(R9), Y3
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xeb // VPDPBUSD     Y3, Y4, Y5
 	VMOVDQU      24(R8), X3
 	VINSERTI128  $0x01, 104(R8), Y3, Y3
@@ -1308,9 +1437,9 @@ group45:
 	VPAND        Y0, Y3, Y3
 	VPAND        Y0, Y4, Y4
 	VPXOR        Y6, Y6, Y6
-	VMOVDQU      320(R10), Y7
+	VMOVDQU      320(R9), Y7
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xf7 // VPDPBUSD     Y7, Y3, Y6
-	VMOVDQU      352(R10), Y3
+	VMOVDQU      352(R9), Y3
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xf3 // VPDPBUSD     Y3, Y4, Y6
 	VPACKSSDW    Y6, Y5, Y5
 	VPMADDWD     Y1, Y5, Y5
@@ -1320,9 +1449,9 @@ group45:
 	VPAND        Y0, Y3, Y3
 	VPAND        Y0, Y4, Y4
 	VPXOR        Y6, Y6, Y6
-	VMOVDQU      384(R10), Y7
+	VMOVDQU      384(R9), Y7
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xf7 // VPDPBUSD     Y7, Y3, Y6
-	VMOVDQU      416(R10), Y3
+	VMOVDQU      416(R9), Y3
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xf3 // VPDPBUSD     Y3, Y4, Y6
 	VMOVDQU      64(R8), X3
 	VINSERTI128  $0x01, 144(R8), Y3, Y3
@@ -1330,56 +1459,313 @@ group45:
 	VPAND        Y0, Y3, Y3
 	VPAND        Y0, Y4, Y4
 	VPXOR        Y7, Y7, Y7
-	VMOVDQU      448(R10), Y8
+	VMOVDQU      448(R9), Y8
 	BYTE $0xc4; BYTE $0xc2; BYTE $0x65; BYTE $0x50; BYTE $0xf8 // VPDPBUSD     Y8, Y3, Y7
-	VMOVDQU      480(R10), Y3
+	VMOVDQU      480(R9), Y3
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xfb // VPDPBUSD     Y3, Y4, Y7
 	VPACKSSDW    Y7, Y6, Y6
 	VPMADDWD     Y1, Y6, Y6
-	VPACKSSDW    Y6, Y5, Y5
-	VPMADDWD     Y1, Y5, Y5
-	VPBROADCASTD (R8), Y3
-	VPBROADCASTD 20(R8), Y4
-	VPBLENDD     $0x02, Y4, Y3, Y3
-	VPBROADCASTD 40(R8), Y4
-	VPBLENDD     $0x04, Y4, Y3, Y3
-	VPBROADCASTD 60(R8), Y4
-	VPBLENDD     $0x08, Y4, Y3, Y3
-	VPBROADCASTD 80(R8), Y4
-	VPBLENDD     $0x10, Y4, Y3, Y3
-	VPBROADCASTD 100(R8), Y4
-	VPBLENDD     $0x20, Y4, Y3, Y3
-	VPBROADCASTD 120(R8), Y4
-	VPBLENDD     $0x40, Y4, Y3, Y3
-	VPBROADCASTD 140(R8), Y4
-	VPBLENDD     $0x80, Y4, Y3, Y3
-	VPXOR        Y4, Y4, Y4
-	VPBLENDW     $0xaa, Y4, Y3, Y4
-	VPSRLD       $0x10, Y3, Y3
-	VPACKUSDW    Y3, Y4, Y4
-	VPERMQ       $0xd8, Y4, Y4
-	VCVTPH2PS    X4, Y3
-	VEXTRACTI128 $0x01, Y4, X4
-	VCVTPH2PS    X4, Y4
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       (R10), Y3, Y3
-	VFMADD231PS  Y5, Y3, Y2
-	VFMADD231PS  32(R10), Y4, Y2
+	VMOVDQU      (R8), Y3
+	VPBLENDD     $0x42, 36(R8), Y3, Y3
+	VPBLENDD     $0x84, 72(R8), Y3, Y3
+	VPBLENDD     $0x08, 108(R8), Y3, Y3
+	VPBLENDD     $0x10, 124(R8), Y3, Y3
+	VPSHUFB      pairsOrder20<>+0(SB), Y3, Y3
+	VEXTRACTI128 $0x01, Y3, X4
+	VPUNPCKLWD   X4, X3, X7
+	VPUNPCKHWD   X4, X3, X3
+	VCVTPH2PS    X7, Y7
+	VCVTPH2PS    X3, Y3
 	ADDQ         $+160, R8
 	ADDQ         $+512, R9
-	ADDQ         $+512, R10
 	DECQ         DI
-	JZ           done47
+	JZ           last42
 	CMPQ         DI, $0x01
-	JNE          group45
-	MOVQ         back+72(FP), R11
-	SUBQ         R11, R8
-	JMP          group45
+	JNE          group41
+	MOVQ         back+72(FP), R10
+	SUBQ         R10, R8
 
-done47:
+group41:
+	PREFETCHT0   4096(R8)
+	PREFETCHT0   4160(R8)
+	PREFETCHT0   4224(R8)
+	VMOVDQU      4(R8), X4
+	VINSERTI128  $0x01, 84(R8), Y4, Y4
+	VPSRLW       $0x04, Y4, Y8
+	VPAND        Y0, Y4, Y4
+	VPAND        Y0, Y8, Y8
+	VPXOR        Y9, Y9, Y9
+	VMOVDQU      256(R9), Y10
+	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xca // VPDPBUSD     Y10, Y4, Y9
+	VMOVDQU      288(R9), Y4
+	BYTE $0xc4; BYTE $0x62; BYTE $0x3d; BYTE $0x50; BYTE $0xcc // VPDPBUSD     Y4, Y8, Y9
+	VMOVDQU      24(R8), X4
+	VINSERTI128  $0x01, 104(R8), Y4, Y4
+	VPSRLW       $0x04, Y4, Y8
+	VPAND        Y0, Y4, Y4
+	VPAND        Y0, Y8, Y8
+	VPXOR        Y10, Y10, Y10
+	VMOVDQU      320(R9), Y11
+	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xd3 // VPDPBUSD     Y11, Y4, Y10
+	VMOVDQU      352(R9), Y4
+	BYTE $0xc4; BYTE $0x62; BYTE $0x3d; BYTE $0x50; BYTE $0xd4 // VPDPBUSD     Y4, Y8, Y10
+	VPACKSSDW    Y10, Y9, Y9
+	VPMADDWD     Y1, Y9, Y9
+	VMOVDQU      44(R8), X4
+	VINSERTI128  $0x01, 124(R8), Y4, Y4
+	VPSRLW       $0x04, Y4, Y8
+	VPAND        Y0, Y4, Y4
+	VPAND        Y0, Y8, Y8
+	VPXOR        Y10, Y10, Y10
+	VMOVDQU      384(R9), Y11
+	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xd3 // VPDPBUSD     Y11, Y4, Y10
+	VMOVDQU      416(R9), Y4
+	BYTE $0xc4; BYTE $0x62; BYTE $0x3d; BYTE $0x50; BYTE $0xd4 // VPDPBUSD     Y4, Y8, Y10
+	VMOVDQU      64(R8), X4
+	VINSERTI128  $0x01, 144(R8), Y4, Y4
+	VPSRLW       $0x04, Y4, Y8
+	VPAND        Y0, Y4, Y4
+	VPAND        Y0, Y8, Y8
+	VPXOR        Y11, Y11, Y11
+	VMOVDQU      448(R9), Y12
+	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xdc // VPDPBUSD     Y12, Y4, Y11
+	VMOVDQU      480(R9), Y4
+	BYTE $0xc4; BYTE $0x62; BYTE $0x3d; BYTE $0x50; BYTE $0xdc // VPDPBUSD     Y4, Y8, Y11
+	VPACKSSDW    Y11, Y10, Y10
+	VPMADDWD     Y1, Y10, Y10
+	VPACKSSDW    Y6, Y5, Y5
+	VPMADDWD     Y1, Y5, Y5
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       -512(R9), Y7, Y4
+	VFMADD231PS  Y5, Y4, Y2
+	VFMADD231PS  -480(R9), Y3, Y2
+	VMOVDQU      (R8), Y3
+	VPBLENDD     $0x42, 36(R8), Y3, Y3
+	VPBLENDD     $0x84, 72(R8), Y3, Y3
+	VPBLENDD     $0x08, 108(R8), Y3, Y3
+	VPBLENDD     $0x10, 124(R8), Y3, Y3
+	VPSHUFB      pairsOrder20<>+0(SB), Y3, Y3
+	VEXTRACTI128 $0x01, Y3, X5
+	VPUNPCKLWD   X5, X3, X4
+	VPUNPCKHWD   X5, X3, X3
+	VCVTPH2PS    X4, Y4
+	VCVTPH2PS    X3, Y3
+	VMOVDQA      Y9, Y5
+	VMOVDQA      Y10, Y6
+	VMOVDQA      Y4, Y7
+	VMOVDQA      Y3, Y3
+	ADDQ         $+160, R8
+	ADDQ         $+512, R9
+	DECQ         DI
+	JZ           last42
+	CMPQ         DI, $0x01
+	JNE          group41
+	MOVQ         back+72(FP), R10
+	SUBQ         R10, R8
+	JMP          group41
+
+last42:
+	VPACKSSDW   Y6, Y5, Y5
+	VPMADDWD    Y1, Y5, Y5
+	VCVTDQ2PS   Y5, Y5
+	VMULPS      -512(R9), Y7, Y4
+	VFMADD231PS Y5, Y4, Y2
+	VFMADD231PS -480(R9), Y3, Y2
 	VMOVUPS     Y2, (SP)(BX*1)
 	MOVQ        rowBytes+24(FP), DI
 	ADDQ        DI, AX
+	ADDQ        $0x20, BX
+	CMPQ        BX, $+256
+	JNE         row38
+	VMOVDQU     (SP), Y2
+	VMOVDQU     32(SP), Y3
+	VMOVDQU     64(SP), Y4
+	VMOVDQU     96(SP), Y5
+	VPUNPCKLDQ  Y3, Y2, Y6
+	VPUNPCKHDQ  Y3, Y2, Y2
+	VPUNPCKLDQ  Y5, Y4, Y3
+	VPUNPCKHDQ  Y5, Y4, Y4
+	VPUNPCKLQDQ Y3, Y6, Y5
+	VPUNPCKHQDQ Y3, Y6, Y3
+	VPUNPCKLQDQ Y4, Y2, Y6
+	VPUNPCKHQDQ Y4, Y2, Y2
+	VMOVDQU     128(SP), Y4
+	VMOVDQU     160(SP), Y7
+	VMOVDQU     192(SP), Y8
+	VMOVDQU     224(SP), Y9
+	VPUNPCKLDQ  Y7, Y4, Y10
+	VPUNPCKHDQ  Y7, Y4, Y4
+	VPUNPCKLDQ  Y9, Y8, Y7
+	VPUNPCKHDQ  Y9, Y8, Y8
+	VPUNPCKLQDQ Y7, Y10, Y9
+	VPUNPCKHQDQ Y7, Y10, Y7
+	VPUNPCKLQDQ Y8, Y4, Y10
+	VPUNPCKHQDQ Y8, Y4, Y4
+	VPXOR       Y8, Y8, Y8
+	VPERM2F128  $0x20, Y9, Y5, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y7, Y3, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y10, Y6, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y4, Y2, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x31, Y9, Y5, Y5
+	VADDPS      Y5, Y8, Y8
+	VPERM2F128  $0x31, Y7, Y3, Y3
+	VADDPS      Y3, Y8, Y8
+	VPERM2F128  $0x31, Y10, Y6, Y3
+	VADDPS      Y3, Y8, Y8
+	VPERM2F128  $0x31, Y4, Y2, Y2
+	VADDPS      Y2, Y8, Y8
+	VMOVUPS     Y8, (CX)
+	ADDQ        $0x20, CX
+	DECQ        DX
+	JNZ         octet37
+	VZEROUPPER
+	RET
+
+// func dotQ4_1x2VNNI(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
+TEXT ·dotQ4_1x2VNNI(SB), $512-80
+	MOVQ    w+16(FP), AX
+	MOVQ    out+0(FP), CX
+	MOVQ    octets+32(FP), DX
+	MOVQ    stride+56(FP), DI
+	VMOVDQU nibbleMask<>+0(SB), Y0
+	VMOVDQU onesWords<>+0(SB), Y1
+	MOVQ    AX, SI
+
+octet43:
+	XORQ BX, BX
+
+row44:
+	LEAQ 65536(AX), R8
+
+touch45:
+	CMPQ       SI, R8
+	JGE        touched46
+	PREFETCHT0 (SI)
+	ADDQ       $+4096, SI
+	JMP        touch45
+
+touched46:
+	MOVQ  AX, R9
+	MOVQ  lanes+48(FP), R10
+	MOVQ  n+64(FP), R8
+	VPXOR Y2, Y2, Y2
+	VPXOR Y3, Y3, Y3
+
+group47:
+	PREFETCHT0   4096(R9)
+	PREFETCHT0   4160(R9)
+	PREFETCHT0   4224(R9)
+	VMOVDQU      4(R9), X4
+	VINSERTI128  $0x01, 84(R9), Y4, Y4
+	VPSRLW       $0x04, Y4, Y5
+	VPAND        Y0, Y4, Y4
+	VPAND        Y0, Y5, Y5
+	VPXOR        Y6, Y6, Y6
+	VMOVDQU      256(R10), Y7
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xf7 // VPDPBUSD     Y7, Y4, Y6
+	VMOVDQU      288(R10), Y7
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xf7 // VPDPBUSD     Y7, Y5, Y6
+	VPXOR        Y7, Y7, Y7
+	VMOVDQU      256(R10)(DI*1), Y8
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x5d; BYTE $0x50; BYTE $0xf8 // VPDPBUSD     Y8, Y4, Y7
+	VMOVDQU      288(R10)(DI*1), Y4
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfc // VPDPBUSD     Y4, Y5, Y7
+	VMOVDQU      24(R9), X4
+	VINSERTI128  $0x01, 104(R9), Y4, Y4
+	VPSRLW       $0x04, Y4, Y5
+	VPAND        Y0, Y4, Y4
+	VPAND        Y0, Y5, Y5
+	VPXOR        Y8, Y8, Y8
+	VMOVDQU      320(R10), Y9
+	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xc1 // VPDPBUSD     Y9, Y4, Y8
+	VMOVDQU      352(R10), Y9
+	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xc1 // VPDPBUSD     Y9, Y5, Y8
+	VPXOR        Y9, Y9, Y9
+	VMOVDQU      320(R10)(DI*1), Y10
+	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xca // VPDPBUSD     Y10, Y4, Y9
+	VMOVDQU      352(R10)(DI*1), Y4
+	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xcc // VPDPBUSD     Y4, Y5, Y9
+	VPACKSSDW    Y8, Y6, Y6
+	VPMADDWD     Y1, Y6, Y6
+	VPACKSSDW    Y9, Y7, Y7
+	VPMADDWD     Y1, Y7, Y7
+	VMOVDQU      44(R9), X4
+	VINSERTI128  $0x01, 124(R9), Y4, Y4
+	VPSRLW       $0x04, Y4, Y5
+	VPAND        Y0, Y4, Y4
+	VPAND        Y0, Y5, Y5
+	VPXOR        Y8, Y8, Y8
+	VMOVDQU      384(R10), Y9
+	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xc1 // VPDPBUSD     Y9, Y4, Y8
+	VMOVDQU      416(R10), Y9
+	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xc1 // VPDPBUSD     Y9, Y5, Y8
+	VPXOR        Y9, Y9, Y9
+	VMOVDQU      384(R10)(DI*1), Y10
+	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xca // VPDPBUSD     Y10, Y4, Y9
+	VMOVDQU      416(R10)(DI*1), Y4
+	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xcc // VPDPBUSD     Y4, Y5, Y9
+	VMOVDQU      64(R9), X4
+	VINSERTI128  $0x01, 144(R9), Y4, Y4
+	VPSRLW       $0x04, Y4, Y5
+	VPAND        Y0, Y4, Y4
+	VPAND        Y0, Y5, Y5
+	VPXOR        Y10, Y10, Y10
+	VMOVDQU      448(R10), Y11
+	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xd3 // VPDPBUSD     Y11, Y4, Y10
+	VMOVDQU      480(R10), Y11
+	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xd3 // VPDPBUSD     Y11, Y5, Y10
+	VPXOR        Y11, Y11, Y11
+	VMOVDQU      448(R10)(DI*1), Y12
+	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xdc // VPDPBUSD     Y12, Y4, Y11
+	VMOVDQU      480(R10)(DI*1), Y4
+	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xdc // VPDPBUSD     Y4, Y5, Y11
+	VPACKSSDW    Y10, Y8, Y8
+	VPMADDWD     Y1, Y8, Y8
+	VPACKSSDW    Y11, Y9, Y9
+	VPMADDWD     Y1, Y9, Y9
+	VMOVDQU      (R9), Y4
+	VPBLENDD     $0x42, 36(R9), Y4, Y4
+	VPBLENDD     $0x84, 72(R9), Y4, Y4
+	VPBLENDD     $0x08, 108(R9), Y4, Y4
+	VPBLENDD     $0x10, 124(R9), Y4, Y4
+	VPSHUFB      pairsOrder20<>+0(SB), Y4, Y4
+	VEXTRACTI128 $0x01, Y4, X5
+	VPUNPCKLWD   X5, X4, X10
+	VPUNPCKHWD   X5, X4, X4
+	VCVTPH2PS    X10, Y10
+	VCVTPH2PS    X4, Y4
+	VPACKSSDW    Y8, Y6, Y6
+	VPMADDWD     Y1, Y6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       (R10), Y10, Y5
+	VFMADD231PS  Y6, Y5, Y2
+	VFMADD231PS  32(R10), Y4, Y2
+	VPACKSSDW    Y9, Y7, Y7
+	VPMADDWD     Y1, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       (R10)(DI*1), Y10, Y5
+	VFMADD231PS  Y7, Y5, Y3
+	VFMADD231PS  32(R10)(DI*1), Y4, Y3
+	ADDQ         $+160, R9
+	ADDQ         $+512, R10
+	DECQ         R8
+	JZ           done48
+	CMPQ         R8, $0x01
+	JNE          group47
+	MOVQ         back+72(FP), R11
+	SUBQ         R11, R9
+	JMP          group47
+
+done48:
+	VMOVUPS     Y2, (SP)(BX*1)
+	VMOVUPS     Y3, 256(SP)(BX*1)
+	MOVQ        rowBytes+24(FP), R8
+	ADDQ        R8, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
 	JNE         row44
@@ -1425,212 +1811,6 @@ done47:
 	VPERM2F128  $0x31, Y4, Y2, Y2
 	VADDPS      Y2, Y8, Y8
 	VMOVUPS     Y8, (CX)
-	ADDQ        $0x20, CX
-	DECQ        DX
-	JNZ         octet43
-	VZEROUPPER
-	RET
-
-// func dotQ4_1x2VNNI(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
-// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
-TEXT ·dotQ4_1x2VNNI(SB), $512-80
-	MOVQ    w+16(FP), AX
-	MOVQ    out+0(FP), CX
-	MOVQ    octets+32(FP), DX
-	MOVQ    stride+56(FP), DI
-	VMOVDQU nibbleMask<>+0(SB), Y0
-	VMOVDQU onesWords<>+0(SB), Y1
-	MOVQ    AX, SI
-
-octet50:
-	XORQ BX, BX
-
-row51:
-	LEAQ 65536(AX), R8
-
-touch55:
-	CMPQ       SI, R8
-	JGE        touched56
-	PREFETCHT0 (SI)
-	ADDQ       $+4096, SI
-	JMP        touch55
-
-touched56:
-	MOVQ  AX, R9
-	MOVQ  blocks+40(FP), R10
-	MOVQ  lanes+48(FP), R11
-	MOVQ  n+64(FP), R8
-	VPXOR Y2, Y2, Y2
-	VPXOR Y3, Y3, Y3
-
-group52:
-	PREFETCHT0   4096(R9)
-	PREFETCHT0   4160(R9)
-	PREFETCHT0   4224(R9)
-	VMOVDQU      4(R9), X4
-	VINSERTI128  $0x01, 84(R9), Y4, Y4
-	VPSRLW       $0x04, Y4, Y5
-	VPAND        Y0, Y4, Y4
-	VPAND        Y0, Y5, Y5
-	VPXOR        Y6, Y6, Y6
-	VMOVDQU      256(R11), Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xf7 // VPDPBUSD     Y7, Y4, Y6
-	VMOVDQU      288(R11), Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xf7 // VPDPBUSD     Y7, Y5, Y6
-	VPXOR        Y7, Y7, Y7
-	VMOVDQU      256(R11)(DI*1), Y8
-	BYTE $0xc4; BYTE $0xc2; BYTE $0x5d; BYTE $0x50; BYTE $0xf8 // VPDPBUSD     Y8, Y4, Y7
-	VMOVDQU      288(R11)(DI*1), Y4
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfc // VPDPBUSD     Y4, Y5, Y7
-	VMOVDQU      24(R9), X4
-	VINSERTI128  $0x01, 104(R9), Y4, Y4
-	VPSRLW       $0x04, Y4, Y5
-	VPAND        Y0, Y4, Y4
-	VPAND        Y0, Y5, Y5
-	VPXOR        Y8, Y8, Y8
-	VMOVDQU      320(R11), Y9
-	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xc1 // VPDPBUSD     Y9, Y4, Y8
-	VMOVDQU      352(R11), Y9
-	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xc1 // VPDPBUSD     Y9, Y5, Y8
-	VPXOR        Y9, Y9, Y9
-	VMOVDQU      320(R11)(DI*1), Y10
-	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xca // VPDPBUSD     Y10, Y4, Y9
-	VMOVDQU      352(R11)(DI*1), Y4
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xcc // VPDPBUSD     Y4, Y5, Y9
-	VPACKSSDW    Y8, Y6, Y6
-	VPMADDWD     Y1, Y6, Y6
-	VPACKSSDW    Y9, Y7, Y7
-	VPMADDWD     Y1, Y7, Y7
-	VMOVDQU      44(R9), X4
-	VINSERTI128  $0x01, 124(R9), Y4, Y4
-	VPSRLW       $0x04, Y4, Y5
-	VPAND        Y0, Y4, Y4
-	VPAND        Y0, Y5, Y5
-	VPXOR        Y8, Y8, Y8
-	VMOVDQU      384(R11), Y9
-	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xc1 // VPDPBUSD     Y9, Y4, Y8
-	VMOVDQU      416(R11), Y9
-	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xc1 // VPDPBUSD     Y9, Y5, Y8
-	VPXOR        Y9, Y9, Y9
-	VMOVDQU      384(R11)(DI*1), Y10
-	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xca // VPDPBUSD     Y10, Y4, Y9
-	VMOVDQU      416(R11)(DI*1), Y4
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xcc // VPDPBUSD     Y4, Y5, Y9
-	VMOVDQU      64(R9), X4
-	VINSERTI128  $0x01, 144(R9), Y4, Y4
-	VPSRLW       $0x04, Y4, Y5
-	VPAND        Y0, Y4, Y4
-	VPAND        Y0, Y5, Y5
-	VPXOR        Y10, Y10, Y10
-	VMOVDQU      448(R11), Y11
-	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xd3 // VPDPBUSD     Y11, Y4, Y10
-	VMOVDQU      480(R11), Y11
-	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xd3 // VPDPBUSD     Y11, Y5, Y10
-	VPXOR        Y11, Y11, Y11
-	VMOVDQU      448(R11)(DI*1), Y12
-	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xdc // VPDPBUSD     Y12, Y4, Y11
-	VMOVDQU      480(R11)(DI*1), Y4
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xdc // VPDPBUSD     Y4, Y5, Y11
-	VPACKSSDW    Y10, Y8, Y8
-	VPMADDWD     Y1, Y8, Y8
-	VPACKSSDW    Y11, Y9, Y9
-	VPMADDWD     Y1, Y9, Y9
-	VPACKSSDW    Y8, Y6, Y6
-	VPMADDWD     Y1, Y6, Y6
-	VPACKSSDW    Y9, Y7, Y7
-	VPMADDWD     Y1, Y7, Y7
-	VPBROADCASTD (R9), Y4
-	VPBROADCASTD 20(R9), Y5
-	VPBLENDD     $0x02, Y5, Y4, Y4
-	VPBROADCASTD 40(R9), Y5
-	VPBLENDD     $0x04, Y5, Y4, Y4
-	VPBROADCASTD 60(R9), Y5
-	VPBLENDD     $0x08, Y5, Y4, Y4
-	VPBROADCASTD 80(R9), Y5
-	VPBLENDD     $0x10, Y5, Y4, Y4
-	VPBROADCASTD 100(R9), Y5
-	VPBLENDD     $0x20, Y5, Y4, Y4
-	VPBROADCASTD 120(R9), Y5
-	VPBLENDD     $0x40, Y5, Y4, Y4
-	VPBROADCASTD 140(R9), Y5
-	VPBLENDD     $0x80, Y5, Y4, Y4
-	VPXOR        Y5, Y5, Y5
-	VPBLENDW     $0xaa, Y5, Y4, Y5
-	VPSRLD       $0x10, Y4, Y4
-	VPACKUSDW    Y4, Y5, Y5
-	VPERMQ       $0xd8, Y5, Y5
-	VCVTPH2PS    X5, Y4
-	VEXTRACTI128 $0x01, Y5, X5
-	VCVTPH2PS    X5, Y5
-	VCVTDQ2PS    Y6, Y6
-	VMULPS       (R11), Y4, Y8
-	VFMADD231PS  Y6, Y8, Y2
-	VFMADD231PS  32(R11), Y5, Y2
-	VCVTDQ2PS    Y7, Y7
-	VMULPS       (R11)(DI*1), Y4, Y4
-	VFMADD231PS  Y7, Y4, Y3
-	VFMADD231PS  32(R11)(DI*1), Y5, Y3
-	ADDQ         $+160, R9
-	ADDQ         $+512, R10
-	ADDQ         $+512, R11
-	DECQ         R8
-	JZ           done54
-	CMPQ         R8, $0x01
-	JNE          group52
-	MOVQ         back+72(FP), R12
-	SUBQ         R12, R9
-	JMP          group52
-
-done54:
-	VMOVUPS     Y2, (SP)(BX*1)
-	VMOVUPS     Y3, 256(SP)(BX*1)
-	MOVQ        rowBytes+24(FP), R8
-	ADDQ        R8, AX
-	ADDQ        $0x20, BX
-	CMPQ        BX, $+256
-	JNE         row51
-	VMOVDQU     (SP), Y2
-	VMOVDQU     32(SP), Y3
-	VMOVDQU     64(SP), Y4
-	VMOVDQU     96(SP), Y5
-	VPUNPCKLDQ  Y3, Y2, Y6
-	VPUNPCKHDQ  Y3, Y2, Y2
-	VPUNPCKLDQ  Y5, Y4, Y3
-	VPUNPCKHDQ  Y5, Y4, Y4
-	VPUNPCKLQDQ Y3, Y6, Y5
-	VPUNPCKHQDQ Y3, Y6, Y3
-	VPUNPCKLQDQ Y4, Y2, Y6
-	VPUNPCKHQDQ Y4, Y2, Y2
-	VMOVDQU     128(SP), Y4
-	VMOVDQU     160(SP), Y7
-	VMOVDQU     192(SP), Y8
-	VMOVDQU     224(SP), Y9
-	VPUNPCKLDQ  Y7, Y4, Y10
-	VPUNPCKHDQ  Y7, Y4, Y4
-	VPUNPCKLDQ  Y9, Y8, Y7
-	VPUNPCKHDQ  Y9, Y8, Y8
-	VPUNPCKLQDQ Y7, Y10, Y9
-	VPUNPCKHQDQ Y7, Y10, Y7
-	VPUNPCKLQDQ Y8, Y4, Y10
-	VPUNPCKHQDQ Y8, Y4, Y4
-	VPXOR       Y8, Y8, Y8
-	VPERM2F128  $0x20, Y9, Y5, Y11
-	VADDPS      Y11, Y8, Y8
-	VPERM2F128  $0x20, Y7, Y3, Y11
-	VADDPS      Y11, Y8, Y8
-	VPERM2F128  $0x20, Y10, Y6, Y11
-	VADDPS      Y11, Y8, Y8
-	VPERM2F128  $0x20, Y4, Y2, Y11
-	VADDPS      Y11, Y8, Y8
-	VPERM2F128  $0x31, Y9, Y5, Y5
-	VADDPS      Y5, Y8, Y8
-	VPERM2F128  $0x31, Y7, Y3, Y3
-	VADDPS      Y3, Y8, Y8
-	VPERM2F128  $0x31, Y10, Y6, Y3
-	VADDPS      Y3, Y8, Y8
-	VPERM2F128  $0x31, Y4, Y2, Y2
-	VADDPS      Y2, Y8, Y8
-	VMOVUPS     Y8, (CX)
 	MOVQ        ldo+8(FP), BX
 	VMOVDQU     256(SP), Y2
 	VMOVDQU     288(SP), Y3
@@ -1676,7 +1856,7 @@ done54:
 	VMOVUPS     Y8, (CX)(BX*4)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet50
+	JNZ         octet43
 	VZEROUPPER
 	RET
 
@@ -1687,220 +1867,324 @@ TEXT ·dotQ5_0x1AVX2(SB), $256-80
 	MOVQ    out+0(FP), CX
 	MOVQ    octets+32(FP), DX
 	VMOVDQU nibbleMask<>+0(SB), Y0
-	VMOVDQU fifthBit<>+0(SB), Y1
-	VMOVDQU onesWords<>+0(SB), Y2
+	VMOVDQU sixteen<>+0(SB), Y1
+	VMOVDQU fifthBit<>+0(SB), Y2
+	VMOVDQU onesWords<>+0(SB), Y3
 	MOVQ    AX, SI
 
-octet57:
+octet49:
 	XORQ BX, BX
 
-row58:
+row50:
 	LEAQ 65536(AX), DI
 
-touch62:
+touch51:
 	CMPQ       SI, DI
-	JGE        touched63
+	JGE        touched52
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch62
+	JMP        touch51
 
-touched63:
-	MOVQ  AX, R8
-	MOVQ  blocks+40(FP), R9
-	MOVQ  lanes+48(FP), R10
-	MOVQ  n+64(FP), DI
-	VPXOR Y3, Y3, Y3
-
-group59:
+touched52:
+	MOVQ         AX, R8
+	MOVQ         lanes+48(FP), R9
+	MOVQ         n+64(FP), DI
+	VPXOR        Y4, Y4, Y4
 	PREFETCHT0   4096(R8)
 	PREFETCHT0   4160(R8)
 	PREFETCHT0   4224(R8)
-	VMOVDQU      6(R8), X4
-	VINSERTI128  $0x01, 94(R8), Y4, Y4
-	VPSRLW       $0x04, Y4, Y5
-	VPAND        Y0, Y4, Y4
-	VPAND        Y0, Y5, Y5
-	VMOVDQU      2(R8), X6
-	VINSERTI128  $0x01, 90(R8), Y6, Y6
-	VPSHUFB      fifthLow<>+0(SB), Y6, Y7
-	VPAND        Y1, Y7, Y7
-	VPCMPEQB     Y1, Y7, Y7
-	VPAND        sixteen<>+0(SB), Y7, Y7
-	VPOR         Y7, Y4, Y4
-	VPSHUFB      fifthHigh<>+0(SB), Y6, Y6
-	VPAND        Y1, Y6, Y6
-	VPCMPEQB     Y1, Y6, Y6
-	VPAND        sixteen<>+0(SB), Y6, Y6
-	VPOR         Y6, Y5, Y5
-	VPMADDUBSW   256(R10), Y4, Y4
-	VPMADDUBSW   288(R10), Y5, Y5
-	VPADDW       Y5, Y4, Y4
-	VPMADDWD     Y2, Y4, Y4
-	VMOVDQU      28(R8), X5
-	VINSERTI128  $0x01, 116(R8), Y5, Y5
+	VMOVDQU      6(R8), X5
+	VINSERTI128  $0x01, 94(R8), Y5, Y5
 	VPSRLW       $0x04, Y5, Y6
 	VPAND        Y0, Y5, Y5
 	VPAND        Y0, Y6, Y6
-	VMOVDQU      24(R8), X7
-	VINSERTI128  $0x01, 112(R8), Y7, Y7
+	VPBROADCASTD 2(R8), Y7
+	VPBROADCASTD 90(R8), Y8
+	VPBLENDD     $0xf0, Y8, Y7, Y7
+	VPSLLVD      secondBy4<>+0(SB), Y7, Y7
 	VPSHUFB      fifthLow<>+0(SB), Y7, Y8
-	VPAND        Y1, Y8, Y8
-	VPCMPEQB     Y1, Y8, Y8
-	VPAND        sixteen<>+0(SB), Y8, Y8
+	VPAND        Y2, Y8, Y8
+	VPMINUB      Y1, Y8, Y8
 	VPOR         Y8, Y5, Y5
 	VPSHUFB      fifthHigh<>+0(SB), Y7, Y7
-	VPAND        Y1, Y7, Y7
-	VPCMPEQB     Y1, Y7, Y7
-	VPAND        sixteen<>+0(SB), Y7, Y7
+	VPAND        Y2, Y7, Y7
+	VPMINUB      Y1, Y7, Y7
 	VPOR         Y7, Y6, Y6
-	VPMADDUBSW   320(R10), Y5, Y5
-	VPMADDUBSW   352(R10), Y6, Y6
+	VPMADDUBSW   256(R9), Y5, Y5
+	VPMADDUBSW   288(R9), Y6, Y6
 	VPADDW       Y6, Y5, Y5
-	VPMADDWD     Y2, Y5, Y5
-	VPACKSSDW    Y5, Y4, Y4
-	VPMADDWD     Y2, Y4, Y4
-	VMOVDQU      50(R8), X5
-	VINSERTI128  $0x01, 138(R8), Y5, Y5
-	VPSRLW       $0x04, Y5, Y6
-	VPAND        Y0, Y5, Y5
-	VPAND        Y0, Y6, Y6
-	VMOVDQU      46(R8), X7
-	VINSERTI128  $0x01, 134(R8), Y7, Y7
-	VPSHUFB      fifthLow<>+0(SB), Y7, Y8
-	VPAND        Y1, Y8, Y8
-	VPCMPEQB     Y1, Y8, Y8
-	VPAND        sixteen<>+0(SB), Y8, Y8
-	VPOR         Y8, Y5, Y5
-	VPSHUFB      fifthHigh<>+0(SB), Y7, Y7
-	VPAND        Y1, Y7, Y7
-	VPCMPEQB     Y1, Y7, Y7
-	VPAND        sixteen<>+0(SB), Y7, Y7
-	VPOR         Y7, Y6, Y6
-	VPMADDUBSW   384(R10), Y5, Y5
-	VPMADDUBSW   416(R10), Y6, Y6
-	VPADDW       Y6, Y5, Y5
-	VPMADDWD     Y2, Y5, Y5
-	VMOVDQU      72(R8), X6
-	VINSERTI128  $0x01, 160(R8), Y6, Y6
+	VMOVDQU      28(R8), X6
+	VINSERTI128  $0x01, 116(R8), Y6, Y6
 	VPSRLW       $0x04, Y6, Y7
 	VPAND        Y0, Y6, Y6
 	VPAND        Y0, Y7, Y7
-	VMOVDQU      68(R8), X8
-	VINSERTI128  $0x01, 156(R8), Y8, Y8
+	VPBROADCASTD 24(R8), Y8
+	VPBROADCASTD 112(R8), Y9
+	VPBLENDD     $0xf0, Y9, Y8, Y8
+	VPSLLVD      secondBy4<>+0(SB), Y8, Y8
 	VPSHUFB      fifthLow<>+0(SB), Y8, Y9
-	VPAND        Y1, Y9, Y9
-	VPCMPEQB     Y1, Y9, Y9
-	VPAND        sixteen<>+0(SB), Y9, Y9
+	VPAND        Y2, Y9, Y9
+	VPMINUB      Y1, Y9, Y9
 	VPOR         Y9, Y6, Y6
 	VPSHUFB      fifthHigh<>+0(SB), Y8, Y8
-	VPAND        Y1, Y8, Y8
-	VPCMPEQB     Y1, Y8, Y8
-	VPAND        sixteen<>+0(SB), Y8, Y8
+	VPAND        Y2, Y8, Y8
+	VPMINUB      Y1, Y8, Y8
 	VPOR         Y8, Y7, Y7
-	VPMADDUBSW   448(R10), Y6, Y6
-	VPMADDUBSW   480(R10), Y7, Y7
+	VPMADDUBSW   320(R9), Y6, Y6
+	VPMADDUBSW   352(R9), Y7, Y7
 	VPADDW       Y7, Y6, Y6
-	VPMADDWD     Y2, Y6, Y6
-	VPACKSSDW    Y6, Y5, Y5
-	VPMADDWD     Y2, Y5, Y5
-	VPHADDD      Y5, Y4, Y4
-	VPBROADCASTD (R8), Y5
-	VPBROADCASTD 22(R8), Y6
-	VPBLENDD     $0x02, Y6, Y5, Y5
-	VPBROADCASTD 44(R8), Y6
-	VPBLENDD     $0x04, Y6, Y5, Y5
-	VPBROADCASTD 66(R8), Y6
-	VPBLENDD     $0x08, Y6, Y5, Y5
-	VPBROADCASTD 88(R8), Y6
-	VPBLENDD     $0x10, Y6, Y5, Y5
-	VPBROADCASTD 110(R8), Y6
-	VPBLENDD     $0x20, Y6, Y5, Y5
-	VPBROADCASTD 132(R8), Y6
-	VPBLENDD     $0x40, Y6, Y5, Y5
-	VPBROADCASTD 154(R8), Y6
-	VPBLENDD     $0x80, Y6, Y5, Y5
-	VPXOR        Y6, Y6, Y6
-	VPBLENDW     $0xaa, Y6, Y5, Y5
-	VPACKUSDW    Y5, Y5, Y5
-	VPERMQ       $0xd8, Y5, Y5
-	VCVTPH2PS    X5, Y5
-	VMOVDQU      64(R10), Y6
-	VPSLLD       $0x04, Y6, Y6
-	VPADDD       Y6, Y4, Y4
-	VCVTDQ2PS    Y4, Y4
-	VMULPS       (R10), Y5, Y5
-	VFMADD231PS  Y4, Y5, Y3
+	VPBLENDD     $0xcc, Y6, Y5, Y7
+	VSHUFPD      $0x05, Y6, Y5, Y5
+	VPADDW       Y7, Y5, Y5
+	VPMADDWD     Y3, Y5, Y5
+	VMOVDQU      50(R8), X6
+	VINSERTI128  $0x01, 138(R8), Y6, Y6
+	VPSRLW       $0x04, Y6, Y7
+	VPAND        Y0, Y6, Y6
+	VPAND        Y0, Y7, Y7
+	VPBROADCASTD 46(R8), Y8
+	VPBROADCASTD 134(R8), Y9
+	VPBLENDD     $0xf0, Y9, Y8, Y8
+	VPSLLVD      secondBy4<>+0(SB), Y8, Y8
+	VPSHUFB      fifthLow<>+0(SB), Y8, Y9
+	VPAND        Y2, Y9, Y9
+	VPMINUB      Y1, Y9, Y9
+	VPOR         Y9, Y6, Y6
+	VPSHUFB      fifthHigh<>+0(SB), Y8, Y8
+	VPAND        Y2, Y8, Y8
+	VPMINUB      Y1, Y8, Y8
+	VPOR         Y8, Y7, Y7
+	VPMADDUBSW   384(R9), Y6, Y6
+	VPMADDUBSW   416(R9), Y7, Y7
+	VPADDW       Y7, Y6, Y6
+	VMOVDQU      72(R8), X7
+	VINSERTI128  $0x01, 160(R8), Y7, Y7
+	VPSRLW       $0x04, Y7, Y8
+	VPAND        Y0, Y7, Y7
+	VPAND        Y0, Y8, Y8
+	VPBROADCASTD 68(R8), Y9
+	VPBROADCASTD 156(R8), Y10
+	VPBLENDD     $0xf0, Y10, Y9, Y9
+	VPSLLVD      secondBy4<>+0(SB), Y9, Y9
+	VPSHUFB      fifthLow<>+0(SB), Y9, Y10
+	VPAND        Y2, Y10, Y10
+	VPMINUB      Y1, Y10, Y10
+	VPOR         Y10, Y7, Y7
+	VPSHUFB      fifthHigh<>+0(SB), Y9, Y9
+	VPAND        Y2, Y9, Y9
+	VPMINUB      Y1, Y9, Y9
+	VPOR         Y9, Y8, Y8
+	VPMADDUBSW   448(R9), Y7, Y7
+	VPMADDUBSW   480(R9), Y8, Y8
+	VPADDW       Y8, Y7, Y7
+	VPBLENDD     $0xcc, Y7, Y6, Y8
+	VSHUFPD      $0x05, Y7, Y6, Y6
+	VPADDW       Y8, Y6, Y6
+	VPMADDWD     Y3, Y6, Y6
+	VMOVDQU      (R8), Y7
+	VPBLENDW     $0x12, 42(R8), Y7, Y7
+	VPBLENDW     $0x24, 84(R8), Y7, Y7
+	VPBLENDW     $0x40, 120(R8), Y7, Y7
+	VPBLENDW     $0x80, 124(R8), Y7, Y7
+	VEXTRACTI128 $0x01, Y7, X8
+	VPBLENDW     $0xb8, X8, X7, X7
+	VPSHUFB      halvesOrder22<>+0(SB), X7, X7
+	VCVTPH2PS    X7, Y7
 	ADDQ         $+176, R8
 	ADDQ         $+512, R9
-	ADDQ         $+512, R10
 	DECQ         DI
-	JZ           done61
+	JZ           last54
 	CMPQ         DI, $0x01
-	JNE          group59
-	MOVQ         back+72(FP), R11
-	SUBQ         R11, R8
-	JMP          group59
+	JNE          group53
+	MOVQ         back+72(FP), R10
+	SUBQ         R10, R8
 
-done61:
-	VMOVUPS     Y3, (SP)(BX*1)
+group53:
+	PREFETCHT0   4096(R8)
+	PREFETCHT0   4160(R8)
+	PREFETCHT0   4224(R8)
+	VMOVDQU      6(R8), X8
+	VINSERTI128  $0x01, 94(R8), Y8, Y8
+	VPSRLW       $0x04, Y8, Y9
+	VPAND        Y0, Y8, Y8
+	VPAND        Y0, Y9, Y9
+	VPBROADCASTD 2(R8), Y10
+	VPBROADCASTD 90(R8), Y11
+	VPBLENDD     $0xf0, Y11, Y10, Y10
+	VPSLLVD      secondBy4<>+0(SB), Y10, Y10
+	VPSHUFB      fifthLow<>+0(SB), Y10, Y11
+	VPAND        Y2, Y11, Y11
+	VPMINUB      Y1, Y11, Y11
+	VPOR         Y11, Y8, Y8
+	VPSHUFB      fifthHigh<>+0(SB), Y10, Y10
+	VPAND        Y2, Y10, Y10
+	VPMINUB      Y1, Y10, Y10
+	VPOR         Y10, Y9, Y9
+	VPMADDUBSW   256(R9), Y8, Y8
+	VPMADDUBSW   288(R9), Y9, Y9
+	VPADDW       Y9, Y8, Y8
+	VMOVDQU      28(R8), X9
+	VINSERTI128  $0x01, 116(R8), Y9, Y9
+	VPSRLW       $0x04, Y9, Y10
+	VPAND        Y0, Y9, Y9
+	VPAND        Y0, Y10, Y10
+	VPBROADCASTD 24(R8), Y11
+	VPBROADCASTD 112(R8), Y12
+	VPBLENDD     $0xf0, Y12, Y11, Y11
+	VPSLLVD      secondBy4<>+0(SB), Y11, Y11
+	VPSHUFB      fifthLow<>+0(SB), Y11, Y12
+	VPAND        Y2, Y12, Y12
+	VPMINUB      Y1, Y12, Y12
+	VPOR         Y12, Y9, Y9
+	VPSHUFB      fifthHigh<>+0(SB), Y11, Y11
+	VPAND        Y2, Y11, Y11
+	VPMINUB      Y1, Y11, Y11
+	VPOR         Y11, Y10, Y10
+	VPMADDUBSW   320(R9), Y9, Y9
+	VPMADDUBSW   352(R9), Y10, Y10
+	VPADDW       Y10, Y9, Y9
+	VPBLENDD     $0xcc, Y9, Y8, Y10
+	VSHUFPD      $0x05, Y9, Y8, Y8
+	VPADDW       Y10, Y8, Y8
+	VPMADDWD     Y3, Y8, Y8
+	VMOVDQU      50(R8), X9
+	VINSERTI128  $0x01, 138(R8), Y9, Y9
+	VPSRLW       $0x04, Y9, Y10
+	VPAND        Y0, Y9, Y9
+	VPAND        Y0, Y10, Y10
+	VPBROADCASTD 46(R8), Y11
+	VPBROADCASTD 134(R8), Y12
+	VPBLENDD     $0xf0, Y12, Y11, Y11
+	VPSLLVD      secondBy4<>+0(SB), Y11, Y11
+	VPSHUFB      fifthLow<>+0(SB), Y11, Y12
+	VPAND        Y2, Y12, Y12
+	VPMINUB      Y1, Y12, Y12
+	VPOR         Y12, Y9, Y9
+	VPSHUFB      fifthHigh<>+0(SB), Y11, Y11
+	VPAND        Y2, Y11, Y11
+	VPMINUB      Y1, Y11, Y11
+	VPOR         Y11, Y10, Y10
+	VPMADDUBSW   384(R9), Y9, Y9
+	VPMADDUBSW   416(R9), Y10, Y10
+	VPADDW       Y10, Y9, Y9
+	VMOVDQU      72(R8), X10
+	VINSERTI128  $0x01, 160(R8), Y10, Y10
+	VPSRLW       $0x04, Y10, Y11
+	VPAND        Y0, Y10, Y10
+	VPAND        Y0, Y11, Y11
+	VPBROADCASTD 68(R8), Y12
+	VPBROADCASTD 156(R8), Y13
+	VPBLENDD     $0xf0, Y13, Y12, Y12
+	VPSLLVD      secondBy4<>+0(SB), Y12, Y12
+	VPSHUFB      fifthLow<>+0(SB), Y12, Y13
+	VPAND        Y2, Y13, Y13
+	VPMINUB      Y1, Y13, Y13
+	VPOR         Y13, Y10, Y10
+	VPSHUFB      fifthHigh<>+0(SB), Y12, Y12
+	VPAND        Y2, Y12, Y12
+	VPMINUB      Y1, Y12, Y12
+	VPOR         Y12, Y11, Y11
+	VPMADDUBSW   448(R9), Y10, Y10
+	VPMADDUBSW   480(R9), Y11, Y11
+	VPADDW       Y11, Y10, Y10
+	VPBLENDD     $0xcc, Y10, Y9, Y11
+	VSHUFPD      $0x05, Y10, Y9, Y9
+	VPADDW       Y11, Y9, Y9
+	VPMADDWD     Y3, Y9, Y9
+	VSHUFPS      $0xdd, Y6, Y5, Y10
+	VSHUFPS      $0x88, Y6, Y5, Y5
+	VPADDD       Y10, Y5, Y5
+	VMOVDQU      -448(R9), Y6
+	VPSLLD       $0x04, Y6, Y6
+	VPADDD       Y6, Y5, Y5
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       -512(R9), Y7, Y6
+	VFMADD231PS  Y5, Y6, Y4
+	VMOVDQU      (R8), Y7
+	VPBLENDW     $0x12, 42(R8), Y7, Y7
+	VPBLENDW     $0x24, 84(R8), Y7, Y7
+	VPBLENDW     $0x40, 120(R8), Y7, Y7
+	VPBLENDW     $0x80, 124(R8), Y7, Y7
+	VEXTRACTI128 $0x01, Y7, X5
+	VPBLENDW     $0xb8, X5, X7, X7
+	VPSHUFB      halvesOrder22<>+0(SB), X7, X7
+	VCVTPH2PS    X7, Y7
+	VMOVDQA      Y8, Y5
+	VMOVDQA      Y9, Y6
+	VMOVDQA      Y7, Y7
+	ADDQ         $+176, R8
+	ADDQ         $+512, R9
+	DECQ         DI
+	JZ           last54
+	CMPQ         DI, $0x01
+	JNE          group53
+	MOVQ         back+72(FP), R10
+	SUBQ         R10, R8
+	JMP          group53
+
+last54:
+	VSHUFPS     $0xdd, Y6, Y5, Y8
+	VSHUFPS     $0x88, Y6, Y5, Y5
+	VPADDD      Y8, Y5, Y5
+	VMOVDQU     -448(R9), Y6
+	VPSLLD      $0x04, Y6, Y6
+	VPADDD      Y6, Y5, Y5
+	VCVTDQ2PS   Y5, Y5
+	VMULPS      -512(R9), Y7, Y6
+	VFMADD231PS Y5, Y6, Y4
+	VMOVUPS     Y4, (SP)(BX*1)
 	MOVQ        rowBytes+24(FP), DI
 	ADDQ        DI, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row58
-	VMOVDQU     (SP), Y3
-	VMOVDQU     32(SP), Y4
-	VMOVDQU     64(SP), Y5
-	VMOVDQU     96(SP), Y6
-	VPUNPCKLDQ  Y4, Y3, Y7
-	VPUNPCKHDQ  Y4, Y3, Y3
-	VPUNPCKLDQ  Y6, Y5, Y4
-	VPUNPCKHDQ  Y6, Y5, Y5
-	VPUNPCKLQDQ Y4, Y7, Y6
-	VPUNPCKHQDQ Y4, Y7, Y4
-	VPUNPCKLQDQ Y5, Y3, Y7
-	VPUNPCKHQDQ Y5, Y3, Y3
-	VMOVDQU     128(SP), Y5
-	VMOVDQU     160(SP), Y8
-	VMOVDQU     192(SP), Y9
-	VMOVDQU     224(SP), Y10
-	VPUNPCKLDQ  Y8, Y5, Y11
-	VPUNPCKHDQ  Y8, Y5, Y5
-	VPUNPCKLDQ  Y10, Y9, Y8
-	VPUNPCKHDQ  Y10, Y9, Y9
-	VPUNPCKLQDQ Y8, Y11, Y10
-	VPUNPCKHQDQ Y8, Y11, Y8
-	VPUNPCKLQDQ Y9, Y5, Y11
-	VPUNPCKHQDQ Y9, Y5, Y5
-	VPXOR       Y9, Y9, Y9
-	VPERM2F128  $0x20, Y10, Y6, Y12
-	VADDPS      Y12, Y9, Y9
-	VPERM2F128  $0x20, Y8, Y4, Y12
-	VADDPS      Y12, Y9, Y9
-	VPERM2F128  $0x20, Y11, Y7, Y12
-	VADDPS      Y12, Y9, Y9
-	VPERM2F128  $0x20, Y5, Y3, Y12
-	VADDPS      Y12, Y9, Y9
-	VPERM2F128  $0x31, Y10, Y6, Y6
-	VADDPS      Y6, Y9, Y9
-	VPERM2F128  $0x31, Y8, Y4, Y4
-	VADDPS      Y4, Y9, Y9
-	VPERM2F128  $0x31, Y11, Y7, Y4
-	VADDPS      Y4, Y9, Y9
-	VPERM2F128  $0x31, Y5, Y3, Y3
-	VADDPS      Y3, Y9, Y9
-	VMOVUPS     Y9, (CX)
+	JNE         row50
+	VMOVDQU     (SP), Y4
+	VMOVDQU     32(SP), Y5
+	VMOVDQU     64(SP), Y6
+	VMOVDQU     96(SP), Y7
+	VPUNPCKLDQ  Y5, Y4, Y8
+	VPUNPCKHDQ  Y5, Y4, Y4
+	VPUNPCKLDQ  Y7, Y6, Y5
+	VPUNPCKHDQ  Y7, Y6, Y6
+	VPUNPCKLQDQ Y5, Y8, Y7
+	VPUNPCKHQDQ Y5, Y8, Y5
+	VPUNPCKLQDQ Y6, Y4, Y8
+	VPUNPCKHQDQ Y6, Y4, Y4
+	VMOVDQU     128(SP), Y6
+	VMOVDQU     160(SP), Y9
+	VMOVDQU     192(SP), Y10
+	VMOVDQU     224(SP), Y11
+	VPUNPCKLDQ  Y9, Y6, Y12
+	VPUNPCKHDQ  Y9, Y6, Y6
+	VPUNPCKLDQ  Y11, Y10, Y9
+	VPUNPCKHDQ  Y11, Y10, Y10
+	VPUNPCKLQDQ Y9, Y12, Y11
+	VPUNPCKHQDQ Y9, Y12, Y9
+	VPUNPCKLQDQ Y10, Y6, Y12
+	VPUNPCKHQDQ Y10, Y6, Y6
+	VPXOR       Y10, Y10, Y10
+	VPERM2F128  $0x20, Y11, Y7, Y13
+	VADDPS      Y13, Y10, Y10
+	VPERM2F128  $0x20, Y9, Y5, Y13
+	VADDPS      Y13, Y10, Y10
+	VPERM2F128  $0x20, Y12, Y8, Y13
+	VADDPS      Y13, Y10, Y10
+	VPERM2F128  $0x20, Y6, Y4, Y13
+	VADDPS      Y13, Y10, Y10
+	VPERM2F128  $0x31, Y11, Y7, Y7
+	VADDPS      Y7, Y10, Y10
+	VPERM2F128  $0x31, Y9, Y5, Y5
+	VADDPS      Y5, Y10, Y10
+	VPERM2F128  $0x31, Y12, Y8, Y5
+	VADDPS      Y5, Y10, Y10
+	VPERM2F128  $0x31, Y6, Y4, Y4
+	VADDPS      Y4, Y10, Y10
+	VMOVUPS     Y10, (CX)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet57
+	JNZ         octet49
 	VZEROUPPER
 	RET
-
-DATA fifthBit<>+0(SB)/8, $0x8040201008040201
-DATA fifthBit<>+8(SB)/8, $0x8040201008040201
-DATA fifthBit<>+16(SB)/8, $0x8040201008040201
-DATA fifthBit<>+24(SB)/8, $0x8040201008040201
-GLOBL fifthBit<>(SB), RODATA|NOPTR, $32
 
 DATA sixteen<>+0(SB)/8, $0x1010101010101010
 DATA sixteen<>+8(SB)/8, $0x1010101010101010
@@ -1908,17 +2192,35 @@ DATA sixteen<>+16(SB)/8, $0x1010101010101010
 DATA sixteen<>+24(SB)/8, $0x1010101010101010
 GLOBL sixteen<>(SB), RODATA|NOPTR, $32
 
-DATA fifthLow<>+0(SB)/8, $0x0000000000000000
-DATA fifthLow<>+8(SB)/8, $0x0101010101010101
-DATA fifthLow<>+16(SB)/8, $0x0000000000000000
-DATA fifthLow<>+24(SB)/8, $0x0101010101010101
+DATA fifthBit<>+0(SB)/8, $0x8040201080402010
+DATA fifthBit<>+8(SB)/8, $0x8040201080402010
+DATA fifthBit<>+16(SB)/8, $0x8040201080402010
+DATA fifthBit<>+24(SB)/8, $0x8040201080402010
+GLOBL fifthBit<>(SB), RODATA|NOPTR, $32
+
+DATA fifthLow<>+0(SB)/8, $0x0000000004040404
+DATA fifthLow<>+8(SB)/8, $0x0101010105050505
+DATA fifthLow<>+16(SB)/8, $0x0000000004040404
+DATA fifthLow<>+24(SB)/8, $0x0101010105050505
 GLOBL fifthLow<>(SB), RODATA|NOPTR, $32
 
-DATA fifthHigh<>+0(SB)/8, $0x0202020202020202
-DATA fifthHigh<>+8(SB)/8, $0x0303030303030303
-DATA fifthHigh<>+16(SB)/8, $0x0202020202020202
-DATA fifthHigh<>+24(SB)/8, $0x0303030303030303
+DATA fifthHigh<>+0(SB)/8, $0x0202020206060606
+DATA fifthHigh<>+8(SB)/8, $0x0303030307070707
+DATA fifthHigh<>+16(SB)/8, $0x0202020206060606
+DATA fifthHigh<>+24(SB)/8, $0x0303030307070707
 GLOBL fifthHigh<>(SB), RODATA|NOPTR, $32
+
+DATA secondBy4<>+0(SB)/8, $0x0000000400000000
+DATA secondBy4<>+8(SB)/8, $0x0000000000000000
+DATA secondBy4<>+16(SB)/8, $0x0000000400000000
+DATA secondBy4<>+24(SB)/8, $0x0000000000000000
+GLOBL secondBy4<>(SB), RODATA|NOPTR, $32
+
+DATA halvesOrder22<>+0(SB)/8, $0x0908030207060100
+DATA halvesOrder22<>+8(SB)/8, $0x0f0e0d0c0b0a0504
+DATA halvesOrder22<>+16(SB)/8, $0x0000000000000000
+DATA halvesOrder22<>+24(SB)/8, $0x0000000000000000
+GLOBL halvesOrder22<>(SB), RODATA|NOPTR, $32
 
 // func dotQ5_0x2AVX2(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
@@ -1928,284 +2230,276 @@ TEXT ·dotQ5_0x2AVX2(SB), $512-80
 	MOVQ    octets+32(FP), DX
 	MOVQ    stride+56(FP), DI
 	VMOVDQU nibbleMask<>+0(SB), Y0
-	VMOVDQU fifthBit<>+0(SB), Y1
-	VMOVDQU onesWords<>+0(SB), Y2
+	VMOVDQU sixteen<>+0(SB), Y1
+	VMOVDQU fifthBit<>+0(SB), Y2
+	VMOVDQU onesWords<>+0(SB), Y3
 	MOVQ    AX, SI
 
-octet64:
+octet55:
 	XORQ BX, BX
 
-row65:
+row56:
 	LEAQ 65536(AX), R8
 
-touch69:
+touch57:
 	CMPQ       SI, R8
-	JGE        touched70
+	JGE        touched58
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch69
+	JMP        touch57
 
-touched70:
+touched58:
 	MOVQ  AX, R9
-	MOVQ  blocks+40(FP), R10
-	MOVQ  lanes+48(FP), R11
+	MOVQ  lanes+48(FP), R10
 	MOVQ  n+64(FP), R8
-	VPXOR Y3, Y3, Y3
 	VPXOR Y4, Y4, Y4
+	VPXOR Y5, Y5, Y5
 
-group66:
+group59:
 	PREFETCHT0   4096(R9)
 	PREFETCHT0   4160(R9)
 	PREFETCHT0   4224(R9)
-	VMOVDQU      6(R9), X5
-	VINSERTI128  $0x01, 94(R9), Y5, Y5
-	VPSRLW       $0x04, Y5, Y6
-	VPAND        Y0, Y5, Y5
+	VMOVDQU      6(R9), X6
+	VINSERTI128  $0x01, 94(R9), Y6, Y6
+	VPSRLW       $0x04, Y6, Y7
 	VPAND        Y0, Y6, Y6
-	VMOVDQU      2(R9), X7
-	VINSERTI128  $0x01, 90(R9), Y7, Y7
-	VPSHUFB      fifthLow<>+0(SB), Y7, Y8
-	VPAND        Y1, Y8, Y8
-	VPCMPEQB     Y1, Y8, Y8
-	VPAND        sixteen<>+0(SB), Y8, Y8
-	VPOR         Y8, Y5, Y5
-	VPSHUFB      fifthHigh<>+0(SB), Y7, Y7
-	VPAND        Y1, Y7, Y7
-	VPCMPEQB     Y1, Y7, Y7
-	VPAND        sixteen<>+0(SB), Y7, Y7
-	VPOR         Y7, Y6, Y6
-	VPMADDUBSW   256(R11), Y5, Y7
-	VPMADDUBSW   288(R11), Y6, Y8
-	VPADDW       Y8, Y7, Y7
-	VPMADDWD     Y2, Y7, Y7
-	VPMADDUBSW   256(R11)(DI*1), Y5, Y5
-	VPMADDUBSW   288(R11)(DI*1), Y6, Y6
-	VPADDW       Y6, Y5, Y5
-	VPMADDWD     Y2, Y5, Y5
-	VMOVDQU      28(R9), X6
-	VINSERTI128  $0x01, 116(R9), Y6, Y6
-	VPSRLW       $0x04, Y6, Y8
-	VPAND        Y0, Y6, Y6
-	VPAND        Y0, Y8, Y8
-	VMOVDQU      24(R9), X9
-	VINSERTI128  $0x01, 112(R9), Y9, Y9
-	VPSHUFB      fifthLow<>+0(SB), Y9, Y10
-	VPAND        Y1, Y10, Y10
-	VPCMPEQB     Y1, Y10, Y10
-	VPAND        sixteen<>+0(SB), Y10, Y10
-	VPOR         Y10, Y6, Y6
-	VPSHUFB      fifthHigh<>+0(SB), Y9, Y9
-	VPAND        Y1, Y9, Y9
-	VPCMPEQB     Y1, Y9, Y9
-	VPAND        sixteen<>+0(SB), Y9, Y9
-	VPOR         Y9, Y8, Y8
-	VPMADDUBSW   320(R11), Y6, Y9
-	VPMADDUBSW   352(R11), Y8, Y10
-	VPADDW       Y10, Y9, Y9
-	VPMADDWD     Y2, Y9, Y9
-	VPMADDUBSW   320(R11)(DI*1), Y6, Y6
-	VPMADDUBSW   352(R11)(DI*1), Y8, Y8
-	VPADDW       Y8, Y6, Y6
-	VPMADDWD     Y2, Y6, Y6
-	VPACKSSDW    Y9, Y7, Y7
-	VPMADDWD     Y2, Y7, Y7
-	VPACKSSDW    Y6, Y5, Y5
-	VPMADDWD     Y2, Y5, Y5
-	VMOVDQU      50(R9), X6
-	VINSERTI128  $0x01, 138(R9), Y6, Y6
-	VPSRLW       $0x04, Y6, Y8
-	VPAND        Y0, Y6, Y6
-	VPAND        Y0, Y8, Y8
-	VMOVDQU      46(R9), X9
-	VINSERTI128  $0x01, 134(R9), Y9, Y9
-	VPSHUFB      fifthLow<>+0(SB), Y9, Y10
-	VPAND        Y1, Y10, Y10
-	VPCMPEQB     Y1, Y10, Y10
-	VPAND        sixteen<>+0(SB), Y10, Y10
-	VPOR         Y10, Y6, Y6
-	VPSHUFB      fifthHigh<>+0(SB), Y9, Y9
-	VPAND        Y1, Y9, Y9
-	VPCMPEQB     Y1, Y9, Y9
-	VPAND        sixteen<>+0(SB), Y9, Y9
-	VPOR         Y9, Y8, Y8
-	VPMADDUBSW   384(R11), Y6, Y9
-	VPMADDUBSW   416(R11), Y8, Y10
-	VPADDW       Y10, Y9, Y9
-	VPMADDWD     Y2, Y9, Y9
-	VPMADDUBSW   384(R11)(DI*1), Y6, Y6
-	VPMADDUBSW   416(R11)(DI*1), Y8, Y8
-	VPADDW       Y8, Y6, Y6
-	VPMADDWD     Y2, Y6, Y6
-	VMOVDQU      72(R9), X8
-	VINSERTI128  $0x01, 160(R9), Y8, Y8
-	VPSRLW       $0x04, Y8, Y10
-	VPAND        Y0, Y8, Y8
-	VPAND        Y0, Y10, Y10
-	VMOVDQU      68(R9), X11
-	VINSERTI128  $0x01, 156(R9), Y11, Y11
-	VPSHUFB      fifthLow<>+0(SB), Y11, Y12
-	VPAND        Y1, Y12, Y12
-	VPCMPEQB     Y1, Y12, Y12
-	VPAND        sixteen<>+0(SB), Y12, Y12
-	VPOR         Y12, Y8, Y8
-	VPSHUFB      fifthHigh<>+0(SB), Y11, Y11
-	VPAND        Y1, Y11, Y11
-	VPCMPEQB     Y1, Y11, Y11
-	VPAND        sixteen<>+0(SB), Y11, Y11
-	VPOR         Y11, Y10, Y10
-	VPMADDUBSW   448(R11), Y8, Y11
-	VPMADDUBSW   480(R11), Y10, Y12
-	VPADDW       Y12, Y11, Y11
-	VPMADDWD     Y2, Y11, Y11
-	VPMADDUBSW   448(R11)(DI*1), Y8, Y8
-	VPMADDUBSW   480(R11)(DI*1), Y10, Y10
-	VPADDW       Y10, Y8, Y8
-	VPMADDWD     Y2, Y8, Y8
-	VPACKSSDW    Y11, Y9, Y9
-	VPMADDWD     Y2, Y9, Y9
-	VPACKSSDW    Y8, Y6, Y6
-	VPMADDWD     Y2, Y6, Y6
-	VPHADDD      Y9, Y7, Y7
-	VPHADDD      Y6, Y5, Y5
-	VPBROADCASTD (R9), Y6
-	VPBROADCASTD 22(R9), Y8
-	VPBLENDD     $0x02, Y8, Y6, Y6
-	VPBROADCASTD 44(R9), Y8
-	VPBLENDD     $0x04, Y8, Y6, Y6
-	VPBROADCASTD 66(R9), Y8
-	VPBLENDD     $0x08, Y8, Y6, Y6
-	VPBROADCASTD 88(R9), Y8
-	VPBLENDD     $0x10, Y8, Y6, Y6
-	VPBROADCASTD 110(R9), Y8
-	VPBLENDD     $0x20, Y8, Y6, Y6
-	VPBROADCASTD 132(R9), Y8
-	VPBLENDD     $0x40, Y8, Y6, Y6
-	VPBROADCASTD 154(R9), Y8
-	VPBLENDD     $0x80, Y8, Y6, Y6
-	VPXOR        Y8, Y8, Y8
-	VPBLENDW     $0xaa, Y8, Y6, Y6
-	VPACKUSDW    Y6, Y6, Y6
-	VPERMQ       $0xd8, Y6, Y6
-	VCVTPH2PS    X6, Y6
-	VMOVDQU      64(R11), Y8
-	VPSLLD       $0x04, Y8, Y8
-	VPADDD       Y8, Y7, Y7
-	VCVTDQ2PS    Y7, Y7
-	VMULPS       (R11), Y6, Y8
-	VFMADD231PS  Y7, Y8, Y3
-	VMOVDQU      64(R11)(DI*1), Y7
+	VPAND        Y0, Y7, Y7
+	VPBROADCASTD 2(R9), Y8
+	VPBROADCASTD 90(R9), Y9
+	VPBLENDD     $0xf0, Y9, Y8, Y8
+	VPSLLVD      secondBy4<>+0(SB), Y8, Y8
+	VPSHUFB      fifthLow<>+0(SB), Y8, Y9
+	VPAND        Y2, Y9, Y9
+	VPMINUB      Y1, Y9, Y9
+	VPOR         Y9, Y6, Y6
+	VPSHUFB      fifthHigh<>+0(SB), Y8, Y8
+	VPAND        Y2, Y8, Y8
+	VPMINUB      Y1, Y8, Y8
+	VPOR         Y8, Y7, Y7
+	VPMADDUBSW   256(R10), Y6, Y8
+	VPMADDUBSW   288(R10), Y7, Y9
+	VPADDW       Y9, Y8, Y8
+	VPMADDUBSW   256(R10)(DI*1), Y6, Y6
+	VPMADDUBSW   288(R10)(DI*1), Y7, Y7
+	VPADDW       Y7, Y6, Y6
+	VMOVDQU      28(R9), X7
+	VINSERTI128  $0x01, 116(R9), Y7, Y7
+	VPSRLW       $0x04, Y7, Y9
+	VPAND        Y0, Y7, Y7
+	VPAND        Y0, Y9, Y9
+	VPBROADCASTD 24(R9), Y10
+	VPBROADCASTD 112(R9), Y11
+	VPBLENDD     $0xf0, Y11, Y10, Y10
+	VPSLLVD      secondBy4<>+0(SB), Y10, Y10
+	VPSHUFB      fifthLow<>+0(SB), Y10, Y11
+	VPAND        Y2, Y11, Y11
+	VPMINUB      Y1, Y11, Y11
+	VPOR         Y11, Y7, Y7
+	VPSHUFB      fifthHigh<>+0(SB), Y10, Y10
+	VPAND        Y2, Y10, Y10
+	VPMINUB      Y1, Y10, Y10
+	VPOR         Y10, Y9, Y9
+	VPMADDUBSW   320(R10), Y7, Y10
+	VPMADDUBSW   352(R10), Y9, Y11
+	VPADDW       Y11, Y10, Y10
+	VPMADDUBSW   320(R10)(DI*1), Y7, Y7
+	VPMADDUBSW   352(R10)(DI*1), Y9, Y9
+	VPADDW       Y9, Y7, Y7
+	VPBLENDD     $0xcc, Y10, Y8, Y9
+	VSHUFPD      $0x05, Y10, Y8, Y8
+	VPADDW       Y9, Y8, Y8
+	VPMADDWD     Y3, Y8, Y8
+	VPBLENDD     $0xcc, Y7, Y6, Y9
+	VSHUFPD      $0x05, Y7, Y6, Y6
+	VPADDW       Y9, Y6, Y6
+	VPMADDWD     Y3, Y6, Y6
+	VMOVDQU      50(R9), X7
+	VINSERTI128  $0x01, 138(R9), Y7, Y7
+	VPSRLW       $0x04, Y7, Y9
+	VPAND        Y0, Y7, Y7
+	VPAND        Y0, Y9, Y9
+	VPBROADCASTD 46(R9), Y10
+	VPBROADCASTD 134(R9), Y11
+	VPBLENDD     $0xf0, Y11, Y10, Y10
+	VPSLLVD      secondBy4<>+0(SB), Y10, Y10
+	VPSHUFB      fifthLow<>+0(SB), Y10, Y11
+	VPAND        Y2, Y11, Y11
+	VPMINUB      Y1, Y11, Y11
+	VPOR         Y11, Y7, Y7
+	VPSHUFB      fifthHigh<>+0(SB), Y10, Y10
+	VPAND        Y2, Y10, Y10
+	VPMINUB      Y1, Y10, Y10
+	VPOR         Y10, Y9, Y9
+	VPMADDUBSW   384(R10), Y7, Y10
+	VPMADDUBSW   416(R10), Y9, Y11
+	VPADDW       Y11, Y10, Y10
+	VPMADDUBSW   384(R10)(DI*1), Y7, Y7
+	VPMADDUBSW   416(R10)(DI*1), Y9, Y9
+	VPADDW       Y9, Y7, Y7
+	VMOVDQU      72(R9), X9
+	VINSERTI128  $0x01, 160(R9), Y9, Y9
+	VPSRLW       $0x04, Y9, Y11
+	VPAND        Y0, Y9, Y9
+	VPAND        Y0, Y11, Y11
+	VPBROADCASTD 68(R9), Y12
+	VPBROADCASTD 156(R9), Y13
+	VPBLENDD     $0xf0, Y13, Y12, Y12
+	VPSLLVD      secondBy4<>+0(SB), Y12, Y12
+	VPSHUFB      fifthLow<>+0(SB), Y12, Y13
+	VPAND        Y2, Y13, Y13
+	VPMINUB      Y1, Y13, Y13
+	VPOR         Y13, Y9, Y9
+	VPSHUFB      fifthHigh<>+0(SB), Y12, Y12
+	VPAND        Y2, Y12, Y12
+	VPMINUB      Y1, Y12, Y12
+	VPOR         Y12, Y11, Y11
+	VPMADDUBSW   448(R10), Y9, Y12
+	VPMADDUBSW   480(R10), Y11, Y13
+	VPADDW       Y13, Y12, Y12
+	VPMADDUBSW   448(R10)(DI*1), Y9, Y9
+	VPMADDUBSW   480(R10)(DI*1), Y11, Y11
+	VPADDW       Y11, Y9, Y9
+	VPBLENDD     $0xcc, Y12, Y10, Y11
+	VSHUFPD      $0x05, Y12, Y10, Y10
+	VPADDW       Y11, Y10, Y10
+	VPMADDWD     Y3, Y10, Y10
+	VPBLENDD     $0xcc, Y9, Y7, Y11
+	VSHUFPD      $0x05, Y9, Y7, Y7
+	VPADDW       Y11, Y7, Y7
+	VPMADDWD     Y3, Y7, Y7
+	VMOVDQU      (R9), Y9
+	VPBLENDW     $0x12, 42(R9), Y9, Y9
+	VPBLENDW     $0x24, 84(R9), Y9, Y9
+	VPBLENDW     $0x40, 120(R9), Y9, Y9
+	VPBLENDW     $0x80, 124(R9), Y9, Y9
+	VEXTRACTI128 $0x01, Y9, X11
+	VPBLENDW     $0xb8, X11, X9, X9
+	VPSHUFB      halvesOrder22<>+0(SB), X9, X9
+	VCVTPH2PS    X9, Y9
+	VSHUFPS      $0xdd, Y10, Y8, Y11
+	VSHUFPS      $0x88, Y10, Y8, Y8
+	VPADDD       Y11, Y8, Y8
+	VMOVDQU      64(R10), Y10
+	VPSLLD       $0x04, Y10, Y10
+	VPADDD       Y10, Y8, Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       (R10), Y9, Y10
+	VFMADD231PS  Y8, Y10, Y4
+	VSHUFPS      $0xdd, Y7, Y6, Y8
+	VSHUFPS      $0x88, Y7, Y6, Y6
+	VPADDD       Y8, Y6, Y6
+	VMOVDQU      64(R10)(DI*1), Y7
 	VPSLLD       $0x04, Y7, Y7
-	VPADDD       Y7, Y5, Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       (R11)(DI*1), Y6, Y6
-	VFMADD231PS  Y5, Y6, Y4
+	VPADDD       Y7, Y6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       (R10)(DI*1), Y9, Y7
+	VFMADD231PS  Y6, Y7, Y5
 	ADDQ         $+176, R9
 	ADDQ         $+512, R10
-	ADDQ         $+512, R11
 	DECQ         R8
-	JZ           done68
+	JZ           done60
 	CMPQ         R8, $0x01
-	JNE          group66
-	MOVQ         back+72(FP), R12
-	SUBQ         R12, R9
-	JMP          group66
+	JNE          group59
+	MOVQ         back+72(FP), R11
+	SUBQ         R11, R9
+	JMP          group59
 
-done68:
-	VMOVUPS     Y3, (SP)(BX*1)
-	VMOVUPS     Y4, 256(SP)(BX*1)
+done60:
+	VMOVUPS     Y4, (SP)(BX*1)
+	VMOVUPS     Y5, 256(SP)(BX*1)
 	MOVQ        rowBytes+24(FP), R8
 	ADDQ        R8, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row65
-	VMOVDQU     (SP), Y3
-	VMOVDQU     32(SP), Y4
-	VMOVDQU     64(SP), Y5
-	VMOVDQU     96(SP), Y6
-	VPUNPCKLDQ  Y4, Y3, Y7
-	VPUNPCKHDQ  Y4, Y3, Y3
-	VPUNPCKLDQ  Y6, Y5, Y4
-	VPUNPCKHDQ  Y6, Y5, Y5
-	VPUNPCKLQDQ Y4, Y7, Y6
-	VPUNPCKHQDQ Y4, Y7, Y4
-	VPUNPCKLQDQ Y5, Y3, Y7
-	VPUNPCKHQDQ Y5, Y3, Y3
-	VMOVDQU     128(SP), Y5
-	VMOVDQU     160(SP), Y8
-	VMOVDQU     192(SP), Y9
-	VMOVDQU     224(SP), Y10
-	VPUNPCKLDQ  Y8, Y5, Y11
-	VPUNPCKHDQ  Y8, Y5, Y5
-	VPUNPCKLDQ  Y10, Y9, Y8
-	VPUNPCKHDQ  Y10, Y9, Y9
-	VPUNPCKLQDQ Y8, Y11, Y10
-	VPUNPCKHQDQ Y8, Y11, Y8
-	VPUNPCKLQDQ Y9, Y5, Y11
-	VPUNPCKHQDQ Y9, Y5, Y5
-	VPXOR       Y9, Y9, Y9
-	VPERM2F128  $0x20, Y10, Y6, Y12
-	VADDPS      Y12, Y9, Y9
-	VPERM2F128  $0x20, Y8, Y4, Y12
-	VADDPS      Y12, Y9, Y9
-	VPERM2F128  $0x20, Y11, Y7, Y12
-	VADDPS      Y12, Y9, Y9
-	VPERM2F128  $0x20, Y5, Y3, Y12
-	VADDPS      Y12, Y9, Y9
-	VPERM2F128  $0x31, Y10, Y6, Y6
-	VADDPS      Y6, Y9, Y9
-	VPERM2F128  $0x31, Y8, Y4, Y4
-	VADDPS      Y4, Y9, Y9
-	VPERM2F128  $0x31, Y11, Y7, Y4
-	VADDPS      Y4, Y9, Y9
-	VPERM2F128  $0x31, Y5, Y3, Y3
-	VADDPS      Y3, Y9, Y9
-	VMOVUPS     Y9, (CX)
+	JNE         row56
+	VMOVDQU     (SP), Y4
+	VMOVDQU     32(SP), Y5
+	VMOVDQU     64(SP), Y6
+	VMOVDQU     96(SP), Y7
+	VPUNPCKLDQ  Y5, Y4, Y8
+	VPUNPCKHDQ  Y5, Y4, Y4
+	VPUNPCKLDQ  Y7, Y6, Y5
+	VPUNPCKHDQ  Y7, Y6, Y6
+	VPUNPCKLQDQ Y5, Y8, Y7
+	VPUNPCKHQDQ Y5, Y8, Y5
+	VPUNPCKLQDQ Y6, Y4, Y8
+	VPUNPCKHQDQ Y6, Y4, Y4
+	VMOVDQU     128(SP), Y6
+	VMOVDQU     160(SP), Y9
+	VMOVDQU     192(SP), Y10
+	VMOVDQU     224(SP), Y11
+	VPUNPCKLDQ  Y9, Y6, Y12
+	VPUNPCKHDQ  Y9, Y6, Y6
+	VPUNPCKLDQ  Y11, Y10, Y9
+	VPUNPCKHDQ  Y11, Y10, Y10
+	VPUNPCKLQDQ Y9, Y12, Y11
+	VPUNPCKHQDQ Y9, Y12, Y9
+	VPUNPCKLQDQ Y10, Y6, Y12
+	VPUNPCKHQDQ Y10, Y6, Y6
+	VPXOR       Y10, Y10, Y10
+	VPERM2F128  $0x20, Y11, Y7, Y13
+	VADDPS      Y13, Y10, Y10
+	VPERM2F128  $0x20, Y9, Y5, Y13
+	VADDPS      Y13, Y10, Y10
+	VPERM2F128  $0x20, Y12, Y8, Y13
+	VADDPS      Y13, Y10, Y10
+	VPERM2F128  $0x20, Y6, Y4, Y13
+	VADDPS      Y13, Y10, Y10
+	VPERM2F128  $0x31, Y11, Y7, Y7
+	VADDPS      Y7, Y10, Y10
+	VPERM2F128  $0x31, Y9, Y5, Y5
+	VADDPS      Y5, Y10, Y10
+	VPERM2F128  $0x31, Y12, Y8, Y5
+	VADDPS      Y5, Y10, Y10
+	VPERM2F128  $0x31, Y6, Y4, Y4
+	VADDPS      Y4, Y10, Y10
+	VMOVUPS     Y10, (CX)
 	MOVQ        ldo+8(FP), BX
-	VMOVDQU     256(SP), Y3
-	VMOVDQU     288(SP), Y4
-	VMOVDQU     320(SP), Y5
-	VMOVDQU     352(SP), Y6
-	VPUNPCKLDQ  Y4, Y3, Y7
-	VPUNPCKHDQ  Y4, Y3, Y3
-	VPUNPCKLDQ  Y6, Y5, Y4
-	VPUNPCKHDQ  Y6, Y5, Y5
-	VPUNPCKLQDQ Y4, Y7, Y6
-	VPUNPCKHQDQ Y4, Y7, Y4
-	VPUNPCKLQDQ Y5, Y3, Y7
-	VPUNPCKHQDQ Y5, Y3, Y3
-	VMOVDQU     384(SP), Y5
-	VMOVDQU     416(SP), Y8
-	VMOVDQU     448(SP), Y9
-	VMOVDQU     480(SP), Y10
-	VPUNPCKLDQ  Y8, Y5, Y11
-	VPUNPCKHDQ  Y8, Y5, Y5
-	VPUNPCKLDQ  Y10, Y9, Y8
-	VPUNPCKHDQ  Y10, Y9, Y9
-	VPUNPCKLQDQ Y8, Y11, Y10
-	VPUNPCKHQDQ Y8, Y11, Y8
-	VPUNPCKLQDQ Y9, Y5, Y11
-	VPUNPCKHQDQ Y9, Y5, Y5
-	VPXOR       Y9, Y9, Y9
-	VPERM2F128  $0x20, Y10, Y6, Y12
-	VADDPS      Y12, Y9, Y9
-	VPERM2F128  $0x20, Y8, Y4, Y12
-	VADDPS      Y12, Y9, Y9
-	VPERM2F128  $0x20, Y11, Y7, Y12
-	VADDPS      Y12, Y9, Y9
-	VPERM2F128  $0x20, Y5, Y3, Y12
-	VADDPS      Y12, Y9, Y9
-	VPERM2F128  $0x31, Y10, Y6, Y6
-	VADDPS      Y6, Y9, Y9
-	VPERM2F128  $0x31, Y8, Y4, Y4
-	VADDPS      Y4, Y9, Y9
-	VPERM2F128  $0x31, Y11, Y7, Y4
-	VADDPS      Y4, Y9, Y9
-	VPERM2F128  $0x31, Y5, Y3, Y3
-	VADDPS      Y3, Y9, Y9
-	VMOVUPS     Y9, (CX)(BX*4)
+	VMOVDQU     256(SP), Y4
+	VMOVDQU     288(SP), Y5
+	VMOVDQU     320(SP), Y6
+	VMOVDQU     352(SP), Y7
+	VPUNPCKLDQ  Y5, Y4, Y8
+	VPUNPCKHDQ  Y5, Y4, Y4
+	VPUNPCKLDQ  Y7, Y6, Y5
+	VPUNPCKHDQ  Y7, Y6, Y6
+	VPUNPCKLQDQ Y5, Y8, Y7
+	VPUNPCKHQDQ Y5, Y8, Y5
+	VPUNPCKLQDQ Y6, Y4, Y8
+	VPUNPCKHQDQ Y6, Y4, Y4
+	VMOVDQU     384(SP), Y6
+	VMOVDQU     416(SP), Y9
+	VMOVDQU     448(SP), Y10
+	VMOVDQU     480(SP), Y11
+	VPUNPCKLDQ  Y9, Y6, Y12
+	VPUNPCKHDQ  Y9, Y6, Y6
+	VPUNPCKLDQ  Y11, Y10, Y9
+	VPUNPCKHDQ  Y11, Y10, Y10
+	VPUNPCKLQDQ Y9, Y12, Y11
+	VPUNPCKHQDQ Y9, Y12, Y9
+	VPUNPCKLQDQ Y10, Y6, Y12
+	VPUNPCKHQDQ Y10, Y6, Y6
+	VPXOR       Y10, Y10, Y10
+	VPERM2F128  $0x20, Y11, Y7, Y13
+	VADDPS      Y13, Y10, Y10
+	VPERM2F128  $0x20, Y9, Y5, Y13
+	VADDPS      Y13, Y10, Y10
+	VPERM2F128  $0x20, Y12, Y8, Y13
+	VADDPS      Y13, Y10, Y10
+	VPERM2F128  $0x20, Y6, Y4, Y13
+	VADDPS      Y13, Y10, Y10
+	VPERM2F128  $0x31, Y11, Y7, Y7
+	VADDPS      Y7, Y10, Y10
+	VPERM2F128  $0x31, Y9, Y5, Y5
+	VADDPS      Y5, Y10, Y10
+	VPERM2F128  $0x31, Y12, Y8, Y5
+	VADDPS      Y5, Y10, Y10
+	VPERM2F128  $0x31, Y6, Y4, Y4
+	VADDPS      Y4, Y10, Y10
+	VMOVUPS     Y10, (CX)(BX*4)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet64
+	JNZ         octet55
 	VZEROUPPER
 	RET
 
@@ -2216,216 +2510,330 @@ TEXT ·dotQ5_0x1VNNI(SB), $256-80
 	MOVQ    out+0(FP), CX
 	MOVQ    octets+32(FP), DX
 	VMOVDQU nibbleMask<>+0(SB), Y0
-	VMOVDQU fifthBit<>+0(SB), Y1
-	VMOVDQU onesWords<>+0(SB), Y2
+	VMOVDQU sixteen<>+0(SB), Y1
+	VMOVDQU fifthBit<>+0(SB), Y2
+	VMOVDQU onesWords<>+0(SB), Y3
 	MOVQ    AX, SI
 
-octet71:
+octet61:
 	XORQ BX, BX
 
-row72:
+row62:
 	LEAQ 65536(AX), DI
 
-touch76:
+touch63:
 	CMPQ       SI, DI
-	JGE        touched77
+	JGE        touched64
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch76
+	JMP        touch63
 
-touched77:
-	MOVQ  AX, R8
-	MOVQ  blocks+40(FP), R9
-	MOVQ  lanes+48(FP), R10
-	MOVQ  n+64(FP), DI
-	VPXOR Y3, Y3, Y3
-
-group73:
+touched64:
+	MOVQ         AX, R8
+	MOVQ         lanes+48(FP), R9
+	MOVQ         n+64(FP), DI
+	VPXOR        Y4, Y4, Y4
 	PREFETCHT0   4096(R8)
 	PREFETCHT0   4160(R8)
 	PREFETCHT0   4224(R8)
-	VMOVDQU      6(R8), X4
-	VINSERTI128  $0x01, 94(R8), Y4, Y4
-	VPSRLW       $0x04, Y4, Y5
-	VPAND        Y0, Y4, Y4
+	VMOVDQU      6(R8), X5
+	VINSERTI128  $0x01, 94(R8), Y5, Y5
+	VPSRLW       $0x04, Y5, Y6
 	VPAND        Y0, Y5, Y5
-	VMOVDQU      2(R8), X6
-	VINSERTI128  $0x01, 90(R8), Y6, Y6
-	VPSHUFB      fifthLow<>+0(SB), Y6, Y7
-	VPAND        Y1, Y7, Y7
-	VPCMPEQB     Y1, Y7, Y7
-	VPAND        sixteen<>+0(SB), Y7, Y7
-	VPOR         Y7, Y4, Y4
-	VPSHUFB      fifthHigh<>+0(SB), Y6, Y6
-	VPAND        Y1, Y6, Y6
-	VPCMPEQB     Y1, Y6, Y6
-	VPAND        sixteen<>+0(SB), Y6, Y6
-	VPOR         Y6, Y5, Y5
-	VPXOR        Y6, Y6, Y6
-	VMOVDQU      256(R10), Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xf7 // VPDPBUSD     Y7, Y4, Y6
-	VMOVDQU      288(R10), Y4
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xf4 // VPDPBUSD     Y4, Y5, Y6
-	VMOVDQU      28(R8), X4
-	VINSERTI128  $0x01, 116(R8), Y4, Y4
-	VPSRLW       $0x04, Y4, Y5
-	VPAND        Y0, Y4, Y4
-	VPAND        Y0, Y5, Y5
-	VMOVDQU      24(R8), X7
-	VINSERTI128  $0x01, 112(R8), Y7, Y7
+	VPAND        Y0, Y6, Y6
+	VPBROADCASTD 2(R8), Y7
+	VPBROADCASTD 90(R8), Y8
+	VPBLENDD     $0xf0, Y8, Y7, Y7
+	VPSLLVD      secondBy4<>+0(SB), Y7, Y7
 	VPSHUFB      fifthLow<>+0(SB), Y7, Y8
-	VPAND        Y1, Y8, Y8
-	VPCMPEQB     Y1, Y8, Y8
-	VPAND        sixteen<>+0(SB), Y8, Y8
-	VPOR         Y8, Y4, Y4
-	VPSHUFB      fifthHigh<>+0(SB), Y7, Y7
-	VPAND        Y1, Y7, Y7
-	VPCMPEQB     Y1, Y7, Y7
-	VPAND        sixteen<>+0(SB), Y7, Y7
-	VPOR         Y7, Y5, Y5
-	VPXOR        Y7, Y7, Y7
-	VMOVDQU      320(R10), Y8
-	BYTE $0xc4; BYTE $0xc2; BYTE $0x5d; BYTE $0x50; BYTE $0xf8 // VPDPBUSD     Y8, Y4, Y7
-	VMOVDQU      352(R10), Y4
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfc // VPDPBUSD     Y4, Y5, Y7
-	VPACKSSDW    Y7, Y6, Y6
-	VPMADDWD     Y2, Y6, Y6
-	VMOVDQU      50(R8), X4
-	VINSERTI128  $0x01, 138(R8), Y4, Y4
-	VPSRLW       $0x04, Y4, Y5
-	VPAND        Y0, Y4, Y4
-	VPAND        Y0, Y5, Y5
-	VMOVDQU      46(R8), X7
-	VINSERTI128  $0x01, 134(R8), Y7, Y7
-	VPSHUFB      fifthLow<>+0(SB), Y7, Y8
-	VPAND        Y1, Y8, Y8
-	VPCMPEQB     Y1, Y8, Y8
-	VPAND        sixteen<>+0(SB), Y8, Y8
-	VPOR         Y8, Y4, Y4
-	VPSHUFB      fifthHigh<>+0(SB), Y7, Y7
-	VPAND        Y1, Y7, Y7
-	VPCMPEQB     Y1, Y7, Y7
-	VPAND        sixteen<>+0(SB), Y7, Y7
-	VPOR         Y7, Y5, Y5
-	VPXOR        Y7, Y7, Y7
-	VMOVDQU      384(R10), Y8
-	BYTE $0xc4; BYTE $0xc2; BYTE $0x5d; BYTE $0x50; BYTE $0xf8 // VPDPBUSD     Y8, Y4, Y7
-	VMOVDQU      416(R10), Y4
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfc // VPDPBUSD     Y4, Y5, Y7
-	VMOVDQU      72(R8), X4
-	VINSERTI128  $0x01, 160(R8), Y4, Y4
-	VPSRLW       $0x04, Y4, Y5
-	VPAND        Y0, Y4, Y4
-	VPAND        Y0, Y5, Y5
-	VMOVDQU      68(R8), X8
-	VINSERTI128  $0x01, 156(R8), Y8, Y8
-	VPSHUFB      fifthLow<>+0(SB), Y8, Y9
-	VPAND        Y1, Y9, Y9
-	VPCMPEQB     Y1, Y9, Y9
-	VPAND        sixteen<>+0(SB), Y9, Y9
-	VPOR         Y9, Y4, Y4
-	VPSHUFB      fifthHigh<>+0(SB), Y8, Y8
-	VPAND        Y1, Y8, Y8
-	VPCMPEQB     Y1, Y8, Y8
-	VPAND        sixteen<>+0(SB), Y8, Y8
+	VPAND        Y2, Y8, Y8
+	VPMINUB      Y1, Y8, Y8
 	VPOR         Y8, Y5, Y5
+	VPSHUFB      fifthHigh<>+0(SB), Y7, Y7
+	VPAND        Y2, Y7, Y7
+	VPMINUB      Y1, Y7, Y7
+	VPOR         Y7, Y6, Y6
+	VPXOR        Y7, Y7, Y7
+	VMOVDQU      256(R9), Y8
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x55; BYTE $0x50; BYTE $0xf8 // VPDPBUSD     Y8, Y5, Y7
+	VMOVDQU      288(R9), Y5
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x4d; BYTE $0x50; BYTE $0xfd // VPDPBUSD     Y5, Y6, Y7
+	VMOVDQU      28(R8), X5
+	VINSERTI128  $0x01, 116(R8), Y5, Y5
+	VPSRLW       $0x04, Y5, Y6
+	VPAND        Y0, Y5, Y5
+	VPAND        Y0, Y6, Y6
+	VPBROADCASTD 24(R8), Y8
+	VPBROADCASTD 112(R8), Y9
+	VPBLENDD     $0xf0, Y9, Y8, Y8
+	VPSLLVD      secondBy4<>+0(SB), Y8, Y8
+	VPSHUFB      fifthLow<>+0(SB), Y8, Y9
+	VPAND        Y2, Y9, Y9
+	VPMINUB      Y1, Y9, Y9
+	VPOR         Y9, Y5, Y5
+	VPSHUFB      fifthHigh<>+0(SB), Y8, Y8
+	VPAND        Y2, Y8, Y8
+	VPMINUB      Y1, Y8, Y8
+	VPOR         Y8, Y6, Y6
 	VPXOR        Y8, Y8, Y8
-	VMOVDQU      448(R10), Y9
-	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xc1 // VPDPBUSD     Y9, Y4, Y8
-	VMOVDQU      480(R10), Y4
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc4 // VPDPBUSD     Y4, Y5, Y8
+	VMOVDQU      320(R9), Y9
+	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xc1 // VPDPBUSD     Y9, Y5, Y8
+	VMOVDQU      352(R9), Y5
+	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xc5 // VPDPBUSD     Y5, Y6, Y8
 	VPACKSSDW    Y8, Y7, Y7
-	VPMADDWD     Y2, Y7, Y7
-	VPHADDD      Y7, Y6, Y6
-	VPBROADCASTD (R8), Y4
-	VPBROADCASTD 22(R8), Y5
-	VPBLENDD     $0x02, Y5, Y4, Y4
-	VPBROADCASTD 44(R8), Y5
-	VPBLENDD     $0x04, Y5, Y4, Y4
-	VPBROADCASTD 66(R8), Y5
-	VPBLENDD     $0x08, Y5, Y4, Y4
-	VPBROADCASTD 88(R8), Y5
-	VPBLENDD     $0x10, Y5, Y4, Y4
-	VPBROADCASTD 110(R8), Y5
-	VPBLENDD     $0x20, Y5, Y4, Y4
-	VPBROADCASTD 132(R8), Y5
-	VPBLENDD     $0x40, Y5, Y4, Y4
-	VPBROADCASTD 154(R8), Y5
-	VPBLENDD     $0x80, Y5, Y4, Y4
-	VPXOR        Y5, Y5, Y5
-	VPBLENDW     $0xaa, Y5, Y4, Y4
-	VPACKUSDW    Y4, Y4, Y4
-	VPERMQ       $0xd8, Y4, Y4
-	VCVTPH2PS    X4, Y4
-	VMOVDQU      64(R10), Y5
-	VPSLLD       $0x04, Y5, Y5
-	VPADDD       Y5, Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VMULPS       (R10), Y4, Y4
-	VFMADD231PS  Y6, Y4, Y3
+	VPMADDWD     Y3, Y7, Y7
+	VMOVDQU      50(R8), X5
+	VINSERTI128  $0x01, 138(R8), Y5, Y5
+	VPSRLW       $0x04, Y5, Y6
+	VPAND        Y0, Y5, Y5
+	VPAND        Y0, Y6, Y6
+	VPBROADCASTD 46(R8), Y8
+	VPBROADCASTD 134(R8), Y9
+	VPBLENDD     $0xf0, Y9, Y8, Y8
+	VPSLLVD      secondBy4<>+0(SB), Y8, Y8
+	VPSHUFB      fifthLow<>+0(SB), Y8, Y9
+	VPAND        Y2, Y9, Y9
+	VPMINUB      Y1, Y9, Y9
+	VPOR         Y9, Y5, Y5
+	VPSHUFB      fifthHigh<>+0(SB), Y8, Y8
+	VPAND        Y2, Y8, Y8
+	VPMINUB      Y1, Y8, Y8
+	VPOR         Y8, Y6, Y6
+	VPXOR        Y8, Y8, Y8
+	VMOVDQU      384(R9), Y9
+	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xc1 // VPDPBUSD     Y9, Y5, Y8
+	VMOVDQU      416(R9), Y5
+	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xc5 // VPDPBUSD     Y5, Y6, Y8
+	VMOVDQU      72(R8), X5
+	VINSERTI128  $0x01, 160(R8), Y5, Y5
+	VPSRLW       $0x04, Y5, Y6
+	VPAND        Y0, Y5, Y5
+	VPAND        Y0, Y6, Y6
+	VPBROADCASTD 68(R8), Y9
+	VPBROADCASTD 156(R8), Y10
+	VPBLENDD     $0xf0, Y10, Y9, Y9
+	VPSLLVD      secondBy4<>+0(SB), Y9, Y9
+	VPSHUFB      fifthLow<>+0(SB), Y9, Y10
+	VPAND        Y2, Y10, Y10
+	VPMINUB      Y1, Y10, Y10
+	VPOR         Y10, Y5, Y5
+	VPSHUFB      fifthHigh<>+0(SB), Y9, Y9
+	VPAND        Y2, Y9, Y9
+	VPMINUB      Y1, Y9, Y9
+	VPOR         Y9, Y6, Y6
+	VPXOR        Y9, Y9, Y9
+	VMOVDQU      448(R9), Y10
+	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xca // VPDPBUSD     Y10, Y5, Y9
+	VMOVDQU      480(R9), Y5
+	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xcd // VPDPBUSD     Y5, Y6, Y9
+	VPACKSSDW    Y9, Y8, Y8
+	VPMADDWD     Y3, Y8, Y8
+	VMOVDQU      (R8), Y5
+	VPBLENDW     $0x12, 42(R8), Y5, Y5
+	VPBLENDW     $0x24, 84(R8), Y5, Y5
+	VPBLENDW     $0x40, 120(R8), Y5, Y5
+	VPBLENDW     $0x80, 124(R8), Y5, Y5
+	VEXTRACTI128 $0x01, Y5, X6
+	VPBLENDW     $0xb8, X6, X5, X5
+	VPSHUFB      halvesOrder22<>+0(SB), X5, X5
+	VCVTPH2PS    X5, Y5
 	ADDQ         $+176, R8
 	ADDQ         $+512, R9
-	ADDQ         $+512, R10
 	DECQ         DI
-	JZ           done75
+	JZ           last66
 	CMPQ         DI, $0x01
-	JNE          group73
-	MOVQ         back+72(FP), R11
-	SUBQ         R11, R8
-	JMP          group73
+	JNE          group65
+	MOVQ         back+72(FP), R10
+	SUBQ         R10, R8
 
-done75:
-	VMOVUPS     Y3, (SP)(BX*1)
+group65:
+	PREFETCHT0   4096(R8)
+	PREFETCHT0   4160(R8)
+	PREFETCHT0   4224(R8)
+	VMOVDQU      6(R8), X6
+	VINSERTI128  $0x01, 94(R8), Y6, Y6
+	VPSRLW       $0x04, Y6, Y9
+	VPAND        Y0, Y6, Y6
+	VPAND        Y0, Y9, Y9
+	VPBROADCASTD 2(R8), Y10
+	VPBROADCASTD 90(R8), Y11
+	VPBLENDD     $0xf0, Y11, Y10, Y10
+	VPSLLVD      secondBy4<>+0(SB), Y10, Y10
+	VPSHUFB      fifthLow<>+0(SB), Y10, Y11
+	VPAND        Y2, Y11, Y11
+	VPMINUB      Y1, Y11, Y11
+	VPOR         Y11, Y6, Y6
+	VPSHUFB      fifthHigh<>+0(SB), Y10, Y10
+	VPAND        Y2, Y10, Y10
+	VPMINUB      Y1, Y10, Y10
+	VPOR         Y10, Y9, Y9
+	VPXOR        Y10, Y10, Y10
+	VMOVDQU      256(R9), Y11
+	BYTE $0xc4; BYTE $0x42; BYTE $0x4d; BYTE $0x50; BYTE $0xd3 // VPDPBUSD     Y11, Y6, Y10
+	VMOVDQU      288(R9), Y6
+	BYTE $0xc4; BYTE $0x62; BYTE $0x35; BYTE $0x50; BYTE $0xd6 // VPDPBUSD     Y6, Y9, Y10
+	VMOVDQU      28(R8), X6
+	VINSERTI128  $0x01, 116(R8), Y6, Y6
+	VPSRLW       $0x04, Y6, Y9
+	VPAND        Y0, Y6, Y6
+	VPAND        Y0, Y9, Y9
+	VPBROADCASTD 24(R8), Y11
+	VPBROADCASTD 112(R8), Y12
+	VPBLENDD     $0xf0, Y12, Y11, Y11
+	VPSLLVD      secondBy4<>+0(SB), Y11, Y11
+	VPSHUFB      fifthLow<>+0(SB), Y11, Y12
+	VPAND        Y2, Y12, Y12
+	VPMINUB      Y1, Y12, Y12
+	VPOR         Y12, Y6, Y6
+	VPSHUFB      fifthHigh<>+0(SB), Y11, Y11
+	VPAND        Y2, Y11, Y11
+	VPMINUB      Y1, Y11, Y11
+	VPOR         Y11, Y9, Y9
+	VPXOR        Y11, Y11, Y11
+	VMOVDQU      320(R9), Y12
+	BYTE $0xc4; BYTE $0x42; BYTE $0x4d; BYTE $0x50; BYTE $0xdc // VPDPBUSD     Y12, Y6, Y11
+	VMOVDQU      352(R9), Y6
+	BYTE $0xc4; BYTE $0x62; BYTE $0x35; BYTE $0x50; BYTE $0xde // VPDPBUSD     Y6, Y9, Y11
+	VPACKSSDW    Y11, Y10, Y10
+	VPMADDWD     Y3, Y10, Y10
+	VMOVDQU      50(R8), X6
+	VINSERTI128  $0x01, 138(R8), Y6, Y6
+	VPSRLW       $0x04, Y6, Y9
+	VPAND        Y0, Y6, Y6
+	VPAND        Y0, Y9, Y9
+	VPBROADCASTD 46(R8), Y11
+	VPBROADCASTD 134(R8), Y12
+	VPBLENDD     $0xf0, Y12, Y11, Y11
+	VPSLLVD      secondBy4<>+0(SB), Y11, Y11
+	VPSHUFB      fifthLow<>+0(SB), Y11, Y12
+	VPAND        Y2, Y12, Y12
+	VPMINUB      Y1, Y12, Y12
+	VPOR         Y12, Y6, Y6
+	VPSHUFB      fifthHigh<>+0(SB), Y11, Y11
+	VPAND        Y2, Y11, Y11
+	VPMINUB      Y1, Y11, Y11
+	VPOR         Y11, Y9, Y9
+	VPXOR        Y11, Y11, Y11
+	VMOVDQU      384(R9), Y12
+	BYTE $0xc4; BYTE $0x42; BYTE $0x4d; BYTE $0x50; BYTE $0xdc // VPDPBUSD     Y12, Y6, Y11
+	VMOVDQU      416(R9), Y6
+	BYTE $0xc4; BYTE $0x62; BYTE $0x35; BYTE $0x50; BYTE $0xde // VPDPBUSD     Y6, Y9, Y11
+	VMOVDQU      72(R8), X6
+	VINSERTI128  $0x01, 160(R8), Y6, Y6
+	VPSRLW       $0x04, Y6, Y9
+	VPAND        Y0, Y6, Y6
+	VPAND        Y0, Y9, Y9
+	VPBROADCASTD 68(R8), Y12
+	VPBROADCASTD 156(R8), Y13
+	VPBLENDD     $0xf0, Y13, Y12, Y12
+	VPSLLVD      secondBy4<>+0(SB), Y12, Y12
+	VPSHUFB      fifthLow<>+0(SB), Y12, Y13
+	VPAND        Y2, Y13, Y13
+	VPMINUB      Y1, Y13, Y13
+	VPOR         Y13, Y6, Y6
+	VPSHUFB      fifthHigh<>+0(SB), Y12, Y12
+	VPAND        Y2, Y12, Y12
+	VPMINUB      Y1, Y12, Y12
+	VPOR         Y12, Y9, Y9
+	VPXOR        Y12, Y12, Y12
+	VMOVDQU      448(R9), Y13
+	BYTE $0xc4; BYTE $0x42; BYTE $0x4d; BYTE $0x50; BYTE $0xe5 // VPDPBUSD     Y13, Y6, Y12
+	VMOVDQU      480(R9), Y6
+	BYTE $0xc4; BYTE $0x62; BYTE $0x35; BYTE $0x50; BYTE $0xe6 // VPDPBUSD     Y6, Y9, Y12
+	VPACKSSDW    Y12, Y11, Y11
+	VPMADDWD     Y3, Y11, Y11
+	VSHUFPS      $0xdd, Y8, Y7, Y6
+	VSHUFPS      $0x88, Y8, Y7, Y7
+	VPADDD       Y6, Y7, Y7
+	VMOVDQU      -448(R9), Y6
+	VPSLLD       $0x04, Y6, Y6
+	VPADDD       Y6, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       -512(R9), Y5, Y5
+	VFMADD231PS  Y7, Y5, Y4
+	VMOVDQU      (R8), Y5
+	VPBLENDW     $0x12, 42(R8), Y5, Y5
+	VPBLENDW     $0x24, 84(R8), Y5, Y5
+	VPBLENDW     $0x40, 120(R8), Y5, Y5
+	VPBLENDW     $0x80, 124(R8), Y5, Y5
+	VEXTRACTI128 $0x01, Y5, X6
+	VPBLENDW     $0xb8, X6, X5, X5
+	VPSHUFB      halvesOrder22<>+0(SB), X5, X5
+	VCVTPH2PS    X5, Y5
+	VMOVDQA      Y10, Y7
+	VMOVDQA      Y11, Y8
+	VMOVDQA      Y5, Y5
+	ADDQ         $+176, R8
+	ADDQ         $+512, R9
+	DECQ         DI
+	JZ           last66
+	CMPQ         DI, $0x01
+	JNE          group65
+	MOVQ         back+72(FP), R10
+	SUBQ         R10, R8
+	JMP          group65
+
+last66:
+	VSHUFPS     $0xdd, Y8, Y7, Y6
+	VSHUFPS     $0x88, Y8, Y7, Y7
+	VPADDD      Y6, Y7, Y7
+	VMOVDQU     -448(R9), Y6
+	VPSLLD      $0x04, Y6, Y6
+	VPADDD      Y6, Y7, Y7
+	VCVTDQ2PS   Y7, Y7
+	VMULPS      -512(R9), Y5, Y5
+	VFMADD231PS Y7, Y5, Y4
+	VMOVUPS     Y4, (SP)(BX*1)
 	MOVQ        rowBytes+24(FP), DI
 	ADDQ        DI, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row72
-	VMOVDQU     (SP), Y3
-	VMOVDQU     32(SP), Y4
-	VMOVDQU     64(SP), Y5
-	VMOVDQU     96(SP), Y6
-	VPUNPCKLDQ  Y4, Y3, Y7
-	VPUNPCKHDQ  Y4, Y3, Y3
-	VPUNPCKLDQ  Y6, Y5, Y4
-	VPUNPCKHDQ  Y6, Y5, Y5
-	VPUNPCKLQDQ Y4, Y7, Y6
-	VPUNPCKHQDQ Y4, Y7, Y4
-	VPUNPCKLQDQ Y5, Y3, Y7
-	VPUNPCKHQDQ Y5, Y3, Y3
-	VMOVDQU     128(SP), Y5
-	VMOVDQU     160(SP), Y8
-	VMOVDQU     192(SP), Y9
-	VMOVDQU     224(SP), Y10
-	VPUNPCKLDQ  Y8, Y5, Y11
-	VPUNPCKHDQ  Y8, Y5, Y5
-	VPUNPCKLDQ  Y10, Y9, Y8
-	VPUNPCKHDQ  Y10, Y9, Y9
-	VPUNPCKLQDQ Y8, Y11, Y10
-	VPUNPCKHQDQ Y8, Y11, Y8
-	VPUNPCKLQDQ Y9, Y5, Y11
-	VPUNPCKHQDQ Y9, Y5, Y5
-	VPXOR       Y9, Y9, Y9
-	VPERM2F128  $0x20, Y10, Y6, Y12
-	VADDPS      Y12, Y9, Y9
-	VPERM2F128  $0x20, Y8, Y4, Y12
-	VADDPS      Y12, Y9, Y9
-	VPERM2F128  $0x20, Y11, Y7, Y12
-	VADDPS      Y12, Y9, Y9
-	VPERM2F128  $0x20, Y5, Y3, Y12
-	VADDPS      Y12, Y9, Y9
-	VPERM2F128  $0x31, Y10, Y6, Y6
-	VADDPS      Y6, Y9, Y9
-	VPERM2F128  $0x31, Y8, Y4, Y4
-	VADDPS      Y4, Y9, Y9
-	VPERM2F128  $0x31, Y11, Y7, Y4
-	VADDPS      Y4, Y9, Y9
-	VPERM2F128  $0x31, Y5, Y3, Y3
-	VADDPS      Y3, Y9, Y9
-	VMOVUPS     Y9, (CX)
+	JNE         row62
+	VMOVDQU     (SP), Y4
+	VMOVDQU     32(SP), Y5
+	VMOVDQU     64(SP), Y6
+	VMOVDQU     96(SP), Y7
+	VPUNPCKLDQ  Y5, Y4, Y8
+	VPUNPCKHDQ  Y5, Y4, Y4
+	VPUNPCKLDQ  Y7, Y6, Y5
+	VPUNPCKHDQ  Y7, Y6, Y6
+	VPUNPCKLQDQ Y5, Y8, Y7
+	VPUNPCKHQDQ Y5, Y8, Y5
+	VPUNPCKLQDQ Y6, Y4, Y8
+	VPUNPCKHQDQ Y6, Y4, Y4
+	VMOVDQU     128(SP), Y6
+	VMOVDQU     160(SP), Y9
+	VMOVDQU     192(SP), Y10
+	VMOVDQU     224(SP), Y11
+	VPUNPCKLDQ  Y9, Y6, Y12
+	VPUNPCKHDQ  Y9, Y6, Y6
+	VPUNPCKLDQ  Y11, Y10, Y9
+	VPUNPCKHDQ  Y11, Y10, Y10
+	VPUNPCKLQDQ Y9, Y12, Y11
+	VPUNPCKHQDQ Y9, Y12, Y9
+	VPUNPCKLQDQ Y10, Y6, Y12
+	VPUNPCKHQDQ Y10, Y6, Y6
+	VPXOR       Y10, Y10, Y10
+	VPERM2F128  $0x20, Y11, Y7, Y13
+	VADDPS      Y13, Y10, Y10
+	VPERM2F128  $0x20, Y9, Y5, Y13
+	VADDPS      Y13, Y10, Y10
+	VPERM2F128  $0x20, Y12, Y8, Y13
+	VADDPS      Y13, Y10, Y10
+	VPERM2F128  $0x20, Y6, Y4, Y13
+	VADDPS      Y13, Y10, Y10
+	VPERM2F128  $0x31, Y11, Y7, Y7
+	VADDPS      Y7, Y10, Y10
+	VPERM2F128  $0x31, Y9, Y5, Y5
+	VADDPS      Y5, Y10, Y10
+	VPERM2F128  $0x31, Y12, Y8, Y5
+	VADDPS      Y5, Y10, Y10
+	VPERM2F128  $0x31, Y6, Y4, Y4
+	VADDPS      Y4, Y10, Y10
+	VMOVUPS     Y10, (CX)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet71
+	JNZ         octet61
 	VZEROUPPER
 	RET
 
@@ -2437,292 +2845,284 @@ TEXT ·dotQ5_0x2VNNI(SB), $512-80
 	MOVQ    octets+32(FP), DX
 	MOVQ    stride+56(FP), DI
 	VMOVDQU nibbleMask<>+0(SB), Y0
-	VMOVDQU fifthBit<>+0(SB), Y1
-	VMOVDQU onesWords<>+0(SB), Y2
+	VMOVDQU sixteen<>+0(SB), Y1
+	VMOVDQU fifthBit<>+0(SB), Y2
+	VMOVDQU onesWords<>+0(SB), Y3
 	MOVQ    AX, SI
 
-octet78:
+octet67:
 	XORQ BX, BX
 
-row79:
+row68:
 	LEAQ 65536(AX), R8
 
-touch83:
+touch69:
 	CMPQ       SI, R8
-	JGE        touched84
+	JGE        touched70
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch83
+	JMP        touch69
 
-touched84:
+touched70:
 	MOVQ  AX, R9
-	MOVQ  blocks+40(FP), R10
-	MOVQ  lanes+48(FP), R11
+	MOVQ  lanes+48(FP), R10
 	MOVQ  n+64(FP), R8
-	VPXOR Y3, Y3, Y3
 	VPXOR Y4, Y4, Y4
+	VPXOR Y5, Y5, Y5
 
-group80:
+group71:
 	PREFETCHT0   4096(R9)
 	PREFETCHT0   4160(R9)
 	PREFETCHT0   4224(R9)
-	VMOVDQU      6(R9), X5
-	VINSERTI128  $0x01, 94(R9), Y5, Y5
-	VPSRLW       $0x04, Y5, Y6
-	VPAND        Y0, Y5, Y5
+	VMOVDQU      6(R9), X6
+	VINSERTI128  $0x01, 94(R9), Y6, Y6
+	VPSRLW       $0x04, Y6, Y7
 	VPAND        Y0, Y6, Y6
-	VMOVDQU      2(R9), X7
-	VINSERTI128  $0x01, 90(R9), Y7, Y7
-	VPSHUFB      fifthLow<>+0(SB), Y7, Y8
-	VPAND        Y1, Y8, Y8
-	VPCMPEQB     Y1, Y8, Y8
-	VPAND        sixteen<>+0(SB), Y8, Y8
-	VPOR         Y8, Y5, Y5
-	VPSHUFB      fifthHigh<>+0(SB), Y7, Y7
-	VPAND        Y1, Y7, Y7
-	VPCMPEQB     Y1, Y7, Y7
-	VPAND        sixteen<>+0(SB), Y7, Y7
-	VPOR         Y7, Y6, Y6
-	VPXOR        Y7, Y7, Y7
-	VMOVDQU      256(R11), Y8
-	BYTE $0xc4; BYTE $0xc2; BYTE $0x55; BYTE $0x50; BYTE $0xf8 // VPDPBUSD     Y8, Y5, Y7
-	VMOVDQU      288(R11), Y8
-	BYTE $0xc4; BYTE $0xc2; BYTE $0x4d; BYTE $0x50; BYTE $0xf8 // VPDPBUSD     Y8, Y6, Y7
+	VPAND        Y0, Y7, Y7
+	VPBROADCASTD 2(R9), Y8
+	VPBROADCASTD 90(R9), Y9
+	VPBLENDD     $0xf0, Y9, Y8, Y8
+	VPSLLVD      secondBy4<>+0(SB), Y8, Y8
+	VPSHUFB      fifthLow<>+0(SB), Y8, Y9
+	VPAND        Y2, Y9, Y9
+	VPMINUB      Y1, Y9, Y9
+	VPOR         Y9, Y6, Y6
+	VPSHUFB      fifthHigh<>+0(SB), Y8, Y8
+	VPAND        Y2, Y8, Y8
+	VPMINUB      Y1, Y8, Y8
+	VPOR         Y8, Y7, Y7
 	VPXOR        Y8, Y8, Y8
-	VMOVDQU      256(R11)(DI*1), Y9
-	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xc1 // VPDPBUSD     Y9, Y5, Y8
-	VMOVDQU      288(R11)(DI*1), Y5
-	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xc5 // VPDPBUSD     Y5, Y6, Y8
-	VMOVDQU      28(R9), X5
-	VINSERTI128  $0x01, 116(R9), Y5, Y5
-	VPSRLW       $0x04, Y5, Y6
-	VPAND        Y0, Y5, Y5
-	VPAND        Y0, Y6, Y6
-	VMOVDQU      24(R9), X9
-	VINSERTI128  $0x01, 112(R9), Y9, Y9
-	VPSHUFB      fifthLow<>+0(SB), Y9, Y10
-	VPAND        Y1, Y10, Y10
-	VPCMPEQB     Y1, Y10, Y10
-	VPAND        sixteen<>+0(SB), Y10, Y10
-	VPOR         Y10, Y5, Y5
-	VPSHUFB      fifthHigh<>+0(SB), Y9, Y9
-	VPAND        Y1, Y9, Y9
-	VPCMPEQB     Y1, Y9, Y9
-	VPAND        sixteen<>+0(SB), Y9, Y9
-	VPOR         Y9, Y6, Y6
+	VMOVDQU      256(R10), Y9
+	BYTE $0xc4; BYTE $0x42; BYTE $0x4d; BYTE $0x50; BYTE $0xc1 // VPDPBUSD     Y9, Y6, Y8
+	VMOVDQU      288(R10), Y9
+	BYTE $0xc4; BYTE $0x42; BYTE $0x45; BYTE $0x50; BYTE $0xc1 // VPDPBUSD     Y9, Y7, Y8
 	VPXOR        Y9, Y9, Y9
-	VMOVDQU      320(R11), Y10
-	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xca // VPDPBUSD     Y10, Y5, Y9
-	VMOVDQU      352(R11), Y10
+	VMOVDQU      256(R10)(DI*1), Y10
 	BYTE $0xc4; BYTE $0x42; BYTE $0x4d; BYTE $0x50; BYTE $0xca // VPDPBUSD     Y10, Y6, Y9
-	VPXOR        Y10, Y10, Y10
-	VMOVDQU      320(R11)(DI*1), Y11
-	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xd3 // VPDPBUSD     Y11, Y5, Y10
-	VMOVDQU      352(R11)(DI*1), Y5
-	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xd5 // VPDPBUSD     Y5, Y6, Y10
-	VPACKSSDW    Y9, Y7, Y7
-	VPMADDWD     Y2, Y7, Y7
-	VPACKSSDW    Y10, Y8, Y8
-	VPMADDWD     Y2, Y8, Y8
-	VMOVDQU      50(R9), X5
-	VINSERTI128  $0x01, 138(R9), Y5, Y5
-	VPSRLW       $0x04, Y5, Y6
-	VPAND        Y0, Y5, Y5
+	VMOVDQU      288(R10)(DI*1), Y6
+	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xce // VPDPBUSD     Y6, Y7, Y9
+	VMOVDQU      28(R9), X6
+	VINSERTI128  $0x01, 116(R9), Y6, Y6
+	VPSRLW       $0x04, Y6, Y7
 	VPAND        Y0, Y6, Y6
-	VMOVDQU      46(R9), X9
-	VINSERTI128  $0x01, 134(R9), Y9, Y9
-	VPSHUFB      fifthLow<>+0(SB), Y9, Y10
-	VPAND        Y1, Y10, Y10
-	VPCMPEQB     Y1, Y10, Y10
-	VPAND        sixteen<>+0(SB), Y10, Y10
-	VPOR         Y10, Y5, Y5
-	VPSHUFB      fifthHigh<>+0(SB), Y9, Y9
-	VPAND        Y1, Y9, Y9
-	VPCMPEQB     Y1, Y9, Y9
-	VPAND        sixteen<>+0(SB), Y9, Y9
-	VPOR         Y9, Y6, Y6
-	VPXOR        Y9, Y9, Y9
-	VMOVDQU      384(R11), Y10
-	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xca // VPDPBUSD     Y10, Y5, Y9
-	VMOVDQU      416(R11), Y10
-	BYTE $0xc4; BYTE $0x42; BYTE $0x4d; BYTE $0x50; BYTE $0xca // VPDPBUSD     Y10, Y6, Y9
-	VPXOR        Y10, Y10, Y10
-	VMOVDQU      384(R11)(DI*1), Y11
-	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xd3 // VPDPBUSD     Y11, Y5, Y10
-	VMOVDQU      416(R11)(DI*1), Y5
-	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xd5 // VPDPBUSD     Y5, Y6, Y10
-	VMOVDQU      72(R9), X5
-	VINSERTI128  $0x01, 160(R9), Y5, Y5
-	VPSRLW       $0x04, Y5, Y6
-	VPAND        Y0, Y5, Y5
-	VPAND        Y0, Y6, Y6
-	VMOVDQU      68(R9), X11
-	VINSERTI128  $0x01, 156(R9), Y11, Y11
-	VPSHUFB      fifthLow<>+0(SB), Y11, Y12
-	VPAND        Y1, Y12, Y12
-	VPCMPEQB     Y1, Y12, Y12
-	VPAND        sixteen<>+0(SB), Y12, Y12
-	VPOR         Y12, Y5, Y5
-	VPSHUFB      fifthHigh<>+0(SB), Y11, Y11
-	VPAND        Y1, Y11, Y11
-	VPCMPEQB     Y1, Y11, Y11
-	VPAND        sixteen<>+0(SB), Y11, Y11
+	VPAND        Y0, Y7, Y7
+	VPBROADCASTD 24(R9), Y10
+	VPBROADCASTD 112(R9), Y11
+	VPBLENDD     $0xf0, Y11, Y10, Y10
+	VPSLLVD      secondBy4<>+0(SB), Y10, Y10
+	VPSHUFB      fifthLow<>+0(SB), Y10, Y11
+	VPAND        Y2, Y11, Y11
+	VPMINUB      Y1, Y11, Y11
 	VPOR         Y11, Y6, Y6
+	VPSHUFB      fifthHigh<>+0(SB), Y10, Y10
+	VPAND        Y2, Y10, Y10
+	VPMINUB      Y1, Y10, Y10
+	VPOR         Y10, Y7, Y7
+	VPXOR        Y10, Y10, Y10
+	VMOVDQU      320(R10), Y11
+	BYTE $0xc4; BYTE $0x42; BYTE $0x4d; BYTE $0x50; BYTE $0xd3 // VPDPBUSD     Y11, Y6, Y10
+	VMOVDQU      352(R10), Y11
+	BYTE $0xc4; BYTE $0x42; BYTE $0x45; BYTE $0x50; BYTE $0xd3 // VPDPBUSD     Y11, Y7, Y10
 	VPXOR        Y11, Y11, Y11
-	VMOVDQU      448(R11), Y12
-	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xdc // VPDPBUSD     Y12, Y5, Y11
-	VMOVDQU      480(R11), Y12
+	VMOVDQU      320(R10)(DI*1), Y12
 	BYTE $0xc4; BYTE $0x42; BYTE $0x4d; BYTE $0x50; BYTE $0xdc // VPDPBUSD     Y12, Y6, Y11
-	VPXOR        Y12, Y12, Y12
-	VMOVDQU      448(R11)(DI*1), Y13
-	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xe5 // VPDPBUSD     Y13, Y5, Y12
-	VMOVDQU      480(R11)(DI*1), Y5
-	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xe5 // VPDPBUSD     Y5, Y6, Y12
+	VMOVDQU      352(R10)(DI*1), Y6
+	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xde // VPDPBUSD     Y6, Y7, Y11
+	VPACKSSDW    Y10, Y8, Y8
+	VPMADDWD     Y3, Y8, Y8
 	VPACKSSDW    Y11, Y9, Y9
-	VPMADDWD     Y2, Y9, Y9
+	VPMADDWD     Y3, Y9, Y9
+	VMOVDQU      50(R9), X6
+	VINSERTI128  $0x01, 138(R9), Y6, Y6
+	VPSRLW       $0x04, Y6, Y7
+	VPAND        Y0, Y6, Y6
+	VPAND        Y0, Y7, Y7
+	VPBROADCASTD 46(R9), Y10
+	VPBROADCASTD 134(R9), Y11
+	VPBLENDD     $0xf0, Y11, Y10, Y10
+	VPSLLVD      secondBy4<>+0(SB), Y10, Y10
+	VPSHUFB      fifthLow<>+0(SB), Y10, Y11
+	VPAND        Y2, Y11, Y11
+	VPMINUB      Y1, Y11, Y11
+	VPOR         Y11, Y6, Y6
+	VPSHUFB      fifthHigh<>+0(SB), Y10, Y10
+	VPAND        Y2, Y10, Y10
+	VPMINUB      Y1, Y10, Y10
+	VPOR         Y10, Y7, Y7
+	VPXOR        Y10, Y10, Y10
+	VMOVDQU      384(R10), Y11
+	BYTE $0xc4; BYTE $0x42; BYTE $0x4d; BYTE $0x50; BYTE $0xd3 // VPDPBUSD     Y11, Y6, Y10
+	VMOVDQU      416(R10), Y11
+	BYTE $0xc4; BYTE $0x42; BYTE $0x45; BYTE $0x50; BYTE $0xd3 // VPDPBUSD     Y11, Y7, Y10
+	VPXOR        Y11, Y11, Y11
+	VMOVDQU      384(R10)(DI*1), Y12
+	BYTE $0xc4; BYTE $0x42; BYTE $0x4d; BYTE $0x50; BYTE $0xdc // VPDPBUSD     Y12, Y6, Y11
+	VMOVDQU      416(R10)(DI*1), Y6
+	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xde // VPDPBUSD     Y6, Y7, Y11
+	VMOVDQU      72(R9), X6
+	VINSERTI128  $0x01, 160(R9), Y6, Y6
+	VPSRLW       $0x04, Y6, Y7
+	VPAND        Y0, Y6, Y6
+	VPAND        Y0, Y7, Y7
+	VPBROADCASTD 68(R9), Y12
+	VPBROADCASTD 156(R9), Y13
+	VPBLENDD     $0xf0, Y13, Y12, Y12
+	VPSLLVD      secondBy4<>+0(SB), Y12, Y12
+	VPSHUFB      fifthLow<>+0(SB), Y12, Y13
+	VPAND        Y2, Y13, Y13
+	VPMINUB      Y1, Y13, Y13
+	VPOR         Y13, Y6, Y6
+	VPSHUFB      fifthHigh<>+0(SB), Y12, Y12
+	VPAND        Y2, Y12, Y12
+	VPMINUB      Y1, Y12, Y12
+	VPOR         Y12, Y7, Y7
+	VPXOR        Y12, Y12, Y12
+	VMOVDQU      448(R10), Y13
+	BYTE $0xc4; BYTE $0x42; BYTE $0x4d; BYTE $0x50; BYTE $0xe5 // VPDPBUSD     Y13, Y6, Y12
+	VMOVDQU      480(R10), Y13
+	BYTE $0xc4; BYTE $0x42; BYTE $0x45; BYTE $0x50; BYTE $0xe5 // VPDPBUSD     Y13, Y7, Y12
+	VPXOR        Y13, Y13, Y13
+	VMOVDQU      448(R10)(DI*1), Y14
+	BYTE $0xc4; BYTE $0x42; BYTE $0x4d; BYTE $0x50; BYTE $0xee // VPDPBUSD     Y14, Y6, Y13
+	VMOVDQU      480(R10)(DI*1), Y6
+	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xee // VPDPBUSD     Y6, Y7, Y13
 	VPACKSSDW    Y12, Y10, Y10
-	VPMADDWD     Y2, Y10, Y10
-	VPHADDD      Y9, Y7, Y7
-	VPHADDD      Y10, Y8, Y8
-	VPBROADCASTD (R9), Y5
-	VPBROADCASTD 22(R9), Y6
-	VPBLENDD     $0x02, Y6, Y5, Y5
-	VPBROADCASTD 44(R9), Y6
-	VPBLENDD     $0x04, Y6, Y5, Y5
-	VPBROADCASTD 66(R9), Y6
-	VPBLENDD     $0x08, Y6, Y5, Y5
-	VPBROADCASTD 88(R9), Y6
-	VPBLENDD     $0x10, Y6, Y5, Y5
-	VPBROADCASTD 110(R9), Y6
-	VPBLENDD     $0x20, Y6, Y5, Y5
-	VPBROADCASTD 132(R9), Y6
-	VPBLENDD     $0x40, Y6, Y5, Y5
-	VPBROADCASTD 154(R9), Y6
-	VPBLENDD     $0x80, Y6, Y5, Y5
-	VPXOR        Y6, Y6, Y6
-	VPBLENDW     $0xaa, Y6, Y5, Y5
-	VPACKUSDW    Y5, Y5, Y5
-	VPERMQ       $0xd8, Y5, Y5
-	VCVTPH2PS    X5, Y5
-	VMOVDQU      64(R11), Y6
-	VPSLLD       $0x04, Y6, Y6
-	VPADDD       Y6, Y7, Y7
-	VCVTDQ2PS    Y7, Y7
-	VMULPS       (R11), Y5, Y6
-	VFMADD231PS  Y7, Y6, Y3
-	VMOVDQU      64(R11)(DI*1), Y6
-	VPSLLD       $0x04, Y6, Y6
-	VPADDD       Y6, Y8, Y8
+	VPMADDWD     Y3, Y10, Y10
+	VPACKSSDW    Y13, Y11, Y11
+	VPMADDWD     Y3, Y11, Y11
+	VMOVDQU      (R9), Y6
+	VPBLENDW     $0x12, 42(R9), Y6, Y6
+	VPBLENDW     $0x24, 84(R9), Y6, Y6
+	VPBLENDW     $0x40, 120(R9), Y6, Y6
+	VPBLENDW     $0x80, 124(R9), Y6, Y6
+	VEXTRACTI128 $0x01, Y6, X7
+	VPBLENDW     $0xb8, X7, X6, X6
+	VPSHUFB      halvesOrder22<>+0(SB), X6, X6
+	VCVTPH2PS    X6, Y6
+	VSHUFPS      $0xdd, Y10, Y8, Y7
+	VSHUFPS      $0x88, Y10, Y8, Y8
+	VPADDD       Y7, Y8, Y8
+	VMOVDQU      64(R10), Y7
+	VPSLLD       $0x04, Y7, Y7
+	VPADDD       Y7, Y8, Y8
 	VCVTDQ2PS    Y8, Y8
-	VMULPS       (R11)(DI*1), Y5, Y5
-	VFMADD231PS  Y8, Y5, Y4
+	VMULPS       (R10), Y6, Y7
+	VFMADD231PS  Y8, Y7, Y4
+	VSHUFPS      $0xdd, Y11, Y9, Y7
+	VSHUFPS      $0x88, Y11, Y9, Y9
+	VPADDD       Y7, Y9, Y9
+	VMOVDQU      64(R10)(DI*1), Y7
+	VPSLLD       $0x04, Y7, Y7
+	VPADDD       Y7, Y9, Y9
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       (R10)(DI*1), Y6, Y6
+	VFMADD231PS  Y9, Y6, Y5
 	ADDQ         $+176, R9
 	ADDQ         $+512, R10
-	ADDQ         $+512, R11
 	DECQ         R8
-	JZ           done82
+	JZ           done72
 	CMPQ         R8, $0x01
-	JNE          group80
-	MOVQ         back+72(FP), R12
-	SUBQ         R12, R9
-	JMP          group80
+	JNE          group71
+	MOVQ         back+72(FP), R11
+	SUBQ         R11, R9
+	JMP          group71
 
-done82:
-	VMOVUPS     Y3, (SP)(BX*1)
-	VMOVUPS     Y4, 256(SP)(BX*1)
+done72:
+	VMOVUPS     Y4, (SP)(BX*1)
+	VMOVUPS     Y5, 256(SP)(BX*1)
 	MOVQ        rowBytes+24(FP), R8
 	ADDQ        R8, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row79
-	VMOVDQU     (SP), Y3
-	VMOVDQU     32(SP), Y4
-	VMOVDQU     64(SP), Y5
-	VMOVDQU     96(SP), Y6
-	VPUNPCKLDQ  Y4, Y3, Y7
-	VPUNPCKHDQ  Y4, Y3, Y3
-	VPUNPCKLDQ  Y6, Y5, Y4
-	VPUNPCKHDQ  Y6, Y5, Y5
-	VPUNPCKLQDQ Y4, Y7, Y6
-	VPUNPCKHQDQ Y4, Y7, Y4
-	VPUNPCKLQDQ Y5, Y3, Y7
-	VPUNPCKHQDQ Y5, Y3, Y3
-	VMOVDQU     128(SP), Y5
-	VMOVDQU     160(SP), Y8
-	VMOVDQU     192(SP), Y9
-	VMOVDQU     224(SP), Y10
-	VPUNPCKLDQ  Y8, Y5, Y11
-	VPUNPCKHDQ  Y8, Y5, Y5
-	VPUNPCKLDQ  Y10, Y9, Y8
-	VPUNPCKHDQ  Y10, Y9, Y9
-	VPUNPCKLQDQ Y8, Y11, Y10
-	VPUNPCKHQDQ Y8, Y11, Y8
-	VPUNPCKLQDQ Y9, Y5, Y11
-	VPUNPCKHQDQ Y9, Y5, Y5
-	VPXOR       Y9, Y9, Y9
-	VPERM2F128  $0x20, Y10, Y6, Y12
-	VADDPS      Y12, Y9, Y9
-	VPERM2F128  $0x20, Y8, Y4, Y12
-	VADDPS      Y12, Y9, Y9
-	VPERM2F128  $0x20, Y11, Y7, Y12
-	VADDPS      Y12, Y9, Y9
-	VPERM2F128  $0x20, Y5, Y3, Y12
-	VADDPS      Y12, Y9, Y9
-	VPERM2F128  $0x31, Y10, Y6, Y6
-	VADDPS      Y6, Y9, Y9
-	VPERM2F128  $0x31, Y8, Y4, Y4
-	VADDPS      Y4, Y9, Y9
-	VPERM2F128  $0x31, Y11, Y7, Y4
-	VADDPS      Y4, Y9, Y9
-	VPERM2F128  $0x31, Y5, Y3, Y3
-	VADDPS      Y3, Y9, Y9
-	VMOVUPS     Y9, (CX)
+	JNE         row68
+	VMOVDQU     (SP), Y4
+	VMOVDQU     32(SP), Y5
+	VMOVDQU     64(SP), Y6
+	VMOVDQU     96(SP), Y7
+	VPUNPCKLDQ  Y5, Y4, Y8
+	VPUNPCKHDQ  Y5, Y4, Y4
+	VPUNPCKLDQ  Y7, Y6, Y5
+	VPUNPCKHDQ  Y7, Y6, Y6
+	VPUNPCKLQDQ Y5, Y8, Y7
+	VPUNPCKHQDQ Y5, Y8, Y5
+	VPUNPCKLQDQ Y6, Y4, Y8
+	VPUNPCKHQDQ Y6, Y4, Y4
+	VMOVDQU     128(SP), Y6
+	VMOVDQU     160(SP), Y9
+	VMOVDQU     192(SP), Y10
+	VMOVDQU     224(SP), Y11
+	VPUNPCKLDQ  Y9, Y6, Y12
+	VPUNPCKHDQ  Y9, Y6, Y6
+	VPUNPCKLDQ  Y11, Y10, Y9
+	VPUNPCKHDQ  Y11, Y10, Y10
+	VPUNPCKLQDQ Y9, Y12, Y11
+	VPUNPCKHQDQ Y9, Y12, Y9
+	VPUNPCKLQDQ Y10, Y6, Y12
+	VPUNPCKHQDQ Y10, Y6, Y6
+	VPXOR       Y10, Y10, Y10
+	VPERM2F128  $0x20, Y11, Y7, Y13
+	VADDPS      Y13, Y10, Y10
+	VPERM2F128  $0x20, Y9, Y5, Y13
+	VADDPS      Y13, Y10, Y10
+	VPERM2F128  $0x20, Y12, Y8, Y13
+	VADDPS      Y13, Y10, Y10
+	VPERM2F128  $0x20, Y6, Y4, Y13
+	VADDPS      Y13, Y10, Y10
+	VPERM2F128  $0x31, Y11, Y7, Y7
+	VADDPS      Y7, Y10, Y10
+	VPERM2F128  $0x31, Y9, Y5, Y5
+	VADDPS      Y5, Y10, Y10
+	VPERM2F128  $0x31, Y12, Y8, Y5
+	VADDPS      Y5, Y10, Y10
+	VPERM2F128  $0x31, Y6, Y4, Y4
+	VADDPS      Y4, Y10, Y10
+	VMOVUPS     Y10, (CX)
 	MOVQ        ldo+8(FP), BX
-	VMOVDQU     256(SP), Y3
-	VMOVDQU     288(SP), Y4
-	VMOVDQU     320(SP), Y5
-	VMOVDQU     352(SP), Y6
-	VPUNPCKLDQ  Y4, Y3, Y7
-	VPUNPCKHDQ  Y4, Y3, Y3
-	VPUNPCKLDQ  Y6, Y5, Y4
-	VPUNPCKHDQ  Y6, Y5, Y5
-	VPUNPCKLQDQ Y4, Y7, Y6
-	VPUNPCKHQDQ Y4, Y7, Y4
-	VPUNPCKLQDQ Y5, Y3, Y7
-	VPUNPCKHQDQ Y5, Y3, Y3
-	VMOVDQU     384(SP), Y5
-	VMOVDQU     416(SP), Y8
-	VMOVDQU     448(SP), Y9
-	VMOVDQU     480(SP), Y10
-	VPUNPCKLDQ  Y8, Y5, Y11
-	VPUNPCKHDQ  Y8, Y5, Y5
-	VPUNPCKLDQ  Y10, Y9, Y8
-	VPUNPCKHDQ  Y10, Y9, Y9
-	VPUNPCKLQDQ Y8, Y11, Y10
-	VPUNPCKHQDQ Y8, Y11, Y8
-	VPUNPCKLQDQ Y9, Y5, Y11
-	VPUNPCKHQDQ Y9, Y5, Y5
-	VPXOR       Y9, Y9, Y9
-	VPERM2F128  $0x20, Y10, Y6, Y12
-	VADDPS      Y12, Y9, Y9
-	VPERM2F128  $0x20, Y8, Y4, Y12
-	VADDPS      Y12, Y9, Y9
-	VPERM2F128  $0x20, Y11, Y7, Y12
-	VADDPS      Y12, Y9, Y9
-	VPERM2F128  $0x20, Y5, Y3, Y12
-	VADDPS      Y12, Y9, Y9
-	VPERM2F128  $0x31, Y10, Y6, Y6
-	VADDPS      Y6, Y9, Y9
-	VPERM2F128  $0x31, Y8, Y4, Y4
-	VADDPS      Y4, Y9, Y9
-	VPERM2F128  $0x31, Y11, Y7, Y4
-	VADDPS      Y4, Y9, Y9
-	VPERM2F128  $0x31, Y5, Y3, Y3
-	VADDPS      Y3, Y9, Y9
-	VMOVUPS     Y9, (CX)(BX*4)
+	VMOVDQU     256(SP), Y4
+	VMOVDQU     288(SP), Y5
+	VMOVDQU     320(SP), Y6
+	VMOVDQU     352(SP), Y7
+	VPUNPCKLDQ  Y5, Y4, Y8
+	VPUNPCKHDQ  Y5, Y4, Y4
+	VPUNPCKLDQ  Y7, Y6, Y5
+	VPUNPCKHDQ  Y7, Y6, Y6
+	VPUNPCKLQDQ Y5, Y8, Y7
+	VPUNPCKHQDQ Y5, Y8, Y5
+	VPUNPCKLQDQ Y6, Y4, Y8
+	VPUNPCKHQDQ Y6, Y4, Y4
+	VMOVDQU     384(SP), Y6
+	VMOVDQU     416(SP), Y9
+	VMOVDQU     448(SP), Y10
+	VMOVDQU     480(SP), Y11
+	VPUNPCKLDQ  Y9, Y6, Y12
+	VPUNPCKHDQ  Y9, Y6, Y6
+	VPUNPCKLDQ  Y11, Y10, Y9
+	VPUNPCKHDQ  Y11, Y10, Y10
+	VPUNPCKLQDQ Y9, Y12, Y11
+	VPUNPCKHQDQ Y9, Y12, Y9
+	VPUNPCKLQDQ Y10, Y6, Y12
+	VPUNPCKHQDQ Y10, Y6, Y6
+	VPXOR       Y10, Y10, Y10
+	VPERM2F128  $0x20, Y11, Y7, Y13
+	VADDPS      Y13, Y10, Y10
+	VPERM2F128  $0x20, Y9, Y5, Y13
+	VADDPS      Y13, Y10, Y10
+	VPERM2F128  $0x20, Y12, Y8, Y13
+	VADDPS      Y13, Y10, Y10
+	VPERM2F128  $0x20, Y6, Y4, Y13
+	VADDPS      Y13, Y10, Y10
+	VPERM2F128  $0x31, Y11, Y7, Y7
+	VADDPS      Y7, Y10, Y10
+	VPERM2F128  $0x31, Y9, Y5, Y5
+	VADDPS      Y5, Y10, Y10
+	VPERM2F128  $0x31, Y12, Y8, Y5
+	VADDPS      Y5, Y10, Y10
+	VPERM2F128  $0x31, Y6, Y4, Y4
+	VADDPS      Y4, Y10, Y10
+	VMOVUPS     Y10, (CX)(BX*4)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet78
+	JNZ         octet67
 	VZEROUPPER
 	RET
 
@@ -2733,215 +3133,333 @@ TEXT ·dotQ5_1x1AVX2(SB), $256-80
 	MOVQ    out+0(FP), CX
 	MOVQ    octets+32(FP), DX
 	VMOVDQU nibbleMask<>+0(SB), Y0
-	VMOVDQU fifthBit<>+0(SB), Y1
-	VMOVDQU onesWords<>+0(SB), Y2
+	VMOVDQU sixteen<>+0(SB), Y1
+	VMOVDQU fifthBit<>+0(SB), Y2
+	VMOVDQU onesWords<>+0(SB), Y3
 	MOVQ    AX, SI
 
-octet85:
+octet73:
 	XORQ BX, BX
 
-row86:
+row74:
 	LEAQ 65536(AX), DI
 
-touch90:
+touch75:
 	CMPQ       SI, DI
-	JGE        touched91
+	JGE        touched76
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch90
+	JMP        touch75
 
-touched91:
-	MOVQ  AX, R8
-	MOVQ  blocks+40(FP), R9
-	MOVQ  lanes+48(FP), R10
-	MOVQ  n+64(FP), DI
-	VPXOR Y3, Y3, Y3
-
-group87:
+touched76:
+	MOVQ         AX, R8
+	MOVQ         lanes+48(FP), R9
+	MOVQ         n+64(FP), DI
+	VPXOR        Y4, Y4, Y4
 	PREFETCHT0   4096(R8)
 	PREFETCHT0   4160(R8)
 	PREFETCHT0   4224(R8)
-	VMOVDQU      8(R8), X4
-	VINSERTI128  $0x01, 104(R8), Y4, Y4
-	VPSRLW       $0x04, Y4, Y5
-	VPAND        Y0, Y4, Y4
-	VPAND        Y0, Y5, Y5
-	VMOVDQU      4(R8), X6
-	VINSERTI128  $0x01, 100(R8), Y6, Y6
-	VPSHUFB      fifthLow<>+0(SB), Y6, Y7
-	VPAND        Y1, Y7, Y7
-	VPCMPEQB     Y1, Y7, Y7
-	VPAND        sixteen<>+0(SB), Y7, Y7
-	VPOR         Y7, Y4, Y4
-	VPSHUFB      fifthHigh<>+0(SB), Y6, Y6
-	VPAND        Y1, Y6, Y6
-	VPCMPEQB     Y1, Y6, Y6
-	VPAND        sixteen<>+0(SB), Y6, Y6
-	VPOR         Y6, Y5, Y5
-	VPMADDUBSW   256(R10), Y4, Y4
-	VPMADDUBSW   288(R10), Y5, Y5
-	VPADDW       Y5, Y4, Y4
-	VPMADDWD     Y2, Y4, Y4
-	VMOVDQU      32(R8), X5
-	VINSERTI128  $0x01, 128(R8), Y5, Y5
+	VMOVDQU      8(R8), X5
+	VINSERTI128  $0x01, 104(R8), Y5, Y5
 	VPSRLW       $0x04, Y5, Y6
 	VPAND        Y0, Y5, Y5
 	VPAND        Y0, Y6, Y6
-	VMOVDQU      28(R8), X7
-	VINSERTI128  $0x01, 124(R8), Y7, Y7
+	VPBROADCASTD 4(R8), Y7
+	VPBROADCASTD 100(R8), Y8
+	VPBLENDD     $0xf0, Y8, Y7, Y7
+	VPSLLVD      secondBy4<>+0(SB), Y7, Y7
 	VPSHUFB      fifthLow<>+0(SB), Y7, Y8
-	VPAND        Y1, Y8, Y8
-	VPCMPEQB     Y1, Y8, Y8
-	VPAND        sixteen<>+0(SB), Y8, Y8
+	VPAND        Y2, Y8, Y8
+	VPMINUB      Y1, Y8, Y8
 	VPOR         Y8, Y5, Y5
 	VPSHUFB      fifthHigh<>+0(SB), Y7, Y7
-	VPAND        Y1, Y7, Y7
-	VPCMPEQB     Y1, Y7, Y7
-	VPAND        sixteen<>+0(SB), Y7, Y7
+	VPAND        Y2, Y7, Y7
+	VPMINUB      Y1, Y7, Y7
 	VPOR         Y7, Y6, Y6
-	VPMADDUBSW   320(R10), Y5, Y5
-	VPMADDUBSW   352(R10), Y6, Y6
+	VPMADDUBSW   256(R9), Y5, Y5
+	VPMADDUBSW   288(R9), Y6, Y6
 	VPADDW       Y6, Y5, Y5
-	VPMADDWD     Y2, Y5, Y5
-	VPACKSSDW    Y5, Y4, Y4
-	VPMADDWD     Y2, Y4, Y4
-	VMOVDQU      56(R8), X5
-	VINSERTI128  $0x01, 152(R8), Y5, Y5
-	VPSRLW       $0x04, Y5, Y6
-	VPAND        Y0, Y5, Y5
-	VPAND        Y0, Y6, Y6
-	VMOVDQU      52(R8), X7
-	VINSERTI128  $0x01, 148(R8), Y7, Y7
-	VPSHUFB      fifthLow<>+0(SB), Y7, Y8
-	VPAND        Y1, Y8, Y8
-	VPCMPEQB     Y1, Y8, Y8
-	VPAND        sixteen<>+0(SB), Y8, Y8
-	VPOR         Y8, Y5, Y5
-	VPSHUFB      fifthHigh<>+0(SB), Y7, Y7
-	VPAND        Y1, Y7, Y7
-	VPCMPEQB     Y1, Y7, Y7
-	VPAND        sixteen<>+0(SB), Y7, Y7
-	VPOR         Y7, Y6, Y6
-	VPMADDUBSW   384(R10), Y5, Y5
-	VPMADDUBSW   416(R10), Y6, Y6
-	VPADDW       Y6, Y5, Y5
-	VPMADDWD     Y2, Y5, Y5
-	VMOVDQU      80(R8), X6
-	VINSERTI128  $0x01, 176(R8), Y6, Y6
+	VMOVDQU      32(R8), X6
+	VINSERTI128  $0x01, 128(R8), Y6, Y6
 	VPSRLW       $0x04, Y6, Y7
 	VPAND        Y0, Y6, Y6
 	VPAND        Y0, Y7, Y7
-	VMOVDQU      76(R8), X8
-	VINSERTI128  $0x01, 172(R8), Y8, Y8
+	VPBROADCASTD 28(R8), Y8
+	VPBROADCASTD 124(R8), Y9
+	VPBLENDD     $0xf0, Y9, Y8, Y8
+	VPSLLVD      secondBy4<>+0(SB), Y8, Y8
 	VPSHUFB      fifthLow<>+0(SB), Y8, Y9
-	VPAND        Y1, Y9, Y9
-	VPCMPEQB     Y1, Y9, Y9
-	VPAND        sixteen<>+0(SB), Y9, Y9
+	VPAND        Y2, Y9, Y9
+	VPMINUB      Y1, Y9, Y9
 	VPOR         Y9, Y6, Y6
 	VPSHUFB      fifthHigh<>+0(SB), Y8, Y8
-	VPAND        Y1, Y8, Y8
-	VPCMPEQB     Y1, Y8, Y8
-	VPAND        sixteen<>+0(SB), Y8, Y8
+	VPAND        Y2, Y8, Y8
+	VPMINUB      Y1, Y8, Y8
 	VPOR         Y8, Y7, Y7
-	VPMADDUBSW   448(R10), Y6, Y6
-	VPMADDUBSW   480(R10), Y7, Y7
+	VPMADDUBSW   320(R9), Y6, Y6
+	VPMADDUBSW   352(R9), Y7, Y7
 	VPADDW       Y7, Y6, Y6
-	VPMADDWD     Y2, Y6, Y6
-	VPACKSSDW    Y6, Y5, Y5
-	VPMADDWD     Y2, Y5, Y5
-	VPHADDD      Y5, Y4, Y4
-	VPBROADCASTD (R8), Y5
-	VPBROADCASTD 24(R8), Y6
-	VPBLENDD     $0x02, Y6, Y5, Y5
-	VPBROADCASTD 48(R8), Y6
-	VPBLENDD     $0x04, Y6, Y5, Y5
-	VPBROADCASTD 72(R8), Y6
-	VPBLENDD     $0x08, Y6, Y5, Y5
-	VPBROADCASTD 96(R8), Y6
-	VPBLENDD     $0x10, Y6, Y5, Y5
-	VPBROADCASTD 120(R8), Y6
-	VPBLENDD     $0x20, Y6, Y5, Y5
-	VPBROADCASTD 144(R8), Y6
-	VPBLENDD     $0x40, Y6, Y5, Y5
-	VPBROADCASTD 168(R8), Y6
-	VPBLENDD     $0x80, Y6, Y5, Y5
-	VPXOR        Y6, Y6, Y6
-	VPBLENDW     $0xaa, Y6, Y5, Y6
-	VPSRLD       $0x10, Y5, Y5
-	VPACKUSDW    Y5, Y6, Y6
-	VPERMQ       $0xd8, Y6, Y6
-	VCVTPH2PS    X6, Y5
-	VEXTRACTI128 $0x01, Y6, X6
-	VCVTPH2PS    X6, Y6
-	VCVTDQ2PS    Y4, Y4
-	VMULPS       (R10), Y5, Y5
-	VFMADD231PS  Y4, Y5, Y3
-	VFMADD231PS  32(R10), Y6, Y3
+	VPBLENDD     $0xcc, Y6, Y5, Y7
+	VSHUFPD      $0x05, Y6, Y5, Y5
+	VPADDW       Y7, Y5, Y5
+	VPMADDWD     Y3, Y5, Y5
+	VMOVDQU      56(R8), X6
+	VINSERTI128  $0x01, 152(R8), Y6, Y6
+	VPSRLW       $0x04, Y6, Y7
+	VPAND        Y0, Y6, Y6
+	VPAND        Y0, Y7, Y7
+	VPBROADCASTD 52(R8), Y8
+	VPBROADCASTD 148(R8), Y9
+	VPBLENDD     $0xf0, Y9, Y8, Y8
+	VPSLLVD      secondBy4<>+0(SB), Y8, Y8
+	VPSHUFB      fifthLow<>+0(SB), Y8, Y9
+	VPAND        Y2, Y9, Y9
+	VPMINUB      Y1, Y9, Y9
+	VPOR         Y9, Y6, Y6
+	VPSHUFB      fifthHigh<>+0(SB), Y8, Y8
+	VPAND        Y2, Y8, Y8
+	VPMINUB      Y1, Y8, Y8
+	VPOR         Y8, Y7, Y7
+	VPMADDUBSW   384(R9), Y6, Y6
+	VPMADDUBSW   416(R9), Y7, Y7
+	VPADDW       Y7, Y6, Y6
+	VMOVDQU      80(R8), X7
+	VINSERTI128  $0x01, 176(R8), Y7, Y7
+	VPSRLW       $0x04, Y7, Y8
+	VPAND        Y0, Y7, Y7
+	VPAND        Y0, Y8, Y8
+	VPBROADCASTD 76(R8), Y9
+	VPBROADCASTD 172(R8), Y10
+	VPBLENDD     $0xf0, Y10, Y9, Y9
+	VPSLLVD      secondBy4<>+0(SB), Y9, Y9
+	VPSHUFB      fifthLow<>+0(SB), Y9, Y10
+	VPAND        Y2, Y10, Y10
+	VPMINUB      Y1, Y10, Y10
+	VPOR         Y10, Y7, Y7
+	VPSHUFB      fifthHigh<>+0(SB), Y9, Y9
+	VPAND        Y2, Y9, Y9
+	VPMINUB      Y1, Y9, Y9
+	VPOR         Y9, Y8, Y8
+	VPMADDUBSW   448(R9), Y7, Y7
+	VPMADDUBSW   480(R9), Y8, Y8
+	VPADDW       Y8, Y7, Y7
+	VPBLENDD     $0xcc, Y7, Y6, Y8
+	VSHUFPD      $0x05, Y7, Y6, Y6
+	VPADDW       Y8, Y6, Y6
+	VPMADDWD     Y3, Y6, Y6
+	VMOVDQU      (R8), Y7
+	VPBLENDD     $0x82, 44(R8), Y7, Y7
+	VPBLENDD     $0x04, 88(R8), Y7, Y7
+	VPBLENDD     $0x10, 104(R8), Y7, Y7
+	VPBLENDD     $0x08, 132(R8), Y7, Y7
+	VPBLENDD     $0x20, 148(R8), Y7, Y7
+	VPSHUFB      pairsOrder24<>+0(SB), Y7, Y7
+	VEXTRACTI128 $0x01, Y7, X8
+	VPUNPCKLWD   X8, X7, X9
+	VPUNPCKHWD   X8, X7, X7
+	VCVTPH2PS    X9, Y9
+	VCVTPH2PS    X7, Y7
 	ADDQ         $+192, R8
 	ADDQ         $+512, R9
-	ADDQ         $+512, R10
 	DECQ         DI
-	JZ           done89
+	JZ           last78
 	CMPQ         DI, $0x01
-	JNE          group87
-	MOVQ         back+72(FP), R11
-	SUBQ         R11, R8
-	JMP          group87
+	JNE          group77
+	MOVQ         back+72(FP), R10
+	SUBQ         R10, R8
 
-done89:
-	VMOVUPS     Y3, (SP)(BX*1)
+group77:
+	PREFETCHT0   4096(R8)
+	PREFETCHT0   4160(R8)
+	PREFETCHT0   4224(R8)
+	VMOVDQU      8(R8), X8
+	VINSERTI128  $0x01, 104(R8), Y8, Y8
+	VPSRLW       $0x04, Y8, Y10
+	VPAND        Y0, Y8, Y8
+	VPAND        Y0, Y10, Y10
+	VPBROADCASTD 4(R8), Y11
+	VPBROADCASTD 100(R8), Y12
+	VPBLENDD     $0xf0, Y12, Y11, Y11
+	VPSLLVD      secondBy4<>+0(SB), Y11, Y11
+	VPSHUFB      fifthLow<>+0(SB), Y11, Y12
+	VPAND        Y2, Y12, Y12
+	VPMINUB      Y1, Y12, Y12
+	VPOR         Y12, Y8, Y8
+	VPSHUFB      fifthHigh<>+0(SB), Y11, Y11
+	VPAND        Y2, Y11, Y11
+	VPMINUB      Y1, Y11, Y11
+	VPOR         Y11, Y10, Y10
+	VPMADDUBSW   256(R9), Y8, Y8
+	VPMADDUBSW   288(R9), Y10, Y10
+	VPADDW       Y10, Y8, Y8
+	VMOVDQU      32(R8), X10
+	VINSERTI128  $0x01, 128(R8), Y10, Y10
+	VPSRLW       $0x04, Y10, Y11
+	VPAND        Y0, Y10, Y10
+	VPAND        Y0, Y11, Y11
+	VPBROADCASTD 28(R8), Y12
+	VPBROADCASTD 124(R8), Y13
+	VPBLENDD     $0xf0, Y13, Y12, Y12
+	VPSLLVD      secondBy4<>+0(SB), Y12, Y12
+	VPSHUFB      fifthLow<>+0(SB), Y12, Y13
+	VPAND        Y2, Y13, Y13
+	VPMINUB      Y1, Y13, Y13
+	VPOR         Y13, Y10, Y10
+	VPSHUFB      fifthHigh<>+0(SB), Y12, Y12
+	VPAND        Y2, Y12, Y12
+	VPMINUB      Y1, Y12, Y12
+	VPOR         Y12, Y11, Y11
+	VPMADDUBSW   320(R9), Y10, Y10
+	VPMADDUBSW   352(R9), Y11, Y11
+	VPADDW       Y11, Y10, Y10
+	VPBLENDD     $0xcc, Y10, Y8, Y11
+	VSHUFPD      $0x05, Y10, Y8, Y8
+	VPADDW       Y11, Y8, Y8
+	VPMADDWD     Y3, Y8, Y8
+	VMOVDQU      56(R8), X10
+	VINSERTI128  $0x01, 152(R8), Y10, Y10
+	VPSRLW       $0x04, Y10, Y11
+	VPAND        Y0, Y10, Y10
+	VPAND        Y0, Y11, Y11
+	VPBROADCASTD 52(R8), Y12
+	VPBROADCASTD 148(R8), Y13
+	VPBLENDD     $0xf0, Y13, Y12, Y12
+	VPSLLVD      secondBy4<>+0(SB), Y12, Y12
+	VPSHUFB      fifthLow<>+0(SB), Y12, Y13
+	VPAND        Y2, Y13, Y13
+	VPMINUB      Y1, Y13, Y13
+	VPOR         Y13, Y10, Y10
+	VPSHUFB      fifthHigh<>+0(SB), Y12, Y12
+	VPAND        Y2, Y12, Y12
+	VPMINUB      Y1, Y12, Y12
+	VPOR         Y12, Y11, Y11
+	VPMADDUBSW   384(R9), Y10, Y10
+	VPMADDUBSW   416(R9), Y11, Y11
+	VPADDW       Y11, Y10, Y10
+	VMOVDQU      80(R8), X11
+	VINSERTI128  $0x01, 176(R8), Y11, Y11
+	VPSRLW       $0x04, Y11, Y12
+	VPAND        Y0, Y11, Y11
+	VPAND        Y0, Y12, Y12
+	VPBROADCASTD 76(R8), Y13
+	VPBROADCASTD 172(R8), Y14
+	VPBLENDD     $0xf0, Y14, Y13, Y13
+	VPSLLVD      secondBy4<>+0(SB), Y13, Y13
+	VPSHUFB      fifthLow<>+0(SB), Y13, Y14
+	VPAND        Y2, Y14, Y14
+	VPMINUB      Y1, Y14, Y14
+	VPOR         Y14, Y11, Y11
+	VPSHUFB      fifthHigh<>+0(SB), Y13, Y13
+	VPAND        Y2, Y13, Y13
+	VPMINUB      Y1, Y13, Y13
+	VPOR         Y13, Y12, Y12
+	VPMADDUBSW   448(R9), Y11, Y11
+	VPMADDUBSW   480(R9), Y12, Y12
+	VPADDW       Y12, Y11, Y11
+	VPBLENDD     $0xcc, Y11, Y10, Y12
+	VSHUFPD      $0x05, Y11, Y10, Y10
+	VPADDW       Y12, Y10, Y10
+	VPMADDWD     Y3, Y10, Y10
+	VSHUFPS      $0xdd, Y6, Y5, Y11
+	VSHUFPS      $0x88, Y6, Y5, Y5
+	VPADDD       Y11, Y5, Y5
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       -512(R9), Y9, Y6
+	VFMADD231PS  Y5, Y6, Y4
+	VFMADD231PS  -480(R9), Y7, Y4
+	VMOVDQU      (R8), Y5
+	VPBLENDD     $0x82, 44(R8), Y5, Y5
+	VPBLENDD     $0x04, 88(R8), Y5, Y5
+	VPBLENDD     $0x10, 104(R8), Y5, Y5
+	VPBLENDD     $0x08, 132(R8), Y5, Y5
+	VPBLENDD     $0x20, 148(R8), Y5, Y5
+	VPSHUFB      pairsOrder24<>+0(SB), Y5, Y5
+	VEXTRACTI128 $0x01, Y5, X6
+	VPUNPCKLWD   X6, X5, X9
+	VPUNPCKHWD   X6, X5, X7
+	VCVTPH2PS    X9, Y9
+	VCVTPH2PS    X7, Y7
+	VMOVDQA      Y8, Y5
+	VMOVDQA      Y10, Y6
+	VMOVDQA      Y9, Y9
+	VMOVDQA      Y7, Y7
+	ADDQ         $+192, R8
+	ADDQ         $+512, R9
+	DECQ         DI
+	JZ           last78
+	CMPQ         DI, $0x01
+	JNE          group77
+	MOVQ         back+72(FP), R10
+	SUBQ         R10, R8
+	JMP          group77
+
+last78:
+	VSHUFPS     $0xdd, Y6, Y5, Y8
+	VSHUFPS     $0x88, Y6, Y5, Y5
+	VPADDD      Y8, Y5, Y5
+	VCVTDQ2PS   Y5, Y5
+	VMULPS      -512(R9), Y9, Y6
+	VFMADD231PS Y5, Y6, Y4
+	VFMADD231PS -480(R9), Y7, Y4
+	VMOVUPS     Y4, (SP)(BX*1)
 	MOVQ        rowBytes+24(FP), DI
 	ADDQ        DI, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row86
-	VMOVDQU     (SP), Y3
-	VMOVDQU     32(SP), Y4
-	VMOVDQU     64(SP), Y5
-	VMOVDQU     96(SP), Y6
-	VPUNPCKLDQ  Y4, Y3, Y7
-	VPUNPCKHDQ  Y4, Y3, Y3
-	VPUNPCKLDQ  Y6, Y5, Y4
-	VPUNPCKHDQ  Y6, Y5, Y5
-	VPUNPCKLQDQ Y4, Y7, Y6
-	VPUNPCKHQDQ Y4, Y7, Y4
-	VPUNPCKLQDQ Y5, Y3, Y7
-	VPUNPCKHQDQ Y5, Y3, Y3
-	VMOVDQU     128(SP), Y5
-	VMOVDQU     160(SP), Y8
-	VMOVDQU     192(SP), Y9
-	VMOVDQU     224(SP), Y10
-	VPUNPCKLDQ  Y8, Y5, Y11
-	VPUNPCKHDQ  Y8, Y5, Y5
-	VPUNPCKLDQ  Y10, Y9, Y8
-	VPUNPCKHDQ  Y10, Y9, Y9
-	VPUNPCKLQDQ Y8, Y11, Y10
-	VPUNPCKHQDQ Y8, Y11, Y8
-	VPUNPCKLQDQ Y9, Y5, Y11
-	VPUNPCKHQDQ Y9, Y5, Y5
-	VPXOR       Y9, Y9, Y9
-	VPERM2F128  $0x20, Y10, Y6, Y12
-	VADDPS      Y12, Y9, Y9
-	VPERM2F128  $0x20, Y8, Y4, Y12
-	VADDPS      Y12, Y9, Y9
-	VPERM2F128  $0x20, Y11, Y7, Y12
-	VADDPS      Y12, Y9, Y9
-	VPERM2F128  $0x20, Y5, Y3, Y12
-	VADDPS      Y12, Y9, Y9
-	VPERM2F128  $0x31, Y10, Y6, Y6
-	VADDPS      Y6, Y9, Y9
-	VPERM2F128  $0x31, Y8, Y4, Y4
-	VADDPS      Y4, Y9, Y9
-	VPERM2F128  $0x31, Y11, Y7, Y4
-	VADDPS      Y4, Y9, Y9
-	VPERM2F128  $0x31, Y5, Y3, Y3
-	VADDPS      Y3, Y9, Y9
-	VMOVUPS     Y9, (CX)
+	JNE         row74
+	VMOVDQU     (SP), Y4
+	VMOVDQU     32(SP), Y5
+	VMOVDQU     64(SP), Y6
+	VMOVDQU     96(SP), Y7
+	VPUNPCKLDQ  Y5, Y4, Y8
+	VPUNPCKHDQ  Y5, Y4, Y4
+	VPUNPCKLDQ  Y7, Y6, Y5
+	VPUNPCKHDQ  Y7, Y6, Y6
+	VPUNPCKLQDQ Y5, Y8, Y7
+	VPUNPCKHQDQ Y5, Y8, Y5
+	VPUNPCKLQDQ Y6, Y4, Y8
+	VPUNPCKHQDQ Y6, Y4, Y4
+	VMOVDQU     128(SP), Y6
+	VMOVDQU     160(SP), Y9
+	VMOVDQU     192(SP), Y10
+	VMOVDQU     224(SP), Y11
+	VPUNPCKLDQ  Y9, Y6, Y12
+	VPUNPCKHDQ  Y9, Y6, Y6
+	VPUNPCKLDQ  Y11, Y10, Y9
+	VPUNPCKHDQ  Y11, Y10, Y10
+	VPUNPCKLQDQ Y9, Y12, Y11
+	VPUNPCKHQDQ Y9, Y12, Y9
+	VPUNPCKLQDQ Y10, Y6, Y12
+	VPUNPCKHQDQ Y10, Y6, Y6
+	VPXOR       Y10, Y10, Y10
+	VPERM2F128  $0x20, Y11, Y7, Y13
+	VADDPS      Y13, Y10, Y10
+	VPERM2F128  $0x20, Y9, Y5, Y13
+	VADDPS      Y13, Y10, Y10
+	VPERM2F128  $0x20, Y12, Y8, Y13
+	VADDPS      Y13, Y10, Y10
+	VPERM2F128  $0x20, Y6, Y4, Y13
+	VADDPS      Y13, Y10, Y10
+	VPERM2F128  $0x31, Y11, Y7, Y7
+	VADDPS      Y7, Y10, Y10
+	VPERM2F128  $0x31, Y9, Y5, Y5
+	VADDPS      Y5, Y10, Y10
+	VPERM2F128  $0x31, Y12, Y8, Y5
+	VADDPS      Y5, Y10, Y10
+	VPERM2F128  $0x31, Y6, Y4, Y4
+	VADDPS      Y4, Y10, Y10
+	VMOVUPS     Y10, (CX)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet85
+	JNZ         octet73
 	VZEROUPPER
 	RET
+
+DATA pairsOrder24<>+0(SB)/8, $0x0d0c090805040100
+DATA pairsOrder24<>+8(SB)/8, $0x0f0e0b0a07060302
+DATA pairsOrder24<>+16(SB)/8, $0x050401000d0c0908
+DATA pairsOrder24<>+24(SB)/8, $0x070603020f0e0b0a
+GLOBL pairsOrder24<>(SB), RODATA|NOPTR, $32
 
 // func dotQ5_1x2AVX2(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
@@ -2951,283 +3469,275 @@ TEXT ·dotQ5_1x2AVX2(SB), $512-80
 	MOVQ    octets+32(FP), DX
 	MOVQ    stride+56(FP), DI
 	VMOVDQU nibbleMask<>+0(SB), Y0
-	VMOVDQU fifthBit<>+0(SB), Y1
-	VMOVDQU onesWords<>+0(SB), Y2
+	VMOVDQU sixteen<>+0(SB), Y1
+	VMOVDQU fifthBit<>+0(SB), Y2
+	VMOVDQU onesWords<>+0(SB), Y3
 	MOVQ    AX, SI
 
-octet92:
+octet79:
 	XORQ BX, BX
 
-row93:
+row80:
 	LEAQ 65536(AX), R8
 
-touch97:
+touch81:
 	CMPQ       SI, R8
-	JGE        touched98
+	JGE        touched82
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch97
+	JMP        touch81
 
-touched98:
+touched82:
 	MOVQ  AX, R9
-	MOVQ  blocks+40(FP), R10
-	MOVQ  lanes+48(FP), R11
+	MOVQ  lanes+48(FP), R10
 	MOVQ  n+64(FP), R8
-	VPXOR Y3, Y3, Y3
 	VPXOR Y4, Y4, Y4
+	VPXOR Y5, Y5, Y5
 
-group94:
+group83:
 	PREFETCHT0   4096(R9)
 	PREFETCHT0   4160(R9)
 	PREFETCHT0   4224(R9)
-	VMOVDQU      8(R9), X5
-	VINSERTI128  $0x01, 104(R9), Y5, Y5
-	VPSRLW       $0x04, Y5, Y6
-	VPAND        Y0, Y5, Y5
+	VMOVDQU      8(R9), X6
+	VINSERTI128  $0x01, 104(R9), Y6, Y6
+	VPSRLW       $0x04, Y6, Y7
 	VPAND        Y0, Y6, Y6
-	VMOVDQU      4(R9), X7
-	VINSERTI128  $0x01, 100(R9), Y7, Y7
-	VPSHUFB      fifthLow<>+0(SB), Y7, Y8
-	VPAND        Y1, Y8, Y8
-	VPCMPEQB     Y1, Y8, Y8
-	VPAND        sixteen<>+0(SB), Y8, Y8
-	VPOR         Y8, Y5, Y5
-	VPSHUFB      fifthHigh<>+0(SB), Y7, Y7
-	VPAND        Y1, Y7, Y7
-	VPCMPEQB     Y1, Y7, Y7
-	VPAND        sixteen<>+0(SB), Y7, Y7
-	VPOR         Y7, Y6, Y6
-	VPMADDUBSW   256(R11), Y5, Y7
-	VPMADDUBSW   288(R11), Y6, Y8
-	VPADDW       Y8, Y7, Y7
-	VPMADDWD     Y2, Y7, Y7
-	VPMADDUBSW   256(R11)(DI*1), Y5, Y5
-	VPMADDUBSW   288(R11)(DI*1), Y6, Y6
-	VPADDW       Y6, Y5, Y5
-	VPMADDWD     Y2, Y5, Y5
-	VMOVDQU      32(R9), X6
-	VINSERTI128  $0x01, 128(R9), Y6, Y6
-	VPSRLW       $0x04, Y6, Y8
-	VPAND        Y0, Y6, Y6
-	VPAND        Y0, Y8, Y8
-	VMOVDQU      28(R9), X9
-	VINSERTI128  $0x01, 124(R9), Y9, Y9
-	VPSHUFB      fifthLow<>+0(SB), Y9, Y10
-	VPAND        Y1, Y10, Y10
-	VPCMPEQB     Y1, Y10, Y10
-	VPAND        sixteen<>+0(SB), Y10, Y10
-	VPOR         Y10, Y6, Y6
-	VPSHUFB      fifthHigh<>+0(SB), Y9, Y9
-	VPAND        Y1, Y9, Y9
-	VPCMPEQB     Y1, Y9, Y9
-	VPAND        sixteen<>+0(SB), Y9, Y9
-	VPOR         Y9, Y8, Y8
-	VPMADDUBSW   320(R11), Y6, Y9
-	VPMADDUBSW   352(R11), Y8, Y10
-	VPADDW       Y10, Y9, Y9
-	VPMADDWD     Y2, Y9, Y9
-	VPMADDUBSW   320(R11)(DI*1), Y6, Y6
-	VPMADDUBSW   352(R11)(DI*1), Y8, Y8
-	VPADDW       Y8, Y6, Y6
-	VPMADDWD     Y2, Y6, Y6
-	VPACKSSDW    Y9, Y7, Y7
-	VPMADDWD     Y2, Y7, Y7
-	VPACKSSDW    Y6, Y5, Y5
-	VPMADDWD     Y2, Y5, Y5
-	VMOVDQU      56(R9), X6
-	VINSERTI128  $0x01, 152(R9), Y6, Y6
-	VPSRLW       $0x04, Y6, Y8
-	VPAND        Y0, Y6, Y6
-	VPAND        Y0, Y8, Y8
-	VMOVDQU      52(R9), X9
-	VINSERTI128  $0x01, 148(R9), Y9, Y9
-	VPSHUFB      fifthLow<>+0(SB), Y9, Y10
-	VPAND        Y1, Y10, Y10
-	VPCMPEQB     Y1, Y10, Y10
-	VPAND        sixteen<>+0(SB), Y10, Y10
-	VPOR         Y10, Y6, Y6
-	VPSHUFB      fifthHigh<>+0(SB), Y9, Y9
-	VPAND        Y1, Y9, Y9
-	VPCMPEQB     Y1, Y9, Y9
-	VPAND        sixteen<>+0(SB), Y9, Y9
-	VPOR         Y9, Y8, Y8
-	VPMADDUBSW   384(R11), Y6, Y9
-	VPMADDUBSW   416(R11), Y8, Y10
-	VPADDW       Y10, Y9, Y9
-	VPMADDWD     Y2, Y9, Y9
-	VPMADDUBSW   384(R11)(DI*1), Y6, Y6
-	VPMADDUBSW   416(R11)(DI*1), Y8, Y8
-	VPADDW       Y8, Y6, Y6
-	VPMADDWD     Y2, Y6, Y6
-	VMOVDQU      80(R9), X8
-	VINSERTI128  $0x01, 176(R9), Y8, Y8
-	VPSRLW       $0x04, Y8, Y10
-	VPAND        Y0, Y8, Y8
-	VPAND        Y0, Y10, Y10
-	VMOVDQU      76(R9), X11
-	VINSERTI128  $0x01, 172(R9), Y11, Y11
-	VPSHUFB      fifthLow<>+0(SB), Y11, Y12
-	VPAND        Y1, Y12, Y12
-	VPCMPEQB     Y1, Y12, Y12
-	VPAND        sixteen<>+0(SB), Y12, Y12
-	VPOR         Y12, Y8, Y8
-	VPSHUFB      fifthHigh<>+0(SB), Y11, Y11
-	VPAND        Y1, Y11, Y11
-	VPCMPEQB     Y1, Y11, Y11
-	VPAND        sixteen<>+0(SB), Y11, Y11
-	VPOR         Y11, Y10, Y10
-	VPMADDUBSW   448(R11), Y8, Y11
-	VPMADDUBSW   480(R11), Y10, Y12
-	VPADDW       Y12, Y11, Y11
-	VPMADDWD     Y2, Y11, Y11
-	VPMADDUBSW   448(R11)(DI*1), Y8, Y8
-	VPMADDUBSW   480(R11)(DI*1), Y10, Y10
-	VPADDW       Y10, Y8, Y8
-	VPMADDWD     Y2, Y8, Y8
-	VPACKSSDW    Y11, Y9, Y9
-	VPMADDWD     Y2, Y9, Y9
-	VPACKSSDW    Y8, Y6, Y6
-	VPMADDWD     Y2, Y6, Y6
-	VPHADDD      Y9, Y7, Y7
-	VPHADDD      Y6, Y5, Y5
-	VPBROADCASTD (R9), Y6
-	VPBROADCASTD 24(R9), Y8
-	VPBLENDD     $0x02, Y8, Y6, Y6
-	VPBROADCASTD 48(R9), Y8
-	VPBLENDD     $0x04, Y8, Y6, Y6
-	VPBROADCASTD 72(R9), Y8
-	VPBLENDD     $0x08, Y8, Y6, Y6
-	VPBROADCASTD 96(R9), Y8
-	VPBLENDD     $0x10, Y8, Y6, Y6
-	VPBROADCASTD 120(R9), Y8
-	VPBLENDD     $0x20, Y8, Y6, Y6
-	VPBROADCASTD 144(R9), Y8
-	VPBLENDD     $0x40, Y8, Y6, Y6
-	VPBROADCASTD 168(R9), Y8
-	VPBLENDD     $0x80, Y8, Y6, Y6
-	VPXOR        Y8, Y8, Y8
-	VPBLENDW     $0xaa, Y8, Y6, Y8
-	VPSRLD       $0x10, Y6, Y6
-	VPACKUSDW    Y6, Y8, Y8
-	VPERMQ       $0xd8, Y8, Y8
-	VCVTPH2PS    X8, Y6
-	VEXTRACTI128 $0x01, Y8, X8
-	VCVTPH2PS    X8, Y8
-	VCVTDQ2PS    Y7, Y7
-	VMULPS       (R11), Y6, Y9
-	VFMADD231PS  Y7, Y9, Y3
-	VFMADD231PS  32(R11), Y8, Y3
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       (R11)(DI*1), Y6, Y6
-	VFMADD231PS  Y5, Y6, Y4
-	VFMADD231PS  32(R11)(DI*1), Y8, Y4
+	VPAND        Y0, Y7, Y7
+	VPBROADCASTD 4(R9), Y8
+	VPBROADCASTD 100(R9), Y9
+	VPBLENDD     $0xf0, Y9, Y8, Y8
+	VPSLLVD      secondBy4<>+0(SB), Y8, Y8
+	VPSHUFB      fifthLow<>+0(SB), Y8, Y9
+	VPAND        Y2, Y9, Y9
+	VPMINUB      Y1, Y9, Y9
+	VPOR         Y9, Y6, Y6
+	VPSHUFB      fifthHigh<>+0(SB), Y8, Y8
+	VPAND        Y2, Y8, Y8
+	VPMINUB      Y1, Y8, Y8
+	VPOR         Y8, Y7, Y7
+	VPMADDUBSW   256(R10), Y6, Y8
+	VPMADDUBSW   288(R10), Y7, Y9
+	VPADDW       Y9, Y8, Y8
+	VPMADDUBSW   256(R10)(DI*1), Y6, Y6
+	VPMADDUBSW   288(R10)(DI*1), Y7, Y7
+	VPADDW       Y7, Y6, Y6
+	VMOVDQU      32(R9), X7
+	VINSERTI128  $0x01, 128(R9), Y7, Y7
+	VPSRLW       $0x04, Y7, Y9
+	VPAND        Y0, Y7, Y7
+	VPAND        Y0, Y9, Y9
+	VPBROADCASTD 28(R9), Y10
+	VPBROADCASTD 124(R9), Y11
+	VPBLENDD     $0xf0, Y11, Y10, Y10
+	VPSLLVD      secondBy4<>+0(SB), Y10, Y10
+	VPSHUFB      fifthLow<>+0(SB), Y10, Y11
+	VPAND        Y2, Y11, Y11
+	VPMINUB      Y1, Y11, Y11
+	VPOR         Y11, Y7, Y7
+	VPSHUFB      fifthHigh<>+0(SB), Y10, Y10
+	VPAND        Y2, Y10, Y10
+	VPMINUB      Y1, Y10, Y10
+	VPOR         Y10, Y9, Y9
+	VPMADDUBSW   320(R10), Y7, Y10
+	VPMADDUBSW   352(R10), Y9, Y11
+	VPADDW       Y11, Y10, Y10
+	VPMADDUBSW   320(R10)(DI*1), Y7, Y7
+	VPMADDUBSW   352(R10)(DI*1), Y9, Y9
+	VPADDW       Y9, Y7, Y7
+	VPBLENDD     $0xcc, Y10, Y8, Y9
+	VSHUFPD      $0x05, Y10, Y8, Y8
+	VPADDW       Y9, Y8, Y8
+	VPMADDWD     Y3, Y8, Y8
+	VPBLENDD     $0xcc, Y7, Y6, Y9
+	VSHUFPD      $0x05, Y7, Y6, Y6
+	VPADDW       Y9, Y6, Y6
+	VPMADDWD     Y3, Y6, Y6
+	VMOVDQU      56(R9), X7
+	VINSERTI128  $0x01, 152(R9), Y7, Y7
+	VPSRLW       $0x04, Y7, Y9
+	VPAND        Y0, Y7, Y7
+	VPAND        Y0, Y9, Y9
+	VPBROADCASTD 52(R9), Y10
+	VPBROADCASTD 148(R9), Y11
+	VPBLENDD     $0xf0, Y11, Y10, Y10
+	VPSLLVD      secondBy4<>+0(SB), Y10, Y10
+	VPSHUFB      fifthLow<>+0(SB), Y10, Y11
+	VPAND        Y2, Y11, Y11
+	VPMINUB      Y1, Y11, Y11
+	VPOR         Y11, Y7, Y7
+	VPSHUFB      fifthHigh<>+0(SB), Y10, Y10
+	VPAND        Y2, Y10, Y10
+	VPMINUB      Y1, Y10, Y10
+	VPOR         Y10, Y9, Y9
+	VPMADDUBSW   384(R10), Y7, Y10
+	VPMADDUBSW   416(R10), Y9, Y11
+	VPADDW       Y11, Y10, Y10
+	VPMADDUBSW   384(R10)(DI*1), Y7, Y7
+	VPMADDUBSW   416(R10)(DI*1), Y9, Y9
+	VPADDW       Y9, Y7, Y7
+	VMOVDQU      80(R9), X9
+	VINSERTI128  $0x01, 176(R9), Y9, Y9
+	VPSRLW       $0x04, Y9, Y11
+	VPAND        Y0, Y9, Y9
+	VPAND        Y0, Y11, Y11
+	VPBROADCASTD 76(R9), Y12
+	VPBROADCASTD 172(R9), Y13
+	VPBLENDD     $0xf0, Y13, Y12, Y12
+	VPSLLVD      secondBy4<>+0(SB), Y12, Y12
+	VPSHUFB      fifthLow<>+0(SB), Y12, Y13
+	VPAND        Y2, Y13, Y13
+	VPMINUB      Y1, Y13, Y13
+	VPOR         Y13, Y9, Y9
+	VPSHUFB      fifthHigh<>+0(SB), Y12, Y12
+	VPAND        Y2, Y12, Y12
+	VPMINUB      Y1, Y12, Y12
+	VPOR         Y12, Y11, Y11
+	VPMADDUBSW   448(R10), Y9, Y12
+	VPMADDUBSW   480(R10), Y11, Y13
+	VPADDW       Y13, Y12, Y12
+	VPMADDUBSW   448(R10)(DI*1), Y9, Y9
+	VPMADDUBSW   480(R10)(DI*1), Y11, Y11
+	VPADDW       Y11, Y9, Y9
+	VPBLENDD     $0xcc, Y12, Y10, Y11
+	VSHUFPD      $0x05, Y12, Y10, Y10
+	VPADDW       Y11, Y10, Y10
+	VPMADDWD     Y3, Y10, Y10
+	VPBLENDD     $0xcc, Y9, Y7, Y11
+	VSHUFPD      $0x05, Y9, Y7, Y7
+	VPADDW       Y11, Y7, Y7
+	VPMADDWD     Y3, Y7, Y7
+	VMOVDQU      (R9), Y9
+	VPBLENDD     $0x82, 44(R9), Y9, Y9
+	VPBLENDD     $0x04, 88(R9), Y9, Y9
+	VPBLENDD     $0x10, 104(R9), Y9, Y9
+	VPBLENDD     $0x08, 132(R9), Y9, Y9
+	VPBLENDD     $0x20, 148(R9), Y9, Y9
+	VPSHUFB      pairsOrder24<>+0(SB), Y9, Y9
+	VEXTRACTI128 $0x01, Y9, X11
+	VPUNPCKLWD   X11, X9, X12
+	VPUNPCKHWD   X11, X9, X9
+	VCVTPH2PS    X12, Y12
+	VCVTPH2PS    X9, Y9
+	VSHUFPS      $0xdd, Y10, Y8, Y11
+	VSHUFPS      $0x88, Y10, Y8, Y8
+	VPADDD       Y11, Y8, Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       (R10), Y12, Y10
+	VFMADD231PS  Y8, Y10, Y4
+	VFMADD231PS  32(R10), Y9, Y4
+	VSHUFPS      $0xdd, Y7, Y6, Y8
+	VSHUFPS      $0x88, Y7, Y6, Y6
+	VPADDD       Y8, Y6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       (R10)(DI*1), Y12, Y7
+	VFMADD231PS  Y6, Y7, Y5
+	VFMADD231PS  32(R10)(DI*1), Y9, Y5
 	ADDQ         $+192, R9
 	ADDQ         $+512, R10
-	ADDQ         $+512, R11
 	DECQ         R8
-	JZ           done96
+	JZ           done84
 	CMPQ         R8, $0x01
-	JNE          group94
-	MOVQ         back+72(FP), R12
-	SUBQ         R12, R9
-	JMP          group94
+	JNE          group83
+	MOVQ         back+72(FP), R11
+	SUBQ         R11, R9
+	JMP          group83
 
-done96:
-	VMOVUPS     Y3, (SP)(BX*1)
-	VMOVUPS     Y4, 256(SP)(BX*1)
+done84:
+	VMOVUPS     Y4, (SP)(BX*1)
+	VMOVUPS     Y5, 256(SP)(BX*1)
 	MOVQ        rowBytes+24(FP), R8
 	ADDQ        R8, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row93
-	VMOVDQU     (SP), Y3
-	VMOVDQU     32(SP), Y4
-	VMOVDQU     64(SP), Y5
-	VMOVDQU     96(SP), Y6
-	VPUNPCKLDQ  Y4, Y3, Y7
-	VPUNPCKHDQ  Y4, Y3, Y3
-	VPUNPCKLDQ  Y6, Y5, Y4
-	VPUNPCKHDQ  Y6, Y5, Y5
-	VPUNPCKLQDQ Y4, Y7, Y6
-	VPUNPCKHQDQ Y4, Y7, Y4
-	VPUNPCKLQDQ Y5, Y3, Y7
-	VPUNPCKHQDQ Y5, Y3, Y3
-	VMOVDQU     128(SP), Y5
-	VMOVDQU     160(SP), Y8
-	VMOVDQU     192(SP), Y9
-	VMOVDQU     224(SP), Y10
-	VPUNPCKLDQ  Y8, Y5, Y11
-	VPUNPCKHDQ  Y8, Y5, Y5
-	VPUNPCKLDQ  Y10, Y9, Y8
-	VPUNPCKHDQ  Y10, Y9, Y9
-	VPUNPCKLQDQ Y8, Y11, Y10
-	VPUNPCKHQDQ Y8, Y11, Y8
-	VPUNPCKLQDQ Y9, Y5, Y11
-	VPUNPCKHQDQ Y9, Y5, Y5
-	VPXOR       Y9, Y9, Y9
-	VPERM2F128  $0x20, Y10, Y6, Y12
-	VADDPS      Y12, Y9, Y9
-	VPERM2F128  $0x20, Y8, Y4, Y12
-	VADDPS      Y12, Y9, Y9
-	VPERM2F128  $0x20, Y11, Y7, Y12
-	VADDPS      Y12, Y9, Y9
-	VPERM2F128  $0x20, Y5, Y3, Y12
-	VADDPS      Y12, Y9, Y9
-	VPERM2F128  $0x31, Y10, Y6, Y6
-	VADDPS      Y6, Y9, Y9
-	VPERM2F128  $0x31, Y8, Y4, Y4
-	VADDPS      Y4, Y9, Y9
-	VPERM2F128  $0x31, Y11, Y7, Y4
-	VADDPS      Y4, Y9, Y9
-	VPERM2F128  $0x31, Y5, Y3, Y3
-	VADDPS      Y3, Y9, Y9
-	VMOVUPS     Y9, (CX)
+	JNE         row80
+	VMOVDQU     (SP), Y4
+	VMOVDQU     32(SP), Y5
+	VMOVDQU     64(SP), Y6
+	VMOVDQU     96(SP), Y7
+	VPUNPCKLDQ  Y5, Y4, Y8
+	VPUNPCKHDQ  Y5, Y4, Y4
+	VPUNPCKLDQ  Y7, Y6, Y5
+	VPUNPCKHDQ  Y7, Y6, Y6
+	VPUNPCKLQDQ Y5, Y8, Y7
+	VPUNPCKHQDQ Y5, Y8, Y5
+	VPUNPCKLQDQ Y6, Y4, Y8
+	VPUNPCKHQDQ Y6, Y4, Y4
+	VMOVDQU     128(SP), Y6
+	VMOVDQU     160(SP), Y9
+	VMOVDQU     192(SP), Y10
+	VMOVDQU     224(SP), Y11
+	VPUNPCKLDQ  Y9, Y6, Y12
+	VPUNPCKHDQ  Y9, Y6, Y6
+	VPUNPCKLDQ  Y11, Y10, Y9
+	VPUNPCKHDQ  Y11, Y10, Y10
+	VPUNPCKLQDQ Y9, Y12, Y11
+	VPUNPCKHQDQ Y9, Y12, Y9
+	VPUNPCKLQDQ Y10, Y6, Y12
+	VPUNPCKHQDQ Y10, Y6, Y6
+	VPXOR       Y10, Y10, Y10
+	VPERM2F128  $0x20, Y11, Y7, Y13
+	VADDPS      Y13, Y10, Y10
+	VPERM2F128  $0x20, Y9, Y5, Y13
+	VADDPS      Y13, Y10, Y10
+	VPERM2F128  $0x20, Y12, Y8, Y13
+	VADDPS      Y13, Y10, Y10
+	VPERM2F128  $0x20, Y6, Y4, Y13
+	VADDPS      Y13, Y10, Y10
+	VPERM2F128  $0x31, Y11, Y7, Y7
+	VADDPS      Y7, Y10, Y10
+	VPERM2F128  $0x31, Y9, Y5, Y5
+	VADDPS      Y5, Y10, Y10
+	VPERM2F128  $0x31, Y12, Y8, Y5
+	VADDPS      Y5, Y10, Y10
+	VPERM2F128  $0x31, Y6, Y4, Y4
+	VADDPS      Y4, Y10, Y10
+	VMOVUPS     Y10, (CX)
 	MOVQ        ldo+8(FP), BX
-	VMOVDQU     256(SP), Y3
-	VMOVDQU     288(SP), Y4
-	VMOVDQU     320(SP), Y5
-	VMOVDQU     352(SP), Y6
-	VPUNPCKLDQ  Y4, Y3, Y7
-	VPUNPCKHDQ  Y4, Y3, Y3
-	VPUNPCKLDQ  Y6, Y5, Y4
-	VPUNPCKHDQ  Y6, Y5, Y5
-	VPUNPCKLQDQ Y4, Y7, Y6
-	VPUNPCKHQDQ Y4, Y7, Y4
-	VPUNPCKLQDQ Y5, Y3, Y7
-	VPUNPCKHQDQ Y5, Y3, Y3
-	VMOVDQU     384(SP), Y5
-	VMOVDQU     416(SP), Y8
-	VMOVDQU     448(SP), Y9
-	VMOVDQU     480(SP), Y10
-	VPUNPCKLDQ  Y8, Y5, Y11
-	VPUNPCKHDQ  Y8, Y5, Y5
-	VPUNPCKLDQ  Y10, Y9, Y8
-	VPUNPCKHDQ  Y10, Y9, Y9
-	VPUNPCKLQDQ Y8, Y11, Y10
-	VPUNPCKHQDQ Y8, Y11, Y8
-	VPUNPCKLQDQ Y9, Y5, Y11
-	VPUNPCKHQDQ Y9, Y5, Y5
-	VPXOR       Y9, Y9, Y9
-	VPERM2F128  $0x20, Y10, Y6, Y12
-	VADDPS      Y12, Y9, Y9
-	VPERM2F128  $0x20, Y8, Y4, Y12
-	VADDPS      Y12, Y9, Y9
-	VPERM2F128  $0x20, Y11, Y7, Y12
-	VADDPS      Y12, Y9, Y9
-	VPERM2F128  $0x20, Y5, Y3, Y12
-	VADDPS      Y12, Y9, Y9
-	VPERM2F128  $0x31, Y10, Y6, Y6
-	VADDPS      Y6, Y9, Y9
-	VPERM2F128  $0x31, Y8, Y4, Y4
-	VADDPS      Y4, Y9, Y9
-	VPERM2F128  $0x31, Y11, Y7, Y4
-	VADDPS      Y4, Y9, Y9
-	VPERM2F128  $0x31, Y5, Y3, Y3
-	VADDPS      Y3, Y9, Y9
-	VMOVUPS     Y9, (CX)(BX*4)
+	VMOVDQU     256(SP), Y4
+	VMOVDQU     288(SP), Y5
+	VMOVDQU     320(SP), Y6
+	VMOVDQU     352(SP), Y7
+	VPUNPCKLDQ  Y5, Y4, Y8
+	VPUNPCKHDQ  Y5, Y4, Y4
+	VPUNPCKLDQ  Y7, Y6, Y5
+	VPUNPCKHDQ  Y7, Y6, Y6
+	VPUNPCKLQDQ Y5, Y8, Y7
+	VPUNPCKHQDQ Y5, Y8, Y5
+	VPUNPCKLQDQ Y6, Y4, Y8
+	VPUNPCKHQDQ Y6, Y4, Y4
+	VMOVDQU     384(SP), Y6
+	VMOVDQU     416(SP), Y9
+	VMOVDQU     448(SP), Y10
+	VMOVDQU     480(SP), Y11
+	VPUNPCKLDQ  Y9, Y6, Y12
+	VPUNPCKHDQ  Y9, Y6, Y6
+	VPUNPCKLDQ  Y11, Y10, Y9
+	VPUNPCKHDQ  Y11, Y10, Y10
+	VPUNPCKLQDQ Y9, Y12, Y11
+	VPUNPCKHQDQ Y9, Y12, Y9
+	VPUNPCKLQDQ Y10, Y6, Y12
+	VPUNPCKHQDQ Y10, Y6, Y6
+	VPXOR       Y10, Y10, Y10
+	VPERM2F128  $0x20, Y11, Y7, Y13
+	VADDPS      Y13, Y10, Y10
+	VPERM2F128  $0x20, Y9, Y5, Y13
+	VADDPS      Y13, Y10, Y10
+	VPERM2F128  $0x20, Y12, Y8, Y13
+	VADDPS      Y13, Y10, Y10
+	VPERM2F128  $0x20, Y6, Y4, Y13
+	VADDPS      Y13, Y10, Y10
+	VPERM2F128  $0x31, Y11, Y7, Y7
+	VADDPS      Y7, Y10, Y10
+	VPERM2F128  $0x31, Y9, Y5, Y5
+	VADDPS      Y5, Y10, Y10
+	VPERM2F128  $0x31, Y12, Y8, Y5
+	VADDPS      Y5, Y10, Y10
+	VPERM2F128  $0x31, Y6, Y4, Y4
+	VADDPS      Y4, Y10, Y10
+	VMOVUPS     Y10, (CX)(BX*4)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet92
+	JNZ         octet79
 	VZEROUPPER
 	RET
 
@@ -3238,217 +3748,333 @@ TEXT ·dotQ5_1x1VNNI(SB), $256-80
 	MOVQ    out+0(FP), CX
 	MOVQ    octets+32(FP), DX
 	VMOVDQU nibbleMask<>+0(SB), Y0
-	VMOVDQU fifthBit<>+0(SB), Y1
-	VMOVDQU onesWords<>+0(SB), Y2
+	VMOVDQU sixteen<>+0(SB), Y1
+	VMOVDQU fifthBit<>+0(SB), Y2
+	VMOVDQU onesWords<>+0(SB), Y3
 	MOVQ    AX, SI
 
-octet99:
+octet85:
 	XORQ BX, BX
 
-row100:
+row86:
 	LEAQ 65536(AX), DI
 
-touch104:
+touch87:
 	CMPQ       SI, DI
-	JGE        touched105
+	JGE        touched88
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch104
+	JMP        touch87
 
-touched105:
-	MOVQ  AX, R8
-	MOVQ  blocks+40(FP), R9
-	MOVQ  lanes+48(FP), R10
-	MOVQ  n+64(FP), DI
-	VPXOR Y3, Y3, Y3
-
-group101:
+touched88:
+	MOVQ         AX, R8
+	MOVQ         lanes+48(FP), R9
+	MOVQ         n+64(FP), DI
+	VPXOR        Y4, Y4, Y4
 	PREFETCHT0   4096(R8)
 	PREFETCHT0   4160(R8)
 	PREFETCHT0   4224(R8)
-	VMOVDQU      8(R8), X4
-	VINSERTI128  $0x01, 104(R8), Y4, Y4
-	VPSRLW       $0x04, Y4, Y5
-	VPAND        Y0, Y4, Y4
+	VMOVDQU      8(R8), X5
+	VINSERTI128  $0x01, 104(R8), Y5, Y5
+	VPSRLW       $0x04, Y5, Y6
 	VPAND        Y0, Y5, Y5
-	VMOVDQU      4(R8), X6
-	VINSERTI128  $0x01, 100(R8), Y6, Y6
-	VPSHUFB      fifthLow<>+0(SB), Y6, Y7
-	VPAND        Y1, Y7, Y7
-	VPCMPEQB     Y1, Y7, Y7
-	VPAND        sixteen<>+0(SB), Y7, Y7
-	VPOR         Y7, Y4, Y4
-	VPSHUFB      fifthHigh<>+0(SB), Y6, Y6
-	VPAND        Y1, Y6, Y6
-	VPCMPEQB     Y1, Y6, Y6
-	VPAND        sixteen<>+0(SB), Y6, Y6
-	VPOR         Y6, Y5, Y5
-	VPXOR        Y6, Y6, Y6
-	VMOVDQU      256(R10), Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xf7 // VPDPBUSD     Y7, Y4, Y6
-	VMOVDQU      288(R10), Y4
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xf4 // VPDPBUSD     Y4, Y5, Y6
-	VMOVDQU      32(R8), X4
-	VINSERTI128  $0x01, 128(R8), Y4, Y4
-	VPSRLW       $0x04, Y4, Y5
-	VPAND        Y0, Y4, Y4
-	VPAND        Y0, Y5, Y5
-	VMOVDQU      28(R8), X7
-	VINSERTI128  $0x01, 124(R8), Y7, Y7
+	VPAND        Y0, Y6, Y6
+	VPBROADCASTD 4(R8), Y7
+	VPBROADCASTD 100(R8), Y8
+	VPBLENDD     $0xf0, Y8, Y7, Y7
+	VPSLLVD      secondBy4<>+0(SB), Y7, Y7
 	VPSHUFB      fifthLow<>+0(SB), Y7, Y8
-	VPAND        Y1, Y8, Y8
-	VPCMPEQB     Y1, Y8, Y8
-	VPAND        sixteen<>+0(SB), Y8, Y8
-	VPOR         Y8, Y4, Y4
-	VPSHUFB      fifthHigh<>+0(SB), Y7, Y7
-	VPAND        Y1, Y7, Y7
-	VPCMPEQB     Y1, Y7, Y7
-	VPAND        sixteen<>+0(SB), Y7, Y7
-	VPOR         Y7, Y5, Y5
-	VPXOR        Y7, Y7, Y7
-	VMOVDQU      320(R10), Y8
-	BYTE $0xc4; BYTE $0xc2; BYTE $0x5d; BYTE $0x50; BYTE $0xf8 // VPDPBUSD     Y8, Y4, Y7
-	VMOVDQU      352(R10), Y4
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfc // VPDPBUSD     Y4, Y5, Y7
-	VPACKSSDW    Y7, Y6, Y6
-	VPMADDWD     Y2, Y6, Y6
-	VMOVDQU      56(R8), X4
-	VINSERTI128  $0x01, 152(R8), Y4, Y4
-	VPSRLW       $0x04, Y4, Y5
-	VPAND        Y0, Y4, Y4
-	VPAND        Y0, Y5, Y5
-	VMOVDQU      52(R8), X7
-	VINSERTI128  $0x01, 148(R8), Y7, Y7
-	VPSHUFB      fifthLow<>+0(SB), Y7, Y8
-	VPAND        Y1, Y8, Y8
-	VPCMPEQB     Y1, Y8, Y8
-	VPAND        sixteen<>+0(SB), Y8, Y8
-	VPOR         Y8, Y4, Y4
-	VPSHUFB      fifthHigh<>+0(SB), Y7, Y7
-	VPAND        Y1, Y7, Y7
-	VPCMPEQB     Y1, Y7, Y7
-	VPAND        sixteen<>+0(SB), Y7, Y7
-	VPOR         Y7, Y5, Y5
-	VPXOR        Y7, Y7, Y7
-	VMOVDQU      384(R10), Y8
-	BYTE $0xc4; BYTE $0xc2; BYTE $0x5d; BYTE $0x50; BYTE $0xf8 // VPDPBUSD     Y8, Y4, Y7
-	VMOVDQU      416(R10), Y4
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfc // VPDPBUSD     Y4, Y5, Y7
-	VMOVDQU      80(R8), X4
-	VINSERTI128  $0x01, 176(R8), Y4, Y4
-	VPSRLW       $0x04, Y4, Y5
-	VPAND        Y0, Y4, Y4
-	VPAND        Y0, Y5, Y5
-	VMOVDQU      76(R8), X8
-	VINSERTI128  $0x01, 172(R8), Y8, Y8
-	VPSHUFB      fifthLow<>+0(SB), Y8, Y9
-	VPAND        Y1, Y9, Y9
-	VPCMPEQB     Y1, Y9, Y9
-	VPAND        sixteen<>+0(SB), Y9, Y9
-	VPOR         Y9, Y4, Y4
-	VPSHUFB      fifthHigh<>+0(SB), Y8, Y8
-	VPAND        Y1, Y8, Y8
-	VPCMPEQB     Y1, Y8, Y8
-	VPAND        sixteen<>+0(SB), Y8, Y8
+	VPAND        Y2, Y8, Y8
+	VPMINUB      Y1, Y8, Y8
 	VPOR         Y8, Y5, Y5
+	VPSHUFB      fifthHigh<>+0(SB), Y7, Y7
+	VPAND        Y2, Y7, Y7
+	VPMINUB      Y1, Y7, Y7
+	VPOR         Y7, Y6, Y6
+	VPXOR        Y7, Y7, Y7
+	VMOVDQU      256(R9), Y8
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x55; BYTE $0x50; BYTE $0xf8 // VPDPBUSD     Y8, Y5, Y7
+	VMOVDQU      288(R9), Y5
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x4d; BYTE $0x50; BYTE $0xfd // VPDPBUSD     Y5, Y6, Y7
+	VMOVDQU      32(R8), X5
+	VINSERTI128  $0x01, 128(R8), Y5, Y5
+	VPSRLW       $0x04, Y5, Y6
+	VPAND        Y0, Y5, Y5
+	VPAND        Y0, Y6, Y6
+	VPBROADCASTD 28(R8), Y8
+	VPBROADCASTD 124(R8), Y9
+	VPBLENDD     $0xf0, Y9, Y8, Y8
+	VPSLLVD      secondBy4<>+0(SB), Y8, Y8
+	VPSHUFB      fifthLow<>+0(SB), Y8, Y9
+	VPAND        Y2, Y9, Y9
+	VPMINUB      Y1, Y9, Y9
+	VPOR         Y9, Y5, Y5
+	VPSHUFB      fifthHigh<>+0(SB), Y8, Y8
+	VPAND        Y2, Y8, Y8
+	VPMINUB      Y1, Y8, Y8
+	VPOR         Y8, Y6, Y6
 	VPXOR        Y8, Y8, Y8
-	VMOVDQU      448(R10), Y9
-	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xc1 // VPDPBUSD     Y9, Y4, Y8
-	VMOVDQU      480(R10), Y4
-	BYTE $0xc4; BYTE $0x62; BYTE $0x55; BYTE $0x50; BYTE $0xc4 // VPDPBUSD     Y4, Y5, Y8
+	VMOVDQU      320(R9), Y9
+	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xc1 // VPDPBUSD     Y9, Y5, Y8
+	VMOVDQU      352(R9), Y5
+	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xc5 // VPDPBUSD     Y5, Y6, Y8
 	VPACKSSDW    Y8, Y7, Y7
-	VPMADDWD     Y2, Y7, Y7
-	VPHADDD      Y7, Y6, Y6
-	VPBROADCASTD (R8), Y4
-	VPBROADCASTD 24(R8), Y5
-	VPBLENDD     $0x02, Y5, Y4, Y4
-	VPBROADCASTD 48(R8), Y5
-	VPBLENDD     $0x04, Y5, Y4, Y4
-	VPBROADCASTD 72(R8), Y5
-	VPBLENDD     $0x08, Y5, Y4, Y4
-	VPBROADCASTD 96(R8), Y5
-	VPBLENDD     $0x10, Y5, Y4, Y4
-	VPBROADCASTD 120(R8), Y5
-	VPBLENDD     $0x20, Y5, Y4, Y4
-	VPBROADCASTD 144(R8), Y5
-	VPBLENDD     $0x40, Y5, Y4, Y4
-	VPBROADCASTD 168(R8), Y5
-	VPBLENDD     $0x80, Y5, Y4, Y4
-	VPXOR        Y5, Y5, Y5
-	VPBLENDW     $0xaa, Y5, Y4, Y5
-	VPSRLD       $0x10, Y4, Y4
-	VPACKUSDW    Y4, Y5, Y5
-	VPERMQ       $0xd8, Y5, Y5
-	VCVTPH2PS    X5, Y4
-	VEXTRACTI128 $0x01, Y5, X5
+	VPMADDWD     Y3, Y7, Y7
+	VMOVDQU      56(R8), X5
+	VINSERTI128  $0x01, 152(R8), Y5, Y5
+	VPSRLW       $0x04, Y5, Y6
+	VPAND        Y0, Y5, Y5
+	VPAND        Y0, Y6, Y6
+	VPBROADCASTD 52(R8), Y8
+	VPBROADCASTD 148(R8), Y9
+	VPBLENDD     $0xf0, Y9, Y8, Y8
+	VPSLLVD      secondBy4<>+0(SB), Y8, Y8
+	VPSHUFB      fifthLow<>+0(SB), Y8, Y9
+	VPAND        Y2, Y9, Y9
+	VPMINUB      Y1, Y9, Y9
+	VPOR         Y9, Y5, Y5
+	VPSHUFB      fifthHigh<>+0(SB), Y8, Y8
+	VPAND        Y2, Y8, Y8
+	VPMINUB      Y1, Y8, Y8
+	VPOR         Y8, Y6, Y6
+	VPXOR        Y8, Y8, Y8
+	VMOVDQU      384(R9), Y9
+	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xc1 // VPDPBUSD     Y9, Y5, Y8
+	VMOVDQU      416(R9), Y5
+	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xc5 // VPDPBUSD     Y5, Y6, Y8
+	VMOVDQU      80(R8), X5
+	VINSERTI128  $0x01, 176(R8), Y5, Y5
+	VPSRLW       $0x04, Y5, Y6
+	VPAND        Y0, Y5, Y5
+	VPAND        Y0, Y6, Y6
+	VPBROADCASTD 76(R8), Y9
+	VPBROADCASTD 172(R8), Y10
+	VPBLENDD     $0xf0, Y10, Y9, Y9
+	VPSLLVD      secondBy4<>+0(SB), Y9, Y9
+	VPSHUFB      fifthLow<>+0(SB), Y9, Y10
+	VPAND        Y2, Y10, Y10
+	VPMINUB      Y1, Y10, Y10
+	VPOR         Y10, Y5, Y5
+	VPSHUFB      fifthHigh<>+0(SB), Y9, Y9
+	VPAND        Y2, Y9, Y9
+	VPMINUB      Y1, Y9, Y9
+	VPOR         Y9, Y6, Y6
+	VPXOR        Y9, Y9, Y9
+	VMOVDQU      448(R9), Y10
+	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xca // VPDPBUSD     Y10, Y5, Y9
+	VMOVDQU      480(R9), Y5
+	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xcd // VPDPBUSD     Y5, Y6, Y9
+	VPACKSSDW    Y9, Y8, Y8
+	VPMADDWD     Y3, Y8, Y8
+	VMOVDQU      (R8), Y5
+	VPBLENDD     $0x82, 44(R8), Y5, Y5
+	VPBLENDD     $0x04, 88(R8), Y5, Y5
+	VPBLENDD     $0x10, 104(R8), Y5, Y5
+	VPBLENDD     $0x08, 132(R8), Y5, Y5
+	VPBLENDD     $0x20, 148(R8), Y5, Y5
+	VPSHUFB      pairsOrder24<>+0(SB), Y5, Y5
+	VEXTRACTI128 $0x01, Y5, X6
+	VPUNPCKLWD   X6, X5, X9
+	VPUNPCKHWD   X6, X5, X5
+	VCVTPH2PS    X9, Y9
 	VCVTPH2PS    X5, Y5
-	VCVTDQ2PS    Y6, Y6
-	VMULPS       (R10), Y4, Y4
-	VFMADD231PS  Y6, Y4, Y3
-	VFMADD231PS  32(R10), Y5, Y3
 	ADDQ         $+192, R8
 	ADDQ         $+512, R9
-	ADDQ         $+512, R10
 	DECQ         DI
-	JZ           done103
+	JZ           last90
 	CMPQ         DI, $0x01
-	JNE          group101
-	MOVQ         back+72(FP), R11
-	SUBQ         R11, R8
-	JMP          group101
+	JNE          group89
+	MOVQ         back+72(FP), R10
+	SUBQ         R10, R8
 
-done103:
-	VMOVUPS     Y3, (SP)(BX*1)
+group89:
+	PREFETCHT0   4096(R8)
+	PREFETCHT0   4160(R8)
+	PREFETCHT0   4224(R8)
+	VMOVDQU      8(R8), X6
+	VINSERTI128  $0x01, 104(R8), Y6, Y6
+	VPSRLW       $0x04, Y6, Y10
+	VPAND        Y0, Y6, Y6
+	VPAND        Y0, Y10, Y10
+	VPBROADCASTD 4(R8), Y11
+	VPBROADCASTD 100(R8), Y12
+	VPBLENDD     $0xf0, Y12, Y11, Y11
+	VPSLLVD      secondBy4<>+0(SB), Y11, Y11
+	VPSHUFB      fifthLow<>+0(SB), Y11, Y12
+	VPAND        Y2, Y12, Y12
+	VPMINUB      Y1, Y12, Y12
+	VPOR         Y12, Y6, Y6
+	VPSHUFB      fifthHigh<>+0(SB), Y11, Y11
+	VPAND        Y2, Y11, Y11
+	VPMINUB      Y1, Y11, Y11
+	VPOR         Y11, Y10, Y10
+	VPXOR        Y11, Y11, Y11
+	VMOVDQU      256(R9), Y12
+	BYTE $0xc4; BYTE $0x42; BYTE $0x4d; BYTE $0x50; BYTE $0xdc // VPDPBUSD     Y12, Y6, Y11
+	VMOVDQU      288(R9), Y6
+	BYTE $0xc4; BYTE $0x62; BYTE $0x2d; BYTE $0x50; BYTE $0xde // VPDPBUSD     Y6, Y10, Y11
+	VMOVDQU      32(R8), X6
+	VINSERTI128  $0x01, 128(R8), Y6, Y6
+	VPSRLW       $0x04, Y6, Y10
+	VPAND        Y0, Y6, Y6
+	VPAND        Y0, Y10, Y10
+	VPBROADCASTD 28(R8), Y12
+	VPBROADCASTD 124(R8), Y13
+	VPBLENDD     $0xf0, Y13, Y12, Y12
+	VPSLLVD      secondBy4<>+0(SB), Y12, Y12
+	VPSHUFB      fifthLow<>+0(SB), Y12, Y13
+	VPAND        Y2, Y13, Y13
+	VPMINUB      Y1, Y13, Y13
+	VPOR         Y13, Y6, Y6
+	VPSHUFB      fifthHigh<>+0(SB), Y12, Y12
+	VPAND        Y2, Y12, Y12
+	VPMINUB      Y1, Y12, Y12
+	VPOR         Y12, Y10, Y10
+	VPXOR        Y12, Y12, Y12
+	VMOVDQU      320(R9), Y13
+	BYTE $0xc4; BYTE $0x42; BYTE $0x4d; BYTE $0x50; BYTE $0xe5 // VPDPBUSD     Y13, Y6, Y12
+	VMOVDQU      352(R9), Y6
+	BYTE $0xc4; BYTE $0x62; BYTE $0x2d; BYTE $0x50; BYTE $0xe6 // VPDPBUSD     Y6, Y10, Y12
+	VPACKSSDW    Y12, Y11, Y11
+	VPMADDWD     Y3, Y11, Y11
+	VMOVDQU      56(R8), X6
+	VINSERTI128  $0x01, 152(R8), Y6, Y6
+	VPSRLW       $0x04, Y6, Y10
+	VPAND        Y0, Y6, Y6
+	VPAND        Y0, Y10, Y10
+	VPBROADCASTD 52(R8), Y12
+	VPBROADCASTD 148(R8), Y13
+	VPBLENDD     $0xf0, Y13, Y12, Y12
+	VPSLLVD      secondBy4<>+0(SB), Y12, Y12
+	VPSHUFB      fifthLow<>+0(SB), Y12, Y13
+	VPAND        Y2, Y13, Y13
+	VPMINUB      Y1, Y13, Y13
+	VPOR         Y13, Y6, Y6
+	VPSHUFB      fifthHigh<>+0(SB), Y12, Y12
+	VPAND        Y2, Y12, Y12
+	VPMINUB      Y1, Y12, Y12
+	VPOR         Y12, Y10, Y10
+	VPXOR        Y12, Y12, Y12
+	VMOVDQU      384(R9), Y13
+	BYTE $0xc4; BYTE $0x42; BYTE $0x4d; BYTE $0x50; BYTE $0xe5 // VPDPBUSD     Y13, Y6, Y12
+	VMOVDQU      416(R9), Y6
+	BYTE $0xc4; BYTE $0x62; BYTE $0x2d; BYTE $0x50; BYTE $0xe6 // VPDPBUSD     Y6, Y10, Y12
+	VMOVDQU      80(R8), X6
+	VINSERTI128  $0x01, 176(R8), Y6, Y6
+	VPSRLW       $0x04, Y6, Y10
+	VPAND        Y0, Y6, Y6
+	VPAND        Y0, Y10, Y10
+	VPBROADCASTD 76(R8), Y13
+	VPBROADCASTD 172(R8), Y14
+	VPBLENDD     $0xf0, Y14, Y13, Y13
+	VPSLLVD      secondBy4<>+0(SB), Y13, Y13
+	VPSHUFB      fifthLow<>+0(SB), Y13, Y14
+	VPAND        Y2, Y14, Y14
+	VPMINUB      Y1, Y14, Y14
+	VPOR         Y14, Y6, Y6
+	VPSHUFB      fifthHigh<>+0(SB), Y13, Y13
+	VPAND        Y2, Y13, Y13
+	VPMINUB      Y1, Y13, Y13
+	VPOR         Y13, Y10, Y10
+	VPXOR        Y13, Y13, Y13
+	VMOVDQU      448(R9), Y14
+	BYTE $0xc4; BYTE $0x42; BYTE $0x4d; BYTE $0x50; BYTE $0xee // VPDPBUSD     Y14, Y6, Y13
+	VMOVDQU      480(R9), Y6
+	BYTE $0xc4; BYTE $0x62; BYTE $0x2d; BYTE $0x50; BYTE $0xee // VPDPBUSD     Y6, Y10, Y13
+	VPACKSSDW    Y13, Y12, Y12
+	VPMADDWD     Y3, Y12, Y12
+	VSHUFPS      $0xdd, Y8, Y7, Y6
+	VSHUFPS      $0x88, Y8, Y7, Y7
+	VPADDD       Y6, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       -512(R9), Y9, Y6
+	VFMADD231PS  Y7, Y6, Y4
+	VFMADD231PS  -480(R9), Y5, Y4
+	VMOVDQU      (R8), Y5
+	VPBLENDD     $0x82, 44(R8), Y5, Y5
+	VPBLENDD     $0x04, 88(R8), Y5, Y5
+	VPBLENDD     $0x10, 104(R8), Y5, Y5
+	VPBLENDD     $0x08, 132(R8), Y5, Y5
+	VPBLENDD     $0x20, 148(R8), Y5, Y5
+	VPSHUFB      pairsOrder24<>+0(SB), Y5, Y5
+	VEXTRACTI128 $0x01, Y5, X7
+	VPUNPCKLWD   X7, X5, X6
+	VPUNPCKHWD   X7, X5, X5
+	VCVTPH2PS    X6, Y6
+	VCVTPH2PS    X5, Y5
+	VMOVDQA      Y11, Y7
+	VMOVDQA      Y12, Y8
+	VMOVDQA      Y6, Y9
+	VMOVDQA      Y5, Y5
+	ADDQ         $+192, R8
+	ADDQ         $+512, R9
+	DECQ         DI
+	JZ           last90
+	CMPQ         DI, $0x01
+	JNE          group89
+	MOVQ         back+72(FP), R10
+	SUBQ         R10, R8
+	JMP          group89
+
+last90:
+	VSHUFPS     $0xdd, Y8, Y7, Y6
+	VSHUFPS     $0x88, Y8, Y7, Y7
+	VPADDD      Y6, Y7, Y7
+	VCVTDQ2PS   Y7, Y7
+	VMULPS      -512(R9), Y9, Y6
+	VFMADD231PS Y7, Y6, Y4
+	VFMADD231PS -480(R9), Y5, Y4
+	VMOVUPS     Y4, (SP)(BX*1)
 	MOVQ        rowBytes+24(FP), DI
 	ADDQ        DI, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row100
-	VMOVDQU     (SP), Y3
-	VMOVDQU     32(SP), Y4
-	VMOVDQU     64(SP), Y5
-	VMOVDQU     96(SP), Y6
-	VPUNPCKLDQ  Y4, Y3, Y7
-	VPUNPCKHDQ  Y4, Y3, Y3
-	VPUNPCKLDQ  Y6, Y5, Y4
-	VPUNPCKHDQ  Y6, Y5, Y5
-	VPUNPCKLQDQ Y4, Y7, Y6
-	VPUNPCKHQDQ Y4, Y7, Y4
-	VPUNPCKLQDQ Y5, Y3, Y7
-	VPUNPCKHQDQ Y5, Y3, Y3
-	VMOVDQU     128(SP), Y5
-	VMOVDQU     160(SP), Y8
-	VMOVDQU     192(SP), Y9
-	VMOVDQU     224(SP), Y10
-	VPUNPCKLDQ  Y8, Y5, Y11
-	VPUNPCKHDQ  Y8, Y5, Y5
-	VPUNPCKLDQ  Y10, Y9, Y8
-	VPUNPCKHDQ  Y10, Y9, Y9
-	VPUNPCKLQDQ Y8, Y11, Y10
-	VPUNPCKHQDQ Y8, Y11, Y8
-	VPUNPCKLQDQ Y9, Y5, Y11
-	VPUNPCKHQDQ Y9, Y5, Y5
-	VPXOR       Y9, Y9, Y9
-	VPERM2F128  $0x20, Y10, Y6, Y12
-	VADDPS      Y12, Y9, Y9
-	VPERM2F128  $0x20, Y8, Y4, Y12
-	VADDPS      Y12, Y9, Y9
-	VPERM2F128  $0x20, Y11, Y7, Y12
-	VADDPS      Y12, Y9, Y9
-	VPERM2F128  $0x20, Y5, Y3, Y12
-	VADDPS      Y12, Y9, Y9
-	VPERM2F128  $0x31, Y10, Y6, Y6
-	VADDPS      Y6, Y9, Y9
-	VPERM2F128  $0x31, Y8, Y4, Y4
-	VADDPS      Y4, Y9, Y9
-	VPERM2F128  $0x31, Y11, Y7, Y4
-	VADDPS      Y4, Y9, Y9
-	VPERM2F128  $0x31, Y5, Y3, Y3
-	VADDPS      Y3, Y9, Y9
-	VMOVUPS     Y9, (CX)
+	JNE         row86
+	VMOVDQU     (SP), Y4
+	VMOVDQU     32(SP), Y5
+	VMOVDQU     64(SP), Y6
+	VMOVDQU     96(SP), Y7
+	VPUNPCKLDQ  Y5, Y4, Y8
+	VPUNPCKHDQ  Y5, Y4, Y4
+	VPUNPCKLDQ  Y7, Y6, Y5
+	VPUNPCKHDQ  Y7, Y6, Y6
+	VPUNPCKLQDQ Y5, Y8, Y7
+	VPUNPCKHQDQ Y5, Y8, Y5
+	VPUNPCKLQDQ Y6, Y4, Y8
+	VPUNPCKHQDQ Y6, Y4, Y4
+	VMOVDQU     128(SP), Y6
+	VMOVDQU     160(SP), Y9
+	VMOVDQU     192(SP), Y10
+	VMOVDQU     224(SP), Y11
+	VPUNPCKLDQ  Y9, Y6, Y12
+	VPUNPCKHDQ  Y9, Y6, Y6
+	VPUNPCKLDQ  Y11, Y10, Y9
+	VPUNPCKHDQ  Y11, Y10, Y10
+	VPUNPCKLQDQ Y9, Y12, Y11
+	VPUNPCKHQDQ Y9, Y12, Y9
+	VPUNPCKLQDQ Y10, Y6, Y12
+	VPUNPCKHQDQ Y10, Y6, Y6
+	VPXOR       Y10, Y10, Y10
+	VPERM2F128  $0x20, Y11, Y7, Y13
+	VADDPS      Y13, Y10, Y10
+	VPERM2F128  $0x20, Y9, Y5, Y13
+	VADDPS      Y13, Y10, Y10
+	VPERM2F128  $0x20, Y12, Y8, Y13
+	VADDPS      Y13, Y10, Y10
+	VPERM2F128  $0x20, Y6, Y4, Y13
+	VADDPS      Y13, Y10, Y10
+	VPERM2F128  $0x31, Y11, Y7, Y7
+	VADDPS      Y7, Y10, Y10
+	VPERM2F128  $0x31, Y9, Y5, Y5
+	VADDPS      Y5, Y10, Y10
+	VPERM2F128  $0x31, Y12, Y8, Y5
+	VADDPS      Y5, Y10, Y10
+	VPERM2F128  $0x31, Y6, Y4, Y4
+	VADDPS      Y4, Y10, Y10
+	VMOVUPS     Y10, (CX)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet99
+	JNZ         octet85
 	VZEROUPPER
 	RET
 
@@ -3460,291 +4086,283 @@ TEXT ·dotQ5_1x2VNNI(SB), $512-80
 	MOVQ    octets+32(FP), DX
 	MOVQ    stride+56(FP), DI
 	VMOVDQU nibbleMask<>+0(SB), Y0
-	VMOVDQU fifthBit<>+0(SB), Y1
-	VMOVDQU onesWords<>+0(SB), Y2
+	VMOVDQU sixteen<>+0(SB), Y1
+	VMOVDQU fifthBit<>+0(SB), Y2
+	VMOVDQU onesWords<>+0(SB), Y3
 	MOVQ    AX, SI
 
-octet106:
+octet91:
 	XORQ BX, BX
 
-row107:
+row92:
 	LEAQ 65536(AX), R8
 
-touch111:
+touch93:
 	CMPQ       SI, R8
-	JGE        touched112
+	JGE        touched94
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch111
+	JMP        touch93
 
-touched112:
+touched94:
 	MOVQ  AX, R9
-	MOVQ  blocks+40(FP), R10
-	MOVQ  lanes+48(FP), R11
+	MOVQ  lanes+48(FP), R10
 	MOVQ  n+64(FP), R8
-	VPXOR Y3, Y3, Y3
 	VPXOR Y4, Y4, Y4
+	VPXOR Y5, Y5, Y5
 
-group108:
+group95:
 	PREFETCHT0   4096(R9)
 	PREFETCHT0   4160(R9)
 	PREFETCHT0   4224(R9)
-	VMOVDQU      8(R9), X5
-	VINSERTI128  $0x01, 104(R9), Y5, Y5
-	VPSRLW       $0x04, Y5, Y6
-	VPAND        Y0, Y5, Y5
+	VMOVDQU      8(R9), X6
+	VINSERTI128  $0x01, 104(R9), Y6, Y6
+	VPSRLW       $0x04, Y6, Y7
 	VPAND        Y0, Y6, Y6
-	VMOVDQU      4(R9), X7
-	VINSERTI128  $0x01, 100(R9), Y7, Y7
-	VPSHUFB      fifthLow<>+0(SB), Y7, Y8
-	VPAND        Y1, Y8, Y8
-	VPCMPEQB     Y1, Y8, Y8
-	VPAND        sixteen<>+0(SB), Y8, Y8
-	VPOR         Y8, Y5, Y5
-	VPSHUFB      fifthHigh<>+0(SB), Y7, Y7
-	VPAND        Y1, Y7, Y7
-	VPCMPEQB     Y1, Y7, Y7
-	VPAND        sixteen<>+0(SB), Y7, Y7
-	VPOR         Y7, Y6, Y6
-	VPXOR        Y7, Y7, Y7
-	VMOVDQU      256(R11), Y8
-	BYTE $0xc4; BYTE $0xc2; BYTE $0x55; BYTE $0x50; BYTE $0xf8 // VPDPBUSD     Y8, Y5, Y7
-	VMOVDQU      288(R11), Y8
-	BYTE $0xc4; BYTE $0xc2; BYTE $0x4d; BYTE $0x50; BYTE $0xf8 // VPDPBUSD     Y8, Y6, Y7
+	VPAND        Y0, Y7, Y7
+	VPBROADCASTD 4(R9), Y8
+	VPBROADCASTD 100(R9), Y9
+	VPBLENDD     $0xf0, Y9, Y8, Y8
+	VPSLLVD      secondBy4<>+0(SB), Y8, Y8
+	VPSHUFB      fifthLow<>+0(SB), Y8, Y9
+	VPAND        Y2, Y9, Y9
+	VPMINUB      Y1, Y9, Y9
+	VPOR         Y9, Y6, Y6
+	VPSHUFB      fifthHigh<>+0(SB), Y8, Y8
+	VPAND        Y2, Y8, Y8
+	VPMINUB      Y1, Y8, Y8
+	VPOR         Y8, Y7, Y7
 	VPXOR        Y8, Y8, Y8
-	VMOVDQU      256(R11)(DI*1), Y9
-	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xc1 // VPDPBUSD     Y9, Y5, Y8
-	VMOVDQU      288(R11)(DI*1), Y5
-	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xc5 // VPDPBUSD     Y5, Y6, Y8
-	VMOVDQU      32(R9), X5
-	VINSERTI128  $0x01, 128(R9), Y5, Y5
-	VPSRLW       $0x04, Y5, Y6
-	VPAND        Y0, Y5, Y5
-	VPAND        Y0, Y6, Y6
-	VMOVDQU      28(R9), X9
-	VINSERTI128  $0x01, 124(R9), Y9, Y9
-	VPSHUFB      fifthLow<>+0(SB), Y9, Y10
-	VPAND        Y1, Y10, Y10
-	VPCMPEQB     Y1, Y10, Y10
-	VPAND        sixteen<>+0(SB), Y10, Y10
-	VPOR         Y10, Y5, Y5
-	VPSHUFB      fifthHigh<>+0(SB), Y9, Y9
-	VPAND        Y1, Y9, Y9
-	VPCMPEQB     Y1, Y9, Y9
-	VPAND        sixteen<>+0(SB), Y9, Y9
-	VPOR         Y9, Y6, Y6
+	VMOVDQU      256(R10), Y9
+	BYTE $0xc4; BYTE $0x42; BYTE $0x4d; BYTE $0x50; BYTE $0xc1 // VPDPBUSD     Y9, Y6, Y8
+	VMOVDQU      288(R10), Y9
+	BYTE $0xc4; BYTE $0x42; BYTE $0x45; BYTE $0x50; BYTE $0xc1 // VPDPBUSD     Y9, Y7, Y8
 	VPXOR        Y9, Y9, Y9
-	VMOVDQU      320(R11), Y10
-	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xca // VPDPBUSD     Y10, Y5, Y9
-	VMOVDQU      352(R11), Y10
+	VMOVDQU      256(R10)(DI*1), Y10
 	BYTE $0xc4; BYTE $0x42; BYTE $0x4d; BYTE $0x50; BYTE $0xca // VPDPBUSD     Y10, Y6, Y9
-	VPXOR        Y10, Y10, Y10
-	VMOVDQU      320(R11)(DI*1), Y11
-	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xd3 // VPDPBUSD     Y11, Y5, Y10
-	VMOVDQU      352(R11)(DI*1), Y5
-	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xd5 // VPDPBUSD     Y5, Y6, Y10
-	VPACKSSDW    Y9, Y7, Y7
-	VPMADDWD     Y2, Y7, Y7
-	VPACKSSDW    Y10, Y8, Y8
-	VPMADDWD     Y2, Y8, Y8
-	VMOVDQU      56(R9), X5
-	VINSERTI128  $0x01, 152(R9), Y5, Y5
-	VPSRLW       $0x04, Y5, Y6
-	VPAND        Y0, Y5, Y5
+	VMOVDQU      288(R10)(DI*1), Y6
+	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xce // VPDPBUSD     Y6, Y7, Y9
+	VMOVDQU      32(R9), X6
+	VINSERTI128  $0x01, 128(R9), Y6, Y6
+	VPSRLW       $0x04, Y6, Y7
 	VPAND        Y0, Y6, Y6
-	VMOVDQU      52(R9), X9
-	VINSERTI128  $0x01, 148(R9), Y9, Y9
-	VPSHUFB      fifthLow<>+0(SB), Y9, Y10
-	VPAND        Y1, Y10, Y10
-	VPCMPEQB     Y1, Y10, Y10
-	VPAND        sixteen<>+0(SB), Y10, Y10
-	VPOR         Y10, Y5, Y5
-	VPSHUFB      fifthHigh<>+0(SB), Y9, Y9
-	VPAND        Y1, Y9, Y9
-	VPCMPEQB     Y1, Y9, Y9
-	VPAND        sixteen<>+0(SB), Y9, Y9
-	VPOR         Y9, Y6, Y6
-	VPXOR        Y9, Y9, Y9
-	VMOVDQU      384(R11), Y10
-	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xca // VPDPBUSD     Y10, Y5, Y9
-	VMOVDQU      416(R11), Y10
-	BYTE $0xc4; BYTE $0x42; BYTE $0x4d; BYTE $0x50; BYTE $0xca // VPDPBUSD     Y10, Y6, Y9
-	VPXOR        Y10, Y10, Y10
-	VMOVDQU      384(R11)(DI*1), Y11
-	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xd3 // VPDPBUSD     Y11, Y5, Y10
-	VMOVDQU      416(R11)(DI*1), Y5
-	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xd5 // VPDPBUSD     Y5, Y6, Y10
-	VMOVDQU      80(R9), X5
-	VINSERTI128  $0x01, 176(R9), Y5, Y5
-	VPSRLW       $0x04, Y5, Y6
-	VPAND        Y0, Y5, Y5
-	VPAND        Y0, Y6, Y6
-	VMOVDQU      76(R9), X11
-	VINSERTI128  $0x01, 172(R9), Y11, Y11
-	VPSHUFB      fifthLow<>+0(SB), Y11, Y12
-	VPAND        Y1, Y12, Y12
-	VPCMPEQB     Y1, Y12, Y12
-	VPAND        sixteen<>+0(SB), Y12, Y12
-	VPOR         Y12, Y5, Y5
-	VPSHUFB      fifthHigh<>+0(SB), Y11, Y11
-	VPAND        Y1, Y11, Y11
-	VPCMPEQB     Y1, Y11, Y11
-	VPAND        sixteen<>+0(SB), Y11, Y11
+	VPAND        Y0, Y7, Y7
+	VPBROADCASTD 28(R9), Y10
+	VPBROADCASTD 124(R9), Y11
+	VPBLENDD     $0xf0, Y11, Y10, Y10
+	VPSLLVD      secondBy4<>+0(SB), Y10, Y10
+	VPSHUFB      fifthLow<>+0(SB), Y10, Y11
+	VPAND        Y2, Y11, Y11
+	VPMINUB      Y1, Y11, Y11
 	VPOR         Y11, Y6, Y6
+	VPSHUFB      fifthHigh<>+0(SB), Y10, Y10
+	VPAND        Y2, Y10, Y10
+	VPMINUB      Y1, Y10, Y10
+	VPOR         Y10, Y7, Y7
+	VPXOR        Y10, Y10, Y10
+	VMOVDQU      320(R10), Y11
+	BYTE $0xc4; BYTE $0x42; BYTE $0x4d; BYTE $0x50; BYTE $0xd3 // VPDPBUSD     Y11, Y6, Y10
+	VMOVDQU      352(R10), Y11
+	BYTE $0xc4; BYTE $0x42; BYTE $0x45; BYTE $0x50; BYTE $0xd3 // VPDPBUSD     Y11, Y7, Y10
 	VPXOR        Y11, Y11, Y11
-	VMOVDQU      448(R11), Y12
-	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xdc // VPDPBUSD     Y12, Y5, Y11
-	VMOVDQU      480(R11), Y12
+	VMOVDQU      320(R10)(DI*1), Y12
 	BYTE $0xc4; BYTE $0x42; BYTE $0x4d; BYTE $0x50; BYTE $0xdc // VPDPBUSD     Y12, Y6, Y11
-	VPXOR        Y12, Y12, Y12
-	VMOVDQU      448(R11)(DI*1), Y13
-	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xe5 // VPDPBUSD     Y13, Y5, Y12
-	VMOVDQU      480(R11)(DI*1), Y5
-	BYTE $0xc4; BYTE $0x62; BYTE $0x4d; BYTE $0x50; BYTE $0xe5 // VPDPBUSD     Y5, Y6, Y12
+	VMOVDQU      352(R10)(DI*1), Y6
+	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xde // VPDPBUSD     Y6, Y7, Y11
+	VPACKSSDW    Y10, Y8, Y8
+	VPMADDWD     Y3, Y8, Y8
 	VPACKSSDW    Y11, Y9, Y9
-	VPMADDWD     Y2, Y9, Y9
+	VPMADDWD     Y3, Y9, Y9
+	VMOVDQU      56(R9), X6
+	VINSERTI128  $0x01, 152(R9), Y6, Y6
+	VPSRLW       $0x04, Y6, Y7
+	VPAND        Y0, Y6, Y6
+	VPAND        Y0, Y7, Y7
+	VPBROADCASTD 52(R9), Y10
+	VPBROADCASTD 148(R9), Y11
+	VPBLENDD     $0xf0, Y11, Y10, Y10
+	VPSLLVD      secondBy4<>+0(SB), Y10, Y10
+	VPSHUFB      fifthLow<>+0(SB), Y10, Y11
+	VPAND        Y2, Y11, Y11
+	VPMINUB      Y1, Y11, Y11
+	VPOR         Y11, Y6, Y6
+	VPSHUFB      fifthHigh<>+0(SB), Y10, Y10
+	VPAND        Y2, Y10, Y10
+	VPMINUB      Y1, Y10, Y10
+	VPOR         Y10, Y7, Y7
+	VPXOR        Y10, Y10, Y10
+	VMOVDQU      384(R10), Y11
+	BYTE $0xc4; BYTE $0x42; BYTE $0x4d; BYTE $0x50; BYTE $0xd3 // VPDPBUSD     Y11, Y6, Y10
+	VMOVDQU      416(R10), Y11
+	BYTE $0xc4; BYTE $0x42; BYTE $0x45; BYTE $0x50; BYTE $0xd3 // VPDPBUSD     Y11, Y7, Y10
+	VPXOR        Y11, Y11, Y11
+	VMOVDQU      384(R10)(DI*1), Y12
+	BYTE $0xc4; BYTE $0x42; BYTE $0x4d; BYTE $0x50; BYTE $0xdc // VPDPBUSD     Y12, Y6, Y11
+	VMOVDQU      416(R10)(DI*1), Y6
+	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xde // VPDPBUSD     Y6, Y7, Y11
+	VMOVDQU      80(R9), X6
+	VINSERTI128  $0x01, 176(R9), Y6, Y6
+	VPSRLW       $0x04, Y6, Y7
+	VPAND        Y0, Y6, Y6
+	VPAND        Y0, Y7, Y7
+	VPBROADCASTD 76(R9), Y12
+	VPBROADCASTD 172(R9), Y13
+	VPBLENDD     $0xf0, Y13, Y12, Y12
+	VPSLLVD      secondBy4<>+0(SB), Y12, Y12
+	VPSHUFB      fifthLow<>+0(SB), Y12, Y13
+	VPAND        Y2, Y13, Y13
+	VPMINUB      Y1, Y13, Y13
+	VPOR         Y13, Y6, Y6
+	VPSHUFB      fifthHigh<>+0(SB), Y12, Y12
+	VPAND        Y2, Y12, Y12
+	VPMINUB      Y1, Y12, Y12
+	VPOR         Y12, Y7, Y7
+	VPXOR        Y12, Y12, Y12
+	VMOVDQU      448(R10), Y13
+	BYTE $0xc4; BYTE $0x42; BYTE $0x4d; BYTE $0x50; BYTE $0xe5 // VPDPBUSD     Y13, Y6, Y12
+	VMOVDQU      480(R10), Y13
+	BYTE $0xc4; BYTE $0x42; BYTE $0x45; BYTE $0x50; BYTE $0xe5 // VPDPBUSD     Y13, Y7, Y12
+	VPXOR        Y13, Y13, Y13
+	VMOVDQU      448(R10)(DI*1), Y14
+	BYTE $0xc4; BYTE $0x42; BYTE $0x4d; BYTE $0x50; BYTE $0xee // VPDPBUSD     Y14, Y6, Y13
+	VMOVDQU      480(R10)(DI*1), Y6
+	BYTE $0xc4; BYTE $0x62; BYTE $0x45; BYTE $0x50; BYTE $0xee // VPDPBUSD     Y6, Y7, Y13
 	VPACKSSDW    Y12, Y10, Y10
-	VPMADDWD     Y2, Y10, Y10
-	VPHADDD      Y9, Y7, Y7
-	VPHADDD      Y10, Y8, Y8
-	VPBROADCASTD (R9), Y5
-	VPBROADCASTD 24(R9), Y6
-	VPBLENDD     $0x02, Y6, Y5, Y5
-	VPBROADCASTD 48(R9), Y6
-	VPBLENDD     $0x04, Y6, Y5, Y5
-	VPBROADCASTD 72(R9), Y6
-	VPBLENDD     $0x08, Y6, Y5, Y5
-	VPBROADCASTD 96(R9), Y6
-	VPBLENDD     $0x10, Y6, Y5, Y5
-	VPBROADCASTD 120(R9), Y6
-	VPBLENDD     $0x20, Y6, Y5, Y5
-	VPBROADCASTD 144(R9), Y6
-	VPBLENDD     $0x40, Y6, Y5, Y5
-	VPBROADCASTD 168(R9), Y6
-	VPBLENDD     $0x80, Y6, Y5, Y5
-	VPXOR        Y6, Y6, Y6
-	VPBLENDW     $0xaa, Y6, Y5, Y6
-	VPSRLD       $0x10, Y5, Y5
-	VPACKUSDW    Y5, Y6, Y6
-	VPERMQ       $0xd8, Y6, Y6
-	VCVTPH2PS    X6, Y5
-	VEXTRACTI128 $0x01, Y6, X6
+	VPMADDWD     Y3, Y10, Y10
+	VPACKSSDW    Y13, Y11, Y11
+	VPMADDWD     Y3, Y11, Y11
+	VMOVDQU      (R9), Y6
+	VPBLENDD     $0x82, 44(R9), Y6, Y6
+	VPBLENDD     $0x04, 88(R9), Y6, Y6
+	VPBLENDD     $0x10, 104(R9), Y6, Y6
+	VPBLENDD     $0x08, 132(R9), Y6, Y6
+	VPBLENDD     $0x20, 148(R9), Y6, Y6
+	VPSHUFB      pairsOrder24<>+0(SB), Y6, Y6
+	VEXTRACTI128 $0x01, Y6, X7
+	VPUNPCKLWD   X7, X6, X12
+	VPUNPCKHWD   X7, X6, X6
+	VCVTPH2PS    X12, Y12
 	VCVTPH2PS    X6, Y6
-	VCVTDQ2PS    Y7, Y7
-	VMULPS       (R11), Y5, Y9
-	VFMADD231PS  Y7, Y9, Y3
-	VFMADD231PS  32(R11), Y6, Y3
+	VSHUFPS      $0xdd, Y10, Y8, Y7
+	VSHUFPS      $0x88, Y10, Y8, Y8
+	VPADDD       Y7, Y8, Y8
 	VCVTDQ2PS    Y8, Y8
-	VMULPS       (R11)(DI*1), Y5, Y5
-	VFMADD231PS  Y8, Y5, Y4
-	VFMADD231PS  32(R11)(DI*1), Y6, Y4
+	VMULPS       (R10), Y12, Y7
+	VFMADD231PS  Y8, Y7, Y4
+	VFMADD231PS  32(R10), Y6, Y4
+	VSHUFPS      $0xdd, Y11, Y9, Y7
+	VSHUFPS      $0x88, Y11, Y9, Y9
+	VPADDD       Y7, Y9, Y9
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       (R10)(DI*1), Y12, Y7
+	VFMADD231PS  Y9, Y7, Y5
+	VFMADD231PS  32(R10)(DI*1), Y6, Y5
 	ADDQ         $+192, R9
 	ADDQ         $+512, R10
-	ADDQ         $+512, R11
 	DECQ         R8
-	JZ           done110
+	JZ           done96
 	CMPQ         R8, $0x01
-	JNE          group108
-	MOVQ         back+72(FP), R12
-	SUBQ         R12, R9
-	JMP          group108
+	JNE          group95
+	MOVQ         back+72(FP), R11
+	SUBQ         R11, R9
+	JMP          group95
 
-done110:
-	VMOVUPS     Y3, (SP)(BX*1)
-	VMOVUPS     Y4, 256(SP)(BX*1)
+done96:
+	VMOVUPS     Y4, (SP)(BX*1)
+	VMOVUPS     Y5, 256(SP)(BX*1)
 	MOVQ        rowBytes+24(FP), R8
 	ADDQ        R8, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row107
-	VMOVDQU     (SP), Y3
-	VMOVDQU     32(SP), Y4
-	VMOVDQU     64(SP), Y5
-	VMOVDQU     96(SP), Y6
-	VPUNPCKLDQ  Y4, Y3, Y7
-	VPUNPCKHDQ  Y4, Y3, Y3
-	VPUNPCKLDQ  Y6, Y5, Y4
-	VPUNPCKHDQ  Y6, Y5, Y5
-	VPUNPCKLQDQ Y4, Y7, Y6
-	VPUNPCKHQDQ Y4, Y7, Y4
-	VPUNPCKLQDQ Y5, Y3, Y7
-	VPUNPCKHQDQ Y5, Y3, Y3
-	VMOVDQU     128(SP), Y5
-	VMOVDQU     160(SP), Y8
-	VMOVDQU     192(SP), Y9
-	VMOVDQU     224(SP), Y10
-	VPUNPCKLDQ  Y8, Y5, Y11
-	VPUNPCKHDQ  Y8, Y5, Y5
-	VPUNPCKLDQ  Y10, Y9, Y8
-	VPUNPCKHDQ  Y10, Y9, Y9
-	VPUNPCKLQDQ Y8, Y11, Y10
-	VPUNPCKHQDQ Y8, Y11, Y8
-	VPUNPCKLQDQ Y9, Y5, Y11
-	VPUNPCKHQDQ Y9, Y5, Y5
-	VPXOR       Y9, Y9, Y9
-	VPERM2F128  $0x20, Y10, Y6, Y12
-	VADDPS      Y12, Y9, Y9
-	VPERM2F128  $0x20, Y8, Y4, Y12
-	VADDPS      Y12, Y9, Y9
-	VPERM2F128  $0x20, Y11, Y7, Y12
-	VADDPS      Y12, Y9, Y9
-	VPERM2F128  $0x20, Y5, Y3, Y12
-	VADDPS      Y12, Y9, Y9
-	VPERM2F128  $0x31, Y10, Y6, Y6
-	VADDPS      Y6, Y9, Y9
-	VPERM2F128  $0x31, Y8, Y4, Y4
-	VADDPS      Y4, Y9, Y9
-	VPERM2F128  $0x31, Y11, Y7, Y4
-	VADDPS      Y4, Y9, Y9
-	VPERM2F128  $0x31, Y5, Y3, Y3
-	VADDPS      Y3, Y9, Y9
-	VMOVUPS     Y9, (CX)
+	JNE         row92
+	VMOVDQU     (SP), Y4
+	VMOVDQU     32(SP), Y5
+	VMOVDQU     64(SP), Y6
+	VMOVDQU     96(SP), Y7
+	VPUNPCKLDQ  Y5, Y4, Y8
+	VPUNPCKHDQ  Y5, Y4, Y4
+	VPUNPCKLDQ  Y7, Y6, Y5
+	VPUNPCKHDQ  Y7, Y6, Y6
+	VPUNPCKLQDQ Y5, Y8, Y7
+	VPUNPCKHQDQ Y5, Y8, Y5
+	VPUNPCKLQDQ Y6, Y4, Y8
+	VPUNPCKHQDQ Y6, Y4, Y4
+	VMOVDQU     128(SP), Y6
+	VMOVDQU     160(SP), Y9
+	VMOVDQU     192(SP), Y10
+	VMOVDQU     224(SP), Y11
+	VPUNPCKLDQ  Y9, Y6, Y12
+	VPUNPCKHDQ  Y9, Y6, Y6
+	VPUNPCKLDQ  Y11, Y10, Y9
+	VPUNPCKHDQ  Y11, Y10, Y10
+	VPUNPCKLQDQ Y9, Y12, Y11
+	VPUNPCKHQDQ Y9, Y12, Y9
+	VPUNPCKLQDQ Y10, Y6, Y12
+	VPUNPCKHQDQ Y10, Y6, Y6
+	VPXOR       Y10, Y10, Y10
+	VPERM2F128  $0x20, Y11, Y7, Y13
+	VADDPS      Y13, Y10, Y10
+	VPERM2F128  $0x20, Y9, Y5, Y13
+	VADDPS      Y13, Y10, Y10
+	VPERM2F128  $0x20, Y12, Y8, Y13
+	VADDPS      Y13, Y10, Y10
+	VPERM2F128  $0x20, Y6, Y4, Y13
+	VADDPS      Y13, Y10, Y10
+	VPERM2F128  $0x31, Y11, Y7, Y7
+	VADDPS      Y7, Y10, Y10
+	VPERM2F128  $0x31, Y9, Y5, Y5
+	VADDPS      Y5, Y10, Y10
+	VPERM2F128  $0x31, Y12, Y8, Y5
+	VADDPS      Y5, Y10, Y10
+	VPERM2F128  $0x31, Y6, Y4, Y4
+	VADDPS      Y4, Y10, Y10
+	VMOVUPS     Y10, (CX)
 	MOVQ        ldo+8(FP), BX
-	VMOVDQU     256(SP), Y3
-	VMOVDQU     288(SP), Y4
-	VMOVDQU     320(SP), Y5
-	VMOVDQU     352(SP), Y6
-	VPUNPCKLDQ  Y4, Y3, Y7
-	VPUNPCKHDQ  Y4, Y3, Y3
-	VPUNPCKLDQ  Y6, Y5, Y4
-	VPUNPCKHDQ  Y6, Y5, Y5
-	VPUNPCKLQDQ Y4, Y7, Y6
-	VPUNPCKHQDQ Y4, Y7, Y4
-	VPUNPCKLQDQ Y5, Y3, Y7
-	VPUNPCKHQDQ Y5, Y3, Y3
-	VMOVDQU     384(SP), Y5
-	VMOVDQU     416(SP), Y8
-	VMOVDQU     448(SP), Y9
-	VMOVDQU     480(SP), Y10
-	VPUNPCKLDQ  Y8, Y5, Y11
-	VPUNPCKHDQ  Y8, Y5, Y5
-	VPUNPCKLDQ  Y10, Y9, Y8
-	VPUNPCKHDQ  Y10, Y9, Y9
-	VPUNPCKLQDQ Y8, Y11, Y10
-	VPUNPCKHQDQ Y8, Y11, Y8
-	VPUNPCKLQDQ Y9, Y5, Y11
-	VPUNPCKHQDQ Y9, Y5, Y5
-	VPXOR       Y9, Y9, Y9
-	VPERM2F128  $0x20, Y10, Y6, Y12
-	VADDPS      Y12, Y9, Y9
-	VPERM2F128  $0x20, Y8, Y4, Y12
-	VADDPS      Y12, Y9, Y9
-	VPERM2F128  $0x20, Y11, Y7, Y12
-	VADDPS      Y12, Y9, Y9
-	VPERM2F128  $0x20, Y5, Y3, Y12
-	VADDPS      Y12, Y9, Y9
-	VPERM2F128  $0x31, Y10, Y6, Y6
-	VADDPS      Y6, Y9, Y9
-	VPERM2F128  $0x31, Y8, Y4, Y4
-	VADDPS      Y4, Y9, Y9
-	VPERM2F128  $0x31, Y11, Y7, Y4
-	VADDPS      Y4, Y9, Y9
-	VPERM2F128  $0x31, Y5, Y3, Y3
-	VADDPS      Y3, Y9, Y9
-	VMOVUPS     Y9, (CX)(BX*4)
+	VMOVDQU     256(SP), Y4
+	VMOVDQU     288(SP), Y5
+	VMOVDQU     320(SP), Y6
+	VMOVDQU     352(SP), Y7
+	VPUNPCKLDQ  Y5, Y4, Y8
+	VPUNPCKHDQ  Y5, Y4, Y4
+	VPUNPCKLDQ  Y7, Y6, Y5
+	VPUNPCKHDQ  Y7, Y6, Y6
+	VPUNPCKLQDQ Y5, Y8, Y7
+	VPUNPCKHQDQ Y5, Y8, Y5
+	VPUNPCKLQDQ Y6, Y4, Y8
+	VPUNPCKHQDQ Y6, Y4, Y4
+	VMOVDQU     384(SP), Y6
+	VMOVDQU     416(SP), Y9
+	VMOVDQU     448(SP), Y10
+	VMOVDQU     480(SP), Y11
+	VPUNPCKLDQ  Y9, Y6, Y12
+	VPUNPCKHDQ  Y9, Y6, Y6
+	VPUNPCKLDQ  Y11, Y10, Y9
+	VPUNPCKHDQ  Y11, Y10, Y10
+	VPUNPCKLQDQ Y9, Y12, Y11
+	VPUNPCKHQDQ Y9, Y12, Y9
+	VPUNPCKLQDQ Y10, Y6, Y12
+	VPUNPCKHQDQ Y10, Y6, Y6
+	VPXOR       Y10, Y10, Y10
+	VPERM2F128  $0x20, Y11, Y7, Y13
+	VADDPS      Y13, Y10, Y10
+	VPERM2F128  $0x20, Y9, Y5, Y13
+	VADDPS      Y13, Y10, Y10
+	VPERM2F128  $0x20, Y12, Y8, Y13
+	VADDPS      Y13, Y10, Y10
+	VPERM2F128  $0x20, Y6, Y4, Y13
+	VADDPS      Y13, Y10, Y10
+	VPERM2F128  $0x31, Y11, Y7, Y7
+	VADDPS      Y7, Y10, Y10
+	VPERM2F128  $0x31, Y9, Y5, Y5
+	VADDPS      Y5, Y10, Y10
+	VPERM2F128  $0x31, Y12, Y8, Y5
+	VADDPS      Y5, Y10, Y10
+	VPERM2F128  $0x31, Y6, Y4, Y4
+	VADDPS      Y4, Y10, Y10
+	VMOVUPS     Y10, (CX)(BX*4)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet106
+	JNZ         octet91
 	VZEROUPPER
 	RET
 
@@ -3757,130 +4375,229 @@ TEXT ·dotQ8_0x1AVX2(SB), $256-80
 	VMOVDQU onesWords<>+0(SB), Y0
 	MOVQ    AX, SI
 
-octet113:
+octet97:
 	XORQ BX, BX
 
-row114:
+row98:
 	LEAQ 65536(AX), DI
 
-touch118:
+touch99:
 	CMPQ       SI, DI
-	JGE        touched119
+	JGE        touched100
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch118
+	JMP        touch99
 
-touched119:
-	MOVQ  AX, R8
-	MOVQ  blocks+40(FP), R9
-	MOVQ  lanes+48(FP), R10
-	MOVQ  n+64(FP), DI
-	VPXOR Y1, Y1, Y1
+touched100:
+	MOVQ       AX, R8
+	MOVQ       blocks+40(FP), R10
+	MOVQ       lanes+48(FP), R9
+	MOVQ       n+64(FP), DI
+	VPXOR      Y1, Y1, Y1
+	PREFETCHT0 4096(R8)
+	PREFETCHT0 4160(R8)
+	PREFETCHT0 4224(R8)
+	PREFETCHT0 4288(R8)
+	PREFETCHT0 4352(R8)
+	VMOVDQU    2(R8), Y2
+	VMOVDQU    (R10), Y3
+	VPSIGNB    Y2, Y3, Y3
+	VPABSB     Y2, Y2
+	VPMADDUBSW Y3, Y2, Y2
+	VPMADDWD   Y0, Y2, Y2
+	VMOVDQU    36(R8), Y3
+	VMOVDQU    64(R10), Y4
+	VPSIGNB    Y3, Y4, Y4
+	VPABSB     Y3, Y3
+	VPMADDUBSW Y4, Y3, Y3
+	VPMADDWD   Y0, Y3, Y3
+	VSHUFPS    $0xdd, Y3, Y2, Y4
+	VSHUFPS    $0x88, Y3, Y2, Y2
+	VPADDD     Y4, Y2, Y2
+	VMOVDQU    70(R8), Y3
+	VMOVDQU    128(R10), Y4
+	VPSIGNB    Y3, Y4, Y4
+	VPABSB     Y3, Y3
+	VPMADDUBSW Y4, Y3, Y3
+	VPMADDWD   Y0, Y3, Y3
+	VMOVDQU    104(R8), Y4
+	VMOVDQU    192(R10), Y5
+	VPSIGNB    Y4, Y5, Y5
+	VPABSB     Y4, Y4
+	VPMADDUBSW Y5, Y4, Y4
+	VPMADDWD   Y0, Y4, Y4
+	VSHUFPS    $0xdd, Y4, Y3, Y5
+	VSHUFPS    $0x88, Y4, Y3, Y3
+	VPADDD     Y5, Y3, Y3
+	VMOVDQU    138(R8), Y4
+	VMOVDQU    256(R10), Y5
+	VPSIGNB    Y4, Y5, Y5
+	VPABSB     Y4, Y4
+	VPMADDUBSW Y5, Y4, Y4
+	VPMADDWD   Y0, Y4, Y4
+	VMOVDQU    172(R8), Y5
+	VMOVDQU    320(R10), Y6
+	VPSIGNB    Y5, Y6, Y6
+	VPABSB     Y5, Y5
+	VPMADDUBSW Y6, Y5, Y5
+	VPMADDWD   Y0, Y5, Y5
+	VSHUFPS    $0xdd, Y5, Y4, Y6
+	VSHUFPS    $0x88, Y5, Y4, Y4
+	VPADDD     Y6, Y4, Y4
+	VMOVDQU    206(R8), Y5
+	VMOVDQU    384(R10), Y6
+	VPSIGNB    Y5, Y6, Y6
+	VPABSB     Y5, Y5
+	VPMADDUBSW Y6, Y5, Y5
+	VPMADDWD   Y0, Y5, Y5
+	VMOVDQU    240(R8), Y6
+	VMOVDQU    448(R10), Y7
+	VPSIGNB    Y6, Y7, Y7
+	VPABSB     Y6, Y6
+	VPMADDUBSW Y7, Y6, Y6
+	VPMADDWD   Y0, Y6, Y6
+	VSHUFPS    $0xdd, Y6, Y5, Y7
+	VSHUFPS    $0x88, Y6, Y5, Y5
+	VPADDD     Y7, Y5, Y5
+	VSHUFPS    $0xdd, Y3, Y2, Y6
+	VSHUFPS    $0x88, Y3, Y2, Y2
+	VPADDD     Y6, Y2, Y2
+	VSHUFPS    $0xdd, Y5, Y4, Y3
+	VSHUFPS    $0x88, Y5, Y4, Y4
+	VPADDD     Y3, Y4, Y4
+	VMOVDQU    (R8), X3
+	VPBLENDW   $0x02, 32(R8), X3, X3
+	VPBLENDW   $0x04, 64(R8), X3, X3
+	VPBLENDW   $0x08, 96(R8), X3, X3
+	VPBLENDW   $0x10, 128(R8), X3, X3
+	VPBLENDW   $0x20, 160(R8), X3, X3
+	VPBLENDW   $0x40, 192(R8), X3, X3
+	VPBLENDW   $0x80, 224(R8), X3, X3
+	VCVTPH2PS  X3, Y3
+	ADDQ       $+272, R8
+	ADDQ       $+512, R10
+	ADDQ       $+512, R9
+	DECQ       DI
+	JZ         last102
+	CMPQ       DI, $0x01
+	JNE        group101
+	MOVQ       back+72(FP), R11
+	SUBQ       R11, R8
 
-group115:
-	PREFETCHT0   4096(R8)
-	PREFETCHT0   4160(R8)
-	PREFETCHT0   4224(R8)
-	PREFETCHT0   4288(R8)
-	PREFETCHT0   4352(R8)
-	VMOVDQU      2(R8), Y2
-	VMOVDQU      (R9), Y3
-	VPSIGNB      Y2, Y3, Y3
-	VPABSB       Y2, Y2
-	VPMADDUBSW   Y3, Y2, Y2
-	VPMADDWD     Y0, Y2, Y2
-	VMOVDQU      36(R8), Y3
-	VMOVDQU      64(R9), Y4
-	VPSIGNB      Y3, Y4, Y4
-	VPABSB       Y3, Y3
-	VPMADDUBSW   Y4, Y3, Y3
-	VPMADDWD     Y0, Y3, Y3
-	VPHADDD      Y3, Y2, Y2
-	VMOVDQU      70(R8), Y3
-	VMOVDQU      128(R9), Y4
-	VPSIGNB      Y3, Y4, Y4
-	VPABSB       Y3, Y3
-	VPMADDUBSW   Y4, Y3, Y3
-	VPMADDWD     Y0, Y3, Y3
-	VMOVDQU      104(R8), Y4
-	VMOVDQU      192(R9), Y5
-	VPSIGNB      Y4, Y5, Y5
-	VPABSB       Y4, Y4
-	VPMADDUBSW   Y5, Y4, Y4
-	VPMADDWD     Y0, Y4, Y4
-	VPHADDD      Y4, Y3, Y3
-	VPHADDD      Y3, Y2, Y2
-	VMOVDQU      138(R8), Y3
-	VMOVDQU      256(R9), Y4
-	VPSIGNB      Y3, Y4, Y4
-	VPABSB       Y3, Y3
-	VPMADDUBSW   Y4, Y3, Y3
-	VPMADDWD     Y0, Y3, Y3
-	VMOVDQU      172(R8), Y4
-	VMOVDQU      320(R9), Y5
-	VPSIGNB      Y4, Y5, Y5
-	VPABSB       Y4, Y4
-	VPMADDUBSW   Y5, Y4, Y4
-	VPMADDWD     Y0, Y4, Y4
-	VPHADDD      Y4, Y3, Y3
-	VMOVDQU      206(R8), Y4
-	VMOVDQU      384(R9), Y5
-	VPSIGNB      Y4, Y5, Y5
-	VPABSB       Y4, Y4
-	VPMADDUBSW   Y5, Y4, Y4
-	VPMADDWD     Y0, Y4, Y4
-	VMOVDQU      240(R8), Y5
-	VMOVDQU      448(R9), Y6
-	VPSIGNB      Y5, Y6, Y6
-	VPABSB       Y5, Y5
-	VPMADDUBSW   Y6, Y5, Y5
-	VPMADDWD     Y0, Y5, Y5
-	VPHADDD      Y5, Y4, Y4
-	VPHADDD      Y4, Y3, Y3
-	VPERM2I128   $0x20, Y3, Y2, Y4
-	VPERM2I128   $0x31, Y3, Y2, Y2
-	VPADDD       Y2, Y4, Y4
-	VPBROADCASTD (R8), Y2
-	VPBROADCASTD 34(R8), Y3
-	VPBLENDD     $0x02, Y3, Y2, Y2
-	VPBROADCASTD 68(R8), Y3
-	VPBLENDD     $0x04, Y3, Y2, Y2
-	VPBROADCASTD 102(R8), Y3
-	VPBLENDD     $0x08, Y3, Y2, Y2
-	VPBROADCASTD 136(R8), Y3
-	VPBLENDD     $0x10, Y3, Y2, Y2
-	VPBROADCASTD 170(R8), Y3
-	VPBLENDD     $0x20, Y3, Y2, Y2
-	VPBROADCASTD 204(R8), Y3
-	VPBLENDD     $0x40, Y3, Y2, Y2
-	VPBROADCASTD 238(R8), Y3
-	VPBLENDD     $0x80, Y3, Y2, Y2
-	VPXOR        Y3, Y3, Y3
-	VPBLENDW     $0xaa, Y3, Y2, Y2
-	VPACKUSDW    Y2, Y2, Y2
-	VPERMQ       $0xd8, Y2, Y2
-	VCVTPH2PS    X2, Y2
-	VCVTDQ2PS    Y4, Y4
-	VMULPS       (R10), Y2, Y2
-	VFMADD231PS  Y4, Y2, Y1
-	ADDQ         $+272, R8
-	ADDQ         $+512, R9
-	ADDQ         $+512, R10
-	DECQ         DI
-	JZ           done117
-	CMPQ         DI, $0x01
-	JNE          group115
-	MOVQ         back+72(FP), R11
-	SUBQ         R11, R8
-	JMP          group115
+group101:
+	PREFETCHT0  4096(R8)
+	PREFETCHT0  4160(R8)
+	PREFETCHT0  4224(R8)
+	PREFETCHT0  4288(R8)
+	PREFETCHT0  4352(R8)
+	VMOVDQU     2(R8), Y5
+	VMOVDQU     (R10), Y6
+	VPSIGNB     Y5, Y6, Y6
+	VPABSB      Y5, Y5
+	VPMADDUBSW  Y6, Y5, Y5
+	VPMADDWD    Y0, Y5, Y5
+	VMOVDQU     36(R8), Y6
+	VMOVDQU     64(R10), Y7
+	VPSIGNB     Y6, Y7, Y7
+	VPABSB      Y6, Y6
+	VPMADDUBSW  Y7, Y6, Y6
+	VPMADDWD    Y0, Y6, Y6
+	VSHUFPS     $0xdd, Y6, Y5, Y7
+	VSHUFPS     $0x88, Y6, Y5, Y5
+	VPADDD      Y7, Y5, Y5
+	VMOVDQU     70(R8), Y6
+	VMOVDQU     128(R10), Y7
+	VPSIGNB     Y6, Y7, Y7
+	VPABSB      Y6, Y6
+	VPMADDUBSW  Y7, Y6, Y6
+	VPMADDWD    Y0, Y6, Y6
+	VMOVDQU     104(R8), Y7
+	VMOVDQU     192(R10), Y8
+	VPSIGNB     Y7, Y8, Y8
+	VPABSB      Y7, Y7
+	VPMADDUBSW  Y8, Y7, Y7
+	VPMADDWD    Y0, Y7, Y7
+	VSHUFPS     $0xdd, Y7, Y6, Y8
+	VSHUFPS     $0x88, Y7, Y6, Y6
+	VPADDD      Y8, Y6, Y6
+	VMOVDQU     138(R8), Y7
+	VMOVDQU     256(R10), Y8
+	VPSIGNB     Y7, Y8, Y8
+	VPABSB      Y7, Y7
+	VPMADDUBSW  Y8, Y7, Y7
+	VPMADDWD    Y0, Y7, Y7
+	VMOVDQU     172(R8), Y8
+	VMOVDQU     320(R10), Y9
+	VPSIGNB     Y8, Y9, Y9
+	VPABSB      Y8, Y8
+	VPMADDUBSW  Y9, Y8, Y8
+	VPMADDWD    Y0, Y8, Y8
+	VSHUFPS     $0xdd, Y8, Y7, Y9
+	VSHUFPS     $0x88, Y8, Y7, Y7
+	VPADDD      Y9, Y7, Y7
+	VMOVDQU     206(R8), Y8
+	VMOVDQU     384(R10), Y9
+	VPSIGNB     Y8, Y9, Y9
+	VPABSB      Y8, Y8
+	VPMADDUBSW  Y9, Y8, Y8
+	VPMADDWD    Y0, Y8, Y8
+	VMOVDQU     240(R8), Y9
+	VMOVDQU     448(R10), Y10
+	VPSIGNB     Y9, Y10, Y10
+	VPABSB      Y9, Y9
+	VPMADDUBSW  Y10, Y9, Y9
+	VPMADDWD    Y0, Y9, Y9
+	VSHUFPS     $0xdd, Y9, Y8, Y10
+	VSHUFPS     $0x88, Y9, Y8, Y8
+	VPADDD      Y10, Y8, Y8
+	VSHUFPS     $0xdd, Y6, Y5, Y9
+	VSHUFPS     $0x88, Y6, Y5, Y5
+	VPADDD      Y9, Y5, Y5
+	VSHUFPS     $0xdd, Y8, Y7, Y6
+	VSHUFPS     $0x88, Y8, Y7, Y7
+	VPADDD      Y6, Y7, Y7
+	VPERM2I128  $0x20, Y4, Y2, Y6
+	VPERM2I128  $0x31, Y4, Y2, Y2
+	VPADDD      Y2, Y6, Y6
+	VCVTDQ2PS   Y6, Y6
+	VMULPS      -512(R9), Y3, Y2
+	VFMADD231PS Y6, Y2, Y1
+	VMOVDQU     (R8), X3
+	VPBLENDW    $0x02, 32(R8), X3, X3
+	VPBLENDW    $0x04, 64(R8), X3, X3
+	VPBLENDW    $0x08, 96(R8), X3, X3
+	VPBLENDW    $0x10, 128(R8), X3, X3
+	VPBLENDW    $0x20, 160(R8), X3, X3
+	VPBLENDW    $0x40, 192(R8), X3, X3
+	VPBLENDW    $0x80, 224(R8), X3, X3
+	VCVTPH2PS   X3, Y3
+	VMOVDQA     Y5, Y2
+	VMOVDQA     Y7, Y4
+	VMOVDQA     Y3, Y3
+	ADDQ        $+272, R8
+	ADDQ        $+512, R10
+	ADDQ        $+512, R9
+	DECQ        DI
+	JZ          last102
+	CMPQ        DI, $0x01
+	JNE         group101
+	MOVQ        back+72(FP), R11
+	SUBQ        R11, R8
+	JMP         group101
 
-done117:
+last102:
+	VPERM2I128  $0x20, Y4, Y2, Y5
+	VPERM2I128  $0x31, Y4, Y2, Y2
+	VPADDD      Y2, Y5, Y5
+	VCVTDQ2PS   Y5, Y5
+	VMULPS      -512(R9), Y3, Y2
+	VFMADD231PS Y5, Y2, Y1
 	VMOVUPS     Y1, (SP)(BX*1)
 	MOVQ        rowBytes+24(FP), DI
 	ADDQ        DI, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row114
+	JNE         row98
 	VMOVDQU     (SP), Y1
 	VMOVDQU     32(SP), Y2
 	VMOVDQU     64(SP), Y3
@@ -3925,7 +4642,7 @@ done117:
 	VMOVUPS     Y7, (CX)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet113
+	JNZ         octet97
 	VZEROUPPER
 	RET
 
@@ -3939,184 +4656,197 @@ TEXT ·dotQ8_0x2AVX2(SB), $512-80
 	VMOVDQU onesWords<>+0(SB), Y0
 	MOVQ    AX, SI
 
-octet120:
+octet103:
 	XORQ BX, BX
 
-row121:
+row104:
 	LEAQ 65536(AX), R8
 
-touch125:
+touch105:
 	CMPQ       SI, R8
-	JGE        touched126
+	JGE        touched106
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch125
+	JMP        touch105
 
-touched126:
+touched106:
 	MOVQ  AX, R9
-	MOVQ  blocks+40(FP), R10
-	MOVQ  lanes+48(FP), R11
+	MOVQ  blocks+40(FP), R11
+	MOVQ  lanes+48(FP), R10
 	MOVQ  n+64(FP), R8
 	VPXOR Y1, Y1, Y1
 	VPXOR Y2, Y2, Y2
 
-group122:
-	PREFETCHT0   4096(R9)
-	PREFETCHT0   4160(R9)
-	PREFETCHT0   4224(R9)
-	PREFETCHT0   4288(R9)
-	PREFETCHT0   4352(R9)
-	VMOVDQU      2(R9), Y3
-	VMOVDQU      (R10), Y5
-	VPSIGNB      Y3, Y5, Y5
-	VPABSB       Y3, Y4
-	VPMADDUBSW   Y5, Y4, Y4
-	VPMADDWD     Y0, Y4, Y4
-	VMOVDQU      (R10)(DI*1), Y5
-	VPSIGNB      Y3, Y5, Y5
-	VPABSB       Y3, Y3
-	VPMADDUBSW   Y5, Y3, Y3
-	VPMADDWD     Y0, Y3, Y3
-	VMOVDQU      36(R9), Y5
-	VMOVDQU      64(R10), Y7
-	VPSIGNB      Y5, Y7, Y7
-	VPABSB       Y5, Y6
-	VPMADDUBSW   Y7, Y6, Y6
-	VPMADDWD     Y0, Y6, Y6
-	VMOVDQU      64(R10)(DI*1), Y7
-	VPSIGNB      Y5, Y7, Y7
-	VPABSB       Y5, Y5
-	VPMADDUBSW   Y7, Y5, Y5
-	VPMADDWD     Y0, Y5, Y5
-	VPHADDD      Y6, Y4, Y4
-	VPHADDD      Y5, Y3, Y3
-	VMOVDQU      70(R9), Y5
-	VMOVDQU      128(R10), Y7
-	VPSIGNB      Y5, Y7, Y7
-	VPABSB       Y5, Y6
-	VPMADDUBSW   Y7, Y6, Y6
-	VPMADDWD     Y0, Y6, Y6
-	VMOVDQU      128(R10)(DI*1), Y7
-	VPSIGNB      Y5, Y7, Y7
-	VPABSB       Y5, Y5
-	VPMADDUBSW   Y7, Y5, Y5
-	VPMADDWD     Y0, Y5, Y5
-	VMOVDQU      104(R9), Y7
-	VMOVDQU      192(R10), Y9
-	VPSIGNB      Y7, Y9, Y9
-	VPABSB       Y7, Y8
-	VPMADDUBSW   Y9, Y8, Y8
-	VPMADDWD     Y0, Y8, Y8
-	VMOVDQU      192(R10)(DI*1), Y9
-	VPSIGNB      Y7, Y9, Y9
-	VPABSB       Y7, Y7
-	VPMADDUBSW   Y9, Y7, Y7
-	VPMADDWD     Y0, Y7, Y7
-	VPHADDD      Y8, Y6, Y6
-	VPHADDD      Y7, Y5, Y5
-	VPHADDD      Y6, Y4, Y4
-	VPHADDD      Y5, Y3, Y3
-	VMOVDQU      138(R9), Y5
-	VMOVDQU      256(R10), Y7
-	VPSIGNB      Y5, Y7, Y7
-	VPABSB       Y5, Y6
-	VPMADDUBSW   Y7, Y6, Y6
-	VPMADDWD     Y0, Y6, Y6
-	VMOVDQU      256(R10)(DI*1), Y7
-	VPSIGNB      Y5, Y7, Y7
-	VPABSB       Y5, Y5
-	VPMADDUBSW   Y7, Y5, Y5
-	VPMADDWD     Y0, Y5, Y5
-	VMOVDQU      172(R9), Y7
-	VMOVDQU      320(R10), Y9
-	VPSIGNB      Y7, Y9, Y9
-	VPABSB       Y7, Y8
-	VPMADDUBSW   Y9, Y8, Y8
-	VPMADDWD     Y0, Y8, Y8
-	VMOVDQU      320(R10)(DI*1), Y9
-	VPSIGNB      Y7, Y9, Y9
-	VPABSB       Y7, Y7
-	VPMADDUBSW   Y9, Y7, Y7
-	VPMADDWD     Y0, Y7, Y7
-	VPHADDD      Y8, Y6, Y6
-	VPHADDD      Y7, Y5, Y5
-	VMOVDQU      206(R9), Y7
-	VMOVDQU      384(R10), Y9
-	VPSIGNB      Y7, Y9, Y9
-	VPABSB       Y7, Y8
-	VPMADDUBSW   Y9, Y8, Y8
-	VPMADDWD     Y0, Y8, Y8
-	VMOVDQU      384(R10)(DI*1), Y9
-	VPSIGNB      Y7, Y9, Y9
-	VPABSB       Y7, Y7
-	VPMADDUBSW   Y9, Y7, Y7
-	VPMADDWD     Y0, Y7, Y7
-	VMOVDQU      240(R9), Y9
-	VMOVDQU      448(R10), Y11
-	VPSIGNB      Y9, Y11, Y11
-	VPABSB       Y9, Y10
-	VPMADDUBSW   Y11, Y10, Y10
-	VPMADDWD     Y0, Y10, Y10
-	VMOVDQU      448(R10)(DI*1), Y11
-	VPSIGNB      Y9, Y11, Y11
-	VPABSB       Y9, Y9
-	VPMADDUBSW   Y11, Y9, Y9
-	VPMADDWD     Y0, Y9, Y9
-	VPHADDD      Y10, Y8, Y8
-	VPHADDD      Y9, Y7, Y7
-	VPHADDD      Y8, Y6, Y6
-	VPHADDD      Y7, Y5, Y5
-	VPERM2I128   $0x20, Y6, Y4, Y7
-	VPERM2I128   $0x31, Y6, Y4, Y4
-	VPADDD       Y4, Y7, Y7
-	VPERM2I128   $0x20, Y5, Y3, Y4
-	VPERM2I128   $0x31, Y5, Y3, Y3
-	VPADDD       Y3, Y4, Y4
-	VPBROADCASTD (R9), Y3
-	VPBROADCASTD 34(R9), Y5
-	VPBLENDD     $0x02, Y5, Y3, Y3
-	VPBROADCASTD 68(R9), Y5
-	VPBLENDD     $0x04, Y5, Y3, Y3
-	VPBROADCASTD 102(R9), Y5
-	VPBLENDD     $0x08, Y5, Y3, Y3
-	VPBROADCASTD 136(R9), Y5
-	VPBLENDD     $0x10, Y5, Y3, Y3
-	VPBROADCASTD 170(R9), Y5
-	VPBLENDD     $0x20, Y5, Y3, Y3
-	VPBROADCASTD 204(R9), Y5
-	VPBLENDD     $0x40, Y5, Y3, Y3
-	VPBROADCASTD 238(R9), Y5
-	VPBLENDD     $0x80, Y5, Y3, Y3
-	VPXOR        Y5, Y5, Y5
-	VPBLENDW     $0xaa, Y5, Y3, Y3
-	VPACKUSDW    Y3, Y3, Y3
-	VPERMQ       $0xd8, Y3, Y3
-	VCVTPH2PS    X3, Y3
-	VCVTDQ2PS    Y7, Y7
-	VMULPS       (R11), Y3, Y5
-	VFMADD231PS  Y7, Y5, Y1
-	VCVTDQ2PS    Y4, Y4
-	VMULPS       (R11)(DI*1), Y3, Y3
-	VFMADD231PS  Y4, Y3, Y2
-	ADDQ         $+272, R9
-	ADDQ         $+512, R10
-	ADDQ         $+512, R11
-	DECQ         R8
-	JZ           done124
-	CMPQ         R8, $0x01
-	JNE          group122
-	MOVQ         back+72(FP), R12
-	SUBQ         R12, R9
-	JMP          group122
+group107:
+	PREFETCHT0  4096(R9)
+	PREFETCHT0  4160(R9)
+	PREFETCHT0  4224(R9)
+	PREFETCHT0  4288(R9)
+	PREFETCHT0  4352(R9)
+	VMOVDQU     2(R9), Y3
+	VMOVDQU     (R11), Y5
+	VPSIGNB     Y3, Y5, Y5
+	VPABSB      Y3, Y4
+	VPMADDUBSW  Y5, Y4, Y4
+	VPMADDWD    Y0, Y4, Y4
+	VMOVDQU     (R11)(DI*1), Y5
+	VPSIGNB     Y3, Y5, Y5
+	VPABSB      Y3, Y3
+	VPMADDUBSW  Y5, Y3, Y3
+	VPMADDWD    Y0, Y3, Y3
+	VMOVDQU     36(R9), Y5
+	VMOVDQU     64(R11), Y7
+	VPSIGNB     Y5, Y7, Y7
+	VPABSB      Y5, Y6
+	VPMADDUBSW  Y7, Y6, Y6
+	VPMADDWD    Y0, Y6, Y6
+	VMOVDQU     64(R11)(DI*1), Y7
+	VPSIGNB     Y5, Y7, Y7
+	VPABSB      Y5, Y5
+	VPMADDUBSW  Y7, Y5, Y5
+	VPMADDWD    Y0, Y5, Y5
+	VSHUFPS     $0xdd, Y6, Y4, Y7
+	VSHUFPS     $0x88, Y6, Y4, Y4
+	VPADDD      Y7, Y4, Y4
+	VSHUFPS     $0xdd, Y5, Y3, Y6
+	VSHUFPS     $0x88, Y5, Y3, Y3
+	VPADDD      Y6, Y3, Y3
+	VMOVDQU     70(R9), Y5
+	VMOVDQU     128(R11), Y7
+	VPSIGNB     Y5, Y7, Y7
+	VPABSB      Y5, Y6
+	VPMADDUBSW  Y7, Y6, Y6
+	VPMADDWD    Y0, Y6, Y6
+	VMOVDQU     128(R11)(DI*1), Y7
+	VPSIGNB     Y5, Y7, Y7
+	VPABSB      Y5, Y5
+	VPMADDUBSW  Y7, Y5, Y5
+	VPMADDWD    Y0, Y5, Y5
+	VMOVDQU     104(R9), Y7
+	VMOVDQU     192(R11), Y9
+	VPSIGNB     Y7, Y9, Y9
+	VPABSB      Y7, Y8
+	VPMADDUBSW  Y9, Y8, Y8
+	VPMADDWD    Y0, Y8, Y8
+	VMOVDQU     192(R11)(DI*1), Y9
+	VPSIGNB     Y7, Y9, Y9
+	VPABSB      Y7, Y7
+	VPMADDUBSW  Y9, Y7, Y7
+	VPMADDWD    Y0, Y7, Y7
+	VSHUFPS     $0xdd, Y8, Y6, Y9
+	VSHUFPS     $0x88, Y8, Y6, Y6
+	VPADDD      Y9, Y6, Y6
+	VSHUFPS     $0xdd, Y7, Y5, Y8
+	VSHUFPS     $0x88, Y7, Y5, Y5
+	VPADDD      Y8, Y5, Y5
+	VMOVDQU     138(R9), Y7
+	VMOVDQU     256(R11), Y9
+	VPSIGNB     Y7, Y9, Y9
+	VPABSB      Y7, Y8
+	VPMADDUBSW  Y9, Y8, Y8
+	VPMADDWD    Y0, Y8, Y8
+	VMOVDQU     256(R11)(DI*1), Y9
+	VPSIGNB     Y7, Y9, Y9
+	VPABSB      Y7, Y7
+	VPMADDUBSW  Y9, Y7, Y7
+	VPMADDWD    Y0, Y7, Y7
+	VMOVDQU     172(R9), Y9
+	VMOVDQU     320(R11), Y11
+	VPSIGNB     Y9, Y11, Y11
+	VPABSB      Y9, Y10
+	VPMADDUBSW  Y11, Y10, Y10
+	VPMADDWD    Y0, Y10, Y10
+	VMOVDQU     320(R11)(DI*1), Y11
+	VPSIGNB     Y9, Y11, Y11
+	VPABSB      Y9, Y9
+	VPMADDUBSW  Y11, Y9, Y9
+	VPMADDWD    Y0, Y9, Y9
+	VSHUFPS     $0xdd, Y10, Y8, Y11
+	VSHUFPS     $0x88, Y10, Y8, Y8
+	VPADDD      Y11, Y8, Y8
+	VSHUFPS     $0xdd, Y9, Y7, Y10
+	VSHUFPS     $0x88, Y9, Y7, Y7
+	VPADDD      Y10, Y7, Y7
+	VMOVDQU     206(R9), Y9
+	VMOVDQU     384(R11), Y11
+	VPSIGNB     Y9, Y11, Y11
+	VPABSB      Y9, Y10
+	VPMADDUBSW  Y11, Y10, Y10
+	VPMADDWD    Y0, Y10, Y10
+	VMOVDQU     384(R11)(DI*1), Y11
+	VPSIGNB     Y9, Y11, Y11
+	VPABSB      Y9, Y9
+	VPMADDUBSW  Y11, Y9, Y9
+	VPMADDWD    Y0, Y9, Y9
+	VMOVDQU     240(R9), Y11
+	VMOVDQU     448(R11), Y13
+	VPSIGNB     Y11, Y13, Y13
+	VPABSB      Y11, Y12
+	VPMADDUBSW  Y13, Y12, Y12
+	VPMADDWD    Y0, Y12, Y12
+	VMOVDQU     448(R11)(DI*1), Y13
+	VPSIGNB     Y11, Y13, Y13
+	VPABSB      Y11, Y11
+	VPMADDUBSW  Y13, Y11, Y11
+	VPMADDWD    Y0, Y11, Y11
+	VSHUFPS     $0xdd, Y12, Y10, Y13
+	VSHUFPS     $0x88, Y12, Y10, Y10
+	VPADDD      Y13, Y10, Y10
+	VSHUFPS     $0xdd, Y11, Y9, Y12
+	VSHUFPS     $0x88, Y11, Y9, Y9
+	VPADDD      Y12, Y9, Y9
+	VSHUFPS     $0xdd, Y6, Y4, Y11
+	VSHUFPS     $0x88, Y6, Y4, Y4
+	VPADDD      Y11, Y4, Y4
+	VSHUFPS     $0xdd, Y10, Y8, Y6
+	VSHUFPS     $0x88, Y10, Y8, Y8
+	VPADDD      Y6, Y8, Y8
+	VSHUFPS     $0xdd, Y5, Y3, Y6
+	VSHUFPS     $0x88, Y5, Y3, Y3
+	VPADDD      Y6, Y3, Y3
+	VSHUFPS     $0xdd, Y9, Y7, Y5
+	VSHUFPS     $0x88, Y9, Y7, Y7
+	VPADDD      Y5, Y7, Y7
+	VMOVDQU     (R9), X5
+	VPBLENDW    $0x02, 32(R9), X5, X5
+	VPBLENDW    $0x04, 64(R9), X5, X5
+	VPBLENDW    $0x08, 96(R9), X5, X5
+	VPBLENDW    $0x10, 128(R9), X5, X5
+	VPBLENDW    $0x20, 160(R9), X5, X5
+	VPBLENDW    $0x40, 192(R9), X5, X5
+	VPBLENDW    $0x80, 224(R9), X5, X5
+	VCVTPH2PS   X5, Y5
+	VPERM2I128  $0x20, Y8, Y4, Y6
+	VPERM2I128  $0x31, Y8, Y4, Y4
+	VPADDD      Y4, Y6, Y6
+	VCVTDQ2PS   Y6, Y6
+	VMULPS      (R10), Y5, Y4
+	VFMADD231PS Y6, Y4, Y1
+	VPERM2I128  $0x20, Y7, Y3, Y4
+	VPERM2I128  $0x31, Y7, Y3, Y3
+	VPADDD      Y3, Y4, Y4
+	VCVTDQ2PS   Y4, Y4
+	VMULPS      (R10)(DI*1), Y5, Y3
+	VFMADD231PS Y4, Y3, Y2
+	ADDQ        $+272, R9
+	ADDQ        $+512, R11
+	ADDQ        $+512, R10
+	DECQ        R8
+	JZ          done108
+	CMPQ        R8, $0x01
+	JNE         group107
+	MOVQ        back+72(FP), R12
+	SUBQ        R12, R9
+	JMP         group107
 
-done124:
+done108:
 	VMOVUPS     Y1, (SP)(BX*1)
 	VMOVUPS     Y2, 256(SP)(BX*1)
 	MOVQ        rowBytes+24(FP), R8
 	ADDQ        R8, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row121
+	JNE         row104
 	VMOVDQU     (SP), Y1
 	VMOVDQU     32(SP), Y2
 	VMOVDQU     64(SP), Y3
@@ -4204,7 +4934,7 @@ done124:
 	VMOVUPS     Y7, (CX)(BX*4)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet120
+	JNZ         octet103
 	VZEROUPPER
 	RET
 
@@ -4217,117 +4947,203 @@ TEXT ·dotQ8_0x1VNNI(SB), $256-80
 	VMOVDQU signBit<>+0(SB), Y0
 	MOVQ    AX, SI
 
-octet127:
+octet109:
 	XORQ BX, BX
 
-row128:
+row110:
 	LEAQ 65536(AX), DI
 
-touch132:
+touch111:
 	CMPQ       SI, DI
-	JGE        touched133
+	JGE        touched112
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch132
+	JMP        touch111
 
-touched133:
-	MOVQ  AX, R8
-	MOVQ  blocks+40(FP), R9
-	MOVQ  lanes+48(FP), R10
-	MOVQ  n+64(FP), DI
-	VPXOR Y1, Y1, Y1
+touched112:
+	MOVQ       AX, R8
+	MOVQ       blocks+40(FP), R10
+	MOVQ       lanes+48(FP), R9
+	MOVQ       n+64(FP), DI
+	VPXOR      Y1, Y1, Y1
+	PREFETCHT0 4096(R8)
+	PREFETCHT0 4160(R8)
+	PREFETCHT0 4224(R8)
+	PREFETCHT0 4288(R8)
+	PREFETCHT0 4352(R8)
+	VPXOR      2(R8), Y0, Y2
+	VPXOR      Y3, Y3, Y3
+	VMOVDQU    (R10), Y4
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x6d; BYTE $0x50; BYTE $0xdc // VPDPBUSD   Y4, Y2, Y3
+	VPXOR      36(R8), Y0, Y2
+	VPXOR      Y4, Y4, Y4
+	VMOVDQU    64(R10), Y5
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x6d; BYTE $0x50; BYTE $0xe5 // VPDPBUSD   Y5, Y2, Y4
+	VSHUFPS    $0xdd, Y4, Y3, Y2
+	VSHUFPS    $0x88, Y4, Y3, Y3
+	VPADDD     Y2, Y3, Y3
+	VPXOR      70(R8), Y0, Y2
+	VPXOR      Y4, Y4, Y4
+	VMOVDQU    128(R10), Y5
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x6d; BYTE $0x50; BYTE $0xe5 // VPDPBUSD   Y5, Y2, Y4
+	VPXOR      104(R8), Y0, Y2
+	VPXOR      Y5, Y5, Y5
+	VMOVDQU    192(R10), Y6
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x6d; BYTE $0x50; BYTE $0xee // VPDPBUSD   Y6, Y2, Y5
+	VSHUFPS    $0xdd, Y5, Y4, Y2
+	VSHUFPS    $0x88, Y5, Y4, Y4
+	VPADDD     Y2, Y4, Y4
+	VPXOR      138(R8), Y0, Y2
+	VPXOR      Y5, Y5, Y5
+	VMOVDQU    256(R10), Y6
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x6d; BYTE $0x50; BYTE $0xee // VPDPBUSD   Y6, Y2, Y5
+	VPXOR      172(R8), Y0, Y2
+	VPXOR      Y6, Y6, Y6
+	VMOVDQU    320(R10), Y7
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x6d; BYTE $0x50; BYTE $0xf7 // VPDPBUSD   Y7, Y2, Y6
+	VSHUFPS    $0xdd, Y6, Y5, Y2
+	VSHUFPS    $0x88, Y6, Y5, Y5
+	VPADDD     Y2, Y5, Y5
+	VPXOR      206(R8), Y0, Y2
+	VPXOR      Y6, Y6, Y6
+	VMOVDQU    384(R10), Y7
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x6d; BYTE $0x50; BYTE $0xf7 // VPDPBUSD   Y7, Y2, Y6
+	VPXOR      240(R8), Y0, Y2
+	VPXOR      Y7, Y7, Y7
+	VMOVDQU    448(R10), Y8
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x6d; BYTE $0x50; BYTE $0xf8 // VPDPBUSD   Y8, Y2, Y7
+	VSHUFPS    $0xdd, Y7, Y6, Y2
+	VSHUFPS    $0x88, Y7, Y6, Y6
+	VPADDD     Y2, Y6, Y6
+	VSHUFPS    $0xdd, Y4, Y3, Y2
+	VSHUFPS    $0x88, Y4, Y3, Y3
+	VPADDD     Y2, Y3, Y3
+	VSHUFPS    $0xdd, Y6, Y5, Y2
+	VSHUFPS    $0x88, Y6, Y5, Y5
+	VPADDD     Y2, Y5, Y5
+	VMOVDQU    (R8), X2
+	VPBLENDW   $0x02, 32(R8), X2, X2
+	VPBLENDW   $0x04, 64(R8), X2, X2
+	VPBLENDW   $0x08, 96(R8), X2, X2
+	VPBLENDW   $0x10, 128(R8), X2, X2
+	VPBLENDW   $0x20, 160(R8), X2, X2
+	VPBLENDW   $0x40, 192(R8), X2, X2
+	VPBLENDW   $0x80, 224(R8), X2, X2
+	VCVTPH2PS  X2, Y2
+	ADDQ       $+272, R8
+	ADDQ       $+512, R10
+	ADDQ       $+512, R9
+	DECQ       DI
+	JZ         last114
+	CMPQ       DI, $0x01
+	JNE        group113
+	MOVQ       back+72(FP), R11
+	SUBQ       R11, R8
 
-group129:
-	PREFETCHT0   4096(R8)
-	PREFETCHT0   4160(R8)
-	PREFETCHT0   4224(R8)
-	PREFETCHT0   4288(R8)
-	PREFETCHT0   4352(R8)
-	VPXOR        2(R8), Y0, Y2
-	VPXOR        Y3, Y3, Y3
-	VMOVDQU      (R9), Y4
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x6d; BYTE $0x50; BYTE $0xdc // VPDPBUSD     Y4, Y2, Y3
-	VPXOR        36(R8), Y0, Y2
-	VPXOR        Y4, Y4, Y4
-	VMOVDQU      64(R9), Y5
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x6d; BYTE $0x50; BYTE $0xe5 // VPDPBUSD     Y5, Y2, Y4
-	VPHADDD      Y4, Y3, Y3
-	VPXOR        70(R8), Y0, Y2
-	VPXOR        Y4, Y4, Y4
-	VMOVDQU      128(R9), Y5
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x6d; BYTE $0x50; BYTE $0xe5 // VPDPBUSD     Y5, Y2, Y4
-	VPXOR        104(R8), Y0, Y2
-	VPXOR        Y5, Y5, Y5
-	VMOVDQU      192(R9), Y6
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x6d; BYTE $0x50; BYTE $0xee // VPDPBUSD     Y6, Y2, Y5
-	VPHADDD      Y5, Y4, Y4
-	VPHADDD      Y4, Y3, Y3
-	VPXOR        138(R8), Y0, Y2
-	VPXOR        Y4, Y4, Y4
-	VMOVDQU      256(R9), Y5
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x6d; BYTE $0x50; BYTE $0xe5 // VPDPBUSD     Y5, Y2, Y4
-	VPXOR        172(R8), Y0, Y2
-	VPXOR        Y5, Y5, Y5
-	VMOVDQU      320(R9), Y6
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x6d; BYTE $0x50; BYTE $0xee // VPDPBUSD     Y6, Y2, Y5
-	VPHADDD      Y5, Y4, Y4
-	VPXOR        206(R8), Y0, Y2
-	VPXOR        Y5, Y5, Y5
-	VMOVDQU      384(R9), Y6
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x6d; BYTE $0x50; BYTE $0xee // VPDPBUSD     Y6, Y2, Y5
-	VPXOR        240(R8), Y0, Y2
-	VPXOR        Y6, Y6, Y6
-	VMOVDQU      448(R9), Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x6d; BYTE $0x50; BYTE $0xf7 // VPDPBUSD     Y7, Y2, Y6
-	VPHADDD      Y6, Y5, Y5
-	VPHADDD      Y5, Y4, Y4
-	VPERM2I128   $0x20, Y4, Y3, Y2
-	VPERM2I128   $0x31, Y4, Y3, Y3
-	VPADDD       Y3, Y2, Y2
-	VPBROADCASTD (R8), Y3
-	VPBROADCASTD 34(R8), Y4
-	VPBLENDD     $0x02, Y4, Y3, Y3
-	VPBROADCASTD 68(R8), Y4
-	VPBLENDD     $0x04, Y4, Y3, Y3
-	VPBROADCASTD 102(R8), Y4
-	VPBLENDD     $0x08, Y4, Y3, Y3
-	VPBROADCASTD 136(R8), Y4
-	VPBLENDD     $0x10, Y4, Y3, Y3
-	VPBROADCASTD 170(R8), Y4
-	VPBLENDD     $0x20, Y4, Y3, Y3
-	VPBROADCASTD 204(R8), Y4
-	VPBLENDD     $0x40, Y4, Y3, Y3
-	VPBROADCASTD 238(R8), Y4
-	VPBLENDD     $0x80, Y4, Y3, Y3
-	VPXOR        Y4, Y4, Y4
-	VPBLENDW     $0xaa, Y4, Y3, Y3
-	VPACKUSDW    Y3, Y3, Y3
-	VPERMQ       $0xd8, Y3, Y3
-	VCVTPH2PS    X3, Y3
-	VMOVDQU      64(R10), Y4
-	VPSLLD       $0x07, Y4, Y4
-	VPADDD       Y4, Y2, Y2
-	VCVTDQ2PS    Y2, Y2
-	VMULPS       (R10), Y3, Y3
-	VFMADD231PS  Y2, Y3, Y1
-	ADDQ         $+272, R8
-	ADDQ         $+512, R9
-	ADDQ         $+512, R10
-	DECQ         DI
-	JZ           done131
-	CMPQ         DI, $0x01
-	JNE          group129
-	MOVQ         back+72(FP), R11
-	SUBQ         R11, R8
-	JMP          group129
+group113:
+	PREFETCHT0  4096(R8)
+	PREFETCHT0  4160(R8)
+	PREFETCHT0  4224(R8)
+	PREFETCHT0  4288(R8)
+	PREFETCHT0  4352(R8)
+	VPXOR       2(R8), Y0, Y4
+	VPXOR       Y6, Y6, Y6
+	VMOVDQU     (R10), Y7
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xf7 // VPDPBUSD    Y7, Y4, Y6
+	VPXOR       36(R8), Y0, Y4
+	VPXOR       Y7, Y7, Y7
+	VMOVDQU     64(R10), Y8
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x5d; BYTE $0x50; BYTE $0xf8 // VPDPBUSD    Y8, Y4, Y7
+	VSHUFPS     $0xdd, Y7, Y6, Y4
+	VSHUFPS     $0x88, Y7, Y6, Y6
+	VPADDD      Y4, Y6, Y6
+	VPXOR       70(R8), Y0, Y4
+	VPXOR       Y7, Y7, Y7
+	VMOVDQU     128(R10), Y8
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x5d; BYTE $0x50; BYTE $0xf8 // VPDPBUSD    Y8, Y4, Y7
+	VPXOR       104(R8), Y0, Y4
+	VPXOR       Y8, Y8, Y8
+	VMOVDQU     192(R10), Y9
+	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xc1 // VPDPBUSD    Y9, Y4, Y8
+	VSHUFPS     $0xdd, Y8, Y7, Y4
+	VSHUFPS     $0x88, Y8, Y7, Y7
+	VPADDD      Y4, Y7, Y7
+	VPXOR       138(R8), Y0, Y4
+	VPXOR       Y8, Y8, Y8
+	VMOVDQU     256(R10), Y9
+	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xc1 // VPDPBUSD    Y9, Y4, Y8
+	VPXOR       172(R8), Y0, Y4
+	VPXOR       Y9, Y9, Y9
+	VMOVDQU     320(R10), Y10
+	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xca // VPDPBUSD    Y10, Y4, Y9
+	VSHUFPS     $0xdd, Y9, Y8, Y4
+	VSHUFPS     $0x88, Y9, Y8, Y8
+	VPADDD      Y4, Y8, Y8
+	VPXOR       206(R8), Y0, Y4
+	VPXOR       Y9, Y9, Y9
+	VMOVDQU     384(R10), Y10
+	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xca // VPDPBUSD    Y10, Y4, Y9
+	VPXOR       240(R8), Y0, Y4
+	VPXOR       Y10, Y10, Y10
+	VMOVDQU     448(R10), Y11
+	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xd3 // VPDPBUSD    Y11, Y4, Y10
+	VSHUFPS     $0xdd, Y10, Y9, Y4
+	VSHUFPS     $0x88, Y10, Y9, Y9
+	VPADDD      Y4, Y9, Y9
+	VSHUFPS     $0xdd, Y7, Y6, Y4
+	VSHUFPS     $0x88, Y7, Y6, Y6
+	VPADDD      Y4, Y6, Y6
+	VSHUFPS     $0xdd, Y9, Y8, Y4
+	VSHUFPS     $0x88, Y9, Y8, Y8
+	VPADDD      Y4, Y8, Y8
+	VPERM2I128  $0x20, Y5, Y3, Y4
+	VPERM2I128  $0x31, Y5, Y3, Y3
+	VPADDD      Y3, Y4, Y4
+	VMOVDQU     -448(R9), Y3
+	VPSLLD      $0x07, Y3, Y3
+	VPADDD      Y3, Y4, Y4
+	VCVTDQ2PS   Y4, Y4
+	VMULPS      -512(R9), Y2, Y2
+	VFMADD231PS Y4, Y2, Y1
+	VMOVDQU     (R8), X2
+	VPBLENDW    $0x02, 32(R8), X2, X2
+	VPBLENDW    $0x04, 64(R8), X2, X2
+	VPBLENDW    $0x08, 96(R8), X2, X2
+	VPBLENDW    $0x10, 128(R8), X2, X2
+	VPBLENDW    $0x20, 160(R8), X2, X2
+	VPBLENDW    $0x40, 192(R8), X2, X2
+	VPBLENDW    $0x80, 224(R8), X2, X2
+	VCVTPH2PS   X2, Y2
+	VMOVDQA     Y6, Y3
+	VMOVDQA     Y8, Y5
+	VMOVDQA     Y2, Y2
+	ADDQ        $+272, R8
+	ADDQ        $+512, R10
+	ADDQ        $+512, R9
+	DECQ        DI
+	JZ          last114
+	CMPQ        DI, $0x01
+	JNE         group113
+	MOVQ        back+72(FP), R11
+	SUBQ        R11, R8
+	JMP         group113
 
-done131:
+last114:
+	VPERM2I128  $0x20, Y5, Y3, Y4
+	VPERM2I128  $0x31, Y5, Y3, Y3
+	VPADDD      Y3, Y4, Y4
+	VMOVDQU     -448(R9), Y3
+	VPSLLD      $0x07, Y3, Y3
+	VPADDD      Y3, Y4, Y4
+	VCVTDQ2PS   Y4, Y4
+	VMULPS      -512(R9), Y2, Y2
+	VFMADD231PS Y4, Y2, Y1
 	VMOVUPS     Y1, (SP)(BX*1)
 	MOVQ        rowBytes+24(FP), DI
 	ADDQ        DI, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row128
+	JNE         row110
 	VMOVDQU     (SP), Y1
 	VMOVDQU     32(SP), Y2
 	VMOVDQU     64(SP), Y3
@@ -4372,7 +5188,7 @@ done131:
 	VMOVUPS     Y7, (CX)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet127
+	JNZ         octet109
 	VZEROUPPER
 	RET
 
@@ -4392,158 +5208,171 @@ TEXT ·dotQ8_0x2VNNI(SB), $512-80
 	VMOVDQU signBit<>+0(SB), Y0
 	MOVQ    AX, SI
 
-octet134:
+octet115:
 	XORQ BX, BX
 
-row135:
+row116:
 	LEAQ 65536(AX), R8
 
-touch139:
+touch117:
 	CMPQ       SI, R8
-	JGE        touched140
+	JGE        touched118
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch139
+	JMP        touch117
 
-touched140:
+touched118:
 	MOVQ  AX, R9
-	MOVQ  blocks+40(FP), R10
-	MOVQ  lanes+48(FP), R11
+	MOVQ  blocks+40(FP), R11
+	MOVQ  lanes+48(FP), R10
 	MOVQ  n+64(FP), R8
 	VPXOR Y1, Y1, Y1
 	VPXOR Y2, Y2, Y2
 
-group136:
-	PREFETCHT0   4096(R9)
-	PREFETCHT0   4160(R9)
-	PREFETCHT0   4224(R9)
-	PREFETCHT0   4288(R9)
-	PREFETCHT0   4352(R9)
-	VPXOR        2(R9), Y0, Y3
-	VPXOR        Y4, Y4, Y4
-	VMOVDQU      (R10), Y5
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xe5 // VPDPBUSD     Y5, Y3, Y4
-	VPXOR        Y5, Y5, Y5
-	VMOVDQU      (R10)(DI*1), Y6
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xee // VPDPBUSD     Y6, Y3, Y5
-	VPXOR        36(R9), Y0, Y3
-	VPXOR        Y6, Y6, Y6
-	VMOVDQU      64(R10), Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xf7 // VPDPBUSD     Y7, Y3, Y6
-	VPXOR        Y7, Y7, Y7
-	VMOVDQU      64(R10)(DI*1), Y8
-	BYTE $0xc4; BYTE $0xc2; BYTE $0x65; BYTE $0x50; BYTE $0xf8 // VPDPBUSD     Y8, Y3, Y7
-	VPHADDD      Y6, Y4, Y4
-	VPHADDD      Y7, Y5, Y5
-	VPXOR        70(R9), Y0, Y3
-	VPXOR        Y6, Y6, Y6
-	VMOVDQU      128(R10), Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xf7 // VPDPBUSD     Y7, Y3, Y6
-	VPXOR        Y7, Y7, Y7
-	VMOVDQU      128(R10)(DI*1), Y8
-	BYTE $0xc4; BYTE $0xc2; BYTE $0x65; BYTE $0x50; BYTE $0xf8 // VPDPBUSD     Y8, Y3, Y7
-	VPXOR        104(R9), Y0, Y3
-	VPXOR        Y8, Y8, Y8
-	VMOVDQU      192(R10), Y9
-	BYTE $0xc4; BYTE $0x42; BYTE $0x65; BYTE $0x50; BYTE $0xc1 // VPDPBUSD     Y9, Y3, Y8
-	VPXOR        Y9, Y9, Y9
-	VMOVDQU      192(R10)(DI*1), Y10
-	BYTE $0xc4; BYTE $0x42; BYTE $0x65; BYTE $0x50; BYTE $0xca // VPDPBUSD     Y10, Y3, Y9
-	VPHADDD      Y8, Y6, Y6
-	VPHADDD      Y9, Y7, Y7
-	VPHADDD      Y6, Y4, Y4
-	VPHADDD      Y7, Y5, Y5
-	VPXOR        138(R9), Y0, Y3
-	VPXOR        Y6, Y6, Y6
-	VMOVDQU      256(R10), Y7
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xf7 // VPDPBUSD     Y7, Y3, Y6
-	VPXOR        Y7, Y7, Y7
-	VMOVDQU      256(R10)(DI*1), Y8
-	BYTE $0xc4; BYTE $0xc2; BYTE $0x65; BYTE $0x50; BYTE $0xf8 // VPDPBUSD     Y8, Y3, Y7
-	VPXOR        172(R9), Y0, Y3
-	VPXOR        Y8, Y8, Y8
-	VMOVDQU      320(R10), Y9
-	BYTE $0xc4; BYTE $0x42; BYTE $0x65; BYTE $0x50; BYTE $0xc1 // VPDPBUSD     Y9, Y3, Y8
-	VPXOR        Y9, Y9, Y9
-	VMOVDQU      320(R10)(DI*1), Y10
-	BYTE $0xc4; BYTE $0x42; BYTE $0x65; BYTE $0x50; BYTE $0xca // VPDPBUSD     Y10, Y3, Y9
-	VPHADDD      Y8, Y6, Y6
-	VPHADDD      Y9, Y7, Y7
-	VPXOR        206(R9), Y0, Y3
-	VPXOR        Y8, Y8, Y8
-	VMOVDQU      384(R10), Y9
-	BYTE $0xc4; BYTE $0x42; BYTE $0x65; BYTE $0x50; BYTE $0xc1 // VPDPBUSD     Y9, Y3, Y8
-	VPXOR        Y9, Y9, Y9
-	VMOVDQU      384(R10)(DI*1), Y10
-	BYTE $0xc4; BYTE $0x42; BYTE $0x65; BYTE $0x50; BYTE $0xca // VPDPBUSD     Y10, Y3, Y9
-	VPXOR        240(R9), Y0, Y3
-	VPXOR        Y10, Y10, Y10
-	VMOVDQU      448(R10), Y11
-	BYTE $0xc4; BYTE $0x42; BYTE $0x65; BYTE $0x50; BYTE $0xd3 // VPDPBUSD     Y11, Y3, Y10
-	VPXOR        Y11, Y11, Y11
-	VMOVDQU      448(R10)(DI*1), Y12
-	BYTE $0xc4; BYTE $0x42; BYTE $0x65; BYTE $0x50; BYTE $0xdc // VPDPBUSD     Y12, Y3, Y11
-	VPHADDD      Y10, Y8, Y8
-	VPHADDD      Y11, Y9, Y9
-	VPHADDD      Y8, Y6, Y6
-	VPHADDD      Y9, Y7, Y7
-	VPERM2I128   $0x20, Y6, Y4, Y3
-	VPERM2I128   $0x31, Y6, Y4, Y4
-	VPADDD       Y4, Y3, Y3
-	VPERM2I128   $0x20, Y7, Y5, Y4
-	VPERM2I128   $0x31, Y7, Y5, Y5
-	VPADDD       Y5, Y4, Y4
-	VPBROADCASTD (R9), Y5
-	VPBROADCASTD 34(R9), Y6
-	VPBLENDD     $0x02, Y6, Y5, Y5
-	VPBROADCASTD 68(R9), Y6
-	VPBLENDD     $0x04, Y6, Y5, Y5
-	VPBROADCASTD 102(R9), Y6
-	VPBLENDD     $0x08, Y6, Y5, Y5
-	VPBROADCASTD 136(R9), Y6
-	VPBLENDD     $0x10, Y6, Y5, Y5
-	VPBROADCASTD 170(R9), Y6
-	VPBLENDD     $0x20, Y6, Y5, Y5
-	VPBROADCASTD 204(R9), Y6
-	VPBLENDD     $0x40, Y6, Y5, Y5
-	VPBROADCASTD 238(R9), Y6
-	VPBLENDD     $0x80, Y6, Y5, Y5
-	VPXOR        Y6, Y6, Y6
-	VPBLENDW     $0xaa, Y6, Y5, Y5
-	VPACKUSDW    Y5, Y5, Y5
-	VPERMQ       $0xd8, Y5, Y5
-	VCVTPH2PS    X5, Y5
-	VMOVDQU      64(R11), Y6
-	VPSLLD       $0x07, Y6, Y6
-	VPADDD       Y6, Y3, Y3
-	VCVTDQ2PS    Y3, Y3
-	VMULPS       (R11), Y5, Y6
-	VFMADD231PS  Y3, Y6, Y1
-	VMOVDQU      64(R11)(DI*1), Y3
-	VPSLLD       $0x07, Y3, Y3
-	VPADDD       Y3, Y4, Y4
-	VCVTDQ2PS    Y4, Y4
-	VMULPS       (R11)(DI*1), Y5, Y3
-	VFMADD231PS  Y4, Y3, Y2
-	ADDQ         $+272, R9
-	ADDQ         $+512, R10
-	ADDQ         $+512, R11
-	DECQ         R8
-	JZ           done138
-	CMPQ         R8, $0x01
-	JNE          group136
-	MOVQ         back+72(FP), R12
-	SUBQ         R12, R9
-	JMP          group136
+group119:
+	PREFETCHT0  4096(R9)
+	PREFETCHT0  4160(R9)
+	PREFETCHT0  4224(R9)
+	PREFETCHT0  4288(R9)
+	PREFETCHT0  4352(R9)
+	VPXOR       2(R9), Y0, Y3
+	VPXOR       Y4, Y4, Y4
+	VMOVDQU     (R11), Y5
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xe5 // VPDPBUSD    Y5, Y3, Y4
+	VPXOR       Y5, Y5, Y5
+	VMOVDQU     (R11)(DI*1), Y6
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xee // VPDPBUSD    Y6, Y3, Y5
+	VPXOR       36(R9), Y0, Y3
+	VPXOR       Y6, Y6, Y6
+	VMOVDQU     64(R11), Y7
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xf7 // VPDPBUSD    Y7, Y3, Y6
+	VPXOR       Y7, Y7, Y7
+	VMOVDQU     64(R11)(DI*1), Y8
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x65; BYTE $0x50; BYTE $0xf8 // VPDPBUSD    Y8, Y3, Y7
+	VSHUFPS     $0xdd, Y6, Y4, Y3
+	VSHUFPS     $0x88, Y6, Y4, Y4
+	VPADDD      Y3, Y4, Y4
+	VSHUFPS     $0xdd, Y7, Y5, Y3
+	VSHUFPS     $0x88, Y7, Y5, Y5
+	VPADDD      Y3, Y5, Y5
+	VPXOR       70(R9), Y0, Y3
+	VPXOR       Y6, Y6, Y6
+	VMOVDQU     128(R11), Y7
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xf7 // VPDPBUSD    Y7, Y3, Y6
+	VPXOR       Y7, Y7, Y7
+	VMOVDQU     128(R11)(DI*1), Y8
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x65; BYTE $0x50; BYTE $0xf8 // VPDPBUSD    Y8, Y3, Y7
+	VPXOR       104(R9), Y0, Y3
+	VPXOR       Y8, Y8, Y8
+	VMOVDQU     192(R11), Y9
+	BYTE $0xc4; BYTE $0x42; BYTE $0x65; BYTE $0x50; BYTE $0xc1 // VPDPBUSD    Y9, Y3, Y8
+	VPXOR       Y9, Y9, Y9
+	VMOVDQU     192(R11)(DI*1), Y10
+	BYTE $0xc4; BYTE $0x42; BYTE $0x65; BYTE $0x50; BYTE $0xca // VPDPBUSD    Y10, Y3, Y9
+	VSHUFPS     $0xdd, Y8, Y6, Y3
+	VSHUFPS     $0x88, Y8, Y6, Y6
+	VPADDD      Y3, Y6, Y6
+	VSHUFPS     $0xdd, Y9, Y7, Y3
+	VSHUFPS     $0x88, Y9, Y7, Y7
+	VPADDD      Y3, Y7, Y7
+	VPXOR       138(R9), Y0, Y3
+	VPXOR       Y8, Y8, Y8
+	VMOVDQU     256(R11), Y9
+	BYTE $0xc4; BYTE $0x42; BYTE $0x65; BYTE $0x50; BYTE $0xc1 // VPDPBUSD    Y9, Y3, Y8
+	VPXOR       Y9, Y9, Y9
+	VMOVDQU     256(R11)(DI*1), Y10
+	BYTE $0xc4; BYTE $0x42; BYTE $0x65; BYTE $0x50; BYTE $0xca // VPDPBUSD    Y10, Y3, Y9
+	VPXOR       172(R9), Y0, Y3
+	VPXOR       Y10, Y10, Y10
+	VMOVDQU     320(R11), Y11
+	BYTE $0xc4; BYTE $0x42; BYTE $0x65; BYTE $0x50; BYTE $0xd3 // VPDPBUSD    Y11, Y3, Y10
+	VPXOR       Y11, Y11, Y11
+	VMOVDQU     320(R11)(DI*1), Y12
+	BYTE $0xc4; BYTE $0x42; BYTE $0x65; BYTE $0x50; BYTE $0xdc // VPDPBUSD    Y12, Y3, Y11
+	VSHUFPS     $0xdd, Y10, Y8, Y3
+	VSHUFPS     $0x88, Y10, Y8, Y8
+	VPADDD      Y3, Y8, Y8
+	VSHUFPS     $0xdd, Y11, Y9, Y3
+	VSHUFPS     $0x88, Y11, Y9, Y9
+	VPADDD      Y3, Y9, Y9
+	VPXOR       206(R9), Y0, Y3
+	VPXOR       Y10, Y10, Y10
+	VMOVDQU     384(R11), Y11
+	BYTE $0xc4; BYTE $0x42; BYTE $0x65; BYTE $0x50; BYTE $0xd3 // VPDPBUSD    Y11, Y3, Y10
+	VPXOR       Y11, Y11, Y11
+	VMOVDQU     384(R11)(DI*1), Y12
+	BYTE $0xc4; BYTE $0x42; BYTE $0x65; BYTE $0x50; BYTE $0xdc // VPDPBUSD    Y12, Y3, Y11
+	VPXOR       240(R9), Y0, Y3
+	VPXOR       Y12, Y12, Y12
+	VMOVDQU     448(R11), Y13
+	BYTE $0xc4; BYTE $0x42; BYTE $0x65; BYTE $0x50; BYTE $0xe5 // VPDPBUSD    Y13, Y3, Y12
+	VPXOR       Y13, Y13, Y13
+	VMOVDQU     448(R11)(DI*1), Y14
+	BYTE $0xc4; BYTE $0x42; BYTE $0x65; BYTE $0x50; BYTE $0xee // VPDPBUSD    Y14, Y3, Y13
+	VSHUFPS     $0xdd, Y12, Y10, Y3
+	VSHUFPS     $0x88, Y12, Y10, Y10
+	VPADDD      Y3, Y10, Y10
+	VSHUFPS     $0xdd, Y13, Y11, Y3
+	VSHUFPS     $0x88, Y13, Y11, Y11
+	VPADDD      Y3, Y11, Y11
+	VSHUFPS     $0xdd, Y6, Y4, Y3
+	VSHUFPS     $0x88, Y6, Y4, Y4
+	VPADDD      Y3, Y4, Y4
+	VSHUFPS     $0xdd, Y10, Y8, Y3
+	VSHUFPS     $0x88, Y10, Y8, Y8
+	VPADDD      Y3, Y8, Y8
+	VSHUFPS     $0xdd, Y7, Y5, Y3
+	VSHUFPS     $0x88, Y7, Y5, Y5
+	VPADDD      Y3, Y5, Y5
+	VSHUFPS     $0xdd, Y11, Y9, Y3
+	VSHUFPS     $0x88, Y11, Y9, Y9
+	VPADDD      Y3, Y9, Y9
+	VMOVDQU     (R9), X3
+	VPBLENDW    $0x02, 32(R9), X3, X3
+	VPBLENDW    $0x04, 64(R9), X3, X3
+	VPBLENDW    $0x08, 96(R9), X3, X3
+	VPBLENDW    $0x10, 128(R9), X3, X3
+	VPBLENDW    $0x20, 160(R9), X3, X3
+	VPBLENDW    $0x40, 192(R9), X3, X3
+	VPBLENDW    $0x80, 224(R9), X3, X3
+	VCVTPH2PS   X3, Y3
+	VPERM2I128  $0x20, Y8, Y4, Y6
+	VPERM2I128  $0x31, Y8, Y4, Y4
+	VPADDD      Y4, Y6, Y6
+	VMOVDQU     64(R10), Y4
+	VPSLLD      $0x07, Y4, Y4
+	VPADDD      Y4, Y6, Y6
+	VCVTDQ2PS   Y6, Y6
+	VMULPS      (R10), Y3, Y4
+	VFMADD231PS Y6, Y4, Y1
+	VPERM2I128  $0x20, Y9, Y5, Y4
+	VPERM2I128  $0x31, Y9, Y5, Y5
+	VPADDD      Y5, Y4, Y4
+	VMOVDQU     64(R10)(DI*1), Y5
+	VPSLLD      $0x07, Y5, Y5
+	VPADDD      Y5, Y4, Y4
+	VCVTDQ2PS   Y4, Y4
+	VMULPS      (R10)(DI*1), Y3, Y3
+	VFMADD231PS Y4, Y3, Y2
+	ADDQ        $+272, R9
+	ADDQ        $+512, R11
+	ADDQ        $+512, R10
+	DECQ        R8
+	JZ          done120
+	CMPQ        R8, $0x01
+	JNE         group119
+	MOVQ        back+72(FP), R12
+	SUBQ        R12, R9
+	JMP         group119
 
-done138:
+done120:
 	VMOVUPS     Y1, (SP)(BX*1)
 	VMOVUPS     Y2, 256(SP)(BX*1)
 	MOVQ        rowBytes+24(FP), R8
 	ADDQ        R8, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row135
+	JNE         row116
 	VMOVDQU     (SP), Y1
 	VMOVDQU     32(SP), Y2
 	VMOVDQU     64(SP), Y3
@@ -4631,6 +5460,6 @@ done138:
 	VMOVUPS     Y7, (CX)(BX*4)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet134
+	JNZ         octet115
 	VZEROUPPER
 	RET

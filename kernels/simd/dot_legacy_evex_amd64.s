@@ -5,14 +5,14 @@
 #include "textflag.h"
 
 // func dotQ4_0x1VL(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
-// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
+// Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
 TEXT ·dotQ4_0x1VL(SB), $256-80
-	MOVQ    w+16(FP), AX
-	MOVQ    out+0(FP), CX
-	MOVQ    octets+32(FP), DX
-	VMOVDQU nibbleMask<>+0(SB), Y0
-	VMOVDQU onesWords<>+0(SB), Y1
-	MOVQ    AX, SI
+	MOVQ      w+16(FP), AX
+	MOVQ      out+0(FP), CX
+	MOVQ      octets+32(FP), DX
+	VMOVDQU   nibbleMask<>+0(SB), Y0
+	VMOVDQU32 onesWords<>+0(SB), Y16
+	MOVQ      AX, SI
 
 octet1:
 	XORQ BX, BX
@@ -20,1920 +20,156 @@ octet1:
 row2:
 	LEAQ 65536(AX), DI
 
-touch6:
+touch3:
 	CMPQ       SI, DI
-	JGE        touched7
+	JGE        touched4
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch6
+	JMP        touch3
 
-touched7:
-	MOVQ  AX, R8
-	MOVQ  blocks+40(FP), R9
-	MOVQ  lanes+48(FP), R10
-	MOVQ  n+64(FP), DI
-	VPXOR Y2, Y2, Y2
+touched4:
+	MOVQ         AX, R8
+	MOVQ         lanes+48(FP), R9
+	MOVQ         n+64(FP), DI
+	VPXOR        Y1, Y1, Y1
+	PREFETCHT0   4096(R8)
+	PREFETCHT0   4160(R8)
+	PREFETCHT0   4224(R8)
+	VMOVDQU      2(R8), X2
+	VINSERTI128  $0x01, 74(R8), Y2, Y2
+	VPSRLW       $0x04, Y2, Y3
+	VPAND        Y0, Y2, Y2
+	VPAND        Y0, Y3, Y3
+	VPXOR        Y4, Y4, Y4
+	VPDPBUSD     256(R9), Y2, Y4
+	VPDPBUSD     288(R9), Y3, Y4
+	VMOVDQU      20(R8), X2
+	VINSERTI128  $0x01, 92(R8), Y2, Y2
+	VPSRLW       $0x04, Y2, Y3
+	VPAND        Y0, Y2, Y2
+	VPAND        Y0, Y3, Y3
+	VPXOR        Y5, Y5, Y5
+	VPDPBUSD     320(R9), Y2, Y5
+	VPDPBUSD     352(R9), Y3, Y5
+	VPACKSSDW    Y5, Y4, Y4
+	VPMADDWD     Y16, Y4, Y4
+	VMOVDQU      38(R8), X2
+	VINSERTI128  $0x01, 110(R8), Y2, Y2
+	VPSRLW       $0x04, Y2, Y3
+	VPAND        Y0, Y2, Y2
+	VPAND        Y0, Y3, Y3
+	VPXOR        Y5, Y5, Y5
+	VPDPBUSD     384(R9), Y2, Y5
+	VPDPBUSD     416(R9), Y3, Y5
+	VMOVDQU      56(R8), X2
+	VINSERTI128  $0x01, 128(R8), Y2, Y2
+	VPSRLW       $0x04, Y2, Y3
+	VPAND        Y0, Y2, Y2
+	VPAND        Y0, Y3, Y3
+	VPXOR        Y6, Y6, Y6
+	VPDPBUSD     448(R9), Y2, Y6
+	VPDPBUSD     480(R9), Y3, Y6
+	VPACKSSDW    Y6, Y5, Y5
+	VPMADDWD     Y16, Y5, Y5
+	VMOVDQU      (R8), Y2
+	VPBLENDW     $0x0c, 32(R8), Y2, Y2
+	VPBLENDW     $0x30, 64(R8), Y2, Y2
+	VPBLENDW     $0xc0, 96(R8), Y2, Y2
+	VEXTRACTI128 $0x01, Y2, X3
+	VPBLENDW     $0xaa, X3, X2, X2
+	VCVTPH2PS    X2, Y2
+	ADDQ         $+144, R8
+	ADDQ         $+512, R9
+	DECQ         DI
+	JZ           last6
+	CMPQ         DI, $0x01
+	JNE          group5
+	MOVQ         back+72(FP), R10
+	SUBQ         R10, R8
 
-group3:
+group5:
 	PREFETCHT0   4096(R8)
 	PREFETCHT0   4160(R8)
 	PREFETCHT0   4224(R8)
 	VMOVDQU      2(R8), X3
 	VINSERTI128  $0x01, 74(R8), Y3, Y3
-	VPSRLW       $0x04, Y3, Y4
+	VPSRLW       $0x04, Y3, Y6
 	VPAND        Y0, Y3, Y3
-	VPAND        Y0, Y4, Y4
-	VPXOR        Y5, Y5, Y5
-	VPDPBUSD     256(R10), Y3, Y5
-	VPDPBUSD     288(R10), Y4, Y5
+	VPAND        Y0, Y6, Y6
+	VPXOR        Y7, Y7, Y7
+	VPDPBUSD     256(R9), Y3, Y7
+	VPDPBUSD     288(R9), Y6, Y7
 	VMOVDQU      20(R8), X3
 	VINSERTI128  $0x01, 92(R8), Y3, Y3
-	VPSRLW       $0x04, Y3, Y4
+	VPSRLW       $0x04, Y3, Y6
 	VPAND        Y0, Y3, Y3
-	VPAND        Y0, Y4, Y4
-	VPXOR        Y6, Y6, Y6
-	VPDPBUSD     320(R10), Y3, Y6
-	VPDPBUSD     352(R10), Y4, Y6
-	VPACKSSDW    Y6, Y5, Y5
-	VPMADDWD     Y1, Y5, Y5
+	VPAND        Y0, Y6, Y6
+	VPXOR        Y8, Y8, Y8
+	VPDPBUSD     320(R9), Y3, Y8
+	VPDPBUSD     352(R9), Y6, Y8
+	VPACKSSDW    Y8, Y7, Y7
+	VPMADDWD     Y16, Y7, Y7
 	VMOVDQU      38(R8), X3
 	VINSERTI128  $0x01, 110(R8), Y3, Y3
-	VPSRLW       $0x04, Y3, Y4
+	VPSRLW       $0x04, Y3, Y6
 	VPAND        Y0, Y3, Y3
-	VPAND        Y0, Y4, Y4
-	VPXOR        Y6, Y6, Y6
-	VPDPBUSD     384(R10), Y3, Y6
-	VPDPBUSD     416(R10), Y4, Y6
+	VPAND        Y0, Y6, Y6
+	VPXOR        Y8, Y8, Y8
+	VPDPBUSD     384(R9), Y3, Y8
+	VPDPBUSD     416(R9), Y6, Y8
 	VMOVDQU      56(R8), X3
 	VINSERTI128  $0x01, 128(R8), Y3, Y3
-	VPSRLW       $0x04, Y3, Y4
+	VPSRLW       $0x04, Y3, Y6
 	VPAND        Y0, Y3, Y3
-	VPAND        Y0, Y4, Y4
-	VPXOR        Y7, Y7, Y7
-	VPDPBUSD     448(R10), Y3, Y7
-	VPDPBUSD     480(R10), Y4, Y7
-	VPACKSSDW    Y7, Y6, Y6
-	VPMADDWD     Y1, Y6, Y6
-	VPACKSSDW    Y6, Y5, Y5
-	VPMADDWD     Y1, Y5, Y5
-	VPBROADCASTD (R8), Y3
-	VPBROADCASTD 18(R8), Y4
-	VPBLENDD     $0x02, Y4, Y3, Y3
-	VPBROADCASTD 36(R8), Y4
-	VPBLENDD     $0x04, Y4, Y3, Y3
-	VPBROADCASTD 54(R8), Y4
-	VPBLENDD     $0x08, Y4, Y3, Y3
-	VPBROADCASTD 72(R8), Y4
-	VPBLENDD     $0x10, Y4, Y3, Y3
-	VPBROADCASTD 90(R8), Y4
-	VPBLENDD     $0x20, Y4, Y3, Y3
-	VPBROADCASTD 108(R8), Y4
-	VPBLENDD     $0x40, Y4, Y3, Y3
-	VPBROADCASTD 126(R8), Y4
-	VPBLENDD     $0x80, Y4, Y3, Y3
-	VPXOR        Y4, Y4, Y4
-	VPBLENDW     $0xaa, Y4, Y3, Y3
-	VPACKUSDW    Y3, Y3, Y3
-	VPERMQ       $0xd8, Y3, Y3
-	VCVTPH2PS    X3, Y3
-	VMOVDQU      64(R10), Y4
-	VPSLLD       $0x03, Y4, Y4
-	VPADDD       Y4, Y5, Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       (R10), Y3, Y3
-	VFMADD231PS  Y5, Y3, Y2
+	VPAND        Y0, Y6, Y6
+	VPXOR        Y9, Y9, Y9
+	VPDPBUSD     448(R9), Y3, Y9
+	VPDPBUSD     480(R9), Y6, Y9
+	VPACKSSDW    Y9, Y8, Y8
+	VPMADDWD     Y16, Y8, Y8
+	VPACKSSDW    Y5, Y4, Y4
+	VPMADDWD     Y16, Y4, Y4
+	VMOVDQU      -448(R9), Y3
+	VPSLLD       $0x03, Y3, Y3
+	VPADDD       Y3, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       -512(R9), Y2, Y2
+	VFMADD231PS  Y4, Y2, Y1
+	VMOVDQU      (R8), Y2
+	VPBLENDW     $0x0c, 32(R8), Y2, Y2
+	VPBLENDW     $0x30, 64(R8), Y2, Y2
+	VPBLENDW     $0xc0, 96(R8), Y2, Y2
+	VEXTRACTI128 $0x01, Y2, X3
+	VPBLENDW     $0xaa, X3, X2, X2
+	VCVTPH2PS    X2, Y2
+	VMOVDQA      Y7, Y4
+	VMOVDQA      Y8, Y5
+	VMOVDQA      Y2, Y2
 	ADDQ         $+144, R8
 	ADDQ         $+512, R9
-	ADDQ         $+512, R10
 	DECQ         DI
-	JZ           done5
+	JZ           last6
 	CMPQ         DI, $0x01
-	JNE          group3
-	MOVQ         back+72(FP), R11
-	SUBQ         R11, R8
-	JMP          group3
+	JNE          group5
+	MOVQ         back+72(FP), R10
+	SUBQ         R10, R8
+	JMP          group5
 
-done5:
-	VMOVUPS     Y2, (SP)(BX*1)
-	MOVQ        rowBytes+24(FP), DI
-	ADDQ        DI, AX
-	ADDQ        $0x20, BX
-	CMPQ        BX, $+256
-	JNE         row2
-	VMOVDQU     (SP), Y2
-	VMOVDQU     32(SP), Y3
-	VMOVDQU     64(SP), Y4
-	VMOVDQU     96(SP), Y5
-	VPUNPCKLDQ  Y3, Y2, Y6
-	VPUNPCKHDQ  Y3, Y2, Y2
-	VPUNPCKLDQ  Y5, Y4, Y3
-	VPUNPCKHDQ  Y5, Y4, Y4
-	VPUNPCKLQDQ Y3, Y6, Y5
-	VPUNPCKHQDQ Y3, Y6, Y3
-	VPUNPCKLQDQ Y4, Y2, Y6
-	VPUNPCKHQDQ Y4, Y2, Y2
-	VMOVDQU     128(SP), Y4
-	VMOVDQU     160(SP), Y7
-	VMOVDQU     192(SP), Y8
-	VMOVDQU     224(SP), Y9
-	VPUNPCKLDQ  Y7, Y4, Y10
-	VPUNPCKHDQ  Y7, Y4, Y4
-	VPUNPCKLDQ  Y9, Y8, Y7
-	VPUNPCKHDQ  Y9, Y8, Y8
-	VPUNPCKLQDQ Y7, Y10, Y9
-	VPUNPCKHQDQ Y7, Y10, Y7
-	VPUNPCKLQDQ Y8, Y4, Y10
-	VPUNPCKHQDQ Y8, Y4, Y4
-	VPXOR       Y8, Y8, Y8
-	VPERM2F128  $0x20, Y9, Y5, Y11
-	VADDPS      Y11, Y8, Y8
-	VPERM2F128  $0x20, Y7, Y3, Y11
-	VADDPS      Y11, Y8, Y8
-	VPERM2F128  $0x20, Y10, Y6, Y11
-	VADDPS      Y11, Y8, Y8
-	VPERM2F128  $0x20, Y4, Y2, Y11
-	VADDPS      Y11, Y8, Y8
-	VPERM2F128  $0x31, Y9, Y5, Y5
-	VADDPS      Y5, Y8, Y8
-	VPERM2F128  $0x31, Y7, Y3, Y3
-	VADDPS      Y3, Y8, Y8
-	VPERM2F128  $0x31, Y10, Y6, Y3
-	VADDPS      Y3, Y8, Y8
-	VPERM2F128  $0x31, Y4, Y2, Y2
-	VADDPS      Y2, Y8, Y8
-	VMOVUPS     Y8, (CX)
-	ADDQ        $0x20, CX
-	DECQ        DX
-	JNZ         octet1
-	VZEROUPPER
-	RET
-
-DATA nibbleMask<>+0(SB)/8, $0x0f0f0f0f0f0f0f0f
-DATA nibbleMask<>+8(SB)/8, $0x0f0f0f0f0f0f0f0f
-DATA nibbleMask<>+16(SB)/8, $0x0f0f0f0f0f0f0f0f
-DATA nibbleMask<>+24(SB)/8, $0x0f0f0f0f0f0f0f0f
-GLOBL nibbleMask<>(SB), RODATA|NOPTR, $32
-
-DATA onesWords<>+0(SB)/8, $0x0001000100010001
-DATA onesWords<>+8(SB)/8, $0x0001000100010001
-DATA onesWords<>+16(SB)/8, $0x0001000100010001
-DATA onesWords<>+24(SB)/8, $0x0001000100010001
-GLOBL onesWords<>(SB), RODATA|NOPTR, $32
-
-// func dotQ4_0x2VL(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
-// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
-TEXT ·dotQ4_0x2VL(SB), $512-80
-	MOVQ    w+16(FP), AX
-	MOVQ    out+0(FP), CX
-	MOVQ    octets+32(FP), DX
-	MOVQ    stride+56(FP), DI
-	VMOVDQU nibbleMask<>+0(SB), Y0
-	VMOVDQU onesWords<>+0(SB), Y1
-	MOVQ    AX, SI
-
-octet8:
-	XORQ BX, BX
-
-row9:
-	LEAQ 65536(AX), R8
-
-touch13:
-	CMPQ       SI, R8
-	JGE        touched14
-	PREFETCHT0 (SI)
-	ADDQ       $+4096, SI
-	JMP        touch13
-
-touched14:
-	MOVQ  AX, R9
-	MOVQ  blocks+40(FP), R10
-	MOVQ  lanes+48(FP), R11
-	MOVQ  n+64(FP), R8
-	VPXOR Y2, Y2, Y2
-	VPXOR Y3, Y3, Y3
-
-group10:
-	PREFETCHT0   4096(R9)
-	PREFETCHT0   4160(R9)
-	PREFETCHT0   4224(R9)
-	VMOVDQU      2(R9), X4
-	VINSERTI128  $0x01, 74(R9), Y4, Y4
-	VPSRLW       $0x04, Y4, Y5
-	VPAND        Y0, Y4, Y4
-	VPAND        Y0, Y5, Y5
-	VPXOR        Y6, Y6, Y6
-	VPDPBUSD     256(R11), Y4, Y6
-	VPDPBUSD     288(R11), Y5, Y6
-	VPXOR        Y7, Y7, Y7
-	VPDPBUSD     256(R11)(DI*1), Y4, Y7
-	VPDPBUSD     288(R11)(DI*1), Y5, Y7
-	VMOVDQU      20(R9), X4
-	VINSERTI128  $0x01, 92(R9), Y4, Y4
-	VPSRLW       $0x04, Y4, Y5
-	VPAND        Y0, Y4, Y4
-	VPAND        Y0, Y5, Y5
-	VPXOR        Y8, Y8, Y8
-	VPDPBUSD     320(R11), Y4, Y8
-	VPDPBUSD     352(R11), Y5, Y8
-	VPXOR        Y9, Y9, Y9
-	VPDPBUSD     320(R11)(DI*1), Y4, Y9
-	VPDPBUSD     352(R11)(DI*1), Y5, Y9
-	VPACKSSDW    Y8, Y6, Y6
-	VPMADDWD     Y1, Y6, Y6
-	VPACKSSDW    Y9, Y7, Y7
-	VPMADDWD     Y1, Y7, Y7
-	VMOVDQU      38(R9), X4
-	VINSERTI128  $0x01, 110(R9), Y4, Y4
-	VPSRLW       $0x04, Y4, Y5
-	VPAND        Y0, Y4, Y4
-	VPAND        Y0, Y5, Y5
-	VPXOR        Y8, Y8, Y8
-	VPDPBUSD     384(R11), Y4, Y8
-	VPDPBUSD     416(R11), Y5, Y8
-	VPXOR        Y9, Y9, Y9
-	VPDPBUSD     384(R11)(DI*1), Y4, Y9
-	VPDPBUSD     416(R11)(DI*1), Y5, Y9
-	VMOVDQU      56(R9), X4
-	VINSERTI128  $0x01, 128(R9), Y4, Y4
-	VPSRLW       $0x04, Y4, Y5
-	VPAND        Y0, Y4, Y4
-	VPAND        Y0, Y5, Y5
-	VPXOR        Y10, Y10, Y10
-	VPDPBUSD     448(R11), Y4, Y10
-	VPDPBUSD     480(R11), Y5, Y10
-	VPXOR        Y11, Y11, Y11
-	VPDPBUSD     448(R11)(DI*1), Y4, Y11
-	VPDPBUSD     480(R11)(DI*1), Y5, Y11
-	VPACKSSDW    Y10, Y8, Y8
-	VPMADDWD     Y1, Y8, Y8
-	VPACKSSDW    Y11, Y9, Y9
-	VPMADDWD     Y1, Y9, Y9
-	VPACKSSDW    Y8, Y6, Y6
-	VPMADDWD     Y1, Y6, Y6
-	VPACKSSDW    Y9, Y7, Y7
-	VPMADDWD     Y1, Y7, Y7
-	VPBROADCASTD (R9), Y4
-	VPBROADCASTD 18(R9), Y5
-	VPBLENDD     $0x02, Y5, Y4, Y4
-	VPBROADCASTD 36(R9), Y5
-	VPBLENDD     $0x04, Y5, Y4, Y4
-	VPBROADCASTD 54(R9), Y5
-	VPBLENDD     $0x08, Y5, Y4, Y4
-	VPBROADCASTD 72(R9), Y5
-	VPBLENDD     $0x10, Y5, Y4, Y4
-	VPBROADCASTD 90(R9), Y5
-	VPBLENDD     $0x20, Y5, Y4, Y4
-	VPBROADCASTD 108(R9), Y5
-	VPBLENDD     $0x40, Y5, Y4, Y4
-	VPBROADCASTD 126(R9), Y5
-	VPBLENDD     $0x80, Y5, Y4, Y4
-	VPXOR        Y5, Y5, Y5
-	VPBLENDW     $0xaa, Y5, Y4, Y4
-	VPACKUSDW    Y4, Y4, Y4
-	VPERMQ       $0xd8, Y4, Y4
-	VCVTPH2PS    X4, Y4
-	VMOVDQU      64(R11), Y5
-	VPSLLD       $0x03, Y5, Y5
-	VPADDD       Y5, Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VMULPS       (R11), Y4, Y5
-	VFMADD231PS  Y6, Y5, Y2
-	VMOVDQU      64(R11)(DI*1), Y5
-	VPSLLD       $0x03, Y5, Y5
-	VPADDD       Y5, Y7, Y7
-	VCVTDQ2PS    Y7, Y7
-	VMULPS       (R11)(DI*1), Y4, Y4
-	VFMADD231PS  Y7, Y4, Y3
-	ADDQ         $+144, R9
-	ADDQ         $+512, R10
-	ADDQ         $+512, R11
-	DECQ         R8
-	JZ           done12
-	CMPQ         R8, $0x01
-	JNE          group10
-	MOVQ         back+72(FP), R12
-	SUBQ         R12, R9
-	JMP          group10
-
-done12:
-	VMOVUPS     Y2, (SP)(BX*1)
-	VMOVUPS     Y3, 256(SP)(BX*1)
-	MOVQ        rowBytes+24(FP), R8
-	ADDQ        R8, AX
-	ADDQ        $0x20, BX
-	CMPQ        BX, $+256
-	JNE         row9
-	VMOVDQU     (SP), Y2
-	VMOVDQU     32(SP), Y3
-	VMOVDQU     64(SP), Y4
-	VMOVDQU     96(SP), Y5
-	VPUNPCKLDQ  Y3, Y2, Y6
-	VPUNPCKHDQ  Y3, Y2, Y2
-	VPUNPCKLDQ  Y5, Y4, Y3
-	VPUNPCKHDQ  Y5, Y4, Y4
-	VPUNPCKLQDQ Y3, Y6, Y5
-	VPUNPCKHQDQ Y3, Y6, Y3
-	VPUNPCKLQDQ Y4, Y2, Y6
-	VPUNPCKHQDQ Y4, Y2, Y2
-	VMOVDQU     128(SP), Y4
-	VMOVDQU     160(SP), Y7
-	VMOVDQU     192(SP), Y8
-	VMOVDQU     224(SP), Y9
-	VPUNPCKLDQ  Y7, Y4, Y10
-	VPUNPCKHDQ  Y7, Y4, Y4
-	VPUNPCKLDQ  Y9, Y8, Y7
-	VPUNPCKHDQ  Y9, Y8, Y8
-	VPUNPCKLQDQ Y7, Y10, Y9
-	VPUNPCKHQDQ Y7, Y10, Y7
-	VPUNPCKLQDQ Y8, Y4, Y10
-	VPUNPCKHQDQ Y8, Y4, Y4
-	VPXOR       Y8, Y8, Y8
-	VPERM2F128  $0x20, Y9, Y5, Y11
-	VADDPS      Y11, Y8, Y8
-	VPERM2F128  $0x20, Y7, Y3, Y11
-	VADDPS      Y11, Y8, Y8
-	VPERM2F128  $0x20, Y10, Y6, Y11
-	VADDPS      Y11, Y8, Y8
-	VPERM2F128  $0x20, Y4, Y2, Y11
-	VADDPS      Y11, Y8, Y8
-	VPERM2F128  $0x31, Y9, Y5, Y5
-	VADDPS      Y5, Y8, Y8
-	VPERM2F128  $0x31, Y7, Y3, Y3
-	VADDPS      Y3, Y8, Y8
-	VPERM2F128  $0x31, Y10, Y6, Y3
-	VADDPS      Y3, Y8, Y8
-	VPERM2F128  $0x31, Y4, Y2, Y2
-	VADDPS      Y2, Y8, Y8
-	VMOVUPS     Y8, (CX)
-	MOVQ        ldo+8(FP), BX
-	VMOVDQU     256(SP), Y2
-	VMOVDQU     288(SP), Y3
-	VMOVDQU     320(SP), Y4
-	VMOVDQU     352(SP), Y5
-	VPUNPCKLDQ  Y3, Y2, Y6
-	VPUNPCKHDQ  Y3, Y2, Y2
-	VPUNPCKLDQ  Y5, Y4, Y3
-	VPUNPCKHDQ  Y5, Y4, Y4
-	VPUNPCKLQDQ Y3, Y6, Y5
-	VPUNPCKHQDQ Y3, Y6, Y3
-	VPUNPCKLQDQ Y4, Y2, Y6
-	VPUNPCKHQDQ Y4, Y2, Y2
-	VMOVDQU     384(SP), Y4
-	VMOVDQU     416(SP), Y7
-	VMOVDQU     448(SP), Y8
-	VMOVDQU     480(SP), Y9
-	VPUNPCKLDQ  Y7, Y4, Y10
-	VPUNPCKHDQ  Y7, Y4, Y4
-	VPUNPCKLDQ  Y9, Y8, Y7
-	VPUNPCKHDQ  Y9, Y8, Y8
-	VPUNPCKLQDQ Y7, Y10, Y9
-	VPUNPCKHQDQ Y7, Y10, Y7
-	VPUNPCKLQDQ Y8, Y4, Y10
-	VPUNPCKHQDQ Y8, Y4, Y4
-	VPXOR       Y8, Y8, Y8
-	VPERM2F128  $0x20, Y9, Y5, Y11
-	VADDPS      Y11, Y8, Y8
-	VPERM2F128  $0x20, Y7, Y3, Y11
-	VADDPS      Y11, Y8, Y8
-	VPERM2F128  $0x20, Y10, Y6, Y11
-	VADDPS      Y11, Y8, Y8
-	VPERM2F128  $0x20, Y4, Y2, Y11
-	VADDPS      Y11, Y8, Y8
-	VPERM2F128  $0x31, Y9, Y5, Y5
-	VADDPS      Y5, Y8, Y8
-	VPERM2F128  $0x31, Y7, Y3, Y3
-	VADDPS      Y3, Y8, Y8
-	VPERM2F128  $0x31, Y10, Y6, Y3
-	VADDPS      Y3, Y8, Y8
-	VPERM2F128  $0x31, Y4, Y2, Y2
-	VADDPS      Y2, Y8, Y8
-	VMOVUPS     Y8, (CX)(BX*4)
-	ADDQ        $0x20, CX
-	DECQ        DX
-	JNZ         octet8
-	VZEROUPPER
-	RET
-
-// func dotQ4_1x1VL(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
-// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
-TEXT ·dotQ4_1x1VL(SB), $256-80
-	MOVQ    w+16(FP), AX
-	MOVQ    out+0(FP), CX
-	MOVQ    octets+32(FP), DX
-	VMOVDQU nibbleMask<>+0(SB), Y0
-	VMOVDQU onesWords<>+0(SB), Y1
-	MOVQ    AX, SI
-
-octet15:
-	XORQ BX, BX
-
-row16:
-	LEAQ 65536(AX), DI
-
-touch20:
-	CMPQ       SI, DI
-	JGE        touched21
-	PREFETCHT0 (SI)
-	ADDQ       $+4096, SI
-	JMP        touch20
-
-touched21:
-	MOVQ  AX, R8
-	MOVQ  blocks+40(FP), R9
-	MOVQ  lanes+48(FP), R10
-	MOVQ  n+64(FP), DI
-	VPXOR Y2, Y2, Y2
-
-group17:
-	PREFETCHT0   4096(R8)
-	PREFETCHT0   4160(R8)
-	PREFETCHT0   4224(R8)
-	VMOVDQU      4(R8), X3
-	VINSERTI128  $0x01, 84(R8), Y3, Y3
-	VPSRLW       $0x04, Y3, Y4
-	VPAND        Y0, Y3, Y3
-	VPAND        Y0, Y4, Y4
-	VPXOR        Y5, Y5, Y5
-	VPDPBUSD     256(R10), Y3, Y5
-	VPDPBUSD     288(R10), Y4, Y5
-	VMOVDQU      24(R8), X3
-	VINSERTI128  $0x01, 104(R8), Y3, Y3
-	VPSRLW       $0x04, Y3, Y4
-	VPAND        Y0, Y3, Y3
-	VPAND        Y0, Y4, Y4
-	VPXOR        Y6, Y6, Y6
-	VPDPBUSD     320(R10), Y3, Y6
-	VPDPBUSD     352(R10), Y4, Y6
-	VPACKSSDW    Y6, Y5, Y5
-	VPMADDWD     Y1, Y5, Y5
-	VMOVDQU      44(R8), X3
-	VINSERTI128  $0x01, 124(R8), Y3, Y3
-	VPSRLW       $0x04, Y3, Y4
-	VPAND        Y0, Y3, Y3
-	VPAND        Y0, Y4, Y4
-	VPXOR        Y6, Y6, Y6
-	VPDPBUSD     384(R10), Y3, Y6
-	VPDPBUSD     416(R10), Y4, Y6
-	VMOVDQU      64(R8), X3
-	VINSERTI128  $0x01, 144(R8), Y3, Y3
-	VPSRLW       $0x04, Y3, Y4
-	VPAND        Y0, Y3, Y3
-	VPAND        Y0, Y4, Y4
-	VPXOR        Y7, Y7, Y7
-	VPDPBUSD     448(R10), Y3, Y7
-	VPDPBUSD     480(R10), Y4, Y7
-	VPACKSSDW    Y7, Y6, Y6
-	VPMADDWD     Y1, Y6, Y6
-	VPACKSSDW    Y6, Y5, Y5
-	VPMADDWD     Y1, Y5, Y5
-	VPBROADCASTD (R8), Y3
-	VPBROADCASTD 20(R8), Y4
-	VPBLENDD     $0x02, Y4, Y3, Y3
-	VPBROADCASTD 40(R8), Y4
-	VPBLENDD     $0x04, Y4, Y3, Y3
-	VPBROADCASTD 60(R8), Y4
-	VPBLENDD     $0x08, Y4, Y3, Y3
-	VPBROADCASTD 80(R8), Y4
-	VPBLENDD     $0x10, Y4, Y3, Y3
-	VPBROADCASTD 100(R8), Y4
-	VPBLENDD     $0x20, Y4, Y3, Y3
-	VPBROADCASTD 120(R8), Y4
-	VPBLENDD     $0x40, Y4, Y3, Y3
-	VPBROADCASTD 140(R8), Y4
-	VPBLENDD     $0x80, Y4, Y3, Y3
-	VPXOR        Y4, Y4, Y4
-	VPBLENDW     $0xaa, Y4, Y3, Y4
-	VPSRLD       $0x10, Y3, Y3
-	VPACKUSDW    Y3, Y4, Y4
-	VPERMQ       $0xd8, Y4, Y4
-	VCVTPH2PS    X4, Y3
-	VEXTRACTI128 $0x01, Y4, X4
-	VCVTPH2PS    X4, Y4
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       (R10), Y3, Y3
-	VFMADD231PS  Y5, Y3, Y2
-	VFMADD231PS  32(R10), Y4, Y2
-	ADDQ         $+160, R8
-	ADDQ         $+512, R9
-	ADDQ         $+512, R10
-	DECQ         DI
-	JZ           done19
-	CMPQ         DI, $0x01
-	JNE          group17
-	MOVQ         back+72(FP), R11
-	SUBQ         R11, R8
-	JMP          group17
-
-done19:
-	VMOVUPS     Y2, (SP)(BX*1)
-	MOVQ        rowBytes+24(FP), DI
-	ADDQ        DI, AX
-	ADDQ        $0x20, BX
-	CMPQ        BX, $+256
-	JNE         row16
-	VMOVDQU     (SP), Y2
-	VMOVDQU     32(SP), Y3
-	VMOVDQU     64(SP), Y4
-	VMOVDQU     96(SP), Y5
-	VPUNPCKLDQ  Y3, Y2, Y6
-	VPUNPCKHDQ  Y3, Y2, Y2
-	VPUNPCKLDQ  Y5, Y4, Y3
-	VPUNPCKHDQ  Y5, Y4, Y4
-	VPUNPCKLQDQ Y3, Y6, Y5
-	VPUNPCKHQDQ Y3, Y6, Y3
-	VPUNPCKLQDQ Y4, Y2, Y6
-	VPUNPCKHQDQ Y4, Y2, Y2
-	VMOVDQU     128(SP), Y4
-	VMOVDQU     160(SP), Y7
-	VMOVDQU     192(SP), Y8
-	VMOVDQU     224(SP), Y9
-	VPUNPCKLDQ  Y7, Y4, Y10
-	VPUNPCKHDQ  Y7, Y4, Y4
-	VPUNPCKLDQ  Y9, Y8, Y7
-	VPUNPCKHDQ  Y9, Y8, Y8
-	VPUNPCKLQDQ Y7, Y10, Y9
-	VPUNPCKHQDQ Y7, Y10, Y7
-	VPUNPCKLQDQ Y8, Y4, Y10
-	VPUNPCKHQDQ Y8, Y4, Y4
-	VPXOR       Y8, Y8, Y8
-	VPERM2F128  $0x20, Y9, Y5, Y11
-	VADDPS      Y11, Y8, Y8
-	VPERM2F128  $0x20, Y7, Y3, Y11
-	VADDPS      Y11, Y8, Y8
-	VPERM2F128  $0x20, Y10, Y6, Y11
-	VADDPS      Y11, Y8, Y8
-	VPERM2F128  $0x20, Y4, Y2, Y11
-	VADDPS      Y11, Y8, Y8
-	VPERM2F128  $0x31, Y9, Y5, Y5
-	VADDPS      Y5, Y8, Y8
-	VPERM2F128  $0x31, Y7, Y3, Y3
-	VADDPS      Y3, Y8, Y8
-	VPERM2F128  $0x31, Y10, Y6, Y3
-	VADDPS      Y3, Y8, Y8
-	VPERM2F128  $0x31, Y4, Y2, Y2
-	VADDPS      Y2, Y8, Y8
-	VMOVUPS     Y8, (CX)
-	ADDQ        $0x20, CX
-	DECQ        DX
-	JNZ         octet15
-	VZEROUPPER
-	RET
-
-// func dotQ4_1x2VL(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
-// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
-TEXT ·dotQ4_1x2VL(SB), $512-80
-	MOVQ    w+16(FP), AX
-	MOVQ    out+0(FP), CX
-	MOVQ    octets+32(FP), DX
-	MOVQ    stride+56(FP), DI
-	VMOVDQU nibbleMask<>+0(SB), Y0
-	VMOVDQU onesWords<>+0(SB), Y1
-	MOVQ    AX, SI
-
-octet22:
-	XORQ BX, BX
-
-row23:
-	LEAQ 65536(AX), R8
-
-touch27:
-	CMPQ       SI, R8
-	JGE        touched28
-	PREFETCHT0 (SI)
-	ADDQ       $+4096, SI
-	JMP        touch27
-
-touched28:
-	MOVQ  AX, R9
-	MOVQ  blocks+40(FP), R10
-	MOVQ  lanes+48(FP), R11
-	MOVQ  n+64(FP), R8
-	VPXOR Y2, Y2, Y2
-	VPXOR Y3, Y3, Y3
-
-group24:
-	PREFETCHT0   4096(R9)
-	PREFETCHT0   4160(R9)
-	PREFETCHT0   4224(R9)
-	VMOVDQU      4(R9), X4
-	VINSERTI128  $0x01, 84(R9), Y4, Y4
-	VPSRLW       $0x04, Y4, Y5
-	VPAND        Y0, Y4, Y4
-	VPAND        Y0, Y5, Y5
-	VPXOR        Y6, Y6, Y6
-	VPDPBUSD     256(R11), Y4, Y6
-	VPDPBUSD     288(R11), Y5, Y6
-	VPXOR        Y7, Y7, Y7
-	VPDPBUSD     256(R11)(DI*1), Y4, Y7
-	VPDPBUSD     288(R11)(DI*1), Y5, Y7
-	VMOVDQU      24(R9), X4
-	VINSERTI128  $0x01, 104(R9), Y4, Y4
-	VPSRLW       $0x04, Y4, Y5
-	VPAND        Y0, Y4, Y4
-	VPAND        Y0, Y5, Y5
-	VPXOR        Y8, Y8, Y8
-	VPDPBUSD     320(R11), Y4, Y8
-	VPDPBUSD     352(R11), Y5, Y8
-	VPXOR        Y9, Y9, Y9
-	VPDPBUSD     320(R11)(DI*1), Y4, Y9
-	VPDPBUSD     352(R11)(DI*1), Y5, Y9
-	VPACKSSDW    Y8, Y6, Y6
-	VPMADDWD     Y1, Y6, Y6
-	VPACKSSDW    Y9, Y7, Y7
-	VPMADDWD     Y1, Y7, Y7
-	VMOVDQU      44(R9), X4
-	VINSERTI128  $0x01, 124(R9), Y4, Y4
-	VPSRLW       $0x04, Y4, Y5
-	VPAND        Y0, Y4, Y4
-	VPAND        Y0, Y5, Y5
-	VPXOR        Y8, Y8, Y8
-	VPDPBUSD     384(R11), Y4, Y8
-	VPDPBUSD     416(R11), Y5, Y8
-	VPXOR        Y9, Y9, Y9
-	VPDPBUSD     384(R11)(DI*1), Y4, Y9
-	VPDPBUSD     416(R11)(DI*1), Y5, Y9
-	VMOVDQU      64(R9), X4
-	VINSERTI128  $0x01, 144(R9), Y4, Y4
-	VPSRLW       $0x04, Y4, Y5
-	VPAND        Y0, Y4, Y4
-	VPAND        Y0, Y5, Y5
-	VPXOR        Y10, Y10, Y10
-	VPDPBUSD     448(R11), Y4, Y10
-	VPDPBUSD     480(R11), Y5, Y10
-	VPXOR        Y11, Y11, Y11
-	VPDPBUSD     448(R11)(DI*1), Y4, Y11
-	VPDPBUSD     480(R11)(DI*1), Y5, Y11
-	VPACKSSDW    Y10, Y8, Y8
-	VPMADDWD     Y1, Y8, Y8
-	VPACKSSDW    Y11, Y9, Y9
-	VPMADDWD     Y1, Y9, Y9
-	VPACKSSDW    Y8, Y6, Y6
-	VPMADDWD     Y1, Y6, Y6
-	VPACKSSDW    Y9, Y7, Y7
-	VPMADDWD     Y1, Y7, Y7
-	VPBROADCASTD (R9), Y4
-	VPBROADCASTD 20(R9), Y5
-	VPBLENDD     $0x02, Y5, Y4, Y4
-	VPBROADCASTD 40(R9), Y5
-	VPBLENDD     $0x04, Y5, Y4, Y4
-	VPBROADCASTD 60(R9), Y5
-	VPBLENDD     $0x08, Y5, Y4, Y4
-	VPBROADCASTD 80(R9), Y5
-	VPBLENDD     $0x10, Y5, Y4, Y4
-	VPBROADCASTD 100(R9), Y5
-	VPBLENDD     $0x20, Y5, Y4, Y4
-	VPBROADCASTD 120(R9), Y5
-	VPBLENDD     $0x40, Y5, Y4, Y4
-	VPBROADCASTD 140(R9), Y5
-	VPBLENDD     $0x80, Y5, Y4, Y4
-	VPXOR        Y5, Y5, Y5
-	VPBLENDW     $0xaa, Y5, Y4, Y5
-	VPSRLD       $0x10, Y4, Y4
-	VPACKUSDW    Y4, Y5, Y5
-	VPERMQ       $0xd8, Y5, Y5
-	VCVTPH2PS    X5, Y4
-	VEXTRACTI128 $0x01, Y5, X5
-	VCVTPH2PS    X5, Y5
-	VCVTDQ2PS    Y6, Y6
-	VMULPS       (R11), Y4, Y8
-	VFMADD231PS  Y6, Y8, Y2
-	VFMADD231PS  32(R11), Y5, Y2
-	VCVTDQ2PS    Y7, Y7
-	VMULPS       (R11)(DI*1), Y4, Y4
-	VFMADD231PS  Y7, Y4, Y3
-	VFMADD231PS  32(R11)(DI*1), Y5, Y3
-	ADDQ         $+160, R9
-	ADDQ         $+512, R10
-	ADDQ         $+512, R11
-	DECQ         R8
-	JZ           done26
-	CMPQ         R8, $0x01
-	JNE          group24
-	MOVQ         back+72(FP), R12
-	SUBQ         R12, R9
-	JMP          group24
-
-done26:
-	VMOVUPS     Y2, (SP)(BX*1)
-	VMOVUPS     Y3, 256(SP)(BX*1)
-	MOVQ        rowBytes+24(FP), R8
-	ADDQ        R8, AX
-	ADDQ        $0x20, BX
-	CMPQ        BX, $+256
-	JNE         row23
-	VMOVDQU     (SP), Y2
-	VMOVDQU     32(SP), Y3
-	VMOVDQU     64(SP), Y4
-	VMOVDQU     96(SP), Y5
-	VPUNPCKLDQ  Y3, Y2, Y6
-	VPUNPCKHDQ  Y3, Y2, Y2
-	VPUNPCKLDQ  Y5, Y4, Y3
-	VPUNPCKHDQ  Y5, Y4, Y4
-	VPUNPCKLQDQ Y3, Y6, Y5
-	VPUNPCKHQDQ Y3, Y6, Y3
-	VPUNPCKLQDQ Y4, Y2, Y6
-	VPUNPCKHQDQ Y4, Y2, Y2
-	VMOVDQU     128(SP), Y4
-	VMOVDQU     160(SP), Y7
-	VMOVDQU     192(SP), Y8
-	VMOVDQU     224(SP), Y9
-	VPUNPCKLDQ  Y7, Y4, Y10
-	VPUNPCKHDQ  Y7, Y4, Y4
-	VPUNPCKLDQ  Y9, Y8, Y7
-	VPUNPCKHDQ  Y9, Y8, Y8
-	VPUNPCKLQDQ Y7, Y10, Y9
-	VPUNPCKHQDQ Y7, Y10, Y7
-	VPUNPCKLQDQ Y8, Y4, Y10
-	VPUNPCKHQDQ Y8, Y4, Y4
-	VPXOR       Y8, Y8, Y8
-	VPERM2F128  $0x20, Y9, Y5, Y11
-	VADDPS      Y11, Y8, Y8
-	VPERM2F128  $0x20, Y7, Y3, Y11
-	VADDPS      Y11, Y8, Y8
-	VPERM2F128  $0x20, Y10, Y6, Y11
-	VADDPS      Y11, Y8, Y8
-	VPERM2F128  $0x20, Y4, Y2, Y11
-	VADDPS      Y11, Y8, Y8
-	VPERM2F128  $0x31, Y9, Y5, Y5
-	VADDPS      Y5, Y8, Y8
-	VPERM2F128  $0x31, Y7, Y3, Y3
-	VADDPS      Y3, Y8, Y8
-	VPERM2F128  $0x31, Y10, Y6, Y3
-	VADDPS      Y3, Y8, Y8
-	VPERM2F128  $0x31, Y4, Y2, Y2
-	VADDPS      Y2, Y8, Y8
-	VMOVUPS     Y8, (CX)
-	MOVQ        ldo+8(FP), BX
-	VMOVDQU     256(SP), Y2
-	VMOVDQU     288(SP), Y3
-	VMOVDQU     320(SP), Y4
-	VMOVDQU     352(SP), Y5
-	VPUNPCKLDQ  Y3, Y2, Y6
-	VPUNPCKHDQ  Y3, Y2, Y2
-	VPUNPCKLDQ  Y5, Y4, Y3
-	VPUNPCKHDQ  Y5, Y4, Y4
-	VPUNPCKLQDQ Y3, Y6, Y5
-	VPUNPCKHQDQ Y3, Y6, Y3
-	VPUNPCKLQDQ Y4, Y2, Y6
-	VPUNPCKHQDQ Y4, Y2, Y2
-	VMOVDQU     384(SP), Y4
-	VMOVDQU     416(SP), Y7
-	VMOVDQU     448(SP), Y8
-	VMOVDQU     480(SP), Y9
-	VPUNPCKLDQ  Y7, Y4, Y10
-	VPUNPCKHDQ  Y7, Y4, Y4
-	VPUNPCKLDQ  Y9, Y8, Y7
-	VPUNPCKHDQ  Y9, Y8, Y8
-	VPUNPCKLQDQ Y7, Y10, Y9
-	VPUNPCKHQDQ Y7, Y10, Y7
-	VPUNPCKLQDQ Y8, Y4, Y10
-	VPUNPCKHQDQ Y8, Y4, Y4
-	VPXOR       Y8, Y8, Y8
-	VPERM2F128  $0x20, Y9, Y5, Y11
-	VADDPS      Y11, Y8, Y8
-	VPERM2F128  $0x20, Y7, Y3, Y11
-	VADDPS      Y11, Y8, Y8
-	VPERM2F128  $0x20, Y10, Y6, Y11
-	VADDPS      Y11, Y8, Y8
-	VPERM2F128  $0x20, Y4, Y2, Y11
-	VADDPS      Y11, Y8, Y8
-	VPERM2F128  $0x31, Y9, Y5, Y5
-	VADDPS      Y5, Y8, Y8
-	VPERM2F128  $0x31, Y7, Y3, Y3
-	VADDPS      Y3, Y8, Y8
-	VPERM2F128  $0x31, Y10, Y6, Y3
-	VADDPS      Y3, Y8, Y8
-	VPERM2F128  $0x31, Y4, Y2, Y2
-	VADDPS      Y2, Y8, Y8
-	VMOVUPS     Y8, (CX)(BX*4)
-	ADDQ        $0x20, CX
-	DECQ        DX
-	JNZ         octet22
-	VZEROUPPER
-	RET
-
-// func dotQ5_0x1VL(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
-// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
-TEXT ·dotQ5_0x1VL(SB), $256-80
-	MOVQ    w+16(FP), AX
-	MOVQ    out+0(FP), CX
-	MOVQ    octets+32(FP), DX
-	VMOVDQU nibbleMask<>+0(SB), Y0
-	VMOVDQU fifthBit<>+0(SB), Y1
-	VMOVDQU onesWords<>+0(SB), Y2
-	MOVQ    AX, SI
-
-octet29:
-	XORQ BX, BX
-
-row30:
-	LEAQ 65536(AX), DI
-
-touch34:
-	CMPQ       SI, DI
-	JGE        touched35
-	PREFETCHT0 (SI)
-	ADDQ       $+4096, SI
-	JMP        touch34
-
-touched35:
-	MOVQ  AX, R8
-	MOVQ  blocks+40(FP), R9
-	MOVQ  lanes+48(FP), R10
-	MOVQ  n+64(FP), DI
-	VPXOR Y3, Y3, Y3
-
-group31:
-	PREFETCHT0   4096(R8)
-	PREFETCHT0   4160(R8)
-	PREFETCHT0   4224(R8)
-	VMOVDQU      6(R8), X4
-	VINSERTI128  $0x01, 94(R8), Y4, Y4
-	VPSRLW       $0x04, Y4, Y5
-	VPAND        Y0, Y4, Y4
-	VPAND        Y0, Y5, Y5
-	VMOVDQU      2(R8), X6
-	VINSERTI128  $0x01, 90(R8), Y6, Y6
-	VPSHUFB      fifthLow<>+0(SB), Y6, Y7
-	VPAND        Y1, Y7, Y7
-	VPCMPEQB     Y1, Y7, Y7
-	VPAND        sixteen<>+0(SB), Y7, Y7
-	VPOR         Y7, Y4, Y4
-	VPSHUFB      fifthHigh<>+0(SB), Y6, Y6
-	VPAND        Y1, Y6, Y6
-	VPCMPEQB     Y1, Y6, Y6
-	VPAND        sixteen<>+0(SB), Y6, Y6
-	VPOR         Y6, Y5, Y5
-	VPXOR        Y6, Y6, Y6
-	VPDPBUSD     256(R10), Y4, Y6
-	VPDPBUSD     288(R10), Y5, Y6
-	VMOVDQU      28(R8), X4
-	VINSERTI128  $0x01, 116(R8), Y4, Y4
-	VPSRLW       $0x04, Y4, Y5
-	VPAND        Y0, Y4, Y4
-	VPAND        Y0, Y5, Y5
-	VMOVDQU      24(R8), X7
-	VINSERTI128  $0x01, 112(R8), Y7, Y7
-	VPSHUFB      fifthLow<>+0(SB), Y7, Y8
-	VPAND        Y1, Y8, Y8
-	VPCMPEQB     Y1, Y8, Y8
-	VPAND        sixteen<>+0(SB), Y8, Y8
-	VPOR         Y8, Y4, Y4
-	VPSHUFB      fifthHigh<>+0(SB), Y7, Y7
-	VPAND        Y1, Y7, Y7
-	VPCMPEQB     Y1, Y7, Y7
-	VPAND        sixteen<>+0(SB), Y7, Y7
-	VPOR         Y7, Y5, Y5
-	VPXOR        Y7, Y7, Y7
-	VPDPBUSD     320(R10), Y4, Y7
-	VPDPBUSD     352(R10), Y5, Y7
-	VPACKSSDW    Y7, Y6, Y6
-	VPMADDWD     Y2, Y6, Y6
-	VMOVDQU      50(R8), X4
-	VINSERTI128  $0x01, 138(R8), Y4, Y4
-	VPSRLW       $0x04, Y4, Y5
-	VPAND        Y0, Y4, Y4
-	VPAND        Y0, Y5, Y5
-	VMOVDQU      46(R8), X7
-	VINSERTI128  $0x01, 134(R8), Y7, Y7
-	VPSHUFB      fifthLow<>+0(SB), Y7, Y8
-	VPAND        Y1, Y8, Y8
-	VPCMPEQB     Y1, Y8, Y8
-	VPAND        sixteen<>+0(SB), Y8, Y8
-	VPOR         Y8, Y4, Y4
-	VPSHUFB      fifthHigh<>+0(SB), Y7, Y7
-	VPAND        Y1, Y7, Y7
-	VPCMPEQB     Y1, Y7, Y7
-	VPAND        sixteen<>+0(SB), Y7, Y7
-	VPOR         Y7, Y5, Y5
-	VPXOR        Y7, Y7, Y7
-	VPDPBUSD     384(R10), Y4, Y7
-	VPDPBUSD     416(R10), Y5, Y7
-	VMOVDQU      72(R8), X4
-	VINSERTI128  $0x01, 160(R8), Y4, Y4
-	VPSRLW       $0x04, Y4, Y5
-	VPAND        Y0, Y4, Y4
-	VPAND        Y0, Y5, Y5
-	VMOVDQU      68(R8), X8
-	VINSERTI128  $0x01, 156(R8), Y8, Y8
-	VPSHUFB      fifthLow<>+0(SB), Y8, Y9
-	VPAND        Y1, Y9, Y9
-	VPCMPEQB     Y1, Y9, Y9
-	VPAND        sixteen<>+0(SB), Y9, Y9
-	VPOR         Y9, Y4, Y4
-	VPSHUFB      fifthHigh<>+0(SB), Y8, Y8
-	VPAND        Y1, Y8, Y8
-	VPCMPEQB     Y1, Y8, Y8
-	VPAND        sixteen<>+0(SB), Y8, Y8
-	VPOR         Y8, Y5, Y5
-	VPXOR        Y8, Y8, Y8
-	VPDPBUSD     448(R10), Y4, Y8
-	VPDPBUSD     480(R10), Y5, Y8
-	VPACKSSDW    Y8, Y7, Y7
-	VPMADDWD     Y2, Y7, Y7
-	VPHADDD      Y7, Y6, Y6
-	VPBROADCASTD (R8), Y4
-	VPBROADCASTD 22(R8), Y5
-	VPBLENDD     $0x02, Y5, Y4, Y4
-	VPBROADCASTD 44(R8), Y5
-	VPBLENDD     $0x04, Y5, Y4, Y4
-	VPBROADCASTD 66(R8), Y5
-	VPBLENDD     $0x08, Y5, Y4, Y4
-	VPBROADCASTD 88(R8), Y5
-	VPBLENDD     $0x10, Y5, Y4, Y4
-	VPBROADCASTD 110(R8), Y5
-	VPBLENDD     $0x20, Y5, Y4, Y4
-	VPBROADCASTD 132(R8), Y5
-	VPBLENDD     $0x40, Y5, Y4, Y4
-	VPBROADCASTD 154(R8), Y5
-	VPBLENDD     $0x80, Y5, Y4, Y4
-	VPXOR        Y5, Y5, Y5
-	VPBLENDW     $0xaa, Y5, Y4, Y4
-	VPACKUSDW    Y4, Y4, Y4
-	VPERMQ       $0xd8, Y4, Y4
-	VCVTPH2PS    X4, Y4
-	VMOVDQU      64(R10), Y5
-	VPSLLD       $0x04, Y5, Y5
-	VPADDD       Y5, Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VMULPS       (R10), Y4, Y4
-	VFMADD231PS  Y6, Y4, Y3
-	ADDQ         $+176, R8
-	ADDQ         $+512, R9
-	ADDQ         $+512, R10
-	DECQ         DI
-	JZ           done33
-	CMPQ         DI, $0x01
-	JNE          group31
-	MOVQ         back+72(FP), R11
-	SUBQ         R11, R8
-	JMP          group31
-
-done33:
-	VMOVUPS     Y3, (SP)(BX*1)
-	MOVQ        rowBytes+24(FP), DI
-	ADDQ        DI, AX
-	ADDQ        $0x20, BX
-	CMPQ        BX, $+256
-	JNE         row30
-	VMOVDQU     (SP), Y3
-	VMOVDQU     32(SP), Y4
-	VMOVDQU     64(SP), Y5
-	VMOVDQU     96(SP), Y6
-	VPUNPCKLDQ  Y4, Y3, Y7
-	VPUNPCKHDQ  Y4, Y3, Y3
-	VPUNPCKLDQ  Y6, Y5, Y4
-	VPUNPCKHDQ  Y6, Y5, Y5
-	VPUNPCKLQDQ Y4, Y7, Y6
-	VPUNPCKHQDQ Y4, Y7, Y4
-	VPUNPCKLQDQ Y5, Y3, Y7
-	VPUNPCKHQDQ Y5, Y3, Y3
-	VMOVDQU     128(SP), Y5
-	VMOVDQU     160(SP), Y8
-	VMOVDQU     192(SP), Y9
-	VMOVDQU     224(SP), Y10
-	VPUNPCKLDQ  Y8, Y5, Y11
-	VPUNPCKHDQ  Y8, Y5, Y5
-	VPUNPCKLDQ  Y10, Y9, Y8
-	VPUNPCKHDQ  Y10, Y9, Y9
-	VPUNPCKLQDQ Y8, Y11, Y10
-	VPUNPCKHQDQ Y8, Y11, Y8
-	VPUNPCKLQDQ Y9, Y5, Y11
-	VPUNPCKHQDQ Y9, Y5, Y5
-	VPXOR       Y9, Y9, Y9
-	VPERM2F128  $0x20, Y10, Y6, Y12
-	VADDPS      Y12, Y9, Y9
-	VPERM2F128  $0x20, Y8, Y4, Y12
-	VADDPS      Y12, Y9, Y9
-	VPERM2F128  $0x20, Y11, Y7, Y12
-	VADDPS      Y12, Y9, Y9
-	VPERM2F128  $0x20, Y5, Y3, Y12
-	VADDPS      Y12, Y9, Y9
-	VPERM2F128  $0x31, Y10, Y6, Y6
-	VADDPS      Y6, Y9, Y9
-	VPERM2F128  $0x31, Y8, Y4, Y4
-	VADDPS      Y4, Y9, Y9
-	VPERM2F128  $0x31, Y11, Y7, Y4
-	VADDPS      Y4, Y9, Y9
-	VPERM2F128  $0x31, Y5, Y3, Y3
-	VADDPS      Y3, Y9, Y9
-	VMOVUPS     Y9, (CX)
-	ADDQ        $0x20, CX
-	DECQ        DX
-	JNZ         octet29
-	VZEROUPPER
-	RET
-
-DATA fifthBit<>+0(SB)/8, $0x8040201008040201
-DATA fifthBit<>+8(SB)/8, $0x8040201008040201
-DATA fifthBit<>+16(SB)/8, $0x8040201008040201
-DATA fifthBit<>+24(SB)/8, $0x8040201008040201
-GLOBL fifthBit<>(SB), RODATA|NOPTR, $32
-
-DATA sixteen<>+0(SB)/8, $0x1010101010101010
-DATA sixteen<>+8(SB)/8, $0x1010101010101010
-DATA sixteen<>+16(SB)/8, $0x1010101010101010
-DATA sixteen<>+24(SB)/8, $0x1010101010101010
-GLOBL sixteen<>(SB), RODATA|NOPTR, $32
-
-DATA fifthLow<>+0(SB)/8, $0x0000000000000000
-DATA fifthLow<>+8(SB)/8, $0x0101010101010101
-DATA fifthLow<>+16(SB)/8, $0x0000000000000000
-DATA fifthLow<>+24(SB)/8, $0x0101010101010101
-GLOBL fifthLow<>(SB), RODATA|NOPTR, $32
-
-DATA fifthHigh<>+0(SB)/8, $0x0202020202020202
-DATA fifthHigh<>+8(SB)/8, $0x0303030303030303
-DATA fifthHigh<>+16(SB)/8, $0x0202020202020202
-DATA fifthHigh<>+24(SB)/8, $0x0303030303030303
-GLOBL fifthHigh<>(SB), RODATA|NOPTR, $32
-
-// func dotQ5_0x2VL(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
-// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
-TEXT ·dotQ5_0x2VL(SB), $512-80
-	MOVQ    w+16(FP), AX
-	MOVQ    out+0(FP), CX
-	MOVQ    octets+32(FP), DX
-	MOVQ    stride+56(FP), DI
-	VMOVDQU nibbleMask<>+0(SB), Y0
-	VMOVDQU fifthBit<>+0(SB), Y1
-	VMOVDQU onesWords<>+0(SB), Y2
-	MOVQ    AX, SI
-
-octet36:
-	XORQ BX, BX
-
-row37:
-	LEAQ 65536(AX), R8
-
-touch41:
-	CMPQ       SI, R8
-	JGE        touched42
-	PREFETCHT0 (SI)
-	ADDQ       $+4096, SI
-	JMP        touch41
-
-touched42:
-	MOVQ  AX, R9
-	MOVQ  blocks+40(FP), R10
-	MOVQ  lanes+48(FP), R11
-	MOVQ  n+64(FP), R8
-	VPXOR Y3, Y3, Y3
-	VPXOR Y4, Y4, Y4
-
-group38:
-	PREFETCHT0   4096(R9)
-	PREFETCHT0   4160(R9)
-	PREFETCHT0   4224(R9)
-	VMOVDQU      6(R9), X5
-	VINSERTI128  $0x01, 94(R9), Y5, Y5
-	VPSRLW       $0x04, Y5, Y6
-	VPAND        Y0, Y5, Y5
-	VPAND        Y0, Y6, Y6
-	VMOVDQU      2(R9), X7
-	VINSERTI128  $0x01, 90(R9), Y7, Y7
-	VPSHUFB      fifthLow<>+0(SB), Y7, Y8
-	VPAND        Y1, Y8, Y8
-	VPCMPEQB     Y1, Y8, Y8
-	VPAND        sixteen<>+0(SB), Y8, Y8
-	VPOR         Y8, Y5, Y5
-	VPSHUFB      fifthHigh<>+0(SB), Y7, Y7
-	VPAND        Y1, Y7, Y7
-	VPCMPEQB     Y1, Y7, Y7
-	VPAND        sixteen<>+0(SB), Y7, Y7
-	VPOR         Y7, Y6, Y6
-	VPXOR        Y7, Y7, Y7
-	VPDPBUSD     256(R11), Y5, Y7
-	VPDPBUSD     288(R11), Y6, Y7
-	VPXOR        Y8, Y8, Y8
-	VPDPBUSD     256(R11)(DI*1), Y5, Y8
-	VPDPBUSD     288(R11)(DI*1), Y6, Y8
-	VMOVDQU      28(R9), X5
-	VINSERTI128  $0x01, 116(R9), Y5, Y5
-	VPSRLW       $0x04, Y5, Y6
-	VPAND        Y0, Y5, Y5
-	VPAND        Y0, Y6, Y6
-	VMOVDQU      24(R9), X9
-	VINSERTI128  $0x01, 112(R9), Y9, Y9
-	VPSHUFB      fifthLow<>+0(SB), Y9, Y10
-	VPAND        Y1, Y10, Y10
-	VPCMPEQB     Y1, Y10, Y10
-	VPAND        sixteen<>+0(SB), Y10, Y10
-	VPOR         Y10, Y5, Y5
-	VPSHUFB      fifthHigh<>+0(SB), Y9, Y9
-	VPAND        Y1, Y9, Y9
-	VPCMPEQB     Y1, Y9, Y9
-	VPAND        sixteen<>+0(SB), Y9, Y9
-	VPOR         Y9, Y6, Y6
-	VPXOR        Y9, Y9, Y9
-	VPDPBUSD     320(R11), Y5, Y9
-	VPDPBUSD     352(R11), Y6, Y9
-	VPXOR        Y10, Y10, Y10
-	VPDPBUSD     320(R11)(DI*1), Y5, Y10
-	VPDPBUSD     352(R11)(DI*1), Y6, Y10
-	VPACKSSDW    Y9, Y7, Y7
-	VPMADDWD     Y2, Y7, Y7
-	VPACKSSDW    Y10, Y8, Y8
-	VPMADDWD     Y2, Y8, Y8
-	VMOVDQU      50(R9), X5
-	VINSERTI128  $0x01, 138(R9), Y5, Y5
-	VPSRLW       $0x04, Y5, Y6
-	VPAND        Y0, Y5, Y5
-	VPAND        Y0, Y6, Y6
-	VMOVDQU      46(R9), X9
-	VINSERTI128  $0x01, 134(R9), Y9, Y9
-	VPSHUFB      fifthLow<>+0(SB), Y9, Y10
-	VPAND        Y1, Y10, Y10
-	VPCMPEQB     Y1, Y10, Y10
-	VPAND        sixteen<>+0(SB), Y10, Y10
-	VPOR         Y10, Y5, Y5
-	VPSHUFB      fifthHigh<>+0(SB), Y9, Y9
-	VPAND        Y1, Y9, Y9
-	VPCMPEQB     Y1, Y9, Y9
-	VPAND        sixteen<>+0(SB), Y9, Y9
-	VPOR         Y9, Y6, Y6
-	VPXOR        Y9, Y9, Y9
-	VPDPBUSD     384(R11), Y5, Y9
-	VPDPBUSD     416(R11), Y6, Y9
-	VPXOR        Y10, Y10, Y10
-	VPDPBUSD     384(R11)(DI*1), Y5, Y10
-	VPDPBUSD     416(R11)(DI*1), Y6, Y10
-	VMOVDQU      72(R9), X5
-	VINSERTI128  $0x01, 160(R9), Y5, Y5
-	VPSRLW       $0x04, Y5, Y6
-	VPAND        Y0, Y5, Y5
-	VPAND        Y0, Y6, Y6
-	VMOVDQU      68(R9), X11
-	VINSERTI128  $0x01, 156(R9), Y11, Y11
-	VPSHUFB      fifthLow<>+0(SB), Y11, Y12
-	VPAND        Y1, Y12, Y12
-	VPCMPEQB     Y1, Y12, Y12
-	VPAND        sixteen<>+0(SB), Y12, Y12
-	VPOR         Y12, Y5, Y5
-	VPSHUFB      fifthHigh<>+0(SB), Y11, Y11
-	VPAND        Y1, Y11, Y11
-	VPCMPEQB     Y1, Y11, Y11
-	VPAND        sixteen<>+0(SB), Y11, Y11
-	VPOR         Y11, Y6, Y6
-	VPXOR        Y11, Y11, Y11
-	VPDPBUSD     448(R11), Y5, Y11
-	VPDPBUSD     480(R11), Y6, Y11
-	VPXOR        Y12, Y12, Y12
-	VPDPBUSD     448(R11)(DI*1), Y5, Y12
-	VPDPBUSD     480(R11)(DI*1), Y6, Y12
-	VPACKSSDW    Y11, Y9, Y9
-	VPMADDWD     Y2, Y9, Y9
-	VPACKSSDW    Y12, Y10, Y10
-	VPMADDWD     Y2, Y10, Y10
-	VPHADDD      Y9, Y7, Y7
-	VPHADDD      Y10, Y8, Y8
-	VPBROADCASTD (R9), Y5
-	VPBROADCASTD 22(R9), Y6
-	VPBLENDD     $0x02, Y6, Y5, Y5
-	VPBROADCASTD 44(R9), Y6
-	VPBLENDD     $0x04, Y6, Y5, Y5
-	VPBROADCASTD 66(R9), Y6
-	VPBLENDD     $0x08, Y6, Y5, Y5
-	VPBROADCASTD 88(R9), Y6
-	VPBLENDD     $0x10, Y6, Y5, Y5
-	VPBROADCASTD 110(R9), Y6
-	VPBLENDD     $0x20, Y6, Y5, Y5
-	VPBROADCASTD 132(R9), Y6
-	VPBLENDD     $0x40, Y6, Y5, Y5
-	VPBROADCASTD 154(R9), Y6
-	VPBLENDD     $0x80, Y6, Y5, Y5
-	VPXOR        Y6, Y6, Y6
-	VPBLENDW     $0xaa, Y6, Y5, Y5
-	VPACKUSDW    Y5, Y5, Y5
-	VPERMQ       $0xd8, Y5, Y5
-	VCVTPH2PS    X5, Y5
-	VMOVDQU      64(R11), Y6
-	VPSLLD       $0x04, Y6, Y6
-	VPADDD       Y6, Y7, Y7
-	VCVTDQ2PS    Y7, Y7
-	VMULPS       (R11), Y5, Y6
-	VFMADD231PS  Y7, Y6, Y3
-	VMOVDQU      64(R11)(DI*1), Y6
-	VPSLLD       $0x04, Y6, Y6
-	VPADDD       Y6, Y8, Y8
-	VCVTDQ2PS    Y8, Y8
-	VMULPS       (R11)(DI*1), Y5, Y5
-	VFMADD231PS  Y8, Y5, Y4
-	ADDQ         $+176, R9
-	ADDQ         $+512, R10
-	ADDQ         $+512, R11
-	DECQ         R8
-	JZ           done40
-	CMPQ         R8, $0x01
-	JNE          group38
-	MOVQ         back+72(FP), R12
-	SUBQ         R12, R9
-	JMP          group38
-
-done40:
-	VMOVUPS     Y3, (SP)(BX*1)
-	VMOVUPS     Y4, 256(SP)(BX*1)
-	MOVQ        rowBytes+24(FP), R8
-	ADDQ        R8, AX
-	ADDQ        $0x20, BX
-	CMPQ        BX, $+256
-	JNE         row37
-	VMOVDQU     (SP), Y3
-	VMOVDQU     32(SP), Y4
-	VMOVDQU     64(SP), Y5
-	VMOVDQU     96(SP), Y6
-	VPUNPCKLDQ  Y4, Y3, Y7
-	VPUNPCKHDQ  Y4, Y3, Y3
-	VPUNPCKLDQ  Y6, Y5, Y4
-	VPUNPCKHDQ  Y6, Y5, Y5
-	VPUNPCKLQDQ Y4, Y7, Y6
-	VPUNPCKHQDQ Y4, Y7, Y4
-	VPUNPCKLQDQ Y5, Y3, Y7
-	VPUNPCKHQDQ Y5, Y3, Y3
-	VMOVDQU     128(SP), Y5
-	VMOVDQU     160(SP), Y8
-	VMOVDQU     192(SP), Y9
-	VMOVDQU     224(SP), Y10
-	VPUNPCKLDQ  Y8, Y5, Y11
-	VPUNPCKHDQ  Y8, Y5, Y5
-	VPUNPCKLDQ  Y10, Y9, Y8
-	VPUNPCKHDQ  Y10, Y9, Y9
-	VPUNPCKLQDQ Y8, Y11, Y10
-	VPUNPCKHQDQ Y8, Y11, Y8
-	VPUNPCKLQDQ Y9, Y5, Y11
-	VPUNPCKHQDQ Y9, Y5, Y5
-	VPXOR       Y9, Y9, Y9
-	VPERM2F128  $0x20, Y10, Y6, Y12
-	VADDPS      Y12, Y9, Y9
-	VPERM2F128  $0x20, Y8, Y4, Y12
-	VADDPS      Y12, Y9, Y9
-	VPERM2F128  $0x20, Y11, Y7, Y12
-	VADDPS      Y12, Y9, Y9
-	VPERM2F128  $0x20, Y5, Y3, Y12
-	VADDPS      Y12, Y9, Y9
-	VPERM2F128  $0x31, Y10, Y6, Y6
-	VADDPS      Y6, Y9, Y9
-	VPERM2F128  $0x31, Y8, Y4, Y4
-	VADDPS      Y4, Y9, Y9
-	VPERM2F128  $0x31, Y11, Y7, Y4
-	VADDPS      Y4, Y9, Y9
-	VPERM2F128  $0x31, Y5, Y3, Y3
-	VADDPS      Y3, Y9, Y9
-	VMOVUPS     Y9, (CX)
-	MOVQ        ldo+8(FP), BX
-	VMOVDQU     256(SP), Y3
-	VMOVDQU     288(SP), Y4
-	VMOVDQU     320(SP), Y5
-	VMOVDQU     352(SP), Y6
-	VPUNPCKLDQ  Y4, Y3, Y7
-	VPUNPCKHDQ  Y4, Y3, Y3
-	VPUNPCKLDQ  Y6, Y5, Y4
-	VPUNPCKHDQ  Y6, Y5, Y5
-	VPUNPCKLQDQ Y4, Y7, Y6
-	VPUNPCKHQDQ Y4, Y7, Y4
-	VPUNPCKLQDQ Y5, Y3, Y7
-	VPUNPCKHQDQ Y5, Y3, Y3
-	VMOVDQU     384(SP), Y5
-	VMOVDQU     416(SP), Y8
-	VMOVDQU     448(SP), Y9
-	VMOVDQU     480(SP), Y10
-	VPUNPCKLDQ  Y8, Y5, Y11
-	VPUNPCKHDQ  Y8, Y5, Y5
-	VPUNPCKLDQ  Y10, Y9, Y8
-	VPUNPCKHDQ  Y10, Y9, Y9
-	VPUNPCKLQDQ Y8, Y11, Y10
-	VPUNPCKHQDQ Y8, Y11, Y8
-	VPUNPCKLQDQ Y9, Y5, Y11
-	VPUNPCKHQDQ Y9, Y5, Y5
-	VPXOR       Y9, Y9, Y9
-	VPERM2F128  $0x20, Y10, Y6, Y12
-	VADDPS      Y12, Y9, Y9
-	VPERM2F128  $0x20, Y8, Y4, Y12
-	VADDPS      Y12, Y9, Y9
-	VPERM2F128  $0x20, Y11, Y7, Y12
-	VADDPS      Y12, Y9, Y9
-	VPERM2F128  $0x20, Y5, Y3, Y12
-	VADDPS      Y12, Y9, Y9
-	VPERM2F128  $0x31, Y10, Y6, Y6
-	VADDPS      Y6, Y9, Y9
-	VPERM2F128  $0x31, Y8, Y4, Y4
-	VADDPS      Y4, Y9, Y9
-	VPERM2F128  $0x31, Y11, Y7, Y4
-	VADDPS      Y4, Y9, Y9
-	VPERM2F128  $0x31, Y5, Y3, Y3
-	VADDPS      Y3, Y9, Y9
-	VMOVUPS     Y9, (CX)(BX*4)
-	ADDQ        $0x20, CX
-	DECQ        DX
-	JNZ         octet36
-	VZEROUPPER
-	RET
-
-// func dotQ5_1x1VL(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
-// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
-TEXT ·dotQ5_1x1VL(SB), $256-80
-	MOVQ    w+16(FP), AX
-	MOVQ    out+0(FP), CX
-	MOVQ    octets+32(FP), DX
-	VMOVDQU nibbleMask<>+0(SB), Y0
-	VMOVDQU fifthBit<>+0(SB), Y1
-	VMOVDQU onesWords<>+0(SB), Y2
-	MOVQ    AX, SI
-
-octet43:
-	XORQ BX, BX
-
-row44:
-	LEAQ 65536(AX), DI
-
-touch48:
-	CMPQ       SI, DI
-	JGE        touched49
-	PREFETCHT0 (SI)
-	ADDQ       $+4096, SI
-	JMP        touch48
-
-touched49:
-	MOVQ  AX, R8
-	MOVQ  blocks+40(FP), R9
-	MOVQ  lanes+48(FP), R10
-	MOVQ  n+64(FP), DI
-	VPXOR Y3, Y3, Y3
-
-group45:
-	PREFETCHT0   4096(R8)
-	PREFETCHT0   4160(R8)
-	PREFETCHT0   4224(R8)
-	VMOVDQU      8(R8), X4
-	VINSERTI128  $0x01, 104(R8), Y4, Y4
-	VPSRLW       $0x04, Y4, Y5
-	VPAND        Y0, Y4, Y4
-	VPAND        Y0, Y5, Y5
-	VMOVDQU      4(R8), X6
-	VINSERTI128  $0x01, 100(R8), Y6, Y6
-	VPSHUFB      fifthLow<>+0(SB), Y6, Y7
-	VPAND        Y1, Y7, Y7
-	VPCMPEQB     Y1, Y7, Y7
-	VPAND        sixteen<>+0(SB), Y7, Y7
-	VPOR         Y7, Y4, Y4
-	VPSHUFB      fifthHigh<>+0(SB), Y6, Y6
-	VPAND        Y1, Y6, Y6
-	VPCMPEQB     Y1, Y6, Y6
-	VPAND        sixteen<>+0(SB), Y6, Y6
-	VPOR         Y6, Y5, Y5
-	VPXOR        Y6, Y6, Y6
-	VPDPBUSD     256(R10), Y4, Y6
-	VPDPBUSD     288(R10), Y5, Y6
-	VMOVDQU      32(R8), X4
-	VINSERTI128  $0x01, 128(R8), Y4, Y4
-	VPSRLW       $0x04, Y4, Y5
-	VPAND        Y0, Y4, Y4
-	VPAND        Y0, Y5, Y5
-	VMOVDQU      28(R8), X7
-	VINSERTI128  $0x01, 124(R8), Y7, Y7
-	VPSHUFB      fifthLow<>+0(SB), Y7, Y8
-	VPAND        Y1, Y8, Y8
-	VPCMPEQB     Y1, Y8, Y8
-	VPAND        sixteen<>+0(SB), Y8, Y8
-	VPOR         Y8, Y4, Y4
-	VPSHUFB      fifthHigh<>+0(SB), Y7, Y7
-	VPAND        Y1, Y7, Y7
-	VPCMPEQB     Y1, Y7, Y7
-	VPAND        sixteen<>+0(SB), Y7, Y7
-	VPOR         Y7, Y5, Y5
-	VPXOR        Y7, Y7, Y7
-	VPDPBUSD     320(R10), Y4, Y7
-	VPDPBUSD     352(R10), Y5, Y7
-	VPACKSSDW    Y7, Y6, Y6
-	VPMADDWD     Y2, Y6, Y6
-	VMOVDQU      56(R8), X4
-	VINSERTI128  $0x01, 152(R8), Y4, Y4
-	VPSRLW       $0x04, Y4, Y5
-	VPAND        Y0, Y4, Y4
-	VPAND        Y0, Y5, Y5
-	VMOVDQU      52(R8), X7
-	VINSERTI128  $0x01, 148(R8), Y7, Y7
-	VPSHUFB      fifthLow<>+0(SB), Y7, Y8
-	VPAND        Y1, Y8, Y8
-	VPCMPEQB     Y1, Y8, Y8
-	VPAND        sixteen<>+0(SB), Y8, Y8
-	VPOR         Y8, Y4, Y4
-	VPSHUFB      fifthHigh<>+0(SB), Y7, Y7
-	VPAND        Y1, Y7, Y7
-	VPCMPEQB     Y1, Y7, Y7
-	VPAND        sixteen<>+0(SB), Y7, Y7
-	VPOR         Y7, Y5, Y5
-	VPXOR        Y7, Y7, Y7
-	VPDPBUSD     384(R10), Y4, Y7
-	VPDPBUSD     416(R10), Y5, Y7
-	VMOVDQU      80(R8), X4
-	VINSERTI128  $0x01, 176(R8), Y4, Y4
-	VPSRLW       $0x04, Y4, Y5
-	VPAND        Y0, Y4, Y4
-	VPAND        Y0, Y5, Y5
-	VMOVDQU      76(R8), X8
-	VINSERTI128  $0x01, 172(R8), Y8, Y8
-	VPSHUFB      fifthLow<>+0(SB), Y8, Y9
-	VPAND        Y1, Y9, Y9
-	VPCMPEQB     Y1, Y9, Y9
-	VPAND        sixteen<>+0(SB), Y9, Y9
-	VPOR         Y9, Y4, Y4
-	VPSHUFB      fifthHigh<>+0(SB), Y8, Y8
-	VPAND        Y1, Y8, Y8
-	VPCMPEQB     Y1, Y8, Y8
-	VPAND        sixteen<>+0(SB), Y8, Y8
-	VPOR         Y8, Y5, Y5
-	VPXOR        Y8, Y8, Y8
-	VPDPBUSD     448(R10), Y4, Y8
-	VPDPBUSD     480(R10), Y5, Y8
-	VPACKSSDW    Y8, Y7, Y7
-	VPMADDWD     Y2, Y7, Y7
-	VPHADDD      Y7, Y6, Y6
-	VPBROADCASTD (R8), Y4
-	VPBROADCASTD 24(R8), Y5
-	VPBLENDD     $0x02, Y5, Y4, Y4
-	VPBROADCASTD 48(R8), Y5
-	VPBLENDD     $0x04, Y5, Y4, Y4
-	VPBROADCASTD 72(R8), Y5
-	VPBLENDD     $0x08, Y5, Y4, Y4
-	VPBROADCASTD 96(R8), Y5
-	VPBLENDD     $0x10, Y5, Y4, Y4
-	VPBROADCASTD 120(R8), Y5
-	VPBLENDD     $0x20, Y5, Y4, Y4
-	VPBROADCASTD 144(R8), Y5
-	VPBLENDD     $0x40, Y5, Y4, Y4
-	VPBROADCASTD 168(R8), Y5
-	VPBLENDD     $0x80, Y5, Y4, Y4
-	VPXOR        Y5, Y5, Y5
-	VPBLENDW     $0xaa, Y5, Y4, Y5
-	VPSRLD       $0x10, Y4, Y4
-	VPACKUSDW    Y4, Y5, Y5
-	VPERMQ       $0xd8, Y5, Y5
-	VCVTPH2PS    X5, Y4
-	VEXTRACTI128 $0x01, Y5, X5
-	VCVTPH2PS    X5, Y5
-	VCVTDQ2PS    Y6, Y6
-	VMULPS       (R10), Y4, Y4
-	VFMADD231PS  Y6, Y4, Y3
-	VFMADD231PS  32(R10), Y5, Y3
-	ADDQ         $+192, R8
-	ADDQ         $+512, R9
-	ADDQ         $+512, R10
-	DECQ         DI
-	JZ           done47
-	CMPQ         DI, $0x01
-	JNE          group45
-	MOVQ         back+72(FP), R11
-	SUBQ         R11, R8
-	JMP          group45
-
-done47:
-	VMOVUPS     Y3, (SP)(BX*1)
-	MOVQ        rowBytes+24(FP), DI
-	ADDQ        DI, AX
-	ADDQ        $0x20, BX
-	CMPQ        BX, $+256
-	JNE         row44
-	VMOVDQU     (SP), Y3
-	VMOVDQU     32(SP), Y4
-	VMOVDQU     64(SP), Y5
-	VMOVDQU     96(SP), Y6
-	VPUNPCKLDQ  Y4, Y3, Y7
-	VPUNPCKHDQ  Y4, Y3, Y3
-	VPUNPCKLDQ  Y6, Y5, Y4
-	VPUNPCKHDQ  Y6, Y5, Y5
-	VPUNPCKLQDQ Y4, Y7, Y6
-	VPUNPCKHQDQ Y4, Y7, Y4
-	VPUNPCKLQDQ Y5, Y3, Y7
-	VPUNPCKHQDQ Y5, Y3, Y3
-	VMOVDQU     128(SP), Y5
-	VMOVDQU     160(SP), Y8
-	VMOVDQU     192(SP), Y9
-	VMOVDQU     224(SP), Y10
-	VPUNPCKLDQ  Y8, Y5, Y11
-	VPUNPCKHDQ  Y8, Y5, Y5
-	VPUNPCKLDQ  Y10, Y9, Y8
-	VPUNPCKHDQ  Y10, Y9, Y9
-	VPUNPCKLQDQ Y8, Y11, Y10
-	VPUNPCKHQDQ Y8, Y11, Y8
-	VPUNPCKLQDQ Y9, Y5, Y11
-	VPUNPCKHQDQ Y9, Y5, Y5
-	VPXOR       Y9, Y9, Y9
-	VPERM2F128  $0x20, Y10, Y6, Y12
-	VADDPS      Y12, Y9, Y9
-	VPERM2F128  $0x20, Y8, Y4, Y12
-	VADDPS      Y12, Y9, Y9
-	VPERM2F128  $0x20, Y11, Y7, Y12
-	VADDPS      Y12, Y9, Y9
-	VPERM2F128  $0x20, Y5, Y3, Y12
-	VADDPS      Y12, Y9, Y9
-	VPERM2F128  $0x31, Y10, Y6, Y6
-	VADDPS      Y6, Y9, Y9
-	VPERM2F128  $0x31, Y8, Y4, Y4
-	VADDPS      Y4, Y9, Y9
-	VPERM2F128  $0x31, Y11, Y7, Y4
-	VADDPS      Y4, Y9, Y9
-	VPERM2F128  $0x31, Y5, Y3, Y3
-	VADDPS      Y3, Y9, Y9
-	VMOVUPS     Y9, (CX)
-	ADDQ        $0x20, CX
-	DECQ        DX
-	JNZ         octet43
-	VZEROUPPER
-	RET
-
-// func dotQ5_1x2VL(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
-// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
-TEXT ·dotQ5_1x2VL(SB), $512-80
-	MOVQ    w+16(FP), AX
-	MOVQ    out+0(FP), CX
-	MOVQ    octets+32(FP), DX
-	MOVQ    stride+56(FP), DI
-	VMOVDQU nibbleMask<>+0(SB), Y0
-	VMOVDQU fifthBit<>+0(SB), Y1
-	VMOVDQU onesWords<>+0(SB), Y2
-	MOVQ    AX, SI
-
-octet50:
-	XORQ BX, BX
-
-row51:
-	LEAQ 65536(AX), R8
-
-touch55:
-	CMPQ       SI, R8
-	JGE        touched56
-	PREFETCHT0 (SI)
-	ADDQ       $+4096, SI
-	JMP        touch55
-
-touched56:
-	MOVQ  AX, R9
-	MOVQ  blocks+40(FP), R10
-	MOVQ  lanes+48(FP), R11
-	MOVQ  n+64(FP), R8
-	VPXOR Y3, Y3, Y3
-	VPXOR Y4, Y4, Y4
-
-group52:
-	PREFETCHT0   4096(R9)
-	PREFETCHT0   4160(R9)
-	PREFETCHT0   4224(R9)
-	VMOVDQU      8(R9), X5
-	VINSERTI128  $0x01, 104(R9), Y5, Y5
-	VPSRLW       $0x04, Y5, Y6
-	VPAND        Y0, Y5, Y5
-	VPAND        Y0, Y6, Y6
-	VMOVDQU      4(R9), X7
-	VINSERTI128  $0x01, 100(R9), Y7, Y7
-	VPSHUFB      fifthLow<>+0(SB), Y7, Y8
-	VPAND        Y1, Y8, Y8
-	VPCMPEQB     Y1, Y8, Y8
-	VPAND        sixteen<>+0(SB), Y8, Y8
-	VPOR         Y8, Y5, Y5
-	VPSHUFB      fifthHigh<>+0(SB), Y7, Y7
-	VPAND        Y1, Y7, Y7
-	VPCMPEQB     Y1, Y7, Y7
-	VPAND        sixteen<>+0(SB), Y7, Y7
-	VPOR         Y7, Y6, Y6
-	VPXOR        Y7, Y7, Y7
-	VPDPBUSD     256(R11), Y5, Y7
-	VPDPBUSD     288(R11), Y6, Y7
-	VPXOR        Y8, Y8, Y8
-	VPDPBUSD     256(R11)(DI*1), Y5, Y8
-	VPDPBUSD     288(R11)(DI*1), Y6, Y8
-	VMOVDQU      32(R9), X5
-	VINSERTI128  $0x01, 128(R9), Y5, Y5
-	VPSRLW       $0x04, Y5, Y6
-	VPAND        Y0, Y5, Y5
-	VPAND        Y0, Y6, Y6
-	VMOVDQU      28(R9), X9
-	VINSERTI128  $0x01, 124(R9), Y9, Y9
-	VPSHUFB      fifthLow<>+0(SB), Y9, Y10
-	VPAND        Y1, Y10, Y10
-	VPCMPEQB     Y1, Y10, Y10
-	VPAND        sixteen<>+0(SB), Y10, Y10
-	VPOR         Y10, Y5, Y5
-	VPSHUFB      fifthHigh<>+0(SB), Y9, Y9
-	VPAND        Y1, Y9, Y9
-	VPCMPEQB     Y1, Y9, Y9
-	VPAND        sixteen<>+0(SB), Y9, Y9
-	VPOR         Y9, Y6, Y6
-	VPXOR        Y9, Y9, Y9
-	VPDPBUSD     320(R11), Y5, Y9
-	VPDPBUSD     352(R11), Y6, Y9
-	VPXOR        Y10, Y10, Y10
-	VPDPBUSD     320(R11)(DI*1), Y5, Y10
-	VPDPBUSD     352(R11)(DI*1), Y6, Y10
-	VPACKSSDW    Y9, Y7, Y7
-	VPMADDWD     Y2, Y7, Y7
-	VPACKSSDW    Y10, Y8, Y8
-	VPMADDWD     Y2, Y8, Y8
-	VMOVDQU      56(R9), X5
-	VINSERTI128  $0x01, 152(R9), Y5, Y5
-	VPSRLW       $0x04, Y5, Y6
-	VPAND        Y0, Y5, Y5
-	VPAND        Y0, Y6, Y6
-	VMOVDQU      52(R9), X9
-	VINSERTI128  $0x01, 148(R9), Y9, Y9
-	VPSHUFB      fifthLow<>+0(SB), Y9, Y10
-	VPAND        Y1, Y10, Y10
-	VPCMPEQB     Y1, Y10, Y10
-	VPAND        sixteen<>+0(SB), Y10, Y10
-	VPOR         Y10, Y5, Y5
-	VPSHUFB      fifthHigh<>+0(SB), Y9, Y9
-	VPAND        Y1, Y9, Y9
-	VPCMPEQB     Y1, Y9, Y9
-	VPAND        sixteen<>+0(SB), Y9, Y9
-	VPOR         Y9, Y6, Y6
-	VPXOR        Y9, Y9, Y9
-	VPDPBUSD     384(R11), Y5, Y9
-	VPDPBUSD     416(R11), Y6, Y9
-	VPXOR        Y10, Y10, Y10
-	VPDPBUSD     384(R11)(DI*1), Y5, Y10
-	VPDPBUSD     416(R11)(DI*1), Y6, Y10
-	VMOVDQU      80(R9), X5
-	VINSERTI128  $0x01, 176(R9), Y5, Y5
-	VPSRLW       $0x04, Y5, Y6
-	VPAND        Y0, Y5, Y5
-	VPAND        Y0, Y6, Y6
-	VMOVDQU      76(R9), X11
-	VINSERTI128  $0x01, 172(R9), Y11, Y11
-	VPSHUFB      fifthLow<>+0(SB), Y11, Y12
-	VPAND        Y1, Y12, Y12
-	VPCMPEQB     Y1, Y12, Y12
-	VPAND        sixteen<>+0(SB), Y12, Y12
-	VPOR         Y12, Y5, Y5
-	VPSHUFB      fifthHigh<>+0(SB), Y11, Y11
-	VPAND        Y1, Y11, Y11
-	VPCMPEQB     Y1, Y11, Y11
-	VPAND        sixteen<>+0(SB), Y11, Y11
-	VPOR         Y11, Y6, Y6
-	VPXOR        Y11, Y11, Y11
-	VPDPBUSD     448(R11), Y5, Y11
-	VPDPBUSD     480(R11), Y6, Y11
-	VPXOR        Y12, Y12, Y12
-	VPDPBUSD     448(R11)(DI*1), Y5, Y12
-	VPDPBUSD     480(R11)(DI*1), Y6, Y12
-	VPACKSSDW    Y11, Y9, Y9
-	VPMADDWD     Y2, Y9, Y9
-	VPACKSSDW    Y12, Y10, Y10
-	VPMADDWD     Y2, Y10, Y10
-	VPHADDD      Y9, Y7, Y7
-	VPHADDD      Y10, Y8, Y8
-	VPBROADCASTD (R9), Y5
-	VPBROADCASTD 24(R9), Y6
-	VPBLENDD     $0x02, Y6, Y5, Y5
-	VPBROADCASTD 48(R9), Y6
-	VPBLENDD     $0x04, Y6, Y5, Y5
-	VPBROADCASTD 72(R9), Y6
-	VPBLENDD     $0x08, Y6, Y5, Y5
-	VPBROADCASTD 96(R9), Y6
-	VPBLENDD     $0x10, Y6, Y5, Y5
-	VPBROADCASTD 120(R9), Y6
-	VPBLENDD     $0x20, Y6, Y5, Y5
-	VPBROADCASTD 144(R9), Y6
-	VPBLENDD     $0x40, Y6, Y5, Y5
-	VPBROADCASTD 168(R9), Y6
-	VPBLENDD     $0x80, Y6, Y5, Y5
-	VPXOR        Y6, Y6, Y6
-	VPBLENDW     $0xaa, Y6, Y5, Y6
-	VPSRLD       $0x10, Y5, Y5
-	VPACKUSDW    Y5, Y6, Y6
-	VPERMQ       $0xd8, Y6, Y6
-	VCVTPH2PS    X6, Y5
-	VEXTRACTI128 $0x01, Y6, X6
-	VCVTPH2PS    X6, Y6
-	VCVTDQ2PS    Y7, Y7
-	VMULPS       (R11), Y5, Y9
-	VFMADD231PS  Y7, Y9, Y3
-	VFMADD231PS  32(R11), Y6, Y3
-	VCVTDQ2PS    Y8, Y8
-	VMULPS       (R11)(DI*1), Y5, Y5
-	VFMADD231PS  Y8, Y5, Y4
-	VFMADD231PS  32(R11)(DI*1), Y6, Y4
-	ADDQ         $+192, R9
-	ADDQ         $+512, R10
-	ADDQ         $+512, R11
-	DECQ         R8
-	JZ           done54
-	CMPQ         R8, $0x01
-	JNE          group52
-	MOVQ         back+72(FP), R12
-	SUBQ         R12, R9
-	JMP          group52
-
-done54:
-	VMOVUPS     Y3, (SP)(BX*1)
-	VMOVUPS     Y4, 256(SP)(BX*1)
-	MOVQ        rowBytes+24(FP), R8
-	ADDQ        R8, AX
-	ADDQ        $0x20, BX
-	CMPQ        BX, $+256
-	JNE         row51
-	VMOVDQU     (SP), Y3
-	VMOVDQU     32(SP), Y4
-	VMOVDQU     64(SP), Y5
-	VMOVDQU     96(SP), Y6
-	VPUNPCKLDQ  Y4, Y3, Y7
-	VPUNPCKHDQ  Y4, Y3, Y3
-	VPUNPCKLDQ  Y6, Y5, Y4
-	VPUNPCKHDQ  Y6, Y5, Y5
-	VPUNPCKLQDQ Y4, Y7, Y6
-	VPUNPCKHQDQ Y4, Y7, Y4
-	VPUNPCKLQDQ Y5, Y3, Y7
-	VPUNPCKHQDQ Y5, Y3, Y3
-	VMOVDQU     128(SP), Y5
-	VMOVDQU     160(SP), Y8
-	VMOVDQU     192(SP), Y9
-	VMOVDQU     224(SP), Y10
-	VPUNPCKLDQ  Y8, Y5, Y11
-	VPUNPCKHDQ  Y8, Y5, Y5
-	VPUNPCKLDQ  Y10, Y9, Y8
-	VPUNPCKHDQ  Y10, Y9, Y9
-	VPUNPCKLQDQ Y8, Y11, Y10
-	VPUNPCKHQDQ Y8, Y11, Y8
-	VPUNPCKLQDQ Y9, Y5, Y11
-	VPUNPCKHQDQ Y9, Y5, Y5
-	VPXOR       Y9, Y9, Y9
-	VPERM2F128  $0x20, Y10, Y6, Y12
-	VADDPS      Y12, Y9, Y9
-	VPERM2F128  $0x20, Y8, Y4, Y12
-	VADDPS      Y12, Y9, Y9
-	VPERM2F128  $0x20, Y11, Y7, Y12
-	VADDPS      Y12, Y9, Y9
-	VPERM2F128  $0x20, Y5, Y3, Y12
-	VADDPS      Y12, Y9, Y9
-	VPERM2F128  $0x31, Y10, Y6, Y6
-	VADDPS      Y6, Y9, Y9
-	VPERM2F128  $0x31, Y8, Y4, Y4
-	VADDPS      Y4, Y9, Y9
-	VPERM2F128  $0x31, Y11, Y7, Y4
-	VADDPS      Y4, Y9, Y9
-	VPERM2F128  $0x31, Y5, Y3, Y3
-	VADDPS      Y3, Y9, Y9
-	VMOVUPS     Y9, (CX)
-	MOVQ        ldo+8(FP), BX
-	VMOVDQU     256(SP), Y3
-	VMOVDQU     288(SP), Y4
-	VMOVDQU     320(SP), Y5
-	VMOVDQU     352(SP), Y6
-	VPUNPCKLDQ  Y4, Y3, Y7
-	VPUNPCKHDQ  Y4, Y3, Y3
-	VPUNPCKLDQ  Y6, Y5, Y4
-	VPUNPCKHDQ  Y6, Y5, Y5
-	VPUNPCKLQDQ Y4, Y7, Y6
-	VPUNPCKHQDQ Y4, Y7, Y4
-	VPUNPCKLQDQ Y5, Y3, Y7
-	VPUNPCKHQDQ Y5, Y3, Y3
-	VMOVDQU     384(SP), Y5
-	VMOVDQU     416(SP), Y8
-	VMOVDQU     448(SP), Y9
-	VMOVDQU     480(SP), Y10
-	VPUNPCKLDQ  Y8, Y5, Y11
-	VPUNPCKHDQ  Y8, Y5, Y5
-	VPUNPCKLDQ  Y10, Y9, Y8
-	VPUNPCKHDQ  Y10, Y9, Y9
-	VPUNPCKLQDQ Y8, Y11, Y10
-	VPUNPCKHQDQ Y8, Y11, Y8
-	VPUNPCKLQDQ Y9, Y5, Y11
-	VPUNPCKHQDQ Y9, Y5, Y5
-	VPXOR       Y9, Y9, Y9
-	VPERM2F128  $0x20, Y10, Y6, Y12
-	VADDPS      Y12, Y9, Y9
-	VPERM2F128  $0x20, Y8, Y4, Y12
-	VADDPS      Y12, Y9, Y9
-	VPERM2F128  $0x20, Y11, Y7, Y12
-	VADDPS      Y12, Y9, Y9
-	VPERM2F128  $0x20, Y5, Y3, Y12
-	VADDPS      Y12, Y9, Y9
-	VPERM2F128  $0x31, Y10, Y6, Y6
-	VADDPS      Y6, Y9, Y9
-	VPERM2F128  $0x31, Y8, Y4, Y4
-	VADDPS      Y4, Y9, Y9
-	VPERM2F128  $0x31, Y11, Y7, Y4
-	VADDPS      Y4, Y9, Y9
-	VPERM2F128  $0x31, Y5, Y3, Y3
-	VADDPS      Y3, Y9, Y9
-	VMOVUPS     Y9, (CX)(BX*4)
-	ADDQ        $0x20, CX
-	DECQ        DX
-	JNZ         octet50
-	VZEROUPPER
-	RET
-
-// func dotQ8_0x1VL(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
-// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
-TEXT ·dotQ8_0x1VL(SB), $256-80
-	MOVQ    w+16(FP), AX
-	MOVQ    out+0(FP), CX
-	MOVQ    octets+32(FP), DX
-	VMOVDQU signBit<>+0(SB), Y0
-	MOVQ    AX, SI
-
-octet57:
-	XORQ BX, BX
-
-row58:
-	LEAQ 65536(AX), DI
-
-touch62:
-	CMPQ       SI, DI
-	JGE        touched63
-	PREFETCHT0 (SI)
-	ADDQ       $+4096, SI
-	JMP        touch62
-
-touched63:
-	MOVQ  AX, R8
-	MOVQ  blocks+40(FP), R9
-	MOVQ  lanes+48(FP), R10
-	MOVQ  n+64(FP), DI
-	VPXOR Y1, Y1, Y1
-
-group59:
-	PREFETCHT0   4096(R8)
-	PREFETCHT0   4160(R8)
-	PREFETCHT0   4224(R8)
-	PREFETCHT0   4288(R8)
-	PREFETCHT0   4352(R8)
-	VPXOR        2(R8), Y0, Y2
-	VPXOR        Y3, Y3, Y3
-	VPDPBUSD     (R9), Y2, Y3
-	VPXOR        36(R8), Y0, Y2
-	VPXOR        Y4, Y4, Y4
-	VPDPBUSD     64(R9), Y2, Y4
-	VPHADDD      Y4, Y3, Y3
-	VPXOR        70(R8), Y0, Y2
-	VPXOR        Y4, Y4, Y4
-	VPDPBUSD     128(R9), Y2, Y4
-	VPXOR        104(R8), Y0, Y2
-	VPXOR        Y5, Y5, Y5
-	VPDPBUSD     192(R9), Y2, Y5
-	VPHADDD      Y5, Y4, Y4
-	VPHADDD      Y4, Y3, Y3
-	VPXOR        138(R8), Y0, Y2
-	VPXOR        Y4, Y4, Y4
-	VPDPBUSD     256(R9), Y2, Y4
-	VPXOR        172(R8), Y0, Y2
-	VPXOR        Y5, Y5, Y5
-	VPDPBUSD     320(R9), Y2, Y5
-	VPHADDD      Y5, Y4, Y4
-	VPXOR        206(R8), Y0, Y2
-	VPXOR        Y5, Y5, Y5
-	VPDPBUSD     384(R9), Y2, Y5
-	VPXOR        240(R8), Y0, Y2
-	VPXOR        Y6, Y6, Y6
-	VPDPBUSD     448(R9), Y2, Y6
-	VPHADDD      Y6, Y5, Y5
-	VPHADDD      Y5, Y4, Y4
-	VPERM2I128   $0x20, Y4, Y3, Y2
-	VPERM2I128   $0x31, Y4, Y3, Y3
-	VPADDD       Y3, Y2, Y2
-	VPBROADCASTD (R8), Y3
-	VPBROADCASTD 34(R8), Y4
-	VPBLENDD     $0x02, Y4, Y3, Y3
-	VPBROADCASTD 68(R8), Y4
-	VPBLENDD     $0x04, Y4, Y3, Y3
-	VPBROADCASTD 102(R8), Y4
-	VPBLENDD     $0x08, Y4, Y3, Y3
-	VPBROADCASTD 136(R8), Y4
-	VPBLENDD     $0x10, Y4, Y3, Y3
-	VPBROADCASTD 170(R8), Y4
-	VPBLENDD     $0x20, Y4, Y3, Y3
-	VPBROADCASTD 204(R8), Y4
-	VPBLENDD     $0x40, Y4, Y3, Y3
-	VPBROADCASTD 238(R8), Y4
-	VPBLENDD     $0x80, Y4, Y3, Y3
-	VPXOR        Y4, Y4, Y4
-	VPBLENDW     $0xaa, Y4, Y3, Y3
-	VPACKUSDW    Y3, Y3, Y3
-	VPERMQ       $0xd8, Y3, Y3
-	VCVTPH2PS    X3, Y3
-	VMOVDQU      64(R10), Y4
-	VPSLLD       $0x07, Y4, Y4
-	VPADDD       Y4, Y2, Y2
-	VCVTDQ2PS    Y2, Y2
-	VMULPS       (R10), Y3, Y3
-	VFMADD231PS  Y2, Y3, Y1
-	ADDQ         $+272, R8
-	ADDQ         $+512, R9
-	ADDQ         $+512, R10
-	DECQ         DI
-	JZ           done61
-	CMPQ         DI, $0x01
-	JNE          group59
-	MOVQ         back+72(FP), R11
-	SUBQ         R11, R8
-	JMP          group59
-
-done61:
+last6:
+	VPACKSSDW   Y5, Y4, Y4
+	VPMADDWD    Y16, Y4, Y4
+	VMOVDQU     -448(R9), Y3
+	VPSLLD      $0x03, Y3, Y3
+	VPADDD      Y3, Y4, Y4
+	VCVTDQ2PS   Y4, Y4
+	VMULPS      -512(R9), Y2, Y2
+	VFMADD231PS Y4, Y2, Y1
 	VMOVUPS     Y1, (SP)(BX*1)
 	MOVQ        rowBytes+24(FP), DI
 	ADDQ        DI, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row58
+	JNE         row2
 	VMOVDQU     (SP), Y1
 	VMOVDQU     32(SP), Y2
 	VMOVDQU     64(SP), Y3
@@ -1978,162 +214,150 @@ done61:
 	VMOVUPS     Y7, (CX)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet57
+	JNZ         octet1
 	VZEROUPPER
 	RET
 
-DATA signBit<>+0(SB)/8, $0x8080808080808080
-DATA signBit<>+8(SB)/8, $0x8080808080808080
-DATA signBit<>+16(SB)/8, $0x8080808080808080
-DATA signBit<>+24(SB)/8, $0x8080808080808080
-GLOBL signBit<>(SB), RODATA|NOPTR, $32
+DATA nibbleMask<>+0(SB)/8, $0x0f0f0f0f0f0f0f0f
+DATA nibbleMask<>+8(SB)/8, $0x0f0f0f0f0f0f0f0f
+DATA nibbleMask<>+16(SB)/8, $0x0f0f0f0f0f0f0f0f
+DATA nibbleMask<>+24(SB)/8, $0x0f0f0f0f0f0f0f0f
+GLOBL nibbleMask<>(SB), RODATA|NOPTR, $32
 
-// func dotQ8_0x2VL(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
-// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
-TEXT ·dotQ8_0x2VL(SB), $512-80
-	MOVQ    w+16(FP), AX
-	MOVQ    out+0(FP), CX
-	MOVQ    octets+32(FP), DX
-	MOVQ    stride+56(FP), DI
-	VMOVDQU signBit<>+0(SB), Y0
-	MOVQ    AX, SI
+DATA onesWords<>+0(SB)/8, $0x0001000100010001
+DATA onesWords<>+8(SB)/8, $0x0001000100010001
+DATA onesWords<>+16(SB)/8, $0x0001000100010001
+DATA onesWords<>+24(SB)/8, $0x0001000100010001
+GLOBL onesWords<>(SB), RODATA|NOPTR, $32
 
-octet64:
+// func dotQ4_0x2VL(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+// Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
+TEXT ·dotQ4_0x2VL(SB), $512-80
+	MOVQ      w+16(FP), AX
+	MOVQ      out+0(FP), CX
+	MOVQ      octets+32(FP), DX
+	MOVQ      stride+56(FP), DI
+	VMOVDQU   nibbleMask<>+0(SB), Y0
+	VMOVDQU32 onesWords<>+0(SB), Y16
+	MOVQ      AX, SI
+
+octet7:
 	XORQ BX, BX
 
-row65:
+row8:
 	LEAQ 65536(AX), R8
 
-touch69:
+touch9:
 	CMPQ       SI, R8
-	JGE        touched70
+	JGE        touched10
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch69
+	JMP        touch9
 
-touched70:
+touched10:
 	MOVQ  AX, R9
-	MOVQ  blocks+40(FP), R10
-	MOVQ  lanes+48(FP), R11
+	MOVQ  lanes+48(FP), R10
 	MOVQ  n+64(FP), R8
 	VPXOR Y1, Y1, Y1
 	VPXOR Y2, Y2, Y2
 
-group66:
+group11:
 	PREFETCHT0   4096(R9)
 	PREFETCHT0   4160(R9)
 	PREFETCHT0   4224(R9)
-	PREFETCHT0   4288(R9)
-	PREFETCHT0   4352(R9)
-	VPXOR        2(R9), Y0, Y3
-	VPXOR        Y4, Y4, Y4
-	VPDPBUSD     (R10), Y3, Y4
+	VMOVDQU      2(R9), X3
+	VINSERTI128  $0x01, 74(R9), Y3, Y3
+	VPSRLW       $0x04, Y3, Y4
+	VPAND        Y0, Y3, Y3
+	VPAND        Y0, Y4, Y4
 	VPXOR        Y5, Y5, Y5
-	VPDPBUSD     (R10)(DI*1), Y3, Y5
-	VPXOR        36(R9), Y0, Y3
+	VPDPBUSD     256(R10), Y3, Y5
+	VPDPBUSD     288(R10), Y4, Y5
 	VPXOR        Y6, Y6, Y6
-	VPDPBUSD     64(R10), Y3, Y6
+	VPDPBUSD     256(R10)(DI*1), Y3, Y6
+	VPDPBUSD     288(R10)(DI*1), Y4, Y6
+	VMOVDQU      20(R9), X3
+	VINSERTI128  $0x01, 92(R9), Y3, Y3
+	VPSRLW       $0x04, Y3, Y4
+	VPAND        Y0, Y3, Y3
+	VPAND        Y0, Y4, Y4
 	VPXOR        Y7, Y7, Y7
-	VPDPBUSD     64(R10)(DI*1), Y3, Y7
-	VPHADDD      Y6, Y4, Y4
-	VPHADDD      Y7, Y5, Y5
-	VPXOR        70(R9), Y0, Y3
-	VPXOR        Y6, Y6, Y6
-	VPDPBUSD     128(R10), Y3, Y6
+	VPDPBUSD     320(R10), Y3, Y7
+	VPDPBUSD     352(R10), Y4, Y7
+	VPXOR        Y8, Y8, Y8
+	VPDPBUSD     320(R10)(DI*1), Y3, Y8
+	VPDPBUSD     352(R10)(DI*1), Y4, Y8
+	VPACKSSDW    Y7, Y5, Y5
+	VPMADDWD     Y16, Y5, Y5
+	VPACKSSDW    Y8, Y6, Y6
+	VPMADDWD     Y16, Y6, Y6
+	VMOVDQU      38(R9), X3
+	VINSERTI128  $0x01, 110(R9), Y3, Y3
+	VPSRLW       $0x04, Y3, Y4
+	VPAND        Y0, Y3, Y3
+	VPAND        Y0, Y4, Y4
 	VPXOR        Y7, Y7, Y7
-	VPDPBUSD     128(R10)(DI*1), Y3, Y7
-	VPXOR        104(R9), Y0, Y3
+	VPDPBUSD     384(R10), Y3, Y7
+	VPDPBUSD     416(R10), Y4, Y7
 	VPXOR        Y8, Y8, Y8
-	VPDPBUSD     192(R10), Y3, Y8
+	VPDPBUSD     384(R10)(DI*1), Y3, Y8
+	VPDPBUSD     416(R10)(DI*1), Y4, Y8
+	VMOVDQU      56(R9), X3
+	VINSERTI128  $0x01, 128(R9), Y3, Y3
+	VPSRLW       $0x04, Y3, Y4
+	VPAND        Y0, Y3, Y3
+	VPAND        Y0, Y4, Y4
 	VPXOR        Y9, Y9, Y9
-	VPDPBUSD     192(R10)(DI*1), Y3, Y9
-	VPHADDD      Y8, Y6, Y6
-	VPHADDD      Y9, Y7, Y7
-	VPHADDD      Y6, Y4, Y4
-	VPHADDD      Y7, Y5, Y5
-	VPXOR        138(R9), Y0, Y3
-	VPXOR        Y6, Y6, Y6
-	VPDPBUSD     256(R10), Y3, Y6
-	VPXOR        Y7, Y7, Y7
-	VPDPBUSD     256(R10)(DI*1), Y3, Y7
-	VPXOR        172(R9), Y0, Y3
-	VPXOR        Y8, Y8, Y8
-	VPDPBUSD     320(R10), Y3, Y8
-	VPXOR        Y9, Y9, Y9
-	VPDPBUSD     320(R10)(DI*1), Y3, Y9
-	VPHADDD      Y8, Y6, Y6
-	VPHADDD      Y9, Y7, Y7
-	VPXOR        206(R9), Y0, Y3
-	VPXOR        Y8, Y8, Y8
-	VPDPBUSD     384(R10), Y3, Y8
-	VPXOR        Y9, Y9, Y9
-	VPDPBUSD     384(R10)(DI*1), Y3, Y9
-	VPXOR        240(R9), Y0, Y3
+	VPDPBUSD     448(R10), Y3, Y9
+	VPDPBUSD     480(R10), Y4, Y9
 	VPXOR        Y10, Y10, Y10
-	VPDPBUSD     448(R10), Y3, Y10
-	VPXOR        Y11, Y11, Y11
-	VPDPBUSD     448(R10)(DI*1), Y3, Y11
-	VPHADDD      Y10, Y8, Y8
-	VPHADDD      Y11, Y9, Y9
-	VPHADDD      Y8, Y6, Y6
-	VPHADDD      Y9, Y7, Y7
-	VPERM2I128   $0x20, Y6, Y4, Y3
-	VPERM2I128   $0x31, Y6, Y4, Y4
-	VPADDD       Y4, Y3, Y3
-	VPERM2I128   $0x20, Y7, Y5, Y4
-	VPERM2I128   $0x31, Y7, Y5, Y5
-	VPADDD       Y5, Y4, Y4
-	VPBROADCASTD (R9), Y5
-	VPBROADCASTD 34(R9), Y6
-	VPBLENDD     $0x02, Y6, Y5, Y5
-	VPBROADCASTD 68(R9), Y6
-	VPBLENDD     $0x04, Y6, Y5, Y5
-	VPBROADCASTD 102(R9), Y6
-	VPBLENDD     $0x08, Y6, Y5, Y5
-	VPBROADCASTD 136(R9), Y6
-	VPBLENDD     $0x10, Y6, Y5, Y5
-	VPBROADCASTD 170(R9), Y6
-	VPBLENDD     $0x20, Y6, Y5, Y5
-	VPBROADCASTD 204(R9), Y6
-	VPBLENDD     $0x40, Y6, Y5, Y5
-	VPBROADCASTD 238(R9), Y6
-	VPBLENDD     $0x80, Y6, Y5, Y5
-	VPXOR        Y6, Y6, Y6
-	VPBLENDW     $0xaa, Y6, Y5, Y5
-	VPACKUSDW    Y5, Y5, Y5
-	VPERMQ       $0xd8, Y5, Y5
-	VCVTPH2PS    X5, Y5
-	VMOVDQU      64(R11), Y6
-	VPSLLD       $0x07, Y6, Y6
-	VPADDD       Y6, Y3, Y3
-	VCVTDQ2PS    Y3, Y3
-	VMULPS       (R11), Y5, Y6
-	VFMADD231PS  Y3, Y6, Y1
-	VMOVDQU      64(R11)(DI*1), Y3
-	VPSLLD       $0x07, Y3, Y3
-	VPADDD       Y3, Y4, Y4
-	VCVTDQ2PS    Y4, Y4
-	VMULPS       (R11)(DI*1), Y5, Y3
-	VFMADD231PS  Y4, Y3, Y2
-	ADDQ         $+272, R9
+	VPDPBUSD     448(R10)(DI*1), Y3, Y10
+	VPDPBUSD     480(R10)(DI*1), Y4, Y10
+	VPACKSSDW    Y9, Y7, Y7
+	VPMADDWD     Y16, Y7, Y7
+	VPACKSSDW    Y10, Y8, Y8
+	VPMADDWD     Y16, Y8, Y8
+	VMOVDQU      (R9), Y3
+	VPBLENDW     $0x0c, 32(R9), Y3, Y3
+	VPBLENDW     $0x30, 64(R9), Y3, Y3
+	VPBLENDW     $0xc0, 96(R9), Y3, Y3
+	VEXTRACTI128 $0x01, Y3, X4
+	VPBLENDW     $0xaa, X4, X3, X3
+	VCVTPH2PS    X3, Y3
+	VPACKSSDW    Y7, Y5, Y5
+	VPMADDWD     Y16, Y5, Y5
+	VMOVDQU      64(R10), Y4
+	VPSLLD       $0x03, Y4, Y4
+	VPADDD       Y4, Y5, Y5
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       (R10), Y3, Y4
+	VFMADD231PS  Y5, Y4, Y1
+	VPACKSSDW    Y8, Y6, Y6
+	VPMADDWD     Y16, Y6, Y6
+	VMOVDQU      64(R10)(DI*1), Y4
+	VPSLLD       $0x03, Y4, Y4
+	VPADDD       Y4, Y6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       (R10)(DI*1), Y3, Y3
+	VFMADD231PS  Y6, Y3, Y2
+	ADDQ         $+144, R9
 	ADDQ         $+512, R10
-	ADDQ         $+512, R11
 	DECQ         R8
-	JZ           done68
+	JZ           done12
 	CMPQ         R8, $0x01
-	JNE          group66
-	MOVQ         back+72(FP), R12
-	SUBQ         R12, R9
-	JMP          group66
+	JNE          group11
+	MOVQ         back+72(FP), R11
+	SUBQ         R11, R9
+	JMP          group11
 
-done68:
+done12:
 	VMOVUPS     Y1, (SP)(BX*1)
 	VMOVUPS     Y2, 256(SP)(BX*1)
 	MOVQ        rowBytes+24(FP), R8
 	ADDQ        R8, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row65
+	JNE         row8
 	VMOVDQU     (SP), Y1
 	VMOVDQU     32(SP), Y2
 	VMOVDQU     64(SP), Y3
@@ -2221,6 +445,2100 @@ done68:
 	VMOVUPS     Y7, (CX)(BX*4)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet64
+	JNZ         octet7
+	VZEROUPPER
+	RET
+
+// func dotQ4_1x1VL(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+// Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
+TEXT ·dotQ4_1x1VL(SB), $256-80
+	MOVQ      w+16(FP), AX
+	MOVQ      out+0(FP), CX
+	MOVQ      octets+32(FP), DX
+	VMOVDQU   nibbleMask<>+0(SB), Y0
+	VMOVDQU32 onesWords<>+0(SB), Y16
+	MOVQ      AX, SI
+
+octet13:
+	XORQ BX, BX
+
+row14:
+	LEAQ 65536(AX), DI
+
+touch15:
+	CMPQ       SI, DI
+	JGE        touched16
+	PREFETCHT0 (SI)
+	ADDQ       $+4096, SI
+	JMP        touch15
+
+touched16:
+	MOVQ         AX, R8
+	MOVQ         lanes+48(FP), R9
+	MOVQ         n+64(FP), DI
+	VPXOR        Y1, Y1, Y1
+	PREFETCHT0   4096(R8)
+	PREFETCHT0   4160(R8)
+	PREFETCHT0   4224(R8)
+	VMOVDQU      4(R8), X2
+	VINSERTI128  $0x01, 84(R8), Y2, Y2
+	VPSRLW       $0x04, Y2, Y3
+	VPAND        Y0, Y2, Y2
+	VPAND        Y0, Y3, Y3
+	VPXOR        Y4, Y4, Y4
+	VPDPBUSD     256(R9), Y2, Y4
+	VPDPBUSD     288(R9), Y3, Y4
+	VMOVDQU      24(R8), X2
+	VINSERTI128  $0x01, 104(R8), Y2, Y2
+	VPSRLW       $0x04, Y2, Y3
+	VPAND        Y0, Y2, Y2
+	VPAND        Y0, Y3, Y3
+	VPXOR        Y5, Y5, Y5
+	VPDPBUSD     320(R9), Y2, Y5
+	VPDPBUSD     352(R9), Y3, Y5
+	VPACKSSDW    Y5, Y4, Y4
+	VPMADDWD     Y16, Y4, Y4
+	VMOVDQU      44(R8), X2
+	VINSERTI128  $0x01, 124(R8), Y2, Y2
+	VPSRLW       $0x04, Y2, Y3
+	VPAND        Y0, Y2, Y2
+	VPAND        Y0, Y3, Y3
+	VPXOR        Y5, Y5, Y5
+	VPDPBUSD     384(R9), Y2, Y5
+	VPDPBUSD     416(R9), Y3, Y5
+	VMOVDQU      64(R8), X2
+	VINSERTI128  $0x01, 144(R8), Y2, Y2
+	VPSRLW       $0x04, Y2, Y3
+	VPAND        Y0, Y2, Y2
+	VPAND        Y0, Y3, Y3
+	VPXOR        Y6, Y6, Y6
+	VPDPBUSD     448(R9), Y2, Y6
+	VPDPBUSD     480(R9), Y3, Y6
+	VPACKSSDW    Y6, Y5, Y5
+	VPMADDWD     Y16, Y5, Y5
+	VMOVDQU      (R8), Y2
+	VPBLENDD     $0x42, 36(R8), Y2, Y2
+	VPBLENDD     $0x84, 72(R8), Y2, Y2
+	VPBLENDD     $0x08, 108(R8), Y2, Y2
+	VPBLENDD     $0x10, 124(R8), Y2, Y2
+	VPSHUFB      pairsOrder20<>+0(SB), Y2, Y2
+	VEXTRACTI128 $0x01, Y2, X3
+	VPUNPCKLWD   X3, X2, X6
+	VPUNPCKHWD   X3, X2, X2
+	VCVTPH2PS    X6, Y6
+	VCVTPH2PS    X2, Y2
+	ADDQ         $+160, R8
+	ADDQ         $+512, R9
+	DECQ         DI
+	JZ           last18
+	CMPQ         DI, $0x01
+	JNE          group17
+	MOVQ         back+72(FP), R10
+	SUBQ         R10, R8
+
+group17:
+	PREFETCHT0   4096(R8)
+	PREFETCHT0   4160(R8)
+	PREFETCHT0   4224(R8)
+	VMOVDQU      4(R8), X3
+	VINSERTI128  $0x01, 84(R8), Y3, Y3
+	VPSRLW       $0x04, Y3, Y7
+	VPAND        Y0, Y3, Y3
+	VPAND        Y0, Y7, Y7
+	VPXOR        Y8, Y8, Y8
+	VPDPBUSD     256(R9), Y3, Y8
+	VPDPBUSD     288(R9), Y7, Y8
+	VMOVDQU      24(R8), X3
+	VINSERTI128  $0x01, 104(R8), Y3, Y3
+	VPSRLW       $0x04, Y3, Y7
+	VPAND        Y0, Y3, Y3
+	VPAND        Y0, Y7, Y7
+	VPXOR        Y9, Y9, Y9
+	VPDPBUSD     320(R9), Y3, Y9
+	VPDPBUSD     352(R9), Y7, Y9
+	VPACKSSDW    Y9, Y8, Y8
+	VPMADDWD     Y16, Y8, Y8
+	VMOVDQU      44(R8), X3
+	VINSERTI128  $0x01, 124(R8), Y3, Y3
+	VPSRLW       $0x04, Y3, Y7
+	VPAND        Y0, Y3, Y3
+	VPAND        Y0, Y7, Y7
+	VPXOR        Y9, Y9, Y9
+	VPDPBUSD     384(R9), Y3, Y9
+	VPDPBUSD     416(R9), Y7, Y9
+	VMOVDQU      64(R8), X3
+	VINSERTI128  $0x01, 144(R8), Y3, Y3
+	VPSRLW       $0x04, Y3, Y7
+	VPAND        Y0, Y3, Y3
+	VPAND        Y0, Y7, Y7
+	VPXOR        Y10, Y10, Y10
+	VPDPBUSD     448(R9), Y3, Y10
+	VPDPBUSD     480(R9), Y7, Y10
+	VPACKSSDW    Y10, Y9, Y9
+	VPMADDWD     Y16, Y9, Y9
+	VPACKSSDW    Y5, Y4, Y4
+	VPMADDWD     Y16, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       -512(R9), Y6, Y3
+	VFMADD231PS  Y4, Y3, Y1
+	VFMADD231PS  -480(R9), Y2, Y1
+	VMOVDQU      (R8), Y2
+	VPBLENDD     $0x42, 36(R8), Y2, Y2
+	VPBLENDD     $0x84, 72(R8), Y2, Y2
+	VPBLENDD     $0x08, 108(R8), Y2, Y2
+	VPBLENDD     $0x10, 124(R8), Y2, Y2
+	VPSHUFB      pairsOrder20<>+0(SB), Y2, Y2
+	VEXTRACTI128 $0x01, Y2, X4
+	VPUNPCKLWD   X4, X2, X3
+	VPUNPCKHWD   X4, X2, X2
+	VCVTPH2PS    X3, Y3
+	VCVTPH2PS    X2, Y2
+	VMOVDQA      Y8, Y4
+	VMOVDQA      Y9, Y5
+	VMOVDQA      Y3, Y6
+	VMOVDQA      Y2, Y2
+	ADDQ         $+160, R8
+	ADDQ         $+512, R9
+	DECQ         DI
+	JZ           last18
+	CMPQ         DI, $0x01
+	JNE          group17
+	MOVQ         back+72(FP), R10
+	SUBQ         R10, R8
+	JMP          group17
+
+last18:
+	VPACKSSDW   Y5, Y4, Y4
+	VPMADDWD    Y16, Y4, Y4
+	VCVTDQ2PS   Y4, Y4
+	VMULPS      -512(R9), Y6, Y3
+	VFMADD231PS Y4, Y3, Y1
+	VFMADD231PS -480(R9), Y2, Y1
+	VMOVUPS     Y1, (SP)(BX*1)
+	MOVQ        rowBytes+24(FP), DI
+	ADDQ        DI, AX
+	ADDQ        $0x20, BX
+	CMPQ        BX, $+256
+	JNE         row14
+	VMOVDQU     (SP), Y1
+	VMOVDQU     32(SP), Y2
+	VMOVDQU     64(SP), Y3
+	VMOVDQU     96(SP), Y4
+	VPUNPCKLDQ  Y2, Y1, Y5
+	VPUNPCKHDQ  Y2, Y1, Y1
+	VPUNPCKLDQ  Y4, Y3, Y2
+	VPUNPCKHDQ  Y4, Y3, Y3
+	VPUNPCKLQDQ Y2, Y5, Y4
+	VPUNPCKHQDQ Y2, Y5, Y2
+	VPUNPCKLQDQ Y3, Y1, Y5
+	VPUNPCKHQDQ Y3, Y1, Y1
+	VMOVDQU     128(SP), Y3
+	VMOVDQU     160(SP), Y6
+	VMOVDQU     192(SP), Y7
+	VMOVDQU     224(SP), Y8
+	VPUNPCKLDQ  Y6, Y3, Y9
+	VPUNPCKHDQ  Y6, Y3, Y3
+	VPUNPCKLDQ  Y8, Y7, Y6
+	VPUNPCKHDQ  Y8, Y7, Y7
+	VPUNPCKLQDQ Y6, Y9, Y8
+	VPUNPCKHQDQ Y6, Y9, Y6
+	VPUNPCKLQDQ Y7, Y3, Y9
+	VPUNPCKHQDQ Y7, Y3, Y3
+	VPXOR       Y7, Y7, Y7
+	VPERM2F128  $0x20, Y8, Y4, Y10
+	VADDPS      Y10, Y7, Y7
+	VPERM2F128  $0x20, Y6, Y2, Y10
+	VADDPS      Y10, Y7, Y7
+	VPERM2F128  $0x20, Y9, Y5, Y10
+	VADDPS      Y10, Y7, Y7
+	VPERM2F128  $0x20, Y3, Y1, Y10
+	VADDPS      Y10, Y7, Y7
+	VPERM2F128  $0x31, Y8, Y4, Y4
+	VADDPS      Y4, Y7, Y7
+	VPERM2F128  $0x31, Y6, Y2, Y2
+	VADDPS      Y2, Y7, Y7
+	VPERM2F128  $0x31, Y9, Y5, Y2
+	VADDPS      Y2, Y7, Y7
+	VPERM2F128  $0x31, Y3, Y1, Y1
+	VADDPS      Y1, Y7, Y7
+	VMOVUPS     Y7, (CX)
+	ADDQ        $0x20, CX
+	DECQ        DX
+	JNZ         octet13
+	VZEROUPPER
+	RET
+
+DATA pairsOrder20<>+0(SB)/8, $0x0d0c090805040100
+DATA pairsOrder20<>+8(SB)/8, $0x0f0e0b0a07060302
+DATA pairsOrder20<>+16(SB)/8, $0x01000d0c09080504
+DATA pairsOrder20<>+24(SB)/8, $0x03020f0e0b0a0706
+GLOBL pairsOrder20<>(SB), RODATA|NOPTR, $32
+
+// func dotQ4_1x2VL(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+// Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
+TEXT ·dotQ4_1x2VL(SB), $512-80
+	MOVQ      w+16(FP), AX
+	MOVQ      out+0(FP), CX
+	MOVQ      octets+32(FP), DX
+	MOVQ      stride+56(FP), DI
+	VMOVDQU   nibbleMask<>+0(SB), Y0
+	VMOVDQU32 onesWords<>+0(SB), Y16
+	MOVQ      AX, SI
+
+octet19:
+	XORQ BX, BX
+
+row20:
+	LEAQ 65536(AX), R8
+
+touch21:
+	CMPQ       SI, R8
+	JGE        touched22
+	PREFETCHT0 (SI)
+	ADDQ       $+4096, SI
+	JMP        touch21
+
+touched22:
+	MOVQ  AX, R9
+	MOVQ  lanes+48(FP), R10
+	MOVQ  n+64(FP), R8
+	VPXOR Y1, Y1, Y1
+	VPXOR Y2, Y2, Y2
+
+group23:
+	PREFETCHT0   4096(R9)
+	PREFETCHT0   4160(R9)
+	PREFETCHT0   4224(R9)
+	VMOVDQU      4(R9), X3
+	VINSERTI128  $0x01, 84(R9), Y3, Y3
+	VPSRLW       $0x04, Y3, Y4
+	VPAND        Y0, Y3, Y3
+	VPAND        Y0, Y4, Y4
+	VPXOR        Y5, Y5, Y5
+	VPDPBUSD     256(R10), Y3, Y5
+	VPDPBUSD     288(R10), Y4, Y5
+	VPXOR        Y6, Y6, Y6
+	VPDPBUSD     256(R10)(DI*1), Y3, Y6
+	VPDPBUSD     288(R10)(DI*1), Y4, Y6
+	VMOVDQU      24(R9), X3
+	VINSERTI128  $0x01, 104(R9), Y3, Y3
+	VPSRLW       $0x04, Y3, Y4
+	VPAND        Y0, Y3, Y3
+	VPAND        Y0, Y4, Y4
+	VPXOR        Y7, Y7, Y7
+	VPDPBUSD     320(R10), Y3, Y7
+	VPDPBUSD     352(R10), Y4, Y7
+	VPXOR        Y8, Y8, Y8
+	VPDPBUSD     320(R10)(DI*1), Y3, Y8
+	VPDPBUSD     352(R10)(DI*1), Y4, Y8
+	VPACKSSDW    Y7, Y5, Y5
+	VPMADDWD     Y16, Y5, Y5
+	VPACKSSDW    Y8, Y6, Y6
+	VPMADDWD     Y16, Y6, Y6
+	VMOVDQU      44(R9), X3
+	VINSERTI128  $0x01, 124(R9), Y3, Y3
+	VPSRLW       $0x04, Y3, Y4
+	VPAND        Y0, Y3, Y3
+	VPAND        Y0, Y4, Y4
+	VPXOR        Y7, Y7, Y7
+	VPDPBUSD     384(R10), Y3, Y7
+	VPDPBUSD     416(R10), Y4, Y7
+	VPXOR        Y8, Y8, Y8
+	VPDPBUSD     384(R10)(DI*1), Y3, Y8
+	VPDPBUSD     416(R10)(DI*1), Y4, Y8
+	VMOVDQU      64(R9), X3
+	VINSERTI128  $0x01, 144(R9), Y3, Y3
+	VPSRLW       $0x04, Y3, Y4
+	VPAND        Y0, Y3, Y3
+	VPAND        Y0, Y4, Y4
+	VPXOR        Y9, Y9, Y9
+	VPDPBUSD     448(R10), Y3, Y9
+	VPDPBUSD     480(R10), Y4, Y9
+	VPXOR        Y10, Y10, Y10
+	VPDPBUSD     448(R10)(DI*1), Y3, Y10
+	VPDPBUSD     480(R10)(DI*1), Y4, Y10
+	VPACKSSDW    Y9, Y7, Y7
+	VPMADDWD     Y16, Y7, Y7
+	VPACKSSDW    Y10, Y8, Y8
+	VPMADDWD     Y16, Y8, Y8
+	VMOVDQU      (R9), Y3
+	VPBLENDD     $0x42, 36(R9), Y3, Y3
+	VPBLENDD     $0x84, 72(R9), Y3, Y3
+	VPBLENDD     $0x08, 108(R9), Y3, Y3
+	VPBLENDD     $0x10, 124(R9), Y3, Y3
+	VPSHUFB      pairsOrder20<>+0(SB), Y3, Y3
+	VEXTRACTI128 $0x01, Y3, X4
+	VPUNPCKLWD   X4, X3, X9
+	VPUNPCKHWD   X4, X3, X3
+	VCVTPH2PS    X9, Y9
+	VCVTPH2PS    X3, Y3
+	VPACKSSDW    Y7, Y5, Y5
+	VPMADDWD     Y16, Y5, Y5
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       (R10), Y9, Y4
+	VFMADD231PS  Y5, Y4, Y1
+	VFMADD231PS  32(R10), Y3, Y1
+	VPACKSSDW    Y8, Y6, Y6
+	VPMADDWD     Y16, Y6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       (R10)(DI*1), Y9, Y4
+	VFMADD231PS  Y6, Y4, Y2
+	VFMADD231PS  32(R10)(DI*1), Y3, Y2
+	ADDQ         $+160, R9
+	ADDQ         $+512, R10
+	DECQ         R8
+	JZ           done24
+	CMPQ         R8, $0x01
+	JNE          group23
+	MOVQ         back+72(FP), R11
+	SUBQ         R11, R9
+	JMP          group23
+
+done24:
+	VMOVUPS     Y1, (SP)(BX*1)
+	VMOVUPS     Y2, 256(SP)(BX*1)
+	MOVQ        rowBytes+24(FP), R8
+	ADDQ        R8, AX
+	ADDQ        $0x20, BX
+	CMPQ        BX, $+256
+	JNE         row20
+	VMOVDQU     (SP), Y1
+	VMOVDQU     32(SP), Y2
+	VMOVDQU     64(SP), Y3
+	VMOVDQU     96(SP), Y4
+	VPUNPCKLDQ  Y2, Y1, Y5
+	VPUNPCKHDQ  Y2, Y1, Y1
+	VPUNPCKLDQ  Y4, Y3, Y2
+	VPUNPCKHDQ  Y4, Y3, Y3
+	VPUNPCKLQDQ Y2, Y5, Y4
+	VPUNPCKHQDQ Y2, Y5, Y2
+	VPUNPCKLQDQ Y3, Y1, Y5
+	VPUNPCKHQDQ Y3, Y1, Y1
+	VMOVDQU     128(SP), Y3
+	VMOVDQU     160(SP), Y6
+	VMOVDQU     192(SP), Y7
+	VMOVDQU     224(SP), Y8
+	VPUNPCKLDQ  Y6, Y3, Y9
+	VPUNPCKHDQ  Y6, Y3, Y3
+	VPUNPCKLDQ  Y8, Y7, Y6
+	VPUNPCKHDQ  Y8, Y7, Y7
+	VPUNPCKLQDQ Y6, Y9, Y8
+	VPUNPCKHQDQ Y6, Y9, Y6
+	VPUNPCKLQDQ Y7, Y3, Y9
+	VPUNPCKHQDQ Y7, Y3, Y3
+	VPXOR       Y7, Y7, Y7
+	VPERM2F128  $0x20, Y8, Y4, Y10
+	VADDPS      Y10, Y7, Y7
+	VPERM2F128  $0x20, Y6, Y2, Y10
+	VADDPS      Y10, Y7, Y7
+	VPERM2F128  $0x20, Y9, Y5, Y10
+	VADDPS      Y10, Y7, Y7
+	VPERM2F128  $0x20, Y3, Y1, Y10
+	VADDPS      Y10, Y7, Y7
+	VPERM2F128  $0x31, Y8, Y4, Y4
+	VADDPS      Y4, Y7, Y7
+	VPERM2F128  $0x31, Y6, Y2, Y2
+	VADDPS      Y2, Y7, Y7
+	VPERM2F128  $0x31, Y9, Y5, Y2
+	VADDPS      Y2, Y7, Y7
+	VPERM2F128  $0x31, Y3, Y1, Y1
+	VADDPS      Y1, Y7, Y7
+	VMOVUPS     Y7, (CX)
+	MOVQ        ldo+8(FP), BX
+	VMOVDQU     256(SP), Y1
+	VMOVDQU     288(SP), Y2
+	VMOVDQU     320(SP), Y3
+	VMOVDQU     352(SP), Y4
+	VPUNPCKLDQ  Y2, Y1, Y5
+	VPUNPCKHDQ  Y2, Y1, Y1
+	VPUNPCKLDQ  Y4, Y3, Y2
+	VPUNPCKHDQ  Y4, Y3, Y3
+	VPUNPCKLQDQ Y2, Y5, Y4
+	VPUNPCKHQDQ Y2, Y5, Y2
+	VPUNPCKLQDQ Y3, Y1, Y5
+	VPUNPCKHQDQ Y3, Y1, Y1
+	VMOVDQU     384(SP), Y3
+	VMOVDQU     416(SP), Y6
+	VMOVDQU     448(SP), Y7
+	VMOVDQU     480(SP), Y8
+	VPUNPCKLDQ  Y6, Y3, Y9
+	VPUNPCKHDQ  Y6, Y3, Y3
+	VPUNPCKLDQ  Y8, Y7, Y6
+	VPUNPCKHDQ  Y8, Y7, Y7
+	VPUNPCKLQDQ Y6, Y9, Y8
+	VPUNPCKHQDQ Y6, Y9, Y6
+	VPUNPCKLQDQ Y7, Y3, Y9
+	VPUNPCKHQDQ Y7, Y3, Y3
+	VPXOR       Y7, Y7, Y7
+	VPERM2F128  $0x20, Y8, Y4, Y10
+	VADDPS      Y10, Y7, Y7
+	VPERM2F128  $0x20, Y6, Y2, Y10
+	VADDPS      Y10, Y7, Y7
+	VPERM2F128  $0x20, Y9, Y5, Y10
+	VADDPS      Y10, Y7, Y7
+	VPERM2F128  $0x20, Y3, Y1, Y10
+	VADDPS      Y10, Y7, Y7
+	VPERM2F128  $0x31, Y8, Y4, Y4
+	VADDPS      Y4, Y7, Y7
+	VPERM2F128  $0x31, Y6, Y2, Y2
+	VADDPS      Y2, Y7, Y7
+	VPERM2F128  $0x31, Y9, Y5, Y2
+	VADDPS      Y2, Y7, Y7
+	VPERM2F128  $0x31, Y3, Y1, Y1
+	VADDPS      Y1, Y7, Y7
+	VMOVUPS     Y7, (CX)(BX*4)
+	ADDQ        $0x20, CX
+	DECQ        DX
+	JNZ         octet19
+	VZEROUPPER
+	RET
+
+// func dotQ5_0x1VL(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+// Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
+TEXT ·dotQ5_0x1VL(SB), $256-80
+	MOVQ      w+16(FP), AX
+	MOVQ      out+0(FP), CX
+	MOVQ      octets+32(FP), DX
+	VMOVDQU   nibbleMask<>+0(SB), Y0
+	VMOVDQU32 sixteen<>+0(SB), Y16
+	VMOVDQU32 fifthBit<>+0(SB), Y17
+	VMOVDQU32 fifthLow<>+0(SB), Y18
+	VMOVDQU32 fifthHigh<>+0(SB), Y19
+	VMOVDQU32 onesWords<>+0(SB), Y20
+	MOVQ      AX, SI
+
+octet25:
+	XORQ BX, BX
+
+row26:
+	LEAQ 65536(AX), DI
+
+touch27:
+	CMPQ       SI, DI
+	JGE        touched28
+	PREFETCHT0 (SI)
+	ADDQ       $+4096, SI
+	JMP        touch27
+
+touched28:
+	MOVQ         AX, R8
+	MOVQ         lanes+48(FP), R9
+	MOVQ         n+64(FP), DI
+	VPXOR        Y1, Y1, Y1
+	PREFETCHT0   4096(R8)
+	PREFETCHT0   4160(R8)
+	PREFETCHT0   4224(R8)
+	VMOVDQU      6(R8), X2
+	VINSERTI128  $0x01, 94(R8), Y2, Y2
+	VPSRLW       $0x04, Y2, Y3
+	VPAND        Y0, Y2, Y2
+	VPAND        Y0, Y3, Y3
+	VPBROADCASTD 2(R8), Y4
+	VPBROADCASTD 90(R8), Y5
+	VPBLENDD     $0xf0, Y5, Y4, Y4
+	VPSHUFB      Y18, Y4, Y5
+	VPTESTMB     Y17, Y5, K1
+	VPADDB       Y16, Y2, K1, Y2
+	VPSHUFB      Y19, Y4, Y4
+	VPTESTMB     Y17, Y4, K1
+	VPADDB       Y16, Y3, K1, Y3
+	VPXOR        Y4, Y4, Y4
+	VPDPBUSD     256(R9), Y2, Y4
+	VPDPBUSD     288(R9), Y3, Y4
+	VMOVDQU      28(R8), X2
+	VINSERTI128  $0x01, 116(R8), Y2, Y2
+	VPSRLW       $0x04, Y2, Y3
+	VPAND        Y0, Y2, Y2
+	VPAND        Y0, Y3, Y3
+	VPBROADCASTD 24(R8), Y5
+	VPBROADCASTD 112(R8), Y6
+	VPBLENDD     $0xf0, Y6, Y5, Y5
+	VPSHUFB      Y18, Y5, Y6
+	VPTESTMB     Y17, Y6, K1
+	VPADDB       Y16, Y2, K1, Y2
+	VPSHUFB      Y19, Y5, Y5
+	VPTESTMB     Y17, Y5, K1
+	VPADDB       Y16, Y3, K1, Y3
+	VPXOR        Y5, Y5, Y5
+	VPDPBUSD     320(R9), Y2, Y5
+	VPDPBUSD     352(R9), Y3, Y5
+	VPACKSSDW    Y5, Y4, Y4
+	VPMADDWD     Y20, Y4, Y4
+	VMOVDQU      50(R8), X2
+	VINSERTI128  $0x01, 138(R8), Y2, Y2
+	VPSRLW       $0x04, Y2, Y3
+	VPAND        Y0, Y2, Y2
+	VPAND        Y0, Y3, Y3
+	VPBROADCASTD 46(R8), Y5
+	VPBROADCASTD 134(R8), Y6
+	VPBLENDD     $0xf0, Y6, Y5, Y5
+	VPSHUFB      Y18, Y5, Y6
+	VPTESTMB     Y17, Y6, K1
+	VPADDB       Y16, Y2, K1, Y2
+	VPSHUFB      Y19, Y5, Y5
+	VPTESTMB     Y17, Y5, K1
+	VPADDB       Y16, Y3, K1, Y3
+	VPXOR        Y5, Y5, Y5
+	VPDPBUSD     384(R9), Y2, Y5
+	VPDPBUSD     416(R9), Y3, Y5
+	VMOVDQU      72(R8), X2
+	VINSERTI128  $0x01, 160(R8), Y2, Y2
+	VPSRLW       $0x04, Y2, Y3
+	VPAND        Y0, Y2, Y2
+	VPAND        Y0, Y3, Y3
+	VPBROADCASTD 68(R8), Y6
+	VPBROADCASTD 156(R8), Y7
+	VPBLENDD     $0xf0, Y7, Y6, Y6
+	VPSHUFB      Y18, Y6, Y7
+	VPTESTMB     Y17, Y7, K1
+	VPADDB       Y16, Y2, K1, Y2
+	VPSHUFB      Y19, Y6, Y6
+	VPTESTMB     Y17, Y6, K1
+	VPADDB       Y16, Y3, K1, Y3
+	VPXOR        Y6, Y6, Y6
+	VPDPBUSD     448(R9), Y2, Y6
+	VPDPBUSD     480(R9), Y3, Y6
+	VPACKSSDW    Y6, Y5, Y5
+	VPMADDWD     Y20, Y5, Y5
+	VMOVDQU      (R8), Y2
+	VPBLENDW     $0x12, 42(R8), Y2, Y2
+	VPBLENDW     $0x24, 84(R8), Y2, Y2
+	VPBLENDW     $0x40, 120(R8), Y2, Y2
+	VPBLENDW     $0x80, 124(R8), Y2, Y2
+	VEXTRACTI128 $0x01, Y2, X3
+	VPBLENDW     $0xb8, X3, X2, X2
+	VPSHUFB      halvesOrder22<>+0(SB), X2, X2
+	VCVTPH2PS    X2, Y2
+	ADDQ         $+176, R8
+	ADDQ         $+512, R9
+	DECQ         DI
+	JZ           last30
+	CMPQ         DI, $0x01
+	JNE          group29
+	MOVQ         back+72(FP), R10
+	SUBQ         R10, R8
+
+group29:
+	PREFETCHT0   4096(R8)
+	PREFETCHT0   4160(R8)
+	PREFETCHT0   4224(R8)
+	VMOVDQU      6(R8), X3
+	VINSERTI128  $0x01, 94(R8), Y3, Y3
+	VPSRLW       $0x04, Y3, Y6
+	VPAND        Y0, Y3, Y3
+	VPAND        Y0, Y6, Y6
+	VPBROADCASTD 2(R8), Y7
+	VPBROADCASTD 90(R8), Y8
+	VPBLENDD     $0xf0, Y8, Y7, Y7
+	VPSHUFB      Y18, Y7, Y8
+	VPTESTMB     Y17, Y8, K1
+	VPADDB       Y16, Y3, K1, Y3
+	VPSHUFB      Y19, Y7, Y7
+	VPTESTMB     Y17, Y7, K1
+	VPADDB       Y16, Y6, K1, Y6
+	VPXOR        Y7, Y7, Y7
+	VPDPBUSD     256(R9), Y3, Y7
+	VPDPBUSD     288(R9), Y6, Y7
+	VMOVDQU      28(R8), X3
+	VINSERTI128  $0x01, 116(R8), Y3, Y3
+	VPSRLW       $0x04, Y3, Y6
+	VPAND        Y0, Y3, Y3
+	VPAND        Y0, Y6, Y6
+	VPBROADCASTD 24(R8), Y8
+	VPBROADCASTD 112(R8), Y9
+	VPBLENDD     $0xf0, Y9, Y8, Y8
+	VPSHUFB      Y18, Y8, Y9
+	VPTESTMB     Y17, Y9, K1
+	VPADDB       Y16, Y3, K1, Y3
+	VPSHUFB      Y19, Y8, Y8
+	VPTESTMB     Y17, Y8, K1
+	VPADDB       Y16, Y6, K1, Y6
+	VPXOR        Y8, Y8, Y8
+	VPDPBUSD     320(R9), Y3, Y8
+	VPDPBUSD     352(R9), Y6, Y8
+	VPACKSSDW    Y8, Y7, Y7
+	VPMADDWD     Y20, Y7, Y7
+	VMOVDQU      50(R8), X3
+	VINSERTI128  $0x01, 138(R8), Y3, Y3
+	VPSRLW       $0x04, Y3, Y6
+	VPAND        Y0, Y3, Y3
+	VPAND        Y0, Y6, Y6
+	VPBROADCASTD 46(R8), Y8
+	VPBROADCASTD 134(R8), Y9
+	VPBLENDD     $0xf0, Y9, Y8, Y8
+	VPSHUFB      Y18, Y8, Y9
+	VPTESTMB     Y17, Y9, K1
+	VPADDB       Y16, Y3, K1, Y3
+	VPSHUFB      Y19, Y8, Y8
+	VPTESTMB     Y17, Y8, K1
+	VPADDB       Y16, Y6, K1, Y6
+	VPXOR        Y8, Y8, Y8
+	VPDPBUSD     384(R9), Y3, Y8
+	VPDPBUSD     416(R9), Y6, Y8
+	VMOVDQU      72(R8), X3
+	VINSERTI128  $0x01, 160(R8), Y3, Y3
+	VPSRLW       $0x04, Y3, Y6
+	VPAND        Y0, Y3, Y3
+	VPAND        Y0, Y6, Y6
+	VPBROADCASTD 68(R8), Y9
+	VPBROADCASTD 156(R8), Y10
+	VPBLENDD     $0xf0, Y10, Y9, Y9
+	VPSHUFB      Y18, Y9, Y10
+	VPTESTMB     Y17, Y10, K1
+	VPADDB       Y16, Y3, K1, Y3
+	VPSHUFB      Y19, Y9, Y9
+	VPTESTMB     Y17, Y9, K1
+	VPADDB       Y16, Y6, K1, Y6
+	VPXOR        Y9, Y9, Y9
+	VPDPBUSD     448(R9), Y3, Y9
+	VPDPBUSD     480(R9), Y6, Y9
+	VPACKSSDW    Y9, Y8, Y8
+	VPMADDWD     Y20, Y8, Y8
+	VSHUFPS      $0xdd, Y5, Y4, Y3
+	VSHUFPS      $0x88, Y5, Y4, Y4
+	VPADDD       Y3, Y4, Y4
+	VMOVDQU      -448(R9), Y3
+	VPSLLD       $0x04, Y3, Y3
+	VPADDD       Y3, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       -512(R9), Y2, Y2
+	VFMADD231PS  Y4, Y2, Y1
+	VMOVDQU      (R8), Y2
+	VPBLENDW     $0x12, 42(R8), Y2, Y2
+	VPBLENDW     $0x24, 84(R8), Y2, Y2
+	VPBLENDW     $0x40, 120(R8), Y2, Y2
+	VPBLENDW     $0x80, 124(R8), Y2, Y2
+	VEXTRACTI128 $0x01, Y2, X3
+	VPBLENDW     $0xb8, X3, X2, X2
+	VPSHUFB      halvesOrder22<>+0(SB), X2, X2
+	VCVTPH2PS    X2, Y2
+	VMOVDQA      Y7, Y4
+	VMOVDQA      Y8, Y5
+	VMOVDQA      Y2, Y2
+	ADDQ         $+176, R8
+	ADDQ         $+512, R9
+	DECQ         DI
+	JZ           last30
+	CMPQ         DI, $0x01
+	JNE          group29
+	MOVQ         back+72(FP), R10
+	SUBQ         R10, R8
+	JMP          group29
+
+last30:
+	VSHUFPS     $0xdd, Y5, Y4, Y3
+	VSHUFPS     $0x88, Y5, Y4, Y4
+	VPADDD      Y3, Y4, Y4
+	VMOVDQU     -448(R9), Y3
+	VPSLLD      $0x04, Y3, Y3
+	VPADDD      Y3, Y4, Y4
+	VCVTDQ2PS   Y4, Y4
+	VMULPS      -512(R9), Y2, Y2
+	VFMADD231PS Y4, Y2, Y1
+	VMOVUPS     Y1, (SP)(BX*1)
+	MOVQ        rowBytes+24(FP), DI
+	ADDQ        DI, AX
+	ADDQ        $0x20, BX
+	CMPQ        BX, $+256
+	JNE         row26
+	VMOVDQU     (SP), Y1
+	VMOVDQU     32(SP), Y2
+	VMOVDQU     64(SP), Y3
+	VMOVDQU     96(SP), Y4
+	VPUNPCKLDQ  Y2, Y1, Y5
+	VPUNPCKHDQ  Y2, Y1, Y1
+	VPUNPCKLDQ  Y4, Y3, Y2
+	VPUNPCKHDQ  Y4, Y3, Y3
+	VPUNPCKLQDQ Y2, Y5, Y4
+	VPUNPCKHQDQ Y2, Y5, Y2
+	VPUNPCKLQDQ Y3, Y1, Y5
+	VPUNPCKHQDQ Y3, Y1, Y1
+	VMOVDQU     128(SP), Y3
+	VMOVDQU     160(SP), Y6
+	VMOVDQU     192(SP), Y7
+	VMOVDQU     224(SP), Y8
+	VPUNPCKLDQ  Y6, Y3, Y9
+	VPUNPCKHDQ  Y6, Y3, Y3
+	VPUNPCKLDQ  Y8, Y7, Y6
+	VPUNPCKHDQ  Y8, Y7, Y7
+	VPUNPCKLQDQ Y6, Y9, Y8
+	VPUNPCKHQDQ Y6, Y9, Y6
+	VPUNPCKLQDQ Y7, Y3, Y9
+	VPUNPCKHQDQ Y7, Y3, Y3
+	VPXOR       Y7, Y7, Y7
+	VPERM2F128  $0x20, Y8, Y4, Y10
+	VADDPS      Y10, Y7, Y7
+	VPERM2F128  $0x20, Y6, Y2, Y10
+	VADDPS      Y10, Y7, Y7
+	VPERM2F128  $0x20, Y9, Y5, Y10
+	VADDPS      Y10, Y7, Y7
+	VPERM2F128  $0x20, Y3, Y1, Y10
+	VADDPS      Y10, Y7, Y7
+	VPERM2F128  $0x31, Y8, Y4, Y4
+	VADDPS      Y4, Y7, Y7
+	VPERM2F128  $0x31, Y6, Y2, Y2
+	VADDPS      Y2, Y7, Y7
+	VPERM2F128  $0x31, Y9, Y5, Y2
+	VADDPS      Y2, Y7, Y7
+	VPERM2F128  $0x31, Y3, Y1, Y1
+	VADDPS      Y1, Y7, Y7
+	VMOVUPS     Y7, (CX)
+	ADDQ        $0x20, CX
+	DECQ        DX
+	JNZ         octet25
+	VZEROUPPER
+	RET
+
+DATA sixteen<>+0(SB)/8, $0x1010101010101010
+DATA sixteen<>+8(SB)/8, $0x1010101010101010
+DATA sixteen<>+16(SB)/8, $0x1010101010101010
+DATA sixteen<>+24(SB)/8, $0x1010101010101010
+GLOBL sixteen<>(SB), RODATA|NOPTR, $32
+
+DATA fifthBit<>+0(SB)/8, $0x8040201008040201
+DATA fifthBit<>+8(SB)/8, $0x8040201008040201
+DATA fifthBit<>+16(SB)/8, $0x8040201008040201
+DATA fifthBit<>+24(SB)/8, $0x8040201008040201
+GLOBL fifthBit<>(SB), RODATA|NOPTR, $32
+
+DATA fifthLow<>+0(SB)/8, $0x0000000000000000
+DATA fifthLow<>+8(SB)/8, $0x0101010101010101
+DATA fifthLow<>+16(SB)/8, $0x0000000000000000
+DATA fifthLow<>+24(SB)/8, $0x0101010101010101
+GLOBL fifthLow<>(SB), RODATA|NOPTR, $32
+
+DATA fifthHigh<>+0(SB)/8, $0x0202020202020202
+DATA fifthHigh<>+8(SB)/8, $0x0303030303030303
+DATA fifthHigh<>+16(SB)/8, $0x0202020202020202
+DATA fifthHigh<>+24(SB)/8, $0x0303030303030303
+GLOBL fifthHigh<>(SB), RODATA|NOPTR, $32
+
+DATA halvesOrder22<>+0(SB)/8, $0x0908030207060100
+DATA halvesOrder22<>+8(SB)/8, $0x0f0e0d0c0b0a0504
+DATA halvesOrder22<>+16(SB)/8, $0x0000000000000000
+DATA halvesOrder22<>+24(SB)/8, $0x0000000000000000
+GLOBL halvesOrder22<>(SB), RODATA|NOPTR, $32
+
+// func dotQ5_0x2VL(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+// Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
+TEXT ·dotQ5_0x2VL(SB), $512-80
+	MOVQ      w+16(FP), AX
+	MOVQ      out+0(FP), CX
+	MOVQ      octets+32(FP), DX
+	MOVQ      stride+56(FP), DI
+	VMOVDQU   nibbleMask<>+0(SB), Y0
+	VMOVDQU32 sixteen<>+0(SB), Y16
+	VMOVDQU32 fifthBit<>+0(SB), Y17
+	VMOVDQU32 fifthLow<>+0(SB), Y18
+	VMOVDQU32 fifthHigh<>+0(SB), Y19
+	VMOVDQU32 onesWords<>+0(SB), Y20
+	MOVQ      AX, SI
+
+octet31:
+	XORQ BX, BX
+
+row32:
+	LEAQ 65536(AX), R8
+
+touch33:
+	CMPQ       SI, R8
+	JGE        touched34
+	PREFETCHT0 (SI)
+	ADDQ       $+4096, SI
+	JMP        touch33
+
+touched34:
+	MOVQ  AX, R9
+	MOVQ  lanes+48(FP), R10
+	MOVQ  n+64(FP), R8
+	VPXOR Y1, Y1, Y1
+	VPXOR Y2, Y2, Y2
+
+group35:
+	PREFETCHT0   4096(R9)
+	PREFETCHT0   4160(R9)
+	PREFETCHT0   4224(R9)
+	VMOVDQU      6(R9), X3
+	VINSERTI128  $0x01, 94(R9), Y3, Y3
+	VPSRLW       $0x04, Y3, Y4
+	VPAND        Y0, Y3, Y3
+	VPAND        Y0, Y4, Y4
+	VPBROADCASTD 2(R9), Y5
+	VPBROADCASTD 90(R9), Y6
+	VPBLENDD     $0xf0, Y6, Y5, Y5
+	VPSHUFB      Y18, Y5, Y6
+	VPTESTMB     Y17, Y6, K1
+	VPADDB       Y16, Y3, K1, Y3
+	VPSHUFB      Y19, Y5, Y5
+	VPTESTMB     Y17, Y5, K1
+	VPADDB       Y16, Y4, K1, Y4
+	VPXOR        Y5, Y5, Y5
+	VPDPBUSD     256(R10), Y3, Y5
+	VPDPBUSD     288(R10), Y4, Y5
+	VPXOR        Y6, Y6, Y6
+	VPDPBUSD     256(R10)(DI*1), Y3, Y6
+	VPDPBUSD     288(R10)(DI*1), Y4, Y6
+	VMOVDQU      28(R9), X3
+	VINSERTI128  $0x01, 116(R9), Y3, Y3
+	VPSRLW       $0x04, Y3, Y4
+	VPAND        Y0, Y3, Y3
+	VPAND        Y0, Y4, Y4
+	VPBROADCASTD 24(R9), Y7
+	VPBROADCASTD 112(R9), Y8
+	VPBLENDD     $0xf0, Y8, Y7, Y7
+	VPSHUFB      Y18, Y7, Y8
+	VPTESTMB     Y17, Y8, K1
+	VPADDB       Y16, Y3, K1, Y3
+	VPSHUFB      Y19, Y7, Y7
+	VPTESTMB     Y17, Y7, K1
+	VPADDB       Y16, Y4, K1, Y4
+	VPXOR        Y7, Y7, Y7
+	VPDPBUSD     320(R10), Y3, Y7
+	VPDPBUSD     352(R10), Y4, Y7
+	VPXOR        Y8, Y8, Y8
+	VPDPBUSD     320(R10)(DI*1), Y3, Y8
+	VPDPBUSD     352(R10)(DI*1), Y4, Y8
+	VPACKSSDW    Y7, Y5, Y5
+	VPMADDWD     Y20, Y5, Y5
+	VPACKSSDW    Y8, Y6, Y6
+	VPMADDWD     Y20, Y6, Y6
+	VMOVDQU      50(R9), X3
+	VINSERTI128  $0x01, 138(R9), Y3, Y3
+	VPSRLW       $0x04, Y3, Y4
+	VPAND        Y0, Y3, Y3
+	VPAND        Y0, Y4, Y4
+	VPBROADCASTD 46(R9), Y7
+	VPBROADCASTD 134(R9), Y8
+	VPBLENDD     $0xf0, Y8, Y7, Y7
+	VPSHUFB      Y18, Y7, Y8
+	VPTESTMB     Y17, Y8, K1
+	VPADDB       Y16, Y3, K1, Y3
+	VPSHUFB      Y19, Y7, Y7
+	VPTESTMB     Y17, Y7, K1
+	VPADDB       Y16, Y4, K1, Y4
+	VPXOR        Y7, Y7, Y7
+	VPDPBUSD     384(R10), Y3, Y7
+	VPDPBUSD     416(R10), Y4, Y7
+	VPXOR        Y8, Y8, Y8
+	VPDPBUSD     384(R10)(DI*1), Y3, Y8
+	VPDPBUSD     416(R10)(DI*1), Y4, Y8
+	VMOVDQU      72(R9), X3
+	VINSERTI128  $0x01, 160(R9), Y3, Y3
+	VPSRLW       $0x04, Y3, Y4
+	VPAND        Y0, Y3, Y3
+	VPAND        Y0, Y4, Y4
+	VPBROADCASTD 68(R9), Y9
+	VPBROADCASTD 156(R9), Y10
+	VPBLENDD     $0xf0, Y10, Y9, Y9
+	VPSHUFB      Y18, Y9, Y10
+	VPTESTMB     Y17, Y10, K1
+	VPADDB       Y16, Y3, K1, Y3
+	VPSHUFB      Y19, Y9, Y9
+	VPTESTMB     Y17, Y9, K1
+	VPADDB       Y16, Y4, K1, Y4
+	VPXOR        Y9, Y9, Y9
+	VPDPBUSD     448(R10), Y3, Y9
+	VPDPBUSD     480(R10), Y4, Y9
+	VPXOR        Y10, Y10, Y10
+	VPDPBUSD     448(R10)(DI*1), Y3, Y10
+	VPDPBUSD     480(R10)(DI*1), Y4, Y10
+	VPACKSSDW    Y9, Y7, Y7
+	VPMADDWD     Y20, Y7, Y7
+	VPACKSSDW    Y10, Y8, Y8
+	VPMADDWD     Y20, Y8, Y8
+	VMOVDQU      (R9), Y3
+	VPBLENDW     $0x12, 42(R9), Y3, Y3
+	VPBLENDW     $0x24, 84(R9), Y3, Y3
+	VPBLENDW     $0x40, 120(R9), Y3, Y3
+	VPBLENDW     $0x80, 124(R9), Y3, Y3
+	VEXTRACTI128 $0x01, Y3, X4
+	VPBLENDW     $0xb8, X4, X3, X3
+	VPSHUFB      halvesOrder22<>+0(SB), X3, X3
+	VCVTPH2PS    X3, Y3
+	VSHUFPS      $0xdd, Y7, Y5, Y4
+	VSHUFPS      $0x88, Y7, Y5, Y5
+	VPADDD       Y4, Y5, Y5
+	VMOVDQU      64(R10), Y4
+	VPSLLD       $0x04, Y4, Y4
+	VPADDD       Y4, Y5, Y5
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       (R10), Y3, Y4
+	VFMADD231PS  Y5, Y4, Y1
+	VSHUFPS      $0xdd, Y8, Y6, Y4
+	VSHUFPS      $0x88, Y8, Y6, Y6
+	VPADDD       Y4, Y6, Y6
+	VMOVDQU      64(R10)(DI*1), Y4
+	VPSLLD       $0x04, Y4, Y4
+	VPADDD       Y4, Y6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       (R10)(DI*1), Y3, Y3
+	VFMADD231PS  Y6, Y3, Y2
+	ADDQ         $+176, R9
+	ADDQ         $+512, R10
+	DECQ         R8
+	JZ           done36
+	CMPQ         R8, $0x01
+	JNE          group35
+	MOVQ         back+72(FP), R11
+	SUBQ         R11, R9
+	JMP          group35
+
+done36:
+	VMOVUPS     Y1, (SP)(BX*1)
+	VMOVUPS     Y2, 256(SP)(BX*1)
+	MOVQ        rowBytes+24(FP), R8
+	ADDQ        R8, AX
+	ADDQ        $0x20, BX
+	CMPQ        BX, $+256
+	JNE         row32
+	VMOVDQU     (SP), Y1
+	VMOVDQU     32(SP), Y2
+	VMOVDQU     64(SP), Y3
+	VMOVDQU     96(SP), Y4
+	VPUNPCKLDQ  Y2, Y1, Y5
+	VPUNPCKHDQ  Y2, Y1, Y1
+	VPUNPCKLDQ  Y4, Y3, Y2
+	VPUNPCKHDQ  Y4, Y3, Y3
+	VPUNPCKLQDQ Y2, Y5, Y4
+	VPUNPCKHQDQ Y2, Y5, Y2
+	VPUNPCKLQDQ Y3, Y1, Y5
+	VPUNPCKHQDQ Y3, Y1, Y1
+	VMOVDQU     128(SP), Y3
+	VMOVDQU     160(SP), Y6
+	VMOVDQU     192(SP), Y7
+	VMOVDQU     224(SP), Y8
+	VPUNPCKLDQ  Y6, Y3, Y9
+	VPUNPCKHDQ  Y6, Y3, Y3
+	VPUNPCKLDQ  Y8, Y7, Y6
+	VPUNPCKHDQ  Y8, Y7, Y7
+	VPUNPCKLQDQ Y6, Y9, Y8
+	VPUNPCKHQDQ Y6, Y9, Y6
+	VPUNPCKLQDQ Y7, Y3, Y9
+	VPUNPCKHQDQ Y7, Y3, Y3
+	VPXOR       Y7, Y7, Y7
+	VPERM2F128  $0x20, Y8, Y4, Y10
+	VADDPS      Y10, Y7, Y7
+	VPERM2F128  $0x20, Y6, Y2, Y10
+	VADDPS      Y10, Y7, Y7
+	VPERM2F128  $0x20, Y9, Y5, Y10
+	VADDPS      Y10, Y7, Y7
+	VPERM2F128  $0x20, Y3, Y1, Y10
+	VADDPS      Y10, Y7, Y7
+	VPERM2F128  $0x31, Y8, Y4, Y4
+	VADDPS      Y4, Y7, Y7
+	VPERM2F128  $0x31, Y6, Y2, Y2
+	VADDPS      Y2, Y7, Y7
+	VPERM2F128  $0x31, Y9, Y5, Y2
+	VADDPS      Y2, Y7, Y7
+	VPERM2F128  $0x31, Y3, Y1, Y1
+	VADDPS      Y1, Y7, Y7
+	VMOVUPS     Y7, (CX)
+	MOVQ        ldo+8(FP), BX
+	VMOVDQU     256(SP), Y1
+	VMOVDQU     288(SP), Y2
+	VMOVDQU     320(SP), Y3
+	VMOVDQU     352(SP), Y4
+	VPUNPCKLDQ  Y2, Y1, Y5
+	VPUNPCKHDQ  Y2, Y1, Y1
+	VPUNPCKLDQ  Y4, Y3, Y2
+	VPUNPCKHDQ  Y4, Y3, Y3
+	VPUNPCKLQDQ Y2, Y5, Y4
+	VPUNPCKHQDQ Y2, Y5, Y2
+	VPUNPCKLQDQ Y3, Y1, Y5
+	VPUNPCKHQDQ Y3, Y1, Y1
+	VMOVDQU     384(SP), Y3
+	VMOVDQU     416(SP), Y6
+	VMOVDQU     448(SP), Y7
+	VMOVDQU     480(SP), Y8
+	VPUNPCKLDQ  Y6, Y3, Y9
+	VPUNPCKHDQ  Y6, Y3, Y3
+	VPUNPCKLDQ  Y8, Y7, Y6
+	VPUNPCKHDQ  Y8, Y7, Y7
+	VPUNPCKLQDQ Y6, Y9, Y8
+	VPUNPCKHQDQ Y6, Y9, Y6
+	VPUNPCKLQDQ Y7, Y3, Y9
+	VPUNPCKHQDQ Y7, Y3, Y3
+	VPXOR       Y7, Y7, Y7
+	VPERM2F128  $0x20, Y8, Y4, Y10
+	VADDPS      Y10, Y7, Y7
+	VPERM2F128  $0x20, Y6, Y2, Y10
+	VADDPS      Y10, Y7, Y7
+	VPERM2F128  $0x20, Y9, Y5, Y10
+	VADDPS      Y10, Y7, Y7
+	VPERM2F128  $0x20, Y3, Y1, Y10
+	VADDPS      Y10, Y7, Y7
+	VPERM2F128  $0x31, Y8, Y4, Y4
+	VADDPS      Y4, Y7, Y7
+	VPERM2F128  $0x31, Y6, Y2, Y2
+	VADDPS      Y2, Y7, Y7
+	VPERM2F128  $0x31, Y9, Y5, Y2
+	VADDPS      Y2, Y7, Y7
+	VPERM2F128  $0x31, Y3, Y1, Y1
+	VADDPS      Y1, Y7, Y7
+	VMOVUPS     Y7, (CX)(BX*4)
+	ADDQ        $0x20, CX
+	DECQ        DX
+	JNZ         octet31
+	VZEROUPPER
+	RET
+
+// func dotQ5_1x1VL(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+// Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
+TEXT ·dotQ5_1x1VL(SB), $256-80
+	MOVQ      w+16(FP), AX
+	MOVQ      out+0(FP), CX
+	MOVQ      octets+32(FP), DX
+	VMOVDQU   nibbleMask<>+0(SB), Y0
+	VMOVDQU32 sixteen<>+0(SB), Y16
+	VMOVDQU32 fifthBit<>+0(SB), Y17
+	VMOVDQU32 fifthLow<>+0(SB), Y18
+	VMOVDQU32 fifthHigh<>+0(SB), Y19
+	VMOVDQU32 onesWords<>+0(SB), Y20
+	MOVQ      AX, SI
+
+octet37:
+	XORQ BX, BX
+
+row38:
+	LEAQ 65536(AX), DI
+
+touch39:
+	CMPQ       SI, DI
+	JGE        touched40
+	PREFETCHT0 (SI)
+	ADDQ       $+4096, SI
+	JMP        touch39
+
+touched40:
+	MOVQ         AX, R8
+	MOVQ         lanes+48(FP), R9
+	MOVQ         n+64(FP), DI
+	VPXOR        Y1, Y1, Y1
+	PREFETCHT0   4096(R8)
+	PREFETCHT0   4160(R8)
+	PREFETCHT0   4224(R8)
+	VMOVDQU      8(R8), X2
+	VINSERTI128  $0x01, 104(R8), Y2, Y2
+	VPSRLW       $0x04, Y2, Y3
+	VPAND        Y0, Y2, Y2
+	VPAND        Y0, Y3, Y3
+	VPBROADCASTD 4(R8), Y4
+	VPBROADCASTD 100(R8), Y5
+	VPBLENDD     $0xf0, Y5, Y4, Y4
+	VPSHUFB      Y18, Y4, Y5
+	VPTESTMB     Y17, Y5, K1
+	VPADDB       Y16, Y2, K1, Y2
+	VPSHUFB      Y19, Y4, Y4
+	VPTESTMB     Y17, Y4, K1
+	VPADDB       Y16, Y3, K1, Y3
+	VPXOR        Y4, Y4, Y4
+	VPDPBUSD     256(R9), Y2, Y4
+	VPDPBUSD     288(R9), Y3, Y4
+	VMOVDQU      32(R8), X2
+	VINSERTI128  $0x01, 128(R8), Y2, Y2
+	VPSRLW       $0x04, Y2, Y3
+	VPAND        Y0, Y2, Y2
+	VPAND        Y0, Y3, Y3
+	VPBROADCASTD 28(R8), Y5
+	VPBROADCASTD 124(R8), Y6
+	VPBLENDD     $0xf0, Y6, Y5, Y5
+	VPSHUFB      Y18, Y5, Y6
+	VPTESTMB     Y17, Y6, K1
+	VPADDB       Y16, Y2, K1, Y2
+	VPSHUFB      Y19, Y5, Y5
+	VPTESTMB     Y17, Y5, K1
+	VPADDB       Y16, Y3, K1, Y3
+	VPXOR        Y5, Y5, Y5
+	VPDPBUSD     320(R9), Y2, Y5
+	VPDPBUSD     352(R9), Y3, Y5
+	VPACKSSDW    Y5, Y4, Y4
+	VPMADDWD     Y20, Y4, Y4
+	VMOVDQU      56(R8), X2
+	VINSERTI128  $0x01, 152(R8), Y2, Y2
+	VPSRLW       $0x04, Y2, Y3
+	VPAND        Y0, Y2, Y2
+	VPAND        Y0, Y3, Y3
+	VPBROADCASTD 52(R8), Y5
+	VPBROADCASTD 148(R8), Y6
+	VPBLENDD     $0xf0, Y6, Y5, Y5
+	VPSHUFB      Y18, Y5, Y6
+	VPTESTMB     Y17, Y6, K1
+	VPADDB       Y16, Y2, K1, Y2
+	VPSHUFB      Y19, Y5, Y5
+	VPTESTMB     Y17, Y5, K1
+	VPADDB       Y16, Y3, K1, Y3
+	VPXOR        Y5, Y5, Y5
+	VPDPBUSD     384(R9), Y2, Y5
+	VPDPBUSD     416(R9), Y3, Y5
+	VMOVDQU      80(R8), X2
+	VINSERTI128  $0x01, 176(R8), Y2, Y2
+	VPSRLW       $0x04, Y2, Y3
+	VPAND        Y0, Y2, Y2
+	VPAND        Y0, Y3, Y3
+	VPBROADCASTD 76(R8), Y6
+	VPBROADCASTD 172(R8), Y7
+	VPBLENDD     $0xf0, Y7, Y6, Y6
+	VPSHUFB      Y18, Y6, Y7
+	VPTESTMB     Y17, Y7, K1
+	VPADDB       Y16, Y2, K1, Y2
+	VPSHUFB      Y19, Y6, Y6
+	VPTESTMB     Y17, Y6, K1
+	VPADDB       Y16, Y3, K1, Y3
+	VPXOR        Y6, Y6, Y6
+	VPDPBUSD     448(R9), Y2, Y6
+	VPDPBUSD     480(R9), Y3, Y6
+	VPACKSSDW    Y6, Y5, Y5
+	VPMADDWD     Y20, Y5, Y5
+	VMOVDQU      (R8), Y2
+	VPBLENDD     $0x82, 44(R8), Y2, Y2
+	VPBLENDD     $0x04, 88(R8), Y2, Y2
+	VPBLENDD     $0x10, 104(R8), Y2, Y2
+	VPBLENDD     $0x08, 132(R8), Y2, Y2
+	VPBLENDD     $0x20, 148(R8), Y2, Y2
+	VPSHUFB      pairsOrder24<>+0(SB), Y2, Y2
+	VEXTRACTI128 $0x01, Y2, X3
+	VPUNPCKLWD   X3, X2, X6
+	VPUNPCKHWD   X3, X2, X2
+	VCVTPH2PS    X6, Y6
+	VCVTPH2PS    X2, Y2
+	ADDQ         $+192, R8
+	ADDQ         $+512, R9
+	DECQ         DI
+	JZ           last42
+	CMPQ         DI, $0x01
+	JNE          group41
+	MOVQ         back+72(FP), R10
+	SUBQ         R10, R8
+
+group41:
+	PREFETCHT0   4096(R8)
+	PREFETCHT0   4160(R8)
+	PREFETCHT0   4224(R8)
+	VMOVDQU      8(R8), X3
+	VINSERTI128  $0x01, 104(R8), Y3, Y3
+	VPSRLW       $0x04, Y3, Y7
+	VPAND        Y0, Y3, Y3
+	VPAND        Y0, Y7, Y7
+	VPBROADCASTD 4(R8), Y8
+	VPBROADCASTD 100(R8), Y9
+	VPBLENDD     $0xf0, Y9, Y8, Y8
+	VPSHUFB      Y18, Y8, Y9
+	VPTESTMB     Y17, Y9, K1
+	VPADDB       Y16, Y3, K1, Y3
+	VPSHUFB      Y19, Y8, Y8
+	VPTESTMB     Y17, Y8, K1
+	VPADDB       Y16, Y7, K1, Y7
+	VPXOR        Y8, Y8, Y8
+	VPDPBUSD     256(R9), Y3, Y8
+	VPDPBUSD     288(R9), Y7, Y8
+	VMOVDQU      32(R8), X3
+	VINSERTI128  $0x01, 128(R8), Y3, Y3
+	VPSRLW       $0x04, Y3, Y7
+	VPAND        Y0, Y3, Y3
+	VPAND        Y0, Y7, Y7
+	VPBROADCASTD 28(R8), Y9
+	VPBROADCASTD 124(R8), Y10
+	VPBLENDD     $0xf0, Y10, Y9, Y9
+	VPSHUFB      Y18, Y9, Y10
+	VPTESTMB     Y17, Y10, K1
+	VPADDB       Y16, Y3, K1, Y3
+	VPSHUFB      Y19, Y9, Y9
+	VPTESTMB     Y17, Y9, K1
+	VPADDB       Y16, Y7, K1, Y7
+	VPXOR        Y9, Y9, Y9
+	VPDPBUSD     320(R9), Y3, Y9
+	VPDPBUSD     352(R9), Y7, Y9
+	VPACKSSDW    Y9, Y8, Y8
+	VPMADDWD     Y20, Y8, Y8
+	VMOVDQU      56(R8), X3
+	VINSERTI128  $0x01, 152(R8), Y3, Y3
+	VPSRLW       $0x04, Y3, Y7
+	VPAND        Y0, Y3, Y3
+	VPAND        Y0, Y7, Y7
+	VPBROADCASTD 52(R8), Y9
+	VPBROADCASTD 148(R8), Y10
+	VPBLENDD     $0xf0, Y10, Y9, Y9
+	VPSHUFB      Y18, Y9, Y10
+	VPTESTMB     Y17, Y10, K1
+	VPADDB       Y16, Y3, K1, Y3
+	VPSHUFB      Y19, Y9, Y9
+	VPTESTMB     Y17, Y9, K1
+	VPADDB       Y16, Y7, K1, Y7
+	VPXOR        Y9, Y9, Y9
+	VPDPBUSD     384(R9), Y3, Y9
+	VPDPBUSD     416(R9), Y7, Y9
+	VMOVDQU      80(R8), X3
+	VINSERTI128  $0x01, 176(R8), Y3, Y3
+	VPSRLW       $0x04, Y3, Y7
+	VPAND        Y0, Y3, Y3
+	VPAND        Y0, Y7, Y7
+	VPBROADCASTD 76(R8), Y10
+	VPBROADCASTD 172(R8), Y11
+	VPBLENDD     $0xf0, Y11, Y10, Y10
+	VPSHUFB      Y18, Y10, Y11
+	VPTESTMB     Y17, Y11, K1
+	VPADDB       Y16, Y3, K1, Y3
+	VPSHUFB      Y19, Y10, Y10
+	VPTESTMB     Y17, Y10, K1
+	VPADDB       Y16, Y7, K1, Y7
+	VPXOR        Y10, Y10, Y10
+	VPDPBUSD     448(R9), Y3, Y10
+	VPDPBUSD     480(R9), Y7, Y10
+	VPACKSSDW    Y10, Y9, Y9
+	VPMADDWD     Y20, Y9, Y9
+	VSHUFPS      $0xdd, Y5, Y4, Y3
+	VSHUFPS      $0x88, Y5, Y4, Y4
+	VPADDD       Y3, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       -512(R9), Y6, Y3
+	VFMADD231PS  Y4, Y3, Y1
+	VFMADD231PS  -480(R9), Y2, Y1
+	VMOVDQU      (R8), Y2
+	VPBLENDD     $0x82, 44(R8), Y2, Y2
+	VPBLENDD     $0x04, 88(R8), Y2, Y2
+	VPBLENDD     $0x10, 104(R8), Y2, Y2
+	VPBLENDD     $0x08, 132(R8), Y2, Y2
+	VPBLENDD     $0x20, 148(R8), Y2, Y2
+	VPSHUFB      pairsOrder24<>+0(SB), Y2, Y2
+	VEXTRACTI128 $0x01, Y2, X4
+	VPUNPCKLWD   X4, X2, X3
+	VPUNPCKHWD   X4, X2, X2
+	VCVTPH2PS    X3, Y3
+	VCVTPH2PS    X2, Y2
+	VMOVDQA      Y8, Y4
+	VMOVDQA      Y9, Y5
+	VMOVDQA      Y3, Y6
+	VMOVDQA      Y2, Y2
+	ADDQ         $+192, R8
+	ADDQ         $+512, R9
+	DECQ         DI
+	JZ           last42
+	CMPQ         DI, $0x01
+	JNE          group41
+	MOVQ         back+72(FP), R10
+	SUBQ         R10, R8
+	JMP          group41
+
+last42:
+	VSHUFPS     $0xdd, Y5, Y4, Y3
+	VSHUFPS     $0x88, Y5, Y4, Y4
+	VPADDD      Y3, Y4, Y4
+	VCVTDQ2PS   Y4, Y4
+	VMULPS      -512(R9), Y6, Y3
+	VFMADD231PS Y4, Y3, Y1
+	VFMADD231PS -480(R9), Y2, Y1
+	VMOVUPS     Y1, (SP)(BX*1)
+	MOVQ        rowBytes+24(FP), DI
+	ADDQ        DI, AX
+	ADDQ        $0x20, BX
+	CMPQ        BX, $+256
+	JNE         row38
+	VMOVDQU     (SP), Y1
+	VMOVDQU     32(SP), Y2
+	VMOVDQU     64(SP), Y3
+	VMOVDQU     96(SP), Y4
+	VPUNPCKLDQ  Y2, Y1, Y5
+	VPUNPCKHDQ  Y2, Y1, Y1
+	VPUNPCKLDQ  Y4, Y3, Y2
+	VPUNPCKHDQ  Y4, Y3, Y3
+	VPUNPCKLQDQ Y2, Y5, Y4
+	VPUNPCKHQDQ Y2, Y5, Y2
+	VPUNPCKLQDQ Y3, Y1, Y5
+	VPUNPCKHQDQ Y3, Y1, Y1
+	VMOVDQU     128(SP), Y3
+	VMOVDQU     160(SP), Y6
+	VMOVDQU     192(SP), Y7
+	VMOVDQU     224(SP), Y8
+	VPUNPCKLDQ  Y6, Y3, Y9
+	VPUNPCKHDQ  Y6, Y3, Y3
+	VPUNPCKLDQ  Y8, Y7, Y6
+	VPUNPCKHDQ  Y8, Y7, Y7
+	VPUNPCKLQDQ Y6, Y9, Y8
+	VPUNPCKHQDQ Y6, Y9, Y6
+	VPUNPCKLQDQ Y7, Y3, Y9
+	VPUNPCKHQDQ Y7, Y3, Y3
+	VPXOR       Y7, Y7, Y7
+	VPERM2F128  $0x20, Y8, Y4, Y10
+	VADDPS      Y10, Y7, Y7
+	VPERM2F128  $0x20, Y6, Y2, Y10
+	VADDPS      Y10, Y7, Y7
+	VPERM2F128  $0x20, Y9, Y5, Y10
+	VADDPS      Y10, Y7, Y7
+	VPERM2F128  $0x20, Y3, Y1, Y10
+	VADDPS      Y10, Y7, Y7
+	VPERM2F128  $0x31, Y8, Y4, Y4
+	VADDPS      Y4, Y7, Y7
+	VPERM2F128  $0x31, Y6, Y2, Y2
+	VADDPS      Y2, Y7, Y7
+	VPERM2F128  $0x31, Y9, Y5, Y2
+	VADDPS      Y2, Y7, Y7
+	VPERM2F128  $0x31, Y3, Y1, Y1
+	VADDPS      Y1, Y7, Y7
+	VMOVUPS     Y7, (CX)
+	ADDQ        $0x20, CX
+	DECQ        DX
+	JNZ         octet37
+	VZEROUPPER
+	RET
+
+DATA pairsOrder24<>+0(SB)/8, $0x0d0c090805040100
+DATA pairsOrder24<>+8(SB)/8, $0x0f0e0b0a07060302
+DATA pairsOrder24<>+16(SB)/8, $0x050401000d0c0908
+DATA pairsOrder24<>+24(SB)/8, $0x070603020f0e0b0a
+GLOBL pairsOrder24<>(SB), RODATA|NOPTR, $32
+
+// func dotQ5_1x2VL(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+// Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
+TEXT ·dotQ5_1x2VL(SB), $512-80
+	MOVQ      w+16(FP), AX
+	MOVQ      out+0(FP), CX
+	MOVQ      octets+32(FP), DX
+	MOVQ      stride+56(FP), DI
+	VMOVDQU   nibbleMask<>+0(SB), Y0
+	VMOVDQU32 sixteen<>+0(SB), Y16
+	VMOVDQU32 fifthBit<>+0(SB), Y17
+	VMOVDQU32 fifthLow<>+0(SB), Y18
+	VMOVDQU32 fifthHigh<>+0(SB), Y19
+	VMOVDQU32 onesWords<>+0(SB), Y20
+	MOVQ      AX, SI
+
+octet43:
+	XORQ BX, BX
+
+row44:
+	LEAQ 65536(AX), R8
+
+touch45:
+	CMPQ       SI, R8
+	JGE        touched46
+	PREFETCHT0 (SI)
+	ADDQ       $+4096, SI
+	JMP        touch45
+
+touched46:
+	MOVQ  AX, R9
+	MOVQ  lanes+48(FP), R10
+	MOVQ  n+64(FP), R8
+	VPXOR Y1, Y1, Y1
+	VPXOR Y2, Y2, Y2
+
+group47:
+	PREFETCHT0   4096(R9)
+	PREFETCHT0   4160(R9)
+	PREFETCHT0   4224(R9)
+	VMOVDQU      8(R9), X3
+	VINSERTI128  $0x01, 104(R9), Y3, Y3
+	VPSRLW       $0x04, Y3, Y4
+	VPAND        Y0, Y3, Y3
+	VPAND        Y0, Y4, Y4
+	VPBROADCASTD 4(R9), Y5
+	VPBROADCASTD 100(R9), Y6
+	VPBLENDD     $0xf0, Y6, Y5, Y5
+	VPSHUFB      Y18, Y5, Y6
+	VPTESTMB     Y17, Y6, K1
+	VPADDB       Y16, Y3, K1, Y3
+	VPSHUFB      Y19, Y5, Y5
+	VPTESTMB     Y17, Y5, K1
+	VPADDB       Y16, Y4, K1, Y4
+	VPXOR        Y5, Y5, Y5
+	VPDPBUSD     256(R10), Y3, Y5
+	VPDPBUSD     288(R10), Y4, Y5
+	VPXOR        Y6, Y6, Y6
+	VPDPBUSD     256(R10)(DI*1), Y3, Y6
+	VPDPBUSD     288(R10)(DI*1), Y4, Y6
+	VMOVDQU      32(R9), X3
+	VINSERTI128  $0x01, 128(R9), Y3, Y3
+	VPSRLW       $0x04, Y3, Y4
+	VPAND        Y0, Y3, Y3
+	VPAND        Y0, Y4, Y4
+	VPBROADCASTD 28(R9), Y7
+	VPBROADCASTD 124(R9), Y8
+	VPBLENDD     $0xf0, Y8, Y7, Y7
+	VPSHUFB      Y18, Y7, Y8
+	VPTESTMB     Y17, Y8, K1
+	VPADDB       Y16, Y3, K1, Y3
+	VPSHUFB      Y19, Y7, Y7
+	VPTESTMB     Y17, Y7, K1
+	VPADDB       Y16, Y4, K1, Y4
+	VPXOR        Y7, Y7, Y7
+	VPDPBUSD     320(R10), Y3, Y7
+	VPDPBUSD     352(R10), Y4, Y7
+	VPXOR        Y8, Y8, Y8
+	VPDPBUSD     320(R10)(DI*1), Y3, Y8
+	VPDPBUSD     352(R10)(DI*1), Y4, Y8
+	VPACKSSDW    Y7, Y5, Y5
+	VPMADDWD     Y20, Y5, Y5
+	VPACKSSDW    Y8, Y6, Y6
+	VPMADDWD     Y20, Y6, Y6
+	VMOVDQU      56(R9), X3
+	VINSERTI128  $0x01, 152(R9), Y3, Y3
+	VPSRLW       $0x04, Y3, Y4
+	VPAND        Y0, Y3, Y3
+	VPAND        Y0, Y4, Y4
+	VPBROADCASTD 52(R9), Y7
+	VPBROADCASTD 148(R9), Y8
+	VPBLENDD     $0xf0, Y8, Y7, Y7
+	VPSHUFB      Y18, Y7, Y8
+	VPTESTMB     Y17, Y8, K1
+	VPADDB       Y16, Y3, K1, Y3
+	VPSHUFB      Y19, Y7, Y7
+	VPTESTMB     Y17, Y7, K1
+	VPADDB       Y16, Y4, K1, Y4
+	VPXOR        Y7, Y7, Y7
+	VPDPBUSD     384(R10), Y3, Y7
+	VPDPBUSD     416(R10), Y4, Y7
+	VPXOR        Y8, Y8, Y8
+	VPDPBUSD     384(R10)(DI*1), Y3, Y8
+	VPDPBUSD     416(R10)(DI*1), Y4, Y8
+	VMOVDQU      80(R9), X3
+	VINSERTI128  $0x01, 176(R9), Y3, Y3
+	VPSRLW       $0x04, Y3, Y4
+	VPAND        Y0, Y3, Y3
+	VPAND        Y0, Y4, Y4
+	VPBROADCASTD 76(R9), Y9
+	VPBROADCASTD 172(R9), Y10
+	VPBLENDD     $0xf0, Y10, Y9, Y9
+	VPSHUFB      Y18, Y9, Y10
+	VPTESTMB     Y17, Y10, K1
+	VPADDB       Y16, Y3, K1, Y3
+	VPSHUFB      Y19, Y9, Y9
+	VPTESTMB     Y17, Y9, K1
+	VPADDB       Y16, Y4, K1, Y4
+	VPXOR        Y9, Y9, Y9
+	VPDPBUSD     448(R10), Y3, Y9
+	VPDPBUSD     480(R10), Y4, Y9
+	VPXOR        Y10, Y10, Y10
+	VPDPBUSD     448(R10)(DI*1), Y3, Y10
+	VPDPBUSD     480(R10)(DI*1), Y4, Y10
+	VPACKSSDW    Y9, Y7, Y7
+	VPMADDWD     Y20, Y7, Y7
+	VPACKSSDW    Y10, Y8, Y8
+	VPMADDWD     Y20, Y8, Y8
+	VMOVDQU      (R9), Y3
+	VPBLENDD     $0x82, 44(R9), Y3, Y3
+	VPBLENDD     $0x04, 88(R9), Y3, Y3
+	VPBLENDD     $0x10, 104(R9), Y3, Y3
+	VPBLENDD     $0x08, 132(R9), Y3, Y3
+	VPBLENDD     $0x20, 148(R9), Y3, Y3
+	VPSHUFB      pairsOrder24<>+0(SB), Y3, Y3
+	VEXTRACTI128 $0x01, Y3, X4
+	VPUNPCKLWD   X4, X3, X9
+	VPUNPCKHWD   X4, X3, X3
+	VCVTPH2PS    X9, Y9
+	VCVTPH2PS    X3, Y3
+	VSHUFPS      $0xdd, Y7, Y5, Y4
+	VSHUFPS      $0x88, Y7, Y5, Y5
+	VPADDD       Y4, Y5, Y5
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       (R10), Y9, Y4
+	VFMADD231PS  Y5, Y4, Y1
+	VFMADD231PS  32(R10), Y3, Y1
+	VSHUFPS      $0xdd, Y8, Y6, Y4
+	VSHUFPS      $0x88, Y8, Y6, Y6
+	VPADDD       Y4, Y6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       (R10)(DI*1), Y9, Y4
+	VFMADD231PS  Y6, Y4, Y2
+	VFMADD231PS  32(R10)(DI*1), Y3, Y2
+	ADDQ         $+192, R9
+	ADDQ         $+512, R10
+	DECQ         R8
+	JZ           done48
+	CMPQ         R8, $0x01
+	JNE          group47
+	MOVQ         back+72(FP), R11
+	SUBQ         R11, R9
+	JMP          group47
+
+done48:
+	VMOVUPS     Y1, (SP)(BX*1)
+	VMOVUPS     Y2, 256(SP)(BX*1)
+	MOVQ        rowBytes+24(FP), R8
+	ADDQ        R8, AX
+	ADDQ        $0x20, BX
+	CMPQ        BX, $+256
+	JNE         row44
+	VMOVDQU     (SP), Y1
+	VMOVDQU     32(SP), Y2
+	VMOVDQU     64(SP), Y3
+	VMOVDQU     96(SP), Y4
+	VPUNPCKLDQ  Y2, Y1, Y5
+	VPUNPCKHDQ  Y2, Y1, Y1
+	VPUNPCKLDQ  Y4, Y3, Y2
+	VPUNPCKHDQ  Y4, Y3, Y3
+	VPUNPCKLQDQ Y2, Y5, Y4
+	VPUNPCKHQDQ Y2, Y5, Y2
+	VPUNPCKLQDQ Y3, Y1, Y5
+	VPUNPCKHQDQ Y3, Y1, Y1
+	VMOVDQU     128(SP), Y3
+	VMOVDQU     160(SP), Y6
+	VMOVDQU     192(SP), Y7
+	VMOVDQU     224(SP), Y8
+	VPUNPCKLDQ  Y6, Y3, Y9
+	VPUNPCKHDQ  Y6, Y3, Y3
+	VPUNPCKLDQ  Y8, Y7, Y6
+	VPUNPCKHDQ  Y8, Y7, Y7
+	VPUNPCKLQDQ Y6, Y9, Y8
+	VPUNPCKHQDQ Y6, Y9, Y6
+	VPUNPCKLQDQ Y7, Y3, Y9
+	VPUNPCKHQDQ Y7, Y3, Y3
+	VPXOR       Y7, Y7, Y7
+	VPERM2F128  $0x20, Y8, Y4, Y10
+	VADDPS      Y10, Y7, Y7
+	VPERM2F128  $0x20, Y6, Y2, Y10
+	VADDPS      Y10, Y7, Y7
+	VPERM2F128  $0x20, Y9, Y5, Y10
+	VADDPS      Y10, Y7, Y7
+	VPERM2F128  $0x20, Y3, Y1, Y10
+	VADDPS      Y10, Y7, Y7
+	VPERM2F128  $0x31, Y8, Y4, Y4
+	VADDPS      Y4, Y7, Y7
+	VPERM2F128  $0x31, Y6, Y2, Y2
+	VADDPS      Y2, Y7, Y7
+	VPERM2F128  $0x31, Y9, Y5, Y2
+	VADDPS      Y2, Y7, Y7
+	VPERM2F128  $0x31, Y3, Y1, Y1
+	VADDPS      Y1, Y7, Y7
+	VMOVUPS     Y7, (CX)
+	MOVQ        ldo+8(FP), BX
+	VMOVDQU     256(SP), Y1
+	VMOVDQU     288(SP), Y2
+	VMOVDQU     320(SP), Y3
+	VMOVDQU     352(SP), Y4
+	VPUNPCKLDQ  Y2, Y1, Y5
+	VPUNPCKHDQ  Y2, Y1, Y1
+	VPUNPCKLDQ  Y4, Y3, Y2
+	VPUNPCKHDQ  Y4, Y3, Y3
+	VPUNPCKLQDQ Y2, Y5, Y4
+	VPUNPCKHQDQ Y2, Y5, Y2
+	VPUNPCKLQDQ Y3, Y1, Y5
+	VPUNPCKHQDQ Y3, Y1, Y1
+	VMOVDQU     384(SP), Y3
+	VMOVDQU     416(SP), Y6
+	VMOVDQU     448(SP), Y7
+	VMOVDQU     480(SP), Y8
+	VPUNPCKLDQ  Y6, Y3, Y9
+	VPUNPCKHDQ  Y6, Y3, Y3
+	VPUNPCKLDQ  Y8, Y7, Y6
+	VPUNPCKHDQ  Y8, Y7, Y7
+	VPUNPCKLQDQ Y6, Y9, Y8
+	VPUNPCKHQDQ Y6, Y9, Y6
+	VPUNPCKLQDQ Y7, Y3, Y9
+	VPUNPCKHQDQ Y7, Y3, Y3
+	VPXOR       Y7, Y7, Y7
+	VPERM2F128  $0x20, Y8, Y4, Y10
+	VADDPS      Y10, Y7, Y7
+	VPERM2F128  $0x20, Y6, Y2, Y10
+	VADDPS      Y10, Y7, Y7
+	VPERM2F128  $0x20, Y9, Y5, Y10
+	VADDPS      Y10, Y7, Y7
+	VPERM2F128  $0x20, Y3, Y1, Y10
+	VADDPS      Y10, Y7, Y7
+	VPERM2F128  $0x31, Y8, Y4, Y4
+	VADDPS      Y4, Y7, Y7
+	VPERM2F128  $0x31, Y6, Y2, Y2
+	VADDPS      Y2, Y7, Y7
+	VPERM2F128  $0x31, Y9, Y5, Y2
+	VADDPS      Y2, Y7, Y7
+	VPERM2F128  $0x31, Y3, Y1, Y1
+	VADDPS      Y1, Y7, Y7
+	VMOVUPS     Y7, (CX)(BX*4)
+	ADDQ        $0x20, CX
+	DECQ        DX
+	JNZ         octet43
+	VZEROUPPER
+	RET
+
+// func dotQ8_0x1VL(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
+TEXT ·dotQ8_0x1VL(SB), $256-80
+	MOVQ    w+16(FP), AX
+	MOVQ    out+0(FP), CX
+	MOVQ    octets+32(FP), DX
+	VMOVDQU signBit<>+0(SB), Y0
+	MOVQ    AX, SI
+
+octet49:
+	XORQ BX, BX
+
+row50:
+	LEAQ 65536(AX), DI
+
+touch51:
+	CMPQ       SI, DI
+	JGE        touched52
+	PREFETCHT0 (SI)
+	ADDQ       $+4096, SI
+	JMP        touch51
+
+touched52:
+	MOVQ       AX, R8
+	MOVQ       blocks+40(FP), R10
+	MOVQ       lanes+48(FP), R9
+	MOVQ       n+64(FP), DI
+	VPXOR      Y1, Y1, Y1
+	PREFETCHT0 4096(R8)
+	PREFETCHT0 4160(R8)
+	PREFETCHT0 4224(R8)
+	PREFETCHT0 4288(R8)
+	PREFETCHT0 4352(R8)
+	VPXOR      2(R8), Y0, Y2
+	VPXOR      Y3, Y3, Y3
+	VPDPBUSD   (R10), Y2, Y3
+	VPXOR      36(R8), Y0, Y2
+	VPXOR      Y4, Y4, Y4
+	VPDPBUSD   64(R10), Y2, Y4
+	VSHUFPS    $0xdd, Y4, Y3, Y2
+	VSHUFPS    $0x88, Y4, Y3, Y3
+	VPADDD     Y2, Y3, Y3
+	VPXOR      70(R8), Y0, Y2
+	VPXOR      Y4, Y4, Y4
+	VPDPBUSD   128(R10), Y2, Y4
+	VPXOR      104(R8), Y0, Y2
+	VPXOR      Y5, Y5, Y5
+	VPDPBUSD   192(R10), Y2, Y5
+	VSHUFPS    $0xdd, Y5, Y4, Y2
+	VSHUFPS    $0x88, Y5, Y4, Y4
+	VPADDD     Y2, Y4, Y4
+	VPXOR      138(R8), Y0, Y2
+	VPXOR      Y5, Y5, Y5
+	VPDPBUSD   256(R10), Y2, Y5
+	VPXOR      172(R8), Y0, Y2
+	VPXOR      Y6, Y6, Y6
+	VPDPBUSD   320(R10), Y2, Y6
+	VSHUFPS    $0xdd, Y6, Y5, Y2
+	VSHUFPS    $0x88, Y6, Y5, Y5
+	VPADDD     Y2, Y5, Y5
+	VPXOR      206(R8), Y0, Y2
+	VPXOR      Y6, Y6, Y6
+	VPDPBUSD   384(R10), Y2, Y6
+	VPXOR      240(R8), Y0, Y2
+	VPXOR      Y7, Y7, Y7
+	VPDPBUSD   448(R10), Y2, Y7
+	VSHUFPS    $0xdd, Y7, Y6, Y2
+	VSHUFPS    $0x88, Y7, Y6, Y6
+	VPADDD     Y2, Y6, Y6
+	VSHUFPS    $0xdd, Y4, Y3, Y2
+	VSHUFPS    $0x88, Y4, Y3, Y3
+	VPADDD     Y2, Y3, Y3
+	VSHUFPS    $0xdd, Y6, Y5, Y2
+	VSHUFPS    $0x88, Y6, Y5, Y5
+	VPADDD     Y2, Y5, Y5
+	VMOVDQU    (R8), X2
+	VPBLENDW   $0x02, 32(R8), X2, X2
+	VPBLENDW   $0x04, 64(R8), X2, X2
+	VPBLENDW   $0x08, 96(R8), X2, X2
+	VPBLENDW   $0x10, 128(R8), X2, X2
+	VPBLENDW   $0x20, 160(R8), X2, X2
+	VPBLENDW   $0x40, 192(R8), X2, X2
+	VPBLENDW   $0x80, 224(R8), X2, X2
+	VCVTPH2PS  X2, Y2
+	ADDQ       $+272, R8
+	ADDQ       $+512, R10
+	ADDQ       $+512, R9
+	DECQ       DI
+	JZ         last54
+	CMPQ       DI, $0x01
+	JNE        group53
+	MOVQ       back+72(FP), R11
+	SUBQ       R11, R8
+
+group53:
+	PREFETCHT0  4096(R8)
+	PREFETCHT0  4160(R8)
+	PREFETCHT0  4224(R8)
+	PREFETCHT0  4288(R8)
+	PREFETCHT0  4352(R8)
+	VPXOR       2(R8), Y0, Y4
+	VPXOR       Y6, Y6, Y6
+	VPDPBUSD    (R10), Y4, Y6
+	VPXOR       36(R8), Y0, Y4
+	VPXOR       Y7, Y7, Y7
+	VPDPBUSD    64(R10), Y4, Y7
+	VSHUFPS     $0xdd, Y7, Y6, Y4
+	VSHUFPS     $0x88, Y7, Y6, Y6
+	VPADDD      Y4, Y6, Y6
+	VPXOR       70(R8), Y0, Y4
+	VPXOR       Y7, Y7, Y7
+	VPDPBUSD    128(R10), Y4, Y7
+	VPXOR       104(R8), Y0, Y4
+	VPXOR       Y8, Y8, Y8
+	VPDPBUSD    192(R10), Y4, Y8
+	VSHUFPS     $0xdd, Y8, Y7, Y4
+	VSHUFPS     $0x88, Y8, Y7, Y7
+	VPADDD      Y4, Y7, Y7
+	VPXOR       138(R8), Y0, Y4
+	VPXOR       Y8, Y8, Y8
+	VPDPBUSD    256(R10), Y4, Y8
+	VPXOR       172(R8), Y0, Y4
+	VPXOR       Y9, Y9, Y9
+	VPDPBUSD    320(R10), Y4, Y9
+	VSHUFPS     $0xdd, Y9, Y8, Y4
+	VSHUFPS     $0x88, Y9, Y8, Y8
+	VPADDD      Y4, Y8, Y8
+	VPXOR       206(R8), Y0, Y4
+	VPXOR       Y9, Y9, Y9
+	VPDPBUSD    384(R10), Y4, Y9
+	VPXOR       240(R8), Y0, Y4
+	VPXOR       Y10, Y10, Y10
+	VPDPBUSD    448(R10), Y4, Y10
+	VSHUFPS     $0xdd, Y10, Y9, Y4
+	VSHUFPS     $0x88, Y10, Y9, Y9
+	VPADDD      Y4, Y9, Y9
+	VSHUFPS     $0xdd, Y7, Y6, Y4
+	VSHUFPS     $0x88, Y7, Y6, Y6
+	VPADDD      Y4, Y6, Y6
+	VSHUFPS     $0xdd, Y9, Y8, Y4
+	VSHUFPS     $0x88, Y9, Y8, Y8
+	VPADDD      Y4, Y8, Y8
+	VPERM2I128  $0x20, Y5, Y3, Y4
+	VPERM2I128  $0x31, Y5, Y3, Y3
+	VPADDD      Y3, Y4, Y4
+	VMOVDQU     -448(R9), Y3
+	VPSLLD      $0x07, Y3, Y3
+	VPADDD      Y3, Y4, Y4
+	VCVTDQ2PS   Y4, Y4
+	VMULPS      -512(R9), Y2, Y2
+	VFMADD231PS Y4, Y2, Y1
+	VMOVDQU     (R8), X2
+	VPBLENDW    $0x02, 32(R8), X2, X2
+	VPBLENDW    $0x04, 64(R8), X2, X2
+	VPBLENDW    $0x08, 96(R8), X2, X2
+	VPBLENDW    $0x10, 128(R8), X2, X2
+	VPBLENDW    $0x20, 160(R8), X2, X2
+	VPBLENDW    $0x40, 192(R8), X2, X2
+	VPBLENDW    $0x80, 224(R8), X2, X2
+	VCVTPH2PS   X2, Y2
+	VMOVDQA     Y6, Y3
+	VMOVDQA     Y8, Y5
+	VMOVDQA     Y2, Y2
+	ADDQ        $+272, R8
+	ADDQ        $+512, R10
+	ADDQ        $+512, R9
+	DECQ        DI
+	JZ          last54
+	CMPQ        DI, $0x01
+	JNE         group53
+	MOVQ        back+72(FP), R11
+	SUBQ        R11, R8
+	JMP         group53
+
+last54:
+	VPERM2I128  $0x20, Y5, Y3, Y4
+	VPERM2I128  $0x31, Y5, Y3, Y3
+	VPADDD      Y3, Y4, Y4
+	VMOVDQU     -448(R9), Y3
+	VPSLLD      $0x07, Y3, Y3
+	VPADDD      Y3, Y4, Y4
+	VCVTDQ2PS   Y4, Y4
+	VMULPS      -512(R9), Y2, Y2
+	VFMADD231PS Y4, Y2, Y1
+	VMOVUPS     Y1, (SP)(BX*1)
+	MOVQ        rowBytes+24(FP), DI
+	ADDQ        DI, AX
+	ADDQ        $0x20, BX
+	CMPQ        BX, $+256
+	JNE         row50
+	VMOVDQU     (SP), Y1
+	VMOVDQU     32(SP), Y2
+	VMOVDQU     64(SP), Y3
+	VMOVDQU     96(SP), Y4
+	VPUNPCKLDQ  Y2, Y1, Y5
+	VPUNPCKHDQ  Y2, Y1, Y1
+	VPUNPCKLDQ  Y4, Y3, Y2
+	VPUNPCKHDQ  Y4, Y3, Y3
+	VPUNPCKLQDQ Y2, Y5, Y4
+	VPUNPCKHQDQ Y2, Y5, Y2
+	VPUNPCKLQDQ Y3, Y1, Y5
+	VPUNPCKHQDQ Y3, Y1, Y1
+	VMOVDQU     128(SP), Y3
+	VMOVDQU     160(SP), Y6
+	VMOVDQU     192(SP), Y7
+	VMOVDQU     224(SP), Y8
+	VPUNPCKLDQ  Y6, Y3, Y9
+	VPUNPCKHDQ  Y6, Y3, Y3
+	VPUNPCKLDQ  Y8, Y7, Y6
+	VPUNPCKHDQ  Y8, Y7, Y7
+	VPUNPCKLQDQ Y6, Y9, Y8
+	VPUNPCKHQDQ Y6, Y9, Y6
+	VPUNPCKLQDQ Y7, Y3, Y9
+	VPUNPCKHQDQ Y7, Y3, Y3
+	VPXOR       Y7, Y7, Y7
+	VPERM2F128  $0x20, Y8, Y4, Y10
+	VADDPS      Y10, Y7, Y7
+	VPERM2F128  $0x20, Y6, Y2, Y10
+	VADDPS      Y10, Y7, Y7
+	VPERM2F128  $0x20, Y9, Y5, Y10
+	VADDPS      Y10, Y7, Y7
+	VPERM2F128  $0x20, Y3, Y1, Y10
+	VADDPS      Y10, Y7, Y7
+	VPERM2F128  $0x31, Y8, Y4, Y4
+	VADDPS      Y4, Y7, Y7
+	VPERM2F128  $0x31, Y6, Y2, Y2
+	VADDPS      Y2, Y7, Y7
+	VPERM2F128  $0x31, Y9, Y5, Y2
+	VADDPS      Y2, Y7, Y7
+	VPERM2F128  $0x31, Y3, Y1, Y1
+	VADDPS      Y1, Y7, Y7
+	VMOVUPS     Y7, (CX)
+	ADDQ        $0x20, CX
+	DECQ        DX
+	JNZ         octet49
+	VZEROUPPER
+	RET
+
+DATA signBit<>+0(SB)/8, $0x8080808080808080
+DATA signBit<>+8(SB)/8, $0x8080808080808080
+DATA signBit<>+16(SB)/8, $0x8080808080808080
+DATA signBit<>+24(SB)/8, $0x8080808080808080
+GLOBL signBit<>(SB), RODATA|NOPTR, $32
+
+// func dotQ8_0x2VL(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
+TEXT ·dotQ8_0x2VL(SB), $512-80
+	MOVQ    w+16(FP), AX
+	MOVQ    out+0(FP), CX
+	MOVQ    octets+32(FP), DX
+	MOVQ    stride+56(FP), DI
+	VMOVDQU signBit<>+0(SB), Y0
+	MOVQ    AX, SI
+
+octet55:
+	XORQ BX, BX
+
+row56:
+	LEAQ 65536(AX), R8
+
+touch57:
+	CMPQ       SI, R8
+	JGE        touched58
+	PREFETCHT0 (SI)
+	ADDQ       $+4096, SI
+	JMP        touch57
+
+touched58:
+	MOVQ  AX, R9
+	MOVQ  blocks+40(FP), R11
+	MOVQ  lanes+48(FP), R10
+	MOVQ  n+64(FP), R8
+	VPXOR Y1, Y1, Y1
+	VPXOR Y2, Y2, Y2
+
+group59:
+	PREFETCHT0  4096(R9)
+	PREFETCHT0  4160(R9)
+	PREFETCHT0  4224(R9)
+	PREFETCHT0  4288(R9)
+	PREFETCHT0  4352(R9)
+	VPXOR       2(R9), Y0, Y3
+	VPXOR       Y4, Y4, Y4
+	VPDPBUSD    (R11), Y3, Y4
+	VPXOR       Y5, Y5, Y5
+	VPDPBUSD    (R11)(DI*1), Y3, Y5
+	VPXOR       36(R9), Y0, Y3
+	VPXOR       Y6, Y6, Y6
+	VPDPBUSD    64(R11), Y3, Y6
+	VPXOR       Y7, Y7, Y7
+	VPDPBUSD    64(R11)(DI*1), Y3, Y7
+	VSHUFPS     $0xdd, Y6, Y4, Y3
+	VSHUFPS     $0x88, Y6, Y4, Y4
+	VPADDD      Y3, Y4, Y4
+	VSHUFPS     $0xdd, Y7, Y5, Y3
+	VSHUFPS     $0x88, Y7, Y5, Y5
+	VPADDD      Y3, Y5, Y5
+	VPXOR       70(R9), Y0, Y3
+	VPXOR       Y6, Y6, Y6
+	VPDPBUSD    128(R11), Y3, Y6
+	VPXOR       Y7, Y7, Y7
+	VPDPBUSD    128(R11)(DI*1), Y3, Y7
+	VPXOR       104(R9), Y0, Y3
+	VPXOR       Y8, Y8, Y8
+	VPDPBUSD    192(R11), Y3, Y8
+	VPXOR       Y9, Y9, Y9
+	VPDPBUSD    192(R11)(DI*1), Y3, Y9
+	VSHUFPS     $0xdd, Y8, Y6, Y3
+	VSHUFPS     $0x88, Y8, Y6, Y6
+	VPADDD      Y3, Y6, Y6
+	VSHUFPS     $0xdd, Y9, Y7, Y3
+	VSHUFPS     $0x88, Y9, Y7, Y7
+	VPADDD      Y3, Y7, Y7
+	VPXOR       138(R9), Y0, Y3
+	VPXOR       Y8, Y8, Y8
+	VPDPBUSD    256(R11), Y3, Y8
+	VPXOR       Y9, Y9, Y9
+	VPDPBUSD    256(R11)(DI*1), Y3, Y9
+	VPXOR       172(R9), Y0, Y3
+	VPXOR       Y10, Y10, Y10
+	VPDPBUSD    320(R11), Y3, Y10
+	VPXOR       Y11, Y11, Y11
+	VPDPBUSD    320(R11)(DI*1), Y3, Y11
+	VSHUFPS     $0xdd, Y10, Y8, Y3
+	VSHUFPS     $0x88, Y10, Y8, Y8
+	VPADDD      Y3, Y8, Y8
+	VSHUFPS     $0xdd, Y11, Y9, Y3
+	VSHUFPS     $0x88, Y11, Y9, Y9
+	VPADDD      Y3, Y9, Y9
+	VPXOR       206(R9), Y0, Y3
+	VPXOR       Y10, Y10, Y10
+	VPDPBUSD    384(R11), Y3, Y10
+	VPXOR       Y11, Y11, Y11
+	VPDPBUSD    384(R11)(DI*1), Y3, Y11
+	VPXOR       240(R9), Y0, Y3
+	VPXOR       Y12, Y12, Y12
+	VPDPBUSD    448(R11), Y3, Y12
+	VPXOR       Y13, Y13, Y13
+	VPDPBUSD    448(R11)(DI*1), Y3, Y13
+	VSHUFPS     $0xdd, Y12, Y10, Y3
+	VSHUFPS     $0x88, Y12, Y10, Y10
+	VPADDD      Y3, Y10, Y10
+	VSHUFPS     $0xdd, Y13, Y11, Y3
+	VSHUFPS     $0x88, Y13, Y11, Y11
+	VPADDD      Y3, Y11, Y11
+	VSHUFPS     $0xdd, Y6, Y4, Y3
+	VSHUFPS     $0x88, Y6, Y4, Y4
+	VPADDD      Y3, Y4, Y4
+	VSHUFPS     $0xdd, Y10, Y8, Y3
+	VSHUFPS     $0x88, Y10, Y8, Y8
+	VPADDD      Y3, Y8, Y8
+	VSHUFPS     $0xdd, Y7, Y5, Y3
+	VSHUFPS     $0x88, Y7, Y5, Y5
+	VPADDD      Y3, Y5, Y5
+	VSHUFPS     $0xdd, Y11, Y9, Y3
+	VSHUFPS     $0x88, Y11, Y9, Y9
+	VPADDD      Y3, Y9, Y9
+	VMOVDQU     (R9), X3
+	VPBLENDW    $0x02, 32(R9), X3, X3
+	VPBLENDW    $0x04, 64(R9), X3, X3
+	VPBLENDW    $0x08, 96(R9), X3, X3
+	VPBLENDW    $0x10, 128(R9), X3, X3
+	VPBLENDW    $0x20, 160(R9), X3, X3
+	VPBLENDW    $0x40, 192(R9), X3, X3
+	VPBLENDW    $0x80, 224(R9), X3, X3
+	VCVTPH2PS   X3, Y3
+	VPERM2I128  $0x20, Y8, Y4, Y6
+	VPERM2I128  $0x31, Y8, Y4, Y4
+	VPADDD      Y4, Y6, Y6
+	VMOVDQU     64(R10), Y4
+	VPSLLD      $0x07, Y4, Y4
+	VPADDD      Y4, Y6, Y6
+	VCVTDQ2PS   Y6, Y6
+	VMULPS      (R10), Y3, Y4
+	VFMADD231PS Y6, Y4, Y1
+	VPERM2I128  $0x20, Y9, Y5, Y4
+	VPERM2I128  $0x31, Y9, Y5, Y5
+	VPADDD      Y5, Y4, Y4
+	VMOVDQU     64(R10)(DI*1), Y5
+	VPSLLD      $0x07, Y5, Y5
+	VPADDD      Y5, Y4, Y4
+	VCVTDQ2PS   Y4, Y4
+	VMULPS      (R10)(DI*1), Y3, Y3
+	VFMADD231PS Y4, Y3, Y2
+	ADDQ        $+272, R9
+	ADDQ        $+512, R11
+	ADDQ        $+512, R10
+	DECQ        R8
+	JZ          done60
+	CMPQ        R8, $0x01
+	JNE         group59
+	MOVQ        back+72(FP), R12
+	SUBQ        R12, R9
+	JMP         group59
+
+done60:
+	VMOVUPS     Y1, (SP)(BX*1)
+	VMOVUPS     Y2, 256(SP)(BX*1)
+	MOVQ        rowBytes+24(FP), R8
+	ADDQ        R8, AX
+	ADDQ        $0x20, BX
+	CMPQ        BX, $+256
+	JNE         row56
+	VMOVDQU     (SP), Y1
+	VMOVDQU     32(SP), Y2
+	VMOVDQU     64(SP), Y3
+	VMOVDQU     96(SP), Y4
+	VPUNPCKLDQ  Y2, Y1, Y5
+	VPUNPCKHDQ  Y2, Y1, Y1
+	VPUNPCKLDQ  Y4, Y3, Y2
+	VPUNPCKHDQ  Y4, Y3, Y3
+	VPUNPCKLQDQ Y2, Y5, Y4
+	VPUNPCKHQDQ Y2, Y5, Y2
+	VPUNPCKLQDQ Y3, Y1, Y5
+	VPUNPCKHQDQ Y3, Y1, Y1
+	VMOVDQU     128(SP), Y3
+	VMOVDQU     160(SP), Y6
+	VMOVDQU     192(SP), Y7
+	VMOVDQU     224(SP), Y8
+	VPUNPCKLDQ  Y6, Y3, Y9
+	VPUNPCKHDQ  Y6, Y3, Y3
+	VPUNPCKLDQ  Y8, Y7, Y6
+	VPUNPCKHDQ  Y8, Y7, Y7
+	VPUNPCKLQDQ Y6, Y9, Y8
+	VPUNPCKHQDQ Y6, Y9, Y6
+	VPUNPCKLQDQ Y7, Y3, Y9
+	VPUNPCKHQDQ Y7, Y3, Y3
+	VPXOR       Y7, Y7, Y7
+	VPERM2F128  $0x20, Y8, Y4, Y10
+	VADDPS      Y10, Y7, Y7
+	VPERM2F128  $0x20, Y6, Y2, Y10
+	VADDPS      Y10, Y7, Y7
+	VPERM2F128  $0x20, Y9, Y5, Y10
+	VADDPS      Y10, Y7, Y7
+	VPERM2F128  $0x20, Y3, Y1, Y10
+	VADDPS      Y10, Y7, Y7
+	VPERM2F128  $0x31, Y8, Y4, Y4
+	VADDPS      Y4, Y7, Y7
+	VPERM2F128  $0x31, Y6, Y2, Y2
+	VADDPS      Y2, Y7, Y7
+	VPERM2F128  $0x31, Y9, Y5, Y2
+	VADDPS      Y2, Y7, Y7
+	VPERM2F128  $0x31, Y3, Y1, Y1
+	VADDPS      Y1, Y7, Y7
+	VMOVUPS     Y7, (CX)
+	MOVQ        ldo+8(FP), BX
+	VMOVDQU     256(SP), Y1
+	VMOVDQU     288(SP), Y2
+	VMOVDQU     320(SP), Y3
+	VMOVDQU     352(SP), Y4
+	VPUNPCKLDQ  Y2, Y1, Y5
+	VPUNPCKHDQ  Y2, Y1, Y1
+	VPUNPCKLDQ  Y4, Y3, Y2
+	VPUNPCKHDQ  Y4, Y3, Y3
+	VPUNPCKLQDQ Y2, Y5, Y4
+	VPUNPCKHQDQ Y2, Y5, Y2
+	VPUNPCKLQDQ Y3, Y1, Y5
+	VPUNPCKHQDQ Y3, Y1, Y1
+	VMOVDQU     384(SP), Y3
+	VMOVDQU     416(SP), Y6
+	VMOVDQU     448(SP), Y7
+	VMOVDQU     480(SP), Y8
+	VPUNPCKLDQ  Y6, Y3, Y9
+	VPUNPCKHDQ  Y6, Y3, Y3
+	VPUNPCKLDQ  Y8, Y7, Y6
+	VPUNPCKHDQ  Y8, Y7, Y7
+	VPUNPCKLQDQ Y6, Y9, Y8
+	VPUNPCKHQDQ Y6, Y9, Y6
+	VPUNPCKLQDQ Y7, Y3, Y9
+	VPUNPCKHQDQ Y7, Y3, Y3
+	VPXOR       Y7, Y7, Y7
+	VPERM2F128  $0x20, Y8, Y4, Y10
+	VADDPS      Y10, Y7, Y7
+	VPERM2F128  $0x20, Y6, Y2, Y10
+	VADDPS      Y10, Y7, Y7
+	VPERM2F128  $0x20, Y9, Y5, Y10
+	VADDPS      Y10, Y7, Y7
+	VPERM2F128  $0x20, Y3, Y1, Y10
+	VADDPS      Y10, Y7, Y7
+	VPERM2F128  $0x31, Y8, Y4, Y4
+	VADDPS      Y4, Y7, Y7
+	VPERM2F128  $0x31, Y6, Y2, Y2
+	VADDPS      Y2, Y7, Y7
+	VPERM2F128  $0x31, Y9, Y5, Y2
+	VADDPS      Y2, Y7, Y7
+	VPERM2F128  $0x31, Y3, Y1, Y1
+	VADDPS      Y1, Y7, Y7
+	VMOVUPS     Y7, (CX)(BX*4)
+	ADDQ        $0x20, CX
+	DECQ        DX
+	JNZ         octet55
 	VZEROUPPER
 	RET

@@ -20,21 +20,18 @@ octet1:
 row2:
 	LEAQ 65536(AX), DI
 
-touch6:
+touch3:
 	CMPQ       SI, DI
-	JGE        touched7
+	JGE        touched4
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch6
+	JMP        touch3
 
-touched7:
-	MOVQ  AX, R8
-	MOVQ  blocks+40(FP), R9
-	MOVQ  lanes+48(FP), R10
-	MOVQ  n+64(FP), DI
-	VPXOR Y2, Y2, Y2
-
-group3:
+touched4:
+	MOVQ         AX, R8
+	MOVQ         lanes+48(FP), R9
+	MOVQ         n+64(FP), DI
+	VPXOR        Y2, Y2, Y2
 	PREFETCHT0   4096(R8)
 	PREFETCHT0   4160(R8)
 	PREFETCHT0   4224(R8)
@@ -46,8 +43,8 @@ group3:
 	VPSHUFB      Y3, Y1, Y3
 	VPSHUFB      Y4, Y1, Y4
 	VPXOR        Y5, Y5, Y5
-	VPDPBUSD     256(R10), Y3, Y5
-	VPDPBUSD     288(R10), Y4, Y5
+	VPDPBUSD     256(R9), Y3, Y5
+	VPDPBUSD     288(R9), Y4, Y5
 	VMOVDQU      20(R8), X3
 	VINSERTI128  $0x01, 92(R8), Y3, Y3
 	VPSRLW       $0x04, Y3, Y4
@@ -56,9 +53,11 @@ group3:
 	VPSHUFB      Y3, Y1, Y3
 	VPSHUFB      Y4, Y1, Y4
 	VPXOR        Y6, Y6, Y6
-	VPDPBUSD     320(R10), Y3, Y6
-	VPDPBUSD     352(R10), Y4, Y6
-	VPHADDD      Y6, Y5, Y5
+	VPDPBUSD     320(R9), Y3, Y6
+	VPDPBUSD     352(R9), Y4, Y6
+	VSHUFPS      $0xdd, Y6, Y5, Y3
+	VSHUFPS      $0x88, Y6, Y5, Y5
+	VPADDD       Y3, Y5, Y5
 	VMOVDQU      38(R8), X3
 	VINSERTI128  $0x01, 110(R8), Y3, Y3
 	VPSRLW       $0x04, Y3, Y4
@@ -67,8 +66,8 @@ group3:
 	VPSHUFB      Y3, Y1, Y3
 	VPSHUFB      Y4, Y1, Y4
 	VPXOR        Y6, Y6, Y6
-	VPDPBUSD     384(R10), Y3, Y6
-	VPDPBUSD     416(R10), Y4, Y6
+	VPDPBUSD     384(R9), Y3, Y6
+	VPDPBUSD     416(R9), Y4, Y6
 	VMOVDQU      56(R8), X3
 	VINSERTI128  $0x01, 128(R8), Y3, Y3
 	VPSRLW       $0x04, Y3, Y4
@@ -77,48 +76,116 @@ group3:
 	VPSHUFB      Y3, Y1, Y3
 	VPSHUFB      Y4, Y1, Y4
 	VPXOR        Y7, Y7, Y7
-	VPDPBUSD     448(R10), Y3, Y7
-	VPDPBUSD     480(R10), Y4, Y7
-	VPHADDD      Y7, Y6, Y6
-	VPHADDD      Y6, Y5, Y5
-	VPBROADCASTD (R8), Y3
-	VPBROADCASTD 18(R8), Y4
-	VPBLENDD     $0x02, Y4, Y3, Y3
-	VPBROADCASTD 36(R8), Y4
-	VPBLENDD     $0x04, Y4, Y3, Y3
-	VPBROADCASTD 54(R8), Y4
-	VPBLENDD     $0x08, Y4, Y3, Y3
-	VPBROADCASTD 72(R8), Y4
-	VPBLENDD     $0x10, Y4, Y3, Y3
-	VPBROADCASTD 90(R8), Y4
-	VPBLENDD     $0x20, Y4, Y3, Y3
-	VPBROADCASTD 108(R8), Y4
-	VPBLENDD     $0x40, Y4, Y3, Y3
-	VPBROADCASTD 126(R8), Y4
-	VPBLENDD     $0x80, Y4, Y3, Y3
-	VPXOR        Y4, Y4, Y4
-	VPBLENDW     $0xaa, Y4, Y3, Y3
-	VPACKUSDW    Y3, Y3, Y3
-	VPERMQ       $0xd8, Y3, Y3
+	VPDPBUSD     448(R9), Y3, Y7
+	VPDPBUSD     480(R9), Y4, Y7
+	VSHUFPS      $0xdd, Y7, Y6, Y3
+	VSHUFPS      $0x88, Y7, Y6, Y6
+	VPADDD       Y3, Y6, Y6
+	VMOVDQU      (R8), Y3
+	VPBLENDW     $0x0c, 32(R8), Y3, Y3
+	VPBLENDW     $0x30, 64(R8), Y3, Y3
+	VPBLENDW     $0xc0, 96(R8), Y3, Y3
+	VEXTRACTI128 $0x01, Y3, X4
+	VPBLENDW     $0xaa, X4, X3, X3
 	VCVTPH2PS    X3, Y3
-	VMOVDQU      64(R10), Y4
+	ADDQ         $+144, R8
+	ADDQ         $+512, R9
+	DECQ         DI
+	JZ           last6
+	CMPQ         DI, $0x01
+	JNE          group5
+	MOVQ         back+72(FP), R10
+	SUBQ         R10, R8
+
+group5:
+	PREFETCHT0   4096(R8)
+	PREFETCHT0   4160(R8)
+	PREFETCHT0   4224(R8)
+	VMOVDQU      2(R8), X4
+	VINSERTI128  $0x01, 74(R8), Y4, Y4
+	VPSRLW       $0x04, Y4, Y7
+	VPAND        Y0, Y4, Y4
+	VPAND        Y0, Y7, Y7
+	VPSHUFB      Y4, Y1, Y4
+	VPSHUFB      Y7, Y1, Y7
+	VPXOR        Y8, Y8, Y8
+	VPDPBUSD     256(R9), Y4, Y8
+	VPDPBUSD     288(R9), Y7, Y8
+	VMOVDQU      20(R8), X4
+	VINSERTI128  $0x01, 92(R8), Y4, Y4
+	VPSRLW       $0x04, Y4, Y7
+	VPAND        Y0, Y4, Y4
+	VPAND        Y0, Y7, Y7
+	VPSHUFB      Y4, Y1, Y4
+	VPSHUFB      Y7, Y1, Y7
+	VPXOR        Y9, Y9, Y9
+	VPDPBUSD     320(R9), Y4, Y9
+	VPDPBUSD     352(R9), Y7, Y9
+	VSHUFPS      $0xdd, Y9, Y8, Y4
+	VSHUFPS      $0x88, Y9, Y8, Y8
+	VPADDD       Y4, Y8, Y8
+	VMOVDQU      38(R8), X4
+	VINSERTI128  $0x01, 110(R8), Y4, Y4
+	VPSRLW       $0x04, Y4, Y7
+	VPAND        Y0, Y4, Y4
+	VPAND        Y0, Y7, Y7
+	VPSHUFB      Y4, Y1, Y4
+	VPSHUFB      Y7, Y1, Y7
+	VPXOR        Y9, Y9, Y9
+	VPDPBUSD     384(R9), Y4, Y9
+	VPDPBUSD     416(R9), Y7, Y9
+	VMOVDQU      56(R8), X4
+	VINSERTI128  $0x01, 128(R8), Y4, Y4
+	VPSRLW       $0x04, Y4, Y7
+	VPAND        Y0, Y4, Y4
+	VPAND        Y0, Y7, Y7
+	VPSHUFB      Y4, Y1, Y4
+	VPSHUFB      Y7, Y1, Y7
+	VPXOR        Y10, Y10, Y10
+	VPDPBUSD     448(R9), Y4, Y10
+	VPDPBUSD     480(R9), Y7, Y10
+	VSHUFPS      $0xdd, Y10, Y9, Y4
+	VSHUFPS      $0x88, Y10, Y9, Y9
+	VPADDD       Y4, Y9, Y9
+	VSHUFPS      $0xdd, Y6, Y5, Y4
+	VSHUFPS      $0x88, Y6, Y5, Y5
+	VPADDD       Y4, Y5, Y5
+	VMOVDQU      -448(R9), Y4
 	VPSLLD       $0x07, Y4, Y4
 	VPADDD       Y4, Y5, Y5
 	VCVTDQ2PS    Y5, Y5
-	VMULPS       (R10), Y3, Y3
+	VMULPS       -512(R9), Y3, Y3
 	VFMADD231PS  Y5, Y3, Y2
+	VMOVDQU      (R8), Y3
+	VPBLENDW     $0x0c, 32(R8), Y3, Y3
+	VPBLENDW     $0x30, 64(R8), Y3, Y3
+	VPBLENDW     $0xc0, 96(R8), Y3, Y3
+	VEXTRACTI128 $0x01, Y3, X4
+	VPBLENDW     $0xaa, X4, X3, X3
+	VCVTPH2PS    X3, Y3
+	VMOVDQA      Y8, Y5
+	VMOVDQA      Y9, Y6
+	VMOVDQA      Y3, Y3
 	ADDQ         $+144, R8
 	ADDQ         $+512, R9
-	ADDQ         $+512, R10
 	DECQ         DI
-	JZ           done5
+	JZ           last6
 	CMPQ         DI, $0x01
-	JNE          group3
-	MOVQ         back+72(FP), R11
-	SUBQ         R11, R8
-	JMP          group3
+	JNE          group5
+	MOVQ         back+72(FP), R10
+	SUBQ         R10, R8
+	JMP          group5
 
-done5:
+last6:
+	VSHUFPS     $0xdd, Y6, Y5, Y4
+	VSHUFPS     $0x88, Y6, Y5, Y5
+	VPADDD      Y4, Y5, Y5
+	VMOVDQU     -448(R9), Y4
+	VPSLLD      $0x07, Y4, Y4
+	VPADDD      Y4, Y5, Y5
+	VCVTDQ2PS   Y5, Y5
+	VMULPS      -512(R9), Y3, Y3
+	VFMADD231PS Y5, Y3, Y2
 	VMOVUPS     Y2, (SP)(BX*1)
 	MOVQ        rowBytes+24(FP), DI
 	ADDQ        DI, AX
@@ -193,31 +260,30 @@ TEXT ·dotIQ4_NLx2VL(SB), $512-80
 	MOVQ    octets+32(FP), DX
 	MOVQ    stride+56(FP), DI
 	VMOVDQU nibbleMask<>+0(SB), Y0
-	VMOVDQU tableIQ4UnsignedUnsigned<>+0(SB), Y1
+	VMOVDQU tableIQ4Unsigned<>+0(SB), Y1
 	MOVQ    AX, SI
 
-octet8:
+octet7:
 	XORQ BX, BX
 
-row9:
+row8:
 	LEAQ 65536(AX), R8
 
-touch13:
+touch9:
 	CMPQ       SI, R8
-	JGE        touched14
+	JGE        touched10
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch13
+	JMP        touch9
 
-touched14:
+touched10:
 	MOVQ  AX, R9
-	MOVQ  blocks+40(FP), R10
-	MOVQ  lanes+48(FP), R11
+	MOVQ  lanes+48(FP), R10
 	MOVQ  n+64(FP), R8
 	VPXOR Y2, Y2, Y2
 	VPXOR Y3, Y3, Y3
 
-group10:
+group11:
 	PREFETCHT0   4096(R9)
 	PREFETCHT0   4160(R9)
 	PREFETCHT0   4224(R9)
@@ -229,11 +295,11 @@ group10:
 	VPSHUFB      Y4, Y1, Y4
 	VPSHUFB      Y5, Y1, Y5
 	VPXOR        Y6, Y6, Y6
-	VPDPBUSD     256(R11), Y4, Y6
-	VPDPBUSD     288(R11), Y5, Y6
+	VPDPBUSD     256(R10), Y4, Y6
+	VPDPBUSD     288(R10), Y5, Y6
 	VPXOR        Y7, Y7, Y7
-	VPDPBUSD     256(R11)(DI*1), Y4, Y7
-	VPDPBUSD     288(R11)(DI*1), Y5, Y7
+	VPDPBUSD     256(R10)(DI*1), Y4, Y7
+	VPDPBUSD     288(R10)(DI*1), Y5, Y7
 	VMOVDQU      20(R9), X4
 	VINSERTI128  $0x01, 92(R9), Y4, Y4
 	VPSRLW       $0x04, Y4, Y5
@@ -242,13 +308,17 @@ group10:
 	VPSHUFB      Y4, Y1, Y4
 	VPSHUFB      Y5, Y1, Y5
 	VPXOR        Y8, Y8, Y8
-	VPDPBUSD     320(R11), Y4, Y8
-	VPDPBUSD     352(R11), Y5, Y8
+	VPDPBUSD     320(R10), Y4, Y8
+	VPDPBUSD     352(R10), Y5, Y8
 	VPXOR        Y9, Y9, Y9
-	VPDPBUSD     320(R11)(DI*1), Y4, Y9
-	VPDPBUSD     352(R11)(DI*1), Y5, Y9
-	VPHADDD      Y8, Y6, Y6
-	VPHADDD      Y9, Y7, Y7
+	VPDPBUSD     320(R10)(DI*1), Y4, Y9
+	VPDPBUSD     352(R10)(DI*1), Y5, Y9
+	VSHUFPS      $0xdd, Y8, Y6, Y4
+	VSHUFPS      $0x88, Y8, Y6, Y6
+	VPADDD       Y4, Y6, Y6
+	VSHUFPS      $0xdd, Y9, Y7, Y4
+	VSHUFPS      $0x88, Y9, Y7, Y7
+	VPADDD       Y4, Y7, Y7
 	VMOVDQU      38(R9), X4
 	VINSERTI128  $0x01, 110(R9), Y4, Y4
 	VPSRLW       $0x04, Y4, Y5
@@ -257,11 +327,11 @@ group10:
 	VPSHUFB      Y4, Y1, Y4
 	VPSHUFB      Y5, Y1, Y5
 	VPXOR        Y8, Y8, Y8
-	VPDPBUSD     384(R11), Y4, Y8
-	VPDPBUSD     416(R11), Y5, Y8
+	VPDPBUSD     384(R10), Y4, Y8
+	VPDPBUSD     416(R10), Y5, Y8
 	VPXOR        Y9, Y9, Y9
-	VPDPBUSD     384(R11)(DI*1), Y4, Y9
-	VPDPBUSD     416(R11)(DI*1), Y5, Y9
+	VPDPBUSD     384(R10)(DI*1), Y4, Y9
+	VPDPBUSD     416(R10)(DI*1), Y5, Y9
 	VMOVDQU      56(R9), X4
 	VINSERTI128  $0x01, 128(R9), Y4, Y4
 	VPSRLW       $0x04, Y4, Y5
@@ -270,57 +340,51 @@ group10:
 	VPSHUFB      Y4, Y1, Y4
 	VPSHUFB      Y5, Y1, Y5
 	VPXOR        Y10, Y10, Y10
-	VPDPBUSD     448(R11), Y4, Y10
-	VPDPBUSD     480(R11), Y5, Y10
+	VPDPBUSD     448(R10), Y4, Y10
+	VPDPBUSD     480(R10), Y5, Y10
 	VPXOR        Y11, Y11, Y11
-	VPDPBUSD     448(R11)(DI*1), Y4, Y11
-	VPDPBUSD     480(R11)(DI*1), Y5, Y11
-	VPHADDD      Y10, Y8, Y8
-	VPHADDD      Y11, Y9, Y9
-	VPHADDD      Y8, Y6, Y6
-	VPHADDD      Y9, Y7, Y7
-	VPBROADCASTD (R9), Y4
-	VPBROADCASTD 18(R9), Y5
-	VPBLENDD     $0x02, Y5, Y4, Y4
-	VPBROADCASTD 36(R9), Y5
-	VPBLENDD     $0x04, Y5, Y4, Y4
-	VPBROADCASTD 54(R9), Y5
-	VPBLENDD     $0x08, Y5, Y4, Y4
-	VPBROADCASTD 72(R9), Y5
-	VPBLENDD     $0x10, Y5, Y4, Y4
-	VPBROADCASTD 90(R9), Y5
-	VPBLENDD     $0x20, Y5, Y4, Y4
-	VPBROADCASTD 108(R9), Y5
-	VPBLENDD     $0x40, Y5, Y4, Y4
-	VPBROADCASTD 126(R9), Y5
-	VPBLENDD     $0x80, Y5, Y4, Y4
-	VPXOR        Y5, Y5, Y5
-	VPBLENDW     $0xaa, Y5, Y4, Y4
-	VPACKUSDW    Y4, Y4, Y4
-	VPERMQ       $0xd8, Y4, Y4
+	VPDPBUSD     448(R10)(DI*1), Y4, Y11
+	VPDPBUSD     480(R10)(DI*1), Y5, Y11
+	VSHUFPS      $0xdd, Y10, Y8, Y4
+	VSHUFPS      $0x88, Y10, Y8, Y8
+	VPADDD       Y4, Y8, Y8
+	VSHUFPS      $0xdd, Y11, Y9, Y4
+	VSHUFPS      $0x88, Y11, Y9, Y9
+	VPADDD       Y4, Y9, Y9
+	VMOVDQU      (R9), Y4
+	VPBLENDW     $0x0c, 32(R9), Y4, Y4
+	VPBLENDW     $0x30, 64(R9), Y4, Y4
+	VPBLENDW     $0xc0, 96(R9), Y4, Y4
+	VEXTRACTI128 $0x01, Y4, X5
+	VPBLENDW     $0xaa, X5, X4, X4
 	VCVTPH2PS    X4, Y4
-	VMOVDQU      64(R11), Y5
+	VSHUFPS      $0xdd, Y8, Y6, Y5
+	VSHUFPS      $0x88, Y8, Y6, Y6
+	VPADDD       Y5, Y6, Y6
+	VMOVDQU      64(R10), Y5
 	VPSLLD       $0x07, Y5, Y5
 	VPADDD       Y5, Y6, Y6
 	VCVTDQ2PS    Y6, Y6
-	VMULPS       (R11), Y4, Y5
+	VMULPS       (R10), Y4, Y5
 	VFMADD231PS  Y6, Y5, Y2
-	VMOVDQU      64(R11)(DI*1), Y5
+	VSHUFPS      $0xdd, Y9, Y7, Y5
+	VSHUFPS      $0x88, Y9, Y7, Y7
+	VPADDD       Y5, Y7, Y7
+	VMOVDQU      64(R10)(DI*1), Y5
 	VPSLLD       $0x07, Y5, Y5
 	VPADDD       Y5, Y7, Y7
 	VCVTDQ2PS    Y7, Y7
-	VMULPS       (R11)(DI*1), Y4, Y4
+	VMULPS       (R10)(DI*1), Y4, Y4
 	VFMADD231PS  Y7, Y4, Y3
 	ADDQ         $+144, R9
 	ADDQ         $+512, R10
-	ADDQ         $+512, R11
 	DECQ         R8
 	JZ           done12
 	CMPQ         R8, $0x01
-	JNE          group10
-	MOVQ         back+72(FP), R12
-	SUBQ         R12, R9
-	JMP          group10
+	JNE          group11
+	MOVQ         back+72(FP), R11
+	SUBQ         R11, R9
+	JMP          group11
 
 done12:
 	VMOVUPS     Y2, (SP)(BX*1)
@@ -329,7 +393,7 @@ done12:
 	ADDQ        R8, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row9
+	JNE         row8
 	VMOVDQU     (SP), Y2
 	VMOVDQU     32(SP), Y3
 	VMOVDQU     64(SP), Y4
@@ -417,188 +481,250 @@ done12:
 	VMOVUPS     Y8, (CX)(BX*4)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet8
+	JNZ         octet7
 	VZEROUPPER
 	RET
 
-DATA tableIQ4UnsignedUnsigned<>+0(SB)/8, $0x766a5d4f3f2d1801
-DATA tableIQ4UnsignedUnsigned<>+8(SB)/8, $0xf1d9c5b5a6998d81
-DATA tableIQ4UnsignedUnsigned<>+16(SB)/8, $0x766a5d4f3f2d1801
-DATA tableIQ4UnsignedUnsigned<>+24(SB)/8, $0xf1d9c5b5a6998d81
-GLOBL tableIQ4UnsignedUnsigned<>(SB), RODATA|NOPTR, $32
-
 // func dotMXFP4x1VL(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
-// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, FMA3, MMX+
+// Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, FMA3, MMX+
 TEXT ·dotMXFP4x1VL(SB), $256-80
-	MOVQ    w+16(FP), AX
-	MOVQ    out+0(FP), CX
-	MOVQ    octets+32(FP), DX
-	VMOVDQU nibbleMask<>+0(SB), Y0
-	VMOVDQU tableFP4<>+0(SB), Y1
-	VMOVDQU onesWords<>+0(SB), Y2
-	MOVQ    AX, SI
+	MOVQ      w+16(FP), AX
+	MOVQ      out+0(FP), CX
+	MOVQ      octets+32(FP), DX
+	VMOVDQU   nibbleMask<>+0(SB), Y0
+	VMOVDQU   tableFP4<>+0(SB), Y1
+	VMOVDQU32 onesWords<>+0(SB), Y16
+	MOVQ      AX, SI
 
-octet15:
+octet13:
 	XORQ BX, BX
 
-row16:
+row14:
 	LEAQ 65536(AX), DI
 
-touch20:
+touch15:
 	CMPQ       SI, DI
-	JGE        touched21
+	JGE        touched16
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch20
+	JMP        touch15
 
-touched21:
-	MOVQ  AX, R8
-	MOVQ  blocks+40(FP), R9
-	MOVQ  lanes+48(FP), R10
-	MOVQ  n+64(FP), DI
-	VPXOR Y3, Y3, Y3
+touched16:
+	MOVQ        AX, R8
+	MOVQ        lanes+48(FP), R9
+	MOVQ        n+64(FP), DI
+	VPXOR       Y2, Y2, Y2
+	PREFETCHT0  4096(R8)
+	PREFETCHT0  4160(R8)
+	PREFETCHT0  4224(R8)
+	VMOVDQU     1(R8), X3
+	VINSERTI128 $0x01, 69(R8), Y3, Y3
+	VPSRLW      $0x04, Y3, Y4
+	VPAND       Y0, Y3, Y3
+	VPAND       Y0, Y4, Y4
+	VPSHUFB     Y3, Y1, Y3
+	VPSHUFB     Y4, Y1, Y4
+	VPXOR       Y5, Y5, Y5
+	VPDPBUSD    256(R9), Y3, Y5
+	VPDPBUSD    288(R9), Y4, Y5
+	VMOVDQU     18(R8), X3
+	VINSERTI128 $0x01, 86(R8), Y3, Y3
+	VPSRLW      $0x04, Y3, Y4
+	VPAND       Y0, Y3, Y3
+	VPAND       Y0, Y4, Y4
+	VPSHUFB     Y3, Y1, Y3
+	VPSHUFB     Y4, Y1, Y4
+	VPXOR       Y6, Y6, Y6
+	VPDPBUSD    320(R9), Y3, Y6
+	VPDPBUSD    352(R9), Y4, Y6
+	VPACKSSDW   Y6, Y5, Y5
+	VPMADDWD    Y16, Y5, Y5
+	VMOVDQU     35(R8), X3
+	VINSERTI128 $0x01, 103(R8), Y3, Y3
+	VPSRLW      $0x04, Y3, Y4
+	VPAND       Y0, Y3, Y3
+	VPAND       Y0, Y4, Y4
+	VPSHUFB     Y3, Y1, Y3
+	VPSHUFB     Y4, Y1, Y4
+	VPXOR       Y6, Y6, Y6
+	VPDPBUSD    384(R9), Y3, Y6
+	VPDPBUSD    416(R9), Y4, Y6
+	VMOVDQU     52(R8), X3
+	VINSERTI128 $0x01, 120(R8), Y3, Y3
+	VPSRLW      $0x04, Y3, Y4
+	VPAND       Y0, Y3, Y3
+	VPAND       Y0, Y4, Y4
+	VPSHUFB     Y3, Y1, Y3
+	VPSHUFB     Y4, Y1, Y4
+	VPXOR       Y7, Y7, Y7
+	VPDPBUSD    448(R9), Y3, Y7
+	VPDPBUSD    480(R9), Y4, Y7
+	VPACKSSDW   Y7, Y6, Y6
+	VPMADDWD    Y16, Y6, Y6
+	VMOVDQU     (R8), Y3
+	VPBLENDD    $0x22, 30(R8), Y3, Y3
+	VPBLENDD    $0x44, 60(R8), Y3, Y3
+	VPBLENDD    $0x88, 90(R8), Y3, Y3
+	VMOVDQU     evenOdd<>+0(SB), Y4
+	VPERMD      Y3, Y4, Y3
+	VPSHUFB     bytesOfPairs<>+0(SB), Y3, Y3
+	VPSLLD      $0x15, Y3, Y4
+	VPSLLD      $0x17, Y3, Y3
+	VPADDD      exponentSmall<>+0(SB), Y4, Y4
+	VPSUBD      exponentOne<>+0(SB), Y3, Y3
+	VPMAXSD     Y4, Y3, Y3
+	ADDQ        $+136, R8
+	ADDQ        $+512, R9
+	DECQ        DI
+	JZ          last18
+	CMPQ        DI, $0x01
+	JNE         group17
+	MOVQ        back+72(FP), R10
+	SUBQ        R10, R8
 
 group17:
-	PREFETCHT0   4096(R8)
-	PREFETCHT0   4160(R8)
-	PREFETCHT0   4224(R8)
-	VMOVDQU      1(R8), X4
-	VINSERTI128  $0x01, 69(R8), Y4, Y4
-	VPSRLW       $0x04, Y4, Y5
-	VPAND        Y0, Y4, Y4
-	VPAND        Y0, Y5, Y5
-	VPSHUFB      Y4, Y1, Y4
-	VPSHUFB      Y5, Y1, Y5
-	VPXOR        Y6, Y6, Y6
-	VPDPBUSD     256(R10), Y4, Y6
-	VPDPBUSD     288(R10), Y5, Y6
-	VMOVDQU      18(R8), X4
-	VINSERTI128  $0x01, 86(R8), Y4, Y4
-	VPSRLW       $0x04, Y4, Y5
-	VPAND        Y0, Y4, Y4
-	VPAND        Y0, Y5, Y5
-	VPSHUFB      Y4, Y1, Y4
-	VPSHUFB      Y5, Y1, Y5
-	VPXOR        Y7, Y7, Y7
-	VPDPBUSD     320(R10), Y4, Y7
-	VPDPBUSD     352(R10), Y5, Y7
-	VPACKSSDW    Y7, Y6, Y6
-	VPMADDWD     Y2, Y6, Y6
-	VMOVDQU      35(R8), X4
-	VINSERTI128  $0x01, 103(R8), Y4, Y4
-	VPSRLW       $0x04, Y4, Y5
-	VPAND        Y0, Y4, Y4
-	VPAND        Y0, Y5, Y5
-	VPSHUFB      Y4, Y1, Y4
-	VPSHUFB      Y5, Y1, Y5
-	VPXOR        Y7, Y7, Y7
-	VPDPBUSD     384(R10), Y4, Y7
-	VPDPBUSD     416(R10), Y5, Y7
-	VMOVDQU      52(R8), X4
-	VINSERTI128  $0x01, 120(R8), Y4, Y4
-	VPSRLW       $0x04, Y4, Y5
-	VPAND        Y0, Y4, Y4
-	VPAND        Y0, Y5, Y5
-	VPSHUFB      Y4, Y1, Y4
-	VPSHUFB      Y5, Y1, Y5
-	VPXOR        Y8, Y8, Y8
-	VPDPBUSD     448(R10), Y4, Y8
-	VPDPBUSD     480(R10), Y5, Y8
-	VPACKSSDW    Y8, Y7, Y7
-	VPMADDWD     Y2, Y7, Y7
-	VPHADDD      Y7, Y6, Y6
-	VPBROADCASTD (R8), Y4
-	VPBROADCASTD 17(R8), Y5
-	VPBLENDD     $0x02, Y5, Y4, Y4
-	VPBROADCASTD 34(R8), Y5
-	VPBLENDD     $0x04, Y5, Y4, Y4
-	VPBROADCASTD 51(R8), Y5
-	VPBLENDD     $0x08, Y5, Y4, Y4
-	VPBROADCASTD 68(R8), Y5
-	VPBLENDD     $0x10, Y5, Y4, Y4
-	VPBROADCASTD 85(R8), Y5
-	VPBLENDD     $0x20, Y5, Y4, Y4
-	VPBROADCASTD 102(R8), Y5
-	VPBLENDD     $0x40, Y5, Y4, Y4
-	VPBROADCASTD 119(R8), Y5
-	VPBLENDD     $0x80, Y5, Y4, Y4
-	VPAND        lowByte<>+0(SB), Y4, Y4
-	VMOVDQU      halfOfMinNormal<>+0(SB), Y5
-	VMOVDQU      dwordOne<>+0(SB), Y8
-	VPSLLVD      Y4, Y5, Y5
-	VPSUBD       Y8, Y4, Y7
-	VPSLLD       $0x17, Y7, Y7
-	VPCMPGTD     Y8, Y4, Y4
-	VBLENDVPS    Y4, Y7, Y5, Y7
-	VMOVDQU      64(R10), Y4
-	VPSLLD       $0x04, Y4, Y4
-	VPADDD       Y4, Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VMULPS       (R10), Y7, Y4
-	VFMADD231PS  Y6, Y4, Y3
-	ADDQ         $+136, R8
-	ADDQ         $+512, R9
-	ADDQ         $+512, R10
-	DECQ         DI
-	JZ           done19
-	CMPQ         DI, $0x01
-	JNE          group17
-	MOVQ         back+72(FP), R11
-	SUBQ         R11, R8
-	JMP          group17
+	PREFETCHT0  4096(R8)
+	PREFETCHT0  4160(R8)
+	PREFETCHT0  4224(R8)
+	VMOVDQU     1(R8), X4
+	VINSERTI128 $0x01, 69(R8), Y4, Y4
+	VPSRLW      $0x04, Y4, Y7
+	VPAND       Y0, Y4, Y4
+	VPAND       Y0, Y7, Y7
+	VPSHUFB     Y4, Y1, Y4
+	VPSHUFB     Y7, Y1, Y7
+	VPXOR       Y8, Y8, Y8
+	VPDPBUSD    256(R9), Y4, Y8
+	VPDPBUSD    288(R9), Y7, Y8
+	VMOVDQU     18(R8), X4
+	VINSERTI128 $0x01, 86(R8), Y4, Y4
+	VPSRLW      $0x04, Y4, Y7
+	VPAND       Y0, Y4, Y4
+	VPAND       Y0, Y7, Y7
+	VPSHUFB     Y4, Y1, Y4
+	VPSHUFB     Y7, Y1, Y7
+	VPXOR       Y9, Y9, Y9
+	VPDPBUSD    320(R9), Y4, Y9
+	VPDPBUSD    352(R9), Y7, Y9
+	VPACKSSDW   Y9, Y8, Y8
+	VPMADDWD    Y16, Y8, Y8
+	VMOVDQU     35(R8), X4
+	VINSERTI128 $0x01, 103(R8), Y4, Y4
+	VPSRLW      $0x04, Y4, Y7
+	VPAND       Y0, Y4, Y4
+	VPAND       Y0, Y7, Y7
+	VPSHUFB     Y4, Y1, Y4
+	VPSHUFB     Y7, Y1, Y7
+	VPXOR       Y9, Y9, Y9
+	VPDPBUSD    384(R9), Y4, Y9
+	VPDPBUSD    416(R9), Y7, Y9
+	VMOVDQU     52(R8), X4
+	VINSERTI128 $0x01, 120(R8), Y4, Y4
+	VPSRLW      $0x04, Y4, Y7
+	VPAND       Y0, Y4, Y4
+	VPAND       Y0, Y7, Y7
+	VPSHUFB     Y4, Y1, Y4
+	VPSHUFB     Y7, Y1, Y7
+	VPXOR       Y10, Y10, Y10
+	VPDPBUSD    448(R9), Y4, Y10
+	VPDPBUSD    480(R9), Y7, Y10
+	VPACKSSDW   Y10, Y9, Y9
+	VPMADDWD    Y16, Y9, Y9
+	VSHUFPS     $0xdd, Y6, Y5, Y4
+	VSHUFPS     $0x88, Y6, Y5, Y5
+	VPADDD      Y4, Y5, Y5
+	VMOVDQU     -448(R9), Y4
+	VPSLLD      $0x04, Y4, Y4
+	VPADDD      Y4, Y5, Y5
+	VCVTDQ2PS   Y5, Y5
+	VMULPS      -512(R9), Y3, Y3
+	VFMADD231PS Y5, Y3, Y2
+	VMOVDQU     (R8), Y3
+	VPBLENDD    $0x22, 30(R8), Y3, Y3
+	VPBLENDD    $0x44, 60(R8), Y3, Y3
+	VPBLENDD    $0x88, 90(R8), Y3, Y3
+	VMOVDQU     evenOdd<>+0(SB), Y4
+	VPERMD      Y3, Y4, Y3
+	VPSHUFB     bytesOfPairs<>+0(SB), Y3, Y3
+	VPSLLD      $0x15, Y3, Y4
+	VPSLLD      $0x17, Y3, Y3
+	VPADDD      exponentSmall<>+0(SB), Y4, Y4
+	VPSUBD      exponentOne<>+0(SB), Y3, Y3
+	VPMAXSD     Y4, Y3, Y3
+	VMOVDQA     Y8, Y5
+	VMOVDQA     Y9, Y6
+	VMOVDQA     Y3, Y3
+	ADDQ        $+136, R8
+	ADDQ        $+512, R9
+	DECQ        DI
+	JZ          last18
+	CMPQ        DI, $0x01
+	JNE         group17
+	MOVQ        back+72(FP), R10
+	SUBQ        R10, R8
+	JMP         group17
 
-done19:
-	VMOVUPS     Y3, (SP)(BX*1)
+last18:
+	VSHUFPS     $0xdd, Y6, Y5, Y4
+	VSHUFPS     $0x88, Y6, Y5, Y5
+	VPADDD      Y4, Y5, Y5
+	VMOVDQU     -448(R9), Y4
+	VPSLLD      $0x04, Y4, Y4
+	VPADDD      Y4, Y5, Y5
+	VCVTDQ2PS   Y5, Y5
+	VMULPS      -512(R9), Y3, Y3
+	VFMADD231PS Y5, Y3, Y2
+	VMOVUPS     Y2, (SP)(BX*1)
 	MOVQ        rowBytes+24(FP), DI
 	ADDQ        DI, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row16
-	VMOVDQU     (SP), Y3
-	VMOVDQU     32(SP), Y4
-	VMOVDQU     64(SP), Y5
-	VMOVDQU     96(SP), Y6
-	VPUNPCKLDQ  Y4, Y3, Y7
-	VPUNPCKHDQ  Y4, Y3, Y3
-	VPUNPCKLDQ  Y6, Y5, Y4
-	VPUNPCKHDQ  Y6, Y5, Y5
-	VPUNPCKLQDQ Y4, Y7, Y6
-	VPUNPCKHQDQ Y4, Y7, Y4
-	VPUNPCKLQDQ Y5, Y3, Y7
-	VPUNPCKHQDQ Y5, Y3, Y3
-	VMOVDQU     128(SP), Y5
-	VMOVDQU     160(SP), Y8
-	VMOVDQU     192(SP), Y9
-	VMOVDQU     224(SP), Y10
-	VPUNPCKLDQ  Y8, Y5, Y11
-	VPUNPCKHDQ  Y8, Y5, Y5
-	VPUNPCKLDQ  Y10, Y9, Y8
-	VPUNPCKHDQ  Y10, Y9, Y9
-	VPUNPCKLQDQ Y8, Y11, Y10
-	VPUNPCKHQDQ Y8, Y11, Y8
-	VPUNPCKLQDQ Y9, Y5, Y11
-	VPUNPCKHQDQ Y9, Y5, Y5
-	VPXOR       Y9, Y9, Y9
-	VPERM2F128  $0x20, Y10, Y6, Y12
-	VADDPS      Y12, Y9, Y9
-	VPERM2F128  $0x20, Y8, Y4, Y12
-	VADDPS      Y12, Y9, Y9
-	VPERM2F128  $0x20, Y11, Y7, Y12
-	VADDPS      Y12, Y9, Y9
-	VPERM2F128  $0x20, Y5, Y3, Y12
-	VADDPS      Y12, Y9, Y9
-	VPERM2F128  $0x31, Y10, Y6, Y6
-	VADDPS      Y6, Y9, Y9
-	VPERM2F128  $0x31, Y8, Y4, Y4
-	VADDPS      Y4, Y9, Y9
-	VPERM2F128  $0x31, Y11, Y7, Y4
-	VADDPS      Y4, Y9, Y9
-	VPERM2F128  $0x31, Y5, Y3, Y3
-	VADDPS      Y3, Y9, Y9
-	VMOVUPS     Y9, (CX)
+	JNE         row14
+	VMOVDQU     (SP), Y2
+	VMOVDQU     32(SP), Y3
+	VMOVDQU     64(SP), Y4
+	VMOVDQU     96(SP), Y5
+	VPUNPCKLDQ  Y3, Y2, Y6
+	VPUNPCKHDQ  Y3, Y2, Y2
+	VPUNPCKLDQ  Y5, Y4, Y3
+	VPUNPCKHDQ  Y5, Y4, Y4
+	VPUNPCKLQDQ Y3, Y6, Y5
+	VPUNPCKHQDQ Y3, Y6, Y3
+	VPUNPCKLQDQ Y4, Y2, Y6
+	VPUNPCKHQDQ Y4, Y2, Y2
+	VMOVDQU     128(SP), Y4
+	VMOVDQU     160(SP), Y7
+	VMOVDQU     192(SP), Y8
+	VMOVDQU     224(SP), Y9
+	VPUNPCKLDQ  Y7, Y4, Y10
+	VPUNPCKHDQ  Y7, Y4, Y4
+	VPUNPCKLDQ  Y9, Y8, Y7
+	VPUNPCKHDQ  Y9, Y8, Y8
+	VPUNPCKLQDQ Y7, Y10, Y9
+	VPUNPCKHQDQ Y7, Y10, Y7
+	VPUNPCKLQDQ Y8, Y4, Y10
+	VPUNPCKHQDQ Y8, Y4, Y4
+	VPXOR       Y8, Y8, Y8
+	VPERM2F128  $0x20, Y9, Y5, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y7, Y3, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y10, Y6, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y4, Y2, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x31, Y9, Y5, Y5
+	VADDPS      Y5, Y8, Y8
+	VPERM2F128  $0x31, Y7, Y3, Y3
+	VADDPS      Y3, Y8, Y8
+	VPERM2F128  $0x31, Y10, Y6, Y3
+	VADDPS      Y3, Y8, Y8
+	VPERM2F128  $0x31, Y4, Y2, Y2
+	VADDPS      Y2, Y8, Y8
+	VMOVUPS     Y8, (CX)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet15
+	JNZ         octet13
 	VZEROUPPER
 	RET
 
@@ -614,299 +740,298 @@ DATA onesWords<>+16(SB)/8, $0x0001000100010001
 DATA onesWords<>+24(SB)/8, $0x0001000100010001
 GLOBL onesWords<>(SB), RODATA|NOPTR, $32
 
-DATA lowByte<>+0(SB)/8, $0x000000ff000000ff
-DATA lowByte<>+8(SB)/8, $0x000000ff000000ff
-DATA lowByte<>+16(SB)/8, $0x000000ff000000ff
-DATA lowByte<>+24(SB)/8, $0x000000ff000000ff
-GLOBL lowByte<>(SB), RODATA|NOPTR, $32
+DATA evenOdd<>+0(SB)/8, $0x0000000400000000
+DATA evenOdd<>+8(SB)/8, $0x0000000500000001
+DATA evenOdd<>+16(SB)/8, $0x0000000600000002
+DATA evenOdd<>+24(SB)/8, $0x0000000700000003
+GLOBL evenOdd<>(SB), RODATA|NOPTR, $32
 
-DATA halfOfMinNormal<>+0(SB)/8, $0x0020000000200000
-DATA halfOfMinNormal<>+8(SB)/8, $0x0020000000200000
-DATA halfOfMinNormal<>+16(SB)/8, $0x0020000000200000
-DATA halfOfMinNormal<>+24(SB)/8, $0x0020000000200000
-GLOBL halfOfMinNormal<>(SB), RODATA|NOPTR, $32
+DATA bytesOfPairs<>+0(SB)/8, $0x8080800580808000
+DATA bytesOfPairs<>+8(SB)/8, $0x8080800d80808008
+DATA bytesOfPairs<>+16(SB)/8, $0x8080800580808000
+DATA bytesOfPairs<>+24(SB)/8, $0x8080800d80808008
+GLOBL bytesOfPairs<>(SB), RODATA|NOPTR, $32
 
-DATA dwordOne<>+0(SB)/8, $0x0000000100000001
-DATA dwordOne<>+8(SB)/8, $0x0000000100000001
-DATA dwordOne<>+16(SB)/8, $0x0000000100000001
-DATA dwordOne<>+24(SB)/8, $0x0000000100000001
-GLOBL dwordOne<>(SB), RODATA|NOPTR, $32
+DATA exponentSmall<>+0(SB)/8, $0x0020000000200000
+DATA exponentSmall<>+8(SB)/8, $0x0020000000200000
+DATA exponentSmall<>+16(SB)/8, $0x0020000000200000
+DATA exponentSmall<>+24(SB)/8, $0x0020000000200000
+GLOBL exponentSmall<>(SB), RODATA|NOPTR, $32
+
+DATA exponentOne<>+0(SB)/8, $0x0080000000800000
+DATA exponentOne<>+8(SB)/8, $0x0080000000800000
+DATA exponentOne<>+16(SB)/8, $0x0080000000800000
+DATA exponentOne<>+24(SB)/8, $0x0080000000800000
+GLOBL exponentOne<>(SB), RODATA|NOPTR, $32
 
 // func dotMXFP4x2VL(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
-// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, FMA3, MMX+
+// Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, FMA3, MMX+
 TEXT ·dotMXFP4x2VL(SB), $512-80
-	MOVQ    w+16(FP), AX
-	MOVQ    out+0(FP), CX
-	MOVQ    octets+32(FP), DX
-	MOVQ    stride+56(FP), DI
-	VMOVDQU nibbleMask<>+0(SB), Y0
-	VMOVDQU tableFP4<>+0(SB), Y1
-	VMOVDQU onesWords<>+0(SB), Y2
-	MOVQ    AX, SI
+	MOVQ      w+16(FP), AX
+	MOVQ      out+0(FP), CX
+	MOVQ      octets+32(FP), DX
+	MOVQ      stride+56(FP), DI
+	VMOVDQU   nibbleMask<>+0(SB), Y0
+	VMOVDQU   tableFP4<>+0(SB), Y1
+	VMOVDQU32 onesWords<>+0(SB), Y16
+	MOVQ      AX, SI
 
-octet22:
+octet19:
 	XORQ BX, BX
 
-row23:
+row20:
 	LEAQ 65536(AX), R8
 
-touch27:
+touch21:
 	CMPQ       SI, R8
+	JGE        touched22
+	PREFETCHT0 (SI)
+	ADDQ       $+4096, SI
+	JMP        touch21
+
+touched22:
+	MOVQ  AX, R9
+	MOVQ  lanes+48(FP), R10
+	MOVQ  n+64(FP), R8
+	VPXOR Y2, Y2, Y2
+	VPXOR Y3, Y3, Y3
+
+group23:
+	PREFETCHT0  4096(R9)
+	PREFETCHT0  4160(R9)
+	PREFETCHT0  4224(R9)
+	VMOVDQU     1(R9), X4
+	VINSERTI128 $0x01, 69(R9), Y4, Y4
+	VPSRLW      $0x04, Y4, Y5
+	VPAND       Y0, Y4, Y4
+	VPAND       Y0, Y5, Y5
+	VPSHUFB     Y4, Y1, Y4
+	VPSHUFB     Y5, Y1, Y5
+	VPXOR       Y6, Y6, Y6
+	VPDPBUSD    256(R10), Y4, Y6
+	VPDPBUSD    288(R10), Y5, Y6
+	VPXOR       Y7, Y7, Y7
+	VPDPBUSD    256(R10)(DI*1), Y4, Y7
+	VPDPBUSD    288(R10)(DI*1), Y5, Y7
+	VMOVDQU     18(R9), X4
+	VINSERTI128 $0x01, 86(R9), Y4, Y4
+	VPSRLW      $0x04, Y4, Y5
+	VPAND       Y0, Y4, Y4
+	VPAND       Y0, Y5, Y5
+	VPSHUFB     Y4, Y1, Y4
+	VPSHUFB     Y5, Y1, Y5
+	VPXOR       Y8, Y8, Y8
+	VPDPBUSD    320(R10), Y4, Y8
+	VPDPBUSD    352(R10), Y5, Y8
+	VPXOR       Y9, Y9, Y9
+	VPDPBUSD    320(R10)(DI*1), Y4, Y9
+	VPDPBUSD    352(R10)(DI*1), Y5, Y9
+	VPACKSSDW   Y8, Y6, Y6
+	VPMADDWD    Y16, Y6, Y6
+	VPACKSSDW   Y9, Y7, Y7
+	VPMADDWD    Y16, Y7, Y7
+	VMOVDQU     35(R9), X4
+	VINSERTI128 $0x01, 103(R9), Y4, Y4
+	VPSRLW      $0x04, Y4, Y5
+	VPAND       Y0, Y4, Y4
+	VPAND       Y0, Y5, Y5
+	VPSHUFB     Y4, Y1, Y4
+	VPSHUFB     Y5, Y1, Y5
+	VPXOR       Y8, Y8, Y8
+	VPDPBUSD    384(R10), Y4, Y8
+	VPDPBUSD    416(R10), Y5, Y8
+	VPXOR       Y9, Y9, Y9
+	VPDPBUSD    384(R10)(DI*1), Y4, Y9
+	VPDPBUSD    416(R10)(DI*1), Y5, Y9
+	VMOVDQU     52(R9), X4
+	VINSERTI128 $0x01, 120(R9), Y4, Y4
+	VPSRLW      $0x04, Y4, Y5
+	VPAND       Y0, Y4, Y4
+	VPAND       Y0, Y5, Y5
+	VPSHUFB     Y4, Y1, Y4
+	VPSHUFB     Y5, Y1, Y5
+	VPXOR       Y10, Y10, Y10
+	VPDPBUSD    448(R10), Y4, Y10
+	VPDPBUSD    480(R10), Y5, Y10
+	VPXOR       Y11, Y11, Y11
+	VPDPBUSD    448(R10)(DI*1), Y4, Y11
+	VPDPBUSD    480(R10)(DI*1), Y5, Y11
+	VPACKSSDW   Y10, Y8, Y8
+	VPMADDWD    Y16, Y8, Y8
+	VPACKSSDW   Y11, Y9, Y9
+	VPMADDWD    Y16, Y9, Y9
+	VMOVDQU     (R9), Y4
+	VPBLENDD    $0x22, 30(R9), Y4, Y4
+	VPBLENDD    $0x44, 60(R9), Y4, Y4
+	VPBLENDD    $0x88, 90(R9), Y4, Y4
+	VMOVDQU     evenOdd<>+0(SB), Y5
+	VPERMD      Y4, Y5, Y4
+	VPSHUFB     bytesOfPairs<>+0(SB), Y4, Y4
+	VPSLLD      $0x15, Y4, Y5
+	VPSLLD      $0x17, Y4, Y4
+	VPADDD      exponentSmall<>+0(SB), Y5, Y5
+	VPSUBD      exponentOne<>+0(SB), Y4, Y4
+	VPMAXSD     Y5, Y4, Y4
+	VSHUFPS     $0xdd, Y8, Y6, Y5
+	VSHUFPS     $0x88, Y8, Y6, Y6
+	VPADDD      Y5, Y6, Y6
+	VMOVDQU     64(R10), Y5
+	VPSLLD      $0x04, Y5, Y5
+	VPADDD      Y5, Y6, Y6
+	VCVTDQ2PS   Y6, Y6
+	VMULPS      (R10), Y4, Y5
+	VFMADD231PS Y6, Y5, Y2
+	VSHUFPS     $0xdd, Y9, Y7, Y5
+	VSHUFPS     $0x88, Y9, Y7, Y7
+	VPADDD      Y5, Y7, Y7
+	VMOVDQU     64(R10)(DI*1), Y5
+	VPSLLD      $0x04, Y5, Y5
+	VPADDD      Y5, Y7, Y7
+	VCVTDQ2PS   Y7, Y7
+	VMULPS      (R10)(DI*1), Y4, Y4
+	VFMADD231PS Y7, Y4, Y3
+	ADDQ        $+136, R9
+	ADDQ        $+512, R10
+	DECQ        R8
+	JZ          done24
+	CMPQ        R8, $0x01
+	JNE         group23
+	MOVQ        back+72(FP), R11
+	SUBQ        R11, R9
+	JMP         group23
+
+done24:
+	VMOVUPS     Y2, (SP)(BX*1)
+	VMOVUPS     Y3, 256(SP)(BX*1)
+	MOVQ        rowBytes+24(FP), R8
+	ADDQ        R8, AX
+	ADDQ        $0x20, BX
+	CMPQ        BX, $+256
+	JNE         row20
+	VMOVDQU     (SP), Y2
+	VMOVDQU     32(SP), Y3
+	VMOVDQU     64(SP), Y4
+	VMOVDQU     96(SP), Y5
+	VPUNPCKLDQ  Y3, Y2, Y6
+	VPUNPCKHDQ  Y3, Y2, Y2
+	VPUNPCKLDQ  Y5, Y4, Y3
+	VPUNPCKHDQ  Y5, Y4, Y4
+	VPUNPCKLQDQ Y3, Y6, Y5
+	VPUNPCKHQDQ Y3, Y6, Y3
+	VPUNPCKLQDQ Y4, Y2, Y6
+	VPUNPCKHQDQ Y4, Y2, Y2
+	VMOVDQU     128(SP), Y4
+	VMOVDQU     160(SP), Y7
+	VMOVDQU     192(SP), Y8
+	VMOVDQU     224(SP), Y9
+	VPUNPCKLDQ  Y7, Y4, Y10
+	VPUNPCKHDQ  Y7, Y4, Y4
+	VPUNPCKLDQ  Y9, Y8, Y7
+	VPUNPCKHDQ  Y9, Y8, Y8
+	VPUNPCKLQDQ Y7, Y10, Y9
+	VPUNPCKHQDQ Y7, Y10, Y7
+	VPUNPCKLQDQ Y8, Y4, Y10
+	VPUNPCKHQDQ Y8, Y4, Y4
+	VPXOR       Y8, Y8, Y8
+	VPERM2F128  $0x20, Y9, Y5, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y7, Y3, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y10, Y6, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y4, Y2, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x31, Y9, Y5, Y5
+	VADDPS      Y5, Y8, Y8
+	VPERM2F128  $0x31, Y7, Y3, Y3
+	VADDPS      Y3, Y8, Y8
+	VPERM2F128  $0x31, Y10, Y6, Y3
+	VADDPS      Y3, Y8, Y8
+	VPERM2F128  $0x31, Y4, Y2, Y2
+	VADDPS      Y2, Y8, Y8
+	VMOVUPS     Y8, (CX)
+	MOVQ        ldo+8(FP), BX
+	VMOVDQU     256(SP), Y2
+	VMOVDQU     288(SP), Y3
+	VMOVDQU     320(SP), Y4
+	VMOVDQU     352(SP), Y5
+	VPUNPCKLDQ  Y3, Y2, Y6
+	VPUNPCKHDQ  Y3, Y2, Y2
+	VPUNPCKLDQ  Y5, Y4, Y3
+	VPUNPCKHDQ  Y5, Y4, Y4
+	VPUNPCKLQDQ Y3, Y6, Y5
+	VPUNPCKHQDQ Y3, Y6, Y3
+	VPUNPCKLQDQ Y4, Y2, Y6
+	VPUNPCKHQDQ Y4, Y2, Y2
+	VMOVDQU     384(SP), Y4
+	VMOVDQU     416(SP), Y7
+	VMOVDQU     448(SP), Y8
+	VMOVDQU     480(SP), Y9
+	VPUNPCKLDQ  Y7, Y4, Y10
+	VPUNPCKHDQ  Y7, Y4, Y4
+	VPUNPCKLDQ  Y9, Y8, Y7
+	VPUNPCKHDQ  Y9, Y8, Y8
+	VPUNPCKLQDQ Y7, Y10, Y9
+	VPUNPCKHQDQ Y7, Y10, Y7
+	VPUNPCKLQDQ Y8, Y4, Y10
+	VPUNPCKHQDQ Y8, Y4, Y4
+	VPXOR       Y8, Y8, Y8
+	VPERM2F128  $0x20, Y9, Y5, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y7, Y3, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y10, Y6, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y4, Y2, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x31, Y9, Y5, Y5
+	VADDPS      Y5, Y8, Y8
+	VPERM2F128  $0x31, Y7, Y3, Y3
+	VADDPS      Y3, Y8, Y8
+	VPERM2F128  $0x31, Y10, Y6, Y3
+	VADDPS      Y3, Y8, Y8
+	VPERM2F128  $0x31, Y4, Y2, Y2
+	VADDPS      Y2, Y8, Y8
+	VMOVUPS     Y8, (CX)(BX*4)
+	ADDQ        $0x20, CX
+	DECQ        DX
+	JNZ         octet19
+	VZEROUPPER
+	RET
+
+// func dotIQ4_XSx1VL(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+// Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
+TEXT ·dotIQ4_XSx1VL(SB), $256-80
+	MOVQ      w+16(FP), AX
+	MOVQ      out+0(FP), CX
+	MOVQ      octets+32(FP), DX
+	VMOVDQU   nibbleMask<>+0(SB), Y0
+	VMOVDQU   tableIQ4Unsigned<>+0(SB), Y1
+	VMOVDQU32 rowXSLow<>+0(SB), Y16
+	VMOVDQU32 dwordFifteen<>+0(SB), Y17
+	VMOVDQU32 rowXSHigh<>+0(SB), Y18
+	VMOVDQU32 dwordBits45<>+0(SB), Y19
+	VMOVDQU32 dwordThirtyTwo<>+0(SB), Y20
+	MOVQ      AX, SI
+
+octet25:
+	XORQ BX, BX
+
+row26:
+	LEAQ 65536(AX), DI
+
+touch27:
+	CMPQ       SI, DI
 	JGE        touched28
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
 	JMP        touch27
 
 touched28:
-	MOVQ  AX, R9
-	MOVQ  blocks+40(FP), R10
-	MOVQ  lanes+48(FP), R11
-	MOVQ  n+64(FP), R8
-	VPXOR Y3, Y3, Y3
-	VPXOR Y4, Y4, Y4
-
-group24:
-	PREFETCHT0   4096(R9)
-	PREFETCHT0   4160(R9)
-	PREFETCHT0   4224(R9)
-	VMOVDQU      1(R9), X5
-	VINSERTI128  $0x01, 69(R9), Y5, Y5
-	VPSRLW       $0x04, Y5, Y6
-	VPAND        Y0, Y5, Y5
-	VPAND        Y0, Y6, Y6
-	VPSHUFB      Y5, Y1, Y5
-	VPSHUFB      Y6, Y1, Y6
-	VPXOR        Y7, Y7, Y7
-	VPDPBUSD     256(R11), Y5, Y7
-	VPDPBUSD     288(R11), Y6, Y7
-	VPXOR        Y8, Y8, Y8
-	VPDPBUSD     256(R11)(DI*1), Y5, Y8
-	VPDPBUSD     288(R11)(DI*1), Y6, Y8
-	VMOVDQU      18(R9), X5
-	VINSERTI128  $0x01, 86(R9), Y5, Y5
-	VPSRLW       $0x04, Y5, Y6
-	VPAND        Y0, Y5, Y5
-	VPAND        Y0, Y6, Y6
-	VPSHUFB      Y5, Y1, Y5
-	VPSHUFB      Y6, Y1, Y6
-	VPXOR        Y9, Y9, Y9
-	VPDPBUSD     320(R11), Y5, Y9
-	VPDPBUSD     352(R11), Y6, Y9
-	VPXOR        Y10, Y10, Y10
-	VPDPBUSD     320(R11)(DI*1), Y5, Y10
-	VPDPBUSD     352(R11)(DI*1), Y6, Y10
-	VPACKSSDW    Y9, Y7, Y7
-	VPMADDWD     Y2, Y7, Y7
-	VPACKSSDW    Y10, Y8, Y8
-	VPMADDWD     Y2, Y8, Y8
-	VMOVDQU      35(R9), X5
-	VINSERTI128  $0x01, 103(R9), Y5, Y5
-	VPSRLW       $0x04, Y5, Y6
-	VPAND        Y0, Y5, Y5
-	VPAND        Y0, Y6, Y6
-	VPSHUFB      Y5, Y1, Y5
-	VPSHUFB      Y6, Y1, Y6
-	VPXOR        Y9, Y9, Y9
-	VPDPBUSD     384(R11), Y5, Y9
-	VPDPBUSD     416(R11), Y6, Y9
-	VPXOR        Y10, Y10, Y10
-	VPDPBUSD     384(R11)(DI*1), Y5, Y10
-	VPDPBUSD     416(R11)(DI*1), Y6, Y10
-	VMOVDQU      52(R9), X5
-	VINSERTI128  $0x01, 120(R9), Y5, Y5
-	VPSRLW       $0x04, Y5, Y6
-	VPAND        Y0, Y5, Y5
-	VPAND        Y0, Y6, Y6
-	VPSHUFB      Y5, Y1, Y5
-	VPSHUFB      Y6, Y1, Y6
-	VPXOR        Y11, Y11, Y11
-	VPDPBUSD     448(R11), Y5, Y11
-	VPDPBUSD     480(R11), Y6, Y11
-	VPXOR        Y12, Y12, Y12
-	VPDPBUSD     448(R11)(DI*1), Y5, Y12
-	VPDPBUSD     480(R11)(DI*1), Y6, Y12
-	VPACKSSDW    Y11, Y9, Y9
-	VPMADDWD     Y2, Y9, Y9
-	VPACKSSDW    Y12, Y10, Y10
-	VPMADDWD     Y2, Y10, Y10
-	VPHADDD      Y9, Y7, Y7
-	VPHADDD      Y10, Y8, Y8
-	VPBROADCASTD (R9), Y5
-	VPBROADCASTD 17(R9), Y6
-	VPBLENDD     $0x02, Y6, Y5, Y5
-	VPBROADCASTD 34(R9), Y6
-	VPBLENDD     $0x04, Y6, Y5, Y5
-	VPBROADCASTD 51(R9), Y6
-	VPBLENDD     $0x08, Y6, Y5, Y5
-	VPBROADCASTD 68(R9), Y6
-	VPBLENDD     $0x10, Y6, Y5, Y5
-	VPBROADCASTD 85(R9), Y6
-	VPBLENDD     $0x20, Y6, Y5, Y5
-	VPBROADCASTD 102(R9), Y6
-	VPBLENDD     $0x40, Y6, Y5, Y5
-	VPBROADCASTD 119(R9), Y6
-	VPBLENDD     $0x80, Y6, Y5, Y5
-	VPAND        lowByte<>+0(SB), Y5, Y5
-	VMOVDQU      halfOfMinNormal<>+0(SB), Y6
-	VMOVDQU      dwordOne<>+0(SB), Y10
-	VPSLLVD      Y5, Y6, Y6
-	VPSUBD       Y10, Y5, Y9
-	VPSLLD       $0x17, Y9, Y9
-	VPCMPGTD     Y10, Y5, Y5
-	VBLENDVPS    Y5, Y9, Y6, Y9
-	VMOVDQU      64(R11), Y5
-	VPSLLD       $0x04, Y5, Y5
-	VPADDD       Y5, Y7, Y7
-	VCVTDQ2PS    Y7, Y7
-	VMULPS       (R11), Y9, Y5
-	VFMADD231PS  Y7, Y5, Y3
-	VMOVDQU      64(R11)(DI*1), Y5
-	VPSLLD       $0x04, Y5, Y5
-	VPADDD       Y5, Y8, Y8
-	VCVTDQ2PS    Y8, Y8
-	VMULPS       (R11)(DI*1), Y9, Y5
-	VFMADD231PS  Y8, Y5, Y4
-	ADDQ         $+136, R9
-	ADDQ         $+512, R10
-	ADDQ         $+512, R11
-	DECQ         R8
-	JZ           done26
-	CMPQ         R8, $0x01
-	JNE          group24
-	MOVQ         back+72(FP), R12
-	SUBQ         R12, R9
-	JMP          group24
-
-done26:
-	VMOVUPS     Y3, (SP)(BX*1)
-	VMOVUPS     Y4, 256(SP)(BX*1)
-	MOVQ        rowBytes+24(FP), R8
-	ADDQ        R8, AX
-	ADDQ        $0x20, BX
-	CMPQ        BX, $+256
-	JNE         row23
-	VMOVDQU     (SP), Y3
-	VMOVDQU     32(SP), Y4
-	VMOVDQU     64(SP), Y5
-	VMOVDQU     96(SP), Y6
-	VPUNPCKLDQ  Y4, Y3, Y7
-	VPUNPCKHDQ  Y4, Y3, Y3
-	VPUNPCKLDQ  Y6, Y5, Y4
-	VPUNPCKHDQ  Y6, Y5, Y5
-	VPUNPCKLQDQ Y4, Y7, Y6
-	VPUNPCKHQDQ Y4, Y7, Y4
-	VPUNPCKLQDQ Y5, Y3, Y7
-	VPUNPCKHQDQ Y5, Y3, Y3
-	VMOVDQU     128(SP), Y5
-	VMOVDQU     160(SP), Y8
-	VMOVDQU     192(SP), Y9
-	VMOVDQU     224(SP), Y10
-	VPUNPCKLDQ  Y8, Y5, Y11
-	VPUNPCKHDQ  Y8, Y5, Y5
-	VPUNPCKLDQ  Y10, Y9, Y8
-	VPUNPCKHDQ  Y10, Y9, Y9
-	VPUNPCKLQDQ Y8, Y11, Y10
-	VPUNPCKHQDQ Y8, Y11, Y8
-	VPUNPCKLQDQ Y9, Y5, Y11
-	VPUNPCKHQDQ Y9, Y5, Y5
-	VPXOR       Y9, Y9, Y9
-	VPERM2F128  $0x20, Y10, Y6, Y12
-	VADDPS      Y12, Y9, Y9
-	VPERM2F128  $0x20, Y8, Y4, Y12
-	VADDPS      Y12, Y9, Y9
-	VPERM2F128  $0x20, Y11, Y7, Y12
-	VADDPS      Y12, Y9, Y9
-	VPERM2F128  $0x20, Y5, Y3, Y12
-	VADDPS      Y12, Y9, Y9
-	VPERM2F128  $0x31, Y10, Y6, Y6
-	VADDPS      Y6, Y9, Y9
-	VPERM2F128  $0x31, Y8, Y4, Y4
-	VADDPS      Y4, Y9, Y9
-	VPERM2F128  $0x31, Y11, Y7, Y4
-	VADDPS      Y4, Y9, Y9
-	VPERM2F128  $0x31, Y5, Y3, Y3
-	VADDPS      Y3, Y9, Y9
-	VMOVUPS     Y9, (CX)
-	MOVQ        ldo+8(FP), BX
-	VMOVDQU     256(SP), Y3
-	VMOVDQU     288(SP), Y4
-	VMOVDQU     320(SP), Y5
-	VMOVDQU     352(SP), Y6
-	VPUNPCKLDQ  Y4, Y3, Y7
-	VPUNPCKHDQ  Y4, Y3, Y3
-	VPUNPCKLDQ  Y6, Y5, Y4
-	VPUNPCKHDQ  Y6, Y5, Y5
-	VPUNPCKLQDQ Y4, Y7, Y6
-	VPUNPCKHQDQ Y4, Y7, Y4
-	VPUNPCKLQDQ Y5, Y3, Y7
-	VPUNPCKHQDQ Y5, Y3, Y3
-	VMOVDQU     384(SP), Y5
-	VMOVDQU     416(SP), Y8
-	VMOVDQU     448(SP), Y9
-	VMOVDQU     480(SP), Y10
-	VPUNPCKLDQ  Y8, Y5, Y11
-	VPUNPCKHDQ  Y8, Y5, Y5
-	VPUNPCKLDQ  Y10, Y9, Y8
-	VPUNPCKHDQ  Y10, Y9, Y9
-	VPUNPCKLQDQ Y8, Y11, Y10
-	VPUNPCKHQDQ Y8, Y11, Y8
-	VPUNPCKLQDQ Y9, Y5, Y11
-	VPUNPCKHQDQ Y9, Y5, Y5
-	VPXOR       Y9, Y9, Y9
-	VPERM2F128  $0x20, Y10, Y6, Y12
-	VADDPS      Y12, Y9, Y9
-	VPERM2F128  $0x20, Y8, Y4, Y12
-	VADDPS      Y12, Y9, Y9
-	VPERM2F128  $0x20, Y11, Y7, Y12
-	VADDPS      Y12, Y9, Y9
-	VPERM2F128  $0x20, Y5, Y3, Y12
-	VADDPS      Y12, Y9, Y9
-	VPERM2F128  $0x31, Y10, Y6, Y6
-	VADDPS      Y6, Y9, Y9
-	VPERM2F128  $0x31, Y8, Y4, Y4
-	VADDPS      Y4, Y9, Y9
-	VPERM2F128  $0x31, Y11, Y7, Y4
-	VADDPS      Y4, Y9, Y9
-	VPERM2F128  $0x31, Y5, Y3, Y3
-	VADDPS      Y3, Y9, Y9
-	VMOVUPS     Y9, (CX)(BX*4)
-	ADDQ        $0x20, CX
-	DECQ        DX
-	JNZ         octet22
-	VZEROUPPER
-	RET
-
-// func dotIQ4_XSx1VL(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
-// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
-TEXT ·dotIQ4_XSx1VL(SB), $256-80
-	MOVQ    w+16(FP), AX
-	MOVQ    out+0(FP), CX
-	MOVQ    octets+32(FP), DX
-	VMOVDQU nibbleMask<>+0(SB), Y0
-	VMOVDQU tableIQ4Unsigned<>+0(SB), Y1
-	MOVQ    AX, SI
-
-octet29:
-	XORQ BX, BX
-
-row30:
-	LEAQ 65536(AX), DI
-
-touch34:
-	CMPQ       SI, DI
-	JGE        touched35
-	PREFETCHT0 (SI)
-	ADDQ       $+4096, SI
-	JMP        touch34
-
-touched35:
-	MOVQ  AX, R8
-	MOVQ  blocks+40(FP), R9
-	MOVQ  lanes+48(FP), R10
-	MOVQ  n+64(FP), DI
-	VPXOR Y2, Y2, Y2
-
-group31:
+	MOVQ         AX, R8
+	MOVQ         lanes+48(FP), R9
+	MOVQ         n+64(FP), DI
+	VPXOR        Y2, Y2, Y2
 	PREFETCHT0   4096(R8)
 	PREFETCHT0   4160(R8)
 	PREFETCHT0   4224(R8)
@@ -918,8 +1043,8 @@ group31:
 	VPSHUFB      Y3, Y1, Y3
 	VPSHUFB      Y4, Y1, Y4
 	VPXOR        Y5, Y5, Y5
-	VPDPBUSD     256(R10), Y3, Y5
-	VPDPBUSD     288(R10), Y4, Y5
+	VPDPBUSD     256(R9), Y3, Y5
+	VPDPBUSD     288(R9), Y4, Y5
 	VMOVDQU      24(R8), X3
 	VINSERTI128  $0x01, 88(R8), Y3, Y3
 	VPSRLW       $0x04, Y3, Y4
@@ -928,9 +1053,11 @@ group31:
 	VPSHUFB      Y3, Y1, Y3
 	VPSHUFB      Y4, Y1, Y4
 	VPXOR        Y6, Y6, Y6
-	VPDPBUSD     320(R10), Y3, Y6
-	VPDPBUSD     352(R10), Y4, Y6
-	VPHADDD      Y6, Y5, Y5
+	VPDPBUSD     320(R9), Y3, Y6
+	VPDPBUSD     352(R9), Y4, Y6
+	VSHUFPS      $0xdd, Y6, Y5, Y3
+	VSHUFPS      $0x88, Y6, Y5, Y5
+	VPADDD       Y3, Y5, Y5
 	VMOVDQU      40(R8), X3
 	VINSERTI128  $0x01, 104(R8), Y3, Y3
 	VPSRLW       $0x04, Y3, Y4
@@ -939,8 +1066,8 @@ group31:
 	VPSHUFB      Y3, Y1, Y3
 	VPSHUFB      Y4, Y1, Y4
 	VPXOR        Y6, Y6, Y6
-	VPDPBUSD     384(R10), Y3, Y6
-	VPDPBUSD     416(R10), Y4, Y6
+	VPDPBUSD     384(R9), Y3, Y6
+	VPDPBUSD     416(R9), Y4, Y6
 	VMOVDQU      56(R8), X3
 	VINSERTI128  $0x01, 120(R8), Y3, Y3
 	VPSRLW       $0x04, Y3, Y4
@@ -949,85 +1076,167 @@ group31:
 	VPSHUFB      Y3, Y1, Y3
 	VPSHUFB      Y4, Y1, Y4
 	VPXOR        Y7, Y7, Y7
-	VPDPBUSD     448(R10), Y3, Y7
-	VPDPBUSD     480(R10), Y4, Y7
-	VPHADDD      Y7, Y6, Y6
-	VPHADDD      Y6, Y5, Y5
+	VPDPBUSD     448(R9), Y3, Y7
+	VPDPBUSD     480(R9), Y4, Y7
+	VSHUFPS      $0xdd, Y7, Y6, Y3
+	VSHUFPS      $0x88, Y7, Y6, Y6
+	VPADDD       Y3, Y6, Y6
 	VPBROADCASTD 4(R8), Y3
-	VPSRLVD      rowXSLow<>+0(SB), Y3, Y3
-	VPAND        dwordFifteen<>+0(SB), Y3, Y3
+	VPSRLVD      Y16, Y3, Y3
+	VPANDD       Y17, Y3, Y3
 	VPBROADCASTD (R8), Y4
-	VPSRLVD      rowXSHigh<>+0(SB), Y4, Y4
-	VPAND        dwordThree<>+0(SB), Y4, Y4
-	VPSLLD       $0x04, Y4, Y4
-	VPOR         Y4, Y3, Y3
-	VPSUBD       dwordThirtyTwo<>+0(SB), Y3, Y3
+	VPSRLVD      Y18, Y4, Y4
+	VPTERNLOGD   $0xf8, Y19, Y4, Y3
+	VPSUBD       Y20, Y3, Y3
 	VCVTDQ2PS    Y3, Y3
 	VPBROADCASTW (R8), Y4
 	VCVTPH2PS    X4, Y4
 	VMULPS       Y4, Y3, Y3
-	VMOVDQU      64(R10), Y4
+	ADDQ         $+136, R8
+	ADDQ         $+512, R9
+	DECQ         DI
+	JZ           last30
+
+group29:
+	PREFETCHT0   4096(R8)
+	PREFETCHT0   4160(R8)
+	PREFETCHT0   4224(R8)
+	VMOVDQU      8(R8), X4
+	VINSERTI128  $0x01, 72(R8), Y4, Y4
+	VPSRLW       $0x04, Y4, Y7
+	VPAND        Y0, Y4, Y4
+	VPAND        Y0, Y7, Y7
+	VPSHUFB      Y4, Y1, Y4
+	VPSHUFB      Y7, Y1, Y7
+	VPXOR        Y8, Y8, Y8
+	VPDPBUSD     256(R9), Y4, Y8
+	VPDPBUSD     288(R9), Y7, Y8
+	VMOVDQU      24(R8), X4
+	VINSERTI128  $0x01, 88(R8), Y4, Y4
+	VPSRLW       $0x04, Y4, Y7
+	VPAND        Y0, Y4, Y4
+	VPAND        Y0, Y7, Y7
+	VPSHUFB      Y4, Y1, Y4
+	VPSHUFB      Y7, Y1, Y7
+	VPXOR        Y9, Y9, Y9
+	VPDPBUSD     320(R9), Y4, Y9
+	VPDPBUSD     352(R9), Y7, Y9
+	VSHUFPS      $0xdd, Y9, Y8, Y4
+	VSHUFPS      $0x88, Y9, Y8, Y8
+	VPADDD       Y4, Y8, Y8
+	VMOVDQU      40(R8), X4
+	VINSERTI128  $0x01, 104(R8), Y4, Y4
+	VPSRLW       $0x04, Y4, Y7
+	VPAND        Y0, Y4, Y4
+	VPAND        Y0, Y7, Y7
+	VPSHUFB      Y4, Y1, Y4
+	VPSHUFB      Y7, Y1, Y7
+	VPXOR        Y9, Y9, Y9
+	VPDPBUSD     384(R9), Y4, Y9
+	VPDPBUSD     416(R9), Y7, Y9
+	VMOVDQU      56(R8), X4
+	VINSERTI128  $0x01, 120(R8), Y4, Y4
+	VPSRLW       $0x04, Y4, Y7
+	VPAND        Y0, Y4, Y4
+	VPAND        Y0, Y7, Y7
+	VPSHUFB      Y4, Y1, Y4
+	VPSHUFB      Y7, Y1, Y7
+	VPXOR        Y10, Y10, Y10
+	VPDPBUSD     448(R9), Y4, Y10
+	VPDPBUSD     480(R9), Y7, Y10
+	VSHUFPS      $0xdd, Y10, Y9, Y4
+	VSHUFPS      $0x88, Y10, Y9, Y9
+	VPADDD       Y4, Y9, Y9
+	VSHUFPS      $0xdd, Y6, Y5, Y4
+	VSHUFPS      $0x88, Y6, Y5, Y5
+	VPADDD       Y4, Y5, Y5
+	VMOVDQU      -448(R9), Y4
 	VPSLLD       $0x07, Y4, Y4
 	VPADDD       Y4, Y5, Y5
 	VCVTDQ2PS    Y5, Y5
-	VMULPS       (R10), Y3, Y3
+	VMULPS       -512(R9), Y3, Y3
 	VFMADD231PS  Y5, Y3, Y2
+	VPBROADCASTD 4(R8), Y3
+	VPSRLVD      Y16, Y3, Y3
+	VPANDD       Y17, Y3, Y3
+	VPBROADCASTD (R8), Y4
+	VPSRLVD      Y18, Y4, Y4
+	VPTERNLOGD   $0xf8, Y19, Y4, Y3
+	VPSUBD       Y20, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VPBROADCASTW (R8), Y4
+	VCVTPH2PS    X4, Y4
+	VMULPS       Y4, Y3, Y3
+	VMOVDQA      Y8, Y5
+	VMOVDQA      Y9, Y6
+	VMOVDQA      Y3, Y3
 	ADDQ         $+136, R8
 	ADDQ         $+512, R9
-	ADDQ         $+512, R10
 	DECQ         DI
-	JNZ          group31
-	VMOVUPS      Y2, (SP)(BX*1)
-	MOVQ         rowBytes+24(FP), DI
-	ADDQ         DI, AX
-	ADDQ         $0x20, BX
-	CMPQ         BX, $+256
-	JNE          row30
-	VMOVDQU      (SP), Y2
-	VMOVDQU      32(SP), Y3
-	VMOVDQU      64(SP), Y4
-	VMOVDQU      96(SP), Y5
-	VPUNPCKLDQ   Y3, Y2, Y6
-	VPUNPCKHDQ   Y3, Y2, Y2
-	VPUNPCKLDQ   Y5, Y4, Y3
-	VPUNPCKHDQ   Y5, Y4, Y4
-	VPUNPCKLQDQ  Y3, Y6, Y5
-	VPUNPCKHQDQ  Y3, Y6, Y3
-	VPUNPCKLQDQ  Y4, Y2, Y6
-	VPUNPCKHQDQ  Y4, Y2, Y2
-	VMOVDQU      128(SP), Y4
-	VMOVDQU      160(SP), Y7
-	VMOVDQU      192(SP), Y8
-	VMOVDQU      224(SP), Y9
-	VPUNPCKLDQ   Y7, Y4, Y10
-	VPUNPCKHDQ   Y7, Y4, Y4
-	VPUNPCKLDQ   Y9, Y8, Y7
-	VPUNPCKHDQ   Y9, Y8, Y8
-	VPUNPCKLQDQ  Y7, Y10, Y9
-	VPUNPCKHQDQ  Y7, Y10, Y7
-	VPUNPCKLQDQ  Y8, Y4, Y10
-	VPUNPCKHQDQ  Y8, Y4, Y4
-	VPXOR        Y8, Y8, Y8
-	VPERM2F128   $0x20, Y9, Y5, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y7, Y3, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y10, Y6, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y4, Y2, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x31, Y9, Y5, Y5
-	VADDPS       Y5, Y8, Y8
-	VPERM2F128   $0x31, Y7, Y3, Y3
-	VADDPS       Y3, Y8, Y8
-	VPERM2F128   $0x31, Y10, Y6, Y3
-	VADDPS       Y3, Y8, Y8
-	VPERM2F128   $0x31, Y4, Y2, Y2
-	VADDPS       Y2, Y8, Y8
-	VMOVUPS      Y8, (CX)
-	ADDQ         $0x20, CX
-	DECQ         DX
-	JNZ          octet29
+	JZ           last30
+	JMP          group29
+
+last30:
+	VSHUFPS     $0xdd, Y6, Y5, Y4
+	VSHUFPS     $0x88, Y6, Y5, Y5
+	VPADDD      Y4, Y5, Y5
+	VMOVDQU     -448(R9), Y4
+	VPSLLD      $0x07, Y4, Y4
+	VPADDD      Y4, Y5, Y5
+	VCVTDQ2PS   Y5, Y5
+	VMULPS      -512(R9), Y3, Y3
+	VFMADD231PS Y5, Y3, Y2
+	VMOVUPS     Y2, (SP)(BX*1)
+	MOVQ        rowBytes+24(FP), DI
+	ADDQ        DI, AX
+	ADDQ        $0x20, BX
+	CMPQ        BX, $+256
+	JNE         row26
+	VMOVDQU     (SP), Y2
+	VMOVDQU     32(SP), Y3
+	VMOVDQU     64(SP), Y4
+	VMOVDQU     96(SP), Y5
+	VPUNPCKLDQ  Y3, Y2, Y6
+	VPUNPCKHDQ  Y3, Y2, Y2
+	VPUNPCKLDQ  Y5, Y4, Y3
+	VPUNPCKHDQ  Y5, Y4, Y4
+	VPUNPCKLQDQ Y3, Y6, Y5
+	VPUNPCKHQDQ Y3, Y6, Y3
+	VPUNPCKLQDQ Y4, Y2, Y6
+	VPUNPCKHQDQ Y4, Y2, Y2
+	VMOVDQU     128(SP), Y4
+	VMOVDQU     160(SP), Y7
+	VMOVDQU     192(SP), Y8
+	VMOVDQU     224(SP), Y9
+	VPUNPCKLDQ  Y7, Y4, Y10
+	VPUNPCKHDQ  Y7, Y4, Y4
+	VPUNPCKLDQ  Y9, Y8, Y7
+	VPUNPCKHDQ  Y9, Y8, Y8
+	VPUNPCKLQDQ Y7, Y10, Y9
+	VPUNPCKHQDQ Y7, Y10, Y7
+	VPUNPCKLQDQ Y8, Y4, Y10
+	VPUNPCKHQDQ Y8, Y4, Y4
+	VPXOR       Y8, Y8, Y8
+	VPERM2F128  $0x20, Y9, Y5, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y7, Y3, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y10, Y6, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y4, Y2, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x31, Y9, Y5, Y5
+	VADDPS      Y5, Y8, Y8
+	VPERM2F128  $0x31, Y7, Y3, Y3
+	VADDPS      Y3, Y8, Y8
+	VPERM2F128  $0x31, Y10, Y6, Y3
+	VADDPS      Y3, Y8, Y8
+	VPERM2F128  $0x31, Y4, Y2, Y2
+	VADDPS      Y2, Y8, Y8
+	VMOVUPS     Y8, (CX)
+	ADDQ        $0x20, CX
+	DECQ        DX
+	JNZ         octet25
 	VZEROUPPER
 	RET
 
@@ -1043,17 +1252,17 @@ DATA dwordFifteen<>+16(SB)/8, $0x0000000f0000000f
 DATA dwordFifteen<>+24(SB)/8, $0x0000000f0000000f
 GLOBL dwordFifteen<>(SB), RODATA|NOPTR, $32
 
-DATA rowXSHigh<>+0(SB)/8, $0x0000001200000010
-DATA rowXSHigh<>+8(SB)/8, $0x0000001600000014
-DATA rowXSHigh<>+16(SB)/8, $0x0000001a00000018
-DATA rowXSHigh<>+24(SB)/8, $0x0000001e0000001c
+DATA rowXSHigh<>+0(SB)/8, $0x0000000e0000000c
+DATA rowXSHigh<>+8(SB)/8, $0x0000001200000010
+DATA rowXSHigh<>+16(SB)/8, $0x0000001600000014
+DATA rowXSHigh<>+24(SB)/8, $0x0000001a00000018
 GLOBL rowXSHigh<>(SB), RODATA|NOPTR, $32
 
-DATA dwordThree<>+0(SB)/8, $0x0000000300000003
-DATA dwordThree<>+8(SB)/8, $0x0000000300000003
-DATA dwordThree<>+16(SB)/8, $0x0000000300000003
-DATA dwordThree<>+24(SB)/8, $0x0000000300000003
-GLOBL dwordThree<>(SB), RODATA|NOPTR, $32
+DATA dwordBits45<>+0(SB)/8, $0x0000003000000030
+DATA dwordBits45<>+8(SB)/8, $0x0000003000000030
+DATA dwordBits45<>+16(SB)/8, $0x0000003000000030
+DATA dwordBits45<>+24(SB)/8, $0x0000003000000030
+GLOBL dwordBits45<>(SB), RODATA|NOPTR, $32
 
 DATA dwordThirtyTwo<>+0(SB)/8, $0x0000002000000020
 DATA dwordThirtyTwo<>+8(SB)/8, $0x0000002000000020
@@ -1062,38 +1271,42 @@ DATA dwordThirtyTwo<>+24(SB)/8, $0x0000002000000020
 GLOBL dwordThirtyTwo<>(SB), RODATA|NOPTR, $32
 
 // func dotIQ4_XSx2VL(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
-// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
+// Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
 TEXT ·dotIQ4_XSx2VL(SB), $512-80
-	MOVQ    w+16(FP), AX
-	MOVQ    out+0(FP), CX
-	MOVQ    octets+32(FP), DX
-	MOVQ    stride+56(FP), DI
-	VMOVDQU nibbleMask<>+0(SB), Y0
-	VMOVDQU tableIQ4UnsignedUnsigned<>+0(SB), Y1
-	MOVQ    AX, SI
+	MOVQ      w+16(FP), AX
+	MOVQ      out+0(FP), CX
+	MOVQ      octets+32(FP), DX
+	MOVQ      stride+56(FP), DI
+	VMOVDQU   nibbleMask<>+0(SB), Y0
+	VMOVDQU   tableIQ4Unsigned<>+0(SB), Y1
+	VMOVDQU32 rowXSLow<>+0(SB), Y16
+	VMOVDQU32 dwordFifteen<>+0(SB), Y17
+	VMOVDQU32 rowXSHigh<>+0(SB), Y18
+	VMOVDQU32 dwordBits45<>+0(SB), Y19
+	VMOVDQU32 dwordThirtyTwo<>+0(SB), Y20
+	MOVQ      AX, SI
 
-octet36:
+octet31:
 	XORQ BX, BX
 
-row37:
+row32:
 	LEAQ 65536(AX), R8
 
-touch41:
+touch33:
 	CMPQ       SI, R8
-	JGE        touched42
+	JGE        touched34
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch41
+	JMP        touch33
 
-touched42:
+touched34:
 	MOVQ  AX, R9
-	MOVQ  blocks+40(FP), R10
-	MOVQ  lanes+48(FP), R11
+	MOVQ  lanes+48(FP), R10
 	MOVQ  n+64(FP), R8
 	VPXOR Y2, Y2, Y2
 	VPXOR Y3, Y3, Y3
 
-group38:
+group35:
 	PREFETCHT0   4096(R9)
 	PREFETCHT0   4160(R9)
 	PREFETCHT0   4224(R9)
@@ -1105,11 +1318,11 @@ group38:
 	VPSHUFB      Y4, Y1, Y4
 	VPSHUFB      Y5, Y1, Y5
 	VPXOR        Y6, Y6, Y6
-	VPDPBUSD     256(R11), Y4, Y6
-	VPDPBUSD     288(R11), Y5, Y6
+	VPDPBUSD     256(R10), Y4, Y6
+	VPDPBUSD     288(R10), Y5, Y6
 	VPXOR        Y7, Y7, Y7
-	VPDPBUSD     256(R11)(DI*1), Y4, Y7
-	VPDPBUSD     288(R11)(DI*1), Y5, Y7
+	VPDPBUSD     256(R10)(DI*1), Y4, Y7
+	VPDPBUSD     288(R10)(DI*1), Y5, Y7
 	VMOVDQU      24(R9), X4
 	VINSERTI128  $0x01, 88(R9), Y4, Y4
 	VPSRLW       $0x04, Y4, Y5
@@ -1118,13 +1331,17 @@ group38:
 	VPSHUFB      Y4, Y1, Y4
 	VPSHUFB      Y5, Y1, Y5
 	VPXOR        Y8, Y8, Y8
-	VPDPBUSD     320(R11), Y4, Y8
-	VPDPBUSD     352(R11), Y5, Y8
+	VPDPBUSD     320(R10), Y4, Y8
+	VPDPBUSD     352(R10), Y5, Y8
 	VPXOR        Y9, Y9, Y9
-	VPDPBUSD     320(R11)(DI*1), Y4, Y9
-	VPDPBUSD     352(R11)(DI*1), Y5, Y9
-	VPHADDD      Y8, Y6, Y6
-	VPHADDD      Y9, Y7, Y7
+	VPDPBUSD     320(R10)(DI*1), Y4, Y9
+	VPDPBUSD     352(R10)(DI*1), Y5, Y9
+	VSHUFPS      $0xdd, Y8, Y6, Y4
+	VSHUFPS      $0x88, Y8, Y6, Y6
+	VPADDD       Y4, Y6, Y6
+	VSHUFPS      $0xdd, Y9, Y7, Y4
+	VSHUFPS      $0x88, Y9, Y7, Y7
+	VPADDD       Y4, Y7, Y7
 	VMOVDQU      40(R9), X4
 	VINSERTI128  $0x01, 104(R9), Y4, Y4
 	VPSRLW       $0x04, Y4, Y5
@@ -1133,11 +1350,11 @@ group38:
 	VPSHUFB      Y4, Y1, Y4
 	VPSHUFB      Y5, Y1, Y5
 	VPXOR        Y8, Y8, Y8
-	VPDPBUSD     384(R11), Y4, Y8
-	VPDPBUSD     416(R11), Y5, Y8
+	VPDPBUSD     384(R10), Y4, Y8
+	VPDPBUSD     416(R10), Y5, Y8
 	VPXOR        Y9, Y9, Y9
-	VPDPBUSD     384(R11)(DI*1), Y4, Y9
-	VPDPBUSD     416(R11)(DI*1), Y5, Y9
+	VPDPBUSD     384(R10)(DI*1), Y4, Y9
+	VPDPBUSD     416(R10)(DI*1), Y5, Y9
 	VMOVDQU      56(R9), X4
 	VINSERTI128  $0x01, 120(R9), Y4, Y4
 	VPSRLW       $0x04, Y4, Y5
@@ -1146,139 +1363,147 @@ group38:
 	VPSHUFB      Y4, Y1, Y4
 	VPSHUFB      Y5, Y1, Y5
 	VPXOR        Y10, Y10, Y10
-	VPDPBUSD     448(R11), Y4, Y10
-	VPDPBUSD     480(R11), Y5, Y10
+	VPDPBUSD     448(R10), Y4, Y10
+	VPDPBUSD     480(R10), Y5, Y10
 	VPXOR        Y11, Y11, Y11
-	VPDPBUSD     448(R11)(DI*1), Y4, Y11
-	VPDPBUSD     480(R11)(DI*1), Y5, Y11
-	VPHADDD      Y10, Y8, Y8
-	VPHADDD      Y11, Y9, Y9
-	VPHADDD      Y8, Y6, Y6
-	VPHADDD      Y9, Y7, Y7
+	VPDPBUSD     448(R10)(DI*1), Y4, Y11
+	VPDPBUSD     480(R10)(DI*1), Y5, Y11
+	VSHUFPS      $0xdd, Y10, Y8, Y4
+	VSHUFPS      $0x88, Y10, Y8, Y8
+	VPADDD       Y4, Y8, Y8
+	VSHUFPS      $0xdd, Y11, Y9, Y4
+	VSHUFPS      $0x88, Y11, Y9, Y9
+	VPADDD       Y4, Y9, Y9
 	VPBROADCASTD 4(R9), Y4
-	VPSRLVD      rowXSLow<>+0(SB), Y4, Y4
-	VPAND        dwordFifteen<>+0(SB), Y4, Y4
+	VPSRLVD      Y16, Y4, Y4
+	VPANDD       Y17, Y4, Y4
 	VPBROADCASTD (R9), Y5
-	VPSRLVD      rowXSHigh<>+0(SB), Y5, Y5
-	VPAND        dwordThree<>+0(SB), Y5, Y5
-	VPSLLD       $0x04, Y5, Y5
-	VPOR         Y5, Y4, Y4
-	VPSUBD       dwordThirtyTwo<>+0(SB), Y4, Y4
+	VPSRLVD      Y18, Y5, Y5
+	VPTERNLOGD   $0xf8, Y19, Y5, Y4
+	VPSUBD       Y20, Y4, Y4
 	VCVTDQ2PS    Y4, Y4
 	VPBROADCASTW (R9), Y5
 	VCVTPH2PS    X5, Y5
 	VMULPS       Y5, Y4, Y4
-	VMOVDQU      64(R11), Y5
+	VSHUFPS      $0xdd, Y8, Y6, Y5
+	VSHUFPS      $0x88, Y8, Y6, Y6
+	VPADDD       Y5, Y6, Y6
+	VMOVDQU      64(R10), Y5
 	VPSLLD       $0x07, Y5, Y5
 	VPADDD       Y5, Y6, Y6
 	VCVTDQ2PS    Y6, Y6
-	VMULPS       (R11), Y4, Y5
+	VMULPS       (R10), Y4, Y5
 	VFMADD231PS  Y6, Y5, Y2
-	VMOVDQU      64(R11)(DI*1), Y5
+	VSHUFPS      $0xdd, Y9, Y7, Y5
+	VSHUFPS      $0x88, Y9, Y7, Y7
+	VPADDD       Y5, Y7, Y7
+	VMOVDQU      64(R10)(DI*1), Y5
 	VPSLLD       $0x07, Y5, Y5
 	VPADDD       Y5, Y7, Y7
 	VCVTDQ2PS    Y7, Y7
-	VMULPS       (R11)(DI*1), Y4, Y4
+	VMULPS       (R10)(DI*1), Y4, Y4
 	VFMADD231PS  Y7, Y4, Y3
 	ADDQ         $+136, R9
 	ADDQ         $+512, R10
-	ADDQ         $+512, R11
 	DECQ         R8
-	JNZ          group38
-	VMOVUPS      Y2, (SP)(BX*1)
-	VMOVUPS      Y3, 256(SP)(BX*1)
-	MOVQ         rowBytes+24(FP), R8
-	ADDQ         R8, AX
-	ADDQ         $0x20, BX
-	CMPQ         BX, $+256
-	JNE          row37
-	VMOVDQU      (SP), Y2
-	VMOVDQU      32(SP), Y3
-	VMOVDQU      64(SP), Y4
-	VMOVDQU      96(SP), Y5
-	VPUNPCKLDQ   Y3, Y2, Y6
-	VPUNPCKHDQ   Y3, Y2, Y2
-	VPUNPCKLDQ   Y5, Y4, Y3
-	VPUNPCKHDQ   Y5, Y4, Y4
-	VPUNPCKLQDQ  Y3, Y6, Y5
-	VPUNPCKHQDQ  Y3, Y6, Y3
-	VPUNPCKLQDQ  Y4, Y2, Y6
-	VPUNPCKHQDQ  Y4, Y2, Y2
-	VMOVDQU      128(SP), Y4
-	VMOVDQU      160(SP), Y7
-	VMOVDQU      192(SP), Y8
-	VMOVDQU      224(SP), Y9
-	VPUNPCKLDQ   Y7, Y4, Y10
-	VPUNPCKHDQ   Y7, Y4, Y4
-	VPUNPCKLDQ   Y9, Y8, Y7
-	VPUNPCKHDQ   Y9, Y8, Y8
-	VPUNPCKLQDQ  Y7, Y10, Y9
-	VPUNPCKHQDQ  Y7, Y10, Y7
-	VPUNPCKLQDQ  Y8, Y4, Y10
-	VPUNPCKHQDQ  Y8, Y4, Y4
-	VPXOR        Y8, Y8, Y8
-	VPERM2F128   $0x20, Y9, Y5, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y7, Y3, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y10, Y6, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y4, Y2, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x31, Y9, Y5, Y5
-	VADDPS       Y5, Y8, Y8
-	VPERM2F128   $0x31, Y7, Y3, Y3
-	VADDPS       Y3, Y8, Y8
-	VPERM2F128   $0x31, Y10, Y6, Y3
-	VADDPS       Y3, Y8, Y8
-	VPERM2F128   $0x31, Y4, Y2, Y2
-	VADDPS       Y2, Y8, Y8
-	VMOVUPS      Y8, (CX)
-	MOVQ         ldo+8(FP), BX
-	VMOVDQU      256(SP), Y2
-	VMOVDQU      288(SP), Y3
-	VMOVDQU      320(SP), Y4
-	VMOVDQU      352(SP), Y5
-	VPUNPCKLDQ   Y3, Y2, Y6
-	VPUNPCKHDQ   Y3, Y2, Y2
-	VPUNPCKLDQ   Y5, Y4, Y3
-	VPUNPCKHDQ   Y5, Y4, Y4
-	VPUNPCKLQDQ  Y3, Y6, Y5
-	VPUNPCKHQDQ  Y3, Y6, Y3
-	VPUNPCKLQDQ  Y4, Y2, Y6
-	VPUNPCKHQDQ  Y4, Y2, Y2
-	VMOVDQU      384(SP), Y4
-	VMOVDQU      416(SP), Y7
-	VMOVDQU      448(SP), Y8
-	VMOVDQU      480(SP), Y9
-	VPUNPCKLDQ   Y7, Y4, Y10
-	VPUNPCKHDQ   Y7, Y4, Y4
-	VPUNPCKLDQ   Y9, Y8, Y7
-	VPUNPCKHDQ   Y9, Y8, Y8
-	VPUNPCKLQDQ  Y7, Y10, Y9
-	VPUNPCKHQDQ  Y7, Y10, Y7
-	VPUNPCKLQDQ  Y8, Y4, Y10
-	VPUNPCKHQDQ  Y8, Y4, Y4
-	VPXOR        Y8, Y8, Y8
-	VPERM2F128   $0x20, Y9, Y5, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y7, Y3, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y10, Y6, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x20, Y4, Y2, Y11
-	VADDPS       Y11, Y8, Y8
-	VPERM2F128   $0x31, Y9, Y5, Y5
-	VADDPS       Y5, Y8, Y8
-	VPERM2F128   $0x31, Y7, Y3, Y3
-	VADDPS       Y3, Y8, Y8
-	VPERM2F128   $0x31, Y10, Y6, Y3
-	VADDPS       Y3, Y8, Y8
-	VPERM2F128   $0x31, Y4, Y2, Y2
-	VADDPS       Y2, Y8, Y8
-	VMOVUPS      Y8, (CX)(BX*4)
-	ADDQ         $0x20, CX
-	DECQ         DX
-	JNZ          octet36
+	JZ           done36
+	JMP          group35
+
+done36:
+	VMOVUPS     Y2, (SP)(BX*1)
+	VMOVUPS     Y3, 256(SP)(BX*1)
+	MOVQ        rowBytes+24(FP), R8
+	ADDQ        R8, AX
+	ADDQ        $0x20, BX
+	CMPQ        BX, $+256
+	JNE         row32
+	VMOVDQU     (SP), Y2
+	VMOVDQU     32(SP), Y3
+	VMOVDQU     64(SP), Y4
+	VMOVDQU     96(SP), Y5
+	VPUNPCKLDQ  Y3, Y2, Y6
+	VPUNPCKHDQ  Y3, Y2, Y2
+	VPUNPCKLDQ  Y5, Y4, Y3
+	VPUNPCKHDQ  Y5, Y4, Y4
+	VPUNPCKLQDQ Y3, Y6, Y5
+	VPUNPCKHQDQ Y3, Y6, Y3
+	VPUNPCKLQDQ Y4, Y2, Y6
+	VPUNPCKHQDQ Y4, Y2, Y2
+	VMOVDQU     128(SP), Y4
+	VMOVDQU     160(SP), Y7
+	VMOVDQU     192(SP), Y8
+	VMOVDQU     224(SP), Y9
+	VPUNPCKLDQ  Y7, Y4, Y10
+	VPUNPCKHDQ  Y7, Y4, Y4
+	VPUNPCKLDQ  Y9, Y8, Y7
+	VPUNPCKHDQ  Y9, Y8, Y8
+	VPUNPCKLQDQ Y7, Y10, Y9
+	VPUNPCKHQDQ Y7, Y10, Y7
+	VPUNPCKLQDQ Y8, Y4, Y10
+	VPUNPCKHQDQ Y8, Y4, Y4
+	VPXOR       Y8, Y8, Y8
+	VPERM2F128  $0x20, Y9, Y5, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y7, Y3, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y10, Y6, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y4, Y2, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x31, Y9, Y5, Y5
+	VADDPS      Y5, Y8, Y8
+	VPERM2F128  $0x31, Y7, Y3, Y3
+	VADDPS      Y3, Y8, Y8
+	VPERM2F128  $0x31, Y10, Y6, Y3
+	VADDPS      Y3, Y8, Y8
+	VPERM2F128  $0x31, Y4, Y2, Y2
+	VADDPS      Y2, Y8, Y8
+	VMOVUPS     Y8, (CX)
+	MOVQ        ldo+8(FP), BX
+	VMOVDQU     256(SP), Y2
+	VMOVDQU     288(SP), Y3
+	VMOVDQU     320(SP), Y4
+	VMOVDQU     352(SP), Y5
+	VPUNPCKLDQ  Y3, Y2, Y6
+	VPUNPCKHDQ  Y3, Y2, Y2
+	VPUNPCKLDQ  Y5, Y4, Y3
+	VPUNPCKHDQ  Y5, Y4, Y4
+	VPUNPCKLQDQ Y3, Y6, Y5
+	VPUNPCKHQDQ Y3, Y6, Y3
+	VPUNPCKLQDQ Y4, Y2, Y6
+	VPUNPCKHQDQ Y4, Y2, Y2
+	VMOVDQU     384(SP), Y4
+	VMOVDQU     416(SP), Y7
+	VMOVDQU     448(SP), Y8
+	VMOVDQU     480(SP), Y9
+	VPUNPCKLDQ  Y7, Y4, Y10
+	VPUNPCKHDQ  Y7, Y4, Y4
+	VPUNPCKLDQ  Y9, Y8, Y7
+	VPUNPCKHDQ  Y9, Y8, Y8
+	VPUNPCKLQDQ Y7, Y10, Y9
+	VPUNPCKHQDQ Y7, Y10, Y7
+	VPUNPCKLQDQ Y8, Y4, Y10
+	VPUNPCKHQDQ Y8, Y4, Y4
+	VPXOR       Y8, Y8, Y8
+	VPERM2F128  $0x20, Y9, Y5, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y7, Y3, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y10, Y6, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x20, Y4, Y2, Y11
+	VADDPS      Y11, Y8, Y8
+	VPERM2F128  $0x31, Y9, Y5, Y5
+	VADDPS      Y5, Y8, Y8
+	VPERM2F128  $0x31, Y7, Y3, Y3
+	VADDPS      Y3, Y8, Y8
+	VPERM2F128  $0x31, Y10, Y6, Y3
+	VADDPS      Y3, Y8, Y8
+	VPERM2F128  $0x31, Y4, Y2, Y2
+	VADDPS      Y2, Y8, Y8
+	VMOVUPS     Y8, (CX)(BX*4)
+	ADDQ        $0x20, CX
+	DECQ        DX
+	JNZ         octet31
 	VZEROUPPER
 	RET

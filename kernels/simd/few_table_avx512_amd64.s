@@ -224,14 +224,12 @@ block4:
 	VINSERTI32X4 $0x01, X5, Y4, Y4
 	VINSERTI64X4 $0x01, Y4, Z2, Z2
 	VPANDD       lowByte<>+0(SB), Z2, Z2
-	VMOVDQU32    halfOfMinNormal<>+0(SB), Z3
-	VMOVDQU32    dwordOne<>+0(SB), Z5
-	VPSLLVD      Z2, Z3, Z3
-	VPSUBD       Z5, Z2, Z4
-	VPSLLD       $0x17, Z4, Z4
-	VPCMPGTD     Z2, Z5, K1
-	VMOVDQA32    Z3, K1, Z4
-	VMOVUPS      Z4, (R12)
+	VPSLLD       $0x15, Z2, Z3
+	VPSLLD       $0x17, Z2, Z2
+	VPADDD       exponentSmall<>+0(SB), Z3, Z3
+	VPSUBD       exponentOne<>+0(SB), Z2, Z2
+	VPMAXSD      Z3, Z2, Z2
+	VMOVUPS      Z2, (R12)
 	MOVQ         (SP), R13
 	PREFETCHT1   (R13)
 	PREFETCHT1   64(R13)
@@ -358,25 +356,25 @@ DATA lowByte<>+48(SB)/8, $0x000000ff000000ff
 DATA lowByte<>+56(SB)/8, $0x000000ff000000ff
 GLOBL lowByte<>(SB), RODATA|NOPTR, $64
 
-DATA halfOfMinNormal<>+0(SB)/8, $0x0020000000200000
-DATA halfOfMinNormal<>+8(SB)/8, $0x0020000000200000
-DATA halfOfMinNormal<>+16(SB)/8, $0x0020000000200000
-DATA halfOfMinNormal<>+24(SB)/8, $0x0020000000200000
-DATA halfOfMinNormal<>+32(SB)/8, $0x0020000000200000
-DATA halfOfMinNormal<>+40(SB)/8, $0x0020000000200000
-DATA halfOfMinNormal<>+48(SB)/8, $0x0020000000200000
-DATA halfOfMinNormal<>+56(SB)/8, $0x0020000000200000
-GLOBL halfOfMinNormal<>(SB), RODATA|NOPTR, $64
+DATA exponentSmall<>+0(SB)/8, $0x0020000000200000
+DATA exponentSmall<>+8(SB)/8, $0x0020000000200000
+DATA exponentSmall<>+16(SB)/8, $0x0020000000200000
+DATA exponentSmall<>+24(SB)/8, $0x0020000000200000
+DATA exponentSmall<>+32(SB)/8, $0x0020000000200000
+DATA exponentSmall<>+40(SB)/8, $0x0020000000200000
+DATA exponentSmall<>+48(SB)/8, $0x0020000000200000
+DATA exponentSmall<>+56(SB)/8, $0x0020000000200000
+GLOBL exponentSmall<>(SB), RODATA|NOPTR, $64
 
-DATA dwordOne<>+0(SB)/8, $0x0000000100000001
-DATA dwordOne<>+8(SB)/8, $0x0000000100000001
-DATA dwordOne<>+16(SB)/8, $0x0000000100000001
-DATA dwordOne<>+24(SB)/8, $0x0000000100000001
-DATA dwordOne<>+32(SB)/8, $0x0000000100000001
-DATA dwordOne<>+40(SB)/8, $0x0000000100000001
-DATA dwordOne<>+48(SB)/8, $0x0000000100000001
-DATA dwordOne<>+56(SB)/8, $0x0000000100000001
-GLOBL dwordOne<>(SB), RODATA|NOPTR, $64
+DATA exponentOne<>+0(SB)/8, $0x0080000000800000
+DATA exponentOne<>+8(SB)/8, $0x0080000000800000
+DATA exponentOne<>+16(SB)/8, $0x0080000000800000
+DATA exponentOne<>+24(SB)/8, $0x0080000000800000
+DATA exponentOne<>+32(SB)/8, $0x0080000000800000
+DATA exponentOne<>+40(SB)/8, $0x0080000000800000
+DATA exponentOne<>+48(SB)/8, $0x0080000000800000
+DATA exponentOne<>+56(SB)/8, $0x0080000000800000
+GLOBL exponentOne<>(SB), RODATA|NOPTR, $64
 
 // func fewIQ4_XSAVX512(sums *float32, w *byte, rowBytes int, a *byte, stride int, rows int, n int, lane int)
 // Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512VNNI, MMX+

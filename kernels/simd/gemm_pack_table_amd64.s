@@ -315,14 +315,12 @@ block5:
 	VPBROADCASTD (CX)(DX*4), Y3
 	VPBLENDD     $0x80, Y3, Y2, Y2
 	VPAND        lowByte<>+0(SB), Y2, Y2
-	VMOVDQU      halfOfMinNormal<>+0(SB), Y3
-	VMOVDQU      dwordOne<>+0(SB), Y5
-	VPSLLVD      Y2, Y3, Y3
-	VPSUBD       Y5, Y2, Y4
-	VPSLLD       $0x17, Y4, Y4
-	VPCMPGTD     Y5, Y2, Y2
-	VBLENDVPS    Y2, Y4, Y3, Y4
-	VMOVUPS      Y4, 512(R8)
+	VPSLLD       $0x15, Y2, Y3
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       exponentSmall<>+0(SB), Y3, Y3
+	VPSUBD       exponentOne<>+0(SB), Y2, Y2
+	VPMAXSD      Y3, Y2, Y2
+	VMOVUPS      Y2, 512(R8)
 	VMOVDQU      1(AX), X2
 	VINSERTI128  $0x01, 1(AX)(DX*4), Y2, Y2
 	VPSRLW       $0x04, Y2, Y3
@@ -401,17 +399,17 @@ DATA lowByte<>+16(SB)/8, $0x000000ff000000ff
 DATA lowByte<>+24(SB)/8, $0x000000ff000000ff
 GLOBL lowByte<>(SB), RODATA|NOPTR, $32
 
-DATA halfOfMinNormal<>+0(SB)/8, $0x0020000000200000
-DATA halfOfMinNormal<>+8(SB)/8, $0x0020000000200000
-DATA halfOfMinNormal<>+16(SB)/8, $0x0020000000200000
-DATA halfOfMinNormal<>+24(SB)/8, $0x0020000000200000
-GLOBL halfOfMinNormal<>(SB), RODATA|NOPTR, $32
+DATA exponentSmall<>+0(SB)/8, $0x0020000000200000
+DATA exponentSmall<>+8(SB)/8, $0x0020000000200000
+DATA exponentSmall<>+16(SB)/8, $0x0020000000200000
+DATA exponentSmall<>+24(SB)/8, $0x0020000000200000
+GLOBL exponentSmall<>(SB), RODATA|NOPTR, $32
 
-DATA dwordOne<>+0(SB)/8, $0x0000000100000001
-DATA dwordOne<>+8(SB)/8, $0x0000000100000001
-DATA dwordOne<>+16(SB)/8, $0x0000000100000001
-DATA dwordOne<>+24(SB)/8, $0x0000000100000001
-GLOBL dwordOne<>(SB), RODATA|NOPTR, $32
+DATA exponentOne<>+0(SB)/8, $0x0080000000800000
+DATA exponentOne<>+8(SB)/8, $0x0080000000800000
+DATA exponentOne<>+16(SB)/8, $0x0080000000800000
+DATA exponentOne<>+24(SB)/8, $0x0080000000800000
+GLOBL exponentOne<>(SB), RODATA|NOPTR, $32
 
 // func packIQ4_XSAVX2(dst *byte, w *byte, rowBytes int, n int, lane int)
 // Requires: AVX, AVX2, F16C

@@ -10,11 +10,12 @@ func kernelsFor(t gguf.Type, i isa) kernelSet {
 	set := kernelSet{elems: k.elems, dotFloat: k.dotFloat, packFloat: k.packFloat, tiles: tileFloatAVX2}
 	switch i {
 	case isaAVX2:
-		set.narrow = k.avx2
+		set.narrow, set.fixed = k.avx2, fixedSet{k.packFixed, tileFixedAVX2, 8, panelFixed}
 	case isaVNNI:
-		set.narrow = k.vnni
+		set.narrow, set.fixed = k.vnni, fixedSet{k.packFixed, tileFixedVNNI, 8, panelFixed}
 	case isaAVX512:
 		set.narrow, set.wide, set.tiles = k.evex, k.wide, tileFloatAVX512
+		set.fixed = fixedSet{k.packFixedWide, tileFixedAVX512, 16, 2 * panelFixed}
 	default:
 		return kernelSet{}
 	}
@@ -27,6 +28,13 @@ var (
 		tileFloatx6AVX2}, 1}
 	tileFloatAVX512 = floatTiles{[6]panelTile{tileFloatx1AVX512, tileFloatx2AVX512, tileFloatx3AVX512, tileFloatx4AVX512,
 		tileFloatx5AVX512, tileFloatx6AVX512}, 4}
+)
+
+// The tiles of block fixed point, for 4, 5 and 6 activation rows.
+var (
+	tileFixedAVX2   = [3]fixedTile{tileFixedx4AVX2, tileFixedx5AVX2, tileFixedx6AVX2}
+	tileFixedVNNI   = [3]fixedTile{tileFixedx4VNNI, tileFixedx5VNNI, tileFixedx6VNNI}
+	tileFixedAVX512 = [3]fixedTile{tileFixedx4AVX512, tileFixedx5AVX512, tileFixedx6AVX512}
 )
 
 // The gemm kernels by kind of panel, for 4 activation rows and for 1, and those of 512 bits for 4, 5 and 6.
@@ -60,6 +68,7 @@ const (
 	panelHalf     = 768
 	panelHalfWide = 704
 	panelPlanes   = 1088 // 512 more for the upper halves of bytes
+	panelFixed    = 1056 // of 8 rows for a block of fixedElems: 1024 of weights, 32 of scales
 )
 
 // endFew ends what the few kernels began.
@@ -80,12 +89,14 @@ var kernelTable = map[gguf.Type]struct {
 	elems            int
 	dotFloat         dotFloat
 	packFloat        packFloat
+	packFixed        func(dst, w *byte, rowBytes, n int)
+	packFixedWide    func(dst, w *byte, rowBytes, n int)
 	avx2, vnni, evex narrowSet
 	wide             wideSet
 }{
 	gguf.F32:  {elems: 8, dotFloat: dotF32AVX2, packFloat: packF32AVX2},
-	gguf.F16:  {elems: 8, dotFloat: dotF16AVX2, packFloat: packF16AVX2},
-	gguf.BF16: {elems: 8, dotFloat: dotBF16AVX2, packFloat: packBF16AVX2},
+	gguf.F16:  {elems: 8, dotFloat: dotF16AVX2, packFloat: packF16AVX2, packFixed: packFixedF16AVX2, packFixedWide: packFixedF16AVX512},
+	gguf.BF16: {elems: 8, dotFloat: dotBF16AVX2, packFloat: packBF16AVX2, packFixed: packFixedBF16AVX2, packFixedWide: packFixedBF16AVX512},
 	gguf.Q4_0: {elems: 32,
 		avx2: narrowSet{[2]dot{dotQ4_0x1AVX2, dotQ4_0x2AVX2}, fewQ4_0AVX2, packQ4_0, gemmOff8AVX2, panelOff, 3},
 		vnni: narrowSet{[2]dot{dotQ4_0x1VNNI, dotQ4_0x2VNNI}, fewQ4_0VNNI, packQ4_0, gemmOffVNNI, panelOff, 3},

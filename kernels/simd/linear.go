@@ -11,10 +11,10 @@ import (
 type sharedActs struct {
 	acts
 	width int // of a row at first
-	// At compile time: the value that it holds after the steps so far, in rows of how many numbers, and whether rounded.
+	// At compile time: the value that it holds after the steps so far, in rows of how many numbers, and in which forms.
 	of       kernels.ValueID
 	rowWidth int
-	rounded  bool
+	rounded  forms
 }
 
 // actsOf gives a value the memory of its activations; dropActs gives it back at compile time.
@@ -41,20 +41,20 @@ func (r *runner) dropActs(id kernels.ValueID) {
 	}
 }
 
-// quantised gives a value's activations, one row for each head, and adds the step that makes them: rounded unless all their
-// products read floats or a step before has done so.
-func (r *runner) quantised(id kernels.ValueID, heads int, round bool) *acts {
+// quantised gives a value's activations, one row for each head, and adds the step that makes them: rounded to
+// the forms that their products read unless a step before has done so.
+func (r *runner) quantised(id kernels.ValueID, heads int, round forms) *acts {
 	width := r.prog.Values[id].Width / heads
 	a := r.actsOf(id, width)
-	if a.of == id && a.rowWidth == width && (a.rounded || !round) {
+	if a.of == id && a.rowWidth == width && a.rounded.has(round) {
 		return &a.acts
 	}
 	a.of, a.rowWidth, a.rounded = id, width, round
 	work := r.work
 	r.work = "quantise"
-	alias := func() { a.alias(r.value(id), r.rows(id)*heads, width) }
+	alias := func() { a.alias(r.value(id), r.rows(id)*heads, width, round) }
 	switch {
-	case !round:
+	case !round.any():
 		r.addRowWork(rowWork{work: r.work, selected: r.prog.Values[id].Selected, before: alias, row: func(int, int) {}})
 	case width > serialWork && width%cacheBlock == 0:
 		r.serial(alias)
@@ -115,7 +115,7 @@ func (r *runner) lowerLinear(ops []kernels.Op) error {
 		return err
 	}
 	chunks := share(ls, r.pool.n)
-	a := r.quantised(x, 1, anyRounds(ls))
+	a := r.quantised(x, 1, r.formsOf(ls))
 	task := func(worker, from, to int) {
 		for from < to {
 			c := chunks[from]
@@ -153,9 +153,17 @@ func (r *runner) linears(ops []kernels.Op) ([]linear, error) {
 	return ls, nil
 }
 
-// anyRounds tells whether one of the products reads activations of 8 bits.
-func anyRounds(ls []linear) bool {
-	return slices.ContainsFunc(ls, func(l linear) bool { return !l.product.floats() })
+// formsOf are the forms that products read.
+func (r *runner) formsOf(ls []linear) (f forms) {
+	for i := range ls {
+		f = f.and(r.form(ls[i].product))
+	}
+	return f
+}
+
+// form is what a product reads besides floats.
+func (r *runner) form(p *product) forms {
+	return forms{blocks: !p.floats(), fixed: p.fixed() && !r.deterministic}
 }
 
 // multiply computes outputs o0 to o1-1 of a product for all rows.
@@ -195,12 +203,13 @@ func (r *runner) lowerGated(ops []kernels.Op, op *kernels.Op) error {
 		gate, up = up, gate
 	}
 	act, params, nOut := op.GLU().Act, newGLUParams(op.GLU()), gate.nOut
-	a := r.quantised(x, 1, anyRounds(ls))
+	a := r.quantised(x, 1, r.formsOf(ls))
 	rounded := r.actsOf(y, nOut)
-	rounded.of, rounded.rowWidth, rounded.rounded = y, nOut, r.readByProducts(y)
+	made := r.readByProducts(y)
+	rounded.of, rounded.rowWidth, rounded.rounded = y, nOut, made
 	size := nOut
 	if r.pool.n > 1 {
-		size = max(cacheBlock, nOut/(chunksPerWorker*r.pool.n)/cacheBlock*cacheBlock)
+		size = max(roundedPart, nOut/(chunksPerWorker*r.pool.n)/roundedPart*roundedPart)
 	}
 	task := func(worker, from, to int) {
 		out, g, u := r.value(y), r.value(gate.out), r.value(up.out)
@@ -210,42 +219,45 @@ func (r *runner) lowerGated(ops []kernels.Op, op *kernels.Op) error {
 		for row := range a.n {
 			i, j := row*nOut+o, row*nOut+end
 			glu(out[i:j], g[i:j], u[i:j], act, params)
-			if rounded.rounded {
-				rounded.roundPart(row, o, end)
-			}
+			rounded.roundPart(row, o, end)
 		}
 	}
 	r.addStep(func() {
 		if n := r.rows(x); n > 0 {
-			rounded.alias(r.value(y), n, nOut)
+			rounded.alias(r.value(y), n, nOut, made)
 			r.pool.run((nOut+size-1)/size, task)
 		}
 	})
 	return nil
 }
 
-// readByProducts tells whether all that read a value are products that read activations of 8 bits.
-func (r *runner) readByProducts(id kernels.ValueID) bool {
+// readByProducts gives the forms in which products read a value, if nothing else reads it and none reads floats alone.
+func (r *runner) readByProducts(id kernels.ValueID) (f forms) {
 	if id == r.seg.Out {
-		return false
+		return forms{}
 	}
 	for i := r.seg.First; i < r.seg.Last; i++ {
 		op := &r.prog.Ops[i]
 		if !slices.Contains(op.In, id) {
 			continue
 		}
-		if op.Code != kernels.OpLinear || op.Linear().Heads != 1 || products[level][r.prog.Weights[op.W[0]].Type].floats() {
-			return false
+		if op.Code != kernels.OpLinear || op.Linear().Heads != 1 {
+			return forms{}
 		}
+		read := r.form(products[level][r.prog.Weights[op.W[0]].Type])
+		if !read.any() {
+			return forms{}
+		}
+		f = f.and(read)
 	}
-	return true
+	return f
 }
 
 // chunksPerWorker is how many chunks of a phase there are for each worker: enough that a worker that is held up holds up
 // little, not so many that taking them costs.
 const chunksPerWorker = 8
 
-// share cuts matrices into chunks of whole panels.
+// share cuts matrices into chunks of whole pairs of panels.
 func share(ls []linear, workers int) []chunk {
 	total := 0
 	for i := range ls {
@@ -253,7 +265,7 @@ func share(ls []linear, workers int) []chunk {
 	}
 	size := total
 	if workers > 1 {
-		size = max(2*panelRows, total/(chunksPerWorker*workers)/panelRows*panelRows)
+		size = max(2*panelRows, total/(chunksPerWorker*workers)/(2*panelRows)*2*panelRows)
 	}
 	var chunks []chunk
 	for i := range ls {
@@ -273,7 +285,7 @@ func (r *runner) lowerHeads(op *kernels.Op, heads int) error {
 	}
 	nOut, k := w.Shape[1], r.prog.Values[x].Width/heads
 	rowBytes := w.Type.RowBytes(k)
-	a := r.quantised(x, heads, !p.floats())
+	a := r.quantised(x, heads, forms{blocks: !p.floats()}) // a row at a time
 	task := func(worker, from, to int) {
 		for t := from; t < to; t++ {
 			h := t % heads

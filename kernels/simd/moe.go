@@ -62,7 +62,9 @@ type experts struct {
 	rows           *acts     // of x
 	matrix         [3]matrix // gate, up, down
 	n, nFF, count  int       // widths, and how many experts there are
-	floats, blocks bool      // what gate and up read of x
+	floats         bool      // gate and up read x as floats
+	read           forms     // and in these forms
+	mid            forms     // what down reads
 }
 
 // matrix is a stack of one matrix for each expert.
@@ -112,14 +114,16 @@ func (r *runner) lowerExperts(op *kernels.Op) error {
 		e.count = w.Shape[0]
 		e.matrix[k] = matrix{p, w.Data, w.Type.RowBytes(w.Shape[2]), w.Shape[1], bias}
 		if k < 2 {
-			e.floats, e.blocks = e.floats || p.floats(), e.blocks || !p.floats()
+			e.floats, e.read = e.floats || p.floats(), e.read.and(r.form(p))
+		} else {
+			e.mid = r.form(p)
 		}
 	}
 	e.nFF = e.matrix[0].nOut
 	for i := range r.scratch {
 		r.scratch[i].sum = grow(r.scratch[i].sum, addSpan)
 	}
-	e.rows = r.quantised(e.x, 1, e.blocks)
+	e.rows = r.quantised(e.x, 1, e.read)
 	r.addStep(e.step())
 	return nil
 }
@@ -164,12 +168,12 @@ func (e *experts) step() func() {
 	}
 }
 
-// share cuts nOut outputs of an expert into shares of whole blocks of 32, as many as share has for a matrix of all that are
+// share cuts nOut outputs of an expert into shares that can be rounded alone, as many as share has for a matrix of all that are
 // used.
 func (e *experts) share(nOut int) (size, per int) {
 	size = nOut
 	if workers := e.r.pool.n; workers > 1 {
-		size = min(nOut, max(2*panelRows, nOut*len(e.work.used)/(8*workers)/32*32))
+		size = min(nOut, max(roundedPart, nOut*len(e.work.used)/(8*workers)/roundedPart*roundedPart))
 	}
 	return size, (nOut + size - 1) / size
 }
@@ -220,13 +224,13 @@ func (e *experts) sort() {
 	if rows > 1 {
 		if e.floats {
 			w.x = grow(w.x, n*e.n)
-			w.in.alias(w.x, n, e.n)
+			w.in.alias(w.x, n, e.n, e.read)
 		} else {
-			w.in.alias(nil, n, e.n)
+			w.in.alias(nil, n, e.n, e.read)
 		}
 	}
 	w.gate, w.up, w.down = grow(w.gate, n*e.nFF), grow(w.up, n*e.nFF), grow(w.down, n*e.n)
-	w.mid.alias(w.gate, n, e.nFF)
+	w.mid.alias(w.gate, n, e.nFF, e.mid)
 }
 
 // gather copies the rows of x, as they are rounded, to the places from .. to-1.
@@ -237,7 +241,10 @@ func (e *experts) gather(from, to int) {
 		if e.floats {
 			copy(w.in.x[t*e.n:(t+1)*e.n], e.rows.x[row*e.n:(row+1)*e.n])
 		}
-		if s := e.rows.stride(); e.blocks && s > 0 {
+		if len(e.rows.fixed) > 0 && len(w.in.fixed) > 0 {
+			copy(w.in.fixedRow(t), e.rows.fixedRow(row))
+		}
+		if s := e.rows.stride(); e.read.blocks && s > 0 {
 			copy(w.in.blocks[t*s:(t+1)*s], e.rows.blocks[row*s:(row+1)*s])
 			copy(w.in.lanes[t*s:(t+1)*s], e.rows.lanes[row*s:(row+1)*s])
 		}
@@ -252,9 +259,7 @@ func (e *experts) gateUp(in *acts, expert, o0, o1, worker int) {
 	for t := int(w.start[expert]); t < int(w.start[expert+1]); t++ {
 		g := w.gate[t*e.nFF+o0 : t*e.nFF+o1]
 		glu(g, g, w.up[t*e.nFF+o0:t*e.nFF+o1], e.act, e.params)
-		if !e.matrix[2].product.floats() {
-			w.mid.roundPart(t, o0, o1)
-		}
+		w.mid.roundPart(t, o0, o1)
 	}
 }
 

@@ -10,6 +10,7 @@ type Limits struct {
 	Threads int
 	Read    float64 // bytes a second, from memory that no cache holds
 	FMA     float64 // FP32 multiply-adds a second
+	Halves  float64 // multiply-adds a second with weights of F16 and BF16: as FP32, or as 16-bit integers where that is faster
 	Bytes   float64 // multiply-adds of 8-bit integers a second, as products of quantised weights need them
 }
 
@@ -18,11 +19,12 @@ const (
 	probeBytes = 256 << 20 // read in one round, well above the size of any cache
 )
 
-// probes are the loops that measure. fma and bytes do fmaOps and bytesOps multiply-adds n times.
+// probes are the loops that measure. fma, words and bytes do fmaOps, wordsOps and bytesOps multiply-adds n times; words is nil
+// where integers of 16 bits are not used.
 type probes struct {
-	read             func(p *byte, pages int)
-	fma, bytes       func(n int)
-	fmaOps, bytesOps int
+	read                       func(p *byte, pages int)
+	fma, words, bytes          func(n int)
+	fmaOps, wordsOps, bytesOps int
 }
 
 // MeasureLimits measures with that many threads, each limit for about as long as given. It allocates 256 MiB meanwhile. Other
@@ -51,6 +53,9 @@ func measureLimits(k probes, threads int, each time.Duration) Limits {
 		})
 	}
 	l.FMA, l.Bytes = compute(k.fmaOps, k.fma), compute(k.bytesOps, k.bytes)
+	if l.Halves = l.FMA; k.words != nil {
+		l.Halves = max(l.FMA, compute(k.wordsOps, k.words))
+	}
 	return l
 }
 

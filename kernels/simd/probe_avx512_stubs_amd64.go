@@ -14,3 +14,6 @@ func probeFMAAVX512(n int)
 
 // probeBytesAVX512 does n times 768 multiply-adds of bytes.
 func probeBytesAVX512(n int)
+
+// probeWordsAVX512 does n times 384 multiply-adds of words.
+func probeWordsAVX512(n int)

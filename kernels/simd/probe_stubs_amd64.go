@@ -15,5 +15,11 @@ func probeFMAAVX2(n int)
 // probeBytesAVX2 does n times 1024 multiply-adds of bytes.
 func probeBytesAVX2(n int)
 
+// probeWordsAVX2 does n times 192 multiply-adds of words.
+func probeWordsAVX2(n int)
+
 // probeBytesVNNI does n times 384 multiply-adds of bytes.
 func probeBytesVNNI(n int)
+
+// probeWordsVNNI does n times 192 multiply-adds of words.
+func probeWordsVNNI(n int)

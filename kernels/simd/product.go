@@ -44,7 +44,9 @@ import (
 // order, and the result is ((acc0+acc1) + (acc2+acc3)) + ((acc4+acc5) + (acc6+acc7)).
 //
 // Every kernel of every instruction set keeps to this, so a result has the same bits whatever the number of rows that
-// share a call, the split into shares, and the CPU.
+// share a call, the split into shares, and the CPU. One thing departs from it: on amd64, fixedRows and more activation rows
+// that come with their fixed point (acts) meet F16 and BF16 weights in the order of product_fixed.go. That too is the same
+// for every share and instruction set, but not for every number of rows, and Options.Deterministic forbids it.
 
 // product multiplies the rows of a weight matrix, as they lie in the file, with activation rows.
 type product struct {
@@ -88,6 +90,9 @@ type scratch struct {
 	sums []float32   // of a float panel
 	out8 [16]float32 // the results of an octet that is wider than the share, for two activation rows
 	row  genericRow
+	// Of block fixed point: the last weight rows of a share where they fill no panel, and their results.
+	rest    []byte
+	restOut []float32
 }
 
 const (
@@ -133,6 +138,9 @@ func (p *product) rows(out []float32, ldo int, w []byte, rowBytes, o0, o1 int, a
 	if p.floats() {
 		_ = a.x[r0*a.k]
 		_ = a.x[r1*a.k-1]
+		if len(a.fixed) > 0 {
+			_ = a.fixed[r1*a.fixedStride()-1]
+		}
 	} else {
 		_ = a.blocks[r0*a.stride()]
 		_ = a.blocks[r1*a.stride()-1]
@@ -140,6 +148,8 @@ func (p *product) rows(out []float32, ldo int, w []byte, rowBytes, o0, o1 int, a
 	}
 	n, incomplete := o1-o0, a.k < 32*groupBlocks
 	switch {
+	case p.fixed() && len(a.fixed) > 0 && r1-r0 >= fixedRows:
+		p.rowsFixed(out, ldo, w, rowBytes, o0, o1, a, r0, r1, s)
 	case p.asm.elems == 0 || a.k%p.asm.elems != 0 || n < octet && incomplete && !p.floats():
 		p.rowsGeneric(out, ldo, w, rowBytes, o0, o1, a, r0, r1, &s.row)
 	case p.floats():

@@ -28,6 +28,9 @@ func BenchmarkFew(b *testing.B) {
 // BenchmarkGemm is a prefill of 512 rows.
 func BenchmarkGemm(b *testing.B) { benchTypes(b, 256<<10, 2048, 512, ofArithmetic) }
 
+// benchShare is the number of weight rows that a worker takes at a time.
+const benchShare = 128
+
 // What a benchmark's share is of.
 type benchLimit int
 
@@ -52,13 +55,15 @@ func benchTypes(b *testing.B, bytes, k, rows int, limit benchLimit) {
 	for _, typ := range types() {
 		for _, rung := range rungs() {
 			b.Run(fmt.Sprintf("%v/%v", typ, rung), func(b *testing.B) {
-				n := max(bytes/typ.RowBytes(k)/panelRows, 2) * panelRows
+				n := max(bytes/typ.RowBytes(k)/benchShare, 1) * benchShare
 				perSecond := benchShape(b, products[rung][typ], n, k, rows)
 				l := limitsOf(rung)
 				peak := l.Bytes
 				switch {
 				case limit == ofMemory:
 					peak = l.Read * float64(k*rows) / float64(typ.RowBytes(k))
+				case products[rung][typ].fixed() && rows >= fixedRows:
+					peak = l.Halves
 				case typ.BlockElems() == 1:
 					peak = l.FMA
 				}
@@ -84,12 +89,11 @@ func benchShape(b *testing.B, p *product, n, k, rows int) float64 {
 		copy(w[i:], w[:some])
 	}
 	a, s, out := fillActs(rng, rows, k), new(scratch), make([]float32, rows*n)
-	const share = 128 // weight rows, as a worker takes them
 	b.SetBytes(int64(len(w)))
 	b.ReportAllocs()
 	for b.Loop() {
-		for o := 0; o < n; o += share {
-			p.rows(out, n, w, size, o, min(n, o+share), a, 0, rows, s)
+		for o := 0; o < n; o += benchShare {
+			p.rows(out, n, w, size, o, min(n, o+benchShare), a, 0, rows, s)
 		}
 	}
 	perSecond := float64(n) * float64(k) * float64(rows) * float64(b.N) / b.Elapsed().Seconds()
@@ -113,6 +117,7 @@ func BenchmarkLimits(b *testing.B) {
 			l := limitsOf(rung)
 			b.ReportMetric(l.Read/1e9, "GB/s")
 			b.ReportMetric(l.FMA/1e9, "GFMA/s")
+			b.ReportMetric(l.Halves/1e9, "GMAC16/s")
 			b.ReportMetric(l.Bytes/1e9, "GMAC/s")
 		})
 	}

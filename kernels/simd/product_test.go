@@ -90,7 +90,7 @@ func fillActs(rng *rand.Rand, n, k int) *acts {
 
 // guardActs moves a's memory against an unmapped page.
 func guardActs(t testing.TB, a *acts, atEnd bool) {
-	for _, m := range []*[]byte{&a.blocks, &a.lanes} {
+	for _, m := range []*[]byte{&a.blocks, &a.lanes, &a.fixed} {
 		b := guarded(t, len(*m), atEnd)
 		copy(b, *m)
 		*m = b
@@ -135,13 +135,13 @@ func TestProductOverLadder(t *testing.T) {
 						if typ.BlockElems() == 256 {
 							ks = []int{256, 512, 768}
 						} else if typ.BlockElems() == 1 {
-							ks = []int{1, 7, 8, 24, 37, 96}
+							ks = []int{1, 7, 8, 24, 37, 96, 64, 192}
 						}
 						testShape(t, rng, p, n, ks[(i+j)%len(ks)], rows, (i+j)%2 == 0)
 					}
 				}
 				// More rows than few kernels take, tiles of each size, and an odd number of panels.
-				for i, s := range [][3]int{{32, 256, 33}, {63, 768, 13}, {70, 512, 37}, {45, 1280, 50}} {
+				for i, s := range [][3]int{{32, 256, 33}, {63, 768, 13}, {70, 512, 37}, {45, 1280, 50}, {5, 256, 16}, {39, 768, 17}} {
 					testShape(t, rng, p, s[0], s[1], s[2], i%2 == 0)
 				}
 			})
@@ -170,6 +170,9 @@ func testShape(t *testing.T, rng *rand.Rand, p *product, n, k, rows int, atEnd b
 	o0, o1 := rng.IntN(n), rng.IntN(n)+1
 	r0, r1 := rng.IntN(rows), rng.IntN(rows)+1
 	p.rows(got, n, w, rowBytes, o0, o1, a, r0, r1, new(scratch))
+	if p.fixed() { // which depends on how many rows there are
+		products[isaScalar][p.typ].rows(want, n, w, rowBytes, 0, n, a, r0, r1, new(scratch))
+	}
 	for i := range got {
 		if o, r := i%n, i/n; o < o0 || o >= o1 || r < r0 || r >= r1 {
 			want[i] = canary
@@ -460,7 +463,7 @@ func (a *acts) resize(n, k int) {
 	if cap(a.x) < n*k {
 		a.x = make([]float32, n*k)
 	}
-	a.alias(a.x[:n*k], n, k)
+	a.alias(a.x[:n*k], n, k, forms{blocks: true, fixed: true})
 }
 
 // set makes x row r.

@@ -83,7 +83,7 @@ func BenchmarkQuantize(b *testing.B) {
 		b.Run(rung.String(), func(b *testing.B) {
 			atLevel(b, rung)
 			a := new(acts)
-			a.alias(benchNumbers(k), 1, k)
+			a.alias(benchNumbers(k), 1, k, forms{blocks: true})
 			b.SetBytes(4 * k)
 			for b.Loop() {
 				a.round(0)

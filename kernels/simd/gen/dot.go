@@ -58,14 +58,16 @@ func (r blockRow) at(i, disp int) operand.Mem {
 
 // dotSink keeps the scales of a group.
 type dotSink struct {
-	d   vec
-	m   [2]vec
-	int [2]vec
+	d     vec
+	m     [2]vec
+	pairs vec // of integer scales, as words
 }
 
 func (s *dotSink) dw(_ int, v vec)        { s.d = v }
 func (s *dotSink) min(_, half int, v vec) { s.m[half] = v }
-func (s *dotSink) scales(_ int, v [2]vec) { s.int = v }
+func (s *dotSink) scales(int, [2]vec) {
+	panic("the header of a format with integer scales, in place of its row")
+}
 
 // dot is what the parts of one kernel share.
 type dot struct {
@@ -75,7 +77,7 @@ type dot struct {
 	w             blockRow
 	blocks, lanes reg.GPVirtual
 	stride        reg.GPVirtual // between activation rows
-	ones          vec
+	ones          operand.Op
 	acc           []vec
 }
 
@@ -89,6 +91,7 @@ func (g *dot) act(base reg.GPVirtual, j, disp int) operand.Mem {
 
 func emitDot(e *emitter, f *format, rows int) {
 	g := &dot{emitter: e, f: f, rows: rows}
+	e.pins = map[string]operand.Op{}
 	name := fmt.Sprintf("dot%sx%d%s", f.name, rows, e.isa())
 	e.Function(name)
 	e.Pragma("noescape")
@@ -104,52 +107,38 @@ func emitDot(e *emitter, f *format, rows int) {
 		e.Load(e.Param("stride"), g.stride)
 	}
 	sums := e.AllocLocal(8 * 32 * rows)
-	f.begin(e)
+	if f.beginDot != nil {
+		f.beginDot(e)
+	} else {
+		f.begin(e)
+	}
 	if !e.vnni || f.products()*f.top*127 <= 32767 {
-		g.ones = e.load(e.onesWords())
+		g.ones = e.pinned(e.onesWords())
 	}
 	e.MOVQ(w, touch)
-	octet, oneRow, loop, back, done := e.label("octet"), e.label("row"), e.label("group"), e.label("back"), e.label("done")
+	octet, oneRow := e.label("octet"), e.label("row")
 	n := e.GP64()
 	e.Label(octet)
 	e.XORQ(row, row)
 
 	e.Label(oneRow)
 	e.touchPages(w, touch)
-	step := f.bytes
-	if f.sub == 1 {
-		step *= groupBlocks
-	}
-	g.w, g.blocks, g.lanes = blockRow{e.GP64(), f.blockBytes()}, e.GP64(), e.GP64()
+	g.w, g.lanes = blockRow{e.GP64(), f.blockBytes()}, e.GP64()
 	e.MOVQ(w, g.w.p)
-	e.Load(e.Param("blocks"), g.blocks)
+	if f.inOrder() {
+		g.blocks = e.GP64()
+		e.Load(e.Param("blocks"), g.blocks)
+	}
 	e.Load(e.Param("lanes"), g.lanes)
 	e.Load(e.Param("n"), n)
 	g.acc = make([]vec, rows)
 	for j := range g.acc {
 		g.acc[j] = e.zero()
 	}
-	e.Label(loop)
-	for at := 0; at < step; at += 64 {
-		e.PREFETCHT0(operand.Mem{Base: g.w.p, Disp: nearAhead + at})
-	}
-	g.group()
-	e.ADDQ(operand.I32(int32(step)), g.w.p)
-	e.ADDQ(operand.I32(actGroup), g.blocks)
-	e.ADDQ(operand.I32(actGroup), g.lanes)
-	e.DECQ(n)
-	if f.sub == 1 {
-		e.JZ(operand.LabelRef(done))
-		e.CMPQ(n, imm(1))
-		e.JNE(operand.LabelRef(loop))
-		e.Label(back)
-		by := e.GP64()
-		e.Load(e.Param("back"), by)
-		e.SUBQ(by, g.w.p)
-		e.JMP(operand.LabelRef(loop))
-		e.Label(done)
-	} else {
-		e.JNZ(operand.LabelRef(loop))
+	if rows == 1 {
+		g.overlappedLoop(n)
+	} else { // registers are short
+		g.plainLoop(n)
 	}
 	for j, acc := range g.acc {
 		m := sums.Offset(8 * 32 * j)
@@ -177,6 +166,70 @@ func emitDot(e *emitter, f *format, rows int) {
 	e.JNZ(operand.LabelRef(octet))
 	e.VZEROUPPER()
 	e.RET()
+}
+
+// plainLoop adds n groups.
+func (g *dot) plainLoop(n reg.GPVirtual) {
+	loop, done := g.label("group"), g.label("done")
+	g.Label(loop)
+	g.ask()
+	o := g.open()
+	g.scales(o)
+	g.close(o, 0)
+	g.next(n, loop, done)
+	g.Label(done)
+}
+
+// overlappedLoop adds n groups, each while the next is being multiplied: the last steps wait for one another, and what waits
+// keeps the processor from looking further ahead.
+func (g *dot) overlappedLoop(n reg.GPVirtual) {
+	loop, last := g.label("group"), g.label("last")
+	g.ask()
+	o := g.open()
+	g.scales(o)
+	g.next(n, loop, last)
+	g.Label(loop)
+	g.ask()
+	next := g.open()
+	g.close(o, -actGroup)
+	g.scales(next)
+	to := o.vectors()
+	for i, v := range next.vectors() {
+		g.VMOVDQA(*v, *to[i])
+	}
+	g.next(n, loop, last)
+	g.Label(last)
+	g.close(o, -actGroup)
+}
+
+// next goes to the label loop for the next of n groups, or to done. The last group of blocks begins back bytes before the end of
+// the one before it.
+func (g *dot) next(n reg.GPVirtual, loop, done string) {
+	g.ADDQ(operand.I32(int32(g.step())), g.w.p)
+	if g.blocks != nil {
+		g.ADDQ(operand.I32(actGroup), g.blocks)
+	}
+	g.ADDQ(operand.I32(actGroup), g.lanes)
+	g.DECQ(n)
+	g.JZ(operand.LabelRef(done))
+	if g.f.sub == 1 {
+		g.CMPQ(n, imm(1))
+		g.JNE(operand.LabelRef(loop))
+		by := g.GP64()
+		g.Load(g.Param("back"), by)
+		g.SUBQ(by, g.w.p)
+	}
+	g.JMP(operand.LabelRef(loop))
+}
+
+// step is the number of bytes of a group.
+func (g *dot) step() int { return g.f.bytes * groupBlocks / g.f.sub }
+
+// ask asks for the lines of a group ahead.
+func (g *dot) ask() {
+	for at := 0; at < g.step(); at += 64 {
+		g.PREFETCHT0(operand.Mem{Base: g.w.p, Disp: nearAhead + at})
+	}
 }
 
 // touchPages asks for a line of every page up to farAhead behind w; touch is where it has got to.
@@ -214,57 +267,109 @@ func (e *emitter) addLanes(m operand.Mem) vec {
 	return sum
 }
 
-// group adds the part of one group to the sums.
-func (g *dot) group() {
-	e, f := g.emitter, g.f
-	sums := g.sums()
-	s := &dotSink{}
-	if f.sub == 1 {
-		f.header(e, g.w, s)
-	} else {
-		f.row(e, g.w.p, s)
+// openGroup is a group that is multiplied, and not added to the sums yet.
+type openGroup struct {
+	dotSink
+	sums [][]vec                // partial integer sums, for each activation row
+	end  func(sums []vec) []vec // adds them up to a lane for each block: one vector, or one for each 16 values
+}
+
+// vectors are the registers that o holds.
+func (o *openGroup) vectors() []*vec {
+	var all []*vec
+	for _, s := range o.sums {
+		for i := range s {
+			all = append(all, &s[i])
+		}
 	}
-	for j := range sums {
-		g.accumulate(s, j, g.scaled(s, j, sums[j]))
+	for _, v := range []*vec{&o.d, &o.m[0], &o.m[1], &o.pairs} {
+		if *v != nil {
+			all = append(all, v)
+		}
+	}
+	return all
+}
+
+// open multiplies a group.
+func (g *dot) open() *openGroup {
+	o := &openGroup{}
+	o.sums, o.end = g.sums()
+	return o
+}
+
+// scales reads the scales of a group.
+func (g *dot) scales(o *openGroup) {
+	if g.f.row != nil {
+		g.f.row(g.emitter, g.w.p, &o.dotSink)
+	} else {
+		g.f.header(g.emitter, g.w, &o.dotSink)
 	}
 }
 
-// scaled corrects the sums of activation row j for the offset of the weights and applies integer scales.
-func (g *dot) scaled(s *dotSink, j int, sums []vec) vec {
+// close adds a group to the sums; its lanes are at bytes behind those of g.
+func (g *dot) close(o *openGroup, at int) {
+	scale := g.scaler(&o.dotSink, at)
+	for j := range o.sums {
+		g.accumulate(&o.dotSink, j, at, scale(j, o.end(o.sums[j])))
+	}
+}
+
+// scaledWords tells that the sums of 16 fit words, so that scaling them is soon done.
+func (f *format) scaledWords() bool { return f.halved() && 16*127*f.top <= 32767 }
+
+// scaler returns what corrects the sums of activation row j for the offset of the weights and applies integer scales.
+func (g *dot) scaler(s *dotSink, at int) func(j int, sums []vec) vec {
 	e := g.emitter
 	shift, corrected := g.f.offset(e.vnni)
-	for i, sum := range sums {
+	correct := func(j, place int, sum vec) {
 		if corrected {
-			place := laneNegSum
-			if g.f.halved() {
-				place = laneNeg16 + 32*i
-			}
-			c := e.load(g.act(g.lanes, j, place))
+			c := e.load(g.act(g.lanes, j, at+place))
 			e.VPSLLD(imm(shift), c, c)
 			e.VPADDD(c, sum, sum)
 		}
-		if g.f.halved() {
-			e.VPMULLD(s.int[i], sum, sum)
+	}
+	if !g.f.halved() {
+		return func(j int, sums []vec) vec {
+			correct(j, laneNegSum, sums[0])
+			return sums[0]
 		}
 	}
-	if len(sums) == 2 {
-		e.VPADDD(sums[1], sums[0], sums[0])
+	var scales [2]vec
+	if !g.f.scaledWords() {
+		scales = e.wordPairs(s.pairs)
 	}
-	return sums[0]
+	return func(j int, sums []vec) vec {
+		for i, sum := range sums {
+			correct(j, laneNeg16+32*i, sum)
+		}
+		if g.f.scaledWords() {
+			e.VPSLLD(imm(16), sums[1], sums[1])
+			e.VPBLENDW(imm(0xaa), sums[1], sums[0], sums[0])
+			e.VPMADDWD(s.pairs, sums[0], sums[0])
+			return sums[0]
+		}
+		for i, sum := range sums {
+			e.VPMULLD(scales[i], sum, sum)
+		}
+		e.VPADDD(sums[1], sums[0], sums[0])
+		return sums[0]
+	}
 }
 
-func (g *dot) accumulate(s *dotSink, j int, sum vec) {
+func (g *dot) accumulate(s *dotSink, j, at int, sum vec) {
 	e := g.emitter
 	e.VCVTDQ2PS(sum, sum)
 	d := e.YMM()
-	e.VMULPS(g.act(g.lanes, j, laneScale), s.d, d)
+	e.VMULPS(g.act(g.lanes, j, at+laneScale), s.d, d)
 	e.VFMADD231PS(sum, d, g.acc[j])
-	switch g.f.kind {
-	case kindMin:
-		e.VFMADD231PS(g.act(g.lanes, j, laneDSum), s.m[0], g.acc[j])
-	case kindMin2:
+	switch {
+	case g.f.kind == kindMin && g.f.row == nil:
+		e.VFMADD231PS(g.act(g.lanes, j, at+laneDSum), s.m[0], g.acc[j])
+	case g.f.kind == kindMin:
+		e.VFNMADD231PS(g.act(g.lanes, j, at+laneDSum), s.m[0], g.acc[j])
+	case g.f.kind == kindMin2:
 		for half := range 2 {
-			e.VFMADD231PS(g.act(g.lanes, j, laneDSum16+32*half), s.m[half], g.acc[j])
+			e.VFNMADD231PS(g.act(g.lanes, j, at+laneDSum16+32*half), s.m[half], g.acc[j])
 		}
 	}
 }
@@ -279,75 +384,114 @@ func (f *format) blockBytes() int {
 
 // products is how many products of a weight and an activation a lane has when the tree begins.
 func (f *format) products() int {
-	if f.nibbles != nil {
+	if f.nibbles != nil || f.quarter != nil && !f.halved() {
 		return 8
 	}
 	return 4
 }
 
-// sums are the integer sums of the 8 blocks, for each activation row one vector, or two with scales of 16.
-func (g *dot) sums() [][]vec {
+// inOrder tells that the kernels read the activations' blocks, not their pairs.
+func (f *format) inOrder() bool { return f.nibbles == nil && f.quarter == nil }
+
+// sums begins the integer sums of the 8 blocks; see openGroup.
+func (g *dot) sums() (sums [][]vec, end func(sums []vec) []vec) {
 	e, f := g.emitter, g.f
-	add := e.addInt(f.top, f.products(), g.ones)
-	all := make([][]vec, g.rows)
-	if f.nibbles != nil {
+	add := g.adder()
+	last := func(pair []vec) vec {
+		add(pair[1], pair[0], 1)
+		return pair[0]
+	}
+	switch {
+	case f.quarter != nil && f.halved():
+		r, sums := e.rowPieces(g.w.p), make([][]vec, g.rows)
+		for h := range 2 {
+			for j, pair := range g.quads(0, func(i int) []vec { return g.multiplyQuarters(r, i, h) }, add) {
+				sums[j] = append(sums[j], last(pair))
+			}
+		}
+		return sums, func(sums []vec) []vec { return sums }
+	case f.quarter != nil:
+		r := e.rowPieces(g.w.p)
+		sums = g.quads(0, func(i int) []vec { return g.multiplyQuarters(r, i, 0, 1) }, add)
+		return sums, func(pair []vec) []vec { return []vec{last(pair)} }
+	case f.nibbles != nil:
 		// Part i of the activations' pairs has blocks i and i+4, as the weights are loaded.
-		for j, sum := range g.quads(0, func(i int) []vec {
-			lo, hi := f.pair(e, e.piece(g.w, i), 0)
-			return g.multiplyPair(lo, hi, lanePairs+64*i)
-		}, add) {
-			all[j] = []vec{sum}
-		}
-		return all
+		sums = g.quads(0, func(i int) []vec {
+			p, place := e.piece(g.w, i), lanePairs+64*i
+			if f.sized != nil && !e.vnni {
+				size, sign := f.sized(e, p, 0)
+				return g.multiplySized(size, sign, place)
+			}
+			lo, hi := f.pair(e, p, 0)
+			return g.multiplyPair(lo, hi, place)
+		}, add)
+		return sums, func(pair []vec) []vec { return []vec{last(pair)} }
 	}
-	next := func(i int) []vec {
-		b, block := i, 0
-		if f.sub == 1 {
-			b, block = 0, i
-		}
-		return g.multiplyBlock(f.bytes32(e, g.w, b, block), actBlock*i)
+	next := func(i int) []vec { return g.multiplyBlock(f.bytes32(e, g.w, 0, i), g.blocks, actBlock*i) }
+	first, second := g.quads(0, next, add), g.quads(4, next, add)
+	for j := range first {
+		sums = append(sums, []vec{last(first[j]), last(second[j])})
 	}
-	a, b := g.quads(0, next, add), g.quads(4, next, add)
-	for j := range all {
-		first, second := e.split(treeHalves{a[j], b[j]})
-		if f.halved() {
-			all[j] = []vec{first, second}
-			continue
-		}
-		e.VPADDD(second, first, first)
-		all[j] = []vec{first}
+	return sums, func(halves []vec) []vec {
+		a, b := e.split(treeHalves{halves[0], halves[1]})
+		e.VPADDD(b, a, a)
+		return []vec{a}
 	}
-	return all
 }
 
-// quads adds the partial sums of four vectors, first to first+3, for every activation row.
-func (g *dot) quads(first int, next func(i int) []vec, add func(b, a vec, level int)) []vec {
-	var pair [2][]vec
-	for k := range pair {
-		pair[k] = next(first + 2*k)
-		for j, v := range next(first + 2*k + 1) {
-			add(v, pair[k][j], 0)
-		}
-	}
-	for j := range pair[0] {
-		add(pair[1][j], pair[0][j], 1)
-	}
-	return pair[0]
+// inWords tells that AVX2 adds words at level 0, since these can hold what a lane sums there.
+func (g *dot) inWords() bool {
+	return !g.vnni && !g.f.signed && g.f.top*127*g.f.products() <= 32767
 }
 
-// multiplyBlock multiplies w with 32 bytes of the blocks at disp. The last activation row may take w's register.
-func (g *dot) multiplyBlock(w vec, disp int) []vec {
+// adder adds neighbours: see addInt.
+func (g *dot) adder() func(b, a vec, level int) {
+	e := g.emitter
+	add := e.addInt(g.f.top, g.f.products(), g.ones)
+	if !g.inWords() {
+		return add
+	}
+	return func(b, a vec, level int) {
+		if level > 0 {
+			add(b, a, level)
+			return
+		}
+		t := e.YMM()
+		e.VPBLENDD(imm(0xcc), b, a, t)
+		e.VSHUFPD(imm(5), b, a, a)
+		e.VPADDW(t, a, a)
+		e.VPMADDWD(g.ones, a, a)
+	}
+}
+
+// quads adds the partial sums of four vectors, first to first+3, to two for every activation row.
+func (g *dot) quads(first int, next func(i int) []vec, add func(b, a vec, level int)) [][]vec {
+	pairs := make([][]vec, g.rows)
+	for i := first; i < first+4; i += 2 {
+		a := next(i)
+		for j, v := range next(i + 1) {
+			add(v, a[j], 0)
+			pairs[j] = append(pairs[j], a[j])
+		}
+	}
+	return pairs
+}
+
+// multiplyBlock multiplies w with the 32 bytes of activations at disp. The last activation row may take w's register.
+func (g *dot) multiplyBlock(w vec, base reg.GPVirtual, disp int) []vec {
 	e := g.emitter
 	out := make([]vec, g.rows)
 	for j := range out {
-		act := g.act(g.blocks, j, disp)
+		act := g.act(base, j, disp)
 		if e.vnni {
 			out[j] = e.zero()
 			e.dpbusd(act, w, out[j])
 			continue
 		}
 		out[j] = g.multiply(w, act)
-		e.VPMADDWD(g.ones, out[j], out[j])
+		if !g.inWords() {
+			e.VPMADDWD(g.ones, out[j], out[j])
+		}
 	}
 	return out
 }
@@ -371,9 +515,31 @@ func (g *dot) multiplyPair(lo, hi vec, disp int) []vec {
 			e.VPADDD(b, a, a)
 		} else {
 			e.VPADDW(b, a, a)
-			e.VPMADDWD(g.ones, a, a)
+			if !g.inWords() {
+				e.VPMADDWD(g.ones, a, a)
+			}
 		}
 		out[j] = a
+	}
+	return out
+}
+
+// multiplySized does so for sizes and signs.
+func (g *dot) multiplySized(size, sign [2]vec, disp int) []vec {
+	e := g.emitter
+	out := make([]vec, g.rows)
+	for j := range out {
+		for h := range size {
+			a := e.load(g.act(g.lanes, j, disp+32*h))
+			e.VPSIGNB(sign[h], a, a)
+			e.VPMADDUBSW(a, size[h], a)
+			e.VPMADDWD(g.ones, a, a)
+			if h == 0 {
+				out[j] = a
+			} else {
+				e.VPADDD(a, out[j], out[j])
+			}
+		}
 	}
 	return out
 }

@@ -38,9 +38,10 @@ const groupRows = 8
 // emitter is an avo context with the few parts that kernels share.
 type emitter struct {
 	*build.Context
-	vnni   bool // the kernel being written may use VPDPBUSD
-	evex   bool // and in the form of AVX-512
-	wide   bool // and has vectors of 512 bits; then 16 weight rows stand where AVX2 has 8
+	vnni   bool                  // the kernel being written may use VPDPBUSD
+	evex   bool                  // and in the form of AVX-512
+	wide   bool                  // and has vectors of 512 bits; then 16 weight rows stand where AVX2 has 8
+	pins   map[string]operand.Op // see pin
 	labels int
 	data   map[string]operand.Mem
 }
@@ -154,7 +155,33 @@ func (e *emitter) keep(m operand.Mem) operand.Op {
 	if e.wide {
 		return e.load(m)
 	}
-	return m
+	return e.pin(m)
+}
+
+// pin is the constant m in one of the registers that AVX-512 has more of than AVX2, where it is written for AVX-512, else m
+// itself. Only what has an EVEX form takes these. A function begins with no pins.
+func (e *emitter) pin(m operand.Mem) operand.Op {
+	if !e.evex {
+		return m
+	}
+	v, ok := e.pins[m.Symbol.Name]
+	if !ok {
+		v = highRegisters[len(e.pins)]
+		e.VMOVDQU32(m, v)
+		e.pins[m.Symbol.Name] = v
+	}
+	return v
+}
+
+var highRegisters = []reg.VecPhysical{reg.Y16, reg.Y17, reg.Y18, reg.Y19, reg.Y20, reg.Y21, reg.Y22, reg.Y23, reg.Y24, reg.Y25,
+	reg.Y26, reg.Y27, reg.Y28, reg.Y29, reg.Y30, reg.Y31}
+
+// pinned is the same for what should be in a register in any case.
+func (e *emitter) pinned(m operand.Mem) operand.Op {
+	if e.evex {
+		return e.pin(m)
+	}
+	return e.load(m)
 }
 
 func (e *emitter) zero() vec {
@@ -174,7 +201,7 @@ func (e *emitter) zero() vec {
 
 // and, or and xor are the bit operations, whose names differ between AVX2 and AVX-512.
 func (e *emitter) and(a operand.Op, b, to vec) {
-	if e.wide {
+	if _, pinned := a.(reg.VecPhysical); pinned || e.wide {
 		e.VPANDD(a, b, to)
 	} else {
 		e.VPAND(a, b, to)
@@ -468,9 +495,9 @@ func (e *emitter) quad(next func(i int) ymm, add func(b, a ymm, level int)) ymm 
 	return pair[0]
 }
 
-// addInt adds neighbours among int32. While all fit int16, packing and VPMADDWD are cheaper than VPHADDD; products is
+// addInt adds neighbours among int32. While all fit int16, packing and VPMADDWD are cheaper than addPairs; products is
 // how many products of a weight up to top and an activation a lane of level 0 has summed.
-func (e *emitter) addInt(top, products int, ones ymm) func(b, a ymm, level int) {
+func (e *emitter) addInt(top, products int, ones operand.Op) func(b, a ymm, level int) {
 	return func(b, a vec, level int) {
 		if top*127*products<<level > 32767 {
 			e.addPairs(b, a)
@@ -481,12 +508,8 @@ func (e *emitter) addInt(top, products int, ones ymm) func(b, a ymm, level int) 
 	}
 }
 
-// addPairs is VPHADDD, which AVX-512 does not have.
+// addPairs does what VPHADDD does in as many operations, of which Zen 4 takes three in a cycle, and a VPHADDD in two cycles.
 func (e *emitter) addPairs(b, a vec) {
-	if !e.wide {
-		e.VPHADDD(b, a, a)
-		return
-	}
 	odd := e.vec()
 	e.VSHUFPS(imm(0xdd), b, a, odd)
 	e.VSHUFPS(imm(0x88), b, a, a)

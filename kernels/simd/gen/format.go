@@ -45,18 +45,26 @@ type format struct {
 	signed bool
 	// begin loads constants before the loop.
 	begin func(e *emitter)
+	// beginDot, which may be nil, does so in a dot kernel.
+	beginDot func(e *emitter)
 	// header reads the scales of the block of all rows; with one block to a format's block also those of 8 blocks of one row.
 	header func(e *emitter, r addresses, s sink)
-	// row, of formats with 8 blocks in theirs, reads the scales of the 8 blocks at p.
-	row func(e *emitter, p reg.GPVirtual, s sink)
+	// row, of formats with 8 blocks in theirs, reads the scales of the 8 blocks at p. The minimums that it gives are subtracted.
+	row func(e *emitter, p reg.GPVirtual, s *dotSink)
 
 	// A format has one of the two that follow. bits is for values that stand in order: it makes bytes of values of block b,
 	// from the bytes that at returns for a place in the format's block; 32 values where at gives 32 bytes, the first or the
 	// last 16 of several rows where it gives those. shared is the number of blocks whose values are in the same bytes.
 	bits   func(e *emitter, at func(disp int) operand.Op, b int) vec
 	shared int
+	// quarter, beside bits, is for the dot kernels: values 16*h to 16*h+15 of blocks i and i+4 of one row, a block to a lane of 128
+	// bits. A result with a shift is as many bits too large, which is for the sums to mend.
+	quarter func(e *emitter, r *rowPieces, i, h int) (v vec, shift int)
 	// nibbles is for 16 bytes whose low halves are values 0-15 and whose high halves are values 16-31.
 	nibbles func(e *emitter, p *piece, b int) (lo, hi vec)
+	// sized, beside nibbles of a signed format, is for AVX2's dot kernels: sizes of the same values, and bytes with their signs, of
+	// which none is 0.
+	sized func(e *emitter, p *piece, b int) (size, sign [2]vec)
 }
 
 // halved tells that the format has integer scales for 16 values.
@@ -81,6 +89,15 @@ func (p *piece) at(disp int) vec {
 		p.have[disp] = v
 	}
 	return v
+}
+
+// dwords repeats the dword at disp of each of the two rows over the row's lane.
+func (p *piece) dwords(disp int) vec {
+	low, high := p.e.YMM(), p.e.YMM()
+	p.e.VPBROADCASTD(p.r.at(p.i, disp), low)
+	p.e.VPBROADCASTD(p.r.at(p.i+4, disp), high)
+	p.e.VPBLENDD(imm(0xf0), high, low, low)
+	return low
 }
 
 // pair returns values 0-15 and 16-31 of block b of p's rows, a row to a lane.

@@ -6,11 +6,11 @@ import "github.com/mmcloughlin/avo/operand"
 // byte i are values i and i+16; the fifth bits lie in one dword in the order of the values.
 func legacyFormats() []*format {
 	scale := func(e *emitter, r addresses, s sink) {
-		d, _ := e.halves(e.gather(r, 0), false)
+		d, _ := e.gatherHalves(r, false)
 		s.dw(0, d)
 	}
 	scaleMin := func(e *emitter, r addresses, s sink) {
-		d, m := e.halves(e.gather(r, 0), true)
+		d, m := e.gatherHalves(r, true)
 		s.dw(0, d)
 		s.min(0, 0, m)
 	}
@@ -34,37 +34,47 @@ func nibbleFormat(f *format, disp int) *format {
 
 // fifthFormat completes a format with its fifth bits at disp and its nibbles after them.
 func fifthFormat(f *format, disp int) *format {
-	var mask, bit vec
-	var sixteen, lowBytes, highBytes operand.Op
-	var low, high, bits [32]byte
-	for i := range low {
-		low[i], high[i], bits[i] = byte(i%16/8), byte(i%16/8+2), 1<<(i%8)
-	}
+	var mask vec
+	var sixteen, bit operand.Op
+	var bytes [2]operand.Op // of the lower and upper 16 values: where their bits are
 	f.sub, f.top, f.shared = 1, 31, 1
 	f.begin = func(e *emitter) {
-		mask, bit = e.nibbleMask(), e.load(e.constant("fifthBit", bits))
-		sixteen = e.keep(e.bytes8("sixteen", 16))
-		lowBytes, highBytes = e.keep(e.constant("fifthLow", low)), e.keep(e.constant("fifthHigh", high))
+		mask, sixteen = e.nibbleMask(), e.pinned(e.bytes8("sixteen", 16))
+		var low, high, bits [32]byte
+		for i := range low {
+			low[i], bits[i] = byte(i%16/8), 1<<(i%8)
+			if i%8 < 4 && !e.wide && !e.evex { // see below
+				low[i], bits[i] = low[i]+4, bits[i]<<4
+			}
+			high[i] = low[i] + 2
+		}
+		bit = e.pinned(e.constant("fifthBit", bits))
+		bytes = [2]operand.Op{e.keep(e.constant("fifthLow", low)), e.keep(e.constant("fifthHigh", high))}
 	}
 	f.nibbles = func(e *emitter, p *piece, _ int) (lo, hi vec) {
 		lo, hi = e.nibblePair(p, disp+4, mask)
-		h := p.at(disp)
-		for _, x := range []struct {
-			v     vec
-			bytes operand.Op
-		}{{lo, lowBytes}, {hi, highBytes}} {
+		var bits vec
+		switch {
+		case e.wide:
+			bits = p.at(disp)
+		case e.evex:
+			bits = p.dwords(disp)
+		default: // the second dword of a lane has the low 4 bits of every byte where the first has the high ones
+			bits = p.dwords(disp)
+			e.VPSLLVD(e.dwordList("secondBy4", [8]uint32{1: 4, 5: 4}), bits, bits)
+		}
+		for h, v := range []vec{lo, hi} {
 			spread := e.vec()
-			e.VPSHUFB(x.bytes, h, spread)
-			if e.wide {
+			e.VPSHUFB(bytes[h], bits, spread)
+			if e.wide || e.evex {
 				k := e.K()
 				e.VPTESTMB(bit, spread, k)
-				e.VPADDB(sixteen, x.v, k, x.v)
+				e.VPADDB(sixteen, v, k, v)
 				continue
 			}
-			e.VPAND(bit, spread, spread)
-			e.VPCMPEQB(bit, spread, spread)
-			e.VPAND(sixteen, spread, spread)
-			e.VPOR(spread, x.v, x.v)
+			e.VPAND(bit, spread, spread) // 16 or more where the bit is set
+			e.VPMINUB(sixteen, spread, spread)
+			e.VPOR(spread, v, v)
 		}
 		return lo, hi
 	}

@@ -56,6 +56,8 @@ func main() {
 		{"gemm_evex", emitGemmsVNNI},
 		{"gemm_float", func(e *emitter) { emitFloatPacks(e); emitFloatTiles(e) }},
 		{"gemm_float_avx512", emitFloatTiles},
+		{"gemm_fixed", emitFixed},
+		{"gemm_fixed_avx512", emitFixedWide},
 		{"probe", emitProbes},
 		{"probe_avx512", emitWideProbes},
 		{"attention", emitAttention},
@@ -90,7 +92,7 @@ func write(name string, emit func(*emitter)) error {
 	if err != nil {
 		return err
 	}
-	if !e.wide {
+	if !e.wide && !e.evex {
 		if err := onlyAVX2(asm); err != nil {
 			return err
 		}
@@ -112,10 +114,10 @@ func write(name string, emit func(*emitter)) error {
 }
 
 var (
-	vnniLine = regexp.MustCompile(`(?m)^\tVPDPBUSD\s+Y(\d+), Y(\d+), Y(\d+)$`)
+	vnniLine = regexp.MustCompile(`(?m)^\t(VPDPBUSD|VPDPWSSD)\s+Y(\d+), Y(\d+), Y(\d+)$`)
 	highRegs = regexp.MustCompile(`\b[XY](1[6-9]|2\d|3[01])\b|\bK[0-7]\b`)
 	funcName = regexp.MustCompile(`(?m)^TEXT ·(\w+)`)
-	anyVNNI  = regexp.MustCompile(`(?m)^\tVPDPBUSD.*$`)
+	anyVNNI  = regexp.MustCompile(`(?m)^\tVPDP(BUSD|WSSD).*$`)
 )
 
 // onlyAVX2 makes sure that no register outside AVX2 was allocated, which the instructions in use could not name.
@@ -128,14 +130,18 @@ func onlyAVX2(asm []byte) error {
 	return nil
 }
 
-// encodeVNNI writes VPDPBUSD in its VEX form (AVX-VNNI). Go's assembler knows only the EVEX form, which CPUs with
-// AVX-VNNI but without AVX-512 refuse.
+// encodeVNNI writes VPDPBUSD and VPDPWSSD in their VEX form (AVX-VNNI). Go's assembler knows only the EVEX form, which CPUs
+// with AVX-VNNI but without AVX-512 refuse.
 func encodeVNNI(asm []byte) ([]byte, error) {
 	asm = vnniLine.ReplaceAllFunc(asm, func(line []byte) []byte {
 		m := vnniLine.FindSubmatch(line)
 		n := func(i int) byte { v, _ := strconv.Atoi(string(m[i])); return byte(v) }
-		signed, unsigned, acc := n(1), n(2), n(3)
-		b := [5]byte{0xc4, 0x42, 0x05, 0x50, 0xc0 | (acc&7)<<3 | signed&7}
+		signed, unsigned, acc := n(2), n(3), n(4)
+		code := byte(0x50)
+		if string(m[1]) == "VPDPWSSD" {
+			code = 0x52
+		}
+		b := [5]byte{0xc4, 0x42, 0x05, code, 0xc0 | (acc&7)<<3 | signed&7}
 		b[1] |= (^acc >> 3 & 1) << 7
 		b[1] |= (^signed >> 3 & 1) << 5
 		b[2] |= (^unsigned & 15) << 3

@@ -17,8 +17,10 @@ func emitProbes(e *emitter) {
 	emitProbeRead(e)
 	emitProbeFMA(e)
 	emitProbeBytes(e)
+	emitProbeWords(e)
 	e.vnni = true
 	emitProbeBytes(e)
+	emitProbeWords(e)
 	e.vnni = false
 }
 
@@ -26,6 +28,7 @@ func emitWideProbes(e *emitter) {
 	emitProbeRead(e)
 	emitProbeFMA(e)
 	emitProbeBytes(e)
+	emitProbeWords(e)
 }
 
 // emitProbeRead adds up memory. One prefetch a page, far ahead, has the page's address translated and the hardware's stream
@@ -120,6 +123,22 @@ func emitProbeBytes(e *emitter) {
 		for i := range parallel {
 			e.VPMADDWD(zero, sums[i], sums[i])
 			e.VPADDD(sums[i], sums[parallel+i], sums[parallel+i])
+		}
+	})
+}
+
+// emitProbeWords multiplies words as the tiles of block fixed point do.
+func emitProbeWords(e *emitter) {
+	doc := fmt.Sprintf(" does n times %d multiply-adds of words.", probeSums*e.size()/2)
+	emitProbeLoop(e, "probeWords"+e.isa(), doc, func(zero vec, sums []vec) {
+		for _, sum := range sums {
+			if e.vnni {
+				e.VPDPWSSD(zero, zero, sum)
+				continue
+			}
+			p := e.vec()
+			e.VPMADDWD(zero, zero, p)
+			e.VPADDD(p, sum, sum)
 		}
 	})
 }
