@@ -54,8 +54,17 @@ type attention struct {
 	block        roundBuffer // that is being rounded
 }
 
-// floatQueries is how many queries make it worth to convert a page once for all.
+// floatQueries is how many queries make it worth to convert a page once for all. Not float16 with AVX2: there 2 numbers are
+// converted for 12 sums, which Zen does beside the multiplications.
 const floatQueries = 12
+
+// forQueries gives the tile as so many queries are best multiplied with it; x is memory for one of floats.
+func (t *tile) forQueries(n int, x []float32) tile {
+	if n < floatQueries || t.kind == halfTile && level == isaAVX2 {
+		return *t
+	}
+	return t.floats(x)
+}
 
 // grow makes room for one operation beside those that have it.
 func (s *attention) grow(n, dk, columns int) {
@@ -416,10 +425,7 @@ func (o *lookup) seeing(b *block, page int) (first, last, from, to int) {
 
 // score makes a page's scores; what a row does not see is -Inf.
 func (o *lookup) score(b *block, p *seenPage, s *attention) {
-	keys := p.keys
-	if b.n*o.per >= floatQueries {
-		keys = keys.floats(s.keys)
-	}
+	keys := p.keys.forQueries(b.n*o.per, s.keys)
 	scores := s.scores[p.scores:]
 	if r0, r1, from, to := o.seeing(b, p.number); r0 < r1 {
 		// Scores of what some row does not see are made with those of the others and dropped.
@@ -480,10 +486,7 @@ func (o *lookup) multiplyKeys(scores []float32, s *attention, first, n int, keys
 
 // addValues adds a page's values by their weights.
 func (o *lookup) addValues(b *block, p *seenPage, s *attention, acc []float32) {
-	values := p.values
-	if b.n*o.per >= floatQueries {
-		values = values.floats(s.values)
-	}
+	values := p.values.forQueries(b.n*o.per, s.values)
 	// Rows that begin at one position go on together.
 	r0, r1, from, _ := o.seeing(b, p.number)
 	for r0 < r1 {

@@ -88,11 +88,12 @@ func newBenchLookup(b *testing.B, kind gguf.Type, per, dim, rows int) (*lookup, 
 		b.Fatal(err)
 	}
 	rng := rand.New(rand.NewPCG(16, 1))
+	first := r.pages[0].at(0) // random, and the others like it
+	for i := 0; i < len(first); i += 2 {
+		binary.LittleEndian.PutUint16(first[i:], gguf.F32ToF16(float32(rng.NormFloat64()/4)))
+	}
 	for p := range pages {
-		page := r.pages[0].at(int32(p))
-		for i := 0; i < len(page); i += 2 {
-			binary.LittleEndian.PutUint16(page[i:], gguf.F32ToF16(float32(rng.NormFloat64()/4)))
-		}
+		copy(r.pages[0].at(int32(p)), first)
 		r.batch.Seqs[0].Pages[0] = append(r.batch.Seqs[0].Pages[0], int32(p))
 	}
 	for i := range rows {
