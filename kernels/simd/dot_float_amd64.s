@@ -5,7 +5,7 @@
 #include "textflag.h"
 
 // func dotF32AVX2(out *float32, w *byte, rowBytes int, groups int, a *byte, n int)
-// Requires: AVX, AVX2, FMA3
+// Requires: AVX, AVX2, FMA3, MMX+
 TEXT ·dotF32AVX2(SB), NOSPLIT, $0-48
 	MOVQ rowBytes+16(FP), DX
 	LEAQ (DX)(DX*2), BX
@@ -18,21 +18,42 @@ group1:
 	LEAQ  (AX)(BX*1), CX
 	MOVQ  a+32(FP), DI
 	MOVQ  n+40(FP), R10
+	LEAQ  (SI)(DX*4), R11
 	VPXOR Y0, Y0, Y0
 	VPXOR Y1, Y1, Y1
 	VPXOR Y2, Y2, Y2
 	VPXOR Y3, Y3, Y3
-	VPXOR Y4, Y4, Y4
-	VPXOR Y5, Y5, Y5
-	VPXOR Y6, Y6, Y6
-	VPXOR Y7, Y7, Y7
 
 step2:
+	PREFETCHT1  (R11)
+	PREFETCHT1  64(R11)
+	ADDQ        $+128, R11
+	VMOVDQU     (DI), Y4
+	VFMADD231PS (AX), Y4, Y0
+	VFMADD231PS (AX)(DX*1), Y4, Y1
+	VFMADD231PS (AX)(DX*2), Y4, Y2
+	VFMADD231PS (CX), Y4, Y3
+	ADDQ        $+32, AX
+	ADDQ        $+32, CX
+	ADDQ        $+32, DI
+	DECQ        R10
+	JNZ         step2
+	MOVQ        SI, AX
+	LEAQ        (AX)(BX*1), CX
+	MOVQ        a+32(FP), DI
+	MOVQ        n+40(FP), R10
+	LEAQ        (SI)(DX*4), R11
+	LEAQ        (R11)(DX*4), R11
+	VPXOR       Y4, Y4, Y4
+	VPXOR       Y5, Y5, Y5
+	VPXOR       Y6, Y6, Y6
+	VPXOR       Y7, Y7, Y7
+
+step3:
+	PREFETCHT1  (R11)
+	PREFETCHT1  64(R11)
+	ADDQ        $+128, R11
 	VMOVDQU     (DI), Y8
-	VFMADD231PS (AX), Y8, Y0
-	VFMADD231PS (AX)(DX*1), Y8, Y1
-	VFMADD231PS (AX)(DX*2), Y8, Y2
-	VFMADD231PS (CX), Y8, Y3
 	VFMADD231PS (AX)(DX*4), Y8, Y4
 	VFMADD231PS (CX)(DX*2), Y8, Y5
 	VFMADD231PS (AX)(BX*2), Y8, Y6
@@ -41,7 +62,7 @@ step2:
 	ADDQ        $+32, CX
 	ADDQ        $+32, DI
 	DECQ        R10
-	JNZ         step2
+	JNZ         step3
 	VHADDPS     Y1, Y0, Y0
 	VHADDPS     Y3, Y2, Y2
 	VHADDPS     Y2, Y0, Y0
@@ -60,7 +81,7 @@ step2:
 	RET
 
 // func dotF16AVX2(out *float32, w *byte, rowBytes int, groups int, a *byte, n int)
-// Requires: AVX, AVX2, F16C, FMA3
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·dotF16AVX2(SB), NOSPLIT, $0-48
 	MOVQ rowBytes+16(FP), DX
 	LEAQ (DX)(DX*2), BX
@@ -68,30 +89,49 @@ TEXT ·dotF16AVX2(SB), NOSPLIT, $0-48
 	MOVQ out+0(FP), R8
 	MOVQ groups+24(FP), R9
 
-group3:
+group4:
 	MOVQ  SI, AX
 	LEAQ  (AX)(BX*1), CX
 	MOVQ  a+32(FP), DI
 	MOVQ  n+40(FP), R10
+	LEAQ  (SI)(DX*4), R11
 	VPXOR Y0, Y0, Y0
 	VPXOR Y1, Y1, Y1
 	VPXOR Y2, Y2, Y2
 	VPXOR Y3, Y3, Y3
-	VPXOR Y4, Y4, Y4
-	VPXOR Y5, Y5, Y5
-	VPXOR Y6, Y6, Y6
-	VPXOR Y7, Y7, Y7
 
-step4:
+step5:
+	PREFETCHT1  (R11)
+	ADDQ        $+64, R11
+	VMOVDQU     (DI), Y4
+	VCVTPH2PS   (AX), Y5
+	VFMADD231PS Y5, Y4, Y0
+	VCVTPH2PS   (AX)(DX*1), Y5
+	VFMADD231PS Y5, Y4, Y1
+	VCVTPH2PS   (AX)(DX*2), Y5
+	VFMADD231PS Y5, Y4, Y2
+	VCVTPH2PS   (CX), Y5
+	VFMADD231PS Y5, Y4, Y3
+	ADDQ        $+16, AX
+	ADDQ        $+16, CX
+	ADDQ        $+32, DI
+	DECQ        R10
+	JNZ         step5
+	MOVQ        SI, AX
+	LEAQ        (AX)(BX*1), CX
+	MOVQ        a+32(FP), DI
+	MOVQ        n+40(FP), R10
+	LEAQ        (SI)(DX*4), R11
+	LEAQ        (R11)(DX*4), R11
+	VPXOR       Y4, Y4, Y4
+	VPXOR       Y5, Y5, Y5
+	VPXOR       Y6, Y6, Y6
+	VPXOR       Y7, Y7, Y7
+
+step6:
+	PREFETCHT1  (R11)
+	ADDQ        $+64, R11
 	VMOVDQU     (DI), Y8
-	VCVTPH2PS   (AX), Y9
-	VFMADD231PS Y9, Y8, Y0
-	VCVTPH2PS   (AX)(DX*1), Y9
-	VFMADD231PS Y9, Y8, Y1
-	VCVTPH2PS   (AX)(DX*2), Y9
-	VFMADD231PS Y9, Y8, Y2
-	VCVTPH2PS   (CX), Y9
-	VFMADD231PS Y9, Y8, Y3
 	VCVTPH2PS   (AX)(DX*4), Y9
 	VFMADD231PS Y9, Y8, Y4
 	VCVTPH2PS   (CX)(DX*2), Y9
@@ -99,77 +139,6 @@ step4:
 	VCVTPH2PS   (AX)(BX*2), Y9
 	VFMADD231PS Y9, Y8, Y6
 	VCVTPH2PS   (CX)(DX*4), Y9
-	VFMADD231PS Y9, Y8, Y7
-	ADDQ        $+16, AX
-	ADDQ        $+16, CX
-	ADDQ        $+32, DI
-	DECQ        R10
-	JNZ         step4
-	VHADDPS     Y1, Y0, Y0
-	VHADDPS     Y3, Y2, Y2
-	VHADDPS     Y2, Y0, Y0
-	VHADDPS     Y5, Y4, Y4
-	VHADDPS     Y7, Y6, Y6
-	VHADDPS     Y6, Y4, Y4
-	VPERM2I128  $0x20, Y4, Y0, Y1
-	VPERM2I128  $0x31, Y4, Y0, Y0
-	VADDPS      Y0, Y1, Y1
-	VMOVUPS     Y1, (R8)
-	ADDQ        $+32, R8
-	LEAQ        (SI)(DX*8), SI
-	DECQ        R9
-	JNZ         group3
-	VZEROUPPER
-	RET
-
-// func dotBF16AVX2(out *float32, w *byte, rowBytes int, groups int, a *byte, n int)
-// Requires: AVX, AVX2, FMA3
-TEXT ·dotBF16AVX2(SB), NOSPLIT, $0-48
-	MOVQ rowBytes+16(FP), DX
-	LEAQ (DX)(DX*2), BX
-	MOVQ w+8(FP), SI
-	MOVQ out+0(FP), R8
-	MOVQ groups+24(FP), R9
-
-group5:
-	MOVQ  SI, AX
-	LEAQ  (AX)(BX*1), CX
-	MOVQ  a+32(FP), DI
-	MOVQ  n+40(FP), R10
-	VPXOR Y0, Y0, Y0
-	VPXOR Y1, Y1, Y1
-	VPXOR Y2, Y2, Y2
-	VPXOR Y3, Y3, Y3
-	VPXOR Y4, Y4, Y4
-	VPXOR Y5, Y5, Y5
-	VPXOR Y6, Y6, Y6
-	VPXOR Y7, Y7, Y7
-
-step6:
-	VMOVDQU     (DI), Y8
-	VPMOVZXWD   (AX), Y9
-	VPSLLD      $0x10, Y9, Y9
-	VFMADD231PS Y9, Y8, Y0
-	VPMOVZXWD   (AX)(DX*1), Y9
-	VPSLLD      $0x10, Y9, Y9
-	VFMADD231PS Y9, Y8, Y1
-	VPMOVZXWD   (AX)(DX*2), Y9
-	VPSLLD      $0x10, Y9, Y9
-	VFMADD231PS Y9, Y8, Y2
-	VPMOVZXWD   (CX), Y9
-	VPSLLD      $0x10, Y9, Y9
-	VFMADD231PS Y9, Y8, Y3
-	VPMOVZXWD   (AX)(DX*4), Y9
-	VPSLLD      $0x10, Y9, Y9
-	VFMADD231PS Y9, Y8, Y4
-	VPMOVZXWD   (CX)(DX*2), Y9
-	VPSLLD      $0x10, Y9, Y9
-	VFMADD231PS Y9, Y8, Y5
-	VPMOVZXWD   (AX)(BX*2), Y9
-	VPSLLD      $0x10, Y9, Y9
-	VFMADD231PS Y9, Y8, Y6
-	VPMOVZXWD   (CX)(DX*4), Y9
-	VPSLLD      $0x10, Y9, Y9
 	VFMADD231PS Y9, Y8, Y7
 	ADDQ        $+16, AX
 	ADDQ        $+16, CX
@@ -189,6 +158,96 @@ step6:
 	ADDQ        $+32, R8
 	LEAQ        (SI)(DX*8), SI
 	DECQ        R9
-	JNZ         group5
+	JNZ         group4
+	VZEROUPPER
+	RET
+
+// func dotBF16AVX2(out *float32, w *byte, rowBytes int, groups int, a *byte, n int)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·dotBF16AVX2(SB), NOSPLIT, $0-48
+	MOVQ rowBytes+16(FP), DX
+	LEAQ (DX)(DX*2), BX
+	MOVQ w+8(FP), SI
+	MOVQ out+0(FP), R8
+	MOVQ groups+24(FP), R9
+
+group7:
+	MOVQ  SI, AX
+	LEAQ  (AX)(BX*1), CX
+	MOVQ  a+32(FP), DI
+	MOVQ  n+40(FP), R10
+	LEAQ  (SI)(DX*4), R11
+	VPXOR Y0, Y0, Y0
+	VPXOR Y1, Y1, Y1
+	VPXOR Y2, Y2, Y2
+	VPXOR Y3, Y3, Y3
+
+step8:
+	PREFETCHT1  (R11)
+	ADDQ        $+64, R11
+	VMOVDQU     (DI), Y4
+	VPMOVZXWD   (AX), Y5
+	VPSLLD      $0x10, Y5, Y5
+	VFMADD231PS Y5, Y4, Y0
+	VPMOVZXWD   (AX)(DX*1), Y5
+	VPSLLD      $0x10, Y5, Y5
+	VFMADD231PS Y5, Y4, Y1
+	VPMOVZXWD   (AX)(DX*2), Y5
+	VPSLLD      $0x10, Y5, Y5
+	VFMADD231PS Y5, Y4, Y2
+	VPMOVZXWD   (CX), Y5
+	VPSLLD      $0x10, Y5, Y5
+	VFMADD231PS Y5, Y4, Y3
+	ADDQ        $+16, AX
+	ADDQ        $+16, CX
+	ADDQ        $+32, DI
+	DECQ        R10
+	JNZ         step8
+	MOVQ        SI, AX
+	LEAQ        (AX)(BX*1), CX
+	MOVQ        a+32(FP), DI
+	MOVQ        n+40(FP), R10
+	LEAQ        (SI)(DX*4), R11
+	LEAQ        (R11)(DX*4), R11
+	VPXOR       Y4, Y4, Y4
+	VPXOR       Y5, Y5, Y5
+	VPXOR       Y6, Y6, Y6
+	VPXOR       Y7, Y7, Y7
+
+step9:
+	PREFETCHT1  (R11)
+	ADDQ        $+64, R11
+	VMOVDQU     (DI), Y8
+	VPMOVZXWD   (AX)(DX*4), Y9
+	VPSLLD      $0x10, Y9, Y9
+	VFMADD231PS Y9, Y8, Y4
+	VPMOVZXWD   (CX)(DX*2), Y9
+	VPSLLD      $0x10, Y9, Y9
+	VFMADD231PS Y9, Y8, Y5
+	VPMOVZXWD   (AX)(BX*2), Y9
+	VPSLLD      $0x10, Y9, Y9
+	VFMADD231PS Y9, Y8, Y6
+	VPMOVZXWD   (CX)(DX*4), Y9
+	VPSLLD      $0x10, Y9, Y9
+	VFMADD231PS Y9, Y8, Y7
+	ADDQ        $+16, AX
+	ADDQ        $+16, CX
+	ADDQ        $+32, DI
+	DECQ        R10
+	JNZ         step9
+	VHADDPS     Y1, Y0, Y0
+	VHADDPS     Y3, Y2, Y2
+	VHADDPS     Y2, Y0, Y0
+	VHADDPS     Y5, Y4, Y4
+	VHADDPS     Y7, Y6, Y6
+	VHADDPS     Y6, Y4, Y4
+	VPERM2I128  $0x20, Y4, Y0, Y1
+	VPERM2I128  $0x31, Y4, Y0, Y0
+	VADDPS      Y0, Y1, Y1
+	VMOVUPS     Y1, (R8)
+	ADDQ        $+32, R8
+	LEAQ        (SI)(DX*8), SI
+	DECQ        R9
+	JNZ         group7
 	VZEROUPPER
 	RET

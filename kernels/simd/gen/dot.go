@@ -18,9 +18,10 @@ import (
 // farAhead is the distance of that touch; with pages of 4 KiB it is worth a sixth to a half of the speed of a plain read.
 const farAhead = 64 * 1024
 
-// nearAhead is how far ahead the lines of a row are asked for: what a core reads in the time that memory takes to answer, since
-// the hardware by itself keeps too few lines of one stream on their way. See RATIONALE.md for what other distances cost.
-const nearAhead = 4096
+// nearAhead is how far ahead the lines of a row are asked for, into the second-level cache: more than a core reads in the time
+// that memory takes to answer, since the hardware by itself keeps too few lines of one stream on their way. See RATIONALE.md
+// for what other distances and the first level cost.
+const nearAhead = 8192
 
 // dotRows are the numbers of activation rows that there are kernels for.
 var dotRows = []int{1, 2}
@@ -232,7 +233,7 @@ func (g *dot) step() int { return g.f.bytes * groupBlocks / g.f.sub }
 // ask asks for the lines of a group ahead.
 func (g *dot) ask() {
 	for at := 0; at < g.step(); at += 64 {
-		g.PREFETCHT0(operand.Mem{Base: g.w.p, Disp: nearAhead + at})
+		g.PREFETCHT1(operand.Mem{Base: g.w.p, Disp: nearAhead + at})
 	}
 }
 

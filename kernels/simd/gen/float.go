@@ -47,32 +47,46 @@ func emitFloatDots(e *emitter) {
 		e.Doc(name + " multiplies groups of 8 rows of 8*n " + f.name + " with one row of floats.")
 		e.SignatureExpr("func(out *float32, w *byte, rowBytes, groups int, a *byte, n int)")
 		r := e.newRows()
-		w, a, out, groups, n := e.GP64(), e.GP64(), e.GP64(), e.GP64(), e.GP64()
+		w, a, out, groups, n, ahead := e.GP64(), e.GP64(), e.GP64(), e.GP64(), e.GP64(), e.GP64()
 		e.Load(e.Param("w"), w)
 		e.Load(e.Param("out"), out)
 		e.Load(e.Param("groups"), groups)
-		group, loop := e.label("group"), e.label("step")
+		group := e.label("group")
 		e.Label(group)
-		e.start(r, w)
-		e.Load(e.Param("a"), a)
-		e.Load(e.Param("n"), n)
+		// Rows often lie a multiple of 4096 bytes apart, and a first-level cache of 8 ways has no room for a line of 8 of them.
+		const together = 4
 		var sums [8]ymm
-		for i := range sums {
-			sums[i] = e.zero()
-		}
-		e.Label(loop)
-		x := e.load(operand.Mem{Base: a})
-		for i := range sums {
-			if f.name == "F32" {
-				e.VFMADD231PS(r.at(i, 0), x, sums[i])
-				continue
+		for first := 0; first < len(sums); first += together {
+			e.start(r, w)
+			e.Load(e.Param("a"), a)
+			e.Load(e.Param("n"), n)
+			e.LEAQ(operand.Mem{Base: w, Index: r.rb, Scale: 4}, ahead)
+			if first > 0 {
+				e.LEAQ(operand.Mem{Base: ahead, Index: r.rb, Scale: 4}, ahead)
 			}
-			e.VFMADD231PS(f.load(e, r.at(i, 0)), x, sums[i])
+			some := sums[first:][:together]
+			for i := range some {
+				some[i] = e.zero()
+			}
+			loop := e.label("step")
+			e.Label(loop)
+			for at := 0; at < together*f.bytes; at += 64 {
+				e.PREFETCHT1(operand.Mem{Base: ahead, Disp: at})
+			}
+			e.ADDQ(operand.I32(int32(together*f.bytes)), ahead)
+			x := e.load(operand.Mem{Base: a})
+			for i := range some {
+				if f.name == "F32" {
+					e.VFMADD231PS(r.at(first+i, 0), x, some[i])
+					continue
+				}
+				e.VFMADD231PS(f.load(e, r.at(first+i, 0)), x, some[i])
+			}
+			e.advance(r, f.bytes)
+			e.ADDQ(operand.I32(32), a)
+			e.DECQ(n)
+			e.JNZ(operand.LabelRef(loop))
 		}
-		e.advance(r, f.bytes)
-		e.ADDQ(operand.I32(32), a)
-		e.DECQ(n)
-		e.JNZ(operand.LabelRef(loop))
 		e.VMOVUPS(e.reduce(sums), operand.Mem{Base: out})
 		e.ADDQ(operand.I32(32), out)
 		e.LEAQ(operand.Mem{Base: w, Index: r.rb, Scale: 8}, w)
