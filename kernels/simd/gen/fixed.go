@@ -5,10 +5,9 @@ import (
 	"math"
 
 	"github.com/mmcloughlin/avo/operand"
-	"github.com/mmcloughlin/avo/reg"
 )
 
-// Products of F16 and BF16 weights in block fixed point; package simd's fixed.go has the definition. A multiplication takes a
+// Products of F16 and BF16 weights in block fixed point; package simd's product_fixed.go has the definition. A multiplication takes a
 // pair of neighbours of 16 bits and adds both products to 32 bits. So a panel has a weight row in each lane of a vector, like
 // those of the block formats: of a block of 64 as many vectors as it has pairs, then one of scales. A tile multiplies two panels,
 // with 8 or 16 weight rows each, with 4, 5 or 6 activation rows.
@@ -297,16 +296,7 @@ func (t *fixedTile) emit() {
 	e.LEAQ(operand.Mem{Base: stride, Index: stride, Scale: 2}, third)
 	e.ADDQ(a, third)
 	t.panel = [2]operand.Mem{{Base: panel}, {Base: panel, Index: size, Scale: 1}}
-	t.act = func(j, disp int) operand.Mem {
-		m := operand.Mem{Base: a, Disp: disp}
-		if j >= 3 {
-			m.Base, j = third, j-3
-		}
-		if j > 0 {
-			m.Index, m.Scale = stride, uint8(j)
-		}
-		return m
-	}
+	t.act = tileRows(a, third, stride)
 	for v := range 2 {
 		t.acc[v], t.sum[v] = make([]vec, t.rows), make([]vec, t.rows)
 	}
@@ -391,7 +381,7 @@ func (t *fixedTile) outputs() {
 	e.Load(e.Param("ldo"), ldo)
 	e.SHLQ(imm(2), ldo)
 	for v, p := range []string{"out0", "out1"} {
-		out := reg.GPVirtual(e.GP64())
+		out := e.GP64()
 		e.Load(e.Param(p), out)
 		for j := range t.rows {
 			sum := t.sum[v][j]

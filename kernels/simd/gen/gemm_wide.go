@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
 )
 
 // The kernels of 512 bits multiply two panels, 32 weight rows, with 4, 5 or 6 activation rows: a step of 4 k is two loads of
@@ -55,6 +56,21 @@ func (g *wideGemm) each(do func(v, j int)) {
 
 func (g *wideGemm) slot(m operand.Mem, v, j int) operand.Mem { return m.Offset(64 * (2*j + v)) }
 
+// tileRows addresses up to 6 activation rows that lie stride apart: third is row 3, since an address has no more than 2 strides
+// to add.
+func tileRows(a, third, stride reg.GPVirtual) func(j, disp int) operand.Mem {
+	return func(j, disp int) operand.Mem {
+		m := operand.Mem{Base: a, Disp: disp}
+		if j >= 3 {
+			m.Base, j = third, j-3
+		}
+		if j > 0 {
+			m.Index, m.Scale = stride, uint8(j)
+		}
+		return m
+	}
+}
+
 func (g *wideGemm) emit() {
 	e := g.emitter
 	name := fmt.Sprintf("gemm%sx%dAVX512", g.name, g.rows)
@@ -70,16 +86,7 @@ func (g *wideGemm) emit() {
 	e.Load(e.Param("stride"), stride)
 	g.panel = [2]operand.Mem{{Base: panel}, {Base: panel, Index: size, Scale: 1}}
 	third := e.GP64()
-	g.act = func(j, disp int) operand.Mem {
-		m := operand.Mem{Base: a, Disp: disp}
-		if j >= 3 {
-			m.Base, j = third, j-3
-		}
-		if j > 0 {
-			m.Index, m.Scale = stride, uint8(j)
-		}
-		return m
-	}
+	g.act = tileRows(a, third, stride)
 	corrected := g.kind == kindOff || g.kind == kindHalf
 	if corrected {
 		g.shift = e.ZMM()
