@@ -13,14 +13,11 @@ func (w *rewriter) module(header, code []byte) ([]byte, error) {
 		if n == 0 {
 			return
 		}
-		count := putU(nil, uint64(n))
-		out = putU(append(out, id), uint64(len(count)+len(items)))
-		out = append(append(out, count...), items...)
+		out = putSection(out, id, append(putU(nil, uint64(n)), items...))
 	}
 	keep := func(id byte) {
 		if b, ok := have[id]; ok {
-			out = putU(append(out, id), uint64(len(b)))
-			out = append(out, b...)
+			out = putSection(out, id, b)
 		}
 	}
 	items := func(id byte) []byte {
@@ -83,8 +80,7 @@ func (w *rewriter) module(header, code []byte) ([]byte, error) {
 	emit(secExport, n, exports)
 
 	if w.m.Start {
-		start := putU(nil, w.newIndex(w.m.start))
-		out = append(putU(append(out, secStart), uint64(len(start))), start...)
+		out = putSection(out, secStart, putU(nil, w.newIndex(w.m.start)))
 	}
 	if w.shift == 0 {
 		keep(secElement)
@@ -100,10 +96,13 @@ func (w *rewriter) module(header, code []byte) ([]byte, error) {
 	keep(secData)
 
 	if names := w.names(); len(names) > 0 {
-		out = putU(append(out, secCustom), uint64(len(names)))
-		out = append(out, names...)
+		out = putSection(out, secCustom, names)
 	}
 	return out, nil
+}
+
+func putSection(b []byte, id byte, body []byte) []byte {
+	return append(putU(append(b, id), uint64(len(body))), body...)
 }
 
 func putName(b []byte, name string) []byte { return append(putU(b, uint64(len(name))), name...) }

@@ -18,10 +18,6 @@ func Hollow(metered []byte) ([]byte, error) {
 	}
 	r := &reader{b: metered, pos: 8, at: "the metered module"}
 	out := append([]byte{}, metered[:r.pos]...)
-	section := func(id byte, body []byte) {
-		out = putU(append(out, id), uint64(len(body)))
-		out = append(out, body...)
-	}
 	for r.left() > 0 && r.err == nil {
 		id := r.byte("a section")
 		start := r.offset()
@@ -37,9 +33,8 @@ func Hollow(metered []byte) ([]byte, error) {
 				body = append(append(body, byte(len(hollowBody))), hollowBody...)
 			}
 		}
-		section(id, body)
+		out = putSection(out, id, body)
 	}
 	sum := sha256.Sum256(metered)
-	section(secCustom, append(putName(nil, hollowSection), sum[:]...))
-	return out, r.err
+	return putSection(out, secCustom, append(putName(nil, hollowSection), sum[:]...)), r.err
 }
