@@ -12,6 +12,9 @@ import (
 type stage struct {
 	work string // what it does, for accounts
 	run  func()
+	// Of a product: what the steps behind it read, up to the next product.
+	near    []stretch
+	lookups []*lookup
 }
 
 // account adds up where the time goes while a profile is kept.
@@ -24,7 +27,7 @@ type account struct {
 func (r *runner) walk() {
 	if !r.account.on {
 		for i := range r.steps {
-			if r.steps[i].run(); r.err != nil {
+			if r.steps[i].do(); r.err != nil {
 				return
 			}
 		}
@@ -32,7 +35,7 @@ func (r *runner) walk() {
 	}
 	last := time.Now()
 	for i := range r.steps {
-		if r.steps[i].run(); r.err != nil {
+		if r.steps[i].do(); r.err != nil {
 			return
 		}
 		now := time.Now()

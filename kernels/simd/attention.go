@@ -220,6 +220,8 @@ func (r *runner) lowerAttention(i int, op *kernels.Op, sinks []float32) {
 	for w := range r.scratch {
 		r.scratch[w].attention.grow(min(blockRows, r.maxRows)*o.per, a.HeadDimK, o.cache.columns)
 	}
+	r.reads(newStretch(unsafe.Pointer(o), int(unsafe.Sizeof(*o))), newStretch(unsafe.Pointer(o.cache), int(unsafe.Sizeof(*o.cache))))
+	r.lookups = append(r.lookups, o)
 	r.work = "store"
 	r.eachRow(o.k, func(row, worker int) { r.store(o.cache, row, r.value(o.k), r.value(o.v), &r.scratch[worker].attention) })
 	r.work = op.Code.String()
@@ -246,6 +248,7 @@ func (r *runner) lowerAttention(i int, op *kernels.Op, sinks []float32) {
 			o.look(b, p.head, p.index, s, &o.partials[t])
 		}
 	}
+	readsFunc(r, whole)
 	r.addStep(func() {
 		if o.rounded != nil {
 			o.rounded.alias(r.value(o.y), r.rows(o.y), width, made)

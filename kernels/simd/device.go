@@ -69,6 +69,9 @@ type runner struct {
 	steps   []stage
 	work    string // what the step that is being lowered does
 	account account
+	near    []stretch         // what the steps since the last product read
+	lookups []*lookup         // those of these steps
+	product int               // the index of the last product
 	pending []rowWork         // light operations that are not in a step yet
 	dying   []kernels.ValueID // values that die in them
 

@@ -134,7 +134,9 @@ func (r *runner) lowerLinear(ops []kernels.Op) error {
 			r.multiply(&ls[c.linear], a, c.o0, c.o1, part*a.n/n, (part+1)*a.n/n, worker)
 		}
 	}
-	r.addStep(func() {
+	r.reads(stretchOf(ls), stretchOf(chunks))
+	readsFunc(r, task)
+	r.addProduct(func() {
 		switch n := r.rows(x); {
 		case n == 0:
 		case n >= 2*partRows && len(chunks) < r.pool.n:
@@ -238,7 +240,9 @@ func (r *runner) lowerGated(ops []kernels.Op, op *kernels.Op) error {
 			rounded.roundPart(row, o, end)
 		}
 	}
-	r.addStep(func() {
+	r.reads(stretchOf(ls), stretchOf(params[:]))
+	readsFunc(r, task)
+	r.addProduct(func() {
 		if n := r.rows(x); n > 0 {
 			rounded.alias(r.value(y), n, nOut, made)
 			r.pool.run((nOut+size-1)/size, task)
@@ -309,6 +313,7 @@ func (r *runner) lowerHeads(op *kernels.Op, heads int) error {
 			p.rows(r.value(y), nOut, w.Data[h*nOut*rowBytes:], rowBytes, 0, nOut, a, t, t+1, &r.scratch[worker].products)
 		}
 	}
-	r.addStep(func() { r.pool.run(r.rows(x)*heads, task) })
+	readsFunc(r, task)
+	r.addProduct(func() { r.pool.run(r.rows(x)*heads, task) })
 	return nil
 }

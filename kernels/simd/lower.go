@@ -35,6 +35,9 @@ func (r *runner) lower() error {
 				}
 			}
 		}
+		for k := range ops {
+			r.readsOf(&ops[k])
+		}
 		r.work = ops[0].Code.String()
 		var err error
 		switch {
@@ -64,6 +67,7 @@ func (r *runner) lower() error {
 		}
 	}
 	r.flush()
+	r.endNear()
 	return nil
 }
 
@@ -80,6 +84,7 @@ func (r *runner) vector(op *kernels.Op, k int) ([]float32, error) {
 		n *= d
 	}
 	v := make([]float32, n)
+	r.reads(stretchOf(v))
 	return v, gguf.Dequantize(w.Type, v, w.Data)
 }
 

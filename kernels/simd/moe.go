@@ -2,6 +2,7 @@ package simd
 
 import (
 	"fmt"
+	"unsafe"
 
 	"forge/kernels"
 )
@@ -118,7 +119,8 @@ func (r *runner) lowerExperts(op *kernels.Op) error {
 	}
 	e.nFF = e.matrix[0].nOut
 	e.rows = r.quantised(e.x, 1, e.read)
-	r.addStep(e.step())
+	r.reads(newStretch(unsafe.Pointer(e), int(unsafe.Sizeof(*e))))
+	r.addProduct(e.step())
 	r.work = "sum"
 	r.eachRow(e.out, e.addUp)
 	return nil

@@ -51,6 +51,10 @@ func (r *runner) addRowWork(w rowWork) {
 	if len(r.pending) > 0 && r.pending[0].selected != w.selected {
 		r.flush()
 	}
+	readsFunc(r, w.row)
+	if w.before != nil {
+		readsFunc(r, w.before)
+	}
 	r.pending = append(r.pending, w)
 }
 
@@ -84,7 +88,9 @@ func (r *runner) rowStage(all []rowWork) stage {
 	}
 	selected := all[0].selected
 	task := func(worker, from, to int) { through(from*rowChunk, min(r.rowsOf(selected), to*rowChunk), worker) }
-	return stage{work: strings.Join(names, "+"), run: func() {
+	r.reads(stretchOf(all))
+	readsFunc(r, through)
+	run := func() {
 		for i := range all {
 			if all[i].before != nil {
 				all[i].before()
@@ -95,7 +101,9 @@ func (r *runner) rowStage(all []rowWork) stage {
 		} else {
 			r.pool.run((n+rowChunk-1)/rowChunk, task)
 		}
-	}}
+	}
+	readsFunc(r, run)
+	return stage{work: strings.Join(names, "+"), run: run}
 }
 
 // serial adds a step that the caller does alone.
@@ -104,5 +112,6 @@ func (r *runner) serial(f func()) { r.addStep(f) }
 // addStep adds a step that shares its work out itself.
 func (r *runner) addStep(f func()) {
 	r.flush()
+	readsFunc(r, f)
 	r.steps = append(r.steps, stage{work: r.work, run: f})
 }

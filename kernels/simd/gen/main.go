@@ -64,6 +64,7 @@ func main() {
 		{"attention_avx512", emitAttention},
 		{"vector", emitVectors},
 		{"vector_avx512", emitCurves},
+		{"fetch", emitFetch},
 	}
 	for _, o := range outputs {
 		if err := write(o.name, o.emit); err != nil {

@@ -35,6 +35,7 @@ var outputs = []struct {
 	{"gemm_neon", func(a *asm) { emitGemms(a, neon) }},
 	{"gemm_dotprod", func(a *asm) { emitGemms(a, dotProd) }},
 	{"probe", emitProbes},
+	{"fetch", emitFetch},
 }
 
 // write runs one emitter and leaves NAME_arm64.s and its Go stubs in package simd.

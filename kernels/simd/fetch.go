@@ -1,0 +1,140 @@
+package simd
+
+import (
+	"cmp"
+	"slices"
+	"unsafe"
+
+	"forge/kernels"
+)
+
+// While a token is computed every weight goes through the caches once and drives out what the steps keep for themselves: their
+// operands, small weights, the page that keys are stored to. Each of these is needed once a token, by a step that runs for a
+// microsecond, and a row of waits for memory, one behind the other, would be most of it. So what the steps behind a product read
+// is asked for when the product begins; it comes in beside the product's weights, of which there are many more.
+
+// line is what a cache takes from memory at a time.
+const line = 64
+
+// stretch is memory that is worth to be fetched ahead: of so many lines, at least one. fetchLines reads it.
+type stretch struct {
+	at    unsafe.Pointer
+	lines int
+}
+
+func newStretch(at unsafe.Pointer, bytes int) stretch {
+	return stretch{at, (int(uintptr(at)%line) + bytes + line - 1) / line}
+}
+
+func stretchOf[T any](x []T) stretch {
+	return newStretch(unsafe.Pointer(unsafe.SliceData(x)), len(x)*int(unsafe.Sizeof(*new(T))))
+}
+
+// fetch asks for memory; nothing depends on whether it comes.
+func fetch(list []stretch) {
+	if len(list) > 0 && level != isaScalar {
+		fetchLines((*byte)(unsafe.Pointer(&list[0])), len(list))
+	}
+}
+
+// nearMost is the longest stretch, in lines, that is fetched: caches see by themselves that more is read in order.
+const nearMost = 512
+
+// reads notes what a step that is being lowered will read.
+func (r *runner) reads(list ...stretch) {
+	for _, s := range list {
+		if s.lines > 0 && s.lines <= nearMost {
+			r.near = append(r.near, s)
+		}
+	}
+}
+
+// readsFunc notes what f has captured, the most usual amount of it.
+func readsFunc[F any](r *runner, f F) {
+	r.reads(newStretch(*(*unsafe.Pointer)(unsafe.Pointer(&f)), 2*line))
+}
+
+// readsOf notes an operation's operands.
+func (r *runner) readsOf(op *kernels.Op) {
+	for _, ids := range [][]kernels.ValueID{op.In, op.Out} {
+		for _, id := range ids {
+			if id >= 0 {
+				r.reads(stretchOf(r.values[id : id+1]))
+			}
+		}
+	}
+}
+
+// addProduct adds a step with big matrices, which fetches for those up to the next one.
+func (r *runner) addProduct(f func()) {
+	r.addStep(f)
+	r.endNear()
+	r.product = len(r.steps) - 1
+}
+
+// endNear hands what was noted to the last product, or to the first step where there is none yet.
+func (r *runner) endNear() {
+	if len(r.steps) > 0 {
+		s := &r.steps[r.product]
+		s.near, s.lookups = merged(r.near), slices.Clone(r.lookups)
+	}
+	r.near, r.lookups = r.near[:0], r.lookups[:0]
+}
+
+// merged makes one of stretches that share lines or stand side by side.
+func merged(list []stretch) []stretch {
+	slices.SortFunc(list, func(a, b stretch) int { return cmp.Compare(a.first(), b.first()) })
+	var all []stretch
+	for _, s := range list {
+		if n := len(all); n > 0 && s.first() <= all[n-1].end() {
+			all[n-1].lines = int(max(all[n-1].end(), s.end()) - all[n-1].first())
+			continue
+		}
+		all = append(all, s)
+	}
+	return all
+}
+
+// first and end number the lines.
+func (s *stretch) first() uintptr { return uintptr(s.at) / line }
+func (s *stretch) end() uintptr   { return s.first() + uintptr(s.lines) }
+
+// do runs a step, and first asks for what the steps behind it will read.
+func (s *stage) do() {
+	fetch(s.near)
+	for _, o := range s.lookups {
+		o.fetch()
+	}
+	s.run()
+}
+
+// fetchRows is the most rows of a step for which the pages are fetched: with more, there is work enough to wait for them beside it.
+const fetchRows = 8
+
+// fetch asks for the keys of the pages that the rows are stored to, which are the first to be written and, transposed, a line for
+// each entry of a key; for the lines that their values go to; and for the keys that attention begins with.
+func (o *lookup) fetch() {
+	r, c := o.r, o.cache
+	if len(r.batch.Rows) > fetchRows {
+		return
+	}
+	var list [3]stretch
+	for i := range r.blocks {
+		b := &r.blocks[i]
+		table, memory := r.batch.Seqs[r.batch.Rows[b.first].Seq].Pages[c.index], r.pages[c.index]
+		first, last := o.seenPages(b)
+		for head := range c.group.HeadsKV {
+			at := c.at + head*(c.keyBytes+c.valueBytes)
+			page := memory.at(table[last])[at:]
+			slot := int(r.batch.Rows[b.first].Pos) % kernels.PageSize
+			list[0] = stretchOf(page[:c.keyBytes])
+			list[1] = stretchOf(page[c.keyBytes+slot*c.valueBytes/kernels.PageSize:][:c.valueBytes/kernels.PageSize])
+			n := 2
+			if head == 0 && first != last {
+				list[2] = stretchOf(memory.at(table[first])[at:][:c.keyBytes])
+				n = 3
+			}
+			fetch(list[:n])
+		}
+	}
+}
