@@ -19,41 +19,55 @@ type stage struct {
 
 // account adds up where the time goes while a profile is kept.
 type account struct {
-	on    bool
-	times []time.Duration // by step
+	on      bool
+	times   []time.Duration // by step
+	fetches time.Duration   // what the steps took to fetch ahead
+	last    time.Time
+}
+
+// next is the time since the last call.
+func (a *account) next() time.Duration {
+	now := time.Now()
+	d := now.Sub(a.last)
+	a.last = now
+	return d
 }
 
 // walk runs the steps one after the other, to the first that fails.
 func (r *runner) walk() {
-	if !r.account.on {
-		for i := range r.steps {
-			if r.steps[i].do(); r.err != nil {
-				return
+	a := &r.account
+	if a.on {
+		a.last = time.Now()
+	}
+	for i := range r.steps {
+		s := &r.steps[i]
+		if len(s.near) > 0 {
+			if s.fetch(); a.on {
+				a.fetches += a.next()
 			}
 		}
-		return
-	}
-	last := time.Now()
-	for i := range r.steps {
-		if r.steps[i].do(); r.err != nil {
+		if s.run(); r.err != nil {
 			return
 		}
-		now := time.Now()
-		r.account.times[i] += now.Sub(last)
-		last = now
+		if a.on {
+			a.times[i] += a.next()
+		}
 	}
 }
 
 // Profile opens a new account, or closes it.
 func (r *runner) Profile(on bool) {
 	if r.account.on = on; on {
-		r.account.times = make([]time.Duration, len(r.steps))
+		r.account.times, r.account.fetches = make([]time.Duration, len(r.steps)), 0
 	}
 }
 
 // Account is the time of all steps by kind of work.
 func (r *runner) Account() []kernels.WorkTime {
-	var all []kernels.WorkTime
+	if r.account.times == nil {
+		return nil
+	}
+	all := []kernels.WorkTime{{Work: "fetch", Time: r.account.fetches}}
 	for i, t := range r.account.times {
 		work := r.steps[i].work
 		k := slices.IndexFunc(all, func(w kernels.WorkTime) bool { return w.Work == work })

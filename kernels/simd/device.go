@@ -61,19 +61,19 @@ func (Device) Compile(seg *kernels.Segment, opt kernels.Options) (kernels.Runner
 
 // runner executes a segment.
 type runner struct {
-	seg     *kernels.Segment
-	maxRows int
-	prog    *kernels.Program
-	check   *kernels.BatchCheck
-	pool    *pool
-	steps   []stage
-	work    string // what the step that is being lowered does
-	account account
-	near    []stretch         // what the steps since the last product read
-	lookups []*lookup         // those of these steps
-	product int               // the index of the last product
-	pending []rowWork         // light operations that are not in a step yet
-	dying   []kernels.ValueID // values that die in them
+	seg      *kernels.Segment
+	maxRows  int
+	prog     *kernels.Program
+	check    *kernels.BatchCheck
+	pool     *pool
+	steps    []stage
+	work     string // what the step that is being lowered does
+	account  account
+	near     []stretch         // what the steps since the last product read
+	lookups  []*lookup         // those of these steps
+	products []int             // indices of these
+	pending  []rowWork         // light operations that are not in a step yet
+	dying    []kernels.ValueID // values that die in them
 
 	values     []buffer // by value; those that never live at once share memory
 	slots      []slot

@@ -16,13 +16,16 @@ import (
 // line is what a cache takes from memory at a time.
 const line = 64
 
-// stretch is memory that is worth to be fetched ahead: of so many lines, at least one. fetchLines reads it.
+// stretch is memory that is worth to be fetched ahead. fetchLines reads it, and wants one line at least.
 type stretch struct {
 	at    unsafe.Pointer
 	lines int
 }
 
 func newStretch(at unsafe.Pointer, bytes int) stretch {
+	if bytes == 0 {
+		return stretch{}
+	}
 	return stretch{at, (int(uintptr(at)%line) + bytes + line - 1) / line}
 }
 
@@ -43,7 +46,7 @@ const nearMost = 512
 // reads notes what a step that is being lowered will read.
 func (r *runner) reads(list ...stretch) {
 	for _, s := range list {
-		if s.lines > 0 && s.lines <= nearMost {
+		if s.lines <= nearMost {
 			r.near = append(r.near, s)
 		}
 	}
@@ -69,20 +72,34 @@ func (r *runner) readsOf(op *kernels.Op) {
 func (r *runner) addProduct(f func()) {
 	r.addStep(f)
 	r.endNear()
-	r.product = len(r.steps) - 1
 }
 
 // endNear hands what was noted to the last product, or to the first step where there is none yet.
 func (r *runner) endNear() {
-	if len(r.steps) > 0 {
-		s := &r.steps[r.product]
-		s.near, s.lookups = merged(r.near), slices.Clone(r.lookups)
+	last := len(r.steps) - 1
+	if last < 0 {
+		return
 	}
+	if n := len(r.products); n == 0 {
+		r.products = append(r.products, 0)
+	}
+	s := &r.steps[r.products[len(r.products)-1]]
+	s.near, s.lookups = slices.Clone(r.near), slices.Clone(r.lookups)
 	r.near, r.lookups = r.near[:0], r.lookups[:0]
+	r.products = append(r.products, last)
 }
 
-// merged makes one of stretches that share lines or stand side by side.
+// linkNear adds to what each product fetches the steps themselves, and the list of what the next product fetches.
+func (r *runner) linkNear() {
+	for i := len(r.products) - 2; i >= 0; i-- {
+		s, next := &r.steps[r.products[i]], r.products[i+1]
+		s.near = merged(append(s.near, stretchOf(r.steps[r.products[i]+1:next+1]), stretchOf(r.steps[next].near)))
+	}
+}
+
+// merged drops empty stretches and makes one of those that share lines or stand side by side.
 func merged(list []stretch) []stretch {
+	list = slices.DeleteFunc(list, func(s stretch) bool { return s.lines == 0 })
 	slices.SortFunc(list, func(a, b stretch) int { return cmp.Compare(a.first(), b.first()) })
 	var all []stretch
 	for _, s := range list {
@@ -99,13 +116,12 @@ func merged(list []stretch) []stretch {
 func (s *stretch) first() uintptr { return uintptr(s.at) / line }
 func (s *stretch) end() uintptr   { return s.first() + uintptr(s.lines) }
 
-// do runs a step, and first asks for what the steps behind it will read.
-func (s *stage) do() {
+// fetch asks for what the steps behind a product will read.
+func (s *stage) fetch() {
 	fetch(s.near)
 	for _, o := range s.lookups {
 		o.fetch()
 	}
-	s.run()
 }
 
 // fetchRows is the most rows of a step for which the pages are fetched: with more, there is work enough to wait for them beside it.

@@ -35,7 +35,7 @@ func TestMerged(t *testing.T) {
 		lines := map[uintptr]bool{}
 		for range rng.IntN(12) {
 			from := rng.IntN(len(memory))
-			part := memory[from:min(len(memory), from+1+rng.IntN(5*line))]
+			part := memory[from:min(len(memory), from+rng.IntN(5*line))]
 			list = append(list, stretchOf(part))
 			for i := range part {
 				lines[uintptr(unsafe.Pointer(&part[i]))/line] = true

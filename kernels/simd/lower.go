@@ -68,6 +68,7 @@ func (r *runner) lower() error {
 	}
 	r.flush()
 	r.endNear()
+	r.linkNear()
 	return nil
 }
 
