@@ -138,3 +138,28 @@ func BenchmarkStore(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkShortAttention is a decoded row that sees few pages, which are in the caches: what lies around the products counts.
+func BenchmarkShortAttention(b *testing.B) {
+	for _, seen := range []int{20, 64, 120} {
+		for _, rung := range ladder() {
+			b.Run(fmt.Sprintf("%d positions/%v", seen, rung), func(b *testing.B) {
+				atLevel(b, rung)
+				const per, dim = 3, 64
+				o, s := newBenchLookup(b, gguf.F16, per, dim, 1)
+				defer o.r.pages[0].free()
+				x := benchNumbers(per * dim)
+				o.r.values = []buffer{{slot: 0, width: per * dim}, {slot: 1, width: per * dim}}
+				o.r.slots = []slot{{data: x}, {data: make([]float32, per*dim)}}
+				o.q, o.y = 0, 1
+				o.rounded = new(acts)
+				o.rounded.alias(o.r.slots[1].data, 1, per*dim, forms{blocks: true})
+				o.r.batch.Rows[0].Pos = int32(seen - 1)
+				blk := block{run: run{0, 1}, n: 1}
+				for b.Loop() {
+					o.walk(&blk, 0, s)
+				}
+			})
+		}
+	}
+}

@@ -38,8 +38,8 @@ func foldGroups(i isa, y, x []float32, f, g float32) int {
 	if i == isaScalar || n == 0 {
 		return 0
 	}
-	fs := [2][8]float32{eight(f), eight(g)}
-	foldAVX2(&y[0], &y[0], &x[0], &fs[0][0], n)
+	fs := [2]float32{f, g}
+	foldAVX2(&y[0], &y[0], &x[0], &fs[0], n)
 	return 8 * n
 }
 
@@ -48,8 +48,7 @@ func scaleGroups(i isa, y, x []float32, f float32) int {
 	if i == isaScalar || n == 0 {
 		return 0
 	}
-	fs := eight(f)
-	scaleAVX2(&y[0], &x[0], &fs[0], n)
+	scaleAVX2(&y[0], &x[0], &f, n)
 	return 8 * n
 }
 
@@ -58,8 +57,7 @@ func scaleMulGroups(i isa, y, x, w []float32, f float32) int {
 	if i == isaScalar || n == 0 {
 		return 0
 	}
-	fs := eight(f)
-	scaleMulAVX2(&y[0], &x[0], &w[0], &fs[0], n)
+	scaleMulAVX2(&y[0], &x[0], &w[0], &f, n)
 	return 8 * n
 }
 

@@ -49,16 +49,17 @@ group2:
 // func scaleAVX2(y *float32, a *float32, f *float32, n int)
 // Requires: AVX
 TEXT ·scaleAVX2(SB), NOSPLIT, $0-32
-	MOVQ y+0(FP), AX
-	MOVQ a+8(FP), BX
-	MOVQ f+16(FP), CX
-	MOVQ n+24(FP), DX
-	XORQ SI, SI
+	MOVQ         y+0(FP), AX
+	MOVQ         a+8(FP), BX
+	MOVQ         f+16(FP), CX
+	MOVQ         n+24(FP), DX
+	XORQ         SI, SI
+	VBROADCASTSS (CX), Y0
 
 group3:
-	VMOVUPS (BX)(SI*1), Y0
-	VMULPS  (CX), Y0, Y0
-	VMOVUPS Y0, (AX)(SI*1)
+	VMOVUPS (BX)(SI*1), Y1
+	VMULPS  Y0, Y1, Y1
+	VMOVUPS Y1, (AX)(SI*1)
 	ADDQ    $+32, SI
 	DECQ    DX
 	JNZ     group3
@@ -68,19 +69,20 @@ group3:
 // func scaleMulAVX2(y *float32, a *float32, b *float32, f *float32, n int)
 // Requires: AVX
 TEXT ·scaleMulAVX2(SB), NOSPLIT, $0-40
-	MOVQ y+0(FP), AX
-	MOVQ a+8(FP), BX
-	MOVQ b+16(FP), SI
-	MOVQ f+24(FP), CX
-	MOVQ n+32(FP), DX
-	XORQ DI, DI
+	MOVQ         y+0(FP), AX
+	MOVQ         a+8(FP), BX
+	MOVQ         b+16(FP), SI
+	MOVQ         f+24(FP), CX
+	MOVQ         n+32(FP), DX
+	XORQ         DI, DI
+	VBROADCASTSS (CX), Y0
 
 group4:
-	VMOVUPS (BX)(DI*1), Y0
-	VMOVUPS (SI)(DI*1), Y1
-	VMULPS  (CX), Y0, Y0
-	VMULPS  Y1, Y0, Y0
-	VMOVUPS Y0, (AX)(DI*1)
+	VMOVUPS (BX)(DI*1), Y1
+	VMOVUPS (SI)(DI*1), Y2
+	VMULPS  Y0, Y1, Y1
+	VMULPS  Y2, Y1, Y1
+	VMOVUPS Y1, (AX)(DI*1)
 	ADDQ    $+32, DI
 	DECQ    DX
 	JNZ     group4
@@ -112,19 +114,21 @@ group5:
 // func foldAVX2(y *float32, a *float32, b *float32, f *float32, n int)
 // Requires: AVX, FMA3
 TEXT ·foldAVX2(SB), NOSPLIT, $0-40
-	MOVQ y+0(FP), AX
-	MOVQ a+8(FP), BX
-	MOVQ b+16(FP), SI
-	MOVQ f+24(FP), CX
-	MOVQ n+32(FP), DX
-	XORQ DI, DI
+	MOVQ         y+0(FP), AX
+	MOVQ         a+8(FP), BX
+	MOVQ         b+16(FP), SI
+	MOVQ         f+24(FP), CX
+	MOVQ         n+32(FP), DX
+	XORQ         DI, DI
+	VBROADCASTSS (CX), Y0
+	VBROADCASTSS 4(CX), Y1
 
 group6:
-	VMOVUPS     (BX)(DI*1), Y0
-	VMOVUPS     (SI)(DI*1), Y1
-	VMULPS      (CX), Y0, Y0
-	VFMADD231PS 32(CX), Y1, Y0
-	VMOVUPS     Y0, (AX)(DI*1)
+	VMOVUPS     (BX)(DI*1), Y2
+	VMOVUPS     (SI)(DI*1), Y3
+	VMULPS      Y0, Y2, Y2
+	VFMADD231PS Y1, Y3, Y2
+	VMOVUPS     Y2, (AX)(DI*1)
 	ADDQ        $+32, DI
 	DECQ        DX
 	JNZ         group6

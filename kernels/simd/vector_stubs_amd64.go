@@ -14,12 +14,12 @@ func addAVX2(y *float32, a *float32, b *float32, f *float32, n int)
 //go:noescape
 func mulAVX2(y *float32, a *float32, b *float32, f *float32, n int)
 
-// scaleAVX2: y = f * a, f 8 times the same, for n groups of 8.
+// scaleAVX2: y = f * a, for n groups of 8.
 //
 //go:noescape
 func scaleAVX2(y *float32, a *float32, f *float32, n int)
 
-// scaleMulAVX2: y = (f * a) * b, f 8 times the same, for n groups of 8.
+// scaleMulAVX2: y = (f * a) * b, for n groups of 8.
 //
 //go:noescape
 func scaleMulAVX2(y *float32, a *float32, b *float32, f *float32, n int)
@@ -29,7 +29,7 @@ func scaleMulAVX2(y *float32, a *float32, b *float32, f *float32, n int)
 //go:noescape
 func mulAddAVX2(y *float32, a *float32, b *float32, f *float32, n int)
 
-// foldAVX2: y = fma(f_1, b, f_0 * a), each f 8 times the same, for n groups of 8.
+// foldAVX2: y = fma(f_1, b, f_0 * a), for n groups of 8.
 //
 //go:noescape
 func foldAVX2(y *float32, a *float32, b *float32, f *float32, n int)

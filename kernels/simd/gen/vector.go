@@ -63,17 +63,16 @@ func (e *emitter) below(limit operand.Mem, x vec) func(from, to vec) {
 func emitVectors(e *emitter) {
 	emitEach(e, "add", "y = a + b", 2, func(x []vec, _ operand.Mem) vec { e.VADDPS(x[1], x[0], x[0]); return x[0] })
 	emitEach(e, "mul", "y = a * b", 2, func(x []vec, _ operand.Mem) vec { e.VMULPS(x[1], x[0], x[0]); return x[0] })
-	scalar := func(x []vec, p operand.Mem) vec { e.VMULPS(p, x[0], x[0]); return x[0] }
-	emitEach(e, "scale", "y = f * a, f 8 times the same", 1, scalar)
-	emitEach(e, "scaleMul", "y = (f * a) * b, f 8 times the same", 2, func(x []vec, p operand.Mem) vec {
-		x[0] = scalar(x[:1], p)
+	emitFactors(e, "scale", "y = f * a", 1, 1, func(x, f []vec) vec { e.VMULPS(f[0], x[0], x[0]); return x[0] })
+	emitFactors(e, "scaleMul", "y = (f * a) * b", 2, 1, func(x, f []vec) vec {
+		e.VMULPS(f[0], x[0], x[0])
 		e.VMULPS(x[1], x[0], x[0])
 		return x[0]
 	})
 	emitEach(e, "mulAdd", "y = fma(a, b, y)", 3, func(x []vec, _ operand.Mem) vec { e.VFMADD231PS(x[1], x[0], x[2]); return x[2] })
-	emitEach(e, "fold", "y = fma(f_1, b, f_0 * a), each f 8 times the same", 2, func(x []vec, p operand.Mem) vec {
-		e.VMULPS(p, x[0], x[0])
-		e.VFMADD231PS(further(p, 32), x[1], x[0])
+	emitFactors(e, "fold", "y = fma(f_1, b, f_0 * a)", 2, 2, func(x, f []vec) vec {
+		e.VMULPS(f[0], x[0], x[0])
+		e.VFMADD231PS(f[1], x[1], x[0])
 		return x[0]
 	})
 	emitCurves(e)
@@ -168,6 +167,25 @@ func (e *emitter) tanh(x vec, f operand.Mem) vec {
 
 // emitEach is a loop over vectors: y = one(x_0, ...), with a pointer to a vector or more of parameters.
 func emitEach(e *emitter, name, doc string, in int, one func(x []vec, p operand.Mem) vec) {
+	emitLoop(e, name, doc, in, func(p operand.Mem) func(x []vec) vec {
+		return func(x []vec) vec { return one(x, p) }
+	})
+}
+
+// emitFactors is the same with so many single numbers as parameters.
+func emitFactors(e *emitter, name, doc string, in, factors int, one func(x, f []vec) vec) {
+	emitLoop(e, name, doc, in, func(p operand.Mem) func(x []vec) vec {
+		f := make([]vec, factors)
+		for i := range f {
+			f[i] = e.vec()
+			e.VBROADCASTSS(further(p, 4*i), f[i])
+		}
+		return func(x []vec) vec { return one(x, f) }
+	})
+}
+
+// emitLoop has a loop whose body begin gives, after what is to be done once with the parameters.
+func emitLoop(e *emitter, name, doc string, in int, begin func(p operand.Mem) func(x []vec) vec) {
 	name += e.isaName()
 	e.Function(name)
 	e.Attributes(nosplit)
@@ -194,6 +212,7 @@ func emitEach(e *emitter, name, doc string, in int, one func(x []vec, p operand.
 	e.Load(e.Param("n"), n)
 	loop, at := e.label("group"), e.GP64()
 	e.XORQ(at, at)
+	one := begin(operand.Mem{Base: f})
 	e.Label(loop)
 	var x []vec
 	for _, p := range from {
@@ -201,7 +220,7 @@ func emitEach(e *emitter, name, doc string, in int, one func(x []vec, p operand.
 		e.VMOVUPS(operand.Mem{Base: p, Index: at, Scale: 1}, v)
 		x = append(x, v)
 	}
-	v := one(x, operand.Mem{Base: f})
+	v := one(x)
 	e.VMOVUPS(v, operand.Mem{Base: y, Index: at, Scale: 1})
 	e.ADDQ(operand.I32(int32(e.size())), at)
 	e.DECQ(n)
