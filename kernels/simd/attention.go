@@ -49,6 +49,7 @@ type attention struct {
 	scales       []float32 // [PageSize]
 	part, total  partial
 	pages        [rangePages]seenPage
+	stored       headPage    // that a row is stored to
 	keys, values []float32   // a page's, as floats
 	half         []uint16    // [HeadDimK]
 	block        roundBuffer // that is being rounded
@@ -314,8 +315,14 @@ func (o *lookup) join(s *attention) {
 // walk does all ranges of a block.
 func (o *lookup) walk(b *block, head int, s *attention) {
 	o.readQueries(b, head, s)
-	o.begin(b, head, &s.total)
 	first, last := o.ranges(b)
+	if o.sinks == nil {
+		// What is seen of the first range is all that is seen so far.
+		o.look(b, head, first, s, &s.total)
+		first++
+	} else {
+		o.begin(b, head, &s.total)
+	}
 	for index := first; index <= last; index++ {
 		o.look(b, head, index, s, &s.part)
 		s.total.fold(&s.part, b.n*o.per, o.cache.columns)
@@ -330,9 +337,10 @@ func (o *lookup) row(b *block, head, i int) (row, h int) {
 
 func (o *lookup) readQueries(b *block, head int, s *attention) {
 	q, dk := o.r.value(o.q), o.HeadDimK
-	for i := range b.n * o.per {
-		row, h := o.row(b, head, i)
-		scale(s.query[i*dk:(i+1)*dk], q[(row*o.NHead+h)*dk:][:dk], o.Scale)
+	size := o.per * dk // the queries of a row stand side by side
+	for i := range b.n {
+		row, h := o.row(b, head, i*o.per)
+		scale(s.query[i*size:(i+1)*size], q[(row*o.NHead+h)*dk:][:size], o.Scale)
 	}
 }
 
@@ -354,17 +362,19 @@ func (o *lookup) finish(b *block, head int, p *partial) {
 	for i := range b.n * o.per {
 		row, h := o.row(b, head, i)
 		scale(y[(row*o.NHead+h)*dv:][:dv], p.acc[i*columns:][:dv], 1/p.sum[i])
-		if o.rounded != nil {
-			o.rounded.roundPart(row, h*dv, (h+1)*dv)
+		if last := (i+1)%o.per == 0; last && o.rounded != nil {
+			o.rounded.roundPart(row, head*o.per*dv, (h+1)*dv)
 		}
 	}
 }
 
-// seenPage is a page of a range: a head's part of it, and what will be looked at after its keys and after its values.
+// seenPage is a page of a range: a head's part of it, who sees what of it (seeing), and what will be looked at after its keys
+// and after its values.
 type seenPage struct {
 	headPage
 	number                 int
 	scores                 int // where the page's begin in a row of them
+	r0, r1, from, to       int
 	afterKeys, afterValues *byte
 }
 
@@ -383,26 +393,29 @@ func (o *lookup) look(b *block, head, index int, s *attention, to *partial) {
 }
 
 // open finds a head's part of the pages of a range that any row of the block sees. All their keys are looked at, then all
-// their values, then likely the next range's keys.
+// their values, then likely the next range's keys, or the next head's.
 func (o *lookup) open(b *block, head, index int, s *attention) []seenPage {
 	table := o.r.batch.Seqs[o.r.batch.Rows[b.first].Seq].Pages[o.cache.index]
 	memory := o.r.pages[o.cache.index]
-	first, end := o.seenPages(b)
-	first, last := max(first, index*rangePages), min(end, (index+1)*rangePages-1)
+	begin, end := o.seenPages(b)
+	first, last := max(begin, index*rangePages), min(end, (index+1)*rangePages-1)
 	pages := s.pages[:last-first+1]
 	for i := range pages {
 		p := &pages[i]
-		p.headPage = o.cache.head(memory.at(table[first+i]), head)
+		o.cache.head(&p.headPage, memory.at(table[first+i]), head)
 		p.number, p.scores = first+i, i*kernels.PageSize
+		p.r0, p.r1, p.from, p.to = o.seeing(b, p.number)
 		if i > 0 {
 			pages[i-1].afterKeys, pages[i-1].afterValues = unsafe.SliceData(p.keys.data), unsafe.SliceData(p.values.data)
 		}
 	}
 	p := &pages[len(pages)-1]
 	p.afterKeys, p.afterValues = unsafe.SliceData(pages[0].values.data), unsafe.SliceData(p.values.data)
-	if last < end {
-		next := o.cache.head(memory.at(table[last+1]), head)
-		p.afterValues = unsafe.SliceData(next.keys.data)
+	switch {
+	case last < end:
+		p.afterValues = &memory.at(table[last+1])[o.cache.headAt(head)]
+	case head+1 < o.NHeadKV:
+		p.afterValues = &memory.at(table[begin])[o.cache.headAt(head+1)]
 	}
 	return pages
 }
@@ -430,10 +443,10 @@ func (o *lookup) seeing(b *block, page int) (first, last, from, to int) {
 func (o *lookup) score(b *block, p *seenPage, s *attention) {
 	keys := p.keys.forQueries(b.n*o.per, s.keys)
 	scores := s.scores[p.scores:]
-	if r0, r1, from, to := o.seeing(b, p.number); r0 < r1 {
+	if p.r0 < p.r1 {
 		// Scores of what some row does not see are made with those of the others and dropped.
-		c0, c1 := from&^15, (to+15)&^15
-		q0, q1 := r0*o.per, r1*o.per
+		c0, c1 := p.from&^15, (p.to+15)&^15
+		q0, q1 := p.r0*o.per, p.r1*o.per
 		o.multiplyKeys(scores[q0*rangeSize+c0:], s, q0, q1-q0, &keys, p, c0, c1)
 		if o.Softcap != 0 {
 			for q := q0; q < q1; q++ {
@@ -491,7 +504,11 @@ func (o *lookup) multiplyKeys(scores []float32, s *attention, first, n int, keys
 func (o *lookup) addValues(b *block, p *seenPage, s *attention, acc []float32) {
 	values := p.values.forQueries(b.n*o.per, s.values)
 	// Rows that begin at one position go on together.
-	r0, r1, from, _ := o.seeing(b, p.number)
+	r0, r1, from := p.r0, p.r1, p.from
+	if r1 == r0+1 {
+		o.multiplyValues(acc[r0*o.per*o.cache.columns:], s, r0*o.per, o.per, &values, p, from, p.to)
+		return
+	}
 	for r0 < r1 {
 		end, next := r0+1, 0
 		for ; end < r1; end++ {

@@ -140,7 +140,7 @@ func (o *lookup) fetch() {
 		table, memory := r.batch.Seqs[r.batch.Rows[b.first].Seq].Pages[c.index], r.pages[c.index]
 		first, last := o.seenPages(b)
 		for head := range c.group.HeadsKV {
-			at := c.at + head*(c.keyBytes+c.valueBytes)
+			at := c.headAt(head)
 			page := memory.at(table[last])[at:]
 			slot := int(r.batch.Rows[b.first].Pos) % kernels.PageSize
 			list[0] = stretchOf(page[:c.keyBytes])

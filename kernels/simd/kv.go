@@ -76,12 +76,14 @@ type headPage struct {
 	keyScales, valueScales []uint16 // of Q8_0
 }
 
+// headAt is where a head's part of a page begins.
+func (c *layerCache) headAt(head int) int { return c.at + head*(c.keyBytes+c.valueBytes) }
+
 // head finds a head's part of a page.
-func (c *layerCache) head(page []byte, head int) (h headPage) {
-	b := page[c.at+head*(c.keyBytes+c.valueBytes):][:c.keyBytes+c.valueBytes]
+func (c *layerCache) head(h *headPage, page []byte, head int) {
+	b := page[c.headAt(head):][:c.keyBytes+c.valueBytes]
 	h.keys, h.keyScales = part(b[:c.keyBytes], c.keyType, c.group.HeadDimK*kernels.PageSize, kernels.PageSize)
 	h.values, h.valueScales = part(b[c.keyBytes:], c.valueType, c.columns*kernels.PageSize, c.columns)
-	return h
 }
 
 // part views n numbers in rows of width, and the scales behind them.
@@ -109,8 +111,9 @@ func (r *runner) store(c *layerCache, row int, k, v []float32, s *attention) {
 	page := r.pages[c.index].at(r.batch.Seqs[at.Seq].Pages[c.index][at.Pos/kernels.PageSize])
 	slot := int(at.Pos) % kernels.PageSize
 	k, v = k[row*g.WidthK:], v[row*g.WidthV:]
+	h := &s.stored
 	for head := range g.HeadsKV {
-		h := c.head(page, head)
+		c.head(h, page, head)
 		h.storeKey(slot, k[head*g.HeadDimK:][:g.HeadDimK], s)
 		h.storeValue(slot, v[head*g.HeadDimV:][:g.HeadDimV], s)
 	}
