@@ -2068,88 +2068,78 @@ row50:
 touch51:
 	CMPQ       SI, DI
 	JGE        touched52
-	PREFETCHT0 (SI)
+	PREFETCHT1 (SI)
 	ADDQ       $+4096, SI
 	JMP        touch51
 
 touched52:
-	MOVQ       AX, R8
-	MOVQ       blocks+40(FP), R10
-	MOVQ       lanes+48(FP), R9
-	MOVQ       n+64(FP), DI
-	VPXOR      Y1, Y1, Y1
-	PREFETCHT1 8192(R8)
-	PREFETCHT1 8256(R8)
-	PREFETCHT1 8320(R8)
-	PREFETCHT1 8384(R8)
-	PREFETCHT1 8448(R8)
-	VPXOR      2(R8), Y0, Y2
-	VPXOR      Y3, Y3, Y3
-	VPDPBUSD   (R10), Y2, Y3
-	VPXOR      36(R8), Y0, Y2
-	VPXOR      Y4, Y4, Y4
-	VPDPBUSD   64(R10), Y2, Y4
-	VSHUFPS    $0xdd, Y4, Y3, Y2
-	VSHUFPS    $0x88, Y4, Y3, Y3
-	VPADDD     Y2, Y3, Y3
-	VPXOR      70(R8), Y0, Y2
-	VPXOR      Y4, Y4, Y4
-	VPDPBUSD   128(R10), Y2, Y4
-	VPXOR      104(R8), Y0, Y2
-	VPXOR      Y5, Y5, Y5
-	VPDPBUSD   192(R10), Y2, Y5
-	VSHUFPS    $0xdd, Y5, Y4, Y2
-	VSHUFPS    $0x88, Y5, Y4, Y4
-	VPADDD     Y2, Y4, Y4
-	VPXOR      138(R8), Y0, Y2
-	VPXOR      Y5, Y5, Y5
-	VPDPBUSD   256(R10), Y2, Y5
-	VPXOR      172(R8), Y0, Y2
-	VPXOR      Y6, Y6, Y6
-	VPDPBUSD   320(R10), Y2, Y6
-	VSHUFPS    $0xdd, Y6, Y5, Y2
-	VSHUFPS    $0x88, Y6, Y5, Y5
-	VPADDD     Y2, Y5, Y5
-	VPXOR      206(R8), Y0, Y2
-	VPXOR      Y6, Y6, Y6
-	VPDPBUSD   384(R10), Y2, Y6
-	VPXOR      240(R8), Y0, Y2
-	VPXOR      Y7, Y7, Y7
-	VPDPBUSD   448(R10), Y2, Y7
-	VSHUFPS    $0xdd, Y7, Y6, Y2
-	VSHUFPS    $0x88, Y7, Y6, Y6
-	VPADDD     Y2, Y6, Y6
-	VSHUFPS    $0xdd, Y4, Y3, Y2
-	VSHUFPS    $0x88, Y4, Y3, Y3
-	VPADDD     Y2, Y3, Y3
-	VSHUFPS    $0xdd, Y6, Y5, Y2
-	VSHUFPS    $0x88, Y6, Y5, Y5
-	VPADDD     Y2, Y5, Y5
-	VMOVDQU    (R8), X2
-	VPBLENDW   $0x02, 32(R8), X2, X2
-	VPBLENDW   $0x04, 64(R8), X2, X2
-	VPBLENDW   $0x08, 96(R8), X2, X2
-	VPBLENDW   $0x10, 128(R8), X2, X2
-	VPBLENDW   $0x20, 160(R8), X2, X2
-	VPBLENDW   $0x40, 192(R8), X2, X2
-	VPBLENDW   $0x80, 224(R8), X2, X2
-	VCVTPH2PS  X2, Y2
-	ADDQ       $+272, R8
-	ADDQ       $+512, R10
-	ADDQ       $+512, R9
-	DECQ       DI
-	JZ         last54
-	CMPQ       DI, $0x01
-	JNE        group53
-	MOVQ       back+72(FP), R11
-	SUBQ       R11, R8
+	MOVQ      AX, R8
+	MOVQ      blocks+40(FP), R10
+	MOVQ      lanes+48(FP), R9
+	MOVQ      n+64(FP), DI
+	VPXOR     Y1, Y1, Y1
+	VPXOR     2(R8), Y0, Y2
+	VPXOR     Y3, Y3, Y3
+	VPDPBUSD  (R10), Y2, Y3
+	VPXOR     36(R8), Y0, Y2
+	VPXOR     Y4, Y4, Y4
+	VPDPBUSD  64(R10), Y2, Y4
+	VSHUFPS   $0xdd, Y4, Y3, Y2
+	VSHUFPS   $0x88, Y4, Y3, Y3
+	VPADDD    Y2, Y3, Y3
+	VPXOR     70(R8), Y0, Y2
+	VPXOR     Y4, Y4, Y4
+	VPDPBUSD  128(R10), Y2, Y4
+	VPXOR     104(R8), Y0, Y2
+	VPXOR     Y5, Y5, Y5
+	VPDPBUSD  192(R10), Y2, Y5
+	VSHUFPS   $0xdd, Y5, Y4, Y2
+	VSHUFPS   $0x88, Y5, Y4, Y4
+	VPADDD    Y2, Y4, Y4
+	VPXOR     138(R8), Y0, Y2
+	VPXOR     Y5, Y5, Y5
+	VPDPBUSD  256(R10), Y2, Y5
+	VPXOR     172(R8), Y0, Y2
+	VPXOR     Y6, Y6, Y6
+	VPDPBUSD  320(R10), Y2, Y6
+	VSHUFPS   $0xdd, Y6, Y5, Y2
+	VSHUFPS   $0x88, Y6, Y5, Y5
+	VPADDD    Y2, Y5, Y5
+	VPXOR     206(R8), Y0, Y2
+	VPXOR     Y6, Y6, Y6
+	VPDPBUSD  384(R10), Y2, Y6
+	VPXOR     240(R8), Y0, Y2
+	VPXOR     Y7, Y7, Y7
+	VPDPBUSD  448(R10), Y2, Y7
+	VSHUFPS   $0xdd, Y7, Y6, Y2
+	VSHUFPS   $0x88, Y7, Y6, Y6
+	VPADDD    Y2, Y6, Y6
+	VSHUFPS   $0xdd, Y4, Y3, Y2
+	VSHUFPS   $0x88, Y4, Y3, Y3
+	VPADDD    Y2, Y3, Y3
+	VSHUFPS   $0xdd, Y6, Y5, Y2
+	VSHUFPS   $0x88, Y6, Y5, Y5
+	VPADDD    Y2, Y5, Y5
+	VMOVDQU   (R8), X2
+	VPBLENDW  $0x02, 32(R8), X2, X2
+	VPBLENDW  $0x04, 64(R8), X2, X2
+	VPBLENDW  $0x08, 96(R8), X2, X2
+	VPBLENDW  $0x10, 128(R8), X2, X2
+	VPBLENDW  $0x20, 160(R8), X2, X2
+	VPBLENDW  $0x40, 192(R8), X2, X2
+	VPBLENDW  $0x80, 224(R8), X2, X2
+	VCVTPH2PS X2, Y2
+	ADDQ      $+272, R8
+	ADDQ      $+512, R10
+	ADDQ      $+512, R9
+	DECQ      DI
+	JZ        last54
+	CMPQ      DI, $0x01
+	JNE       group53
+	MOVQ      back+72(FP), R11
+	SUBQ      R11, R8
 
 group53:
-	PREFETCHT1  8192(R8)
-	PREFETCHT1  8256(R8)
-	PREFETCHT1  8320(R8)
-	PREFETCHT1  8384(R8)
-	PREFETCHT1  8448(R8)
 	VPXOR       2(R8), Y0, Y4
 	VPXOR       Y6, Y6, Y6
 	VPDPBUSD    (R10), Y4, Y6

@@ -23,6 +23,10 @@ const farAhead = 64 * 1024
 // for what other distances and the first level cost.
 const nearAhead = 8192
 
+// asks tells that a kernel asks for lines ahead. Q8_0's has so little to do for each that the processor looks far enough ahead by
+// itself, and the hardware's prefetching is better left alone: pages are touched in the second level too.
+func (g *dot) asks() bool { return g.f.name != "Q8_0" || g.rows > 1 }
+
 // dotRows are the numbers of activation rows that there are kernels for.
 var dotRows = []int{1, 2}
 
@@ -127,7 +131,7 @@ func emitDot(e *emitter, f *format, rows int) {
 	e.XORQ(row, row)
 
 	e.Label(oneRow)
-	e.touchPages(w, touch)
+	g.touchPages(w, touch)
 	g.w, g.lanes = blockRow{e.GP64(), f.blockBytes()}, e.GP64()
 	e.MOVQ(w, g.w.p)
 	if f.inOrder() {
@@ -232,20 +236,27 @@ func (g *dot) step() int { return g.f.bytes * groupBlocks / g.f.sub }
 
 // ask asks for the lines of a group ahead.
 func (g *dot) ask() {
+	if !g.asks() {
+		return
+	}
 	for at := 0; at < g.step(); at += 64 {
 		g.PREFETCHT1(operand.Mem{Base: g.w.p, Disp: nearAhead + at})
 	}
 }
 
 // touchPages asks for a line of every page up to farAhead behind w; touch is where it has got to.
-func (e *emitter) touchPages(w, touch reg.GPVirtual) {
+func (g *dot) touchPages(w, touch reg.GPVirtual) {
+	e, prefetch := g.emitter, g.PREFETCHT0
+	if !g.asks() {
+		prefetch = g.PREFETCHT1
+	}
 	again, done := e.label("touch"), e.label("touched")
 	end := e.GP64()
 	e.LEAQ(operand.Mem{Base: w, Disp: farAhead}, end)
 	e.Label(again)
 	e.CMPQ(touch, end)
 	e.JGE(operand.LabelRef(done))
-	e.PREFETCHT0(operand.Mem{Base: touch})
+	prefetch(operand.Mem{Base: touch})
 	e.ADDQ(operand.I32(4096), touch)
 	e.JMP(operand.LabelRef(again))
 	e.Label(done)
