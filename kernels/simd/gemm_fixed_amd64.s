@@ -1258,26 +1258,58 @@ block3:
 	RET
 
 // func tileFixedx4AVX2(out0 *float32, out1 *float32, ldo int, panel *byte, size int, a *byte, stride int, blocks int)
-// Requires: AVX, AVX2, FMA3
+// Requires: AVX, AVX2, FMA3, MMX+
 TEXT ·tileFixedx4AVX2(SB), $256-64
-	MOVQ    panel+24(FP), AX
-	MOVQ    size+32(FP), CX
-	MOVQ    a+40(FP), DX
-	MOVQ    stride+48(FP), BX
-	MOVQ    blocks+56(FP), DI
-	LEAQ    (BX)(BX*2), SI
-	ADDQ    DX, SI
-	VPXOR   Y0, Y0, Y0
-	VMOVUPS Y0, (SP)
-	VMOVUPS Y0, 32(SP)
-	VMOVUPS Y0, 64(SP)
-	VMOVUPS Y0, 96(SP)
-	VMOVUPS Y0, 128(SP)
-	VMOVUPS Y0, 160(SP)
-	VMOVUPS Y0, 192(SP)
-	VMOVUPS Y0, 224(SP)
+	MOVQ       panel+24(FP), AX
+	MOVQ       size+32(FP), CX
+	MOVQ       a+40(FP), DX
+	MOVQ       stride+48(FP), BX
+	MOVQ       blocks+56(FP), DI
+	LEAQ       (BX)(BX*2), R9
+	LEAQ       (DX)(R9*1), SI
+	LEAQ       (SI)(BX*1), R8
+	LEAQ       (R8)(R9*1), R9
+	VPXOR      Y0, Y0, Y0
+	VMOVUPS    Y0, (SP)
+	VMOVUPS    Y0, 32(SP)
+	VMOVUPS    Y0, 64(SP)
+	VMOVUPS    Y0, 96(SP)
+	VMOVUPS    Y0, 128(SP)
+	VMOVUPS    Y0, 160(SP)
+	VMOVUPS    Y0, 192(SP)
+	VMOVUPS    Y0, 224(SP)
+	MOVQ       ldo+16(FP), R10
+	SHLQ       $0x02, R10
+	MOVQ       out0+0(FP), R11
+	PREFETCHT0 (R11)
+	ADDQ       R10, R11
+	PREFETCHT0 (R11)
+	ADDQ       R10, R11
+	PREFETCHT0 (R11)
+	ADDQ       R10, R11
+	PREFETCHT0 (R11)
+	MOVQ       out1+8(FP), R11
+	PREFETCHT0 (R11)
+	ADDQ       R10, R11
+	PREFETCHT0 (R11)
+	ADDQ       R10, R11
+	PREFETCHT0 (R11)
+	ADDQ       R10, R11
+	PREFETCHT0 (R11)
 
 block4:
+	PREFETCHT0   (R8)
+	PREFETCHT0   64(R8)
+	PREFETCHT0   128(R8)
+	PREFETCHT0   (R8)(BX*1)
+	PREFETCHT0   64(R8)(BX*1)
+	PREFETCHT0   128(R8)(BX*1)
+	PREFETCHT0   (R8)(BX*2)
+	PREFETCHT0   64(R8)(BX*2)
+	PREFETCHT0   128(R8)(BX*2)
+	PREFETCHT0   (R9)
+	PREFETCHT0   64(R9)
+	PREFETCHT0   128(R9)
 	VMOVDQU      (AX), Y6
 	VMOVDQU      (AX)(CX*1), Y7
 	VPBROADCASTD (DX), Y1
@@ -2013,6 +2045,8 @@ block4:
 	ADDQ         $+1056, AX
 	ADDQ         $+132, DX
 	ADDQ         $+132, SI
+	ADDQ         $+132, R8
+	ADDQ         $+132, R9
 	DECQ         DI
 	JNZ          block4
 	MOVQ         ldo+16(FP), AX
@@ -2045,28 +2079,68 @@ block4:
 	RET
 
 // func tileFixedx5AVX2(out0 *float32, out1 *float32, ldo int, panel *byte, size int, a *byte, stride int, blocks int)
-// Requires: AVX, AVX2, FMA3
+// Requires: AVX, AVX2, FMA3, MMX+
 TEXT ·tileFixedx5AVX2(SB), $320-64
-	MOVQ    panel+24(FP), AX
-	MOVQ    size+32(FP), CX
-	MOVQ    a+40(FP), DX
-	MOVQ    stride+48(FP), BX
-	MOVQ    blocks+56(FP), DI
-	LEAQ    (BX)(BX*2), SI
-	ADDQ    DX, SI
-	VPXOR   Y0, Y0, Y0
-	VMOVUPS Y0, (SP)
-	VMOVUPS Y0, 32(SP)
-	VMOVUPS Y0, 64(SP)
-	VMOVUPS Y0, 96(SP)
-	VMOVUPS Y0, 128(SP)
-	VMOVUPS Y0, 160(SP)
-	VMOVUPS Y0, 192(SP)
-	VMOVUPS Y0, 224(SP)
-	VMOVUPS Y0, 256(SP)
-	VMOVUPS Y0, 288(SP)
+	MOVQ       panel+24(FP), AX
+	MOVQ       size+32(FP), CX
+	MOVQ       a+40(FP), DX
+	MOVQ       stride+48(FP), BX
+	MOVQ       blocks+56(FP), DI
+	LEAQ       (BX)(BX*2), R9
+	LEAQ       (DX)(R9*1), SI
+	LEAQ       (SI)(BX*1), R8
+	ADDQ       BX, R8
+	LEAQ       (R8)(R9*1), R9
+	VPXOR      Y0, Y0, Y0
+	VMOVUPS    Y0, (SP)
+	VMOVUPS    Y0, 32(SP)
+	VMOVUPS    Y0, 64(SP)
+	VMOVUPS    Y0, 96(SP)
+	VMOVUPS    Y0, 128(SP)
+	VMOVUPS    Y0, 160(SP)
+	VMOVUPS    Y0, 192(SP)
+	VMOVUPS    Y0, 224(SP)
+	VMOVUPS    Y0, 256(SP)
+	VMOVUPS    Y0, 288(SP)
+	MOVQ       ldo+16(FP), R10
+	SHLQ       $0x02, R10
+	MOVQ       out0+0(FP), R11
+	PREFETCHT0 (R11)
+	ADDQ       R10, R11
+	PREFETCHT0 (R11)
+	ADDQ       R10, R11
+	PREFETCHT0 (R11)
+	ADDQ       R10, R11
+	PREFETCHT0 (R11)
+	ADDQ       R10, R11
+	PREFETCHT0 (R11)
+	MOVQ       out1+8(FP), R11
+	PREFETCHT0 (R11)
+	ADDQ       R10, R11
+	PREFETCHT0 (R11)
+	ADDQ       R10, R11
+	PREFETCHT0 (R11)
+	ADDQ       R10, R11
+	PREFETCHT0 (R11)
+	ADDQ       R10, R11
+	PREFETCHT0 (R11)
 
 block5:
+	PREFETCHT0   (R8)
+	PREFETCHT0   64(R8)
+	PREFETCHT0   128(R8)
+	PREFETCHT0   (R8)(BX*1)
+	PREFETCHT0   64(R8)(BX*1)
+	PREFETCHT0   128(R8)(BX*1)
+	PREFETCHT0   (R8)(BX*2)
+	PREFETCHT0   64(R8)(BX*2)
+	PREFETCHT0   128(R8)(BX*2)
+	PREFETCHT0   (R9)
+	PREFETCHT0   64(R9)
+	PREFETCHT0   128(R9)
+	PREFETCHT0   (R9)(BX*1)
+	PREFETCHT0   64(R9)(BX*1)
+	PREFETCHT0   128(R9)(BX*1)
 	VMOVDQU      (AX), Y8
 	VMOVDQU      (AX)(CX*1), Y9
 	VPBROADCASTD (DX), Y1
@@ -2969,6 +3043,8 @@ block5:
 	ADDQ         $+1056, AX
 	ADDQ         $+132, DX
 	ADDQ         $+132, SI
+	ADDQ         $+132, R8
+	ADDQ         $+132, R9
 	DECQ         DI
 	JNZ          block5
 	MOVQ         ldo+16(FP), AX
@@ -3007,30 +3083,78 @@ block5:
 	RET
 
 // func tileFixedx6AVX2(out0 *float32, out1 *float32, ldo int, panel *byte, size int, a *byte, stride int, blocks int)
-// Requires: AVX, AVX2, FMA3
+// Requires: AVX, AVX2, FMA3, MMX+
 TEXT ·tileFixedx6AVX2(SB), $384-64
-	MOVQ    panel+24(FP), AX
-	MOVQ    size+32(FP), CX
-	MOVQ    a+40(FP), DX
-	MOVQ    stride+48(FP), BX
-	MOVQ    blocks+56(FP), DI
-	LEAQ    (BX)(BX*2), SI
-	ADDQ    DX, SI
-	VPXOR   Y0, Y0, Y0
-	VMOVUPS Y0, (SP)
-	VMOVUPS Y0, 32(SP)
-	VMOVUPS Y0, 64(SP)
-	VMOVUPS Y0, 96(SP)
-	VMOVUPS Y0, 128(SP)
-	VMOVUPS Y0, 160(SP)
-	VMOVUPS Y0, 192(SP)
-	VMOVUPS Y0, 224(SP)
-	VMOVUPS Y0, 256(SP)
-	VMOVUPS Y0, 288(SP)
-	VMOVUPS Y0, 320(SP)
-	VMOVUPS Y0, 352(SP)
+	MOVQ       panel+24(FP), AX
+	MOVQ       size+32(FP), CX
+	MOVQ       a+40(FP), DX
+	MOVQ       stride+48(FP), BX
+	MOVQ       blocks+56(FP), DI
+	LEAQ       (BX)(BX*2), R9
+	LEAQ       (DX)(R9*1), SI
+	LEAQ       (SI)(BX*1), R8
+	ADDQ       BX, R8
+	ADDQ       BX, R8
+	LEAQ       (R8)(R9*1), R9
+	VPXOR      Y0, Y0, Y0
+	VMOVUPS    Y0, (SP)
+	VMOVUPS    Y0, 32(SP)
+	VMOVUPS    Y0, 64(SP)
+	VMOVUPS    Y0, 96(SP)
+	VMOVUPS    Y0, 128(SP)
+	VMOVUPS    Y0, 160(SP)
+	VMOVUPS    Y0, 192(SP)
+	VMOVUPS    Y0, 224(SP)
+	VMOVUPS    Y0, 256(SP)
+	VMOVUPS    Y0, 288(SP)
+	VMOVUPS    Y0, 320(SP)
+	VMOVUPS    Y0, 352(SP)
+	MOVQ       ldo+16(FP), R10
+	SHLQ       $0x02, R10
+	MOVQ       out0+0(FP), R11
+	PREFETCHT0 (R11)
+	ADDQ       R10, R11
+	PREFETCHT0 (R11)
+	ADDQ       R10, R11
+	PREFETCHT0 (R11)
+	ADDQ       R10, R11
+	PREFETCHT0 (R11)
+	ADDQ       R10, R11
+	PREFETCHT0 (R11)
+	ADDQ       R10, R11
+	PREFETCHT0 (R11)
+	MOVQ       out1+8(FP), R11
+	PREFETCHT0 (R11)
+	ADDQ       R10, R11
+	PREFETCHT0 (R11)
+	ADDQ       R10, R11
+	PREFETCHT0 (R11)
+	ADDQ       R10, R11
+	PREFETCHT0 (R11)
+	ADDQ       R10, R11
+	PREFETCHT0 (R11)
+	ADDQ       R10, R11
+	PREFETCHT0 (R11)
 
 block6:
+	PREFETCHT0   (R8)
+	PREFETCHT0   64(R8)
+	PREFETCHT0   128(R8)
+	PREFETCHT0   (R8)(BX*1)
+	PREFETCHT0   64(R8)(BX*1)
+	PREFETCHT0   128(R8)(BX*1)
+	PREFETCHT0   (R8)(BX*2)
+	PREFETCHT0   64(R8)(BX*2)
+	PREFETCHT0   128(R8)(BX*2)
+	PREFETCHT0   (R9)
+	PREFETCHT0   64(R9)
+	PREFETCHT0   128(R9)
+	PREFETCHT0   (R9)(BX*1)
+	PREFETCHT0   64(R9)(BX*1)
+	PREFETCHT0   128(R9)(BX*1)
+	PREFETCHT0   (R9)(BX*2)
+	PREFETCHT0   64(R9)(BX*2)
+	PREFETCHT0   128(R9)(BX*2)
 	VMOVDQU      (AX), Y10
 	VMOVDQU      (AX)(CX*1), Y11
 	VPBROADCASTD (DX), Y1
@@ -4100,6 +4224,8 @@ block6:
 	ADDQ         $+1056, AX
 	ADDQ         $+132, DX
 	ADDQ         $+132, SI
+	ADDQ         $+132, R8
+	ADDQ         $+132, R9
 	DECQ         DI
 	JNZ          block6
 	MOVQ         ldo+16(FP), AX
@@ -4144,26 +4270,58 @@ block6:
 	RET
 
 // func tileFixedx4VNNI(out0 *float32, out1 *float32, ldo int, panel *byte, size int, a *byte, stride int, blocks int)
-// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, FMA3
+// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, FMA3, MMX+
 TEXT ·tileFixedx4VNNI(SB), $256-64
-	MOVQ    panel+24(FP), AX
-	MOVQ    size+32(FP), CX
-	MOVQ    a+40(FP), DX
-	MOVQ    stride+48(FP), BX
-	MOVQ    blocks+56(FP), DI
-	LEAQ    (BX)(BX*2), SI
-	ADDQ    DX, SI
-	VPXOR   Y0, Y0, Y0
-	VMOVUPS Y0, (SP)
-	VMOVUPS Y0, 32(SP)
-	VMOVUPS Y0, 64(SP)
-	VMOVUPS Y0, 96(SP)
-	VMOVUPS Y0, 128(SP)
-	VMOVUPS Y0, 160(SP)
-	VMOVUPS Y0, 192(SP)
-	VMOVUPS Y0, 224(SP)
+	MOVQ       panel+24(FP), AX
+	MOVQ       size+32(FP), CX
+	MOVQ       a+40(FP), DX
+	MOVQ       stride+48(FP), BX
+	MOVQ       blocks+56(FP), DI
+	LEAQ       (BX)(BX*2), R9
+	LEAQ       (DX)(R9*1), SI
+	LEAQ       (SI)(BX*1), R8
+	LEAQ       (R8)(R9*1), R9
+	VPXOR      Y0, Y0, Y0
+	VMOVUPS    Y0, (SP)
+	VMOVUPS    Y0, 32(SP)
+	VMOVUPS    Y0, 64(SP)
+	VMOVUPS    Y0, 96(SP)
+	VMOVUPS    Y0, 128(SP)
+	VMOVUPS    Y0, 160(SP)
+	VMOVUPS    Y0, 192(SP)
+	VMOVUPS    Y0, 224(SP)
+	MOVQ       ldo+16(FP), R10
+	SHLQ       $0x02, R10
+	MOVQ       out0+0(FP), R11
+	PREFETCHT0 (R11)
+	ADDQ       R10, R11
+	PREFETCHT0 (R11)
+	ADDQ       R10, R11
+	PREFETCHT0 (R11)
+	ADDQ       R10, R11
+	PREFETCHT0 (R11)
+	MOVQ       out1+8(FP), R11
+	PREFETCHT0 (R11)
+	ADDQ       R10, R11
+	PREFETCHT0 (R11)
+	ADDQ       R10, R11
+	PREFETCHT0 (R11)
+	ADDQ       R10, R11
+	PREFETCHT0 (R11)
 
 block7:
+	PREFETCHT0   (R8)
+	PREFETCHT0   64(R8)
+	PREFETCHT0   128(R8)
+	PREFETCHT0   (R8)(BX*1)
+	PREFETCHT0   64(R8)(BX*1)
+	PREFETCHT0   128(R8)(BX*1)
+	PREFETCHT0   (R8)(BX*2)
+	PREFETCHT0   64(R8)(BX*2)
+	PREFETCHT0   128(R8)(BX*2)
+	PREFETCHT0   (R9)
+	PREFETCHT0   64(R9)
+	PREFETCHT0   128(R9)
 	VMOVDQU      (AX), Y6
 	VMOVDQU      (AX)(CX*1), Y7
 	VPBROADCASTD (DX), Y1
@@ -4651,6 +4809,8 @@ block7:
 	ADDQ         $+1056, AX
 	ADDQ         $+132, DX
 	ADDQ         $+132, SI
+	ADDQ         $+132, R8
+	ADDQ         $+132, R9
 	DECQ         DI
 	JNZ          block7
 	MOVQ         ldo+16(FP), AX
@@ -4683,28 +4843,68 @@ block7:
 	RET
 
 // func tileFixedx5VNNI(out0 *float32, out1 *float32, ldo int, panel *byte, size int, a *byte, stride int, blocks int)
-// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, FMA3
+// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, FMA3, MMX+
 TEXT ·tileFixedx5VNNI(SB), $320-64
-	MOVQ    panel+24(FP), AX
-	MOVQ    size+32(FP), CX
-	MOVQ    a+40(FP), DX
-	MOVQ    stride+48(FP), BX
-	MOVQ    blocks+56(FP), DI
-	LEAQ    (BX)(BX*2), SI
-	ADDQ    DX, SI
-	VPXOR   Y0, Y0, Y0
-	VMOVUPS Y0, (SP)
-	VMOVUPS Y0, 32(SP)
-	VMOVUPS Y0, 64(SP)
-	VMOVUPS Y0, 96(SP)
-	VMOVUPS Y0, 128(SP)
-	VMOVUPS Y0, 160(SP)
-	VMOVUPS Y0, 192(SP)
-	VMOVUPS Y0, 224(SP)
-	VMOVUPS Y0, 256(SP)
-	VMOVUPS Y0, 288(SP)
+	MOVQ       panel+24(FP), AX
+	MOVQ       size+32(FP), CX
+	MOVQ       a+40(FP), DX
+	MOVQ       stride+48(FP), BX
+	MOVQ       blocks+56(FP), DI
+	LEAQ       (BX)(BX*2), R9
+	LEAQ       (DX)(R9*1), SI
+	LEAQ       (SI)(BX*1), R8
+	ADDQ       BX, R8
+	LEAQ       (R8)(R9*1), R9
+	VPXOR      Y0, Y0, Y0
+	VMOVUPS    Y0, (SP)
+	VMOVUPS    Y0, 32(SP)
+	VMOVUPS    Y0, 64(SP)
+	VMOVUPS    Y0, 96(SP)
+	VMOVUPS    Y0, 128(SP)
+	VMOVUPS    Y0, 160(SP)
+	VMOVUPS    Y0, 192(SP)
+	VMOVUPS    Y0, 224(SP)
+	VMOVUPS    Y0, 256(SP)
+	VMOVUPS    Y0, 288(SP)
+	MOVQ       ldo+16(FP), R10
+	SHLQ       $0x02, R10
+	MOVQ       out0+0(FP), R11
+	PREFETCHT0 (R11)
+	ADDQ       R10, R11
+	PREFETCHT0 (R11)
+	ADDQ       R10, R11
+	PREFETCHT0 (R11)
+	ADDQ       R10, R11
+	PREFETCHT0 (R11)
+	ADDQ       R10, R11
+	PREFETCHT0 (R11)
+	MOVQ       out1+8(FP), R11
+	PREFETCHT0 (R11)
+	ADDQ       R10, R11
+	PREFETCHT0 (R11)
+	ADDQ       R10, R11
+	PREFETCHT0 (R11)
+	ADDQ       R10, R11
+	PREFETCHT0 (R11)
+	ADDQ       R10, R11
+	PREFETCHT0 (R11)
 
 block8:
+	PREFETCHT0   (R8)
+	PREFETCHT0   64(R8)
+	PREFETCHT0   128(R8)
+	PREFETCHT0   (R8)(BX*1)
+	PREFETCHT0   64(R8)(BX*1)
+	PREFETCHT0   128(R8)(BX*1)
+	PREFETCHT0   (R8)(BX*2)
+	PREFETCHT0   64(R8)(BX*2)
+	PREFETCHT0   128(R8)(BX*2)
+	PREFETCHT0   (R9)
+	PREFETCHT0   64(R9)
+	PREFETCHT0   128(R9)
+	PREFETCHT0   (R9)(BX*1)
+	PREFETCHT0   64(R9)(BX*1)
+	PREFETCHT0   128(R9)(BX*1)
 	VMOVDQU      (AX), Y8
 	VMOVDQU      (AX)(CX*1), Y9
 	VPBROADCASTD (DX), Y1
@@ -5297,6 +5497,8 @@ block8:
 	ADDQ         $+1056, AX
 	ADDQ         $+132, DX
 	ADDQ         $+132, SI
+	ADDQ         $+132, R8
+	ADDQ         $+132, R9
 	DECQ         DI
 	JNZ          block8
 	MOVQ         ldo+16(FP), AX
@@ -5335,30 +5537,78 @@ block8:
 	RET
 
 // func tileFixedx6VNNI(out0 *float32, out1 *float32, ldo int, panel *byte, size int, a *byte, stride int, blocks int)
-// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, FMA3
+// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, FMA3, MMX+
 TEXT ·tileFixedx6VNNI(SB), $384-64
-	MOVQ    panel+24(FP), AX
-	MOVQ    size+32(FP), CX
-	MOVQ    a+40(FP), DX
-	MOVQ    stride+48(FP), BX
-	MOVQ    blocks+56(FP), DI
-	LEAQ    (BX)(BX*2), SI
-	ADDQ    DX, SI
-	VPXOR   Y0, Y0, Y0
-	VMOVUPS Y0, (SP)
-	VMOVUPS Y0, 32(SP)
-	VMOVUPS Y0, 64(SP)
-	VMOVUPS Y0, 96(SP)
-	VMOVUPS Y0, 128(SP)
-	VMOVUPS Y0, 160(SP)
-	VMOVUPS Y0, 192(SP)
-	VMOVUPS Y0, 224(SP)
-	VMOVUPS Y0, 256(SP)
-	VMOVUPS Y0, 288(SP)
-	VMOVUPS Y0, 320(SP)
-	VMOVUPS Y0, 352(SP)
+	MOVQ       panel+24(FP), AX
+	MOVQ       size+32(FP), CX
+	MOVQ       a+40(FP), DX
+	MOVQ       stride+48(FP), BX
+	MOVQ       blocks+56(FP), DI
+	LEAQ       (BX)(BX*2), R9
+	LEAQ       (DX)(R9*1), SI
+	LEAQ       (SI)(BX*1), R8
+	ADDQ       BX, R8
+	ADDQ       BX, R8
+	LEAQ       (R8)(R9*1), R9
+	VPXOR      Y0, Y0, Y0
+	VMOVUPS    Y0, (SP)
+	VMOVUPS    Y0, 32(SP)
+	VMOVUPS    Y0, 64(SP)
+	VMOVUPS    Y0, 96(SP)
+	VMOVUPS    Y0, 128(SP)
+	VMOVUPS    Y0, 160(SP)
+	VMOVUPS    Y0, 192(SP)
+	VMOVUPS    Y0, 224(SP)
+	VMOVUPS    Y0, 256(SP)
+	VMOVUPS    Y0, 288(SP)
+	VMOVUPS    Y0, 320(SP)
+	VMOVUPS    Y0, 352(SP)
+	MOVQ       ldo+16(FP), R10
+	SHLQ       $0x02, R10
+	MOVQ       out0+0(FP), R11
+	PREFETCHT0 (R11)
+	ADDQ       R10, R11
+	PREFETCHT0 (R11)
+	ADDQ       R10, R11
+	PREFETCHT0 (R11)
+	ADDQ       R10, R11
+	PREFETCHT0 (R11)
+	ADDQ       R10, R11
+	PREFETCHT0 (R11)
+	ADDQ       R10, R11
+	PREFETCHT0 (R11)
+	MOVQ       out1+8(FP), R11
+	PREFETCHT0 (R11)
+	ADDQ       R10, R11
+	PREFETCHT0 (R11)
+	ADDQ       R10, R11
+	PREFETCHT0 (R11)
+	ADDQ       R10, R11
+	PREFETCHT0 (R11)
+	ADDQ       R10, R11
+	PREFETCHT0 (R11)
+	ADDQ       R10, R11
+	PREFETCHT0 (R11)
 
 block9:
+	PREFETCHT0   (R8)
+	PREFETCHT0   64(R8)
+	PREFETCHT0   128(R8)
+	PREFETCHT0   (R8)(BX*1)
+	PREFETCHT0   64(R8)(BX*1)
+	PREFETCHT0   128(R8)(BX*1)
+	PREFETCHT0   (R8)(BX*2)
+	PREFETCHT0   64(R8)(BX*2)
+	PREFETCHT0   128(R8)(BX*2)
+	PREFETCHT0   (R9)
+	PREFETCHT0   64(R9)
+	PREFETCHT0   128(R9)
+	PREFETCHT0   (R9)(BX*1)
+	PREFETCHT0   64(R9)(BX*1)
+	PREFETCHT0   128(R9)(BX*1)
+	PREFETCHT0   (R9)(BX*2)
+	PREFETCHT0   64(R9)(BX*2)
+	PREFETCHT0   128(R9)(BX*2)
 	VMOVDQU      (AX), Y10
 	VMOVDQU      (AX)(CX*1), Y11
 	VPBROADCASTD (DX), Y1
@@ -6056,6 +6306,8 @@ block9:
 	ADDQ         $+1056, AX
 	ADDQ         $+132, DX
 	ADDQ         $+132, SI
+	ADDQ         $+132, R8
+	ADDQ         $+132, R9
 	DECQ         DI
 	JNZ          block9
 	MOVQ         ldo+16(FP), AX

@@ -1271,25 +1271,57 @@ block2:
 	RET
 
 // func tileFixedx4AVX512(out0 *float32, out1 *float32, ldo int, panel *byte, size int, a *byte, stride int, blocks int)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI, MMX+
 TEXT ·tileFixedx4AVX512(SB), NOSPLIT, $0-64
-	MOVQ   panel+24(FP), AX
-	MOVQ   size+32(FP), CX
-	MOVQ   a+40(FP), DX
-	MOVQ   stride+48(FP), BX
-	MOVQ   blocks+56(FP), DI
-	LEAQ   (BX)(BX*2), SI
-	ADDQ   DX, SI
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
+	MOVQ       panel+24(FP), AX
+	MOVQ       size+32(FP), CX
+	MOVQ       a+40(FP), DX
+	MOVQ       stride+48(FP), BX
+	MOVQ       blocks+56(FP), DI
+	LEAQ       (BX)(BX*2), R9
+	LEAQ       (DX)(R9*1), SI
+	LEAQ       (SI)(BX*1), R8
+	LEAQ       (R8)(R9*1), R9
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	MOVQ       ldo+16(FP), R10
+	SHLQ       $0x02, R10
+	MOVQ       out0+0(FP), R11
+	PREFETCHT0 (R11)
+	ADDQ       R10, R11
+	PREFETCHT0 (R11)
+	ADDQ       R10, R11
+	PREFETCHT0 (R11)
+	ADDQ       R10, R11
+	PREFETCHT0 (R11)
+	MOVQ       out1+8(FP), R11
+	PREFETCHT0 (R11)
+	ADDQ       R10, R11
+	PREFETCHT0 (R11)
+	ADDQ       R10, R11
+	PREFETCHT0 (R11)
+	ADDQ       R10, R11
+	PREFETCHT0 (R11)
 
 block3:
+	PREFETCHT0   (R8)
+	PREFETCHT0   64(R8)
+	PREFETCHT0   128(R8)
+	PREFETCHT0   (R8)(BX*1)
+	PREFETCHT0   64(R8)(BX*1)
+	PREFETCHT0   128(R8)(BX*1)
+	PREFETCHT0   (R8)(BX*2)
+	PREFETCHT0   64(R8)(BX*2)
+	PREFETCHT0   128(R8)(BX*2)
+	PREFETCHT0   (R9)
+	PREFETCHT0   64(R9)
+	PREFETCHT0   128(R9)
 	VMOVDQU32    (AX), Z14
 	VMOVDQU32    (AX)(CX*1), Z15
 	VPBROADCASTD (DX), Z9
@@ -1767,6 +1799,8 @@ block3:
 	ADDQ         $+2112, AX
 	ADDQ         $+132, DX
 	ADDQ         $+132, SI
+	ADDQ         $+132, R8
+	ADDQ         $+132, R9
 	DECQ         DI
 	JNZ          block3
 	MOVQ         ldo+16(FP), AX
@@ -1791,27 +1825,67 @@ block3:
 	RET
 
 // func tileFixedx5AVX512(out0 *float32, out1 *float32, ldo int, panel *byte, size int, a *byte, stride int, blocks int)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI, MMX+
 TEXT ·tileFixedx5AVX512(SB), NOSPLIT, $0-64
-	MOVQ   panel+24(FP), AX
-	MOVQ   size+32(FP), CX
-	MOVQ   a+40(FP), DX
-	MOVQ   stride+48(FP), BX
-	MOVQ   blocks+56(FP), DI
-	LEAQ   (BX)(BX*2), SI
-	ADDQ   DX, SI
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
+	MOVQ       panel+24(FP), AX
+	MOVQ       size+32(FP), CX
+	MOVQ       a+40(FP), DX
+	MOVQ       stride+48(FP), BX
+	MOVQ       blocks+56(FP), DI
+	LEAQ       (BX)(BX*2), R9
+	LEAQ       (DX)(R9*1), SI
+	LEAQ       (SI)(BX*1), R8
+	ADDQ       BX, R8
+	LEAQ       (R8)(R9*1), R9
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	MOVQ       ldo+16(FP), R10
+	SHLQ       $0x02, R10
+	MOVQ       out0+0(FP), R11
+	PREFETCHT0 (R11)
+	ADDQ       R10, R11
+	PREFETCHT0 (R11)
+	ADDQ       R10, R11
+	PREFETCHT0 (R11)
+	ADDQ       R10, R11
+	PREFETCHT0 (R11)
+	ADDQ       R10, R11
+	PREFETCHT0 (R11)
+	MOVQ       out1+8(FP), R11
+	PREFETCHT0 (R11)
+	ADDQ       R10, R11
+	PREFETCHT0 (R11)
+	ADDQ       R10, R11
+	PREFETCHT0 (R11)
+	ADDQ       R10, R11
+	PREFETCHT0 (R11)
+	ADDQ       R10, R11
+	PREFETCHT0 (R11)
 
 block4:
+	PREFETCHT0   (R8)
+	PREFETCHT0   64(R8)
+	PREFETCHT0   128(R8)
+	PREFETCHT0   (R8)(BX*1)
+	PREFETCHT0   64(R8)(BX*1)
+	PREFETCHT0   128(R8)(BX*1)
+	PREFETCHT0   (R8)(BX*2)
+	PREFETCHT0   64(R8)(BX*2)
+	PREFETCHT0   128(R8)(BX*2)
+	PREFETCHT0   (R9)
+	PREFETCHT0   64(R9)
+	PREFETCHT0   128(R9)
+	PREFETCHT0   (R9)(BX*1)
+	PREFETCHT0   64(R9)(BX*1)
+	PREFETCHT0   128(R9)(BX*1)
 	VMOVDQU32    (AX), Z18
 	VMOVDQU32    (AX)(CX*1), Z19
 	VPBROADCASTD (DX), Z11
@@ -2391,6 +2465,8 @@ block4:
 	ADDQ         $+2112, AX
 	ADDQ         $+132, DX
 	ADDQ         $+132, SI
+	ADDQ         $+132, R8
+	ADDQ         $+132, R9
 	DECQ         DI
 	JNZ          block4
 	MOVQ         ldo+16(FP), AX
@@ -2419,29 +2495,77 @@ block4:
 	RET
 
 // func tileFixedx6AVX512(out0 *float32, out1 *float32, ldo int, panel *byte, size int, a *byte, stride int, blocks int)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI, MMX+
 TEXT ·tileFixedx6AVX512(SB), NOSPLIT, $0-64
-	MOVQ   panel+24(FP), AX
-	MOVQ   size+32(FP), CX
-	MOVQ   a+40(FP), DX
-	MOVQ   stride+48(FP), BX
-	MOVQ   blocks+56(FP), DI
-	LEAQ   (BX)(BX*2), SI
-	ADDQ   DX, SI
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
+	MOVQ       panel+24(FP), AX
+	MOVQ       size+32(FP), CX
+	MOVQ       a+40(FP), DX
+	MOVQ       stride+48(FP), BX
+	MOVQ       blocks+56(FP), DI
+	LEAQ       (BX)(BX*2), R9
+	LEAQ       (DX)(R9*1), SI
+	LEAQ       (SI)(BX*1), R8
+	ADDQ       BX, R8
+	ADDQ       BX, R8
+	LEAQ       (R8)(R9*1), R9
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	MOVQ       ldo+16(FP), R10
+	SHLQ       $0x02, R10
+	MOVQ       out0+0(FP), R11
+	PREFETCHT0 (R11)
+	ADDQ       R10, R11
+	PREFETCHT0 (R11)
+	ADDQ       R10, R11
+	PREFETCHT0 (R11)
+	ADDQ       R10, R11
+	PREFETCHT0 (R11)
+	ADDQ       R10, R11
+	PREFETCHT0 (R11)
+	ADDQ       R10, R11
+	PREFETCHT0 (R11)
+	MOVQ       out1+8(FP), R11
+	PREFETCHT0 (R11)
+	ADDQ       R10, R11
+	PREFETCHT0 (R11)
+	ADDQ       R10, R11
+	PREFETCHT0 (R11)
+	ADDQ       R10, R11
+	PREFETCHT0 (R11)
+	ADDQ       R10, R11
+	PREFETCHT0 (R11)
+	ADDQ       R10, R11
+	PREFETCHT0 (R11)
 
 block5:
+	PREFETCHT0   (R8)
+	PREFETCHT0   64(R8)
+	PREFETCHT0   128(R8)
+	PREFETCHT0   (R8)(BX*1)
+	PREFETCHT0   64(R8)(BX*1)
+	PREFETCHT0   128(R8)(BX*1)
+	PREFETCHT0   (R8)(BX*2)
+	PREFETCHT0   64(R8)(BX*2)
+	PREFETCHT0   128(R8)(BX*2)
+	PREFETCHT0   (R9)
+	PREFETCHT0   64(R9)
+	PREFETCHT0   128(R9)
+	PREFETCHT0   (R9)(BX*1)
+	PREFETCHT0   64(R9)(BX*1)
+	PREFETCHT0   128(R9)(BX*1)
+	PREFETCHT0   (R9)(BX*2)
+	PREFETCHT0   64(R9)(BX*2)
+	PREFETCHT0   128(R9)(BX*2)
 	VMOVDQU32    (AX), Z22
 	VMOVDQU32    (AX)(CX*1), Z23
 	VPBROADCASTD (DX), Z13
@@ -3123,6 +3247,8 @@ block5:
 	ADDQ         $+2112, AX
 	ADDQ         $+132, DX
 	ADDQ         $+132, SI
+	ADDQ         $+132, R8
+	ADDQ         $+132, R9
 	DECQ         DI
 	JNZ          block5
 	MOVQ         ldo+16(FP), AX
