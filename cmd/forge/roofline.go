@@ -64,9 +64,10 @@ func (l *benchLimits) print(row *benchRow) {
 	fmt.Printf("%s: %s, this machine can do %.1f tokens/s at most; forge reaches %.0f %% of it.\n", row.Test, by, l.Rate, 100*l.Share)
 }
 
-// printLargePages says how much of the model lies in large pages, where the system tells.
+// printLargePages says how much of the model lies in large pages, where the system tells. A small model has few that could be
+// large and stays in the processor's caches.
 func printLargePages(f *gguf.File, copied bool) {
-	if large, resident, ok := f.LargePages(); ok && resident > 0 {
+	if large, resident, ok := f.LargePages(); ok && resident >= 32<<20 {
 		fmt.Printf("\n%s\n", largePagesLine(f.Name, float64(large)/float64(resident), copied))
 	}
 }
