@@ -149,8 +149,9 @@ func emitFixedPacks(e *emitter) {
 	}
 }
 
-// emitFixedPack: a panel. It asks for the rows behind, as emit.go's ahead does for blocks, a line for each of the first pairs. The pairs of 8 or 16 rows are transposed as they are; then every row has lanes of its own, and its
-// sum of squares is one addition across lanes.
+// emitFixedPack: a panel. The pairs of 8 or 16 rows are transposed as they are; then every row has lanes of its own, and its
+// sum of squares is one addition across lanes. With each of the first pairs goes the question for a line of the rows behind: see
+// ahead in emit.go.
 func emitFixedPack(e *emitter, f fixedFormat) {
 	name := "packFixed" + f.name + e.isa()
 	e.Function(name)
