@@ -13,8 +13,7 @@ type stage struct {
 	work string // what it does, for accounts
 	run  func()
 	// Of a product: what the steps behind it read, up to the next product.
-	near    []stretch
-	lookups []*lookup
+	near []stretch
 }
 
 // account adds up where the time goes while a profile is kept.
@@ -23,14 +22,25 @@ type account struct {
 	times   []time.Duration // by step
 	fetches time.Duration   // what the steps took to fetch ahead
 	last    time.Time
+	clock   time.Duration // what a look at the clock takes, which is nobody's work
+}
+
+// open begins a new account.
+func (a *account) open(steps int) {
+	*a = account{on: true, times: make([]time.Duration, steps), last: time.Now()}
+	least := time.Second
+	for range 100 {
+		least = min(least, a.next())
+	}
+	a.clock = least
 }
 
 // next is the time since the last call.
 func (a *account) next() time.Duration {
 	now := time.Now()
-	d := now.Sub(a.last)
+	d := now.Sub(a.last) - a.clock
 	a.last = now
-	return d
+	return max(0, d)
 }
 
 // walk runs the steps one after the other, to the first that fails.
@@ -42,7 +52,7 @@ func (r *runner) walk() {
 	for i := range r.steps {
 		s := &r.steps[i]
 		if len(s.near) > 0 {
-			if s.fetch(); a.on {
+			if fetch(s.near); a.on {
 				a.fetches += a.next()
 			}
 		}
@@ -58,7 +68,7 @@ func (r *runner) walk() {
 // Profile opens a new account, or closes it.
 func (r *runner) Profile(on bool) {
 	if r.account.on = on; on {
-		r.account.times, r.account.fetches = make([]time.Duration, len(r.steps)), 0
+		r.account.open(len(r.steps))
 	}
 }
 

@@ -222,7 +222,6 @@ func (r *runner) lowerAttention(i int, op *kernels.Op, sinks []float32) {
 		r.scratch[w].attention.grow(min(blockRows, r.maxRows)*o.per, a.HeadDimK, o.cache.columns)
 	}
 	r.reads(newStretch(unsafe.Pointer(o), int(unsafe.Sizeof(*o))), newStretch(unsafe.Pointer(o.cache), int(unsafe.Sizeof(*o.cache))))
-	r.lookups = append(r.lookups, o)
 	r.work = "store"
 	r.eachRow(o.k, func(row, worker int) { r.store(o.cache, row, r.value(o.k), r.value(o.v), &r.scratch[worker].attention) })
 	r.work = op.Code.String()

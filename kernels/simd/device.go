@@ -70,7 +70,6 @@ type runner struct {
 	work     string // what the step that is being lowered does
 	account  account
 	near     []stretch         // what the steps since the last product read
-	lookups  []*lookup         // those of these steps
 	products []int             // indices of these
 	pending  []rowWork         // light operations that are not in a step yet
 	dying    []kernels.ValueID // values that die in them

@@ -8,10 +8,12 @@ import (
 	"forge/kernels"
 )
 
-// While a token is computed every weight goes through the caches once and drives out what the steps keep for themselves: their
-// operands, small weights, the page that keys are stored to. Each of these is needed once a token, by a step that runs for a
-// microsecond, and a row of waits for memory, one behind the other, would be most of it. So what the steps behind a product read
-// is asked for when the product begins; it comes in beside the product's weights, of which there are many more.
+// While a token is computed every weight goes through the caches once and drives out what the steps keep for themselves, as their
+// operands and lists. Each of these is needed once a token, by a step that runs for a microsecond, and waits for memory, one
+// behind the other, would be much of it. So what the steps behind a product read is asked for when the product begins, all at once.
+//
+// That is for memory that is found by following pointers. What is read in order, as small weights are, the processor fetches
+// ahead by itself; and keys and values are so much that asking for them takes as long as waiting for them.
 
 // line is what a cache takes from memory at a time.
 const line = 64
@@ -40,17 +42,8 @@ func fetch(list []stretch) {
 	}
 }
 
-// nearMost is the longest stretch, in lines, that is fetched: caches see by themselves that more is read in order.
-const nearMost = 512
-
 // reads notes what a step that is being lowered will read.
-func (r *runner) reads(list ...stretch) {
-	for _, s := range list {
-		if s.lines <= nearMost {
-			r.near = append(r.near, s)
-		}
-	}
-}
+func (r *runner) reads(list ...stretch) { r.near = append(r.near, list...) }
 
 // readsFunc notes what f has captured, the most usual amount of it.
 func readsFunc[F any](r *runner, f F) {
@@ -80,16 +73,15 @@ func (r *runner) endNear() {
 	if last < 0 {
 		return
 	}
-	if n := len(r.products); n == 0 {
+	if len(r.products) == 0 {
 		r.products = append(r.products, 0)
 	}
 	s := &r.steps[r.products[len(r.products)-1]]
-	s.near, s.lookups = slices.Clone(r.near), slices.Clone(r.lookups)
-	r.near, r.lookups = r.near[:0], r.lookups[:0]
+	s.near, r.near = slices.Clone(r.near), r.near[:0]
 	r.products = append(r.products, last)
 }
 
-// linkNear adds to what each product fetches the steps themselves, and the list of what the next product fetches.
+// linkNear ends lowering: it adds to what each product fetches the steps themselves, and the list of what the next product fetches.
 func (r *runner) linkNear() {
 	for i := len(r.products) - 2; i >= 0; i-- {
 		s, next := &r.steps[r.products[i]], r.products[i+1]
@@ -115,42 +107,3 @@ func merged(list []stretch) []stretch {
 // first and end number the lines.
 func (s *stretch) first() uintptr { return uintptr(s.at) / line }
 func (s *stretch) end() uintptr   { return s.first() + uintptr(s.lines) }
-
-// fetch asks for what the steps behind a product will read.
-func (s *stage) fetch() {
-	fetch(s.near)
-	for _, o := range s.lookups {
-		o.fetch()
-	}
-}
-
-// fetchRows is the most rows of a step for which the pages are fetched: with more, there is work enough to wait for them beside it.
-const fetchRows = 8
-
-// fetch asks for the keys of the pages that the rows are stored to, which are the first to be written and, transposed, a line for
-// each entry of a key; for the lines that their values go to; and for the keys that attention begins with.
-func (o *lookup) fetch() {
-	r, c := o.r, o.cache
-	if len(r.batch.Rows) > fetchRows {
-		return
-	}
-	var list [3]stretch
-	for i := range r.blocks {
-		b := &r.blocks[i]
-		table, memory := r.batch.Seqs[r.batch.Rows[b.first].Seq].Pages[c.index], r.pages[c.index]
-		first, last := o.seenPages(b)
-		for head := range c.group.HeadsKV {
-			at := c.headAt(head)
-			page := memory.at(table[last])[at:]
-			slot := int(r.batch.Rows[b.first].Pos) % kernels.PageSize
-			list[0] = stretchOf(page[:c.keyBytes])
-			list[1] = stretchOf(page[c.keyBytes+slot*c.valueBytes/kernels.PageSize:][:c.valueBytes/kernels.PageSize])
-			n := 2
-			if head == 0 && first != last {
-				list[2] = stretchOf(memory.at(table[first])[at:][:c.keyBytes])
-				n = 3
-			}
-			fetch(list[:n])
-		}
-	}
-}

@@ -85,7 +85,6 @@ func (r *runner) vector(op *kernels.Op, k int) ([]float32, error) {
 		n *= d
 	}
 	v := make([]float32, n)
-	r.reads(stretchOf(v))
 	return v, gguf.Dequantize(w.Type, v, w.Data)
 }
 
