@@ -80,6 +80,7 @@ type dot struct {
 	stride        reg.GPVirtual // between activation rows
 	ones          operand.Op
 	factor        operand.Op // of the activations' sums
+	heads         *heads     // of the group that is being opened, if the format wants them
 	acc           []vec
 }
 
@@ -115,7 +116,9 @@ func emitDot(e *emitter, f *format, rows int) {
 		f.begin(e)
 	}
 	if !e.vnni || f.products()*f.top*127 <= 32767 {
-		g.ones = e.pinned(e.onesWords())
+		if g.ones = e.onesWords(); !g.headed() { // with heads registers are short
+			g.ones = e.pinned(e.onesWords())
+		}
 	}
 	if shift, ok := f.offset(e.vnni); ok {
 		g.factor = e.pin(e.dwords(fmt.Sprint("offset", shift), 1<<shift))
@@ -298,15 +301,19 @@ func (o *openGroup) vectors() []*vec {
 // open multiplies a group.
 func (g *dot) open() *openGroup {
 	o := &openGroup{}
+	g.heads = &heads{pairs: g.f.kind == kindMin}
 	o.sums, o.end = g.sums()
 	return o
 }
 
 // scales reads the scales of a group.
 func (g *dot) scales(o *openGroup) {
-	if g.f.row != nil {
+	switch {
+	case g.headed():
+		g.heads.scales(g.emitter, &o.dotSink)
+	case g.f.row != nil:
 		g.f.row(g.emitter, g.w.p, &o.dotSink)
-	} else {
+	default:
 		g.f.header(g.emitter, g.w, &o.dotSink)
 	}
 }
@@ -432,6 +439,11 @@ func (g *dot) sums() (sums [][]vec, end func(sums []vec) []vec) {
 				size, sign := f.sized(e, p, 0)
 				return g.multiplySized(size, sign, place)
 			}
+			if g.headed() {
+				lo, hi, head := f.headed(e, p)
+				g.heads.add(e, head)
+				return g.multiplyPair(lo, hi, place)
+			}
 			lo, hi := f.pair(e, p, 0)
 			return g.multiplyPair(lo, hi, place)
 		}, add)
@@ -448,6 +460,9 @@ func (g *dot) sums() (sums [][]vec, end func(sums []vec) []vec) {
 		return []vec{a}
 	}
 }
+
+// headed tells that the scales are taken from the heads of blocks.
+func (g *dot) headed() bool { return g.f.headed != nil && !g.evex }
 
 // inWords tells that AVX2 adds words at level 0, since these can hold what a lane sums there.
 func (g *dot) inWords() bool {
