@@ -3,7 +3,7 @@
 // A [File] is metadata and tensors. Metadata are [Value]s under string keys: a number, a bool, a string, or an [Array] of
 // one kind. A [Tensor] is a name, a shape, and bytes in the block format its [Type] names. [Open] maps the file and checks
 // all of its structure (every count, length, offset and overlap), but reads no tensor data: opening takes milliseconds, and
-// models larger than memory open too.
+// models larger than memory open too. [Load] has the file in memory instead.
 //
 //	f, err := gguf.Open("model.gguf")
 //	if err != nil {
@@ -31,6 +31,6 @@
 //
 // Values, arrays and the bytes handed out by [Tensor.Data], [Array.Bytes] and [Array.Each] are the file itself. They
 // must not be written to, and they end with [File.Close]: reading them afterwards crashes the program, and so does a
-// file that another program truncates while it is mapped. Strings and slices of numbers are copies and stay. A File may
+// file that another program truncates while [Open] has it mapped. Strings and slices of numbers are copies and stay. A File may
 // be read by many goroutines.
 package gguf

@@ -34,15 +34,18 @@ type File struct {
 
 	values  map[string]Value
 	tensors map[string]*Tensor
-	data    []byte // the whole file
-	start   uint64 // of tensor data
-	unmap   func() error
+	data    []byte       // the whole file
+	start   uint64       // of tensor data
+	unmap   func() error // nil: data came to Parse, or the file is closed
 }
 
 // Open maps the file at path and checks its structure. Tensors of a format that is known but not supported are no error
 // here; see [Tensor.CheckSupported].
-func Open(path string) (*File, error) {
-	data, unmap, err := mapFile(path)
+func Open(path string) (*File, error) { return openWith(mapFile, path) }
+
+// openWith checks the structure of the bytes that read gives for path.
+func openWith(read func(path string) (data []byte, unmap func() error, err error), path string) (*File, error) {
+	data, unmap, err := read(path)
 	if err != nil {
 		return nil, err
 	}
@@ -78,8 +81,8 @@ func Parse(name string, data []byte) (*File, error) {
 	return f, nil
 }
 
-// Close gives the mapping back. Every Value and slice of the file's bytes is invalid from then on; a closed file has no keys
-// and its tensors no data.
+// Close gives the mapping or the copy back. Every Value and slice of the file's bytes is invalid from then on; a closed file has
+// no keys and its tensors no data.
 func (f *File) Close() error {
 	unmap := f.unmap
 	f.data, f.unmap, f.values = nil, nil, nil

@@ -1,6 +1,7 @@
 package gguf
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/binary"
 	"errors"
@@ -120,19 +121,38 @@ func (w *Writer) fail(err error) {
 	}
 }
 
-// WriteTo writes the file and returns the number of bytes written. It may be called again.
+// chunk is how many bytes WriteTo hands on at a time, and at multiples of which: Linux keeps a file that is written so in
+// large pages, and who maps it later finds it in them. See [File.LargePages].
+const chunk = 4 << 20
+
+// WriteTo writes the file and returns the number of bytes written. It may be called again. It gathers what it writes, so
+// that out need not.
 func (w *Writer) WriteTo(out io.Writer) (int64, error) {
 	if w.err != nil {
 		return 0, w.err
 	}
-	head := append([]byte(magic), 3, 0, 0, 0)
+	head, size := w.head()
+	to := &counter{out: out}
+	b := bufio.NewWriterSize(to, int(min(chunk, uint64(len(head))+size)))
+	err := w.writeTo(b, head)
+	if err == nil {
+		err = b.Flush()
+	}
+	if err != nil {
+		return to.n, fmt.Errorf("writing GGUF: %w", err)
+	}
+	return to.n, nil
+}
+
+// head is everything before the tensor data, and how many bytes these take.
+func (w *Writer) head() (head []byte, size uint64) {
+	head = append([]byte(magic), 3, 0, 0, 0)
 	head = binary.LittleEndian.AppendUint64(head, uint64(len(w.tensors)))
 	head = binary.LittleEndian.AppendUint64(head, uint64(len(w.keys)))
 	for _, k := range w.keys {
 		head = appendString(head, k.name)
 		head = append(head, k.value...)
 	}
-	offset := uint64(0)
 	for _, t := range w.tensors {
 		head = appendString(head, t.name)
 		head = binary.LittleEndian.AppendUint32(head, uint32(len(t.dims)))
@@ -140,56 +160,68 @@ func (w *Writer) WriteTo(out io.Writer) (int64, error) {
 			head = binary.LittleEndian.AppendUint64(head, d)
 		}
 		head = binary.LittleEndian.AppendUint32(head, uint32(t.typ))
-		head = binary.LittleEndian.AppendUint64(head, offset)
-		offset += t.size + w.padding(t.size)
+		head = binary.LittleEndian.AppendUint64(head, size)
+		size += t.size + w.padding(t.size)
 	}
-	head = append(head, make([]byte, w.padding(uint64(len(head))))...)
-	n, err := out.Write(head)
-	written := int64(n)
-	if err != nil {
-		return written, fmt.Errorf("writing GGUF: %w", err)
+	return append(head, make([]byte, w.padding(uint64(len(head))))...), size
+}
+
+func (w *Writer) writeTo(out *bufio.Writer, head []byte) error {
+	// ReadFrom fills the buffer to the end, where Write would hand on a long head as it is and shift all chunks after it.
+	if _, err := out.ReadFrom(bytes.NewReader(head)); err != nil {
+		return err
 	}
 	zeros := make([]byte, w.alignment)
 	for _, t := range w.tensors {
-		n, err := t.writeTo(out)
-		written += n
+		err := t.writeTo(out)
 		if err == nil {
-			var pad int
-			pad, err = out.Write(zeros[:w.padding(t.size)])
-			written += int64(pad)
+			_, err = out.Write(zeros[:w.padding(t.size)])
 		}
 		if err != nil {
-			return written, fmt.Errorf("writing GGUF: tensor %s: %w", shown(t.name), err)
+			return fmt.Errorf("tensor %s: %w", shown(t.name), err)
 		}
 	}
-	return written, nil
+	return nil
+}
+
+// counter counts what out has taken. It also hides what else out can do: given a file, bufio would have it read the tensors by
+// itself, which os.File does in pieces of 32 KiB.
+type counter struct {
+	out io.Writer
+	n   int64
+}
+
+func (c *counter) Write(p []byte) (int, error) {
+	n, err := c.out.Write(p)
+	c.n += int64(n)
+	return n, err
 }
 
 // padding is the number of bytes from n to the next multiple of the alignment.
 func (w *Writer) padding(n uint64) uint64 { return -n & (w.alignment - 1) }
 
-func (t *writerTensor) writeTo(out io.Writer) (n int64, err error) {
+func (t *writerTensor) writeTo(out io.Writer) (err error) {
 	in, err := t.open()
 	if err != nil {
-		return 0, err
+		return err
 	}
 	if c, ok := in.(io.Closer); ok {
 		defer func() { err = errors.Join(err, c.Close()) }()
 	}
-	n, err = io.CopyN(out, in, int64(t.size))
+	n, err := io.CopyN(out, in, int64(t.size))
 	if err == io.EOF {
-		return n, fmt.Errorf("its data end after %d bytes, %d are needed", n, t.size)
+		return fmt.Errorf("its data end after %d bytes, %d are needed", n, t.size)
 	}
 	if err != nil {
-		return n, err
+		return err
 	}
 	var more [1]byte
 	if _, err := io.ReadFull(in, more[:]); err == nil {
-		return n, fmt.Errorf("its data go on after the %d bytes of its shape", t.size)
+		return fmt.Errorf("its data go on after the %d bytes of its shape", t.size)
 	} else if err != io.EOF {
-		return n, err
+		return err
 	}
-	return n, nil
+	return nil
 }
 
 func checkName(name string) error {

@@ -213,3 +213,43 @@ func TestWriter_Refuses(t *testing.T) {
 		}
 	}
 }
+
+// pieces keeps what it is given, call by call. It can read by itself, as a file can, and in pieces of its own.
+type pieces struct{ got [][]byte }
+
+func (p *pieces) Write(b []byte) (int, error) {
+	p.got = append(p.got, bytes.Clone(b))
+	return len(b), nil
+}
+
+func (p *pieces) ReadFrom(r io.Reader) (int64, error) {
+	return io.CopyBuffer(struct{ io.Writer }{p}, struct{ io.Reader }{r}, make([]byte, 32<<10))
+}
+
+// Ensure that a file is written in chunks of 4 MiB, however long its head and tensors are.
+func TestWriter_Chunks(t *testing.T) {
+	for _, head := range []int{10, 5 << 20} {
+		w := NewWriter()
+		w.Set("text", strings.Repeat("x", head))
+		w.AddTensor("small", F32, []uint64{8}, make([]byte, 32))
+		data := make([]byte, 12<<20)
+		for i := range data {
+			data[i] = byte(i >> 8)
+		}
+		w.AddTensor("large", I8, []uint64{uint64(len(data))}, data)
+		var out pieces
+		n, err := w.WriteTo(&out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, piece := range out.got {
+			if last := i == len(out.got)-1; last != (len(piece) != 4<<20) {
+				t.Errorf("head of %d bytes: call %d of %d writes %d bytes", head, i+1, len(out.got), len(piece))
+			}
+		}
+		f, err := Parse("chunks.gguf", bytes.Join(out.got, nil))
+		if err != nil || n != int64(len(f.data)) || !bytes.Equal(f.Tensor("large").Data(), data) {
+			t.Errorf("head of %d bytes: %d bytes written, other data or %v", head, n, err)
+		}
+	}
+}

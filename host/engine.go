@@ -8,7 +8,7 @@
 //	ids, err := e.Tokenize(ctx, "Once upon a time", true)
 //	res, err := e.Generate(ctx, &host.Request{Prompt: ids, MaxTokens: 64})
 //
-// Caveats: the model file stays mapped until Close; replacing it on disk while it is open is the user's peril.
+// Caveats: the model file stays mapped until Close, unless Options.NoMmap; replacing it on disk while it is open is the user's peril.
 // The host has no sampler, tokenizer, template or architecture of its own: they are guests, and it imports no device and
 // no shipped guest.
 package host
@@ -40,6 +40,7 @@ type Options struct {
 	NSeq          int // sequences at once; 0: 1
 	Threads       int
 	Deterministic bool
+	NoMmap        bool           // have a copy of the file in memory, see gguf.Load, in place of mapping it
 	KeyType       gguf.Type      // of the cached keys; 0: the device's own choice
 	ValueType     gguf.Type      // of the cached values
 	Overrides     map[string]any // metadata for the architecture guest
@@ -90,14 +91,18 @@ type Engine struct {
 // DefaultNCtx is the context size when the user asks for none and the model allows it.
 const DefaultNCtx = 4096
 
-// Open maps the file, asks the guests that the plugin set names for its program and tokenizer, and starts the loop.
+// Open maps or loads the file, asks the guests that the plugin set names for its program and tokenizer, and starts the loop.
 func Open(ctx context.Context, path string, opt Options) (*Engine, error) {
 	progress := opt.OnProgress
 	if progress == nil {
 		progress = func(string, float64) {}
 	}
 	progress("model file", 0)
-	f, err := gguf.Open(path)
+	read := gguf.Open
+	if opt.NoMmap {
+		read = gguf.Load
+	}
+	f, err := read(path)
 	if err != nil {
 		return nil, err
 	}
@@ -336,7 +341,7 @@ func (e *Engine) Tokenizer() *plugin.Tokenizer { return e.tok }
 // Modules lists the plugins loaded so far, by name.
 func (e *Engine) Modules() []*plugin.Module { return e.modules.loaded() }
 
-// Close ends the loop, failing what still runs, and unmaps the model.
+// Close ends the loop, failing what still runs, and gives the model's memory back.
 func (e *Engine) Close() error {
 	close(e.stop)
 	<-e.ended

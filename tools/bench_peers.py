@@ -4,11 +4,12 @@
 usage: tools/bench_peers.py [--models real|synthetic|FILE,...] [--threads 1,2] [--tests pp512,tg128] [--depth 4096]
                             [--batch 2,4,8,16] [--busy N] [--rounds N] [--ik SOURCE] [--json FILE]
 
-Every round runs the machine's probes, forge and each peer in all its settings one after the other, so that a busy minute hits
-all alike; medians are compared. A peer counts with its best setting: flash attention on or off, ik_llama.cpp's run-time repack
-on or off. The last column says how near forge is to what the machine can do: of decode, the bytes that a token must read
-against the DRAM bandwidth; of prefill, the multiply-adds of a token against the unit that does them, bytes for block formats
-and float32 for float ones. The better of a C loop (tools/probe.c, built here) and of forge's own is 100 %.
+Every round runs the machine's probes, forge and each peer in all their settings one after the other, so that a busy minute hits
+all alike; medians are compared. Each engine counts with its best setting: forge with the model mapped or copied (--no-mmap), a
+peer with flash attention on or off, ik_llama.cpp with run-time repack on or off. The last column says how near forge is to what
+the machine can do: of decode, the bytes that a token must read against the DRAM bandwidth; of prefill, the multiply-adds of a
+token against the unit that does them, bytes for block formats and float32 for float ones. The better of a C loop (tools/probe.c,
+built here) and of forge's own is 100 %.
 
 --depth adds tg32 after that many tokens, --batch the decoding of so many sequences at once (llama-batched-bench). --busy N runs
 N busy loops beside everything.
@@ -31,6 +32,7 @@ import tempfile
 VERSION = "0.3.36"
 PEERS = ".peers"
 REAL = ["models/SmolLM2-135M-Instruct.Q4_1.gguf", "models/gemma-3-270m-q4_k_m.gguf"]
+OWN = {"forge": [], "forge, no-mmap": ["--no-mmap"]}
 OWN_PROBE = {"dram": "bytes_per_second", "fma": "float_macs_per_second", "int8": "int8_macs_per_second"}
 SYNTHETIC = [f"models/random-{name}.gguf" for name in ("1b-q4_k_m", "1b-q8_0", "1b-q4_0", "1b-f16", "moe-q4_k_m")]
 
@@ -86,10 +88,10 @@ def command_json(*command):
     return json.loads(run(*command, capture_output=True, text=True).stdout)
 
 
-def forge(model, threads, t):
+def forge(model, threads, t, *flags):
     """Gives tokens/s, and the row with what a token costs."""
     counts = ["-p", str(t.n), "-n", "0"] if t.prefill else ["-p", "0", "-n", str(t.n)]
-    row = command_json("bin/forge", "bench", "-m", model, "-t", str(threads), "-r", "1", "--json", "--roofline", "-d", str(t.depth), "-np", str(t.seqs), *counts)[0]
+    row = command_json("bin/forge", "bench", "-m", model, "-t", str(threads), "-r", "1", "--json", "--roofline", "-d", str(t.depth), "-np", str(t.seqs), *counts, *flags)[0]
     return row["samples_ts"][0], row
 
 
@@ -146,13 +148,13 @@ def cpu():
 
 def compare(model, threads, test, rounds, peers, probe):
     """Runs the rounds of one line of the table and gives it with all samples."""
-    samples = {name: [] for name in ("forge", *peers)}
+    samples = {name: [] for name in (*OWN, *peers)}
     limits, unit, row = [], "dram", None
     for i in range(rounds):
-        order = ["forge", *peers]
+        order = list(samples)
         for name in order if i % 2 == 0 else reversed(order):
-            if name == "forge":
-                ts, row = forge(model, threads, test)
+            if name in OWN:
+                ts, row = forge(model, threads, test, *OWN[name])
             else:
                 ts = peers[name](model, threads, test)
             if ts is not None:
@@ -162,13 +164,14 @@ def compare(model, threads, test, rounds, peers, probe):
         c = float(run(probe, unit, str(threads), capture_output=True, text=True).stdout)
         limits.append(max(c, row["roofline"][OWN_PROBE[unit]] / 1e9))
     med = {name: statistics.median(s) for name, s in samples.items() if s}
-    best = max((name for name in med if name != "forge"), key=med.get)
+    own = max(OWN, key=med.get)
+    best = max((name for name in med if name in peers), key=med.get)
     # Sequences that decode at once share one reading of the weights.
-    reached = med["forge"] * row["macs_per_token"] if test.prefill else med["forge"] / test.seqs * row["bytes_per_token"]
+    reached = med[own] * row["macs_per_token"] if test.prefill else med[own] / test.seqs * row["bytes_per_token"]
     limit = statistics.median(limits)
     return {
-        "model": os.path.basename(model), "threads": threads, "test": test.name, "forge": med["forge"], "peer": best, "peer_ts": med[best],
-        "ratio": med["forge"] / med[best], "ratio_of_best": max(samples["forge"]) / max(samples[best]), "unit": unit, "limit": limit,
+        "model": os.path.basename(model), "threads": threads, "test": test.name, "setting": own, "forge": med[own], "peer": best, "peer_ts": med[best],
+        "ratio": med[own] / med[best], "ratio_of_best": max(samples[own]) / max(samples[best]), "unit": unit, "limit": limit,
         "share": reached / 1e9 / limit, "samples": samples, "probes": limits,
     }
 
@@ -204,8 +207,8 @@ def main():
                 peers["ik" + (", fa" if fa else "") + (", rtr" if repack else "")] = ik(bin, fa, repack)
     beside = f", {a.busy} busy loops beside" if a.busy else ""
     print(f"{cpu()}, {os.cpu_count()} processors; medians of {a.rounds} interleaved rounds{beside}; `tools/bench_peers.py {' '.join(sys.argv[1:])}`\n")
-    print("| model | threads | test | forge tokens/s | best peer | its tokens/s | ratio | ratio of best samples | of the machine |")
-    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
+    print("| model | threads | test | best forge | its tokens/s | best peer | its tokens/s | ratio | ratio of best samples | of the machine |")
+    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |")
     rows = []
     with busy(a.busy):
         for model in models:
@@ -214,7 +217,7 @@ def main():
                     r = compare(model, threads, test, a.rounds, peers, probe)
                     rows.append(r)
                     limit = f"{100 * r['share']:.0f} % of {r['limit']:.1f} " + {"dram": "GB/s", "fma": "GMAC/s float32", "int8": "GMAC/s int8"}[r["unit"]]
-                    print(f"| {r['model']} | {threads} | {test.name} | {r['forge']:.1f} | {r['peer']} | {r['peer_ts']:.1f} | {r['ratio']:.2f} | {r['ratio_of_best']:.2f} | {limit} |", flush=True)
+                    print(f"| {r['model']} | {threads} | {test.name} | {r['setting']} | {r['forge']:.1f} | {r['peer']} | {r['peer_ts']:.1f} | {r['ratio']:.2f} | {r['ratio_of_best']:.2f} | {limit} |", flush=True)
     if a.json:
         with open(a.json, "w") as f:
             json.dump({"cpu": cpu(), "load": os.getloadavg(), "rows": rows}, f)

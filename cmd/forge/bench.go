@@ -140,6 +140,9 @@ func benchAction(c *cli.Context) error {
 	if err := w.Flush(); err != nil {
 		return err
 	}
+	if c.Bool("roofline") {
+		printLargePages(s.File, c.Bool("no-mmap"))
+	}
 	for _, r := range rows {
 		r.Limits.print(&r)
 		printAccount(r)

@@ -15,6 +15,8 @@ import (
 
 var modelFlag = &cli.StringFlag{Name: "model", Aliases: []string{"m"}, Usage: "the GGUF `FILE`", EnvVars: []string{"FORGE_MODEL"}}
 
+var noMmapFlag = &cli.BoolFlag{Name: "no-mmap", Usage: "copy the model into memory of this process, in large pages where the system has them, instead of mapping the file: it starts later and may decode faster", EnvVars: []string{"FORGE_NO_MMAP"}}
+
 func pluginFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "plugins", Usage: "the plugin set, a TOML `FILE` (else the user's configuration directory has forge/plugins.toml, else the set that forge ships)", EnvVars: []string{"FORGE_PLUGINS"}},
@@ -30,6 +32,7 @@ func engineFlags() []cli.Flag {
 		&cli.IntFlag{Name: "batch-size", Aliases: []string{"b"}, Usage: "tokens of a prompt computed at once", Value: 512},
 		&cli.StringFlag{Name: "cache-type-k", Aliases: []string{"ctk"}, Usage: "format of cached keys: f16 or q8_0, half the memory; the scalar device takes more", DefaultText: "f16"},
 		&cli.StringFlag{Name: "cache-type-v", Aliases: []string{"ctv"}, Usage: "format of cached values, likewise", DefaultText: "f16"},
+		noMmapFlag,
 		&cli.StringFlag{Name: "device", Usage: "auto, simd or scalar", Value: "auto", EnvVars: []string{"FORGE_DEVICE"}},
 		&cli.StringFlag{Name: "router", Usage: "a plugin of kind router by `NAME`: it chooses the experts of a model that has some", DefaultText: "the plugin set's, else the one that provides the model's own way"},
 		&cli.BoolFlag{Name: "deterministic", Usage: "the same tokens whatever else runs in the same steps"},

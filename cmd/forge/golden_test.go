@@ -301,15 +301,29 @@ func TestGolden_PromptIDs(t *testing.T) {
 	}
 }
 
-// Ensure that the real 1 MB model writes its reference program's text on every device.
+// Ensure that the real 1 MB model writes its reference program's text on every device, mapped or copied.
 func TestStories(t *testing.T) {
 	want, err := os.ReadFile(root("testdata", "stories260K", "stories260K.greedy200.txt"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, dev := range []kernels.Device{kernels.Scalar{}, simd.New()} {
-		t.Run(dev.Name(), func(t *testing.T) {
-			e := openEngine(t, root("testdata", "stories260K", "stories260K.gguf"), dev, host.Options{})
+	for _, c := range []struct {
+		name string
+		dev  kernels.Device
+		opt  host.Options
+	}{
+		{"scalar", kernels.Scalar{}, host.Options{}},
+		{"simd", simd.New(), host.Options{}},
+		{"simd, copied", simd.New(), host.Options{NoMmap: true}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			path := write(t, "stories260K.gguf", string(mustRead(t, storiesFile)))
+			e := openEngine(t, path, c.dev, c.opt)
+			if c.opt.NoMmap { // what becomes of the file does not matter then
+				if err := os.Truncate(path, 0); err != nil {
+					t.Fatal(err)
+				}
+			}
 			prompt, err := e.Tokenize(context.Background(), "", true)
 			if err != nil {
 				t.Fatal(err)

@@ -63,6 +63,7 @@ func replayCommand() *cli.Command {
 			&cli.StringFlag{Name: "model", Aliases: []string{"m"}, Usage: "the GGUF `FILE`, where it is not where the receipt has it"},
 			&cli.StringFlag{Name: "device", Usage: "auto, simd or scalar", DefaultText: "the receipt's"},
 			&cli.IntFlag{Name: "threads", Aliases: []string{"t"}, Usage: "threads", DefaultText: "the processors that this process may use"},
+			noMmapFlag,
 			&cli.BoolFlag{Name: "verbose", Usage: "show what plugins log"},
 		}, pluginFlags()...),
 		Action: replayAction,
@@ -112,7 +113,7 @@ func replayAction(c *cli.Context) error {
 
 // replayOptions are the receipt's, and of the command line those that cannot change a token.
 func replayOptions(c *cli.Context, r *receipt.Receipt) (host.Options, error) {
-	opt := host.Options{NCtx: r.Context, NBatch: r.Batch, Deterministic: r.Deterministic, Threads: c.Int("threads")}
+	opt := host.Options{NCtx: r.Context, NBatch: r.Batch, Deterministic: r.Deterministic, Threads: c.Int("threads"), NoMmap: c.Bool("no-mmap")}
 	name := c.String("device")
 	if name == "" {
 		name = r.Device

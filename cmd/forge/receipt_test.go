@@ -78,6 +78,7 @@ func TestReplay_Proved(t *testing.T) {
 	}{
 		{"plain", []string{"-n", "20"}, nil, "proved: 20 tokens equal"},
 		{"on the other device", []string{"-n", "20"}, []string{"--device", "scalar"}, "proved: 20 tokens equal"},
+		{"from a copy in memory", []string{"-n", "20"}, []string{"--no-mmap"}, "proved: 20 tokens equal"},
 		{"a cache of another format", []string{"-n", "9", "--device", "scalar", "-ctk", "f16"}, nil, "proved: 9 tokens equal"},
 		{"Mirostat", []string{"-n", "20", "--mirostat", "2", "-l", "300-inf"}, nil, "proved: 20 tokens equal"},
 		{"a plugin", []string{"-n", "9", "--plugin", margin, "--samplers", "margin;dist", "--set", "margin=3"}, []string{"--plugin", margin}, "proved: 9 tokens equal"},

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"forge/gguf"
 	"forge/kernels"
 	"forge/kernels/simd"
 )
@@ -61,4 +62,24 @@ func (l *benchLimits) print(row *benchRow) {
 	}
 	fmt.Printf("\n%s: memory gives %.1f GB/s, %d threads multiply %.0f G float32, %.0f G 16-bit and %.0f G int8 numbers/s.\n", row.Test, l.Read/1e9, row.Threads, l.FMA/1e9, l.Halves/1e9, l.Bytes/1e9)
 	fmt.Printf("%s: %s, this machine can do %.1f tokens/s at most; forge reaches %.0f %% of it.\n", row.Test, by, l.Rate, 100*l.Share)
+}
+
+// printLargePages says how much of the model lies in large pages, where the system tells. A small model has few that could be
+// large and stays in the processor's caches.
+func printLargePages(f *gguf.File, copied bool) {
+	if large, resident, ok := f.LargePages(); ok && resident >= 32<<20 {
+		fmt.Printf("\n%s\n", largePagesLine(f.Name, float64(large)/float64(resident), copied))
+	}
+}
+
+// largePagesLine gives the mend beside a share under a half: another way to open the file, or for a copy the system's switch.
+func largePagesLine(file string, share float64, copied bool) string {
+	line := fmt.Sprintf("%.0f %% of the model lies in large pages", 100*share)
+	switch {
+	case share >= 0.5:
+		return line + "."
+	case copied:
+		return line + ": does /sys/kernel/mm/transparent_hugepage/enabled say never?"
+	}
+	return line + fmt.Sprintf(": use --no-mmap, or have the system's cache forget the file, so that it is read anew, with dd if=%s iflag=nocache count=0", file)
 }

@@ -31,3 +31,21 @@ func TestRoofline(t *testing.T) {
 		}
 	}
 }
+
+// Ensure that a model in small pages gets a mend that is none it has had.
+func TestLargePagesLine(t *testing.T) {
+	for _, c := range []struct {
+		share  float64
+		copied bool
+		want   string
+	}{
+		{0.996, false, "100 % of the model lies in large pages."},
+		{0.5, true, "50 % of the model lies in large pages."},
+		{0.042, false, "4 % of the model lies in large pages: use --no-mmap, or have the system's cache forget the file, so that it is read anew, with dd if=m.gguf iflag=nocache count=0"},
+		{0, true, "0 % of the model lies in large pages: does /sys/kernel/mm/transparent_hugepage/enabled say never?"},
+	} {
+		if got := largePagesLine("m.gguf", c.share, c.copied); got != c.want {
+			t.Errorf("%v, copied %v: got %q", c.share, c.copied, got)
+		}
+	}
+}

@@ -193,7 +193,7 @@ func openFile(c *cli.Context, path, deviceName string, nSeq int) (*session, erro
 	s, err := openWith(c, path, host.Options{
 		Constraint: held, Constraints: c.StringSlice("constraint"),
 		Device: dev, Plugins: cfg, NCtx: c.Int("ctx-size"), NBatch: c.Int("batch-size"), NSeq: nSeq,
-		Threads: threads, Deterministic: c.Bool("deterministic"), KeyType: keyType, ValueType: valueType,
+		Threads: threads, Deterministic: c.Bool("deterministic"), NoMmap: c.Bool("no-mmap"), KeyType: keyType, ValueType: valueType,
 		Template: func(f *gguf.File) string { return templateText(c, f, given) },
 	})
 	if err != nil {

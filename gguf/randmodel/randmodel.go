@@ -9,7 +9,6 @@
 package randmodel
 
 import (
-	"bufio"
 	"fmt"
 	"io"
 	"math"
@@ -67,10 +66,7 @@ func (s Shape) Write(path string) error {
 		return err
 	}
 	defer os.Remove(f.Name())
-	out := bufio.NewWriterSize(f, 1<<20)
-	if _, err = s.writer().WriteTo(out); err == nil {
-		err = out.Flush()
-	}
+	_, err = s.WriteTo(f)
 	if closeErr := f.Close(); err == nil {
 		err = closeErr
 	}

@@ -4810,13 +4810,13 @@ done108:
 	VZEROUPPER
 	RET
 
-// func dotQ8_0x1VNNI(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
-// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
-TEXT ·dotQ8_0x1VNNI(SB), $256-80
+// func dotQ8_0x1UnaskedAVX2(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
+TEXT ·dotQ8_0x1UnaskedAVX2(SB), $256-80
 	MOVQ    w+16(FP), AX
 	MOVQ    out+0(FP), CX
 	MOVQ    octets+32(FP), DX
-	VMOVDQU signBit<>+0(SB), Y0
+	VMOVDQU onesWords<>+0(SB), Y0
 	MOVQ    AX, SI
 
 octet109:
@@ -4828,11 +4828,281 @@ row110:
 touch111:
 	CMPQ       SI, DI
 	JGE        touched112
-	PREFETCHT0 (SI)
+	PREFETCHT1 (SI)
 	ADDQ       $+4096, SI
 	JMP        touch111
 
 touched112:
+	MOVQ       AX, R8
+	MOVQ       blocks+40(FP), R10
+	MOVQ       lanes+48(FP), R9
+	MOVQ       n+64(FP), DI
+	VPXOR      Y1, Y1, Y1
+	VMOVDQU    2(R8), Y2
+	VMOVDQU    (R10), Y3
+	VPSIGNB    Y2, Y3, Y3
+	VPABSB     Y2, Y2
+	VPMADDUBSW Y3, Y2, Y2
+	VPMADDWD   Y0, Y2, Y2
+	VMOVDQU    36(R8), Y3
+	VMOVDQU    64(R10), Y4
+	VPSIGNB    Y3, Y4, Y4
+	VPABSB     Y3, Y3
+	VPMADDUBSW Y4, Y3, Y3
+	VPMADDWD   Y0, Y3, Y3
+	VSHUFPS    $0xdd, Y3, Y2, Y4
+	VSHUFPS    $0x88, Y3, Y2, Y2
+	VPADDD     Y4, Y2, Y2
+	VMOVDQU    70(R8), Y3
+	VMOVDQU    128(R10), Y4
+	VPSIGNB    Y3, Y4, Y4
+	VPABSB     Y3, Y3
+	VPMADDUBSW Y4, Y3, Y3
+	VPMADDWD   Y0, Y3, Y3
+	VMOVDQU    104(R8), Y4
+	VMOVDQU    192(R10), Y5
+	VPSIGNB    Y4, Y5, Y5
+	VPABSB     Y4, Y4
+	VPMADDUBSW Y5, Y4, Y4
+	VPMADDWD   Y0, Y4, Y4
+	VSHUFPS    $0xdd, Y4, Y3, Y5
+	VSHUFPS    $0x88, Y4, Y3, Y3
+	VPADDD     Y5, Y3, Y3
+	VMOVDQU    138(R8), Y4
+	VMOVDQU    256(R10), Y5
+	VPSIGNB    Y4, Y5, Y5
+	VPABSB     Y4, Y4
+	VPMADDUBSW Y5, Y4, Y4
+	VPMADDWD   Y0, Y4, Y4
+	VMOVDQU    172(R8), Y5
+	VMOVDQU    320(R10), Y6
+	VPSIGNB    Y5, Y6, Y6
+	VPABSB     Y5, Y5
+	VPMADDUBSW Y6, Y5, Y5
+	VPMADDWD   Y0, Y5, Y5
+	VSHUFPS    $0xdd, Y5, Y4, Y6
+	VSHUFPS    $0x88, Y5, Y4, Y4
+	VPADDD     Y6, Y4, Y4
+	VMOVDQU    206(R8), Y5
+	VMOVDQU    384(R10), Y6
+	VPSIGNB    Y5, Y6, Y6
+	VPABSB     Y5, Y5
+	VPMADDUBSW Y6, Y5, Y5
+	VPMADDWD   Y0, Y5, Y5
+	VMOVDQU    240(R8), Y6
+	VMOVDQU    448(R10), Y7
+	VPSIGNB    Y6, Y7, Y7
+	VPABSB     Y6, Y6
+	VPMADDUBSW Y7, Y6, Y6
+	VPMADDWD   Y0, Y6, Y6
+	VSHUFPS    $0xdd, Y6, Y5, Y7
+	VSHUFPS    $0x88, Y6, Y5, Y5
+	VPADDD     Y7, Y5, Y5
+	VSHUFPS    $0xdd, Y3, Y2, Y6
+	VSHUFPS    $0x88, Y3, Y2, Y2
+	VPADDD     Y6, Y2, Y2
+	VSHUFPS    $0xdd, Y5, Y4, Y3
+	VSHUFPS    $0x88, Y5, Y4, Y4
+	VPADDD     Y3, Y4, Y4
+	VMOVDQU    (R8), X3
+	VPBLENDW   $0x02, 32(R8), X3, X3
+	VPBLENDW   $0x04, 64(R8), X3, X3
+	VPBLENDW   $0x08, 96(R8), X3, X3
+	VPBLENDW   $0x10, 128(R8), X3, X3
+	VPBLENDW   $0x20, 160(R8), X3, X3
+	VPBLENDW   $0x40, 192(R8), X3, X3
+	VPBLENDW   $0x80, 224(R8), X3, X3
+	VCVTPH2PS  X3, Y3
+	ADDQ       $+272, R8
+	ADDQ       $+512, R10
+	ADDQ       $+512, R9
+	DECQ       DI
+	JZ         last114
+	CMPQ       DI, $0x01
+	JNE        group113
+	MOVQ       back+72(FP), R11
+	SUBQ       R11, R8
+
+group113:
+	VMOVDQU     2(R8), Y5
+	VMOVDQU     (R10), Y6
+	VPSIGNB     Y5, Y6, Y6
+	VPABSB      Y5, Y5
+	VPMADDUBSW  Y6, Y5, Y5
+	VPMADDWD    Y0, Y5, Y5
+	VMOVDQU     36(R8), Y6
+	VMOVDQU     64(R10), Y7
+	VPSIGNB     Y6, Y7, Y7
+	VPABSB      Y6, Y6
+	VPMADDUBSW  Y7, Y6, Y6
+	VPMADDWD    Y0, Y6, Y6
+	VSHUFPS     $0xdd, Y6, Y5, Y7
+	VSHUFPS     $0x88, Y6, Y5, Y5
+	VPADDD      Y7, Y5, Y5
+	VMOVDQU     70(R8), Y6
+	VMOVDQU     128(R10), Y7
+	VPSIGNB     Y6, Y7, Y7
+	VPABSB      Y6, Y6
+	VPMADDUBSW  Y7, Y6, Y6
+	VPMADDWD    Y0, Y6, Y6
+	VMOVDQU     104(R8), Y7
+	VMOVDQU     192(R10), Y8
+	VPSIGNB     Y7, Y8, Y8
+	VPABSB      Y7, Y7
+	VPMADDUBSW  Y8, Y7, Y7
+	VPMADDWD    Y0, Y7, Y7
+	VSHUFPS     $0xdd, Y7, Y6, Y8
+	VSHUFPS     $0x88, Y7, Y6, Y6
+	VPADDD      Y8, Y6, Y6
+	VMOVDQU     138(R8), Y7
+	VMOVDQU     256(R10), Y8
+	VPSIGNB     Y7, Y8, Y8
+	VPABSB      Y7, Y7
+	VPMADDUBSW  Y8, Y7, Y7
+	VPMADDWD    Y0, Y7, Y7
+	VMOVDQU     172(R8), Y8
+	VMOVDQU     320(R10), Y9
+	VPSIGNB     Y8, Y9, Y9
+	VPABSB      Y8, Y8
+	VPMADDUBSW  Y9, Y8, Y8
+	VPMADDWD    Y0, Y8, Y8
+	VSHUFPS     $0xdd, Y8, Y7, Y9
+	VSHUFPS     $0x88, Y8, Y7, Y7
+	VPADDD      Y9, Y7, Y7
+	VMOVDQU     206(R8), Y8
+	VMOVDQU     384(R10), Y9
+	VPSIGNB     Y8, Y9, Y9
+	VPABSB      Y8, Y8
+	VPMADDUBSW  Y9, Y8, Y8
+	VPMADDWD    Y0, Y8, Y8
+	VMOVDQU     240(R8), Y9
+	VMOVDQU     448(R10), Y10
+	VPSIGNB     Y9, Y10, Y10
+	VPABSB      Y9, Y9
+	VPMADDUBSW  Y10, Y9, Y9
+	VPMADDWD    Y0, Y9, Y9
+	VSHUFPS     $0xdd, Y9, Y8, Y10
+	VSHUFPS     $0x88, Y9, Y8, Y8
+	VPADDD      Y10, Y8, Y8
+	VSHUFPS     $0xdd, Y6, Y5, Y9
+	VSHUFPS     $0x88, Y6, Y5, Y5
+	VPADDD      Y9, Y5, Y5
+	VSHUFPS     $0xdd, Y8, Y7, Y6
+	VSHUFPS     $0x88, Y8, Y7, Y7
+	VPADDD      Y6, Y7, Y7
+	VPERM2I128  $0x20, Y4, Y2, Y6
+	VPERM2I128  $0x31, Y4, Y2, Y2
+	VPADDD      Y2, Y6, Y6
+	VCVTDQ2PS   Y6, Y6
+	VMULPS      -512(R9), Y3, Y2
+	VFMADD231PS Y6, Y2, Y1
+	VMOVDQU     (R8), X3
+	VPBLENDW    $0x02, 32(R8), X3, X3
+	VPBLENDW    $0x04, 64(R8), X3, X3
+	VPBLENDW    $0x08, 96(R8), X3, X3
+	VPBLENDW    $0x10, 128(R8), X3, X3
+	VPBLENDW    $0x20, 160(R8), X3, X3
+	VPBLENDW    $0x40, 192(R8), X3, X3
+	VPBLENDW    $0x80, 224(R8), X3, X3
+	VCVTPH2PS   X3, Y3
+	VMOVDQA     Y5, Y2
+	VMOVDQA     Y7, Y4
+	VMOVDQA     Y3, Y3
+	ADDQ        $+272, R8
+	ADDQ        $+512, R10
+	ADDQ        $+512, R9
+	DECQ        DI
+	JZ          last114
+	CMPQ        DI, $0x01
+	JNE         group113
+	MOVQ        back+72(FP), R11
+	SUBQ        R11, R8
+	JMP         group113
+
+last114:
+	VPERM2I128  $0x20, Y4, Y2, Y5
+	VPERM2I128  $0x31, Y4, Y2, Y2
+	VPADDD      Y2, Y5, Y5
+	VCVTDQ2PS   Y5, Y5
+	VMULPS      -512(R9), Y3, Y2
+	VFMADD231PS Y5, Y2, Y1
+	VMOVUPS     Y1, (SP)(BX*1)
+	MOVQ        rowBytes+24(FP), DI
+	ADDQ        DI, AX
+	ADDQ        $0x20, BX
+	CMPQ        BX, $+256
+	JNE         row110
+	VMOVDQU     (SP), Y1
+	VMOVDQU     32(SP), Y2
+	VMOVDQU     64(SP), Y3
+	VMOVDQU     96(SP), Y4
+	VPUNPCKLDQ  Y2, Y1, Y5
+	VPUNPCKHDQ  Y2, Y1, Y1
+	VPUNPCKLDQ  Y4, Y3, Y2
+	VPUNPCKHDQ  Y4, Y3, Y3
+	VPUNPCKLQDQ Y2, Y5, Y4
+	VPUNPCKHQDQ Y2, Y5, Y2
+	VPUNPCKLQDQ Y3, Y1, Y5
+	VPUNPCKHQDQ Y3, Y1, Y1
+	VMOVDQU     128(SP), Y3
+	VMOVDQU     160(SP), Y6
+	VMOVDQU     192(SP), Y7
+	VMOVDQU     224(SP), Y8
+	VPUNPCKLDQ  Y6, Y3, Y9
+	VPUNPCKHDQ  Y6, Y3, Y3
+	VPUNPCKLDQ  Y8, Y7, Y6
+	VPUNPCKHDQ  Y8, Y7, Y7
+	VPUNPCKLQDQ Y6, Y9, Y8
+	VPUNPCKHQDQ Y6, Y9, Y6
+	VPUNPCKLQDQ Y7, Y3, Y9
+	VPUNPCKHQDQ Y7, Y3, Y3
+	VPXOR       Y7, Y7, Y7
+	VPERM2F128  $0x20, Y8, Y4, Y10
+	VADDPS      Y10, Y7, Y7
+	VPERM2F128  $0x20, Y6, Y2, Y10
+	VADDPS      Y10, Y7, Y7
+	VPERM2F128  $0x20, Y9, Y5, Y10
+	VADDPS      Y10, Y7, Y7
+	VPERM2F128  $0x20, Y3, Y1, Y10
+	VADDPS      Y10, Y7, Y7
+	VPERM2F128  $0x31, Y8, Y4, Y4
+	VADDPS      Y4, Y7, Y7
+	VPERM2F128  $0x31, Y6, Y2, Y2
+	VADDPS      Y2, Y7, Y7
+	VPERM2F128  $0x31, Y9, Y5, Y2
+	VADDPS      Y2, Y7, Y7
+	VPERM2F128  $0x31, Y3, Y1, Y1
+	VADDPS      Y1, Y7, Y7
+	VMOVUPS     Y7, (CX)
+	ADDQ        $0x20, CX
+	DECQ        DX
+	JNZ         octet109
+	VZEROUPPER
+	RET
+
+// func dotQ8_0x1VNNI(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
+TEXT ·dotQ8_0x1VNNI(SB), $256-80
+	MOVQ    w+16(FP), AX
+	MOVQ    out+0(FP), CX
+	MOVQ    octets+32(FP), DX
+	VMOVDQU signBit<>+0(SB), Y0
+	MOVQ    AX, SI
+
+octet115:
+	XORQ BX, BX
+
+row116:
+	LEAQ 65536(AX), DI
+
+touch117:
+	CMPQ       SI, DI
+	JGE        touched118
+	PREFETCHT0 (SI)
+	ADDQ       $+4096, SI
+	JMP        touch117
+
+touched118:
 	MOVQ       AX, R8
 	MOVQ       blocks+40(FP), R10
 	MOVQ       lanes+48(FP), R9
@@ -4906,13 +5176,13 @@ touched112:
 	ADDQ       $+512, R10
 	ADDQ       $+512, R9
 	DECQ       DI
-	JZ         last114
+	JZ         last120
 	CMPQ       DI, $0x01
-	JNE        group113
+	JNE        group119
 	MOVQ       back+72(FP), R11
 	SUBQ       R11, R8
 
-group113:
+group119:
 	PREFETCHT1  8192(R8)
 	PREFETCHT1  8256(R8)
 	PREFETCHT1  8320(R8)
@@ -4993,14 +5263,14 @@ group113:
 	ADDQ        $+512, R10
 	ADDQ        $+512, R9
 	DECQ        DI
-	JZ          last114
+	JZ          last120
 	CMPQ        DI, $0x01
-	JNE         group113
+	JNE         group119
 	MOVQ        back+72(FP), R11
 	SUBQ        R11, R8
-	JMP         group113
+	JMP         group119
 
-last114:
+last120:
 	VPERM2I128  $0x20, Y5, Y3, Y4
 	VPERM2I128  $0x31, Y5, Y3, Y3
 	VPADDD      Y3, Y4, Y4
@@ -5015,7 +5285,7 @@ last114:
 	ADDQ        DI, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row110
+	JNE         row116
 	VMOVDQU     (SP), Y1
 	VMOVDQU     32(SP), Y2
 	VMOVDQU     64(SP), Y3
@@ -5060,7 +5330,7 @@ last114:
 	VMOVUPS     Y7, (CX)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet109
+	JNZ         octet115
 	VZEROUPPER
 	RET
 
@@ -5086,20 +5356,20 @@ TEXT ·dotQ8_0x2VNNI(SB), $512-80
 	VMOVDQU signBit<>+0(SB), Y0
 	MOVQ    AX, SI
 
-octet115:
+octet121:
 	XORQ BX, BX
 
-row116:
+row122:
 	LEAQ 65536(AX), R8
 
-touch117:
+touch123:
 	CMPQ       SI, R8
-	JGE        touched118
+	JGE        touched124
 	PREFETCHT0 (SI)
 	ADDQ       $+4096, SI
-	JMP        touch117
+	JMP        touch123
 
-touched118:
+touched124:
 	MOVQ  AX, R9
 	MOVQ  blocks+40(FP), R11
 	MOVQ  lanes+48(FP), R10
@@ -5107,7 +5377,7 @@ touched118:
 	VPXOR Y1, Y1, Y1
 	VPXOR Y2, Y2, Y2
 
-group119:
+group125:
 	PREFETCHT1  8192(R9)
 	PREFETCHT1  8256(R9)
 	PREFETCHT1  8320(R9)
@@ -5236,21 +5506,21 @@ group119:
 	ADDQ        $+512, R11
 	ADDQ        $+512, R10
 	DECQ        R8
-	JZ          done120
+	JZ          done126
 	CMPQ        R8, $0x01
-	JNE         group119
+	JNE         group125
 	MOVQ        back+72(FP), R12
 	SUBQ        R12, R9
-	JMP         group119
+	JMP         group125
 
-done120:
+done126:
 	VMOVUPS     Y1, (SP)(BX*1)
 	VMOVUPS     Y2, 256(SP)(BX*1)
 	MOVQ        rowBytes+24(FP), R8
 	ADDQ        R8, AX
 	ADDQ        $0x20, BX
 	CMPQ        BX, $+256
-	JNE         row116
+	JNE         row122
 	VMOVDQU     (SP), Y1
 	VMOVDQU     32(SP), Y2
 	VMOVDQU     64(SP), Y3
@@ -5338,6 +5608,250 @@ done120:
 	VMOVUPS     Y7, (CX)(BX*4)
 	ADDQ        $0x20, CX
 	DECQ        DX
-	JNZ         octet115
+	JNZ         octet121
+	VZEROUPPER
+	RET
+
+// func dotQ8_0x1UnaskedVNNI(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
+TEXT ·dotQ8_0x1UnaskedVNNI(SB), $256-80
+	MOVQ    w+16(FP), AX
+	MOVQ    out+0(FP), CX
+	MOVQ    octets+32(FP), DX
+	VMOVDQU signBit<>+0(SB), Y0
+	MOVQ    AX, SI
+
+octet127:
+	XORQ BX, BX
+
+row128:
+	LEAQ 65536(AX), DI
+
+touch129:
+	CMPQ       SI, DI
+	JGE        touched130
+	PREFETCHT1 (SI)
+	ADDQ       $+4096, SI
+	JMP        touch129
+
+touched130:
+	MOVQ      AX, R8
+	MOVQ      blocks+40(FP), R10
+	MOVQ      lanes+48(FP), R9
+	MOVQ      n+64(FP), DI
+	VPXOR     Y1, Y1, Y1
+	VPXOR     2(R8), Y0, Y2
+	VPXOR     Y3, Y3, Y3
+	VMOVDQU   (R10), Y4
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x6d; BYTE $0x50; BYTE $0xdc // VPDPBUSD  Y4, Y2, Y3
+	VPXOR     36(R8), Y0, Y2
+	VPXOR     Y4, Y4, Y4
+	VMOVDQU   64(R10), Y5
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x6d; BYTE $0x50; BYTE $0xe5 // VPDPBUSD  Y5, Y2, Y4
+	VSHUFPS   $0xdd, Y4, Y3, Y2
+	VSHUFPS   $0x88, Y4, Y3, Y3
+	VPADDD    Y2, Y3, Y3
+	VPXOR     70(R8), Y0, Y2
+	VPXOR     Y4, Y4, Y4
+	VMOVDQU   128(R10), Y5
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x6d; BYTE $0x50; BYTE $0xe5 // VPDPBUSD  Y5, Y2, Y4
+	VPXOR     104(R8), Y0, Y2
+	VPXOR     Y5, Y5, Y5
+	VMOVDQU   192(R10), Y6
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x6d; BYTE $0x50; BYTE $0xee // VPDPBUSD  Y6, Y2, Y5
+	VSHUFPS   $0xdd, Y5, Y4, Y2
+	VSHUFPS   $0x88, Y5, Y4, Y4
+	VPADDD    Y2, Y4, Y4
+	VPXOR     138(R8), Y0, Y2
+	VPXOR     Y5, Y5, Y5
+	VMOVDQU   256(R10), Y6
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x6d; BYTE $0x50; BYTE $0xee // VPDPBUSD  Y6, Y2, Y5
+	VPXOR     172(R8), Y0, Y2
+	VPXOR     Y6, Y6, Y6
+	VMOVDQU   320(R10), Y7
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x6d; BYTE $0x50; BYTE $0xf7 // VPDPBUSD  Y7, Y2, Y6
+	VSHUFPS   $0xdd, Y6, Y5, Y2
+	VSHUFPS   $0x88, Y6, Y5, Y5
+	VPADDD    Y2, Y5, Y5
+	VPXOR     206(R8), Y0, Y2
+	VPXOR     Y6, Y6, Y6
+	VMOVDQU   384(R10), Y7
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x6d; BYTE $0x50; BYTE $0xf7 // VPDPBUSD  Y7, Y2, Y6
+	VPXOR     240(R8), Y0, Y2
+	VPXOR     Y7, Y7, Y7
+	VMOVDQU   448(R10), Y8
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x6d; BYTE $0x50; BYTE $0xf8 // VPDPBUSD  Y8, Y2, Y7
+	VSHUFPS   $0xdd, Y7, Y6, Y2
+	VSHUFPS   $0x88, Y7, Y6, Y6
+	VPADDD    Y2, Y6, Y6
+	VSHUFPS   $0xdd, Y4, Y3, Y2
+	VSHUFPS   $0x88, Y4, Y3, Y3
+	VPADDD    Y2, Y3, Y3
+	VSHUFPS   $0xdd, Y6, Y5, Y2
+	VSHUFPS   $0x88, Y6, Y5, Y5
+	VPADDD    Y2, Y5, Y5
+	VMOVDQU   (R8), X2
+	VPBLENDW  $0x02, 32(R8), X2, X2
+	VPBLENDW  $0x04, 64(R8), X2, X2
+	VPBLENDW  $0x08, 96(R8), X2, X2
+	VPBLENDW  $0x10, 128(R8), X2, X2
+	VPBLENDW  $0x20, 160(R8), X2, X2
+	VPBLENDW  $0x40, 192(R8), X2, X2
+	VPBLENDW  $0x80, 224(R8), X2, X2
+	VCVTPH2PS X2, Y2
+	ADDQ      $+272, R8
+	ADDQ      $+512, R10
+	ADDQ      $+512, R9
+	DECQ      DI
+	JZ        last132
+	CMPQ      DI, $0x01
+	JNE       group131
+	MOVQ      back+72(FP), R11
+	SUBQ      R11, R8
+
+group131:
+	VPXOR       2(R8), Y0, Y4
+	VPXOR       Y6, Y6, Y6
+	VMOVDQU     (R10), Y7
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xf7 // VPDPBUSD    Y7, Y4, Y6
+	VPXOR       36(R8), Y0, Y4
+	VPXOR       Y7, Y7, Y7
+	VMOVDQU     64(R10), Y8
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x5d; BYTE $0x50; BYTE $0xf8 // VPDPBUSD    Y8, Y4, Y7
+	VSHUFPS     $0xdd, Y7, Y6, Y4
+	VSHUFPS     $0x88, Y7, Y6, Y6
+	VPADDD      Y4, Y6, Y6
+	VPXOR       70(R8), Y0, Y4
+	VPXOR       Y7, Y7, Y7
+	VMOVDQU     128(R10), Y8
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x5d; BYTE $0x50; BYTE $0xf8 // VPDPBUSD    Y8, Y4, Y7
+	VPXOR       104(R8), Y0, Y4
+	VPXOR       Y8, Y8, Y8
+	VMOVDQU     192(R10), Y9
+	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xc1 // VPDPBUSD    Y9, Y4, Y8
+	VSHUFPS     $0xdd, Y8, Y7, Y4
+	VSHUFPS     $0x88, Y8, Y7, Y7
+	VPADDD      Y4, Y7, Y7
+	VPXOR       138(R8), Y0, Y4
+	VPXOR       Y8, Y8, Y8
+	VMOVDQU     256(R10), Y9
+	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xc1 // VPDPBUSD    Y9, Y4, Y8
+	VPXOR       172(R8), Y0, Y4
+	VPXOR       Y9, Y9, Y9
+	VMOVDQU     320(R10), Y10
+	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xca // VPDPBUSD    Y10, Y4, Y9
+	VSHUFPS     $0xdd, Y9, Y8, Y4
+	VSHUFPS     $0x88, Y9, Y8, Y8
+	VPADDD      Y4, Y8, Y8
+	VPXOR       206(R8), Y0, Y4
+	VPXOR       Y9, Y9, Y9
+	VMOVDQU     384(R10), Y10
+	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xca // VPDPBUSD    Y10, Y4, Y9
+	VPXOR       240(R8), Y0, Y4
+	VPXOR       Y10, Y10, Y10
+	VMOVDQU     448(R10), Y11
+	BYTE $0xc4; BYTE $0x42; BYTE $0x5d; BYTE $0x50; BYTE $0xd3 // VPDPBUSD    Y11, Y4, Y10
+	VSHUFPS     $0xdd, Y10, Y9, Y4
+	VSHUFPS     $0x88, Y10, Y9, Y9
+	VPADDD      Y4, Y9, Y9
+	VSHUFPS     $0xdd, Y7, Y6, Y4
+	VSHUFPS     $0x88, Y7, Y6, Y6
+	VPADDD      Y4, Y6, Y6
+	VSHUFPS     $0xdd, Y9, Y8, Y4
+	VSHUFPS     $0x88, Y9, Y8, Y8
+	VPADDD      Y4, Y8, Y8
+	VPERM2I128  $0x20, Y5, Y3, Y4
+	VPERM2I128  $0x31, Y5, Y3, Y3
+	VPADDD      Y3, Y4, Y4
+	VMOVDQU     -448(R9), Y3
+	VPSLLD      $0x07, Y3, Y3
+	VPADDD      Y3, Y4, Y4
+	VCVTDQ2PS   Y4, Y4
+	VMULPS      -512(R9), Y2, Y2
+	VFMADD231PS Y4, Y2, Y1
+	VMOVDQU     (R8), X2
+	VPBLENDW    $0x02, 32(R8), X2, X2
+	VPBLENDW    $0x04, 64(R8), X2, X2
+	VPBLENDW    $0x08, 96(R8), X2, X2
+	VPBLENDW    $0x10, 128(R8), X2, X2
+	VPBLENDW    $0x20, 160(R8), X2, X2
+	VPBLENDW    $0x40, 192(R8), X2, X2
+	VPBLENDW    $0x80, 224(R8), X2, X2
+	VCVTPH2PS   X2, Y2
+	VMOVDQA     Y6, Y3
+	VMOVDQA     Y8, Y5
+	VMOVDQA     Y2, Y2
+	ADDQ        $+272, R8
+	ADDQ        $+512, R10
+	ADDQ        $+512, R9
+	DECQ        DI
+	JZ          last132
+	CMPQ        DI, $0x01
+	JNE         group131
+	MOVQ        back+72(FP), R11
+	SUBQ        R11, R8
+	JMP         group131
+
+last132:
+	VPERM2I128  $0x20, Y5, Y3, Y4
+	VPERM2I128  $0x31, Y5, Y3, Y3
+	VPADDD      Y3, Y4, Y4
+	VMOVDQU     -448(R9), Y3
+	VPSLLD      $0x07, Y3, Y3
+	VPADDD      Y3, Y4, Y4
+	VCVTDQ2PS   Y4, Y4
+	VMULPS      -512(R9), Y2, Y2
+	VFMADD231PS Y4, Y2, Y1
+	VMOVUPS     Y1, (SP)(BX*1)
+	MOVQ        rowBytes+24(FP), DI
+	ADDQ        DI, AX
+	ADDQ        $0x20, BX
+	CMPQ        BX, $+256
+	JNE         row128
+	VMOVDQU     (SP), Y1
+	VMOVDQU     32(SP), Y2
+	VMOVDQU     64(SP), Y3
+	VMOVDQU     96(SP), Y4
+	VPUNPCKLDQ  Y2, Y1, Y5
+	VPUNPCKHDQ  Y2, Y1, Y1
+	VPUNPCKLDQ  Y4, Y3, Y2
+	VPUNPCKHDQ  Y4, Y3, Y3
+	VPUNPCKLQDQ Y2, Y5, Y4
+	VPUNPCKHQDQ Y2, Y5, Y2
+	VPUNPCKLQDQ Y3, Y1, Y5
+	VPUNPCKHQDQ Y3, Y1, Y1
+	VMOVDQU     128(SP), Y3
+	VMOVDQU     160(SP), Y6
+	VMOVDQU     192(SP), Y7
+	VMOVDQU     224(SP), Y8
+	VPUNPCKLDQ  Y6, Y3, Y9
+	VPUNPCKHDQ  Y6, Y3, Y3
+	VPUNPCKLDQ  Y8, Y7, Y6
+	VPUNPCKHDQ  Y8, Y7, Y7
+	VPUNPCKLQDQ Y6, Y9, Y8
+	VPUNPCKHQDQ Y6, Y9, Y6
+	VPUNPCKLQDQ Y7, Y3, Y9
+	VPUNPCKHQDQ Y7, Y3, Y3
+	VPXOR       Y7, Y7, Y7
+	VPERM2F128  $0x20, Y8, Y4, Y10
+	VADDPS      Y10, Y7, Y7
+	VPERM2F128  $0x20, Y6, Y2, Y10
+	VADDPS      Y10, Y7, Y7
+	VPERM2F128  $0x20, Y9, Y5, Y10
+	VADDPS      Y10, Y7, Y7
+	VPERM2F128  $0x20, Y3, Y1, Y10
+	VADDPS      Y10, Y7, Y7
+	VPERM2F128  $0x31, Y8, Y4, Y4
+	VADDPS      Y4, Y7, Y7
+	VPERM2F128  $0x31, Y6, Y2, Y2
+	VADDPS      Y2, Y7, Y7
+	VPERM2F128  $0x31, Y9, Y5, Y2
+	VADDPS      Y2, Y7, Y7
+	VPERM2F128  $0x31, Y3, Y1, Y1
+	VADDPS      Y1, Y7, Y7
+	VMOVUPS     Y7, (CX)
+	ADDQ        $0x20, CX
+	DECQ        DX
+	JNZ         octet127
 	VZEROUPPER
 	RET

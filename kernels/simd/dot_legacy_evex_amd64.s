@@ -2488,3 +2488,228 @@ done60:
 	JNZ         octet55
 	VZEROUPPER
 	RET
+
+// func dotQ8_0x1UnaskedVL(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+// Requires: AVX, AVX2, AVX512F, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
+TEXT ·dotQ8_0x1UnaskedVL(SB), $256-80
+	MOVQ      w+16(FP), AX
+	MOVQ      out+0(FP), CX
+	MOVQ      octets+32(FP), DX
+	VMOVDQU   signBit<>+0(SB), Y0
+	VMOVDQU32 offset7<>+0(SB), Y16
+	MOVQ      AX, SI
+
+octet61:
+	XORQ BX, BX
+
+row62:
+	LEAQ 65536(AX), DI
+
+touch63:
+	CMPQ       SI, DI
+	JGE        touched64
+	PREFETCHT1 (SI)
+	ADDQ       $+4096, SI
+	JMP        touch63
+
+touched64:
+	MOVQ      AX, R8
+	MOVQ      blocks+40(FP), R10
+	MOVQ      lanes+48(FP), R9
+	MOVQ      n+64(FP), DI
+	VPXOR     Y1, Y1, Y1
+	VPXOR     2(R8), Y0, Y2
+	VPXOR     Y3, Y3, Y3
+	VPDPBUSD  (R10), Y2, Y3
+	VPXOR     36(R8), Y0, Y2
+	VPXOR     Y4, Y4, Y4
+	VPDPBUSD  64(R10), Y2, Y4
+	VSHUFPS   $0xdd, Y4, Y3, Y2
+	VSHUFPS   $0x88, Y4, Y3, Y3
+	VPADDD    Y2, Y3, Y3
+	VPXOR     70(R8), Y0, Y2
+	VPXOR     Y4, Y4, Y4
+	VPDPBUSD  128(R10), Y2, Y4
+	VPXOR     104(R8), Y0, Y2
+	VPXOR     Y5, Y5, Y5
+	VPDPBUSD  192(R10), Y2, Y5
+	VSHUFPS   $0xdd, Y5, Y4, Y2
+	VSHUFPS   $0x88, Y5, Y4, Y4
+	VPADDD    Y2, Y4, Y4
+	VPXOR     138(R8), Y0, Y2
+	VPXOR     Y5, Y5, Y5
+	VPDPBUSD  256(R10), Y2, Y5
+	VPXOR     172(R8), Y0, Y2
+	VPXOR     Y6, Y6, Y6
+	VPDPBUSD  320(R10), Y2, Y6
+	VSHUFPS   $0xdd, Y6, Y5, Y2
+	VSHUFPS   $0x88, Y6, Y5, Y5
+	VPADDD    Y2, Y5, Y5
+	VPXOR     206(R8), Y0, Y2
+	VPXOR     Y6, Y6, Y6
+	VPDPBUSD  384(R10), Y2, Y6
+	VPXOR     240(R8), Y0, Y2
+	VPXOR     Y7, Y7, Y7
+	VPDPBUSD  448(R10), Y2, Y7
+	VSHUFPS   $0xdd, Y7, Y6, Y2
+	VSHUFPS   $0x88, Y7, Y6, Y6
+	VPADDD    Y2, Y6, Y6
+	VSHUFPS   $0xdd, Y4, Y3, Y2
+	VSHUFPS   $0x88, Y4, Y3, Y3
+	VPADDD    Y2, Y3, Y3
+	VSHUFPS   $0xdd, Y6, Y5, Y2
+	VSHUFPS   $0x88, Y6, Y5, Y5
+	VPADDD    Y2, Y5, Y5
+	VMOVDQU   (R8), X2
+	VPBLENDW  $0x02, 32(R8), X2, X2
+	VPBLENDW  $0x04, 64(R8), X2, X2
+	VPBLENDW  $0x08, 96(R8), X2, X2
+	VPBLENDW  $0x10, 128(R8), X2, X2
+	VPBLENDW  $0x20, 160(R8), X2, X2
+	VPBLENDW  $0x40, 192(R8), X2, X2
+	VPBLENDW  $0x80, 224(R8), X2, X2
+	VCVTPH2PS X2, Y2
+	ADDQ      $+272, R8
+	ADDQ      $+512, R10
+	ADDQ      $+512, R9
+	DECQ      DI
+	JZ        last66
+	CMPQ      DI, $0x01
+	JNE       group65
+	MOVQ      back+72(FP), R11
+	SUBQ      R11, R8
+
+group65:
+	VPXOR       2(R8), Y0, Y4
+	VPXOR       Y6, Y6, Y6
+	VPDPBUSD    (R10), Y4, Y6
+	VPXOR       36(R8), Y0, Y4
+	VPXOR       Y7, Y7, Y7
+	VPDPBUSD    64(R10), Y4, Y7
+	VSHUFPS     $0xdd, Y7, Y6, Y4
+	VSHUFPS     $0x88, Y7, Y6, Y6
+	VPADDD      Y4, Y6, Y6
+	VPXOR       70(R8), Y0, Y4
+	VPXOR       Y7, Y7, Y7
+	VPDPBUSD    128(R10), Y4, Y7
+	VPXOR       104(R8), Y0, Y4
+	VPXOR       Y8, Y8, Y8
+	VPDPBUSD    192(R10), Y4, Y8
+	VSHUFPS     $0xdd, Y8, Y7, Y4
+	VSHUFPS     $0x88, Y8, Y7, Y7
+	VPADDD      Y4, Y7, Y7
+	VPXOR       138(R8), Y0, Y4
+	VPXOR       Y8, Y8, Y8
+	VPDPBUSD    256(R10), Y4, Y8
+	VPXOR       172(R8), Y0, Y4
+	VPXOR       Y9, Y9, Y9
+	VPDPBUSD    320(R10), Y4, Y9
+	VSHUFPS     $0xdd, Y9, Y8, Y4
+	VSHUFPS     $0x88, Y9, Y8, Y8
+	VPADDD      Y4, Y8, Y8
+	VPXOR       206(R8), Y0, Y4
+	VPXOR       Y9, Y9, Y9
+	VPDPBUSD    384(R10), Y4, Y9
+	VPXOR       240(R8), Y0, Y4
+	VPXOR       Y10, Y10, Y10
+	VPDPBUSD    448(R10), Y4, Y10
+	VSHUFPS     $0xdd, Y10, Y9, Y4
+	VSHUFPS     $0x88, Y10, Y9, Y9
+	VPADDD      Y4, Y9, Y9
+	VSHUFPS     $0xdd, Y7, Y6, Y4
+	VSHUFPS     $0x88, Y7, Y6, Y6
+	VPADDD      Y4, Y6, Y6
+	VSHUFPS     $0xdd, Y9, Y8, Y4
+	VSHUFPS     $0x88, Y9, Y8, Y8
+	VPADDD      Y4, Y8, Y8
+	VPERM2I128  $0x20, Y5, Y3, Y4
+	VPERM2I128  $0x31, Y5, Y3, Y3
+	VPADDD      Y3, Y4, Y4
+	VPDPWSSD    -448(R9), Y16, Y4
+	VCVTDQ2PS   Y4, Y4
+	VMULPS      -512(R9), Y2, Y2
+	VFMADD231PS Y4, Y2, Y1
+	VMOVDQU     (R8), X2
+	VPBLENDW    $0x02, 32(R8), X2, X2
+	VPBLENDW    $0x04, 64(R8), X2, X2
+	VPBLENDW    $0x08, 96(R8), X2, X2
+	VPBLENDW    $0x10, 128(R8), X2, X2
+	VPBLENDW    $0x20, 160(R8), X2, X2
+	VPBLENDW    $0x40, 192(R8), X2, X2
+	VPBLENDW    $0x80, 224(R8), X2, X2
+	VCVTPH2PS   X2, Y2
+	VMOVDQA     Y6, Y3
+	VMOVDQA     Y8, Y5
+	VMOVDQA     Y2, Y2
+	ADDQ        $+272, R8
+	ADDQ        $+512, R10
+	ADDQ        $+512, R9
+	DECQ        DI
+	JZ          last66
+	CMPQ        DI, $0x01
+	JNE         group65
+	MOVQ        back+72(FP), R11
+	SUBQ        R11, R8
+	JMP         group65
+
+last66:
+	VPERM2I128  $0x20, Y5, Y3, Y4
+	VPERM2I128  $0x31, Y5, Y3, Y3
+	VPADDD      Y3, Y4, Y4
+	VPDPWSSD    -448(R9), Y16, Y4
+	VCVTDQ2PS   Y4, Y4
+	VMULPS      -512(R9), Y2, Y2
+	VFMADD231PS Y4, Y2, Y1
+	VMOVUPS     Y1, (SP)(BX*1)
+	MOVQ        rowBytes+24(FP), DI
+	ADDQ        DI, AX
+	ADDQ        $0x20, BX
+	CMPQ        BX, $+256
+	JNE         row62
+	VMOVDQU     (SP), Y1
+	VMOVDQU     32(SP), Y2
+	VMOVDQU     64(SP), Y3
+	VMOVDQU     96(SP), Y4
+	VPUNPCKLDQ  Y2, Y1, Y5
+	VPUNPCKHDQ  Y2, Y1, Y1
+	VPUNPCKLDQ  Y4, Y3, Y2
+	VPUNPCKHDQ  Y4, Y3, Y3
+	VPUNPCKLQDQ Y2, Y5, Y4
+	VPUNPCKHQDQ Y2, Y5, Y2
+	VPUNPCKLQDQ Y3, Y1, Y5
+	VPUNPCKHQDQ Y3, Y1, Y1
+	VMOVDQU     128(SP), Y3
+	VMOVDQU     160(SP), Y6
+	VMOVDQU     192(SP), Y7
+	VMOVDQU     224(SP), Y8
+	VPUNPCKLDQ  Y6, Y3, Y9
+	VPUNPCKHDQ  Y6, Y3, Y3
+	VPUNPCKLDQ  Y8, Y7, Y6
+	VPUNPCKHDQ  Y8, Y7, Y7
+	VPUNPCKLQDQ Y6, Y9, Y8
+	VPUNPCKHQDQ Y6, Y9, Y6
+	VPUNPCKLQDQ Y7, Y3, Y9
+	VPUNPCKHQDQ Y7, Y3, Y3
+	VPXOR       Y7, Y7, Y7
+	VPERM2F128  $0x20, Y8, Y4, Y10
+	VADDPS      Y10, Y7, Y7
+	VPERM2F128  $0x20, Y6, Y2, Y10
+	VADDPS      Y10, Y7, Y7
+	VPERM2F128  $0x20, Y9, Y5, Y10
+	VADDPS      Y10, Y7, Y7
+	VPERM2F128  $0x20, Y3, Y1, Y10
+	VADDPS      Y10, Y7, Y7
+	VPERM2F128  $0x31, Y8, Y4, Y4
+	VADDPS      Y4, Y7, Y7
+	VPERM2F128  $0x31, Y6, Y2, Y2
+	VADDPS      Y2, Y7, Y7
+	VPERM2F128  $0x31, Y9, Y5, Y2
+	VADDPS      Y2, Y7, Y7
+	VPERM2F128  $0x31, Y3, Y1, Y1
+	VADDPS      Y1, Y7, Y7
+	VMOVUPS     Y7, (CX)
+	ADDQ        $0x20, CX
+	DECQ        DX
+	JNZ         octet61
+	VZEROUPPER
+	RET

@@ -63,3 +63,9 @@ func dotQ8_0x1VL(out *float32, ldo int, w *byte, rowBytes int, octets int, block
 //
 //go:noescape
 func dotQ8_0x2VL(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+
+// dotQ8_0x1UnaskedVL multiplies octets of 8 rows of n groups of Q8_0 blocks with activation rows (1) that lie stride bytes
+// apart: 8*octets floats at out[j*ldo:]. The last group begins back bytes before the end of the one before.
+//
+//go:noescape
+func dotQ8_0x1UnaskedVL(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)

@@ -112,6 +112,12 @@ func dotQ8_0x1AVX2(out *float32, ldo int, w *byte, rowBytes int, octets int, blo
 //go:noescape
 func dotQ8_0x2AVX2(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
 
+// dotQ8_0x1UnaskedAVX2 multiplies octets of 8 rows of n groups of Q8_0 blocks with activation rows (1) that lie stride bytes
+// apart: 8*octets floats at out[j*ldo:]. The last group begins back bytes before the end of the one before.
+//
+//go:noescape
+func dotQ8_0x1UnaskedAVX2(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+
 // dotQ8_0x1VNNI multiplies octets of 8 rows of n groups of Q8_0 blocks with activation rows (1) that lie stride bytes
 // apart: 8*octets floats at out[j*ldo:]. The last group begins back bytes before the end of the one before.
 //
@@ -123,3 +129,9 @@ func dotQ8_0x1VNNI(out *float32, ldo int, w *byte, rowBytes int, octets int, blo
 //
 //go:noescape
 func dotQ8_0x2VNNI(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)
+
+// dotQ8_0x1UnaskedVNNI multiplies octets of 8 rows of n groups of Q8_0 blocks with activation rows (1) that lie stride bytes
+// apart: 8*octets floats at out[j*ldo:]. The last group begins back bytes before the end of the one before.
+//
+//go:noescape
+func dotQ8_0x1UnaskedVNNI(out *float32, ldo int, w *byte, rowBytes int, octets int, blocks *byte, lanes *byte, stride int, n int, back int)

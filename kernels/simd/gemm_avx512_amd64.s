@@ -3,47 +3,67 @@
 //go:build !purego
 
 // func gemmOffx4AVX512(out0 *float32, out1 *float32, ldo int, panel *byte, size int, a *byte, stride int, full int, rest int, shift int)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512F, AVX512VNNI, MMX+
 TEXT ·gemmOffx4AVX512(SB), $1088-80
 	MOVQ         size+32(FP), CX
 	MOVQ         stride+48(FP), BX
 	VPBROADCASTD shift+72(FP), Z0
-	LEAQ         63(SP), DI
-	ANDQ         $-64, DI
+	LEAQ         63(SP), R9
+	ANDQ         $-64, R9
 	VPXORD       Z1, Z1, Z1
-	VMOVUPS      Z1, (DI)
-	VMOVUPS      Z1, 64(DI)
-	VMOVUPS      Z1, 128(DI)
-	VMOVUPS      Z1, 192(DI)
-	VMOVUPS      Z1, 256(DI)
-	VMOVUPS      Z1, 320(DI)
-	VMOVUPS      Z1, 384(DI)
-	VMOVUPS      Z1, 448(DI)
-	MOVQ         panel+24(FP), R8
-	MOVQ         a+40(FP), R9
-	MOVQ         rest+64(FP), R11
-	NEGQ         R11
-	SBBQ         R12, R12
-	NEGQ         R12
-	MOVQ         full+56(FP), R11
-	ADDQ         R11, R12
-	IMUL3Q       $+576, R12, R12
-	MOVQ         $+8, R10
+	VMOVUPS      Z1, (R9)
+	VMOVUPS      Z1, 64(R9)
+	VMOVUPS      Z1, 128(R9)
+	VMOVUPS      Z1, 192(R9)
+	VMOVUPS      Z1, 256(R9)
+	VMOVUPS      Z1, 320(R9)
+	VMOVUPS      Z1, 384(R9)
+	VMOVUPS      Z1, 448(R9)
+	MOVQ         ldo+16(FP), AX
+	SHLQ         $0x02, AX
+	MOVQ         out0+0(FP), DX
+	PREFETCHT0   (DX)
+	ADDQ         AX, DX
+	PREFETCHT0   (DX)
+	ADDQ         AX, DX
+	PREFETCHT0   (DX)
+	ADDQ         AX, DX
+	PREFETCHT0   (DX)
+	MOVQ         out1+8(FP), DX
+	PREFETCHT0   (DX)
+	ADDQ         AX, DX
+	PREFETCHT0   (DX)
+	ADDQ         AX, DX
+	PREFETCHT0   (DX)
+	ADDQ         AX, DX
+	PREFETCHT0   (DX)
+	MOVQ         panel+24(FP), R10
+	MOVQ         a+40(FP), R11
+	MOVQ         rest+64(FP), R13
+	NEGQ         R13
+	SBBQ         R14, R14
+	NEGQ         R14
+	MOVQ         full+56(FP), R13
+	ADDQ         R13, R14
+	IMUL3Q       $+576, R14, R14
+	MOVQ         $+8, R12
 
 lane1:
-	MOVQ full+56(FP), R11
+	MOVQ full+56(FP), R13
 	MOVQ rest+64(FP), AX
-	CMPQ R10, AX
+	CMPQ R12, AX
 	JGT  complete3
-	INCQ R11
+	INCQ R13
 
 complete3:
-	TESTQ  R11, R11
+	TESTQ  R13, R13
 	JZ     next4
-	MOVQ   R8, AX
-	MOVQ   R9, DX
-	LEAQ   (BX)(BX*2), SI
-	ADDQ   DX, SI
+	MOVQ   R10, AX
+	MOVQ   R11, DX
+	LEAQ   (BX)(BX*2), R8
+	LEAQ   (DX)(R8*1), SI
+	LEAQ   (SI)(BX*1), DI
+	LEAQ   (DI)(R8*1), R8
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
@@ -54,6 +74,10 @@ complete3:
 	VPXORD Z8, Z8, Z8
 
 block2:
+	PREFETCHT0   (DI)
+	PREFETCHT0   (DI)(BX*1)
+	PREFETCHT0   (DI)(BX*2)
+	PREFETCHT0   (R8)
 	VPBROADCASTD 40(DX), Z9
 	VPSLLVD      Z0, Z9, Z9
 	VMOVDQA32    Z9, Z10
@@ -205,102 +229,124 @@ block2:
 	VMULPS.BCST  32(SI), Z9, Z9
 	VFMADD231PS  Z16, Z9, Z8
 	ADDQ         $+512, SI
+	ADDQ         $+512, DI
+	ADDQ         $+512, R8
 	ADDQ         $+576, AX
 	ADDQ         $+512, DX
-	DECQ         R11
+	DECQ         R13
 	JNZ          block2
-	VADDPS       (DI), Z1, Z1
-	VMOVUPS      Z1, (DI)
-	VADDPS       64(DI), Z2, Z2
-	VMOVUPS      Z2, 64(DI)
-	VADDPS       128(DI), Z3, Z3
-	VMOVUPS      Z3, 128(DI)
-	VADDPS       192(DI), Z4, Z4
-	VMOVUPS      Z4, 192(DI)
-	VADDPS       256(DI), Z5, Z5
-	VMOVUPS      Z5, 256(DI)
-	VADDPS       320(DI), Z6, Z6
-	VMOVUPS      Z6, 320(DI)
-	VADDPS       384(DI), Z7, Z7
-	VMOVUPS      Z7, 384(DI)
-	VADDPS       448(DI), Z8, Z8
-	VMOVUPS      Z8, 448(DI)
+	VADDPS       (R9), Z1, Z1
+	VMOVUPS      Z1, (R9)
+	VADDPS       64(R9), Z2, Z2
+	VMOVUPS      Z2, 64(R9)
+	VADDPS       128(R9), Z3, Z3
+	VMOVUPS      Z3, 128(R9)
+	VADDPS       192(R9), Z4, Z4
+	VMOVUPS      Z4, 192(R9)
+	VADDPS       256(R9), Z5, Z5
+	VMOVUPS      Z5, 256(R9)
+	VADDPS       320(R9), Z6, Z6
+	VMOVUPS      Z6, 320(R9)
+	VADDPS       384(R9), Z7, Z7
+	VMOVUPS      Z7, 384(R9)
+	VADDPS       448(R9), Z8, Z8
+	VMOVUPS      Z8, 448(R9)
 
 next4:
-	ADDQ      R12, R8
-	ADDQ      $+64, R9
-	DECQ      R10
+	ADDQ      R14, R10
+	ADDQ      $+64, R11
+	DECQ      R12
 	JNZ       lane1
 	MOVQ      ldo+16(FP), AX
 	SHLQ      $0x02, AX
 	MOVQ      out0+0(FP), CX
-	VMOVDQU32 (DI), Z0
+	VMOVDQU32 (R9), Z0
 	VMOVUPS   Z0, (CX)
 	ADDQ      AX, CX
-	VMOVDQU32 128(DI), Z0
+	VMOVDQU32 128(R9), Z0
 	VMOVUPS   Z0, (CX)
 	ADDQ      AX, CX
-	VMOVDQU32 256(DI), Z0
+	VMOVDQU32 256(R9), Z0
 	VMOVUPS   Z0, (CX)
 	ADDQ      AX, CX
-	VMOVDQU32 384(DI), Z0
+	VMOVDQU32 384(R9), Z0
 	VMOVUPS   Z0, (CX)
 	MOVQ      out1+8(FP), CX
-	VMOVDQU32 64(DI), Z0
+	VMOVDQU32 64(R9), Z0
 	VMOVUPS   Z0, (CX)
 	ADDQ      AX, CX
-	VMOVDQU32 192(DI), Z0
+	VMOVDQU32 192(R9), Z0
 	VMOVUPS   Z0, (CX)
 	ADDQ      AX, CX
-	VMOVDQU32 320(DI), Z0
+	VMOVDQU32 320(R9), Z0
 	VMOVUPS   Z0, (CX)
 	ADDQ      AX, CX
-	VMOVDQU32 448(DI), Z0
+	VMOVDQU32 448(R9), Z0
 	VMOVUPS   Z0, (CX)
 	VZEROUPPER
 	RET
 
 // func gemmMinx4AVX512(out0 *float32, out1 *float32, ldo int, panel *byte, size int, a *byte, stride int, full int, rest int, shift int)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512F, AVX512VNNI, MMX+
 TEXT ·gemmMinx4AVX512(SB), $1088-80
-	MOVQ    size+32(FP), CX
-	MOVQ    stride+48(FP), BX
-	LEAQ    63(SP), DI
-	ANDQ    $-64, DI
-	VPXORD  Z0, Z0, Z0
-	VMOVUPS Z0, (DI)
-	VMOVUPS Z0, 64(DI)
-	VMOVUPS Z0, 128(DI)
-	VMOVUPS Z0, 192(DI)
-	VMOVUPS Z0, 256(DI)
-	VMOVUPS Z0, 320(DI)
-	VMOVUPS Z0, 384(DI)
-	VMOVUPS Z0, 448(DI)
-	MOVQ    panel+24(FP), R8
-	MOVQ    a+40(FP), R9
-	MOVQ    rest+64(FP), R11
-	NEGQ    R11
-	SBBQ    R12, R12
-	NEGQ    R12
-	MOVQ    full+56(FP), R11
-	ADDQ    R11, R12
-	IMUL3Q  $+640, R12, R12
-	MOVQ    $+8, R10
+	MOVQ       size+32(FP), CX
+	MOVQ       stride+48(FP), BX
+	LEAQ       63(SP), R9
+	ANDQ       $-64, R9
+	VPXORD     Z0, Z0, Z0
+	VMOVUPS    Z0, (R9)
+	VMOVUPS    Z0, 64(R9)
+	VMOVUPS    Z0, 128(R9)
+	VMOVUPS    Z0, 192(R9)
+	VMOVUPS    Z0, 256(R9)
+	VMOVUPS    Z0, 320(R9)
+	VMOVUPS    Z0, 384(R9)
+	VMOVUPS    Z0, 448(R9)
+	MOVQ       ldo+16(FP), AX
+	SHLQ       $0x02, AX
+	MOVQ       out0+0(FP), DX
+	PREFETCHT0 (DX)
+	ADDQ       AX, DX
+	PREFETCHT0 (DX)
+	ADDQ       AX, DX
+	PREFETCHT0 (DX)
+	ADDQ       AX, DX
+	PREFETCHT0 (DX)
+	MOVQ       out1+8(FP), DX
+	PREFETCHT0 (DX)
+	ADDQ       AX, DX
+	PREFETCHT0 (DX)
+	ADDQ       AX, DX
+	PREFETCHT0 (DX)
+	ADDQ       AX, DX
+	PREFETCHT0 (DX)
+	MOVQ       panel+24(FP), R10
+	MOVQ       a+40(FP), R11
+	MOVQ       rest+64(FP), R13
+	NEGQ       R13
+	SBBQ       R14, R14
+	NEGQ       R14
+	MOVQ       full+56(FP), R13
+	ADDQ       R13, R14
+	IMUL3Q     $+640, R14, R14
+	MOVQ       $+8, R12
 
 lane5:
-	MOVQ full+56(FP), R11
+	MOVQ full+56(FP), R13
 	MOVQ rest+64(FP), AX
-	CMPQ R10, AX
+	CMPQ R12, AX
 	JGT  complete7
-	INCQ R11
+	INCQ R13
 
 complete7:
-	TESTQ  R11, R11
+	TESTQ  R13, R13
 	JZ     next8
-	MOVQ   R8, AX
-	MOVQ   R9, DX
-	LEAQ   (BX)(BX*2), SI
-	ADDQ   DX, SI
+	MOVQ   R10, AX
+	MOVQ   R11, DX
+	LEAQ   (BX)(BX*2), R8
+	LEAQ   (DX)(R8*1), SI
+	LEAQ   (SI)(BX*1), DI
+	LEAQ   (DI)(R8*1), R8
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -311,6 +357,10 @@ complete7:
 	VPXORD Z7, Z7, Z7
 
 block6:
+	PREFETCHT0       (DI)
+	PREFETCHT0       (DI)(BX*1)
+	PREFETCHT0       (DI)(BX*2)
+	PREFETCHT0       (R8)
 	VPXORD           Z8, Z8, Z8
 	VPXORD           Z9, Z9, Z9
 	VPXORD           Z10, Z10, Z10
@@ -468,102 +518,124 @@ block6:
 	VFMADD231PS      Z15, Z8, Z7
 	VFMADD231PS.BCST 36(SI), Z10, Z7
 	ADDQ             $+512, SI
+	ADDQ             $+512, DI
+	ADDQ             $+512, R8
 	ADDQ             $+640, AX
 	ADDQ             $+512, DX
-	DECQ             R11
+	DECQ             R13
 	JNZ              block6
-	VADDPS           (DI), Z0, Z0
-	VMOVUPS          Z0, (DI)
-	VADDPS           64(DI), Z1, Z1
-	VMOVUPS          Z1, 64(DI)
-	VADDPS           128(DI), Z2, Z2
-	VMOVUPS          Z2, 128(DI)
-	VADDPS           192(DI), Z3, Z3
-	VMOVUPS          Z3, 192(DI)
-	VADDPS           256(DI), Z4, Z4
-	VMOVUPS          Z4, 256(DI)
-	VADDPS           320(DI), Z5, Z5
-	VMOVUPS          Z5, 320(DI)
-	VADDPS           384(DI), Z6, Z6
-	VMOVUPS          Z6, 384(DI)
-	VADDPS           448(DI), Z7, Z7
-	VMOVUPS          Z7, 448(DI)
+	VADDPS           (R9), Z0, Z0
+	VMOVUPS          Z0, (R9)
+	VADDPS           64(R9), Z1, Z1
+	VMOVUPS          Z1, 64(R9)
+	VADDPS           128(R9), Z2, Z2
+	VMOVUPS          Z2, 128(R9)
+	VADDPS           192(R9), Z3, Z3
+	VMOVUPS          Z3, 192(R9)
+	VADDPS           256(R9), Z4, Z4
+	VMOVUPS          Z4, 256(R9)
+	VADDPS           320(R9), Z5, Z5
+	VMOVUPS          Z5, 320(R9)
+	VADDPS           384(R9), Z6, Z6
+	VMOVUPS          Z6, 384(R9)
+	VADDPS           448(R9), Z7, Z7
+	VMOVUPS          Z7, 448(R9)
 
 next8:
-	ADDQ      R12, R8
-	ADDQ      $+64, R9
-	DECQ      R10
+	ADDQ      R14, R10
+	ADDQ      $+64, R11
+	DECQ      R12
 	JNZ       lane5
 	MOVQ      ldo+16(FP), AX
 	SHLQ      $0x02, AX
 	MOVQ      out0+0(FP), CX
-	VMOVDQU32 (DI), Z0
+	VMOVDQU32 (R9), Z0
 	VMOVUPS   Z0, (CX)
 	ADDQ      AX, CX
-	VMOVDQU32 128(DI), Z0
+	VMOVDQU32 128(R9), Z0
 	VMOVUPS   Z0, (CX)
 	ADDQ      AX, CX
-	VMOVDQU32 256(DI), Z0
+	VMOVDQU32 256(R9), Z0
 	VMOVUPS   Z0, (CX)
 	ADDQ      AX, CX
-	VMOVDQU32 384(DI), Z0
+	VMOVDQU32 384(R9), Z0
 	VMOVUPS   Z0, (CX)
 	MOVQ      out1+8(FP), CX
-	VMOVDQU32 64(DI), Z0
+	VMOVDQU32 64(R9), Z0
 	VMOVUPS   Z0, (CX)
 	ADDQ      AX, CX
-	VMOVDQU32 192(DI), Z0
+	VMOVDQU32 192(R9), Z0
 	VMOVUPS   Z0, (CX)
 	ADDQ      AX, CX
-	VMOVDQU32 320(DI), Z0
+	VMOVDQU32 320(R9), Z0
 	VMOVUPS   Z0, (CX)
 	ADDQ      AX, CX
-	VMOVDQU32 448(DI), Z0
+	VMOVDQU32 448(R9), Z0
 	VMOVUPS   Z0, (CX)
 	VZEROUPPER
 	RET
 
 // func gemmMinTwox4AVX512(out0 *float32, out1 *float32, ldo int, panel *byte, size int, a *byte, stride int, full int, rest int, shift int)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512F, AVX512VNNI, MMX+
 TEXT ·gemmMinTwox4AVX512(SB), $1088-80
-	MOVQ    size+32(FP), CX
-	MOVQ    stride+48(FP), BX
-	LEAQ    63(SP), DI
-	ANDQ    $-64, DI
-	VPXORD  Z0, Z0, Z0
-	VMOVUPS Z0, (DI)
-	VMOVUPS Z0, 64(DI)
-	VMOVUPS Z0, 128(DI)
-	VMOVUPS Z0, 192(DI)
-	VMOVUPS Z0, 256(DI)
-	VMOVUPS Z0, 320(DI)
-	VMOVUPS Z0, 384(DI)
-	VMOVUPS Z0, 448(DI)
-	MOVQ    panel+24(FP), R8
-	MOVQ    a+40(FP), R9
-	MOVQ    rest+64(FP), R11
-	NEGQ    R11
-	SBBQ    R12, R12
-	NEGQ    R12
-	MOVQ    full+56(FP), R11
-	ADDQ    R11, R12
-	IMUL3Q  $+704, R12, R12
-	MOVQ    $+8, R10
+	MOVQ       size+32(FP), CX
+	MOVQ       stride+48(FP), BX
+	LEAQ       63(SP), R9
+	ANDQ       $-64, R9
+	VPXORD     Z0, Z0, Z0
+	VMOVUPS    Z0, (R9)
+	VMOVUPS    Z0, 64(R9)
+	VMOVUPS    Z0, 128(R9)
+	VMOVUPS    Z0, 192(R9)
+	VMOVUPS    Z0, 256(R9)
+	VMOVUPS    Z0, 320(R9)
+	VMOVUPS    Z0, 384(R9)
+	VMOVUPS    Z0, 448(R9)
+	MOVQ       ldo+16(FP), AX
+	SHLQ       $0x02, AX
+	MOVQ       out0+0(FP), DX
+	PREFETCHT0 (DX)
+	ADDQ       AX, DX
+	PREFETCHT0 (DX)
+	ADDQ       AX, DX
+	PREFETCHT0 (DX)
+	ADDQ       AX, DX
+	PREFETCHT0 (DX)
+	MOVQ       out1+8(FP), DX
+	PREFETCHT0 (DX)
+	ADDQ       AX, DX
+	PREFETCHT0 (DX)
+	ADDQ       AX, DX
+	PREFETCHT0 (DX)
+	ADDQ       AX, DX
+	PREFETCHT0 (DX)
+	MOVQ       panel+24(FP), R10
+	MOVQ       a+40(FP), R11
+	MOVQ       rest+64(FP), R13
+	NEGQ       R13
+	SBBQ       R14, R14
+	NEGQ       R14
+	MOVQ       full+56(FP), R13
+	ADDQ       R13, R14
+	IMUL3Q     $+704, R14, R14
+	MOVQ       $+8, R12
 
 lane9:
-	MOVQ full+56(FP), R11
+	MOVQ full+56(FP), R13
 	MOVQ rest+64(FP), AX
-	CMPQ R10, AX
+	CMPQ R12, AX
 	JGT  complete11
-	INCQ R11
+	INCQ R13
 
 complete11:
-	TESTQ  R11, R11
+	TESTQ  R13, R13
 	JZ     next12
-	MOVQ   R8, AX
-	MOVQ   R9, DX
-	LEAQ   (BX)(BX*2), SI
-	ADDQ   DX, SI
+	MOVQ   R10, AX
+	MOVQ   R11, DX
+	LEAQ   (BX)(BX*2), R8
+	LEAQ   (DX)(R8*1), SI
+	LEAQ   (SI)(BX*1), DI
+	LEAQ   (DI)(R8*1), R8
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -574,6 +646,10 @@ complete11:
 	VPXORD Z7, Z7, Z7
 
 block10:
+	PREFETCHT0       (DI)
+	PREFETCHT0       (DI)(BX*1)
+	PREFETCHT0       (DI)(BX*2)
+	PREFETCHT0       (R8)
 	VPXORD           Z8, Z8, Z8
 	VPXORD           Z9, Z9, Z9
 	VPXORD           Z10, Z10, Z10
@@ -741,114 +817,140 @@ block10:
 	VFMADD231PS.BCST 56(SI), Z10, Z7
 	VFMADD231PS.BCST 60(SI), Z12, Z7
 	ADDQ             $+512, SI
+	ADDQ             $+512, DI
+	ADDQ             $+512, R8
 	ADDQ             $+704, AX
 	ADDQ             $+512, DX
-	DECQ             R11
+	DECQ             R13
 	JNZ              block10
-	VADDPS           (DI), Z0, Z0
-	VMOVUPS          Z0, (DI)
-	VADDPS           64(DI), Z1, Z1
-	VMOVUPS          Z1, 64(DI)
-	VADDPS           128(DI), Z2, Z2
-	VMOVUPS          Z2, 128(DI)
-	VADDPS           192(DI), Z3, Z3
-	VMOVUPS          Z3, 192(DI)
-	VADDPS           256(DI), Z4, Z4
-	VMOVUPS          Z4, 256(DI)
-	VADDPS           320(DI), Z5, Z5
-	VMOVUPS          Z5, 320(DI)
-	VADDPS           384(DI), Z6, Z6
-	VMOVUPS          Z6, 384(DI)
-	VADDPS           448(DI), Z7, Z7
-	VMOVUPS          Z7, 448(DI)
+	VADDPS           (R9), Z0, Z0
+	VMOVUPS          Z0, (R9)
+	VADDPS           64(R9), Z1, Z1
+	VMOVUPS          Z1, 64(R9)
+	VADDPS           128(R9), Z2, Z2
+	VMOVUPS          Z2, 128(R9)
+	VADDPS           192(R9), Z3, Z3
+	VMOVUPS          Z3, 192(R9)
+	VADDPS           256(R9), Z4, Z4
+	VMOVUPS          Z4, 256(R9)
+	VADDPS           320(R9), Z5, Z5
+	VMOVUPS          Z5, 320(R9)
+	VADDPS           384(R9), Z6, Z6
+	VMOVUPS          Z6, 384(R9)
+	VADDPS           448(R9), Z7, Z7
+	VMOVUPS          Z7, 448(R9)
 
 next12:
-	ADDQ      R12, R8
-	ADDQ      $+64, R9
-	DECQ      R10
+	ADDQ      R14, R10
+	ADDQ      $+64, R11
+	DECQ      R12
 	JNZ       lane9
 	MOVQ      ldo+16(FP), AX
 	SHLQ      $0x02, AX
 	MOVQ      out0+0(FP), CX
-	VMOVDQU32 (DI), Z0
+	VMOVDQU32 (R9), Z0
 	VMOVUPS   Z0, (CX)
 	ADDQ      AX, CX
-	VMOVDQU32 128(DI), Z0
+	VMOVDQU32 128(R9), Z0
 	VMOVUPS   Z0, (CX)
 	ADDQ      AX, CX
-	VMOVDQU32 256(DI), Z0
+	VMOVDQU32 256(R9), Z0
 	VMOVUPS   Z0, (CX)
 	ADDQ      AX, CX
-	VMOVDQU32 384(DI), Z0
+	VMOVDQU32 384(R9), Z0
 	VMOVUPS   Z0, (CX)
 	MOVQ      out1+8(FP), CX
-	VMOVDQU32 64(DI), Z0
+	VMOVDQU32 64(R9), Z0
 	VMOVUPS   Z0, (CX)
 	ADDQ      AX, CX
-	VMOVDQU32 192(DI), Z0
+	VMOVDQU32 192(R9), Z0
 	VMOVUPS   Z0, (CX)
 	ADDQ      AX, CX
-	VMOVDQU32 320(DI), Z0
+	VMOVDQU32 320(R9), Z0
 	VMOVUPS   Z0, (CX)
 	ADDQ      AX, CX
-	VMOVDQU32 448(DI), Z0
+	VMOVDQU32 448(R9), Z0
 	VMOVUPS   Z0, (CX)
 	VZEROUPPER
 	RET
 
 // func gemmHalfx4AVX512(out0 *float32, out1 *float32, ldo int, panel *byte, size int, a *byte, stride int, full int, rest int, shift int)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512F, AVX512VNNI, MMX+
 TEXT ·gemmHalfx4AVX512(SB), $1088-80
 	MOVQ         size+32(FP), CX
 	MOVQ         stride+48(FP), BX
 	VPBROADCASTD shift+72(FP), Z0
-	LEAQ         63(SP), DI
-	ANDQ         $-64, DI
+	LEAQ         63(SP), R9
+	ANDQ         $-64, R9
 	VPXORD       Z1, Z1, Z1
-	VMOVUPS      Z1, (DI)
-	VMOVUPS      Z1, 64(DI)
-	VMOVUPS      Z1, 128(DI)
-	VMOVUPS      Z1, 192(DI)
-	VMOVUPS      Z1, 256(DI)
-	VMOVUPS      Z1, 320(DI)
-	VMOVUPS      Z1, 384(DI)
-	VMOVUPS      Z1, 448(DI)
-	MOVQ         panel+24(FP), R8
-	MOVQ         a+40(FP), R9
-	MOVQ         rest+64(FP), R11
-	NEGQ         R11
-	SBBQ         R12, R12
-	NEGQ         R12
-	MOVQ         full+56(FP), R11
-	ADDQ         R11, R12
-	IMUL3Q       $+704, R12, R12
-	MOVQ         $+8, R10
+	VMOVUPS      Z1, (R9)
+	VMOVUPS      Z1, 64(R9)
+	VMOVUPS      Z1, 128(R9)
+	VMOVUPS      Z1, 192(R9)
+	VMOVUPS      Z1, 256(R9)
+	VMOVUPS      Z1, 320(R9)
+	VMOVUPS      Z1, 384(R9)
+	VMOVUPS      Z1, 448(R9)
+	MOVQ         ldo+16(FP), AX
+	SHLQ         $0x02, AX
+	MOVQ         out0+0(FP), DX
+	PREFETCHT0   (DX)
+	ADDQ         AX, DX
+	PREFETCHT0   (DX)
+	ADDQ         AX, DX
+	PREFETCHT0   (DX)
+	ADDQ         AX, DX
+	PREFETCHT0   (DX)
+	MOVQ         out1+8(FP), DX
+	PREFETCHT0   (DX)
+	ADDQ         AX, DX
+	PREFETCHT0   (DX)
+	ADDQ         AX, DX
+	PREFETCHT0   (DX)
+	ADDQ         AX, DX
+	PREFETCHT0   (DX)
+	MOVQ         panel+24(FP), R10
+	MOVQ         a+40(FP), R11
+	MOVQ         rest+64(FP), R13
+	NEGQ         R13
+	SBBQ         R14, R14
+	NEGQ         R14
+	MOVQ         full+56(FP), R13
+	ADDQ         R13, R14
+	IMUL3Q       $+704, R14, R14
+	MOVQ         $+8, R12
 
 lane13:
-	MOVQ full+56(FP), R11
+	MOVQ full+56(FP), R13
 	MOVQ rest+64(FP), AX
-	CMPQ R10, AX
+	CMPQ R12, AX
 	JGT  complete15
-	INCQ R11
+	INCQ R13
 
 complete15:
-	TESTQ   R11, R11
+	TESTQ   R13, R13
 	JZ      next16
-	MOVQ    R8, AX
-	MOVQ    R9, DX
-	LEAQ    (BX)(BX*2), SI
-	ADDQ    DX, SI
+	MOVQ    R10, AX
+	MOVQ    R11, DX
+	LEAQ    (BX)(BX*2), R8
+	LEAQ    (DX)(R8*1), SI
+	LEAQ    (SI)(BX*1), DI
+	LEAQ    (DI)(R8*1), R8
 	VPXORD  Z1, Z1, Z1
-	VMOVUPS Z1, 512(DI)
-	VMOVUPS Z1, 576(DI)
-	VMOVUPS Z1, 640(DI)
-	VMOVUPS Z1, 704(DI)
-	VMOVUPS Z1, 768(DI)
-	VMOVUPS Z1, 832(DI)
-	VMOVUPS Z1, 896(DI)
-	VMOVUPS Z1, 960(DI)
+	VMOVUPS Z1, 512(R9)
+	VMOVUPS Z1, 576(R9)
+	VMOVUPS Z1, 640(R9)
+	VMOVUPS Z1, 704(R9)
+	VMOVUPS Z1, 768(R9)
+	VMOVUPS Z1, 832(R9)
+	VMOVUPS Z1, 896(R9)
+	VMOVUPS Z1, 960(R9)
 
 block14:
+	PREFETCHT0   (DI)
+	PREFETCHT0   (DI)(BX*1)
+	PREFETCHT0   (DI)(BX*2)
+	PREFETCHT0   (R8)
 	VPBROADCASTD 48(DX), Z1
 	VPSLLVD      Z0, Z1, Z1
 	VMOVDQA32    Z1, Z2
@@ -1016,145 +1118,172 @@ block14:
 	VMOVDQU32    512(AX), Z1
 	VCVTDQ2PS    Z9, Z9
 	VMULPS.BCST  32(DX), Z1, Z2
-	VFMADD213PS  512(DI), Z9, Z2
-	VMOVUPS      Z2, 512(DI)
+	VFMADD213PS  512(R9), Z9, Z2
+	VMOVUPS      Z2, 512(R9)
 	VCVTDQ2PS    Z11, Z11
 	VMULPS.BCST  32(DX)(BX*1), Z1, Z2
-	VFMADD213PS  640(DI), Z11, Z2
-	VMOVUPS      Z2, 640(DI)
+	VFMADD213PS  640(R9), Z11, Z2
+	VMOVUPS      Z2, 640(R9)
 	VCVTDQ2PS    Z13, Z13
 	VMULPS.BCST  32(DX)(BX*2), Z1, Z2
-	VFMADD213PS  768(DI), Z13, Z2
-	VMOVUPS      Z2, 768(DI)
+	VFMADD213PS  768(R9), Z13, Z2
+	VMOVUPS      Z2, 768(R9)
 	VCVTDQ2PS    Z15, Z15
 	VMULPS.BCST  32(SI), Z1, Z1
-	VFMADD213PS  896(DI), Z15, Z1
-	VMOVUPS      Z1, 896(DI)
+	VFMADD213PS  896(R9), Z15, Z1
+	VMOVUPS      Z1, 896(R9)
 	VMOVDQU32    512(AX)(CX*1), Z1
 	VCVTDQ2PS    Z10, Z10
 	VMULPS.BCST  32(DX), Z1, Z2
-	VFMADD213PS  576(DI), Z10, Z2
-	VMOVUPS      Z2, 576(DI)
+	VFMADD213PS  576(R9), Z10, Z2
+	VMOVUPS      Z2, 576(R9)
 	VCVTDQ2PS    Z12, Z12
 	VMULPS.BCST  32(DX)(BX*1), Z1, Z2
-	VFMADD213PS  704(DI), Z12, Z2
-	VMOVUPS      Z2, 704(DI)
+	VFMADD213PS  704(R9), Z12, Z2
+	VMOVUPS      Z2, 704(R9)
 	VCVTDQ2PS    Z14, Z14
 	VMULPS.BCST  32(DX)(BX*2), Z1, Z2
-	VFMADD213PS  832(DI), Z14, Z2
-	VMOVUPS      Z2, 832(DI)
+	VFMADD213PS  832(R9), Z14, Z2
+	VMOVUPS      Z2, 832(R9)
 	VCVTDQ2PS    Z16, Z16
 	VMULPS.BCST  32(SI), Z1, Z1
-	VFMADD213PS  960(DI), Z16, Z1
-	VMOVUPS      Z1, 960(DI)
+	VFMADD213PS  960(R9), Z16, Z1
+	VMOVUPS      Z1, 960(R9)
 	ADDQ         $+512, SI
+	ADDQ         $+512, DI
+	ADDQ         $+512, R8
 	ADDQ         $+704, AX
 	ADDQ         $+512, DX
-	DECQ         R11
+	DECQ         R13
 	JNZ          block14
-	VMOVDQU32    512(DI), Z1
-	VADDPS       (DI), Z1, Z1
-	VMOVUPS      Z1, (DI)
-	VMOVDQU32    576(DI), Z1
-	VADDPS       64(DI), Z1, Z1
-	VMOVUPS      Z1, 64(DI)
-	VMOVDQU32    640(DI), Z1
-	VADDPS       128(DI), Z1, Z1
-	VMOVUPS      Z1, 128(DI)
-	VMOVDQU32    704(DI), Z1
-	VADDPS       192(DI), Z1, Z1
-	VMOVUPS      Z1, 192(DI)
-	VMOVDQU32    768(DI), Z1
-	VADDPS       256(DI), Z1, Z1
-	VMOVUPS      Z1, 256(DI)
-	VMOVDQU32    832(DI), Z1
-	VADDPS       320(DI), Z1, Z1
-	VMOVUPS      Z1, 320(DI)
-	VMOVDQU32    896(DI), Z1
-	VADDPS       384(DI), Z1, Z1
-	VMOVUPS      Z1, 384(DI)
-	VMOVDQU32    960(DI), Z1
-	VADDPS       448(DI), Z1, Z1
-	VMOVUPS      Z1, 448(DI)
+	VMOVDQU32    512(R9), Z1
+	VADDPS       (R9), Z1, Z1
+	VMOVUPS      Z1, (R9)
+	VMOVDQU32    576(R9), Z1
+	VADDPS       64(R9), Z1, Z1
+	VMOVUPS      Z1, 64(R9)
+	VMOVDQU32    640(R9), Z1
+	VADDPS       128(R9), Z1, Z1
+	VMOVUPS      Z1, 128(R9)
+	VMOVDQU32    704(R9), Z1
+	VADDPS       192(R9), Z1, Z1
+	VMOVUPS      Z1, 192(R9)
+	VMOVDQU32    768(R9), Z1
+	VADDPS       256(R9), Z1, Z1
+	VMOVUPS      Z1, 256(R9)
+	VMOVDQU32    832(R9), Z1
+	VADDPS       320(R9), Z1, Z1
+	VMOVUPS      Z1, 320(R9)
+	VMOVDQU32    896(R9), Z1
+	VADDPS       384(R9), Z1, Z1
+	VMOVUPS      Z1, 384(R9)
+	VMOVDQU32    960(R9), Z1
+	VADDPS       448(R9), Z1, Z1
+	VMOVUPS      Z1, 448(R9)
 
 next16:
-	ADDQ      R12, R8
-	ADDQ      $+64, R9
-	DECQ      R10
+	ADDQ      R14, R10
+	ADDQ      $+64, R11
+	DECQ      R12
 	JNZ       lane13
 	MOVQ      ldo+16(FP), AX
 	SHLQ      $0x02, AX
 	MOVQ      out0+0(FP), CX
-	VMOVDQU32 (DI), Z0
+	VMOVDQU32 (R9), Z0
 	VMOVUPS   Z0, (CX)
 	ADDQ      AX, CX
-	VMOVDQU32 128(DI), Z0
+	VMOVDQU32 128(R9), Z0
 	VMOVUPS   Z0, (CX)
 	ADDQ      AX, CX
-	VMOVDQU32 256(DI), Z0
+	VMOVDQU32 256(R9), Z0
 	VMOVUPS   Z0, (CX)
 	ADDQ      AX, CX
-	VMOVDQU32 384(DI), Z0
+	VMOVDQU32 384(R9), Z0
 	VMOVUPS   Z0, (CX)
 	MOVQ      out1+8(FP), CX
-	VMOVDQU32 64(DI), Z0
+	VMOVDQU32 64(R9), Z0
 	VMOVUPS   Z0, (CX)
 	ADDQ      AX, CX
-	VMOVDQU32 192(DI), Z0
+	VMOVDQU32 192(R9), Z0
 	VMOVUPS   Z0, (CX)
 	ADDQ      AX, CX
-	VMOVDQU32 320(DI), Z0
+	VMOVDQU32 320(R9), Z0
 	VMOVUPS   Z0, (CX)
 	ADDQ      AX, CX
-	VMOVDQU32 448(DI), Z0
+	VMOVDQU32 448(R9), Z0
 	VMOVUPS   Z0, (CX)
 	VZEROUPPER
 	RET
 
 // func gemmOffx5AVX512(out0 *float32, out1 *float32, ldo int, panel *byte, size int, a *byte, stride int, full int, rest int, shift int)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512F, AVX512VNNI, MMX+
 TEXT ·gemmOffx5AVX512(SB), $1344-80
 	MOVQ         size+32(FP), CX
 	MOVQ         stride+48(FP), BX
 	VPBROADCASTD shift+72(FP), Z0
-	LEAQ         63(SP), DI
-	ANDQ         $-64, DI
+	LEAQ         63(SP), R9
+	ANDQ         $-64, R9
 	VPXORD       Z1, Z1, Z1
-	VMOVUPS      Z1, (DI)
-	VMOVUPS      Z1, 64(DI)
-	VMOVUPS      Z1, 128(DI)
-	VMOVUPS      Z1, 192(DI)
-	VMOVUPS      Z1, 256(DI)
-	VMOVUPS      Z1, 320(DI)
-	VMOVUPS      Z1, 384(DI)
-	VMOVUPS      Z1, 448(DI)
-	VMOVUPS      Z1, 512(DI)
-	VMOVUPS      Z1, 576(DI)
-	MOVQ         panel+24(FP), R8
-	MOVQ         a+40(FP), R9
-	MOVQ         rest+64(FP), R11
-	NEGQ         R11
-	SBBQ         R12, R12
-	NEGQ         R12
-	MOVQ         full+56(FP), R11
-	ADDQ         R11, R12
-	IMUL3Q       $+576, R12, R12
-	MOVQ         $+8, R10
+	VMOVUPS      Z1, (R9)
+	VMOVUPS      Z1, 64(R9)
+	VMOVUPS      Z1, 128(R9)
+	VMOVUPS      Z1, 192(R9)
+	VMOVUPS      Z1, 256(R9)
+	VMOVUPS      Z1, 320(R9)
+	VMOVUPS      Z1, 384(R9)
+	VMOVUPS      Z1, 448(R9)
+	VMOVUPS      Z1, 512(R9)
+	VMOVUPS      Z1, 576(R9)
+	MOVQ         ldo+16(FP), AX
+	SHLQ         $0x02, AX
+	MOVQ         out0+0(FP), DX
+	PREFETCHT0   (DX)
+	ADDQ         AX, DX
+	PREFETCHT0   (DX)
+	ADDQ         AX, DX
+	PREFETCHT0   (DX)
+	ADDQ         AX, DX
+	PREFETCHT0   (DX)
+	ADDQ         AX, DX
+	PREFETCHT0   (DX)
+	MOVQ         out1+8(FP), DX
+	PREFETCHT0   (DX)
+	ADDQ         AX, DX
+	PREFETCHT0   (DX)
+	ADDQ         AX, DX
+	PREFETCHT0   (DX)
+	ADDQ         AX, DX
+	PREFETCHT0   (DX)
+	ADDQ         AX, DX
+	PREFETCHT0   (DX)
+	MOVQ         panel+24(FP), R10
+	MOVQ         a+40(FP), R11
+	MOVQ         rest+64(FP), R13
+	NEGQ         R13
+	SBBQ         R14, R14
+	NEGQ         R14
+	MOVQ         full+56(FP), R13
+	ADDQ         R13, R14
+	IMUL3Q       $+576, R14, R14
+	MOVQ         $+8, R12
 
 lane17:
-	MOVQ full+56(FP), R11
+	MOVQ full+56(FP), R13
 	MOVQ rest+64(FP), AX
-	CMPQ R10, AX
+	CMPQ R12, AX
 	JGT  complete19
-	INCQ R11
+	INCQ R13
 
 complete19:
-	TESTQ  R11, R11
+	TESTQ  R13, R13
 	JZ     next20
-	MOVQ   R8, AX
-	MOVQ   R9, DX
-	LEAQ   (BX)(BX*2), SI
-	ADDQ   DX, SI
+	MOVQ   R10, AX
+	MOVQ   R11, DX
+	LEAQ   (BX)(BX*2), R8
+	LEAQ   (DX)(R8*1), SI
+	LEAQ   (SI)(BX*1), DI
+	ADDQ   BX, DI
+	LEAQ   (DI)(R8*1), R8
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
@@ -1167,6 +1296,11 @@ complete19:
 	VPXORD Z10, Z10, Z10
 
 block18:
+	PREFETCHT0   (DI)
+	PREFETCHT0   (DI)(BX*1)
+	PREFETCHT0   (DI)(BX*2)
+	PREFETCHT0   (R8)
+	PREFETCHT0   (R8)(BX*1)
 	VPBROADCASTD 40(DX), Z11
 	VPSLLVD      Z0, Z11, Z11
 	VMOVDQA32    Z11, Z12
@@ -1351,114 +1485,141 @@ block18:
 	VMULPS.BCST  32(SI)(BX*1), Z11, Z11
 	VFMADD231PS  Z20, Z11, Z10
 	ADDQ         $+512, SI
+	ADDQ         $+512, DI
+	ADDQ         $+512, R8
 	ADDQ         $+576, AX
 	ADDQ         $+512, DX
-	DECQ         R11
+	DECQ         R13
 	JNZ          block18
-	VADDPS       (DI), Z1, Z1
-	VMOVUPS      Z1, (DI)
-	VADDPS       64(DI), Z2, Z2
-	VMOVUPS      Z2, 64(DI)
-	VADDPS       128(DI), Z3, Z3
-	VMOVUPS      Z3, 128(DI)
-	VADDPS       192(DI), Z4, Z4
-	VMOVUPS      Z4, 192(DI)
-	VADDPS       256(DI), Z5, Z5
-	VMOVUPS      Z5, 256(DI)
-	VADDPS       320(DI), Z6, Z6
-	VMOVUPS      Z6, 320(DI)
-	VADDPS       384(DI), Z7, Z7
-	VMOVUPS      Z7, 384(DI)
-	VADDPS       448(DI), Z8, Z8
-	VMOVUPS      Z8, 448(DI)
-	VADDPS       512(DI), Z9, Z9
-	VMOVUPS      Z9, 512(DI)
-	VADDPS       576(DI), Z10, Z10
-	VMOVUPS      Z10, 576(DI)
+	VADDPS       (R9), Z1, Z1
+	VMOVUPS      Z1, (R9)
+	VADDPS       64(R9), Z2, Z2
+	VMOVUPS      Z2, 64(R9)
+	VADDPS       128(R9), Z3, Z3
+	VMOVUPS      Z3, 128(R9)
+	VADDPS       192(R9), Z4, Z4
+	VMOVUPS      Z4, 192(R9)
+	VADDPS       256(R9), Z5, Z5
+	VMOVUPS      Z5, 256(R9)
+	VADDPS       320(R9), Z6, Z6
+	VMOVUPS      Z6, 320(R9)
+	VADDPS       384(R9), Z7, Z7
+	VMOVUPS      Z7, 384(R9)
+	VADDPS       448(R9), Z8, Z8
+	VMOVUPS      Z8, 448(R9)
+	VADDPS       512(R9), Z9, Z9
+	VMOVUPS      Z9, 512(R9)
+	VADDPS       576(R9), Z10, Z10
+	VMOVUPS      Z10, 576(R9)
 
 next20:
-	ADDQ      R12, R8
-	ADDQ      $+64, R9
-	DECQ      R10
+	ADDQ      R14, R10
+	ADDQ      $+64, R11
+	DECQ      R12
 	JNZ       lane17
 	MOVQ      ldo+16(FP), AX
 	SHLQ      $0x02, AX
 	MOVQ      out0+0(FP), CX
-	VMOVDQU32 (DI), Z0
+	VMOVDQU32 (R9), Z0
 	VMOVUPS   Z0, (CX)
 	ADDQ      AX, CX
-	VMOVDQU32 128(DI), Z0
+	VMOVDQU32 128(R9), Z0
 	VMOVUPS   Z0, (CX)
 	ADDQ      AX, CX
-	VMOVDQU32 256(DI), Z0
+	VMOVDQU32 256(R9), Z0
 	VMOVUPS   Z0, (CX)
 	ADDQ      AX, CX
-	VMOVDQU32 384(DI), Z0
+	VMOVDQU32 384(R9), Z0
 	VMOVUPS   Z0, (CX)
 	ADDQ      AX, CX
-	VMOVDQU32 512(DI), Z0
+	VMOVDQU32 512(R9), Z0
 	VMOVUPS   Z0, (CX)
 	MOVQ      out1+8(FP), CX
-	VMOVDQU32 64(DI), Z0
+	VMOVDQU32 64(R9), Z0
 	VMOVUPS   Z0, (CX)
 	ADDQ      AX, CX
-	VMOVDQU32 192(DI), Z0
+	VMOVDQU32 192(R9), Z0
 	VMOVUPS   Z0, (CX)
 	ADDQ      AX, CX
-	VMOVDQU32 320(DI), Z0
+	VMOVDQU32 320(R9), Z0
 	VMOVUPS   Z0, (CX)
 	ADDQ      AX, CX
-	VMOVDQU32 448(DI), Z0
+	VMOVDQU32 448(R9), Z0
 	VMOVUPS   Z0, (CX)
 	ADDQ      AX, CX
-	VMOVDQU32 576(DI), Z0
+	VMOVDQU32 576(R9), Z0
 	VMOVUPS   Z0, (CX)
 	VZEROUPPER
 	RET
 
 // func gemmMinx5AVX512(out0 *float32, out1 *float32, ldo int, panel *byte, size int, a *byte, stride int, full int, rest int, shift int)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512F, AVX512VNNI, MMX+
 TEXT ·gemmMinx5AVX512(SB), $1344-80
-	MOVQ    size+32(FP), CX
-	MOVQ    stride+48(FP), BX
-	LEAQ    63(SP), DI
-	ANDQ    $-64, DI
-	VPXORD  Z0, Z0, Z0
-	VMOVUPS Z0, (DI)
-	VMOVUPS Z0, 64(DI)
-	VMOVUPS Z0, 128(DI)
-	VMOVUPS Z0, 192(DI)
-	VMOVUPS Z0, 256(DI)
-	VMOVUPS Z0, 320(DI)
-	VMOVUPS Z0, 384(DI)
-	VMOVUPS Z0, 448(DI)
-	VMOVUPS Z0, 512(DI)
-	VMOVUPS Z0, 576(DI)
-	MOVQ    panel+24(FP), R8
-	MOVQ    a+40(FP), R9
-	MOVQ    rest+64(FP), R11
-	NEGQ    R11
-	SBBQ    R12, R12
-	NEGQ    R12
-	MOVQ    full+56(FP), R11
-	ADDQ    R11, R12
-	IMUL3Q  $+640, R12, R12
-	MOVQ    $+8, R10
+	MOVQ       size+32(FP), CX
+	MOVQ       stride+48(FP), BX
+	LEAQ       63(SP), R9
+	ANDQ       $-64, R9
+	VPXORD     Z0, Z0, Z0
+	VMOVUPS    Z0, (R9)
+	VMOVUPS    Z0, 64(R9)
+	VMOVUPS    Z0, 128(R9)
+	VMOVUPS    Z0, 192(R9)
+	VMOVUPS    Z0, 256(R9)
+	VMOVUPS    Z0, 320(R9)
+	VMOVUPS    Z0, 384(R9)
+	VMOVUPS    Z0, 448(R9)
+	VMOVUPS    Z0, 512(R9)
+	VMOVUPS    Z0, 576(R9)
+	MOVQ       ldo+16(FP), AX
+	SHLQ       $0x02, AX
+	MOVQ       out0+0(FP), DX
+	PREFETCHT0 (DX)
+	ADDQ       AX, DX
+	PREFETCHT0 (DX)
+	ADDQ       AX, DX
+	PREFETCHT0 (DX)
+	ADDQ       AX, DX
+	PREFETCHT0 (DX)
+	ADDQ       AX, DX
+	PREFETCHT0 (DX)
+	MOVQ       out1+8(FP), DX
+	PREFETCHT0 (DX)
+	ADDQ       AX, DX
+	PREFETCHT0 (DX)
+	ADDQ       AX, DX
+	PREFETCHT0 (DX)
+	ADDQ       AX, DX
+	PREFETCHT0 (DX)
+	ADDQ       AX, DX
+	PREFETCHT0 (DX)
+	MOVQ       panel+24(FP), R10
+	MOVQ       a+40(FP), R11
+	MOVQ       rest+64(FP), R13
+	NEGQ       R13
+	SBBQ       R14, R14
+	NEGQ       R14
+	MOVQ       full+56(FP), R13
+	ADDQ       R13, R14
+	IMUL3Q     $+640, R14, R14
+	MOVQ       $+8, R12
 
 lane21:
-	MOVQ full+56(FP), R11
+	MOVQ full+56(FP), R13
 	MOVQ rest+64(FP), AX
-	CMPQ R10, AX
+	CMPQ R12, AX
 	JGT  complete23
-	INCQ R11
+	INCQ R13
 
 complete23:
-	TESTQ  R11, R11
+	TESTQ  R13, R13
 	JZ     next24
-	MOVQ   R8, AX
-	MOVQ   R9, DX
-	LEAQ   (BX)(BX*2), SI
-	ADDQ   DX, SI
+	MOVQ   R10, AX
+	MOVQ   R11, DX
+	LEAQ   (BX)(BX*2), R8
+	LEAQ   (DX)(R8*1), SI
+	LEAQ   (SI)(BX*1), DI
+	ADDQ   BX, DI
+	LEAQ   (DI)(R8*1), R8
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -1471,6 +1632,11 @@ complete23:
 	VPXORD Z9, Z9, Z9
 
 block22:
+	PREFETCHT0       (DI)
+	PREFETCHT0       (DI)(BX*1)
+	PREFETCHT0       (DI)(BX*2)
+	PREFETCHT0       (R8)
+	PREFETCHT0       (R8)(BX*1)
 	VPXORD           Z10, Z10, Z10
 	VPXORD           Z11, Z11, Z11
 	VPXORD           Z12, Z12, Z12
@@ -1662,114 +1828,141 @@ block22:
 	VFMADD231PS      Z19, Z10, Z9
 	VFMADD231PS.BCST 36(SI)(BX*1), Z12, Z9
 	ADDQ             $+512, SI
+	ADDQ             $+512, DI
+	ADDQ             $+512, R8
 	ADDQ             $+640, AX
 	ADDQ             $+512, DX
-	DECQ             R11
+	DECQ             R13
 	JNZ              block22
-	VADDPS           (DI), Z0, Z0
-	VMOVUPS          Z0, (DI)
-	VADDPS           64(DI), Z1, Z1
-	VMOVUPS          Z1, 64(DI)
-	VADDPS           128(DI), Z2, Z2
-	VMOVUPS          Z2, 128(DI)
-	VADDPS           192(DI), Z3, Z3
-	VMOVUPS          Z3, 192(DI)
-	VADDPS           256(DI), Z4, Z4
-	VMOVUPS          Z4, 256(DI)
-	VADDPS           320(DI), Z5, Z5
-	VMOVUPS          Z5, 320(DI)
-	VADDPS           384(DI), Z6, Z6
-	VMOVUPS          Z6, 384(DI)
-	VADDPS           448(DI), Z7, Z7
-	VMOVUPS          Z7, 448(DI)
-	VADDPS           512(DI), Z8, Z8
-	VMOVUPS          Z8, 512(DI)
-	VADDPS           576(DI), Z9, Z9
-	VMOVUPS          Z9, 576(DI)
+	VADDPS           (R9), Z0, Z0
+	VMOVUPS          Z0, (R9)
+	VADDPS           64(R9), Z1, Z1
+	VMOVUPS          Z1, 64(R9)
+	VADDPS           128(R9), Z2, Z2
+	VMOVUPS          Z2, 128(R9)
+	VADDPS           192(R9), Z3, Z3
+	VMOVUPS          Z3, 192(R9)
+	VADDPS           256(R9), Z4, Z4
+	VMOVUPS          Z4, 256(R9)
+	VADDPS           320(R9), Z5, Z5
+	VMOVUPS          Z5, 320(R9)
+	VADDPS           384(R9), Z6, Z6
+	VMOVUPS          Z6, 384(R9)
+	VADDPS           448(R9), Z7, Z7
+	VMOVUPS          Z7, 448(R9)
+	VADDPS           512(R9), Z8, Z8
+	VMOVUPS          Z8, 512(R9)
+	VADDPS           576(R9), Z9, Z9
+	VMOVUPS          Z9, 576(R9)
 
 next24:
-	ADDQ      R12, R8
-	ADDQ      $+64, R9
-	DECQ      R10
+	ADDQ      R14, R10
+	ADDQ      $+64, R11
+	DECQ      R12
 	JNZ       lane21
 	MOVQ      ldo+16(FP), AX
 	SHLQ      $0x02, AX
 	MOVQ      out0+0(FP), CX
-	VMOVDQU32 (DI), Z0
+	VMOVDQU32 (R9), Z0
 	VMOVUPS   Z0, (CX)
 	ADDQ      AX, CX
-	VMOVDQU32 128(DI), Z0
+	VMOVDQU32 128(R9), Z0
 	VMOVUPS   Z0, (CX)
 	ADDQ      AX, CX
-	VMOVDQU32 256(DI), Z0
+	VMOVDQU32 256(R9), Z0
 	VMOVUPS   Z0, (CX)
 	ADDQ      AX, CX
-	VMOVDQU32 384(DI), Z0
+	VMOVDQU32 384(R9), Z0
 	VMOVUPS   Z0, (CX)
 	ADDQ      AX, CX
-	VMOVDQU32 512(DI), Z0
+	VMOVDQU32 512(R9), Z0
 	VMOVUPS   Z0, (CX)
 	MOVQ      out1+8(FP), CX
-	VMOVDQU32 64(DI), Z0
+	VMOVDQU32 64(R9), Z0
 	VMOVUPS   Z0, (CX)
 	ADDQ      AX, CX
-	VMOVDQU32 192(DI), Z0
+	VMOVDQU32 192(R9), Z0
 	VMOVUPS   Z0, (CX)
 	ADDQ      AX, CX
-	VMOVDQU32 320(DI), Z0
+	VMOVDQU32 320(R9), Z0
 	VMOVUPS   Z0, (CX)
 	ADDQ      AX, CX
-	VMOVDQU32 448(DI), Z0
+	VMOVDQU32 448(R9), Z0
 	VMOVUPS   Z0, (CX)
 	ADDQ      AX, CX
-	VMOVDQU32 576(DI), Z0
+	VMOVDQU32 576(R9), Z0
 	VMOVUPS   Z0, (CX)
 	VZEROUPPER
 	RET
 
 // func gemmMinTwox5AVX512(out0 *float32, out1 *float32, ldo int, panel *byte, size int, a *byte, stride int, full int, rest int, shift int)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512F, AVX512VNNI, MMX+
 TEXT ·gemmMinTwox5AVX512(SB), $1344-80
-	MOVQ    size+32(FP), CX
-	MOVQ    stride+48(FP), BX
-	LEAQ    63(SP), DI
-	ANDQ    $-64, DI
-	VPXORD  Z0, Z0, Z0
-	VMOVUPS Z0, (DI)
-	VMOVUPS Z0, 64(DI)
-	VMOVUPS Z0, 128(DI)
-	VMOVUPS Z0, 192(DI)
-	VMOVUPS Z0, 256(DI)
-	VMOVUPS Z0, 320(DI)
-	VMOVUPS Z0, 384(DI)
-	VMOVUPS Z0, 448(DI)
-	VMOVUPS Z0, 512(DI)
-	VMOVUPS Z0, 576(DI)
-	MOVQ    panel+24(FP), R8
-	MOVQ    a+40(FP), R9
-	MOVQ    rest+64(FP), R11
-	NEGQ    R11
-	SBBQ    R12, R12
-	NEGQ    R12
-	MOVQ    full+56(FP), R11
-	ADDQ    R11, R12
-	IMUL3Q  $+704, R12, R12
-	MOVQ    $+8, R10
+	MOVQ       size+32(FP), CX
+	MOVQ       stride+48(FP), BX
+	LEAQ       63(SP), R9
+	ANDQ       $-64, R9
+	VPXORD     Z0, Z0, Z0
+	VMOVUPS    Z0, (R9)
+	VMOVUPS    Z0, 64(R9)
+	VMOVUPS    Z0, 128(R9)
+	VMOVUPS    Z0, 192(R9)
+	VMOVUPS    Z0, 256(R9)
+	VMOVUPS    Z0, 320(R9)
+	VMOVUPS    Z0, 384(R9)
+	VMOVUPS    Z0, 448(R9)
+	VMOVUPS    Z0, 512(R9)
+	VMOVUPS    Z0, 576(R9)
+	MOVQ       ldo+16(FP), AX
+	SHLQ       $0x02, AX
+	MOVQ       out0+0(FP), DX
+	PREFETCHT0 (DX)
+	ADDQ       AX, DX
+	PREFETCHT0 (DX)
+	ADDQ       AX, DX
+	PREFETCHT0 (DX)
+	ADDQ       AX, DX
+	PREFETCHT0 (DX)
+	ADDQ       AX, DX
+	PREFETCHT0 (DX)
+	MOVQ       out1+8(FP), DX
+	PREFETCHT0 (DX)
+	ADDQ       AX, DX
+	PREFETCHT0 (DX)
+	ADDQ       AX, DX
+	PREFETCHT0 (DX)
+	ADDQ       AX, DX
+	PREFETCHT0 (DX)
+	ADDQ       AX, DX
+	PREFETCHT0 (DX)
+	MOVQ       panel+24(FP), R10
+	MOVQ       a+40(FP), R11
+	MOVQ       rest+64(FP), R13
+	NEGQ       R13
+	SBBQ       R14, R14
+	NEGQ       R14
+	MOVQ       full+56(FP), R13
+	ADDQ       R13, R14
+	IMUL3Q     $+704, R14, R14
+	MOVQ       $+8, R12
 
 lane25:
-	MOVQ full+56(FP), R11
+	MOVQ full+56(FP), R13
 	MOVQ rest+64(FP), AX
-	CMPQ R10, AX
+	CMPQ R12, AX
 	JGT  complete27
-	INCQ R11
+	INCQ R13
 
 complete27:
-	TESTQ  R11, R11
+	TESTQ  R13, R13
 	JZ     next28
-	MOVQ   R8, AX
-	MOVQ   R9, DX
-	LEAQ   (BX)(BX*2), SI
-	ADDQ   DX, SI
+	MOVQ   R10, AX
+	MOVQ   R11, DX
+	LEAQ   (BX)(BX*2), R8
+	LEAQ   (DX)(R8*1), SI
+	LEAQ   (SI)(BX*1), DI
+	ADDQ   BX, DI
+	LEAQ   (DI)(R8*1), R8
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -1782,6 +1975,11 @@ complete27:
 	VPXORD Z9, Z9, Z9
 
 block26:
+	PREFETCHT0       (DI)
+	PREFETCHT0       (DI)(BX*1)
+	PREFETCHT0       (DI)(BX*2)
+	PREFETCHT0       (R8)
+	PREFETCHT0       (R8)(BX*1)
 	VPXORD           Z10, Z10, Z10
 	VPXORD           Z11, Z11, Z11
 	VPXORD           Z12, Z12, Z12
@@ -1985,128 +2183,160 @@ block26:
 	VFMADD231PS.BCST 56(SI)(BX*1), Z12, Z9
 	VFMADD231PS.BCST 60(SI)(BX*1), Z14, Z9
 	ADDQ             $+512, SI
+	ADDQ             $+512, DI
+	ADDQ             $+512, R8
 	ADDQ             $+704, AX
 	ADDQ             $+512, DX
-	DECQ             R11
+	DECQ             R13
 	JNZ              block26
-	VADDPS           (DI), Z0, Z0
-	VMOVUPS          Z0, (DI)
-	VADDPS           64(DI), Z1, Z1
-	VMOVUPS          Z1, 64(DI)
-	VADDPS           128(DI), Z2, Z2
-	VMOVUPS          Z2, 128(DI)
-	VADDPS           192(DI), Z3, Z3
-	VMOVUPS          Z3, 192(DI)
-	VADDPS           256(DI), Z4, Z4
-	VMOVUPS          Z4, 256(DI)
-	VADDPS           320(DI), Z5, Z5
-	VMOVUPS          Z5, 320(DI)
-	VADDPS           384(DI), Z6, Z6
-	VMOVUPS          Z6, 384(DI)
-	VADDPS           448(DI), Z7, Z7
-	VMOVUPS          Z7, 448(DI)
-	VADDPS           512(DI), Z8, Z8
-	VMOVUPS          Z8, 512(DI)
-	VADDPS           576(DI), Z9, Z9
-	VMOVUPS          Z9, 576(DI)
+	VADDPS           (R9), Z0, Z0
+	VMOVUPS          Z0, (R9)
+	VADDPS           64(R9), Z1, Z1
+	VMOVUPS          Z1, 64(R9)
+	VADDPS           128(R9), Z2, Z2
+	VMOVUPS          Z2, 128(R9)
+	VADDPS           192(R9), Z3, Z3
+	VMOVUPS          Z3, 192(R9)
+	VADDPS           256(R9), Z4, Z4
+	VMOVUPS          Z4, 256(R9)
+	VADDPS           320(R9), Z5, Z5
+	VMOVUPS          Z5, 320(R9)
+	VADDPS           384(R9), Z6, Z6
+	VMOVUPS          Z6, 384(R9)
+	VADDPS           448(R9), Z7, Z7
+	VMOVUPS          Z7, 448(R9)
+	VADDPS           512(R9), Z8, Z8
+	VMOVUPS          Z8, 512(R9)
+	VADDPS           576(R9), Z9, Z9
+	VMOVUPS          Z9, 576(R9)
 
 next28:
-	ADDQ      R12, R8
-	ADDQ      $+64, R9
-	DECQ      R10
+	ADDQ      R14, R10
+	ADDQ      $+64, R11
+	DECQ      R12
 	JNZ       lane25
 	MOVQ      ldo+16(FP), AX
 	SHLQ      $0x02, AX
 	MOVQ      out0+0(FP), CX
-	VMOVDQU32 (DI), Z0
+	VMOVDQU32 (R9), Z0
 	VMOVUPS   Z0, (CX)
 	ADDQ      AX, CX
-	VMOVDQU32 128(DI), Z0
+	VMOVDQU32 128(R9), Z0
 	VMOVUPS   Z0, (CX)
 	ADDQ      AX, CX
-	VMOVDQU32 256(DI), Z0
+	VMOVDQU32 256(R9), Z0
 	VMOVUPS   Z0, (CX)
 	ADDQ      AX, CX
-	VMOVDQU32 384(DI), Z0
+	VMOVDQU32 384(R9), Z0
 	VMOVUPS   Z0, (CX)
 	ADDQ      AX, CX
-	VMOVDQU32 512(DI), Z0
+	VMOVDQU32 512(R9), Z0
 	VMOVUPS   Z0, (CX)
 	MOVQ      out1+8(FP), CX
-	VMOVDQU32 64(DI), Z0
+	VMOVDQU32 64(R9), Z0
 	VMOVUPS   Z0, (CX)
 	ADDQ      AX, CX
-	VMOVDQU32 192(DI), Z0
+	VMOVDQU32 192(R9), Z0
 	VMOVUPS   Z0, (CX)
 	ADDQ      AX, CX
-	VMOVDQU32 320(DI), Z0
+	VMOVDQU32 320(R9), Z0
 	VMOVUPS   Z0, (CX)
 	ADDQ      AX, CX
-	VMOVDQU32 448(DI), Z0
+	VMOVDQU32 448(R9), Z0
 	VMOVUPS   Z0, (CX)
 	ADDQ      AX, CX
-	VMOVDQU32 576(DI), Z0
+	VMOVDQU32 576(R9), Z0
 	VMOVUPS   Z0, (CX)
 	VZEROUPPER
 	RET
 
 // func gemmHalfx5AVX512(out0 *float32, out1 *float32, ldo int, panel *byte, size int, a *byte, stride int, full int, rest int, shift int)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512F, AVX512VNNI, MMX+
 TEXT ·gemmHalfx5AVX512(SB), $1344-80
 	MOVQ         size+32(FP), CX
 	MOVQ         stride+48(FP), BX
 	VPBROADCASTD shift+72(FP), Z0
-	LEAQ         63(SP), DI
-	ANDQ         $-64, DI
+	LEAQ         63(SP), R9
+	ANDQ         $-64, R9
 	VPXORD       Z1, Z1, Z1
-	VMOVUPS      Z1, (DI)
-	VMOVUPS      Z1, 64(DI)
-	VMOVUPS      Z1, 128(DI)
-	VMOVUPS      Z1, 192(DI)
-	VMOVUPS      Z1, 256(DI)
-	VMOVUPS      Z1, 320(DI)
-	VMOVUPS      Z1, 384(DI)
-	VMOVUPS      Z1, 448(DI)
-	VMOVUPS      Z1, 512(DI)
-	VMOVUPS      Z1, 576(DI)
-	MOVQ         panel+24(FP), R8
-	MOVQ         a+40(FP), R9
-	MOVQ         rest+64(FP), R11
-	NEGQ         R11
-	SBBQ         R12, R12
-	NEGQ         R12
-	MOVQ         full+56(FP), R11
-	ADDQ         R11, R12
-	IMUL3Q       $+704, R12, R12
-	MOVQ         $+8, R10
+	VMOVUPS      Z1, (R9)
+	VMOVUPS      Z1, 64(R9)
+	VMOVUPS      Z1, 128(R9)
+	VMOVUPS      Z1, 192(R9)
+	VMOVUPS      Z1, 256(R9)
+	VMOVUPS      Z1, 320(R9)
+	VMOVUPS      Z1, 384(R9)
+	VMOVUPS      Z1, 448(R9)
+	VMOVUPS      Z1, 512(R9)
+	VMOVUPS      Z1, 576(R9)
+	MOVQ         ldo+16(FP), AX
+	SHLQ         $0x02, AX
+	MOVQ         out0+0(FP), DX
+	PREFETCHT0   (DX)
+	ADDQ         AX, DX
+	PREFETCHT0   (DX)
+	ADDQ         AX, DX
+	PREFETCHT0   (DX)
+	ADDQ         AX, DX
+	PREFETCHT0   (DX)
+	ADDQ         AX, DX
+	PREFETCHT0   (DX)
+	MOVQ         out1+8(FP), DX
+	PREFETCHT0   (DX)
+	ADDQ         AX, DX
+	PREFETCHT0   (DX)
+	ADDQ         AX, DX
+	PREFETCHT0   (DX)
+	ADDQ         AX, DX
+	PREFETCHT0   (DX)
+	ADDQ         AX, DX
+	PREFETCHT0   (DX)
+	MOVQ         panel+24(FP), R10
+	MOVQ         a+40(FP), R11
+	MOVQ         rest+64(FP), R13
+	NEGQ         R13
+	SBBQ         R14, R14
+	NEGQ         R14
+	MOVQ         full+56(FP), R13
+	ADDQ         R13, R14
+	IMUL3Q       $+704, R14, R14
+	MOVQ         $+8, R12
 
 lane29:
-	MOVQ full+56(FP), R11
+	MOVQ full+56(FP), R13
 	MOVQ rest+64(FP), AX
-	CMPQ R10, AX
+	CMPQ R12, AX
 	JGT  complete31
-	INCQ R11
+	INCQ R13
 
 complete31:
-	TESTQ   R11, R11
+	TESTQ   R13, R13
 	JZ      next32
-	MOVQ    R8, AX
-	MOVQ    R9, DX
-	LEAQ    (BX)(BX*2), SI
-	ADDQ    DX, SI
+	MOVQ    R10, AX
+	MOVQ    R11, DX
+	LEAQ    (BX)(BX*2), R8
+	LEAQ    (DX)(R8*1), SI
+	LEAQ    (SI)(BX*1), DI
+	ADDQ    BX, DI
+	LEAQ    (DI)(R8*1), R8
 	VPXORD  Z1, Z1, Z1
-	VMOVUPS Z1, 640(DI)
-	VMOVUPS Z1, 704(DI)
-	VMOVUPS Z1, 768(DI)
-	VMOVUPS Z1, 832(DI)
-	VMOVUPS Z1, 896(DI)
-	VMOVUPS Z1, 960(DI)
-	VMOVUPS Z1, 1024(DI)
-	VMOVUPS Z1, 1088(DI)
-	VMOVUPS Z1, 1152(DI)
-	VMOVUPS Z1, 1216(DI)
+	VMOVUPS Z1, 640(R9)
+	VMOVUPS Z1, 704(R9)
+	VMOVUPS Z1, 768(R9)
+	VMOVUPS Z1, 832(R9)
+	VMOVUPS Z1, 896(R9)
+	VMOVUPS Z1, 960(R9)
+	VMOVUPS Z1, 1024(R9)
+	VMOVUPS Z1, 1088(R9)
+	VMOVUPS Z1, 1152(R9)
+	VMOVUPS Z1, 1216(R9)
 
 block30:
+	PREFETCHT0   (DI)
+	PREFETCHT0   (DI)(BX*1)
+	PREFETCHT0   (DI)(BX*2)
+	PREFETCHT0   (R8)
+	PREFETCHT0   (R8)(BX*1)
 	VPBROADCASTD 48(DX), Z1
 	VPSLLVD      Z0, Z1, Z1
 	VMOVDQA32    Z1, Z2
@@ -2310,167 +2540,199 @@ block30:
 	VMOVDQU32    512(AX), Z1
 	VCVTDQ2PS    Z11, Z11
 	VMULPS.BCST  32(DX), Z1, Z2
-	VFMADD213PS  640(DI), Z11, Z2
-	VMOVUPS      Z2, 640(DI)
+	VFMADD213PS  640(R9), Z11, Z2
+	VMOVUPS      Z2, 640(R9)
 	VCVTDQ2PS    Z13, Z13
 	VMULPS.BCST  32(DX)(BX*1), Z1, Z2
-	VFMADD213PS  768(DI), Z13, Z2
-	VMOVUPS      Z2, 768(DI)
+	VFMADD213PS  768(R9), Z13, Z2
+	VMOVUPS      Z2, 768(R9)
 	VCVTDQ2PS    Z15, Z15
 	VMULPS.BCST  32(DX)(BX*2), Z1, Z2
-	VFMADD213PS  896(DI), Z15, Z2
-	VMOVUPS      Z2, 896(DI)
+	VFMADD213PS  896(R9), Z15, Z2
+	VMOVUPS      Z2, 896(R9)
 	VCVTDQ2PS    Z17, Z17
 	VMULPS.BCST  32(SI), Z1, Z2
-	VFMADD213PS  1024(DI), Z17, Z2
-	VMOVUPS      Z2, 1024(DI)
+	VFMADD213PS  1024(R9), Z17, Z2
+	VMOVUPS      Z2, 1024(R9)
 	VCVTDQ2PS    Z19, Z19
 	VMULPS.BCST  32(SI)(BX*1), Z1, Z1
-	VFMADD213PS  1152(DI), Z19, Z1
-	VMOVUPS      Z1, 1152(DI)
+	VFMADD213PS  1152(R9), Z19, Z1
+	VMOVUPS      Z1, 1152(R9)
 	VMOVDQU32    512(AX)(CX*1), Z1
 	VCVTDQ2PS    Z12, Z12
 	VMULPS.BCST  32(DX), Z1, Z2
-	VFMADD213PS  704(DI), Z12, Z2
-	VMOVUPS      Z2, 704(DI)
+	VFMADD213PS  704(R9), Z12, Z2
+	VMOVUPS      Z2, 704(R9)
 	VCVTDQ2PS    Z14, Z14
 	VMULPS.BCST  32(DX)(BX*1), Z1, Z2
-	VFMADD213PS  832(DI), Z14, Z2
-	VMOVUPS      Z2, 832(DI)
+	VFMADD213PS  832(R9), Z14, Z2
+	VMOVUPS      Z2, 832(R9)
 	VCVTDQ2PS    Z16, Z16
 	VMULPS.BCST  32(DX)(BX*2), Z1, Z2
-	VFMADD213PS  960(DI), Z16, Z2
-	VMOVUPS      Z2, 960(DI)
+	VFMADD213PS  960(R9), Z16, Z2
+	VMOVUPS      Z2, 960(R9)
 	VCVTDQ2PS    Z18, Z18
 	VMULPS.BCST  32(SI), Z1, Z2
-	VFMADD213PS  1088(DI), Z18, Z2
-	VMOVUPS      Z2, 1088(DI)
+	VFMADD213PS  1088(R9), Z18, Z2
+	VMOVUPS      Z2, 1088(R9)
 	VCVTDQ2PS    Z20, Z20
 	VMULPS.BCST  32(SI)(BX*1), Z1, Z1
-	VFMADD213PS  1216(DI), Z20, Z1
-	VMOVUPS      Z1, 1216(DI)
+	VFMADD213PS  1216(R9), Z20, Z1
+	VMOVUPS      Z1, 1216(R9)
 	ADDQ         $+512, SI
+	ADDQ         $+512, DI
+	ADDQ         $+512, R8
 	ADDQ         $+704, AX
 	ADDQ         $+512, DX
-	DECQ         R11
+	DECQ         R13
 	JNZ          block30
-	VMOVDQU32    640(DI), Z1
-	VADDPS       (DI), Z1, Z1
-	VMOVUPS      Z1, (DI)
-	VMOVDQU32    704(DI), Z1
-	VADDPS       64(DI), Z1, Z1
-	VMOVUPS      Z1, 64(DI)
-	VMOVDQU32    768(DI), Z1
-	VADDPS       128(DI), Z1, Z1
-	VMOVUPS      Z1, 128(DI)
-	VMOVDQU32    832(DI), Z1
-	VADDPS       192(DI), Z1, Z1
-	VMOVUPS      Z1, 192(DI)
-	VMOVDQU32    896(DI), Z1
-	VADDPS       256(DI), Z1, Z1
-	VMOVUPS      Z1, 256(DI)
-	VMOVDQU32    960(DI), Z1
-	VADDPS       320(DI), Z1, Z1
-	VMOVUPS      Z1, 320(DI)
-	VMOVDQU32    1024(DI), Z1
-	VADDPS       384(DI), Z1, Z1
-	VMOVUPS      Z1, 384(DI)
-	VMOVDQU32    1088(DI), Z1
-	VADDPS       448(DI), Z1, Z1
-	VMOVUPS      Z1, 448(DI)
-	VMOVDQU32    1152(DI), Z1
-	VADDPS       512(DI), Z1, Z1
-	VMOVUPS      Z1, 512(DI)
-	VMOVDQU32    1216(DI), Z1
-	VADDPS       576(DI), Z1, Z1
-	VMOVUPS      Z1, 576(DI)
+	VMOVDQU32    640(R9), Z1
+	VADDPS       (R9), Z1, Z1
+	VMOVUPS      Z1, (R9)
+	VMOVDQU32    704(R9), Z1
+	VADDPS       64(R9), Z1, Z1
+	VMOVUPS      Z1, 64(R9)
+	VMOVDQU32    768(R9), Z1
+	VADDPS       128(R9), Z1, Z1
+	VMOVUPS      Z1, 128(R9)
+	VMOVDQU32    832(R9), Z1
+	VADDPS       192(R9), Z1, Z1
+	VMOVUPS      Z1, 192(R9)
+	VMOVDQU32    896(R9), Z1
+	VADDPS       256(R9), Z1, Z1
+	VMOVUPS      Z1, 256(R9)
+	VMOVDQU32    960(R9), Z1
+	VADDPS       320(R9), Z1, Z1
+	VMOVUPS      Z1, 320(R9)
+	VMOVDQU32    1024(R9), Z1
+	VADDPS       384(R9), Z1, Z1
+	VMOVUPS      Z1, 384(R9)
+	VMOVDQU32    1088(R9), Z1
+	VADDPS       448(R9), Z1, Z1
+	VMOVUPS      Z1, 448(R9)
+	VMOVDQU32    1152(R9), Z1
+	VADDPS       512(R9), Z1, Z1
+	VMOVUPS      Z1, 512(R9)
+	VMOVDQU32    1216(R9), Z1
+	VADDPS       576(R9), Z1, Z1
+	VMOVUPS      Z1, 576(R9)
 
 next32:
-	ADDQ      R12, R8
-	ADDQ      $+64, R9
-	DECQ      R10
+	ADDQ      R14, R10
+	ADDQ      $+64, R11
+	DECQ      R12
 	JNZ       lane29
 	MOVQ      ldo+16(FP), AX
 	SHLQ      $0x02, AX
 	MOVQ      out0+0(FP), CX
-	VMOVDQU32 (DI), Z0
+	VMOVDQU32 (R9), Z0
 	VMOVUPS   Z0, (CX)
 	ADDQ      AX, CX
-	VMOVDQU32 128(DI), Z0
+	VMOVDQU32 128(R9), Z0
 	VMOVUPS   Z0, (CX)
 	ADDQ      AX, CX
-	VMOVDQU32 256(DI), Z0
+	VMOVDQU32 256(R9), Z0
 	VMOVUPS   Z0, (CX)
 	ADDQ      AX, CX
-	VMOVDQU32 384(DI), Z0
+	VMOVDQU32 384(R9), Z0
 	VMOVUPS   Z0, (CX)
 	ADDQ      AX, CX
-	VMOVDQU32 512(DI), Z0
+	VMOVDQU32 512(R9), Z0
 	VMOVUPS   Z0, (CX)
 	MOVQ      out1+8(FP), CX
-	VMOVDQU32 64(DI), Z0
+	VMOVDQU32 64(R9), Z0
 	VMOVUPS   Z0, (CX)
 	ADDQ      AX, CX
-	VMOVDQU32 192(DI), Z0
+	VMOVDQU32 192(R9), Z0
 	VMOVUPS   Z0, (CX)
 	ADDQ      AX, CX
-	VMOVDQU32 320(DI), Z0
+	VMOVDQU32 320(R9), Z0
 	VMOVUPS   Z0, (CX)
 	ADDQ      AX, CX
-	VMOVDQU32 448(DI), Z0
+	VMOVDQU32 448(R9), Z0
 	VMOVUPS   Z0, (CX)
 	ADDQ      AX, CX
-	VMOVDQU32 576(DI), Z0
+	VMOVDQU32 576(R9), Z0
 	VMOVUPS   Z0, (CX)
 	VZEROUPPER
 	RET
 
 // func gemmOffx6AVX512(out0 *float32, out1 *float32, ldo int, panel *byte, size int, a *byte, stride int, full int, rest int, shift int)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512F, AVX512VNNI, MMX+
 TEXT ·gemmOffx6AVX512(SB), $1600-80
 	MOVQ         size+32(FP), CX
 	MOVQ         stride+48(FP), BX
 	VPBROADCASTD shift+72(FP), Z0
-	LEAQ         63(SP), DI
-	ANDQ         $-64, DI
+	LEAQ         63(SP), R9
+	ANDQ         $-64, R9
 	VPXORD       Z1, Z1, Z1
-	VMOVUPS      Z1, (DI)
-	VMOVUPS      Z1, 64(DI)
-	VMOVUPS      Z1, 128(DI)
-	VMOVUPS      Z1, 192(DI)
-	VMOVUPS      Z1, 256(DI)
-	VMOVUPS      Z1, 320(DI)
-	VMOVUPS      Z1, 384(DI)
-	VMOVUPS      Z1, 448(DI)
-	VMOVUPS      Z1, 512(DI)
-	VMOVUPS      Z1, 576(DI)
-	VMOVUPS      Z1, 640(DI)
-	VMOVUPS      Z1, 704(DI)
-	MOVQ         panel+24(FP), R8
-	MOVQ         a+40(FP), R9
-	MOVQ         rest+64(FP), R11
-	NEGQ         R11
-	SBBQ         R12, R12
-	NEGQ         R12
-	MOVQ         full+56(FP), R11
-	ADDQ         R11, R12
-	IMUL3Q       $+576, R12, R12
-	MOVQ         $+8, R10
+	VMOVUPS      Z1, (R9)
+	VMOVUPS      Z1, 64(R9)
+	VMOVUPS      Z1, 128(R9)
+	VMOVUPS      Z1, 192(R9)
+	VMOVUPS      Z1, 256(R9)
+	VMOVUPS      Z1, 320(R9)
+	VMOVUPS      Z1, 384(R9)
+	VMOVUPS      Z1, 448(R9)
+	VMOVUPS      Z1, 512(R9)
+	VMOVUPS      Z1, 576(R9)
+	VMOVUPS      Z1, 640(R9)
+	VMOVUPS      Z1, 704(R9)
+	MOVQ         ldo+16(FP), AX
+	SHLQ         $0x02, AX
+	MOVQ         out0+0(FP), DX
+	PREFETCHT0   (DX)
+	ADDQ         AX, DX
+	PREFETCHT0   (DX)
+	ADDQ         AX, DX
+	PREFETCHT0   (DX)
+	ADDQ         AX, DX
+	PREFETCHT0   (DX)
+	ADDQ         AX, DX
+	PREFETCHT0   (DX)
+	ADDQ         AX, DX
+	PREFETCHT0   (DX)
+	MOVQ         out1+8(FP), DX
+	PREFETCHT0   (DX)
+	ADDQ         AX, DX
+	PREFETCHT0   (DX)
+	ADDQ         AX, DX
+	PREFETCHT0   (DX)
+	ADDQ         AX, DX
+	PREFETCHT0   (DX)
+	ADDQ         AX, DX
+	PREFETCHT0   (DX)
+	ADDQ         AX, DX
+	PREFETCHT0   (DX)
+	MOVQ         panel+24(FP), R10
+	MOVQ         a+40(FP), R11
+	MOVQ         rest+64(FP), R13
+	NEGQ         R13
+	SBBQ         R14, R14
+	NEGQ         R14
+	MOVQ         full+56(FP), R13
+	ADDQ         R13, R14
+	IMUL3Q       $+576, R14, R14
+	MOVQ         $+8, R12
 
 lane33:
-	MOVQ full+56(FP), R11
+	MOVQ full+56(FP), R13
 	MOVQ rest+64(FP), AX
-	CMPQ R10, AX
+	CMPQ R12, AX
 	JGT  complete35
-	INCQ R11
+	INCQ R13
 
 complete35:
-	TESTQ  R11, R11
+	TESTQ  R13, R13
 	JZ     next36
-	MOVQ   R8, AX
-	MOVQ   R9, DX
-	LEAQ   (BX)(BX*2), SI
-	ADDQ   DX, SI
+	MOVQ   R10, AX
+	MOVQ   R11, DX
+	LEAQ   (BX)(BX*2), R8
+	LEAQ   (DX)(R8*1), SI
+	LEAQ   (SI)(BX*1), DI
+	ADDQ   BX, DI
+	ADDQ   BX, DI
+	LEAQ   (DI)(R8*1), R8
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
@@ -2485,6 +2747,12 @@ complete35:
 	VPXORD Z12, Z12, Z12
 
 block34:
+	PREFETCHT0   (DI)
+	PREFETCHT0   (DI)(BX*1)
+	PREFETCHT0   (DI)(BX*2)
+	PREFETCHT0   (R8)
+	PREFETCHT0   (R8)(BX*1)
+	PREFETCHT0   (R8)(BX*2)
 	VPBROADCASTD 40(DX), Z13
 	VPSLLVD      Z0, Z13, Z13
 	VMOVDQA32    Z13, Z14
@@ -2702,126 +2970,158 @@ block34:
 	VMULPS.BCST  32(SI)(BX*2), Z13, Z13
 	VFMADD231PS  Z24, Z13, Z12
 	ADDQ         $+512, SI
+	ADDQ         $+512, DI
+	ADDQ         $+512, R8
 	ADDQ         $+576, AX
 	ADDQ         $+512, DX
-	DECQ         R11
+	DECQ         R13
 	JNZ          block34
-	VADDPS       (DI), Z1, Z1
-	VMOVUPS      Z1, (DI)
-	VADDPS       64(DI), Z2, Z2
-	VMOVUPS      Z2, 64(DI)
-	VADDPS       128(DI), Z3, Z3
-	VMOVUPS      Z3, 128(DI)
-	VADDPS       192(DI), Z4, Z4
-	VMOVUPS      Z4, 192(DI)
-	VADDPS       256(DI), Z5, Z5
-	VMOVUPS      Z5, 256(DI)
-	VADDPS       320(DI), Z6, Z6
-	VMOVUPS      Z6, 320(DI)
-	VADDPS       384(DI), Z7, Z7
-	VMOVUPS      Z7, 384(DI)
-	VADDPS       448(DI), Z8, Z8
-	VMOVUPS      Z8, 448(DI)
-	VADDPS       512(DI), Z9, Z9
-	VMOVUPS      Z9, 512(DI)
-	VADDPS       576(DI), Z10, Z10
-	VMOVUPS      Z10, 576(DI)
-	VADDPS       640(DI), Z11, Z11
-	VMOVUPS      Z11, 640(DI)
-	VADDPS       704(DI), Z12, Z12
-	VMOVUPS      Z12, 704(DI)
+	VADDPS       (R9), Z1, Z1
+	VMOVUPS      Z1, (R9)
+	VADDPS       64(R9), Z2, Z2
+	VMOVUPS      Z2, 64(R9)
+	VADDPS       128(R9), Z3, Z3
+	VMOVUPS      Z3, 128(R9)
+	VADDPS       192(R9), Z4, Z4
+	VMOVUPS      Z4, 192(R9)
+	VADDPS       256(R9), Z5, Z5
+	VMOVUPS      Z5, 256(R9)
+	VADDPS       320(R9), Z6, Z6
+	VMOVUPS      Z6, 320(R9)
+	VADDPS       384(R9), Z7, Z7
+	VMOVUPS      Z7, 384(R9)
+	VADDPS       448(R9), Z8, Z8
+	VMOVUPS      Z8, 448(R9)
+	VADDPS       512(R9), Z9, Z9
+	VMOVUPS      Z9, 512(R9)
+	VADDPS       576(R9), Z10, Z10
+	VMOVUPS      Z10, 576(R9)
+	VADDPS       640(R9), Z11, Z11
+	VMOVUPS      Z11, 640(R9)
+	VADDPS       704(R9), Z12, Z12
+	VMOVUPS      Z12, 704(R9)
 
 next36:
-	ADDQ      R12, R8
-	ADDQ      $+64, R9
-	DECQ      R10
+	ADDQ      R14, R10
+	ADDQ      $+64, R11
+	DECQ      R12
 	JNZ       lane33
 	MOVQ      ldo+16(FP), AX
 	SHLQ      $0x02, AX
 	MOVQ      out0+0(FP), CX
-	VMOVDQU32 (DI), Z0
+	VMOVDQU32 (R9), Z0
 	VMOVUPS   Z0, (CX)
 	ADDQ      AX, CX
-	VMOVDQU32 128(DI), Z0
+	VMOVDQU32 128(R9), Z0
 	VMOVUPS   Z0, (CX)
 	ADDQ      AX, CX
-	VMOVDQU32 256(DI), Z0
+	VMOVDQU32 256(R9), Z0
 	VMOVUPS   Z0, (CX)
 	ADDQ      AX, CX
-	VMOVDQU32 384(DI), Z0
+	VMOVDQU32 384(R9), Z0
 	VMOVUPS   Z0, (CX)
 	ADDQ      AX, CX
-	VMOVDQU32 512(DI), Z0
+	VMOVDQU32 512(R9), Z0
 	VMOVUPS   Z0, (CX)
 	ADDQ      AX, CX
-	VMOVDQU32 640(DI), Z0
+	VMOVDQU32 640(R9), Z0
 	VMOVUPS   Z0, (CX)
 	MOVQ      out1+8(FP), CX
-	VMOVDQU32 64(DI), Z0
+	VMOVDQU32 64(R9), Z0
 	VMOVUPS   Z0, (CX)
 	ADDQ      AX, CX
-	VMOVDQU32 192(DI), Z0
+	VMOVDQU32 192(R9), Z0
 	VMOVUPS   Z0, (CX)
 	ADDQ      AX, CX
-	VMOVDQU32 320(DI), Z0
+	VMOVDQU32 320(R9), Z0
 	VMOVUPS   Z0, (CX)
 	ADDQ      AX, CX
-	VMOVDQU32 448(DI), Z0
+	VMOVDQU32 448(R9), Z0
 	VMOVUPS   Z0, (CX)
 	ADDQ      AX, CX
-	VMOVDQU32 576(DI), Z0
+	VMOVDQU32 576(R9), Z0
 	VMOVUPS   Z0, (CX)
 	ADDQ      AX, CX
-	VMOVDQU32 704(DI), Z0
+	VMOVDQU32 704(R9), Z0
 	VMOVUPS   Z0, (CX)
 	VZEROUPPER
 	RET
 
 // func gemmMinx6AVX512(out0 *float32, out1 *float32, ldo int, panel *byte, size int, a *byte, stride int, full int, rest int, shift int)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512F, AVX512VNNI, MMX+
 TEXT ·gemmMinx6AVX512(SB), $1600-80
-	MOVQ    size+32(FP), CX
-	MOVQ    stride+48(FP), BX
-	LEAQ    63(SP), DI
-	ANDQ    $-64, DI
-	VPXORD  Z0, Z0, Z0
-	VMOVUPS Z0, (DI)
-	VMOVUPS Z0, 64(DI)
-	VMOVUPS Z0, 128(DI)
-	VMOVUPS Z0, 192(DI)
-	VMOVUPS Z0, 256(DI)
-	VMOVUPS Z0, 320(DI)
-	VMOVUPS Z0, 384(DI)
-	VMOVUPS Z0, 448(DI)
-	VMOVUPS Z0, 512(DI)
-	VMOVUPS Z0, 576(DI)
-	VMOVUPS Z0, 640(DI)
-	VMOVUPS Z0, 704(DI)
-	MOVQ    panel+24(FP), R8
-	MOVQ    a+40(FP), R9
-	MOVQ    rest+64(FP), R11
-	NEGQ    R11
-	SBBQ    R12, R12
-	NEGQ    R12
-	MOVQ    full+56(FP), R11
-	ADDQ    R11, R12
-	IMUL3Q  $+640, R12, R12
-	MOVQ    $+8, R10
+	MOVQ       size+32(FP), CX
+	MOVQ       stride+48(FP), BX
+	LEAQ       63(SP), R9
+	ANDQ       $-64, R9
+	VPXORD     Z0, Z0, Z0
+	VMOVUPS    Z0, (R9)
+	VMOVUPS    Z0, 64(R9)
+	VMOVUPS    Z0, 128(R9)
+	VMOVUPS    Z0, 192(R9)
+	VMOVUPS    Z0, 256(R9)
+	VMOVUPS    Z0, 320(R9)
+	VMOVUPS    Z0, 384(R9)
+	VMOVUPS    Z0, 448(R9)
+	VMOVUPS    Z0, 512(R9)
+	VMOVUPS    Z0, 576(R9)
+	VMOVUPS    Z0, 640(R9)
+	VMOVUPS    Z0, 704(R9)
+	MOVQ       ldo+16(FP), AX
+	SHLQ       $0x02, AX
+	MOVQ       out0+0(FP), DX
+	PREFETCHT0 (DX)
+	ADDQ       AX, DX
+	PREFETCHT0 (DX)
+	ADDQ       AX, DX
+	PREFETCHT0 (DX)
+	ADDQ       AX, DX
+	PREFETCHT0 (DX)
+	ADDQ       AX, DX
+	PREFETCHT0 (DX)
+	ADDQ       AX, DX
+	PREFETCHT0 (DX)
+	MOVQ       out1+8(FP), DX
+	PREFETCHT0 (DX)
+	ADDQ       AX, DX
+	PREFETCHT0 (DX)
+	ADDQ       AX, DX
+	PREFETCHT0 (DX)
+	ADDQ       AX, DX
+	PREFETCHT0 (DX)
+	ADDQ       AX, DX
+	PREFETCHT0 (DX)
+	ADDQ       AX, DX
+	PREFETCHT0 (DX)
+	MOVQ       panel+24(FP), R10
+	MOVQ       a+40(FP), R11
+	MOVQ       rest+64(FP), R13
+	NEGQ       R13
+	SBBQ       R14, R14
+	NEGQ       R14
+	MOVQ       full+56(FP), R13
+	ADDQ       R13, R14
+	IMUL3Q     $+640, R14, R14
+	MOVQ       $+8, R12
 
 lane37:
-	MOVQ full+56(FP), R11
+	MOVQ full+56(FP), R13
 	MOVQ rest+64(FP), AX
-	CMPQ R10, AX
+	CMPQ R12, AX
 	JGT  complete39
-	INCQ R11
+	INCQ R13
 
 complete39:
-	TESTQ  R11, R11
+	TESTQ  R13, R13
 	JZ     next40
-	MOVQ   R8, AX
-	MOVQ   R9, DX
-	LEAQ   (BX)(BX*2), SI
-	ADDQ   DX, SI
+	MOVQ   R10, AX
+	MOVQ   R11, DX
+	LEAQ   (BX)(BX*2), R8
+	LEAQ   (DX)(R8*1), SI
+	LEAQ   (SI)(BX*1), DI
+	ADDQ   BX, DI
+	ADDQ   BX, DI
+	LEAQ   (DI)(R8*1), R8
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -2836,6 +3136,12 @@ complete39:
 	VPXORD Z11, Z11, Z11
 
 block38:
+	PREFETCHT0       (DI)
+	PREFETCHT0       (DI)(BX*1)
+	PREFETCHT0       (DI)(BX*2)
+	PREFETCHT0       (R8)
+	PREFETCHT0       (R8)(BX*1)
+	PREFETCHT0       (R8)(BX*2)
 	VPXORD           Z12, Z12, Z12
 	VPXORD           Z13, Z13, Z13
 	VPXORD           Z14, Z14, Z14
@@ -3061,126 +3367,158 @@ block38:
 	VFMADD231PS      Z23, Z12, Z11
 	VFMADD231PS.BCST 36(SI)(BX*2), Z14, Z11
 	ADDQ             $+512, SI
+	ADDQ             $+512, DI
+	ADDQ             $+512, R8
 	ADDQ             $+640, AX
 	ADDQ             $+512, DX
-	DECQ             R11
+	DECQ             R13
 	JNZ              block38
-	VADDPS           (DI), Z0, Z0
-	VMOVUPS          Z0, (DI)
-	VADDPS           64(DI), Z1, Z1
-	VMOVUPS          Z1, 64(DI)
-	VADDPS           128(DI), Z2, Z2
-	VMOVUPS          Z2, 128(DI)
-	VADDPS           192(DI), Z3, Z3
-	VMOVUPS          Z3, 192(DI)
-	VADDPS           256(DI), Z4, Z4
-	VMOVUPS          Z4, 256(DI)
-	VADDPS           320(DI), Z5, Z5
-	VMOVUPS          Z5, 320(DI)
-	VADDPS           384(DI), Z6, Z6
-	VMOVUPS          Z6, 384(DI)
-	VADDPS           448(DI), Z7, Z7
-	VMOVUPS          Z7, 448(DI)
-	VADDPS           512(DI), Z8, Z8
-	VMOVUPS          Z8, 512(DI)
-	VADDPS           576(DI), Z9, Z9
-	VMOVUPS          Z9, 576(DI)
-	VADDPS           640(DI), Z10, Z10
-	VMOVUPS          Z10, 640(DI)
-	VADDPS           704(DI), Z11, Z11
-	VMOVUPS          Z11, 704(DI)
+	VADDPS           (R9), Z0, Z0
+	VMOVUPS          Z0, (R9)
+	VADDPS           64(R9), Z1, Z1
+	VMOVUPS          Z1, 64(R9)
+	VADDPS           128(R9), Z2, Z2
+	VMOVUPS          Z2, 128(R9)
+	VADDPS           192(R9), Z3, Z3
+	VMOVUPS          Z3, 192(R9)
+	VADDPS           256(R9), Z4, Z4
+	VMOVUPS          Z4, 256(R9)
+	VADDPS           320(R9), Z5, Z5
+	VMOVUPS          Z5, 320(R9)
+	VADDPS           384(R9), Z6, Z6
+	VMOVUPS          Z6, 384(R9)
+	VADDPS           448(R9), Z7, Z7
+	VMOVUPS          Z7, 448(R9)
+	VADDPS           512(R9), Z8, Z8
+	VMOVUPS          Z8, 512(R9)
+	VADDPS           576(R9), Z9, Z9
+	VMOVUPS          Z9, 576(R9)
+	VADDPS           640(R9), Z10, Z10
+	VMOVUPS          Z10, 640(R9)
+	VADDPS           704(R9), Z11, Z11
+	VMOVUPS          Z11, 704(R9)
 
 next40:
-	ADDQ      R12, R8
-	ADDQ      $+64, R9
-	DECQ      R10
+	ADDQ      R14, R10
+	ADDQ      $+64, R11
+	DECQ      R12
 	JNZ       lane37
 	MOVQ      ldo+16(FP), AX
 	SHLQ      $0x02, AX
 	MOVQ      out0+0(FP), CX
-	VMOVDQU32 (DI), Z0
+	VMOVDQU32 (R9), Z0
 	VMOVUPS   Z0, (CX)
 	ADDQ      AX, CX
-	VMOVDQU32 128(DI), Z0
+	VMOVDQU32 128(R9), Z0
 	VMOVUPS   Z0, (CX)
 	ADDQ      AX, CX
-	VMOVDQU32 256(DI), Z0
+	VMOVDQU32 256(R9), Z0
 	VMOVUPS   Z0, (CX)
 	ADDQ      AX, CX
-	VMOVDQU32 384(DI), Z0
+	VMOVDQU32 384(R9), Z0
 	VMOVUPS   Z0, (CX)
 	ADDQ      AX, CX
-	VMOVDQU32 512(DI), Z0
+	VMOVDQU32 512(R9), Z0
 	VMOVUPS   Z0, (CX)
 	ADDQ      AX, CX
-	VMOVDQU32 640(DI), Z0
+	VMOVDQU32 640(R9), Z0
 	VMOVUPS   Z0, (CX)
 	MOVQ      out1+8(FP), CX
-	VMOVDQU32 64(DI), Z0
+	VMOVDQU32 64(R9), Z0
 	VMOVUPS   Z0, (CX)
 	ADDQ      AX, CX
-	VMOVDQU32 192(DI), Z0
+	VMOVDQU32 192(R9), Z0
 	VMOVUPS   Z0, (CX)
 	ADDQ      AX, CX
-	VMOVDQU32 320(DI), Z0
+	VMOVDQU32 320(R9), Z0
 	VMOVUPS   Z0, (CX)
 	ADDQ      AX, CX
-	VMOVDQU32 448(DI), Z0
+	VMOVDQU32 448(R9), Z0
 	VMOVUPS   Z0, (CX)
 	ADDQ      AX, CX
-	VMOVDQU32 576(DI), Z0
+	VMOVDQU32 576(R9), Z0
 	VMOVUPS   Z0, (CX)
 	ADDQ      AX, CX
-	VMOVDQU32 704(DI), Z0
+	VMOVDQU32 704(R9), Z0
 	VMOVUPS   Z0, (CX)
 	VZEROUPPER
 	RET
 
 // func gemmMinTwox6AVX512(out0 *float32, out1 *float32, ldo int, panel *byte, size int, a *byte, stride int, full int, rest int, shift int)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512F, AVX512VNNI, MMX+
 TEXT ·gemmMinTwox6AVX512(SB), $1600-80
-	MOVQ    size+32(FP), CX
-	MOVQ    stride+48(FP), BX
-	LEAQ    63(SP), DI
-	ANDQ    $-64, DI
-	VPXORD  Z0, Z0, Z0
-	VMOVUPS Z0, (DI)
-	VMOVUPS Z0, 64(DI)
-	VMOVUPS Z0, 128(DI)
-	VMOVUPS Z0, 192(DI)
-	VMOVUPS Z0, 256(DI)
-	VMOVUPS Z0, 320(DI)
-	VMOVUPS Z0, 384(DI)
-	VMOVUPS Z0, 448(DI)
-	VMOVUPS Z0, 512(DI)
-	VMOVUPS Z0, 576(DI)
-	VMOVUPS Z0, 640(DI)
-	VMOVUPS Z0, 704(DI)
-	MOVQ    panel+24(FP), R8
-	MOVQ    a+40(FP), R9
-	MOVQ    rest+64(FP), R11
-	NEGQ    R11
-	SBBQ    R12, R12
-	NEGQ    R12
-	MOVQ    full+56(FP), R11
-	ADDQ    R11, R12
-	IMUL3Q  $+704, R12, R12
-	MOVQ    $+8, R10
+	MOVQ       size+32(FP), CX
+	MOVQ       stride+48(FP), BX
+	LEAQ       63(SP), R9
+	ANDQ       $-64, R9
+	VPXORD     Z0, Z0, Z0
+	VMOVUPS    Z0, (R9)
+	VMOVUPS    Z0, 64(R9)
+	VMOVUPS    Z0, 128(R9)
+	VMOVUPS    Z0, 192(R9)
+	VMOVUPS    Z0, 256(R9)
+	VMOVUPS    Z0, 320(R9)
+	VMOVUPS    Z0, 384(R9)
+	VMOVUPS    Z0, 448(R9)
+	VMOVUPS    Z0, 512(R9)
+	VMOVUPS    Z0, 576(R9)
+	VMOVUPS    Z0, 640(R9)
+	VMOVUPS    Z0, 704(R9)
+	MOVQ       ldo+16(FP), AX
+	SHLQ       $0x02, AX
+	MOVQ       out0+0(FP), DX
+	PREFETCHT0 (DX)
+	ADDQ       AX, DX
+	PREFETCHT0 (DX)
+	ADDQ       AX, DX
+	PREFETCHT0 (DX)
+	ADDQ       AX, DX
+	PREFETCHT0 (DX)
+	ADDQ       AX, DX
+	PREFETCHT0 (DX)
+	ADDQ       AX, DX
+	PREFETCHT0 (DX)
+	MOVQ       out1+8(FP), DX
+	PREFETCHT0 (DX)
+	ADDQ       AX, DX
+	PREFETCHT0 (DX)
+	ADDQ       AX, DX
+	PREFETCHT0 (DX)
+	ADDQ       AX, DX
+	PREFETCHT0 (DX)
+	ADDQ       AX, DX
+	PREFETCHT0 (DX)
+	ADDQ       AX, DX
+	PREFETCHT0 (DX)
+	MOVQ       panel+24(FP), R10
+	MOVQ       a+40(FP), R11
+	MOVQ       rest+64(FP), R13
+	NEGQ       R13
+	SBBQ       R14, R14
+	NEGQ       R14
+	MOVQ       full+56(FP), R13
+	ADDQ       R13, R14
+	IMUL3Q     $+704, R14, R14
+	MOVQ       $+8, R12
 
 lane41:
-	MOVQ full+56(FP), R11
+	MOVQ full+56(FP), R13
 	MOVQ rest+64(FP), AX
-	CMPQ R10, AX
+	CMPQ R12, AX
 	JGT  complete43
-	INCQ R11
+	INCQ R13
 
 complete43:
-	TESTQ  R11, R11
+	TESTQ  R13, R13
 	JZ     next44
-	MOVQ   R8, AX
-	MOVQ   R9, DX
-	LEAQ   (BX)(BX*2), SI
-	ADDQ   DX, SI
+	MOVQ   R10, AX
+	MOVQ   R11, DX
+	LEAQ   (BX)(BX*2), R8
+	LEAQ   (DX)(R8*1), SI
+	LEAQ   (SI)(BX*1), DI
+	ADDQ   BX, DI
+	ADDQ   BX, DI
+	LEAQ   (DI)(R8*1), R8
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -3195,6 +3533,12 @@ complete43:
 	VPXORD Z11, Z11, Z11
 
 block42:
+	PREFETCHT0       (DI)
+	PREFETCHT0       (DI)(BX*1)
+	PREFETCHT0       (DI)(BX*2)
+	PREFETCHT0       (R8)
+	PREFETCHT0       (R8)(BX*1)
+	PREFETCHT0       (R8)(BX*2)
 	VPXORD           Z12, Z12, Z12
 	VPXORD           Z13, Z13, Z13
 	VPXORD           Z14, Z14, Z14
@@ -3434,142 +3778,180 @@ block42:
 	VFMADD231PS.BCST 56(SI)(BX*2), Z14, Z11
 	VFMADD231PS.BCST 60(SI)(BX*2), Z16, Z11
 	ADDQ             $+512, SI
+	ADDQ             $+512, DI
+	ADDQ             $+512, R8
 	ADDQ             $+704, AX
 	ADDQ             $+512, DX
-	DECQ             R11
+	DECQ             R13
 	JNZ              block42
-	VADDPS           (DI), Z0, Z0
-	VMOVUPS          Z0, (DI)
-	VADDPS           64(DI), Z1, Z1
-	VMOVUPS          Z1, 64(DI)
-	VADDPS           128(DI), Z2, Z2
-	VMOVUPS          Z2, 128(DI)
-	VADDPS           192(DI), Z3, Z3
-	VMOVUPS          Z3, 192(DI)
-	VADDPS           256(DI), Z4, Z4
-	VMOVUPS          Z4, 256(DI)
-	VADDPS           320(DI), Z5, Z5
-	VMOVUPS          Z5, 320(DI)
-	VADDPS           384(DI), Z6, Z6
-	VMOVUPS          Z6, 384(DI)
-	VADDPS           448(DI), Z7, Z7
-	VMOVUPS          Z7, 448(DI)
-	VADDPS           512(DI), Z8, Z8
-	VMOVUPS          Z8, 512(DI)
-	VADDPS           576(DI), Z9, Z9
-	VMOVUPS          Z9, 576(DI)
-	VADDPS           640(DI), Z10, Z10
-	VMOVUPS          Z10, 640(DI)
-	VADDPS           704(DI), Z11, Z11
-	VMOVUPS          Z11, 704(DI)
+	VADDPS           (R9), Z0, Z0
+	VMOVUPS          Z0, (R9)
+	VADDPS           64(R9), Z1, Z1
+	VMOVUPS          Z1, 64(R9)
+	VADDPS           128(R9), Z2, Z2
+	VMOVUPS          Z2, 128(R9)
+	VADDPS           192(R9), Z3, Z3
+	VMOVUPS          Z3, 192(R9)
+	VADDPS           256(R9), Z4, Z4
+	VMOVUPS          Z4, 256(R9)
+	VADDPS           320(R9), Z5, Z5
+	VMOVUPS          Z5, 320(R9)
+	VADDPS           384(R9), Z6, Z6
+	VMOVUPS          Z6, 384(R9)
+	VADDPS           448(R9), Z7, Z7
+	VMOVUPS          Z7, 448(R9)
+	VADDPS           512(R9), Z8, Z8
+	VMOVUPS          Z8, 512(R9)
+	VADDPS           576(R9), Z9, Z9
+	VMOVUPS          Z9, 576(R9)
+	VADDPS           640(R9), Z10, Z10
+	VMOVUPS          Z10, 640(R9)
+	VADDPS           704(R9), Z11, Z11
+	VMOVUPS          Z11, 704(R9)
 
 next44:
-	ADDQ      R12, R8
-	ADDQ      $+64, R9
-	DECQ      R10
+	ADDQ      R14, R10
+	ADDQ      $+64, R11
+	DECQ      R12
 	JNZ       lane41
 	MOVQ      ldo+16(FP), AX
 	SHLQ      $0x02, AX
 	MOVQ      out0+0(FP), CX
-	VMOVDQU32 (DI), Z0
+	VMOVDQU32 (R9), Z0
 	VMOVUPS   Z0, (CX)
 	ADDQ      AX, CX
-	VMOVDQU32 128(DI), Z0
+	VMOVDQU32 128(R9), Z0
 	VMOVUPS   Z0, (CX)
 	ADDQ      AX, CX
-	VMOVDQU32 256(DI), Z0
+	VMOVDQU32 256(R9), Z0
 	VMOVUPS   Z0, (CX)
 	ADDQ      AX, CX
-	VMOVDQU32 384(DI), Z0
+	VMOVDQU32 384(R9), Z0
 	VMOVUPS   Z0, (CX)
 	ADDQ      AX, CX
-	VMOVDQU32 512(DI), Z0
+	VMOVDQU32 512(R9), Z0
 	VMOVUPS   Z0, (CX)
 	ADDQ      AX, CX
-	VMOVDQU32 640(DI), Z0
+	VMOVDQU32 640(R9), Z0
 	VMOVUPS   Z0, (CX)
 	MOVQ      out1+8(FP), CX
-	VMOVDQU32 64(DI), Z0
+	VMOVDQU32 64(R9), Z0
 	VMOVUPS   Z0, (CX)
 	ADDQ      AX, CX
-	VMOVDQU32 192(DI), Z0
+	VMOVDQU32 192(R9), Z0
 	VMOVUPS   Z0, (CX)
 	ADDQ      AX, CX
-	VMOVDQU32 320(DI), Z0
+	VMOVDQU32 320(R9), Z0
 	VMOVUPS   Z0, (CX)
 	ADDQ      AX, CX
-	VMOVDQU32 448(DI), Z0
+	VMOVDQU32 448(R9), Z0
 	VMOVUPS   Z0, (CX)
 	ADDQ      AX, CX
-	VMOVDQU32 576(DI), Z0
+	VMOVDQU32 576(R9), Z0
 	VMOVUPS   Z0, (CX)
 	ADDQ      AX, CX
-	VMOVDQU32 704(DI), Z0
+	VMOVDQU32 704(R9), Z0
 	VMOVUPS   Z0, (CX)
 	VZEROUPPER
 	RET
 
 // func gemmHalfx6AVX512(out0 *float32, out1 *float32, ldo int, panel *byte, size int, a *byte, stride int, full int, rest int, shift int)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512F, AVX512VNNI, MMX+
 TEXT ·gemmHalfx6AVX512(SB), $1600-80
 	MOVQ         size+32(FP), CX
 	MOVQ         stride+48(FP), BX
 	VPBROADCASTD shift+72(FP), Z0
-	LEAQ         63(SP), DI
-	ANDQ         $-64, DI
+	LEAQ         63(SP), R9
+	ANDQ         $-64, R9
 	VPXORD       Z1, Z1, Z1
-	VMOVUPS      Z1, (DI)
-	VMOVUPS      Z1, 64(DI)
-	VMOVUPS      Z1, 128(DI)
-	VMOVUPS      Z1, 192(DI)
-	VMOVUPS      Z1, 256(DI)
-	VMOVUPS      Z1, 320(DI)
-	VMOVUPS      Z1, 384(DI)
-	VMOVUPS      Z1, 448(DI)
-	VMOVUPS      Z1, 512(DI)
-	VMOVUPS      Z1, 576(DI)
-	VMOVUPS      Z1, 640(DI)
-	VMOVUPS      Z1, 704(DI)
-	MOVQ         panel+24(FP), R8
-	MOVQ         a+40(FP), R9
-	MOVQ         rest+64(FP), R11
-	NEGQ         R11
-	SBBQ         R12, R12
-	NEGQ         R12
-	MOVQ         full+56(FP), R11
-	ADDQ         R11, R12
-	IMUL3Q       $+704, R12, R12
-	MOVQ         $+8, R10
+	VMOVUPS      Z1, (R9)
+	VMOVUPS      Z1, 64(R9)
+	VMOVUPS      Z1, 128(R9)
+	VMOVUPS      Z1, 192(R9)
+	VMOVUPS      Z1, 256(R9)
+	VMOVUPS      Z1, 320(R9)
+	VMOVUPS      Z1, 384(R9)
+	VMOVUPS      Z1, 448(R9)
+	VMOVUPS      Z1, 512(R9)
+	VMOVUPS      Z1, 576(R9)
+	VMOVUPS      Z1, 640(R9)
+	VMOVUPS      Z1, 704(R9)
+	MOVQ         ldo+16(FP), AX
+	SHLQ         $0x02, AX
+	MOVQ         out0+0(FP), DX
+	PREFETCHT0   (DX)
+	ADDQ         AX, DX
+	PREFETCHT0   (DX)
+	ADDQ         AX, DX
+	PREFETCHT0   (DX)
+	ADDQ         AX, DX
+	PREFETCHT0   (DX)
+	ADDQ         AX, DX
+	PREFETCHT0   (DX)
+	ADDQ         AX, DX
+	PREFETCHT0   (DX)
+	MOVQ         out1+8(FP), DX
+	PREFETCHT0   (DX)
+	ADDQ         AX, DX
+	PREFETCHT0   (DX)
+	ADDQ         AX, DX
+	PREFETCHT0   (DX)
+	ADDQ         AX, DX
+	PREFETCHT0   (DX)
+	ADDQ         AX, DX
+	PREFETCHT0   (DX)
+	ADDQ         AX, DX
+	PREFETCHT0   (DX)
+	MOVQ         panel+24(FP), R10
+	MOVQ         a+40(FP), R11
+	MOVQ         rest+64(FP), R13
+	NEGQ         R13
+	SBBQ         R14, R14
+	NEGQ         R14
+	MOVQ         full+56(FP), R13
+	ADDQ         R13, R14
+	IMUL3Q       $+704, R14, R14
+	MOVQ         $+8, R12
 
 lane45:
-	MOVQ full+56(FP), R11
+	MOVQ full+56(FP), R13
 	MOVQ rest+64(FP), AX
-	CMPQ R10, AX
+	CMPQ R12, AX
 	JGT  complete47
-	INCQ R11
+	INCQ R13
 
 complete47:
-	TESTQ   R11, R11
+	TESTQ   R13, R13
 	JZ      next48
-	MOVQ    R8, AX
-	MOVQ    R9, DX
-	LEAQ    (BX)(BX*2), SI
-	ADDQ    DX, SI
+	MOVQ    R10, AX
+	MOVQ    R11, DX
+	LEAQ    (BX)(BX*2), R8
+	LEAQ    (DX)(R8*1), SI
+	LEAQ    (SI)(BX*1), DI
+	ADDQ    BX, DI
+	ADDQ    BX, DI
+	LEAQ    (DI)(R8*1), R8
 	VPXORD  Z1, Z1, Z1
-	VMOVUPS Z1, 768(DI)
-	VMOVUPS Z1, 832(DI)
-	VMOVUPS Z1, 896(DI)
-	VMOVUPS Z1, 960(DI)
-	VMOVUPS Z1, 1024(DI)
-	VMOVUPS Z1, 1088(DI)
-	VMOVUPS Z1, 1152(DI)
-	VMOVUPS Z1, 1216(DI)
-	VMOVUPS Z1, 1280(DI)
-	VMOVUPS Z1, 1344(DI)
-	VMOVUPS Z1, 1408(DI)
-	VMOVUPS Z1, 1472(DI)
+	VMOVUPS Z1, 768(R9)
+	VMOVUPS Z1, 832(R9)
+	VMOVUPS Z1, 896(R9)
+	VMOVUPS Z1, 960(R9)
+	VMOVUPS Z1, 1024(R9)
+	VMOVUPS Z1, 1088(R9)
+	VMOVUPS Z1, 1152(R9)
+	VMOVUPS Z1, 1216(R9)
+	VMOVUPS Z1, 1280(R9)
+	VMOVUPS Z1, 1344(R9)
+	VMOVUPS Z1, 1408(R9)
+	VMOVUPS Z1, 1472(R9)
 
 block46:
+	PREFETCHT0   (DI)
+	PREFETCHT0   (DI)(BX*1)
+	PREFETCHT0   (DI)(BX*2)
+	PREFETCHT0   (R8)
+	PREFETCHT0   (R8)(BX*1)
+	PREFETCHT0   (R8)(BX*2)
 	VPBROADCASTD 48(DX), Z1
 	VPSLLVD      Z0, Z1, Z1
 	VMOVDQA32    Z1, Z2
@@ -3809,137 +4191,139 @@ block46:
 	VMOVDQU32    512(AX), Z1
 	VCVTDQ2PS    Z13, Z13
 	VMULPS.BCST  32(DX), Z1, Z2
-	VFMADD213PS  768(DI), Z13, Z2
-	VMOVUPS      Z2, 768(DI)
+	VFMADD213PS  768(R9), Z13, Z2
+	VMOVUPS      Z2, 768(R9)
 	VCVTDQ2PS    Z15, Z15
 	VMULPS.BCST  32(DX)(BX*1), Z1, Z2
-	VFMADD213PS  896(DI), Z15, Z2
-	VMOVUPS      Z2, 896(DI)
+	VFMADD213PS  896(R9), Z15, Z2
+	VMOVUPS      Z2, 896(R9)
 	VCVTDQ2PS    Z17, Z17
 	VMULPS.BCST  32(DX)(BX*2), Z1, Z2
-	VFMADD213PS  1024(DI), Z17, Z2
-	VMOVUPS      Z2, 1024(DI)
+	VFMADD213PS  1024(R9), Z17, Z2
+	VMOVUPS      Z2, 1024(R9)
 	VCVTDQ2PS    Z19, Z19
 	VMULPS.BCST  32(SI), Z1, Z2
-	VFMADD213PS  1152(DI), Z19, Z2
-	VMOVUPS      Z2, 1152(DI)
+	VFMADD213PS  1152(R9), Z19, Z2
+	VMOVUPS      Z2, 1152(R9)
 	VCVTDQ2PS    Z21, Z21
 	VMULPS.BCST  32(SI)(BX*1), Z1, Z2
-	VFMADD213PS  1280(DI), Z21, Z2
-	VMOVUPS      Z2, 1280(DI)
+	VFMADD213PS  1280(R9), Z21, Z2
+	VMOVUPS      Z2, 1280(R9)
 	VCVTDQ2PS    Z23, Z23
 	VMULPS.BCST  32(SI)(BX*2), Z1, Z1
-	VFMADD213PS  1408(DI), Z23, Z1
-	VMOVUPS      Z1, 1408(DI)
+	VFMADD213PS  1408(R9), Z23, Z1
+	VMOVUPS      Z1, 1408(R9)
 	VMOVDQU32    512(AX)(CX*1), Z1
 	VCVTDQ2PS    Z14, Z14
 	VMULPS.BCST  32(DX), Z1, Z2
-	VFMADD213PS  832(DI), Z14, Z2
-	VMOVUPS      Z2, 832(DI)
+	VFMADD213PS  832(R9), Z14, Z2
+	VMOVUPS      Z2, 832(R9)
 	VCVTDQ2PS    Z16, Z16
 	VMULPS.BCST  32(DX)(BX*1), Z1, Z2
-	VFMADD213PS  960(DI), Z16, Z2
-	VMOVUPS      Z2, 960(DI)
+	VFMADD213PS  960(R9), Z16, Z2
+	VMOVUPS      Z2, 960(R9)
 	VCVTDQ2PS    Z18, Z18
 	VMULPS.BCST  32(DX)(BX*2), Z1, Z2
-	VFMADD213PS  1088(DI), Z18, Z2
-	VMOVUPS      Z2, 1088(DI)
+	VFMADD213PS  1088(R9), Z18, Z2
+	VMOVUPS      Z2, 1088(R9)
 	VCVTDQ2PS    Z20, Z20
 	VMULPS.BCST  32(SI), Z1, Z2
-	VFMADD213PS  1216(DI), Z20, Z2
-	VMOVUPS      Z2, 1216(DI)
+	VFMADD213PS  1216(R9), Z20, Z2
+	VMOVUPS      Z2, 1216(R9)
 	VCVTDQ2PS    Z22, Z22
 	VMULPS.BCST  32(SI)(BX*1), Z1, Z2
-	VFMADD213PS  1344(DI), Z22, Z2
-	VMOVUPS      Z2, 1344(DI)
+	VFMADD213PS  1344(R9), Z22, Z2
+	VMOVUPS      Z2, 1344(R9)
 	VCVTDQ2PS    Z24, Z24
 	VMULPS.BCST  32(SI)(BX*2), Z1, Z1
-	VFMADD213PS  1472(DI), Z24, Z1
-	VMOVUPS      Z1, 1472(DI)
+	VFMADD213PS  1472(R9), Z24, Z1
+	VMOVUPS      Z1, 1472(R9)
 	ADDQ         $+512, SI
+	ADDQ         $+512, DI
+	ADDQ         $+512, R8
 	ADDQ         $+704, AX
 	ADDQ         $+512, DX
-	DECQ         R11
+	DECQ         R13
 	JNZ          block46
-	VMOVDQU32    768(DI), Z1
-	VADDPS       (DI), Z1, Z1
-	VMOVUPS      Z1, (DI)
-	VMOVDQU32    832(DI), Z1
-	VADDPS       64(DI), Z1, Z1
-	VMOVUPS      Z1, 64(DI)
-	VMOVDQU32    896(DI), Z1
-	VADDPS       128(DI), Z1, Z1
-	VMOVUPS      Z1, 128(DI)
-	VMOVDQU32    960(DI), Z1
-	VADDPS       192(DI), Z1, Z1
-	VMOVUPS      Z1, 192(DI)
-	VMOVDQU32    1024(DI), Z1
-	VADDPS       256(DI), Z1, Z1
-	VMOVUPS      Z1, 256(DI)
-	VMOVDQU32    1088(DI), Z1
-	VADDPS       320(DI), Z1, Z1
-	VMOVUPS      Z1, 320(DI)
-	VMOVDQU32    1152(DI), Z1
-	VADDPS       384(DI), Z1, Z1
-	VMOVUPS      Z1, 384(DI)
-	VMOVDQU32    1216(DI), Z1
-	VADDPS       448(DI), Z1, Z1
-	VMOVUPS      Z1, 448(DI)
-	VMOVDQU32    1280(DI), Z1
-	VADDPS       512(DI), Z1, Z1
-	VMOVUPS      Z1, 512(DI)
-	VMOVDQU32    1344(DI), Z1
-	VADDPS       576(DI), Z1, Z1
-	VMOVUPS      Z1, 576(DI)
-	VMOVDQU32    1408(DI), Z1
-	VADDPS       640(DI), Z1, Z1
-	VMOVUPS      Z1, 640(DI)
-	VMOVDQU32    1472(DI), Z1
-	VADDPS       704(DI), Z1, Z1
-	VMOVUPS      Z1, 704(DI)
+	VMOVDQU32    768(R9), Z1
+	VADDPS       (R9), Z1, Z1
+	VMOVUPS      Z1, (R9)
+	VMOVDQU32    832(R9), Z1
+	VADDPS       64(R9), Z1, Z1
+	VMOVUPS      Z1, 64(R9)
+	VMOVDQU32    896(R9), Z1
+	VADDPS       128(R9), Z1, Z1
+	VMOVUPS      Z1, 128(R9)
+	VMOVDQU32    960(R9), Z1
+	VADDPS       192(R9), Z1, Z1
+	VMOVUPS      Z1, 192(R9)
+	VMOVDQU32    1024(R9), Z1
+	VADDPS       256(R9), Z1, Z1
+	VMOVUPS      Z1, 256(R9)
+	VMOVDQU32    1088(R9), Z1
+	VADDPS       320(R9), Z1, Z1
+	VMOVUPS      Z1, 320(R9)
+	VMOVDQU32    1152(R9), Z1
+	VADDPS       384(R9), Z1, Z1
+	VMOVUPS      Z1, 384(R9)
+	VMOVDQU32    1216(R9), Z1
+	VADDPS       448(R9), Z1, Z1
+	VMOVUPS      Z1, 448(R9)
+	VMOVDQU32    1280(R9), Z1
+	VADDPS       512(R9), Z1, Z1
+	VMOVUPS      Z1, 512(R9)
+	VMOVDQU32    1344(R9), Z1
+	VADDPS       576(R9), Z1, Z1
+	VMOVUPS      Z1, 576(R9)
+	VMOVDQU32    1408(R9), Z1
+	VADDPS       640(R9), Z1, Z1
+	VMOVUPS      Z1, 640(R9)
+	VMOVDQU32    1472(R9), Z1
+	VADDPS       704(R9), Z1, Z1
+	VMOVUPS      Z1, 704(R9)
 
 next48:
-	ADDQ      R12, R8
-	ADDQ      $+64, R9
-	DECQ      R10
+	ADDQ      R14, R10
+	ADDQ      $+64, R11
+	DECQ      R12
 	JNZ       lane45
 	MOVQ      ldo+16(FP), AX
 	SHLQ      $0x02, AX
 	MOVQ      out0+0(FP), CX
-	VMOVDQU32 (DI), Z0
+	VMOVDQU32 (R9), Z0
 	VMOVUPS   Z0, (CX)
 	ADDQ      AX, CX
-	VMOVDQU32 128(DI), Z0
+	VMOVDQU32 128(R9), Z0
 	VMOVUPS   Z0, (CX)
 	ADDQ      AX, CX
-	VMOVDQU32 256(DI), Z0
+	VMOVDQU32 256(R9), Z0
 	VMOVUPS   Z0, (CX)
 	ADDQ      AX, CX
-	VMOVDQU32 384(DI), Z0
+	VMOVDQU32 384(R9), Z0
 	VMOVUPS   Z0, (CX)
 	ADDQ      AX, CX
-	VMOVDQU32 512(DI), Z0
+	VMOVDQU32 512(R9), Z0
 	VMOVUPS   Z0, (CX)
 	ADDQ      AX, CX
-	VMOVDQU32 640(DI), Z0
+	VMOVDQU32 640(R9), Z0
 	VMOVUPS   Z0, (CX)
 	MOVQ      out1+8(FP), CX
-	VMOVDQU32 64(DI), Z0
+	VMOVDQU32 64(R9), Z0
 	VMOVUPS   Z0, (CX)
 	ADDQ      AX, CX
-	VMOVDQU32 192(DI), Z0
+	VMOVDQU32 192(R9), Z0
 	VMOVUPS   Z0, (CX)
 	ADDQ      AX, CX
-	VMOVDQU32 320(DI), Z0
+	VMOVDQU32 320(R9), Z0
 	VMOVUPS   Z0, (CX)
 	ADDQ      AX, CX
-	VMOVDQU32 448(DI), Z0
+	VMOVDQU32 448(R9), Z0
 	VMOVUPS   Z0, (CX)
 	ADDQ      AX, CX
-	VMOVDQU32 576(DI), Z0
+	VMOVDQU32 576(R9), Z0
 	VMOVUPS   Z0, (CX)
 	ADDQ      AX, CX
-	VMOVDQU32 704(DI), Z0
+	VMOVDQU32 704(R9), Z0
 	VMOVUPS   Z0, (CX)
 	VZEROUPPER
 	RET

@@ -2,7 +2,11 @@
 
 package simd
 
-import "forge/gguf"
+import (
+	"golang.org/x/sys/cpu"
+
+	"forge/gguf"
+)
 
 // kernelsFor returns the kernels of a type; none at the scalar rung.
 func kernelsFor(t gguf.Type, i isa) kernelSet {
@@ -19,11 +23,24 @@ func kernelsFor(t gguf.Type, i isa) kernelSet {
 	default:
 		return kernelSet{}
 	}
+	if dot := unaskedQ8_0[i]; t == gguf.Q8_0 && dot != nil && prefetchesItself() {
+		set.narrow.dot[0] = dot
+	}
 	set.fewMost = fewMost[t][0]
 	if i == isaAVX512 {
 		set.fewMost = fewMost[t][1]
 	}
 	return set
+}
+
+// unaskedQ8_0 are Q8_0's dot kernels that do not ask for lines ahead.
+var unaskedQ8_0 = [isaCount]dot{isaAVX2: dotQ8_0x1UnaskedAVX2, isaVNNI: dotQ8_0x1UnaskedVNNI, isaAVX512: dotQ8_0x1UnaskedVL}
+
+// prefetchesItself tells that the processor reads a straight line of memory fastest when it is not asked to: AMD's from Zen 4 on,
+// which are those with AVX-512. See RATIONALE.md.
+func prefetchesItself() bool {
+	const amd = 'A' | 'u'<<8 | 't'<<16 | 'h'<<24
+	return cpuVendor() == amd && cpu.X86.HasAVX512VNNI
 }
 
 // fewMost has for each format how many activation rows its kernels for a few should take at most, in vectors of 256 bits and of

@@ -5,7 +5,6 @@
 package main
 
 import (
-	"bufio"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -48,9 +47,8 @@ func convert(from, to string) error {
 	if err != nil {
 		return err
 	}
-	buffered := bufio.NewWriterSize(out, 1<<20)
-	_, err = w.WriteTo(buffered)
-	return errors.Join(err, buffered.Flush(), out.Close())
+	_, err = w.WriteTo(out)
+	return errors.Join(err, out.Close())
 }
 
 // rows reads a tensor as F32, a row at a time.

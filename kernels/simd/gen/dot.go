@@ -32,7 +32,10 @@ func emitDots(e *emitter, formats []*format) {
 	for _, f := range formats {
 		for _, e.vnni = range []bool{false, true} {
 			for _, rows := range dotRows {
-				emitDot(e, f, rows)
+				emitDot(e, f, rows, true)
+			}
+			if f.unasked {
+				emitDot(e, f, 1, false)
 			}
 		}
 	}
@@ -42,7 +45,10 @@ func emitDots(e *emitter, formats []*format) {
 func emitDots512(e *emitter, formats []*format) {
 	for _, f := range formats {
 		for _, rows := range dotRows {
-			emitDot(e, f, rows)
+			emitDot(e, f, rows, true)
+		}
+		if f.unasked {
+			emitDot(e, f, 1, false)
 		}
 	}
 }
@@ -74,7 +80,8 @@ func (s *dotSink) scales(int, [2]vec) {
 type dot struct {
 	*emitter
 	f             *format
-	rows          int // of activations
+	rows          int  // of activations
+	asks          bool // for lines ahead, as all do but those for processors that see far enough by themselves
 	w             blockRow
 	blocks, lanes reg.GPVirtual
 	stride        reg.GPVirtual // between activation rows
@@ -93,10 +100,14 @@ func (g *dot) act(base reg.GPVirtual, j, disp int) operand.Mem {
 	return m
 }
 
-func emitDot(e *emitter, f *format, rows int) {
-	g := &dot{emitter: e, f: f, rows: rows}
+func emitDot(e *emitter, f *format, rows int, asks bool) {
+	g := &dot{emitter: e, f: f, rows: rows, asks: asks}
 	e.pins = map[string]operand.Op{}
-	name := fmt.Sprintf("dot%sx%d%s", f.name, rows, e.isa())
+	name := fmt.Sprintf("dot%sx%d", f.name, rows)
+	if !asks {
+		name += "Unasked"
+	}
+	name += e.isa()
 	e.Function(name)
 	e.Pragma("noescape")
 	e.Doc(fmt.Sprintf("%s multiplies octets of 8 rows of n groups of %s blocks with activation rows (%d) that lie stride bytes", name,
@@ -134,7 +145,7 @@ func emitDot(e *emitter, f *format, rows int) {
 	e.XORQ(row, row)
 
 	e.Label(oneRow)
-	e.touchPages(w, touch)
+	g.touchPages(w, touch)
 	g.w, g.lanes = blockRow{e.GP64(), f.blockBytes()}, e.GP64()
 	e.MOVQ(w, g.w.p)
 	if f.inOrder() {
@@ -239,20 +250,28 @@ func (g *dot) step() int { return g.f.bytes * groupBlocks / g.f.sub }
 
 // ask asks for the lines of a group ahead.
 func (g *dot) ask() {
+	if !g.asks {
+		return
+	}
 	for at := 0; at < g.step(); at += 64 {
 		g.PREFETCHT1(operand.Mem{Base: g.w.p, Disp: nearAhead + at})
 	}
 }
 
-// touchPages asks for a line of every page up to farAhead behind w; touch is where it has got to.
-func (e *emitter) touchPages(w, touch reg.GPVirtual) {
+// touchPages asks for a line of every page up to farAhead behind w; touch is where it has got to. A kernel that leaves the rest to
+// the processor does not have them in the first level, where they would look like a stream of their own.
+func (g *dot) touchPages(w, touch reg.GPVirtual) {
+	e, prefetch := g.emitter, g.PREFETCHT0
+	if !g.asks {
+		prefetch = g.PREFETCHT1
+	}
 	again, done := e.label("touch"), e.label("touched")
 	end := e.GP64()
 	e.LEAQ(operand.Mem{Base: w, Disp: farAhead}, end)
 	e.Label(again)
 	e.CMPQ(touch, end)
 	e.JGE(operand.LabelRef(done))
-	e.PREFETCHT0(operand.Mem{Base: touch})
+	prefetch(operand.Mem{Base: touch})
 	e.ADDQ(operand.I32(4096), touch)
 	e.JMP(operand.LabelRef(again))
 	e.Label(done)

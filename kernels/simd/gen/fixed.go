@@ -5,6 +5,7 @@ import (
 	"math"
 
 	"github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
 )
 
 // Products of F16 and BF16 weights in block fixed point; package simd's product_fixed.go has the definition. A multiplication takes a
@@ -149,7 +150,8 @@ func emitFixedPacks(e *emitter) {
 }
 
 // emitFixedPack: a panel. The pairs of 8 or 16 rows are transposed as they are; then every row has lanes of its own, and its
-// sum of squares is one addition across lanes.
+// sum of squares is one addition across lanes. With each of the first pairs goes the question for a line of the rows behind: see
+// ahead in emit.go.
 func emitFixedPack(e *emitter, f fixedFormat) {
 	name := "packFixed" + f.name + e.isa()
 	e.Function(name)
@@ -157,9 +159,10 @@ func emitFixedPack(e *emitter, f fixedFormat) {
 	e.Doc(fmt.Sprintf("%s rounds n blocks of %d rows of %s to a panel of block fixed point.", name, e.groupRows(), f.name))
 	e.SignatureExpr("func(dst, w *byte, rowBytes, n int)")
 	r := inOrder{e.newRows(), func(i int) int { return f.row(e, i) }}
-	dst, n := e.GP64(), e.GP64()
+	dst, n, ahead := e.GP64(), e.GP64(), e.GP64()
 	e.Load(e.Param("w"), n)
 	e.start(r.rows, n)
+	e.skip(r.rows, n, ahead)
 	e.Load(e.Param("dst"), dst)
 	e.Load(e.Param("n"), n)
 	floats := e.newFrame(2 * fixedPairs).take(2 * fixedPairs)
@@ -170,6 +173,9 @@ func emitFixedPack(e *emitter, f fixedFormat) {
 	e.eachPair(r, func(i int, v vec) {
 		var x [2]vec
 		x[0], x[1] = f.floats(e, v)
+		if line := 64 * i; line < 4*fixedPairs*e.groupRows() {
+			e.PREFETCHT1(operand.Mem{Base: ahead, Disp: line})
+		}
 		for h := range x {
 			e.VFMADD231PS(x[h], x[h], sum[h])
 			e.VMOVUPS(x[h], at(2*i+h))
@@ -195,6 +201,7 @@ func emitFixedPack(e *emitter, f fixedFormat) {
 		e.store(q[0], operand.Mem{Base: dst, Disp: e.size() * i})
 	}
 	e.advance(r.rows, 4*fixedPairs)
+	e.ADDQ(operand.I32(int32(4*fixedPairs*e.groupRows())), ahead)
 	e.ADDQ(operand.I32(int32(e.size()*(fixedPairs+1))), dst)
 	e.DECQ(n)
 	e.JNZ(operand.LabelRef(loop))
@@ -261,9 +268,10 @@ type fixedTile struct {
 	rows  int
 	panel [2]operand.Mem
 	act   func(j, disp int) operand.Mem
-	acc   [2][]vec    // int32
-	sum   [2][]vec    // float32 where there are registers for them
-	sums  operand.Mem // in the frame elsewhere
+	next  func(j, disp int) operand.Mem // the rows of the next tile
+	acc   [2][]vec                      // int32
+	sum   [2][]vec                      // float32 where there are registers for them
+	sums  operand.Mem                   // in the frame elsewhere
 }
 
 func (t *fixedTile) each(do func(v, j int)) {
@@ -293,10 +301,10 @@ func (t *fixedTile) emit() {
 	e.Load(e.Param("a"), a)
 	e.Load(e.Param("stride"), stride)
 	e.Load(e.Param("blocks"), blocks)
-	e.LEAQ(operand.Mem{Base: stride, Index: stride, Scale: 2}, third)
-	e.ADDQ(a, third)
+	nextFirst, nextThird := e.GP64(), e.GP64()
+	e.startTile(t.rows, a, third, nextFirst, nextThird, stride)
 	t.panel = [2]operand.Mem{{Base: panel}, {Base: panel, Index: size, Scale: 1}}
-	t.act = tileRows(a, third, stride)
+	t.act, t.next = tileRows(a, third, stride), tileRows(nextFirst, nextThird, stride)
 	for v := range 2 {
 		t.acc[v], t.sum[v] = make([]vec, t.rows), make([]vec, t.rows)
 	}
@@ -307,16 +315,29 @@ func (t *fixedTile) emit() {
 		z := e.zero()
 		t.each(func(v, j int) { e.VMOVUPS(z, t.slot(v, j)) })
 	}
+	t.outputs(func(out operand.Mem, v, j int) { e.PREFETCHT0(out) })
 	loop := e.label("block")
 	e.Label(loop)
+	for j := range t.rows {
+		for at := 0; at < fixedBlock; at += 64 {
+			e.PREFETCHT0(t.next(j, at))
+		}
+	}
 	t.products()
 	t.finish()
 	e.ADDQ(operand.I32(int32(e.size()*(fixedPairs+1))), panel)
-	e.ADDQ(operand.I32(fixedBlock), a)
-	e.ADDQ(operand.I32(fixedBlock), third)
+	for _, p := range []reg.GPVirtual{a, third, nextFirst, nextThird} {
+		e.ADDQ(operand.I32(fixedBlock), p)
+	}
 	e.DECQ(blocks)
 	e.JNZ(operand.LabelRef(loop))
-	t.outputs()
+	t.outputs(func(out operand.Mem, v, j int) {
+		sum := t.sum[v][j]
+		if !e.wide {
+			sum = e.load(t.slot(v, j))
+		}
+		e.VMOVUPS(sum, out)
+	})
 	e.VZEROUPPER()
 	e.RET()
 }
@@ -375,7 +396,8 @@ func (t *fixedTile) finish() {
 	}
 }
 
-func (t *fixedTile) outputs() {
+// outputs calls do with the place of each vector of results.
+func (t *fixedTile) outputs(do func(out operand.Mem, v, j int)) {
 	e := t.emitter
 	ldo := e.GP64()
 	e.Load(e.Param("ldo"), ldo)
@@ -384,11 +406,7 @@ func (t *fixedTile) outputs() {
 		out := e.GP64()
 		e.Load(e.Param(p), out)
 		for j := range t.rows {
-			sum := t.sum[v][j]
-			if !e.wide {
-				sum = e.load(t.slot(v, j))
-			}
-			e.VMOVUPS(sum, operand.Mem{Base: out})
+			do(operand.Mem{Base: out}, v, j)
 			if j < t.rows-1 {
 				e.ADDQ(ldo, out)
 			}

@@ -43,6 +43,8 @@ type format struct {
 	// signed formats have values that fill 8 bits. As u8 with shift 7 VNNI multiplies them, and AVX2 the halves of panels; its
 	// other kernels use the sign trick.
 	signed bool
+	// unasked formats have one more dot kernel, which leaves prefetching to the processor.
+	unasked bool
 	// begin loads constants before the loop.
 	begin func(e *emitter)
 	// beginDot, which may be nil, does so in a dot kernel.

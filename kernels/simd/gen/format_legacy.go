@@ -119,7 +119,7 @@ func (e *emitter) maskOfWords(low, high operand.Mem) reg.OpmaskVirtual {
 func formatQ80(scale func(*emitter, addresses, sink)) *format {
 	var flip vec
 	return &format{
-		name: "Q8_0", bytes: 34, sub: 1, kind: kindOff, top: 255, signed: true, shared: 1,
+		name: "Q8_0", bytes: 34, sub: 1, kind: kindOff, top: 255, signed: true, shared: 1, unasked: true,
 		begin: func(e *emitter) {
 			if e.vnni {
 				flip = e.load(e.bytes8("signBit", 128))

@@ -11,7 +11,8 @@ import (
 // weights, one broadcast a row and two VPDPBUSD a row. Integer and float sums of 6 rows fill 24 of the 32 registers, which is
 // why there are no more; 4 and 5 are there so that any number of rows from 8 on can be cut into such tiles. With integer
 // scales the first half's sums take registers too, and the float sums wait in the frame. The lanes of the float order are
-// summed one after the other, as in gemm.go.
+// summed one after the other, as in gemm.go. While a tile is multiplied, its results' lines and the activations of the next
+// are on their way into the cache.
 
 // wideRows are the numbers of activation rows that there are kernels for.
 var wideRows = []int{4, 5, 6}
@@ -38,9 +39,10 @@ type wideGemm struct {
 	rows  int
 	panel [2]operand.Mem
 	act   func(j, disp int) operand.Mem
-	acc   [2][]vec // int32
-	first [2][]vec // of kindHalf: the scaled sums of the first half
-	sum   [2][]vec // float32 of a lane, but of kindHalf
+	next  func(j, disp int) operand.Mem // the rows of the next tile
+	acc   [2][]vec                      // int32
+	first [2][]vec                      // of kindHalf: the scaled sums of the first half
+	sum   [2][]vec                      // float32 of a lane, but of kindHalf
 	// In the frame: the float sums of all lanes, and of kindHalf those of a lane.
 	totals, sums operand.Mem
 	shift        vec
@@ -71,6 +73,18 @@ func tileRows(a, third, stride reg.GPVirtual) func(j, disp int) operand.Mem {
 	}
 }
 
+// startTile makes third row 3 of a tile whose first row is at a, and next and nextThird rows 0 and 3 of the one behind it.
+func (e *emitter) startTile(rows int, a, third, next, nextThird, stride reg.GPVirtual) {
+	three := e.GP64()
+	e.LEAQ(operand.Mem{Base: stride, Index: stride, Scale: 2}, three)
+	e.LEAQ(operand.Mem{Base: a, Index: three, Scale: 1}, third)
+	e.LEAQ(operand.Mem{Base: third, Index: stride, Scale: 1}, next)
+	for range rows - 4 {
+		e.ADDQ(stride, next)
+	}
+	e.LEAQ(operand.Mem{Base: next, Index: three, Scale: 1}, nextThird)
+}
+
 func (g *wideGemm) emit() {
 	e := g.emitter
 	name := fmt.Sprintf("gemm%sx%dAVX512", g.name, g.rows)
@@ -85,8 +99,8 @@ func (g *wideGemm) emit() {
 	e.Load(e.Param("size"), size)
 	e.Load(e.Param("stride"), stride)
 	g.panel = [2]operand.Mem{{Base: panel}, {Base: panel, Index: size, Scale: 1}}
-	third := e.GP64()
-	g.act = tileRows(a, third, stride)
+	third, nextFirst, nextThird := e.GP64(), e.GP64(), e.GP64()
+	g.act, g.next = tileRows(a, third, stride), tileRows(nextFirst, nextThird, stride)
 	corrected := g.kind == kindOff || g.kind == kindHalf
 	if corrected {
 		g.shift = e.ZMM()
@@ -104,9 +118,9 @@ func (g *wideGemm) emit() {
 	z := e.zero()
 	g.each(func(v, j int) { e.VMOVUPS(z, g.slot(g.totals, v, j)) })
 
+	g.outputs(func(out operand.Mem, v, j int) { e.PREFETCHT0(out) })
 	e.eachLane(e.panelBytes(g.kind), panel, a, func() {
-		e.LEAQ(operand.Mem{Base: stride, Index: stride, Scale: 2}, third)
-		e.ADDQ(a, third)
+		e.startTile(g.rows, a, third, nextFirst, nextThird, stride)
 		if g.kind == kindHalf {
 			z := e.zero()
 			g.each(func(v, j int) { e.VMOVUPS(z, g.slot(g.sums, v, j)) })
@@ -114,8 +128,13 @@ func (g *wideGemm) emit() {
 		}
 		g.each(func(v, j int) { g.sum[v][j] = e.zero() })
 	}, func() {
+		for j := range g.rows {
+			e.PREFETCHT0(g.next(j, 0))
+		}
 		g.block()
-		e.ADDQ(operand.I32(actGroup), third)
+		for _, p := range []reg.GPVirtual{third, nextFirst, nextThird} {
+			e.ADDQ(operand.I32(actGroup), p)
+		}
 	}, func() {
 		g.each(func(v, j int) {
 			if g.kind == kindHalf {

@@ -34,6 +34,7 @@ func main() {
 		{"dot_k_evex", func(e *emitter) { emitDots512(e, kFormats()) }},
 		{"dot_table_evex", func(e *emitter) { emitDots512(e, tableFormats()) }},
 		{"acts", emitActs},
+		{"vendor", emitVendor},
 		{"dot_legacy", func(e *emitter) { emitDots(e, legacyFormats()) }},
 		{"dot_k", func(e *emitter) { emitDots(e, kFormats()) }},
 		{"dot_table", func(e *emitter) { emitDots(e, tableFormats()) }},
