@@ -50,6 +50,7 @@ type gemms struct{ four, one gemm }
 type kernelSet struct {
 	elems     int // values of the format's block, or 8 floats: what a row must be a multiple of
 	dotFloat  dotFloat
+	stream    dotFloat // for many weight rows, where there is one
 	packFloat packFloat
 	tiles     floatTiles
 	fixed     fixedSet

@@ -18,3 +18,18 @@ func dotF16AVX2(out *float32, w *byte, rowBytes int, groups int, a *byte, n int)
 //
 //go:noescape
 func dotBF16AVX2(out *float32, w *byte, rowBytes int, groups int, a *byte, n int)
+
+// streamF32AVX2 multiplies groups of 8 rows of 8*n F32 with one row of floats.
+//
+//go:noescape
+func streamF32AVX2(out *float32, w *byte, rowBytes int, groups int, a *byte, n int)
+
+// streamF16AVX2 multiplies groups of 8 rows of 8*n F16 with one row of floats.
+//
+//go:noescape
+func streamF16AVX2(out *float32, w *byte, rowBytes int, groups int, a *byte, n int)
+
+// streamBF16AVX2 multiplies groups of 8 rows of 8*n BF16 with one row of floats.
+//
+//go:noescape
+func streamBF16AVX2(out *float32, w *byte, rowBytes int, groups int, a *byte, n int)

@@ -901,11 +901,8 @@ TEXT ·dotQ5_0x1VL(SB), $256-80
 	MOVQ      octets+32(FP), DX
 	VMOVDQU   nibbleMask<>+0(SB), Y0
 	VMOVDQU32 sixteen<>+0(SB), Y16
-	VMOVDQU32 fifthBit<>+0(SB), Y17
-	VMOVDQU32 fifthLow<>+0(SB), Y18
-	VMOVDQU32 fifthHigh<>+0(SB), Y19
-	VMOVDQU32 onesWords<>+0(SB), Y20
-	VMOVDQU32 offset4<>+0(SB), Y21
+	VMOVDQU32 onesWords<>+0(SB), Y17
+	VMOVDQU32 offset4<>+0(SB), Y18
 	MOVQ      AX, SI
 
 octet25:
@@ -934,14 +931,13 @@ touched28:
 	VPSRLW       $0x04, Y2, Y3
 	VPAND        Y0, Y2, Y2
 	VPAND        Y0, Y3, Y3
-	VPBROADCASTD 2(R8), Y4
-	VPBROADCASTD 90(R8), Y5
-	VPBLENDD     $0xf0, Y5, Y4, Y4
-	VPSHUFB      Y18, Y4, Y5
-	VPTESTMB     Y17, Y5, K1
+	MOVL         88(R8), R10
+	MOVW         2(R8), R10
+	KMOVD        R10, K1
 	VPADDB       Y16, Y2, K1, Y2
-	VPSHUFB      Y19, Y4, Y4
-	VPTESTMB     Y17, Y4, K1
+	MOVL         90(R8), R10
+	MOVW         4(R8), R10
+	KMOVD        R10, K1
 	VPADDB       Y16, Y3, K1, Y3
 	VPXOR        Y4, Y4, Y4
 	VPDPBUSD     256(R9), Y2, Y4
@@ -951,33 +947,31 @@ touched28:
 	VPSRLW       $0x04, Y2, Y3
 	VPAND        Y0, Y2, Y2
 	VPAND        Y0, Y3, Y3
-	VPBROADCASTD 24(R8), Y5
-	VPBROADCASTD 112(R8), Y6
-	VPBLENDD     $0xf0, Y6, Y5, Y5
-	VPSHUFB      Y18, Y5, Y6
-	VPTESTMB     Y17, Y6, K1
+	MOVL         110(R8), R10
+	MOVW         24(R8), R10
+	KMOVD        R10, K1
 	VPADDB       Y16, Y2, K1, Y2
-	VPSHUFB      Y19, Y5, Y5
-	VPTESTMB     Y17, Y5, K1
+	MOVL         112(R8), R10
+	MOVW         26(R8), R10
+	KMOVD        R10, K1
 	VPADDB       Y16, Y3, K1, Y3
 	VPXOR        Y5, Y5, Y5
 	VPDPBUSD     320(R9), Y2, Y5
 	VPDPBUSD     352(R9), Y3, Y5
 	VPACKSSDW    Y5, Y4, Y4
-	VPMADDWD     Y20, Y4, Y4
+	VPMADDWD     Y17, Y4, Y4
 	VMOVDQU      50(R8), X2
 	VINSERTI128  $0x01, 138(R8), Y2, Y2
 	VPSRLW       $0x04, Y2, Y3
 	VPAND        Y0, Y2, Y2
 	VPAND        Y0, Y3, Y3
-	VPBROADCASTD 46(R8), Y5
-	VPBROADCASTD 134(R8), Y6
-	VPBLENDD     $0xf0, Y6, Y5, Y5
-	VPSHUFB      Y18, Y5, Y6
-	VPTESTMB     Y17, Y6, K1
+	MOVL         132(R8), R10
+	MOVW         46(R8), R10
+	KMOVD        R10, K1
 	VPADDB       Y16, Y2, K1, Y2
-	VPSHUFB      Y19, Y5, Y5
-	VPTESTMB     Y17, Y5, K1
+	MOVL         134(R8), R10
+	MOVW         48(R8), R10
+	KMOVD        R10, K1
 	VPADDB       Y16, Y3, K1, Y3
 	VPXOR        Y5, Y5, Y5
 	VPDPBUSD     384(R9), Y2, Y5
@@ -987,20 +981,19 @@ touched28:
 	VPSRLW       $0x04, Y2, Y3
 	VPAND        Y0, Y2, Y2
 	VPAND        Y0, Y3, Y3
-	VPBROADCASTD 68(R8), Y6
-	VPBROADCASTD 156(R8), Y7
-	VPBLENDD     $0xf0, Y7, Y6, Y6
-	VPSHUFB      Y18, Y6, Y7
-	VPTESTMB     Y17, Y7, K1
+	MOVL         154(R8), R10
+	MOVW         68(R8), R10
+	KMOVD        R10, K1
 	VPADDB       Y16, Y2, K1, Y2
-	VPSHUFB      Y19, Y6, Y6
-	VPTESTMB     Y17, Y6, K1
+	MOVL         156(R8), R10
+	MOVW         70(R8), R10
+	KMOVD        R10, K1
 	VPADDB       Y16, Y3, K1, Y3
 	VPXOR        Y6, Y6, Y6
 	VPDPBUSD     448(R9), Y2, Y6
 	VPDPBUSD     480(R9), Y3, Y6
 	VPACKSSDW    Y6, Y5, Y5
-	VPMADDWD     Y20, Y5, Y5
+	VPMADDWD     Y17, Y5, Y5
 	VMOVDQU      (R8), Y2
 	VPBLENDW     $0x12, 42(R8), Y2, Y2
 	VPBLENDW     $0x24, 84(R8), Y2, Y2
@@ -1028,14 +1021,13 @@ group29:
 	VPSRLW       $0x04, Y3, Y6
 	VPAND        Y0, Y3, Y3
 	VPAND        Y0, Y6, Y6
-	VPBROADCASTD 2(R8), Y7
-	VPBROADCASTD 90(R8), Y8
-	VPBLENDD     $0xf0, Y8, Y7, Y7
-	VPSHUFB      Y18, Y7, Y8
-	VPTESTMB     Y17, Y8, K1
+	MOVL         88(R8), R10
+	MOVW         2(R8), R10
+	KMOVD        R10, K1
 	VPADDB       Y16, Y3, K1, Y3
-	VPSHUFB      Y19, Y7, Y7
-	VPTESTMB     Y17, Y7, K1
+	MOVL         90(R8), R10
+	MOVW         4(R8), R10
+	KMOVD        R10, K1
 	VPADDB       Y16, Y6, K1, Y6
 	VPXOR        Y7, Y7, Y7
 	VPDPBUSD     256(R9), Y3, Y7
@@ -1045,33 +1037,31 @@ group29:
 	VPSRLW       $0x04, Y3, Y6
 	VPAND        Y0, Y3, Y3
 	VPAND        Y0, Y6, Y6
-	VPBROADCASTD 24(R8), Y8
-	VPBROADCASTD 112(R8), Y9
-	VPBLENDD     $0xf0, Y9, Y8, Y8
-	VPSHUFB      Y18, Y8, Y9
-	VPTESTMB     Y17, Y9, K1
+	MOVL         110(R8), R10
+	MOVW         24(R8), R10
+	KMOVD        R10, K1
 	VPADDB       Y16, Y3, K1, Y3
-	VPSHUFB      Y19, Y8, Y8
-	VPTESTMB     Y17, Y8, K1
+	MOVL         112(R8), R10
+	MOVW         26(R8), R10
+	KMOVD        R10, K1
 	VPADDB       Y16, Y6, K1, Y6
 	VPXOR        Y8, Y8, Y8
 	VPDPBUSD     320(R9), Y3, Y8
 	VPDPBUSD     352(R9), Y6, Y8
 	VPACKSSDW    Y8, Y7, Y7
-	VPMADDWD     Y20, Y7, Y7
+	VPMADDWD     Y17, Y7, Y7
 	VMOVDQU      50(R8), X3
 	VINSERTI128  $0x01, 138(R8), Y3, Y3
 	VPSRLW       $0x04, Y3, Y6
 	VPAND        Y0, Y3, Y3
 	VPAND        Y0, Y6, Y6
-	VPBROADCASTD 46(R8), Y8
-	VPBROADCASTD 134(R8), Y9
-	VPBLENDD     $0xf0, Y9, Y8, Y8
-	VPSHUFB      Y18, Y8, Y9
-	VPTESTMB     Y17, Y9, K1
+	MOVL         132(R8), R10
+	MOVW         46(R8), R10
+	KMOVD        R10, K1
 	VPADDB       Y16, Y3, K1, Y3
-	VPSHUFB      Y19, Y8, Y8
-	VPTESTMB     Y17, Y8, K1
+	MOVL         134(R8), R10
+	MOVW         48(R8), R10
+	KMOVD        R10, K1
 	VPADDB       Y16, Y6, K1, Y6
 	VPXOR        Y8, Y8, Y8
 	VPDPBUSD     384(R9), Y3, Y8
@@ -1081,24 +1071,23 @@ group29:
 	VPSRLW       $0x04, Y3, Y6
 	VPAND        Y0, Y3, Y3
 	VPAND        Y0, Y6, Y6
-	VPBROADCASTD 68(R8), Y9
-	VPBROADCASTD 156(R8), Y10
-	VPBLENDD     $0xf0, Y10, Y9, Y9
-	VPSHUFB      Y18, Y9, Y10
-	VPTESTMB     Y17, Y10, K1
+	MOVL         154(R8), R10
+	MOVW         68(R8), R10
+	KMOVD        R10, K1
 	VPADDB       Y16, Y3, K1, Y3
-	VPSHUFB      Y19, Y9, Y9
-	VPTESTMB     Y17, Y9, K1
+	MOVL         156(R8), R10
+	MOVW         70(R8), R10
+	KMOVD        R10, K1
 	VPADDB       Y16, Y6, K1, Y6
 	VPXOR        Y9, Y9, Y9
 	VPDPBUSD     448(R9), Y3, Y9
 	VPDPBUSD     480(R9), Y6, Y9
 	VPACKSSDW    Y9, Y8, Y8
-	VPMADDWD     Y20, Y8, Y8
+	VPMADDWD     Y17, Y8, Y8
 	VSHUFPS      $0xdd, Y5, Y4, Y3
 	VSHUFPS      $0x88, Y5, Y4, Y4
 	VPADDD       Y3, Y4, Y4
-	VPDPWSSD     -448(R9), Y21, Y4
+	VPDPWSSD     -448(R9), Y18, Y4
 	VCVTDQ2PS    Y4, Y4
 	VMULPS       -512(R9), Y2, Y2
 	VFMADD231PS  Y4, Y2, Y1
@@ -1128,7 +1117,7 @@ last30:
 	VSHUFPS     $0xdd, Y5, Y4, Y3
 	VSHUFPS     $0x88, Y5, Y4, Y4
 	VPADDD      Y3, Y4, Y4
-	VPDPWSSD    -448(R9), Y21, Y4
+	VPDPWSSD    -448(R9), Y18, Y4
 	VCVTDQ2PS   Y4, Y4
 	VMULPS      -512(R9), Y2, Y2
 	VFMADD231PS Y4, Y2, Y1
@@ -1192,24 +1181,6 @@ DATA sixteen<>+16(SB)/8, $0x1010101010101010
 DATA sixteen<>+24(SB)/8, $0x1010101010101010
 GLOBL sixteen<>(SB), RODATA|NOPTR, $32
 
-DATA fifthBit<>+0(SB)/8, $0x8040201008040201
-DATA fifthBit<>+8(SB)/8, $0x8040201008040201
-DATA fifthBit<>+16(SB)/8, $0x8040201008040201
-DATA fifthBit<>+24(SB)/8, $0x8040201008040201
-GLOBL fifthBit<>(SB), RODATA|NOPTR, $32
-
-DATA fifthLow<>+0(SB)/8, $0x0000000000000000
-DATA fifthLow<>+8(SB)/8, $0x0101010101010101
-DATA fifthLow<>+16(SB)/8, $0x0000000000000000
-DATA fifthLow<>+24(SB)/8, $0x0101010101010101
-GLOBL fifthLow<>(SB), RODATA|NOPTR, $32
-
-DATA fifthHigh<>+0(SB)/8, $0x0202020202020202
-DATA fifthHigh<>+8(SB)/8, $0x0303030303030303
-DATA fifthHigh<>+16(SB)/8, $0x0202020202020202
-DATA fifthHigh<>+24(SB)/8, $0x0303030303030303
-GLOBL fifthHigh<>(SB), RODATA|NOPTR, $32
-
 DATA offset4<>+0(SB)/8, $0x0000001000000010
 DATA offset4<>+8(SB)/8, $0x0000001000000010
 DATA offset4<>+16(SB)/8, $0x0000001000000010
@@ -1231,11 +1202,8 @@ TEXT ·dotQ5_0x2VL(SB), $512-80
 	MOVQ      stride+56(FP), DI
 	VMOVDQU   nibbleMask<>+0(SB), Y0
 	VMOVDQU32 sixteen<>+0(SB), Y16
-	VMOVDQU32 fifthBit<>+0(SB), Y17
-	VMOVDQU32 fifthLow<>+0(SB), Y18
-	VMOVDQU32 fifthHigh<>+0(SB), Y19
-	VMOVDQU32 onesWords<>+0(SB), Y20
-	VMOVDQU32 offset4<>+0(SB), Y21
+	VMOVDQU32 onesWords<>+0(SB), Y17
+	VMOVDQU32 offset4<>+0(SB), Y18
 	MOVQ      AX, SI
 
 octet31:
@@ -1267,14 +1235,13 @@ group35:
 	VPSRLW       $0x04, Y3, Y4
 	VPAND        Y0, Y3, Y3
 	VPAND        Y0, Y4, Y4
-	VPBROADCASTD 2(R9), Y5
-	VPBROADCASTD 90(R9), Y6
-	VPBLENDD     $0xf0, Y6, Y5, Y5
-	VPSHUFB      Y18, Y5, Y6
-	VPTESTMB     Y17, Y6, K1
+	MOVL         88(R9), R11
+	MOVW         2(R9), R11
+	KMOVD        R11, K1
 	VPADDB       Y16, Y3, K1, Y3
-	VPSHUFB      Y19, Y5, Y5
-	VPTESTMB     Y17, Y5, K1
+	MOVL         90(R9), R11
+	MOVW         4(R9), R11
+	KMOVD        R11, K1
 	VPADDB       Y16, Y4, K1, Y4
 	VPXOR        Y5, Y5, Y5
 	VPDPBUSD     256(R10), Y3, Y5
@@ -1287,14 +1254,13 @@ group35:
 	VPSRLW       $0x04, Y3, Y4
 	VPAND        Y0, Y3, Y3
 	VPAND        Y0, Y4, Y4
-	VPBROADCASTD 24(R9), Y7
-	VPBROADCASTD 112(R9), Y8
-	VPBLENDD     $0xf0, Y8, Y7, Y7
-	VPSHUFB      Y18, Y7, Y8
-	VPTESTMB     Y17, Y8, K1
+	MOVL         110(R9), R11
+	MOVW         24(R9), R11
+	KMOVD        R11, K1
 	VPADDB       Y16, Y3, K1, Y3
-	VPSHUFB      Y19, Y7, Y7
-	VPTESTMB     Y17, Y7, K1
+	MOVL         112(R9), R11
+	MOVW         26(R9), R11
+	KMOVD        R11, K1
 	VPADDB       Y16, Y4, K1, Y4
 	VPXOR        Y7, Y7, Y7
 	VPDPBUSD     320(R10), Y3, Y7
@@ -1303,22 +1269,21 @@ group35:
 	VPDPBUSD     320(R10)(DI*1), Y3, Y8
 	VPDPBUSD     352(R10)(DI*1), Y4, Y8
 	VPACKSSDW    Y7, Y5, Y5
-	VPMADDWD     Y20, Y5, Y5
+	VPMADDWD     Y17, Y5, Y5
 	VPACKSSDW    Y8, Y6, Y6
-	VPMADDWD     Y20, Y6, Y6
+	VPMADDWD     Y17, Y6, Y6
 	VMOVDQU      50(R9), X3
 	VINSERTI128  $0x01, 138(R9), Y3, Y3
 	VPSRLW       $0x04, Y3, Y4
 	VPAND        Y0, Y3, Y3
 	VPAND        Y0, Y4, Y4
-	VPBROADCASTD 46(R9), Y7
-	VPBROADCASTD 134(R9), Y8
-	VPBLENDD     $0xf0, Y8, Y7, Y7
-	VPSHUFB      Y18, Y7, Y8
-	VPTESTMB     Y17, Y8, K1
+	MOVL         132(R9), R11
+	MOVW         46(R9), R11
+	KMOVD        R11, K1
 	VPADDB       Y16, Y3, K1, Y3
-	VPSHUFB      Y19, Y7, Y7
-	VPTESTMB     Y17, Y7, K1
+	MOVL         134(R9), R11
+	MOVW         48(R9), R11
+	KMOVD        R11, K1
 	VPADDB       Y16, Y4, K1, Y4
 	VPXOR        Y7, Y7, Y7
 	VPDPBUSD     384(R10), Y3, Y7
@@ -1331,14 +1296,13 @@ group35:
 	VPSRLW       $0x04, Y3, Y4
 	VPAND        Y0, Y3, Y3
 	VPAND        Y0, Y4, Y4
-	VPBROADCASTD 68(R9), Y9
-	VPBROADCASTD 156(R9), Y10
-	VPBLENDD     $0xf0, Y10, Y9, Y9
-	VPSHUFB      Y18, Y9, Y10
-	VPTESTMB     Y17, Y10, K1
+	MOVL         154(R9), R11
+	MOVW         68(R9), R11
+	KMOVD        R11, K1
 	VPADDB       Y16, Y3, K1, Y3
-	VPSHUFB      Y19, Y9, Y9
-	VPTESTMB     Y17, Y9, K1
+	MOVL         156(R9), R11
+	MOVW         70(R9), R11
+	KMOVD        R11, K1
 	VPADDB       Y16, Y4, K1, Y4
 	VPXOR        Y9, Y9, Y9
 	VPDPBUSD     448(R10), Y3, Y9
@@ -1347,9 +1311,9 @@ group35:
 	VPDPBUSD     448(R10)(DI*1), Y3, Y10
 	VPDPBUSD     480(R10)(DI*1), Y4, Y10
 	VPACKSSDW    Y9, Y7, Y7
-	VPMADDWD     Y20, Y7, Y7
+	VPMADDWD     Y17, Y7, Y7
 	VPACKSSDW    Y10, Y8, Y8
-	VPMADDWD     Y20, Y8, Y8
+	VPMADDWD     Y17, Y8, Y8
 	VMOVDQU      (R9), Y3
 	VPBLENDW     $0x12, 42(R9), Y3, Y3
 	VPBLENDW     $0x24, 84(R9), Y3, Y3
@@ -1362,14 +1326,14 @@ group35:
 	VSHUFPS      $0xdd, Y7, Y5, Y4
 	VSHUFPS      $0x88, Y7, Y5, Y5
 	VPADDD       Y4, Y5, Y5
-	VPDPWSSD     64(R10), Y21, Y5
+	VPDPWSSD     64(R10), Y18, Y5
 	VCVTDQ2PS    Y5, Y5
 	VMULPS       (R10), Y3, Y4
 	VFMADD231PS  Y5, Y4, Y1
 	VSHUFPS      $0xdd, Y8, Y6, Y4
 	VSHUFPS      $0x88, Y8, Y6, Y6
 	VPADDD       Y4, Y6, Y6
-	VPDPWSSD     64(R10)(DI*1), Y21, Y6
+	VPDPWSSD     64(R10)(DI*1), Y18, Y6
 	VCVTDQ2PS    Y6, Y6
 	VMULPS       (R10)(DI*1), Y3, Y3
 	VFMADD231PS  Y6, Y3, Y2
@@ -1490,10 +1454,7 @@ TEXT ·dotQ5_1x1VL(SB), $256-80
 	MOVQ      octets+32(FP), DX
 	VMOVDQU   nibbleMask<>+0(SB), Y0
 	VMOVDQU32 sixteen<>+0(SB), Y16
-	VMOVDQU32 fifthBit<>+0(SB), Y17
-	VMOVDQU32 fifthLow<>+0(SB), Y18
-	VMOVDQU32 fifthHigh<>+0(SB), Y19
-	VMOVDQU32 onesWords<>+0(SB), Y20
+	VMOVDQU32 onesWords<>+0(SB), Y17
 	MOVQ      AX, SI
 
 octet37:
@@ -1522,14 +1483,13 @@ touched40:
 	VPSRLW       $0x04, Y2, Y3
 	VPAND        Y0, Y2, Y2
 	VPAND        Y0, Y3, Y3
-	VPBROADCASTD 4(R8), Y4
-	VPBROADCASTD 100(R8), Y5
-	VPBLENDD     $0xf0, Y5, Y4, Y4
-	VPSHUFB      Y18, Y4, Y5
-	VPTESTMB     Y17, Y5, K1
+	MOVL         98(R8), R10
+	MOVW         4(R8), R10
+	KMOVD        R10, K1
 	VPADDB       Y16, Y2, K1, Y2
-	VPSHUFB      Y19, Y4, Y4
-	VPTESTMB     Y17, Y4, K1
+	MOVL         100(R8), R10
+	MOVW         6(R8), R10
+	KMOVD        R10, K1
 	VPADDB       Y16, Y3, K1, Y3
 	VPXOR        Y4, Y4, Y4
 	VPDPBUSD     256(R9), Y2, Y4
@@ -1539,33 +1499,31 @@ touched40:
 	VPSRLW       $0x04, Y2, Y3
 	VPAND        Y0, Y2, Y2
 	VPAND        Y0, Y3, Y3
-	VPBROADCASTD 28(R8), Y5
-	VPBROADCASTD 124(R8), Y6
-	VPBLENDD     $0xf0, Y6, Y5, Y5
-	VPSHUFB      Y18, Y5, Y6
-	VPTESTMB     Y17, Y6, K1
+	MOVL         122(R8), R10
+	MOVW         28(R8), R10
+	KMOVD        R10, K1
 	VPADDB       Y16, Y2, K1, Y2
-	VPSHUFB      Y19, Y5, Y5
-	VPTESTMB     Y17, Y5, K1
+	MOVL         124(R8), R10
+	MOVW         30(R8), R10
+	KMOVD        R10, K1
 	VPADDB       Y16, Y3, K1, Y3
 	VPXOR        Y5, Y5, Y5
 	VPDPBUSD     320(R9), Y2, Y5
 	VPDPBUSD     352(R9), Y3, Y5
 	VPACKSSDW    Y5, Y4, Y4
-	VPMADDWD     Y20, Y4, Y4
+	VPMADDWD     Y17, Y4, Y4
 	VMOVDQU      56(R8), X2
 	VINSERTI128  $0x01, 152(R8), Y2, Y2
 	VPSRLW       $0x04, Y2, Y3
 	VPAND        Y0, Y2, Y2
 	VPAND        Y0, Y3, Y3
-	VPBROADCASTD 52(R8), Y5
-	VPBROADCASTD 148(R8), Y6
-	VPBLENDD     $0xf0, Y6, Y5, Y5
-	VPSHUFB      Y18, Y5, Y6
-	VPTESTMB     Y17, Y6, K1
+	MOVL         146(R8), R10
+	MOVW         52(R8), R10
+	KMOVD        R10, K1
 	VPADDB       Y16, Y2, K1, Y2
-	VPSHUFB      Y19, Y5, Y5
-	VPTESTMB     Y17, Y5, K1
+	MOVL         148(R8), R10
+	MOVW         54(R8), R10
+	KMOVD        R10, K1
 	VPADDB       Y16, Y3, K1, Y3
 	VPXOR        Y5, Y5, Y5
 	VPDPBUSD     384(R9), Y2, Y5
@@ -1575,20 +1533,19 @@ touched40:
 	VPSRLW       $0x04, Y2, Y3
 	VPAND        Y0, Y2, Y2
 	VPAND        Y0, Y3, Y3
-	VPBROADCASTD 76(R8), Y6
-	VPBROADCASTD 172(R8), Y7
-	VPBLENDD     $0xf0, Y7, Y6, Y6
-	VPSHUFB      Y18, Y6, Y7
-	VPTESTMB     Y17, Y7, K1
+	MOVL         170(R8), R10
+	MOVW         76(R8), R10
+	KMOVD        R10, K1
 	VPADDB       Y16, Y2, K1, Y2
-	VPSHUFB      Y19, Y6, Y6
-	VPTESTMB     Y17, Y6, K1
+	MOVL         172(R8), R10
+	MOVW         78(R8), R10
+	KMOVD        R10, K1
 	VPADDB       Y16, Y3, K1, Y3
 	VPXOR        Y6, Y6, Y6
 	VPDPBUSD     448(R9), Y2, Y6
 	VPDPBUSD     480(R9), Y3, Y6
 	VPACKSSDW    Y6, Y5, Y5
-	VPMADDWD     Y20, Y5, Y5
+	VPMADDWD     Y17, Y5, Y5
 	VMOVDQU      (R8), Y2
 	VPBLENDD     $0x82, 44(R8), Y2, Y2
 	VPBLENDD     $0x04, 88(R8), Y2, Y2
@@ -1619,14 +1576,13 @@ group41:
 	VPSRLW       $0x04, Y3, Y7
 	VPAND        Y0, Y3, Y3
 	VPAND        Y0, Y7, Y7
-	VPBROADCASTD 4(R8), Y8
-	VPBROADCASTD 100(R8), Y9
-	VPBLENDD     $0xf0, Y9, Y8, Y8
-	VPSHUFB      Y18, Y8, Y9
-	VPTESTMB     Y17, Y9, K1
+	MOVL         98(R8), R10
+	MOVW         4(R8), R10
+	KMOVD        R10, K1
 	VPADDB       Y16, Y3, K1, Y3
-	VPSHUFB      Y19, Y8, Y8
-	VPTESTMB     Y17, Y8, K1
+	MOVL         100(R8), R10
+	MOVW         6(R8), R10
+	KMOVD        R10, K1
 	VPADDB       Y16, Y7, K1, Y7
 	VPXOR        Y8, Y8, Y8
 	VPDPBUSD     256(R9), Y3, Y8
@@ -1636,33 +1592,31 @@ group41:
 	VPSRLW       $0x04, Y3, Y7
 	VPAND        Y0, Y3, Y3
 	VPAND        Y0, Y7, Y7
-	VPBROADCASTD 28(R8), Y9
-	VPBROADCASTD 124(R8), Y10
-	VPBLENDD     $0xf0, Y10, Y9, Y9
-	VPSHUFB      Y18, Y9, Y10
-	VPTESTMB     Y17, Y10, K1
+	MOVL         122(R8), R10
+	MOVW         28(R8), R10
+	KMOVD        R10, K1
 	VPADDB       Y16, Y3, K1, Y3
-	VPSHUFB      Y19, Y9, Y9
-	VPTESTMB     Y17, Y9, K1
+	MOVL         124(R8), R10
+	MOVW         30(R8), R10
+	KMOVD        R10, K1
 	VPADDB       Y16, Y7, K1, Y7
 	VPXOR        Y9, Y9, Y9
 	VPDPBUSD     320(R9), Y3, Y9
 	VPDPBUSD     352(R9), Y7, Y9
 	VPACKSSDW    Y9, Y8, Y8
-	VPMADDWD     Y20, Y8, Y8
+	VPMADDWD     Y17, Y8, Y8
 	VMOVDQU      56(R8), X3
 	VINSERTI128  $0x01, 152(R8), Y3, Y3
 	VPSRLW       $0x04, Y3, Y7
 	VPAND        Y0, Y3, Y3
 	VPAND        Y0, Y7, Y7
-	VPBROADCASTD 52(R8), Y9
-	VPBROADCASTD 148(R8), Y10
-	VPBLENDD     $0xf0, Y10, Y9, Y9
-	VPSHUFB      Y18, Y9, Y10
-	VPTESTMB     Y17, Y10, K1
+	MOVL         146(R8), R10
+	MOVW         52(R8), R10
+	KMOVD        R10, K1
 	VPADDB       Y16, Y3, K1, Y3
-	VPSHUFB      Y19, Y9, Y9
-	VPTESTMB     Y17, Y9, K1
+	MOVL         148(R8), R10
+	MOVW         54(R8), R10
+	KMOVD        R10, K1
 	VPADDB       Y16, Y7, K1, Y7
 	VPXOR        Y9, Y9, Y9
 	VPDPBUSD     384(R9), Y3, Y9
@@ -1672,20 +1626,19 @@ group41:
 	VPSRLW       $0x04, Y3, Y7
 	VPAND        Y0, Y3, Y3
 	VPAND        Y0, Y7, Y7
-	VPBROADCASTD 76(R8), Y10
-	VPBROADCASTD 172(R8), Y11
-	VPBLENDD     $0xf0, Y11, Y10, Y10
-	VPSHUFB      Y18, Y10, Y11
-	VPTESTMB     Y17, Y11, K1
+	MOVL         170(R8), R10
+	MOVW         76(R8), R10
+	KMOVD        R10, K1
 	VPADDB       Y16, Y3, K1, Y3
-	VPSHUFB      Y19, Y10, Y10
-	VPTESTMB     Y17, Y10, K1
+	MOVL         172(R8), R10
+	MOVW         78(R8), R10
+	KMOVD        R10, K1
 	VPADDB       Y16, Y7, K1, Y7
 	VPXOR        Y10, Y10, Y10
 	VPDPBUSD     448(R9), Y3, Y10
 	VPDPBUSD     480(R9), Y7, Y10
 	VPACKSSDW    Y10, Y9, Y9
-	VPMADDWD     Y20, Y9, Y9
+	VPMADDWD     Y17, Y9, Y9
 	VSHUFPS      $0xdd, Y5, Y4, Y3
 	VSHUFPS      $0x88, Y5, Y4, Y4
 	VPADDD       Y3, Y4, Y4
@@ -1796,10 +1749,7 @@ TEXT ·dotQ5_1x2VL(SB), $512-80
 	MOVQ      stride+56(FP), DI
 	VMOVDQU   nibbleMask<>+0(SB), Y0
 	VMOVDQU32 sixteen<>+0(SB), Y16
-	VMOVDQU32 fifthBit<>+0(SB), Y17
-	VMOVDQU32 fifthLow<>+0(SB), Y18
-	VMOVDQU32 fifthHigh<>+0(SB), Y19
-	VMOVDQU32 onesWords<>+0(SB), Y20
+	VMOVDQU32 onesWords<>+0(SB), Y17
 	MOVQ      AX, SI
 
 octet43:
@@ -1831,14 +1781,13 @@ group47:
 	VPSRLW       $0x04, Y3, Y4
 	VPAND        Y0, Y3, Y3
 	VPAND        Y0, Y4, Y4
-	VPBROADCASTD 4(R9), Y5
-	VPBROADCASTD 100(R9), Y6
-	VPBLENDD     $0xf0, Y6, Y5, Y5
-	VPSHUFB      Y18, Y5, Y6
-	VPTESTMB     Y17, Y6, K1
+	MOVL         98(R9), R11
+	MOVW         4(R9), R11
+	KMOVD        R11, K1
 	VPADDB       Y16, Y3, K1, Y3
-	VPSHUFB      Y19, Y5, Y5
-	VPTESTMB     Y17, Y5, K1
+	MOVL         100(R9), R11
+	MOVW         6(R9), R11
+	KMOVD        R11, K1
 	VPADDB       Y16, Y4, K1, Y4
 	VPXOR        Y5, Y5, Y5
 	VPDPBUSD     256(R10), Y3, Y5
@@ -1851,14 +1800,13 @@ group47:
 	VPSRLW       $0x04, Y3, Y4
 	VPAND        Y0, Y3, Y3
 	VPAND        Y0, Y4, Y4
-	VPBROADCASTD 28(R9), Y7
-	VPBROADCASTD 124(R9), Y8
-	VPBLENDD     $0xf0, Y8, Y7, Y7
-	VPSHUFB      Y18, Y7, Y8
-	VPTESTMB     Y17, Y8, K1
+	MOVL         122(R9), R11
+	MOVW         28(R9), R11
+	KMOVD        R11, K1
 	VPADDB       Y16, Y3, K1, Y3
-	VPSHUFB      Y19, Y7, Y7
-	VPTESTMB     Y17, Y7, K1
+	MOVL         124(R9), R11
+	MOVW         30(R9), R11
+	KMOVD        R11, K1
 	VPADDB       Y16, Y4, K1, Y4
 	VPXOR        Y7, Y7, Y7
 	VPDPBUSD     320(R10), Y3, Y7
@@ -1867,22 +1815,21 @@ group47:
 	VPDPBUSD     320(R10)(DI*1), Y3, Y8
 	VPDPBUSD     352(R10)(DI*1), Y4, Y8
 	VPACKSSDW    Y7, Y5, Y5
-	VPMADDWD     Y20, Y5, Y5
+	VPMADDWD     Y17, Y5, Y5
 	VPACKSSDW    Y8, Y6, Y6
-	VPMADDWD     Y20, Y6, Y6
+	VPMADDWD     Y17, Y6, Y6
 	VMOVDQU      56(R9), X3
 	VINSERTI128  $0x01, 152(R9), Y3, Y3
 	VPSRLW       $0x04, Y3, Y4
 	VPAND        Y0, Y3, Y3
 	VPAND        Y0, Y4, Y4
-	VPBROADCASTD 52(R9), Y7
-	VPBROADCASTD 148(R9), Y8
-	VPBLENDD     $0xf0, Y8, Y7, Y7
-	VPSHUFB      Y18, Y7, Y8
-	VPTESTMB     Y17, Y8, K1
+	MOVL         146(R9), R11
+	MOVW         52(R9), R11
+	KMOVD        R11, K1
 	VPADDB       Y16, Y3, K1, Y3
-	VPSHUFB      Y19, Y7, Y7
-	VPTESTMB     Y17, Y7, K1
+	MOVL         148(R9), R11
+	MOVW         54(R9), R11
+	KMOVD        R11, K1
 	VPADDB       Y16, Y4, K1, Y4
 	VPXOR        Y7, Y7, Y7
 	VPDPBUSD     384(R10), Y3, Y7
@@ -1895,14 +1842,13 @@ group47:
 	VPSRLW       $0x04, Y3, Y4
 	VPAND        Y0, Y3, Y3
 	VPAND        Y0, Y4, Y4
-	VPBROADCASTD 76(R9), Y9
-	VPBROADCASTD 172(R9), Y10
-	VPBLENDD     $0xf0, Y10, Y9, Y9
-	VPSHUFB      Y18, Y9, Y10
-	VPTESTMB     Y17, Y10, K1
+	MOVL         170(R9), R11
+	MOVW         76(R9), R11
+	KMOVD        R11, K1
 	VPADDB       Y16, Y3, K1, Y3
-	VPSHUFB      Y19, Y9, Y9
-	VPTESTMB     Y17, Y9, K1
+	MOVL         172(R9), R11
+	MOVW         78(R9), R11
+	KMOVD        R11, K1
 	VPADDB       Y16, Y4, K1, Y4
 	VPXOR        Y9, Y9, Y9
 	VPDPBUSD     448(R10), Y3, Y9
@@ -1911,9 +1857,9 @@ group47:
 	VPDPBUSD     448(R10)(DI*1), Y3, Y10
 	VPDPBUSD     480(R10)(DI*1), Y4, Y10
 	VPACKSSDW    Y9, Y7, Y7
-	VPMADDWD     Y20, Y7, Y7
+	VPMADDWD     Y17, Y7, Y7
 	VPACKSSDW    Y10, Y8, Y8
-	VPMADDWD     Y20, Y8, Y8
+	VPMADDWD     Y17, Y8, Y8
 	VMOVDQU      (R9), Y3
 	VPBLENDD     $0x82, 44(R9), Y3, Y3
 	VPBLENDD     $0x04, 88(R9), Y3, Y3

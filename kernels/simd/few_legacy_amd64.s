@@ -623,7 +623,7 @@ TEXT ·fewQ5_0AVX2(SB), $72-64
 	ADDQ    R10, CX
 	SUBQ    $0x08, R9
 	VMOVDQU nibbleMask<>+0(SB), Y0
-	VMOVDQU sixteen<>+0(SB), Y1
+	VMOVDQU fifthSixteen<>+0(SB), Y1
 	VMOVDQU fifthBit<>+0(SB), Y2
 
 block14:
@@ -661,14 +661,13 @@ block14:
 	VPBROADCASTD 2(DX), Y5
 	VPBROADCASTD 2(DX)(SI*4), Y6
 	VPBLENDD     $0xf0, Y6, Y5, Y5
-	VPSLLVD      secondBy4<>+0(SB), Y5, Y5
-	VPSHUFB      fifthLow<>+0(SB), Y5, Y6
+	VPSHUFB      fifthLow0<>+0(SB), Y5, Y6
 	VPAND        Y2, Y6, Y6
-	VPMINUB      Y1, Y6, Y6
+	VPSIGNB      Y6, Y1, Y6
 	VPOR         Y6, Y3, Y3
-	VPSHUFB      fifthHigh<>+0(SB), Y5, Y5
+	VPSHUFB      fifthHigh0<>+0(SB), Y5, Y5
 	VPAND        Y2, Y5, Y5
-	VPMINUB      Y1, Y5, Y5
+	VPSIGNB      Y5, Y1, Y5
 	VPOR         Y5, Y4, Y4
 	VMOVDQU      6(DX)(SI*1), X5
 	VINSERTI128  $0x01, 6(BX)(SI*2), Y5, Y5
@@ -678,14 +677,13 @@ block14:
 	VPBROADCASTD 2(DX)(SI*1), Y7
 	VPBROADCASTD 2(BX)(SI*2), Y8
 	VPBLENDD     $0xf0, Y8, Y7, Y7
-	VPSLLVD      secondBy4<>+0(SB), Y7, Y7
-	VPSHUFB      fifthLow<>+0(SB), Y7, Y8
+	VPSHUFB      fifthLow0<>+0(SB), Y7, Y8
 	VPAND        Y2, Y8, Y8
-	VPMINUB      Y1, Y8, Y8
+	VPSIGNB      Y8, Y1, Y8
 	VPOR         Y8, Y5, Y5
-	VPSHUFB      fifthHigh<>+0(SB), Y7, Y7
+	VPSHUFB      fifthHigh0<>+0(SB), Y7, Y7
 	VPAND        Y2, Y7, Y7
-	VPMINUB      Y1, Y7, Y7
+	VPSIGNB      Y7, Y1, Y7
 	VPOR         Y7, Y6, Y6
 	VMOVDQU      6(DX)(SI*2), X7
 	VINSERTI128  $0x01, 6(DX)(DI*2), Y7, Y7
@@ -695,14 +693,13 @@ block14:
 	VPBROADCASTD 2(DX)(SI*2), Y9
 	VPBROADCASTD 2(DX)(DI*2), Y10
 	VPBLENDD     $0xf0, Y10, Y9, Y9
-	VPSLLVD      secondBy4<>+0(SB), Y9, Y9
-	VPSHUFB      fifthLow<>+0(SB), Y9, Y10
+	VPSHUFB      fifthLow0<>+0(SB), Y9, Y10
 	VPAND        Y2, Y10, Y10
-	VPMINUB      Y1, Y10, Y10
+	VPSIGNB      Y10, Y1, Y10
 	VPOR         Y10, Y7, Y7
-	VPSHUFB      fifthHigh<>+0(SB), Y9, Y9
+	VPSHUFB      fifthHigh0<>+0(SB), Y9, Y9
 	VPAND        Y2, Y9, Y9
-	VPMINUB      Y1, Y9, Y9
+	VPSIGNB      Y9, Y1, Y9
 	VPOR         Y9, Y8, Y8
 	VMOVDQU      6(BX), X9
 	VINSERTI128  $0x01, 6(BX)(SI*4), Y9, Y9
@@ -712,14 +709,13 @@ block14:
 	VPBROADCASTD 2(BX), Y11
 	VPBROADCASTD 2(BX)(SI*4), Y12
 	VPBLENDD     $0xf0, Y12, Y11, Y11
-	VPSLLVD      secondBy4<>+0(SB), Y11, Y11
-	VPSHUFB      fifthLow<>+0(SB), Y11, Y12
+	VPSHUFB      fifthLow0<>+0(SB), Y11, Y12
 	VPAND        Y2, Y12, Y12
-	VPMINUB      Y1, Y12, Y12
+	VPSIGNB      Y12, Y1, Y12
 	VPOR         Y12, Y9, Y9
-	VPSHUFB      fifthHigh<>+0(SB), Y11, Y11
+	VPSHUFB      fifthHigh0<>+0(SB), Y11, Y11
 	VPAND        Y2, Y11, Y11
-	VPMINUB      Y1, Y11, Y11
+	VPSIGNB      Y11, Y1, Y11
 	VPOR         Y11, Y10, Y10
 	VPUNPCKLDQ   Y5, Y3, Y11
 	VPUNPCKHDQ   Y5, Y3, Y3
@@ -796,35 +792,29 @@ same16:
 	VZEROUPPER
 	RET
 
-DATA sixteen<>+0(SB)/8, $0x1010101010101010
-DATA sixteen<>+8(SB)/8, $0x1010101010101010
-DATA sixteen<>+16(SB)/8, $0x1010101010101010
-DATA sixteen<>+24(SB)/8, $0x1010101010101010
-GLOBL sixteen<>(SB), RODATA|NOPTR, $32
+DATA fifthSixteen<>+0(SB)/8, $0xf010101010101010
+DATA fifthSixteen<>+8(SB)/8, $0xf010101010101010
+DATA fifthSixteen<>+16(SB)/8, $0xf010101010101010
+DATA fifthSixteen<>+24(SB)/8, $0xf010101010101010
+GLOBL fifthSixteen<>(SB), RODATA|NOPTR, $32
 
-DATA fifthBit<>+0(SB)/8, $0x8040201080402010
-DATA fifthBit<>+8(SB)/8, $0x8040201080402010
-DATA fifthBit<>+16(SB)/8, $0x8040201080402010
-DATA fifthBit<>+24(SB)/8, $0x8040201080402010
+DATA fifthBit<>+0(SB)/8, $0x8040201008040201
+DATA fifthBit<>+8(SB)/8, $0x8040201008040201
+DATA fifthBit<>+16(SB)/8, $0x8040201008040201
+DATA fifthBit<>+24(SB)/8, $0x8040201008040201
 GLOBL fifthBit<>(SB), RODATA|NOPTR, $32
 
-DATA fifthLow<>+0(SB)/8, $0x0000000004040404
-DATA fifthLow<>+8(SB)/8, $0x0101010105050505
-DATA fifthLow<>+16(SB)/8, $0x0000000004040404
-DATA fifthLow<>+24(SB)/8, $0x0101010105050505
-GLOBL fifthLow<>(SB), RODATA|NOPTR, $32
+DATA fifthLow0<>+0(SB)/8, $0x0000000000000000
+DATA fifthLow0<>+8(SB)/8, $0x0101010101010101
+DATA fifthLow0<>+16(SB)/8, $0x0000000000000000
+DATA fifthLow0<>+24(SB)/8, $0x0101010101010101
+GLOBL fifthLow0<>(SB), RODATA|NOPTR, $32
 
-DATA fifthHigh<>+0(SB)/8, $0x0202020206060606
-DATA fifthHigh<>+8(SB)/8, $0x0303030307070707
-DATA fifthHigh<>+16(SB)/8, $0x0202020206060606
-DATA fifthHigh<>+24(SB)/8, $0x0303030307070707
-GLOBL fifthHigh<>(SB), RODATA|NOPTR, $32
-
-DATA secondBy4<>+0(SB)/8, $0x0000000400000000
-DATA secondBy4<>+8(SB)/8, $0x0000000000000000
-DATA secondBy4<>+16(SB)/8, $0x0000000400000000
-DATA secondBy4<>+24(SB)/8, $0x0000000000000000
-GLOBL secondBy4<>(SB), RODATA|NOPTR, $32
+DATA fifthHigh0<>+0(SB)/8, $0x0202020202020202
+DATA fifthHigh0<>+8(SB)/8, $0x0303030303030303
+DATA fifthHigh0<>+16(SB)/8, $0x0202020202020202
+DATA fifthHigh0<>+24(SB)/8, $0x0303030303030303
+GLOBL fifthHigh0<>(SB), RODATA|NOPTR, $32
 
 // func fewQ5_0VNNI(sums *float32, w *byte, rowBytes int, a *byte, stride int, rows int, n int, lane int)
 // Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
@@ -844,7 +834,7 @@ TEXT ·fewQ5_0VNNI(SB), $72-64
 	ADDQ    R10, CX
 	SUBQ    $0x08, R9
 	VMOVDQU nibbleMask<>+0(SB), Y0
-	VMOVDQU sixteen<>+0(SB), Y1
+	VMOVDQU fifthSixteen<>+0(SB), Y1
 	VMOVDQU fifthBit<>+0(SB), Y2
 
 block17:
@@ -882,14 +872,13 @@ block17:
 	VPBROADCASTD 2(DX), Y5
 	VPBROADCASTD 2(DX)(SI*4), Y6
 	VPBLENDD     $0xf0, Y6, Y5, Y5
-	VPSLLVD      secondBy4<>+0(SB), Y5, Y5
-	VPSHUFB      fifthLow<>+0(SB), Y5, Y6
+	VPSHUFB      fifthLow0<>+0(SB), Y5, Y6
 	VPAND        Y2, Y6, Y6
-	VPMINUB      Y1, Y6, Y6
+	VPSIGNB      Y6, Y1, Y6
 	VPOR         Y6, Y3, Y3
-	VPSHUFB      fifthHigh<>+0(SB), Y5, Y5
+	VPSHUFB      fifthHigh0<>+0(SB), Y5, Y5
 	VPAND        Y2, Y5, Y5
-	VPMINUB      Y1, Y5, Y5
+	VPSIGNB      Y5, Y1, Y5
 	VPOR         Y5, Y4, Y4
 	VMOVDQU      6(DX)(SI*1), X5
 	VINSERTI128  $0x01, 6(BX)(SI*2), Y5, Y5
@@ -899,14 +888,13 @@ block17:
 	VPBROADCASTD 2(DX)(SI*1), Y7
 	VPBROADCASTD 2(BX)(SI*2), Y8
 	VPBLENDD     $0xf0, Y8, Y7, Y7
-	VPSLLVD      secondBy4<>+0(SB), Y7, Y7
-	VPSHUFB      fifthLow<>+0(SB), Y7, Y8
+	VPSHUFB      fifthLow0<>+0(SB), Y7, Y8
 	VPAND        Y2, Y8, Y8
-	VPMINUB      Y1, Y8, Y8
+	VPSIGNB      Y8, Y1, Y8
 	VPOR         Y8, Y5, Y5
-	VPSHUFB      fifthHigh<>+0(SB), Y7, Y7
+	VPSHUFB      fifthHigh0<>+0(SB), Y7, Y7
 	VPAND        Y2, Y7, Y7
-	VPMINUB      Y1, Y7, Y7
+	VPSIGNB      Y7, Y1, Y7
 	VPOR         Y7, Y6, Y6
 	VMOVDQU      6(DX)(SI*2), X7
 	VINSERTI128  $0x01, 6(DX)(DI*2), Y7, Y7
@@ -916,14 +904,13 @@ block17:
 	VPBROADCASTD 2(DX)(SI*2), Y9
 	VPBROADCASTD 2(DX)(DI*2), Y10
 	VPBLENDD     $0xf0, Y10, Y9, Y9
-	VPSLLVD      secondBy4<>+0(SB), Y9, Y9
-	VPSHUFB      fifthLow<>+0(SB), Y9, Y10
+	VPSHUFB      fifthLow0<>+0(SB), Y9, Y10
 	VPAND        Y2, Y10, Y10
-	VPMINUB      Y1, Y10, Y10
+	VPSIGNB      Y10, Y1, Y10
 	VPOR         Y10, Y7, Y7
-	VPSHUFB      fifthHigh<>+0(SB), Y9, Y9
+	VPSHUFB      fifthHigh0<>+0(SB), Y9, Y9
 	VPAND        Y2, Y9, Y9
-	VPMINUB      Y1, Y9, Y9
+	VPSIGNB      Y9, Y1, Y9
 	VPOR         Y9, Y8, Y8
 	VMOVDQU      6(BX), X9
 	VINSERTI128  $0x01, 6(BX)(SI*4), Y9, Y9
@@ -933,14 +920,13 @@ block17:
 	VPBROADCASTD 2(BX), Y11
 	VPBROADCASTD 2(BX)(SI*4), Y12
 	VPBLENDD     $0xf0, Y12, Y11, Y11
-	VPSLLVD      secondBy4<>+0(SB), Y11, Y11
-	VPSHUFB      fifthLow<>+0(SB), Y11, Y12
+	VPSHUFB      fifthLow0<>+0(SB), Y11, Y12
 	VPAND        Y2, Y12, Y12
-	VPMINUB      Y1, Y12, Y12
+	VPSIGNB      Y12, Y1, Y12
 	VPOR         Y12, Y9, Y9
-	VPSHUFB      fifthHigh<>+0(SB), Y11, Y11
+	VPSHUFB      fifthHigh0<>+0(SB), Y11, Y11
 	VPAND        Y2, Y11, Y11
-	VPMINUB      Y1, Y11, Y11
+	VPSIGNB      Y11, Y1, Y11
 	VPOR         Y11, Y10, Y10
 	VPUNPCKLDQ   Y5, Y3, Y11
 	VPUNPCKHDQ   Y5, Y3, Y3
@@ -1026,7 +1012,7 @@ TEXT ·fewQ5_1AVX2(SB), $136-64
 	ADDQ    R10, CX
 	SUBQ    $0x08, R9
 	VMOVDQU nibbleMask<>+0(SB), Y0
-	VMOVDQU sixteen<>+0(SB), Y1
+	VMOVDQU fifthSixteen<>+0(SB), Y1
 	VMOVDQU fifthBit<>+0(SB), Y2
 
 block20:
@@ -1068,14 +1054,13 @@ block20:
 	VPBROADCASTD 4(DX), Y5
 	VPBROADCASTD 4(DX)(SI*4), Y6
 	VPBLENDD     $0xf0, Y6, Y5, Y5
-	VPSLLVD      secondBy4<>+0(SB), Y5, Y5
-	VPSHUFB      fifthLow<>+0(SB), Y5, Y6
+	VPSHUFB      fifthLow0<>+0(SB), Y5, Y6
 	VPAND        Y2, Y6, Y6
-	VPMINUB      Y1, Y6, Y6
+	VPSIGNB      Y6, Y1, Y6
 	VPOR         Y6, Y3, Y3
-	VPSHUFB      fifthHigh<>+0(SB), Y5, Y5
+	VPSHUFB      fifthHigh0<>+0(SB), Y5, Y5
 	VPAND        Y2, Y5, Y5
-	VPMINUB      Y1, Y5, Y5
+	VPSIGNB      Y5, Y1, Y5
 	VPOR         Y5, Y4, Y4
 	VMOVDQU      8(DX)(SI*1), X5
 	VINSERTI128  $0x01, 8(BX)(SI*2), Y5, Y5
@@ -1085,14 +1070,13 @@ block20:
 	VPBROADCASTD 4(DX)(SI*1), Y7
 	VPBROADCASTD 4(BX)(SI*2), Y8
 	VPBLENDD     $0xf0, Y8, Y7, Y7
-	VPSLLVD      secondBy4<>+0(SB), Y7, Y7
-	VPSHUFB      fifthLow<>+0(SB), Y7, Y8
+	VPSHUFB      fifthLow0<>+0(SB), Y7, Y8
 	VPAND        Y2, Y8, Y8
-	VPMINUB      Y1, Y8, Y8
+	VPSIGNB      Y8, Y1, Y8
 	VPOR         Y8, Y5, Y5
-	VPSHUFB      fifthHigh<>+0(SB), Y7, Y7
+	VPSHUFB      fifthHigh0<>+0(SB), Y7, Y7
 	VPAND        Y2, Y7, Y7
-	VPMINUB      Y1, Y7, Y7
+	VPSIGNB      Y7, Y1, Y7
 	VPOR         Y7, Y6, Y6
 	VMOVDQU      8(DX)(SI*2), X7
 	VINSERTI128  $0x01, 8(DX)(DI*2), Y7, Y7
@@ -1102,14 +1086,13 @@ block20:
 	VPBROADCASTD 4(DX)(SI*2), Y9
 	VPBROADCASTD 4(DX)(DI*2), Y10
 	VPBLENDD     $0xf0, Y10, Y9, Y9
-	VPSLLVD      secondBy4<>+0(SB), Y9, Y9
-	VPSHUFB      fifthLow<>+0(SB), Y9, Y10
+	VPSHUFB      fifthLow0<>+0(SB), Y9, Y10
 	VPAND        Y2, Y10, Y10
-	VPMINUB      Y1, Y10, Y10
+	VPSIGNB      Y10, Y1, Y10
 	VPOR         Y10, Y7, Y7
-	VPSHUFB      fifthHigh<>+0(SB), Y9, Y9
+	VPSHUFB      fifthHigh0<>+0(SB), Y9, Y9
 	VPAND        Y2, Y9, Y9
-	VPMINUB      Y1, Y9, Y9
+	VPSIGNB      Y9, Y1, Y9
 	VPOR         Y9, Y8, Y8
 	VMOVDQU      8(BX), X9
 	VINSERTI128  $0x01, 8(BX)(SI*4), Y9, Y9
@@ -1119,14 +1102,13 @@ block20:
 	VPBROADCASTD 4(BX), Y11
 	VPBROADCASTD 4(BX)(SI*4), Y12
 	VPBLENDD     $0xf0, Y12, Y11, Y11
-	VPSLLVD      secondBy4<>+0(SB), Y11, Y11
-	VPSHUFB      fifthLow<>+0(SB), Y11, Y12
+	VPSHUFB      fifthLow0<>+0(SB), Y11, Y12
 	VPAND        Y2, Y12, Y12
-	VPMINUB      Y1, Y12, Y12
+	VPSIGNB      Y12, Y1, Y12
 	VPOR         Y12, Y9, Y9
-	VPSHUFB      fifthHigh<>+0(SB), Y11, Y11
+	VPSHUFB      fifthHigh0<>+0(SB), Y11, Y11
 	VPAND        Y2, Y11, Y11
-	VPMINUB      Y1, Y11, Y11
+	VPSIGNB      Y11, Y1, Y11
 	VPOR         Y11, Y10, Y10
 	VPUNPCKLDQ   Y5, Y3, Y11
 	VPUNPCKHDQ   Y5, Y3, Y3
@@ -1221,7 +1203,7 @@ TEXT ·fewQ5_1VNNI(SB), $136-64
 	ADDQ    R10, CX
 	SUBQ    $0x08, R9
 	VMOVDQU nibbleMask<>+0(SB), Y0
-	VMOVDQU sixteen<>+0(SB), Y1
+	VMOVDQU fifthSixteen<>+0(SB), Y1
 	VMOVDQU fifthBit<>+0(SB), Y2
 
 block23:
@@ -1263,14 +1245,13 @@ block23:
 	VPBROADCASTD 4(DX), Y5
 	VPBROADCASTD 4(DX)(SI*4), Y6
 	VPBLENDD     $0xf0, Y6, Y5, Y5
-	VPSLLVD      secondBy4<>+0(SB), Y5, Y5
-	VPSHUFB      fifthLow<>+0(SB), Y5, Y6
+	VPSHUFB      fifthLow0<>+0(SB), Y5, Y6
 	VPAND        Y2, Y6, Y6
-	VPMINUB      Y1, Y6, Y6
+	VPSIGNB      Y6, Y1, Y6
 	VPOR         Y6, Y3, Y3
-	VPSHUFB      fifthHigh<>+0(SB), Y5, Y5
+	VPSHUFB      fifthHigh0<>+0(SB), Y5, Y5
 	VPAND        Y2, Y5, Y5
-	VPMINUB      Y1, Y5, Y5
+	VPSIGNB      Y5, Y1, Y5
 	VPOR         Y5, Y4, Y4
 	VMOVDQU      8(DX)(SI*1), X5
 	VINSERTI128  $0x01, 8(BX)(SI*2), Y5, Y5
@@ -1280,14 +1261,13 @@ block23:
 	VPBROADCASTD 4(DX)(SI*1), Y7
 	VPBROADCASTD 4(BX)(SI*2), Y8
 	VPBLENDD     $0xf0, Y8, Y7, Y7
-	VPSLLVD      secondBy4<>+0(SB), Y7, Y7
-	VPSHUFB      fifthLow<>+0(SB), Y7, Y8
+	VPSHUFB      fifthLow0<>+0(SB), Y7, Y8
 	VPAND        Y2, Y8, Y8
-	VPMINUB      Y1, Y8, Y8
+	VPSIGNB      Y8, Y1, Y8
 	VPOR         Y8, Y5, Y5
-	VPSHUFB      fifthHigh<>+0(SB), Y7, Y7
+	VPSHUFB      fifthHigh0<>+0(SB), Y7, Y7
 	VPAND        Y2, Y7, Y7
-	VPMINUB      Y1, Y7, Y7
+	VPSIGNB      Y7, Y1, Y7
 	VPOR         Y7, Y6, Y6
 	VMOVDQU      8(DX)(SI*2), X7
 	VINSERTI128  $0x01, 8(DX)(DI*2), Y7, Y7
@@ -1297,14 +1277,13 @@ block23:
 	VPBROADCASTD 4(DX)(SI*2), Y9
 	VPBROADCASTD 4(DX)(DI*2), Y10
 	VPBLENDD     $0xf0, Y10, Y9, Y9
-	VPSLLVD      secondBy4<>+0(SB), Y9, Y9
-	VPSHUFB      fifthLow<>+0(SB), Y9, Y10
+	VPSHUFB      fifthLow0<>+0(SB), Y9, Y10
 	VPAND        Y2, Y10, Y10
-	VPMINUB      Y1, Y10, Y10
+	VPSIGNB      Y10, Y1, Y10
 	VPOR         Y10, Y7, Y7
-	VPSHUFB      fifthHigh<>+0(SB), Y9, Y9
+	VPSHUFB      fifthHigh0<>+0(SB), Y9, Y9
 	VPAND        Y2, Y9, Y9
-	VPMINUB      Y1, Y9, Y9
+	VPSIGNB      Y9, Y1, Y9
 	VPOR         Y9, Y8, Y8
 	VMOVDQU      8(BX), X9
 	VINSERTI128  $0x01, 8(BX)(SI*4), Y9, Y9
@@ -1314,14 +1293,13 @@ block23:
 	VPBROADCASTD 4(BX), Y11
 	VPBROADCASTD 4(BX)(SI*4), Y12
 	VPBLENDD     $0xf0, Y12, Y11, Y11
-	VPSLLVD      secondBy4<>+0(SB), Y11, Y11
-	VPSHUFB      fifthLow<>+0(SB), Y11, Y12
+	VPSHUFB      fifthLow0<>+0(SB), Y11, Y12
 	VPAND        Y2, Y12, Y12
-	VPMINUB      Y1, Y12, Y12
+	VPSIGNB      Y12, Y1, Y12
 	VPOR         Y12, Y9, Y9
-	VPSHUFB      fifthHigh<>+0(SB), Y11, Y11
+	VPSHUFB      fifthHigh0<>+0(SB), Y11, Y11
 	VPAND        Y2, Y11, Y11
-	VPMINUB      Y1, Y11, Y11
+	VPSIGNB      Y11, Y1, Y11
 	VPOR         Y11, Y10, Y10
 	VPUNPCKLDQ   Y5, Y3, Y11
 	VPUNPCKHDQ   Y5, Y3, Y3

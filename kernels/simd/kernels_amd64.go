@@ -11,7 +11,7 @@ import (
 // kernelsFor returns the kernels of a type; none at the scalar rung.
 func kernelsFor(t gguf.Type, i isa) kernelSet {
 	k := kernelTable[t]
-	set := kernelSet{elems: k.elems, dotFloat: k.dotFloat, packFloat: k.packFloat, tiles: tileFloatAVX2}
+	set := kernelSet{elems: k.elems, dotFloat: k.dotFloat, stream: k.stream, packFloat: k.packFloat, tiles: tileFloatAVX2}
 	switch i {
 	case isaAVX2:
 		set.narrow, set.fixed = k.avx2, fixedSet{k.packFixed, tileFixedAVX2, 8, panelFixed}
@@ -116,16 +116,16 @@ func sumFloat(out *float32, ldo int, sums *float32, rows int) { sumFloatAVX2(out
 // a pack for each. evex has the kernels of vnni in the form of AVX-512.
 var kernelTable = map[gguf.Type]struct {
 	elems            int
-	dotFloat         dotFloat
+	dotFloat, stream dotFloat
 	packFloat        packFloat
 	packFixed        func(dst, w *byte, rowBytes, n int)
 	packFixedWide    func(dst, w *byte, rowBytes, n int)
 	avx2, vnni, evex narrowSet
 	wide             wideSet
 }{
-	gguf.F32:  {elems: 8, dotFloat: dotF32AVX2, packFloat: packF32AVX2},
-	gguf.F16:  {elems: 8, dotFloat: dotF16AVX2, packFloat: packF16AVX2, packFixed: packFixedF16AVX2, packFixedWide: packFixedF16AVX512},
-	gguf.BF16: {elems: 8, dotFloat: dotBF16AVX2, packFloat: packBF16AVX2, packFixed: packFixedBF16AVX2, packFixedWide: packFixedBF16AVX512},
+	gguf.F32:  {elems: 8, dotFloat: dotF32AVX2, stream: streamF32AVX2, packFloat: packF32AVX2},
+	gguf.F16:  {elems: 8, dotFloat: dotF16AVX2, stream: streamF16AVX2, packFloat: packF16AVX2, packFixed: packFixedF16AVX2, packFixedWide: packFixedF16AVX512},
+	gguf.BF16: {elems: 8, dotFloat: dotBF16AVX2, stream: streamBF16AVX2, packFloat: packBF16AVX2, packFixed: packFixedBF16AVX2, packFixedWide: packFixedBF16AVX512},
 	gguf.Q4_0: {elems: 32,
 		avx2: narrowSet{[2]dot{dotQ4_0x1AVX2, dotQ4_0x2AVX2}, fewQ4_0AVX2, packQ4_0, gemmOff8AVX2, panelOff, 3},
 		vnni: narrowSet{[2]dot{dotQ4_0x1VNNI, dotQ4_0x2VNNI}, fewQ4_0VNNI, packQ4_0, gemmOffVNNI, panelOff, 3},

@@ -6,11 +6,19 @@ const (
 	floatPiece  = 768  // values of a row that are multiplied at once: so much of 6 activation rows fits the first-level cache
 	floatOctets = 8    // octets of weight rows in a panel
 	floatDots   = 8    // activation rows up to which a panel does not pay
+	floatStream = 128  // weight rows from which on one activation row has them read in long stretches
 	floatCached = 8192 // bytes of an eighth of the weight rows that several activation rows read one after the other
 )
 
 // rowsFloat multiplies float weights.
 func (p *product) rowsFloat(out []float32, ldo int, w []byte, rowBytes, o0, o1 int, a *acts, r0, r1 int, s *scratch) {
+	if n := (o1 - o0) / octet * octet; n >= floatStream && r1-r0 == 1 && p.asm.stream != nil {
+		p.asm.stream(&out[r0*ldo+o0], &w[o0*rowBytes], rowBytes, n/octet, bytesOf(&a.x[r0*a.k]), a.k/p.asm.elems)
+		if o0+n < o1 {
+			p.asm.dotFloat(&out[r0*ldo+o1-octet], &w[(o1-octet)*rowBytes], rowBytes, 1, bytesOf(&a.x[r0*a.k]), a.k/p.asm.elems)
+		}
+		return
+	}
 	if o1-o0 < octet || r1-r0 <= floatDots {
 		// So many weight rows that the activation rows after the first find them in a cache.
 		step := max(floatCached/rowBytes, 1) * octet

@@ -145,6 +145,11 @@ func TestProductOverLadder(t *testing.T) {
 					{39, 768, 17}} {
 					testShape(t, rng, p, s[0], s[1], s[2], i%2 == 0)
 				}
+				if typ.BlockElems() == 1 { // long stretches
+					for i, k := range []int{8, 32, 56, 160} {
+						testShape(t, rng, p, floatStream+5*i, k, 1, i%2 == 0)
+					}
+				}
 			})
 		}
 	}

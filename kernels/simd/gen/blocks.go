@@ -157,3 +157,52 @@ func (e *emitter) gatherBytes(r addresses) vec {
 	e.VPSHUFB(e.dwordList("bytesOfPairs", [8]uint32{none, none | 5, none | 8, none | 13, none, none | 5, none | 8, none | 13}), v, v)
 	return v
 }
+
+// heads collects the scales of blocks whose first bytes are needed for more, so that they are loaded anyhow: blocks 0 and 4, then
+// 1 and 5, and so on, each in a lane of 128 bits.
+type heads struct {
+	pairs bool // two scales a block, not one
+	last  vec
+	two   []vec // the scales of two blocks, and of the two that are 4 further
+}
+
+func (h *heads) add(e *emitter, v vec) {
+	if h.last == nil {
+		h.last = v
+		return
+	}
+	t := e.YMM()
+	if h.pairs {
+		e.VPUNPCKLDQ(v, h.last, t)
+	} else {
+		e.VPUNPCKLWD(v, h.last, t)
+	}
+	h.two, h.last = append(h.two, t), nil
+}
+
+// scales converts the scales of all blocks.
+func (h *heads) scales(e *emitter, s sink) {
+	v, high := h.two[0], e.XMM()
+	if !h.pairs {
+		e.VPUNPCKLDQ(h.two[1], v, v)
+		e.VEXTRACTI128(imm(1), v, high)
+		e.VPUNPCKLQDQ(high, v.AsX(), v.AsX())
+		e.VCVTPH2PS(v.AsX(), v)
+		s.dw(0, v)
+		return
+	}
+	e.VPUNPCKLQDQ(h.two[1], v, v)
+	var order [32]byte // the first of every pair, then the second
+	for i := range order {
+		order[i] = byte(i%8/2*4 + i%16/8*2 + i%2)
+	}
+	e.VPSHUFB(e.constant("pairsApart", order), v, v)
+	e.VEXTRACTI128(imm(1), v, high)
+	d, m := e.YMM(), e.YMM()
+	e.VPUNPCKLQDQ(high, v.AsX(), d.AsX())
+	e.VPUNPCKHQDQ(high, v.AsX(), m.AsX())
+	e.VCVTPH2PS(d.AsX(), d)
+	e.VCVTPH2PS(m.AsX(), m)
+	s.dw(0, d)
+	s.min(0, 0, m)
+}

@@ -87,6 +87,8 @@ type dot struct {
 	stride        reg.GPVirtual // between activation rows
 	ones          operand.Op
 	factor        operand.Op // of the activations' sums
+	down          operand.Op // shifts of the blocks' sums, see oddShift
+	heads         *heads     // of the group that is being opened, if the format wants them
 	acc           []vec
 }
 
@@ -126,10 +128,15 @@ func emitDot(e *emitter, f *format, rows int, asks bool) {
 		f.begin(e)
 	}
 	if !e.vnni || f.products()*f.top*127 <= 32767 {
-		g.ones = e.pinned(e.onesWords())
+		if g.ones = e.onesWords(); !g.headed() { // with heads registers are short
+			g.ones = e.pinned(e.onesWords())
+		}
 	}
 	if shift, ok := f.offset(e.vnni); ok {
 		g.factor = e.pin(e.dwords(fmt.Sprint("offset", shift), 1<<shift))
+	}
+	if f.kind == kindMin2 {
+		g.down = e.pin(e.dwordList("oddShifts", [8]uint32{1: oddShift, 3: oddShift, 5: oddShift, 7: oddShift}))
 	}
 	e.MOVQ(w, touch)
 	octet, oneRow := e.label("octet"), e.label("row")
@@ -317,15 +324,19 @@ func (o *openGroup) vectors() []*vec {
 // open multiplies a group.
 func (g *dot) open() *openGroup {
 	o := &openGroup{}
+	g.heads = &heads{pairs: g.f.kind == kindMin}
 	o.sums, o.end = g.sums()
 	return o
 }
 
 // scales reads the scales of a group.
 func (g *dot) scales(o *openGroup) {
-	if g.f.row != nil {
+	switch {
+	case g.headed():
+		g.heads.scales(g.emitter, &o.dotSink)
+	case g.f.row != nil:
 		g.f.row(g.emitter, g.w.p, &o.dotSink)
-	} else {
+	default:
 		g.f.header(g.emitter, g.w, &o.dotSink)
 	}
 }
@@ -371,6 +382,12 @@ func (g *dot) scaler(s *dotSink, at int) func(j int, sums []vec) vec {
 		for i, sum := range sums {
 			correct(j, laneNeg16+32*i, sum)
 		}
+		if g.f.kind == kindMin2 {
+			e.VPACKSSDW(sums[1], sums[0], sums[0])
+			e.VPMADDWD(s.pairs, sums[0], sums[0])
+			e.VPSRAVD(g.down, sums[0], sums[0])
+			return sums[0]
+		}
 		if g.f.scaledWords() {
 			e.VPSLLD(imm(16), sums[1], sums[1])
 			e.VPBLENDW(imm(0xaa), sums[1], sums[0], sums[0])
@@ -411,6 +428,18 @@ func (f *format) blockBytes() int {
 	return f.bytes
 }
 
+// oddShift is how many bits the values of blocks 1, 3, 5 and 7 are too large when a format of kindMin2 is multiplied: they stand
+// above those of other blocks, and moving a sum down is cheaper. The sums of 16 still fit words.
+const oddShift = 2
+
+// most is the largest value that is multiplied.
+func (f *format) most() int {
+	if f.kind == kindMin2 {
+		return f.top << oddShift
+	}
+	return f.top
+}
+
 // products is how many products of a weight and an activation a lane has when the tree begins.
 func (f *format) products() int {
 	if f.nibbles != nil || f.quarter != nil && !f.halved() {
@@ -431,6 +460,14 @@ func (g *dot) sums() (sums [][]vec, end func(sums []vec) []vec) {
 		return pair[0]
 	}
 	switch {
+	case f.kind == kindMin2: // halves next to each other, as their scales are
+		r := e.rowPieces(g.w.p)
+		next := func(i int) []vec { return g.multiplyQuarters(r, i/2, i%2) }
+		first, second := g.quads(0, next, add), g.quads(4, next, add)
+		for j := range first {
+			sums = append(sums, []vec{last(first[j]), last(second[j])})
+		}
+		return sums, func(sums []vec) []vec { return sums }
 	case f.quarter != nil && f.halved():
 		r, sums := e.rowPieces(g.w.p), make([][]vec, g.rows)
 		for h := range 2 {
@@ -451,6 +488,11 @@ func (g *dot) sums() (sums [][]vec, end func(sums []vec) []vec) {
 				size, sign := f.sized(e, p, 0)
 				return g.multiplySized(size, sign, place)
 			}
+			if g.headed() {
+				lo, hi, head := f.headed(e, p)
+				g.heads.add(e, head)
+				return g.multiplyPair(lo, hi, place)
+			}
 			lo, hi := f.pair(e, p, 0)
 			return g.multiplyPair(lo, hi, place)
 		}, add)
@@ -468,19 +510,22 @@ func (g *dot) sums() (sums [][]vec, end func(sums []vec) []vec) {
 	}
 }
 
+// headed tells that the scales are taken from the heads of blocks.
+func (g *dot) headed() bool { return g.f.headed != nil && !g.evex }
+
 // inWords tells that AVX2 adds words at level 0, since these can hold what a lane sums there.
 func (g *dot) inWords() bool {
-	return !g.vnni && !g.f.signed && g.f.top*127*g.f.products() <= 32767
+	return !g.vnni && !g.f.signed && g.f.most()*127*g.f.products() <= 32767
 }
 
 // adder adds neighbours: see addInt.
 func (g *dot) adder() func(b, a vec, level int) {
 	e := g.emitter
-	add := e.addInt(g.f.top, g.f.products(), g.ones)
+	add := e.addInt(g.f.most(), g.f.products(), g.ones)
 	if !g.inWords() {
 		return add
 	}
-	longer := g.f.top*127*g.f.products()<<1 <= 32767 // words hold the sums of level 1 too
+	longer := g.f.most()*127*g.f.products()<<1 <= 32767 // words hold the sums of level 1 too
 	return func(b, a vec, level int) {
 		t := e.YMM()
 		switch {

@@ -97,6 +97,118 @@ func emitFloatDots(e *emitter) {
 	}
 }
 
+// emitFloatStreams: one activation row, and many weight rows. They are read in four stretches side by side, as many as hide the
+// latency of a sum's multiply-adds. A stretch goes on from row to row in one straight line, which is what the hardware's own prefetching
+// follows; neighbours side by side would be streams that end after a page or two.
+func emitFloatStreams(e *emitter) {
+	for _, f := range floatFormats() {
+		emitFloatStream(e, f)
+	}
+}
+
+// floatStretches is the number of stretches; two rows of each are added up together.
+const floatStretches = 4
+
+func emitFloatStream(e *emitter, f floatFormat) {
+	name := "stream" + f.name + "AVX2"
+	e.Function(name)
+	e.Attributes(nosplit)
+	e.Pragma("noescape")
+	e.Doc(name + " multiplies groups of 8 rows of 8*n " + f.name + " with one row of floats.")
+	e.SignatureExpr("func(out *float32, w *byte, rowBytes, groups int, a *byte, n int)")
+	out, w, groups, a, n := e.GP64(), e.GP64(), e.GP64(), e.GP64(), e.GP64()
+	stretch, third, ldo, gap := e.GP64(), e.GP64(), e.GP64(), e.GP64()
+	e.Load(e.Param("out"), out)
+	e.Load(e.Param("w"), w)
+	e.Load(e.Param("groups"), groups)
+	e.Load(e.Param("rowBytes"), stretch)
+	e.Load(e.Param("n"), n)
+	e.IMUL3Q(operand.I32(int32(f.bytes)), n, gap)
+	e.NEGQ(gap)
+	e.ADDQ(stretch, gap) // from the end of a row to the beginning of the next
+	e.IMULQ(groups, stretch)
+	e.ADDQ(stretch, stretch)
+	e.LEAQ(operand.Mem{Base: stretch, Index: stretch, Scale: 2}, third)
+	e.MOVQ(groups, ldo)
+	e.SHLQ(imm(3), ldo)
+	at := func(s, disp int) operand.Mem {
+		m := operand.Mem{Base: w, Disp: disp}
+		switch s {
+		case 1, 2:
+			m.Index, m.Scale = stretch, uint8(s)
+		case 3:
+			m.Index, m.Scale = third, 1
+		}
+		return m
+	}
+	pair := e.label("pair")
+	e.Label(pair)
+	var sums [2 * floatStretches]ymm
+	for row := range 2 {
+		some := sums[floatStretches*row:][:floatStretches]
+		for s := range some {
+			some[s] = e.zero()
+		}
+		e.Load(e.Param("a"), a)
+		e.Load(e.Param("n"), n)
+		e.unrolled(n, func(i int) {
+			x := e.load(operand.Mem{Base: a, Disp: 32 * i})
+			for s := range some {
+				if f.name == "F32" {
+					e.VFMADD231PS(at(s, f.bytes*i), x, some[s])
+					continue
+				}
+				e.VFMADD231PS(f.load(e, at(s, f.bytes*i)), x, some[s])
+			}
+		}, func(times int) {
+			e.ADDQ(operand.I32(int32(f.bytes*times)), w)
+			e.ADDQ(operand.I32(int32(32*times)), a)
+		})
+		e.ADDQ(gap, w)
+	}
+	sum, high := e.reduce(sums), e.XMM()
+	e.VEXTRACTF128(imm(1), sum, high)
+	for row, v := range []reg.Register{sum.AsX(), high} {
+		to := e.GP64()
+		e.LEAQ(operand.Mem{Base: out, Disp: 4 * row}, to)
+		for s := range floatStretches {
+			e.VEXTRACTPS(imm(s), v, operand.Mem{Base: to})
+			if s < floatStretches-1 {
+				e.ADDQ(ldo, to)
+			}
+		}
+	}
+	e.ADDQ(imm(8), out)
+	e.DECQ(groups)
+	e.JNZ(operand.LabelRef(pair))
+	e.VZEROUPPER()
+	e.RET()
+}
+
+// unrolled does step n times, four at once while there are so many; next goes on by so many of them.
+func (e *emitter) unrolled(n reg.GPVirtual, step, next func(i int)) {
+	const many = 4
+	loop, rest, one, done := e.label("steps"), e.label("rest"), e.label("one"), e.label("done")
+	e.SUBQ(imm(many), n)
+	e.JL(operand.LabelRef(rest))
+	e.Label(loop)
+	for i := range many {
+		step(i)
+	}
+	next(many)
+	e.SUBQ(imm(many), n)
+	e.JGE(operand.LabelRef(loop))
+	e.Label(rest)
+	e.ADDQ(imm(many), n)
+	e.JZ(operand.LabelRef(done))
+	e.Label(one)
+	step(0)
+	next(1)
+	e.DECQ(n)
+	e.JNZ(operand.LabelRef(one))
+	e.Label(done)
+}
+
 // A float panel is pairs of weight rows as float32: for every 8 values 32 bytes of the one and 32 of the other, which is one
 // vector where vectors are wide. The tiles multiply it with up to 6 activation rows and keep their sums in memory between
 // pieces of k: for each activation row 8 lanes of 8 weight rows.

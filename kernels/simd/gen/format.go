@@ -64,6 +64,9 @@ type format struct {
 	quarter func(e *emitter, r *rowPieces, i, h int) (v vec, shift int)
 	// nibbles is for 16 bytes whose low halves are values 0-15 and whose high halves are values 16-31.
 	nibbles func(e *emitter, p *piece, b int) (lo, hi vec)
+	// headed, beside nibbles, is for AVX2's dot kernels: the values, and the 16 bytes with which blocks begin. The scales, float16
+	// that come first, are taken from those in place of the header.
+	headed func(e *emitter, p *piece) (lo, hi, head vec)
 	// sized, beside nibbles of a signed format, is for AVX2's dot kernels: sizes of the same values, and bytes with their signs, of
 	// which none is 0.
 	sized func(e *emitter, p *piece, b int) (size, sign [2]vec)

@@ -418,11 +418,11 @@ func formatQ3K() *format {
 
 func formatQ2K() *format {
 	var low vec
-	var low2, nibble, fifteen operand.Op
+	var even, odd, nibble, fifteen operand.Op
 	return &format{
 		name: "Q2_K", bytes: 84, sub: 8, shared: 4, kind: kindMin2, top: 3,
 		beginDot: func(e *emitter) {
-			low2 = e.pinned(e.bytes8("low2", 3))
+			even, odd = e.pin(e.bytes8("low2", 3)), e.pin(e.bytes8("bits23", 3<<oddShift))
 			nibble, fifteen = e.pin(e.bytes8("nibbleMask", 15)), e.pin(e.dwords("dwordFifteen", 15))
 		},
 		begin: func(e *emitter) { low = e.load(e.bytes8("low2", 3)) },
@@ -467,7 +467,15 @@ func formatQ2K() *format {
 			}
 		},
 		quarter: func(e *emitter, p *rowPieces, i, h int) (vec, int) {
-			return e.maskShift(p.at(16+16*h, 32), 2*i, low2), 0
+			v := p.at(16+16*h, 32)
+			if i >= 2 {
+				v = p.once(fmt.Sprint("upper", h), func() vec {
+					t := e.YMM()
+					e.VPSRLW(imm(4), v, t)
+					return t
+				})
+			}
+			return e.maskShift(v, 0, []operand.Op{even, odd}[i%2]), 0 // of odd blocks oddShift bits too large
 		},
 		bits: func(e *emitter, at func(int) operand.Op, b int) vec {
 			return e.maskShift(at(16+b/4*32), b%4*2, low)

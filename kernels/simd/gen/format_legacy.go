@@ -1,6 +1,11 @@
 package main
 
-import "github.com/mmcloughlin/avo/operand"
+import (
+	"fmt"
+
+	"github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+)
 
 // The formats of one block of 32: Q4_0, Q4_1, Q5_0, Q5_1, Q8_0. A block opens with d (and m) as float16; the nibbles of
 // byte i are values i and i+16; the fifth bits lie in one dword in the order of the values.
@@ -32,53 +37,83 @@ func nibbleFormat(f *format, disp int) *format {
 	return f
 }
 
-// fifthFormat completes a format with its fifth bits at disp and its nibbles after them.
+// fifthFormat completes a format with its fifth bits at disp, behind its scales, and its nibbles after them.
 func fifthFormat(f *format, disp int) *format {
 	var mask vec
 	var sixteen, bit operand.Op
 	var bytes [2]operand.Op // of the lower and upper 16 values: where their bits are
-	f.sub, f.top, f.shared = 1, 31, 1
-	f.begin = func(e *emitter) {
-		mask, sixteen = e.nibbleMask(), e.pinned(e.bytes8("sixteen", 16))
-		var low, high, bits [32]byte
+	begin := func(e *emitter, from int) {
+		mask = e.nibbleMask()
+		if e.wide || e.evex {
+			sixteen = e.pinned(e.bytes8("sixteen", 16))
+		}
+		if e.evex {
+			return
+		}
+		var low, high, bits, signed [32]byte
 		for i := range low {
-			low[i], bits[i] = byte(i%16/8), 1<<(i%8)
-			if i%8 < 4 && !e.wide && !e.evex { // see below
-				low[i], bits[i] = low[i]+4, bits[i]<<4
+			low[i], bits[i], signed[i] = byte(from+i%16/8), 1<<(i%8), 16
+			if i%8 == 7 { // see below
+				signed[i] = 256 - 16
 			}
 			high[i] = low[i] + 2
 		}
-		bit = e.pinned(e.constant("fifthBit", bits))
-		bytes = [2]operand.Op{e.keep(e.constant("fifthLow", low)), e.keep(e.constant("fifthHigh", high))}
-	}
-	f.nibbles = func(e *emitter, p *piece, _ int) (lo, hi vec) {
-		lo, hi = e.nibblePair(p, disp+4, mask)
-		var bits vec
-		switch {
-		case e.wide:
-			bits = p.at(disp)
-		case e.evex:
-			bits = p.dwords(disp)
-		default: // the second dword of a lane has the low 4 bits of every byte where the first has the high ones
-			bits = p.dwords(disp)
-			e.VPSLLVD(e.dwordList("secondBy4", [8]uint32{1: 4, 5: 4}), bits, bits)
+		if !e.wide {
+			sixteen = e.load(e.constant("fifthSixteen", signed))
 		}
-		for h, v := range []vec{lo, hi} {
+		bit = e.pinned(e.constant("fifthBit", bits))
+		bytes[0] = e.keep(e.constant(fmt.Sprint("fifthLow", from), low))
+		bytes[1] = e.keep(e.constant(fmt.Sprint("fifthHigh", from), high))
+	}
+	// add adds the fifth bits; every lane of v has those of its row.
+	add := func(e *emitter, v, lo, hi vec) {
+		for h, to := range []vec{lo, hi} {
 			spread := e.vec()
-			e.VPSHUFB(bytes[h], bits, spread)
-			if e.wide || e.evex {
+			e.VPSHUFB(bytes[h], v, spread)
+			if e.wide {
 				k := e.K()
 				e.VPTESTMB(bit, spread, k)
-				e.VPADDB(sixteen, v, k, v)
+				e.VPADDB(sixteen, to, k, to)
 				continue
 			}
-			e.VPAND(bit, spread, spread) // 16 or more where the bit is set
-			e.VPMINUB(sixteen, spread, spread)
-			e.VPOR(spread, v, v)
+			e.VPAND(bit, spread, spread)
+			e.VPSIGNB(spread, sixteen.(vec), spread) // -(-16) where the bit is a byte's sign
+			e.VPOR(spread, to, to)
+		}
+	}
+	f.sub, f.top, f.shared = 1, 31, 1
+	f.begin = func(e *emitter) { begin(e, 0) }
+	f.nibbles = func(e *emitter, p *piece, _ int) (lo, hi vec) {
+		lo, hi = e.nibblePair(p, disp+4, mask)
+		switch {
+		case e.wide:
+			add(e, p.at(disp), lo, hi)
+		case e.evex: // blocks of one row, and a mask from units that are idle
+			for h, v := range []vec{lo, hi} {
+				e.VPADDB(sixteen, v, e.maskOfWords(p.r.at(p.i, disp+2*h), p.r.at(p.i+4, disp+2*h)), v)
+			}
+		default:
+			add(e, p.dwords(disp), lo, hi)
 		}
 		return lo, hi
 	}
+	f.beginDot = func(e *emitter) { begin(e, disp) }
+	f.headed = func(e *emitter, p *piece) (lo, hi, head vec) {
+		lo, hi = e.nibblePair(p, disp+4, mask)
+		head = p.at(0)
+		add(e, head, lo, hi)
+		return lo, hi, head
+	}
 	return f
+}
+
+// maskOfWords has the word at low in its low half and the one at high in its high half. What lies before that is read too.
+func (e *emitter) maskOfWords(low, high operand.Mem) reg.OpmaskVirtual {
+	r, k := e.GP32(), e.K()
+	e.MOVL(high.Offset(-2), r)
+	e.MOVW(low, r.As16())
+	e.KMOVD(r, k)
+	return k
 }
 
 func formatQ80(scale func(*emitter, addresses, sink)) *format {

@@ -38,7 +38,7 @@ func main() {
 		{"dot_legacy", func(e *emitter) { emitDots(e, legacyFormats()) }},
 		{"dot_k", func(e *emitter) { emitDots(e, kFormats()) }},
 		{"dot_table", func(e *emitter) { emitDots(e, tableFormats()) }},
-		{"dot_float", emitFloatDots},
+		{"dot_float", func(e *emitter) { emitFloatDots(e); emitFloatStreams(e) }},
 		{"gemm_pack_legacy", func(e *emitter) { emitPacks(e, legacyFormats()) }},
 		{"gemm_pack_k", func(e *emitter) { emitPacks(e, kFormats()) }},
 		{"gemm_pack_table", func(e *emitter) { emitPacks(e, tableFormats()) }},
