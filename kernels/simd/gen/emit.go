@@ -297,6 +297,20 @@ func (e *emitter) newRows() rows {
 	return r
 }
 
+// fourRows addresses rows 0 to 3 that lie stride apart from p on; third is three strides.
+func fourRows(p, stride, third reg.GPVirtual) func(i, disp int) operand.Mem {
+	return func(i, disp int) operand.Mem {
+		m := operand.Mem{Base: p, Disp: disp}
+		switch i {
+		case 1, 2:
+			m.Index, m.Scale = stride, uint8(i)
+		case 3:
+			m.Index, m.Scale = third, 1
+		}
+		return m
+	}
+}
+
 // laneRows loads the 16 bytes at disp of rows i, i+4, ... into the lanes of a vector.
 func (e *emitter) laneRows(r addresses, i, disp int) vec {
 	v := e.vec()

@@ -131,16 +131,7 @@ func emitFloatStream(e *emitter, f floatFormat) {
 	e.LEAQ(operand.Mem{Base: stretch, Index: stretch, Scale: 2}, third)
 	e.MOVQ(groups, ldo)
 	e.SHLQ(imm(3), ldo)
-	at := func(s, disp int) operand.Mem {
-		m := operand.Mem{Base: w, Disp: disp}
-		switch s {
-		case 1, 2:
-			m.Index, m.Scale = stretch, uint8(s)
-		case 3:
-			m.Index, m.Scale = third, 1
-		}
-		return m
-	}
+	at := fourRows(w, stretch, third)
 	pair := e.label("pair")
 	e.Label(pair)
 	var sums [2 * floatStretches]ymm
@@ -275,16 +266,8 @@ func emitFloatTile(e *emitter, rows int) {
 		pair, third := e.GP64(), e.GP64()
 		e.Load(e.Param("pair"), pair)
 		e.LEAQ(operand.Mem{Base: pair, Index: pair, Scale: 2}, third)
-		weight = func(v int) operand.Mem {
-			m := operand.Mem{Base: panel}
-			switch v {
-			case 1, 2:
-				m.Index, m.Scale = pair, uint8(v)
-			case 3:
-				m.Index, m.Scale = third, 1
-			}
-			return m
-		}
+		pairAt := fourRows(panel, pair, third)
+		weight = func(v int) operand.Mem { return pairAt(v, 0) }
 	}
 	stride, far := e.GP64(), e.GP64()
 	e.Load(e.Param("stride"), stride)

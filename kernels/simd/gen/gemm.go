@@ -96,16 +96,7 @@ func emitGemm(e *emitter, k gemm) {
 	}
 	panel, a := e.GP64(), e.GP64()
 	g.panel = operand.Mem{Base: panel}
-	g.act = func(j, disp int) operand.Mem {
-		m := operand.Mem{Base: a, Disp: disp}
-		switch j {
-		case 1, 2:
-			m.Index, m.Scale = stride, uint8(j)
-		case 3:
-			m.Index, m.Scale = stride3, 1
-		}
-		return m
-	}
+	g.act = fourRows(a, stride, stride3)
 	corrected := k.kind == kindOff || k.kind == kindHalf || k.kind == kindPlanes
 	if corrected {
 		g.shift = e.YMM()
