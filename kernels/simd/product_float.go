@@ -12,19 +12,15 @@ const (
 
 // rowsFloat multiplies float weights.
 func (p *product) rowsFloat(out []float32, ldo int, w []byte, rowBytes, o0, o1 int, a *acts, r0, r1 int, s *scratch) {
-	if n := (o1 - o0) / octet * octet; n >= floatStream && r1-r0 == 1 && p.asm.stream != nil {
-		p.asm.stream(&out[r0*ldo+o0], &w[o0*rowBytes], rowBytes, n/octet, bytesOf(&a.x[r0*a.k]), a.k/p.asm.elems)
-		if o0+n < o1 {
-			p.asm.dotFloat(&out[r0*ldo+o1-octet], &w[(o1-octet)*rowBytes], rowBytes, 1, bytesOf(&a.x[r0*a.k]), a.k/p.asm.elems)
-		}
-		return
-	}
 	if o1-o0 < octet || r1-r0 <= floatDots {
 		// So many weight rows that the activation rows after the first find them in a cache.
-		step := max(floatCached/rowBytes, 1) * octet
+		dot, step := p.asm.dotFloat, max(floatCached/rowBytes, 1)*octet
+		if n := o1 - o0; r1-r0 == 1 && n >= floatStream && p.asm.stream != nil {
+			dot, step = p.asm.stream, n
+		}
 		for o := o0; o < o1; o += step {
 			for r := r0; r < r1; r++ {
-				p.rowDotFloat(out[r*ldo:], w, rowBytes, o, min(o+step, o1), o1-o0, bytesOf(&a.x[r*a.k]), a.k/p.asm.elems, s)
+				dot.row(out[r*ldo:], w, rowBytes, o, min(o+step, o1), o1-o0, bytesOf(&a.x[r*a.k]), a.k/p.asm.elems, s)
 			}
 		}
 		return
@@ -36,21 +32,21 @@ func (p *product) rowsFloat(out []float32, ldo int, w []byte, rowBytes, o0, o1 i
 	}
 }
 
-// rowDotFloat is rowsDot for one activation row. Of a share of at least 8 rows, [o0, o1) are octets, or its last rows.
-func (p *product) rowDotFloat(out []float32, w []byte, rowBytes, o0, o1, share int, act *byte, steps int, s *scratch) {
+// row is rowsDot for one activation row. Of a share of at least 8 rows, [o0, o1) are octets, or its last rows.
+func (dot dotFloat) row(out []float32, w []byte, rowBytes, o0, o1, share int, act *byte, steps int, s *scratch) {
 	if share < octet {
 		for o := o0; o < o1; o++ {
-			p.asm.dotFloat(&s.out8[0], &w[o*rowBytes], 0, 1, act, steps)
+			dot(&s.out8[0], &w[o*rowBytes], 0, 1, act, steps)
 			out[o] = s.out8[0]
 		}
 		return
 	}
 	n := o1 - o0
 	if n >= octet {
-		p.asm.dotFloat(&out[o0], &w[o0*rowBytes], rowBytes, n/octet, act, steps)
+		dot(&out[o0], &w[o0*rowBytes], rowBytes, n/octet, act, steps)
 	}
 	if n%octet != 0 {
-		p.asm.dotFloat(&out[o1-octet], &w[(o1-octet)*rowBytes], rowBytes, 1, act, steps)
+		dot(&out[o1-octet], &w[(o1-octet)*rowBytes], rowBytes, 1, act, steps)
 	}
 }
 
