@@ -363,14 +363,15 @@ func (e *emitter) advance(r rows, n int) {
 // Asking beyond the mapped memory does no harm.
 type ahead struct {
 	e     *emitter
-	f     *format
+	bytes int         // of a row in a step
+	parts int         // that a step is asked for in
 	next  operand.Mem // where to ask, in the frame
 	asked int         // lines in this step
 }
 
-// newAhead begins behind the rows r that start at w; it changes w.
-func (e *emitter) newAhead(r rows, w reg.GPVirtual, f *format) *ahead {
-	a := &ahead{e: e, f: f, next: e.AllocLocal(8)}
+// newAhead begins behind the rows r that start at w; it changes w. A step takes so many bytes of each row, in parts.
+func (e *emitter) newAhead(r rows, w reg.GPVirtual, bytes, parts int) *ahead {
+	a := &ahead{e: e, bytes: bytes, parts: parts, next: e.AllocLocal(8)}
 	e.skip(r, w, w)
 	e.MOVQ(w, a.next)
 	return a
@@ -378,13 +379,13 @@ func (e *emitter) newAhead(r rows, w reg.GPVirtual, f *format) *ahead {
 
 func (a *ahead) begin() { a.asked = 0 }
 
-// ask asks for what corresponds to the blocks before b of the format's block. Once a step it touches something far ahead too,
+// ask asks for what corresponds to the parts before b of the step. Once a step it touches something far ahead too,
 // as the dot kernels do.
 func (a *ahead) ask(b int) {
 	p, first := a.e.GP64(), a.asked
-	lines := (a.e.groupRows()*a.f.bytes + 63) / 64
+	lines := (a.e.groupRows()*a.bytes + 63) / 64
 	a.e.MOVQ(a.next, p)
-	for ; a.asked < lines*b/a.f.sub; a.asked++ {
+	for ; a.asked < lines*b/a.parts; a.asked++ {
 		a.e.PREFETCHT1(operand.Mem{Base: p, Disp: 64 * a.asked})
 	}
 	if first == 0 {
@@ -394,7 +395,7 @@ func (a *ahead) ask(b int) {
 
 // end goes on to the next step.
 func (a *ahead) end() {
-	a.e.ADDQ(operand.I32(int32(a.e.groupRows()*a.f.bytes)), a.next)
+	a.e.ADDQ(operand.I32(int32(a.e.groupRows()*a.bytes)), a.next)
 }
 
 // gather collects the dword at disp of each row: lane i holds row i's.

@@ -52,7 +52,7 @@ func emitFew(e *emitter, f *format) {
 	n, lane := e.GP64(), e.GP64()
 	e.Load(e.Param("w"), n)
 	e.start(g.w, n)
-	g.ahead = e.newAhead(g.w, n, f)
+	g.ahead = e.newAhead(g.w, n, f.bytes, f.sub)
 	e.Load(e.Param("a"), g.a)
 	e.Load(e.Param("sums"), g.sums)
 	e.Load(e.Param("n"), n)

@@ -150,8 +150,7 @@ func emitFixedPacks(e *emitter) {
 }
 
 // emitFixedPack: a panel. The pairs of 8 or 16 rows are transposed as they are; then every row has lanes of its own, and its
-// sum of squares is one addition across lanes. With each of the first pairs goes the question for a line of the rows behind: see
-// ahead in emit.go.
+// sum of squares is one addition across lanes. Meanwhile it asks for the rows behind.
 func emitFixedPack(e *emitter, f fixedFormat) {
 	name := "packFixed" + f.name + e.isa()
 	e.Function(name)
@@ -159,23 +158,22 @@ func emitFixedPack(e *emitter, f fixedFormat) {
 	e.Doc(fmt.Sprintf("%s rounds n blocks of %d rows of %s to a panel of block fixed point.", name, e.groupRows(), f.name))
 	e.SignatureExpr("func(dst, w *byte, rowBytes, n int)")
 	r := inOrder{e.newRows(), func(i int) int { return f.row(e, i) }}
-	dst, n, ahead := e.GP64(), e.GP64(), e.GP64()
+	dst, n := e.GP64(), e.GP64()
 	e.Load(e.Param("w"), n)
 	e.start(r.rows, n)
-	e.skip(r.rows, n, ahead)
+	next := e.newAhead(r.rows, n, 4*fixedPairs, fixedPairs)
 	e.Load(e.Param("dst"), dst)
 	e.Load(e.Param("n"), n)
 	floats := e.newFrame(2 * fixedPairs).take(2 * fixedPairs)
 	at := func(i int) operand.Mem { return floats.Offset(e.size() * i) }
 	loop := e.label("block")
 	e.Label(loop)
+	next.begin()
 	sum := [2]vec{e.zero(), e.zero()}
 	e.eachPair(r, func(i int, v vec) {
 		var x [2]vec
 		x[0], x[1] = f.floats(e, v)
-		if line := 64 * i; line < 4*fixedPairs*e.groupRows() {
-			e.PREFETCHT1(operand.Mem{Base: ahead, Disp: line})
-		}
+		next.ask(i + 1)
 		for h := range x {
 			e.VFMADD231PS(x[h], x[h], sum[h])
 			e.VMOVUPS(x[h], at(2*i+h))
@@ -201,7 +199,7 @@ func emitFixedPack(e *emitter, f fixedFormat) {
 		e.store(q[0], operand.Mem{Base: dst, Disp: e.size() * i})
 	}
 	e.advance(r.rows, 4*fixedPairs)
-	e.ADDQ(operand.I32(int32(4*fixedPairs*e.groupRows())), ahead)
+	next.end()
 	e.ADDQ(operand.I32(int32(e.size()*(fixedPairs+1))), dst)
 	e.DECQ(n)
 	e.JNZ(operand.LabelRef(loop))

@@ -127,7 +127,7 @@ func emitPack(e *emitter, f *format) {
 	e.start(r, n)
 	var next *ahead
 	if e.wide {
-		next = e.newAhead(r, n, f)
+		next = e.newAhead(r, n, f.bytes, f.sub)
 	}
 	e.Load(e.Param("dst"), to.near)
 	e.Load(e.Param("n"), n)
